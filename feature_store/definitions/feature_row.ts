@@ -1,0 +1,23 @@
+import type { EventTime, ProcessingTime } from '#kernel/time';
+
+/** A feature's value as stores, APIs and models see it. Missing is null, never undefined or NaN. */
+export type FeatureValue = number | string | boolean | null;
+
+/** Names one version of a feature view; `toString` form is `fraud@1`. */
+export interface ViewReference {
+  readonly view: string;
+  readonly version: number;
+}
+
+export const viewId = ({ view, version }: ViewReference): string => `${view}@${version}`;
+
+/** All features of one view for one entity as of one event time: the unit that stores write. */
+export interface FeatureRow extends ViewReference {
+  /** Join-key values, `|`-joined in the entity's declared order. */
+  readonly entityKey: string;
+  /** When the values became true in the world: the event's time. Decides which row wins. */
+  readonly eventTime: EventTime;
+  /** When the platform computed them: `created_at` of the offline store, `computed_at` of the API. */
+  readonly computedAt: ProcessingTime;
+  readonly values: Readonly<Record<string, FeatureValue>>;
+}

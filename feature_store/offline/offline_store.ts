@@ -1,0 +1,47 @@
+import type { FeatureRow, FeatureValue, ViewReference } from '#feature_store/definitions/feature_row';
+import type { Service } from '#kernel/lifecycle';
+import type { EventTime, ProcessingTime } from '#kernel/time';
+
+/** One labelled moment of one entity: "at `eventTime`, the answer turned out to be `label`". */
+export interface LabelRow {
+  readonly entityKey: string;
+  readonly eventTime: EventTime;
+  readonly label: number;
+  /** Carried into the training row untouched, for slicing and audit (for example the event's id). */
+  readonly labelId: string;
+}
+
+export interface TrainingRow {
+  readonly labelId: string;
+  readonly entityKey: string;
+  readonly eventTime: EventTime;
+  readonly label: number;
+  /** Feature values as of `eventTime`; null where no row was known then. Keys are feature names. */
+  readonly values: Readonly<Record<string, FeatureValue>>;
+}
+
+export interface PointInTimeQuery {
+  readonly view: ViewReference;
+  readonly features: readonly string[];
+  /** A row older than this at label time counts as unknown; undefined: never. */
+  readonly ttlMs?: number | undefined;
+  /**
+   * Only rows the platform had computed by then count; undefined: no limit. Guards against values that arrived late
+   * being seen early.
+   */
+  readonly knownBy?: ProcessingTime | undefined;
+}
+
+/** History of every feature row, in PostgreSQL (a server or PGlite). Writes are idempotent upserts. */
+export interface OfflineStore extends Service {
+  readonly kind: string;
+  write(rows: readonly FeatureRow[]): Promise<void>;
+  writeLabels(source: string, labels: readonly LabelRow[]): Promise<void>;
+  /** For each label of `source` in [from, to): the newest feature row with event time <= label time. Ordered by time. */
+  pointInTimeJoin(
+    source: string,
+    range: { readonly from: EventTime; readonly to: EventTime },
+    query: PointInTimeQuery,
+  ): Promise<readonly TrainingRow[]>;
+  countRows(view: ViewReference): Promise<number>;
+}

@@ -1,0 +1,17 @@
+import type { FeatureRow, ViewReference } from '#feature_store/definitions/feature_row';
+import type { Service } from '#kernel/lifecycle';
+
+export interface WriteResult {
+  readonly written: number;
+  /** Rows refused because the store already held a newer event time for that entity and view. */
+  readonly stale: number;
+}
+
+/** Latest row per entity and view. A row never replaces one with a later event time; equal times replace. */
+export interface OnlineStore extends Service {
+  readonly kind: string;
+  /** Durable when resolved (as durable as the store is); safe to repeat. */
+  write(rows: readonly FeatureRow[]): Promise<WriteResult>;
+  /** One answer per key, in order; undefined when the entity has no row or it is older than the view's ttl. */
+  read(view: ViewReference, entityKeys: readonly string[]): Promise<readonly (FeatureRow | undefined)[]>;
+}

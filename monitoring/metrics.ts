@@ -1,0 +1,13 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+
+export { Counter, Gauge, Histogram, Registry };
+
+/** One registry per process; every service's GET /metrics prints it. */
+export function createMetricsRegistry(options: { process?: boolean } = {}): Registry {
+  const registry = new Registry();
+  if (options.process ?? true) collectDefaultMetrics({ register: registry });
+  return registry;
+}
+
+/** Histogram bounds for request and feature latencies, seconds. */
+export const LATENCY_BUCKETS_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];

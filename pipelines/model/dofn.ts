@@ -1,0 +1,203 @@
+import type { EventTime, ProcessingTime } from '#kernel/time';
+
+/** Why a pane was emitted, in Beam's words. */
+export interface PaneInfo {
+  readonly timing: 'EARLY' | 'ON_TIME' | 'LATE' | 'UNKNOWN';
+  readonly index: number;
+  readonly onTimeIndex: number;
+  readonly isFirst: boolean;
+  readonly isLast: boolean;
+}
+
+/** A window of event time; the end is exclusive. The global window ends at the end of time. */
+export interface BoundedWindow {
+  readonly start: EventTime;
+  readonly end: EventTime;
+  /** Last timestamp inside the window: `end - 1`. */
+  maxTimestamp(): EventTime;
+}
+
+/** Names one of a DoFn's additional outputs and carries its element type. */
+export interface OutputTag<T> {
+  readonly id: string;
+  /** Phantom: only for inference. */
+  readonly elementType?: T;
+}
+
+export const outputTag = <T>(id: string): OutputTag<T> => ({ id });
+
+// --- state ---------------------------------------------------------------------------------------------------------
+
+export interface ValueState<T> {
+  read(): T | undefined;
+  /** Keeps `value` itself: after writing, change it only through another `write`. */
+  write(value: T): void;
+  clear(): void;
+}
+
+export interface BagState<T> {
+  read(): Iterable<T>;
+  add(value: T): void;
+  clear(): void;
+}
+
+export interface SetState<T> {
+  read(): Iterable<T>;
+  has(value: T): boolean;
+  add(value: T): void;
+  remove(value: T): void;
+  clear(): void;
+}
+
+export interface MapState<K, V> {
+  get(key: K): V | undefined;
+  put(key: K, value: V): void;
+  remove(key: K): void;
+  entries(): Iterable<readonly [K, V]>;
+  clear(): void;
+}
+
+export interface CombiningState<In, Out> {
+  read(): Out;
+  add(value: In): void;
+  clear(): void;
+}
+
+/** Values ordered by event time. */
+export interface OrderedListState<T> {
+  add(timestamp: EventTime, value: T): void;
+  /** Entries with `from <= timestamp < to`, oldest first. */
+  readRange(from: EventTime, to: EventTime): Iterable<readonly [EventTime, T]>;
+  clearRange(from: EventTime, to: EventTime): void;
+  clear(): void;
+}
+
+export interface Timer {
+  /** Sets or moves the timer: event-time ms for event timers, processing-time ms otherwise. */
+  set(at: number, options?: { readonly outputTimestamp?: EventTime; readonly tag?: string }): void;
+  /** Processing-time timers only: `delayMs` from now. */
+  setAfter(delayMs: number): void;
+  clear(tag?: string): void;
+}
+
+// --- what a DoFn sees ----------------------------------------------------------------------------------------------
+
+/** Fields every hook of a DoFn sees; valid only during the call (for async hooks: until the promise settles). */
+export interface OutputContext<Out> {
+  /** Emits into the main output; `timestamp` defaults to the element's (timers: the output timestamp). */
+  output(value: Out, timestamp?: EventTime): void;
+  outputTo<T>(tag: OutputTag<T>, value: T, timestamp?: EventTime): void;
+  /** Runs `callback` once the bundle's effects are durable (offset commits, acks). At most once; best effort. */
+  afterBundleCommit(callback: () => void | Promise<void>): void;
+  readonly clock: { now(): ProcessingTime };
+}
+
+export interface ProcessContext<Out> extends OutputContext<Out> {
+  readonly timestamp: EventTime;
+  readonly window: BoundedWindow;
+  readonly pane: PaneInfo;
+  /** Keyed state of the current key and window. Only in a DoFn over KVs. */
+  state<S>(spec: StateSpec<S>): S;
+  timer(spec: TimerSpec): Timer;
+  sideInput<T>(view: SideInputView<T>): T;
+  /** The element's stage input watermark, as the runner knows it: elements older than it are late. */
+  readonly inputWatermark: EventTime;
+}
+
+export interface OnTimerContext<Out, K = unknown> extends ProcessContext<Out> {
+  readonly key: K;
+  /** The time the timer was set for. */
+  readonly firedAt: number;
+  readonly timerTag: string;
+}
+
+export interface FinishBundleContext<Out> extends OutputContext<Out> {
+  /** finishBundle has no current element: timestamp and window are given. */
+  outputInWindow(value: Out, timestamp: EventTime, window: BoundedWindow): void;
+}
+
+/**
+ * A user's element-wise function. Hooks may be sync or async; the runner never awaits what is not a promise, and a
+ * bundle ends only when every promise has settled. State and timers are declared as fields:
+ *
+ * ```ts
+ * class CountPerKey implements DoFn<KV<string, Txn>, Row> {
+ *   readonly count = valueState<number>('count');
+ *   readonly flush = eventTimer('flush');
+ *   process(element: KV<string, Txn>, context: ProcessContext<Row>): void {
+ *     const count = context.state(this.count);
+ *     count.write((count.read() ?? 0) + 1);
+ *     context.timer(this.flush).set(context.window.maxTimestamp());
+ *   }
+ *   onTimer(timer: TimerSpec, context: OnTimerContext<Row, string>): void { … }
+ * }
+ * ```
+ */
+export interface DoFn<In, Out> {
+  setup?(): void | Promise<void>;
+  startBundle?(context: OutputContext<Out>): void | Promise<void>;
+  process(element: In, context: ProcessContext<Out>): void | Promise<void>;
+  onTimer?(timer: TimerSpec, context: OnTimerContext<Out>): void | Promise<void>;
+  onWindowExpiration?(context: OnTimerContext<Out>): void | Promise<void>;
+  finishBundle?(context: FinishBundleContext<Out>): void | Promise<void>;
+  teardown?(): void | Promise<void>;
+}
+
+// --- declarations --------------------------------------------------------------------------------------------------
+
+export type StateKind = 'value' | 'bag' | 'set' | 'map' | 'combining' | 'orderedList';
+
+/** Declares one cell of keyed state; make it with {@link valueState} and its kin. */
+export class StateSpec<S> {
+  /** Phantom: only for inference. */
+  declare readonly stateType: S;
+  readonly kind: StateKind;
+  readonly id: string;
+  readonly combineFn: CombineFn<never, unknown, unknown> | undefined;
+
+  constructor(kind: StateKind, id: string, combineFn?: CombineFn<never, unknown, unknown>) {
+    this.kind = kind;
+    this.id = id;
+    this.combineFn = combineFn;
+  }
+}
+
+/** Declares a timer; one declaration is a family: `set(at, { tag })` keeps several apart. */
+export class TimerSpec {
+  readonly domain: 'event' | 'processing';
+  readonly id: string;
+
+  constructor(domain: 'event' | 'processing', id: string) {
+    this.domain = domain;
+    this.id = id;
+  }
+}
+
+/** Accumulates many inputs into one output; merging must be associative and commutative. */
+export interface CombineFn<In, Acc, Out> {
+  createAccumulator(): Acc;
+  addInput(accumulator: Acc, input: In): Acc;
+  mergeAccumulators(accumulators: Iterable<Acc>): Acc;
+  extractOutput(accumulator: Acc): Out;
+}
+
+export const valueState = <T>(id: string): StateSpec<ValueState<T>> => new StateSpec('value', id);
+export const bagState = <T>(id: string): StateSpec<BagState<T>> => new StateSpec('bag', id);
+export const setState = <T>(id: string): StateSpec<SetState<T>> => new StateSpec('set', id);
+export const mapState = <K, V>(id: string): StateSpec<MapState<K, V>> => new StateSpec('map', id);
+export const orderedListState = <T>(id: string): StateSpec<OrderedListState<T>> => new StateSpec('orderedList', id);
+export const combiningState = <In, Acc, Out>(
+  id: string,
+  combineFn: CombineFn<In, Acc, Out>,
+): StateSpec<CombiningState<In, Out>> =>
+  new StateSpec('combining', id, combineFn as unknown as CombineFn<never, unknown, unknown>);
+
+export const eventTimer = (id: string): TimerSpec => new TimerSpec('event', id);
+export const processingTimer = (id: string): TimerSpec => new TimerSpec('processing', id);
+
+/** A PCollection seen from the side: singleton, iterable, list, map or multimap. Made by the `as…` functions. */
+export interface SideInputView<T> {
+  readonly kind: 'singleton' | 'iterable' | 'list' | 'map' | 'multimap';
+  /** Phantom: only for inference. */
+  readonly viewType?: T;
+}

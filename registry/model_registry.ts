@@ -1,0 +1,50 @@
+import type { JsonObject } from '#kernel/json';
+import type { ModelPackage } from './model_package.ts';
+
+export const STAGES = ['None', 'Staging', 'Production', 'Archived'] as const;
+export type Stage = (typeof STAGES)[number];
+
+export interface ModelVersion {
+  readonly name: string;
+  /** Counts from 1, as in MLflow. */
+  readonly version: number;
+  readonly stage: Stage;
+  readonly aliases: readonly string[];
+  readonly createdAtMs: number;
+  readonly description: string;
+  readonly tags: Readonly<Record<string, string>>;
+  readonly metrics: Readonly<Record<string, number>>;
+  /** The training run it came from; empty when unknown. */
+  readonly runId: string;
+}
+
+export interface NewModelVersion {
+  readonly name: string;
+  readonly package: ModelPackage;
+  readonly metrics: Readonly<Record<string, number>>;
+  readonly params: Readonly<Record<string, string>>;
+  readonly tags?: Readonly<Record<string, string>>;
+  readonly description?: string;
+}
+
+/**
+ * Which version answers for a name: `models:/fraud_detector/3`, `models:/fraud_detector/Production`,
+ * `models:/fraud_detector@champion`.
+ */
+export type VersionSelector = { readonly version: number } | { readonly stage: Stage } | { readonly alias: string };
+
+/** Where models live: MLflow, or a folder in embedded mode. Stage and alias stay in step: Production ↔ champion, Staging ↔ challenger. */
+export interface ModelRegistry {
+  readonly kind: string;
+  register(model: NewModelVersion): Promise<ModelVersion>;
+  listModels(): Promise<readonly string[]>;
+  listVersions(name: string): Promise<readonly ModelVersion[]>;
+  /** @returns undefined when nothing matches; the newest when several versions are in the stage */
+  resolve(name: string, selector: VersionSelector): Promise<ModelVersion | undefined>;
+  /** Moves a version to a stage; whoever was in Production or Staging there is archived. */
+  transition(name: string, version: number, stage: Stage, audit?: JsonObject): Promise<ModelVersion>;
+  setAlias(name: string, alias: string, version: number): Promise<void>;
+  /** @throws {ArtifactIntegrityError} when the bytes do not match the recorded hashes */
+  download(model: ModelVersion): Promise<ModelPackage>;
+  close(): Promise<void>;
+}
