@@ -1,0 +1,181 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse as parseYaml, YAMLParseError } from 'yaml';
+import type { z } from 'zod';
+import { ConfigError } from './errors.ts';
+
+/** Where an environment variable lands in the configuration, and how its text is read. */
+export interface EnvironmentVariable {
+  /** Dotted path: `offlineStore.host`. */
+  readonly path: string;
+  readonly type: 'string' | 'number' | 'boolean' | 'list';
+  /** Applies only when the value at this path equals this: `DATABASE_HOST` means nothing to PGlite. */
+  readonly when?: { readonly path: string; readonly is: string };
+}
+
+export interface LoadOptions<T> {
+  readonly schema: z.ZodType<T>;
+  /** Folder of `default.yaml` and `<environment>.yaml`. */
+  readonly directory: string;
+  /** Which file is laid over the default; `embedded` unless ENVIRONMENT says otherwise. */
+  readonly environment: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly variables: Readonly<Record<string, EnvironmentVariable>>;
+  /** Laid over everything else: command-line flags, by dotted path. */
+  readonly overrides?: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Configuration, lowest to highest: `default.yaml`, `<environment>.yaml` (both with `${VAR}` and `${VAR:-default}`
+ * replaced), named environment variables, overrides. The result is validated, complete and deeply frozen.
+ *
+ * @throws {@link ConfigError} listing every problem at once: unset `${VAR}`s, unreadable values, unknown or invalid
+ *   keys. Values are not echoed, since they may be secrets.
+ */
+export function loadConfig<T extends object>(options: LoadOptions<T>): Readonly<T> {
+  const problems: string[] = [];
+  const tree: Tree = {};
+  for (const name of ['default', options.environment]) {
+    merge(tree, readYaml(options.directory, name, options.env, problems));
+  }
+  const given = Object.entries(options.variables).filter(([name]) => (options.env[name] ?? '') !== '');
+  for (const [name, variable] of given) {
+    const { when } = variable;
+    if (when !== undefined && getPath(tree, when.path) !== when.is) continue;
+    const value = readVariable(options.env[name] as string, variable.type);
+    if (value === undefined) problems.push(`environment variable ${name} must be a ${variable.type}`);
+    else setPath(tree, variable.path, value);
+  }
+  for (const [path, value] of Object.entries(options.overrides ?? {})) {
+    if (value !== undefined) setPath(tree, path, value);
+  }
+  const parsed = options.schema.safeParse(tree);
+  if (!parsed.success) problems.push(...parsed.error.issues.map(describeIssue));
+  if (problems.length > 0 || !parsed.success) {
+    const list = problems.map((problem) => `  - ${problem}`).join('\n');
+    throw new ConfigError(
+      `the configuration for environment "${options.environment}" has ${problems.length} problem${problems.length === 1 ? '' : 's'}:\n${list}`,
+    );
+  }
+  return deepFreeze(parsed.data);
+}
+
+type Tree = { [key: string]: unknown };
+
+const isTree = (value: unknown): value is Tree => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+function readYaml(directory: string, name: string, env: LoadOptions<object>['env'], problems: string[]): Tree {
+  const file = join(directory, `${name}.yaml`);
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (cause) {
+    throw new ConfigError(
+      `${file} cannot be read: ENVIRONMENT names a file in ${directory}, such as embedded or services`,
+      cause,
+    );
+  }
+  let parsed: unknown;
+  try {
+    parsed = parseYaml(text);
+  } catch (cause) {
+    const where = cause instanceof YAMLParseError ? ` at line ${cause.linePos?.[0].line ?? '?'}` : '';
+    throw new ConfigError(`${file} is not valid YAML${where}`, cause);
+  }
+  if (parsed === null || parsed === undefined) return {};
+  if (!isTree(parsed)) throw new ConfigError(`${file} must hold a mapping of keys to values at its top`);
+  return substitute(parsed, env, name, problems) as Tree;
+}
+
+const WHOLE_REFERENCE = /^\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*))?\}$/;
+const REFERENCE = /\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*))?\}/g;
+
+/** Replaces references in every string; a value that is one reference alone keeps YAML's types (`${PORT:-80}` → 80). */
+function substitute(value: unknown, env: LoadOptions<object>['env'], at: string, problems: string[]): unknown {
+  if (Array.isArray(value)) return value.map((item, index) => substitute(item, env, `${at}.${index}`, problems));
+  if (isTree(value)) {
+    return Object.fromEntries(
+      Object.entries(value).map(([key, item]) => [key, substitute(item, env, `${at}.${key}`, problems)]),
+    );
+  }
+  if (typeof value !== 'string') return value;
+  const lookUp = (name: string, fallback: string | undefined): string => {
+    const found = env[name] ?? fallback;
+    if (found === undefined) problems.push(`environment variable ${name} is not set; ${at} needs it`);
+    return found ?? '';
+  };
+  const whole = WHOLE_REFERENCE.exec(value);
+  if (whole !== null) return readScalar(lookUp(whole[1] as string, whole[2]));
+  return value.replace(REFERENCE, (_, name: string, fallback: string | undefined) => lookUp(name, fallback));
+}
+
+/** Numbers, booleans and null by YAML's own rules; whatever else that text would mean in YAML stays text. */
+function readScalar(text: string): unknown {
+  try {
+    const value: unknown = parseYaml(text);
+    return typeof value === 'number' || typeof value === 'boolean' ? value : text;
+  } catch {
+    return text;
+  }
+}
+
+function readVariable(text: string, type: EnvironmentVariable['type']): unknown {
+  switch (type) {
+    case 'string':
+      return text;
+    case 'number': {
+      const value = Number(text);
+      return Number.isFinite(value) ? value : undefined;
+    }
+    case 'boolean':
+      if (/^(true|1|yes|on)$/i.test(text)) return true;
+      return /^(false|0|no|off)$/i.test(text) ? false : undefined;
+    case 'list':
+      return text
+        .split(',')
+        .map((item) => item.trim())
+        .filter((item) => item !== '');
+  }
+}
+
+function merge(target: Tree, source: Tree): void {
+  for (const [key, value] of Object.entries(source)) {
+    const existing = target[key];
+    // A section that changes kind starts afresh: keys of a memory broker mean nothing to Kafka.
+    const sameKind = isTree(existing) && isTree(value) && (value.kind === undefined || value.kind === existing.kind);
+    if (sameKind) merge(existing, value);
+    else target[key] = value;
+  }
+}
+
+function getPath(tree: Tree, path: string): unknown {
+  return path.split('.').reduce<unknown>((node, key) => (isTree(node) ? node[key] : undefined), tree);
+}
+
+function setPath(tree: Tree, path: string, value: unknown): void {
+  const keys = path.split('.');
+  const last = keys.pop() as string;
+  let node = tree;
+  for (const key of keys) {
+    if (!isTree(node[key])) node[key] = {};
+    node = node[key] as Tree;
+  }
+  node[last] = value;
+}
+
+function describeIssue(issue: z.core.$ZodIssue): string {
+  const path = issue.path.map(String).join('.');
+  if (issue.code === 'unrecognized_keys') {
+    const keys = issue.keys.map((key) => (path === '' ? key : `${path}.${key}`)).join(', ');
+    return `${keys}: unknown key`;
+  }
+  return `${path === '' ? '(top)' : path}: ${issue.message}`;
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    for (const item of Object.values(value)) deepFreeze(item);
+  }
+  return value;
+}

@@ -1,0 +1,35 @@
+import { expect, test } from '@jest/globals';
+import { type Service, startAll } from '#kernel/lifecycle';
+
+function recorded(log: string[], name: string, failing = false): Service {
+  return {
+    name,
+    async start() {
+      log.push(`start ${name}`);
+      if (failing) throw new Error(`${name} is broken`);
+    },
+    async drain() {
+      log.push(`drain ${name}`);
+    },
+    async stop() {
+      log.push(`stop ${name}`);
+    },
+  };
+}
+
+const signal = new AbortController().signal;
+
+test('starts in order; drains and stops in reverse', async () => {
+  const log: string[] = [];
+  const running = await startAll([recorded(log, 'a'), recorded(log, 'b')], signal);
+  await running.drain(signal);
+  await running[Symbol.asyncDispose]();
+  expect(log).toEqual(['start a', 'start b', 'drain b', 'drain a', 'stop b', 'stop a']);
+});
+
+test('a failed start stops what was opened, the failed one included, and throws', async () => {
+  const log: string[] = [];
+  const services = [recorded(log, 'a'), recorded(log, 'b', true), recorded(log, 'c')];
+  await expect(startAll(services, signal)).rejects.toThrow('b is broken');
+  expect(log).toEqual(['start a', 'start b', 'stop b', 'stop a']);
+});
