@@ -1,0 +1,81 @@
+import cliProgress from 'cli-progress';
+import pc from 'picocolors';
+
+/** One piece of long work, shown to a person. */
+export interface ProgressTask {
+  /** `done` out of the task's total (or just a count when no total was given), with a short remark. */
+  update(done: number, remark?: string): void;
+  finish(remark?: string): void;
+}
+
+/** Shows what a command is doing: bars on a terminal, plain lines (at most one a second per task) when piped. */
+export interface Progress {
+  /** A line that stays. */
+  say(text: string): void;
+  begin(title: string, total?: number): ProgressTask;
+}
+
+export interface ProgressStream {
+  readonly isTTY?: boolean | undefined;
+  write(text: string): unknown;
+}
+
+const PLAIN_INTERVAL_MS = 1_000;
+
+export function createProgress(stream: ProgressStream & NodeJS.WritableStream = process.stdout): Progress {
+  return stream.isTTY === true ? createBars(stream) : createPlainLines(stream, Date.now);
+}
+
+/** @param now - milliseconds; a parameter for tests */
+export function createPlainLines(stream: ProgressStream, now: () => number): Progress {
+  return {
+    say: (text) => stream.write(`${text}\n`),
+    begin(title, total) {
+      const startedMs = now();
+      let printedMs = startedMs;
+      const of = total === undefined ? '' : ` of ${total.toLocaleString('en')}`;
+      stream.write(`- ${title}\n`);
+      return {
+        update(done, remark) {
+          if (now() - printedMs < PLAIN_INTERVAL_MS) return;
+          printedMs = now();
+          stream.write(`  ${title}: ${done.toLocaleString('en')}${of}${remark === undefined ? '' : `, ${remark}`}\n`);
+        },
+        finish(remark) {
+          const seconds = ((now() - startedMs) / 1_000).toFixed(1);
+          stream.write(`  done in ${seconds} s${remark === undefined ? '' : `: ${remark}`}\n`);
+        },
+      };
+    },
+  };
+}
+
+function createBars(stream: NodeJS.WritableStream): Progress {
+  return {
+    say: (text) => stream.write(`${text}\n`),
+    begin(title, total) {
+      const startedMs = Date.now();
+      const bar = new cliProgress.SingleBar(
+        {
+          format: `${pc.cyan('{bar}')} ${title} ${total === undefined ? '{value}' : '{value}/{total}'} {remark}`,
+          barsize: 24,
+          hideCursor: true,
+          clearOnComplete: true,
+          stream,
+        },
+        cliProgress.Presets.shades_classic,
+      );
+      bar.start(total ?? 1, 0, { remark: '' });
+      return {
+        update: (done, remark) => bar.update(total === undefined ? 0 : done, { remark: remark ?? '' }),
+        finish(remark) {
+          bar.stop();
+          const seconds = ((Date.now() - startedMs) / 1_000).toFixed(1);
+          stream.write(
+            `${pc.green('✓')} ${title} ${pc.dim(`${seconds} s${remark === undefined ? '' : `, ${remark}`}`)}\n`,
+          );
+        },
+      };
+    },
+  };
+}
