@@ -1,0 +1,228 @@
+import { type EventTime, MAX_EVENT_TIME } from '#kernel/time';
+import { InvalidPipelineError } from './errors.ts';
+import { Edge, type EngineContext, type Operator } from './operator.ts';
+import { declarationsOf, ParDoOperator } from './par_do.ts';
+import type { Plan, PlanTransform } from './plan.ts';
+import { AssignTimestampsOperator, FlattenOperator, ImpulseOperator, WindowIntoOperator } from './simple_operators.ts';
+import { SplittableOperator } from './splittable_operator.ts';
+
+export interface ExecutorOptions {
+  readonly now: () => number;
+  readonly onDroppedLate: (transform: string) => void;
+  readonly onRetry: (transform: string, error: unknown, delayMs: number) => void;
+}
+
+/** What each transform holds, by name, with the declaration it was made under. */
+export interface TransformSnapshot {
+  readonly name: string;
+  readonly signature: string;
+  readonly inputWatermark: EventTime;
+  readonly outputWatermark: EventTime;
+  /** The operator's own; undefined when it holds nothing. */
+  readonly data: unknown;
+}
+
+/**
+ * The operators of one plan and the order they work in. Runs on one thread: within a bundle, elements flow through direct
+ * calls; between bundles everything is at rest, so a snapshot taken there is consistent.
+ */
+export class Executor {
+  readonly #operators: Operator[] = [];
+  readonly #signatures = new Map<string, string>();
+  readonly #edges = new Map<string, Edge>();
+  readonly sources: SplittableOperator[] = [];
+  #callbacks: (() => void | Promise<void>)[] = [];
+  readonly #impulses: ImpulseOperator[] = [];
+
+  constructor(plan: Plan, options: ExecutorOptions) {
+    const context: EngineContext = {
+      now: options.now,
+      afterBundleCommit: (callback) => this.#callbacks.push(callback),
+      countDroppedLate: options.onDroppedLate,
+    };
+    for (const transform of plan.transforms) {
+      const operator = this.#create(transform, context, options);
+      this.#operators.push(operator);
+      this.#signatures.set(transform.name, signatureOf(transform));
+    }
+  }
+
+  #create(transform: PlanTransform, context: EngineContext, options: ExecutorOptions): Operator {
+    const { name } = transform;
+    switch (transform.kind) {
+      case 'impulse': {
+        const impulse = new ImpulseOperator(name, this.#edge(transform.output));
+        this.#impulses.push(impulse);
+        return impulse;
+      }
+      case 'parDo':
+        return new ParDoOperator({
+          name,
+          doFn: transform.doFn,
+          input: this.#edge(transform.input),
+          main: this.#edge(transform.main),
+          tagged: new Map(Object.entries(transform.tagged).map(([tag, id]) => [tag, this.#edge(id)])),
+          context,
+          allowedLatenessMs: transform.allowedLatenessMs,
+        });
+      case 'splittable': {
+        const source = new SplittableOperator({
+          name,
+          doFn: transform.doFn,
+          input: this.#edge(transform.input),
+          output: this.#edge(transform.output),
+          context,
+          onRetry: options.onRetry,
+        });
+        this.sources.push(source);
+        return source;
+      }
+      case 'flatten':
+        return new FlattenOperator(
+          name,
+          transform.inputs.map((id) => this.#edge(id)),
+          this.#edge(transform.output),
+        );
+      case 'windowInto':
+        return new WindowIntoOperator(
+          name,
+          this.#edge(transform.input),
+          this.#edge(transform.output),
+          transform.windowFn,
+        );
+      case 'assignTimestamps':
+        return new AssignTimestampsOperator(
+          name,
+          this.#edge(transform.input),
+          this.#edge(transform.output),
+          transform.timestampOf,
+        );
+    }
+  }
+
+  #edge(id: string): Edge {
+    let edge = this.#edges.get(id);
+    if (edge === undefined) {
+      edge = new Edge(id);
+      this.#edges.set(id, edge);
+    }
+    return edge;
+  }
+
+  async setup(): Promise<void> {
+    for (const operator of this.#operators) await operator.setup();
+  }
+
+  async teardown(): Promise<void> {
+    for (const operator of this.#operators) await operator.teardown();
+  }
+
+  /**
+   * One bundle: `feed` pushes elements in, then each operator in topological order finishes what it has, fires what its
+   * watermark makes due, and passes its own watermark on.
+   */
+  async runBundle(feed: () => void, now: number): Promise<void> {
+    for (const impulse of this.#impulses) impulse.fire();
+    feed();
+    for (const operator of this.#operators) {
+      if (operator.nextProcessingTime() !== undefined) operator.advanceProcessingTime(now);
+      await operator.settle();
+      operator.advanceWatermark();
+      await operator.settle();
+      await operator.finishBundle();
+      await operator.settle();
+      operator.publishWatermark();
+    }
+  }
+
+  /** What to call once the bundles so far are durable; each is handed out once. */
+  takeCallbacks(): readonly (() => void | Promise<void>)[] {
+    const callbacks = this.#callbacks;
+    this.#callbacks = [];
+    return callbacks;
+  }
+
+  get isImpulsePending(): boolean {
+    return this.#impulses.some((impulse) => !impulse.fired);
+  }
+
+  nextProcessingTime(): number | undefined {
+    let next: number | undefined;
+    for (const operator of this.#operators) {
+      const at = operator.nextProcessingTime();
+      if (at !== undefined && (next === undefined || at < next)) next = at;
+    }
+    return next;
+  }
+
+  /** True when no element, timer or source can come any more. */
+  get isFinished(): boolean {
+    return this.#operators.every((operator) => operator.outputWatermark >= MAX_EVENT_TIME);
+  }
+
+  /** Slowest output watermark of all transforms. */
+  watermark(): number {
+    return Math.min(...this.#operators.map((operator) => operator.outputWatermark));
+  }
+
+  transformNames(): readonly string[] {
+    return this.#operators.map((operator) => operator.name);
+  }
+
+  /** Elements that have passed through each PCollection since the start, by the producing transform. */
+  elementCounts(): ReadonlyMap<string, number> {
+    const counts = new Map<string, number>();
+    for (const edge of this.#edges.values()) {
+      for (const producer of edge.producers)
+        counts.set(producer.name, (counts.get(producer.name) ?? 0) + edge.elements);
+    }
+    return counts;
+  }
+
+  snapshot(): TransformSnapshot[] {
+    return this.#operators.map((operator) => ({
+      name: operator.name,
+      signature: this.#signatures.get(operator.name) as string,
+      inputWatermark: operator.inputWatermark,
+      outputWatermark: operator.outputWatermark,
+      data: operator.snapshot(),
+    }));
+  }
+
+  /** @throws {@link InvalidPipelineError} naming the transforms whose state has nowhere to go */
+  restore(snapshot: readonly TransformSnapshot[]): void {
+    const operators = new Map(this.#operators.map((operator) => [operator.name, operator]));
+    const problems: string[] = [];
+    for (const { name, signature, inputWatermark, outputWatermark, data } of snapshot) {
+      const operator = operators.get(name);
+      if (operator === undefined) {
+        if (data !== undefined) problems.push(`"${name}" is in the snapshot with state, but not in the pipeline`);
+        continue;
+      }
+      const expected = this.#signatures.get(name) as string;
+      if (data !== undefined && signature !== expected) {
+        problems.push(`"${name}" was ${signature} and is now ${expected}`);
+        continue;
+      }
+      operator.inputWatermark = inputWatermark;
+      operator.outputWatermark = outputWatermark;
+      if (data !== undefined) operator.restore(data);
+    }
+    if (problems.length > 0) {
+      throw new InvalidPipelineError(
+        `the snapshot is of another pipeline: ${problems.join('; ')}. Restore it with the pipeline that wrote it, drain that one first, or start from another snapshot directory`,
+      );
+    }
+  }
+}
+
+/** What about a transform must not change between a snapshot and its restore. */
+function signatureOf(transform: PlanTransform): string {
+  if (transform.kind !== 'parDo') return transform.kind;
+  const { states, timers } = declarationsOf(transform.doFn);
+  const parts = [
+    ...states.map(({ id, kind }) => `${kind} state ${id}`),
+    ...timers.map(({ id, domain }) => `${domain} timer ${id}`),
+  ];
+  return parts.length === 0 ? 'parDo' : `parDo with ${parts.join(', ')}`;
+}

@@ -1,0 +1,190 @@
+import type { EventTime } from '#kernel/time';
+import type { CombineFn, StateKind } from './dofn.ts';
+
+/**
+ * What a Map uses for a key: primitives are themselves; anything else is its JSON with sorted object keys, marked so that it
+ * meets no string.
+ */
+export function keyIdOf(key: unknown): unknown {
+  return typeof key === 'object' && key !== null ? `\u0000json:${JSON.stringify(key, sortedKeys)}` : key;
+}
+
+function sortedKeys(_: string, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** Raw contents of one key and window, one slot per declared state; undefined is empty. Structured-cloneable. */
+export type Cells = unknown[];
+
+/** Declares one slot, free of what it is for. */
+export interface CellSpec {
+  readonly id: string;
+  readonly kind: StateKind;
+  readonly combineFn: CombineFn<never, unknown, unknown> | undefined;
+}
+
+/** Where an accessor finds the cells of the key and window being processed. */
+export interface CellScope {
+  readonly cells: Cells;
+}
+
+type Keyed<T> = Map<unknown, T>;
+
+/** Accessor of one slot through `scope`, so that one object serves every key. */
+export function createAccessor(spec: CellSpec, slot: number, scope: CellScope): object {
+  switch (spec.kind) {
+    case 'value':
+      return {
+        read: () => scope.cells[slot],
+        write(value: unknown): void {
+          scope.cells[slot] = value;
+        },
+        clear: () => clear(scope, slot),
+      };
+    case 'bag':
+      return {
+        read: () => (scope.cells[slot] as unknown[] | undefined) ?? [],
+        add(value: unknown): void {
+          filled<unknown[]>(scope, slot, () => []).push(value);
+        },
+        clear: () => clear(scope, slot),
+      };
+    case 'set':
+      return {
+        read: () => (scope.cells[slot] as Keyed<unknown> | undefined)?.values() ?? [],
+        has: (value: unknown) => (scope.cells[slot] as Keyed<unknown> | undefined)?.has(keyIdOf(value)) ?? false,
+        add(value: unknown): void {
+          filled<Keyed<unknown>>(scope, slot, () => new Map()).set(keyIdOf(value), value);
+        },
+        remove: (value: unknown) => removeKey(scope, slot, value),
+        clear: () => clear(scope, slot),
+      };
+    case 'map':
+      return {
+        get: (key: unknown) => (scope.cells[slot] as Keyed<[unknown, unknown]> | undefined)?.get(keyIdOf(key))?.[1],
+        put(key: unknown, value: unknown): void {
+          filled<Keyed<[unknown, unknown]>>(scope, slot, () => new Map()).set(keyIdOf(key), [key, value]);
+        },
+        remove: (key: unknown) => removeKey(scope, slot, key),
+        entries: () => (scope.cells[slot] as Keyed<[unknown, unknown]> | undefined)?.values() ?? [],
+        clear: () => clear(scope, slot),
+      };
+    case 'combining': {
+      const combineFn = spec.combineFn as unknown as CombineFn<unknown, unknown, unknown>;
+      return {
+        read: () => combineFn.extractOutput(scope.cells[slot] ?? combineFn.createAccumulator()),
+        add(value: unknown): void {
+          scope.cells[slot] = combineFn.addInput(scope.cells[slot] ?? combineFn.createAccumulator(), value);
+        },
+        clear: () => clear(scope, slot),
+      };
+    }
+    case 'orderedList':
+      return createOrderedList(slot, scope);
+  }
+}
+
+type Timestamped = readonly [EventTime, unknown];
+
+function createOrderedList(slot: number, scope: CellScope): object {
+  const list = (): Timestamped[] => (scope.cells[slot] as Timestamped[] | undefined) ?? [];
+  return {
+    add(timestamp: EventTime, value: unknown): void {
+      const entries = filled<Timestamped[]>(scope, slot, () => []);
+      entries.splice(firstAtOrAfter(entries, timestamp + 1), 0, [timestamp, value]);
+    },
+    readRange: (from: EventTime, to: EventTime) =>
+      list().slice(firstAtOrAfter(list(), from), firstAtOrAfter(list(), to)),
+    clearRange(from: EventTime, to: EventTime): void {
+      const start = firstAtOrAfter(list(), from);
+      list().splice(start, firstAtOrAfter(list(), to) - start);
+      if (list().length === 0) clear(scope, slot);
+    },
+    clear: () => clear(scope, slot),
+  };
+}
+
+function firstAtOrAfter(entries: readonly Timestamped[], timestamp: number): number {
+  let low = 0;
+  let high = entries.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((entries[middle] as Timestamped)[0] < timestamp) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function filled<T>(scope: CellScope, slot: number, empty: () => T): T {
+  const existing = scope.cells[slot] as T | undefined;
+  if (existing !== undefined) return existing;
+  const made = empty();
+  scope.cells[slot] = made;
+  return made;
+}
+
+function clear(scope: CellScope, slot: number): void {
+  scope.cells[slot] = undefined;
+}
+
+function removeKey(scope: CellScope, slot: number, key: unknown): void {
+  const held = scope.cells[slot] as Keyed<unknown> | undefined;
+  held?.delete(keyIdOf(key));
+  if (held?.size === 0) clear(scope, slot);
+}
+
+/** Cells by key, then by window. */
+export class KeyedState {
+  readonly #slots: number;
+  readonly #keys = new Map<unknown, { readonly key: unknown; readonly windows: Map<string, Cells> }>();
+
+  constructor(slots: number) {
+    this.#slots = slots;
+  }
+
+  get keyCount(): number {
+    return this.#keys.size;
+  }
+
+  /** Cells of a key and window, made when absent. */
+  cells(key: unknown, keyId: unknown, windowId: string): Cells {
+    let entry = this.#keys.get(keyId);
+    if (entry === undefined) {
+      entry = { key, windows: new Map() };
+      this.#keys.set(keyId, entry);
+    }
+    let cells = entry.windows.get(windowId);
+    if (cells === undefined) {
+      cells = new Array<unknown>(this.#slots).fill(undefined);
+      entry.windows.set(windowId, cells);
+    }
+    return cells;
+  }
+
+  drop(keyId: unknown, windowId: string): void {
+    const entry = this.#keys.get(keyId);
+    entry?.windows.delete(windowId);
+    if (entry?.windows.size === 0) this.#keys.delete(keyId);
+  }
+
+  /** Drops the window's cells when all are empty, so that keys that cleared their state cost nothing. */
+  dropIfEmpty(keyId: unknown, windowId: string, cells: Cells): void {
+    for (const cell of cells) if (cell !== undefined) return;
+    this.drop(keyId, windowId);
+  }
+
+  *entries(): Iterable<readonly [key: unknown, windowId: string, cells: Cells]> {
+    for (const { key, windows } of this.#keys.values()) {
+      for (const [windowId, cells] of windows) yield [key, windowId, cells];
+    }
+  }
+
+  restore(entries: Iterable<readonly [key: unknown, windowId: string, cells: Cells]>): void {
+    this.#keys.clear();
+    for (const [key, windowId, cells] of entries) {
+      const target = this.cells(key, keyIdOf(key), windowId);
+      for (let slot = 0; slot < target.length; slot += 1) target[slot] = cells[slot];
+    }
+  }
+}

@@ -1,0 +1,466 @@
+import type { EventTime, ProcessingTime } from '#kernel/time';
+import {
+  type BoundedWindow,
+  type DoFn,
+  type FinishBundleContext,
+  type OnTimerContext,
+  type OutputTag,
+  type PaneInfo,
+  type SideInputView,
+  StateSpec,
+  type Timer,
+  TimerSpec,
+} from './dofn.ts';
+import { InvalidPipelineError, TransformFailedError } from './errors.ts';
+import { type Cells, createAccessor, KeyedState, keyIdOf } from './keyed_state.ts';
+import { type Edge, type EngineContext, NO_FIRING, Operator } from './operator.ts';
+import { type PendingTimer, TimerQueue } from './timer_queue.ts';
+import { GLOBAL_WINDOW, type Window } from './window.ts';
+
+/** State and timer declarations of a DoFn: those of its own fields that are specs. */
+export function declarationsOf(doFn: object): { readonly states: StateSpec<unknown>[]; readonly timers: TimerSpec[] } {
+  const fields = Object.values(doFn);
+  return {
+    states: fields.filter((field): field is StateSpec<unknown> => field instanceof StateSpec),
+    timers: fields.filter((field): field is TimerSpec => field instanceof TimerSpec),
+  };
+}
+
+export interface ParDoOptions {
+  readonly name: string;
+  readonly doFn: DoFn<never, unknown>;
+  readonly input: Edge;
+  readonly main: Edge;
+  readonly tagged: ReadonlyMap<string, Edge>;
+  readonly context: EngineContext;
+  /** How long a window's state outlives its end, ms. */
+  readonly allowedLatenessMs: number;
+  /** Async calls of a stateless DoFn in flight at once before the bundle waits. Stateful DoFns: one a key. */
+  readonly maxConcurrency?: number;
+}
+
+/** Internal timer that drops a window's state when the window expires. */
+const EXPIRY_SPEC = '\u0000expiry';
+
+type AnyDoFn = DoFn<unknown, unknown>;
+
+/** Runs a user's {@link DoFn}. Keys are `element.key` when the DoFn declares state or timers. */
+export class ParDoOperator extends Operator {
+  readonly #doFn: AnyDoFn;
+  readonly #options: ParDoOptions;
+  readonly #states: StateSpec<unknown>[];
+  readonly #timers: Map<string, TimerSpec>;
+  readonly #keyed: boolean;
+  readonly #state: KeyedState;
+  readonly #eventTimers = new TimerQueue();
+  readonly #processingTimers = new TimerQueue();
+  readonly #windows = new Map<string, Window>([[GLOBAL_WINDOW.id, GLOBAL_WINDOW]]);
+  /** Reused for every synchronous call; an asynchronous call takes it along and leaves a fresh one. */
+  #current: ElementContext;
+  #bundleOpen = false;
+  readonly #running = new Set<Promise<void>>();
+  readonly #keyChains = new Map<unknown, Promise<void>>();
+  #failure: unknown;
+  #opening: Promise<void> | undefined;
+
+  constructor(options: ParDoOptions) {
+    super(options.name, options.input);
+    this.#options = options;
+    this.#doFn = options.doFn as AnyDoFn;
+    const { states, timers } = declarationsOf(options.doFn);
+    this.#states = states;
+    this.#timers = new Map(timers.map((timer) => [timer.id, timer]));
+    this.#keyed = states.length > 0 || timers.length > 0;
+    this.#state = new KeyedState(states.length);
+    this.#current = this.#newContext();
+    if (timers.length > 0 && this.#doFn.onTimer === undefined) {
+      throw new InvalidPipelineError(`transform "${this.name}" declares timer "${timers[0]?.id}" but has no onTimer`);
+    }
+    options.main.producers.push(this);
+    for (const edge of options.tagged.values()) edge.producers.push(this);
+  }
+
+  override setup(): void | Promise<void> {
+    return this.#doFn.setup?.();
+  }
+
+  override teardown(): void | Promise<void> {
+    return this.#doFn.teardown?.();
+  }
+
+  override receive(value: unknown, timestamp: EventTime, window: Window, pane: PaneInfo): void {
+    if (!this.#bundleOpen) this.#startBundle();
+    if (this.#keyed) this.#processKeyed(value as { readonly key: unknown }, timestamp, window, pane);
+    else if (this.#opening !== undefined)
+      this.#defer(this.#opening, () => this.#process(value, timestamp, window, pane));
+    else this.#process(value, timestamp, window, pane);
+  }
+
+  #process(value: unknown, timestamp: EventTime, window: Window, pane: PaneInfo): void {
+    const context = this.#current;
+    context.at(timestamp, window, pane);
+    void this.#call('process', value, context, () => this.#doFn.process(value, context));
+  }
+
+  #processKeyed(value: { readonly key: unknown }, timestamp: EventTime, window: Window, pane: PaneInfo): void {
+    const expiresAt = window.maxTimestamp() + this.#options.allowedLatenessMs;
+    if (window !== GLOBAL_WINDOW && expiresAt < this.inputWatermark) {
+      this.#options.context.countDroppedLate(this.name);
+      return;
+    }
+    const keyId = keyIdOf(value.key);
+    this.#perKey(keyId, () => {
+      if (window !== GLOBAL_WINDOW) this.#scheduleExpiry(value.key, keyId, window, expiresAt);
+      const context = this.#current;
+      context.at(timestamp, window, pane);
+      context.enter(value.key, keyId);
+      return this.#call('process', value, context, () => this.#doFn.process(value, context));
+    });
+  }
+
+  /** Runs `task` now, or after what is already running for its key (or before the bundle has opened). */
+  #perKey(keyId: unknown, task: () => Promise<void> | undefined): void {
+    const before = this.#keyChains.get(keyId) ?? this.#opening;
+    if (before === undefined) {
+      const running = task();
+      if (running !== undefined) this.#chain(keyId, running);
+      return;
+    }
+    this.#chain(
+      keyId,
+      before.then(() => (this.#failure === undefined ? task() : undefined)),
+    );
+  }
+
+  #chain(keyId: unknown, promise: Promise<void>): void {
+    this.#keyChains.set(keyId, promise);
+    this.#track(
+      promise.then(() => {
+        if (this.#keyChains.get(keyId) === promise) this.#keyChains.delete(keyId);
+      }),
+    );
+  }
+
+  #defer(before: Promise<void>, task: () => void): void {
+    this.#track(before.then(task));
+  }
+
+  /** Calls a hook; returns a promise only when the hook did. Errors are kept for {@link settle}, or thrown when sync. */
+  #call(
+    hook: string,
+    element: unknown,
+    context: ElementContext,
+    call: () => void | Promise<void>,
+  ): Promise<void> | undefined {
+    let result: void | Promise<void>;
+    try {
+      result = call();
+    } catch (error) {
+      throw this.#failed(hook, element, error);
+    }
+    if (result === undefined) {
+      if (this.#keyed) context.leave();
+      return undefined;
+    }
+    this.#current = this.#newContext();
+    const running = result.then(
+      () => context.leave(),
+      (error: unknown) => {
+        this.#failure ??= this.#failed(hook, element, error);
+      },
+    );
+    this.#track(running);
+    return running;
+  }
+
+  #failed(hook: string, element: unknown, error: unknown): unknown {
+    // A failure downstream in the same call is already named; blame the innermost transform only.
+    return error instanceof TransformFailedError ? error : new TransformFailedError(this.name, hook, element, error);
+  }
+
+  #track(promise: Promise<void>): void {
+    const tracked = promise.then(
+      () => {
+        this.#running.delete(tracked);
+      },
+      (error: unknown) => {
+        this.#failure ??= error;
+        this.#running.delete(tracked);
+      },
+    );
+    this.#running.add(tracked);
+  }
+
+  #startBundle(): void {
+    this.#bundleOpen = true;
+    if (this.#doFn.startBundle === undefined) return;
+    const context = this.#current;
+    context.at(this.inputWatermark, GLOBAL_WINDOW, NO_FIRING);
+    const opening = this.#call('startBundle', undefined, context, () => this.#doFn.startBundle?.(context));
+    if (opening === undefined) return;
+    this.#opening = opening;
+    this.#track(
+      opening.then(() => {
+        this.#opening = undefined;
+      }),
+    );
+  }
+
+  override settle(): Promise<void> | undefined {
+    if (this.#running.size === 0 && this.#failure === undefined) return undefined;
+    return this.#settleAll();
+  }
+
+  async #settleAll(): Promise<void> {
+    while (this.#running.size > 0) await Promise.all(this.#running);
+    if (this.#failure !== undefined) {
+      const failure = this.#failure;
+      this.#failure = undefined;
+      throw failure;
+    }
+  }
+
+  override finishBundle(): void | Promise<void> {
+    if (!this.#bundleOpen) return undefined;
+    this.#bundleOpen = false;
+    if (this.#doFn.finishBundle === undefined) return undefined;
+    const context = this.#current;
+    context.at(this.inputWatermark, GLOBAL_WINDOW, NO_FIRING);
+    return this.#call('finishBundle', undefined, context, () => this.#doFn.finishBundle?.(context));
+  }
+
+  // --- timers --------------------------------------------------------------------------------------------------
+
+  protected override onInputWatermark(watermark: EventTime): void {
+    this.#fireDue(this.#eventTimers, watermark);
+  }
+
+  override nextProcessingTime(): number | undefined {
+    return this.#processingTimers.nextAt();
+  }
+
+  override advanceProcessingTime(now: number): void {
+    this.#fireDue(this.#processingTimers, now);
+  }
+
+  #fireDue(queue: TimerQueue, now: number): void {
+    for (let due = queue.popDue(now, keyIdOf); due !== undefined; due = queue.popDue(now, keyIdOf)) this.#fire(due);
+  }
+
+  #fire(timer: PendingTimer): void {
+    if (!this.#bundleOpen) this.#startBundle();
+    const keyId = keyIdOf(timer.key);
+    const window = this.#windows.get(timer.windowId) as Window;
+    this.#perKey(keyId, () => {
+      const context = this.#current;
+      context.at(timer.outputTimestamp as EventTime, window, NO_FIRING);
+      context.enter(timer.key, keyId);
+      context.firing(timer);
+      if (timer.specId === EXPIRY_SPEC) return this.#expire(keyId, window, context);
+      const spec = this.#timers.get(timer.specId) as TimerSpec;
+      return this.#call(`onTimer(${timer.specId})`, undefined, context, () => this.#doFn.onTimer?.(spec, context));
+    });
+  }
+
+  #expire(keyId: unknown, window: Window, context: ElementContext): Promise<void> | undefined {
+    const done = (): void => {
+      this.#state.drop(keyId, window.id);
+    };
+    const running = this.#call('onWindowExpiration', undefined, context, () =>
+      this.#doFn.onWindowExpiration?.(context),
+    );
+    if (running === undefined) {
+      done();
+      return undefined;
+    }
+    return running.then(done);
+  }
+
+  #scheduleExpiry(key: unknown, keyId: unknown, window: Window, expiresAt: number): void {
+    if (!this.#windows.has(window.id)) this.#windows.set(window.id, window);
+    this.#eventTimers.set(keyId, {
+      key,
+      windowId: window.id,
+      specId: EXPIRY_SPEC,
+      tag: '',
+      at: expiresAt + 1,
+      outputTimestamp: expiresAt + 1,
+    });
+  }
+
+  protected override watermarkHold(): number {
+    return Math.min(this.#eventTimers.earliestHold(), this.#processingTimers.earliestHold());
+  }
+
+  // --- durability ----------------------------------------------------------------------------------------------
+
+  override snapshot(): unknown {
+    if (!this.#keyed) return undefined;
+    return {
+      cells: [...this.#state.entries()],
+      eventTimers: this.#eventTimers.all(),
+      processingTimers: this.#processingTimers.all(),
+      windows: [...this.#windows.values()].map(({ id, start, end }) => ({ id, start, end })),
+    };
+  }
+
+  override restore(data: unknown): void {
+    const saved = data as {
+      cells: [unknown, string, Cells][];
+      eventTimers: PendingTimer[];
+      processingTimers: PendingTimer[];
+      windows: Window[];
+    };
+    for (const window of saved.windows) {
+      if (window.id !== GLOBAL_WINDOW.id) this.#windows.set(window.id, revive(window));
+    }
+    this.#state.restore(saved.cells);
+    for (const timer of saved.eventTimers) this.#eventTimers.set(keyIdOf(timer.key), timer);
+    for (const timer of saved.processingTimers) this.#processingTimers.set(keyIdOf(timer.key), timer);
+  }
+
+  // --- what the context needs ----------------------------------------------------------------------------------
+
+  #newContext(): ElementContext {
+    return new ElementContext({
+      operator: this,
+      main: this.#options.main,
+      tagged: this.#options.tagged,
+      engine: this.#options.context,
+      states: this.#states,
+      state: this.#state,
+      timers: this.#timers,
+      eventTimers: this.#eventTimers,
+      processingTimers: this.#processingTimers,
+    });
+  }
+}
+
+function revive({ id, start, end }: { id: string; start: number; end: number }): Window {
+  return Object.assign(Object.create(Object.getPrototypeOf(GLOBAL_WINDOW)) as Window, { id, start, end });
+}
+
+interface ContextParts {
+  readonly operator: Operator;
+  readonly main: Edge;
+  readonly tagged: ReadonlyMap<string, Edge>;
+  readonly engine: EngineContext;
+  readonly states: readonly StateSpec<unknown>[];
+  readonly state: KeyedState;
+  readonly timers: ReadonlyMap<string, TimerSpec>;
+  readonly eventTimers: TimerQueue;
+  readonly processingTimers: TimerQueue;
+}
+
+const NO_CELLS: Cells = [];
+
+class ElementContext implements OnTimerContext<unknown>, FinishBundleContext<unknown> {
+  timestamp: EventTime = 0 as EventTime;
+  window: Window = GLOBAL_WINDOW;
+  pane: PaneInfo = NO_FIRING;
+  key: unknown = undefined;
+  firedAt = 0;
+  timerTag = '';
+  cells: Cells = NO_CELLS;
+  readonly clock: { now(): ProcessingTime };
+  #keyId: unknown;
+  readonly #parts: ContextParts;
+  readonly #accessors = new Map<StateSpec<unknown>, object>();
+
+  constructor(parts: ContextParts) {
+    this.#parts = parts;
+    this.clock = { now: () => parts.engine.now() as ProcessingTime };
+    for (const [slot, spec] of parts.states.entries()) this.#accessors.set(spec, createAccessor(spec, slot, this));
+  }
+
+  at(timestamp: EventTime, window: Window, pane: PaneInfo): void {
+    this.timestamp = timestamp;
+    this.window = window;
+    this.pane = pane;
+  }
+
+  enter(key: unknown, keyId: unknown): void {
+    this.key = key;
+    this.#keyId = keyId;
+    this.cells = this.#parts.state.cells(key, keyId, this.window.id);
+  }
+
+  firing(timer: PendingTimer): void {
+    this.firedAt = timer.at;
+    this.timerTag = timer.tag;
+  }
+
+  leave(): void {
+    if (this.cells === NO_CELLS) return;
+    this.#parts.state.dropIfEmpty(this.#keyId, this.window.id, this.cells);
+    this.cells = NO_CELLS;
+  }
+
+  get inputWatermark(): EventTime {
+    return this.#parts.operator.inputWatermark;
+  }
+
+  output(value: unknown, timestamp: EventTime = this.timestamp): void {
+    this.#parts.main.receive(value, timestamp, this.window, this.pane);
+  }
+
+  outputTo<T>(tag: OutputTag<T>, value: T, timestamp: EventTime = this.timestamp): void {
+    const edge = this.#parts.tagged.get(tag.id);
+    if (edge === undefined) {
+      throw new InvalidPipelineError(
+        `output "${tag.id}" of transform "${this.#parts.operator.name}" is not declared: pass it in parDo's outputs`,
+      );
+    }
+    edge.receive(value, timestamp, this.window, this.pane);
+  }
+
+  outputInWindow(value: unknown, timestamp: EventTime, window: BoundedWindow): void {
+    this.#parts.main.receive(value, timestamp, window as Window, NO_FIRING);
+  }
+
+  afterBundleCommit(callback: () => void | Promise<void>): void {
+    this.#parts.engine.afterBundleCommit(callback);
+  }
+
+  state<S>(spec: StateSpec<S>): S {
+    const accessor = this.#accessors.get(spec as StateSpec<unknown>);
+    if (accessor === undefined || this.cells === NO_CELLS) {
+      throw new InvalidPipelineError(
+        `state "${spec.id}" of transform "${this.#parts.operator.name}" is not available here: declare it as a field of the DoFn, and use it in process or onTimer`,
+      );
+    }
+    return accessor as S;
+  }
+
+  timer(spec: TimerSpec): Timer {
+    if (!this.#parts.timers.has(spec.id)) {
+      throw new InvalidPipelineError(
+        `timer "${spec.id}" of transform "${this.#parts.operator.name}" is not declared: make it a field of the DoFn`,
+      );
+    }
+    const { key, window, timestamp } = this;
+    const keyId = this.#keyId;
+    const { engine, eventTimers, processingTimers } = this.#parts;
+    const queue = spec.domain === 'event' ? eventTimers : processingTimers;
+    const set: Timer['set'] = (at, options = {}) => {
+      const outputTimestamp = options.outputTimestamp ?? (spec.domain === 'event' ? at : timestamp);
+      queue.set(keyId, { key, windowId: window.id, specId: spec.id, tag: options.tag ?? '', at, outputTimestamp });
+    };
+    return {
+      set,
+      setAfter(delayMs) {
+        if (spec.domain === 'event') {
+          throw new InvalidPipelineError(`timer "${spec.id}" is an event-time timer: setAfter is for processing time`);
+        }
+        set(engine.now() + delayMs);
+      },
+      clear: (tag = '') => queue.clear(keyId, { windowId: window.id, specId: spec.id, tag }),
+    };
+  }
+
+  sideInput<T>(_view: SideInputView<T>): T {
+    throw new InvalidPipelineError(
+      `transform "${this.#parts.operator.name}" reads a side input: the embedded runner has none yet (issue 4)`,
+    );
+  }
+}

@@ -1,0 +1,99 @@
+import { type EventTime, MAX_EVENT_TIME, MIN_EVENT_TIME } from '#kernel/time';
+import type { PaneInfo } from './dofn.ts';
+import { type Edge, NO_FIRING, Operator } from './operator.ts';
+import { GLOBAL_WINDOW, type Window, type WindowFn } from './window.ts';
+
+/** Emits one empty byte string at the beginning of time, once in the life of a job. */
+export class ImpulseOperator extends Operator {
+  readonly #output: Edge;
+  #fired = false;
+
+  constructor(name: string, output: Edge) {
+    super(name, undefined);
+    this.#output = output;
+    output.producers.push(this);
+  }
+
+  get fired(): boolean {
+    return this.#fired;
+  }
+
+  fire(): void {
+    if (this.#fired) return;
+    this.#fired = true;
+    this.#output.receive(new Uint8Array(0), MIN_EVENT_TIME, GLOBAL_WINDOW, NO_FIRING);
+    this.inputWatermark = MAX_EVENT_TIME;
+  }
+
+  receive(): void {}
+
+  override snapshot(): unknown {
+    return { fired: this.#fired };
+  }
+
+  override restore(data: unknown): void {
+    this.#fired = (data as { readonly fired: boolean }).fired;
+    if (this.#fired) this.inputWatermark = MAX_EVENT_TIME;
+  }
+}
+
+/** Passes elements of several inputs on as one. */
+export class FlattenOperator extends Operator {
+  readonly #inputs: readonly Edge[];
+  readonly #output: Edge;
+
+  constructor(name: string, inputs: readonly Edge[], output: Edge) {
+    super(name, undefined);
+    this.#inputs = inputs;
+    this.#output = output;
+    for (const input of inputs) input.connect(this);
+    output.producers.push(this);
+  }
+
+  receive(value: unknown, timestamp: EventTime, window: Window, pane: PaneInfo): void {
+    this.#output.receive(value, timestamp, window, pane);
+  }
+
+  override advanceWatermark(): void {
+    this.inputWatermark = Math.min(...this.#inputs.map((input) => input.watermark())) as EventTime;
+  }
+}
+
+/** Assigns windows by timestamp; an element in several windows is passed on once for each. */
+export class WindowIntoOperator extends Operator {
+  readonly #windowFn: WindowFn;
+  readonly #output: Edge;
+
+  constructor(name: string, input: Edge, output: Edge, windowFn: WindowFn) {
+    super(name, input);
+    this.#windowFn = windowFn;
+    this.#output = output;
+    output.producers.push(this);
+  }
+
+  receive(value: unknown, timestamp: EventTime, _window: Window, pane: PaneInfo): void {
+    const windows = this.#windowFn.assign(timestamp);
+    if (windows.length === 1) {
+      this.#output.receive(value, timestamp, windows[0] as Window, pane);
+      return;
+    }
+    for (const window of windows) this.#output.receive(value, timestamp, window, pane);
+  }
+}
+
+/** Gives each element the timestamp that `timestampOf` reads from it, ms since the epoch. */
+export class AssignTimestampsOperator extends Operator {
+  readonly #timestampOf: (value: unknown) => number;
+  readonly #output: Edge;
+
+  constructor(name: string, input: Edge, output: Edge, timestampOf: (value: unknown) => number) {
+    super(name, input);
+    this.#timestampOf = timestampOf;
+    this.#output = output;
+    output.producers.push(this);
+  }
+
+  receive(value: unknown, _timestamp: EventTime, window: Window, pane: PaneInfo): void {
+    this.#output.receive(value, this.#timestampOf(value) as EventTime, window, pane);
+  }
+}

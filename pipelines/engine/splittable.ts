@@ -1,0 +1,54 @@
+import type { EventTime } from '#kernel/time';
+
+/**
+ * The part of an element's work that is being done. Restrictions are plain data: a snapshot holds them.
+ * Source: Apache Beam, "Splittable DoFns" (programming guide §12), restriction trackers.
+ */
+export interface RestrictionTracker<R, P> {
+  /** Claims the work at `position` before doing it; false: stop now, it belongs to somebody else. */
+  tryClaim(position: P): boolean;
+  /** Ends this restriction at what is claimed and returns the rest; undefined when nothing is left. */
+  checkpoint(): R | undefined;
+}
+
+export type ProcessContinuation = { readonly resume: false } | { readonly resume: true; readonly delayMs: number };
+
+export const STOP: ProcessContinuation = { resume: false };
+export const resumeAfter = (delayMs: number): ProcessContinuation => ({ resume: true, delayMs });
+
+export interface SplittableContext<Out> {
+  output(value: Out, timestamp: EventTime): void;
+  /** Promises that later outputs of this restriction are not older; never moves backwards. */
+  advanceWatermark(to: EventTime): void;
+  /** An idle restriction does not hold the watermark back, as long as another one moves it. */
+  setIdle(idle: boolean): void;
+  /** Work still to do, in records, for metrics and autoscaling. */
+  reportBacklog(records: number): void;
+  /** Runs once a snapshot that covers this call's outputs is durable: offset commits, acks. */
+  afterBundleCommit(callback: () => void | Promise<void>): void;
+  /** Aborted when the runner wants `process` to return soon (drain, stop). */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * A DoFn whose work on one element can be paused, resumed elsewhere and done in parts: every source is one.
+ * `process` does a bounded piece (a poll, a block of a file) and says whether to come back.
+ */
+export interface SplittableDoFn<In, Out, R, P> {
+  readonly splittable: true;
+  readonly bounded: boolean;
+  setup?(): void | Promise<void>;
+  initialRestrictions(element: In): readonly R[] | Promise<readonly R[]>;
+  createTracker(restriction: R): RestrictionTracker<R, P>;
+  /** @throws retryable PlatformErrors are tried again from the same restriction; nothing was output */
+  process(
+    element: In,
+    restriction: R,
+    tracker: RestrictionTracker<R, P>,
+    context: SplittableContext<Out>,
+  ): ProcessContinuation | Promise<ProcessContinuation>;
+  teardown?(): void | Promise<void>;
+}
+
+export const isSplittable = (fn: object): fn is SplittableDoFn<unknown, unknown, unknown, unknown> =>
+  'splittable' in fn && fn.splittable === true;

@@ -1,0 +1,20 @@
+// URNs of the Beam model (beam_runner_api.proto, StandardPTransforms and StandardWindowFns).
+export const IMPULSE = 'beam:transform:impulse:v1';
+export const PAR_DO = 'beam:transform:pardo:v1';
+export const FLATTEN = 'beam:transform:flatten:v1';
+export const GROUP_BY_KEY = 'beam:transform:group_by_key:v1';
+export const WINDOW_INTO = 'beam:transform:window_into:v1';
+export const GLOBAL_WINDOWS = 'beam:window_fn:global_windows:v1';
+export const FIXED_WINDOWS = 'beam:window_fn:fixed_windows:v1';
+export const SLIDING_WINDOWS = 'beam:window_fn:sliding_windows:v1';
+export const SESSION_WINDOWS = 'beam:window_fn:session_windows:v1';
+
+// Functions of this platform: the payload is the transform's unique name.
+export const DOFN_BY_NAME = 'headwater:dofn:by_name:v1';
+export const TIMESTAMPS_BY_NAME = 'headwater:dofn:timestamps_by_name:v1';
+
+// Functions of apache-beam's own transforms (its internal/urns.js).
+export const JS_DOFN = 'beam:dofn:serialized_js_dofn_info:v1';
+export const JS_IDENTITY = 'beam:dofn:identity:0.1';
+export const JS_WINDOW_INTO = 'beam:dofn:js_window_into:v1';
+export const JS_ASSIGN_TIMESTAMPS = 'beam:dofn:js_assign_timestamps:v1';

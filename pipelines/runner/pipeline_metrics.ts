@@ -1,0 +1,67 @@
+import { Counter, Gauge, Histogram, LATENCY_BUCKETS_SECONDS, type Registry } from '#monitoring/metrics';
+
+/** What the embedded runner reports about a job, for GET /metrics. */
+export interface PipelineMetrics {
+  readonly bundles: Counter;
+  readonly bundleFailures: Counter;
+  readonly bundleSeconds: Histogram;
+  readonly snapshotSeconds: Histogram;
+  readonly watermarkLagSeconds: Gauge;
+  readonly backlogRecords: Gauge;
+  readonly droppedLate: Counter<'transform'>;
+  /** Elements a transform has put out since the start of the process. */
+  setElements(transform: string, count: number): void;
+}
+
+export function createPipelineMetrics(registry: Registry): PipelineMetrics {
+  const registers = [registry];
+  const elements = new Counter({
+    name: 'pipeline_elements_total',
+    help: 'Elements put out by a transform',
+    labelNames: ['transform'],
+    registers,
+  });
+  const seen = new Map<string, number>();
+  return {
+    bundles: new Counter({ name: 'pipeline_bundles_total', help: 'Bundles committed', registers }),
+    bundleFailures: new Counter({
+      name: 'pipeline_bundle_failures_total',
+      help: 'Bundles that failed and were done again from the newest snapshot',
+      registers,
+    }),
+    bundleSeconds: new Histogram({
+      name: 'pipeline_bundle_seconds',
+      help: 'Time a bundle took, sinks included',
+      buckets: LATENCY_BUCKETS_SECONDS,
+      registers,
+    }),
+    snapshotSeconds: new Histogram({
+      name: 'pipeline_snapshot_seconds',
+      help: 'Time a snapshot took to write',
+      buckets: LATENCY_BUCKETS_SECONDS,
+      registers,
+    }),
+    watermarkLagSeconds: new Gauge({
+      name: 'pipeline_watermark_lag_seconds',
+      help: 'Now minus the slowest watermark',
+      registers,
+    }),
+    backlogRecords: new Gauge({
+      name: 'pipeline_backlog_records',
+      help: 'Records in the sources not yet read',
+      registers,
+    }),
+    droppedLate: new Counter({
+      name: 'dropped_late_total',
+      help: 'Elements dropped because their window had expired',
+      labelNames: ['transform'],
+      registers,
+    }),
+    setElements(transform, count) {
+      const before = seen.get(transform) ?? 0;
+      // After a restart from a snapshot the executor counts from zero again.
+      elements.inc({ transform }, count >= before ? count - before : count);
+      seen.set(transform, count);
+    },
+  };
+}

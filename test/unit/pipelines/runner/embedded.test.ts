@@ -1,0 +1,204 @@
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { PlatformError } from '#kernel/errors';
+import { eventTime } from '#kernel/time';
+import { type DoFn, type ProcessContext, valueState } from '#pipelines/engine/dofn';
+import type { Plan } from '#pipelines/engine/plan';
+import {
+  type RestrictionTracker,
+  resumeAfter,
+  type SplittableContext,
+  type SplittableDoFn,
+  STOP,
+} from '#pipelines/engine/splittable';
+import type { KV } from '#pipelines/model/pcollection';
+import { createPipeline } from '#pipelines/model/pipeline';
+import { keyBy, parDo, read } from '#pipelines/model/transforms';
+import { type EmbeddedOptions, runEmbedded } from '#pipelines/runner/embedded';
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'embedded-'));
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+interface Range {
+  readonly from: number;
+  readonly to: number;
+}
+
+class RangeTracker implements RestrictionTracker<Range, number> {
+  readonly #range: Range;
+  #next: number;
+  constructor(range: Range) {
+    this.#range = range;
+    this.#next = range.from;
+  }
+  tryClaim(position: number): boolean {
+    if (position >= this.#range.to) return false;
+    this.#next = position + 1;
+    return true;
+  }
+  checkpoint(): Range | undefined {
+    return this.#next >= this.#range.to ? undefined : { from: this.#next, to: this.#range.to };
+  }
+}
+
+class TransientError extends PlatformError {
+  readonly code = 'TEST_TRANSIENT';
+  constructor() {
+    super('try again', { fault: 'dependency', retryable: true });
+  }
+}
+
+/** Counts up in pieces of `step`, over two restrictions; some calls fail once. */
+class CountingSource implements SplittableDoFn<number, number, Range, number> {
+  readonly splittable = true;
+  readonly bounded = true;
+  readonly #step: number;
+  readonly #failOn: Set<number>;
+  committed = 0;
+  constructor(step: number, failOn: readonly number[] = []) {
+    this.#step = step;
+    this.#failOn = new Set(failOn);
+  }
+  initialRestrictions(total: number): Range[] {
+    const half = Math.floor(total / 2);
+    return [
+      { from: 0, to: half },
+      { from: half, to: total },
+    ];
+  }
+  createTracker(range: Range): RangeTracker {
+    return new RangeTracker(range);
+  }
+  async process(
+    _: number,
+    range: Range,
+    tracker: RestrictionTracker<Range, number>,
+    context: SplittableContext<number>,
+  ) {
+    if (this.#failOn.delete(range.from)) throw new TransientError();
+    await new Promise((resolve) => setImmediate(resolve));
+    for (let at = range.from; at < range.from + this.#step; at += 1) {
+      if (!tracker.tryClaim(at)) return STOP;
+      context.output(at, eventTime(at));
+    }
+    context.advanceWatermark(eventTime(range.from + this.#step));
+    context.afterBundleCommit(() => {
+      this.committed = Math.max(this.committed, range.from + this.#step);
+    });
+    return resumeAfter(0);
+  }
+}
+
+/** Sums by key in state, and writes the newest sum of each key to `sink`, as an upserting store would. */
+class SumInto implements DoFn<KV<number, number>, never> {
+  readonly sum = valueState<number>('sum');
+  readonly #sink: Map<number, number>;
+  readonly #crashAt: number | undefined;
+  #processed = 0;
+  constructor(sink: Map<number, number>, crashAt?: number) {
+    this.#sink = sink;
+    this.#crashAt = crashAt;
+  }
+  process({ key, value }: KV<number, number>, context: ProcessContext<never>): void {
+    this.#processed += 1;
+    if (this.#processed === this.#crashAt) throw new Error('crash');
+    const sum = context.state(this.sum);
+    sum.write((sum.read() ?? 0) + value);
+    this.#sink.set(key, sum.read() as number);
+  }
+}
+
+const TOTAL = 60;
+const plan = (source: CountingSource, sum: SumInto): Plan =>
+  createPipeline((root) => {
+    const numbers = root.apply(read(TOTAL, source, 'Count'));
+    numbers.apply(keyBy((value) => value % 3)).apply(parDo(sum, { name: 'Sum' }));
+  });
+const options = (extra: Partial<EmbeddedOptions> = {}): EmbeddedOptions => ({
+  snapshots: { directory, intervalMs: 0 },
+  ...extra,
+});
+const expected = new Map([0, 1, 2].map((key) => [key, sumOf(key)]));
+
+function sumOf(key: number): number {
+  let sum = 0;
+  for (let value = key; value < TOTAL; value += 3) sum += value;
+  return sum;
+}
+
+test('a bounded source is read to its end, retryable failures included', async () => {
+  const sink = new Map<number, number>();
+  await runEmbedded(plan(new CountingSource(7, [0, 14]), new SumInto(sink))).finished;
+  expect(sink).toEqual(expected);
+});
+
+test('commit callbacks run, and only after the snapshot that covers them', async () => {
+  const source = new CountingSource(7);
+  await runEmbedded(plan(source, new SumInto(new Map())), options()).finished;
+  expect(source.committed).toBeGreaterThanOrEqual(TOTAL - 7);
+  expect(readdirSync(directory).length).toBeLessThanOrEqual(2);
+});
+
+test('whenever a DoFn crashes, and the process after it, state counts each element once', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.integer({ min: 1, max: TOTAL }), fc.integer({ min: 1, max: 20 }), async (crashAt, step) => {
+      rmSync(directory, { recursive: true, force: true });
+      const sink = new Map<number, number>();
+      const first = runEmbedded(plan(new CountingSource(step), new SumInto(sink, crashAt)), options({ maxRetries: 0 }));
+      await expect(first.finished).rejects.toThrow('transform "Sum" failed');
+      // A new process: new DoFn objects, the same graph, the same directory.
+      await runEmbedded(plan(new CountingSource(step), new SumInto(sink)), options()).finished;
+      expect(sink).toEqual(expected);
+    }),
+    { numRuns: 25 },
+  );
+});
+
+test('a failing bundle is done again from the newest snapshot, within one process', async () => {
+  const sink = new Map<number, number>();
+  await runEmbedded(plan(new CountingSource(5), new SumInto(sink, 31)), options({ maxRetries: 2 })).finished;
+  expect(sink).toEqual(expected);
+});
+
+test('a damaged newest snapshot falls back to the one before; two damaged ones are refused', async () => {
+  const sink = new Map<number, number>();
+  const run = runEmbedded(plan(new CountingSource(5), new SumInto(sink, 40)), options({ maxRetries: 0 }));
+  await expect(run.finished).rejects.toThrow();
+  const files = readdirSync(directory).sort();
+  expect(files).toHaveLength(2);
+  writeFileSync(join(directory, files[1] as string), 'garbage');
+  await runEmbedded(plan(new CountingSource(5), new SumInto(sink)), options()).finished;
+  expect(sink).toEqual(expected);
+  for (const file of readdirSync(directory)) writeFileSync(join(directory, file), 'garbage');
+  const refused = runEmbedded(plan(new CountingSource(5), new SumInto(sink)), options());
+  await expect(refused.finished).rejects.toThrow(/no snapshot can be read.*Restore the folder/);
+});
+
+test('a snapshot of another pipeline is refused, naming what differs', async () => {
+  await runEmbedded(plan(new CountingSource(5), new SumInto(new Map())), options()).finished;
+  const other = createPipeline((root) => {
+    root.apply(read(TOTAL, new CountingSource(5), 'Count')).apply(parDo({ process: () => {} }, { name: 'Sum' }));
+  });
+  const refused = runEmbedded(other, options({ maxRetries: 0 }));
+  await expect(refused.finished).rejects.toThrow(
+    /snapshot is of another pipeline: "Sum" was parDo with value state sum and is now parDo/,
+  );
+});
+
+test('drain takes what was read, makes it durable and ends; a later run goes on after it', async () => {
+  const sink = new Map<number, number>();
+  const job = runEmbedded(plan(new CountingSource(1), new SumInto(sink)), options());
+  while (sink.size < 3) await new Promise((resolve) => setImmediate(resolve));
+  await job.drain();
+  expect(job.state).toBe('done');
+  const soFar = [...sink.values()].reduce((sum, value) => sum + value, 0);
+  expect(soFar).toBeLessThan((TOTAL * (TOTAL - 1)) / 2);
+  await runEmbedded(plan(new CountingSource(5), new SumInto(sink)), options()).finished;
+  expect(sink).toEqual(expected);
+});
