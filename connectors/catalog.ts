@@ -1,0 +1,16 @@
+import { z } from 'zod';
+import type { Clock } from '#kernel/time';
+import type { Logger } from '#monitoring/log';
+import type { Broker } from './connector.ts';
+import { kafkaConfigSchema } from './kafka/config.ts';
+import { KafkaBroker } from './kafka/kafka_broker.ts';
+import { memoryLogConfigSchema } from './memory/config.ts';
+import { MemoryLog } from './memory/memory_log.ts';
+
+/** Every kind of broker there is: `broker.kind` in configs/*.yaml picks one. */
+export const brokerConfigSchema = z.discriminatedUnion('kind', [memoryLogConfigSchema, kafkaConfigSchema]);
+export type BrokerConfig = z.infer<typeof brokerConfigSchema>;
+
+export function createBroker(deps: { log: Logger; clock: Clock }, config: BrokerConfig): Broker {
+  return config.kind === 'memory' ? new MemoryLog(deps, config) : new KafkaBroker(deps, config);
+}

@@ -1,0 +1,47 @@
+import { PlatformError } from '#kernel/errors';
+
+export class UnknownTopicError extends PlatformError {
+  readonly code = 'CONNECTOR_UNKNOWN_TOPIC';
+
+  constructor(broker: string, topic: string, partition?: string) {
+    super(
+      `${broker} has no topic ${topic}${partition === undefined ? '' : ` with partition ${partition}`}: create it first (headwater start does)`,
+      { fault: 'caller', retryable: false },
+    );
+  }
+}
+
+/** The broker, store or server did not answer as it should; trying again may help. */
+export class ConnectionError extends PlatformError {
+  readonly code = 'CONNECTOR_UNAVAILABLE';
+
+  constructor(what: string, cause: unknown) {
+    super(`${what} is not available: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      fault: 'dependency',
+      retryable: true,
+      cause,
+    });
+  }
+}
+
+export class LogLockedError extends PlatformError {
+  readonly code = 'CONNECTOR_LOG_LOCKED';
+
+  constructor(directory: string, pid: number) {
+    super(
+      `the log in ${directory} is open in process ${pid}: one process at a time may use it. Stop that one, or set DATA_DIRECTORY to another folder`,
+      { fault: 'caller', retryable: false },
+    );
+  }
+}
+
+export class OffsetOutOfRangeError extends PlatformError {
+  readonly code = 'CONNECTOR_OFFSET_OUT_OF_RANGE';
+
+  constructor(topic: string, partition: string, offset: bigint, cause?: unknown) {
+    super(
+      `topic ${topic}[${partition}] no longer holds offset ${offset}: its retention was shorter than the pipeline's absence. Back-fill from history, or start from a fresh snapshot directory`,
+      { fault: 'dependency', retryable: false, cause },
+    );
+  }
+}

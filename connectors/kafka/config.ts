@@ -1,0 +1,25 @@
+import { z } from 'zod';
+
+const sasl = z.discriminatedUnion('mechanism', [
+  z.strictObject({ mechanism: z.literal('plain'), username: z.string(), password: z.string() }),
+  z.strictObject({ mechanism: z.literal('scram-sha-256'), username: z.string(), password: z.string() }),
+  z.strictObject({ mechanism: z.literal('scram-sha-512'), username: z.string(), password: z.string() }),
+]);
+
+export const kafkaConfigSchema = z.strictObject({
+  kind: z.literal('kafka'),
+  /** `host:port` of any brokers of the cluster. */
+  brokers: z.array(z.string().regex(/^[^\s:]+:\d+$/, 'must be host:port')).min(1),
+  clientId: z.string().default('headwater'),
+  tls: z.boolean().default(false),
+  sasl: sasl.optional(),
+  connectionTimeoutMs: z.int().positive().default(3_000),
+  requestTimeoutMs: z.int().positive().default(30_000),
+  replicationFactor: z.int().positive().default(1),
+  /** Largest answer of one fetch, bytes. */
+  fetchBytes: z
+    .int()
+    .positive()
+    .default(4 * 1024 * 1024),
+});
+export type KafkaConfig = z.infer<typeof kafkaConfigSchema>;

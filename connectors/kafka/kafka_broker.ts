@@ -1,0 +1,257 @@
+import {
+  type Admin,
+  CompressionTypes,
+  Kafka,
+  KafkaJSError,
+  type Producer as KafkaProducer,
+  logLevel,
+  Partitioners,
+} from 'kafkajs';
+import type {
+  Broker,
+  LogRecord,
+  OutgoingRecord,
+  Position,
+  Producer,
+  SourcePartition,
+  StartAt,
+  TopicSpec,
+} from '#connectors/connector';
+import type { Logger } from '#monitoring/log';
+import { ConnectionError, OffsetOutOfRangeError, UnknownTopicError } from '../errors.ts';
+import type { KafkaConfig } from './config.ts';
+import { type FetchedMessage, PartitionFetcher } from './partition_fetcher.ts';
+
+/** A cold broker needs a while until its coordinators are loaded. */
+const RETRY = { retries: 8, initialRetryTime: 100, maxRetryTime: 5_000 };
+const SEND_ALL_REPLICAS = -1;
+
+/** Kafka: idempotent producer with all acknowledgements; readers that own their offsets (no consumer group decides). */
+export class KafkaBroker implements Broker {
+  readonly kind = 'kafka';
+  readonly name = 'Kafka';
+  readonly producer: Producer;
+  readonly #config: KafkaConfig;
+  readonly #log: Logger;
+  readonly #kafka: Kafka;
+  readonly #admin: Admin;
+  readonly #kafkaProducer: KafkaProducer;
+  readonly #readers = new Set<PartitionReader>();
+
+  constructor(deps: { log: Logger }, config: KafkaConfig) {
+    this.#config = config;
+    this.#log = deps.log.child({ component: 'connectors.kafka' });
+    this.#kafka = new Kafka({
+      clientId: config.clientId,
+      brokers: [...config.brokers],
+      ssl: config.tls,
+      ...(config.sasl === undefined ? {} : { sasl: config.sasl }),
+      connectionTimeout: config.connectionTimeoutMs,
+      requestTimeout: config.requestTimeoutMs,
+      retry: RETRY,
+      logLevel: logLevel.WARN,
+      logCreator: () => (entry) => {
+        const { message, timestamp: _, logger: __, ...fields } = entry.log;
+        this.#log.warn({ ...fields, client: entry.namespace, message }, 'kafka.client');
+      },
+    });
+    this.#admin = this.#kafka.admin();
+    this.#kafkaProducer = this.#kafka.producer({
+      idempotent: true,
+      maxInFlightRequests: 5,
+      allowAutoTopicCreation: false,
+      createPartitioner: Partitioners.DefaultPartitioner,
+    });
+    this.producer = { send: (topic, records) => this.#send(topic, records) };
+  }
+
+  async start(): Promise<void> {
+    try {
+      await this.#admin.connect();
+      await this.#kafkaProducer.connect();
+    } catch (error) {
+      throw this.#understood(error);
+    }
+  }
+
+  async ensureTopics(topics: readonly TopicSpec[]): Promise<void> {
+    try {
+      const existing = new Set(await this.#admin.listTopics());
+      const missing = topics.filter(({ name }) => !existing.has(name));
+      if (missing.length === 0) return;
+      await this.#admin.createTopics({
+        waitForLeaders: true,
+        topics: missing.map(({ name, partitions, retentionMs }) => ({
+          topic: name,
+          numPartitions: partitions,
+          replicationFactor: this.#config.replicationFactor,
+          configEntries: [{ name: 'retention.ms', value: String(retentionMs ?? -1) }],
+        })),
+      });
+    } catch (error) {
+      throw this.#understood(error);
+    }
+  }
+
+  async #send(topic: string, records: readonly OutgoingRecord[]): Promise<void> {
+    try {
+      await this.#kafkaProducer.send({
+        topic,
+        acks: SEND_ALL_REPLICAS,
+        compression: CompressionTypes.None,
+        messages: records.map(({ key, value, headers, timestampMs }) => ({
+          key: key ?? null,
+          value,
+          ...(headers === undefined ? {} : { headers: { ...headers } }),
+          ...(timestampMs === undefined ? {} : { timestamp: String(timestampMs) }),
+        })),
+      });
+    } catch (error) {
+      throw this.#understood(error, topic);
+    }
+  }
+
+  async listPartitions(topic: string): Promise<readonly string[]> {
+    try {
+      const { topics } = await this.#admin.fetchTopicMetadata({ topics: [topic] });
+      return (topics[0]?.partitions ?? []).map(({ partitionId }) => String(partitionId)).sort();
+    } catch (error) {
+      throw this.#understood(error, topic);
+    }
+  }
+
+  async openPartition(
+    topic: string,
+    partition: string,
+    from: { readonly resumeAfter: Position } | { readonly startAt: StartAt },
+  ): Promise<SourcePartition> {
+    const offsets = await this.#admin.fetchTopicOffsets(topic).catch((error: unknown) => {
+      throw this.#understood(error, topic);
+    });
+    const known = offsets.find((entry) => entry.partition === Number(partition));
+    if (known === undefined) throw new UnknownTopicError('Kafka', topic, partition);
+    let next: bigint;
+    if ('resumeAfter' in from) next = BigInt(from.resumeAfter) + 1n;
+    else next = BigInt(from.startAt === 'earliest' ? known.low : known.high);
+    if (next < BigInt(known.low) || next > BigInt(known.high)) throw new OffsetOutOfRangeError(topic, partition, next);
+    const fetcher = new PartitionFetcher(this.#kafka, topic, Number(partition));
+    const reader = new PartitionReader({
+      fetcher,
+      partition,
+      next,
+      end: BigInt(known.high),
+      maxBytes: this.#config.fetchBytes,
+      understand: (error) => this.#understood(error, topic),
+      onClose: () => this.#readers.delete(reader),
+    });
+    this.#readers.add(reader);
+    return reader;
+  }
+
+  async commit(group: string, topic: string, positions: ReadonlyMap<string, Position>): Promise<void> {
+    try {
+      await this.#admin.setOffsets({
+        groupId: group,
+        topic,
+        partitions: [...positions].map(([partition, position]) => ({
+          partition: Number(partition),
+          offset: String(BigInt(position) + 1n),
+        })),
+      });
+    } catch (error) {
+      throw this.#understood(error, topic);
+    }
+  }
+
+  async drain(): Promise<void> {}
+
+  async stop(): Promise<void> {
+    for (const reader of this.#readers) await reader.close();
+    await this.#kafkaProducer.disconnect().catch(() => {});
+    await this.#admin.disconnect().catch(() => {});
+  }
+
+  #understood(error: unknown, topic?: string): unknown {
+    const type = (error as { readonly type?: string }).type;
+    if (topic !== undefined && type === 'UNKNOWN_TOPIC_OR_PARTITION') return new UnknownTopicError('Kafka', topic);
+    if (error instanceof KafkaJSError || error instanceof Error) {
+      return new ConnectionError(`Kafka at ${this.#config.brokers.join(', ')}`, error);
+    }
+    return error;
+  }
+}
+
+interface ReaderParts {
+  readonly fetcher: PartitionFetcher;
+  readonly partition: string;
+  readonly next: bigint;
+  readonly end: bigint;
+  readonly maxBytes: number;
+  readonly understand: (error: unknown) => unknown;
+  readonly onClose: () => void;
+}
+
+class PartitionReader implements SourcePartition {
+  readonly #parts: ReaderParts;
+  /** Fetched and not yet polled. */
+  #buffer: readonly FetchedMessage[] = [];
+  #bufferAt = 0;
+  #fetchFrom: bigint;
+  #position: bigint;
+  #end: bigint;
+
+  constructor(parts: ReaderParts) {
+    this.#parts = parts;
+    this.#fetchFrom = parts.next;
+    this.#position = parts.next - 1n;
+    this.#end = parts.end;
+  }
+
+  async poll(options: { maxRecords: number; maxWaitMs: number; signal: AbortSignal }): Promise<readonly LogRecord[]> {
+    if (this.#bufferAt >= this.#buffer.length && !options.signal.aborted) await this.#fetch(options.maxWaitMs);
+    const taken = this.#buffer.slice(this.#bufferAt, this.#bufferAt + options.maxRecords);
+    this.#bufferAt += taken.length;
+    const records = taken.map((message) => this.#decode(message));
+    if (this.#bufferAt >= this.#buffer.length) this.#position = this.#fetchFrom - 1n;
+    else this.#position = (records[records.length - 1] as LogRecord).offset;
+    return records;
+  }
+
+  async #fetch(maxWaitMs: number): Promise<void> {
+    const { fetcher, maxBytes, understand } = this.#parts;
+    try {
+      const fetched = await fetcher.fetch(this.#fetchFrom, { maxWaitMs, maxBytes });
+      this.#buffer = fetched.messages;
+      this.#bufferAt = 0;
+      this.#fetchFrom = fetched.nextOffset;
+      this.#end = fetched.endOffset;
+    } catch (error) {
+      throw understand(error);
+    }
+  }
+
+  #decode(message: FetchedMessage): LogRecord {
+    return {
+      key: message.key?.toString('utf8'),
+      value: message.value ?? Buffer.alloc(0),
+      headers: Object.fromEntries(Object.entries(message.headers).map(([name, value]) => [name, String(value ?? '')])),
+      timestampMs: Number(message.timestamp),
+      partition: this.#parts.partition,
+      offset: BigInt(message.offset),
+    };
+  }
+
+  position(): Position {
+    return String(this.#position);
+  }
+
+  lagRecords(): bigint {
+    const lag = this.#end - this.#position - 1n;
+    return lag > 0n ? lag : 0n;
+  }
+
+  async close(): Promise<void> {
+    await this.#parts.fetcher.close();
+    this.#parts.onClose();
+  }
+}

@@ -1,0 +1,158 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { Broker, LogRecord, SourcePartition } from '#connectors/connector';
+
+const signal = new AbortController().signal;
+
+export async function pollUntil(reader: SourcePartition, count: number, deadlineMs = 20_000): Promise<LogRecord[]> {
+  const records: LogRecord[] = [];
+  const giveUpAt = Date.now() + deadlineMs;
+  while (records.length < count && Date.now() < giveUpAt) {
+    records.push(...(await reader.poll({ maxRecords: 100, maxWaitMs: 200, signal })));
+  }
+  return records;
+}
+
+const texts = (records: readonly LogRecord[]): string[] => records.map((record) => record.value.toString('utf8'));
+
+/** What every broker must do, whatever is behind it. `create` makes a started client of the same broker each time. */
+export function describeBroker(name: string, create: () => Promise<Broker>): void {
+  describe(`${name} keeps the contract of a broker`, () => {
+    let broker: Broker;
+    let topic: string;
+    beforeAll(async () => {
+      broker = await create();
+      topic = `contract-${randomUUID()}`;
+      await broker.ensureTopics([{ name: topic, partitions: 2 }]);
+    }, 60_000);
+    afterAll(() => broker.stop());
+
+    test('creating a topic again changes nothing', async () => {
+      await broker.ensureTopics([{ name: topic, partitions: 7 }]);
+      expect(await broker.listPartitions(topic)).toEqual(['0', '1']);
+    });
+
+    test('records of one key stay in order in one partition, with key, headers and time', async () => {
+      const own = await freshTopic(broker, 3);
+      for (let batch = 0; batch < 5; batch += 1) {
+        await broker.producer.send(
+          own,
+          Array.from({ length: 20 }, (_, index) => ({
+            key: `k${index % 4}`,
+            value: `${batch * 20 + index}`,
+            headers: { batch: String(batch) },
+            timestampMs: 1_700_000_000_000 + index,
+          })),
+        );
+      }
+      const byKey = new Map<string, LogRecord[]>();
+      let total = 0;
+      for (const partition of await broker.listPartitions(own)) {
+        const reader = await broker.openPartition(own, partition, { startAt: 'earliest' });
+        const records = await pollUntil(reader, 100, 1_500);
+        total += records.length;
+        for (const record of records)
+          byKey.set(record.key as string, [...(byKey.get(record.key as string) ?? []), record]);
+        await reader.close();
+      }
+      expect(total).toBe(100);
+      for (const records of byKey.values()) {
+        expect(new Set(records.map((record) => record.partition)).size).toBe(1);
+        const numbers = records.map((record) => Number(record.value.toString()));
+        expect(numbers).toEqual([...numbers].sort((a, b) => a - b));
+      }
+      const first = byKey.get('k0')?.[0];
+      expect(first?.headers).toEqual({ batch: '0' });
+      expect(first?.timestampMs).toBe(1_700_000_000_000);
+    }, 30_000);
+
+    test('a reader resumes after any position, and its lag falls to nothing', async () => {
+      const own = await freshTopic(broker, 1);
+      await broker.producer.send(
+        own,
+        Array.from({ length: 10 }, (_, index) => ({ value: `v${index}` })),
+      );
+      const reader = await broker.openPartition(own, '0', { startAt: 'earliest' });
+      const first = await reader.poll({ maxRecords: 4, maxWaitMs: 2_000, signal });
+      expect(texts(first)).toEqual(['v0', 'v1', 'v2', 'v3']);
+      const position = reader.position();
+      await reader.close();
+      const second = await broker.openPartition(own, '0', { resumeAfter: position });
+      expect(texts(await pollUntil(second, 6))).toEqual(['v4', 'v5', 'v6', 'v7', 'v8', 'v9']);
+      expect(second.lagRecords()).toBe(0n);
+      await second.close();
+    }, 30_000);
+
+    test('latest sees only what comes after, soon after it is sent', async () => {
+      const own = await freshTopic(broker, 1);
+      await broker.producer.send(own, [{ value: 'before' }]);
+      const reader = await broker.openPartition(own, '0', { startAt: 'latest' });
+      const polling = reader.poll({ maxRecords: 10, maxWaitMs: 5_000, signal });
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      const sentMs = performance.now();
+      await broker.producer.send(own, [{ value: 'after' }]);
+      expect(texts(await polling)).toEqual(['after']);
+      expect(performance.now() - sentMs).toBeLessThan(2_000);
+      await reader.close();
+    }, 30_000);
+
+    test('an empty poll waits no longer than it was told, and moves nothing', async () => {
+      const own = await freshTopic(broker, 1);
+      const reader = await broker.openPartition(own, '0', { startAt: 'earliest' });
+      const startedMs = performance.now();
+      expect(await reader.poll({ maxRecords: 10, maxWaitMs: 100, signal })).toEqual([]);
+      expect(performance.now() - startedMs).toBeLessThan(3_000);
+      expect(reader.position()).toBe('-1');
+      await reader.close();
+    }, 30_000);
+
+    test('a record of 900 kB, an empty one and every byte come back as they went', async () => {
+      const own = await freshTopic(broker, 1);
+      const large = Buffer.alloc(900_000, 'x');
+      const bytes = Buffer.from(Array.from({ length: 256 }, (_, index) => index));
+      await broker.producer.send(own, [{ value: large }, { value: Buffer.alloc(0) }, { value: bytes, key: 'é€' }]);
+      const reader = await broker.openPartition(own, '0', { startAt: 'earliest' });
+      const [first, second, third] = await pollUntil(reader, 3);
+      expect(first?.value.equals(large)).toBe(true);
+      expect(second?.value.length).toBe(0);
+      expect(third?.value.equals(bytes)).toBe(true);
+      expect(third?.key).toBe('é€');
+      await reader.close();
+    }, 30_000);
+
+    test('concurrent sends all arrive', async () => {
+      const own = await freshTopic(broker, 2);
+      await Promise.all(
+        Array.from({ length: 200 }, (_, index) => broker.producer.send(own, [{ key: `k${index}`, value: `${index}` }])),
+      );
+      const seen: string[] = [];
+      for (const partition of ['0', '1']) {
+        const reader = await broker.openPartition(own, partition, { startAt: 'earliest' });
+        seen.push(...texts(await pollUntil(reader, 200, 1_500)));
+        await reader.close();
+      }
+      expect(seen.map(Number).sort((a, b) => a - b)).toEqual(Array.from({ length: 200 }, (_, index) => index));
+    }, 30_000);
+
+    test('committing a group twice is fine', async () => {
+      await broker.commit('contract', topic, new Map([['0', '-1']]));
+      await broker.commit('contract', topic, new Map([['0', '-1']]));
+    }, 30_000);
+
+    test('an unknown topic, partition or offset is named', async () => {
+      await expect(broker.openPartition(topic, '9', { startAt: 'earliest' })).rejects.toMatchObject({
+        code: 'CONNECTOR_UNKNOWN_TOPIC',
+      });
+      await expect(broker.openPartition(topic, '0', { resumeAfter: '12345' })).rejects.toMatchObject({
+        code: 'CONNECTOR_OFFSET_OUT_OF_RANGE',
+        message: expect.stringContaining('12346'),
+      });
+    }, 30_000);
+  });
+}
+
+async function freshTopic(broker: Broker, partitions: number): Promise<string> {
+  const name = `contract-${randomUUID()}`;
+  await broker.ensureTopics([{ name, partitions }]);
+  return name;
+}
