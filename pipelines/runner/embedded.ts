@@ -246,13 +246,14 @@ class EmbeddedJob implements PipelineHandle {
   }
 
   async #runCallbacks(): Promise<void> {
-    for (const callback of this.#executor.takeCallbacks()) {
+    const run = async (callback: () => void | Promise<void>): Promise<void> => {
       try {
         await callback();
       } catch (error) {
         this.#log.warn({ error }, 'bundle.callback_failed');
       }
-    }
+    };
+    await Promise.all(this.#executor.takeCallbacks().map(run));
   }
 
   #wakeUp(): void {

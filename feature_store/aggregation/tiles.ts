@@ -1,0 +1,144 @@
+import type { EventFields } from '#feature_store/definitions/feature';
+import { DAY_MS, HOUR_MS, MINUTE_MS } from '#kernel/time';
+import { addValue, emptyMoments, type Moments, mergeMoments } from './moments.ts';
+
+/**
+ * Tile length by age: recent events lie in fine tiles, older ones in coarser ones, so that an entity has at most 60 + 92 + 24·days
+ * tiles however many events it has. A window's far edge is exact to one tile of its age: a minute for windows up to an hour, a quarter of an
+ * hour up to a day, an hour beyond.
+ */
+const LADDER = [
+  { upToAgeMs: HOUR_MS, lengthMs: MINUTE_MS },
+  { upToAgeMs: DAY_MS, lengthMs: 15 * MINUTE_MS },
+  { upToAgeMs: Number.POSITIVE_INFINITY, lengthMs: HOUR_MS },
+] as const;
+
+/** Which fields a view aggregates. */
+export interface TileLayout {
+  readonly numeric: readonly string[];
+  readonly distinct: readonly string[];
+  /** Nothing older than this, measured from the newest event, is kept. */
+  readonly horizonMs: number;
+}
+
+/** Partial aggregates of the events in [start, start + lengthMs). */
+export interface Tile {
+  readonly start: number;
+  readonly lengthMs: number;
+  count: number;
+  /** In the order of {@link TileLayout.numeric}. */
+  readonly moments: Moments[];
+  /** In the order of {@link TileLayout.distinct}: values seen, once each. */
+  readonly values: string[][];
+}
+
+/** All tiles of one entity, oldest first. Plain data. */
+export interface TileState {
+  newest: number;
+  tiles: Tile[];
+}
+
+export const emptyTiles = (): TileState => ({ newest: Number.NEGATIVE_INFINITY, tiles: [] });
+
+export const emptyTile = (layout: TileLayout, start: number, lengthMs: number): Tile => ({
+  start,
+  lengthMs,
+  count: 0,
+  moments: layout.numeric.map(emptyMoments),
+  values: layout.distinct.map(() => []),
+});
+
+function lengthForAge(ageMs: number): number {
+  for (const { upToAgeMs, lengthMs } of LADDER) if (ageMs < upToAgeMs) return lengthMs;
+  return HOUR_MS;
+}
+
+/** Adds an event to the tile of its time, in any order; returns false when it is older than the horizon and was not added. */
+export function addEvent(state: TileState, layout: TileLayout, event: EventFields, eventTimeMs: number): boolean {
+  if (eventTimeMs > state.newest) {
+    state.newest = eventTimeMs;
+    compact(state, layout);
+  } else if (eventTimeMs <= state.newest - layout.horizonMs) return false;
+  const tile = tileAt(state, layout, eventTimeMs);
+  tile.count += 1;
+  for (let index = 0; index < layout.numeric.length; index += 1) {
+    const value = event[layout.numeric[index] as string];
+    if (typeof value === 'number') addValue(tile.moments[index] as Moments, value);
+  }
+  for (let index = 0; index < layout.distinct.length; index += 1) {
+    const value = event[layout.distinct[index] as string];
+    const values = tile.values[index] as string[];
+    if (value !== undefined && value !== null && !values.includes(String(value))) values.push(String(value));
+  }
+  return true;
+}
+
+function tileAt(state: TileState, layout: TileLayout, timeMs: number): Tile {
+  const { tiles } = state;
+  let at = tiles.length;
+  while (at > 0 && (tiles[at - 1] as Tile).start > timeMs) at -= 1;
+  const existing = tiles[at - 1];
+  if (existing !== undefined && timeMs < existing.start + existing.lengthMs) return existing;
+  let lengthMs = lengthForAge(state.newest - timeMs);
+  let start = Math.floor(timeMs / lengthMs) * lengthMs;
+  const next = tiles[at];
+  // A coarse tile must not cover finer ones that are already there: fall back to the finest.
+  if (
+    (existing !== undefined && existing.start + existing.lengthMs > start) ||
+    (next !== undefined && next.start < start + lengthMs)
+  ) {
+    lengthMs = MINUTE_MS;
+    start = Math.floor(timeMs / lengthMs) * lengthMs;
+  }
+  const made = emptyTile(layout, start, lengthMs);
+  tiles.splice(at, 0, made);
+  return made;
+}
+
+/** Merges tiles that have grown old into coarser ones, and drops those beyond the horizon. */
+function compact(state: TileState, layout: TileLayout): void {
+  const { newest, tiles } = state;
+  let needed = false;
+  for (const tile of tiles) {
+    // A tile moves up once all of it is older than its rung.
+    if (tile.lengthMs < lengthForAge(newest - tile.start - HOUR_MS) || isBeyond(tile, newest, layout)) {
+      needed = true;
+      break;
+    }
+    if (newest - tile.start < HOUR_MS) break;
+  }
+  if (!needed) return;
+  const compacted: Tile[] = [];
+  for (const tile of tiles) {
+    if (isBeyond(tile, newest, layout)) continue;
+    const lengthMs = Math.max(tile.lengthMs, lengthForAge(newest - tile.start - HOUR_MS));
+    const start = Math.floor(tile.start / lengthMs) * lengthMs;
+    const last = compacted[compacted.length - 1];
+    if (last !== undefined && last.start + last.lengthMs > start) {
+      if (last.lengthMs >= lengthMs || last.start === start) mergeTile(last, tile);
+      else compacted.push(tile);
+    } else if (lengthMs === tile.lengthMs) compacted.push(tile);
+    else {
+      const coarse = emptyTile(layout, start, lengthMs);
+      mergeTile(coarse, tile);
+      compacted.push(coarse);
+    }
+  }
+  state.tiles = compacted;
+}
+
+function isBeyond(tile: Tile, newest: number, layout: TileLayout): boolean {
+  return tile.start + tile.lengthMs <= newest - layout.horizonMs - HOUR_MS;
+}
+
+/** Adds the contents of `other` to `into`; counts, moments and value sets, whatever their times. */
+export function mergeTile(into: Tile, other: Tile): void {
+  into.count += other.count;
+  for (let index = 0; index < into.moments.length; index += 1) {
+    mergeMoments(into.moments[index] as Moments, other.moments[index] as Moments);
+  }
+  for (let index = 0; index < into.values.length; index += 1) {
+    const values = into.values[index] as string[];
+    for (const value of other.values[index] as string[]) if (!values.includes(value)) values.push(value);
+  }
+}

@@ -1,0 +1,154 @@
+import { type Duration, durationMs } from '#kernel/duration';
+import { DefinitionError } from './errors.ts';
+import { type ExpressionFeature, type Feature, type FeatureType, LONGEST_WINDOW_MS } from './feature.ts';
+import { type FeatureValue, type ViewReference, viewId } from './feature_row.ts';
+import type { Entity, EventSource } from './source.ts';
+
+export interface FeatureViewSpec<Name extends string> {
+  readonly name: string;
+  readonly version: number;
+  readonly entity: Entity;
+  readonly source: EventSource;
+  /** How long a row may be served after its event. */
+  readonly ttl: Duration;
+  readonly owner: string;
+  readonly description: string;
+  readonly features: Readonly<Record<Name, Feature>>;
+}
+
+/** A set of features of one entity, computed from one source: the unit that is versioned, stored and served together. */
+export interface FeatureView<Name extends string = string> extends ViewReference {
+  readonly name: string;
+  readonly entity: Entity;
+  readonly source: EventSource;
+  readonly ttlMs: number;
+  readonly owner: string;
+  readonly description: string;
+  readonly features: Readonly<Record<Name, Feature>>;
+  /** Expressions in an order in which each one's inputs come first. */
+  readonly expressionOrder: readonly Name[];
+}
+
+/** The values of one row of a view. */
+export type RowOf<V> = V extends FeatureView<infer Name> ? Readonly<Record<Name, FeatureValue>> : never;
+
+const NAME = /^[a-z][a-z0-9_]*$/;
+
+/**
+ * Defines a view. Everything else follows from it: the streaming computation, its rows in both stores, training columns, API
+ * documents, lineage.
+ *
+ * @throws {@link DefinitionError} with all problems at once, naming view and feature
+ */
+export function featureView<Name extends string>(spec: FeatureViewSpec<Name>): FeatureView<Name> {
+  const { ttl, ...rest } = spec;
+  const id = viewId({ view: spec.name, version: spec.version });
+  const problems: string[] = [];
+  if (!NAME.test(spec.name)) problems.push(`view "${spec.name}": a name is lower-case letters, digits and _`);
+  if (!Number.isInteger(spec.version) || spec.version < 1) problems.push(`view ${id}: version must be 1 or more`);
+  const fields = Object.keys(spec.source.schema.shape);
+  const missingKeys = spec.entity.joinKeys.filter((key) => !fields.includes(key));
+  if (missingKeys.length > 0)
+    problems.push(`view ${id}: join key ${missingKeys} is not a field of ${spec.source.name}`);
+  const features = Object.entries<Feature>(spec.features);
+  if (features.length === 0) problems.push(`view ${id} has no features`);
+  for (const [name, feature] of features) {
+    if (!NAME.test(name)) problems.push(`view ${id}: feature "${name}" must be lower-case letters, digits and _`);
+    problems.push(
+      ...problemsOf(feature, fields, spec.features).map((problem) => `view ${id}, feature ${name}: ${problem}`),
+    );
+  }
+  const expressionOrder = orderExpressions(spec.features, (name) =>
+    problems.push(`view ${id}, feature ${name}: it depends on itself, directly or through others`),
+  );
+  if (problems.length > 0) throw new DefinitionError(problems);
+  return Object.freeze({ ...rest, view: spec.name, ttlMs: durationMs(ttl), expressionOrder });
+}
+
+function problemsOf(feature: Feature, fields: readonly string[], all: Readonly<Record<string, Feature>>): string[] {
+  switch (feature.kind) {
+    case 'window': {
+      const problems: string[] = [];
+      if (feature.field !== undefined && !fields.includes(feature.field)) {
+        problems.push(`the source has no field "${feature.field}"; it has ${fields.join(', ')}`);
+      }
+      if (feature.windowMs > LONGEST_WINDOW_MS) problems.push('the longest window is 31d');
+      return problems;
+    }
+    case 'expression':
+      return feature.inputs
+        .filter((input) => all[input] === undefined)
+        .map((input) => `there is no feature "${input}"`);
+    default:
+      return [];
+  }
+}
+
+function orderExpressions<Name extends string>(
+  features: Readonly<Record<Name, Feature>>,
+  onCycle: (name: Name) => void,
+): readonly Name[] {
+  const ordered: Name[] = [];
+  const state = new Map<Name, 'visiting' | 'done'>();
+  const visit = (name: Name): void => {
+    const feature: Feature | undefined = features[name];
+    if (feature?.kind !== 'expression' || state.get(name) === 'done') return;
+    if (state.get(name) === 'visiting') {
+      onCycle(name);
+      return;
+    }
+    state.set(name, 'visiting');
+    for (const input of (feature satisfies ExpressionFeature).inputs) visit(input as Name);
+    state.set(name, 'done');
+    ordered.push(name);
+  };
+  for (const name of Object.keys(features) as Name[]) visit(name);
+  return ordered;
+}
+
+/** A view as data: for the API, documents, signatures and lineage. */
+export interface ViewDescription extends ViewReference {
+  readonly entity: string;
+  readonly joinKeys: readonly string[];
+  readonly source: string;
+  readonly owner: string;
+  readonly description: string;
+  readonly ttlMs: number;
+  readonly features: readonly {
+    readonly name: string;
+    readonly type: FeatureType;
+    readonly description: string;
+    readonly windowMs?: number;
+  }[];
+}
+
+export function describeView(view: FeatureView): ViewDescription {
+  return {
+    view: view.view,
+    version: view.version,
+    entity: view.entity.name,
+    joinKeys: view.entity.joinKeys,
+    source: view.source.name,
+    owner: view.owner,
+    description: view.description,
+    ttlMs: view.ttlMs,
+    features: Object.entries(view.features).map(([name, feature]) => ({
+      name,
+      type: feature.type,
+      description: feature.description,
+      ...(feature.kind === 'window' ? { windowMs: feature.windowMs } : {}),
+    })),
+  };
+}
+
+/** @throws {@link DefinitionError} when two views share name and version */
+export function checkViews(views: readonly FeatureView[]): void {
+  const seen = new Set<string>();
+  const problems: string[] = [];
+  for (const view of views) {
+    const id = viewId(view);
+    if (seen.has(id)) problems.push(`two views are called ${id}: give one another name or version`);
+    seen.add(id);
+  }
+  if (problems.length > 0) throw new DefinitionError(problems);
+}

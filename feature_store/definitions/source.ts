@@ -1,0 +1,34 @@
+import type { z } from 'zod';
+import type { EventFields } from './feature.ts';
+
+/** What features are about: an account, a user, a card. */
+export interface Entity {
+  readonly name: string;
+  /** Event fields that identify one, in the order they are joined with `|`. */
+  readonly joinKeys: readonly string[];
+}
+
+export const entity = (name: string, joinKeys: readonly string[]): Entity => ({ name, joinKeys });
+
+/** @returns the entity's key in an event: its join keys, `|`-joined */
+export function entityKeyOf({ joinKeys }: Entity, event: EventFields): string {
+  return joinKeys.length === 1
+    ? String(event[joinKeys[0] as string])
+    : joinKeys.map((key) => String(event[key])).join('|');
+}
+
+/** A stream of events of one type, and what they look like. */
+export interface EventSource {
+  readonly name: string;
+  /** `event_type` of the events. */
+  readonly eventType: string;
+  /** Strict schema of an event as the client posts it. */
+  readonly schema: z.ZodObject;
+  readonly schemaVersion: number;
+  /** Field with the event's unique id. */
+  readonly eventIdField: string;
+  /** Field with the event's time: ISO-8601 with a zone. */
+  readonly timestampField: string;
+}
+
+export const eventSource = (source: EventSource): EventSource => source;

@@ -1,0 +1,44 @@
+import { z } from 'zod';
+import { entity, eventSource } from '#feature_store/definitions/source';
+
+export const MERCHANT_CATEGORIES = [
+  'grocery',
+  'electronics',
+  'travel',
+  'fuel',
+  'restaurant',
+  'fashion',
+  'online',
+  'cash',
+  'gambling',
+  'jewelry',
+] as const;
+
+const id = z.string().min(1).max(128);
+
+/** A card transaction as a client posts it. */
+export const transactionSchema = z.strictObject({
+  event_id: id,
+  user_id: id,
+  event_type: z.literal('transaction'),
+  device_type: z.string().max(64).optional(),
+  timestamp: z.iso.datetime({ offset: true }),
+  account_id: id,
+  amount: z.number().positive().max(1_000_000),
+  currency: z.string().regex(/^[A-Z]{3}$/, 'must be an ISO 4217 code such as EUR'),
+  merchant_id: id,
+  merchant_category: z.enum(MERCHANT_CATEGORIES),
+  country: z.string().regex(/^[A-Z]{2}$/, 'must be an ISO 3166 code such as DE'),
+});
+export type Transaction = z.infer<typeof transactionSchema>;
+
+export const account = entity('account', ['account_id']);
+
+export const transactions = eventSource({
+  name: 'transactions',
+  eventType: 'transaction',
+  schema: transactionSchema,
+  schemaVersion: 1,
+  eventIdField: 'event_id',
+  timestampField: 'timestamp',
+});

@@ -1,0 +1,155 @@
+import { type EntityState, emptyEntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
+import type { FeatureRow } from '#feature_store/definitions/feature_row';
+import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { eventTime, MIN_EVENT_TIME } from '#kernel/time';
+import {
+  type DoFn,
+  eventTimer,
+  mapState,
+  type OnTimerContext,
+  outputTag,
+  type ProcessContext,
+  type TimerSpec,
+  valueState,
+} from '#pipelines/engine/dofn';
+import type { KV } from '#pipelines/model/pcollection';
+import type { DeadLetter } from './dead_letter.ts';
+import type { DecodedEvent } from './decode_events.ts';
+import type { FeatureMetrics } from './feature_metrics.ts';
+
+/** Records that no feature may see. */
+export const DEAD = outputTag<DeadLetter>('dead');
+
+/** Parts what can be used from what cannot. */
+export class SplitInvalid implements DoFn<DecodedEvent, DecodedEvent> {
+  readonly #metrics: FeatureMetrics;
+
+  constructor(metrics: FeatureMetrics) {
+    this.#metrics = metrics;
+  }
+
+  process(element: DecodedEvent, context: ProcessContext<DecodedEvent>): void {
+    if (element.ok) {
+      context.output(element);
+      return;
+    }
+    this.#metrics.failed.inc({ reason: 'invalid' });
+    const timestamp = new Date(context.clock.now()).toISOString();
+    context.outputTo(DEAD, {
+      payload: element.payload,
+      reason: element.reason,
+      stage: 'pipeline.decode',
+      attempt: 1,
+      timestamp,
+    });
+  }
+}
+
+/** A computed row on its way to the stores. */
+export interface ComputedRow {
+  readonly row: FeatureRow;
+  readonly receivedAtMs: number | undefined;
+}
+
+type UsableEvent = Extract<DecodedEvent, { ok: true }>;
+
+/** Ids of one entity's recent events are pruned when there are this many more than after the last pruning. */
+const PRUNE_EVERY = 256;
+
+/**
+ * The stateful heart of a feature pipeline, one for each view: per entity, drops duplicates, counts events into tiles and emits the row
+ * as of the event. Late events count in; those older than `allowedLatenessMs` go to the dead letters. Two events of one entity at
+ * the same millisecond share a row: the later one's, which includes both.
+ */
+export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRow> {
+  readonly entityState = valueState<EntityState>('entity');
+  /** Event time by event id, for deduplication; plus how many there were after the last pruning. */
+  readonly seen = mapState<string, number>('seen');
+  readonly seenCount = valueState<{ readonly size: number; readonly pruneAt: number }>('seenCount');
+  readonly forget = eventTimer('forget');
+  readonly #computation: ViewComputation;
+  readonly #allowedLatenessMs: number;
+  readonly #metrics: FeatureMetrics;
+
+  constructor(view: FeatureView, allowedLatenessMs: number, metrics: FeatureMetrics) {
+    this.#computation = new ViewComputation(view);
+    this.#allowedLatenessMs = allowedLatenessMs;
+    this.#metrics = metrics;
+  }
+
+  process({ key, value }: KV<string, UsableEvent>, context: ProcessContext<ComputedRow>): void {
+    if (this.#isDuplicate(value, context)) {
+      this.#metrics.duplicates.inc();
+      return;
+    }
+    const { eventTimeMs } = value;
+    const watermark = context.inputWatermark;
+    if (watermark > MIN_EVENT_TIME && eventTimeMs < watermark) {
+      this.#metrics.late.inc();
+      if (eventTimeMs < watermark - this.#allowedLatenessMs) {
+        this.#refuseLate(value, watermark, context);
+        return;
+      }
+    }
+    const startedMs = performance.now();
+    const cell = context.state(this.entityState);
+    const state = cell.read() ?? emptyEntityState();
+    const values = this.#computation.apply(state, value.event, eventTimeMs);
+    cell.write(state);
+    context
+      .timer(this.forget)
+      .set((state.latest?.eventTimeMs ?? eventTimeMs) + this.#computation.horizonMs + this.#allowedLatenessMs);
+    this.#metrics.computationSeconds.observe((performance.now() - startedMs) / 1_000);
+    this.#metrics.processed.inc();
+    const { view, version } = this.#computation.view;
+    context.output({
+      row: {
+        view,
+        version,
+        entityKey: key,
+        eventTime: eventTime(eventTimeMs),
+        computedAt: context.clock.now(),
+        values,
+      },
+      receivedAtMs: value.receivedAtMs,
+    });
+  }
+
+  onTimer(_: TimerSpec, context: OnTimerContext<ComputedRow>): void {
+    context.state(this.entityState).clear();
+    context.state(this.seen).clear();
+    context.state(this.seenCount).clear();
+  }
+
+  #isDuplicate({ eventId, eventTimeMs }: UsableEvent, context: ProcessContext<ComputedRow>): boolean {
+    const seen = context.state(this.seen);
+    if (seen.get(eventId) !== undefined) return true;
+    seen.put(eventId, eventTimeMs);
+    const counter = context.state(this.seenCount);
+    const { size, pruneAt } = counter.read() ?? { size: 0, pruneAt: PRUNE_EVERY };
+    if (size + 1 < pruneAt) {
+      counter.write({ size: size + 1, pruneAt });
+      return false;
+    }
+    // An id whose event would be refused as too late needs no remembering.
+    const oldest = context.inputWatermark - this.#allowedLatenessMs;
+    let left = 0;
+    for (const [id, at] of [...seen.entries()]) {
+      if (at < oldest) seen.remove(id);
+      else left += 1;
+    }
+    counter.write({ size: left, pruneAt: left + PRUNE_EVERY });
+    return false;
+  }
+
+  #refuseLate(value: UsableEvent, watermark: number, context: ProcessContext<ComputedRow>): void {
+    this.#metrics.failed.inc({ reason: 'late' });
+    context.outputTo(DEAD, {
+      payload: value.payload,
+      reason: `late: its time ${new Date(value.eventTimeMs).toISOString()} is ${Math.round((watermark - value.eventTimeMs) / 1_000)} s behind the watermark, more than the allowed ${this.#allowedLatenessMs / 1_000} s`,
+      stage: 'pipeline.compute_features',
+      attempt: 1,
+      timestamp: new Date(context.clock.now()).toISOString(),
+    });
+  }
+}
