@@ -39,7 +39,8 @@ export class ViewComputation {
   readonly #groups: readonly WindowGroup[];
   readonly #perEvent: readonly (readonly [string, Exclude<Feature, WindowFeature>])[];
 
-  constructor(view: FeatureView) {
+  /** @param allowedLatenessMs - an event may be so much older than the newest, and its windows reach back from there */
+  constructor(view: FeatureView, allowedLatenessMs: number) {
     this.view = view;
     const windows = Object.entries(view.features).filter(
       (entry): entry is [string, WindowFeature] => entry[1].kind === 'window',
@@ -53,7 +54,8 @@ export class ViewComputation {
     ];
     const numeric = fieldsOf(false);
     const distinct = fieldsOf(true);
-    this.#layout = { numeric, distinct, horizonMs: Math.max(HOUR_MS, ...windows.map(([, { windowMs }]) => windowMs)) };
+    const longestMs = Math.max(HOUR_MS, ...windows.map(([, { windowMs }]) => windowMs));
+    this.#layout = { numeric, distinct, horizonMs: longestMs + allowedLatenessMs };
     const lengths = [...new Set(windows.map(([, { windowMs }]) => windowMs))].sort((a, b) => a - b);
     this.#groups = lengths.map((windowMs) => ({
       windowMs,

@@ -32,6 +32,20 @@ export interface PointInTimeQuery {
   readonly knownBy?: ProcessingTime | undefined;
 }
 
+/** One answered row of a prediction request, for audit and monitoring. */
+export interface PredictionRow {
+  readonly requestId: string;
+  /** Position within a batch request; 0 for single ones. */
+  readonly rowIndex: number;
+  readonly modelName: string;
+  readonly modelVersion: number;
+  readonly entityKey?: string | undefined;
+  readonly features: Readonly<Record<string, unknown>>;
+  readonly prediction: string;
+  readonly probabilities?: Readonly<Record<string, number>> | undefined;
+  readonly predictedAtMs: number;
+}
+
 /** History of every feature row, in PostgreSQL (a server or PGlite). Writes are idempotent upserts. */
 export interface OfflineStore extends Service {
   readonly kind: string;
@@ -44,4 +58,7 @@ export interface OfflineStore extends Service {
     query: PointInTimeQuery,
   ): Promise<readonly TrainingRow[]>;
   countRows(view: ViewReference): Promise<number>;
+  /** Keeps predictions; repeating a row changes nothing. */
+  writePredictions(rows: readonly PredictionRow[]): Promise<void>;
+  countPredictions(): Promise<number>;
 }

@@ -1,0 +1,15 @@
+import { z } from 'zod';
+
+export const postgresConfigSchema = z.strictObject({
+  host: z.string().default('127.0.0.1'),
+  port: z.int().min(1).max(65_535).default(5_432),
+  database: z.string().default('headwater'),
+  user: z.string().default('headwater'),
+  password: z.string().optional(),
+  /** `require` refuses a server without TLS. */
+  sslMode: z.enum(['disable', 'require']).default('disable'),
+  maxConnections: z.int().positive().default(8),
+  connectTimeoutMs: z.int().positive().default(5_000),
+  statementTimeoutMs: z.int().positive().default(120_000),
+});
+export type PostgresConfig = z.infer<typeof postgresConfigSchema>;

@@ -1,0 +1,13 @@
+import { z } from 'zod';
+
+export const redisConfigSchema = z.strictObject({
+  host: z.string().default('127.0.0.1'),
+  port: z.int().min(1).max(65_535).default(6_379),
+  username: z.string().optional(),
+  password: z.string().optional(),
+  database: z.int().min(0).default(0),
+  tls: z.boolean().default(false),
+  connectTimeoutMs: z.int().positive().default(3_000),
+  commandTimeoutMs: z.int().positive().default(2_000),
+});
+export type RedisConfig = z.infer<typeof redisConfigSchema>;

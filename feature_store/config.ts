@@ -1,0 +1,54 @@
+import { z } from 'zod';
+import { postgresConfigSchema } from '#connectors/postgres/config';
+import { createPostgresPool } from '#connectors/postgres/pool';
+import { createRedis } from '#connectors/redis/client';
+import { redisConfigSchema } from '#connectors/redis/config';
+import type { Clock } from '#kernel/time';
+import type { Logger } from '#monitoring/log';
+import { viewId } from './definitions/feature_row.ts';
+import type { FeatureView } from './definitions/feature_view.ts';
+import type { OfflineStore } from './offline/offline_store.ts';
+import { PgliteExecutor } from './offline/pglite_executor.ts';
+import { PostgresExecutor } from './offline/postgres_executor.ts';
+import { SqlOfflineStore } from './offline/sql_store.ts';
+import { MemoryOnlineStore } from './online/memory_store.ts';
+import type { OnlineStore } from './online/online_store.ts';
+import { RedisOnlineStore } from './online/redis_store.ts';
+
+export const onlineStoreConfigSchema = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('memory'), file: z.string().min(1) }),
+  redisConfigSchema.extend({ kind: z.literal('redis'), keyPrefix: z.string().min(1).default('headwater') }),
+]);
+export type OnlineStoreConfig = z.infer<typeof onlineStoreConfigSchema>;
+
+export const offlineStoreConfigSchema = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('pglite'), directory: z.string().min(1) }),
+  postgresConfigSchema.extend({ kind: z.literal('postgres') }),
+]);
+export type OfflineStoreConfig = z.infer<typeof offlineStoreConfigSchema>;
+
+export const cacheConfigSchema = z.strictObject({
+  maxEntries: z.int().positive().default(100_000),
+  ttlMs: z.int().positive().default(1_000),
+});
+
+interface Deps {
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly views: readonly FeatureView[];
+}
+
+export function createOnlineStore({ log, clock, views }: Deps, config: OnlineStoreConfig): OnlineStore {
+  const ttlMs = new Map(views.map((view) => [viewId(view), view.ttlMs]));
+  if (config.kind === 'memory') return new MemoryOnlineStore({ log, clock, ttlMs }, config);
+  const { kind: _, keyPrefix, ...redis } = config;
+  return new RedisOnlineStore({ redis: createRedis(redis, log), ttlMs }, { redis, keyPrefix });
+}
+
+export function createOfflineStore({ log }: Pick<Deps, 'log'>, config: OfflineStoreConfig): OfflineStore {
+  const sql =
+    config.kind === 'pglite'
+      ? new PgliteExecutor(config.directory)
+      : new PostgresExecutor(createPostgresPool(config, log));
+  return new SqlOfflineStore({ sql, log }, config.kind);
+}

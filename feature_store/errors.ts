@@ -1,0 +1,42 @@
+import { PlatformError } from '#kernel/errors';
+
+export class UnknownViewError extends PlatformError {
+  readonly code = 'FEATURE_STORE_UNKNOWN_VIEW';
+
+  constructor(view: string, known: readonly string[]) {
+    super(`there is no feature view "${view}"; there is ${known.join(', ')}`, { fault: 'caller', retryable: false });
+  }
+}
+
+export class OfflineStoreError extends PlatformError {
+  readonly code = 'FEATURE_STORE_OFFLINE';
+
+  constructor(what: string, cause: unknown, retryable: boolean) {
+    super(`the offline store could not ${what}: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      fault: 'dependency',
+      retryable,
+      cause,
+    });
+  }
+}
+
+export class OnlineStoreError extends PlatformError {
+  readonly code = 'FEATURE_STORE_ONLINE';
+
+  constructor(what: string, cause: unknown) {
+    super(`the online store could not ${what}: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      fault: 'dependency',
+      retryable: true,
+      cause,
+    });
+  }
+}
+
+/** A training set that cannot be made or read; the message says why. */
+export class TrainingSetError extends PlatformError {
+  readonly code = 'FEATURE_STORE_TRAINING_SET';
+
+  constructor(message: string) {
+    super(message, { fault: 'caller', retryable: false });
+  }
+}

@@ -1,0 +1,43 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { PGlite } from '@electric-sql/pglite';
+import { messageOf } from '#kernel/errors';
+
+/** A statement to run; `script` ones have no parameters and no result. */
+export interface PgliteRequest {
+  readonly id: number;
+  readonly kind: 'query' | 'script' | 'close';
+  readonly text: string;
+  readonly parameters: readonly unknown[];
+}
+
+export type PgliteAnswer =
+  | { readonly id: number; readonly rows: readonly unknown[] }
+  | { readonly id: number; readonly error: string };
+
+if (parentPort === null) throw new Error('pglite_worker is for worker threads');
+const port = parentPort;
+const { directory } = workerData as { readonly directory: string };
+const database = PGlite.create(directory);
+
+async function run(request: PgliteRequest): Promise<readonly unknown[]> {
+  const db = await database;
+  if (request.kind === 'close') {
+    await db.close();
+    return [];
+  }
+  if (request.kind === 'script') {
+    await db.transaction(async (transaction) => {
+      await transaction.exec(request.text);
+    });
+    return [];
+  }
+  const { rows } = await db.query(request.text, [...request.parameters]);
+  return rows;
+}
+
+port.on('message', (request: PgliteRequest) => {
+  run(request).then(
+    (rows) => port.postMessage({ id: request.id, rows } satisfies PgliteAnswer),
+    (error: unknown) => port.postMessage({ id: request.id, error: messageOf(error) } satisfies PgliteAnswer),
+  );
+});

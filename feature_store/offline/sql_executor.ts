@@ -1,0 +1,9 @@
+/** One PostgreSQL, however it is reached: a server through pg, or PGlite on its own thread. */
+export interface SqlExecutor {
+  open(): Promise<void>;
+  /** @param parameters - as `$1`, `$2`, … */
+  query<Row>(text: string, parameters?: readonly unknown[]): Promise<readonly Row[]>;
+  /** Several statements without parameters, in one transaction. */
+  script(text: string): Promise<void>;
+  close(): Promise<void>;
+}

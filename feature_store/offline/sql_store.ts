@@ -1,0 +1,179 @@
+import type { FeatureRow, FeatureValue, ViewReference } from '#feature_store/definitions/feature_row';
+import { type EventTime, eventTime } from '#kernel/time';
+import type { Logger } from '#monitoring/log';
+import { OfflineStoreError } from '../errors.ts';
+import { migrate } from './migrate.ts';
+import type { LabelRow, OfflineStore, PointInTimeQuery, PredictionRow, TrainingRow } from './offline_store.ts';
+import type { SqlExecutor } from './sql_executor.ts';
+
+const ROWS_A_STATEMENT = 1_000;
+
+/** The offline store in SQL; the same statements on a PostgreSQL server and on PGlite. */
+export class SqlOfflineStore implements OfflineStore {
+  readonly kind: string;
+  readonly name: string;
+  readonly #sql: SqlExecutor;
+  readonly #log: Logger;
+  readonly #months = new Set<string>();
+
+  constructor(deps: { sql: SqlExecutor; log: Logger }, kind: string) {
+    this.kind = kind;
+    this.name = `offline store (${kind})`;
+    this.#sql = deps.sql;
+    this.#log = deps.log.child({ component: 'feature_store.offline' });
+  }
+
+  async start(): Promise<void> {
+    await this.#sql.open();
+    await migrate(this.#sql, this.#log);
+  }
+
+  async write(rows: readonly FeatureRow[]): Promise<void> {
+    for (const row of rows) await this.#ensureMonth(row.eventTime);
+    // A statement may not touch one row twice: of rows with one key the last counts, as it would one by one.
+    const unique = new Map(rows.map((row) => [`${row.view}|${row.version}|${row.eventTime}|${row.entityKey}`, row]));
+    const list = [...unique.values()];
+    for (let start = 0; start < list.length; start += ROWS_A_STATEMENT) {
+      const batch = list.slice(start, start + ROWS_A_STATEMENT).map((row) => ({
+        view: row.view,
+        version: row.version,
+        entity_key: row.entityKey,
+        event_time: new Date(row.eventTime),
+        computed_at: new Date(row.computedAt),
+        values: row.values,
+      }));
+      await this.#sql.query(
+        `INSERT INTO feature_rows (view, version, entity_key, event_time, computed_at, "values")
+         SELECT view, version, entity_key, event_time, computed_at, "values"
+         FROM jsonb_to_recordset($1::jsonb) AS r(view text, version integer, entity_key text, event_time timestamptz, computed_at timestamptz, "values" jsonb)
+         ON CONFLICT (view, version, entity_key, event_time) DO UPDATE
+         SET computed_at = excluded.computed_at, "values" = excluded."values"
+         WHERE feature_rows.computed_at <= excluded.computed_at`,
+        [JSON.stringify(batch)],
+      );
+    }
+  }
+
+  /** Makes the partition of a month when it is first needed; two writers at once may both try. */
+  async #ensureMonth(time: number): Promise<void> {
+    const month = new Date(time).toISOString().slice(0, 7);
+    if (this.#months.has(month)) return;
+    const from = new Date(`${month}-01T00:00:00Z`);
+    const to = new Date(Date.UTC(from.getUTCFullYear(), from.getUTCMonth() + 1, 1));
+    const partition = `feature_rows_${month.replace('-', '_')}`;
+    try {
+      await this.#sql.query(
+        `CREATE TABLE IF NOT EXISTS ${partition} PARTITION OF feature_rows FOR VALUES FROM ('${from.toISOString()}') TO ('${to.toISOString()}')`,
+      );
+    } catch (error) {
+      const [found] = await this.#sql.query('SELECT 1 FROM pg_class WHERE relname = $1', [partition]);
+      if (found === undefined) throw error;
+    }
+    this.#months.add(month);
+  }
+
+  async writeLabels(source: string, labels: readonly LabelRow[]): Promise<void> {
+    for (let start = 0; start < labels.length; start += ROWS_A_STATEMENT) {
+      const batch = labels.slice(start, start + ROWS_A_STATEMENT).map((label) => ({
+        label_id: label.labelId,
+        entity_key: label.entityKey,
+        event_time: new Date(label.eventTime),
+        label: label.label,
+      }));
+      await this.#sql.query(
+        `INSERT INTO labels (source, label_id, entity_key, event_time, label)
+         SELECT $1, label_id, entity_key, event_time, label
+         FROM jsonb_to_recordset($2::jsonb) AS r(label_id text, entity_key text, event_time timestamptz, label double precision)
+         ON CONFLICT (source, label_id) DO UPDATE
+         SET entity_key = excluded.entity_key, event_time = excluded.event_time, label = excluded.label`,
+        [source, JSON.stringify(batch)],
+      );
+    }
+  }
+
+  async pointInTimeJoin(
+    source: string,
+    range: { readonly from: EventTime; readonly to: EventTime },
+    query: PointInTimeQuery,
+  ): Promise<readonly TrainingRow[]> {
+    interface Joined {
+      readonly label_id: string;
+      readonly entity_key: string;
+      readonly at: string;
+      readonly label: number;
+      readonly values: Record<string, FeatureValue> | null;
+    }
+    const rows = await this.#sql.query<Joined>(
+      `SELECT l.label_id, l.entity_key, (extract(epoch FROM l.event_time) * 1000)::bigint::text AS at, l.label, f."values"
+       FROM labels l
+       LEFT JOIN LATERAL (
+         SELECT r."values"
+         FROM feature_rows r
+         WHERE r.view = $4 AND r.version = $5 AND r.entity_key = l.entity_key
+           AND r.event_time <= l.event_time
+           AND ($6::double precision IS NULL OR r.event_time >= l.event_time - $6::double precision * interval '1 millisecond')
+           AND ($7::timestamptz IS NULL OR r.computed_at <= $7::timestamptz)
+         ORDER BY r.event_time DESC
+         LIMIT 1
+       ) f ON true
+       WHERE l.source = $1 AND l.event_time >= $2 AND l.event_time < $3
+       ORDER BY l.event_time, l.label_id`,
+      [
+        source,
+        new Date(range.from),
+        new Date(range.to),
+        query.view.view,
+        query.view.version,
+        query.ttlMs ?? null,
+        query.knownBy === undefined ? null : new Date(query.knownBy),
+      ],
+    );
+    return rows.map((row) => ({
+      labelId: row.label_id,
+      entityKey: row.entity_key,
+      eventTime: eventTime(Number(row.at)),
+      label: row.label,
+      values: Object.fromEntries(query.features.map((name) => [name, row.values?.[name] ?? null])),
+    }));
+  }
+
+  async countRows({ view, version }: ViewReference): Promise<number> {
+    const [row] = await this.#sql.query<{ n: number }>(
+      'SELECT count(*)::integer AS n FROM feature_rows WHERE view = $1 AND version = $2',
+      [view, version],
+    );
+    if (row === undefined) throw new OfflineStoreError('count', new Error('no answer'), false);
+    return row.n;
+  }
+
+  async writePredictions(rows: readonly PredictionRow[]): Promise<void> {
+    const batch = rows.map((row) => ({
+      request_id: row.requestId,
+      row_index: row.rowIndex,
+      model_name: row.modelName,
+      model_version: row.modelVersion,
+      entity_key: row.entityKey ?? null,
+      features: row.features,
+      prediction: row.prediction,
+      probabilities: row.probabilities ?? null,
+      predicted_at: new Date(row.predictedAtMs),
+    }));
+    await this.#sql.query(
+      `INSERT INTO predictions
+       SELECT * FROM jsonb_to_recordset($1::jsonb) AS r(request_id text, row_index integer, model_name text, model_version integer, entity_key text, features jsonb, prediction text, probabilities jsonb, predicted_at timestamptz)
+       ON CONFLICT DO NOTHING`,
+      [JSON.stringify(batch)],
+    );
+  }
+
+  async countPredictions(): Promise<number> {
+    const [row] = await this.#sql.query<{ n: number }>('SELECT count(*)::integer AS n FROM predictions');
+    return row?.n ?? 0;
+  }
+
+  async drain(): Promise<void> {}
+
+  stop(): Promise<void> {
+    return this.#sql.close();
+  }
+}

@@ -1,0 +1,131 @@
+import { type FileHandle, mkdir, open, readFile, rename } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { type FeatureRow, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
+import type { Clock } from '#kernel/time';
+import type { Logger } from '#monitoring/log';
+import type { OnlineStore, WriteResult } from './online_store.ts';
+
+/** The file is rewritten when it holds this many more rows than the store does. */
+const REWRITE_AFTER_ROWS = 50_000;
+
+/**
+ * The embedded online store: a map in this process, and an append-only file of JSON lines, each with its CRC-32, written
+ * before `write` resolves. Killing the process loses nothing acknowledged. Memory holds every entity's newest row.
+ */
+export class MemoryOnlineStore implements OnlineStore {
+  readonly kind = 'memory';
+  readonly name = 'online store (memory)';
+  readonly #file: string;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #ttlMs: ReadonlyMap<string, number>;
+  readonly #rows = new Map<string, FeatureRow>();
+  #handle: FileHandle | undefined;
+  #appended = 0;
+  #queue: Promise<unknown> = Promise.resolve();
+
+  /** @param ttlMs - by view id; rows older than that are not served */
+  constructor(deps: { log: Logger; clock: Clock; ttlMs: ReadonlyMap<string, number> }, settings: { file: string }) {
+    this.#file = settings.file;
+    this.#clock = deps.clock;
+    this.#log = deps.log.child({ component: 'feature_store.online' });
+    this.#ttlMs = deps.ttlMs;
+  }
+
+  async start(): Promise<void> {
+    await mkdir(dirname(this.#file), { recursive: true });
+    const text = await readFile(this.#file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return '';
+      throw error;
+    });
+    let dropped = 0;
+    for (const line of text.split('\n')) {
+      if (line === '') continue;
+      const row = decodeLine(line);
+      // Only the tail can be torn, by a crash in the middle of an append that nobody was told had succeeded.
+      if (row === undefined) dropped += 1;
+      else this.#put(row);
+    }
+    if (dropped > 0) this.#log.warn({ file: this.#file, dropped }, 'online_store.torn_lines_dropped');
+    await this.#rewrite();
+  }
+
+  #put(row: FeatureRow): boolean {
+    const key = rowKey(row, row.entityKey);
+    const existing = this.#rows.get(key);
+    if (existing !== undefined && existing.eventTime > row.eventTime) return false;
+    this.#rows.set(key, row);
+    return true;
+  }
+
+  async write(rows: readonly FeatureRow[]): Promise<WriteResult> {
+    const fresh = rows.filter((row) => this.#put(row));
+    if (fresh.length > 0) await this.#enqueue(() => this.#append(fresh));
+    return { written: fresh.length, stale: rows.length - fresh.length };
+  }
+
+  async read(view: ViewReference, entityKeys: readonly string[]): Promise<readonly (FeatureRow | undefined)[]> {
+    const ttlMs = this.#ttlMs.get(viewId(view));
+    const oldest = ttlMs === undefined ? Number.NEGATIVE_INFINITY : this.#clock.now() - ttlMs;
+    return entityKeys.map((entityKey) => {
+      const row = this.#rows.get(rowKey(view, entityKey));
+      return row !== undefined && row.eventTime >= oldest ? row : undefined;
+    });
+  }
+
+  #enqueue(task: () => Promise<void>): Promise<void> {
+    const done = this.#queue.then(task);
+    this.#queue = done.catch(() => {});
+    return done;
+  }
+
+  async #append(rows: readonly FeatureRow[]): Promise<void> {
+    await this.#handle?.appendFile(rows.map(encodeLine).join(''));
+    this.#appended += rows.length;
+    if (this.#appended > this.#rows.size + REWRITE_AFTER_ROWS) await this.#rewrite();
+  }
+
+  async #rewrite(): Promise<void> {
+    const temporary = `${this.#file}.tmp`;
+    const handle = await open(temporary, 'w');
+    let lines: string[] = [];
+    for (const row of this.#rows.values()) {
+      lines.push(encodeLine(row));
+      if (lines.length === 1_000) {
+        await handle.appendFile(lines.join(''));
+        lines = [];
+      }
+    }
+    await handle.appendFile(lines.join(''));
+    await handle.sync();
+    await handle.close();
+    await this.#handle?.close();
+    await rename(temporary, this.#file);
+    this.#handle = await open(this.#file, 'a');
+    this.#appended = this.#rows.size;
+  }
+
+  async drain(): Promise<void> {
+    await this.#queue;
+  }
+
+  async stop(): Promise<void> {
+    await this.#queue;
+    await this.#handle?.close();
+    this.#handle = undefined;
+  }
+}
+
+const rowKey = (view: ViewReference, entityKey: string): string => `${view.view}@${view.version}\u0000${entityKey}`;
+
+function encodeLine(row: FeatureRow): string {
+  const json = JSON.stringify(row);
+  return `${crc32(json).toString(16).padStart(8, '0')} ${json}\n`;
+}
+
+function decodeLine(line: string): FeatureRow | undefined {
+  const json = line.slice(9);
+  if (Number.parseInt(line.slice(0, 8), 16) !== crc32(json)) return undefined;
+  return JSON.parse(json) as FeatureRow;
+}

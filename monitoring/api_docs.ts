@@ -1,0 +1,13 @@
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import type { FastifyInstance } from 'fastify';
+
+/** GET /docs (interactive) and GET /openapi.json for an application; register before its routes. */
+export async function registerApiDocs(
+  app: FastifyInstance,
+  info: { title: string; description: string },
+): Promise<void> {
+  await app.register(swagger, { openapi: { info: { ...info, version: '0.1.0' } } });
+  await app.register(swaggerUi, { routePrefix: '/docs' });
+  app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
+}

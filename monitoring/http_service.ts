@@ -1,0 +1,119 @@
+import type { FastifyInstance } from 'fastify';
+import { PlatformError, PortInUseError } from '#kernel/errors';
+import type { Service } from '#kernel/lifecycle';
+import type { Logger } from './log.ts';
+import type { Registry } from './metrics.ts';
+
+export interface HttpServiceSettings {
+  readonly name: string;
+  readonly host: string;
+  readonly port: number;
+  /** The setting to change when the port is taken. */
+  readonly portSetting: string;
+}
+
+export interface HttpServiceDeps {
+  readonly log: Logger;
+  readonly metrics: Registry;
+  /** What must hold for the service to take work; the message says what does not. */
+  readonly notReady?: () => string | undefined;
+}
+
+const STATUS_BY_FAULT = { caller: 400, dependency: 503, internal: 500 } as const;
+
+/** A Fastify application as a {@link Service}: listening, health routes, metrics, errors, drain. */
+export class HttpService implements Service {
+  readonly name: string;
+  readonly app: FastifyInstance;
+  readonly #settings: HttpServiceSettings;
+  readonly #log: Logger;
+  #draining = false;
+  #url = '';
+
+  constructor(deps: HttpServiceDeps, settings: HttpServiceSettings, app: FastifyInstance) {
+    this.name = settings.name;
+    this.app = app;
+    this.#settings = settings;
+    this.#log = deps.log.child({ component: settings.name });
+    const notReady = (): string | undefined => (this.#draining ? 'draining' : deps.notReady?.());
+    app.get('/health/live', { schema: { hide: true } }, async () => ({ status: 'live' }));
+    const ready = async (_: unknown, reply: { code(status: number): unknown }) => {
+      const reason = notReady();
+      if (reason !== undefined) reply.code(503);
+      return reason === undefined ? { status: 'ready' } : { status: 'not ready', reason };
+    };
+    app.get('/health', { schema: { hide: true } }, ready);
+    app.get('/health/ready', { schema: { hide: true } }, ready);
+    app.get('/metrics', { schema: { hide: true } }, async (_, reply) => {
+      reply.type(deps.metrics.contentType);
+      return deps.metrics.metrics();
+    });
+    app.setErrorHandler((error: unknown, request, reply) => {
+      const { status, body } = errorAnswer(error);
+      if (status >= 500) this.#log.error({ error, route: request.routeOptions.url }, 'request.failed');
+      if (status === 503 || status === 429) reply.header('retry-after', '1');
+      return reply.code(status).send(body);
+    });
+    app.setNotFoundHandler((request, reply) =>
+      reply
+        .code(404)
+        .send({
+          error: {
+            code: 'NOT_FOUND',
+            message: `there is no ${request.method} ${request.url}; GET /docs lists what there is`,
+          },
+        }),
+    );
+  }
+
+  /** Where it listens: `http://127.0.0.1:8080`. */
+  get url(): string {
+    return this.#url;
+  }
+
+  async start(): Promise<void> {
+    const { host, port, portSetting } = this.#settings;
+    try {
+      await this.app.listen({ host, port });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE') {
+        throw new PortInUseError(this.name, host, port, portSetting, error);
+      }
+      throw error;
+    }
+    const address = this.app.server.address();
+    const bound = typeof address === 'object' && address !== null ? address.port : port;
+    this.#url = `http://${host === '0.0.0.0' ? 'localhost' : host}:${bound}`;
+    this.#log.info({ url: this.#url }, 'http.listening');
+  }
+
+  /** Says "not ready" first, then finishes the requests under way. */
+  async drain(): Promise<void> {
+    this.#draining = true;
+    await this.app.close();
+  }
+
+  async stop(): Promise<void> {
+    this.#draining = true;
+    await this.app.close().catch((error: unknown) => this.#log.error({ error }, 'http.close_failed'));
+  }
+}
+
+interface ErrorBody {
+  readonly error: { readonly code: string; readonly message: string; readonly fields?: unknown };
+}
+
+/** Status and body for anything thrown. Inner workings of unexpected errors stay in the log. */
+export function errorAnswer(error: unknown): { readonly status: number; readonly body: ErrorBody } {
+  if (error instanceof PlatformError) {
+    const { code, message, fault } = error;
+    const own = error as { readonly httpStatus?: number; readonly fields?: unknown };
+    const fields = own.fields === undefined ? {} : { fields: own.fields };
+    return { status: own.httpStatus ?? STATUS_BY_FAULT[fault], body: { error: { code, message, ...fields } } };
+  }
+  const { statusCode, code, message } = error as { statusCode?: number; code?: string; message?: string };
+  if (statusCode !== undefined && statusCode < 500) {
+    return { status: statusCode, body: { error: { code: code ?? 'BAD_REQUEST', message: message ?? 'bad request' } } };
+  }
+  return { status: 500, body: { error: { code: 'INTERNAL', message: 'something went wrong here; the log has it' } } };
+}

@@ -1,0 +1,37 @@
+import { appendFileSync, mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from '@jest/globals';
+import { MemoryOnlineStore } from '#feature_store/online/memory_store';
+import { eventTime, processingTime, systemClock } from '#kernel/time';
+import { silentLogger } from '#monitoring/log';
+import { describeOnlineStore, TTL_MS } from './online_store_contract.ts';
+
+const open = async (file: string): Promise<MemoryOnlineStore> => {
+  const store = new MemoryOnlineStore({ log: silentLogger, clock: systemClock, ttlMs: TTL_MS }, { file });
+  await store.start();
+  return store;
+};
+const file = join(mkdtempSync(join(tmpdir(), 'online-')), 'rows.jsonl');
+
+describeOnlineStore('the memory store', () => open(file));
+
+test('a line torn by a crash is dropped, those before it are not', async () => {
+  const torn = join(mkdtempSync(join(tmpdir(), 'online-')), 'rows.jsonl');
+  const store = await open(torn);
+  const now = Date.now();
+  const row = {
+    view: 'fraud',
+    version: 1,
+    entityKey: 'a',
+    eventTime: eventTime(now),
+    computedAt: processingTime(now),
+    values: {},
+  };
+  await store.write([row]);
+  await store.stop();
+  appendFileSync(torn, '0badc0de {"view":"fr');
+  const again = await open(torn);
+  expect(await again.read({ view: 'fraud', version: 1 }, ['a'])).toEqual([row]);
+  await again.stop();
+});

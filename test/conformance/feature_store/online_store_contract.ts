@@ -1,0 +1,74 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import type { FeatureRow } from '#feature_store/definitions/feature_row';
+import type { OnlineStore } from '#feature_store/online/online_store';
+import { DAY_MS, eventTime, processingTime } from '#kernel/time';
+
+export const TTL_MS = new Map([['fraud@1', 30 * DAY_MS]]);
+const view = { view: 'fraud', version: 1 };
+const nowMs = Date.now();
+
+const rowOf = (entityKey: string, at: number, value: number): FeatureRow => ({
+  ...view,
+  entityKey,
+  eventTime: eventTime(nowMs - 1_000_000 + at),
+  computedAt: processingTime(nowMs),
+  values: { value, text: 'é', flag: true, missing: null },
+});
+
+/** What every online store must do. `reopen` starts a store over the same data, as after a restart. */
+export function describeOnlineStore(name: string, open: () => Promise<OnlineStore>): void {
+  describe(`${name} keeps the contract of an online store`, () => {
+    let store: OnlineStore;
+    beforeAll(async () => {
+      store = await open();
+    });
+    afterAll(() => store.stop());
+
+    test('whatever the order of writes, the newest event time wins; equal times replace', async () => {
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(fc.record({ key: fc.constantFrom('a', 'b'), at: fc.integer({ min: 0, max: 5 }) }), {
+            maxLength: 20,
+          }),
+          fc.integer({ min: 1, max: 5 }),
+          async (writes, batchSize) => {
+            const run = randomUUID();
+            const rows = writes.map(({ key, at }, index) => rowOf(`${run}-${key}`, at, index));
+            const newest = new Map<string, FeatureRow>();
+            let stale = 0;
+            for (const row of rows) {
+              const held = newest.get(row.entityKey);
+              if (held === undefined || held.eventTime <= row.eventTime) newest.set(row.entityKey, row);
+              else stale += 1;
+            }
+            let refused = 0;
+            for (let start = 0; start < rows.length; start += batchSize) {
+              refused += (await store.write(rows.slice(start, start + batchSize))).stale;
+            }
+            const keys = [`${run}-b`, `${run}-unknown`, `${run}-a`];
+            expect(await store.read(view, keys)).toEqual(keys.map((key) => newest.get(key)));
+            expect(refused).toBe(stale);
+          },
+        ),
+        { numRuns: 30 },
+      );
+    }, 60_000);
+
+    test('a row past its ttl is not served', async () => {
+      const key = randomUUID();
+      await store.write([{ ...rowOf(key, 0, 1), eventTime: eventTime(nowMs - 31 * DAY_MS) }]);
+      expect(await store.read(view, [key])).toEqual([undefined]);
+    });
+
+    test('rows outlive the process', async () => {
+      const key = randomUUID();
+      const row = rowOf(key, 3, 7);
+      await store.write([row]);
+      await store.stop();
+      store = await open();
+      expect(await store.read(view, [key])).toEqual([row]);
+    });
+  });
+}

@@ -1,0 +1,68 @@
+import { expect, test } from '@jest/globals';
+import { count, expression, field, sum } from '#feature_store/definitions/feature';
+import { checkViews, describeView, featureView } from '#feature_store/definitions/feature_view';
+import { fraudView } from '#feature_store/views/fraud';
+import { account, transactions } from '#feature_store/views/transactions';
+
+const base = {
+  name: 'v',
+  version: 1,
+  entity: account,
+  source: transactions,
+  ttl: '1d',
+  owner: 'tests',
+  description: 'd',
+} as const;
+const number = () => 1;
+
+test('all problems of a view are listed at once, with view and feature', () => {
+  const define = () =>
+    featureView({
+      ...base,
+      entity: { name: 'shop', joinKeys: ['shop_id'] },
+      features: {
+        ...sum('amuont').over('1h'),
+        'Bad Name': field('amount', 'double', ''),
+        a: expression(['b'], 'double', '', number),
+        b: expression(['a', 'nothing'], 'double', '', number),
+        ...count().over('40d'),
+      },
+    });
+  expect(define).toThrow(
+    /join key shop_id is not a field of transactions[\s\S]*v@1, feature sum_amuont_1h: the source has no field "amuont"[\s\S]*"Bad Name" must be lower-case[\s\S]*feature b: there is no feature "nothing"[\s\S]*longest window is 31d[\s\S]*depends on itself/,
+  );
+});
+
+test('expressions come after what they are computed from', () => {
+  const view = featureView({
+    ...base,
+    features: {
+      c: expression(['b'], 'double', '', number),
+      b: expression(['a'], 'double', '', number),
+      a: field('amount', 'double', ''),
+    },
+  });
+  expect(view.expressionOrder).toEqual(['b', 'c']);
+});
+
+test('two views of one name and version are refused, two versions are not', () => {
+  const view = (version: number) => featureView({ ...base, version, features: count().over('1h') });
+  expect(() => checkViews([view(1), view(1)])).toThrow('two views are called v@1');
+  expect(() => checkViews([view(1), view(2)])).not.toThrow();
+});
+
+test('the fraud view has what a fraud model needs, each with a description', () => {
+  const { features } = describeView(fraudView);
+  expect(features.length).toBeGreaterThanOrEqual(25);
+  expect(features.map(({ name }) => name)).toEqual(
+    expect.arrayContaining([
+      'amount',
+      'merchant_category',
+      'count_1h',
+      'sum_amount_24h',
+      'amount_deviation',
+      'risk_score',
+    ]),
+  );
+  for (const { description } of features) expect(description.length).toBeGreaterThan(10);
+});
