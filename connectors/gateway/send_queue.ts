@@ -1,0 +1,70 @@
+import type { OutgoingRecord, Producer } from '#connectors/connector';
+
+interface Waiting {
+  readonly record: OutgoingRecord;
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
+/** Most records in one send. */
+const LARGEST_SEND = 1_000;
+/** Sends under way at once. */
+const MAX_IN_FLIGHT = 4;
+
+/**
+ * Puts records of many requests into one send: whatever was added in one turn of the event loop goes out together, and what
+ * comes while sends are under way waits for the next. Never waits for a timer.
+ */
+export class SendQueue {
+  readonly #producer: Producer;
+  readonly #topic: string;
+  #waiting: Waiting[] = [];
+  #scheduled = false;
+  #inFlight = 0;
+
+  constructor(producer: Producer, topic: string) {
+    this.#producer = producer;
+    this.#topic = topic;
+  }
+
+  /** Resolves when the record is durable. */
+  send(record: OutgoingRecord): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ record, resolve, reject });
+      this.#schedule();
+    });
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#inFlight >= MAX_IN_FLIGHT) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    const batch = this.#waiting.splice(0, LARGEST_SEND);
+    if (batch.length === 0) return;
+    this.#inFlight += 1;
+    this.#producer
+      .send(
+        this.#topic,
+        batch.map(({ record }) => record),
+      )
+      .then(
+        () => {
+          for (const { resolve } of batch) resolve();
+        },
+        (error: unknown) => {
+          for (const { reject } of batch) reject(error);
+        },
+      )
+      .finally(() => {
+        this.#inFlight -= 1;
+        if (this.#waiting.length > 0) this.#schedule();
+      });
+    if (this.#waiting.length > 0) this.#schedule();
+  }
+}
