@@ -72,7 +72,7 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
   readonly #metrics: FeatureMetrics;
 
   constructor(view: FeatureView, allowedLatenessMs: number, metrics: FeatureMetrics) {
-    this.#computation = new ViewComputation(view);
+    this.#computation = new ViewComputation(view, allowedLatenessMs);
     this.#allowedLatenessMs = allowedLatenessMs;
     this.#metrics = metrics;
   }
@@ -96,9 +96,7 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
     const state = cell.read() ?? emptyEntityState();
     const values = this.#computation.apply(state, value.event, eventTimeMs);
     cell.write(state);
-    context
-      .timer(this.forget)
-      .set((state.latest?.eventTimeMs ?? eventTimeMs) + this.#computation.horizonMs + this.#allowedLatenessMs);
+    context.timer(this.forget).set((state.latest?.eventTimeMs ?? eventTimeMs) + this.#computation.horizonMs);
     this.#metrics.computationSeconds.observe((performance.now() - startedMs) / 1_000);
     this.#metrics.processed.inc();
     const { view, version } = this.#computation.view;

@@ -1,0 +1,53 @@
+import { PlatformError } from '#kernel/errors';
+
+export class UnknownModelError extends PlatformError {
+  readonly code = 'REGISTRY_UNKNOWN_MODEL';
+  readonly httpStatus = 404;
+
+  constructor(model: string, known: readonly string[]) {
+    const list = known.length === 0 ? 'the registry is empty' : `there is ${known.join(', ')}`;
+    super(`there is no model ${model}; ${list}`, { fault: 'caller', retryable: false });
+  }
+}
+
+/** What was downloaded is not what was registered. */
+export class ArtifactIntegrityError extends PlatformError {
+  readonly code = 'REGISTRY_ARTIFACT_INTEGRITY';
+
+  constructor(artifact: string, expected: string, found: string) {
+    super(
+      `${artifact} has SHA-256 ${found}, but ${expected} was registered: it was changed or cut short. Register the model again`,
+      { fault: 'dependency', retryable: false },
+    );
+  }
+}
+
+/** A package that must not be registered or served; the message lists what is wrong with it. */
+export class InvalidModelError extends PlatformError {
+  readonly code = 'REGISTRY_INVALID_MODEL';
+
+  constructor(problems: readonly string[], cause?: unknown) {
+    super(`the model cannot be used: ${problems.join('; ')}`, { fault: 'caller', retryable: false, cause });
+  }
+}
+
+export class RegistryUnavailableError extends PlatformError {
+  readonly code = 'REGISTRY_UNAVAILABLE';
+
+  constructor(what: string, cause: unknown) {
+    super(`${what}: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      fault: 'dependency',
+      retryable: true,
+      cause,
+    });
+  }
+}
+
+/** A training run that did not give a model; the message says what to do. */
+export class TrainingError extends PlatformError {
+  readonly code = 'REGISTRY_TRAINING';
+
+  constructor(message: string, cause?: unknown) {
+    super(message, { fault: 'caller', retryable: false, cause });
+  }
+}

@@ -1,0 +1,253 @@
+import type { JsonObject } from '#kernel/json';
+import { InvalidModelError, UnknownModelError } from '../errors.ts';
+import type { ModelPackage } from '../model_package.ts';
+import type { ModelRegistry, ModelVersion, NewModelVersion, Stage, VersionSelector } from '../model_registry.ts';
+import { ONNX_FILE, PACKAGE_FILE, readPackage } from '../package_files.ts';
+import { ALIAS_OF_STAGE } from '../stages.ts';
+import { MlflowApiError, MlflowClient, type MlflowConfig } from './client.ts';
+import { modelDirectory } from './model_directory.ts';
+
+interface WireVersion {
+  readonly name: string;
+  readonly version: string;
+  readonly creation_timestamp: number;
+  readonly current_stage?: Stage;
+  readonly description?: string;
+  readonly source: string;
+  readonly run_id?: string;
+  readonly tags?: readonly { readonly key: string; readonly value: string }[];
+  readonly aliases?: readonly string[];
+}
+
+const ARTIFACT_PATH = 'model';
+const METRIC_TAG = 'headwater.metric.';
+const AUDIT_TAG = 'headwater.audit';
+const PAGE = '1000';
+
+/** MLflow as the registry: promoting a version in its UI is all it takes. */
+export class MlflowRegistry implements ModelRegistry {
+  readonly kind = 'mlflow';
+  readonly #client: MlflowClient;
+  readonly #experimentName: string;
+
+  constructor(config: MlflowConfig) {
+    this.#client = new MlflowClient(config);
+    this.#experimentName = config.experimentName;
+  }
+
+  async register(model: NewModelVersion): Promise<ModelVersion> {
+    const experimentId = await this.#experiment();
+    const now = Date.now();
+    const { run } = await this.#client.post<{ run: { info: { run_id: string } } }>('runs/create', {
+      experiment_id: experimentId,
+      run_name: `${model.name}-${new Date(now).toISOString()}`,
+      start_time: now,
+    });
+    const runId = run.info.run_id;
+    await this.#client.post('runs/log-batch', {
+      run_id: runId,
+      metrics: Object.entries(model.metrics).map(([key, value]) => ({ key, value, timestamp: now, step: 0 })),
+      params: Object.entries(model.params).map(([key, value]) => ({ key, value })),
+      tags: Object.entries(model.tags ?? {}).map(([key, value]) => ({ key, value })),
+    });
+    const root = `${experimentId}/${runId}/artifacts/${ARTIFACT_PATH}`;
+    for (const [file, content] of modelDirectory(model.package, runId, ARTIFACT_PATH)) {
+      await this.#client.putArtifact(`${root}/${file}`, content);
+    }
+    await this.#client.post('runs/update', { run_id: runId, status: 'FINISHED', end_time: Date.now() });
+    await this.#ensureModel(model.name);
+    const metricTags = Object.entries(model.metrics).map(([key, value]) => ({
+      key: `${METRIC_TAG}${key}`,
+      value: String(value),
+    }));
+    const ownTags = Object.entries(model.tags ?? {}).map(([key, value]) => ({ key, value }));
+    const created = await this.#client.post<{ model_version: WireVersion }>('model-versions/create', {
+      name: model.name,
+      source: `mlflow-artifacts:/${root}`,
+      run_id: runId,
+      description: model.description ?? '',
+      tags: [...metricTags, ...ownTags],
+    });
+    return versionOf(created.model_version);
+  }
+
+  async #experiment(): Promise<string> {
+    const experiment_name = this.#experimentName;
+    try {
+      const found = await this.#client.get<{ experiment: { experiment_id: string } }>('experiments/get-by-name', {
+        experiment_name,
+      });
+      return found.experiment.experiment_id;
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+    }
+    const created = await this.#client.post<{ experiment_id: string }>('experiments/create', { name: experiment_name });
+    return created.experiment_id;
+  }
+
+  async #ensureModel(name: string): Promise<void> {
+    try {
+      await this.#client.post('registered-models/create', { name });
+    } catch (error) {
+      if (!(error instanceof MlflowApiError && error.mlflowCode === 'RESOURCE_ALREADY_EXISTS')) throw error;
+    }
+  }
+
+  async listModels(): Promise<readonly string[]> {
+    const names: string[] = [];
+    let page_token = '';
+    do {
+      const query: Record<string, string> = { max_results: PAGE, ...(page_token === '' ? {} : { page_token }) };
+      const answer = await this.#client.get<{ registered_models?: { name: string }[]; next_page_token?: string }>(
+        'registered-models/search',
+        query,
+      );
+      names.push(...(answer.registered_models ?? []).map(({ name }) => name));
+      page_token = answer.next_page_token ?? '';
+    } while (page_token !== '');
+    return names;
+  }
+
+  async listVersions(name: string): Promise<readonly ModelVersion[]> {
+    const versions: ModelVersion[] = [];
+    const aliases = await this.#aliases(name);
+    let page_token = '';
+    do {
+      const answer = await this.#client.get<{ model_versions?: WireVersion[]; next_page_token?: string }>(
+        'model-versions/search',
+        { filter: `name='${name}'`, max_results: PAGE, ...(page_token === '' ? {} : { page_token }) },
+      );
+      versions.push(...(answer.model_versions ?? []).map((wire) => versionOf(wire, aliases)));
+      page_token = answer.next_page_token ?? '';
+    } while (page_token !== '');
+    return versions.sort((a, b) => a.version - b.version);
+  }
+
+  /** Aliases of a model by version: searches leave them out of versions. */
+  async #aliases(name: string): Promise<ReadonlyMap<string, readonly string[]>> {
+    interface Answer {
+      readonly registered_model: { readonly aliases?: readonly { readonly alias: string; readonly version: string }[] };
+    }
+    const aliases = new Map<string, string[]>();
+    try {
+      const { registered_model } = await this.#client.get<Answer>('registered-models/get', { name });
+      for (const { alias, version } of registered_model.aliases ?? []) {
+        aliases.set(version, [...(aliases.get(version) ?? []), alias]);
+      }
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+    }
+    return aliases;
+  }
+
+  async resolve(name: string, selector: VersionSelector): Promise<ModelVersion | undefined> {
+    if ('stage' in selector) {
+      return (await this.listVersions(name)).findLast(({ stage }) => stage === selector.stage);
+    }
+    try {
+      const answer =
+        'version' in selector
+          ? await this.#client.get<{ model_version: WireVersion }>('model-versions/get', {
+              name,
+              version: String(selector.version),
+            })
+          : await this.#client.get<{ model_version: WireVersion }>('registered-models/alias', {
+              name,
+              alias: selector.alias,
+            });
+      return versionOf(answer.model_version);
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
+  }
+
+  async transition(name: string, version: number, stage: Stage, audit: JsonObject = {}): Promise<ModelVersion> {
+    if ((await this.resolve(name, { version })) === undefined) {
+      throw new UnknownModelError(`${name} version ${version}`, await this.listModels());
+    }
+    const answer = await this.#client.post<{ model_version: WireVersion }>('model-versions/transition-stage', {
+      name,
+      version: String(version),
+      stage,
+      archive_existing_versions: stage === 'Production' || stage === 'Staging',
+    });
+    const alias = ALIAS_OF_STAGE[stage];
+    if (alias !== undefined) await this.setAlias(name, alias, version);
+    await this.#client.post('model-versions/set-tag', {
+      name,
+      version: String(version),
+      key: AUDIT_TAG,
+      value: JSON.stringify({ at: new Date().toISOString(), stage, ...audit }),
+    });
+    return versionOf(answer.model_version);
+  }
+
+  async setAlias(name: string, alias: string, version: number): Promise<void> {
+    await this.#client.post('registered-models/alias', { name, alias, version: String(version) });
+  }
+
+  async download(model: ModelVersion): Promise<ModelPackage> {
+    const { model_version } = await this.#client.get<{ model_version: WireVersion }>('model-versions/get', {
+      name: model.name,
+      version: String(model.version),
+    });
+    const root = await this.#artifactRoot(model_version);
+    const onnx = await this.#client.getArtifact(`${root}/${ONNX_FILE}`);
+    let document: Uint8Array;
+    try {
+      document = await this.#client.getArtifact(`${root}/${PACKAGE_FILE}`);
+    } catch (error) {
+      if (!(error instanceof MlflowApiError)) throw error;
+      throw new InvalidModelError([
+        `${model.name} version ${model.version} has no ${PACKAGE_FILE}, which names its columns: it was not registered by headwater`,
+      ]);
+    }
+    return readPackage(root, onnx, Buffer.from(document).toString('utf8'));
+  }
+
+  /** Path below the server's artifact root; a version may point to a run's artifacts or to a logged model. */
+  async #artifactRoot({ name, version, source }: WireVersion): Promise<string> {
+    const { artifact_uri } = await this.#client.get<{ artifact_uri: string }>('model-versions/get-download-uri', {
+      name,
+      version,
+    });
+    const uri = artifact_uri === '' ? source : artifact_uri;
+    if (!uri.startsWith('mlflow-artifacts:/')) {
+      throw new InvalidModelError([
+        `${name} version ${version} lies at ${uri}: only artifacts served by MLflow can be read`,
+      ]);
+    }
+    return uri.replace(/^mlflow-artifacts:\/(\/[^/]*)?\/?/, '');
+  }
+
+  async close(): Promise<void> {}
+}
+
+function isMissing(error: unknown): boolean {
+  if (!(error instanceof MlflowApiError)) return false;
+  return (
+    error.mlflowCode === 'RESOURCE_DOES_NOT_EXIST' ||
+    (error.mlflowCode === 'INVALID_PARAMETER_VALUE' && /alias/.test(error.message))
+  );
+}
+
+function versionOf(wire: WireVersion, aliases?: ReadonlyMap<string, readonly string[]>): ModelVersion {
+  const tags = Object.fromEntries((wire.tags ?? []).map(({ key, value }) => [key, value]));
+  const metrics = Object.fromEntries(
+    Object.entries(tags)
+      .filter(([key]) => key.startsWith(METRIC_TAG))
+      .map(([key, value]) => [key.slice(METRIC_TAG.length), Number(value)]),
+  );
+  return {
+    name: wire.name,
+    version: Number(wire.version),
+    stage: wire.current_stage ?? 'None',
+    aliases: aliases?.get(wire.version) ?? wire.aliases ?? [],
+    createdAtMs: wire.creation_timestamp,
+    description: wire.description ?? '',
+    tags,
+    metrics,
+    runId: wire.run_id ?? '',
+  };
+}

@@ -1,0 +1,34 @@
+import { createHash } from 'node:crypto';
+import { ArtifactIntegrityError } from './errors.ts';
+import type { ModelPackage, ModelSignature } from './model_package.ts';
+
+/** `headwater.json`, beside `model.onnx`: what ONNX itself cannot say. */
+interface PackageDocument {
+  readonly format: 'headwater-model-1';
+  readonly sha256: string;
+  readonly signature: ModelSignature;
+  readonly examples: ModelPackage['examples'];
+}
+
+export const ONNX_FILE = 'model.onnx';
+export const PACKAGE_FILE = 'headwater.json';
+
+export const sha256 = (bytes: Uint8Array | string): string => createHash('sha256').update(bytes).digest('hex');
+
+export function packageDocument(model: ModelPackage): string {
+  const document: PackageDocument = {
+    format: 'headwater-model-1',
+    sha256: sha256(model.onnx),
+    signature: model.signature,
+    examples: model.examples,
+  };
+  return `${JSON.stringify(document, null, 2)}\n`;
+}
+
+/** @throws {@link ArtifactIntegrityError} when the ONNX bytes are not those the document was written for */
+export function readPackage(where: string, onnx: Uint8Array, document: string): ModelPackage {
+  const parsed = JSON.parse(document) as PackageDocument;
+  const found = sha256(onnx);
+  if (found !== parsed.sha256) throw new ArtifactIntegrityError(`${where}/${ONNX_FILE}`, parsed.sha256, found);
+  return { onnx, signature: parsed.signature, examples: parsed.examples };
+}

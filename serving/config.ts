@@ -1,0 +1,32 @@
+import { z } from 'zod';
+
+const servedModel = z.strictObject({
+  name: z.string().min(1),
+  /** Which version answers: a stage or an alias of the registry, or one fixed version. */
+  follow: z
+    .union([
+      z.strictObject({ stage: z.enum(['Production', 'Staging']) }),
+      z.strictObject({ alias: z.string().min(1) }),
+      z.strictObject({ version: z.int().positive() }),
+    ])
+    .default({ stage: 'Production' }),
+});
+
+export const servingConfigSchema = z.strictObject({
+  host: z.string().default('127.0.0.1'),
+  port: z.int().min(0).max(65_535).default(8_000),
+  models: z.array(servedModel).min(1),
+  /** How often the registry is asked for promotions, ms. */
+  refreshIntervalMs: z.int().positive().default(2_000),
+  maxBodyBytes: z
+    .int()
+    .positive()
+    .default(4 * 1024 * 1024),
+  maxBatchRows: z.int().positive().default(10_000),
+  /** Rows waiting or being computed, over all requests, before new ones are answered 503. */
+  maxPendingRows: z.int().positive().default(50_000),
+  /** Predictions waiting to be logged before new ones are dropped (and counted). */
+  maxPendingLog: z.int().positive().default(100_000),
+});
+export type ServingConfig = z.infer<typeof servingConfigSchema>;
+export type ServedModel = z.infer<typeof servedModel>;

@@ -1,0 +1,119 @@
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { messageOf } from '#kernel/errors';
+import { InvalidModelError } from '#registry/errors';
+import type { ModelPackage, ModelSignature } from '#registry/model_package';
+import { createEncoder, type SignatureEncoder } from '#registry/signature_encoder';
+
+/** Golden rows must come back this close to what the trainer saw. */
+const TOLERANCE = 1e-3;
+const WARM_UP_RUNS = 3;
+
+/** One version of a model, checked, warm and ready to answer. */
+export class LoadedModel {
+  readonly signature: ModelSignature;
+  readonly encoder: SignatureEncoder;
+  /** Values a row has in the output. */
+  readonly outputWidth: number;
+  readonly #session: InferenceSession;
+  #running = 0;
+  #released = false;
+
+  private constructor(session: InferenceSession, signature: ModelSignature) {
+    this.#session = session;
+    this.signature = signature;
+    this.encoder = createEncoder(signature);
+    this.outputWidth = signature.task === 'regression' ? 1 : signature.classes.length;
+  }
+
+  /**
+   * Makes a session of the package's ONNX, checks the signature against it, replays the golden examples and warms up.
+   *
+   * @throws {@link InvalidModelError} listing what is wrong
+   */
+  static async load(model: ModelPackage): Promise<LoadedModel> {
+    let session: InferenceSession;
+    try {
+      // Small models: threads of their own cost more than they bring, and the other core serves.
+      session = await InferenceSession.create(model.onnx, {
+        intraOpNumThreads: 1,
+        interOpNumThreads: 1,
+        graphOptimizationLevel: 'all',
+        logSeverityLevel: 3,
+      });
+    } catch (error) {
+      throw new InvalidModelError([`onnxruntime does not take it: ${messageOf(error)}`], error);
+    }
+    const loaded = new LoadedModel(session, model.signature);
+    try {
+      loaded.#checkNames();
+      await loaded.#checkExamples(model.examples);
+    } catch (error) {
+      await loaded.release();
+      throw error;
+    }
+    return loaded;
+  }
+
+  #checkNames(): void {
+    const { input, output } = this.signature.onnx;
+    const problems: string[] = [];
+    if (!this.#session.inputNames.includes(input)) {
+      problems.push(`its signature names input "${input}", the graph has ${this.#session.inputNames.join(', ')}`);
+    }
+    if (!this.#session.outputNames.includes(output)) {
+      problems.push(`its signature names output "${output}", the graph has ${this.#session.outputNames.join(', ')}`);
+    }
+    if (problems.length > 0) throw new InvalidModelError(problems);
+  }
+
+  async #checkExamples(examples: ModelPackage['examples']): Promise<void> {
+    const { width } = this.encoder;
+    const rows = Math.max(1, examples.length);
+    const input = new Float32Array(rows * width);
+    const problems: string[] = [];
+    for (const [index, { features }] of examples.entries()) {
+      const found = this.encoder.encode(features, input, index * width);
+      for (const { field, problem } of found ?? []) problems.push(`its example ${index}: ${field} ${problem}`);
+    }
+    if (problems.length > 0) throw new InvalidModelError(problems);
+    let output = await this.run(input, rows);
+    for (let run = 1; run < WARM_UP_RUNS; run += 1) output = await this.run(input, rows);
+    for (const [index, { output: expected }] of examples.entries()) {
+      for (const [column, value] of expected.entries()) {
+        const found = output[index * this.outputWidth + column] as number;
+        if (!(Math.abs(found - value) <= TOLERANCE)) {
+          problems.push(`its example ${index} gives ${found} where the trainer saw ${value}`);
+        }
+      }
+    }
+    if (problems.length > 0) throw new InvalidModelError(problems);
+  }
+
+  /**
+   * @param input - FP32 [rows, width], row-major
+   * @returns FP32 [rows, outputWidth], row-major
+   */
+  async run(input: Float32Array, rows: number): Promise<Float32Array> {
+    this.#running += 1;
+    try {
+      const { input: inputName, output: outputName } = this.signature.onnx;
+      const feeds = { [inputName]: new Tensor('float32', input, [rows, this.encoder.width]) };
+      const results = await this.#session.run(feeds, [outputName]);
+      const data = results[outputName]?.data;
+      if (!(data instanceof Float32Array) || data.length !== rows * this.outputWidth) {
+        throw new InvalidModelError([`its output "${outputName}" is not FP32 [rows, ${this.outputWidth}]`]);
+      }
+      return data;
+    } finally {
+      this.#running -= 1;
+      if (this.#released && this.#running === 0) await this.#session.release();
+    }
+  }
+
+  /** Frees the session once no request uses it any more. */
+  async release(): Promise<void> {
+    if (this.#released) return;
+    this.#released = true;
+    if (this.#running === 0) await this.#session.release();
+  }
+}

@@ -1,0 +1,39 @@
+import { fastify } from 'fastify';
+import { registerApiDocs } from '#monitoring/api_docs';
+import { HttpService } from '#monitoring/http_service';
+import type { Logger } from '#monitoring/log';
+import type { ServingConfig } from './config.ts';
+import { UnknownServedModelError } from './errors.ts';
+import { type PredictDeps, registerPredictRoutes } from './routes/predict.ts';
+
+/** The serving tier on port 8000. */
+export async function createServing(deps: PredictDeps & { log: Logger }, config: ServingConfig): Promise<HttpService> {
+  const { models } = deps;
+  const app = fastify({ logger: false, bodyLimit: config.maxBodyBytes, requestTimeout: 30_000 });
+  await registerApiDocs(app, { title: 'headwater serving', description: 'Predictions of the production models' });
+  const notReady = (): string | undefined => {
+    const waiting = models.status().filter(({ ready }) => !ready);
+    if (waiting.length === 0) return undefined;
+    return `no version of ${waiting.map(({ name }) => name).join(', ')} is loaded`;
+  };
+  const service = new HttpService({ ...deps, notReady }, { ...config, name: 'serving', portSetting: 'API_PORT' }, app);
+  registerPredictRoutes(app, deps, config);
+  app.get('/models', { schema: { summary: 'The served models and their versions' } }, async () => ({
+    models: models.status(),
+  }));
+  app.get<{ Params: { name: string } }>(
+    '/models/:name',
+    { schema: { summary: 'One served model, with its columns' } },
+    async ({ params }) => {
+      const status = models.status().find(({ name }) => name === params.name);
+      if (status === undefined)
+        throw new UnknownServedModelError(
+          params.name,
+          models.status().map(({ name }) => name),
+        );
+      const signature = status.ready ? models.active(params.name).model.signature : undefined;
+      return { ...status, signature };
+    },
+  );
+  return service;
+}
