@@ -1,0 +1,152 @@
+import protobuf from 'protobufjs';
+
+/** Opset and IR that every onnxruntime since 1.15 takes. */
+const OPSET = 17;
+const IR_VERSION = 8;
+const FLOAT = 1;
+
+/**
+ * The part of onnx.proto that these graphs need, with its field numbers (ONNX 1.16, onnx/onnx.proto, Apache-2.0).
+ */
+const root = protobuf.Root.fromJSON({
+  nested: {
+    ModelProto: {
+      fields: {
+        irVersion: { type: 'int64', id: 1 },
+        producerName: { type: 'string', id: 2 },
+        producerVersion: { type: 'string', id: 3 },
+        graph: { type: 'GraphProto', id: 7 },
+        opsetImport: { rule: 'repeated', type: 'OperatorSetIdProto', id: 8 },
+      },
+    },
+    OperatorSetIdProto: { fields: { domain: { type: 'string', id: 1 }, version: { type: 'int64', id: 2 } } },
+    GraphProto: {
+      fields: {
+        node: { rule: 'repeated', type: 'NodeProto', id: 1 },
+        name: { type: 'string', id: 2 },
+        initializer: { rule: 'repeated', type: 'TensorProto', id: 5 },
+        input: { rule: 'repeated', type: 'ValueInfoProto', id: 11 },
+        output: { rule: 'repeated', type: 'ValueInfoProto', id: 12 },
+      },
+    },
+    NodeProto: {
+      fields: {
+        input: { rule: 'repeated', type: 'string', id: 1 },
+        output: { rule: 'repeated', type: 'string', id: 2 },
+        name: { type: 'string', id: 3 },
+        opType: { type: 'string', id: 4 },
+        attribute: { rule: 'repeated', type: 'AttributeProto', id: 5 },
+      },
+    },
+    AttributeProto: {
+      fields: { name: { type: 'string', id: 1 }, i: { type: 'int64', id: 3 }, type: { type: 'int32', id: 20 } },
+    },
+    TensorProto: {
+      fields: {
+        dims: { rule: 'repeated', type: 'int64', id: 1 },
+        dataType: { type: 'int32', id: 2 },
+        name: { type: 'string', id: 8 },
+        rawData: { type: 'bytes', id: 9 },
+      },
+    },
+    ValueInfoProto: { fields: { name: { type: 'string', id: 1 }, type: { type: 'TypeProto', id: 2 } } },
+    TypeProto: { fields: { tensorType: { type: 'TensorType', id: 1 } } },
+    TensorType: { fields: { elemType: { type: 'int32', id: 1 }, shape: { type: 'TensorShapeProto', id: 2 } } },
+    TensorShapeProto: { fields: { dim: { rule: 'repeated', type: 'Dimension', id: 1 } } },
+    Dimension: {
+      oneofs: { value: { oneof: ['dimValue', 'dimParam'] } },
+      fields: { dimValue: { type: 'int64', id: 1 }, dimParam: { type: 'string', id: 2 } },
+    },
+  },
+});
+
+const ATTRIBUTE_INT = 2;
+
+export interface DenseLayer {
+  /** [inputs, outputs], row-major. */
+  readonly weights: Float32Array;
+  readonly bias: Float32Array;
+}
+
+/** A multi-layer perceptron with its preprocessing, all of it in the graph. */
+export interface Mlp {
+  readonly width: number;
+  /** What a missing (NaN) value becomes, by column. */
+  readonly fill: Float32Array;
+  /** After sign(x)·log(1+|x|): subtracted, then divided by `scale`. */
+  readonly center: Float32Array;
+  readonly scale: Float32Array;
+  /** ReLU between, sigmoid after the last, which has one output. */
+  readonly layers: readonly DenseLayer[];
+}
+
+export const MLP_INPUT = 'features';
+export const MLP_OUTPUT = 'probabilities';
+
+/** ONNX bytes: FP32 [N, width] in, FP32 [N, 2] out (probability of 0 and of 1). */
+export function mlpToOnnx(mlp: Mlp, producerVersion: string): Uint8Array {
+  const nodes: object[] = [];
+  const initializers: object[] = [];
+  const node = (
+    opType: string,
+    input: readonly string[],
+    output: string,
+    attributes: Record<string, number> = {},
+  ): string => {
+    nodes.push({
+      opType,
+      name: output,
+      input,
+      output: [output],
+      attribute: Object.entries(attributes).map(([name, i]) => ({ name, i, type: ATTRIBUTE_INT })),
+    });
+    return output;
+  };
+  const constant = (name: string, dims: readonly number[], data: Float32Array): string => {
+    initializers.push({
+      name,
+      dims,
+      dataType: FLOAT,
+      rawData: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+    });
+    return name;
+  };
+  const row = (name: string, data: Float32Array): string => constant(name, [1, data.length], data);
+
+  const missing = node('IsNaN', [MLP_INPUT], 'missing');
+  const filled = node('Where', [missing, row('fill', mlp.fill), MLP_INPUT], 'filled');
+  const size = node('Add', [node('Abs', [filled], 'abs'), row('one', new Float32Array([1]))], 'size');
+  const squashed = node('Mul', [node('Sign', [filled], 'sign'), node('Log', [size], 'log')], 'squashed');
+  const centered = node('Sub', [squashed, row('center', mlp.center)], 'centered');
+  let current = node('Div', [centered, row('scale', mlp.scale)], 'scaled');
+  for (const [index, { weights, bias }] of mlp.layers.entries()) {
+    const name = `layer${index}`;
+    const inputs = weights.length / bias.length;
+    const kernel = constant(`${name}_weights`, [inputs, bias.length], weights);
+    current = node('Gemm', [current, kernel, constant(`${name}_bias`, [bias.length], bias)], name);
+    if (index < mlp.layers.length - 1) current = node('Relu', [current], `${name}_relu`);
+  }
+  const positive = node('Sigmoid', [current], 'positive');
+  const negative = node('Sub', ['one', positive], 'negative');
+  node('Concat', [negative, positive], MLP_OUTPUT, { axis: 1 });
+
+  const value = (name: string, columns: number): object => ({
+    name,
+    type: { tensorType: { elemType: FLOAT, shape: { dim: [{ dimParam: 'N' }, { dimValue: columns }] } } },
+  });
+  const type = root.lookupType('ModelProto');
+  const message = type.fromObject({
+    irVersion: IR_VERSION,
+    producerName: 'headwater',
+    producerVersion,
+    opsetImport: [{ domain: '', version: OPSET }],
+    graph: {
+      name: 'mlp',
+      node: nodes,
+      initializer: initializers,
+      input: [value(MLP_INPUT, mlp.width)],
+      output: [value(MLP_OUTPUT, 2)],
+    },
+  });
+  return type.encode(message).finish();
+}
