@@ -1,12 +1,4 @@
-import {
-  type Admin,
-  CompressionTypes,
-  Kafka,
-  KafkaJSError,
-  type Producer as KafkaProducer,
-  logLevel,
-  Partitioners,
-} from 'kafkajs';
+import { type Admin, CompressionTypes, Kafka, type Producer as KafkaProducer, logLevel, Partitioners } from 'kafkajs';
 import type {
   Broker,
   LogRecord,
@@ -174,7 +166,7 @@ export class KafkaBroker implements Broker {
   #understood(error: unknown, topic?: string): unknown {
     const type = (error as { readonly type?: string }).type;
     if (topic !== undefined && type === 'UNKNOWN_TOPIC_OR_PARTITION') return new UnknownTopicError('Kafka', topic);
-    if (error instanceof KafkaJSError || error instanceof Error) {
+    if (error instanceof Error) {
       return new ConnectionError(`Kafka at ${this.#config.brokers.join(', ')}`, error);
     }
     return error;

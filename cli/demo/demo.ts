@@ -1,0 +1,387 @@
+import { rm } from 'node:fs/promises';
+import Table from 'cli-table3';
+import {
+  type GeneratedEvent,
+  type GeneratorOptions,
+  generateTransactions,
+} from '#examples/fraud/transaction_generator';
+import { buildTrainingSet, type TrainingSet, writeTrainingSet } from '#feature_store/retrieval/training_set';
+import { fraudView } from '#feature_store/views/fraud';
+import { eventTime, HOUR_MS } from '#kernel/time';
+import { createLogger } from '#monitoring/log';
+import { binaryMetrics } from '#registry/evaluation/binary_metrics';
+import { instanceOf, scoreRows } from '#registry/trainers/score';
+import { trainMlp } from '#registry/trainers/tfjs/train_mlp';
+import { heldOutFrom, type TrainingTable } from '#registry/trainers/training_table';
+import { type Platform, ROLES, startPlatform } from '../platform.ts';
+import { loadPlatformConfig, type PlatformConfig } from '../platform_config.ts';
+import { createProgress, type Progress } from '../progress.ts';
+import { shippedFraudDetector } from '../shipped_model.ts';
+import { shutDown } from '../shutdown.ts';
+import { DemoFailedError } from './errors.ts';
+import { HttpClient } from './http_client.ts';
+import { type IngestResult, runTraffic } from './traffic.ts';
+
+export interface DemoOptions {
+  readonly events: number;
+  readonly accounts: number;
+  readonly seed: number;
+  readonly keep: boolean;
+  readonly trainingSet?: string;
+}
+
+const MODEL = 'fraud_detector';
+const DAYS = 14;
+/** The last tenth is posted one by one at a steady rate, and the time from there to readable features measured. */
+const LIVE_SHARE = 0.1;
+const LIVE_EVENTS_PER_SECOND = 500;
+const HISTORY_BATCH = 200;
+const CATCH_UP_MS = 90_000;
+const SWITCH_MS = 30_000;
+
+/** The main job once, on whatever the configuration names; the last line of output is one JSON object. */
+export async function runDemo(options: DemoOptions): Promise<void> {
+  const startedMs = Date.now();
+  const progress = createProgress();
+  const config = await demoConfig(options);
+  const log = createLogger({ level: process.env.LOG_LEVEL === undefined ? 'warn' : config.log.level });
+  const starting = progress.begin('start the platform');
+  const platform = await startPlatform(config, log, ROLES);
+  starting.finish(
+    `gateway ${platform.urls.gateway}, features ${platform.urls.features}, serving ${platform.urls.serving}`,
+  );
+  let summary: Record<string, unknown>;
+  try {
+    summary = await runMainJob(platform, config, options, progress);
+  } finally {
+    await shutDown(platform.services, log, config.drainTimeoutMs);
+  }
+  const memoryMb = Math.round(process.resourceUsage().maxRSS / 1024);
+  printTable({ ...summary, seconds: Math.round((Date.now() - startedMs) / 1_000), memory_mb: memoryMb });
+  process.stdout.write(`${JSON.stringify(summary)}\n`);
+}
+
+/** A demo has a place of its own, and begins afresh: on servers it uses names that no other run has. */
+async function demoConfig(options: DemoOptions): Promise<PlatformConfig> {
+  const env = { ...process.env };
+  env.DATA_DIRECTORY ??= `.headwater/demo-${env.ENVIRONMENT ?? 'embedded'}`;
+  if (!options.keep) await rm(env.DATA_DIRECTORY, { recursive: true, force: true });
+  const run = Date.now().toString(36);
+  const shared = loadPlatformConfig(env);
+  const suffix = shared.broker.kind === 'memory' ? '' : `-${run}`;
+  const { topics } = shared;
+  return loadPlatformConfig(env, {
+    'topics.rawEvents': `${topics.rawEvents}${suffix}`,
+    'topics.featureEvents': `${topics.featureEvents}${suffix}`,
+    'topics.deadLetters': `${topics.deadLetters}${suffix}`,
+    'topics.predictions': `${topics.predictions}${suffix}`,
+    'pipeline.group': `${shared.pipeline.group}${suffix}`,
+    'onlineStore.keyPrefix': shared.onlineStore.kind === 'redis' ? `demo${suffix}` : undefined,
+  });
+}
+
+async function runMainJob(
+  platform: Platform,
+  config: PlatformConfig,
+  options: DemoOptions,
+  progress: Progress,
+): Promise<Record<string, unknown>> {
+  const { offline, registry, predictions } = platform;
+  const generator: GeneratorOptions = { ...options, days: DAYS, endMs: Math.floor(Date.now() / HOUR_MS) * HOUR_MS };
+  const rowsBefore = await offline.countRows(fraudView);
+  const predictionsBefore = await offline.countPredictions();
+
+  const latencies: number[] = [];
+  const ingested = await post(platform, generator, progress, latencies);
+  const counts = await catchUp(platform, ingested, progress);
+  const deadLetters = await countDeadLetters(platform, config.topics.deadLetters);
+  check(ingested.failed === 0, `${ingested.failed} events could not be posted: ${ingested.firstFailure}`);
+  check(
+    counts.processed + deadLetters === options.events,
+    `${options.events} events were posted, but ${counts.processed} were processed and ${deadLetters} dead-lettered`,
+  );
+
+  const training = await makeTrainingSet(platform, generator, options, progress);
+  const table = tableOf(training);
+  const split = heldOutFrom(table.rows.length);
+  const heldOut = table.labels.slice(split);
+
+  const registering = progress.begin('register version 1 (XGBoost) and promote it');
+  const shipped = await shippedFraudDetector();
+  const metricsV1 = binaryMetrics(heldOut, await scoreRows(shipped.package, table, split, table.rows.length));
+  const v1 = await registry.register({ ...shipped, metrics: { ...metricsV1 } });
+  await registry.transition(MODEL, v1.version, 'Production', { by: 'demo', reason: 'first version' });
+  await platform.models.refresh();
+  registering.finish(`version ${v1.version}, AUC ${metricsV1.auc.toFixed(4)} on the newest fifth`);
+
+  const trainingV2 = progress.begin('train version 2 (neural network) in Node', 12);
+  const trained = await trainMlp(table, {
+    classes: ['legitimate', 'fraud'],
+    seed: options.seed,
+    onProgress: ({ epoch, loss }) => trainingV2.update(epoch, `loss ${loss.toFixed(4)}`),
+  });
+  const v2 = await registry.register({
+    name: MODEL,
+    ...trained,
+    metrics: { ...trained.metrics },
+    description: 'MLP, trained in Node',
+  });
+  trainingV2.finish(`version ${v2.version}, AUC ${trained.metrics.auc.toFixed(4)} on the newest fifth`);
+
+  const scored = await score(platform, table, training, progress);
+  const switched = await promoteUnderLoad(platform, table, v1.version, v2.version, progress);
+  await predictions.drain();
+  const made = scored.predictions + switched.predictions;
+  const logged = (await offline.countPredictions()) - predictionsBefore;
+  check(logged === made, `${made} predictions were answered, ${logged} were logged`);
+
+  latencies.sort((a, b) => a - b);
+  const quantile = (q: number): number => latencies[Math.floor(q * (latencies.length - 1))] ?? Number.NaN;
+  return {
+    events: options.events,
+    accepted: options.events - deadLetters,
+    invalid: ingested.rejected,
+    dead_lettered: deadLetters,
+    late: counts.late,
+    feature_rows: (await offline.countRows(fraudView)) - rowsBefore,
+    training_rows: table.rows.length,
+    predictions: made,
+    failed_requests: ingested.failed + scored.failed + switched.failed,
+    auc_v1: round(metricsV1.auc),
+    auc_v2: round(trained.metrics.auc),
+    e2e_p50_ms: quantile(0.5),
+    e2e_p99_ms: quantile(0.99),
+    predict_p50_ms: round(switched.p50Ms),
+    predict_p99_ms: round(switched.p99Ms),
+  };
+}
+
+async function post(
+  platform: Platform,
+  generator: GeneratorOptions,
+  progress: Progress,
+  latencies: number[],
+): Promise<IngestResult> {
+  const url = platform.urls.gateway as string;
+  const liveFrom = Math.floor(generator.events * (1 - LIVE_SHARE));
+  const posting = progress.begin('post card transactions to the gateway', generator.events);
+  const common = { kind: 'ingest', url, generator } as const;
+  const history = await runTraffic(
+    { ...common, from: 0, to: liveFrom, batchSize: HISTORY_BATCH, connections: 4 },
+    ({ done }) => posting.update(done, 'history, in batches'),
+  );
+  // Only live events say how long one takes: history arrives all at once.
+  await settled(platform, history.accepted);
+  platform.pipeline.metrics.onEndToEnd = (latencyMs) => latencies.push(latencyMs);
+  const live = await runTraffic(
+    {
+      ...common,
+      from: liveFrom,
+      to: generator.events,
+      batchSize: 1,
+      connections: 16,
+      ratePerSecond: LIVE_EVENTS_PER_SECOND,
+    },
+    ({ done }) => posting.update(liveFrom + done, `live, ${LIVE_EVENTS_PER_SECOND} a second`),
+  );
+  const both: IngestResult = {
+    accepted: history.accepted + live.accepted,
+    rejected: history.rejected + live.rejected,
+    duplicates: history.duplicates + live.duplicates,
+    failed: history.failed + live.failed,
+    firstFailure: history.firstFailure ?? live.firstFailure,
+    elapsedMs: history.elapsedMs + live.elapsedMs,
+  };
+  const rate = Math.round((history.accepted / history.elapsedMs) * 1_000);
+  posting.finish(`${both.accepted} accepted, ${both.rejected} refused; history at ${rate} events a second`);
+  return both;
+}
+
+interface PipelineCounts {
+  readonly processed: number;
+  readonly deadLettered: number;
+  readonly late: number;
+}
+
+async function pipelineCounts({ pipeline }: Platform): Promise<PipelineCounts> {
+  const total = async (counter: { get(): Promise<{ values: { value: number }[] }> }): Promise<number> =>
+    (await counter.get()).values.reduce((sum, { value }) => sum + value, 0);
+  const { processed, failed, late } = pipeline.metrics;
+  return { processed: await total(processed), deadLettered: await total(failed), late: await total(late) };
+}
+
+/** Waits until the pipeline has dealt with `accepted` events, and what it wrote is durable. */
+async function settled(
+  platform: Platform,
+  accepted: number,
+  onProgress: (done: number) => void = () => {},
+): Promise<PipelineCounts> {
+  const giveUpAt = Date.now() + CATCH_UP_MS;
+  for (;;) {
+    const counts = await pipelineCounts(platform);
+    const done = counts.processed + counts.deadLettered;
+    if (done >= accepted) return counts;
+    check(
+      Date.now() < giveUpAt,
+      `after ${CATCH_UP_MS} ms the pipeline had dealt with ${done} of ${accepted} events: ${platform.pipeline.notReady() ?? 'it is still running'}`,
+    );
+    onProgress(done);
+    await pause(20);
+  }
+}
+
+async function catchUp(platform: Platform, ingested: IngestResult, progress: Progress): Promise<PipelineCounts> {
+  const catching = progress.begin('compute features', ingested.accepted);
+  const counts = await settled(platform, ingested.accepted, (done) => catching.update(done));
+  // The last bundle's rows: counted when computed, durable when its sinks are done.
+  await pause(300);
+  catching.finish(`${counts.processed} rows, ${counts.late} events were late, ${counts.deadLettered} too late`);
+  return counts;
+}
+
+async function countDeadLetters({ broker }: Platform, topic: string): Promise<number> {
+  let count = 0;
+  const { signal } = new AbortController();
+  for (const partition of await broker.listPartitions(topic)) {
+    const reader = await broker.openPartition(topic, partition, { startAt: 'earliest' });
+    do count += (await reader.poll({ maxRecords: 1_000, maxWaitMs: 200, signal })).length;
+    while (reader.lagRecords() > 0n);
+    await reader.close();
+  }
+  return count;
+}
+
+async function makeTrainingSet(
+  { offline }: Platform,
+  generator: GeneratorOptions,
+  options: DemoOptions,
+  progress: Progress,
+): Promise<TrainingSet> {
+  const making = progress.begin('join labels with features as of their time');
+  const usable = generateTransactions(generator).filter(
+    ({ arrival }) => arrival !== 'invalid' && arrival !== 'too_late',
+  );
+  const source = `chargebacks-${generator.endMs}-${options.seed}`;
+  await offline.writeLabels(source, usable.map(labelOf));
+  const times = usable.map(({ timestampMs }) => timestampMs);
+  const range = { from: eventTime(Math.min(...times)), to: eventTime(Math.max(...times) + 1) };
+  const training = await buildTrainingSet(offline, fraudView, source, range);
+  if (options.trainingSet !== undefined) await writeTrainingSet(options.trainingSet, training);
+  making.finish(`${training.manifest.rows} rows, ${training.manifest.positives} fraudulent`);
+  return training;
+}
+
+const labelOf = ({ eventId, accountId, timestampMs, isFraud }: GeneratedEvent) => ({
+  labelId: eventId,
+  entityKey: accountId,
+  eventTime: eventTime(timestampMs),
+  label: isFraud ? 1 : 0,
+});
+
+function tableOf({ manifest, rows }: TrainingSet): TrainingTable {
+  return {
+    featureView: manifest.view,
+    columns: manifest.columns,
+    rows: rows.map(({ values }) => manifest.columns.map(({ name }) => values[name] ?? null)),
+    labels: rows.map(({ label }) => label),
+  };
+}
+
+interface Scored {
+  readonly predictions: number;
+  readonly failed: number;
+}
+
+/** A few of each kind of request, checked. */
+async function score(
+  platform: Platform,
+  table: TrainingTable,
+  training: TrainingSet,
+  progress: Progress,
+): Promise<Scored> {
+  const scoring = progress.begin('score by features, by account and in a batch');
+  const client = new HttpClient(platform.urls.serving as string, 4);
+  const ask = async (path: string, body: object): Promise<Record<string, unknown>> => {
+    const answer = await client.send({ path, body: JSON.stringify(body) });
+    check(answer.status === 200, `POST ${path} answered ${answer.status}: ${answer.body}`);
+    return JSON.parse(answer.body) as Record<string, unknown>;
+  };
+  const last = table.rows.length - 1;
+  const byFeatures = await ask('/predict', {
+    model_name: MODEL,
+    features: instanceOf(table, last),
+    return_probabilities: true,
+  });
+  const account = training.rows[last]?.entityKey;
+  const byAccount = await ask('/predict', { model_name: MODEL, entity_id: account, return_probabilities: true });
+  const instances = Array.from({ length: 100 }, (_, index) => instanceOf(table, last - index));
+  const batch = await ask('/predict/batch', { model_name: MODEL, instances });
+  client.close();
+  check(batch.count === instances.length, `a batch of ${instances.length} got ${String(batch.count)} answers`);
+  const probability = ({ probabilities }: Record<string, unknown>) =>
+    (probabilities as { fraud: number }).fraud.toFixed(4);
+  scoring.finish(
+    `fraud ${probability(byFeatures)} by features, ${probability(byAccount)} by account ${account}, and ${String(batch.count)} in a batch`,
+  );
+  return { predictions: 2 + instances.length, failed: 0 };
+}
+
+async function promoteUnderLoad(
+  platform: Platform,
+  table: TrainingTable,
+  from: number,
+  to: number,
+  progress: Progress,
+) {
+  const promoting = progress.begin(`promote version ${to} while requests run`);
+  const stop = new SharedArrayBuffer(4);
+  const bodies = Array.from({ length: 500 }, (_, index) =>
+    JSON.stringify({ model_name: MODEL, features: instanceOf(table, table.rows.length - 1 - index) }),
+  );
+  const traffic = runTraffic(
+    {
+      kind: 'predict',
+      url: platform.urls.serving as string,
+      path: '/predict',
+      bodies,
+      connections: 8,
+      repeat: true,
+      stop,
+    },
+    ({ done, failed }) => promoting.update(done, `${failed} failed`),
+  );
+  await pause(1_500);
+  const promotedMs = performance.now();
+  await platform.registry.transition(MODEL, to, 'Production', { by: 'demo', reason: 'the trained version takes over' });
+  while (platform.models.active(MODEL).version !== to) {
+    check(
+      performance.now() - promotedMs < SWITCH_MS,
+      `version ${to} was promoted and does not answer after ${SWITCH_MS} ms`,
+    );
+    await pause(10);
+  }
+  const switchedMs = Math.round(performance.now() - promotedMs);
+  await pause(1_000);
+  Atomics.store(new Int32Array(stop), 0, 1);
+  const result = await traffic;
+  const [before = 0, after = 0] = [result.versions[from], result.versions[to]];
+  check(before > 0 && after > 0, `answers did not switch: ${JSON.stringify(result.versions)}`);
+  check(result.failed === 0, `${result.failed} requests failed during the switch: ${result.firstFailure}`);
+  promoting.finish(
+    `${before} answers by version ${from}, then ${after} by version ${to}; followed after ${switchedMs} ms, none failed`,
+  );
+  return result;
+}
+
+function check(holds: boolean, problem: string): void {
+  if (!holds) throw new DemoFailedError(problem);
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+const round = (value: number): number => Math.round(value * 10_000) / 10_000;
+
+function printTable(summary: Readonly<Record<string, unknown>>): void {
+  const table = new Table({ head: ['figure', 'value'], style: { head: [], border: [] } });
+  for (const [name, value] of Object.entries(summary)) table.push([name, String(value)]);
+  process.stdout.write(`${table.toString()}\n`);
+}

@@ -1,0 +1,103 @@
+#!/usr/bin/env node
+import { Command, Option } from 'commander';
+import { viewId } from '#feature_store/definitions/feature_row';
+import { describeView } from '#feature_store/definitions/feature_view';
+import { VIEWS } from '#feature_store/views/catalog';
+import { PlatformError } from '#kernel/errors';
+import { createRegistry } from '#registry/catalog';
+import { runDemo } from './demo/demo.ts';
+import { ROLES, type Role } from './platform.ts';
+import { loadPlatformConfig } from './platform_config.ts';
+import { start } from './start.ts';
+import { trainFraudDetector } from './train.ts';
+
+const program = new Command('headwater').description(
+  'Real-time machine learning in TypeScript. Configuration: configs/*.yaml and environment variables (docs/configuration.md).',
+);
+
+program
+  .command('start')
+  .description('run the platform until it is told to stop')
+  .addOption(
+    new Option('--role <roles...>', 'which parts to run in this process')
+      .choices(ROLES)
+      .default([...ROLES])
+      .env('ROLES'),
+  )
+  .action(async ({ role }: { role: readonly Role[] | string }) => {
+    const roles = typeof role === 'string' ? (role.split(',') as Role[]) : role;
+    const unknown = roles.filter((name) => !ROLES.includes(name));
+    if (unknown.length > 0) program.error(`ROLES: ${unknown.join(', ')} is not a role; roles are ${ROLES.join(', ')}`);
+    await start(loadPlatformConfig(process.env), roles);
+  });
+
+program
+  .command('demo')
+  .description('the whole job once, from card transactions to served predictions')
+  .option('--events <n>', 'transactions to post', Number, 22_000)
+  .option('--accounts <n>', 'card accounts', Number, 600)
+  .option('--seed <n>', 'seed of the generator', Number, 42)
+  .option('--keep', 'keep what an earlier demo left (default: begin afresh)', false)
+  .option('--training-set <folder>', 'also write the training set there')
+  .action(runDemo);
+
+program
+  .command('train')
+  .description('train fraud_detector from a training set written by `headwater demo --training-set`')
+  .requiredOption('--training-set <folder>', 'folder with data.csv and manifest.json')
+  .requiredOption('--out <folder>', 'where model.onnx, headwater.json and card.json go')
+  .action(trainFraudDetector);
+
+const features = program.command('features').description('feature definitions');
+features
+  .command('list')
+  .description('every feature of every view')
+  .action(() => {
+    for (const view of VIEWS.map(describeView)) {
+      process.stdout.write(`${viewId(view)} of ${view.entity} from ${view.source}: ${view.description}\n`);
+      for (const { name, type, description } of view.features) {
+        process.stdout.write(`  ${name.padEnd(28)} ${type.padEnd(8)} ${description}\n`);
+      }
+    }
+  });
+
+const models = program.command('models').description('the model registry');
+models
+  .command('list')
+  .description('models and their versions')
+  .action(async () => {
+    const registry = createRegistry(loadPlatformConfig(process.env).registry);
+    for (const name of await registry.listModels()) {
+      for (const { version, stage, aliases, metrics } of await registry.listVersions(name)) {
+        const shown = Object.entries(metrics).map(([key, value]) => `${key}=${value.toFixed(4)}`);
+        process.stdout.write(
+          `${name} ${version} ${stage} ${aliases.map((alias) => `@${alias}`).join(' ')} ${shown.join(' ')}\n`,
+        );
+      }
+    }
+  });
+models
+  .command('promote')
+  .description('put a version into production; a running platform follows within seconds')
+  .argument('<name>')
+  .argument('<version>', 'version number', Number)
+  .option('--reason <text>', 'kept in the audit trail', '')
+  .action(async (name: string, version: number, { reason }: { reason: string }) => {
+    const registry = createRegistry(loadPlatformConfig(process.env).registry);
+    const promoted = await registry.transition(name, version, 'Production', {
+      by: process.env.USER ?? 'unknown',
+      reason,
+    });
+    process.stdout.write(`${promoted.name} ${promoted.version} is in ${promoted.stage}\n`);
+  });
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  // A known problem is a message; anything else is a bug and shows where.
+  const known = error instanceof PlatformError && error.fault !== 'internal';
+  process.stderr.write(`headwater: ${known ? error.message : error instanceof Error ? error.stack : String(error)}\n`);
+  process.exitCode = 1;
+  // Nothing that a failed start left behind may keep the process alive.
+  setTimeout(() => process.exit(1), 2_000).unref();
+}

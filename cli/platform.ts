@@ -1,0 +1,111 @@
+import { createBroker } from '#connectors/catalog';
+import type { Broker } from '#connectors/connector';
+import { createGateway } from '#connectors/gateway/gateway';
+import { createFeatureApi } from '#feature_store/api/feature_api';
+import { createOfflineStore, createOnlineStore } from '#feature_store/config';
+import { describeView } from '#feature_store/definitions/feature_view';
+import type { OfflineStore } from '#feature_store/offline/offline_store';
+import { CachedOnlineStore } from '#feature_store/online/cached_store';
+import { SOURCES, VIEWS } from '#feature_store/views/catalog';
+import { type RunningServices, type Service, startAll } from '#kernel/lifecycle';
+import { systemClock } from '#kernel/time';
+import type { HttpService } from '#monitoring/http_service';
+import type { Logger } from '#monitoring/log';
+import { createMetricsRegistry } from '#monitoring/metrics';
+import { createRegistry } from '#registry/catalog';
+import type { ModelRegistry } from '#registry/model_registry';
+import { PredictionLog, type PredictionSink } from '#serving/prediction_log';
+import { ModelServer } from '#serving/runtime/model_server';
+import { createServing } from '#serving/server';
+import { createPipelineHttp, PipelineService } from './pipeline_service.ts';
+import type { PlatformConfig } from './platform_config.ts';
+
+export const ROLES = ['gateway', 'pipeline', 'features', 'serving'] as const;
+export type Role = (typeof ROLES)[number];
+
+/** A running platform: what its commands need of it. */
+export interface Platform {
+  readonly services: RunningServices;
+  readonly broker: Broker;
+  readonly offline: OfflineStore;
+  readonly registry: ModelRegistry;
+  readonly models: ModelServer;
+  readonly predictions: PredictionLog;
+  readonly pipeline: PipelineService;
+  /** Where each started role answers. */
+  readonly urls: Readonly<Partial<Record<Role, string>>>;
+}
+
+/**
+ * Wires the parts that `roles` need and starts them: stores and broker first, then what works on them, the doors last. All roles in one
+ * process by default; in production each in its own.
+ */
+export async function startPlatform(
+  config: PlatformConfig,
+  log: Logger,
+  roles: readonly Role[],
+  prepare: (parts: { readonly registry: ModelRegistry }) => Promise<void> = async () => {},
+): Promise<Platform> {
+  const clock = systemClock;
+  const metrics = createMetricsRegistry();
+  const base = { log, clock, metrics, views: VIEWS };
+  const broker = createBroker(base, config.broker);
+  const online = new CachedOnlineStore(createOnlineStore(base, config.onlineStore), metrics, config.cache);
+  const offline = createOfflineStore(base, config.offlineStore);
+  const registry = createRegistry(config.registry);
+  const { topics } = config;
+
+  const models = new ModelServer({ registry, log, metrics }, config.serving);
+  const predictions = new PredictionLog(
+    { sink: predictionSink(broker, offline, topics.predictions), log, metrics },
+    { maxPending: config.serving.maxPendingLog },
+  );
+  const pipeline = new PipelineService({ ...base, broker, online, offline }, config);
+  const doors: Record<Role, HttpService> = {
+    gateway: await createGateway({ ...base, producer: broker.producer, eventTypes: SOURCES }, config.gateway, {
+      rawEvents: topics.rawEvents,
+      deadLetters: topics.deadLetters,
+    }),
+    pipeline: createPipelineHttp({ log, metrics, pipeline }, config.pipeline),
+    features: await createFeatureApi({ ...base, store: online, views: VIEWS.map(describeView) }, config.featureApi),
+    serving: await createServing({ ...base, models, online, predictions }, config.serving),
+  };
+  const prepared: Service = {
+    name: 'topics and models',
+    async start() {
+      const { partitions } = topics;
+      const names = [topics.rawEvents, topics.featureEvents, topics.deadLetters, topics.predictions];
+      await broker.ensureTopics(names.map((name) => ({ name, partitions })));
+      await prepare({ registry });
+    },
+    drain: async () => {},
+    stop: () => registry.close(),
+  };
+  const wanted = (role: Role, ...services: Service[]): Service[] => (roles.includes(role) ? services : []);
+  const needsOffline = roles.includes('pipeline') || roles.includes('serving');
+  const services = await startAll(
+    [
+      broker,
+      online,
+      ...(needsOffline ? [offline] : []),
+      prepared,
+      ...wanted('pipeline', pipeline, doors.pipeline),
+      ...wanted('features', doors.features),
+      ...wanted('serving', models, predictions, doors.serving),
+      ...wanted('gateway', doors.gateway),
+    ],
+    new AbortController().signal,
+  );
+  const urls = Object.fromEntries(roles.map((role) => [role, doors[role].url]));
+  return { services, broker, offline, registry, models, predictions, pipeline, urls };
+}
+
+/** Predictions go to the topic for whoever listens, and to the offline store for audit. */
+function predictionSink(broker: Broker, offline: OfflineStore, topic: string): PredictionSink {
+  return {
+    async write(rows) {
+      const records = rows.map((row) => ({ key: row.entityKey, value: JSON.stringify(row) }));
+      await Promise.all([broker.producer.send(topic, records), offline.writePredictions(rows)]);
+    },
+  };
+}

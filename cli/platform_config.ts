@@ -1,0 +1,108 @@
+import { z } from 'zod';
+import { type EnvironmentVariable, loadConfig } from '#configs/load';
+import { brokerConfigSchema } from '#connectors/catalog';
+import { gatewayConfigSchema } from '#connectors/gateway/config';
+import { cacheConfigSchema, offlineStoreConfigSchema, onlineStoreConfigSchema } from '#feature_store/config';
+import { assetPath } from '#kernel/project_root';
+import { LOG_LEVELS } from '#monitoring/log';
+import { registryConfigSchema } from '#registry/catalog';
+import { servingConfigSchema } from '#serving/config';
+
+const address = (port: number) => ({
+  host: z.string().default('127.0.0.1'),
+  port: z.int().min(0).max(65_535).default(port),
+});
+
+const topic = z.string().regex(/^[A-Za-z0-9._-]+$/);
+
+/** The whole configuration: each part owns its schema, this puts them together. */
+export const platformConfigSchema = z.strictObject({
+  debug: z.boolean(),
+  log: z.strictObject({ level: z.enum(LOG_LEVELS) }),
+  dataDirectory: z.string().min(1),
+  broker: brokerConfigSchema,
+  topics: z.strictObject({
+    partitions: z.int().positive(),
+    rawEvents: topic,
+    featureEvents: topic,
+    deadLetters: topic,
+    predictions: topic,
+  }),
+  onlineStore: onlineStoreConfigSchema,
+  offlineStore: offlineStoreConfigSchema,
+  cache: cacheConfigSchema,
+  registry: registryConfigSchema,
+  gateway: gatewayConfigSchema,
+  pipeline: z.strictObject({
+    ...address(8_082),
+    group: z.string().min(1),
+    snapshotIntervalMs: z.int().positive(),
+    /** An event this much older than the newest is still in time, ms. */
+    outOfOrderMs: z.int().nonnegative(),
+    /** A late event up to this old still counts; older ones go to the dead letters, ms. */
+    allowedLatenessMs: z.int().nonnegative(),
+    idleAfterMs: z.int().positive(),
+  }),
+  featureApi: z.strictObject(address(8_083)),
+  serving: servingConfigSchema,
+  drainTimeoutMs: z.int().positive(),
+});
+export type PlatformConfig = z.infer<typeof platformConfigSchema>;
+
+const onlyFor = (path: string, is: string, variable: EnvironmentVariable): EnvironmentVariable => ({
+  ...variable,
+  when: { path, is },
+});
+const postgres = (key: string, type: EnvironmentVariable['type']) =>
+  onlyFor('offlineStore.kind', 'postgres', { path: `offlineStore.${key}`, type });
+const redis = (key: string, type: EnvironmentVariable['type']) =>
+  onlyFor('onlineStore.kind', 'redis', { path: `onlineStore.${key}`, type });
+const mlflow = (key: string, type: EnvironmentVariable['type']) =>
+  onlyFor('registry.kind', 'mlflow', { path: `registry.${key}`, type });
+
+/** Environment variables by name; docs/configuration.md lists them. DATA_DIRECTORY is read by the YAML files themselves. */
+export const ENVIRONMENT_VARIABLES: Readonly<Record<string, EnvironmentVariable>> = {
+  DEBUG: { path: 'debug', type: 'boolean' },
+  LOG_LEVEL: { path: 'log.level', type: 'string' },
+  KAFKA_BROKERS: onlyFor('broker.kind', 'kafka', { path: 'broker.brokers', type: 'list' }),
+  DATABASE_HOST: postgres('host', 'string'),
+  DATABASE_PORT: postgres('port', 'number'),
+  DATABASE_NAME: postgres('database', 'string'),
+  DATABASE_USER: postgres('user', 'string'),
+  DATABASE_PASSWORD: postgres('password', 'string'),
+  REDIS_HOST: redis('host', 'string'),
+  REDIS_PORT: redis('port', 'number'),
+  REDIS_PASSWORD: redis('password', 'string'),
+  REDIS_KEY_PREFIX: redis('keyPrefix', 'string'),
+  MLFLOW_TRACKING_URI: mlflow('trackingUri', 'string'),
+  MLFLOW_EXPERIMENT_NAME: mlflow('experimentName', 'string'),
+  GATEWAY_HOST: { path: 'gateway.host', type: 'string' },
+  GATEWAY_PORT: { path: 'gateway.port', type: 'number' },
+  GATEWAY_API_KEYS: { path: 'gateway.apiKeys', type: 'list' },
+  PIPELINE_HOST: { path: 'pipeline.host', type: 'string' },
+  PIPELINE_PORT: { path: 'pipeline.port', type: 'number' },
+  PIPELINE_GROUP: { path: 'pipeline.group', type: 'string' },
+  FEATURE_API_HOST: { path: 'featureApi.host', type: 'string' },
+  FEATURE_API_PORT: { path: 'featureApi.port', type: 'number' },
+  API_HOST: { path: 'serving.host', type: 'string' },
+  API_PORT: { path: 'serving.port', type: 'number' },
+  RAW_EVENTS_TOPIC: { path: 'topics.rawEvents', type: 'string' },
+  FEATURE_EVENTS_TOPIC: { path: 'topics.featureEvents', type: 'string' },
+  DEAD_LETTER_TOPIC: { path: 'topics.deadLetters', type: 'string' },
+  PREDICTIONS_TOPIC: { path: 'topics.predictions', type: 'string' },
+};
+
+/** @throws {@link ConfigError} listing every problem */
+export function loadPlatformConfig(
+  env: Readonly<Record<string, string | undefined>>,
+  overrides: Readonly<Record<string, unknown>> = {},
+): Readonly<PlatformConfig> {
+  return loadConfig({
+    schema: platformConfigSchema,
+    directory: assetPath('configs'),
+    environment: env.ENVIRONMENT ?? 'embedded',
+    env,
+    variables: ENVIRONMENT_VARIABLES,
+    overrides,
+  });
+}

@@ -1,0 +1,28 @@
+import type { RunningServices } from '#kernel/lifecycle';
+import { createLogger } from '#monitoring/log';
+import { type Role, startPlatform } from './platform.ts';
+import type { PlatformConfig } from './platform_config.ts';
+import { ensureFraudDetector } from './shipped_model.ts';
+import { shutDown, shutdownRequested } from './shutdown.ts';
+
+const LABELS: Readonly<Record<Role, string>> = {
+  gateway: 'ingestion gateway',
+  features: 'feature API',
+  serving: 'model serving',
+  pipeline: 'pipeline health and metrics',
+};
+
+/** Runs the platform until SIGINT or SIGTERM, then drains it. */
+export async function start(config: PlatformConfig, roles: readonly Role[]): Promise<void> {
+  const log = createLogger({ level: config.log.level });
+  const requested = shutdownRequested();
+  const { services, urls }: { services: RunningServices; urls: Readonly<Partial<Record<Role, string>>> } =
+    await startPlatform(config, log, roles, async ({ registry }) => {
+      if (roles.includes('serving') && registry.kind === 'local') await ensureFraudDetector(registry);
+    });
+  for (const role of roles) process.stdout.write(`${LABELS[role].padEnd(28)} ${urls[role]}\n`);
+  process.stdout.write('ready; Ctrl-C drains and stops\n');
+  const signal = await requested;
+  process.stdout.write(`${signal}: draining\n`);
+  await shutDown(services, log, config.drainTimeoutMs);
+}
