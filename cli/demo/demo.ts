@@ -38,6 +38,8 @@ const LIVE_EVENTS_PER_SECOND = 500;
 const HISTORY_BATCH = 200;
 const CATCH_UP_MS = 90_000;
 const SWITCH_MS = 30_000;
+/** Rows are counted when computed, and durable when the sinks of their bundle are done. */
+const SINKS_MS = 1_000;
 
 /** The main job once, on whatever the configuration names; the last line of output is one JSON object. */
 export async function runDemo(options: DemoOptions): Promise<void> {
@@ -172,6 +174,7 @@ async function post(
   );
   // Only live events say how long one takes: history arrives all at once.
   await settled(platform, history.accepted);
+  await pause(SINKS_MS);
   platform.pipeline.metrics.onEndToEnd = (latencyMs) => latencies.push(latencyMs);
   const live = await runTraffic(
     {
@@ -233,8 +236,7 @@ async function settled(
 async function catchUp(platform: Platform, ingested: IngestResult, progress: Progress): Promise<PipelineCounts> {
   const catching = progress.begin('compute features', ingested.accepted);
   const counts = await settled(platform, ingested.accepted, (done) => catching.update(done));
-  // The last bundle's rows: counted when computed, durable when its sinks are done.
-  await pause(300);
+  await pause(SINKS_MS);
   catching.finish(`${counts.processed} rows, ${counts.late} events were late, ${counts.deadLettered} too late`);
   return counts;
 }

@@ -1,4 +1,6 @@
+import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { workerEntry } from '#kernel/worker_entry';
 import { OfflineStoreError } from '../errors.ts';
@@ -9,6 +11,9 @@ interface Waiting {
   resolve(rows: readonly unknown[]): void;
   reject(error: unknown): void;
 }
+
+/** JavaScript heap of the thread; the database itself lives in WebAssembly memory. */
+const HEAP_MB = 192;
 
 /** PostgreSQL compiled to WebAssembly, on a thread of its own: a query must not hold up the requests this process serves. */
 export class PgliteExecutor implements SqlExecutor {
@@ -24,8 +29,18 @@ export class PgliteExecutor implements SqlExecutor {
 
   async open(): Promise<void> {
     await mkdir(this.#directory, { recursive: true });
+    if (!existsSync(join(this.#directory, 'PG_VERSION'))) {
+      // Making the data directory takes some 400 MB that only the end of its thread gives back.
+      await this.#connect();
+      await this.close();
+    }
+    await this.#connect();
+  }
+
+  async #connect(): Promise<void> {
     const worker = new Worker(workerEntry(import.meta.url, './pglite_worker'), {
       workerData: { directory: this.#directory },
+      resourceLimits: { maxOldGenerationSizeMb: HEAP_MB },
     });
     this.#worker = worker;
     worker.on('message', (answer: PgliteAnswer) => {
@@ -35,7 +50,7 @@ export class PgliteExecutor implements SqlExecutor {
       else waiting?.reject(new OfflineStoreError('run a statement on PGlite', new Error(answer.error), false));
     });
     const fail = (error: unknown): void => {
-      this.#worker = undefined;
+      if (this.#worker === worker) this.#worker = undefined;
       for (const { reject } of this.#waiting.values()) {
         reject(new OfflineStoreError('go on: the PGlite thread ended', error, false));
       }

@@ -17,7 +17,10 @@ export type PgliteAnswer =
 if (parentPort === null) throw new Error('pglite_worker is for worker threads');
 const port = parentPort;
 const { directory } = workerData as { readonly directory: string };
-const database = PGlite.create(directory);
+// One connection on one thread: PostgreSQL's own 128 MB of buffers would double what the operating system caches anyway.
+const database = PGlite.create(directory, {
+  startParams: [...PGlite.defaultStartParams, '-c', 'shared_buffers=16MB'],
+});
 
 async function run(request: PgliteRequest): Promise<readonly unknown[]> {
   const db = await database;

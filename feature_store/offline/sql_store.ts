@@ -6,7 +6,7 @@ import { migrate } from './migrate.ts';
 import type { LabelRow, OfflineStore, PointInTimeQuery, PredictionRow, TrainingRow } from './offline_store.ts';
 import type { SqlExecutor } from './sql_executor.ts';
 
-const ROWS_A_STATEMENT = 1_000;
+const ROWS_A_STATEMENT = 500;
 
 /** The offline store in SQL; the same statements on a PostgreSQL server and on PGlite. */
 export class SqlOfflineStore implements OfflineStore {

@@ -26,7 +26,7 @@ export interface MlpSettings {
 
 const DEFAULT_EPOCHS = 12;
 const FEWEST_ROWS = 500;
-const TRAINER_HEAP_MB = 768;
+const TRAINER_HEAP_MB = 256;
 
 /**
  * Trains a small neural network in Node alone (tfjs on a thread of its own) and gives it as ONNX, preprocessing included. The same
