@@ -1,0 +1,94 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createWriteStream } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { connect, createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+export interface ProcessSpec {
+  readonly name: string;
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  readonly logFile: string;
+  /** Asked again and again until it is true. */
+  readonly isReady: () => Promise<boolean>;
+  readonly readyWithinMs: number;
+  readonly stopSignal?: NodeJS.Signals;
+}
+
+/** A started server: stop it by its own process id. */
+export interface ManagedProcess {
+  stop(): Promise<void>;
+}
+
+const POLL_MS = 200;
+const KILL_AFTER_MS = 10_000;
+
+/** @throws when the process ends or is not ready in time; the message holds the end of its log */
+export async function startProcess(spec: ProcessSpec): Promise<ManagedProcess> {
+  const log = createWriteStream(spec.logFile);
+  const child = spawn(spec.command, [...spec.args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...spec.env },
+    ...(spec.cwd === undefined ? {} : { cwd: spec.cwd }),
+  });
+  child.stdout?.pipe(log);
+  child.stderr?.pipe(log);
+  let ended = false;
+  let failure: Error | undefined;
+  child.on('error', (error) => {
+    failure = error;
+    ended = true;
+  });
+  child.on('exit', () => {
+    ended = true;
+  });
+  const stop = async (): Promise<void> => stopChild(child, () => ended, spec.stopSignal ?? 'SIGTERM');
+  const giveUpAt = Date.now() + spec.readyWithinMs;
+  for (;;) {
+    if (!ended && (await spec.isReady().catch(() => false))) return { stop };
+    if (ended || Date.now() > giveUpAt) {
+      await stop();
+      const tail = await readFile(spec.logFile, 'utf8').catch(() => '');
+      const what = ended ? 'ended before it was ready' : `was not ready within ${spec.readyWithinMs / 1_000} s`;
+      throw new Error(
+        `${spec.name} ${what}${failure === undefined ? '' : `: ${failure.message}`}\n${tail.slice(-2_000)}`,
+      );
+    }
+    await sleep(POLL_MS);
+  }
+}
+
+async function stopChild(child: ChildProcess, hasEnded: () => boolean, signal: NodeJS.Signals): Promise<void> {
+  if (hasEnded()) return;
+  child.kill(signal);
+  const killAt = Date.now() + KILL_AFTER_MS;
+  while (!hasEnded()) {
+    if (Date.now() > killAt) child.kill('SIGKILL');
+    await sleep(50);
+  }
+}
+
+export async function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.on('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      const port = typeof address === 'object' && address !== null ? address.port : 0;
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+export function acceptsConnections(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}

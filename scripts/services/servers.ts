@@ -1,0 +1,154 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { assetPath } from '#kernel/project_root';
+import { cacheFolder, ensureDebianPackages, once, run } from './install.ts';
+import { acceptsConnections, freePort, type ManagedProcess, startProcess } from './managed_process.ts';
+
+/** A server under test: how it is reached, and how it ends. */
+export interface RunningServer extends ManagedProcess {
+  readonly env: Readonly<Record<string, string>>;
+}
+
+export type StartServer = (dataFolder: string) => Promise<RunningServer>;
+
+const POSTGRES_BIN = '/usr/lib/postgresql/15/bin';
+const REDIS_BIN = '/usr/bin/redis-server';
+const MLFLOW_PACKAGES = ['mlflow==3.17.2', 'onnx==1.23.2', 'onnxruntime==1.31.1'];
+const KAFKA_CLUSTER_ID = 'MkU3OEVBNTcwNTJENDM2Qg';
+
+async function startKafka(folder: string): Promise<RunningServer> {
+  const jars = join(cacheFolder, 'kafka-4.1.2');
+  await once(jars, 'fetching Kafka 4.1.2', async () => {
+    const pom = assetPath('scripts/services/kafka_pom.xml');
+    await run('mvn', ['-q', '-B', '-f', pom, 'dependency:copy-dependencies', `-DoutputDirectory=${jars}`]);
+  });
+  const [port, controller] = [await freePort(), await freePort()];
+  const properties = join(folder, 'server.properties');
+  const settings = {
+    'process.roles': 'broker,controller',
+    'node.id': '1',
+    'controller.quorum.voters': `1@127.0.0.1:${controller}`,
+    listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controller}`,
+    'advertised.listeners': `PLAINTEXT://127.0.0.1:${port}`,
+    'controller.listener.names': 'CONTROLLER',
+    'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
+    'inter.broker.listener.name': 'PLAINTEXT',
+    'log.dirs': join(folder, 'logs'),
+    'offsets.topic.replication.factor': '1',
+    'offsets.topic.num.partitions': '4',
+    'transaction.state.log.replication.factor': '1',
+    'transaction.state.log.min.isr': '1',
+    'transaction.state.log.num.partitions': '4',
+    'group.initial.rebalance.delay.ms': '0',
+    'auto.create.topics.enable': 'false',
+  };
+  const lines = Object.entries(settings).map(([key, value]) => `${key}=${value}`);
+  await writeFile(properties, `${lines.join('\n')}\n`);
+  const java = ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-cp', `${jars}/*`];
+  await run('java', [
+    '-Xmx128m',
+    ...java,
+    'kafka.tools.StorageTool',
+    'format',
+    '-t',
+    KAFKA_CLUSTER_ID,
+    '-c',
+    properties,
+  ]);
+  const server = await startProcess({
+    name: 'Kafka',
+    command: 'java',
+    args: ['-Xms128m', '-Xmx384m', ...java, 'kafka.Kafka', properties],
+    logFile: join(folder, 'server.log'),
+    isReady: () => acceptsConnections(port),
+    readyWithinMs: 60_000,
+  });
+  return { ...server, env: { TEST_KAFKA_BROKERS: `127.0.0.1:${port}` } };
+}
+
+async function startPostgres(folder: string): Promise<RunningServer> {
+  await ensureDebianPackages(['postgresql-15'], [`${POSTGRES_BIN}/postgres`]);
+  const port = await freePort();
+  const data = join(folder, 'data');
+  await mkdir(data);
+  // PostgreSQL refuses to run as root.
+  const asRoot = process.getuid?.() === 0;
+  if (asRoot) await run('chown', ['-R', 'postgres', folder]);
+  const as = (command: string, args: readonly string[]): [string, string[]] =>
+    asRoot
+      ? ['setpriv', ['--reuid=postgres', '--regid=postgres', '--clear-groups', command, ...args]]
+      : [command, [...args]];
+  await run(...as(`${POSTGRES_BIN}/initdb`, ['-D', data, '-A', 'trust', '-N', '-U', 'headwater']));
+  const [command, args] = as(`${POSTGRES_BIN}/postgres`, [
+    '-D',
+    data,
+    '-p',
+    String(port),
+    '-h',
+    '127.0.0.1',
+    '-k',
+    '/tmp',
+    '-F',
+  ]);
+  const server = await startProcess({
+    name: 'PostgreSQL',
+    command,
+    args,
+    logFile: join(cacheFolder, 'postgres.log'),
+    isReady: async () => {
+      await run(`${POSTGRES_BIN}/pg_isready`, ['-h', '127.0.0.1', '-p', String(port)]);
+      return true;
+    },
+    readyWithinMs: 30_000,
+    stopSignal: 'SIGINT',
+  });
+  return { ...server, env: { TEST_POSTGRES_URL: `postgres://headwater@127.0.0.1:${port}/postgres` } };
+}
+
+async function startRedis(folder: string): Promise<RunningServer> {
+  await ensureDebianPackages(['redis-server'], [REDIS_BIN]);
+  const port = await freePort();
+  const server = await startProcess({
+    name: 'Redis',
+    command: REDIS_BIN,
+    args: ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--appendonly', 'yes'],
+    logFile: join(folder, 'server.log'),
+    isReady: () => acceptsConnections(port),
+    readyWithinMs: 15_000,
+  });
+  return { ...server, env: { TEST_REDIS_URL: `redis://127.0.0.1:${port}` } };
+}
+
+async function startMlflow(folder: string): Promise<RunningServer> {
+  const venv = join(cacheFolder, 'mlflow-3.17.2');
+  await once(venv, 'installing MLflow 3.17.2', async () => {
+    await run('python3', ['-m', 'venv', venv]);
+    await run(join(venv, 'bin', 'pip'), ['install', '--quiet', '--disable-pip-version-check', ...MLFLOW_PACKAGES]);
+  });
+  const port = await freePort();
+  const server = await startProcess({
+    name: 'MLflow',
+    command: join(venv, 'bin', 'mlflow'),
+    args: [
+      'server',
+      ...['--host', '127.0.0.1', '--port', String(port), '--workers', '1', '--serve-artifacts'],
+      ...['--backend-store-uri', `sqlite:///${folder}/mlflow.db`, '--artifacts-destination', join(folder, 'artifacts')],
+    ],
+    cwd: folder,
+    logFile: join(folder, 'server.log'),
+    isReady: async () => (await fetch(`http://127.0.0.1:${port}/health`)).ok,
+    readyWithinMs: 120_000,
+  });
+  return {
+    ...server,
+    env: { TEST_MLFLOW_URL: `http://127.0.0.1:${port}`, TEST_MLFLOW_PYTHON: join(venv, 'bin', 'python') },
+  };
+}
+
+/** The real servers of the integration tests. */
+export const SERVERS: Readonly<Record<string, StartServer>> = {
+  kafka: startKafka,
+  redis: startRedis,
+  postgres: startPostgres,
+  mlflow: startMlflow,
+};

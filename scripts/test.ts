@@ -1,0 +1,124 @@
+import { spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { projectRoot } from '#kernel/project_root';
+import { ALL_SERVERS, type StartedServers, startServers } from './services/start_all.ts';
+
+/**
+ * npm test: every stage, in order, also after a failure; the servers the later ones need are started once and stopped at the end.
+ * `--only unit,integration` picks stages; anything else narrows Jest by path. The last line counts everything.
+ */
+const STAGES = ['lint', 'types', 'unit', 'conformance', 'integration', 'e2e'] as const;
+type Stage = (typeof STAGES)[number];
+const NEEDS_SERVERS: readonly Stage[] = ['integration', 'e2e'];
+
+interface Counts {
+  passed: number;
+  failed: number;
+}
+
+const { stages, patterns } = readArguments(process.argv.slice(2));
+const counts: Counts = { passed: 0, failed: 0 };
+const results: string[] = [];
+let servers: StartedServers | undefined;
+let interrupted = false;
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    interrupted = true;
+  });
+}
+
+try {
+  for (const stage of stages) {
+    if (interrupted) break;
+    if (servers === undefined && NEEDS_SERVERS.includes(stage)) {
+      servers = await startServers(ALL_SERVERS);
+      count('servers', { passed: ALL_SERVERS.length - servers.failures.length, failed: servers.failures.length }, 0);
+    }
+    await runStage(stage, servers?.env ?? {});
+  }
+} finally {
+  await servers?.stop();
+}
+process.stdout.write(`\n${results.join('\n')}\n${counts.passed} passed, ${counts.failed} failed\n`);
+process.exitCode = counts.failed > 0 || counts.passed === 0 || interrupted ? 1 : 0;
+
+function readArguments(args: readonly string[]): { stages: readonly Stage[]; patterns: readonly string[] } {
+  const only = args.indexOf('--only');
+  if (only < 0) return { stages: STAGES, patterns: args };
+  const chosen = (args[only + 1] ?? '').split(',');
+  const unknown = chosen.filter((name) => !(STAGES as readonly string[]).includes(name));
+  if (unknown.length > 0)
+    throw new RangeError(`--only: "${unknown.join(', ')}" is no stage; stages are ${STAGES.join(', ')}`);
+  return {
+    stages: STAGES.filter((stage) => chosen.includes(stage)),
+    patterns: args.filter((_, at) => at !== only && at !== only + 1),
+  };
+}
+
+async function runStage(stage: Stage, env: Readonly<Record<string, string>>): Promise<void> {
+  process.stdout.write(`\n=== ${stage}\n`);
+  const startedMs = Date.now();
+  if (stage === 'lint' || stage === 'types') {
+    const command = stage === 'lint' ? ['biome', 'check', '.'] : ['tsc', '-p', 'tsconfig.json'];
+    const code = await spawned('npx', ['--no-install', ...command], {});
+    count(stage, code === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 }, startedMs);
+    return;
+  }
+  const folder = await mkdtemp(join(tmpdir(), 'headwater-jest-'));
+  const report = join(folder, 'report.json');
+  const filter = patterns.length === 0 ? [] : ['--testPathPatterns', ...patterns];
+  // One worker for tests that share servers; two cores for the rest.
+  const workers = NEEDS_SERVERS.includes(stage) ? ['--runInBand'] : ['--maxWorkers=2'];
+  const args = [
+    '--no-install',
+    'jest',
+    '--selectProjects',
+    stage,
+    '--json',
+    `--outputFile=${report}`,
+    '--forceExit',
+    ...workers,
+    ...filter,
+  ];
+  await spawned('npx', args, { ...env, NODE_OPTIONS: '--experimental-vm-modules --no-warnings' });
+  count(stage, await readReport(report), startedMs);
+  await rm(folder, { recursive: true });
+}
+
+async function readReport(report: string): Promise<Counts> {
+  interface JestReport {
+    readonly numPassedTests: number;
+    readonly numFailedTests: number;
+    readonly numRuntimeErrorTestSuites: number;
+  }
+  try {
+    const read = JSON.parse(await readFile(report, 'utf8')) as JestReport;
+    return { passed: read.numPassedTests, failed: read.numFailedTests + read.numRuntimeErrorTestSuites };
+  } catch {
+    return { passed: 0, failed: 1 };
+  }
+}
+
+function count(name: string, { passed, failed }: Counts, startedMs: number): void {
+  counts.passed += passed;
+  counts.failed += failed;
+  const seconds = startedMs === 0 ? '' : ` in ${((Date.now() - startedMs) / 1_000).toFixed(0)} s`;
+  const line = `${name.padEnd(12)} ${passed} passed, ${failed} failed${seconds}`;
+  results.push(`- ${line}`);
+  process.stdout.write(`--- ${line}\n`);
+}
+
+function spawned(command: string, args: readonly string[], env: Readonly<Record<string, string>>): Promise<number> {
+  return new Promise((resolve) => {
+    // Jest's JSON goes to a file; its progress to standard error.
+    const child = spawn(command, [...args], {
+      cwd: projectRoot,
+      stdio: ['ignore', command === 'npx' && args.includes('jest') ? 'ignore' : 'inherit', 'inherit'],
+      env: { ...process.env, ...env },
+    });
+    child.on('error', () => resolve(1));
+    child.on('close', (code) => resolve(code ?? 1));
+  });
+}
