@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { messageOf } from '#kernel/errors';
@@ -18,6 +18,8 @@ export interface StartedServers {
 export async function startServers(names: readonly string[]): Promise<StartedServers> {
   await mkdir(cacheFolder, { recursive: true });
   const base = await mkdtemp(join(tmpdir(), 'headwater-servers-'));
+  // PostgreSQL runs as another user and must be able to reach its folder.
+  await chmod(base, 0o755);
   const running: RunningServer[] = [];
   const failures: string[] = [];
   const docker = await dockerAnswers();
