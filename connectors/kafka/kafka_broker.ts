@@ -12,7 +12,7 @@ import type {
 import type { Logger } from '#monitoring/log';
 import { ConnectionError, OffsetOutOfRangeError, UnknownTopicError } from '../errors.ts';
 import type { KafkaConfig } from './config.ts';
-import { type FetchedMessage, PartitionFetcher } from './partition_fetcher.ts';
+import { type FetchedMessage, OffsetCommitter, PartitionFetcher } from './partition_fetcher.ts';
 
 /** A cold broker needs a while until its coordinators are loaded. */
 const RETRY = { retries: 8, initialRetryTime: 100, maxRetryTime: 5_000 };
@@ -28,6 +28,7 @@ export class KafkaBroker implements Broker {
   readonly #kafka: Kafka;
   readonly #admin: Admin;
   readonly #kafkaProducer: KafkaProducer;
+  readonly #committer: OffsetCommitter;
   readonly #readers = new Set<PartitionReader>();
 
   constructor(deps: { log: Logger }, config: KafkaConfig) {
@@ -54,6 +55,7 @@ export class KafkaBroker implements Broker {
       allowAutoTopicCreation: false,
       createPartitioner: Partitioners.DefaultPartitioner,
     });
+    this.#committer = new OffsetCommitter(this.#kafka);
     this.producer = { send: (topic, records) => this.#send(topic, records) };
   }
 
@@ -142,14 +144,10 @@ export class KafkaBroker implements Broker {
 
   async commit(group: string, topic: string, positions: ReadonlyMap<string, Position>): Promise<void> {
     try {
-      await this.#admin.setOffsets({
-        groupId: group,
-        topic,
-        partitions: [...positions].map(([partition, position]) => ({
-          partition: Number(partition),
-          offset: String(BigInt(position) + 1n),
-        })),
-      });
+      const offsets = [...positions].map(
+        ([partition, position]) => [Number(partition), BigInt(position) + 1n] as const,
+      );
+      await this.#committer.commit(group, topic, new Map(offsets));
     } catch (error) {
       throw this.#understood(error, topic);
     }
@@ -159,6 +157,7 @@ export class KafkaBroker implements Broker {
 
   async stop(): Promise<void> {
     for (const reader of this.#readers) await reader.close();
+    await this.#committer.close();
     await this.#kafkaProducer.disconnect().catch(() => {});
     await this.#admin.disconnect().catch(() => {});
   }

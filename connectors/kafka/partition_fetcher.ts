@@ -44,6 +44,7 @@ interface Cluster {
   disconnect(): Promise<void>;
   addTargetTopic(topic: string): Promise<void>;
   refreshMetadata(): Promise<void>;
+  findGroupCoordinator(group: { groupId: string }): Promise<{ offsetCommit(request: object): Promise<unknown> }>;
   findLeaderForPartitions(topic: string, partitions: readonly number[]): Record<string, number[]>;
   findBroker(node: { nodeId: string }): Promise<{
     fetch(request: object): Promise<{
@@ -60,6 +61,53 @@ export interface Fetched {
   readonly endOffset: bigint;
 }
 
+function createCluster(kafka: Kafka): Cluster {
+  const symbol = Object.getOwnPropertySymbols(kafka).find(({ description }) => description === CREATE_CLUSTER);
+  if (symbol === undefined) throw new Error('this kafkajs is not version 2.2.4: it cannot create a cluster');
+  const create = (kafka as unknown as Record<symbol, (options: object) => Cluster>)[symbol] as (
+    options: object,
+  ) => Cluster;
+  return create({ isolationLevel: READ_COMMITTED, allowAutoTopicCreation: false, metadataMaxAge: 300_000 });
+}
+
+/** Outside a generation of the group: how readers that assign themselves commit. */
+const NO_GENERATION = -1;
+
+/** Commits offsets of a group that nobody joins. kafkajs' admin client would join it each time, for seconds. */
+export class OffsetCommitter {
+  readonly #cluster: Cluster;
+  #connected = false;
+
+  constructor(kafka: Kafka) {
+    this.#cluster = createCluster(kafka);
+  }
+
+  /** @param offsets - by partition: the next offset to read */
+  async commit(groupId: string, topic: string, offsets: ReadonlyMap<number, bigint>): Promise<void> {
+    if (!this.#connected) {
+      await this.#cluster.connect();
+      this.#connected = true;
+    }
+    const coordinator = await this.#cluster.findGroupCoordinator({ groupId });
+    await coordinator.offsetCommit({
+      groupId,
+      groupGenerationId: NO_GENERATION,
+      memberId: '',
+      topics: [
+        {
+          topic,
+          partitions: [...offsets].map(([partition, offset]) => ({ partition, offset: String(offset), metadata: '' })),
+        },
+      ],
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#connected = false;
+    await this.#cluster.disconnect().catch(() => {});
+  }
+}
+
 /** Fetches one partition from wherever its leader is. Not safe for concurrent calls. */
 export class PartitionFetcher {
   readonly #cluster: Cluster;
@@ -68,14 +116,7 @@ export class PartitionFetcher {
   #connected = false;
 
   constructor(kafka: Kafka, topic: string, partition: number) {
-    const symbol = Object.getOwnPropertySymbols(kafka).find(({ description }) => description === CREATE_CLUSTER);
-    if (symbol === undefined) throw new Error('this kafkajs is not version 2.2.4: it cannot create a cluster');
-    const createCluster = (kafka as unknown as Record<symbol, (options: object) => Cluster>)[symbol];
-    this.#cluster = (createCluster as (options: object) => Cluster)({
-      isolationLevel: READ_COMMITTED,
-      allowAutoTopicCreation: false,
-      metadataMaxAge: 300_000,
-    });
+    this.#cluster = createCluster(kafka);
     this.#topic = topic;
     this.#partition = partition;
   }

@@ -65,6 +65,7 @@ class EmbeddedJob implements PipelineHandle {
   #snapshotDueAt = 0;
   #changedSinceSnapshot = false;
   #failures = 0;
+  readonly #finalising = new Set<Promise<void>>();
 
   constructor(plan: Plan, options: EmbeddedOptions) {
     this.#plan = plan;
@@ -130,6 +131,7 @@ class EmbeddedJob implements PipelineHandle {
           this.#executor = this.#createExecutor();
         }
       }
+      await Promise.all(this.#finalising);
       await this.#executor.teardown();
       this.state = this.#stopRequested ? 'stopped' : 'done';
       this.#log.info({ state: this.state }, 'pipeline.ended');
@@ -220,7 +222,7 @@ class EmbeddedJob implements PipelineHandle {
       metrics.backlogRecords.set(this.backlogRecords());
       for (const [transform, count] of this.#executor.elementCounts()) metrics.setElements(transform, count);
     }
-    if (this.#store === undefined) await this.#runCallbacks();
+    if (this.#store === undefined) this.#runCallbacks();
     else await this.#maybeSnapshot(now);
   }
 
@@ -242,10 +244,11 @@ class EmbeddedJob implements PipelineHandle {
       this.#metrics?.snapshotSeconds.observe(elapsedMs / 1_000);
       this.#log.debug({ sequence, bytes, elapsedMs }, 'snapshot.written');
     }
-    await this.#runCallbacks();
+    this.#runCallbacks();
   }
 
-  async #runCallbacks(): Promise<void> {
+  /** Finalisation is best effort and may be slow: reading goes on meanwhile, ending waits for it. */
+  #runCallbacks(): void {
     const run = async (callback: () => void | Promise<void>): Promise<void> => {
       try {
         await callback();
@@ -253,7 +256,10 @@ class EmbeddedJob implements PipelineHandle {
         this.#log.warn({ error }, 'bundle.callback_failed');
       }
     };
-    await Promise.all(this.#executor.takeCallbacks().map(run));
+    const finalising = Promise.all(this.#executor.takeCallbacks().map(run)).then(() => {
+      this.#finalising.delete(finalising);
+    });
+    this.#finalising.add(finalising);
   }
 
   #wakeUp(): void {
