@@ -55,14 +55,12 @@ export class HttpService implements Service {
       return reply.code(status).send(body);
     });
     app.setNotFoundHandler((request, reply) =>
-      reply
-        .code(404)
-        .send({
-          error: {
-            code: 'NOT_FOUND',
-            message: `there is no ${request.method} ${request.url}; GET /docs lists what there is`,
-          },
-        }),
+      reply.code(404).send({
+        error: {
+          code: 'NOT_FOUND',
+          message: `there is no ${request.method} ${request.url}; GET /docs lists what there is`,
+        },
+      }),
     );
   }
 

@@ -1,0 +1,63 @@
+import { randomUUID } from 'node:crypto';
+import { describe, expect, test } from '@jest/globals';
+import type { ModelRegistry } from '#registry/model_registry';
+import { tinyModel } from '../../support/tiny_model.ts';
+
+/** What every registry must do. */
+export function describeRegistry(name: string, create: () => ModelRegistry): void {
+  describe(`${name} keeps the contract of a model registry`, () => {
+    const registry = create();
+    const model = `tiny-${randomUUID().slice(0, 8)}`;
+    const register = (bias: number) =>
+      registry.register({
+        name: model,
+        package: tinyModel(bias),
+        metrics: { auc: 0.9 + bias / 100 },
+        params: { bias: String(bias) },
+      });
+
+    test('versions count from 1; what is downloaded is what was registered', async () => {
+      const first = await register(1);
+      const second = await register(2);
+      expect([first.version, second.version]).toEqual([1, 2]);
+      const [listed] = await registry.listVersions(model);
+      expect(listed).toMatchObject({ name: model, version: 1, stage: 'None', metrics: { auc: 0.91 } });
+      expect(await registry.listModels()).toContain(model);
+      const wanted = tinyModel(2);
+      const got = await registry.download(second);
+      expect(Buffer.from(got.onnx).equals(Buffer.from(wanted.onnx))).toBe(true);
+      expect(got.signature).toEqual(wanted.signature);
+      expect(got.examples).toEqual(wanted.examples);
+    }, 60_000);
+
+    test('promoting archives the version before, and stage and alias stay in step', async () => {
+      expect(await registry.resolve(model, { stage: 'Production' })).toBeUndefined();
+      await registry.transition(model, 1, 'Production', { by: 'test' });
+      expect(await registry.resolve(model, { alias: 'champion' })).toMatchObject({ version: 1 });
+      await registry.transition(model, 2, 'Production', { by: 'test', reason: 'better' });
+      expect(await registry.resolve(model, { stage: 'Production' })).toMatchObject({ version: 2 });
+      expect(await registry.resolve(model, { alias: 'champion' })).toMatchObject({ version: 2 });
+      expect(await registry.resolve(model, { version: 1 })).toMatchObject({ stage: 'Archived' });
+      // Rolling back is the same path.
+      await registry.transition(model, 1, 'Production', { by: 'test', reason: 'rollback' });
+      const versions = await registry.listVersions(model);
+      expect(versions.map(({ stage }) => stage)).toEqual(['Production', 'Archived']);
+      expect(versions.map(({ aliases }) => aliases)).toEqual([['champion'], []]);
+    }, 60_000);
+
+    test('aliases of one’s own', async () => {
+      await registry.setAlias(model, 'canary', 2);
+      expect(await registry.resolve(model, { alias: 'canary' })).toMatchObject({ version: 2 });
+    }, 30_000);
+
+    test('what is not there is undefined when resolved, and named when moved', async () => {
+      expect(await registry.resolve(model, { version: 99 })).toBeUndefined();
+      expect(await registry.resolve(model, { alias: 'nobody' })).toBeUndefined();
+      expect(await registry.resolve('no-such-model', { stage: 'Production' })).toBeUndefined();
+      await expect(registry.transition(model, 99, 'Production')).rejects.toMatchObject({
+        code: 'REGISTRY_UNKNOWN_MODEL',
+        message: expect.stringContaining('version 99'),
+      });
+    }, 30_000);
+  });
+}

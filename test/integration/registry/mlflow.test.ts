@@ -1,0 +1,58 @@
+import { execFileSync } from 'node:child_process';
+import { expect, test } from '@jest/globals';
+import { mlflowConfigSchema } from '#registry/mlflow/client';
+import { MlflowRegistry } from '#registry/mlflow/mlflow_registry';
+import { describeRegistry } from '../../conformance/registry/registry_contract.ts';
+import { tinyModel, tinyScore } from '../../support/tiny_model.ts';
+import { serviceAddress } from '../service_address.ts';
+
+const open = () =>
+  new MlflowRegistry(
+    mlflowConfigSchema.parse({
+      kind: 'mlflow',
+      trackingUri: process.env.TEST_MLFLOW_URL ?? 'http://127.0.0.1:1',
+      experimentName: 'contract',
+      timeoutMs: 20_000,
+    }),
+  );
+
+describeRegistry('MLflow', open);
+
+const PYTHON = `
+import json, sys
+import mlflow, numpy
+mlflow.set_tracking_uri(sys.argv[1])
+uri = f"models:/{sys.argv[2]}/Production"
+onnx_model = mlflow.onnx.load_model(uri)
+rows = numpy.array(json.loads(sys.argv[3]), dtype=numpy.float32)
+predicted = mlflow.pyfunc.load_model(uri).predict({"features": rows})
+print(json.dumps({"graph": onnx_model.graph.name, "probabilities": predicted["probabilities"].tolist()}))
+`;
+
+test('Python loads from MLflow what was registered here, and predicts the same', async () => {
+  const registry = open();
+  const name = `python-${Date.now()}`;
+  const { version } = await registry.register({ name, package: tinyModel(0.5), metrics: { auc: 0.9 }, params: {} });
+  await registry.transition(name, version, 'Production', { by: 'test' });
+  const rows = [
+    [10, 3, 1, 0.7],
+    [2.5, 0, 0, 0.1],
+  ];
+  const args = ['-W', 'ignore', '-c', PYTHON, serviceAddress('TEST_MLFLOW_URL'), name, JSON.stringify(rows)];
+  const output = execFileSync(serviceAddress('TEST_MLFLOW_PYTHON'), args, { encoding: 'utf8', timeout: 120_000 });
+  const { graph, probabilities } = JSON.parse(output.trim().split('\n').at(-1) as string) as {
+    graph: string;
+    probabilities: number[][];
+  };
+  expect(graph).toBe('mlp');
+  for (const [index, row] of rows.entries()) expect(probabilities[index]?.[1]).toBeCloseTo(tinyScore(0.5, row), 5);
+}, 150_000);
+
+test('a server that is down is named, after a few tries', async () => {
+  const config = mlflowConfigSchema.parse({ kind: 'mlflow', trackingUri: 'http://127.0.0.1:1' });
+  await expect(new MlflowRegistry(config).listModels()).rejects.toMatchObject({
+    code: 'REGISTRY_UNAVAILABLE',
+    retryable: true,
+    message: expect.stringContaining('127.0.0.1:1'),
+  });
+}, 30_000);

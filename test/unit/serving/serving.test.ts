@@ -1,0 +1,246 @@
+import { mkdtempSync, truncateSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import type { FeatureRow } from '#feature_store/definitions/feature_row';
+import type { PredictionRow } from '#feature_store/offline/offline_store';
+import type { OnlineStore } from '#feature_store/online/online_store';
+import { eventTime, processingTime, systemClock } from '#kernel/time';
+import type { HttpService } from '#monitoring/http_service';
+import { silentLogger } from '#monitoring/log';
+import { createMetricsRegistry } from '#monitoring/metrics';
+import { LocalRegistry } from '#registry/local/local_registry';
+import type { ModelPackage } from '#registry/model_package';
+import { servingConfigSchema } from '#serving/config';
+import { PredictionLog } from '#serving/prediction_log';
+import { LoadedModel } from '#serving/runtime/loaded_model';
+import { MicroBatcher } from '#serving/runtime/micro_batcher';
+import { ModelServer } from '#serving/runtime/model_server';
+import { createServing } from '#serving/server';
+import { tinyModel, tinyScore } from '../../support/tiny_model.ts';
+
+const row: FeatureRow = {
+  view: 'tiny',
+  version: 1,
+  entityKey: 'e1',
+  eventTime: eventTime(0),
+  computedAt: processingTime(0),
+  values: { amount: 5, count: 2, weekend: false, category: 'a' },
+};
+const online: OnlineStore = {
+  kind: 'test',
+  name: 'test',
+  start: async () => {},
+  drain: async () => {},
+  stop: async () => {},
+  write: async () => ({ written: 0, stale: 0 }),
+  read: async (_, keys) => keys.map((key) => (key === 'e1' ? row : undefined)),
+};
+
+let directory: string;
+let registry: LocalRegistry;
+let models: ModelServer;
+let service: HttpService;
+let logged: PredictionRow[];
+let log: PredictionLog;
+
+const register = async (model: ModelPackage): Promise<number> =>
+  (await registry.register({ name: 'tiny', package: model, metrics: {}, params: {} })).version;
+
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'serving-'));
+  registry = new LocalRegistry({ kind: 'local', directory });
+  await register(tinyModel(0));
+  await registry.transition('tiny', 1, 'Production');
+  const metrics = createMetricsRegistry({ process: false });
+  const config = servingConfigSchema.parse({ models: [{ name: 'tiny' }], maxBodyBytes: 10_000, maxBatchRows: 50 });
+  logged = [];
+  models = new ModelServer({ registry, log: silentLogger, metrics }, config);
+  log = new PredictionLog(
+    { sink: { write: async (rows) => void logged.push(...rows) }, log: silentLogger, metrics },
+    { maxPending: 1_000 },
+  );
+  service = await createServing(
+    { models, online, predictions: log, clock: systemClock, metrics, log: silentLogger },
+    config,
+  );
+  await models.start();
+});
+afterEach(async () => {
+  await service.stop();
+  await models.stop();
+});
+
+const features = { amount: 10, count: 3, weekend: true, category: 'b' };
+
+async function post(path: string, payload: unknown) {
+  const answer = await service.app.inject({
+    method: 'POST',
+    url: path,
+    headers: { 'content-type': 'application/json', 'x-request-id': 'r-1' },
+    payload: typeof payload === 'string' ? payload : JSON.stringify(payload),
+  });
+  return { status: answer.statusCode, body: answer.json() as Record<string, unknown>, text: answer.body };
+}
+
+test('one row by features, with probabilities, version and request id; and it is logged', async () => {
+  const { status, body } = await post('/predict', { model_name: 'tiny', features, return_probabilities: true });
+  const score = tinyScore(0, [10, 3, 1, 0.7]);
+  expect(status).toBe(200);
+  expect(body).toMatchObject({
+    prediction: score >= 0.5 ? 'fraud' : 'legitimate',
+    model_name: 'tiny',
+    model_version: 1,
+    request_id: 'r-1',
+    latency_ms: expect.any(Number),
+  });
+  expect((body.probabilities as { fraud: number }).fraud).toBeCloseTo(score, 5);
+  await log.drain();
+  expect(logged).toMatchObject([{ requestId: 'r-1', modelName: 'tiny', modelVersion: 1, features }]);
+});
+
+test('by entity: stored features, with the request’s own on top; the only model needs no name', async () => {
+  const stored = await post('/predict', { entity_id: 'e1', return_probabilities: true });
+  expect((stored.body.probabilities as { fraud: number }).fraud).toBeCloseTo(tinyScore(0, [5, 2, 0, 0.1]), 5);
+  const overridden = await post('/predict', { entity_id: 'e1', features: { amount: 100 }, return_probabilities: true });
+  expect((overridden.body.probabilities as { fraud: number }).fraud).toBeCloseTo(tinyScore(0, [100, 2, 0, 0.1]), 5);
+  expect(await post('/predict', { entity_id: 'nobody' })).toMatchObject({
+    status: 404,
+    text: expect.stringContaining('nobody'),
+  });
+});
+
+test('batches of objects, arrays and entities', async () => {
+  const { body } = await post('/predict/batch', {
+    instances: [features, [1, null, null, 'a']],
+    return_probabilities: true,
+  });
+  expect(body).toMatchObject({ count: 2, model_version: 1 });
+  const [first, second] = body.probabilities as { fraud: number }[];
+  expect(first?.fraud).toBeCloseTo(tinyScore(0, [10, 3, 1, 0.7]), 5);
+  expect(second?.fraud).toBeCloseTo(tinyScore(0, [1, Number.NaN, 0, 0.1]), 5);
+  expect(await post('/predict/batch', { entity_ids: ['e1', 'e1'] })).toMatchObject({ body: { count: 2 } });
+});
+
+test.each([
+  [
+    'every bad field at once',
+    '/predict',
+    { features: { amount: 'x', count: 1.5, weekend: 7, category: 'z', foo: 1 } },
+    422,
+    /amount must be a number.*count must be a whole number.*weekend must be true or false.*"z" is not one of a, b.*foo is not a feature/,
+  ],
+  ['a missing required field', '/predict', { features: {} }, 422, /amount is required/],
+  ['NaN as text', '/predict', { features: { amount: 'NaN' } }, 422, /amount must be a number/],
+  [
+    'a bad row of a batch',
+    '/predict/batch',
+    { instances: [features, { amount: null }] },
+    422,
+    /instances.1.amount is required/,
+  ],
+  [
+    'an array of the wrong length',
+    '/predict/batch',
+    { instances: [[1, 2]] },
+    400,
+    /instances.0 has 2 values; the model has 4/,
+  ],
+  ['no instances', '/predict/batch', { instances: [] }, 400, /nothing to score/],
+  [
+    'too many instances',
+    '/predict/batch',
+    { instances: Array.from({ length: 51 }, () => [1, 1, 1, 'a']) },
+    400,
+    /send 50 at most/,
+  ],
+  ['neither features nor entity', '/predict', {}, 400, /"features", or "entity_id"/],
+  ['an unknown key', '/predict', { feature: {} }, 400, /feature is not known here/],
+  ['an unknown model', '/predict', { model_name: 'huge', features }, 404, /"huge" is not served here; served: tiny/],
+  ['no JSON', '/predict', '{"features": ', 400, /./],
+  [
+    'a body beyond the limit',
+    '/predict',
+    JSON.stringify({ features: { amount: 1, category: 'x'.repeat(20_000) } }),
+    413,
+    /./,
+  ],
+])('%s is refused clearly', async (_, path, payload, status, message) => {
+  const answer = await post(path, payload);
+  expect(answer.text.replaceAll('\\"', '"')).toMatch(message);
+  expect(answer.status).toBe(status);
+});
+
+test('a promotion under load switches the answers, and no request fails', async () => {
+  await register(tinyModel(3));
+  const versions = new Map<number, number>();
+  let running = true;
+  const client = async (): Promise<void> => {
+    while (running) {
+      const { status, body } = await post('/predict', { features });
+      expect(status).toBe(200);
+      const version = body.model_version as number;
+      versions.set(version, (versions.get(version) ?? 0) + 1);
+    }
+  };
+  const clients = Promise.all(Array.from({ length: 4 }, client));
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  await registry.transition('tiny', 2, 'Production');
+  await models.refresh();
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  running = false;
+  await clients;
+  expect([...versions.keys()].sort()).toEqual([1, 2]);
+  expect((await post('/predict', { features })).body.model_version).toBe(2);
+});
+
+test('a damaged version is refused, the good one goes on, and GET /models says so', async () => {
+  await register(tinyModel(3));
+  truncateSync(join(directory, 'tiny', 'versions', '2', 'model.onnx'), 50);
+  await registry.transition('tiny', 2, 'Production');
+  await models.refresh();
+  expect((await post('/predict', { features })).body.model_version).toBe(1);
+  const { models: status } = (await service.app.inject('/models')).json() as { models: { rejected: unknown }[] };
+  expect(status[0]).toMatchObject({
+    ready: true,
+    version: 1,
+    rejected: { version: 2, reason: expect.stringContaining('SHA-256') },
+  });
+});
+
+test('golden rows that do not come back, wrong names and garbage are refused at load', async () => {
+  const good = tinyModel(0);
+  const load = (changes: Partial<ModelPackage>) => LoadedModel.load({ ...good, ...changes });
+  await expect(load({ examples: [{ features, output: [0.5, 0.5] }] })).rejects.toThrow(
+    /example 0 gives .* where the trainer saw 0.5/,
+  );
+  const onnx = { input: 'x', output: 'y' };
+  await expect(load({ signature: { ...good.signature, onnx } })).rejects.toThrow(
+    /names input "x", the graph has features/,
+  );
+  await expect(load({ onnx: new Uint8Array([1, 2, 3]) })).rejects.toThrow(/onnxruntime does not take it/);
+});
+
+test('requests that run together each get their own rows', async () => {
+  const model = await LoadedModel.load(tinyModel(0));
+  const batcher = new MicroBatcher(model);
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 90 }), { minLength: 1, maxLength: 40 }), async (sizes) => {
+      let next = 0;
+      await Promise.all(
+        sizes.map(async (rows) => {
+          const amounts = Array.from({ length: rows }, () => next++);
+          const input = Float32Array.from(amounts.flatMap((amount) => [amount, 1, 0, 0.1]));
+          const output = await batcher.infer(input, rows);
+          expect(output).toHaveLength(rows * 2);
+          for (const [at, amount] of amounts.entries()) {
+            expect(output[at * 2 + 1]).toBeCloseTo(tinyScore(0, [amount, 1, 0, 0.1]), 5);
+          }
+        }),
+      );
+    }),
+    { numRuns: 50 },
+  );
+  await model.release();
+});
