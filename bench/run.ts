@@ -1,0 +1,46 @@
+import { spawn } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import Table from 'cli-table3';
+import { projectRoot } from '#kernel/project_root';
+
+// npm run bench [-- SUITE] [--json]: each suite in a process of its own; JSON lines, or a table.
+const [suite] = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
+const json = process.argv.includes('--json');
+const folder = `${projectRoot}dist/bench`;
+const files = readdirSync(folder).filter((name) => name.endsWith('.bench.js') && name.startsWith(suite ?? ''));
+if (files.length === 0) {
+  const known = readdirSync(folder).filter((name) => name.endsWith('.bench.js'));
+  process.stderr.write(
+    `no suite "${suite}"; suites are ${known.map((name) => name.replace('.bench.js', '')).join(', ')}\n`,
+  );
+  process.exitCode = 1;
+}
+
+const columns = ['bench', 'case', 'metric', 'value', 'unit', 'peer', 'peer_value', 'ratio', 'floor', 'pass'] as const;
+const table = new Table({ head: [...columns], style: { head: [], border: [] } });
+for (const file of files) {
+  const output = await run(`${folder}/${file}`);
+  for (const line of output.split('\n').filter((text) => text.startsWith('{'))) {
+    if (json) process.stdout.write(`${line}\n`);
+    const row = JSON.parse(line) as Record<string, unknown>;
+    table.push(columns.map((column) => format(row[column])));
+  }
+}
+if (!json && files.length > 0) process.stdout.write(`${table.toString()}\n`);
+
+function format(value: unknown): string {
+  if (value === null) return '';
+  return typeof value === 'number' ? value.toLocaleString('en', { maximumSignificantDigits: 4 }) : String(value);
+}
+
+function run(file: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'inherit'] });
+    let output = '';
+    child.stdout.on('data', (chunk: Buffer) => {
+      output += chunk.toString('utf8');
+    });
+    child.on('error', reject);
+    child.on('close', (code) => (code === 0 ? resolve(output) : reject(new Error(`${file} ended with code ${code}`))));
+  });
+}
