@@ -28,6 +28,8 @@ export interface GatewayTopics {
 type Outcome = 'accepted' | 'duplicate';
 
 const SOURCE = 'gateway';
+/** How much of a body that is too large goes to the dead letters, characters. */
+const KEPT_OF_LARGE_BODY = 64 * 1024;
 
 /** The door for events: POST /ingest and POST /ingest/batch. An event is acknowledged once it is durable in the broker, not before. */
 export async function createGateway(
@@ -87,6 +89,15 @@ export async function createGateway(
     await deadLetters.send({ value: JSON.stringify(letter) });
   };
 
+  /** Read whole before it is refused: a client that is cut off while it writes never sees the answer. */
+  const refuseLarge = async (body: string): Promise<never> => {
+    counters.received.inc();
+    const error = new BodyTooLargeError(config.maxBodyBytes);
+    const kept = body.slice(0, KEPT_OF_LARGE_BODY);
+    await refuse(`${kept}… (the first ${kept.length} of ${body.length} characters)`, error);
+    throw error;
+  };
+
   const take = async (text: string): Promise<{ readonly eventId: string; readonly outcome: Outcome }> => {
     counters.received.inc();
     let event: ValidEvent;
@@ -110,15 +121,20 @@ export async function createGateway(
     counters.received.inc();
     await refuse(
       `(a body of ${request.headers['content-length'] ?? 'unknown'} bytes was not read)`,
-      new BodyTooLargeError(config.maxBodyBytes),
+      new BodyTooLargeError(config.maxBatchBodyBytes),
     ).catch((failure: unknown) => log.error({ error: failure }, 'gateway.dead_letter_failed'));
   });
 
   app.post<{ Body: string }>(
     '/ingest',
-    { schema: { summary: 'Takes one event', consumes: ['application/json'] } },
+    {
+      bodyLimit: config.maxBatchBodyBytes,
+      schema: { summary: 'Takes one event', consumes: ['application/json'] },
+    },
     async (request, reply) => {
-      const { eventId, outcome } = await take(request.body ?? '');
+      const body = request.body ?? '';
+      if (body.length > config.maxBodyBytes) await refuseLarge(body);
+      const { eventId, outcome } = await take(body);
       // Repeating an accepted event is no error: the client may not have seen the first answer.
       reply.code(outcome === 'accepted' ? 202 : 200);
       return { event_id: eventId, status: outcome };

@@ -139,6 +139,16 @@ test('a batch line that is no JSON spoils itself only', async () => {
   expect(valuesOf('dead-letter-queue')).toMatchObject([{ payload: '{oops' }]);
 });
 
+test('a body of 5 MB is refused, and its head kept', async () => {
+  const { status, body } = await post('/ingest', JSON.stringify(event('big', { merchant_id: 'x'.repeat(5_000_000) })));
+  expect(status).toBe(413);
+  expect(body).toMatchObject({ error: { code: 'GATEWAY_BODY_TOO_LARGE' } });
+  expect(valuesOf('raw-events')).toEqual([]);
+  expect(valuesOf('dead-letter-queue')).toEqual([
+    expect.objectContaining({ payload: expect.stringMatching(/^\{"event_id":"big".*first 65536 of 50\d+ characters/) }),
+  ]);
+});
+
 test('API keys, when configured', async () => {
   gateway = await create({ apiKeys: ['0123456789abcdef'] });
   expect((await post('/ingest', JSON.stringify(event('k1')))).status).toBe(401);
