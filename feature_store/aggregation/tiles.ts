@@ -25,6 +25,8 @@ export interface TileLayout {
 export interface Tile {
   readonly start: number;
   readonly lengthMs: number;
+  /** Time of the newest event inside, ms. */
+  latest: number;
   count: number;
   /** In the order of {@link TileLayout.numeric}. */
   readonly moments: Moments[];
@@ -43,6 +45,7 @@ export const emptyTiles = (): TileState => ({ newest: Number.NEGATIVE_INFINITY, 
 export const emptyTile = (layout: TileLayout, start: number, lengthMs: number): Tile => ({
   start,
   lengthMs,
+  latest: Number.NEGATIVE_INFINITY,
   count: 0,
   moments: layout.numeric.map(emptyMoments),
   values: layout.distinct.map(() => []),
@@ -59,7 +62,13 @@ export function addEvent(state: TileState, layout: TileLayout, event: EventField
     state.newest = eventTimeMs;
     compact(state, layout);
   } else if (eventTimeMs <= state.newest - layout.horizonMs) return false;
-  const tile = tileAt(state, layout, eventTimeMs);
+  addToTile(tileAt(state, layout, eventTimeMs), layout, event, eventTimeMs);
+  return true;
+}
+
+/** Adds one event to a tile that covers its time. */
+export function addToTile(tile: Tile, layout: TileLayout, event: EventFields, eventTimeMs: number): void {
+  if (eventTimeMs > tile.latest) tile.latest = eventTimeMs;
   tile.count += 1;
   for (let index = 0; index < layout.numeric.length; index += 1) {
     const value = event[layout.numeric[index] as string];
@@ -70,7 +79,6 @@ export function addEvent(state: TileState, layout: TileLayout, event: EventField
     const values = tile.values[index] as string[];
     if (value !== undefined && value !== null && !values.includes(String(value))) values.push(String(value));
   }
-  return true;
 }
 
 function tileAt(state: TileState, layout: TileLayout, timeMs: number): Tile {
@@ -133,6 +141,7 @@ function isBeyond(tile: Tile, newest: number, layout: TileLayout): boolean {
 
 /** Adds the contents of `other` to `into`; counts, moments and value sets, whatever their times. */
 export function mergeTile(into: Tile, other: Tile): void {
+  if (other.latest > into.latest) into.latest = other.latest;
   into.count += other.count;
   for (let index = 0; index < into.moments.length; index += 1) {
     mergeMoments(into.moments[index] as Moments, other.moments[index] as Moments);

@@ -3,7 +3,16 @@ import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { HOUR_MS } from '#kernel/time';
 import { type Moments, stddevOf } from './moments.ts';
-import { addEvent, emptyTile, emptyTiles, mergeTile, type Tile, type TileLayout, type TileState } from './tiles.ts';
+import {
+  addEvent,
+  addToTile,
+  emptyTile,
+  emptyTiles,
+  mergeTile,
+  type Tile,
+  type TileLayout,
+  type TileState,
+} from './tiles.ts';
 
 /** Everything a view remembers of one entity. Plain data; bounded by tiles, not by events. */
 export interface EntityState {
@@ -82,8 +91,9 @@ export class ViewComputation {
   }
 
   /**
-   * Counts the event in and returns the row as of its own time: events of a later tile are not seen, those that are still
-   * to arrive are not known. Late events change later rows, never earlier ones.
+   * Counts the event in and returns the row as of its own time: nothing later is seen, and what is still to arrive is not
+   * known. An out-of-order event sees itself and earlier tiles, not those of its own tile. Late events change later rows, never
+   * earlier ones.
    *
    * @returns values by feature name, in the view's order
    */
@@ -93,7 +103,7 @@ export class ViewComputation {
     const values: Values = {};
     // Keys in the order of definition, so that rows of a view have one shape.
     for (const name in this.view.features) values[name] = null;
-    this.#windows(state.tiles, eventTimeMs, values);
+    this.#windows(state.tiles, event, eventTimeMs, values);
     const earlier = previous !== undefined && previous.eventTimeMs <= eventTimeMs ? previous : undefined;
     for (const [name, feature] of this.#perEvent) {
       let value: FeatureValue;
@@ -106,11 +116,16 @@ export class ViewComputation {
     return values;
   }
 
-  #windows(state: TileState, asOfMs: number, values: Values): void {
+  #windows(state: TileState, event: EventFields, asOfMs: number, values: Values): void {
     const { tiles } = state;
     const merged = emptyTile(this.#layout, 0, 0);
     let at = tiles.length - 1;
     while (at >= 0 && (tiles[at] as Tile).start > asOfMs) at -= 1;
+    if (at >= 0 && (tiles[at] as Tile).latest > asOfMs) {
+      // Its tile holds later events, which must not be seen: better to miss its neighbours than to know the future.
+      addToTile(merged, this.#layout, event, asOfMs);
+      at -= 1;
+    }
     for (const { windowMs, features } of this.#groups) {
       const from = asOfMs - windowMs;
       for (; at >= 0; at -= 1) {

@@ -29,8 +29,15 @@ export interface BrokerSourceSettings<T> {
   readonly idleAfterMs: number;
   readonly maxRecords?: number;
   readonly maxWaitMs?: number;
-  /** The element and its event time; undefined when the record has none that can be trusted. */
-  readonly decode: (record: LogRecord) => { readonly element: T; readonly eventTimeMs: number | undefined };
+  /**
+   * The element and its event time; undefined when the record has none that can be trusted. `watermark` is the partition's just
+   * before this record: newest event time minus {@link outOfOrderMs}. It depends on the records alone, not on how they
+   * are cut into bundles, so an event is late in a replay exactly when it was late the first time.
+   */
+  readonly decode: (
+    record: LogRecord,
+    watermark: EventTime,
+  ) => { readonly element: T; readonly eventTimeMs: number | undefined };
   /** Stops at the partitions' ends as they were when reading began: a bounded read, for back-fill and tests. */
   readonly bounded?: boolean;
 }
@@ -60,6 +67,10 @@ interface OpenPartition {
   readonly reader: SourcePartition;
   readonly position: Position | undefined;
   lastRecordMs: number;
+}
+
+function watermarkAfter(newest: number, outOfOrderMs: number): EventTime {
+  return newest === MIN_EVENT_TIME ? MIN_EVENT_TIME : eventTime(newest - outOfOrderMs);
 }
 
 const DEFAULT_MAX_RECORDS = 500;
@@ -114,14 +125,14 @@ export class BrokerSource<T> implements SplittableDoFn<string, T, PartitionRestr
     const position = tracker as PositionTracker;
     const { decode, outOfOrderMs, idleAfterMs } = this.#settings;
     for (const record of records) {
-      const { element, eventTimeMs } = decode(record);
+      const { element, eventTimeMs } = decode(record, watermarkAfter(position.newest, outOfOrderMs));
       const known = eventTimeMs ?? Math.max(position.newest, 0);
       context.output(element, eventTime(known));
       if (eventTimeMs !== undefined && eventTimeMs > position.newest) position.newest = eventTimeMs;
     }
     const next = reader.position();
     position.tryClaim(next);
-    if (position.newest > MIN_EVENT_TIME) context.advanceWatermark((position.newest - outOfOrderMs) as EventTime);
+    context.advanceWatermark(watermarkAfter(position.newest, outOfOrderMs));
     const backlog = reader.lagRecords();
     context.reportBacklog(Number(backlog));
     const nowMs = Date.now();

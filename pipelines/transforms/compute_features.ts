@@ -1,7 +1,7 @@
 import { type EntityState, emptyEntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
-import { eventTime, MIN_EVENT_TIME } from '#kernel/time';
+import { eventTime } from '#kernel/time';
 import {
   type DoFn,
   eventTimer,
@@ -83,8 +83,8 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
       return;
     }
     const { eventTimeMs } = value;
-    const watermark = context.inputWatermark;
-    if (watermark > MIN_EVENT_TIME && eventTimeMs < watermark) {
+    const { watermark } = value;
+    if (eventTimeMs < watermark) {
       this.#metrics.late.inc();
       if (eventTimeMs < watermark - this.#allowedLatenessMs) {
         this.#refuseLate(value, watermark, context);

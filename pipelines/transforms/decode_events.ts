@@ -3,7 +3,7 @@ import type { EventFields } from '#feature_store/definitions/feature';
 import type { EventSource } from '#feature_store/definitions/source';
 import { messageOf } from '#kernel/errors';
 import { readEventTime } from '#kernel/event_time_text';
-import type { Clock } from '#kernel/time';
+import type { Clock, EventTime } from '#kernel/time';
 
 /** A record as a pipeline sees it: an event, or why it is none. */
 export type DecodedEvent =
@@ -13,6 +13,8 @@ export type DecodedEvent =
       readonly eventId: string;
       readonly event: EventFields;
       readonly eventTimeMs: number;
+      /** Its partition's watermark when it was read: it is late when its own time is before that. */
+      readonly watermark: EventTime;
       /** When the gateway took it in, ms; undefined when another producer wrote it. */
       readonly receivedAtMs: number | undefined;
       readonly payload: string;
@@ -28,7 +30,10 @@ const ENRICHED = ['received_at', 'source', 'schema_version'] as const;
  */
 export function createEventDecoder(sources: readonly EventSource[], clock: Clock) {
   const byType = new Map(sources.map((source) => [source.eventType, source]));
-  return (record: LogRecord): { readonly element: DecodedEvent; readonly eventTimeMs: number | undefined } => {
+  return (
+    record: LogRecord,
+    watermark: EventTime,
+  ): { readonly element: DecodedEvent; readonly eventTimeMs: number | undefined } => {
     const payload = record.value.toString('utf8');
     const refuse = (reason: string) => ({ element: { ok: false, reason, payload } as const, eventTimeMs: undefined });
     let body: unknown;
@@ -59,6 +64,7 @@ export function createEventDecoder(sources: readonly EventSource[], clock: Clock
         eventId: String(event[source.eventIdField]),
         event,
         eventTimeMs: time.timeMs,
+        watermark,
         receivedAtMs: Number.isNaN(receivedAtMs) ? undefined : receivedAtMs,
         payload,
       },

@@ -1,0 +1,192 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { MemoryLog } from '#connectors/memory/memory_log';
+import type { FeatureRow } from '#feature_store/definitions/feature_row';
+import type { OfflineStore } from '#feature_store/offline/offline_store';
+import type { OnlineStore } from '#feature_store/online/online_store';
+import { fraudView } from '#feature_store/views/fraud';
+import { DAY_MS, HOUR_MS, MINUTE_MS, systemClock } from '#kernel/time';
+import { silentLogger } from '#monitoring/log';
+import { createMetricsRegistry } from '#monitoring/metrics';
+import { buildFeaturePipeline } from '#pipelines/jobs/feature_pipeline';
+import { createPipeline } from '#pipelines/model/pipeline';
+import { runEmbedded } from '#pipelines/runner/embedded';
+import type { DeadLetter } from '#pipelines/transforms/dead_letter';
+import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
+
+const TOPICS = {
+  rawEventsTopic: 'raw-events',
+  featureEventsTopic: 'feature-events',
+  deadLetterTopic: 'dead-letter-queue',
+};
+const START = Math.floor(Date.now() / HOUR_MS) * HOUR_MS - 3 * DAY_MS;
+
+let directory: string;
+let broker: MemoryLog;
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'feature-pipeline-'));
+  broker = new MemoryLog(
+    { log: silentLogger, clock: systemClock },
+    { kind: 'memory', directory: join(directory, 'log'), fsync: 'never', segmentBytes: 1e8 },
+  );
+  await broker.start();
+  await broker.ensureTopics(Object.values(TOPICS).map((name) => ({ name, partitions: 1 })));
+});
+afterEach(async () => {
+  await broker.stop();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+const transaction = (id: string, account: string, at: number, amount: number) =>
+  JSON.stringify({
+    event_id: id,
+    user_id: account,
+    event_type: 'transaction',
+    timestamp: new Date(at).toISOString(),
+    account_id: account,
+    amount,
+    currency: 'EUR',
+    merchant_id: 'm',
+    merchant_category: 'grocery',
+    country: 'DE',
+    received_at: new Date().toISOString(),
+    source: 'gateway',
+    schema_version: 1,
+  });
+
+/** Reads the topic to its end; stores fail `failures` times first. Rows by account and time; the newest of a time wins. */
+async function run(failures = 0) {
+  const written = new Map<string, FeatureRow>();
+  let left = failures;
+  const write = async (rows: readonly FeatureRow[]) => {
+    if (left > 0) {
+      left -= 1;
+      throw new Error('the store is down');
+    }
+    for (const row of rows) written.set(`${row.entityKey}|${row.eventTime}`, row);
+    return { written: rows.length, stale: 0 };
+  };
+  const metrics = createFeatureMetrics(createMetricsRegistry({ process: false }));
+  const plan = createPipeline((root) =>
+    buildFeaturePipeline(
+      root,
+      {
+        broker,
+        online: { write } as unknown as OnlineStore,
+        offline: { write } as unknown as OfflineStore,
+        views: [fraudView],
+        metrics,
+        log: silentLogger,
+        clock: systemClock,
+      },
+      { ...TOPICS, group: 'g', outOfOrderMs: MINUTE_MS, allowedLatenessMs: DAY_MS, idleAfterMs: 1_000, bounded: true },
+    ),
+  );
+  await runEmbedded(plan, { snapshots: { directory: join(directory, 'snapshots'), intervalMs: 1 } }).finished;
+  const total = async (counter: { get(): Promise<{ values: { value: number }[] }> }) =>
+    (await counter.get()).values.reduce((sum, { value }) => sum + value, 0);
+  return { written, late: await total(metrics.late), duplicates: await total(metrics.duplicates) };
+}
+
+async function deadLetters(): Promise<DeadLetter[]> {
+  const reader = await broker.openPartition('dead-letter-queue', '0', { startAt: 'earliest' });
+  const records = await reader.poll({ maxRecords: 1_000, maxWaitMs: 0, signal: new AbortController().signal });
+  return records.map(({ value }) => JSON.parse(value.toString()) as DeadLetter);
+}
+
+const send = (values: readonly string[]) =>
+  broker.producer.send(
+    'raw-events',
+    values.map((value) => ({ value })),
+  );
+
+test('what cannot be used is a dead letter with its payload whole; the rest becomes features', async () => {
+  const tooLate = transaction('late', 'a', START - 30 * HOUR_MS, 7);
+  await send([
+    transaction('e1', 'a', START, 10),
+    '{"not json',
+    transaction('e1', 'a', START, 10),
+    transaction('future', 'a', Date.now() + DAY_MS, 5),
+    transaction('e2', 'a', START + MINUTE_MS, 20),
+    transaction('e3', 'a', START - 30 * MINUTE_MS, 40),
+    tooLate,
+    '[]',
+  ]);
+  const { written, late, duplicates } = await run();
+  expect([...written.values()].map(({ values }) => [values.amount, values.count_24h, values.sum_amount_24h])).toEqual([
+    [10, 1, 10],
+    [20, 2, 30],
+    // Late, but not too late: it knows nothing of what came after its time.
+    [40, 1, 40],
+  ]);
+  expect({ late, duplicates }).toEqual({ late: 2, duplicates: 1 });
+  const letters = await deadLetters();
+  expect(letters.map(({ reason }) => reason)).toEqual(
+    expect.arrayContaining([
+      expect.stringMatching(/^not JSON/),
+      expect.stringMatching(/^timestamp: .*in the future/),
+      'not a JSON object',
+      expect.stringMatching(/^late: .*behind the watermark/),
+    ]),
+  );
+  expect(letters).toHaveLength(4);
+  expect(letters.find(({ reason }) => reason.startsWith('late'))?.payload).toBe(tooLate);
+});
+
+test('stores that fail for a while lose nothing and count nothing twice', async () => {
+  const values = Array.from({ length: 50 }, (_, index) =>
+    transaction(`e${index}`, `a${index % 3}`, START + index * MINUTE_MS, 1),
+  );
+  await send(values);
+  const { written } = await run(3);
+  expect(written.size).toBe(50);
+  const newest = [...written.values()].filter(({ eventTime }) => eventTime >= START + 47 * MINUTE_MS);
+  expect(newest.map(({ values: row }) => row.count_7d).sort()).toEqual([16, 17, 17]);
+}, 30_000);
+
+test('counts and sums equal a brute-force count, whatever the order and however often events come', async () => {
+  const event = fc.record({
+    id: fc.integer({ min: 0, max: 30 }),
+    account: fc.constantFrom('a', 'b'),
+    minute: fc.integer({ min: 0, max: 300 }),
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(event, { minLength: 1, maxLength: 40 }), async (events) => {
+      await broker.stop();
+      rmSync(directory, { recursive: true, force: true });
+      await broker.start();
+      await broker.ensureTopics(Object.values(TOPICS).map((name) => ({ name, partitions: 1 })));
+      await send(
+        events.map(({ id, account, minute }) =>
+          transaction(`${account}${id}`, account, START + minute * MINUTE_MS, id + 1),
+        ),
+      );
+      const { written } = await run();
+      const seen = new Map<string, { account: string; at: number; amount: number }>();
+      const newest = new Map<string, number>();
+      for (const { id, account, minute } of events) {
+        if (seen.has(`${account}${id}`)) continue;
+        const at = START + minute * MINUTE_MS;
+        seen.set(`${account}${id}`, { account, at, amount: id + 1 });
+        const known = [...seen.values()].filter((other) => other.account === account && other.at <= at);
+        const sum = known.reduce((total, { amount }) => total + amount, 0);
+        const { values } = written.get(`${account}|${at}`) as FeatureRow;
+        // Events of one millisecond share a row, the last one's: not this one's to check.
+        const shared = events.some((other) => other.account === account && other.minute === minute && other.id !== id);
+        if (at < (newest.get(account) ?? 0)) {
+          // Out of order: it may miss neighbours in its tile, and knows nothing later.
+          if (!shared) expect(values.count_24h).toBeLessThanOrEqual(known.length);
+        } else if (!shared) {
+          expect(values.count_24h).toBe(known.length);
+          expect(values.sum_amount_24h).toBeCloseTo(sum, 6);
+        }
+        newest.set(account, Math.max(at, newest.get(account) ?? 0));
+      }
+      expect(written.size).toBe(new Set([...seen.values()].map(({ account, at }) => `${account}|${at}`)).size);
+    }),
+    { numRuns: 25 },
+  );
+}, 60_000);
