@@ -1,3 +1,4 @@
+import { MERCHANT_CATEGORIES as CATEGORIES } from '#feature_store/views/transactions';
 import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '#kernel/time';
 import { Random } from './random.ts';
 
@@ -44,19 +45,6 @@ export function generateTransactions(options: GeneratorOptions): readonly Genera
 }
 
 type Category = (typeof CATEGORIES)[number];
-
-const CATEGORIES = [
-  'grocery',
-  'electronics',
-  'travel',
-  'fuel',
-  'restaurant',
-  'fashion',
-  'online',
-  'cash',
-  'gambling',
-  'jewelry',
-] as const;
 
 /** How often, and at what multiple of the account's usual amount, people buy in each category. */
 const HONEST: Readonly<Record<Category, { weight: number; amount: number }>> = {

@@ -19,6 +19,7 @@ const KAFKA_CLUSTER_ID = 'MkU3OEVBNTcwNTJENDM2Qg';
 async function startKafka(folder: string): Promise<RunningServer> {
   const jars = join(cacheFolder, 'kafka-4.1.2');
   await once(jars, 'fetching Kafka 4.1.2', async () => {
+    await run('mvn', ['--version']).catch(() => ensureDebianPackages(['maven'], ['/usr/bin/mvn']));
     const pom = assetPath('scripts/services/kafka_pom.xml');
     await run('mvn', ['-q', '-B', '-f', pom, 'dependency:copy-dependencies', `-DoutputDirectory=${jars}`]);
   });
