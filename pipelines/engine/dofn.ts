@@ -76,7 +76,7 @@ export interface Timer {
   /** Sets or moves the timer: event-time ms for event timers, processing-time ms otherwise. */
   set(at: number, options?: { readonly outputTimestamp?: EventTime; readonly tag?: string }): void;
   /** Processing-time timers only: `delayMs` from now. */
-  setAfter(delayMs: number): void;
+  setAfter(delayMs: number, options?: { readonly outputTimestamp?: EventTime; readonly tag?: string }): void;
   clear(tag?: string): void;
 }
 
@@ -99,6 +99,7 @@ export interface ProcessContext<Out> extends OutputContext<Out> {
   /** Keyed state of the current key and window. Only in a DoFn over KVs. */
   state<S>(spec: StateSpec<S>): S;
   timer(spec: TimerSpec): Timer;
+  /** What a side input holds in the window that goes with this one. @throws InvalidPipelineError when it is not declared */
   sideInput<T>(view: SideInputView<T>): T;
   /** The element's stage input watermark, as the runner knows it: elements older than it are late. */
   readonly inputWatermark: EventTime;
@@ -195,9 +196,31 @@ export const combiningState = <In, Acc, Out>(
 export const eventTimer = (id: string): TimerSpec => new TimerSpec('event', id);
 export const processingTimer = (id: string): TimerSpec => new TimerSpec('processing', id);
 
-/** A PCollection seen from the side: singleton, iterable, list, map or multimap. Made by the `as…` functions. */
-export interface SideInputView<T> {
-  readonly kind: 'singleton' | 'iterable' | 'list' | 'map' | 'multimap';
+/** A side input by key. Keys are compared by value, also objects. */
+export interface SideInputMap<K, V> {
+  readonly size: number;
+  get(key: K): V | undefined;
+  has(key: K): boolean;
+  entries(): Iterable<readonly [K, V]>;
+}
+
+export type SideInputKind = 'singleton' | 'iterable' | 'list' | 'map' | 'multimap';
+
+/** A PCollection seen from the side: made by the `as…` functions, declared in parDo, read through the context. */
+export class SideInputView<T> {
   /** Phantom: only for inference. */
-  readonly viewType?: T;
+  declare readonly viewType: T;
+  readonly kind: SideInputKind;
+  /** The collection it is made of; the engine does not look inside. */
+  readonly source: unknown;
+  /** Singletons only: what an empty window reads as. */
+  readonly hasDefault: boolean;
+  readonly defaultValue: T | undefined;
+
+  constructor(kind: SideInputKind, source: unknown, ...defaultValue: [] | [T]) {
+    this.kind = kind;
+    this.source = source;
+    this.hasDefault = defaultValue.length === 1;
+    this.defaultValue = defaultValue[0];
+  }
 }

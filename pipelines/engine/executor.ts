@@ -1,9 +1,18 @@
 import { type EventTime, MAX_EVENT_TIME } from '#kernel/time';
 import { InvalidPipelineError } from './errors.ts';
+import { collectValues, combineValues, GroupByKeyOperator } from './group_by_key.ts';
 import { Edge, type EngineContext, type Operator } from './operator.ts';
 import { declarationsOf, ParDoOperator } from './par_do.ts';
 import type { Plan, PlanTransform } from './plan.ts';
-import { AssignTimestampsOperator, FlattenOperator, ImpulseOperator, WindowIntoOperator } from './simple_operators.ts';
+import { CollectedSideInputs } from './side_input.ts';
+import {
+  AssignTimestampsOperator,
+  FlattenOperator,
+  ImpulseOperator,
+  PassThroughOperator,
+  TestStreamOperator,
+  WindowIntoOperator,
+} from './simple_operators.ts';
 import { SplittableOperator } from './splittable_operator.ts';
 
 export interface ExecutorOptions {
@@ -31,6 +40,7 @@ export class Executor {
   readonly #signatures = new Map<string, string>();
   readonly #edges = new Map<string, Edge>();
   readonly sources: SplittableOperator[] = [];
+  readonly testStreams: TestStreamOperator[] = [];
   #callbacks: (() => void | Promise<void>)[] = [];
   readonly #impulses: ImpulseOperator[] = [];
 
@@ -64,7 +74,24 @@ export class Executor {
           tagged: new Map(Object.entries(transform.tagged).map(([tag, id]) => [tag, this.#edge(id)])),
           context,
           allowedLatenessMs: transform.allowedLatenessMs,
+          ...this.#sideInputs(transform),
         });
+      case 'groupByKey':
+        return new GroupByKeyOperator({
+          name,
+          input: this.#edge(transform.input),
+          output: this.#edge(transform.output),
+          windowing: transform.windowing,
+          reducer: transform.combineFn === undefined ? collectValues : combineValues(transform.combineFn),
+          context,
+        });
+      case 'testStream': {
+        const stream = new TestStreamOperator(name, this.#edge(transform.output), transform.events);
+        this.testStreams.push(stream);
+        return stream;
+      }
+      case 'passThrough':
+        return new PassThroughOperator(name, this.#edge(transform.input), this.#edge(transform.output));
       case 'splittable': {
         const source = new SplittableOperator({
           name,
@@ -98,6 +125,14 @@ export class Executor {
           transform.timestampOf,
         );
     }
+  }
+
+  #sideInputs({ name, sideInputs }: Extract<PlanTransform, { kind: 'parDo' }>): {
+    readonly sideInputs?: CollectedSideInputs;
+  } {
+    if (sideInputs.length === 0) return {};
+    const bindings = sideInputs.map(({ view, windowFn, input }) => ({ view, windowFn, input: this.#edge(input) }));
+    return { sideInputs: new CollectedSideInputs(name, bindings) };
   }
 
   #edge(id: string): Edge {
@@ -218,6 +253,10 @@ export class Executor {
 
 /** What about a transform must not change between a snapshot and its restore. */
 function signatureOf(transform: PlanTransform): string {
+  if (transform.kind === 'groupByKey') {
+    const { windowFn, trigger } = transform.windowing;
+    return `${transform.combineFn === undefined ? 'group' : 'combine'} by key in ${windowFn.name} windows, trigger ${trigger.kind}`;
+  }
   if (transform.kind !== 'parDo') return transform.kind;
   const { states, timers } = declarationsOf(transform.doFn);
   const parts = [

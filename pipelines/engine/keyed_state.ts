@@ -1,17 +1,14 @@
+import { canonicalJson } from '#kernel/json';
 import type { EventTime } from '#kernel/time';
 import type { CombineFn, StateKind } from './dofn.ts';
+import type { Window } from './window.ts';
 
 /**
  * What a Map uses for a key: primitives are themselves; anything else is its JSON with sorted object keys, marked so that it
  * meets no string.
  */
 export function keyIdOf(key: unknown): unknown {
-  return typeof key === 'object' && key !== null ? `\u0000json:${JSON.stringify(key, sortedKeys)}` : key;
-}
-
-function sortedKeys(_: string, value: unknown): unknown {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
-  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
+  return typeof key === 'object' && key !== null ? `\u0000json:${canonicalJson(key)}` : key;
 }
 
 /** Raw contents of one key and window, one slot per declared state; undefined is empty. Structured-cloneable. */
@@ -134,8 +131,19 @@ function removeKey(scope: CellScope, slot: number, key: unknown): void {
   if (held?.size === 0) clear(scope, slot);
 }
 
-/** Cells by key, then by window. */
-export class KeyedState {
+/** Where the cells of a DoFn's keys and windows live. */
+export interface StateStore {
+  /** Fetches what {@link cells} needs; undefined when it is at hand. */
+  load?(key: unknown, keyId: unknown, window: Window): Promise<void> | undefined;
+  /** Cells of a key and window, made when absent. */
+  cells(key: unknown, keyId: unknown, window: Window): Cells;
+  drop(keyId: unknown, window: Window): void;
+  /** Told when a call is done with the cells; all empty, they need not be kept. */
+  dropIfEmpty(keyId: unknown, window: Window, cells: Cells): void;
+}
+
+/** Cells by key, then by window, in memory. */
+export class KeyedState implements StateStore {
   readonly #slots: number;
   readonly #keys = new Map<unknown, { readonly key: unknown; readonly windows: Map<string, Cells> }>();
 
@@ -147,8 +155,11 @@ export class KeyedState {
     return this.#keys.size;
   }
 
-  /** Cells of a key and window, made when absent. */
-  cells(key: unknown, keyId: unknown, windowId: string): Cells {
+  cells(key: unknown, keyId: unknown, window: Window): Cells {
+    return this.#cellsAt(key, keyId, window.id);
+  }
+
+  #cellsAt(key: unknown, keyId: unknown, windowId: string): Cells {
     let entry = this.#keys.get(keyId);
     if (entry === undefined) {
       entry = { key, windows: new Map() };
@@ -162,16 +173,16 @@ export class KeyedState {
     return cells;
   }
 
-  drop(keyId: unknown, windowId: string): void {
+  drop(keyId: unknown, window: Window): void {
     const entry = this.#keys.get(keyId);
-    entry?.windows.delete(windowId);
+    entry?.windows.delete(window.id);
     if (entry?.windows.size === 0) this.#keys.delete(keyId);
   }
 
-  /** Drops the window's cells when all are empty, so that keys that cleared their state cost nothing. */
-  dropIfEmpty(keyId: unknown, windowId: string, cells: Cells): void {
+  /** Keys that cleared their state cost nothing. */
+  dropIfEmpty(keyId: unknown, window: Window, cells: Cells): void {
     for (const cell of cells) if (cell !== undefined) return;
-    this.drop(keyId, windowId);
+    this.drop(keyId, window);
   }
 
   *entries(): Iterable<readonly [key: unknown, windowId: string, cells: Cells]> {
@@ -183,7 +194,7 @@ export class KeyedState {
   restore(entries: Iterable<readonly [key: unknown, windowId: string, cells: Cells]>): void {
     this.#keys.clear();
     for (const [key, windowId, cells] of entries) {
-      const target = this.cells(key, keyIdOf(key), windowId);
+      const target = this.#cellsAt(key, keyIdOf(key), windowId);
       for (let slot = 0; slot < target.length; slot += 1) target[slot] = cells[slot];
     }
   }

@@ -12,10 +12,12 @@ import {
   TimerSpec,
 } from './dofn.ts';
 import { InvalidPipelineError, TransformFailedError } from './errors.ts';
-import { type Cells, createAccessor, KeyedState, keyIdOf } from './keyed_state.ts';
+import { type Cells, createAccessor, KeyedState, keyIdOf, type StateStore } from './keyed_state.ts';
 import { type Edge, type EngineContext, NO_FIRING, Operator } from './operator.ts';
-import { type PendingTimer, TimerQueue } from './timer_queue.ts';
-import { GLOBAL_WINDOW, type Window } from './window.ts';
+import { type CollectedSideInputs, type SideInputs, undeclaredSideInput } from './side_input.ts';
+import { type PendingTimer, type SavedTimer, TimerQueue, type TimerStore } from './timer_queue.ts';
+import { WatermarkHolds } from './watermark_holds.ts';
+import { GLOBAL_WINDOW, reviveWindow, type SavedWindow, saveWindow, type Window } from './window.ts';
 
 /** State and timer declarations of a DoFn: those of its own fields that are specs. */
 export function declarationsOf(doFn: object): { readonly states: StateSpec<unknown>[]; readonly timers: TimerSpec[] } {
@@ -35,12 +37,30 @@ export interface ParDoOptions {
   readonly context: EngineContext;
   /** How long a window's state outlives its end, ms. */
   readonly allowedLatenessMs: number;
+  readonly sideInputs?: CollectedSideInputs;
+  /** A runner elsewhere keeps state and timers, and says when windows expire. */
+  readonly remote?: RemoteKeeper;
   /** Async calls of a stateless DoFn in flight at once before the bundle waits. Stateful DoFns: one a key. */
   readonly maxConcurrency?: number;
 }
 
+/** State, timers and side inputs kept by a runner elsewhere. */
+export interface RemoteKeeper {
+  readonly state: StateStore;
+  readonly timers: TimerStore;
+  readonly sideInputs: SideInputs | undefined;
+}
+
+/** An element that came before its side inputs. */
+interface Waiting {
+  readonly value: unknown;
+  readonly timestamp: EventTime;
+  readonly window: Window;
+  readonly pane: PaneInfo;
+}
+
 /** Internal timer that drops a window's state when the window expires. */
-const EXPIRY_SPEC = '\u0000expiry';
+export const WINDOW_EXPIRY = '\u0000expiry';
 
 type AnyDoFn = DoFn<unknown, unknown>;
 
@@ -52,9 +72,12 @@ export class ParDoOperator extends Operator {
   readonly #timers: Map<string, TimerSpec>;
   readonly #keyed: boolean;
   readonly #state: KeyedState;
+  readonly #keeper: StateStore;
   readonly #eventTimers = new TimerQueue();
   readonly #processingTimers = new TimerQueue();
-  readonly #windows = new Map<string, Window>([[GLOBAL_WINDOW.id, GLOBAL_WINDOW]]);
+  readonly #sideInputs: SideInputs | undefined;
+  #waiting: Waiting[] = [];
+  readonly #waitingHolds = new WatermarkHolds();
   /** Reused for every synchronous call; an asynchronous call takes it along and leaves a fresh one. */
   #current: ElementContext;
   #bundleOpen = false;
@@ -72,6 +95,8 @@ export class ParDoOperator extends Operator {
     this.#timers = new Map(timers.map((timer) => [timer.id, timer]));
     this.#keyed = states.length > 0 || timers.length > 0;
     this.#state = new KeyedState(states.length);
+    this.#keeper = options.remote?.state ?? this.#state;
+    this.#sideInputs = options.remote === undefined ? options.sideInputs : options.remote.sideInputs;
     this.#current = this.#newContext();
     if (timers.length > 0 && this.#doFn.onTimer === undefined) {
       throw new InvalidPipelineError(`transform "${this.name}" declares timer "${timers[0]?.id}" but has no onTimer`);
@@ -89,6 +114,26 @@ export class ParDoOperator extends Operator {
   }
 
   override receive(value: unknown, timestamp: EventTime, window: Window, pane: PaneInfo): void {
+    if (this.#sideInputs !== undefined && !this.#sideInputs.isReady(window)) {
+      this.#await(this.#sideInputs, { value, timestamp, window, pane });
+      return;
+    }
+    this.#dispatch(value, timestamp, window, pane);
+  }
+
+  /** Keeps an element until its side inputs are there. */
+  #await(sideInputs: SideInputs, waiting: Waiting): void {
+    const loading = sideInputs.load?.(waiting.window);
+    if (loading !== undefined) {
+      const { value, timestamp, window, pane } = waiting;
+      this.#defer(loading, () => this.#dispatch(value, timestamp, window, pane));
+      return;
+    }
+    this.#waiting.push(waiting);
+    this.#waitingHolds.add(waiting.timestamp);
+  }
+
+  #dispatch(value: unknown, timestamp: EventTime, window: Window, pane: PaneInfo): void {
     if (!this.#bundleOpen) this.#startBundle();
     if (this.#keyed) this.#processKeyed(value as { readonly key: unknown }, timestamp, window, pane);
     else if (this.#opening !== undefined)
@@ -104,13 +149,14 @@ export class ParDoOperator extends Operator {
 
   #processKeyed(value: { readonly key: unknown }, timestamp: EventTime, window: Window, pane: PaneInfo): void {
     const expiresAt = window.maxTimestamp() + this.#options.allowedLatenessMs;
-    if (window !== GLOBAL_WINDOW && expiresAt < this.inputWatermark) {
+    const isExpiring = window !== GLOBAL_WINDOW && this.#options.remote === undefined;
+    if (isExpiring && expiresAt < this.inputWatermark) {
       this.#options.context.countDroppedLate(this.name);
       return;
     }
     const keyId = keyIdOf(value.key);
-    this.#perKey(keyId, () => {
-      if (window !== GLOBAL_WINDOW) this.#scheduleExpiry(value.key, keyId, window, expiresAt);
+    this.#perKey(value.key, keyId, window, () => {
+      if (isExpiring) this.#scheduleExpiry(value.key, keyId, window, expiresAt);
       const context = this.#current;
       context.at(timestamp, window, pane);
       context.enter(value.key, keyId);
@@ -118,9 +164,9 @@ export class ParDoOperator extends Operator {
     });
   }
 
-  /** Runs `task` now, or after what is already running for its key (or before the bundle has opened). */
-  #perKey(keyId: unknown, task: () => Promise<void> | undefined): void {
-    const before = this.#keyChains.get(keyId) ?? this.#opening;
+  /** Runs `task` now, or after what already runs for its key, the bundle's opening, or the fetching of its state. */
+  #perKey(key: unknown, keyId: unknown, window: Window, task: () => Promise<void> | undefined): void {
+    const before = this.#keyChains.get(keyId) ?? this.#opening ?? this.#keeper.load?.(key, keyId, window);
     if (before === undefined) {
       const running = task();
       if (running !== undefined) this.#chain(keyId, running);
@@ -128,7 +174,9 @@ export class ParDoOperator extends Operator {
     }
     this.#chain(
       keyId,
-      before.then(() => (this.#failure === undefined ? task() : undefined)),
+      before
+        .then(() => this.#keeper.load?.(key, keyId, window))
+        .then(() => (this.#failure === undefined ? task() : undefined)),
     );
   }
 
@@ -229,7 +277,31 @@ export class ParDoOperator extends Operator {
     return this.#call('finishBundle', undefined, context, () => this.#doFn.finishBundle?.(context));
   }
 
-  // --- timers --------------------------------------------------------------------------------------------------
+  // --- time ----------------------------------------------------------------------------------------------------
+
+  /** Elements that wait for side inputs hold this transform's time back, so that they are not late when they go on. */
+  override advanceWatermark(): void {
+    const { sideInputs } = this.#options;
+    if (sideInputs === undefined) {
+      super.advanceWatermark();
+      return;
+    }
+    sideInputs.advance();
+    const waiting = this.#waiting;
+    if (waiting.length > 0) {
+      this.#waiting = waiting.filter(({ window }) => !sideInputs.isReady(window));
+      for (const { value, timestamp, window, pane } of waiting) {
+        if (!sideInputs.isReady(window)) continue;
+        this.#waitingHolds.remove(timestamp);
+        this.#dispatch(value, timestamp, window, pane);
+      }
+    }
+    const watermark = Math.min(this.input?.watermark() ?? this.inputWatermark, this.#waitingHolds.earliest());
+    if (watermark <= this.inputWatermark) return;
+    this.inputWatermark = watermark as EventTime;
+    this.onInputWatermark(this.inputWatermark);
+    sideInputs.forget(watermark, this.#options.allowedLatenessMs);
+  }
 
   protected override onInputWatermark(watermark: EventTime): void {
     this.#fireDue(this.#eventTimers, watermark);
@@ -244,19 +316,20 @@ export class ParDoOperator extends Operator {
   }
 
   #fireDue(queue: TimerQueue, now: number): void {
-    for (let due = queue.popDue(now, keyIdOf); due !== undefined; due = queue.popDue(now, keyIdOf)) this.#fire(due);
+    for (let due = queue.popDue(now, keyIdOf); due !== undefined; due = queue.popDue(now, keyIdOf)) this.fire(due);
   }
 
-  #fire(timer: PendingTimer): void {
+  /** Calls the hook of a timer that is due. A runner that keeps the timers calls this itself. */
+  fire(timer: PendingTimer): void {
     if (!this.#bundleOpen) this.#startBundle();
     const keyId = keyIdOf(timer.key);
-    const window = this.#windows.get(timer.windowId) as Window;
-    this.#perKey(keyId, () => {
+    const { window } = timer;
+    this.#perKey(timer.key, keyId, window, () => {
       const context = this.#current;
       context.at(timer.outputTimestamp as EventTime, window, NO_FIRING);
       context.enter(timer.key, keyId);
       context.firing(timer);
-      if (timer.specId === EXPIRY_SPEC) return this.#expire(keyId, window, context);
+      if (timer.specId === WINDOW_EXPIRY) return this.#expire(keyId, window, context);
       const spec = this.#timers.get(timer.specId) as TimerSpec;
       return this.#call(`onTimer(${timer.specId})`, undefined, context, () => this.#doFn.onTimer?.(spec, context));
     });
@@ -264,7 +337,7 @@ export class ParDoOperator extends Operator {
 
   #expire(keyId: unknown, window: Window, context: ElementContext): Promise<void> | undefined {
     const done = (): void => {
-      this.#state.drop(keyId, window.id);
+      this.#keeper.drop(keyId, window);
     };
     const running = this.#call('onWindowExpiration', undefined, context, () =>
       this.#doFn.onWindowExpiration?.(context),
@@ -277,67 +350,67 @@ export class ParDoOperator extends Operator {
   }
 
   #scheduleExpiry(key: unknown, keyId: unknown, window: Window, expiresAt: number): void {
-    if (!this.#windows.has(window.id)) this.#windows.set(window.id, window);
     this.#eventTimers.set(keyId, {
       key,
-      windowId: window.id,
-      specId: EXPIRY_SPEC,
+      window,
+      specId: WINDOW_EXPIRY,
       tag: '',
       at: expiresAt + 1,
-      outputTimestamp: expiresAt + 1,
+      // What is output at the expiry belongs to the window, and must not be late after it.
+      outputTimestamp: this.#doFn.onWindowExpiration === undefined ? expiresAt + 1 : window.maxTimestamp(),
     });
   }
 
   protected override watermarkHold(): number {
-    return Math.min(this.#eventTimers.earliestHold(), this.#processingTimers.earliestHold());
+    return Math.min(this.#eventTimers.earliestHold(), this.#processingTimers.earliestOutputTimestamp());
   }
 
   // --- durability ----------------------------------------------------------------------------------------------
 
   override snapshot(): unknown {
-    if (!this.#keyed) return undefined;
+    if (!this.#keyed && this.#options.sideInputs === undefined) return undefined;
     return {
       cells: [...this.#state.entries()],
-      eventTimers: this.#eventTimers.all(),
-      processingTimers: this.#processingTimers.all(),
-      windows: [...this.#windows.values()].map(({ id, start, end }) => ({ id, start, end })),
+      eventTimers: this.#eventTimers.save(),
+      processingTimers: this.#processingTimers.save(),
+      sideInputs: this.#options.sideInputs?.save(),
+      waiting: this.#waiting.map((waiting) => ({ ...waiting, window: saveWindow(waiting.window) })),
     };
   }
 
   override restore(data: unknown): void {
     const saved = data as {
       cells: [unknown, string, Cells][];
-      eventTimers: PendingTimer[];
-      processingTimers: PendingTimer[];
-      windows: Window[];
+      eventTimers: SavedTimer[];
+      processingTimers: SavedTimer[];
+      sideInputs: unknown;
+      waiting: (Omit<Waiting, 'window'> & { window: SavedWindow })[];
     };
-    for (const window of saved.windows) {
-      if (window.id !== GLOBAL_WINDOW.id) this.#windows.set(window.id, revive(window));
-    }
     this.#state.restore(saved.cells);
-    for (const timer of saved.eventTimers) this.#eventTimers.set(keyIdOf(timer.key), timer);
-    for (const timer of saved.processingTimers) this.#processingTimers.set(keyIdOf(timer.key), timer);
+    this.#eventTimers.restore(saved.eventTimers, keyIdOf);
+    this.#processingTimers.restore(saved.processingTimers, keyIdOf);
+    this.#options.sideInputs?.restore(saved.sideInputs);
+    this.#waiting = saved.waiting.map((waiting) => ({ ...waiting, window: reviveWindow(waiting.window) }));
+    for (const { timestamp } of this.#waiting) this.#waitingHolds.add(timestamp);
   }
 
   // --- what the context needs ----------------------------------------------------------------------------------
 
   #newContext(): ElementContext {
+    const { remote } = this.#options;
     return new ElementContext({
       operator: this,
       main: this.#options.main,
       tagged: this.#options.tagged,
       engine: this.#options.context,
       states: this.#states,
-      state: this.#state,
+      state: this.#keeper,
       timers: this.#timers,
-      eventTimers: this.#eventTimers,
-      processingTimers: this.#processingTimers,
+      eventTimers: remote?.timers ?? this.#eventTimers,
+      processingTimers: remote?.timers ?? this.#processingTimers,
+      sideInputs: this.#sideInputs,
     });
   }
-}
-
-function revive({ id, start, end }: { id: string; start: number; end: number }): Window {
-  return Object.assign(Object.create(Object.getPrototypeOf(GLOBAL_WINDOW)) as Window, { id, start, end });
 }
 
 interface ContextParts {
@@ -346,10 +419,11 @@ interface ContextParts {
   readonly tagged: ReadonlyMap<string, Edge>;
   readonly engine: EngineContext;
   readonly states: readonly StateSpec<unknown>[];
-  readonly state: KeyedState;
+  readonly state: StateStore;
   readonly timers: ReadonlyMap<string, TimerSpec>;
-  readonly eventTimers: TimerQueue;
-  readonly processingTimers: TimerQueue;
+  readonly eventTimers: TimerStore;
+  readonly processingTimers: TimerStore;
+  readonly sideInputs: SideInputs | undefined;
 }
 
 const NO_CELLS: Cells = [];
@@ -366,6 +440,7 @@ class ElementContext implements OnTimerContext<unknown>, FinishBundleContext<unk
   #keyId: unknown;
   readonly #parts: ContextParts;
   readonly #accessors = new Map<StateSpec<unknown>, object>();
+  readonly #timers = new Map<string, Timer>();
 
   constructor(parts: ContextParts) {
     this.#parts = parts;
@@ -382,7 +457,7 @@ class ElementContext implements OnTimerContext<unknown>, FinishBundleContext<unk
   enter(key: unknown, keyId: unknown): void {
     this.key = key;
     this.#keyId = keyId;
-    this.cells = this.#parts.state.cells(key, keyId, this.window.id);
+    this.cells = this.#parts.state.cells(key, keyId, this.window);
   }
 
   firing(timer: PendingTimer): void {
@@ -392,7 +467,7 @@ class ElementContext implements OnTimerContext<unknown>, FinishBundleContext<unk
 
   leave(): void {
     if (this.cells === NO_CELLS) return;
-    this.#parts.state.dropIfEmpty(this.#keyId, this.window.id, this.cells);
+    this.#parts.state.dropIfEmpty(this.#keyId, this.window, this.cells);
     this.cells = NO_CELLS;
   }
 
@@ -433,34 +508,44 @@ class ElementContext implements OnTimerContext<unknown>, FinishBundleContext<unk
   }
 
   timer(spec: TimerSpec): Timer {
-    if (!this.#parts.timers.has(spec.id)) {
-      throw new InvalidPipelineError(
-        `timer "${spec.id}" of transform "${this.#parts.operator.name}" is not declared: make it a field of the DoFn`,
-      );
+    let timer = this.#timers.get(spec.id);
+    if (timer === undefined) {
+      if (!this.#parts.timers.has(spec.id)) {
+        throw new InvalidPipelineError(
+          `timer "${spec.id}" of transform "${this.#parts.operator.name}" is not declared: make it a field of the DoFn`,
+        );
+      }
+      timer = this.#createTimer(spec);
+      this.#timers.set(spec.id, timer);
     }
-    const { key, window, timestamp } = this;
-    const keyId = this.#keyId;
+    return timer;
+  }
+
+  /** Sets and clears for whatever key and window is current at the call. */
+  #createTimer(spec: TimerSpec): Timer {
     const { engine, eventTimers, processingTimers } = this.#parts;
-    const queue = spec.domain === 'event' ? eventTimers : processingTimers;
-    const set: Timer['set'] = (at, options = {}) => {
-      const outputTimestamp = options.outputTimestamp ?? (spec.domain === 'event' ? at : timestamp);
-      queue.set(keyId, { key, windowId: window.id, specId: spec.id, tag: options.tag ?? '', at, outputTimestamp });
+    const isEventTime = spec.domain === 'event';
+    const store = isEventTime ? eventTimers : processingTimers;
+    const specId = spec.id;
+    const set: Timer['set'] = (at, options) => {
+      const { key, window } = this;
+      const outputTimestamp = options?.outputTimestamp ?? (isEventTime ? at : this.timestamp);
+      store.set(this.#keyId, { key, window, specId, tag: options?.tag ?? '', at, outputTimestamp });
     };
     return {
       set,
-      setAfter(delayMs) {
-        if (spec.domain === 'event') {
-          throw new InvalidPipelineError(`timer "${spec.id}" is an event-time timer: setAfter is for processing time`);
+      setAfter(delayMs, options) {
+        if (isEventTime) {
+          throw new InvalidPipelineError(`timer "${specId}" is an event-time timer: setAfter is for processing time`);
         }
-        set(engine.now() + delayMs);
+        set(engine.now() + delayMs, options);
       },
-      clear: (tag = '') => queue.clear(keyId, { windowId: window.id, specId: spec.id, tag }),
+      clear: (tag = '') => store.clear(this.#keyId, { window: this.window, specId, tag }, this.key),
     };
   }
 
-  sideInput<T>(_view: SideInputView<T>): T {
-    throw new InvalidPipelineError(
-      `transform "${this.#parts.operator.name}" reads a side input: the embedded runner has none yet (issue 4)`,
-    );
+  sideInput<T>(view: SideInputView<T>): T {
+    if (this.#parts.sideInputs === undefined) throw undeclaredSideInput(this.#parts.operator.name);
+    return this.#parts.sideInputs.read(view as SideInputView<unknown>, this.window) as T;
   }
 }

@@ -1,6 +1,7 @@
-import type { DoFn } from './dofn.ts';
+import type { CombineFn, DoFn, SideInputView } from './dofn.ts';
 import type { SplittableDoFn } from './splittable.ts';
 import type { WindowFn } from './window.ts';
+import type { WindowingStrategy } from './windowing_strategy.ts';
 
 /** A pipeline as the engine executes it: transforms in topological order, PCollections by id. */
 export interface Plan {
@@ -12,14 +13,29 @@ interface Named {
   readonly name: string;
 }
 
+/** A collection that a ParDo reads from the side. */
+export interface PlanSideInput {
+  readonly view: SideInputView<unknown>;
+  readonly input: string;
+  readonly windowFn: WindowFn;
+}
+
+/** One step of a scripted source. Times in ms; a watermark never moves backwards. */
+export type TestStreamEvent =
+  | { readonly kind: 'elements'; readonly elements: readonly { readonly value: unknown; readonly timestamp: number }[] }
+  | { readonly kind: 'watermark'; readonly to: number }
+  | { readonly kind: 'processingTime'; readonly advanceMs: number };
+
 export type PlanTransform = Named &
   (
     | { readonly kind: 'impulse'; readonly output: string }
+    | { readonly kind: 'testStream'; readonly output: string; readonly events: readonly TestStreamEvent[] }
     | {
         readonly kind: 'parDo';
         readonly input: string;
         readonly main: string;
         readonly tagged: Readonly<Record<string, string>>;
+        readonly sideInputs: readonly PlanSideInput[];
         readonly doFn: DoFn<never, unknown>;
         readonly allowedLatenessMs: number;
       }
@@ -29,7 +45,16 @@ export type PlanTransform = Named &
         readonly output: string;
         readonly doFn: SplittableDoFn<unknown, unknown, unknown, unknown>;
       }
+    | {
+        readonly kind: 'groupByKey';
+        readonly input: string;
+        readonly output: string;
+        readonly windowing: WindowingStrategy;
+        /** Combines values as they come; without it they are collected. */
+        readonly combineFn: CombineFn<never, unknown, unknown> | undefined;
+      }
     | { readonly kind: 'flatten'; readonly inputs: readonly string[]; readonly output: string }
+    | { readonly kind: 'passThrough'; readonly input: string; readonly output: string }
     | { readonly kind: 'windowInto'; readonly input: string; readonly output: string; readonly windowFn: WindowFn }
     | {
         readonly kind: 'assignTimestamps';

@@ -1,6 +1,7 @@
 import { type EventTime, MAX_EVENT_TIME, MIN_EVENT_TIME } from '#kernel/time';
 import type { PaneInfo } from './dofn.ts';
 import { type Edge, NO_FIRING, Operator } from './operator.ts';
+import type { TestStreamEvent } from './plan.ts';
 import { GLOBAL_WINDOW, type Window, type WindowFn } from './window.ts';
 
 /** Emits one empty byte string at the beginning of time, once in the life of a job. */
@@ -72,12 +73,27 @@ export class WindowIntoOperator extends Operator {
   }
 
   receive(value: unknown, timestamp: EventTime, _window: Window, pane: PaneInfo): void {
-    const windows = this.#windowFn.assign(timestamp);
+    const windows = this.#windowFn.assign(timestamp, value);
     if (windows.length === 1) {
       this.#output.receive(value, timestamp, windows[0] as Window, pane);
       return;
     }
     for (const window of windows) this.#output.receive(value, timestamp, window, pane);
+  }
+}
+
+/** Passes elements on: redistribution has no meaning on one thread. */
+export class PassThroughOperator extends Operator {
+  readonly #output: Edge;
+
+  constructor(name: string, input: Edge, output: Edge) {
+    super(name, input);
+    this.#output = output;
+    output.producers.push(this);
+  }
+
+  receive(value: unknown, timestamp: EventTime, window: Window, pane: PaneInfo): void {
+    this.#output.receive(value, timestamp, window, pane);
   }
 }
 
@@ -96,4 +112,38 @@ export class AssignTimestampsOperator extends Operator {
   receive(value: unknown, _timestamp: EventTime, window: Window, pane: PaneInfo): void {
     this.#output.receive(value, this.#timestampOf(value) as EventTime, window, pane);
   }
+}
+
+/** A scripted source for tests: what happens, in event time and in processing time, step by step. */
+export class TestStreamOperator extends Operator {
+  readonly #output: Edge;
+  readonly #events: readonly TestStreamEvent[];
+  #next = 0;
+
+  constructor(name: string, output: Edge, events: readonly TestStreamEvent[]) {
+    super(name, undefined);
+    this.#output = output;
+    this.#events = events;
+    output.producers.push(this);
+  }
+
+  /** How far the next step moves processing time, ms; undefined when the script has ended. */
+  get nextAdvanceMs(): number | undefined {
+    const event = this.#events[this.#next];
+    if (event === undefined) return undefined;
+    return event.kind === 'processingTime' ? event.advanceMs : 0;
+  }
+
+  /** Does one step, within an open bundle. */
+  step(): void {
+    const event = this.#events[this.#next];
+    this.#next += 1;
+    if (event?.kind === 'watermark') this.inputWatermark = event.to as EventTime;
+    if (event?.kind !== 'elements') return;
+    for (const { value, timestamp } of event.elements) {
+      this.#output.receive(value, timestamp as EventTime, GLOBAL_WINDOW, NO_FIRING);
+    }
+  }
+
+  receive(): void {}
 }

@@ -1,7 +1,11 @@
-/** One timer that is set. `slot` names it within its key and window: spec id and tag. */
+import { TimeHeap } from './time_heap.ts';
+import { WatermarkHolds } from './watermark_holds.ts';
+import { reviveWindow, type SavedWindow, saveWindow, type Window } from './window.ts';
+
+/** One timer that is set: `specId` and `tag` name it within its key and window. */
 export interface PendingTimer {
   readonly key: unknown;
-  readonly windowId: string;
+  readonly window: Window;
   readonly specId: string;
   readonly tag: string;
   readonly at: number;
@@ -9,8 +13,17 @@ export interface PendingTimer {
   readonly outputTimestamp: number;
 }
 
-const slotOf = (timer: Pick<PendingTimer, 'windowId' | 'specId' | 'tag'>): string =>
-  `${timer.windowId}\u0000${timer.specId}\u0000${timer.tag}`;
+export type TimerSlot = Pick<PendingTimer, 'window' | 'specId' | 'tag'>;
+export type SavedTimer = Omit<PendingTimer, 'window'> & { readonly window: SavedWindow };
+
+/** Where a DoFn's timers go: a queue here, or a runner elsewhere. */
+export interface TimerStore {
+  /** @param keyId - the key's identity in a Map (see keyIdOf in keyed_state.ts) */
+  set(keyId: unknown, timer: PendingTimer): void;
+  clear(keyId: unknown, slot: TimerSlot, key: unknown): void;
+}
+
+const slotOf = (timer: TimerSlot): string => `${timer.window.id}\u0000${timer.specId}\u0000${timer.tag}`;
 
 interface Entry {
   readonly timer: PendingTimer;
@@ -18,21 +31,20 @@ interface Entry {
 }
 
 /**
- * Timers ordered by time: a binary heap with lazy deletion (setting a timer again leaves the old entry dead in the heap,
- * and dead entries are swept when they outnumber live ones).
+ * Timers ordered by time: a heap with lazy deletion (setting a timer again leaves the old entry dead in the heap, and dead
+ * entries are swept when they outnumber live ones).
  */
-export class TimerQueue {
-  readonly #heap: Entry[] = [];
+export class TimerQueue implements TimerStore {
+  readonly #heap = new TimeHeap<Entry>();
   readonly #byKey = new Map<unknown, Map<string, Entry>>();
   #live = 0;
-  /** Live timers whose output timestamp is not the time they fire at. */
-  #early = 0;
+  /** Output timestamps that are not the time their timer fires at. */
+  readonly #holds = new WatermarkHolds();
 
   get size(): number {
     return this.#live;
   }
 
-  /** @param keyId - the key's identity in a Map (see keyId in keyed_state.ts) */
   set(keyId: unknown, timer: PendingTimer): void {
     let slots = this.#byKey.get(keyId);
     if (slots === undefined) {
@@ -48,94 +60,77 @@ export class TimerQueue {
     const entry: Entry = { timer, live: true };
     slots.set(slot, entry);
     this.#live += 1;
-    if (timer.outputTimestamp !== timer.at) this.#early += 1;
-    this.#push(entry);
-    if (this.#heap.length > 64 && this.#heap.length > 4 * this.#live) this.#sweep();
+    if (timer.outputTimestamp !== timer.at) this.#holds.add(timer.outputTimestamp);
+    this.#heap.push(timer.at, entry);
+    if (this.#heap.size > 64 && this.#heap.size > 4 * this.#live) this.#sweep();
   }
 
-  clear(keyId: unknown, timer: Pick<PendingTimer, 'windowId' | 'specId' | 'tag'>): void {
+  clear(keyId: unknown, slot: TimerSlot): void {
     const slots = this.#byKey.get(keyId);
-    const entry = slots?.get(slotOf(timer));
-    if (entry === undefined) return;
+    const entry = slots?.get(slotOf(slot));
+    if (slots === undefined || entry === undefined) return;
     this.#retire(entry);
-    slots?.delete(slotOf(timer));
-    if (slots?.size === 0) this.#byKey.delete(keyId);
+    this.#forget(keyId, slots, entry.timer);
   }
 
   /** Time of the earliest timer, or undefined. */
   nextAt(): number | undefined {
     this.#dropDead();
-    return this.#heap[0]?.timer.at;
+    return this.#heap.nextAt();
   }
 
   /** Removes and returns the earliest timer due at or before `now`. */
   popDue(now: number, keyIdOf: (key: unknown) => unknown): PendingTimer | undefined {
     this.#dropDead();
-    const top = this.#heap[0];
+    const top = this.#heap.peek();
     if (top === undefined || top.timer.at > now) return undefined;
-    this.#pop();
+    this.#heap.pop();
     this.#retire(top);
     const keyId = keyIdOf(top.timer.key);
     const slots = this.#byKey.get(keyId);
-    slots?.delete(slotOf(top.timer));
-    if (slots?.size === 0) this.#byKey.delete(keyId);
+    if (slots !== undefined) this.#forget(keyId, slots, top.timer);
     return top.timer;
   }
 
   /** Earliest output timestamp among the timers: the hold on the output watermark. */
   earliestHold(): number {
-    if (this.#early === 0) return this.nextAt() ?? Number.POSITIVE_INFINITY;
-    let hold = Number.POSITIVE_INFINITY;
-    for (const { live, timer } of this.#heap) if (live && timer.outputTimestamp < hold) hold = timer.outputTimestamp;
-    return hold;
+    return Math.min(this.nextAt() ?? Number.POSITIVE_INFINITY, this.#holds.earliest());
   }
 
-  all(): PendingTimer[] {
-    return this.#heap.filter((entry) => entry.live).map((entry) => entry.timer);
+  /** Hold of timers that fire in processing time, whose `at` is no event time. */
+  earliestOutputTimestamp(): number {
+    return this.#holds.earliest();
+  }
+
+  save(): SavedTimer[] {
+    return this.#heap
+      .values()
+      .filter((entry) => entry.live)
+      .map(({ timer }) => ({ ...timer, window: saveWindow(timer.window) }));
+  }
+
+  restore(timers: readonly SavedTimer[], keyIdOf: (key: unknown) => unknown): void {
+    for (const timer of timers) this.set(keyIdOf(timer.key), { ...timer, window: reviveWindow(timer.window) });
+  }
+
+  #forget(keyId: unknown, slots: Map<string, Entry>, timer: PendingTimer): void {
+    slots.delete(slotOf(timer));
+    if (slots.size === 0) this.#byKey.delete(keyId);
   }
 
   #retire(entry: Entry): void {
     entry.live = false;
     this.#live -= 1;
-    if (entry.timer.outputTimestamp !== entry.timer.at) this.#early -= 1;
+    if (entry.timer.outputTimestamp !== entry.timer.at) this.#holds.remove(entry.timer.outputTimestamp);
   }
 
   #dropDead(): void {
-    while (this.#heap.length > 0 && !(this.#heap[0] as Entry).live) this.#pop();
+    while (this.#heap.peek()?.live === false) this.#heap.pop();
   }
 
   #sweep(): void {
-    const live = this.#heap.filter((entry) => entry.live);
-    this.#heap.length = 0;
-    for (const entry of live) this.#push(entry);
-  }
-
-  #push(entry: Entry): void {
-    const heap = this.#heap;
-    let index = heap.push(entry) - 1;
-    while (index > 0) {
-      const parent = (index - 1) >> 1;
-      if ((heap[parent] as Entry).timer.at <= entry.timer.at) break;
-      heap[index] = heap[parent] as Entry;
-      index = parent;
-    }
-    heap[index] = entry;
-  }
-
-  #pop(): void {
-    const heap = this.#heap;
-    const last = heap.pop() as Entry;
-    const { length } = heap;
-    if (length === 0) return;
-    let index = 0;
-    for (;;) {
-      let child = 2 * index + 1;
-      if (child >= length) break;
-      if (child + 1 < length && (heap[child + 1] as Entry).timer.at < (heap[child] as Entry).timer.at) child += 1;
-      if ((heap[child] as Entry).timer.at >= last.timer.at) break;
-      heap[index] = heap[child] as Entry;
-      index = child;
-    }
-    heap[index] = last;
+    const live = this.#heap.values().filter((entry) => entry.live);
+    this.#heap.clear();
+    for (const entry of live) this.#heap.push(entry.timer.at, entry);
   }
 }

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
+import type * as CoderRegistryTypes from 'apache-beam/coders/coders';
 import type * as CoderTypes from 'apache-beam/coders/js_coders';
-import type * as RequiredCoderTypes from 'apache-beam/coders/required_coders';
 import type * as PipelineTypes from 'apache-beam/internal/pipeline';
 import type * as RunnerApi from 'apache-beam/proto/beam_runner_api';
 import type * as PValueTypes from 'apache-beam/pvalue';
@@ -42,8 +42,33 @@ export const runnerApi = require('apache-beam/proto/beam_runner_api') as typeof 
 export const { Pipeline } = require('apache-beam/internal/pipeline') as typeof PipelineTypes;
 export const { Root, PCollection: BeamPCollection, P } = require('apache-beam/pvalue') as typeof PValueTypes;
 export const { withName } = require('apache-beam/transforms/transform') as typeof TransformTypes;
-export const { GeneralObjectCoder } = require('apache-beam/coders/js_coders') as typeof CoderTypes;
-export const { BytesCoder, KVCoder } = require('apache-beam/coders/required_coders') as typeof RequiredCoderTypes;
+
+/** apache-beam's coder for anything becomes ours in a graph: it keeps types that its own (BSON) loses. */
+const { GeneralObjectCoder } = require('apache-beam/coders/js_coders') as typeof CoderTypes;
+const { globalRegistry } = require('apache-beam/coders/coders') as typeof CoderRegistryTypes;
+GeneralObjectCoder.prototype.toProto = () => ({
+  spec: { urn: 'headwater:coder:value:v1', payload: new Uint8Array(0) },
+  componentCoderIds: [],
+});
+for (const urn of ['headwater:coder:value:v1', 'headwater:coder:key:v1']) {
+  globalRegistry().registerConstructor(urn, () => new GeneralObjectCoder());
+}
+
+// A name that is taken gets a number, as in Beam's other SDKs; the same graph always gets the same names.
+const { extractName } = require('apache-beam/transforms/transform') as typeof TransformTypes;
+const { preApplyTransform } = Pipeline.prototype;
+Pipeline.prototype.preApplyTransform = function unique(
+  this: PipelineTypes.Pipeline,
+  transform: object,
+  input: unknown,
+) {
+  const parentId = this.transformStack.at(-1);
+  const parent = parentId === undefined ? '' : `${this.getProto().components?.transforms[parentId]?.uniqueName}/`;
+  const name = extractName(transform as never);
+  let free = name;
+  for (let number = 2; this.usedStageNames.has(parent + free); number += 1) free = `${name} ${number}`;
+  return preApplyTransform.call(this, withName(free, transform as never), input as never);
+} as typeof preApplyTransform;
 
 export type BeamPipeline = PipelineTypes.Pipeline;
 export type PTransformProto = RunnerApi.PTransform;

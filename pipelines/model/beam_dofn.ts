@@ -1,5 +1,6 @@
-import type { DoFn, ProcessContext } from '#pipelines/engine/dofn';
+import { type DoFn, type ProcessContext, SideInputView } from '#pipelines/engine/dofn';
 import { InvalidPipelineError } from '#pipelines/engine/errors';
+import type { RegisteredDoFn } from './transforms.ts';
 
 /** What apache-beam's own `map`, `flatMap` and `parDo` keep: a generator-style DoFn and its context. */
 export interface SerializedBeamDoFn {
@@ -11,6 +12,12 @@ export interface SerializedBeamDoFn {
   readonly context: unknown;
 }
 
+interface BeamSideInput extends BeamParam {
+  readonly pcoll: unknown;
+  readonly sideInputId: string;
+  readonly accessor: { toValue(values: Iterable<unknown>): unknown };
+}
+
 interface BeamParam {
   readonly parDoParamName: string;
   provider?: object;
@@ -20,7 +27,8 @@ const isParam = (value: unknown): value is BeamParam =>
   typeof value === 'object' && value !== null && 'parDoParamName' in value;
 
 /** Runs a DoFn written for apache-beam's own interface, so that existing Beam TypeScript code runs unchanged. */
-export function adaptBeamDoFn(name: string, { doFn, context }: SerializedBeamDoFn): DoFn<never, unknown> {
+export function adaptBeamDoFn(name: string, { doFn, context }: SerializedBeamDoFn): RegisteredDoFn {
+  const views = new Map<string, SideInputView<unknown>>();
   let current: ProcessContext<unknown> | undefined;
   const provider = {
     lookup(param: BeamParam): unknown {
@@ -28,10 +36,22 @@ export function adaptBeamDoFn(name: string, { doFn, context }: SerializedBeamDoF
       if (param.parDoParamName === 'window') return current.window;
       if (param.parDoParamName === 'timestamp') return current.timestamp;
       if (param.parDoParamName === 'paneinfo') return current.pane;
-      throw new InvalidPipelineError(`"${name}": parameter ${param.parDoParamName} is not supported yet`);
+      if (param.parDoParamName === 'sideInput') {
+        const { accessor, sideInputId } = param as BeamSideInput;
+        return accessor.toValue(current.sideInput(views.get(sideInputId) as SideInputView<Iterable<unknown>>));
+      }
+      throw new InvalidPipelineError(
+        `"${name}": parameter ${param.parDoParamName} is not supported: use a headwater DoFn, whose context has it`,
+      );
     },
     update(): void {},
   };
+  for (const [key, value] of Object.entries(context ?? {})) {
+    if (isParam(value) && value.parDoParamName === 'sideInput') {
+      const id = (value as BeamSideInput).sideInputId ?? `side.${key}`;
+      views.set(id, new SideInputView('iterable', (value as BeamSideInput).pcoll));
+    }
+  }
   const bound =
     typeof context === 'object' && context !== null
       ? Object.fromEntries(
@@ -44,7 +64,7 @@ export function adaptBeamDoFn(name: string, { doFn, context }: SerializedBeamDoF
   const emit = (outputs: Iterable<unknown> | undefined, into: ProcessContext<unknown>): void => {
     if (outputs !== undefined) for (const output of outputs) into.output(output);
   };
-  return {
+  const adapted = {
     startBundle: () => doFn.startBundle?.(bound),
     process(element: unknown, into: ProcessContext<unknown>) {
       current = into;
@@ -57,4 +77,5 @@ export function adaptBeamDoFn(name: string, { doFn, context }: SerializedBeamDoF
       }
     },
   } as DoFn<never, unknown>;
+  return { doFn: adapted, views };
 }

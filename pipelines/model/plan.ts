@@ -1,12 +1,14 @@
-import type { DoFn } from '#pipelines/engine/dofn';
+import type { CombineFn, DoFn } from '#pipelines/engine/dofn';
 import { InvalidPipelineError } from '#pipelines/engine/errors';
-import type { Plan, PlanTransform } from '#pipelines/engine/plan';
-import { isSplittable } from '#pipelines/engine/splittable';
+import { declarationsOf } from '#pipelines/engine/par_do';
+import type { Plan, PlanTransform, TestStreamEvent } from '#pipelines/engine/plan';
+import type { SplittableDoFn } from '#pipelines/engine/splittable';
 import { type BeamPipeline, type ComponentsProto, functionOf, type PTransformProto, runnerApi } from './beam.ts';
 import { adaptBeamDoFn, type SerializedBeamDoFn } from './beam_dofn.ts';
 import { findFunction } from './function_table.ts';
+import type { RegisteredDoFn } from './transforms.ts';
 import * as urns from './urns.ts';
-import { allowedLatenessMs, windowFnOf } from './windowing.ts';
+import { windowingOf } from './windowing.ts';
 
 /**
  * Compiles a Beam graph for the engine: composites are flattened to their leaves, leaves ordered so that producers come first,
@@ -15,12 +17,38 @@ import { allowedLatenessMs, windowFnOf } from './windowing.ts';
  * @throws {@link InvalidPipelineError} naming the transform that the engine cannot execute
  */
 export function planOf(pipeline: BeamPipeline): Plan {
-  const { components } = pipeline.getProto();
+  const { components, rootTransformIds } = pipeline.getProto();
   if (components === undefined) return { transforms: [] };
-  const leaves = Object.values(components.transforms).filter(
-    ({ subtransforms, spec }) => subtransforms.length === 0 && spec !== undefined,
-  );
+  const leaves = rootTransformIds.flatMap((id) => leavesOf(pipeline, components, id));
   return { transforms: inTopologicalOrder(leaves).map((leaf) => compile(pipeline, components, leaf)) };
+}
+
+/** Transforms to execute under one: itself, when the engine knows it as a whole. */
+function leavesOf(pipeline: BeamPipeline, components: ComponentsProto, id: string): readonly PTransformProto[] {
+  const transform = components.transforms[id] as PTransformProto;
+  const urn = transform.spec?.urn;
+  if (urn === urns.RESHUFFLE) return [transform];
+  if (urn === urns.COMBINE_PER_KEY && combineFnOf(pipeline, transform) !== undefined) return [transform];
+  if (transform.subtransforms.length > 0) {
+    return transform.subtransforms.flatMap((child) => leavesOf(pipeline, components, child));
+  }
+  return transform.spec === undefined ? [] : [transform];
+}
+
+/** Undefined when it is of a kind that only its parts can execute. */
+function combineFnOf(
+  pipeline: BeamPipeline,
+  transform: PTransformProto,
+): CombineFn<never, unknown, unknown> | undefined {
+  const { combineFn } = runnerApi.CombinePayload.fromBinary(transform.spec?.payload ?? new Uint8Array());
+  if (combineFn?.urn === urns.COMBINE_FN_BY_NAME) {
+    return found(transform.uniqueName, findFunction(pipeline, transform.uniqueName)) as CombineFn<
+      never,
+      unknown,
+      unknown
+    >;
+  }
+  return undefined;
 }
 
 function inTopologicalOrder(leaves: readonly PTransformProto[]): PTransformProto[] {
@@ -31,6 +59,7 @@ function inTopologicalOrder(leaves: readonly PTransformProto[]): PTransformProto
   const visit = (leaf: PTransformProto): void => {
     if (visited.has(leaf)) return;
     visited.add(leaf);
+    // Side inputs too: what they hold must be there first.
     for (const id of Object.values(leaf.inputs)) {
       const upstream = producer.get(id);
       if (upstream !== undefined) visit(upstream);
@@ -51,51 +80,80 @@ function compile(pipeline: BeamPipeline, components: ComponentsProto, leaf: PTra
       return { kind: 'flatten', name, inputs: Object.values(leaf.inputs), output: only(leaf, 'outputs') };
     case urns.WINDOW_INTO: {
       const output = only(leaf, 'outputs');
-      return {
-        kind: 'windowInto',
-        name,
-        input: only(leaf, 'inputs'),
-        output,
-        windowFn: windowFnOf(components, output),
-      };
+      const { windowFn } = windowingOf(pipeline, components, output);
+      return { kind: 'windowInto', name, input: only(leaf, 'inputs'), output, windowFn };
+    }
+    case urns.GROUP_BY_KEY:
+    case urns.COMBINE_PER_KEY: {
+      const input = only(leaf, 'inputs');
+      const windowing = windowingOf(pipeline, components, input);
+      const combineFn = urn === urns.COMBINE_PER_KEY ? combineFnOf(pipeline, leaf) : undefined;
+      return { kind: 'groupByKey', name, input, output: only(leaf, 'outputs'), windowing, combineFn };
+    }
+    case urns.RESHUFFLE:
+      return { kind: 'passThrough', name, input: only(leaf, 'inputs'), output: only(leaf, 'outputs') };
+    case urns.TEST_STREAM: {
+      const events = found(name, findFunction(pipeline, name)) as readonly TestStreamEvent[];
+      return { kind: 'testStream', name, output: only(leaf, 'outputs'), events };
     }
     case urns.PAR_DO:
       return compileParDo(pipeline, components, leaf);
     default:
       throw new InvalidPipelineError(
-        `transform "${name}" (${urn}) cannot run on the embedded runner yet; it runs ParDo with state and timers, splittable reads, Flatten and windows`,
+        `transform "${name}" (${urn}) is not known to the embedded runner: build it from ParDo, GroupByKey, Combine, Flatten, WindowInto and splittable reads`,
       );
   }
 }
 
 function compileParDo(pipeline: BeamPipeline, components: ComponentsProto, leaf: PTransformProto): PlanTransform {
   const name = leaf.uniqueName;
-  const { doFn: spec, sideInputs } = runnerApi.ParDoPayload.fromBinary(leaf.spec?.payload ?? new Uint8Array());
-  if (Object.keys(sideInputs).length > 0) {
-    throw new InvalidPipelineError(`transform "${name}" has side inputs, which the embedded runner does not run yet`);
-  }
-  const input = only(leaf, 'inputs');
+  const { doFn: spec, sideInputs: sideSpecs } = runnerApi.ParDoPayload.fromBinary(
+    leaf.spec?.payload ?? new Uint8Array(),
+  );
+  const input = mainInputOf(leaf, Object.keys(sideSpecs));
   const { main: mainOutput, ...tagged } = leaf.outputs;
   const main = mainOutput ?? `${name}.unused`;
-  const withDoFn = (doFn: DoFn<never, unknown>): PlanTransform => {
-    const lateness = allowedLatenessMs(components, input);
-    return { kind: 'parDo', name, input, main, tagged, doFn, allowedLatenessMs: lateness };
+  const withDoFn = (doFn: DoFn<never, unknown>, views: RegisteredDoFn['views'] = new Map()): PlanTransform => {
+    const { allowedLatenessMs, windowFn } = windowingOf(pipeline, components, input);
+    const { states, timers } = declarationsOf(doFn);
+    if (windowFn.merge !== undefined && states.length + timers.length > 0) {
+      throw new InvalidPipelineError(
+        `transform "${name}" has state or timers in merging windows (${windowFn.name}), where its state would have to merge: group first, or use other windows`,
+      );
+    }
+    const sideInputs = [...views].map(([local, view]) => {
+      const collection = leaf.inputs[local] as string;
+      return { view, input: collection, windowFn: windowingOf(pipeline, components, collection).windowFn };
+    });
+    return { kind: 'parDo', name, input, main, tagged, sideInputs, doFn, allowedLatenessMs };
   };
   switch (spec?.urn) {
     case urns.DOFN_BY_NAME: {
-      const doFn = found(name, findFunction(pipeline, name)) as DoFn<never, unknown>;
-      return isSplittable(doFn) ? { kind: 'splittable', name, input, output: main, doFn } : withDoFn(doFn);
+      const { doFn, views } = found(name, findFunction(pipeline, name)) as RegisteredDoFn;
+      return withDoFn(doFn, views);
+    }
+    case urns.SPLITTABLE_BY_NAME: {
+      const doFn = found(name, findFunction(pipeline, name)) as AnySplittableDoFn;
+      return { kind: 'splittable', name, input, output: main, doFn };
     }
     case urns.TIMESTAMPS_BY_NAME: {
       const timestampOf = found(name, findFunction(pipeline, name)) as (value: unknown) => number;
       return { kind: 'assignTimestamps', name, input, output: main, timestampOf };
     }
-    case urns.JS_DOFN:
-      return withDoFn(adaptBeamDoFn(name, found(name, functionOf(spec.payload)) as SerializedBeamDoFn));
+    case urns.JS_DOFN: {
+      const { doFn, views } = adaptBeamDoFn(name, found(name, functionOf(spec.payload)) as SerializedBeamDoFn);
+      return withDoFn(doFn, views);
+    }
     case urns.JS_IDENTITY:
-      return withDoFn({ process: (element, context) => context.output(element) });
+      return { kind: 'passThrough', name, input, output: main };
     case urns.JS_WINDOW_INTO:
-      return { kind: 'windowInto', name, input, output: main, windowFn: windowFnOf(components, main) };
+      return {
+        kind: 'windowInto',
+        name,
+        input,
+        output: main,
+        windowFn: windowingOf(pipeline, components, main).windowFn,
+      };
     case urns.JS_ASSIGN_TIMESTAMPS: {
       const { func } = found(name, functionOf(spec.payload)) as { func: (value: unknown) => { toNumber(): number } };
       return { kind: 'assignTimestamps', name, input, output: main, timestampOf: (value) => func(value).toNumber() };
@@ -103,6 +161,17 @@ function compileParDo(pipeline: BeamPipeline, components: ComponentsProto, leaf:
     default:
       throw new InvalidPipelineError(`transform "${name}" holds a function of an unknown kind, ${spec?.urn}`);
   }
+}
+
+type AnySplittableDoFn = SplittableDoFn<unknown, unknown, unknown, unknown>;
+
+/** The input that is not a side input. */
+export function mainInputOf(leaf: PTransformProto, sideNames: readonly string[]): string {
+  const main = Object.entries(leaf.inputs).filter(([local]) => !sideNames.includes(local));
+  if (main.length === 1) return (main[0] as [string, string])[1];
+  throw new InvalidPipelineError(
+    `transform "${leaf.uniqueName}" has ${main.length} main inputs, where one is expected`,
+  );
 }
 
 function only(leaf: PTransformProto, side: 'inputs' | 'outputs'): string {

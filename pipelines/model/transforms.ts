@@ -1,25 +1,19 @@
-import type { DoFn, OutputTag, StateSpec } from '#pipelines/engine/dofn';
+import type { DoFn, OutputTag, SideInputView, StateSpec } from '#pipelines/engine/dofn';
 import { declarationsOf } from '#pipelines/engine/par_do';
 import { isSplittable, type SplittableDoFn } from '#pipelines/engine/splittable';
-import {
-  type BeamPipeline,
-  BytesCoder,
-  GeneralObjectCoder,
-  KVCoder,
-  P,
-  type PTransformProto,
-  runnerApi,
-  withName,
-} from './beam.ts';
+import { BeamPCollection, type BeamPipeline, P, type PTransformProto, runnerApi, withName } from './beam.ts';
+import type { AnyCoder } from './coders/coder.ts';
+import { BytesCoder, KvCoder } from './coders/standard_coders.ts';
+import { KeyCoder, ValueCoder } from './coders/value_coder.ts';
 import { registerFunction } from './function_table.ts';
 import type { KV, PCollection, PipelineRoot, PTransform } from './pcollection.ts';
 import * as urns from './urns.ts';
 import { type Windowing, windowingStrategyProto } from './windowing.ts';
 
 /** Builds one primitive: fills `proto` in and makes its output collections. */
-type Expand<Input, Output> = (input: Input, pipeline: BeamPipeline, proto: PTransformProto) => Output;
+export type Expand<Input, Output> = (input: Input, pipeline: BeamPipeline, proto: PTransformProto) => Output;
 
-function primitive<Input, Output>(name: string, expand: Expand<Input, Output>): PTransform<Input, Output> {
+export function primitive<Input, Output>(name: string, expand: Expand<Input, Output>): PTransform<Input, Output> {
   return withName(name, expand) as unknown as PTransform<Input, Output>;
 }
 
@@ -34,7 +28,7 @@ export function impulse(): PTransform<PipelineRoot, PCollection<Uint8Array>> {
   return primitive('Impulse', (_, pipeline, proto) => {
     proto.spec = runnerApi.FunctionSpec.create({ urn: urns.IMPULSE });
     proto.environmentId = '';
-    return pipeline.createPCollectionInternal(new BytesCoder()) as unknown as PCollection<Uint8Array>;
+    return collectionOf<Uint8Array>(pipeline, new BytesCoder());
   });
 }
 
@@ -75,15 +69,22 @@ function parDoSplittable<In, Out, R, Pos>(
 ): PTransform<PCollection<In>, PCollection<Out>> {
   return primitive(name, (_, pipeline, proto) => {
     registerFunction(pipeline, proto.uniqueName, doFn);
-    proto.spec = doFnSpec(proto, { restrictionCoderId: pipeline.getCoderId(new GeneralObjectCoder()) });
+    proto.spec = doFnSpec(proto, {
+      urn: urns.SPLITTABLE_BY_NAME,
+      restrictionCoderId: coderId(pipeline, new ValueCoder()),
+    });
     const boundedness = doFn.bounded ? runnerApi.IsBounded_Enum.BOUNDED : runnerApi.IsBounded_Enum.UNBOUNDED;
-    const output = pipeline.createPCollectionInternal(new GeneralObjectCoder(), undefined, boundedness);
+    const output = pipeline.createPCollectionInternal(new ValueCoder() as never, undefined, boundedness);
     return output as unknown as PCollection<Out>;
   });
 }
 
 export interface ParDoSettings {
   readonly name: string;
+  /** Views the DoFn reads with `context.sideInput`; the names only tell them apart. */
+  readonly sideInputs?: Readonly<Record<string, SideInputView<unknown>>>;
+  /** How elements of the main output are encoded between workers; by default, any value that can be cloned. */
+  readonly coder?: AnyCoder;
 }
 
 /** Applies a {@link DoFn} to every element. */
@@ -91,9 +92,14 @@ export function parDo<In, Out>(
   doFn: DoFn<In, Out>,
   settings: ParDoSettings,
 ): PTransform<PCollection<In>, PCollection<Out>> {
-  return primitive(settings.name, (_, pipeline, proto) => {
-    registerParDo(pipeline, proto, doFn);
-    return objectCollection<Out>(pipeline);
+  return primitive(settings.name, (input, pipeline, proto) => {
+    if (needsKeys(doFn) && !isKeyed(pipeline, input)) {
+      return (input as PCollection<never>)
+        .apply(encodeAsKeyed())
+        .apply(parDo(doFn, { ...settings, name: 'Keyed' }) as never);
+    }
+    registerParDo(pipeline, proto, doFn, settings);
+    return outputOf<Out>(pipeline, input, settings.coder);
   });
 }
 
@@ -107,12 +113,17 @@ export function parDoTagged<In, Out, Tags extends Readonly<Record<string, Output
   tags: Tags,
   settings: ParDoSettings,
 ): PTransform<PCollection<In>, { readonly main: PCollection<Out> } & TaggedCollections<Tags>> {
-  return primitive(settings.name, (_, pipeline, proto) => {
-    registerParDo(pipeline, proto, doFn);
-    const tagged = Object.fromEntries(Object.values(tags).map((tag) => [tag.id, objectCollection(pipeline)]));
+  return primitive(settings.name, (input, pipeline, proto) => {
+    if (needsKeys(doFn) && !isKeyed(pipeline, input)) {
+      return (input as PCollection<never>)
+        .apply(encodeAsKeyed())
+        .apply(parDoTagged(doFn, tags, { ...settings, name: 'Keyed' }) as never);
+    }
+    registerParDo(pipeline, proto, doFn, settings);
+    const tagged = Object.fromEntries(Object.values(tags).map((tag) => [tag.id, outputOf(pipeline, input)]));
     // Beam names outputs by tag id; the caller sees the names it chose.
     proto.outputs = {};
-    const outputs: Record<string, PCollection<unknown>> = { main: objectCollection(pipeline) };
+    const outputs: Record<string, PCollection<unknown>> = { main: outputOf(pipeline, input, settings.coder) };
     for (const [name, tag] of Object.entries(tags)) {
       if (name !== tag.id)
         throw new RangeError(`output tag "${tag.id}" must be given under its own name, not "${name}"`);
@@ -127,13 +138,10 @@ export function keyBy<T, K>(
   keyOf: (element: T) => K,
   name = 'KeyBy',
 ): PTransform<PCollection<T>, PCollection<KV<K, T>>> {
-  return primitive(name, (_, pipeline, proto) => {
-    registerParDo<T, KV<K, T>>(pipeline, proto, {
-      process: (element, context) => context.output({ key: keyOf(element), value: element }),
-    });
-    const coder = new KVCoder(new GeneralObjectCoder(), new GeneralObjectCoder());
-    return pipeline.createPCollectionInternal(coder) as unknown as PCollection<KV<K, T>>;
-  });
+  return parDo(
+    { process: (element, context) => context.output({ key: keyOf(element), value: element }) },
+    { name, coder: keyedCoder() },
+  );
 }
 
 /** Elements for which `keep` is true. */
@@ -153,7 +161,10 @@ export function flatten<T>(collections: readonly PCollection<T>[], name = 'Flatt
   const transform = primitive<readonly PCollection<T>[], PCollection<T>>(name, (_, pipeline, proto) => {
     proto.spec = runnerApi.FunctionSpec.create({ urn: urns.FLATTEN });
     proto.environmentId = '';
-    return objectCollection<T>(pipeline);
+    const [first] = collections;
+    return first === undefined
+      ? collectionOf<T>(pipeline)
+      : outputOf<T>(pipeline, first, undefined, coderIdOf(pipeline, first));
   });
   return P(collections as never).apply(transform as never) as unknown as PCollection<T>;
 }
@@ -186,20 +197,78 @@ export function withTimestamps<T>(
   });
 }
 
-function registerParDo<In, Out>(pipeline: BeamPipeline, proto: PTransformProto, doFn: DoFn<In, Out>): void {
+function registerParDo<In, Out>(
+  pipeline: BeamPipeline,
+  proto: PTransformProto,
+  doFn: DoFn<In, Out>,
+  settings: ParDoSettings,
+): void {
   if (isSplittable(doFn)) throw new RangeError(`"${proto.uniqueName}" is splittable: use read()`);
-  registerFunction(pipeline, proto.uniqueName, doFn);
-  proto.spec = doFnSpec(proto, stateAndTimers(pipeline, doFn));
+  const views = Object.entries(settings.sideInputs ?? {});
+  const entry: RegisteredDoFn = { doFn: doFn as DoFn<never, unknown>, views: new Map(views) };
+  registerFunction(pipeline, proto.uniqueName, entry);
+  const sideInputs: PayloadParts['sideInputs'] = {};
+  for (const [name, view] of views) {
+    proto.inputs[name] = (view.source as PCollection<unknown>).getId();
+    sideInputs[name] = runnerApi.SideInput.create({
+      accessPattern: { urn: urns.SIDE_INPUT_ITERABLE, payload: new Uint8Array() },
+      viewFn: { urn: urns.VIEW_BY_NAME, payload: new TextEncoder().encode(name) },
+      windowMappingFn: { urn: urns.WINDOW_MAPPING_BY_NAME, payload: new Uint8Array() },
+    });
+  }
+  proto.spec = doFnSpec(proto, { ...stateAndTimers(pipeline, proto, doFn as DoFn<never, unknown>), sideInputs });
 }
 
-function objectCollection<T>(pipeline: BeamPipeline): PCollection<T> {
-  return pipeline.createPCollectionInternal(new GeneralObjectCoder()) as unknown as PCollection<T>;
+function needsKeys(doFn: object): boolean {
+  const { states, timers } = declarationsOf(doFn);
+  return states.length > 0 || timers.length > 0;
 }
+
+/** A DoFn and the side inputs it may read, by the name they have in the graph. */
+export interface RegisteredDoFn {
+  readonly doFn: DoFn<never, unknown>;
+  readonly views: ReadonlyMap<string, SideInputView<unknown>>;
+}
+
+/** The coder of collections that are grouped: equal keys have equal bytes. */
+export const keyedCoder = (): KvCoder<unknown, unknown> => new KvCoder(new KeyCoder(), new ValueCoder());
+
+/** A new collection, in the windows that the transform's inputs agree on. */
+export function collectionOf<T>(pipeline: BeamPipeline, coder: AnyCoder = new ValueCoder()): PCollection<T> {
+  return pipeline.createPCollectionInternal(coder as never) as unknown as PCollection<T>;
+}
+
+/** A new collection, in the windows of `input`: for transforms whose other inputs may have others. */
+export function outputOf<T>(
+  pipeline: BeamPipeline,
+  input: PCollection<unknown>,
+  coder: AnyCoder = new ValueCoder(),
+  knownCoderId?: string,
+): PCollection<T> {
+  const { windowingStrategyId, isBounded } = collectionProto(pipeline, input);
+  return pipeline.createPCollectionInternal(
+    knownCoderId ?? (coder as never),
+    windowingStrategyId as never,
+    isBounded,
+  ) as unknown as PCollection<T>;
+}
+
+export function collectionProto(pipeline: BeamPipeline, collection: PCollection<unknown>): PCollectionProto {
+  return pipeline.getProto().components?.pcollections[collection.getId()] as PCollectionProto;
+}
+
+type PCollectionProto = ReturnType<typeof runnerApi.PCollection.create>;
+
+export const coderId = (pipeline: BeamPipeline, coder: AnyCoder): string => pipeline.getCoderId(coder as never);
+export const coderIdOf = (pipeline: BeamPipeline, collection: PCollection<unknown>): string =>
+  collectionProto(pipeline, collection).coderId;
 
 interface PayloadParts {
   readonly urn?: string;
   readonly restrictionCoderId?: string;
   readonly stateSpecs?: { [id: string]: ReturnType<typeof runnerApi.StateSpec.create> };
+  readonly sideInputs?: { [name: string]: ReturnType<typeof runnerApi.SideInput.create> };
+  readonly onWindowExpirationTimerFamilySpec?: string;
   readonly timerFamilySpecs?: { [id: string]: ReturnType<typeof runnerApi.TimerFamilySpec.create> };
 }
 
@@ -213,48 +282,87 @@ function doFnSpec(proto: PTransformProto, parts: PayloadParts): ReturnType<typeo
   return runnerApi.FunctionSpec.create({ urn: urns.PAR_DO, payload: runnerApi.ParDoPayload.toBinary(payload) });
 }
 
-function stateAndTimers(pipeline: BeamPipeline, doFn: object): PayloadParts {
+/** Name of the timer family by which a runner tells that a window expires. */
+export const EXPIRY_FAMILY = 'headwater-window-expiry';
+
+function stateAndTimers(pipeline: BeamPipeline, proto: PTransformProto, doFn: DoFn<never, unknown>): PayloadParts {
   const { states, timers } = declarationsOf(doFn);
   if (states.length === 0 && timers.length === 0) return {};
-  const coderId = pipeline.getCoderId(new GeneralObjectCoder());
+  const elementCoderId = coderId(pipeline, new ValueCoder());
   const { EVENT_TIME, PROCESSING_TIME } = runnerApi.TimeDomain_Enum;
+  const timerFamilyCoderId = timerCoderId(pipeline, Object.values(proto.inputs)[0] as string);
+  const families = timers.map(({ id, domain }) => [id, domain === 'event' ? EVENT_TIME : PROCESSING_TIME] as const);
+  const expires = doFn.onWindowExpiration !== undefined;
   return {
-    stateSpecs: Object.fromEntries(states.map((spec) => [spec.id, stateSpecProto(spec, coderId)])),
+    stateSpecs: Object.fromEntries(states.map((spec) => [spec.id, stateSpecProto(spec, elementCoderId)])),
     timerFamilySpecs: Object.fromEntries(
-      timers.map((spec) => [
-        spec.id,
-        runnerApi.TimerFamilySpec.create({
-          timeDomain: spec.domain === 'event' ? EVENT_TIME : PROCESSING_TIME,
-          timerFamilyCoderId: coderId,
-        }),
+      (expires ? [...families, [EXPIRY_FAMILY, EVENT_TIME] as const] : families).map(([id, timeDomain]) => [
+        id,
+        runnerApi.TimerFamilySpec.create({ timeDomain, timerFamilyCoderId }),
       ]),
     ),
+    ...(expires ? { onWindowExpirationTimerFamilySpec: EXPIRY_FAMILY } : {}),
   };
 }
 
-function stateSpecProto(spec: StateSpec<unknown>, coderId: string): ReturnType<typeof runnerApi.StateSpec.create> {
-  const elementCoderId = coderId;
-  switch (spec.kind) {
-    case 'value':
-      return runnerApi.StateSpec.create({
-        spec: { oneofKind: 'readModifyWriteSpec', readModifyWriteSpec: { coderId } },
-      });
-    case 'bag':
-      return runnerApi.StateSpec.create({ spec: { oneofKind: 'bagSpec', bagSpec: { elementCoderId } } });
-    case 'set':
-      return runnerApi.StateSpec.create({ spec: { oneofKind: 'setSpec', setSpec: { elementCoderId } } });
-    case 'map':
-      return runnerApi.StateSpec.create({
-        spec: { oneofKind: 'mapSpec', mapSpec: { keyCoderId: coderId, valueCoderId: coderId } },
-      });
-    case 'combining':
-      // The accumulator is kept as one value: any combine function then works on any runner.
-      return runnerApi.StateSpec.create({
-        spec: { oneofKind: 'readModifyWriteSpec', readModifyWriteSpec: { coderId } },
-      });
-    case 'orderedList':
-      return runnerApi.StateSpec.create({
-        spec: { oneofKind: 'orderedListSpec', orderedListSpec: { elementCoderId } },
-      });
-  }
+/** Timers carry the key and windows of the collection that sets them. */
+function timerCoderId(pipeline: BeamPipeline, collectionId: string): string {
+  const { components } = pipeline.getProto();
+  const collection = components?.pcollections[collectionId];
+  const keyCoderId = components?.coders[collection?.coderId ?? '']?.componentCoderIds[0] as string;
+  const strategy = components?.windowingStrategies[collection?.windowingStrategyId ?? ''];
+  const proto = {
+    spec: { urn: 'beam:coder:timer:v1', payload: new Uint8Array() },
+    componentCoderIds: [keyCoderId, strategy?.windowCoderId as string],
+  };
+  return pipeline.getCoderId({ toProto: () => proto } as never);
 }
+
+/** Whether a collection's coder says that its elements are KVs: only then can a runner group them. */
+export function isKeyed(pipeline: BeamPipeline, collection: PCollection<unknown>): boolean {
+  const coder = pipeline.getProto().components?.coders[coderIdOf(pipeline, collection)];
+  return coder?.spec?.urn === 'beam:coder:kv:v1';
+}
+
+/** The same KVs, encoded so that they can be grouped. */
+export const encodeAsKeyed = <K, V>(): PTransform<PCollection<KV<K, V>>, PCollection<KV<K, V>>> =>
+  parDo({ process: (element, context) => context.output(element) }, { name: 'EncodeAsKeyed', coder: keyedCoder() });
+
+/**
+ * Values and bags are what every runner keeps. The others are kept as one value, or as a log in a bag (see the harness's state),
+ * so that every kind works on every runner.
+ */
+function stateSpecProto(
+  { kind }: StateSpec<unknown>,
+  elementCoderId: string,
+): ReturnType<typeof runnerApi.StateSpec.create> {
+  const protocol = { urn: urns.BAG_USER_STATE, payload: new Uint8Array() };
+  return kind === 'value' || kind === 'combining'
+    ? runnerApi.StateSpec.create({
+        spec: { oneofKind: 'readModifyWriteSpec', readModifyWriteSpec: { coderId: elementCoderId } },
+        protocol,
+      })
+    : runnerApi.StateSpec.create({ spec: { oneofKind: 'bagSpec', bagSpec: { elementCoderId } }, protocol });
+}
+
+type BeamMap = (this: PCollection<unknown>, fn: (element: unknown) => unknown, context?: unknown) => unknown;
+const prototype = BeamPCollection.prototype as unknown as { map: BeamMap; flatMap: BeamMap };
+const { map: beamMap, flatMap: beamFlatMap } = prototype;
+const nameOf = (fn: unknown, otherwise: string): string => (fn as { beamName?: string }).beamName ?? otherwise;
+
+// `map` and `flatMap` with a function alone are ParDos of ours; apache-beam's own, with a context, stay as they are.
+prototype.map = function map(fn, context) {
+  if (context !== undefined || isContextual(fn)) return beamMap.call(this, fn, context);
+  return this.apply(parDo({ process: (element, into) => into.output(fn(element)) }, { name: nameOf(fn, 'Map') }));
+};
+prototype.flatMap = function flatMap(fn, context) {
+  if (context !== undefined || isContextual(fn)) return beamFlatMap.call(this, fn, context);
+  const doFn: DoFn<unknown, unknown> = {
+    process(element, into) {
+      for (const output of fn(element) as Iterable<unknown>) into.output(output);
+    },
+  };
+  return this.apply(parDo(doFn, { name: nameOf(fn, 'FlatMap') }));
+};
+
+const isContextual = (fn: object): boolean => 'beamPardoContextSpec' in fn;

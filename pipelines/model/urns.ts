@@ -3,14 +3,25 @@ export const IMPULSE = 'beam:transform:impulse:v1';
 export const PAR_DO = 'beam:transform:pardo:v1';
 export const FLATTEN = 'beam:transform:flatten:v1';
 export const GROUP_BY_KEY = 'beam:transform:group_by_key:v1';
+export const COMBINE_PER_KEY = 'beam:transform:combine_per_key:v1';
+export const RESHUFFLE = 'beam:transform:reshuffle:v1';
+export const TEST_STREAM = 'beam:transform:teststream:v1';
 export const WINDOW_INTO = 'beam:transform:window_into:v1';
 export const GLOBAL_WINDOWS = 'beam:window_fn:global_windows:v1';
 export const FIXED_WINDOWS = 'beam:window_fn:fixed_windows:v1';
 export const SLIDING_WINDOWS = 'beam:window_fn:sliding_windows:v1';
 export const SESSION_WINDOWS = 'beam:window_fn:session_windows:v1';
 
+export const BAG_USER_STATE = 'beam:user_state:bag:v1';
+export const SIDE_INPUT_ITERABLE = 'beam:side_input:iterable:v1';
+
 // Functions of this platform: the payload is the transform's unique name.
 export const DOFN_BY_NAME = 'headwater:dofn:by_name:v1';
+export const SPLITTABLE_BY_NAME = 'headwater:dofn:splittable_by_name:v1';
+export const COMBINE_FN_BY_NAME = 'headwater:combinefn:by_name:v1';
+export const WINDOW_FN_BY_NAME = 'headwater:window_fn:by_name:v1';
+export const VIEW_BY_NAME = 'headwater:view_fn:by_name:v1';
+export const WINDOW_MAPPING_BY_NAME = 'headwater:window_mapping_fn:by_name:v1';
 export const TIMESTAMPS_BY_NAME = 'headwater:dofn:timestamps_by_name:v1';
 
 // Functions of apache-beam's own transforms (its internal/urns.js).
@@ -18,3 +29,4 @@ export const JS_DOFN = 'beam:dofn:serialized_js_dofn_info:v1';
 export const JS_IDENTITY = 'beam:dofn:identity:0.1';
 export const JS_WINDOW_INTO = 'beam:dofn:js_window_into:v1';
 export const JS_ASSIGN_TIMESTAMPS = 'beam:dofn:js_assign_timestamps:v1';
+export const JS_COMBINE_FN = 'beam:combinefn:serialized_js_combinefn:v1';

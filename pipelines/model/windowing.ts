@@ -1,53 +1,186 @@
 import { createRequire } from 'node:module';
+import type * as DurationProtos from 'apache-beam/proto/google/protobuf/duration';
 import type * as WindowProtos from 'apache-beam/proto/standard_window_fns';
-import type * as WindowTypes from 'apache-beam/transforms/window';
-import type * as WindowingTypes from 'apache-beam/transforms/windowings';
 import { InvalidPipelineError } from '#pipelines/engine/errors';
+import type { Trigger } from '#pipelines/engine/trigger';
 import * as engine from '#pipelines/engine/window';
+import type { WindowingStrategy } from '#pipelines/engine/windowing_strategy';
 import { type BeamPipeline, type ComponentsProto, runnerApi } from './beam.ts';
+import type { Coder } from './coders/coder.ts';
+import { GlobalWindowCoder, IntervalWindowCoder } from './coders/standard_coders.ts';
+import { findFunction, registerFunction } from './function_table.ts';
+import { continuationOf, triggerFromProto, triggerToProto } from './triggers.ts';
 import * as urns from './urns.ts';
 
 const require = createRequire(import.meta.url);
-const beam = require('apache-beam/transforms/windowings') as typeof WindowingTypes;
-const { createWindowingStrategyProto } = require('apache-beam/transforms/window') as typeof WindowTypes;
 const protos = require('apache-beam/proto/standard_window_fns') as typeof WindowProtos;
 
-type BeamWindowFn = ReturnType<typeof beam.globalWindows> | ReturnType<typeof beam.fixedWindows>;
-type StrategyProto = ReturnType<typeof createWindowingStrategyProto>;
+export type StrategyProto = ReturnType<typeof runnerApi.WindowingStrategy.create>;
+type Duration = DurationProtos.Duration;
 
-/** How a collection is cut in event time. */
-export interface Windowing {
-  readonly windowFn: BeamWindowFn;
-  /** How long after its end a window still takes elements, ms. */
-  readonly allowedLatenessMs?: number;
+/** A window function as a graph holds it. */
+export interface WindowFnSpec {
+  readonly urn: string;
+  readonly payload: Uint8Array;
+  readonly coder: Coder<engine.Window>;
+  readonly merging: boolean;
+  readonly assignsToOneWindow: boolean;
+  /** The function itself, when its URN does not say it. */
+  readonly custom?: engine.WindowFn;
 }
+
+/** How a collection is cut in event time, and when groups of it are emitted. */
+export interface Windowing {
+  readonly windowFn: WindowFnSpec;
+  /** How long after its end a window still takes elements, ms. Default 0. */
+  readonly allowedLatenessMs?: number;
+  /** When panes are emitted. Default: at the end of the window, and for each late element. */
+  readonly trigger?: Trigger;
+  /** Later panes hold everything so far ('accumulating') or only what is new ('discarding', the default). */
+  readonly accumulation?: 'accumulating' | 'discarding';
+  /** The timestamp of a pane. Default: the end of its window. */
+  readonly timestampCombiner?: 'endOfWindow' | 'earliest' | 'latest';
+  /** Whether the pane at the end of the window comes even when nothing is new. Default: only with something in it. */
+  readonly onTimeBehavior?: 'always' | 'ifNonEmpty';
+}
+
+const NOTHING = new Uint8Array(0);
+const durationOf = (seconds: number): Duration => {
+  const millis = Math.round(seconds * 1_000);
+  return { seconds: BigInt(Math.floor(millis / 1_000)), nanos: (((millis % 1_000) + 1_000) % 1_000) * 1e6 };
+};
 
 /** All of time as one window: the default. */
-export const globalWindows = (): BeamWindowFn => beam.globalWindows();
+export const globalWindows = (): WindowFnSpec => ({
+  urn: urns.GLOBAL_WINDOWS,
+  payload: NOTHING,
+  coder: new GlobalWindowCoder(),
+  merging: false,
+  assignsToOneWindow: true,
+});
+
 /** Tumbling windows. Sizes in seconds, as everywhere in Beam's SDKs for people. */
-export const fixedWindows = (sizeSeconds: number): BeamWindowFn => beam.fixedWindows(sizeSeconds);
+export const fixedWindows = (sizeSeconds: number, offsetSeconds = 0): WindowFnSpec => ({
+  urn: urns.FIXED_WINDOWS,
+  payload: protos.FixedWindowsPayload.toBinary({ size: durationOf(sizeSeconds), offset: durationOf(offsetSeconds) }),
+  coder: new IntervalWindowCoder(),
+  merging: false,
+  assignsToOneWindow: true,
+});
+
 /** Overlapping windows of `sizeSeconds`, one beginning every `periodSeconds`. */
-export const slidingWindows = (sizeSeconds: number, periodSeconds: number): BeamWindowFn =>
-  beam.slidingWindows(sizeSeconds, periodSeconds);
+export const slidingWindows = (sizeSeconds: number, periodSeconds: number, offsetSeconds = 0): WindowFnSpec => ({
+  urn: urns.SLIDING_WINDOWS,
+  payload: protos.SlidingWindowsPayload.toBinary({
+    size: durationOf(sizeSeconds),
+    period: durationOf(periodSeconds),
+    offset: durationOf(offsetSeconds),
+  }),
+  coder: new IntervalWindowCoder(),
+  merging: false,
+  assignsToOneWindow: sizeSeconds <= periodSeconds,
+});
+
 /** Windows that close after `gapSeconds` without an element of their key. */
-export const sessions = (gapSeconds: number): BeamWindowFn => beam.sessions(gapSeconds);
+export const sessions = (gapSeconds: number): WindowFnSpec => ({
+  urn: urns.SESSION_WINDOWS,
+  payload: protos.SessionWindowsPayload.toBinary({ gapSize: durationOf(gapSeconds) }),
+  coder: new IntervalWindowCoder(),
+  merging: true,
+  assignsToOneWindow: true,
+});
+
+/**
+ * Windows by a function of your own. `name` is what the graph calls it: two functions of one pipeline have two names.
+ * Windows are intervals; with `merge`, those of one key are brought together when elements are grouped.
+ */
+export const customWindows = (windowFn: engine.WindowFn): WindowFnSpec => ({
+  urn: urns.WINDOW_FN_BY_NAME,
+  payload: new TextEncoder().encode(windowFn.name),
+  coder: new IntervalWindowCoder(),
+  merging: windowFn.merge !== undefined,
+  assignsToOneWindow: false,
+  custom: windowFn,
+});
+
+const customKey = (name: string): string => `\u0000windowFn:${name}`;
 
 export function windowingStrategyProto(pipeline: BeamPipeline, windowing: Windowing): StrategyProto {
-  const strategy = createWindowingStrategyProto(pipeline, windowing.windowFn as never);
-  strategy.allowedLateness = BigInt(windowing.allowedLatenessMs ?? 0);
-  return strategy;
+  const { windowFn, trigger = { kind: 'default' }, timestampCombiner = 'endOfWindow' } = windowing;
+  const { custom } = windowFn;
+  if (custom !== undefined) {
+    const before = findFunction(pipeline, customKey(custom.name));
+    if (before !== undefined && before !== custom) {
+      throw new InvalidPipelineError(`two window functions are called "${custom.name}": give one another name`);
+    }
+    registerFunction(pipeline, customKey(custom.name), custom);
+  }
+  const { AccumulationMode_Enum, ClosingBehavior_Enum, MergeStatus_Enum, OnTimeBehavior_Enum } = runnerApi;
+  return runnerApi.WindowingStrategy.create({
+    windowFn: { urn: windowFn.urn, payload: windowFn.payload },
+    mergeStatus: windowFn.merging ? MergeStatus_Enum.NEEDS_MERGE : MergeStatus_Enum.NON_MERGING,
+    windowCoderId: pipeline.context.getCoderId(windowFn.coder as never),
+    trigger: triggerToProto(trigger),
+    accumulationMode:
+      windowing.accumulation === 'accumulating' ? AccumulationMode_Enum.ACCUMULATING : AccumulationMode_Enum.DISCARDING,
+    outputTime: OUTPUT_TIMES[timestampCombiner],
+    closingBehavior: ClosingBehavior_Enum.EMIT_IF_NONEMPTY,
+    allowedLateness: BigInt(windowing.allowedLatenessMs ?? 0),
+    onTimeBehavior:
+      windowing.onTimeBehavior === 'always' ? OnTimeBehavior_Enum.FIRE_ALWAYS : OnTimeBehavior_Enum.FIRE_IF_NONEMPTY,
+    assignsToOneWindow: windowFn.assignsToOneWindow,
+    environmentId: pipeline.defaultEnvironment,
+  });
 }
 
-/** Allowed lateness of a collection, ms. */
-export function allowedLatenessMs(components: ComponentsProto, collectionId: string): number {
-  return Number(strategyOf(components, collectionId).allowedLateness);
+const OUTPUT_TIMES = {
+  endOfWindow: runnerApi.OutputTime_Enum.END_OF_WINDOW,
+  earliest: runnerApi.OutputTime_Enum.EARLIEST_IN_PANE,
+  latest: runnerApi.OutputTime_Enum.LATEST_IN_PANE,
+} as const;
+
+/** The strategy of what a grouping puts out: windows are merged already, and panes do not wait again. */
+export function strategyAfterGrouping(strategy: StrategyProto): StrategyProto {
+  const { MergeStatus_Enum } = runnerApi;
+  const after = runnerApi.WindowingStrategy.clone(strategy);
+  after.trigger = triggerToProto(continuationOf(triggerFromProto(strategy.trigger)));
+  if (after.mergeStatus === MergeStatus_Enum.NEEDS_MERGE) after.mergeStatus = MergeStatus_Enum.ALREADY_MERGED;
+  return after;
 }
 
-/** The engine's window function for a collection. @throws {@link InvalidPipelineError} for one it does not know */
-export function windowFnOf(components: ComponentsProto, collectionId: string): engine.WindowFn {
-  const spec = strategyOf(components, collectionId).windowFn;
-  if (spec === undefined) return engine.globalWindows;
-  switch (spec.urn) {
+/** The engine's view of a collection's windowing. */
+export function windowingOf(
+  pipeline: BeamPipeline,
+  components: ComponentsProto,
+  collectionId: string,
+): WindowingStrategy {
+  const strategy = strategyOf(components, collectionId);
+  const windowFn = windowFnOf(pipeline, strategy.windowFn);
+  const { AccumulationMode_Enum, MergeStatus_Enum, OnTimeBehavior_Enum, OutputTime_Enum } = runnerApi;
+  return {
+    windowFn: strategy.mergeStatus === MergeStatus_Enum.ALREADY_MERGED ? withoutMerging(windowFn) : windowFn,
+    trigger: triggerFromProto(strategy.trigger),
+    accumulating: strategy.accumulationMode === AccumulationMode_Enum.ACCUMULATING,
+    allowedLatenessMs: Number(strategy.allowedLateness),
+    timestampCombiner:
+      strategy.outputTime === OutputTime_Enum.EARLIEST_IN_PANE
+        ? 'earliest'
+        : strategy.outputTime === OutputTime_Enum.LATEST_IN_PANE
+          ? 'latest'
+          : 'endOfWindow',
+    emptyOnTimePanes: strategy.onTimeBehavior === OnTimeBehavior_Enum.FIRE_ALWAYS,
+  };
+}
+
+const withoutMerging = ({ name, assign }: engine.WindowFn): engine.WindowFn => ({ name, assign });
+
+/** The engine's window function for a spec. @throws {@link InvalidPipelineError} for one it does not know */
+export function windowFnOf(
+  pipeline: BeamPipeline,
+  spec: { readonly urn: string; readonly payload: Uint8Array } | undefined,
+): engine.WindowFn {
+  switch (spec?.urn) {
+    case undefined:
     case urns.GLOBAL_WINDOWS:
       return engine.globalWindows;
     case urns.FIXED_WINDOWS: {
@@ -60,19 +193,22 @@ export function windowFnOf(components: ComponentsProto, collectionId: string): e
     }
     case urns.SESSION_WINDOWS:
       return engine.sessions(millisOf(protos.SessionWindowsPayload.fromBinary(spec.payload).gapSize));
+    case urns.WINDOW_FN_BY_NAME: {
+      const name = new TextDecoder().decode(spec.payload);
+      const windowFn = findFunction(pipeline, customKey(name)) as engine.WindowFn | undefined;
+      if (windowFn !== undefined) return windowFn;
+      throw new InvalidPipelineError(`window function "${name}" is not in this process: build the same graph here`);
+    }
     default:
-      throw new InvalidPipelineError(`window function ${spec.urn} of collection ${collectionId} is not known`);
+      throw new InvalidPipelineError(`window function ${spec?.urn} is not known`);
   }
 }
 
-function strategyOf(
-  components: ComponentsProto,
-  collectionId: string,
-): ReturnType<typeof runnerApi.WindowingStrategy.create> {
+export function strategyOf(components: ComponentsProto, collectionId: string): StrategyProto {
   const id = components.pcollections[collectionId]?.windowingStrategyId ?? '';
   return components.windowingStrategies[id] ?? runnerApi.WindowingStrategy.create();
 }
 
-function millisOf(duration: { readonly seconds: bigint; readonly nanos: number } | undefined): number {
+function millisOf(duration: Duration | undefined): number {
   return duration === undefined ? 0 : Number(duration.seconds) * 1_000 + duration.nanos / 1e6;
 }

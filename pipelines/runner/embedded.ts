@@ -1,9 +1,17 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
-import { type Clock, MAX_EVENT_TIME, MIN_EVENT_TIME, systemClock } from '#kernel/time';
+import {
+  type Clock,
+  MAX_EVENT_TIME,
+  MIN_EVENT_TIME,
+  type ProcessingTime,
+  processingTime,
+  systemClock,
+} from '#kernel/time';
 import { type Logger, silentLogger } from '#monitoring/log';
 import { SnapshotError } from '#pipelines/engine/errors';
 import { Executor, type TransformSnapshot } from '#pipelines/engine/executor';
 import type { Plan } from '#pipelines/engine/plan';
+import type { TestStreamOperator } from '#pipelines/engine/simple_operators';
 import type { PipelineMetrics } from './pipeline_metrics.ts';
 import { SnapshotStore } from './snapshot_store.ts';
 
@@ -47,12 +55,30 @@ export function runEmbedded(plan: Plan, options: EmbeddedOptions = {}): Pipeline
   return job;
 }
 
+class ScriptedClock implements Clock {
+  #now = 0;
+
+  now(): ProcessingTime {
+    return processingTime(this.#now);
+  }
+
+  advance(millis: number): void {
+    this.#now += millis;
+  }
+
+  advanceTo(time: number): void {
+    this.#now = Math.max(this.#now, time);
+  }
+}
+
 class EmbeddedJob implements PipelineHandle {
   state: PipelineState = 'starting';
   finished: Promise<void> = Promise.resolve();
   readonly #plan: Plan;
   readonly #log: Logger;
   readonly #clock: Clock;
+  /** Processing time as a TestStream moves it. */
+  readonly #scriptedClock: ScriptedClock | undefined;
   readonly #metrics: PipelineMetrics | undefined;
   readonly #store: SnapshotStore | undefined;
   readonly #intervalMs: number;
@@ -70,7 +96,8 @@ class EmbeddedJob implements PipelineHandle {
   constructor(plan: Plan, options: EmbeddedOptions) {
     this.#plan = plan;
     this.#log = (options.log ?? silentLogger).child({ component: 'pipelines.runner' });
-    this.#clock = options.clock ?? systemClock;
+    this.#scriptedClock = plan.transforms.some(({ kind }) => kind === 'testStream') ? new ScriptedClock() : undefined;
+    this.#clock = this.#scriptedClock ?? options.clock ?? systemClock;
     this.#metrics = options.metrics;
     this.#intervalMs = options.snapshots?.intervalMs ?? 0;
     this.#store = options.snapshots && new SnapshotStore(options.snapshots.directory, this.#log);
@@ -157,21 +184,25 @@ class EmbeddedJob implements PipelineHandle {
     const executor = this.#executor;
     while (!this.#stopRequested) {
       if (this.#drainRequested) break;
+      const step = executor.testStreams.find(({ nextAdvanceMs }) => nextAdvanceMs !== undefined);
+      this.#scriptedClock?.advance(step?.nextAdvanceMs ?? 0);
       const now = this.#clock.now();
       for (const source of executor.sources) source.startDue(now, () => this.#wakeUp());
       const timerAt = executor.nextProcessingTime();
       const work =
+        step !== undefined ||
         executor.isImpulsePending ||
         executor.sources.some((source) => source.hasPieces) ||
         (timerAt !== undefined && timerAt <= now);
       if (work) {
-        await this.#bundle(now);
+        await this.#bundle(now, step);
         await nextTurn();
       } else if (executor.sources.every((source) => !source.hasWork)) {
         // Nothing to read any more: one more pass lets the end of time through; timers in processing time may remain.
         await this.#bundle(now);
         if (executor.isFinished || executor.nextProcessingTime() === undefined) break;
-        await this.#sleepUntil(executor.nextProcessingTime() as number);
+        if (this.#scriptedClock === undefined) await this.#sleepUntil(executor.nextProcessingTime() as number);
+        else this.#scriptedClock.advanceTo(executor.nextProcessingTime() as number);
       } else {
         await this.#maybeSnapshot(now);
         await this.#sleepUntil(this.#nextEventAt(timerAt));
@@ -196,10 +227,11 @@ class EmbeddedJob implements PipelineHandle {
     return next;
   }
 
-  async #bundle(now: number): Promise<void> {
+  async #bundle(now: number, step?: TestStreamOperator): Promise<void> {
     const startedMs = performance.now();
     const { sources } = this.#executor;
     await this.#executor.runBundle(() => {
+      step?.step();
       // One piece of each source in turn, so that a busy one does not starve the others.
       for (let more = true; more && performance.now() - startedMs < BUNDLE_BUDGET_MS; ) {
         more = false;

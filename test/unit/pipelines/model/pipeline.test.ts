@@ -1,4 +1,5 @@
 import { expect, test } from '@jest/globals';
+import { createPipeline } from '#pipelines/model/pipeline';
 // Loaded first on purpose: user code may import apache-beam before anything of ours.
 import 'apache-beam';
 import type { OnTimerContext, ProcessContext, TimerSpec } from '#pipelines/engine/dofn';
@@ -115,10 +116,12 @@ test('a DoFn that throws fails the job with the transform, the element and the c
   await expect(run).rejects.toThrow('transform "LookUp" failed in process on element {"id":7}: no such account');
 });
 
-test('two transforms of one name are refused when the graph is built', async () => {
-  const run = runToEnd((root) => {
-    root.apply(create([1], 'Numbers'));
-    root.apply(create([2], 'Numbers'));
-  });
-  await expect(run).rejects.toThrow('Numbers');
+test('two transforms of one name get a number, the same each time the graph is built', () => {
+  const namesOf = (): string[] =>
+    createPipeline((root) => {
+      root.apply(create([1], 'Numbers'));
+      root.apply(create([2], 'Numbers'));
+    }).transforms.map(({ name }) => name);
+  expect(namesOf()).toEqual(['Numbers/Impulse', 'Numbers/Values', 'Numbers 2/Impulse', 'Numbers 2/Values']);
+  expect(namesOf()).toEqual(namesOf());
 });

@@ -1,0 +1,232 @@
+import type { CombineFn } from '#pipelines/engine/dofn';
+import { type BeamPipeline, type PTransformProto, runnerApi } from './beam.ts';
+import { IterableCoder, KvCoder } from './coders/standard_coders.ts';
+import { KeyCoder, ValueCoder } from './coders/value_coder.ts';
+import { registerFunction } from './function_table.ts';
+import type { KV, PCollection, PTransform } from './pcollection.ts';
+import { asIterable } from './side_inputs.ts';
+import {
+  coderId,
+  coderIdOf,
+  collectionProto,
+  create,
+  encodeAsKeyed,
+  flatten,
+  isKeyed,
+  keyBy,
+  keyedCoder,
+  named,
+  parDo,
+  primitive,
+} from './transforms.ts';
+import * as urns from './urns.ts';
+import { strategyAfterGrouping } from './windowing.ts';
+
+/** All values of each key and window, one pane at a time. */
+export function groupByKey<K, V>(
+  name = 'GroupByKey',
+): PTransform<PCollection<KV<K, V>>, PCollection<KV<K, readonly V[]>>> {
+  return primitive(name, (input, pipeline, proto) => {
+    if (!isKeyed(pipeline, input)) return input.apply(encodeAsKeyed()).apply(groupByKey('Grouped'));
+    proto.spec = runnerApi.FunctionSpec.create({ urn: urns.GROUP_BY_KEY });
+    proto.environmentId = '';
+    const [keyCoderId, valueCoderId] = componentsOf(pipeline, input);
+    const iterable = pipeline.getCoderId(coderByIds(ITERABLE_URN, valueCoderId) as never);
+    const grouped = pipeline.getCoderId(coderByIds(KV_URN, keyCoderId, iterable) as never);
+    const { isBounded } = collectionProto(pipeline, input);
+    const strategy = strategyAfterGrouping(inputStrategy(pipeline, input));
+    return pipeline.createPCollectionInternal(grouped, strategy, isBounded) as unknown as PCollection<
+      KV<K, readonly V[]>
+    >;
+  });
+}
+
+const KV_URN = new KvCoder(new KeyCoder(), new ValueCoder()).urn;
+const ITERABLE_URN = new IterableCoder(new ValueCoder()).urn;
+
+/** A coder made of others that the graph already has. */
+const coderByIds = (urn: string, ...componentCoderIds: string[]): object => ({
+  toProto: () => ({ spec: { urn, payload: new Uint8Array() }, componentCoderIds }),
+});
+
+function componentsOf(pipeline: BeamPipeline, collection: PCollection<unknown>): [key: string, value: string] {
+  const coder = pipeline.getProto().components?.coders[coderIdOf(pipeline, collection)];
+  return coder?.componentCoderIds as [string, string];
+}
+
+function inputStrategy(pipeline: BeamPipeline, input: PCollection<unknown>): ReturnType<typeof strategyAfterGrouping> {
+  const { windowingStrategyId } = collectionProto(pipeline, input);
+  return pipeline.getProto().components?.windowingStrategies[windowingStrategyId] as never;
+}
+
+export interface CombineSettings {
+  readonly name?: string;
+  /**
+   * For keys that are so frequent that one worker cannot follow: their values are combined in this many parts first.
+   */
+  readonly hotKeyFanout?: number;
+}
+
+/** Combines the values of each key and window. Runners combine before they shuffle, where that is possible. */
+export function combinePerKey<K, In, Acc, Out>(
+  combineFn: CombineFn<In, Acc, Out>,
+  settings: CombineSettings = {},
+): PTransform<PCollection<KV<K, In>>, PCollection<KV<K, Out>>> {
+  const { name = 'CombinePerKey', hotKeyFanout } = settings;
+  if (hotKeyFanout !== undefined) return named(name, withFanout(combineFn, hotKeyFanout));
+  return primitive(name, (input, pipeline, proto) => {
+    if (!isKeyed(pipeline, input))
+      return input.apply(encodeAsKeyed()).apply(combinePerKey(combineFn, { name: 'Combined' }));
+    registerCombineFn(pipeline, proto, combineFn);
+    return input.apply(groupByKey<K, In>()).apply(
+      parDo<KV<K, readonly In[]>, KV<K, Out>>(
+        {
+          process({ key, value }, context) {
+            let accumulator = combineFn.createAccumulator();
+            for (const item of value) accumulator = combineFn.addInput(accumulator, item);
+            context.output({ key, value: combineFn.extractOutput(accumulator) });
+          },
+        },
+        { name: 'CombineValues', coder: keyedCoder() },
+      ),
+    );
+  });
+}
+
+function registerCombineFn(pipeline: BeamPipeline, proto: PTransformProto, combineFn: unknown): void {
+  registerFunction(pipeline, proto.uniqueName, combineFn);
+  proto.spec = runnerApi.FunctionSpec.create({
+    urn: urns.COMBINE_PER_KEY,
+    payload: runnerApi.CombinePayload.toBinary({
+      combineFn: { urn: urns.COMBINE_FN_BY_NAME, payload: new TextEncoder().encode(proto.uniqueName) },
+      accumulatorCoderId: coderId(pipeline, new ValueCoder()),
+    }),
+  });
+}
+
+/** First by key and part, to accumulators; then the accumulators by key. */
+function withFanout<K, In, Acc, Out>(
+  combineFn: CombineFn<In, Acc, Out>,
+  fanout: number,
+): PTransform<PCollection<KV<K, In>>, PCollection<KV<K, Out>>> {
+  if (!(Number.isInteger(fanout) && fanout > 0))
+    throw new RangeError(`hotKeyFanout must be a whole number, not ${fanout}`);
+  let next = 0;
+  return (input) =>
+    input
+      .apply(
+        parDo<KV<K, In>, KV<readonly [K, number], In>>(
+          {
+            process({ key, value }, context) {
+              next = (next + 1) % fanout;
+              context.output({ key: [key, next], value });
+            },
+          },
+          { name: 'AddPart', coder: keyedCoder() },
+        ),
+      )
+      .apply(combinePerKey({ ...partsOf(combineFn), extractOutput: (accumulator) => accumulator }, { name: 'Parts' }))
+      .apply(
+        parDo<KV<readonly [K, number], Acc>, KV<K, Acc>>(
+          { process: ({ key: [key], value }, context) => context.output({ key, value }) },
+          { name: 'DropPart', coder: keyedCoder() },
+        ),
+      )
+      .apply(combinePerKey(combineFromParts(combineFn), { name: 'Whole' }));
+}
+
+const partsOf = <In, Acc, Out>(fn: CombineFn<In, Acc, Out>): Omit<CombineFn<In, Acc, Out>, 'extractOutput'> => ({
+  createAccumulator: () => fn.createAccumulator(),
+  addInput: (accumulator, input) => fn.addInput(accumulator, input),
+  mergeAccumulators: (accumulators) => fn.mergeAccumulators(accumulators),
+});
+
+const combineFromParts = <In, Acc, Out>(fn: CombineFn<In, Acc, Out>): CombineFn<Acc, Acc, Out> => ({
+  createAccumulator: () => fn.createAccumulator(),
+  addInput: (accumulator, part) => fn.mergeAccumulators([accumulator, part]),
+  mergeAccumulators: (accumulators) => fn.mergeAccumulators(accumulators),
+  extractOutput: (accumulator) => fn.extractOutput(accumulator),
+});
+
+/**
+ * Combines all elements of each window into one. In the global window an empty collection gives the output of an empty
+ * accumulator; in others, a window without elements gives nothing.
+ */
+export function combineGlobally<In, Acc, Out>(
+  combineFn: CombineFn<In, Acc, Out>,
+  settings: CombineSettings = {},
+): PTransform<PCollection<In>, PCollection<Out>> {
+  const { name = 'CombineGlobally', ...perKey } = settings;
+  return primitive(name, (input, pipeline) => {
+    const combined = input
+      .apply(keyBy(() => null, 'AllToOneKey'))
+      .apply(combinePerKey(combineFn, perKey))
+      .apply(
+        parDo<KV<null, Out>, Out>({ process: ({ value }, context) => context.output(value) }, { name: 'DropKey' }),
+      );
+    const { windowFn, trigger } = inputStrategy(pipeline, input);
+    const isPlain = windowFn?.urn === urns.GLOBAL_WINDOWS && trigger?.trigger.oneofKind === 'default';
+    if (!isPlain) return combined;
+    const view = asIterable(combined);
+    const root = (input as unknown as { root(): Parameters<ReturnType<typeof create<null>>>[0] }).root();
+    const whenEmpty = root.apply(create([null], 'Once')).apply(
+      parDo<null, Out>(
+        {
+          process(_, context) {
+            for (const _ of context.sideInput(view)) return;
+            context.output(combineFn.extractOutput(combineFn.createAccumulator()));
+          },
+        },
+        { name: 'WhenEmpty', sideInputs: { combined: view } },
+      ),
+    );
+    return flatten([combined, whenEmpty], 'WithDefault');
+  });
+}
+
+/** Redistributes elements over the workers; nothing is fused across. Times, windows and panes stay. */
+export function reshuffle<T>(name = 'Reshuffle'): PTransform<PCollection<T>, PCollection<T>> {
+  return named(name, (input: PCollection<T>) => {
+    let next = 0;
+    return input
+      .apply(
+        parDo<T, KV<number, T>>(
+          {
+            process(value, context) {
+              next = (next + 1) % RESHUFFLE_KEYS;
+              context.output({ key: next, value });
+            },
+          },
+          { name: 'AddKey', coder: keyedCoder() },
+        ),
+      )
+      .apply(reshufflePerKey())
+      .apply(parDo<KV<number, T>, T>({ process: ({ value }, context) => context.output(value) }, { name: 'DropKey' }));
+  });
+}
+
+const RESHUFFLE_KEYS = 1_024;
+
+/** Redistributes KVs so that equal keys meet. */
+export function reshufflePerKey<K, V>(
+  name = 'ReshufflePerKey',
+): PTransform<PCollection<KV<K, V>>, PCollection<KV<K, V>>> {
+  return primitive(name, (input, pipeline, proto) => {
+    if (!isKeyed(pipeline, input)) return input.apply(encodeAsKeyed()).apply(reshufflePerKey('Reshuffled'));
+    // Runners know this by its URN; the grouping below is for one that does not.
+    proto.spec = runnerApi.FunctionSpec.create({ urn: urns.RESHUFFLE });
+    const ungrouped = input.apply(groupByKey<K, V>()).apply(
+      parDo<KV<K, readonly V[]>, KV<K, V>>(
+        {
+          process({ key, value }, context) {
+            for (const item of value) context.output({ key, value: item });
+          },
+        },
+        { name: 'Ungroup', coder: keyedCoder() },
+      ),
+    );
+    const { coderId: inputCoderId, windowingStrategyId } = collectionProto(pipeline, input);
+    Object.assign(collectionProto(pipeline, ungrouped), { coderId: inputCoderId, windowingStrategyId });
+    return ungrouped;
+  });
+}

@@ -1,0 +1,172 @@
+import { InvalidPipelineError } from '#pipelines/engine/errors';
+import type { Trigger } from '#pipelines/engine/trigger';
+import { runnerApi } from './beam.ts';
+
+type TriggerProto = ReturnType<typeof runnerApi.Trigger.create>;
+
+/** At the end of the window; before it as `early` says, after it as `late` says, each over and over. */
+export const afterWatermark = (firings: { readonly early?: Trigger; readonly late?: Trigger } = {}): Trigger => ({
+  kind: 'afterEndOfWindow',
+  ...firings,
+});
+/** Once there are `count` elements in the pane. */
+export const afterCount = (count: number): Trigger => ({ kind: 'afterCount', count });
+/** `delaySeconds` of processing time after the first element of the pane. */
+export const afterProcessingTime = (delaySeconds: number): Trigger => ({
+  kind: 'afterProcessingTime',
+  delayMs: delaySeconds * 1_000,
+});
+/** Starts again each time it has fired. */
+export const repeatedly = (trigger: Trigger): Trigger => ({ kind: 'repeatedly', trigger });
+/** As `trigger` says, until `until` fires: then once more, and never again. */
+export const orFinally = (trigger: Trigger, until: Trigger): Trigger => ({ kind: 'orFinally', trigger, until });
+/** One after the other. */
+export const afterEach = (...triggers: readonly Trigger[]): Trigger => ({ kind: 'afterEach', triggers });
+/** Once all would have fired. */
+export const afterAll = (...triggers: readonly Trigger[]): Trigger => ({ kind: 'afterAll', triggers });
+/** As soon as one fires. */
+export const afterAny = (...triggers: readonly Trigger[]): Trigger => ({ kind: 'afterAny', triggers });
+/** At the end of the window, then for each late element. */
+export const defaultTrigger: Trigger = { kind: 'default' };
+/** For every element. */
+export const always: Trigger = { kind: 'always' };
+/** Only when the window expires. */
+export const never: Trigger = { kind: 'never' };
+
+/**
+ * What a trigger becomes behind a grouping: panes come as the first trigger lets them, and are passed on without waiting again.
+ * Source: Apache Beam, "continuation triggers".
+ */
+export function continuationOf(trigger: Trigger): Trigger {
+  switch (trigger.kind) {
+    case 'afterCount':
+      return { kind: 'afterCount', count: 1 };
+    case 'afterProcessingTime':
+      return { kind: 'afterProcessingTime', delayMs: 0 };
+    case 'repeatedly':
+      return { kind: 'repeatedly', trigger: continuationOf(trigger.trigger) };
+    case 'orFinally':
+      return { kind: 'orFinally', trigger: continuationOf(trigger.trigger), until: continuationOf(trigger.until) };
+    case 'afterEach':
+      return { kind: 'repeatedly', trigger: { kind: 'afterAny', triggers: trigger.triggers.map(continuationOf) } };
+    case 'afterAll':
+    case 'afterAny':
+      return { kind: trigger.kind, triggers: trigger.triggers.map(continuationOf) };
+    case 'afterEndOfWindow': {
+      const { early, late } = trigger;
+      return {
+        kind: 'afterEndOfWindow',
+        ...(early === undefined ? {} : { early: continuationOf(early) }),
+        ...(late === undefined ? {} : { late: continuationOf(late) }),
+      };
+    }
+    default:
+      return trigger;
+  }
+}
+
+export function triggerToProto(trigger: Trigger): TriggerProto {
+  const { Trigger: message } = runnerApi;
+  switch (trigger.kind) {
+    case 'default':
+      return message.create({ trigger: { oneofKind: 'default', default: {} } });
+    case 'always':
+      return message.create({ trigger: { oneofKind: 'always', always: {} } });
+    case 'never':
+      return message.create({ trigger: { oneofKind: 'never', never: {} } });
+    case 'afterEndOfWindow': {
+      const { early, late } = trigger;
+      return message.create({
+        trigger: {
+          oneofKind: 'afterEndOfWindow',
+          afterEndOfWindow: {
+            ...(early === undefined ? {} : { earlyFirings: triggerToProto(early) }),
+            ...(late === undefined ? {} : { lateFirings: triggerToProto(late) }),
+          },
+        },
+      });
+    }
+    case 'afterCount':
+      return message.create({ trigger: { oneofKind: 'elementCount', elementCount: { elementCount: trigger.count } } });
+    case 'afterProcessingTime': {
+      const delay = { oneofKind: 'delay' as const, delay: { delayMillis: BigInt(trigger.delayMs) } };
+      return message.create({
+        trigger: {
+          oneofKind: 'afterProcessingTime',
+          afterProcessingTime: { timestampTransforms: [{ timestampTransform: delay }] },
+        },
+      });
+    }
+    case 'repeatedly':
+      return message.create({
+        trigger: { oneofKind: 'repeat', repeat: { subtrigger: triggerToProto(trigger.trigger) } },
+      });
+    case 'orFinally':
+      return message.create({
+        trigger: {
+          oneofKind: 'orFinally',
+          orFinally: { main: triggerToProto(trigger.trigger), finally: triggerToProto(trigger.until) },
+        },
+      });
+    case 'afterEach':
+      return message.create({ trigger: { oneofKind: 'afterEach', afterEach: parts(trigger.triggers) } });
+    case 'afterAll':
+      return message.create({ trigger: { oneofKind: 'afterAll', afterAll: parts(trigger.triggers) } });
+    case 'afterAny':
+      return message.create({ trigger: { oneofKind: 'afterAny', afterAny: parts(trigger.triggers) } });
+  }
+}
+
+const parts = (triggers: readonly Trigger[]): { subtriggers: TriggerProto[] } => ({
+  subtriggers: triggers.map(triggerToProto),
+});
+
+/** @throws {@link InvalidPipelineError} for a trigger that processing-time alignment or an unknown kind makes impossible */
+export function triggerFromProto(proto: TriggerProto | undefined): Trigger {
+  const spec = proto?.trigger;
+  switch (spec?.oneofKind) {
+    case undefined:
+    case 'default':
+      return { kind: 'default' };
+    case 'always':
+      return { kind: 'always' };
+    case 'never':
+      return { kind: 'never' };
+    case 'afterEndOfWindow': {
+      const { earlyFirings, lateFirings } = spec.afterEndOfWindow;
+      return {
+        kind: 'afterEndOfWindow',
+        ...(earlyFirings === undefined ? {} : { early: triggerFromProto(earlyFirings) }),
+        ...(lateFirings === undefined ? {} : { late: triggerFromProto(lateFirings) }),
+      };
+    }
+    case 'elementCount':
+      return { kind: 'afterCount', count: spec.elementCount.elementCount };
+    case 'afterProcessingTime': {
+      let delayMs = 0;
+      for (const { timestampTransform } of spec.afterProcessingTime.timestampTransforms) {
+        if (timestampTransform.oneofKind !== 'delay') {
+          throw new InvalidPipelineError('a processing-time trigger aligned to a period cannot run here: use a delay');
+        }
+        delayMs += Number(timestampTransform.delay.delayMillis);
+      }
+      return { kind: 'afterProcessingTime', delayMs };
+    }
+    case 'afterSynchronizedProcessingTime':
+      return { kind: 'afterProcessingTime', delayMs: 0 };
+    case 'repeat':
+      return { kind: 'repeatedly', trigger: triggerFromProto(spec.repeat.subtrigger) };
+    case 'orFinally':
+      return {
+        kind: 'orFinally',
+        trigger: triggerFromProto(spec.orFinally.main),
+        until: triggerFromProto(spec.orFinally.finally),
+      };
+    case 'afterEach':
+      return { kind: 'afterEach', triggers: spec.afterEach.subtriggers.map(triggerFromProto) };
+    case 'afterAll':
+      return { kind: 'afterAll', triggers: spec.afterAll.subtriggers.map(triggerFromProto) };
+    case 'afterAny':
+      return { kind: 'afterAny', triggers: spec.afterAny.subtriggers.map(triggerFromProto) };
+  }
+}

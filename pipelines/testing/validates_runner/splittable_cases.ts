@@ -1,0 +1,113 @@
+import { eventTime } from '#kernel/time';
+import {
+  type RestrictionTracker,
+  resumeAfter,
+  type SplittableContext,
+  type SplittableDoFn,
+  STOP,
+} from '#pipelines/engine/splittable';
+import { combineGlobally, combinePerKey } from '#pipelines/model/grouping';
+import { keyBy, read, windowInto } from '#pipelines/model/transforms';
+import { fixedWindows } from '#pipelines/model/windowing';
+import { assertThat } from '#pipelines/testing/assert';
+import { count, sum } from '#pipelines/transforms/standard/combiners';
+import { periodicImpulse } from '#pipelines/transforms/standard/periodic_impulse';
+import { reify } from '#pipelines/transforms/standard/reify';
+import { cases } from './runner_case.ts';
+
+interface Range {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Counts up, a second of event time apart, in pieces. */
+class Counting implements SplittableDoFn<number, number, Range, number> {
+  readonly splittable = true;
+  readonly bounded: boolean;
+  readonly #parts: number;
+  readonly #piece: number;
+  readonly #delayMs: number;
+
+  constructor(parts: number, piece: number, options: { readonly bounded?: boolean; readonly delayMs?: number } = {}) {
+    this.#parts = parts;
+    this.#piece = piece;
+    this.bounded = options.bounded ?? true;
+    this.#delayMs = options.delayMs ?? 0;
+  }
+
+  initialRestrictions(total: number): readonly Range[] {
+    const size = Math.ceil(total / this.#parts);
+    return Array.from({ length: this.#parts }, (_, index) => ({
+      from: Math.min(total, index * size),
+      to: Math.min(total, (index + 1) * size),
+    }));
+  }
+
+  createTracker(range: Range): RestrictionTracker<Range, number> {
+    let next = range.from;
+    return {
+      tryClaim(position) {
+        if (position >= range.to) return false;
+        next = position + 1;
+        return true;
+      },
+      checkpoint: () => (next >= range.to ? undefined : { from: next, to: range.to }),
+    };
+  }
+
+  async process(
+    _: number,
+    range: Range,
+    tracker: RestrictionTracker<Range, number>,
+    context: SplittableContext<number>,
+  ): Promise<ReturnType<typeof resumeAfter>> {
+    await new Promise((resolve) => setImmediate(resolve));
+    for (let at = range.from; at < range.from + this.#piece; at += 1) {
+      if (!tracker.tryClaim(at)) return STOP;
+      context.output(at, eventTime(at * 1_000));
+    }
+    context.advanceWatermark(eventTime((range.from + this.#piece) * 1_000));
+    return resumeAfter(this.#delayMs);
+  }
+}
+
+export const splittableCases = [
+  ...cases('Splittable DoFn', {
+    'bounded, one piece': (root) =>
+      assertThat(root.apply(read(3, new Counting(1, 10), 'Count'))).containsInAnyOrder([0, 1, 2]),
+    'bounded, many pieces': (root) =>
+      assertThat(root.apply(read(10, new Counting(1, 3), 'Count'))).containsInAnyOrder([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]),
+    'several restrictions': (root) =>
+      assertThat(
+        root.apply(read(1_000, new Counting(4, 100), 'Count')).apply(combineGlobally(sum())),
+      ).containsInAnyOrder([499_500]),
+    'its elements have their times': (root) =>
+      assertThat(
+        root
+          .apply(read(3, new Counting(1, 2), 'Count'))
+          .apply(reify())
+          .map(({ value, timestamp }) => [value, timestamp]),
+      ).containsInAnyOrder([
+        [0, 0],
+        [1, 1_000],
+        [2, 2_000],
+      ]),
+    'unbounded, self-checkpointed with a delay': (root) =>
+      assertThat(root.apply(read(6, new Counting(1, 2, { bounded: false, delayMs: 20 }), 'Count'))).containsInAnyOrder([
+        0, 1, 2, 3, 4, 5,
+      ]),
+    'unbounded, into windows': (root) =>
+      assertThat(
+        root
+          .apply(read(25, new Counting(1, 5, { bounded: false }), 'Count'))
+          .apply(windowInto({ windowFn: fixedWindows(10) }))
+          .apply(keyBy(() => 'k'))
+          .apply(combinePerKey(count()))
+          .map(({ value }) => value),
+      ).containsInAnyOrder([10, 10, 5]),
+    'periodic impulse': (root) =>
+      assertThat(root.apply(periodicImpulse({ start: 1_000, end: 6_000, intervalMs: 1_000 }))).containsInAnyOrder([
+        1_000, 2_000, 3_000, 4_000, 5_000,
+      ]),
+  }),
+];

@@ -1,0 +1,18 @@
+import { describe, expect, test } from '@jest/globals';
+import { createPipeline } from '#pipelines/model/pipeline';
+import { runEmbedded } from '#pipelines/runner/embedded';
+import { validatesRunnerSuite } from '#pipelines/testing/validates_runner/suite';
+
+test('the suite is as large as it says, and names are unique', () => {
+  const names = validatesRunnerSuite.map(({ feature, name }) => `${feature}: ${name}`);
+  expect(new Set(names).size).toBe(names.length);
+  expect(names.length).toBeGreaterThanOrEqual(120);
+});
+
+describe.each([...new Set(validatesRunnerSuite.map(({ feature }) => feature))])('%s', (wanted) => {
+  test.each(validatesRunnerSuite.filter(({ feature }) => feature === wanted))('$name', async ({ build, failsWith }) => {
+    const { finished } = runEmbedded(createPipeline(build));
+    if (failsWith === undefined) await finished;
+    else await expect(finished).rejects.toThrow(failsWith);
+  });
+});
