@@ -24,6 +24,8 @@ export interface CellSpec {
 /** Where an accessor finds the cells of the key and window being processed. */
 export interface CellScope {
   readonly cells: Cells;
+  /** Told of every change to a slot. */
+  changed(slot: number): void;
 }
 
 type Keyed<T> = Map<unknown, T>;
@@ -36,6 +38,7 @@ export function createAccessor(spec: CellSpec, slot: number, scope: CellScope): 
         read: () => scope.cells[slot],
         write(value: unknown): void {
           scope.cells[slot] = value;
+          scope.changed(slot);
         },
         clear: () => clear(scope, slot),
       };
@@ -73,6 +76,7 @@ export function createAccessor(spec: CellSpec, slot: number, scope: CellScope): 
         read: () => combineFn.extractOutput(scope.cells[slot] ?? combineFn.createAccumulator()),
         add(value: unknown): void {
           scope.cells[slot] = combineFn.addInput(scope.cells[slot] ?? combineFn.createAccumulator(), value);
+          scope.changed(slot);
         },
         clear: () => clear(scope, slot),
       };
@@ -96,6 +100,7 @@ function createOrderedList(slot: number, scope: CellScope): object {
     clearRange(from: EventTime, to: EventTime): void {
       const start = firstAtOrAfter(list(), from);
       list().splice(start, firstAtOrAfter(list(), to) - start);
+      scope.changed(slot);
       if (list().length === 0) clear(scope, slot);
     },
     clear: () => clear(scope, slot),
@@ -113,7 +118,9 @@ function firstAtOrAfter(entries: readonly Timestamped[], timestamp: number): num
   return low;
 }
 
+/** A slot that is about to change, with what is in it. */
 function filled<T>(scope: CellScope, slot: number, empty: () => T): T {
+  scope.changed(slot);
   const existing = scope.cells[slot] as T | undefined;
   if (existing !== undefined) return existing;
   const made = empty();
@@ -123,12 +130,14 @@ function filled<T>(scope: CellScope, slot: number, empty: () => T): T {
 
 function clear(scope: CellScope, slot: number): void {
   scope.cells[slot] = undefined;
+  scope.changed(slot);
 }
 
 function removeKey(scope: CellScope, slot: number, key: unknown): void {
   const held = scope.cells[slot] as Keyed<unknown> | undefined;
-  held?.delete(keyIdOf(key));
-  if (held?.size === 0) clear(scope, slot);
+  if (held?.delete(keyIdOf(key)) !== true) return;
+  scope.changed(slot);
+  if (held.size === 0) clear(scope, slot);
 }
 
 /** Where the cells of a DoFn's keys and windows live. */
@@ -137,6 +146,8 @@ export interface StateStore {
   load?(key: unknown, keyId: unknown, window: Window): Promise<void> | undefined;
   /** Cells of a key and window, made when absent. */
   cells(key: unknown, keyId: unknown, window: Window): Cells;
+  /** Told of a change to one slot of cells that were handed out. */
+  changed?(keyId: unknown, window: Window, slot: number): void;
   drop(keyId: unknown, window: Window): void;
   /** Told when a call is done with the cells; all empty, they need not be kept. */
   dropIfEmpty(keyId: unknown, window: Window, cells: Cells): void;

@@ -49,6 +49,8 @@ export interface RemoteKeeper {
   readonly state: StateStore;
   readonly timers: TimerStore;
   readonly sideInputs: SideInputs | undefined;
+  /** Timer family that says a window expires, when the DoFn wants to know. */
+  readonly expiryFamily?: string;
 }
 
 /** An element that came before its side inputs. */
@@ -149,8 +151,10 @@ export class ParDoOperator extends Operator {
 
   #processKeyed(value: { readonly key: unknown }, timestamp: EventTime, window: Window, pane: PaneInfo): void {
     const expiresAt = window.maxTimestamp() + this.#options.allowedLatenessMs;
-    const isExpiring = window !== GLOBAL_WINDOW && this.#options.remote === undefined;
-    if (isExpiring && expiresAt < this.inputWatermark) {
+    const { remote } = this.#options;
+    const wantsExpiry = this.#doFn.onWindowExpiration !== undefined;
+    const isExpiring = wantsExpiry || (window !== GLOBAL_WINDOW && remote === undefined);
+    if (remote === undefined && isExpiring && expiresAt < this.inputWatermark) {
       this.#options.context.countDroppedLate(this.name);
       return;
     }
@@ -350,14 +354,23 @@ export class ParDoOperator extends Operator {
   }
 
   #scheduleExpiry(key: unknown, keyId: unknown, window: Window, expiresAt: number): void {
+    const { remote } = this.#options;
+    // What is output at the expiry belongs to the window, and must not be late after it.
+    const outputTimestamp = window.maxTimestamp();
+    if (remote !== undefined) {
+      const specId = remote.expiryFamily as string;
+      remote.timers.set(keyId, { key, window, specId, tag: '', at: expiresAt, outputTimestamp });
+      return;
+    }
+    const at = expiresAt + 1;
+    const holds = this.#doFn.onWindowExpiration !== undefined;
     this.#eventTimers.set(keyId, {
       key,
       window,
       specId: WINDOW_EXPIRY,
       tag: '',
-      at: expiresAt + 1,
-      // What is output at the expiry belongs to the window, and must not be late after it.
-      outputTimestamp: this.#doFn.onWindowExpiration === undefined ? expiresAt + 1 : window.maxTimestamp(),
+      at,
+      outputTimestamp: holds ? outputTimestamp : at,
     });
   }
 
@@ -458,6 +471,10 @@ class ElementContext implements OnTimerContext<unknown>, FinishBundleContext<unk
     this.key = key;
     this.#keyId = keyId;
     this.cells = this.#parts.state.cells(key, keyId, this.window);
+  }
+
+  changed(slot: number): void {
+    this.#parts.state.changed?.(this.#keyId, this.window, slot);
   }
 
   firing(timer: PendingTimer): void {

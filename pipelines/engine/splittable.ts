@@ -40,6 +40,10 @@ export interface SplittableDoFn<In, Out, R, P> {
   setup?(): void | Promise<void>;
   initialRestrictions(element: In): readonly R[] | Promise<readonly R[]>;
   createTracker(restriction: R): RestrictionTracker<R, P>;
+  /** How much work a restriction is, in any unit; a runner balances by it. Default 1. */
+  restrictionSize?(restriction: R): number;
+  /** What of a restriction is still to be done when the job is drained; by default all when bounded, otherwise nothing. */
+  truncate?(restriction: R): R | undefined;
   /** @throws retryable PlatformErrors are tried again from the same restriction; nothing was output */
   process(
     element: In,

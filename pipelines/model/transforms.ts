@@ -268,7 +268,6 @@ interface PayloadParts {
   readonly restrictionCoderId?: string;
   readonly stateSpecs?: { [id: string]: ReturnType<typeof runnerApi.StateSpec.create> };
   readonly sideInputs?: { [name: string]: ReturnType<typeof runnerApi.SideInput.create> };
-  readonly onWindowExpirationTimerFamilySpec?: string;
   readonly timerFamilySpecs?: { [id: string]: ReturnType<typeof runnerApi.TimerFamilySpec.create> };
 }
 
@@ -282,7 +281,7 @@ function doFnSpec(proto: PTransformProto, parts: PayloadParts): ReturnType<typeo
   return runnerApi.FunctionSpec.create({ urn: urns.PAR_DO, payload: runnerApi.ParDoPayload.toBinary(payload) });
 }
 
-/** Name of the timer family by which a runner tells that a window expires. */
+/** An ordinary timer family that tells that a window expires: every runner that has timers has this. */
 export const EXPIRY_FAMILY = 'headwater-window-expiry';
 
 function stateAndTimers(pipeline: BeamPipeline, proto: PTransformProto, doFn: DoFn<never, unknown>): PayloadParts {
@@ -301,7 +300,6 @@ function stateAndTimers(pipeline: BeamPipeline, proto: PTransformProto, doFn: Do
         runnerApi.TimerFamilySpec.create({ timeDomain, timerFamilyCoderId }),
       ]),
     ),
-    ...(expires ? { onWindowExpirationTimerFamilySpec: EXPIRY_FAMILY } : {}),
   };
 }
 

@@ -14,6 +14,12 @@ export class PipelineAssertionError extends PlatformError {
   }
 }
 
+/**
+ * Names of assertions that were checked in this process and held. A runner that loses elements also loses the checks: a test
+ * looks here that each was made.
+ */
+export const heldAssertions = new Set<string>();
+
 interface Boxed<T> {
   /** Empty in the one element that makes the check run over an empty collection too. */
   readonly values: readonly T[];
@@ -72,6 +78,7 @@ export class CollectionAssertion<T> {
                 process({ value }) {
                   const problem = check(value.flatMap(({ values }) => values));
                   if (problem !== undefined) throw new PipelineAssertionError(name, problem);
+                  heldAssertions.add(name);
                 },
               },
               { name: 'Check' },

@@ -16,10 +16,14 @@ const REDIS_BIN = '/usr/bin/redis-server';
 const MLFLOW_PACKAGES = ['mlflow==3.17.2', 'onnx==1.23.2', 'onnxruntime==1.31.1'];
 const KAFKA_CLUSTER_ID = 'MkU3OEVBNTcwNTJENDM2Qg';
 
+export async function ensureMaven(): Promise<void> {
+  await run('mvn', ['--version']).catch(() => ensureDebianPackages(['maven'], ['/usr/bin/mvn']));
+}
+
 async function startKafka(folder: string): Promise<RunningServer> {
   const jars = join(cacheFolder, 'kafka-4.1.2');
   await once(jars, 'fetching Kafka 4.1.2', async () => {
-    await run('mvn', ['--version']).catch(() => ensureDebianPackages(['maven'], ['/usr/bin/mvn']));
+    await ensureMaven();
     const pom = assetPath('scripts/services/kafka_pom.xml');
     await run('mvn', ['-q', '-B', '-f', pom, 'dependency:copy-dependencies', `-DoutputDirectory=${jars}`]);
   });

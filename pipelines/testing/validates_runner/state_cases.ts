@@ -438,7 +438,7 @@ export const stateCases = [
       ).containsInAnyOrder([1, 3]),
   }),
   ...cases('Processing-time timers', {
-    'fire after their delay': (root) =>
+    'fire as a TestStream says': (root) =>
       assertThat(
         root
           .apply(
@@ -466,6 +466,64 @@ export const stateCases = [
             ),
           ),
       ).containsInAnyOrder([7, 15]),
+  }),
+  ...cases('Processing-time timers in real time', {
+    'fire after their delay': (root) =>
+      assertThat(
+        root.apply(create([pair('a', 7), pair('b', 8)])).apply(
+          stateful(
+            'Delay',
+            { last: valueState<number>('last'), late: processingTimer('late') },
+            {
+              process({ value }, context) {
+                context.state(this.last).write(value);
+                context.timer(this.late).setAfter(50);
+              },
+              onTimer(_, context) {
+                context.output(context.state(this.last).read() as number);
+              },
+            },
+          ),
+        ),
+      ).containsInAnyOrder([7, 8]),
+    'one sets the next': (root) =>
+      assertThat(
+        root.apply(create([pair('a', 1)])).apply(
+          stateful(
+            'Loop',
+            { ticks: valueState<number>('ticks'), tick: processingTimer('tick') },
+            {
+              process(_, context) {
+                context.timer(this.tick).setAfter(20);
+              },
+              onTimer(_, context) {
+                const ticks = (context.state(this.ticks).read() ?? 0) + 1;
+                context.state(this.ticks).write(ticks);
+                context.output(`tick ${ticks}`);
+                if (ticks < 3) context.timer(this.tick).setAfter(20);
+              },
+            },
+          ),
+        ),
+      ).containsInAnyOrder(['tick 1', 'tick 2', 'tick 3']),
+    'with an event-time timer beside them': (root) =>
+      assertThat(
+        timestamped(root, [[pair('a', 1), 1_000]]).apply(
+          stateful(
+            'Both',
+            { soon: processingTimer('soon'), later: eventTimer('later') },
+            {
+              process(_, context) {
+                context.timer(this.soon).setAfter(20);
+                context.timer(this.later).set(5_000);
+              },
+              onTimer(timer, context) {
+                context.output(timer.id);
+              },
+            },
+          ),
+        ),
+      ).containsInAnyOrder(['soon', 'later']),
   }),
   ...cases('Window expiration', {
     'onWindowExpiration sees the state': (root) =>

@@ -1,0 +1,98 @@
+import { createHash } from 'node:crypto';
+import { canonicalJson } from '#kernel/json';
+import { InvalidPipelineError } from '#pipelines/engine/errors';
+import { declarationsOf } from '#pipelines/engine/par_do';
+import { type BeamPipeline, Pipeline, type PTransformProto, Root, runnerApi } from './beam.ts';
+import { findFunction } from './function_table.ts';
+import type { PipelineRoot } from './pcollection.ts';
+import type { RegisteredDoFn } from './transforms.ts';
+import * as urns from './urns.ts';
+
+/** Builds a graph's transforms on its root. Called once for each worker and bundle in flight: DoFns are made inside it. */
+export type Construct = (root: PipelineRoot) => void;
+
+export function buildGraph(construct: Construct): BeamPipeline {
+  const pipeline = new Pipeline();
+  construct(new Root(pipeline) as unknown as PipelineRoot);
+  return pipeline;
+}
+
+const fingerprints = new WeakMap<BeamPipeline, string>();
+
+/** Short hash of a graph: its transforms, how they connect, and what state they declare. */
+export function fingerprintOf(pipeline: BeamPipeline): string {
+  let fingerprint = fingerprints.get(pipeline);
+  if (fingerprint === undefined) {
+    const transforms = Object.values(pipeline.getProto().components?.transforms ?? {}).map((transform) => ({
+      name: transform.uniqueName,
+      urn: transform.spec?.urn ?? '',
+      inputs: transform.inputs,
+      outputs: transform.outputs,
+      declares: declaredBy(pipeline, transform),
+    }));
+    fingerprint = createHash('sha256').update(canonicalJson(transforms)).digest('hex').slice(0, 16);
+    fingerprints.set(pipeline, fingerprint);
+  }
+  return fingerprint;
+}
+
+function declaredBy(pipeline: BeamPipeline, { uniqueName }: PTransformProto): readonly string[] {
+  const registered = findFunction(pipeline, uniqueName) as Partial<RegisteredDoFn> | undefined;
+  if (registered?.doFn === undefined) return [];
+  const { states, timers } = declarationsOf(registered.doFn);
+  return [...states.map(({ id, kind }) => `${kind} ${id}`), ...timers.map(({ id, domain }) => `${domain} ${id}`)];
+}
+
+const SEPARATOR = '\n';
+
+/** The name in a function's payload. @throws {@link InvalidPipelineError} when the job's graph is not this worker's */
+export function functionName(pipeline: BeamPipeline, payload: string): string {
+  const [name = '', expected] = payload.split(SEPARATOR);
+  const actual = fingerprintOf(pipeline);
+  if (expected !== undefined && expected !== actual) {
+    throw new InvalidPipelineError(
+      `the job was submitted with graph ${expected}, and this worker has built graph ${actual}: start it with the same version of the pipeline module and the same options`,
+    );
+  }
+  return name;
+}
+
+export type EnvironmentProto = ReturnType<typeof runnerApi.Environment.create>;
+export type PipelineProto = ReturnType<typeof runnerApi.Pipeline.create>;
+
+/** The graph as a portable runner takes it: with its environment, the graph's fingerprint, and what it requires. */
+export function portableProto(pipeline: BeamPipeline, environment: EnvironmentProto): PipelineProto {
+  const proto = runnerApi.Pipeline.clone(pipeline.getProto());
+  const { components } = proto;
+  if (components === undefined) return proto;
+  const fingerprint = fingerprintOf(pipeline);
+  const requirements = new Set<string>();
+  for (const transform of Object.values(components.transforms)) stamp(transform, fingerprint, requirements);
+  proto.requirements = [...requirements];
+  components.environments = { [pipeline.defaultEnvironment]: environment };
+  return proto;
+}
+
+function stamp(transform: PTransformProto, fingerprint: string, requirements: Set<string>): void {
+  const { spec } = transform;
+  if (spec === undefined) return;
+  if (transform.subtransforms.length > 0 && spec.urn !== urns.COMBINE_PER_KEY && spec.urn !== urns.RESHUFFLE) return;
+  if (spec.urn === urns.PAR_DO) {
+    const payload = runnerApi.ParDoPayload.fromBinary(spec.payload);
+    stampFunction(payload.doFn, fingerprint);
+    if (Object.keys(payload.stateSpecs).length + Object.keys(payload.timerFamilySpecs).length > 0) {
+      requirements.add('beam:requirement:pardo:stateful:v1');
+    }
+    if (payload.restrictionCoderId !== '') requirements.add('beam:requirement:pardo:splittable_dofn:v1');
+    spec.payload = runnerApi.ParDoPayload.toBinary(payload);
+  } else if (spec.urn === urns.COMBINE_PER_KEY) {
+    const payload = runnerApi.CombinePayload.fromBinary(spec.payload);
+    stampFunction(payload.combineFn, fingerprint);
+    spec.payload = runnerApi.CombinePayload.toBinary(payload);
+  }
+}
+
+function stampFunction(fn: { urn: string; payload: Uint8Array } | undefined, fingerprint: string): void {
+  if (fn === undefined || !fn.urn.startsWith('headwater:')) return;
+  fn.payload = Buffer.concat([fn.payload, Buffer.from(SEPARATOR + fingerprint)]);
+}
