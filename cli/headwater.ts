@@ -4,10 +4,12 @@ import { viewId } from '#feature_store/definitions/feature_row';
 import { describeView } from '#feature_store/definitions/feature_view';
 import { VIEWS } from '#feature_store/views/catalog';
 import { PlatformError } from '#kernel/errors';
+import { LOG_LEVELS } from '#monitoring/log';
 import { createRegistry } from '#registry/catalog';
 import { runDemo } from './demo/demo.ts';
 import { ROLES, type Role } from './platform.ts';
 import { loadPlatformConfig } from './platform_config.ts';
+import { RUNNERS, runPipeline, runWorker } from './run_pipeline.ts';
 import { start } from './start.ts';
 import { trainFraudDetector } from './train.ts';
 
@@ -47,6 +49,36 @@ program
   .requiredOption('--training-set <folder>', 'folder with data.csv and manifest.json')
   .requiredOption('--out <folder>', 'where model.onnx, headwater.json and card.json go')
   .action(trainFraudDetector);
+
+const repeated = (value: string, before: readonly string[]): readonly string[] => [...before, value];
+
+program
+  .command('run')
+  .description('run a Beam pipeline: here, or on Flink, Prism, Dataflow or another portable runner')
+  .argument('<pipeline>', 'path of a module whose default export makes the graph, or an example such as nexmark/q3')
+  .addOption(new Option('--runner <name>', 'where it runs').choices(RUNNERS).default('embedded'))
+  .option('--option <key=value>', 'an option of the pipeline; repeatable', repeated, [])
+  .option('--job-endpoint <host:port>', "the runner's job service")
+  .option('--job-name <name>', 'what the runner calls the job')
+  .option('--environment <where>', 'workers: loopback, external:HOST:PORT or docker:IMAGE', 'loopback')
+  .option('--runner-option <key=value>', 'a pipeline option of the runner, in snake case; repeatable', repeated, [])
+  .option('--snapshots <folder>', 'embedded: keep state there, and resume from it')
+  .option('--snapshot-interval <ms>', 'embedded: time between snapshots', Number, 10_000)
+  .addOption(new Option('--log-level <level>', 'what is logged').choices(LOG_LEVELS).default('warn'))
+  .action(runPipeline);
+
+program
+  .command('worker')
+  .description('Beam workers for a pipeline: a pool beside a runner, or the one worker a runner asks for')
+  .argument('<pipeline>', 'as for run, with the same options')
+  .option('--option <key=value>', 'an option of the pipeline; repeatable', repeated, [])
+  .option('--listen <host:port>', 'serve a pool there')
+  .option('--id <id>', 'worker id, given by the runner')
+  .option('--control_endpoint <host:port>', 'given by the runner')
+  .option('--logging_endpoint <host:port>', 'given by the runner')
+  .option('--provision_endpoint <host:port>', 'given by the runner; not needed')
+  .option('--artifact_endpoint <host:port>', 'given by the runner; not needed')
+  .action(runWorker);
 
 const features = program.command('features').description('feature definitions');
 features

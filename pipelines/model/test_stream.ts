@@ -1,39 +1,65 @@
 import type { TestStreamEvent } from '#pipelines/engine/plan';
 import { runnerApi } from './beam.ts';
-import { ByteWriter } from './coders/bytes.ts';
+import { ByteReader, ByteWriter } from './coders/bytes.ts';
+import { BytesCoder } from './coders/standard_coders.ts';
 import { ValueCoder } from './coders/value_coder.ts';
 import { toWireMillis } from './coders/wire_time.ts';
 import { registerFunction } from './function_table.ts';
 import type { PCollection, PipelineRoot, PTransform } from './pcollection.ts';
-import { coderId, primitive } from './transforms.ts';
+import { coderId, named, parDo, primitive } from './transforms.ts';
 import * as urns from './urns.ts';
 
 type EventProto = ReturnType<typeof runnerApi.TestStreamPayload_Event.create>;
 
-/** A scripted source as a graph holds it. */
+/** A scripted source as a graph holds it: of bytes, which every runner can keep, and then of what they stand for. */
 export function testStreamTransform<T>(
   events: readonly TestStreamEvent[],
   name: string,
 ): PTransform<PipelineRoot, PCollection<T>> {
-  return primitive(name, (_, pipeline, proto) => {
-    const coder = new ValueCoder();
+  return named(name, (root: PipelineRoot) =>
+    root
+      .apply(scriptOfBytes(events.map(withBytes)))
+      .apply(
+        parDo<Uint8Array, T>(
+          { process: (bytes, context) => context.output(valueCoder.decode(new ByteReader(bytes)) as T) },
+          { name: 'Decode' },
+        ),
+      ),
+  );
+}
+
+const valueCoder = new ValueCoder();
+
+function withBytes(event: TestStreamEvent): TestStreamEvent {
+  if (event.kind !== 'elements') return event;
+  return {
+    kind: 'elements',
+    elements: event.elements.map(({ value, timestamp }) => {
+      const out = new ByteWriter();
+      valueCoder.encode(value, out);
+      return { value: out.finish(), timestamp };
+    }),
+  };
+}
+
+function scriptOfBytes(events: readonly TestStreamEvent[]): PTransform<PipelineRoot, PCollection<Uint8Array>> {
+  return primitive('Script', (_, pipeline, proto) => {
+    const coder = new BytesCoder();
     registerFunction(pipeline, proto.uniqueName, events);
     proto.spec = runnerApi.FunctionSpec.create({
       urn: urns.TEST_STREAM,
       payload: runnerApi.TestStreamPayload.toBinary(
-        runnerApi.TestStreamPayload.create({
-          coderId: coderId(pipeline, coder),
-          events: events.map((event) => eventProto(coder, event)),
-        }),
+        runnerApi.TestStreamPayload.create({ coderId: coderId(pipeline, coder), events: events.map(eventProto) }),
       ),
     });
     proto.environmentId = '';
     const { UNBOUNDED } = runnerApi.IsBounded_Enum;
-    return pipeline.createPCollectionInternal(coder as never, undefined, UNBOUNDED) as unknown as PCollection<T>;
+    const output = pipeline.createPCollectionInternal(coder as never, undefined, UNBOUNDED);
+    return output as unknown as PCollection<Uint8Array>;
   });
 }
 
-function eventProto(coder: ValueCoder, event: TestStreamEvent): EventProto {
+function eventProto(event: TestStreamEvent): EventProto {
   const { TestStreamPayload_Event: message } = runnerApi;
   switch (event.kind) {
     case 'elements':
@@ -42,11 +68,10 @@ function eventProto(coder: ValueCoder, event: TestStreamEvent): EventProto {
           oneofKind: 'elementEvent',
           elementEvent: {
             tag: '',
-            elements: event.elements.map(({ value, timestamp }) => {
-              const out = new ByteWriter();
-              coder.encode(value, out);
-              return { encodedElement: out.finish(), timestamp: toWireMillis(timestamp) };
-            }),
+            elements: event.elements.map(({ value, timestamp }) => ({
+              encodedElement: value as Uint8Array,
+              timestamp: toWireMillis(timestamp),
+            })),
           },
         },
       });

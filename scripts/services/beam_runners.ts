@@ -64,7 +64,9 @@ const OPTIONS: Readonly<Record<string, BeamRunner['runnerOptions']>> = {
     parallelism: 1,
     checkpointing_interval: 1_000,
     streaming: true,
-    shutdown_sources_after_idle_ms: 100,
+    shutdown_sources_after_idle_ms: 500,
+    // A TestStream does not wait here for what it has emitted: with larger bundles its steps would run into each other.
+    max_bundle_size: 1,
     number_of_execution_retries: 0,
   },
 };

@@ -1,10 +1,14 @@
 import type { OptionValue } from './job_client.ts';
 
 /**
- * What every job on Flink needs. Without `finish_bundle_before_checkpointing`, Beam's Flink runner keeps a bundle open across a
- * checkpoint, and what it outputs when the sources have ended is lost (seen with Beam 2.62.0 on Flink 1.19): the last panes never
- * come.
+ * What every job on Flink needs (seen with Beam 2.62.0 on Flink 1.19):
+ * - Without `finish_bundle_before_checkpointing`, the runner keeps a bundle open across a checkpoint, and what it outputs when the
+ *   sources have ended is lost: the last panes never come.
+ * - A timer that is set in a bundle is known to Flink when the bundle ends. A bundle stays open for
+ *   `max_bundle_time_mills`, by default 10 s: so timers come late, and those that a bundle sets just before its input
+ *   ends never come.
  */
 export const FLINK_DEFAULTS: Readonly<Record<string, OptionValue>> = {
   finish_bundle_before_checkpointing: true,
+  max_bundle_time_mills: 50,
 };

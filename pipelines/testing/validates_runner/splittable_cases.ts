@@ -21,7 +21,7 @@ interface Range {
 }
 
 /** Counts up, a second of event time apart, in pieces. */
-class Counting implements SplittableDoFn<number, number, Range, number> {
+export class Counting implements SplittableDoFn<number, number, Range, number> {
   readonly splittable = true;
   readonly bounded: boolean;
   readonly #parts: number;

@@ -13,13 +13,14 @@ import {
   valueState,
 } from '#pipelines/engine/dofn';
 import type { KV, PCollection, PipelineRoot } from '#pipelines/model/pcollection';
-import { create, keyBy, parDo, windowInto } from '#pipelines/model/transforms';
+import { create, keyBy, parDo, read, windowInto } from '#pipelines/model/transforms';
 import { fixedWindows } from '#pipelines/model/windowing';
 import { assertThat } from '#pipelines/testing/assert';
 import { testStream } from '#pipelines/testing/test_stream';
 import { mean } from '#pipelines/transforms/standard/combiners';
 import { reify } from '#pipelines/transforms/standard/reify';
 import { cases, timestamped } from './runner_case.ts';
+import { Counting } from './splittable_cases.ts';
 
 type Pair = KV<string, number>;
 const pair = (key: string, value: number): Pair => ({ key, value });
@@ -416,7 +417,7 @@ export const stateCases = [
             testStream<Pair>()
               .add([pair('a', 1), 1_000])
               .advanceWatermarkTo(20_000)
-              .add([pair('a', 2), 21_000])
+              .add([pair('b', 2), 21_000])
               .toInfinity(),
           )
           .apply(
@@ -435,7 +436,7 @@ export const stateCases = [
               },
             ),
           ),
-      ).containsInAnyOrder([1, 3]),
+      ).containsInAnyOrder([1, 2]),
   }),
   ...cases('Processing-time timers', {
     'fire as a TestStream says': (root) =>
@@ -467,7 +468,30 @@ export const stateCases = [
           ),
       ).containsInAnyOrder([7, 15]),
   }),
-  ...cases('Processing-time timers in real time', {
+  ...cases('Processing-time timers of unbounded input', {
+    'fire while their input goes on': (root) =>
+      assertThat(
+        root
+          .apply(read(4, new Counting(1, 1, { bounded: false, delayMs: 400 }), 'Count'))
+          .map((value) => pair(value < 3 ? 'a' : 'last', value))
+          .apply(
+            stateful(
+              'Delay',
+              { last: valueState<number>('last'), late: processingTimer('late') },
+              {
+                process({ value }, context) {
+                  context.state(this.last).write(value);
+                  if (value < 3) context.timer(this.late).setAfter(30);
+                },
+                onTimer(_, context) {
+                  context.output(context.state(this.last).read() as number);
+                },
+              },
+            ),
+          ),
+      ).containsInAnyOrder([0, 1, 2]),
+  }),
+  ...cases('Processing-time timers after bounded input', {
     'fire after their delay': (root) =>
       assertThat(
         root.apply(create([pair('a', 7), pair('b', 8)])).apply(

@@ -435,19 +435,19 @@ export const windowCases = [
     'early, on time, late': (root) =>
       trigger(
         root,
-        afterWatermark({ early: afterCount(1), late: afterCount(1) }),
+        afterWatermark({ early: afterCount(2), late: afterCount(1) }),
         (s) =>
           s
             .add(['a', 1 * S])
-            .advanceWatermarkTo(2 * S)
             .add(['b', 3 * S])
             .advanceWatermarkTo(4 * S)
+            .add(['c', 5 * S])
             .advanceWatermarkTo(12 * S)
-            .add(['c', 5 * S]),
+            .add(['d', 6 * S]),
         [
-          ['a', 'EARLY', 0],
-          ['b', 'EARLY', 1],
-          ['c', 'LATE', 2],
+          ['ab', 'EARLY', 0],
+          ['c', 'ON_TIME', 1],
+          ['d', 'LATE', 2],
         ],
         { allowedLatenessMs: 10 * S },
       ),
