@@ -9,15 +9,18 @@ export interface BenchResult {
   readonly peerValue?: number;
   /** Smallest value that passes; for ratios of `value` to `peerValue` use `ratioFloor`. */
   readonly floor?: number;
+  /** Largest value that passes. */
+  readonly ceiling?: number;
   readonly ratioFloor?: number;
 }
 
 /** Prints one JSON line. */
 export function report(result: BenchResult): void {
-  const { peerValue, floor, ratioFloor } = result;
+  const { peerValue, floor, ceiling, ratioFloor } = result;
   const ratio = peerValue === undefined ? null : result.value / peerValue;
   const passes = [
     ...(floor === undefined ? [] : [result.value >= floor]),
+    ...(ceiling === undefined ? [] : [result.value <= ceiling]),
     ...(ratioFloor === undefined || ratio === null ? [] : [ratio >= ratioFloor]),
   ];
   const line = {
@@ -29,7 +32,7 @@ export function report(result: BenchResult): void {
     peer: result.peer ?? null,
     peer_value: peerValue ?? null,
     ratio,
-    floor: floor ?? ratioFloor ?? null,
+    floor: floor ?? ceiling ?? ratioFloor ?? null,
     pass: passes.length === 0 ? null : passes.every(Boolean),
   };
   process.stdout.write(`${JSON.stringify(line)}\n`);

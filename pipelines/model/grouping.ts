@@ -3,8 +3,7 @@ import { type BeamPipeline, type PTransformProto, runnerApi } from './beam.ts';
 import { IterableCoder, KvCoder } from './coders/standard_coders.ts';
 import { KeyCoder, ValueCoder } from './coders/value_coder.ts';
 import { registerFunction } from './function_table.ts';
-import type { KV, PCollection, PTransform } from './pcollection.ts';
-import { asIterable } from './side_inputs.ts';
+import type { KV, PCollection, PipelineRoot, PTransform } from './pcollection.ts';
 import {
   coderId,
   coderIdOf,
@@ -158,31 +157,40 @@ export function combineGlobally<In, Acc, Out>(
 ): PTransform<PCollection<In>, PCollection<Out>> {
   const { name = 'CombineGlobally', ...perKey } = settings;
   return primitive(name, (input, pipeline) => {
-    const combined = input
+    const { windowFn, trigger } = inputStrategy(pipeline, input);
+    const isPlain = windowFn?.urn === urns.GLOBAL_WINDOWS && trigger?.trigger.oneofKind === 'default';
+    if (!isPlain) return input.apply(combineAll(combineFn, perKey));
+    // An element that stands for none makes the combine run over an empty collection too.
+    const root = (input as unknown as { root(): PipelineRoot }).root();
+    const none = root.apply(create<Maybe<In>>([[]], 'None'));
+    const some = input.apply(
+      parDo<In, Maybe<In>>({ process: (value, context) => context.output([value]) }, { name: 'Some' }),
+    );
+    return flatten([none, some], 'NoneAndSome').apply(combineAll(ignoringNone(combineFn), perKey));
+  });
+}
+
+type Maybe<T> = readonly [] | readonly [T];
+
+const combineAll =
+  <In, Acc, Out>(
+    combineFn: CombineFn<In, Acc, Out>,
+    settings: CombineSettings,
+  ): PTransform<PCollection<In>, PCollection<Out>> =>
+  (input) =>
+    input
       .apply(keyBy(() => null, 'AllToOneKey'))
-      .apply(combinePerKey(combineFn, perKey))
+      .apply(combinePerKey(combineFn, settings))
       .apply(
         parDo<KV<null, Out>, Out>({ process: ({ value }, context) => context.output(value) }, { name: 'DropKey' }),
       );
-    const { windowFn, trigger } = inputStrategy(pipeline, input);
-    const isPlain = windowFn?.urn === urns.GLOBAL_WINDOWS && trigger?.trigger.oneofKind === 'default';
-    if (!isPlain) return combined;
-    const view = asIterable(combined);
-    const root = (input as unknown as { root(): Parameters<ReturnType<typeof create<null>>>[0] }).root();
-    const whenEmpty = root.apply(create([null], 'Once')).apply(
-      parDo<null, Out>(
-        {
-          process(_, context) {
-            for (const _ of context.sideInput(view)) return;
-            context.output(combineFn.extractOutput(combineFn.createAccumulator()));
-          },
-        },
-        { name: 'WhenEmpty', sideInputs: { combined: view } },
-      ),
-    );
-    return flatten([combined, whenEmpty], 'WithDefault');
-  });
-}
+
+const ignoringNone = <In, Acc, Out>(fn: CombineFn<In, Acc, Out>): CombineFn<Maybe<In>, Acc, Out> => ({
+  createAccumulator: () => fn.createAccumulator(),
+  addInput: (accumulator, input) => (input.length === 0 ? accumulator : fn.addInput(accumulator, input[0])),
+  mergeAccumulators: (accumulators) => fn.mergeAccumulators(accumulators),
+  extractOutput: (accumulator) => fn.extractOutput(accumulator),
+});
 
 /** Redistributes elements over the workers; nothing is fused across. Times, windows and panes stay. */
 export function reshuffle<T>(name = 'Reshuffle'): PTransform<PCollection<T>, PCollection<T>> {

@@ -8,6 +8,9 @@ import { cacheFolder, once, run } from './install.ts';
 import { acceptsConnections, freePort, type ManagedProcess, startProcess } from './managed_process.ts';
 import { ensureMaven } from './servers.ts';
 
+/** Flink 1.19 with Beam's job server, once fetched. */
+export const flinkJars = join(cacheFolder, 'flink-1.19-beam-2.62.0');
+
 const PRISM = 'github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0';
 
 export interface BeamRunner {
@@ -90,7 +93,7 @@ const STARTERS: Readonly<Record<string, (folder: string) => Promise<Started>>> =
   },
 
   async flink(folder) {
-    const jars = join(cacheFolder, 'flink-1.19-beam-2.62.0');
+    const jars = flinkJars;
     await once(jars, 'fetching Flink 1.19 with the Beam job server 2.62.0', async () => {
       await ensureMaven();
       const pom = assetPath('scripts/services/flink_pom.xml');
