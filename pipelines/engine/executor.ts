@@ -21,15 +21,26 @@ export interface ExecutorOptions {
   readonly onRetry: (transform: string, error: unknown, delayMs: number) => void;
 }
 
-/** What each transform holds, by name, with the declaration it was made under. */
-export interface TransformSnapshot {
+/** A transform in a snapshot, with the declaration it was made under. */
+export interface SavedTransform {
   readonly name: string;
   readonly signature: string;
   readonly inputWatermark: EventTime;
   readonly outputWatermark: EventTime;
-  /** The operator's own; undefined when it holds nothing. */
-  readonly data: unknown;
+  readonly hasState: boolean;
+  /** The operator's own, without its entries. */
+  readonly head: unknown;
 }
+
+export interface TransformSnapshot extends SavedTransform {
+  readonly entries: Iterator<unknown>;
+}
+
+export interface RestoredTransform extends SavedTransform {
+  readonly entries: Iterable<unknown>;
+}
+
+const NO_ENTRIES: Iterator<unknown> = [][Symbol.iterator]();
 
 /**
  * The operators of one plan and the order they work in. Runs on one thread: within a bundle, elements flow through direct
@@ -214,34 +225,49 @@ export class Executor {
     return counts;
   }
 
-  snapshot(): TransformSnapshot[] {
-    return this.#operators.map((operator) => ({
-      name: operator.name,
-      signature: this.#signatures.get(operator.name) as string,
-      inputWatermark: operator.inputWatermark,
-      outputWatermark: operator.outputWatermark,
-      data: operator.snapshot(),
-    }));
+  /**
+   * Begins a snapshot of the state between two bundles; it is completed by visiting `entries` of each transform, with
+   * bundles going on in between.
+   *
+   * @param take - entries that are about to change, as they are
+   */
+  beginSnapshot(take: (transform: number, entry: unknown) => void): TransformSnapshot[] {
+    return this.#operators.map((operator, index) => {
+      const snapshot = operator.beginSnapshot((entry) => take(index, entry));
+      return {
+        name: operator.name,
+        signature: this.#signatures.get(operator.name) as string,
+        inputWatermark: operator.inputWatermark,
+        outputWatermark: operator.outputWatermark,
+        hasState: snapshot !== undefined,
+        head: snapshot?.head,
+        entries: snapshot?.entries ?? NO_ENTRIES,
+      };
+    });
+  }
+
+  endSnapshot(): void {
+    for (const operator of this.#operators) operator.endSnapshot();
   }
 
   /** @throws {@link InvalidPipelineError} naming the transforms whose state has nowhere to go */
-  restore(snapshot: readonly TransformSnapshot[]): void {
+  restore(snapshot: readonly RestoredTransform[]): void {
     const operators = new Map(this.#operators.map((operator) => [operator.name, operator]));
     const problems: string[] = [];
-    for (const { name, signature, inputWatermark, outputWatermark, data } of snapshot) {
+    for (const { name, signature, inputWatermark, outputWatermark, hasState, head, entries } of snapshot) {
       const operator = operators.get(name);
       if (operator === undefined) {
-        if (data !== undefined) problems.push(`"${name}" is in the snapshot with state, but not in the pipeline`);
+        if (hasState) problems.push(`"${name}" is in the snapshot with state, but not in the pipeline`);
         continue;
       }
       const expected = this.#signatures.get(name) as string;
-      if (data !== undefined && signature !== expected) {
+      if (hasState && signature !== expected) {
         problems.push(`"${name}" was ${signature} and is now ${expected}`);
         continue;
       }
       operator.inputWatermark = inputWatermark;
       operator.outputWatermark = outputWatermark;
-      if (data !== undefined) operator.restore(data);
+      if (hasState) operator.restore(head, entries);
     }
     if (problems.length > 0) {
       throw new InvalidPipelineError(

@@ -2,6 +2,7 @@ import { type EventTime, MAX_EVENT_TIME } from '#kernel/time';
 import type { CombineFn, PaneInfo } from './dofn.ts';
 import { keyIdOf } from './keyed_state.ts';
 import { type Edge, type EngineContext, Operator } from './operator.ts';
+import type { OperatorSnapshot, TakeEntry } from './snapshot.ts';
 import { TimeHeap } from './time_heap.ts';
 import { compileTrigger, type TriggerMachine, type TriggerScope, type TriggerState } from './trigger.ts';
 import { WatermarkHolds } from './watermark_holds.ts';
@@ -62,10 +63,20 @@ class Group {
   lastTiming: Timing = 'UNKNOWN';
   /** The trigger is done for good: later elements are dropped until the window expires. */
   closed = false;
+  /** The last snapshot that has it, or began before it was made. */
+  snapshot: number;
 
-  constructor(key: unknown) {
+  constructor(key: unknown, snapshot: number) {
     this.key = key;
+    this.snapshot = snapshot;
   }
+}
+
+/** A group as snapshots hold it. */
+interface SavedGroup {
+  readonly window: SavedWindow;
+  readonly ended: boolean;
+  readonly group: Group;
 }
 
 interface OpenWindow {
@@ -109,6 +120,8 @@ export class GroupByKeyOperator extends Operator implements TriggerScope {
   readonly #wakes = new TimeHeap<Wake>();
   readonly #holds = new WatermarkHolds();
   #last: OpenWindow | undefined;
+  #snapshot = 0;
+  #take: TakeEntry | undefined;
   // The scope of the trigger call at hand.
   windowEnded = false;
   #wakeWindow = '';
@@ -143,8 +156,10 @@ export class GroupByKeyOperator extends Operator implements TriggerScope {
     const open = this.#windowing.windowFn.merge === undefined ? this.#openFor(window) : this.#mergeIn(keyId, window);
     let group = open.groups.get(keyId);
     if (group === undefined) {
-      group = new Group(key);
+      group = new Group(key, this.#snapshot);
       open.groups.set(keyId, group);
+    } else if (this.#take !== undefined) {
+      this.#handOver(group, open, this.#take);
     }
     if (group.closed) {
       this.#context.countDroppedLate(this.name);
@@ -210,6 +225,7 @@ export class GroupByKeyOperator extends Operator implements TriggerScope {
       const open = this.#open.get(source.id);
       const group = open?.groups.get(keyId);
       if (open === undefined || group === undefined) continue;
+      if (this.#take !== undefined) this.#handOver(group, open, this.#take);
       groups.push(group);
       if (source.id === result.id) survivor = group;
       open.groups.delete(keyId);
@@ -218,7 +234,7 @@ export class GroupByKeyOperator extends Operator implements TriggerScope {
     const [first] = groups;
     if (first === undefined) return;
     const open = this.#openFor(result);
-    const target = new Group(first.key);
+    const target = new Group(first.key, this.#snapshot);
     const held = groups.filter(({ accumulator }) => accumulator !== undefined);
     if (held.length > 0) {
       target.accumulator =
@@ -293,6 +309,9 @@ export class GroupByKeyOperator extends Operator implements TriggerScope {
       if (this.#open.get(open.window.id) !== open) continue;
       const isExpiring = this.#expiryOf(open.window) < watermark;
       if (!open.ended) {
+        // Groups are saved with whether their window has ended: those not saved yet are, as it was.
+        const take = this.#take;
+        if (take !== undefined) for (const group of open.groups.values()) this.#handOver(group, open, take);
         open.ended = true;
         for (const [keyId, group] of open.groups) this.#fireIfDue(keyId, group, open, isExpiring);
         if (!isExpiring) this.#deadlines.push(this.#expiryOf(open.window), open);
@@ -318,6 +337,7 @@ export class GroupByKeyOperator extends Operator implements TriggerScope {
 
   #expire(open: OpenWindow): void {
     for (const [keyId, group] of open.groups) {
+      if (this.#take !== undefined) this.#handOver(group, open, this.#take);
       if (!Number.isNaN(group.hold)) this.#holds.remove(group.hold);
       this.#forgetWindow(keyId, open.window);
     }
@@ -346,6 +366,7 @@ export class GroupByKeyOperator extends Operator implements TriggerScope {
 
   #fire(keyId: unknown, group: Group, open: OpenWindow, isExpiring: boolean): void {
     const { window } = open;
+    if (this.#take !== undefined) this.#handOver(group, open, this.#take);
     if (this.#trigger !== undefined && group.trigger !== undefined) {
       this.#look(keyId, open);
       this.#trigger.onFire(group.trigger, this);
@@ -390,35 +411,59 @@ export class GroupByKeyOperator extends Operator implements TriggerScope {
 
   // --- durability ----------------------------------------------------------------------------------------------
 
-  override snapshot(): unknown {
-    const windows = [...this.#open.values()].map(({ window, ended, groups }) => ({
-      window: saveWindow(window),
-      ended,
-      groups: [...groups.values()],
-    }));
-    return { windows, wakes: [...this.#wakes.values()], wakeTimes: [...this.#wakes.times()] };
+  override beginSnapshot(take: TakeEntry): OperatorSnapshot {
+    this.#snapshot += 1;
+    this.#take = take;
+    return {
+      head: { wakes: [...this.#wakes.values()], wakeTimes: [...this.#wakes.times()] } satisfies SavedHead,
+      entries: this.#unsaved(),
+    };
   }
 
-  override restore(data: unknown): void {
-    const saved = data as {
-      windows: { window: SavedWindow; ended: boolean; groups: Group[] }[];
-      wakes: Wake[];
-      wakeTimes: number[];
-    };
-    for (const { window: savedWindow, ended, groups } of saved.windows) {
-      const window = reviveWindow(savedWindow);
-      const open: OpenWindow = { window, ended, groups: new Map() };
-      for (const group of groups) {
-        const keyId = keyIdOf(group.key);
-        open.groups.set(keyId, Object.assign(new Group(group.key), group));
-        if (!Number.isNaN(group.hold)) this.#holds.add(group.hold);
-        if (this.#windowing.windowFn.merge !== undefined) {
-          this.#windowsOfKey.set(keyId, [...(this.#windowsOfKey.get(keyId) ?? []), window]);
-        }
+  *#unsaved(): Generator<SavedGroup> {
+    const snapshot = this.#snapshot;
+    for (const open of this.#open.values()) {
+      for (const group of open.groups.values()) {
+        if (group.snapshot === snapshot) continue;
+        group.snapshot = snapshot;
+        yield { window: saveWindow(open.window), ended: open.ended, group };
       }
-      this.#open.set(window.id, open);
-      this.#deadlines.push(ended ? this.#expiryOf(window) : window.maxTimestamp(), open);
     }
-    for (const [index, wake] of saved.wakes.entries()) this.#wakes.push(saved.wakeTimes[index] as number, wake);
   }
+
+  #handOver(group: Group, { window, ended }: OpenWindow, take: TakeEntry): void {
+    if (group.snapshot === this.#snapshot) return;
+    group.snapshot = this.#snapshot;
+    take({ window: saveWindow(window), ended, group } satisfies SavedGroup);
+  }
+
+  override endSnapshot(): void {
+    this.#take = undefined;
+  }
+
+  override restore(head: unknown, entries: Iterable<unknown>): void {
+    for (const { window: savedWindow, ended, group: saved } of entries as Iterable<SavedGroup>) {
+      let open = this.#open.get(savedWindow.id);
+      if (open === undefined) {
+        const window = reviveWindow(savedWindow);
+        open = { window, ended, groups: new Map() };
+        this.#open.set(window.id, open);
+        this.#deadlines.push(ended ? this.#expiryOf(window) : window.maxTimestamp(), open);
+      }
+      const group = Object.assign(new Group(saved.key, 0), saved, { snapshot: 0 });
+      const keyId = keyIdOf(group.key);
+      open.groups.set(keyId, group);
+      if (!Number.isNaN(group.hold)) this.#holds.add(group.hold);
+      if (this.#windowing.windowFn.merge !== undefined) {
+        this.#windowsOfKey.set(keyId, [...(this.#windowsOfKey.get(keyId) ?? []), open.window]);
+      }
+    }
+    const { wakes, wakeTimes } = head as SavedHead;
+    for (const [index, wake] of wakes.entries()) this.#wakes.push(wakeTimes[index] as number, wake);
+  }
+}
+
+interface SavedHead {
+  readonly wakes: readonly Wake[];
+  readonly wakeTimes: readonly number[];
 }

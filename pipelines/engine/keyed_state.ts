@@ -1,6 +1,7 @@
 import { canonicalJson } from '#kernel/json';
 import type { EventTime } from '#kernel/time';
 import type { CombineFn, StateKind } from './dofn.ts';
+import type { TakeEntry } from './snapshot.ts';
 import type { Window } from './window.ts';
 
 /**
@@ -153,10 +154,22 @@ export interface StateStore {
   dropIfEmpty(keyId: unknown, window: Window, cells: Cells): void;
 }
 
+/** A key's cells as a snapshot holds them. */
+export type SavedKey = readonly [key: unknown, windows: readonly (readonly [windowId: string, cells: Cells])[]];
+
+interface KeyEntry {
+  readonly key: unknown;
+  readonly windows: Map<string, Cells>;
+  /** The last snapshot that has it, or began before it was made. */
+  snapshot: number;
+}
+
 /** Cells by key, then by window, in memory. */
 export class KeyedState implements StateStore {
   readonly #slots: number;
-  readonly #keys = new Map<unknown, { readonly key: unknown; readonly windows: Map<string, Cells> }>();
+  readonly #keys = new Map<unknown, KeyEntry>();
+  #snapshot = 0;
+  #take: TakeEntry | undefined;
 
   constructor(slots: number) {
     this.#slots = slots;
@@ -173,8 +186,10 @@ export class KeyedState implements StateStore {
   #cellsAt(key: unknown, keyId: unknown, windowId: string): Cells {
     let entry = this.#keys.get(keyId);
     if (entry === undefined) {
-      entry = { key, windows: new Map() };
+      entry = { key, windows: new Map(), snapshot: this.#snapshot };
       this.#keys.set(keyId, entry);
+    } else if (this.#take !== undefined) {
+      this.#handOver(entry, this.#take);
     }
     let cells = entry.windows.get(windowId);
     if (cells === undefined) {
@@ -186,8 +201,10 @@ export class KeyedState implements StateStore {
 
   drop(keyId: unknown, window: Window): void {
     const entry = this.#keys.get(keyId);
-    entry?.windows.delete(window.id);
-    if (entry?.windows.size === 0) this.#keys.delete(keyId);
+    if (entry === undefined) return;
+    if (this.#take !== undefined) this.#handOver(entry, this.#take);
+    entry.windows.delete(window.id);
+    if (entry.windows.size === 0) this.#keys.delete(keyId);
   }
 
   /** Keys that cleared their state cost nothing. */
@@ -196,17 +213,39 @@ export class KeyedState implements StateStore {
     this.drop(keyId, window);
   }
 
-  *entries(): Iterable<readonly [key: unknown, windowId: string, cells: Cells]> {
-    for (const { key, windows } of this.#keys.values()) {
-      for (const [windowId, cells] of windows) yield [key, windowId, cells];
+  // --- snapshots -----------------------------------------------------------------------------------------------
+
+  /** Keys that are about to change before {@link unsaved} comes to them are handed over through `take`. */
+  beginSnapshot(take: TakeEntry): void {
+    this.#snapshot += 1;
+    this.#take = take;
+  }
+
+  endSnapshot(): void {
+    this.#take = undefined;
+  }
+
+  *unsaved(): Generator<SavedKey> {
+    const snapshot = this.#snapshot;
+    for (const entry of this.#keys.values()) {
+      if (entry.snapshot === snapshot) continue;
+      entry.snapshot = snapshot;
+      yield saved(entry);
     }
   }
 
-  restore(entries: Iterable<readonly [key: unknown, windowId: string, cells: Cells]>): void {
-    this.#keys.clear();
-    for (const [key, windowId, cells] of entries) {
+  #handOver(entry: KeyEntry, take: TakeEntry): void {
+    if (entry.snapshot === this.#snapshot) return;
+    entry.snapshot = this.#snapshot;
+    take(saved(entry));
+  }
+
+  restore([key, windows]: SavedKey): void {
+    for (const [windowId, cells] of windows) {
       const target = this.#cellsAt(key, keyIdOf(key), windowId);
       for (let slot = 0; slot < target.length; slot += 1) target[slot] = cells[slot];
     }
   }
 }
+
+const saved = ({ key, windows }: KeyEntry): SavedKey => [key, [...windows]];

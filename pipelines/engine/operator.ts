@@ -1,5 +1,6 @@
 import { type EventTime, MAX_EVENT_TIME, MIN_EVENT_TIME } from '#kernel/time';
 import type { PaneInfo } from './dofn.ts';
+import type { OperatorSnapshot, TakeEntry } from './snapshot.ts';
 import type { Window } from './window.ts';
 
 /** Takes elements: one call an element, no wrapper object. */
@@ -113,8 +114,10 @@ export abstract class Operator implements Receiver {
   advanceProcessingTime(_now: number): void {}
 
   /** Everything that must survive a restart, structured-cloneable; undefined when stateless. */
-  snapshot(): unknown {
+  beginSnapshot(_take: TakeEntry): OperatorSnapshot | undefined {
     return undefined;
   }
-  restore(_data: unknown): void {}
+  /** The snapshot is complete, or given up: entries need not be handed over any more. */
+  endSnapshot(): void {}
+  restore(_head: unknown, _entries: Iterable<unknown>): void {}
 }

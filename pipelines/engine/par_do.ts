@@ -12,9 +12,10 @@ import {
   TimerSpec,
 } from './dofn.ts';
 import { InvalidPipelineError, TransformFailedError } from './errors.ts';
-import { type Cells, createAccessor, KeyedState, keyIdOf, type StateStore } from './keyed_state.ts';
+import { type Cells, createAccessor, KeyedState, keyIdOf, type SavedKey, type StateStore } from './keyed_state.ts';
 import { type Edge, type EngineContext, NO_FIRING, Operator } from './operator.ts';
 import { type CollectedSideInputs, type SideInputs, undeclaredSideInput } from './side_input.ts';
+import type { OperatorSnapshot, TakeEntry } from './snapshot.ts';
 import { type PendingTimer, type SavedTimer, TimerQueue, type TimerStore } from './timer_queue.ts';
 import { WatermarkHolds } from './watermark_holds.ts';
 import { GLOBAL_WINDOW, reviveWindow, type SavedWindow, saveWindow, type Window } from './window.ts';
@@ -380,31 +381,37 @@ export class ParDoOperator extends Operator {
 
   // --- durability ----------------------------------------------------------------------------------------------
 
-  override snapshot(): unknown {
+  override beginSnapshot(take: TakeEntry): OperatorSnapshot | undefined {
     if (!this.#keyed && this.#options.sideInputs === undefined) return undefined;
-    return {
-      cells: [...this.#state.entries()],
-      eventTimers: this.#eventTimers.save(),
-      processingTimers: this.#processingTimers.save(),
+    this.#state.beginSnapshot((key) => take({ key } as SavedEntry));
+    const timers = [this.#eventTimers.save(), this.#processingTimers.save()] as const;
+    const head: SavedHead = {
       sideInputs: this.#options.sideInputs?.save(),
       waiting: this.#waiting.map((waiting) => ({ ...waiting, window: saveWindow(waiting.window) })),
     };
+    return { head, entries: this.#entries(...timers) };
   }
 
-  override restore(data: unknown): void {
-    const saved = data as {
-      cells: [unknown, string, Cells][];
-      eventTimers: SavedTimer[];
-      processingTimers: SavedTimer[];
-      sideInputs: unknown;
-      waiting: (Omit<Waiting, 'window'> & { window: SavedWindow })[];
-    };
-    this.#state.restore(saved.cells);
-    this.#eventTimers.restore(saved.eventTimers, keyIdOf);
-    this.#processingTimers.restore(saved.processingTimers, keyIdOf);
-    this.#options.sideInputs?.restore(saved.sideInputs);
-    this.#waiting = saved.waiting.map((waiting) => ({ ...waiting, window: reviveWindow(waiting.window) }));
+  *#entries(eventTimers: Iterable<SavedTimer>, processingTimers: Iterable<SavedTimer>): Generator<SavedEntry> {
+    for (const key of this.#state.unsaved()) yield { key };
+    for (const eventTimer of eventTimers) yield { eventTimer };
+    for (const processingTimer of processingTimers) yield { processingTimer };
+  }
+
+  override endSnapshot(): void {
+    this.#state.endSnapshot();
+  }
+
+  override restore(head: unknown, entries: Iterable<unknown>): void {
+    const { sideInputs, waiting } = head as SavedHead;
+    this.#options.sideInputs?.restore(sideInputs);
+    this.#waiting = waiting.map((saved) => ({ ...saved, window: reviveWindow(saved.window) }));
     for (const { timestamp } of this.#waiting) this.#waitingHolds.add(timestamp);
+    for (const { key, eventTimer, processingTimer } of entries as Iterable<SavedEntry>) {
+      if (key !== undefined) this.#state.restore(key);
+      if (eventTimer !== undefined) this.#eventTimers.restore(eventTimer, keyIdOf);
+      if (processingTimer !== undefined) this.#processingTimers.restore(processingTimer, keyIdOf);
+    }
   }
 
   // --- what the context needs ----------------------------------------------------------------------------------
@@ -424,6 +431,18 @@ export class ParDoOperator extends Operator {
       sideInputs: this.#sideInputs,
     });
   }
+}
+
+interface SavedHead {
+  readonly sideInputs: unknown;
+  readonly waiting: readonly (Omit<Waiting, 'window'> & { readonly window: SavedWindow })[];
+}
+
+/** One of the three. */
+interface SavedEntry {
+  readonly key?: SavedKey;
+  readonly eventTimer?: SavedTimer;
+  readonly processingTimer?: SavedTimer;
 }
 
 interface ContextParts {

@@ -2,6 +2,7 @@ import { type EventTime, MAX_EVENT_TIME, MIN_EVENT_TIME } from '#kernel/time';
 import type { PaneInfo } from './dofn.ts';
 import { type Edge, NO_FIRING, Operator } from './operator.ts';
 import type { TestStreamEvent } from './plan.ts';
+import { type OperatorSnapshot, smallSnapshot } from './snapshot.ts';
 import { GLOBAL_WINDOW, type Window, type WindowFn } from './window.ts';
 
 /** Emits one empty byte string at the beginning of time, once in the life of a job. */
@@ -28,8 +29,8 @@ export class ImpulseOperator extends Operator {
 
   receive(): void {}
 
-  override snapshot(): unknown {
-    return { fired: this.#fired };
+  override beginSnapshot(): OperatorSnapshot {
+    return smallSnapshot({ fired: this.#fired });
   }
 
   override restore(data: unknown): void {
@@ -146,4 +147,12 @@ export class TestStreamOperator extends Operator {
   }
 
   receive(): void {}
+
+  override beginSnapshot(): OperatorSnapshot {
+    return smallSnapshot({ next: this.#next });
+  }
+
+  override restore(head: unknown): void {
+    this.#next = (head as { readonly next: number }).next;
+  }
 }

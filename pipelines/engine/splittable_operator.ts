@@ -2,6 +2,7 @@ import { PlatformError } from '#kernel/errors';
 import { type EventTime, MAX_EVENT_TIME, MIN_EVENT_TIME } from '#kernel/time';
 import { TransformFailedError } from './errors.ts';
 import { type Edge, type EngineContext, NO_FIRING, Operator } from './operator.ts';
+import { type OperatorSnapshot, smallSnapshot } from './snapshot.ts';
 import type { SplittableContext, SplittableDoFn } from './splittable.ts';
 import { GLOBAL_WINDOW } from './window.ts';
 
@@ -224,8 +225,10 @@ export class SplittableOperator extends Operator {
     return slowest === Number.POSITIVE_INFINITY ? fastest : slowest;
   }
 
-  override snapshot(): unknown {
-    return this.#tasks.map(({ element, restriction, watermark, idle }) => ({ element, restriction, watermark, idle }));
+  override beginSnapshot(): OperatorSnapshot {
+    return smallSnapshot(
+      this.#tasks.map(({ element, restriction, watermark, idle }) => ({ element, restriction, watermark, idle })),
+    );
   }
 
   override restore(data: unknown): void {

@@ -102,15 +102,17 @@ export class TimerQueue implements TimerStore {
     return this.#holds.earliest();
   }
 
-  save(): SavedTimer[] {
-    return this.#heap
+  /** The timers that are set now, saved one by one as they are asked for: a timer itself never changes. */
+  save(): Iterable<SavedTimer> {
+    const live = this.#heap
       .values()
       .filter((entry) => entry.live)
-      .map(({ timer }) => ({ ...timer, window: saveWindow(timer.window) }));
+      .map(({ timer }) => timer);
+    return savedOneByOne(live);
   }
 
-  restore(timers: readonly SavedTimer[], keyIdOf: (key: unknown) => unknown): void {
-    for (const timer of timers) this.set(keyIdOf(timer.key), { ...timer, window: reviveWindow(timer.window) });
+  restore(timer: SavedTimer, keyIdOf: (key: unknown) => unknown): void {
+    this.set(keyIdOf(timer.key), { ...timer, window: reviveWindow(timer.window) });
   }
 
   #forget(keyId: unknown, slots: Map<string, Entry>, timer: PendingTimer): void {
@@ -133,4 +135,8 @@ export class TimerQueue implements TimerStore {
     this.#heap.clear();
     for (const entry of live) this.#heap.push(entry.timer.at, entry);
   }
+}
+
+function* savedOneByOne(timers: readonly PendingTimer[]): Generator<SavedTimer> {
+  for (const timer of timers) yield { ...timer, window: saveWindow(timer.window) };
 }

@@ -172,18 +172,18 @@ export function combineGlobally<In, Acc, Out>(
 
 type Maybe<T> = readonly [] | readonly [T];
 
-const combineAll =
-  <In, Acc, Out>(
-    combineFn: CombineFn<In, Acc, Out>,
-    settings: CombineSettings,
-  ): PTransform<PCollection<In>, PCollection<Out>> =>
-  (input) =>
+const combineAll = <In, Acc, Out>(
+  combineFn: CombineFn<In, Acc, Out>,
+  settings: CombineSettings,
+): PTransform<PCollection<In>, PCollection<Out>> =>
+  named('Combined', (input: PCollection<In>) =>
     input
       .apply(keyBy(() => null, 'AllToOneKey'))
       .apply(combinePerKey(combineFn, settings))
       .apply(
         parDo<KV<null, Out>, Out>({ process: ({ value }, context) => context.output(value) }, { name: 'DropKey' }),
-      );
+      ),
+  );
 
 const ignoringNone = <In, Acc, Out>(fn: CombineFn<In, Acc, Out>): CombineFn<Maybe<In>, Acc, Out> => ({
   createAccumulator: () => fn.createAccumulator(),

@@ -9,11 +9,11 @@ import {
 } from '#kernel/time';
 import { type Logger, silentLogger } from '#monitoring/log';
 import { SnapshotError } from '#pipelines/engine/errors';
-import { Executor, type TransformSnapshot } from '#pipelines/engine/executor';
+import { Executor } from '#pipelines/engine/executor';
 import type { Plan } from '#pipelines/engine/plan';
 import type { TestStreamOperator } from '#pipelines/engine/simple_operators';
 import type { PipelineMetrics } from './pipeline_metrics.ts';
-import { SnapshotStore } from './snapshot_store.ts';
+import { SnapshotStore, type SnapshotWriter } from './snapshot_store.ts';
 
 export interface EmbeddedOptions {
   readonly log?: Logger;
@@ -55,6 +55,15 @@ export function runEmbedded(plan: Plan, options: EmbeddedOptions = {}): Pipeline
   return job;
 }
 
+/** How long a snapshot may take between two bundles. */
+const SNAPSHOT_BUDGET_MS = 8;
+
+interface SnapshotInProgress {
+  readonly writer: SnapshotWriter;
+  readonly startedMs: number;
+  readonly callbacks: readonly (() => void | Promise<void>)[];
+}
+
 class ScriptedClock implements Clock {
   #now = 0;
 
@@ -92,6 +101,7 @@ class EmbeddedJob implements PipelineHandle {
   #changedSinceSnapshot = false;
   #failures = 0;
   readonly #finalising = new Set<Promise<void>>();
+  #snapshot: SnapshotInProgress | undefined;
 
   constructor(plan: Plan, options: EmbeddedOptions) {
     this.#plan = plan;
@@ -149,6 +159,7 @@ class EmbeddedJob implements PipelineHandle {
           break;
         } catch (error) {
           await this.#executor.teardown().catch(() => {});
+          await this.#abandonSnapshot();
           if (this.#stopRequested || error instanceof SnapshotError || this.#failures >= this.#maxRetries) throw error;
           const delayMs = FIRST_BACKOFF_MS * 2 ** this.#failures;
           this.#failures += 1;
@@ -205,14 +216,25 @@ class EmbeddedJob implements PipelineHandle {
         else this.#scriptedClock.advanceTo(executor.nextProcessingTime() as number);
       } else {
         await this.#maybeSnapshot(now);
-        await this.#sleepUntil(this.#nextEventAt(timerAt));
+        // A snapshot under way is finished before anything is waited for.
+        if (this.#snapshot === undefined) await this.#sleepUntil(this.#nextEventAt(timerAt));
+        else await nextTurn();
       }
     }
-    if (this.#stopRequested) return;
+    if (this.#stopRequested) {
+      await this.#abandonSnapshot();
+      return;
+    }
     this.state = 'draining';
     await Promise.all(executor.sources.map((source) => source.interrupt()));
     while (executor.sources.some((source) => source.hasPieces)) await this.#bundle(this.#clock.now());
     await this.#commit();
+  }
+
+  async #abandonSnapshot(): Promise<void> {
+    const writer = this.#snapshot?.writer;
+    this.#snapshot = undefined;
+    await writer?.abandon();
   }
 
   #nextEventAt(timerAt: number | undefined): number {
@@ -254,33 +276,61 @@ class EmbeddedJob implements PipelineHandle {
       metrics.backlogRecords.set(this.backlogRecords());
       for (const [transform, count] of this.#executor.elementCounts()) metrics.setElements(transform, count);
     }
-    if (this.#store === undefined) this.#runCallbacks();
+    if (this.#store === undefined) this.#runCallbacks(this.#executor.takeCallbacks());
     else await this.#maybeSnapshot(now);
   }
 
+  /** Begins a snapshot that is due, or goes on with the one under way for a while. */
   async #maybeSnapshot(now: number): Promise<void> {
-    if (this.#store === undefined || !this.#changedSinceSnapshot || now < this.#snapshotDueAt) return;
-    await this.#commit();
+    if (this.#store === undefined) return;
+    if (this.#snapshot === undefined) {
+      if (!this.#changedSinceSnapshot || now < this.#snapshotDueAt) return;
+      this.#beginSnapshot(this.#store);
+    }
+    await this.#continueSnapshot(SNAPSHOT_BUDGET_MS);
+  }
+
+  #beginSnapshot(store: SnapshotStore): void {
+    const writer = store.begin();
+    const startedMs = performance.now();
+    writer.start(this.#executor.beginSnapshot((transform, entry) => writer.take(transform, entry)));
+    this.#changedSinceSnapshot = false;
+    this.#snapshot = { writer, startedMs, callbacks: this.#executor.takeCallbacks() };
+  }
+
+  async #continueSnapshot(budgetMs: number): Promise<void> {
+    const snapshot = this.#snapshot;
+    if (snapshot === undefined || !snapshot.writer.step(budgetMs)) return;
+    this.#executor.endSnapshot();
+    this.#snapshot = undefined;
+    const { writer, startedMs, callbacks } = snapshot;
+    await writer.finish();
+    this.#failures = 0;
+    this.#snapshotDueAt = this.#clock.now() + this.#intervalMs;
+    const elapsedMs = performance.now() - startedMs;
+    this.#metrics?.snapshotSeconds.observe(elapsedMs / 1_000);
+    this.#log.debug({ sequence: writer.sequence, bytes: writer.bytes, elapsedMs }, 'snapshot.written');
+    this.#runCallbacks(callbacks);
   }
 
   /** Makes everything so far durable, then tells whoever waits for that. */
   async #commit(): Promise<void> {
-    if (this.#store !== undefined) {
-      const startedMs = performance.now();
-      const transforms: TransformSnapshot[] = this.#executor.snapshot();
-      const { sequence, bytes } = await this.#store.save(transforms);
-      this.#changedSinceSnapshot = false;
-      this.#failures = 0;
-      this.#snapshotDueAt = this.#clock.now() + this.#intervalMs;
-      const elapsedMs = performance.now() - startedMs;
-      this.#metrics?.snapshotSeconds.observe(elapsedMs / 1_000);
-      this.#log.debug({ sequence, bytes, elapsedMs }, 'snapshot.written');
+    if (this.#store === undefined) {
+      this.#runCallbacks(this.#executor.takeCallbacks());
+      return;
     }
-    this.#runCallbacks();
+    while (this.#snapshot !== undefined) await this.#finishSnapshotPiece();
+    this.#beginSnapshot(this.#store);
+    while (this.#snapshot !== undefined) await this.#finishSnapshotPiece();
+  }
+
+  async #finishSnapshotPiece(): Promise<void> {
+    await this.#continueSnapshot(SNAPSHOT_BUDGET_MS);
+    await nextTurn();
   }
 
   /** Finalisation is best effort and may be slow: reading goes on meanwhile, ending waits for it. */
-  #runCallbacks(): void {
+  #runCallbacks(callbacks: readonly (() => void | Promise<void>)[]): void {
     const run = async (callback: () => void | Promise<void>): Promise<void> => {
       try {
         await callback();
@@ -288,7 +338,7 @@ class EmbeddedJob implements PipelineHandle {
         this.#log.warn({ error }, 'bundle.callback_failed');
       }
     };
-    const finalising = Promise.all(this.#executor.takeCallbacks().map(run)).then(() => {
+    const finalising = Promise.all(callbacks.map(run)).then(() => {
       this.#finalising.delete(finalising);
     });
     this.#finalising.add(finalising);

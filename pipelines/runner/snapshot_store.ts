@@ -1,25 +1,37 @@
-import { createHash } from 'node:crypto';
-import { mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises';
+import { createHash, type Hash } from 'node:crypto';
+import { type FileHandle, mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { deserialize, serialize } from 'node:v8';
+import { DefaultDeserializer, DefaultSerializer, deserialize, serialize } from 'node:v8';
 import { messageOf } from '#kernel/errors';
 import type { Logger } from '#monitoring/log';
 import { SnapshotError } from '#pipelines/engine/errors';
-import type { TransformSnapshot } from '#pipelines/engine/executor';
+import type { RestoredTransform, SavedTransform, TransformSnapshot } from '#pipelines/engine/executor';
 
 /** Bumped when the layout of a snapshot file changes. */
-const FORMAT = 'headwater-snapshot-1';
+const FORMAT = 'headwater-snapshot-2';
 const NAME = /^snapshot-(\d{12})\.bin$/;
 const KEPT = 2;
+const LENGTH_BYTES = 4;
+/** Before a batch: its transform, how many entries, how many bytes. */
+const BATCH_HEADER_BYTES = 12;
+const HASH_BYTES = 32;
 
 export interface LoadedSnapshot {
   readonly sequence: number;
-  readonly transforms: readonly TransformSnapshot[];
+  readonly transforms: readonly RestoredTransform[];
+}
+
+/** Entries of one transform that are serialised together. */
+interface OpenBatch {
+  readonly transform: number;
+  readonly serializer: DefaultSerializer;
+  count: number;
 }
 
 /**
- * Snapshots in a folder, one file each: a header line of JSON (format, SHA-256 of the rest), then the structured clone of
- * every transform. Written to a temporary file, synced, renamed; the two newest are kept, so that one damaged file is not the end.
+ * Snapshots in a folder, one file each: the format's name as a line, the transforms' heads (length, structured clone), then their
+ * entries in batches of structured clones; at the end the SHA-256 of it all. Written to a temporary file, synced, renamed; the two
+ * newest are kept, so that one damaged file is not the end.
  */
 export class SnapshotStore {
   readonly #directory: string;
@@ -52,22 +64,16 @@ export class SnapshotStore {
     );
   }
 
-  async save(transforms: readonly TransformSnapshot[]): Promise<{ readonly sequence: number; readonly bytes: number }> {
+  /** A writer for the next snapshot. */
+  begin(): SnapshotWriter {
     this.#sequence += 1;
-    const bytes = encode(transforms);
-    const file = this.#file(this.#sequence);
-    const temporary = `${file}.tmp`;
-    const handle = await open(temporary, 'w');
-    try {
-      await handle.writeFile(bytes);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(temporary, file);
-    await syncDirectory(this.#directory);
-    for (const old of (await this.#list()).slice(KEPT)) await unlink(this.#file(old));
-    return { sequence: this.#sequence, bytes: bytes.length };
+    const sequence = this.#sequence;
+    const file = this.#file(sequence);
+    return new SnapshotWriter(sequence, `${file}.tmp`, async (temporary) => {
+      await rename(temporary, file);
+      await syncDirectory(this.#directory);
+      for (const old of (await this.#list()).slice(KEPT)) await unlink(this.#file(old));
+    });
   }
 
   #file(sequence: number): string {
@@ -85,23 +91,169 @@ export class SnapshotStore {
   }
 }
 
-function encode(transforms: readonly TransformSnapshot[]): Buffer {
-  const body = serialize(transforms);
-  const header = JSON.stringify({ format: FORMAT, sha256: sha256(body), bytes: body.length });
-  return Buffer.concat([Buffer.from(`${header}\n`), body]);
+/** Entries that are serialised together. */
+const BATCH = 500;
+/** What is hashed and written at once. */
+const PIECE_BYTES = 256 * 1_024;
+/** Bytes that may wait for the disk before the snapshot pauses. */
+const MOST_WAITING_BYTES = 64 * 1_024 * 1_024;
+
+/** One snapshot on its way to disk: filled a little at a time, between bundles. */
+export class SnapshotWriter {
+  readonly sequence: number;
+  readonly #temporary: string;
+  readonly #publish: (temporary: string) => Promise<void>;
+  readonly #hash: Hash = createHash('sha256');
+  #transforms: readonly TransformSnapshot[] = [];
+  #next = 0;
+  #batch: OpenBatch | undefined;
+  #pieces: Buffer[] = [];
+  #pieceBytes = 0;
+  #handle: FileHandle | undefined;
+  #writing: Promise<void> = Promise.resolve();
+  #waitingBytes = 0;
+  #failure: unknown;
+  bytes = 0;
+
+  constructor(sequence: number, temporary: string, publish: (temporary: string) => Promise<void>) {
+    this.sequence = sequence;
+    this.#temporary = temporary;
+    this.#publish = publish;
+  }
+
+  /** Takes the heads; entries follow by {@link step} and {@link take}. */
+  start(transforms: readonly TransformSnapshot[]): void {
+    this.#transforms = transforms;
+    this.#write(Buffer.from(`${FORMAT}\n`));
+    const heads = serialize(transforms.map(({ entries: _, ...saved }): SavedTransform => saved));
+    const length = Buffer.allocUnsafe(LENGTH_BYTES);
+    length.writeUInt32BE(heads.length);
+    this.#write(length);
+    this.#write(heads);
+  }
+
+  /** An entry as it is now. */
+  take(transform: number, entry: unknown): void {
+    if (this.#batch !== undefined && (this.#batch.transform !== transform || this.#batch.count >= BATCH)) {
+      this.#closeBatch(this.#batch);
+    }
+    if (this.#batch === undefined) {
+      this.#batch = { transform, serializer: new DefaultSerializer(), count: 0 };
+      this.#batch.serializer.writeHeader();
+    }
+    this.#batch.serializer.writeValue(entry);
+    this.#batch.count += 1;
+  }
+
+  #closeBatch({ transform, serializer, count }: OpenBatch): void {
+    this.#batch = undefined;
+    const body = serializer.releaseBuffer();
+    const header = Buffer.allocUnsafe(BATCH_HEADER_BYTES);
+    header.writeUInt32BE(transform);
+    header.writeUInt32BE(count, LENGTH_BYTES);
+    header.writeUInt32BE(body.length, 2 * LENGTH_BYTES);
+    this.#write(header);
+    this.#write(body);
+  }
+
+  /** Serialises entries for about `budgetMs`; true when there are no more. */
+  step(budgetMs: number): boolean {
+    if (this.#failure !== undefined) throw this.#failure;
+    const endMs = performance.now() + budgetMs;
+    while (this.#next < this.#transforms.length) {
+      if (this.#waitingBytes > MOST_WAITING_BYTES) return false;
+      const { entries } = this.#transforms[this.#next] as TransformSnapshot;
+      for (let count = 0; count < BATCH; count += 1) {
+        const entry = entries.next();
+        if (entry.done === true) {
+          this.#next += 1;
+          break;
+        }
+        this.take(this.#next, entry.value);
+      }
+      if (performance.now() >= endMs) break;
+    }
+    return this.#next >= this.#transforms.length;
+  }
+
+  #write(bytes: Buffer): void {
+    this.#pieces.push(bytes);
+    this.#pieceBytes += bytes.length;
+    if (this.#pieceBytes >= PIECE_BYTES) this.#flush();
+  }
+
+  #flush(): void {
+    const bytes = Buffer.concat(this.#pieces);
+    this.#pieces = [];
+    this.#pieceBytes = 0;
+    this.#hash.update(bytes);
+    this.#append(bytes);
+  }
+
+  #append(bytes: Buffer): void {
+    this.bytes += bytes.length;
+    this.#waitingBytes += bytes.length;
+    this.#writing = this.#writing
+      .then(async () => {
+        this.#handle ??= await open(this.#temporary, 'w');
+        await this.#handle.writeFile(bytes);
+        this.#waitingBytes -= bytes.length;
+      })
+      .catch((error: unknown) => {
+        this.#failure ??= error;
+      });
+  }
+
+  /** Makes it durable. */
+  async finish(): Promise<void> {
+    if (this.#batch !== undefined) this.#closeBatch(this.#batch);
+    this.#flush();
+    this.#append(this.#hash.digest());
+    await this.#writing;
+    if (this.#failure !== undefined) throw this.#failure;
+    await this.#handle?.sync();
+    await this.#handle?.close();
+    this.#handle = undefined;
+    await this.#publish(this.#temporary);
+  }
+
+  async abandon(): Promise<void> {
+    await this.#writing;
+    await this.#handle?.close();
+    await unlink(this.#temporary).catch(() => {});
+  }
 }
 
-function decode(file: Buffer): TransformSnapshot[] {
+function decode(file: Buffer): RestoredTransform[] {
   const end = file.indexOf(0x0a);
   if (end < 0) throw new Error('it has no header');
-  const header = JSON.parse(file.toString('utf8', 0, end)) as { format: string; sha256: string };
-  if (header.format !== FORMAT) throw new Error(`its format is ${header.format}, this version reads ${FORMAT}`);
-  const body = file.subarray(end + 1);
-  if (sha256(body) !== header.sha256) throw new Error('its checksum does not match: it is damaged or cut short');
-  return deserialize(body) as TransformSnapshot[];
+  const format = file.toString('utf8', 0, end);
+  if (format !== FORMAT) throw new Error(`its format is ${format.slice(0, 40)}, this version reads ${FORMAT}`);
+  const body = file.subarray(0, file.length - HASH_BYTES);
+  if (
+    !createHash('sha256')
+      .update(body)
+      .digest()
+      .equals(file.subarray(file.length - HASH_BYTES))
+  ) {
+    throw new Error('its checksum does not match: it is damaged or cut short');
+  }
+  let at = end + 1;
+  const next = (length: number): Buffer => {
+    at += length;
+    return body.subarray(at - length, at);
+  };
+  const heads = deserialize(next(next(LENGTH_BYTES).readUInt32BE())) as SavedTransform[];
+  const transforms = heads.map((head) => ({ ...head, entries: [] as unknown[] }));
+  while (at < body.length) {
+    const header = next(BATCH_HEADER_BYTES);
+    const entries = transforms[header.readUInt32BE()]?.entries;
+    const deserializer = new DefaultDeserializer(next(header.readUInt32BE(2 * LENGTH_BYTES)));
+    deserializer.readHeader();
+    for (let count = header.readUInt32BE(LENGTH_BYTES); count > 0; count -= 1) entries?.push(deserializer.readValue());
+  }
+  return transforms;
 }
-
-const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 
 async function syncDirectory(directory: string): Promise<void> {
   const handle = await open(directory, 'r');
