@@ -4,19 +4,36 @@ import { QUERIES } from '#examples/nexmark/queries';
 import { messageOf } from '#kernel/errors';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { runEmbedded } from '#pipelines/runner/embedded';
+import { FLINK_DEFAULTS } from '#pipelines/runner/portable/flink_options';
+import type { OptionValue } from '#pipelines/runner/portable/job_client';
 import { runPortable } from '#pipelines/runner/portable/portable';
 import { heldAssertions } from '#pipelines/testing/assert';
 import { ADJUSTMENTS, UNSUPPORTED } from '#pipelines/testing/validates_runner/known_gaps';
 import type { RunnerCase } from '#pipelines/testing/validates_runner/runner_case';
 import { validatesRunnerSuite } from '#pipelines/testing/validates_runner/suite';
-import { startBeamRunners } from './services/beam_runners.ts';
+import { startServers } from './services/start_all.ts';
 
 /**
  * npm run test:runners [-- --only embedded,prism,flink] [PATTERN]: the validates-runner suite on every runner, and a table of
- * features. What a runner itself does not support is listed with the evidence it gives, and counted apart.
+ * features. What a runner itself does not support is listed with the evidence it gives, and counted apart. TEST_PRISM_JOB_ENDPOINT and
+ * TEST_FLINK_JOB_ENDPOINT name runners that are there already.
  */
 const RUNNERS = ['embedded', 'prism', 'flink'] as const;
 export type RunnerName = (typeof RUNNERS)[number];
+/** Options that the suite runs with. */
+const OPTIONS: Readonly<Record<RunnerName, Readonly<Record<string, OptionValue>>>> = {
+  embedded: {},
+  prism: {},
+  flink: {
+    ...FLINK_DEFAULTS,
+    parallelism: 1,
+    checkpointing_interval: 1_000,
+    shutdown_sources_after_idle_ms: 500,
+    // A TestStream does not wait here for what it has emitted: with larger bundles its steps would run into each other.
+    max_bundle_size: 1,
+    number_of_execution_retries: 0,
+  },
+};
 type Outcome = { readonly kind: 'passed' } | { readonly kind: 'failed' | 'unsupported'; readonly why: string };
 
 const CASE_DEADLINE_MS = 60_000;
@@ -34,7 +51,9 @@ const suite = [...validatesRunnerSuite, ...nexmarkCases].filter((one) =>
   patterns.every((pattern) => titleOf(one).includes(pattern)),
 );
 
-const started = await startBeamRunners(runners.filter((name) => name !== 'embedded'));
+const portable = runners.filter((name) => name !== 'embedded');
+const started = await startServers(portable.filter((name) => process.env[variableOf(name)] === undefined));
+if (started.failures.length > 0) throw new Error(started.failures.join('\n'));
 const outcomes = new Map<string, Outcome>();
 try {
   for (const runner of runners) {
@@ -59,6 +78,10 @@ for (const { runner, matches, because } of ADJUSTMENTS.filter(({ runner: name })
 process.stdout.write(`${unsupported} not supported by their runner (listed above with its evidence)\n`);
 process.stdout.write(`${passed} passed, ${failed} failed\n`);
 process.exit(failed > 0 || passed === 0 ? 1 : 0);
+
+function variableOf(runner: RunnerName): string {
+  return `TEST_${runner.toUpperCase()}_JOB_ENDPOINT`;
+}
 
 function titleOf({ feature, name }: RunnerCase): string {
   return `${feature}: ${name}`;
@@ -104,7 +127,9 @@ async function run(one: RunnerCase, runner: RunnerName, signal: AbortSignal): Pr
     await runEmbedded(createPipeline(build)).finished;
     return;
   }
-  const { jobEndpoint, runnerOptions: common } = started.runner(runner);
+  const variable = variableOf(runner);
+  const jobEndpoint = process.env[variable] ?? (started.env[variable] as string);
+  const common = OPTIONS[runner];
   const adjusted = ADJUSTMENTS.find((other) => other.runner === runner && other.matches.test(titleOf(one)));
   const runnerOptions = { ...common, ...adjusted?.options };
   const jobName = name.replace(/[^a-z0-9]+/gi, '-').toLowerCase();

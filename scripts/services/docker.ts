@@ -1,6 +1,6 @@
 import { run } from './install.ts';
+import type { RunningServer, StartServer } from './managed_process.ts';
 import { acceptsConnections, freePort } from './managed_process.ts';
-import type { RunningServer, StartServer } from './servers.ts';
 
 /** Whether a Docker engine answers: a client alone is not enough. */
 export async function dockerAnswers(): Promise<boolean> {

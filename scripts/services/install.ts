@@ -64,3 +64,7 @@ export async function once(folder: string, what: string, make: () => Promise<voi
   await make();
   await writeFile(mark, '');
 }
+
+export async function ensureMaven(): Promise<void> {
+  await run('mvn', ['--version']).catch(() => ensureDebianPackages(['maven'], ['/usr/bin/mvn']));
+}

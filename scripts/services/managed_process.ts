@@ -22,6 +22,13 @@ export interface ManagedProcess {
   stop(): Promise<void>;
 }
 
+/** A server under test: how it is reached, and how it ends. */
+export interface RunningServer extends ManagedProcess {
+  readonly env: Readonly<Record<string, string>>;
+}
+
+export type StartServer = (dataFolder: string) => Promise<RunningServer>;
+
 const POLL_MS = 200;
 const KILL_AFTER_MS = 10_000;
 

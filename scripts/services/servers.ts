@@ -1,24 +1,14 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { assetPath } from '#kernel/project_root';
-import { cacheFolder, ensureDebianPackages, once, run } from './install.ts';
-import { acceptsConnections, freePort, type ManagedProcess, startProcess } from './managed_process.ts';
-
-/** A server under test: how it is reached, and how it ends. */
-export interface RunningServer extends ManagedProcess {
-  readonly env: Readonly<Record<string, string>>;
-}
-
-export type StartServer = (dataFolder: string) => Promise<RunningServer>;
+import { startFlinkJobServer, startPrism } from './beam_runners.ts';
+import { cacheFolder, ensureDebianPackages, ensureMaven, once, run } from './install.ts';
+import { acceptsConnections, freePort, type RunningServer, type StartServer, startProcess } from './managed_process.ts';
 
 const POSTGRES_BIN = '/usr/lib/postgresql/15/bin';
 const REDIS_BIN = '/usr/bin/redis-server';
 const MLFLOW_PACKAGES = ['mlflow==3.17.2', 'onnx==1.23.2', 'onnxruntime==1.31.1'];
 const KAFKA_CLUSTER_ID = 'MkU3OEVBNTcwNTJENDM2Qg';
-
-export async function ensureMaven(): Promise<void> {
-  await run('mvn', ['--version']).catch(() => ensureDebianPackages(['maven'], ['/usr/bin/mvn']));
-}
 
 async function startKafka(folder: string): Promise<RunningServer> {
   const jars = join(cacheFolder, 'kafka-4.1.2');
@@ -156,4 +146,6 @@ export const SERVERS: Readonly<Record<string, StartServer>> = {
   redis: startRedis,
   postgres: startPostgres,
   mlflow: startMlflow,
+  prism: startPrism,
+  flink: startFlinkJobServer,
 };

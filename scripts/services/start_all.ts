@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { messageOf } from '#kernel/errors';
 import { CONTAINERS, dockerAnswers } from './docker.ts';
 import { cacheFolder, say } from './install.ts';
-import { type RunningServer, SERVERS } from './servers.ts';
+import type { RunningServer } from './managed_process.ts';
+import { SERVERS } from './servers.ts';
 
 export interface StartedServers {
   /** TEST_* variables of those that run. */

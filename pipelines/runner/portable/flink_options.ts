@@ -7,8 +7,11 @@ import type { OptionValue } from './job_client.ts';
  * - A timer that is set in a bundle is known to Flink when the bundle ends. A bundle stays open for
  *   `max_bundle_time_mills`, by default 10 s: so timers come late, and those that a bundle sets just before its input
  *   ends never come.
+ * - Its batch mode has no bundle finalisation (offset commits), and fires event-time timers at the end only: bounded pipelines run
+ *   in streaming mode too.
  */
 export const FLINK_DEFAULTS: Readonly<Record<string, OptionValue>> = {
+  streaming: true,
   finish_bundle_before_checkpointing: true,
   max_bundle_time_mills: 50,
 };

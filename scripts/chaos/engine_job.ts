@@ -1,0 +1,119 @@
+import { appendFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { eventTime } from '#kernel/time';
+import {
+  type DoFn,
+  eventTimer,
+  type OnTimerContext,
+  type ProcessContext,
+  type TimerSpec,
+  valueState,
+} from '#pipelines/engine/dofn';
+import { resumeAfter, type SplittableContext, type SplittableDoFn, STOP } from '#pipelines/engine/splittable';
+import { combinePerKey } from '#pipelines/model/grouping';
+import type { KV } from '#pipelines/model/pcollection';
+import { createPipeline } from '#pipelines/model/pipeline';
+import { flatten, keyBy, parDo, read, windowInto } from '#pipelines/model/transforms';
+import { fixedWindows, globalWindows } from '#pipelines/model/windowing';
+import { runEmbedded } from '#pipelines/runner/embedded';
+import { sum } from '#pipelines/transforms/standard/combiners';
+import { reify } from '#pipelines/transforms/standard/reify';
+
+// The job that scripts/chaos/engine.ts kills: windowed sums by a grouping, and by state and timers, written to an upserting sink.
+// Arguments: folder, number of events. Both transforms are right only if every element counts exactly once.
+
+export interface ChaosEvent {
+  readonly key: number;
+  readonly value: number;
+  readonly at: number;
+}
+
+export const CHAOS_KEYS = 97;
+export const chaosEvent = (index: number): ChaosEvent => ({
+  key: (index * 31) % CHAOS_KEYS,
+  value: index % 1_009,
+  at: index * 5 - ((index * 7) % 11) * 9,
+});
+/** Windows of the sums in state, ms. */
+export const STATE_WINDOW_MS = 3_000;
+const PIECE = 50;
+
+class SlowEvents implements SplittableDoFn<number, ChaosEvent, number, number> {
+  readonly splittable = true;
+  readonly bounded = false;
+  initialRestrictions(): number[] {
+    return [0];
+  }
+  createTracker(from: number) {
+    let next = from;
+    return {
+      tryClaim(position: number): boolean {
+        next = position;
+        return true;
+      },
+      checkpoint: () => next,
+    };
+  }
+  async process(
+    total: number,
+    from: number,
+    tracker: ReturnType<SlowEvents['createTracker']>,
+    context: SplittableContext<ChaosEvent>,
+  ) {
+    // Slow enough that kills find it at work.
+    await sleep(1);
+    const to = Math.min(total, from + PIECE);
+    for (let index = from; index < to; index += 1) {
+      const event = chaosEvent(index);
+      context.output(event, eventTime(event.at));
+    }
+    context.advanceWatermark(eventTime(to * 5 - 100));
+    tracker.tryClaim(to);
+    return to >= total ? STOP : resumeAfter(0);
+  }
+}
+
+/** The sum of a key and window in state, let out by a timer at the window's end. */
+class SumInState implements DoFn<KV<number, ChaosEvent>, Row> {
+  readonly sum = valueState<number>('sum');
+  readonly end = eventTimer('end');
+  process({ value: event }: KV<number, ChaosEvent>, context: ProcessContext<Row>): void {
+    const sum = context.state(this.sum);
+    sum.write((sum.read() ?? 0) + event.value);
+    context.timer(this.end).set(context.window.maxTimestamp());
+  }
+  onTimer(_: TimerSpec, context: OnTimerContext<Row, number>): void {
+    context.output([`state ${context.key} ${context.window.start}`, context.state(this.sum).read() as number]);
+  }
+}
+
+type Row = readonly [key: string, value: number];
+
+if (process.argv[1]?.endsWith('engine_job.js')) {
+  const [folder = '', events = '0'] = process.argv.slice(2);
+  const output = join(folder, 'output.jsonl');
+  const plan = createPipeline((root) => {
+    const keyed = root.apply(read(Number(events), new SlowEvents(), 'Events')).apply(keyBy(({ key }) => key));
+    const windowed = keyed
+      .map(({ key, value }) => ({ key, value: value.value }))
+      .apply(windowInto({ windowFn: fixedWindows(2) }))
+      .apply(combinePerKey(sum()))
+      .apply(reify())
+      .map(({ value, window }): Row => [`window ${value.key} ${window[0]}`, value.value]);
+    const inState = keyed
+      .apply(windowInto({ windowFn: fixedWindows(STATE_WINDOW_MS / 1_000) }, 'StateWindows'))
+      .apply(parDo(new SumInState(), { name: 'SumInState' }));
+    const oneWindow = { windowFn: globalWindows() };
+    flatten([
+      windowed.apply(windowInto<Row>(oneWindow, 'WindowedRows')),
+      inState.apply(windowInto<Row>(oneWindow, 'StateRows')),
+    ]).apply(
+      parDo<Row, never>({ process: (row) => appendFileSync(output, `${JSON.stringify(row)}\n`) }, { name: 'Upsert' }),
+    );
+  });
+  const handle = runEmbedded(plan, { snapshots: { directory: join(folder, 'snapshots'), intervalMs: 20 } });
+  process.stdout.write('running\n');
+  await handle.finished;
+  process.stdout.write('done\n');
+}

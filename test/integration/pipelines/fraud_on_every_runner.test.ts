@@ -1,0 +1,114 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { MemoryLog } from '#connectors/memory/memory_log';
+import type { FeatureRow } from '#feature_store/definitions/feature_row';
+import type { OfflineStore } from '#feature_store/offline/offline_store';
+import type { OnlineStore } from '#feature_store/online/online_store';
+import { fraudView } from '#feature_store/views/fraud';
+import { DAY_MS, HOUR_MS, MINUTE_MS, systemClock } from '#kernel/time';
+import { silentLogger } from '#monitoring/log';
+import { createMetricsRegistry } from '#monitoring/metrics';
+import { buildFeaturePipeline } from '#pipelines/jobs/feature_pipeline';
+import type { Construct } from '#pipelines/model/graph';
+import { createPipeline } from '#pipelines/model/pipeline';
+import { runEmbedded } from '#pipelines/runner/embedded';
+import { FLINK_DEFAULTS } from '#pipelines/runner/portable/flink_options';
+import { runPortable } from '#pipelines/runner/portable/portable';
+import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
+import { serviceAddress } from '../service_address.ts';
+
+// The main job's pipeline, unchanged, on three runners: the rows must be the same.
+
+const TOPICS = { rawEventsTopic: 'raw-events', featureEventsTopic: 'feature-events', deadLetterTopic: 'dead-letters' };
+const START = Math.floor(Date.now() / HOUR_MS) * HOUR_MS - 3 * DAY_MS;
+const EVENTS = 400;
+
+let directory: string;
+let broker: MemoryLog;
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'fraud-runners-'));
+  broker = new MemoryLog(
+    { log: silentLogger, clock: systemClock },
+    { kind: 'memory', directory: join(directory, 'log'), fsync: 'never', segmentBytes: 1e8 },
+  );
+  await broker.start();
+  await broker.ensureTopics(Object.values(TOPICS).map((name) => ({ name, partitions: 1 })));
+  const events = Array.from({ length: EVENTS }, (_, index) => ({
+    event_id: `e${index}`,
+    user_id: `a${index % 7}`,
+    event_type: 'transaction',
+    timestamp: new Date(START + index * MINUTE_MS).toISOString(),
+    account_id: `a${index % 7}`,
+    amount: 1 + ((index * 37) % 500),
+    currency: 'EUR',
+    merchant_id: `m${index % 11}`,
+    merchant_category: 'grocery',
+    country: 'DE',
+    received_at: new Date().toISOString(),
+    source: 'gateway',
+    schema_version: 1,
+  }));
+  await broker.producer.send(
+    TOPICS.rawEventsTopic,
+    events.map((event) => ({ value: JSON.stringify(event) })),
+  );
+});
+afterAll(async () => {
+  await broker.stop();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+type Run = (construct: Construct) => Promise<unknown>;
+
+async function rowsOf(run: Run): Promise<string[]> {
+  const written = new Map<string, FeatureRow>();
+  const write = async (rows: readonly FeatureRow[]) => {
+    for (const row of rows) written.set(`${row.entityKey}|${row.eventTime}`, row);
+    return { written: rows.length, stale: 0 };
+  };
+  const metrics = createFeatureMetrics(createMetricsRegistry({ process: false }));
+  await run((root) =>
+    buildFeaturePipeline(
+      root,
+      {
+        broker,
+        online: { write } as unknown as OnlineStore,
+        offline: { write } as unknown as OfflineStore,
+        views: [fraudView],
+        metrics,
+        log: silentLogger,
+        clock: systemClock,
+      },
+      { ...TOPICS, group: 'g', outOfOrderMs: MINUTE_MS, allowedLatenessMs: DAY_MS, idleAfterMs: 1_000, bounded: true },
+    ),
+  );
+  return [...written.values()]
+    .map(({ entityKey, eventTime, values }) => JSON.stringify([entityKey, eventTime, values]))
+    .sort();
+}
+
+let embedded: string[];
+test('on the embedded runner', async () => {
+  embedded = await rowsOf((construct) => runEmbedded(createPipeline(construct)).finished);
+  expect(embedded).toHaveLength(EVENTS);
+});
+
+test('on Prism', async () => {
+  const jobEndpoint = serviceAddress('TEST_PRISM_JOB_ENDPOINT');
+  expect(await rowsOf((construct) => runPortable(construct, { jobEndpoint, jobName: 'fraud' }))).toEqual(embedded);
+}, 60_000);
+
+test('on Flink, with checkpoints', async () => {
+  const jobEndpoint = serviceAddress('TEST_FLINK_JOB_ENDPOINT');
+  const runnerOptions = {
+    ...FLINK_DEFAULTS,
+    parallelism: 1,
+    checkpointing_interval: 500,
+    shutdown_sources_after_idle_ms: 500,
+    number_of_execution_retries: 0,
+  };
+  const run: Run = (construct) => runPortable(construct, { jobEndpoint, jobName: 'fraud', runnerOptions });
+  expect(await rowsOf(run)).toEqual(embedded);
+}, 90_000);
