@@ -37,7 +37,8 @@ export class SnapshotError extends PlatformError {
 
 const SHOWN_CHARACTERS = 200;
 
-function describeElement(element: unknown): string {
+/** An element for a message, cut short. */
+export function describeElement(element: unknown): string {
   let text: string;
   try {
     text =

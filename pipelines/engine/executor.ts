@@ -3,7 +3,7 @@ import { InvalidPipelineError } from './errors.ts';
 import { collectValues, combineValues, GroupByKeyOperator } from './group_by_key.ts';
 import { Edge, type EngineContext, type Operator } from './operator.ts';
 import { declarationsOf, ParDoOperator } from './par_do.ts';
-import type { Plan, PlanTransform } from './plan.ts';
+import type { Codec, Plan, PlanTransform } from './plan.ts';
 import { CollectedSideInputs } from './side_input.ts';
 import {
   AssignTimestampsOperator,
@@ -14,11 +14,14 @@ import {
   WindowIntoOperator,
 } from './simple_operators.ts';
 import { SplittableOperator } from './splittable_operator.ts';
+import { StrictEdge } from './strict_edge.ts';
 
 export interface ExecutorOptions {
   readonly now: () => number;
   readonly onDroppedLate: (transform: string) => void;
   readonly onRetry: (transform: string, error: unknown, delayMs: number) => void;
+  /** Encode and decode every element between transforms, and forbid changing inputs. */
+  readonly strict?: boolean;
 }
 
 /** A transform in a snapshot, with the declaration it was made under. */
@@ -40,6 +43,7 @@ export interface RestoredTransform extends SavedTransform {
   readonly entries: Iterable<unknown>;
 }
 
+const NO_CODECS: ReadonlyMap<string, Codec> = new Map();
 const NO_ENTRIES: Iterator<unknown> = [][Symbol.iterator]();
 
 /**
@@ -54,8 +58,10 @@ export class Executor {
   readonly testStreams: TestStreamOperator[] = [];
   #callbacks: (() => void | Promise<void>)[] = [];
   readonly #impulses: ImpulseOperator[] = [];
+  readonly #codecs: ReadonlyMap<string, Codec>;
 
   constructor(plan: Plan, options: ExecutorOptions) {
+    this.#codecs = options.strict === true ? plan.codecs : NO_CODECS;
     const context: EngineContext = {
       now: options.now,
       afterBundleCommit: (callback) => this.#callbacks.push(callback),
@@ -149,7 +155,8 @@ export class Executor {
   #edge(id: string): Edge {
     let edge = this.#edges.get(id);
     if (edge === undefined) {
-      edge = new Edge(id);
+      const codec = this.#codecs.get(id);
+      edge = codec === undefined ? new Edge(id) : new StrictEdge(id, codec);
       this.#edges.set(id, edge);
     }
     return edge;

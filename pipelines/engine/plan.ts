@@ -6,6 +6,16 @@ import type { WindowingStrategy } from './windowing_strategy.ts';
 /** A pipeline as the engine executes it: transforms in topological order, PCollections by id. */
 export interface Plan {
   readonly transforms: readonly PlanTransform[];
+  /** How elements of each PCollection are encoded; used in strict mode only. */
+  readonly codecs: ReadonlyMap<string, Codec>;
+}
+
+/** A coder as the engine sees it. */
+export interface Codec {
+  /** For messages. */
+  readonly name: string;
+  encode(value: unknown): Uint8Array;
+  decode(bytes: Uint8Array): unknown;
 }
 
 interface Named {

@@ -1,10 +1,13 @@
 import type { CombineFn, DoFn } from '#pipelines/engine/dofn';
 import { InvalidPipelineError } from '#pipelines/engine/errors';
 import { declarationsOf } from '#pipelines/engine/par_do';
-import type { Plan, PlanTransform, TestStreamEvent } from '#pipelines/engine/plan';
+import type { Codec, Plan, PlanTransform, TestStreamEvent } from '#pipelines/engine/plan';
 import type { SplittableDoFn } from '#pipelines/engine/splittable';
 import { type BeamPipeline, type ComponentsProto, functionOf, type PTransformProto, runnerApi } from './beam.ts';
 import { adaptBeamDoFn, type SerializedBeamDoFn } from './beam_dofn.ts';
+import { ByteReader, ByteWriter } from './coders/bytes.ts';
+import type { AnyCoder } from './coders/coder.ts';
+import { createCoder } from './coders/from_proto.ts';
 import { findFunction } from './function_table.ts';
 import type { RegisteredDoFn } from './transforms.ts';
 import * as urns from './urns.ts';
@@ -18,9 +21,38 @@ import { windowingOf } from './windowing.ts';
  */
 export function planOf(pipeline: BeamPipeline): Plan {
   const { components, rootTransformIds } = pipeline.getProto();
-  if (components === undefined) return { transforms: [] };
+  if (components === undefined) return { transforms: [], codecs: new Map() };
   const leaves = rootTransformIds.flatMap((id) => leavesOf(pipeline, components, id));
-  return { transforms: inTopologicalOrder(leaves).map((leaf) => compile(pipeline, components, leaf)) };
+  const transforms = inTopologicalOrder(leaves).map((leaf) => compile(pipeline, components, leaf));
+  return { transforms, codecs: codecsOf(components) };
+}
+
+/** Coders are made when they are first needed: most runs never do. */
+function codecsOf({ coders, pcollections }: ComponentsProto): ReadonlyMap<string, Codec> {
+  const made = new Map<string, AnyCoder>();
+  const coderOf = (id: string): AnyCoder => {
+    let coder = made.get(id);
+    if (coder === undefined) {
+      const { spec, componentCoderIds = [] } = coders[id] ?? {};
+      coder = createCoder(spec?.urn ?? '', componentCoderIds.map(coderOf), spec?.payload ?? new Uint8Array());
+      made.set(id, coder);
+    }
+    return coder;
+  };
+  return new Map(
+    Object.entries(pcollections).map(([id, { coderId }]): [string, Codec] => [
+      id,
+      {
+        name: coders[coderId]?.spec?.urn ?? coderId,
+        encode(value) {
+          const out = new ByteWriter();
+          coderOf(coderId).encode(value, out, true);
+          return out.finish();
+        },
+        decode: (bytes) => coderOf(coderId).decode(new ByteReader(bytes), true),
+      },
+    ]),
+  );
 }
 
 /** Transforms to execute under one: itself, when the engine knows it as a whole. */

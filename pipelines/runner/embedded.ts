@@ -21,6 +21,8 @@ export interface EmbeddedOptions {
   readonly metrics?: PipelineMetrics;
   /** Where state survives a restart. Without it a failed bundle starts the whole job afresh. */
   readonly snapshots?: { readonly directory: string; readonly intervalMs: number };
+  /** For tests: encode and decode every element between transforms, and refuse a DoFn that changes its input. */
+  readonly strict?: boolean;
   /** Times a failing bundle is tried again from the newest snapshot before the job fails. */
   readonly maxRetries?: number;
 }
@@ -92,6 +94,7 @@ class EmbeddedJob implements PipelineHandle {
   readonly #store: SnapshotStore | undefined;
   readonly #intervalMs: number;
   readonly #maxRetries: number;
+  readonly #strict: boolean;
   #executor: Executor;
   #drainRequested = false;
   #stopRequested = false;
@@ -112,6 +115,7 @@ class EmbeddedJob implements PipelineHandle {
     this.#intervalMs = options.snapshots?.intervalMs ?? 0;
     this.#store = options.snapshots && new SnapshotStore(options.snapshots.directory, this.#log);
     this.#maxRetries = options.maxRetries ?? (options.snapshots === undefined ? 0 : DEFAULT_RETRIES);
+    this.#strict = options.strict ?? false;
     this.#executor = this.#createExecutor();
   }
 
@@ -143,6 +147,7 @@ class EmbeddedJob implements PipelineHandle {
 
   #createExecutor(): Executor {
     return new Executor(this.#plan, {
+      strict: this.#strict,
       now: () => this.#clock.now(),
       onDroppedLate: (transform) => this.#metrics?.droppedLate.inc({ transform }),
       onRetry: (transform, error, delayMs) =>

@@ -59,6 +59,22 @@ class SetUp implements DoFn<number, string> {
   }
 }
 
+/** Type and content; by tag, since a test's classes may be of another realm than the runner's. */
+function describe(value: unknown): string {
+  switch (Object.prototype.toString.call(value)) {
+    case '[object Date]':
+      return `date ${(value as Date).getTime()}`;
+    case '[object Map]':
+      return `map ${(value as ReadonlyMap<string, number>).get('k')}`;
+    case '[object Uint8Array]':
+      return `bytes ${(value as Uint8Array).join()}`;
+    case '[object BigInt]':
+      return `bigint ${value}`;
+    default:
+      return `negative zero ${Object.is(value, -0)}`;
+  }
+}
+
 export const parDoCases = [
   ...cases('Create, Impulse, ParDo', {
     'create numbers': (root) => assertThat(root.apply(create([1, 2, 3]))).containsInAnyOrder([1, 2, 3]),
@@ -116,17 +132,7 @@ export const parDoCases = [
       assertThat(
         root
           .apply(create([new Date(5), new Map([['k', 1]]), new Uint8Array([1, 2]), 12n ** 20n, -0]))
-          .map((value) =>
-            value instanceof Date
-              ? `date ${value.getTime()}`
-              : value instanceof Map
-                ? `map ${value.get('k')}`
-                : value instanceof Uint8Array
-                  ? `bytes ${value.join()}`
-                  : typeof value === 'bigint'
-                    ? `bigint ${value}`
-                    : `negative zero ${Object.is(value, -0)}`,
-          ),
+          .map((value) => describe(value)),
       ).containsInAnyOrder(['date 5', 'map 1', 'bytes 1,2', `bigint ${12n ** 20n}`, 'negative zero true']),
   }),
   ...cases('ParDo lifecycle', {

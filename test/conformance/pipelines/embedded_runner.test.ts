@@ -9,9 +9,12 @@ test('the suite is as large as it says, and names are unique', () => {
   expect(names.length).toBeGreaterThanOrEqual(120);
 });
 
-describe.each([...new Set(validatesRunnerSuite.map(({ feature }) => feature))])('%s', (wanted) => {
+const features = [...new Set(validatesRunnerSuite.map(({ feature }) => feature))];
+const modes = [false, true].flatMap((strict) => features.map((feature) => [feature, strict] as const));
+
+describe.each(modes)('%s, strict: %s', (wanted, strict) => {
   test.each(validatesRunnerSuite.filter(({ feature }) => feature === wanted))('$name', async ({ build, failsWith }) => {
-    const { finished } = runEmbedded(createPipeline(build));
+    const { finished } = runEmbedded(createPipeline(build), { strict });
     if (failsWith === undefined) await finished;
     else await expect(finished).rejects.toThrow(failsWith);
   });
