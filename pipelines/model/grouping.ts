@@ -1,4 +1,7 @@
-import type { CombineFn } from '#pipelines/engine/dofn';
+import type { EventTime } from '#kernel/time';
+import type { BoundedWindow, CombineFn, DoFn, FinishBundleContext, ProcessContext } from '#pipelines/engine/dofn';
+import { keyIdOf } from '#pipelines/engine/keyed_state';
+import type { Window } from '#pipelines/engine/window';
 import { type BeamPipeline, type PTransformProto, runnerApi } from './beam.ts';
 import { IterableCoder, KvCoder } from './coders/standard_coders.ts';
 import { KeyCoder, ValueCoder } from './coders/value_coder.ts';
@@ -18,8 +21,9 @@ import {
   parDo,
   primitive,
 } from './transforms.ts';
+import { countsElements, triggerFromProto } from './triggers.ts';
 import * as urns from './urns.ts';
-import { strategyAfterGrouping } from './windowing.ts';
+import { type StrategyProto, strategyAfterGrouping } from './windowing.ts';
 
 /** All values of each key and window, one pane at a time. */
 export function groupByKey<K, V>(
@@ -53,7 +57,7 @@ function componentsOf(pipeline: BeamPipeline, collection: PCollection<unknown>):
   return coder?.componentCoderIds as [string, string];
 }
 
-function inputStrategy(pipeline: BeamPipeline, input: PCollection<unknown>): ReturnType<typeof strategyAfterGrouping> {
+function inputStrategy(pipeline: BeamPipeline, input: PCollection<unknown>): StrategyProto {
   const { windowingStrategyId } = collectionProto(pipeline, input);
   return pipeline.getProto().components?.windowingStrategies[windowingStrategyId] as never;
 }
@@ -77,19 +81,99 @@ export function combinePerKey<K, In, Acc, Out>(
     if (!isKeyed(pipeline, input))
       return input.apply(encodeAsKeyed()).apply(combinePerKey(combineFn, { name: 'Combined' }));
     registerCombineFn(pipeline, proto, combineFn);
-    return input.apply(groupByKey<K, In>()).apply(
-      parDo<KV<K, readonly In[]>, KV<K, Out>>(
-        {
-          process({ key, value }, context) {
-            let accumulator = combineFn.createAccumulator();
-            for (const item of value) accumulator = combineFn.addInput(accumulator, item);
-            context.output({ key, value: combineFn.extractOutput(accumulator) });
-          },
-        },
-        { name: 'CombineValues', coder: keyedCoder() },
-      ),
-    );
+    if (!mayCombineEarly(inputStrategy(pipeline, input))) {
+      return input.apply(groupByKey<K, In>()).apply(combineGrouped(combineFn));
+    }
+    // Runners that do not lift a combine by themselves then shuffle one accumulator a key, window and bundle.
+    return input
+      .apply(parDo(new Precombine<K, In, Acc, Out>(combineFn), { name: 'Precombine', coder: keyedCoder() }))
+      .apply(groupByKey<K, Acc>())
+      .apply(combineGrouped(combineFromParts(combineFn)));
   });
+}
+
+const combineGrouped = <K, In, Acc, Out>(
+  fn: CombineFn<In, Acc, Out>,
+): PTransform<PCollection<KV<K, readonly In[]>>, PCollection<KV<K, Out>>> =>
+  parDo<KV<K, readonly In[]>, KV<K, Out>>(
+    {
+      process({ key, value }, context) {
+        let accumulator = fn.createAccumulator();
+        for (const item of value) accumulator = fn.addInput(accumulator, item);
+        context.output({ key, value: fn.extractOutput(accumulator) });
+      },
+    },
+    { name: 'CombineValues', coder: keyedCoder() },
+  );
+
+/** Not where a trigger counts elements, or windows merge, or elements give a pane its timestamp. */
+function mayCombineEarly(strategy: StrategyProto): boolean {
+  const { END_OF_WINDOW } = runnerApi.OutputTime_Enum;
+  const { NEEDS_MERGE } = runnerApi.MergeStatus_Enum;
+  return (
+    strategy.mergeStatus !== NEEDS_MERGE &&
+    strategy.outputTime === END_OF_WINDOW &&
+    !countsElements(triggerFromProto(strategy.trigger))
+  );
+}
+
+interface Partial<K, Acc> {
+  readonly key: K;
+  readonly window: BoundedWindow;
+  readonly timestamp: EventTime;
+  accumulator: Acc;
+}
+
+/** Accumulators held at once before they go on: what a bundle of many keys may take of memory. */
+const LARGEST_HELD = 20_000;
+
+/** Combines what it can within a bundle. */
+class Precombine<K, In, Acc, Out> implements DoFn<KV<K, In>, KV<K, Acc>> {
+  readonly #fn: CombineFn<In, Acc, Out>;
+  readonly #held = new Map<unknown, Map<string, Partial<K, Acc>>>();
+  #size = 0;
+
+  constructor(fn: CombineFn<In, Acc, Out>) {
+    this.#fn = fn;
+  }
+
+  startBundle(): void {
+    this.#held.clear();
+    this.#size = 0;
+  }
+
+  process({ key, value }: KV<K, In>, context: ProcessContext<KV<K, Acc>>): void {
+    const { window, timestamp } = context;
+    const keyId = keyIdOf(key);
+    let windows = this.#held.get(keyId);
+    if (windows === undefined) {
+      windows = new Map();
+      this.#held.set(keyId, windows);
+    }
+    const id = (window as Window).id;
+    let partial = windows.get(id);
+    if (partial === undefined) {
+      partial = { key, window, timestamp, accumulator: this.#fn.createAccumulator() };
+      windows.set(id, partial);
+      this.#size += 1;
+    }
+    partial.accumulator = this.#fn.addInput(partial.accumulator, value);
+    if (this.#size >= LARGEST_HELD) this.#release(context as unknown as FinishBundleContext<KV<K, Acc>>);
+  }
+
+  finishBundle(context: FinishBundleContext<KV<K, Acc>>): void {
+    this.#release(context);
+  }
+
+  #release(context: FinishBundleContext<KV<K, Acc>>): void {
+    for (const windows of this.#held.values()) {
+      for (const { key, window, timestamp, accumulator } of windows.values()) {
+        context.outputInWindow({ key, value: accumulator }, timestamp, window);
+      }
+    }
+    this.#held.clear();
+    this.#size = 0;
+  }
 }
 
 function registerCombineFn(pipeline: BeamPipeline, proto: PTransformProto, combineFn: unknown): void {

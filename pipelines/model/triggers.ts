@@ -65,6 +65,27 @@ export function continuationOf(trigger: Trigger): Trigger {
   }
 }
 
+/** Whether a trigger fires by how many elements there are: then they must not be combined before they are counted. */
+export function countsElements(trigger: Trigger): boolean {
+  switch (trigger.kind) {
+    case 'afterCount':
+    case 'always':
+      return true;
+    case 'repeatedly':
+      return countsElements(trigger.trigger);
+    case 'orFinally':
+      return countsElements(trigger.trigger) || countsElements(trigger.until);
+    case 'afterEach':
+    case 'afterAll':
+    case 'afterAny':
+      return trigger.triggers.some(countsElements);
+    case 'afterEndOfWindow':
+      return [trigger.early, trigger.late].some((part) => part !== undefined && countsElements(part));
+    default:
+      return false;
+  }
+}
+
 export function triggerToProto(trigger: Trigger): TriggerProto {
   const { Trigger: message } = runnerApi;
   switch (trigger.kind) {
