@@ -55,7 +55,10 @@ const repeated = (value: string, before: readonly string[]): readonly string[] =
 program
   .command('run')
   .description('run a Beam pipeline: here, or on Flink, Prism, Dataflow or another portable runner')
-  .argument('<pipeline>', 'path of a module whose default export makes the graph, or an example such as nexmark/q3')
+  .argument(
+    '<pipeline>',
+    'features (the platform’s own), a module whose default export makes the graph, or an example such as nexmark/pipeline',
+  )
   .addOption(new Option('--runner <name>', 'where it runs').choices(RUNNERS).default('embedded'))
   .option('--option <key=value>', 'an option of the pipeline; repeatable', repeated, [])
   .option('--job-endpoint <host:port>', "the runner's job service")

@@ -14,6 +14,7 @@ import { dockerEnvironment, externalEnvironment } from '#pipelines/runner/portab
 import { FLINK_DEFAULTS } from '#pipelines/runner/portable/flink_options';
 import type { OptionValue } from '#pipelines/runner/portable/job_client';
 import { runPortable } from '#pipelines/runner/portable/portable';
+import { type OpenPipeline, openFeaturesPipeline } from './features_pipeline.ts';
 import { shutdownRequested } from './shutdown.ts';
 
 export const RUNNERS = ['embedded', 'flink', 'prism', 'dataflow', 'portable'] as const;
@@ -45,7 +46,15 @@ class UsageError extends PlatformError {
 
 /** `headwater run PIPELINE`: to its end, or until it is told to stop; then it drains (embedded) or is cancelled. */
 export async function runPipeline(pipeline: string, settings: RunSettings): Promise<void> {
-  const construct = await loadPipeline(pipeline, pairsOf(settings.option));
+  const { construct, close } = await loadPipeline(pipeline, pairsOf(settings.option));
+  try {
+    await runLoaded(pipeline, construct, settings);
+  } finally {
+    await close();
+  }
+}
+
+async function runLoaded(pipeline: string, construct: Construct, settings: RunSettings): Promise<void> {
   const log = createLogger({ level: settings.logLevel });
   const { runner } = settings;
   const startedMs = Date.now();
@@ -129,7 +138,15 @@ export interface WorkerSettings {
  * that a runner has asked for (--id, --control_endpoint).
  */
 export async function runWorker(pipeline: string, settings: WorkerSettings): Promise<void> {
-  const construct = await loadPipeline(pipeline, pairsOf(settings.option));
+  const { construct, close } = await loadPipeline(pipeline, pairsOf(settings.option));
+  try {
+    await serveWorkers(pipeline, construct, settings);
+  } finally {
+    await close();
+  }
+}
+
+async function serveWorkers(pipeline: string, construct: Construct, settings: WorkerSettings): Promise<void> {
   if (settings.listen !== undefined) {
     const [host = '', port = ''] = settings.listen.split(':');
     if (!/^\d+$/.test(port)) throw new UsageError(`--listen is host:port, not "${settings.listen}"`);
@@ -149,17 +166,20 @@ export async function runWorker(pipeline: string, settings: WorkerSettings): Pro
 }
 
 /** @throws UsageError when there is no such module, or it exports no pipeline */
-async function loadPipeline(name: string, options: Readonly<Record<string, string>>): Promise<Construct> {
+async function loadPipeline(name: string, options: Readonly<Record<string, string>>): Promise<OpenPipeline> {
+  if (name === 'features') return openFeaturesPipeline(options);
   const candidates = [resolve(name), join(projectRoot, 'dist/examples', `${name}.js`)];
   const file = candidates.find((candidate) => existsSync(candidate));
   if (file === undefined) {
-    throw new UsageError(`there is no pipeline "${name}": give a module's path, or an example such as nexmark/q3`);
+    throw new UsageError(
+      `there is no pipeline "${name}": give a module's path, "features", or an example such as nexmark/pipeline`,
+    );
   }
   const module = (await import(pathToFileURL(file).href)) as { default?: unknown };
   if (typeof module.default !== 'function') {
     throw new UsageError(`${file} has no pipeline: its default export must be a function of the options`);
   }
-  return (module.default as PipelineModule)(options);
+  return { construct: await (module.default as PipelineModule)(options), close: async () => {} };
 }
 
 function pairsOf(pairs: readonly string[]): Readonly<Record<string, string>> {

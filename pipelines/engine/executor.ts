@@ -1,6 +1,7 @@
 import { type EventTime, MAX_EVENT_TIME } from '#kernel/time';
 import { InvalidPipelineError } from './errors.ts';
 import { collectValues, combineValues, GroupByKeyOperator } from './group_by_key.ts';
+import { type Metric, metricsOf } from './metrics.ts';
 import { Edge, type EngineContext, type Operator } from './operator.ts';
 import { declarationsOf, ParDoOperator } from './par_do.ts';
 import type { Codec, Plan, PlanTransform } from './plan.ts';
@@ -20,6 +21,8 @@ export interface ExecutorOptions {
   readonly now: () => number;
   readonly onDroppedLate: (transform: string) => void;
   readonly onRetry: (transform: string, error: unknown, delayMs: number) => void;
+  /** Told how long each transform took at the end of a bundle: timers, panes, finishBundle, waiting for asynchronous work. */
+  readonly onStage?: (transform: string, seconds: number) => void;
   /** Encode and decode every element between transforms, and forbid changing inputs. */
   readonly strict?: boolean;
 }
@@ -59,8 +62,12 @@ export class Executor {
   #callbacks: (() => void | Promise<void>)[] = [];
   readonly #impulses: ImpulseOperator[] = [];
   readonly #codecs: ReadonlyMap<string, Codec>;
+  readonly #onStage: ExecutorOptions['onStage'];
+  /** Counters, distributions and gauges of DoFns, by transform. */
+  readonly metrics: { readonly transform: string; readonly metric: Metric }[] = [];
 
   constructor(plan: Plan, options: ExecutorOptions) {
+    this.#onStage = options.onStage;
     this.#codecs = options.strict === true ? plan.codecs : NO_CODECS;
     const context: EngineContext = {
       now: options.now,
@@ -71,6 +78,8 @@ export class Executor {
       const operator = this.#create(transform, context, options);
       this.#operators.push(operator);
       this.#signatures.set(transform.name, signatureOf(transform));
+      if (transform.kind !== 'parDo') continue;
+      for (const metric of metricsOf(transform.doFn)) this.metrics.push({ transform: transform.name, metric });
     }
   }
 
@@ -177,7 +186,9 @@ export class Executor {
   async runBundle(feed: () => void, now: number): Promise<void> {
     for (const impulse of this.#impulses) impulse.fire();
     feed();
+    const onStage = this.#onStage;
     for (const operator of this.#operators) {
+      const startedMs = onStage === undefined ? 0 : performance.now();
       if (operator.nextProcessingTime() !== undefined) operator.advanceProcessingTime(now);
       await operator.settle();
       operator.advanceWatermark();
@@ -185,6 +196,7 @@ export class Executor {
       await operator.finishBundle();
       await operator.settle();
       operator.publishWatermark();
+      onStage?.(operator.name, (performance.now() - startedMs) / 1_000);
     }
   }
 
@@ -218,8 +230,9 @@ export class Executor {
     return Math.min(...this.#operators.map((operator) => operator.outputWatermark));
   }
 
-  transformNames(): readonly string[] {
-    return this.#operators.map((operator) => operator.name);
+  /** Output watermark of each transform. */
+  watermarks(): ReadonlyMap<string, number> {
+    return new Map(this.#operators.map(({ name, outputWatermark }) => [name, outputWatermark]));
   }
 
   /** Elements that have passed through each PCollection since the start, by the producing transform. */

@@ -9,9 +9,10 @@ import {
 } from '#kernel/time';
 import { type Logger, silentLogger } from '#monitoring/log';
 import { SnapshotError } from '#pipelines/engine/errors';
-import { Executor } from '#pipelines/engine/executor';
+import { Executor, type ExecutorOptions } from '#pipelines/engine/executor';
 import type { Plan } from '#pipelines/engine/plan';
 import type { TestStreamOperator } from '#pipelines/engine/simple_operators';
+import { GLOBAL_WINDOW } from '#pipelines/engine/window';
 import type { PipelineMetrics } from './pipeline_metrics.ts';
 import { SnapshotStore, type SnapshotWriter } from './snapshot_store.ts';
 
@@ -148,11 +149,18 @@ class EmbeddedJob implements PipelineHandle {
   #createExecutor(): Executor {
     return new Executor(this.#plan, {
       strict: this.#strict,
+      ...this.#stageTimes(),
       now: () => this.#clock.now(),
       onDroppedLate: (transform) => this.#metrics?.droppedLate.inc({ transform }),
       onRetry: (transform, error, delayMs) =>
         this.#log.warn({ transform, error, delayMs: Math.round(delayMs) }, 'source.retrying'),
     });
+  }
+
+  #stageTimes(): Pick<ExecutorOptions, 'onStage'> {
+    const metrics = this.#metrics;
+    if (metrics === undefined) return {};
+    return { onStage: (transform, seconds) => metrics.stageSeconds.observe({ transform }, seconds) };
   }
 
   async #run(): Promise<void> {
@@ -280,6 +288,10 @@ class EmbeddedJob implements PipelineHandle {
       }
       metrics.backlogRecords.set(this.backlogRecords());
       for (const [transform, count] of this.#executor.elementCounts()) metrics.setElements(transform, count);
+      for (const [transform, at] of this.#executor.watermarks()) {
+        if (at > MIN_EVENT_TIME && at < GLOBAL_WINDOW.end) metrics.transformWatermark.set({ transform }, at / 1_000);
+      }
+      for (const { transform, metric } of this.#executor.metrics) metrics.setUserMetric(transform, metric);
     }
     if (this.#store === undefined) this.#runCallbacks(this.#executor.takeCallbacks());
     else await this.#maybeSnapshot(now);

@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, LATENCY_BUCKETS_SECONDS, type Registry } from '#monitoring/metrics';
+import { Distribution, type Metric } from '#pipelines/engine/metrics';
 
 /** What the embedded runner reports about a job, for GET /metrics. */
 export interface PipelineMetrics {
@@ -9,6 +10,10 @@ export interface PipelineMetrics {
   readonly watermarkLagSeconds: Gauge;
   readonly backlogRecords: Gauge;
   readonly droppedLate: Counter<'transform'>;
+  readonly stageSeconds: Histogram<'transform'>;
+  readonly transformWatermark: Gauge<'transform'>;
+  /** A metric that a DoFn keeps, as it is now. */
+  setUserMetric(transform: string, metric: Metric): void;
   /** Elements a transform has put out since the start of the process. */
   setElements(transform: string, count: number): void;
 }
@@ -19,6 +24,12 @@ export function createPipelineMetrics(registry: Registry): PipelineMetrics {
     name: 'pipeline_elements_total',
     help: 'Elements put out by a transform',
     labelNames: ['transform'],
+    registers,
+  });
+  const user = new Gauge({
+    name: 'pipeline_user_metric',
+    help: 'Counters, gauges and distributions (their sum, count, min and max) of DoFns',
+    labelNames: ['transform', 'name', 'part'],
     registers,
   });
   const seen = new Map<string, number>();
@@ -57,6 +68,30 @@ export function createPipelineMetrics(registry: Registry): PipelineMetrics {
       labelNames: ['transform'],
       registers,
     }),
+    stageSeconds: new Histogram({
+      name: 'pipeline_stage_seconds',
+      help: 'Time a transform took at the end of a bundle: timers, panes, finishBundle, asynchronous work',
+      labelNames: ['transform'],
+      buckets: LATENCY_BUCKETS_SECONDS,
+      registers,
+    }),
+    transformWatermark: new Gauge({
+      name: 'pipeline_transform_watermark_seconds',
+      help: 'Output watermark of a transform, seconds since the epoch; absent before the first and after the last event',
+      labelNames: ['transform'],
+      registers,
+    }),
+    setUserMetric(transform, metric) {
+      const { name } = metric;
+      const set = (part: string, value: number): void => {
+        if (Number.isFinite(value)) user.set({ transform, name, part }, value);
+      };
+      if (!(metric instanceof Distribution)) {
+        set('value', metric.value);
+        return;
+      }
+      for (const part of ['count', 'sum', 'min', 'max'] as const) set(part, metric[part]);
+    },
     setElements(transform, count) {
       const before = seen.get(transform) ?? 0;
       // After a restart from a snapshot the executor counts from zero again.

@@ -5,7 +5,9 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { PlatformError } from '#kernel/errors';
 import { eventTime } from '#kernel/time';
+import { createMetricsRegistry } from '#monitoring/metrics';
 import { type DoFn, type ProcessContext, valueState } from '#pipelines/engine/dofn';
+import { Counter, Distribution } from '#pipelines/engine/metrics';
 import type { Plan } from '#pipelines/engine/plan';
 import {
   type RestrictionTracker,
@@ -18,6 +20,7 @@ import type { KV } from '#pipelines/model/pcollection';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { keyBy, parDo, read } from '#pipelines/model/transforms';
 import { type EmbeddedOptions, runEmbedded } from '#pipelines/runner/embedded';
+import { createPipelineMetrics } from '#pipelines/runner/pipeline_metrics';
 
 let directory: string;
 beforeEach(() => {
@@ -201,4 +204,25 @@ test('drain takes what was read, makes it durable and ends; a later run goes on 
   expect(soFar).toBeLessThan((TOTAL * (TOTAL - 1)) / 2);
   await runEmbedded(plan(new CountingSource(5), new SumInto(sink)), options()).finished;
   expect(sink).toEqual(expected);
+});
+
+test('watermarks, stages and a DoFn’s own metrics are in the registry', async () => {
+  class Judge implements DoFn<number, never> {
+    readonly odd = new Counter('odd');
+    readonly size = new Distribution('size');
+    process(value: number): void {
+      if (value % 2 === 1) this.odd.inc();
+      this.size.update(value);
+    }
+  }
+  const registry = createMetricsRegistry({ process: false });
+  const judged = createPipeline((root) => {
+    root.apply(read(TOTAL, new CountingSource(7), 'Count')).apply(parDo(new Judge(), { name: 'Judge' }));
+  });
+  await runEmbedded(judged, { metrics: createPipelineMetrics(registry) }).finished;
+  const text = await registry.metrics();
+  expect(text).toContain('pipeline_user_metric{transform="Judge",name="odd",part="value"} 30');
+  expect(text).toContain('pipeline_user_metric{transform="Judge",name="size",part="max"} 59');
+  expect(text).toMatch(/pipeline_stage_seconds_count\{transform="Judge"\} [1-9]/);
+  expect(text).toMatch(/pipeline_transform_watermark_seconds\{transform="Count\/Read"\} \d/);
 });
