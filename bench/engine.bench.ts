@@ -18,7 +18,7 @@ import { combinePerKey } from '#pipelines/model/grouping';
 import type { KV, PCollection } from '#pipelines/model/pcollection';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { keyBy, parDo, read, windowInto } from '#pipelines/model/transforms';
-import { fixedWindows } from '#pipelines/model/windowing';
+import { fixedWindows, slidingWindows } from '#pipelines/model/windowing';
 import { runEmbedded } from '#pipelines/runner/embedded';
 import { flinkJars } from '#scripts/services/beam_runners';
 import { cacheFolder } from '#scripts/services/install';
@@ -83,6 +83,29 @@ report({
   ...(flink === undefined ? {} : { peer: 'native Flink 1.19, parallelism 1', peerValue: flink, ratioFloor: 0.5 }),
 });
 report({ bench: BENCH, case: 'the same', metric: 'peak memory', value: peakMb, unit: 'MB', ceiling: 512 });
+
+const SLIDING_EVENTS = 5_000_000;
+const slid = { rows: 0, total: 0 };
+const sliding = await throughput(SLIDING_EVENTS, (root) => {
+  const sums = root
+    .apply(read(SLIDING_EVENTS, new Events(), 'Events'))
+    .apply(windowInto({ windowFn: slidingWindows(24 * 3_600, 60) }))
+    .apply(keyBy((event) => event.key))
+    .apply(combinePerKey(countAndSum));
+  counting(sums, slid, ({ value }: KV<number, Sums>) => value.count);
+});
+// Every event is in 24 h / 1 min windows.
+expectEqual('sliding events', slid.total, SLIDING_EVENTS * 24 * 60);
+report({
+  bench: BENCH,
+  case: 'the same, 24 h sliding by 1 min, by tiles',
+  metric: 'throughput',
+  value: sliding,
+  unit: 'events/s',
+  peer: '10 s tumbling',
+  peerValue: tumbling,
+  ratioFloor: 1 / 3,
+});
 
 /** The same job in Java; undefined when Java or the jars are not at hand (npm run test:runners fetches them). */
 function nativeFlink(events: number, expectedRows: number): number | undefined {

@@ -224,3 +224,6 @@ export class SideInputView<T> {
     this.defaultValue = defaultValue[0];
   }
 }
+
+/** Marks a DoFn that sees nothing of its element's window, nor of its pane: one call stands for all windows of an element. */
+export const IGNORES_WINDOW = Symbol('ignores window');

@@ -14,6 +14,7 @@ import {
   TestStreamOperator,
   WindowIntoOperator,
 } from './simple_operators.ts';
+import { SlidingCombineOperator } from './sliding_combine.ts';
 import { SplittableOperator } from './splittable_operator.ts';
 import { StrictEdge } from './strict_edge.ts';
 
@@ -109,6 +110,13 @@ export class Executor {
           output: this.#edge(transform.output),
           windowing: transform.windowing,
           reducer: transform.combineFn === undefined ? collectValues : combineValues(transform.combineFn),
+          context,
+        });
+      case 'slidingCombine':
+        return new SlidingCombineOperator({
+          ...transform,
+          input: this.#edge(transform.input),
+          output: this.#edge(transform.output),
           context,
         });
       case 'testStream': {
@@ -303,6 +311,7 @@ function signatureOf(transform: PlanTransform): string {
     const { windowFn, trigger } = transform.windowing;
     return `${transform.combineFn === undefined ? 'group' : 'combine'} by key in ${windowFn.name} windows, trigger ${trigger.kind}`;
   }
+  if (transform.kind === 'slidingCombine') return `combine in sliding(${transform.sizeMs},${transform.periodMs}) tiles`;
   if (transform.kind !== 'parDo') return transform.kind;
   const { states, timers } = declarationsOf(transform.doFn);
   const parts = [

@@ -63,6 +63,14 @@ export type PlanTransform = Named &
         /** Combines values as they come; without it they are collected. */
         readonly combineFn: CombineFn<never, unknown, unknown> | undefined;
       }
+    | {
+        readonly kind: 'slidingCombine';
+        readonly input: string;
+        readonly output: string;
+        readonly combineFn: CombineFn<never, unknown, unknown>;
+        readonly sizeMs: number;
+        readonly periodMs: number;
+      }
     | { readonly kind: 'flatten'; readonly inputs: readonly string[]; readonly output: string }
     | { readonly kind: 'passThrough'; readonly input: string; readonly output: string }
     | { readonly kind: 'windowInto'; readonly input: string; readonly output: string; readonly windowFn: WindowFn }

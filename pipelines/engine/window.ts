@@ -49,6 +49,8 @@ export interface WindowFn {
    * that hold the main window's last moment, the one that ends first. Merging functions have none.
    */
   readonly sideInputWindow?: (mainWindow: Window) => Window;
+  /** Sliding windows only. */
+  readonly sliding?: { readonly sizeMs: number; readonly periodMs: number; readonly offsetMs: number };
 }
 
 export const globalWindows: WindowFn = { name: 'global', assign: () => ONLY_GLOBAL };
@@ -83,6 +85,7 @@ export function slidingWindows(sizeMs: number, periodMs: number, offsetMs = 0): 
   let cachedLast = Number.NaN;
   return {
     name: `sliding(${sizeMs},${periodMs},${offsetMs})`,
+    sliding: { sizeMs, periodMs, offsetMs },
     assign(timestamp) {
       const last = floorTo(timestamp - offsetMs, periodMs) + offsetMs;
       if (last === cachedLast && sizeMs % periodMs === 0) return cached;

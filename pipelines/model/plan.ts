@@ -3,6 +3,7 @@ import { InvalidPipelineError } from '#pipelines/engine/errors';
 import { declarationsOf } from '#pipelines/engine/par_do';
 import type { Codec, Plan, PlanTransform, TestStreamEvent } from '#pipelines/engine/plan';
 import type { SplittableDoFn } from '#pipelines/engine/splittable';
+import { tileSlidingCombines } from '#pipelines/engine/tiling';
 import { type BeamPipeline, type ComponentsProto, functionOf, type PTransformProto, runnerApi } from './beam.ts';
 import { adaptBeamDoFn, type SerializedBeamDoFn } from './beam_dofn.ts';
 import { ByteReader, ByteWriter } from './coders/bytes.ts';
@@ -24,7 +25,7 @@ export function planOf(pipeline: BeamPipeline): Plan {
   if (components === undefined) return { transforms: [], codecs: new Map() };
   const leaves = rootTransformIds.flatMap((id) => leavesOf(pipeline, components, id));
   const transforms = inTopologicalOrder(leaves).map((leaf) => compile(pipeline, components, leaf));
-  return { transforms, codecs: codecsOf(components) };
+  return { transforms: tileSlidingCombines(transforms), codecs: codecsOf(components) };
 }
 
 /** Coders are made when they are first needed: most runs never do. */

@@ -1,4 +1,4 @@
-import type { DoFn, OutputTag, SideInputView, StateSpec } from '#pipelines/engine/dofn';
+import { type DoFn, IGNORES_WINDOW, type OutputTag, type SideInputView, type StateSpec } from '#pipelines/engine/dofn';
 import { declarationsOf } from '#pipelines/engine/par_do';
 import { isSplittable, type SplittableDoFn } from '#pipelines/engine/splittable';
 import { BeamPCollection, type BeamPipeline, P, type PTransformProto, runnerApi, withName } from './beam.ts';
@@ -138,20 +138,20 @@ export function keyBy<T, K>(
   keyOf: (element: T) => K,
   name = 'KeyBy',
 ): PTransform<PCollection<T>, PCollection<KV<K, T>>> {
-  return parDo(
-    { process: (element, context) => context.output({ key: keyOf(element), value: element }) },
-    { name, coder: keyedCoder() },
-  );
+  return parDo(windowless({ process: (element, context) => context.output({ key: keyOf(element), value: element }) }), {
+    name,
+    coder: keyedCoder(),
+  });
 }
 
 /** Elements for which `keep` is true. */
 export function filter<T>(keep: (element: T) => boolean, name = 'Filter'): PTransform<PCollection<T>, PCollection<T>> {
   return parDo<T, T>(
-    {
+    windowless({
       process(element, context) {
         if (keep(element)) context.output(element);
       },
-    },
+    }),
     { name },
   );
 }
@@ -218,6 +218,9 @@ function registerParDo<In, Out>(
   }
   proto.spec = doFnSpec(proto, { ...stateAndTimers(pipeline, proto, doFn as DoFn<never, unknown>), sideInputs });
 }
+
+/** Marks a DoFn whose function never sees the context. */
+const windowless = <In, Out>(doFn: DoFn<In, Out>): DoFn<In, Out> => Object.assign(doFn, { [IGNORES_WINDOW]: true });
 
 function needsKeys(doFn: object): boolean {
   const { states, timers } = declarationsOf(doFn);
@@ -324,7 +327,10 @@ export function isKeyed(pipeline: BeamPipeline, collection: PCollection<unknown>
 
 /** The same KVs, encoded so that they can be grouped. */
 export const encodeAsKeyed = <K, V>(): PTransform<PCollection<KV<K, V>>, PCollection<KV<K, V>>> =>
-  parDo({ process: (element, context) => context.output(element) }, { name: 'EncodeAsKeyed', coder: keyedCoder() });
+  parDo(windowless({ process: (element, context) => context.output(element) }), {
+    name: 'EncodeAsKeyed',
+    coder: keyedCoder(),
+  });
 
 /**
  * Values and bags are what every runner keeps. The others are kept as one value, or as a log in a bag (see the harness's state),
@@ -351,7 +357,8 @@ const nameOf = (fn: unknown, otherwise: string): string => (fn as { beamName?: s
 // `map` and `flatMap` with a function alone are ParDos of ours; apache-beam's own, with a context, stay as they are.
 prototype.map = function map(fn, context) {
   if (context !== undefined || isContextual(fn)) return beamMap.call(this, fn, context);
-  return this.apply(parDo({ process: (element, into) => into.output(fn(element)) }, { name: nameOf(fn, 'Map') }));
+  const doFn: DoFn<unknown, unknown> = { process: (element, into) => into.output(fn(element)) };
+  return this.apply(parDo(windowless(doFn), { name: nameOf(fn, 'Map') }));
 };
 prototype.flatMap = function flatMap(fn, context) {
   if (context !== undefined || isContextual(fn)) return beamFlatMap.call(this, fn, context);
@@ -360,7 +367,7 @@ prototype.flatMap = function flatMap(fn, context) {
       for (const output of fn(element) as Iterable<unknown>) into.output(output);
     },
   };
-  return this.apply(parDo(doFn, { name: nameOf(fn, 'FlatMap') }));
+  return this.apply(parDo(windowless(doFn), { name: nameOf(fn, 'FlatMap') }));
 };
 
 const isContextual = (fn: object): boolean => 'beamPardoContextSpec' in fn;

@@ -6,8 +6,13 @@ import {
   type ProcessContext,
 } from '#pipelines/engine/dofn';
 import { GLOBAL_WINDOW } from '#pipelines/engine/window';
+import { KvCoder, StringUtf8Coder, VarIntCoder } from '#pipelines/model/coders/standard_coders';
+import { combinePerKey, reshuffle } from '#pipelines/model/grouping';
+import type { KV } from '#pipelines/model/pcollection';
+import { rowCoder } from '#pipelines/model/schema';
 import { create, filter, flatten, named, parDo, parDoTagged, withTimestamps } from '#pipelines/model/transforms';
 import { assertThat } from '#pipelines/testing/assert';
+import { sum } from '#pipelines/transforms/standard/combiners';
 import { parDoWithDeadLetters } from '#pipelines/transforms/standard/error_handling';
 import { reify } from '#pipelines/transforms/standard/reify';
 import { cases, timestamped } from './runner_case.ts';
@@ -293,6 +298,44 @@ export const parDoCases = [
           .apply(reify())
           .map(({ timestamp }) => timestamp),
       ).containsInAnyOrder([1_000, 2_000]),
+  }),
+  ...cases('Coders', {
+    'rows with a schema': (root) => {
+      const coder = rowCoder({ user: 'string', amount: 'double', 'note?': 'string', tags: { array: 'string' } });
+      const rows = root
+        .apply(create([0]))
+        .apply(
+          parDo<number, object>(
+            {
+              process(_, context) {
+                context.output({ user: 'ann', amount: 1.5, note: null, tags: ['x', 'y'] });
+                context.output({ user: 'bob', amount: 2, note: 'hi', tags: [] });
+              },
+            },
+            { name: 'Rows', coder },
+          ),
+        )
+        .apply(reshuffle());
+      assertThat(rows).containsInAnyOrder([
+        { user: 'ann', amount: 1.5, note: null, tags: ['x', 'y'] },
+        { user: 'bob', amount: 2, note: 'hi', tags: [] },
+      ]);
+    },
+    'text, numbers, keyed text': (root) =>
+      assertThat(
+        root
+          .apply(create(['b', 'a', 'b']))
+          .apply(
+            parDo<string, KV<string, number>>(
+              { process: (text, context) => context.output({ key: text, value: text.charCodeAt(0) }) },
+              { name: 'Pairs', coder: new KvCoder(new StringUtf8Coder(), new VarIntCoder()) },
+            ),
+          )
+          .apply(combinePerKey(sum())),
+      ).containsInAnyOrder([
+        { key: 'a', value: 97 },
+        { key: 'b', value: 196 },
+      ]),
   }),
   ...cases('Timestamps', {
     'created elements are at the beginning of time': (root) =>

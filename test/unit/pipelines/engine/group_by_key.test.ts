@@ -3,11 +3,12 @@ import fc from 'fast-check';
 import { MAX_EVENT_TIME } from '#kernel/time';
 import { combinePerKey, groupByKey } from '#pipelines/model/grouping';
 import type { KV, PCollection, PipelineRoot, PTransform } from '#pipelines/model/pcollection';
+import { createPipeline } from '#pipelines/model/pipeline';
 import { windowInto } from '#pipelines/model/transforms';
 import { fixedWindows, sessions, slidingWindows, type WindowFnSpec } from '#pipelines/model/windowing';
 import { type Collected, collectInto, runToEnd } from '#pipelines/testing/collect';
 import { testStream } from '#pipelines/testing/test_stream';
-import { sum } from '#pipelines/transforms/standard/combiners';
+import { max, sum } from '#pipelines/transforms/standard/combiners';
 import { type Reified, reify } from '#pipelines/transforms/standard/reify';
 
 // Panes against the slow, obvious way: keep everything, and look at everything again at each step.
@@ -214,4 +215,47 @@ test('combining gives the sum of what grouping collects', async () => {
     }),
     { numRuns: 100 },
   );
+});
+
+test('sliding windows combined by tiles are those of the oracle, late elements included', async () => {
+  const windowsAt = (at: number) =>
+    [0, 1, 2, 3, 4].map((back) => {
+      const start = (Math.floor(at / 10) - back) * 10;
+      return [start, start + 50] as const;
+    });
+  const plan = createPipeline((root) => {
+    root
+      .apply(script([]))
+      .apply(windowInto({ windowFn: slidingWindows(0.05, 0.01) }))
+      .apply(combinePerKey(sum()));
+  });
+  expect(plan.transforms.map(({ kind }) => kind)).toContain('slidingCombine');
+  for (const combineFn of [sum(), max()]) {
+    await fc.assert(
+      fc.asyncProperty(steps, async (all) => {
+        const collected: Collected<Reified<KV<string, number>>>[] = [];
+        await runToEnd((root) => {
+          const combined = root
+            .apply(script(all))
+            .apply(windowInto({ windowFn: slidingWindows(0.05, 0.01) }))
+            .apply(combinePerKey(combineFn))
+            .apply(reify());
+          collectInto(combined, collected);
+        });
+        const actual = collected.map(({ value: { value, window, pane, timestamp } }) =>
+          JSON.stringify([value.key, ...window, value.value, pane.timing, timestamp]),
+        );
+        const panes = oraclePanes(all, { windowsAt, latenessMs: 0, accumulating: false });
+        const expected = panes.map(({ key, start, end, values }) => {
+          const value = values.reduce(
+            (accumulator, input) => combineFn.addInput(accumulator, input),
+            combineFn.createAccumulator(),
+          );
+          return JSON.stringify([key, start, end, value, 'ON_TIME', end - 1]);
+        });
+        expect(actual.sort()).toEqual(expected.sort());
+      }),
+      { numRuns: 300 },
+    );
+  }
 });

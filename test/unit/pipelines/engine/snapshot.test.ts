@@ -10,14 +10,15 @@ import {
   valueState,
 } from '#pipelines/engine/dofn';
 import { Executor, type RestoredTransform } from '#pipelines/engine/executor';
-import { groupByKey } from '#pipelines/model/grouping';
+import { combinePerKey, groupByKey } from '#pipelines/model/grouping';
 import type { KV } from '#pipelines/model/pcollection';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { parDo, windowInto } from '#pipelines/model/transforms';
 import { afterCount, afterWatermark } from '#pipelines/model/triggers';
-import { fixedWindows, sessions } from '#pipelines/model/windowing';
+import { fixedWindows, sessions, slidingWindows } from '#pipelines/model/windowing';
 import { type Collected, collectInto } from '#pipelines/testing/collect';
 import { testStream } from '#pipelines/testing/test_stream';
+import { sum } from '#pipelines/transforms/standard/combiners';
 import { reify } from '#pipelines/transforms/standard/reify';
 
 // A snapshot is visited bit by bit while elements go on changing the state it is of. What is restored from it must go on exactly
@@ -66,6 +67,11 @@ function executorOf(steps: readonly Step[], output: Collected<unknown>[]): Execu
         .apply(reify(`Reify ${windowFn.urn}`));
       collectInto(grouped, output as never, `Groups ${windowFn.urn}`);
     }
+    const sliding = elements
+      .apply(windowInto({ windowFn: slidingWindows(0.05, 0.01) }, 'Sliding'))
+      .apply(combinePerKey(sum()))
+      .apply(reify('ReifySliding'));
+    collectInto(sliding, output as never, 'SlidingSums');
   });
   return new Executor(plan, { now: () => 0, onDroppedLate() {}, onRetry() {} });
 }
