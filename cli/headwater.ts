@@ -79,7 +79,7 @@ program
   .option('--id <id>', 'worker id, given by the runner')
   .option('--control_endpoint <host:port>', 'given by the runner')
   .option('--logging_endpoint <host:port>', 'given by the runner')
-  .option('--provision_endpoint <host:port>', 'given by the runner; not needed')
+  .option('--provision_endpoint <host:port>', 'given by the runner')
   .option('--artifact_endpoint <host:port>', 'given by the runner; not needed')
   .action(runWorker);
 

@@ -131,6 +131,7 @@ export interface WorkerSettings {
   readonly id?: string;
   readonly control_endpoint?: string;
   readonly logging_endpoint?: string;
+  readonly provision_endpoint?: string;
 }
 
 /**
@@ -156,11 +157,17 @@ async function serveWorkers(pipeline: string, construct: Construct, settings: Wo
     await pool.stop();
     return;
   }
-  const { id, control_endpoint: controlUrl, logging_endpoint: loggingUrl } = settings;
+  const { id, control_endpoint: controlUrl, logging_endpoint: loggingUrl, provision_endpoint: provisionUrl } = settings;
   if (id === undefined || controlUrl === undefined) {
     throw new UsageError('give --listen host:port for a pool, or --id and --control_endpoint for one worker');
   }
-  const worker = new Worker({ id, controlUrl, construct, ...(loggingUrl === undefined ? {} : { loggingUrl }) });
+  const worker = new Worker({
+    id,
+    controlUrl,
+    construct,
+    ...(loggingUrl === undefined ? {} : { loggingUrl }),
+    ...(provisionUrl === undefined ? {} : { provisionUrl }),
+  });
   await Promise.race([worker.finished, shutdownRequested()]);
   await worker.stop();
 }

@@ -9,6 +9,7 @@ import { DataStream } from './data_stream.ts';
 import { connect, workerMetadata } from './grpc_connections.ts';
 import { RemoteLog } from './remote_log.ts';
 import { StateStream } from './state_stream.ts';
+import { statusUrlOf, WorkerStatus } from './worker_status.ts';
 
 type Request = FnApi.InstructionRequest;
 type Response = FnApi.InstructionResponse;
@@ -19,6 +20,8 @@ export interface WorkerOptions {
   readonly id: string;
   readonly controlUrl: string;
   readonly loggingUrl?: string;
+  /** Where the runner says what else it wants of a worker. */
+  readonly provisionUrl?: string;
   readonly construct: Construct;
   /** Told what failed a bundle. */
   readonly onError?: (error: unknown) => void;
@@ -50,6 +53,8 @@ export class Worker {
   readonly #state = new Map<string, StateStream>();
   readonly #stateCache: LRUCache<string, Cells>;
   readonly #callbacks = new Map<string, readonly (() => void | Promise<void>)[]>();
+  #status: WorkerStatus | undefined;
+  #isStopped = false;
   readonly #shortIds = new Map<string, string>();
   readonly #infos = new Map<string, MonitoringInfo>();
   /** Resolves when the runner has ended the control stream. */
@@ -67,6 +72,18 @@ export class Worker {
     });
     this.#control.on('data', (request: Request) => void this.#handle(request));
     void this.finished.then(() => this.stop());
+    if (options.provisionUrl) void this.#openStatus(options.provisionUrl);
+  }
+
+  async #openStatus(provisionUrl: string): Promise<void> {
+    const url = await statusUrlOf(provisionUrl, this.#options.id);
+    if (url === undefined || this.#isStopped) return;
+    this.#status = new WorkerStatus(url, this.#options.id, () => ({
+      workerId: this.#options.id,
+      runningBundles: [...this.#running.keys()],
+      idleProcessors: Object.fromEntries([...this.#idle].map(([id, processors]) => [id, processors.length])),
+      cachedKeys: this.#stateCache.size,
+    }));
   }
 
   async #handle({ instructionId, request }: Request): Promise<void> {
@@ -197,6 +214,8 @@ export class Worker {
   }
 
   async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#status?.close();
     this.#control.on('error', () => {});
     this.#control.end();
     for (const stream of this.#data.values()) stream.close();

@@ -42,11 +42,14 @@ export class WorkerPool {
     };
     const service: FnServers.IBeamFnExternalWorkerPool = {
       startWorker({ request }, callback) {
-        const { workerId, controlEndpoint, loggingEndpoint } = request;
-        const logging = loggingEndpoint === undefined ? {} : { loggingUrl: loggingEndpoint.url };
+        const { workerId, controlEndpoint, loggingEndpoint, provisionEndpoint } = request;
+        const more = {
+          ...(loggingEndpoint === undefined ? {} : { loggingUrl: loggingEndpoint.url }),
+          ...(provisionEndpoint === undefined ? {} : { provisionUrl: provisionEndpoint.url }),
+        };
         workers.set(
           workerId,
-          new Worker({ id: workerId, controlUrl: controlEndpoint?.url ?? '', construct, onError, ...logging }),
+          new Worker({ id: workerId, controlUrl: controlEndpoint?.url ?? '', construct, onError, ...more }),
         );
         callback(null, { error: '' });
       },

@@ -8,6 +8,7 @@ import type * as JobApi from 'apache-beam/proto/beam_job_api';
 import type * as JobClients from 'apache-beam/proto/beam_job_api.grpc-client';
 import type * as ProvisionApi from 'apache-beam/proto/beam_provision_api';
 import type * as ProvisionClients from 'apache-beam/proto/beam_provision_api.grpc-client';
+import type * as ProvisionServers from 'apache-beam/proto/beam_provision_api.grpc-server';
 import type * as Metrics from 'apache-beam/proto/metrics';
 import './beam.ts';
 
@@ -22,6 +23,7 @@ export const jobClients = require('apache-beam/proto/beam_job_api.grpc-client') 
 export const artifactApi = require('apache-beam/proto/beam_artifact_api') as typeof ArtifactApi;
 export const artifactClients = require('apache-beam/proto/beam_artifact_api.grpc-client') as typeof ArtifactClients;
 export const provisionApi = require('apache-beam/proto/beam_provision_api') as typeof ProvisionApi;
+export const provisionServers = require('apache-beam/proto/beam_provision_api.grpc-server') as typeof ProvisionServers;
 export const provisionClients = require('apache-beam/proto/beam_provision_api.grpc-client') as typeof ProvisionClients;
 
 export type { ArtifactApi, FnApi, FnServers, JobApi, Metrics };

@@ -24,6 +24,7 @@ export const CAPABILITIES: readonly string[] = [
   'beam:protocol:progress_reporting:v1',
   'beam:protocol:control_request_elements_embedding:v1',
   'beam:protocol:state_caching:v1',
+  'beam:protocol:worker_status:v1',
   'beam:transform:sdf_truncate_sized_restrictions:v1',
 ];
 

@@ -1,4 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { assetPath } from '#kernel/project_root';
 import { WorkerPool } from '#pipelines/harness/worker_pool';
@@ -6,6 +9,7 @@ import type { Construct } from '#pipelines/model/graph';
 import { create, parDo } from '#pipelines/model/transforms';
 import { externalEnvironment } from '#pipelines/runner/portable/environment';
 import { runPortable } from '#pipelines/runner/portable/portable';
+import { startPrism } from '#scripts/services/beam_runners';
 import { serviceAddress } from '../service_address.ts';
 
 // What goes wrong between a job, its runner and its workers, and what is said about it.
@@ -87,3 +91,22 @@ function announced(worker: ChildProcess): Promise<string> {
     worker.on('exit', (code) => reject(new Error(`the worker pool ended with code ${code}`)));
   });
 }
+
+test('a runner that goes away in the middle of a job', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'lost-prism-'));
+  const prism = await startPrism(folder);
+  try {
+    const { default: nexmark } = (await import(assetPath('dist/examples/nexmark/pipeline.js'))) as {
+      default: (options: Record<string, string>) => Construct;
+    };
+    const running = runPortable(nexmark({ events: '200000' }), {
+      jobEndpoint: prism.env.TEST_PRISM_JOB_ENDPOINT as string,
+      jobName: 'lost',
+    });
+    setTimeout(() => void prism.stop(), 700);
+    await expect(running).rejects.toThrow(/the runner at .* did not answer while/);
+  } finally {
+    await prism.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}, 60_000);

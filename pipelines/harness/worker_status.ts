@@ -1,0 +1,43 @@
+import type * as grpc from '@grpc/grpc-js';
+import { type FnApi, fnClients, provisionClients } from '#pipelines/model/fn_api';
+import { connect, workerMetadata } from './grpc_connections.ts';
+
+/** Where a runner wants a worker's status, if it does; undefined also when it has no provisioning service. */
+export function statusUrlOf(provisionUrl: string, workerId: string): Promise<string | undefined> {
+  const client = connect(provisionClients.ProvisionServiceClient, provisionUrl);
+  return new Promise<string | undefined>((resolve) => {
+    client.getProvisionInfo({}, workerMetadata(workerId), (error, response) => {
+      const url = error === null ? response?.info?.statusEndpoint?.url : undefined;
+      resolve(url === undefined || url === '' ? undefined : url);
+    });
+  }).finally(() => client.close());
+}
+
+/** Answers a runner's questions of what a worker is doing. */
+export class WorkerStatus {
+  readonly #client: grpc.Client;
+  readonly #stream: grpc.ClientDuplexStream<FnApi.WorkerStatusResponse, FnApi.WorkerStatusRequest>;
+
+  /** @param describe - what to say, asked anew each time */
+  constructor(url: string, workerId: string, describe: () => object) {
+    const client = connect(fnClients.BeamFnWorkerStatusClient, url);
+    this.#client = client;
+    this.#stream = client.workerStatus(workerMetadata(workerId));
+    this.#stream.on('error', () => {});
+    this.#stream.on('data', ({ id }: FnApi.WorkerStatusRequest) => {
+      const { rss, heapUsed } = process.memoryUsage();
+      const statusInfo = JSON.stringify({
+        ...describe(),
+        rssBytes: rss,
+        heapUsedBytes: heapUsed,
+        uptimeSeconds: process.uptime(),
+      });
+      this.#stream.write({ id, error: '', statusInfo });
+    });
+  }
+
+  close(): void {
+    this.#stream.end();
+    this.#client.close();
+  }
+}
