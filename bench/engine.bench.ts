@@ -12,6 +12,7 @@ import {
   type TimerSpec,
   valueState,
 } from '#pipelines/engine/dofn';
+import { type OffsetRange, OffsetRangeTracker } from '#pipelines/engine/offset_range';
 import { resumeAfter, type SplittableContext, type SplittableDoFn, STOP } from '#pipelines/engine/splittable';
 import type { Construct } from '#pipelines/model/graph';
 import { combinePerKey } from '#pipelines/model/grouping';
@@ -221,29 +222,17 @@ const LATENCY_EVENTS = 100_000;
 const PER_SECOND = 10_000;
 
 /** Events at a steady rate, stamped with when they were made. */
-class Paced implements SplittableDoFn<number, Event, number, number> {
+class Paced implements SplittableDoFn<number, Event, OffsetRange, number> {
   readonly splittable = true;
   readonly bounded = false;
   #startedMs = 0;
-  initialRestrictions(): number[] {
-    return [0];
+  initialRestrictions(total: number): OffsetRange[] {
+    return [{ from: 0, to: total }];
   }
-  createTracker(from: number) {
-    let next = from;
-    return {
-      tryClaim(position: number): boolean {
-        next = position;
-        return true;
-      },
-      checkpoint: () => next,
-    };
+  createTracker(range: OffsetRange): OffsetRangeTracker {
+    return new OffsetRangeTracker(range);
   }
-  async process(
-    total: number,
-    from: number,
-    tracker: ReturnType<Paced['createTracker']>,
-    context: SplittableContext<Event>,
-  ) {
+  async process(total: number, { from }: OffsetRange, tracker: OffsetRangeTracker, context: SplittableContext<Event>) {
     if (from === 0) this.#startedMs = performance.now();
     const due = (): number => Math.min(total, Math.floor(((performance.now() - this.#startedMs) / 1_000) * PER_SECOND));
     while (due() <= from) await sleep(1);
@@ -253,7 +242,7 @@ class Paced implements SplittableDoFn<number, Event, number, number> {
       context.output({ key: index % KEYS, amount: madeMs, at: index }, eventTime(index));
     }
     context.advanceWatermark(to as EventTime);
-    tracker.tryClaim(to);
+    tracker.tryClaim(to - 1);
     return to >= total ? STOP : resumeAfter(0);
   }
 }

@@ -1,12 +1,7 @@
 import { eventTime } from '#kernel/time';
 import type { CombineFn } from '#pipelines/engine/dofn';
-import {
-  type RestrictionTracker,
-  resumeAfter,
-  type SplittableContext,
-  type SplittableDoFn,
-  STOP,
-} from '#pipelines/engine/splittable';
+import { type OffsetRange, OffsetRangeTracker } from '#pipelines/engine/offset_range';
+import { resumeAfter, type SplittableContext, type SplittableDoFn, STOP } from '#pipelines/engine/splittable';
 
 // What the engine's benchmarks and their peers work on: 1,000 keys, event times out of order by up to 36 ms, one event a ms.
 
@@ -27,33 +22,26 @@ export const eventOf = (index: number): Event => ({
 });
 
 /** Events by number, in pieces, with a watermark after each. */
-export class Events implements SplittableDoFn<number, Event, number, number> {
+export class Events implements SplittableDoFn<number, Event, OffsetRange, number> {
   readonly splittable = true;
   readonly bounded = false;
 
-  initialRestrictions(): number[] {
-    return [0];
+  initialRestrictions(total: number): OffsetRange[] {
+    return [{ from: 0, to: total }];
   }
 
-  createTracker(from: number): RestrictionTracker<number, number> {
-    let next = from;
-    return {
-      tryClaim(position) {
-        next = position;
-        return true;
-      },
-      checkpoint: () => next,
-    };
+  createTracker(range: OffsetRange): OffsetRangeTracker {
+    return new OffsetRangeTracker(range);
   }
 
-  process(total: number, from: number, tracker: RestrictionTracker<number, number>, context: SplittableContext<Event>) {
+  process(total: number, { from }: OffsetRange, tracker: OffsetRangeTracker, context: SplittableContext<Event>) {
     const to = Math.min(total, from + PIECE);
     for (let index = from; index < to; index += 1) {
       const event = eventOf(index);
       context.output(event, eventTime(event.at));
     }
     context.advanceWatermark(eventTime(to - 50));
-    tracker.tryClaim(to);
+    tracker.tryClaim(to - 1);
     return to >= total ? STOP : resumeAfter(0);
   }
 }

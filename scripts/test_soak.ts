@@ -1,4 +1,5 @@
 import { eventTime } from '#kernel/time';
+import { type OffsetRange, OffsetRangeTracker } from '#pipelines/engine/offset_range';
 import { resumeAfter, type SplittableContext, type SplittableDoFn } from '#pipelines/engine/splittable';
 import { combinePerKey } from '#pipelines/model/grouping';
 import { createPipeline } from '#pipelines/model/pipeline';
@@ -27,29 +28,22 @@ interface Event {
 }
 
 /** Never ends. */
-class Forever implements SplittableDoFn<null, Event, number, number> {
+class Forever implements SplittableDoFn<null, Event, OffsetRange, number> {
   readonly splittable = true;
   readonly bounded = false;
-  initialRestrictions(): number[] {
-    return [0];
+  initialRestrictions(): OffsetRange[] {
+    return [{ from: 0, to: Number.MAX_SAFE_INTEGER }];
   }
-  createTracker(from: number) {
-    let next = from;
-    return {
-      tryClaim(position: number): boolean {
-        next = position;
-        return true;
-      },
-      checkpoint: () => next,
-    };
+  createTracker(range: OffsetRange): OffsetRangeTracker {
+    return new OffsetRangeTracker(range);
   }
-  process(_: null, from: number, tracker: ReturnType<Forever['createTracker']>, context: SplittableContext<Event>) {
+  process(_: null, { from }: OffsetRange, tracker: OffsetRangeTracker, context: SplittableContext<Event>) {
     for (let index = from; index < from + PIECE; index += 1) {
       const at = index - (index % 13) * 3;
       context.output({ key: (index * 7_919) % KEYS, at }, eventTime(at));
     }
     context.advanceWatermark(eventTime(from + PIECE - 50));
-    tracker.tryClaim(from + PIECE);
+    tracker.tryClaim(from + PIECE - 1);
     return resumeAfter(0);
   }
 }

@@ -1,7 +1,7 @@
 import { type EventTime, eventTime } from '#kernel/time';
+import { type OffsetRange, OffsetRangeTracker } from '#pipelines/engine/offset_range';
 import {
   type ProcessContinuation,
-  type RestrictionTracker,
   resumeAfter,
   type SplittableContext,
   type SplittableDoFn,
@@ -11,38 +11,25 @@ import type { PCollection, PipelineRoot, PTransform } from '#pipelines/model/pco
 import { read } from '#pipelines/model/transforms';
 import { eventAt, type NexmarkEvent, OUT_OF_ORDER_MS } from './events.ts';
 
-interface Indexes {
-  readonly from: number;
-  readonly to: number;
-}
-
 const PIECE = 2_000;
 
 /** Reads generated events as an unbounded source would give them: out of order, with a watermark. */
-class GeneratedEvents implements SplittableDoFn<number, NexmarkEvent, Indexes, number> {
+class GeneratedEvents implements SplittableDoFn<number, NexmarkEvent, OffsetRange, number> {
   readonly splittable = true;
   readonly bounded = false;
 
-  initialRestrictions(events: number): readonly Indexes[] {
+  initialRestrictions(events: number): readonly OffsetRange[] {
     return [{ from: 0, to: events }];
   }
 
-  createTracker({ from, to }: Indexes): RestrictionTracker<Indexes, number> {
-    let next = from;
-    return {
-      tryClaim(index) {
-        if (index >= to) return false;
-        next = index + 1;
-        return true;
-      },
-      checkpoint: () => (next >= to ? undefined : { from: next, to }),
-    };
+  createTracker(range: OffsetRange): OffsetRangeTracker {
+    return new OffsetRangeTracker(range);
   }
 
   process(
     _: number,
-    { from }: Indexes,
-    tracker: RestrictionTracker<Indexes, number>,
+    { from }: OffsetRange,
+    tracker: OffsetRangeTracker,
     context: SplittableContext<NexmarkEvent>,
   ): ProcessContinuation {
     for (let index = from; index < from + PIECE; index += 1) {

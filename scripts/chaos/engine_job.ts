@@ -10,6 +10,7 @@ import {
   type TimerSpec,
   valueState,
 } from '#pipelines/engine/dofn';
+import { type OffsetRange, OffsetRangeTracker } from '#pipelines/engine/offset_range';
 import { resumeAfter, type SplittableContext, type SplittableDoFn, STOP } from '#pipelines/engine/splittable';
 import { combinePerKey } from '#pipelines/model/grouping';
 import type { KV } from '#pipelines/model/pcollection';
@@ -39,26 +40,19 @@ export const chaosEvent = (index: number): ChaosEvent => ({
 export const STATE_WINDOW_MS = 3_000;
 const PIECE = 50;
 
-class SlowEvents implements SplittableDoFn<number, ChaosEvent, number, number> {
+class SlowEvents implements SplittableDoFn<number, ChaosEvent, OffsetRange, number> {
   readonly splittable = true;
   readonly bounded = false;
-  initialRestrictions(): number[] {
-    return [0];
+  initialRestrictions(total: number): OffsetRange[] {
+    return [{ from: 0, to: total }];
   }
-  createTracker(from: number) {
-    let next = from;
-    return {
-      tryClaim(position: number): boolean {
-        next = position;
-        return true;
-      },
-      checkpoint: () => next,
-    };
+  createTracker(range: OffsetRange): OffsetRangeTracker {
+    return new OffsetRangeTracker(range);
   }
   async process(
     total: number,
-    from: number,
-    tracker: ReturnType<SlowEvents['createTracker']>,
+    { from }: OffsetRange,
+    tracker: OffsetRangeTracker,
     context: SplittableContext<ChaosEvent>,
   ) {
     // Slow enough that kills find it at work.
@@ -69,7 +63,7 @@ class SlowEvents implements SplittableDoFn<number, ChaosEvent, number, number> {
       context.output(event, eventTime(event.at));
     }
     context.advanceWatermark(eventTime(to * 5 - 100));
-    tracker.tryClaim(to);
+    tracker.tryClaim(to - 1);
     return to >= total ? STOP : resumeAfter(0);
   }
 }

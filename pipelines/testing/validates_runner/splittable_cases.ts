@@ -1,11 +1,6 @@
 import { eventTime } from '#kernel/time';
-import {
-  type RestrictionTracker,
-  resumeAfter,
-  type SplittableContext,
-  type SplittableDoFn,
-  STOP,
-} from '#pipelines/engine/splittable';
+import { type OffsetRange, OffsetRangeTracker } from '#pipelines/engine/offset_range';
+import { resumeAfter, type SplittableContext, type SplittableDoFn, STOP } from '#pipelines/engine/splittable';
 import { combineGlobally, combinePerKey } from '#pipelines/model/grouping';
 import { keyBy, read, windowInto } from '#pipelines/model/transforms';
 import { fixedWindows } from '#pipelines/model/windowing';
@@ -15,13 +10,8 @@ import { periodicImpulse } from '#pipelines/transforms/standard/periodic_impulse
 import { reify } from '#pipelines/transforms/standard/reify';
 import { cases } from './runner_case.ts';
 
-interface Range {
-  readonly from: number;
-  readonly to: number;
-}
-
 /** Counts up, a second of event time apart, in pieces. */
-export class Counting implements SplittableDoFn<number, number, Range, number> {
+export class Counting implements SplittableDoFn<number, number, OffsetRange, number> {
   readonly splittable = true;
   readonly bounded: boolean;
   readonly #parts: number;
@@ -35,7 +25,7 @@ export class Counting implements SplittableDoFn<number, number, Range, number> {
     this.#delayMs = options.delayMs ?? 0;
   }
 
-  initialRestrictions(total: number): readonly Range[] {
+  initialRestrictions(total: number): readonly OffsetRange[] {
     const size = Math.ceil(total / this.#parts);
     return Array.from({ length: this.#parts }, (_, index) => ({
       from: Math.min(total, index * size),
@@ -43,22 +33,14 @@ export class Counting implements SplittableDoFn<number, number, Range, number> {
     }));
   }
 
-  createTracker(range: Range): RestrictionTracker<Range, number> {
-    let next = range.from;
-    return {
-      tryClaim(position) {
-        if (position >= range.to) return false;
-        next = position + 1;
-        return true;
-      },
-      checkpoint: () => (next >= range.to ? undefined : { from: next, to: range.to }),
-    };
+  createTracker(range: OffsetRange): OffsetRangeTracker {
+    return new OffsetRangeTracker(range);
   }
 
   async process(
     _: number,
-    range: Range,
-    tracker: RestrictionTracker<Range, number>,
+    range: OffsetRange,
+    tracker: OffsetRangeTracker,
     context: SplittableContext<number>,
   ): Promise<ReturnType<typeof resumeAfter>> {
     await new Promise((resolve) => setImmediate(resolve));

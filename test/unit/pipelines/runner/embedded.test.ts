@@ -8,14 +8,9 @@ import { eventTime } from '#kernel/time';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { type DoFn, type ProcessContext, valueState } from '#pipelines/engine/dofn';
 import { Counter, Distribution } from '#pipelines/engine/metrics';
+import { type OffsetRange, OffsetRangeTracker } from '#pipelines/engine/offset_range';
 import type { Plan } from '#pipelines/engine/plan';
-import {
-  type RestrictionTracker,
-  resumeAfter,
-  type SplittableContext,
-  type SplittableDoFn,
-  STOP,
-} from '#pipelines/engine/splittable';
+import { resumeAfter, type SplittableContext, type SplittableDoFn, STOP } from '#pipelines/engine/splittable';
 import type { KV } from '#pipelines/model/pcollection';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { keyBy, parDo, read } from '#pipelines/model/transforms';
@@ -28,28 +23,6 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
-interface Range {
-  readonly from: number;
-  readonly to: number;
-}
-
-class RangeTracker implements RestrictionTracker<Range, number> {
-  readonly #range: Range;
-  #next: number;
-  constructor(range: Range) {
-    this.#range = range;
-    this.#next = range.from;
-  }
-  tryClaim(position: number): boolean {
-    if (position >= this.#range.to) return false;
-    this.#next = position + 1;
-    return true;
-  }
-  checkpoint(): Range | undefined {
-    return this.#next >= this.#range.to ? undefined : { from: this.#next, to: this.#range.to };
-  }
-}
-
 class TransientError extends PlatformError {
   readonly code = 'TEST_TRANSIENT';
   constructor() {
@@ -58,7 +31,7 @@ class TransientError extends PlatformError {
 }
 
 /** Counts up in pieces of `step`, over two restrictions; some calls fail once. */
-class CountingSource implements SplittableDoFn<number, number, Range, number> {
+class CountingSource implements SplittableDoFn<number, number, OffsetRange, number> {
   readonly splittable = true;
   readonly bounded = true;
   readonly #step: number;
@@ -68,22 +41,17 @@ class CountingSource implements SplittableDoFn<number, number, Range, number> {
     this.#step = step;
     this.#failOn = new Set(failOn);
   }
-  initialRestrictions(total: number): Range[] {
+  initialRestrictions(total: number): OffsetRange[] {
     const half = Math.floor(total / 2);
     return [
       { from: 0, to: half },
       { from: half, to: total },
     ];
   }
-  createTracker(range: Range): RangeTracker {
-    return new RangeTracker(range);
+  createTracker(range: OffsetRange): OffsetRangeTracker {
+    return new OffsetRangeTracker(range);
   }
-  async process(
-    _: number,
-    range: Range,
-    tracker: RestrictionTracker<Range, number>,
-    context: SplittableContext<number>,
-  ) {
+  async process(_: number, range: OffsetRange, tracker: OffsetRangeTracker, context: SplittableContext<number>) {
     if (this.#failOn.delete(range.from)) throw new TransientError();
     await new Promise((resolve) => setImmediate(resolve));
     for (let at = range.from; at < range.from + this.#step; at += 1) {
