@@ -6,12 +6,12 @@ import { projectRoot } from '#kernel/project_root';
 import { createLogger, type LogLevel } from '#monitoring/log';
 import { Worker } from '#pipelines/harness/worker';
 import { WorkerPool } from '#pipelines/harness/worker_pool';
-import type { Construct, EnvironmentProto } from '#pipelines/model/graph';
+import { buildGraph, type Construct, type EnvironmentProto } from '#pipelines/model/graph';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { runEmbedded } from '#pipelines/runner/embedded';
 import { startDataflowJobService } from '#pipelines/runner/portable/dataflow';
 import { dockerEnvironment, externalEnvironment } from '#pipelines/runner/portable/environment';
-import { FLINK_DEFAULTS } from '#pipelines/runner/portable/flink_options';
+import { FLINK_DEFAULTS, transformsWithSideInputs } from '#pipelines/runner/portable/flink_options';
 import type { OptionValue } from '#pipelines/runner/portable/job_client';
 import { runPortable } from '#pipelines/runner/portable/portable';
 import { type OpenPipeline, openFeaturesPipeline } from './features_pipeline.ts';
@@ -70,6 +70,7 @@ async function runLoaded(pipeline: string, construct: Construct, settings: RunSe
     const controller = new AbortController();
     void shutdownRequested().then(() => controller.abort());
     const target = await targetOf(settings);
+    if (runner === 'flink') warnOfSideInputs(construct, settings);
     try {
       const { jobId } = await runPortable(construct, {
         jobEndpoint: target.jobEndpoint,
@@ -85,6 +86,16 @@ async function runLoaded(pipeline: string, construct: Construct, settings: RunSe
     }
   }
   process.stdout.write(`${pipeline} done on ${runner} in ${((Date.now() - startedMs) / 1_000).toFixed(1)} s\n`);
+}
+
+/** On Flink, checkpoints and side inputs do not go together: said before the job fails of it. */
+function warnOfSideInputs(construct: Construct, { runnerOption }: RunSettings): void {
+  if (!(Number(pairsOf(runnerOption).checkpointing_interval ?? -1) > 0)) return;
+  const names = transformsWithSideInputs(buildGraph(construct).getProto());
+  if (names.length === 0) return;
+  process.stderr.write(
+    `headwater: ${names.join(', ')} read side inputs, of which Beam's Flink runner cannot take checkpoints: run without checkpointing_interval, or join instead (docs/pipelines.md)\n`,
+  );
 }
 
 interface Target {

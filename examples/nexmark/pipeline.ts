@@ -1,3 +1,4 @@
+import { InvalidPipelineError } from '#pipelines/engine/errors';
 import type { Construct } from '#pipelines/model/graph';
 import { assertThat } from '#pipelines/testing/assert';
 import { eventAt } from './events.ts';
@@ -15,10 +16,10 @@ export default function nexmark(options: Readonly<Record<string, string>>): Cons
   const transform = QUERIES[query];
   const oracle = ORACLES[query];
   if (transform === undefined || oracle === undefined) {
-    throw new RangeError(`query=${options.query}: queries are 0 to ${QUERIES.length - 1}`);
+    throw new InvalidPipelineError(`query=${options.query}: queries are 0 to ${QUERIES.length - 1}`);
   }
   if (!(Number.isInteger(events) && events > 0))
-    throw new RangeError(`events=${options.events} is no number of events`);
+    throw new InvalidPipelineError(`events=${options.events} is no number of events`);
   return (root) => {
     const all = Array.from({ length: events }, (_, index) => eventAt(index));
     assertThat(transform(root.apply(nexmarkEvents(events))), `Query ${query}`).containsInAnyOrder(oracle(all));

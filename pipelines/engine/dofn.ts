@@ -101,7 +101,10 @@ export interface ProcessContext<Out> extends OutputContext<Out> {
   timer(spec: TimerSpec): Timer;
   /** What a side input holds in the window that goes with this one. @throws InvalidPipelineError when it is not declared */
   sideInput<T>(view: SideInputView<T>): T;
-  /** The element's stage input watermark, as the runner knows it: elements older than it are late. */
+  /**
+   * The element's stage input watermark, as the runner knows it: elements older than it are late. Portable runners keep it to
+   * themselves: there it stays at the beginning of time.
+   */
   readonly inputWatermark: EventTime;
 }
 

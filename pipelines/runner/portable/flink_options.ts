@@ -1,3 +1,6 @@
+import { runnerApi } from '#pipelines/model/beam';
+import type { PipelineProto } from '#pipelines/model/graph';
+import * as urns from '#pipelines/model/urns';
 import type { OptionValue } from './job_client.ts';
 
 /**
@@ -15,3 +18,15 @@ export const FLINK_DEFAULTS: Readonly<Record<string, OptionValue>> = {
   finish_bundle_before_checkpointing: true,
   max_bundle_time_mills: 50,
 };
+
+/**
+ * Transforms that read side inputs: with checkpoints on, Beam 2.62.0 fails at the first snapshot of one (ClassCastException in
+ * WindowedValue$FullWindowedValueCoder).
+ */
+export function transformsWithSideInputs({ components }: PipelineProto): readonly string[] {
+  return Object.values(components?.transforms ?? {}).flatMap(({ spec, uniqueName }) => {
+    if (spec?.urn !== urns.PAR_DO) return [];
+    const { sideInputs } = runnerApi.ParDoPayload.fromBinary(spec.payload);
+    return Object.keys(sideInputs).length === 0 ? [] : [uniqueName];
+  });
+}
