@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { Command, Option } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { viewId } from '#feature_store/definitions/feature_row';
 import { describeView } from '#feature_store/definitions/feature_view';
 import { VIEWS } from '#feature_store/views/catalog';
@@ -52,6 +52,11 @@ program
 
 const repeated = (value: string, before: readonly string[]): readonly string[] => [...before, value];
 
+function threadCount(value: string): number {
+  if (/^\d{1,3}$/.test(value)) return Number(value);
+  throw new InvalidArgumentError('It is a whole number, 0 to 999.');
+}
+
 program
   .command('run')
   .description('run a Beam pipeline: here, or on Flink, Prism, Dataflow or another portable runner')
@@ -65,6 +70,7 @@ program
   .option('--job-name <name>', 'what the runner calls the job')
   .option('--environment <where>', 'workers: loopback, external:HOST:PORT or docker:IMAGE', 'loopback')
   .option('--runner-option <key=value>', 'a pipeline option of the runner, in snake case; repeatable', repeated, [])
+  .option('--threads <count>', 'embedded: worker threads that share the keys; 0 is one thread for all', threadCount, 0)
   .option('--snapshots <folder>', 'embedded: keep state there, and resume from it')
   .option('--snapshot-interval <ms>', 'embedded: time between snapshots', Number, 10_000)
   .addOption(new Option('--log-level <level>', 'what is logged').choices(LOG_LEVELS).default('warn'))

@@ -1,8 +1,3 @@
-import { existsSync } from 'node:fs';
-import { join, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { PlatformError } from '#kernel/errors';
-import { projectRoot } from '#kernel/project_root';
 import { createLogger, type LogLevel } from '#monitoring/log';
 import { Worker } from '#pipelines/harness/worker';
 import { WorkerPool } from '#pipelines/harness/worker_pool';
@@ -14,14 +9,13 @@ import { dockerEnvironment, externalEnvironment } from '#pipelines/runner/portab
 import { FLINK_DEFAULTS, transformsWithSideInputs } from '#pipelines/runner/portable/flink_options';
 import type { OptionValue } from '#pipelines/runner/portable/job_client';
 import { runPortable } from '#pipelines/runner/portable/portable';
-import { type OpenPipeline, openFeaturesPipeline } from './features_pipeline.ts';
+import { onThreads } from '#pipelines/runner/sharded/threads';
+import { openPipeline, pipelineModulesUrl } from './pipeline_modules.ts';
 import { shutdownRequested } from './shutdown.ts';
+import { UsageError } from './usage_error.ts';
 
 export const RUNNERS = ['embedded', 'flink', 'prism', 'dataflow', 'portable'] as const;
 export type Runner = (typeof RUNNERS)[number];
-
-/** A pipeline module's default export: makes the graph for the given options. */
-export type PipelineModule = (options: Readonly<Record<string, string>>) => Construct | Promise<Construct>;
 
 export interface RunSettings {
   readonly runner: Runner;
@@ -30,23 +24,15 @@ export interface RunSettings {
   readonly jobEndpoint?: string;
   readonly jobName?: string;
   readonly environment: string;
+  readonly threads: number;
   readonly snapshots?: string;
   readonly snapshotInterval: number;
   readonly logLevel: LogLevel;
 }
 
-/** A command line that cannot be followed. */
-class UsageError extends PlatformError {
-  readonly code = 'CLI_USAGE';
-
-  constructor(message: string) {
-    super(message, { fault: 'caller', retryable: false });
-  }
-}
-
 /** `headwater run PIPELINE`: to its end, or until it is told to stop; then it drains (embedded) or is cancelled. */
 export async function runPipeline(pipeline: string, settings: RunSettings): Promise<void> {
-  const { construct, close } = await loadPipeline(pipeline, pairsOf(settings.option));
+  const { construct, close } = await openPipeline({ name: pipeline, options: pairsOf(settings.option) });
   try {
     await runLoaded(pipeline, construct, settings);
   } finally {
@@ -59,9 +45,11 @@ async function runLoaded(pipeline: string, construct: Construct, settings: RunSe
   const { runner } = settings;
   const startedMs = Date.now();
   if (runner === 'embedded') {
-    const { snapshots, snapshotInterval } = settings;
+    const { snapshots, snapshotInterval, threads, logLevel } = settings;
+    const program = { module: pipelineModulesUrl, argument: { name: pipeline, options: pairsOf(settings.option) } };
     const handle = runEmbedded(createPipeline(construct), {
       log,
+      ...(threads === 0 ? {} : { shards: { count: threads, launch: onThreads(program, logLevel) } }),
       ...(snapshots === undefined ? {} : { snapshots: { directory: snapshots, intervalMs: snapshotInterval } }),
     });
     void shutdownRequested().then(() => handle.drain());
@@ -150,7 +138,7 @@ export interface WorkerSettings {
  * that a runner has asked for (--id, --control_endpoint).
  */
 export async function runWorker(pipeline: string, settings: WorkerSettings): Promise<void> {
-  const { construct, close } = await loadPipeline(pipeline, pairsOf(settings.option));
+  const { construct, close } = await openPipeline({ name: pipeline, options: pairsOf(settings.option) });
   try {
     await serveWorkers(pipeline, construct, settings);
   } finally {
@@ -181,23 +169,6 @@ async function serveWorkers(pipeline: string, construct: Construct, settings: Wo
   });
   await Promise.race([worker.finished, shutdownRequested()]);
   await worker.stop();
-}
-
-/** @throws UsageError when there is no such module, or it exports no pipeline */
-async function loadPipeline(name: string, options: Readonly<Record<string, string>>): Promise<OpenPipeline> {
-  if (name === 'features') return openFeaturesPipeline(options);
-  const candidates = [resolve(name), join(projectRoot, 'dist/examples', `${name}.js`)];
-  const file = candidates.find((candidate) => existsSync(candidate));
-  if (file === undefined) {
-    throw new UsageError(
-      `there is no pipeline "${name}": give a module's path, "features", or an example such as nexmark/pipeline`,
-    );
-  }
-  const module = (await import(pathToFileURL(file).href)) as { default?: unknown };
-  if (typeof module.default !== 'function') {
-    throw new UsageError(`${file} has no pipeline: its default export must be a function of the options`);
-  }
-  return { construct: await (module.default as PipelineModule)(options), close: async () => {} };
 }
 
 function pairsOf(pairs: readonly string[]): Readonly<Record<string, string>> {

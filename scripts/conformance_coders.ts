@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { inspect, isDeepStrictEqual } from 'node:util';
 import { parseAllDocuments } from 'yaml';
-import { GLOBAL_WINDOW, Window } from '#pipelines/engine/window';
+import { GLOBAL_WINDOW, Window } from '#pipelines/engine/windowing/window';
 import { ByteReader, ByteWriter } from '#pipelines/model/coders/bytes';
 import type { Coder } from '#pipelines/model/coders/coder';
 import { createCoder } from '#pipelines/model/coders/from_proto';

@@ -3,6 +3,7 @@ import { chaosEngine } from './chaos/engine.ts';
 // npm run test:chaos -- SUITE [KILLS]
 const SUITES: Readonly<Record<string, (kills: number) => Promise<{ passed: number; failed: number }>>> = {
   engine: chaosEngine,
+  'engine-threads': (kills) => chaosEngine(kills, 2),
 };
 const [suite = '', kills = '50'] = process.argv.slice(2);
 const run = SUITES[suite];

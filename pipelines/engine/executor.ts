@@ -1,11 +1,11 @@
 import { type EventTime, MAX_EVENT_TIME } from '#kernel/time';
 import { InvalidPipelineError } from './errors.ts';
-import { collectValues, combineValues, GroupByKeyOperator } from './group_by_key.ts';
 import { type Metric, metricsOf } from './metrics.ts';
-import { Edge, type EngineContext, type Operator } from './operator.ts';
-import { declarationsOf, ParDoOperator } from './par_do.ts';
-import type { Codec, Plan, PlanTransform } from './plan.ts';
-import { CollectedSideInputs } from './side_input.ts';
+import { ExchangeIn, ExchangeOut } from './operators/exchange.ts';
+import { collectValues, combineValues, GroupByKeyOperator } from './operators/group_by_key.ts';
+import { Edge, type EngineContext, type Operator } from './operators/operator.ts';
+import { declarationsOf, ParDoOperator } from './operators/par_do.ts';
+import { CollectedSideInputs } from './operators/side_input.ts';
 import {
   AssignTimestampsOperator,
   FlattenOperator,
@@ -13,10 +13,11 @@ import {
   PassThroughOperator,
   TestStreamOperator,
   WindowIntoOperator,
-} from './simple_operators.ts';
-import { SlidingCombineOperator } from './sliding_combine.ts';
-import { SplittableOperator } from './splittable_operator.ts';
-import { StrictEdge } from './strict_edge.ts';
+} from './operators/simple_operators.ts';
+import { SlidingCombineOperator } from './operators/sliding_combine.ts';
+import { SplittableOperator } from './operators/splittable_operator.ts';
+import { StrictEdge } from './operators/strict_edge.ts';
+import type { Codec, Plan, PlanTransform } from './plan.ts';
 
 export interface ExecutorOptions {
   readonly now: () => number;
@@ -60,6 +61,8 @@ export class Executor {
   readonly #edges = new Map<string, Edge>();
   readonly sources: SplittableOperator[] = [];
   readonly testStreams: TestStreamOperator[] = [];
+  readonly exchangesIn: ExchangeIn[] = [];
+  readonly exchangesOut: ExchangeOut[] = [];
   #callbacks: (() => void | Promise<void>)[] = [];
   readonly #impulses: ImpulseOperator[] = [];
   readonly #codecs: ReadonlyMap<string, Codec>;
@@ -126,6 +129,17 @@ export class Executor {
       }
       case 'passThrough':
         return new PassThroughOperator(name, this.#edge(transform.input), this.#edge(transform.output));
+      case 'exchangeOut': {
+        const out = new ExchangeOut({ ...transform, input: this.#edge(transform.input) });
+        this.exchangesOut.push(out);
+        return out;
+      }
+      case 'exchangeIn': {
+        const { output, exchange, codec } = transform;
+        const exchangeIn = new ExchangeIn(name, this.#edge(output), exchange, codec);
+        this.exchangesIn.push(exchangeIn);
+        return exchangeIn;
+      }
       case 'splittable': {
         const source = new SplittableOperator({
           name,

@@ -65,3 +65,51 @@ export const metricsOf = (doFn: object): readonly Metric[] =>
   Object.values(doFn).filter(
     (field): field is Metric => field instanceof Counter || field instanceof Distribution || field instanceof Gauge,
   );
+
+/** A metric as plain data. */
+export type SavedMetric =
+  | { readonly kind: 'counter'; readonly name: string; readonly value: number }
+  | { readonly kind: 'gauge'; readonly name: string; readonly value: number; readonly setAt: number }
+  | {
+      readonly kind: 'distribution';
+      readonly name: string;
+      readonly count: number;
+      readonly sum: number;
+      readonly min: number;
+      readonly max: number;
+    };
+
+export function saveMetric(metric: Metric): SavedMetric {
+  if (metric instanceof Counter) return { kind: 'counter', name: metric.name, value: metric.value };
+  if (metric instanceof Gauge) return { kind: 'gauge', name: metric.name, value: metric.value, setAt: metric.setAt };
+  const { name, count, sum, min, max } = metric;
+  return { kind: 'distribution', name, count, sum, min, max };
+}
+
+/** One metric for several that were kept apart, at least one: counts added up, the newest gauge. */
+export function mergeMetrics(metrics: readonly SavedMetric[]): Metric {
+  const [{ kind, name }] = metrics as [SavedMetric];
+  if (kind === 'distribution') {
+    const merged = new Distribution(name);
+    for (const one of metrics) {
+      if (one.kind !== 'distribution') continue;
+      merged.count += one.count;
+      merged.sum += one.sum;
+      merged.min = Math.min(merged.min, one.min);
+      merged.max = Math.max(merged.max, one.max);
+    }
+    return merged;
+  }
+  if (kind === 'gauge') {
+    const merged = new Gauge(name);
+    for (const one of metrics) {
+      if (one.kind !== 'gauge' || one.setAt < merged.setAt) continue;
+      merged.value = one.value;
+      merged.setAt = one.setAt;
+    }
+    return merged;
+  }
+  const merged = new Counter(name);
+  for (const one of metrics) if (one.kind === 'counter') merged.inc(one.value);
+  return merged;
+}

@@ -1,12 +1,13 @@
 import type { CombineFn, DoFn, SideInputView } from './dofn.ts';
+import type { ElementCodec, ExchangeMode } from './operators/exchange.ts';
 import type { SplittableDoFn } from './splittable.ts';
-import type { WindowFn } from './window.ts';
-import type { WindowingStrategy } from './windowing_strategy.ts';
+import type { WindowFn } from './windowing/window.ts';
+import type { WindowingStrategy } from './windowing/windowing_strategy.ts';
 
 /** A pipeline as the engine executes it: transforms in topological order, PCollections by id. */
 export interface Plan {
   readonly transforms: readonly PlanTransform[];
-  /** How elements of each PCollection are encoded; used in strict mode only. */
+  /** How elements of each PCollection are encoded; used in strict mode and between threads only. */
   readonly codecs: ReadonlyMap<string, Codec>;
 }
 
@@ -16,6 +17,8 @@ export interface Codec {
   readonly name: string;
   encode(value: unknown): Uint8Array;
   decode(bytes: Uint8Array): unknown;
+  /** Many, each with its time, window and pane. */
+  readonly elements: ElementCodec;
 }
 
 interface Named {
@@ -72,7 +75,23 @@ export type PlanTransform = Named &
         readonly periodMs: number;
       }
     | { readonly kind: 'flatten'; readonly inputs: readonly string[]; readonly output: string }
-    | { readonly kind: 'passThrough'; readonly input: string; readonly output: string }
+    | {
+        readonly kind: 'passThrough';
+        readonly input: string;
+        readonly output: string;
+        /** A Reshuffle: elements may change places, for what follows to be spread. */
+        readonly redistributes: boolean;
+      }
+    | {
+        /** The end of a stage; `exchange` names the way to the stage that takes its elements. */
+        readonly kind: 'exchangeOut';
+        readonly input: string;
+        readonly exchange: number;
+        readonly mode: ExchangeMode;
+        readonly shards: number;
+        readonly codec: ElementCodec;
+      }
+    | { readonly kind: 'exchangeIn'; readonly output: string; readonly exchange: number; readonly codec: ElementCodec }
     | { readonly kind: 'windowInto'; readonly input: string; readonly output: string; readonly windowFn: WindowFn }
     | {
         readonly kind: 'assignTimestamps';
@@ -81,3 +100,31 @@ export type PlanTransform = Named &
         readonly timestampOf: (value: unknown) => number;
       }
   );
+
+/** PCollections that a transform reads, side inputs last. */
+export function inputsOf(transform: PlanTransform): readonly string[] {
+  switch (transform.kind) {
+    case 'impulse':
+    case 'testStream':
+    case 'exchangeIn':
+      return [];
+    case 'flatten':
+      return transform.inputs;
+    case 'parDo':
+      return [transform.input, ...transform.sideInputs.map(({ input }) => input)];
+    default:
+      return [transform.input];
+  }
+}
+
+/** PCollections that a transform puts out. */
+export function outputsOf(transform: PlanTransform): readonly string[] {
+  switch (transform.kind) {
+    case 'parDo':
+      return [transform.main, ...Object.values(transform.tagged)];
+    case 'exchangeOut':
+      return [];
+    default:
+      return [transform.output];
+  }
+}

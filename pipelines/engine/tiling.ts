@@ -1,6 +1,6 @@
 import { type DoFn, IGNORES_WINDOW } from './dofn.ts';
-import type { PlanTransform } from './plan.ts';
-import { fixedWindows } from './window.ts';
+import { inputsOf, outputsOf, type PlanTransform } from './plan.ts';
+import { fixedWindows } from './windowing/window.ts';
 
 /** Fewer windows than this an element are not worth tiles. */
 const FEWEST_WINDOWS = 4;
@@ -48,22 +48,4 @@ const ignoresWindow = (doFn: DoFn<never, unknown>): boolean => IGNORES_WINDOW in
 
 function readersOf(collection: string, transforms: readonly PlanTransform[]): number {
   return transforms.filter((other) => inputsOf(other).includes(collection)).length;
-}
-
-function inputsOf(transform: PlanTransform): readonly string[] {
-  switch (transform.kind) {
-    case 'impulse':
-    case 'testStream':
-      return [];
-    case 'flatten':
-      return transform.inputs;
-    case 'parDo':
-      return [transform.input, ...transform.sideInputs.map(({ input }) => input)];
-    default:
-      return [transform.input];
-  }
-}
-
-function outputsOf(transform: PlanTransform): readonly string[] {
-  return transform.kind === 'parDo' ? [transform.main, ...Object.values(transform.tagged)] : [transform.output];
 }

@@ -2,16 +2,16 @@ import { type EventTime, MAX_EVENT_TIME } from '#kernel/time';
 import type { CombineFn } from '#pipelines/engine/dofn';
 import { InvalidPipelineError } from '#pipelines/engine/errors';
 import { Counter, Distribution, Gauge, type Metric, metricsOf } from '#pipelines/engine/metrics';
-import { Edge, type EngineContext, type Operator } from '#pipelines/engine/operator';
-import { declarationsOf, ParDoOperator, type RemoteKeeper, WINDOW_EXPIRY } from '#pipelines/engine/par_do';
+import { Edge, type EngineContext, type Operator } from '#pipelines/engine/operators/operator';
+import { declarationsOf, ParDoOperator, type RemoteKeeper, WINDOW_EXPIRY } from '#pipelines/engine/operators/par_do';
 import {
   AssignTimestampsOperator,
   FlattenOperator,
   PassThroughOperator,
   WindowIntoOperator,
-} from '#pipelines/engine/simple_operators';
+} from '#pipelines/engine/operators/simple_operators';
 import type { SplittableDoFn } from '#pipelines/engine/splittable';
-import type { Window } from '#pipelines/engine/window';
+import type { Window } from '#pipelines/engine/windowing/window';
 import { type BeamPipeline, functionOf, type PTransformProto, runnerApi } from '#pipelines/model/beam';
 import { adaptBeamDoFn, type SerializedBeamDoFn } from '#pipelines/model/beam_dofn';
 import { ByteReader, ByteWriter } from '#pipelines/model/coders/bytes';

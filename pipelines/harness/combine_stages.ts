@@ -1,8 +1,8 @@
 import type { EventTime } from '#kernel/time';
 import type { CombineFn, PaneInfo } from '#pipelines/engine/dofn';
-import { keyIdOf } from '#pipelines/engine/keyed_state';
-import { type Edge, NO_FIRING, Operator } from '#pipelines/engine/operator';
-import type { Window } from '#pipelines/engine/window';
+import { keyIdOf } from '#pipelines/engine/operators/keyed_state';
+import { type Edge, NO_FIRING, Operator } from '#pipelines/engine/operators/operator';
+import type { Window } from '#pipelines/engine/windowing/window';
 
 /** The parts into which runners take a combine apart, to combine before and after the shuffle. */
 export type CombineStep = 'precombine' | 'merge' | 'extract' | 'convert' | 'grouped';

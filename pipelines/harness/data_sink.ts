@@ -1,7 +1,7 @@
 import type { EventTime } from '#kernel/time';
 import type { PaneInfo } from '#pipelines/engine/dofn';
-import type { Receiver } from '#pipelines/engine/operator';
-import type { Window } from '#pipelines/engine/window';
+import type { Receiver } from '#pipelines/engine/operators/operator';
+import type { Window } from '#pipelines/engine/windowing/window';
 import { ByteWriter } from '#pipelines/model/coders/bytes';
 import type { WindowedValueCoder } from '#pipelines/model/coders/standard_coders';
 import type { DataStream } from './data_stream.ts';

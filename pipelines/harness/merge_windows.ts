@@ -1,7 +1,7 @@
 import type { EventTime } from '#kernel/time';
 import type { PaneInfo } from '#pipelines/engine/dofn';
-import { type Edge, Operator } from '#pipelines/engine/operator';
-import type { Window, WindowFn } from '#pipelines/engine/window';
+import { type Edge, Operator } from '#pipelines/engine/operators/operator';
+import type { Window, WindowFn } from '#pipelines/engine/windowing/window';
 
 /** A runner's question which of a key's windows become one, for window functions that only the SDK knows. */
 export class MergeWindows extends Operator {

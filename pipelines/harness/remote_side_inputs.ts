@@ -1,6 +1,11 @@
 import type { SideInputView } from '#pipelines/engine/dofn';
-import { materialize, type SideInputs, sideInputWindow, undeclaredSideInput } from '#pipelines/engine/side_input';
-import type { Window, WindowFn } from '#pipelines/engine/window';
+import {
+  materialize,
+  type SideInputs,
+  sideInputWindow,
+  undeclaredSideInput,
+} from '#pipelines/engine/operators/side_input';
+import type { Window, WindowFn } from '#pipelines/engine/windowing/window';
 import { ByteReader } from '#pipelines/model/coders/bytes';
 import type { AnyCoder } from '#pipelines/model/coders/coder';
 import { encoded } from './remote_state.ts';

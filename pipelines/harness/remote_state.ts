@@ -1,7 +1,7 @@
 import type { LRUCache } from 'lru-cache';
 import type { StateSpec } from '#pipelines/engine/dofn';
-import type { Cells, StateStore } from '#pipelines/engine/keyed_state';
-import type { Window } from '#pipelines/engine/window';
+import type { Cells, StateStore } from '#pipelines/engine/operators/keyed_state';
+import type { Window } from '#pipelines/engine/windowing/window';
 import { ByteReader, ByteWriter } from '#pipelines/model/coders/bytes';
 import type { AnyCoder } from '#pipelines/model/coders/coder';
 import type { FnApi } from '#pipelines/model/fn_api';

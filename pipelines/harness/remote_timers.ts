@@ -1,5 +1,5 @@
-import { NO_FIRING } from '#pipelines/engine/operator';
-import type { PendingTimer, TimerSlot, TimerStore } from '#pipelines/engine/timer_queue';
+import { NO_FIRING } from '#pipelines/engine/operators/operator';
+import type { PendingTimer, TimerSlot, TimerStore } from '#pipelines/engine/time/timer_queue';
 import { ByteReader, ByteWriter } from '#pipelines/model/coders/bytes';
 import type { TimerCoder, WireTimer } from '#pipelines/model/coders/standard_coders';
 

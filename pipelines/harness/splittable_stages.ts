@@ -1,9 +1,9 @@
 import { type EventTime, MIN_EVENT_TIME } from '#kernel/time';
 import type { PaneInfo } from '#pipelines/engine/dofn';
 import { TransformFailedError } from '#pipelines/engine/errors';
-import { type Edge, Operator } from '#pipelines/engine/operator';
+import { type Edge, Operator } from '#pipelines/engine/operators/operator';
 import type { SplittableContext, SplittableDoFn } from '#pipelines/engine/splittable';
-import type { Window } from '#pipelines/engine/window';
+import type { Window } from '#pipelines/engine/windowing/window';
 
 type AnySplittable = SplittableDoFn<unknown, unknown, unknown, unknown>;
 

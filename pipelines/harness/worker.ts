@@ -1,7 +1,7 @@
 import type * as grpc from '@grpc/grpc-js';
 import { LRUCache } from 'lru-cache';
 import { messageOf } from '#kernel/errors';
-import type { Cells } from '#pipelines/engine/keyed_state';
+import type { Cells } from '#pipelines/engine/operators/keyed_state';
 import { type FnApi, fnApi, fnClients } from '#pipelines/model/fn_api';
 import { buildGraph, type Construct } from '#pipelines/model/graph';
 import { BundleProcessor, type Monitored } from './bundle_processor.ts';

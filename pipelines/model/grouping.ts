@@ -1,7 +1,7 @@
 import type { EventTime } from '#kernel/time';
 import type { BoundedWindow, CombineFn, DoFn, FinishBundleContext, ProcessContext } from '#pipelines/engine/dofn';
-import { keyIdOf } from '#pipelines/engine/keyed_state';
-import type { Window } from '#pipelines/engine/window';
+import { keyIdOf } from '#pipelines/engine/operators/keyed_state';
+import type { Window } from '#pipelines/engine/windowing/window';
 import { type BeamPipeline, type PTransformProto, runnerApi } from './beam.ts';
 import { IterableCoder, KvCoder } from './coders/standard_coders.ts';
 import { KeyCoder, ValueCoder } from './coders/value_coder.ts';

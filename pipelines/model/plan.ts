@@ -1,6 +1,6 @@
 import type { CombineFn, DoFn } from '#pipelines/engine/dofn';
 import { InvalidPipelineError } from '#pipelines/engine/errors';
-import { declarationsOf } from '#pipelines/engine/par_do';
+import { declarationsOf } from '#pipelines/engine/operators/par_do';
 import type { Codec, Plan, PlanTransform, TestStreamEvent } from '#pipelines/engine/plan';
 import type { SplittableDoFn } from '#pipelines/engine/splittable';
 import { tileSlidingCombines } from '#pipelines/engine/tiling';
@@ -9,6 +9,8 @@ import { adaptBeamDoFn, type SerializedBeamDoFn } from './beam_dofn.ts';
 import { ByteReader, ByteWriter } from './coders/bytes.ts';
 import type { AnyCoder } from './coders/coder.ts';
 import { createCoder } from './coders/from_proto.ts';
+import { WindowedValueCoder } from './coders/standard_coders.ts';
+import { elementCodec } from './element_codec.ts';
 import { findFunction } from './function_table.ts';
 import type { RegisteredDoFn } from './transforms.ts';
 import * as urns from './urns.ts';
@@ -29,7 +31,7 @@ export function planOf(pipeline: BeamPipeline): Plan {
 }
 
 /** Coders are made when they are first needed: most runs never do. */
-function codecsOf({ coders, pcollections }: ComponentsProto): ReadonlyMap<string, Codec> {
+function codecsOf({ coders, pcollections, windowingStrategies }: ComponentsProto): ReadonlyMap<string, Codec> {
   const made = new Map<string, AnyCoder>();
   const coderOf = (id: string): AnyCoder => {
     let coder = made.get(id);
@@ -41,18 +43,23 @@ function codecsOf({ coders, pcollections }: ComponentsProto): ReadonlyMap<string
     return coder;
   };
   return new Map(
-    Object.entries(pcollections).map(([id, { coderId }]): [string, Codec] => [
-      id,
-      {
-        name: coders[coderId]?.spec?.urn ?? coderId,
+    Object.entries(pcollections).map(([id, { coderId, windowingStrategyId }]): [string, Codec] => {
+      const name = coders[coderId]?.spec?.urn ?? coderId;
+      const codec: Codec = {
+        name,
         encode(value) {
           const out = new ByteWriter();
           coderOf(coderId).encode(value, out, true);
           return out.finish();
         },
         decode: (bytes) => coderOf(coderId).decode(new ByteReader(bytes), true),
-      },
-    ]),
+        elements: elementCodec(name, () => {
+          const { windowCoderId = '' } = windowingStrategies[windowingStrategyId] ?? {};
+          return new WindowedValueCoder(coderOf(coderId), coderOf(windowCoderId));
+        }),
+      };
+      return [id, codec];
+    }),
   );
 }
 
@@ -124,7 +131,13 @@ function compile(pipeline: BeamPipeline, components: ComponentsProto, leaf: PTra
       return { kind: 'groupByKey', name, input, output: only(leaf, 'outputs'), windowing, combineFn };
     }
     case urns.RESHUFFLE:
-      return { kind: 'passThrough', name, input: only(leaf, 'inputs'), output: only(leaf, 'outputs') };
+      return {
+        kind: 'passThrough',
+        name,
+        input: only(leaf, 'inputs'),
+        output: only(leaf, 'outputs'),
+        redistributes: true,
+      };
     case urns.TEST_STREAM: {
       const events = found(name, findFunction(pipeline, name)) as readonly TestStreamEvent[];
       return { kind: 'testStream', name, output: only(leaf, 'outputs'), events };
@@ -178,7 +191,7 @@ function compileParDo(pipeline: BeamPipeline, components: ComponentsProto, leaf:
       return withDoFn(doFn, views);
     }
     case urns.JS_IDENTITY:
-      return { kind: 'passThrough', name, input, output: main };
+      return { kind: 'passThrough', name, input, output: main, redistributes: false };
     case urns.JS_WINDOW_INTO:
       return {
         kind: 'windowInto',

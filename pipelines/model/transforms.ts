@@ -1,5 +1,5 @@
 import { type DoFn, IGNORES_WINDOW, type OutputTag, type SideInputView, type StateSpec } from '#pipelines/engine/dofn';
-import { declarationsOf } from '#pipelines/engine/par_do';
+import { declarationsOf } from '#pipelines/engine/operators/par_do';
 import { isSplittable, type SplittableDoFn } from '#pipelines/engine/splittable';
 import { BeamPCollection, type BeamPipeline, P, type PTransformProto, runnerApi, withName } from './beam.ts';
 import type { AnyCoder } from './coders/coder.ts';
@@ -63,7 +63,8 @@ export function read<In, Out, R, Pos>(
   );
 }
 
-function parDoSplittable<In, Out, R, Pos>(
+/** Applies a splittable DoFn: each element says what to read, file names for instance. */
+export function parDoSplittable<In, Out, R, Pos>(
   doFn: SplittableDoFn<In, Out, R, Pos>,
   name: string,
 ): PTransform<PCollection<In>, PCollection<Out>> {

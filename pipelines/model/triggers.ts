@@ -1,5 +1,5 @@
 import { InvalidPipelineError } from '#pipelines/engine/errors';
-import type { Trigger } from '#pipelines/engine/trigger';
+import type { Trigger } from '#pipelines/engine/windowing/trigger';
 import { runnerApi } from './beam.ts';
 
 type TriggerProto = ReturnType<typeof runnerApi.Trigger.create>;

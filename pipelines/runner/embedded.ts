@@ -10,10 +10,16 @@ import {
 import { type Logger, silentLogger } from '#monitoring/log';
 import { SnapshotError } from '#pipelines/engine/errors';
 import { Executor, type ExecutorOptions } from '#pipelines/engine/executor';
+import type { TestStreamOperator } from '#pipelines/engine/operators/simple_operators';
 import type { Plan } from '#pipelines/engine/plan';
-import type { TestStreamOperator } from '#pipelines/engine/simple_operators';
-import { GLOBAL_WINDOW } from '#pipelines/engine/window';
+import { cutIntoStages } from '#pipelines/engine/stages';
+import { GLOBAL_WINDOW } from '#pipelines/engine/windowing/window';
+import { type Execution, LocalExecution } from './execution.ts';
 import type { PipelineMetrics } from './pipeline_metrics.ts';
+import type { LaunchShard } from './sharded/messages.ts';
+import { graphOf } from './sharded/shard.ts';
+import { ShardHandle } from './sharded/shard_handle.ts';
+import { ShardedExecution } from './sharded/sharded_execution.ts';
 import { SnapshotStore, type SnapshotWriter } from './snapshot_store.ts';
 
 export interface EmbeddedOptions {
@@ -26,6 +32,8 @@ export interface EmbeddedOptions {
   readonly strict?: boolean;
   /** Times a failing bundle is tried again from the newest snapshot before the job fails. */
   readonly maxRetries?: number;
+  /** Spreads keys over so many threads beside this one, where the pipeline allows it (see {@link cutIntoStages}). */
+  readonly shards?: { readonly count: number; readonly launch: LaunchShard };
 }
 
 export type PipelineState = 'starting' | 'running' | 'draining' | 'done' | 'failed' | 'stopped';
@@ -51,7 +59,7 @@ const FIRST_BACKOFF_MS = 100;
 const BUNDLE_BUDGET_MS = 5;
 const LONGEST_SLEEP_MS = 1_000;
 
-/** Runs a plan in this process, on this thread, yielding to the event loop between bundles. */
+/** Runs a plan in this process: on this thread, yielding to the event loop between bundles, or with `shards` on several. */
 export function runEmbedded(plan: Plan, options: EmbeddedOptions = {}): PipelineHandle {
   const job = new EmbeddedJob(plan, options);
   job.begin();
@@ -65,6 +73,8 @@ interface SnapshotInProgress {
   readonly writer: SnapshotWriter;
   readonly startedMs: number;
   readonly callbacks: readonly (() => void | Promise<void>)[];
+  /** All of this thread's state is in it. */
+  isWritten: boolean;
 }
 
 class ScriptedClock implements Clock {
@@ -96,7 +106,9 @@ class EmbeddedJob implements PipelineHandle {
   readonly #intervalMs: number;
   readonly #maxRetries: number;
   readonly #strict: boolean;
-  #executor: Executor;
+  readonly #shards: EmbeddedOptions['shards'];
+  readonly #snapshotDirectory: string | undefined;
+  #execution: Execution;
   #drainRequested = false;
   #stopRequested = false;
   #wake: () => void = () => {};
@@ -117,7 +129,9 @@ class EmbeddedJob implements PipelineHandle {
     this.#store = options.snapshots && new SnapshotStore(options.snapshots.directory, this.#log);
     this.#maxRetries = options.maxRetries ?? (options.snapshots === undefined ? 0 : DEFAULT_RETRIES);
     this.#strict = options.strict ?? false;
-    this.#executor = this.#createExecutor();
+    this.#shards = options.shards;
+    this.#snapshotDirectory = options.snapshots?.directory;
+    this.#execution = this.#createExecution();
   }
 
   begin(): void {
@@ -127,11 +141,11 @@ class EmbeddedJob implements PipelineHandle {
   }
 
   backlogRecords(): number {
-    return this.#executor.sources.reduce((sum, source) => sum + source.backlogRecords, 0);
+    return this.#execution.sources.reduce((sum, source) => sum + source.backlogRecords, 0);
   }
 
   watermark(): number {
-    return this.#executor.watermark();
+    return this.#execution.watermark();
   }
 
   async drain(): Promise<void> {
@@ -146,21 +160,46 @@ class EmbeddedJob implements PipelineHandle {
     await this.finished.catch(() => {});
   }
 
-  #createExecutor(): Executor {
-    return new Executor(this.#plan, {
+  #createExecution(): Execution {
+    const plan = this.#plan;
+    const onDroppedLate = (transform: string): void => this.#metrics?.droppedLate.inc({ transform });
+    const options: ExecutorOptions = {
       strict: this.#strict,
       ...this.#stageTimes(),
       now: () => this.#clock.now(),
-      onDroppedLate: (transform) => this.#metrics?.droppedLate.inc({ transform }),
+      onDroppedLate,
       onRetry: (transform, error, delayMs) =>
         this.#log.warn({ transform, error, delayMs: Math.round(delayMs) }, 'source.retrying'),
+    };
+    if (this.#shards === undefined) return new LocalExecution(new Executor(plan, options));
+    const { count, launch } = this.#shards;
+    const stages = cutIntoStages(plan, count);
+    if (stages.plans.length === 1) {
+      this.#log.warn({ reason: 'nothing in it has keys or is reshuffled' }, 'pipeline.runs_on_one_thread');
+      return new LocalExecution(new Executor(plan, options));
+    }
+    const spec = { shards: count, snapshotDirectory: this.#snapshotDirectory, strict: this.#strict };
+    return new ShardedExecution({
+      local: new Executor(stages.plans[0] as Plan, options),
+      stages,
+      shards: Array.from({ length: count }, (_, shard) => new ShardHandle(shard, launch({ ...spec, shard }))),
+      transforms: new Set(plan.transforms.map(({ name }) => name)),
+      graph: graphOf(plan),
+      onDroppedLate,
+      ...this.#stageTimes(),
     });
   }
 
   #stageTimes(): Pick<ExecutorOptions, 'onStage'> {
     const metrics = this.#metrics;
     if (metrics === undefined) return {};
-    return { onStage: (transform, seconds) => metrics.stageSeconds.observe({ transform }, seconds) };
+    const own = new Set(this.#plan.transforms.map(({ name }) => name));
+    return {
+      onStage(transform, seconds) {
+        // Exchanges between threads are not the pipeline's.
+        if (own.has(transform)) metrics.stageSeconds.observe({ transform }, seconds);
+      },
+    };
   }
 
   async #run(): Promise<void> {
@@ -171,7 +210,7 @@ class EmbeddedJob implements PipelineHandle {
           await this.#loop();
           break;
         } catch (error) {
-          await this.#executor.teardown().catch(() => {});
+          await this.#execution.teardown().catch(() => {});
           await this.#abandonSnapshot();
           if (this.#stopRequested || error instanceof SnapshotError || this.#failures >= this.#maxRetries) throw error;
           const delayMs = FIRST_BACKOFF_MS * 2 ** this.#failures;
@@ -179,11 +218,11 @@ class EmbeddedJob implements PipelineHandle {
           this.#metrics?.bundleFailures.inc();
           this.#log.error({ error, attempt: this.#failures, delayMs }, 'bundle.failed_restarting_from_snapshot');
           await sleep(delayMs);
-          this.#executor = this.#createExecutor();
+          this.#execution = this.#createExecution();
         }
       }
       await Promise.all(this.#finalising);
-      await this.#executor.teardown();
+      await this.#execution.teardown();
       this.state = this.#stopRequested ? 'stopped' : 'done';
       this.#log.info({ state: this.state }, 'pipeline.ended');
     } catch (error) {
@@ -195,42 +234,48 @@ class EmbeddedJob implements PipelineHandle {
 
   async #open(): Promise<void> {
     const snapshot = await this.#store?.load();
-    if (snapshot !== undefined) {
-      this.#executor.restore(snapshot.transforms);
-      this.#log.info({ sequence: snapshot.sequence }, 'snapshot.restored');
+    const { shards } = this.#execution;
+    if (snapshot !== undefined && snapshot.shards !== shards) {
+      throw new SnapshotError(
+        `the snapshot was taken with ${snapshot.shards} worker threads, and this run has ${shards}: run with as many as then, or start from another snapshot directory`,
+      );
     }
-    await this.#executor.setup();
+    await this.#execution.open(snapshot);
+    if (snapshot !== undefined) this.#log.info({ sequence: snapshot.sequence }, 'snapshot.restored');
     this.#snapshotDueAt = this.#clock.now() + this.#intervalMs;
     this.state = 'running';
   }
 
   async #loop(): Promise<void> {
-    const executor = this.#executor;
+    const execution = this.#execution;
     while (!this.#stopRequested) {
       if (this.#drainRequested) break;
-      const step = executor.testStreams.find(({ nextAdvanceMs }) => nextAdvanceMs !== undefined);
+      const step = execution.testStreams.find(({ nextAdvanceMs }) => nextAdvanceMs !== undefined);
       this.#scriptedClock?.advance(step?.nextAdvanceMs ?? 0);
       const now = this.#clock.now();
-      for (const source of executor.sources) source.startDue(now, () => this.#wakeUp());
-      const timerAt = executor.nextProcessingTime();
+      for (const source of execution.sources) source.startDue(now, () => this.#wakeUp());
+      const timerAt = execution.nextProcessingTime();
       const work =
         step !== undefined ||
-        executor.isImpulsePending ||
-        executor.sources.some((source) => source.hasPieces) ||
+        execution.isImpulsePending ||
+        execution.sources.some((source) => source.hasPieces) ||
         (timerAt !== undefined && timerAt <= now);
       if (work) {
         await this.#bundle(now, step);
         await nextTurn();
-      } else if (executor.sources.every((source) => !source.hasWork)) {
+      } else if (execution.sources.every((source) => !source.hasWork)) {
         // Nothing to read any more: one more pass lets the end of time through; timers in processing time may remain.
         await this.#bundle(now);
-        if (executor.isFinished || executor.nextProcessingTime() === undefined) break;
-        if (this.#scriptedClock === undefined) await this.#sleepUntil(executor.nextProcessingTime() as number);
-        else this.#scriptedClock.advanceTo(executor.nextProcessingTime() as number);
+        await execution.settle();
+        if (execution.isFinished || execution.nextProcessingTime() === undefined) break;
+        if (this.#scriptedClock === undefined) await this.#sleepUntil(execution.nextProcessingTime() as number);
+        else this.#scriptedClock.advanceTo(execution.nextProcessingTime() as number);
       } else {
+        await execution.settle();
         await this.#maybeSnapshot(now);
         // A snapshot under way is finished before anything is waited for.
-        if (this.#snapshot === undefined) await this.#sleepUntil(this.#nextEventAt(timerAt));
+        if (this.#snapshot === undefined) await this.#sleepUntil(this.#nextEventAt(execution.nextProcessingTime()));
+        else if (this.#snapshot.isWritten) await execution.shardSnapshots();
         else await nextTurn();
       }
     }
@@ -239,8 +284,8 @@ class EmbeddedJob implements PipelineHandle {
       return;
     }
     this.state = 'draining';
-    await Promise.all(executor.sources.map((source) => source.interrupt()));
-    while (executor.sources.some((source) => source.hasPieces)) await this.#bundle(this.#clock.now());
+    await Promise.all(execution.sources.map((source) => source.interrupt()));
+    while (execution.sources.some((source) => source.hasPieces)) await this.#bundle(this.#clock.now());
     await this.#commit();
   }
 
@@ -253,7 +298,7 @@ class EmbeddedJob implements PipelineHandle {
   #nextEventAt(timerAt: number | undefined): number {
     let next = this.#clock.now() + LONGEST_SLEEP_MS;
     if (timerAt !== undefined && timerAt < next) next = timerAt;
-    for (const source of this.#executor.sources) {
+    for (const source of this.#execution.sources) {
       const at = source.nextResumeAt();
       if (at !== undefined && at < next) next = at;
     }
@@ -264,8 +309,8 @@ class EmbeddedJob implements PipelineHandle {
 
   async #bundle(now: number, step?: TestStreamOperator): Promise<void> {
     const startedMs = performance.now();
-    const { sources } = this.#executor;
-    await this.#executor.runBundle(() => {
+    const { sources } = this.#execution;
+    await this.#execution.runBundle(() => {
       step?.step();
       // One piece of each source in turn, so that a busy one does not starve the others.
       for (let more = true; more && performance.now() - startedMs < BUNDLE_BUDGET_MS; ) {
@@ -287,13 +332,13 @@ class EmbeddedJob implements PipelineHandle {
         metrics.watermarkLagSeconds.set((this.#clock.now() - watermark) / 1_000);
       }
       metrics.backlogRecords.set(this.backlogRecords());
-      for (const [transform, count] of this.#executor.elementCounts()) metrics.setElements(transform, count);
-      for (const [transform, at] of this.#executor.watermarks()) {
+      for (const [transform, count] of this.#execution.elementCounts()) metrics.setElements(transform, count);
+      for (const [transform, at] of this.#execution.watermarks()) {
         if (at > MIN_EVENT_TIME && at < GLOBAL_WINDOW.end) metrics.transformWatermark.set({ transform }, at / 1_000);
       }
-      for (const { transform, metric } of this.#executor.metrics) metrics.setUserMetric(transform, metric);
+      for (const { transform, metric } of this.#execution.metrics) metrics.setUserMetric(transform, metric);
     }
-    if (this.#store === undefined) this.#runCallbacks(this.#executor.takeCallbacks());
+    if (this.#store === undefined) this.#runCallbacks(this.#execution.takeCallbacks());
     else await this.#maybeSnapshot(now);
   }
 
@@ -302,26 +347,35 @@ class EmbeddedJob implements PipelineHandle {
     if (this.#store === undefined) return;
     if (this.#snapshot === undefined) {
       if (!this.#changedSinceSnapshot || now < this.#snapshotDueAt) return;
-      this.#beginSnapshot(this.#store);
+      await this.#beginSnapshot(this.#store);
     }
     await this.#continueSnapshot(SNAPSHOT_BUDGET_MS);
   }
 
-  #beginSnapshot(store: SnapshotStore): void {
+  async #beginSnapshot(store: SnapshotStore): Promise<void> {
+    await this.#execution.settle();
     const writer = store.begin();
     const startedMs = performance.now();
-    writer.start(this.#executor.beginSnapshot((transform, entry) => writer.take(transform, entry)));
+    const take = (transform: number, entry: unknown): void => writer.take(transform, entry);
+    writer.start(this.#execution.beginSnapshot(writer.sequence, take), this.#execution.shards);
     this.#changedSinceSnapshot = false;
-    this.#snapshot = { writer, startedMs, callbacks: this.#executor.takeCallbacks() };
+    this.#snapshot = { writer, startedMs, callbacks: this.#execution.takeCallbacks(), isWritten: false };
   }
 
   async #continueSnapshot(budgetMs: number): Promise<void> {
     const snapshot = this.#snapshot;
-    if (snapshot === undefined || !snapshot.writer.step(budgetMs)) return;
-    this.#executor.endSnapshot();
-    this.#snapshot = undefined;
+    if (snapshot === undefined) return;
     const { writer, startedMs, callbacks } = snapshot;
+    if (!snapshot.isWritten) {
+      if (!writer.step(budgetMs)) return;
+      this.#execution.endSnapshot();
+      snapshot.isWritten = true;
+    }
+    // This file makes the snapshot valid, so that it comes last.
+    if (this.#execution.shardSnapshots() !== undefined) return;
+    this.#snapshot = undefined;
     await writer.finish();
+    this.#execution.commitSnapshot();
     this.#failures = 0;
     this.#snapshotDueAt = this.#clock.now() + this.#intervalMs;
     const elapsedMs = performance.now() - startedMs;
@@ -332,18 +386,20 @@ class EmbeddedJob implements PipelineHandle {
 
   /** Makes everything so far durable, then tells whoever waits for that. */
   async #commit(): Promise<void> {
+    await this.#execution.settle();
     if (this.#store === undefined) {
-      this.#runCallbacks(this.#executor.takeCallbacks());
+      this.#runCallbacks(this.#execution.takeCallbacks());
       return;
     }
     while (this.#snapshot !== undefined) await this.#finishSnapshotPiece();
-    this.#beginSnapshot(this.#store);
+    await this.#beginSnapshot(this.#store);
     while (this.#snapshot !== undefined) await this.#finishSnapshotPiece();
   }
 
   async #finishSnapshotPiece(): Promise<void> {
     await this.#continueSnapshot(SNAPSHOT_BUDGET_MS);
-    await nextTurn();
+    if (this.#snapshot?.isWritten) await this.#execution.shardSnapshots();
+    else await nextTurn();
   }
 
   /** Finalisation is best effort and may be slow: reading goes on meanwhile, ending waits for it. */

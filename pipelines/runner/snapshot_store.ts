@@ -8,7 +8,7 @@ import { SnapshotError } from '#pipelines/engine/errors';
 import type { RestoredTransform, SavedTransform, TransformSnapshot } from '#pipelines/engine/executor';
 
 /** Bumped when the layout of a snapshot file changes. */
-const FORMAT = 'headwater-snapshot-2';
+const FORMAT = 'headwater-snapshot-3';
 const NAME = /^snapshot-(\d{12})\.bin$/;
 const KEPT = 2;
 const LENGTH_BYTES = 4;
@@ -18,7 +18,14 @@ const HASH_BYTES = 32;
 
 export interface LoadedSnapshot {
   readonly sequence: number;
+  /** Worker threads that have a part of it, in files of their own. */
+  readonly shards: number;
   readonly transforms: readonly RestoredTransform[];
+}
+
+interface SavedHeads {
+  readonly shards: number;
+  readonly transforms: readonly SavedTransform[];
 }
 
 /** Entries of one transform that are serialised together. */
@@ -36,23 +43,30 @@ interface OpenBatch {
 export class SnapshotStore {
   readonly #directory: string;
   readonly #log: Logger;
+  readonly #kept: number;
   #sequence = 0;
 
-  constructor(directory: string, log: Logger) {
+  constructor(directory: string, log: Logger, kept = KEPT) {
     this.#directory = directory;
     this.#log = log;
+    this.#kept = kept;
   }
 
-  /** The newest readable snapshot. @throws {@link SnapshotError} when there are some and none is readable */
-  async load(): Promise<LoadedSnapshot | undefined> {
+  /**
+   * The newest readable snapshot, or the one that is asked for.
+   *
+   * @throws {@link SnapshotError} when there are some and none is readable
+   */
+  async load(wanted?: number): Promise<LoadedSnapshot | undefined> {
     await mkdir(this.#directory, { recursive: true });
-    const sequences = await this.#list();
-    this.#sequence = sequences[0] ?? 0;
+    const all = await this.#list();
+    this.#sequence = all[0] ?? 0;
+    const sequences = wanted === undefined ? all : [wanted];
     const problems: string[] = [];
     for (const sequence of sequences) {
       const file = this.#file(sequence);
       try {
-        return { sequence, transforms: decode(await readFile(file)) };
+        return { sequence, ...decode(await readFile(file)) };
       } catch (error) {
         problems.push(`${file}: ${messageOf(error)}`);
         this.#log.error({ file, error }, 'snapshot.unreadable');
@@ -65,14 +79,13 @@ export class SnapshotStore {
   }
 
   /** A writer for the next snapshot. */
-  begin(): SnapshotWriter {
-    this.#sequence += 1;
-    const sequence = this.#sequence;
+  begin(sequence = this.#sequence + 1): SnapshotWriter {
+    this.#sequence = sequence;
     const file = this.#file(sequence);
     return new SnapshotWriter(sequence, `${file}.tmp`, async (temporary) => {
       await rename(temporary, file);
       await syncDirectory(this.#directory);
-      for (const old of (await this.#list()).slice(KEPT)) await unlink(this.#file(old));
+      for (const old of (await this.#list()).slice(this.#kept)) await unlink(this.#file(old));
     });
   }
 
@@ -122,10 +135,11 @@ export class SnapshotWriter {
   }
 
   /** Takes the heads; entries follow by {@link step} and {@link take}. */
-  start(transforms: readonly TransformSnapshot[]): void {
+  start(transforms: readonly TransformSnapshot[], shards: number): void {
     this.#transforms = transforms;
     this.#write(Buffer.from(`${FORMAT}\n`));
-    const heads = serialize(transforms.map(({ entries: _, ...saved }): SavedTransform => saved));
+    const saved = transforms.map(({ entries: _, ...head }): SavedTransform => head);
+    const heads = serialize({ shards, transforms: saved } satisfies SavedHeads);
     const length = Buffer.allocUnsafe(LENGTH_BYTES);
     length.writeUInt32BE(heads.length);
     this.#write(length);
@@ -224,7 +238,7 @@ export class SnapshotWriter {
   }
 }
 
-function decode(file: Buffer): RestoredTransform[] {
+function decode(file: Buffer): Omit<LoadedSnapshot, 'sequence'> {
   const end = file.indexOf(0x0a);
   if (end < 0) throw new Error('it has no header');
   const format = file.toString('utf8', 0, end);
@@ -243,8 +257,8 @@ function decode(file: Buffer): RestoredTransform[] {
     at += length;
     return body.subarray(at - length, at);
   };
-  const heads = deserialize(next(next(LENGTH_BYTES).readUInt32BE())) as SavedTransform[];
-  const transforms = heads.map((head) => ({ ...head, entries: [] as unknown[] }));
+  const heads = deserialize(next(next(LENGTH_BYTES).readUInt32BE())) as SavedHeads;
+  const transforms = heads.transforms.map((head) => ({ ...head, entries: [] as unknown[] }));
   while (at < body.length) {
     const header = next(BATCH_HEADER_BYTES);
     const entries = transforms[header.readUInt32BE()]?.entries;
@@ -252,7 +266,7 @@ function decode(file: Buffer): RestoredTransform[] {
     deserializer.readHeader();
     for (let count = header.readUInt32BE(LENGTH_BYTES); count > 0; count -= 1) entries?.push(deserializer.readValue());
   }
-  return transforms;
+  return { shards: heads.shards, transforms };
 }
 
 async function syncDirectory(directory: string): Promise<void> {

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { assetPath } from '#kernel/project_root';
 import { chaosEvent, STATE_WINDOW_MS } from './engine_job.ts';
 
-// npm run test:chaos -- engine [KILLS]: kills the embedded engine with SIGKILL at random moments, again and again, and compares
+// npm run test:chaos -- engine|engine-threads [KILLS]: kills the embedded engine with SIGKILL at random moments, again and again, and compares
 // what it has written in the end with plain loops over the events.
 
 /** So many that the job is not done before the last kill. */
@@ -14,7 +14,7 @@ const EVENTS_PER_KILL = 30_000;
 const LONGEST_LIFE_MS = 900;
 
 /** Runs until all kills are done and the job has ended by itself. */
-export async function chaosEngine(kills: number): Promise<{ passed: number; failed: number }> {
+export async function chaosEngine(kills: number, threads = 0): Promise<{ passed: number; failed: number }> {
   const folder = mkdtempSync(join(tmpdir(), 'chaos-engine-'));
   const seed = Number(process.env.CHAOS_SEED ?? Date.now() % 100_000);
   process.stdout.write(`seed ${seed} (CHAOS_SEED), ${kills} kills\n`);
@@ -24,7 +24,7 @@ export async function chaosEngine(kills: number): Promise<{ passed: number; fail
     let done = 0;
     let finishedEarly = false;
     for (; done < kills && !finishedEarly; done += 1) {
-      const child = start(folder, events);
+      const child = start(folder, events, threads);
       await child.running;
       finishedEarly = await Promise.race([child.ended, sleep(random() * LONGEST_LIFE_MS).then(() => false)]);
       if (!finishedEarly) {
@@ -33,7 +33,7 @@ export async function chaosEngine(kills: number): Promise<{ passed: number; fail
       }
     }
     if (!finishedEarly) {
-      const last = start(folder, events);
+      const last = start(folder, events, threads);
       if (!(await last.ended)) throw new Error('the job did not end by itself');
     }
     process.stdout.write(`killed ${finishedEarly ? done - 1 : done} times\n`);
@@ -54,10 +54,14 @@ interface Started {
   readonly ended: Promise<boolean>;
 }
 
-function start(folder: string, events: number): Started {
-  const child = spawn(process.execPath, [assetPath('dist/scripts/chaos/engine_job.js'), folder, String(events)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+function start(folder: string, events: number, threads: number): Started {
+  const child = spawn(
+    process.execPath,
+    [assetPath('dist/scripts/chaos/engine_job.js'), folder, String(events), String(threads)],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
   const running = new Promise<void>((resolve) => child.stdout?.once('data', () => resolve()));
   const ended = new Promise<boolean>((resolve) => child.on('exit', (code) => resolve(code === 0)));
   return { process: child, running: Promise.race([running, ended.then(() => {})]), ended };

@@ -1,6 +1,7 @@
 import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isMainThread } from 'node:worker_threads';
 import { eventTime } from '#kernel/time';
 import {
   type DoFn,
@@ -12,17 +13,19 @@ import {
 } from '#pipelines/engine/dofn';
 import { type OffsetRange, OffsetRangeTracker } from '#pipelines/engine/offset_range';
 import { resumeAfter, type SplittableContext, type SplittableDoFn, STOP } from '#pipelines/engine/splittable';
+import type { Construct } from '#pipelines/model/graph';
 import { combinePerKey } from '#pipelines/model/grouping';
 import type { KV } from '#pipelines/model/pcollection';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { flatten, keyBy, parDo, read, windowInto } from '#pipelines/model/transforms';
 import { fixedWindows, globalWindows } from '#pipelines/model/windowing';
 import { runEmbedded } from '#pipelines/runner/embedded';
+import { onThreads } from '#pipelines/runner/sharded/threads';
 import { sum } from '#pipelines/transforms/standard/combiners';
 import { reify } from '#pipelines/transforms/standard/reify';
 
 // The job that scripts/chaos/engine.ts kills: windowed sums by a grouping, and by state and timers, written to an upserting sink.
-// Arguments: folder, number of events. Both transforms are right only if every element counts exactly once.
+// Arguments: folder, number of events, worker threads. Both transforms are right only if every element counts exactly once.
 
 export interface ChaosEvent {
   readonly key: number;
@@ -84,11 +87,21 @@ class SumInState implements DoFn<KV<number, ChaosEvent>, Row> {
 
 type Row = readonly [key: string, value: number];
 
-if (process.argv[1]?.endsWith('engine_job.js')) {
-  const [folder = '', events = '0'] = process.argv.slice(2);
-  const output = join(folder, 'output.jsonl');
-  const plan = createPipeline((root) => {
-    const keyed = root.apply(read(Number(events), new SlowEvents(), 'Events')).apply(keyBy(({ key }) => key));
+interface JobArgument {
+  readonly folder: string;
+  readonly events: number;
+}
+
+/** For worker threads too. */
+export const openPipeline = async ({ folder, events }: JobArgument) => ({
+  construct: chaosPipeline(events, join(folder, 'output.jsonl')),
+  async close() {},
+});
+
+const chaosPipeline =
+  (events: number, output: string): Construct =>
+  (root) => {
+    const keyed = root.apply(read(events, new SlowEvents(), 'Events')).apply(keyBy(({ key }) => key));
     const windowed = keyed
       .map(({ key, value }) => ({ key, value: value.value }))
       .apply(windowInto({ windowFn: fixedWindows(2) }))
@@ -105,8 +118,16 @@ if (process.argv[1]?.endsWith('engine_job.js')) {
     ]).apply(
       parDo<Row, never>({ process: (row) => appendFileSync(output, `${JSON.stringify(row)}\n`) }, { name: 'Upsert' }),
     );
+  };
+
+if (isMainThread && process.argv[1]?.endsWith('engine_job.js')) {
+  const [folder = '', events = '0', threads = '0'] = process.argv.slice(2);
+  const argument: JobArgument = { folder, events: Number(events) };
+  const launch = onThreads({ module: import.meta.url, argument }, 'warn');
+  const handle = runEmbedded(createPipeline((await openPipeline(argument)).construct), {
+    snapshots: { directory: join(folder, 'snapshots'), intervalMs: 20 },
+    ...(threads === '0' ? {} : { shards: { count: Number(threads), launch } }),
   });
-  const handle = runEmbedded(plan, { snapshots: { directory: join(folder, 'snapshots'), intervalMs: 20 } });
   process.stdout.write('running\n');
   await handle.finished;
   process.stdout.write('done\n');

@@ -1,5 +1,5 @@
 import { InvalidPipelineError } from '#pipelines/engine/errors';
-import type { Window } from '#pipelines/engine/window';
+import type { Window } from '#pipelines/engine/windowing/window';
 import type { AnyCoder, Coder } from './coder.ts';
 import { RowCoder } from './row_coder.ts';
 import {

@@ -1,5 +1,5 @@
 import type { PaneInfo } from '#pipelines/engine/dofn';
-import { GLOBAL_WINDOW, Window } from '#pipelines/engine/window';
+import { GLOBAL_WINDOW, Window } from '#pipelines/engine/windowing/window';
 import { ByteReader, ByteWriter } from './bytes.ts';
 import { BaseCoder, type Coder } from './coder.ts';
 import { readTime, writeTime } from './wire_time.ts';

@@ -5,7 +5,7 @@ import {
   outputTag,
   type ProcessContext,
 } from '#pipelines/engine/dofn';
-import { GLOBAL_WINDOW } from '#pipelines/engine/window';
+import { GLOBAL_WINDOW } from '#pipelines/engine/windowing/window';
 import { KvCoder, StringUtf8Coder, VarIntCoder } from '#pipelines/model/coders/standard_coders';
 import { combinePerKey, reshuffle } from '#pipelines/model/grouping';
 import type { KV } from '#pipelines/model/pcollection';

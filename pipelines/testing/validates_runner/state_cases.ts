@@ -473,7 +473,7 @@ export const stateCases = [
       assertThat(
         root
           .apply(read(4, new Counting(1, 1, { bounded: false, delayMs: 400 }), 'Count'))
-          .map((value) => pair(value < 3 ? 'a' : 'last', value))
+          .map((value) => pair(`key ${value}`, value))
           .apply(
             stateful(
               'Delay',

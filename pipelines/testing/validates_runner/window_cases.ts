@@ -1,5 +1,5 @@
-import type { Trigger } from '#pipelines/engine/trigger';
-import { mergeOverlapping, Window } from '#pipelines/engine/window';
+import type { Trigger } from '#pipelines/engine/windowing/trigger';
+import { mergeOverlapping, Window } from '#pipelines/engine/windowing/window';
 import { combinePerKey, groupByKey } from '#pipelines/model/grouping';
 import type { PCollection, PipelineRoot } from '#pipelines/model/pcollection';
 import { keyBy, windowInto } from '#pipelines/model/transforms';

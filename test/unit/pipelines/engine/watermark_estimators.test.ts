@@ -5,7 +5,7 @@ import {
   monotonicWatermark,
   type WatermarkEstimator,
   wallTimeWatermark,
-} from '#pipelines/engine/watermark_estimators';
+} from '#pipelines/engine/time/watermark_estimators';
 
 function reported(estimator: WatermarkEstimator, observed: readonly number[]): number {
   for (const timestamp of observed) estimator.observe(eventTime(timestamp));

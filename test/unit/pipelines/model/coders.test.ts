@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { MAX_EVENT_TIME, MIN_EVENT_TIME } from '#kernel/time';
-import { GLOBAL_WINDOW, Window } from '#pipelines/engine/window';
+import { GLOBAL_WINDOW, Window } from '#pipelines/engine/windowing/window';
 import { ByteReader, ByteWriter } from '#pipelines/model/coders/bytes';
 import type { AnyCoder } from '#pipelines/model/coders/coder';
 import { createCoder } from '#pipelines/model/coders/from_proto';

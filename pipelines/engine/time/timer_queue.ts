@@ -1,6 +1,6 @@
+import { reviveWindow, type SavedWindow, saveWindow, type Window } from '../windowing/window.ts';
 import { TimeHeap } from './time_heap.ts';
 import { WatermarkHolds } from './watermark_holds.ts';
-import { reviveWindow, type SavedWindow, saveWindow, type Window } from './window.ts';
 
 /** One timer that is set: `specId` and `tag` name it within its key and window. */
 export interface PendingTimer {

@@ -1,9 +1,10 @@
+import { messageOf } from '#kernel/errors';
 import type { EventTime } from '#kernel/time';
-import type { PaneInfo } from './dofn.ts';
-import { describeElement, InvalidPipelineError } from './errors.ts';
+import type { PaneInfo } from '../dofn.ts';
+import { describeElement, InvalidPipelineError } from '../errors.ts';
+import type { Codec } from '../plan.ts';
+import type { Window } from '../windowing/window.ts';
 import { Edge, type Receiver } from './operator.ts';
-import type { Codec } from './plan.ts';
-import type { Window } from './window.ts';
 
 /**
  * A PCollection that behaves as if every consumer were on another machine: each gets a copy of its own, made by encoding and
@@ -43,15 +44,18 @@ export class StrictEdge extends Edge {
     try {
       return this.#codec.encode(value);
     } catch (error) {
-      const from = this.producers.map(({ name }) => `"${name}"`).join(', ');
-      throw new InvalidPipelineError(
-        `an output of ${from} cannot be encoded by its coder ${this.#codec.name}: ${
-          error instanceof Error ? error.message : String(error)
-        }. The element is ${describeElement(value)}; output what the coder takes, or give the transform another coder`,
-      );
+      throw unencodable(this, this.#codec.name, value, error);
     }
   }
 }
 
 const consumerOf = (receiver: Receiver): string =>
   'name' in receiver ? `transform "${String(receiver.name)}"` : 'a side input';
+
+/** An element does not fit its PCollection's coder. */
+export function unencodable(edge: Edge, coder: string, value: unknown, cause: unknown): InvalidPipelineError {
+  const from = edge.producers.map(({ name }) => `"${name}"`).join(', ');
+  return new InvalidPipelineError(
+    `an output of ${from} cannot be encoded by its coder ${coder}: ${messageOf(cause)}. The element is ${describeElement(value)}; output what the coder takes, or give the transform another coder`,
+  );
+}

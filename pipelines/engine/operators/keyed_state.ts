@@ -1,8 +1,8 @@
 import { canonicalJson } from '#kernel/json';
 import type { EventTime } from '#kernel/time';
-import type { CombineFn, StateKind } from './dofn.ts';
-import type { TakeEntry } from './snapshot.ts';
-import type { Window } from './window.ts';
+import type { CombineFn, StateKind } from '../dofn.ts';
+import type { TakeEntry } from '../snapshot.ts';
+import type { Window } from '../windowing/window.ts';
 
 /**
  * What a Map uses for a key: primitives are themselves; anything else is its JSON with sorted object keys, marked so that it

@@ -1,9 +1,9 @@
 import type { EventTime } from '#kernel/time';
-import type { CombineFn, PaneInfo } from './dofn.ts';
+import type { CombineFn, PaneInfo } from '../dofn.ts';
+import type { OperatorSnapshot, TakeEntry } from '../snapshot.ts';
+import { Window } from '../windowing/window.ts';
 import { keyIdOf } from './keyed_state.ts';
 import { type Edge, type EngineContext, Operator } from './operator.ts';
-import type { OperatorSnapshot, TakeEntry } from './snapshot.ts';
-import { Window } from './window.ts';
 
 type AnyCombineFn = CombineFn<unknown, unknown, unknown>;
 

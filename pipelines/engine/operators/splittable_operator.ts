@@ -1,10 +1,10 @@
 import { PlatformError } from '#kernel/errors';
 import { type EventTime, MAX_EVENT_TIME, MIN_EVENT_TIME } from '#kernel/time';
-import { TransformFailedError } from './errors.ts';
+import { TransformFailedError } from '../errors.ts';
+import { type OperatorSnapshot, smallSnapshot } from '../snapshot.ts';
+import type { SplittableContext, SplittableDoFn } from '../splittable.ts';
+import { GLOBAL_WINDOW } from '../windowing/window.ts';
 import { type Edge, type EngineContext, NO_FIRING, Operator } from './operator.ts';
-import { type OperatorSnapshot, smallSnapshot } from './snapshot.ts';
-import type { SplittableContext, SplittableDoFn } from './splittable.ts';
-import { GLOBAL_WINDOW } from './window.ts';
 
 type AnySplittable = SplittableDoFn<unknown, unknown, unknown, unknown>;
 

@@ -1,9 +1,16 @@
 import { type EventTime, MIN_EVENT_TIME } from '#kernel/time';
-import type { PaneInfo, SideInputMap, SideInputView } from './dofn.ts';
-import { InvalidPipelineError } from './errors.ts';
+import type { PaneInfo, SideInputMap, SideInputView } from '../dofn.ts';
+import { InvalidPipelineError } from '../errors.ts';
+import {
+  GLOBAL_WINDOW,
+  reviveWindow,
+  type SavedWindow,
+  saveWindow,
+  type Window,
+  type WindowFn,
+} from '../windowing/window.ts';
 import { keyIdOf } from './keyed_state.ts';
 import type { Edge, Receiver } from './operator.ts';
-import { GLOBAL_WINDOW, reviveWindow, type SavedWindow, saveWindow, type Window, type WindowFn } from './window.ts';
 
 /** Where a DoFn's side inputs come from: collected here, or fetched from a runner. */
 export interface SideInputs {

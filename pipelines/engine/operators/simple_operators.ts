@@ -1,9 +1,9 @@
 import { type EventTime, MAX_EVENT_TIME, MIN_EVENT_TIME } from '#kernel/time';
-import type { PaneInfo } from './dofn.ts';
+import type { PaneInfo } from '../dofn.ts';
+import type { TestStreamEvent } from '../plan.ts';
+import { type OperatorSnapshot, smallSnapshot } from '../snapshot.ts';
+import { GLOBAL_WINDOW, type Window, type WindowFn } from '../windowing/window.ts';
 import { type Edge, NO_FIRING, Operator } from './operator.ts';
-import type { TestStreamEvent } from './plan.ts';
-import { type OperatorSnapshot, smallSnapshot } from './snapshot.ts';
-import { GLOBAL_WINDOW, type Window, type WindowFn } from './window.ts';
 
 /** Emits one empty byte string at the beginning of time, once in the life of a job. */
 export class ImpulseOperator extends Operator {

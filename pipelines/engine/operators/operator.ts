@@ -1,7 +1,7 @@
 import { type EventTime, MAX_EVENT_TIME, MIN_EVENT_TIME } from '#kernel/time';
-import type { PaneInfo } from './dofn.ts';
-import type { OperatorSnapshot, TakeEntry } from './snapshot.ts';
-import type { Window } from './window.ts';
+import type { PaneInfo } from '../dofn.ts';
+import type { OperatorSnapshot, TakeEntry } from '../snapshot.ts';
+import type { Window } from '../windowing/window.ts';
 
 /** Takes elements: one call an element, no wrapper object. */
 export interface Receiver {

@@ -1,13 +1,13 @@
 import { type EventTime, MAX_EVENT_TIME } from '#kernel/time';
-import type { CombineFn, PaneInfo } from './dofn.ts';
+import type { CombineFn, PaneInfo } from '../dofn.ts';
+import type { OperatorSnapshot, TakeEntry } from '../snapshot.ts';
+import { TimeHeap } from '../time/time_heap.ts';
+import { WatermarkHolds } from '../time/watermark_holds.ts';
+import { compileTrigger, type TriggerMachine, type TriggerScope, type TriggerState } from '../windowing/trigger.ts';
+import { reviveWindow, type SavedWindow, saveWindow, type Window } from '../windowing/window.ts';
+import type { WindowingStrategy } from '../windowing/windowing_strategy.ts';
 import { keyIdOf } from './keyed_state.ts';
 import { type Edge, type EngineContext, Operator } from './operator.ts';
-import type { OperatorSnapshot, TakeEntry } from './snapshot.ts';
-import { TimeHeap } from './time_heap.ts';
-import { compileTrigger, type TriggerMachine, type TriggerScope, type TriggerState } from './trigger.ts';
-import { WatermarkHolds } from './watermark_holds.ts';
-import { reviveWindow, type SavedWindow, saveWindow, type Window } from './window.ts';
-import type { WindowingStrategy } from './windowing_strategy.ts';
 
 /** What becomes of the values of one key and window. */
 export interface Reducer {

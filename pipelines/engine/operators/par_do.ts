@@ -10,15 +10,15 @@ import {
   StateSpec,
   type Timer,
   TimerSpec,
-} from './dofn.ts';
-import { InvalidPipelineError, TransformFailedError } from './errors.ts';
+} from '../dofn.ts';
+import { InvalidPipelineError, TransformFailedError } from '../errors.ts';
+import type { OperatorSnapshot, TakeEntry } from '../snapshot.ts';
+import { type PendingTimer, type SavedTimer, TimerQueue, type TimerStore } from '../time/timer_queue.ts';
+import { WatermarkHolds } from '../time/watermark_holds.ts';
+import { GLOBAL_WINDOW, reviveWindow, type SavedWindow, saveWindow, type Window } from '../windowing/window.ts';
 import { type Cells, createAccessor, KeyedState, keyIdOf, type SavedKey, type StateStore } from './keyed_state.ts';
 import { type Edge, type EngineContext, NO_FIRING, Operator } from './operator.ts';
 import { type CollectedSideInputs, type SideInputs, undeclaredSideInput } from './side_input.ts';
-import type { OperatorSnapshot, TakeEntry } from './snapshot.ts';
-import { type PendingTimer, type SavedTimer, TimerQueue, type TimerStore } from './timer_queue.ts';
-import { WatermarkHolds } from './watermark_holds.ts';
-import { GLOBAL_WINDOW, reviveWindow, type SavedWindow, saveWindow, type Window } from './window.ts';
 
 /** State and timer declarations of a DoFn: those of its own fields that are specs. */
 export function declarationsOf(doFn: object): { readonly states: StateSpec<unknown>[]; readonly timers: TimerSpec[] } {

@@ -1,0 +1,118 @@
+import type { EventTime } from '#kernel/time';
+import type { PaneInfo } from '../dofn.ts';
+import type { Window } from '../windowing/window.ts';
+import { keyIdOf } from './keyed_state.ts';
+import { type Edge, Operator, type Receiver } from './operator.ts';
+import { unencodable } from './strict_edge.ts';
+
+/** Which shards an element goes to: the one of its key, any one, or each. */
+export type ExchangeMode = 'byKey' | 'anywhere' | 'everywhere';
+
+/** Elements with their time, window and pane, one after another as bytes. */
+export interface ElementWriter {
+  readonly length: number;
+  write(value: unknown, timestamp: EventTime, window: Window, pane: PaneInfo): void;
+  /** What was written since the last call, as bytes of their own. */
+  take(): Uint8Array;
+}
+
+export interface ElementCodec {
+  /** The coder's, for messages. */
+  readonly name: string;
+  createWriter(): ElementWriter;
+  /** Passes each element of `bytes` on. */
+  read(bytes: Uint8Array, receiver: Receiver): void;
+}
+
+const FNV_OFFSET = 0x811c9dc5;
+const FNV_PRIME = 0x01000193;
+
+/** The shard of a key, 0 to `shards` - 1: the same in every process. Hash: FNV-1a, 32 bits, over UTF-16 units, then mixed. */
+export function shardOf(key: unknown, shards: number): number {
+  const text = String(keyIdOf(key));
+  let hash = FNV_OFFSET;
+  for (let index = 0; index < text.length; index += 1) {
+    hash = Math.imul(hash ^ text.charCodeAt(index), FNV_PRIME);
+  }
+  // FNV leaves the low bits of short texts alike; the finaliser of MurmurHash3 spreads them.
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return ((hash ^ (hash >>> 16)) >>> 0) % shards;
+}
+
+export interface ExchangeOutOptions {
+  readonly name: string;
+  readonly input: Edge;
+  readonly exchange: number;
+  readonly mode: ExchangeMode;
+  readonly shards: number;
+  readonly codec: ElementCodec;
+}
+
+/** The end of a stage: keeps elements, encoded, until they are taken to the shards of a later stage. */
+export class ExchangeOut extends Operator {
+  readonly exchange: number;
+  readonly #mode: ExchangeMode;
+  readonly #shards: number;
+  readonly #writers: readonly ElementWriter[];
+  readonly #codec: ElementCodec;
+  #next = 0;
+
+  constructor({ name, input, exchange, mode, shards, codec }: ExchangeOutOptions) {
+    super(name, input);
+    this.exchange = exchange;
+    this.#mode = mode;
+    this.#shards = shards;
+    this.#codec = codec;
+    this.#writers = Array.from({ length: mode === 'everywhere' ? 1 : shards }, () => codec.createWriter());
+  }
+
+  receive(value: unknown, timestamp: EventTime, window: Window, pane: PaneInfo): void {
+    const writer = this.#writers[this.#writerOf(value)] as ElementWriter;
+    try {
+      writer.write(value, timestamp, window, pane);
+    } catch (error) {
+      throw unencodable(this.input as Edge, this.#codec.name, value, error);
+    }
+  }
+
+  #writerOf(value: unknown): number {
+    if (this.#mode === 'byKey') return shardOf((value as { readonly key: unknown }).key, this.#shards);
+    if (this.#mode === 'everywhere') return 0;
+    this.#next = (this.#next + 1) % this.#shards;
+    return this.#next;
+  }
+
+  /** What the bundle left for each shard; undefined where that is nothing. */
+  take(): readonly (Uint8Array | undefined)[] {
+    const taken = this.#writers.map((writer) => (writer.length === 0 ? undefined : writer.take()));
+    return this.#mode === 'everywhere' ? Array.from({ length: this.#shards }, () => taken[0]) : taken;
+  }
+}
+
+/** The beginning of a stage on a shard: passes on what other threads have sent. */
+export class ExchangeIn extends Operator {
+  readonly exchange: number;
+  readonly #codec: ElementCodec;
+  readonly #output: Edge;
+
+  constructor(name: string, output: Edge, exchange: number, codec: ElementCodec) {
+    super(name, undefined);
+    this.exchange = exchange;
+    this.#codec = codec;
+    this.#output = output;
+    output.producers.push(this);
+  }
+
+  receive(): void {}
+
+  /** Passes elements on, within an open bundle. */
+  deliver(bytes: Uint8Array): void {
+    this.#codec.read(bytes, this.#output);
+  }
+
+  /** Nothing before `watermark` comes after this bundle. */
+  advanceTo(watermark: EventTime): void {
+    if (watermark > this.inputWatermark) this.inputWatermark = watermark;
+  }
+}

@@ -1,0 +1,98 @@
+import type { Executor, RestoredTransform, TransformSnapshot } from '#pipelines/engine/executor';
+
+type Same =
+  | 'sources'
+  | 'testStreams'
+  | 'isImpulsePending'
+  | 'isFinished'
+  | 'runBundle'
+  | 'takeCallbacks'
+  | 'nextProcessingTime'
+  | 'watermark'
+  | 'watermarks'
+  | 'elementCounts'
+  | 'metrics'
+  | 'endSnapshot'
+  | 'teardown';
+
+/** What a job drives bundle by bundle: one executor on its thread, or with it several on threads of their own. */
+export interface Execution extends Pick<Executor, Same> {
+  /** Threads beside this one. */
+  readonly shards: number;
+  /** @param snapshot - the one to go on from */
+  open(snapshot?: { readonly sequence: number; readonly transforms: readonly RestoredTransform[] }): Promise<void>;
+  /** Resolves when the bundles so far are through all stages. Rejects when one has failed. */
+  settle(): Promise<void>;
+  /** Call when settled. The shards write theirs at the same point, each to its own file. */
+  beginSnapshot(sequence: number, take: (transform: number, entry: unknown) => void): readonly TransformSnapshot[];
+  /** Resolves when the shards' part of the newest snapshot is durable; undefined when it is. */
+  shardSnapshots(): Promise<void> | undefined;
+  /** The newest snapshot is durable everywhere. */
+  commitSnapshot(): void;
+}
+
+const NOTHING = Promise.resolve();
+
+/** One executor, on this thread. */
+export class LocalExecution implements Execution {
+  readonly shards = 0;
+  readonly #executor: Executor;
+
+  constructor(executor: Executor) {
+    this.#executor = executor;
+  }
+
+  get sources(): Executor['sources'] {
+    return this.#executor.sources;
+  }
+  get testStreams(): Executor['testStreams'] {
+    return this.#executor.testStreams;
+  }
+  get metrics(): Executor['metrics'] {
+    return this.#executor.metrics;
+  }
+  get isImpulsePending(): boolean {
+    return this.#executor.isImpulsePending;
+  }
+  get isFinished(): boolean {
+    return this.#executor.isFinished;
+  }
+  async open(snapshot?: { readonly transforms: readonly RestoredTransform[] }): Promise<void> {
+    if (snapshot !== undefined) this.#executor.restore(snapshot.transforms);
+    await this.#executor.setup();
+  }
+  runBundle(feed: () => void, now: number): Promise<void> {
+    return this.#executor.runBundle(feed, now);
+  }
+  settle(): Promise<void> {
+    return NOTHING;
+  }
+  takeCallbacks(): ReturnType<Executor['takeCallbacks']> {
+    return this.#executor.takeCallbacks();
+  }
+  nextProcessingTime(): number | undefined {
+    return this.#executor.nextProcessingTime();
+  }
+  watermark(): number {
+    return this.#executor.watermark();
+  }
+  watermarks(): ReadonlyMap<string, number> {
+    return this.#executor.watermarks();
+  }
+  elementCounts(): ReadonlyMap<string, number> {
+    return this.#executor.elementCounts();
+  }
+  beginSnapshot(_: number, take: (transform: number, entry: unknown) => void): readonly TransformSnapshot[] {
+    return this.#executor.beginSnapshot(take);
+  }
+  shardSnapshots(): undefined {
+    return undefined;
+  }
+  commitSnapshot(): void {}
+  endSnapshot(): void {
+    this.#executor.endSnapshot();
+  }
+  teardown(): Promise<void> {
+    return this.#executor.teardown();
+  }
+}

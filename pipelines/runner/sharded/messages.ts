@@ -1,0 +1,79 @@
+import type { EventTime } from '#kernel/time';
+import type { SavedMetric } from '#pipelines/engine/metrics';
+
+/** What one exchange brings a shard in one bundle. */
+export interface Delivery {
+  readonly exchange: number;
+  readonly chunks: readonly Uint8Array[];
+  readonly watermark: EventTime;
+}
+
+/** Elements that leave a stage of a shard: one entry for each shard they go to. */
+export interface Departure {
+  readonly exchange: number;
+  readonly byShard: readonly (Uint8Array | undefined)[];
+}
+
+/** How a stage of a shard stands after a bundle. */
+export interface StageReport {
+  readonly stage: number;
+  readonly isFinished: boolean;
+  readonly nextProcessingTime: number | undefined;
+  /** Watermark at the exchanges it feeds. */
+  readonly exchanges: readonly (readonly [exchange: number, watermark: EventTime])[];
+  readonly watermarks: ReadonlyMap<string, number>;
+  readonly elements: ReadonlyMap<string, number>;
+  readonly metrics: readonly { readonly transform: string; readonly metric: SavedMetric }[];
+}
+
+/** What happened since the last report. */
+export interface StageEvents {
+  readonly droppedLate: readonly string[];
+  /** How long transforms took at the end of the bundle; empty unless asked for. */
+  readonly seconds: readonly (readonly [transform: string, seconds: number])[];
+}
+
+export type ToShard =
+  | { readonly kind: 'open'; readonly graph: string; readonly snapshot: number | undefined; readonly timed: boolean }
+  | { readonly kind: 'bundle'; readonly stage: number; readonly now: number; readonly deliveries: readonly Delivery[] }
+  | { readonly kind: 'snapshot'; readonly sequence: number }
+  | { readonly kind: 'commit' }
+  | { readonly kind: 'close' };
+
+export type FromShard =
+  | { readonly kind: 'opened'; readonly reports: readonly StageReport[] }
+  | {
+      readonly kind: 'bundle';
+      readonly departures: readonly Departure[];
+      readonly report: StageReport;
+      readonly events: StageEvents;
+    }
+  | { readonly kind: 'snapshot' }
+  | { readonly kind: 'closed' }
+  | { readonly kind: 'failed'; readonly failure: ShardFailure };
+
+/** An error on its way to another thread. */
+export interface ShardFailure {
+  readonly code: string | undefined;
+  readonly message: string;
+  readonly stack: string | undefined;
+}
+
+/** The way to a shard and back. */
+export interface ShardChannel {
+  post(message: ToShard, transfer: readonly ArrayBuffer[]): void;
+  onMessage(listener: (message: FromShard) => void): void;
+  /** The shard is gone without being asked. */
+  onLost(listener: (reason: string) => void): void;
+  close(): Promise<void>;
+}
+
+/** What a shard must be told to exist. */
+export interface ShardSpec {
+  readonly shard: number;
+  readonly shards: number;
+  readonly snapshotDirectory: string | undefined;
+  readonly strict: boolean;
+}
+
+export type LaunchShard = (spec: ShardSpec) => ShardChannel;

@@ -1,0 +1,205 @@
+import { join } from 'node:path';
+import { type Logger, silentLogger } from '#monitoring/log';
+import { InvalidPipelineError } from '#pipelines/engine/errors';
+import { Executor, type RestoredTransform, type TransformSnapshot } from '#pipelines/engine/executor';
+import { saveMetric } from '#pipelines/engine/metrics';
+import type { Plan } from '#pipelines/engine/plan';
+import { cutIntoStages } from '#pipelines/engine/stages';
+import { SnapshotStore, type SnapshotWriter } from '../snapshot_store.ts';
+import { failureOf } from './failures.ts';
+import type { Delivery, FromShard, ShardSpec, StageReport, ToShard } from './messages.ts';
+
+export interface ShardOptions extends ShardSpec {
+  /** The whole plan, as the job's own thread has it. */
+  readonly plan: Plan;
+  readonly log?: Logger;
+  readonly post: (message: FromShard, transfer: readonly ArrayBuffer[]) => void;
+}
+
+type Callback = () => void | Promise<void>;
+
+/** What tells whether two threads have built the same plan. */
+export const graphOf = ({ transforms }: Plan): string =>
+  transforms.map(({ name, kind }) => `${kind} ${name}`).join('\n');
+
+/** How long a snapshot may take between two pieces of other work. */
+const SNAPSHOT_BUDGET_MS = 8;
+/** One more than the job keeps: its newest may turn out unreadable. */
+const KEPT_SNAPSHOTS = 3;
+
+/** One share of the keys: runs the stages behind the sources for them, as the job's thread says. */
+export class Shard {
+  readonly #options: ShardOptions;
+  readonly #log: Logger;
+  readonly #executors: readonly Executor[];
+  readonly #store: SnapshotStore | undefined;
+  #now = 0;
+  #isTimed = false;
+  #droppedLate: string[] = [];
+  #seconds: [string, number][] = [];
+  #work: Promise<void> = Promise.resolve();
+  #writer: SnapshotWriter | undefined;
+  /** To be called once the snapshot that is being taken is durable. */
+  #callbacks: readonly Callback[] = [];
+
+  constructor(options: ShardOptions) {
+    const { plan, shard, shards, snapshotDirectory, strict } = options;
+    this.#options = options;
+    this.#log = (options.log ?? silentLogger).child({ component: 'pipelines.shard', shard });
+    this.#executors = cutIntoStages(plan, shards)
+      .plans.slice(1)
+      .map(
+        (stage) =>
+          new Executor(stage, {
+            strict,
+            now: () => this.#now,
+            onDroppedLate: (transform) => this.#droppedLate.push(transform),
+            onRetry: () => {},
+            onStage: (transform, seconds) => {
+              if (this.#isTimed) this.#seconds.push([transform, seconds]);
+            },
+          }),
+      );
+    this.#store =
+      snapshotDirectory === undefined
+        ? undefined
+        : new SnapshotStore(join(snapshotDirectory, `shard-${shard}`), this.#log, KEPT_SNAPSHOTS);
+  }
+
+  /** Takes messages in the order they come. */
+  receive(message: ToShard): void {
+    this.#work = this.#work
+      .then(() => this.#handle(message))
+      .catch((error: unknown) => this.#options.post({ kind: 'failed', failure: failureOf(error) }, []));
+  }
+
+  async #handle(message: ToShard): Promise<void> {
+    switch (message.kind) {
+      case 'open':
+        return this.#open(message.graph, message.snapshot, message.timed);
+      case 'bundle':
+        return this.#bundle(message.stage, message.now, message.deliveries);
+      case 'snapshot':
+        this.#beginSnapshot(message.sequence);
+        return;
+      case 'commit': {
+        const callbacks = this.#callbacks;
+        this.#callbacks = [];
+        this.#run(callbacks);
+        return;
+      }
+      case 'close': {
+        await this.#writer?.abandon();
+        for (const executor of this.#executors) await executor.teardown();
+        this.#options.post({ kind: 'closed' }, []);
+        return;
+      }
+    }
+  }
+
+  async #open(graph: string, snapshot: number | undefined, timed: boolean): Promise<void> {
+    if (graph !== graphOf(this.#options.plan)) {
+      throw new InvalidPipelineError(
+        `worker thread ${this.#options.shard} has built another graph than the job: a pipeline must come out the same each time it is built with the same options`,
+      );
+    }
+    this.#isTimed = timed;
+    const loaded = await this.#store?.load(snapshot);
+    for (const executor of this.#executors) {
+      if (snapshot !== undefined && loaded !== undefined) executor.restore(ownOf(executor, loaded.transforms));
+      await executor.setup();
+    }
+    this.#options.post({ kind: 'opened', reports: this.#executors.map((_, index) => this.#report(index + 1)) }, []);
+  }
+
+  async #bundle(stage: number, now: number, deliveries: readonly Delivery[]): Promise<void> {
+    const executor = this.#executors[stage - 1] as Executor;
+    this.#now = now;
+    await executor.runBundle(() => {
+      for (const { exchange, chunks, watermark } of deliveries) {
+        const target = executor.exchangesIn.find((one) => one.exchange === exchange);
+        for (const chunk of chunks) target?.deliver(chunk);
+        target?.advanceTo(watermark);
+      }
+    }, now);
+    if (this.#store === undefined) this.#run(executor.takeCallbacks());
+    const departures = executor.exchangesOut.map((out) => ({ exchange: out.exchange, byShard: out.take() }));
+    const buffers = departures.flatMap(({ byShard }) =>
+      byShard.map((bytes) => bytes?.buffer as ArrayBuffer | undefined),
+    );
+    const events = { droppedLate: this.#droppedLate, seconds: this.#seconds };
+    this.#droppedLate = [];
+    this.#seconds = [];
+    this.#options.post({ kind: 'bundle', departures, report: this.#report(stage), events }, distinct(buffers));
+  }
+
+  #report(stage: number): StageReport {
+    const executor = this.#executors[stage - 1] as Executor;
+    return {
+      stage,
+      isFinished: executor.isFinished,
+      nextProcessingTime: executor.nextProcessingTime(),
+      exchanges: executor.exchangesOut.map(({ exchange, outputWatermark }) => [exchange, outputWatermark] as const),
+      watermarks: executor.watermarks(),
+      elements: executor.elementCounts(),
+      metrics: executor.metrics.map(({ transform, metric }) => ({ transform, metric: saveMetric(metric) })),
+    };
+  }
+
+  /** Bundles go on beside it: what they change is handed over first. */
+  #beginSnapshot(sequence: number): void {
+    const writer = (this.#store as SnapshotStore).begin(sequence);
+    this.#writer = writer;
+    this.#callbacks = [...this.#callbacks, ...this.#executors.flatMap((executor) => [...executor.takeCallbacks()])];
+    const transforms: TransformSnapshot[] = [];
+    for (const executor of this.#executors) {
+      const first = transforms.length;
+      transforms.push(...executor.beginSnapshot((transform, entry) => writer.take(first + transform, entry)));
+    }
+    writer.start(transforms, 0);
+    this.#stepSnapshot(writer);
+  }
+
+  #stepSnapshot(writer: SnapshotWriter): void {
+    if (this.#writer !== writer) return;
+    try {
+      if (!writer.step(SNAPSHOT_BUDGET_MS)) {
+        setImmediate(() => this.#stepSnapshot(writer));
+        return;
+      }
+      for (const executor of this.#executors) executor.endSnapshot();
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
+    writer.finish().then(
+      () => {
+        if (this.#writer === writer) this.#writer = undefined;
+        this.#options.post({ kind: 'snapshot' }, []);
+      },
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  #fail(error: unknown): void {
+    this.#options.post({ kind: 'failed', failure: failureOf(error) }, []);
+  }
+
+  #run(callbacks: readonly Callback[]): void {
+    for (const callback of callbacks) {
+      Promise.resolve()
+        .then(callback)
+        .catch((error: unknown) => this.#log.warn({ error }, 'bundle.callback_failed'));
+    }
+  }
+}
+
+const distinct = (buffers: readonly (ArrayBuffer | undefined)[]): ArrayBuffer[] => [
+  ...new Set(buffers.filter((buffer) => buffer !== undefined)),
+];
+
+/** A shard's snapshot holds the transforms of all its stages. */
+function ownOf(executor: Executor, transforms: readonly RestoredTransform[]): readonly RestoredTransform[] {
+  const names = new Set(executor.watermarks().keys());
+  return transforms.filter(({ name }) => names.has(name));
+}

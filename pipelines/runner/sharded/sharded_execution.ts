@@ -1,0 +1,255 @@
+import { type EventTime, MAX_EVENT_TIME, MIN_EVENT_TIME } from '#kernel/time';
+import type { Executor, TransformSnapshot } from '#pipelines/engine/executor';
+import { type Metric, mergeMetrics, type SavedMetric, saveMetric } from '#pipelines/engine/metrics';
+import type { Stages } from '#pipelines/engine/stages';
+import type { Execution } from '../execution.ts';
+import type { LoadedSnapshot } from '../snapshot_store.ts';
+import type { StageReport } from './messages.ts';
+import type { ShardHandle } from './shard_handle.ts';
+
+export interface ShardedOptions {
+  /** Stage 0, on this thread. */
+  readonly local: Executor;
+  readonly stages: Stages;
+  readonly shards: readonly ShardHandle[];
+  /** Names of the plan's transforms: others are of the exchanges. */
+  readonly transforms: ReadonlySet<string>;
+  readonly graph: string;
+  readonly onDroppedLate: (transform: string) => void;
+  readonly onStage?: (transform: string, seconds: number) => void;
+}
+
+type Callback = () => void | Promise<void>;
+
+/** Elements on their way through one exchange, and its watermark as each thread that feeds it sees it. */
+interface Traffic {
+  /** Chunks for each shard. */
+  chunks: Uint8Array[][];
+  readonly watermarks: EventTime[];
+}
+
+/**
+ * One executor here for the sources and what needs no keys, and shards on threads of their own for the rest. Bundles go through the
+ * stages one after another; while the shards work on one, the next is made here. At most one is under way, which keeps memory bounded,
+ * and all shards take a snapshot at the same bundle, which keeps it consistent.
+ */
+export class ShardedExecution implements Execution {
+  readonly #options: ShardedOptions;
+  readonly #local: Executor;
+  readonly #shards: readonly ShardHandle[];
+  readonly #traffic: readonly Traffic[];
+  /** Watermark that each shard was last told, by exchange. */
+  readonly #told: number[][];
+  /** By stage (1 is the first), then by shard. */
+  readonly #reports: StageReport[][];
+  #callbacks: Callback[] = [];
+  #underWay: Promise<void> = Promise.resolve();
+  #snapshots: Promise<void> | undefined;
+
+  constructor(options: ShardedOptions) {
+    const { stages, shards, local } = options;
+    this.#options = options;
+    this.#local = local;
+    this.#shards = shards;
+    this.#traffic = stages.exchanges.map(({ from }) => ({
+      chunks: shards.map(() => []),
+      watermarks: Array.from({ length: from === 0 ? 1 : shards.length }, () => MIN_EVENT_TIME),
+    }));
+    this.#told = stages.exchanges.map(() => shards.map(() => Number.NEGATIVE_INFINITY));
+    this.#reports = stages.plans.map(() => []);
+  }
+
+  get shards(): number {
+    return this.#shards.length;
+  }
+  get sources(): Executor['sources'] {
+    return this.#local.sources;
+  }
+  get testStreams(): Executor['testStreams'] {
+    return this.#local.testStreams;
+  }
+  get isImpulsePending(): boolean {
+    return this.#local.isImpulsePending;
+  }
+  get isFinished(): boolean {
+    return this.#local.isFinished && this.#allReports().every(({ isFinished }) => isFinished);
+  }
+
+  async open(snapshot?: LoadedSnapshot): Promise<void> {
+    const { graph, onStage } = this.#options;
+    if (snapshot !== undefined) this.#local.restore(snapshot.transforms);
+    const opened = this.#shards.map((shard) =>
+      shard.ask('opened', { kind: 'open', graph, snapshot: snapshot?.sequence, timed: onStage !== undefined }),
+    );
+    for (const [index, { reports }] of (await Promise.all(opened)).entries()) {
+      for (const report of reports) this.#take(index, report);
+    }
+    await this.#local.setup();
+  }
+
+  async runBundle(feed: () => void, now: number): Promise<void> {
+    await this.#local.runBundle(feed, now);
+    const callbacks = this.#local.takeCallbacks();
+    await this.settle();
+    for (const out of this.#local.exchangesOut) this.#depart(out.exchange, out.take(), 0, out.outputWatermark);
+    this.#underWay = this.#runStages(now).then(() => {
+      this.#callbacks.push(...callbacks);
+    });
+    // Whoever settles sees the failure.
+    this.#underWay.catch(() => {});
+    // A script goes on only when all that follows from a step has happened.
+    if (this.testStreams.length > 0) await this.settle();
+  }
+
+  settle(): Promise<void> {
+    return this.#underWay;
+  }
+
+  async #runStages(now: number): Promise<void> {
+    for (let stage = 1; stage < this.#options.stages.plans.length; stage += 1) {
+      await Promise.all(this.#shards.map((shard, index) => this.#runStage(stage, shard, index, now)));
+    }
+  }
+
+  async #runStage(stage: number, shard: ShardHandle, index: number, now: number): Promise<void> {
+    let isDue = (this.#reports[stage]?.[index]?.nextProcessingTime ?? Number.POSITIVE_INFINITY) <= now;
+    const deliveries = this.#options.stages.exchanges
+      .filter(({ to }) => to === stage)
+      .map(({ id }) => {
+        const { chunks, watermarks } = this.#traffic[id] as Traffic;
+        const own = chunks[index] as Uint8Array[];
+        chunks[index] = [];
+        const watermark = Math.min(...watermarks) as EventTime;
+        const told = this.#told[id] as number[];
+        if (own.length > 0 || watermark > (told[index] as number)) isDue = true;
+        told[index] = watermark;
+        return { exchange: id, chunks: own, watermark };
+      });
+    if (!isDue) return;
+    const buffers = deliveries.flatMap(({ chunks }) => chunks.map(({ buffer }) => buffer as ArrayBuffer));
+    // What goes to every shard cannot be given away to one.
+    const transfer = this.shards === 1 ? buffers : buffers.filter((buffer) => !this.#shared.has(buffer));
+    const { departures, report, events } = await shard.ask(
+      'bundle',
+      { kind: 'bundle', stage, now, deliveries },
+      transfer,
+    );
+    this.#take(index, report);
+    for (const { exchange, byShard } of departures) this.#depart(exchange, byShard, index);
+    for (const transform of events.droppedLate) this.#options.onDroppedLate(transform);
+    for (const [transform, seconds] of events.seconds) this.#options.onStage?.(transform, seconds);
+  }
+
+  readonly #shared = new WeakSet<ArrayBufferLike>();
+
+  #depart(exchange: number, byShard: readonly (Uint8Array | undefined)[], from: number, watermark?: EventTime): void {
+    const { chunks, watermarks } = this.#traffic[exchange] as Traffic;
+    for (const [shard, bytes] of byShard.entries()) {
+      if (bytes === undefined) continue;
+      if (shard > 0 && bytes.buffer === byShard[0]?.buffer) this.#shared.add(bytes.buffer);
+      chunks[shard]?.push(bytes);
+    }
+    if (watermark !== undefined) watermarks[from] = watermark;
+  }
+
+  #take(shard: number, report: StageReport): void {
+    (this.#reports[report.stage] as StageReport[])[shard] = report;
+    for (const [exchange, watermark] of report.exchanges) {
+      (this.#traffic[exchange] as Traffic).watermarks[shard] = watermark;
+    }
+  }
+
+  takeCallbacks(): readonly Callback[] {
+    const callbacks = this.#callbacks;
+    this.#callbacks = [];
+    return callbacks;
+  }
+
+  nextProcessingTime(): number | undefined {
+    const shards = this.#allReports().map((report) => report.nextProcessingTime);
+    const times = [this.#local.nextProcessingTime(), ...shards];
+    const known = times.filter((time) => time !== undefined);
+    return known.length === 0 ? undefined : Math.min(...known);
+  }
+
+  watermark(): number {
+    return Math.min(
+      this.#local.watermark(),
+      ...this.#allReports().flatMap(({ watermarks }) => [...watermarks.values()]),
+    );
+  }
+
+  watermarks(): ReadonlyMap<string, number> {
+    return this.#byTransform(({ watermarks }) => watermarks, this.#local.watermarks(), Math.min, MAX_EVENT_TIME);
+  }
+
+  elementCounts(): ReadonlyMap<string, number> {
+    return this.#byTransform(
+      ({ elements }) => elements,
+      this.#local.elementCounts(),
+      (a, b) => a + b,
+      0,
+    );
+  }
+
+  #byTransform(
+    of: (report: StageReport) => ReadonlyMap<string, number>,
+    local: ReadonlyMap<string, number>,
+    merge: (a: number, b: number) => number,
+    initial: number,
+  ): ReadonlyMap<string, number> {
+    const merged = new Map<string, number>();
+    for (const values of [local, ...this.#allReports().map(of)]) {
+      for (const [name, value] of values) {
+        if (this.#options.transforms.has(name)) merged.set(name, merge(merged.get(name) ?? initial, value));
+      }
+    }
+    return merged;
+  }
+
+  get metrics(): Executor['metrics'] {
+    const groups = new Map<string, { readonly transform: string; readonly parts: SavedMetric[] }>();
+    const local = this.#local.metrics.map(({ transform, metric }) => ({ transform, metric: saveMetric(metric) }));
+    for (const { transform, metric } of [...local, ...this.#allReports().flatMap(({ metrics }) => metrics)]) {
+      const id = `${transform}\u0000${metric.name}`;
+      const group = groups.get(id) ?? { transform, parts: [] };
+      group.parts.push(metric);
+      groups.set(id, group);
+    }
+    return [...groups.values()].map(({ transform, parts }): { transform: string; metric: Metric } => ({
+      transform,
+      metric: mergeMetrics(parts),
+    }));
+  }
+
+  #allReports(): readonly StageReport[] {
+    return this.#reports.flat();
+  }
+
+  beginSnapshot(sequence: number, take: (transform: number, entry: unknown) => void): readonly TransformSnapshot[] {
+    const written = this.#shards.map((shard) => shard.ask('snapshot', { kind: 'snapshot', sequence }));
+    const snapshots = Promise.all(written).then(() => {
+      if (this.#snapshots === snapshots) this.#snapshots = undefined;
+    });
+    this.#snapshots = snapshots;
+    snapshots.catch(() => {});
+    return this.#local.beginSnapshot(take);
+  }
+
+  shardSnapshots(): Promise<void> | undefined {
+    return this.#snapshots;
+  }
+
+  endSnapshot(): void {
+    this.#local.endSnapshot();
+  }
+
+  commitSnapshot(): void {
+    for (const shard of this.#shards) shard.tell({ kind: 'commit' });
+  }
+
+  async teardown(): Promise<void> {
+    await Promise.all(this.#shards.map((shard) => shard.close()));
+    await this.#local.teardown();
+  }
+}
