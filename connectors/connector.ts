@@ -4,7 +4,10 @@ import type { Service } from '#kernel/lifecycle';
 export interface LogRecord {
   /** Partitioning key, UTF-8; undefined when the producer gave none. */
   readonly key: string | undefined;
+  /** Empty when {@link isTombstone}. */
   readonly value: Buffer;
+  /** The record says that its key is deleted. Only Kafka and the memory log know such records. */
+  readonly isTombstone?: boolean;
   readonly headers: Readonly<Record<string, string>>;
   /** Broker timestamp, milliseconds since the epoch. Not the event time: that is inside the payload. */
   readonly timestampMs: number;
@@ -15,7 +18,8 @@ export interface LogRecord {
 
 export interface OutgoingRecord {
   readonly key?: string | undefined;
-  readonly value: Buffer | string;
+  /** null deletes the key, where the broker knows that: a tombstone. */
+  readonly value: Buffer | string | null;
   readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly timestampMs?: number | undefined;
 }
@@ -30,7 +34,10 @@ export interface TopicSpec {
 /** Opaque resume point of a partition: plain JSON, so that a snapshot can hold it. */
 export type Position = string;
 
-export type StartAt = 'earliest' | 'latest';
+/** `timestampMs`: the first record that the broker took in at that time or later. */
+export type StartAt = 'earliest' | 'latest' | { readonly timestampMs: number };
+
+export type ReadFrom = { readonly resumeAfter: Position } | { readonly startAt: StartAt };
 
 /** A reader of one partition. Not safe for concurrent polls. */
 export interface SourcePartition {
@@ -43,6 +50,15 @@ export interface SourcePartition {
   position(): Position;
   /** Records in the partition behind the newest one, as last seen. */
   lagRecords(): bigint;
+  /** How far behind the newest record this reader is in time, ms; for brokers that do not number their records. */
+  lagMs?(): number;
+  /**
+   * Partitions that take over once this one has ended and all of it was polled (a Kinesis shard's children); undefined while it
+   * goes on. Absent where partitions never end.
+   */
+  successors?(): readonly string[] | undefined;
+  /** When the oldest record that was not acknowledged was published, ms; for brokers without order. */
+  oldestPendingMs?(): number | undefined;
   close(): Promise<void>;
 }
 
@@ -60,13 +76,15 @@ export interface Broker extends Service {
   readonly kind: string;
   /** Creates what is missing; existing topics are left as they are. */
   ensureTopics(topics: readonly TopicSpec[]): Promise<void>;
-  listPartitions(topic: string): Promise<readonly string[]>;
-  openPartition(
-    topic: string,
-    partition: string,
-    from: { readonly resumeAfter: Position } | { readonly startAt: StartAt },
-  ): Promise<SourcePartition>;
+  listTopics(): Promise<readonly string[]>;
+  /** Partitions to begin with when reading from `startAt`; others follow as {@link SourcePartition.successors}. */
+  listPartitions(topic: string, startAt?: StartAt): Promise<readonly string[]>;
+  /** Whether an existing topic may get more partitions that nothing leads to: whoever reads it should look again now and then. */
+  readonly addsPartitions: boolean;
+  openPartition(topic: string, partition: string, from: ReadFrom): Promise<SourcePartition>;
   readonly producer: Producer;
   /** Publishes a consumer group's progress; called at bundle finalisation only. */
   commit(group: string, topic: string, positions: ReadonlyMap<string, Position>): Promise<void>;
+  /** What {@link commit} has published, by partition; empty for an unknown group. */
+  committed(group: string, topic: string): Promise<ReadonlyMap<string, Position>>;
 }

@@ -5,6 +5,7 @@ import type {
   OutgoingRecord,
   Position,
   Producer,
+  ReadFrom,
   SourcePartition,
   StartAt,
   TopicSpec,
@@ -17,10 +18,12 @@ import { type FetchedMessage, OffsetCommitter, PartitionFetcher } from './partit
 /** A cold broker needs a while until its coordinators are loaded. */
 const RETRY = { retries: 8, initialRetryTime: 100, maxRetryTime: 5_000 };
 const SEND_ALL_REPLICAS = -1;
+const NO_VALUE = Buffer.alloc(0);
 
 /** Kafka: idempotent producer with all acknowledgements; readers that own their offsets (no consumer group decides). */
 export class KafkaBroker implements Broker {
   readonly kind = 'kafka';
+  readonly addsPartitions = true;
   readonly name = 'Kafka';
   readonly producer: Producer;
   readonly #config: KafkaConfig;
@@ -105,6 +108,14 @@ export class KafkaBroker implements Broker {
     }
   }
 
+  async listTopics(): Promise<readonly string[]> {
+    try {
+      return await this.#admin.listTopics();
+    } catch (error) {
+      throw this.#understood(error);
+    }
+  }
+
   async listPartitions(topic: string): Promise<readonly string[]> {
     try {
       const { topics } = await this.#admin.fetchTopicMetadata({ topics: [topic] });
@@ -114,11 +125,7 @@ export class KafkaBroker implements Broker {
     }
   }
 
-  async openPartition(
-    topic: string,
-    partition: string,
-    from: { readonly resumeAfter: Position } | { readonly startAt: StartAt },
-  ): Promise<SourcePartition> {
+  async openPartition(topic: string, partition: string, from: ReadFrom): Promise<SourcePartition> {
     const offsets = await this.#admin.fetchTopicOffsets(topic).catch((error: unknown) => {
       throw this.#understood(error, topic);
     });
@@ -126,7 +133,7 @@ export class KafkaBroker implements Broker {
     if (known === undefined) throw new UnknownTopicError('Kafka', topic, partition);
     let next: bigint;
     if ('resumeAfter' in from) next = BigInt(from.resumeAfter) + 1n;
-    else next = BigInt(from.startAt === 'earliest' ? known.low : known.high);
+    else next = await this.#startOffset(topic, known, from.startAt);
     if (next < BigInt(known.low) || next > BigInt(known.high)) throw new OffsetOutOfRangeError(topic, partition, next);
     const fetcher = new PartitionFetcher(this.#kafka, topic, Number(partition));
     const reader = new PartitionReader({
@@ -142,12 +149,38 @@ export class KafkaBroker implements Broker {
     return reader;
   }
 
+  async #startOffset(
+    topic: string,
+    { partition, low, high }: { readonly partition: number; readonly low: string; readonly high: string },
+    startAt: StartAt,
+  ): Promise<bigint> {
+    if (startAt === 'earliest') return BigInt(low);
+    if (startAt === 'latest') return BigInt(high);
+    try {
+      const offsets = await this.#admin.fetchTopicOffsetsByTimestamp(topic, startAt.timestampMs);
+      const found = BigInt(offsets.find((entry) => entry.partition === partition)?.offset ?? high);
+      return found < 0n ? BigInt(high) : found;
+    } catch (error) {
+      throw this.#understood(error, topic);
+    }
+  }
+
   async commit(group: string, topic: string, positions: ReadonlyMap<string, Position>): Promise<void> {
     try {
       const offsets = [...positions].map(
         ([partition, position]) => [Number(partition), BigInt(position) + 1n] as const,
       );
       await this.#committer.commit(group, topic, new Map(offsets));
+    } catch (error) {
+      throw this.#understood(error, topic);
+    }
+  }
+
+  async committed(group: string, topic: string): Promise<ReadonlyMap<string, Position>> {
+    try {
+      const [found] = await this.#admin.fetchOffsets({ groupId: group, topics: [topic] });
+      const known = (found?.partitions ?? []).filter(({ offset }) => BigInt(offset) >= 0n);
+      return new Map(known.map(({ partition, offset }) => [String(partition), String(BigInt(offset) - 1n)]));
     } catch (error) {
       throw this.#understood(error, topic);
     }
@@ -224,7 +257,8 @@ class PartitionReader implements SourcePartition {
   #decode(message: FetchedMessage): LogRecord {
     return {
       key: message.key?.toString('utf8'),
-      value: message.value ?? Buffer.alloc(0),
+      value: message.value ?? NO_VALUE,
+      isTombstone: message.value === null,
       headers: Object.fromEntries(Object.entries(message.headers).map(([name, value]) => [name, String(value ?? '')])),
       timestampMs: Number(message.timestamp),
       partition: this.#parts.partition,

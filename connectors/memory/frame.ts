@@ -3,14 +3,16 @@ import type { LogRecord, OutgoingRecord } from '#connectors/connector';
 
 /**
  * One record on disk, big-endian: u32 length of what follows the CRC, u32 CRC-32 of it, then f64 timestamp, i32 key length
- * (-1: none), key, u32 header bytes, headers as JSON, value.
+ * (-1: none), key, u32 header bytes (highest bit: a tombstone), headers as JSON, value.
  */
 const PREFIX = 8;
 const FIXED = 8 + 4 + 4;
+const TOMBSTONE = 0x80000000;
+const NO_VALUE = Buffer.alloc(0);
 
 export function encodeFrame(record: OutgoingRecord, timestampMs: number): Buffer {
   const key = record.key === undefined ? undefined : Buffer.from(record.key, 'utf8');
-  const value = typeof record.value === 'string' ? Buffer.from(record.value, 'utf8') : record.value;
+  const value = typeof record.value === 'string' ? Buffer.from(record.value, 'utf8') : (record.value ?? NO_VALUE);
   const headers = record.headers === undefined ? undefined : Buffer.from(JSON.stringify(record.headers), 'utf8');
   const keyBytes = key?.length ?? 0;
   const headerBytes = headers?.length ?? 0;
@@ -19,7 +21,7 @@ export function encodeFrame(record: OutgoingRecord, timestampMs: number): Buffer
   at = frame.writeDoubleBE(timestampMs, at);
   at = frame.writeInt32BE(key === undefined ? -1 : keyBytes, at);
   if (key !== undefined) at += key.copy(frame, at);
-  at = frame.writeUInt32BE(headerBytes, at);
+  at = frame.writeUInt32BE(record.value === null ? headerBytes + TOMBSTONE : headerBytes, at);
   if (headers !== undefined) at += headers.copy(frame, at);
   value.copy(frame, at);
   frame.writeUInt32BE(crc32(frame.subarray(PREFIX)), 4);
@@ -47,12 +49,15 @@ export function decodeFrame(buffer: Buffer, at: number, length: number, partitio
   cursor += 12;
   const key = keyBytes < 0 ? undefined : buffer.toString('utf8', cursor, cursor + keyBytes);
   cursor += Math.max(0, keyBytes);
-  const headerBytes = buffer.readUInt32BE(cursor);
+  const marked = buffer.readUInt32BE(cursor);
+  const isTombstone = marked >= TOMBSTONE;
+  const headerBytes = isTombstone ? marked - TOMBSTONE : marked;
   cursor += 4;
   const headers =
     headerBytes === 0
       ? NO_HEADERS
       : (JSON.parse(buffer.toString('utf8', cursor, cursor + headerBytes)) as Record<string, string>);
   cursor += headerBytes;
-  return { key, value: buffer.subarray(cursor, at + length), headers, timestampMs, partition, offset };
+  const value = buffer.subarray(cursor, at + length);
+  return { key, value, isTombstone, headers, timestampMs, partition, offset };
 }

@@ -6,6 +6,7 @@ import type {
   OutgoingRecord,
   Position,
   Producer,
+  ReadFrom,
   SourcePartition,
   StartAt,
   TopicSpec,
@@ -24,6 +25,8 @@ interface Topic {
 
 const SYNC_INTERVAL_MS = 1_000;
 const RETENTION_INTERVAL_MS = 60_000;
+/** Read at once when looking for a time. */
+const SCAN_RECORDS = 1_000;
 const TOPIC_NAME = /^[A-Za-z0-9._-]{1,200}$/;
 
 /**
@@ -32,6 +35,7 @@ const TOPIC_NAME = /^[A-Za-z0-9._-]{1,200}$/;
  */
 export class MemoryLog implements Broker {
   readonly kind = 'memory';
+  readonly addsPartitions = false;
   readonly name = 'memory log';
   readonly producer: Producer;
   readonly #config: MemoryLogConfig;
@@ -130,32 +134,38 @@ export class MemoryLog implements Broker {
     return topic;
   }
 
+  async listTopics(): Promise<readonly string[]> {
+    return [...this.#topics.keys()];
+  }
+
   async listPartitions(topic: string): Promise<readonly string[]> {
     return this.#topic(topic).partitions.map((_, index) => String(index));
   }
 
-  async openPartition(
-    topicName: string,
-    partition: string,
-    from: { readonly resumeAfter: Position } | { readonly startAt: StartAt },
-  ): Promise<SourcePartition> {
+  async openPartition(topicName: string, partition: string, from: ReadFrom): Promise<SourcePartition> {
     const log = this.#topic(topicName).partitions[Number(partition)];
     if (log === undefined) throw new UnknownTopicError('the memory log', topicName, partition);
     let next: bigint;
     if ('resumeAfter' in from) next = BigInt(from.resumeAfter) + 1n;
-    else next = from.startAt === 'earliest' ? log.startOffset : log.endOffset;
+    else next = await startOffset(log, from.startAt);
     if (next < log.startOffset || next > log.endOffset) throw new OffsetOutOfRangeError(topicName, partition, next);
     return new PartitionReader(log, next);
   }
 
   async commit(group: string, topic: string, positions: ReadonlyMap<string, Position>): Promise<void> {
     const directory = join(this.#config.directory, topic);
-    const file = join(directory, `group-${encodeURIComponent(group)}.json`);
-    const existing = await readFile(file, 'utf8').then(
-      (text) => JSON.parse(text) as Record<string, string>,
-      () => ({}),
-    );
-    await writeAtomically(file, JSON.stringify({ ...existing, ...Object.fromEntries(positions) }));
+    const all = new Map([...(await this.committed(group, topic)), ...positions]);
+    await writeAtomically(groupFile(directory, group), JSON.stringify(Object.fromEntries(all)));
+  }
+
+  async committed(group: string, topic: string): Promise<ReadonlyMap<string, Position>> {
+    try {
+      const text = await readFile(groupFile(join(this.#config.directory, topic), group), 'utf8');
+      return new Map(Object.entries(JSON.parse(text) as Record<string, Position>));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return new Map();
+      throw error;
+    }
   }
 
   async drain(): Promise<void> {}
@@ -166,6 +176,21 @@ export class MemoryLog implements Broker {
     this.#topics.clear();
     if (this.#lock !== undefined) await unlink(this.#lock).catch(() => {});
     this.#lock = undefined;
+  }
+}
+
+const groupFile = (directory: string, group: string): string =>
+  join(directory, `group-${encodeURIComponent(group)}.json`);
+
+async function startOffset(log: PartitionLog, startAt: StartAt): Promise<bigint> {
+  if (startAt === 'earliest') return log.startOffset;
+  if (startAt === 'latest') return log.endOffset;
+  let next = log.startOffset;
+  for (;;) {
+    const records = await log.read(next, SCAN_RECORDS);
+    const found = records.find(({ timestampMs }) => timestampMs >= startAt.timestampMs);
+    if (found !== undefined || records.length === 0) return found?.offset ?? next;
+    next += BigInt(records.length);
   }
 }
 

@@ -16,12 +16,20 @@ export type ProcessContinuation = { readonly resume: false } | { readonly resume
 export const STOP: ProcessContinuation = { resume: false };
 export const resumeAfter = (delayMs: number): ProcessContinuation => ({ resume: true, delayMs });
 
-export interface SplittableContext<Out> {
+export interface SplittableContext<Out, R = unknown> {
   output(value: Out, timestamp: EventTime): void;
   /** Promises that later outputs of this restriction are not older; never moves backwards. */
   advanceWatermark(to: EventTime): void;
-  /** An idle restriction does not hold the watermark back, as long as another one moves it. */
-  setIdle(idle: boolean): void;
+  /**
+   * An idle restriction does not hold the watermark back, as long as another one moves it. Runners elsewhere cannot tell: there
+   * its watermark goes to `until`.
+   */
+  setIdle(idle: boolean, until?: EventTime): void;
+  /**
+   * Hands a part of this restriction over, to be processed on its own from the next bundle on: a new partition, a shard's
+   * children. `watermark`: outputs of that part are not older.
+   */
+  splitOff(restriction: R, watermark: EventTime): void;
   /** Work still to do, in records, for metrics and autoscaling. */
   reportBacklog(records: number): void;
   /** Runs once a snapshot that covers this call's outputs is durable: offset commits, acks. */
@@ -49,7 +57,7 @@ export interface SplittableDoFn<In, Out, R, P> {
     element: In,
     restriction: R,
     tracker: RestrictionTracker<R, P>,
-    context: SplittableContext<Out>,
+    context: SplittableContext<Out, R>,
   ): ProcessContinuation | Promise<ProcessContinuation>;
   teardown?(): void | Promise<void>;
 }

@@ -187,13 +187,29 @@ export class ProcessSizedElement extends AsyncOperator {
     const doFn = this.#doFn;
     const element = sized.key.key;
     let { restriction, watermark } = sized.key.value;
+    let idleUntil: EventTime | undefined;
+    const splits: RestrictionState[] = [];
+    const leave = (state: RestrictionState, delayMs: number, hold: number): void => {
+      const size = doFn.restrictionSize?.(state.restriction) ?? 1;
+      this.#onResidual({
+        element: { key: { key: element, value: state }, value: size },
+        timestamp,
+        window,
+        pane,
+        delayMs: Math.max(0, delayMs),
+        watermark: Math.max(hold, MIN_EVENT_TIME),
+      });
+    };
     const startedMs = performance.now();
     const context: SplittableContext<unknown> = {
       output: (output, at) => this.#output.receive(output, at, window, pane),
       advanceWatermark(to) {
         if (to > watermark) watermark = to;
       },
-      setIdle() {},
+      setIdle(idle, until) {
+        idleUntil = idle ? until : undefined;
+      },
+      splitOff: (part, from) => splits.push({ restriction: part, watermark: from }),
       reportBacklog() {},
       afterBundleCommit: this.#afterCommit,
       signal: this.#stopped.signal,
@@ -203,6 +219,7 @@ export class ProcessSizedElement extends AsyncOperator {
       try {
         const tracker = doFn.createTracker(restriction);
         const answer = await doFn.process(element, restriction, tracker, context);
+        for (const split of splits.splice(0)) leave(split, 0, split.watermark);
         if (!answer.resume) return;
         restriction = tracker.checkpoint();
         delayMs = answer.delayMs;
@@ -212,16 +229,7 @@ export class ProcessSizedElement extends AsyncOperator {
       if (restriction === undefined) return;
       const isOver = this.#checkpointRequested || performance.now() - startedMs > PROCESSING_BUDGET_MS;
       if (delayMs <= 0 && !isOver) continue;
-      const state: RestrictionState = { restriction, watermark };
-      const size = doFn.restrictionSize?.(restriction) ?? 1;
-      this.#onResidual({
-        element: { key: { key: element, value: state }, value: size },
-        timestamp,
-        window,
-        pane,
-        delayMs: Math.max(0, delayMs),
-        watermark: Math.max(watermark, MIN_EVENT_TIME),
-      });
+      leave({ restriction, watermark }, delayMs, Math.max(watermark, idleUntil ?? MIN_EVENT_TIME));
       return;
     }
   }

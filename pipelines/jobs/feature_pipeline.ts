@@ -49,7 +49,7 @@ export function buildFeaturePipeline(
 ): void {
   const { broker, views, metrics, log, clock } = deps;
   const source = new BrokerSource<DecodedEvent>(broker, {
-    topic: settings.rawEventsTopic,
+    topics: [settings.rawEventsTopic],
     group: settings.group,
     startAt: 'earliest',
     outOfOrderMs: settings.outOfOrderMs,

@@ -19,6 +19,16 @@ interface RestrictionTask {
   backlog: number;
 }
 
+const newTask = (element: unknown, restriction: unknown, watermark: number): RestrictionTask => ({
+  element,
+  restriction,
+  watermark,
+  idle: false,
+  resumeAt: 0,
+  failures: 0,
+  backlog: 0,
+});
+
 /** What one call of `process` produced, kept until a bundle takes it. */
 interface Piece {
   readonly task: RestrictionTask;
@@ -28,6 +38,7 @@ interface Piece {
   readonly idle: boolean;
   readonly residual: unknown;
   readonly delayMs: number;
+  readonly splits: readonly { readonly restriction: unknown; readonly watermark: number }[];
   readonly callbacks: readonly (() => void | Promise<void>)[];
 }
 
@@ -81,15 +92,7 @@ export class SplittableOperator extends Operator {
   async #split(element: unknown, timestamp: number): Promise<void> {
     try {
       for (const restriction of await this.#options.doFn.initialRestrictions(element)) {
-        this.#tasks.push({
-          element,
-          restriction,
-          watermark: timestamp,
-          idle: false,
-          resumeAt: 0,
-          failures: 0,
-          backlog: 0,
-        });
+        this.#tasks.push(newTask(element, restriction, timestamp));
       }
     } catch (error) {
       this.#failure ??= new TransformFailedError(this.name, 'initialRestrictions', element, error);
@@ -148,6 +151,7 @@ export class SplittableOperator extends Operator {
     const values: unknown[] = [];
     const timestamps: number[] = [];
     const callbacks: (() => void | Promise<void>)[] = [];
+    const splits: { restriction: unknown; watermark: number }[] = [];
     let { watermark, idle } = task;
     const call: SplittableContext<unknown> = {
       output(value, timestamp) {
@@ -160,6 +164,7 @@ export class SplittableOperator extends Operator {
       setIdle(now) {
         idle = now;
       },
+      splitOff: (restriction, from) => splits.push({ restriction, watermark: from }),
       reportBacklog(records) {
         task.backlog = records;
       },
@@ -171,7 +176,7 @@ export class SplittableOperator extends Operator {
       const answer = await doFn.process(task.element, task.restriction, tracker, call);
       const residual = answer.resume ? tracker.checkpoint() : undefined;
       const delayMs = answer.resume ? answer.delayMs : 0;
-      this.#pieces.push({ task, values, timestamps, watermark, idle, residual, delayMs, callbacks });
+      this.#pieces.push({ task, values, timestamps, watermark, idle, residual, delayMs, splits, callbacks });
     } catch (error) {
       if (this.#stopped.signal.aborted) {
         // Nothing of this call was kept: the restriction stays as it is.
@@ -206,6 +211,9 @@ export class SplittableOperator extends Operator {
     else {
       task.restriction = piece.residual;
       task.resumeAt = piece.delayMs === 0 ? 0 : this.#options.context.now() + piece.delayMs;
+    }
+    for (const { restriction, watermark } of piece.splits) {
+      this.#tasks.push(newTask(task.element, restriction, watermark));
     }
     this.#running.delete(task);
     for (const callback of piece.callbacks) this.#options.context.afterBundleCommit(callback);

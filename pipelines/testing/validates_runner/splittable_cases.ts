@@ -53,6 +53,33 @@ export class Counting implements SplittableDoFn<number, number, OffsetRange, num
   }
 }
 
+/** Numbers below the element, each half of a range split off until single ones are left. */
+class Halving implements SplittableDoFn<number, number, OffsetRange, number> {
+  readonly splittable = true;
+  readonly bounded = true;
+  initialRestrictions(total: number): readonly OffsetRange[] {
+    return [{ from: 0, to: total }];
+  }
+  createTracker(range: OffsetRange): OffsetRangeTracker {
+    return new OffsetRangeTracker(range);
+  }
+  process(
+    _: number,
+    { from, to }: OffsetRange,
+    __: OffsetRangeTracker,
+    context: SplittableContext<number, OffsetRange>,
+  ) {
+    const middle = (from + to) >> 1;
+    if (middle === from) {
+      context.output(from, eventTime(from));
+    } else {
+      context.splitOff({ from, to: middle }, eventTime(from));
+      context.splitOff({ from: middle, to }, eventTime(middle));
+    }
+    return STOP;
+  }
+}
+
 export const splittableCases = [
   ...cases('Splittable DoFn', {
     'bounded, one piece': (root) =>
@@ -87,6 +114,8 @@ export const splittableCases = [
           .apply(combinePerKey(count()))
           .map(({ value }) => value),
       ).containsInAnyOrder([10, 10, 5]),
+    'parts that a restriction splits off are done on their own': (root) =>
+      assertThat(root.apply(read(9, new Halving(), 'Halve'))).containsInAnyOrder([0, 1, 2, 3, 4, 5, 6, 7, 8]),
     'periodic impulse': (root) =>
       assertThat(root.apply(periodicImpulse({ start: 1_000, end: 6_000, intervalMs: 1_000 }))).containsInAnyOrder([
         1_000, 2_000, 3_000, 4_000, 5_000,

@@ -139,6 +139,58 @@ export function describeBroker(name: string, create: () => Promise<Broker>): voi
       await broker.commit('contract', topic, new Map([['0', '-1']]));
     }, 30_000);
 
+    test('what a group has committed can be read again; an unknown group has nothing', async () => {
+      const own = await freshTopic(broker, 2);
+      await broker.producer.send(own, [{ key: 'a', value: '1' }]);
+      await broker.commit('readers', own, new Map([['1', '-1']]));
+      await broker.commit('readers', own, new Map([['0', '-1']]));
+      expect(await broker.committed(`nobody-${randomUUID()}`, own)).toEqual(new Map());
+      expect(new Map([...(await broker.committed('readers', own))].sort())).toEqual(
+        new Map([
+          ['0', '-1'],
+          ['1', '-1'],
+        ]),
+      );
+    }, 30_000);
+
+    test('a reader can start at a time', async () => {
+      const own = await freshTopic(broker, 1);
+      const at = 1_700_000_000_000;
+      const records = Array.from({ length: 5 }, (_, index) => ({
+        value: `v${index}`,
+        timestampMs: at + index * 1_000,
+      }));
+      await broker.producer.send(own, records);
+      const from = async (timestampMs: number, count: number): Promise<string[]> => {
+        const reader = await broker.openPartition(own, '0', { startAt: { timestampMs } });
+        const seen = texts(await pollUntil(reader, count, count === 0 ? 300 : 20_000));
+        await reader.close();
+        return seen;
+      };
+      expect(await from(at + 1_500, 3)).toEqual(['v2', 'v3', 'v4']);
+      expect(await from(0, 5)).toHaveLength(5);
+      expect(await from(at + 60_000, 0)).toEqual([]);
+    }, 30_000);
+
+    test('a tombstone is told from an empty record', async () => {
+      const own = await freshTopic(broker, 1);
+      await broker.producer.send(own, [
+        { key: 'k', value: '' },
+        { key: 'k', value: null },
+      ]);
+      const reader = await broker.openPartition(own, '0', { startAt: 'earliest' });
+      const records = await pollUntil(reader, 2);
+      expect(records.map(({ isTombstone, value }) => [isTombstone, value.length])).toEqual([
+        [false, 0],
+        [true, 0],
+      ]);
+      await reader.close();
+    }, 30_000);
+
+    test('topics are listed', async () => {
+      expect(await broker.listTopics()).toContain(topic);
+    }, 30_000);
+
     test('an unknown topic, partition or offset is named', async () => {
       await expect(broker.openPartition(topic, '9', { startAt: 'earliest' })).rejects.toMatchObject({
         code: 'CONNECTOR_UNKNOWN_TOPIC',
