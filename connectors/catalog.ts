@@ -4,13 +4,26 @@ import type { Logger } from '#monitoring/log';
 import type { Broker } from './connector.ts';
 import { kafkaConfigSchema } from './kafka/config.ts';
 import { KafkaBroker } from './kafka/kafka_broker.ts';
+import { kinesisConfigSchema } from './kinesis/config.ts';
+import { KinesisBroker } from './kinesis/kinesis_broker.ts';
 import { memoryLogConfigSchema } from './memory/config.ts';
 import { MemoryLog } from './memory/memory_log.ts';
 
 /** Every kind of broker there is: `broker.kind` in configs/*.yaml picks one. */
-export const brokerConfigSchema = z.discriminatedUnion('kind', [memoryLogConfigSchema, kafkaConfigSchema]);
+export const brokerConfigSchema = z.discriminatedUnion('kind', [
+  memoryLogConfigSchema,
+  kafkaConfigSchema,
+  kinesisConfigSchema,
+]);
 export type BrokerConfig = z.infer<typeof brokerConfigSchema>;
 
 export function createBroker(deps: { log: Logger; clock: Clock }, config: BrokerConfig): Broker {
-  return config.kind === 'memory' ? new MemoryLog(deps, config) : new KafkaBroker(deps, config);
+  switch (config.kind) {
+    case 'memory':
+      return new MemoryLog(deps, config);
+    case 'kafka':
+      return new KafkaBroker(deps, config);
+    case 'kinesis':
+      return new KinesisBroker(deps, config);
+  }
 }

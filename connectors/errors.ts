@@ -45,3 +45,15 @@ export class OffsetOutOfRangeError extends PlatformError {
     );
   }
 }
+
+/** A record that the broker can never take: sending it again does not help. */
+export class RecordRefusedError extends PlatformError {
+  readonly code = 'CONNECTOR_RECORD_REFUSED';
+
+  constructor(broker: string, topic: string, key: string | undefined, problem: string) {
+    super(
+      `${broker} cannot take the record${key === undefined ? '' : ` with key ${JSON.stringify(key.slice(0, 100))}`} for ${topic}: ${problem}`,
+      { fault: 'caller', retryable: false },
+    );
+  }
+}

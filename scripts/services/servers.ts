@@ -140,12 +140,39 @@ async function startMlflow(folder: string): Promise<RunningServer> {
   };
 }
 
+/** The AWS SDK's own protocol, shards that split and merge; it neither throttles nor expires iterators. */
+async function startKinesis(folder: string): Promise<RunningServer> {
+  const [port, tlsPort] = [await freePort(), await freePort()];
+  const server = await startProcess({
+    name: 'Kinesis (kinesis-local)',
+    command: process.execPath,
+    args: ['main.js'],
+    // It reads its settings from where it is.
+    cwd: assetPath('node_modules/kinesis-local'),
+    env: {
+      KINESIS_MOCK_PLAIN_PORT: String(port),
+      KINESIS_MOCK_TLS_PORT: String(tlsPort),
+      LOG_LEVEL: 'WARN',
+      SHARD_LIMIT: '500',
+      CREATE_STREAM_DURATION: '50ms',
+      SPLIT_SHARD_DURATION: '50ms',
+      MERGE_SHARDS_DURATION: '50ms',
+      REGISTER_STREAM_CONSUMER_DURATION: '50ms',
+    },
+    logFile: join(folder, 'server.log'),
+    isReady: () => acceptsConnections(port),
+    readyWithinMs: 30_000,
+  });
+  return { ...server, env: { TEST_KINESIS_ENDPOINT: `http://127.0.0.1:${port}` } };
+}
+
 /** The real servers of the integration tests. */
 export const SERVERS: Readonly<Record<string, StartServer>> = {
   kafka: startKafka,
   redis: startRedis,
   postgres: startPostgres,
   mlflow: startMlflow,
+  kinesis: startKinesis,
   prism: startPrism,
   flink: startFlinkJobServer,
 };
