@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { copyFile, cp, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { assetPath } from '#kernel/project_root';
 import { startFlinkJobServer, startPrism } from './beam_runners.ts';
@@ -166,6 +166,39 @@ async function startKinesis(folder: string): Promise<RunningServer> {
   return { ...server, env: { TEST_KINESIS_ENDPOINT: `http://127.0.0.1:${port}` } };
 }
 
+const PSTEST_MODULE = 'cloud.google.com/go/pubsub/v2';
+const PSTEST_VERSION = 'v2.6.0';
+
+/** Google's fake, built from its sources with a patch: seek keeps messages, ordering does not wait for acknowledgements, and it is faster. */
+async function startPubSub(folder: string): Promise<RunningServer> {
+  const built = join(cacheFolder, `pstest-${PSTEST_VERSION}`);
+  const sources = assetPath('scripts/services/pstest');
+  await once(built, `building the Pub/Sub fake ${PSTEST_VERSION}`, async () => {
+    const go = { cwd: built, env: { GOFLAGS: '-mod=mod', CGO_ENABLED: '0' } };
+    await mkdir(built, { recursive: true });
+    await copyFile(join(sources, 'main.go'), join(built, 'main.go'));
+    const require = `require ${PSTEST_MODULE} ${PSTEST_VERSION}`;
+    await writeFile(join(built, 'go.mod'), `module headwater/pstest\n\ngo 1.25\n\n${require}\n`);
+    await run('go', ['mod', 'download', PSTEST_MODULE], go);
+    const folderOfModule = await run('go', ['list', '-m', '-f', '{{.Dir}}', PSTEST_MODULE], go);
+    await cp(folderOfModule.trim(), join(built, 'pubsub'), { recursive: true });
+    await run('chmod', ['-R', 'u+w', join(built, 'pubsub')]);
+    await run('patch', ['-s', join(built, 'pubsub/pstest/fake.go'), join(sources, 'fake.patch')]);
+    await run('go', ['mod', 'edit', '-replace', `${PSTEST_MODULE}=./pubsub`], go);
+    await run('go', ['build', '-buildvcs=false', '-trimpath', '-o', 'pstest', '.'], go);
+  });
+  const port = await freePort();
+  const server = await startProcess({
+    name: 'Pub/Sub (pstest)',
+    command: join(built, 'pstest'),
+    args: ['-port', String(port)],
+    logFile: join(folder, 'server.log'),
+    isReady: () => acceptsConnections(port),
+    readyWithinMs: 30_000,
+  });
+  return { ...server, env: { TEST_PUBSUB_ADDRESS: `127.0.0.1:${port}` } };
+}
+
 /** The real servers of the integration tests. */
 export const SERVERS: Readonly<Record<string, StartServer>> = {
   kafka: startKafka,
@@ -173,6 +206,7 @@ export const SERVERS: Readonly<Record<string, StartServer>> = {
   postgres: startPostgres,
   mlflow: startMlflow,
   kinesis: startKinesis,
+  pubsub: startPubSub,
   prism: startPrism,
   flink: startFlinkJobServer,
 };
