@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { assetPath } from '#kernel/project_root';
 import type { EventTime } from '#kernel/time';
@@ -75,9 +74,10 @@ async function python(jobEndpoint: string): Promise<number> {
     await run(join(venv, 'bin/pip'), ['install', '-q', 'apache-beam==2.77.0']);
   });
   const script = assetPath('bench/python/keyed_sum.py');
-  const ran = spawnSync(join(venv, 'bin/python'), [script, jobEndpoint, String(PYTHON_EVENTS)]);
-  const [, perSecond] = /RESULT (\S+)/.exec(ran.stdout.toString()) ?? [];
-  if (perSecond === undefined) throw new Error(`the Python job failed: ${ran.stderr.toString().slice(-2_000)}`);
+  // Not spawnSync: the job server's output comes through this process, and would stop it when nobody reads.
+  const output = await run(join(venv, 'bin/python'), [script, jobEndpoint, String(PYTHON_EVENTS)]);
+  const [, perSecond] = /RESULT (\S+)/.exec(output) ?? [];
+  if (perSecond === undefined) throw new Error(`the Python job failed: ${output.slice(-2_000)}`);
   return Number(perSecond);
 }
 
