@@ -65,6 +65,10 @@ export const ENVIRONMENT_VARIABLES: Readonly<Record<string, EnvironmentVariable>
   DEBUG: { path: 'debug', type: 'boolean' },
   LOG_LEVEL: { path: 'log.level', type: 'string' },
   KAFKA_BROKERS: onlyFor('broker.kind', 'kafka', { path: 'broker.brokers', type: 'list' }),
+  KINESIS_REGION: onlyFor('broker.kind', 'kinesis', { path: 'broker.region', type: 'string' }),
+  KINESIS_ENDPOINT: onlyFor('broker.kind', 'kinesis', { path: 'broker.endpoint', type: 'string' }),
+  PUBSUB_PROJECT_ID: onlyFor('broker.kind', 'pubsub', { path: 'broker.projectId', type: 'string' }),
+  PUBSUB_EMULATOR_HOST: onlyFor('broker.kind', 'pubsub', { path: 'broker.emulator', type: 'string' }),
   DATABASE_HOST: postgres('host', 'string'),
   DATABASE_PORT: postgres('port', 'number'),
   DATABASE_NAME: postgres('database', 'string'),
@@ -79,6 +83,7 @@ export const ENVIRONMENT_VARIABLES: Readonly<Record<string, EnvironmentVariable>
   GATEWAY_HOST: { path: 'gateway.host', type: 'string' },
   GATEWAY_PORT: { path: 'gateway.port', type: 'number' },
   GATEWAY_API_KEYS: { path: 'gateway.apiKeys', type: 'list' },
+  GATEWAY_SPOOL_DIRECTORY: { path: 'gateway.spool.directory', type: 'string' },
   PIPELINE_HOST: { path: 'pipeline.host', type: 'string' },
   PIPELINE_PORT: { path: 'pipeline.port', type: 'number' },
   PIPELINE_GROUP: { path: 'pipeline.group', type: 'string' },
@@ -100,9 +105,15 @@ export function loadPlatformConfig(
   return loadConfig({
     schema: platformConfigSchema,
     directory: assetPath('configs'),
-    environment: env.ENVIRONMENT ?? 'embedded',
+    environment: environmentOf(env),
     env,
     variables: ENVIRONMENT_VARIABLES,
     overrides,
   });
+}
+
+/** ENVIRONMENT, and over it the broker that INGEST_SINK names. */
+function environmentOf({ ENVIRONMENT, INGEST_SINK }: Readonly<Record<string, string | undefined>>): string {
+  const environment = (ENVIRONMENT ?? '') === '' ? 'embedded' : ENVIRONMENT;
+  return (INGEST_SINK ?? '') === '' ? `${environment}` : `${environment},${INGEST_SINK}`;
 }

@@ -17,7 +17,7 @@ export interface LoadOptions<T> {
   readonly schema: z.ZodType<T>;
   /** Folder of `default.yaml` and `<environment>.yaml`. */
   readonly directory: string;
-  /** Which file is laid over the default; `embedded` unless ENVIRONMENT says otherwise. */
+  /** Which files are laid over the default, in this order, comma-separated: `services`, or `services,kinesis`. */
   readonly environment: string;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly variables: Readonly<Record<string, EnvironmentVariable>>;
@@ -26,7 +26,7 @@ export interface LoadOptions<T> {
 }
 
 /**
- * Configuration, lowest to highest: `default.yaml`, `<environment>.yaml` (both with `${VAR}` and `${VAR:-default}`
+ * Configuration, lowest to highest: `default.yaml`, each `<environment>.yaml` (all with `${VAR}` and `${VAR:-default}`
  * replaced), named environment variables, overrides. The result is validated, complete and deeply frozen.
  *
  * @throws {@link ConfigError} listing every problem at once: unset `${VAR}`s, unreadable values, unknown or invalid
@@ -35,7 +35,7 @@ export interface LoadOptions<T> {
 export function loadConfig<T extends object>(options: LoadOptions<T>): Readonly<T> {
   const problems: string[] = [];
   const tree: Tree = {};
-  for (const name of ['default', options.environment]) {
+  for (const name of ['default', ...options.environment.split(',').map((part) => part.trim())]) {
     merge(tree, readYaml(options.directory, name, options.env, problems));
   }
   const given = Object.entries(options.variables).filter(([name]) => (options.env[name] ?? '') !== '');
@@ -71,7 +71,7 @@ function readYaml(directory: string, name: string, env: LoadOptions<object>['env
     text = readFileSync(file, 'utf8');
   } catch (cause) {
     throw new ConfigError(
-      `${file} cannot be read: ENVIRONMENT names a file in ${directory}, such as embedded or services`,
+      `${file} cannot be read: ENVIRONMENT (and INGEST_SINK) name files in ${directory}, such as embedded, services or kinesis`,
       cause,
     );
   }

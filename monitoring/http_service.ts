@@ -17,6 +17,10 @@ export interface HttpServiceDeps {
   readonly metrics: Registry;
   /** What must hold for the service to take work; the message says what does not. */
   readonly notReady?: () => string | undefined;
+  /** What it depends on, each with what is wrong with it; shown at GET /health, which is then 503. Readiness does not look at it. */
+  readonly dependencies?: () => Readonly<Record<string, string | undefined>>;
+  /** A service that lives as long as this one: started before it, drained and stopped after it. */
+  readonly beside?: Service | undefined;
 }
 
 const STATUS_BY_FAULT = { caller: 400, dependency: 503, internal: 500 } as const;
@@ -27,6 +31,7 @@ export class HttpService implements Service {
   readonly app: FastifyInstance;
   readonly #settings: HttpServiceSettings;
   readonly #log: Logger;
+  readonly #beside: Service | undefined;
   #draining = false;
   #url = '';
 
@@ -34,6 +39,7 @@ export class HttpService implements Service {
     this.name = settings.name;
     this.app = app;
     this.#settings = settings;
+    this.#beside = deps.beside;
     this.#log = deps.log.child({ component: settings.name });
     const notReady = (): string | undefined => (this.#draining ? 'draining' : deps.notReady?.());
     app.get('/health/live', { schema: { hide: true } }, async () => ({ status: 'live' }));
@@ -42,7 +48,16 @@ export class HttpService implements Service {
       if (reason !== undefined) reply.code(503);
       return reason === undefined ? { status: 'ready' } : { status: 'not ready', reason };
     };
-    app.get('/health', { schema: { hide: true } }, ready);
+    app.get('/health', { schema: { hide: true } }, async (_, reply) => {
+      const reason = notReady();
+      const dependencies = Object.fromEntries(
+        Object.entries(deps.dependencies?.() ?? {}).map(([name, problem]) => [name, problem ?? 'up']),
+      );
+      const down = Object.values(dependencies).some((state) => state !== 'up');
+      if (reason !== undefined || down) reply.code(503);
+      const status = reason !== undefined ? 'not ready' : down ? 'degraded' : 'ready';
+      return { status, ...(reason === undefined ? {} : { reason }), dependencies };
+    });
     app.get('/health/ready', { schema: { hide: true } }, ready);
     app.get('/metrics', { schema: { hide: true } }, async (_, reply) => {
       reply.type(deps.metrics.contentType);
@@ -69,7 +84,8 @@ export class HttpService implements Service {
     return this.#url;
   }
 
-  async start(): Promise<void> {
+  async start(signal = new AbortController().signal): Promise<void> {
+    await this.#beside?.start(signal);
     const { host, port, portSetting } = this.#settings;
     try {
       await this.app.listen({ host, port });
@@ -86,14 +102,16 @@ export class HttpService implements Service {
   }
 
   /** Says "not ready" first, then finishes the requests under way. */
-  async drain(): Promise<void> {
+  async drain(signal = new AbortController().signal): Promise<void> {
     this.#draining = true;
     await this.app.close();
+    await this.#beside?.drain(signal);
   }
 
   async stop(): Promise<void> {
     this.#draining = true;
     await this.app.close().catch((error: unknown) => this.#log.error({ error }, 'http.close_failed'));
+    await this.#beside?.stop();
   }
 }
 

@@ -103,7 +103,8 @@ async function predict(job: PredictJob, report: Report): Promise<PredictResult> 
       const sentMs = performance.now();
       try {
         const answer = await client.send({ path: job.path, body });
-        if (answer.status !== 200) throw new Error(`answered ${answer.status}: ${answer.body.slice(0, 200)}`);
+        if (answer.status !== 200 && answer.status !== 202)
+          throw new Error(`answered ${answer.status}: ${answer.body.slice(0, 200)}`);
         const parsed = JSON.parse(answer.body) as PredictAnswer;
         versions[parsed.model_version] = (versions[parsed.model_version] ?? 0) + 1;
         predictions += parsed.predictions?.length ?? 1;

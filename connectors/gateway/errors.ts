@@ -23,8 +23,8 @@ export class UnauthorizedError extends PlatformError {
   readonly code = 'GATEWAY_UNAUTHORIZED';
   readonly httpStatus = 401;
 
-  constructor() {
-    super('send a valid API key in the x-api-key header', { fault: 'caller', retryable: false });
+  constructor(problem: string) {
+    super(problem, { fault: 'caller', retryable: false });
   }
 }
 
@@ -37,5 +37,30 @@ export class BodyTooLargeError extends PlatformError {
       fault: 'caller',
       retryable: false,
     });
+  }
+}
+
+export class RateLimitedError extends PlatformError {
+  readonly code = 'GATEWAY_RATE_LIMITED';
+  readonly httpStatus = 429;
+
+  constructor(requests: number, windowMs: number) {
+    super(`more than ${requests} requests in ${windowMs} ms: send larger batches, or less often`, {
+      fault: 'caller',
+      retryable: true,
+    });
+  }
+}
+
+/** The broker is away, and what may wait for it on disk does. */
+export class SpoolFullError extends PlatformError {
+  readonly code = 'GATEWAY_SPOOL_FULL';
+  readonly httpStatus = 503;
+
+  constructor(bytes: number, maxBytes: number, problem: string) {
+    super(
+      `the broker is not available (${problem}), and ${bytes} of ${maxBytes} bytes wait for it on disk: send this again later`,
+      { fault: 'dependency', retryable: true },
+    );
   }
 }

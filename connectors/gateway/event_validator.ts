@@ -10,6 +10,16 @@ export interface EventType {
   readonly schemaVersion: number;
   readonly eventIdField: string;
   readonly timestampField: string;
+  /** Versions that clients may still send, as `schema_version`; absent there, the newest is meant. */
+  readonly earlier?: readonly EarlierVersion[] | undefined;
+}
+
+/** A version of an event type that newer ones have followed. */
+export interface EarlierVersion {
+  readonly version: number;
+  readonly schema: z.ZodObject;
+  /** The same event as the newest version has it. */
+  upgrade(fields: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>>;
 }
 
 export interface ValidEvent {
@@ -23,34 +33,90 @@ export interface ValidEvent {
 /** Parses and checks one event. */
 export type ValidateEvent = (body: unknown, nowMs: number) => ValidEvent;
 
-/** @throws {@link InvalidEventError} with all problems at once */
-export function createEventValidator(types: readonly EventType[]): ValidateEvent {
+/**
+ * @param unknownTypes - what to do with an event whose type has no schema
+ * @throws {@link InvalidEventError} with all problems at once
+ */
+export function createEventValidator(
+  types: readonly EventType[],
+  unknownTypes: 'reject' | 'accept' = 'reject',
+): ValidateEvent {
   const byType = new Map(types.map((type) => [type.eventType, type]));
   return (body, nowMs) => {
     if (typeof body !== 'object' || body === null || Array.isArray(body)) {
       throw new InvalidEventError([{ field: '', problem: 'an event must be a JSON object' }]);
     }
-    const { event_type: eventType } = body as { readonly event_type?: unknown };
+    const fields = body as Readonly<Record<string, unknown>>;
+    const { event_type: eventType } = fields;
     const type = typeof eventType === 'string' ? byType.get(eventType) : undefined;
-    if (type === undefined) {
-      const problem =
-        eventType === undefined
-          ? 'is required'
-          : `${JSON.stringify(eventType)} is not a known type; known: ${[...byType.keys()].join(', ')}`;
-      throw new InvalidEventError([{ field: 'event_type', problem }]);
-    }
-    const parsed = type.schema.safeParse(body);
-    const problems = parsed.success ? [] : parsed.error.issues.flatMap(describe);
-    const timestamp = (body as Record<string, unknown>)[type.timestampField];
-    if (typeof timestamp === 'string' && !problems.some(({ field }) => field === type.timestampField)) {
-      const time = readEventTime(timestamp, nowMs);
-      if ('problem' in time) problems.push({ field: type.timestampField, problem: time.problem });
-    }
-    if (!parsed.success || problems.length > 0) throw new InvalidEventError(problems);
-    const fields = parsed.data as Record<string, unknown>;
-    const eventId = String(fields[type.eventIdField]);
-    return { eventId, key: String(fields.user_id ?? eventId), fields, schemaVersion: type.schemaVersion };
+    if (type !== undefined) return validateKnown(type, fields, nowMs);
+    if (typeof eventType === 'string' && unknownTypes === 'accept') return validateUnknown(fields, nowMs);
+    const problem =
+      eventType === undefined
+        ? 'is required'
+        : `${JSON.stringify(eventType)} is not a known type; known: ${[...byType.keys()].join(', ')}`;
+    throw new InvalidEventError([{ field: 'event_type', problem }]);
   };
+}
+
+function validateKnown(type: EventType, sent: Readonly<Record<string, unknown>>, nowMs: number): ValidEvent {
+  const { schema, earlier } = versionOf(type, sent);
+  // Taken out only where it is: most events do not say.
+  const body = 'schema_version' in sent ? without(sent, 'schema_version') : sent;
+  const parsed = schema.safeParse(body);
+  const problems = parsed.success ? [] : parsed.error.issues.flatMap(describe);
+  const timestamp = body[type.timestampField];
+  if (typeof timestamp === 'string' && !problems.some(({ field }) => field === type.timestampField)) {
+    problems.push(...timeProblems(type.timestampField, timestamp, nowMs));
+  }
+  if (!parsed.success || problems.length > 0) throw new InvalidEventError(problems);
+  const parsedFields = parsed.data as Record<string, unknown>;
+  const fields = earlier === undefined ? parsedFields : earlier.upgrade(parsedFields);
+  const eventId = String(fields[type.eventIdField]);
+  return { eventId, key: String(fields.user_id ?? eventId), fields, schemaVersion: type.schemaVersion };
+}
+
+/** @throws {@link InvalidEventError} when there is no such version */
+function versionOf(
+  type: EventType,
+  { schema_version: wanted }: Readonly<Record<string, unknown>>,
+): { readonly schema: z.ZodObject; readonly earlier: EarlierVersion | undefined } {
+  if (wanted === undefined || wanted === type.schemaVersion) return { schema: type.schema, earlier: undefined };
+  const earlier = type.earlier?.find(({ version }) => version === wanted);
+  if (earlier !== undefined) return { schema: earlier.schema, earlier };
+  const versions = [...(type.earlier ?? []).map(({ version }) => version), type.schemaVersion];
+  throw new InvalidEventError([
+    {
+      field: 'schema_version',
+      problem: `${JSON.stringify(wanted)} is no version of ${type.eventType}; versions: ${versions.join(', ')}`,
+    },
+  ]);
+}
+
+/** Nothing is known of it but that it is an event: it has an id and a time. */
+function validateUnknown(fields: Readonly<Record<string, unknown>>, nowMs: number): ValidEvent {
+  const { event_id: eventId, timestamp, user_id: userId, schema_version: version } = fields;
+  const problems: FieldProblem[] = [];
+  if (typeof eventId !== 'string' || eventId === '') problems.push({ field: 'event_id', problem: 'must be a text' });
+  if (typeof timestamp === 'string') problems.push(...timeProblems('timestamp', timestamp, nowMs));
+  else problems.push({ field: 'timestamp', problem: 'must be a text' });
+  if (problems.length > 0) throw new InvalidEventError(problems);
+  return {
+    eventId: eventId as string,
+    key: typeof userId === 'string' ? userId : (eventId as string),
+    fields,
+    schemaVersion: typeof version === 'number' ? version : 0,
+  };
+}
+
+function timeProblems(field: string, timestamp: string, nowMs: number): FieldProblem[] {
+  const time = readEventTime(timestamp, nowMs);
+  return 'problem' in time ? [{ field, problem: time.problem }] : [];
+}
+
+function without(fields: Readonly<Record<string, unknown>>, name: string): Record<string, unknown> {
+  const { [name]: _, ...rest } = fields;
+  return rest;
 }
 
 function describe(issue: z.core.$ZodIssue): FieldProblem[] {

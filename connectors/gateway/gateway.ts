@@ -1,3 +1,5 @@
+import compress from '@fastify/compress';
+import rateLimit from '@fastify/rate-limit';
 import { type FastifyInstance, fastify } from 'fastify';
 import { LRUCache } from 'lru-cache';
 import type { Producer } from '#connectors/connector';
@@ -7,10 +9,12 @@ import { registerApiDocs } from '#monitoring/api_docs';
 import { HttpService } from '#monitoring/http_service';
 import type { Logger } from '#monitoring/log';
 import { Counter, Histogram, LATENCY_BUCKETS_SECONDS, type Registry } from '#monitoring/metrics';
+import { authenticate } from './authentication.ts';
 import type { GatewayConfig } from './config.ts';
-import { BodyTooLargeError, InvalidEventError, UnauthorizedError } from './errors.ts';
+import { BodyTooLargeError, InvalidEventError, RateLimitedError } from './errors.ts';
 import { createEventValidator, type EventType, parseJson, type ValidEvent } from './event_validator.ts';
 import { SendQueue } from './send_queue.ts';
+import { SpoolingProducer } from './spool.ts';
 
 export interface GatewayDeps {
   readonly producer: Producer;
@@ -39,11 +43,20 @@ export async function createGateway(
 ): Promise<HttpService> {
   const { clock, log } = deps;
   const app = fastify({ logger: false, bodyLimit: config.maxBodyBytes, requestTimeout: 30_000 });
+  // Of requests only: answers are small.
+  await app.register(compress, { globalCompression: false, globalDecompression: true });
+  if (config.rateLimit !== undefined) await limitRate(app, config.rateLimit);
   await registerApiDocs(app, { title: 'headwater gateway', description: 'Takes events in' });
-  const service = new HttpService(deps, { ...config, name: 'gateway', portSetting: 'GATEWAY_PORT' }, app);
-  const validate = createEventValidator(deps.eventTypes);
-  const events = new SendQueue(deps.producer, topics.rawEvents);
-  const deadLetters = new SendQueue(deps.producer, topics.deadLetters);
+  const spool = config.spool === undefined ? undefined : new SpoolingProducer(deps, config.spool);
+  const producer = spool ?? deps.producer;
+  const service = new HttpService(
+    { ...deps, dependencies: () => ({ broker: spool?.problem }), beside: spool },
+    { ...config, name: 'gateway', portSetting: 'GATEWAY_PORT' },
+    app,
+  );
+  const validate = createEventValidator(deps.eventTypes, config.unknownEventTypes);
+  const events = new SendQueue(producer, topics.rawEvents);
+  const deadLetters = new SendQueue(producer, topics.deadLetters);
   /** Ids accepted lately, and those on their way: a repetition waits for the first one's fate. */
   const seen = new LRUCache<string, true | Promise<void>>({ max: config.rememberedIds });
   const counters = createCounters(deps.metrics);
@@ -111,7 +124,7 @@ export async function createGateway(
   };
 
   acceptBodiesAsText(app);
-  requireApiKey(app, config.apiKeys);
+  authenticate(app, config);
   app.addHook('onResponse', async (request, reply) => {
     if (request.method === 'POST')
       counters.seconds.observe({ route: request.routeOptions.url ?? '' }, reply.elapsedTime / 1_000);
@@ -189,13 +202,18 @@ function acceptBodiesAsText(app: FastifyInstance): void {
   app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
 }
 
-function requireApiKey(app: FastifyInstance, apiKeys: readonly string[]): void {
-  if (apiKeys.length === 0) return;
-  const accepted = new Set(apiKeys);
-  app.addHook('onRequest', async (request) => {
-    if (!request.url.startsWith('/ingest')) return;
-    const key = request.headers['x-api-key'];
-    if (typeof key !== 'string' || !accepted.has(key)) throw new UnauthorizedError();
+/** A limit for each caller, counted in this process. */
+async function limitRate(app: FastifyInstance, limit: NonNullable<GatewayConfig['rateLimit']>): Promise<void> {
+  const { requests, windowMs } = limit;
+  await app.register(rateLimit, {
+    global: true,
+    max: requests,
+    timeWindow: windowMs,
+    // After authentication, which says who it is.
+    hook: 'preParsing',
+    keyGenerator: ({ caller }) => caller,
+    allowList: ({ url }) => !url.startsWith('/ingest'),
+    errorResponseBuilder: () => new RateLimitedError(requests, windowMs),
   });
 }
 

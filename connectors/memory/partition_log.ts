@@ -260,10 +260,23 @@ export class PartitionLog {
     while (this.#segments.length > 1) {
       const oldest = this.#segments[0] as Segment;
       if ((await oldest.handle.stat()).mtimeMs >= beforeMs) return;
-      this.#segments.shift();
-      await oldest.handle.close();
-      await unlink(this.#path(oldest.baseOffset));
+      await this.#dropOldest();
     }
+  }
+
+  /** Deletes whole segments that end at or before `offset`; the last one stays. */
+  async discardBefore(offset: bigint): Promise<void> {
+    while (this.#segments.length > 1) {
+      const oldest = this.#segments[0] as Segment;
+      if (oldest.baseOffset + BigInt(oldest.records) > offset) return;
+      await this.#dropOldest();
+    }
+  }
+
+  async #dropOldest(): Promise<void> {
+    const oldest = this.#segments.shift() as Segment;
+    await oldest.handle.close();
+    await unlink(this.#path(oldest.baseOffset));
   }
 
   async close(): Promise<void> {

@@ -29,6 +29,12 @@ export interface EventSource {
   readonly eventIdField: string;
   /** Field with the event's time: ISO-8601 with a zone. */
   readonly timestampField: string;
+  /** Versions that clients may still send; the gateway upgrades them, so that only the newest reaches pipelines. */
+  readonly earlier?: readonly {
+    readonly version: number;
+    readonly schema: z.ZodObject;
+    upgrade(fields: EventFields): EventFields;
+  }[];
 }
 
 export const eventSource = (source: EventSource): EventSource => source;

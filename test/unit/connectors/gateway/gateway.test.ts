@@ -1,70 +1,13 @@
 import { beforeEach, expect, test } from '@jest/globals';
-import type { OutgoingRecord } from '#connectors/connector';
-import { ConnectionError } from '#connectors/errors';
-import { gatewayConfigSchema } from '#connectors/gateway/config';
-import { createGateway } from '#connectors/gateway/gateway';
-import { transactions } from '#feature_store/views/transactions';
-import { systemClock } from '#kernel/time';
-import type { HttpService } from '#monitoring/http_service';
-import { silentLogger } from '#monitoring/log';
-import { createMetricsRegistry } from '#monitoring/metrics';
+import { createTestGateway, eventOf as event, type TestGateway } from './test_gateway.ts';
 
-let sent: { topic: string; record: OutgoingRecord }[];
-let broken: boolean;
-let gateway: HttpService;
-
-const create = (settings: object = {}): Promise<HttpService> =>
-  createGateway(
-    {
-      producer: {
-        async send(topic, records) {
-          await new Promise((resolve) => setImmediate(resolve));
-          if (broken) throw new ConnectionError('the broker', new Error('down'));
-          sent.push(...records.map((record) => ({ topic, record })));
-        },
-      },
-      eventTypes: [transactions],
-      clock: systemClock,
-      log: silentLogger,
-      metrics: createMetricsRegistry({ process: false }),
-    },
-    gatewayConfigSchema.parse(settings),
-    { rawEvents: 'raw-events', deadLetters: 'dead-letter-queue' },
-  );
-
+let gateway: TestGateway;
 beforeEach(async () => {
-  sent = [];
-  broken = false;
-  gateway = await create();
+  gateway = await createTestGateway();
 });
 
-const event = (id: string, changes: object = {}) => ({
-  event_id: id,
-  user_id: 'u1',
-  event_type: 'transaction',
-  timestamp: new Date().toISOString(),
-  account_id: 'a1',
-  amount: 5,
-  currency: 'EUR',
-  merchant_id: 'm1',
-  merchant_category: 'grocery',
-  country: 'DE',
-  ...changes,
-});
-
-async function post(path: string, payload: string, headers: Record<string, string> = {}) {
-  const answer = await gateway.app.inject({
-    method: 'POST',
-    url: path,
-    payload,
-    headers: { 'content-type': 'application/json', ...headers },
-  });
-  return { status: answer.statusCode, body: answer.json() as Record<string, unknown>, headers: answer.headers };
-}
-const valuesOf = (topic: string) =>
-  sent
-    .filter((entry) => entry.topic === topic)
-    .map(({ record }) => JSON.parse(String(record.value)) as Record<string, unknown>);
+const post: TestGateway['post'] = (path, payload, headers) => gateway.post(path, payload, headers);
+const valuesOf: TestGateway['valuesOf'] = (topic) => gateway.valuesOf(topic);
 
 test('a good event is enriched, keyed by user, and acknowledged once durable', async () => {
   expect(await post('/ingest', JSON.stringify(event('e1')))).toMatchObject({
@@ -80,7 +23,7 @@ test('a good event is enriched, keyed by user, and acknowledged once durable', a
       schema_version: 1,
     },
   ]);
-  expect(sent[0]?.record.key).toBe('u1');
+  expect(gateway.sent[0]?.record.key).toBe('u1');
 });
 
 test('a refused event goes whole to the dead letters, with the reason', async () => {
@@ -107,11 +50,11 @@ test('repetitions, one after the other and at once, are produced once', async ()
 });
 
 test('a broker that is down: 503 with Retry-After, and the next try is no repetition', async () => {
-  broken = true;
+  gateway.broker.mode = 'down';
   const answer = await post('/ingest', JSON.stringify(event('e4')));
   expect(answer.status).toBe(503);
   expect(answer.headers['retry-after']).toBe('1');
-  broken = false;
+  gateway.broker.mode = 'up';
   expect(await post('/ingest', JSON.stringify(event('e4')))).toMatchObject({ status: 202 });
 });
 
@@ -150,7 +93,7 @@ test('a body of 5 MB is refused, and its head kept', async () => {
 });
 
 test('API keys, when configured', async () => {
-  gateway = await create({ apiKeys: ['0123456789abcdef'] });
+  gateway = await createTestGateway({ apiKeys: ['0123456789abcdef'] });
   expect((await post('/ingest', JSON.stringify(event('k1')))).status).toBe(401);
   expect((await post('/ingest', JSON.stringify(event('k1')), { 'x-api-key': '0123456789abcdef' })).status).toBe(202);
   expect((await gateway.app.inject('/health')).statusCode).toBe(200);

@@ -1,0 +1,112 @@
+import { fastify } from 'fastify';
+import { runTraffic } from '#cli/demo/traffic';
+import { gatewayConfigSchema } from '#connectors/gateway/config';
+import { createGateway } from '#connectors/gateway/gateway';
+import { kafkaConfigSchema } from '#connectors/kafka/config';
+import { KafkaBroker } from '#connectors/kafka/kafka_broker';
+import { transactions } from '#feature_store/views/transactions';
+import { systemClock } from '#kernel/time';
+import { silentLogger } from '#monitoring/log';
+import { createMetricsRegistry } from '#monitoring/metrics';
+import { startServers } from '#scripts/services/start_all';
+import { report } from './result.ts';
+
+// POST /ingest of events of some 300 bytes, 32 connections from another thread, into Kafka with acks=all; beside it a Fastify that only
+// takes the body as text and answers. Then POST /ingest/batch.
+const CONNECTIONS = 32;
+const SINGLES = 60_000;
+const WARM_UP = 10_000;
+const BATCHES = 400;
+const BATCH = 1_000;
+
+const given = process.env.TEST_KAFKA_BROKERS;
+const servers = given === undefined ? await startServers(['kafka']) : undefined;
+const brokers = (given ?? servers?.env.TEST_KAFKA_BROKERS ?? '').split(',');
+const kafka = new KafkaBroker({ log: silentLogger }, kafkaConfigSchema.parse({ kind: 'kafka', brokers }));
+await kafka.start();
+const suffix = Date.now();
+const topics = { rawEvents: `bench-raw-${suffix}`, deadLetters: `bench-dead-${suffix}` };
+await kafka.ensureTopics(Object.values(topics).map((name) => ({ name, partitions: 4, retentionMs: 600_000 })));
+const metrics = createMetricsRegistry();
+const gateway = await createGateway(
+  { producer: kafka.producer, eventTypes: [transactions], clock: systemClock, log: silentLogger, metrics },
+  gatewayConfigSchema.parse({ port: 0 }),
+  topics,
+);
+await gateway.start();
+const bare = fastify();
+bare.removeAllContentTypeParsers();
+bare.addContentTypeParser('*', { parseAs: 'string' }, (_, body, done) => done(null, body));
+bare.post('/ingest', async (_, reply) => {
+  reply.code(202);
+  return { event_id: '0000000000', status: 'accepted' };
+});
+const bareUrl = await bare.listen({ host: '127.0.0.1', port: 0 });
+
+let next = 0;
+function event(): string {
+  next += 1;
+  return JSON.stringify({
+    event_id: `bench-${suffix}-${next}`,
+    user_id: `user-${next % 5_000}`,
+    event_type: 'transaction',
+    device_type: 'mobile',
+    timestamp: new Date().toISOString(),
+    account_id: `account-${next % 5_000}`,
+    amount: 1 + (next % 10_000) / 100,
+    currency: 'EUR',
+    merchant_id: `merchant-${next % 300}`,
+    merchant_category: 'grocery',
+    country: 'DE',
+  });
+}
+const load = (url: string, path: string, bodies: readonly string[]) =>
+  runTraffic({
+    kind: 'predict',
+    url,
+    path,
+    bodies,
+    connections: CONNECTIONS,
+    repeat: false,
+    stop: new SharedArrayBuffer(4),
+  });
+const singles = (count: number): string[] => Array.from({ length: count }, event);
+
+for (const url of [bareUrl, gateway.url]) await load(url, '/ingest', singles(WARM_UP));
+const peer = await load(bareUrl, '/ingest', singles(SINGLES));
+const ours = await load(gateway.url, '/ingest', singles(SINGLES));
+if (ours.failed > 0) throw new Error(`${ours.failed} requests failed: ${ours.firstFailure}`);
+const rate = ({ requests, elapsedMs }: typeof ours): number => (requests / elapsedMs) * 1_000;
+const single = {
+  bench: 'gateway',
+  case: `POST /ingest, ${event().length} bytes, 32 connections, Kafka acks=all`,
+  peer: 'bare Fastify POST',
+};
+report({
+  ...single,
+  metric: 'throughput',
+  value: rate(ours),
+  unit: 'requests/s',
+  peerValue: rate(peer),
+  floor: 10_000,
+  ratioFloor: 0.6,
+});
+report({ ...single, metric: 'added p50', value: ours.p50Ms - peer.p50Ms, unit: 'ms', ceiling: 1 });
+report({ ...single, metric: 'p99', value: ours.p99Ms, unit: 'ms', peerValue: peer.p99Ms });
+
+const batches = Array.from({ length: BATCHES }, () => singles(BATCH).join('\n'));
+const batched = await load(gateway.url, '/ingest/batch', batches);
+if (batched.failed > 0) throw new Error(`${batched.failed} batches failed: ${batched.firstFailure}`);
+report({
+  bench: 'gateway',
+  case: `POST /ingest/batch, ${BATCH} events each, Kafka acks=all`,
+  metric: 'throughput',
+  value: rate(batched) * BATCH,
+  unit: 'events/s',
+  floor: 100_000,
+});
+
+await gateway.stop();
+await bare.close();
+await kafka.stop();
+await servers?.stop();

@@ -1,0 +1,65 @@
+import { createHash } from 'node:crypto';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { createRemoteJWKSet, errors as joseErrors, jwtVerify } from 'jose';
+import { messageOf } from '#kernel/errors';
+import { ConnectionError } from '../errors.ts';
+import type { GatewayConfig } from './config.ts';
+import { UnauthorizedError } from './errors.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who asks, as far as the gateway knows: for limits and logs, never the secret itself. */
+    caller: string;
+  }
+}
+
+/** Lets in who has one of the API keys or a valid token, when either is configured, and says who it is. */
+export function authenticate(app: FastifyInstance, { apiKeys, jwt }: Pick<GatewayConfig, 'apiKeys' | 'jwt'>): void {
+  const names = new Map(
+    apiKeys.map((key) => [key, `key ${createHash('sha256').update(key).digest('hex').slice(0, 12)}`]),
+  );
+  const verify = jwt === undefined ? undefined : tokenVerifier(jwt);
+  const isOpen = names.size === 0 && verify === undefined;
+  app.decorateRequest('caller', '');
+  app.addHook('onRequest', async (request: FastifyRequest) => {
+    if (isOpen || !request.url.startsWith('/ingest')) {
+      request.caller = request.ip;
+      return;
+    }
+    const key = request.headers['x-api-key'];
+    const known = typeof key === 'string' ? names.get(key) : undefined;
+    if (known !== undefined) {
+      request.caller = known;
+      return;
+    }
+    const [scheme, token] = request.headers.authorization?.split(' ') ?? [];
+    if (verify === undefined || scheme?.toLowerCase() !== 'bearer' || token === undefined) {
+      throw new UnauthorizedError(wanted(names.size > 0, verify !== undefined));
+    }
+    request.caller = await verify(token);
+  });
+}
+
+function wanted(keys: boolean, tokens: boolean): string {
+  const ways = [
+    ...(keys ? ['a valid API key in the x-api-key header'] : []),
+    ...(tokens ? ['a valid token as "authorization: Bearer …"'] : []),
+  ];
+  return `send ${ways.join(' or ')}`;
+}
+
+/** @returns the subject of a token; @throws UnauthorizedError saying what is wrong with it */
+function tokenVerifier({ issuer, audience, jwksUrl }: NonNullable<GatewayConfig['jwt']>) {
+  const keys = createRemoteJWKSet(new URL(jwksUrl));
+  return async (token: string): Promise<string> => {
+    try {
+      const { payload } = await jwtVerify(token, keys, { issuer, audience });
+      return `subject ${payload.sub ?? '(none)'}`;
+    } catch (error) {
+      if (error instanceof joseErrors.JWKSTimeout || !(error instanceof joseErrors.JOSEError)) {
+        throw new ConnectionError(`the token issuer's keys at ${jwksUrl}`, error);
+      }
+      throw new UnauthorizedError(`the token is not accepted: ${messageOf(error)}`);
+    }
+  };
+}

@@ -1,0 +1,258 @@
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  BrokenCircuitError,
+  ConsecutiveBreaker,
+  circuitBreaker,
+  handleWhen,
+  TaskCancelledError,
+  TimeoutStrategy,
+  timeout,
+  wrap,
+} from 'cockatiel';
+import type { LogRecord, OutgoingRecord, Producer } from '#connectors/connector';
+import { messageOf, PlatformError } from '#kernel/errors';
+import type { Service } from '#kernel/lifecycle';
+import type { Clock } from '#kernel/time';
+import type { Logger } from '#monitoring/log';
+import { Counter, Gauge, type Registry } from '#monitoring/metrics';
+import { PartitionLog } from '../memory/partition_log.ts';
+import type { SpoolConfig } from './config.ts';
+import { SpoolFullError } from './errors.ts';
+
+export interface SpoolDeps {
+  readonly producer: Producer;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Registry;
+}
+
+const SEGMENT_BYTES = 8 * 1024 * 1024;
+const DRAINED_AT_ONCE = 500;
+const TOPIC_HEADER = 'headwater-spool-topic';
+const FAILURES_BEFORE_OPEN = 3;
+const HALF_OPEN_AFTER_MS = 1_000;
+const FIRST_RETRY_MS = 200;
+const LONGEST_RETRY_MS = 5_000;
+/** What a record takes beside its value, about. */
+const RECORD_OVERHEAD_BYTES = 150;
+
+/**
+ * A producer that keeps records on disk while the broker is away. As long as anything waits there, everything goes there, so that order
+ * is kept; it is sent when the broker is back, also by the next process. A send that timed out may have arrived all the same: records can
+ * reach the broker twice, never not at all (the pipeline drops repeated event ids).
+ */
+export class SpoolingProducer implements Producer, Service {
+  readonly name = 'spool';
+  readonly #deps: SpoolDeps;
+  readonly #config: SpoolConfig;
+  readonly #log: Logger;
+  readonly #spool: PartitionLog;
+  readonly #send: (topic: string, records: readonly OutgoingRecord[]) => Promise<void>;
+  readonly #stopped = new AbortController();
+  readonly #gauges: {
+    readonly waiting: Gauge;
+    readonly bytes: Gauge;
+    readonly spooled: Counter;
+    readonly circuit: Gauge<'target'>;
+  };
+  /** Offset of the first record that was not sent. */
+  #sent = 0n;
+  #bytes = 0;
+  #draining: Promise<void> | undefined;
+  #problem: string | undefined;
+
+  constructor(deps: SpoolDeps, config: SpoolConfig) {
+    this.#deps = deps;
+    this.#config = config;
+    this.#log = deps.log.child({ component: 'gateway.spool' });
+    this.#spool = new PartitionLog(join(config.directory, 'records'), '0', {
+      segmentBytes: SEGMENT_BYTES,
+      syncEachWrite: true,
+      log: this.#log,
+    });
+    this.#gauges = createGauges(deps.metrics);
+    const isBrokerAway = handleWhen(
+      (error) => error instanceof TaskCancelledError || (error instanceof PlatformError && error.retryable),
+    );
+    const breaker = circuitBreaker(isBrokerAway, {
+      halfOpenAfter: HALF_OPEN_AFTER_MS,
+      breaker: new ConsecutiveBreaker(FAILURES_BEFORE_OPEN),
+    });
+    breaker.onBreak(() => this.#circuit(1, 'open'));
+    breaker.onReset(() => this.#circuit(0, 'closed'));
+    const policy = wrap(breaker, timeout(config.sendTimeoutMs, TimeoutStrategy.Aggressive));
+    this.#send = (topic, records) => policy.execute(() => deps.producer.send(topic, records));
+    this.#gauges.circuit.set({ target: 'broker' }, 0);
+  }
+
+  #circuit(value: number, state: string): void {
+    this.#gauges.circuit.set({ target: 'broker' }, value);
+    this.#log.warn({ target: 'broker', state }, 'circuit.changed');
+  }
+
+  /** What is wrong with the broker, when something is. */
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
+  get waiting(): number {
+    return Number(this.#spool.endOffset - this.#sent);
+  }
+
+  async start(): Promise<void> {
+    await mkdir(this.#config.directory, { recursive: true });
+    await this.#spool.open();
+    this.#sent = await this.#readSent();
+    if (this.waiting === 0) return;
+    for (const record of await this.#spool.read(this.#sent, this.waiting)) this.#bytes += bytesOf(record);
+    this.#log.warn({ waiting: this.waiting, bytes: this.#bytes }, 'spool.left_from_before');
+    this.#drainInBackground();
+  }
+
+  async send(topic: string, records: readonly OutgoingRecord[]): Promise<void> {
+    if (this.waiting > 0) return this.#keep(topic, records);
+    try {
+      await this.#send(topic, records);
+      this.#problem = undefined;
+    } catch (error) {
+      const isAway =
+        error instanceof TaskCancelledError ||
+        error instanceof BrokenCircuitError ||
+        (error instanceof PlatformError && error.retryable);
+      if (!isAway) throw error;
+      this.#problem = describe(error, this.#config.sendTimeoutMs);
+      await this.#keep(topic, records);
+    }
+  }
+
+  /** @throws {@link SpoolFullError} when it does not fit */
+  async #keep(topic: string, records: readonly OutgoingRecord[]): Promise<void> {
+    const bytes = records.reduce((sum, record) => sum + bytesOf(record), 0);
+    if (this.#bytes + bytes > this.#config.maxBytes) {
+      throw new SpoolFullError(this.#bytes, this.#config.maxBytes, this.#problem ?? 'it is being emptied');
+    }
+    this.#bytes += bytes;
+    const marked = records.map((record) => ({ ...record, headers: { ...record.headers, [TOPIC_HEADER]: topic } }));
+    await this.#spool.append(marked, this.#deps.clock.now());
+    this.#gauges.spooled.inc(records.length);
+    this.#report();
+    this.#drainInBackground();
+  }
+
+  #drainInBackground(): void {
+    this.#draining ??= this.#sendWaiting()
+      .catch((error: unknown) => this.#log.error({ error }, 'spool.drain_failed'))
+      .finally(() => {
+        this.#draining = undefined;
+        if (this.waiting > 0 && !this.#stopped.signal.aborted) this.#drainInBackground();
+      });
+  }
+
+  async #sendWaiting(): Promise<void> {
+    const { signal } = this.#stopped;
+    for (let failures = 0; this.waiting > 0 && !signal.aborted; ) {
+      const records = await this.#spool.read(this.#sent, DRAINED_AT_ONCE);
+      try {
+        await this.#sendByTopic(records);
+      } catch (error) {
+        this.#problem = describe(error, this.#config.sendTimeoutMs);
+        const delayMs = Math.min(FIRST_RETRY_MS * 2 ** failures, LONGEST_RETRY_MS) * (0.5 + Math.random() / 2);
+        failures += 1;
+        this.#log.warn({ error, waiting: this.waiting, delayMs: Math.round(delayMs) }, 'spool.broker_still_away');
+        await sleep(delayMs, undefined, { signal }).catch(() => {});
+        continue;
+      }
+      failures = 0;
+      this.#problem = undefined;
+      this.#sent += BigInt(records.length);
+      this.#bytes -= records.reduce((sum, record) => sum + bytesOf(record), 0);
+      await this.#writeSent();
+      await this.#spool.discardBefore(this.#sent);
+      this.#report();
+    }
+  }
+
+  async #sendByTopic(records: readonly LogRecord[]): Promise<void> {
+    const byTopic = new Map<string, OutgoingRecord[]>();
+    for (const { key, value, isTombstone, headers, timestampMs } of records) {
+      const { [TOPIC_HEADER]: topic = '', ...own } = headers;
+      const outgoing: OutgoingRecord = {
+        key,
+        value: isTombstone === true ? null : value,
+        timestampMs,
+        ...(Object.keys(own).length === 0 ? {} : { headers: own }),
+      };
+      const batch = byTopic.get(topic);
+      if (batch === undefined) byTopic.set(topic, [outgoing]);
+      else batch.push(outgoing);
+    }
+    for (const [topic, batch] of byTopic) await this.#send(topic, batch);
+  }
+
+  #report(): void {
+    this.#gauges.waiting.set(this.waiting);
+    this.#gauges.bytes.set(this.#bytes);
+  }
+
+  get #sentFile(): string {
+    return join(this.#config.directory, 'sent');
+  }
+
+  async #readSent(): Promise<bigint> {
+    const text = await readFile(this.#sentFile, 'utf8').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return '0';
+      throw error;
+    });
+    const sent = BigInt(text.trim());
+    return sent < this.#spool.startOffset ? this.#spool.startOffset : sent;
+  }
+
+  /** Losing this in a crash sends some records again. */
+  async #writeSent(): Promise<void> {
+    await writeFile(`${this.#sentFile}.tmp`, String(this.#sent));
+    await rename(`${this.#sentFile}.tmp`, this.#sentFile);
+  }
+
+  /** Sends what waits, as long as there is time; what is left is the next process's. */
+  async drain(signal: AbortSignal): Promise<void> {
+    while (this.waiting > 0 && !signal.aborted && this.#problem === undefined) {
+      await sleep(10, undefined, { signal }).catch(() => {});
+    }
+    if (this.waiting > 0) this.#log.warn({ waiting: this.waiting }, 'spool.left_for_the_next_process');
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    await this.#draining;
+    await this.#spool.close();
+  }
+}
+
+const bytesOf = ({ key, value, headers }: OutgoingRecord | LogRecord): number =>
+  RECORD_OVERHEAD_BYTES +
+  (key?.length ?? 0) +
+  (value?.length ?? 0) +
+  (headers === undefined ? 0 : JSON.stringify(headers).length);
+
+function describe(error: unknown, timeoutMs: number): string {
+  if (error instanceof TaskCancelledError) return `the broker did not answer within ${timeoutMs} ms`;
+  if (error instanceof BrokenCircuitError) return 'the broker has failed several times';
+  return messageOf(error);
+}
+
+function createGauges(registry: Registry) {
+  const registers = [registry];
+  return {
+    waiting: new Gauge({ name: 'spool_records', help: 'Records on disk, waiting for the broker', registers }),
+    bytes: new Gauge({ name: 'spool_bytes', help: 'What waits on disk for the broker', registers }),
+    spooled: new Counter({ name: 'spooled_records_total', help: 'Records that went to disk first', registers }),
+    circuit: new Gauge({
+      name: 'circuit_open',
+      help: '1 while nothing is sent to the target because it has failed',
+      labelNames: ['target'] as const,
+      registers,
+    }),
+  };
+}

@@ -1,0 +1,93 @@
+import type { FastifyInstance } from 'fastify';
+import type { OutgoingRecord } from '#connectors/connector';
+import { ConnectionError } from '#connectors/errors';
+import { gatewayConfigSchema } from '#connectors/gateway/config';
+import type { EventType } from '#connectors/gateway/event_validator';
+import { createGateway } from '#connectors/gateway/gateway';
+import { transactions } from '#feature_store/views/transactions';
+import { systemClock } from '#kernel/time';
+import type { HttpService } from '#monitoring/http_service';
+import { silentLogger } from '#monitoring/log';
+import { createMetricsRegistry, type Registry } from '#monitoring/metrics';
+
+export interface Sent {
+  readonly topic: string;
+  readonly record: OutgoingRecord;
+}
+
+/** A gateway before a producer that can be told to fail. */
+export interface TestGateway {
+  readonly service: HttpService;
+  readonly app: FastifyInstance;
+  readonly metrics: Registry;
+  /** What the broker holds. */
+  readonly sent: Sent[];
+  readonly broker: { mode: 'up' | 'down' | 'hanging' };
+  post(
+    path: string,
+    payload: string | Buffer,
+    headers?: Record<string, string>,
+  ): Promise<{ status: number; body: Record<string, unknown>; headers: Record<string, unknown> }>;
+  valuesOf(topic: string): Record<string, unknown>[];
+}
+
+export async function createTestGateway(
+  settings: object = {},
+  eventTypes: readonly EventType[] = [transactions],
+): Promise<TestGateway> {
+  const sent: Sent[] = [];
+  const broker: TestGateway['broker'] = { mode: 'up' };
+  const metrics = createMetricsRegistry({ process: false });
+  const service = await createGateway(
+    {
+      producer: {
+        async send(topic, records) {
+          await new Promise((resolve) => setImmediate(resolve));
+          if (broker.mode === 'hanging') await new Promise(() => {});
+          if (broker.mode === 'down') throw new ConnectionError('the broker', new Error('down'));
+          sent.push(...records.map((record) => ({ topic, record })));
+        },
+      },
+      eventTypes,
+      clock: systemClock,
+      log: silentLogger,
+      metrics,
+    },
+    gatewayConfigSchema.parse({ port: 0, ...settings }),
+    { rawEvents: 'raw-events', deadLetters: 'dead-letter-queue' },
+  );
+  return {
+    service,
+    app: service.app,
+    metrics,
+    sent,
+    broker,
+    async post(path, payload, headers = {}) {
+      const answer = await service.app.inject({
+        method: 'POST',
+        url: path,
+        payload,
+        headers: { 'content-type': 'application/json', ...headers },
+      });
+      return { status: answer.statusCode, body: answer.json() as Record<string, unknown>, headers: answer.headers };
+    },
+    valuesOf: (topic) =>
+      sent
+        .filter((entry) => entry.topic === topic)
+        .map(({ record }) => JSON.parse(String(record.value)) as Record<string, unknown>),
+  };
+}
+
+export const eventOf = (id: string, changes: object = {}) => ({
+  event_id: id,
+  user_id: 'u1',
+  event_type: 'transaction',
+  timestamp: new Date().toISOString(),
+  account_id: 'a1',
+  amount: 5,
+  currency: 'EUR',
+  merchant_id: 'm1',
+  merchant_category: 'grocery',
+  country: 'DE',
+  ...changes,
+});
