@@ -22,7 +22,10 @@ const BATCH = 1_000;
 const given = process.env.TEST_KAFKA_BROKERS;
 const servers = given === undefined ? await startServers(['kafka']) : undefined;
 const brokers = (given ?? servers?.env.TEST_KAFKA_BROKERS ?? '').split(',');
-const kafka = new KafkaBroker({ log: silentLogger }, kafkaConfigSchema.parse({ kind: 'kafka', brokers }));
+const kafka = new KafkaBroker(
+  { log: silentLogger, clock: systemClock },
+  kafkaConfigSchema.parse({ kind: 'kafka', brokers }),
+);
 await kafka.start();
 const suffix = Date.now();
 const topics = { rawEvents: `bench-raw-${suffix}`, deadLetters: `bench-dead-${suffix}` };

@@ -15,6 +15,10 @@ export const kafkaConfigSchema = z.strictObject({
   sasl: sasl.optional(),
   connectionTimeoutMs: z.int().positive().default(3_000),
   requestTimeoutMs: z.int().positive().default(30_000),
+  /** A record that could not be delivered for so long is given up, ms. */
+  deliveryTimeoutMs: z.int().positive().default(30_000),
+  /** Largest batch of a partition, bytes; no more than the topics' max.message.bytes. */
+  batchBytes: z.int().positive().default(900_000),
   replicationFactor: z.int().positive().default(1),
   /** Largest answer of one fetch, bytes. */
   fetchBytes: z

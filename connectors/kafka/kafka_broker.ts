@@ -1,4 +1,4 @@
-import { type Admin, CompressionTypes, Kafka, type Producer as KafkaProducer, logLevel, Partitioners } from 'kafkajs';
+import { type Admin, Kafka, logLevel } from 'kafkajs';
 import type {
   Broker,
   LogRecord,
@@ -10,15 +10,19 @@ import type {
   StartAt,
   TopicSpec,
 } from '#connectors/connector';
+import { messageOf } from '#kernel/errors';
+import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
-import { ConnectionError, OffsetOutOfRangeError, UnknownTopicError } from '../errors.ts';
+import { ConnectionError, OffsetOutOfRangeError, RecordRefusedError, UnknownTopicError } from '../errors.ts';
 import type { KafkaConfig } from './config.ts';
-import { type FetchedMessage, OffsetCommitter, PartitionFetcher } from './partition_fetcher.ts';
+import { IdempotentProducer } from './idempotent_producer.ts';
+import type { FetchedMessage } from './kafkajs_cluster.ts';
+import { OffsetCommitter, PartitionFetcher } from './partition_fetcher.ts';
 
 /** A cold broker needs a while until its coordinators are loaded. */
 const RETRY = { retries: 8, initialRetryTime: 100, maxRetryTime: 5_000 };
-const SEND_ALL_REPLICAS = -1;
 const NO_VALUE = Buffer.alloc(0);
+const REFUSED = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE', 'INVALID_RECORD']);
 
 /** Kafka: idempotent producer with all acknowledgements; readers that own their offsets (no consumer group decides). */
 export class KafkaBroker implements Broker {
@@ -30,11 +34,11 @@ export class KafkaBroker implements Broker {
   readonly #log: Logger;
   readonly #kafka: Kafka;
   readonly #admin: Admin;
-  readonly #kafkaProducer: KafkaProducer;
+  readonly #idempotent: IdempotentProducer;
   readonly #committer: OffsetCommitter;
   readonly #readers = new Set<PartitionReader>();
 
-  constructor(deps: { log: Logger }, config: KafkaConfig) {
+  constructor(deps: { readonly log: Logger; readonly clock: Clock }, config: KafkaConfig) {
     this.#config = config;
     this.#log = deps.log.child({ component: 'connectors.kafka' });
     this.#kafka = new Kafka({
@@ -52,12 +56,9 @@ export class KafkaBroker implements Broker {
       },
     });
     this.#admin = this.#kafka.admin();
-    this.#kafkaProducer = this.#kafka.producer({
-      idempotent: true,
-      maxInFlightRequests: 5,
-      allowAutoTopicCreation: false,
-      createPartitioner: Partitioners.DefaultPartitioner,
-    });
+    const { batchBytes, deliveryTimeoutMs, requestTimeoutMs } = config;
+    const settings = { batchBytes, deliveryTimeoutMs, requestTimeoutMs };
+    this.#idempotent = new IdempotentProducer(this.#kafka, { clock: deps.clock, log: this.#log }, settings);
     this.#committer = new OffsetCommitter(this.#kafka);
     this.producer = { send: (topic, records) => this.#send(topic, records) };
   }
@@ -65,7 +66,7 @@ export class KafkaBroker implements Broker {
   async start(): Promise<void> {
     try {
       await this.#admin.connect();
-      await this.#kafkaProducer.connect();
+      await this.#idempotent.connect();
     } catch (error) {
       throw this.#understood(error);
     }
@@ -92,17 +93,7 @@ export class KafkaBroker implements Broker {
 
   async #send(topic: string, records: readonly OutgoingRecord[]): Promise<void> {
     try {
-      await this.#kafkaProducer.send({
-        topic,
-        acks: SEND_ALL_REPLICAS,
-        compression: CompressionTypes.None,
-        messages: records.map(({ key, value, headers, timestampMs }) => ({
-          key: key ?? null,
-          value,
-          ...(headers === undefined ? {} : { headers: { ...headers } }),
-          ...(timestampMs === undefined ? {} : { timestamp: String(timestampMs) }),
-        })),
-      });
+      await this.#idempotent.send(topic, records);
     } catch (error) {
       throw this.#understood(error, topic);
     }
@@ -191,13 +182,16 @@ export class KafkaBroker implements Broker {
   async stop(): Promise<void> {
     for (const reader of this.#readers) await reader.close();
     await this.#committer.close();
-    await this.#kafkaProducer.disconnect().catch(() => {});
+    await this.#idempotent.disconnect();
     await this.#admin.disconnect().catch(() => {});
   }
 
   #understood(error: unknown, topic?: string): unknown {
     const type = (error as { readonly type?: string }).type;
     if (topic !== undefined && type === 'UNKNOWN_TOPIC_OR_PARTITION') return new UnknownTopicError('Kafka', topic);
+    if (topic !== undefined && type !== undefined && REFUSED.has(type)) {
+      return new RecordRefusedError('Kafka', topic, undefined, messageOf(error));
+    }
     if (error instanceof Error) {
       return new ConnectionError(`Kafka at ${this.#config.brokers.join(', ')}`, error);
     }

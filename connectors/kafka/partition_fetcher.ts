@@ -1,57 +1,8 @@
-import { createRequire } from 'node:module';
 import type { Kafka } from 'kafkajs';
+import { Batch, type Cluster, createCluster, type FetchedMessage, READ_COMMITTED } from './kafkajs_cluster.ts';
 
-/**
- * kafkajs has no consumer that is told its partitions and offsets: a consumer always joins a group, and a group's rebalances and
- * commits would compete with the positions a pipeline snapshot owns. Underneath, it has all that is needed: a cluster that finds
- * leaders, brokers that fetch, and a batch that drops aborted and control records. This file is the only one that reaches
- * in there, for the pinned version 2.2.4; docs/adr/0006 says why.
- */
-const require = createRequire(import.meta.url);
-const Batch = require('kafkajs/src/consumer/batch') as new (
-  topic: string,
-  fetchedOffset: string,
-  partition: FetchedPartition,
-) => FetchedBatch;
-
-/** `read_committed`: records of open and aborted transactions are not seen. */
-const READ_COMMITTED = 1;
-const CREATE_CLUSTER = 'private:Kafka:createCluster';
-
-export interface FetchedMessage {
-  readonly offset: string;
-  readonly timestamp: string;
-  readonly key: Buffer | null;
-  readonly value: Buffer | null;
-  readonly headers: Readonly<Record<string, Buffer | string | undefined>>;
-}
-
-interface FetchedPartition {
-  readonly partition: number;
-  readonly highWatermark: string;
-  readonly messages: readonly FetchedMessage[];
-}
-
-interface FetchedBatch {
-  readonly messages: readonly FetchedMessage[];
-  readonly highWatermark: string;
-  readonly rawMessages: readonly FetchedMessage[];
-  lastOffset(): string;
-}
-
-interface Cluster {
-  connect(): Promise<void>;
-  disconnect(): Promise<void>;
-  addTargetTopic(topic: string): Promise<void>;
-  refreshMetadata(): Promise<void>;
-  findGroupCoordinator(group: { groupId: string }): Promise<{ offsetCommit(request: object): Promise<unknown> }>;
-  findLeaderForPartitions(topic: string, partitions: readonly number[]): Record<string, number[]>;
-  findBroker(node: { nodeId: string }): Promise<{
-    fetch(request: object): Promise<{
-      responses: readonly { readonly topicName: string; readonly partitions: readonly FetchedPartition[] }[];
-    }>;
-  }>;
-}
+// kafkajs has no consumer that is told its partitions and offsets: a consumer always joins a group, and a group's rebalances and
+// commits would compete with the positions a pipeline snapshot owns.
 
 export interface Fetched {
   readonly messages: readonly FetchedMessage[];
@@ -59,15 +10,6 @@ export interface Fetched {
   readonly nextOffset: bigint;
   /** Offset the partition's next record gets. */
   readonly endOffset: bigint;
-}
-
-function createCluster(kafka: Kafka): Cluster {
-  const symbol = Object.getOwnPropertySymbols(kafka).find(({ description }) => description === CREATE_CLUSTER);
-  if (symbol === undefined) throw new Error('this kafkajs is not version 2.2.4: it cannot create a cluster');
-  const create = (kafka as unknown as Record<symbol, (options: object) => Cluster>)[symbol] as (
-    options: object,
-  ) => Cluster;
-  return create({ isolationLevel: READ_COMMITTED, allowAutoTopicCreation: false, metadataMaxAge: 300_000 });
 }
 
 /** Outside a generation of the group: how readers that assign themselves commit. */

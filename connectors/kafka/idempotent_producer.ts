@@ -1,0 +1,313 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Kafka } from 'kafkajs';
+import type { OutgoingRecord } from '#connectors/connector';
+import type { Clock } from '#kernel/time';
+import type { Logger } from '#monitoring/log';
+import { type BrokerConnection, type Cluster, createCluster, createErrorFromCode } from './kafkajs_cluster.ts';
+import { DUPLICATE_SEQUENCE, type PartitionBatch, produce } from './produce_request.ts';
+import { murmur2, RecordBatchBuilder } from './record_batch.ts';
+
+export interface ProducerSettings {
+  /** Largest batch of a partition; what the topic's `max.message.bytes` allows. */
+  readonly batchBytes: number;
+  /** A record that could not be delivered for so long is given up, ms. */
+  readonly deliveryTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+}
+
+interface Identity {
+  readonly producerId: bigint;
+  readonly producerEpoch: number;
+}
+
+/** Records of one partition that go together; a batch keeps its number while it is sent again. */
+class Pending {
+  readonly builder = new RecordBatchBuilder();
+  /** It is on its way, or was: nothing may be added. */
+  isSealed = false;
+  readonly deadlineMs: number;
+  readonly done: Promise<void>;
+  baseSequence: number | undefined;
+  resolve: () => void = () => {};
+  reject: (error: unknown) => void = () => {};
+
+  constructor(deadlineMs: number) {
+    this.deadlineMs = deadlineMs;
+    this.done = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+    // Whoever sent waits for it too.
+    this.done.catch(() => {});
+  }
+}
+
+interface Partition {
+  readonly topic: string;
+  readonly id: number;
+  readonly queue: Pending[];
+  /** Number of the next record, in the eyes of the broker. */
+  sequence: number;
+  /** As far as is known. */
+  leader: string | undefined;
+}
+
+const FIRST_RETRY_MS = 50;
+const LONGEST_RETRY_MS = 2_000;
+/** The broker cannot tell any more what it has of us: numbering starts afresh. */
+const LOST_TRACK = new Set(['UNKNOWN_PRODUCER_ID', 'OUT_OF_ORDER_SEQUENCE_NUMBER', 'INVALID_PRODUCER_EPOCH']);
+const LARGEST_SEQUENCE = 2 ** 31;
+/** Partitions in one request add up to no more. */
+const REQUEST_BYTES = 8 * 1024 * 1024;
+
+/**
+ * An idempotent producer with acks=all. Records are encoded into their partition's batch as they are sent; each leader has one request
+ * under way, and what is sent meanwhile makes up the next one, so that batches grow with the load and nothing waits for a timer. Records
+ * of a key keep their order. A batch is sent again with its number until it is acknowledged: the broker drops what it has.
+ */
+export class IdempotentProducer {
+  readonly #cluster: Cluster;
+  readonly #settings: ProducerSettings;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #topics = new Map<string, Promise<readonly Partition[]>>();
+  readonly #ready = new Map<string, readonly Partition[]>();
+  /** Leaders with a request under way. */
+  readonly #busy = new Set<string>();
+  #identity: Promise<Identity> | undefined;
+  #isScheduled = false;
+  #roundRobin = 0;
+  #failures = 0;
+  #isClosed = false;
+
+  constructor(kafka: Kafka, deps: { readonly clock: Clock; readonly log: Logger }, settings: ProducerSettings) {
+    this.#cluster = createCluster(kafka);
+    this.#settings = settings;
+    this.#clock = deps.clock;
+    this.#log = deps.log;
+  }
+
+  async connect(): Promise<void> {
+    await this.#cluster.connect();
+  }
+
+  /** Resolves when every record is acknowledged by all in-sync replicas. @throws kafkajs errors */
+  async send(topic: string, records: readonly OutgoingRecord[]): Promise<void> {
+    const partitions = this.#ready.get(topic) ?? (await this.#open(topic));
+    const nowMs = this.#clock.now();
+    const deadlineMs = performance.now() + this.#settings.deliveryTimeoutMs;
+    const keyless = partitions[this.#roundRobin++ % partitions.length] as Partition;
+    const touched = new Set<Pending>();
+    for (const record of records) {
+      const { key } = record;
+      const partition =
+        key === undefined ? keyless : (partitions[(murmur2(key) & 0x7fffffff) % partitions.length] as Partition);
+      touched.add(this.#add(partition, record, nowMs, deadlineMs));
+    }
+    this.#schedule();
+    if (touched.size === 1) for (const { done } of touched) await done;
+    else await Promise.all([...touched].map(({ done }) => done));
+  }
+
+  #add({ queue }: Partition, record: OutgoingRecord, nowMs: number, deadlineMs: number): Pending {
+    let open = queue[queue.length - 1];
+    if (open === undefined || open.isSealed) {
+      open = new Pending(deadlineMs);
+      queue.push(open);
+    }
+    const before = open.builder.bytes;
+    const size = (record.value?.length ?? 0) + (record.key?.length ?? 0) + 100;
+    if (open.builder.count > 0 && before + size > this.#settings.batchBytes) {
+      open = new Pending(deadlineMs);
+      queue.push(open);
+    }
+    open.builder.add(record, nowMs);
+    return open;
+  }
+
+  /** @throws UNKNOWN_TOPIC_OR_PARTITION */
+  #open(topic: string): Promise<readonly Partition[]> {
+    let opening = this.#topics.get(topic);
+    if (opening === undefined) {
+      opening = this.#cluster.addTargetTopic(topic).then(() => {
+        const known = this.#cluster.findTopicPartitionMetadata(topic).map(({ partitionId }) => partitionId);
+        if (known.length === 0) throw createErrorFromCode(UNKNOWN_TOPIC_CODE);
+        const partitions = known
+          .sort((a, b) => a - b)
+          .map((id): Partition => ({ topic, id, queue: [], sequence: 0, leader: undefined }));
+        this.#ready.set(topic, partitions);
+        return partitions;
+      });
+      opening.catch(() => this.#topics.delete(topic));
+      this.#topics.set(topic, opening);
+    }
+    return opening;
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled || this.#isClosed) return;
+    this.#isScheduled = true;
+    setImmediate(() => {
+      this.#isScheduled = false;
+      this.#flush();
+    });
+  }
+
+  /** One request to each leader that is free and has something to take. */
+  #flush(): void {
+    const byLeader = new Map<string, Partition[]>();
+    for (const partitions of this.#ready.values()) {
+      for (const partition of partitions) {
+        if (partition.queue.length === 0) continue;
+        const leader = this.#leaderOf(partition);
+        const group = byLeader.get(leader);
+        if (group === undefined) byLeader.set(leader, [partition]);
+        else group.push(partition);
+      }
+    }
+    for (const [leader, partitions] of byLeader) {
+      if (this.#busy.has(leader)) continue;
+      this.#busy.add(leader);
+      void this.#request(leader, partitions).finally(() => {
+        this.#busy.delete(leader);
+        if (partitions.some(({ queue }) => queue.length > 0)) this.#schedule();
+      });
+    }
+  }
+
+  #leaderOf(partition: Partition): string {
+    const { topic, id } = partition;
+    partition.leader ??= Object.keys(this.#cluster.findLeaderForPartitions(topic, [id]))[0];
+    return partition.leader ?? NO_LEADER;
+  }
+
+  async #request(leader: string, partitions: readonly Partition[]): Promise<void> {
+    const taken: { readonly partition: Partition; readonly pending: Pending }[] = [];
+    let bytes = 0;
+    for (const partition of partitions) {
+      const pending = partition.queue[0];
+      if (pending === undefined || (bytes > 0 && bytes + pending.builder.bytes > REQUEST_BYTES)) continue;
+      bytes += pending.builder.bytes;
+      taken.push({ partition, pending });
+    }
+    let failure: unknown;
+    try {
+      const identity = await this.#identify();
+      const broker = await this.#connection(leader);
+      const batches = taken.map(({ partition, pending }): PartitionBatch => {
+        pending.baseSequence ??= partition.sequence;
+        pending.isSealed = true;
+        const { topic, id } = partition;
+        return {
+          topic,
+          partition: id,
+          bytes: pending.builder.finish({ ...identity, baseSequence: pending.baseSequence }),
+        };
+      });
+      const answers = await produce(broker, batches, this.#settings.requestTimeoutMs);
+      for (const { partition, pending } of taken) {
+        const code = answers.get(`${partition.topic}/${partition.id}`) ?? UNKNOWN_CODE;
+        if (code === 0 || code === DUPLICATE_SEQUENCE) this.#acknowledge(partition, pending);
+        else failure = this.#refuse(partition, pending, createErrorFromCode(code)) ?? failure;
+      }
+    } catch (error) {
+      failure = error;
+      for (const { partition, pending } of taken) this.#giveUpIfLate(partition, pending, error);
+    }
+    if (failure === undefined) this.#failures = 0;
+    else await this.#recover(failure);
+  }
+
+  async #connection(leader: string): Promise<BrokerConnection> {
+    if (leader === NO_LEADER) throw createErrorFromCode(LEADER_NOT_AVAILABLE_CODE);
+    return this.#cluster.findBroker({ nodeId: leader });
+  }
+
+  #identify(): Promise<Identity> {
+    this.#identity ??= this.#cluster
+      .findControllerBroker()
+      .then((broker) => broker.initProducerId({ transactionalId: undefined, transactionTimeout: 60_000 }))
+      .then(({ producerId, producerEpoch }) => ({ producerId: BigInt(producerId), producerEpoch }));
+    this.#identity.catch(() => {
+      this.#identity = undefined;
+    });
+    return this.#identity;
+  }
+
+  #acknowledge(partition: Partition, pending: Pending): void {
+    partition.queue.shift();
+    // Numbering may have started afresh while it was under way.
+    const { baseSequence } = pending;
+    if (baseSequence !== undefined) partition.sequence = (baseSequence + pending.builder.count) % LARGEST_SEQUENCE;
+    pending.resolve();
+  }
+
+  /** @returns the error when the batch is to be sent again */
+  #refuse(
+    partition: Partition,
+    pending: Pending,
+    error: Error & { readonly type: string; readonly retriable: boolean },
+  ): Error | undefined {
+    if (LOST_TRACK.has(error.type)) {
+      this.#startAfresh(error.type);
+      this.#giveUpIfLate(partition, pending, error);
+      return error;
+    }
+    if (error.retriable) {
+      this.#giveUpIfLate(partition, pending, error);
+      return error;
+    }
+    this.#giveUp(partition, pending, error);
+    return undefined;
+  }
+
+  #giveUpIfLate(partition: Partition, pending: Pending, error: unknown): void {
+    if (this.#isClosed || performance.now() >= pending.deadlineMs) this.#giveUp(partition, pending, error);
+  }
+
+  /** The broker may have it or not: what follows must not be taken for a gap, so that numbering starts afresh. */
+  #giveUp(partition: Partition, pending: Pending, error: unknown): void {
+    partition.queue.shift();
+    pending.reject(error);
+    this.#startAfresh('a batch was given up');
+  }
+
+  #startAfresh(reason: string): void {
+    this.#log.warn({ reason }, 'kafka.producer_id_renewed');
+    this.#identity = undefined;
+    for (const partitions of this.#ready.values()) {
+      for (const partition of partitions) {
+        partition.sequence = 0;
+        for (const pending of partition.queue) pending.baseSequence = undefined;
+      }
+    }
+  }
+
+  async #recover(error: unknown): Promise<void> {
+    const delayMs = Math.min(FIRST_RETRY_MS * 2 ** this.#failures, LONGEST_RETRY_MS) * (0.5 + Math.random() / 2);
+    this.#failures += 1;
+    this.#log.warn({ error, delayMs: Math.round(delayMs) }, 'kafka.send_retrying');
+    await sleep(delayMs);
+    await this.#cluster.refreshMetadata().catch(() => {});
+    for (const partitions of this.#ready.values()) {
+      for (const partition of partitions) {
+        partition.leader = undefined;
+        // Those behind a batch that cannot be delivered are late as well.
+        while (partition.queue[0] !== undefined && performance.now() >= partition.queue[0].deadlineMs) {
+          this.#giveUp(partition, partition.queue[0], error);
+        }
+      }
+    }
+  }
+
+  /** Call when all that was sent has been answered. */
+  async disconnect(): Promise<void> {
+    this.#isClosed = true;
+    await this.#cluster.disconnect().catch(() => {});
+  }
+}
+
+const NO_LEADER = '';
+const UNKNOWN_CODE = -1;
+const UNKNOWN_TOPIC_CODE = 3;
+const LEADER_NOT_AVAILABLE_CODE = 5;
