@@ -28,6 +28,8 @@ export interface ValidEvent {
   readonly key: string;
   readonly fields: Readonly<Record<string, unknown>>;
   readonly schemaVersion: number;
+  /** The fields are the body's, none changed, added or taken out. */
+  readonly isAsSent: boolean;
 }
 
 /** Parses and checks one event. */
@@ -73,7 +75,8 @@ function validateKnown(type: EventType, sent: Readonly<Record<string, unknown>>,
   const parsedFields = parsed.data as Record<string, unknown>;
   const fields = earlier === undefined ? parsedFields : earlier.upgrade(parsedFields);
   const eventId = String(fields[type.eventIdField]);
-  return { eventId, key: String(fields.user_id ?? eventId), fields, schemaVersion: type.schemaVersion };
+  const isAsSent = earlier === undefined && isSame(fields, sent);
+  return { eventId, key: String(fields.user_id ?? eventId), fields, schemaVersion: type.schemaVersion, isAsSent };
 }
 
 /** @throws {@link InvalidEventError} when there is no such version */
@@ -104,9 +107,21 @@ function validateUnknown(fields: Readonly<Record<string, unknown>>, nowMs: numbe
   return {
     eventId: eventId as string,
     key: typeof userId === 'string' ? userId : (eventId as string),
-    fields,
+    fields: without(without(without(fields, 'received_at'), 'source'), 'schema_version'),
     schemaVersion: typeof version === 'number' ? version : 0,
+    isAsSent: false,
   };
+}
+
+/** Whether a schema has left everything as it was: it may fill in, convert or drop fields. */
+function isSame(parsed: Readonly<Record<string, unknown>>, sent: Readonly<Record<string, unknown>>): boolean {
+  let left = 0;
+  for (const name in sent) {
+    if (parsed[name] !== sent[name]) return false;
+    left += 1;
+  }
+  for (const _ in parsed) left -= 1;
+  return left === 0;
 }
 
 function timeProblems(field: string, timestamp: string, nowMs: number): FieldProblem[] {
