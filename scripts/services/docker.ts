@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { run } from './install.ts';
 import type { RunningServer, StartServer } from './managed_process.ts';
 import { acceptsConnections, freePort } from './managed_process.ts';
@@ -27,24 +28,34 @@ const fromImage =
   (spec: Image): StartServer =>
   async () => {
     const port = await freePort();
-    const flags = ['-d', '--rm', '-p', `127.0.0.1:${port}:${spec.port}`, ...(spec.args?.(port) ?? [])];
+    const flags = ['-d', '-p', `127.0.0.1:${port}:${spec.port}`, ...(spec.args?.(port) ?? [])];
     const container = (await run('docker', ['run', ...flags, spec.image, ...(spec.command ?? [])]))
       .trim()
       .split('\n')
       .at(-1) as string;
     const stop = async (): Promise<void> => {
       await run('docker', ['stop', '-t', '5', container]).catch(() => {});
+      await run('docker', ['rm', '-f', container]).catch(() => {});
     };
-    const giveUpAt = Date.now() + READY_WITHIN_MS;
-    while (!(await spec.isReady(port, container).catch(() => false))) {
-      if (Date.now() > giveUpAt) {
-        const log = await run('docker', ['logs', '--tail', '30', container]).catch(String);
-        await stop();
-        throw new Error(`${spec.image} was not ready within ${READY_WITHIN_MS / 1_000} s\n${log}`);
+    const ready = async (): Promise<void> => {
+      const giveUpAt = Date.now() + READY_WITHIN_MS;
+      while (!(await spec.isReady(port, container).catch(() => false))) {
+        if (Date.now() > giveUpAt) {
+          const log = await run('docker', ['logs', '--tail', '30', container]).catch(String);
+          await stop();
+          throw new Error(`${spec.image} was not ready within ${READY_WITHIN_MS / 1_000} s\n${log}`);
+        }
+        await sleep(500);
       }
-      await new Promise((resolve) => setTimeout(resolve, 500));
-    }
-    return { stop, env: spec.env(port) } satisfies RunningServer;
+    };
+    const restart = async (downMs: number): Promise<void> => {
+      await run('docker', ['kill', container]);
+      await sleep(downMs);
+      await run('docker', ['start', container]);
+      await ready();
+    };
+    await ready();
+    return { stop, restart, env: spec.env(port) } satisfies RunningServer;
   };
 
 const kafkaListeners = (port: number): readonly string[] =>

@@ -20,6 +20,8 @@ export interface ProcessSpec {
 /** A started server: stop it by its own process id. */
 export interface ManagedProcess {
   stop(): Promise<void>;
+  /** Kills it as a crash does, waits, and starts it again on what it has left on disk. */
+  restart(downMs: number): Promise<void>;
 }
 
 /** A server under test: how it is reached, and how it ends. */
@@ -34,7 +36,23 @@ const KILL_AFTER_MS = 10_000;
 
 /** @throws when the process ends or is not ready in time; the message holds the end of its log */
 export async function startProcess(spec: ProcessSpec): Promise<ManagedProcess> {
-  const log = createWriteStream(spec.logFile);
+  let running = await launch(spec);
+  return {
+    stop: () => running.stop(spec.stopSignal ?? 'SIGTERM'),
+    async restart(downMs) {
+      await running.stop('SIGKILL');
+      await sleep(downMs);
+      running = await launch(spec);
+    },
+  };
+}
+
+interface Launched {
+  stop(signal: NodeJS.Signals): Promise<void>;
+}
+
+async function launch(spec: ProcessSpec): Promise<Launched> {
+  const log = createWriteStream(spec.logFile, { flags: 'a' });
   const child = spawn(spec.command, [...spec.args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...spec.env },
@@ -51,12 +69,12 @@ export async function startProcess(spec: ProcessSpec): Promise<ManagedProcess> {
   child.on('exit', () => {
     ended = true;
   });
-  const stop = async (): Promise<void> => stopChild(child, () => ended, spec.stopSignal ?? 'SIGTERM');
+  const stop = (signal: NodeJS.Signals): Promise<void> => stopChild(child, () => ended, signal);
   const giveUpAt = Date.now() + spec.readyWithinMs;
   for (;;) {
     if (!ended && (await spec.isReady().catch(() => false))) return { stop };
     if (ended || Date.now() > giveUpAt) {
-      await stop();
+      await stop('SIGTERM');
       const tail = await readFile(spec.logFile, 'utf8').catch(() => '');
       const what = ended ? 'ended before it was ready' : `was not ready within ${spec.readyWithinMs / 1_000} s`;
       throw new Error(
