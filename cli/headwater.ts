@@ -7,6 +7,7 @@ import { PlatformError } from '#kernel/errors';
 import { LOG_LEVELS } from '#monitoring/log';
 import { createRegistry } from '#registry/catalog';
 import { runDemo } from './demo/demo.ts';
+import { listDeadLetters, replayDeadLetters, showDeadLetter } from './dlq.ts';
 import { ROLES, type Role } from './platform.ts';
 import { loadPlatformConfig } from './platform_config.ts';
 import { RUNNERS, runPipeline, runWorker } from './run_pipeline.ts';
@@ -101,6 +102,27 @@ features
       }
     }
   });
+
+const dlq = program.command('dlq').description('the dead-letter queue: what could not be used, and why');
+const filtered = (command: Command): Command =>
+  command
+    .option('--stage <name>', 'only what this part refused, such as gateway.validate')
+    .option('--reason <text>', 'only reasons that contain this')
+    .option('--since <time>', 'only what was refused at this time or later, ISO 8601');
+filtered(dlq.command('list').description('how many there are by stage and reason, and the newest'))
+  .option('--limit <count>', 'how many of the newest are shown', Number, 10)
+  .option('--json', 'every letter, a JSON line each', false)
+  .action(listDeadLetters);
+dlq
+  .command('show')
+  .description('one letter, whole')
+  .argument('<where>', 'partition/offset, as list prints it')
+  .action(showDeadLetter);
+filtered(
+  dlq.command('replay').description('send payloads to the raw-events topic again; without a filter, each letter once'),
+)
+  .option('--dry-run', 'only say how many', false)
+  .action(replayDeadLetters);
 
 const models = program.command('models').description('the model registry');
 models

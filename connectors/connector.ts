@@ -74,6 +74,8 @@ export interface Producer {
  */
 export interface Broker extends Service {
   readonly kind: string;
+  /** Records can carry headers. */
+  readonly hasHeaders: boolean;
   /** Creates what is missing; existing topics are left as they are. */
   ensureTopics(topics: readonly TopicSpec[]): Promise<void>;
   listTopics(): Promise<readonly string[]>;

@@ -3,6 +3,7 @@ import type { OutgoingRecord, Producer } from '#connectors/connector';
 import { messageOf, type PlatformError } from '#kernel/errors';
 import type { Clock } from '#kernel/time';
 import { Counter, type Registry } from '#monitoring/metrics';
+import type { DeadLetter } from '../dead_letters.ts';
 import { BodyTooLargeError, type FieldProblem, InvalidEventError } from './errors.ts';
 import { parseJson, type ValidateEvent, type ValidEvent } from './event_validator.ts';
 import { SendQueue } from './send_queue.ts';
@@ -177,14 +178,15 @@ export class EventIntake {
     return { key, value: `${own.slice(0, end)},${added}` };
   }
 
-  async #refuse(payload: string, error: PlatformError): Promise<void> {
+  async #refuse(payload: string, error: PlatformError, isCut = false): Promise<void> {
     this.#counters.rejected.inc({ reason: error.code });
-    const letter = {
+    const letter: DeadLetter = {
       payload,
       reason: error.message,
       stage: 'gateway.validate',
       attempt: 1,
       timestamp: new Date(this.#deps.clock.now()).toISOString(),
+      ...(isCut ? { isCut } : {}),
     };
     await this.#deadLetters.send({ value: JSON.stringify(letter) });
   }
@@ -194,14 +196,14 @@ export class EventIntake {
     this.#counters.received.inc();
     const error = new BodyTooLargeError(maxBytes);
     const kept = body.slice(0, KEPT_OF_LARGE_BODY);
-    await this.#refuse(`${kept}… (the first ${kept.length} of ${body.length} characters)`, error);
+    await this.#refuse(`${kept}… (the first ${kept.length} of ${body.length} characters)`, error, true);
     return error;
   }
 
   /** A body that was not even read. */
   async refuseUnread(length: string | undefined, maxBytes: number): Promise<void> {
     this.#counters.received.inc();
-    await this.#refuse(`(a body of ${length ?? 'unknown'} bytes was not read)`, new BodyTooLargeError(maxBytes));
+    await this.#refuse(`(a body of ${length ?? 'unknown'} bytes was not read)`, new BodyTooLargeError(maxBytes), true);
   }
 }
 

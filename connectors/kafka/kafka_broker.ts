@@ -27,6 +27,7 @@ const REFUSED = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE', 'INVALID_
 /** Kafka: idempotent producer with all acknowledgements; readers that own their offsets (no consumer group decides). */
 export class KafkaBroker implements Broker {
   readonly kind = 'kafka';
+  readonly hasHeaders = true;
   readonly addsPartitions = true;
   readonly name = 'Kafka';
   readonly producer: Producer;

@@ -34,6 +34,7 @@ const LONGEST_RETENTION_HOURS = 8_760;
  */
 export class KinesisBroker implements Broker {
   readonly kind = 'kinesis';
+  readonly hasHeaders = false;
   readonly name = 'Kinesis';
   /** A shard's children are found where it ends. */
   readonly addsPartitions = false;

@@ -35,6 +35,7 @@ const TOPIC_NAME = /^[A-Za-z0-9._-]{1,200}$/;
  */
 export class MemoryLog implements Broker {
   readonly kind = 'memory';
+  readonly hasHeaders = true;
   readonly addsPartitions = false;
   readonly name = 'memory log';
   readonly producer: Producer;

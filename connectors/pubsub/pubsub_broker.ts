@@ -27,6 +27,7 @@ const ALREADY_EXISTS = 6;
  */
 export class PubSubBroker implements Broker {
   readonly kind = 'pubsub';
+  readonly hasHeaders = true;
   readonly name = 'Pub/Sub';
   readonly addsPartitions = false;
   readonly producer: Producer;

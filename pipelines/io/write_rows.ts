@@ -1,12 +1,12 @@
 import pRetry from 'p-retry';
 import type { Producer } from '#connectors/connector';
+import type { DeadLetter } from '#connectors/dead_letters';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { PlatformError } from '#kernel/errors';
 import type { Logger } from '#monitoring/log';
 import type { DoFn, FinishBundleContext, ProcessContext } from '#pipelines/engine/dofn';
 import type { ComputedRow } from '#pipelines/transforms/compute_features';
-import type { DeadLetter } from '#pipelines/transforms/dead_letter';
 import type { FeatureMetrics } from '#pipelines/transforms/feature_metrics';
 
 export interface RetrySettings {

@@ -1,3 +1,4 @@
+import type { DeadLetter } from '#connectors/dead_letters';
 import { type EntityState, emptyEntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
@@ -13,7 +14,6 @@ import {
   valueState,
 } from '#pipelines/engine/dofn';
 import type { KV } from '#pipelines/model/pcollection';
-import type { DeadLetter } from './dead_letter.ts';
 import type { DecodedEvent } from './decode_events.ts';
 import type { FeatureMetrics } from './feature_metrics.ts';
 
@@ -39,7 +39,7 @@ export class SplitInvalid implements DoFn<DecodedEvent, DecodedEvent> {
       payload: element.payload,
       reason: element.reason,
       stage: 'pipeline.decode',
-      attempt: 1,
+      attempt: element.attempt,
       timestamp,
     });
   }
@@ -146,7 +146,7 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
       payload: value.payload,
       reason: `late: its time ${new Date(value.eventTimeMs).toISOString()} is ${Math.round((watermark - value.eventTimeMs) / 1_000)} s behind the watermark, more than the allowed ${this.#allowedLatenessMs / 1_000} s`,
       stage: 'pipeline.compute_features',
-      attempt: 1,
+      attempt: value.attempt,
       timestamp: new Date(context.clock.now()).toISOString(),
     });
   }

@@ -1,4 +1,5 @@
 import type { LogRecord } from '#connectors/connector';
+import { earlierAttempts } from '#connectors/dead_letters';
 import type { EventFields } from '#feature_store/definitions/feature';
 import type { EventSource } from '#feature_store/definitions/source';
 import { messageOf } from '#kernel/errors';
@@ -18,8 +19,10 @@ export type DecodedEvent =
       /** When the gateway took it in, ms; undefined when another producer wrote it. */
       readonly receivedAtMs: number | undefined;
       readonly payload: string;
+      /** How often it has been tried, this time included: more than 1 when it was replayed. */
+      readonly attempt: number;
     }
-  | { readonly ok: false; readonly reason: string; readonly payload: string };
+  | { readonly ok: false; readonly reason: string; readonly payload: string; readonly attempt: number };
 
 /** What the gateway adds to an event. */
 const ENRICHED = ['received_at', 'source', 'schema_version'] as const;
@@ -35,7 +38,11 @@ export function createEventDecoder(sources: readonly EventSource[], clock: Clock
     watermark: EventTime,
   ): { readonly element: DecodedEvent; readonly eventTimeMs: number | undefined } => {
     const payload = record.value.toString('utf8');
-    const refuse = (reason: string) => ({ element: { ok: false, reason, payload } as const, eventTimeMs: undefined });
+    const attempt = earlierAttempts(record) + 1;
+    const refuse = (reason: string) => ({
+      element: { ok: false, reason, payload, attempt } as const,
+      eventTimeMs: undefined,
+    });
     let body: unknown;
     try {
       body = JSON.parse(payload);
@@ -67,6 +74,7 @@ export function createEventDecoder(sources: readonly EventSource[], clock: Clock
         watermark,
         receivedAtMs: Number.isNaN(receivedAtMs) ? undefined : receivedAtMs,
         payload,
+        attempt,
       },
       eventTimeMs: time.timeMs,
     };

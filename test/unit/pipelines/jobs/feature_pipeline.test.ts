@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import type { DeadLetter } from '#connectors/dead_letters';
 import { MemoryLog } from '#connectors/memory/memory_log';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
@@ -14,7 +15,6 @@ import { createMetricsRegistry } from '#monitoring/metrics';
 import { buildFeaturePipeline } from '#pipelines/jobs/feature_pipeline';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { runEmbedded } from '#pipelines/runner/embedded';
-import type { DeadLetter } from '#pipelines/transforms/dead_letter';
 import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
 
 const TOPICS = {

@@ -1,0 +1,124 @@
+import Table from 'cli-table3';
+import { createBroker } from '#connectors/catalog';
+import { DeadLetterQueue, type FiledLetter, type LetterFilter, type ReplayCounts } from '#connectors/dead_letters';
+import { startAll } from '#kernel/lifecycle';
+import { systemClock } from '#kernel/time';
+import { createLogger } from '#monitoring/log';
+import { loadPlatformConfig, type PlatformConfig } from './platform_config.ts';
+import { shutdownRequested } from './shutdown.ts';
+import { UsageError } from './usage_error.ts';
+
+export interface DlqFilter {
+  readonly stage?: string;
+  readonly reason?: string;
+  readonly since?: string;
+}
+
+const SHOWN_PAYLOAD = 60;
+
+/** `headwater dlq list`: how many letters there are, by stage and reason, and the newest of them. */
+export async function listDeadLetters(
+  filter: DlqFilter & { readonly limit: number; readonly json: boolean },
+): Promise<void> {
+  await withQueue(async (queue) => {
+    const groups = new Map<
+      string,
+      { readonly stage: string; readonly reason: string; count: number; newest: string }
+    >();
+    let newest: FiledLetter[] = [];
+    let total = 0;
+    for await (const filed of queue.list(filterOf(filter))) {
+      total += 1;
+      if (filter.json) {
+        process.stdout.write(`${JSON.stringify(asJson(filed))}\n`);
+        continue;
+      }
+      newest = [...newest, filed].slice(-filter.limit);
+      const stage = filed.letter?.stage ?? '(no dead letter)';
+      const reason = generalised(filed.letter?.reason ?? '');
+      const group = groups.get(`${stage} ${reason}`) ?? { stage, reason, count: 0, newest: '' };
+      group.count += 1;
+      group.newest = filed.letter?.timestamp ?? '';
+      groups.set(`${stage} ${reason}`, group);
+    }
+    if (filter.json) return;
+    process.stdout.write(`${total} dead letters\n`);
+    if (total === 0) return;
+    const byReason = table(['stage', 'reason', 'letters', 'newest']);
+    for (const { stage, reason, count, newest: at } of [...groups.values()].sort((a, b) => b.count - a.count)) {
+      byReason.push([stage, cut(reason, 80), count, at]);
+    }
+    const last = table(['where', 'time', 'stage', 'payload']);
+    for (const filed of newest) {
+      const { letter, raw } = filed;
+      last.push([
+        placeOf(filed),
+        letter?.timestamp ?? '',
+        letter?.stage ?? '',
+        cut(letter?.payload ?? raw, SHOWN_PAYLOAD),
+      ]);
+    }
+    process.stdout.write(`${byReason.toString()}\nthe newest ${newest.length}:\n${last.toString()}\n`);
+  });
+}
+
+/** `headwater dlq show PARTITION/OFFSET`: one letter, whole. */
+export async function showDeadLetter(place: string): Promise<void> {
+  await withQueue(async (queue) => {
+    for await (const filed of queue.list()) {
+      if (placeOf(filed) !== place) continue;
+      process.stdout.write(`${JSON.stringify(asJson(filed), undefined, 2)}\n`);
+      return;
+    }
+    throw new UsageError(`there is no dead letter at ${place}: "headwater dlq list" says where they are`);
+  });
+}
+
+/** `headwater dlq replay`: payloads go to the raw-events topic again. */
+export async function replayDeadLetters(filter: DlqFilter & { readonly dryRun: boolean }): Promise<void> {
+  await withQueue(async (queue, { topics }) => {
+    const controller = new AbortController();
+    void shutdownRequested().then(() => controller.abort());
+    const say = ({ replayed, passed, unusable }: ReplayCounts): string =>
+      `${replayed} ${filter.dryRun ? 'would be replayed' : 'replayed'} to ${topics.rawEvents}, ${passed} passed over, ${unusable} cannot be replayed`;
+    const counts = await queue.replay(topics.rawEvents, {
+      filter: filterOf(filter),
+      dryRun: filter.dryRun,
+      signal: controller.signal,
+      onProgress(soFar) {
+        if (process.stderr.isTTY) process.stderr.write(`\r${say(soFar)}`);
+      },
+    });
+    if (process.stderr.isTTY) process.stderr.write('\n');
+    process.stdout.write(`${say(counts)}\n`);
+  });
+}
+
+async function withQueue(work: (queue: DeadLetterQueue, config: PlatformConfig) => Promise<void>): Promise<void> {
+  const config = loadPlatformConfig(process.env);
+  const log = createLogger({ level: 'error' });
+  const broker = createBroker({ log, clock: systemClock }, config.broker);
+  const services = await startAll([broker], new AbortController().signal);
+  try {
+    const { topics } = config;
+    const names = [topics.rawEvents, topics.deadLetters];
+    await broker.ensureTopics(names.map((name) => ({ name, partitions: topics.partitions })));
+    await work(new DeadLetterQueue(broker, topics.deadLetters), config);
+  } finally {
+    await services[Symbol.asyncDispose]();
+  }
+}
+
+function filterOf({ stage, reason, since }: DlqFilter): LetterFilter {
+  const sinceMs = since === undefined ? undefined : Date.parse(since);
+  if (Number.isNaN(sinceMs)) throw new UsageError(`--since is a time such as 2026-11-21T08:00:00Z, not "${since}"`);
+  return { stage, reason, sinceMs };
+}
+
+const placeOf = ({ partition, offset }: FiledLetter): string => `${partition}/${offset}`;
+const asJson = (filed: FiledLetter) => ({ where: placeOf(filed), ...(filed.letter ?? { raw: filed.raw }) });
+const table = (head: string[]) => new Table({ head, style: { head: [], border: [] } });
+const cut = (text: string, length: number): string => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
+
+/** A reason without what differs from letter to letter, so that like ones are counted together. */
+const generalised = (reason: string): string => reason.replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, '…').replace(/\d+/g, 'N');
