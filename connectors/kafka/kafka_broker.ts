@@ -16,12 +16,10 @@ import type { Logger } from '#monitoring/log';
 import { ConnectionError, OffsetOutOfRangeError, RecordRefusedError, UnknownTopicError } from '../errors.ts';
 import type { KafkaConfig } from './config.ts';
 import { IdempotentProducer } from './idempotent_producer.ts';
-import type { FetchedMessage } from './kafkajs_cluster.ts';
-import { OffsetCommitter, PartitionFetcher } from './partition_fetcher.ts';
+import { type Fetched, OffsetCommitter, PartitionFetcher } from './partition_fetcher.ts';
 
 /** A cold broker needs a while until its coordinators are loaded. */
 const RETRY = { retries: 8, initialRetryTime: 100, maxRetryTime: 5_000 };
-const NO_VALUE = Buffer.alloc(0);
 const REFUSED = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE', 'INVALID_RECORD']);
 
 /** Kafka: idempotent producer with all acknowledgements; readers that own their offsets (no consumer group decides). */
@@ -130,7 +128,6 @@ export class KafkaBroker implements Broker {
     const fetcher = new PartitionFetcher(this.#kafka, topic, Number(partition));
     const reader = new PartitionReader({
       fetcher,
-      partition,
       next,
       end: BigInt(known.high),
       maxBytes: this.#config.fetchBytes,
@@ -202,7 +199,6 @@ export class KafkaBroker implements Broker {
 
 interface ReaderParts {
   readonly fetcher: PartitionFetcher;
-  readonly partition: string;
   readonly next: bigint;
   readonly end: bigint;
   readonly maxBytes: number;
@@ -210,14 +206,27 @@ interface ReaderParts {
   readonly onClose: () => void;
 }
 
+/** What a fetch takes beside waiting for records. */
+const FETCH_TIME_MS = 50;
+
+/** Undefined when it takes longer. */
+async function within<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), ms);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
 class PartitionReader implements SourcePartition {
   readonly #parts: ReaderParts;
   /** Fetched and not yet polled. */
-  #buffer: readonly FetchedMessage[] = [];
+  #buffer: readonly LogRecord[] = [];
   #bufferAt = 0;
   #fetchFrom: bigint;
   #position: bigint;
   #end: bigint;
+  #ahead: Promise<Fetched> | undefined;
 
   constructor(parts: ReaderParts) {
     this.#parts = parts;
@@ -227,38 +236,35 @@ class PartitionReader implements SourcePartition {
   }
 
   async poll(options: { maxRecords: number; maxWaitMs: number; signal: AbortSignal }): Promise<readonly LogRecord[]> {
-    if (this.#bufferAt >= this.#buffer.length && !options.signal.aborted) await this.#fetch(options.maxWaitMs);
-    const taken = this.#buffer.slice(this.#bufferAt, this.#bufferAt + options.maxRecords);
-    this.#bufferAt += taken.length;
-    const records = taken.map((message) => this.#decode(message));
+    if (this.#bufferAt >= this.#buffer.length && !options.signal.aborted) await this.#refill(options.maxWaitMs);
+    const records = this.#buffer.slice(this.#bufferAt, this.#bufferAt + options.maxRecords);
+    this.#bufferAt += records.length;
     if (this.#bufferAt >= this.#buffer.length) this.#position = this.#fetchFrom - 1n;
     else this.#position = (records[records.length - 1] as LogRecord).offset;
     return records;
   }
 
-  async #fetch(maxWaitMs: number): Promise<void> {
-    const { fetcher, maxBytes, understand } = this.#parts;
-    try {
-      const fetched = await fetcher.fetch(this.#fetchFrom, { maxWaitMs, maxBytes });
-      this.#buffer = fetched.messages;
-      this.#bufferAt = 0;
-      this.#fetchFrom = fetched.nextOffset;
-      this.#end = fetched.endOffset;
-    } catch (error) {
-      throw understand(error);
-    }
+  /** Takes what was fetched ahead, when it is there in time; and while there are records, fetches ahead again. */
+  async #refill(maxWaitMs: number): Promise<void> {
+    const ahead = this.#ahead ?? this.#fetch(maxWaitMs);
+    this.#ahead = ahead;
+    const fetched = await within(ahead, maxWaitMs + FETCH_TIME_MS).catch((error: unknown) => {
+      this.#ahead = undefined;
+      throw this.#parts.understand(error);
+    });
+    if (fetched === undefined) return;
+    this.#buffer = fetched.records;
+    this.#bufferAt = 0;
+    this.#fetchFrom = fetched.nextOffset;
+    this.#end = fetched.endOffset;
+    this.#ahead = fetched.records.length === 0 ? undefined : this.#fetch(maxWaitMs);
+    // A failure is the next poll's.
+    this.#ahead?.catch(() => {});
   }
 
-  #decode(message: FetchedMessage): LogRecord {
-    return {
-      key: message.key?.toString('utf8'),
-      value: message.value ?? NO_VALUE,
-      isTombstone: message.value === null,
-      headers: Object.fromEntries(Object.entries(message.headers).map(([name, value]) => [name, String(value ?? '')])),
-      timestampMs: Number(message.timestamp),
-      partition: this.#parts.partition,
-      offset: BigInt(message.offset),
-    };
+  #fetch(maxWaitMs: number): Promise<Fetched> {
+    const { fetcher, maxBytes } = this.#parts;
+    return fetcher.fetch(this.#fetchFrom, { maxWaitMs, maxBytes });
   }
 
   position(): Position {

@@ -2,16 +2,10 @@ import { createRequire } from 'node:module';
 import type { Kafka } from 'kafkajs';
 
 /**
- * What the connector takes from inside kafkajs 2.2.4, which is pinned: connections, metadata and the decoding of fetched batches. Its own
- * consumer and producer are not used; docs/adr/0006 and 0008 say why. This file is the only one that reaches in there.
+ * What the connector takes from inside kafkajs 2.2.4, which is pinned: connections, metadata and codecs. Its own consumer and producer
+ * are not used; docs/adr/0006 and 0008 say why. This file is the only one that reaches in there.
  */
 const require = createRequire(import.meta.url);
-
-export const Batch = require('kafkajs/src/consumer/batch') as new (
-  topic: string,
-  fetchedOffset: string,
-  partition: FetchedPartition,
-) => FetchedBatch;
 
 const { createErrorFromCode } = require('kafkajs/src/protocol/error') as {
   createErrorFromCode(code: number): Error & { readonly type: string; readonly retriable: boolean };
@@ -19,37 +13,11 @@ const { createErrorFromCode } = require('kafkajs/src/protocol/error') as {
 
 export { createErrorFromCode };
 
-/** `read_committed`: records of open and aborted transactions are not seen. */
-export const READ_COMMITTED = 1;
 const CREATE_CLUSTER = 'private:Kafka:createCluster';
 const SEND_REQUEST = 'private:Broker:sendRequest';
 
-export interface FetchedMessage {
-  readonly offset: string;
-  readonly timestamp: string;
-  readonly key: Buffer | null;
-  readonly value: Buffer | null;
-  readonly headers: Readonly<Record<string, Buffer | string | undefined>>;
-}
-
-export interface FetchedPartition {
-  readonly partition: number;
-  readonly highWatermark: string;
-  readonly messages: readonly FetchedMessage[];
-}
-
-interface FetchedBatch {
-  readonly messages: readonly FetchedMessage[];
-  readonly highWatermark: string;
-  readonly rawMessages: readonly FetchedMessage[];
-  lastOffset(): string;
-}
-
 /** One broker's connection. */
 export interface BrokerConnection {
-  fetch(request: object): Promise<{
-    responses: readonly { readonly topicName: string; readonly partitions: readonly FetchedPartition[] }[];
-  }>;
   initProducerId(request: { transactionalId: undefined; transactionTimeout: number }): Promise<{
     readonly producerId: string;
     readonly producerEpoch: number;
@@ -75,7 +43,7 @@ export function createCluster(kafka: Kafka): Cluster {
   const create = (kafka as unknown as Record<symbol, (options: object) => Cluster>)[symbol] as (
     options: object,
   ) => Cluster;
-  return create({ isolationLevel: READ_COMMITTED, allowAutoTopicCreation: false, metadataMaxAge: 300_000 });
+  return create({ allowAutoTopicCreation: false, metadataMaxAge: 300_000 });
 }
 
 export interface RawRequest<T> {

@@ -1,11 +1,14 @@
 import type { Kafka } from 'kafkajs';
-import { Batch, type Cluster, createCluster, type FetchedMessage, READ_COMMITTED } from './kafkajs_cluster.ts';
+import type { LogRecord } from '#connectors/connector';
+import { fetchPartition } from './fetch_request.ts';
+import { type Cluster, createCluster } from './kafkajs_cluster.ts';
+import { readRecords } from './record_reader.ts';
 
 // kafkajs has no consumer that is told its partitions and offsets: a consumer always joins a group, and a group's rebalances and
 // commits would compete with the positions a pipeline snapshot owns.
 
 export interface Fetched {
-  readonly messages: readonly FetchedMessage[];
+  readonly records: readonly LogRecord[];
   /** Offset to fetch from next: past what was returned and what was filtered out. */
   readonly nextOffset: bigint;
   /** Offset the partition's next record gets. */
@@ -74,27 +77,10 @@ export class PartitionFetcher {
       const [nodeId] = Object.keys(this.#cluster.findLeaderForPartitions(this.#topic, [this.#partition]));
       if (nodeId === undefined) throw new Error(`partition ${this.#partition} of ${this.#topic} has no leader`);
       const broker = await this.#cluster.findBroker({ nodeId });
-      const { responses } = await broker.fetch({
-        maxWaitTime: options.maxWaitMs,
-        minBytes: 1,
-        maxBytes: options.maxBytes,
-        isolationLevel: READ_COMMITTED,
-        topics: [
-          {
-            topic: this.#topic,
-            partitions: [{ partition: this.#partition, fetchOffset: String(offset), maxBytes: options.maxBytes }],
-          },
-        ],
-      });
-      const partition = responses[0]?.partitions[0];
-      if (partition === undefined) return { messages: [], nextOffset: offset, endOffset: offset };
-      const batch = new Batch(this.#topic, String(offset), partition);
-      const nextOffset = batch.rawMessages.length === 0 ? offset : BigInt(batch.lastOffset()) + 1n;
-      return {
-        messages: batch.messages,
-        nextOffset: nextOffset > offset ? nextOffset : offset,
-        endOffset: BigInt(batch.highWatermark),
-      };
+      const request = { topic: this.#topic, partition: this.#partition, offset, ...options };
+      const { records: bytes, endOffset, aborted } = await fetchPartition(broker, request);
+      const { records, nextOffset = offset } = await readRecords(bytes, String(this.#partition), offset, aborted);
+      return { records, nextOffset: nextOffset > offset ? nextOffset : offset, endOffset };
     } catch (error) {
       await this.#cluster.refreshMetadata().catch(() => this.close());
       throw error;

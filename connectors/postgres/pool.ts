@@ -2,6 +2,9 @@ import pg from 'pg';
 import type { Logger } from '#monitoring/log';
 import type { PostgresConfig } from './config.ts';
 
+/** How much longer than a statement its answer may take. */
+const ANSWER_WITHIN_MS = 1_000;
+
 export function createPostgresPool(config: PostgresConfig, log: Logger): pg.Pool {
   const pool = new pg.Pool({
     host: config.host,
@@ -13,6 +16,9 @@ export function createPostgresPool(config: PostgresConfig, log: Logger): pg.Pool
     max: config.maxConnections,
     connectionTimeoutMillis: config.connectTimeoutMs,
     statement_timeout: config.statementTimeoutMs,
+    // The server's own limit does not help when it cannot be heard any more.
+    query_timeout: config.statementTimeoutMs + ANSWER_WITHIN_MS,
+    keepAlive: true,
     application_name: 'headwater',
   });
   pool.on('error', (error) => log.warn({ component: 'connectors.postgres', error }, 'postgres.idle_client_error'));

@@ -14,6 +14,8 @@ export function createRedis(config: RedisConfig, log: Logger): Redis {
     ...(config.tls ? { tls: {} } : {}),
     connectTimeout: config.connectTimeoutMs,
     commandTimeout: config.commandTimeoutMs,
+    // A connection that answers nothing any more is given up: a command's timeout alone would leave it in use.
+    socketTimeout: 2 * config.commandTimeoutMs,
     enableAutoPipelining: true,
     lazyConnect: true,
     maxRetriesPerRequest: 1,

@@ -91,7 +91,7 @@ function watermarkAfter(newest: number, outOfOrderMs: number): EventTime {
   return newest === MIN_EVENT_TIME ? MIN_EVENT_TIME : eventTime(newest - outOfOrderMs);
 }
 
-const DEFAULT_MAX_RECORDS = 500;
+const DEFAULT_MAX_RECORDS = 1_000;
 const DEFAULT_MAX_WAIT_MS = 250;
 const DEFAULT_DISCOVER_EVERY_MS = 30_000;
 
@@ -185,7 +185,7 @@ export class BrokerSource<T> implements SplittableDoFn<string, T, BrokerRestrict
     const { reader } = open;
     let records: readonly LogRecord[];
     try {
-      records = await reader.poll({ maxRecords, maxWaitMs: this.bounded ? 0 : maxWaitMs, signal: context.signal });
+      records = await reader.poll({ maxRecords, maxWaitMs, signal: context.signal });
     } catch (error) {
       this.#open.delete(idOf(part));
       await reader.close();

@@ -10,22 +10,25 @@ import type { ComputedRow } from '#pipelines/transforms/compute_features';
 import type { FeatureMetrics } from '#pipelines/transforms/feature_metrics';
 
 export interface RetrySettings {
-  readonly attempts: number;
   readonly firstDelayMs: number;
+  readonly longestDelayMs: number;
+  /** After so long the bundle fails, and is done again from the newest snapshot. */
+  readonly giveUpAfterMs: number;
 }
 
-export const DEFAULT_RETRY: RetrySettings = { attempts: 6, firstDelayMs: 50 };
+export const DEFAULT_RETRY: RetrySettings = { firstDelayMs: 50, longestDelayMs: 10_000, giveUpAfterMs: 600_000 };
 
-/** Tries again with jittered, doubling delays as long as the error says it may help. */
+/** Tries again with jittered, doubling delays as long as the error says it may help: outages are waited out. */
 export function withRetry<T>(what: string, log: Logger, settings: RetrySettings, task: () => Promise<T>): Promise<T> {
   return pRetry(task, {
-    retries: settings.attempts - 1,
+    retries: Number.POSITIVE_INFINITY,
     minTimeout: settings.firstDelayMs,
+    maxTimeout: settings.longestDelayMs,
+    maxRetryTime: settings.giveUpAfterMs,
     factor: 2,
     randomize: true,
     shouldRetry: ({ error }) => !(error instanceof PlatformError) || error.retryable,
-    onFailedAttempt: ({ error, attemptNumber, retriesLeft }) =>
-      log.warn({ error, attemptNumber, retriesLeft, what }, 'sink.retrying'),
+    onFailedAttempt: ({ error, attemptNumber }) => log.warn({ error, attemptNumber, what }, 'sink.retrying'),
   });
 }
 

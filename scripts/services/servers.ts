@@ -10,7 +10,8 @@ const REDIS_BIN = '/usr/bin/redis-server';
 const MLFLOW_PACKAGES = ['mlflow==3.17.2', 'onnx==1.23.2', 'onnxruntime==1.31.1'];
 const KAFKA_CLUSTER_ID = 'MkU3OEVBNTcwNTJENDM2Qg';
 
-async function startKafka(folder: string): Promise<RunningServer> {
+/** @param advertisedPort - where clients are told to go, when that is a proxy before it */
+export async function startKafka(folder: string, advertisedPort?: number): Promise<RunningServer> {
   const jars = join(cacheFolder, 'kafka-4.1.2');
   await once(jars, 'fetching Kafka 4.1.2', async () => {
     await ensureMaven();
@@ -24,7 +25,7 @@ async function startKafka(folder: string): Promise<RunningServer> {
     'node.id': '1',
     'controller.quorum.voters': `1@127.0.0.1:${controller}`,
     listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controller}`,
-    'advertised.listeners': `PLAINTEXT://127.0.0.1:${port}`,
+    'advertised.listeners': `PLAINTEXT://127.0.0.1:${advertisedPort ?? port}`,
     'controller.listener.names': 'CONTROLLER',
     'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
     'inter.broker.listener.name': 'PLAINTEXT',
@@ -201,7 +202,7 @@ async function startPubSub(folder: string): Promise<RunningServer> {
 
 /** The real servers of the integration tests. */
 export const SERVERS: Readonly<Record<string, StartServer>> = {
-  kafka: startKafka,
+  kafka: (folder) => startKafka(folder),
   redis: startRedis,
   postgres: startPostgres,
   mlflow: startMlflow,

@@ -1,8 +1,11 @@
+import { randomUUID } from 'node:crypto';
+import { expect, test } from '@jest/globals';
+import { CompressionTypes, Kafka, logLevel } from 'kafkajs';
 import { kafkaConfigSchema } from '#connectors/kafka/config';
 import { KafkaBroker } from '#connectors/kafka/kafka_broker';
 import { systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
-import { describeBroker } from '../../conformance/connectors/broker_contract.ts';
+import { describeBroker, pollUntil } from '../../conformance/connectors/broker_contract.ts';
 import { serviceAddress } from '../service_address.ts';
 
 describeBroker('Kafka', async () => {
@@ -14,3 +17,74 @@ describeBroker('Kafka', async () => {
   await broker.start();
   return broker;
 });
+
+test('of transactions only what was committed is read; compressed batches are read', async () => {
+  const brokers = serviceAddress('TEST_KAFKA_BROKERS').split(',');
+  const broker = new KafkaBroker(
+    { log: silentLogger, clock: systemClock },
+    kafkaConfigSchema.parse({ kind: 'kafka', brokers }),
+  );
+  await broker.start();
+  const topic = `transactions-${randomUUID()}`;
+  await broker.ensureTopics([{ name: topic, partitions: 1 }]);
+  const kafka = new Kafka({ brokers, logLevel: logLevel.NOTHING, retry: { retries: 10 } });
+  const producer = kafka.producer({ transactionalId: topic, idempotent: true, maxInFlightRequests: 1 });
+  await producer.connect();
+  for (const [value, isCommitted] of [
+    ['aborted', false],
+    ['committed', true],
+  ] as const) {
+    const transaction = await producer.transaction();
+    await transaction.send({ topic, messages: [{ key: 'k', value }] });
+    await (isCommitted ? transaction.commit() : transaction.abort());
+  }
+  await producer.disconnect();
+  const plain = kafka.producer();
+  await plain.connect();
+  const messages = Array.from({ length: 100 }, (_, index) => ({
+    key: 'k',
+    value: `packed ${index}`,
+    headers: { h: 'v' },
+  }));
+  await plain.send({ topic, messages, compression: CompressionTypes.GZIP });
+  await plain.disconnect();
+  const reader = await broker.openPartition(topic, '0', { startAt: 'earliest' });
+  const records = await pollUntil(reader, 101);
+  expect(records.map(({ value }) => value.toString())).toEqual(['committed', ...messages.map(({ value }) => value)]);
+  expect(records.at(-1)?.headers).toEqual({ h: 'v' });
+  expect(reader.lagRecords()).toBe(0n);
+  await broker.stop();
+}, 60_000);
+
+test('a record that is too large for the topic is refused, and says so; others go on', async () => {
+  const brokers = serviceAddress('TEST_KAFKA_BROKERS').split(',');
+  const broker = new KafkaBroker(
+    { log: silentLogger, clock: systemClock },
+    kafkaConfigSchema.parse({ kind: 'kafka', brokers }),
+  );
+  await broker.start();
+  const topic = `large-${randomUUID()}`;
+  await broker.ensureTopics([{ name: topic, partitions: 1 }]);
+  const large = broker.producer.send(topic, [{ key: 'k', value: Buffer.alloc(10_000_000) }]);
+  const small = Array.from({ length: 50 }, (_, index) =>
+    broker.producer.send(topic, [{ key: 'k', value: `v${index}` }]),
+  );
+  await expect(large).rejects.toMatchObject({ code: 'CONNECTOR_RECORD_REFUSED' });
+  await Promise.all(small);
+  await broker.producer.send(topic, [{ key: 'k', value: 'after' }]);
+  const reader = await broker.openPartition(topic, '0', { startAt: 'earliest' });
+  expect((await pollUntil(reader, 51)).map(({ value }) => value.toString())).toEqual([
+    ...small.map((_, index) => `v${index}`),
+    'after',
+  ]);
+  await broker.stop();
+}, 60_000);
+
+test('a broker that is not there is named', async () => {
+  const config = { kind: 'kafka', brokers: ['127.0.0.1:1'], connectionTimeoutMs: 200 };
+  const nowhere = new KafkaBroker({ log: silentLogger, clock: systemClock }, kafkaConfigSchema.parse(config));
+  await expect(nowhere.start()).rejects.toMatchObject({
+    code: 'CONNECTOR_UNAVAILABLE',
+    message: expect.stringContaining('127.0.0.1:1'),
+  });
+}, 60_000);
