@@ -211,7 +211,8 @@ export class ParDoOperator extends Operator {
     } catch (error) {
       throw this.#failed(hook, element, error);
     }
-    if (result === undefined) {
+    // An arrow function may return what its last call does: that is nothing to wait for.
+    if (result === undefined || typeof result.then !== 'function') {
       if (this.#keyed) context.leave();
       return undefined;
     }
