@@ -15,6 +15,7 @@ import type { LogRecord, OutgoingRecord, Producer } from '#connectors/connector'
 import { messageOf, PlatformError } from '#kernel/errors';
 import type { Service } from '#kernel/lifecycle';
 import type { Clock } from '#kernel/time';
+import { circuitGauge } from '#monitoring/circuit_metrics';
 import type { Logger } from '#monitoring/log';
 import { Counter, Gauge, type Registry } from '#monitoring/metrics';
 import { PartitionLog } from '../memory/partition_log.ts';
@@ -248,11 +249,6 @@ function createGauges(registry: Registry) {
     waiting: new Gauge({ name: 'spool_records', help: 'Records on disk, waiting for the broker', registers }),
     bytes: new Gauge({ name: 'spool_bytes', help: 'What waits on disk for the broker', registers }),
     spooled: new Counter({ name: 'spooled_records_total', help: 'Records that went to disk first', registers }),
-    circuit: new Gauge({
-      name: 'circuit_open',
-      help: '1 while nothing is sent to the target because it has failed',
-      labelNames: ['target'] as const,
-      registers,
-    }),
+    circuit: circuitGauge(registry),
   };
 }

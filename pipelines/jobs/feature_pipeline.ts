@@ -85,10 +85,18 @@ export function buildFeaturePipeline(
     metrics,
     log,
   });
-  flatten(rows, 'AllRows').apply(parDo(sink, { name: 'WriteRows' }));
+  dead.push(flatten(rows, 'AllRows').apply(parDo(sink, { name: 'WriteRows' })));
   flatten(dead, 'AllDeadLetters').apply(
-    parDo(new WriteDeadLetters({ producer: broker.producer, topic: settings.deadLetterTopic, log }), {
-      name: 'WriteDeadLetters',
-    }),
+    parDo(
+      new WriteDeadLetters({
+        producer: broker.producer,
+        topic: settings.deadLetterTopic,
+        log,
+        metrics: metrics.registry,
+      }),
+      {
+        name: 'WriteDeadLetters',
+      },
+    ),
   );
 }

@@ -2,6 +2,8 @@ import { Counter, Histogram, LATENCY_BUCKETS_SECONDS, type Registry } from '#mon
 
 /** What the feature pipeline reports; the first three names are fixed by the platform's dashboards. */
 export interface FeatureMetrics {
+  /** Where they are, for others of the same pipeline. */
+  readonly registry: Registry;
   readonly processed: Counter;
   readonly failed: Counter<'reason'>;
   readonly computationSeconds: Histogram;
@@ -15,6 +17,7 @@ export interface FeatureMetrics {
 export function createFeatureMetrics(registry: Registry): FeatureMetrics {
   const registers = [registry];
   return {
+    registry,
     processed: new Counter({ name: 'events_processed_total', help: 'Events turned into feature rows', registers }),
     failed: new Counter({
       name: 'events_failed_total',
