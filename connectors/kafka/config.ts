@@ -4,14 +4,38 @@ const sasl = z.discriminatedUnion('mechanism', [
   z.strictObject({ mechanism: z.literal('plain'), username: z.string(), password: z.string() }),
   z.strictObject({ mechanism: z.literal('scram-sha-256'), username: z.string(), password: z.string() }),
   z.strictObject({ mechanism: z.literal('scram-sha-512'), username: z.string(), password: z.string() }),
+  /** Tokens by the client-credentials grant (RFC 6749, 4.4), fetched again before they expire. */
+  z.strictObject({
+    mechanism: z.literal('oauthbearer'),
+    tokenUrl: z.url(),
+    clientId: z.string(),
+    clientSecret: z.string(),
+    scope: z.string().optional(),
+  }),
 ]);
+export type KafkaSasl = z.infer<typeof sasl>;
+
+/** Files in PEM. */
+const tls = z.union([
+  z.boolean(),
+  z.strictObject({
+    /** Authorities to trust instead of the system's. */
+    ca: z.string().optional(),
+    /** The client's own certificate and key, for brokers that ask for one. */
+    cert: z.string().optional(),
+    key: z.string().optional(),
+    /** The name that the broker's certificate must have, when it is not the one connected to. */
+    serverName: z.string().optional(),
+  }),
+]);
+export type KafkaTls = z.infer<typeof tls>;
 
 export const kafkaConfigSchema = z.strictObject({
   kind: z.literal('kafka'),
   /** `host:port` of any brokers of the cluster. */
   brokers: z.array(z.string().regex(/^[^\s:]+:\d+$/, 'must be host:port')).min(1),
   clientId: z.string().default('headwater'),
-  tls: z.boolean().default(false),
+  tls: tls.default(false),
   sasl: sasl.optional(),
   connectionTimeoutMs: z.int().positive().default(3_000),
   requestTimeoutMs: z.int().positive().default(30_000),

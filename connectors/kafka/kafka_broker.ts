@@ -17,6 +17,7 @@ import { ConnectionError, OffsetOutOfRangeError, RecordRefusedError, UnknownTopi
 import type { KafkaConfig } from './config.ts';
 import { IdempotentProducer } from './idempotent_producer.ts';
 import { type Fetched, OffsetCommitter, PartitionFetcher } from './partition_fetcher.ts';
+import { saslOptions, tlsOptions } from './security.ts';
 
 /** A cold broker needs a while until its coordinators are loaded. */
 const RETRY = { retries: 8, initialRetryTime: 100, maxRetryTime: 5_000 };
@@ -43,8 +44,8 @@ export class KafkaBroker implements Broker {
     this.#kafka = new Kafka({
       clientId: config.clientId,
       brokers: [...config.brokers],
-      ssl: config.tls,
-      ...(config.sasl === undefined ? {} : { sasl: config.sasl }),
+      ssl: tlsOptions(config.tls),
+      ...(config.sasl === undefined ? {} : { sasl: saslOptions(config.sasl) }),
       connectionTimeout: config.connectionTimeoutMs,
       requestTimeout: config.requestTimeoutMs,
       retry: RETRY,

@@ -1,6 +1,7 @@
 import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type BrokerConfig, createBroker } from '#connectors/catalog';
+import { messageOf } from '#kernel/errors';
 import { systemClock } from '#kernel/time';
 import { createLogger } from '#monitoring/log';
 import { type DoFn, type ProcessContext, valueState } from '#pipelines/engine/dofn';
@@ -55,7 +56,13 @@ class CountAndSum implements DoFn<KV<string, number>, never> {
 const job = JSON.parse(process.argv[2] ?? '{}') as BrokerJob;
 const log = createLogger({ level: 'error' });
 const broker = createBroker({ log, clock: systemClock }, job.broker);
-await broker.start(new AbortController().signal);
+try {
+  await broker.start(new AbortController().signal);
+} catch (error) {
+  // Whoever supervises it starts it again.
+  process.stderr.write(`the job cannot begin: ${messageOf(error)}\n`);
+  process.exit(1);
+}
 const source = new BrokerSource<{ key: string; value: number }>(broker, {
   topics: [job.topic],
   group: 'chaos',

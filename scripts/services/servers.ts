@@ -10,8 +10,17 @@ const REDIS_BIN = '/usr/bin/redis-server';
 const MLFLOW_PACKAGES = ['mlflow==3.17.2', 'onnx==1.23.2', 'onnxruntime==1.31.1'];
 const KAFKA_CLUSTER_ID = 'MkU3OEVBNTcwNTJENDM2Qg';
 
-/** @param advertisedPort - where clients are told to go, when that is a proxy before it */
-export async function startKafka(folder: string, advertisedPort?: number): Promise<RunningServer> {
+export interface KafkaOptions {
+  /** Where clients are told to go, when that is a proxy before it. */
+  readonly advertisedPort?: number;
+  /** Settings that come on top; `$PORT` is another free port. */
+  readonly settings?: Readonly<Record<string, string>>;
+  /** Users with SCRAM-SHA-256, as `name=alice,password=secret`. */
+  readonly scramUsers?: readonly string[];
+}
+
+export async function startKafka(folder: string, options: KafkaOptions = {}): Promise<RunningServer> {
+  const { advertisedPort, scramUsers = [] } = options;
   const jars = join(cacheFolder, 'kafka-4.1.2');
   await once(jars, 'fetching Kafka 4.1.2', async () => {
     await ensureMaven();
@@ -38,7 +47,12 @@ export async function startKafka(folder: string, advertisedPort?: number): Promi
     'group.initial.rebalance.delay.ms': '0',
     'auto.create.topics.enable': 'false',
   };
-  const lines = Object.entries(settings).map(([key, value]) => `${key}=${value}`);
+  const extra = String(await freePort());
+  const all = Object.entries({ ...settings, ...options.settings });
+  const lines = all.map(
+    ([key, value]) =>
+      `${key}=${value.replaceAll('$PORT', extra).replaceAll('$PLAIN', String(port)).replaceAll('$CONTROLLER', String(controller))}`,
+  );
   await writeFile(properties, `${lines.join('\n')}\n`);
   const java = ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-cp', `${jars}/*`];
   await run('java', [
@@ -50,6 +64,7 @@ export async function startKafka(folder: string, advertisedPort?: number): Promi
     KAFKA_CLUSTER_ID,
     '-c',
     properties,
+    ...scramUsers.flatMap((user) => ['--add-scram', `SCRAM-SHA-256=[${user}]`]),
   ]);
   const server = await startProcess({
     name: 'Kafka',
@@ -59,7 +74,7 @@ export async function startKafka(folder: string, advertisedPort?: number): Promi
     isReady: () => acceptsConnections(port),
     readyWithinMs: 60_000,
   });
-  return { ...server, env: { TEST_KAFKA_BROKERS: `127.0.0.1:${port}` } };
+  return { ...server, env: { TEST_KAFKA_BROKERS: `127.0.0.1:${port}`, TEST_KAFKA_EXTRA_PORT: extra } };
 }
 
 async function startPostgres(folder: string): Promise<RunningServer> {

@@ -55,7 +55,7 @@ async function storm(proxy: FaultProxy): Promise<void> {
 
 test('between producers, jobs and Kafka', async () => {
   const proxy = await startProxy();
-  const server = await startKafka(folder, proxy.port);
+  const server = await startKafka(folder, { advertisedPort: proxy.port });
   proxy.targetPort = Number((server.env.TEST_KAFKA_BROKERS as string).split(':')[1]);
   try {
     const { differences } = await sufferBroker({
