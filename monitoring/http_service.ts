@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import { PlatformError, PortInUseError } from '#kernel/errors';
 import type { Service } from '#kernel/lifecycle';
@@ -23,6 +24,10 @@ export interface HttpServiceDeps {
   readonly beside?: Service | undefined;
 }
 
+const IN_FLIGHT_POLL_MS = 10;
+/** For the last answers to leave. */
+const GOODBYE_MS = 50;
+
 const STATUS_BY_FAULT = { caller: 400, dependency: 503, internal: 500 } as const;
 
 /** A Fastify application as a {@link Service}: listening, health routes, metrics, errors, drain. */
@@ -33,6 +38,8 @@ export class HttpService implements Service {
   readonly #log: Logger;
   readonly #beside: Service | undefined;
   #draining = false;
+  /** Requests that were begun and not answered. */
+  #inFlight = 0;
   #url = '';
 
   constructor(deps: HttpServiceDeps, settings: HttpServiceSettings, app: FastifyInstance) {
@@ -41,6 +48,14 @@ export class HttpService implements Service {
     this.#settings = settings;
     this.#beside = deps.beside;
     this.#log = deps.log.child({ component: settings.name });
+    app.addHook('onRequest', (_, __, done) => {
+      this.#inFlight += 1;
+      done();
+    });
+    app.addHook('onResponse', (_, __, done) => {
+      this.#inFlight -= 1;
+      done();
+    });
     const notReady = (): string | undefined => (this.#draining ? 'draining' : deps.notReady?.());
     app.get('/health/live', { schema: { hide: true } }, async () => ({ status: 'live' }));
     const ready = async (_: unknown, reply: { code(status: number): unknown }) => {
@@ -101,15 +116,26 @@ export class HttpService implements Service {
     this.#log.info({ url: this.#url }, 'http.listening');
   }
 
-  /** Says "not ready" first, then finishes the requests under way. */
+  /** Says "not ready" first, then finishes the requests under way, at most until `signal` aborts. */
   async drain(signal = new AbortController().signal): Promise<void> {
     this.#draining = true;
-    await this.app.close();
+    const closed = this.app.close();
+    // The server waits for connections that were opened and have never asked for anything; clients keep such at hand.
+    const cutting = this.#cutIdle(signal);
+    await closed;
+    await cutting;
     await this.#beside?.drain(signal);
+  }
+
+  async #cutIdle(signal: AbortSignal): Promise<void> {
+    while (this.#inFlight > 0 && !signal.aborted) await sleep(IN_FLIGHT_POLL_MS);
+    await sleep(GOODBYE_MS);
+    this.app.server.closeAllConnections();
   }
 
   async stop(): Promise<void> {
     this.#draining = true;
+    this.app.server.closeAllConnections();
     await this.app.close().catch((error: unknown) => this.#log.error({ error }, 'http.close_failed'));
     await this.#beside?.stop();
   }

@@ -27,6 +27,12 @@ export interface GatewayTopics {
   readonly deadLetters: string;
 }
 
+/** Known beforehand, an answer is written without looking at it. */
+const TAKEN = {
+  type: 'object',
+  properties: { event_id: { type: 'string' }, status: { type: 'string', enum: ['accepted', 'duplicate'] } },
+} as const;
+
 /** The door for events: POST /ingest and POST /ingest/batch. An event is acknowledged once it is durable in the broker, not before. */
 export async function createGateway(
   deps: GatewayDeps,
@@ -66,9 +72,10 @@ export async function createGateway(
 
   acceptBodiesAsText(app);
   authenticate(app, config);
-  app.addHook('onResponse', async (request, reply) => {
-    if (request.method === 'POST')
-      seconds.observe({ route: request.routeOptions.url ?? '' }, reply.elapsedTime / 1_000);
+  const observed = new Map(['/ingest', '/ingest/batch'].map((route) => [route, seconds.labels({ route })]));
+  app.addHook('onResponse', (request, reply, done) => {
+    observed.get(request.routeOptions.url ?? '')?.observe(reply.elapsedTime / 1_000);
+    done();
   });
   app.addHook('onError', async (request, _, error) => {
     if (error.code !== 'FST_ERR_CTP_BODY_TOO_LARGE') return;
@@ -81,7 +88,11 @@ export async function createGateway(
     '/ingest',
     {
       bodyLimit: config.maxBatchBodyBytes,
-      schema: { summary: 'Takes one event', consumes: ['application/json'] },
+      schema: {
+        summary: 'Takes one event',
+        consumes: ['application/json'],
+        response: { 200: TAKEN, 202: TAKEN },
+      },
     },
     async (request, reply) => {
       const body = request.body ?? '';
