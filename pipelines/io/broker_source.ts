@@ -1,5 +1,6 @@
 import type { Broker, LogRecord, Position, ReadFrom, SourcePartition, StartAt } from '#connectors/connector';
 import { type EventTime, eventTime, MIN_EVENT_TIME } from '#kernel/time';
+import { RestTracker } from '#pipelines/engine/rest_tracker';
 import {
   type ProcessContinuation,
   type RestrictionTracker,
@@ -63,24 +64,6 @@ export interface BrokerSourceSettings<T> {
   readonly metrics?: SourceMetrics;
 }
 
-/** Takes what `process` says is left. */
-class RestTracker implements RestrictionTracker<BrokerRestriction, BrokerRestriction> {
-  #rest: BrokerRestriction;
-
-  constructor(restriction: BrokerRestriction) {
-    this.#rest = restriction;
-  }
-
-  tryClaim(rest: BrokerRestriction): boolean {
-    this.#rest = rest;
-    return true;
-  }
-
-  checkpoint(): BrokerRestriction {
-    return this.#rest;
-  }
-}
-
 interface OpenPartition {
   readonly reader: SourcePartition;
   readonly position: Position | undefined;
@@ -122,7 +105,7 @@ export class BrokerSource<T> implements SplittableDoFn<string, T, BrokerRestrict
     return [{ kind: 'discovery', known: [] }];
   }
 
-  createTracker(restriction: BrokerRestriction): RestTracker {
+  createTracker(restriction: BrokerRestriction): RestTracker<BrokerRestriction> {
     return new RestTracker(restriction);
   }
 

@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import { glob } from 'tinyglobby';
 import { formatOf, ParquetFile, type ReadRow, readJsonLines, readSequentially } from '#connectors/files/formats';
 import { type EventTime, eventTime, MIN_EVENT_TIME } from '#kernel/time';
+import { RestTracker } from '#pipelines/engine/rest_tracker';
 import {
   type ProcessContinuation,
   type RestrictionTracker,
@@ -40,23 +41,6 @@ export interface FileSourceSettings<T> {
   readonly decode: (row: ReadRow, path: string) => { readonly element: T; readonly eventTimeMs?: number };
 }
 
-class RestTracker implements RestrictionTracker<FileRestriction, FileRestriction> {
-  #rest: FileRestriction;
-
-  constructor(restriction: FileRestriction) {
-    this.#rest = restriction;
-  }
-
-  tryClaim(rest: FileRestriction): boolean {
-    this.#rest = rest;
-    return true;
-  }
-
-  checkpoint(): FileRestriction {
-    return this.#rest;
-  }
-}
-
 const DEFAULT_PART_BYTES = 64 * 1_024 * 1_024;
 /** Rows of one call, where rows are what is counted. */
 const ROWS_AT_ONCE = 1_000;
@@ -89,7 +73,7 @@ export class FileSource<T> implements SplittableDoFn<string, T, FileRestriction,
     return [{ kind: 'discovery', known: [] }];
   }
 
-  createTracker(restriction: FileRestriction): RestTracker {
+  createTracker(restriction: FileRestriction): RestTracker<FileRestriction> {
     return new RestTracker(restriction);
   }
 
