@@ -18,6 +18,7 @@ import type { KafkaConfig } from './config.ts';
 import { IdempotentProducer } from './idempotent_producer.ts';
 import { type Fetched, OffsetCommitter, PartitionFetcher } from './partition_fetcher.ts';
 import { saslOptions, tlsOptions } from './security.ts';
+import { TransactionalProducer } from './transactional_producer.ts';
 
 /** A cold broker needs a while until its coordinators are loaded. */
 const RETRY = { retries: 8, initialRetryTime: 100, maxRetryTime: 5_000 };
@@ -37,6 +38,7 @@ export class KafkaBroker implements Broker {
   readonly #idempotent: IdempotentProducer;
   readonly #committer: OffsetCommitter;
   readonly #readers = new Set<PartitionReader>();
+  readonly #transactional = new Set<TransactionalProducer>();
 
   constructor(deps: { readonly log: Logger; readonly clock: Clock }, config: KafkaConfig) {
     this.#config = config;
@@ -97,6 +99,15 @@ export class KafkaBroker implements Broker {
     } catch (error) {
       throw this.#understood(error, topic);
     }
+  }
+
+  /** A producer whose every send is a transaction; closed with the broker. */
+  transactional(transactionalId: string): Producer {
+    const producer = new TransactionalProducer(this.#kafka, transactionalId, (error, topic) =>
+      this.#understood(error, topic),
+    );
+    this.#transactional.add(producer);
+    return producer;
   }
 
   async listTopics(): Promise<readonly string[]> {
@@ -181,6 +192,7 @@ export class KafkaBroker implements Broker {
   async stop(): Promise<void> {
     for (const reader of this.#readers) await reader.close();
     await this.#committer.close();
+    for (const producer of this.#transactional) await producer.close();
     await this.#idempotent.disconnect();
     await this.#admin.disconnect().catch(() => {});
   }

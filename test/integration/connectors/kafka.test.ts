@@ -88,3 +88,30 @@ test('a broker that is not there is named', async () => {
     message: expect.stringContaining('127.0.0.1:1'),
   });
 }, 60_000);
+
+test('a transactional producer’s records are seen all or none', async () => {
+  const brokers = serviceAddress('TEST_KAFKA_BROKERS').split(',');
+  const broker = new KafkaBroker(
+    { log: silentLogger, clock: systemClock },
+    kafkaConfigSchema.parse({ kind: 'kafka', brokers }),
+  );
+  await broker.start();
+  const topic = `all-or-none-${randomUUID()}`;
+  await broker.ensureTopics([{ name: topic, partitions: 2 }]);
+  const producer = broker.transactional(topic);
+  const batch = (name: string) => Array.from({ length: 20 }, (_, index) => ({ key: `k${index}`, value: name }));
+  await producer.send(topic, batch('first'));
+  // The first records are sent before the broker refuses the last.
+  const poisoned = [...batch('poisoned'), { key: 'large', value: Buffer.alloc(3_000_000) }];
+  await expect(producer.send(topic, poisoned)).rejects.toMatchObject({ code: expect.stringMatching(/^CONNECTOR_/) });
+  await Promise.all([producer.send(topic, batch('second')), producer.send(topic, batch('third'))]);
+  const seen: string[] = [];
+  for (const partition of await broker.listPartitions(topic)) {
+    const reader = await broker.openPartition(topic, partition, { startAt: 'earliest' });
+    seen.push(...(await pollUntil(reader, 60, 1_500)).map(({ value }) => value.toString()));
+    await reader.close();
+  }
+  const count = (name: string): number => seen.filter((value) => value === name).length;
+  expect([count('first'), count('poisoned'), count('second'), count('third')]).toEqual([20, 0, 20, 20]);
+  await broker.stop();
+}, 60_000);
