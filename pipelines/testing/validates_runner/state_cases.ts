@@ -472,7 +472,7 @@ export const stateCases = [
     'fire while their input goes on': (root) =>
       assertThat(
         root
-          .apply(read(4, new Counting(1, 1, { bounded: false, delayMs: 400 }), 'Count'))
+          .apply(read(7, new Counting(1, 1, { bounded: false, delayMs: 400 }), 'Count'))
           .map((value) => pair(`key ${value}`, value))
           .apply(
             stateful(
