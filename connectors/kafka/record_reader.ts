@@ -180,12 +180,12 @@ class FetchedRecord implements LogRecord {
     cursor.at = this.#valueAt + Math.max(0, this.#valueLength);
     const count = cursor.varint();
     if (count === 0) return NO_HEADERS;
-    const headers: Record<string, string> = {};
+    // Whatever its name: assigning to an object would lose "__proto__".
+    const entries: [string, string][] = [];
     for (let index = 0; index < count; index += 1) {
-      const name = cursor.text(cursor.varint());
-      headers[name] = cursor.text(cursor.varint());
+      entries.push([cursor.text(cursor.varint()), cursor.text(cursor.varint())]);
     }
-    return headers;
+    return Object.fromEntries(entries);
   }
 }
 

@@ -23,6 +23,9 @@ const decodeBatch = require('kafkajs/src/protocol/recordBatch/v0/decoder') as (d
 const theirCrc = require('kafkajs/src/protocol/recordBatch/crc32C') as (bytes: { buffer: Buffer } | Buffer) => number;
 const theirMurmur = require('kafkajs/src/producer/partitioners/default/murmur2') as (key: string) => number;
 
+/** kafkajs, the oracle, keeps headers in a plain object: names that every object has confuse it. */
+const headerName = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 10 }).filter((name) => !(name in {}));
+
 const record = fc.record(
   {
     key: fc.string({ unit: 'grapheme', maxLength: 30 }),
@@ -31,7 +34,7 @@ const record = fc.record(
       fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes)),
       fc.constant(null),
     ),
-    headers: fc.dictionary(fc.string({ unit: 'grapheme', minLength: 1, maxLength: 10 }), fc.string({ maxLength: 40 }), {
+    headers: fc.dictionary(headerName, fc.string({ maxLength: 40 }), {
       maxKeys: 4,
     }),
     timestampMs: fc.integer({ min: 0, max: 4_000_000_000_000 }),

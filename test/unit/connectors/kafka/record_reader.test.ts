@@ -91,6 +91,18 @@ test('what is written is read, from any offset on, and what is cut off is left f
   );
 });
 
+test('a header may have any name, also one that every object has', async () => {
+  const headers = Object.fromEntries([
+    ['__proto__', 'a'],
+    ['valueOf', 'b'],
+  ]);
+  const { records } = await readRecords(batchOf([{ value: Buffer.from('x'), headers }], 0), '0', 0n, []);
+  expect(Object.entries(records[0]?.headers ?? {})).toEqual([
+    ['__proto__', 'a'],
+    ['valueOf', 'b'],
+  ]);
+});
+
 test('records of aborted transactions are left out, and those of the same producer’s next one are not', async () => {
   const text = (value: string): AnyRecord => ({ value: Buffer.from(value) });
   /** Type 0 aborts, 1 commits: the key of a control record, after its version. */
