@@ -1,16 +1,8 @@
-import {
-  BrokenCircuitError,
-  ConsecutiveBreaker,
-  circuitBreaker,
-  ExponentialBackoff,
-  handleWhen,
-  retry,
-  wrap,
-} from 'cockatiel';
+import { BrokenCircuitError, type CircuitBreakerPolicy, ExponentialBackoff, handleWhen, retry, wrap } from 'cockatiel';
 import { messageOf, PlatformError } from '#kernel/errors';
-import { circuitGauge } from '#monitoring/circuit_metrics';
 import type { Logger } from '#monitoring/log';
 import type { Registry } from '#monitoring/metrics';
+import { createCircuit } from './circuit.ts';
 
 export interface DeliverySettings {
   /** For messages and metrics: `online store`. */
@@ -33,7 +25,6 @@ export interface Rejected<T> {
 }
 
 const FAILURES_BEFORE_OPEN = 5;
-const HALF_OPEN_AFTER_MS = 1_000;
 const FIRST_DELAY_MS = 50;
 const LONGEST_DELAY_MS = 10_000;
 const GIVE_UP_AFTER_MS = 600_000;
@@ -48,27 +39,15 @@ const mayPass = (error: unknown): boolean =>
 export class Delivery {
   readonly #settings: DeliverySettings;
   readonly #log: Logger;
-  readonly #breaker: ReturnType<typeof circuitBreaker>;
+  readonly #circuit: CircuitBreakerPolicy;
   #lastFailure: unknown;
 
   constructor({ log, metrics }: DeliveryDeps, settings: DeliverySettings) {
     const { target } = settings;
     this.#settings = settings;
     this.#log = log.child({ component: 'connectors.delivery', target });
-    const gauge = circuitGauge(metrics);
-    gauge.set({ target }, 0);
-    this.#breaker = circuitBreaker(handleWhen(mayPass), {
-      halfOpenAfter: HALF_OPEN_AFTER_MS,
-      breaker: new ConsecutiveBreaker(FAILURES_BEFORE_OPEN),
-    });
-    this.#breaker.onBreak(() => {
-      gauge.set({ target }, 1);
-      this.#log.warn({}, 'circuit.open');
-    });
-    this.#breaker.onReset(() => {
-      gauge.set({ target }, 0);
-      this.#log.info({}, 'circuit.closed');
-    });
+    const deps = { log: this.#log, metrics };
+    this.#circuit = createCircuit(deps, { target, failuresBeforeOpen: FAILURES_BEFORE_OPEN, isFailure: mayPass });
   }
 
   /** @throws what `task` throws, when trying again cannot help or has not for long */
@@ -87,7 +66,7 @@ export class Delivery {
     );
     let last: unknown;
     try {
-      return await wrap(again, this.#breaker).execute(async () => {
+      return await wrap(again, this.#circuit).execute(async () => {
         try {
           return await task();
         } catch (error) {

@@ -11,3 +11,13 @@ export function createMetricsRegistry(options: { process?: boolean } = {}): Regi
 
 /** Histogram bounds for request and feature latencies, seconds. */
 export const LATENCY_BUCKETS_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+/** A gauge that several parts of a process share: the registry's own when it is there already. */
+export function gaugeOf<Label extends string>(
+  registry: Registry,
+  settings: { readonly name: string; readonly help: string; readonly labelNames: readonly Label[] },
+): Gauge<Label> {
+  const existing = registry.getSingleMetric(settings.name);
+  if (existing !== undefined) return existing as Gauge<Label>;
+  return new Gauge({ ...settings, labelNames: [...settings.labelNames], registers: [registry] });
+}

@@ -1,23 +1,14 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  BrokenCircuitError,
-  ConsecutiveBreaker,
-  circuitBreaker,
-  handleWhen,
-  TaskCancelledError,
-  TimeoutStrategy,
-  timeout,
-  wrap,
-} from 'cockatiel';
+import { BrokenCircuitError, TaskCancelledError, TimeoutStrategy, timeout, wrap } from 'cockatiel';
 import type { LogRecord, OutgoingRecord, Producer } from '#connectors/connector';
 import { messageOf, PlatformError } from '#kernel/errors';
 import type { Service } from '#kernel/lifecycle';
 import type { Clock } from '#kernel/time';
-import { circuitGauge } from '#monitoring/circuit_metrics';
 import type { Logger } from '#monitoring/log';
 import { Counter, Gauge, type Registry } from '#monitoring/metrics';
+import { createCircuit } from '../circuit.ts';
 import { PartitionLog } from '../memory/partition_log.ts';
 import type { SpoolConfig } from './config.ts';
 import { SpoolFullError } from './errors.ts';
@@ -33,7 +24,6 @@ const SEGMENT_BYTES = 8 * 1024 * 1024;
 const DRAINED_AT_ONCE = 500;
 const TOPIC_HEADER = 'headwater-spool-topic';
 const FAILURES_BEFORE_OPEN = 3;
-const HALF_OPEN_AFTER_MS = 1_000;
 const FIRST_RETRY_MS = 200;
 const LONGEST_RETRY_MS = 5_000;
 /** What a record takes beside its value, about. */
@@ -56,7 +46,6 @@ export class SpoolingProducer implements Producer, Service {
     readonly waiting: Gauge;
     readonly bytes: Gauge;
     readonly spooled: Counter;
-    readonly circuit: Gauge<'target'>;
   };
   /** Offset of the first record that was not sent. */
   #sent = 0n;
@@ -74,23 +63,17 @@ export class SpoolingProducer implements Producer, Service {
       log: this.#log,
     });
     this.#gauges = createGauges(deps.metrics);
-    const isBrokerAway = handleWhen(
-      (error) => error instanceof TaskCancelledError || (error instanceof PlatformError && error.retryable),
+    const circuit = createCircuit(
+      { log: this.#log, metrics: deps.metrics },
+      {
+        target: 'broker',
+        failuresBeforeOpen: FAILURES_BEFORE_OPEN,
+        isFailure: (error) =>
+          error instanceof TaskCancelledError || (error instanceof PlatformError && error.retryable),
+      },
     );
-    const breaker = circuitBreaker(isBrokerAway, {
-      halfOpenAfter: HALF_OPEN_AFTER_MS,
-      breaker: new ConsecutiveBreaker(FAILURES_BEFORE_OPEN),
-    });
-    breaker.onBreak(() => this.#circuit(1, 'open'));
-    breaker.onReset(() => this.#circuit(0, 'closed'));
-    const policy = wrap(breaker, timeout(config.sendTimeoutMs, TimeoutStrategy.Aggressive));
+    const policy = wrap(circuit, timeout(config.sendTimeoutMs, TimeoutStrategy.Aggressive));
     this.#send = (topic, records) => policy.execute(() => deps.producer.send(topic, records));
-    this.#gauges.circuit.set({ target: 'broker' }, 0);
-  }
-
-  #circuit(value: number, state: string): void {
-    this.#gauges.circuit.set({ target: 'broker' }, value);
-    this.#log.warn({ target: 'broker', state }, 'circuit.changed');
   }
 
   /** What is wrong with the broker, when something is. */
@@ -107,7 +90,12 @@ export class SpoolingProducer implements Producer, Service {
     await this.#spool.open();
     this.#sent = await this.#readSent();
     if (this.waiting === 0) return;
-    for (const record of await this.#spool.read(this.#sent, this.waiting)) this.#bytes += bytesOf(record);
+    // A page at a time: there may be as much as the disk was given.
+    for (let at = this.#sent; at < this.#spool.endOffset; ) {
+      const records = await this.#spool.read(at, DRAINED_AT_ONCE);
+      for (const record of records) this.#bytes += bytesOf(record);
+      at += BigInt(records.length);
+    }
     this.#log.warn({ waiting: this.waiting, bytes: this.#bytes }, 'spool.left_from_before');
     this.#drainInBackground();
   }
@@ -249,6 +237,5 @@ function createGauges(registry: Registry) {
     waiting: new Gauge({ name: 'spool_records', help: 'Records on disk, waiting for the broker', registers }),
     bytes: new Gauge({ name: 'spool_bytes', help: 'What waits on disk for the broker', registers }),
     spooled: new Counter({ name: 'spooled_records_total', help: 'Records that went to disk first', registers }),
-    circuit: circuitGauge(registry),
   };
 }

@@ -1,24 +1,22 @@
-import { Gauge, type Registry } from '#monitoring/metrics';
+import { gaugeOf, type Registry } from '#monitoring/metrics';
 
 /** How far a source is behind its broker, for GET /metrics. */
 export interface SourceMetrics {
   setLag(topic: string, partition: string, records: number, ms: number | undefined): void;
 }
 
+/** May be called again for a registry: a graph is built more than once. */
 export function createSourceMetrics(registry: Registry): SourceMetrics {
-  const registers = [registry];
   const labelNames = ['topic', 'partition'] as const;
-  const lagRecords = new Gauge({
+  const lagRecords = gaugeOf(registry, {
     name: 'source_lag_records',
     help: 'Records of a partition that were not read yet, as last seen',
     labelNames,
-    registers,
   });
-  const lagSeconds = new Gauge({
+  const lagSeconds = gaugeOf(registry, {
     name: 'source_lag_seconds',
     help: 'How far behind the newest record reading is, for brokers that say so (Kinesis)',
     labelNames,
-    registers,
   });
   return {
     setLag(topic, partition, records, ms) {

@@ -7,6 +7,7 @@ import type { OnlineStore } from '#feature_store/online/online_store';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { BrokerSource } from '#pipelines/io/broker_source';
+import { createSourceMetrics } from '#pipelines/io/source_metrics';
 import { WriteDeadLetters, WriteRows } from '#pipelines/io/write_rows';
 import type { PCollection, PipelineRoot } from '#pipelines/model/pcollection';
 import { filter, flatten, keyBy, parDo, parDoTagged, read } from '#pipelines/model/transforms';
@@ -54,6 +55,7 @@ export function buildFeaturePipeline(
     startAt: 'earliest',
     outOfOrderMs: settings.outOfOrderMs,
     idleAfterMs: settings.idleAfterMs,
+    metrics: createSourceMetrics(metrics.registry),
     decode: createEventDecoder([...new Set(views.map((view) => view.source))], clock),
     ...(settings.bounded === undefined ? {} : { bounded: settings.bounded }),
   });

@@ -8,23 +8,19 @@ import { silentLogger } from '#monitoring/log';
 import { describeBroker, pollUntil } from '../../conformance/connectors/broker_contract.ts';
 import { serviceAddress } from '../service_address.ts';
 
-describeBroker('Kafka', async () => {
-  const brokers = serviceAddress('TEST_KAFKA_BROKERS').split(',');
-  const broker = new KafkaBroker(
-    { log: silentLogger, clock: systemClock },
-    kafkaConfigSchema.parse({ kind: 'kafka', brokers }),
-  );
+const brokers = serviceAddress('TEST_KAFKA_BROKERS').split(',');
+
+async function startBroker(): Promise<KafkaBroker> {
+  const config = kafkaConfigSchema.parse({ kind: 'kafka', brokers });
+  const broker = new KafkaBroker({ log: silentLogger, clock: systemClock }, config);
   await broker.start();
   return broker;
-});
+}
+
+describeBroker('Kafka', startBroker);
 
 test('of transactions only what was committed is read; compressed batches are read', async () => {
-  const brokers = serviceAddress('TEST_KAFKA_BROKERS').split(',');
-  const broker = new KafkaBroker(
-    { log: silentLogger, clock: systemClock },
-    kafkaConfigSchema.parse({ kind: 'kafka', brokers }),
-  );
-  await broker.start();
+  const broker = await startBroker();
   const topic = `transactions-${randomUUID()}`;
   await broker.ensureTopics([{ name: topic, partitions: 1 }]);
   const kafka = new Kafka({ brokers, logLevel: logLevel.NOTHING, retry: { retries: 10 } });
@@ -57,12 +53,7 @@ test('of transactions only what was committed is read; compressed batches are re
 }, 60_000);
 
 test('a record that is too large for the topic is refused, and says so; others go on', async () => {
-  const brokers = serviceAddress('TEST_KAFKA_BROKERS').split(',');
-  const broker = new KafkaBroker(
-    { log: silentLogger, clock: systemClock },
-    kafkaConfigSchema.parse({ kind: 'kafka', brokers }),
-  );
-  await broker.start();
+  const broker = await startBroker();
   const topic = `large-${randomUUID()}`;
   await broker.ensureTopics([{ name: topic, partitions: 1 }]);
   const large = broker.producer.send(topic, [{ key: 'k', value: Buffer.alloc(10_000_000) }]);
@@ -90,12 +81,7 @@ test('a broker that is not there is named', async () => {
 }, 60_000);
 
 test('a transactional producer’s records are seen all or none', async () => {
-  const brokers = serviceAddress('TEST_KAFKA_BROKERS').split(',');
-  const broker = new KafkaBroker(
-    { log: silentLogger, clock: systemClock },
-    kafkaConfigSchema.parse({ kind: 'kafka', brokers }),
-  );
-  await broker.start();
+  const broker = await startBroker();
   const topic = `all-or-none-${randomUUID()}`;
   await broker.ensureTopics([{ name: topic, partitions: 2 }]);
   const producer = broker.transactional(topic);

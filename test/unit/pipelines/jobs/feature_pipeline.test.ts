@@ -86,6 +86,7 @@ async function run(failures = 0) {
     ),
   );
   await runEmbedded(plan, { snapshots: { directory: join(directory, 'snapshots'), intervalMs: 1 } }).finished;
+  expect(await metrics.registry.metrics()).toMatch(/source_lag_records\{topic="raw-events",partition="0"\} 0/);
   const total = async (counter: { get(): Promise<{ values: { value: number }[] }> }) =>
     (await counter.get()).values.reduce((sum, { value }) => sum + value, 0);
   return { written, late: await total(metrics.late), duplicates: await total(metrics.duplicates) };
