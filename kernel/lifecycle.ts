@@ -10,6 +10,8 @@ export interface Service {
 }
 
 export interface RunningServices extends AsyncDisposable {
+  /** Names of what was started and is not stopped; the next to stop is the last. */
+  readonly running: readonly string[];
   /** Drains in reverse order of start, so that what takes work in stops first. */
   drain(signal: AbortSignal): Promise<void>;
 }
@@ -21,7 +23,10 @@ export interface RunningServices extends AsyncDisposable {
 export async function startAll(services: readonly Service[], signal: AbortSignal): Promise<RunningServices> {
   const opened: Service[] = [];
   const stopAll = async (): Promise<void> => {
-    for (const service of opened.splice(0).reverse()) await service.stop();
+    for (let service = opened.at(-1); service !== undefined; service = opened.at(-1)) {
+      await service.stop();
+      opened.pop();
+    }
   };
   try {
     for (const service of services) {
@@ -33,6 +38,9 @@ export async function startAll(services: readonly Service[], signal: AbortSignal
     throw error;
   }
   return {
+    get running() {
+      return opened.map(({ name }) => name);
+    },
     async drain(deadline) {
       for (const service of [...opened].reverse()) await service.drain(deadline);
     },

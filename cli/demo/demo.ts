@@ -55,9 +55,12 @@ export async function runDemo(options: DemoOptions): Promise<void> {
   let summary: Record<string, unknown>;
   try {
     summary = await runMainJob(platform, config, options, progress);
-  } finally {
-    await shutDown(platform.services, log, config.drainTimeoutMs);
+  } catch (error) {
+    // What went wrong first is what is told.
+    await shutDown(platform.services, log, config.drainTimeoutMs).catch(() => {});
+    throw error;
   }
+  await shutDown(platform.services, log, config.drainTimeoutMs);
   const memoryMb = Math.round(process.resourceUsage().maxRSS / 1024);
   printTable({ ...summary, seconds: Math.round((Date.now() - startedMs) / 1_000), memory_mb: memoryMb });
   process.stdout.write(`${JSON.stringify(summary)}\n`);

@@ -10,10 +10,13 @@ interface Waiting {
 const LARGEST_SEND = 1_000;
 /** Sends under way at once. */
 const MAX_IN_FLIGHT = 4;
+/** As long as every turn of the event loop brings more, a send waits for it, so many turns at most. */
+const MOST_TURNS = 16;
 
 /**
- * Puts records of many requests into one send: whatever was added in one turn of the event loop goes out together, and what
- * comes while sends are under way waits for the next. Never waits for a timer.
+ * Puts records of many requests into one send: it goes out after the first turn of the event loop that brings no more of them, and what
+ * comes while sends are under way waits for the next. Never waits for a timer: a lone record goes out a turn after it came, and under
+ * load a broker is asked a few times a millisecond less, which costs it more than the records do.
  */
 export class SendQueue {
   readonly #producer: Producer;
@@ -38,7 +41,16 @@ export class SendQueue {
   #schedule(): void {
     if (this.#scheduled || this.#inFlight >= MAX_IN_FLIGHT) return;
     this.#scheduled = true;
+    this.#gather(0, MOST_TURNS);
+  }
+
+  #gather(before: number, turnsLeft: number): void {
     setImmediate(() => {
+      const { length } = this.#waiting;
+      if (length > before && length < LARGEST_SEND && turnsLeft > 0) {
+        this.#gather(length, turnsLeft - 1);
+        return;
+      }
       this.#scheduled = false;
       this.#flush();
     });

@@ -50,6 +50,13 @@ interface Partition {
   sequence: number;
   /** As far as is known. */
   leader: string | undefined;
+  /** Its first batch is in a request; its leader may have changed since. */
+  isUnderWay: boolean;
+}
+
+interface Taken {
+  readonly partition: Partition;
+  readonly pending: Pending;
 }
 
 const FIRST_RETRY_MS = 50;
@@ -134,7 +141,7 @@ export class IdempotentProducer {
         if (known.length === 0) throw createErrorFromCode(UNKNOWN_TOPIC_CODE);
         const partitions = known
           .sort((a, b) => a - b)
-          .map((id): Partition => ({ topic, id, queue: [], sequence: 0, leader: undefined }));
+          .map((id): Partition => ({ topic, id, queue: [], sequence: 0, leader: undefined, isUnderWay: false }));
         this.#ready.set(topic, partitions);
         return partitions;
       });
@@ -158,7 +165,7 @@ export class IdempotentProducer {
     const byLeader = new Map<string, Partition[]>();
     for (const partitions of this.#ready.values()) {
       for (const partition of partitions) {
-        if (partition.queue.length === 0) continue;
+        if (partition.queue.length === 0 || partition.isUnderWay) continue;
         const leader = this.#leaderOf(partition);
         const group = byLeader.get(leader);
         if (group === undefined) byLeader.set(leader, [partition]);
@@ -168,11 +175,26 @@ export class IdempotentProducer {
     for (const [leader, partitions] of byLeader) {
       if (this.#busy.has(leader)) continue;
       this.#busy.add(leader);
-      void this.#request(leader, partitions).finally(() => {
+      void this.#request(leader, this.#take(partitions)).finally(() => {
         this.#busy.delete(leader);
-        if (partitions.some(({ queue }) => queue.length > 0)) this.#schedule();
+        // Also for partitions that had nothing to send when this request went out.
+        this.#schedule();
       });
     }
+  }
+
+  /** The first batches of partitions, as many as fit into a request. */
+  #take(partitions: readonly Partition[]): readonly Taken[] {
+    const taken: Taken[] = [];
+    let bytes = 0;
+    for (const partition of partitions) {
+      const pending = partition.queue[0];
+      if (pending === undefined || (bytes > 0 && bytes + pending.builder.bytes > REQUEST_BYTES)) continue;
+      bytes += pending.builder.bytes;
+      partition.isUnderWay = true;
+      taken.push({ partition, pending });
+    }
+    return taken;
   }
 
   #leaderOf(partition: Partition): string {
@@ -181,15 +203,7 @@ export class IdempotentProducer {
     return partition.leader ?? NO_LEADER;
   }
 
-  async #request(leader: string, partitions: readonly Partition[]): Promise<void> {
-    const taken: { readonly partition: Partition; readonly pending: Pending }[] = [];
-    let bytes = 0;
-    for (const partition of partitions) {
-      const pending = partition.queue[0];
-      if (pending === undefined || (bytes > 0 && bytes + pending.builder.bytes > REQUEST_BYTES)) continue;
-      bytes += pending.builder.bytes;
-      taken.push({ partition, pending });
-    }
+  async #request(leader: string, taken: readonly Taken[]): Promise<void> {
     let failure: unknown;
     try {
       const identity = await this.#identify();
@@ -215,7 +229,8 @@ export class IdempotentProducer {
       for (const { partition, pending } of taken) this.#giveUpIfLate(partition, pending, error);
     }
     if (failure === undefined) this.#failures = 0;
-    else await this.#recover(failure);
+    else await this.#recover(failure, taken);
+    for (const { partition } of taken) partition.isUnderWay = false;
   }
 
   async #connection(leader: string): Promise<BrokerConnection> {
@@ -283,15 +298,18 @@ export class IdempotentProducer {
     }
   }
 
-  async #recover(error: unknown): Promise<void> {
+  async #recover(error: unknown, taken: readonly Taken[]): Promise<void> {
     const delayMs = Math.min(FIRST_RETRY_MS * 2 ** this.#failures, LONGEST_RETRY_MS) * (0.5 + Math.random() / 2);
     this.#failures += 1;
     this.#log.warn({ error, delayMs: Math.round(delayMs) }, 'kafka.send_retrying');
     await sleep(delayMs);
     await this.#cluster.refreshMetadata().catch(() => {});
+    const own = new Set(taken.map(({ partition }) => partition));
     for (const partitions of this.#ready.values()) {
       for (const partition of partitions) {
         partition.leader = undefined;
+        // What another request has taken is for that one to answer.
+        if (partition.isUnderWay && !own.has(partition)) continue;
         // Those behind a batch that cannot be delivered are late as well.
         while (partition.queue[0] !== undefined && performance.now() >= partition.queue[0].deadlineMs) {
           this.#giveUp(partition, partition.queue[0], error);

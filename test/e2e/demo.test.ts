@@ -17,6 +17,9 @@ interface Demo {
   readonly output: string;
 }
 
+/** A demo that hangs is ended, and says where it stood. */
+const LIMIT_MS = 170_000;
+
 function runDemo(env: Readonly<Record<string, string>>): Promise<Demo> {
   const directory = mkdtempSync(join(tmpdir(), 'demo-'));
   directories.push(directory);
@@ -34,15 +37,17 @@ function runDemo(env: Readonly<Record<string, string>>): Promise<Demo> {
     child.stderr.on('data', (chunk: Buffer) => {
       errors += chunk.toString('utf8');
     });
+    const limit = setTimeout(() => child.kill('SIGKILL'), LIMIT_MS);
     child.on('error', reject);
     child.on('close', (code) => {
+      clearTimeout(limit);
       const last = output.trim().split('\n').at(-1) ?? '';
       try {
         resolve({ code, summary: JSON.parse(last) as Record<string, number>, output });
       } catch {
         reject(
           new Error(
-            `the demo's last line is no JSON (exit code ${code}):\n${output.slice(-1_500)}\n${errors.slice(-3_000)}`,
+            `the demo's last line is no JSON (exit code ${code}; ended after ${LIMIT_MS} ms if null):\n${output.slice(-1_500)}\n${errors.slice(-3_000)}`,
           ),
         );
       }
@@ -84,4 +89,4 @@ test('the same main job on Kafka, Redis, PostgreSQL and MLflow, by configuration
       MLFLOW_TRACKING_URI: serviceAddress('TEST_MLFLOW_URL'),
     }),
   );
-}, 300_000);
+}, 180_000);

@@ -17,7 +17,7 @@ import { createMetricsRegistry } from '#monitoring/metrics';
 import { buildFeaturePipeline } from '#pipelines/jobs/feature_pipeline';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { runEmbedded } from '#pipelines/runner/embedded';
-import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
+import { createFeatureMetrics, type FeatureMetrics } from '#pipelines/transforms/feature_metrics';
 import { sufferBroker } from '#scripts/chaos/brokers';
 import { startKafka } from '#scripts/services/servers';
 import { FaultProxy, type Weather } from '../../support/fault_proxy.ts';
@@ -96,6 +96,10 @@ const eventOf = (index: number) => ({
   country: 'DE',
 });
 
+async function processedBy({ processed }: FeatureMetrics): Promise<number> {
+  return (await processed.get()).values.reduce((sum, { value }) => sum + value, 0);
+}
+
 test.each(['Redis', 'PostgreSQL'] as const)(
   'between the feature pipeline and %s',
   async (which) => {
@@ -103,9 +107,10 @@ test.each(['Redis', 'PostgreSQL'] as const)(
     const postgresUrl = new URL(serviceAddress('TEST_POSTGRES_URL'));
     const proxy = await startProxy(Number(which === 'Redis' ? redisUrl.port : postgresUrl.port));
     const portOf = (server: typeof which, url: URL): number => (which === server ? proxy.port : Number(url.port));
+    const own = join(folder, which);
     const broker = new MemoryLog(
       { log: silentLogger, clock: systemClock },
-      { kind: 'memory', directory: join(folder, 'log'), fsync: 'never', segmentBytes: 1e8 },
+      { kind: 'memory', directory: join(own, 'log'), fsync: 'never', segmentBytes: 1e8 },
     );
     const deps = { log: silentLogger, clock: systemClock, views: [fraudView] };
     const redis = redisConfigSchema.parse({
@@ -135,7 +140,7 @@ test.each(['Redis', 'PostgreSQL'] as const)(
       ),
     );
     const before = await offline.countRows(fraudView);
-    const handle = runEmbedded(plan, { snapshots: { directory: join(folder, 'snapshots'), intervalMs: 200 } });
+    const handle = runEmbedded(plan, { snapshots: { directory: join(own, 'snapshots'), intervalMs: 200 } });
     const storming = storm(proxy);
     for (let from = 0; from < EVENTS; from += 100) {
       const events = Array.from({ length: 100 }, (_, index) => eventOf(from + index));
@@ -151,6 +156,8 @@ test.each(['Redis', 'PostgreSQL'] as const)(
       await sleep(200);
     }
     await storming;
+    // To drain is to read no more.
+    while ((await processedBy(metrics)) < EVENTS) await sleep(100);
     await handle.drain();
     expect(handle.state).toBe('done');
     const accounts = Array.from({ length: ACCOUNTS }, (_, index) => `${prefix}-a${index}`);

@@ -71,6 +71,24 @@ test('a record that is too large for the topic is refused, and says so; others g
   await broker.stop();
 }, 60_000);
 
+test('what one topic is given while a request for another is under way is sent after it', async () => {
+  const broker = await startBroker();
+  const topics = ['first', 'second', 'third'].map((name) => `${name}-${randomUUID()}`);
+  await broker.ensureTopics(topics.map((name) => ({ name, partitions: 1 })));
+  const send = (topic: string, value: string): Promise<void> => broker.producer.send(topic, [{ key: 'k', value }]);
+  for (const topic of topics) await send(topic, 'opened');
+  for (let round = 0; round < 100; round += 1) {
+    const sends: Promise<void>[] = [];
+    for (const topic of topics) {
+      sends.push(send(topic, String(round)));
+      // The request of the one before is on its way, and knows nothing of this topic.
+      for (let turn = 0; turn < round % 4; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    }
+    await Promise.all(sends);
+  }
+  await broker.stop();
+}, 30_000);
+
 test('a broker that is not there is named', async () => {
   const config = { kind: 'kafka', brokers: ['127.0.0.1:1'], connectionTimeoutMs: 200 };
   const nowhere = new KafkaBroker({ log: silentLogger, clock: systemClock }, kafkaConfigSchema.parse(config));
