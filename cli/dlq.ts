@@ -1,12 +1,9 @@
 import Table from 'cli-table3';
-import { createBroker } from '#connectors/catalog';
 import { DeadLetterQueue, type FiledLetter, type LetterFilter, type ReplayCounts } from '#connectors/dead_letters';
-import { startAll } from '#kernel/lifecycle';
-import { systemClock } from '#kernel/time';
-import { createLogger } from '#monitoring/log';
 import { loadPlatformConfig, type PlatformConfig } from './platform_config.ts';
 import { shutdownRequested } from './shutdown.ts';
 import { UsageError } from './usage_error.ts';
+import { withBroker } from './with_broker.ts';
 
 export interface DlqFilter {
   readonly stage?: string;
@@ -95,18 +92,9 @@ export async function replayDeadLetters(filter: DlqFilter & { readonly dryRun: b
 }
 
 async function withQueue(work: (queue: DeadLetterQueue, config: PlatformConfig) => Promise<void>): Promise<void> {
-  const config = loadPlatformConfig(process.env);
-  const log = createLogger({ level: 'error' });
-  const broker = createBroker({ log, clock: systemClock }, config.broker);
-  const services = await startAll([broker], new AbortController().signal);
-  try {
-    const { topics } = config;
-    const names = [topics.rawEvents, topics.deadLetters];
-    await broker.ensureTopics(names.map((name) => ({ name, partitions: topics.partitions })));
-    await work(new DeadLetterQueue(broker, topics.deadLetters), config);
-  } finally {
-    await services[Symbol.asyncDispose]();
-  }
+  await withBroker(loadPlatformConfig(process.env), (broker, config) =>
+    work(new DeadLetterQueue(broker, config.topics.deadLetters), config),
+  );
 }
 
 function filterOf({ stage, reason, since }: DlqFilter): LetterFilter {

@@ -8,9 +8,11 @@ import { LOG_LEVELS } from '#monitoring/log';
 import { createRegistry } from '#registry/catalog';
 import { runDemo } from './demo/demo.ts';
 import { listDeadLetters, replayDeadLetters, showDeadLetter } from './dlq.ts';
+import { showLag } from './lag.ts';
 import { ROLES, type Role } from './platform.ts';
 import { loadPlatformConfig } from './platform_config.ts';
 import { RUNNERS, runPipeline, runWorker } from './run_pipeline.ts';
+import { sendTestData, TARGETS } from './send_test_data.ts';
 import { start } from './start.ts';
 import { trainFraudDetector } from './train.ts';
 
@@ -123,6 +125,23 @@ filtered(
 )
   .option('--dry-run', 'only say how many', false)
   .action(replayDeadLetters);
+
+program
+  .command('lag')
+  .description('how far the pipeline is behind in its topic, partition by partition')
+  .option('--group <name>', 'whose progress (default: the feature pipeline)')
+  .option('--topic <name>', 'in which topic (default: raw events)')
+  .option('--json', 'one JSON object', false)
+  .action(showLag);
+
+program
+  .command('send-test-data')
+  .description('put events into the raw-events topic, checked as the gateway does')
+  .option('--input-file <path>', 'events: a JSON array, or one a line (default: generated card transactions)')
+  .addOption(new Option('--to <broker>', 'which broker (default: as configured)').choices(TARGETS))
+  .option('--events <n>', 'how many to generate', Number, 1_000)
+  .option('--seed <n>', 'seed of the generator', Number, 1)
+  .action(sendTestData);
 
 const models = program.command('models').description('the model registry');
 models

@@ -57,3 +57,25 @@ export class RecordRefusedError extends PlatformError {
     );
   }
 }
+
+/** A file that is not there, may not be read, or is not what its name says. */
+export class UnreadableFileError extends PlatformError {
+  readonly code = 'CONNECTOR_UNREADABLE_FILE';
+
+  constructor(path: string, problem: string, cause?: unknown) {
+    super(`${path} cannot be read: ${problem}`, { fault: 'caller', retryable: false, cause });
+  }
+}
+
+/** Where something is to be written is not as it must be; somebody can put that right while records wait. */
+export class TargetError extends PlatformError {
+  readonly code = 'CONNECTOR_TARGET';
+
+  constructor(target: string, cause: unknown) {
+    super(`${target} cannot be written: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      fault: 'caller',
+      retryable: true,
+      cause,
+    });
+  }
+}

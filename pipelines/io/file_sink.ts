@@ -1,7 +1,6 @@
-import { randomUUID } from 'node:crypto';
-import { mkdir, open, rename } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { encodeRows, type FileFormat, type Row } from '#connectors/files/formats';
+import { encodeRows } from '#connectors/files/encode_rows';
+import { createFileSystems, type FileSystemOf } from '#connectors/files/file_systems';
+import type { FileFormat, Row } from '#connectors/files/formats';
 import type { DoFn, ProcessContext } from '#pipelines/engine/dofn';
 import { groupByKey } from '#pipelines/model/grouping';
 import type { KV, PCollection, PTransform } from '#pipelines/model/pcollection';
@@ -9,6 +8,7 @@ import { keyBy, named, parDo, windowInto } from '#pipelines/model/transforms';
 import { fixedWindows } from '#pipelines/model/windowing';
 
 export interface FileSinkSettings {
+  /** A folder of this machine, or `s3://bucket/…`. */
   readonly directory: string;
   readonly format: Exclude<FileFormat, 'avro'>;
   /** A file holds so many seconds of event time. */
@@ -18,6 +18,8 @@ export interface FileSinkSettings {
   /** Late rows are taken for so long, into files of their own. */
   readonly allowedLatenessMs?: number;
   readonly prefix?: string;
+  /** Absent: {@link createFileSystems} of the environment. */
+  readonly fileSystems?: FileSystemOf;
 }
 
 /** The path of a file that was written. */
@@ -25,7 +27,7 @@ export type WrittenFile = string;
 
 /**
  * Writes rows as files, one a window and shard: `year=2026/month=11/day=21/part-20261121T080000Z-0-of-1-0.parquet`, by the window's
- * beginning, UTC. A file appears whole, by renaming. Its name and rows follow from window, shard and pane, so that writing it again
+ * beginning, UTC. A file appears whole. Its name and rows follow from window, shard and pane, so that writing it again
  * after a failure replaces it by the same: every row is in exactly one file.
  */
 export function writeFiles(
@@ -45,9 +47,11 @@ export function writeFiles(
 
 class WriteFile implements DoFn<KV<number, readonly Row[]>, WrittenFile> {
   readonly #settings: FileSinkSettings;
+  readonly #fileSystemOf: FileSystemOf;
 
   constructor(settings: FileSinkSettings) {
     this.#settings = settings;
+    this.#fileSystemOf = settings.fileSystems ?? createFileSystems();
   }
 
   async process({ key: shard, value: rows }: KV<number, readonly Row[]>, context: ProcessContext<WrittenFile>) {
@@ -56,21 +60,8 @@ class WriteFile implements DoFn<KV<number, readonly Row[]>, WrittenFile> {
     const day = `year=${begin.slice(0, 4)}/month=${begin.slice(5, 7)}/day=${begin.slice(8, 10)}`;
     const window = begin.replace(/[-:]|\.\d+/g, '');
     const file = `${prefix}-${window}-${shard}-of-${shards}-${context.pane.index}.${format}`;
-    const path = join(directory, day, file);
-    await writeAtomically(path, encodeRows(format, rows));
+    const path = `${directory.replace(/\/+$/, '')}/${day}/${file}`;
+    await this.#fileSystemOf(path).write(path, encodeRows(format, rows));
     context.output(path);
   }
-}
-
-async function writeAtomically(path: string, bytes: Buffer): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
-  const temporary = join(dirname(path), `.${randomUUID()}.tmp`);
-  const handle = await open(temporary, 'w');
-  try {
-    await handle.writeFile(bytes);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-  await rename(temporary, path);
 }

@@ -1,6 +1,9 @@
-import { stat } from 'node:fs/promises';
-import { glob } from 'tinyglobby';
-import { formatOf, ParquetFile, type ReadRow, readJsonLines, readSequentially } from '#connectors/files/formats';
+import type { OpenFile } from '#connectors/files/file_system';
+import { createFileSystems, type FileSystemOf } from '#connectors/files/file_systems';
+import { formatOf, type ReadRow } from '#connectors/files/formats';
+import { readJsonLines } from '#connectors/files/json_lines';
+import { ParquetFile } from '#connectors/files/parquet_file';
+import { readSequentially } from '#connectors/files/sequential_rows';
 import { type EventTime, eventTime, MIN_EVENT_TIME } from '#kernel/time';
 import { RestTracker } from '#pipelines/engine/rest_tracker';
 import {
@@ -31,12 +34,14 @@ interface FilePart {
 export type FileRestriction = FileDiscovery | FilePart;
 
 export interface FileSourceSettings<T> {
-  /** Paths with `*`, `**` and so on. Formats by the names: .jsonl, .ndjson, .csv, .parquet, .avro, and those with .gz. */
+  /** Paths with `*`, `**` and so on, of this machine or `s3://bucket/…`. Formats by the names: .jsonl, .ndjson, .csv, .parquet, .avro, and those with .gz. */
   readonly patterns: readonly string[];
   /** Looks for new files every so often, for ever; absent: reads what is there and ends. A file must be complete when it appears: move it in. */
   readonly watchEveryMs?: number;
   /** JSON lines are read in parts of about so many bytes, side by side. */
   readonly partBytes?: number;
+  /** Absent: {@link createFileSystems} of the environment. */
+  readonly fileSystems?: FileSystemOf;
   /** The element and its event time; undefined puts it at the beginning of time. */
   readonly decode: (row: ReadRow, path: string) => { readonly element: T; readonly eventTimeMs?: number };
 }
@@ -46,6 +51,7 @@ const DEFAULT_PART_BYTES = 64 * 1_024 * 1_024;
 const ROWS_AT_ONCE = 1_000;
 
 interface OpenRows {
+  readonly file: OpenFile;
   readonly rows: AsyncGenerator<ReadRow>;
   /** Rows taken from it. */
   at: number;
@@ -62,10 +68,12 @@ export class FileSource<T> implements SplittableDoFn<string, T, FileRestriction,
   readonly splittable = true;
   readonly bounded: boolean;
   readonly #settings: FileSourceSettings<T>;
+  readonly #fileSystemOf: FileSystemOf;
   readonly #open = new Map<string, OpenRows>();
 
   constructor(settings: FileSourceSettings<T>) {
     this.#settings = settings;
+    this.#fileSystemOf = settings.fileSystems ?? createFileSystems();
     this.bounded = settings.watchEveryMs === undefined;
   }
 
@@ -101,8 +109,9 @@ export class FileSource<T> implements SplittableDoFn<string, T, FileRestriction,
   async #discover({ known }: FileDiscovery, tracker: Tracker, context: Context<T>): Promise<ProcessContinuation> {
     const { patterns, watchEveryMs } = this.#settings;
     const seen = new Set(known);
-    const found = (await glob([...patterns], { absolute: true, onlyFiles: true })).filter((path) => !seen.has(path));
-    for (const path of found.sort()) {
+    const matching = await Promise.all(patterns.map((pattern) => this.#fileSystemOf(pattern).glob(pattern)));
+    const found = [...new Set(matching.flat())].filter((path) => !seen.has(path)).sort();
+    for (const path of found) {
       for (const part of await this.#partsOf(path)) context.splitOff(part, MIN_EVENT_TIME);
     }
     if (watchEveryMs === undefined) return STOP;
@@ -114,7 +123,7 @@ export class FileSource<T> implements SplittableDoFn<string, T, FileRestriction,
   async #partsOf(path: string): Promise<readonly FilePart[]> {
     const { format, isGzip } = formatOf(path);
     if (format === 'jsonl' && !isGzip) {
-      const { size } = await stat(path);
+      const size = await this.#sizeOf(path);
       const { partBytes = DEFAULT_PART_BYTES } = this.#settings;
       const count = Math.max(1, Math.ceil(size / partBytes));
       return Array.from({ length: count }, (_, index) => ({
@@ -126,7 +135,7 @@ export class FileSource<T> implements SplittableDoFn<string, T, FileRestriction,
       }));
     }
     if (format === 'parquet' && !isGzip) {
-      const file = await ParquetFile.open(path);
+      const file = await ParquetFile.open(await this.#fileSystemOf(path).open(path));
       const { rowGroups } = file;
       await file.close();
       return Array.from({ length: rowGroups }, (_, index) => ({
@@ -140,8 +149,27 @@ export class FileSource<T> implements SplittableDoFn<string, T, FileRestriction,
     return [{ kind: 'part', path, unit: 'rows', from: 0, to: Number.MAX_SAFE_INTEGER }];
   }
 
+  async #sizeOf(path: string): Promise<number> {
+    const file = await this.#fileSystemOf(path).open(path);
+    try {
+      return await file.size();
+    } finally {
+      await file.close();
+    }
+  }
+
+  async #readChunk({ path, from, to }: FilePart): ReturnType<typeof readJsonLines> {
+    const files = this.#fileSystemOf(path);
+    const file = await files.open(path);
+    try {
+      return await readJsonLines(file, files.chunkBytes, from, to);
+    } finally {
+      await file.close();
+    }
+  }
+
   async #readBytes(part: FilePart, tracker: Tracker, context: Context<T>): Promise<ProcessContinuation> {
-    const { rows, next } = await readJsonLines(part.path, part.from, part.to);
+    const { rows, next } = await this.#readChunk(part);
     for (const row of rows) this.#output(row, part.path, context);
     if (next === undefined) return STOP;
     context.reportBacklog(Math.max(1, Math.ceil(((part.to - next) / Math.max(1, next - part.from)) * rows.length)));
@@ -150,7 +178,7 @@ export class FileSource<T> implements SplittableDoFn<string, T, FileRestriction,
   }
 
   async #readRowGroup({ path, from }: FilePart, _: Tracker, context: Context<T>): Promise<ProcessContinuation> {
-    const file = await ParquetFile.open(path);
+    const file = await ParquetFile.open(await this.#fileSystemOf(path).open(path));
     try {
       for (const row of await file.readRowGroup(from)) this.#output({ ok: true, row }, path, context);
     } finally {
@@ -164,7 +192,7 @@ export class FileSource<T> implements SplittableDoFn<string, T, FileRestriction,
     for (let count = 0; count < ROWS_AT_ONCE; count += 1) {
       const next = await open.rows.next();
       if (next.done === true) {
-        this.#open.delete(part.path);
+        await this.#close(open);
         return STOP;
       }
       open.at += 1;
@@ -178,9 +206,9 @@ export class FileSource<T> implements SplittableDoFn<string, T, FileRestriction,
   async #at({ path, from }: FilePart): Promise<OpenRows> {
     const before = this.#open.get(path);
     if (before?.at === from) return before;
-    await before?.rows.return(undefined);
-    const { format, isGzip } = formatOf(path);
-    const open: OpenRows = { rows: readSequentially(path, format, isGzip), at: 0 };
+    if (before !== undefined) await this.#close(before);
+    const file = await this.#fileSystemOf(path).open(path);
+    const open: OpenRows = { file, rows: readSequentially(file), at: 0 };
     this.#open.set(path, open);
     while (open.at < from && (await open.rows.next()).done !== true) open.at += 1;
     return open;
@@ -191,8 +219,13 @@ export class FileSource<T> implements SplittableDoFn<string, T, FileRestriction,
     context.output(element, eventTimeMs === undefined ? (MIN_EVENT_TIME as EventTime) : eventTime(eventTimeMs));
   }
 
+  async #close({ file, rows }: OpenRows): Promise<void> {
+    this.#open.delete(file.path);
+    await rows.return(undefined);
+    await file.close();
+  }
+
   async teardown(): Promise<void> {
-    for (const { rows } of this.#open.values()) await rows.return(undefined);
-    this.#open.clear();
+    for (const open of [...this.#open.values()]) await this.#close(open);
   }
 }

@@ -215,6 +215,39 @@ async function startPubSub(folder: string): Promise<RunningServer> {
   return { ...server, env: { TEST_PUBSUB_ADDRESS: `127.0.0.1:${port}` } };
 }
 
+const S3_VERSION = 'v1.8.0';
+const S3_KEYS = { access: 'headwater', secret: 'headwater-secret' };
+
+/** Versity's S3 gateway over a folder, with versions. */
+async function startS3(folder: string): Promise<RunningServer> {
+  const built = join(cacheFolder, `versitygw-${S3_VERSION}`);
+  await once(built, `building the S3 server ${S3_VERSION}`, async () => {
+    await run('go', ['install', '-trimpath', `github.com/versity/versitygw/cmd/versitygw@${S3_VERSION}`], {
+      env: { GOBIN: built, GOFLAGS: '-mod=mod', CGO_ENABLED: '0' },
+    });
+  });
+  const port = await freePort();
+  const [data, versions] = [join(folder, 'data'), join(folder, 'versions')];
+  for (const each of [data, versions]) await mkdir(each);
+  const server = await startProcess({
+    name: 'S3 (versitygw)',
+    command: join(built, 'versitygw'),
+    args: [
+      ...['--port', `127.0.0.1:${port}`, '--access', S3_KEYS.access, '--secret', S3_KEYS.secret],
+      ...['posix', '--versioning-dir', versions, data],
+    ],
+    logFile: join(folder, 'server.log'),
+    isReady: () => acceptsConnections(port),
+    readyWithinMs: 30_000,
+  });
+  const env = {
+    TEST_S3_ENDPOINT: `http://127.0.0.1:${port}`,
+    TEST_S3_ACCESS_KEY: S3_KEYS.access,
+    TEST_S3_SECRET_KEY: S3_KEYS.secret,
+  };
+  return { ...server, env };
+}
+
 /** The real servers of the integration tests. */
 export const SERVERS: Readonly<Record<string, StartServer>> = {
   kafka: (folder) => startKafka(folder),
@@ -223,6 +256,7 @@ export const SERVERS: Readonly<Record<string, StartServer>> = {
   mlflow: startMlflow,
   kinesis: startKinesis,
   pubsub: startPubSub,
+  s3: startS3,
   prism: startPrism,
   flink: startFlinkJobServer,
 };

@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { encodeRows, ParquetFile } from '#connectors/files/formats';
+import { encodeRows } from '#connectors/files/encode_rows';
+import { LocalFiles } from '#connectors/files/local_files';
+import { ParquetFile } from '#connectors/files/parquet_file';
 import { serviceAddress } from '../service_address.ts';
 
 // Apache Arrow, from Python, reads what is written here, and the other way round.
@@ -56,7 +58,7 @@ test('what Arrow writes, compressed and in several row groups, is read here', as
 t = pa.table({"n": list(range(5000)), "text": [f"t{n}" for n in range(5000)], "maybe": [None if n % 3 else n / 2 for n in range(5000)]})
 pq.write_table(t, ${JSON.stringify(path)}, compression="snappy", row_group_size=2000)`,
   );
-  const file = await ParquetFile.open(path);
+  const file = await ParquetFile.open(await new LocalFiles().open(path));
   expect(file.rowGroups).toBe(3);
   const rows = [...(await file.readRowGroup(0)), ...(await file.readRowGroup(1)), ...(await file.readRowGroup(2))];
   await file.close();

@@ -1,0 +1,79 @@
+import { readFile } from 'node:fs/promises';
+import { EventIntake } from '#connectors/gateway/event_intake';
+import { createEventValidator } from '#connectors/gateway/event_validator';
+import { generateTransactions } from '#examples/fraud/transaction_generator';
+import { transactions } from '#feature_store/views/transactions';
+import { HOUR_MS, systemClock } from '#kernel/time';
+import { createMetricsRegistry } from '#monitoring/metrics';
+import { loadPlatformConfig } from './platform_config.ts';
+import { createProgress } from './progress.ts';
+import { UsageError } from './usage_error.ts';
+import { withBroker } from './with_broker.ts';
+
+export const TARGETS = ['kafka', 'pubsub', 'kinesis', 'memory'] as const;
+
+export interface TestDataOptions {
+  readonly inputFile?: string;
+  readonly to?: (typeof TARGETS)[number];
+  readonly events: number;
+  readonly seed: number;
+}
+
+const AT_ONCE = 500;
+const ACCOUNTS = 200;
+
+/**
+ * `headwater send-test-data`: events into the raw-events topic of whichever broker, checked and enriched as the gateway does, so that one
+ * pipeline makes the same of them wherever they went.
+ */
+export async function sendTestData({ inputFile, to, events, seed }: TestDataOptions): Promise<void> {
+  const texts = inputFile === undefined ? generated(events, seed) : await readEvents(inputFile);
+  const config = loadPlatformConfig(to === undefined ? process.env : { ...process.env, INGEST_SINK: to });
+  await withBroker(config, async (broker, { topics, gateway }) => {
+    const intake = new EventIntake(
+      {
+        producer: broker.producer,
+        validate: createEventValidator([transactions], gateway.unknownEventTypes),
+        clock: systemClock,
+        metrics: createMetricsRegistry({ process: false }),
+        rememberedIds: texts.length + 1,
+      },
+      topics,
+    );
+    const task = createProgress().begin(`send test data to ${broker.name}`, texts.length);
+    const counts = { accepted: 0, duplicate: 0, rejected: 0, failed: 0 };
+    let firstFailure: string | undefined;
+    for (let from = 0; from < texts.length; from += AT_ONCE) {
+      for (const result of await intake.takeAll(texts.slice(from, from + AT_ONCE))) {
+        counts[result.status] += 1;
+        if ('reason' in result) firstFailure ??= result.reason;
+      }
+      task.update(Math.min(texts.length, from + AT_ONCE));
+    }
+    task.finish(firstFailure === undefined ? undefined : `the first that was not taken: ${firstFailure}`);
+    process.stdout.write(`${JSON.stringify({ topic: topics.rawEvents, broker: broker.kind, ...counts })}\n`);
+    if (counts.failed > 0) process.exitCode = 1;
+  });
+}
+
+const generated = (events: number, seed: number): readonly string[] =>
+  generateTransactions({
+    seed,
+    events,
+    accounts: ACCOUNTS,
+    days: 2,
+    endMs: Math.floor(Date.now() / HOUR_MS) * HOUR_MS,
+  }).map(({ body }) => body);
+
+/** A JSON array of events, or one event a line. */
+async function readEvents(path: string): Promise<readonly string[]> {
+  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    throw new UsageError(`--input-file ${path} cannot be read: ${error.message}`);
+  });
+  if (!text.trimStart().startsWith('[')) return text.split('\n').filter((line) => line.trim() !== '');
+  try {
+    return (JSON.parse(text) as unknown[]).map((event) => JSON.stringify(event));
+  } catch (error) {
+    throw new UsageError(`--input-file ${path} begins as a JSON array and is none: ${(error as Error).message}`);
+  }
+}

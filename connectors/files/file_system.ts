@@ -1,0 +1,26 @@
+import type { Readable } from 'node:stream';
+
+/** Files somewhere: on this machine's disks, or in a bucket. */
+export interface FileSystem {
+  /** Reading pays off in pieces of about so many bytes. */
+  readonly chunkBytes: number;
+  /** Whole paths of the files that match, in order. `*`, `**`, `?`, `{a,b}` and `[…]` mean what they mean in a shell. */
+  glob(pattern: string): Promise<readonly string[]>;
+  /** @throws {@link UnreadableFileError} when there is none */
+  open(path: string): Promise<OpenFile>;
+  /**
+   * The file appears whole, or not at all; one of the same name is replaced.
+   *
+   * @returns a path that reads exactly this, also after it was replaced, where the place keeps versions
+   */
+  write(path: string, bytes: Uint8Array): Promise<string>;
+}
+
+export interface OpenFile {
+  readonly path: string;
+  size(): Promise<number>;
+  /** Bytes from `position` on: `length` of them, fewer at the end of the file. */
+  read(position: number, length: number): Promise<Buffer>;
+  stream(): Readable;
+  close(): Promise<void>;
+}
