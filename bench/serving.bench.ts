@@ -5,6 +5,7 @@ import { fastify } from 'fastify';
 import { runTraffic } from '#cli/demo/traffic';
 import { shippedFraudDetector } from '#cli/shipped_model';
 import { MemoryOnlineStore } from '#feature_store/online/memory_store';
+import { VIEWS } from '#feature_store/views/catalog';
 import { systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
@@ -38,7 +39,7 @@ const online = new MemoryOnlineStore(
 await models.start();
 await predictions.start();
 const serving = await createServing(
-  { models, online, predictions, clock: systemClock, metrics, log: silentLogger },
+  { models, online, views: VIEWS, predictions, clock: systemClock, metrics, log: silentLogger },
   config,
 );
 await serving.start();

@@ -3,7 +3,6 @@ import type { Broker } from '#connectors/connector';
 import { createGateway } from '#connectors/gateway/gateway';
 import { createFeatureApi } from '#feature_store/api/feature_api';
 import { createOfflineStore, createOnlineStore } from '#feature_store/config';
-import { describeView } from '#feature_store/definitions/feature_view';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { CachedOnlineStore } from '#feature_store/online/cached_store';
 import { SOURCES, VIEWS } from '#feature_store/views/catalog';
@@ -67,7 +66,7 @@ export async function startPlatform(
       deadLetters: topics.deadLetters,
     }),
     pipeline: createPipelineHttp({ log, metrics, pipeline }, config.pipeline),
-    features: await createFeatureApi({ ...base, store: online, views: VIEWS.map(describeView) }, config.featureApi),
+    features: await createFeatureApi({ ...base, store: online, views: VIEWS }, config.featureApi),
     serving: await createServing({ ...base, models, online, predictions }, config.serving),
   };
   const prepared: Service = {

@@ -3,9 +3,9 @@ import { messageOf } from '#kernel/errors';
 import { readEventTime } from '#kernel/event_time_text';
 import { type FieldProblem, InvalidEventError } from './errors.ts';
 
-/** A type of event the gateway takes. */
+/** A type of event the gateway takes, or several that look alike. */
 export interface EventType {
-  readonly eventType: string;
+  readonly eventTypes: readonly [string, ...string[]];
   readonly schema: z.ZodObject;
   readonly schemaVersion: number;
   readonly eventIdField: string;
@@ -43,7 +43,7 @@ export function createEventValidator(
   types: readonly EventType[],
   unknownTypes: 'reject' | 'accept' = 'reject',
 ): ValidateEvent {
-  const byType = new Map(types.map((type) => [type.eventType, type]));
+  const byType = new Map(types.flatMap((type) => type.eventTypes.map((name) => [name, type])));
   return (body, nowMs) => {
     if (typeof body !== 'object' || body === null || Array.isArray(body)) {
       throw new InvalidEventError([{ field: '', problem: 'an event must be a JSON object' }]);
@@ -91,7 +91,7 @@ function versionOf(
   throw new InvalidEventError([
     {
       field: 'schema_version',
-      problem: `${JSON.stringify(wanted)} is no version of ${type.eventType}; versions: ${versions.join(', ')}`,
+      problem: `${JSON.stringify(wanted)} is no version of ${type.eventTypes.join(', ')}; versions: ${versions.join(', ')}`,
     },
   ]);
 }

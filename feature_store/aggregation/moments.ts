@@ -35,5 +35,7 @@ export function mergeMoments(into: Moments, other: Moments): void {
   if (other.max > into.max) into.max = other.max;
 }
 
-/** Population standard deviation; 0 for fewer than two values. */
-export const stddevOf = ({ n, m2 }: Moments): number => (n < 2 ? 0 : Math.sqrt(Math.max(0, m2) / n));
+/** Population variance; 0 for fewer than two values. */
+export const varianceOf = ({ n, m2 }: Moments): number => (n < 2 ? 0 : Math.max(0, m2) / n);
+
+export const stddevOf = (moments: Moments): number => Math.sqrt(varianceOf(moments));

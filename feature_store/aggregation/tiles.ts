@@ -1,6 +1,6 @@
 import type { EventFields } from '#feature_store/definitions/feature';
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '#kernel/time';
-import { addValue, emptyMoments, type Moments, mergeMoments } from './moments.ts';
+import type { Accumulator } from './accumulators.ts';
 
 /**
  * Tile length by age: recent events lie in fine tiles, older ones in coarser ones, so that an entity has at most 60 + 92 + 24·days
@@ -13,10 +13,17 @@ const LADDER = [
   { upToAgeMs: Number.POSITIVE_INFINITY, lengthMs: HOUR_MS },
 ] as const;
 
-/** Which fields a view aggregates. */
+/** One thing that a view accumulates: a field, or all events, of those that pass a filter. */
+export interface Slot {
+  readonly accumulator: Accumulator<unknown>;
+  /** Undefined: the event itself counts. */
+  readonly field: string | undefined;
+  readonly where: ((event: EventFields) => boolean) | undefined;
+}
+
+/** What a view's tiles hold. */
 export interface TileLayout {
-  readonly numeric: readonly string[];
-  readonly distinct: readonly string[];
+  readonly slots: readonly Slot[];
   /** Nothing older than this, measured from the newest event, is kept. */
   readonly horizonMs: number;
 }
@@ -27,11 +34,8 @@ export interface Tile {
   readonly lengthMs: number;
   /** Time of the newest event inside, ms. */
   latest: number;
-  count: number;
-  /** In the order of {@link TileLayout.numeric}. */
-  readonly moments: Moments[];
-  /** In the order of {@link TileLayout.distinct}: values seen, once each. */
-  readonly values: string[][];
+  /** In the order of {@link TileLayout.slots}. */
+  readonly slots: unknown[];
 }
 
 /** All tiles of one entity, oldest first. Plain data. */
@@ -42,14 +46,21 @@ export interface TileState {
 
 export const emptyTiles = (): TileState => ({ newest: Number.NEGATIVE_INFINITY, tiles: [] });
 
-export const emptyTile = (layout: TileLayout, start: number, lengthMs: number): Tile => ({
-  start,
-  lengthMs,
-  latest: Number.NEGATIVE_INFINITY,
-  count: 0,
-  moments: layout.numeric.map(emptyMoments),
-  values: layout.distinct.map(() => []),
-});
+export function emptyTile(layout: TileLayout, start: number, lengthMs: number): Tile {
+  const slots = new Array<unknown>(layout.slots.length);
+  for (let index = 0; index < slots.length; index += 1)
+    slots[index] = (layout.slots[index] as Slot).accumulator.empty();
+  return { start, lengthMs, latest: Number.NEGATIVE_INFINITY, slots };
+}
+
+/**
+ * Until when a tile counts in a window: windows of up to an hour move by minutes, up to a day by quarters of an hour, longer ones by hours, so
+ * that a quiet entity changes a few times and not once for every tile.
+ */
+export function leavesAt({ start, lengthMs }: Tile, windowMs: number): number {
+  const stepMs = lengthForAge(windowMs - 1);
+  return Math.ceil((start + lengthMs) / stepMs) * stepMs + windowMs;
+}
 
 function lengthForAge(ageMs: number): number {
   for (const { upToAgeMs, lengthMs } of LADDER) if (ageMs < upToAgeMs) return lengthMs;
@@ -69,15 +80,12 @@ export function addEvent(state: TileState, layout: TileLayout, event: EventField
 /** Adds one event to a tile that covers its time. */
 export function addToTile(tile: Tile, layout: TileLayout, event: EventFields, eventTimeMs: number): void {
   if (eventTimeMs > tile.latest) tile.latest = eventTimeMs;
-  tile.count += 1;
-  for (let index = 0; index < layout.numeric.length; index += 1) {
-    const value = event[layout.numeric[index] as string];
-    if (typeof value === 'number') addValue(tile.moments[index] as Moments, value);
-  }
-  for (let index = 0; index < layout.distinct.length; index += 1) {
-    const value = event[layout.distinct[index] as string];
-    const values = tile.values[index] as string[];
-    if (value !== undefined && value !== null && !values.includes(String(value))) values.push(String(value));
+  const { slots } = layout;
+  for (let index = 0; index < slots.length; index += 1) {
+    const { accumulator, field, where } = slots[index] as Slot;
+    if (where !== undefined && !where(event)) continue;
+    const value = field === undefined ? true : event[field];
+    if (value !== undefined && value !== null) accumulator.add(tile.slots[index], value, eventTimeMs);
   }
 }
 
@@ -123,12 +131,12 @@ function compact(state: TileState, layout: TileLayout): void {
     const start = Math.floor(tile.start / lengthMs) * lengthMs;
     const last = compacted[compacted.length - 1];
     if (last !== undefined && last.start + last.lengthMs > start) {
-      if (last.lengthMs >= lengthMs || last.start === start) mergeTile(last, tile);
+      if (last.lengthMs >= lengthMs || last.start === start) mergeTile(layout, last, tile);
       else compacted.push(tile);
     } else if (lengthMs === tile.lengthMs) compacted.push(tile);
     else {
       const coarse = emptyTile(layout, start, lengthMs);
-      mergeTile(coarse, tile);
+      mergeTile(layout, coarse, tile);
       compacted.push(coarse);
     }
   }
@@ -139,15 +147,11 @@ function isBeyond(tile: Tile, newest: number, layout: TileLayout): boolean {
   return tile.start + tile.lengthMs <= newest - layout.horizonMs - HOUR_MS;
 }
 
-/** Adds the contents of `other` to `into`; counts, moments and value sets, whatever their times. */
-export function mergeTile(into: Tile, other: Tile): void {
+/** Adds the contents of `other` to `into`, whatever their times. */
+export function mergeTile(layout: TileLayout, into: Tile, other: Tile): void {
   if (other.latest > into.latest) into.latest = other.latest;
-  into.count += other.count;
-  for (let index = 0; index < into.moments.length; index += 1) {
-    mergeMoments(into.moments[index] as Moments, other.moments[index] as Moments);
-  }
-  for (let index = 0; index < into.values.length; index += 1) {
-    const values = into.values[index] as string[];
-    for (const value of other.values[index] as string[]) if (!values.includes(value)) values.push(value);
+  const { slots } = layout;
+  for (let index = 0; index < slots.length; index += 1) {
+    (slots[index] as Slot).accumulator.merge(into.slots[index], other.slots[index]);
   }
 }

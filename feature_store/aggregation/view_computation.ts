@@ -1,14 +1,17 @@
-import type { EventFields, Feature, WindowFeature } from '#feature_store/definitions/feature';
+import type { EventFields, Feature, SessionFeature, WindowFeature } from '#feature_store/definitions/feature';
 import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { HOUR_MS } from '#kernel/time';
-import { type Moments, stddevOf } from './moments.ts';
+import { ACCUMULATORS, type AccumulatorKind, accumulatorKindOf, resultOf } from './accumulators.ts';
+import { addToSessions, dropSessions, measureSession, type Session, sessionEndsAt } from './sessions.ts';
 import {
   addEvent,
   addToTile,
   emptyTile,
   emptyTiles,
+  leavesAt,
   mergeTile,
+  type Slot,
   type Tile,
   type TileLayout,
   type TileState,
@@ -17,16 +20,25 @@ import {
 /** Everything a view remembers of one entity. Plain data; bounded by tiles, not by events. */
 export interface EntityState {
   readonly tiles: TileState;
-  /** The newest event so far, for features about the time between events. */
-  latest: { readonly event: EventFields; readonly eventTimeMs: number } | undefined;
+  /** In the order of the view's gaps; oldest session first. */
+  readonly sessions: Session[][];
+  /** The newest event so far, and the values it had from the one before it. */
+  latest: { readonly event: EventFields; readonly eventTimeMs: number; readonly sincePrevious: Values } | undefined;
+  /** Time of the newest row. */
+  asOfMs: number;
 }
 
-export const emptyEntityState = (): EntityState => ({ tiles: emptyTiles(), latest: undefined });
+export const emptyEntityState = (): EntityState => ({
+  tiles: emptyTiles(),
+  sessions: [],
+  latest: undefined,
+  asOfMs: Number.NEGATIVE_INFINITY,
+});
 
 interface PlannedWindow {
   readonly name: string;
   readonly feature: WindowFeature;
-  /** Position of the field in the tile's arrays; -1 for count. */
+  /** Position in the tiles' slots. */
   readonly slot: number;
 }
 
@@ -35,123 +47,256 @@ interface WindowGroup {
   readonly features: readonly PlannedWindow[];
 }
 
+interface PlannedSession {
+  readonly name: string;
+  readonly feature: SessionFeature;
+  /** Position in the state's sessions. */
+  readonly gap: number;
+}
+
+/** All that is in one window of an entity, kept up to date event by event. */
+interface RunningWindow {
+  tile: Tile;
+  /** When the oldest of it leaves: it has to be added up anew then. */
+  leavesMs: number;
+}
+
+/** With no more tiles than this, adding them up each time is as fast as keeping sums; but for sketches, which are costly to merge. */
+const FEW_TILES = 8;
+const COSTLY: ReadonlySet<AccumulatorKind> = new Set(['distinctSketches', 'quantileSketches']);
+
 type Values = Record<string, FeatureValue>;
+type Named<Kind extends Feature['kind']> = readonly [name: string, feature: Extract<Feature, { kind: Kind }>];
 
 /**
  * The one computation of a view: the stream and back-fill both call it, event by event. Built once a view; holds no
  * state of its own.
+ *
+ * Values change with events, and also when events leave a window or a session runs out: {@link decay} gives those rows, so that the newest
+ * row of an entity is right at any time, and not only when something happens (docs/adr/0009).
  */
 export class ViewComputation {
   readonly view: FeatureView;
   readonly #layout: TileLayout;
   /** Shortest window first: one pass over the tiles, newest to oldest, serves all. */
   readonly #groups: readonly WindowGroup[];
-  readonly #perEvent: readonly (readonly [string, Exclude<Feature, WindowFeature>])[];
+  readonly #gaps: readonly number[];
+  readonly #sessions: readonly PlannedSession[];
+  /** Sums of the windows of busy entities: made from their tiles when they are not there. */
+  readonly #running = new WeakMap<EntityState, readonly RunningWindow[]>();
+  readonly #fewTiles: number;
+  readonly #ofEvent: readonly Named<'event'>[];
+  readonly #sincePrevious: readonly Named<'previous'>[];
+  /** Features of single events that windows aggregate. */
+  readonly #derived: readonly (Named<'event'> | Named<'previous'>)[];
+  readonly #ofFeatures: readonly Named<'expression' | 'as_of'>[];
 
   /** @param allowedLatenessMs - an event may be so much older than the newest, and its windows reach back from there */
   constructor(view: FeatureView, allowedLatenessMs: number) {
     this.view = view;
-    const windows = Object.entries(view.features).filter(
-      (entry): entry is [string, WindowFeature] => entry[1].kind === 'window',
-    );
-    const fieldsOf = (wantDistinct: boolean): string[] => [
-      ...new Set(
-        windows
-          .filter(([, { field, aggregation }]) => field !== undefined && (aggregation === 'distinct') === wantDistinct)
-          .map(([, { field }]) => field as string),
-      ),
-    ];
-    const numeric = fieldsOf(false);
-    const distinct = fieldsOf(true);
-    const longestMs = Math.max(HOUR_MS, ...windows.map(([, { windowMs }]) => windowMs));
-    this.#layout = { numeric, distinct, horizonMs: longestMs + allowedLatenessMs };
+    const windows = named(view, 'window');
+    const slots: Slot[] = [];
+    const kinds: AccumulatorKind[] = [];
+    const slotOf = (feature: WindowFeature): number => {
+      const kind = accumulatorKindOf(feature);
+      const { field, where } = feature;
+      const held = slots.findIndex((slot, at) => kinds[at] === kind && slot.field === field && slot.where === where);
+      if (held >= 0) return held;
+      kinds.push(kind);
+      return slots.push({ accumulator: ACCUMULATORS[kind] as Slot['accumulator'], field, where }) - 1;
+    };
+    const planned = windows.map(([name, feature]) => ({ name, feature, slot: slotOf(feature) }));
     const lengths = [...new Set(windows.map(([, { windowMs }]) => windowMs))].sort((a, b) => a - b);
+    this.#fewTiles = kinds.some((kind) => COSTLY.has(kind)) ? 0 : FEW_TILES;
     this.#groups = lengths.map((windowMs) => ({
       windowMs,
-      features: windows
-        .filter(([, feature]) => feature.windowMs === windowMs)
-        .map(([name, feature]) => ({
-          name,
-          feature,
-          slot:
-            feature.field === undefined
-              ? -1
-              : (feature.aggregation === 'distinct' ? distinct : numeric).indexOf(feature.field),
-        })),
+      features: planned.filter(({ feature }) => feature.windowMs === windowMs),
     }));
-    this.#perEvent = [
-      ...Object.entries<Feature>(view.features).filter(([, { kind }]) => kind === 'event' || kind === 'previous'),
-      ...view.expressionOrder.map((name) => [name, view.features[name] as Feature] as const),
-    ] as [string, Exclude<Feature, WindowFeature>][];
+    const sessions = named(view, 'session');
+    this.#gaps = [...new Set(sessions.map(([, { gapMs }]) => gapMs))];
+    this.#sessions = sessions.map(([name, feature]) => ({ name, feature, gap: this.#gaps.indexOf(feature.gapMs) }));
+    const longestMs = Math.max(HOUR_MS, ...lengths, ...this.#gaps);
+    this.#layout = { slots, horizonMs: longestMs + allowedLatenessMs };
+    this.#ofEvent = named(view, 'event');
+    this.#sincePrevious = named(view, 'previous');
+    this.#derived = [...this.#ofEvent, ...this.#sincePrevious].filter(([name]) =>
+      slots.some(({ field }) => field === name),
+    );
+    this.#ofFeatures = view.expressionOrder.map((name) => [name, view.features[name]] as Named<'expression' | 'as_of'>);
   }
 
   /** How long after its newest event an entity's state can still matter, ms. */
   get horizonMs(): number {
-    return this.#layout.horizonMs;
+    // A window's edge moves by an hour at most.
+    return this.#layout.horizonMs + HOUR_MS;
   }
 
   /**
    * Counts the event in and returns the row as of its own time: nothing later is seen, and what is still to arrive is not
    * known. An out-of-order event sees itself and earlier tiles, not those of its own tile. Late events change later rows, never
-   * earlier ones.
+   * earlier ones. Call {@link decay} before, up to the event's time.
    *
    * @returns values by feature name, in the view's order
    */
   apply(state: EntityState, event: EventFields, eventTimeMs: number): Readonly<Values> {
-    const previous = state.latest;
-    addEvent(state.tiles, this.#layout, event, eventTimeMs);
-    const values: Values = {};
-    // Keys in the order of definition, so that rows of a view have one shape.
-    for (const name in this.view.features) values[name] = null;
-    this.#windows(state.tiles, event, eventTimeMs, values);
-    const earlier = previous !== undefined && previous.eventTimeMs <= eventTimeMs ? previous : undefined;
-    for (const [name, feature] of this.#perEvent) {
-      let value: FeatureValue;
-      if (feature.kind === 'event') value = feature.compute(event, eventTimeMs);
-      else if (feature.kind === 'previous') value = feature.compute(event, eventTimeMs, earlier);
-      else value = feature.compute(values);
-      values[name] = typeof value === 'number' && !Number.isFinite(value) ? null : value;
+    const { latest } = state;
+    const isNewest = latest === undefined || eventTimeMs >= latest.eventTimeMs;
+    const earlier = isNewest ? latest : undefined;
+    const sincePrevious: Values = {};
+    for (const [name, feature] of this.#sincePrevious) {
+      sincePrevious[name] = finite(feature.compute(event, eventTimeMs, earlier));
     }
-    if (previous === undefined || eventTimeMs >= previous.eventTimeMs) state.latest = { event, eventTimeMs };
+    const counted = this.#withDerived(event, eventTimeMs, sincePrevious);
+    const isCounted = addEvent(state.tiles, this.#layout, counted, eventTimeMs);
+    this.#addToSessions(state, eventTimeMs);
+    const isInOrder = isNewest && eventTimeMs >= state.asOfMs;
+    if (isCounted) this.#addToRunning(state, counted, eventTimeMs);
+    const of = { event: counted, eventTimeMs, sincePrevious };
+    const values = this.#valuesAt(state, of, eventTimeMs, isInOrder);
+    if (isNewest) state.latest = { event, eventTimeMs, sincePrevious };
+    if (eventTimeMs > state.asOfMs) state.asOfMs = eventTimeMs;
     return values;
   }
 
-  #windows(state: TileState, event: EventFields, asOfMs: number, values: Values): void {
+  /**
+   * Emits a row for each time before `beforeMs` at which values change although nothing happens: events leave a window, the session
+   * runs out. Windows move by the steps of {@link leavesAt}.
+   */
+  decay(state: EntityState, beforeMs: number, emit: (asOfMs: number, values: Readonly<Values>) => void): void {
+    const { latest } = state;
+    if (latest === undefined) return;
+    for (let at = this.nextChange(state); at !== undefined && at < beforeMs; at = this.nextChange(state)) {
+      emit(at, this.#valuesAt(state, latest, at, true));
+      state.asOfMs = at;
+    }
+  }
+
+  /** When values change next, should nothing more happen; undefined when they stay as they are. */
+  nextChange({ tiles: { tiles }, sessions, asOfMs }: EntityState): number | undefined {
+    let next = Number.POSITIVE_INFINITY;
+    for (const { windowMs } of this.#groups) {
+      let low = 0;
+      for (let high = tiles.length; low < high; ) {
+        const middle = (low + high) >> 1;
+        if (leavesAt(tiles[middle] as Tile, windowMs) > asOfMs) high = middle;
+        else low = middle + 1;
+      }
+      const leaving = tiles[low];
+      if (leaving !== undefined) next = Math.min(next, leavesAt(leaving, windowMs));
+    }
+    for (let gap = 0; gap < this.#gaps.length; gap += 1) {
+      const endsAt = sessionEndsAt(sessions[gap] ?? [], this.#gaps[gap] as number, asOfMs);
+      if (endsAt !== undefined) next = Math.min(next, endsAt);
+    }
+    return next === Number.POSITIVE_INFINITY ? undefined : next;
+  }
+
+  #withDerived(event: EventFields, eventTimeMs: number, sincePrevious: Values): EventFields {
+    if (this.#derived.length === 0) return event;
+    const counted: Record<string, unknown> = { ...event };
+    for (const [name, feature] of this.#derived) {
+      counted[name] = feature.kind === 'previous' ? sincePrevious[name] : finite(feature.compute(event, eventTimeMs));
+    }
+    return counted;
+  }
+
+  #addToSessions(state: EntityState, eventTimeMs: number): void {
+    for (let gap = 0; gap < this.#gaps.length; gap += 1) {
+      const gapMs = this.#gaps[gap] as number;
+      state.sessions[gap] ??= [];
+      const sessions = state.sessions[gap] as Session[];
+      addToSessions(sessions, gapMs, eventTimeMs);
+      dropSessions(sessions, gapMs, state.tiles.newest - this.#layout.horizonMs);
+    }
+  }
+
+  #valuesAt(
+    state: EntityState,
+    of: NonNullable<EntityState['latest']>,
+    asOfMs: number,
+    isNewest: boolean,
+  ): Readonly<Values> {
+    const values: Values = {};
+    // Keys in the order of definition, so that rows of a view have one shape.
+    for (const name in this.view.features) values[name] = null;
+    if (isNewest && state.tiles.tiles.length > this.#fewTiles) this.#runningValues(state, asOfMs, values);
+    else this.#windows(state.tiles, of, asOfMs, values);
+    for (const { name, feature, gap } of this.#sessions) {
+      values[name] = measureSession(state.sessions[gap] ?? [], feature, asOfMs);
+    }
+    for (const [name, feature] of this.#ofEvent) values[name] = finite(feature.compute(of.event, of.eventTimeMs));
+    for (const [name] of this.#sincePrevious) values[name] = of.sincePrevious[name] ?? null;
+    for (const [name, feature] of this.#ofFeatures) values[name] = finite(feature.compute(values, asOfMs));
+    return values;
+  }
+
+  #runningValues(state: EntityState, asOfMs: number, values: Values): void {
+    let running = this.#running.get(state);
+    if (running === undefined) {
+      running = this.#groups.map(({ windowMs }) => this.#addUp(state.tiles, windowMs, asOfMs));
+      this.#running.set(state, running);
+    }
+    for (let group = 0; group < running.length; group += 1) {
+      const { windowMs, features } = this.#groups[group] as WindowGroup;
+      const window = running[group] as RunningWindow;
+      if (window.leavesMs <= asOfMs) Object.assign(window, this.#addUp(state.tiles, windowMs, asOfMs));
+      for (const { name, feature, slot } of features) values[name] = finite(resultOf(feature, window.tile.slots[slot]));
+    }
+  }
+
+  #addUp({ tiles }: TileState, windowMs: number, asOfMs: number): RunningWindow {
+    const tile = emptyTile(this.#layout, 0, 0);
+    let leavesMs = Number.POSITIVE_INFINITY;
+    for (let at = tiles.length - 1; at >= 0; at -= 1) {
+      const part = tiles[at] as Tile;
+      const partLeavesMs = leavesAt(part, windowMs);
+      if (partLeavesMs <= asOfMs) break;
+      leavesMs = partLeavesMs;
+      mergeTile(this.#layout, tile, part);
+    }
+    return { tile, leavesMs };
+  }
+
+  /** An event that is in the tiles already. */
+  #addToRunning(state: EntityState, event: EventFields, eventTimeMs: number): void {
+    const running = this.#running.get(state);
+    if (running === undefined) return;
+    const own = state.tiles.tiles.findLast(({ start }) => start <= eventTimeMs) as Tile;
+    for (let group = 0; group < running.length; group += 1) {
+      const window = running[group] as RunningWindow;
+      const leavesMs = leavesAt(own, (this.#groups[group] as WindowGroup).windowMs);
+      if (leavesMs <= state.asOfMs) continue;
+      addToTile(window.tile, this.#layout, event, eventTimeMs);
+      if (leavesMs < window.leavesMs) window.leavesMs = leavesMs;
+    }
+  }
+
+  #windows(state: TileState, of: NonNullable<EntityState['latest']>, asOfMs: number, values: Values): void {
+    if (this.#groups.length === 0) return;
     const { tiles } = state;
     const merged = emptyTile(this.#layout, 0, 0);
     let at = tiles.length - 1;
     while (at >= 0 && (tiles[at] as Tile).start > asOfMs) at -= 1;
     if (at >= 0 && (tiles[at] as Tile).latest > asOfMs) {
       // Its tile holds later events, which must not be seen: better to miss its neighbours than to know the future.
-      addToTile(merged, this.#layout, event, asOfMs);
+      addToTile(merged, this.#layout, of.event, asOfMs);
       at -= 1;
     }
     for (const { windowMs, features } of this.#groups) {
-      const from = asOfMs - windowMs;
       for (; at >= 0; at -= 1) {
         const tile = tiles[at] as Tile;
-        if (tile.start + tile.lengthMs <= from) break;
-        mergeTile(merged, tile);
+        if (leavesAt(tile, windowMs) <= asOfMs) break;
+        mergeTile(this.#layout, merged, tile);
       }
-      for (const planned of features) values[planned.name] = resultOf(planned, merged);
+      for (const { name, feature, slot } of features) values[name] = finite(resultOf(feature, merged.slots[slot]));
     }
   }
 }
 
-function resultOf({ feature, slot }: PlannedWindow, merged: Tile): FeatureValue {
-  if (feature.aggregation === 'count') return merged.count;
-  if (feature.aggregation === 'distinct') return (merged.values[slot] as string[]).length;
-  const moments = merged.moments[slot] as Moments;
-  switch (feature.aggregation) {
-    case 'sum':
-      return moments.mean * moments.n;
-    case 'mean':
-      return moments.n === 0 ? null : moments.mean;
-    case 'min':
-      return moments.n === 0 ? null : moments.min;
-    case 'max':
-      return moments.n === 0 ? null : moments.max;
-    case 'stddev':
-      return stddevOf(moments);
-  }
+function named<Kind extends Feature['kind']>({ features }: FeatureView, kind: Kind): readonly Named<Kind>[] {
+  return Object.entries<Feature>(features).filter(([, feature]) => feature.kind === kind) as unknown as Named<Kind>[];
 }
+
+/** Stores and models know no NaN. */
+const finite = (value: FeatureValue): FeatureValue =>
+  typeof value === 'number' && !Number.isFinite(value) ? null : value;

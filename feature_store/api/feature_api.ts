@@ -1,7 +1,8 @@
 import { fastify } from 'fastify';
-import { type FeatureRow, type FeatureValue, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
-import type { ViewDescription } from '#feature_store/definitions/feature_view';
+import { type FeatureRow, type FeatureValue, viewId } from '#feature_store/definitions/feature_row';
+import { describeView, type FeatureView } from '#feature_store/definitions/feature_view';
 import type { OnlineStore } from '#feature_store/online/online_store';
+import { valuesAsOf } from '#feature_store/retrieval/as_of';
 import type { Clock } from '#kernel/time';
 import { registerApiDocs } from '#monitoring/api_docs';
 import { HttpService } from '#monitoring/http_service';
@@ -20,8 +21,14 @@ interface ServedFeature {
 
 type ServedFeatures = Record<string, ServedFeature>;
 
+interface Found {
+  readonly view: FeatureView;
+  readonly row: FeatureRow;
+}
+
 interface Options {
   readonly view?: string;
+  readonly version?: string;
   readonly freshness?: boolean;
 }
 
@@ -32,29 +39,34 @@ const options = {
   additionalProperties: false,
   properties: {
     view: { type: 'string', description: 'Only this view, as name@version' },
+    version: {
+      type: 'string',
+      description: 'Only views of this version, such as v1; the newest of each view otherwise',
+    },
     freshness: { type: 'boolean', description: 'Adds the age of each value' },
   },
 } as const;
 
 /** GET /features/… on port 8083: what the online store holds, by entity. */
 export async function createFeatureApi(
-  deps: { store: OnlineStore; views: readonly ViewDescription[]; clock: Clock; log: Logger; metrics: Registry },
+  deps: { store: OnlineStore; views: readonly FeatureView[]; clock: Clock; log: Logger; metrics: Registry },
   settings: { host: string; port: number },
 ): Promise<HttpService> {
   const { store, views, clock } = deps;
   const app = fastify({ logger: false, bodyLimit: 1024 * 1024 });
   await registerApiDocs(app, { title: 'headwater features', description: 'Features of entities, as of now' });
   const service = new HttpService(deps, { ...settings, name: 'feature API', portSetting: 'FEATURE_API_PORT' }, app);
-  const known = [...new Set(views.flatMap((view) => view.features.map(({ name }) => name)))];
+  const known = [...new Set(views.flatMap((view) => Object.keys(view.features)))];
 
   /** Newest version of each view, or the one asked for. */
-  const selected = (view: string | undefined): readonly ViewReference[] => {
+  const selected = ({ view, version }: Options): readonly FeatureView[] => {
     if (view !== undefined) {
       const found = views.find((candidate) => viewId(candidate) === view);
       if (found === undefined) throw new UnknownViewError(view, views.map(viewId));
       return [found];
     }
-    const newest = new Map<string, ViewDescription>();
+    if (version !== undefined) return ofVersion(version);
+    const newest = new Map<string, FeatureView>();
     for (const candidate of views) {
       const held = newest.get(candidate.view);
       if (held === undefined || held.version < candidate.version) newest.set(candidate.view, candidate);
@@ -62,24 +74,34 @@ export async function createFeatureApi(
     return [...newest.values()];
   };
 
-  const serve = (rows: readonly FeatureRow[], freshness: boolean): ServedFeatures => {
+  /** `v1` or `1`. @throws {@link UnknownViewError} */
+  const ofVersion = (version: string): readonly FeatureView[] => {
+    const found = views.filter((view) => `v${view.version}` === version || String(view.version) === version);
+    if (found.length === 0) throw new UnknownViewError(`version ${version}`, views.map(viewId));
+    return found;
+  };
+
+  const serve = (found: readonly Found[], freshness: boolean): ServedFeatures => {
     const features: ServedFeatures = {};
-    for (const row of rows) {
+    for (const { view, row } of found) {
       const computedAt = new Date(row.computedAt).toISOString();
-      const age = freshness ? { age_ms: clock.now() - row.eventTime } : {};
-      for (const [name, value] of Object.entries(row.values))
+      const nowMs = clock.now();
+      const age = freshness ? { age_ms: nowMs - row.eventTime } : {};
+      for (const [name, value] of Object.entries(valuesAsOf(view, row.values, nowMs)))
         features[name] = { value, computed_at: computedAt, ...age };
     }
     return features;
   };
 
-  const read = async (entities: readonly string[], { view, freshness = false }: Options) => {
-    const found: FeatureRow[][] = entities.map(() => []);
-    for (const reference of selected(view)) {
-      const rows = await store.read(reference, entities);
-      for (const [index, row] of rows.entries()) if (row !== undefined) found[index]?.push(row);
+  const read = async (entities: readonly string[], options: Options) => {
+    const found: Found[][] = entities.map(() => []);
+    const chosen = selected(options);
+    const answers = await Promise.all(chosen.map((view) => store.read(view, entities)));
+    for (const [at, view] of chosen.entries()) {
+      for (const [index, row] of (answers[at] ?? []).entries())
+        if (row !== undefined) found[index]?.push({ view, row });
     }
-    return found.map((rows) => (rows.length === 0 ? undefined : serve(rows, freshness)));
+    return found.map((rows) => (rows.length === 0 ? undefined : serve(rows, options.freshness ?? false)));
   };
 
   app.get<{ Params: { entity: string }; Querystring: Options }>(
@@ -139,7 +161,7 @@ export async function createFeatureApi(
   );
 
   app.get('/views', { schema: { summary: 'The feature views, their features and what they mean' } }, async () => ({
-    views: views.map((view) => ({ id: viewId(view), ...view })),
+    views: views.map((view) => ({ id: viewId(view), ...describeView(view) })),
   }));
 
   return service;

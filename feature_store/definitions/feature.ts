@@ -1,4 +1,3 @@
-import { type Duration, durationMs } from '#kernel/duration';
 import { HOUR_MS } from '#kernel/time';
 import type { FeatureValue } from './feature_row.ts';
 
@@ -18,15 +17,52 @@ export interface EventFeature extends Described {
   readonly compute: (event: EventFields, eventTimeMs: number) => FeatureValue;
 }
 
-export type Aggregation = 'count' | 'sum' | 'mean' | 'min' | 'max' | 'stddev' | 'distinct';
+export const AGGREGATIONS = [
+  'count',
+  'sum',
+  'mean',
+  'min',
+  'max',
+  'stddev',
+  'variance',
+  'distinct',
+  'approx_distinct',
+  'percentile',
+  'top',
+  'first',
+  'last',
+] as const;
+export type Aggregation = (typeof AGGREGATIONS)[number];
+
+/** Decides which events an aggregation sees. */
+export type EventFilter = (event: EventFields) => boolean;
 
 /** Computed over the entity's events of the last `windowMs`, this one included. */
 export interface WindowFeature extends Described {
   readonly kind: 'window';
   readonly aggregation: Aggregation;
-  /** The event field aggregated; undefined for count. */
+  /** The event field aggregated, or a feature of single events; undefined for count. */
   readonly field: string | undefined;
+  /** Which events; undefined: all. */
+  readonly where?: EventFilter | undefined;
+  /** `percentile`: the quantile, 0 to 1. `top`, `first`, `last`: how many values. */
+  readonly parameter?: number | undefined;
   readonly windowMs: number;
+}
+
+/** Computed from the entity's session: events with less than `gapMs` between one and the next. */
+export interface SessionFeature extends Described {
+  readonly kind: 'session';
+  /** `events` and `duration_seconds` are of the current session, and 0 when there is none. */
+  readonly measure: 'is_active' | 'events' | 'duration_seconds';
+  readonly gapMs: number;
+}
+
+/** Computed from other features and the time at which they are looked at: again by whoever reads, for the time of reading. */
+export interface AsOfFeature extends Described {
+  readonly kind: 'as_of';
+  readonly inputs: readonly string[];
+  readonly compute: (values: Readonly<Record<string, FeatureValue>>, asOfMs: number) => FeatureValue;
 }
 
 /** Computed from the event and the newest earlier one of the same entity. */
@@ -46,7 +82,13 @@ export interface ExpressionFeature extends Described {
   readonly compute: (values: Readonly<Record<string, FeatureValue>>) => FeatureValue;
 }
 
-export type Feature = EventFeature | WindowFeature | PreviousEventFeature | ExpressionFeature;
+export type Feature =
+  | EventFeature
+  | WindowFeature
+  | SessionFeature
+  | PreviousEventFeature
+  | ExpressionFeature
+  | AsOfFeature;
 
 /** The event's own field. */
 export const field = (name: string, type: FeatureType, description: string): EventFeature => ({
@@ -72,6 +114,29 @@ export const isWeekend = (): EventFeature => ({
   compute: (_, eventTimeMs) => new Date(eventTimeMs).getUTCDay() % 6 === 0,
 });
 
+/** 0 is Monday, 6 is Sunday (ISO 8601 less one), in UTC. */
+export const dayOfWeek = (): EventFeature => ({
+  kind: 'event',
+  type: 'long',
+  description: 'Day of the event, UTC, 0 Monday to 6 Sunday',
+  compute: (_, eventTimeMs) => (new Date(eventTimeMs).getUTCDay() + 6) % 7,
+});
+
+/** Computed from the event's fields and time. */
+export const fromEvent = (type: FeatureType, description: string, compute: EventFeature['compute']): EventFeature => ({
+  kind: 'event',
+  type,
+  description,
+  compute,
+});
+
+export const asOf = (
+  inputs: readonly string[],
+  type: FeatureType,
+  description: string,
+  compute: AsOfFeature['compute'],
+): AsOfFeature => ({ kind: 'as_of', inputs, type, description, compute });
+
 export const sincePrevious = (
   type: FeatureType,
   description: string,
@@ -85,40 +150,9 @@ export const expression = (
   compute: ExpressionFeature['compute'],
 ): ExpressionFeature => ({ kind: 'expression', inputs, type, description, compute });
 
-interface Windowed {
-  /** The aggregation over each of `windows`, as features named `count_1h`, `sum_amount_24h`, … */
-  over<W extends Duration>(...windows: readonly W[]): Readonly<Record<string, WindowFeature>>;
-}
-
-function windowed(aggregation: Aggregation, fieldName: string | undefined, type: FeatureType, what: string): Windowed {
-  return {
-    over: (...windows) =>
-      Object.fromEntries(
-        windows.map((window) => {
-          const name = [aggregation, fieldName, window].filter((part) => part !== undefined).join('_');
-          const description = `${what} over the last ${window}`;
-          const feature: WindowFeature = {
-            kind: 'window',
-            type,
-            description,
-            aggregation,
-            field: fieldName,
-            windowMs: durationMs(window),
-          };
-          return [name, feature];
-        }),
-      ),
-  };
-}
-
-export const count = (): Windowed => windowed('count', undefined, 'long', 'Number of events');
-export const sum = (name: string): Windowed => windowed('sum', name, 'double', `Sum of ${name}`);
-export const mean = (name: string): Windowed => windowed('mean', name, 'double', `Mean of ${name}`);
-export const min = (name: string): Windowed => windowed('min', name, 'double', `Smallest ${name}`);
-export const max = (name: string): Windowed => windowed('max', name, 'double', `Largest ${name}`);
-/** Population standard deviation; 0 for a single event. */
-export const stddev = (name: string): Windowed => windowed('stddev', name, 'double', `Standard deviation of ${name}`);
-export const distinct = (name: string): Windowed => windowed('distinct', name, 'long', `Distinct values of ${name}`);
+/** `first` and `last` reach no further. */
+export const MOST_ENDS = 10;
+export const LARGEST_TOP = 100;
 
 /** Longest window any view may have. */
 export const LONGEST_WINDOW_MS = 31 * 24 * HOUR_MS;

@@ -1,6 +1,15 @@
 import { type Duration, durationMs } from '#kernel/duration';
 import { DefinitionError } from './errors.ts';
-import { type ExpressionFeature, type Feature, type FeatureType, LONGEST_WINDOW_MS } from './feature.ts';
+import {
+  type AsOfFeature,
+  type ExpressionFeature,
+  type Feature,
+  type FeatureType,
+  LARGEST_TOP,
+  LONGEST_WINDOW_MS,
+  MOST_ENDS,
+  type WindowFeature,
+} from './feature.ts';
 import { type FeatureValue, type ViewReference, viewId } from './feature_row.ts';
 import type { Entity, EventSource } from './source.ts';
 
@@ -25,8 +34,10 @@ export interface FeatureView<Name extends string = string> extends ViewReference
   readonly owner: string;
   readonly description: string;
   readonly features: Readonly<Record<Name, Feature>>;
-  /** Expressions in an order in which each one's inputs come first. */
+  /** Features of other features, in an order in which each one's inputs come first. */
   readonly expressionOrder: readonly Name[];
+  /** Those of them that depend on when they are looked at. */
+  readonly asOfOrder: readonly Name[];
 }
 
 /** The values of one row of a view. */
@@ -62,26 +73,59 @@ export function featureView<Name extends string>(spec: FeatureViewSpec<Name>): F
     problems.push(`view ${id}, feature ${name}: it depends on itself, directly or through others`),
   );
   if (problems.length > 0) throw new DefinitionError(problems);
-  return Object.freeze({ ...rest, view: spec.name, ttlMs: durationMs(ttl), expressionOrder });
+  const asOfOrder = dependOnTime(spec.features, expressionOrder);
+  return Object.freeze({ ...rest, view: spec.name, ttlMs: durationMs(ttl), expressionOrder, asOfOrder });
+}
+
+function dependOnTime<Name extends string>(
+  features: Readonly<Record<Name, Feature>>,
+  order: readonly Name[],
+): readonly Name[] {
+  const found = new Set<string>();
+  for (const name of order) {
+    const feature = features[name] as ExpressionFeature | AsOfFeature;
+    if (feature.kind === 'as_of' || feature.inputs.some((input) => found.has(input))) found.add(name);
+  }
+  return order.filter((name) => found.has(name));
 }
 
 function problemsOf(feature: Feature, fields: readonly string[], all: Readonly<Record<string, Feature>>): string[] {
   switch (feature.kind) {
     case 'window': {
       const problems: string[] = [];
-      if (feature.field !== undefined && !fields.includes(feature.field)) {
-        problems.push(`the source has no field "${feature.field}"; it has ${fields.join(', ')}`);
+      const { field } = feature;
+      const derived = field === undefined ? undefined : all[field]?.kind;
+      if (field !== undefined && !fields.includes(field) && derived !== 'event' && derived !== 'previous') {
+        problems.push(
+          `there is no field "${field}" and no feature of single events by that name; the source has ${fields.join(', ')}`,
+        );
       }
       if (feature.windowMs > LONGEST_WINDOW_MS) problems.push('the longest window is 31d');
+      problems.push(...problemsOfParameter(feature));
       return problems;
     }
     case 'expression':
+    case 'as_of':
       return feature.inputs
         .filter((input) => all[input] === undefined)
         .map((input) => `there is no feature "${input}"`);
     default:
       return [];
   }
+}
+
+function problemsOfParameter({ aggregation, parameter = 1 }: WindowFeature): string[] {
+  if (aggregation === 'percentile' && !(parameter >= 0 && parameter <= 1)) {
+    return [`a quantile is between 0 and 1, not ${parameter}`];
+  }
+  const most = aggregation === 'top' ? LARGEST_TOP : MOST_ENDS;
+  if (
+    ['top', 'first', 'last'].includes(aggregation) &&
+    !(Number.isInteger(parameter) && parameter >= 1 && parameter <= most)
+  ) {
+    return [`${aggregation} gives 1 to ${most} values, not ${parameter}`];
+  }
+  return [];
 }
 
 function orderExpressions<Name extends string>(
@@ -92,19 +136,22 @@ function orderExpressions<Name extends string>(
   const state = new Map<Name, 'visiting' | 'done'>();
   const visit = (name: Name): void => {
     const feature: Feature | undefined = features[name];
-    if (feature?.kind !== 'expression' || state.get(name) === 'done') return;
+    if (feature === undefined || !isOfFeatures(feature) || state.get(name) === 'done') return;
     if (state.get(name) === 'visiting') {
       onCycle(name);
       return;
     }
     state.set(name, 'visiting');
-    for (const input of (feature satisfies ExpressionFeature).inputs) visit(input as Name);
+    for (const input of feature.inputs) visit(input as Name);
     state.set(name, 'done');
     ordered.push(name);
   };
   for (const name of Object.keys(features) as Name[]) visit(name);
   return ordered;
 }
+
+const isOfFeatures = (feature: Feature): feature is ExpressionFeature | AsOfFeature =>
+  feature.kind === 'expression' || feature.kind === 'as_of';
 
 /** A view as data: for the API, documents, signatures and lineage. */
 export interface ViewDescription extends ViewReference {

@@ -17,11 +17,11 @@ export function entityKeyOf({ joinKeys }: Entity, event: EventFields): string {
     : joinKeys.map((key) => String(event[key])).join('|');
 }
 
-/** A stream of events of one type, and what they look like. */
+/** A stream of events, of one type or of several that look alike. */
 export interface EventSource {
   readonly name: string;
-  /** `event_type` of the events. */
-  readonly eventType: string;
+  /** What `event_type` may be. */
+  readonly eventTypes: readonly [string, ...string[]];
   /** Strict schema of an event as the client posts it. */
   readonly schema: z.ZodObject;
   readonly schemaVersion: number;

@@ -7,6 +7,7 @@ import { describeView, type FeatureView } from '#feature_store/definitions/featu
 import type { EventTime } from '#kernel/time';
 import { TrainingSetError } from '../errors.ts';
 import type { OfflineStore, TrainingRow } from '../offline/offline_store.ts';
+import { valuesAsOf } from './as_of.ts';
 
 export interface TrainingColumn {
   readonly name: string;
@@ -45,16 +46,17 @@ export async function buildTrainingSet(
   range: { readonly from: EventTime; readonly to: EventTime },
 ): Promise<TrainingSet> {
   const columns = describeView(view).features.map(({ name, type }) => ({ name, type }));
-  const rows = await offline.pointInTimeJoin(labelSource, range, {
+  const joined = await offline.pointInTimeJoin(labelSource, range, {
     view,
     features: columns.map(({ name }) => name),
     ttlMs: view.ttlMs,
   });
-  if (rows.length === 0) {
+  if (joined.length === 0) {
     throw new TrainingSetError(
       `there are no labels of source "${labelSource}" between ${new Date(range.from).toISOString()} and ${new Date(range.to).toISOString()}`,
     );
   }
+  const rows = joined.map((row) => ({ ...row, values: valuesAsOf(view, row.values, row.eventTime) }));
   return {
     manifest: {
       format: 'headwater-training-set-1',

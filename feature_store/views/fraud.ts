@@ -1,16 +1,11 @@
+import { count, distinct, max, mean, stddev, sum } from '#feature_store/definitions/aggregations';
 import {
-  count,
-  distinct,
   type EventFields,
   expression,
   field,
   hourOfDay,
   isWeekend,
-  max,
-  mean,
   sincePrevious,
-  stddev,
-  sum,
 } from '#feature_store/definitions/feature';
 import { featureView } from '#feature_store/definitions/feature_view';
 import { account, transactions } from './transactions.ts';

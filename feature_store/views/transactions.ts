@@ -36,7 +36,7 @@ export const account = entity('account', ['account_id']);
 
 export const transactions = eventSource({
   name: 'transactions',
-  eventType: 'transaction',
+  eventTypes: ['transaction'],
   schema: transactionSchema,
   schemaVersion: 1,
   eventIdField: 'event_id',

@@ -58,7 +58,7 @@ const PRUNE_EVERY = 256;
 
 /**
  * The stateful heart of a feature pipeline, one for each view: per entity, drops duplicates, counts events into tiles and emits the row
- * as of the event. Late events count in; those older than `allowedLatenessMs` go to the dead letters. Two events of one entity at
+ * as of the event; and, when events leave a window, the row as of then. Late events count in; those older than `allowedLatenessMs` go to the dead letters. Two events of one entity at
  * the same millisecond share a row: the later one's, which includes both.
  */
 export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRow> {
@@ -66,7 +66,8 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
   /** Event time by event id, for deduplication; plus how many there were after the last pruning. */
   readonly seen = mapState<string, number>('seen');
   readonly seenCount = valueState<{ readonly size: number; readonly pruneAt: number }>('seenCount');
-  readonly forget = eventTimer('forget');
+  /** For what changes without events, and in the end to forget the entity. */
+  readonly wake = eventTimer('wake');
   readonly #computation: ViewComputation;
   readonly #allowedLatenessMs: number;
   readonly #metrics: FeatureMetrics;
@@ -94,27 +95,55 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
     const startedMs = performance.now();
     const cell = context.state(this.entityState);
     const state = cell.read() ?? emptyEntityState();
+    this.#decay(key, state, eventTimeMs, context);
     const values = this.#computation.apply(state, value.event, eventTimeMs);
     cell.write(state);
-    context.timer(this.forget).set((state.latest?.eventTimeMs ?? eventTimeMs) + this.#computation.horizonMs);
+    context.timer(this.wake).set(this.#computation.nextChange(state) ?? this.#forgetAt(state));
     this.#metrics.computationSeconds.observe((performance.now() - startedMs) / 1_000);
     this.#metrics.processed.inc();
+    this.#output(key, eventTimeMs, values, value.receivedAtMs, context);
+  }
+
+  #output(
+    key: string,
+    asOfMs: number,
+    values: FeatureRow['values'],
+    receivedAtMs: number | undefined,
+    context: ProcessContext<ComputedRow>,
+  ): void {
     const { view, version } = this.#computation.view;
     context.output({
-      row: {
-        view,
-        version,
-        entityKey: key,
-        eventTime: eventTime(eventTimeMs),
-        computedAt: context.clock.now(),
-        values,
-      },
-      receivedAtMs: value.receivedAtMs,
+      row: { view, version, entityKey: key, eventTime: eventTime(asOfMs), computedAt: context.clock.now(), values },
+      receivedAtMs,
     });
   }
 
-  onTimer(_: TimerSpec, context: OnTimerContext<ComputedRow>): void {
-    context.state(this.entityState).clear();
+  /** Rows as of every change before `beforeMs`. */
+  #decay(key: string, state: EntityState, beforeMs: number, context: ProcessContext<ComputedRow>): void {
+    this.#computation.decay(state, beforeMs, (asOfMs, values) => {
+      this.#metrics.decayed.inc();
+      this.#output(key, asOfMs, values, undefined, context);
+    });
+  }
+
+  #forgetAt({ latest }: EntityState): number {
+    return (latest?.eventTimeMs ?? 0) + this.#computation.horizonMs;
+  }
+
+  onTimer(_: TimerSpec, context: OnTimerContext<ComputedRow, string>): void {
+    const cell = context.state(this.entityState);
+    const state = cell.read();
+    // At the end of a bounded input all timers fire. What has not come about yet is not told: more events may come another time.
+    if (state === undefined || context.firedAt > context.clock.now()) return;
+    this.#decay(context.key, state, context.firedAt + 1, context);
+    const next = this.#computation.nextChange(state);
+    const wakeAt = next ?? this.#forgetAt(state);
+    if (next !== undefined || wakeAt > context.firedAt) {
+      cell.write(state);
+      context.timer(this.wake).set(wakeAt);
+      return;
+    }
+    cell.clear();
     context.state(this.seen).clear();
     context.state(this.seenCount).clear();
   }

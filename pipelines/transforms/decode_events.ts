@@ -32,7 +32,7 @@ const ENRICHED = ['received_at', 'source', 'schema_version'] as const;
  * Only a valid event has an event time: a broken clock must not move the watermark.
  */
 export function createEventDecoder(sources: readonly EventSource[], clock: Clock) {
-  const byType = new Map(sources.map((source) => [source.eventType, source]));
+  const byType = new Map(sources.flatMap((source) => source.eventTypes.map((type) => [type, source])));
   return (
     record: LogRecord,
     watermark: EventTime,

@@ -7,6 +7,8 @@ export interface FeatureMetrics {
   readonly processed: Counter;
   readonly failed: Counter<'reason'>;
   readonly computationSeconds: Histogram;
+  /** Rows that no event made: something left a window. */
+  readonly decayed: Counter;
   readonly late: Counter;
   readonly duplicates: Counter;
   readonly endToEndSeconds: Histogram;
@@ -29,6 +31,11 @@ export function createFeatureMetrics(registry: Registry): FeatureMetrics {
       name: 'feature_computation_seconds',
       help: 'Time to compute the feature row of one event',
       buckets: [0.000005, 0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.005, 0.025, 0.1],
+      registers,
+    }),
+    decayed: new Counter({
+      name: 'feature_rows_decayed_total',
+      help: 'Rows written because events left a window or a session ran out',
       registers,
     }),
     late: new Counter({ name: 'pipeline_late_events_total', help: 'Events behind the watermark', registers }),

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { ViewReference } from '#feature_store/definitions/feature_row';
+import { type ViewReference, viewId } from '#feature_store/definitions/feature_row';
+import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { OnlineStore } from '#feature_store/online/online_store';
+import { valuesAsOf } from '#feature_store/retrieval/as_of';
 import type { Clock } from '#kernel/time';
 import { Counter, Histogram, LATENCY_BUCKETS_SECONDS, type Registry } from '#monitoring/metrics';
 import type { ColumnProblem } from '#registry/signature_encoder';
@@ -13,6 +15,7 @@ import type { ActiveModel, ModelServer } from '../runtime/model_server.ts';
 export interface PredictDeps {
   readonly models: ModelServer;
   readonly online: OnlineStore;
+  readonly views: readonly FeatureView[];
   readonly predictions: PredictionLog;
   readonly clock: Clock;
   readonly metrics: Registry;
@@ -58,6 +61,7 @@ export function registerPredictRoutes(
   settings: { maxBatchRows: number; maxPendingRows: number },
 ): void {
   const { models, online, predictions, clock } = deps;
+  const viewsById = new Map(deps.views.map((view) => [viewId(view), view]));
   const registers = [deps.metrics];
   const answered = new Counter({
     name: 'predictions_total',
@@ -89,10 +93,13 @@ export function registerPredictRoutes(
       );
     }
     const stored = await online.read(parseView(featureView), entities);
+    const view = viewsById.get(featureView);
+    const nowMs = clock.now();
     return entities.map((entity, index) => {
       const row = stored[index];
       if (row === undefined) throw new UnknownEntityError(entity, featureView);
-      const wanted = Object.fromEntries(inputs.map(({ name }) => [name, row.values[name]]));
+      const values = view === undefined ? row.values : valuesAsOf(view, row.values, nowMs);
+      const wanted = Object.fromEntries(inputs.map(({ name }) => [name, values[name]]));
       return { features: { ...wanted, ...given }, entity };
     });
   };

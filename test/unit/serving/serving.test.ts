@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import type { PredictionRow } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
+import { VIEWS } from '#feature_store/views/catalog';
 import { eventTime, processingTime, systemClock } from '#kernel/time';
 import type { HttpService } from '#monitoring/http_service';
 import { silentLogger } from '#monitoring/log';
@@ -62,7 +63,7 @@ beforeEach(async () => {
     { maxPending: 1_000 },
   );
   service = await createServing(
-    { models, online, predictions: log, clock: systemClock, metrics, log: silentLogger },
+    { models, online, views: VIEWS, predictions: log, clock: systemClock, metrics, log: silentLogger },
     config,
   );
   await models.start();

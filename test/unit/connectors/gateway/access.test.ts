@@ -108,7 +108,7 @@ test('what grows too large when it is unpacked is refused', async () => {
 });
 
 const twoVersions: EventType = {
-  eventType: 'click',
+  eventTypes: ['click'],
   schemaVersion: 2,
   eventIdField: 'event_id',
   timestampField: 'timestamp',

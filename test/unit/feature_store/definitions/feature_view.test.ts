@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals';
-import { count, expression, field, sum } from '#feature_store/definitions/feature';
+import { count, sum } from '#feature_store/definitions/aggregations';
+import { expression, field } from '#feature_store/definitions/feature';
 import { checkViews, describeView, featureView } from '#feature_store/definitions/feature_view';
 import { fraudView } from '#feature_store/views/fraud';
 import { account, transactions } from '#feature_store/views/transactions';
@@ -29,7 +30,7 @@ test('all problems of a view are listed at once, with view and feature', () => {
       },
     });
   expect(define).toThrow(
-    /join key shop_id is not a field of transactions[\s\S]*v@1, feature sum_amuont_1h: the source has no field "amuont"[\s\S]*"Bad Name" must be lower-case[\s\S]*feature b: there is no feature "nothing"[\s\S]*longest window is 31d[\s\S]*depends on itself/,
+    /join key shop_id is not a field of transactions[\s\S]*v@1, feature sum_amuont_1h: there is no field "amuont"[\s\S]*"Bad Name" must be lower-case[\s\S]*feature b: there is no feature "nothing"[\s\S]*longest window is 31d[\s\S]*depends on itself/,
   );
 });
 

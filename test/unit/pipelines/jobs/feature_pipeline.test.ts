@@ -22,7 +22,9 @@ const TOPICS = {
   featureEventsTopic: 'feature-events',
   deadLetterTopic: 'dead-letter-queue',
 };
-const START = Math.floor(Date.now() / HOUR_MS) * HOUR_MS - 3 * DAY_MS;
+/** Events do not lie on whole minutes; rows that no event made do. */
+const START = Math.floor(Date.now() / HOUR_MS) * HOUR_MS - 3 * DAY_MS + 17;
+const isOfEvent = ({ eventTime }: FeatureRow): boolean => eventTime % MINUTE_MS !== 0;
 
 let directory: string;
 let broker: MemoryLog;
@@ -89,7 +91,8 @@ async function run(failures = 0) {
   expect(await metrics.registry.metrics()).toMatch(/source_lag_records\{topic="raw-events",partition="0"\} 0/);
   const total = async (counter: { get(): Promise<{ values: { value: number }[] }> }) =>
     (await counter.get()).values.reduce((sum, { value }) => sum + value, 0);
-  return { written, late: await total(metrics.late), duplicates: await total(metrics.duplicates) };
+  const ofEvents = [...written.values()].filter(isOfEvent);
+  return { written, ofEvents, late: await total(metrics.late), duplicates: await total(metrics.duplicates) };
 }
 
 async function deadLetters(): Promise<DeadLetter[]> {
@@ -116,8 +119,8 @@ test('what cannot be used is a dead letter with its payload whole; the rest beco
     tooLate,
     '[]',
   ]);
-  const { written, late, duplicates } = await run();
-  expect([...written.values()].map(({ values }) => [values.amount, values.count_24h, values.sum_amount_24h])).toEqual([
+  const { ofEvents, late, duplicates } = await run();
+  expect(ofEvents.map(({ values }) => [values.amount, values.count_24h, values.sum_amount_24h])).toEqual([
     [10, 1, 10],
     [20, 2, 30],
     // Late, but not too late: it knows nothing of what came after its time.
@@ -142,11 +145,30 @@ test('stores that fail for a while lose nothing and count nothing twice', async 
     transaction(`e${index}`, `a${index % 3}`, START + index * MINUTE_MS, 1),
   );
   await send(values);
-  const { written } = await run(3);
-  expect(written.size).toBe(50);
-  const newest = [...written.values()].filter(({ eventTime }) => eventTime >= START + 47 * MINUTE_MS);
+  const { ofEvents } = await run(3);
+  expect(ofEvents).toHaveLength(50);
+  const newest = ofEvents.filter(({ eventTime }) => eventTime >= START + 47 * MINUTE_MS);
   expect(newest.map(({ values: row }) => row.count_7d).sort()).toEqual([16, 17, 17]);
 }, 30_000);
+
+test('when events leave a window there is a row that says so, and none of times to come', async () => {
+  await send([transaction('e1', 'a', START, 10), transaction('e2', 'a', START + 2 * HOUR_MS, 20)]);
+  const rows = [...(await run()).written.values()].sort((a, b) => a.eventTime - b.eventTime);
+  expect(
+    rows.map(({ eventTime, values: row }) => [eventTime - START, row.count_1h, row.count_6h, row.count_24h]),
+  ).toEqual([
+    [0, 1, 1, 1],
+    // Windows of an hour move by minutes, up to a day by quarters of an hour.
+    [MINUTE_MS - 17 + HOUR_MS, 0, 1, 1],
+    [2 * HOUR_MS, 1, 2, 2],
+    [2 * HOUR_MS + MINUTE_MS - 17 + HOUR_MS, 0, 2, 2],
+    [15 * MINUTE_MS - 17 + 6 * HOUR_MS, 0, 1, 2],
+    [2 * HOUR_MS + 15 * MINUTE_MS - 17 + 6 * HOUR_MS, 0, 0, 2],
+    [15 * MINUTE_MS - 17 + 24 * HOUR_MS, 0, 0, 1],
+    [2 * HOUR_MS + 15 * MINUTE_MS - 17 + 24 * HOUR_MS, 0, 0, 0],
+  ]);
+  expect(rows.at(-1)?.values.count_7d).toBe(2);
+});
 
 test('counts and sums equal a brute-force count, whatever the order and however often events come', async () => {
   const event = fc.record({
@@ -165,7 +187,7 @@ test('counts and sums equal a brute-force count, whatever the order and however 
           transaction(`${account}${id}`, account, START + minute * MINUTE_MS, id + 1),
         ),
       );
-      const { written } = await run();
+      const { written, ofEvents } = await run();
       const seen = new Map<string, { account: string; at: number; amount: number }>();
       const newest = new Map<string, number>();
       for (const { id, account, minute } of events) {
@@ -186,7 +208,7 @@ test('counts and sums equal a brute-force count, whatever the order and however 
         }
         newest.set(account, Math.max(at, newest.get(account) ?? 0));
       }
-      expect(written.size).toBe(new Set([...seen.values()].map(({ account, at }) => `${account}|${at}`)).size);
+      expect(ofEvents).toHaveLength(new Set([...seen.values()].map(({ account, at }) => `${account}|${at}`)).size);
     }),
     { numRuns: 25 },
   );

@@ -1,0 +1,62 @@
+import type { SessionFeature } from '#feature_store/definitions/feature';
+import { SECOND_MS } from '#kernel/time';
+
+/** Events with less than a gap between one and the next. Plain data. */
+export interface Session {
+  start: number;
+  end: number;
+  events: number;
+}
+
+/** Counts an event into its session, in any order; one that lies between two makes them one. Oldest first. */
+export function addToSessions(sessions: Session[], gapMs: number, eventTimeMs: number): void {
+  let at = sessions.length;
+  while (at > 0 && (sessions[at - 1] as Session).start > eventTimeMs) at -= 1;
+  const before = sessions[at - 1];
+  const after = sessions[at];
+  const joinsAfter = after !== undefined && after.start - eventTimeMs < gapMs;
+  if (before !== undefined && eventTimeMs - before.end < gapMs) {
+    before.end = Math.max(before.end, eventTimeMs);
+    before.events += 1;
+    if (joinsAfter) {
+      before.end = Math.max(before.end, after.end);
+      before.events += after.events;
+      sessions.splice(at, 1);
+    }
+  } else if (joinsAfter) {
+    after.start = eventTimeMs;
+    after.events += 1;
+  } else sessions.splice(at, 0, { start: eventTimeMs, end: eventTimeMs, events: 1 });
+}
+
+/** Drops sessions that no event still to come can join. */
+export function dropSessions(sessions: Session[], gapMs: number, oldestEventMs: number): void {
+  let count = 0;
+  while (count < sessions.length - 1 && (sessions[count] as Session).end + gapMs <= oldestEventMs) count += 1;
+  if (count > 0) sessions.splice(0, count);
+}
+
+/** @returns when the session that is going on at `asOfMs` ends, should nothing more happen */
+export function sessionEndsAt(sessions: readonly Session[], gapMs: number, asOfMs: number): number | undefined {
+  const last = sessions[sessions.length - 1];
+  return last !== undefined && last.end + gapMs > asOfMs ? last.end + gapMs : undefined;
+}
+
+/** As of an event out of order, only what its session had begun with is told, and that event: what came later is not known yet. */
+export function measureSession(
+  sessions: readonly Session[],
+  { gapMs, measure }: SessionFeature,
+  asOfMs: number,
+): boolean | number {
+  const current = sessions.findLast(({ start }) => start <= asOfMs);
+  if (current === undefined || asOfMs - current.end >= gapMs) return measure === 'is_active' ? false : 0;
+  const isBehind = asOfMs < current.end;
+  switch (measure) {
+    case 'is_active':
+      return true;
+    case 'events':
+      return isBehind ? 1 : current.events;
+    case 'duration_seconds':
+      return (Math.min(asOfMs, current.end) - current.start) / SECOND_MS;
+  }
+}

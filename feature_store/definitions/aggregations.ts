@@ -1,0 +1,127 @@
+import { type Duration, durationMs } from '#kernel/duration';
+import {
+  type Aggregation,
+  type EventFilter,
+  type ExpressionFeature,
+  expression,
+  type FeatureType,
+  type SessionFeature,
+  type WindowFeature,
+} from './feature.ts';
+
+/** Several windows of one aggregation. */
+export interface Windowed {
+  /** As features named `count_1h`, `sum_amount_24h`, …; with `as`, `<as>_1h`, … */
+  over<W extends Duration>(...windows: readonly W[]): Readonly<Record<string, WindowFeature>>;
+}
+
+export interface AggregateOptions {
+  /** Which events count. */
+  readonly where?: EventFilter;
+  /** The features' names, before the window; needed with `where`. */
+  readonly as?: string;
+  /** What is aggregated, for descriptions: `Purchases`. */
+  readonly what?: string;
+}
+
+interface Aggregated {
+  readonly aggregation: Aggregation;
+  readonly field?: string;
+  readonly type: FeatureType;
+  readonly what: string;
+  readonly parameter?: number;
+}
+
+function windowed({ aggregation, field, type, what, parameter }: Aggregated, options: AggregateOptions): Windowed {
+  const { where, as = [aggregation, field].filter((part) => part !== undefined).join('_') } = options;
+  return {
+    over: (...windows) =>
+      Object.fromEntries(
+        windows.map((window) => [
+          `${as}_${window}`,
+          {
+            kind: 'window',
+            type,
+            description: `${options.what ?? what} over the last ${window}`,
+            aggregation,
+            field,
+            where,
+            parameter,
+            windowMs: durationMs(window),
+          },
+        ]),
+      ),
+  };
+}
+
+const overField =
+  (aggregation: Aggregation, type: FeatureType, what: string) =>
+  (field: string, options: AggregateOptions = {}): Windowed =>
+    windowed({ aggregation, field, type, what: `${what} ${field}` }, options);
+
+export const count = (options: AggregateOptions = {}): Windowed =>
+  windowed({ aggregation: 'count', type: 'long', what: 'Number of events' }, options);
+export const sum = overField('sum', 'double', 'Sum of');
+export const mean = overField('mean', 'double', 'Mean of');
+export const min = overField('min', 'double', 'Smallest');
+export const max = overField('max', 'double', 'Largest');
+/** Population standard deviation; 0 for a single event. */
+export const stddev = overField('stddev', 'double', 'Standard deviation of');
+/** Population variance; 0 for a single event. */
+export const variance = overField('variance', 'double', 'Variance of');
+/** Exactly; memory grows with how many there are. */
+export const distinct = overField('distinct', 'long', 'Distinct values of');
+/** HyperLogLog, standard error 3.25 %; exact up to 128. */
+export const approxDistinct = overField('approx_distinct', 'long', 'Distinct values, approximately, of');
+
+/** t-digest; exact up to 256 values. @param q - 0 to 1, in the name as per cent: `p95_amount_1h` */
+export const percentile = (field: string, q: number, options: AggregateOptions = {}): Windowed =>
+  windowed(
+    { aggregation: 'percentile', field, type: 'double', what: `${q * 100}th percentile of ${field}`, parameter: q },
+    { as: `p${Math.round(q * 1_000) / 10}_${field}`.replace('.', '_'), ...options },
+  );
+
+const ofValues =
+  (aggregation: 'top' | 'first' | 'last', what: string) =>
+  (field: string, type: FeatureType, n = 1, options: AggregateOptions = {}): Windowed =>
+    windowed(
+      { aggregation, field, type: n === 1 ? type : 'string', what: `${what} ${field}`, parameter: n },
+      { as: n === 1 ? `${aggregation}_${field}` : `${aggregation}_${n}_${field}`, ...options },
+    );
+
+/** The most frequent values; ties go to the smaller text. */
+export const top = ofValues('top', 'Most frequent');
+/** The earliest values. */
+export const first = ofValues('first', 'First');
+/** The newest values, newest first. */
+export const last = ofValues('last', 'Last');
+
+/** One windowed feature over another, window by window; null where the second is 0. Both must be of the view, under these names. */
+export const ratio = (name: string, of: string, to: string, description: string) => ({
+  over: <W extends Duration>(...windows: readonly W[]): Readonly<Record<string, ExpressionFeature>> =>
+    Object.fromEntries(
+      windows.map((window) => {
+        const inputs = [`${of}_${window}`, `${to}_${window}`] as const;
+        const compute: ExpressionFeature['compute'] = (values) =>
+          Number(values[inputs[1]]) === 0 ? null : Number(values[inputs[0]]) / Number(values[inputs[1]]);
+        return [`${name}_${window}`, expression(inputs, 'double', `${description}, last ${window}`, compute)];
+      }),
+    ),
+});
+
+/** `is_active_session`, `session_event_count` and `session_duration_seconds`. */
+export const session = (gap: Duration): Readonly<Record<string, SessionFeature>> => {
+  const gapMs = durationMs(gap);
+  const feature = (measure: SessionFeature['measure'], type: FeatureType, description: string): SessionFeature => ({
+    kind: 'session',
+    measure,
+    gapMs,
+    type,
+    description,
+  });
+  return {
+    is_active_session: feature('is_active', 'boolean', `Whether there was an event in the last ${gap}`),
+    session_event_count: feature('events', 'long', `Events of the current session (gap ${gap}); 0 when there is none`),
+    session_duration_seconds: feature('duration_seconds', 'double', `Length of the current session (gap ${gap})`),
+  };
+};

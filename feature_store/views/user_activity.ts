@@ -1,0 +1,127 @@
+import {
+  approxDistinct,
+  count,
+  distinct,
+  last,
+  ratio,
+  session,
+  sum,
+  top,
+} from '#feature_store/definitions/aggregations';
+import {
+  asOf,
+  dayOfWeek,
+  expression,
+  field,
+  fromEvent,
+  hourOfDay,
+  isWeekend,
+} from '#feature_store/definitions/feature';
+import type { FeatureValue } from '#feature_store/definitions/feature_row';
+import { featureView } from '#feature_store/definitions/feature_view';
+import { stableHash32 } from '#kernel/hash';
+import { SECOND_MS } from '#kernel/time';
+import { isClick, isMobile, isPurchase, user, userEvents } from './user_events.ts';
+
+type Values = Readonly<Record<string, FeatureValue>>;
+
+const number = (value: FeatureValue | undefined): number => (typeof value === 'number' ? value : 0);
+/** 0 to 1: how much of `enough` there is. */
+const share = (value: FeatureValue | undefined, enough: number): number => Math.min(1, number(value) / enough);
+
+/** The experiment that every user is in from the first event on; another salt deals anew. */
+const AB_EXPERIMENT = 'headwater-ab-1';
+
+const timeFeatures = {
+  hour_of_day: hourOfDay(),
+  day_of_week: dayOfWeek(),
+  is_weekend: isWeekend(),
+};
+
+const newestEvent = {
+  last_event_type: field('event_type', 'string', 'Type of the newest event'),
+  last_device_type: field('device_type', 'string', 'Device of the newest event'),
+  last_event_ms: fromEvent('long', 'Time of the newest event, ms since 1970', (_, at) => at),
+  seconds_since_last_event: asOf(
+    ['last_event_ms'],
+    'double',
+    'Seconds from the newest event to the time of reading',
+    ({ last_event_ms: at }, nowMs) => Math.max(0, nowMs - number(at)) / SECOND_MS,
+  ),
+  ab_variant: fromEvent('string', 'Variant of the user, A or B, half each; the same for ever', ({ user_id: id }) =>
+    stableHash32(`${AB_EXPERIMENT}:${String(id)}`) % 2 === 0 ? 'A' : 'B',
+  ),
+};
+
+const common = {
+  ...count({ as: 'activity_count', what: 'Events' }).over('1h', '6h', '24h', '7d'),
+  ...count({ as: 'purchase_count', where: isPurchase, what: 'Purchases' }).over('1h', '6h', '24h', '7d'),
+  ...ratio('purchase_ratio', 'purchase_count', 'activity_count', 'Purchases over all events').over(
+    '1h',
+    '6h',
+    '24h',
+    '7d',
+  ),
+  ...session('30m'),
+  ...timeFeatures,
+  ...newestEvent,
+};
+
+/** What a user has done lately. */
+export const userActivityV1 = featureView({
+  name: 'user_activity',
+  version: 1,
+  entity: user,
+  source: userEvents,
+  ttl: '30d',
+  owner: 'growth',
+  description: 'What a user has done lately',
+  features: {
+    ...common,
+    engagement_score: expression(
+      ['activity_count_24h', 'activity_count_7d', 'purchase_count_7d'],
+      'double',
+      '0 to 100: 100 (0.4 min(1, activity_7d/50) + 0.3 min(1, activity_24h/20) + 0.3 min(1, purchases_7d/5))',
+      (row: Values) =>
+        100 *
+        (0.4 * share(row.activity_count_7d, 50) +
+          0.3 * share(row.activity_count_24h, 20) +
+          0.3 * share(row.purchase_count_7d, 5)),
+    ),
+  },
+});
+
+/** The first version's features, the score changed; devices, products and money added. */
+export const userActivityV2 = featureView({
+  name: 'user_activity',
+  version: 2,
+  entity: user,
+  source: userEvents,
+  ttl: '30d',
+  owner: 'growth',
+  description: 'What a user has done lately, with what and on what',
+  features: {
+    ...common,
+    ...count({ as: 'click_count', where: isClick, what: 'Clicks' }).over('24h', '7d'),
+    ...ratio('purchase_to_click_ratio', 'purchase_count', 'click_count', 'Purchases over clicks').over('24h', '7d'),
+    ...sum('amount', { as: 'purchase_amount', where: isPurchase, what: 'Money spent' }).over('24h', '7d'),
+    ...count({ as: 'mobile_count', where: isMobile, what: 'Events on mobile devices' }).over('7d'),
+    ...ratio('mobile_ratio', 'mobile_count', 'activity_count', 'Events on mobile devices over all').over('7d'),
+    ...top('device_type', 'string', 1, { as: 'top_device_type' }).over('7d'),
+    ...distinct('device_type', { as: 'distinct_devices' }).over('24h', '7d'),
+    ...distinct('event_type', { as: 'distinct_event_types' }).over('24h'),
+    ...approxDistinct('product_id', { as: 'distinct_products' }).over('7d'),
+    ...last('product_id', 'string', 5, { as: 'last_products' }).over('7d'),
+    engagement_score: expression(
+      ['activity_count_24h', 'activity_count_7d', 'purchase_count_7d', 'is_active_session'],
+      'double',
+      '0 to 100: 100 (0.35 ln(1 + min(activity_7d, 200))/ln 201 + 0.2 min(1, activity_24h/20) + 0.3 min(1, purchases_7d/5) + 0.15 active now)',
+      (row: Values) =>
+        100 *
+        (0.35 * (Math.log1p(Math.min(number(row.activity_count_7d), 200)) / Math.log(201)) +
+          0.2 * share(row.activity_count_24h, 20) +
+          0.3 * share(row.purchase_count_7d, 5) +
+          0.15 * (row.is_active_session === true ? 1 : 0)),
+    ),
+  },
+});

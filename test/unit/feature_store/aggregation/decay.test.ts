@@ -1,0 +1,239 @@
+import { expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { emptyEntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
+import {
+  approxDistinct,
+  count,
+  distinct,
+  first,
+  last,
+  max,
+  mean,
+  min,
+  percentile,
+  session,
+  stddev,
+  sum,
+  top,
+  variance,
+} from '#feature_store/definitions/aggregations';
+import type { EventFields } from '#feature_store/definitions/feature';
+import type { FeatureValue } from '#feature_store/definitions/feature_row';
+import { featureView } from '#feature_store/definitions/feature_view';
+import { account, transactions } from '#feature_store/views/transactions';
+import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '#kernel/time';
+
+// At any time the newest row, by an event or without one, against a plain loop over all events.
+
+const isLarge = ({ amount }: EventFields): boolean => Number(amount) > 50;
+const WINDOWS = ['1h', '24h', '7d'] as const;
+const view = featureView({
+  name: 'all',
+  version: 1,
+  entity: account,
+  source: transactions,
+  ttl: '30d',
+  owner: 'tests',
+  description: 'every aggregation',
+  features: {
+    ...count().over(...WINDOWS),
+    ...count({ as: 'large', where: isLarge }).over(...WINDOWS),
+    ...sum('amount').over(...WINDOWS),
+    ...mean('amount').over(...WINDOWS),
+    ...min('amount').over(...WINDOWS),
+    ...max('amount').over(...WINDOWS),
+    ...stddev('amount').over(...WINDOWS),
+    ...variance('amount').over(...WINDOWS),
+    ...distinct('merchant_id').over(...WINDOWS),
+    ...approxDistinct('merchant_id').over(...WINDOWS),
+    ...percentile('amount', 0.5).over(...WINDOWS),
+    ...top('merchant_id', 'string').over(...WINDOWS),
+    ...top('merchant_id', 'string', 2).over(...WINDOWS),
+    ...first('amount', 'double').over(...WINDOWS),
+    ...last('amount', 'double').over(...WINDOWS),
+    ...last('amount', 'double', 3).over(...WINDOWS),
+    ...session('30m'),
+  },
+});
+const computation = new ViewComputation(view, DAY_MS);
+
+interface Event {
+  readonly at: number;
+  readonly amount: number;
+  readonly merchant: string;
+}
+type Values = Readonly<Record<string, FeatureValue>>;
+
+const START = Date.UTC(2026, 0, 1);
+const events = fc
+  .array(
+    fc.record({
+      at: fc.integer({ min: 0, max: 8 * 24 * 3_600 }).map((seconds) => START + seconds * SECOND_MS + 7),
+      amount: fc.integer({ min: 1, max: 100 }),
+      merchant: fc.constantFrom('a', 'b', 'c'),
+    }),
+    { minLength: 1, maxLength: 60 },
+  )
+  // In order: what an out-of-order event may miss is the other test's.
+  .map((list) => [...new Map(list.map((event) => [event.at, event])).values()].sort((a, b) => a.at - b.at));
+
+const STEPS: Readonly<Record<(typeof WINDOWS)[number], readonly [windowMs: number, stepMs: number]>> = {
+  '1h': [HOUR_MS, MINUTE_MS],
+  '24h': [DAY_MS, 15 * MINUTE_MS],
+  '7d': [7 * DAY_MS, HOUR_MS],
+};
+
+function expected(list: readonly Event[], window: string): Record<string, FeatureValue> {
+  const amounts = list.map(({ amount }) => amount);
+  const sorted = [...amounts].sort((a, b) => a - b);
+  const total = amounts.reduce((all, amount) => all + amount, 0);
+  const average = total / amounts.length;
+  const spread = amounts.reduce((all, amount) => all + (amount - average) ** 2, 0) / Math.max(1, amounts.length);
+  const merchants = list.map(({ merchant }) => merchant);
+  const times = (value: string): number => merchants.filter((merchant) => merchant === value).length;
+  const ranked = [...new Set(merchants)].sort((a, b) => times(b) - times(a) || (a < b ? -1 : 1));
+  const none = amounts.length === 0;
+  return {
+    [`count_${window}`]: amounts.length,
+    [`large_${window}`]: amounts.filter((amount) => amount > 50).length,
+    [`sum_amount_${window}`]: total,
+    [`mean_amount_${window}`]: none ? null : average,
+    [`min_amount_${window}`]: none ? null : (sorted[0] as number),
+    [`max_amount_${window}`]: none ? null : (sorted.at(-1) as number),
+    [`stddev_amount_${window}`]: Math.sqrt(none ? 0 : spread),
+    [`variance_amount_${window}`]: none ? 0 : spread,
+    [`distinct_merchant_id_${window}`]: ranked.length,
+    [`approx_distinct_merchant_id_${window}`]: ranked.length,
+    [`p50_amount_${window}`]: none ? null : (sorted[Math.ceil(sorted.length / 2) - 1] as number),
+    [`top_merchant_id_${window}`]: ranked[0] ?? null,
+    [`top_2_merchant_id_${window}`]: ranked.slice(0, 2).join(','),
+    [`first_amount_${window}`]: amounts[0] ?? null,
+    [`last_amount_${window}`]: amounts.at(-1) ?? null,
+    [`last_3_amount_${window}`]: amounts.slice(-3).reverse().join(','),
+  };
+}
+
+function expectSame(row: Values, oracle: Readonly<Record<string, FeatureValue>>): void {
+  for (const [name, value] of Object.entries(oracle)) {
+    if (typeof value === 'number')
+      expect({ name, value: row[name] }).toEqual({ name, value: expect.closeTo(value, 5) });
+    else expect({ name, value: row[name] }).toEqual({ name, value });
+  }
+}
+
+function sessionAt(list: readonly Event[], asOfMs: number) {
+  let session: Event[] = [];
+  for (const event of list) {
+    const newest = session.at(-1);
+    session = newest !== undefined && event.at - newest.at < 30 * MINUTE_MS ? [...session, event] : [event];
+  }
+  const [begin, end] = [session[0], session.at(-1)] as [Event, Event];
+  if (asOfMs - end.at >= 30 * MINUTE_MS) {
+    return { is_active_session: false, session_event_count: 0, session_duration_seconds: 0 };
+  }
+  return {
+    is_active_session: true,
+    session_event_count: session.length,
+    session_duration_seconds: (end.at - begin.at) / SECOND_MS,
+  };
+}
+
+test('at any time the newest row is what a plain loop over the events gives, but for what lies at a window’s edge', () => {
+  let compared = 0;
+  fc.assert(
+    fc.property(events, fc.array(fc.integer({ min: 0, max: 10 * 24 * 60 }), { maxLength: 12 }), (list, minutes) => {
+      const state = emptyEntityState();
+      const rows: { readonly asOf: number; readonly values: Values }[] = [];
+      const emit = (asOf: number, values: Values) => rows.push({ asOf, values });
+      for (const { at, amount, merchant } of list) {
+        computation.decay(state, at, emit);
+        emit(at, computation.apply(state, { amount, merchant_id: merchant }, at));
+      }
+      computation.decay(state, START + 30 * DAY_MS, emit);
+      const times = rows.map(({ asOf }) => asOf);
+      expect([...times].sort((a, b) => a - b)).toEqual(times);
+      expect(computation.nextChange(state)).toBeUndefined();
+      const looks = [...minutes.map((minute) => START + minute * MINUTE_MS + 11), ...list.map(({ at }) => at)];
+      for (const asOf of looks) {
+        const row = rows.findLast((candidate) => candidate.asOf <= asOf);
+        if (row === undefined) continue;
+        const known = list.filter(({ at }) => at <= asOf);
+        expect(row.values).toMatchObject(sessionAt(known, asOf));
+        for (const window of WINDOWS) {
+          const [windowMs, stepMs] = STEPS[window];
+          const least = known.filter(({ at }) => at > asOf - windowMs);
+          // A tile's end, and from there to the next step; tiles are no longer than the step for their age.
+          const most = known.filter(({ at }) => at > asOf - windowMs - 2 * stepMs);
+          expect(row.values[`count_${window}`]).toBeGreaterThanOrEqual(least.length);
+          expect(row.values[`count_${window}`]).toBeLessThanOrEqual(most.length);
+          if (least.length !== most.length) continue;
+          expectSame(row.values, expected(least, window));
+          compared += 1;
+        }
+      }
+    }),
+    { numRuns: 150 },
+  );
+  // Most windows have nothing at their edge.
+  expect(compared).toBeGreaterThan(1_000);
+});
+
+test('sums kept from event to event are those of the tiles, in whatever order events come', () => {
+  const anyOrder = fc.array(
+    fc.record({
+      at: fc.integer({ min: 0, max: 40 * 60 }).map((minutes) => START + minutes * 20 * SECOND_MS + 7),
+      amount: fc.integer({ min: 1, max: 100 }),
+      merchant: fc.constantFrom('a', 'b', 'c'),
+    }),
+    { minLength: 15, maxLength: 80 },
+  );
+  fc.assert(
+    fc.property(anyOrder, (list) => {
+      const kept = emptyEntityState();
+      let fresh = emptyEntityState();
+      for (const { at, amount, merchant } of list) {
+        // A copy is nobody's, as after a restart: its sums are made from the tiles.
+        fresh = structuredClone(fresh);
+        const rows: (readonly [number, Values])[][] = [[], []];
+        for (const [index, state] of [kept, fresh].entries()) {
+          computation.decay(state, at, (asOf, values) => rows[index]?.push([asOf, values]));
+          rows[index]?.push([at, computation.apply(state, { amount, merchant_id: merchant }, at)]);
+        }
+        expect(rows[0]?.map(([asOf]) => asOf)).toEqual(rows[1]?.map(([asOf]) => asOf));
+        for (const [index, [, values]] of (rows[0] ?? []).entries())
+          expectSame(values, rows[1]?.[index]?.[1] as Values);
+      }
+      expect(kept).toEqual(fresh);
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test('what is quiet changes a few times, not once for every tile', () => {
+  const state = emptyEntityState();
+  let rows = 0;
+  for (let minute = 0; minute < 60; minute += 1) {
+    computation.apply(state, { amount: 1, merchant_id: 'a' }, START + minute * MINUTE_MS);
+  }
+  computation.decay(state, START + 30 * DAY_MS, () => {
+    rows += 1;
+  });
+  // Each minute out of the hour, four quarters out of the day, the hour out of the week, and the session's end.
+  expect(rows).toBeLessThanOrEqual(60 + 4 + 1 + 1);
+});
+
+test('of many values counts and quantiles are as near as the sketches promise', () => {
+  const state = emptyEntityState();
+  let row: Values = {};
+  for (let index = 0; index < 5_000; index += 1) {
+    row = computation.apply(
+      state,
+      { amount: (index * 7_919) % 10_000, merchant_id: `m${index % 2_000}` },
+      START + index,
+    );
+  }
+  expect(Number(row.approx_distinct_merchant_id_24h)).toBeGreaterThan(2_000 * 0.9);
+  expect(Number(row.approx_distinct_merchant_id_24h)).toBeLessThan(2_000 * 1.1);
+  expect(Number(row.p50_amount_24h)).toBeGreaterThan(4_800);
+  expect(Number(row.p50_amount_24h)).toBeLessThan(5_200);
+}, 60_000);

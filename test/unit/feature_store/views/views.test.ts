@@ -1,0 +1,160 @@
+import { expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { emptyEntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
+import type { EventFields } from '#feature_store/definitions/feature';
+import type { FeatureValue } from '#feature_store/definitions/feature_row';
+import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { valuesAsOf } from '#feature_store/retrieval/as_of';
+import { VIEWS } from '#feature_store/views/catalog';
+import { marketView } from '#feature_store/views/market';
+import { userActivityV1, userActivityV2 } from '#feature_store/views/user_activity';
+import { USER_EVENT_TYPES } from '#feature_store/views/user_events';
+import { DAY_MS, HOUR_MS, MINUTE_MS } from '#kernel/time';
+
+type Values = Readonly<Record<string, FeatureValue>>;
+
+/** The newest row at `lookAtMs`, as a reader sees it. */
+function rowAt(
+  view: FeatureView,
+  events: readonly (readonly [atMs: number, event: EventFields])[],
+  lookAtMs: number,
+): Values {
+  const computation = new ViewComputation(view, DAY_MS);
+  const state = emptyEntityState();
+  let newest: Values = {};
+  const keep = (_: number, values: Values): void => {
+    newest = values;
+  };
+  for (const [at, event] of events) {
+    computation.decay(state, at, keep);
+    keep(at, computation.apply(state, event, at));
+  }
+  computation.decay(state, lookAtMs + 1, keep);
+  return valuesAsOf(view, newest, lookAtMs);
+}
+
+const NOW = Date.parse('2026-01-05T10:30:00Z');
+const ago = (ms: number, type = 'click', more: EventFields = {}) =>
+  [NOW - ms, { user_id: 'u', event_type: type, device_type: 'mobile', ...more }] as const;
+
+test.each([userActivityV1, userActivityV2])('user_activity version $version counts by windows', (view) => {
+  const events = [8 * DAY_MS, 6 * DAY_MS, 20 * HOUR_MS, 5 * HOUR_MS, 30 * MINUTE_MS].map((ms) => ago(ms));
+  expect(rowAt(view, events, NOW)).toMatchObject({
+    activity_count_1h: 1,
+    activity_count_6h: 2,
+    activity_count_24h: 3,
+    activity_count_7d: 4,
+  });
+  // Nothing happens, and an hour passes.
+  expect(rowAt(view, events, NOW + HOUR_MS)).toMatchObject({ activity_count_1h: 0, activity_count_24h: 3 });
+});
+
+test('a session is active until its gap has passed; its length and events are told', () => {
+  const events = [ago(25 * MINUTE_MS), ago(15 * MINUTE_MS), ago(5 * MINUTE_MS)];
+  const active = { is_active_session: true, session_event_count: 3, session_duration_seconds: 1_200 };
+  expect(rowAt(userActivityV2, events, NOW)).toMatchObject(active);
+  const over = { is_active_session: false, session_event_count: 0, session_duration_seconds: 0 };
+  expect(rowAt(userActivityV2, events, NOW + 26 * MINUTE_MS)).toMatchObject(over);
+});
+
+test('time features are of the event, in UTC; the time since it is as of reading', () => {
+  const row = rowAt(userActivityV2, [ago(0, 'search')], NOW + 90_000);
+  expect(row).toMatchObject({
+    hour_of_day: 10,
+    day_of_week: 0,
+    is_weekend: false,
+    last_event_type: 'search',
+    last_device_type: 'mobile',
+    seconds_since_last_event: 90,
+  });
+});
+
+test('purchases, ratios, devices and products', () => {
+  const events = [
+    ago(5 * HOUR_MS, 'click', { product_id: 'p1' }),
+    ago(4 * HOUR_MS, 'click', { product_id: 'p2', device_type: 'web' }),
+    ago(3 * HOUR_MS, 'purchase', { product_id: 'p2', amount: 30 }),
+    ago(2 * HOUR_MS, 'view', { product_id: 'p1' }),
+  ];
+  expect(rowAt(userActivityV2, events, NOW)).toMatchObject({
+    purchase_count_24h: 1,
+    purchase_ratio_24h: 0.25,
+    purchase_to_click_ratio_24h: 0.5,
+    purchase_amount_7d: 30,
+    mobile_ratio_7d: 0.75,
+    top_device_type_7d: 'mobile',
+    distinct_devices_24h: 2,
+    distinct_event_types_24h: 3,
+    distinct_products_7d: 2,
+    last_products_7d: 'p1,p2,p2,p1',
+    purchase_ratio_1h: null,
+  });
+});
+
+test('the engagement score is what its formula says, between 0 and 100, and grows with purchases', () => {
+  const ten = Array.from({ length: 10 }, (_, index) => ago((20 - index) * MINUTE_MS));
+  // 100 (0.4 · 11/50 + 0.3 · 11/20 + 0.3 · 1/5)
+  expect(rowAt(userActivityV1, [...ten, ago(0, 'purchase')], NOW).engagement_score).toBeCloseTo(31.3, 9);
+  const type = fc.constantFrom(...USER_EVENT_TYPES);
+  const events = fc.array(fc.tuple(fc.integer({ min: 0, max: 9 * 24 * 60 }), type), { minLength: 1, maxLength: 80 });
+  fc.assert(
+    fc.property(events, fc.constantFrom(userActivityV1, userActivityV2), (list, view) => {
+      const sorted = [...list].sort(([a], [b]) => b - a);
+      const score = (change: (type: string) => string): number =>
+        Number(
+          rowAt(
+            view,
+            sorted.map(([minutes, type]) => ago(minutes * MINUTE_MS, change(type))),
+            NOW,
+          ).engagement_score,
+        );
+      const asItIs = score((type) => type);
+      expect(asItIs).toBeGreaterThanOrEqual(0);
+      expect(asItIs).toBeLessThanOrEqual(100);
+      expect(score((type) => (type === 'click' ? 'purchase' : type))).toBeGreaterThanOrEqual(asItIs);
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test('a user has the same variant always; variants are dealt half and half', () => {
+  const variantOf = (user: string) =>
+    rowAt(userActivityV2, [[NOW, { user_id: user, event_type: 'click' }]], NOW).ab_variant;
+  expect(new Set(Array.from({ length: 100 }, () => variantOf('alice'))).size).toBe(1);
+  const users = Array.from({ length: 10_000 }, (_, index) => variantOf(`user-${index}`));
+  const share = users.filter((variant) => variant === 'A').length / users.length;
+  expect(share).toBeGreaterThan(0.48);
+  expect(share).toBeLessThan(0.52);
+});
+
+test('the second version has all of the first, and more', () => {
+  const [first, second] = [userActivityV1, userActivityV2].map(({ features }) => Object.keys(features));
+  expect(first?.length).toBeGreaterThanOrEqual(15);
+  expect(second).toEqual(expect.arrayContaining(first ?? []));
+  expect(second?.length).toBeGreaterThan(first?.length ?? 0);
+});
+
+test('prices, returns and volatility of daily bars', () => {
+  const bar = (day: number, open: number, high: number, low: number, close: number) =>
+    [NOW - day * DAY_MS, { symbol: 'AMZN', open, high, low, close, volume: 1_000 }] as const;
+  const bars = [bar(2, 100, 110, 95, 105), bar(1, 105, 108, 100, 102), bar(0, 102, 120, 101, 119)];
+  const row = rowAt(marketView, bars, NOW);
+  const returns = [102 / 105 - 1, 119 / 102 - 1];
+  const average = ((returns[0] as number) + (returns[1] as number)) / 2;
+  expect(row.avg_price).toBeCloseTo((102 + 120 + 101 + 119) / 4, 9);
+  expect(row.daily_return).toBeCloseTo(returns[1] as number, 12);
+  expect(row.cumulative_return_7d).toBeCloseTo(average * 2, 12);
+  expect(row.volatility_7d).toBeCloseTo(Math.abs((returns[1] as number) - average), 12);
+  expect(row.trading_days_7d).toBe(3);
+  expect(row.range_position_30d).toBeCloseTo((119 - 95) / (120 - 95), 12);
+  expect(rowAt(marketView, [bars[0] as (typeof bars)[number]], NOW)).toMatchObject({
+    daily_return: null,
+    volatility_7d: 0,
+  });
+});
+
+test('every feature of every view says what it means', () => {
+  for (const { features } of VIEWS) {
+    for (const { description } of Object.values(features)) expect(description.length).toBeGreaterThan(5);
+  }
+});
