@@ -1,19 +1,37 @@
 import { createBroker } from '#connectors/catalog';
 import { createOfflineStore, createOnlineStore } from '#feature_store/config';
+import { viewId } from '#feature_store/definitions/feature_row';
+import { UnknownViewError } from '#feature_store/errors';
 import { VIEWS } from '#feature_store/views/catalog';
 import { startAll } from '#kernel/lifecycle';
 import { systemClock } from '#kernel/time';
 import { createLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
-import { buildFeaturePipeline } from '#pipelines/jobs/feature_pipeline';
+import { type BackfillSettings, buildBackfillPipeline, buildFeaturePipeline } from '#pipelines/jobs/feature_pipeline';
 import type { Construct } from '#pipelines/model/graph';
-import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
-import { loadPlatformConfig } from './platform_config.ts';
+import { createFeatureMetrics, type FeatureMetrics } from '#pipelines/transforms/feature_metrics';
+import { loadPlatformConfig, type PlatformConfig } from './platform_config.ts';
+import { UsageError } from './usage_error.ts';
 
 /** A pipeline with what it holds open. */
 export interface OpenPipeline {
   readonly construct: Construct;
   close(): Promise<void>;
+}
+
+/** What the platform's pipelines work on: the broker and the stores of the configuration, started. */
+async function openStores(config: PlatformConfig) {
+  const log = createLogger({ level: config.log.level });
+  const base = { log, clock: systemClock, metrics: createMetricsRegistry(), views: VIEWS };
+  const broker = createBroker(base, config.broker);
+  const online = createOnlineStore(base, config.onlineStore);
+  const offline = createOfflineStore(base, config.offlineStore);
+  const services = await startAll([broker, online, offline], new AbortController().signal);
+  const { topics } = config;
+  const names = [topics.rawEvents, topics.featureEvents, topics.deadLetters];
+  await broker.ensureTopics(names.map((name) => ({ name, partitions: topics.partitions })));
+  const metrics = createFeatureMetrics(base.metrics);
+  return { ...base, broker, online, offline, metrics, close: async () => services[Symbol.asyncDispose]() };
 }
 
 /**
@@ -22,31 +40,94 @@ export interface OpenPipeline {
  */
 export async function openFeaturesPipeline(options: Readonly<Record<string, string>>): Promise<OpenPipeline> {
   const config = loadPlatformConfig(process.env);
-  const log = createLogger({ level: config.log.level });
-  const base = { log, clock: systemClock, metrics: createMetricsRegistry(), views: VIEWS };
-  const broker = createBroker(base, config.broker);
-  const online = createOnlineStore(base, config.onlineStore);
-  const offline = createOfflineStore(base, config.offlineStore);
-  const services = await startAll([broker, online, offline], new AbortController().signal);
+  const { close, ...deps } = await openStores(config);
   const { topics, pipeline } = config;
-  const names = [topics.rawEvents, topics.featureEvents, topics.deadLetters];
-  await broker.ensureTopics(names.map((name) => ({ name, partitions: topics.partitions })));
-  const metrics = createFeatureMetrics(base.metrics);
   return {
     construct: (root) =>
-      buildFeaturePipeline(
-        root,
-        { ...base, broker, online, offline, metrics },
-        {
-          ...pipeline,
-          rawEventsTopic: topics.rawEvents,
-          featureEventsTopic: topics.featureEvents,
-          deadLetterTopic: topics.deadLetters,
-          bounded: options.bounded === 'true',
-        },
-      ),
-    async close() {
-      await services[Symbol.asyncDispose]();
-    },
+      buildFeaturePipeline(root, deps, {
+        ...pipeline,
+        rawEventsTopic: topics.rawEvents,
+        featureEventsTopic: topics.featureEvents,
+        deadLetterTopic: topics.deadLetters,
+        bounded: options.bounded === 'true',
+      }),
+    close,
   };
 }
+
+export interface OpenBackfill extends OpenPipeline {
+  readonly metrics: FeatureMetrics;
+}
+
+/**
+ * `headwater backfill`, and `headwater run backfill --option in=s3://bucket/**` on any runner: the features of events in files. Options: `in`,
+ * patterns, comma-separated; `views`, ids of those to compute, all of them otherwise.
+ */
+export async function openBackfillPipeline(
+  options: Readonly<Record<string, string>>,
+  onProgress?: BackfillSettings['onProgress'],
+): Promise<OpenBackfill> {
+  const patterns = (options.in ?? '').split(',').filter((pattern) => pattern !== '');
+  if (patterns.length === 0) throw new UsageError('say which files with in=PATTERN, such as in=history/**/*.parquet');
+  const views = chosenViews(options.views);
+  const config = loadPlatformConfig(process.env);
+  const { close, broker, ...deps } = await openStores(config);
+  const { topics, pipeline } = config;
+  return {
+    construct: (root) =>
+      buildBackfillPipeline(
+        root,
+        { ...deps, views, producer: broker.producer },
+        {
+          patterns,
+          outOfOrderMs: pipeline.outOfOrderMs,
+          allowedLatenessMs: pipeline.allowedLatenessMs,
+          featureEventsTopic: undefined,
+          deadLetterTopic: topics.deadLetters,
+          ...(onProgress === undefined ? {} : { onProgress }),
+        },
+      ),
+    metrics: deps.metrics,
+    close,
+  };
+}
+
+function chosenViews(ids: string | undefined): typeof VIEWS {
+  if (ids === undefined || ids === '') return VIEWS;
+  return ids.split(',').map((id) => {
+    const found = VIEWS.find((view) => viewId(view) === id);
+    if (found === undefined) throw new UnknownViewError(id, VIEWS.map(viewId));
+    return found;
+  });
+}
+
+/** Puts each entity's newest offline row into the online store; a newer one that is there stays. @returns rows by view id */
+export async function rebuildOnline(
+  ids: string | undefined,
+  onProgress: (rows: number) => void,
+): Promise<Readonly<Record<string, number>>> {
+  const views = chosenViews(ids);
+  const { close, online, offline } = await openStores(loadPlatformConfig(process.env));
+  const counts: Record<string, number> = {};
+  let total = 0;
+  try {
+    for (const view of views) {
+      let after: string | undefined;
+      counts[viewId(view)] = 0;
+      for (;;) {
+        const rows = await offline.newestRows(view, { limit: PAGE, ...(after === undefined ? {} : { after }) });
+        if (rows.length === 0) break;
+        await online.write(rows);
+        after = rows.at(-1)?.entityKey;
+        counts[viewId(view)] = (counts[viewId(view)] ?? 0) + rows.length;
+        total += rows.length;
+        onProgress(total);
+      }
+    }
+  } finally {
+    await close();
+  }
+  return counts;
+}
+
+const PAGE = 1_000;

@@ -8,6 +8,7 @@ import { LOG_LEVELS } from '#monitoring/log';
 import { createRegistry } from '#registry/catalog';
 import { runDemo } from './demo/demo.ts';
 import { listDeadLetters, replayDeadLetters, showDeadLetter } from './dlq.ts';
+import { backfill, rebuildOnlineStore } from './history.ts';
 import { showLag } from './lag.ts';
 import { ROLES, type Role } from './platform.ts';
 import { loadPlatformConfig } from './platform_config.ts';
@@ -104,6 +105,23 @@ features
       }
     }
   });
+
+features
+  .command('rebuild-online')
+  .description('fill the online store from history: the newest row of every entity; newer ones that are there stay')
+  .option('--view <name@version>', 'only this view; repeatable', repeated, [])
+  .action(rebuildOnlineStore);
+
+program
+  .command('backfill')
+  .description('compute features of events in files, as the stream would have, into both stores')
+  .requiredOption(
+    '--in <pattern...>',
+    'JSON lines, CSV, Parquet or Avro, also gzipped; local or s3://; read in the order of their names',
+  )
+  .option('--view <name@version>', 'only this view; repeatable', repeated, [])
+  .option('--snapshots <folder>', 'keep state there, and go on from it after a failure')
+  .action(backfill);
 
 const dlq = program.command('dlq').description('the dead-letter queue: what could not be used, and why');
 const filtered = (command: Command): Command =>

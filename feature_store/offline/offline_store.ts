@@ -58,6 +58,11 @@ export interface OfflineStore extends Service {
     query: PointInTimeQuery,
   ): Promise<readonly TrainingRow[]>;
   countRows(view: ViewReference): Promise<number>;
+  /** The newest row of each of the next `limit` entities, by key; `after` is the last key of the page before. */
+  newestRows(
+    view: ViewReference,
+    page: { readonly after?: string; readonly limit: number },
+  ): Promise<readonly FeatureRow[]>;
   /** Keeps predictions; repeating a row changes nothing. */
   writePredictions(rows: readonly PredictionRow[]): Promise<void>;
   countPredictions(): Promise<number>;

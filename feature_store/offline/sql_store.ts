@@ -1,5 +1,5 @@
 import type { FeatureRow, FeatureValue, ViewReference } from '#feature_store/definitions/feature_row';
-import { type EventTime, eventTime } from '#kernel/time';
+import { type EventTime, eventTime, processingTime } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { OfflineStoreError } from '../errors.ts';
 import { migrate } from './migrate.ts';
@@ -144,6 +144,46 @@ export class SqlOfflineStore implements OfflineStore {
     );
     if (row === undefined) throw new OfflineStoreError('count', new Error('no answer'), false);
     return row.n;
+  }
+
+  async newestRows(
+    view: ViewReference,
+    { after, limit }: { readonly after?: string; readonly limit: number },
+  ): Promise<readonly FeatureRow[]> {
+    interface Newest {
+      readonly entity_key: string;
+      readonly at: string;
+      readonly computed: string;
+      readonly values: Record<string, FeatureValue>;
+    }
+    // Entity by entity: an index lookup each, however long their histories are.
+    const rows = await this.#sql.query<Newest>(
+      `WITH RECURSIVE keys AS (
+         (SELECT entity_key, 1 AS n FROM feature_rows WHERE view = $1 AND version = $2 AND ($3::text IS NULL OR entity_key > $3) ORDER BY entity_key LIMIT 1)
+         UNION ALL
+         SELECT (SELECT r.entity_key FROM feature_rows r WHERE r.view = $1 AND r.version = $2 AND r.entity_key > keys.entity_key ORDER BY r.entity_key LIMIT 1), keys.n + 1
+         FROM keys WHERE keys.entity_key IS NOT NULL AND keys.n < $4
+       )
+       SELECT keys.entity_key, (extract(epoch FROM f.event_time) * 1000)::bigint::text AS at,
+              (extract(epoch FROM f.computed_at) * 1000)::bigint::text AS computed, f."values"
+       FROM keys
+       JOIN LATERAL (
+         SELECT r.event_time, r.computed_at, r."values" FROM feature_rows r
+         WHERE r.view = $1 AND r.version = $2 AND r.entity_key = keys.entity_key
+         ORDER BY r.event_time DESC LIMIT 1
+       ) f ON true
+       WHERE keys.entity_key IS NOT NULL
+       ORDER BY keys.entity_key`,
+      [view.view, view.version, after ?? null, limit],
+    );
+    return rows.map((row) => ({
+      view: view.view,
+      version: view.version,
+      entityKey: row.entity_key,
+      eventTime: eventTime(Number(row.at)),
+      computedAt: processingTime(Number(row.computed)),
+      values: row.values,
+    }));
   }
 
   async writePredictions(rows: readonly PredictionRow[]): Promise<void> {

@@ -13,7 +13,8 @@ interface RowSinkDeps extends Pick<DeliveryDeps, 'log'> {
   readonly online: OnlineStore;
   readonly offline: OfflineStore;
   readonly events: Producer;
-  readonly featureEventsTopic: string;
+  /** Undefined: rows are not published, as when history is computed again. */
+  readonly featureEventsTopic: string | undefined;
   readonly metrics: FeatureMetrics;
 }
 
@@ -65,14 +66,16 @@ export class WriteRows implements DoFn<ComputedRow, DeadLetter> {
       deliveries.offline
         .writeAll(rows, (part) => offline.write(part))
         .then((rejected) => refuse('sink.offline_store', rejected)),
-      deliveries.events
-        .writeAll(rows, (part) =>
-          events.send(
-            featureEventsTopic,
-            part.map((row) => ({ key: row.entityKey, value: JSON.stringify(row) })),
-          ),
-        )
-        .then((rejected) => refuse('sink.feature_events', rejected)),
+      featureEventsTopic === undefined
+        ? undefined
+        : deliveries.events
+            .writeAll(rows, (part) =>
+              events.send(
+                featureEventsTopic,
+                part.map((row) => ({ key: row.entityKey, value: JSON.stringify(row) })),
+              ),
+            )
+            .then((rejected) => refuse('sink.feature_events', rejected)),
     ]);
     const writtenMs = context.clock.now();
     for (const { receivedAtMs } of batch) {

@@ -1,4 +1,5 @@
-import type { Broker } from '#connectors/connector';
+import type { Broker, Producer } from '#connectors/connector';
+import type { FileSystemOf } from '#connectors/files/file_systems';
 import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { entityKeyOf } from '#feature_store/definitions/source';
@@ -7,16 +8,19 @@ import type { OnlineStore } from '#feature_store/online/online_store';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { BrokerSource } from '#pipelines/io/broker_source';
+import { HistorySource, type HistorySourceSettings } from '#pipelines/io/history_source';
 import { createSourceMetrics } from '#pipelines/io/source_metrics';
 import { WriteDeadLetters, WriteRows } from '#pipelines/io/write_rows';
 import type { PCollection, PipelineRoot } from '#pipelines/model/pcollection';
 import { filter, flatten, keyBy, parDo, parDoTagged, read } from '#pipelines/model/transforms';
 import { type ComputedRow, ComputeFeatures, DEAD, SplitInvalid } from '#pipelines/transforms/compute_features';
-import { createEventDecoder, type DecodedEvent } from '#pipelines/transforms/decode_events';
+import { createEventDecoder, createRowDecoder, type DecodedEvent } from '#pipelines/transforms/decode_events';
 import type { FeatureMetrics } from '#pipelines/transforms/feature_metrics';
 
-export interface FeaturePipelineDeps {
-  readonly broker: Broker;
+/** Where features go, and what they are. */
+export interface FeatureDeps {
+  /** For the feature-events topic and the dead letters. */
+  readonly producer: Producer;
   readonly online: OnlineStore;
   readonly offline: OfflineStore;
   readonly views: readonly FeatureView[];
@@ -25,13 +29,22 @@ export interface FeaturePipelineDeps {
   readonly clock: Clock;
 }
 
-export interface FeaturePipelineSettings {
-  readonly rawEventsTopic: string;
-  readonly featureEventsTopic: string;
+export interface FeaturePipelineDeps extends Omit<FeatureDeps, 'producer'> {
+  readonly broker: Broker;
+}
+
+export interface FeatureSettings {
+  /** Undefined: computed rows are not published. */
+  readonly featureEventsTopic: string | undefined;
   readonly deadLetterTopic: string;
+  /** An event may be so much older than the watermark and count. */
+  readonly allowedLatenessMs: number;
+}
+
+export interface FeaturePipelineSettings extends FeatureSettings {
+  readonly rawEventsTopic: string;
   readonly group: string;
   readonly outOfOrderMs: number;
-  readonly allowedLatenessMs: number;
   readonly idleAfterMs: number;
   /** Ends when the topic has been read, for back-fill and tests. */
   readonly bounded?: boolean;
@@ -48,7 +61,7 @@ export function buildFeaturePipeline(
   deps: FeaturePipelineDeps,
   settings: FeaturePipelineSettings,
 ): void {
-  const { broker, views, metrics, log, clock } = deps;
+  const { broker, views, metrics, clock } = deps;
   const source = new BrokerSource<DecodedEvent>(broker, {
     topics: [settings.rawEventsTopic],
     group: settings.group,
@@ -60,6 +73,32 @@ export function buildFeaturePipeline(
     ...(settings.bounded === undefined ? {} : { bounded: settings.bounded }),
   });
   const records = root.apply(read(settings.rawEventsTopic, source, 'ReadEvents'));
+  computeFeatures(records, { ...deps, producer: broker.producer }, settings);
+}
+
+export interface BackfillSettings extends FeatureSettings {
+  /** Files of events: as those of a file source, named by time. */
+  readonly patterns: readonly string[];
+  readonly outOfOrderMs: number;
+  readonly fileSystems?: FileSystemOf;
+  readonly onProgress?: HistorySourceSettings<DecodedEvent>['onProgress'];
+}
+
+/** The same from files of history, oldest first: what the stream would have computed, had it read them. */
+export function buildBackfillPipeline(root: PipelineRoot, deps: FeatureDeps, settings: BackfillSettings): void {
+  const { patterns, outOfOrderMs, fileSystems, onProgress } = settings;
+  const source = new HistorySource<DecodedEvent>({
+    patterns,
+    outOfOrderMs,
+    decode: createRowDecoder([...new Set(deps.views.map((view) => view.source))], deps.clock),
+    ...(fileSystems === undefined ? {} : { fileSystems }),
+    ...(onProgress === undefined ? {} : { onProgress }),
+  });
+  computeFeatures(root.apply(read('history', source, 'ReadHistory')), deps, settings);
+}
+
+function computeFeatures(records: PCollection<DecodedEvent>, deps: FeatureDeps, settings: FeatureSettings): void {
+  const { producer, views, metrics, log } = deps;
   const valid = records.apply(parDoTagged(new SplitInvalid(metrics), { dead: DEAD }, { name: 'SplitInvalid' }));
   const usable = valid.main as PCollection<UsableEvent>;
   const rows: PCollection<ComputedRow>[] = [];
@@ -82,7 +121,7 @@ export function buildFeaturePipeline(
   const sink = new WriteRows({
     online: deps.online,
     offline: deps.offline,
-    events: broker.producer,
+    events: producer,
     featureEventsTopic: settings.featureEventsTopic,
     metrics,
     log,
@@ -91,7 +130,7 @@ export function buildFeaturePipeline(
   flatten(dead, 'AllDeadLetters').apply(
     parDo(
       new WriteDeadLetters({
-        producer: broker.producer,
+        producer,
         topic: settings.deadLetterTopic,
         log,
         metrics: metrics.registry,

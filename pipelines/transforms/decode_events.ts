@@ -1,5 +1,7 @@
+import { z } from 'zod';
 import type { LogRecord } from '#connectors/connector';
 import { earlierAttempts } from '#connectors/dead_letters';
+import { formatOf, type ReadRow } from '#connectors/files/formats';
 import type { EventFields } from '#feature_store/definitions/feature';
 import type { EventSource } from '#feature_store/definitions/source';
 import { messageOf } from '#kernel/errors';
@@ -32,23 +34,72 @@ const ENRICHED = ['received_at', 'source', 'schema_version'] as const;
  * Only a valid event has an event time: a broken clock must not move the watermark.
  */
 export function createEventDecoder(sources: readonly EventSource[], clock: Clock) {
-  const byType = new Map(sources.flatMap((source) => source.eventTypes.map((type) => [type, source])));
-  return (
-    record: LogRecord,
-    watermark: EventTime,
-  ): { readonly element: DecodedEvent; readonly eventTimeMs: number | undefined } => {
+  const check = createEventCheck(sources, clock);
+  return (record: LogRecord, watermark: EventTime): Decoded => {
     const payload = record.value.toString('utf8');
     const attempt = earlierAttempts(record) + 1;
-    const refuse = (reason: string) => ({
-      element: { ok: false, reason, payload, attempt } as const,
-      eventTimeMs: undefined,
-    });
     let body: unknown;
     try {
       body = JSON.parse(payload);
     } catch (error) {
-      return refuse(`not JSON: ${messageOf(error)}`);
+      return refused(`not JSON: ${messageOf(error)}`, payload, attempt);
     }
+    return check(body, payload, attempt, watermark);
+  };
+}
+
+/**
+ * The same of rows of files, whose formats have types of their own: times may be dates, whole numbers bigints, and in CSV all is text: an empty
+ * cell is a field that is not there, and numbers and truth values are read where the schema wants them.
+ */
+export function createRowDecoder(sources: readonly EventSource[], clock: Clock) {
+  const check = createEventCheck(sources, clock);
+  const readers = new Map(sources.flatMap((source) => source.eventTypes.map((type) => [type, textReaders(source)])));
+  return (row: ReadRow, path: string, watermark: EventTime): Decoded => {
+    if (!row.ok) return refused(row.reason, row.text, 1);
+    const isText = formatOf(path).format === 'csv';
+    const ofType = isText ? readers.get(String(row.row.event_type)) : undefined;
+    const body: Record<string, unknown> = {};
+    for (const [name, value] of Object.entries(row.row)) {
+      if (value === null || value === undefined || (isText && value === '')) continue;
+      body[name] = ofType?.get(name)?.(String(value)) ?? asJson(value);
+    }
+    return check(body, JSON.stringify(body), 1, watermark);
+  };
+}
+
+type ReadText = (text: string) => unknown;
+
+/** How the fields that are no texts are read out of one; what is none stays a text, and is refused for it. */
+function textReaders({ schema }: EventSource): ReadonlyMap<string, ReadText> {
+  const readers = new Map<string, ReadText>();
+  for (const [name, field] of Object.entries(schema.shape)) {
+    const inner = field instanceof z.ZodOptional ? field.unwrap() : field;
+    if (inner instanceof z.ZodNumber) readers.set(name, (text) => (Number.isNaN(Number(text)) ? text : Number(text)));
+    else if (inner instanceof z.ZodBoolean) readers.set(name, (text) => ({ true: true, false: false })[text] ?? text);
+  }
+  return readers;
+}
+
+function asJson(value: unknown): unknown {
+  if (value instanceof Date) return value.toISOString();
+  return typeof value === 'bigint' ? Number(value) : value;
+}
+
+interface Decoded {
+  readonly element: DecodedEvent;
+  readonly eventTimeMs: number | undefined;
+}
+
+const refused = (reason: string, payload: string, attempt: number): Decoded => ({
+  element: { ok: false, reason, payload, attempt },
+  eventTimeMs: undefined,
+});
+
+function createEventCheck(sources: readonly EventSource[], clock: Clock) {
+  const byType = new Map(sources.flatMap((source) => source.eventTypes.map((type) => [type, source])));
+  return (body: unknown, payload: string, attempt: number, watermark: EventTime): Decoded => {
+    const refuse = (reason: string): Decoded => refused(reason, payload, attempt);
     if (typeof body !== 'object' || body === null || Array.isArray(body)) return refuse('not a JSON object');
     const fields = { ...(body as Record<string, unknown>) };
     const receivedAt = fields.received_at;

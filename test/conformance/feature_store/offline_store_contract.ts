@@ -26,6 +26,29 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       values: { value, name: 'x"y,z', flag: true, nothing: null },
     });
 
+    test('the newest row of every entity comes page by page, by key', async () => {
+      const view = randomUUID();
+      const keys = Array.from({ length: 25 }, (_, index) => `entity-${String(index).padStart(2, '0')}`);
+      for (const hours of [0, 5, 40 * 24]) {
+        // Not every entity has been seen lately.
+        const seen = keys.filter((_, index) => hours === 0 || index % (hours === 5 ? 2 : 3) === 0);
+        await store.write(seen.map((key) => row(view, key, hours, hours)));
+      }
+      const newest: FeatureRow[] = [];
+      for (let after: string | undefined; ; after = newest.at(-1)?.entityKey) {
+        const page = await store.newestRows(
+          { view, version: 1 },
+          { limit: 10, ...(after === undefined ? {} : { after }) },
+        );
+        if (page.length === 0) break;
+        expect(page.length).toBeLessThanOrEqual(10);
+        newest.push(...page);
+      }
+      expect(newest.map(({ entityKey }) => entityKey)).toEqual(keys);
+      const hoursOf = (index: number): number => (index % 3 === 0 ? 40 * 24 : index % 2 === 0 ? 5 : 0);
+      expect(newest).toEqual(keys.map((key, index) => row(view, key, hoursOf(index), hoursOf(index))));
+    });
+
     test('writing again changes nothing; an older computation never replaces a newer one', async () => {
       const view = randomUUID();
       const rows = [row(view, 'a', 0, 1), row(view, 'a', 1, 2), row(view, 'b', 0, 3), row(view, 'b', 0, 4, 5)];

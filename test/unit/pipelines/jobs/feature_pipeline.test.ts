@@ -1,18 +1,23 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { DeadLetter } from '#connectors/dead_letters';
+import { encodeRows } from '#connectors/files/encode_rows';
 import { MemoryLog } from '#connectors/memory/memory_log';
-import type { FeatureRow } from '#feature_store/definitions/feature_row';
+import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
+import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
+import { VIEWS } from '#feature_store/views/catalog';
 import { fraudView } from '#feature_store/views/fraud';
+import { USER_EVENT_TYPES } from '#feature_store/views/user_events';
 import { DAY_MS, HOUR_MS, MINUTE_MS, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
-import { buildFeaturePipeline } from '#pipelines/jobs/feature_pipeline';
+import { buildBackfillPipeline, buildFeaturePipeline } from '#pipelines/jobs/feature_pipeline';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { runEmbedded } from '#pipelines/runner/embedded';
 import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
@@ -59,8 +64,15 @@ const transaction = (id: string, account: string, at: number, amount: number) =>
     schema_version: 1,
   });
 
-/** Reads the topic to its end; stores fail `failures` times first. Rows by account and time; the newest of a time wins. */
-async function run(failures = 0) {
+interface RunOptions {
+  readonly failures?: number;
+  /** Reads these files, not the topic. */
+  readonly patterns?: readonly string[];
+  readonly views?: readonly FeatureView[];
+}
+
+/** Reads the topic, or files, to the end; stores fail `failures` times first. Rows by view, entity and time; the newest of a time wins. */
+async function run({ failures = 0, patterns, views = [fraudView] }: RunOptions = {}) {
   const written = new Map<string, FeatureRow>();
   let left = failures;
   const write = async (rows: readonly FeatureRow[]) => {
@@ -68,27 +80,33 @@ async function run(failures = 0) {
       left -= 1;
       throw new Error('the store is down');
     }
-    for (const row of rows) written.set(`${row.entityKey}|${row.eventTime}`, row);
+    for (const row of rows) written.set(`${viewId(row)}|${row.entityKey}|${row.eventTime}`, row);
     return { written: rows.length, stale: 0 };
   };
   const metrics = createFeatureMetrics(createMetricsRegistry({ process: false }));
+  const deps = {
+    online: { write } as unknown as OnlineStore,
+    offline: { write } as unknown as OfflineStore,
+    views,
+    metrics,
+    log: silentLogger,
+    clock: systemClock,
+  };
+  const times = { outOfOrderMs: MINUTE_MS, allowedLatenessMs: DAY_MS };
   const plan = createPipeline((root) =>
-    buildFeaturePipeline(
-      root,
-      {
-        broker,
-        online: { write } as unknown as OnlineStore,
-        offline: { write } as unknown as OfflineStore,
-        views: [fraudView],
-        metrics,
-        log: silentLogger,
-        clock: systemClock,
-      },
-      { ...TOPICS, group: 'g', outOfOrderMs: MINUTE_MS, allowedLatenessMs: DAY_MS, idleAfterMs: 1_000, bounded: true },
-    ),
+    patterns === undefined
+      ? buildFeaturePipeline(
+          root,
+          { ...deps, broker },
+          { ...TOPICS, ...times, group: 'g', idleAfterMs: 1_000, bounded: true },
+        )
+      : buildBackfillPipeline(root, { ...deps, producer: broker.producer }, { ...TOPICS, ...times, patterns }),
   );
-  await runEmbedded(plan, { snapshots: { directory: join(directory, 'snapshots'), intervalMs: 1 } }).finished;
-  expect(await metrics.registry.metrics()).toMatch(/source_lag_records\{topic="raw-events",partition="0"\} 0/);
+  const snapshots = { directory: join(directory, patterns === undefined ? 'snapshots' : 'backfill'), intervalMs: 1 };
+  await runEmbedded(plan, { snapshots }).finished;
+  if (patterns === undefined) {
+    expect(await metrics.registry.metrics()).toMatch(/source_lag_records\{topic="raw-events",partition="0"\} 0/);
+  }
   const total = async (counter: { get(): Promise<{ values: { value: number }[] }> }) =>
     (await counter.get()).values.reduce((sum, { value }) => sum + value, 0);
   const ofEvents = [...written.values()].filter(isOfEvent);
@@ -145,7 +163,7 @@ test('stores that fail for a while lose nothing and count nothing twice', async 
     transaction(`e${index}`, `a${index % 3}`, START + index * MINUTE_MS, 1),
   );
   await send(values);
-  const { ofEvents } = await run(3);
+  const { ofEvents } = await run({ failures: 3 });
   expect(ofEvents).toHaveLength(50);
   const newest = ofEvents.filter(({ eventTime }) => eventTime >= START + 47 * MINUTE_MS);
   expect(newest.map(({ values: row }) => row.count_7d).sort()).toEqual([16, 17, 17]);
@@ -196,7 +214,7 @@ test('counts and sums equal a brute-force count, whatever the order and however 
         seen.set(`${account}${id}`, { account, at, amount: id + 1 });
         const known = [...seen.values()].filter((other) => other.account === account && other.at <= at);
         const sum = known.reduce((total, { amount }) => total + amount, 0);
-        const { values } = written.get(`${account}|${at}`) as FeatureRow;
+        const { values } = written.get(`fraud@1|${account}|${at}`) as FeatureRow;
         // Events of one millisecond share a row, the last one's: not this one's to check.
         const shared = events.some((other) => other.account === account && other.minute === minute && other.id !== id);
         if (at < (newest.get(account) ?? 0)) {
@@ -213,3 +231,75 @@ test('counts and sums equal a brute-force count, whatever the order and however 
     { numRuns: 25 },
   );
 }, 60_000);
+
+test('files of history give the rows that the stream gave: late, repeated and out-of-order events too, in every format', async () => {
+  const userEvent = fc.record({
+    id: fc.integer({ min: 0, max: 60 }),
+    user: fc.constantFrom('u1', 'u2'),
+    minute: fc.integer({ min: 0, max: 40 * 60 }),
+    type: fc.constantFrom(...USER_EVENT_TYPES),
+    device: fc.constantFrom('mobile', 'web', undefined),
+  });
+  const card = fc.record({ id: fc.integer({ min: 0, max: 30 }), minute: fc.integer({ min: 0, max: 40 * 60 }) });
+  // Most in order, some not: with everything shuffled most would be too late.
+  const order = fc.array(fc.integer({ min: 0, max: 90 }), { minLength: 40, maxLength: 40 });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(userEvent, { minLength: 1, maxLength: 25 }),
+      fc.array(card, { maxLength: 15 }),
+      order,
+      fc.constantFrom('jsonl', 'csv', 'parquet', 'gz'),
+      async (userEvents, cards, delays, format) => {
+        await broker.stop();
+        rmSync(directory, { recursive: true, force: true });
+        await broker.start();
+        await broker.ensureTopics(Object.values(TOPICS).map((name) => ({ name, partitions: 1 })));
+        const bodies = [
+          ...userEvents.map(({ id, user, minute, type, device }) => ({
+            minute,
+            body: {
+              event_id: `u${id}`,
+              user_id: user,
+              event_type: type,
+              timestamp: new Date(START + minute * MINUTE_MS).toISOString(),
+              ...(device === undefined ? {} : { device_type: device }),
+            },
+          })),
+          ...cards.map(({ id, minute }) => {
+            const {
+              received_at: _,
+              source: __,
+              schema_version: ___,
+              ...body
+            } = JSON.parse(transaction(`t${id}`, 'a', START + minute * MINUTE_MS, id + 1)) as Record<string, unknown>;
+            return { minute, body };
+          }),
+        ]
+          .map((event, index) => ({ ...event, arrives: event.minute + (delays[index] ?? 0) }))
+          .sort((a, b) => a.arrives - b.arrives)
+          .map(({ body }) => body);
+        await send(bodies.map((body) => JSON.stringify(body)));
+        const streamed = await run({ views: VIEWS });
+        const history = join(directory, 'history');
+        mkdirSync(history);
+        for (const [part, from] of [0, 10, 20, 30].entries()) {
+          const rows = bodies.slice(from, part === 3 ? undefined : from + 10);
+          if (rows.length === 0) continue;
+          const [name, bytes] =
+            format === 'gz'
+              ? [`${part}.jsonl.gz`, gzipSync(encodeRows('jsonl', rows))]
+              : [`${part}.${format}`, encodeRows(format as 'jsonl' | 'csv' | 'parquet', rows)];
+          writeFileSync(join(history, name), bytes);
+        }
+        const computed = await run({ views: VIEWS, patterns: [join(history, '*')] });
+        const valuesOf = ({ written }: typeof streamed) =>
+          Object.fromEntries(
+            [...written].map(([key, { values }]) => [key, values]).sort(([a], [b]) => (String(a) < String(b) ? -1 : 1)),
+          );
+        expect(valuesOf(computed)).toEqual(valuesOf(streamed));
+        expect([computed.late, computed.duplicates]).toEqual([streamed.late, streamed.duplicates]);
+      },
+    ),
+    { numRuns: 25 },
+  );
+}, 120_000);
