@@ -2,6 +2,7 @@ import { createBroker } from '#connectors/catalog';
 import { createOfflineStore, createOnlineStore } from '#feature_store/config';
 import { viewId } from '#feature_store/definitions/feature_row';
 import { UnknownViewError } from '#feature_store/errors';
+import { checkDefinitions } from '#feature_store/offline/check_definitions';
 import { VIEWS } from '#feature_store/views/catalog';
 import { startAll } from '#kernel/lifecycle';
 import { systemClock } from '#kernel/time';
@@ -30,6 +31,7 @@ async function openStores(config: PlatformConfig) {
   const { topics } = config;
   const names = [topics.rawEvents, topics.featureEvents, topics.deadLetters];
   await broker.ensureTopics(names.map((name) => ({ name, partitions: topics.partitions })));
+  await checkDefinitions(offline, VIEWS);
   const metrics = createFeatureMetrics(base.metrics);
   return { ...base, broker, online, offline, metrics, close: async () => services[Symbol.asyncDispose]() };
 }

@@ -1,13 +1,11 @@
 #!/usr/bin/env node
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { viewId } from '#feature_store/definitions/feature_row';
-import { describeView } from '#feature_store/definitions/feature_view';
-import { VIEWS } from '#feature_store/views/catalog';
 import { PlatformError } from '#kernel/errors';
 import { LOG_LEVELS } from '#monitoring/log';
 import { createRegistry } from '#registry/catalog';
 import { runDemo } from './demo/demo.ts';
 import { listDeadLetters, replayDeadLetters, showDeadLetter } from './dlq.ts';
+import { diffViews, listFeatures, showLineage, showView, validateFeatures } from './features.ts';
 import { backfill, rebuildOnlineStore } from './history.ts';
 import { showLag } from './lag.ts';
 import { ROLES, type Role } from './platform.ts';
@@ -97,15 +95,25 @@ const features = program.command('features').description('feature definitions');
 features
   .command('list')
   .description('every feature of every view')
-  .action(() => {
-    for (const view of VIEWS.map(describeView)) {
-      process.stdout.write(`${viewId(view)} of ${view.entity} from ${view.source}: ${view.description}\n`);
-      for (const { name, type, description } of view.features) {
-        process.stdout.write(`  ${name.padEnd(28)} ${type.padEnd(8)} ${description}\n`);
-      }
-    }
-  });
-
+  .option('--json', 'a JSON array, with view, type, owner, window', false)
+  .action(listFeatures);
+features.command('show').description('a view, whole, as JSON').argument('<view>', 'as name@version').action(showView);
+features
+  .command('diff')
+  .description('what changes from one view to another, and how to go over')
+  .argument('<before>', 'as name@version')
+  .argument('<after>', 'as name@version')
+  .action(diffViews);
+features
+  .command('lineage')
+  .description('where a feature comes from, where it goes, and which models use it')
+  .argument('<feature>')
+  .option('--json', 'a JSON array, an object a view', false)
+  .action(showLineage);
+features
+  .command('validate')
+  .description('check the definitions; what is wrong is listed with view and feature')
+  .action(validateFeatures);
 features
   .command('rebuild-online')
   .description('fill the online store from history: the newest row of every entity; newer ones that are there stay')

@@ -3,6 +3,7 @@ import type { Broker } from '#connectors/connector';
 import { createGateway } from '#connectors/gateway/gateway';
 import { createFeatureApi } from '#feature_store/api/feature_api';
 import { createOfflineStore, createOnlineStore } from '#feature_store/config';
+import { checkDefinitions } from '#feature_store/offline/check_definitions';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { CachedOnlineStore } from '#feature_store/online/cached_store';
 import { SOURCES, VIEWS } from '#feature_store/views/catalog';
@@ -69,11 +70,13 @@ export async function startPlatform(
     features: await createFeatureApi({ ...base, store: online, views: VIEWS }, config.featureApi),
     serving: await createServing({ ...base, models, online, predictions }, config.serving),
   };
+  const needsOffline = roles.includes('pipeline') || roles.includes('serving');
   const prepared: Service = {
     name: 'topics and models',
     async start() {
       const { partitions } = topics;
       const names = [topics.rawEvents, topics.featureEvents, topics.deadLetters, topics.predictions];
+      if (needsOffline) await checkDefinitions(offline, VIEWS);
       await broker.ensureTopics(names.map((name) => ({ name, partitions })));
       await prepare({ registry });
     },
@@ -81,7 +84,6 @@ export async function startPlatform(
     stop: () => registry.close(),
   };
   const wanted = (role: Role, ...services: Service[]): Service[] => (roles.includes(role) ? services : []);
-  const needsOffline = roles.includes('pipeline') || roles.includes('serving');
   const services = await startAll(
     [
       broker,

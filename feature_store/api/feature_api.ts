@@ -1,6 +1,7 @@
 import { fastify } from 'fastify';
 import { type FeatureRow, type FeatureValue, viewId } from '#feature_store/definitions/feature_row';
 import { describeView, type FeatureView } from '#feature_store/definitions/feature_view';
+import { lineageOf } from '#feature_store/definitions/lineage';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { valuesAsOf } from '#feature_store/retrieval/as_of';
 import type { Clock } from '#kernel/time';
@@ -159,6 +160,23 @@ export async function createFeatureApi(
       };
     },
   );
+
+  app.get<{ Params: { feature: string } }>(
+    '/lineage/:feature',
+    { schema: { summary: 'Where a feature comes from: fields, features, source, in every view that has it' } },
+    async ({ params }) => {
+      const lineage = views.map((view) => lineageOf(view, params.feature)).filter((found) => found !== undefined);
+      if (lineage.length === 0) throw new UnknownFeatureError(params.feature, known);
+      return { feature: params.feature, lineage };
+    },
+  );
+
+  app.get('/features', { schema: { summary: 'Every feature there is: view, type, owner, window' } }, async () => ({
+    features: views.flatMap((view) => {
+      const { owner, entity, features } = describeView(view);
+      return features.map((feature) => ({ ...feature, view: viewId(view), entity, owner }));
+    }),
+  }));
 
   app.get('/views', { schema: { summary: 'The feature views, their features and what they mean' } }, async () => ({
     views: views.map((view) => ({ id: viewId(view), ...describeView(view) })),

@@ -165,7 +165,11 @@ export interface ViewDescription extends ViewReference {
     readonly name: string;
     readonly type: FeatureType;
     readonly description: string;
+    readonly kind: Feature['kind'];
     readonly windowMs?: number;
+    readonly aggregation?: string;
+    readonly field?: string;
+    readonly inputs?: readonly string[];
   }[];
 }
 
@@ -183,9 +187,31 @@ export function describeView(view: FeatureView): ViewDescription {
       name,
       type: feature.type,
       description: feature.description,
-      ...(feature.kind === 'window' ? { windowMs: feature.windowMs } : {}),
+      kind: feature.kind,
+      ...detailsOf(feature),
     })),
   };
+}
+
+function detailsOf(feature: Feature) {
+  switch (feature.kind) {
+    case 'window': {
+      const { windowMs, aggregation, field, parameter } = feature;
+      return {
+        windowMs,
+        aggregation,
+        ...(field === undefined ? {} : { field }),
+        ...(parameter === undefined ? {} : { parameter }),
+      };
+    }
+    case 'session':
+      return { windowMs: feature.gapMs, aggregation: feature.measure };
+    case 'expression':
+    case 'as_of':
+      return { inputs: feature.inputs };
+    default:
+      return {};
+  }
 }
 
 /** @throws {@link DefinitionError} when two views share name and version */

@@ -1,4 +1,5 @@
 import type { FeatureRow, FeatureValue, ViewReference } from '#feature_store/definitions/feature_row';
+import type { ViewDescription } from '#feature_store/definitions/feature_view';
 import type { Service } from '#kernel/lifecycle';
 import type { EventTime, ProcessingTime } from '#kernel/time';
 
@@ -63,6 +64,9 @@ export interface OfflineStore extends Service {
     view: ViewReference,
     page: { readonly after?: string; readonly limit: number },
   ): Promise<readonly FeatureRow[]>;
+  /** What a version of a view was when it was last in use; undefined when it never was. */
+  readDefinition(view: ViewReference): Promise<ViewDescription | undefined>;
+  writeDefinition(description: ViewDescription): Promise<void>;
   /** Keeps predictions; repeating a row changes nothing. */
   writePredictions(rows: readonly PredictionRow[]): Promise<void>;
   countPredictions(): Promise<number>;

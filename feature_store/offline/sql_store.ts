@@ -1,4 +1,5 @@
 import type { FeatureRow, FeatureValue, ViewReference } from '#feature_store/definitions/feature_row';
+import type { ViewDescription } from '#feature_store/definitions/feature_view';
 import { type EventTime, eventTime, processingTime } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { OfflineStoreError } from '../errors.ts';
@@ -184,6 +185,23 @@ export class SqlOfflineStore implements OfflineStore {
       computedAt: processingTime(Number(row.computed)),
       values: row.values,
     }));
+  }
+
+  async readDefinition({ view, version }: ViewReference): Promise<ViewDescription | undefined> {
+    const [row] = await this.#sql.query<{ readonly description: ViewDescription }>(
+      'SELECT description FROM feature_views WHERE view = $1 AND version = $2',
+      [view, version],
+    );
+    return row?.description;
+  }
+
+  async writeDefinition(description: ViewDescription): Promise<void> {
+    await this.#sql.query(
+      `INSERT INTO feature_views (view, version, description) VALUES ($1, $2, $3::jsonb)
+       ON CONFLICT (view, version) DO UPDATE SET description = excluded.description, updated_at = now()
+       WHERE feature_views.description IS DISTINCT FROM excluded.description`,
+      [description.view, description.version, JSON.stringify(description)],
+    );
   }
 
   async writePredictions(rows: readonly PredictionRow[]): Promise<void> {

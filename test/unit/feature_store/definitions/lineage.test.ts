@@ -1,0 +1,50 @@
+import { expect, test } from '@jest/globals';
+import { describeView } from '#feature_store/definitions/feature_view';
+import { changesBetween, lineageOf } from '#feature_store/definitions/lineage';
+import { checkDefinitions } from '#feature_store/offline/check_definitions';
+import type { OfflineStore } from '#feature_store/offline/offline_store';
+import { fraudView } from '#feature_store/views/fraud';
+import { userActivityV1, userActivityV2 } from '#feature_store/views/user_activity';
+
+test('a feature’s lineage goes through other features down to fields and source', () => {
+  expect(lineageOf(fraudView, 'risk_score')).toMatchObject({
+    view: 'fraud@1',
+    source: 'transactions',
+    eventTypes: ['transaction'],
+    features: expect.arrayContaining(['amount_deviation', 'mean_amount_7d', 'amount']),
+    fields: expect.arrayContaining(['merchant_id']),
+  });
+  expect(lineageOf(fraudView, 'sum_amount_1h')).toMatchObject({ features: ['amount'], fields: ['*'] });
+  expect(lineageOf(fraudView, 'nothing')).toBeUndefined();
+});
+
+test('versions differ by what was added and what means something else', () => {
+  const changes = changesBetween(describeView(userActivityV1), describeView(userActivityV2));
+  expect(changes).toContainEqual({ feature: 'top_device_type_7d', change: 'added', isBreaking: false });
+  expect(changes.filter(({ change }) => change !== 'added')).toEqual([
+    expect.objectContaining({
+      feature: 'engagement_score',
+      change: 'changed',
+      detail: expect.stringContaining('inputs'),
+    }),
+  ]);
+});
+
+test('a version that has been in use must not break: what was taken out or changed is refused by name', async () => {
+  const kept = new Map<string, ReturnType<typeof describeView>>();
+  const offline = {
+    readDefinition: async ({ view, version }) => kept.get(`${view}@${version}`),
+    writeDefinition: async (description) => void kept.set(`${description.view}@${description.version}`, description),
+  } as OfflineStore;
+  await checkDefinitions(offline, [fraudView]);
+  await checkDefinitions(offline, [fraudView]);
+  const { velocity: _, ...without } = fraudView.features;
+  const more = { ...fraudView, features: { ...fraudView.features, extra: fraudView.features.amount } } as never;
+  await checkDefinitions(offline, [more]);
+  const changed = { ...without, amount: { ...without.amount, type: 'long' } };
+  await expect(checkDefinitions(offline, [{ ...fraudView, features: changed } as never])).rejects.toThrow(
+    /view fraud@1: feature amount was changed: type was "double", is "long"[\s\S]*feature velocity was removed[\s\S]*make version 2/,
+  );
+  const moved = { ...fraudView, entity: { name: 'card', joinKeys: ['account_id'] } };
+  await expect(checkDefinitions(offline, [moved as never])).rejects.toThrow(/entity was "account", is "card"/);
+});
