@@ -132,7 +132,8 @@ async function modelsBy(config: Parameters<typeof createRegistry>[0]): Promise<r
   return found;
 }
 
-function viewOf(id: string): FeatureView {
+/** @throws {@link UnknownViewError} */
+export function viewOf(id: string): FeatureView {
   const found = VIEWS.find((view) => viewId(view) === id);
   if (found === undefined) throw new UnknownViewError(id, VIEWS.map(viewId));
   return found;

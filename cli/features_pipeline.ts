@@ -1,7 +1,6 @@
 import { createBroker } from '#connectors/catalog';
 import { createOfflineStore, createOnlineStore } from '#feature_store/config';
 import { viewId } from '#feature_store/definitions/feature_row';
-import { UnknownViewError } from '#feature_store/errors';
 import { checkDefinitions } from '#feature_store/offline/check_definitions';
 import { VIEWS } from '#feature_store/views/catalog';
 import { startAll } from '#kernel/lifecycle';
@@ -11,6 +10,7 @@ import { createMetricsRegistry } from '#monitoring/metrics';
 import { type BackfillSettings, buildBackfillPipeline, buildFeaturePipeline } from '#pipelines/jobs/feature_pipeline';
 import type { Construct } from '#pipelines/model/graph';
 import { createFeatureMetrics, type FeatureMetrics } from '#pipelines/transforms/feature_metrics';
+import { viewOf } from './features.ts';
 import { loadPlatformConfig, type PlatformConfig } from './platform_config.ts';
 import { UsageError } from './usage_error.ts';
 
@@ -96,11 +96,7 @@ export async function openBackfillPipeline(
 
 function chosenViews(ids: string | undefined): typeof VIEWS {
   if (ids === undefined || ids === '') return VIEWS;
-  return ids.split(',').map((id) => {
-    const found = VIEWS.find((view) => viewId(view) === id);
-    if (found === undefined) throw new UnknownViewError(id, VIEWS.map(viewId));
-    return found;
-  });
+  return ids.split(',').map(viewOf);
 }
 
 /** Puts each entity's newest offline row into the online store; a newer one that is there stays. @returns rows by view id */

@@ -6,10 +6,11 @@ import { createRegistry } from '#registry/catalog';
 import { runDemo } from './demo/demo.ts';
 import { listDeadLetters, replayDeadLetters, showDeadLetter } from './dlq.ts';
 import { diffViews, listFeatures, showLineage, showView, validateFeatures } from './features.ts';
-import { backfill, rebuildOnlineStore } from './history.ts';
+import { applyRetention, backfill, exportFeatures, importFeatures, rebuildOnlineStore } from './history.ts';
 import { showLag } from './lag.ts';
 import { ROLES, type Role } from './platform.ts';
 import { loadPlatformConfig } from './platform_config.ts';
+import { listPredictions } from './predictions.ts';
 import { RUNNERS, runPipeline, runWorker } from './run_pipeline.ts';
 import { sendTestData, TARGETS } from './send_test_data.ts';
 import { start } from './start.ts';
@@ -120,6 +121,28 @@ features
   .option('--view <name@version>', 'only this view; repeatable', repeated, [])
   .action(rebuildOnlineStore);
 
+features
+  .command('export')
+  .description('write a view’s rows of history as Parquet, a column a feature, a folder a day')
+  .requiredOption('--view <name@version>', 'which view')
+  .option('--from <time>', 'from this event time on, ISO 8601')
+  .option('--to <time>', 'before this event time, ISO 8601')
+  .requiredOption('--out <folder>', 'where; s3://bucket/… too')
+  .action(exportFeatures);
+features
+  .command('import')
+  .description('write rows that export has written into history; those computed later stay')
+  .requiredOption('--view <name@version>', 'which view')
+  .requiredOption('--from <folder>', 'where export has put them')
+  .action(importFeatures);
+
+program
+  .command('retention')
+  .description('delete months of feature rows, predictions and labels that are older than they may be')
+  .requiredOption('--keep <duration>', 'how long, such as 400d')
+  .option('--dry-run', 'only say how many', false)
+  .action(applyRetention);
+
 program
   .command('backfill')
   .description('compute features of events in files, as the stream would have, into both stores')
@@ -168,6 +191,16 @@ program
   .option('--events <n>', 'how many to generate', Number, 1_000)
   .option('--seed <n>', 'seed of the generator', Number, 1)
   .action(sendTestData);
+
+program
+  .command('predictions')
+  .description('what was predicted, newest first')
+  .option('--limit <n>', 'how many', Number, 20)
+  .option('--model <name>', 'only of this model')
+  .option('--entity <id>', 'only of this entity')
+  .option('--since <time>', 'only from this time on, ISO 8601')
+  .option('--json', 'a JSON line each, with the features', false)
+  .action(listPredictions);
 
 const models = program.command('models').description('the model registry');
 models

@@ -1,8 +1,19 @@
+import { createFileSystems } from '#connectors/files/file_systems';
+import { createOfflineStore } from '#feature_store/config';
+import type { OfflineStore } from '#feature_store/offline/offline_store';
+import { exportRows, importRows } from '#feature_store/offline/row_files';
+import { tryParseDuration } from '#kernel/duration';
+import { startAll } from '#kernel/lifecycle';
+import { DAY_MS, type EventTime, eventTime } from '#kernel/time';
+import { createLogger } from '#monitoring/log';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { runEmbedded } from '#pipelines/runner/embedded';
+import { viewOf } from './features.ts';
 import { openBackfillPipeline, rebuildOnline } from './features_pipeline.ts';
+import { loadPlatformConfig } from './platform_config.ts';
 import { createProgress } from './progress.ts';
 import { shutdownRequested } from './shutdown.ts';
+import { UsageError } from './usage_error.ts';
 
 export interface BackfillOptions {
   readonly in: readonly string[];
@@ -53,4 +64,83 @@ export async function rebuildOnlineStore({ view }: { readonly view: readonly str
   const counts = await rebuildOnline(view.join(','), (rows) => task.update(rows));
   task.finish();
   process.stdout.write(`${JSON.stringify(counts)}\n`);
+}
+
+export interface ExportOptions {
+  readonly view: string;
+  readonly from?: string;
+  readonly to?: string;
+  readonly out: string;
+}
+
+/** `headwater features export`: a view's rows as Parquet, a column a feature. */
+export async function exportFeatures({ view: id, from, to, out }: ExportOptions): Promise<void> {
+  const range = { from: timeOf(from, '--from', 0), to: timeOf(to, '--to', Date.now() + DAY_MS) };
+  await withHistory(async (offline) => {
+    // A range without an end or a beginning is that of the rows there are.
+    const bounds = await offline.timesOf(viewOf(id));
+    const within = {
+      from: eventTime(Math.max(range.from, bounds?.oldest ?? range.to)),
+      to: eventTime(Math.min(range.to, (bounds?.newest ?? range.from) + 1)),
+    };
+    const task = createProgress().begin(`write rows of ${id} to ${out}`);
+    const target = { out, fileSystemOf: createFileSystems() };
+    const done = await exportRows(offline, viewOf(id), within, target, ({ files, rows }) =>
+      task.update(rows, `${files} files`),
+    );
+    task.finish();
+    process.stdout.write(`${JSON.stringify(done)}\n`);
+  });
+}
+
+/** `headwater features import`: what export has written. */
+export async function importFeatures({
+  view: id,
+  from,
+}: {
+  readonly view: string;
+  readonly from: string;
+}): Promise<void> {
+  await withHistory(async (offline) => {
+    const task = createProgress().begin(`read rows of ${id} from ${from}`);
+    const source = { from, fileSystemOf: createFileSystems() };
+    const done = await importRows(offline, viewOf(id), source, ({ files, rows }) =>
+      task.update(rows, `${files} files`),
+    );
+    task.finish();
+    process.stdout.write(`${JSON.stringify(done)}\n`);
+  });
+}
+
+/** `headwater retention`: deletes history that is older than it may be. */
+export async function applyRetention({
+  keep,
+  dryRun,
+}: {
+  readonly keep: string;
+  readonly dryRun: boolean;
+}): Promise<void> {
+  const keepMs = tryParseDuration(keep);
+  if (keepMs === undefined) throw new UsageError(`--keep is a duration such as 400d, not "${keep}"`);
+  await withHistory(async (offline) => {
+    const deleted = await offline.deleteBefore(eventTime(Date.now() - keepMs), dryRun);
+    process.stdout.write(`${JSON.stringify({ ...deleted, dry_run: dryRun })}\n`);
+  });
+}
+
+async function withHistory(work: (offline: OfflineStore) => Promise<void>): Promise<void> {
+  const config = loadPlatformConfig(process.env);
+  const offline = createOfflineStore({ log: createLogger({ level: config.log.level }) }, config.offlineStore);
+  const services = await startAll([offline], new AbortController().signal);
+  try {
+    await work(offline);
+  } finally {
+    await services[Symbol.asyncDispose]();
+  }
+}
+
+function timeOf(text: string | undefined, option: string, otherwise: number): EventTime {
+  const time = text === undefined ? otherwise : Date.parse(text);
+  if (Number.isNaN(time)) throw new UsageError(`${option} is a time such as 2026-11-21T08:00:00Z, not "${text}"`);
+  return eventTime(time);
 }

@@ -2,10 +2,11 @@ import { createBroker } from '#connectors/catalog';
 import type { Broker } from '#connectors/connector';
 import { createGateway } from '#connectors/gateway/gateway';
 import { createFeatureApi } from '#feature_store/api/feature_api';
-import { createOfflineStore, createOnlineStore } from '#feature_store/config';
+import { createOfflineStore, createOnlineStore, ttlsOf } from '#feature_store/config';
 import { checkDefinitions } from '#feature_store/offline/check_definitions';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { CachedOnlineStore } from '#feature_store/online/cached_store';
+import { FallbackOnlineStore } from '#feature_store/online/fallback_store';
 import { SOURCES, VIEWS } from '#feature_store/views/catalog';
 import { type RunningServices, type Service, startAll } from '#kernel/lifecycle';
 import { systemClock } from '#kernel/time';
@@ -50,8 +51,13 @@ export async function startPlatform(
   const metrics = createMetricsRegistry();
   const base = { log, clock, metrics, views: VIEWS };
   const broker = createBroker(base, config.broker);
-  const online = new CachedOnlineStore(createOnlineStore(base, config.onlineStore), metrics, config.cache);
   const offline = createOfflineStore(base, config.offlineStore);
+  const readable = new FallbackOnlineStore(createOnlineStore(base, config.onlineStore), {
+    ...base,
+    offline,
+    ttlMs: ttlsOf(VIEWS),
+  });
+  const online = new CachedOnlineStore(readable, metrics, config.cache);
   const registry = createRegistry(config.registry);
   const { topics } = config;
 
@@ -70,7 +76,7 @@ export async function startPlatform(
     features: await createFeatureApi({ ...base, store: online, views: VIEWS }, config.featureApi),
     serving: await createServing({ ...base, models, online, predictions }, config.serving),
   };
-  const needsOffline = roles.includes('pipeline') || roles.includes('serving');
+  const needsOffline = roles.some((role) => role !== 'gateway');
   const prepared: Service = {
     name: 'topics and models',
     async start() {

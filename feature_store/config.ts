@@ -38,8 +38,11 @@ interface Deps {
   readonly views: readonly FeatureView[];
 }
 
+export const ttlsOf = (views: readonly FeatureView[]): ReadonlyMap<string, number> =>
+  new Map(views.map((view) => [viewId(view), view.ttlMs]));
+
 export function createOnlineStore({ log, clock, views }: Deps, config: OnlineStoreConfig): OnlineStore {
-  const ttlMs = new Map(views.map((view) => [viewId(view), view.ttlMs]));
+  const ttlMs = ttlsOf(views);
   if (config.kind === 'memory') return new MemoryOnlineStore({ log, clock, ttlMs }, config);
   const { kind: _, keyPrefix, ...redis } = config;
   return new RedisOnlineStore({ redis: createRedis(redis, log), ttlMs }, { redis, keyPrefix });

@@ -47,6 +47,20 @@ export interface PredictionRow {
   readonly predictedAtMs: number;
 }
 
+/** Kinds of history with how many rows of them. */
+export interface Deleted {
+  readonly featureRows: number;
+  readonly predictions: number;
+  readonly labels: number;
+}
+
+export interface PredictionFilter {
+  readonly limit: number;
+  readonly modelName?: string;
+  readonly entityKey?: string;
+  readonly sinceMs?: number;
+}
+
 /** History of every feature row, in PostgreSQL (a server or PGlite). Writes are idempotent upserts. */
 export interface OfflineStore extends Service {
   readonly kind: string;
@@ -59,15 +73,33 @@ export interface OfflineStore extends Service {
     query: PointInTimeQuery,
   ): Promise<readonly TrainingRow[]>;
   countRows(view: ViewReference): Promise<number>;
+  /** Event times of its oldest and newest row; undefined when there is none. */
+  timesOf(view: ViewReference): Promise<{ readonly oldest: EventTime; readonly newest: EventTime } | undefined>;
   /** The newest row of each of the next `limit` entities, by key; `after` is the last key of the page before. */
   newestRows(
     view: ViewReference,
     page: { readonly after?: string; readonly limit: number },
   ): Promise<readonly FeatureRow[]>;
+  /** The newest row of each of these entities, in any order; those without one are left out. */
+  newestOf(view: ViewReference, entityKeys: readonly string[]): Promise<readonly FeatureRow[]>;
+  /** Rows with event times in [from, to), by entity and time; `after` is the last row of the page before. */
+  rowsBetween(
+    view: ViewReference,
+    range: { readonly from: EventTime; readonly to: EventTime },
+    page: { readonly limit: number; readonly after: FeatureRow | undefined },
+  ): Promise<readonly FeatureRow[]>;
+  /**
+   * Months of feature rows all of whose event times are older, and predictions and labels that are; deleted unless `dryRun`.
+   *
+   * @returns what was, or would be, deleted
+   */
+  deleteBefore(time: EventTime, dryRun: boolean): Promise<Deleted>;
   /** What a version of a view was when it was last in use; undefined when it never was. */
   readDefinition(view: ViewReference): Promise<ViewDescription | undefined>;
   writeDefinition(description: ViewDescription): Promise<void>;
   /** Keeps predictions; repeating a row changes nothing. */
   writePredictions(rows: readonly PredictionRow[]): Promise<void>;
   countPredictions(): Promise<number>;
+  /** The newest predictions first. */
+  listPredictions(filter: PredictionFilter): Promise<readonly PredictionRow[]>;
 }

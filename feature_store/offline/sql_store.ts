@@ -4,7 +4,15 @@ import { type EventTime, eventTime, processingTime } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { OfflineStoreError } from '../errors.ts';
 import { migrate } from './migrate.ts';
-import type { LabelRow, OfflineStore, PointInTimeQuery, PredictionRow, TrainingRow } from './offline_store.ts';
+import type {
+  Deleted,
+  LabelRow,
+  OfflineStore,
+  PointInTimeQuery,
+  PredictionFilter,
+  PredictionRow,
+  TrainingRow,
+} from './offline_store.ts';
 import type { SqlExecutor } from './sql_executor.ts';
 
 const ROWS_A_STATEMENT = 500;
@@ -34,25 +42,30 @@ export class SqlOfflineStore implements OfflineStore {
     // A statement may not touch one row twice: of rows with one key the last counts, as it would one by one.
     const unique = new Map(rows.map((row) => [`${row.view}|${row.version}|${row.eventTime}|${row.entityKey}`, row]));
     const list = [...unique.values()];
+    const batches: FeatureRow[][] = [];
     for (let start = 0; start < list.length; start += ROWS_A_STATEMENT) {
-      const batch = list.slice(start, start + ROWS_A_STATEMENT).map((row) => ({
-        view: row.view,
-        version: row.version,
-        entity_key: row.entityKey,
-        event_time: new Date(row.eventTime),
-        computed_at: new Date(row.computedAt),
-        values: row.values,
-      }));
-      await this.#sql.query(
-        `INSERT INTO feature_rows (view, version, entity_key, event_time, computed_at, "values")
-         SELECT view, version, entity_key, event_time, computed_at, "values"
-         FROM jsonb_to_recordset($1::jsonb) AS r(view text, version integer, entity_key text, event_time timestamptz, computed_at timestamptz, "values" jsonb)
-         ON CONFLICT (view, version, entity_key, event_time) DO UPDATE
-         SET computed_at = excluded.computed_at, "values" = excluded."values"
-         WHERE feature_rows.computed_at <= excluded.computed_at`,
-        [JSON.stringify(batch)],
-      );
+      batches.push(list.slice(start, start + ROWS_A_STATEMENT));
     }
+    // Side by side, as far as there are connections: no two touch the same row.
+    await Promise.all(batches.map((batch) => this.#writeBatch(batch)));
+  }
+
+  async #writeBatch(batch: readonly FeatureRow[]): Promise<void> {
+    await this.#sql.query(
+      `INSERT INTO feature_rows (view, version, entity_key, event_time, computed_at, "values")
+       SELECT * FROM unnest($1::text[], $2::integer[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::jsonb[])
+       ON CONFLICT (view, version, entity_key, event_time) DO UPDATE
+       SET computed_at = excluded.computed_at, "values" = excluded."values"
+       WHERE feature_rows.computed_at <= excluded.computed_at`,
+      [
+        batch.map(({ view }) => view),
+        batch.map(({ version }) => version),
+        batch.map(({ entityKey }) => entityKey),
+        batch.map(({ eventTime: at }) => new Date(at).toISOString()),
+        batch.map(({ computedAt }) => new Date(computedAt).toISOString()),
+        batch.map(({ values }) => JSON.stringify(values)),
+      ],
+    );
   }
 
   /** Makes the partition of a month when it is first needed; two writers at once may both try. */
@@ -151,14 +164,8 @@ export class SqlOfflineStore implements OfflineStore {
     view: ViewReference,
     { after, limit }: { readonly after?: string; readonly limit: number },
   ): Promise<readonly FeatureRow[]> {
-    interface Newest {
-      readonly entity_key: string;
-      readonly at: string;
-      readonly computed: string;
-      readonly values: Record<string, FeatureValue>;
-    }
     // Entity by entity: an index lookup each, however long their histories are.
-    const rows = await this.#sql.query<Newest>(
+    const rows = await this.#sql.query<StoredRow>(
       `WITH RECURSIVE keys AS (
          (SELECT entity_key, 1 AS n FROM feature_rows WHERE view = $1 AND version = $2 AND ($3::text IS NULL OR entity_key > $3) ORDER BY entity_key LIMIT 1)
          UNION ALL
@@ -177,14 +184,87 @@ export class SqlOfflineStore implements OfflineStore {
        ORDER BY keys.entity_key`,
       [view.view, view.version, after ?? null, limit],
     );
-    return rows.map((row) => ({
-      view: view.view,
-      version: view.version,
-      entityKey: row.entity_key,
-      eventTime: eventTime(Number(row.at)),
-      computedAt: processingTime(Number(row.computed)),
-      values: row.values,
-    }));
+    return rows.map((row) => rowOf(view, row));
+  }
+
+  async timesOf({ view, version }: ViewReference) {
+    const [row] = await this.#sql.query<{ readonly oldest: string | null; readonly newest: string | null }>(
+      `SELECT (extract(epoch FROM min(event_time)) * 1000)::bigint::text AS oldest,
+              (extract(epoch FROM max(event_time)) * 1000)::bigint::text AS newest
+       FROM feature_rows WHERE view = $1 AND version = $2`,
+      [view, version],
+    );
+    if (row === undefined || row.oldest === null || row.newest === null) return undefined;
+    return { oldest: eventTime(Number(row.oldest)), newest: eventTime(Number(row.newest)) };
+  }
+
+  async newestOf(view: ViewReference, entityKeys: readonly string[]): Promise<readonly FeatureRow[]> {
+    const rows = await this.#sql.query<StoredRow>(
+      `SELECT keys.entity_key, (extract(epoch FROM f.event_time) * 1000)::bigint::text AS at,
+              (extract(epoch FROM f.computed_at) * 1000)::bigint::text AS computed, f."values"
+       FROM (SELECT DISTINCT unnest($3::text[]) AS entity_key) keys
+       JOIN LATERAL (
+         SELECT r.event_time, r.computed_at, r."values" FROM feature_rows r
+         WHERE r.view = $1 AND r.version = $2 AND r.entity_key = keys.entity_key
+         ORDER BY r.event_time DESC LIMIT 1
+       ) f ON true`,
+      [view.view, view.version, entityKeys],
+    );
+    return rows.map((row) => rowOf(view, row));
+  }
+
+  async rowsBetween(
+    view: ViewReference,
+    range: { readonly from: EventTime; readonly to: EventTime },
+    { limit, after }: { readonly limit: number; readonly after: FeatureRow | undefined },
+  ): Promise<readonly FeatureRow[]> {
+    const rows = await this.#sql.query<StoredRow>(
+      `SELECT entity_key, (extract(epoch FROM event_time) * 1000)::bigint::text AS at,
+              (extract(epoch FROM computed_at) * 1000)::bigint::text AS computed, "values"
+       FROM feature_rows
+       WHERE view = $1 AND version = $2 AND event_time >= $3 AND event_time < $4
+         AND ($5::text IS NULL OR (entity_key, event_time) > ($5, $6::timestamptz))
+       ORDER BY entity_key, event_time
+       LIMIT $7`,
+      [
+        view.view,
+        view.version,
+        new Date(range.from),
+        new Date(range.to),
+        after?.entityKey ?? null,
+        after === undefined ? null : new Date(after.eventTime),
+        limit,
+      ],
+    );
+    return rows.map((row) => rowOf(view, row));
+  }
+
+  async deleteBefore(time: EventTime, dryRun: boolean): Promise<Deleted> {
+    const before = new Date(time);
+    const firstKept = new Date(time).toISOString().slice(0, 7).replace('-', '_');
+    const partitions = await this.#sql.query<{ readonly name: string }>(
+      `SELECT c.relname AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+       WHERE i.inhparent = 'feature_rows'::regclass AND c.relname ~ '^feature_rows_[0-9]{4}_[0-9]{2}$' AND c.relname < $1`,
+      [`feature_rows_${firstKept}`],
+    );
+    let featureRows = 0;
+    for (const { name } of partitions) {
+      const [counted] = await this.#sql.query<{ readonly n: number }>(`SELECT count(*)::integer AS n FROM ${name}`);
+      featureRows += counted?.n ?? 0;
+      if (dryRun) continue;
+      await this.#sql.query(`DROP TABLE ${name}`);
+      this.#months.clear();
+    }
+    const clear = async (table: string, column: string): Promise<number> => {
+      const statement = dryRun ? `SELECT 1 FROM ${table}` : `DELETE FROM ${table}`;
+      const returning = dryRun ? '' : ' RETURNING 1';
+      return (await this.#sql.query(`${statement} WHERE ${column} < $1${returning}`, [before])).length;
+    };
+    return {
+      featureRows,
+      predictions: await clear('predictions', 'predicted_at'),
+      labels: await clear('labels', 'event_time'),
+    };
   }
 
   async readDefinition({ view, version }: ViewReference): Promise<ViewDescription | undefined> {
@@ -229,9 +309,60 @@ export class SqlOfflineStore implements OfflineStore {
     return row?.n ?? 0;
   }
 
+  async listPredictions({ limit, modelName, entityKey, sinceMs }: PredictionFilter): Promise<readonly PredictionRow[]> {
+    interface Stored {
+      readonly request_id: string;
+      readonly row_index: number;
+      readonly model_name: string;
+      readonly model_version: number;
+      readonly entity_key: string | null;
+      readonly features: Record<string, unknown>;
+      readonly prediction: string;
+      readonly probabilities: Record<string, number> | null;
+      readonly at: string;
+    }
+    const rows = await this.#sql.query<Stored>(
+      `SELECT request_id, row_index, model_name, model_version, entity_key, features, prediction, probabilities,
+              (extract(epoch FROM predicted_at) * 1000)::bigint::text AS at
+       FROM predictions
+       WHERE ($2::text IS NULL OR model_name = $2) AND ($3::text IS NULL OR entity_key = $3)
+         AND ($4::timestamptz IS NULL OR predicted_at >= $4)
+       ORDER BY predicted_at DESC, request_id, row_index
+       LIMIT $1`,
+      [limit, modelName ?? null, entityKey ?? null, sinceMs === undefined ? null : new Date(sinceMs)],
+    );
+    return rows.map((row) => ({
+      requestId: row.request_id,
+      rowIndex: row.row_index,
+      modelName: row.model_name,
+      modelVersion: row.model_version,
+      entityKey: row.entity_key ?? undefined,
+      features: row.features,
+      prediction: row.prediction,
+      probabilities: row.probabilities ?? undefined,
+      predictedAtMs: Number(row.at),
+    }));
+  }
+
   async drain(): Promise<void> {}
 
   stop(): Promise<void> {
     return this.#sql.close();
   }
 }
+
+interface StoredRow {
+  readonly entity_key: string;
+  readonly at: string;
+  readonly computed: string;
+  readonly values: Record<string, FeatureValue>;
+}
+
+const rowOf = ({ view, version }: ViewReference, row: StoredRow): FeatureRow => ({
+  view,
+  version,
+  entityKey: row.entity_key,
+  eventTime: eventTime(Number(row.at)),
+  computedAt: processingTime(Number(row.computed)),
+  values: row.values,
+});

@@ -1,8 +1,15 @@
 import { randomUUID } from 'node:crypto';
+import { mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { FeatureRow } from '#feature_store/definitions/feature_row';
+import { createFileSystems } from '#connectors/files/file_systems';
+import { emptyEntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
+import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
+import { exportRows, importRows } from '#feature_store/offline/row_files';
+import { fraudView } from '#feature_store/views/fraud';
 import { DAY_MS, eventTime, HOUR_MS, processingTime } from '#kernel/time';
 
 const START = Date.UTC(2026, 4, 30);
@@ -47,6 +54,105 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       expect(newest.map(({ entityKey }) => entityKey)).toEqual(keys);
       const hoursOf = (index: number): number => (index % 3 === 0 ? 40 * 24 : index % 2 === 0 ? 5 : 0);
       expect(newest).toEqual(keys.map((key, index) => row(view, key, hoursOf(index), hoursOf(index))));
+    });
+
+    test('the newest rows of some entities; those without one are left out', async () => {
+      const view = randomUUID();
+      await store.write([row(view, 'a', 0, 1), row(view, 'a', 3, 2), row(view, 'b', 1, 3), row(view, 'c', 1, 4)]);
+      const found = await store.newestOf({ view, version: 1 }, ['b', 'nobody', 'a', 'a']);
+      expect(found.map(({ entityKey, values }) => [entityKey, values.value]).sort()).toEqual([
+        ['a', 2],
+        ['b', 3],
+      ]);
+    });
+
+    test('predictions are listed, newest first, of a model, an entity, a time', async () => {
+      const model = randomUUID();
+      const prediction = (index: number) => ({
+        requestId: `${model}-${index}`,
+        rowIndex: 0,
+        modelName: index === 3 ? `${model}-other` : model,
+        modelVersion: 1,
+        entityKey: index % 2 === 0 ? 'even' : undefined,
+        features: { amount: index },
+        prediction: 'fraud',
+        probabilities: { fraud: 0.75, legitimate: 0.25 },
+        predictedAtMs: START + index,
+      });
+      await store.writePredictions([0, 1, 2, 3].map(prediction));
+      const ids = async (filter: object) =>
+        (await store.listPredictions({ limit: 10, modelName: model, ...filter })).map(
+          ({ predictedAtMs }) => predictedAtMs - START,
+        );
+      expect(await ids({})).toEqual([2, 1, 0]);
+      expect(await ids({ limit: 1 })).toEqual([2]);
+      expect(await ids({ entityKey: 'even' })).toEqual([2, 0]);
+      expect(await ids({ sinceMs: START + 1 })).toEqual([2, 1]);
+      expect(await store.listPredictions({ limit: 1, modelName: model })).toEqual([prediction(2)]);
+    });
+
+    test('rows leave as Parquet, and come back the same', async () => {
+      const folder = mkdtempSync(join(tmpdir(), 'export-'));
+      const view = { ...fraudView, view: randomUUID() };
+      const computation = new ViewComputation(view, DAY_MS);
+      const rows: FeatureRow[] = [];
+      for (const entity of ['a', 'b|c', 'é']) {
+        const state = emptyEntityState();
+        for (let index = 0; index < 20; index += 1) {
+          const event = {
+            amount: index / 7,
+            merchant_id: 'm',
+            merchant_category: index % 3 === 0 ? null : 'cash',
+            country: 'DE',
+          };
+          const time = START + index * 5 * HOUR_MS + 3;
+          rows.push({
+            view: view.view,
+            version: view.version,
+            entityKey: entity,
+            eventTime: eventTime(time),
+            computedAt: processingTime(START + index),
+            values: computation.apply(state, event, time),
+          });
+        }
+      }
+      await store.write(rows);
+      const range = { from: at(-24), to: at(24 * 10) };
+      const page = { limit: 1_000, after: undefined };
+      const before = await store.rowsBetween(view, range, page);
+      expect(before).toHaveLength(rows.length);
+      const fileSystemOf = createFileSystems();
+      expect(await exportRows(store, view, range, { out: folder, fileSystemOf })).toEqual({ files: 4, rows: 60 });
+      const copy = { ...view, view: randomUUID() };
+      renameSync(join(folder, viewId(view)), join(folder, viewId(copy)));
+      expect(await importRows(store, copy, { from: folder, fileSystemOf })).toEqual({ files: 4, rows: 60 });
+      const after = await store.rowsBetween(copy, range, page);
+      expect(after.map((row) => ({ ...row, view: view.view }))).toEqual(before);
+      await expect(importRows(store, { ...view, view: 'none' }, { from: folder, fileSystemOf })).rejects.toThrow(
+        /no file matches/,
+      );
+      rmSync(folder, { recursive: true });
+    });
+
+    test('what is older than it may be is counted, then deleted; the rest stays', async () => {
+      const view = randomUUID();
+      const years = 24 * 365;
+      await store.write([row(view, 'a', -30 * years, 1), row(view, 'a', -30 * years + 1, 2), row(view, 'a', 0, 3)]);
+      const labels = [-30 * years, 0].map((hours, index) => ({
+        labelId: `${view}-${index}`,
+        entityKey: 'a',
+        eventTime: at(hours),
+        label: 1,
+      }));
+      await store.writeLabels(view, labels);
+      const before = at(-20 * years);
+      expect(await store.deleteBefore(before, true)).toEqual({ featureRows: 2, predictions: 0, labels: 1 });
+      expect(await store.countRows({ view, version: 1 })).toBe(3);
+      expect(await store.deleteBefore(before, false)).toEqual({ featureRows: 2, predictions: 0, labels: 1 });
+      expect(await store.countRows({ view, version: 1 })).toBe(1);
+      expect(await store.deleteBefore(before, false)).toEqual({ featureRows: 0, predictions: 0, labels: 0 });
+      await store.write([row(view, 'a', -30 * years, 1)]);
+      expect(await store.countRows({ view, version: 1 })).toBe(2);
     });
 
     test('writing again changes nothing; an older computation never replaces a newer one', async () => {

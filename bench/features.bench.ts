@@ -1,0 +1,275 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import autocannon from 'autocannon';
+import { MemoryLog } from '#connectors/memory/memory_log';
+import { postgresConfigSchema } from '#connectors/postgres/config';
+import { createPostgresPool } from '#connectors/postgres/pool';
+import { createRedis } from '#connectors/redis/client';
+import { redisConfigSchema } from '#connectors/redis/config';
+import { createFeatureApi } from '#feature_store/api/feature_api';
+import { createOfflineStore, createOnlineStore } from '#feature_store/config';
+import { CachedOnlineStore } from '#feature_store/online/cached_store';
+import { buildTrainingSet } from '#feature_store/retrieval/training_set';
+import { userActivityV2 } from '#feature_store/views/user_activity';
+import { DAY_MS, eventTime, MINUTE_MS, systemClock } from '#kernel/time';
+import { silentLogger } from '#monitoring/log';
+import { createMetricsRegistry } from '#monitoring/metrics';
+import { buildFeaturePipeline } from '#pipelines/jobs/feature_pipeline';
+import { createPipeline } from '#pipelines/model/pipeline';
+import { runEmbedded } from '#pipelines/runner/embedded';
+import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
+import { startServers } from '#scripts/services/start_all';
+import { entityOf, fifteen, quantile, randomFrom, rowOf, zipf } from './features_workload.ts';
+import { report } from './result.ts';
+
+// The feature store on a real Redis and PostgreSQL: reading over HTTP and in process, the cache, the stream, training sets.
+const given = process.env.TEST_REDIS_URL !== undefined && process.env.TEST_POSTGRES_URL !== undefined;
+const servers = given ? undefined : await startServers(['redis', 'postgres']);
+const env = { ...process.env, ...servers?.env } as Record<string, string>;
+const redisUrl = new URL(env.TEST_REDIS_URL as string);
+const postgresUrl = new URL(env.TEST_POSTGRES_URL as string);
+const redisConfig = redisConfigSchema.parse({ host: redisUrl.hostname, port: Number(redisUrl.port) });
+const postgres = postgresConfigSchema.parse({
+  host: postgresUrl.hostname,
+  port: Number(postgresUrl.port),
+  user: postgresUrl.username,
+  database: postgresUrl.pathname.slice(1),
+});
+const bench = 'features';
+const clock = systemClock;
+const base = { log: silentLogger, clock, views: [fifteen, userActivityV2] };
+const run = Date.now().toString(36);
+const online = createOnlineStore(base, { kind: 'redis', ...redisConfig, keyPrefix: `bench-${run}` });
+const offline = createOfflineStore(base, { kind: 'postgres', ...postgres });
+const { signal } = new AbortController();
+await online.start(signal);
+await offline.start(signal);
+
+const ENTITIES = 20_000;
+const nowMs = Date.now();
+for (let from = 0; from < ENTITIES; from += 1_000) {
+  await online.write(Array.from({ length: 1_000 }, (_, index) => rowOf(entityOf(from + index), nowMs, from + index)));
+}
+
+await readOverHttp();
+await readInProcess();
+await cacheHits();
+await stream();
+await trainingSet();
+
+await online.stop();
+await offline.stop();
+await servers?.stop();
+
+async function readOverHttp(): Promise<void> {
+  const metrics = createMetricsRegistry({ process: false });
+  const api = await createFeatureApi(
+    { store: online, views: [fifteen], clock, log: silentLogger, metrics },
+    { host: '127.0.0.1', port: 0 },
+  );
+  await api.start();
+  const random = randomFrom(7);
+  const requests = Array.from({ length: 500 }, () => ({
+    path: `/features/${entityOf(Math.floor(random() * ENTITIES))}`,
+  }));
+  const shot = { url: api.url, connections: 32, workers: 1, requests };
+  await autocannon({ ...shot, duration: 2 });
+  const found = await autocannon({ ...shot, duration: 6 });
+  if (found.non2xx + found.errors > 0) throw new Error(`${found.non2xx + found.errors} requests failed`);
+  const name = 'GET /features/ENTITY, 15 features, 32 connections, Redis, no cache';
+  report({ bench, case: name, metric: 'throughput', value: found.requests.average, unit: 'requests/s', floor: 10_000 });
+  report({ bench, case: name, metric: 'p99', value: found.latency.p99, unit: 'ms', ceiling: 10 });
+
+  const redis = createRedis(redisConfig, silentLogger);
+  await redis.connect();
+  const [ours, bare]: [number[], number[]] = [[], []];
+  for (let round = 0; round < 400; round += 1) {
+    const entities = Array.from({ length: 100 }, () => entityOf(Math.floor(random() * ENTITIES)));
+    const begin = performance.now();
+    const answer = await fetch(`${api.url}/features/batch`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ entities }),
+    });
+    await answer.json();
+    ours.push(performance.now() - begin);
+    const bareBegin = performance.now();
+    await Promise.all(entities.map((entity) => redis.get(`bench-${run}:fifteen@1:{${entity}}`)));
+    bare.push(performance.now() - bareBegin);
+  }
+  redis.disconnect();
+  report({
+    bench,
+    case: 'POST /features/batch, 100 entities, 15 features, client in the same process',
+    metric: 'p50',
+    value: quantile(ours, 0.5),
+    unit: 'ms',
+    peer: 'bare ioredis, 100 GETs in a pipeline',
+    peerValue: quantile(bare, 0.5),
+  });
+  await api.stop();
+}
+
+async function readInProcess(): Promise<void> {
+  const redis = createRedis(redisConfig, silentLogger);
+  await redis.connect();
+  const random = randomFrom(11);
+  const [ours, bare]: [number[], number[]] = [[], []];
+  for (let round = 0; round < 6_000; round += 1) {
+    const entity = entityOf(Math.floor(random() * ENTITIES));
+    const begin = performance.now();
+    await online.read(fifteen, [entity]);
+    const middle = performance.now();
+    await redis.get(`bench-${run}:fifteen@1:{${entity}}`);
+    bare.push(performance.now() - middle);
+    ours.push(middle - begin);
+  }
+  redis.disconnect();
+  const [value, peerValue] = [quantile(ours, 0.5), quantile(bare, 0.5)];
+  const peer = 'bare ioredis GET';
+  report({
+    bench,
+    case: 'one entity, in process',
+    metric: 'p50',
+    value,
+    unit: 'ms',
+    peer,
+    peerValue,
+    ceiling: peerValue * 1.5,
+  });
+}
+
+async function cacheHits(): Promise<void> {
+  const metrics = createMetricsRegistry({ process: false });
+  const cached = new CachedOnlineStore(online, metrics, { maxEntries: ENTITIES / 10, ttlMs: 600_000 });
+  const random = randomFrom(13);
+  const next = zipf(ENTITIES, 1.1, random);
+  for (let read = 0; read < 60_000; read += 100) {
+    await cached.read(
+      fifteen,
+      Array.from({ length: 100 }, () => entityOf(next())),
+    );
+  }
+  const text = await metrics.metrics();
+  const [hits, misses] = ['cache_hits_total', 'cache_misses_total'].map((name) =>
+    Number(new RegExp(`^${name} (\\d+)`, 'm').exec(text)?.[1]),
+  ) as [number, number];
+  const name = `cache of a tenth of ${ENTITIES} entities, Zipf(1.1)`;
+  report({ bench, case: name, metric: 'hit rate', value: hits / (hits + misses), unit: 'share', floor: 0.8 });
+  const hot = [entityOf(0)];
+  const begin = performance.now();
+  for (let read = 0; read < 200_000; read += 1) await cached.read(fifteen, hot);
+  const value = ((performance.now() - begin) / 200_000) * 1_000;
+  report({ bench, case: 'a cache hit, in process', metric: 'mean', value, unit: 'µs', ceiling: 5 });
+}
+
+async function stream(): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), 'features-bench-'));
+  const broker = new MemoryLog(
+    { log: silentLogger, clock },
+    { kind: 'memory', directory: join(directory, 'log'), fsync: 'never', segmentBytes: 1e8 },
+  );
+  await broker.start();
+  const topics = { rawEventsTopic: 'raw', featureEventsTopic: 'features', deadLetterTopic: 'dead' };
+  await broker.ensureTopics(Object.values(topics).map((name) => ({ name, partitions: 2 })));
+  const metrics = createFeatureMetrics(createMetricsRegistry({ process: false }));
+  const total = async (): Promise<number> =>
+    (await metrics.processed.get()).values.reduce((sum, { value }) => sum + value, 0);
+  const latencies: number[] = [];
+  const types = ['click', 'page_view', 'search', 'add_to_cart', 'purchase'];
+  const eventOf = (index: number, timeMs: number) => {
+    const user = `u${index % 5_000}`;
+    const event = {
+      event_id: `${run}-${index}`,
+      user_id: user,
+      event_type: types[index % types.length],
+      timestamp: new Date(timeMs).toISOString(),
+      device_type: index % 3 === 0 ? 'web' : 'mobile',
+      product_id: `p${index % 300}`,
+      received_at: new Date().toISOString(),
+    };
+    return { key: user, value: JSON.stringify(event) };
+  };
+  const handle = runEmbedded(
+    createPipeline((root) =>
+      buildFeaturePipeline(
+        root,
+        { ...base, views: [userActivityV2], broker, online, offline, metrics },
+        { ...topics, group: 'bench', outOfOrderMs: MINUTE_MS, allowedLatenessMs: DAY_MS, idleAfterMs: 1_000 },
+      ),
+    ),
+    { snapshots: { directory: join(directory, 'snapshots'), intervalMs: 5_000 } },
+  );
+  const EVENTS = 100_000;
+  const fromMs = nowMs - 10 * MINUTE_MS;
+  for (let from = 0; from < EVENTS; from += 1_000) {
+    await broker.producer.send(
+      'raw',
+      Array.from({ length: 1_000 }, (_, index) => eventOf(from + index, fromMs + (from + index) * 3)),
+    );
+  }
+  const begin = performance.now();
+  const before = await total();
+  while ((await total()) < EVENTS) await new Promise((resolve) => setTimeout(resolve, 20));
+  const rate = ((EVENTS - before) / (performance.now() - begin)) * 1_000;
+  const name = 'user_activity version 2 into Redis and PostgreSQL';
+  report({ bench, case: name, metric: 'throughput', value: rate, unit: 'events/s', floor: 20_000 });
+
+  metrics.onEndToEnd = (latencyMs) => latencies.push(latencyMs);
+  const LIVE = 10_000;
+  const liveBegin = performance.now();
+  for (let index = 0; index < LIVE; index += 10) {
+    const dueMs = liveBegin + index;
+    while (performance.now() < dueMs) await new Promise((resolve) => setTimeout(resolve, 1));
+    void broker.producer.send(
+      'raw',
+      Array.from({ length: 10 }, (_, at) => eventOf(EVENTS + index + at, Date.now())),
+    );
+  }
+  while ((await total()) < EVENTS + LIVE) await new Promise((resolve) => setTimeout(resolve, 20));
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  report({
+    bench,
+    case: `${name}, 1,000 events/s`,
+    metric: 'event to readable, p99',
+    value: quantile(latencies, 0.99),
+    unit: 'ms',
+    ceiling: 100,
+  });
+  await handle.drain();
+  await broker.stop();
+  rmSync(directory, { recursive: true, force: true });
+}
+
+async function trainingSet(): Promise<void> {
+  const pool = createPostgresPool(postgres, silentLogger);
+  const [ROWS, LABELS, KEYS] = [1_000_000, 100_000, 10_000];
+  const start = Date.UTC(2026, 0, 1);
+  const values = JSON.stringify(rowOf('x', 0, 1).values);
+  // One row makes the month's partition.
+  await offline.write([rowOf(`${run}-first`, start, 0)]);
+  const source = `bench-${run}`;
+  await pool.query(
+    `INSERT INTO feature_rows SELECT 'fifteen', 1, '${run}-' || (n % ${KEYS}), to_timestamp(${start / 1_000} + (n / ${KEYS}) * 21600), now(), $1::jsonb FROM generate_series(1, ${ROWS}) n`,
+    [values],
+  );
+  await pool.query(
+    `INSERT INTO labels SELECT $1, n::text, '${run}-' || (n * 7919 % ${KEYS}), to_timestamp(${start / 1_000} + n * 21), n % 2 FROM generate_series(1, ${LABELS}) n`,
+    [source],
+  );
+  await pool.query('ANALYZE feature_rows; ANALYZE labels');
+  await pool.end();
+  const begin = performance.now();
+  const range = { from: eventTime(start), to: eventTime(start + 40 * DAY_MS) };
+  const { rows } = await buildTrainingSet(offline, fifteen, source, range);
+  if (rows.length !== LABELS) throw new Error(`${rows.length} training rows of ${LABELS}`);
+  report({
+    bench,
+    case: `training set: ${LABELS} labels, ${ROWS} feature rows`,
+    metric: 'time',
+    value: (performance.now() - begin) / 1_000,
+    unit: 's',
+    ceiling: 20,
+  });
+}

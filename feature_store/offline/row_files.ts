@@ -1,0 +1,111 @@
+import { encodeRows } from '#connectors/files/encode_rows';
+import type { FileSystemOf } from '#connectors/files/file_systems';
+import type { Row } from '#connectors/files/formats';
+import { ParquetFile } from '#connectors/files/parquet_file';
+import { type FeatureRow, type FeatureValue, viewId } from '#feature_store/definitions/feature_row';
+import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { DAY_MS, type EventTime, eventTime, processingTime } from '#kernel/time';
+import { TrainingSetError } from '../errors.ts';
+import type { OfflineStore } from './offline_store.ts';
+
+const ROWS_A_FILE = 50_000;
+const ROWS_A_WRITE = 2_000;
+
+export interface Exported {
+  readonly files: number;
+  readonly rows: number;
+}
+
+/**
+ * Writes a view's rows with event times in [from, to) as Parquet, a column a feature:
+ * `OUT/fraud@1/year=2026/month=11/day=21/part-0000.parquet`.
+ */
+export async function exportRows(
+  offline: OfflineStore,
+  view: FeatureView,
+  range: { readonly from: EventTime; readonly to: EventTime },
+  target: { readonly out: string; readonly fileSystemOf: FileSystemOf },
+  onProgress: (done: Exported) => void = () => {},
+): Promise<Exported> {
+  const folder = `${target.out.replace(/\/+$/, '')}/${viewId(view)}`;
+  let done: Exported = { files: 0, rows: 0 };
+  for (let day = Math.floor(range.from / DAY_MS) * DAY_MS; day < range.to; day += DAY_MS) {
+    const within = { from: eventTime(Math.max(day, range.from)), to: eventTime(Math.min(day + DAY_MS, range.to)) };
+    let after: FeatureRow | undefined;
+    for (let part = 0; ; part += 1) {
+      const rows = await offline.rowsBetween(view, within, { limit: ROWS_A_FILE, after });
+      if (rows.length === 0) break;
+      const date = new Date(day).toISOString();
+      const name = `year=${date.slice(0, 4)}/month=${date.slice(5, 7)}/day=${date.slice(8, 10)}/part-${String(part).padStart(4, '0')}`;
+      const path = `${folder}/${name}.parquet`;
+      await target.fileSystemOf(path).write(
+        path,
+        encodeRows(
+          'parquet',
+          rows.map((row) => columnsOf(view, row)),
+        ),
+      );
+      done = { files: done.files + 1, rows: done.rows + rows.length };
+      onProgress(done);
+      after = rows.at(-1);
+    }
+  }
+  return done;
+}
+
+/** Writes rows that {@link exportRows} has written back; those that are there and were computed later stay. */
+export async function importRows(
+  offline: OfflineStore,
+  view: FeatureView,
+  source: { readonly from: string; readonly fileSystemOf: FileSystemOf },
+  onProgress: (done: Exported) => void = () => {},
+): Promise<Exported> {
+  const pattern = `${source.from.replace(/\/+$/, '')}/${viewId(view)}/**/*.parquet`;
+  const files = source.fileSystemOf(pattern);
+  const paths = await files.glob(pattern);
+  if (paths.length === 0) throw new TrainingSetError(`no file matches ${pattern}: nothing to import`);
+  let done: Exported = { files: 0, rows: 0 };
+  for (const path of paths) {
+    const file = await ParquetFile.open(await files.open(path));
+    try {
+      for (let group = 0; group < file.rowGroups; group += 1) {
+        const rows = (await file.readRowGroup(group)).map((row) => rowOf(view, row));
+        for (let from = 0; from < rows.length; from += ROWS_A_WRITE) {
+          await offline.write(rows.slice(from, from + ROWS_A_WRITE));
+        }
+        done = { files: done.files, rows: done.rows + rows.length };
+      }
+    } finally {
+      await file.close();
+    }
+    done = { files: done.files + 1, rows: done.rows };
+    onProgress(done);
+  }
+  return done;
+}
+
+function columnsOf({ features }: FeatureView, row: FeatureRow): Row {
+  const columns: Record<string, unknown> = {
+    entity_key: row.entityKey,
+    event_time: new Date(row.eventTime),
+    computed_at: new Date(row.computedAt),
+  };
+  for (const name of Object.keys(features)) columns[name] = row.values[name] ?? null;
+  return columns;
+}
+
+function rowOf({ view, version, features }: FeatureView, row: Row): FeatureRow {
+  const values: Record<string, FeatureValue> = {};
+  for (const name of Object.keys(features)) {
+    const value = row[name] ?? null;
+    values[name] = typeof value === 'bigint' ? Number(value) : (value as FeatureValue);
+  }
+  return {
+    view,
+    version,
+    entityKey: String(row.entity_key),
+    eventTime: eventTime((row.event_time as Date).getTime()),
+    computedAt: processingTime((row.computed_at as Date).getTime()),
+    values,
+  };
+}
