@@ -188,7 +188,7 @@ export function resultOf({ aggregation, parameter = 1 }: WindowFeature, accumula
 }
 
 function momentOf(aggregation: 'sum' | 'mean' | 'min' | 'max' | 'stddev' | 'variance', held: Moments): FeatureValue {
-  if (aggregation === 'sum') return held.mean * held.n;
+  if (aggregation === 'sum') return held.sum;
   if (aggregation === 'stddev') return stddevOf(held);
   if (aggregation === 'variance') return varianceOf(held);
   return held.n === 0 ? null : held[aggregation];

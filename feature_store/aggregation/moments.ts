@@ -1,6 +1,7 @@
-/** Count, mean and squared deviations, mergeable without loss: Chan, Golub and LeVeque (1979), "Updating formulae". */
+/** Count, sum, mean and squared deviations, mergeable without loss: Chan, Golub and LeVeque (1979), "Updating formulae". */
 export interface Moments {
   n: number;
+  sum: number;
   mean: number;
   m2: number;
   min: number;
@@ -9,6 +10,7 @@ export interface Moments {
 
 export const emptyMoments = (): Moments => ({
   n: 0,
+  sum: 0,
   mean: 0,
   m2: 0,
   min: Number.POSITIVE_INFINITY,
@@ -17,6 +19,7 @@ export const emptyMoments = (): Moments => ({
 
 export function addValue(into: Moments, value: number): void {
   into.n += 1;
+  into.sum += value;
   const delta = value - into.mean;
   into.mean += delta / into.n;
   into.m2 += delta * (value - into.mean);
@@ -26,6 +29,7 @@ export function addValue(into: Moments, value: number): void {
 
 export function mergeMoments(into: Moments, other: Moments): void {
   if (other.n === 0) return;
+  into.sum += other.sum;
   const n = into.n + other.n;
   const delta = other.mean - into.mean;
   into.m2 += other.m2 + (delta * delta * into.n * other.n) / n;

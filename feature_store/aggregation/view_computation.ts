@@ -134,7 +134,8 @@ export class ViewComputation {
   /**
    * Counts the event in and returns the row as of its own time: nothing later is seen, and what is still to arrive is not
    * known. An out-of-order event sees itself and earlier tiles, not those of its own tile. Late events change later rows, never
-   * earlier ones. Call {@link decay} before, up to the event's time.
+   * earlier ones. Call {@link decay} before, up to the event's time. An event after the newest, but before times that decay has told of
+   * already, takes those back: they are told again, with it.
    *
    * @returns values by feature name, in the view's order
    */
@@ -147,12 +148,15 @@ export class ViewComputation {
       sincePrevious[name] = finite(feature.compute(event, eventTimeMs, earlier));
     }
     const counted = this.#withDerived(event, eventTimeMs, sincePrevious);
+    if (isNewest && eventTimeMs < state.asOfMs) {
+      state.asOfMs = eventTimeMs;
+      this.#running.delete(state);
+    }
     const isCounted = addEvent(state.tiles, this.#layout, counted, eventTimeMs);
     this.#addToSessions(state, eventTimeMs);
-    const isInOrder = isNewest && eventTimeMs >= state.asOfMs;
     if (isCounted) this.#addToRunning(state, counted, eventTimeMs);
     const of = { event: counted, eventTimeMs, sincePrevious };
-    const values = this.#valuesAt(state, of, eventTimeMs, isInOrder);
+    const values = this.#valuesAt(state, of, eventTimeMs, isNewest);
     if (isNewest) state.latest = { event, eventTimeMs, sincePrevious };
     if (eventTimeMs > state.asOfMs) state.asOfMs = eventTimeMs;
     return values;

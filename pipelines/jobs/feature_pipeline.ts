@@ -73,7 +73,7 @@ export function buildFeaturePipeline(
     ...(settings.bounded === undefined ? {} : { bounded: settings.bounded }),
   });
   const records = root.apply(read(settings.rawEventsTopic, source, 'ReadEvents'));
-  computeFeatures(records, { ...deps, producer: broker.producer }, settings);
+  computeFeatures(records, { ...deps, producer: broker.producer }, settings, settings.bounded !== true);
 }
 
 export interface BackfillSettings extends FeatureSettings {
@@ -94,10 +94,15 @@ export function buildBackfillPipeline(root: PipelineRoot, deps: FeatureDeps, set
     ...(fileSystems === undefined ? {} : { fileSystems }),
     ...(onProgress === undefined ? {} : { onProgress }),
   });
-  computeFeatures(root.apply(read('history', source, 'ReadHistory')), deps, settings);
+  computeFeatures(root.apply(read('history', source, 'ReadHistory')), deps, settings, false);
 }
 
-function computeFeatures(records: PCollection<DecodedEvent>, deps: FeatureDeps, settings: FeatureSettings): void {
+function computeFeatures(
+  records: PCollection<DecodedEvent>,
+  deps: FeatureDeps,
+  settings: FeatureSettings,
+  isLive: boolean,
+): void {
   const { producer, views, metrics, log } = deps;
   const valid = records.apply(parDoTagged(new SplitInvalid(metrics), { dead: DEAD }, { name: 'SplitInvalid' }));
   const usable = valid.main as PCollection<UsableEvent>;
@@ -110,7 +115,7 @@ function computeFeatures(records: PCollection<DecodedEvent>, deps: FeatureDeps, 
       .apply(keyBy((event) => entityKeyOf(view.entity, event.event), `Key ${id} by ${view.entity.name}`))
       .apply(
         parDoTagged(
-          new ComputeFeatures(view, settings.allowedLatenessMs, metrics),
+          new ComputeFeatures(view, settings.allowedLatenessMs, isLive, metrics),
           { dead: DEAD },
           { name: `Compute ${id}` },
         ),

@@ -10,6 +10,7 @@ import {
   type OnTimerContext,
   outputTag,
   type ProcessContext,
+  processingTimer,
   type TimerSpec,
   valueState,
 } from '#pipelines/engine/dofn';
@@ -53,6 +54,9 @@ export interface ComputedRow {
 
 type UsableEvent = Extract<DecodedEvent, { ok: true }>;
 
+/** So long after a change is due it is told although no events move the watermark: one may still be on its way, ms. */
+const QUIET_MS = 3_000;
+
 /** Ids of one entity's recent events are pruned when there are this many more than after the last pruning. */
 const PRUNE_EVERY = 256;
 
@@ -68,11 +72,16 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
   readonly seenCount = valueState<{ readonly size: number; readonly pruneAt: number }>('seenCount');
   /** For what changes without events, and in the end to forget the entity. */
   readonly wake = eventTimer('wake');
+  /** For the same when no events move the watermark. */
+  readonly quiet = processingTimer('quiet');
   readonly #computation: ViewComputation;
   readonly #allowedLatenessMs: number;
+  readonly #isLive: boolean;
   readonly #metrics: FeatureMetrics;
 
-  constructor(view: FeatureView, allowedLatenessMs: number, metrics: FeatureMetrics) {
+  /** @param isLive - events come as they happen: what changes without them is told in time, and not only when others come */
+  constructor(view: FeatureView, allowedLatenessMs: number, isLive: boolean, metrics: FeatureMetrics) {
+    this.#isLive = isLive;
     this.#computation = new ViewComputation(view, allowedLatenessMs);
     this.#allowedLatenessMs = allowedLatenessMs;
     this.#metrics = metrics;
@@ -98,7 +107,7 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
     this.#decay(key, state, eventTimeMs, context);
     const values = this.#computation.apply(state, value.event, eventTimeMs);
     cell.write(state);
-    context.timer(this.wake).set(this.#computation.nextChange(state) ?? this.#forgetAt(state));
+    this.#setTimers(state, context);
     this.#metrics.computationSeconds.observe((performance.now() - startedMs) / 1_000);
     this.#metrics.processed.inc();
     this.#output(key, eventTimeMs, values, value.receivedAtMs, context);
@@ -126,21 +135,28 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
     });
   }
 
+  #setTimers(state: EntityState, context: ProcessContext<ComputedRow>): void {
+    const next = this.#computation.nextChange(state);
+    context.timer(this.wake).set(next ?? this.#forgetAt(state));
+    if (!this.#isLive || next === undefined) return;
+    context.timer(this.quiet).set(Math.max(next, context.clock.now()) + QUIET_MS);
+  }
+
   #forgetAt({ latest }: EntityState): number {
     return (latest?.eventTimeMs ?? 0) + this.#computation.horizonMs;
   }
 
-  onTimer(_: TimerSpec, context: OnTimerContext<ComputedRow, string>): void {
+  onTimer(timer: TimerSpec, context: OnTimerContext<ComputedRow, string>): void {
     const cell = context.state(this.entityState);
     const state = cell.read();
+    const nowMs = context.clock.now();
+    const isQuiet = timer.id === this.quiet.id;
     // At the end of a bounded input all timers fire. What has not come about yet is not told: more events may come another time.
-    if (state === undefined || context.firedAt > context.clock.now()) return;
-    this.#decay(context.key, state, context.firedAt + 1, context);
-    const next = this.#computation.nextChange(state);
-    const wakeAt = next ?? this.#forgetAt(state);
-    if (next !== undefined || wakeAt > context.firedAt) {
+    if (state === undefined || (!isQuiet && context.firedAt > nowMs)) return;
+    this.#decay(context.key, state, isQuiet ? nowMs + 1 - QUIET_MS : context.firedAt + 1, context);
+    if (isQuiet || this.#computation.nextChange(state) !== undefined || this.#forgetAt(state) > context.firedAt) {
       cell.write(state);
-      context.timer(this.wake).set(wakeAt);
+      this.#setTimers(state, context);
       return;
     }
     cell.clear();

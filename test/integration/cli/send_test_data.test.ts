@@ -97,22 +97,26 @@ test('the same file sent to any broker is the same records there', async () => {
   for (const other of others) expect(other).toEqual(first);
 }, 120_000);
 
-test.each(['memory', 'kafka'])('%s: the lag is what was produced and not committed', async (to) => {
-  const env = { ...environmentFor(to), INGEST_SINK: to };
-  const lag = JSON.parse(await headwater(['lag', '--group', `g-${suffix}`, '--json'], env)) as {
-    readonly total: number;
-  };
-  expect(lag.total).toBe(EVENTS.length);
-  const config = loadPlatformConfig({ ...process.env, ...env });
-  const broker = createBroker({ log: silentLogger, clock: systemClock }, config.broker);
-  await broker.start(new AbortController().signal);
-  const topic = config.topics.rawEvents;
-  const reader = await broker.openPartition(topic, '0', { startAt: 'earliest' });
-  const read = await reader.poll({ maxRecords: 5, maxWaitMs: 2_000, signal: new AbortController().signal });
-  await broker.commit(`g-${suffix}`, topic, new Map([['0', reader.position()]]));
-  await reader.close();
-  await broker.stop();
-  const after = JSON.parse(await headwater(['lag', '--group', `g-${suffix}`, '--json'], env)) as typeof lag;
-  expect(read.length).toBeGreaterThan(0);
-  expect(after.total).toBe(EVENTS.length - read.length);
-});
+test.each(['memory', 'kafka'])(
+  '%s: the lag is what was produced and not committed',
+  async (to) => {
+    const env = { ...environmentFor(to), INGEST_SINK: to };
+    const lag = JSON.parse(await headwater(['lag', '--group', `g-${suffix}`, '--json'], env)) as {
+      readonly total: number;
+    };
+    expect(lag.total).toBe(EVENTS.length);
+    const config = loadPlatformConfig({ ...process.env, ...env });
+    const broker = createBroker({ log: silentLogger, clock: systemClock }, config.broker);
+    await broker.start(new AbortController().signal);
+    const topic = config.topics.rawEvents;
+    const reader = await broker.openPartition(topic, '0', { startAt: 'earliest' });
+    const read = await reader.poll({ maxRecords: 5, maxWaitMs: 2_000, signal: new AbortController().signal });
+    await broker.commit(`g-${suffix}`, topic, new Map([['0', reader.position()]]));
+    await reader.close();
+    await broker.stop();
+    const after = JSON.parse(await headwater(['lag', '--group', `g-${suffix}`, '--json'], env)) as typeof lag;
+    expect(read.length).toBeGreaterThan(0);
+    expect(after.total).toBe(EVENTS.length - read.length);
+  },
+  60_000,
+);

@@ -60,6 +60,15 @@ afterAll(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
+/** Sums kept from event to event and sums of tiles, as after a restart, differ in the last digits. */
+const rounded = (values: FeatureRow['values']) =>
+  Object.fromEntries(
+    Object.entries(values).map(([name, value]) => [
+      name,
+      typeof value === 'number' ? Number(value.toPrecision(9)) : value,
+    ]),
+  );
+
 type Run = (construct: Construct) => Promise<unknown>;
 
 async function rowsOf(run: Run): Promise<string[]> {
@@ -85,14 +94,15 @@ async function rowsOf(run: Run): Promise<string[]> {
     ),
   );
   return [...written.values()]
-    .map(({ entityKey, eventTime, values }) => JSON.stringify([entityKey, eventTime, values]))
+    .map(({ entityKey, eventTime, values }) => JSON.stringify([entityKey, eventTime, rounded(values)]))
     .sort();
 }
 
 let embedded: string[];
 test('on the embedded runner', async () => {
   embedded = await rowsOf((construct) => runEmbedded(createPipeline(construct)).finished);
-  expect(embedded).toHaveLength(EVENTS);
+  // A row an event, and some for what leaves a window.
+  expect(embedded.length).toBeGreaterThan(EVENTS);
 });
 
 test('on Prism', async () => {

@@ -209,6 +209,32 @@ test('sums kept from event to event are those of the tiles, in whatever order ev
   );
 });
 
+test('an event that comes after rows of later times were written has them written again, with it', () => {
+  fc.assert(
+    fc.property(events, fc.nat(1_000), fc.integer({ min: 1, max: 3_000 }), (list, at, aheadMinutes) => {
+      const write = (isEarly: boolean): Map<number, Values> => {
+        const state = emptyEntityState();
+        const rows = new Map<number, Values>();
+        const emit = (asOf: number, values: Values) => void rows.set(asOf, values);
+        for (const [index, event] of list.entries()) {
+          computation.decay(state, event.at, emit);
+          emit(event.at, computation.apply(state, { amount: event.amount, merchant_id: event.merchant }, event.at));
+          // Nothing came for a while, and what was due was told: too early, as the rest was only late.
+          if (isEarly && index === at % list.length)
+            computation.decay(state, event.at + aheadMinutes * MINUTE_MS, emit);
+        }
+        computation.decay(state, START + 30 * DAY_MS, emit);
+        return rows;
+      };
+      const [inTime, early] = [write(false), write(true)];
+      for (const [asOf, values] of inTime) expectSame(early.get(asOf) ?? {}, values);
+      // What is there besides is no longer true for a session that went on.
+      for (const [asOf, { is_active_session: isActive }] of early) if (!inTime.has(asOf)) expect(isActive).toBe(false);
+    }),
+    { numRuns: 100 },
+  );
+});
+
 test('what is quiet changes a few times, not once for every tile', () => {
   const state = emptyEntityState();
   let rows = 0;
