@@ -13,6 +13,10 @@ export interface SinkSettings<T> extends DeliverySettings {
   readonly payloadOf?: (value: T) => string;
   /** Largest batch. */
   readonly maxRecords?: number;
+  /** What a value takes, about; with `maxBytes`. */
+  readonly bytesOf?: (value: T) => number;
+  /** A batch that would grow larger goes out before; one value may be. */
+  readonly maxBytes?: number;
   /** Batches under way at once; more waits. */
   readonly maxInFlight?: number;
 }
@@ -27,7 +31,7 @@ interface Buffered<T> {
 }
 
 /**
- * Writes a collection to a store or topic, in batches of a bundle, several at once. The bundle ends when all of it is written; outages are
+ * Writes a collection to a store or topic, in batches by count and bytes, and at the end of a bundle, several at once. The bundle ends when all of it is written; outages are
  * waited out. Values that the target refuses for good come out as dead letters.
  */
 export function writeTo<T>(
@@ -42,6 +46,7 @@ class BatchingSink<T> implements DoFn<T, DeadLetter> {
   readonly #delivery: Delivery;
   readonly #inFlight: ReturnType<typeof bulkhead>;
   #buffer: Buffered<T>[] = [];
+  #bytes = 0;
   #underWay = new Set<Promise<void>>();
   #refused: { readonly buffered: Buffered<T>; readonly reason: string }[] = [];
   #failure: unknown;
@@ -54,20 +59,27 @@ class BatchingSink<T> implements DoFn<T, DeadLetter> {
 
   startBundle(): void {
     this.#buffer = [];
+    this.#bytes = 0;
     this.#underWay = new Set();
     this.#refused = [];
     this.#failure = undefined;
   }
 
   process(value: T, { timestamp, window }: ProcessContext<DeadLetter>): void | Promise<void> {
+    const { maxRecords = MAX_RECORDS, maxBytes = Number.POSITIVE_INFINITY, bytesOf } = this.#settings;
+    const bytes = bytesOf?.(value) ?? 0;
+    const isFull = this.#buffer.length > 0 && this.#bytes + bytes > maxBytes;
+    const flushed = isFull ? this.#flush() : undefined;
     this.#buffer.push({ value, timestamp, window });
-    if (this.#buffer.length >= (this.#settings.maxRecords ?? MAX_RECORDS)) return this.#flush();
+    this.#bytes += bytes;
+    return this.#buffer.length >= maxRecords ? this.#flush() : flushed;
   }
 
   /** Resolves when the batch is written, or has failed. */
   #flush(): Promise<void> {
     const batch = this.#buffer;
     this.#buffer = [];
+    this.#bytes = 0;
     const { write } = this.#settings;
     const writing = this.#inFlight
       .execute(() => this.#delivery.writeAll(batch, (part) => write(part.map(({ value }) => value))))

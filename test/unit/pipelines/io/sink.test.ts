@@ -49,6 +49,20 @@ test('batches are as large as asked, and so many are under way at once', async (
   expect(most).toBeLessThanOrEqual(3);
 });
 
+test('no batch is larger than asked, but for a value that is so alone', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 1, maxLength: 60 }), async (values) => {
+      const batches: (readonly number[])[] = [];
+      const write = async (batch: readonly number[]) => void batches.push(batch);
+      await run(values, { maxBytes: 20, bytesOf: (value) => value, write });
+      expect(batches.flat().sort((a, b) => a - b)).toEqual([...values].sort((a, b) => a - b));
+      const sizeOf = (batch: readonly number[]): number => batch.reduce((sum, value) => sum + value, 0);
+      for (const batch of batches) expect(sizeOf(batch) <= 20 || batch.length === 1).toBe(true);
+    }),
+    { numRuns: 30 },
+  );
+});
+
 test('an outage is waited out; the circuit opens and closes', async () => {
   let left = 7;
   const written: number[] = [];
