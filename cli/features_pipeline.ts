@@ -2,6 +2,7 @@ import { createBroker } from '#connectors/catalog';
 import { createOfflineStore, createOnlineStore } from '#feature_store/config';
 import { viewId } from '#feature_store/definitions/feature_row';
 import { checkDefinitions } from '#feature_store/offline/check_definitions';
+import { type Consistency, compareStores } from '#feature_store/retrieval/consistency';
 import { VIEWS } from '#feature_store/views/catalog';
 import { startAll } from '#kernel/lifecycle';
 import { systemClock } from '#kernel/time';
@@ -126,6 +127,22 @@ export async function rebuildOnline(
     await close();
   }
   return counts;
+}
+
+/** @returns how far the stores agree, by view id */
+export async function compareViews(
+  ids: string | undefined,
+  sample: number,
+): Promise<Readonly<Record<string, Consistency>>> {
+  const views = chosenViews(ids);
+  const { close, ...stores } = await openStores(loadPlatformConfig(process.env));
+  try {
+    const compared: Record<string, Consistency> = {};
+    for (const view of views) compared[viewId(view)] = await compareStores(view, stores, sample);
+    return compared;
+  } finally {
+    await close();
+  }
 }
 
 const PAGE = 1_000;

@@ -6,7 +6,14 @@ import { createRegistry } from '#registry/catalog';
 import { runDemo } from './demo/demo.ts';
 import { listDeadLetters, replayDeadLetters, showDeadLetter } from './dlq.ts';
 import { diffViews, listFeatures, showLineage, showView, validateFeatures } from './features.ts';
-import { applyRetention, backfill, exportFeatures, importFeatures, rebuildOnlineStore } from './history.ts';
+import {
+  applyRetention,
+  backfill,
+  checkConsistency,
+  exportFeatures,
+  importFeatures,
+  rebuildOnlineStore,
+} from './history.ts';
 import { showLag } from './lag.ts';
 import { ROLES, type Role } from './platform.ts';
 import { loadPlatformConfig } from './platform_config.ts';
@@ -121,6 +128,15 @@ features
   .option('--view <name@version>', 'only this view; repeatable', repeated, [])
   .action(rebuildOnlineStore);
 
+features
+  .command('consistency')
+  .description(
+    'compare the online store with history for a sample of entities; exit code 1 when they differ by more than allowed',
+  )
+  .option('--view <name@version>', 'only this view; repeatable', repeated, [])
+  .option('--sample <n>', 'entities of each view', Number, 500)
+  .option('--least <share>', 'share of equal values that passes', Number, 0.99)
+  .action(checkConsistency);
 features
   .command('export')
   .description('write a view’s rows of history as Parquet, a column a feature, a folder a day')

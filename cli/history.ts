@@ -9,7 +9,7 @@ import { createLogger } from '#monitoring/log';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { runEmbedded } from '#pipelines/runner/embedded';
 import { viewOf } from './features.ts';
-import { openBackfillPipeline, rebuildOnline } from './features_pipeline.ts';
+import { compareViews, openBackfillPipeline, rebuildOnline } from './features_pipeline.ts';
 import { loadPlatformConfig } from './platform_config.ts';
 import { createProgress } from './progress.ts';
 import { shutdownRequested } from './shutdown.ts';
@@ -64,6 +64,21 @@ export async function rebuildOnlineStore({ view }: { readonly view: readonly str
   const counts = await rebuildOnline(view.join(','), (rows) => task.update(rows));
   task.finish();
   process.stdout.write(`${JSON.stringify(counts)}\n`);
+}
+
+export interface ConsistencyOptions {
+  readonly view: readonly string[];
+  readonly sample: number;
+  readonly least: number;
+}
+
+/** `headwater features consistency`: a JSON line a view. */
+export async function checkConsistency({ view, sample, least }: ConsistencyOptions): Promise<void> {
+  const compared = await compareViews(view.join(','), sample);
+  for (const [id, consistency] of Object.entries(compared)) {
+    process.stdout.write(`${JSON.stringify({ view: id, ...consistency })}\n`);
+    if (consistency.share < least) process.exitCode = 1;
+  }
 }
 
 export interface ExportOptions {

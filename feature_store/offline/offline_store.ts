@@ -80,6 +80,8 @@ export interface OfflineStore extends Service {
     view: ViewReference,
     page: { readonly after?: string; readonly limit: number },
   ): Promise<readonly FeatureRow[]>;
+  /** Some of a view's entities, at random, at most so many. */
+  sampleEntities(view: ViewReference, most: number): Promise<readonly string[]>;
   /** The newest row of each of these entities, in any order; those without one are left out. */
   newestOf(view: ViewReference, entityKeys: readonly string[]): Promise<readonly FeatureRow[]>;
   /** Rows with event times in [from, to), by entity and time; `after` is the last row of the page before. */

@@ -1,3 +1,4 @@
+import { valuesJson } from '#feature_store/definitions/encode_row';
 import type { FeatureRow, FeatureValue, ViewReference } from '#feature_store/definitions/feature_row';
 import type { ViewDescription } from '#feature_store/definitions/feature_view';
 import { type EventTime, eventTime, processingTime } from '#kernel/time';
@@ -16,6 +17,7 @@ import type {
 import type { SqlExecutor } from './sql_executor.ts';
 
 const ROWS_A_STATEMENT = 500;
+const SAMPLED_FOR_EACH = 50;
 
 /** The offline store in SQL; the same statements on a PostgreSQL server and on PGlite. */
 export class SqlOfflineStore implements OfflineStore {
@@ -53,7 +55,10 @@ export class SqlOfflineStore implements OfflineStore {
   async #writeBatch(batch: readonly FeatureRow[]): Promise<void> {
     await this.#sql.query(
       `INSERT INTO feature_rows (view, version, entity_key, event_time, computed_at, "values")
-       SELECT * FROM unnest($1::text[], $2::integer[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::jsonb[])
+       SELECT * FROM ROWS FROM (
+         unnest($1::text[]), unnest($2::integer[]), unnest($3::text[]), unnest($4::timestamptz[]), unnest($5::timestamptz[]),
+         jsonb_array_elements($6::jsonb)
+       ) AS r(view, version, entity_key, event_time, computed_at, "values")
        ON CONFLICT (view, version, entity_key, event_time) DO UPDATE
        SET computed_at = excluded.computed_at, "values" = excluded."values"
        WHERE feature_rows.computed_at <= excluded.computed_at`,
@@ -63,7 +68,7 @@ export class SqlOfflineStore implements OfflineStore {
         batch.map(({ entityKey }) => entityKey),
         batch.map(({ eventTime: at }) => new Date(at).toISOString()),
         batch.map(({ computedAt }) => new Date(computedAt).toISOString()),
-        batch.map(({ values }) => JSON.stringify(values)),
+        `[${batch.map(({ values }) => valuesJson(values)).join(',')}]`,
       ],
     );
   }
@@ -196,6 +201,26 @@ export class SqlOfflineStore implements OfflineStore {
     );
     if (row === undefined || row.oldest === null || row.newest === null) return undefined;
     return { oldest: eventTime(Number(row.oldest)), newest: eventTime(Number(row.newest)) };
+  }
+
+  async sampleEntities({ view, version }: ViewReference, most: number): Promise<readonly string[]> {
+    const [sized] = await this.#sql.query<{ readonly n: string | null }>(
+      `SELECT sum(c.reltuples)::bigint::text AS n FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+       WHERE i.inhparent = 'feature_rows'::regclass`,
+    );
+    // Pages of a large table, enough of them for other views and entities that come twice; all of a small one.
+    const share = Math.min(100, (100 * SAMPLED_FOR_EACH * most) / Math.max(1, Number(sized?.n ?? 0)));
+    const rows = await this.#sql.query<{ readonly entity_key: string }>(
+      `SELECT entity_key FROM (
+         SELECT DISTINCT entity_key FROM feature_rows TABLESAMPLE SYSTEM (${share.toFixed(6)}) WHERE view = $1 AND version = $2
+       ) sampled ORDER BY random() LIMIT $3`,
+      [view, version, most],
+    );
+    const sampled = new Set(rows.map(({ entity_key: key }) => key));
+    if (sampled.size === most) return [...sampled];
+    // A view with few rows between many of others: its first entities do as well.
+    for (const { entityKey } of await this.newestRows({ view, version }, { limit: most })) sampled.add(entityKey);
+    return [...sampled].slice(0, most);
   }
 
   async newestOf(view: ViewReference, entityKeys: readonly string[]): Promise<readonly FeatureRow[]> {

@@ -2,8 +2,9 @@ import type { FeatureRow, ViewReference } from '#feature_store/definitions/featu
 import type { Service } from '#kernel/lifecycle';
 
 export interface WriteResult {
+  /** Rows that are in the store, or were until another one of the same call replaced them. */
   readonly written: number;
-  /** Rows refused because the store already held a newer event time for that entity and view. */
+  /** Rows refused because the store already held a newer event time for that entity and view, or the call did; and expired ones. */
   readonly stale: number;
 }
 

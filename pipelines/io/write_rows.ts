@@ -1,6 +1,7 @@
 import type { Producer } from '#connectors/connector';
 import type { DeadLetter } from '#connectors/dead_letters';
 import { Delivery, type DeliveryDeps, type Rejected } from '#connectors/delivery';
+import { rowJson } from '#feature_store/definitions/encode_row';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
@@ -72,7 +73,7 @@ export class WriteRows implements DoFn<ComputedRow, DeadLetter> {
             .writeAll(rows, (part) =>
               events.send(
                 featureEventsTopic,
-                part.map((row) => ({ key: row.entityKey, value: JSON.stringify(row) })),
+                part.map((row) => ({ key: row.entityKey, value: rowJson(row) })),
               ),
             )
             .then((rejected) => refuse('sink.feature_events', rejected)),

@@ -126,6 +126,7 @@ export class SnapshotWriter {
   #writing: Promise<void> = Promise.resolve();
   #waitingBytes = 0;
   #failure: unknown;
+  #finishing: Promise<void> | undefined;
   bytes = 0;
 
   constructor(sequence: number, temporary: string, publish: (temporary: string) => Promise<void>) {
@@ -219,7 +220,12 @@ export class SnapshotWriter {
   }
 
   /** Makes it durable. */
-  async finish(): Promise<void> {
+  finish(): Promise<void> {
+    this.#finishing = this.#finish();
+    return this.#finishing;
+  }
+
+  async #finish(): Promise<void> {
     if (this.#batch !== undefined) this.#closeBatch(this.#batch);
     this.#flush();
     this.#append(this.#hash.digest());
@@ -231,7 +237,9 @@ export class SnapshotWriter {
     await this.#publish(this.#temporary);
   }
 
+  /** Nothing is written any more when this is done: one that was about to become durable may have. */
   async abandon(): Promise<void> {
+    await this.#finishing?.catch(() => {});
     await this.#writing;
     await this.#handle?.close();
     await unlink(this.#temporary).catch(() => {});

@@ -19,6 +19,7 @@ export class ShardHandle {
   readonly #waiting = new Map<Kind, Waiting>();
   #failure: Error | undefined;
   #isClosing = false;
+  #isLost = false;
 
   constructor(index: number, channel: ShardChannel) {
     this.#channel = channel;
@@ -32,6 +33,7 @@ export class ShardHandle {
       waiting?.resolve(message as never);
     });
     channel.onLost((reason) => {
+      this.#isLost = true;
       if (!this.#isClosing) this.#fail(new ShardFailedError(`worker thread ${index} ended by itself: ${reason}`));
     });
   }
@@ -58,11 +60,16 @@ export class ShardHandle {
     this.#waiting.clear();
   }
 
-  /** Lets the shard put its DoFns away, then ends it. */
+  /** Lets the shard put its DoFns and its snapshot away, also one that has failed, then ends it. */
   async close(): Promise<void> {
     this.#isClosing = true;
-    const closed = this.ask('closed', { kind: 'close' }).catch(() => {});
-    await Promise.race([closed, sleep(CLOSE_WITHIN_MS, undefined, { ref: false })]);
+    if (!this.#isLost) {
+      const closed = new Promise<void>((resolve) => {
+        this.#waiting.set('closed', { resolve: () => resolve(), reject: () => resolve() });
+        this.#channel.post({ kind: 'close' }, []);
+      });
+      await Promise.race([closed, sleep(CLOSE_WITHIN_MS, undefined, { ref: false })]);
+    }
     await this.#channel.close();
   }
 }

@@ -45,11 +45,16 @@ export function describeOnlineStore(name: string, open: () => Promise<OnlineStor
             }
             let refused = 0;
             for (let start = 0; start < rows.length; start += batchSize) {
-              refused += (await store.write(rows.slice(start, start + batchSize))).stale;
+              const batch = rows.slice(start, start + batchSize);
+              const result = await store.write(batch);
+              expect(result.written + result.stale).toBe(batch.length);
+              refused += result.stale;
             }
             const keys = [`${run}-b`, `${run}-unknown`, `${run}-a`];
             expect(await store.read(view, keys)).toEqual(keys.map((key) => newest.get(key)));
-            expect(refused).toBe(stale);
+            // A store need not tell which of a call's rows another one of them has replaced.
+            if (batchSize === 1) expect(refused).toBe(stale);
+            else expect(refused).toBeLessThanOrEqual(stale);
           },
         ),
         { numRuns: 30 },

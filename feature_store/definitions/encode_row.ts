@@ -1,0 +1,19 @@
+import type { FeatureRow } from './feature_row.ts';
+
+/** A row goes to two stores and a topic: its values are written out once. */
+const encoded = new WeakMap<FeatureRow['values'], string>();
+
+export function valuesJson(values: FeatureRow['values']): string {
+  let text = encoded.get(values);
+  if (text === undefined) {
+    text = JSON.stringify(values);
+    encoded.set(values, text);
+  }
+  return text;
+}
+
+/** What `JSON.stringify` of a row gives. */
+export function rowJson({ view, version, entityKey, eventTime, computedAt, values }: FeatureRow): string {
+  const head = `{"view":${JSON.stringify(view)},"version":${version},"entityKey":${JSON.stringify(entityKey)}`;
+  return `${head},"eventTime":${eventTime},"computedAt":${computedAt},"values":${valuesJson(values)}}`;
+}

@@ -1,0 +1,51 @@
+import { randomUUID } from 'node:crypto';
+import { expect, test } from '@jest/globals';
+import { postgresConfigSchema } from '#connectors/postgres/config';
+import { redisConfigSchema } from '#connectors/redis/config';
+import { createOfflineStore, createOnlineStore } from '#feature_store/config';
+import type { FeatureRow } from '#feature_store/definitions/feature_row';
+import { compareStores } from '#feature_store/retrieval/consistency';
+import { fraudView } from '#feature_store/views/fraud';
+import { startAll } from '#kernel/lifecycle';
+import { DAY_MS, eventTime, processingTime, systemClock } from '#kernel/time';
+import { silentLogger } from '#monitoring/log';
+import { serviceAddress } from '../service_address.ts';
+
+test('what differs between Redis and PostgreSQL is counted, and shown', async () => {
+  const redisUrl = new URL(serviceAddress('TEST_REDIS_URL'));
+  const postgresUrl = new URL(serviceAddress('TEST_POSTGRES_URL'));
+  const view = { ...fraudView, view: `v${randomUUID().replaceAll('-', '')}` };
+  const base = { log: silentLogger, clock: systemClock, views: [view] };
+  const redis = redisConfigSchema.parse({ host: redisUrl.hostname, port: Number(redisUrl.port) });
+  const online = createOnlineStore(base, { kind: 'redis', ...redis, keyPrefix: `consistency-${randomUUID()}` });
+  const postgres = { host: postgresUrl.hostname, port: Number(postgresUrl.port), database: 'postgres' };
+  const offline = createOfflineStore(base, { kind: 'postgres', ...postgresConfigSchema.parse(postgres) });
+  const services = await startAll([online, offline], new AbortController().signal);
+  const row = (entity: number, ageMs: number, sum = 1): FeatureRow => ({
+    view: view.view,
+    version: 1,
+    entityKey: `e${entity}`,
+    eventTime: eventTime(Date.now() - ageMs),
+    computedAt: processingTime(Date.now()),
+    values: { sum, category: 'cash' },
+  });
+  const stores = { online, offline, clock: systemClock };
+  expect(await compareStores(view, stores, 10)).toMatchObject({ entities: 0, share: 1 });
+  const rows = Array.from({ length: 100 }, (_, index) => row(index, 1_000));
+  await online.write(rows);
+  await offline.write(rows);
+  // One is too old to be served: no difference.
+  await offline.write([row(1_000, 40 * DAY_MS)]);
+  expect(await compareStores(view, stores, 1_000)).toEqual({
+    ...{ entities: 100, values: 200, share: 1, missing: 0, behind: 0, ahead: 0 },
+    examples: [],
+  });
+  expect((await compareStores(view, stores, 7)).entities).toBeLessThanOrEqual(7);
+  await offline.write([row(0, 10, 2), row(500, 10)]);
+  await online.write([row(1, 5, 3)]);
+  const differing = await compareStores(view, stores, 1_000);
+  expect(differing).toMatchObject({ entities: 101, values: 202, missing: 1, behind: 1, ahead: 1 });
+  expect(differing.share).toBeCloseTo(198 / 202, 9);
+  expect(differing.examples).toContainEqual({ entity: 'e0', feature: 'sum', online: 1, offline: 2 });
+  await services[Symbol.asyncDispose]();
+}, 30_000);

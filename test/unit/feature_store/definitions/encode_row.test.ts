@@ -1,0 +1,25 @@
+import { expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { rowJson } from '#feature_store/definitions/encode_row';
+import type { FeatureRow } from '#feature_store/definitions/feature_row';
+
+test('a row is written as JSON.stringify writes it, whatever is in its texts', () => {
+  const text = fc.string({ unit: 'binary', maxLength: 20 });
+  const row = fc.record({
+    view: text,
+    version: fc.nat(),
+    entityKey: text,
+    eventTime: fc.integer({ min: -1e13, max: 1e13 }),
+    computedAt: fc.integer(),
+    values: fc.dictionary(text, fc.oneof(text, fc.double(), fc.boolean(), fc.constant(null)), {
+      noNullPrototype: true,
+    }),
+  });
+  fc.assert(
+    fc.property(row, (any) => {
+      const given = any as unknown as FeatureRow;
+      expect(rowJson(given)).toBe(JSON.stringify(given));
+      expect(rowJson(given)).toBe(JSON.stringify(given));
+    }),
+  );
+});
