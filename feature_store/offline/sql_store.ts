@@ -15,6 +15,8 @@ import type {
   TrainingRow,
 } from './offline_store.ts';
 import type { SqlExecutor } from './sql_executor.ts';
+import { countPredictions, listPredictions, writePredictions } from './sql_predictions.ts';
+import { deleteBefore } from './sql_retention.ts';
 
 const ROWS_A_STATEMENT = 500;
 const SAMPLED_FOR_EACH = 50;
@@ -264,34 +266,6 @@ export class SqlOfflineStore implements OfflineStore {
     return rows.map((row) => rowOf(view, row));
   }
 
-  async deleteBefore(time: EventTime, dryRun: boolean): Promise<Deleted> {
-    const before = new Date(time);
-    const firstKept = new Date(time).toISOString().slice(0, 7).replace('-', '_');
-    const partitions = await this.#sql.query<{ readonly name: string }>(
-      `SELECT c.relname AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-       WHERE i.inhparent = 'feature_rows'::regclass AND c.relname ~ '^feature_rows_[0-9]{4}_[0-9]{2}$' AND c.relname < $1`,
-      [`feature_rows_${firstKept}`],
-    );
-    let featureRows = 0;
-    for (const { name } of partitions) {
-      const [counted] = await this.#sql.query<{ readonly n: number }>(`SELECT count(*)::integer AS n FROM ${name}`);
-      featureRows += counted?.n ?? 0;
-      if (dryRun) continue;
-      await this.#sql.query(`DROP TABLE ${name}`);
-      this.#months.clear();
-    }
-    const clear = async (table: string, column: string): Promise<number> => {
-      const statement = dryRun ? `SELECT 1 FROM ${table}` : `DELETE FROM ${table}`;
-      const returning = dryRun ? '' : ' RETURNING 1';
-      return (await this.#sql.query(`${statement} WHERE ${column} < $1${returning}`, [before])).length;
-    };
-    return {
-      featureRows,
-      predictions: await clear('predictions', 'predicted_at'),
-      labels: await clear('labels', 'event_time'),
-    };
-  }
-
   async readDefinition({ view, version }: ViewReference): Promise<ViewDescription | undefined> {
     const [row] = await this.#sql.query<{ readonly description: ViewDescription }>(
       'SELECT description FROM feature_views WHERE view = $1 AND version = $2',
@@ -309,64 +283,23 @@ export class SqlOfflineStore implements OfflineStore {
     );
   }
 
-  async writePredictions(rows: readonly PredictionRow[]): Promise<void> {
-    const batch = rows.map((row) => ({
-      request_id: row.requestId,
-      row_index: row.rowIndex,
-      model_name: row.modelName,
-      model_version: row.modelVersion,
-      entity_key: row.entityKey ?? null,
-      features: row.features,
-      prediction: row.prediction,
-      probabilities: row.probabilities ?? null,
-      predicted_at: new Date(row.predictedAtMs),
-    }));
-    await this.#sql.query(
-      `INSERT INTO predictions
-       SELECT * FROM jsonb_to_recordset($1::jsonb) AS r(request_id text, row_index integer, model_name text, model_version integer, entity_key text, features jsonb, prediction text, probabilities jsonb, predicted_at timestamptz)
-       ON CONFLICT DO NOTHING`,
-      [JSON.stringify(batch)],
-    );
+  writePredictions(rows: readonly PredictionRow[]): Promise<void> {
+    return writePredictions(this.#sql, rows);
   }
 
-  async countPredictions(): Promise<number> {
-    const [row] = await this.#sql.query<{ n: number }>('SELECT count(*)::integer AS n FROM predictions');
-    return row?.n ?? 0;
+  countPredictions(): Promise<number> {
+    return countPredictions(this.#sql);
   }
 
-  async listPredictions({ limit, modelName, entityKey, sinceMs }: PredictionFilter): Promise<readonly PredictionRow[]> {
-    interface Stored {
-      readonly request_id: string;
-      readonly row_index: number;
-      readonly model_name: string;
-      readonly model_version: number;
-      readonly entity_key: string | null;
-      readonly features: Record<string, unknown>;
-      readonly prediction: string;
-      readonly probabilities: Record<string, number> | null;
-      readonly at: string;
-    }
-    const rows = await this.#sql.query<Stored>(
-      `SELECT request_id, row_index, model_name, model_version, entity_key, features, prediction, probabilities,
-              (extract(epoch FROM predicted_at) * 1000)::bigint::text AS at
-       FROM predictions
-       WHERE ($2::text IS NULL OR model_name = $2) AND ($3::text IS NULL OR entity_key = $3)
-         AND ($4::timestamptz IS NULL OR predicted_at >= $4)
-       ORDER BY predicted_at DESC, request_id, row_index
-       LIMIT $1`,
-      [limit, modelName ?? null, entityKey ?? null, sinceMs === undefined ? null : new Date(sinceMs)],
-    );
-    return rows.map((row) => ({
-      requestId: row.request_id,
-      rowIndex: row.row_index,
-      modelName: row.model_name,
-      modelVersion: row.model_version,
-      entityKey: row.entity_key ?? undefined,
-      features: row.features,
-      prediction: row.prediction,
-      probabilities: row.probabilities ?? undefined,
-      predictedAtMs: Number(row.at),
-    }));
+  listPredictions(filter: PredictionFilter): Promise<readonly PredictionRow[]> {
+    return listPredictions(this.#sql, filter);
+  }
+
+  async deleteBefore(time: EventTime, dryRun: boolean): Promise<Deleted> {
+    const deleted = await deleteBefore(this.#sql, time, dryRun);
+    // A month that comes again needs its partition made again.
+    this.#months.clear();
+    return deleted;
   }
 
   async drain(): Promise<void> {}

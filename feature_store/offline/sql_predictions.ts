@@ -1,0 +1,67 @@
+import type { PredictionFilter, PredictionRow } from './offline_store.ts';
+import type { SqlExecutor } from './sql_executor.ts';
+
+// What was predicted, in SQL.
+
+export async function writePredictions(sql: SqlExecutor, rows: readonly PredictionRow[]): Promise<void> {
+  const batch = rows.map((row) => ({
+    request_id: row.requestId,
+    row_index: row.rowIndex,
+    model_name: row.modelName,
+    model_version: row.modelVersion,
+    entity_key: row.entityKey ?? null,
+    features: row.features,
+    prediction: row.prediction,
+    probabilities: row.probabilities ?? null,
+    predicted_at: new Date(row.predictedAtMs),
+  }));
+  await sql.query(
+    `INSERT INTO predictions
+     SELECT * FROM jsonb_to_recordset($1::jsonb) AS r(request_id text, row_index integer, model_name text, model_version integer, entity_key text, features jsonb, prediction text, probabilities jsonb, predicted_at timestamptz)
+     ON CONFLICT DO NOTHING`,
+    [JSON.stringify(batch)],
+  );
+}
+
+export async function countPredictions(sql: SqlExecutor): Promise<number> {
+  const [row] = await sql.query<{ n: number }>('SELECT count(*)::integer AS n FROM predictions');
+  return row?.n ?? 0;
+}
+
+export async function listPredictions(
+  sql: SqlExecutor,
+  { limit, modelName, entityKey, sinceMs }: PredictionFilter,
+): Promise<readonly PredictionRow[]> {
+  interface Stored {
+    readonly request_id: string;
+    readonly row_index: number;
+    readonly model_name: string;
+    readonly model_version: number;
+    readonly entity_key: string | null;
+    readonly features: Record<string, unknown>;
+    readonly prediction: string;
+    readonly probabilities: Record<string, number> | null;
+    readonly at: string;
+  }
+  const rows = await sql.query<Stored>(
+    `SELECT request_id, row_index, model_name, model_version, entity_key, features, prediction, probabilities,
+            (extract(epoch FROM predicted_at) * 1000)::bigint::text AS at
+     FROM predictions
+     WHERE ($2::text IS NULL OR model_name = $2) AND ($3::text IS NULL OR entity_key = $3)
+       AND ($4::timestamptz IS NULL OR predicted_at >= $4)
+     ORDER BY predicted_at DESC, request_id, row_index
+     LIMIT $1`,
+    [limit, modelName ?? null, entityKey ?? null, sinceMs === undefined ? null : new Date(sinceMs)],
+  );
+  return rows.map((row) => ({
+    requestId: row.request_id,
+    rowIndex: row.row_index,
+    modelName: row.model_name,
+    modelVersion: row.model_version,
+    entityKey: row.entity_key ?? undefined,
+    features: row.features,
+    prediction: row.prediction,
+    probabilities: row.probabilities ?? undefined,
+    predictedAtMs: Number(row.at),
+  }));
+}
