@@ -14,7 +14,7 @@ import { buildTrainingSet } from '#feature_store/retrieval/training_set';
 import { userActivityV2 } from '#feature_store/views/user_activity';
 import { DAY_MS, eventTime, MINUTE_MS, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
-import { createMetricsRegistry } from '#monitoring/metrics';
+import { createMetricsRegistry, totalOf } from '#monitoring/metrics';
 import { buildFeaturePipeline } from '#pipelines/jobs/feature_pipeline';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { runEmbedded } from '#pipelines/runner/embedded';
@@ -178,8 +178,7 @@ async function stream(): Promise<void> {
   const topics = { rawEventsTopic: 'raw', featureEventsTopic: 'features', deadLetterTopic: 'dead' };
   await broker.ensureTopics(Object.values(topics).map((name) => ({ name, partitions: 2 })));
   const metrics = createFeatureMetrics(createMetricsRegistry({ process: false }));
-  const total = async (): Promise<number> =>
-    (await metrics.processed.get()).values.reduce((sum, { value }) => sum + value, 0);
+  const total = (): Promise<number> => totalOf(metrics.processed);
   const latencies: number[] = [];
   const types = ['click', 'page_view', 'search', 'add_to_cart', 'purchase'];
   const eventOf = (index: number, timeMs: number) => {

@@ -1,5 +1,6 @@
 import Table from 'cli-table3';
 import { DeadLetterQueue, type FiledLetter, type LetterFilter, type ReplayCounts } from '#connectors/dead_letters';
+import { timeOption } from './options.ts';
 import { loadPlatformConfig, type PlatformConfig } from './platform_config.ts';
 import { shutdownRequested } from './shutdown.ts';
 import { UsageError } from './usage_error.ts';
@@ -98,9 +99,7 @@ async function withQueue(work: (queue: DeadLetterQueue, config: PlatformConfig) 
 }
 
 function filterOf({ stage, reason, since }: DlqFilter): LetterFilter {
-  const sinceMs = since === undefined ? undefined : Date.parse(since);
-  if (Number.isNaN(sinceMs)) throw new UsageError(`--since is a time such as 2026-11-21T08:00:00Z, not "${since}"`);
-  return { stage, reason, sinceMs };
+  return { stage, reason, sinceMs: timeOption('--since', since) };
 }
 
 const placeOf = ({ partition, offset }: FiledLetter): string => `${partition}/${offset}`;

@@ -1,19 +1,17 @@
 import { createFileSystems } from '#connectors/files/file_systems';
-import { createOfflineStore } from '#feature_store/config';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { exportRows, importRows } from '#feature_store/offline/row_files';
 import { tryParseDuration } from '#kernel/duration';
-import { startAll } from '#kernel/lifecycle';
-import { DAY_MS, type EventTime, eventTime } from '#kernel/time';
-import { createLogger } from '#monitoring/log';
+import { DAY_MS, eventTime } from '#kernel/time';
+import { totalOf } from '#monitoring/metrics';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { runEmbedded } from '#pipelines/runner/embedded';
 import { viewOf } from './features.ts';
 import { compareViews, openBackfillPipeline, rebuildOnline } from './features_pipeline.ts';
-import { loadPlatformConfig } from './platform_config.ts';
+import { timeOption } from './options.ts';
 import { createProgress } from './progress.ts';
 import { shutdownRequested } from './shutdown.ts';
 import { UsageError } from './usage_error.ts';
+import { withOffline } from './with_offline.ts';
 
 export interface BackfillOptions {
   readonly in: readonly string[];
@@ -41,17 +39,15 @@ export async function backfill({ in: patterns, view, snapshots }: BackfillOption
     await close();
   }
   const seconds = (performance.now() - startedMs) / 1_000;
-  const total = async (counter: { get(): Promise<{ values: { value: number }[] }> }): Promise<number> =>
-    (await counter.get()).values.reduce((sum, { value }) => sum + value, 0);
   const { processed, decayed, duplicates, late, failed } = metrics;
   const counts = {
     files: read.files,
     events: read.rows,
-    rows_of_events: await total(processed),
-    rows_of_windows: await total(decayed),
-    duplicates: await total(duplicates),
-    late: await total(late),
-    dead_lettered: await total(failed),
+    rows_of_events: await totalOf(processed),
+    rows_of_windows: await totalOf(decayed),
+    duplicates: await totalOf(duplicates),
+    late: await totalOf(late),
+    dead_lettered: await totalOf(failed),
   };
   task.finish(`${Math.round(read.rows / seconds)} events a second`);
   if (read.files === 0) process.stderr.write(`no file matches ${patterns.join(', ')}\n`);
@@ -90,8 +86,8 @@ export interface ExportOptions {
 
 /** `headwater features export`: a view's rows as Parquet, a column a feature. */
 export async function exportFeatures({ view: id, from, to, out }: ExportOptions): Promise<void> {
-  const range = { from: timeOf(from, '--from', 0), to: timeOf(to, '--to', Date.now() + DAY_MS) };
-  await withHistory(async (offline) => {
+  const range = { from: timeOption('--from', from) ?? 0, to: timeOption('--to', to) ?? Date.now() + DAY_MS };
+  await withOffline(async (offline) => {
     // A range without an end or a beginning is that of the rows there are.
     const bounds = await offline.timesOf(viewOf(id));
     const within = {
@@ -116,7 +112,7 @@ export async function importFeatures({
   readonly view: string;
   readonly from: string;
 }): Promise<void> {
-  await withHistory(async (offline) => {
+  await withOffline(async (offline) => {
     const task = createProgress().begin(`read rows of ${id} from ${from}`);
     const source = { from, fileSystemOf: createFileSystems() };
     const done = await importRows(offline, viewOf(id), source, ({ files, rows }) =>
@@ -137,25 +133,8 @@ export async function applyRetention({
 }): Promise<void> {
   const keepMs = tryParseDuration(keep);
   if (keepMs === undefined) throw new UsageError(`--keep is a duration such as 400d, not "${keep}"`);
-  await withHistory(async (offline) => {
+  await withOffline(async (offline) => {
     const deleted = await offline.deleteBefore(eventTime(Date.now() - keepMs), dryRun);
     process.stdout.write(`${JSON.stringify({ ...deleted, dry_run: dryRun })}\n`);
   });
-}
-
-async function withHistory(work: (offline: OfflineStore) => Promise<void>): Promise<void> {
-  const config = loadPlatformConfig(process.env);
-  const offline = createOfflineStore({ log: createLogger({ level: config.log.level }) }, config.offlineStore);
-  const services = await startAll([offline], new AbortController().signal);
-  try {
-    await work(offline);
-  } finally {
-    await services[Symbol.asyncDispose]();
-  }
-}
-
-function timeOf(text: string | undefined, option: string, otherwise: number): EventTime {
-  const time = text === undefined ? otherwise : Date.parse(text);
-  if (Number.isNaN(time)) throw new UsageError(`${option} is a time such as 2026-11-21T08:00:00Z, not "${text}"`);
-  return eventTime(time);
 }

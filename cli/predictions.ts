@@ -1,9 +1,6 @@
 import Table from 'cli-table3';
-import { createOfflineStore } from '#feature_store/config';
-import { startAll } from '#kernel/lifecycle';
-import { createLogger } from '#monitoring/log';
-import { loadPlatformConfig } from './platform_config.ts';
-import { UsageError } from './usage_error.ts';
+import { timeOption } from './options.ts';
+import { withOffline } from './with_offline.ts';
 
 export interface PredictionQuery {
   readonly limit: number;
@@ -15,14 +12,8 @@ export interface PredictionQuery {
 
 /** `headwater predictions`: what was predicted, newest first. */
 export async function listPredictions({ limit, model, entity, since, json }: PredictionQuery): Promise<void> {
-  const sinceMs = since === undefined ? undefined : Date.parse(since);
-  if (Number.isNaN(sinceMs)) throw new UsageError(`--since is a time such as 2026-11-21T08:00:00Z, not "${since}"`);
-  const offline = createOfflineStore(
-    { log: createLogger({ level: 'error' }) },
-    loadPlatformConfig(process.env).offlineStore,
-  );
-  const services = await startAll([offline], new AbortController().signal);
-  try {
+  const sinceMs = timeOption('--since', since);
+  await withOffline(async (offline) => {
     const rows = await offline.listPredictions({
       limit,
       ...(model === undefined ? {} : { modelName: model }),
@@ -46,7 +37,5 @@ export async function listPredictions({ limit, model, entity, since, json }: Pre
       ]);
     }
     process.stdout.write(`${table.toString()}\n${rows.length} predictions\n`);
-  } finally {
-    await services[Symbol.asyncDispose]();
-  }
+  });
 }

@@ -21,3 +21,8 @@ export function gaugeOf<Label extends string>(
   if (existing !== undefined) return existing as Gauge<Label>;
   return new Gauge({ ...settings, labelNames: [...settings.labelNames], registers: [registry] });
 }
+
+/** A counter's value, of all its labels together. */
+export async function totalOf(counter: { get(): Promise<{ values: { value: number }[] }> }): Promise<number> {
+  return (await counter.get()).values.reduce((sum, { value }) => sum + value, 0);
+}

@@ -9,6 +9,7 @@ import { buildTrainingSet, type TrainingSet, writeTrainingSet } from '#feature_s
 import { fraudView } from '#feature_store/views/fraud';
 import { eventTime, HOUR_MS } from '#kernel/time';
 import { createLogger } from '#monitoring/log';
+import { totalOf } from '#monitoring/metrics';
 import { binaryMetrics } from '#registry/evaluation/binary_metrics';
 import { instanceOf, scoreRows } from '#registry/trainers/score';
 import { trainMlp } from '#registry/trainers/tfjs/train_mlp';
@@ -210,10 +211,8 @@ interface PipelineCounts {
 }
 
 async function pipelineCounts({ pipeline }: Platform): Promise<PipelineCounts> {
-  const total = async (counter: { get(): Promise<{ values: { value: number }[] }> }): Promise<number> =>
-    (await counter.get()).values.reduce((sum, { value }) => sum + value, 0);
   const { processed, failed, late } = pipeline.metrics;
-  return { processed: await total(processed), deadLettered: await total(failed), late: await total(late) };
+  return { processed: await totalOf(processed), deadLettered: await totalOf(failed), late: await totalOf(late) };
 }
 
 /** Waits until the pipeline has dealt with `accepted` events, and what it wrote is durable. */

@@ -1,5 +1,5 @@
 import type { EventFields, Feature, SessionFeature, WindowFeature } from '#feature_store/definitions/feature';
-import type { FeatureValue } from '#feature_store/definitions/feature_row';
+import { type FeatureValue, finite } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { HOUR_MS } from '#kernel/time';
 import { ACCUMULATORS, type AccumulatorKind, accumulatorKindOf, resultOf } from './accumulators.ts';
@@ -300,7 +300,3 @@ export class ViewComputation {
 function named<Kind extends Feature['kind']>({ features }: FeatureView, kind: Kind): readonly Named<Kind>[] {
   return Object.entries<Feature>(features).filter(([, feature]) => feature.kind === kind) as unknown as Named<Kind>[];
 }
-
-/** Stores and models know no NaN. */
-const finite = (value: FeatureValue): FeatureValue =>
-  typeof value === 'number' && !Number.isFinite(value) ? null : value;

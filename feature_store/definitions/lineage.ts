@@ -1,5 +1,5 @@
 import type { Feature } from './feature.ts';
-import { type ViewReference, viewId } from './feature_row.ts';
+import { viewId } from './feature_row.ts';
 import type { FeatureView, ViewDescription } from './feature_view.ts';
 
 /** Where a feature's value comes from. */
@@ -104,8 +104,3 @@ export function identityChanges(before: ViewDescription, after: ViewDescription)
     return a === b ? [] : [`${key} was ${a}, is ${b}`];
   });
 }
-
-export const referenceOf = (id: string): ViewReference | undefined => {
-  const found = /^([a-z][a-z0-9_]*)@(\d+)$/.exec(id);
-  return found === null ? undefined : { view: found[1] as string, version: Number(found[2]) };
-};

@@ -1,5 +1,5 @@
 import type { AsOfFeature, ExpressionFeature } from '#feature_store/definitions/feature';
-import type { FeatureValue } from '#feature_store/definitions/feature_row';
+import { type FeatureValue, finite } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 
 type Values = Readonly<Record<string, FeatureValue>>;
@@ -12,8 +12,7 @@ export function valuesAsOf({ features, asOfOrder }: FeatureView, values: Values,
   if (asOfOrder.length === 0) return values;
   const seen: Record<string, FeatureValue> = { ...values };
   for (const name of asOfOrder) {
-    const value = (features[name] as AsOfFeature | ExpressionFeature).compute(seen, asOfMs);
-    seen[name] = typeof value === 'number' && !Number.isFinite(value) ? null : value;
+    seen[name] = finite((features[name] as AsOfFeature | ExpressionFeature).compute(seen, asOfMs));
   }
   return seen;
 }

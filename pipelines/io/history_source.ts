@@ -1,8 +1,5 @@
-import { createFileSystems, type FileSystemOf } from '#connectors/files/file_systems';
-import { formatOf, type ReadRow } from '#connectors/files/formats';
-import { readJsonLines } from '#connectors/files/json_lines';
-import { ParquetFile } from '#connectors/files/parquet_file';
-import { readSequentially } from '#connectors/files/sequential_rows';
+import type { FileSystemOf } from '#connectors/files/file_systems';
+import type { ReadRow } from '#connectors/files/formats';
 import { type EventTime, eventTime, MIN_EVENT_TIME } from '#kernel/time';
 import { RestTracker } from '#pipelines/engine/rest_tracker';
 import {
@@ -13,13 +10,14 @@ import {
   type SplittableDoFn,
   STOP,
 } from '#pipelines/engine/splittable';
+import { FilePieces } from './file_pieces.ts';
 
 /** Where reading stands: plain data, for snapshots. */
 interface HistoryPosition {
   /** Files to read, in order; undefined: they are still to be found. */
   readonly paths: readonly string[] | undefined;
   readonly file: number;
-  /** Bytes of JSON lines, row groups of Parquet, rows of other formats that are done. */
+  /** How much of its unit is done. */
   readonly at: number;
   readonly newestMs: number;
 }
@@ -42,8 +40,6 @@ export interface HistorySourceSettings<T> {
 
 type Context<T> = SplittableContext<T, HistoryPosition>;
 
-const ROWS_AT_ONCE = 2_000;
-
 /**
  * Reads files one after the other in the order of their names, as a topic would be read: the watermark follows event time, so that what is
  * computed from it is what the stream would have computed. Name files by time: `year=2026/month=01/day=02/…` does.
@@ -52,15 +48,12 @@ export class HistorySource<T> implements SplittableDoFn<string, T, HistoryPositi
   readonly splittable = true;
   readonly bounded = true;
   readonly #settings: HistorySourceSettings<T>;
-  readonly #fileSystemOf: FileSystemOf;
-  #open:
-    | { readonly path: string; readonly rows: AsyncGenerator<ReadRow>; at: number; close(): Promise<void> }
-    | undefined;
+  readonly #pieces: FilePieces;
   #rows = 0;
 
   constructor(settings: HistorySourceSettings<T>) {
     this.#settings = settings;
-    this.#fileSystemOf = settings.fileSystems ?? createFileSystems();
+    this.#pieces = new FilePieces(settings.fileSystems);
   }
 
   initialRestrictions(): HistoryPosition[] {
@@ -77,10 +70,10 @@ export class HistorySource<T> implements SplittableDoFn<string, T, HistoryPositi
     tracker: RestrictionTracker<HistoryPosition, HistoryPosition>,
     context: Context<T>,
   ): Promise<ProcessContinuation> {
-    const paths = position.paths ?? (await this.#find());
+    const paths = position.paths ?? (await this.#pieces.find(this.#settings.patterns));
     const path = paths[position.file];
     if (path === undefined) return STOP;
-    const { rows, next } = await this.#readSome(path, position.at);
+    const { rows, next } = await this.#pieces.read(path, position.at);
     const newestMs = this.#output(rows, path, position.newestMs, context);
     this.#rows += rows.length;
     this.#settings.onProgress?.({ file: path, files: paths.length, rows: this.#rows });
@@ -94,13 +87,6 @@ export class HistorySource<T> implements SplittableDoFn<string, T, HistoryPositi
     context.reportBacklog((paths.length - rest.file) * Math.max(1, rows.length));
     tracker.tryClaim(rest);
     return resumeAfter(0);
-  }
-
-  async #find(): Promise<readonly string[]> {
-    const found = await Promise.all(
-      this.#settings.patterns.map((pattern) => this.#fileSystemOf(pattern).glob(pattern)),
-    );
-    return [...new Set(found.flat())].sort();
   }
 
   #watermarkAfter(newestMs: number): EventTime {
@@ -118,61 +104,7 @@ export class HistorySource<T> implements SplittableDoFn<string, T, HistoryPositi
     return newest;
   }
 
-  /** @returns rows, and where to go on in this file; undefined at its end */
-  async #readSome(
-    path: string,
-    at: number,
-  ): Promise<{ readonly rows: readonly ReadRow[]; readonly next: number | undefined }> {
-    const files = this.#fileSystemOf(path);
-    const { format, isGzip } = formatOf(path);
-    if (!isGzip && format === 'jsonl') {
-      const file = await files.open(path);
-      try {
-        return await readJsonLines(file, files.chunkBytes, at, Number.MAX_SAFE_INTEGER);
-      } finally {
-        await file.close();
-      }
-    }
-    if (!isGzip && format === 'parquet') {
-      const file = await ParquetFile.open(await files.open(path));
-      try {
-        const rows = at < file.rowGroups ? await file.readRowGroup(at) : [];
-        return { rows: rows.map((row) => ({ ok: true, row })), next: at + 1 < file.rowGroups ? at + 1 : undefined };
-      } finally {
-        await file.close();
-      }
-    }
-    return this.#readSequentially(path, at);
-  }
-
-  async #readSequentially(path: string, at: number) {
-    if (this.#open?.path !== path || this.#open.at !== at) {
-      await this.#open?.close();
-      const file = await this.#fileSystemOf(path).open(path);
-      const rows = readSequentially(file);
-      const close = async (): Promise<void> => {
-        this.#open = undefined;
-        await rows.return(undefined);
-        await file.close();
-      };
-      this.#open = { path, rows, at: 0, close };
-      while (this.#open.at < at && (await rows.next()).done !== true) this.#open.at += 1;
-    }
-    const open = this.#open;
-    const rows: ReadRow[] = [];
-    while (rows.length < ROWS_AT_ONCE) {
-      const next = await open.rows.next();
-      if (next.done === true) {
-        await open.close();
-        return { rows, next: undefined };
-      }
-      open.at += 1;
-      rows.push(next.value);
-    }
-    return { rows, next: open.at };
-  }
-
   async teardown(): Promise<void> {
-    await this.#open?.close();
+    await this.#pieces.close();
   }
 }

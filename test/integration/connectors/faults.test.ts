@@ -13,11 +13,11 @@ import { fraudView } from '#feature_store/views/fraud';
 import { startAll } from '#kernel/lifecycle';
 import { DAY_MS, HOUR_MS, MINUTE_MS, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
-import { createMetricsRegistry } from '#monitoring/metrics';
+import { createMetricsRegistry, totalOf } from '#monitoring/metrics';
 import { buildFeaturePipeline } from '#pipelines/jobs/feature_pipeline';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { runEmbedded } from '#pipelines/runner/embedded';
-import { createFeatureMetrics, type FeatureMetrics } from '#pipelines/transforms/feature_metrics';
+import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
 import { sufferBroker } from '#scripts/chaos/brokers';
 import { startKafka } from '#scripts/services/servers';
 import { FaultProxy, type Weather } from '../../support/fault_proxy.ts';
@@ -96,10 +96,6 @@ const eventOf = (index: number) => ({
   country: 'DE',
 });
 
-async function processedBy({ processed }: FeatureMetrics): Promise<number> {
-  return (await processed.get()).values.reduce((sum, { value }) => sum + value, 0);
-}
-
 test.each(['Redis', 'PostgreSQL'] as const)(
   'between the feature pipeline and %s',
   async (which) => {
@@ -157,7 +153,7 @@ test.each(['Redis', 'PostgreSQL'] as const)(
     }
     await storming;
     // To drain is to read no more.
-    while ((await processedBy(metrics)) < EVENTS) await sleep(100);
+    while ((await totalOf(metrics.processed)) < EVENTS) await sleep(100);
     await handle.drain();
     expect(handle.state).toBe('done');
     const accounts = Array.from({ length: ACCOUNTS }, (_, index) => `${prefix}-a${index}`);

@@ -16,7 +16,7 @@ import { fraudView } from '#feature_store/views/fraud';
 import { USER_EVENT_TYPES } from '#feature_store/views/user_events';
 import { DAY_MS, HOUR_MS, MINUTE_MS, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
-import { createMetricsRegistry } from '#monitoring/metrics';
+import { createMetricsRegistry, totalOf } from '#monitoring/metrics';
 import { buildBackfillPipeline, buildFeaturePipeline } from '#pipelines/jobs/feature_pipeline';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { runEmbedded } from '#pipelines/runner/embedded';
@@ -107,10 +107,8 @@ async function run({ failures = 0, patterns, views = [fraudView] }: RunOptions =
   if (patterns === undefined) {
     expect(await metrics.registry.metrics()).toMatch(/source_lag_records\{topic="raw-events",partition="0"\} 0/);
   }
-  const total = async (counter: { get(): Promise<{ values: { value: number }[] }> }) =>
-    (await counter.get()).values.reduce((sum, { value }) => sum + value, 0);
   const ofEvents = [...written.values()].filter(isOfEvent);
-  return { written, ofEvents, late: await total(metrics.late), duplicates: await total(metrics.duplicates) };
+  return { written, ofEvents, late: await totalOf(metrics.late), duplicates: await totalOf(metrics.duplicates) };
 }
 
 async function deadLetters(): Promise<DeadLetter[]> {

@@ -1,0 +1,17 @@
+import { createOfflineStore } from '#feature_store/config';
+import type { OfflineStore } from '#feature_store/offline/offline_store';
+import { startAll } from '#kernel/lifecycle';
+import { createLogger } from '#monitoring/log';
+import { loadPlatformConfig } from './platform_config.ts';
+
+/** Does `work` with the offline store of the configuration. */
+export async function withOffline(work: (offline: OfflineStore) => Promise<void>): Promise<void> {
+  const log = createLogger({ level: 'error' });
+  const offline = createOfflineStore({ log }, loadPlatformConfig(process.env).offlineStore);
+  const services = await startAll([offline], new AbortController().signal);
+  try {
+    await work(offline);
+  } finally {
+    await services[Symbol.asyncDispose]();
+  }
+}

@@ -1,0 +1,134 @@
+import type { OpenFile } from '#connectors/files/file_system';
+import { createFileSystems, type FileSystemOf } from '#connectors/files/file_systems';
+import { formatOf, type ReadRow } from '#connectors/files/formats';
+import { readJsonLines } from '#connectors/files/json_lines';
+import { ParquetFile } from '#connectors/files/parquet_file';
+import { readSequentially } from '#connectors/files/sequential_rows';
+
+/** What a place in a file counts: bytes of JSON lines, row groups of Parquet, rows of what can only be read from the beginning. */
+export type FileUnit = 'bytes' | 'rowGroups' | 'rows';
+
+export interface FilePiece {
+  readonly rows: readonly ReadRow[];
+  /** Where to go on; undefined at the end. */
+  readonly next: number | undefined;
+}
+
+interface OpenRows {
+  readonly file: OpenFile;
+  readonly rows: AsyncGenerator<ReadRow>;
+  /** Rows taken from it. */
+  at: number;
+}
+
+/** Rows of one piece, where rows are what is counted. */
+const ROWS_AT_ONCE = 1_000;
+
+/** @throws {@link UnreadableFileError} for names of no known format */
+export function unitOf(path: string): FileUnit {
+  const { format, isGzip } = formatOf(path);
+  if (isGzip) return 'rows';
+  if (format === 'jsonl') return 'bytes';
+  return format === 'parquet' ? 'rowGroups' : 'rows';
+}
+
+/** Reads files piece by piece, each from wherever it is told: what the sources of files have in common. */
+export class FilePieces {
+  readonly #fileSystemOf: FileSystemOf;
+  readonly #open = new Map<string, OpenRows>();
+
+  constructor(fileSystems: FileSystemOf = createFileSystems()) {
+    this.#fileSystemOf = fileSystems;
+  }
+
+  /** Files that match any of the patterns, each once, in the order of their names. */
+  async find(patterns: readonly string[]): Promise<readonly string[]> {
+    const found = await Promise.all(patterns.map((pattern) => this.#fileSystemOf(pattern).glob(pattern)));
+    return [...new Set(found.flat())].sort();
+  }
+
+  /** How much of its unit a file has; undefined where only reading it to the end can tell. */
+  async lengthOf(path: string): Promise<number | undefined> {
+    switch (unitOf(path)) {
+      case 'bytes':
+        return this.#with(path, (file) => file.size());
+      case 'rowGroups':
+        return this.#withParquet(path, async ({ rowGroups }) => rowGroups);
+      case 'rows':
+        return undefined;
+    }
+  }
+
+  /** The piece that begins at `from` and ends before `to`, at the latest. */
+  read(path: string, from: number, to = Number.MAX_SAFE_INTEGER): Promise<FilePiece> {
+    switch (unitOf(path)) {
+      case 'bytes': {
+        const { chunkBytes } = this.#fileSystemOf(path);
+        return this.#with(path, (file) => readJsonLines(file, chunkBytes, from, to));
+      }
+      case 'rowGroups':
+        return this.#withParquet(path, async (file) => {
+          const end = Math.min(to, file.rowGroups);
+          const rows = from < end ? await file.readRowGroup(from) : [];
+          return { rows: rows.map((row) => ({ ok: true, row })), next: from + 1 < end ? from + 1 : undefined };
+        });
+      case 'rows':
+        return this.#readRows(path, from);
+    }
+  }
+
+  async #with<T>(path: string, work: (file: OpenFile) => Promise<T>): Promise<T> {
+    const file = await this.#fileSystemOf(path).open(path);
+    try {
+      return await work(file);
+    } finally {
+      await file.close();
+    }
+  }
+
+  async #withParquet<T>(path: string, work: (file: ParquetFile) => Promise<T>): Promise<T> {
+    const file = await ParquetFile.open(await this.#fileSystemOf(path).open(path));
+    try {
+      return await work(file);
+    } finally {
+      await file.close();
+    }
+  }
+
+  async #readRows(path: string, from: number): Promise<FilePiece> {
+    const open = await this.#at(path, from);
+    const rows: ReadRow[] = [];
+    while (rows.length < ROWS_AT_ONCE) {
+      const next = await open.rows.next();
+      if (next.done === true) {
+        await this.#close(open);
+        return { rows, next: undefined };
+      }
+      open.at += 1;
+      rows.push(next.value);
+    }
+    return { rows, next: open.at };
+  }
+
+  /** The file's rows from there on; after a restart those before are skipped. */
+  async #at(path: string, from: number): Promise<OpenRows> {
+    const before = this.#open.get(path);
+    if (before?.at === from) return before;
+    if (before !== undefined) await this.#close(before);
+    const file = await this.#fileSystemOf(path).open(path);
+    const open: OpenRows = { file, rows: readSequentially(file), at: 0 };
+    this.#open.set(path, open);
+    while (open.at < from && (await open.rows.next()).done !== true) open.at += 1;
+    return open;
+  }
+
+  async #close({ file, rows }: OpenRows): Promise<void> {
+    this.#open.delete(file.path);
+    await rows.return(undefined);
+    await file.close();
+  }
+
+  async close(): Promise<void> {
+    for (const open of [...this.#open.values()]) await this.#close(open);
+  }
+}
