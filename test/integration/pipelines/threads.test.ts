@@ -14,6 +14,8 @@ test.each([0, 1, 2, 3, 4, 5, 6, 7, 8])(
     const { stdout } = await headwater('run', 'nexmark/pipeline', '--option', `query=${query}`, '--threads', '3');
     expect(stdout).toMatch(/nexmark\/pipeline done on embedded/);
   },
+  // A process and three threads start: 4 s on a slow machine.
+  30_000,
 );
 
 test('an error in a worker thread ends the job with the transform, the element and the place', async () => {
