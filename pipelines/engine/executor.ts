@@ -204,8 +204,10 @@ export class Executor {
   /**
    * One bundle: `feed` pushes elements in, then each operator in topological order finishes what it has, fires what its
    * watermark makes due, and passes its own watermark on.
+   *
+   * @param overlap - what sinks have left under way may go on after it, until {@link complete}
    */
-  async runBundle(feed: () => void, now: number): Promise<void> {
+  async runBundle(feed: () => void, now: number, overlap = false): Promise<void> {
     for (const impulse of this.#impulses) impulse.fire();
     feed();
     const onStage = this.#onStage;
@@ -216,10 +218,16 @@ export class Executor {
       operator.advanceWatermark();
       await operator.settle();
       await operator.finishBundle();
+      if (!overlap) await operator.complete();
       await operator.settle();
       operator.publishWatermark();
       onStage?.(operator.name, (performance.now() - startedMs) / 1_000);
     }
+  }
+
+  /** Resolves when nothing that bundles have left under way goes on any more. */
+  async complete(now: number): Promise<void> {
+    if (this.#operators.some(({ isIncomplete }) => isIncomplete)) await this.runBundle(() => {}, now);
   }
 
   /** What to call once the bundles so far are durable; each is handed out once. */

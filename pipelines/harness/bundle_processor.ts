@@ -481,6 +481,7 @@ export class BundleProcessor {
     for (const operator of this.#operators) {
       await operator.settle();
       await operator.finishBundle();
+      await operator.complete();
       await operator.settle();
     }
     await Promise.all([...this.#keyed.values()].map(({ state }) => state.flush()));

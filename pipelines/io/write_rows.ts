@@ -5,6 +5,7 @@ import { rowJson } from '#feature_store/definitions/encode_row';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
+import type { Clock } from '#kernel/time';
 import type { DoFn, FinishBundleContext, ProcessContext } from '#pipelines/engine/dofn';
 import { GLOBAL_WINDOW } from '#pipelines/engine/windowing/window';
 import type { ComputedRow } from '#pipelines/transforms/compute_features';
@@ -19,8 +20,18 @@ interface RowSinkDeps extends Pick<DeliveryDeps, 'log'> {
   readonly metrics: FeatureMetrics;
 }
 
+/** A row that a store or the topic would never take. */
+interface Refused {
+  readonly row: FeatureRow;
+  readonly reason: string;
+  readonly stage: string;
+}
+
+const NOTHING_REFUSED: Promise<readonly Refused[]> = Promise.resolve([]);
+
 /**
- * Writes a bundle's rows to both stores and to the feature-events topic, side by side. The bundle commits only when all of it is durable;
+ * Writes a bundle's rows to both stores and to the feature-events topic, side by side, while the next bundle is computed. Nothing counts as done
+ * before all of it is durable;
  * repeating it changes nothing in the stores, and may repeat records of the topic (whose readers know them by entity and time). A row
  * that one of them refuses for good comes out as a dead letter.
  */
@@ -28,6 +39,8 @@ export class WriteRows implements DoFn<ComputedRow, DeadLetter> {
   readonly #deps: RowSinkDeps;
   readonly #deliveries: Readonly<Record<'online' | 'offline' | 'events', Delivery>>;
   #buffer: ComputedRow[] = [];
+  /** Writing of the bundle before. */
+  #underWay: Promise<readonly Refused[]> = NOTHING_REFUSED;
 
   constructor(deps: RowSinkDeps) {
     this.#deps = deps;
@@ -44,46 +57,61 @@ export class WriteRows implements DoFn<ComputedRow, DeadLetter> {
     this.#buffer.push(element);
   }
 
+  /** Waits for the rows of the bundle before, and leaves this one's under way. */
   async finishBundle(context: FinishBundleContext<DeadLetter>): Promise<void> {
     const batch = this.#buffer;
     this.#buffer = [];
+    await this.complete(context);
     if (batch.length === 0) return;
+    this.#underWay = this.#write(batch, context.clock);
+    // Whoever completes sees the failure.
+    this.#underWay.catch(() => {});
+  }
+
+  async complete(context: FinishBundleContext<DeadLetter>): Promise<void> {
+    const underWay = this.#underWay;
+    this.#underWay = NOTHING_REFUSED;
+    for (const { row, reason, stage } of await underWay) {
+      this.#deps.metrics.failed.inc({ reason: 'refused' });
+      const timestamp = new Date(context.clock.now()).toISOString();
+      const letter = { payload: JSON.stringify(row), reason, stage, attempt: 1, timestamp };
+      context.outputInWindow(letter, row.eventTime, GLOBAL_WINDOW);
+    }
+  }
+
+  async teardown(): Promise<void> {
+    await this.#underWay.catch(() => {});
+  }
+
+  async #write(batch: readonly ComputedRow[], clock: Clock): Promise<readonly Refused[]> {
     const { online, offline, events, featureEventsTopic, metrics } = this.#deps;
     const deliveries = this.#deliveries;
     const rows = batch.map(({ row }) => row);
-    const nowMs = context.clock.now();
-    const refuse = (stage: string, rejected: readonly Rejected<FeatureRow>[]): void => {
-      for (const { value, reason } of rejected) {
-        metrics.failed.inc({ reason: 'refused' });
-        const payload = JSON.stringify(value);
-        const letter = { payload, reason, stage, attempt: 1, timestamp: new Date(nowMs).toISOString() };
-        context.outputInWindow(letter, value.eventTime, GLOBAL_WINDOW);
-      }
+    const refused: Refused[] = [];
+    const refuse = (stage: string) => (rejected: readonly Rejected<FeatureRow>[]) => {
+      for (const { value: row, reason } of rejected) refused.push({ row, reason, stage });
     };
+    const publish = (topic: string, part: readonly FeatureRow[]): Promise<unknown> =>
+      events.send(
+        topic,
+        part.map((row) => ({ key: row.entityKey, value: rowJson(row) })),
+      );
     await Promise.all([
-      deliveries.online
-        .writeAll(rows, (part) => online.write(part))
-        .then((rejected) => refuse('sink.online_store', rejected)),
-      deliveries.offline
-        .writeAll(rows, (part) => offline.write(part))
-        .then((rejected) => refuse('sink.offline_store', rejected)),
+      deliveries.online.writeAll(rows, (part) => online.write(part)).then(refuse('sink.online_store')),
+      deliveries.offline.writeAll(rows, (part) => offline.write(part)).then(refuse('sink.offline_store')),
       featureEventsTopic === undefined
         ? undefined
         : deliveries.events
-            .writeAll(rows, (part) =>
-              events.send(
-                featureEventsTopic,
-                part.map((row) => ({ key: row.entityKey, value: rowJson(row) })),
-              ),
-            )
-            .then((rejected) => refuse('sink.feature_events', rejected)),
+            .writeAll(rows, (part) => publish(featureEventsTopic, part))
+            .then(refuse('sink.feature_events')),
     ]);
-    const writtenMs = context.clock.now();
+    const writtenMs = clock.now();
     for (const { receivedAtMs } of batch) {
       if (receivedAtMs === undefined) continue;
       metrics.endToEndSeconds.observe((writtenMs - receivedAtMs) / 1_000);
       metrics.onEndToEnd(writtenMs - receivedAtMs);
     }
+    return refused;
   }
 }
 

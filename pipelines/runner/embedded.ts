@@ -171,12 +171,18 @@ class EmbeddedJob implements PipelineHandle {
       onRetry: (transform, error, delayMs) =>
         this.#log.warn({ transform, error, delayMs: Math.round(delayMs) }, 'source.retrying'),
     };
-    if (this.#shards === undefined) return new LocalExecution(new Executor(plan, options));
+    const local = (): Execution => {
+      const executor = new Executor(plan, options);
+      // A script goes on only when all that follows from a step has happened.
+      const overlap = this.#store !== undefined && executor.testStreams.length === 0;
+      return new LocalExecution(executor, { overlap });
+    };
+    if (this.#shards === undefined) return local();
     const { count, launch } = this.#shards;
     const stages = cutIntoStages(plan, count);
     if (stages.plans.length === 1) {
       this.#log.warn({ reason: 'nothing in it has keys or is reshuffled' }, 'pipeline.runs_on_one_thread');
-      return new LocalExecution(new Executor(plan, options));
+      return local();
     }
     const spec = { shards: count, snapshotDirectory: this.#snapshotDirectory, strict: this.#strict };
     return new ShardedExecution({

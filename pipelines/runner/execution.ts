@@ -31,15 +31,17 @@ export interface Execution extends Pick<Executor, Same> {
   commitSnapshot(): void;
 }
 
-const NOTHING = Promise.resolve();
-
 /** One executor, on this thread. */
 export class LocalExecution implements Execution {
   readonly shards = 0;
   readonly #executor: Executor;
+  readonly #overlap: boolean;
+  #now = 0;
 
-  constructor(executor: Executor) {
+  /** @param overlap - sinks may write while the next bundle is computed: where snapshots say what is done */
+  constructor(executor: Executor, { overlap }: { readonly overlap: boolean }) {
     this.#executor = executor;
+    this.#overlap = overlap;
   }
 
   get sources(): Executor['sources'] {
@@ -62,10 +64,11 @@ export class LocalExecution implements Execution {
     await this.#executor.setup();
   }
   runBundle(feed: () => void, now: number): Promise<void> {
-    return this.#executor.runBundle(feed, now);
+    this.#now = now;
+    return this.#executor.runBundle(feed, now, this.#overlap);
   }
   settle(): Promise<void> {
-    return NOTHING;
+    return this.#executor.complete(this.#now);
   }
   takeCallbacks(): ReturnType<Executor['takeCallbacks']> {
     return this.#executor.takeCallbacks();

@@ -79,6 +79,11 @@ export abstract class Operator implements Receiver {
     return undefined;
   }
   finishBundle(): void | Promise<void> {}
+  /** Whether bundles have left something under way that {@link complete} ends. */
+  get isIncomplete(): boolean {
+    return false;
+  }
+  complete(): void | Promise<void> {}
   teardown(): void | Promise<void> {}
 
   /** Takes the input's watermark and fires what it makes due. Several may fire, in time order. */

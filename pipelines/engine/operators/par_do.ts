@@ -84,6 +84,7 @@ export class ParDoOperator extends Operator {
   /** Reused for every synchronous call; an asynchronous call takes it along and leaves a fresh one. */
   #current: ElementContext;
   #bundleOpen = false;
+  #isIncomplete = false;
   readonly #running = new Set<Promise<void>>();
   readonly #keyChains = new Map<unknown, Promise<void>>();
   #failure: unknown;
@@ -278,9 +279,22 @@ export class ParDoOperator extends Operator {
     if (!this.#bundleOpen) return undefined;
     this.#bundleOpen = false;
     if (this.#doFn.finishBundle === undefined) return undefined;
+    this.#isIncomplete = this.#doFn.complete !== undefined;
     const context = this.#current;
     context.at(this.inputWatermark, GLOBAL_WINDOW, NO_FIRING);
     return this.#call('finishBundle', undefined, context, () => this.#doFn.finishBundle?.(context));
+  }
+
+  override get isIncomplete(): boolean {
+    return this.#isIncomplete;
+  }
+
+  override complete(): void | Promise<void> {
+    if (!this.#isIncomplete) return undefined;
+    this.#isIncomplete = false;
+    const context = this.#current;
+    context.at(this.inputWatermark, GLOBAL_WINDOW, NO_FIRING);
+    return this.#call('complete', undefined, context, () => this.#doFn.complete?.(context));
   }
 
   // --- time ----------------------------------------------------------------------------------------------------
