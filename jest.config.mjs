@@ -5,6 +5,9 @@ const transform = {
   ],
 };
 
+// Five seconds are soon over for a test that starts a process, on a machine that has something else to do.
+const TIMEOUT_MS = 30_000;
+
 const suite = (name, extra = {}) => ({
   displayName: name,
   testMatch: [`<rootDir>/test/${name}/**/*.test.ts`],
@@ -18,5 +21,6 @@ const suite = (name, extra = {}) => ({
 
 export default {
   coverageProvider: 'v8',
+  testTimeout: TIMEOUT_MS,
   projects: [suite('unit'), suite('conformance'), suite('integration'), suite('e2e')],
 };

@@ -5,6 +5,7 @@ import { fastify } from 'fastify';
 import { runTraffic } from '#cli/demo/traffic';
 import { shippedFraudDetector } from '#cli/shipped_model';
 import { MemoryOnlineStore } from '#feature_store/online/memory_store';
+import { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { VIEWS } from '#feature_store/views/catalog';
 import { systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
@@ -36,10 +37,11 @@ const online = new MemoryOnlineStore(
   { log: silentLogger, clock: systemClock, ttlMs: new Map() },
   { file: join(mkdtempSync(join(tmpdir(), 'bench-')), 'rows') },
 );
+const features = new FeatureReader({ online, clock: systemClock }, { views: VIEWS, services: [] });
 await models.start();
 await predictions.start();
 const serving = await createServing(
-  { models, online, views: VIEWS, predictions, clock: systemClock, metrics, log: silentLogger },
+  { models, features, predictions, clock: systemClock, metrics, log: silentLogger },
   config,
 );
 await serving.start();

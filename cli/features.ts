@@ -1,10 +1,11 @@
 import { viewId } from '#feature_store/definitions/feature_row';
+import { serviceOfView } from '#feature_store/definitions/feature_service';
 import { describeView, type FeatureView, type ViewDescription } from '#feature_store/definitions/feature_view';
 import { changesBetween, lineageOf } from '#feature_store/definitions/lineage';
 import { UnknownViewError } from '#feature_store/errors';
-import { VIEWS } from '#feature_store/views/catalog';
+import { SERVICES, VIEWS } from '#feature_store/views/catalog';
 import { createRegistry } from '#registry/catalog';
-import { loadPlatformConfig } from './platform_config.ts';
+import { definitionsOf, loadPlatformConfig } from './platform_config.ts';
 import { UsageError } from './usage_error.ts';
 
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
@@ -101,10 +102,29 @@ export async function showLineage(feature: string, { json }: { readonly json: bo
   }
 }
 
+/** `headwater features services`. */
+export function listServices({ json }: { readonly json: boolean }): void {
+  const { views, services } = definitionsOf(loadPlatformConfig(process.env));
+  const all = [...views.map(serviceOfView), ...services];
+  if (json) {
+    print(JSON.stringify(all.map(({ signature, owner, description }) => ({ ...signature, owner, description }))));
+    return;
+  }
+  for (const { signature, description } of all) {
+    const { service, entity, columns, request, fingerprint } = signature;
+    print(`${service} of ${entity}, ${columns.length} columns, fingerprint ${fingerprint}: ${description}`);
+    if (services.every((candidate) => candidate.signature !== signature)) continue;
+    for (const { name, type, view } of columns) print(`  ${name.padEnd(28)} ${type.padEnd(8)} ${view}`);
+    for (const { name, type } of request) print(`  ${name.padEnd(28)} ${type.padEnd(8)} of the request`);
+  }
+}
+
 /** `headwater features validate`: definitions are checked when they are loaded; being here means that they are good. */
 export function validateFeatures(): void {
   const features = VIEWS.reduce((sum, { features: all }) => sum + Object.keys(all).length, 0);
-  print(`${VIEWS.length} views with ${features} features are well defined`);
+  const { views, services } = definitionsOf(loadPlatformConfig(process.env));
+  print(`${VIEWS.length} views with ${features} features and ${SERVICES.length} feature services are well defined`);
+  print(`${views.length} views and ${services.length} services are switched on here`);
 }
 
 interface ModelInputs {
@@ -123,7 +143,11 @@ async function modelsBy(config: Parameters<typeof createRegistry>[0]): Promise<r
         if (model.stage !== 'Production' && model.stage !== 'Staging') continue;
         const { signature } = await registry.download(model);
         const inputs = signature.inputs.map((input) => input.name);
-        found.push({ id: `${name} ${model.version} (${model.stage})`, view: signature.featureView, inputs });
+        found.push({
+          id: `${name} ${model.version} (${model.stage})`,
+          view: signature.featureService?.service,
+          inputs,
+        });
       }
     }
   } finally {

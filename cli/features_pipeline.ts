@@ -1,9 +1,13 @@
 import { createBroker } from '#connectors/catalog';
 import { createOfflineStore, createOnlineStore } from '#feature_store/config';
 import { viewId } from '#feature_store/definitions/feature_row';
+import type { FeatureView } from '#feature_store/definitions/feature_view';
+import type { History } from '#feature_store/definitions/source';
+import { UnknownViewError } from '#feature_store/errors';
 import { checkDefinitions } from '#feature_store/offline/check_definitions';
 import { type Consistency, compareStores } from '#feature_store/retrieval/consistency';
 import { VIEWS } from '#feature_store/views/catalog';
+import { durationMs } from '#kernel/duration';
 import { startAll } from '#kernel/lifecycle';
 import { systemClock } from '#kernel/time';
 import { createLogger } from '#monitoring/log';
@@ -11,8 +15,7 @@ import { createMetricsRegistry } from '#monitoring/metrics';
 import { type BackfillSettings, buildBackfillPipeline, buildFeaturePipeline } from '#pipelines/jobs/feature_pipeline';
 import type { Construct } from '#pipelines/model/graph';
 import { createFeatureMetrics, type FeatureMetrics } from '#pipelines/transforms/feature_metrics';
-import { viewOf } from './features.ts';
-import { loadPlatformConfig, type PlatformConfig } from './platform_config.ts';
+import { definitionsOf, loadPlatformConfig, type PlatformConfig } from './platform_config.ts';
 import { UsageError } from './usage_error.ts';
 
 /** A pipeline with what it holds open. */
@@ -24,7 +27,8 @@ export interface OpenPipeline {
 /** What the platform's pipelines work on: the broker and the stores of the configuration, started. */
 async function openStores(config: PlatformConfig) {
   const log = createLogger({ level: config.log.level });
-  const base = { log, clock: systemClock, metrics: createMetricsRegistry(), views: VIEWS };
+  const { views } = definitionsOf(config);
+  const base = { log, clock: systemClock, metrics: createMetricsRegistry(), views };
   const broker = createBroker(base, config.broker);
   const online = createOnlineStore(base, config.onlineStore);
   const offline = createOfflineStore(base, config.offlineStore);
@@ -49,6 +53,7 @@ export async function openFeaturesPipeline(options: Readonly<Record<string, stri
     construct: (root) =>
       buildFeaturePipeline(root, deps, {
         ...pipeline,
+        ...statisticsOf(config),
         rawEventsTopic: topics.rawEvents,
         featureEventsTopic: topics.featureEvents,
         deadLetterTopic: topics.deadLetters,
@@ -63,17 +68,19 @@ export interface OpenBackfill extends OpenPipeline {
 }
 
 /**
- * `headwater backfill`, and `headwater run backfill --option in=s3://bucket/**` on any runner: the features of events in files. Options: `in`,
- * patterns, comma-separated; `views`, ids of those to compute, all of them otherwise.
+ * `headwater backfill`, and `headwater run backfill --option in=s3://bucket/**` on any runner: features of history. Options: `in`, patterns of
+ * files, comma-separated, or `query`, a query of the offline store's database, instead of where the sources say that their past lies; `views`,
+ * ids of those to compute: otherwise all that have a past.
  */
 export async function openBackfillPipeline(
   options: Readonly<Record<string, string>>,
   onProgress?: BackfillSettings['onProgress'],
 ): Promise<OpenBackfill> {
-  const patterns = (options.in ?? '').split(',').filter((pattern) => pattern !== '');
-  if (patterns.length === 0) throw new UsageError('say which files with in=PATTERN, such as in=history/**/*.parquet');
-  const views = chosenViews(options.views);
   const config = loadPlatformConfig(process.env);
+  const history = historyOption(options);
+  const views = chosenViews(config, options.views).filter(
+    ({ source }) => history !== undefined || (options.views ?? '') !== '' || source.history !== undefined,
+  );
   const { close, broker, ...deps } = await openStores(config);
   const { topics, pipeline } = config;
   return {
@@ -82,7 +89,8 @@ export async function openBackfillPipeline(
         root,
         { ...deps, views, producer: broker.producer },
         {
-          patterns,
+          ...(history === undefined ? {} : { history }),
+          ...statisticsOf(config),
           outOfOrderMs: pipeline.outOfOrderMs,
           allowedLatenessMs: pipeline.allowedLatenessMs,
           featureEventsTopic: undefined,
@@ -95,9 +103,27 @@ export async function openBackfillPipeline(
   };
 }
 
-function chosenViews(ids: string | undefined): typeof VIEWS {
-  if (ids === undefined || ids === '') return VIEWS;
-  return ids.split(',').map(viewOf);
+function historyOption(options: Readonly<Record<string, string>>): History | undefined {
+  const [first, ...others] = (options.in ?? '').split(',').filter((pattern) => pattern !== '');
+  if (first !== undefined && options.query !== undefined) throw new UsageError('say --in or --query, not both');
+  if (options.query !== undefined) return { query: options.query };
+  return first === undefined ? undefined : { files: [first, ...others] };
+}
+
+/** The setting of pipelines for statistics of features. */
+export function statisticsOf({ features }: Pick<PlatformConfig, 'features'>): { readonly statisticsWindowMs?: number } {
+  const { statisticsWindow } = features;
+  return statisticsWindow === 'off' ? {} : { statisticsWindowMs: durationMs(statisticsWindow) };
+}
+
+function chosenViews(config: PlatformConfig, ids: string | undefined): readonly FeatureView[] {
+  const { views } = definitionsOf(config);
+  if (ids === undefined || ids === '') return views;
+  return ids.split(',').map((id) => {
+    const view = views.find((candidate) => viewId(candidate) === id);
+    if (view === undefined) throw new UnknownViewError(id, views.map(viewId));
+    return view;
+  });
 }
 
 /** Puts each entity's newest offline row into the online store; a newer one that is there stays. @returns rows by view id */
@@ -105,8 +131,9 @@ export async function rebuildOnline(
   ids: string | undefined,
   onProgress: (rows: number) => void,
 ): Promise<Readonly<Record<string, number>>> {
-  const views = chosenViews(ids);
-  const { close, online, offline } = await openStores(loadPlatformConfig(process.env));
+  const config = loadPlatformConfig(process.env);
+  const views = chosenViews(config, ids);
+  const { close, online, offline } = await openStores(config);
   const counts: Record<string, number> = {};
   let total = 0;
   try {
@@ -134,8 +161,9 @@ export async function compareViews(
   ids: string | undefined,
   sample: number,
 ): Promise<Readonly<Record<string, Consistency>>> {
-  const views = chosenViews(ids);
-  const { close, ...stores } = await openStores(loadPlatformConfig(process.env));
+  const config = loadPlatformConfig(process.env);
+  const views = chosenViews(config, ids);
+  const { close, ...stores } = await openStores(config);
   try {
     const compared: Record<string, Consistency> = {};
     for (const view of views) compared[viewId(view)] = await compareStores(view, stores, sample);

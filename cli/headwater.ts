@@ -1,17 +1,20 @@
 #!/usr/bin/env node
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { TRAINING_FORMATS } from '#feature_store/retrieval/training_set';
 import { PlatformError } from '#kernel/errors';
 import { LOG_LEVELS } from '#monitoring/log';
 import { createRegistry } from '#registry/catalog';
 import { runDemo } from './demo/demo.ts';
 import { listDeadLetters, replayDeadLetters, showDeadLetter } from './dlq.ts';
-import { diffViews, listFeatures, showLineage, showView, validateFeatures } from './features.ts';
+import { showStatistics } from './feature_statistics.ts';
+import { diffViews, listFeatures, listServices, showLineage, showView, validateFeatures } from './features.ts';
 import {
   applyRetention,
   backfill,
   checkConsistency,
   exportFeatures,
   importFeatures,
+  materialize,
   rebuildOnlineStore,
 } from './history.ts';
 import { showLag } from './lag.ts';
@@ -22,6 +25,7 @@ import { RUNNERS, runPipeline, runWorker } from './run_pipeline.ts';
 import { sendTestData, TARGETS } from './send_test_data.ts';
 import { start } from './start.ts';
 import { trainFraudDetector } from './train.ts';
+import { makeTrainingSet } from './training_set.ts';
 
 const program = new Command('headwater').description(
   'Real-time machine learning in TypeScript. Configuration: configs/*.yaml and environment variables (docs/configuration.md).',
@@ -119,6 +123,21 @@ features
   .option('--json', 'a JSON array, an object a view', false)
   .action(showLineage);
 features
+  .command('services')
+  .description('what models use: columns, request fields, fingerprint')
+  .option('--json', 'as JSON', false)
+  .action(listServices);
+features
+  .command('stats')
+  .description('distributions of features, the newest windows first')
+  .option('--view <name@version>', 'only of this view')
+  .option('--feature <name>', 'only of this feature')
+  .option('--from <time>', 'windows that begin then or later')
+  .option('--to <time>', 'windows that begin before')
+  .option('--limit <n>', 'so many', Number, 50)
+  .option('--json', 'a JSON line each', false)
+  .action(showStatistics);
+features
   .command('validate')
   .description('check the definitions; what is wrong is listed with view and feature')
   .action(validateFeatures);
@@ -159,16 +178,41 @@ program
   .option('--dry-run', 'only say how many', false)
   .action(applyRetention);
 
+const history = (command: Command): Command =>
+  command
+    .option(
+      '--in <pattern...>',
+      'JSON lines, CSV, Parquet or Avro, also gzipped; local or s3://; read in the order of their names. Default: the histories of the sources',
+    )
+    .option('--query <sql>', "instead of files, a query of the offline store's database that gives events")
+    .option('--view <name@version>', 'only this view; repeatable', repeated, [])
+    .option('--snapshots <folder>', 'keep state there, and go on from it after a failure')
+    .option('--most-violations <percent>', 'fail when more of the events than that break a rule', Number);
+
+history(
+  program
+    .command('backfill')
+    .description('compute features of past events, as the stream would have, into both stores'),
+).action(backfill);
+history(
+  program.command('materialize').description('compute the views that are computed in batch, from their histories'),
+).action(materialize);
+
 program
-  .command('backfill')
-  .description('compute features of events in files, as the stream would have, into both stores')
-  .requiredOption(
-    '--in <pattern...>',
-    'JSON lines, CSV, Parquet or Avro, also gzipped; local or s3://; read in the order of their names',
-  )
-  .option('--view <name@version>', 'only this view; repeatable', repeated, [])
-  .option('--snapshots <folder>', 'keep state there, and go on from it after a failure')
-  .action(backfill);
+  .command('training-set')
+  .description('labels joined with the features that were true at their time')
+  .requiredOption('--out <folder>', 'where the data and manifest.json go')
+  .option('--service <name@version>', 'the columns: a feature service, or a view')
+  .option('--labels <source>', 'labels of this source in the offline store')
+  .option('--labels-file <pattern>', 'or files with entity_key, event_time, label, and label_id if there is one')
+  .option('--labels-query <sql>', "or a query of the offline store's database with these columns")
+  .option('--from <time>', 'labels from then on; default: all')
+  .option('--to <time>', 'labels before')
+  .option('--split-at <time...>', 'cut there: one time gives train and test, two give train, validation and test')
+  .option('--known-at-label', "only values that had been computed by the label's time", false)
+  .addOption(new Option('--format <format>', 'of the data').choices(TRAINING_FORMATS).default('csv'))
+  .option('--like <folder>', 'make the set of this manifest again, and say whether it is the same')
+  .action(makeTrainingSet);
 
 const dlq = program.command('dlq').description('the dead-letter queue: what could not be used, and why');
 const filtered = (command: Command): Command =>

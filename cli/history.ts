@@ -1,4 +1,5 @@
 import { createFileSystems } from '#connectors/files/file_systems';
+import { viewId } from '#feature_store/definitions/feature_row';
 import { exportRows, importRows } from '#feature_store/offline/row_files';
 import { tryParseDuration } from '#kernel/duration';
 import { DAY_MS, eventTime } from '#kernel/time';
@@ -8,25 +9,35 @@ import { runEmbedded } from '#pipelines/runner/embedded';
 import { viewOf } from './features.ts';
 import { compareViews, openBackfillPipeline, rebuildOnline } from './features_pipeline.ts';
 import { timeOption } from './options.ts';
+import { definitionsOf, loadPlatformConfig } from './platform_config.ts';
 import { createProgress } from './progress.ts';
 import { shutdownRequested } from './shutdown.ts';
 import { UsageError } from './usage_error.ts';
 import { withOffline } from './with_offline.ts';
 
 export interface BackfillOptions {
-  readonly in: readonly string[];
+  readonly in?: readonly string[];
+  readonly query?: string;
   readonly view: readonly string[];
   readonly snapshots?: string;
+  /** Per cent of the events that may break a rule. */
+  readonly mostViolations?: number;
 }
 
-/** `headwater backfill`: features of events in files, into both stores; a JSON line of counts at the end. */
-export async function backfill({ in: patterns, view, snapshots }: BackfillOptions): Promise<void> {
-  const task = createProgress().begin(`compute features from ${patterns.join(', ')}`);
-  let read = { file: '', files: 0, rows: 0 };
-  const options = { in: patterns.join(','), views: view.join(',') };
+/** `headwater backfill`: features of history, into both stores; a JSON line of counts at the end. */
+export async function backfill(settings: BackfillOptions): Promise<void> {
+  const { in: patterns, query, view, snapshots, mostViolations } = settings;
+  const where = patterns?.join(', ') ?? (query === undefined ? 'the histories of the sources' : 'a query');
+  const task = createProgress().begin(`compute features from ${where}`);
+  let read = { files: 0, rows: 0 };
+  const options = {
+    ...(patterns === undefined ? {} : { in: patterns.join(',') }),
+    ...(query === undefined ? {} : { query }),
+    views: view.join(','),
+  };
   const { construct, metrics, close } = await openBackfillPipeline(options, (progress) => {
     read = progress;
-    task.update(progress.rows, progress.file);
+    task.update(progress.rows, progress.from);
   });
   const startedMs = performance.now();
   try {
@@ -39,7 +50,7 @@ export async function backfill({ in: patterns, view, snapshots }: BackfillOption
     await close();
   }
   const seconds = (performance.now() - startedMs) / 1_000;
-  const { processed, decayed, duplicates, late, failed } = metrics;
+  const { processed, decayed, duplicates, late, failed, violations } = metrics;
   const counts = {
     files: read.files,
     events: read.rows,
@@ -47,11 +58,29 @@ export async function backfill({ in: patterns, view, snapshots }: BackfillOption
     rows_of_windows: await totalOf(decayed),
     duplicates: await totalOf(duplicates),
     late: await totalOf(late),
+    violations: await totalOf(violations),
     dead_lettered: await totalOf(failed),
   };
   task.finish(`${Math.round(read.rows / seconds)} events a second`);
-  if (read.files === 0) process.stderr.write(`no file matches ${patterns.join(', ')}\n`);
+  if (read.rows === 0) process.stderr.write(`nothing was found in ${where}\n`);
   process.stdout.write(`${JSON.stringify(counts)}\n`);
+  const limit = ((mostViolations ?? 100) / 100) * counts.events;
+  if (counts.violations > limit) {
+    process.stderr.write(
+      `${counts.violations} broken rules in ${counts.events} events are more than ${mostViolations} %\n`,
+    );
+    process.exitCode = 1;
+  }
+}
+
+/** `headwater materialize`: the same for views computed in batch. */
+export async function materialize(settings: BackfillOptions): Promise<void> {
+  const inBatch = definitionsOf(loadPlatformConfig(process.env))
+    .views.filter(({ mode }) => mode === 'batch')
+    .map(viewId);
+  const view = settings.view.length > 0 ? settings.view : inBatch;
+  if (view.length === 0) throw new UsageError('no view is computed in batch');
+  await backfill({ ...settings, view });
 }
 
 /** `headwater features rebuild-online`: after the online store was lost. */

@@ -14,6 +14,7 @@ import { createPipeline } from '#pipelines/model/pipeline';
 import { type PipelineHandle, runEmbedded } from '#pipelines/runner/embedded';
 import { createPipelineMetrics } from '#pipelines/runner/pipeline_metrics';
 import { createFeatureMetrics, type FeatureMetrics } from '#pipelines/transforms/feature_metrics';
+import { statisticsOf } from './features_pipeline.ts';
 import type { PlatformConfig } from './platform_config.ts';
 
 interface Deps {
@@ -48,6 +49,7 @@ export class PipelineService implements Service {
         { ...this.#deps, metrics: this.metrics },
         {
           ...pipeline,
+          ...statisticsOf(this.#config),
           rawEventsTopic: topics.rawEvents,
           featureEventsTopic: topics.featureEvents,
           deadLetterTopic: topics.deadLetters,

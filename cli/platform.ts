@@ -7,6 +7,7 @@ import { checkDefinitions } from '#feature_store/offline/check_definitions';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { CachedOnlineStore } from '#feature_store/online/cached_store';
 import { FallbackOnlineStore } from '#feature_store/online/fallback_store';
+import { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { SOURCES, VIEWS } from '#feature_store/views/catalog';
 import { type RunningServices, type Service, startAll } from '#kernel/lifecycle';
 import { systemClock } from '#kernel/time';
@@ -16,10 +17,11 @@ import { createMetricsRegistry } from '#monitoring/metrics';
 import { createRegistry } from '#registry/catalog';
 import type { ModelRegistry } from '#registry/model_registry';
 import { PredictionLog, type PredictionSink } from '#serving/prediction_log';
+import { serviceProblems } from '#serving/runtime/feature_check';
 import { ModelServer } from '#serving/runtime/model_server';
 import { createServing } from '#serving/server';
 import { createPipelineHttp, PipelineService } from './pipeline_service.ts';
-import type { PlatformConfig } from './platform_config.ts';
+import { definitionsOf, type PlatformConfig } from './platform_config.ts';
 
 export const ROLES = ['gateway', 'pipeline', 'features', 'serving'] as const;
 export type Role = (typeof ROLES)[number];
@@ -49,19 +51,24 @@ export async function startPlatform(
 ): Promise<Platform> {
   const clock = systemClock;
   const metrics = createMetricsRegistry();
-  const base = { log, clock, metrics, views: VIEWS };
+  const { views, services: featureServices } = definitionsOf(config);
+  const base = { log, clock, metrics, views };
   const broker = createBroker(base, config.broker);
   const offline = createOfflineStore(base, config.offlineStore);
   const readable = new FallbackOnlineStore(createOnlineStore(base, config.onlineStore), {
     ...base,
     offline,
-    ttlMs: ttlsOf(VIEWS),
+    ttlMs: ttlsOf(views),
   });
   const online = new CachedOnlineStore(readable, metrics, config.cache);
+  const features = new FeatureReader({ online, clock }, { views, services: featureServices });
   const registry = createRegistry(config.registry);
   const { topics } = config;
 
-  const models = new ModelServer({ registry, log, metrics }, config.serving);
+  const models = new ModelServer(
+    { registry, log, metrics, checkSignature: (signature) => serviceProblems(features, signature) },
+    config.serving,
+  );
   const predictions = new PredictionLog(
     { sink: predictionSink(broker, offline, topics.predictions), log, metrics },
     { maxPending: config.serving.maxPendingLog },
@@ -73,8 +80,8 @@ export async function startPlatform(
       deadLetters: topics.deadLetters,
     }),
     pipeline: createPipelineHttp({ log, metrics, pipeline }, config.pipeline),
-    features: await createFeatureApi({ ...base, store: online, views: VIEWS }, config.featureApi),
-    serving: await createServing({ ...base, models, online, predictions }, config.serving),
+    features: await createFeatureApi({ ...base, store: online, features, offline }, config.featureApi),
+    serving: await createServing({ ...base, models, features, predictions }, config.serving),
   };
   const needsOffline = roles.some((role) => role !== 'gateway');
   const prepared: Service = {

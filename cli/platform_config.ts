@@ -2,7 +2,14 @@ import { z } from 'zod';
 import { type EnvironmentVariable, loadConfig } from '#configs/load';
 import { brokerConfigSchema } from '#connectors/catalog';
 import { gatewayConfigSchema } from '#connectors/gateway/config';
-import { cacheConfigSchema, offlineStoreConfigSchema, onlineStoreConfigSchema } from '#feature_store/config';
+import {
+  cacheConfigSchema,
+  featureApiConfigSchema,
+  offlineStoreConfigSchema,
+  onlineStoreConfigSchema,
+} from '#feature_store/config';
+import { SERVICES, VIEWS } from '#feature_store/views/catalog';
+import { type Definitions, featuresConfigSchema, selectDefinitions } from '#feature_store/views/selection';
 import { assetPath } from '#kernel/project_root';
 import { LOG_LEVELS } from '#monitoring/log';
 import { registryConfigSchema } from '#registry/catalog';
@@ -43,7 +50,8 @@ export const platformConfigSchema = z.strictObject({
     allowedLatenessMs: z.int().nonnegative(),
     idleAfterMs: z.int().positive(),
   }),
-  featureApi: z.strictObject(address(8_083)),
+  features: featuresConfigSchema,
+  featureApi: featureApiConfigSchema,
   serving: servingConfigSchema,
   drainTimeoutMs: z.int().positive(),
 });
@@ -76,6 +84,7 @@ export const ENVIRONMENT_VARIABLES: Readonly<Record<string, EnvironmentVariable>
   DATABASE_PASSWORD: postgres('password', 'string'),
   REDIS_HOST: redis('host', 'string'),
   REDIS_PORT: redis('port', 'number'),
+  REDIS_CLUSTER: redis('cluster', 'list'),
   REDIS_PASSWORD: redis('password', 'string'),
   REDIS_KEY_PREFIX: redis('keyPrefix', 'string'),
   MLFLOW_TRACKING_URI: mlflow('trackingUri', 'string'),
@@ -88,6 +97,7 @@ export const ENVIRONMENT_VARIABLES: Readonly<Record<string, EnvironmentVariable>
   PIPELINE_PORT: { path: 'pipeline.port', type: 'number' },
   PIPELINE_GROUP: { path: 'pipeline.group', type: 'string' },
   FEATURE_API_HOST: { path: 'featureApi.host', type: 'string' },
+  FEATURE_API_KEYS: { path: 'featureApi.apiKeys', type: 'list' },
   FEATURE_API_PORT: { path: 'featureApi.port', type: 'number' },
   API_HOST: { path: 'serving.host', type: 'string' },
   API_PORT: { path: 'serving.port', type: 'number' },
@@ -105,12 +115,16 @@ export function loadPlatformConfig(
   return loadConfig({
     schema: platformConfigSchema,
     directory: assetPath('configs'),
-    environment: environmentOf(env),
+    environment: `features,${environmentOf(env)}`,
     env,
     variables: ENVIRONMENT_VARIABLES,
     overrides,
   });
 }
+
+/** The views and services of the catalog that this configuration runs. @throws {@link DefinitionError} */
+export const definitionsOf = ({ features }: Pick<PlatformConfig, 'features'>): Definitions =>
+  selectDefinitions({ views: VIEWS, services: SERVICES }, features);
 
 /** ENVIRONMENT, and over it the broker that INGEST_SINK names. */
 function environmentOf({ ENVIRONMENT, INGEST_SINK }: Readonly<Record<string, string | undefined>>): string {

@@ -5,8 +5,8 @@ import { trainXgboost } from '#registry/trainers/xgboost';
 /** `headwater train`: XGBoost on a training set of this platform. */
 export async function trainFraudDetector(options: { trainingSet: string; out: string }): Promise<void> {
   const trainingSet = resolve(options.trainingSet);
-  const { rows, positives, view } = await verifyTrainingSet(trainingSet);
-  process.stdout.write(`training set of ${view}: ${rows} rows, ${positives} positive\n`);
+  const { rows, positives, service } = await verifyTrainingSet(trainingSet);
+  process.stdout.write(`training set of ${service.service}: ${rows} rows, ${positives} positive\n`);
   await trainXgboost({
     trainingSet,
     out: resolve(options.out),

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { accessSettings } from '#connectors/http/config';
 import { postgresConfigSchema } from '#connectors/postgres/config';
 import { createPostgresPool } from '#connectors/postgres/pool';
 import { createRedis } from '#connectors/redis/client';
@@ -32,6 +33,13 @@ export const cacheConfigSchema = z.strictObject({
   ttlMs: z.int().positive().default(1_000),
 });
 
+export const featureApiConfigSchema = z.strictObject({
+  host: z.string().default('127.0.0.1'),
+  port: z.int().min(0).max(65_535).default(8_083),
+  ...accessSettings,
+});
+export type FeatureApiConfig = z.infer<typeof featureApiConfigSchema>;
+
 interface Deps {
   readonly log: Logger;
   readonly clock: Clock;
@@ -42,10 +50,9 @@ export const ttlsOf = (views: readonly FeatureView[]): ReadonlyMap<string, numbe
   new Map(views.map((view) => [viewId(view), view.ttlMs]));
 
 export function createOnlineStore({ log, clock, views }: Deps, config: OnlineStoreConfig): OnlineStore {
-  const ttlMs = ttlsOf(views);
-  if (config.kind === 'memory') return new MemoryOnlineStore({ log, clock, ttlMs }, config);
+  if (config.kind === 'memory') return new MemoryOnlineStore({ log, clock, ttlMs: ttlsOf(views) }, config);
   const { kind: _, keyPrefix, ...redis } = config;
-  return new RedisOnlineStore({ redis: createRedis(redis, log), ttlMs }, { redis, keyPrefix });
+  return new RedisOnlineStore({ redis: createRedis(redis, log), views }, { redis, keyPrefix });
 }
 
 export function createOfflineStore({ log }: Pick<Deps, 'log'>, config: OfflineStoreConfig): OfflineStore {

@@ -40,3 +40,28 @@ export class TrainingSetError extends PlatformError {
     super(message, { fault: 'caller', retryable: false });
   }
 }
+
+/** Fields of a request that on-demand features need and cannot take: every bad one at once. */
+export class RequestFieldsError extends PlatformError {
+  readonly code = 'FEATURE_STORE_REQUEST_FIELDS';
+  readonly httpStatus = 422;
+  readonly fields: readonly { readonly field: string; readonly problem: string }[];
+
+  constructor(fields: RequestFieldsError['fields']) {
+    const list = fields.map(({ field, problem }) => `${field} ${problem}`).join('; ');
+    super(`the request was refused: ${list}`, { fault: 'caller', retryable: false });
+    this.fields = fields;
+  }
+}
+
+export class UnknownServiceError extends PlatformError {
+  readonly code = 'FEATURE_STORE_UNKNOWN_SERVICE';
+  readonly httpStatus = 404;
+
+  constructor(service: string, known: readonly string[]) {
+    super(`there is no feature service "${service}"; there is ${known.join(', ')}`, {
+      fault: 'caller',
+      retryable: false,
+    });
+  }
+}

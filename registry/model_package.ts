@@ -15,6 +15,14 @@ export interface InputColumn {
   readonly unknownCategory?: number;
 }
 
+/** The feature service that a model was trained on. */
+export interface FeatureServiceReference {
+  /** A service's id or a view's: `fraud@1`. */
+  readonly service: string;
+  /** Of its definitions then; a model is not served with others. Absent: not known. */
+  readonly fingerprint?: string;
+}
+
 /** What a model expects and answers; stored beside the ONNX file, independent of the trainer. */
 export interface ModelSignature {
   readonly inputs: readonly InputColumn[];
@@ -25,8 +33,8 @@ export interface ModelSignature {
   readonly threshold?: number;
   /** ONNX names: the [N, inputs.length] FP32 input and the [N, classes] FP32 probabilities (or [N] values). */
   readonly onnx: { readonly input: string; readonly output: string };
-  /** The feature view the columns come from, `fraud@1`, so that serving by entity knows what to read. */
-  readonly featureView?: string;
+  /** Where the columns come from, so that serving by entity knows what to read. */
+  readonly featureService?: FeatureServiceReference;
 }
 
 /** Everything a serving process needs of one model version. */

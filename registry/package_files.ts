@@ -30,5 +30,11 @@ export function readPackage(where: string, onnx: Uint8Array, document: string): 
   const parsed = JSON.parse(document) as PackageDocument;
   const found = sha256(onnx);
   if (found !== parsed.sha256) throw new ArtifactIntegrityError(`${where}/${ONNX_FILE}`, parsed.sha256, found);
-  return { onnx, signature: parsed.signature, examples: parsed.examples };
+  return { onnx, signature: upgraded(parsed.signature), examples: parsed.examples };
+}
+
+/** Packages of 0.1 name a view. */
+function upgraded(signature: ModelSignature & { readonly featureView?: string }): ModelSignature {
+  const { featureView, ...rest } = signature;
+  return featureView === undefined ? rest : { ...rest, featureService: { service: featureView } };
 }

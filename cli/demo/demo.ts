@@ -5,6 +5,7 @@ import {
   type GeneratorOptions,
   generateTransactions,
 } from '#examples/fraud/transaction_generator';
+import { serviceOfView } from '#feature_store/definitions/feature_service';
 import { buildTrainingSet, type TrainingSet, writeTrainingSet } from '#feature_store/retrieval/training_set';
 import { fraudView } from '#feature_store/views/fraud';
 import { eventTime, HOUR_MS } from '#kernel/time';
@@ -269,7 +270,9 @@ async function makeTrainingSet(
   await offline.writeLabels(source, usable.map(labelOf));
   const times = usable.map(({ timestampMs }) => timestampMs);
   const range = { from: eventTime(Math.min(...times)), to: eventTime(Math.max(...times) + 1) };
-  const training = await buildTrainingSet(offline, fraudView, source, range);
+  const labels = await offline.readLabels(source, range);
+  const spec = { service: serviceOfView(fraudView), labels: { source }, range };
+  const training = await buildTrainingSet(offline, spec, labels);
   if (options.trainingSet !== undefined) await writeTrainingSet(options.trainingSet, training);
   making.finish(`${training.manifest.rows} rows, ${training.manifest.positives} fraudulent`);
   return training;
@@ -284,7 +287,7 @@ const labelOf = ({ eventId, accountId, timestampMs, isFraud }: GeneratedEvent) =
 
 function tableOf({ manifest, rows }: TrainingSet): TrainingTable {
   return {
-    featureView: manifest.view,
+    featureService: { service: manifest.service.service, fingerprint: manifest.service.fingerprint },
     columns: manifest.columns,
     rows: rows.map(({ values }) => manifest.columns.map(({ name }) => values[name] ?? null)),
     labels: rows.map(({ label }) => label),

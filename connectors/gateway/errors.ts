@@ -19,15 +19,6 @@ export class InvalidEventError extends PlatformError {
   }
 }
 
-export class UnauthorizedError extends PlatformError {
-  readonly code = 'GATEWAY_UNAUTHORIZED';
-  readonly httpStatus = 401;
-
-  constructor(problem: string) {
-    super(problem, { fault: 'caller', retryable: false });
-  }
-}
-
 export class BodyTooLargeError extends PlatformError {
   readonly code = 'GATEWAY_BODY_TOO_LARGE';
   readonly httpStatus = 413;
@@ -36,18 +27,6 @@ export class BodyTooLargeError extends PlatformError {
     super(`the body is larger than ${maxBytes} bytes: send less at once, as several requests`, {
       fault: 'caller',
       retryable: false,
-    });
-  }
-}
-
-export class RateLimitedError extends PlatformError {
-  readonly code = 'GATEWAY_RATE_LIMITED';
-  readonly httpStatus = 429;
-
-  constructor(requests: number, windowMs: number) {
-    super(`more than ${requests} requests in ${windowMs} ms: send larger batches, or less often`, {
-      fault: 'caller',
-      retryable: true,
     });
   }
 }

@@ -1,5 +1,4 @@
 import compress from '@fastify/compress';
-import rateLimit from '@fastify/rate-limit';
 import { type FastifyInstance, fastify } from 'fastify';
 import type { Producer } from '#connectors/connector';
 import type { Clock } from '#kernel/time';
@@ -7,9 +6,8 @@ import { registerApiDocs } from '#monitoring/api_docs';
 import { HttpService } from '#monitoring/http_service';
 import type { Logger } from '#monitoring/log';
 import { Histogram, LATENCY_BUCKETS_SECONDS, type Registry } from '#monitoring/metrics';
-import { authenticate } from './authentication.ts';
+import { controlAccess } from '../http/access.ts';
 import type { GatewayConfig } from './config.ts';
-import { RateLimitedError } from './errors.ts';
 import { EventIntake } from './event_intake.ts';
 import { createEventValidator, type EventType } from './event_validator.ts';
 import { SpoolingProducer } from './spool.ts';
@@ -43,7 +41,6 @@ export async function createGateway(
   const app = fastify({ logger: false, bodyLimit: config.maxBodyBytes, requestTimeout: 30_000 });
   // Of requests only: answers are small.
   await app.register(compress, { globalCompression: false, globalDecompression: true });
-  if (config.rateLimit !== undefined) await limitRate(app, config.rateLimit);
   await registerApiDocs(app, { title: 'headwater gateway', description: 'Takes events in' });
   const spool = config.spool === undefined ? undefined : new SpoolingProducer(deps, config.spool);
   const producer = spool ?? deps.producer;
@@ -71,7 +68,7 @@ export async function createGateway(
   });
 
   acceptBodiesAsText(app);
-  authenticate(app, config);
+  await controlAccess(app, config, (url) => url.startsWith('/ingest'));
   const observed = new Map(['/ingest', '/ingest/batch'].map((route) => [route, seconds.labels({ route })]));
   app.addHook('onResponse', (request, reply, done) => {
     observed.get(request.routeOptions.url ?? '')?.observe(reply.elapsedTime / 1_000);
@@ -132,21 +129,6 @@ export async function createGateway(
 function acceptBodiesAsText(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
-}
-
-/** A limit for each caller, counted in this process. */
-async function limitRate(app: FastifyInstance, limit: NonNullable<GatewayConfig['rateLimit']>): Promise<void> {
-  const { requests, windowMs } = limit;
-  await app.register(rateLimit, {
-    global: true,
-    max: requests,
-    timeWindow: windowMs,
-    // After authentication, which says who it is.
-    hook: 'preParsing',
-    keyGenerator: ({ caller }) => caller,
-    allowList: ({ url }) => !url.startsWith('/ingest'),
-    errorResponseBuilder: () => new RateLimitedError(requests, windowMs),
-  });
 }
 
 /** The texts of a batch's events; an array that cannot be parsed is one bad event. */

@@ -3,6 +3,11 @@ import { z } from 'zod';
 export const redisConfigSchema = z.strictObject({
   host: z.string().default('127.0.0.1'),
   port: z.int().min(1).max(65_535).default(6_379),
+  /** Nodes of a Redis cluster to begin with; host, port and database mean nothing then. */
+  cluster: z
+    .array(z.string().regex(/^.+:\d+$/, 'must be host:port'))
+    .min(1)
+    .optional(),
   username: z.string().optional(),
   password: z.string().optional(),
   database: z.int().min(0).default(0),

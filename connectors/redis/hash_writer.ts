@@ -1,6 +1,7 @@
-import { type Redis, ReplyError } from 'ioredis';
+import { ReplyError } from 'ioredis';
 import { messageOf } from '#kernel/errors';
 import { ConnectionError, RecordRefusedError } from '../errors.ts';
+import type { RedisClient } from './client.ts';
 
 export interface HashSettings<T> {
   /** The key of a value's hash. */
@@ -26,9 +27,7 @@ if ARGV[1] ~= '' then redis.call('HSET', KEYS[1], '${ORDER_FIELD}', ARGV[1]) end
 if ARGV[2] ~= '' then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return 1`;
 
-interface ScriptedRedis extends Redis {
-  headwaterReplaceHash(key: string, ...rest: string[]): Promise<number>;
-}
+type ScriptedRedis = RedisClient & { headwaterReplaceHash(key: string, ...rest: string[]): Promise<number> };
 
 /** Answers that say something about the value, not about the server. */
 const ABOUT_VALUE = /^(WRONGTYPE|ERR value|ERR wrong number)/;
@@ -38,7 +37,7 @@ const ABOUT_VALUE = /^(WRONGTYPE|ERR value|ERR wrong number)/;
  *
  * @returns what {@link writeTo} takes as `write`
  */
-export function redisHashes<T>(redis: Redis, settings: HashSettings<T>): (values: readonly T[]) => Promise<void> {
+export function redisHashes<T>(redis: RedisClient, settings: HashSettings<T>): (values: readonly T[]) => Promise<void> {
   redis.defineCommand('headwaterReplaceHash', { numberOfKeys: 1, lua: REPLACE_HASH });
   const scripted = redis as ScriptedRedis;
   const { keyOf, fieldsOf, orderOf, ttlMs } = settings;

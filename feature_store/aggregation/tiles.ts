@@ -4,13 +4,14 @@ import type { Accumulator } from './accumulators.ts';
 
 /**
  * Tile length by age: recent events lie in fine tiles, older ones in coarser ones, so that an entity has at most 60 + 92 + 24·days
- * tiles however many events it has. A window's far edge is exact to one tile of its age: a minute for windows up to an hour, a quarter of an
- * hour up to a day, an hour beyond.
+ * tiles, and one a day beyond a month, however many events it has. A window's far edge is exact to one tile of its age: a minute for windows
+ * up to an hour, a quarter of an hour up to a day, an hour up to a month, a day beyond.
  */
 const LADDER = [
   { upToAgeMs: HOUR_MS, lengthMs: MINUTE_MS },
   { upToAgeMs: DAY_MS, lengthMs: 15 * MINUTE_MS },
-  { upToAgeMs: Number.POSITIVE_INFINITY, lengthMs: HOUR_MS },
+  { upToAgeMs: 31 * DAY_MS, lengthMs: HOUR_MS },
+  { upToAgeMs: Number.POSITIVE_INFINITY, lengthMs: DAY_MS },
 ] as const;
 
 /** One thing that a view accumulates: a field, or all events, of those that pass a filter. */
@@ -24,8 +25,10 @@ export interface Slot {
 /** What a view's tiles hold. */
 export interface TileLayout {
   readonly slots: readonly Slot[];
-  /** Nothing older than this, measured from the newest event, is kept. */
+  /** Nothing older than this, measured from the newest event, counts. */
   readonly horizonMs: number;
+  /** How long it is kept: until the edges of the longest windows have moved past it. */
+  readonly keptMs: number;
 }
 
 /** Partial aggregates of the events in [start, start + lengthMs). */
@@ -34,7 +37,7 @@ export interface Tile {
   readonly lengthMs: number;
   /** Time of the newest event inside, ms. */
   latest: number;
-  /** In the order of {@link TileLayout.slots}. */
+  /** In the order of {@link TileLayout.slots}; null where no event counts: most filters pass few. */
   readonly slots: unknown[];
 }
 
@@ -47,9 +50,7 @@ export interface TileState {
 export const emptyTiles = (): TileState => ({ newest: Number.NEGATIVE_INFINITY, tiles: [] });
 
 export function emptyTile(layout: TileLayout, start: number, lengthMs: number): Tile {
-  const slots = new Array<unknown>(layout.slots.length);
-  for (let index = 0; index < slots.length; index += 1)
-    slots[index] = (layout.slots[index] as Slot).accumulator.empty();
+  const slots = new Array<unknown>(layout.slots.length).fill(null);
   return { start, lengthMs, latest: Number.NEGATIVE_INFINITY, slots };
 }
 
@@ -64,14 +65,34 @@ export function leavesAt({ start, lengthMs }: Tile, windowMs: number): number {
 
 function lengthForAge(ageMs: number): number {
   for (const { upToAgeMs, lengthMs } of LADDER) if (ageMs < upToAgeMs) return lengthMs;
-  return HOUR_MS;
+  return DAY_MS;
+}
+
+/** By how much a window's edge moves at once, an hour at least. */
+export const edgeStepMs = (windowMs: number): number => Math.max(HOUR_MS, lengthForAge(windowMs - 1));
+
+/** From which age of its beginning on a tile is merged into a longer one: all of that is older than the rung before. */
+function movesUpAfterMs(lengthMs: number): number {
+  if (lengthMs < 15 * MINUTE_MS) return 2 * HOUR_MS;
+  if (lengthMs < HOUR_MS) return DAY_MS + HOUR_MS;
+  return lengthMs < DAY_MS ? 32 * DAY_MS : Number.POSITIVE_INFINITY;
+}
+
+/** How long the tile is to be that begins at `start`. */
+function lengthOfOld(newest: number, start: number, lengthMs: number): number {
+  let length = lengthMs;
+  for (const rung of LADDER)
+    if (rung.lengthMs > length && newest - start >= movesUpAfterMs(length)) length = rung.lengthMs;
+  return length;
 }
 
 /** Adds an event to the tile of its time, in any order; returns false when it is older than the horizon and was not added. */
 export function addEvent(state: TileState, layout: TileLayout, event: EventFields, eventTimeMs: number): boolean {
   if (eventTimeMs > state.newest) {
+    const hasMinuteBegun = eventTimeMs - state.newest > MINUTE_MS || eventTimeMs % MINUTE_MS < state.newest % MINUTE_MS;
     state.newest = eventTimeMs;
-    compact(state, layout);
+    // Looking through all tiles at every event is what busy entities would spend their time on.
+    if (hasMinuteBegun) compact(state, layout);
   } else if (eventTimeMs <= state.newest - layout.horizonMs) return false;
   addToTile(tileAt(state, layout, eventTimeMs), layout, event, eventTimeMs);
   return true;
@@ -85,7 +106,9 @@ export function addToTile(tile: Tile, layout: TileLayout, event: EventFields, ev
     const { accumulator, field, where } = slots[index] as Slot;
     if (where !== undefined && !where(event)) continue;
     const value = field === undefined ? true : event[field];
-    if (value !== undefined && value !== null) accumulator.add(tile.slots[index], value, eventTimeMs);
+    if (value === undefined || value === null) continue;
+    tile.slots[index] ??= accumulator.empty();
+    accumulator.add(tile.slots[index], value, eventTimeMs);
   }
 }
 
@@ -116,8 +139,7 @@ function compact(state: TileState, layout: TileLayout): void {
   const { newest, tiles } = state;
   let needed = false;
   for (const tile of tiles) {
-    // A tile moves up once all of it is older than its rung.
-    if (tile.lengthMs < lengthForAge(newest - tile.start - HOUR_MS) || isBeyond(tile, newest, layout)) {
+    if (newest - tile.start >= movesUpAfterMs(tile.lengthMs) || isBeyond(tile, newest, layout)) {
       needed = true;
       break;
     }
@@ -127,7 +149,7 @@ function compact(state: TileState, layout: TileLayout): void {
   const compacted: Tile[] = [];
   for (const tile of tiles) {
     if (isBeyond(tile, newest, layout)) continue;
-    const lengthMs = Math.max(tile.lengthMs, lengthForAge(newest - tile.start - HOUR_MS));
+    const lengthMs = lengthOfOld(newest, tile.start, tile.lengthMs);
     const start = Math.floor(tile.start / lengthMs) * lengthMs;
     const last = compacted[compacted.length - 1];
     if (last !== undefined && last.start + last.lengthMs > start) {
@@ -143,8 +165,8 @@ function compact(state: TileState, layout: TileLayout): void {
   state.tiles = compacted;
 }
 
-function isBeyond(tile: Tile, newest: number, layout: TileLayout): boolean {
-  return tile.start + tile.lengthMs <= newest - layout.horizonMs - HOUR_MS;
+function isBeyond(tile: Tile, newest: number, { keptMs }: TileLayout): boolean {
+  return tile.start + tile.lengthMs <= newest - keptMs;
 }
 
 /** Adds the contents of `other` to `into`, whatever their times. */
@@ -152,6 +174,10 @@ export function mergeTile(layout: TileLayout, into: Tile, other: Tile): void {
   if (other.latest > into.latest) into.latest = other.latest;
   const { slots } = layout;
   for (let index = 0; index < slots.length; index += 1) {
-    (slots[index] as Slot).accumulator.merge(into.slots[index], other.slots[index]);
+    const added = other.slots[index];
+    if (added === null) continue;
+    const { accumulator } = slots[index] as Slot;
+    into.slots[index] ??= accumulator.empty();
+    accumulator.merge(into.slots[index], added);
   }
 }

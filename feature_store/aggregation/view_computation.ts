@@ -7,6 +7,7 @@ import { addToSessions, dropSessions, measureSession, type Session, sessionEndsA
 import {
   addEvent,
   addToTile,
+  edgeStepMs,
   emptyTile,
   emptyTiles,
   leavesAt,
@@ -116,7 +117,8 @@ export class ViewComputation {
     this.#gaps = [...new Set(sessions.map(([, { gapMs }]) => gapMs))];
     this.#sessions = sessions.map(([name, feature]) => ({ name, feature, gap: this.#gaps.indexOf(feature.gapMs) }));
     const longestMs = Math.max(HOUR_MS, ...lengths, ...this.#gaps);
-    this.#layout = { slots, horizonMs: longestMs + allowedLatenessMs };
+    const horizonMs = longestMs + allowedLatenessMs;
+    this.#layout = { slots, horizonMs, keptMs: horizonMs + edgeStepMs(horizonMs) };
     this.#ofEvent = named(view, 'event');
     this.#sincePrevious = named(view, 'previous');
     this.#derived = [...this.#ofEvent, ...this.#sincePrevious].filter(([name]) =>
@@ -127,8 +129,7 @@ export class ViewComputation {
 
   /** How long after its newest event an entity's state can still matter, ms. */
   get horizonMs(): number {
-    // A window's edge moves by an hour at most.
-    return this.#layout.horizonMs + HOUR_MS;
+    return this.#layout.keptMs;
   }
 
   /**
@@ -244,8 +245,12 @@ export class ViewComputation {
       const { windowMs, features } = this.#groups[group] as WindowGroup;
       const window = running[group] as RunningWindow;
       if (window.leavesMs <= asOfMs) Object.assign(window, this.#addUp(state.tiles, windowMs, asOfMs));
-      for (const { name, feature, slot } of features) values[name] = finite(resultOf(feature, window.tile.slots[slot]));
+      for (const { name, feature, slot } of features) values[name] = this.#resultIn(window.tile, feature, slot);
     }
+  }
+
+  #resultIn({ slots }: Tile, feature: WindowFeature, slot: number): FeatureValue {
+    return finite(resultOf(feature, slots[slot] ?? (this.#layout.slots[slot] as Slot).accumulator.empty()));
   }
 
   #addUp({ tiles }: TileState, windowMs: number, asOfMs: number): RunningWindow {
@@ -292,7 +297,7 @@ export class ViewComputation {
         if (leavesAt(tile, windowMs) <= asOfMs) break;
         mergeTile(this.#layout, merged, tile);
       }
-      for (const { name, feature, slot } of features) values[name] = finite(resultOf(feature, merged.slots[slot]));
+      for (const { name, feature, slot } of features) values[name] = this.#resultIn(merged, feature, slot);
     }
   }
 }

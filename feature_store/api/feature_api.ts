@@ -1,35 +1,38 @@
-import { fastify } from 'fastify';
-import { type FeatureRow, type FeatureValue, viewId } from '#feature_store/definitions/feature_row';
+import { type FastifyReply, fastify } from 'fastify';
+import { controlAccess } from '#connectors/http/access';
+import { viewId } from '#feature_store/definitions/feature_row';
 import { describeView, type FeatureView } from '#feature_store/definitions/feature_view';
 import { lineageOf } from '#feature_store/definitions/lineage';
+import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
-import { valuesAsOf } from '#feature_store/retrieval/as_of';
+import type { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import type { Clock } from '#kernel/time';
 import { registerApiDocs } from '#monitoring/api_docs';
 import { HttpService } from '#monitoring/http_service';
 import type { Logger } from '#monitoring/log';
 import type { Registry } from '#monitoring/metrics';
+import type { FeatureApiConfig } from '../config.ts';
 import { UnknownViewError } from '../errors.ts';
 import { UnknownEntityError, UnknownFeatureError } from './errors.ts';
+import { type Found, featuresJson, oneFeature } from './served_features.ts';
+import { registerStatisticsRoutes } from './statistics_routes.ts';
+import { registerVectorRoutes } from './vector_routes.ts';
 
-interface ServedFeature {
-  readonly value: FeatureValue;
-  /** ISO 8601. */
-  readonly computed_at: string;
-  /** Only when asked for: now minus the event time, ms. */
-  readonly age_ms?: number;
-}
-
-type ServedFeatures = Record<string, ServedFeature>;
-
-interface Found {
-  readonly view: FeatureView;
-  readonly row: FeatureRow;
+export interface FeatureApiDeps {
+  readonly store: OnlineStore;
+  /** Vectors of feature services. */
+  readonly features: FeatureReader;
+  readonly offline: Pick<OfflineStore, 'listStatistics'>;
+  readonly views: readonly FeatureView[];
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Registry;
 }
 
 interface Options {
   readonly view?: string;
   readonly version?: string;
+  readonly entity?: string;
   readonly freshness?: boolean;
 }
 
@@ -44,74 +47,67 @@ const options = {
       type: 'string',
       description: 'Only views of this version, such as v1; the newest of each view otherwise',
     },
+    entity: { type: 'string', description: 'Only views of this entity, such as user' },
     freshness: { type: 'boolean', description: 'Adds the age of each value' },
   },
 } as const;
 
 /** GET /features/… on port 8083: what the online store holds, by entity. */
-export async function createFeatureApi(
-  deps: { store: OnlineStore; views: readonly FeatureView[]; clock: Clock; log: Logger; metrics: Registry },
-  settings: { host: string; port: number },
-): Promise<HttpService> {
+export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiConfig): Promise<HttpService> {
   const { store, views, clock } = deps;
   const app = fastify({ logger: false, bodyLimit: 1024 * 1024 });
   await registerApiDocs(app, { title: 'headwater features', description: 'Features of entities, as of now' });
-  const service = new HttpService(deps, { ...settings, name: 'feature API', portSetting: 'FEATURE_API_PORT' }, app);
+  const service = new HttpService(deps, { ...config, name: 'feature API', portSetting: 'FEATURE_API_PORT' }, app);
+  await controlAccess(app, config);
   const known = [...new Set(views.flatMap((view) => Object.keys(view.features)))];
+  const isKnown = new Set(known);
 
-  /** Newest version of each view, or the one asked for. */
-  const selected = ({ view, version }: Options): readonly FeatureView[] => {
-    if (view !== undefined) {
-      const found = views.find((candidate) => viewId(candidate) === view);
-      if (found === undefined) throw new UnknownViewError(view, views.map(viewId));
-      return [found];
+  /** Newest version of each view, or what is asked for. @throws {@link UnknownViewError} */
+  const selected = ({ view, version, entity }: Options): readonly FeatureView[] => {
+    const candidates = views.filter(
+      (candidate) =>
+        (view === undefined || viewId(candidate) === view) &&
+        (version === undefined || `v${candidate.version}` === version || String(candidate.version) === version) &&
+        (entity === undefined || candidate.entity.name === entity),
+    );
+    if (candidates.length === 0) {
+      const asked = view ?? (version === undefined ? `of ${entity}` : `version ${version}`);
+      throw new UnknownViewError(asked, views.map(viewId));
     }
-    if (version !== undefined) return ofVersion(version);
+    if (view !== undefined || version !== undefined) return candidates;
     const newest = new Map<string, FeatureView>();
-    for (const candidate of views) {
+    for (const candidate of candidates) {
       const held = newest.get(candidate.view);
       if (held === undefined || held.version < candidate.version) newest.set(candidate.view, candidate);
     }
     return [...newest.values()];
   };
 
-  /** `v1` or `1`. @throws {@link UnknownViewError} */
-  const ofVersion = (version: string): readonly FeatureView[] => {
-    const found = views.filter((view) => `v${view.version}` === version || String(view.version) === version);
-    if (found.length === 0) throw new UnknownViewError(`version ${version}`, views.map(viewId));
+  /** In the order of the entities: a row of each view that has one. */
+  const read = async (entities: readonly string[], chosen: readonly FeatureView[]): Promise<readonly Found[][]> => {
+    const found: Found[][] = entities.map(() => []);
+    const answers = await Promise.all(chosen.map((view) => store.read(view, entities)));
+    for (const [at, view] of chosen.entries()) {
+      const rows = answers[at] ?? [];
+      for (let index = 0; index < rows.length; index += 1) {
+        const row = rows[index];
+        if (row !== undefined) found[index]?.push({ view, row });
+      }
+    }
     return found;
   };
 
-  const serve = (found: readonly Found[], freshness: boolean): ServedFeatures => {
-    const features: ServedFeatures = {};
-    for (const { view, row } of found) {
-      const computedAt = new Date(row.computedAt).toISOString();
-      const nowMs = clock.now();
-      const age = freshness ? { age_ms: nowMs - row.eventTime } : {};
-      for (const [name, value] of Object.entries(valuesAsOf(view, row.values, nowMs)))
-        features[name] = { value, computed_at: computedAt, ...age };
-    }
-    return features;
-  };
-
-  const read = async (entities: readonly string[], options: Options) => {
-    const found: Found[][] = entities.map(() => []);
-    const chosen = selected(options);
-    const answers = await Promise.all(chosen.map((view) => store.read(view, entities)));
-    for (const [at, view] of chosen.entries()) {
-      for (const [index, row] of (answers[at] ?? []).entries())
-        if (row !== undefined) found[index]?.push({ view, row });
-    }
-    return found.map((rows) => (rows.length === 0 ? undefined : serve(rows, options.freshness ?? false)));
-  };
+  const asJson = (reply: FastifyReply, text: string): FastifyReply =>
+    reply.type('application/json; charset=utf-8').send(text);
 
   app.get<{ Params: { entity: string }; Querystring: Options }>(
     '/features/:entity',
     { schema: { querystring: options, summary: 'All features of an entity' } },
-    async ({ params, query }) => {
-      const [features] = await read([params.entity], query);
-      if (features === undefined) throw new UnknownEntityError(params.entity);
-      return { user_id: params.entity, features };
+    async ({ params, query }, reply) => {
+      const [found = []] = await read([params.entity], selected(query));
+      if (found.length === 0) throw new UnknownEntityError(params.entity);
+      const features = featuresJson(found, { freshness: query.freshness ?? false, nowMs: clock.now() });
+      return asJson(reply, `{"user_id":${JSON.stringify(params.entity)},"features":${features}}`);
     },
   );
 
@@ -119,9 +115,11 @@ export async function createFeatureApi(
     '/features/:entity/:feature',
     { schema: { querystring: options, summary: 'One feature of an entity' } },
     async ({ params, query }) => {
-      if (!known.includes(params.feature)) throw new UnknownFeatureError(params.feature, known);
-      const [features] = await read([params.entity], query);
-      const feature = features?.[params.feature];
+      if (!isKnown.has(params.feature)) throw new UnknownFeatureError(params.feature, known);
+      const holders = selected(query).filter(({ features }) => features[params.feature] !== undefined);
+      const [found = []] = await read([params.entity], holders);
+      const serving = { freshness: query.freshness ?? false, nowMs: clock.now() };
+      const feature = oneFeature(found, params.feature, serving);
       if (feature === undefined) throw new UnknownEntityError(params.entity);
       return { user_id: params.entity, feature: params.feature, ...feature };
     },
@@ -144,20 +142,21 @@ export async function createFeatureApi(
         },
       },
     },
-    async ({ body, query }) => {
-      const unknown = body.features?.find((name) => !known.includes(name));
+    async ({ body, query }, reply) => {
+      const unknown = body.features?.find((name) => !isKnown.has(name));
       if (unknown !== undefined) throw new UnknownFeatureError(unknown, known);
-      const results = await read(body.entities, query);
-      const pick = (features: ServedFeatures): ServedFeatures =>
-        body.features === undefined
-          ? features
-          : Object.fromEntries(body.features.map((name) => [name, features[name] as ServedFeature]));
-      return {
-        results: body.entities.map((entity, index) => {
-          const features = results[index];
-          return { user_id: entity, features: features === undefined ? null : pick(features) };
-        }),
-      };
+      const wanted = body.features === undefined ? undefined : new Set(body.features);
+      const holders = selected(query).filter(
+        ({ features }) => wanted === undefined || body.features?.some((name) => features[name] !== undefined),
+      );
+      const found = await read(body.entities, holders);
+      const serving = { wanted, freshness: query.freshness ?? false, nowMs: clock.now() };
+      const results = body.entities.map((entity, index) => {
+        const rows = found[index] as Found[];
+        const features = rows.length === 0 ? 'null' : featuresJson(rows, serving);
+        return `{"user_id":${JSON.stringify(entity)},"features":${features}}`;
+      });
+      return asJson(reply, `{"results":[${results.join(',')}]}`);
     },
   );
 
@@ -171,6 +170,10 @@ export async function createFeatureApi(
     },
   );
 
+  app.get('/lineage', { schema: { summary: 'The same of every feature' } }, async () => ({
+    lineage: views.flatMap((view) => Object.keys(view.features).map((feature) => lineageOf(view, feature))),
+  }));
+
   app.get('/features', { schema: { summary: 'Every feature there is: view, type, owner, window' } }, async () => ({
     features: views.flatMap((view) => {
       const { owner, entity, features } = describeView(view);
@@ -182,5 +185,7 @@ export async function createFeatureApi(
     views: views.map((view) => ({ id: viewId(view), ...describeView(view) })),
   }));
 
+  registerVectorRoutes(app, deps.features);
+  registerStatisticsRoutes(app, deps.offline, views);
   return service;
 }

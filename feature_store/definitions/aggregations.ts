@@ -10,16 +10,16 @@ import {
 } from './feature.ts';
 
 /** Several windows of one aggregation. */
-export interface Windowed {
+export interface Windowed<Base extends string> {
   /** As features named `count_1h`, `sum_amount_24h`, …; with `as`, `<as>_1h`, … */
-  over<W extends Duration>(...windows: readonly W[]): Readonly<Record<string, WindowFeature>>;
+  over<W extends Duration>(...windows: readonly W[]): Readonly<Record<`${Base}_${W}`, WindowFeature>>;
 }
 
-export interface AggregateOptions {
+export interface AggregateOptions<As extends string> {
   /** Which events count. */
   readonly where?: EventFilter;
   /** The features' names, before the window; needed with `where`. */
-  readonly as?: string;
+  readonly as?: As;
   /** What is aggregated, for descriptions: `Purchases`. */
   readonly what?: string;
 }
@@ -32,10 +32,15 @@ interface Aggregated {
   readonly parameter?: number;
 }
 
-function windowed({ aggregation, field, type, what, parameter }: Aggregated, options: AggregateOptions): Windowed {
-  const { where, as = [aggregation, field].filter((part) => part !== undefined).join('_') } = options;
+/** @param base - the features' names, before the window, unless the options say otherwise */
+function windowed<Base extends string>(
+  base: string,
+  { aggregation, field, type, what, parameter }: Aggregated,
+  options: AggregateOptions<Base>,
+): Windowed<Base> {
+  const { where, as = base } = options;
   return {
-    over: (...windows) =>
+    over: <W extends Duration>(...windows: readonly W[]) =>
       Object.fromEntries(
         windows.map((window) => [
           `${as}_${window}`,
@@ -50,17 +55,20 @@ function windowed({ aggregation, field, type, what, parameter }: Aggregated, opt
             windowMs: durationMs(window),
           },
         ]),
-      ),
+      ) as unknown as Readonly<Record<`${Base}_${W}`, WindowFeature>>,
   };
 }
 
 const overField =
-  (aggregation: Aggregation, type: FeatureType, what: string) =>
-  (field: string, options: AggregateOptions = {}): Windowed =>
-    windowed({ aggregation, field, type, what: `${what} ${field}` }, options);
+  <A extends Aggregation>(aggregation: A, type: FeatureType, what: string) =>
+  <Field extends string, As extends string = `${A}_${Field}`>(
+    field: Field,
+    options: AggregateOptions<As> = {},
+  ): Windowed<As> =>
+    windowed(`${aggregation}_${field}`, { aggregation, field, type, what: `${what} ${field}` }, options);
 
-export const count = (options: AggregateOptions = {}): Windowed =>
-  windowed({ aggregation: 'count', type: 'long', what: 'Number of events' }, options);
+export const count = <As extends string = 'count'>(options: AggregateOptions<As> = {}): Windowed<As> =>
+  windowed('count', { aggregation: 'count', type: 'long', what: 'Number of events' }, options);
 export const sum = overField('sum', 'double', 'Sum of');
 export const mean = overField('mean', 'double', 'Mean of');
 export const min = overField('min', 'double', 'Smallest');
@@ -75,19 +83,36 @@ export const distinct = overField('distinct', 'long', 'Distinct values of');
 export const approxDistinct = overField('approx_distinct', 'long', 'Distinct values, approximately, of');
 
 /** t-digest; exact up to 256 values. @param q - 0 to 1, in the name as per cent: `p95_amount_1h` */
-export const percentile = (field: string, q: number, options: AggregateOptions = {}): Windowed =>
+export const percentile = <Field extends string, As extends string = `p${string}_${Field}`>(
+  field: Field,
+  q: number,
+  options: AggregateOptions<As> = {},
+): Windowed<As> =>
   windowed(
+    `p${Math.round(q * 1_000) / 10}_${field}`.replace('.', '_'),
     { aggregation: 'percentile', field, type: 'double', what: `${q * 100}th percentile of ${field}`, parameter: q },
-    { as: `p${Math.round(q * 1_000) / 10}_${field}`.replace('.', '_'), ...options },
+    options,
   );
 
 const ofValues =
-  (aggregation: 'top' | 'first' | 'last', what: string) =>
-  (field: string, type: FeatureType, n = 1, options: AggregateOptions = {}): Windowed =>
-    windowed(
-      { aggregation, field, type: n === 1 ? type : 'string', what: `${what} ${field}`, parameter: n },
-      { as: n === 1 ? `${aggregation}_${field}` : `${aggregation}_${n}_${field}`, ...options },
+  <A extends 'top' | 'first' | 'last'>(aggregation: A, what: string) =>
+  <
+    Field extends string,
+    N extends number = 1,
+    As extends string = N extends 1 ? `${A}_${Field}` : `${A}_${N}_${Field}`,
+  >(
+    field: Field,
+    type: FeatureType,
+    n?: N,
+    options: AggregateOptions<As> = {},
+  ): Windowed<As> => {
+    const [parameter, single] = [n ?? 1, (n ?? 1) === 1];
+    return windowed(
+      single ? `${aggregation}_${field}` : `${aggregation}_${parameter}_${field}`,
+      { aggregation, field, type: single ? type : 'string', what: `${what} ${field}`, parameter },
+      options,
     );
+  };
 
 /** The most frequent values; ties go to the smaller text. */
 export const top = ofValues('top', 'Most frequent');
@@ -97,8 +122,8 @@ export const first = ofValues('first', 'First');
 export const last = ofValues('last', 'Last');
 
 /** One windowed feature over another, window by window; null where the second is 0. Both must be of the view, under these names. */
-export const ratio = (name: string, of: string, to: string, description: string) => ({
-  over: <W extends Duration>(...windows: readonly W[]): Readonly<Record<string, ExpressionFeature>> =>
+export const ratio = <Name extends string>(name: Name, of: string, to: string, description: string) => ({
+  over: <W extends Duration>(...windows: readonly W[]) =>
     Object.fromEntries(
       windows.map((window) => {
         const inputs = [`${of}_${window}`, `${to}_${window}`] as const;
@@ -106,11 +131,11 @@ export const ratio = (name: string, of: string, to: string, description: string)
           Number(values[inputs[1]]) === 0 ? null : Number(values[inputs[0]]) / Number(values[inputs[1]]);
         return [`${name}_${window}`, expression(inputs, 'double', `${description}, last ${window}`, compute)];
       }),
-    ),
+    ) as unknown as Readonly<Record<`${Name}_${W}`, ExpressionFeature>>,
 });
 
 /** `is_active_session`, `session_event_count` and `session_duration_seconds`. */
-export const session = (gap: Duration): Readonly<Record<string, SessionFeature>> => {
+export const session = (gap: Duration) => {
   const gapMs = durationMs(gap);
   const feature = (measure: SessionFeature['measure'], type: FeatureType, description: string): SessionFeature => ({
     kind: 'session',
@@ -123,5 +148,5 @@ export const session = (gap: Duration): Readonly<Record<string, SessionFeature>>
     is_active_session: feature('is_active', 'boolean', `Whether there was an event in the last ${gap}`),
     session_event_count: feature('events', 'long', `Events of the current session (gap ${gap}); 0 when there is none`),
     session_duration_seconds: feature('duration_seconds', 'double', `Length of the current session (gap ${gap})`),
-  };
+  } satisfies Record<string, SessionFeature>;
 };

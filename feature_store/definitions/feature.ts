@@ -155,4 +155,4 @@ export const MOST_ENDS = 10;
 export const LARGEST_TOP = 100;
 
 /** Longest window any view may have. */
-export const LONGEST_WINDOW_MS = 31 * 24 * HOUR_MS;
+export const LONGEST_WINDOW_MS = 366 * 24 * HOUR_MS;

@@ -11,7 +11,11 @@ import {
   type WindowFeature,
 } from './feature.ts';
 import { type FeatureValue, type ViewReference, viewId } from './feature_row.ts';
+import type { QualityRule } from './quality_rule.ts';
 import type { Entity, EventSource } from './source.ts';
+
+/** `streaming`: at each event. `batch`: from the source's history, when told to. */
+export type ComputationMode = 'streaming' | 'batch';
 
 export interface FeatureViewSpec<Name extends string> {
   readonly name: string;
@@ -23,6 +27,9 @@ export interface FeatureViewSpec<Name extends string> {
   readonly owner: string;
   readonly description: string;
   readonly features: Readonly<Record<Name, Feature>>;
+  /** What every row must fulfil, by the rule's name. */
+  readonly rules?: Readonly<Record<string, QualityRule>>;
+  readonly mode?: ComputationMode;
 }
 
 /** A set of features of one entity, computed from one source: the unit that is versioned, stored and served together. */
@@ -34,6 +41,8 @@ export interface FeatureView<Name extends string = string> extends ViewReference
   readonly owner: string;
   readonly description: string;
   readonly features: Readonly<Record<Name, Feature>>;
+  readonly rules: Readonly<Record<string, QualityRule>>;
+  readonly mode: ComputationMode;
   /** Features of other features, in an order in which each one's inputs come first. */
   readonly expressionOrder: readonly Name[];
   /** Those of them that depend on when they are looked at. */
@@ -69,12 +78,20 @@ export function featureView<Name extends string>(spec: FeatureViewSpec<Name>): F
       ...problemsOf(feature, fields, spec.features).map((problem) => `view ${id}, feature ${name}: ${problem}`),
     );
   }
+  for (const [name, rule] of Object.entries(spec.rules ?? {})) {
+    const unknown = rule.features.filter((feature) => spec.features[feature as Name] === undefined);
+    if (unknown.length > 0) problems.push(`view ${id}, rule ${name}: there is no feature "${unknown.join('", "')}"`);
+  }
+  if (spec.mode === 'batch' && spec.source.history === undefined) {
+    problems.push(`view ${id} is computed in batch: its source ${spec.source.name} needs a history`);
+  }
   const expressionOrder = orderExpressions(spec.features, (name) =>
     problems.push(`view ${id}, feature ${name}: it depends on itself, directly or through others`),
   );
   if (problems.length > 0) throw new DefinitionError(problems);
   const asOfOrder = dependOnTime(spec.features, expressionOrder);
-  return Object.freeze({ ...rest, view: spec.name, ttlMs: durationMs(ttl), expressionOrder, asOfOrder });
+  const { rules = {}, mode = 'streaming' } = spec;
+  return Object.freeze({ ...rest, rules, mode, view: spec.name, ttlMs: durationMs(ttl), expressionOrder, asOfOrder });
 }
 
 function dependOnTime<Name extends string>(
@@ -100,7 +117,7 @@ function problemsOf(feature: Feature, fields: readonly string[], all: Readonly<R
           `there is no field "${field}" and no feature of single events by that name; the source has ${fields.join(', ')}`,
         );
       }
-      if (feature.windowMs > LONGEST_WINDOW_MS) problems.push('the longest window is 31d');
+      if (feature.windowMs > LONGEST_WINDOW_MS) problems.push('the longest window is 366d');
       problems.push(...problemsOfParameter(feature));
       return problems;
     }
@@ -155,12 +172,15 @@ const isOfFeatures = (feature: Feature): feature is ExpressionFeature | AsOfFeat
 
 /** A view as data: for the API, documents, signatures and lineage. */
 export interface ViewDescription extends ViewReference {
+  /** Absent in descriptions from before there were two. */
+  readonly mode?: ComputationMode;
   readonly entity: string;
   readonly joinKeys: readonly string[];
   readonly source: string;
   readonly owner: string;
   readonly description: string;
   readonly ttlMs: number;
+  readonly rules?: readonly { readonly name: string; readonly description: string; readonly action: string }[];
   readonly features: readonly {
     readonly name: string;
     readonly type: FeatureType;
@@ -177,12 +197,14 @@ export function describeView(view: FeatureView): ViewDescription {
   return {
     view: view.view,
     version: view.version,
+    mode: view.mode,
     entity: view.entity.name,
     joinKeys: view.entity.joinKeys,
     source: view.source.name,
     owner: view.owner,
     description: view.description,
     ttlMs: view.ttlMs,
+    rules: Object.entries(view.rules).map(([name, { description, action }]) => ({ name, description, action })),
     features: Object.entries(view.features).map(([name, feature]) => ({
       name,
       type: feature.type,
@@ -214,8 +236,13 @@ function detailsOf(feature: Feature) {
   }
 }
 
-/** @throws {@link DefinitionError} when two views share name and version */
-export function checkViews(views: readonly FeatureView[]): void {
+/**
+ * @throws {@link DefinitionError} when two views share name and version, or two views of one entity have a feature of the same name: the API
+ *   answers for an entity, and says features by their names
+ */
+export function checkViews(
+  views: readonly (ViewReference & { readonly features: object; readonly entity: Entity })[],
+): void {
   const seen = new Set<string>();
   const problems: string[] = [];
   for (const view of views) {
@@ -223,5 +250,17 @@ export function checkViews(views: readonly FeatureView[]): void {
     if (seen.has(id)) problems.push(`two views are called ${id}: give one another name or version`);
     seen.add(id);
   }
-  if (problems.length > 0) throw new DefinitionError(problems);
+  const owners = new Map<string, string>();
+  for (const { view, entity, features } of views) {
+    for (const feature of Object.keys(features)) {
+      const owner = owners.get(`${entity.name} ${feature}`) ?? view;
+      if (owner !== view) {
+        problems.push(
+          `views ${owner} and ${view} of ${entity.name} both have a feature "${feature}": give one another name`,
+        );
+      }
+      owners.set(`${entity.name} ${feature}`, owner);
+    }
+  }
+  if (problems.length > 0) throw new DefinitionError([...new Set(problems)]);
 }

@@ -17,7 +17,10 @@ export function entityKeyOf({ joinKeys }: Entity, event: EventFields): string {
     : joinKeys.map((key) => String(event[key])).join('|');
 }
 
-/** A stream of events, of one type or of several that look alike. */
+/** Where a source's past lies: files as a file source takes them, oldest first by name, or a query of the offline store's database. */
+export type History = { readonly files: readonly [string, ...string[]] } | { readonly query: string };
+
+/** A stream of events, of one type or of several that look alike; or a table of rows that look like them. */
 export interface EventSource {
   readonly name: string;
   /** What `event_type` may be. */
@@ -29,6 +32,8 @@ export interface EventSource {
   readonly eventIdField: string;
   /** Field with the event's time: ISO-8601 with a zone. */
   readonly timestampField: string;
+  /** The same data as it was: for back-fill, and all there is for views computed in batch. */
+  readonly history?: History;
   /** Versions that clients may still send; the gateway upgrades them, so that only the newest reaches pipelines. */
   readonly earlier?: readonly {
     readonly version: number;

@@ -1,7 +1,14 @@
+import type { WindowStatistics } from '#feature_store/aggregation/statistics';
 import type { FeatureRow, FeatureValue, ViewReference } from '#feature_store/definitions/feature_row';
 import type { ViewDescription } from '#feature_store/definitions/feature_view';
 import type { Service } from '#kernel/lifecycle';
 import type { EventTime, ProcessingTime } from '#kernel/time';
+
+/** Event times in [from, to). */
+export interface TimeRange {
+  readonly from: EventTime;
+  readonly to: EventTime;
+}
 
 /** One labelled moment of one entity: "at `eventTime`, the answer turned out to be `label`". */
 export interface LabelRow {
@@ -10,20 +17,15 @@ export interface LabelRow {
   readonly label: number;
   /** Carried into the training row untouched, for slicing and audit (for example the event's id). */
   readonly labelId: string;
+  /** What was known of that moment besides, for features computed on demand. */
+  readonly request?: Readonly<Record<string, FeatureValue>>;
 }
 
-export interface TrainingRow {
-  readonly labelId: string;
-  readonly entityKey: string;
-  readonly eventTime: EventTime;
-  readonly label: number;
-  /** Feature values as of `eventTime`; null where no row was known then. Keys are feature names. */
-  readonly values: Readonly<Record<string, FeatureValue>>;
-}
+/** An entity at a time. */
+export type Moment = Pick<LabelRow, 'entityKey' | 'eventTime'>;
 
 export interface PointInTimeQuery {
   readonly view: ViewReference;
-  readonly features: readonly string[];
   /** A row older than this at label time counts as unknown; undefined: never. */
   readonly ttlMs?: number | undefined;
   /**
@@ -31,6 +33,28 @@ export interface PointInTimeQuery {
    * being seen early.
    */
   readonly knownBy?: ProcessingTime | undefined;
+  /**
+   * Only rows that had been computed by their moment count: what serving could have read. For history that the stream has written; rows
+   * of a back-fill were all computed later.
+   */
+  readonly knownAtMoment?: boolean | undefined;
+}
+
+export interface StatisticsFilter {
+  readonly view?: ViewReference | undefined;
+  readonly feature?: string | undefined;
+  /** Windows that begin in [fromMs, toMs). */
+  readonly fromMs?: number | undefined;
+  readonly toMs?: number | undefined;
+  readonly limit: number;
+}
+
+/** Which rows of a query come next: those after a time and id, in their order. */
+export interface HistoryPage {
+  readonly timestampField: string;
+  readonly idField: string;
+  readonly after: { readonly time: string; readonly id: string } | undefined;
+  readonly limit: number;
 }
 
 /** One answered row of a prediction request, for audit and monitoring. */
@@ -52,6 +76,7 @@ export interface Deleted {
   readonly featureRows: number;
   readonly predictions: number;
   readonly labels: number;
+  readonly statistics: number;
 }
 
 export interface PredictionFilter {
@@ -66,12 +91,21 @@ export interface OfflineStore extends Service {
   readonly kind: string;
   write(rows: readonly FeatureRow[]): Promise<void>;
   writeLabels(source: string, labels: readonly LabelRow[]): Promise<void>;
-  /** For each label of `source` in [from, to): the newest feature row with event time <= label time. Ordered by time. */
+  /** Labels of a source in [from, to), by time. */
+  readLabels(source: string, range: TimeRange): Promise<readonly LabelRow[]>;
+  /** Labels that a query of the store's database gives: entity_key, event_time, label, label_id; its other columns are the request. */
+  queryLabels(query: string, range: TimeRange): Promise<readonly LabelRow[]>;
+  /** For each moment, in order: values of the newest row at or before it; undefined where none was known then. */
   pointInTimeJoin(
-    source: string,
-    range: { readonly from: EventTime; readonly to: EventTime },
+    moments: readonly Moment[],
     query: PointInTimeQuery,
-  ): Promise<readonly TrainingRow[]>;
+  ): Promise<readonly (Readonly<Record<string, FeatureValue>> | undefined)[]>;
+  /** Rows of a query of the store's database, by time and id. */
+  readHistory(query: string, page: HistoryPage): Promise<readonly Readonly<Record<string, unknown>>[]>;
+  /** Keeps statistics; a window told again replaces itself. */
+  writeStatistics(rows: readonly WindowStatistics[]): Promise<void>;
+  /** The newest windows first. */
+  listStatistics(filter: StatisticsFilter): Promise<readonly WindowStatistics[]>;
   countRows(view: ViewReference): Promise<number>;
   /** Event times of its oldest and newest row; undefined when there is none. */
   timesOf(view: ViewReference): Promise<{ readonly oldest: EventTime; readonly newest: EventTime } | undefined>;
@@ -87,7 +121,7 @@ export interface OfflineStore extends Service {
   /** Rows with event times in [from, to), by entity and time; `after` is the last row of the page before. */
   rowsBetween(
     view: ViewReference,
-    range: { readonly from: EventTime; readonly to: EventTime },
+    range: TimeRange,
     page: { readonly limit: number; readonly after: FeatureRow | undefined },
   ): Promise<readonly FeatureRow[]>;
   /**

@@ -2,22 +2,20 @@ import type { EventTime } from '#kernel/time';
 import type { Deleted } from './offline_store.ts';
 import type { SqlExecutor } from './sql_executor.ts';
 
-/** Drops partitions of feature rows that are older as a whole, and deletes older predictions and labels. */
-export async function deleteBefore(sql: SqlExecutor, time: EventTime, dryRun: boolean): Promise<Deleted> {
+interface RetentionSettings {
+  readonly dryRun: boolean;
+  /** Whether feature rows lie in a TimescaleDB hypertable. */
+  readonly isHypertable: boolean;
+}
+
+/** Drops partitions of feature rows that are older as a whole, and deletes older predictions, labels and statistics. */
+export async function deleteBefore(
+  sql: SqlExecutor,
+  time: EventTime,
+  { dryRun, isHypertable }: RetentionSettings,
+): Promise<Deleted> {
   const before = new Date(time);
-  const firstKept = new Date(time).toISOString().slice(0, 7).replace('-', '_');
-  const partitions = await sql.query<{ readonly name: string }>(
-    `SELECT c.relname AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-     WHERE i.inhparent = 'feature_rows'::regclass AND c.relname ~ '^feature_rows_[0-9]{4}_[0-9]{2}$' AND c.relname < $1`,
-    [`feature_rows_${firstKept}`],
-  );
-  let featureRows = 0;
-  for (const { name } of partitions) {
-    const [counted] = await sql.query<{ readonly n: number }>(`SELECT count(*)::integer AS n FROM ${name}`);
-    featureRows += counted?.n ?? 0;
-    if (dryRun) continue;
-    await sql.query(`DROP TABLE ${name}`);
-  }
+  const featureRows = isHypertable ? await dropChunks(sql, before, dryRun) : await dropMonths(sql, before, dryRun);
   const clear = async (table: string, column: string): Promise<number> => {
     const old = dryRun
       ? `SELECT 1 FROM ${table} WHERE ${column} < $1`
@@ -32,5 +30,42 @@ export async function deleteBefore(sql: SqlExecutor, time: EventTime, dryRun: bo
     featureRows,
     predictions: await clear('predictions', 'predicted_at'),
     labels: await clear('labels', 'event_time'),
+    statistics: await clear('feature_statistics', 'window_start'),
   };
+}
+
+async function dropMonths(sql: SqlExecutor, before: Date, dryRun: boolean): Promise<number> {
+  const firstKept = before.toISOString().slice(0, 7).replace('-', '_');
+  const partitions = await sql.query<{ readonly name: string }>(
+    `SELECT c.relname AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+     WHERE i.inhparent = 'feature_rows'::regclass AND c.relname ~ '^feature_rows_[0-9]{4}_[0-9]{2}$' AND c.relname < $1`,
+    [`feature_rows_${firstKept}`],
+  );
+  return dropCounted(
+    sql,
+    partitions.map(({ name }) => name),
+    dryRun,
+  );
+}
+
+async function dropChunks(sql: SqlExecutor, before: Date, dryRun: boolean): Promise<number> {
+  const chunks = await sql.query<{ readonly name: string }>(
+    "SELECT chunk::text AS name FROM show_chunks('feature_rows', older_than => $1::timestamptz) AS chunk",
+    [before],
+  );
+  return dropCounted(
+    sql,
+    chunks.map(({ name }) => name),
+    dryRun,
+  );
+}
+
+async function dropCounted(sql: SqlExecutor, tables: readonly string[], dryRun: boolean): Promise<number> {
+  let rows = 0;
+  for (const name of tables) {
+    const [counted] = await sql.query<{ readonly n: number }>(`SELECT count(*)::integer AS n FROM ${name}`);
+    rows += counted?.n ?? 0;
+    if (!dryRun) await sql.query(`DROP TABLE ${name}`);
+  }
+  return rows;
 }

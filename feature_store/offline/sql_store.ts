@@ -1,22 +1,30 @@
+import type { WindowStatistics } from '#feature_store/aggregation/statistics';
 import { valuesJson } from '#feature_store/definitions/encode_row';
 import type { FeatureRow, FeatureValue, ViewReference } from '#feature_store/definitions/feature_row';
 import type { ViewDescription } from '#feature_store/definitions/feature_view';
-import { type EventTime, eventTime, processingTime } from '#kernel/time';
+import { DAY_MS, type EventTime, eventTime, processingTime } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { OfflineStoreError } from '../errors.ts';
+import { ensureHypertable } from './hypertable.ts';
 import { migrate } from './migrate.ts';
 import type {
   Deleted,
+  HistoryPage,
   LabelRow,
+  Moment,
   OfflineStore,
   PointInTimeQuery,
   PredictionFilter,
   PredictionRow,
-  TrainingRow,
+  StatisticsFilter,
+  TimeRange,
 } from './offline_store.ts';
 import type { SqlExecutor } from './sql_executor.ts';
+import { readHistory } from './sql_history.ts';
+import { pointInTimeJoin, queryLabels, readLabels, writeLabels } from './sql_labels.ts';
 import { countPredictions, listPredictions, writePredictions } from './sql_predictions.ts';
 import { deleteBefore } from './sql_retention.ts';
+import { listStatistics, writeStatistics } from './sql_statistics.ts';
 
 const ROWS_A_STATEMENT = 500;
 const SAMPLED_FOR_EACH = 50;
@@ -28,6 +36,7 @@ export class SqlOfflineStore implements OfflineStore {
   readonly #sql: SqlExecutor;
   readonly #log: Logger;
   readonly #months = new Set<string>();
+  #isHypertable = false;
 
   constructor(deps: { sql: SqlExecutor; log: Logger }, kind: string) {
     this.kind = kind;
@@ -39,10 +48,12 @@ export class SqlOfflineStore implements OfflineStore {
   async start(): Promise<void> {
     await this.#sql.open();
     await migrate(this.#sql, this.#log);
+    this.#isHypertable = await ensureHypertable(this.#sql, this.#log);
   }
 
   async write(rows: readonly FeatureRow[]): Promise<void> {
-    for (const row of rows) await this.#ensureMonth(row.eventTime);
+    // Months are few, and nearly always known.
+    if (!this.#isHypertable) for (const month of monthsOf(rows)) await this.#ensureMonth(month);
     // A statement may not touch one row twice: of rows with one key the last counts, as it would one by one.
     const unique = new Map(rows.map((row) => [`${row.view}|${row.version}|${row.eventTime}|${row.entityKey}`, row]));
     const list = [...unique.values()];
@@ -76,8 +87,7 @@ export class SqlOfflineStore implements OfflineStore {
   }
 
   /** Makes the partition of a month when it is first needed; two writers at once may both try. */
-  async #ensureMonth(time: number): Promise<void> {
-    const month = new Date(time).toISOString().slice(0, 7);
+  async #ensureMonth(month: string): Promise<void> {
     if (this.#months.has(month)) return;
     const from = new Date(`${month}-01T00:00:00Z`);
     const to = new Date(Date.UTC(from.getUTCFullYear(), from.getUTCMonth() + 1, 1));
@@ -93,69 +103,32 @@ export class SqlOfflineStore implements OfflineStore {
     this.#months.add(month);
   }
 
-  async writeLabels(source: string, labels: readonly LabelRow[]): Promise<void> {
-    for (let start = 0; start < labels.length; start += ROWS_A_STATEMENT) {
-      const batch = labels.slice(start, start + ROWS_A_STATEMENT).map((label) => ({
-        label_id: label.labelId,
-        entity_key: label.entityKey,
-        event_time: new Date(label.eventTime),
-        label: label.label,
-      }));
-      await this.#sql.query(
-        `INSERT INTO labels (source, label_id, entity_key, event_time, label)
-         SELECT $1, label_id, entity_key, event_time, label
-         FROM jsonb_to_recordset($2::jsonb) AS r(label_id text, entity_key text, event_time timestamptz, label double precision)
-         ON CONFLICT (source, label_id) DO UPDATE
-         SET entity_key = excluded.entity_key, event_time = excluded.event_time, label = excluded.label`,
-        [source, JSON.stringify(batch)],
-      );
-    }
+  writeLabels(source: string, labels: readonly LabelRow[]): Promise<void> {
+    return writeLabels(this.#sql, source, labels);
   }
 
-  async pointInTimeJoin(
-    source: string,
-    range: { readonly from: EventTime; readonly to: EventTime },
-    query: PointInTimeQuery,
-  ): Promise<readonly TrainingRow[]> {
-    interface Joined {
-      readonly label_id: string;
-      readonly entity_key: string;
-      readonly at: string;
-      readonly label: number;
-      readonly values: Record<string, FeatureValue> | null;
-    }
-    const rows = await this.#sql.query<Joined>(
-      `SELECT l.label_id, l.entity_key, (extract(epoch FROM l.event_time) * 1000)::bigint::text AS at, l.label, f."values"
-       FROM labels l
-       LEFT JOIN LATERAL (
-         SELECT r."values"
-         FROM feature_rows r
-         WHERE r.view = $4 AND r.version = $5 AND r.entity_key = l.entity_key
-           AND r.event_time <= l.event_time
-           AND ($6::double precision IS NULL OR r.event_time >= l.event_time - $6::double precision * interval '1 millisecond')
-           AND ($7::timestamptz IS NULL OR r.computed_at <= $7::timestamptz)
-         ORDER BY r.event_time DESC
-         LIMIT 1
-       ) f ON true
-       WHERE l.source = $1 AND l.event_time >= $2 AND l.event_time < $3
-       ORDER BY l.event_time, l.label_id`,
-      [
-        source,
-        new Date(range.from),
-        new Date(range.to),
-        query.view.view,
-        query.view.version,
-        query.ttlMs ?? null,
-        query.knownBy === undefined ? null : new Date(query.knownBy),
-      ],
-    );
-    return rows.map((row) => ({
-      labelId: row.label_id,
-      entityKey: row.entity_key,
-      eventTime: eventTime(Number(row.at)),
-      label: row.label,
-      values: Object.fromEntries(query.features.map((name) => [name, row.values?.[name] ?? null])),
-    }));
+  readLabels(source: string, range: TimeRange): Promise<readonly LabelRow[]> {
+    return readLabels(this.#sql, source, range);
+  }
+
+  queryLabels(query: string, range: TimeRange): Promise<readonly LabelRow[]> {
+    return queryLabels(this.#sql, query, range);
+  }
+
+  pointInTimeJoin(moments: readonly Moment[], query: PointInTimeQuery) {
+    return pointInTimeJoin(this.#sql, moments, query);
+  }
+
+  readHistory(query: string, page: HistoryPage) {
+    return readHistory(this.#sql, query, page);
+  }
+
+  writeStatistics(rows: readonly WindowStatistics[]): Promise<void> {
+    return writeStatistics(this.#sql, rows);
+  }
+
+  listStatistics(filter: StatisticsFilter): Promise<readonly WindowStatistics[]> {
+    return listStatistics(this.#sql, filter);
   }
 
   async countRows({ view, version }: ViewReference): Promise<number> {
@@ -242,7 +215,7 @@ export class SqlOfflineStore implements OfflineStore {
 
   async rowsBetween(
     view: ViewReference,
-    range: { readonly from: EventTime; readonly to: EventTime },
+    range: TimeRange,
     { limit, after }: { readonly limit: number; readonly after: FeatureRow | undefined },
   ): Promise<readonly FeatureRow[]> {
     const rows = await this.#sql.query<StoredRow>(
@@ -296,7 +269,7 @@ export class SqlOfflineStore implements OfflineStore {
   }
 
   async deleteBefore(time: EventTime, dryRun: boolean): Promise<Deleted> {
-    const deleted = await deleteBefore(this.#sql, time, dryRun);
+    const deleted = await deleteBefore(this.#sql, time, { dryRun, isHypertable: this.#isHypertable });
     // A month that comes again needs its partition made again.
     this.#months.clear();
     return deleted;
@@ -307,6 +280,12 @@ export class SqlOfflineStore implements OfflineStore {
   stop(): Promise<void> {
     return this.#sql.close();
   }
+}
+
+/** `2026-11`, of each row's event time. */
+function monthsOf(rows: readonly FeatureRow[]): ReadonlySet<string> {
+  const days = new Set(rows.map(({ eventTime: at }) => Math.floor(at / DAY_MS)));
+  return new Set([...days].map((day) => new Date(day * DAY_MS).toISOString().slice(0, 7)));
 }
 
 interface StoredRow {

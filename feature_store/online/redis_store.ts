@@ -1,14 +1,15 @@
 import type { Redis } from 'ioredis';
-import { connectRedis } from '#connectors/redis/client';
+import { connectRedis, type RedisClient } from '#connectors/redis/client';
 import type { RedisConfig } from '#connectors/redis/config';
-import { rowJson } from '#feature_store/definitions/encode_row';
 import { type FeatureRow, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
-import { OnlineStoreError } from '../errors.ts';
+import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { OnlineStoreError, UnknownViewError } from '../errors.ts';
 import type { OnlineStore, WriteResult } from './online_store.ts';
+import { RowCodec, type RowLayout, unpack } from './row_codec.ts';
 
 /**
- * KEYS the rows' keys; ARGV for each: event time, row as JSON, ttl in ms. A key holds `<event time> <json>`, so that one GET reads all of a
- * row. Returns how many were written; where a newer row is there, none is.
+ * KEYS the rows' keys; ARGV for each: event time, packed row, ttl in ms. A packed row begins with its event time, and one GET reads all of it.
+ * Returns how many were written; where a newer row is there, none is.
  */
 const COMPARE_AND_SET = `
 local written = 0
@@ -17,7 +18,7 @@ for index, key in ipairs(KEYS) do
   local held = redis.call('GETRANGE', key, 0, 20)
   local heldAt = tonumber(string.match(held, '^(%-?%d+) '))
   if not heldAt or heldAt <= tonumber(at) then
-    redis.call('SET', key, at .. ' ' .. ARGV[3 * index - 1], 'PX', ARGV[3 * index])
+    redis.call('SET', key, ARGV[3 * index - 1], 'PX', ARGV[3 * index])
     written = written + 1
   end
 end
@@ -26,36 +27,64 @@ return written`;
 /** Rows of one script: others' commands wait for it, a tenth of a millisecond or two. */
 const ROWS_A_SCRIPT = 20;
 
-interface ScriptedRedis extends Redis {
+type ScriptedRedis = RedisClient & {
   headwaterCompareAndSet(keys: number, ...keysAndArguments: (string | number)[]): Promise<number>;
-}
+};
 
 /** Keys: `headwater:<view>@<version>:{<entity>}`, so that an entity's views share a cluster slot. */
 const rowKey = (prefix: string, view: ViewReference, entityKey: string): string =>
   `${prefix}:${viewId(view)}:{${entityKey}}`;
 
-/** Each row in one value; an older event time never replaces a newer one, whatever order writes come in. */
+/** A row to be written. */
+interface Entry {
+  readonly key: string;
+  readonly entityKey: string;
+  readonly eventTime: number;
+  readonly packed: string;
+  readonly ttlMs: number;
+}
+
+/**
+ * Each row in one value, which names the definitions it was computed by; an older event time never replaces a newer one, whatever order writes
+ * come in. On one server, or on a cluster.
+ */
 export class RedisOnlineStore implements OnlineStore {
   readonly kind = 'redis';
   readonly name = 'online store (Redis)';
   readonly #redis: ScriptedRedis;
   readonly #config: RedisConfig;
   readonly #prefix: string;
-  readonly #ttlMs: ReadonlyMap<string, number>;
+  readonly #codecs: ReadonlyMap<string, RowCodec>;
+  /** Layouts that others have written rows with; undefined where nobody knows any more. */
+  readonly #foreign = new Map<string, Promise<RowLayout | undefined>>();
 
   constructor(
-    deps: { redis: Redis; ttlMs: ReadonlyMap<string, number> },
+    deps: { redis: RedisClient; views: readonly FeatureView[] },
     settings: { redis: RedisConfig; keyPrefix: string },
   ) {
     deps.redis.defineCommand('headwaterCompareAndSet', { lua: COMPARE_AND_SET });
     this.#redis = deps.redis as ScriptedRedis;
     this.#config = settings.redis;
     this.#prefix = settings.keyPrefix;
-    this.#ttlMs = deps.ttlMs;
+    this.#codecs = new Map(deps.views.map((view) => [viewId(view), new RowCodec(view)]));
   }
 
   async start(): Promise<void> {
     await connectRedis(this.#redis, this.#config);
+    const layouts = [...this.#codecs.values()].map(({ fingerprint, layout }) =>
+      this.#redis.set(this.#layoutKey(fingerprint), JSON.stringify(layout)),
+    );
+    await Promise.all(layouts);
+  }
+
+  #layoutKey(fingerprint: string): string {
+    return `${this.#prefix}:layout:${fingerprint}`;
+  }
+
+  #codecOf(view: ViewReference): RowCodec {
+    const codec = this.#codecs.get(viewId(view));
+    if (codec === undefined) throw new UnknownViewError(viewId(view), [...this.#codecs.keys()]);
+    return codec;
   }
 
   async write(rows: readonly FeatureRow[]): Promise<WriteResult> {
@@ -70,23 +99,16 @@ export class RedisOnlineStore implements OnlineStore {
       if (held !== undefined) replaced += 1;
       newest.set(key, row);
     }
-    const keys: string[] = [];
-    const values: (string | number)[] = [];
+    const entries: Entry[] = [];
     for (const [key, row] of newest) {
-      const ttlMs = Math.ceil((this.#ttlMs.get(viewId(row)) ?? 0) - Math.max(0, nowMs - row.eventTime));
+      const codec = this.#codecOf(row);
+      const ttlMs = Math.ceil(codec.view.ttlMs - Math.max(0, nowMs - row.eventTime));
       // Already past its ttl: nobody could read it.
-      if (ttlMs <= 0) continue;
-      keys.push(key);
-      values.push(row.eventTime, rowJson(row), ttlMs);
-    }
-    const scripts: Promise<number>[] = [];
-    for (let from = 0; from < keys.length; from += ROWS_A_SCRIPT) {
-      const some = keys.slice(from, from + ROWS_A_SCRIPT);
-      const theirs = values.slice(3 * from, 3 * (from + some.length));
-      scripts.push(this.#redis.headwaterCompareAndSet(some.length, ...some, ...theirs));
+      if (ttlMs > 0)
+        entries.push({ key, entityKey: row.entityKey, eventTime: row.eventTime, packed: codec.encode(row), ttlMs });
     }
     try {
-      const results = await Promise.all(scripts);
+      const results = await Promise.all(this.#scripts(entries).map((some) => this.#compareAndSet(some)));
       const written = results.reduce((sum, result) => sum + result, replaced);
       return { written, stale: rows.length - written };
     } catch (error) {
@@ -94,16 +116,77 @@ export class RedisOnlineStore implements OnlineStore {
     }
   }
 
+  /** A script's keys must lie in one slot of a cluster: an entity's do. */
+  #scripts(entries: readonly Entry[]): readonly (readonly Entry[])[] {
+    const groups = new Map<string, Entry[]>();
+    for (const entry of entries) {
+      const together = this.#redis.isCluster ? entry.entityKey : '';
+      const group = groups.get(together);
+      if (group === undefined) groups.set(together, [entry]);
+      else group.push(entry);
+    }
+    const scripts: (readonly Entry[])[] = [];
+    for (const group of groups.values()) {
+      for (let from = 0; from < group.length; from += ROWS_A_SCRIPT)
+        scripts.push(group.slice(from, from + ROWS_A_SCRIPT));
+    }
+    return scripts;
+  }
+
+  #compareAndSet(entries: readonly Entry[]): Promise<number> {
+    const values: (string | number)[] = [];
+    for (const { eventTime, packed, ttlMs } of entries) values.push(eventTime, packed, ttlMs);
+    return this.#redis.headwaterCompareAndSet(entries.length, ...entries.map(({ key }) => key), ...values);
+  }
+
   async read(view: ViewReference, entityKeys: readonly string[]): Promise<readonly (FeatureRow | undefined)[]> {
     if (entityKeys.length === 0) return [];
+    const codec = this.#codecOf(view);
+    const keys = entityKeys.map((key) => rowKey(this.#prefix, view, key));
     try {
-      const values = await Promise.all(entityKeys.map((key) => this.#redis.get(rowKey(this.#prefix, view, key))));
-      return values.map((value) =>
-        value === null ? undefined : (JSON.parse(value.slice(value.indexOf(' ') + 1)) as FeatureRow),
-      );
+      const values = await this.#get(keys);
+      const rows = new Array<FeatureRow | undefined>(keys.length);
+      let waiting: Promise<void>[] | undefined;
+      for (let index = 0; index < keys.length; index += 1) {
+        const text = values[index];
+        const packed = typeof text === 'string' ? unpack(text) : undefined;
+        if (packed === undefined) continue;
+        const entityKey = entityKeys[index] as string;
+        if (packed.layout === codec.fingerprint) rows[index] = codec.decode(entityKey, packed);
+        else {
+          waiting ??= [];
+          waiting.push(
+            this.#layoutOf(packed.layout).then((layout) => {
+              if (layout !== undefined) rows[index] = codec.decode(entityKey, packed, layout);
+            }),
+          );
+        }
+      }
+      if (waiting !== undefined) await Promise.all(waiting);
+      return rows;
     } catch (error) {
       throw new OnlineStoreError(`read ${entityKeys.length} rows of ${viewId(view)}`, error);
     }
+  }
+
+  /** One command where that is possible: a promise a key costs more than the reading. */
+  async #get(keys: readonly string[]): Promise<readonly (string | null)[]> {
+    const [only] = keys as readonly [string];
+    if (keys.length === 1) return [await this.#redis.get(only)];
+    if (this.#redis.isCluster) return Promise.all(keys.map((key) => this.#redis.get(key)));
+    return (this.#redis as unknown as Redis).mget(keys as string[]);
+  }
+
+  #layoutOf(fingerprint: string): Promise<RowLayout | undefined> {
+    let layout = this.#foreign.get(fingerprint);
+    if (layout === undefined) {
+      layout = this.#redis
+        .get(this.#layoutKey(fingerprint))
+        .then((text) => (text === null ? undefined : (JSON.parse(text) as RowLayout)));
+      layout.catch(() => this.#foreign.delete(fingerprint));
+      this.#foreign.set(fingerprint, layout);
+    }
+    return layout;
   }
 
   async drain(): Promise<void> {}

@@ -1,32 +1,63 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { encodeRows } from '#connectors/files/encode_rows';
 import type { FeatureType } from '#feature_store/definitions/feature';
-import { type FeatureValue, viewId } from '#feature_store/definitions/feature_row';
-import { describeView, type FeatureView } from '#feature_store/definitions/feature_view';
-import type { EventTime } from '#kernel/time';
+import type { FeatureValue } from '#feature_store/definitions/feature_row';
+import type { FeatureService, ServiceSignature } from '#feature_store/definitions/feature_service';
+import { type EventTime, eventTime } from '#kernel/time';
 import { TrainingSetError } from '../errors.ts';
-import type { OfflineStore, TrainingRow } from '../offline/offline_store.ts';
-import { valuesAsOf } from './as_of.ts';
+import type { LabelRow, OfflineStore, TimeRange } from '../offline/offline_store.ts';
+import { requestFields, vectorOf } from './feature_vector.ts';
+import type { LabelOrigin } from './labels.ts';
 
 export interface TrainingColumn {
   readonly name: string;
   readonly type: FeatureType;
 }
 
+export interface TrainingRow extends LabelRow {
+  /** Feature values as of `eventTime`; null where none was known then. Keys are feature names. */
+  readonly values: Readonly<Record<string, FeatureValue>>;
+}
+
+export const TRAINING_FORMATS = ['csv', 'parquet'] as const;
+export type TrainingFormat = (typeof TRAINING_FORMATS)[number];
+
+/** What a training set is to be. */
+export interface TrainingSetSpec {
+  readonly service: FeatureService;
+  readonly labels: LabelOrigin;
+  readonly range: TimeRange;
+  /** Only values that had been computed by the label's time count. */
+  readonly knownAtLabel?: boolean;
+  readonly format?: TrainingFormat;
+  /** Where the set is cut: one time gives train and test, two give train, validation and test. */
+  readonly splitAt?: readonly EventTime[];
+}
+
+export interface TrainingFile {
+  readonly name: string;
+  readonly rows: number;
+  readonly positives: number;
+  readonly sha256: string;
+}
+
 /** Says exactly what a training set is, so that it can be made again and told from another. */
 export interface TrainingSetManifest {
-  readonly format: 'headwater-training-set-1';
-  readonly view: string;
-  readonly labelSource: string;
+  readonly format: 'headwater-training-set-2';
+  /** The columns, where they come from, and the fingerprint of their definitions. */
+  readonly service: ServiceSignature;
+  readonly labels: LabelOrigin;
   /** ISO 8601; labels in [from, to). */
   readonly from: string;
   readonly to: string;
+  readonly knownAtLabel: boolean;
+  readonly splitAt: readonly string[];
   readonly columns: readonly TrainingColumn[];
   readonly rows: number;
   readonly positives: number;
-  /** SHA-256 of data.csv. */
-  readonly sha256: string;
+  readonly files: readonly TrainingFile[];
   readonly createdAt: string;
 }
 
@@ -34,61 +65,102 @@ export interface TrainingSet {
   readonly manifest: TrainingSetManifest;
   /** By event time. */
   readonly rows: readonly TrainingRow[];
+  /** As they are to be written, by name. */
+  readonly files: ReadonlyMap<string, Buffer>;
 }
 
 const LEADING = ['label_id', 'entity_key', 'event_time', 'label'] as const;
+/** Names of the parts, by how many cuts there are. */
+const PARTS: readonly (readonly string[])[] = [['data'], ['train', 'test'], ['train', 'validation', 'test']];
 
-/** Labels joined with the feature values that were true at each label's time. */
+/**
+ * Labels joined with the feature values that were true at each label's time.
+ *
+ * @param labels - those of the spec's origin, by time
+ * @throws {@link TrainingSetError} when there are none; {@link RequestFieldsError} when a label lacks what on-demand features need
+ */
 export async function buildTrainingSet(
-  offline: OfflineStore,
-  view: FeatureView,
-  labelSource: string,
-  range: { readonly from: EventTime; readonly to: EventTime },
+  offline: Pick<OfflineStore, 'pointInTimeJoin'>,
+  { service, labels: origin, range, knownAtLabel = false, format = 'csv', splitAt = [] }: TrainingSetSpec,
+  labels: readonly LabelRow[],
 ): Promise<TrainingSet> {
-  const columns = describeView(view).features.map(({ name, type }) => ({ name, type }));
-  const joined = await offline.pointInTimeJoin(labelSource, range, {
-    view,
-    features: columns.map(({ name }) => name),
-    ttlMs: view.ttlMs,
+  const [from, to] = [new Date(range.from).toISOString(), new Date(range.to).toISOString()];
+  if (labels.length === 0)
+    throw new TrainingSetError(`there are no labels of ${nameOf(origin)} between ${from} and ${to}`);
+  const parts = PARTS[splitAt.length];
+  if (parts === undefined)
+    throw new TrainingSetError(`a training set is cut once or twice, not ${splitAt.length} times`);
+  const byView = await Promise.all(
+    service.stored.map(({ view }) =>
+      offline.pointInTimeJoin(labels, { view, ttlMs: view.ttlMs, knownAtMoment: knownAtLabel }),
+    ),
+  );
+  const rows = labels.map((label, index) => {
+    const stored = byView.map((found) => (found[index] === undefined ? undefined : { values: found[index] }));
+    const request = requestFields(service, label.request ?? {});
+    return { ...label, values: vectorOf(service, stored, request, label.eventTime) };
   });
-  if (joined.length === 0) {
-    throw new TrainingSetError(
-      `there are no labels of source "${labelSource}" between ${new Date(range.from).toISOString()} and ${new Date(range.to).toISOString()}`,
-    );
+  const columns = service.columns.map(({ name, type }) => ({ name, type }));
+  const files = new Map<string, Buffer>();
+  const described: TrainingFile[] = [];
+  for (const [index, part] of parts.entries()) {
+    const [begin, end] = [
+      splitAt[index - 1] ?? eventTime(Number.NEGATIVE_INFINITY),
+      splitAt[index] ?? eventTime(Number.POSITIVE_INFINITY),
+    ];
+    const chosen = rows.filter((row) => row.eventTime >= begin && row.eventTime < end);
+    const data = format === 'csv' ? Buffer.from(toCsv(columns, chosen)) : toParquet(columns, chosen);
+    const name = `${part}.${format}`;
+    files.set(name, data);
+    described.push({ name, rows: chosen.length, positives: positivesOf(chosen), sha256: sha256(data) });
   }
-  const rows = joined.map((row) => ({ ...row, values: valuesAsOf(view, row.values, row.eventTime) }));
   return {
     manifest: {
-      format: 'headwater-training-set-1',
-      view: viewId(view),
-      labelSource,
-      from: new Date(range.from).toISOString(),
-      to: new Date(range.to).toISOString(),
+      format: 'headwater-training-set-2',
+      service: service.signature,
+      labels: origin,
+      from,
+      to,
+      knownAtLabel,
+      splitAt: splitAt.map((time) => new Date(time).toISOString()),
       columns,
       rows: rows.length,
-      positives: rows.filter(({ label }) => label > 0).length,
-      sha256: createHash('sha256').update(toCsv(columns, rows)).digest('hex'),
+      positives: positivesOf(rows),
+      files: described,
       createdAt: new Date().toISOString(),
     },
     rows,
+    files,
   };
 }
 
-/** Writes `data.csv` and `manifest.json`. */
-export async function writeTrainingSet(directory: string, { manifest, rows }: TrainingSet): Promise<void> {
+const positivesOf = (rows: readonly TrainingRow[]): number => rows.filter(({ label }) => label > 0).length;
+const sha256 = (data: Buffer): string => createHash('sha256').update(data).digest('hex');
+const nameOf = (origin: LabelOrigin): string =>
+  'source' in origin ? `source "${origin.source}"` : 'file' in origin ? origin.file : 'the label query';
+
+/** Writes the data and `manifest.json`, the manifest last: a folder with one is whole. */
+export async function writeTrainingSet(directory: string, { manifest, files }: TrainingSet): Promise<void> {
   await mkdir(directory, { recursive: true });
-  await writeFile(join(directory, 'data.csv'), toCsv(manifest.columns, rows));
+  for (const [name, data] of files) await writeFile(join(directory, name), data);
   await writeFile(join(directory, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
+}
+
+export async function readManifest(directory: string): Promise<TrainingSetManifest> {
+  const manifest = JSON.parse(await readFile(join(directory, 'manifest.json'), 'utf8')) as TrainingSetManifest;
+  if (manifest.format !== 'headwater-training-set-2') {
+    throw new TrainingSetError(`${directory} was written by an earlier headwater: make the training set again`);
+  }
+  return manifest;
 }
 
 /** @throws {@link TrainingSetError} when the data is not what the manifest says */
 export async function verifyTrainingSet(directory: string): Promise<TrainingSetManifest> {
-  const manifest = JSON.parse(await readFile(join(directory, 'manifest.json'), 'utf8')) as TrainingSetManifest;
-  const sha256 = createHash('sha256')
-    .update(await readFile(join(directory, 'data.csv')))
-    .digest('hex');
-  if (sha256 !== manifest.sha256) {
-    throw new TrainingSetError(`${directory}/data.csv has changed since its manifest was written: make the set again`);
+  const manifest = await readManifest(directory);
+  for (const { name, sha256: expected } of manifest.files) {
+    if (sha256(await readFile(join(directory, name))) !== expected) {
+      throw new TrainingSetError(`${directory}/${name} has changed since its manifest was written: make the set again`);
+    }
   }
   return manifest;
 }
@@ -102,9 +174,26 @@ function toCsv(columns: readonly TrainingColumn[], rows: readonly TrainingRow[])
   return `${lines.join('\n')}\n`;
 }
 
+/** Truth values are 1 and 0: what a trainer reads. */
 function cell(value: FeatureValue): string {
   if (value === null) return '';
   if (typeof value === 'boolean') return value ? '1' : '0';
   const text = String(value);
   return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+function toParquet(columns: readonly TrainingColumn[], rows: readonly TrainingRow[]): Buffer {
+  return encodeRows(
+    'parquet',
+    rows.map((row) => {
+      const cells: Record<string, unknown> = {
+        label_id: row.labelId,
+        entity_key: row.entityKey,
+        event_time: new Date(row.eventTime),
+        label: row.label,
+      };
+      for (const { name } of columns) cells[name] = row.values[name] ?? null;
+      return cells;
+    }),
+  );
 }

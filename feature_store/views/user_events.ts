@@ -62,6 +62,7 @@ export const userEvents = eventSource({
   schemaVersion: 1,
   eventIdField: 'event_id',
   timestampField: 'timestamp',
+  history: { files: ['history/user_events/**/*'] },
 });
 
 // One function each: an aggregation is shared by the features that filter by the same function.

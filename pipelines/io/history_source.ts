@@ -1,3 +1,4 @@
+import { FilePieces } from '#connectors/files/file_pieces';
 import type { FileSystemOf } from '#connectors/files/file_systems';
 import type { ReadRow } from '#connectors/files/formats';
 import { type EventTime, eventTime, MIN_EVENT_TIME } from '#kernel/time';
@@ -10,7 +11,6 @@ import {
   type SplittableDoFn,
   STOP,
 } from '#pipelines/engine/splittable';
-import { FilePieces } from './file_pieces.ts';
 
 /** Where reading stands: plain data, for snapshots. */
 interface HistoryPosition {

@@ -1,14 +1,16 @@
 import type { Broker, Producer } from '#connectors/connector';
 import type { FileSystemOf } from '#connectors/files/file_systems';
+import { DefinitionError } from '#feature_store/definitions/errors';
 import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
-import { entityKeyOf } from '#feature_store/definitions/source';
+import { type EventSource, entityKeyOf, type History } from '#feature_store/definitions/source';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { BrokerSource } from '#pipelines/io/broker_source';
-import { HistorySource, type HistorySourceSettings } from '#pipelines/io/history_source';
+import { HistorySource } from '#pipelines/io/history_source';
+import { QuerySource } from '#pipelines/io/query_source';
 import { createSourceMetrics } from '#pipelines/io/source_metrics';
 import { WriteDeadLetters, WriteRows } from '#pipelines/io/write_rows';
 import type { PCollection, PipelineRoot } from '#pipelines/model/pcollection';
@@ -16,6 +18,7 @@ import { filter, flatten, keyBy, parDo, parDoTagged, read } from '#pipelines/mod
 import { type ComputedRow, ComputeFeatures, DEAD, SplitInvalid } from '#pipelines/transforms/compute_features';
 import { createEventDecoder, createRowDecoder, type DecodedEvent } from '#pipelines/transforms/decode_events';
 import type { FeatureMetrics } from '#pipelines/transforms/feature_metrics';
+import { writeStatistics } from '#pipelines/transforms/feature_statistics';
 
 /** Where features go, and what they are. */
 export interface FeatureDeps {
@@ -39,6 +42,8 @@ export interface FeatureSettings {
   readonly deadLetterTopic: string;
   /** An event may be so much older than the watermark and count. */
   readonly allowedLatenessMs: number;
+  /** Length of the windows that statistics of features are of; undefined: none are made. */
+  readonly statisticsWindowMs?: number;
 }
 
 export interface FeaturePipelineSettings extends FeatureSettings {
@@ -61,7 +66,8 @@ export function buildFeaturePipeline(
   deps: FeaturePipelineDeps,
   settings: FeaturePipelineSettings,
 ): void {
-  const { broker, views, metrics, clock } = deps;
+  const { broker, metrics, clock } = deps;
+  const views = deps.views.filter(({ mode }) => mode === 'streaming');
   const source = new BrokerSource<DecodedEvent>(broker, {
     topics: [settings.rawEventsTopic],
     group: settings.group,
@@ -73,28 +79,75 @@ export function buildFeaturePipeline(
     ...(settings.bounded === undefined ? {} : { bounded: settings.bounded }),
   });
   const records = root.apply(read(settings.rawEventsTopic, source, 'ReadEvents'));
-  computeFeatures(records, { ...deps, producer: broker.producer }, settings, settings.bounded !== true);
+  computeFeatures(records, { ...deps, views, producer: broker.producer }, settings, settings.bounded !== true);
 }
 
 export interface BackfillSettings extends FeatureSettings {
-  /** Files of events: as those of a file source, named by time. */
-  readonly patterns: readonly string[];
+  /** Instead of the histories of the views' sources. */
+  readonly history?: History;
   readonly outOfOrderMs: number;
   readonly fileSystems?: FileSystemOf;
-  readonly onProgress?: HistorySourceSettings<DecodedEvent>['onProgress'];
+  /** Told as reading goes on. */
+  readonly onProgress?: (progress: BackfillProgress) => void;
 }
 
-/** The same from files of history, oldest first: what the stream would have computed, had it read them. */
+export interface BackfillProgress {
+  /** Where it reads now: a file, or a source's query. */
+  readonly from: string;
+  readonly files: number;
+  readonly rows: number;
+}
+
+/** Rows of a page of a query. */
+const PAGE = 2_000;
+
+/** The same from history, oldest first: what the stream would have computed, had it read it. */
 export function buildBackfillPipeline(root: PipelineRoot, deps: FeatureDeps, settings: BackfillSettings): void {
-  const { patterns, outOfOrderMs, fileSystems, onProgress } = settings;
-  const source = new HistorySource<DecodedEvent>({
-    patterns,
-    outOfOrderMs,
-    decode: createRowDecoder([...new Set(deps.views.map((view) => view.source))], deps.clock),
-    ...(fileSystems === undefined ? {} : { fileSystems }),
-    ...(onProgress === undefined ? {} : { onProgress }),
+  const sources = [...new Set(deps.views.map((view) => view.source))];
+  // One history for all of them, or each its own.
+  const parts =
+    settings.history === undefined
+      ? sources.map((source) => ({ name: `History of ${source.name}`, history: historyOf(source), sources: [source] }))
+      : [{ name: 'ReadHistory', history: settings.history, sources }];
+  const collections = parts.map((part) => readHistory(root, part, deps, settings));
+  const [only, ...others] = collections;
+  const records = only !== undefined && others.length === 0 ? only : flatten(collections, 'AllHistory');
+  computeFeatures(records, deps, settings, false);
+}
+
+function historyOf({ name, history }: EventSource): History {
+  if (history === undefined) throw new DefinitionError([`source ${name} has no history: say where its past lies`]);
+  return history;
+}
+
+function readHistory(
+  root: PipelineRoot,
+  part: { readonly name: string; readonly history: History; readonly sources: readonly EventSource[] },
+  { offline, clock }: FeatureDeps,
+  { outOfOrderMs, fileSystems, onProgress }: BackfillSettings,
+): PCollection<DecodedEvent> {
+  const { name, history, sources } = part;
+  const decode = createRowDecoder(sources, clock);
+  if ('files' in history) {
+    const source = new HistorySource<DecodedEvent>({
+      patterns: history.files,
+      outOfOrderMs,
+      decode,
+      ...(fileSystems === undefined ? {} : { fileSystems }),
+      onProgress: ({ file, files, rows }) => onProgress?.({ from: file, files, rows }),
+    });
+    return root.apply(read('history', source, name));
+  }
+  // Rows say when and which they are in the fields that the sources agree on.
+  const [{ timestampField, eventIdField: idField }] = sources as readonly [EventSource];
+  const source = new QuerySource<DecodedEvent>({
+    readPage: (after) => offline.readHistory(history.query, { timestampField, idField, after, limit: PAGE }),
+    timestampField,
+    idField,
+    decode,
+    onProgress: ({ rows }) => onProgress?.({ from: name, files: 0, rows }),
   });
-  computeFeatures(root.apply(read('history', source, 'ReadHistory')), deps, settings, false);
+  return root.apply(read('history', source, name));
 }
 
 function computeFeatures(
@@ -122,6 +175,10 @@ function computeFeatures(
       );
     rows.push(computed.main);
     dead.push(computed.dead);
+    if (settings.statisticsWindowMs !== undefined) {
+      const statistics = { windowMs: settings.statisticsWindowMs, isLive };
+      computed.main.apply(writeStatistics(view, { offline: deps.offline, log, metrics: metrics.registry }, statistics));
+    }
   }
   const sink = new WriteRows({
     online: deps.online,

@@ -1,12 +1,12 @@
 import type { DeadLetter } from '#connectors/dead_letters';
 import { type EntityState, emptyEntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
-import type { FeatureRow } from '#feature_store/definitions/feature_row';
+import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { type Violation, violationsOf } from '#feature_store/definitions/quality_rule';
 import { eventTime } from '#kernel/time';
 import {
   type DoFn,
   eventTimer,
-  mapState,
   type OnTimerContext,
   outputTag,
   type ProcessContext,
@@ -17,6 +17,7 @@ import {
 import type { KV } from '#pipelines/model/pcollection';
 import type { DecodedEvent } from './decode_events.ts';
 import type { FeatureMetrics } from './feature_metrics.ts';
+import { addId, noIds, type RecentIds } from './recent_ids.ts';
 
 /** Records that no feature may see. */
 export const DEAD = outputTag<DeadLetter>('dead');
@@ -50,6 +51,8 @@ export class SplitInvalid implements DoFn<DecodedEvent, DecodedEvent> {
 export interface ComputedRow {
   readonly row: FeatureRow;
   readonly receivedAtMs: number | undefined;
+  /** Made by an event; others say that something has left a window. */
+  readonly isOfEvent: boolean;
 }
 
 type UsableEvent = Extract<DecodedEvent, { ok: true }>;
@@ -57,8 +60,11 @@ type UsableEvent = Extract<DecodedEvent, { ok: true }>;
 /** So long after a change is due it is told although no events move the watermark: one may still be on its way, ms. */
 const QUIET_MS = 3_000;
 
-/** Ids of one entity's recent events are pruned when there are this many more than after the last pruning. */
-const PRUNE_EVERY = 256;
+/** Everything that is remembered of an entity, in one place: it is all needed at each event. */
+interface Remembered {
+  readonly entity: EntityState;
+  readonly seen: RecentIds;
+}
 
 /**
  * The stateful heart of a feature pipeline, one for each view: per entity, drops duplicates, counts events into tiles and emits the row
@@ -66,10 +72,7 @@ const PRUNE_EVERY = 256;
  * the same millisecond share a row: the later one's, which includes both.
  */
 export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRow> {
-  readonly entityState = valueState<EntityState>('entity');
-  /** Event time by event id, for deduplication; plus how many there were after the last pruning. */
-  readonly seen = mapState<string, number>('seen');
-  readonly seenCount = valueState<{ readonly size: number; readonly pruneAt: number }>('seenCount');
+  readonly remembered = valueState<Remembered>('remembered');
   /** For what changes without events, and in the end to forget the entity. */
   readonly wake = eventTimer('wake');
   /** For the same when no events move the watermark. */
@@ -88,11 +91,16 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
   }
 
   process({ key, value }: KV<string, UsableEvent>, context: ProcessContext<ComputedRow>): void {
-    if (this.#isDuplicate(value, context)) {
+    const { eventTimeMs } = value;
+    const cell = context.state(this.remembered);
+    const remembered = cell.read() ?? { entity: emptyEntityState(), seen: noIds() };
+    // An id whose event would be refused as too late needs no remembering.
+    const oldestMs = context.inputWatermark - this.#allowedLatenessMs;
+    if (!addId(remembered.seen, value.eventId, eventTimeMs, oldestMs)) {
       this.#metrics.duplicates.inc();
       return;
     }
-    const { eventTimeMs } = value;
+    cell.write(remembered);
     const { watermark } = value;
     if (eventTimeMs < watermark) {
       this.#metrics.late.inc();
@@ -102,29 +110,57 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
       }
     }
     const startedMs = performance.now();
-    const cell = context.state(this.entityState);
-    const state = cell.read() ?? emptyEntityState();
+    const state = remembered.entity;
     this.#decay(key, state, eventTimeMs, context);
     const values = this.#computation.apply(state, value.event, eventTimeMs);
-    cell.write(state);
     this.#setTimers(state, context);
     this.#metrics.computationSeconds.observe((performance.now() - startedMs) / 1_000);
     this.#metrics.processed.inc();
-    this.#output(key, eventTimeMs, values, value.receivedAtMs, context);
+    this.#output(key, eventTimeMs, values, value, context);
   }
 
+  /** @param origin - the event that made the row; undefined when something left a window */
   #output(
     key: string,
     asOfMs: number,
     values: FeatureRow['values'],
-    receivedAtMs: number | undefined,
+    origin: UsableEvent | undefined,
     context: ProcessContext<ComputedRow>,
   ): void {
-    const { view, version } = this.#computation.view;
+    const { view, version, rules } = this.#computation.view;
+    const violations = violationsOf(rules, values);
+    if (violations.length > 0 && this.#isRefused(violations, values, origin, context)) return;
     context.output({
       row: { view, version, entityKey: key, eventTime: eventTime(asOfMs), computedAt: context.clock.now(), values },
-      receivedAtMs,
+      receivedAtMs: origin?.receivedAtMs,
+      isOfEvent: origin !== undefined,
     });
+  }
+
+  /** Counts broken rules, once an event; one that is not written because of them may go to the dead letters. */
+  #isRefused(
+    violations: readonly Violation[],
+    values: FeatureRow['values'],
+    origin: UsableEvent | undefined,
+    context: ProcessContext<ComputedRow>,
+  ): boolean {
+    const [gravest] = violations as readonly [Violation, ...Violation[]];
+    const { action } = gravest.rule;
+    if (origin !== undefined) {
+      const view = viewId(this.#computation.view);
+      for (const { name, rule } of violations) this.#metrics.violations.inc({ view, rule: name, action: rule.action });
+      if (action !== 'warn') this.#metrics.failed.inc({ reason: 'quality' });
+      if (action === 'dead_letter') {
+        const seen = gravest.rule.features.map((feature) => `${feature} = ${JSON.stringify(values[feature] ?? null)}`);
+        this.#toDeadLetters(
+          origin,
+          `quality: ${view} breaks ${gravest.name}: ${gravest.rule.description}; it has ${seen.join(', ')}`,
+          'pipeline.quality',
+          context,
+        );
+      }
+    }
+    return action !== 'warn';
   }
 
   /** Rows as of every change before `beforeMs`. */
@@ -147,52 +183,40 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
   }
 
   onTimer(timer: TimerSpec, context: OnTimerContext<ComputedRow, string>): void {
-    const cell = context.state(this.entityState);
-    const state = cell.read();
+    const cell = context.state(this.remembered);
+    const remembered = cell.read();
     const nowMs = context.clock.now();
     const isQuiet = timer.id === this.quiet.id;
     // At the end of a bounded input all timers fire. What has not come about yet is not told: more events may come another time.
-    if (state === undefined || (!isQuiet && context.firedAt > nowMs)) return;
+    if (remembered === undefined || (!isQuiet && context.firedAt > nowMs)) return;
+    const state = remembered.entity;
     this.#decay(context.key, state, isQuiet ? nowMs + 1 - QUIET_MS : context.firedAt + 1, context);
     if (isQuiet || this.#computation.nextChange(state) !== undefined || this.#forgetAt(state) > context.firedAt) {
-      cell.write(state);
+      cell.write(remembered);
       this.#setTimers(state, context);
       return;
     }
     cell.clear();
-    context.state(this.seen).clear();
-    context.state(this.seenCount).clear();
-  }
-
-  #isDuplicate({ eventId, eventTimeMs }: UsableEvent, context: ProcessContext<ComputedRow>): boolean {
-    const seen = context.state(this.seen);
-    if (seen.get(eventId) !== undefined) return true;
-    seen.put(eventId, eventTimeMs);
-    const counter = context.state(this.seenCount);
-    const { size, pruneAt } = counter.read() ?? { size: 0, pruneAt: PRUNE_EVERY };
-    if (size + 1 < pruneAt) {
-      counter.write({ size: size + 1, pruneAt });
-      return false;
-    }
-    // An id whose event would be refused as too late needs no remembering.
-    const oldest = context.inputWatermark - this.#allowedLatenessMs;
-    let left = 0;
-    for (const [id, at] of [...seen.entries()]) {
-      if (at < oldest) seen.remove(id);
-      else left += 1;
-    }
-    counter.write({ size: left, pruneAt: left + PRUNE_EVERY });
-    return false;
   }
 
   #refuseLate(value: UsableEvent, watermark: number, context: ProcessContext<ComputedRow>): void {
     this.#metrics.failed.inc({ reason: 'late' });
-    context.outputTo(DEAD, {
-      payload: value.payload,
-      reason: `late: its time ${new Date(value.eventTimeMs).toISOString()} is ${Math.round((watermark - value.eventTimeMs) / 1_000)} s behind the watermark, more than the allowed ${this.#allowedLatenessMs / 1_000} s`,
-      stage: 'pipeline.compute_features',
-      attempt: value.attempt,
-      timestamp: new Date(context.clock.now()).toISOString(),
-    });
+    const behindS = Math.round((watermark - value.eventTimeMs) / 1_000);
+    this.#toDeadLetters(
+      value,
+      `late: its time ${new Date(value.eventTimeMs).toISOString()} is ${behindS} s behind the watermark, more than the allowed ${this.#allowedLatenessMs / 1_000} s`,
+      'pipeline.compute_features',
+      context,
+    );
+  }
+
+  #toDeadLetters(
+    { payload, attempt }: UsableEvent,
+    reason: string,
+    stage: string,
+    context: ProcessContext<ComputedRow>,
+  ): void {
+    const timestamp = new Date(context.clock.now()).toISOString();
+    context.outputTo(DEAD, { payload, reason, stage, attempt, timestamp });
   }
 }

@@ -49,17 +49,20 @@ export function createEventDecoder(sources: readonly EventSource[], clock: Clock
 }
 
 /**
- * The same of rows of files, whose formats have types of their own: times may be dates, whole numbers bigints, and in CSV all is text: an empty
- * cell is a field that is not there, and numbers and truth values are read where the schema wants them.
+ * The same of rows of files and queries, whose formats have types of their own: times may be dates, whole numbers bigints, and in CSV all is
+ * text: an empty cell is a field that is not there, and numbers and truth values are read where the schema wants them. Where there is one type
+ * of events only, rows need not say it. `path`: the file; undefined for rows of a query.
  */
 export function createRowDecoder(sources: readonly EventSource[], clock: Clock) {
   const check = createEventCheck(sources, clock);
   const readers = new Map(sources.flatMap((source) => source.eventTypes.map((type) => [type, textReaders(source)])));
-  return (row: ReadRow, path: string, watermark: EventTime): Decoded => {
+  const [onlyType, ...otherTypes] = readers.keys();
+  const defaults = otherTypes.length === 0 ? { event_type: onlyType } : {};
+  return (row: ReadRow, path: string | undefined, watermark: EventTime): Decoded => {
     if (!row.ok) return refused(row.reason, row.text, 1);
-    const isText = formatOf(path).format === 'csv';
-    const ofType = isText ? readers.get(String(row.row.event_type)) : undefined;
-    const body: Record<string, unknown> = {};
+    const isText = path !== undefined && formatOf(path).format === 'csv';
+    const ofType = isText ? readers.get(String(row.row.event_type ?? onlyType)) : undefined;
+    const body: Record<string, unknown> = { ...defaults };
     for (const [name, value] of Object.entries(row.row)) {
       if (value === null || value === undefined || (isText && value === '')) continue;
       body[name] = ofType?.get(name)?.(String(value)) ?? asJson(value);

@@ -9,6 +9,8 @@ export interface FeatureMetrics {
   readonly computationSeconds: Histogram;
   /** Rows that no event made: something left a window. */
   readonly decayed: Counter;
+  /** Broken quality rules, by events. */
+  readonly violations: Counter<'view' | 'rule' | 'action'>;
   readonly late: Counter;
   readonly duplicates: Counter;
   readonly endToEndSeconds: Histogram;
@@ -36,6 +38,12 @@ export function createFeatureMetrics(registry: Registry): FeatureMetrics {
     decayed: new Counter({
       name: 'feature_rows_decayed_total',
       help: 'Rows written because events left a window or a session ran out',
+      registers,
+    }),
+    violations: new Counter({
+      name: 'data_quality_violations_total',
+      help: 'Rows of events that break a rule of their view',
+      labelNames: ['view', 'rule', 'action'],
       registers,
     }),
     late: new Counter({ name: 'pipeline_late_events_total', help: 'Events behind the watermark', registers }),

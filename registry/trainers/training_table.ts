@@ -1,4 +1,4 @@
-import type { ColumnType, InputColumn } from '../model_package.ts';
+import type { ColumnType, FeatureServiceReference, InputColumn } from '../model_package.ts';
 
 export interface TableColumn {
   readonly name: string;
@@ -9,8 +9,7 @@ export type CellValue = number | string | boolean | null;
 
 /** A training set as a trainer takes it: one row a label, by time. Structured-cloneable. */
 export interface TrainingTable {
-  /** `fraud@1`. */
-  readonly featureView: string;
+  readonly featureService: FeatureServiceReference;
   readonly columns: readonly TableColumn[];
   /** Row by row, in the order of the columns. */
   readonly rows: readonly (readonly CellValue[])[];

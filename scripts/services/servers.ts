@@ -3,7 +3,14 @@ import { join } from 'node:path';
 import { assetPath } from '#kernel/project_root';
 import { startFlinkJobServer, startPrism } from './beam_runners.ts';
 import { cacheFolder, ensureDebianPackages, ensureMaven, once, run } from './install.ts';
-import { acceptsConnections, freePort, type RunningServer, type StartServer, startProcess } from './managed_process.ts';
+import {
+  acceptsConnections,
+  freePort,
+  type ManagedProcess,
+  type RunningServer,
+  type StartServer,
+  startProcess,
+} from './managed_process.ts';
 
 const POSTGRES_BIN = '/usr/lib/postgresql/15/bin';
 const REDIS_BIN = '/usr/bin/redis-server';
@@ -77,7 +84,7 @@ export async function startKafka(folder: string, options: KafkaOptions = {}): Pr
   return { ...server, env: { TEST_KAFKA_BROKERS: `127.0.0.1:${port}`, TEST_KAFKA_EXTRA_PORT: extra } };
 }
 
-async function startPostgres(folder: string): Promise<RunningServer> {
+export async function startPostgres(folder: string): Promise<RunningServer> {
   await ensureDebianPackages(['postgresql-15'], [`${POSTGRES_BIN}/postgres`]);
   const port = await freePort();
   const data = join(folder, 'data');
@@ -116,18 +123,44 @@ async function startPostgres(folder: string): Promise<RunningServer> {
   return { ...server, env: { TEST_POSTGRES_URL: `postgres://headwater@127.0.0.1:${port}/postgres` } };
 }
 
-async function startRedis(folder: string): Promise<RunningServer> {
-  await ensureDebianPackages(['redis-server'], [REDIS_BIN]);
-  const port = await freePort();
-  const server = await startProcess({
+function redisProcess(folder: string, port: number, args: readonly string[] = []): Promise<ManagedProcess> {
+  return startProcess({
     name: 'Redis',
     command: REDIS_BIN,
-    args: ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--appendonly', 'yes'],
+    args: ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--appendonly', 'yes', ...args],
     logFile: join(folder, 'server.log'),
     isReady: () => acceptsConnections(port),
     readyWithinMs: 15_000,
   });
+}
+
+export async function startRedis(folder: string): Promise<RunningServer> {
+  await ensureDebianPackages(['redis-server'], [REDIS_BIN]);
+  const port = await freePort();
+  const server = await redisProcess(folder, port);
   return { ...server, env: { TEST_REDIS_URL: `redis://127.0.0.1:${port}` } };
+}
+
+const CLUSTER_NODES = 3;
+
+/** Three masters, no replicas. */
+export async function startRedisCluster(folder: string): Promise<RunningServer> {
+  await ensureDebianPackages(['redis-server'], [REDIS_BIN]);
+  const nodes: { readonly address: string; readonly process: ManagedProcess }[] = [];
+  for (let node = 0; node < CLUSTER_NODES; node += 1) {
+    const [port, bus] = [await freePort(), await freePort()];
+    const own = join(folder, String(node));
+    await mkdir(own);
+    const cluster = ['--cluster-enabled', 'yes', '--cluster-port', String(bus), '--save', ''];
+    nodes.push({ address: `127.0.0.1:${port}`, process: await redisProcess(own, port, cluster) });
+  }
+  const addresses = nodes.map(({ address }) => address);
+  await run('redis-cli', ['--cluster', 'create', ...addresses, '--cluster-yes']);
+  return {
+    env: { TEST_REDIS_CLUSTER: addresses.join(',') },
+    stop: async () => void (await Promise.all(nodes.map(({ process: server }) => server.stop()))),
+    restart: async (downMs) => void (await Promise.all(nodes.map(({ process: server }) => server.restart(downMs)))),
+  };
 }
 
 async function startMlflow(folder: string): Promise<RunningServer> {

@@ -1,9 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { type ViewReference, viewId } from '#feature_store/definitions/feature_row';
-import type { FeatureView } from '#feature_store/definitions/feature_view';
-import type { OnlineStore } from '#feature_store/online/online_store';
-import { valuesAsOf } from '#feature_store/retrieval/as_of';
+import type { FeatureReader } from '#feature_store/retrieval/feature_reader';
+import { requestFields } from '#feature_store/retrieval/feature_vector';
 import type { Clock } from '#kernel/time';
 import { Counter, Histogram, LATENCY_BUCKETS_SECONDS, type Registry } from '#monitoring/metrics';
 import type { ColumnProblem } from '#registry/signature_encoder';
@@ -14,8 +12,7 @@ import type { ActiveModel, ModelServer } from '../runtime/model_server.ts';
 
 export interface PredictDeps {
   readonly models: ModelServer;
-  readonly online: OnlineStore;
-  readonly views: readonly FeatureView[];
+  readonly features: FeatureReader;
   readonly predictions: PredictionLog;
   readonly clock: Clock;
   readonly metrics: Registry;
@@ -60,8 +57,7 @@ export function registerPredictRoutes(
   deps: PredictDeps,
   settings: { maxBatchRows: number; maxPendingRows: number },
 ): void {
-  const { models, online, predictions, clock } = deps;
-  const viewsById = new Map(deps.views.map((view) => [viewId(view), view]));
+  const { models, features: reader, predictions, clock } = deps;
   const registers = [deps.metrics];
   const answered = new Counter({
     name: 'predictions_total',
@@ -84,23 +80,30 @@ export function registerPredictRoutes(
     return models.active(chosen);
   };
 
-  /** The entities' features from the online store, those given on top. */
+  /** The entities' features from the online store and on demand, those given on top. */
   const lookUp = async (active: ActiveModel, entities: readonly string[], given: Features): Promise<Row[]> => {
-    const { featureView, inputs } = active.model.signature;
-    if (featureView === undefined) {
-      throw new InvalidRequestError(
-        `model "${active.name}" names no feature view: send "features" instead of an entity`,
-      );
+    const { featureService, inputs } = active.model.signature;
+    const service = featureService === undefined ? undefined : reader.find(featureService.service);
+    if (service === undefined) {
+      const why =
+        featureService === undefined
+          ? 'names no feature service'
+          : `names ${featureService.service}, which is not defined here`;
+      throw new InvalidRequestError(`model "${active.name}" ${why}: send "features" instead of an entity`);
     }
-    const stored = await online.read(parseView(featureView), entities);
-    const view = viewsById.get(featureView);
-    const nowMs = clock.now();
-    return entities.map((entity, index) => {
-      const row = stored[index];
-      if (row === undefined) throw new UnknownEntityError(entity, featureView);
-      const values = view === undefined ? row.values : valuesAsOf(view, row.values, nowMs);
+    const request = requestFields(service, given);
+    const vectors = await reader.read(
+      service,
+      entities.map((entity) => ({ entity, request })),
+    );
+    const columns = new Set(inputs.map(({ name }) => name));
+    const overrides = Object.fromEntries(
+      Object.entries(given).filter(([name]) => columns.has(name) || request[name] === undefined),
+    );
+    return vectors.map(({ entity, values, isKnown }) => {
+      if (!isKnown) throw new UnknownEntityError(entity, service.signature.service);
       const wanted = Object.fromEntries(inputs.map(({ name }) => [name, values[name]]));
-      return { features: { ...wanted, ...given }, entity };
+      return { features: { ...wanted, ...overrides }, entity };
     });
   };
 
@@ -273,9 +276,4 @@ function interpret(signature: ActiveModel['model']['signature'], output: Float32
   }
   if (task === 'binary_classification') best = (output[offset + 1] as number) >= threshold ? 1 : 0;
   return { prediction: classes[best] as string, probabilities };
-}
-
-function parseView(id: string): ViewReference {
-  const [view = '', version = ''] = id.split('@');
-  return { view, version: Number(version) };
 }

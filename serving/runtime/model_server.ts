@@ -2,6 +2,8 @@ import { messageOf } from '#kernel/errors';
 import type { Service } from '#kernel/lifecycle';
 import type { Logger } from '#monitoring/log';
 import { Counter, Gauge, Histogram, type Registry } from '#monitoring/metrics';
+import { InvalidModelError } from '#registry/errors';
+import type { ModelSignature } from '#registry/model_package';
 import type { ModelRegistry, ModelVersion } from '#registry/model_registry';
 import type { ServedModel } from '../config.ts';
 import { ModelNotReadyError, UnknownServedModelError } from '../errors.ts';
@@ -38,6 +40,7 @@ interface Slot {
 export class ModelServer implements Service {
   readonly name = 'models';
   readonly #registry: ModelRegistry;
+  readonly #checkSignature: (signature: ModelSignature) => readonly string[];
   readonly #log: Logger;
   readonly #intervalMs: number;
   readonly #slots: ReadonlyMap<string, Slot>;
@@ -48,10 +51,17 @@ export class ModelServer implements Service {
   #timer: NodeJS.Timeout | undefined;
 
   constructor(
-    deps: { registry: ModelRegistry; log: Logger; metrics: Registry },
+    deps: {
+      readonly registry: ModelRegistry;
+      readonly log: Logger;
+      readonly metrics: Registry;
+      /** What speaks against serving a model with this signature here, besides the model itself. */
+      readonly checkSignature?: (signature: ModelSignature) => readonly string[];
+    },
     settings: { models: readonly ServedModel[]; refreshIntervalMs: number },
   ) {
     this.#registry = deps.registry;
+    this.#checkSignature = deps.checkSignature ?? (() => []);
     this.#log = deps.log.child({ component: 'serving.models' });
     this.#intervalMs = settings.refreshIntervalMs;
     this.#slots = new Map(
@@ -117,7 +127,10 @@ export class ModelServer implements Service {
     const stopTimer = this.#loadSeconds.startTimer({ model: name });
     let model: LoadedModel;
     try {
-      model = await LoadedModel.load(await this.#registry.download(version));
+      const downloaded = await this.#registry.download(version);
+      const problems = this.#checkSignature(downloaded.signature);
+      if (problems.length > 0) throw new InvalidModelError(problems);
+      model = await LoadedModel.load(downloaded);
     } catch (error) {
       if ((error as { retryable?: boolean }).retryable === true) throw error;
       slot.rejected = { version: version.version, reason: messageOf(error) };

@@ -1,3 +1,6 @@
+import { field, fromEvent, isWeekend } from '#feature_store/definitions/feature';
+import { featureView } from '#feature_store/definitions/feature_view';
+import { account, transactions } from '#feature_store/views/transactions';
 import type { ModelPackage, ModelSignature } from '#registry/model_package';
 import { type Mlp, mlpToOnnx } from '#registry/trainers/tfjs/onnx_mlp';
 
@@ -11,8 +14,25 @@ const signature: ModelSignature = {
   task: 'binary_classification',
   classes: ['legitimate', 'fraud'],
   onnx: { input: 'features', output: 'probabilities' },
-  featureView: 'tiny@1',
+  featureService: { service: 'tiny@1' },
 };
+
+/** The view it is of. */
+export const tinyView = featureView({
+  name: 'tiny',
+  version: 1,
+  entity: account,
+  source: transactions,
+  ttl: '1d',
+  owner: 'tests',
+  description: 'what the tiny model looks at',
+  features: {
+    amount: field('amount', 'double', ''),
+    count: fromEvent('long', '', () => 1),
+    weekend: isWeekend(),
+    category: field('merchant_category', 'string', ''),
+  },
+});
 
 const FILL = Float32Array.of(1, 2, 0, 0.4);
 

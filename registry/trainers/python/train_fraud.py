@@ -38,11 +38,18 @@ EXAMPLES = 16
 OPSET = 15
 
 
+def data_file(manifest):
+    for file in manifest["files"]:
+        if file["name"] == "data.csv":
+            return file
+    sys.exit("the training set has no data.csv: make it with --format csv and without --split-at")
+
+
 def read(folder):
     manifest = json.loads((folder / "manifest.json").read_text())
     data = (folder / "data.csv").read_bytes()
     found = hashlib.sha256(data).hexdigest()
-    if found != manifest["sha256"]:
+    if found != data_file(manifest)["sha256"]:
         sys.exit(f"{folder}/data.csv has changed since its manifest was written: make the training set again")
     rows = list(csv.DictReader(data.decode("utf-8").splitlines()))
     expected = LEADING + [column["name"] for column in manifest["columns"]]
@@ -124,7 +131,10 @@ def main(source, out):
             "task": "binary_classification",
             "classes": CLASSES,
             "onnx": {"input": "features", "output": "probabilities"},
-            "featureView": manifest["view"],
+            "featureService": {
+                "service": manifest["service"]["service"],
+                "fingerprint": manifest["service"]["fingerprint"],
+            },
         },
         "examples": [
             {"features": instance(columns, rows[at]), "output": [float(value) for value in probabilities[at]]}
@@ -137,7 +147,7 @@ def main(source, out):
             **{name: str(value) for name, value in PARAMS.items()},
             "trainer": f"xgboost {xgboost.__version__}",
             "training_rows": str(split),
-            "training_set_sha256": manifest["sha256"],
+            "training_set_sha256": data_file(manifest)["sha256"],
         },
     }
     out.mkdir(parents=True, exist_ok=True)

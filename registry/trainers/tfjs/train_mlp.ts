@@ -49,7 +49,7 @@ export async function trainMlp(table: TrainingTable, settings: MlpSettings): Pro
     task: 'binary_classification',
     classes: settings.classes,
     onnx: { input: MLP_INPUT, output: MLP_OUTPUT },
-    featureView: table.featureView,
+    featureService: table.featureService,
   };
   const job: MlpJob = {
     width: table.columns.length,

@@ -2,13 +2,17 @@ import { appendFileSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
+import { ttlsOf } from '#feature_store/config';
 import { MemoryOnlineStore } from '#feature_store/online/memory_store';
 import { eventTime, processingTime, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
-import { describeOnlineStore, TTL_MS } from './online_store_contract.ts';
+import { contractView, describeOnlineStore } from './online_store_contract.ts';
 
 const open = async (file: string): Promise<MemoryOnlineStore> => {
-  const store = new MemoryOnlineStore({ log: silentLogger, clock: systemClock, ttlMs: TTL_MS }, { file });
+  const store = new MemoryOnlineStore(
+    { log: silentLogger, clock: systemClock, ttlMs: ttlsOf([contractView]) },
+    { file },
+  );
   await store.start();
   return store;
 };
@@ -21,7 +25,7 @@ test('a line torn by a crash is dropped, those before it are not', async () => {
   const store = await open(torn);
   const now = Date.now();
   const row = {
-    view: 'fraud',
+    view: 'contract',
     version: 1,
     entityKey: 'a',
     eventTime: eventTime(now),
@@ -30,8 +34,8 @@ test('a line torn by a crash is dropped, those before it are not', async () => {
   };
   await store.write([row]);
   await store.stop();
-  appendFileSync(torn, '0badc0de {"view":"fr');
+  appendFileSync(torn, '0badc0de {"view":"co');
   const again = await open(torn);
-  expect(await again.read({ view: 'fraud', version: 1 }, ['a'])).toEqual([row]);
+  expect(await again.read({ view: 'contract', version: 1 }, ['a'])).toEqual([row]);
   await again.stop();
 });

@@ -147,11 +147,20 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
         label: 1,
       }));
       await store.writeLabels(view, labels);
-      expect(await store.deleteBefore(before, true)).toEqual({ featureRows: 2, predictions: 0, labels: 1 });
+      const statistics = { rows: 1, nulls: 0, mean: 1, stddev: 0, min: 1, max: 1, quantiles: [], top: [], sampled: 1 };
+      const ofWindow = { view, version: 1, feature: 'value', windowMs: HOUR_MS, statistics };
+      await store.writeStatistics([-30 * years, 0].map((hours) => ({ ...ofWindow, windowStartMs: at(hours) })));
+      const expired = { featureRows: 2, predictions: 0, labels: 1, statistics: 1 };
+      expect(await store.deleteBefore(before, true)).toEqual(expired);
       expect(await store.countRows({ view, version: 1 })).toBe(3);
-      expect(await store.deleteBefore(before, false)).toEqual({ featureRows: 2, predictions: 0, labels: 1 });
+      expect(await store.deleteBefore(before, false)).toEqual(expired);
       expect(await store.countRows({ view, version: 1 })).toBe(1);
-      expect(await store.deleteBefore(before, false)).toEqual({ featureRows: 0, predictions: 0, labels: 0 });
+      expect(await store.deleteBefore(before, false)).toEqual({
+        featureRows: 0,
+        predictions: 0,
+        labels: 0,
+        statistics: 0,
+      });
       await store.write([row(view, 'a', -30 * years, 1)]);
       expect(await store.countRows({ view, version: 1 })).toBe(2);
       expect(await store.deleteBefore(before, false)).toMatchObject({ featureRows: 1 });
@@ -164,10 +173,9 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       await store.write(rows);
       await store.write([row(view, 'b', 0, 99, -5)]);
       expect(await store.countRows({ view, version: 1 })).toBe(3);
-      await store.writeLabels(view, [{ labelId: 'l', entityKey: 'b', eventTime: at(2), label: 1 }]);
-      const query = { view: { view, version: 1 }, features: ['value'] };
-      const [joined] = await store.pointInTimeJoin(view, { from: at(0), to: at(10) }, query);
-      expect(joined?.values).toEqual({ value: 4 });
+      const moments = [{ entityKey: 'b', eventTime: at(2) }];
+      const [joined] = await store.pointInTimeJoin(moments, { view: { view, version: 1 } });
+      expect(joined?.value).toBe(4);
     });
 
     test('the point-in-time join equals a brute-force one, across months, ttls and late computations', async () => {
@@ -182,7 +190,8 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
           fc.array(entry, { minLength: 1, maxLength: 10 }),
           fc.option(fc.integer({ min: 1, max: 40 }), { nil: undefined }),
           fc.option(fc.integer({ min: 0, max: 10 }), { nil: undefined }),
-          async (written, asked, ttlHours, knownBy) => {
+          fc.boolean(),
+          async (written, asked, ttlHours, knownBy, knownAtMoment) => {
             const view = randomUUID();
             const unique = new Map<string, FeatureRow>();
             for (const [index, { key, hours, computed }] of written.entries()) {
@@ -192,37 +201,93 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
                 unique.set(`${key}${hours}`, candidate);
             }
             await store.write([...unique.values()]);
-            await store.writeLabels(
-              view,
-              asked.map(({ key, hours }, index) => ({
-                labelId: String(index).padStart(3, '0'),
-                entityKey: key,
-                eventTime: at(hours),
-                label: index % 2,
-              })),
-            );
             const known = knownBy === undefined ? undefined : processingTime(START + 10 * DAY_MS + knownBy);
             const ttlMs = ttlHours === undefined ? undefined : ttlHours * HOUR_MS;
-            const query = { view: { view, version: 1 }, features: ['value', 'nothing'], ttlMs, knownBy: known };
-            const joined = await store.pointInTimeJoin(view, { from: at(0), to: at(1_000) }, query);
-            const expected = asked
-              .map(({ key, hours }, index) => {
-                const newest = [...unique.values()]
-                  .filter((candidate) => candidate.entityKey === key && candidate.eventTime <= at(hours))
-                  .filter((candidate) => ttlMs === undefined || candidate.eventTime >= at(hours) - ttlMs)
+            // Rows are computed ten days after the first of them: some moments come before.
+            const moments = asked.map(({ key, hours, computed }) => ({
+              entityKey: key,
+              eventTime: at(hours * 3 + computed),
+            }));
+            const query = { view: { view, version: 1 }, ttlMs, knownBy: known, knownAtMoment };
+            const joined = await store.pointInTimeJoin(moments, query);
+            const expected = moments.map(
+              ({ entityKey, eventTime: momentMs }) =>
+                [...unique.values()]
+                  .filter((candidate) => candidate.entityKey === entityKey && candidate.eventTime <= momentMs)
+                  .filter((candidate) => ttlMs === undefined || candidate.eventTime >= momentMs - ttlMs)
                   .filter((candidate) => known === undefined || candidate.computedAt <= known)
-                  .sort((x, y) => y.eventTime - x.eventTime)[0];
-                const labelId = String(index).padStart(3, '0');
-                const values = { value: newest?.values.value ?? null, nothing: null };
-                return { labelId, entityKey: key, eventTime: at(hours), label: index % 2, values };
-              })
-              .sort((x, y) => x.eventTime - y.eventTime || (x.labelId < y.labelId ? -1 : 1));
+                  .filter((candidate) => !knownAtMoment || candidate.computedAt <= momentMs)
+                  .sort((x, y) => y.eventTime - x.eventTime)[0]?.values,
+            );
             expect(joined).toEqual(expected);
           },
         ),
         { numRuns: 25 },
       );
     }, 120_000);
+
+    test('labels come back by time with what they brought along, from their source and from a query', async () => {
+      const source = randomUUID();
+      const labels = [3, 1, 2].map((hours) => ({
+        labelId: `l${hours}`,
+        entityKey: 'a',
+        eventTime: at(hours),
+        label: hours / 2,
+        ...(hours === 2 ? {} : { request: { amount: hours, kind: "it's", none: null } }),
+      }));
+      await store.writeLabels(source, labels);
+      const range = { from: at(1), to: at(3) };
+      const byTime = [labels[1], labels[2]];
+      expect(await store.readLabels(source, range)).toEqual(byTime);
+      const query = `SELECT label_id, entity_key, event_time, label, 'x' AS kind FROM labels WHERE source = '${source}'`;
+      expect(await store.queryLabels(query, range)).toEqual(
+        byTime.map((label) => ({ ...label, request: { kind: 'x' } })),
+      );
+      await expect(
+        store.queryLabels('SELECT now() AS event_time', { from: at(0), to: eventTime(Date.now() + DAY_MS) }),
+      ).rejects.toThrow(/row 0 of the label query needs entity_key/);
+    });
+
+    test('rows of a query come by time and id, a page at a time', async () => {
+      const query =
+        "SELECT (n / 3) * interval '1 hour' + timestamptz '2026-05-30Z' AS at, 'id-' || n AS id, n FROM generate_series(1, 10) n";
+      const found: number[] = [];
+      let after: { time: string; id: string } | undefined;
+      for (;;) {
+        const page = await store.readHistory(query, { timestampField: 'at', idField: 'id', after, limit: 4 });
+        if (page.length === 0) break;
+        found.push(...page.map(({ n }) => n as number));
+        const last = page.at(-1);
+        after = { time: String(last?.at), id: String(last?.id) };
+      }
+      expect(found).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 10, 9]);
+    });
+
+    test('statistics replace those of the same window, and come newest first', async () => {
+      const view = { view: randomUUID(), version: 1 };
+      const of = (hours: number, feature: string, rows: number) => ({
+        ...view,
+        feature,
+        windowStartMs: at(hours),
+        windowMs: HOUR_MS,
+        statistics: {
+          rows,
+          nulls: 1,
+          mean: 0.5,
+          stddev: 0,
+          min: -1,
+          max: 2,
+          quantiles: [1, 2],
+          top: [['x', 0.5]] as const,
+          sampled: 2,
+        },
+      });
+      await store.writeStatistics([of(0, 'a', 1), of(1, 'a', 2), of(1, 'b', 3)]);
+      await store.writeStatistics([of(1, 'a', 4)]);
+      expect(await store.listStatistics({ view, limit: 10 })).toEqual([of(1, 'a', 4), of(1, 'b', 3), of(0, 'a', 1)]);
+      expect(await store.listStatistics({ view, feature: 'a', toMs: at(1), limit: 10 })).toEqual([of(0, 'a', 1)]);
+      expect(await store.listStatistics({ view, fromMs: at(1), limit: 1 })).toEqual([of(1, 'a', 4)]);
+    });
 
     test('predictions are kept once each', async () => {
       const before = await store.countPredictions();

@@ -1,12 +1,30 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { field, isWeekend } from '#feature_store/definitions/feature';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
+import { featureView } from '#feature_store/definitions/feature_view';
 import type { OnlineStore } from '#feature_store/online/online_store';
+import { account, transactions } from '#feature_store/views/transactions';
 import { DAY_MS, eventTime, processingTime } from '#kernel/time';
 
-export const TTL_MS = new Map([['fraud@1', 30 * DAY_MS]]);
-const view = { view: 'fraud', version: 1 };
+/** Three features and one that is missing, served for 30 days. */
+export const contractView = featureView({
+  name: 'contract',
+  version: 1,
+  entity: account,
+  source: transactions,
+  ttl: '30d',
+  owner: 'tests',
+  description: 'what online stores are tested with',
+  features: {
+    value: field('amount', 'double', ''),
+    text: field('currency', 'string', ''),
+    flag: isWeekend(),
+    missing: field('country', 'string', ''),
+  },
+});
+const view = { view: 'contract', version: 1 };
 const nowMs = Date.now();
 
 const rowOf = (entityKey: string, at: number, value: number): FeatureRow => ({
@@ -23,7 +41,7 @@ export function describeOnlineStore(name: string, open: () => Promise<OnlineStor
     let store: OnlineStore;
     beforeAll(async () => {
       store = await open();
-    });
+    }, 60_000);
     afterAll(() => store.stop());
 
     test('whatever the order of writes, the newest event time wins; equal times replace', async () => {

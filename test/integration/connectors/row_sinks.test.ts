@@ -1,13 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { Redis } from 'ioredis';
 import type pg from 'pg';
 import type { DeadLetter } from '#connectors/dead_letters';
 import { postgresConfigSchema } from '#connectors/postgres/config';
 import { createPostgresPool } from '#connectors/postgres/pool';
 import { postgresTable } from '#connectors/postgres/table_writer';
-import { connectRedis, createRedis } from '#connectors/redis/client';
+import { connectRedis, createRedis, type RedisClient } from '#connectors/redis/client';
 import { redisConfigSchema } from '#connectors/redis/config';
 import { redisHashes } from '#connectors/redis/hash_writer';
 import { silentLogger } from '#monitoring/log';
@@ -20,7 +19,7 @@ import { serviceAddress } from '../service_address.ts';
 // Rows that are no features, into tables and hashes of one's own.
 
 let pool: pg.Pool;
-let redis: Redis;
+let redis: RedisClient;
 const table = `rows_${randomUUID().slice(0, 8)}`;
 const prefix = `rows:${randomUUID()}`;
 

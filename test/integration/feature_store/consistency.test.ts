@@ -27,7 +27,7 @@ test('what differs between Redis and PostgreSQL is counted, and shown', async ()
     entityKey: `e${entity}`,
     eventTime: eventTime(Date.now() - ageMs),
     computedAt: processingTime(Date.now()),
-    values: { sum, category: 'cash' },
+    values: { amount: sum, merchant_category: 'cash' },
   });
   const stores = { online, offline, clock: systemClock };
   expect(await compareStores(view, stores, 10)).toMatchObject({ entities: 0, share: 1 });
@@ -46,6 +46,6 @@ test('what differs between Redis and PostgreSQL is counted, and shown', async ()
   const differing = await compareStores(view, stores, 1_000);
   expect(differing).toMatchObject({ entities: 101, values: 202, missing: 1, behind: 1, ahead: 1 });
   expect(differing.share).toBeCloseTo(198 / 202, 9);
-  expect(differing.examples).toContainEqual({ entity: 'e0', feature: 'sum', online: 1, offline: 2 });
+  expect(differing.examples).toContainEqual({ entity: 'e0', feature: 'amount', online: 1, offline: 2 });
   await services[Symbol.asyncDispose]();
 }, 30_000);

@@ -18,7 +18,7 @@ function table(rows: number): TrainingTable {
     labels.push(amount > 80 || (category === 'risky' && amount > 50) ? 1 : 0);
   }
   return {
-    featureView: 'test@1',
+    featureService: { service: 'test@1' },
     columns: [
       { name: 'amount', type: 'double' },
       { name: 'category', type: 'string' },

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import type { PredictionRow } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
-import { VIEWS } from '#feature_store/views/catalog';
+import { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { eventTime, processingTime, systemClock } from '#kernel/time';
 import type { HttpService } from '#monitoring/http_service';
 import { silentLogger } from '#monitoring/log';
@@ -19,7 +19,7 @@ import { LoadedModel } from '#serving/runtime/loaded_model';
 import { MicroBatcher } from '#serving/runtime/micro_batcher';
 import { ModelServer } from '#serving/runtime/model_server';
 import { createServing } from '#serving/server';
-import { tinyModel, tinyScore } from '../../support/tiny_model.ts';
+import { tinyModel, tinyScore, tinyView } from '../../support/tiny_model.ts';
 
 const row: FeatureRow = {
   view: 'tiny',
@@ -38,6 +38,8 @@ const online: OnlineStore = {
   write: async () => ({ written: 0, stale: 0 }),
   read: async (_, keys) => keys.map((key) => (key === 'e1' ? row : undefined)),
 };
+
+const reader = new FeatureReader({ online, clock: systemClock }, { views: [tinyView], services: [] });
 
 let directory: string;
 let registry: LocalRegistry;
@@ -63,7 +65,7 @@ beforeEach(async () => {
     { maxPending: 1_000 },
   );
   service = await createServing(
-    { models, online, views: VIEWS, predictions: log, clock: systemClock, metrics, log: silentLogger },
+    { models, features: reader, predictions: log, clock: systemClock, metrics, log: silentLogger },
     config,
   );
   await models.start();

@@ -51,7 +51,7 @@ test.each([
 ])('a token %s is refused, saying why', async (_, claims, reason) => {
   const gateway = await createTestGateway({ jwt: { issuer: ISSUER, audience: AUDIENCE, jwksUrl } });
   const answer = await send(gateway, 'a', { authorization: `Bearer ${await token(claims)}` });
-  const error = { code: 'GATEWAY_UNAUTHORIZED', message: expect.stringMatching(reason) };
+  const error = { code: 'HTTP_UNAUTHORIZED', message: expect.stringMatching(reason) };
   expect(answer).toMatchObject({ status: 401, body: { error } });
   expect(gateway.sent).toEqual([]);
 });
@@ -84,7 +84,7 @@ test('each caller has its own limit; answers say when to come back', async () =>
   }
   expect(statuses).toEqual([202, 202, 202, 429, 429]);
   const refused = await send(gateway, 'e9', { 'x-api-key': API_KEY });
-  expect(refused.body).toMatchObject({ error: { code: 'GATEWAY_RATE_LIMITED' } });
+  expect(refused.body).toMatchObject({ error: { code: 'HTTP_RATE_LIMITED' } });
   expect(Number(refused.headers['retry-after'])).toBeGreaterThan(0);
   expect((await send(gateway, 'f', { 'x-api-key': second })).status).toBe(202);
   expect((await gateway.app.inject('/health')).statusCode).toBe(200);

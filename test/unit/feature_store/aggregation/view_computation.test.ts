@@ -126,3 +126,40 @@ test('memory is bounded by tiles, not by events', () => {
   expect(row.count_1h).toBeGreaterThanOrEqual(600);
   expect(row.count_1h).toBeLessThanOrEqual(612);
 });
+
+test('windows beyond a month are exact to a day, and what is kept of them stays small', () => {
+  const yearly = featureView({
+    ...view,
+    ttl: '366d',
+    features: { ...count().over('31d', '365d'), ...sum('amount').over('365d') },
+  });
+  const longComputation = new ViewComputation(yearly, 24 * HOUR_MS);
+  const days = fc.array(
+    fc.record({
+      at: fc.integer({ min: 0, max: 800 * 24 * 60 }).map((minutes) => START + minutes * MINUTE_MS + 17),
+      amount: fc.integer({ min: 1, max: 500 }),
+      merchant: fc.constant('a'),
+    }),
+    { minLength: 1, maxLength: 200 },
+  );
+  fc.assert(
+    fc.property(days, (list) => {
+      const state = emptyEntityState();
+      const seen: Event[] = [];
+      for (const event of [...list].sort((a, b) => a.at - b.at)) {
+        seen.push(event);
+        const row = longComputation.apply(state, { amount: event.amount, merchant_id: event.merchant }, event.at);
+        for (const [window, dayCount, stepMs] of [
+          ['31d', 31, HOUR_MS],
+          ['365d', 365, 24 * HOUR_MS],
+        ] as const) {
+          const ms = dayCount * 24 * HOUR_MS;
+          expect(row[`count_${window}`]).toBeGreaterThanOrEqual(within(seen, event.at - ms, event.at).length);
+          expect(row[`count_${window}`]).toBeLessThanOrEqual(within(seen, event.at - ms - 2 * stepMs, event.at).length);
+        }
+        expect(state.tiles.tiles.length).toBeLessThanOrEqual(60 + 92 + 24 * 32 + 340);
+      }
+    }),
+    { numRuns: 60 },
+  );
+});

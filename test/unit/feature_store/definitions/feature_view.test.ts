@@ -26,11 +26,11 @@ test('all problems of a view are listed at once, with view and feature', () => {
         'Bad Name': field('amount', 'double', ''),
         a: expression(['b'], 'double', '', number),
         b: expression(['a', 'nothing'], 'double', '', number),
-        ...count().over('40d'),
+        ...count().over('400d'),
       },
     });
   expect(define).toThrow(
-    /join key shop_id is not a field of transactions[\s\S]*v@1, feature sum_amuont_1h: there is no field "amuont"[\s\S]*"Bad Name" must be lower-case[\s\S]*feature b: there is no feature "nothing"[\s\S]*longest window is 31d[\s\S]*depends on itself/,
+    /join key shop_id is not a field of transactions[\s\S]*v@1, feature sum_amuont_1h: there is no field "amuont"[\s\S]*"Bad Name" must be lower-case[\s\S]*feature b: there is no feature "nothing"[\s\S]*longest window is 366d[\s\S]*depends on itself/,
   );
 });
 

@@ -3,10 +3,18 @@ import fc from 'fast-check';
 import { emptyEntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
 import type { EventFields } from '#feature_store/definitions/feature';
 import type { FeatureValue } from '#feature_store/definitions/feature_row';
+import type { FeatureService } from '#feature_store/definitions/feature_service';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { entityKeyOf } from '#feature_store/definitions/source';
 import { valuesAsOf } from '#feature_store/retrieval/as_of';
-import { VIEWS } from '#feature_store/views/catalog';
+import { vectorOf } from '#feature_store/retrieval/feature_vector';
+import { SERVICES, VIEWS } from '#feature_store/views/catalog';
+import { claimView } from '#feature_store/views/claims';
+import { creditView } from '#feature_store/views/credit';
+import { customerValueView } from '#feature_store/views/customer_value';
 import { marketView } from '#feature_store/views/market';
+import { recommendationView } from '#feature_store/views/recommendation';
+import { sensorView } from '#feature_store/views/sensors';
 import { userActivityV1, userActivityV2 } from '#feature_store/views/user_activity';
 import { USER_EVENT_TYPES } from '#feature_store/views/user_events';
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '#kernel/time';
@@ -157,4 +165,97 @@ test('every feature of every view says what it means', () => {
   for (const { features } of VIEWS) {
     for (const { description } of Object.values(features)) expect(description.length).toBeGreaterThan(5);
   }
+});
+
+test('a spike of a sensor is an anomaly, a steady one is none; each metric of a sensor is an entity of its own', () => {
+  const reading = (minutesAgo: number, value: number) =>
+    [NOW - minutesAgo * MINUTE_MS, { sensor_id: 's', metric: 'temperature', value }] as const;
+  const steady = Array.from({ length: 30 }, (_, index) => reading(40 - index, 20 + Math.sin(index)));
+  expect(rowAt(sensorView, steady, NOW)).toMatchObject({ is_anomaly: false });
+  const spike = rowAt(sensorView, [...steady, reading(0, 60)], NOW);
+  expect(spike).toMatchObject({ is_anomaly: true, value: 60 });
+  expect(spike.z_score).toBeGreaterThan(3);
+  expect(rowAt(sensorView, [reading(2, 5), reading(1, 500)], NOW)).toMatchObject({ is_anomaly: false, readings_1h: 2 });
+  expect(entityKeyOf(sensorView.entity, { sensor_id: 's', metric: 'm' })).toBe('s|m');
+});
+
+test('one update of a credit line changes what its score is made of', () => {
+  const update = (daysAgo: number, balance: number, late = 0) =>
+    [NOW - daysAgo * DAY_MS, { kind: 'payment', balance, credit_limit: 1_000, days_past_due: late }] as const;
+  expect(rowAt(creditView, [update(10, 0)], NOW).credit_score_input).toBe(850);
+  const after = rowAt(creditView, [update(10, 0), update(1, 500, 45)], NOW);
+  expect(after.credit_score_input).toBeCloseTo(300 + 550 * (0.4 * 0.5 + 0.4 * 0.5 + 0.2 * 0.5), 9);
+  expect(after).toMatchObject({ utilisation: 0.5, late_payment_count_90d: 1, payment_count_365d: 2 });
+  expect(rowAt(creditView, [update(10, 0), update(1, 500, 45)], NOW + 100 * DAY_MS)).toMatchObject({
+    late_payment_count_90d: 0,
+    late_payment_count_365d: 1,
+  });
+});
+
+test('a claim that breaks rules says which; a clean one none', () => {
+  const claim = (daysAgo: number, more: EventFields = {}) =>
+    [
+      NOW - daysAgo * DAY_MS,
+      {
+        claim_id: 'c',
+        amount: 500,
+        insured_amount: 1_000,
+        incident_at: new Date(NOW - (daysAgo + 2) * DAY_MS).toISOString(),
+        policy_from: '2025-01-01T00:00:00Z',
+        policy_to: '2027-01-01T00:00:00Z',
+        ...more,
+      },
+    ] as const;
+  expect(rowAt(claimView, [claim(1)], NOW)).toMatchObject({ broken_rules: '', is_compliant: true, days_to_report: 2 });
+  const bad = claim(1, { amount: 1_500, incident_at: '2024-12-31T00:00:00Z' });
+  expect(rowAt(claimView, [bad], NOW)).toMatchObject({
+    broken_rules: 'C1_amount_above_insured,C2_outside_policy_period,C3_reported_late',
+    is_compliant: false,
+  });
+  expect(
+    rowAt(
+      claimView,
+      [5, 4, 3, 1].map((days) => claim(days)),
+      NOW,
+    ).broken_rules,
+  ).toBe('C5_more_than_3_claims_in_90_days');
+});
+
+test('recency, frequency and monetary value of a known customer', () => {
+  const buy = (daysAgo: number, amount: number) =>
+    [NOW - daysAgo * DAY_MS, { user_id: 'u', event_type: 'purchase', amount }] as const;
+  const look = [NOW - DAY_MS, { user_id: 'u', event_type: 'view' }] as const;
+  const values = rowAt(customerValueView, [buy(400, 999), buy(200, 10), buy(30, 20), buy(3, 60), look], NOW);
+  expect(values).toMatchObject({
+    frequency_90d: 2,
+    frequency_365d: 3,
+    monetary_90d: 80,
+    monetary_365d: 90,
+    basket_365d: 30,
+  });
+  expect(values.recency_days).toBeCloseTo(3, 9);
+  expect(rowAt(customerValueView, [look], NOW).recency_days).toBeNull();
+});
+
+test('what is recommended by knows categories and products; who is not known gets defaults', () => {
+  const events = [
+    ago(5_000, 'view', { category: 'shoes', product_id: 'p1' }),
+    ago(4_000, 'view', { category: 'hats' }),
+  ];
+  const row = rowAt(
+    recommendationView,
+    [...events, ago(3_000, 'add_to_cart', { category: 'hats', product_id: 'p2' })],
+    NOW,
+  );
+  expect(row).toMatchObject({
+    top_categories_7d: 'hats,shoes',
+    view_count_7d: 2,
+    cart_count_7d: 1,
+    last_products_30d: 'p2,p1',
+  });
+  const service = SERVICES.find(({ name }) => name === 'product_recommendation') as FeatureService;
+  const known = vectorOf(service, [{ values: row }], {}, NOW);
+  expect(known).toMatchObject({ is_cold_user: false, favourite_category: 'hats', request_hour: 10 });
+  const cold = vectorOf(service, [undefined], {}, NOW);
+  expect(cold).toMatchObject({ is_cold_user: true, favourite_category: 'popular', view_count_7d: null });
 });

@@ -7,9 +7,12 @@ import fc from 'fast-check';
 import type { DeadLetter } from '#connectors/dead_letters';
 import { encodeRows } from '#connectors/files/encode_rows';
 import { MemoryLog } from '#connectors/memory/memory_log';
+import type { WindowStatistics } from '#feature_store/aggregation/statistics';
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
+import { inRange, notNull, oneOf } from '#feature_store/definitions/quality_rule';
+import type { History } from '#feature_store/definitions/source';
+import type { HistoryPage, OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { VIEWS } from '#feature_store/views/catalog';
 import { fraudView } from '#feature_store/views/fraud';
@@ -21,6 +24,9 @@ import { buildBackfillPipeline, buildFeaturePipeline } from '#pipelines/jobs/fea
 import { createPipeline } from '#pipelines/model/pipeline';
 import { runEmbedded } from '#pipelines/runner/embedded';
 import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
+
+/** Also those of batch views: what is computed from history is what the stream would have given. */
+const EVERY_VIEW = VIEWS.map((view): FeatureView => ({ ...view, mode: 'streaming' }));
 
 const TOPICS = {
   rawEventsTopic: 'raw-events',
@@ -67,13 +73,16 @@ const transaction = (id: string, account: string, at: number, amount: number) =>
 interface RunOptions {
   readonly failures?: number;
   /** Reads these files, not the topic. */
-  readonly patterns?: readonly string[];
+  readonly patterns?: readonly [string, ...string[]];
   readonly views?: readonly FeatureView[];
+  /** A query's rows, instead of files. */
+  readonly query?: readonly Readonly<Record<string, unknown>>[];
 }
 
 /** Reads the topic, or files, to the end; stores fail `failures` times first. Rows by view, entity and time; the newest of a time wins. */
-async function run({ failures = 0, patterns, views = [fraudView] }: RunOptions = {}) {
+async function run({ failures = 0, patterns, views = [fraudView], query }: RunOptions = {}) {
   const written = new Map<string, FeatureRow>();
+  const statistics = new Map<string, WindowStatistics>();
   let left = failures;
   const write = async (rows: readonly FeatureRow[]) => {
     if (left > 0) {
@@ -86,29 +95,47 @@ async function run({ failures = 0, patterns, views = [fraudView] }: RunOptions =
   const metrics = createFeatureMetrics(createMetricsRegistry({ process: false }));
   const deps = {
     online: { write } as unknown as OnlineStore,
-    offline: { write } as unknown as OfflineStore,
+    offline: {
+      write,
+      writeStatistics: async (rows: readonly WindowStatistics[]) => {
+        for (const row of rows) statistics.set(`${viewId(row)}|${row.feature}|${row.windowStartMs}`, row);
+      },
+      readHistory: async (_: string, { after, limit }: HistoryPage) => {
+        const begin = after === undefined ? 0 : (query ?? []).findIndex(({ event_id: id }) => id === after.id) + 1;
+        return (query ?? []).slice(begin, begin + Math.min(limit, 7));
+      },
+    } as unknown as OfflineStore,
     views,
     metrics,
     log: silentLogger,
     clock: systemClock,
   };
-  const times = { outOfOrderMs: MINUTE_MS, allowedLatenessMs: DAY_MS };
+  const history: History | undefined =
+    query !== undefined ? { query: 'SELECT' } : patterns === undefined ? undefined : { files: patterns };
+  const times = { statisticsWindowMs: HOUR_MS, outOfOrderMs: MINUTE_MS, allowedLatenessMs: DAY_MS };
   const plan = createPipeline((root) =>
-    patterns === undefined
+    history === undefined
       ? buildFeaturePipeline(
           root,
           { ...deps, broker },
           { ...TOPICS, ...times, group: 'g', idleAfterMs: 1_000, bounded: true },
         )
-      : buildBackfillPipeline(root, { ...deps, producer: broker.producer }, { ...TOPICS, ...times, patterns }),
+      : buildBackfillPipeline(root, { ...deps, producer: broker.producer }, { ...TOPICS, ...times, history }),
   );
-  const snapshots = { directory: join(directory, patterns === undefined ? 'snapshots' : 'backfill'), intervalMs: 1 };
+  const snapshots = { directory: join(directory, history === undefined ? 'snapshots' : 'backfill'), intervalMs: 1 };
   await runEmbedded(plan, { snapshots }).finished;
-  if (patterns === undefined) {
+  if (history === undefined) {
     expect(await metrics.registry.metrics()).toMatch(/source_lag_records\{topic="raw-events",partition="0"\} 0/);
   }
   const ofEvents = [...written.values()].filter(isOfEvent);
-  return { written, ofEvents, late: await totalOf(metrics.late), duplicates: await totalOf(metrics.duplicates) };
+  return {
+    written,
+    ofEvents,
+    statistics,
+    metrics,
+    late: await totalOf(metrics.late),
+    duplicates: await totalOf(metrics.duplicates),
+  };
 }
 
 async function deadLetters(): Promise<DeadLetter[]> {
@@ -277,7 +304,7 @@ test('files of history give the rows that the stream gave: late, repeated and ou
           .sort((a, b) => a.arrives - b.arrives)
           .map(({ body }) => body);
         await send(bodies.map((body) => JSON.stringify(body)));
-        const streamed = await run({ views: VIEWS });
+        const streamed = await run({ views: EVERY_VIEW });
         const history = join(directory, 'history');
         mkdirSync(history);
         for (const [part, from] of [0, 10, 20, 30].entries()) {
@@ -289,7 +316,7 @@ test('files of history give the rows that the stream gave: late, repeated and ou
               : [`${part}.${format}`, encodeRows(format as 'jsonl' | 'csv' | 'parquet', rows)];
           writeFileSync(join(history, name), bytes);
         }
-        const computed = await run({ views: VIEWS, patterns: [join(history, '*')] });
+        const computed = await run({ views: EVERY_VIEW, patterns: [join(history, '*')] });
         const valuesOf = ({ written }: typeof streamed) =>
           Object.fromEntries(
             [...written].map(([key, { values }]) => [key, values]).sort(([a], [b]) => (String(a) < String(b) ? -1 : 1)),
@@ -301,3 +328,76 @@ test('files of history give the rows that the stream gave: late, repeated and ou
     { numRuns: 25 },
   );
 }, 120_000);
+
+test('rows of a query give what the stream gave of the same events', async () => {
+  const events = Array.from({ length: 30 }, (_, index) =>
+    transaction(`e${String(index).padStart(2, '0')}`, `a${index % 3}`, START + index * 7 * MINUTE_MS, index + 1),
+  );
+  await send(events);
+  const streamed = await run();
+  const computed = await run({ query: events.map((event) => JSON.parse(event) as Record<string, unknown>) });
+  const valuesOf = ({ written }: typeof streamed) => [...written].map(([key, { values }]) => [key, values]).sort();
+  expect(valuesOf(computed)).toEqual(valuesOf(streamed));
+});
+
+test('broken rules are counted once an event, and what they are to happen happens', async () => {
+  const view: FeatureView = {
+    ...fraudView,
+    rules: {
+      small: inRange('amount', { max: 100 }, 'warn'),
+      plausible: inRange('amount', { max: 1_000 }, 'drop'),
+      possible: inRange('amount', { max: 10_000 }, 'dead_letter'),
+      has_country: notNull('country_changed', 'drop'),
+      known: oneOf('merchant_category', ['grocery'], 'drop'),
+    },
+  };
+  const amounts = [10, 50, 200, 150, 5_000, 2_000, 3_000, 50_000];
+  const events = amounts.map((amount, index) => transaction(`e${index}`, `a${index}`, START + index * 1_000, amount));
+  await send([...events, ...events]);
+  const { ofEvents, metrics } = await run({ views: [view] });
+  expect(ofEvents.map(({ values }) => values.amount)).toEqual([10, 50, 200, 150]);
+  const letters = await deadLetters();
+  expect(letters).toEqual([
+    expect.objectContaining({
+      stage: 'pipeline.quality',
+      payload: events.at(-1),
+      reason: 'quality: fraud@1 breaks possible: amount is between -Infinity and 10000; it has amount = 50000',
+    }),
+  ]);
+  const text = await metrics.registry.metrics();
+  const violations = (rule: string, action: string) =>
+    Number(
+      new RegExp(`data_quality_violations_total\\{view="fraud@1",rule="${rule}",action="${action}"\\} (\\d+)`).exec(
+        text,
+      )?.[1],
+    );
+  expect([violations('small', 'warn'), violations('plausible', 'drop'), violations('possible', 'dead_letter')]).toEqual(
+    [6, 4, 1],
+  );
+  expect(text).toMatch(/events_failed_total\{reason="quality"\} 4/);
+});
+
+test('statistics of each window are of all rows that events made, and of no others', async () => {
+  const events = Array.from({ length: 200 }, (_, index) =>
+    transaction(`e${index}`, `a${index % 20}`, START + index * 3 * MINUTE_MS, (index % 10) + 1),
+  );
+  await send(events);
+  const { statistics, ofEvents } = await run();
+  const starts = [...new Set(ofEvents.map(({ eventTime }) => Math.floor(eventTime / HOUR_MS) * HOUR_MS))];
+  let rows = 0;
+  for (const start of starts) {
+    const within = ofEvents.filter(({ eventTime }) => eventTime >= start && eventTime < start + HOUR_MS);
+    const amounts = within.map(({ values }) => values.amount as number);
+    const { statistics: found } = statistics.get(`fraud@1|amount|${start}`) as WindowStatistics;
+    expect(found).toMatchObject({
+      rows: within.length,
+      nulls: 0,
+      min: Math.min(...amounts),
+      max: Math.max(...amounts),
+    });
+    expect(found.mean).toBeCloseTo(amounts.reduce((sum, amount) => sum + amount, 0) / amounts.length, 9);
+    rows += found.rows;
+  }
+  expect(rows).toBe(200);
+  expect(statistics.get(`fraud@1|merchant_category|${starts[0]}`)?.statistics.top).toEqual([['grocery', 1]]);
+});

@@ -1,20 +1,59 @@
 import { createHash } from 'node:crypto';
+import rateLimit from '@fastify/rate-limit';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { createRemoteJWKSet, errors as joseErrors, jwtVerify } from 'jose';
 import { messageOf } from '#kernel/errors';
 import { ConnectionError } from '../errors.ts';
-import type { GatewayConfig } from './config.ts';
-import { UnauthorizedError } from './errors.ts';
+import type { AccessConfig } from './config.ts';
+import { RateLimitedError, UnauthorizedError } from './errors.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Who asks, as far as the gateway knows: for limits and logs, never the secret itself. */
+    /** Who asks, as far as is known: for limits and logs, never the secret itself. */
     caller: string;
   }
 }
 
-/** Lets in who has one of the API keys or a valid token, when either is configured, and says who it is. */
-export function authenticate(app: FastifyInstance, { apiKeys, jwt }: Pick<GatewayConfig, 'apiKeys' | 'jwt'>): void {
+/** Health, metrics and documents are open to all; so is what a console shows of them. */
+export const isOpenToAll = (url: string): boolean => /^\/(health|metrics|docs)(\/|\?|$)/.test(url);
+
+/**
+ * Lets in who has one of the API keys or a valid token, when either is configured, says who it is, and bounds how often each may ask.
+ *
+ * @param isProtected - by URL; all but health, metrics and documents by default
+ */
+export async function controlAccess(
+  app: FastifyInstance,
+  config: AccessConfig,
+  isProtected: (url: string) => boolean = (url) => !isOpenToAll(url),
+): Promise<void> {
+  if (config.rateLimit !== undefined) await limitRate(app, config.rateLimit, isProtected);
+  authenticate(app, config, isProtected);
+}
+
+/** A limit for each caller, counted in this process. */
+async function limitRate(
+  app: FastifyInstance,
+  { requests, windowMs }: NonNullable<AccessConfig['rateLimit']>,
+  isProtected: (url: string) => boolean,
+): Promise<void> {
+  await app.register(rateLimit, {
+    global: true,
+    max: requests,
+    timeWindow: windowMs,
+    // After authentication, which says who it is.
+    hook: 'preParsing',
+    keyGenerator: ({ caller }) => caller,
+    allowList: ({ url }) => !isProtected(url),
+    errorResponseBuilder: () => new RateLimitedError(requests, windowMs),
+  });
+}
+
+function authenticate(
+  app: FastifyInstance,
+  { apiKeys, jwt }: AccessConfig,
+  isProtected: (url: string) => boolean,
+): void {
   const names = new Map(
     apiKeys.map((key) => [key, `key ${createHash('sha256').update(key).digest('hex').slice(0, 12)}`]),
   );
@@ -29,7 +68,7 @@ export function authenticate(app: FastifyInstance, { apiKeys, jwt }: Pick<Gatewa
     return;
   }
   app.addHook('onRequest', async (request: FastifyRequest) => {
-    if (!request.url.startsWith('/ingest')) {
+    if (!isProtected(request.url)) {
       request.caller = request.ip;
       return;
     }
@@ -56,7 +95,7 @@ function wanted(keys: boolean, tokens: boolean): string {
 }
 
 /** @returns the subject of a token; @throws UnauthorizedError saying what is wrong with it */
-function tokenVerifier({ issuer, audience, jwksUrl }: NonNullable<GatewayConfig['jwt']>) {
+function tokenVerifier({ issuer, audience, jwksUrl }: NonNullable<AccessConfig['jwt']>) {
   const keys = createRemoteJWKSet(new URL(jwksUrl));
   return async (token: string): Promise<string> => {
     try {

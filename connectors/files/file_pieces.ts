@@ -1,9 +1,9 @@
-import type { OpenFile } from '#connectors/files/file_system';
-import { createFileSystems, type FileSystemOf } from '#connectors/files/file_systems';
-import { formatOf, type ReadRow } from '#connectors/files/formats';
-import { readJsonLines } from '#connectors/files/json_lines';
-import { ParquetFile } from '#connectors/files/parquet_file';
-import { readSequentially } from '#connectors/files/sequential_rows';
+import type { OpenFile } from './file_system.ts';
+import { createFileSystems, type FileSystemOf } from './file_systems.ts';
+import { formatOf, type ReadRow } from './formats.ts';
+import { readJsonLines } from './json_lines.ts';
+import { ParquetFile } from './parquet_file.ts';
+import { readSequentially } from './sequential_rows.ts';
 
 /** What a place in a file counts: bytes of JSON lines, row groups of Parquet, rows of what can only be read from the beginning. */
 export type FileUnit = 'bytes' | 'rowGroups' | 'rows';

@@ -1,0 +1,149 @@
+import type { FeatureRow, FeatureValue, ViewReference } from '#feature_store/definitions/feature_row';
+import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { stableHash32 } from '#kernel/hash';
+import { addValue, emptyMoments, type Moments, mergeMoments, stddevOf } from './moments.ts';
+
+/** Rows kept of a window for quantiles and frequent values. */
+const SAMPLE_ROWS = 512;
+const TOP_VALUES = 20;
+/** 0, 0.05, … 1. */
+const QUANTILES = Array.from({ length: 21 }, (_, index) => index / 20);
+
+type Sampled = readonly [hash: number, values: readonly FeatureValue[]];
+
+/** What a window's rows have in common, so far. Plain data. */
+export interface StatisticsAccumulator {
+  rows: number;
+  /** In the order of the view's features. */
+  readonly nulls: number[];
+  /** Of numbers, and of booleans as 0 and 1. */
+  readonly moments: Moments[];
+  /** The rows with the smallest hashes: a random sample, the same in whatever order rows come. By hash. */
+  readonly sample: Sampled[];
+}
+
+/** The distribution of one feature in one window. */
+export interface FeatureStatistics {
+  readonly rows: number;
+  readonly nulls: number;
+  /** Of numbers, and of booleans as 0 and 1; null for texts, and when all are missing. */
+  readonly mean: number | null;
+  readonly stddev: number | null;
+  readonly min: number | null;
+  readonly max: number | null;
+  /** At 0, 0.05, … 1, of a random sample of at most 512 rows; empty for texts. */
+  readonly quantiles: readonly number[];
+  /** The most frequent values of texts and booleans, with their shares of the sample's values. */
+  readonly top: readonly (readonly [value: string, share: number])[];
+  readonly sampled: number;
+}
+
+/** {@link FeatureStatistics} with what they are of. */
+export interface WindowStatistics extends ViewReference {
+  readonly feature: string;
+  readonly windowStartMs: number;
+  readonly windowMs: number;
+  readonly statistics: FeatureStatistics;
+}
+
+/** Adds up rows of one view. Sums and extremes are of all rows, quantiles of a sample of them. */
+export class StatisticsOf {
+  readonly #names: readonly string[];
+
+  constructor(view: FeatureView) {
+    this.#names = Object.keys(view.features);
+  }
+
+  createAccumulator(): StatisticsAccumulator {
+    return {
+      rows: 0,
+      nulls: new Array<number>(this.#names.length).fill(0),
+      moments: this.#names.map(emptyMoments),
+      sample: [],
+    };
+  }
+
+  addInput(into: StatisticsAccumulator, { entityKey, eventTime, values }: FeatureRow): StatisticsAccumulator {
+    into.rows += 1;
+    for (let at = 0; at < this.#names.length; at += 1) {
+      const value = values[this.#names[at] as string];
+      if (value === null || value === undefined) into.nulls[at] = (into.nulls[at] as number) + 1;
+      else if (typeof value === 'number') addValue(into.moments[at] as Moments, value);
+      else if (typeof value === 'boolean') addValue(into.moments[at] as Moments, value ? 1 : 0);
+    }
+    const hash = stableHash32(entityKey, eventTime & 0x7fffffff);
+    const { sample } = into;
+    if (sample.length < SAMPLE_ROWS || hash < (sample[sample.length - 1] as Sampled)[0]) {
+      insert(sample, [hash, this.#names.map((name) => values[name] ?? null)]);
+    }
+    return into;
+  }
+
+  mergeAccumulators(accumulators: Iterable<StatisticsAccumulator>): StatisticsAccumulator {
+    const merged = this.createAccumulator();
+    for (const { rows, nulls, moments, sample } of accumulators) {
+      merged.rows += rows;
+      for (let at = 0; at < nulls.length; at += 1) {
+        merged.nulls[at] = (merged.nulls[at] as number) + (nulls[at] as number);
+        mergeMoments(merged.moments[at] as Moments, moments[at] as Moments);
+      }
+      for (const row of sample) {
+        const isIn = merged.sample.length < SAMPLE_ROWS;
+        if (!isIn && row[0] >= (merged.sample[merged.sample.length - 1] as Sampled)[0]) break;
+        insert(merged.sample, row);
+      }
+    }
+    return merged;
+  }
+
+  extractOutput({ rows, nulls, moments, sample }: StatisticsAccumulator): ReadonlyMap<string, FeatureStatistics> {
+    return new Map(
+      this.#names.map((name, at) => {
+        const held = moments[at] as Moments;
+        const values = sample.map(([, row]) => row[at] ?? null).filter((value) => value !== null);
+        const hasNumbers = held.n > 0;
+        return [
+          name,
+          {
+            rows,
+            nulls: nulls[at] as number,
+            mean: hasNumbers ? held.mean : null,
+            stddev: hasNumbers ? stddevOf(held) : null,
+            min: hasNumbers ? held.min : null,
+            max: hasNumbers ? held.max : null,
+            quantiles: quantilesOf(values.filter((value) => typeof value === 'number')),
+            top: topOf(values.filter((value) => typeof value !== 'number')),
+            sampled: values.length,
+          },
+        ];
+      }),
+    );
+  }
+}
+
+function insert(sample: Sampled[], row: Sampled): void {
+  let low = 0;
+  for (let high = sample.length; low < high; ) {
+    const middle = (low + high) >> 1;
+    if ((sample[middle] as Sampled)[0] <= row[0]) low = middle + 1;
+    else high = middle;
+  }
+  sample.splice(low, 0, row);
+  if (sample.length > SAMPLE_ROWS) sample.pop();
+}
+
+/** By nearest rank. */
+function quantilesOf(values: number[]): readonly number[] {
+  if (values.length === 0) return [];
+  values.sort((a, b) => a - b);
+  return QUANTILES.map((q) => values[Math.max(0, Math.ceil(q * values.length) - 1)] as number);
+}
+
+function topOf(values: readonly (string | boolean)[]): FeatureStatistics['top'] {
+  const counts = new Map<string, number>();
+  for (const value of values) counts.set(String(value), (counts.get(String(value)) ?? 0) + 1);
+  return [...counts]
+    .sort(([a, timesA], [b, timesB]) => timesB - timesA || (a < b ? -1 : 1))
+    .slice(0, TOP_VALUES)
+    .map(([value, times]) => [value, times / values.length] as const);
+}

@@ -1,0 +1,63 @@
+import type { FastifyInstance } from 'fastify';
+import { viewId } from '#feature_store/definitions/feature_row';
+import type { FeatureView } from '#feature_store/definitions/feature_view';
+import type { OfflineStore } from '#feature_store/offline/offline_store';
+import { UnknownViewError } from '../errors.ts';
+
+interface StatisticsQuery {
+  readonly view?: string;
+  readonly feature?: string;
+  readonly from?: string;
+  readonly to?: string;
+  readonly limit: number;
+}
+
+const time = { type: 'string', format: 'date-time' } as const;
+
+/** Distributions of features over time. */
+export function registerStatisticsRoutes(
+  app: FastifyInstance,
+  offline: Pick<OfflineStore, 'listStatistics'>,
+  views: readonly FeatureView[],
+): void {
+  app.get<{ Querystring: StatisticsQuery }>(
+    '/stats',
+    {
+      schema: {
+        summary: 'Distributions of features, by window of event time, the newest first',
+        querystring: {
+          type: 'object',
+          additionalProperties: false,
+          properties: {
+            view: { type: 'string', description: 'Only of this view, as name@version' },
+            feature: { type: 'string', description: 'Only of this feature' },
+            from: { ...time, description: 'Windows that begin then or later' },
+            to: { ...time, description: 'Windows that begin before' },
+            limit: { type: 'integer', minimum: 1, maximum: 10_000, default: 200 },
+          },
+        },
+      },
+    },
+    async ({ query }) => {
+      const view = query.view === undefined ? undefined : views.find((candidate) => viewId(candidate) === query.view);
+      if (query.view !== undefined && view === undefined) throw new UnknownViewError(query.view, views.map(viewId));
+      const found = await offline.listStatistics({
+        view,
+        feature: query.feature,
+        fromMs: query.from === undefined ? undefined : Date.parse(query.from),
+        toMs: query.to === undefined ? undefined : Date.parse(query.to),
+        limit: query.limit,
+      });
+      return {
+        statistics: found.map(({ feature, windowStartMs, windowMs, statistics, ...reference }) => ({
+          view: viewId(reference),
+          feature,
+          window_start: new Date(windowStartMs).toISOString(),
+          window_ms: windowMs,
+          null_share: statistics.rows === 0 ? 0 : statistics.nulls / statistics.rows,
+          ...statistics,
+        })),
+      };
+    },
+  );
+}

@@ -1,0 +1,74 @@
+import { DefinitionError } from './errors.ts';
+import type { FeatureType } from './feature.ts';
+import { type FeatureValue, type ViewReference, viewId } from './feature_row.ts';
+import type { FeatureView } from './feature_view.ts';
+import type { Entity } from './source.ts';
+
+/** Some features of a view; all of them when none is named. */
+export interface ViewColumns {
+  readonly view: FeatureView;
+  readonly names: readonly string[];
+}
+
+/** @throws {@link DefinitionError} when the view has no such feature */
+export function columns<Name extends string>(view: FeatureView<Name>, ...names: readonly Name[]): ViewColumns {
+  const unknown = names.filter((name) => view.features[name] === undefined);
+  if (unknown.length > 0) {
+    throw new DefinitionError([`view ${viewId(view)} has no feature "${unknown.join('", "')}"`]);
+  }
+  return { view: view as FeatureView, names: names.length === 0 ? Object.keys(view.features) : names };
+}
+
+/** Computed when asked for, from stored features and what the request brings. */
+export interface OnDemandFeature {
+  readonly kind: 'on_demand';
+  readonly type: FeatureType;
+  readonly description: string;
+  /** @param asOfMs - the time of the request; the label's time in training sets */
+  readonly compute: (values: Readonly<Record<string, FeatureValue>>, asOfMs: number) => FeatureValue;
+}
+
+export const onDemand = (
+  type: FeatureType,
+  description: string,
+  compute: OnDemandFeature['compute'],
+): OnDemandFeature => ({ kind: 'on_demand', type, description, compute });
+
+export interface OnDemandViewSpec<Name extends string> {
+  readonly name: string;
+  readonly version: number;
+  readonly entity: Entity;
+  readonly owner: string;
+  readonly description: string;
+  /** Stored features that it is computed from. */
+  readonly inputs: readonly ViewColumns[];
+  /** Fields that a request must bring, by name. */
+  readonly request: Readonly<Record<string, FeatureType>>;
+  readonly features: Readonly<Record<Name, OnDemandFeature>>;
+}
+
+/** Features that are stored nowhere: the same function computes them for a request and for a row of a training set. */
+export interface OnDemandView<Name extends string = string> extends OnDemandViewSpec<Name>, ViewReference {
+  readonly kind: 'on_demand';
+}
+
+/** @throws {@link DefinitionError} with all problems at once, naming view and feature */
+export function onDemandView<Name extends string>(spec: OnDemandViewSpec<Name>): OnDemandView<Name> {
+  const id = viewId({ view: spec.name, version: spec.version });
+  const problems: string[] = [];
+  const known = new Set<string>();
+  const take = (name: string, what: string): void => {
+    if (known.has(name)) problems.push(`view ${id}: two things are called "${name}", one of them ${what}`);
+    known.add(name);
+  };
+  for (const { view, names } of spec.inputs) {
+    if (view.entity.name !== spec.entity.name) {
+      problems.push(`view ${id} is of ${spec.entity.name}, its input ${viewId(view)} of ${view.entity.name}`);
+    }
+    for (const name of names) take(name, `a feature of ${viewId(view)}`);
+  }
+  for (const name of Object.keys(spec.request)) take(name, 'a field of the request');
+  for (const name of Object.keys(spec.features)) take(name, 'a feature of its own');
+  if (problems.length > 0) throw new DefinitionError(problems);
+  return Object.freeze({ ...spec, kind: 'on_demand', view: spec.name });
+}

@@ -1,0 +1,84 @@
+import type { FeatureValue } from './feature_row.ts';
+
+export const RULE_ACTIONS = ['drop', 'dead_letter', 'warn'] as const;
+/**
+ * What becomes of a row that breaks a rule: `drop`, it is not written; `dead_letter`, its event goes to the dead letters instead; `warn`, it is
+ * written. Always counted, and the event stays part of the entity's windows.
+ */
+export type RuleAction = (typeof RULE_ACTIONS)[number];
+
+type Values = Readonly<Record<string, FeatureValue>>;
+
+/** Something that every row of a view must fulfil. */
+export interface QualityRule {
+  /** Those it looks at. */
+  readonly features: readonly string[];
+  readonly description: string;
+  readonly action: RuleAction;
+  holds(values: Values): boolean;
+}
+
+/** Missing values break only {@link notNull}. */
+function ofPresent(
+  feature: string,
+  description: string,
+  action: RuleAction,
+  holds: (value: NonNullable<FeatureValue>) => boolean,
+): QualityRule {
+  return {
+    features: [feature],
+    description: `${feature} ${description}`,
+    action,
+    holds: ({ [feature]: value }) => value === null || value === undefined || holds(value),
+  };
+}
+
+export const notNull = (feature: string, action: RuleAction): QualityRule => ({
+  features: [feature],
+  description: `${feature} is there`,
+  action,
+  holds: ({ [feature]: value }) => value !== null && value !== undefined,
+});
+
+/** Both ends included. */
+export const inRange = (
+  feature: string,
+  { min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY }: { readonly min?: number; readonly max?: number },
+  action: RuleAction,
+): QualityRule =>
+  ofPresent(feature, `is between ${min} and ${max}`, action, (value) => Number(value) >= min && Number(value) <= max);
+
+export const oneOf = (feature: string, values: readonly FeatureValue[], action: RuleAction): QualityRule =>
+  ofPresent(feature, `is one of ${values.join(', ')}`, action, (value) => values.includes(value));
+
+export const matches = (feature: string, pattern: RegExp, action: RuleAction): QualityRule =>
+  ofPresent(feature, `matches ${pattern.source}`, action, (value) => pattern.test(String(value)));
+
+/** Anything that can be said of a row. */
+export const satisfies = (
+  features: readonly string[],
+  description: string,
+  action: RuleAction,
+  holds: QualityRule['holds'],
+): QualityRule => ({ features, description, action, holds });
+
+/** A rule that a row breaks, by its name in the view. */
+export interface Violation {
+  readonly name: string;
+  readonly rule: QualityRule;
+}
+
+/** @returns the rules that a row breaks, the gravest action first: dead letter, drop, warn */
+export function violationsOf(rules: Readonly<Record<string, QualityRule>>, values: Values): readonly Violation[] {
+  let broken: Violation[] | undefined;
+  for (const name in rules) {
+    const rule = rules[name] as QualityRule;
+    if (rule.holds(values)) continue;
+    broken ??= [];
+    broken.push({ name, rule });
+  }
+  return broken === undefined ? NONE : broken.sort((a, b) => GRAVITY[a.rule.action] - GRAVITY[b.rule.action]);
+}
+
+const NONE: readonly Violation[] = [];
+const GRAVITY: Readonly<Record<RuleAction, number>> = { dead_letter: 0, drop: 1, warn: 2 };

@@ -1,0 +1,21 @@
+import type { HistoryPage } from './offline_store.ts';
+import type { SqlExecutor } from './sql_executor.ts';
+
+/** Rows of somebody's query by time and id, a page at a time; the query sees no parameters. */
+export async function readHistory(
+  sql: SqlExecutor,
+  query: string,
+  { timestampField, idField, after, limit }: HistoryPage,
+): Promise<readonly Readonly<Record<string, unknown>>[]> {
+  const [time, id] = [quoted(timestampField), quoted(idField)];
+  const rows = await sql.query<{ readonly row: Readonly<Record<string, unknown>> }>(
+    `SELECT to_jsonb(history) AS row FROM (${query}) AS history
+     WHERE $1::timestamptz IS NULL OR (history.${time}::timestamptz, history.${id}::text) > ($1, $2)
+     ORDER BY history.${time}::timestamptz, history.${id}::text
+     LIMIT $3`,
+    [after?.time ?? null, after?.id ?? null, limit],
+  );
+  return rows.map(({ row }) => row);
+}
+
+const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`;

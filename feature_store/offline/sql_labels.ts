@@ -1,0 +1,130 @@
+import type { FeatureValue } from '#feature_store/definitions/feature_row';
+import { eventTime } from '#kernel/time';
+import { TrainingSetError } from '../errors.ts';
+import type { LabelRow, Moment, PointInTimeQuery, TimeRange } from './offline_store.ts';
+import type { SqlExecutor } from './sql_executor.ts';
+
+// Labels, and the point-in-time join with them, in SQL.
+
+const LABELS_A_STATEMENT = 500;
+const MOMENTS_A_STATEMENT = 10_000;
+
+export async function writeLabels(sql: SqlExecutor, source: string, labels: readonly LabelRow[]): Promise<void> {
+  for (let start = 0; start < labels.length; start += LABELS_A_STATEMENT) {
+    const batch = labels.slice(start, start + LABELS_A_STATEMENT).map((label) => ({
+      label_id: label.labelId,
+      entity_key: label.entityKey,
+      event_time: new Date(label.eventTime),
+      label: label.label,
+      request: label.request ?? null,
+    }));
+    await sql.query(
+      `INSERT INTO labels (source, label_id, entity_key, event_time, label, request)
+       SELECT $1, label_id, entity_key, event_time, label, request
+       FROM jsonb_to_recordset($2::jsonb)
+         AS r(label_id text, entity_key text, event_time timestamptz, label double precision, request jsonb)
+       ON CONFLICT (source, label_id) DO UPDATE
+       SET entity_key = excluded.entity_key, event_time = excluded.event_time, label = excluded.label, request = excluded.request`,
+      [source, JSON.stringify(batch)],
+    );
+  }
+}
+
+interface StoredLabel {
+  readonly label_id: string;
+  readonly entity_key: string;
+  readonly at: string;
+  readonly label: number;
+  readonly request: Readonly<Record<string, FeatureValue>> | null;
+}
+
+export async function readLabels(
+  sql: SqlExecutor,
+  source: string,
+  { from, to }: TimeRange,
+): Promise<readonly LabelRow[]> {
+  const rows = await sql.query<StoredLabel>(
+    `SELECT label_id, entity_key, (extract(epoch FROM event_time) * 1000)::bigint::text AS at, label, request
+     FROM labels WHERE source = $1 AND event_time >= $2 AND event_time < $3
+     ORDER BY event_time, label_id`,
+    [source, new Date(from), new Date(to)],
+  );
+  return rows.map(labelOf);
+}
+
+const labelOf = ({ label_id: labelId, entity_key: entityKey, at, label, request }: StoredLabel): LabelRow => ({
+  labelId,
+  entityKey,
+  eventTime: eventTime(Number(at)),
+  label,
+  ...(request === null ? {} : { request }),
+});
+
+/** @throws {@link TrainingSetError} when a column that a label needs is not among the query's */
+export async function queryLabels(
+  sql: SqlExecutor,
+  query: string,
+  { from, to }: TimeRange,
+): Promise<readonly LabelRow[]> {
+  const rows = await sql.query<{ readonly row: Readonly<Record<string, FeatureValue>>; readonly at: string | null }>(
+    `SELECT to_jsonb(labels) AS row, (extract(epoch FROM labels.event_time::timestamptz) * 1000)::bigint::text AS at
+     FROM (${query}) AS labels
+     WHERE labels.event_time::timestamptz >= $1 AND labels.event_time::timestamptz < $2
+     ORDER BY labels.event_time`,
+    [new Date(from), new Date(to)],
+  );
+  return rows.map(({ row, at }, index) => {
+    const { label_id: id, entity_key: entityKey, label, event_time: _, ...request } = row;
+    if (entityKey === undefined || entityKey === null || typeof label !== 'number' || at === null) {
+      throw new TrainingSetError(
+        `row ${index} of the label query needs entity_key, event_time and a number called label; it has ${Object.keys(row).join(', ')}`,
+      );
+    }
+    return {
+      labelId: String(id ?? index),
+      entityKey: String(entityKey),
+      eventTime: eventTime(Number(at)),
+      label,
+      request,
+    };
+  });
+}
+
+/** @returns for each moment, in order, the values of the newest row at or before it */
+export async function pointInTimeJoin(
+  sql: SqlExecutor,
+  moments: readonly Moment[],
+  { view, ttlMs, knownBy, knownAtMoment }: PointInTimeQuery,
+): Promise<readonly (Readonly<Record<string, FeatureValue>> | undefined)[]> {
+  const found: (Readonly<Record<string, FeatureValue>> | undefined)[] = [];
+  for (let start = 0; start < moments.length; start += MOMENTS_A_STATEMENT) {
+    const some = moments.slice(start, start + MOMENTS_A_STATEMENT);
+    const rows = await sql.query<{ readonly values: Readonly<Record<string, FeatureValue>> | null }>(
+      `SELECT f."values"
+       FROM unnest($1::text[], $2::timestamptz[]) WITH ORDINALITY AS m(entity_key, event_time, place)
+       LEFT JOIN LATERAL (
+         SELECT r."values"
+         FROM feature_rows r
+         WHERE r.view = $3 AND r.version = $4 AND r.entity_key = m.entity_key
+           AND r.event_time <= m.event_time
+           AND ($5::double precision IS NULL OR r.event_time >= m.event_time - $5::double precision * interval '1 millisecond')
+           AND ($6::timestamptz IS NULL OR r.computed_at <= $6::timestamptz)
+           AND (NOT $7::boolean OR r.computed_at <= m.event_time)
+         ORDER BY r.event_time DESC
+         LIMIT 1
+       ) f ON true
+       ORDER BY m.place`,
+      [
+        some.map(({ entityKey }) => entityKey),
+        some.map(({ eventTime: at }) => new Date(at).toISOString()),
+        view.view,
+        view.version,
+        ttlMs ?? null,
+        knownBy === undefined ? null : new Date(knownBy),
+        knownAtMoment ?? false,
+      ],
+    );
+    for (const { values } of rows) found.push(values ?? undefined);
+  }
+  return found;
+}

@@ -1,0 +1,60 @@
+import type { FeatureStatistics, WindowStatistics } from '#feature_store/aggregation/statistics';
+import type { StatisticsFilter } from './offline_store.ts';
+import type { SqlExecutor } from './sql_executor.ts';
+
+// Statistics of features, in SQL.
+
+export async function writeStatistics(sql: SqlExecutor, rows: readonly WindowStatistics[]): Promise<void> {
+  const batch = rows.map(({ view, version, feature, windowStartMs, windowMs, statistics }) => ({
+    view,
+    version,
+    feature,
+    window_start: new Date(windowStartMs),
+    window_ms: windowMs,
+    statistics,
+  }));
+  await sql.query(
+    `INSERT INTO feature_statistics (view, version, feature, window_start, window_ms, statistics)
+     SELECT * FROM jsonb_to_recordset($1::jsonb)
+       AS r(view text, version integer, feature text, window_start timestamptz, window_ms bigint, statistics jsonb)
+     ON CONFLICT (view, version, feature, window_ms, window_start) DO UPDATE
+     SET statistics = excluded.statistics, updated_at = now()`,
+    [JSON.stringify(batch)],
+  );
+}
+
+/** The newest windows first. */
+export async function listStatistics(
+  sql: SqlExecutor,
+  { view, feature, fromMs, toMs, limit }: StatisticsFilter,
+): Promise<readonly WindowStatistics[]> {
+  interface Stored {
+    readonly view: string;
+    readonly version: number;
+    readonly feature: string;
+    readonly at: string;
+    readonly window_ms: string;
+    readonly statistics: FeatureStatistics;
+  }
+  const rows = await sql.query<Stored>(
+    `SELECT view, version, feature, (extract(epoch FROM window_start) * 1000)::bigint::text AS at, window_ms::text, statistics
+     FROM feature_statistics
+     WHERE ($1::text IS NULL OR (view = $1 AND version = $2)) AND ($3::text IS NULL OR feature = $3)
+       AND ($4::timestamptz IS NULL OR window_start >= $4) AND ($5::timestamptz IS NULL OR window_start < $5)
+     ORDER BY window_start DESC, view, version, feature
+     LIMIT $6`,
+    [
+      view?.view ?? null,
+      view?.version ?? null,
+      feature ?? null,
+      fromMs === undefined ? null : new Date(fromMs),
+      toMs === undefined ? null : new Date(toMs),
+      limit,
+    ],
+  );
+  return rows.map(({ at, window_ms: windowMs, ...row }) => ({
+    ...row,
+    windowStartMs: Number(at),
+    windowMs: Number(windowMs),
+  }));
+}

@@ -1,0 +1,91 @@
+import { type FeatureRow, type FeatureValue, viewId } from '#feature_store/definitions/feature_row';
+import { fingerprintOf } from '#feature_store/definitions/feature_service';
+import { describeView, type FeatureView } from '#feature_store/definitions/feature_view';
+import { type EventTime, eventTime, type ProcessingTime, processingTime } from '#kernel/time';
+
+/** Which value is where in a packed row: names in order, each with the fingerprint of its definition. */
+export type RowLayout = readonly (readonly [name: string, definition: string])[];
+
+interface Packed {
+  readonly eventTime: EventTime;
+  readonly computedAt: ProcessingTime;
+  /** Fingerprint of the layout it was written with. */
+  readonly layout: string;
+  /** JSON array of values. */
+  readonly values: string;
+}
+
+/** The texts that values were read from: whoever writes them out again need not format them. */
+const cellTexts = new WeakMap<FeatureRow['values'], string>();
+
+/** @returns each value as JSON, in the order of the view's features; undefined where only the values are known */
+export function cellTextsOf(values: FeatureRow['values'], count: number): readonly string[] | undefined {
+  const cells = cellTexts.get(values)?.slice(1, -1).split(',');
+  // More of them where there is a comma in a text.
+  return cells?.length === count ? cells : undefined;
+}
+
+/**
+ * A view's rows as texts: `<event time> <computed at> <fingerprint> [value, …]`, a third of the size of a JSON object with names. The fingerprint
+ * says by which definitions the values were computed.
+ */
+export class RowCodec {
+  readonly layout: RowLayout;
+  readonly fingerprint: string;
+  readonly view: FeatureView;
+  readonly #id: string;
+  readonly #names: readonly string[];
+
+  constructor(view: FeatureView) {
+    this.view = view;
+    this.#id = viewId(view);
+    this.layout = describeView(view).features.map(({ description: _, ...rest }) => [rest.name, fingerprintOf(rest)]);
+    this.fingerprint = fingerprintOf([this.#id, this.layout]);
+    this.#names = Object.keys(view.features);
+  }
+
+  encode({ eventTime: at, computedAt, values }: FeatureRow): string {
+    const names = this.#names;
+    let text = `${at} ${computedAt} ${this.fingerprint} [`;
+    for (let index = 0; index < names.length; index += 1) {
+      const value = values[names[index] as string];
+      const cell = typeof value === 'string' ? JSON.stringify(value) : `${value ?? null}`;
+      text += index === 0 ? cell : `,${cell}`;
+    }
+    return `${text}]`;
+  }
+
+  /** @param layout - of {@link Packed.layout}, when that is not this codec's; values of other definitions are left out */
+  decode(entityKey: string, packed: Packed, layout: RowLayout = this.layout): FeatureRow {
+    const cells = JSON.parse(packed.values) as readonly FeatureValue[];
+    const values: Record<string, FeatureValue> = {};
+    const { view, version } = this.view;
+    if (layout === this.layout) {
+      const names = this.#names;
+      for (let index = 0; index < names.length; index += 1)
+        values[names[index] as string] = cells[index] as FeatureValue;
+      cellTexts.set(values, packed.values);
+    } else {
+      const held = new Map(layout.map(([name, definition], index) => [`${name} ${definition}`, cells[index]]));
+      for (const [name, definition] of this.layout) {
+        const value = held.get(`${name} ${definition}`);
+        if (value !== undefined) values[name] = value;
+      }
+    }
+    return { view, version, entityKey, eventTime: packed.eventTime, computedAt: packed.computedAt, values };
+  }
+}
+
+/** @returns undefined for what is no packed row, such as one of an earlier release */
+export function unpack(text: string): Packed | undefined {
+  const first = text.indexOf(' ');
+  const second = text.indexOf(' ', first + 1);
+  const third = text.indexOf(' ', second + 1);
+  if (third !== second + 17 || text.charCodeAt(third + 1) !== 91) return undefined;
+  return {
+    eventTime: eventTime(Number(text.slice(0, first))),
+    computedAt: processingTime(Number(text.slice(first + 1, second))),
+    layout: text.slice(second + 1, third),
+    values: text.slice(third + 1),
+  };
+}

@@ -1,0 +1,74 @@
+import type { FeatureRow, FeatureValue } from '#feature_store/definitions/feature_row';
+import { type FeatureService, serviceOfView } from '#feature_store/definitions/feature_service';
+import type { FeatureView } from '#feature_store/definitions/feature_view';
+import type { OnlineStore } from '#feature_store/online/online_store';
+import type { Clock } from '#kernel/time';
+import { UnknownServiceError } from '../errors.ts';
+import { vectorOf } from './feature_vector.ts';
+
+type Values = Readonly<Record<string, FeatureValue>>;
+
+/** An entity, and what the request says of it: checked by `requestFields`. */
+export interface VectorRequest {
+  readonly entity: string;
+  readonly request: Values;
+}
+
+export interface FeatureVector {
+  readonly entity: string;
+  /** By column. */
+  readonly values: Values;
+  /** What it was made of, in the order of the service's stored views. */
+  readonly rows: readonly (FeatureRow | undefined)[];
+  /** Whether anything is stored of the entity, or the service answers for everybody. */
+  readonly isKnown: boolean;
+}
+
+/** Vectors of feature services, as of now, from the online store: what serving and the feature API read. */
+export class FeatureReader {
+  readonly #online: OnlineStore;
+  readonly #clock: Clock;
+  readonly #services: ReadonlyMap<string, FeatureService>;
+
+  constructor(
+    deps: { readonly online: OnlineStore; readonly clock: Clock },
+    definitions: { readonly views: readonly FeatureView[]; readonly services: readonly FeatureService[] },
+  ) {
+    this.#online = deps.online;
+    this.#clock = deps.clock;
+    const all = [...definitions.views.map(serviceOfView), ...definitions.services];
+    this.#services = new Map(all.map((service) => [service.signature.service, service]));
+  }
+
+  get services(): readonly FeatureService[] {
+    return [...this.#services.values()];
+  }
+
+  /** By its id; a view's id is a service too. */
+  find(id: string): FeatureService | undefined {
+    return this.#services.get(id);
+  }
+
+  /** @throws {@link UnknownServiceError} */
+  get(id: string): FeatureService {
+    const service = this.find(id);
+    if (service === undefined) throw new UnknownServiceError(id, [...this.#services.keys()]);
+    return service;
+  }
+
+  /** In the order of the requests: one read a view, however many they are. */
+  async read(service: FeatureService, requests: readonly VectorRequest[]): Promise<readonly FeatureVector[]> {
+    const entities = requests.map(({ entity }) => entity);
+    const byView = await Promise.all(service.stored.map(({ view }) => this.#online.read(view, entities)));
+    const nowMs = this.#clock.now();
+    return requests.map(({ entity, request }, index) => {
+      const rows = byView.map((found) => found[index]);
+      return {
+        entity,
+        rows,
+        values: vectorOf(service, rows, request, nowMs),
+        isKnown: service.unknownEntities === 'defaults' || rows.some((row) => row !== undefined),
+      };
+    });
+  }
+}

@@ -1,0 +1,66 @@
+import type { FeatureType } from '#feature_store/definitions/feature';
+import { type FeatureRow, type FeatureValue, finite, viewId } from '#feature_store/definitions/feature_row';
+import type { FeatureService } from '#feature_store/definitions/feature_service';
+import { RequestFieldsError } from '../errors.ts';
+import { valuesAsOf } from './as_of.ts';
+
+type Values = Readonly<Record<string, FeatureValue>>;
+
+/** The rows a service needs of one entity, in the order of its stored views; undefined where there is none. */
+export type ServiceRows = readonly (Pick<FeatureRow, 'values'> | undefined)[];
+
+/**
+ * A service's columns for one entity, by name: stored values as they are seen at `asOfMs`, then what is computed on demand. What no row has is
+ * null. The one function that serving, the API and training sets call.
+ */
+export function vectorOf(service: FeatureService, rows: ServiceRows, request: Values, asOfMs: number): Values {
+  const { stored, onDemand, columns } = service;
+  const byView = new Map<string, Values>();
+  for (let at = 0; at < stored.length; at += 1) {
+    const { view } = stored[at] as FeatureService['stored'][number];
+    const row = rows[at];
+    if (row !== undefined) byView.set(viewId(view), valuesAsOf(view, row.values, asOfMs));
+  }
+  for (const view of onDemand) {
+    const seen: Record<string, FeatureValue> = {};
+    for (const input of view.inputs) {
+      const values = byView.get(viewId(input.view));
+      for (const name of input.names) seen[name] = values?.[name] ?? null;
+    }
+    for (const name in view.request) seen[name] = request[name] ?? null;
+    const computed: Record<string, FeatureValue> = {};
+    for (const name in view.features) {
+      computed[name] = finite((view.features[name] as (typeof view.features)[string]).compute(seen, asOfMs));
+    }
+    byView.set(viewId(view), computed);
+  }
+  const vector: Record<string, FeatureValue> = {};
+  for (const { name, view } of columns) vector[name] = byView.get(view)?.[name] ?? null;
+  return vector;
+}
+
+/** What a value of a request must be. */
+const CHECKS: Readonly<Record<FeatureType, readonly [check: (value: unknown) => boolean, wanted: string]>> = {
+  double: [(value) => typeof value === 'number' && Number.isFinite(value), 'a number'],
+  long: [(value) => Number.isInteger(value), 'a whole number'],
+  boolean: [(value) => typeof value === 'boolean', 'true or false'],
+  string: [(value) => typeof value === 'string', 'a string'],
+};
+
+/**
+ * @returns the fields of a request that a service's on-demand features need; null is a value
+ * @throws {@link RequestFieldsError} naming every field that is missing or of another type
+ */
+export function requestFields({ signature }: FeatureService, given: Readonly<Record<string, unknown>>): Values {
+  const problems: { field: string; problem: string }[] = [];
+  const taken: Record<string, FeatureValue> = {};
+  for (const { name, type } of signature.request) {
+    const value = given[name];
+    const [check, wanted] = CHECKS[type];
+    if (value === undefined) problems.push({ field: name, problem: `is required by ${signature.service}` });
+    else if (value !== null && !check(value)) problems.push({ field: name, problem: `must be ${wanted}` });
+    else taken[name] = value as FeatureValue;
+  }
+  if (problems.length > 0) throw new RequestFieldsError(problems);
+  return taken;
+}

@@ -1,0 +1,93 @@
+import { FilePieces } from '#connectors/files/file_pieces';
+import type { FileSystemOf } from '#connectors/files/file_systems';
+import { formatOf, type ReadRow } from '#connectors/files/formats';
+import type { FeatureType } from '#feature_store/definitions/feature';
+import type { FeatureValue } from '#feature_store/definitions/feature_row';
+import type { FeatureService } from '#feature_store/definitions/feature_service';
+import { eventTime } from '#kernel/time';
+import { TrainingSetError } from '../errors.ts';
+import type { LabelRow, OfflineStore, TimeRange } from '../offline/offline_store.ts';
+
+/** Where labels are: a source in the offline store, files, or a query of the offline store's database. */
+export type LabelOrigin = { readonly source: string } | { readonly file: string } | { readonly query: string };
+
+/**
+ * Labels in [from, to), by time. In files and queries: entity_key, event_time and label, each row's label_id if it has one, and besides them
+ * what features computed on demand need of a request.
+ *
+ * @throws {@link TrainingSetError} naming the file, the row and what it lacks
+ */
+export async function loadLabels(
+  { offline, fileSystemOf }: { readonly offline: OfflineStore; readonly fileSystemOf: FileSystemOf },
+  origin: LabelOrigin,
+  service: FeatureService,
+  range: TimeRange,
+): Promise<readonly LabelRow[]> {
+  if ('source' in origin) return offline.readLabels(origin.source, range);
+  if ('query' in origin) return offline.queryLabels(origin.query, range);
+  const pieces = new FilePieces(fileSystemOf);
+  const labels: LabelRow[] = [];
+  try {
+    const paths = await pieces.find([origin.file]);
+    if (paths.length === 0) throw new TrainingSetError(`no file matches ${origin.file}: there are no labels`);
+    const types = new Map(service.signature.request.map(({ name, type }) => [name, type]));
+    for (const path of paths) {
+      let row = 0;
+      for (let at: number | undefined = 0; at !== undefined; ) {
+        const { rows, next }: Awaited<ReturnType<FilePieces['read']>> = await pieces.read(path, at);
+        for (const read of rows) {
+          const label = labelOf(read, { path, row, types });
+          if (label.eventTime >= range.from && label.eventTime < range.to) labels.push(label);
+          row += 1;
+        }
+        at = next;
+      }
+    }
+  } finally {
+    await pieces.close();
+  }
+  return labels.sort((a, b) => a.eventTime - b.eventTime || (a.labelId < b.labelId ? -1 : 1));
+}
+
+interface Place {
+  readonly path: string;
+  readonly row: number;
+  /** Of the request's fields: CSV knows only texts. */
+  readonly types: ReadonlyMap<string, FeatureType>;
+}
+
+function labelOf(read: ReadRow, { path, row, types }: Place): LabelRow {
+  const refuse = (why: string): TrainingSetError => new TrainingSetError(`${path}, row ${row}: ${why}`);
+  if (!read.ok) throw refuse(read.reason);
+  const { label_id: id, entity_key: entityKey, event_time: time, label, ...rest } = read.row;
+  const timeMs = time instanceof Date ? time.getTime() : Date.parse(String(time));
+  if (entityKey === undefined || entityKey === null || entityKey === '') throw refuse('entity_key is missing');
+  if (Number.isNaN(timeMs))
+    throw refuse(`event_time must be a time such as 2026-11-21T08:00:00Z, not "${String(time)}"`);
+  const value = label === '' || label === null || label === undefined ? Number.NaN : Number(label);
+  if (Number.isNaN(value)) throw refuse(`label must be a number, not "${String(label)}"`);
+  const isText = formatOf(path).format === 'csv';
+  const request: Record<string, FeatureValue> = {};
+  for (const [name, type] of types) {
+    const given = rest[name];
+    if (given !== undefined) request[name] = isText ? readText(String(given), type) : plain(given);
+  }
+  return {
+    labelId: String(id ?? `${path}#${row}`),
+    entityKey: String(entityKey),
+    eventTime: eventTime(timeMs),
+    label: value,
+    ...(types.size === 0 ? {} : { request }),
+  };
+}
+
+/** What is none of the type stays a text, and is refused for it. */
+function readText(text: string, type: FeatureType): FeatureValue {
+  if (text === '') return null;
+  if (type === 'string') return text;
+  if (type === 'boolean')
+    return text === 'true' || text === '1' ? true : text === 'false' || text === '0' ? false : text;
+  return Number.isNaN(Number(text)) ? text : Number(text);
+}
+
+const plain = (value: unknown): FeatureValue => (typeof value === 'bigint' ? Number(value) : (value as FeatureValue));

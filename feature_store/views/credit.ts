@@ -1,0 +1,81 @@
+import { z } from 'zod';
+import { count, max, mean } from '#feature_store/definitions/aggregations';
+import { type EventFields, expression, field, fromEvent } from '#feature_store/definitions/feature';
+import type { FeatureValue } from '#feature_store/definitions/feature_row';
+import { featureView } from '#feature_store/definitions/feature_view';
+import { inRange } from '#feature_store/definitions/quality_rule';
+import { entity, eventSource } from '#feature_store/definitions/source';
+
+const id = z.string().min(1).max(128);
+const money = z.number().nonnegative().max(1e9);
+
+/** Something that happened to a credit line. */
+export const creditUpdateSchema = z.strictObject({
+  event_id: id,
+  user_id: id.optional(),
+  event_type: z.literal('credit_update'),
+  device_type: z.string().max(64).optional(),
+  timestamp: z.iso.datetime({ offset: true }),
+  credit_line_id: id,
+  kind: z.enum(['payment', 'draw', 'limit_change', 'statement']),
+  balance: money,
+  credit_limit: z.number().positive().max(1e9),
+  /** How late a payment is. */
+  days_past_due: z.int().min(0).max(3_650),
+});
+
+export const creditLine = entity('credit_line', ['credit_line_id']);
+
+export const creditUpdates = eventSource({
+  name: 'credit_updates',
+  eventTypes: ['credit_update'],
+  schema: creditUpdateSchema,
+  schemaVersion: 1,
+  eventIdField: 'event_id',
+  timestampField: 'timestamp',
+});
+
+const isPayment = ({ kind }: EventFields): boolean => kind === 'payment';
+const isLate = ({ kind, days_past_due: days }: EventFields): boolean => kind === 'payment' && Number(days) > 0;
+const number = (value: FeatureValue | undefined): number => (typeof value === 'number' ? value : 0);
+const clamp = (value: number): number => Math.min(1, Math.max(0, value));
+
+/** What a credit score is made of. */
+export const creditView = featureView({
+  name: 'credit',
+  version: 1,
+  entity: creditLine,
+  source: creditUpdates,
+  ttl: '366d',
+  owner: 'risk',
+  description: 'How a credit line is used and paid',
+  features: {
+    balance: field('balance', 'double', 'Balance after the newest update'),
+    credit_limit: field('credit_limit', 'double', 'Limit after the newest update'),
+    utilisation: fromEvent(
+      'double',
+      'Balance over limit',
+      ({ balance, credit_limit: limit }) => Number(balance) / Number(limit),
+    ),
+    days_past_due: field('days_past_due', 'long', 'Days that the newest payment is late'),
+    ...mean('utilisation').over('30d', '90d'),
+    ...count({ as: 'payment_count', where: isPayment, what: 'Payments' }).over('90d', '365d'),
+    ...count({ as: 'late_payment_count', where: isLate, what: 'Late payments' }).over('90d', '365d'),
+    ...max('days_past_due').over('365d'),
+    credit_score_input: expression(
+      ['utilisation', 'late_payment_count_365d', 'payment_count_365d', 'max_days_past_due_365d'],
+      'double',
+      '300 to 850: 300 + 550 (0.4 (1 - min(1, utilisation)) + 0.4 (1 - late/payments of 365 d) + 0.2 (1 - min(1, worst delay/90)))',
+      (row) =>
+        300 +
+        550 *
+          (0.4 * (1 - clamp(number(row.utilisation))) +
+            0.4 * (1 - number(row.late_payment_count_365d) / Math.max(1, number(row.payment_count_365d))) +
+            0.2 * (1 - clamp(number(row.max_days_past_due_365d) / 90))),
+    ),
+  },
+  rules: {
+    utilisation_is_plausible: inRange('utilisation', { min: 0, max: 10 }, 'dead_letter'),
+    over_limit: inRange('utilisation', { max: 1 }, 'warn'),
+  },
+});

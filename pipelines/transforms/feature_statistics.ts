@@ -1,0 +1,100 @@
+import { Delivery, type DeliveryDeps } from '#connectors/delivery';
+import { type FeatureStatistics, StatisticsOf, type WindowStatistics } from '#feature_store/aggregation/statistics';
+import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
+import type { FeatureView } from '#feature_store/definitions/feature_view';
+import type { OfflineStore } from '#feature_store/offline/offline_store';
+import { HOUR_MS, SECOND_MS } from '#kernel/time';
+import type { DoFn, ProcessContext } from '#pipelines/engine/dofn';
+import { combinePerKey } from '#pipelines/model/grouping';
+import type { KV, PCollection, PTransform } from '#pipelines/model/pcollection';
+import { filter, keyBy, named, parDo, windowInto } from '#pipelines/model/transforms';
+import { fixedWindows } from '#pipelines/model/windowing';
+import type { ComputedRow } from './compute_features.ts';
+
+/** How often a window that is still open is told of, ms of processing time. */
+const EARLY_MS = 60 * SECOND_MS;
+/** Rows later than that are not counted any more: windows that stay open take memory. */
+const LATENESS_MS = HOUR_MS;
+
+export interface StatisticsSettings {
+  readonly windowMs: number;
+  /** Tells of windows that are still open too. */
+  readonly isLive: boolean;
+}
+
+/** Statistics of one view's rows that events made, a window at a time, into the offline store; a window told again replaces itself. */
+export const writeStatistics = (
+  view: FeatureView,
+  deps: DeliveryDeps & { readonly offline: Pick<OfflineStore, 'writeStatistics'> },
+  { windowMs, isLive }: StatisticsSettings,
+): PTransform<PCollection<ComputedRow>, PCollection<never>> =>
+  named(`Statistics of ${viewId(view)}`, (rows) =>
+    rows
+      .apply(filter(({ isOfEvent }) => isOfEvent, 'OfEvents'))
+      .apply(
+        windowInto(
+          {
+            windowFn: fixedWindows(windowMs / SECOND_MS),
+            allowedLatenessMs: LATENESS_MS,
+            accumulation: 'accumulating',
+            trigger: {
+              kind: 'afterEndOfWindow',
+              ...(isLive ? { early: { kind: 'afterProcessingTime', delayMs: EARLY_MS } } : {}),
+              late: { kind: 'afterProcessingTime', delayMs: EARLY_MS },
+            },
+          },
+          'Windows',
+        ),
+      )
+      .apply(keyBy(() => viewId(view), 'Together'))
+      .apply(combinePerKey(statisticsFn(view), { name: 'Combine' }))
+      .apply(parDo(new WriteStatistics(view, windowMs, deps), { name: 'Write' })),
+  );
+
+function statisticsFn(view: FeatureView) {
+  const of = new StatisticsOf(view);
+  return {
+    createAccumulator: () => of.createAccumulator(),
+    addInput: (into: ReturnType<StatisticsOf['createAccumulator']>, { row }: { readonly row: FeatureRow }) =>
+      of.addInput(into, row),
+    mergeAccumulators: (all: Iterable<ReturnType<StatisticsOf['createAccumulator']>>) => of.mergeAccumulators(all),
+    extractOutput: (all: ReturnType<StatisticsOf['createAccumulator']>) => [...of.extractOutput(all)],
+  };
+}
+
+type Combined = KV<string, readonly (readonly [feature: string, statistics: FeatureStatistics])[]>;
+
+class WriteStatistics implements DoFn<Combined, never> {
+  readonly #view: FeatureView;
+  readonly #windowMs: number;
+  readonly #offline: Pick<OfflineStore, 'writeStatistics'>;
+  readonly #delivery: Delivery;
+  #buffer: WindowStatistics[] = [];
+
+  constructor(
+    view: FeatureView,
+    windowMs: number,
+    deps: DeliveryDeps & { readonly offline: Pick<OfflineStore, 'writeStatistics'> },
+  ) {
+    this.#view = view;
+    this.#windowMs = windowMs;
+    this.#offline = deps.offline;
+    this.#delivery = new Delivery(deps, { target: 'feature statistics' });
+  }
+
+  startBundle(): void {
+    this.#buffer = [];
+  }
+
+  process({ value }: Combined, { window }: ProcessContext<never>): void {
+    const { view, version } = this.#view;
+    const of = { view, version, windowStartMs: window.start, windowMs: this.#windowMs };
+    for (const [feature, statistics] of value) this.#buffer.push({ ...of, feature, statistics });
+  }
+
+  async finishBundle(): Promise<void> {
+    const written = this.#buffer;
+    this.#buffer = [];
+    if (written.length > 0) await this.#delivery.run(() => this.#offline.writeStatistics(written));
+  }
+}

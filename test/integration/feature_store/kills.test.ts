@@ -1,0 +1,150 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { MemoryLog } from '#connectors/memory/memory_log';
+import { postgresConfigSchema } from '#connectors/postgres/config';
+import { redisConfigSchema } from '#connectors/redis/config';
+import { createOfflineStore, createOnlineStore } from '#feature_store/config';
+import { compareStores } from '#feature_store/retrieval/consistency';
+import { fraudView } from '#feature_store/views/fraud';
+import { startAll } from '#kernel/lifecycle';
+import { DAY_MS, MINUTE_MS, systemClock } from '#kernel/time';
+import { silentLogger } from '#monitoring/log';
+import { createMetricsRegistry, totalOf } from '#monitoring/metrics';
+import { buildFeaturePipeline } from '#pipelines/jobs/feature_pipeline';
+import { createPipeline } from '#pipelines/model/pipeline';
+import { runEmbedded } from '#pipelines/runner/embedded';
+import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
+import type { RunningServer } from '#scripts/services/managed_process';
+import { startPostgres, startRedis } from '#scripts/services/servers';
+
+// Both stores die while features are written, each several times.
+
+const ACCOUNTS = 40;
+const EVENTS = 4_000;
+let folder: string;
+let redis: RunningServer;
+let postgres: RunningServer;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'kills-'));
+  const folders = ['redis', 'postgres'].map((name) => join(folder, name)) as [string, string];
+  for (const each of folders) mkdirSync(each);
+  // PostgreSQL runs as another user.
+  await import('node:fs/promises').then(({ chmod }) => chmod(folder, 0o755));
+  [redis, postgres] = await Promise.all([startRedis(folders[0]), startPostgres(folders[1])]);
+}, 120_000);
+afterAll(async () => {
+  await redis?.stop();
+  await postgres?.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+test('kill -9 of Redis and PostgreSQL during writes loses nothing, and counts nothing twice', async () => {
+  const base = { log: silentLogger, clock: systemClock, views: [fraudView] };
+  const redisUrl = new URL(redis.env.TEST_REDIS_URL as string);
+  const online = createOnlineStore(base, {
+    kind: 'redis',
+    ...redisConfigSchema.parse({ host: redisUrl.hostname, port: Number(redisUrl.port), commandTimeoutMs: 1_000 }),
+    keyPrefix: 'kills',
+  });
+  const url = new URL(postgres.env.TEST_POSTGRES_URL as string);
+  const offline = createOfflineStore(base, {
+    kind: 'postgres',
+    ...postgresConfigSchema.parse({
+      host: url.hostname,
+      port: Number(url.port),
+      user: url.username,
+      database: 'postgres',
+    }),
+  });
+  const broker = new MemoryLog(base, {
+    kind: 'memory',
+    directory: join(folder, 'log'),
+    fsync: 'never',
+    segmentBytes: 1e8,
+  });
+  const services = await startAll([broker, online, offline], new AbortController().signal);
+  const topics = { rawEventsTopic: 'raw', featureEventsTopic: 'features', deadLetterTopic: 'dead' };
+  await broker.ensureTopics(Object.values(topics).map((name) => ({ name, partitions: 2 })));
+  const metrics = createFeatureMetrics(createMetricsRegistry({ process: false }));
+  const handle = runEmbedded(
+    createPipeline((root) =>
+      buildFeaturePipeline(
+        root,
+        { ...base, broker, online, offline, metrics },
+        { ...topics, group: 'g', outOfOrderMs: MINUTE_MS, allowedLatenessMs: DAY_MS, idleAfterMs: 500 },
+      ),
+    ),
+    { snapshots: { directory: join(folder, 'snapshots'), intervalMs: 300 }, maxRetries: 20 },
+  );
+
+  const nowMs = Date.now();
+  const eventOf = (index: number) => {
+    const account = `a${index % ACCOUNTS}`;
+    const event = {
+      event_id: `e${index}`,
+      user_id: account,
+      event_type: 'transaction',
+      timestamp: new Date(nowMs - (EVENTS - index) * 10).toISOString(),
+      account_id: account,
+      amount: 1 + (index % 7),
+      currency: 'EUR',
+      merchant_id: `m${index % 3}`,
+      merchant_category: 'grocery',
+      country: 'DE',
+    };
+    return { key: account, value: JSON.stringify(event) };
+  };
+  const kills: [RunningServer, number][] = [
+    [redis, 300],
+    [postgres, 500],
+    [redis, 1_500],
+    [postgres, 1_500],
+  ];
+  let sent = 0;
+  const sending = (async () => {
+    for (; sent < EVENTS; sent += 100) {
+      await broker.producer.send(
+        'raw',
+        Array.from({ length: 100 }, (_, at) => eventOf(sent + at)),
+      );
+      await sleep(150);
+    }
+  })();
+  for (const [server, downMs] of kills) {
+    await sleep(400);
+    await server.restart(downMs);
+  }
+  await sending;
+
+  const giveUpAt = Date.now() + 60_000;
+  const entities = Array.from({ length: ACCOUNTS }, (_, index) => `a${index}`);
+  const newest = async () => (await online.read(fraudView, entities)).map((row) => row?.values.count_7d);
+  const complete = entities.map(() => EVENTS / ACCOUNTS);
+  while (JSON.stringify(await newest().catch(() => [])) !== JSON.stringify(complete) && Date.now() < giveUpAt) {
+    await sleep(200);
+  }
+  await handle.drain();
+  expect(await newest()).toEqual(complete);
+  const sums = (await offline.newestOf(fraudView, entities)).map(({ entityKey, values }) => [
+    entityKey,
+    values.sum_amount_7d,
+  ]);
+  const expected = entities.map((entity) => {
+    const own = Array.from({ length: EVENTS }, (_, index) => index).filter(
+      (index) => `a${index % ACCOUNTS}` === entity,
+    );
+    return [entity, own.reduce((sum, index) => sum + 1 + (index % 7), 0)];
+  });
+  expect(sums.sort()).toEqual(expected.sort());
+  // A row for each event, as far as they are of different milliseconds: here all are.
+  expect(await offline.countRows(fraudView)).toBeGreaterThanOrEqual(EVENTS);
+  expect(await compareStores(fraudView, { online, offline, clock: systemClock }, ACCOUNTS)).toMatchObject({
+    entities: ACCOUNTS,
+    share: 1,
+  });
+  expect(await totalOf(metrics.failed)).toBe(0);
+  await services[Symbol.asyncDispose]();
+}, 180_000);

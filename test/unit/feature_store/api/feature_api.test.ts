@@ -1,0 +1,235 @@
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { createFeatureApi } from '#feature_store/api/feature_api';
+import { featuresJson } from '#feature_store/api/served_features';
+import { featureApiConfigSchema, ttlsOf } from '#feature_store/config';
+import type { FeatureRow, FeatureValue } from '#feature_store/definitions/feature_row';
+import type { StatisticsFilter } from '#feature_store/offline/offline_store';
+import { MemoryOnlineStore } from '#feature_store/online/memory_store';
+import { FeatureReader } from '#feature_store/retrieval/feature_reader';
+import { SERVICES } from '#feature_store/views/catalog';
+import { fraudView } from '#feature_store/views/fraud';
+import { recommendationView } from '#feature_store/views/recommendation';
+import { userActivityV1, userActivityV2 } from '#feature_store/views/user_activity';
+import { eventTime, HOUR_MS, processingTime, systemClock } from '#kernel/time';
+import type { HttpService } from '#monitoring/http_service';
+import { silentLogger } from '#monitoring/log';
+import { createMetricsRegistry } from '#monitoring/metrics';
+
+const VIEWS = [fraudView, userActivityV1, userActivityV2, recommendationView];
+const nowMs = Date.now();
+
+const rowOf = (view: string, version: number, entityKey: string, values: FeatureRow['values']): FeatureRow => ({
+  view,
+  version,
+  entityKey,
+  eventTime: eventTime(nowMs - 2_000),
+  computedAt: processingTime(nowMs - 1_000),
+  values,
+});
+
+let service: HttpService;
+let asked: StatisticsFilter | undefined;
+afterEach(() => service.stop());
+
+async function open(settings: object = {}) {
+  const store = new MemoryOnlineStore(
+    { log: silentLogger, clock: systemClock, ttlMs: ttlsOf(VIEWS) },
+    { file: join(mkdtempSync(join(tmpdir(), 'api-')), 'rows') },
+  );
+  await store.start();
+  await store.write([
+    rowOf('fraud', 1, 'a1', { amount: 12.5, merchant_category: 'say "cash"', count_1h: 3, country_changed: null }),
+    rowOf('user_activity', 1, 'u1', { activity_count_1h: 1, last_event_ms: nowMs - 2_000 }),
+    rowOf('user_activity', 2, 'u1', { activity_count_1h: 2, last_event_ms: nowMs - 2_000, top_device_type_7d: 'tv' }),
+    rowOf('recommendation', 1, 'u1', { view_count_7d: 4, view_count_30d: 9, top_categories_30d: 'hats,shoes' }),
+  ]);
+  const offline = {
+    async listStatistics(filter: StatisticsFilter) {
+      asked = filter;
+      const statistics = {
+        rows: 4,
+        nulls: 1,
+        mean: 2,
+        stddev: 1,
+        min: 0,
+        max: 3,
+        quantiles: [0, 3],
+        top: [],
+        sampled: 3,
+      };
+      return [{ view: 'fraud', version: 1, feature: 'amount', windowStartMs: 0, windowMs: HOUR_MS, statistics }];
+    },
+  };
+  const features = new FeatureReader({ online: store, clock: systemClock }, { views: VIEWS, services: SERVICES });
+  const metrics = createMetricsRegistry({ process: false });
+  service = await createFeatureApi(
+    { store, features, offline, views: VIEWS, clock: systemClock, log: silentLogger, metrics },
+    featureApiConfigSchema.parse(settings),
+  );
+}
+
+async function ask(url: string, payload?: object, headers: Record<string, string> = {}) {
+  const method = payload === undefined ? 'GET' : 'POST';
+  const answer = await service.app.inject({ method, url, headers, ...(payload === undefined ? {} : { payload }) });
+  return { status: answer.statusCode, body: answer.json() as Record<string, never> };
+}
+
+const computedAt = new Date(nowMs - 1_000).toISOString();
+
+test('all features of an entity: of the newest version of each view, or of one that is asked for', async () => {
+  await open();
+  const { status, body } = await ask('/features/u1');
+  expect(status).toBe(200);
+  expect(body).toMatchObject({
+    user_id: 'u1',
+    features: {
+      activity_count_1h: { value: 2, computed_at: computedAt },
+      top_device_type_7d: { value: 'tv', computed_at: computedAt },
+      view_count_7d: { value: 4, computed_at: computedAt },
+      purchase_count_7d: { value: null, computed_at: computedAt },
+    },
+  });
+  const { features } = body as unknown as { features: Record<string, { value: FeatureValue }> };
+  expect(features.seconds_since_last_event?.value).toBeGreaterThanOrEqual(2);
+  expect((await ask('/features/u1?version=v1')).body).toMatchObject({ features: { activity_count_1h: { value: 1 } } });
+  expect((await ask('/features/a1?view=fraud@1&freshness=true')).body).toMatchObject({
+    features: { merchant_category: { value: 'say "cash"', age_ms: expect.any(Number) } },
+  });
+  expect((await ask('/features/u1?entity=account')).status).toBe(404);
+  expect(await ask('/features/nobody')).toMatchObject({
+    status: 404,
+    body: { error: { message: expect.stringMatching(/"nobody"/) } },
+  });
+  expect(await ask('/features/u1?view=none@1')).toMatchObject({
+    status: 400,
+    body: { error: { message: expect.stringMatching(/none@1/) } },
+  });
+});
+
+test('one feature, and many entities at once', async () => {
+  await open();
+  expect((await ask('/features/a1/amount')).body).toEqual({
+    user_id: 'a1',
+    feature: 'amount',
+    value: 12.5,
+    computed_at: computedAt,
+    view: 'fraud@1',
+  });
+  expect(await ask('/features/a1/amuont')).toMatchObject({
+    status: 404,
+    body: { error: { message: expect.stringMatching(/amuont/) } },
+  });
+  const batch = await ask('/features/batch', {
+    entities: ['a1', 'nobody', 'a1'],
+    features: ['count_1h', 'country_changed'],
+  });
+  const found = {
+    count_1h: { value: 3, computed_at: computedAt },
+    country_changed: { value: null, computed_at: computedAt },
+  };
+  expect(batch.body).toEqual({
+    results: [
+      { user_id: 'a1', features: found },
+      { user_id: 'nobody', features: null },
+      { user_id: 'a1', features: found },
+    ],
+  });
+  expect((await ask('/features/batch', { entities: [] })).status).toBe(400);
+});
+
+test('answers are the JSON that would be written of the objects, whatever is in the values', () => {
+  const value = fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.double({ noNaN: true, noDefaultInfinity: true }),
+    fc.boolean(),
+    fc.constant(null),
+  );
+  fc.assert(
+    fc.property(fc.record({ amount: value, merchant_category: value, count_1h: value }), (values) => {
+      const row = rowOf('fraud', 1, 'a', values);
+      const wanted = new Set(['amount', 'merchant_category', 'count_1h']);
+      const text = featuresJson([{ view: fraudView, row }], { wanted, freshness: false, nowMs });
+      const expected = Object.fromEntries(
+        Object.keys(fraudView.features)
+          .filter((name) => wanted.has(name))
+          .map((name) => [name, { value: values[name as keyof typeof values], computed_at: computedAt }]),
+      );
+      expect(JSON.parse(text)).toEqual(JSON.parse(JSON.stringify(expected)));
+    }),
+  );
+});
+
+test('vectors of a service: stored and computed on demand, with what the request brings', async () => {
+  await open();
+  const payment = { payment_amount: 30, payment_category: 'cash' };
+  const rows = [
+    { entity: 'a1', request: payment },
+    { entity: 'nobody', request: payment },
+  ];
+  const { body } = await ask('/features/vector', { service: 'payment_authorisation@1', rows });
+  expect(body).toMatchObject({
+    service: 'payment_authorisation@1',
+    fingerprint: expect.stringMatching(/^[0-9a-f]{16}$/),
+    vectors: [
+      { entity: 'a1', features: { count_1h: 3, payment_is_cash_like: true, payment_to_max: null } },
+      { entity: 'nobody', features: null },
+    ],
+  });
+  const cold = await ask('/features/vector', {
+    service: 'product_recommendation@1',
+    rows: [{ entity: 'u1' }, { entity: 'new' }],
+  });
+  expect(cold.body).toMatchObject({
+    vectors: [
+      { features: { favourite_category: 'hats', is_cold_user: false } },
+      { features: { favourite_category: 'popular', is_cold_user: true, view_count_7d: null } },
+    ],
+  });
+  expect(await ask('/features/vector', { service: 'fraud@1', rows: [{ entity: 'a1' }] })).toMatchObject({
+    status: 200,
+  });
+  expect(await ask('/features/vector', { service: 'none@1', rows: [{ entity: 'a1' }] })).toMatchObject({ status: 404 });
+  const bad = [{ entity: 'a1', request: { payment_amount: 'x', payment_category: 'cash' } }, { entity: 'b' }];
+  expect(await ask('/features/vector', { service: 'payment_authorisation@1', rows: bad })).toMatchObject({
+    status: 422,
+    body: {
+      error: {
+        fields: [
+          { field: 'rows.0.payment_amount', problem: 'must be a number' },
+          { field: 'rows.1.payment_amount' },
+          { field: 'rows.1.payment_category' },
+        ],
+      },
+    },
+  });
+  expect((await ask('/services')).body).toMatchObject({
+    services: expect.arrayContaining([expect.objectContaining({ service: 'fraud@1' })]),
+  });
+});
+
+test('statistics of features, by view, feature and time', async () => {
+  await open();
+  const { body } = await ask('/stats?view=fraud@1&feature=amount&from=2026-01-01T00:00:00Z&limit=7');
+  expect(asked).toMatchObject({ view: fraudView, feature: 'amount', fromMs: Date.UTC(2026, 0, 1), limit: 7 });
+  expect(body).toMatchObject({
+    statistics: [
+      { view: 'fraud@1', feature: 'amount', window_start: '1970-01-01T00:00:00.000Z', null_share: 0.25, mean: 2 },
+    ],
+  });
+  expect((await ask('/stats?view=none@1')).status).toBe(400);
+  expect((await ask('/stats?from=yesterday')).status).toBe(400);
+});
+
+test('with keys configured, only health, metrics and documents are open', async () => {
+  const key = '0123456789abcdef';
+  await open({ apiKeys: [key] });
+  expect(await ask('/features/a1')).toMatchObject({ status: 401, body: { error: { code: 'HTTP_UNAUTHORIZED' } } });
+  expect((await ask('/features/a1', undefined, { 'x-api-key': key })).status).toBe(200);
+  for (const url of ['/health', '/metrics', '/docs']) {
+    expect((await service.app.inject({ url })).statusCode).toBeLessThan(400);
+  }
+});
