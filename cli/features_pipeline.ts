@@ -8,7 +8,7 @@ import { checkDefinitions } from '#feature_store/offline/check_definitions';
 import { type Consistency, compareStores } from '#feature_store/retrieval/consistency';
 import { VIEWS } from '#feature_store/views/catalog';
 import { durationMs } from '#kernel/duration';
-import { startAll } from '#kernel/lifecycle';
+import { type Service, startAll } from '#kernel/lifecycle';
 import { systemClock } from '#kernel/time';
 import { createLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
@@ -24,21 +24,26 @@ export interface OpenPipeline {
   close(): Promise<void>;
 }
 
-/** What the platform's pipelines work on: the broker and the stores of the configuration, started. */
-async function openStores(config: PlatformConfig) {
+/** The stores of the configuration, started, and what of the catalog it runs. */
+async function openStores(config: PlatformConfig, more: readonly Service[] = []) {
   const log = createLogger({ level: config.log.level });
-  const { views } = definitionsOf(config);
-  const base = { log, clock: systemClock, metrics: createMetricsRegistry(), views };
-  const broker = createBroker(base, config.broker);
+  const base = { log, clock: systemClock, metrics: createMetricsRegistry(), views: definitionsOf(config).views };
   const online = createOnlineStore(base, config.onlineStore);
   const offline = createOfflineStore(base, config.offlineStore);
-  const services = await startAll([broker, online, offline], new AbortController().signal);
+  const services = await startAll([...more, online, offline], new AbortController().signal);
+  return { ...base, online, offline, close: async () => services[Symbol.asyncDispose]() };
+}
+
+/** What the platform's pipelines work on: the broker as well. */
+async function openBrokerAndStores(config: PlatformConfig) {
+  const log = createLogger({ level: config.log.level });
+  const broker = createBroker({ log, clock: systemClock }, config.broker);
+  const stores = await openStores(config, [broker]);
   const { topics } = config;
   const names = [topics.rawEvents, topics.featureEvents, topics.deadLetters];
   await broker.ensureTopics(names.map((name) => ({ name, partitions: topics.partitions })));
-  await checkDefinitions(offline, VIEWS);
-  const metrics = createFeatureMetrics(base.metrics);
-  return { ...base, broker, online, offline, metrics, close: async () => services[Symbol.asyncDispose]() };
+  await checkDefinitions(stores.offline, VIEWS);
+  return { ...stores, broker, metrics: createFeatureMetrics(stores.metrics) };
 }
 
 /**
@@ -47,7 +52,7 @@ async function openStores(config: PlatformConfig) {
  */
 export async function openFeaturesPipeline(options: Readonly<Record<string, string>>): Promise<OpenPipeline> {
   const config = loadPlatformConfig(process.env);
-  const { close, ...deps } = await openStores(config);
+  const { close, ...deps } = await openBrokerAndStores(config);
   const { topics, pipeline } = config;
   return {
     construct: (root) =>
@@ -81,7 +86,7 @@ export async function openBackfillPipeline(
   const views = chosenViews(config, options.views).filter(
     ({ source }) => history !== undefined || (options.views ?? '') !== '' || source.history !== undefined,
   );
-  const { close, broker, ...deps } = await openStores(config);
+  const { close, broker, ...deps } = await openBrokerAndStores(config);
   const { topics, pipeline } = config;
   return {
     construct: (root) =>

@@ -3,7 +3,6 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { TRAINING_FORMATS } from '#feature_store/retrieval/training_set';
 import { PlatformError } from '#kernel/errors';
 import { LOG_LEVELS } from '#monitoring/log';
-import { createRegistry } from '#registry/catalog';
 import { runDemo } from './demo/demo.ts';
 import { listDeadLetters, replayDeadLetters, showDeadLetter } from './dlq.ts';
 import { showStatistics } from './feature_statistics.ts';
@@ -18,6 +17,17 @@ import {
   rebuildOnlineStore,
 } from './history.ts';
 import { showLag } from './lag.ts';
+import {
+  archiveModel,
+  diffModels,
+  exportModel,
+  listModels,
+  promoteModel,
+  registerModel,
+  rollbackModel,
+  showModel,
+  validateModel,
+} from './models.ts';
 import { ROLES, type Role } from './platform.ts';
 import { loadPlatformConfig } from './platform_config.ts';
 import { listPredictions } from './predictions.ts';
@@ -262,35 +272,76 @@ program
   .option('--json', 'a JSON line each, with the features', false)
   .action(listPredictions);
 
+const versionNumber = (text: string): number => {
+  const version = Number(text);
+  if (!Number.isInteger(version) || version < 1) throw new InvalidArgumentError('a version is a number from 1 on.');
+  return version;
+};
+const authored = (command: Command): Command =>
+  command
+    .option('--reason <text>', 'kept in the audit trail', '')
+    .option('--by <name>', 'who does it (default: the user of this process)');
+
 const models = program.command('models').description('the model registry');
 models
   .command('list')
   .description('models and their versions')
-  .action(async () => {
-    const registry = createRegistry(loadPlatformConfig(process.env).registry);
-    for (const name of await registry.listModels()) {
-      for (const { version, stage, aliases, metrics } of await registry.listVersions(name)) {
-        const shown = Object.entries(metrics).map(([key, value]) => `${key}=${value.toFixed(4)}`);
-        process.stdout.write(
-          `${name} ${version} ${stage} ${aliases.map((alias) => `@${alias}`).join(' ')} ${shown.join(' ')}\n`,
-        );
-      }
-    }
-  });
+  .option('--json', 'a JSON line each', false)
+  .action(listModels);
 models
-  .command('promote')
-  .description('put a version into production; a running platform follows within seconds')
+  .command('show')
+  .description('a version, whole, as JSON; the one in production by default')
   .argument('<name>')
-  .argument('<version>', 'version number', Number)
-  .option('--reason <text>', 'kept in the audit trail', '')
-  .action(async (name: string, version: number, { reason }: { reason: string }) => {
-    const registry = createRegistry(loadPlatformConfig(process.env).registry);
-    const promoted = await registry.transition(name, version, 'Production', {
-      by: process.env.USER ?? 'unknown',
-      reason,
-    });
-    process.stdout.write(`${promoted.name} ${promoted.version} is in ${promoted.stage}\n`);
-  });
+  .argument('[version]', 'version number', versionNumber)
+  .action(showModel);
+models
+  .command('diff')
+  .description('what is different about a version: metrics, columns, parameters')
+  .argument('<name>')
+  .argument('<from>', 'version number', versionNumber)
+  .argument('<to>', 'version number', versionNumber)
+  .action(diffModels);
+models
+  .command('register')
+  .description('a new version from a folder that `train` or `export` has written')
+  .argument('<name>')
+  .argument('<folder>', 'with model.onnx, headwater.json and card.json')
+  .option('--description <text>', 'what it is', '')
+  .action(registerModel);
+models
+  .command('export')
+  .description('write a version into a folder, to register it elsewhere')
+  .argument('<name>')
+  .argument('<version>', 'version number', versionNumber)
+  .requiredOption('--out <folder>', 'where')
+  .action(exportModel);
+models
+  .command('validate')
+  .description('what the gates say of a version, without promoting it')
+  .argument('<name>')
+  .argument('<version>', 'version number', versionNumber)
+  .action(validateModel);
+authored(
+  models
+    .command('promote')
+    .description('put a version into production, if it passes the gates; a running platform follows within seconds')
+    .argument('<name>')
+    .argument('<version>', 'version number', versionNumber),
+)
+  .addOption(new Option('--stage <stage>', 'where to').choices(['Staging', 'Production']).default('Production'))
+  .option('--approved-by <name>', 'who approves, where approval is wanted')
+  .option('--force', 'whatever the gates say; kept in the audit trail', false)
+  .action(promoteModel);
+authored(
+  models.command('rollback').description('put the version back that the one in production replaced').argument('<name>'),
+).action(rollbackModel);
+authored(
+  models
+    .command('archive')
+    .description('take a version out of its stage')
+    .argument('<name>')
+    .argument('<version>', 'version number', versionNumber),
+).action(archiveModel);
 
 try {
   await program.parseAsync();

@@ -7,8 +7,10 @@ import { checkDefinitions } from '#feature_store/offline/check_definitions';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { CachedOnlineStore } from '#feature_store/online/cached_store';
 import { FallbackOnlineStore } from '#feature_store/online/fallback_store';
+import { ConsistencyMonitor } from '#feature_store/retrieval/consistency_monitor';
 import { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { SOURCES, VIEWS } from '#feature_store/views/catalog';
+import { durationMs } from '#kernel/duration';
 import { type RunningServices, type Service, startAll } from '#kernel/lifecycle';
 import { systemClock } from '#kernel/time';
 import type { HttpService } from '#monitoring/http_service';
@@ -74,6 +76,13 @@ export async function startPlatform(
     { maxPending: config.serving.maxPendingLog },
   );
   const pipeline = new PipelineService({ ...base, broker, online, offline }, config);
+  const { consistencyInterval } = config.features;
+  // What is in the stores is compared, not what is cached of it.
+  const stores = { ...base, online: readable, offline };
+  const consistency =
+    consistencyInterval === 'off'
+      ? []
+      : [new ConsistencyMonitor(stores, { intervalMs: durationMs(consistencyInterval), sample: 200 })];
   const doors: Record<Role, HttpService> = {
     gateway: await createGateway({ ...base, producer: broker.producer, eventTypes: SOURCES }, config.gateway, {
       rawEvents: topics.rawEvents,
@@ -104,7 +113,7 @@ export async function startPlatform(
       ...(needsOffline ? [offline] : []),
       prepared,
       ...wanted('pipeline', pipeline, doors.pipeline),
-      ...wanted('features', doors.features),
+      ...wanted('features', ...consistency, doors.features),
       ...wanted('serving', models, predictions, doors.serving),
       ...wanted('gateway', doors.gateway),
     ],

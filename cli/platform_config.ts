@@ -13,6 +13,7 @@ import { type Definitions, featuresConfigSchema, selectDefinitions } from '#feat
 import { assetPath } from '#kernel/project_root';
 import { LOG_LEVELS } from '#monitoring/log';
 import { registryConfigSchema } from '#registry/catalog';
+import { gatesConfigSchema } from '#registry/lifecycle/gates';
 import { servingConfigSchema } from '#serving/config';
 
 const address = (port: number) => ({
@@ -39,6 +40,8 @@ export const platformConfigSchema = z.strictObject({
   offlineStore: offlineStoreConfigSchema,
   cache: cacheConfigSchema,
   registry: registryConfigSchema,
+  /** By model: what a version must fulfil to be promoted. */
+  promotion: z.record(z.string(), gatesConfigSchema).default({}),
   gateway: gatewayConfigSchema,
   pipeline: z.strictObject({
     ...address(8_082),

@@ -51,3 +51,44 @@ export class TrainingError extends PlatformError {
     super(message, { fault: 'caller', retryable: false, cause });
   }
 }
+
+/** A version that does not pass the gates; the message names each with what was found. */
+export class PromotionRefusedError extends PlatformError {
+  readonly code = 'REGISTRY_PROMOTION_REFUSED';
+
+  constructor(model: string, version: number, failed: readonly string[]) {
+    super(
+      `${model} version ${version} is not promoted: ${failed.join('; ')}. --force does it all the same, and is kept`,
+      {
+        fault: 'caller',
+        retryable: false,
+      },
+    );
+  }
+}
+
+/** Two promotions of one model at once: the other one has it. */
+export class PromotionConflictError extends PlatformError {
+  readonly code = 'REGISTRY_PROMOTION_CONFLICT';
+
+  constructor(model: string) {
+    super(
+      `another promotion of ${model} is under way: look at its outcome (headwater models list), then decide again`,
+      {
+        fault: 'caller',
+        retryable: true,
+      },
+    );
+  }
+}
+
+export class NothingToRollBackError extends PlatformError {
+  readonly code = 'REGISTRY_NOTHING_TO_ROLL_BACK';
+
+  constructor(model: string) {
+    super(`${model} has no version in production that has replaced another: promote one by its number`, {
+      fault: 'caller',
+      retryable: false,
+    });
+  }
+}

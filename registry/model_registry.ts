@@ -44,6 +44,9 @@ export interface ModelRegistry {
   /** Moves a version to a stage; whoever was in Production or Staging there is archived. */
   transition(name: string, version: number, stage: Stage, audit?: JsonObject): Promise<ModelVersion>;
   setAlias(name: string, alias: string, version: number): Promise<void>;
+  setTag(name: string, version: number, key: string, value: string): Promise<void>;
+  /** Does `work` while nobody else does such work on the model. @throws {PromotionConflictError} when somebody does */
+  exclusively<T>(name: string, work: () => Promise<T>): Promise<T>;
   /** @throws {ArtifactIntegrityError} when the bytes do not match the recorded hashes */
   download(model: ModelVersion): Promise<ModelPackage>;
   close(): Promise<void>;

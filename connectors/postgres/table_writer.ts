@@ -56,7 +56,10 @@ ON CONFLICT (${key.map(pg.escapeIdentifier).join(', ')}) DO ${changed.length ===
 ${newer === undefined || changed.length === 0 ? '' : `WHERE held.${newer} IS NULL OR held.${newer} <= excluded.${newer}`}`;
 }
 
-/** A statement may touch a row once: of those with one key the newest, or the last. */
+/**
+ * A statement may touch a row once: of those with one key the newest, or the last. In the order of their keys, so that statements that touch
+ * the same rows wait for each other and not in a circle.
+ */
 function newestOf(rows: readonly TableRow[], { key, newerBy }: TableSettings): readonly TableRow[] {
   const newest = new Map<string, TableRow>();
   for (const row of rows) {
@@ -65,7 +68,7 @@ function newestOf(rows: readonly TableRow[], { key, newerBy }: TableSettings): r
     const isOlder = held !== undefined && newerBy !== undefined && orderOf(held[newerBy]) > orderOf(row[newerBy]);
     if (!isOlder) newest.set(id, row);
   }
-  return [...newest.values()];
+  return [...newest].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row);
 }
 
 /** Dates by their time; texts, such as ISO 8601, as they are. */

@@ -13,6 +13,7 @@ import type { Logger } from '#monitoring/log';
 import type { Registry } from '#monitoring/metrics';
 import type { FeatureApiConfig } from '../config.ts';
 import { UnknownViewError } from '../errors.ts';
+import { registerCounterRoutes } from './counter_routes.ts';
 import { UnknownEntityError, UnknownFeatureError } from './errors.ts';
 import { type Found, featuresJson, oneFeature } from './served_features.ts';
 import { registerStatisticsRoutes } from './statistics_routes.ts';
@@ -185,6 +186,7 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
     views: views.map((view) => ({ id: viewId(view), ...describeView(view) })),
   }));
 
+  registerCounterRoutes(app, store);
   registerVectorRoutes(app, deps.features);
   registerStatisticsRoutes(app, deps.offline, views);
   return service;

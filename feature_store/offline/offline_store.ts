@@ -86,6 +86,21 @@ export interface PredictionFilter {
   readonly sinceMs?: number;
 }
 
+/** What was done to a version of a model, by whom and why. */
+export interface ModelAuditEntry {
+  readonly model: string;
+  readonly version: number;
+  readonly action: string;
+  readonly stage: string;
+  /** The version that was in its place. */
+  readonly replaced: number | undefined;
+  readonly by: string;
+  readonly reason: string;
+  readonly gates: readonly object[];
+  readonly metrics: Readonly<Record<string, number>>;
+  readonly atMs: number;
+}
+
 /** History of every feature row, in PostgreSQL (a server or PGlite). Writes are idempotent upserts. */
 export interface OfflineStore extends Service {
   readonly kind: string;
@@ -138,4 +153,7 @@ export interface OfflineStore extends Service {
   countPredictions(): Promise<number>;
   /** The newest predictions first. */
   listPredictions(filter: PredictionFilter): Promise<readonly PredictionRow[]>;
+  writeModelAudit(entry: ModelAuditEntry): Promise<void>;
+  /** The newest first. */
+  listModelAudit(model: string, limit: number): Promise<readonly ModelAuditEntry[]>;
 }

@@ -11,6 +11,7 @@ import type {
   Deleted,
   HistoryPage,
   LabelRow,
+  ModelAuditEntry,
   Moment,
   OfflineStore,
   PointInTimeQuery,
@@ -22,6 +23,7 @@ import type {
 import type { SqlExecutor } from './sql_executor.ts';
 import { readHistory } from './sql_history.ts';
 import { pointInTimeJoin, queryLabels, readLabels, writeLabels } from './sql_labels.ts';
+import { listModelAudit, writeModelAudit } from './sql_model_audit.ts';
 import { countPredictions, listPredictions, writePredictions } from './sql_predictions.ts';
 import { deleteBefore } from './sql_retention.ts';
 import { listStatistics, writeStatistics } from './sql_statistics.ts';
@@ -56,7 +58,8 @@ export class SqlOfflineStore implements OfflineStore {
     if (!this.#isHypertable) for (const month of monthsOf(rows)) await this.#ensureMonth(month);
     // A statement may not touch one row twice: of rows with one key the last counts, as it would one by one.
     const unique = new Map(rows.map((row) => [`${row.view}|${row.version}|${row.eventTime}|${row.entityKey}`, row]));
-    const list = [...unique.values()];
+    // In the order of their keys: writers of the same rows, in other processes, wait for each other and not in a circle.
+    const list = [...unique].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row);
     const batches: FeatureRow[][] = [];
     for (let start = 0; start < list.length; start += ROWS_A_STATEMENT) {
       batches.push(list.slice(start, start + ROWS_A_STATEMENT));
@@ -266,6 +269,14 @@ export class SqlOfflineStore implements OfflineStore {
 
   listPredictions(filter: PredictionFilter): Promise<readonly PredictionRow[]> {
     return listPredictions(this.#sql, filter);
+  }
+
+  writeModelAudit(entry: ModelAuditEntry): Promise<void> {
+    return writeModelAudit(this.#sql, entry);
+  }
+
+  listModelAudit(model: string, limit: number): Promise<readonly ModelAuditEntry[]> {
+    return listModelAudit(this.#sql, model, limit);
   }
 
   async deleteBefore(time: EventTime, dryRun: boolean): Promise<Deleted> {

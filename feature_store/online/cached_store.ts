@@ -70,6 +70,10 @@ export class CachedOnlineStore implements OnlineStore {
     return loading;
   }
 
+  increment(entity: string, counter: string, by: number): Promise<number> {
+    return this.#inner.increment(entity, counter, by);
+  }
+
   drain(signal: AbortSignal): Promise<void> {
     return this.#inner.drain(signal);
   }

@@ -70,6 +70,10 @@ export class FallbackOnlineStore implements OnlineStore {
     }
   }
 
+  increment(entity: string, counter: string, by: number): Promise<number> {
+    return this.#inner.increment(entity, counter, by);
+  }
+
   async #readHistory(view: ViewReference, entityKeys: readonly string[]) {
     const { offline, clock, ttlMs } = this.#deps;
     const rows = new Map((await offline.newestOf(view, entityKeys)).map((row) => [row.entityKey, row]));

@@ -6,7 +6,14 @@ import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import type { OnlineStore, WriteResult } from './online_store.ts';
 
-/** The file is rewritten when it holds this many more rows than the store does. */
+/** A counter as it is. */
+interface Count {
+  readonly entity: string;
+  readonly counter: string;
+  readonly value: number;
+}
+
+/** The file is rewritten when it holds this many more lines than the store has rows and counters. */
 const REWRITE_AFTER_ROWS = 50_000;
 
 /**
@@ -21,6 +28,7 @@ export class MemoryOnlineStore implements OnlineStore {
   readonly #log: Logger;
   readonly #ttlMs: ReadonlyMap<string, number>;
   readonly #rows = new Map<string, FeatureRow>();
+  readonly #counters = new Map<string, Count>();
   #handle: FileHandle | undefined;
   #appended = 0;
   #queue: Promise<unknown> = Promise.resolve();
@@ -42,10 +50,11 @@ export class MemoryOnlineStore implements OnlineStore {
     let dropped = 0;
     for (const line of text.split('\n')) {
       if (line === '') continue;
-      const row = decodeLine(line);
+      const entry = decodeLine(line);
       // Only the tail can be torn, by a crash in the middle of an append that nobody was told had succeeded.
-      if (row === undefined) dropped += 1;
-      else this.#put(row);
+      if (entry === undefined) dropped += 1;
+      else if ('counter' in entry) this.#counters.set(counterKey(entry.entity, entry.counter), entry);
+      else this.#put(entry);
     }
     if (dropped > 0) this.#log.warn({ file: this.#file, dropped }, 'online_store.torn_lines_dropped');
     await this.#rewrite();
@@ -65,6 +74,15 @@ export class MemoryOnlineStore implements OnlineStore {
     return { written: fresh.length, stale: rows.length - fresh.length };
   }
 
+  async increment(entity: string, counter: string, by: number): Promise<number> {
+    const key = counterKey(entity, counter);
+    const count = { entity, counter, value: (this.#counters.get(key)?.value ?? 0) + by };
+    if (by === 0) return count.value;
+    this.#counters.set(key, count);
+    await this.#enqueue(() => this.#append([count]));
+    return count.value;
+  }
+
   async read(view: ViewReference, entityKeys: readonly string[]): Promise<readonly (FeatureRow | undefined)[]> {
     const ttlMs = this.#ttlMs.get(viewId(view));
     const oldest = ttlMs === undefined ? Number.NEGATIVE_INFINITY : this.#clock.now() - ttlMs;
@@ -80,18 +98,18 @@ export class MemoryOnlineStore implements OnlineStore {
     return done;
   }
 
-  async #append(rows: readonly FeatureRow[]): Promise<void> {
-    await this.#handle?.appendFile(rows.map(encodeLine).join(''));
-    this.#appended += rows.length;
-    if (this.#appended > this.#rows.size + REWRITE_AFTER_ROWS) await this.#rewrite();
+  async #append(entries: readonly (FeatureRow | Count)[]): Promise<void> {
+    await this.#handle?.appendFile(entries.map(encodeLine).join(''));
+    this.#appended += entries.length;
+    if (this.#appended > this.#rows.size + this.#counters.size + REWRITE_AFTER_ROWS) await this.#rewrite();
   }
 
   async #rewrite(): Promise<void> {
     const temporary = `${this.#file}.tmp`;
     const handle = await open(temporary, 'w');
     let lines: string[] = [];
-    for (const row of this.#rows.values()) {
-      lines.push(encodeLine(row));
+    for (const entry of [...this.#counters.values(), ...this.#rows.values()]) {
+      lines.push(encodeLine(entry));
       if (lines.length === 1_000) {
         await handle.appendFile(lines.join(''));
         lines = [];
@@ -103,7 +121,7 @@ export class MemoryOnlineStore implements OnlineStore {
     await this.#handle?.close();
     await rename(temporary, this.#file);
     this.#handle = await open(this.#file, 'a');
-    this.#appended = this.#rows.size;
+    this.#appended = this.#rows.size + this.#counters.size;
   }
 
   async drain(): Promise<void> {
@@ -119,13 +137,15 @@ export class MemoryOnlineStore implements OnlineStore {
 
 const rowKey = (view: ViewReference, entityKey: string): string => `${view.view}@${view.version}\u0000${entityKey}`;
 
-function encodeLine(row: FeatureRow): string {
-  const json = JSON.stringify(row);
+const counterKey = (entity: string, counter: string): string => `${counter}\u0000${entity}`;
+
+function encodeLine(entry: FeatureRow | Count): string {
+  const json = JSON.stringify(entry);
   return `${crc32(json).toString(16).padStart(8, '0')} ${json}\n`;
 }
 
-function decodeLine(line: string): FeatureRow | undefined {
+function decodeLine(line: string): FeatureRow | Count | undefined {
   const json = line.slice(9);
   if (Number.parseInt(line.slice(0, 8), 16) !== crc32(json)) return undefined;
-  return JSON.parse(json) as FeatureRow;
+  return JSON.parse(json) as FeatureRow | Count;
 }

@@ -15,4 +15,12 @@ export interface OnlineStore extends Service {
   write(rows: readonly FeatureRow[]): Promise<WriteResult>;
   /** One answer per key, in order; undefined when the entity has no row or it is older than the view's ttl. */
   read(view: ViewReference, entityKeys: readonly string[]): Promise<readonly (FeatureRow | undefined)[]>;
+  /**
+   * Adds to a counter of an entity, beside its features, at once however many ask. Counted again when repeated: for what may be counted
+   * without events, such as attempts.
+   *
+   * @param by - a whole number; 0 reads
+   * @returns what it is then; counters begin at 0
+   */
+  increment(entity: string, counter: string, by: number): Promise<number>;
 }

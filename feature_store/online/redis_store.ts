@@ -177,6 +177,14 @@ export class RedisOnlineStore implements OnlineStore {
     return (this.#redis as unknown as Redis).mget(keys as string[]);
   }
 
+  async increment(entity: string, counter: string, by: number): Promise<number> {
+    try {
+      return await this.#redis.hincrby(`${this.#prefix}:counters:{${entity}}`, counter, by);
+    } catch (error) {
+      throw new OnlineStoreError(`count ${counter} of ${entity}`, error);
+    }
+  }
+
   #layoutOf(fingerprint: string): Promise<RowLayout | undefined> {
     let layout = this.#foreign.get(fingerprint);
     if (layout === undefined) {

@@ -15,6 +15,8 @@ const duration = z
 export const featuresConfigSchema = z.strictObject({
   /** Length of the windows that statistics of features are of; `off`: none are made. */
   statisticsWindow: z.union([z.literal('off'), duration]).default('1h' as Duration),
+  /** How often both stores are compared; `off`: never. */
+  consistencyInterval: z.union([z.literal('off'), duration]).default('5m' as Duration),
   /** By view, `fraud@1`. */
   views: z
     .record(

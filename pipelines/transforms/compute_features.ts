@@ -98,6 +98,7 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
     const oldestMs = context.inputWatermark - this.#allowedLatenessMs;
     if (!addId(remembered.seen, value.eventId, eventTimeMs, oldestMs)) {
       this.#metrics.duplicates.inc();
+      this.#metrics.violations.inc({ view: viewId(this.#computation.view), rule: 'unique_event_id', action: 'drop' });
       return;
     }
     cell.write(remembered);

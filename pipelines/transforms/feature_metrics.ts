@@ -9,7 +9,7 @@ export interface FeatureMetrics {
   readonly computationSeconds: Histogram;
   /** Rows that no event made: something left a window. */
   readonly decayed: Counter;
-  /** Broken quality rules, by events. */
+  /** Broken quality rules, by events; that an event comes once is one of every view. */
   readonly violations: Counter<'view' | 'rule' | 'action'>;
   readonly late: Counter;
   readonly duplicates: Counter;

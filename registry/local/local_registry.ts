@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import type { JsonObject } from '#kernel/json';
-import { RegistryUnavailableError, UnknownModelError } from '../errors.ts';
+import { PromotionConflictError, RegistryUnavailableError, UnknownModelError } from '../errors.ts';
 import type { ModelPackage } from '../model_package.ts';
 import type { ModelRegistry, ModelVersion, NewModelVersion, Stage, VersionSelector } from '../model_registry.ts';
 import { ONNX_FILE, PACKAGE_FILE, packageDocument, readPackage } from '../package_files.ts';
@@ -104,6 +104,25 @@ export class LocalRegistry implements ModelRegistry {
     }));
   }
 
+  async setTag(name: string, version: number, key: string, value: string): Promise<void> {
+    await this.#update(name, async (index) => {
+      const versions = index.versions.map((held) =>
+        held.version === version ? { ...held, tags: { ...held.tags, [key]: value } } : held,
+      );
+      return { index: { ...index, versions }, result: undefined };
+    });
+  }
+
+  async exclusively<T>(name: string, work: () => Promise<T>): Promise<T> {
+    const lock = join(this.#directory, name, 'promotion.lock');
+    if (!(await tryLock(lock))) throw new PromotionConflictError(name);
+    try {
+      return await work();
+    } finally {
+      await unlink(lock).catch(() => {});
+    }
+  }
+
   async download({ name, version }: ModelVersion): Promise<ModelPackage> {
     const folder = this.#versionFolder(name, version);
     const [onnx, document] = await Promise.all([
@@ -154,17 +173,23 @@ function withAliases(index: Index, version: Omit<ModelVersion, 'aliases'>): Mode
   return { ...version, aliases };
 }
 
+/** @returns false while another process has it; one that was left behind is removed, for the next try */
+async function tryLock(lock: string): Promise<boolean> {
+  try {
+    await writeFile(lock, String(process.pid), { flag: 'wx' });
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    const held = await stat(lock).catch(() => undefined);
+    if (held !== undefined && Date.now() - held.mtimeMs > LOCK_STALE_MS) await unlink(lock).catch(() => {});
+    return false;
+  }
+}
+
 async function acquire(lock: string): Promise<void> {
   for (let attempt = 0; attempt < LOCK_ATTEMPTS; attempt += 1) {
-    try {
-      await writeFile(lock, String(process.pid), { flag: 'wx' });
-      return;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-      const held = await stat(lock).catch(() => undefined);
-      if (held !== undefined && Date.now() - held.mtimeMs > LOCK_STALE_MS) await unlink(lock).catch(() => {});
-      await sleep(LOCK_RETRY_MS);
-    }
+    if (await tryLock(lock)) return;
+    await sleep(LOCK_RETRY_MS);
   }
   throw new RegistryUnavailableError('the registry folder', new Error(`${lock} is held by another process`));
 }

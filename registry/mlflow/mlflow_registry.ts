@@ -1,5 +1,7 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { JsonObject } from '#kernel/json';
-import { InvalidModelError, UnknownModelError } from '../errors.ts';
+import { InvalidModelError, PromotionConflictError, UnknownModelError } from '../errors.ts';
 import type { ModelPackage } from '../model_package.ts';
 import type { ModelRegistry, ModelVersion, NewModelVersion, Stage, VersionSelector } from '../model_registry.ts';
 import { ONNX_FILE, PACKAGE_FILE, readPackage } from '../package_files.ts';
@@ -23,6 +25,16 @@ const ARTIFACT_PATH = 'model';
 const METRIC_TAG = 'headwater.metric.';
 const AUDIT_TAG = 'headwater.audit';
 const PAGE = '1000';
+const LEASE_TAG = 'headwater.promoting';
+/** A promotion takes far less; one that died is over then. */
+const LEASE_MS = 30_000;
+const LEASE_SETTLES_MS = 30;
+
+/** Who promotes versions of a model now. */
+interface Lease {
+  readonly holder: string;
+  readonly untilMs: number;
+}
 
 /** MLflow as the registry: promoting a version in its UI is all it takes. */
 export class MlflowRegistry implements ModelRegistry {
@@ -185,6 +197,40 @@ export class MlflowRegistry implements ModelRegistry {
 
   async setAlias(name: string, alias: string, version: number): Promise<void> {
     await this.#client.post('registered-models/alias', { name, alias, version: String(version) });
+  }
+
+  async setTag(name: string, version: number, key: string, value: string): Promise<void> {
+    await this.#client.post('model-versions/set-tag', { name, version: String(version), key, value });
+  }
+
+  /**
+   * MLflow cannot compare and set. So a lease is written as a tag of the model, and after a moment in which whoever wrote at the same time has
+   * written as well, the tag says whose it is: the last one's.
+   */
+  async exclusively<T>(name: string, work: () => Promise<T>): Promise<T> {
+    const held = await this.#lease(name);
+    if (held !== undefined && held.untilMs > Date.now()) throw new PromotionConflictError(name);
+    const lease = { holder: randomUUID(), untilMs: Date.now() + LEASE_MS };
+    await this.#setModelTag(name, LEASE_TAG, JSON.stringify(lease));
+    await sleep(LEASE_SETTLES_MS);
+    if ((await this.#lease(name))?.holder !== lease.holder) throw new PromotionConflictError(name);
+    try {
+      return await work();
+    } finally {
+      await this.#setModelTag(name, LEASE_TAG, JSON.stringify({ ...lease, untilMs: 0 })).catch(() => {});
+    }
+  }
+
+  async #lease(name: string): Promise<Lease | undefined> {
+    const { registered_model } = await this.#client.get<{
+      readonly registered_model: { readonly tags?: readonly { readonly key: string; readonly value: string }[] };
+    }>('registered-models/get', { name });
+    const text = registered_model.tags?.find(({ key }) => key === LEASE_TAG)?.value;
+    return text === undefined ? undefined : (JSON.parse(text) as Lease);
+  }
+
+  async #setModelTag(name: string, key: string, value: string): Promise<void> {
+    await this.#client.post('registered-models/set-tag', { name, key, value });
   }
 
   async download(model: ModelVersion): Promise<ModelPackage> {

@@ -6,7 +6,7 @@ import type { ModelSignature } from '#registry/model_package';
  * is not defined here at all is no reason: the model then takes features from requests only.
  */
 export function serviceProblems(
-  features: FeatureReader,
+  features: Pick<FeatureReader, 'find'>,
   { featureService, inputs }: Pick<ModelSignature, 'featureService' | 'inputs'>,
 ): readonly string[] {
   const service = featureService === undefined ? undefined : features.find(featureService.service);

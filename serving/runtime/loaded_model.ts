@@ -117,3 +117,28 @@ export class LoadedModel {
     if (this.#running === 0) await this.#session.release();
   }
 }
+
+const TIMED_RUNS = 50;
+
+/**
+ * Loads a model as serving does, and lets go of it again.
+ *
+ * @returns the median time for one row, ms
+ * @throws {@link InvalidModelError} listing what is wrong
+ */
+export async function examineModel(model: ModelPackage): Promise<{ readonly latencyMs: number }> {
+  const loaded = await LoadedModel.load(model);
+  try {
+    const input = new Float32Array(loaded.encoder.width);
+    const times: number[] = [];
+    for (let run = 0; run < TIMED_RUNS; run += 1) {
+      const begin = performance.now();
+      await loaded.run(input, 1);
+      times.push(performance.now() - begin);
+    }
+    times.sort((a, b) => a - b);
+    return { latencyMs: times[TIMED_RUNS >> 1] as number };
+  } finally {
+    await loaded.release();
+  }
+}

@@ -289,6 +289,24 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       expect(await store.listStatistics({ view, fromMs: at(1), limit: 1 })).toEqual([of(1, 'a', 4)]);
     });
 
+    test('what became of models is listed, newest first', async () => {
+      const model = randomUUID();
+      const entry = (version: number) => ({
+        model,
+        version,
+        action: 'promote',
+        stage: 'Production',
+        replaced: version === 1 ? undefined : version - 1,
+        by: 'ann',
+        reason: "it's better",
+        gates: [{ gate: 'metric', passed: true, detail: 'auc 0.9' }],
+        metrics: { auc: 0.9 },
+        atMs: START + version,
+      });
+      for (const version of [1, 2, 3]) await store.writeModelAudit(entry(version));
+      expect(await store.listModelAudit(model, 2)).toEqual([entry(3), entry(2)]);
+    });
+
     test('predictions are kept once each', async () => {
       const before = await store.countPredictions();
       const prediction = {

@@ -85,6 +85,20 @@ export function describeOnlineStore(name: string, open: () => Promise<OnlineStor
       expect(await store.read(view, [key])).toEqual([undefined]);
     });
 
+    test('counters lose no increment, whoever counts at once, and outlive the process', async () => {
+      const entity = randomUUID();
+      const clients = Array.from({ length: 50 }, async () => {
+        for (let count = 0; count < 100; count += 1) await store.increment(entity, 'attempts', 1);
+      });
+      await Promise.all(clients);
+      expect(await store.increment(entity, 'attempts', 0)).toBe(5_000);
+      expect(await store.increment(entity, 'attempts', -5)).toBe(4_995);
+      expect(await store.increment(entity, 'others', 2)).toBe(2);
+      await store.stop();
+      store = await open();
+      expect(await store.increment(entity, 'attempts', 0)).toBe(4_995);
+    }, 60_000);
+
     test('rows outlive the process', async () => {
       const key = randomUUID();
       const row = rowOf(key, 3, 7);

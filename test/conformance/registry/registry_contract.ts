@@ -59,5 +59,35 @@ export function describeRegistry(name: string, create: () => ModelRegistry): voi
         message: expect.stringContaining('version 99'),
       });
     }, 30_000);
+
+    test('tags of a version stay with it', async () => {
+      await registry.setTag(model, 2, 'headwater.replaced', '1');
+      await registry.setTag(model, 2, 'headwater.replaced', '7');
+      expect(await registry.resolve(model, { version: 2 })).toMatchObject({ tags: { 'headwater.replaced': '7' } });
+    }, 30_000);
+
+    test('of those who want a model to themselves at once one has it; afterwards others can', async () => {
+      let most = 0;
+      let inside = 0;
+      const work = async (): Promise<string> => {
+        inside += 1;
+        most = Math.max(most, inside);
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        inside -= 1;
+        return 'done';
+      };
+      const all = await Promise.allSettled(Array.from({ length: 4 }, () => registry.exclusively(model, work)));
+      const won = all.filter(({ status }) => status === 'fulfilled');
+      expect(won.length).toBe(1);
+      expect(most).toBe(1);
+      for (const one of all) {
+        if (one.status === 'rejected') expect(one.reason).toMatchObject({ code: 'REGISTRY_PROMOTION_CONFLICT' });
+      }
+      expect(await registry.exclusively(model, work)).toBe('done');
+      await expect(registry.exclusively(model, () => Promise.reject(new Error('in between')))).rejects.toThrow(
+        'in between',
+      );
+      expect(await registry.exclusively(model, work)).toBe('done');
+    }, 60_000);
   });
 }

@@ -5,10 +5,12 @@ import { redisConfigSchema } from '#connectors/redis/config';
 import { createOfflineStore, createOnlineStore } from '#feature_store/config';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import { compareStores } from '#feature_store/retrieval/consistency';
+import { ConsistencyMonitor } from '#feature_store/retrieval/consistency_monitor';
 import { fraudView } from '#feature_store/views/fraud';
 import { startAll } from '#kernel/lifecycle';
 import { DAY_MS, eventTime, processingTime, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
+import { createMetricsRegistry } from '#monitoring/metrics';
 import { serviceAddress } from '../service_address.ts';
 
 test('what differs between Redis and PostgreSQL is counted, and shown', async () => {
@@ -47,5 +49,16 @@ test('what differs between Redis and PostgreSQL is counted, and shown', async ()
   expect(differing).toMatchObject({ entities: 101, values: 202, missing: 1, behind: 1, ahead: 1 });
   expect(differing.share).toBeCloseTo(198 / 202, 9);
   expect(differing.examples).toContainEqual({ entity: 'e0', feature: 'amount', online: 1, offline: 2 });
+
+  const metrics = createMetricsRegistry({ process: false });
+  const monitor = new ConsistencyMonitor({ ...base, ...stores, metrics }, { intervalMs: 20, sample: 1_000 });
+  await monitor.start();
+  const shown = `feature_store_consistency_share{view="${view.view}@1"} ${198 / 202}`;
+  const giveUpAt = Date.now() + 10_000;
+  while (!(await metrics.metrics()).includes(shown.slice(0, -4))) {
+    expect(Date.now()).toBeLessThan(giveUpAt);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  await monitor.stop();
   await services[Symbol.asyncDispose]();
 }, 30_000);

@@ -1,15 +1,19 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { MemoryLog } from '#connectors/memory/memory_log';
 import { postgresConfigSchema } from '#connectors/postgres/config';
+import { createRedis } from '#connectors/redis/client';
 import { redisConfigSchema } from '#connectors/redis/config';
 import { createOfflineStore, createOnlineStore } from '#feature_store/config';
 import { compareStores } from '#feature_store/retrieval/consistency';
 import { fraudView } from '#feature_store/views/fraud';
 import { startAll } from '#kernel/lifecycle';
+import { assetPath } from '#kernel/project_root';
 import { DAY_MS, MINUTE_MS, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry, totalOf } from '#monitoring/metrics';
@@ -32,7 +36,7 @@ beforeAll(async () => {
   const folders = ['redis', 'postgres'].map((name) => join(folder, name)) as [string, string];
   for (const each of folders) mkdirSync(each);
   // PostgreSQL runs as another user.
-  await import('node:fs/promises').then(({ chmod }) => chmod(folder, 0o755));
+  chmodSync(folder, 0o755);
   [redis, postgres] = await Promise.all([startRedis(folders[0]), startPostgres(folders[1])]);
 }, 120_000);
 afterAll(async () => {
@@ -146,5 +150,35 @@ test('kill -9 of Redis and PostgreSQL during writes loses nothing, and counts no
     share: 1,
   });
   expect(await totalOf(metrics.failed)).toBe(0);
+
+  // Redis loses everything: one command fills it from history.
+  const client = createRedis(
+    redisConfigSchema.parse({ host: redisUrl.hostname, port: Number(redisUrl.port) }),
+    silentLogger,
+  );
+  await client.connect();
+  await client.flushall();
+  client.disconnect();
+  expect(await newest()).toEqual(entities.map(() => undefined));
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    [assetPath('dist/cli/headwater.js'), 'features', 'rebuild-online', '--view', 'fraud@1'],
+    {
+      env: {
+        ...process.env,
+        NODE_OPTIONS: '',
+        ENVIRONMENT: 'services',
+        REDIS_HOST: redisUrl.hostname,
+        REDIS_PORT: redisUrl.port,
+        REDIS_KEY_PREFIX: 'kills',
+        DATABASE_HOST: url.hostname,
+        DATABASE_PORT: url.port,
+        DATABASE_NAME: 'postgres',
+        DATABASE_USER: url.username,
+      },
+    },
+  );
+  expect(JSON.parse(stdout.trim().split('\n').at(-1) as string)).toEqual({ 'fraud@1': ACCOUNTS });
+  expect(await newest()).toEqual(complete);
   await services[Symbol.asyncDispose]();
 }, 180_000);

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { MemoryLog } from '#connectors/memory/memory_log';
+import type { WindowStatistics } from '#feature_store/aggregation/statistics';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
@@ -77,6 +78,11 @@ async function rowsOf(run: Run): Promise<string[]> {
     for (const row of rows) written.set(`${row.entityKey}|${row.eventTime}`, row);
     return { written: rows.length, stale: 0 };
   };
+  const statistics = new Map<string, number>();
+  const writeStatistics = async (found: readonly WindowStatistics[]) => {
+    for (const { feature, windowStartMs, statistics: of } of found)
+      statistics.set(`${feature} ${windowStartMs}`, of.rows);
+  };
   const metrics = createFeatureMetrics(createMetricsRegistry({ process: false }));
   await run((root) =>
     buildFeaturePipeline(
@@ -84,15 +90,26 @@ async function rowsOf(run: Run): Promise<string[]> {
       {
         broker,
         online: { write } as unknown as OnlineStore,
-        offline: { write } as unknown as OfflineStore,
+        offline: { write, writeStatistics } as unknown as OfflineStore,
         views: [fraudView],
         metrics,
         log: silentLogger,
         clock: systemClock,
       },
-      { ...TOPICS, group: 'g', outOfOrderMs: MINUTE_MS, allowedLatenessMs: DAY_MS, idleAfterMs: 1_000, bounded: true },
+      {
+        ...TOPICS,
+        group: 'g',
+        outOfOrderMs: MINUTE_MS,
+        allowedLatenessMs: DAY_MS,
+        idleAfterMs: 1_000,
+        statisticsWindowMs: HOUR_MS,
+        bounded: true,
+      },
     ),
   );
+  // Of each hour, every row that an event made.
+  const counted = [...statistics].filter(([key]) => key.startsWith('amount ')).map(([, rows]) => rows);
+  expect(counted.reduce((sum, rows) => sum + rows, 0)).toBe(EVENTS);
   return [...written.values()]
     .map(({ entityKey, eventTime, values }) => JSON.stringify([entityKey, eventTime, rounded(values)]))
     .sort();

@@ -36,6 +36,7 @@ const online: OnlineStore = {
   drain: async () => {},
   stop: async () => {},
   write: async () => ({ written: 0, stale: 0 }),
+  increment: async () => 0,
   read: async (_, keys) => keys.map((key) => (key === 'e1' ? row : undefined)),
 };
 

@@ -224,6 +224,20 @@ test('statistics of features, by view, feature and time', async () => {
   expect((await ask('/stats?from=yesterday')).status).toBe(400);
 });
 
+test('counters count, by one or by more', async () => {
+  await open();
+  const of = { entity: 'a1', counter: 'attempts' };
+  expect((await ask('/counters/a1/attempts')).body).toEqual({ ...of, value: 0 });
+  expect((await ask('/counters/a1/attempts', {})).body).toEqual({ ...of, value: 1 });
+  expect((await ask('/counters/a1/attempts', { by: 5 })).body).toEqual({ ...of, value: 6 });
+  expect((await service.app.inject({ method: 'POST', url: '/counters/a1/attempts' })).json()).toEqual({
+    ...of,
+    value: 7,
+  });
+  expect((await ask('/counters/a1/attempts', { by: 0.5 })).status).toBe(400);
+  expect((await ask('/counters/a1/Bad-Name')).status).toBe(400);
+});
+
 test('with keys configured, only health, metrics and documents are open', async () => {
   const key = '0123456789abcdef';
   await open({ apiKeys: [key] });

@@ -374,6 +374,7 @@ test('broken rules are counted once an event, and what they are to happen happen
   expect([violations('small', 'warn'), violations('plausible', 'drop'), violations('possible', 'dead_letter')]).toEqual(
     [6, 4, 1],
   );
+  expect(violations('unique_event_id', 'drop')).toBe(amounts.length);
   expect(text).toMatch(/events_failed_total\{reason="quality"\} 4/);
 });
 

@@ -1,0 +1,108 @@
+import { z } from 'zod';
+import type { ModelPackage } from '../model_package.ts';
+import type { ModelVersion } from '../model_registry.ts';
+
+const megabytes = (count: number): number => count * 1024 * 1024;
+
+/** What a version must fulfil before it goes to Staging or Production. */
+export const gatesConfigSchema = z.strictObject({
+  /** The metric that decides; none: any version may. */
+  metric: z.string().min(1).optional(),
+  better: z.enum(['higher', 'lower']).default('higher'),
+  /** Worst value of the metric that is taken at all. */
+  worst: z.number().optional(),
+  /** By how much it may be worse than that of the version in production. Below 0: it has to be so much better. */
+  tolerance: z.number().default(0),
+  maxBytes: z.int().positive().default(megabytes(256)),
+  /** Median time for one row, ms. */
+  maxLatencyMs: z.number().positive().default(50),
+  /** Production wants somebody's approval. */
+  approval: z.boolean().default(false),
+});
+export type GatesConfig = z.infer<typeof gatesConfigSchema>;
+
+/** What running a model has shown. */
+export interface Examination {
+  /** Median time for one row, ms. */
+  readonly latencyMs: number;
+}
+
+export interface Candidate {
+  readonly version: ModelVersion;
+  readonly package: ModelPackage;
+  /** Why it cannot be run as it should, or what running it has shown: golden rows included. */
+  readonly examined: Examination | { readonly problem: string };
+  /** What speaks against its signature here. */
+  readonly signatureProblems: readonly string[];
+}
+
+export interface GateResult {
+  readonly gate: 'signature' | 'golden rows' | 'size' | 'latency' | 'metric' | 'approval';
+  readonly passed: boolean;
+  readonly detail: string;
+}
+
+/**
+ * Every gate with its outcome, whether it was passed or not.
+ *
+ * @param champion - the version in production now; undefined when there is none, or it is the candidate
+ */
+export function checkGates(
+  candidate: Candidate,
+  champion: ModelVersion | undefined,
+  gates: GatesConfig,
+): readonly GateResult[] {
+  const { examined, signatureProblems } = candidate;
+  const bytes = candidate.package.onnx.length;
+  const results: GateResult[] = [
+    {
+      gate: 'signature',
+      passed: signatureProblems.length === 0,
+      detail: signatureProblems.join('; ') || `${candidate.package.signature.inputs.length} columns`,
+    },
+    {
+      gate: 'golden rows',
+      passed: !('problem' in examined),
+      detail: 'problem' in examined ? examined.problem : `${candidate.package.examples.length} come out as trained`,
+    },
+    { gate: 'size', passed: bytes <= gates.maxBytes, detail: `${bytes} of ${gates.maxBytes} bytes` },
+  ];
+  if (!('problem' in examined)) {
+    const { latencyMs } = examined;
+    const detail = `${latencyMs.toFixed(3)} ms a row, ${gates.maxLatencyMs} at most`;
+    results.push({ gate: 'latency', passed: latencyMs <= gates.maxLatencyMs, detail });
+  }
+  if (gates.metric !== undefined)
+    results.push(checkMetric(candidate.version, champion, { ...gates, metric: gates.metric }));
+  return results;
+}
+
+function checkMetric(
+  { version, metrics }: ModelVersion,
+  champion: ModelVersion | undefined,
+  { metric, better, worst, tolerance }: GatesConfig & { readonly metric: string },
+): GateResult {
+  const value = metrics[metric];
+  const gate = 'metric';
+  if (value === undefined || Number.isNaN(value)) {
+    return {
+      gate,
+      passed: false,
+      detail: `version ${version} has no ${metric}: it has ${Object.keys(metrics).join(', ')}`,
+    };
+  }
+  // Seen so that higher is better.
+  const sign = better === 'higher' ? 1 : -1;
+  if (worst !== undefined && sign * value < sign * worst) {
+    return { gate, passed: false, detail: `${metric} ${value} is worse than ${worst}, the worst that is taken` };
+  }
+  const held = champion?.metrics[metric];
+  if (champion === undefined || held === undefined) return { gate, passed: true, detail: `${metric} ${value}` };
+  const passed = sign * value >= sign * held - tolerance;
+  const allowed = tolerance === 0 ? '' : `, ${tolerance} worse at most`;
+  return {
+    gate,
+    passed,
+    detail: `${metric} ${value}; version ${champion.version} in production has ${held}${allowed}`,
+  };
+}
