@@ -1,41 +1,32 @@
 #!/usr/bin/env node
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { TRAINING_FORMATS } from '#feature_store/retrieval/training_set';
+import { TRAINING_FORMATS } from '#feature_store/retrieval/training_format';
 import { PlatformError } from '#kernel/errors';
 import { LOG_LEVELS } from '#monitoring/log';
-import { runDemo } from './demo/demo.ts';
-import { listDeadLetters, replayDeadLetters, showDeadLetter } from './dlq.ts';
-import { showStatistics } from './feature_statistics.ts';
-import { diffViews, listFeatures, listServices, showLineage, showView, validateFeatures } from './features.ts';
-import {
-  applyRetention,
-  backfill,
-  checkConsistency,
-  exportFeatures,
-  importFeatures,
-  materialize,
-  rebuildOnlineStore,
-} from './history.ts';
-import { showLag } from './lag.ts';
-import {
-  archiveModel,
-  diffModels,
-  exportModel,
-  listModels,
-  promoteModel,
-  registerModel,
-  rollbackModel,
-  showModel,
-  validateModel,
-} from './models.ts';
-import { ROLES, type Role } from './platform.ts';
-import { loadPlatformConfig } from './platform_config.ts';
-import { listPredictions } from './predictions.ts';
-import { RUNNERS, runPipeline, runWorker } from './run_pipeline.ts';
-import { sendTestData, TARGETS } from './send_test_data.ts';
-import { start } from './start.ts';
-import { trainFraudDetector } from './train.ts';
-import { makeTrainingSet } from './training_set.ts';
+import { ROLES, type Role, RUNNERS, TARGETS } from './choices.ts';
+
+/** A command's module is loaded when it runs: all of them together take seconds. */
+const lazily =
+  <M, Name extends keyof M>(load: () => Promise<M>, name: Name) =>
+  async (...given: readonly unknown[]): Promise<void> => {
+    const loaded = await load();
+    await (loaded[name] as (...args: readonly unknown[]) => unknown)(...given);
+  };
+
+const modules = {
+  demo: () => import('./demo/demo.ts'),
+  dlq: () => import('./dlq.ts'),
+  statistics: () => import('./feature_statistics.ts'),
+  definitions: () => import('./features.ts'),
+  history: () => import('./history.ts'),
+  lag: () => import('./lag.ts'),
+  models: () => import('./models.ts'),
+  predictions: () => import('./predictions.ts'),
+  pipelines: () => import('./run_pipeline.ts'),
+  testData: () => import('./send_test_data.ts'),
+  training: () => import('./train.ts'),
+  trainingSets: () => import('./training_set.ts'),
+};
 
 const program = new Command('headwater').description(
   'Real-time machine learning in TypeScript. Configuration: configs/*.yaml and environment variables (docs/configuration.md).',
@@ -54,6 +45,10 @@ program
     const roles = typeof role === 'string' ? (role.split(',') as Role[]) : role;
     const unknown = roles.filter((name) => !ROLES.includes(name));
     if (unknown.length > 0) program.error(`ROLES: ${unknown.join(', ')} is not a role; roles are ${ROLES.join(', ')}`);
+    const [{ start }, { loadPlatformConfig }] = await Promise.all([
+      import('./start.ts'),
+      import('./platform_config.ts'),
+    ]);
     await start(loadPlatformConfig(process.env), roles);
   });
 
@@ -65,14 +60,14 @@ program
   .option('--seed <n>', 'seed of the generator', Number, 42)
   .option('--keep', 'keep what an earlier demo left (default: begin afresh)', false)
   .option('--training-set <folder>', 'also write the training set there')
-  .action(runDemo);
+  .action(lazily(modules.demo, 'runDemo'));
 
 program
   .command('train')
   .description('train fraud_detector from a training set written by `headwater demo --training-set`')
   .requiredOption('--training-set <folder>', 'folder with data.csv and manifest.json')
   .requiredOption('--out <folder>', 'where model.onnx, headwater.json and card.json go')
-  .action(trainFraudDetector);
+  .action(lazily(modules.training, 'trainFraudDetector'));
 
 const repeated = (value: string, before: readonly string[]): readonly string[] => [...before, value];
 
@@ -98,7 +93,7 @@ program
   .option('--snapshots <folder>', 'embedded: keep state there, and resume from it')
   .option('--snapshot-interval <ms>', 'embedded: time between snapshots', Number, 10_000)
   .addOption(new Option('--log-level <level>', 'what is logged').choices(LOG_LEVELS).default('warn'))
-  .action(runPipeline);
+  .action(lazily(modules.pipelines, 'runPipeline'));
 
 program
   .command('worker')
@@ -111,32 +106,36 @@ program
   .option('--logging_endpoint <host:port>', 'given by the runner')
   .option('--provision_endpoint <host:port>', 'given by the runner')
   .option('--artifact_endpoint <host:port>', 'given by the runner; not needed')
-  .action(runWorker);
+  .action(lazily(modules.pipelines, 'runWorker'));
 
 const features = program.command('features').description('feature definitions');
 features
   .command('list')
   .description('every feature of every view')
   .option('--json', 'a JSON array, with view, type, owner, window', false)
-  .action(listFeatures);
-features.command('show').description('a view, whole, as JSON').argument('<view>', 'as name@version').action(showView);
+  .action(lazily(modules.definitions, 'listFeatures'));
+features
+  .command('show')
+  .description('a view, whole, as JSON')
+  .argument('<view>', 'as name@version')
+  .action(lazily(modules.definitions, 'showView'));
 features
   .command('diff')
   .description('what changes from one view to another, and how to go over')
   .argument('<before>', 'as name@version')
   .argument('<after>', 'as name@version')
-  .action(diffViews);
+  .action(lazily(modules.definitions, 'diffViews'));
 features
   .command('lineage')
   .description('where a feature comes from, where it goes, and which models use it')
   .argument('<feature>')
   .option('--json', 'a JSON array, an object a view', false)
-  .action(showLineage);
+  .action(lazily(modules.definitions, 'showLineage'));
 features
   .command('services')
   .description('what models use: columns, request fields, fingerprint')
   .option('--json', 'as JSON', false)
-  .action(listServices);
+  .action(lazily(modules.definitions, 'listServices'));
 features
   .command('stats')
   .description('distributions of features, the newest windows first')
@@ -146,16 +145,16 @@ features
   .option('--to <time>', 'windows that begin before')
   .option('--limit <n>', 'so many', Number, 50)
   .option('--json', 'a JSON line each', false)
-  .action(showStatistics);
+  .action(lazily(modules.statistics, 'showStatistics'));
 features
   .command('validate')
   .description('check the definitions; what is wrong is listed with view and feature')
-  .action(validateFeatures);
+  .action(lazily(modules.definitions, 'validateFeatures'));
 features
   .command('rebuild-online')
   .description('fill the online store from history: the newest row of every entity; newer ones that are there stay')
   .option('--view <name@version>', 'only this view; repeatable', repeated, [])
-  .action(rebuildOnlineStore);
+  .action(lazily(modules.history, 'rebuildOnlineStore'));
 
 features
   .command('consistency')
@@ -165,7 +164,7 @@ features
   .option('--view <name@version>', 'only this view; repeatable', repeated, [])
   .option('--sample <n>', 'entities of each view', Number, 500)
   .option('--least <share>', 'share of equal values that passes', Number, 0.99)
-  .action(checkConsistency);
+  .action(lazily(modules.history, 'checkConsistency'));
 features
   .command('export')
   .description('write a view’s rows of history as Parquet, a column a feature, a folder a day')
@@ -173,20 +172,20 @@ features
   .option('--from <time>', 'from this event time on, ISO 8601')
   .option('--to <time>', 'before this event time, ISO 8601')
   .requiredOption('--out <folder>', 'where; s3://bucket/… too')
-  .action(exportFeatures);
+  .action(lazily(modules.history, 'exportFeatures'));
 features
   .command('import')
   .description('write rows that export has written into history; those computed later stay')
   .requiredOption('--view <name@version>', 'which view')
   .requiredOption('--from <folder>', 'where export has put them')
-  .action(importFeatures);
+  .action(lazily(modules.history, 'importFeatures'));
 
 program
   .command('retention')
   .description('delete months of feature rows, predictions and labels that are older than they may be')
   .requiredOption('--keep <duration>', 'how long, such as 400d')
   .option('--dry-run', 'only say how many', false)
-  .action(applyRetention);
+  .action(lazily(modules.history, 'applyRetention'));
 
 const history = (command: Command): Command =>
   command
@@ -203,10 +202,10 @@ history(
   program
     .command('backfill')
     .description('compute features of past events, as the stream would have, into both stores'),
-).action(backfill);
+).action(lazily(modules.history, 'backfill'));
 history(
   program.command('materialize').description('compute the views that are computed in batch, from their histories'),
-).action(materialize);
+).action(lazily(modules.history, 'materialize'));
 
 program
   .command('training-set')
@@ -222,7 +221,7 @@ program
   .option('--known-at-label', "only values that had been computed by the label's time", false)
   .addOption(new Option('--format <format>', 'of the data').choices(TRAINING_FORMATS).default('csv'))
   .option('--like <folder>', 'make the set of this manifest again, and say whether it is the same')
-  .action(makeTrainingSet);
+  .action(lazily(modules.trainingSets, 'makeTrainingSet'));
 
 const dlq = program.command('dlq').description('the dead-letter queue: what could not be used, and why');
 const filtered = (command: Command): Command =>
@@ -233,17 +232,17 @@ const filtered = (command: Command): Command =>
 filtered(dlq.command('list').description('how many there are by stage and reason, and the newest'))
   .option('--limit <count>', 'how many of the newest are shown', Number, 10)
   .option('--json', 'every letter, a JSON line each', false)
-  .action(listDeadLetters);
+  .action(lazily(modules.dlq, 'listDeadLetters'));
 dlq
   .command('show')
   .description('one letter, whole')
   .argument('<where>', 'partition/offset, as list prints it')
-  .action(showDeadLetter);
+  .action(lazily(modules.dlq, 'showDeadLetter'));
 filtered(
   dlq.command('replay').description('send payloads to the raw-events topic again; without a filter, each letter once'),
 )
   .option('--dry-run', 'only say how many', false)
-  .action(replayDeadLetters);
+  .action(lazily(modules.dlq, 'replayDeadLetters'));
 
 program
   .command('lag')
@@ -251,7 +250,7 @@ program
   .option('--group <name>', 'whose progress (default: the feature pipeline)')
   .option('--topic <name>', 'in which topic (default: raw events)')
   .option('--json', 'one JSON object', false)
-  .action(showLag);
+  .action(lazily(modules.lag, 'showLag'));
 
 program
   .command('send-test-data')
@@ -260,7 +259,7 @@ program
   .addOption(new Option('--to <broker>', 'which broker (default: as configured)').choices(TARGETS))
   .option('--events <n>', 'how many to generate', Number, 1_000)
   .option('--seed <n>', 'seed of the generator', Number, 1)
-  .action(sendTestData);
+  .action(lazily(modules.testData, 'sendTestData'));
 
 program
   .command('predictions')
@@ -270,7 +269,7 @@ program
   .option('--entity <id>', 'only of this entity')
   .option('--since <time>', 'only from this time on, ISO 8601')
   .option('--json', 'a JSON line each, with the features', false)
-  .action(listPredictions);
+  .action(lazily(modules.predictions, 'listPredictions'));
 
 const versionNumber = (text: string): number => {
   const version = Number(text);
@@ -287,40 +286,40 @@ models
   .command('list')
   .description('models and their versions')
   .option('--json', 'a JSON line each', false)
-  .action(listModels);
+  .action(lazily(modules.models, 'listModels'));
 models
   .command('show')
   .description('a version, whole, as JSON; the one in production by default')
   .argument('<name>')
   .argument('[version]', 'version number', versionNumber)
-  .action(showModel);
+  .action(lazily(modules.models, 'showModel'));
 models
   .command('diff')
   .description('what is different about a version: metrics, columns, parameters')
   .argument('<name>')
   .argument('<from>', 'version number', versionNumber)
   .argument('<to>', 'version number', versionNumber)
-  .action(diffModels);
+  .action(lazily(modules.models, 'diffModels'));
 models
   .command('register')
   .description('a new version from a folder that `train` or `export` has written')
   .argument('<name>')
   .argument('<folder>', 'with model.onnx, headwater.json and card.json')
   .option('--description <text>', 'what it is', '')
-  .action(registerModel);
+  .action(lazily(modules.models, 'registerModel'));
 models
   .command('export')
   .description('write a version into a folder, to register it elsewhere')
   .argument('<name>')
   .argument('<version>', 'version number', versionNumber)
   .requiredOption('--out <folder>', 'where')
-  .action(exportModel);
+  .action(lazily(modules.models, 'exportModel'));
 models
   .command('validate')
   .description('what the gates say of a version, without promoting it')
   .argument('<name>')
   .argument('<version>', 'version number', versionNumber)
-  .action(validateModel);
+  .action(lazily(modules.models, 'validateModel'));
 authored(
   models
     .command('promote')
@@ -331,17 +330,17 @@ authored(
   .addOption(new Option('--stage <stage>', 'where to').choices(['Staging', 'Production']).default('Production'))
   .option('--approved-by <name>', 'who approves, where approval is wanted')
   .option('--force', 'whatever the gates say; kept in the audit trail', false)
-  .action(promoteModel);
+  .action(lazily(modules.models, 'promoteModel'));
 authored(
   models.command('rollback').description('put the version back that the one in production replaced').argument('<name>'),
-).action(rollbackModel);
+).action(lazily(modules.models, 'rollbackModel'));
 authored(
   models
     .command('archive')
     .description('take a version out of its stage')
     .argument('<name>')
     .argument('<version>', 'version number', versionNumber),
-).action(archiveModel);
+).action(lazily(modules.models, 'archiveModel'));
 
 try {
   await program.parseAsync();

@@ -22,11 +22,9 @@ import { PredictionLog, type PredictionSink } from '#serving/prediction_log';
 import { serviceProblems } from '#serving/runtime/feature_check';
 import { ModelServer } from '#serving/runtime/model_server';
 import { createServing } from '#serving/server';
+import type { Role } from './choices.ts';
 import { createPipelineHttp, PipelineService } from './pipeline_service.ts';
 import { definitionsOf, type PlatformConfig } from './platform_config.ts';
-
-export const ROLES = ['gateway', 'pipeline', 'features', 'serving'] as const;
-export type Role = (typeof ROLES)[number];
 
 /** A running platform: what its commands need of it. */
 export interface Platform {

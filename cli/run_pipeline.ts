@@ -10,12 +10,10 @@ import { FLINK_DEFAULTS, transformsWithSideInputs } from '#pipelines/runner/port
 import type { OptionValue } from '#pipelines/runner/portable/job_client';
 import { runPortable } from '#pipelines/runner/portable/portable';
 import { onThreads } from '#pipelines/runner/sharded/threads';
+import type { Runner } from './choices.ts';
 import { openPipeline, pipelineModulesUrl } from './pipeline_modules.ts';
 import { shutdownRequested } from './shutdown.ts';
 import { UsageError } from './usage_error.ts';
-
-export const RUNNERS = ['embedded', 'flink', 'prism', 'dataflow', 'portable'] as const;
-export type Runner = (typeof RUNNERS)[number];
 
 export interface RunSettings {
   readonly runner: Runner;

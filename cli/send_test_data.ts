@@ -5,12 +5,11 @@ import { generateTransactions } from '#examples/fraud/transaction_generator';
 import { transactions } from '#feature_store/views/transactions';
 import { HOUR_MS, systemClock } from '#kernel/time';
 import { createMetricsRegistry } from '#monitoring/metrics';
+import type { TARGETS } from './choices.ts';
 import { loadPlatformConfig } from './platform_config.ts';
 import { createProgress } from './progress.ts';
 import { UsageError } from './usage_error.ts';
 import { withBroker } from './with_broker.ts';
-
-export const TARGETS = ['kafka', 'pubsub', 'kinesis', 'memory'] as const;
 
 export interface TestDataOptions {
   readonly inputFile?: string;

@@ -1,6 +1,7 @@
 import type { RunningServices } from '#kernel/lifecycle';
 import { createLogger } from '#monitoring/log';
-import { type Role, startPlatform } from './platform.ts';
+import type { Role } from './choices.ts';
+import { startPlatform } from './platform.ts';
 import type { PlatformConfig } from './platform_config.ts';
 import { ensureFraudDetector } from './shipped_model.ts';
 import { shutDown, shutdownRequested } from './shutdown.ts';

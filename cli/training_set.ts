@@ -2,10 +2,10 @@ import { createFileSystems } from '#connectors/files/file_systems';
 import { type FeatureService, serviceOfView } from '#feature_store/definitions/feature_service';
 import { UnknownServiceError } from '#feature_store/errors';
 import { type LabelOrigin, loadLabels } from '#feature_store/retrieval/labels';
+import type { TrainingFormat } from '#feature_store/retrieval/training_format';
 import {
   buildTrainingSet,
   readManifest,
-  type TrainingFormat,
   type TrainingSetSpec,
   writeTrainingSet,
 } from '#feature_store/retrieval/training_set';

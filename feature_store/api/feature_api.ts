@@ -46,7 +46,7 @@ const options = {
     view: { type: 'string', description: 'Only this view, as name@version' },
     version: {
       type: 'string',
-      description: 'Only views of this version, such as v1; the newest of each view otherwise',
+      description: 'Of each view the newest version up to this one, such as v1; the newest there is otherwise',
     },
     entity: { type: 'string', description: 'Only views of this entity, such as user' },
     freshness: { type: 'boolean', description: 'Adds the age of each value' },
@@ -63,24 +63,25 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
   const known = [...new Set(views.flatMap((view) => Object.keys(view.features)))];
   const isKnown = new Set(known);
 
-  /** Newest version of each view, or what is asked for. @throws {@link UnknownViewError} */
+  /** The newest version of each view, not newer than the one that is asked for. @throws {@link UnknownViewError} */
   const selected = ({ view, version, entity }: Options): readonly FeatureView[] => {
-    const candidates = views.filter(
-      (candidate) =>
-        (view === undefined || viewId(candidate) === view) &&
-        (version === undefined || `v${candidate.version}` === version || String(candidate.version) === version) &&
-        (entity === undefined || candidate.entity.name === entity),
-    );
-    if (candidates.length === 0) {
-      const asked = view ?? (version === undefined ? `of ${entity}` : `version ${version}`);
-      throw new UnknownViewError(asked, views.map(viewId));
+    const wanted = version === undefined ? Number.POSITIVE_INFINITY : Number(version.replace(/^v/, ''));
+    const ofEntity = views.filter((candidate) => entity === undefined || candidate.entity.name === entity);
+    if (version !== undefined && !ofEntity.some((candidate) => candidate.version === wanted)) {
+      throw new UnknownViewError(`version ${version}`, views.map(viewId));
     }
-    if (view !== undefined || version !== undefined) return candidates;
+    if (view !== undefined) {
+      const named = ofEntity.filter((candidate) => viewId(candidate) === view);
+      if (named.length === 0) throw new UnknownViewError(view, views.map(viewId));
+      return named;
+    }
     const newest = new Map<string, FeatureView>();
-    for (const candidate of candidates) {
+    for (const candidate of ofEntity) {
+      if (candidate.version > wanted) continue;
       const held = newest.get(candidate.view);
       if (held === undefined || held.version < candidate.version) newest.set(candidate.view, candidate);
     }
+    if (newest.size === 0) throw new UnknownViewError(`of ${entity}`, views.map(viewId));
     return [...newest.values()];
   };
 

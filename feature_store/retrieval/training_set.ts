@@ -10,6 +10,7 @@ import { TrainingSetError } from '../errors.ts';
 import type { LabelRow, OfflineStore, TimeRange } from '../offline/offline_store.ts';
 import { requestFields, vectorOf } from './feature_vector.ts';
 import type { LabelOrigin } from './labels.ts';
+import type { TrainingFormat } from './training_format.ts';
 
 export interface TrainingColumn {
   readonly name: string;
@@ -20,9 +21,6 @@ export interface TrainingRow extends LabelRow {
   /** Feature values as of `eventTime`; null where none was known then. Keys are feature names. */
   readonly values: Readonly<Record<string, FeatureValue>>;
 }
-
-export const TRAINING_FORMATS = ['csv', 'parquet'] as const;
-export type TrainingFormat = (typeof TRAINING_FORMATS)[number];
 
 /** What a training set is to be. */
 export interface TrainingSetSpec {

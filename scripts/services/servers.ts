@@ -1,5 +1,6 @@
 import { copyFile, cp, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { assetPath } from '#kernel/project_root';
 import { startFlinkJobServer, startPrism } from './beam_runners.ts';
 import { cacheFolder, ensureDebianPackages, ensureMaven, once, run } from './install.ts';
@@ -142,22 +143,39 @@ export async function startRedis(folder: string): Promise<RunningServer> {
 }
 
 const CLUSTER_NODES = 3;
+const CLUSTER_SLOTS = 16_384;
+const CLUSTER_JOINS_WITHIN_MS = 60_000;
 
 /** Three masters, no replicas. */
 export async function startRedisCluster(folder: string): Promise<RunningServer> {
   await ensureDebianPackages(['redis-server'], [REDIS_BIN]);
-  const nodes: { readonly address: string; readonly process: ManagedProcess }[] = [];
+  const nodes: { readonly port: number; readonly bus: number; readonly process: ManagedProcess }[] = [];
   for (let node = 0; node < CLUSTER_NODES; node += 1) {
     const [port, bus] = [await freePort(), await freePort()];
     const own = join(folder, String(node));
     await mkdir(own);
     const cluster = ['--cluster-enabled', 'yes', '--cluster-port', String(bus), '--save', ''];
-    nodes.push({ address: `127.0.0.1:${port}`, process: await redisProcess(own, port, cluster) });
+    nodes.push({ port, bus, process: await redisProcess(own, port, cluster) });
   }
-  const addresses = nodes.map(({ address }) => address);
-  await run('redis-cli', ['--cluster', 'create', ...addresses, '--cluster-yes']);
+  const ask = (port: number, ...command: (string | number)[]): Promise<string> =>
+    run('redis-cli', ['-p', String(port), 'cluster', ...command.map(String)]);
+  for (const [index, { port }] of nodes.entries()) {
+    const slotOf = (node: number): number => Math.floor((node * CLUSTER_SLOTS) / CLUSTER_NODES);
+    await ask(port, 'addslotsrange', slotOf(index), slotOf(index + 1) - 1);
+    await ask(port, 'set-config-epoch', index + 1);
+  }
+  // Again and again: on a busy machine a handshake may run out, which redis-cli --cluster create waits for for ever.
+  const [first] = nodes as [(typeof nodes)[number]];
+  const giveUpAt = Date.now() + CLUSTER_JOINS_WITHIN_MS;
+  for (;;) {
+    const states = await Promise.all(nodes.map(({ port }) => ask(port, 'info')));
+    if (states.every((state) => state.includes('cluster_state:ok') && /cluster_known_nodes:3\b/.test(state))) break;
+    if (Date.now() > giveUpAt) throw new Error(`the Redis nodes have not become a cluster:\n${states.join('\n')}`);
+    for (const { port, bus } of nodes.slice(1)) await ask(first.port, 'meet', '127.0.0.1', port, bus);
+    await sleep(1_000);
+  }
   return {
-    env: { TEST_REDIS_CLUSTER: addresses.join(',') },
+    env: { TEST_REDIS_CLUSTER: nodes.map(({ port }) => `127.0.0.1:${port}`).join(',') },
     stop: async () => void (await Promise.all(nodes.map(({ process: server }) => server.stop()))),
     restart: async (downMs) => void (await Promise.all(nodes.map(({ process: server }) => server.restart(downMs)))),
   };

@@ -41,8 +41,8 @@ export function describeOnlineStore(name: string, open: () => Promise<OnlineStor
     let store: OnlineStore;
     beforeAll(async () => {
       store = await open();
-    }, 60_000);
-    afterAll(() => store.stop());
+    }, 90_000);
+    afterAll(() => store?.stop());
 
     test('whatever the order of writes, the newest event time wins; equal times replace', async () => {
       await fc.assert(

@@ -96,6 +96,10 @@ test('all features of an entity: of the newest version of each view, or of one t
   const { features } = body as unknown as { features: Record<string, { value: FeatureValue }> };
   expect(features.seconds_since_last_event?.value).toBeGreaterThanOrEqual(2);
   expect((await ask('/features/u1?version=v1')).body).toMatchObject({ features: { activity_count_1h: { value: 1 } } });
+  // Versions are of views: one that has a first version only is part of the second as well.
+  const [one, two] = [(await ask('/features/u1?version=v1')).body, (await ask('/features/u1?version=v2')).body];
+  expect(Object.keys(two.features ?? {})).toEqual(expect.arrayContaining(Object.keys(one.features ?? {})));
+  expect((await ask('/features/u1?version=v9')).status).toBe(400);
   expect((await ask('/features/a1?view=fraud@1&freshness=true')).body).toMatchObject({
     features: { merchant_category: { value: 'say "cash"', age_ms: expect.any(Number) } },
   });
