@@ -7,6 +7,7 @@ import type { ModelRegistry, ModelVersion, NewModelVersion, Stage, VersionSelect
 import { ONNX_FILE, PACKAGE_FILE, readPackage } from '../package_files.ts';
 import { ALIAS_OF_STAGE } from '../stages.ts';
 import { MlflowApiError, MlflowClient, type MlflowConfig } from './client.ts';
+import { packageOfForeign, readMlmodel } from './foreign_model.ts';
 import { modelDirectory } from './model_directory.ts';
 
 interface WireVersion {
@@ -239,17 +240,27 @@ export class MlflowRegistry implements ModelRegistry {
       version: String(model.version),
     });
     const root = await this.#artifactRoot(model_version);
+    const document = await this.#artifactIfThere(`${root}/${PACKAGE_FILE}`);
+    if (document === undefined) return this.#downloadForeign(root);
     const onnx = await this.#client.getArtifact(`${root}/${ONNX_FILE}`);
-    let document: Uint8Array;
+    return readPackage(root, onnx, document);
+  }
+
+  /** What somebody has logged with MLflow's own client. */
+  async #downloadForeign(root: string): Promise<ModelPackage> {
+    const text = await this.#artifactIfThere(`${root}/MLmodel`);
+    if (text === undefined) throw new InvalidModelError([`there is neither ${PACKAGE_FILE} nor MLmodel at ${root}`]);
+    const { mlmodel, onnxFile } = readMlmodel(text);
+    return packageOfForeign(mlmodel, await this.#client.getArtifact(`${root}/${onnxFile}`));
+  }
+
+  async #artifactIfThere(path: string): Promise<string | undefined> {
     try {
-      document = await this.#client.getArtifact(`${root}/${PACKAGE_FILE}`);
+      return Buffer.from(await this.#client.getArtifact(path)).toString('utf8');
     } catch (error) {
-      if (!(error instanceof MlflowApiError)) throw error;
-      throw new InvalidModelError([
-        `${model.name} version ${model.version} has no ${PACKAGE_FILE}, which names its columns: it was not registered by headwater`,
-      ]);
+      if (error instanceof MlflowApiError && error.status < 500) return undefined;
+      throw error;
     }
-    return readPackage(root, onnx, Buffer.from(document).toString('utf8'));
   }
 
   /** Path below the server's artifact root; a version may point to a run's artifacts or to a logged model. */

@@ -1,64 +1,8 @@
-import protobuf from 'protobufjs';
+import { ONNX_FLOAT as FLOAT, ModelProto } from '../../onnx/onnx_proto.ts';
 
 /** Opset and IR that every onnxruntime since 1.15 takes. */
 const OPSET = 17;
 const IR_VERSION = 8;
-const FLOAT = 1;
-
-/**
- * The part of onnx.proto that these graphs need, with its field numbers (ONNX 1.16, onnx/onnx.proto, Apache-2.0).
- */
-const root = protobuf.Root.fromJSON({
-  nested: {
-    ModelProto: {
-      fields: {
-        irVersion: { type: 'int64', id: 1 },
-        producerName: { type: 'string', id: 2 },
-        producerVersion: { type: 'string', id: 3 },
-        graph: { type: 'GraphProto', id: 7 },
-        opsetImport: { rule: 'repeated', type: 'OperatorSetIdProto', id: 8 },
-      },
-    },
-    OperatorSetIdProto: { fields: { domain: { type: 'string', id: 1 }, version: { type: 'int64', id: 2 } } },
-    GraphProto: {
-      fields: {
-        node: { rule: 'repeated', type: 'NodeProto', id: 1 },
-        name: { type: 'string', id: 2 },
-        initializer: { rule: 'repeated', type: 'TensorProto', id: 5 },
-        input: { rule: 'repeated', type: 'ValueInfoProto', id: 11 },
-        output: { rule: 'repeated', type: 'ValueInfoProto', id: 12 },
-      },
-    },
-    NodeProto: {
-      fields: {
-        input: { rule: 'repeated', type: 'string', id: 1 },
-        output: { rule: 'repeated', type: 'string', id: 2 },
-        name: { type: 'string', id: 3 },
-        opType: { type: 'string', id: 4 },
-        attribute: { rule: 'repeated', type: 'AttributeProto', id: 5 },
-      },
-    },
-    AttributeProto: {
-      fields: { name: { type: 'string', id: 1 }, i: { type: 'int64', id: 3 }, type: { type: 'int32', id: 20 } },
-    },
-    TensorProto: {
-      fields: {
-        dims: { rule: 'repeated', type: 'int64', id: 1 },
-        dataType: { type: 'int32', id: 2 },
-        name: { type: 'string', id: 8 },
-        rawData: { type: 'bytes', id: 9 },
-      },
-    },
-    ValueInfoProto: { fields: { name: { type: 'string', id: 1 }, type: { type: 'TypeProto', id: 2 } } },
-    TypeProto: { fields: { tensorType: { type: 'TensorType', id: 1 } } },
-    TensorType: { fields: { elemType: { type: 'int32', id: 1 }, shape: { type: 'TensorShapeProto', id: 2 } } },
-    TensorShapeProto: { fields: { dim: { rule: 'repeated', type: 'Dimension', id: 1 } } },
-    Dimension: {
-      oneofs: { value: { oneof: ['dimValue', 'dimParam'] } },
-      fields: { dimValue: { type: 'int64', id: 1 }, dimParam: { type: 'string', id: 2 } },
-    },
-  },
-});
 
 const ATTRIBUTE_INT = 2;
 
@@ -134,8 +78,7 @@ export function mlpToOnnx(mlp: Mlp, producerVersion: string): Uint8Array {
     name,
     type: { tensorType: { elemType: FLOAT, shape: { dim: [{ dimParam: 'N' }, { dimValue: columns }] } } },
   });
-  const type = root.lookupType('ModelProto');
-  const message = type.fromObject({
+  const message = ModelProto.fromObject({
     irVersion: IR_VERSION,
     producerName: 'headwater',
     producerVersion,
@@ -148,5 +91,5 @@ export function mlpToOnnx(mlp: Mlp, producerVersion: string): Uint8Array {
       output: [value(MLP_OUTPUT, 2)],
     },
   });
-  return type.encode(message).finish();
+  return ModelProto.encode(message).finish();
 }

@@ -2,6 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { expect, test } from '@jest/globals';
 import { mlflowConfigSchema } from '#registry/mlflow/client';
 import { MlflowRegistry } from '#registry/mlflow/mlflow_registry';
+import type { ModelVersion } from '#registry/model_registry';
+import { LoadedModel } from '#serving/runtime/loaded_model';
 import { describeRegistry } from '../../conformance/registry/registry_contract.ts';
 import { tinyModel, tinyScore } from '../../support/tiny_model.ts';
 import { serviceAddress } from '../service_address.ts';
@@ -46,6 +48,47 @@ test('Python loads from MLflow what was registered here, and predicts the same',
   };
   expect(graph).toBe('mlp');
   for (const [index, row] of rows.entries()) expect(probabilities[index]?.[1]).toBeCloseTo(tinyScore(0.5, row), 5);
+}, 150_000);
+
+const LOGS_A_MODEL = `
+import sys
+import mlflow, numpy, onnx, pandas
+from onnx import TensorProto, helper
+mlflow.set_tracking_uri(sys.argv[1])
+mlflow.set_experiment("from-python")
+weights = helper.make_tensor("weights", TensorProto.FLOAT, [2, 2], [0.0, 1.0, 0.0, -2.0])
+graph = helper.make_graph(
+    [helper.make_node("MatMul", ["X", "weights"], ["scores"]), helper.make_node("Softmax", ["scores"], ["probabilities"])],
+    "python",
+    [helper.make_tensor_value_info("X", TensorProto.FLOAT, ["N", 2])],
+    [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", 2])],
+    [weights],
+)
+model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
+example = pandas.DataFrame({"amount": [1.0], "deviation": [2.0]})
+signature = mlflow.models.infer_signature(example, numpy.array([[0.5, 0.5]], dtype=numpy.float32))
+with mlflow.start_run():
+    mlflow.onnx.log_model(model, name="model", signature=signature, registered_model_name=sys.argv[2], metadata={"classes": ["good", "bad"]})
+`;
+
+test('a model that Python has logged and promoted is served here, under its own names', async () => {
+  const name = `logged-${Date.now()}`;
+  const args = ['-W', 'ignore', '-c', LOGS_A_MODEL, serviceAddress('TEST_MLFLOW_URL'), name];
+  execFileSync(serviceAddress('TEST_MLFLOW_PYTHON'), args, { encoding: 'utf8', timeout: 120_000, stdio: 'pipe' });
+  const registry = open();
+  await registry.transition(name, 1, 'Production', { by: 'test' });
+  const version = await registry.resolve(name, { alias: 'champion' });
+  const model = await LoadedModel.load(await registry.download(version as ModelVersion));
+  expect(model.signature).toMatchObject({
+    inputs: [{ name: 'amount' }, { name: 'deviation' }],
+    task: 'binary_classification',
+    classes: ['good', 'bad'],
+  });
+  const input = new Float32Array(2);
+  expect(model.encoder.encode({ amount: 3, deviation: 0.5 }, input, 0)).toBeUndefined();
+  const [, bad] = await model.run(input, 1);
+  expect(bad).toBeCloseTo(1 / (1 + Math.exp(-(3 - 2 * 0.5))), 5);
+  await model.release();
 }, 150_000);
 
 test('a server that is down is named, after a few tries', async () => {

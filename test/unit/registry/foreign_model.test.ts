@@ -1,0 +1,90 @@
+import { expect, test } from '@jest/globals';
+import { stringify } from 'yaml';
+import { packageOfForeign, readMlmodel } from '#registry/mlflow/foreign_model';
+import { describeOnnx } from '#registry/onnx/describe_onnx';
+import { ModelProto } from '#registry/onnx/onnx_proto';
+import { tinyModel } from '../../support/tiny_model.ts';
+
+const { onnx } = tinyModel(0);
+const mlmodelOf = (more: object = {}) =>
+  readMlmodel(stringify({ flavors: { onnx: { data: 'model.onnx' }, python_function: {} }, ...more })).mlmodel;
+
+/** A graph with these inputs and outputs, and no nodes. */
+function graphOf(inputs: readonly object[], outputs: readonly object[]): Uint8Array {
+  return ModelProto.encode(
+    ModelProto.fromObject({ irVersion: 8, graph: { name: 'g', input: inputs, output: outputs } }),
+  ).finish();
+}
+const tensor = (name: string, elemType: number, dims: readonly (number | string)[]) => ({
+  name,
+  type: {
+    tensorType: {
+      elemType,
+      shape: { dim: dims.map((dim) => (typeof dim === 'number' ? { dimValue: dim } : { dimParam: dim })) },
+    },
+  },
+});
+
+test('a file says what it takes and gives', () => {
+  expect(describeOnnx(onnx)).toEqual({
+    producer: 'headwater',
+    opset: 17,
+    inputs: [{ name: 'features', elementType: 1, dims: [undefined, 4] }],
+    outputs: [{ name: 'probabilities', elementType: 1, dims: [undefined, 2] }],
+  });
+  expect(() => describeOnnx(Buffer.from('not a model'))).toThrow(/no ONNX file/);
+  expect(() => describeOnnx(new Uint8Array(0))).toThrow(/no ONNX file: it has no graph/);
+});
+
+test('columns have the names of the signature, of the metadata, or numbers', () => {
+  const names = (more: object) => packageOfForeign(mlmodelOf(more), onnx).signature.inputs.map(({ name }) => name);
+  expect(names({})).toEqual(['f0', 'f1', 'f2', 'f3']);
+  const tensors = JSON.stringify([{ type: 'tensor', 'tensor-spec': { dtype: 'float32', shape: [-1, 4] } }]);
+  expect(names({ signature: { inputs: tensors } })).toEqual(['f0', 'f1', 'f2', 'f3']);
+  expect(names({ metadata: { columns: ['a', 'b', 'c', 'd'] } })).toEqual(['a', 'b', 'c', 'd']);
+  const columns = [
+    { name: 'amount', type: 'double', required: true },
+    { name: 'count', type: 'long', required: false },
+    { name: 'flag', type: 'boolean' },
+    { name: 'score', type: 'float', required: false },
+  ];
+  const metadata = { classes: ['good', 'bad'], threshold: 0.3, feature_service: 'fraud@1' };
+  const model = packageOfForeign(mlmodelOf({ signature: { inputs: JSON.stringify(columns) }, metadata }), onnx);
+  expect(model.signature).toEqual({
+    inputs: [
+      { name: 'amount', type: 'double', required: true },
+      { name: 'count', type: 'long', required: false },
+      { name: 'flag', type: 'boolean', required: true },
+      { name: 'score', type: 'double', required: false },
+    ],
+    task: 'binary_classification',
+    classes: ['good', 'bad'],
+    threshold: 0.3,
+    onnx: { input: 'features', output: 'probabilities' },
+    featureService: { service: 'fraud@1' },
+  });
+});
+
+test('labels beside probabilities are left alone; values alone are a regression', () => {
+  const input = tensor('X', 1, ['N', 2]);
+  const both = graphOf([input], [tensor('label', 7, ['N']), tensor('probabilities', 1, ['N', 3])]);
+  expect(packageOfForeign(mlmodelOf(), both).signature).toMatchObject({
+    task: 'multiclass_classification',
+    classes: ['0', '1', '2'],
+    onnx: { input: 'X', output: 'probabilities' },
+  });
+  const value = graphOf([input], [tensor('variable', 1, ['N', 1])]);
+  expect(packageOfForeign(mlmodelOf(), value).signature).toMatchObject({ task: 'regression', classes: [] });
+});
+
+test('what could not be served is refused, all of it at once', () => {
+  const zipmap = graphOf([tensor('X', 1, ['N', 2])], [tensor('label', 7, ['N']), { name: 'output_probability' }]);
+  expect(() => packageOfForeign(mlmodelOf(), zipmap)).toThrow(/zipmap=False/);
+  const texts = graphOf([tensor('a', 8, ['N', 1]), tensor('b', 1, ['N', 1])], [tensor('p', 1, ['N', 2])]);
+  expect(() => packageOfForeign(mlmodelOf(), texts)).toThrow(/takes a, b: one FP32 tensor/);
+  const columns = JSON.stringify([{ name: 'city', type: 'string' }]);
+  expect(() => packageOfForeign(mlmodelOf({ signature: { inputs: columns } }), onnx)).toThrow(
+    /its column city is string.*it takes 4 columns, and 1 are named/,
+  );
+  expect(() => readMlmodel(stringify({ flavors: { sklearn: {} } }))).toThrow(/no onnx flavor/);
+});
