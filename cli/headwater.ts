@@ -62,12 +62,24 @@ program
   .option('--training-set <folder>', 'also write the training set there')
   .action(lazily(modules.demo, 'runDemo'));
 
-program
-  .command('train')
-  .description('train fraud_detector from a training set written by `headwater demo --training-set`')
-  .requiredOption('--training-set <folder>', 'folder with data.csv and manifest.json')
-  .requiredOption('--out <folder>', 'where model.onnx, headwater.json and card.json go')
-  .action(lazily(modules.training, 'trainFraudDetector'));
+const labelled = (command: Command): Command =>
+  command
+    .option('--labels <source>', 'labels of this source in the offline store')
+    .option('--labels-file <pattern>', 'or files with entity_key, event_time, label, and label_id if there is one')
+    .option('--labels-query <sql>', "or a query of the offline store's database with these columns")
+    .option('--from <time>', 'labels from then on; default: all')
+    .option('--to <time>', 'labels before');
+
+labelled(
+  program
+    .command('train')
+    .description('train a model: from a training set, or from labels, which make one first')
+    .argument('[model]', 'which one', 'fraud_detector')
+    .option('--training-set <folder>', 'folder with data.csv and manifest.json'),
+)
+  .option('--out <folder>', 'where model.onnx, headwater.json and card.json go (default: below the data directory)')
+  .option('--register', 'make it a new version in the registry', false)
+  .action(lazily(modules.training, 'trainModel'));
 
 const repeated = (value: string, before: readonly string[]): readonly string[] => [...before, value];
 
@@ -207,16 +219,13 @@ history(
   program.command('materialize').description('compute the views that are computed in batch, from their histories'),
 ).action(lazily(modules.history, 'materialize'));
 
-program
-  .command('training-set')
-  .description('labels joined with the features that were true at their time')
-  .requiredOption('--out <folder>', 'where the data and manifest.json go')
-  .option('--service <name@version>', 'the columns: a feature service, or a view')
-  .option('--labels <source>', 'labels of this source in the offline store')
-  .option('--labels-file <pattern>', 'or files with entity_key, event_time, label, and label_id if there is one')
-  .option('--labels-query <sql>', "or a query of the offline store's database with these columns")
-  .option('--from <time>', 'labels from then on; default: all')
-  .option('--to <time>', 'labels before')
+labelled(
+  program
+    .command('training-set')
+    .description('labels joined with the features that were true at their time')
+    .requiredOption('--out <folder>', 'where the data and manifest.json go')
+    .option('--service <name@version>', 'the columns: a feature service, or a view'),
+)
   .option('--split-at <time...>', 'cut there: one time gives train and test, two give train, validation and test')
   .option('--known-at-label', "only values that had been computed by the label's time", false)
   .addOption(new Option('--format <format>', 'of the data').choices(TRAINING_FORMATS).default('csv'))

@@ -1,7 +1,5 @@
 import { FilePieces } from '#connectors/files/file_pieces';
 import type { FileSystemOf } from '#connectors/files/file_systems';
-import type { ReadRow } from '#connectors/files/formats';
-import { type EventTime, eventTime, MIN_EVENT_TIME } from '#kernel/time';
 import { RestTracker } from '#pipelines/engine/rest_tracker';
 import {
   type ProcessContinuation,
@@ -11,6 +9,7 @@ import {
   type SplittableDoFn,
   STOP,
 } from '#pipelines/engine/splittable';
+import { type DecodeHistory, outputHistory } from './history_rows.ts';
 
 /** Where reading stands: plain data, for snapshots. */
 interface HistoryPosition {
@@ -28,12 +27,7 @@ export interface HistorySourceSettings<T> {
   /** A row may be so much older than the newest before it. */
   readonly outOfOrderMs: number;
   readonly fileSystems?: FileSystemOf;
-  /** The element, and its event time when it has one. `watermark`: rows older than that are late. */
-  readonly decode: (
-    row: ReadRow,
-    path: string,
-    watermark: EventTime,
-  ) => { readonly element: T; readonly eventTimeMs: number | undefined };
+  readonly decode: DecodeHistory<T>;
   /** Told after every piece, for progress. */
   readonly onProgress?: (progress: { readonly file: string; readonly files: number; readonly rows: number }) => void;
 }
@@ -74,10 +68,10 @@ export class HistorySource<T> implements SplittableDoFn<string, T, HistoryPositi
     const path = paths[position.file];
     if (path === undefined) return STOP;
     const { rows, next } = await this.#pieces.read(path, position.at);
-    const newestMs = this.#output(rows, path, position.newestMs, context);
+    const { decode, outOfOrderMs } = this.#settings;
+    const newestMs = outputHistory(rows, position.newestMs, { decode, path, outOfOrderMs }, context);
     this.#rows += rows.length;
     this.#settings.onProgress?.({ file: path, files: paths.length, rows: this.#rows });
-    if (newestMs > Number.NEGATIVE_INFINITY) context.advanceWatermark(this.#watermarkAfter(newestMs));
     const rest = {
       paths,
       newestMs,
@@ -87,21 +81,6 @@ export class HistorySource<T> implements SplittableDoFn<string, T, HistoryPositi
     context.reportBacklog((paths.length - rest.file) * Math.max(1, rows.length));
     tracker.tryClaim(rest);
     return resumeAfter(0);
-  }
-
-  #watermarkAfter(newestMs: number): EventTime {
-    return newestMs === Number.NEGATIVE_INFINITY ? MIN_EVENT_TIME : eventTime(newestMs - this.#settings.outOfOrderMs);
-  }
-
-  #output(rows: readonly ReadRow[], path: string, newestBefore: number, context: Context<T>): number {
-    let newest = newestBefore;
-    for (const row of rows) {
-      const watermark = this.#watermarkAfter(newest);
-      const { element, eventTimeMs } = this.#settings.decode(row, path, watermark);
-      if (eventTimeMs !== undefined && eventTimeMs > newest) newest = eventTimeMs;
-      context.output(element, eventTimeMs === undefined ? watermark : eventTime(eventTimeMs));
-    }
-    return newest;
   }
 
   async teardown(): Promise<void> {

@@ -1,5 +1,3 @@
-import type { ReadRow } from '#connectors/files/formats';
-import { type EventTime, eventTime, MIN_EVENT_TIME } from '#kernel/time';
 import { RestTracker } from '#pipelines/engine/rest_tracker';
 import {
   type ProcessContinuation,
@@ -9,6 +7,7 @@ import {
   type SplittableDoFn,
   STOP,
 } from '#pipelines/engine/splittable';
+import { type DecodeHistory, outputHistory } from './history_rows.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -29,12 +28,7 @@ export interface QuerySourceSettings<T> {
   readonly readPage: (after: Place | undefined) => Promise<readonly Fields[]>;
   readonly timestampField: string;
   readonly idField: string;
-  /** As of a history source. */
-  readonly decode: (
-    row: ReadRow,
-    path: undefined,
-    watermark: EventTime,
-  ) => { readonly element: T; readonly eventTimeMs: number | undefined };
+  readonly decode: DecodeHistory<T>;
   readonly onProgress?: (progress: { readonly rows: number }) => void;
 }
 
@@ -69,16 +63,10 @@ export class QuerySource<T> implements SplittableDoFn<string, T, QueryPosition, 
     const rows = await readPage(position.after);
     const last = rows.at(-1);
     if (last === undefined) return STOP;
-    let { newestMs } = position;
-    for (const row of rows) {
-      const watermark = newestMs === Number.NEGATIVE_INFINITY ? MIN_EVENT_TIME : eventTime(newestMs);
-      const { element, eventTimeMs } = decode({ ok: true, row }, undefined, watermark);
-      if (eventTimeMs !== undefined && eventTimeMs > newestMs) newestMs = eventTimeMs;
-      context.output(element, eventTimeMs === undefined ? watermark : eventTime(eventTimeMs));
-    }
+    const read = rows.map((row) => ({ ok: true, row }) as const);
+    const newestMs = outputHistory(read, position.newestMs, { decode, path: undefined, outOfOrderMs: 0 }, context);
     this.#rows += rows.length;
     onProgress?.({ rows: this.#rows });
-    if (newestMs > Number.NEGATIVE_INFINITY) context.advanceWatermark(eventTime(newestMs));
     const after = { time: String(last[timestampField]), id: String(last[idField]) };
     tracker.tryClaim({ after, newestMs });
     return resumeAfter(0);

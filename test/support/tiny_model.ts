@@ -1,8 +1,7 @@
 import { field, fromEvent, isWeekend } from '#feature_store/definitions/feature';
-import { featureView } from '#feature_store/definitions/feature_view';
-import { account, transactions } from '#feature_store/views/transactions';
 import type { ModelPackage, ModelSignature } from '#registry/model_package';
 import { type Mlp, mlpToOnnx } from '#registry/trainers/tfjs/onnx_mlp';
+import { testView } from './test_view.ts';
 
 const signature: ModelSignature = {
   inputs: [
@@ -18,21 +17,15 @@ const signature: ModelSignature = {
 };
 
 /** The view it is of. */
-export const tinyView = featureView({
-  name: 'tiny',
-  version: 1,
-  entity: account,
-  source: transactions,
-  ttl: '1d',
-  owner: 'tests',
-  description: 'what the tiny model looks at',
-  features: {
+export const tinyView = testView(
+  {
     amount: field('amount', 'double', ''),
     count: fromEvent('long', '', () => 1),
     weekend: isWeekend(),
     category: field('merchant_category', 'string', ''),
   },
-});
+  { name: 'tiny' },
+);
 
 const FILL = Float32Array.of(1, 2, 0, 0.4);
 

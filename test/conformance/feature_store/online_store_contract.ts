@@ -3,27 +3,20 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { field, isWeekend } from '#feature_store/definitions/feature';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
-import { featureView } from '#feature_store/definitions/feature_view';
 import type { OnlineStore } from '#feature_store/online/online_store';
-import { account, transactions } from '#feature_store/views/transactions';
 import { DAY_MS, eventTime, processingTime } from '#kernel/time';
+import { testView } from '../../support/test_view.ts';
 
 /** Three features and one that is missing, served for 30 days. */
-export const contractView = featureView({
-  name: 'contract',
-  version: 1,
-  entity: account,
-  source: transactions,
-  ttl: '30d',
-  owner: 'tests',
-  description: 'what online stores are tested with',
-  features: {
+export const contractView = testView(
+  {
     value: field('amount', 'double', ''),
     text: field('currency', 'string', ''),
     flag: isWeekend(),
     missing: field('country', 'string', ''),
   },
-});
+  { name: 'contract', ttl: '30d' },
+);
 const view = { view: 'contract', version: 1 };
 const nowMs = Date.now();
 

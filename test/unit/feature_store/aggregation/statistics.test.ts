@@ -3,24 +3,14 @@ import fc from 'fast-check';
 import { type StatisticsAccumulator, StatisticsOf } from '#feature_store/aggregation/statistics';
 import { field, isWeekend } from '#feature_store/definitions/feature';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
-import { featureView } from '#feature_store/definitions/feature_view';
-import { account, transactions } from '#feature_store/views/transactions';
 import { eventTime, processingTime } from '#kernel/time';
+import { testView } from '../../../support/test_view.ts';
 
 const of = new StatisticsOf(
-  featureView({
-    name: 'v',
-    version: 1,
-    entity: account,
-    source: transactions,
-    ttl: '1d',
-    owner: 'tests',
-    description: 'd',
-    features: {
-      amount: field('amount', 'double', ''),
-      category: field('merchant_category', 'string', ''),
-      flag: isWeekend(),
-    },
+  testView({
+    amount: field('amount', 'double', ''),
+    category: field('merchant_category', 'string', ''),
+    flag: isWeekend(),
   }),
 );
 

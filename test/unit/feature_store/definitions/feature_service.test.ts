@@ -2,16 +2,17 @@ import { expect, test } from '@jest/globals';
 import { count, sum } from '#feature_store/definitions/aggregations';
 import { type Feature, field } from '#feature_store/definitions/feature';
 import { checkServices, featureService, serviceOfView } from '#feature_store/definitions/feature_service';
-import { checkViews, featureView } from '#feature_store/definitions/feature_view';
+import { checkViews } from '#feature_store/definitions/feature_view';
 import { columns, onDemand, onDemandView } from '#feature_store/definitions/on_demand';
 import { RequestFieldsError } from '#feature_store/errors';
 import { requestFields, vectorOf } from '#feature_store/retrieval/feature_vector';
 import { ON_DEMAND_VIEWS, SERVICES, VIEWS } from '#feature_store/views/catalog';
-import { account, transactions } from '#feature_store/views/transactions';
+import { account } from '#feature_store/views/transactions';
+import { testView } from '../../../support/test_view.ts';
 
 const base = { version: 1, entity: account, owner: 'tests', description: 'd' } as const;
 const view = <Name extends string>(name: string, features: Readonly<Record<Name, Feature>>) =>
-  featureView({ ...base, name, source: transactions, ttl: '1d', features });
+  testView(features, { name });
 
 const spending = view('spending', { ...sum('amount').over('1h', '24h'), currency: field('currency', 'string', '') });
 const visits = view('visits', count({ as: 'visits' }).over('1h'));
@@ -93,14 +94,10 @@ test('the fingerprint follows what is computed, and nothing that is only said of
 });
 
 test('what cannot be a service is refused, with all problems at once', () => {
-  const other = featureView({
-    ...base,
-    name: 'elsewhere',
-    entity: { name: 'merchant', joinKeys: ['merchant_id'] },
-    source: transactions,
-    ttl: '1d',
-    features: { currency: field('currency', 'string', '') },
-  });
+  const other = testView(
+    { currency: field('currency', 'string', '') },
+    { name: 'elsewhere', entity: { name: 'merchant', joinKeys: ['merchant_id'] } },
+  );
   const define = () => featureService({ ...scoring, name: 'mixed', features: [columns(spending), columns(other)] });
   expect(define).toThrow(
     /"currency" comes from spending@1 and from elsewhere@1[\s\S]*of several entities: account, merchant/,

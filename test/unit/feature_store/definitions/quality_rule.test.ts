@@ -1,8 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { count } from '#feature_store/definitions/aggregations';
-import { featureView } from '#feature_store/definitions/feature_view';
 import { inRange, matches, notNull, oneOf, satisfies, violationsOf } from '#feature_store/definitions/quality_rule';
-import { account, transactions } from '#feature_store/views/transactions';
+import { testView } from '../../../support/test_view.ts';
 
 const rules = {
   a_is_there: notNull('a', 'drop'),
@@ -25,17 +24,6 @@ test('of several broken rules the gravest comes first', () => {
 });
 
 test('a rule about a feature that is not there is refused', () => {
-  const define = () =>
-    featureView({
-      name: 'v',
-      version: 1,
-      entity: account,
-      source: transactions,
-      ttl: '1d',
-      owner: 'tests',
-      description: 'd',
-      features: count().over('1h'),
-      rules: { nonsense: notNull('amuont', 'warn') },
-    });
+  const define = () => testView(count().over('1h'), { rules: { nonsense: notNull('amuont', 'warn') } });
   expect(define).toThrow(/view v@1, rule nonsense: there is no feature "amuont"/);
 });
