@@ -1,7 +1,8 @@
 import { HOUR_MS } from '#kernel/time';
 import type { FeatureValue } from './feature_row.ts';
 
-export type FeatureType = 'double' | 'long' | 'boolean' | 'string';
+export const FEATURE_TYPES = ['double', 'long', 'boolean', 'string'] as const;
+export type FeatureType = (typeof FEATURE_TYPES)[number];
 
 /** The validated event a feature is computed from. */
 export type EventFields = Readonly<Record<string, unknown>>;
@@ -14,6 +15,8 @@ interface Described {
 /** Computed from the event alone. */
 export interface EventFeature extends Described {
   readonly kind: 'event';
+  /** The one field that it is; undefined: it may look at the whole event. */
+  readonly field?: string;
   readonly compute: (event: EventFields, eventTimeMs: number) => FeatureValue;
 }
 
@@ -93,6 +96,7 @@ export type Feature =
 /** The event's own field. */
 export const field = (name: string, type: FeatureType, description: string): EventFeature => ({
   kind: 'event',
+  field: name,
   type,
   description,
   compute: (event) => (event[name] ?? null) as FeatureValue,

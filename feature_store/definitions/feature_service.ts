@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { DefinitionError } from './errors.ts';
+import { DefinitionError, definedIn } from './errors.ts';
 import type { FeatureType } from './feature.ts';
 import { viewId } from './feature_row.ts';
 import { describeView, type FeatureView } from './feature_view.ts';
@@ -96,7 +96,7 @@ export function featureService(spec: FeatureServiceSpec): FeatureService {
   const [entity, ...others] = entities.values();
   if (entity === undefined) problems.push(`service ${id} has no features`);
   if (others.length > 0) problems.push(`service ${id} is of several entities: ${[...entities.keys()].join(', ')}`);
-  if (entity === undefined || problems.length > 0) throw new DefinitionError(problems);
+  if (entity === undefined || problems.length > 0) throw new DefinitionError(problems, definedIn());
   const views = [...stored].map(([view, names]) => ({ view, names }));
   const fields = [...request].map(([name, type]) => ({ name, type }));
   const { name: entityName, joinKeys } = entity;

@@ -1,8 +1,9 @@
 import { type Duration, durationMs } from '#kernel/duration';
-import { DefinitionError } from './errors.ts';
+import { DefinitionError, definedIn } from './errors.ts';
 import {
   type AsOfFeature,
   type ExpressionFeature,
+  FEATURE_TYPES,
   type Feature,
   type FeatureType,
   LARGEST_TOP,
@@ -11,6 +12,7 @@ import {
   type WindowFeature,
 } from './feature.ts';
 import { type FeatureValue, type ViewReference, viewId } from './feature_row.ts';
+import { aggregationProblem, fieldTypeOf, fieldTypeOfFeature, typeProblem } from './field_types.ts';
 import type { QualityRule } from './quality_rule.ts';
 import type { Entity, EventSource } from './source.ts';
 
@@ -75,7 +77,7 @@ export function featureView<Name extends string>(spec: FeatureViewSpec<Name>): F
   for (const [name, feature] of features) {
     if (!NAME.test(name)) problems.push(`view ${id}: feature "${name}" must be lower-case letters, digits and _`);
     problems.push(
-      ...problemsOf(feature, fields, spec.features).map((problem) => `view ${id}, feature ${name}: ${problem}`),
+      ...problemsOf(feature, spec.source, spec.features).map((problem) => `view ${id}, feature ${name}: ${problem}`),
     );
   }
   for (const [name, rule] of Object.entries(spec.rules ?? {})) {
@@ -88,7 +90,7 @@ export function featureView<Name extends string>(spec: FeatureViewSpec<Name>): F
   const expressionOrder = orderExpressions(spec.features, (name) =>
     problems.push(`view ${id}, feature ${name}: it depends on itself, directly or through others`),
   );
-  if (problems.length > 0) throw new DefinitionError(problems);
+  if (problems.length > 0) throw new DefinitionError(problems, definedIn());
   const asOfOrder = dependOnTime(spec.features, expressionOrder);
   const { rules = {}, mode = 'streaming' } = spec;
   return Object.freeze({ ...rest, rules, mode, view: spec.name, ttlMs: durationMs(ttl), expressionOrder, asOfOrder });
@@ -106,29 +108,41 @@ function dependOnTime<Name extends string>(
   return order.filter((name) => found.has(name));
 }
 
-function problemsOf(feature: Feature, fields: readonly string[], all: Readonly<Record<string, Feature>>): string[] {
+function problemsOf(feature: Feature, { schema }: EventSource, all: Readonly<Record<string, Feature>>): string[] {
+  const fields = Object.keys(schema.shape);
+  const noField = (name: string, besides = ''): string =>
+    `there is no field "${name}"${besides}; the source has ${fields.join(', ')}`;
+  const problems: (string | undefined)[] = [];
+  if (!FEATURE_TYPES.includes(feature.type)) {
+    problems.push(`"${feature.type}" is no type: ${FEATURE_TYPES.join(', ')} are`);
+  }
   switch (feature.kind) {
+    case 'event': {
+      const { field, type } = feature;
+      if (field === undefined) break;
+      problems.push(fields.includes(field) ? typeProblem(schema, field, type) : noField(field));
+      break;
+    }
     case 'window': {
-      const problems: string[] = [];
-      const { field } = feature;
-      const derived = field === undefined ? undefined : all[field]?.kind;
-      if (field !== undefined && !fields.includes(field) && derived !== 'event' && derived !== 'previous') {
-        problems.push(
-          `there is no field "${field}" and no feature of single events by that name; the source has ${fields.join(', ')}`,
-        );
+      const { field, aggregation } = feature;
+      if (field !== undefined) {
+        const derived = all[field];
+        const isDerived = derived?.kind === 'event' || derived?.kind === 'previous';
+        if (!fields.includes(field) && !isDerived) {
+          problems.push(noField(field, ' and no feature of single events by that name'));
+        }
+        const held = isDerived ? fieldTypeOfFeature(derived.type) : fieldTypeOf(schema, field);
+        problems.push(aggregationProblem(held, field, aggregation));
       }
       if (feature.windowMs > LONGEST_WINDOW_MS) problems.push('the longest window is 366d');
       problems.push(...problemsOfParameter(feature));
-      return problems;
+      break;
     }
     case 'expression':
     case 'as_of':
-      return feature.inputs
-        .filter((input) => all[input] === undefined)
-        .map((input) => `there is no feature "${input}"`);
-    default:
-      return [];
+      for (const input of feature.inputs) if (all[input] === undefined) problems.push(`there is no feature "${input}"`);
   }
+  return problems.filter((problem) => problem !== undefined);
 }
 
 function problemsOfParameter({ aggregation, parameter = 1 }: WindowFeature): string[] {
@@ -226,6 +240,8 @@ function detailsOf(feature: Feature) {
         ...(parameter === undefined ? {} : { parameter }),
       };
     }
+    case 'event':
+      return feature.field === undefined ? {} : { field: feature.field };
     case 'session':
       return { windowMs: feature.gapMs, aggregation: feature.measure };
     case 'expression':

@@ -52,6 +52,8 @@ function inputsOf(feature: Feature): readonly string[] {
       return [feature.field, feature.where === undefined ? undefined : '*'].filter((input) => input !== undefined);
     case 'session':
       return [];
+    case 'event':
+      return [feature.field ?? '*'];
     default:
       return ['*'];
   }
@@ -82,7 +84,9 @@ export function changesBetween(before: ViewDescription, after: ViewDescription):
     const { description: __, ...isWithout } = is;
     const details = Object.keys({ ...wasWithout, ...isWithout }).flatMap((key) => {
       const [a, b] = [wasWithout, isWithout].map((side) => JSON.stringify((side as Record<string, unknown>)[key]));
-      return a === b ? [] : [`${key} was ${a ?? 'nothing'}, is ${b ?? 'nothing'}`];
+      // Descriptions of before did not say which field an event feature is.
+      const isNewlySaid = a === undefined && key === 'field' && was.kind === 'event';
+      return a === b || isNewlySaid ? [] : [`${key} was ${a ?? 'nothing'}, is ${b ?? 'nothing'}`];
     });
     if (details.length > 0) {
       changes.push({ feature: name, change: 'changed', detail: details.join('; '), isBreaking: true });

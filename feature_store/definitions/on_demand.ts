@@ -1,4 +1,4 @@
-import { DefinitionError } from './errors.ts';
+import { DefinitionError, definedIn } from './errors.ts';
 import type { FeatureType } from './feature.ts';
 import { type FeatureValue, type ViewReference, viewId } from './feature_row.ts';
 import type { FeatureView } from './feature_view.ts';
@@ -14,7 +14,7 @@ export interface ViewColumns {
 export function columns<Name extends string>(view: FeatureView<Name>, ...names: readonly Name[]): ViewColumns {
   const unknown = names.filter((name) => view.features[name] === undefined);
   if (unknown.length > 0) {
-    throw new DefinitionError([`view ${viewId(view)} has no feature "${unknown.join('", "')}"`]);
+    throw new DefinitionError([`view ${viewId(view)} has no feature "${unknown.join('", "')}"`], definedIn());
   }
   return { view: view as FeatureView, names: names.length === 0 ? Object.keys(view.features) : names };
 }
@@ -69,6 +69,6 @@ export function onDemandView<Name extends string>(spec: OnDemandViewSpec<Name>):
   }
   for (const name of Object.keys(spec.request)) take(name, 'a field of the request');
   for (const name of Object.keys(spec.features)) take(name, 'a feature of its own');
-  if (problems.length > 0) throw new DefinitionError(problems);
+  if (problems.length > 0) throw new DefinitionError(problems, definedIn());
   return Object.freeze({ ...spec, kind: 'on_demand', view: spec.name });
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
 import { createRedis } from '#connectors/redis/client';
 import { redisConfigSchema } from '#connectors/redis/config';
-import { field } from '#feature_store/definitions/feature';
+import { field, fromEvent } from '#feature_store/definitions/feature';
 import { type FeatureView, featureView } from '#feature_store/definitions/feature_view';
 import { RedisOnlineStore } from '#feature_store/online/redis_store';
 import { eventTime, processingTime } from '#kernel/time';
@@ -50,7 +50,7 @@ test('what was computed by another definition is never served; what has not chan
   });
   const after = withFeatures({
     added: field('merchant_id', 'string', ''),
-    country: field('country', 'long', ''),
+    country: fromEvent('long', '', () => 1),
     amount: { ...amount, description: 'said another way' },
   });
   const [writer, reader] = [await open(keyPrefix, before), await open(keyPrefix, after)];

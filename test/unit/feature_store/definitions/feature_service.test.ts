@@ -90,7 +90,9 @@ test('the fingerprint follows what is computed, and nothing that is only said of
   expect(of({ currency: { ...currency, description: 'two' }, ...count().over('1h') })).toBe(first);
   expect(of({ currency, ...count().over('6h') })).not.toBe(first);
   expect(of({ ...count().over('1h'), currency })).not.toBe(first);
-  expect(of({ currency: { ...currency, type: 'long' }, ...count().over('1h') })).not.toBe(first);
+  expect(of({ currency: field('country', 'string', 'one'), ...count().over('1h') })).not.toBe(first);
+  const amount = (type: 'double' | 'long') => of({ amount: field('amount', type, '') });
+  expect(amount('long')).not.toBe(amount('double'));
 });
 
 test('what cannot be a service is refused, with all problems at once', () => {

@@ -34,6 +34,26 @@ test('all problems of a view are listed at once, with view and feature', () => {
   );
 });
 
+test('a type that its field does not hold is refused, and so is a sum of texts; the file is named', () => {
+  const define = () =>
+    featureView({
+      ...base,
+      features: {
+        amount: field('amount', 'string', ''),
+        country: field('country', 'long', ''),
+        nowhere: field('amuont', 'double', ''),
+        odd: field('amount', 'doubel' as 'double', ''),
+        category: field('merchant_category', 'string', ''),
+        ...sum('merchant_id').over('1h'),
+        ...sum('category').over('1h'),
+        ...sum('nowhere').over('1h'),
+      },
+    });
+  expect(define).toThrow(
+    /definitions in test\/unit\/feature_store\/definitions\/feature_view\.test\.ts have[\s\S]*feature amount: it is string, and field amount holds a number[\s\S]*feature country: it is long, and field country holds a string[\s\S]*feature nowhere: there is no field "amuont"[\s\S]*"doubel" is no type: double, long, boolean, string are[\s\S]*sum_merchant_id_1h: sum is of numbers, and merchant_id is a string[\s\S]*sum_category_1h: sum is of numbers, and category is a string/,
+  );
+});
+
 test('expressions come after what they are computed from', () => {
   const view = featureView({
     ...base,
