@@ -1,7 +1,8 @@
 import type { Kafka } from 'kafkajs';
 import type { LogRecord } from '#connectors/connector';
+import { ClusterConnection } from './cluster_connection.ts';
 import { fetchPartition } from './fetch_request.ts';
-import { type Cluster, createCluster } from './kafkajs_cluster.ts';
+import type { Cluster } from './kafkajs_cluster.ts';
 import { readRecords } from './record_reader.ts';
 
 // kafkajs has no consumer that is told its partitions and offsets: a consumer always joins a group, and a group's rebalances and
@@ -20,75 +21,75 @@ const NO_GENERATION = -1;
 
 /** Commits offsets of a group that nobody joins. kafkajs' admin client would join it each time, for seconds. */
 export class OffsetCommitter {
-  readonly #cluster: Cluster;
-  #connected = false;
+  readonly #connection: ClusterConnection;
 
-  constructor(kafka: Kafka) {
-    this.#cluster = createCluster(kafka);
+  constructor(kafka: Kafka, deadlineMs: number) {
+    this.#connection = new ClusterConnection(kafka, deadlineMs);
   }
 
   /** @param offsets - by partition: the next offset to read */
   async commit(groupId: string, topic: string, offsets: ReadonlyMap<number, bigint>): Promise<void> {
-    if (!this.#connected) {
-      await this.#cluster.connect();
-      this.#connected = true;
-    }
-    const coordinator = await this.#cluster.findGroupCoordinator({ groupId });
-    await coordinator.offsetCommit({
-      groupId,
-      groupGenerationId: NO_GENERATION,
-      memberId: '',
-      topics: [
-        {
-          topic,
-          partitions: [...offsets].map(([partition, offset]) => ({ partition, offset: String(offset), metadata: '' })),
-        },
-      ],
+    const partitions = [...offsets].map(([partition, offset]) => ({ partition, offset: String(offset), metadata: '' }));
+    await this.#connection.use(`commit offsets of ${groupId}`, async (cluster) => {
+      const coordinator = await cluster.findGroupCoordinator({ groupId });
+      await coordinator.offsetCommit({
+        groupId,
+        groupGenerationId: NO_GENERATION,
+        memberId: '',
+        topics: [{ topic, partitions }],
+      });
     });
   }
 
-  async close(): Promise<void> {
-    this.#connected = false;
-    await this.#cluster.disconnect().catch(() => {});
+  close(): Promise<void> {
+    return this.#connection.close();
   }
 }
 
 /** Fetches one partition from wherever its leader is. Not safe for concurrent calls. */
 export class PartitionFetcher {
-  readonly #cluster: Cluster;
+  readonly #connection: ClusterConnection;
   readonly #topic: string;
   readonly #partition: number;
-  #connected = false;
 
-  constructor(kafka: Kafka, topic: string, partition: number) {
-    this.#cluster = createCluster(kafka);
+  /** @param deadlineMs - longest time that a fetch may take, beside waiting for records */
+  constructor(kafka: Kafka, topic: string, partition: number, deadlineMs: number) {
+    this.#connection = new ClusterConnection(kafka, deadlineMs, (cluster) => cluster.addTargetTopic(topic));
     this.#topic = topic;
     this.#partition = partition;
   }
 
   /** @throws kafkajs errors, with metadata refreshed so that the next call finds a moved leader */
   async fetch(offset: bigint, options: { maxWaitMs: number; maxBytes: number }): Promise<Fetched> {
+    const what = `fetch ${this.#topic}[${this.#partition}]`;
     try {
-      if (!this.#connected) {
-        await this.#cluster.connect();
-        await this.#cluster.addTargetTopic(this.#topic);
-        this.#connected = true;
-      }
-      const [nodeId] = Object.keys(this.#cluster.findLeaderForPartitions(this.#topic, [this.#partition]));
-      if (nodeId === undefined) throw new Error(`partition ${this.#partition} of ${this.#topic} has no leader`);
-      const broker = await this.#cluster.findBroker({ nodeId });
-      const request = { topic: this.#topic, partition: this.#partition, offset, ...options };
-      const { records: bytes, endOffset, aborted } = await fetchPartition(broker, request);
-      const { records, nextOffset = offset } = await readRecords(bytes, String(this.#partition), offset, aborted);
-      return { records, nextOffset: nextOffset > offset ? nextOffset : offset, endOffset };
+      return await this.#connection.use(
+        what,
+        (cluster) => this.#fetchFrom(cluster, offset, options),
+        options.maxWaitMs,
+      );
     } catch (error) {
-      await this.#cluster.refreshMetadata().catch(() => this.close());
+      const refresh = (cluster: Cluster): Promise<void> => cluster.refreshMetadata();
+      await this.#connection.use('refresh metadata', refresh).catch(() => this.close());
       throw error;
     }
   }
 
-  async close(): Promise<void> {
-    this.#connected = false;
-    await this.#cluster.disconnect().catch(() => {});
+  async #fetchFrom(
+    cluster: Cluster,
+    offset: bigint,
+    options: { maxWaitMs: number; maxBytes: number },
+  ): Promise<Fetched> {
+    const [nodeId] = Object.keys(cluster.findLeaderForPartitions(this.#topic, [this.#partition]));
+    if (nodeId === undefined) throw new Error(`partition ${this.#partition} of ${this.#topic} has no leader`);
+    const broker = await cluster.findBroker({ nodeId });
+    const request = { topic: this.#topic, partition: this.#partition, offset, ...options };
+    const { records: bytes, endOffset, aborted } = await fetchPartition(broker, request);
+    const { records, nextOffset = offset } = await readRecords(bytes, String(this.#partition), offset, aborted);
+    return { records, nextOffset: nextOffset > offset ? nextOffset : offset, endOffset };
+  }
+
+  close(): Promise<void> {
+    return this.#connection.close();
   }
 }

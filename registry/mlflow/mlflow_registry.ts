@@ -212,7 +212,13 @@ export class MlflowRegistry implements ModelRegistry {
     const held = await this.#lease(name);
     if (held !== undefined && held.untilMs > Date.now()) throw new PromotionConflictError(name);
     const lease = { holder: randomUUID(), untilMs: Date.now() + LEASE_MS };
-    await this.#setModelTag(name, LEASE_TAG, JSON.stringify(lease));
+    try {
+      await this.#setModelTag(name, LEASE_TAG, JSON.stringify(lease));
+    } catch (error) {
+      // Its database may refuse one of two who write the same tag at once.
+      const others = await this.#lease(name);
+      throw others !== undefined && others.untilMs > Date.now() ? new PromotionConflictError(name) : error;
+    }
     await sleep(LEASE_SETTLES_MS);
     if ((await this.#lease(name))?.holder !== lease.holder) throw new PromotionConflictError(name);
     try {

@@ -1,0 +1,55 @@
+import type { Kafka } from 'kafkajs';
+import { withinDeadline } from '#kernel/deadline';
+import { DeadlineExceededError } from '#kernel/errors';
+import { type Cluster, createCluster } from './kafkajs_cluster.ts';
+
+/**
+ * A connection to a cluster that is made when it is first used, and made anew when something takes too long: after connections were cut in the
+ * wrong moment, kafkajs may wait for answers that will never come.
+ */
+export class ClusterConnection {
+  readonly #kafka: Kafka;
+  readonly #deadlineMs: number;
+  readonly #onConnect: (cluster: Cluster) => Promise<void>;
+  #cluster: Cluster;
+  #connected = false;
+
+  /** @param deadlineMs - longest time that one use may take */
+  constructor(kafka: Kafka, deadlineMs: number, onConnect: (cluster: Cluster) => Promise<void> = async () => {}) {
+    this.#kafka = kafka;
+    this.#deadlineMs = deadlineMs;
+    this.#onConnect = onConnect;
+    this.#cluster = createCluster(kafka);
+  }
+
+  /** @throws {@link DeadlineExceededError}; what `work` and kafkajs throw */
+  async use<T>(operation: string, work: (cluster: Cluster) => Promise<T>, extraMs = 0): Promise<T> {
+    const cluster = this.#cluster;
+    const connected = async (): Promise<T> => {
+      if (!this.#connected) {
+        await cluster.connect();
+        await this.#onConnect(cluster);
+        if (cluster === this.#cluster) this.#connected = true;
+      }
+      return work(cluster);
+    };
+    try {
+      return await withinDeadline(operation, this.#deadlineMs + extraMs, connected());
+    } catch (error) {
+      if (error instanceof DeadlineExceededError && cluster === this.#cluster) this.#renew();
+      throw error;
+    }
+  }
+
+  #renew(): void {
+    const hung = this.#cluster;
+    this.#cluster = createCluster(this.#kafka);
+    this.#connected = false;
+    hung.disconnect().catch(() => {});
+  }
+
+  async close(): Promise<void> {
+    this.#connected = false;
+    await this.#cluster.disconnect().catch(() => {});
+  }
+}
