@@ -22,6 +22,11 @@ export class ClusterConnection {
     this.#cluster = createCluster(kafka);
   }
 
+  /** What is known of the cluster; of one that is not connected, nothing. */
+  get known(): Cluster | undefined {
+    return this.#connected ? this.#cluster : undefined;
+  }
+
   /** @throws {@link DeadlineExceededError}; what `work` and kafkajs throw */
   async use<T>(operation: string, work: (cluster: Cluster) => Promise<T>, extraMs = 0): Promise<T> {
     const cluster = this.#cluster;

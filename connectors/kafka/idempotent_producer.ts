@@ -3,7 +3,8 @@ import type { Kafka } from 'kafkajs';
 import type { OutgoingRecord } from '#connectors/connector';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
-import { type BrokerConnection, type Cluster, createCluster, createErrorFromCode } from './kafkajs_cluster.ts';
+import { ClusterConnection } from './cluster_connection.ts';
+import { type Cluster, createErrorFromCode } from './kafkajs_cluster.ts';
 import { DUPLICATE_SEQUENCE, type PartitionBatch, produce } from './produce_request.ts';
 import { murmur2, RecordBatchBuilder } from './record_batch.ts';
 
@@ -13,6 +14,7 @@ export interface ProducerSettings {
   /** A record that could not be delivered for so long is given up, ms. */
   readonly deliveryTimeoutMs: number;
   readonly requestTimeoutMs: number;
+  readonly connectionTimeoutMs: number;
 }
 
 interface Identity {
@@ -73,7 +75,7 @@ const REQUEST_BYTES = 8 * 1024 * 1024;
  * of a key keep their order. A batch is sent again with its number until it is acknowledged: the broker drops what it has.
  */
 export class IdempotentProducer {
-  readonly #cluster: Cluster;
+  readonly #connection: ClusterConnection;
   readonly #settings: ProducerSettings;
   readonly #clock: Clock;
   readonly #log: Logger;
@@ -88,14 +90,19 @@ export class IdempotentProducer {
   #isClosed = false;
 
   constructor(kafka: Kafka, deps: { readonly clock: Clock; readonly log: Logger }, settings: ProducerSettings) {
-    this.#cluster = createCluster(kafka);
+    const { requestTimeoutMs, connectionTimeoutMs } = settings;
+    // A reconnect and a repeated request are within it.
+    this.#connection = new ClusterConnection(kafka, 3 * connectionTimeoutMs + 2 * requestTimeoutMs, async (cluster) => {
+      // One that is gone is told of when something is sent to it.
+      for (const topic of this.#topics.keys()) await cluster.addTargetTopic(topic).catch(() => {});
+    });
     this.#settings = settings;
     this.#clock = deps.clock;
     this.#log = deps.log;
   }
 
   async connect(): Promise<void> {
-    await this.#cluster.connect();
+    await this.#connection.use('connect', async () => {});
   }
 
   /** Resolves when every record is acknowledged by all in-sync replicas. @throws kafkajs errors */
@@ -136,10 +143,13 @@ export class IdempotentProducer {
   #open(topic: string): Promise<readonly Partition[]> {
     let opening = this.#topics.get(topic);
     if (opening === undefined) {
-      opening = this.#cluster.addTargetTopic(topic).then(() => {
-        const known = this.#cluster.findTopicPartitionMetadata(topic).map(({ partitionId }) => partitionId);
+      const find = async (cluster: Cluster): Promise<readonly number[]> => {
+        await cluster.addTargetTopic(topic);
+        return cluster.findTopicPartitionMetadata(topic).map(({ partitionId }) => partitionId);
+      };
+      opening = this.#connection.use(`find topic ${topic}`, find).then((known) => {
         if (known.length === 0) throw createErrorFromCode(UNKNOWN_TOPIC_CODE);
-        const partitions = known
+        const partitions = [...known]
           .sort((a, b) => a - b)
           .map((id): Partition => ({ topic, id, queue: [], sequence: 0, leader: undefined, isUnderWay: false }));
         this.#ready.set(topic, partitions);
@@ -199,7 +209,7 @@ export class IdempotentProducer {
 
   #leaderOf(partition: Partition): string {
     const { topic, id } = partition;
-    partition.leader ??= Object.keys(this.#cluster.findLeaderForPartitions(topic, [id]))[0];
+    partition.leader ??= Object.keys(this.#connection.known?.findLeaderForPartitions(topic, [id]) ?? {})[0];
     return partition.leader ?? NO_LEADER;
   }
 
@@ -207,7 +217,6 @@ export class IdempotentProducer {
     let failure: unknown;
     try {
       const identity = await this.#identify();
-      const broker = await this.#connection(leader);
       const batches = taken.map(({ partition, pending }): PartitionBatch => {
         pending.baseSequence ??= partition.sequence;
         pending.isSealed = true;
@@ -218,7 +227,10 @@ export class IdempotentProducer {
           bytes: pending.builder.finish({ ...identity, baseSequence: pending.baseSequence }),
         };
       });
-      const answers = await produce(broker, batches, this.#settings.requestTimeoutMs);
+      const answers = await this.#connection.use('produce', async (cluster) => {
+        if (leader === NO_LEADER) throw createErrorFromCode(LEADER_NOT_AVAILABLE_CODE);
+        return produce(await cluster.findBroker({ nodeId: leader }), batches, this.#settings.requestTimeoutMs);
+      });
       for (const { partition, pending } of taken) {
         const code = answers.get(`${partition.topic}/${partition.id}`) ?? UNKNOWN_CODE;
         if (code === 0 || code === DUPLICATE_SEQUENCE) this.#acknowledge(partition, pending);
@@ -233,15 +245,12 @@ export class IdempotentProducer {
     for (const { partition } of taken) partition.isUnderWay = false;
   }
 
-  async #connection(leader: string): Promise<BrokerConnection> {
-    if (leader === NO_LEADER) throw createErrorFromCode(LEADER_NOT_AVAILABLE_CODE);
-    return this.#cluster.findBroker({ nodeId: leader });
-  }
-
   #identify(): Promise<Identity> {
-    this.#identity ??= this.#cluster
-      .findControllerBroker()
-      .then((broker) => broker.initProducerId({ transactionalId: undefined, transactionTimeout: 60_000 }))
+    this.#identity ??= this.#connection
+      .use('get a producer id', async (cluster) => {
+        const broker = await cluster.findControllerBroker();
+        return broker.initProducerId({ transactionalId: undefined, transactionTimeout: 60_000 });
+      })
       .then(({ producerId, producerEpoch }) => ({ producerId: BigInt(producerId), producerEpoch }));
     this.#identity.catch(() => {
       this.#identity = undefined;
@@ -303,7 +312,7 @@ export class IdempotentProducer {
     this.#failures += 1;
     this.#log.warn({ error, delayMs: Math.round(delayMs) }, 'kafka.send_retrying');
     await sleep(delayMs);
-    await this.#cluster.refreshMetadata().catch(() => {});
+    await this.#connection.use('refresh metadata', (cluster) => cluster.refreshMetadata()).catch(() => {});
     const own = new Set(taken.map(({ partition }) => partition));
     for (const partitions of this.#ready.values()) {
       for (const partition of partitions) {
@@ -321,7 +330,7 @@ export class IdempotentProducer {
   /** Call when all that was sent has been answered. */
   async disconnect(): Promise<void> {
     this.#isClosed = true;
-    await this.#cluster.disconnect().catch(() => {});
+    await this.#connection.close();
   }
 }
 

@@ -60,11 +60,11 @@ export class KafkaBroker implements Broker {
       },
     });
     this.#admin = this.#kafka.admin();
-    const { batchBytes, deliveryTimeoutMs, requestTimeoutMs } = config;
-    const settings = { batchBytes, deliveryTimeoutMs, requestTimeoutMs };
+    const { batchBytes, deliveryTimeoutMs, requestTimeoutMs, connectionTimeoutMs } = config;
+    const settings = { batchBytes, deliveryTimeoutMs, requestTimeoutMs, connectionTimeoutMs };
     this.#idempotent = new IdempotentProducer(this.#kafka, { clock: deps.clock, log: this.#log }, settings);
     // A reconnect and a repeated request are within it.
-    this.#deadlineMs = 3 * config.connectionTimeoutMs + 2 * requestTimeoutMs;
+    this.#deadlineMs = 3 * connectionTimeoutMs + 2 * requestTimeoutMs;
     this.#committer = new OffsetCommitter(this.#kafka, this.#deadlineMs);
     this.producer = { send: (topic, records) => this.#send(topic, records) };
   }
