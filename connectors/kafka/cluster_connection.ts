@@ -4,8 +4,8 @@ import { DeadlineExceededError } from '#kernel/errors';
 import { type Cluster, createCluster } from './kafkajs_cluster.ts';
 
 /**
- * A connection to a cluster that is made when it is first used, and made anew when something takes too long: after connections were cut in the
- * wrong moment, kafkajs may wait for answers that will never come.
+ * A connection to a cluster that is made when it is first used, and made anew when a request is not answered: kafkajs would go on with the
+ * connection it has.
  */
 export class ClusterConnection {
   readonly #kafka: Kafka;
@@ -41,7 +41,7 @@ export class ClusterConnection {
     try {
       return await withinDeadline(operation, this.#deadlineMs + extraMs, connected());
     } catch (error) {
-      if (error instanceof DeadlineExceededError && cluster === this.#cluster) this.#renew();
+      if (isHung(error) && cluster === this.#cluster) this.#renew();
       throw error;
     }
   }
@@ -58,3 +58,7 @@ export class ClusterConnection {
     await this.#cluster.disconnect().catch(() => {});
   }
 }
+
+/** After a request that was not answered its connection is worth nothing: what was sent may have been cut in the middle, and all that follows is lost. */
+const isHung = (error: unknown): boolean =>
+  error instanceof DeadlineExceededError || (error as Error).name === 'KafkaJSRequestTimeoutError';
