@@ -1,5 +1,5 @@
 import { viewId } from '#feature_store/definitions/feature_row';
-import { serviceOfView } from '#feature_store/definitions/feature_service';
+import { servicesById } from '#feature_store/definitions/feature_service';
 import { describeView, type FeatureView, type ViewDescription } from '#feature_store/definitions/feature_view';
 import { changesBetween, lineageOf } from '#feature_store/definitions/lineage';
 import { UnknownViewError } from '#feature_store/errors';
@@ -104,8 +104,8 @@ export async function showLineage(feature: string, { json }: { readonly json: bo
 
 /** `headwater features services`. */
 export function listServices({ json }: { readonly json: boolean }): void {
-  const { views, services } = definitionsOf(loadPlatformConfig(process.env));
-  const all = [...views.map(serviceOfView), ...services];
+  const definitions = definitionsOf(loadPlatformConfig(process.env));
+  const all = [...servicesById(definitions).values()];
   if (json) {
     print(JSON.stringify(all.map(({ signature, owner, description }) => ({ ...signature, owner, description }))));
     return;
@@ -113,7 +113,7 @@ export function listServices({ json }: { readonly json: boolean }): void {
   for (const { signature, description } of all) {
     const { service, entity, columns, request, fingerprint } = signature;
     print(`${service} of ${entity}, ${columns.length} columns, fingerprint ${fingerprint}: ${description}`);
-    if (services.every((candidate) => candidate.signature !== signature)) continue;
+    if (definitions.services.every((candidate) => candidate.signature !== signature)) continue;
     for (const { name, type, view } of columns) print(`  ${name.padEnd(28)} ${type.padEnd(8)} ${view}`);
     for (const { name, type } of request) print(`  ${name.padEnd(28)} ${type.padEnd(8)} of the request`);
   }

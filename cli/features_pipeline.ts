@@ -25,8 +25,11 @@ export interface OpenPipeline {
 }
 
 /** The stores of the configuration, started, and what of the catalog it runs. */
-async function openStores(config: PlatformConfig, more: readonly Service[] = []) {
-  const log = createLogger({ level: config.log.level });
+async function openStores(
+  config: PlatformConfig,
+  log = createLogger({ level: config.log.level }),
+  more: readonly Service[] = [],
+) {
   const base = { log, clock: systemClock, metrics: createMetricsRegistry(), views: definitionsOf(config).views };
   const online = createOnlineStore(base, config.onlineStore);
   const offline = createOfflineStore(base, config.offlineStore);
@@ -38,7 +41,7 @@ async function openStores(config: PlatformConfig, more: readonly Service[] = [])
 async function openBrokerAndStores(config: PlatformConfig) {
   const log = createLogger({ level: config.log.level });
   const broker = createBroker({ log, clock: systemClock }, config.broker);
-  const stores = await openStores(config, [broker]);
+  const stores = await openStores(config, log, [broker]);
   const { topics } = config;
   const names = [topics.rawEvents, topics.featureEvents, topics.deadLetters];
   await broker.ensureTopics(names.map((name) => ({ name, partitions: topics.partitions })));

@@ -1,24 +1,15 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { serviceOfView } from '#feature_store/definitions/feature_service';
+import { servicesById } from '#feature_store/definitions/feature_service';
 import { messageOf } from '#kernel/errors';
 import { createRegistry } from '#registry/catalog';
 import type { GateResult } from '#registry/lifecycle/gates';
 import { type AuditEntry, Lifecycle } from '#registry/lifecycle/lifecycle';
+import { readModelFolder, writeModelFolder } from '#registry/model_folder';
 import type { ModelRegistry, ModelVersion } from '#registry/model_registry';
-import { ONNX_FILE, PACKAGE_FILE, packageDocument, readPackage } from '#registry/package_files';
 import { serviceProblems } from '#serving/runtime/feature_check';
 import { examineModel } from '#serving/runtime/loaded_model';
 import { definitionsOf, loadPlatformConfig, type PlatformConfig } from './platform_config.ts';
 import { UsageError } from './usage_error.ts';
 import { withOffline } from './with_offline.ts';
-
-const CARD_FILE = 'card.json';
-
-interface ModelCard {
-  readonly metrics: Readonly<Record<string, number>>;
-  readonly params: Readonly<Record<string, string>>;
-}
 
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
 
@@ -34,9 +25,8 @@ async function withRegistry<T>(work: (registry: ModelRegistry, config: PlatformC
 
 const withLifecycle = <T>(work: (lifecycle: Lifecycle, registry: ModelRegistry) => Promise<T>): Promise<T> =>
   withRegistry((registry, config) => {
-    const { views, services } = definitionsOf(config);
-    const all = new Map([...views.map(serviceOfView), ...services].map((each) => [each.signature.service, each]));
-    const features = { find: (id: string) => all.get(id) };
+    const services = servicesById(definitionsOf(config));
+    const features = { find: (id: string) => services.get(id) };
     const deps = {
       registry,
       examine: examineModel,
@@ -121,13 +111,7 @@ export const registerModel = (
   { description }: { readonly description: string },
 ): Promise<void> =>
   withRegistry(async (registry) => {
-    const [onnx, document, card] = await Promise.all([
-      readFile(join(folder, ONNX_FILE)),
-      readFile(join(folder, PACKAGE_FILE), 'utf8'),
-      readFile(join(folder, CARD_FILE), 'utf8').catch(() => '{"metrics":{},"params":{}}'),
-    ]);
-    const { metrics, params } = JSON.parse(card) as ModelCard;
-    const model = readPackage(folder, new Uint8Array(onnx), document);
+    const { package: model, metrics, params } = await readModelFolder(folder);
     // What cannot be served is not worth a version.
     await examineModel(model);
     print(summaryOf(await registry.register({ name, package: model, metrics, params, description })));
@@ -138,11 +122,8 @@ export const exportModel = (name: string, version: number, { out }: { readonly o
   withRegistry(async (registry) => {
     const found = await versionOf(registry, name, version);
     const model = await registry.download(found);
-    await mkdir(out, { recursive: true });
-    await writeFile(join(out, ONNX_FILE), model.onnx);
-    await writeFile(join(out, PACKAGE_FILE), packageDocument(model));
-    const card: ModelCard = { metrics: found.metrics, params: { ...found.tags, exported_from: `${name} ${version}` } };
-    await writeFile(join(out, CARD_FILE), `${JSON.stringify(card, null, 2)}\n`);
+    const params = { ...found.tags, exported_from: `${name} ${version}` };
+    await writeModelFolder(out, model, { metrics: found.metrics, params });
     print(`${summaryOf(found)} is in ${out}`);
   });
 

@@ -1,5 +1,5 @@
 import { createFileSystems } from '#connectors/files/file_systems';
-import { type FeatureService, serviceOfView } from '#feature_store/definitions/feature_service';
+import { type FeatureService, servicesById } from '#feature_store/definitions/feature_service';
 import { UnknownServiceError } from '#feature_store/errors';
 import { type LabelOrigin, loadLabels } from '#feature_store/retrieval/labels';
 import type { TrainingFormat } from '#feature_store/retrieval/training_format';
@@ -120,13 +120,8 @@ function originOf({ labels, labelsFile, labelsQuery }: TrainingSetOptions): Labe
 }
 
 function serviceOf(id: string): FeatureService {
-  const { views, services } = definitionsOf(loadPlatformConfig(process.env));
-  const all = [...services, ...views.map(serviceOfView)];
-  const found = all.find(({ signature }) => signature.service === id);
-  if (found === undefined)
-    throw new UnknownServiceError(
-      id,
-      all.map(({ signature }) => signature.service),
-    );
+  const services = servicesById(definitionsOf(loadPlatformConfig(process.env)));
+  const found = services.get(id);
+  if (found === undefined) throw new UnknownServiceError(id, [...services.keys()]);
   return found;
 }

@@ -14,8 +14,7 @@ declare module 'fastify' {
   }
 }
 
-/** Health, metrics and documents are open to all; so is what a console shows of them. */
-export const isOpenToAll = (url: string): boolean => /^\/(health|metrics|docs)(\/|\?|$)/.test(url);
+const isOpenToAll = (url: string): boolean => /^\/(health|metrics|docs)(\/|\?|$)/.test(url);
 
 /**
  * Lets in who has one of the API keys or a valid token, when either is configured, says who it is, and bounds how often each may ask.

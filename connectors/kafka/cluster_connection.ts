@@ -1,7 +1,10 @@
 import type { Kafka } from 'kafkajs';
 import { withinDeadline } from '#kernel/deadline';
 import { DeadlineExceededError } from '#kernel/errors';
+import type { KafkaConfig } from './config.ts';
 import { type Cluster, createCluster } from './kafkajs_cluster.ts';
+
+export type Timeouts = Pick<KafkaConfig, 'connectionTimeoutMs' | 'requestTimeoutMs'>;
 
 /**
  * A connection to a cluster that is made when it is first used, and made anew when a request is not answered: kafkajs would go on with the
@@ -9,15 +12,17 @@ import { type Cluster, createCluster } from './kafkajs_cluster.ts';
  */
 export class ClusterConnection {
   readonly #kafka: Kafka;
+  /** Longest time that one use may take. */
   readonly #deadlineMs: number;
   readonly #onConnect: (cluster: Cluster) => Promise<void>;
   #cluster: Cluster;
   #connected = false;
 
-  /** @param deadlineMs - longest time that one use may take */
-  constructor(kafka: Kafka, deadlineMs: number, onConnect: (cluster: Cluster) => Promise<void> = async () => {}) {
+  /** @param onConnect - what a new connection has to be told */
+  constructor(kafka: Kafka, timeouts: Timeouts, onConnect: (cluster: Cluster) => Promise<void> = async () => {}) {
     this.#kafka = kafka;
-    this.#deadlineMs = deadlineMs;
+    // A reconnect and a repeated request are within it.
+    this.#deadlineMs = 3 * timeouts.connectionTimeoutMs + 2 * timeouts.requestTimeoutMs;
     this.#onConnect = onConnect;
     this.#cluster = createCluster(kafka);
   }

@@ -3,18 +3,16 @@ import type { Kafka } from 'kafkajs';
 import type { OutgoingRecord } from '#connectors/connector';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
-import { ClusterConnection } from './cluster_connection.ts';
+import { ClusterConnection, type Timeouts } from './cluster_connection.ts';
 import { type Cluster, createErrorFromCode } from './kafkajs_cluster.ts';
 import { DUPLICATE_SEQUENCE, type PartitionBatch, produce } from './produce_request.ts';
 import { murmur2, RecordBatchBuilder } from './record_batch.ts';
 
-export interface ProducerSettings {
+export interface ProducerSettings extends Timeouts {
   /** Largest batch of a partition; what the topic's `max.message.bytes` allows. */
   readonly batchBytes: number;
   /** A record that could not be delivered for so long is given up, ms. */
   readonly deliveryTimeoutMs: number;
-  readonly requestTimeoutMs: number;
-  readonly connectionTimeoutMs: number;
 }
 
 interface Identity {
@@ -90,9 +88,7 @@ export class IdempotentProducer {
   #isClosed = false;
 
   constructor(kafka: Kafka, deps: { readonly clock: Clock; readonly log: Logger }, settings: ProducerSettings) {
-    const { requestTimeoutMs, connectionTimeoutMs } = settings;
-    // A reconnect and a repeated request are within it.
-    this.#connection = new ClusterConnection(kafka, 3 * connectionTimeoutMs + 2 * requestTimeoutMs, async (cluster) => {
+    this.#connection = new ClusterConnection(kafka, settings, async (cluster) => {
       // One that is gone is told of when something is sent to it.
       for (const topic of this.#topics.keys()) await cluster.addTargetTopic(topic).catch(() => {});
     });

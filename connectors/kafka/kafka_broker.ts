@@ -37,8 +37,6 @@ export class KafkaBroker implements Broker {
   readonly #admin: Admin;
   readonly #idempotent: IdempotentProducer;
   readonly #committer: OffsetCommitter;
-  /** Longest time of an operation, ms: one that takes longer is given up with its connection. */
-  readonly #deadlineMs: number;
   readonly #readers = new Set<PartitionReader>();
   readonly #transactional = new Set<TransactionalProducer>();
 
@@ -60,12 +58,8 @@ export class KafkaBroker implements Broker {
       },
     });
     this.#admin = this.#kafka.admin();
-    const { batchBytes, deliveryTimeoutMs, requestTimeoutMs, connectionTimeoutMs } = config;
-    const settings = { batchBytes, deliveryTimeoutMs, requestTimeoutMs, connectionTimeoutMs };
-    this.#idempotent = new IdempotentProducer(this.#kafka, { clock: deps.clock, log: this.#log }, settings);
-    // A reconnect and a repeated request are within it.
-    this.#deadlineMs = 3 * connectionTimeoutMs + 2 * requestTimeoutMs;
-    this.#committer = new OffsetCommitter(this.#kafka, this.#deadlineMs);
+    this.#idempotent = new IdempotentProducer(this.#kafka, { clock: deps.clock, log: this.#log }, config);
+    this.#committer = new OffsetCommitter(this.#kafka, config);
     this.producer = { send: (topic, records) => this.#send(topic, records) };
   }
 
@@ -141,7 +135,7 @@ export class KafkaBroker implements Broker {
     if ('resumeAfter' in from) next = BigInt(from.resumeAfter) + 1n;
     else next = await this.#startOffset(topic, known, from.startAt);
     if (next < BigInt(known.low) || next > BigInt(known.high)) throw new OffsetOutOfRangeError(topic, partition, next);
-    const fetcher = new PartitionFetcher(this.#kafka, topic, Number(partition), this.#deadlineMs);
+    const fetcher = new PartitionFetcher(this.#kafka, topic, Number(partition), this.#config);
     const reader = new PartitionReader({
       fetcher,
       next,

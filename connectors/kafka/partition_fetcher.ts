@@ -1,6 +1,6 @@
 import type { Kafka } from 'kafkajs';
 import type { LogRecord } from '#connectors/connector';
-import { ClusterConnection } from './cluster_connection.ts';
+import { ClusterConnection, type Timeouts } from './cluster_connection.ts';
 import { fetchPartition } from './fetch_request.ts';
 import type { Cluster } from './kafkajs_cluster.ts';
 import { readRecords } from './record_reader.ts';
@@ -23,8 +23,8 @@ const NO_GENERATION = -1;
 export class OffsetCommitter {
   readonly #connection: ClusterConnection;
 
-  constructor(kafka: Kafka, deadlineMs: number) {
-    this.#connection = new ClusterConnection(kafka, deadlineMs);
+  constructor(kafka: Kafka, timeouts: Timeouts) {
+    this.#connection = new ClusterConnection(kafka, timeouts);
   }
 
   /** @param offsets - by partition: the next offset to read */
@@ -52,9 +52,8 @@ export class PartitionFetcher {
   readonly #topic: string;
   readonly #partition: number;
 
-  /** @param deadlineMs - longest time that a fetch may take, beside waiting for records */
-  constructor(kafka: Kafka, topic: string, partition: number, deadlineMs: number) {
-    this.#connection = new ClusterConnection(kafka, deadlineMs, (cluster) => cluster.addTargetTopic(topic));
+  constructor(kafka: Kafka, topic: string, partition: number, timeouts: Timeouts) {
+    this.#connection = new ClusterConnection(kafka, timeouts, (cluster) => cluster.addTargetTopic(topic));
     this.#topic = topic;
     this.#partition = partition;
   }

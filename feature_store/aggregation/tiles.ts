@@ -5,13 +5,14 @@ import type { Accumulator } from './accumulators.ts';
 /**
  * Tile length by age: recent events lie in fine tiles, older ones in coarser ones, so that an entity has at most 60 + 92 + 24·days
  * tiles, and one a day beyond a month, however many events it has. A window's far edge is exact to one tile of its age: a minute for windows
- * up to an hour, a quarter of an hour up to a day, an hour up to a month, a day beyond.
+ * up to an hour, a quarter of an hour up to a day, an hour up to a month, a day beyond. A tile is merged into a longer one when its beginning is
+ * so old that all of that is older than the rung.
  */
 const LADDER = [
-  { upToAgeMs: HOUR_MS, lengthMs: MINUTE_MS },
-  { upToAgeMs: DAY_MS, lengthMs: 15 * MINUTE_MS },
-  { upToAgeMs: 31 * DAY_MS, lengthMs: HOUR_MS },
-  { upToAgeMs: Number.POSITIVE_INFINITY, lengthMs: DAY_MS },
+  { upToAgeMs: HOUR_MS, lengthMs: MINUTE_MS, movesUpAfterMs: 2 * HOUR_MS },
+  { upToAgeMs: DAY_MS, lengthMs: 15 * MINUTE_MS, movesUpAfterMs: DAY_MS + HOUR_MS },
+  { upToAgeMs: 31 * DAY_MS, lengthMs: HOUR_MS, movesUpAfterMs: 32 * DAY_MS },
+  { upToAgeMs: Number.POSITIVE_INFINITY, lengthMs: DAY_MS, movesUpAfterMs: Number.POSITIVE_INFINITY },
 ] as const;
 
 /** One thing that a view accumulates: a field, or all events, of those that pass a filter. */
@@ -71,11 +72,9 @@ function lengthForAge(ageMs: number): number {
 /** By how much a window's edge moves at once, an hour at least. */
 export const edgeStepMs = (windowMs: number): number => Math.max(HOUR_MS, lengthForAge(windowMs - 1));
 
-/** From which age of its beginning on a tile is merged into a longer one: all of that is older than the rung before. */
-function movesUpAfterMs(lengthMs: number): number {
-  if (lengthMs < 15 * MINUTE_MS) return 2 * HOUR_MS;
-  if (lengthMs < HOUR_MS) return DAY_MS + HOUR_MS;
-  return lengthMs < DAY_MS ? 32 * DAY_MS : Number.POSITIVE_INFINITY;
+function movesUpAfterMs(length: number): number {
+  for (const { lengthMs, movesUpAfterMs } of LADDER) if (length <= lengthMs) return movesUpAfterMs;
+  return Number.POSITIVE_INFINITY;
 }
 
 /** How long the tile is to be that begins at `start`. */

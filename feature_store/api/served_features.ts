@@ -60,10 +60,19 @@ export function featuresJson(found: readonly Found[], { wanted, freshness, nowMs
   return `${text}}`;
 }
 
-/** @returns which of the rows has the feature, as `{"value":…,"computed_at":…}`; undefined when none has */
-export function oneFeature(found: readonly Found[], feature: string, serving: Serving): object | undefined {
+/** @returns the feature as the first row that has it says it, with that row's view; undefined when none has */
+export function oneFeature(
+  found: readonly Found[],
+  feature: string,
+  { freshness, nowMs }: Omit<Serving, 'wanted'>,
+): object | undefined {
   const holder = found.find(({ view }) => view.features[feature] !== undefined);
   if (holder === undefined) return undefined;
-  const all = JSON.parse(featuresJson([holder], { ...serving, wanted: new Set([feature]) })) as Record<string, object>;
-  return { ...all[feature], view: viewId(holder.view) };
+  const { view, row } = holder;
+  return {
+    value: valuesAsOf(view, row.values, nowMs)[feature] ?? null,
+    computed_at: isoTime(row.computedAt),
+    ...(freshness ? { age_ms: nowMs - row.eventTime } : {}),
+    view: viewId(view),
+  };
 }

@@ -126,6 +126,15 @@ export function serviceOfView(view: FeatureView): FeatureService {
   return service;
 }
 
+/** Services by their ids, views as services of their own among them. */
+export const servicesById = (definitions: {
+  readonly views: readonly FeatureView[];
+  readonly services: readonly FeatureService[];
+}): ReadonlyMap<string, FeatureService> =>
+  new Map(
+    [...definitions.views.map(serviceOfView), ...definitions.services].map((each) => [each.signature.service, each]),
+  );
+
 /** Sixteen hexadecimal digits of SHA-256. */
 export const fingerprintOf = (data: unknown): string =>
   createHash('sha256').update(JSON.stringify(data)).digest('hex').slice(0, 16);

@@ -2,7 +2,7 @@ import type { WindowStatistics } from '#feature_store/aggregation/statistics';
 import { valuesJson } from '#feature_store/definitions/encode_row';
 import type { FeatureRow, FeatureValue, ViewReference } from '#feature_store/definitions/feature_row';
 import type { ViewDescription } from '#feature_store/definitions/feature_view';
-import { DAY_MS, type EventTime, eventTime, processingTime } from '#kernel/time';
+import { DAY_MS, type EventTime, eventTime, isoTime, processingTime } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { OfflineStoreError } from '../errors.ts';
 import { ensureHypertable } from './hypertable.ts';
@@ -82,8 +82,8 @@ export class SqlOfflineStore implements OfflineStore {
         batch.map(({ view }) => view),
         batch.map(({ version }) => version),
         batch.map(({ entityKey }) => entityKey),
-        batch.map(({ eventTime: at }) => new Date(at).toISOString()),
-        batch.map(({ computedAt }) => new Date(computedAt).toISOString()),
+        batch.map(({ eventTime: at }) => isoTime(at)),
+        batch.map(({ computedAt }) => isoTime(computedAt)),
         `[${batch.map(({ values }) => valuesJson(values)).join(',')}]`,
       ],
     );

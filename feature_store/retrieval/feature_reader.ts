@@ -1,5 +1,5 @@
 import type { FeatureRow, FeatureValue } from '#feature_store/definitions/feature_row';
-import { type FeatureService, serviceOfView } from '#feature_store/definitions/feature_service';
+import { type FeatureService, servicesById } from '#feature_store/definitions/feature_service';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import type { Clock } from '#kernel/time';
@@ -36,8 +36,7 @@ export class FeatureReader {
   ) {
     this.#online = deps.online;
     this.#clock = deps.clock;
-    const all = [...definitions.views.map(serviceOfView), ...definitions.services];
-    this.#services = new Map(all.map((service) => [service.signature.service, service]));
+    this.#services = servicesById(definitions);
   }
 
   get services(): readonly FeatureService[] {

@@ -5,17 +5,15 @@ import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import { featureView } from '#feature_store/definitions/feature_view';
 import { entity, eventSource } from '#feature_store/definitions/source';
 import { DAY_MS } from '#kernel/time';
+import { envelope, id } from './event_envelope.ts';
+import { numberOr0 } from './numeric.ts';
 
-const id = z.string().min(1).max(128);
 const time = z.iso.datetime({ offset: true });
 
 /** A claim on an insurance policy, as it is reported. */
 export const insuranceClaimSchema = z.strictObject({
-  event_id: id,
-  user_id: id.optional(),
+  ...envelope,
   event_type: z.literal('insurance_claim'),
-  device_type: z.string().max(64).optional(),
-  timestamp: time,
   claim_id: id,
   policy_id: id,
   amount: z.number().positive().max(1e9),
@@ -36,7 +34,6 @@ export const insuranceClaims = eventSource({
   timestampField: 'timestamp',
 });
 
-const number = (value: FeatureValue | undefined): number => (typeof value === 'number' ? value : 0);
 const ms = (value: unknown): number => Date.parse(String(value));
 
 /** What a claim must fulfil; ids are what reviewers and auditors refer to. */
@@ -44,11 +41,11 @@ const CLAIM_RULES: readonly (readonly [
   id: string,
   isBroken: (row: Readonly<Record<string, FeatureValue>>) => boolean,
 ])[] = [
-  ['C1_amount_above_insured', (row) => number(row.share_of_insured) > 1],
+  ['C1_amount_above_insured', (row) => numberOr0(row.share_of_insured) > 1],
   ['C2_outside_policy_period', (row) => row.is_within_policy === false],
-  ['C3_reported_late', (row) => number(row.days_to_report) > 30],
-  ['C4_reported_before_incident', (row) => number(row.days_to_report) < 0],
-  ['C5_more_than_3_claims_in_90_days', (row) => number(row.claim_count_90d) > 3],
+  ['C3_reported_late', (row) => numberOr0(row.days_to_report) > 30],
+  ['C4_reported_before_incident', (row) => numberOr0(row.days_to_report) < 0],
+  ['C5_more_than_3_claims_in_90_days', (row) => numberOr0(row.claim_count_90d) > 3],
 ];
 
 /** A policy's claims, and which rules the newest one breaks. */

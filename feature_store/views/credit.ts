@@ -1,21 +1,18 @@
 import { z } from 'zod';
 import { count, max, mean } from '#feature_store/definitions/aggregations';
 import { type EventFields, expression, field, fromEvent } from '#feature_store/definitions/feature';
-import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import { featureView } from '#feature_store/definitions/feature_view';
 import { inRange } from '#feature_store/definitions/quality_rule';
 import { entity, eventSource } from '#feature_store/definitions/source';
+import { envelope, id } from './event_envelope.ts';
+import { clamp01, numberOr0 } from './numeric.ts';
 
-const id = z.string().min(1).max(128);
 const money = z.number().nonnegative().max(1e9);
 
 /** Something that happened to a credit line. */
 export const creditUpdateSchema = z.strictObject({
-  event_id: id,
-  user_id: id.optional(),
+  ...envelope,
   event_type: z.literal('credit_update'),
-  device_type: z.string().max(64).optional(),
-  timestamp: z.iso.datetime({ offset: true }),
   credit_line_id: id,
   kind: z.enum(['payment', 'draw', 'limit_change', 'statement']),
   balance: money,
@@ -37,8 +34,6 @@ export const creditUpdates = eventSource({
 
 const isPayment = ({ kind }: EventFields): boolean => kind === 'payment';
 const isLate = ({ kind, days_past_due: days }: EventFields): boolean => kind === 'payment' && Number(days) > 0;
-const number = (value: FeatureValue | undefined): number => (typeof value === 'number' ? value : 0);
-const clamp = (value: number): number => Math.min(1, Math.max(0, value));
 
 /** What a credit score is made of. */
 export const creditView = featureView({
@@ -69,9 +64,9 @@ export const creditView = featureView({
       (row) =>
         300 +
         550 *
-          (0.4 * (1 - clamp(number(row.utilisation))) +
-            0.4 * (1 - number(row.late_payment_count_365d) / Math.max(1, number(row.payment_count_365d))) +
-            0.2 * (1 - clamp(number(row.max_days_past_due_365d) / 90))),
+          (0.4 * (1 - clamp01(numberOr0(row.utilisation))) +
+            0.4 * (1 - numberOr0(row.late_payment_count_365d) / Math.max(1, numberOr0(row.payment_count_365d))) +
+            0.2 * (1 - clamp01(numberOr0(row.max_days_past_due_365d) / 90))),
     ),
   },
   rules: {

@@ -1,11 +1,9 @@
 import { count, max, mean, sum } from '#feature_store/definitions/aggregations';
 import { asOf, fromEvent } from '#feature_store/definitions/feature';
-import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import { featureView } from '#feature_store/definitions/feature_view';
 import { DAY_MS } from '#kernel/time';
+import { numberOr0 } from './numeric.ts';
 import { isPurchase, user, userEvents } from './user_events.ts';
-
-const number = (value: FeatureValue | undefined): number => (typeof value === 'number' ? value : 0);
 
 /** Recency, frequency, monetary value: what customers are segmented by. Computed in batch: it changes slowly and reaches back a year. */
 export const customerValueView = featureView({
@@ -26,7 +24,7 @@ export const customerValueView = featureView({
       ['last_purchase_ms_365d'],
       'double',
       'Days from the newest purchase to the time of reading; null when there was none in 365 days',
-      ({ last_purchase_ms_365d: at }, nowMs) => (at === null ? null : Math.max(0, nowMs - number(at)) / DAY_MS),
+      ({ last_purchase_ms_365d: at }, nowMs) => (at === null ? null : Math.max(0, nowMs - numberOr0(at)) / DAY_MS),
     ),
     ...count({ as: 'frequency', where: isPurchase, what: 'Purchases' }).over('90d', '365d'),
     ...sum('amount', { as: 'monetary', where: isPurchase, what: 'Money spent' }).over('90d', '365d'),

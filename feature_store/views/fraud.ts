@@ -8,6 +8,7 @@ import {
   sincePrevious,
 } from '#feature_store/definitions/feature';
 import { featureView } from '#feature_store/definitions/feature_view';
+import { clamp01, numberOr0 } from './numeric.ts';
 import { account, transactions } from './transactions.ts';
 
 /** How often a category is where stolen cards go, relative to its honest use: a prior, not learned. */
@@ -20,9 +21,6 @@ const CATEGORY_RISK: Readonly<Record<string, number>> = {
   online: 0.5,
   fashion: 0.4,
 };
-
-const clamp = (value: number): number => Math.min(1, Math.max(0, value));
-const numeric = (value: unknown): number => (typeof value === 'number' ? value : 0);
 
 /** What a fraud model wants to know about an account at the moment of a card transaction. */
 export const fraudView = featureView({
@@ -59,15 +57,15 @@ export const fraudView = featureView({
       'double',
       'Standard deviations between the amount and the 7 day mean; 0 when all amounts are equal',
       (row) => {
-        const deviation = numeric(row.stddev_amount_7d);
-        return deviation === 0 ? 0 : (numeric(row.amount) - numeric(row.mean_amount_7d)) / deviation;
+        const deviation = numberOr0(row.stddev_amount_7d);
+        return deviation === 0 ? 0 : (numberOr0(row.amount) - numberOr0(row.mean_amount_7d)) / deviation;
       },
     ),
     velocity: expression(
       ['count_1h', 'count_24h'],
       'double',
       'Transactions of the last hour over the hourly mean of the last 24 hours',
-      (row) => numeric(row.count_1h) / Math.max(1 / 24, numeric(row.count_24h) / 24),
+      (row) => numberOr0(row.count_1h) / Math.max(1 / 24, numberOr0(row.count_24h) / 24),
     ),
     risk_score: expression(
       [
@@ -81,12 +79,12 @@ export const fraudView = featureView({
       'double',
       'Rule-based risk in [0, 1]: 0.25 deviation/3 + 0.25 (count_1h - 1)/5 + 0.15 (merchants_1h - 1)/4 + 0.2 category prior + 0.1 country change + 0.05 night (0 to 4 h)',
       (row) =>
-        0.25 * clamp(numeric(row.amount_deviation) / 3) +
-        0.25 * clamp((numeric(row.count_1h) - 1) / 5) +
-        0.15 * clamp((numeric(row.distinct_merchant_id_1h) - 1) / 4) +
+        0.25 * clamp01(numberOr0(row.amount_deviation) / 3) +
+        0.25 * clamp01((numberOr0(row.count_1h) - 1) / 5) +
+        0.15 * clamp01((numberOr0(row.distinct_merchant_id_1h) - 1) / 4) +
         0.2 * (CATEGORY_RISK[String(row.merchant_category)] ?? 0) +
         0.1 * (row.country_changed === true ? 1 : 0) +
-        0.05 * (numeric(row.hour_of_day) < 5 ? 1 : 0),
+        0.05 * (numberOr0(row.hour_of_day) < 5 ? 1 : 0),
     ),
   },
 });

@@ -4,16 +4,14 @@ import { expression, field, fromEvent, sincePrevious } from '#feature_store/defi
 import { featureView } from '#feature_store/definitions/feature_view';
 import { entity, eventSource } from '#feature_store/definitions/source';
 import { DAY_MS } from '#kernel/time';
+import { envelope } from './event_envelope.ts';
 
 const price = z.number().positive();
 
 /** A trading day of a symbol. */
 export const dailyBarSchema = z.strictObject({
-  event_id: z.string().min(1).max(128),
-  user_id: z.string().min(1).max(128).optional(),
+  ...envelope,
   event_type: z.literal('daily_bar'),
-  device_type: z.string().max(64).optional(),
-  timestamp: z.iso.datetime({ offset: true }),
   symbol: z.string().regex(/^[A-Z0-9.^-]{1,12}$/, 'must be a ticker such as AMZN'),
   open: price,
   high: price,

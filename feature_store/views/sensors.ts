@@ -1,19 +1,15 @@
 import { z } from 'zod';
 import { count, max, mean, min, stddev } from '#feature_store/definitions/aggregations';
 import { expression, field, sincePrevious } from '#feature_store/definitions/feature';
-import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import { featureView } from '#feature_store/definitions/feature_view';
 import { entity, eventSource } from '#feature_store/definitions/source';
-
-const id = z.string().min(1).max(128);
+import { envelope, id } from './event_envelope.ts';
+import { numberOr0 } from './numeric.ts';
 
 /** One measurement of a machine, a network link, a price feed. */
 export const sensorReadingSchema = z.strictObject({
-  event_id: id,
-  user_id: id.optional(),
+  ...envelope,
   event_type: z.literal('sensor_reading'),
-  device_type: z.string().max(64).optional(),
-  timestamp: z.iso.datetime({ offset: true }),
   sensor_id: id,
   metric: z.string().regex(/^[a-z][a-z0-9_]{0,63}$/, 'must be a name such as temperature'),
   value: z.number(),
@@ -30,8 +26,6 @@ export const sensorReadings = eventSource({
   eventIdField: 'event_id',
   timestampField: 'timestamp',
 });
-
-const number = (value: FeatureValue | undefined): number => (typeof value === 'number' ? value : 0);
 
 /** With fewer readings than this, nothing can be said of what is normal. */
 const FEWEST_READINGS = 12;
@@ -61,15 +55,15 @@ export const sensorView = featureView({
       'double',
       'Standard deviations between the reading and the mean of 24 hours; 0 when all readings are equal',
       (row) => {
-        const deviation = number(row.stddev_value_24h);
-        return deviation === 0 ? 0 : (number(row.value) - number(row.mean_value_24h)) / deviation;
+        const deviation = numberOr0(row.stddev_value_24h);
+        return deviation === 0 ? 0 : (numberOr0(row.value) - numberOr0(row.mean_value_24h)) / deviation;
       },
     ),
     is_anomaly: expression(
       ['z_score', 'readings_24h'],
       'boolean',
       `Whether the reading is more than ${ANOMALOUS_Z} standard deviations off, with ${FEWEST_READINGS} readings or more`,
-      (row) => number(row.readings_24h) >= FEWEST_READINGS && Math.abs(number(row.z_score)) > ANOMALOUS_Z,
+      (row) => numberOr0(row.readings_24h) >= FEWEST_READINGS && Math.abs(numberOr0(row.z_score)) > ANOMALOUS_Z,
     ),
   },
 });

@@ -1,9 +1,7 @@
-import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import { columns, onDemand, onDemandView } from '#feature_store/definitions/on_demand';
 import { fraudView } from './fraud.ts';
+import { numberOr0 } from './numeric.ts';
 import { account } from './transactions.ts';
-
-const number = (value: FeatureValue | undefined): number => (typeof value === 'number' ? value : 0);
 
 /** A payment that is being authorised, against what the account has done so far. */
 export const transactionRisk = onDemandView({
@@ -19,8 +17,8 @@ export const transactionRisk = onDemandView({
       'double',
       'Standard deviations between the payment and the 7 day mean; 0 when all amounts are equal or none is known',
       (row) => {
-        const deviation = number(row.stddev_amount_7d);
-        return deviation === 0 ? 0 : (number(row.payment_amount) - number(row.mean_amount_7d)) / deviation;
+        const deviation = numberOr0(row.stddev_amount_7d);
+        return deviation === 0 ? 0 : (numberOr0(row.payment_amount) - numberOr0(row.mean_amount_7d)) / deviation;
       },
     ),
     payment_to_max: onDemand(
@@ -29,7 +27,7 @@ export const transactionRisk = onDemandView({
       (row) =>
         row.max_amount_7d === null || row.max_amount_7d === undefined
           ? null
-          : number(row.payment_amount) / number(row.max_amount_7d),
+          : numberOr0(row.payment_amount) / numberOr0(row.max_amount_7d),
     ),
     payment_is_cash_like: onDemand(
       'boolean',

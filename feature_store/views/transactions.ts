@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { entity, eventSource } from '#feature_store/definitions/source';
+import { envelope, id } from './event_envelope.ts';
 
 export const MERCHANT_CATEGORIES = [
   'grocery',
@@ -14,15 +15,11 @@ export const MERCHANT_CATEGORIES = [
   'jewelry',
 ] as const;
 
-const id = z.string().min(1).max(128);
-
 /** A card transaction as a client posts it. */
 export const transactionSchema = z.strictObject({
-  event_id: id,
+  ...envelope,
   user_id: id,
   event_type: z.literal('transaction'),
-  device_type: z.string().max(64).optional(),
-  timestamp: z.iso.datetime({ offset: true }),
   account_id: id,
   amount: z.number().positive().max(1_000_000),
   currency: z.string().regex(/^[A-Z]{3}$/, 'must be an ISO 4217 code such as EUR'),

@@ -21,13 +21,13 @@ import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import { featureView } from '#feature_store/definitions/feature_view';
 import { stableHash32 } from '#kernel/hash';
 import { SECOND_MS } from '#kernel/time';
+import { numberOr0 } from './numeric.ts';
 import { isClick, isMobile, isPurchase, user, userEvents } from './user_events.ts';
 
 type Values = Readonly<Record<string, FeatureValue>>;
 
-const number = (value: FeatureValue | undefined): number => (typeof value === 'number' ? value : 0);
 /** 0 to 1: how much of `enough` there is. */
-const share = (value: FeatureValue | undefined, enough: number): number => Math.min(1, number(value) / enough);
+const share = (value: FeatureValue | undefined, enough: number): number => Math.min(1, numberOr0(value) / enough);
 
 /** The experiment that every user is in from the first event on; another salt deals anew. */
 const AB_EXPERIMENT = 'headwater-ab-1';
@@ -46,7 +46,7 @@ const newestEvent = {
     ['last_event_ms'],
     'double',
     'Seconds from the newest event to the time of reading',
-    ({ last_event_ms: at }, nowMs) => Math.max(0, nowMs - number(at)) / SECOND_MS,
+    ({ last_event_ms: at }, nowMs) => Math.max(0, nowMs - numberOr0(at)) / SECOND_MS,
   ),
   ab_variant: fromEvent('string', 'Variant of the user, A or B, half each; the same for ever', ({ user_id: id }) =>
     stableHash32(`${AB_EXPERIMENT}:${String(id)}`) % 2 === 0 ? 'A' : 'B',
@@ -118,7 +118,7 @@ export const userActivityV2 = featureView({
       '0 to 100: 100 (0.35 ln(1 + min(activity_7d, 200))/ln 201 + 0.2 min(1, activity_24h/20) + 0.3 min(1, purchases_7d/5) + 0.15 active now)',
       (row: Values) =>
         100 *
-        (0.35 * (Math.log1p(Math.min(number(row.activity_count_7d), 200)) / Math.log(201)) +
+        (0.35 * (Math.log1p(Math.min(numberOr0(row.activity_count_7d), 200)) / Math.log(201)) +
           0.2 * share(row.activity_count_24h, 20) +
           0.3 * share(row.purchase_count_7d, 5) +
           0.15 * (row.is_active_session === true ? 1 : 0)),

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { EventFields } from '#feature_store/definitions/feature';
 import { entity, eventSource } from '#feature_store/definitions/source';
+import { envelope, id } from './event_envelope.ts';
 
 export const USER_EVENT_TYPES = [
   'page_view',
@@ -23,14 +24,11 @@ export const USER_EVENT_TYPES = [
   'feedback',
 ] as const;
 
-const id = z.string().min(1).max(128);
-
 /** What a user does, as a client posts it. Only the first five are needed. */
 export const userEventSchema = z.strictObject({
-  event_id: id,
+  ...envelope,
   user_id: id,
   event_type: z.enum(USER_EVENT_TYPES),
-  timestamp: z.iso.datetime({ offset: true }),
   device_type: z.string().min(1).max(64).optional(),
   session_id: id.optional(),
   page: z.string().max(2_048).optional(),

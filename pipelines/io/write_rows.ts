@@ -30,10 +30,9 @@ interface Refused {
 const NOTHING_REFUSED: Promise<readonly Refused[]> = Promise.resolve([]);
 
 /**
- * Writes a bundle's rows to both stores and to the feature-events topic, side by side, while the next bundle is computed. Nothing counts as done
- * before all of it is durable;
- * repeating it changes nothing in the stores, and may repeat records of the topic (whose readers know them by entity and time). A row
- * that one of them refuses for good comes out as a dead letter.
+ * Writes a bundle's rows to both stores and to the feature-events topic, side by side, while the next bundle is computed. Nothing counts as
+ * done before all of it is durable; repeating it changes nothing in the stores, and may repeat records of the topic (whose readers know them by
+ * entity and time). A row that one of them refuses for good comes out as a dead letter.
  */
 export class WriteRows implements DoFn<ComputedRow, DeadLetter> {
   readonly #deps: RowSinkDeps;
