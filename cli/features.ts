@@ -4,7 +4,8 @@ import { describeView, type FeatureView, type ViewDescription } from '#feature_s
 import { changesBetween, lineageOf } from '#feature_store/definitions/lineage';
 import { UnknownViewError } from '#feature_store/errors';
 import { SERVICES, VIEWS } from '#feature_store/views/catalog';
-import { createRegistry } from '#registry/catalog';
+import type { RegistryConfig } from '#registry/catalog';
+import { openRegistry } from './open_registry.ts';
 import { definitionsOf, loadPlatformConfig } from './platform_config.ts';
 import { UsageError } from './usage_error.ts';
 
@@ -134,8 +135,8 @@ interface ModelInputs {
 }
 
 /** Versions in use: others can be many. */
-async function modelsBy(config: Parameters<typeof createRegistry>[0]): Promise<readonly ModelInputs[]> {
-  const registry = createRegistry(config);
+async function modelsBy(config: RegistryConfig): Promise<readonly ModelInputs[]> {
+  const registry = openRegistry(config);
   const found: ModelInputs[] = [];
   try {
     for (const name of await registry.listModels()) {

@@ -14,12 +14,14 @@ const lazily =
   };
 
 const modules = {
+  datasets: () => import('./datasets.ts'),
   demo: () => import('./demo/demo.ts'),
   dlq: () => import('./dlq.ts'),
   statistics: () => import('./feature_statistics.ts'),
   definitions: () => import('./features.ts'),
   history: () => import('./history.ts'),
   lag: () => import('./lag.ts'),
+  modelFiles: () => import('./model_files.ts'),
   models: () => import('./models.ts'),
   predictions: () => import('./predictions.ts'),
   pipelines: () => import('./run_pipeline.ts'),
@@ -62,22 +64,39 @@ program
   .option('--training-set <folder>', 'also write the training set there')
   .action(lazily(modules.demo, 'runDemo'));
 
+function wholeNumber(value: string): number {
+  if (/^\d{1,6}$/.test(value)) return Number(value);
+  throw new InvalidArgumentError('It is a whole number.');
+}
+
 const labelled = (command: Command): Command =>
   command
     .option('--labels <source>', 'labels of this source in the offline store')
     .option('--labels-file <pattern>', 'or files with entity_key, event_time, label, and label_id if there is one')
     .option('--labels-query <sql>', "or a query of the offline store's database with these columns")
+    .addOption(
+      new Option(
+        '--each <what>',
+        'without labels: each row of the first view, or each entity at the time of the newest row',
+      ).choices(['row', 'entity']),
+    )
     .option('--from <time>', 'labels from then on; default: all')
     .option('--to <time>', 'labels before');
 
 labelled(
   program
     .command('train')
-    .description('train a model: from a training set, or from labels, which make one first')
-    .argument('[model]', 'which one', 'fraud_detector')
+    .description('train a model and judge it: from a training set, or from labels, which make one first')
+    .argument('[model]', 'which one of "training" in configs/*.yaml', 'fraud_detector')
     .option('--training-set <folder>', 'folder with data.csv and manifest.json'),
 )
-  .option('--out <folder>', 'where model.onnx, headwater.json and card.json go (default: below the data directory)')
+  .option('--out <folder>', 'where the model and its report go (default: below the data directory)')
+  .option(
+    '--search <trials>',
+    'first look for better parameters, trying so many; goes on where it was stopped',
+    wholeNumber,
+    0,
+  )
   .option('--register', 'make it a new version in the registry', false)
   .action(lazily(modules.training, 'trainModel'));
 
@@ -232,6 +251,18 @@ labelled(
   .option('--like <folder>', 'make the set of this manifest again, and say whether it is the same')
   .action(lazily(modules.trainingSets, 'makeTrainingSet'));
 
+const datasets = program.command('datasets').description('real data to try models on, from packages of Python’s index');
+datasets
+  .command('list')
+  .description('what there is, for which view and model, and its licence')
+  .action(lazily(modules.datasets, 'listDatasets'));
+datasets
+  .command('fetch')
+  .description('write events.jsonl, for back-fill, and labels.csv if there are labels')
+  .argument('<name>')
+  .requiredOption('--out <folder>', 'where')
+  .action(lazily(modules.datasets, 'fetchDataset'));
+
 const dlq = program.command('dlq').description('the dead-letter queue: what could not be used, and why');
 const filtered = (command: Command): Command =>
   command
@@ -312,17 +343,36 @@ models
 models
   .command('register')
   .description('a new version from a folder that `train` or `export` has written')
-  .argument('<name>')
-  .argument('<folder>', 'with model.onnx, headwater.json and card.json')
+  .argument('[name]')
+  .argument('[folder]', 'with model.onnx, headwater.json and card.json')
   .option('--description <text>', 'what it is', '')
-  .action(lazily(modules.models, 'registerModel'));
+  .option('--pending', 'what was trained while the registry was away', false)
+  .action(lazily(modules.modelFiles, 'registerModel'));
 models
   .command('export')
   .description('write a version into a folder, to register it elsewhere')
   .argument('<name>')
   .argument('<version>', 'version number', versionNumber)
-  .requiredOption('--out <folder>', 'where')
-  .action(lazily(modules.models, 'exportModel'));
+  .option('--out <folder>', 'where')
+  .option('--to <uri>', 'or into the registry of another MLflow server')
+  .action(lazily(modules.modelFiles, 'exportModel'));
+models
+  .command('import')
+  .description('a new version from one of another MLflow server')
+  .argument('<name>')
+  .argument('<version>', 'version number', versionNumber)
+  .requiredOption('--from <uri>', 'the server, such as http://mlflow:5000')
+  .action(lazily(modules.modelFiles, 'importModel'));
+models
+  .command('evaluate')
+  .description('judge a version on a training set of its columns: metrics, slices, a report')
+  .argument('<name>')
+  .argument('<version>', 'version number', versionNumber)
+  .requiredOption('--training-set <folder>', 'folder with data.csv and manifest.json')
+  .option('--all', 'on all rows, not only the newest fifth', false)
+  .option('--report <file>', 'write the report there, as HTML')
+  .option('--json', 'as JSON, slices included', false)
+  .action(lazily(modules.modelFiles, 'evaluateVersion'));
 models
   .command('validate')
   .description('what the gates say of a version, without promoting it')

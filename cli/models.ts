@@ -1,21 +1,22 @@
 import { servicesById } from '#feature_store/definitions/feature_service';
 import { messageOf } from '#kernel/errors';
-import { createRegistry } from '#registry/catalog';
 import type { GateResult } from '#registry/lifecycle/gates';
 import { type AuditEntry, Lifecycle } from '#registry/lifecycle/lifecycle';
-import { readModelFolder, writeModelFolder } from '#registry/model_folder';
 import type { ModelRegistry, ModelVersion } from '#registry/model_registry';
 import { serviceProblems } from '#serving/runtime/feature_check';
 import { examineModel } from '#serving/runtime/loaded_model';
+import { openRegistry } from './open_registry.ts';
 import { definitionsOf, loadPlatformConfig, type PlatformConfig } from './platform_config.ts';
 import { UsageError } from './usage_error.ts';
 import { withOffline } from './with_offline.ts';
 
-const print = (text: string): void => void process.stdout.write(`${text}\n`);
+export const print = (text: string): void => void process.stdout.write(`${text}\n`);
 
-async function withRegistry<T>(work: (registry: ModelRegistry, config: PlatformConfig) => Promise<T>): Promise<T> {
+export async function withRegistry<T>(
+  work: (registry: ModelRegistry, config: PlatformConfig) => Promise<T>,
+): Promise<T> {
   const config = loadPlatformConfig(process.env);
-  const registry = createRegistry(config.registry);
+  const registry = openRegistry(config.registry);
   try {
     return await work(registry, config);
   } finally {
@@ -50,11 +51,16 @@ function recorderOf({ offlineStore }: PlatformConfig) {
 
 const authorOf = (by: string | undefined): string => by ?? process.env.USER ?? 'unknown';
 
-const summaryOf = ({ name, version, stage, aliases, metrics }: ModelVersion): string =>
+/** `--json` shows all. */
+const METRICS_SHOWN = 4;
+
+export const summaryOf = ({ name, version, stage, aliases, metrics }: ModelVersion): string =>
   [
     `${name} ${version} ${stage}`,
     ...aliases.map((alias) => `@${alias}`),
-    ...Object.entries(metrics).map(([key, value]) => `${key}=${value.toFixed(4)}`),
+    ...Object.entries(metrics)
+      .slice(0, METRICS_SHOWN)
+      .map(([key, value]) => `${key}=${value.toFixed(4)}`),
   ].join(' ');
 
 /** `headwater models list`. */
@@ -66,7 +72,11 @@ export const listModels = ({ json }: { readonly json: boolean }): Promise<void> 
     }
   });
 
-async function versionOf(registry: ModelRegistry, name: string, version: number | undefined): Promise<ModelVersion> {
+export async function versionOf(
+  registry: ModelRegistry,
+  name: string,
+  version: number | undefined,
+): Promise<ModelVersion> {
   const selector = version === undefined ? ({ stage: 'Production' } as const) : { version };
   const found = await registry.resolve(name, selector);
   if (found === undefined) {
@@ -104,31 +114,8 @@ export const diffModels = (name: string, from: number, to: number): Promise<void
     differences({ ...wasRest, onnx_bytes: was.onnx.length }, { ...isRest, onnx_bytes: is.onnx.length }, 'model');
   });
 
-/** `headwater models register NAME FOLDER`: what a trainer or `export` has written. */
-export const registerModel = (
-  name: string,
-  folder: string,
-  { description }: { readonly description: string },
-): Promise<void> =>
-  withRegistry(async (registry) => {
-    const { package: model, metrics, params } = await readModelFolder(folder);
-    // What cannot be served is not worth a version.
-    await examineModel(model);
-    print(summaryOf(await registry.register({ name, package: model, metrics, params, description })));
-  });
-
-/** `headwater models export NAME VERSION --out FOLDER`: to register it elsewhere. */
-export const exportModel = (name: string, version: number, { out }: { readonly out: string }): Promise<void> =>
-  withRegistry(async (registry) => {
-    const found = await versionOf(registry, name, version);
-    const model = await registry.download(found);
-    const params = { ...found.tags, exported_from: `${name} ${version}` };
-    await writeModelFolder(out, model, { metrics: found.metrics, params });
-    print(`${summaryOf(found)} is in ${out}`);
-  });
-
 const printGates = (gates: readonly GateResult[]): void => {
-  for (const { gate, passed, detail } of gates) print(`${passed ? 'passed' : 'FAILED'} ${gate.padEnd(12)} ${detail}`);
+  for (const { gate, passed, detail } of gates) print(`${passed ? 'passed' : 'FAILED'} ${gate.padEnd(13)} ${detail}`);
 };
 
 /** `headwater models validate NAME VERSION`: the gates, without promoting. */

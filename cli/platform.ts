@@ -16,15 +16,16 @@ import { systemClock } from '#kernel/time';
 import type { HttpService } from '#monitoring/http_service';
 import type { Logger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
-import { createRegistry } from '#registry/catalog';
 import type { ModelRegistry } from '#registry/model_registry';
 import { PredictionLog, type PredictionSink } from '#serving/prediction_log';
 import { serviceProblems } from '#serving/runtime/feature_check';
 import { ModelServer } from '#serving/runtime/model_server';
 import { createServing } from '#serving/server';
 import type { Role } from './choices.ts';
+import { openRegistry } from './open_registry.ts';
 import { createPipelineHttp, PipelineService } from './pipeline_service.ts';
 import { definitionsOf, type PlatformConfig } from './platform_config.ts';
+import { PendingRegistrations, registrationQueue } from './registrations.ts';
 
 /** A running platform: what its commands need of it. */
 export interface Platform {
@@ -62,7 +63,8 @@ export async function startPlatform(
   });
   const online = new CachedOnlineStore(readable, metrics, config.cache);
   const features = new FeatureReader({ online, clock }, { views, services: featureServices });
-  const registry = createRegistry(config.registry);
+  const registry = openRegistry(config.registry);
+  const registrations = new PendingRegistrations(registrationQueue(config), { registry, log });
   const { topics } = config;
 
   const models = new ModelServer(
@@ -112,7 +114,7 @@ export async function startPlatform(
       prepared,
       ...wanted('pipeline', pipeline, doors.pipeline),
       ...wanted('features', ...consistency, doors.features),
-      ...wanted('serving', models, predictions, doors.serving),
+      ...wanted('serving', registrations, models, predictions, doors.serving),
       ...wanted('gateway', doors.gateway),
     ],
     new AbortController().signal,

@@ -14,6 +14,7 @@ import { assetPath } from '#kernel/project_root';
 import { LOG_LEVELS } from '#monitoring/log';
 import { registryConfigSchema } from '#registry/catalog';
 import { gatesConfigSchema } from '#registry/lifecycle/gates';
+import { trainingConfigSchema } from '#registry/trainers/training_config';
 import { servingConfigSchema } from '#serving/config';
 
 const address = (port: number) => ({
@@ -42,6 +43,8 @@ export const platformConfigSchema = z.strictObject({
   registry: registryConfigSchema,
   /** By model: what a version must fulfil to be promoted. */
   promotion: z.record(z.string(), gatesConfigSchema).default({}),
+  /** By model: how `headwater train` trains it. */
+  training: z.record(z.string(), trainingConfigSchema).default({}),
   gateway: gatewayConfigSchema,
   pipeline: z.strictObject({
     ...address(8_082),

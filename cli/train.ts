@@ -1,52 +1,116 @@
+import { copyFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { verifyTrainingSet } from '#feature_store/retrieval/training_set';
+import { readTrainingSet, STATISTICS_FILE, trainingSetProblems } from '#feature_store/retrieval/training_set';
 import { messageOf } from '#kernel/errors';
-import { trainXgboost } from '#registry/trainers/xgboost';
-import { registerModel } from './models.ts';
+import { RegistryUnavailableError } from '#registry/errors';
+import { evaluateModel } from '#registry/evaluation/evaluate_model';
+import { DATA_QUALITY_TAG, GREEN } from '#registry/lifecycle/gates';
+import { REPORT_FILE, readModelFolder, writeModelCard } from '#registry/model_folder';
+import { trainInPython } from '#registry/trainers/python_trainer';
+import type { TrainingConfig } from '#registry/trainers/training_config';
+import { describeMetrics, writeReport } from './evaluation_report.ts';
+import { registerFolder } from './model_files.ts';
 import { loadPlatformConfig } from './platform_config.ts';
+import { registrationQueue } from './registrations.ts';
 import { makeTrainingSet } from './training_set.ts';
+import { tableOf } from './training_table.ts';
 import { UsageError } from './usage_error.ts';
-
-/** What can be trained, and the feature service its columns are of. */
-const TRAINABLE: Readonly<Record<string, { readonly service: string }>> = { fraud_detector: { service: 'fraud@1' } };
 
 export interface TrainOptions {
   readonly trainingSet?: string;
   readonly labels?: string;
   readonly labelsFile?: string;
   readonly labelsQuery?: string;
+  readonly each?: 'row' | 'entity';
   readonly from?: string;
   readonly to?: string;
   readonly out?: string;
+  readonly search: number;
   readonly register: boolean;
 }
 
-/** `headwater train`: a training set, if there is none yet; XGBoost on it; a new version in the registry, when told to. */
+const say = (text: string): void => void process.stdout.write(`${text}\n`);
+
+/**
+ * `headwater train`: a training set, if there is none yet; a search for parameters, when told to; the model, judged on the newest fifth of the
+ * rows; a new version in the registry, when told to.
+ */
 export async function trainModel(name: string, options: TrainOptions): Promise<void> {
-  const trainable = TRAINABLE[name];
-  if (trainable === undefined) {
-    throw new UsageError(`${name} cannot be trained here; ${Object.keys(TRAINABLE).join(', ')} can`);
+  const config = loadPlatformConfig(process.env);
+  const training = config.training[name];
+  if (training === undefined) {
+    const known = Object.keys(config.training).join(', ');
+    throw new UsageError(`${name} cannot be trained: "training" in configs/*.yaml has ${known}`);
   }
-  const out = resolve(options.out ?? join(loadPlatformConfig(process.env).dataDirectory, 'training', name));
+  const out = resolve(options.out ?? join(config.dataDirectory, 'training', name));
   const trainingSet = resolve(options.trainingSet ?? join(out, 'training-set'));
-  if (options.trainingSet === undefined) {
-    await makeTrainingSet({ ...options, ...trainable, out: trainingSet, knownAtLabel: false, format: 'csv' });
-  }
-  const { rows, positives, service } = await verifyTrainingSet(trainingSet);
-  process.stdout.write(`training set of ${service.service}: ${rows} rows, ${positives} positive\n`);
-  await trainXgboost({
-    trainingSet,
-    out,
+  if (options.trainingSet === undefined) await makeTrainingSet(setOptions(options, training, trainingSet));
+  const set = await readTrainingSet(trainingSet);
+  const { manifest } = set;
+  say(`training set of ${manifest.service.service}: ${manifest.rows} rows, ${manifest.positives} positive`);
+  const problems = trainingSetProblems(set);
+  for (const problem of problems) say(`data quality: ${problem}`);
+
+  const startedMs = performance.now();
+  await trainInPython({
+    ...{ config: training, trainingSet, out, trials: options.search, onLine: say },
     ...(process.env.PYTHON === undefined ? {} : { python: process.env.PYTHON }),
-    onLine: (line) => process.stdout.write(`${line}\n`),
   });
+  const seconds = (performance.now() - startedMs) / 1_000;
+
+  const folder = await readModelFolder(out);
+  const naive = 'naive' in training ? training.naive : undefined;
+  const costs = 'costs' in training ? training.costs : undefined;
+  const evaluation = await evaluateModel(folder.package, tableOf(set), { slices: training.slices, costs, naive });
+  const card = {
+    metrics: { ...evaluation.metrics, ...folder.metrics, training_seconds: seconds },
+    params: { ...folder.params, trainer: training.trainer, seed: String(training.seed) },
+    tags: { [DATA_QUALITY_TAG]: problems.length === 0 ? GREEN : problems.join('; ') },
+  };
+  await writeModelCard(out, card);
+  await copyFile(join(trainingSet, 'manifest.json'), join(out, 'manifest.json'));
+  await writeFile(join(out, STATISTICS_FILE), `${JSON.stringify(set.statistics, null, 2)}\n`);
+  const judgedOn = `of ${manifest.service.service} that it was not trained on`;
+  await writeReport(
+    join(out, REPORT_FILE),
+    name,
+    { ...folder, ...card },
+    { ...evaluation, metrics: card.metrics },
+    judgedOn,
+  );
+  say(`judged on the newest ${evaluation.rows} rows: ${describeMetrics(evaluation.metrics)}`);
+  say(`trained in ${seconds.toFixed(1)} s; ${join(out, REPORT_FILE)} has all of it`);
   if (!options.register) return;
+
+  const queue = registrationQueue(config);
+  const description = `${training.trainer} on ${manifest.service.service}, ${manifest.rows} rows`;
   try {
-    await registerModel(name, out, { description: `XGBoost on ${service.service}, ${rows} rows` });
+    await registerFolder(name, out, description);
   } catch (error) {
+    if (!(error instanceof RegistryUnavailableError)) throw error;
     // What took minutes to train is not lost because the registry is away.
-    process.stderr.write(`it is trained, and not registered: headwater models register ${name} ${out}\n`);
+    await queue.add(name, out, description);
     process.stderr.write(`${messageOf(error)}\n`);
+    process.stderr.write(
+      'it is trained, and waits to be registered: a running platform does it, or headwater models register --pending\n',
+    );
     process.exitCode = 1;
   }
+}
+
+/** Labels as the command says, or else as the configuration does. */
+function setOptions(
+  { labels, labelsFile, labelsQuery, each, from, to }: TrainOptions,
+  { service, labels: usual }: TrainingConfig,
+  out: string,
+) {
+  const isTold = [labels, labelsFile, labelsQuery, each].some((origin) => origin !== undefined);
+  const origin =
+    isTold || usual === undefined
+      ? { labels, labelsFile, labelsQuery, each }
+      : 'source' in usual
+        ? { labels: usual.source }
+        : { each: usual.each };
+  const given = Object.fromEntries(Object.entries({ ...origin, from, to }).filter(([, value]) => value !== undefined));
+  return { ...given, service, out, knownAtLabel: false, format: 'csv' as const };
 }

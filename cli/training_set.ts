@@ -22,6 +22,7 @@ export interface TrainingSetOptions {
   readonly labels?: string;
   readonly labelsFile?: string;
   readonly labelsQuery?: string;
+  readonly each?: 'row' | 'entity';
   readonly from?: string;
   readonly to?: string;
   readonly splitAt?: readonly string[];
@@ -84,7 +85,9 @@ function likeManifest({
       ? { labels: labels.source }
       : 'file' in labels
         ? { labelsFile: labels.file }
-        : { labelsQuery: labels.query }),
+        : 'query' in labels
+          ? { labelsQuery: labels.query }
+          : { each: labels.each }),
     ...{ from, to, splitAt, knownAtLabel },
     format: files[0]?.name.endsWith('.parquet') === true ? 'parquet' : 'csv',
   };
@@ -106,15 +109,18 @@ function specOf(options: TrainingSetOptions): TrainingSetSpec {
   };
 }
 
-function originOf({ labels, labelsFile, labelsQuery }: TrainingSetOptions): LabelOrigin {
+function originOf({ labels, labelsFile, labelsQuery, each }: TrainingSetOptions): LabelOrigin {
   const given: LabelOrigin[] = [
     ...(labels === undefined ? [] : [{ source: labels }]),
     ...(labelsFile === undefined ? [] : [{ file: labelsFile }]),
     ...(labelsQuery === undefined ? [] : [{ query: labelsQuery }]),
+    ...(each === undefined ? [] : [{ each }]),
   ];
   const [origin, ...others] = given;
   if (origin === undefined || others.length > 0) {
-    throw new UsageError('say where the labels are: one of --labels, --labels-file, --labels-query');
+    throw new UsageError(
+      'say where the labels are: one of --labels, --labels-file, --labels-query; or --each row, --each entity',
+    );
   }
   return origin;
 }

@@ -5,13 +5,21 @@ export const LARGEST_CLOCK_SKEW_MS = 5 * MINUTE_MS;
 /** Older events belong to a back-fill, not to the stream. */
 export const OLDEST_EVENT_MS = 365 * DAY_MS;
 
-/** The event time written in `text`, or what is wrong with it. */
-export function readEventTime(text: string, nowMs: number): { readonly timeMs: number } | { readonly problem: string } {
+/**
+ * The event time written in `text`, or what is wrong with it.
+ *
+ * @param isHistory - it may be as old as it likes
+ */
+export function readEventTime(
+  text: string,
+  nowMs: number,
+  isHistory = false,
+): { readonly timeMs: number } | { readonly problem: string } {
   const timeMs = Date.parse(text);
   if (Number.isNaN(timeMs)) return { problem: `"${text}" is not an ISO 8601 time such as 2026-01-31T12:00:00Z` };
   if (timeMs > nowMs + LARGEST_CLOCK_SKEW_MS)
     return { problem: `${text} is in the future: an event may be 5 minutes ahead of the server's clock at most` };
-  if (timeMs < nowMs - OLDEST_EVENT_MS)
+  if (!isHistory && timeMs < nowMs - OLDEST_EVENT_MS)
     return { problem: `${text} is more than a year ago: load history with a back-fill` };
   return { timeMs };
 }

@@ -1,35 +1,62 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ModelPackage } from './model_package.ts';
-import type { NewModelVersion } from './model_registry.ts';
+import type { NewModelVersion, Trial } from './model_registry.ts';
 import { ONNX_FILE, PACKAGE_FILE, packageDocument, readPackage } from './package_files.ts';
 
 const CARD_FILE = 'card.json';
+const TRIALS_FILE = 'trials.json';
+export const REPORT_FILE = 'report.html';
+/** What goes with a version, if it is there. */
+export const ATTACHMENTS: readonly string[] = [REPORT_FILE, 'statistics.json', 'manifest.json', TRIALS_FILE];
 
 /** What a trainer says of a model besides the model itself. */
-type ModelCard = Pick<NewModelVersion, 'metrics' | 'params'>;
+export type ModelCard = Pick<NewModelVersion, 'metrics' | 'params' | 'tags'>;
+
+export interface ModelFolder extends ModelCard {
+  readonly package: ModelPackage;
+  /** Of the search for its parameters. */
+  readonly trials: readonly Trial[];
+  /** By file name. */
+  readonly attachments: ReadonlyMap<string, Uint8Array>;
+}
 
 /**
- * A model as trainers and `headwater models export` write it: model.onnx, headwater.json, and card.json if there is one.
+ * A model as trainers and `headwater models export` write it: model.onnx, headwater.json; and, if they are there, card.json, trials.json, a
+ * report, statistics of what it was trained on.
  *
  * @throws {@link ArtifactIntegrityError} when the ONNX bytes are not those that headwater.json was written for
  */
-export async function readModelFolder(folder: string): Promise<ModelCard & { readonly package: ModelPackage }> {
-  const [onnx, document, card] = await Promise.all([
+export async function readModelFolder(folder: string): Promise<ModelFolder> {
+  const files = new Set(await readdir(folder));
+  const [onnx, document] = await Promise.all([
     readFile(join(folder, ONNX_FILE)),
     readFile(join(folder, PACKAGE_FILE), 'utf8'),
-    readFile(join(folder, CARD_FILE), 'utf8').catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return undefined;
-      throw error;
-    }),
   ]);
-  const { metrics, params } = card === undefined ? { metrics: {}, params: {} } : (JSON.parse(card) as ModelCard);
-  return { package: readPackage(folder, new Uint8Array(onnx), document), metrics, params };
+  const readIfThere = async <T>(name: string, otherwise: T): Promise<T> =>
+    files.has(name) ? (JSON.parse(await readFile(join(folder, name), 'utf8')) as T) : otherwise;
+  const card = await readIfThere<ModelCard>(CARD_FILE, { metrics: {}, params: {} });
+  const attachments = new Map<string, Uint8Array>();
+  for (const name of ATTACHMENTS) if (files.has(name)) attachments.set(name, await readFile(join(folder, name)));
+  return {
+    ...card,
+    package: readPackage(folder, new Uint8Array(onnx), document),
+    trials: await readIfThere<readonly Trial[]>(TRIALS_FILE, []),
+    attachments,
+  };
 }
 
-export async function writeModelFolder(folder: string, model: ModelPackage, card: ModelCard): Promise<void> {
+export async function writeModelFolder(
+  folder: string,
+  model: ModelPackage,
+  { card, attachments = new Map() }: { readonly card: ModelCard; readonly attachments?: ModelFolder['attachments'] },
+): Promise<void> {
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, ONNX_FILE), model.onnx);
   await writeFile(join(folder, PACKAGE_FILE), packageDocument(model));
-  await writeFile(join(folder, CARD_FILE), `${JSON.stringify(card, null, 2)}\n`);
+  await writeModelCard(folder, card);
+  for (const [name, content] of attachments) await writeFile(join(folder, name), content);
 }
+
+export const writeModelCard = (folder: string, card: ModelCard): Promise<void> =>
+  writeFile(join(folder, CARD_FILE), `${JSON.stringify(card, null, 2)}\n`);

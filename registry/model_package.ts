@@ -23,15 +23,26 @@ export interface FeatureServiceReference {
   readonly fingerprint?: string;
 }
 
+/**
+ * What the FP32 output is: probabilities [N, classes]; a value [N]; distances to the clusters' centres [N, classes]; a score of how unusual a
+ * row is [N], between 0 and 1.
+ */
+export type Task =
+  | 'binary_classification'
+  | 'multiclass_classification'
+  | 'regression'
+  | 'clustering'
+  | 'anomaly_detection';
+
 /** What a model expects and answers; stored beside the ONNX file, independent of the trainer. */
 export interface ModelSignature {
   readonly inputs: readonly InputColumn[];
-  readonly task: 'binary_classification' | 'multiclass_classification' | 'regression';
-  /** Class names in probability order; empty for regression. */
+  readonly task: Task;
+  /** Names in the order of the output's columns; for anomaly detection what is below the threshold and what is not; empty for regression. */
   readonly classes: readonly string[];
-  /** Binary classification: probability of `classes[1]` at and above which it is the prediction. */
+  /** Probability of `classes[1]`, or anomaly score, at and above which it is the prediction. */
   readonly threshold?: number;
-  /** ONNX names: the [N, inputs.length] FP32 input and the [N, classes] FP32 probabilities (or [N] values). */
+  /** ONNX names: the [N, inputs.length] FP32 input and the output, as the task says. */
   readonly onnx: { readonly input: string; readonly output: string };
   /** Where the columns come from, so that serving by entity knows what to read. */
   readonly featureService?: FeatureServiceReference;
@@ -44,3 +55,10 @@ export interface ModelPackage {
   /** Example instances (feature maps) for warm-up, with the probabilities or values the trainer saw: golden rows. */
   readonly examples: readonly { readonly features: JsonObject; readonly output: readonly number[] }[];
 }
+
+/** Probability at and above which the second of two classes is the prediction, where a signature says nothing else. */
+export const DEFAULT_THRESHOLD = 0.5;
+
+/** Values a row has in the output. */
+export const outputWidth = ({ task, classes }: ModelSignature): number =>
+  task === 'regression' || task === 'anomaly_detection' ? 1 : classes.length;

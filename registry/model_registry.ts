@@ -18,6 +18,16 @@ export interface ModelVersion {
   readonly runId: string;
 }
 
+/** One try of a search for parameters. */
+export interface Trial {
+  /** Counts from 1. */
+  readonly number: number;
+  readonly params: Readonly<Record<string, string>>;
+  readonly metrics: Readonly<Record<string, number>>;
+  readonly startedMs: number;
+  readonly finishedMs: number;
+}
+
 export interface NewModelVersion {
   readonly name: string;
   readonly package: ModelPackage;
@@ -25,6 +35,10 @@ export interface NewModelVersion {
   readonly params: Readonly<Record<string, string>>;
   readonly tags?: Readonly<Record<string, string>>;
   readonly description?: string;
+  /** Kept as runs within the version's own, where the registry knows runs. */
+  readonly trials?: readonly Trial[];
+  /** Files that go with the version, such as its evaluation report, by name. */
+  readonly attachments?: ReadonlyMap<string, Uint8Array>;
 }
 
 /**
@@ -49,5 +63,7 @@ export interface ModelRegistry {
   exclusively<T>(name: string, work: () => Promise<T>): Promise<T>;
   /** @throws {ArtifactIntegrityError} when the bytes do not match the recorded hashes */
   download(model: ModelVersion): Promise<ModelPackage>;
+  /** A file that was registered with the version; undefined when there is none of that name. */
+  attachment(model: ModelVersion, name: string): Promise<Uint8Array | undefined>;
   close(): Promise<void>;
 }

@@ -17,7 +17,7 @@ export const servingConfigSchema = z.strictObject({
   port: z.int().min(0).max(65_535).default(8_000),
   models: z.array(servedModel).min(1),
   /** How often the registry is asked for promotions, ms. */
-  refreshIntervalMs: z.int().positive().default(2_000),
+  refreshIntervalMs: z.int().positive().default(1_000),
   maxBodyBytes: z
     .int()
     .positive()

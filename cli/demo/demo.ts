@@ -21,6 +21,7 @@ import { loadPlatformConfig, type PlatformConfig } from '../platform_config.ts';
 import { createProgress, type Progress } from '../progress.ts';
 import { shippedFraudDetector } from '../shipped_model.ts';
 import { shutDown } from '../shutdown.ts';
+import { tableOf } from '../training_table.ts';
 import { DemoFailedError } from './errors.ts';
 import { HttpClient } from './http_client.ts';
 import { type IngestResult, runTraffic } from './traffic.ts';
@@ -285,15 +286,6 @@ const labelOf = ({ eventId, accountId, timestampMs, isFraud }: GeneratedEvent) =
   eventTime: eventTime(timestampMs),
   label: isFraud ? 1 : 0,
 });
-
-function tableOf({ manifest, rows }: TrainingSet): TrainingTable {
-  return {
-    featureService: { service: manifest.service.service, fingerprint: manifest.service.fingerprint },
-    columns: manifest.columns,
-    rows: rows.map(({ values }) => manifest.columns.map(({ name }) => values[name] ?? null)),
-    labels: rows.map(({ label }) => label),
-  };
-}
 
 interface Scored {
   readonly predictions: number;

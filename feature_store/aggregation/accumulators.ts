@@ -1,4 +1,4 @@
-import { MOST_ENDS, type WindowFeature } from '#feature_store/definitions/feature';
+import { LONGEST_SEQUENCE, MOST_ENDS, type WindowFeature } from '#feature_store/definitions/feature';
 import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import { addValue, emptyMoments, type Moments, mergeMoments, stddevOf, varianceOf } from './moments.ts';
 import {
@@ -113,32 +113,44 @@ function insertByTime(list: Timed[], entry: Timed): void {
   list.splice(at, 0, entry);
 }
 
-function addEnd(into: Ends, entry: Timed): void {
-  if (into.first.length < MOST_ENDS || entry[0] < (into.first[MOST_ENDS - 1] as Timed)[0]) {
+function addEnd(into: Ends, entry: Timed, most: number): void {
+  if (into.first.length < most || entry[0] < (into.first[most - 1] as Timed)[0]) {
     insertByTime(into.first, entry);
-    into.first.length = Math.min(into.first.length, MOST_ENDS);
+    into.first.length = Math.min(into.first.length, most);
   }
-  if (into.last.length < MOST_ENDS || entry[0] >= (into.last[0] as Timed)[0]) {
+  if (into.last.length < most || entry[0] >= (into.last[0] as Timed)[0]) {
     insertByTime(into.last, entry);
-    if (into.last.length > MOST_ENDS) into.last.shift();
+    if (into.last.length > most) into.last.shift();
   }
 }
 
-const ends: Accumulator<Ends> = {
+const endsOf = (most: number): Accumulator<Ends> => ({
   empty: () => ({ first: [], last: [] }),
-  add: (into, value, at) => addEnd(into, [at, value as Scalar]),
+  add: (into, value, at) => addEnd(into, [at, value as Scalar], most),
   merge(into, other) {
     // Each list for itself: they share entries.
     for (const entry of other.first) {
       insertByTime(into.first, entry);
     }
-    into.first.length = Math.min(into.first.length, MOST_ENDS);
+    into.first.length = Math.min(into.first.length, most);
     for (const entry of other.last) insertByTime(into.last, entry);
-    into.last.splice(0, into.last.length - MOST_ENDS);
+    into.last.splice(0, into.last.length - most);
   },
-};
+});
 
-export const ACCUMULATORS = { counts, moments, sets, distinctSketches, quantileSketches, tallies, ends } as const;
+const ends = endsOf(MOST_ENDS);
+const sequences = endsOf(LONGEST_SEQUENCE);
+
+export const ACCUMULATORS = {
+  counts,
+  moments,
+  sets,
+  distinctSketches,
+  quantileSketches,
+  tallies,
+  ends,
+  sequences,
+} as const;
 export type AccumulatorKind = keyof typeof ACCUMULATORS;
 
 const KINDS: Readonly<Record<WindowFeature['aggregation'], AccumulatorKind>> = {
@@ -157,7 +169,10 @@ const KINDS: Readonly<Record<WindowFeature['aggregation'], AccumulatorKind>> = {
   last: 'ends',
 };
 
-export const accumulatorKindOf = ({ aggregation }: WindowFeature): AccumulatorKind => KINDS[aggregation];
+export function accumulatorKindOf({ aggregation, parameter = 1 }: WindowFeature): AccumulatorKind {
+  const kind = KINDS[aggregation];
+  return kind === 'ends' && parameter > MOST_ENDS ? 'sequences' : kind;
+}
 
 /** A feature's value out of its accumulator. */
 export function resultOf({ aggregation, parameter = 1 }: WindowFeature, accumulated: unknown): FeatureValue {

@@ -1,5 +1,4 @@
 import type { FeatureRow, FeatureValue, ViewReference } from '#feature_store/definitions/feature_row';
-import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { stableHash32 } from '#kernel/hash';
 import { addValue, emptyMoments, type Moments, mergeMoments, stddevOf } from './moments.ts';
 
@@ -14,7 +13,7 @@ type Sampled = readonly [hash: number, values: readonly FeatureValue[]];
 /** What a window's rows have in common, so far. Plain data. */
 export interface StatisticsAccumulator {
   rows: number;
-  /** In the order of the view's features. */
+  /** In the order of the features. */
   readonly nulls: number[];
   /** Of numbers, and of booleans as 0 and 1. */
   readonly moments: Moments[];
@@ -46,12 +45,12 @@ export interface WindowStatistics extends ViewReference {
   readonly statistics: FeatureStatistics;
 }
 
-/** Adds up rows of one view. Sums and extremes are of all rows, quantiles of a sample of them. */
+/** Adds up rows with features of these names. Sums and extremes are of all rows, quantiles of a sample of them. */
 export class StatisticsOf {
   readonly #names: readonly string[];
 
-  constructor(view: FeatureView) {
-    this.#names = Object.keys(view.features);
+  constructor(names: readonly string[]) {
+    this.#names = names;
   }
 
   createAccumulator(): StatisticsAccumulator {
@@ -63,7 +62,10 @@ export class StatisticsOf {
     };
   }
 
-  addInput(into: StatisticsAccumulator, { entityKey, eventTime, values }: FeatureRow): StatisticsAccumulator {
+  addInput(
+    into: StatisticsAccumulator,
+    { entityKey, eventTime, values }: Pick<FeatureRow, 'entityKey' | 'eventTime' | 'values'>,
+  ): StatisticsAccumulator {
     into.rows += 1;
     for (let at = 0; at < this.#names.length; at += 1) {
       const value = values[this.#names[at] as string];

@@ -154,8 +154,10 @@ export const expression = (
   compute: ExpressionFeature['compute'],
 ): ExpressionFeature => ({ kind: 'expression', inputs, type, description, compute });
 
-/** `first` and `last` reach no further. */
+/** Up to so many values of `first` and `last` are kept together with those of other features of the same field; more are a sequence of their own. */
 export const MOST_ENDS = 10;
+/** `first` and `last` reach no further. */
+export const LONGEST_SEQUENCE = 128;
 export const LARGEST_TOP = 100;
 
 /** Longest window any view may have. */

@@ -7,8 +7,8 @@ import {
   type Feature,
   type FeatureType,
   LARGEST_TOP,
+  LONGEST_SEQUENCE,
   LONGEST_WINDOW_MS,
-  MOST_ENDS,
   type WindowFeature,
 } from './feature.ts';
 import { type FeatureValue, type ViewReference, viewId } from './feature_row.ts';
@@ -149,7 +149,7 @@ function problemsOfParameter({ aggregation, parameter = 1 }: WindowFeature): str
   if (aggregation === 'percentile' && !(parameter >= 0 && parameter <= 1)) {
     return [`a quantile is between 0 and 1, not ${parameter}`];
   }
-  const most = aggregation === 'top' ? LARGEST_TOP : MOST_ENDS;
+  const most = aggregation === 'top' ? LARGEST_TOP : LONGEST_SEQUENCE;
   if (
     ['top', 'first', 'last'].includes(aggregation) &&
     !(Number.isInteger(parameter) && parameter >= 1 && parameter <= most)

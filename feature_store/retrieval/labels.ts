@@ -2,14 +2,21 @@ import { FilePieces } from '#connectors/files/file_pieces';
 import type { FileSystemOf } from '#connectors/files/file_systems';
 import { formatOf, type ReadRow } from '#connectors/files/formats';
 import type { FeatureType } from '#feature_store/definitions/feature';
-import type { FeatureValue } from '#feature_store/definitions/feature_row';
+import type { FeatureRow, FeatureValue } from '#feature_store/definitions/feature_row';
 import type { FeatureService } from '#feature_store/definitions/feature_service';
 import { eventTime } from '#kernel/time';
 import { TrainingSetError } from '../errors.ts';
 import type { LabelRow, OfflineStore, TimeRange } from '../offline/offline_store.ts';
 
-/** Where labels are: a source in the offline store, files, or a query of the offline store's database. */
-export type LabelOrigin = { readonly source: string } | { readonly file: string } | { readonly query: string };
+/**
+ * Where labels are: a source in the offline store, files, or a query of the offline store's database. Or there are none, and each row of the
+ * service's first view is one of the set, or each entity is, at the time of the newest row of all.
+ */
+export type LabelOrigin =
+  | { readonly source: string }
+  | { readonly file: string }
+  | { readonly query: string }
+  | { readonly each: 'row' | 'entity' };
 
 /**
  * Labels in [from, to), by time. In files and queries: entity_key, event_time and label, each row's label_id if it has one, and besides them
@@ -25,6 +32,7 @@ export async function loadLabels(
 ): Promise<readonly LabelRow[]> {
   if ('source' in origin) return offline.readLabels(origin.source, range);
   if ('query' in origin) return offline.queryLabels(origin.query, range);
+  if ('each' in origin) return unlabelled(offline, origin.each, service, range);
   const pieces = new FilePieces(fileSystemOf);
   const labels: LabelRow[] = [];
   try {
@@ -46,8 +54,39 @@ export async function loadLabels(
   } finally {
     await pieces.close();
   }
-  return labels.sort((a, b) => a.eventTime - b.eventTime || (a.labelId < b.labelId ? -1 : 1));
+  return byTime(labels);
 }
+
+const ROWS_A_PAGE = 5_000;
+
+/** Moments of which nothing is known but their features: label 0. */
+async function unlabelled(
+  offline: OfflineStore,
+  each: 'row' | 'entity',
+  service: FeatureService,
+  range: TimeRange,
+): Promise<readonly LabelRow[]> {
+  const [first] = service.stored;
+  if (first === undefined)
+    throw new TrainingSetError(`${service.signature.service} has no stored features: give labels`);
+  const rows = new Map<string, LabelRow>();
+  let newest = range.from;
+  for (let after: FeatureRow | undefined; ; ) {
+    const page = await offline.rowsBetween(first.view, range, { limit: ROWS_A_PAGE, after });
+    for (const { entityKey, eventTime: at } of page) {
+      const labelId = each === 'row' ? `${entityKey}@${at}` : entityKey;
+      rows.set(labelId, { labelId, entityKey, eventTime: at, label: 0 });
+      if (at > newest) newest = at;
+    }
+    after = page.at(-1);
+    if (page.length < ROWS_A_PAGE) break;
+  }
+  const found = [...rows.values()];
+  return byTime(each === 'row' ? found : found.map((row) => ({ ...row, eventTime: newest })));
+}
+
+const byTime = (labels: LabelRow[]): LabelRow[] =>
+  labels.sort((a, b) => a.eventTime - b.eventTime || (a.labelId < b.labelId ? -1 : 1));
 
 interface Place {
   readonly path: string;

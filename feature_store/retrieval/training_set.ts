@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { parse } from 'csv-parse/sync';
 import { encodeRows } from '#connectors/files/encode_rows';
+import { type FeatureStatistics, StatisticsOf } from '#feature_store/aggregation/statistics';
 import type { FeatureType } from '#feature_store/definitions/feature';
 import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import type { FeatureService, ServiceSignature } from '#feature_store/definitions/feature_service';
@@ -65,7 +67,12 @@ export interface TrainingSet {
   readonly rows: readonly TrainingRow[];
   /** As they are to be written, by name. */
   readonly files: ReadonlyMap<string, Buffer>;
+  /** Of each column: what a model trained on it will take for normal. */
+  readonly statistics: Readonly<Record<string, FeatureStatistics>>;
 }
+
+/** Beside a set's data, and kept with each model made from it. */
+export const STATISTICS_FILE = 'statistics.json';
 
 const LEADING = ['label_id', 'entity_key', 'event_time', 'label'] as const;
 /** Names of the parts, by how many cuts there are. */
@@ -129,17 +136,34 @@ export async function buildTrainingSet(
     },
     rows,
     files,
+    statistics: statisticsOf(columns, rows),
   };
+}
+
+function statisticsOf(
+  columns: readonly TrainingColumn[],
+  rows: readonly TrainingRow[],
+): Readonly<Record<string, FeatureStatistics>> {
+  const of = new StatisticsOf(columns.map(({ name }) => name));
+  const added = rows.reduce((into, row) => of.addInput(into, row), of.createAccumulator());
+  return Object.fromEntries(of.extractOutput(added));
 }
 
 const positivesOf = (rows: readonly TrainingRow[]): number => rows.filter(({ label }) => label > 0).length;
 const sha256 = (data: Buffer): string => createHash('sha256').update(data).digest('hex');
 const nameOf = (origin: LabelOrigin): string =>
-  'source' in origin ? `source "${origin.source}"` : 'file' in origin ? origin.file : 'the label query';
+  'source' in origin
+    ? `source "${origin.source}"`
+    : 'file' in origin
+      ? origin.file
+      : 'query' in origin
+        ? 'the label query'
+        : `each ${origin.each}`;
 
 /** Writes the data and `manifest.json`, the manifest last: a folder with one is whole. */
-export async function writeTrainingSet(directory: string, { manifest, files }: TrainingSet): Promise<void> {
+export async function writeTrainingSet(directory: string, { manifest, files, statistics }: TrainingSet): Promise<void> {
   await mkdir(directory, { recursive: true });
+  await writeFile(join(directory, STATISTICS_FILE), `${JSON.stringify(statistics, null, 2)}\n`);
   for (const [name, data] of files) await writeFile(join(directory, name), data);
   await writeFile(join(directory, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
 }
@@ -161,6 +185,49 @@ export async function verifyTrainingSet(directory: string): Promise<TrainingSetM
     }
   }
   return manifest;
+}
+
+const DATA_FILE = 'data.csv';
+const FEWEST_ROWS = 100;
+
+/** The rows of a set that is one CSV file. @throws {@link TrainingSetError} when it is another one, or has been changed */
+export async function readTrainingSet(
+  directory: string,
+): Promise<Pick<TrainingSet, 'manifest' | 'rows' | 'statistics'>> {
+  const manifest = await verifyTrainingSet(directory);
+  if (!manifest.files.some(({ name }) => name === DATA_FILE)) {
+    throw new TrainingSetError(`${directory} has no ${DATA_FILE}: make it with --format csv and without --split-at`);
+  }
+  const records = parse(await readFile(join(directory, DATA_FILE)), { columns: true }) as Record<string, string>[];
+  const rows = records.map((record): TrainingRow => {
+    const { label_id: labelId, entity_key: entityKey, event_time: time, label } = record;
+    const values = manifest.columns.map(({ name, type }) => [name, cellValue(record[name] as string, type)] as const);
+    return {
+      ...{ labelId: labelId as string, entityKey: entityKey as string },
+      eventTime: eventTime(Date.parse(time as string)),
+      label: Number(label),
+      values: Object.fromEntries(values),
+    };
+  });
+  return { manifest, rows, statistics: statisticsOf(manifest.columns, rows) };
+}
+
+function cellValue(text: string, type: FeatureType): FeatureValue {
+  if (text === '') return null;
+  if (type === 'string') return text;
+  return type === 'boolean' ? text === '1' : Number(text);
+}
+
+/** What a model should not be trained on: columns without values, labels that are all the same, too few rows. */
+export function trainingSetProblems({ manifest, rows, statistics }: Omit<TrainingSet, 'files'>): readonly string[] {
+  const [first] = rows;
+  const isLabelled = !('each' in manifest.labels);
+  const empty = Object.entries(statistics).filter(([, { nulls }]) => nulls === rows.length);
+  return [
+    ...(rows.length < FEWEST_ROWS ? [`${rows.length} rows are too few: ${FEWEST_ROWS} are needed`] : []),
+    ...(isLabelled && rows.every(({ label }) => label === first?.label) ? [`every label is ${first?.label}`] : []),
+    ...empty.map(([name]) => `${name} is missing in every row`),
+  ];
 }
 
 function toCsv(columns: readonly TrainingColumn[], rows: readonly TrainingRow[]): string {

@@ -7,7 +7,7 @@ import { claimView } from './claims.ts';
 import { creditView } from './credit.ts';
 import { customerValueView } from './customer_value.ts';
 import { fraudView } from './fraud.ts';
-import { marketView } from './market.ts';
+import { closesOldestFirst, marketView, priceHistoryView } from './market.ts';
 import { recommendationContext, recommendationView } from './recommendation.ts';
 import { sensorView } from './sensors.ts';
 import { transactionRisk } from './transaction_risk.ts';
@@ -19,6 +19,7 @@ export const VIEWS: readonly FeatureView[] = [
   userActivityV1,
   userActivityV2,
   marketView,
+  priceHistoryView,
   recommendationView,
   sensorView,
   creditView,
@@ -50,6 +51,13 @@ export const SERVICES: readonly FeatureService[] = [
       columns(customerValueView, 'recency_days', 'frequency_365d', 'monetary_365d'),
       columns(userActivityV2, 'activity_count_7d', 'engagement_score', 'mobile_ratio_7d'),
     ],
+  }),
+  featureService({
+    name: 'price_forecast',
+    version: 1,
+    owner: 'research',
+    description: 'The last closing prices of a symbol, oldest first',
+    features: [columns(priceHistoryView, ...closesOldestFirst)],
   }),
   featureService({
     name: 'product_recommendation',

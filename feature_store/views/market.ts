@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { count, max, mean, min, stddev, sum } from '#feature_store/definitions/aggregations';
+import { count, last, max, mean, min, stddev, sum } from '#feature_store/definitions/aggregations';
 import { expression, field, fromEvent, sincePrevious } from '#feature_store/definitions/feature';
 import { featureView } from '#feature_store/definitions/feature_view';
 import { entity, eventSource } from '#feature_store/definitions/source';
@@ -88,3 +88,40 @@ export const marketView = featureView({
     ),
   },
 });
+
+/** Closing prices that a forecast looks back on. */
+const SESSIONS = 30;
+
+const closeBefore = (sessions: number) =>
+  expression(
+    ['closes_60d'],
+    'double',
+    `Closing price ${sessions} trading days before; null when there was none in 60 days`,
+    (row) => {
+      const text = typeof row.closes_60d === 'string' ? row.closes_60d.split(',')[sessions] : undefined;
+      return text === undefined || text === '' ? null : Number(text);
+    },
+  );
+
+const earlierCloses = Object.fromEntries(
+  Array.from({ length: SESSIONS - 1 }, (_, index) => [`close_${index + 1}`, closeBefore(index + 1)]),
+);
+
+/** The last closing prices of a symbol, each a column: what sequences are forecast from. */
+export const priceHistoryView = featureView({
+  name: 'price_history',
+  version: 1,
+  entity: symbol,
+  source: dailyBars,
+  ttl: '30d',
+  owner: 'research',
+  description: `The last ${SESSIONS} closing prices of a symbol, adjusted as its bars are`,
+  features: {
+    close_0: field('close', 'double', 'Closing price'),
+    ...last('close', 'double', SESSIONS, { as: 'closes', what: `Last ${SESSIONS} closing prices` }).over('60d'),
+    ...earlierCloses,
+  },
+});
+
+/** Its columns, oldest first. */
+export const closesOldestFirst = [...Object.keys(earlierCloses).reverse(), 'close_0'];

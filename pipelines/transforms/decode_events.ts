@@ -34,7 +34,7 @@ const ENRICHED = ['received_at', 'source', 'schema_version'] as const;
  * Only a valid event has an event time: a broken clock must not move the watermark.
  */
 export function createEventDecoder(sources: readonly EventSource[], clock: Clock) {
-  const check = createEventCheck(sources, clock);
+  const check = createEventCheck(sources, clock, false);
   return (record: LogRecord, watermark: EventTime): Decoded => {
     const payload = record.value.toString('utf8');
     const attempt = earlierAttempts(record) + 1;
@@ -54,7 +54,7 @@ export function createEventDecoder(sources: readonly EventSource[], clock: Clock
  * of events only, rows need not say it. `path`: the file; undefined for rows of a query.
  */
 export function createRowDecoder(sources: readonly EventSource[], clock: Clock) {
-  const check = createEventCheck(sources, clock);
+  const check = createEventCheck(sources, clock, true);
   const readers = new Map(sources.flatMap((source) => source.eventTypes.map((type) => [type, textReaders(source)])));
   const [onlyType, ...otherTypes] = readers.keys();
   const defaults = otherTypes.length === 0 ? { event_type: onlyType } : {};
@@ -99,7 +99,7 @@ const refused = (reason: string, payload: string, attempt: number): Decoded => (
   eventTimeMs: undefined,
 });
 
-function createEventCheck(sources: readonly EventSource[], clock: Clock) {
+function createEventCheck(sources: readonly EventSource[], clock: Clock, isHistory: boolean) {
   const byType = new Map(sources.flatMap((source) => source.eventTypes.map((type) => [type, source])));
   return (body: unknown, payload: string, attempt: number, watermark: EventTime): Decoded => {
     const refuse = (reason: string): Decoded => refused(reason, payload, attempt);
@@ -115,7 +115,7 @@ function createEventCheck(sources: readonly EventSource[], clock: Clock) {
       return refuse(problems.join('; '));
     }
     const event: EventFields = parsed.data;
-    const time = readEventTime(String(event[source.timestampField]), clock.now());
+    const time = readEventTime(String(event[source.timestampField]), clock.now(), isHistory);
     if ('problem' in time) return refuse(`${source.timestampField}: ${time.problem}`);
     const receivedAtMs = typeof receivedAt === 'string' ? Date.parse(receivedAt) : Number.NaN;
     return {

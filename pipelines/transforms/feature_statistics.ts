@@ -52,7 +52,7 @@ export const writeStatistics = (
   );
 
 function statisticsFn(view: FeatureView) {
-  const of = new StatisticsOf(view);
+  const of = new StatisticsOf(Object.keys(view.features));
   return {
     createAccumulator: () => of.createAccumulator(),
     addInput: (into: ReturnType<StatisticsOf['createAccumulator']>, { row }: { readonly row: FeatureRow }) =>

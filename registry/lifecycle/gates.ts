@@ -1,6 +1,8 @@
 import { z } from 'zod';
+import { messageOf } from '#kernel/errors';
 import type { ModelPackage } from '../model_package.ts';
 import type { ModelVersion } from '../model_registry.ts';
+import { describeOnnx } from '../onnx/describe_onnx.ts';
 
 const megabytes = (count: number): number => count * 1024 * 1024;
 
@@ -16,6 +18,8 @@ export const gatesConfigSchema = z.strictObject({
   maxBytes: z.int().positive().default(megabytes(256)),
   /** Median time for one row, ms. */
   maxLatencyMs: z.number().positive().default(50),
+  /** Newest opset of ONNX that is taken; onnxruntime here knows 23. */
+  maxOpset: z.int().positive().default(23),
   /** Production wants somebody's approval. */
   approval: z.boolean().default(false),
 });
@@ -37,7 +41,7 @@ export interface Candidate {
 }
 
 export interface GateResult {
-  readonly gate: 'signature' | 'golden rows' | 'size' | 'latency' | 'metric' | 'approval';
+  readonly gate: 'signature' | 'golden rows' | 'size' | 'opset' | 'latency' | 'data quality' | 'metric' | 'approval';
   readonly passed: boolean;
   readonly detail: string;
 }
@@ -66,6 +70,8 @@ export function checkGates(
       detail: 'problem' in examined ? examined.problem : `${candidate.package.examples.length} come out as trained`,
     },
     { gate: 'size', passed: bytes <= gates.maxBytes, detail: `${bytes} of ${gates.maxBytes} bytes` },
+    checkOperators(candidate.package.onnx, gates),
+    checkDataQuality(candidate.version),
   ];
   if (!('problem' in examined)) {
     const { latencyMs } = examined;
@@ -75,6 +81,38 @@ export function checkGates(
   if (gates.metric !== undefined)
     results.push(checkMetric(candidate.version, champion, { ...gates, metric: gates.metric }));
   return results;
+}
+
+/** On a version: "green", or what spoke against the data that it was trained on. */
+export const DATA_QUALITY_TAG = 'headwater.data_quality';
+export const GREEN = 'green';
+/** Domains of operators that onnxruntime brings along. */
+const KNOWN_DOMAINS = new Set(['ai.onnx.ml', 'com.microsoft']);
+
+function checkOperators(onnx: Uint8Array, { maxOpset }: GatesConfig): GateResult {
+  const gate = 'opset';
+  let described: ReturnType<typeof describeOnnx>;
+  try {
+    described = describeOnnx(onnx);
+  } catch (error) {
+    return { gate, passed: false, detail: messageOf(error) };
+  }
+  const { opset = 0, domains } = described;
+  const unknown = domains.filter((domain) => !KNOWN_DOMAINS.has(domain));
+  if (unknown.length > 0) {
+    return {
+      gate,
+      passed: false,
+      detail: `it has operators of ${unknown.join(', ')}, which onnxruntime does not have`,
+    };
+  }
+  return { gate, passed: opset <= maxOpset, detail: `opset ${opset}, ${maxOpset} at most` };
+}
+
+function checkDataQuality({ tags }: ModelVersion): GateResult {
+  const told = tags[DATA_QUALITY_TAG];
+  const detail = told ?? 'nothing is known of the data that it was trained on';
+  return { gate: 'data quality', passed: told === undefined || told === GREEN, detail };
 }
 
 function checkMetric(

@@ -40,6 +40,7 @@ export class LocalRegistry implements ModelRegistry {
       await mkdir(folder, { recursive: true });
       await writeDurably(join(folder, ONNX_FILE), model.package.onnx);
       await writeDurably(join(folder, PACKAGE_FILE), packageDocument(model.package));
+      for (const [name, content] of model.attachments ?? []) await writeDurably(join(folder, name), content);
       const registered = {
         name: model.name,
         version,
@@ -130,6 +131,13 @@ export class LocalRegistry implements ModelRegistry {
       readFile(join(folder, PACKAGE_FILE), 'utf8'),
     ]);
     return readPackage(folder, new Uint8Array(onnx), document);
+  }
+
+  async attachment({ name, version }: ModelVersion, file: string): Promise<Uint8Array | undefined> {
+    return readFile(join(this.#versionFolder(name, version), file)).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return undefined;
+      throw error;
+    });
   }
 
   async close(): Promise<void> {}

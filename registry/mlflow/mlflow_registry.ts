@@ -6,6 +6,7 @@ import type { ModelPackage } from '../model_package.ts';
 import type { ModelRegistry, ModelVersion, NewModelVersion, Stage, VersionSelector } from '../model_registry.ts';
 import { ONNX_FILE, PACKAGE_FILE, readPackage } from '../package_files.ts';
 import { ALIAS_OF_STAGE } from '../stages.ts';
+import { type ArtifactFiles, Artifacts } from './artifacts.ts';
 import { MlflowApiError, MlflowClient, type MlflowConfig } from './client.ts';
 import { packageOfForeign, readMlmodel } from './foreign_model.ts';
 import { modelDirectory } from './model_directory.ts';
@@ -30,6 +31,22 @@ const LEASE_TAG = 'headwater.promoting';
 /** A promotion takes far less; one that died is over then. */
 const LEASE_MS = 30_000;
 const LEASE_SETTLES_MS = 30;
+const PARENT_TAG = 'mlflow.parentRunId';
+
+interface WireRun {
+  readonly run: { readonly info: { readonly run_id: string; readonly artifact_uri: string } };
+}
+
+interface NewRun {
+  readonly name: string;
+  readonly startedMs: number;
+  readonly metrics: Readonly<Record<string, number>>;
+  readonly params: Readonly<Record<string, string>>;
+  readonly tags: Readonly<Record<string, string>>;
+}
+
+const pairsOf = (entries: Readonly<Record<string, string>>) =>
+  Object.entries(entries).map(([key, value]) => ({ key, value }));
 
 /** Who promotes versions of a model now. */
 interface Lease {
@@ -41,47 +58,73 @@ interface Lease {
 export class MlflowRegistry implements ModelRegistry {
   readonly kind = 'mlflow';
   readonly #client: MlflowClient;
+  readonly #artifacts: Artifacts;
   readonly #experimentName: string;
 
-  constructor(config: MlflowConfig) {
+  /** @param files - reads and writes artifacts that the server does not hand out itself */
+  constructor(config: MlflowConfig, files?: ArtifactFiles) {
     this.#client = new MlflowClient(config);
+    this.#artifacts = new Artifacts(this.#client, files);
     this.#experimentName = config.experimentName;
   }
 
   async register(model: NewModelVersion): Promise<ModelVersion> {
     const experimentId = await this.#experiment();
     const now = Date.now();
-    const { run } = await this.#client.post<{ run: { info: { run_id: string } } }>('runs/create', {
-      experiment_id: experimentId,
-      run_name: `${model.name}-${new Date(now).toISOString()}`,
-      start_time: now,
+    const { runId, artifacts } = await this.#logRun(experimentId, {
+      name: `${model.name}-${new Date(now).toISOString()}`,
+      startedMs: now,
+      metrics: model.metrics,
+      params: model.params,
+      tags: model.tags ?? {},
     });
-    const runId = run.info.run_id;
-    await this.#client.post('runs/log-batch', {
-      run_id: runId,
-      metrics: Object.entries(model.metrics).map(([key, value]) => ({ key, value, timestamp: now, step: 0 })),
-      params: Object.entries(model.params).map(([key, value]) => ({ key, value })),
-      tags: Object.entries(model.tags ?? {}).map(([key, value]) => ({ key, value })),
-    });
-    const root = `${experimentId}/${runId}/artifacts/${ARTIFACT_PATH}`;
-    for (const [file, content] of modelDirectory(model.package, runId, ARTIFACT_PATH)) {
-      await this.#client.putArtifact(`${root}/${file}`, content);
+    const source = `${artifacts}/${ARTIFACT_PATH}`;
+    try {
+      for (const [file, content] of modelDirectory(model.package, runId, ARTIFACT_PATH)) {
+        await this.#artifacts.write(source, file, content);
+      }
+      for (const [name, content] of model.attachments ?? []) await this.#artifacts.write(artifacts, name, content);
+      for (const { number, startedMs, finishedMs, metrics, params } of model.trials ?? []) {
+        const trial = { name: `trial ${number}`, startedMs, metrics, params, tags: { [PARENT_TAG]: runId } };
+        await this.#endRun((await this.#logRun(experimentId, trial)).runId, 'FINISHED', finishedMs);
+      }
+    } catch (error) {
+      await this.#endRun(runId, 'FAILED', Date.now()).catch(() => {});
+      throw error;
     }
-    await this.#client.post('runs/update', { run_id: runId, status: 'FINISHED', end_time: Date.now() });
+    await this.#endRun(runId, 'FINISHED', Date.now());
     await this.#ensureModel(model.name);
     const metricTags = Object.entries(model.metrics).map(([key, value]) => ({
       key: `${METRIC_TAG}${key}`,
       value: String(value),
     }));
-    const ownTags = Object.entries(model.tags ?? {}).map(([key, value]) => ({ key, value }));
     const created = await this.#client.post<{ model_version: WireVersion }>('model-versions/create', {
       name: model.name,
-      source: `mlflow-artifacts:/${root}`,
+      source,
       run_id: runId,
       description: model.description ?? '',
-      tags: [...metricTags, ...ownTags],
+      tags: [...metricTags, ...pairsOf(model.tags ?? {})],
     });
     return versionOf(created.model_version);
+  }
+
+  /** A run with what is known of it. @returns its id, and where its artifacts go */
+  async #logRun(experiment_id: string, { name, startedMs, metrics, params, tags }: NewRun) {
+    const { run } = await this.#client.post<WireRun>('runs/create', {
+      ...{ experiment_id, run_name: name, start_time: startedMs },
+    });
+    const { run_id, artifact_uri } = run.info;
+    await this.#client.post('runs/log-batch', {
+      run_id,
+      metrics: Object.entries(metrics).map(([key, value]) => ({ key, value, timestamp: startedMs, step: 0 })),
+      params: pairsOf(params),
+      tags: pairsOf(tags),
+    });
+    return { runId: run_id, artifacts: artifact_uri };
+  }
+
+  async #endRun(run_id: string, status: 'FINISHED' | 'FAILED', end_time: number): Promise<void> {
+    await this.#client.post('runs/update', { run_id, status, end_time });
   }
 
   async #experiment(): Promise<string> {
@@ -138,26 +181,20 @@ export class MlflowRegistry implements ModelRegistry {
 
   /** Aliases of a model by version: searches leave them out of versions. */
   async #aliases(name: string): Promise<ReadonlyMap<string, readonly string[]>> {
-    interface Answer {
-      readonly registered_model: { readonly aliases?: readonly { readonly alias: string; readonly version: string }[] };
-    }
-    const aliases = new Map<string, string[]>();
     try {
-      const { registered_model } = await this.#client.get<Answer>('registered-models/get', { name });
-      for (const { alias, version } of registered_model.aliases ?? []) {
-        aliases.set(version, [...(aliases.get(version) ?? []), alias]);
-      }
+      const { registered_model } = await this.#client.get<{
+        readonly registered_model: { readonly aliases?: readonly WireAlias[] };
+      }>('registered-models/get', { name });
+      return byVersion(registered_model.aliases);
     } catch (error) {
       if (!isMissing(error)) throw error;
+      return new Map();
     }
-    return aliases;
   }
 
   async resolve(name: string, selector: VersionSelector): Promise<ModelVersion | undefined> {
-    if ('stage' in selector) {
-      return (await this.listVersions(name)).findLast(({ stage }) => stage === selector.stage);
-    }
     try {
+      if ('stage' in selector) return await this.#newestIn(name, selector.stage);
       const answer =
         'version' in selector
           ? await this.#client.get<{ model_version: WireVersion }>('model-versions/get', {
@@ -173,6 +210,18 @@ export class MlflowRegistry implements ModelRegistry {
       if (isMissing(error)) return undefined;
       throw error;
     }
+  }
+
+  /** One request, whatever the number of versions: a model knows its newest version of each stage. */
+  async #newestIn(name: string, stage: Stage): Promise<ModelVersion | undefined> {
+    const { registered_model } = await this.#client.get<{
+      readonly registered_model: {
+        readonly latest_versions?: readonly WireVersion[];
+        readonly aliases?: readonly WireAlias[];
+      };
+    }>('registered-models/get', { name });
+    const found = registered_model.latest_versions?.find(({ current_stage: current }) => current === stage);
+    return found === undefined ? undefined : versionOf(found, byVersion(registered_model.aliases));
   }
 
   async transition(name: string, version: number, stage: Stage, audit: JsonObject = {}): Promise<ModelVersion> {
@@ -246,45 +295,54 @@ export class MlflowRegistry implements ModelRegistry {
       version: String(model.version),
     });
     const root = await this.#artifactRoot(model_version);
-    const document = await this.#artifactIfThere(`${root}/${PACKAGE_FILE}`);
+    const document = await this.#artifacts.read(root, PACKAGE_FILE);
     if (document === undefined) return this.#downloadForeign(root);
-    const onnx = await this.#client.getArtifact(`${root}/${ONNX_FILE}`);
-    return readPackage(root, onnx, document);
+    return readPackage(root, await this.#needed(root, ONNX_FILE), Buffer.from(document).toString('utf8'));
   }
 
   /** What somebody has logged with MLflow's own client. */
   async #downloadForeign(root: string): Promise<ModelPackage> {
-    const text = await this.#artifactIfThere(`${root}/MLmodel`);
-    if (text === undefined) throw new InvalidModelError([`there is neither ${PACKAGE_FILE} nor MLmodel at ${root}`]);
-    const { mlmodel, onnxFile } = readMlmodel(text);
-    return packageOfForeign(mlmodel, await this.#client.getArtifact(`${root}/${onnxFile}`));
-  }
-
-  async #artifactIfThere(path: string): Promise<string | undefined> {
-    try {
-      return Buffer.from(await this.#client.getArtifact(path)).toString('utf8');
-    } catch (error) {
-      if (error instanceof MlflowApiError && error.status < 500) return undefined;
-      throw error;
+    const description = await this.#artifacts.read(root, 'MLmodel');
+    if (description === undefined) {
+      throw new InvalidModelError([`there is neither ${PACKAGE_FILE} nor MLmodel at ${root}`]);
     }
+    const { mlmodel, onnxFile } = readMlmodel(Buffer.from(description).toString('utf8'));
+    return packageOfForeign(mlmodel, await this.#needed(root, onnxFile));
   }
 
-  /** Path below the server's artifact root; a version may point to a run's artifacts or to a logged model. */
+  async #needed(root: string, name: string): Promise<Uint8Array> {
+    const content = await this.#artifacts.read(root, name);
+    if (content === undefined) throw new InvalidModelError([`there is no ${name} at ${root}: register it again`]);
+    return content;
+  }
+
+  /** A version may point to a run's artifacts or to a logged model. */
   async #artifactRoot({ name, version, source }: WireVersion): Promise<string> {
     const { artifact_uri } = await this.#client.get<{ artifact_uri: string }>('model-versions/get-download-uri', {
       name,
       version,
     });
-    const uri = artifact_uri === '' ? source : artifact_uri;
-    if (!uri.startsWith('mlflow-artifacts:/')) {
-      throw new InvalidModelError([
-        `${name} version ${version} lies at ${uri}: only artifacts served by MLflow can be read`,
-      ]);
-    }
-    return uri.replace(/^mlflow-artifacts:\/(\/[^/]*)?\/?/, '');
+    return artifact_uri === '' ? source : artifact_uri;
+  }
+
+  async attachment({ runId }: ModelVersion, name: string): Promise<Uint8Array | undefined> {
+    if (runId === '') return undefined;
+    const { run } = await this.#client.get<WireRun>('runs/get', { run_id: runId });
+    return this.#artifacts.read(run.info.artifact_uri, name);
   }
 
   async close(): Promise<void> {}
+}
+
+interface WireAlias {
+  readonly alias: string;
+  readonly version: string;
+}
+
+function byVersion(aliases: readonly WireAlias[] = []): ReadonlyMap<string, readonly string[]> {
+  const found = new Map<string, string[]>();
+  for (const { alias, version } of aliases) found.set(version, [...(found.get(version) ?? []), alias]);
+  return found;
 }
 
 function isMissing(error: unknown): boolean {

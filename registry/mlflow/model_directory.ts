@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { stringify } from 'yaml';
-import type { ModelPackage } from '../model_package.ts';
+import { type ModelPackage, outputWidth } from '../model_package.ts';
 import { ONNX_FILE, PACKAGE_FILE, packageDocument } from '../package_files.ts';
 
 /** Versions the model was written for; what `mlflow models serve` installs. */
@@ -17,7 +17,7 @@ export function modelDirectory(
   artifactPath: string,
 ): ReadonlyMap<string, string | Uint8Array> {
   const { signature } = model;
-  const outputs = signature.task === 'regression' ? [-1] : [-1, signature.classes.length];
+  const outputs = [-1, outputWidth(signature)];
   const tensor = (name: string, shape: readonly number[]) => ({
     name,
     type: 'tensor',

@@ -15,6 +15,8 @@ export interface OnnxDescription {
   readonly producer: string;
   /** Of ONNX's own operators. */
   readonly opset: number | undefined;
+  /** Of others, by domain. */
+  readonly domains: readonly string[];
   /** Without those that have a value in the file. */
   readonly inputs: readonly OnnxValue[];
   readonly outputs: readonly OnnxValue[];
@@ -49,11 +51,13 @@ export function describeOnnx(onnx: Uint8Array): OnnxDescription {
     throw new InvalidModelError([`it is no ONNX file: ${messageOf(error)}`], error);
   }
   if (wire.graph === undefined) throw new InvalidModelError(['it is no ONNX file: it has no graph']);
+  const { opsetImport: imports = [] } = wire;
   const { initializer = [], input = [], output = [] } = wire.graph;
   const given = new Set(initializer.map(({ name }) => name));
   return {
     producer: wire.producerName ?? '',
-    opset: wire.opsetImport?.find(({ domain = '' }) => domain === '' || domain === 'ai.onnx')?.version,
+    opset: imports.find(({ domain = '' }) => domain === '' || domain === 'ai.onnx')?.version,
+    domains: imports.flatMap(({ domain = '' }) => (domain === '' || domain === 'ai.onnx' ? [] : [domain])),
     inputs: input.filter(({ name }) => !given.has(name)).map(describedValue),
     outputs: output.map(describedValue),
   };

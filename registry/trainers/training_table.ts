@@ -13,8 +13,10 @@ export interface TrainingTable {
   readonly columns: readonly TableColumn[];
   /** Row by row, in the order of the columns. */
   readonly rows: readonly (readonly CellValue[])[];
-  /** 0 or 1, a row each. */
+  /** A row each: 0 or 1, a class's number, a value. */
   readonly labels: readonly number[];
+  /** Whose row it is. */
+  readonly entities?: readonly string[];
 }
 
 /** Newest share of the rows, held out: a model is judged on what came after what it saw. */

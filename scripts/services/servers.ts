@@ -15,7 +15,12 @@ import {
 
 const POSTGRES_BIN = '/usr/lib/postgresql/15/bin';
 const REDIS_BIN = '/usr/bin/redis-server';
-const MLFLOW_PACKAGES = ['mlflow==3.17.2', 'onnx==1.23.2', 'onnxruntime==1.31.1'];
+const MLFLOW_PACKAGES = [
+  ...['mlflow==3.17.2', 'onnx==1.23.2', 'onnxruntime==1.31.1'],
+  // For servers that keep their data in PostgreSQL and S3.
+  ...['psycopg2-binary==2.9.13', 'boto3==1.44.5'],
+];
+const CHROMIUM = '/usr/bin/chromium';
 const KAFKA_CLUSTER_ID = 'MkU3OEVBNTcwNTJENDM2Qg';
 
 export interface KafkaOptions {
@@ -181,22 +186,35 @@ export async function startRedisCluster(folder: string): Promise<RunningServer> 
   };
 }
 
-async function startMlflow(folder: string): Promise<RunningServer> {
-  const venv = join(cacheFolder, 'mlflow-3.17.2');
+export interface MlflowOptions {
+  /** SQLAlchemy's URI of its database; SQLite in the folder without. */
+  readonly backendStore?: string;
+  /** How it keeps artifacts; in the folder, served by itself, without. */
+  readonly artifacts?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export async function startMlflow(folder: string, options: MlflowOptions = {}): Promise<RunningServer> {
+  const venv = join(cacheFolder, 'mlflow-3.17.2-postgres-s3');
   await once(venv, 'installing MLflow 3.17.2', async () => {
     await run('python3', ['-m', 'venv', venv]);
     await run(join(venv, 'bin', 'pip'), ['install', '--quiet', '--disable-pip-version-check', ...MLFLOW_PACKAGES]);
   });
   const port = await freePort();
+  const {
+    backendStore = `sqlite:///${folder}/mlflow.db`,
+    artifacts = ['--serve-artifacts', '--artifacts-destination', join(folder, 'artifacts')],
+  } = options;
   const server = await startProcess({
     name: 'MLflow',
     command: join(venv, 'bin', 'mlflow'),
     args: [
       'server',
-      ...['--host', '127.0.0.1', '--port', String(port), '--workers', '1', '--serve-artifacts'],
-      ...['--backend-store-uri', `sqlite:///${folder}/mlflow.db`, '--artifacts-destination', join(folder, 'artifacts')],
+      ...['--host', '127.0.0.1', '--port', String(port), '--workers', '1'],
+      ...['--backend-store-uri', backendStore, ...artifacts],
     ],
     cwd: folder,
+    ...(options.env === undefined ? {} : { env: options.env }),
     logFile: join(folder, 'server.log'),
     isReady: async () => (await fetch(`http://127.0.0.1:${port}/health`)).ok,
     readyWithinMs: 120_000,
@@ -205,6 +223,12 @@ async function startMlflow(folder: string): Promise<RunningServer> {
     ...server,
     env: { TEST_MLFLOW_URL: `http://127.0.0.1:${port}`, TEST_MLFLOW_PYTHON: join(venv, 'bin', 'python') },
   };
+}
+
+/** No server: a browser for tests of user interfaces. */
+async function installChromium(): Promise<RunningServer> {
+  await ensureDebianPackages(['chromium'], [CHROMIUM]);
+  return { env: { TEST_CHROMIUM: CHROMIUM }, stop: async () => {}, restart: async () => {} };
 }
 
 /** The AWS SDK's own protocol, shards that split and merge; it neither throttles nor expires iterators. */
@@ -304,7 +328,8 @@ export const SERVERS: Readonly<Record<string, StartServer>> = {
   kafka: (folder) => startKafka(folder),
   redis: startRedis,
   postgres: startPostgres,
-  mlflow: startMlflow,
+  mlflow: (folder) => startMlflow(folder),
+  chromium: installChromium,
   kinesis: startKinesis,
   pubsub: startPubSub,
   s3: startS3,

@@ -4,6 +4,7 @@ import type { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { requestFields } from '#feature_store/retrieval/feature_vector';
 import type { Clock } from '#kernel/time';
 import { Counter, Histogram, LATENCY_BUCKETS_SECONDS, type Registry } from '#monitoring/metrics';
+import { DEFAULT_THRESHOLD, type ModelSignature, type Task } from '#registry/model_package';
 import type { ColumnProblem } from '#registry/signature_encoder';
 import { InvalidFeaturesError, InvalidRequestError, UnknownEntityError } from '../errors.ts';
 import type { PredictionLog } from '../prediction_log.ts';
@@ -42,14 +43,23 @@ interface Row {
 
 interface Predicted {
   readonly prediction: string | number;
-  readonly probabilities?: Readonly<Record<string, number>>;
+  /** By class: probabilities, distances to the centres, or the anomaly score. */
+  readonly outputs?: Readonly<Record<string, number>>;
 }
 
 const PREDICT_KEYS = new Set(['model_name', 'features', 'entity_id', 'return_probabilities']);
 const BATCH_KEYS = new Set(['model_name', 'instances', 'entity_ids', 'return_probabilities']);
 /** Experiments come with a later version; until then every answer is the version in production. */
 const VARIANT = 'production';
-const DEFAULT_THRESHOLD = 0.5;
+
+/** What the outputs are called in answers. */
+const OUTPUTS_OF: Readonly<Record<Task, string>> = {
+  binary_classification: 'probabilities',
+  multiclass_classification: 'probabilities',
+  regression: 'values',
+  clustering: 'distances',
+  anomaly_detection: 'scores',
+};
 
 /** POST /predict and POST /predict/batch. */
 export function registerPredictRoutes(
@@ -144,7 +154,7 @@ export function registerPredictRoutes(
         entityKey: entity,
         features,
         prediction: String(predicted.prediction),
-        probabilities: predicted.probabilities,
+        probabilities: predicted.outputs,
         predictedAtMs,
       });
       return predicted;
@@ -176,7 +186,9 @@ export function registerPredictRoutes(
       seconds.observe({ route: '/predict' }, latencyMs / 1_000);
       return {
         prediction: predicted.prediction,
-        ...(body.return_probabilities === true ? { probabilities: predicted.probabilities } : {}),
+        ...(body.return_probabilities === true && predicted.outputs !== undefined
+          ? { [OUTPUTS_OF[active.model.signature.task]]: predicted.outputs }
+          : {}),
         ...describe(active, requestId, latencyMs),
       };
     },
@@ -197,7 +209,9 @@ export function registerPredictRoutes(
       seconds.observe({ route: '/predict/batch' }, latencyMs / 1_000);
       return {
         predictions: predicted.map(({ prediction }) => prediction),
-        ...(body.return_probabilities === true ? { probabilities: predicted.map((row) => row.probabilities) } : {}),
+        ...(body.return_probabilities === true && predicted[0]?.outputs !== undefined
+          ? { [OUTPUTS_OF[active.model.signature.task]]: predicted.map(({ outputs }) => outputs) }
+          : {}),
         count: rows.length,
         ...describe(active, requestId, latencyMs),
       };
@@ -264,16 +278,24 @@ function describe({ name, version }: ActiveModel, requestId: string, latencyMs: 
   };
 }
 
-function interpret(signature: ActiveModel['model']['signature'], output: Float32Array, offset: number): Predicted {
-  const { task, classes, threshold = DEFAULT_THRESHOLD } = signature;
-  if (task === 'regression') return { prediction: output[offset] as number };
-  const probabilities: Record<string, number> = {};
+function interpret({ task, classes, threshold }: ModelSignature, output: Float32Array, offset: number): Predicted {
+  const first = output[offset] as number;
+  if (task === 'regression') return { prediction: first };
+  if (task === 'anomaly_detection') {
+    const isAnomaly = first >= (threshold ?? DEFAULT_THRESHOLD);
+    return { prediction: classes[isAnomaly ? 1 : 0] as string, outputs: { [classes[1] as string]: first } };
+  }
+  const outputs: Record<string, number> = {};
+  // The nearest centre, or the most probable class.
+  const sign = task === 'clustering' ? -1 : 1;
   let best = 0;
   for (let index = 0; index < classes.length; index += 1) {
-    const probability = output[offset + index] as number;
-    probabilities[classes[index] as string] = probability;
-    if (probability > (output[offset + best] as number)) best = index;
+    const value = output[offset + index] as number;
+    outputs[classes[index] as string] = value;
+    if (sign * value > sign * (output[offset + best] as number)) best = index;
   }
-  if (task === 'binary_classification') best = (output[offset + 1] as number) >= threshold ? 1 : 0;
-  return { prediction: classes[best] as string, probabilities };
+  if (task === 'binary_classification') {
+    best = (output[offset + 1] as number) >= (threshold ?? DEFAULT_THRESHOLD) ? 1 : 0;
+  }
+  return { prediction: classes[best] as string, outputs };
 }

@@ -1,7 +1,7 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { messageOf } from '#kernel/errors';
 import { InvalidModelError } from '#registry/errors';
-import type { ModelPackage, ModelSignature } from '#registry/model_package';
+import { type ModelPackage, type ModelSignature, outputWidth } from '#registry/model_package';
 import { createEncoder, type SignatureEncoder } from '#registry/signature_encoder';
 
 /** Golden rows must come back this close to what the trainer saw. */
@@ -22,7 +22,7 @@ export class LoadedModel {
     this.#session = session;
     this.signature = signature;
     this.encoder = createEncoder(signature);
-    this.outputWidth = signature.task === 'regression' ? 1 : signature.classes.length;
+    this.outputWidth = outputWidth(signature);
   }
 
   /**

@@ -45,6 +45,29 @@ export function describeRegistry(name: string, create: () => ModelRegistry): voi
       expect(versions.map(({ aliases }) => aliases)).toEqual([['champion'], []]);
     }, 60_000);
 
+    test('files that go with a version', async () => {
+      const { version } = await registry.register({
+        ...{ name: model, package: tinyModel(3), metrics: {}, params: {}, tags: { owner: 'risk' } },
+        attachments: new Map([['report.html', Buffer.from('<h1>ä</h1>')]]),
+        trials: [
+          {
+            number: 1,
+            params: { depth: '3' },
+            metrics: { rmse: 1.5 },
+            startedMs: 1_790_000_000_000,
+            finishedMs: 1_790_000_001_000,
+          },
+        ],
+      });
+      const found = await registry.resolve(model, { version });
+      if (found === undefined) throw new Error('it was registered');
+      expect(found.tags).toMatchObject({ owner: 'risk' });
+      expect(Buffer.from((await registry.attachment(found, 'report.html')) as Uint8Array).toString()).toBe(
+        '<h1>ä</h1>',
+      );
+      expect(await registry.attachment(found, 'no-such-file')).toBeUndefined();
+    }, 60_000);
+
     test('aliases of one’s own', async () => {
       await registry.setAlias(model, 'canary', 2);
       expect(await registry.resolve(model, { alias: 'canary' })).toMatchObject({ version: 2 });

@@ -29,6 +29,7 @@ test('a file says what it takes and gives', () => {
   expect(describeOnnx(onnx)).toEqual({
     producer: 'headwater',
     opset: 17,
+    domains: [],
     inputs: [{ name: 'features', elementType: 1, dims: [undefined, 4] }],
     outputs: [{ name: 'probabilities', elementType: 1, dims: [undefined, 2] }],
   });

@@ -156,3 +156,17 @@ test('a metric may be better when lower, must be there, and must not be too bad'
   // It has to be better, not merely as good.
   expect(metricOf({ rmse: 2.9 }, 3, { ...lower, tolerance: -0.2 })?.passed).toBe(false);
 });
+
+test('gates look at operators, and at what is known of the training data', async () => {
+  const gatesOf = async (tags: Record<string, string>, gates: object = {}) => {
+    const { version } = await registry.register({ name: NAME, package: tinyModel(0), metrics: {}, params: {}, tags });
+    const results = await lifecycleOf(gates).validate(NAME, version);
+    return Object.fromEntries(results.map(({ gate, passed, detail }) => [gate, passed || detail]));
+  };
+  expect(await gatesOf({})).toMatchObject({ opset: true, 'data quality': true });
+  expect(await gatesOf({ 'headwater.data_quality': 'green' })).toMatchObject({ 'data quality': true });
+  expect(await gatesOf({ 'headwater.data_quality': 'amount is missing in every row' })).toMatchObject({
+    'data quality': 'amount is missing in every row',
+  });
+  expect(await gatesOf({}, { maxOpset: 1 })).toMatchObject({ opset: expect.stringMatching(/^opset \d+, 1 at most$/) });
+});

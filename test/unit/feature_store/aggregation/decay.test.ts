@@ -52,6 +52,8 @@ const view = featureView({
     ...first('amount', 'double').over(...WINDOWS),
     ...last('amount', 'double').over(...WINDOWS),
     ...last('amount', 'double', 3).over(...WINDOWS),
+    // More than are kept with the others: a sequence.
+    ...last('amount', 'double', 25).over(...WINDOWS),
     ...session('30m'),
   },
 });
@@ -110,6 +112,7 @@ function expected(list: readonly Event[], window: string): Record<string, Featur
     [`first_amount_${window}`]: amounts[0] ?? null,
     [`last_amount_${window}`]: amounts.at(-1) ?? null,
     [`last_3_amount_${window}`]: amounts.slice(-3).reverse().join(','),
+    [`last_25_amount_${window}`]: amounts.slice(-25).reverse().join(','),
   };
 }
 

@@ -1,18 +1,10 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { type StatisticsAccumulator, StatisticsOf } from '#feature_store/aggregation/statistics';
-import { field, isWeekend } from '#feature_store/definitions/feature';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import { eventTime, processingTime } from '#kernel/time';
-import { testView } from '../../../support/test_view.ts';
 
-const of = new StatisticsOf(
-  testView({
-    amount: field('amount', 'double', ''),
-    category: field('merchant_category', 'string', ''),
-    flag: isWeekend(),
-  }),
-);
+const of = new StatisticsOf(['amount', 'category', 'flag']);
 
 const row = (at: number, amount: number | null, category: string | null, flag: boolean): FeatureRow => ({
   view: 'v',

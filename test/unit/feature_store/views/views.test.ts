@@ -12,7 +12,7 @@ import { SERVICES, VIEWS } from '#feature_store/views/catalog';
 import { claimView } from '#feature_store/views/claims';
 import { creditView } from '#feature_store/views/credit';
 import { customerValueView } from '#feature_store/views/customer_value';
-import { marketView } from '#feature_store/views/market';
+import { closesOldestFirst, marketView, priceHistoryView } from '#feature_store/views/market';
 import { recommendationView } from '#feature_store/views/recommendation';
 import { sensorView } from '#feature_store/views/sensors';
 import { userActivityV1, userActivityV2 } from '#feature_store/views/user_activity';
@@ -165,6 +165,18 @@ test('every feature of every view says what it means', () => {
   for (const { features } of VIEWS) {
     for (const { description } of Object.values(features)) expect(description.length).toBeGreaterThan(5);
   }
+});
+
+test('the last thirty closes of a symbol, each a column; what there was not is missing', () => {
+  const bars = Array.from(
+    { length: 40 },
+    (_, day) =>
+      [NOW - (39 - day) * DAY_MS, { symbol: 'AMZN', open: 1, high: 1, low: 1, close: day + 1, volume: 1 }] as const,
+  );
+  const row = rowAt(priceHistoryView, bars, NOW);
+  expect(closesOldestFirst.map((name) => row[name])).toEqual(Array.from({ length: 30 }, (_, at) => at + 11));
+  const few = rowAt(priceHistoryView, bars.slice(-2), NOW);
+  expect(few).toMatchObject({ close_0: 40, close_1: 39, close_2: null, close_29: null });
 });
 
 test('a spike of a sensor is an anomaly, a steady one is none; each metric of a sensor is an entity of its own', () => {

@@ -4,7 +4,7 @@ import type { LogRecord } from '#connectors/connector';
 import { ATTEMPTS_HEADER } from '#connectors/dead_letters';
 import { transactions } from '#feature_store/views/transactions';
 import { DAY_MS, MIN_EVENT_TIME, processingTime } from '#kernel/time';
-import { createEventDecoder } from '#pipelines/transforms/decode_events';
+import { createEventDecoder, createRowDecoder } from '#pipelines/transforms/decode_events';
 
 // The broker is an open door: whatever lies in it, a pipeline goes on, and nothing that it cannot use moves its watermark.
 
@@ -86,4 +86,17 @@ test('an event of a year ago has its own time: it is late, not refused', () => {
 test('a replayed record remembers how often it was refused', () => {
   const { element } = decode(recordOf(Buffer.from('{oops'), { [ATTEMPTS_HEADER]: '2' }), MIN_EVENT_TIME);
   expect(element.attempt).toBe(3);
+});
+
+test('history may be as old as it likes; on the stream it is told where it belongs', () => {
+  const old = { ...EVENT, timestamp: '1998-06-30T12:00:00Z' };
+  const ofRows = createRowDecoder([transactions], { now: () => processingTime(NOW_MS) });
+  expect(ofRows({ ok: true, row: old }, undefined, MIN_EVENT_TIME).element).toMatchObject({
+    ok: true,
+    eventTimeMs: Date.parse(old.timestamp),
+  });
+  expect(decode(recordOf(encode(old)), MIN_EVENT_TIME).element).toMatchObject({
+    ok: false,
+    reason: expect.stringContaining('load history with a back-fill'),
+  });
 });

@@ -1,0 +1,22 @@
+import { DATA_QUALITY_TAG } from './lifecycle/gates.ts';
+import { ATTACHMENTS } from './model_folder.ts';
+import type { ModelRegistry, ModelVersion, NewModelVersion } from './model_registry.ts';
+
+/** A version, whole, to be registered elsewhere; it says where it comes from. */
+export async function copyOf(registry: ModelRegistry, version: ModelVersion): Promise<NewModelVersion> {
+  const { name, metrics, description, tags } = version;
+  const attachments = new Map<string, Uint8Array>();
+  for (const file of ATTACHMENTS) {
+    const content = await registry.attachment(version, file);
+    if (content !== undefined) attachments.set(file, content);
+  }
+  // Of tags only what is of the model: the others tell what was done to it there.
+  const params = Object.fromEntries(Object.entries(tags).filter(([tag]) => !tag.startsWith('headwater.')));
+  const quality = tags[DATA_QUALITY_TAG];
+  return {
+    ...{ name, metrics, description, attachments },
+    params: { ...params, copied_from: `${registry.kind} ${name} ${version.version}` },
+    tags: quality === undefined ? {} : { [DATA_QUALITY_TAG]: quality },
+    package: await registry.download(version),
+  };
+}

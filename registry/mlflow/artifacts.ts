@@ -1,0 +1,45 @@
+import { InvalidModelError } from '../errors.ts';
+import { MlflowApiError, type MlflowClient } from './client.ts';
+
+/** Files by URI, for servers that do not hand out artifacts themselves: `s3://bucket/…`, `file:///…`. */
+export interface ArtifactFiles {
+  /** @returns undefined when there is none */
+  read(uri: string): Promise<Uint8Array | undefined>;
+  write(uri: string, content: Uint8Array): Promise<void>;
+}
+
+const PROXIED = /^mlflow-artifacts:\/(\/[^/]*)?\/?/;
+
+/** Artifacts below a URI as MLflow gives it: through the server where it serves them, otherwise from where they lie. */
+export class Artifacts {
+  readonly #client: MlflowClient;
+  readonly #files: ArtifactFiles | undefined;
+
+  constructor(client: MlflowClient, files: ArtifactFiles | undefined) {
+    this.#client = client;
+    this.#files = files;
+  }
+
+  /** @returns undefined when there is none. @throws {@link InvalidModelError} when nothing here reads such a URI */
+  async read(root: string, name: string): Promise<Uint8Array | undefined> {
+    if (!PROXIED.test(root)) return this.#filesFor(root).read(`${root}/${name}`);
+    try {
+      return await this.#client.getArtifact(`${root.replace(PROXIED, '')}/${name}`);
+    } catch (error) {
+      if (error instanceof MlflowApiError && error.status === 404) return undefined;
+      throw error;
+    }
+  }
+
+  async write(root: string, name: string, content: Uint8Array | string): Promise<void> {
+    if (PROXIED.test(root)) return this.#client.putArtifact(`${root.replace(PROXIED, '')}/${name}`, content);
+    return this.#filesFor(root).write(`${root}/${name}`, Buffer.from(content));
+  }
+
+  #filesFor(root: string): ArtifactFiles {
+    if (this.#files !== undefined && /^(s3|file):\/\//.test(root)) return this.#files;
+    throw new InvalidModelError([
+      `its artifacts lie at ${root}: what MLflow serves itself, s3:// and file:// can be read here`,
+    ]);
+  }
+}

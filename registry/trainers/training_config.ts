@@ -1,0 +1,39 @@
+import { z } from 'zod';
+
+const common = {
+  /** Feature service, or view, that the columns are of: `fraud@1`. */
+  service: z.string().min(1),
+  /** Where labels are, unless the command says otherwise: a source in the offline store; or there are none, and each row or entity counts. */
+  labels: z
+    .union([z.strictObject({ source: z.string().min(1) }), z.strictObject({ each: z.enum(['row', 'entity']) })])
+    .optional(),
+  /** Of the service's columns; all without. */
+  columns: z.array(z.string().min(1)).min(1).optional(),
+  /** Columns by whose values evaluation looks at rows separately; `entity_key` is one too. */
+  slices: z.array(z.string().min(1)).default([]),
+  seed: z.int().default(7),
+  /** Of the trainer, over its defaults. */
+  params: z.record(z.string(), z.number()).default({}),
+};
+
+/** How a model is trained. */
+export const trainingConfigSchema = z.discriminatedUnion('trainer', [
+  z.strictObject({
+    ...common,
+    trainer: z.literal('xgboost'),
+    task: z.enum(['classification', 'regression']).default('classification'),
+    /** Of labels 0, 1, …; for classification. */
+    classes: z.array(z.string().min(1)).min(2).default(['negative', 'positive']),
+    /** What wrong answers cost; for two classes. */
+    costs: z
+      .strictObject({ falsePositive: z.number().nonnegative(), falseNegative: z.number().nonnegative() })
+      .optional(),
+    /** Column with what one would say without a model; for regression. */
+    naive: z.string().min(1).optional(),
+  }),
+  z.strictObject({ ...common, trainer: z.literal('kmeans') }),
+  z.strictObject({ ...common, trainer: z.literal('isolation_forest') }),
+  /** All columns are one sequence, oldest first; labels are what comes next. */
+  z.strictObject({ ...common, trainer: z.literal('lstm'), naive: z.string().min(1).optional() }),
+]);
+export type TrainingConfig = z.infer<typeof trainingConfigSchema>;
