@@ -7,7 +7,7 @@ import type { ModelRegistry } from '#registry/model_registry';
 /** The registry of the configuration; artifacts in S3 or on this machine are reached with what the environment says of S3. */
 export const openRegistry = (config: RegistryConfig): ModelRegistry => createRegistry(config, artifactFiles());
 
-function artifactFiles(): ArtifactFiles {
+export function artifactFiles(): ArtifactFiles {
   const fileSystemOf = createFileSystems();
   const pathOf = (uri: string): string => (uri.startsWith('file://') ? fileURLToPath(uri) : uri);
   return {

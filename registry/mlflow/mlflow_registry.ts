@@ -15,6 +15,7 @@ interface WireVersion {
   readonly name: string;
   readonly version: string;
   readonly creation_timestamp: number;
+  readonly last_updated_timestamp: number;
   readonly current_stage?: Stage;
   readonly description?: string;
   readonly source: string;
@@ -60,6 +61,8 @@ export class MlflowRegistry implements ModelRegistry {
   readonly #client: MlflowClient;
   readonly #artifacts: Artifacts;
   readonly #experimentName: string;
+  /** Versions of a model, as of its last change. */
+  readonly #seen = new Map<string, { readonly changedMs: number; readonly versions: readonly WireVersion[] }>();
 
   /** @param files - reads and writes artifacts that the server does not hand out itself */
   constructor(config: MlflowConfig, files?: ArtifactFiles) {
@@ -165,18 +168,22 @@ export class MlflowRegistry implements ModelRegistry {
   }
 
   async listVersions(name: string): Promise<readonly ModelVersion[]> {
-    const versions: ModelVersion[] = [];
-    const aliases = await this.#aliases(name);
+    const [versions, aliases] = await Promise.all([this.#searchVersions(name), this.#aliases(name)]);
+    return versions.map((wire) => versionOf(wire, aliases)).sort((a, b) => a.version - b.version);
+  }
+
+  async #searchVersions(name: string): Promise<readonly WireVersion[]> {
+    const versions: WireVersion[] = [];
     let page_token = '';
     do {
       const answer = await this.#client.get<{ model_versions?: WireVersion[]; next_page_token?: string }>(
         'model-versions/search',
         { filter: `name='${name}'`, max_results: PAGE, ...(page_token === '' ? {} : { page_token }) },
       );
-      versions.push(...(answer.model_versions ?? []).map((wire) => versionOf(wire, aliases)));
+      versions.push(...(answer.model_versions ?? []));
       page_token = answer.next_page_token ?? '';
     } while (page_token !== '');
-    return versions.sort((a, b) => a.version - b.version);
+    return versions;
   }
 
   /** Aliases of a model by version: searches leave them out of versions. */
@@ -212,16 +219,29 @@ export class MlflowRegistry implements ModelRegistry {
     }
   }
 
-  /** One request, whatever the number of versions: a model knows its newest version of each stage. */
+  /**
+   * The version that was last moved to a stage: there may be several in it. Small requests, whatever the number of versions, as long as nothing
+   * of the model has changed since it was last asked.
+   */
   async #newestIn(name: string, stage: Stage): Promise<ModelVersion | undefined> {
     const { registered_model } = await this.#client.get<{
       readonly registered_model: {
+        readonly last_updated_timestamp: number;
         readonly latest_versions?: readonly WireVersion[];
-        readonly aliases?: readonly WireAlias[];
       };
     }>('registered-models/get', { name });
-    const found = registered_model.latest_versions?.find(({ current_stage: current }) => current === stage);
-    return found === undefined ? undefined : versionOf(found, byVersion(registered_model.aliases));
+    const { latest_versions: latest = [], last_updated_timestamp: changedMs } = registered_model;
+    if (!latest.some(({ current_stage: current }) => current === stage)) return undefined;
+    let seen = this.#seen.get(name);
+    if (seen?.changedMs !== changedMs) {
+      seen = { changedMs, versions: await this.#searchVersions(name) };
+      this.#seen.set(name, seen);
+    }
+    const [newest] = seen.versions
+      .filter(({ current_stage: current }) => current === stage)
+      .sort((a, b) => b.last_updated_timestamp - a.last_updated_timestamp);
+    // Its tags may have changed since.
+    return newest === undefined ? undefined : this.resolve(name, { version: Number(newest.version) });
   }
 
   async transition(name: string, version: number, stage: Stage, audit: JsonObject = {}): Promise<ModelVersion> {

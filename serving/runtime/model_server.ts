@@ -3,6 +3,7 @@ import type { Service } from '#kernel/lifecycle';
 import type { Logger } from '#monitoring/log';
 import { Counter, Gauge, Histogram, type Registry } from '#monitoring/metrics';
 import { InvalidModelError } from '#registry/errors';
+import { StageAliasSync } from '#registry/lifecycle/stage_alias_sync';
 import type { ModelSignature } from '#registry/model_package';
 import type { ModelRegistry, ModelVersion } from '#registry/model_registry';
 import type { ServedModel } from '../config.ts';
@@ -41,6 +42,7 @@ export class ModelServer implements Service {
   readonly name = 'models';
   readonly #registry: ModelRegistry;
   readonly #checkSignature: (signature: ModelSignature) => readonly string[];
+  readonly #sync: StageAliasSync;
   readonly #log: Logger;
   readonly #intervalMs: number;
   readonly #slots: ReadonlyMap<string, Slot>;
@@ -62,6 +64,7 @@ export class ModelServer implements Service {
   ) {
     this.#registry = deps.registry;
     this.#checkSignature = deps.checkSignature ?? (() => []);
+    this.#sync = new StageAliasSync(deps.registry);
     this.#log = deps.log.child({ component: 'serving.models' });
     this.#intervalMs = settings.refreshIntervalMs;
     this.#slots = new Map(
@@ -112,11 +115,13 @@ export class ModelServer implements Service {
 
   async #refreshAll(): Promise<void> {
     for (const slot of this.#slots.values()) {
+      const { name, follow } = slot.served;
       try {
-        const version = await this.#registry.resolve(slot.served.name, slot.served.follow);
+        if ('stage' in follow && follow.stage === 'Production') await this.#sync.check(name);
+        const version = await this.#registry.resolve(name, follow);
         if (version !== undefined) await this.#take(slot, version);
       } catch (error) {
-        this.#log.warn({ model: slot.served.name, error }, 'registry.unreachable_keeping_model');
+        this.#log.warn({ model: name, error }, 'registry.unreachable_keeping_model');
       }
     }
   }

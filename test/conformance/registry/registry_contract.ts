@@ -1,12 +1,15 @@
 import { randomUUID } from 'node:crypto';
-import { describe, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, test } from '@jest/globals';
 import type { ModelRegistry } from '#registry/model_registry';
 import { tinyModel } from '../../support/tiny_model.ts';
 
 /** What every registry must do. */
 export function describeRegistry(name: string, create: () => ModelRegistry): void {
   describe(`${name} keeps the contract of a model registry`, () => {
-    const registry = create();
+    let registry: ModelRegistry;
+    beforeAll(() => {
+      registry = create();
+    });
     const model = `tiny-${randomUUID().slice(0, 8)}`;
     const register = (bias: number) =>
       registry.register({

@@ -1,5 +1,4 @@
-import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
@@ -8,8 +7,8 @@ import { evaluateModel } from '#registry/evaluation/evaluate_model';
 import { readModelFolder } from '#registry/model_folder';
 import { trainInPython } from '#registry/trainers/python_trainer';
 import { type TrainingConfig, trainingConfigSchema } from '#registry/trainers/training_config';
-import type { CellValue, TrainingTable } from '#registry/trainers/training_table';
 import { LoadedModel } from '#serving/runtime/loaded_model';
+import { type TestColumn, type TestRow, writeTrainingSet } from '../../support/training_folder.ts';
 
 // The Python trainers, in the environment they make, on data whose answer is known.
 
@@ -19,42 +18,8 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-interface Row {
-  readonly label: number;
-  readonly values: readonly CellValue[];
-}
-
-/** A training set as `headwater training-set` writes it. */
-function writeSet(name: string, columns: readonly (readonly [string, 'double' | 'string'])[], rows: readonly Row[]) {
-  const directory = join(folder, name);
-  mkdirSync(directory, { recursive: true });
-  const lines = rows.map(({ label, values }, row) =>
-    [
-      row,
-      `e${row % 3}`,
-      new Date(1_790_000_000_000 + row * 1_000).toISOString(),
-      label,
-      ...values.map((value) => value ?? ''),
-    ].join(','),
-  );
-  const header = ['label_id', 'entity_key', 'event_time', 'label', ...columns.map(([column]) => column)].join(',');
-  const data = `${[header, ...lines].join('\n')}\n`;
-  writeFileSync(join(directory, 'data.csv'), data);
-  const described = columns.map(([column, type]) => ({ name: column, type }));
-  const manifest = {
-    service: { service: 'test@1', fingerprint: '0123456789abcdef' },
-    columns: described,
-    files: [{ name: 'data.csv', sha256: createHash('sha256').update(data).digest('hex') }],
-  };
-  writeFileSync(join(directory, 'manifest.json'), JSON.stringify(manifest));
-  const table: TrainingTable = {
-    featureService: { service: 'test@1' },
-    columns: described,
-    rows: rows.map(({ values }) => values),
-    labels: rows.map(({ label }) => label),
-  };
-  return { directory, table };
-}
+const writeSet = (name: string, columns: readonly TestColumn[], rows: readonly TestRow[]) =>
+  writeTrainingSet(join(folder, name), columns, rows);
 
 async function train(config: object, trainingSet: string, out: string, trials = 0) {
   const lines: string[] = [];
@@ -74,7 +39,7 @@ const gaussian = (random: Random): number =>
 
 test('XGBoost: two classes, texts and missing values among the columns; the same seed gives the same bytes', async () => {
   const random = new Random(1);
-  const rows = Array.from({ length: 1_500 }, (): Row => {
+  const rows = Array.from({ length: 1_500 }, (): TestRow => {
     const [amount, isRisky] = [random.next() * 100, random.next() < 0.3];
     const label = random.next() < (isRisky ? 0.7 : 0.05) + amount / 500 ? 1 : 0;
     return { label, values: [random.next() < 0.05 ? null : amount, isRisky ? 'jewelry' : 'grocery'] };
@@ -99,7 +64,7 @@ test('XGBoost: two classes, texts and missing values among the columns; the same
 
 test('XGBoost: regression', async () => {
   const random = new Random(2);
-  const rows = Array.from({ length: 1_000 }, (): Row => {
+  const rows = Array.from({ length: 1_000 }, (): TestRow => {
     const [a, b] = [random.next() * 10, random.next() * 10];
     return { label: 3 * a - b + gaussian(random) * 0.1, values: [a, b] };
   });
@@ -125,7 +90,7 @@ test('K-means finds four groups, the number of them too', async () => {
     [60, 1],
     [60, 60],
   ] as const;
-  const rows = Array.from({ length: 800 }, (_, row): Row => {
+  const rows = Array.from({ length: 800 }, (_, row): TestRow => {
     const [x, y] = centers[row % 4] as readonly [number, number];
     return { label: row % 4, values: [x + gaussian(random) * 0.1, y + gaussian(random) * 0.1] };
   });
@@ -152,7 +117,7 @@ test('K-means finds four groups, the number of them too', async () => {
 
 test('an isolation forest finds what is unlike the rest', async () => {
   const random = new Random(4);
-  const rows = Array.from({ length: 1_200 }, (_, row): Row => {
+  const rows = Array.from({ length: 1_200 }, (_, row): TestRow => {
     const isOdd = row % 50 === 0;
     const spread = isOdd ? 8 : 1;
     return { label: isOdd ? 1 : 0, values: [gaussian(random) * spread + (isOdd ? 6 : 0), gaussian(random) * spread] };
@@ -177,7 +142,7 @@ test('an LSTM learns a wave, far better than the naive forecast; a search goes o
   const steps = 12;
   const rows = Array.from(
     { length: 900 },
-    (_, row): Row => ({
+    (_, row): TestRow => ({
       label: at(row + steps),
       values:
         row === 5
@@ -205,7 +170,7 @@ test('an LSTM learns a wave, far better than the naive forecast; a search goes o
 }, 300_000);
 
 test('what cannot be trained on is said', async () => {
-  const rows = Array.from({ length: 300 }, (_, row): Row => ({ label: 0, values: [row] }));
+  const rows = Array.from({ length: 300 }, (_, row): TestRow => ({ label: 0, values: [row] }));
   const { directory } = writeSet('flat', [['x', 'double']], rows);
   const refusals: readonly (readonly [object, string])[] = [
     [{ trainer: 'xgboost' }, 'each class, 0 to 1, has to be among'],

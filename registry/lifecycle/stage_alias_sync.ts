@@ -1,0 +1,46 @@
+import { PromotionConflictError } from '../errors.ts';
+import type { ModelRegistry } from '../model_registry.ts';
+
+/**
+ * Keeps the stage Production and the alias @champion of a model on one version, whichever of the two somebody moves: MLflow's user interface
+ * knows both, as two things. What has moved since they last agreed wins; when that cannot be known, the stage does. Other versions in
+ * Production, which that interface leaves there unless told otherwise, are archived.
+ */
+export class StageAliasSync {
+  readonly #registry: ModelRegistry;
+  /** The version both were on when they were last seen to agree, by model. */
+  readonly #agreed = new Map<string, number>();
+
+  constructor(registry: ModelRegistry) {
+    this.#registry = registry;
+  }
+
+  /** @returns the version that the other one was moved to; undefined when they agree, or somebody promotes the model right now */
+  async check(name: string): Promise<number | undefined> {
+    const [staged, champion] = await Promise.all([
+      this.#registry.resolve(name, { stage: 'Production' }),
+      this.#registry.resolve(name, { alias: 'champion' }),
+    ]);
+    if (staged?.version === champion?.version) {
+      if (staged !== undefined) this.#agreed.set(name, staged.version);
+      return undefined;
+    }
+    const agreed = this.#agreed.get(name);
+    const hasStageMoved = staged !== undefined && (staged.version !== agreed || champion === undefined);
+    try {
+      return await this.#registry.exclusively(name, async () => {
+        // An alias that was taken away, with the stage where it was: the stage says what is in production.
+        const right = hasStageMoved ? staged : champion;
+        if (right === undefined) return undefined;
+        const moved = hasStageMoved ? 'was put into Production' : 'was given @champion';
+        const why = { action: 'follow', by: 'headwater', reason: `version ${right.version} ${moved}` };
+        await this.#registry.transition(name, right.version, 'Production', why);
+        this.#agreed.set(name, right.version);
+        return right.version;
+      });
+    } catch (error) {
+      if (error instanceof PromotionConflictError) return undefined;
+      throw error;
+    }
+  }
+}

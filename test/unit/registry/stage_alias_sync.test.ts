@@ -1,0 +1,72 @@
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beforeEach, expect, test } from '@jest/globals';
+import { StageAliasSync } from '#registry/lifecycle/stage_alias_sync';
+import { LocalRegistry } from '#registry/local/local_registry';
+import { tinyModel } from '../../support/tiny_model.ts';
+
+let registry: LocalRegistry;
+let sync: StageAliasSync;
+const NAME = 'tiny';
+const state = async () => [
+  (await registry.resolve(NAME, { stage: 'Production' }))?.version,
+  (await registry.resolve(NAME, { alias: 'champion' }))?.version,
+];
+
+/** As MLflow's user interface does it: the alias stays where it is. */
+async function moveStage(version: number): Promise<void> {
+  const champion = await registry.resolve(NAME, { alias: 'champion' });
+  await registry.transition(NAME, version, 'Production');
+  if (champion !== undefined) await registry.setAlias(NAME, 'champion', champion.version);
+}
+
+beforeEach(async () => {
+  registry = new LocalRegistry({ kind: 'local', directory: mkdtempSync(join(tmpdir(), 'sync-')) });
+  sync = new StageAliasSync(registry);
+  for (const bias of [1, 2, 3]) {
+    await registry.register({ name: NAME, package: tinyModel(bias), metrics: {}, params: {} });
+  }
+});
+
+test('nothing in production, nothing to do', async () => {
+  expect(await sync.check(NAME)).toBeUndefined();
+  expect(await sync.check('nobody')).toBeUndefined();
+});
+
+test('whichever of the two is moved, the other one follows', async () => {
+  await registry.transition(NAME, 1, 'Production');
+  await sync.check(NAME);
+  expect(await state()).toEqual([1, 1]);
+  await registry.setAlias(NAME, 'champion', 2);
+  expect(await sync.check(NAME)).toBe(2);
+  expect(await state()).toEqual([2, 2]);
+  await moveStage(3);
+  expect(await state()).toEqual([3, 2]);
+  expect(await sync.check(NAME)).toBe(3);
+  expect(await state()).toEqual([3, 3]);
+});
+
+test('at first the stage is right; an alias alone makes a production', async () => {
+  await registry.transition(NAME, 2, 'Production');
+  await registry.setAlias(NAME, 'champion', 1);
+  expect(await sync.check(NAME)).toBe(2);
+  expect(await state()).toEqual([2, 2]);
+
+  const other = 'other';
+  await registry.register({ name: other, package: tinyModel(1), metrics: {}, params: {} });
+  await registry.setAlias(other, 'champion', 1);
+  expect(await sync.check(other)).toBe(1);
+  expect(await registry.resolve(other, { stage: 'Production' })).toMatchObject({ version: 1 });
+});
+
+test('while somebody promotes, nothing is touched', async () => {
+  await registry.transition(NAME, 1, 'Production');
+  await sync.check(NAME);
+  await registry.setAlias(NAME, 'champion', 2);
+  await registry.exclusively(NAME, async () => {
+    expect(await sync.check(NAME)).toBeUndefined();
+    expect(await state()).toEqual([1, 2]);
+  });
+  expect(await sync.check(NAME)).toBe(2);
+});
