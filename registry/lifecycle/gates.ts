@@ -97,7 +97,7 @@ function checkOperators(onnx: Uint8Array, { maxOpset }: GatesConfig): GateResult
   } catch (error) {
     return { gate, passed: false, detail: messageOf(error) };
   }
-  const { opset = 0, domains } = described;
+  const { opset, domains } = described;
   const unknown = domains.filter((domain) => !KNOWN_DOMAINS.has(domain));
   if (unknown.length > 0) {
     return {
@@ -106,6 +106,7 @@ function checkOperators(onnx: Uint8Array, { maxOpset }: GatesConfig): GateResult
       detail: `it has operators of ${unknown.join(', ')}, which onnxruntime does not have`,
     };
   }
+  if (opset === undefined) return { gate, passed: true, detail: `operators of ${domains.join(', ')} alone` };
   return { gate, passed: opset <= maxOpset, detail: `opset ${opset}, ${maxOpset} at most` };
 }
 

@@ -56,8 +56,10 @@ export class Lifecycle {
   /** Every gate with its outcome; nothing is changed. @throws {@link UnknownModelError} */
   async validate(name: string, version: number): Promise<readonly GateResult[]> {
     const { registry, examine, checkSignature } = this.#deps;
-    const found = await this.#version(name, version);
-    const champion = await registry.resolve(name, { stage: 'Production' });
+    const [found, champion] = await Promise.all([
+      this.#version(name, version),
+      registry.resolve(name, { stage: 'Production' }),
+    ]);
     const model = await registry.download(found);
     const examined = await examine(model).catch((error: unknown) => ({ problem: messageOf(error) }));
     const candidate = { version: found, package: model, examined, signatureProblems: checkSignature(model.signature) };

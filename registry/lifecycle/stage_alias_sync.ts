@@ -1,5 +1,5 @@
 import { PromotionConflictError } from '../errors.ts';
-import type { ModelRegistry } from '../model_registry.ts';
+import type { ModelRegistry, ModelVersion } from '../model_registry.ts';
 
 /**
  * Keeps the stage Production and the alias @champion of a model on one version, whichever of the two somebody moves: MLflow's user interface
@@ -15,31 +15,31 @@ export class StageAliasSync {
     this.#registry = registry;
   }
 
-  /** @returns the version that the other one was moved to; undefined when they agree, or somebody promotes the model right now */
-  async check(name: string): Promise<number | undefined> {
+  /** @returns the version in production, of which both are now; as long as somebody else promotes the model, what the stage says */
+  async check(name: string): Promise<ModelVersion | undefined> {
     const [staged, champion] = await Promise.all([
       this.#registry.resolve(name, { stage: 'Production' }),
       this.#registry.resolve(name, { alias: 'champion' }),
     ]);
     if (staged?.version === champion?.version) {
       if (staged !== undefined) this.#agreed.set(name, staged.version);
-      return undefined;
+      return staged;
     }
-    const agreed = this.#agreed.get(name);
-    const hasStageMoved = staged !== undefined && (staged.version !== agreed || champion === undefined);
+    // Taken out of production, with the alias left behind.
+    if (staged === undefined && champion?.stage === 'Archived') return undefined;
+    const hasStageMoved = staged !== undefined && (staged.version !== this.#agreed.get(name) || champion === undefined);
+    // An alias that was taken away, with the stage where it was: the stage says what is in production.
+    const right = (hasStageMoved ? staged : champion) as ModelVersion;
+    const moved = hasStageMoved ? 'was put into Production' : 'was given @champion';
+    const why = { action: 'follow', by: 'headwater', reason: `version ${right.version} ${moved}` };
     try {
       return await this.#registry.exclusively(name, async () => {
-        // An alias that was taken away, with the stage where it was: the stage says what is in production.
-        const right = hasStageMoved ? staged : champion;
-        if (right === undefined) return undefined;
-        const moved = hasStageMoved ? 'was put into Production' : 'was given @champion';
-        const why = { action: 'follow', by: 'headwater', reason: `version ${right.version} ${moved}` };
-        await this.#registry.transition(name, right.version, 'Production', why);
+        const followed = await this.#registry.transition(name, right.version, 'Production', why);
         this.#agreed.set(name, right.version);
-        return right.version;
+        return followed;
       });
     } catch (error) {
-      if (error instanceof PromotionConflictError) return undefined;
+      if (error instanceof PromotionConflictError) return staged;
       throw error;
     }
   }

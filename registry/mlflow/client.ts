@@ -57,6 +57,10 @@ export class MlflowClient {
     return this.#json<T>('PATCH', `${API}/${path}`, JSON.stringify(body));
   }
 
+  delete<T>(path: string, body: object): Promise<T> {
+    return this.#json<T>('DELETE', `${API}/${path}`, JSON.stringify(body));
+  }
+
   /** @param path - below the server's artifact root: `<experiment>/<run>/artifacts/model/MLmodel` */
   async putArtifact(path: string, content: Uint8Array | string): Promise<void> {
     const headers = { 'content-type': 'application/octet-stream' };

@@ -28,6 +28,8 @@ const ARTIFACT_PATH = 'model';
 const METRIC_TAG = 'headwater.metric.';
 const AUDIT_TAG = 'headwater.audit';
 const PAGE = '1000';
+/** Of versions that were changed last, to find the one in a stage. */
+const RECENT = '20';
 const LEASE_TAG = 'headwater.promoting';
 /** A promotion takes far less; one that died is over then. */
 const LEASE_MS = 30_000;
@@ -61,8 +63,8 @@ export class MlflowRegistry implements ModelRegistry {
   readonly #client: MlflowClient;
   readonly #artifacts: Artifacts;
   readonly #experimentName: string;
-  /** Versions of a model, as of its last change. */
-  readonly #seen = new Map<string, { readonly changedMs: number; readonly versions: readonly WireVersion[] }>();
+  /** The version in a stage of a model, as of the model's last change. */
+  readonly #seen = new Map<string, { readonly changedMs: number; readonly version: number | undefined }>();
 
   /** @param files - reads and writes artifacts that the server does not hand out itself */
   constructor(config: MlflowConfig, files?: ArtifactFiles) {
@@ -168,22 +170,27 @@ export class MlflowRegistry implements ModelRegistry {
   }
 
   async listVersions(name: string): Promise<readonly ModelVersion[]> {
-    const [versions, aliases] = await Promise.all([this.#searchVersions(name), this.#aliases(name)]);
-    return versions.map((wire) => versionOf(wire, aliases)).sort((a, b) => a.version - b.version);
+    const aliases = await this.#aliases(name);
+    const versions: ModelVersion[] = [];
+    for await (const page of this.#searchVersions(name, { max_results: PAGE })) {
+      versions.push(...page.map((wire) => versionOf(wire, aliases)));
+    }
+    return versions.sort((a, b) => a.version - b.version);
   }
 
-  async #searchVersions(name: string): Promise<readonly WireVersion[]> {
-    const versions: WireVersion[] = [];
+  async *#searchVersions(
+    name: string,
+    query: Readonly<Record<string, string>>,
+  ): AsyncGenerator<readonly WireVersion[]> {
     let page_token = '';
     do {
       const answer = await this.#client.get<{ model_versions?: WireVersion[]; next_page_token?: string }>(
         'model-versions/search',
-        { filter: `name='${name}'`, max_results: PAGE, ...(page_token === '' ? {} : { page_token }) },
+        { ...query, filter: `name='${name}'`, ...(page_token === '' ? {} : { page_token }) },
       );
-      versions.push(...(answer.model_versions ?? []));
+      yield answer.model_versions ?? [];
       page_token = answer.next_page_token ?? '';
     } while (page_token !== '');
-    return versions;
   }
 
   /** Aliases of a model by version: searches leave them out of versions. */
@@ -232,37 +239,52 @@ export class MlflowRegistry implements ModelRegistry {
     }>('registered-models/get', { name });
     const { latest_versions: latest = [], last_updated_timestamp: changedMs } = registered_model;
     if (!latest.some(({ current_stage: current }) => current === stage)) return undefined;
-    let seen = this.#seen.get(name);
+    let seen = this.#seen.get(`${name} ${stage}`);
     if (seen?.changedMs !== changedMs) {
-      seen = { changedMs, versions: await this.#searchVersions(name) };
-      this.#seen.set(name, seen);
+      seen = { changedMs, version: await this.#lastMovedTo(name, stage) };
+      this.#seen.set(`${name} ${stage}`, seen);
     }
-    const [newest] = seen.versions
-      .filter(({ current_stage: current }) => current === stage)
-      .sort((a, b) => b.last_updated_timestamp - a.last_updated_timestamp);
     // Its tags may have changed since.
-    return newest === undefined ? undefined : this.resolve(name, { version: Number(newest.version) });
+    return seen.version === undefined ? undefined : this.resolve(name, { version: seen.version });
+  }
+
+  async #lastMovedTo(name: string, stage: Stage): Promise<number | undefined> {
+    const query = { order_by: 'last_updated_timestamp DESC', max_results: RECENT };
+    for await (const page of this.#searchVersions(name, query)) {
+      const found = page.find(({ current_stage: current }) => current === stage);
+      if (found !== undefined) return Number(found.version);
+    }
+    return undefined;
   }
 
   async transition(name: string, version: number, stage: Stage, audit: JsonObject = {}): Promise<ModelVersion> {
-    if ((await this.resolve(name, { version })) === undefined) {
+    let moved: WireVersion;
+    try {
+      const answer = await this.#client.post<{ model_version: WireVersion }>('model-versions/transition-stage', {
+        name,
+        version: String(version),
+        stage,
+        archive_existing_versions: stage === 'Production' || stage === 'Staging',
+      });
+      moved = answer.model_version;
+    } catch (error) {
+      if (!isMissing(error)) throw error;
       throw new UnknownModelError(`${name} version ${version}`, await this.listModels());
     }
-    const answer = await this.#client.post<{ model_version: WireVersion }>('model-versions/transition-stage', {
-      name,
-      version: String(version),
-      stage,
-      archive_existing_versions: stage === 'Production' || stage === 'Staging',
-    });
-    const alias = ALIAS_OF_STAGE[stage];
-    if (alias !== undefined) await this.setAlias(name, alias, version);
-    await this.#client.post('model-versions/set-tag', {
-      name,
-      version: String(version),
-      key: AUDIT_TAG,
-      value: JSON.stringify({ at: new Date().toISOString(), stage, ...audit }),
-    });
-    return versionOf(answer.model_version);
+    const told = JSON.stringify({ at: new Date().toISOString(), stage, ...audit });
+    await Promise.all([
+      ...Object.entries(ALIAS_OF_STAGE).map(([of, alias]) =>
+        of === stage ? this.setAlias(name, alias, version) : this.#removeAlias(name, alias, version),
+      ),
+      this.setTag(name, version, AUDIT_TAG, told),
+    ]);
+    return versionOf(moved);
+  }
+
+  /** Takes an alias from a version, if it has it. */
+  async #removeAlias(name: string, alias: string, version: number): Promise<void> {
+    if ((await this.resolve(name, { alias }))?.version !== version) return;
+    await this.#client.delete('registered-models/alias', { name, alias });
   }
 
   async setAlias(name: string, alias: string, version: number): Promise<void> {
@@ -310,11 +332,7 @@ export class MlflowRegistry implements ModelRegistry {
   }
 
   async download(model: ModelVersion): Promise<ModelPackage> {
-    const { model_version } = await this.#client.get<{ model_version: WireVersion }>('model-versions/get', {
-      name: model.name,
-      version: String(model.version),
-    });
-    const root = await this.#artifactRoot(model_version);
+    const root = await this.#artifactRoot(model);
     const document = await this.#artifacts.read(root, PACKAGE_FILE);
     if (document === undefined) return this.#downloadForeign(root);
     return readPackage(root, await this.#needed(root, ONNX_FILE), Buffer.from(document).toString('utf8'));
@@ -337,12 +355,15 @@ export class MlflowRegistry implements ModelRegistry {
   }
 
   /** A version may point to a run's artifacts or to a logged model. */
-  async #artifactRoot({ name, version, source }: WireVersion): Promise<string> {
-    const { artifact_uri } = await this.#client.get<{ artifact_uri: string }>('model-versions/get-download-uri', {
-      name,
-      version,
-    });
-    return artifact_uri === '' ? source : artifact_uri;
+  async #artifactRoot({ name, version }: ModelVersion): Promise<string> {
+    const of = { name, version: String(version) };
+    const { artifact_uri: uri } = await this.#client.get<{ artifact_uri: string }>(
+      'model-versions/get-download-uri',
+      of,
+    );
+    if (uri !== '') return uri;
+    const { model_version } = await this.#client.get<{ model_version: WireVersion }>('model-versions/get', of);
+    return model_version.source;
   }
 
   async attachment({ runId }: ModelVersion, name: string): Promise<Uint8Array | undefined> {

@@ -117,8 +117,8 @@ export class ModelServer implements Service {
     for (const slot of this.#slots.values()) {
       const { name, follow } = slot.served;
       try {
-        if ('stage' in follow && follow.stage === 'Production') await this.#sync.check(name);
-        const version = await this.#registry.resolve(name, follow);
+        const isProduction = 'stage' in follow && follow.stage === 'Production';
+        const version = await (isProduction ? this.#sync.check(name) : this.#registry.resolve(name, follow));
         if (version !== undefined) await this.#take(slot, version);
       } catch (error) {
         this.#log.warn({ model: name, error }, 'registry.unreachable_keeping_model');

@@ -48,7 +48,7 @@ test('register, compare, promote, roll back, export, archive', async () => {
   expect((await models('diff', 'fraud_detector', '1', '2')).stdout).toMatch(/metric auc: 0\.98\d+ → 0\.99/);
 
   expect((await models('validate', 'fraud_detector', '2')).stdout).toMatch(
-    /passed golden rows {2}16 come out as trained/,
+    /passed golden rows {3}16 come out as trained/,
   );
   for (const version of ['1', '2']) {
     expect((await models('promote', 'fraud_detector', version, '--reason', 'better')).stdout).toMatch(

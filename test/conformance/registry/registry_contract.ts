@@ -46,6 +46,11 @@ export function describeRegistry(name: string, create: () => ModelRegistry): voi
       const versions = await registry.listVersions(model);
       expect(versions.map(({ stage }) => stage)).toEqual(['Production', 'Archived']);
       expect(versions.map(({ aliases }) => aliases)).toEqual([['champion'], []]);
+      // Out of production is out of both.
+      await registry.transition(model, 1, 'Archived', { by: 'test' });
+      expect(await registry.resolve(model, { alias: 'champion' })).toBeUndefined();
+      expect(await registry.resolve(model, { stage: 'Production' })).toBeUndefined();
+      await registry.transition(model, 1, 'Production', { by: 'test' });
     }, 60_000);
 
     test('files that go with a version', async () => {

@@ -39,24 +39,24 @@ test('whichever of the two is moved, the other one follows', async () => {
   await sync.check(NAME);
   expect(await state()).toEqual([1, 1]);
   await registry.setAlias(NAME, 'champion', 2);
-  expect(await sync.check(NAME)).toBe(2);
+  expect(await sync.check(NAME)).toMatchObject({ version: 2 });
   expect(await state()).toEqual([2, 2]);
   await moveStage(3);
   expect(await state()).toEqual([3, 2]);
-  expect(await sync.check(NAME)).toBe(3);
+  expect(await sync.check(NAME)).toMatchObject({ version: 3 });
   expect(await state()).toEqual([3, 3]);
 });
 
 test('at first the stage is right; an alias alone makes a production', async () => {
   await registry.transition(NAME, 2, 'Production');
   await registry.setAlias(NAME, 'champion', 1);
-  expect(await sync.check(NAME)).toBe(2);
+  expect(await sync.check(NAME)).toMatchObject({ version: 2 });
   expect(await state()).toEqual([2, 2]);
 
   const other = 'other';
   await registry.register({ name: other, package: tinyModel(1), metrics: {}, params: {} });
   await registry.setAlias(other, 'champion', 1);
-  expect(await sync.check(other)).toBe(1);
+  expect(await sync.check(other)).toMatchObject({ version: 1 });
   expect(await registry.resolve(other, { stage: 'Production' })).toMatchObject({ version: 1 });
 });
 
@@ -65,8 +65,18 @@ test('while somebody promotes, nothing is touched', async () => {
   await sync.check(NAME);
   await registry.setAlias(NAME, 'champion', 2);
   await registry.exclusively(NAME, async () => {
-    expect(await sync.check(NAME)).toBeUndefined();
+    expect(await sync.check(NAME)).toMatchObject({ version: 1 });
     expect(await state()).toEqual([1, 2]);
   });
-  expect(await sync.check(NAME)).toBe(2);
+  expect(await sync.check(NAME)).toMatchObject({ version: 2 });
+});
+
+test('what was taken out of production is not put back because its alias was left behind', async () => {
+  await registry.transition(NAME, 1, 'Production');
+  await sync.check(NAME);
+  await registry.transition(NAME, 1, 'Archived');
+  await registry.setAlias(NAME, 'champion', 1);
+  expect(await sync.check(NAME)).toBeUndefined();
+  expect(await new StageAliasSync(registry).check(NAME)).toBeUndefined();
+  expect(await state()).toEqual([undefined, 1]);
 });
