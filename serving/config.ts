@@ -25,6 +25,8 @@ export const servingConfigSchema = z.strictObject({
   maxBatchRows: z.int().positive().default(10_000),
   /** Rows waiting or being computed, over all requests, before new ones are answered 503. */
   maxPendingRows: z.int().positive().default(50_000),
+  /** Rows that a model may be run on to explain one, where it cannot be explained exactly. */
+  explainBudget: z.int().positive().default(8_192),
   /** Predictions waiting to be logged before new ones are dropped (and counted). */
   maxPendingLog: z.int().positive().default(100_000),
 });

@@ -4,10 +4,14 @@ import { HttpService } from '#monitoring/http_service';
 import type { Logger } from '#monitoring/log';
 import type { ServingConfig } from './config.ts';
 import { UnknownServedModelError } from './errors.ts';
-import { type PredictDeps, registerPredictRoutes } from './routes/predict.ts';
+import { registerPredictRoutes } from './routes/predict.ts';
+import { Predictor, type PredictorDeps } from './runtime/predictor.ts';
 
 /** The serving tier on port 8000. */
-export async function createServing(deps: PredictDeps & { log: Logger }, config: ServingConfig): Promise<HttpService> {
+export async function createServing(
+  deps: PredictorDeps & { log: Logger },
+  config: ServingConfig,
+): Promise<HttpService> {
   const { models } = deps;
   const app = fastify({ logger: false, bodyLimit: config.maxBodyBytes, requestTimeout: 30_000 });
   await registerApiDocs(app, { title: 'headwater serving', description: 'Predictions of the production models' });
@@ -17,7 +21,8 @@ export async function createServing(deps: PredictDeps & { log: Logger }, config:
     return `no version of ${waiting.map(({ name }) => name).join(', ')} is loaded`;
   };
   const service = new HttpService({ ...deps, notReady }, { ...config, name: 'serving', portSetting: 'API_PORT' }, app);
-  registerPredictRoutes(app, deps, config);
+  const predictor = new Predictor(deps, config);
+  registerPredictRoutes(app, { predictor, metrics: deps.metrics }, config);
   app.get('/models', { schema: { summary: 'The served models and their versions' } }, async () => ({
     models: models.status(),
   }));

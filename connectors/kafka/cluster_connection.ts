@@ -46,12 +46,13 @@ export class ClusterConnection {
     try {
       return await withinDeadline(operation, this.#deadlineMs + extraMs, connected());
     } catch (error) {
-      if (isHung(error) && cluster === this.#cluster) this.#renew();
+      if (isHung(error) && cluster === this.#cluster) this.giveUp();
       throw error;
     }
   }
 
-  #renew(): void {
+  /** The next use makes a new connection. This one is not waited for: it may have requests that are never answered, and would wait for them. */
+  giveUp(): void {
     const hung = this.#cluster;
     this.#cluster = createCluster(this.#kafka);
     this.#connected = false;
@@ -60,7 +61,7 @@ export class ClusterConnection {
 
   async close(): Promise<void> {
     this.#connected = false;
-    await this.#cluster.disconnect().catch(() => {});
+    await withinDeadline('disconnect', this.#deadlineMs, this.#cluster.disconnect()).catch(() => {});
   }
 }
 

@@ -10,6 +10,7 @@ import type {
   StartAt,
   TopicSpec,
 } from '#connectors/connector';
+import { withinDeadline } from '#kernel/deadline';
 import { messageOf } from '#kernel/errors';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
@@ -192,7 +193,7 @@ export class KafkaBroker implements Broker {
     await this.#committer.close();
     for (const producer of this.#transactional) await producer.close();
     await this.#idempotent.disconnect();
-    await this.#admin.disconnect().catch(() => {});
+    await withinDeadline('disconnect', this.#config.requestTimeoutMs, this.#admin.disconnect()).catch(() => {});
   }
 
   #understood(error: unknown, topic?: string): unknown {

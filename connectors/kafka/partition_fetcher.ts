@@ -69,7 +69,7 @@ export class PartitionFetcher {
       );
     } catch (error) {
       const refresh = (cluster: Cluster): Promise<void> => cluster.refreshMetadata();
-      await this.#connection.use('refresh metadata', refresh).catch(() => this.close());
+      await this.#connection.use('refresh metadata', refresh).catch(() => this.#connection.giveUp());
       throw error;
     }
   }

@@ -34,10 +34,19 @@ const onnxProto = protobuf.Root.fromJSON({
         name: { type: 'string', id: 3 },
         opType: { type: 'string', id: 4 },
         attribute: { rule: 'repeated', type: 'AttributeProto', id: 5 },
+        domain: { type: 'string', id: 7 },
       },
     },
     AttributeProto: {
-      fields: { name: { type: 'string', id: 1 }, i: { type: 'int64', id: 3 }, type: { type: 'int32', id: 20 } },
+      fields: {
+        name: { type: 'string', id: 1 },
+        i: { type: 'int64', id: 3 },
+        s: { type: 'bytes', id: 4 },
+        floats: { rule: 'repeated', type: 'float', id: 7 },
+        ints: { rule: 'repeated', type: 'int64', id: 8 },
+        strings: { rule: 'repeated', type: 'bytes', id: 9 },
+        type: { type: 'int32', id: 20 },
+      },
     },
     TensorProto: {
       fields: {

@@ -15,6 +15,8 @@ import { MicroBatcher } from './micro_batcher.ts';
 export interface ActiveModel {
   readonly name: string;
   readonly version: number;
+  /** Of an experiment; `production` when there is none. */
+  readonly variant: string;
   readonly model: LoadedModel;
   readonly batcher: MicroBatcher;
 }
@@ -145,7 +147,7 @@ export class ModelServer implements Service {
     }
     stopTimer();
     const previous = slot.active;
-    slot.active = { name, version: version.version, model, batcher: new MicroBatcher(model) };
+    slot.active = { name, version: version.version, variant: 'production', model, batcher: new MicroBatcher(model) };
     slot.rejected = undefined;
     this.#info.remove({ model: name, version: String(previous?.version) });
     this.#info.set({ model: name, version: String(version.version) }, 1);
@@ -155,7 +157,7 @@ export class ModelServer implements Service {
   }
 
   /** @throws {@link UnknownServedModelError} or {@link ModelNotReadyError} */
-  active(name: string): ActiveModel {
+  active(name: string, _entity?: string): ActiveModel {
     const slot = this.#slots.get(name);
     if (slot === undefined) throw new UnknownServedModelError(name, [...this.#slots.keys()]);
     if (slot.active === undefined) {

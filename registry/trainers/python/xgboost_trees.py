@@ -1,9 +1,11 @@
 """Gradient-boosted trees (XGBoost): classification, and regression."""
 
+import json
 import sys
 
 import numpy as np
 import xgboost
+from onnx import helper
 from onnxmltools import convert_xgboost
 from onnxmltools.convert.common.data_types import FloatTensorType
 from sklearn.metrics import average_precision_score, root_mean_squared_error
@@ -79,7 +81,29 @@ def fit(spec, rows, params):
 def export(model, rows):
     types = [("features", FloatTensorType([None, rows.matrix.shape[1]]))]
     # Without a name it would be another one each time.
-    return convert_xgboost(model, name="xgboost", initial_types=types, target_opset=OPSET).SerializeToString()
+    exported = convert_xgboost(model, name="xgboost", initial_types=types, target_opset=OPSET)
+    add_covers(exported.graph.node[0], model.get_booster())
+    return exported.SerializeToString()
+
+
+def add_covers(node, booster):
+    """Says in `nodes_hitrates` how much of the training rows came through each node: what exact explanations need."""
+    attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+    index = {key: at for at, key in enumerate(zip(attributes["nodes_treeids"], attributes["nodes_nodeids"]))}
+    covers = [0.0] * len(index)
+
+    def walk(tree, at, dumped):
+        covers[at] = float(dumped["cover"])
+        children = {child["nodeid"]: child for child in dumped.get("children", [])}
+        if children:
+            walk(tree, index[tree, attributes["nodes_truenodeids"][at]], children[dumped["yes"]])
+            walk(tree, index[tree, attributes["nodes_falsenodeids"][at]], children[dumped["no"]])
+
+    for tree, dumped in enumerate(booster.get_dump(dump_format="json", with_stats=True)):
+        walk(tree, index[tree, 0], json.loads(dumped))
+    for attribute in [attribute for attribute in node.attribute if attribute.name == "nodes_hitrates"]:
+        node.attribute.remove(attribute)
+    node.attribute.append(helper.make_attribute("nodes_hitrates", covers))
 
 
 def check_labels(labels, classes):

@@ -1,0 +1,73 @@
+import { randomUUID } from 'node:crypto';
+import type { FastifyRequest } from 'fastify';
+import type { Task } from '#registry/model_package';
+import { InvalidRequestError } from '../errors.ts';
+import type { ActiveModel } from '../runtime/model_server.ts';
+import type { Features, Predicted } from '../runtime/predictor.ts';
+
+// What requests and answers of the platform's own API have in common.
+
+export interface PredictBody {
+  readonly model_name?: string;
+  readonly features?: Features;
+  readonly entity_id?: string;
+  readonly return_probabilities?: boolean;
+  readonly explain?: boolean;
+}
+
+export const isObject = (value: unknown): value is Features =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** @throws {@link InvalidRequestError} for what is no object, or has keys that are not known */
+export function checkBody<T extends { readonly model_name?: string }>(body: T, keys: ReadonlySet<string>): T {
+  if (!isObject(body)) throw new InvalidRequestError('the body must be a JSON object');
+  for (const key in body) {
+    if (keys.has(key)) continue;
+    const unknown = Object.keys(body).filter((name) => !keys.has(name));
+    throw new InvalidRequestError(`${unknown.join(', ')} is not known here; known: ${[...keys].join(', ')}`);
+  }
+  if (body.model_name !== undefined && typeof body.model_name !== 'string') {
+    throw new InvalidRequestError('model_name must be a string');
+  }
+  return body;
+}
+
+/** The features of one row, or the entity to look up. */
+export function checkRow({ features, entity_id: entity }: PredictBody): void {
+  if (features !== undefined && !isObject(features)) throw new InvalidRequestError('features must be an object');
+  if (entity !== undefined && typeof entity !== 'string') throw new InvalidRequestError('entity_id must be a string');
+  if (features === undefined && entity === undefined) {
+    throw new InvalidRequestError('send "features", or "entity_id" to have them looked up');
+  }
+}
+
+/** The caller's own id when it sent a sensible one. */
+export function requestIdOf(request: FastifyRequest): string {
+  const given = request.headers['x-request-id'];
+  return typeof given === 'string' && /^[\w.:-]{1,128}$/.test(given) ? given : randomUUID();
+}
+
+/** Who has answered, and how fast. */
+export const describeAnswer = ({ name, version, variant }: ActiveModel, requestId: string, latencyMs: number) => ({
+  model_name: name,
+  model_version: version,
+  variant,
+  request_id: requestId,
+  latency_ms: Math.round(latencyMs * 1_000) / 1_000,
+});
+
+/** What the outputs are called in answers. */
+const OUTPUTS_OF: Readonly<Record<Task, string>> = {
+  binary_classification: 'probabilities',
+  multiclass_classification: 'probabilities',
+  regression: 'values',
+  clustering: 'distances',
+  anomaly_detection: 'scores',
+};
+
+/** Probabilities and their like, under the name that they have. */
+export function outputsOf({ model }: ActiveModel, predicted: readonly Predicted[], isSingle: boolean): object {
+  if (predicted[0]?.outputs === undefined) return {};
+  const outputs = predicted.map((each) => each.outputs);
+  return { [OUTPUTS_OF[model.signature.task]]: isSingle ? outputs[0] : outputs };
+}

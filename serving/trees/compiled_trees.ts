@@ -1,0 +1,65 @@
+import type { TreeEnsemble } from '#registry/onnx/tree_ensemble';
+import { generateCode } from './tree_code.ts';
+import { type AddRow, walkTable } from './tree_table.ts';
+
+/**
+ * Trees computed in JavaScript: for one row or a few this takes a fraction of what a call into onnxruntime does, and nothing waits for it. Sums may
+ * differ from onnxruntime's in the order of additions.
+ */
+export class CompiledTrees {
+  readonly outputWidth: number;
+  readonly #ensemble: TreeEnsemble;
+  readonly #addRow: AddRow;
+
+  /** @param addRow - how a row's sums are computed: by generated code where that can be, by default */
+  constructor(ensemble: TreeEnsemble, addRow: AddRow = generateCode(ensemble) ?? walkTable(ensemble)) {
+    this.#ensemble = ensemble;
+    this.#addRow = addRow;
+    this.outputWidth = ensemble.isBinary ? 2 : ensemble.outputs;
+  }
+
+  /**
+   * @param input - FP32 [rows, width], row-major
+   * @returns FP32 [rows, outputWidth], row-major
+   */
+  run(input: Float32Array, rows: number, width: number): Float32Array {
+    const { outputs, base } = this.#ensemble;
+    const sums = new Float32Array(rows * outputs);
+    for (let row = 0; row < rows; row += 1) {
+      sums.set(base, row * outputs);
+      this.#addRow(input, row * width, sums, row * outputs);
+    }
+    return this.#transformed(sums, rows);
+  }
+
+  #transformed(sums: Float32Array, rows: number): Float32Array {
+    const { isBinary, transform, outputs } = this.#ensemble;
+    if (isBinary) {
+      const probabilities = new Float32Array(rows * 2);
+      for (let row = 0; row < rows; row += 1) {
+        const probability = logistic(sums[row] as number);
+        probabilities[row * 2] = 1 - probability;
+        probabilities[row * 2 + 1] = probability;
+      }
+      return probabilities;
+    }
+    if (transform === 'logistic') return sums.map(logistic);
+    if (transform === 'softmax') {
+      for (let row = 0; row < rows; row += 1) softmax(sums.subarray(row * outputs, (row + 1) * outputs));
+    }
+    return sums;
+  }
+}
+
+const logistic = (value: number): number => 1 / (1 + Math.exp(-value));
+
+/** In place. */
+function softmax(values: Float32Array): void {
+  const largest = values.reduce((a, b) => Math.max(a, b));
+  let total = 0;
+  for (let index = 0; index < values.length; index += 1) {
+    values[index] = Math.exp((values[index] as number) - largest);
+    total += values[index] as number;
+  }
+  for (let index = 0; index < values.length; index += 1) values[index] = (values[index] as number) / total;
+}

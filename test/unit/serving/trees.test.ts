@@ -1,0 +1,132 @@
+import { expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { readTreeEnsemble, type TreeEnsemble } from '#registry/onnx/tree_ensemble';
+import { CompiledTrees } from '#serving/trees/compiled_trees';
+import { TreeShap } from '#serving/trees/tree_shap';
+import { walkTable } from '#serving/trees/tree_table';
+import {
+  COLUMNS,
+  coverOf,
+  goesTrue,
+  isLeaf,
+  type RandomTree,
+  rows,
+  trees,
+  treesToOnnx,
+} from '../../support/random_trees.ts';
+
+const read = (onnx: Uint8Array): TreeEnsemble => {
+  const ensemble = readTreeEnsemble(onnx);
+  if (ensemble === undefined) throw new Error('these are trees');
+  return ensemble;
+};
+
+async function byOnnxruntime(
+  onnx: Uint8Array,
+  input: Float32Array,
+  count: number,
+  output: string,
+): Promise<Float32Array> {
+  const session = await InferenceSession.create(onnx, { logSeverityLevel: 3 });
+  const results = await session.run({ features: new Tensor('float32', input, [count, COLUMNS]) }, [output]);
+  await session.release();
+  return results[output]?.data as Float32Array;
+}
+
+function expectClose(found: ArrayLike<number>, expected: ArrayLike<number>, within = 1e-5): void {
+  expect(found.length).toBe(expected.length);
+  for (let index = 0; index < expected.length; index += 1) {
+    expect(Math.abs((found[index] as number) - (expected[index] as number))).toBeLessThan(within);
+  }
+}
+
+const graphs = fc.constantFrom(
+  { kind: 'classifier', classes: 2, targets: 1, transform: 'LOGISTIC', base: [0.3] } as const,
+  { kind: 'classifier', classes: 3, targets: 3, transform: 'SOFTMAX', base: [0.1, -0.2, 0] } as const,
+  { kind: 'regressor', targets: 1, transform: 'NONE', base: [1.5] } as const,
+  { kind: 'regressor', targets: 2, transform: 'NONE', base: [1.5, -1] } as const,
+);
+
+test('trees in JavaScript give what onnxruntime gives: any splits, missing values, rows on thresholds', async () => {
+  const cases = graphs.chain((graph) =>
+    fc.record({ graph: fc.constant(graph), ensemble: trees(graph.targets), table: rows }),
+  );
+  await fc.assert(
+    fc.asyncProperty(cases, async ({ graph, ensemble, table }) => {
+      // Every output has a tree of its own, as trained models have: onnxruntime leaves the base out of one without.
+      const own = Array.from(
+        { length: graph.targets },
+        (_, target): RandomTree => ({ weight: 0.25, target, cover: 9 }),
+      );
+      const onnx = treesToOnnx([...ensemble, ...own], graph);
+      const input = Float32Array.from(table.flat());
+      const parsed = read(onnx);
+      const expected = await byOnnxruntime(onnx, input, table.length, parsed.output);
+      for (const compiled of [new CompiledTrees(parsed), new CompiledTrees(parsed, walkTable(parsed))]) {
+        expectClose(compiled.run(input, table.length, COLUMNS), expected);
+      }
+    }),
+    { numRuns: 300 },
+  );
+}, 60_000);
+
+/** What a tree gives when only some columns of a row are known: by the shares of its training rows where they are not. */
+function expected(tree: RandomTree, row: readonly number[], known: number, target: number): number {
+  if (isLeaf(tree)) return tree.target === target ? tree.weight : 0;
+  if ((known >> tree.column) & 1) {
+    return expected(goesTrue(tree, row) ? tree.whenTrue : tree.whenFalse, row, known, target);
+  }
+  const share = coverOf(tree.whenTrue) / coverOf(tree);
+  return (
+    share * expected(tree.whenTrue, row, known, target) + (1 - share) * expected(tree.whenFalse, row, known, target)
+  );
+}
+
+const factorial = (n: number): number => (n < 2 ? 1 : n * factorial(n - 1));
+
+/** Shapley values as they are defined: over all subsets of the columns. */
+function shapley(ensemble: readonly RandomTree[], row: readonly number[], target: number): number[] {
+  const of = (known: number): number => ensemble.reduce((sum, tree) => sum + expected(tree, row, known, target), 0);
+  return Array.from({ length: COLUMNS }, (_, column) => {
+    let value = 0;
+    for (let known = 0; known < 2 ** COLUMNS; known += 1) {
+      if ((known >> column) & 1) continue;
+      const size = known.toString(2).replaceAll('0', '').length;
+      const weight = (factorial(size) * factorial(COLUMNS - size - 1)) / factorial(COLUMNS);
+      value += weight * (of(known | (1 << column)) - of(known));
+    }
+    return value;
+  });
+}
+
+test('explanations are Shapley values, and sum up to the output', () => {
+  fc.assert(
+    fc.property(trees(2), rows, (ensemble, table) => {
+      const base = [0.5, -1];
+      const parsed = read(treesToOnnx(ensemble, { kind: 'regressor', targets: 2, transform: 'NONE', base }));
+      const shap = new TreeShap(parsed);
+      const compiled = new CompiledTrees(parsed);
+      for (const row of table) {
+        const input = Float32Array.from(row);
+        const { base: expectedBase, contributions } = shap.explain(input);
+        const outputs = compiled.run(input, 1, COLUMNS);
+        for (const target of [0, 1]) {
+          const own = contributions.subarray(target * COLUMNS, (target + 1) * COLUMNS);
+          expectClose(own, shapley(ensemble, row, target), 1e-5);
+          const sum = own.reduce((total, value) => total + value, expectedBase[target] as number);
+          expect(Math.abs(sum - (outputs[target] as number))).toBeLessThan(1e-4);
+        }
+      }
+    }),
+    { numRuns: 150 },
+  );
+}, 60_000);
+
+test('what is no sum of trees is left to onnxruntime; trees without covers are not explained', () => {
+  const leaf: RandomTree = { weight: 1, target: 0, cover: 1 };
+  const raw = treesToOnnx([leaf], { kind: 'classifier', classes: 2, targets: 1, transform: 'NONE', base: [0] });
+  expect(readTreeEnsemble(raw)).toBeUndefined();
+  const parsed = read(treesToOnnx([leaf], { kind: 'regressor', targets: 1, transform: 'NONE', base: [0] }));
+  expect(() => new TreeShap({ ...parsed, covers: undefined })).toThrow('do not say how many training rows');
+});
