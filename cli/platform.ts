@@ -5,6 +5,7 @@ import { createFeatureApi } from '#feature_store/api/feature_api';
 import { createOfflineStore, createOnlineStore, ttlsOf } from '#feature_store/config';
 import { checkDefinitions } from '#feature_store/offline/check_definitions';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
+import { withFeatures } from '#feature_store/offline/sql_predictions';
 import { CachedOnlineStore } from '#feature_store/online/cached_store';
 import { FallbackOnlineStore } from '#feature_store/online/fallback_store';
 import { ConsistencyMonitor } from '#feature_store/retrieval/consistency_monitor';
@@ -127,7 +128,7 @@ export async function startPlatform(
 function predictionSink(broker: Broker, offline: OfflineStore, topic: string): PredictionSink {
   return {
     async write(rows) {
-      const records = rows.map((row) => ({ key: row.entityKey, value: JSON.stringify(row) }));
+      const records = rows.map(({ features, ...row }) => ({ key: row.entityKey, value: withFeatures(row, features) }));
       await Promise.all([broker.producer.send(topic, records), offline.writePredictions(rows)]);
     },
   };

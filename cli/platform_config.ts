@@ -105,6 +105,7 @@ export const ENVIRONMENT_VARIABLES: Readonly<Record<string, EnvironmentVariable>
   FEATURE_API_HOST: { path: 'featureApi.host', type: 'string' },
   FEATURE_API_KEYS: { path: 'featureApi.apiKeys', type: 'list' },
   FEATURE_API_PORT: { path: 'featureApi.port', type: 'number' },
+  API_KEYS: { path: 'serving.apiKeys', type: 'list' },
   API_HOST: { path: 'serving.host', type: 'string' },
   API_PORT: { path: 'serving.port', type: 'number' },
   RAW_EVENTS_TOPIC: { path: 'topics.rawEvents', type: 'string' },

@@ -1,4 +1,4 @@
-import type { InputColumn, ModelSignature } from './model_package.ts';
+import type { ColumnType, InputColumn, ModelSignature } from './model_package.ts';
 
 export interface ColumnProblem {
   readonly field: string;
@@ -8,6 +8,12 @@ export interface ColumnProblem {
 /** Turns feature maps into rows of the model's input tensor, by the rules of its signature. */
 export interface SignatureEncoder {
   readonly width: number;
+  readonly names: readonly string[];
+  readonly types: readonly ColumnType[];
+  /** What the model sees for a column that is not there; undefined where it is required. */
+  readonly missing: readonly (number | undefined)[];
+  /** One value of a column: what the model sees, or what is wrong with it. */
+  encodeValue(column: number, value: unknown): number | string;
   /**
    * Writes one row at `offset`; the problems found, all of them, or undefined when there are none.
    *
@@ -27,6 +33,10 @@ export function createEncoder({ inputs }: ModelSignature): SignatureEncoder {
   const width = inputs.length;
   return {
     width,
+    names,
+    types: inputs.map(({ type }) => type),
+    missing: inputs.map(({ required, missing = Number.NaN }) => (required ? undefined : missing)),
+    encodeValue: (column, value) => (encoders[column] as EncodeColumn)(value),
     encode(features, into, offset) {
       let problems: ColumnProblem[] | undefined;
       for (let index = 0; index < width; index += 1) {

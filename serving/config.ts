@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { accessSettings } from '#connectors/http/config';
 
 const servedModel = z.strictObject({
   name: z.string().min(1),
@@ -13,6 +14,7 @@ const servedModel = z.strictObject({
 });
 
 export const servingConfigSchema = z.strictObject({
+  ...accessSettings,
   host: z.string().default('127.0.0.1'),
   port: z.int().min(0).max(65_535).default(8_000),
   models: z.array(servedModel).min(1),

@@ -1,15 +1,17 @@
-import type { PredictionRow } from '#feature_store/offline/offline_store';
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
+import type { NewPrediction } from '#feature_store/offline/offline_store';
 import type { Service } from '#kernel/lifecycle';
 import type { Logger } from '#monitoring/log';
 import { Counter, type Registry } from '#monitoring/metrics';
 
 /** Where predictions are kept. */
 export interface PredictionSink {
-  write(rows: readonly PredictionRow[]): Promise<void>;
+  write(rows: readonly NewPrediction[]): Promise<void>;
 }
 
-const FLUSH_INTERVAL_MS = 200;
-const ROWS_A_WRITE = 1_000;
+const FLUSH_INTERVAL_MS = 100;
+/** Writing so many holds up nobody for long. */
+const ROWS_A_WRITE = 250;
 const RETRY_DELAY_MS = 500;
 
 /** Logs predictions behind the answers: batched, bounded, never waited for. What does not fit is dropped and counted. */
@@ -19,7 +21,9 @@ export class PredictionLog implements Service {
   readonly #log: Logger;
   readonly #limit: number;
   readonly #dropped: Counter;
-  #rows: PredictionRow[] = [];
+  #rows: NewPrediction[] = [];
+  /** Rows on their way to the sink. */
+  #writing = 0;
   #flushing: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
 
@@ -39,8 +43,8 @@ export class PredictionLog implements Service {
     this.#timer.unref();
   }
 
-  add(row: PredictionRow): void {
-    if (this.#rows.length >= this.#limit) this.#dropped.inc();
+  add(row: NewPrediction): void {
+    if (this.#rows.length + this.#writing >= this.#limit) this.#dropped.inc();
     else this.#rows.push(row);
   }
 
@@ -53,15 +57,24 @@ export class PredictionLog implements Service {
 
   async #writeAll(): Promise<void> {
     while (this.#rows.length > 0) {
-      const batch = this.#rows.slice(0, ROWS_A_WRITE);
-      try {
-        await this.#sink.write(batch);
-      } catch (error) {
-        this.#log.warn({ error, waiting: this.#rows.length }, 'prediction_log.write_failed');
-        await new Promise((resolve) => setTimeout(resolve, RETRY_DELAY_MS));
-        return;
+      const taken = this.#rows;
+      this.#rows = [];
+      this.#writing = taken.length;
+      for (let from = 0; from < taken.length; from += ROWS_A_WRITE) {
+        const some = taken.slice(from, from + ROWS_A_WRITE);
+        try {
+          await this.#sink.write(some);
+        } catch (error) {
+          this.#rows = [...taken.slice(from), ...this.#rows];
+          this.#writing = 0;
+          this.#log.warn({ error, waiting: this.#rows.length }, 'prediction_log.write_failed');
+          await sleep(RETRY_DELAY_MS);
+          return;
+        }
+        this.#writing -= some.length;
+        // Requests go first.
+        await setImmediate();
       }
-      this.#rows = this.#rows.slice(batch.length);
     }
   }
 

@@ -1,11 +1,16 @@
 import { fastify } from 'fastify';
+import { controlAccess } from '#connectors/http/access';
 import { registerApiDocs } from '#monitoring/api_docs';
 import { HttpService } from '#monitoring/http_service';
 import type { Logger } from '#monitoring/log';
 import type { ServingConfig } from './config.ts';
 import { UnknownServedModelError } from './errors.ts';
+import { registerInferenceProtocol } from './routes/inference_protocol.ts';
 import { registerPredictRoutes } from './routes/predict.ts';
 import { Predictor, type PredictorDeps } from './runtime/predictor.ts';
+
+/** Health, metrics and documents are open to all. */
+const isOpen = (url: string): boolean => /^\/(health|metrics|docs|v2\/health)(\/|\?|$)/.test(url);
 
 /** The serving tier on port 8000. */
 export async function createServing(
@@ -14,6 +19,7 @@ export async function createServing(
 ): Promise<HttpService> {
   const { models } = deps;
   const app = fastify({ logger: false, bodyLimit: config.maxBodyBytes, requestTimeout: 30_000 });
+  await controlAccess(app, config, (url) => !isOpen(url));
   await registerApiDocs(app, { title: 'headwater serving', description: 'Predictions of the production models' });
   const notReady = (): string | undefined => {
     const waiting = models.status().filter(({ ready }) => !ready);
@@ -22,7 +28,9 @@ export async function createServing(
   };
   const service = new HttpService({ ...deps, notReady }, { ...config, name: 'serving', portSetting: 'API_PORT' }, app);
   const predictor = new Predictor(deps, config);
-  registerPredictRoutes(app, { predictor, metrics: deps.metrics }, config);
+  registerInferenceProtocol(app, { models, predictor }, config);
+  // With a way of their own to read bodies.
+  await app.register((scope) => registerPredictRoutes(scope, { predictor, metrics: deps.metrics }, config));
   app.get('/models', { schema: { summary: 'The served models and their versions' } }, async () => ({
     models: models.status(),
   }));

@@ -71,6 +71,11 @@ export interface PredictionRow {
   readonly predictedAtMs: number;
 }
 
+/** A prediction on its way into the store: its features as they are, or as the JSON text that they came in. */
+export interface NewPrediction extends Omit<PredictionRow, 'features'> {
+  readonly features: Readonly<Record<string, unknown>> | string;
+}
+
 /** Kinds of history with how many rows of them. */
 export interface Deleted {
   readonly featureRows: number;
@@ -149,7 +154,7 @@ export interface OfflineStore extends Service {
   readDefinition(view: ViewReference): Promise<ViewDescription | undefined>;
   writeDefinition(description: ViewDescription): Promise<void>;
   /** Keeps predictions; repeating a row changes nothing. */
-  writePredictions(rows: readonly PredictionRow[]): Promise<void>;
+  writePredictions(rows: readonly NewPrediction[]): Promise<void>;
   countPredictions(): Promise<number>;
   /** The newest predictions first. */
   listPredictions(filter: PredictionFilter): Promise<readonly PredictionRow[]>;

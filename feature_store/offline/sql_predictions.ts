@@ -1,25 +1,35 @@
-import type { PredictionFilter, PredictionRow } from './offline_store.ts';
+import type { NewPrediction, PredictionFilter, PredictionRow } from './offline_store.ts';
 import type { SqlExecutor } from './sql_executor.ts';
 
 // What was predicted, in SQL.
 
-export async function writePredictions(sql: SqlExecutor, rows: readonly PredictionRow[]): Promise<void> {
-  const batch = rows.map((row) => ({
-    request_id: row.requestId,
-    row_index: row.rowIndex,
-    model_name: row.modelName,
-    model_version: row.modelVersion,
-    entity_key: row.entityKey ?? null,
-    features: row.features,
-    prediction: row.prediction,
-    probabilities: row.probabilities ?? null,
-    predicted_at: new Date(row.predictedAtMs),
-  }));
+/** JSON of a row in which the features' text stands as it came. */
+export function withFeatures(row: object, features: NewPrediction['features']): string {
+  const text = typeof features === 'string' ? features : JSON.stringify(features);
+  return `${JSON.stringify(row).slice(0, -1)},"features":${text}}`;
+}
+
+export async function writePredictions(sql: SqlExecutor, rows: readonly NewPrediction[]): Promise<void> {
+  const batch = rows.map((row) =>
+    withFeatures(
+      {
+        request_id: row.requestId,
+        row_index: row.rowIndex,
+        model_name: row.modelName,
+        model_version: row.modelVersion,
+        entity_key: row.entityKey ?? null,
+        prediction: row.prediction,
+        probabilities: row.probabilities ?? null,
+        predicted_at: new Date(row.predictedAtMs),
+      },
+      row.features,
+    ),
+  );
   await sql.query(
     `INSERT INTO predictions
      SELECT * FROM jsonb_to_recordset($1::jsonb) AS r(request_id text, row_index integer, model_name text, model_version integer, entity_key text, features jsonb, prediction text, probabilities jsonb, predicted_at timestamptz)
      ON CONFLICT DO NOTHING`,
-    [JSON.stringify(batch)],
+    [`[${batch.join(',')}]`],
   );
 }
 

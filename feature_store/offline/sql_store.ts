@@ -13,6 +13,7 @@ import type {
   LabelRow,
   ModelAuditEntry,
   Moment,
+  NewPrediction,
   OfflineStore,
   PointInTimeQuery,
   PredictionFilter,
@@ -259,7 +260,7 @@ export class SqlOfflineStore implements OfflineStore {
     );
   }
 
-  writePredictions(rows: readonly PredictionRow[]): Promise<void> {
+  writePredictions(rows: readonly NewPrediction[]): Promise<void> {
     return writePredictions(this.#sql, rows);
   }
 

@@ -1,10 +1,11 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Histogram, LATENCY_BUCKETS_SECONDS, type Registry } from '#monitoring/metrics';
 import { InvalidRequestError } from '../errors.ts';
 import { Explainer } from '../runtime/explainer.ts';
 import type { ActiveModel } from '../runtime/model_server.ts';
 import type { Features, Predicted, Predictor, Row } from '../runtime/predictor.ts';
 import { checkBody, checkRow, describeAnswer, isObject, outputsOf, type PredictBody, requestIdOf } from './requests.ts';
+import { ScannedBody, scanBody } from './scanned_body.ts';
 
 interface BatchBody {
   readonly model_name?: string;
@@ -20,11 +21,11 @@ const nowhere = (): string => '';
 const inInstances = (index: number): string => `instances.${index}.`;
 
 /** POST /predict, POST /predict/batch, POST /explain. */
-export function registerPredictRoutes(
+export async function registerPredictRoutes(
   app: FastifyInstance,
   { predictor, metrics }: { readonly predictor: Predictor; readonly metrics: Registry },
   settings: { readonly maxBatchRows: number; readonly explainBudget: number },
-): void {
+): Promise<void> {
   const seconds = new Histogram({
     name: 'prediction_latency_seconds',
     help: 'From a request read to its answer ready',
@@ -40,10 +41,42 @@ export function registerPredictRoutes(
     return row as Row;
   };
 
-  app.post<{ Body: PredictBody }>(
+  // What most callers send is read without making objects of it.
+  const parse = app.getDefaultJsonParser('error', 'error');
+  app.removeContentTypeParser('application/json');
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, text: string, done) => {
+    const scanned = scan(text, predictor, settings.maxBatchRows);
+    if (scanned === undefined) void parse(request, text, done);
+    else done(null, scanned);
+  });
+
+  const answerScanned = async (scanned: ScannedBody, request: FastifyRequest, route: string) => {
+    const startedMs = performance.now();
+    const { active, input, rows, wantsProbabilities } = scanned;
+    const output = await predictor.infer(active, input, rows.length);
+    const requestId = requestIdOf(request);
+    const predicted = predictor.finish(active, requestId, rows, output);
+    const latencyMs = performance.now() - startedMs;
+    seconds.observe({ route }, latencyMs / 1_000);
+    const { isSingle } = scanned;
+    return {
+      ...(isSingle
+        ? { prediction: (predicted[0] as Predicted).prediction }
+        : { predictions: predicted.map(({ prediction }) => prediction) }),
+      ...(wantsProbabilities ? outputsOf(active, predicted, isSingle) : {}),
+      ...(isSingle ? {} : { count: rows.length }),
+      ...describeAnswer(active, requestId, latencyMs),
+    };
+  };
+
+  app.post<{ Body: PredictBody | ScannedBody }>(
     '/predict',
     { schema: { summary: 'Scores one row: by its features, or by an entity whose features are looked up' } },
     async (request) => {
+      if (request.body instanceof ScannedBody) {
+        if (request.body.isSingle) return answerScanned(request.body, request, '/predict');
+        throw new InvalidRequestError('instances are not known here: send "features", or post to /predict/batch');
+      }
       const startedMs = performance.now();
       const body = checkBody(request.body, PREDICT_KEYS);
       checkRow(body);
@@ -65,16 +98,23 @@ export function registerPredictRoutes(
     },
   );
 
-  app.post<{ Body: PredictBody }>(
+  const toExplain = async (given: PredictBody | ScannedBody) => {
+    if (given instanceof ScannedBody) {
+      if (given.isSingle) return given;
+      throw new InvalidRequestError('send one row: "features", or "entity_id"');
+    }
+    const body = checkBody(given, EXPLAIN_KEYS);
+    checkRow(body);
+    const active = predictor.activeFor(body.model_name, body.entity_id);
+    return { active, input: predictor.encode(active, [await rowOf(active, body)], nowhere) };
+  };
+
+  app.post<{ Body: PredictBody | ScannedBody }>(
     '/explain',
     { schema: { summary: 'Why: what each feature has added to the prediction of a row' } },
     async (request) => {
       const startedMs = performance.now();
-      const body = checkBody(request.body, EXPLAIN_KEYS);
-      checkRow(body);
-      const active = predictor.activeFor(body.model_name, body.entity_id);
-      const row = await rowOf(active, body);
-      const input = predictor.encode(active, [row], nowhere);
+      const { active, input } = await toExplain(request.body);
       const explanation = await explainer.explain(active, input);
       const latencyMs = performance.now() - startedMs;
       seconds.observe({ route: '/explain' }, latencyMs / 1_000);
@@ -82,10 +122,14 @@ export function registerPredictRoutes(
     },
   );
 
-  app.post<{ Body: BatchBody }>(
+  app.post<{ Body: BatchBody | ScannedBody }>(
     '/predict/batch',
     { schema: { summary: 'Scores many rows: objects, arrays in the order of the columns, or entities' } },
     async (request) => {
+      if (request.body instanceof ScannedBody) {
+        if (!request.body.isSingle) return answerScanned(request.body, request, '/predict/batch');
+        throw new InvalidRequestError('features are not known here: send "instances", or post to /predict');
+      }
       const startedMs = performance.now();
       const body = checkBody(request.body, BATCH_KEYS);
       const active = predictor.activeFor(body.model_name);
@@ -103,6 +147,15 @@ export function registerPredictRoutes(
       };
     },
   );
+}
+
+function scan(text: string, predictor: Predictor, maxRows: number): ScannedBody | undefined {
+  try {
+    return scanBody(text, (name) => predictor.activeFor(name), maxRows);
+  } catch {
+    // A model that is not there is told of when the request is answered.
+    return undefined;
+  }
 }
 
 async function batchRows(active: ActiveModel, body: BatchBody, maxRows: number, predictor: Predictor): Promise<Row[]> {

@@ -4,9 +4,10 @@ import { InvalidModelError } from '#registry/errors';
 import { type ModelPackage, type ModelSignature, outputWidth } from '#registry/model_package';
 import { readTreeEnsemble, type TreeEnsemble } from '#registry/onnx/tree_ensemble';
 import { createEncoder, type SignatureEncoder } from '#registry/signature_encoder';
-import { chooseTrees } from '../trees/choose_trees.ts';
 import { CompiledTrees } from '../trees/compiled_trees.ts';
 import { TreeShap } from '../trees/tree_shap.ts';
+import { TreeTrial } from '../trees/tree_trial.ts';
+import { RowScanner } from './row_scanner.ts';
 
 /** Golden rows must come back this close to what the trainer saw. */
 const TOLERANCE = 1e-3;
@@ -16,6 +17,8 @@ const WARM_UP_RUNS = 3;
 export class LoadedModel {
   readonly signature: ModelSignature;
   readonly encoder: SignatureEncoder;
+  /** Reads rows of it out of JSON. */
+  readonly scanner: RowScanner;
   /** Values a row has in the output. */
   readonly outputWidth: number;
   readonly #session: InferenceSession;
@@ -34,6 +37,7 @@ export class LoadedModel {
     this.#session = session;
     this.signature = signature;
     this.encoder = createEncoder(signature);
+    this.scanner = new RowScanner(this.encoder);
     this.outputWidth = outputWidth(signature);
   }
 
@@ -106,20 +110,19 @@ export class LoadedModel {
   async #adoptTrees(onnx: Uint8Array): Promise<void> {
     const ensemble = readTreeEnsemble(onnx);
     if (ensemble === undefined || ensemble.output !== this.signature.onnx.output) return;
-    const trees = new CompiledTrees(ensemble);
-    if (trees.outputWidth !== this.outputWidth) return;
+    const trees = CompiledTrees.of(ensemble, this.encoder.width);
+    if (trees?.outputWidth !== this.outputWidth) return;
     this.#ensemble = ensemble;
-    this.#treesUpTo = await chooseTrees(trees, ensemble, this.encoder.width, (input, rows) => this.run(input, rows));
-    if (this.#treesUpTo > 0) this.#trees = trees;
-  }
-
-  /**
-   * The same as {@link run} at once, without a turn of the event loop.
-   *
-   * @returns undefined when onnxruntime has to be asked, or is faster for so many rows
-   */
-  runNow(input: Float32Array, rows: number): Float32Array | undefined {
-    return rows <= this.#treesUpTo ? this.#trees?.run(input, rows, this.encoder.width) : undefined;
+    const trial = new TreeTrial(trees, ensemble, this.encoder.width, (input, rows) => this.#runSession(input, rows));
+    if (!(await trial.agrees())) return;
+    this.#trees = trees;
+    this.#treesUpTo = await trial.fasterUpTo();
+    // Timed again when V8 has had the time to optimise them.
+    void trial
+      .warmUp(() => this.#released)
+      .then(async () => {
+        if (!this.#released) this.#treesUpTo = await trial.fasterUpTo();
+      });
   }
 
   get background(): Float32Array {
@@ -134,10 +137,17 @@ export class LoadedModel {
   }
 
   /**
+   * By whichever is faster for so many rows.
+   *
    * @param input - FP32 [rows, width], row-major
    * @returns FP32 [rows, outputWidth], row-major
    */
   async run(input: Float32Array, rows: number): Promise<Float32Array> {
+    if (this.#trees !== undefined && rows <= this.#treesUpTo) return this.#trees.run(input, rows);
+    return this.#runSession(input, rows);
+  }
+
+  async #runSession(input: Float32Array, rows: number): Promise<Float32Array> {
     this.#running += 1;
     try {
       const { input: inputName, output: outputName } = this.signature.onnx;

@@ -25,6 +25,12 @@ export interface Row {
   readonly entity: string | undefined;
 }
 
+/** A row as the log takes it. */
+export interface LoggedRow {
+  readonly features: Features | string;
+  readonly entity: string | undefined;
+}
+
 export interface Predicted {
   readonly prediction: string | number;
   /** By class: probabilities, distances to the centres, or the anomaly score. */
@@ -37,16 +43,24 @@ const MOST_PROBLEMS = 100;
 export class Predictor {
   readonly #deps: PredictorDeps;
   readonly #budget: RowBudget;
-  readonly #answered: Counter<'model' | 'version' | 'variant'>;
+  /** Rows answered since the metrics were last read. */
+  readonly #answered = new Map<ActiveModel, number>();
 
   constructor(deps: PredictorDeps, settings: { readonly maxPendingRows: number }) {
     this.#deps = deps;
     this.#budget = new RowBudget(settings.maxPendingRows);
-    this.#answered = new Counter({
+    const answered = this.#answered;
+    new Counter({
       name: 'predictions_total',
       help: 'Rows answered',
       labelNames: ['model', 'version', 'variant'],
       registers: [deps.metrics],
+      collect() {
+        for (const [{ name: model, version, variant }, rows] of answered) {
+          this.inc({ model, version: String(version), variant }, rows);
+        }
+        answered.clear();
+      },
     });
   }
 
@@ -109,27 +123,31 @@ export class Predictor {
     return input;
   }
 
-  /** @returns FP32 [rows, outputWidth]; at once where the model is computed at once. @throws {@link OverloadedError} */
-  infer({ batcher, model }: ActiveModel, input: Float32Array, rows: number): Promise<Float32Array> | Float32Array {
-    return model.runNow(input, rows) ?? this.#queued(() => batcher.infer(input, rows), rows);
-  }
-
-  async #queued(infer: () => Promise<Float32Array>, rows: number): Promise<Float32Array> {
+  /** @returns FP32 [rows, outputWidth], row-major. @throws {@link OverloadedError} */
+  async infer({ batcher }: ActiveModel, input: Float32Array, rows: number): Promise<Float32Array> {
     this.#budget.take(rows);
     try {
-      return await infer();
+      return await batcher.infer(input, rows);
     } finally {
       this.#budget.give(rows);
     }
   }
 
-  /** What the outputs mean, counted and logged. */
-  finish(active: ActiveModel, requestId: string, rows: readonly Row[], output: Float32Array): Predicted[] {
-    const { name, version, variant, model } = active;
+  #count(active: ActiveModel, rows: number): void {
+    this.#answered.set(active, (this.#answered.get(active) ?? 0) + rows);
+  }
+
+  /**
+   * What the outputs mean, counted and logged.
+   *
+   * @param rows - whose features may be the text that they came in
+   */
+  finish(active: ActiveModel, requestId: string, rows: readonly LoggedRow[], output: Float32Array): Predicted[] {
+    const { name, version, model } = active;
     const { predictions, clock } = this.#deps;
     const { outputWidth, signature } = model;
     const predictedAtMs = clock.now();
-    this.#answered.inc({ model: name, version: String(version), variant }, rows.length);
+    this.#count(active, rows.length);
     return rows.map(({ features, entity }, index) => {
       const predicted = interpret(signature, output, index * outputWidth);
       predictions.add({

@@ -1,34 +1,43 @@
 import type { TreeEnsemble } from '#registry/onnx/tree_ensemble';
 import { generateCode } from './tree_code.ts';
-import { type AddRow, walkTable } from './tree_table.ts';
+import { type AddTrees, walkTable } from './tree_table.ts';
+
+/** From so many rows on generated code is faster; fewer would only drive everything else out of the processor's caches. */
+const CODE_FROM_ROWS = 48;
 
 /**
- * Trees computed in JavaScript: for one row or a few this takes a fraction of what a call into onnxruntime does, and nothing waits for it. Sums may
- * differ from onnxruntime's in the order of additions.
+ * Trees computed in JavaScript: for a few rows this takes a fraction of what a call into onnxruntime does. Sums may differ from onnxruntime's in the
+ * order of additions.
  */
 export class CompiledTrees {
   readonly outputWidth: number;
   readonly #ensemble: TreeEnsemble;
-  readonly #addRow: AddRow;
+  readonly #few: AddTrees;
+  readonly #many: AddTrees;
 
-  /** @param addRow - how a row's sums are computed: by generated code where that can be, by default */
-  constructor(ensemble: TreeEnsemble, addRow: AddRow = generateCode(ensemble) ?? walkTable(ensemble)) {
+  private constructor(ensemble: TreeEnsemble, few: AddTrees, many: AddTrees) {
     this.#ensemble = ensemble;
-    this.#addRow = addRow;
+    this.#few = few;
+    this.#many = many;
     this.outputWidth = ensemble.isBinary ? 2 : ensemble.outputs;
   }
 
+  /** @param width - columns of a row. @returns undefined for trees that are too large */
+  static of(ensemble: TreeEnsemble, width: number): CompiledTrees | undefined {
+    const few = walkTable(ensemble, width);
+    return few === undefined ? undefined : new CompiledTrees(ensemble, few, generateCode(ensemble, width) ?? few);
+  }
+
   /**
-   * @param input - FP32 [rows, width], row-major
+   * @param input - FP32 [rows, columns], row-major
    * @returns FP32 [rows, outputWidth], row-major
    */
-  run(input: Float32Array, rows: number, width: number): Float32Array {
+  run(input: Float32Array, rows: number): Float32Array {
     const { outputs, base } = this.#ensemble;
     const sums = new Float32Array(rows * outputs);
-    for (let row = 0; row < rows; row += 1) {
-      sums.set(base, row * outputs);
-      this.#addRow(input, row * width, sums, row * outputs);
-    }
+    for (let row = 0; row < rows; row += 1) sums.set(base, row * outputs);
+    if (rows < CODE_FROM_ROWS) this.#few(input, rows, sums);
+    else this.#many(input, rows, sums);
     return this.#transformed(sums, rows);
   }
 

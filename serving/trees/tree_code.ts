@@ -1,18 +1,18 @@
 import type { TreeEnsemble } from '#registry/onnx/tree_ensemble';
-import type { AddRow } from './tree_table.ts';
+import type { AddTrees } from './tree_table.ts';
 
-/** Trees of about so many nodes share a function: V8 optimises it whole, and there are few calls. */
-const NODES_A_FUNCTION = 250;
+/** Trees of about so many nodes share a function: V8 optimises it whole. */
+const NODES_A_FUNCTION = 500;
 /** Larger ensembles would take seconds to be optimised. */
 const MOST_NODES = 60_000;
 
 /**
- * The trees as nested ifs of JavaScript, which V8 turns into comparisons with constants: three times as fast as walking a table. The code is made of
- * numbers of the file and nothing else of it.
+ * The trees as nested ifs of JavaScript, which V8 turns into comparisons with constants: for many rows the fastest way. The code is made of numbers of
+ * the file and nothing else of it.
  *
  * @returns undefined for what is too large, or where code must not be made at run time (--disallow-code-generation-from-strings)
  */
-export function generateCode(ensemble: TreeEnsemble): AddRow | undefined {
+export function generateCode(ensemble: TreeEnsemble, width: number): AddTrees | undefined {
   if (ensemble.features.length > MOST_NODES) return undefined;
   const groups: string[] = [];
   let [code, nodes] = ['', 0];
@@ -25,10 +25,11 @@ export function generateCode(ensemble: TreeEnsemble): AddRow | undefined {
     [code, nodes] = ['', 0];
   }
   if (code !== '') groups.push(code);
+  const loop = `for(let r=0,o=0,t=0;r<n;r++,o+=${numeral(width)},t+=${numeral(ensemble.outputs)})`;
   try {
-    const functions = groups.map((body) => new Function('x', 'o', 's', 't', body) as AddRow);
-    return (input, from, sums, to) => {
-      for (let index = 0; index < functions.length; index += 1) (functions[index] as AddRow)(input, from, sums, to);
+    const functions = groups.map((body) => new Function('x', 'n', 's', `${loop}{${body}}`) as AddTrees);
+    return (input, rows, sums) => {
+      for (let index = 0; index < functions.length; index += 1) (functions[index] as AddTrees)(input, rows, sums);
     };
   } catch (error) {
     if (error instanceof EvalError) return undefined;

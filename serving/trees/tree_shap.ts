@@ -31,22 +31,42 @@ const MOST_TABLE_NUMBERS = 8_000_000;
  * a row then costs a look into a table for each leaf.
  */
 export class TreeShap {
-  readonly #paths: readonly LeafPath[];
   readonly #outputs: number;
   readonly #base: Float64Array;
-  /** By leaf: [2^d, d]. */
-  readonly #tables: readonly Float32Array[] | undefined;
+  readonly #paths: readonly LeafPath[];
+  // The paths' conditions one after the other: a row looks at them all.
+  readonly #starts: Int32Array;
+  readonly #columns: Int32Array;
+  readonly #low: Float32Array;
+  readonly #high: Float32Array;
+  readonly #takesMissing: Uint8Array;
+  /** Leaf by leaf [2^d, d]; undefined when that is too much. */
+  readonly #table: Float32Array | undefined;
+  readonly #tableStarts: Int32Array;
 
   /** @throws {RangeError} when the ensemble has no covers */
   constructor(ensemble: TreeEnsemble) {
+    const paths = leafPathsOf(ensemble);
     this.#outputs = ensemble.outputs;
-    this.#paths = leafPathsOf(ensemble);
+    this.#paths = paths;
     this.#base = Float64Array.from(ensemble.base);
-    for (const { shares, weight, output } of this.#paths) {
+    for (const { shares, weight, output } of paths) {
       this.#base[output] = (this.#base[output] as number) + shares.reduce((product, share) => product * share, weight);
     }
-    const size = this.#paths.reduce((sum, { columns }) => sum + columns.length * 2 ** columns.length, 0);
-    if (size <= MOST_TABLE_NUMBERS) this.#tables = this.#paths.map(tableOf);
+    this.#starts = startsOf(paths, ({ columns }) => columns.length);
+    this.#columns = Int32Array.from(paths.flatMap(({ columns }) => columns));
+    this.#low = Float32Array.from(paths.flatMap(({ low }) => low));
+    this.#high = Float32Array.from(paths.flatMap(({ high }) => high));
+    this.#takesMissing = Uint8Array.from(paths.flatMap(({ takesMissing }) => takesMissing.map(Number)));
+    this.#tableStarts = startsOf(paths, ({ columns }) => columns.length * 2 ** columns.length);
+    const size = this.#tableStarts.at(-1) as number;
+    if (size > MOST_TABLE_NUMBERS) return;
+    this.#table = new Float32Array(size);
+    for (const [leaf, path] of paths.entries()) {
+      const depth = path.columns.length;
+      const start = this.#tableStarts[leaf] as number;
+      for (let mask = 0; mask < 2 ** depth; mask += 1) this.#table.set(valuesOf(path, mask), start + mask * depth);
+    }
   }
 
   /** @param row - FP32 [columns] */
@@ -54,31 +74,39 @@ export class TreeShap {
     const width = row.length;
     const contributions = new Float64Array(this.#outputs * width);
     for (let leaf = 0; leaf < this.#paths.length; leaf += 1) {
+      const begin = this.#starts[leaf] as number;
+      const depth = (this.#starts[leaf + 1] as number) - begin;
+      const mask = this.#fulfilled(begin, depth, row);
       const path = this.#paths[leaf] as LeafPath;
-      const { columns, output } = path;
-      const mask = fulfilled(path, row);
-      const table = this.#tables?.[leaf];
-      const values = table ?? valuesOf(path, mask);
-      const from = table === undefined ? 0 : mask * columns.length;
-      for (let at = 0; at < columns.length; at += 1) {
-        const to = output * width + (columns[at] as number);
-        contributions[to] = (contributions[to] as number) + (values[from + at] as number);
+      const values = this.#table ?? valuesOf(path, mask);
+      const from = this.#table === undefined ? 0 : (this.#tableStarts[leaf] as number) + mask * depth;
+      const to = path.output * width;
+      for (let at = 0; at < depth; at += 1) {
+        const column = to + (this.#columns[begin + at] as number);
+        contributions[column] = (contributions[column] as number) + (values[from + at] as number);
       }
     }
     return { base: this.#base, contributions };
   }
+
+  /** Bit by bit: whether the row fulfils the condition of a path's column. */
+  #fulfilled(begin: number, depth: number, row: Float32Array): number {
+    let mask = 0;
+    for (let at = 0; at < depth; at += 1) {
+      const value = row[this.#columns[begin + at] as number] as number;
+      const isWithin = value >= (this.#low[begin + at] as number) && value < (this.#high[begin + at] as number);
+      // What is missing is neither above nor below anything.
+      if (isWithin || (this.#takesMissing[begin + at] === 1 && Number.isNaN(value))) mask |= 1 << at;
+    }
+    return mask;
+  }
 }
 
-/** Bit by bit: whether the row fulfils the condition of a path's column. */
-function fulfilled({ columns, low, high, takesMissing }: LeafPath, row: Float32Array): number {
-  let mask = 0;
-  for (let at = 0; at < columns.length; at += 1) {
-    const value = row[columns[at] as number] as number;
-    const isWithin = value >= (low[at] as number) && value < (high[at] as number);
-    // What is missing is neither above nor below anything.
-    if (isWithin || (takesMissing[at] && Number.isNaN(value))) mask |= 1 << at;
-  }
-  return mask;
+/** Where each path's numbers begin, one after the other; at last, where they end. */
+function startsOf(paths: readonly LeafPath[], sizeOf: (path: LeafPath) => number): Int32Array {
+  const starts = new Int32Array(paths.length + 1);
+  for (const [leaf, path] of paths.entries()) starts[leaf + 1] = (starts[leaf] as number) + sizeOf(path);
+  return starts;
 }
 
 function leafPathsOf(ensemble: TreeEnsemble): readonly LeafPath[] {
@@ -137,13 +165,6 @@ function narrowed(
   next.takesMissing[at] = (next.takesMissing[at] as boolean) && takesMissing;
   next.shares[at] = (next.shares[at] as number) * share;
   return next;
-}
-
-function tableOf(path: LeafPath): Float32Array {
-  const depth = path.columns.length;
-  const table = new Float32Array(depth * 2 ** depth);
-  for (let mask = 0; mask < 2 ** depth; mask += 1) table.set(valuesOf(path, mask), mask * depth);
-  return table;
 }
 
 /**

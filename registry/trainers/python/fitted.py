@@ -24,5 +24,7 @@ class Fitted:
     # What only the trainer knows.
     metrics: dict = field(default_factory=dict)
     params: dict = field(default_factory=dict)
+    # What the library made.
+    model: object = None
     # Columns without which nothing can be said.
     required: bool = False

@@ -61,6 +61,7 @@ def fit(spec, rows, params):
             output="variable",
             task="regression",
             predict=lambda matrix: model.predict(matrix)[:, None],
+            model=model,
             params={"library": f"xgboost {xgboost.__version__}"},
         )
     classes = spec["classes"]
@@ -74,6 +75,7 @@ def fit(spec, rows, params):
         task="binary_classification" if len(classes) == 2 else "multiclass_classification",
         classes=classes,
         predict=model.predict_proba,
+        model=model,
         params={"library": f"xgboost {xgboost.__version__}"},
     )
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
-import type { PredictionRow } from '#feature_store/offline/offline_store';
+import type { NewPrediction } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { eventTime, processingTime, systemClock } from '#kernel/time';
@@ -46,7 +46,7 @@ let directory: string;
 let registry: LocalRegistry;
 let models: ModelServer;
 let service: HttpService;
-let logged: PredictionRow[];
+let logged: NewPrediction[];
 let log: PredictionLog;
 
 const register = async (model: ModelPackage): Promise<number> =>
@@ -101,7 +101,9 @@ test('one row by features, with probabilities, version and request id; and it is
   });
   expect((body.probabilities as { fraud: number }).fraud).toBeCloseTo(score, 5);
   await log.drain();
-  expect(logged).toMatchObject([{ requestId: 'r-1', modelName: 'tiny', modelVersion: 1, features }]);
+  expect(logged).toMatchObject([
+    { requestId: 'r-1', modelName: 'tiny', modelVersion: 1, features: JSON.stringify(features) },
+  ]);
 });
 
 test('by entity: stored features, with the request’s own on top; the only model needs no name', async () => {
@@ -247,4 +249,120 @@ test('requests that run together each get their own rows', async () => {
     { numRuns: 50 },
   );
   await model.release();
+});
+
+test('an explanation: what each feature has added, and together they are the prediction; with the prediction, when asked', async () => {
+  const { status, body } = await post('/explain', { model_name: 'tiny', features });
+  expect(status).toBe(200);
+  // A network, and few columns: all their coalitions against its examples.
+  expect(body).toMatchObject({ method: 'kernel_shap', scale: 'probability', model_version: 1 });
+  const [only] = body.outputs as [
+    { output: string; base_value: number; value: number; contributions: Record<string, number> },
+  ];
+  expect(Object.keys(only.contributions)).toEqual(['amount', 'count', 'weekend', 'category']);
+  expect(only.output).toBe('fraud');
+  expect(only.value).toBeCloseTo(tinyScore(0, [10, 3, 1, 0.7]), 5);
+  const asked = await post('/predict', { model_name: 'tiny', features, explain: true });
+  expect(asked.body).toMatchObject({ prediction: expect.any(String), explanation: { method: 'kernel_shap' } });
+  const missing = await post('/explain', { model_name: 'tiny', features: { count: 1 } });
+  expect(missing).toMatchObject({ status: 422, text: expect.stringContaining('amount is required') });
+  expect(await post('/explain', { model_name: 'tiny', instances: [features] })).toMatchObject({ status: 400 });
+});
+
+test('the Open Inference Protocol: what there is, and rows as tensors', async () => {
+  const get = async (url: string) => {
+    const answer = await service.app.inject({ url });
+    return { status: answer.statusCode, body: answer.json() as Record<string, unknown> };
+  };
+  expect(await get('/v2')).toMatchObject({ status: 200, body: { name: 'headwater', extensions: [] } });
+  expect(await get('/v2/health/live')).toMatchObject({ status: 200, body: { live: true } });
+  expect(await get('/v2/health/ready')).toMatchObject({ status: 200, body: { ready: true } });
+  expect(await get('/v2/models/tiny/ready')).toMatchObject({ status: 200, body: { name: 'tiny', ready: true } });
+  expect(await get('/v2/models/tiny/versions/2/ready')).toMatchObject({ status: 400 });
+  expect(await get('/v2/models/nobody')).toMatchObject({ status: 404 });
+  expect((await get('/v2/models/tiny')).body).toMatchObject({
+    ...{ name: 'tiny', versions: ['1'], platform: 'onnx_onnxruntime' },
+    inputs: [
+      { name: 'amount', datatype: 'FP64', shape: [-1] },
+      { name: 'count', datatype: 'INT64', shape: [-1] },
+      { name: 'weekend', datatype: 'BOOL', shape: [-1] },
+      { name: 'category', datatype: 'BYTES', shape: [-1] },
+    ],
+    outputs: [
+      { name: 'prediction', shape: [-1] },
+      { name: 'probabilities', datatype: 'FP32', shape: [-1, 2] },
+    ],
+  });
+  const tensor = (name: string, datatype: string, data: readonly unknown[]) => ({
+    name,
+    datatype,
+    shape: [data.length],
+    data,
+  });
+  const inputs = [
+    tensor('amount', 'FP64', [10, 2]),
+    tensor('count', 'INT64', [3, 1]),
+    tensor('weekend', 'BOOL', [true, false]),
+    tensor('category', 'BYTES', ['b', 'a']),
+  ];
+  const { body } = await post('/v2/models/tiny/infer', { id: 'call-7', inputs });
+  expect(body).toMatchObject({
+    ...{ model_name: 'tiny', model_version: '1', id: 'call-7' },
+    outputs: [
+      { name: 'prediction', datatype: 'BYTES', shape: [2] },
+      { name: 'probabilities', shape: [2, 2] },
+    ],
+  });
+  const outputs = body.outputs as readonly { data: readonly number[] }[];
+  expect(outputs[1]?.data[1]).toBeCloseTo(tinyScore(0, [10, 3, 1, 0.7]), 5);
+  expect(outputs[1]?.data[3]).toBeCloseTo(tinyScore(0, [2, 1, 0, 0.1]), 5);
+  const one = await post('/v2/models/tiny/versions/1/infer', { inputs, outputs: [{ name: 'prediction' }] });
+  expect(one.body.outputs).toHaveLength(1);
+  const refusals: readonly (readonly [object, number, string])[] = [
+    [{ inputs: [] }, 400, 'inputs must be a list of tensors'],
+    [{ inputs: [{ ...inputs[0], shape: [3] }] }, 400, 'its shape [3] wants 3'],
+    [{ inputs: [tensor('amount', 'FP64', [1]), tensor('count', 'INT64', [1, 2])] }, 400, 'has 2 rows, amount has 1'],
+    [{ inputs: [tensor('colour', 'BYTES', ['x'])] }, 422, 'row 0: colour is not a feature'],
+    [{ inputs, outputs: [{ name: 'nothing' }] }, 400, 'there is no output nothing'],
+  ];
+  for (const [bad, status, reason] of refusals) {
+    expect(await post('/v2/models/tiny/infer', bad)).toMatchObject({ status, text: expect.stringContaining(reason) });
+  }
+});
+
+test('MLflow’s /invocations, in its four forms', async () => {
+  const columns = Object.keys(features);
+  const score = tinyScore(0, [10, 3, 1, 0.7]);
+  for (const body of [
+    { dataframe_split: { columns, data: [Object.values(features)] } },
+    { dataframe_records: [features] },
+    { instances: [features] },
+    { inputs: Object.fromEntries(Object.entries(features).map(([name, value]) => [name, [value]])) },
+  ]) {
+    const { predictions } = (await post('/invocations', body)).body as { predictions: readonly { fraud: number }[] };
+    expect(predictions[0]?.fraud).toBeCloseTo(score, 5);
+  }
+  expect(await post('/invocations', {})).toMatchObject({ status: 400 });
+});
+
+test('with API keys, only health and documents are open', async () => {
+  const key = 'a-key-of-sixteen-characters';
+  const closed = await createServing(
+    {
+      models,
+      features: reader,
+      predictions: log,
+      clock: systemClock,
+      metrics: createMetricsRegistry({ process: false }),
+      log: silentLogger,
+    },
+    servingConfigSchema.parse({ models: [{ name: 'tiny' }], apiKeys: [key] }),
+  );
+  const statusOf = async (url: string, headers: Record<string, string> = {}) =>
+    (await closed.app.inject({ url, headers })).statusCode;
+  expect(await statusOf('/models')).toBe(401);
+  expect(await statusOf('/models', { 'x-api-key': 'another-key-of-sixteen' })).toBe(401);
+  expect(await statusOf('/models', { 'x-api-key': key })).toBe(200);
+  for (const url of ['/health/live', '/metrics', '/v2/health/live']) expect(await statusOf(url)).toBe(200);
+  await closed.stop();
 });

@@ -4,7 +4,6 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { readTreeEnsemble, type TreeEnsemble } from '#registry/onnx/tree_ensemble';
 import { CompiledTrees } from '#serving/trees/compiled_trees';
 import { TreeShap } from '#serving/trees/tree_shap';
-import { walkTable } from '#serving/trees/tree_table';
 import {
   COLUMNS,
   coverOf,
@@ -21,6 +20,12 @@ const read = (onnx: Uint8Array): TreeEnsemble => {
   if (ensemble === undefined) throw new Error('these are trees');
   return ensemble;
 };
+
+function compiledOf(ensemble: TreeEnsemble): CompiledTrees {
+  const compiled = CompiledTrees.of(ensemble, COLUMNS);
+  if (compiled === undefined) throw new Error('these are small');
+  return compiled;
+}
 
 async function byOnnxruntime(
   onnx: Uint8Array,
@@ -63,9 +68,13 @@ test('trees in JavaScript give what onnxruntime gives: any splits, missing value
       const input = Float32Array.from(table.flat());
       const parsed = read(onnx);
       const expected = await byOnnxruntime(onnx, input, table.length, parsed.output);
-      for (const compiled of [new CompiledTrees(parsed), new CompiledTrees(parsed, walkTable(parsed))]) {
-        expectClose(compiled.run(input, table.length, COLUMNS), expected);
-      }
+      expectClose(compiledOf(parsed).run(input, table.length), expected);
+      // Many rows go through generated code.
+      const times = Math.ceil(100 / table.length);
+      const many = Float32Array.from({ length: times * input.length }, (_, at) => input[at % input.length] as number);
+      const found = compiledOf(parsed).run(many, times * table.length);
+      expectClose(found.subarray(0, expected.length), expected);
+      expectClose(found.subarray(-expected.length), expected);
     }),
     { numRuns: 300 },
   );
@@ -106,11 +115,11 @@ test('explanations are Shapley values, and sum up to the output', () => {
       const base = [0.5, -1];
       const parsed = read(treesToOnnx(ensemble, { kind: 'regressor', targets: 2, transform: 'NONE', base }));
       const shap = new TreeShap(parsed);
-      const compiled = new CompiledTrees(parsed);
+      const compiled = compiledOf(parsed);
       for (const row of table) {
         const input = Float32Array.from(row);
         const { base: expectedBase, contributions } = shap.explain(input);
-        const outputs = compiled.run(input, 1, COLUMNS);
+        const outputs = compiled.run(input, 1);
         for (const target of [0, 1]) {
           const own = contributions.subarray(target * COLUMNS, (target + 1) * COLUMNS);
           expectClose(own, shapley(ensemble, row, target), 1e-5);

@@ -1,0 +1,213 @@
+import type { FastifyInstance } from 'fastify';
+import { InvalidRequestError } from '../errors.ts';
+import type { ActiveModel, ModelServer } from '../runtime/model_server.ts';
+import type { Features, Predictor, Row } from '../runtime/predictor.ts';
+import { isObject, requestIdOf } from './requests.ts';
+
+// The Open Inference Protocol, version 2, over REST (KServe, Triton, MLServer), and MLflow's /invocations: for clients that speak these already.
+
+interface Tensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly datatype: string;
+  readonly data: readonly unknown[];
+}
+
+interface InferBody {
+  readonly id?: string;
+  readonly inputs?: readonly Tensor[];
+  readonly outputs?: readonly { readonly name: string }[];
+}
+
+interface ModelParams {
+  readonly name: string;
+  readonly version?: string;
+}
+
+const DATATYPES = { double: 'FP64', long: 'INT64', boolean: 'BOOL', string: 'BYTES' } as const;
+const PLATFORM = 'onnx_onnxruntime';
+const inRow = (index: number): string => `row ${index}: `;
+
+export function registerInferenceProtocol(
+  app: FastifyInstance,
+  { models, predictor }: { readonly models: ModelServer; readonly predictor: Predictor },
+  { maxBatchRows }: { readonly maxBatchRows: number },
+): void {
+  /** @throws {@link InvalidRequestError} for another version than the one that answers */
+  const activeOf = ({ name, version }: ModelParams): ActiveModel => {
+    const active = predictor.activeFor(name);
+    if (version !== undefined && version !== String(active.version)) {
+      throw new InvalidRequestError(
+        `version ${version} of ${name} does not answer here: version ${active.version} does`,
+      );
+    }
+    return active;
+  };
+  const infer = async (active: ActiveModel, rows: readonly Row[], requestId: string) => {
+    if (rows.length > maxBatchRows) {
+      throw new InvalidRequestError(`${rows.length} rows are too many: send ${maxBatchRows} at most`);
+    }
+    const output = await predictor.infer(active, predictor.encode(active, rows, inRow), rows.length);
+    return { output, predicted: predictor.finish(active, requestId, rows, output) };
+  };
+
+  app.get('/v2', { schema: { summary: 'Open Inference Protocol: what this server is' } }, async () => ({
+    name: 'headwater',
+    version: '0.1.0',
+    extensions: [],
+  }));
+  app.get('/v2/health/live', { schema: { summary: 'Open Inference Protocol: alive' } }, async () => ({ live: true }));
+  app.get('/v2/health/ready', { schema: { summary: 'Open Inference Protocol: ready' } }, async (_, reply) => {
+    const ready = models.status().every((each) => each.ready);
+    return reply.code(ready ? 200 : 503).send({ ready });
+  });
+
+  for (const path of ['/v2/models/:name', '/v2/models/:name/versions/:version']) {
+    app.get<{ Params: ModelParams }>(
+      path,
+      { schema: { summary: 'Open Inference Protocol: inputs and outputs of a model' } },
+      async ({ params }) => {
+        const { name, version, model } = activeOf(params);
+        const { signature, outputWidth } = model;
+        return {
+          name,
+          versions: [String(version)],
+          platform: PLATFORM,
+          inputs: signature.inputs.map((column) => ({
+            name: column.name,
+            datatype: DATATYPES[column.type],
+            shape: [-1],
+          })),
+          outputs: [
+            { name: 'prediction', datatype: signature.task === 'regression' ? 'FP64' : 'BYTES', shape: [-1] },
+            { name: signature.onnx.output, datatype: 'FP32', shape: [-1, outputWidth] },
+          ],
+        };
+      },
+    );
+    app.get<{ Params: ModelParams }>(
+      `${path}/ready`,
+      { schema: { summary: 'Open Inference Protocol: whether a model is ready' } },
+      async ({ params }) => {
+        const { name } = activeOf(params);
+        return { name, ready: true };
+      },
+    );
+    app.post<{ Params: ModelParams; Body: InferBody }>(
+      `${path}/infer`,
+      { schema: { summary: 'Open Inference Protocol: scores rows, a tensor a column, or one of all columns' } },
+      async (request) => {
+        const active = activeOf(request.params);
+        const { body } = request;
+        if (!isObject(body as unknown)) throw new InvalidRequestError('the body must be a JSON object');
+        const id = body.id ?? requestIdOf(request);
+        const rows = rowsOf(active, body.inputs);
+        const { output, predicted } = await infer(active, rows, id);
+        const { signature, outputWidth } = active.model;
+        const all = [
+          {
+            name: 'prediction',
+            datatype: signature.task === 'regression' ? 'FP64' : 'BYTES',
+            shape: [rows.length],
+            data: predicted.map(({ prediction }) => prediction),
+          },
+          {
+            name: signature.onnx.output,
+            datatype: 'FP32',
+            shape: [rows.length, outputWidth],
+            data: Array.from(output),
+          },
+        ];
+        const wanted = body.outputs?.map(({ name }) => name) ?? all.map(({ name }) => name);
+        const unknown = wanted.filter((name) => all.every((each) => each.name !== name));
+        if (unknown.length > 0) {
+          throw new InvalidRequestError(
+            `there is no output ${unknown.join(', ')}; there is ${all.map(({ name }) => name).join(', ')}`,
+          );
+        }
+        return {
+          ...{ model_name: active.name, model_version: String(active.version), id },
+          outputs: all.filter(({ name }) => wanted.includes(name)),
+        };
+      },
+    );
+  }
+
+  app.post<{ Body: Readonly<Record<string, unknown>> }>(
+    '/invocations',
+    { schema: { summary: 'MLflow: scores dataframe_split, dataframe_records, instances or inputs' } },
+    async (request) => {
+      const active = predictor.activeFor(undefined);
+      const rows = mlflowRows(active, request.body);
+      const { predicted } = await infer(active, rows, requestIdOf(request));
+      return { predictions: predicted.map(({ prediction, outputs }) => outputs ?? prediction) };
+    },
+  );
+}
+
+/** Rows of tensors: one for each column, or a single one [rows, columns]. */
+function rowsOf({ model }: ActiveModel, inputs: InferBody['inputs']): Row[] {
+  if (!Array.isArray(inputs) || inputs.length === 0) throw new InvalidRequestError('inputs must be a list of tensors');
+  const columns = model.signature.inputs;
+  const tensors = (inputs as readonly Tensor[]).map((tensor) => {
+    const { name, shape, data } = tensor;
+    if (typeof name !== 'string' || !Array.isArray(shape) || !Array.isArray(data)) {
+      throw new InvalidRequestError('each input needs name, shape, datatype and data');
+    }
+    const flat = data.flat(2) as unknown[];
+    const size = shape.reduce((product: number, part: number) => product * part, 1);
+    if (flat.length !== size) {
+      throw new InvalidRequestError(`input ${name} has ${flat.length} values; its shape [${shape}] wants ${size}`);
+    }
+    return { name, shape, flat };
+  });
+  const [first] = tensors as [(typeof tensors)[number]];
+  const isWhole = tensors.length === 1 && first.name === model.signature.onnx.input;
+  if (isWhole) {
+    if (first.shape.length !== 2 || first.shape[1] !== columns.length) {
+      throw new InvalidRequestError(`input ${first.name} must have the shape [rows, ${columns.length}]`);
+    }
+    return Array.from({ length: first.shape[0] as number }, (_, row) => ({
+      features: Object.fromEntries(columns.map(({ name }, at) => [name, first.flat[row * columns.length + at]])),
+      entity: undefined,
+    }));
+  }
+  const rows = first.flat.length;
+  const uneven = tensors.find(({ flat }) => flat.length !== rows);
+  if (uneven !== undefined) {
+    throw new InvalidRequestError(`input ${uneven.name} has ${uneven.flat.length} rows, ${first.name} has ${rows}`);
+  }
+  return Array.from({ length: rows }, (_, row) => ({
+    features: Object.fromEntries(tensors.map(({ name, flat }) => [name, flat[row]])),
+    entity: undefined,
+  }));
+}
+
+/** The four forms that MLflow's scoring server takes. */
+function mlflowRows({ model }: ActiveModel, body: unknown): Row[] {
+  if (!isObject(body)) throw new InvalidRequestError('the body must be a JSON object');
+  const names = model.signature.inputs.map(({ name }) => name);
+  const { dataframe_split: split, dataframe_records: records, instances, inputs } = body;
+  const row = (value: unknown, index: number, columns: readonly unknown[]): Row => {
+    if (isObject(value)) return { features: value, entity: undefined };
+    if (!Array.isArray(value) || value.length !== columns.length) {
+      throw new InvalidRequestError(`row ${index} must be an object, or have ${columns.length} values`);
+    }
+    return { features: Object.fromEntries(columns.map((name, at) => [name, value[at]])), entity: undefined };
+  };
+  if (isObject(split)) {
+    const { columns = names, data } = split as { readonly columns?: readonly unknown[]; readonly data?: unknown };
+    if (Array.isArray(data) && Array.isArray(columns)) return data.map((value, at) => row(value, at, columns));
+  }
+  const list = records ?? instances ?? inputs;
+  if (Array.isArray(list)) return list.map((value, at) => row(value, at, names));
+  if (isObject(inputs)) {
+    const columns = Object.entries(inputs) as [string, readonly unknown[]][];
+    const count = Array.isArray(columns[0]?.[1]) ? columns[0][1].length : 0;
+    return Array.from({ length: count }, (_, at) => ({
+      features: Object.fromEntries(columns.map(([name, values]) => [name, values[at]])) as Features,
+      entity: undefined,
+    }));
+  }
+  throw new InvalidRequestError('send dataframe_split, dataframe_records, instances or inputs');
+}

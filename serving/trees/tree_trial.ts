@@ -1,0 +1,86 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { TreeEnsemble } from '#registry/onnx/tree_ensemble';
+import type { CompiledTrees } from './compiled_trees.ts';
+
+type Run = (input: Float32Array, rows: number) => Promise<Float32Array>;
+
+const PROBES = 256;
+const TOLERANCE = 1e-5;
+const TIMED_ROWS = 64;
+const TIMED_RUNS = 7;
+const WARM_UP_SLICES = 200;
+const WARM_UP_PAUSE_MS = 10;
+
+/** Trees in JavaScript beside onnxruntime: whether they agree, and which is faster for how many rows. */
+export class TreeTrial {
+  readonly #trees: CompiledTrees;
+  readonly #width: number;
+  readonly #run: Run;
+  readonly #probes: Float32Array;
+
+  constructor(trees: CompiledTrees, ensemble: TreeEnsemble, width: number, run: Run) {
+    this.#trees = trees;
+    this.#width = width;
+    this.#run = run;
+    this.#probes = probesOf(ensemble, width);
+  }
+
+  /** Whether both give the same, on rows around the thresholds. */
+  async agrees(): Promise<boolean> {
+    const expected = await this.#run(this.#probes, PROBES);
+    const found = this.#trees.run(this.#probes, PROBES);
+    return expected.every((value, index) => {
+      return Math.abs(value - (found[index] as number)) <= TOLERANCE * (1 + Math.abs(value));
+    });
+  }
+
+  /** @returns up to how many rows at once the trees are the faster ones */
+  async fasterUpTo(): Promise<number> {
+    const many = this.#probes.subarray(0, TIMED_ROWS * this.#width);
+    const one = this.#probes.subarray(0, this.#width);
+    const treesOfMany = await fastest(async () => this.#trees.run(many, TIMED_ROWS));
+    const ofMany = await fastest(() => this.#run(many, TIMED_ROWS));
+    const ofOne = await fastest(() => this.#run(one, 1));
+    const aTreeRow = treesOfMany / TIMED_ROWS;
+    const aRow = Math.max(0, ofMany - ofOne) / (TIMED_ROWS - 1);
+    if (aTreeRow <= aRow) return Number.POSITIVE_INFINITY;
+    return Math.floor((ofOne - aRow) / (aTreeRow - aRow));
+  }
+
+  /** Runs the trees a little, often enough for V8 to optimise them, without holding up requests. @param isOver - asked now and then */
+  async warmUp(isOver: () => boolean): Promise<void> {
+    for (let slice = 0; slice < WARM_UP_SLICES && !isOver(); slice += 1) {
+      this.#trees.run(this.#probes, TIMED_ROWS);
+      await sleep(WARM_UP_PAUSE_MS, undefined, { ref: false });
+    }
+  }
+}
+
+/** Rows with values at thresholds, between them, and missing ones: repeatable. */
+function probesOf({ features, thresholds }: TreeEnsemble, width: number): Float32Array {
+  const byColumn = Array.from({ length: width }, (): number[] => [0]);
+  for (const [node, column] of features.entries()) if (column >= 0) byColumn[column]?.push(thresholds[node] as number);
+  let state = 1;
+  const below = (limit: number): number => {
+    // A linear congruential generator (Numerical Recipes): any spread will do.
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((state / 2 ** 32) * limit);
+  };
+  return Float32Array.from({ length: PROBES * width }, (_, at) => {
+    const values = byColumn[at % width] as number[];
+    const [a, b] = [values[below(values.length)] as number, values[below(values.length)] as number];
+    const kind = below(8);
+    if (kind === 0) return Number.NaN;
+    return kind < 4 ? a : (a + b) / 2;
+  });
+}
+
+async function fastest(work: () => Promise<unknown>): Promise<number> {
+  let best = Number.POSITIVE_INFINITY;
+  for (let round = 0; round < TIMED_RUNS; round += 1) {
+    const begin = performance.now();
+    await work();
+    best = Math.min(best, performance.now() - begin);
+  }
+  return best;
+}
