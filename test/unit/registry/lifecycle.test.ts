@@ -6,6 +6,7 @@ import { checkGates, gatesConfigSchema } from '#registry/lifecycle/gates';
 import { type AuditEntry, Lifecycle } from '#registry/lifecycle/lifecycle';
 import { LocalRegistry } from '#registry/local/local_registry';
 import type { ModelVersion } from '#registry/model_registry';
+import { ModelProto } from '#registry/onnx/onnx_proto';
 import { examineModel } from '#serving/runtime/loaded_model';
 import { tinyModel } from '../../support/tiny_model.ts';
 
@@ -169,4 +170,29 @@ test('gates look at operators, and at what is known of the training data', async
     'data quality': 'amount is missing in every row',
   });
   expect(await gatesOf({}, { maxOpset: 1 })).toMatchObject({ opset: expect.stringMatching(/^opset \d+, 1 at most$/) });
+});
+
+test.each([
+  ['', 'onnxruntime does not take it: .*Frobnicate'],
+  ['com.acme', 'opset: it has operators of com.acme, which onnxruntime does not have'],
+])('a model with an operator that nobody knows, of domain "%s", is refused by name', async (domain, reason) => {
+  const tensor = { tensorType: { elemType: 1, shape: { dim: [{ dimParam: 'N' }, { dimValue: 4 }] } } };
+  const onnx = ModelProto.encode(
+    ModelProto.fromObject({
+      irVersion: 8,
+      opsetImport: [{ domain: '', version: 15 }, ...(domain === '' ? [] : [{ domain, version: 1 }])],
+      graph: {
+        name: 'unknown',
+        node: [{ opType: 'Frobnicate', domain, input: ['features'], output: ['probabilities'] }],
+        input: [{ name: 'features', type: tensor }],
+        output: [{ name: 'probabilities', type: tensor }],
+      },
+    }),
+  ).finish();
+  await registry.register({ name: NAME, package: { ...tinyModel(0), onnx }, metrics: {}, params: {} });
+  await expect(lifecycleOf().promote(NAME, 1, promotion)).rejects.toMatchObject({
+    code: 'REGISTRY_PROMOTION_REFUSED',
+    message: expect.stringMatching(new RegExp(reason)),
+  });
+  expect(await stages()).toEqual(['None']);
 });
