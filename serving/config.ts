@@ -1,16 +1,12 @@
 import { z } from 'zod';
 import { accessSettings } from '#connectors/http/config';
+import { experimentSchema, followSchema } from './runtime/experiment.ts';
 
 const servedModel = z.strictObject({
   name: z.string().min(1),
-  /** Which version answers: a stage or an alias of the registry, or one fixed version. */
-  follow: z
-    .union([
-      z.strictObject({ stage: z.enum(['Production', 'Staging']) }),
-      z.strictObject({ alias: z.string().min(1) }),
-      z.strictObject({ version: z.int().positive() }),
-    ])
-    .default({ stage: 'Production' }),
+  follow: followSchema.default({ stage: 'Production' }),
+  /** Versions that answer side by side. */
+  experiment: experimentSchema.optional(),
 });
 
 export const servingConfigSchema = z.strictObject({

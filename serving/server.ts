@@ -22,9 +22,8 @@ export async function createServing(
   await controlAccess(app, config, (url) => !isOpen(url));
   await registerApiDocs(app, { title: 'headwater serving', description: 'Predictions of the production models' });
   const notReady = (): string | undefined => {
-    const waiting = models.status().filter(({ ready }) => !ready);
-    if (waiting.length === 0) return undefined;
-    return `no version of ${waiting.map(({ name }) => name).join(', ')} is loaded`;
+    const { waiting } = models;
+    return waiting.length === 0 ? undefined : `no version of ${waiting.join(', ')} is loaded`;
   };
   const service = new HttpService({ ...deps, notReady }, { ...config, name: 'serving', portSetting: 'API_PORT' }, app);
   const predictor = new Predictor(deps, config);
@@ -38,14 +37,15 @@ export async function createServing(
     '/models/:name',
     { schema: { summary: 'One served model, with its columns' } },
     async ({ params }) => {
-      const status = models.status().find(({ name }) => name === params.name);
+      const variants = models.status().filter(({ name }) => name === params.name);
+      const [status] = variants;
       if (status === undefined)
         throw new UnknownServedModelError(
           params.name,
           models.status().map(({ name }) => name),
         );
-      const signature = status.ready ? models.active(params.name).model.signature : undefined;
-      return { ...status, signature };
+      const signature = variants.some(({ ready }) => ready) ? models.active(params.name).model.signature : undefined;
+      return { ...status, signature, ...(variants.length > 1 ? { variants } : {}) };
     },
   );
   return service;

@@ -64,6 +64,8 @@ export interface PredictionRow {
   readonly rowIndex: number;
   readonly modelName: string;
   readonly modelVersion: number;
+  /** Of an experiment; `production` when there is none. */
+  readonly variant?: string | undefined;
   readonly entityKey?: string | undefined;
   readonly features: Readonly<Record<string, unknown>>;
   readonly prediction: string;

@@ -21,13 +21,14 @@ export async function writePredictions(sql: SqlExecutor, rows: readonly NewPredi
         prediction: row.prediction,
         probabilities: row.probabilities ?? null,
         predicted_at: new Date(row.predictedAtMs),
+        variant: row.variant ?? null,
       },
       row.features,
     ),
   );
   await sql.query(
     `INSERT INTO predictions
-     SELECT * FROM jsonb_to_recordset($1::jsonb) AS r(request_id text, row_index integer, model_name text, model_version integer, entity_key text, features jsonb, prediction text, probabilities jsonb, predicted_at timestamptz)
+     SELECT * FROM jsonb_to_recordset($1::jsonb) AS r(request_id text, row_index integer, model_name text, model_version integer, entity_key text, features jsonb, prediction text, probabilities jsonb, predicted_at timestamptz, variant text)
      ON CONFLICT DO NOTHING`,
     [`[${batch.join(',')}]`],
   );
@@ -51,10 +52,11 @@ export async function listPredictions(
     readonly features: Record<string, unknown>;
     readonly prediction: string;
     readonly probabilities: Record<string, number> | null;
+    readonly variant: string | null;
     readonly at: string;
   }
   const rows = await sql.query<Stored>(
-    `SELECT request_id, row_index, model_name, model_version, entity_key, features, prediction, probabilities,
+    `SELECT request_id, row_index, model_name, model_version, entity_key, features, prediction, probabilities, variant,
             (extract(epoch FROM predicted_at) * 1000)::bigint::text AS at
      FROM predictions
      WHERE ($2::text IS NULL OR model_name = $2) AND ($3::text IS NULL OR entity_key = $3)
@@ -72,6 +74,7 @@ export async function listPredictions(
     features: row.features,
     prediction: row.prediction,
     probabilities: row.probabilities ?? undefined,
+    variant: row.variant ?? undefined,
     predictedAtMs: Number(row.at),
   }));
 }

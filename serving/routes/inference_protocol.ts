@@ -58,7 +58,7 @@ export function registerInferenceProtocol(
   }));
   app.get('/v2/health/live', { schema: { summary: 'Open Inference Protocol: alive' } }, async () => ({ live: true }));
   app.get('/v2/health/ready', { schema: { summary: 'Open Inference Protocol: ready' } }, async (_, reply) => {
-    const ready = models.status().every((each) => each.ready);
+    const ready = models.waiting.length === 0;
     return reply.code(ready ? 200 : 503).send({ ready });
   });
 

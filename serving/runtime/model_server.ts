@@ -8,6 +8,7 @@ import type { ModelSignature } from '#registry/model_package';
 import type { ModelRegistry, ModelVersion } from '#registry/model_registry';
 import type { ServedModel } from '../config.ts';
 import { ModelNotReadyError, UnknownServedModelError } from '../errors.ts';
+import { Assignment, type Experiment, type Follow } from './experiment.ts';
 import { LoadedModel } from './loaded_model.ts';
 import { MicroBatcher } from './micro_batcher.ts';
 
@@ -23,18 +24,43 @@ export interface ActiveModel {
 
 export interface ModelStatus {
   readonly name: string;
+  /** Of an experiment; `production` when there is none. */
+  readonly variant: string;
   readonly ready: boolean;
   readonly version: number | undefined;
-  readonly follows: ServedModel['follow'];
+  readonly follows: Follow;
   /** A version that was promoted and could not be taken, and why. */
   readonly rejected: { readonly version: number; readonly reason: string } | undefined;
 }
 
 interface Slot {
-  readonly served: ServedModel;
+  readonly name: string;
+  readonly variant: string;
+  readonly follow: Follow;
   active: ActiveModel | undefined;
   rejected: { readonly version: number; readonly reason: string } | undefined;
 }
+
+interface ServedSlots {
+  readonly experiment: Experiment | undefined;
+  readonly assignment: Assignment | undefined;
+  /** One; or one for each variant. */
+  readonly slots: readonly [Slot, ...Slot[]];
+}
+
+function slotsOf({ name, follow, experiment }: ServedModel): ServedSlots {
+  const slotOf = (variant: string, own: Follow): Slot => ({
+    ...{ name, variant, follow: own },
+    ...{ active: undefined, rejected: undefined },
+  });
+  if (experiment === undefined) {
+    return { experiment, assignment: undefined, slots: [slotOf(NO_EXPERIMENT, follow)] };
+  }
+  const slots = experiment.variants.map((variant) => slotOf(variant.name, variant.follow ?? follow));
+  return { experiment, assignment: new Assignment(experiment), slots: slots as [Slot, ...Slot[]] };
+}
+
+const NO_EXPERIMENT = 'production';
 
 /**
  * Keeps one version of each served model ready, following the registry: a promoted version is downloaded, verified and warmed up, then
@@ -47,10 +73,12 @@ export class ModelServer implements Service {
   readonly #sync: StageAliasSync;
   readonly #log: Logger;
   readonly #intervalMs: number;
-  readonly #slots: ReadonlyMap<string, Slot>;
+  readonly #models: ReadonlyMap<string, ServedSlots>;
+  readonly #slots: readonly Slot[];
+  readonly #assignments: Counter<'model' | 'experiment' | 'variant'>;
   readonly #loadSeconds: Histogram<'model'>;
   readonly #loadFailures: Counter<'model'>;
-  readonly #info: Gauge<'model' | 'version'>;
+  readonly #info: Gauge<'model' | 'version' | 'variant'>;
   #refreshing: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
 
@@ -69,9 +97,8 @@ export class ModelServer implements Service {
     this.#sync = new StageAliasSync(deps.registry);
     this.#log = deps.log.child({ component: 'serving.models' });
     this.#intervalMs = settings.refreshIntervalMs;
-    this.#slots = new Map(
-      settings.models.map((served) => [served.name, { served, active: undefined, rejected: undefined }]),
-    );
+    this.#models = new Map(settings.models.map((served) => [served.name, slotsOf(served)]));
+    this.#slots = [...this.#models.values()].flatMap(({ slots }) => slots);
     const registers = [deps.metrics];
     this.#loadSeconds = new Histogram({
       name: 'model_load_seconds',
@@ -85,10 +112,16 @@ export class ModelServer implements Service {
       labelNames: ['model'],
       registers,
     });
+    this.#assignments = new Counter({
+      name: 'ab_variant_assignments',
+      help: 'Requests by the variant of an experiment that they were dealt to',
+      labelNames: ['model', 'experiment', 'variant'],
+      registers,
+    });
     this.#info = new Gauge({
       name: 'model_info',
       help: '1 for the version that answers',
-      labelNames: ['model', 'version'],
+      labelNames: ['model', 'version', 'variant'],
       registers,
     });
   }
@@ -116,8 +149,8 @@ export class ModelServer implements Service {
   }
 
   async #refreshAll(): Promise<void> {
-    for (const slot of this.#slots.values()) {
-      const { name, follow } = slot.served;
+    for (const slot of this.#slots) {
+      const { name, follow } = slot;
       try {
         const isProduction = 'stage' in follow && follow.stage === 'Production';
         const version = await (isProduction ? this.#sync.check(name) : this.#registry.resolve(name, follow));
@@ -129,7 +162,7 @@ export class ModelServer implements Service {
   }
 
   async #take(slot: Slot, version: ModelVersion): Promise<void> {
-    const { name } = slot.served;
+    const { name, variant } = slot;
     if (slot.active?.version === version.version || slot.rejected?.version === version.version) return;
     const stopTimer = this.#loadSeconds.startTimer({ model: name });
     let model: LoadedModel;
@@ -147,36 +180,55 @@ export class ModelServer implements Service {
     }
     stopTimer();
     const previous = slot.active;
-    slot.active = { name, version: version.version, variant: 'production', model, batcher: new MicroBatcher(model) };
+    slot.active = { name, version: version.version, variant, model, batcher: new MicroBatcher(model) };
     slot.rejected = undefined;
-    this.#info.remove({ model: name, version: String(previous?.version) });
-    this.#info.set({ model: name, version: String(version.version) }, 1);
+    if (previous !== undefined) this.#info.remove({ model: name, version: String(previous.version), variant });
+    this.#info.set({ model: name, version: String(version.version), variant }, 1);
     this.#log.info({ model: name, version: version.version, previous: previous?.version }, 'model.switched');
     // Requests that took the old one keep it: it is freed after the last of them.
     if (previous !== undefined) setTimeout(() => void previous.model.release(), RELEASE_AFTER_MS).unref();
   }
 
-  /** @throws {@link UnknownServedModelError} or {@link ModelNotReadyError} */
-  active(name: string, _entity?: string): ActiveModel {
-    const slot = this.#slots.get(name);
-    if (slot === undefined) throw new UnknownServedModelError(name, [...this.#slots.keys()]);
-    if (slot.active === undefined) {
+  /**
+   * @param entity - whom a prediction is about: in an experiment, the same one is always answered by the same variant
+   * @throws {@link UnknownServedModelError} or {@link ModelNotReadyError}
+   */
+  active(name: string, entity?: string): ActiveModel {
+    const served = this.#models.get(name);
+    if (served === undefined) throw new UnknownServedModelError(name, [...this.#models.keys()]);
+    const slot = served.experiment === undefined ? served.slots[0] : this.#assigned(name, served, entity);
+    // A variant that no version answers for leaves its share to the others.
+    const ready = slot.active ?? served.slots.find(({ active }) => active !== undefined)?.active;
+    if (ready === undefined) {
       throw new ModelNotReadyError(name, slot.rejected?.reason ?? 'none is promoted in the registry');
     }
-    return slot.active;
+    return ready;
+  }
+
+  #assigned(name: string, { experiment, assignment, slots }: ServedSlots, entity: string | undefined): Slot {
+    const variant = (assignment as Assignment).variantOf(entity);
+    this.#assignments.inc({ model: name, experiment: (experiment as Experiment).name, variant });
+    return slots.find((slot) => slot.variant === variant) as Slot;
   }
 
   /** The model to answer when a request names none: the only one. */
   get onlyName(): string | undefined {
-    return this.#slots.size === 1 ? [...this.#slots.keys()][0] : undefined;
+    return this.#models.size === 1 ? [...this.#models.keys()][0] : undefined;
+  }
+
+  /** Models that no version can answer for. */
+  get waiting(): readonly string[] {
+    const served = [...this.#models];
+    return served.flatMap(([name, { slots }]) => (slots.some(({ active }) => active !== undefined) ? [] : [name]));
   }
 
   status(): readonly ModelStatus[] {
-    return [...this.#slots.values()].map(({ served, active, rejected }) => ({
-      name: served.name,
+    return this.#slots.map(({ name, variant, follow, active, rejected }) => ({
+      name,
+      variant,
       ready: active !== undefined,
       version: active?.version,
-      follows: served.follow,
+      follows: follow,
       rejected,
     }));
   }
@@ -189,7 +241,7 @@ export class ModelServer implements Service {
 
   async stop(): Promise<void> {
     await this.drain();
-    for (const slot of this.#slots.values()) {
+    for (const slot of this.#slots) {
       await slot.active?.model.release();
       slot.active = undefined;
     }

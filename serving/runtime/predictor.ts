@@ -143,7 +143,7 @@ export class Predictor {
    * @param rows - whose features may be the text that they came in
    */
   finish(active: ActiveModel, requestId: string, rows: readonly LoggedRow[], output: Float32Array): Predicted[] {
-    const { name, version, model } = active;
+    const { name, version, variant, model } = active;
     const { predictions, clock } = this.#deps;
     const { outputWidth, signature } = model;
     const predictedAtMs = clock.now();
@@ -155,6 +155,7 @@ export class Predictor {
         rowIndex: index,
         modelName: name,
         modelVersion: version,
+        variant,
         entityKey: entity,
         features,
         prediction: String(predicted.prediction),

@@ -15,6 +15,7 @@ import { LocalRegistry } from '#registry/local/local_registry';
 import type { ModelPackage } from '#registry/model_package';
 import { servingConfigSchema } from '#serving/config';
 import { PredictionLog } from '#serving/prediction_log';
+import { Assignment, experimentSchema } from '#serving/runtime/experiment';
 import { LoadedModel } from '#serving/runtime/loaded_model';
 import { MicroBatcher } from '#serving/runtime/micro_batcher';
 import { ModelServer } from '#serving/runtime/model_server';
@@ -365,4 +366,74 @@ test('with API keys, only health and documents are open', async () => {
   expect(await statusOf('/models', { 'x-api-key': key })).toBe(200);
   for (const url of ['/health/live', '/metrics', '/v2/health/live']) expect(await statusOf(url)).toBe(200);
   await closed.stop();
+});
+
+test('an experiment: each entity has one variant, shares are as configured, answers and log say which; one without a version leaves its share', async () => {
+  await register(tinyModel(3));
+  await registry.transition('tiny', 2, 'Staging');
+  const metrics = createMetricsRegistry({ process: false });
+  const config = servingConfigSchema.parse({
+    models: [
+      {
+        name: 'tiny',
+        experiment: {
+          name: 'steeper',
+          variants: [
+            { name: 'control', weight: 3 },
+            { name: 'challenger', weight: 1, follow: { stage: 'Staging' } },
+            { name: 'absent', weight: 0.0001, follow: { alias: 'nobody' } },
+          ],
+        },
+      },
+    ],
+  });
+  const dealing = new ModelServer({ registry, log: silentLogger, metrics }, config);
+  const own = await createServing(
+    { models: dealing, features: reader, predictions: log, clock: systemClock, metrics, log: silentLogger },
+    config,
+  );
+  await dealing.start();
+  const versionOf = (entity: string) => dealing.active('tiny', entity).version;
+  const entities = Array.from({ length: 4_000 }, (_, index) => `user-${index}`);
+  const challenged = entities.filter((entity) => versionOf(entity) === 2);
+  expect(challenged.length / entities.length).toBeGreaterThan(0.22);
+  expect(challenged.length / entities.length).toBeLessThan(0.28);
+  expect(challenged.every((entity) => dealing.active('tiny', entity).variant === 'challenger')).toBe(true);
+  expect(dealing.waiting).toEqual([]);
+  expect((await own.app.inject({ url: '/health/ready' })).statusCode).toBe(200);
+  expect((await own.app.inject({ url: '/models/tiny' })).json()).toMatchObject({
+    variants: [
+      { variant: 'control', version: 1 },
+      { variant: 'challenger', version: 2, follows: { stage: 'Staging' } },
+      { variant: 'absent', ready: false },
+    ],
+  });
+  const seen = new Set<string>();
+  for (let call = 0; call < 60; call += 1) {
+    const answer = await own.app.inject({ method: 'POST', url: '/predict', payload: { features } });
+    const { variant, model_version: version } = answer.json() as { variant: string; model_version: number };
+    expect(version).toBe(variant === 'challenger' ? 2 : 1);
+    seen.add(variant);
+  }
+  expect([...seen].sort()).toEqual(['challenger', 'control']);
+  await log.drain();
+  expect(new Set(logged.map(({ variant }) => variant))).toEqual(seen);
+  const text = await metrics.metrics();
+  expect(text).toMatch(/ab_variant_assignments\{model="tiny",experiment="steeper",variant="challenger"\} \d+/);
+  await own.stop();
+  await dealing.stop();
+});
+
+test('another salt deals anew; two variants of one name are refused', () => {
+  const variants = [
+    { name: 'a', weight: 1 },
+    { name: 'b', weight: 1 },
+  ];
+  const [first, second] = ['one', 'two'].map((name) => new Assignment(experimentSchema.parse({ name, variants })));
+  const entities = Array.from({ length: 4_000 }, (_, index) => `user-${index}`);
+  const same = entities.filter((entity) => first?.variantOf(entity) === second?.variantOf(entity)).length;
+  expect(Math.abs(same / entities.length - 0.5)).toBeLessThan(0.05);
+  expect(() => experimentSchema.parse({ name: 'x', variants: [variants[0], variants[0]] })).toThrow(
+    'two variants have one name',
+  );
 });
