@@ -23,10 +23,14 @@ export class Artifacts {
   /** @returns undefined when there is none. @throws {@link InvalidModelError} when nothing here reads such a URI */
   async read(root: string, name: string): Promise<Uint8Array | undefined> {
     if (!PROXIED.test(root)) return this.#filesFor(root).read(`${root}/${name}`);
+    const folder = root.replace(PROXIED, '');
     try {
-      return await this.#client.getArtifact(`${root.replace(PROXIED, '')}/${name}`);
+      return await this.#client.getArtifact(`${folder}/${name}`);
     } catch (error) {
-      if (error instanceof MlflowApiError && error.status === 404) return undefined;
+      if (!(error instanceof MlflowApiError)) throw error;
+      if (error.status === 404) return undefined;
+      // MLflow 2 says of what is not there that it has failed.
+      if (error.status === 500 && !(await this.#client.listArtifacts(folder)).includes(name)) return undefined;
       throw error;
     }
   }

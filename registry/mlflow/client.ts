@@ -77,6 +77,15 @@ export class MlflowClient {
     return new Uint8Array(await response.arrayBuffer());
   }
 
+  /** @param folder - below the server's artifact root. @returns the names of what lies there */
+  async listArtifacts(folder: string): Promise<readonly string[]> {
+    const { files = [] } = await this.#json<{ readonly files?: readonly { readonly path: string }[] }>(
+      'GET',
+      `${ARTIFACTS}?${new URLSearchParams({ path: folder })}`,
+    );
+    return files.map(({ path }) => path.split('/').at(-1) as string);
+  }
+
   async #json<T>(method: string, path: string, body?: string): Promise<T> {
     const response = await this.#send(method, path, body, { 'content-type': 'application/json' });
     return (await response.json()) as T;

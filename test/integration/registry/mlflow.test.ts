@@ -68,7 +68,9 @@ model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir
 example = pandas.DataFrame({"amount": [1.0], "deviation": [2.0]})
 signature = mlflow.models.infer_signature(example, numpy.array([[0.5, 0.5]], dtype=numpy.float32))
 with mlflow.start_run():
-    mlflow.onnx.log_model(model, name="model", signature=signature, registered_model_name=sys.argv[2], metadata={"classes": ["good", "bad"]})
+    # Called otherwise in MLflow 2.
+    where = {"name": "model"} if int(mlflow.__version__.split(".")[0]) > 2 else {"artifact_path": "model"}
+    mlflow.onnx.log_model(model, **where, signature=signature, registered_model_name=sys.argv[2], metadata={"classes": ["good", "bad"]})
 `;
 
 test('a model that Python has logged and promoted is served here, under its own names', async () => {
