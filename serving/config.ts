@@ -7,6 +7,8 @@ const servedModel = z.strictObject({
   follow: followSchema.default({ stage: 'Production' }),
   /** Versions that answer side by side. */
   experiment: experimentSchema.optional(),
+  /** A version that computes along without answering: how it differs is told in metrics. */
+  shadow: followSchema.optional(),
 });
 
 export const servingConfigSchema = z.strictObject({

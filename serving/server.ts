@@ -2,7 +2,6 @@ import { fastify } from 'fastify';
 import { controlAccess } from '#connectors/http/access';
 import { registerApiDocs } from '#monitoring/api_docs';
 import { HttpService } from '#monitoring/http_service';
-import type { Logger } from '#monitoring/log';
 import type { ServingConfig } from './config.ts';
 import { UnknownServedModelError } from './errors.ts';
 import { registerInferenceProtocol } from './routes/inference_protocol.ts';
@@ -13,10 +12,7 @@ import { Predictor, type PredictorDeps } from './runtime/predictor.ts';
 const isOpen = (url: string): boolean => /^\/(health|metrics|docs|v2\/health)(\/|\?|$)/.test(url);
 
 /** The serving tier on port 8000. */
-export async function createServing(
-  deps: PredictorDeps & { log: Logger },
-  config: ServingConfig,
-): Promise<HttpService> {
+export async function createServing(deps: PredictorDeps, config: ServingConfig): Promise<HttpService> {
   const { models } = deps;
   const app = fastify({ logger: false, bodyLimit: config.maxBodyBytes, requestTimeout: 30_000 });
   await controlAccess(app, config, (url) => !isOpen(url));

@@ -2,8 +2,9 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Histogram, LATENCY_BUCKETS_SECONDS, type Registry } from '#monitoring/metrics';
 import { InvalidRequestError } from '../errors.ts';
 import { Explainer } from '../runtime/explainer.ts';
+import type { Predicted } from '../runtime/interpret.ts';
 import type { ActiveModel } from '../runtime/model_server.ts';
-import type { Features, Predicted, Predictor, Row } from '../runtime/predictor.ts';
+import type { Features, Predictor, Row } from '../runtime/predictor.ts';
 import { checkBody, checkRow, describeAnswer, isObject, outputsOf, type PredictBody, requestIdOf } from './requests.ts';
 import { ScannedBody, scanBody } from './scanned_body.ts';
 

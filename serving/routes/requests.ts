@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import type { Task } from '#registry/model_package';
 import { InvalidRequestError } from '../errors.ts';
+import type { Predicted } from '../runtime/interpret.ts';
 import type { ActiveModel } from '../runtime/model_server.ts';
-import type { Features, Predicted } from '../runtime/predictor.ts';
+import type { Features } from '../runtime/predictor.ts';
 
 // What requests and answers of the platform's own API have in common.
 

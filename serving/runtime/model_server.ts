@@ -24,7 +24,7 @@ export interface ActiveModel {
 
 export interface ModelStatus {
   readonly name: string;
-  /** Of an experiment; `production` when there is none. */
+  /** Of an experiment; `production` when there is none; `shadow` for what answers nobody. */
   readonly variant: string;
   readonly ready: boolean;
   readonly version: number | undefined;
@@ -46,21 +46,24 @@ interface ServedSlots {
   readonly assignment: Assignment | undefined;
   /** One; or one for each variant. */
   readonly slots: readonly [Slot, ...Slot[]];
+  readonly shadow: Slot | undefined;
 }
 
-function slotsOf({ name, follow, experiment }: ServedModel): ServedSlots {
+function slotsOf({ name, follow, experiment, shadow: shadowed }: ServedModel): ServedSlots {
   const slotOf = (variant: string, own: Follow): Slot => ({
     ...{ name, variant, follow: own },
     ...{ active: undefined, rejected: undefined },
   });
+  const shadow = shadowed === undefined ? undefined : slotOf(SHADOW, shadowed);
   if (experiment === undefined) {
-    return { experiment, assignment: undefined, slots: [slotOf(NO_EXPERIMENT, follow)] };
+    return { experiment, shadow, assignment: undefined, slots: [slotOf(NO_EXPERIMENT, follow)] };
   }
   const slots = experiment.variants.map((variant) => slotOf(variant.name, variant.follow ?? follow));
-  return { experiment, assignment: new Assignment(experiment), slots: slots as [Slot, ...Slot[]] };
+  return { experiment, shadow, assignment: new Assignment(experiment), slots: slots as [Slot, ...Slot[]] };
 }
 
 const NO_EXPERIMENT = 'production';
+const SHADOW = 'shadow';
 
 /**
  * Keeps one version of each served model ready, following the registry: a promoted version is downloaded, verified and warmed up, then
@@ -98,7 +101,9 @@ export class ModelServer implements Service {
     this.#log = deps.log.child({ component: 'serving.models' });
     this.#intervalMs = settings.refreshIntervalMs;
     this.#models = new Map(settings.models.map((served) => [served.name, slotsOf(served)]));
-    this.#slots = [...this.#models.values()].flatMap(({ slots }) => slots);
+    this.#slots = [...this.#models.values()].flatMap(({ slots, shadow }) =>
+      shadow === undefined ? slots : [...slots, shadow],
+    );
     const registers = [deps.metrics];
     this.#loadSeconds = new Histogram({
       name: 'model_load_seconds',
@@ -209,6 +214,11 @@ export class ModelServer implements Service {
     const variant = (assignment as Assignment).variantOf(entity);
     this.#assignments.inc({ model: name, experiment: (experiment as Experiment).name, variant });
     return slots.find((slot) => slot.variant === variant) as Slot;
+  }
+
+  /** The version that computes along; undefined when there is none, or none is ready. */
+  shadowOf(name: string): ActiveModel | undefined {
+    return this.#models.get(name)?.shadow?.active;
   }
 
   /** The model to answer when a request names none: the only one. */

@@ -1,13 +1,15 @@
 import type { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { requestFields } from '#feature_store/retrieval/feature_vector';
 import type { Clock } from '#kernel/time';
+import type { Logger } from '#monitoring/log';
 import { Counter, type Registry } from '#monitoring/metrics';
-import { DEFAULT_THRESHOLD, type ModelSignature } from '#registry/model_package';
 import type { ColumnProblem } from '#registry/signature_encoder';
 import { InvalidFeaturesError, InvalidRequestError, UnknownEntityError } from '../errors.ts';
 import type { PredictionLog } from '../prediction_log.ts';
+import { interpret, type Predicted } from './interpret.ts';
 import { RowBudget } from './micro_batcher.ts';
 import type { ActiveModel, ModelServer } from './model_server.ts';
+import { ShadowRuns } from './shadow.ts';
 
 export interface PredictorDeps {
   readonly models: ModelServer;
@@ -15,6 +17,7 @@ export interface PredictorDeps {
   readonly predictions: PredictionLog;
   readonly clock: Clock;
   readonly metrics: Registry;
+  readonly log: Logger;
 }
 
 export type Features = Readonly<Record<string, unknown>>;
@@ -31,24 +34,20 @@ export interface LoggedRow {
   readonly entity: string | undefined;
 }
 
-export interface Predicted {
-  readonly prediction: string | number;
-  /** By class: probabilities, distances to the centres, or the anomaly score. */
-  readonly outputs?: Readonly<Record<string, number>>;
-}
-
 const MOST_PROBLEMS = 100;
 
 /** What the doors have in common: which version answers, features of entities, encoding, running, and the log. */
 export class Predictor {
   readonly #deps: PredictorDeps;
   readonly #budget: RowBudget;
+  readonly #shadows: ShadowRuns;
   /** Rows answered since the metrics were last read. */
   readonly #answered = new Map<ActiveModel, number>();
 
   constructor(deps: PredictorDeps, settings: { readonly maxPendingRows: number }) {
     this.#deps = deps;
     this.#budget = new RowBudget(settings.maxPendingRows);
+    this.#shadows = new ShadowRuns(deps);
     const answered = this.#answered;
     new Counter({
       name: 'predictions_total',
@@ -124,10 +123,13 @@ export class Predictor {
   }
 
   /** @returns FP32 [rows, outputWidth], row-major. @throws {@link OverloadedError} */
-  async infer({ batcher }: ActiveModel, input: Float32Array, rows: number): Promise<Float32Array> {
+  async infer(active: ActiveModel, input: Float32Array, rows: number): Promise<Float32Array> {
     this.#budget.take(rows);
     try {
-      return await batcher.infer(input, rows);
+      const output = await active.batcher.infer(input, rows);
+      const shadow = this.#deps.models.shadowOf(active.name);
+      if (shadow !== undefined) this.#shadows.run(shadow, active, input, rows, output);
+      return output;
     } finally {
       this.#budget.give(rows);
     }
@@ -165,26 +167,4 @@ export class Predictor {
       return predicted;
     });
   }
-}
-
-function interpret({ task, classes, threshold }: ModelSignature, output: Float32Array, offset: number): Predicted {
-  const first = output[offset] as number;
-  if (task === 'regression') return { prediction: first };
-  if (task === 'anomaly_detection') {
-    const isAnomaly = first >= (threshold ?? DEFAULT_THRESHOLD);
-    return { prediction: classes[isAnomaly ? 1 : 0] as string, outputs: { [classes[1] as string]: first } };
-  }
-  const outputs: Record<string, number> = {};
-  // The nearest centre, or the most probable class.
-  const sign = task === 'clustering' ? -1 : 1;
-  let best = 0;
-  for (let index = 0; index < classes.length; index += 1) {
-    const value = output[offset + index] as number;
-    outputs[classes[index] as string] = value;
-    if (sign * value > sign * (output[offset + best] as number)) best = index;
-  }
-  if (task === 'binary_classification') {
-    best = (output[offset + 1] as number) >= (threshold ?? DEFAULT_THRESHOLD) ? 1 : 0;
-  }
-  return { prediction: classes[best] as string, outputs };
 }

@@ -437,3 +437,35 @@ test('another salt deals anew; two variants of one name are refused', () => {
     'two variants have one name',
   );
 });
+
+test('a shadow computes along: answers stay as they are, metrics say how it differs', async () => {
+  await register(tinyModel(6));
+  await registry.transition('tiny', 2, 'Staging');
+  const metrics = createMetricsRegistry({ process: false });
+  const config = servingConfigSchema.parse({ models: [{ name: 'tiny', shadow: { stage: 'Staging' } }] });
+  const shadowed = new ModelServer({ registry, log: silentLogger, metrics }, config);
+  const own = await createServing(
+    { models: shadowed, features: reader, predictions: log, clock: systemClock, metrics, log: silentLogger },
+    config,
+  );
+  await shadowed.start();
+  const instances = Array.from({ length: 40 }, (_, index) => ({ ...features, amount: index - 30 }));
+  const answer = await own.app.inject({ method: 'POST', url: '/predict/batch', payload: { instances } });
+  expect(answer.json()).toMatchObject({ model_version: 1, variant: 'production', count: 40 });
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const encoded = instances.map(({ amount }) => [amount, 3, 1, 0.7]);
+  const others = encoded.filter((row) => tinyScore(0, row) >= 0.5 !== tinyScore(6, row) >= 0.5).length;
+  expect(others).toBeGreaterThan(0);
+  const text = await metrics.metrics();
+  expect(text).toContain(`shadow_rows_total{model="tiny",version="2",outcome="other"} ${others}`);
+  expect(text).toContain(`shadow_rows_total{model="tiny",version="2",outcome="same"} ${40 - others}`);
+  expect(text).toContain('shadow_difference_count{model="tiny",version="2"} 40');
+  expect((await own.app.inject({ url: '/models/tiny' })).json()).toMatchObject({
+    variants: [
+      { variant: 'production', version: 1 },
+      { variant: 'shadow', version: 2 },
+    ],
+  });
+  await own.stop();
+  await shadowed.stop();
+});

@@ -1,0 +1,98 @@
+import { messageOf } from '#kernel/errors';
+import type { Logger } from '#monitoring/log';
+import { Counter, Histogram, type Registry } from '#monitoring/metrics';
+import type { ModelSignature } from '#registry/model_package';
+import { interpret } from './interpret.ts';
+import type { ActiveModel } from './model_server.ts';
+
+/** Rows that may wait to be computed in the shadow: more are left out, and counted. */
+const MOST_WAITING_ROWS = 2_000;
+const DIFFERENCES = [0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 10, 100];
+
+/**
+ * Computes with another version what was just answered, and tells by how much it differs. It answers nobody: it runs after the answers, and what it
+ * cannot keep up with it leaves out.
+ */
+export class ShadowRuns {
+  readonly #log: Logger;
+  readonly #rows: Counter<'model' | 'version' | 'outcome'>;
+  readonly #differences: Histogram<'model' | 'version'>;
+  readonly #sameColumns = new WeakMap<ActiveModel, WeakMap<ActiveModel, boolean>>();
+  #waiting = 0;
+
+  constructor({ log, metrics }: { readonly log: Logger; readonly metrics: Registry }) {
+    this.#log = log.child({ component: 'serving.shadow' });
+    const registers = [metrics];
+    this.#rows = new Counter({
+      name: 'shadow_rows_total',
+      help: 'Rows computed in the shadow, by outcome: same, other (prediction), skipped, failed',
+      labelNames: ['model', 'version', 'outcome'],
+      registers,
+    });
+    this.#differences = new Histogram({
+      name: 'shadow_difference',
+      help: 'Largest difference of a row’s outputs between the shadow and the answer',
+      labelNames: ['model', 'version'],
+      buckets: DIFFERENCES,
+      registers,
+    });
+  }
+
+  /**
+   * @param input - FP32 [rows, columns] of what was answered; kept until it has run
+   * @param output - FP32 [rows, outputWidth]: the answer
+   */
+  run(shadow: ActiveModel, answered: ActiveModel, input: Float32Array, rows: number, output: Float32Array): void {
+    if (this.#waiting + rows > MOST_WAITING_ROWS || !this.#isComparable(shadow, answered)) {
+      this.#count(shadow, 'skipped', rows);
+      return;
+    }
+    this.#waiting += rows;
+    setImmediate(() => {
+      void this.#compare(shadow, input, rows, output).finally(() => {
+        this.#waiting -= rows;
+      });
+    });
+  }
+
+  async #compare(shadow: ActiveModel, input: Float32Array, rows: number, output: Float32Array): Promise<void> {
+    const { signature, outputWidth } = shadow.model;
+    try {
+      const found = await shadow.batcher.infer(input, rows);
+      for (let row = 0; row < rows; row += 1) {
+        const at = row * outputWidth;
+        let largest = 0;
+        for (let index = at; index < at + outputWidth; index += 1) {
+          largest = Math.max(largest, Math.abs((found[index] as number) - (output[index] as number)));
+        }
+        this.#differences.observe({ model: shadow.name, version: String(shadow.version) }, largest);
+        const same = interpret(signature, found, at).prediction === interpret(signature, output, at).prediction;
+        this.#count(shadow, same ? 'same' : 'other', 1);
+      }
+    } catch (error) {
+      this.#count(shadow, 'failed', rows);
+      this.#log.warn({ model: shadow.name, version: shadow.version, reason: messageOf(error) }, 'shadow.failed');
+    }
+  }
+
+  #count({ name, version }: ActiveModel, outcome: 'same' | 'other' | 'skipped' | 'failed', rows: number): void {
+    this.#rows.inc({ model: name, version: String(version), outcome }, rows);
+  }
+
+  /** Versions that take other columns, or give something else, have nothing to compare. */
+  #isComparable(shadow: ActiveModel, answered: ActiveModel): boolean {
+    let known = this.#sameColumns.get(shadow);
+    if (known === undefined) {
+      known = new WeakMap();
+      this.#sameColumns.set(shadow, known);
+    }
+    let isSame = known.get(answered);
+    if (isSame === undefined) {
+      isSame = shapeOf(shadow.model.signature) === shapeOf(answered.model.signature);
+      known.set(answered, isSame);
+    }
+    return isSame;
+  }
+}
+
+const shapeOf = ({ inputs, task, classes }: ModelSignature): string => JSON.stringify([inputs, task, classes]);
