@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DATASETS } from '#examples/datasets/datasets';
 import { installPackage } from '#registry/trainers/python_environment';
-import { print } from './models.ts';
+import { print } from './print.ts';
 import { UsageError } from './usage_error.ts';
 
 /** `headwater datasets list`. */

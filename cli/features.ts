@@ -7,9 +7,8 @@ import { SERVICES, VIEWS } from '#feature_store/views/catalog';
 import type { RegistryConfig } from '#registry/catalog';
 import { openRegistry } from './open_registry.ts';
 import { definitionsOf, loadPlatformConfig } from './platform_config.ts';
+import { print } from './print.ts';
 import { UsageError } from './usage_error.ts';
-
-const print = (text: string): void => void process.stdout.write(`${text}\n`);
 
 /** `headwater features list`. */
 export function listFeatures({ json }: { readonly json: boolean }): void {

@@ -7,10 +7,9 @@ import { serviceProblems } from '#serving/runtime/feature_check';
 import { examineModel } from '#serving/runtime/loaded_model';
 import { openRegistry } from './open_registry.ts';
 import { definitionsOf, loadPlatformConfig, type PlatformConfig } from './platform_config.ts';
+import { print } from './print.ts';
 import { UsageError } from './usage_error.ts';
 import { withOffline } from './with_offline.ts';
-
-export const print = (text: string): void => void process.stdout.write(`${text}\n`);
 
 export async function withRegistry<T>(
   work: (registry: ModelRegistry, config: PlatformConfig) => Promise<T>,

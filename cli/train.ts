@@ -11,6 +11,7 @@ import type { TrainingConfig } from '#registry/trainers/training_config';
 import { describeMetrics, writeReport } from './evaluation_report.ts';
 import { registerFolder } from './model_files.ts';
 import { loadPlatformConfig } from './platform_config.ts';
+import { print } from './print.ts';
 import { registrationQueue } from './registrations.ts';
 import { makeTrainingSet } from './training_set.ts';
 import { tableOf } from './training_table.ts';
@@ -29,8 +30,6 @@ export interface TrainOptions {
   readonly register: boolean;
 }
 
-const say = (text: string): void => void process.stdout.write(`${text}\n`);
-
 /**
  * `headwater train`: a training set, if there is none yet; a search for parameters, when told to; the model, judged on the newest fifth of the
  * rows; a new version in the registry, when told to.
@@ -47,13 +46,13 @@ export async function trainModel(name: string, options: TrainOptions): Promise<v
   if (options.trainingSet === undefined) await makeTrainingSet(setOptions(options, training, trainingSet));
   const set = await readTrainingSet(trainingSet);
   const { manifest } = set;
-  say(`training set of ${manifest.service.service}: ${manifest.rows} rows, ${manifest.positives} positive`);
+  print(`training set of ${manifest.service.service}: ${manifest.rows} rows, ${manifest.positives} positive`);
   const problems = trainingSetProblems(set);
-  for (const problem of problems) say(`data quality: ${problem}`);
+  for (const problem of problems) print(`data quality: ${problem}`);
 
   const startedMs = performance.now();
   await trainInPython({
-    ...{ config: training, trainingSet, out, trials: options.search, onLine: say },
+    ...{ config: training, trainingSet, out, trials: options.search, onLine: print },
     ...(process.env.PYTHON === undefined ? {} : { python: process.env.PYTHON }),
   });
   const seconds = (performance.now() - startedMs) / 1_000;
@@ -78,8 +77,8 @@ export async function trainModel(name: string, options: TrainOptions): Promise<v
     { ...evaluation, metrics: card.metrics },
     judgedOn,
   );
-  say(`judged on the newest ${evaluation.rows} rows: ${describeMetrics(evaluation.metrics)}`);
-  say(`trained in ${seconds.toFixed(1)} s; ${join(out, REPORT_FILE)} has all of it`);
+  print(`judged on the newest ${evaluation.rows} rows: ${describeMetrics(evaluation.metrics)}`);
+  print(`trained in ${seconds.toFixed(1)} s; ${join(out, REPORT_FILE)} has all of it`);
   if (!options.register) return;
 
   const queue = registrationQueue(config);

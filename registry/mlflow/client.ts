@@ -28,6 +28,15 @@ export class MlflowApiError extends RegistryUnavailableError {
   }
 }
 
+/** Whether what was asked for is not there. */
+export function isMissing(error: unknown): boolean {
+  if (!(error instanceof MlflowApiError)) return false;
+  return (
+    error.mlflowCode === 'RESOURCE_DOES_NOT_EXIST' ||
+    (error.mlflowCode === 'INVALID_PARAMETER_VALUE' && /alias/.test(error.message))
+  );
+}
+
 const ATTEMPTS = 5;
 const FIRST_DELAY_MS = 100;
 const API = '/api/2.0/mlflow';

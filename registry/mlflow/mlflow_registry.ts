@@ -1,15 +1,15 @@
-import { randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { JsonObject } from '#kernel/json';
-import { InvalidModelError, PromotionConflictError, UnknownModelError } from '../errors.ts';
+import { InvalidModelError, UnknownModelError } from '../errors.ts';
 import type { ModelPackage } from '../model_package.ts';
 import type { ModelRegistry, ModelVersion, NewModelVersion, Stage, VersionSelector } from '../model_registry.ts';
 import { ONNX_FILE, PACKAGE_FILE, readPackage } from '../package_files.ts';
 import { ALIAS_OF_STAGE } from '../stages.ts';
 import { type ArtifactFiles, Artifacts } from './artifacts.ts';
-import { MlflowApiError, MlflowClient, type MlflowConfig } from './client.ts';
+import { isMissing, MlflowApiError, MlflowClient, type MlflowConfig } from './client.ts';
 import { packageOfForeign, readMlmodel } from './foreign_model.ts';
+import { withLease } from './lease.ts';
 import { modelDirectory } from './model_directory.ts';
+import { MlflowRuns, pairsOf } from './runs.ts';
 
 interface WireVersion {
   readonly name: string;
@@ -30,39 +30,12 @@ const AUDIT_TAG = 'headwater.audit';
 const PAGE = '1000';
 /** Of versions that were changed last, to find the one in a stage. */
 const RECENT = '20';
-const LEASE_TAG = 'headwater.promoting';
-/** A promotion takes far less; one that died is over then. */
-const LEASE_MS = 30_000;
-const LEASE_SETTLES_MS = 30;
-const PARENT_TAG = 'mlflow.parentRunId';
-
-interface WireRun {
-  readonly run: { readonly info: { readonly run_id: string; readonly artifact_uri: string } };
-}
-
-interface NewRun {
-  readonly name: string;
-  readonly startedMs: number;
-  readonly metrics: Readonly<Record<string, number>>;
-  readonly params: Readonly<Record<string, string>>;
-  readonly tags: Readonly<Record<string, string>>;
-}
-
-const pairsOf = (entries: Readonly<Record<string, string>>) =>
-  Object.entries(entries).map(([key, value]) => ({ key, value }));
-
-/** Who promotes versions of a model now. */
-interface Lease {
-  readonly holder: string;
-  readonly untilMs: number;
-}
-
 /** MLflow as the registry: promoting a version in its UI is all it takes. */
 export class MlflowRegistry implements ModelRegistry {
   readonly kind = 'mlflow';
   readonly #client: MlflowClient;
   readonly #artifacts: Artifacts;
-  readonly #experimentName: string;
+  readonly #runs: MlflowRuns;
   /** The version in a stage of a model, as of the model's last change. */
   readonly #seen = new Map<string, { readonly changedMs: number; readonly version: number | undefined }>();
 
@@ -70,13 +43,12 @@ export class MlflowRegistry implements ModelRegistry {
   constructor(config: MlflowConfig, files?: ArtifactFiles) {
     this.#client = new MlflowClient(config);
     this.#artifacts = new Artifacts(this.#client, files);
-    this.#experimentName = config.experimentName;
+    this.#runs = new MlflowRuns(this.#client, config.experimentName);
   }
 
   async register(model: NewModelVersion): Promise<ModelVersion> {
-    const experimentId = await this.#experiment();
     const now = Date.now();
-    const { runId, artifacts } = await this.#logRun(experimentId, {
+    const { runId, artifacts } = await this.#runs.log({
       name: `${model.name}-${new Date(now).toISOString()}`,
       startedMs: now,
       metrics: model.metrics,
@@ -90,14 +62,17 @@ export class MlflowRegistry implements ModelRegistry {
       }
       for (const [name, content] of model.attachments ?? []) await this.#artifacts.write(artifacts, name, content);
       for (const { number, startedMs, finishedMs, metrics, params } of model.trials ?? []) {
-        const trial = { name: `trial ${number}`, startedMs, metrics, params, tags: { [PARENT_TAG]: runId } };
-        await this.#endRun((await this.#logRun(experimentId, trial)).runId, 'FINISHED', finishedMs);
+        const trial = await this.#runs.log({
+          ...{ name: `trial ${number}`, startedMs, metrics, params, tags: {} },
+          parent: runId,
+        });
+        await this.#runs.end(trial.runId, 'FINISHED', finishedMs);
       }
     } catch (error) {
-      await this.#endRun(runId, 'FAILED', Date.now()).catch(() => {});
+      await this.#runs.end(runId, 'FAILED', Date.now()).catch(() => {});
       throw error;
     }
-    await this.#endRun(runId, 'FINISHED', Date.now());
+    await this.#runs.end(runId, 'FINISHED', Date.now());
     await this.#ensureModel(model.name);
     const metricTags = Object.entries(model.metrics).map(([key, value]) => ({
       key: `${METRIC_TAG}${key}`,
@@ -111,39 +86,6 @@ export class MlflowRegistry implements ModelRegistry {
       tags: [...metricTags, ...pairsOf(model.tags ?? {})],
     });
     return versionOf(created.model_version);
-  }
-
-  /** A run with what is known of it. @returns its id, and where its artifacts go */
-  async #logRun(experiment_id: string, { name, startedMs, metrics, params, tags }: NewRun) {
-    const { run } = await this.#client.post<WireRun>('runs/create', {
-      ...{ experiment_id, run_name: name, start_time: startedMs },
-    });
-    const { run_id, artifact_uri } = run.info;
-    await this.#client.post('runs/log-batch', {
-      run_id,
-      metrics: Object.entries(metrics).map(([key, value]) => ({ key, value, timestamp: startedMs, step: 0 })),
-      params: pairsOf(params),
-      tags: pairsOf(tags),
-    });
-    return { runId: run_id, artifacts: artifact_uri };
-  }
-
-  async #endRun(run_id: string, status: 'FINISHED' | 'FAILED', end_time: number): Promise<void> {
-    await this.#client.post('runs/update', { run_id, status, end_time });
-  }
-
-  async #experiment(): Promise<string> {
-    const experiment_name = this.#experimentName;
-    try {
-      const found = await this.#client.get<{ experiment: { experiment_id: string } }>('experiments/get-by-name', {
-        experiment_name,
-      });
-      return found.experiment.experiment_id;
-    } catch (error) {
-      if (!isMissing(error)) throw error;
-    }
-    const created = await this.#client.post<{ experiment_id: string }>('experiments/create', { name: experiment_name });
-    return created.experiment_id;
   }
 
   async #ensureModel(name: string): Promise<void> {
@@ -295,40 +237,8 @@ export class MlflowRegistry implements ModelRegistry {
     await this.#client.post('model-versions/set-tag', { name, version: String(version), key, value });
   }
 
-  /**
-   * MLflow cannot compare and set. So a lease is written as a tag of the model, and after a moment in which whoever wrote at the same time has
-   * written as well, the tag says whose it is: the last one's.
-   */
-  async exclusively<T>(name: string, work: () => Promise<T>): Promise<T> {
-    const held = await this.#lease(name);
-    if (held !== undefined && held.untilMs > Date.now()) throw new PromotionConflictError(name);
-    const lease = { holder: randomUUID(), untilMs: Date.now() + LEASE_MS };
-    try {
-      await this.#setModelTag(name, LEASE_TAG, JSON.stringify(lease));
-    } catch (error) {
-      // Its database may refuse one of two who write the same tag at once.
-      const others = await this.#lease(name);
-      throw others !== undefined && others.untilMs > Date.now() ? new PromotionConflictError(name) : error;
-    }
-    await sleep(LEASE_SETTLES_MS);
-    if ((await this.#lease(name))?.holder !== lease.holder) throw new PromotionConflictError(name);
-    try {
-      return await work();
-    } finally {
-      await this.#setModelTag(name, LEASE_TAG, JSON.stringify({ ...lease, untilMs: 0 })).catch(() => {});
-    }
-  }
-
-  async #lease(name: string): Promise<Lease | undefined> {
-    const { registered_model } = await this.#client.get<{
-      readonly registered_model: { readonly tags?: readonly { readonly key: string; readonly value: string }[] };
-    }>('registered-models/get', { name });
-    const text = registered_model.tags?.find(({ key }) => key === LEASE_TAG)?.value;
-    return text === undefined ? undefined : (JSON.parse(text) as Lease);
-  }
-
-  async #setModelTag(name: string, key: string, value: string): Promise<void> {
-    await this.#client.post('registered-models/set-tag', { name, key, value });
+  exclusively<T>(name: string, work: () => Promise<T>): Promise<T> {
+    return withLease(this.#client, name, work);
   }
 
   async download(model: ModelVersion): Promise<ModelPackage> {
@@ -368,8 +278,7 @@ export class MlflowRegistry implements ModelRegistry {
 
   async attachment({ runId }: ModelVersion, name: string): Promise<Uint8Array | undefined> {
     if (runId === '') return undefined;
-    const { run } = await this.#client.get<WireRun>('runs/get', { run_id: runId });
-    return this.#artifacts.read(run.info.artifact_uri, name);
+    return this.#artifacts.read(await this.#runs.artifactsOf(runId), name);
   }
 
   async close(): Promise<void> {}
@@ -384,14 +293,6 @@ function byVersion(aliases: readonly WireAlias[] = []): ReadonlyMap<string, read
   const found = new Map<string, string[]>();
   for (const { alias, version } of aliases) found.set(version, [...(found.get(version) ?? []), alias]);
   return found;
-}
-
-function isMissing(error: unknown): boolean {
-  if (!(error instanceof MlflowApiError)) return false;
-  return (
-    error.mlflowCode === 'RESOURCE_DOES_NOT_EXIST' ||
-    (error.mlflowCode === 'INVALID_PARAMETER_VALUE' && /alias/.test(error.message))
-  );
 }
 
 function versionOf(wire: WireVersion, aliases?: ReadonlyMap<string, readonly string[]>): ModelVersion {

@@ -1,0 +1,2 @@
+/** A line of a command's answer. */
+export const print = (text: string): void => void process.stdout.write(`${text}\n`);
