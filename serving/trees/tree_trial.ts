@@ -4,7 +4,7 @@ import type { CompiledTrees } from './compiled_trees.ts';
 
 type Run = (input: Float32Array, rows: number) => Promise<Float32Array>;
 
-const PROBES = 256;
+const PROBES = 128;
 const TOLERANCE = 1e-5;
 const TIMED_ROWS = 64;
 const TIMED_RUNS = 7;

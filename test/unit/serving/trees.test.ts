@@ -1,7 +1,9 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { shippedFraudDetector } from '#cli/shipped_model';
 import { readTreeEnsemble, type TreeEnsemble } from '#registry/onnx/tree_ensemble';
+import { LoadedModel } from '#serving/runtime/loaded_model';
 import { CompiledTrees } from '#serving/trees/compiled_trees';
 import { TreeShap } from '#serving/trees/tree_shap';
 import {
@@ -139,3 +141,13 @@ test('what is no sum of trees is left to onnxruntime; trees without covers are n
   const parsed = read(treesToOnnx([leaf], { kind: 'regressor', targets: 1, transform: 'NONE', base: [0] }));
   expect(() => new TreeShap({ ...parsed, covers: undefined })).toThrow('do not say how many training rows');
 });
+
+test('a model that is released while its trees are timed goes quietly', async () => {
+  const { package: model } = await shippedFraudDetector();
+  for (let pauseMs = 0; pauseMs < 40; pauseMs += 5) {
+    const loaded = await LoadedModel.load(model);
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    await loaded.release();
+  }
+  await new Promise((resolve) => setTimeout(resolve, 100));
+}, 30_000);
