@@ -1,11 +1,13 @@
+import { execFile } from 'node:child_process';
 import { copyFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
 import { readTrainingSet, STATISTICS_FILE, trainingSetProblems } from '#feature_store/retrieval/training_set';
 import { messageOf } from '#kernel/errors';
 import { RegistryUnavailableError } from '#registry/errors';
 import { evaluateModel } from '#registry/evaluation/evaluate_model';
-import { DATA_QUALITY_TAG, GREEN } from '#registry/lifecycle/gates';
 import { REPORT_FILE, readModelFolder, writeModelCard } from '#registry/model_folder';
+import { CODE_TAG, DATA_QUALITY_TAG, GREEN, TRAINING_SET_TAG } from '#registry/model_tags';
 import { trainInPython } from '#registry/trainers/python_trainer';
 import type { TrainingConfig } from '#registry/trainers/training_config';
 import { describeMetrics, writeReport } from './evaluation_report.ts';
@@ -64,7 +66,11 @@ export async function trainModel(name: string, options: TrainOptions): Promise<v
   const card = {
     metrics: { ...evaluation.metrics, ...folder.metrics, training_seconds: seconds },
     params: { ...folder.params, trainer: training.trainer, seed: String(training.seed) },
-    tags: { [DATA_QUALITY_TAG]: problems.length === 0 ? GREEN : problems.join('; ') },
+    tags: {
+      [DATA_QUALITY_TAG]: problems.length === 0 ? GREEN : problems.join('; '),
+      [TRAINING_SET_TAG]: manifest.files[0]?.sha256 ?? '',
+      ...(await codeTag()),
+    },
   };
   await writeModelCard(out, card);
   await copyFile(join(trainingSet, 'manifest.json'), join(out, 'manifest.json'));
@@ -94,6 +100,16 @@ export async function trainModel(name: string, options: TrainOptions): Promise<v
       'it is trained, and waits to be registered: a running platform does it, or headwater models register --pending\n',
     );
     process.exitCode = 1;
+  }
+}
+
+/** The commit, with a mark when there is more than is committed; nothing where there is no repository. */
+async function codeTag(): Promise<Readonly<Record<string, string>>> {
+  try {
+    const { stdout } = await promisify(execFile)('git', ['describe', '--always', '--dirty', '--abbrev=40']);
+    return { [CODE_TAG]: stdout.trim() };
+  } catch {
+    return {};
   }
 }
 

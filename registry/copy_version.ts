@@ -1,6 +1,6 @@
-import { DATA_QUALITY_TAG } from './lifecycle/gates.ts';
 import { ATTACHMENTS } from './model_folder.ts';
 import type { ModelRegistry, ModelVersion, NewModelVersion } from './model_registry.ts';
+import { carriedTags } from './model_tags.ts';
 
 /** A version, whole, to be registered elsewhere; it says where it comes from. */
 export async function copyOf(registry: ModelRegistry, version: ModelVersion): Promise<NewModelVersion> {
@@ -12,11 +12,10 @@ export async function copyOf(registry: ModelRegistry, version: ModelVersion): Pr
   }
   // Of tags only what is of the model: the others tell what was done to it there.
   const params = Object.fromEntries(Object.entries(tags).filter(([tag]) => !tag.startsWith('headwater.')));
-  const quality = tags[DATA_QUALITY_TAG];
   return {
     ...{ name, metrics, description, attachments },
     params: { ...params, copied_from: `${registry.kind} ${name} ${version.version}` },
-    tags: quality === undefined ? {} : { [DATA_QUALITY_TAG]: quality },
+    tags: carriedTags(tags),
     package: await registry.download(version),
   };
 }

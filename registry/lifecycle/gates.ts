@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { messageOf } from '#kernel/errors';
 import type { ModelPackage } from '../model_package.ts';
 import type { ModelVersion } from '../model_registry.ts';
+import { DATA_QUALITY_TAG, GREEN } from '../model_tags.ts';
 import { describeOnnx } from '../onnx/describe_onnx.ts';
 
 const megabytes = (count: number): number => count * 1024 * 1024;
@@ -83,9 +84,6 @@ export function checkGates(
   return results;
 }
 
-/** On a version: "green", or what spoke against the data that it was trained on. */
-export const DATA_QUALITY_TAG = 'headwater.data_quality';
-export const GREEN = 'green';
 /** Domains of operators that onnxruntime brings along. */
 const KNOWN_DOMAINS = new Set(['ai.onnx.ml', 'com.microsoft']);
 

@@ -10,9 +10,14 @@ export class StageAliasSync {
   readonly #registry: ModelRegistry;
   /** The version both were on when they were last seen to agree, by model. */
   readonly #agreed = new Map<string, number>();
+  /** The version that could not be moved to, by model: whoever may only read does not try it again each time. */
+  readonly #failed = new Map<string, number>();
+  readonly #onFailure: (name: string, version: number, error: unknown) => void;
 
-  constructor(registry: ModelRegistry) {
+  /** @param onFailure - told once for a version: the other one could not be moved, and the version is followed all the same */
+  constructor(registry: ModelRegistry, onFailure: (name: string, version: number, error: unknown) => void = () => {}) {
     this.#registry = registry;
+    this.#onFailure = onFailure;
   }
 
   /** @returns the version in production, of which both are now; as long as somebody else promotes the model, what the stage says */
@@ -30,6 +35,7 @@ export class StageAliasSync {
     const hasStageMoved = staged !== undefined && (staged.version !== this.#agreed.get(name) || champion === undefined);
     // An alias that was taken away, with the stage where it was: the stage says what is in production.
     const right = (hasStageMoved ? staged : champion) as ModelVersion;
+    if (this.#failed.get(name) === right.version) return right;
     const moved = hasStageMoved ? 'was put into Production' : 'was given @champion';
     const why = { action: 'follow', by: 'headwater', reason: `version ${right.version} ${moved}` };
     try {
@@ -40,7 +46,9 @@ export class StageAliasSync {
       });
     } catch (error) {
       if (error instanceof PromotionConflictError) return staged;
-      throw error;
+      this.#failed.set(name, right.version);
+      this.#onFailure(name, right.version, error);
+      return right;
     }
   }
 }

@@ -97,8 +97,10 @@ export class ModelServer implements Service {
   ) {
     this.#registry = deps.registry;
     this.#checkSignature = deps.checkSignature ?? (() => []);
-    this.#sync = new StageAliasSync(deps.registry);
     this.#log = deps.log.child({ component: 'serving.models' });
+    this.#sync = new StageAliasSync(deps.registry, (model, version, error) => {
+      this.#log.warn({ model, version, error }, 'registry.stage_and_alias_differ');
+    });
     this.#intervalMs = settings.refreshIntervalMs;
     this.#models = new Map(settings.models.map((served) => [served.name, slotsOf(served)]));
     this.#slots = [...this.#models.values()].flatMap(({ slots, shadow }) =>

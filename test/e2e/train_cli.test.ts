@@ -88,7 +88,11 @@ test('judged again it has the same metrics; it goes into another registry whole'
   const shown = await headwater(['models', 'show', 'price_forecaster', '1'], local);
   expect(JSON.parse(shown.stdout)).toMatchObject({
     signature: { task: 'regression', featureService: { service: 'price_forecast@1' } },
-    tags: { copied_from: `mlflow price_forecaster ${version}`, 'headwater.data_quality': 'green' },
+    tags: {
+      copied_from: `mlflow price_forecaster ${version}`,
+      'headwater.data_quality': 'green',
+      'headwater.training_set': expect.stringMatching(/^[0-9a-f]{64}$/),
+    },
   });
   const back = await headwater(['models', 'export', 'price_forecaster', '1', '--to', mlflow], local);
   expect(back.stdout).toMatch(/^price_forecaster \d+ None .* is at http/);

@@ -6,6 +6,7 @@ import { StageAliasSync } from '#registry/lifecycle/stage_alias_sync';
 import { LocalRegistry } from '#registry/local/local_registry';
 import { tinyModel } from '../../support/tiny_model.ts';
 
+let directory: string;
 let registry: LocalRegistry;
 let sync: StageAliasSync;
 const NAME = 'tiny';
@@ -22,7 +23,8 @@ async function moveStage(version: number): Promise<void> {
 }
 
 beforeEach(async () => {
-  registry = new LocalRegistry({ kind: 'local', directory: mkdtempSync(join(tmpdir(), 'sync-')) });
+  directory = mkdtempSync(join(tmpdir(), 'sync-'));
+  registry = new LocalRegistry({ kind: 'local', directory });
   sync = new StageAliasSync(registry);
   for (const bias of [1, 2, 3]) {
     await registry.register({ name: NAME, package: tinyModel(bias), metrics: {}, params: {} });
@@ -79,4 +81,20 @@ test('what was taken out of production is not put back because its alias was lef
   expect(await sync.check(NAME)).toBeUndefined();
   expect(await new StageAliasSync(registry).check(NAME)).toBeUndefined();
   expect(await state()).toEqual([undefined, 1]);
+});
+
+test('whoever may only read follows what has moved, and says once that the other could not be moved', async () => {
+  await registry.transition(NAME, 1, 'Production');
+  class ReadOnly extends LocalRegistry {
+    override async transition(): Promise<never> {
+      throw new Error('403: not for you');
+    }
+  }
+  const failures: number[] = [];
+  const reader = new StageAliasSync(new ReadOnly({ kind: 'local', directory }), (_, version) => failures.push(version));
+  await reader.check(NAME);
+  await registry.setAlias(NAME, 'champion', 2);
+  for (let look = 0; look < 3; look += 1) expect(await reader.check(NAME)).toMatchObject({ version: 2 });
+  expect(failures).toEqual([2]);
+  expect(await state()).toEqual([1, 2]);
 });
