@@ -40,7 +40,7 @@ export async function createServing(deps: PredictorDeps, config: ServingConfig):
           params.name,
           models.status().map(({ name }) => name),
         );
-      const signature = variants.some(({ ready }) => ready) ? models.active(params.name).model.signature : undefined;
+      const signature = variants.some(({ ready }) => ready) ? models.ready(params.name)?.model.signature : undefined;
       return { ...status, signature, ...(variants.length > 1 ? { variants } : {}) };
     },
   );

@@ -33,15 +33,14 @@ export function registerInferenceProtocol(
   { models, predictor }: { readonly models: ModelServer; readonly predictor: Predictor },
   { maxBatchRows }: { readonly maxBatchRows: number },
 ): void {
-  /** @throws {@link InvalidRequestError} for another version than the one that answers */
-  const activeOf = ({ name, version }: ModelParams): ActiveModel => {
-    const active = predictor.activeFor(name);
-    if (version !== undefined && version !== String(active.version)) {
-      throw new InvalidRequestError(
-        `version ${version} of ${name} does not answer here: version ${active.version} does`,
-      );
-    }
-    return active;
+  /** @throws {@link InvalidRequestError} for a version that does not answer here */
+  const readyOf = ({ name, version }: ModelParams): ActiveModel => {
+    const ready = models.ready(name, version === undefined ? undefined : Number(version));
+    if (ready !== undefined) return ready;
+    const answering = models.status().flatMap((each) => (each.name === name && each.ready ? [each.version] : []));
+    throw new InvalidRequestError(
+      `version ${version} of ${name} does not answer here: version ${answering.join(', ')} does`,
+    );
   };
   const infer = async (active: ActiveModel, rows: readonly Row[], requestId: string) => {
     if (rows.length > maxBatchRows) {
@@ -67,7 +66,7 @@ export function registerInferenceProtocol(
       path,
       { schema: { summary: 'Open Inference Protocol: inputs and outputs of a model' } },
       async ({ params }) => {
-        const { name, version, model } = activeOf(params);
+        const { name, version, model } = readyOf(params);
         const { signature, outputWidth } = model;
         return {
           name,
@@ -89,7 +88,7 @@ export function registerInferenceProtocol(
       `${path}/ready`,
       { schema: { summary: 'Open Inference Protocol: whether a model is ready' } },
       async ({ params }) => {
-        const { name } = activeOf(params);
+        const { name } = readyOf(params);
         return { name, ready: true };
       },
     );
@@ -97,7 +96,8 @@ export function registerInferenceProtocol(
       `${path}/infer`,
       { schema: { summary: 'Open Inference Protocol: scores rows, a tensor a column, or one of all columns' } },
       async (request) => {
-        const active = activeOf(request.params);
+        const { params } = request;
+        const active = params.version === undefined ? predictor.activeFor(params.name) : readyOf(params);
         const { body } = request;
         if (!isObject(body as unknown)) throw new InvalidRequestError('the body must be a JSON object');
         const id = body.id ?? requestIdOf(request);

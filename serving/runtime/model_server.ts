@@ -206,10 +206,27 @@ export class ModelServer implements Service {
     const slot = served.experiment === undefined ? served.slots[0] : this.#assigned(name, served, entity);
     // A variant that no version answers for leaves its share to the others.
     const ready = slot.active ?? served.slots.find(({ active }) => active !== undefined)?.active;
-    if (ready === undefined) {
-      throw new ModelNotReadyError(name, slot.rejected?.reason ?? 'none is promoted in the registry');
-    }
+    if (ready === undefined) throw this.#notReady(name, slot);
     return ready;
+  }
+
+  /**
+   * A version that is ready, without dealing anybody to it.
+   *
+   * @param version - undefined: the first
+   * @returns undefined when this version does not answer here
+   * @throws {@link UnknownServedModelError} or {@link ModelNotReadyError}
+   */
+  ready(name: string, version?: number): ActiveModel | undefined {
+    const served = this.#models.get(name);
+    if (served === undefined) throw new UnknownServedModelError(name, [...this.#models.keys()]);
+    const ready = served.slots.flatMap(({ active }) => (active === undefined ? [] : [active]));
+    if (ready.length === 0) throw this.#notReady(name, served.slots[0]);
+    return version === undefined ? ready[0] : ready.find((each) => each.version === version);
+  }
+
+  #notReady(name: string, { rejected }: Slot): ModelNotReadyError {
+    return new ModelNotReadyError(name, rejected?.reason ?? 'none is promoted in the registry');
   }
 
   #assigned(name: string, { experiment, assignment, slots }: ServedSlots, entity: string | undefined): Slot {

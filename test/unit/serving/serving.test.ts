@@ -418,7 +418,13 @@ test('an experiment: each entity has one variant, shares are as configured, answ
   expect([...seen].sort()).toEqual(['challenger', 'control']);
   await log.drain();
   expect(new Set(logged.map(({ variant }) => variant))).toEqual(seen);
+  const before = (await metrics.metrics()).match(/^ab_variant_assignments.*$/gm);
+  for (const url of ['/models/tiny', '/v2/models/tiny', '/v2/models/tiny/versions/2']) {
+    expect((await own.app.inject({ url })).statusCode).toBe(200);
+  }
   const text = await metrics.metrics();
+  // Whoever only looks is dealt to nobody.
+  expect(text.match(/^ab_variant_assignments.*$/gm)).toEqual(before);
   expect(text).toMatch(/ab_variant_assignments\{model="tiny",experiment="steeper",variant="challenger"\} \d+/);
   await own.stop();
   await dealing.stop();
