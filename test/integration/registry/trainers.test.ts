@@ -60,7 +60,7 @@ test('XGBoost: two classes, texts and missing values among the columns; the same
   expect(metrics.auc).toBeGreaterThan(0.75);
   const second = await train(config, directory, 'classes-2');
   expect(Buffer.from(second.package.onnx).equals(Buffer.from(first.package.onnx))).toBe(true);
-}, 300_000);
+}, 600_000);
 
 test('XGBoost: regression', async () => {
   const random = new Random(2);
@@ -80,7 +80,7 @@ test('XGBoost: regression', async () => {
   const { metrics } = await evaluateModel(model.package, table, { naive: 'a' });
   expect(metrics.r2).toBeGreaterThan(0.97);
   expect(metrics.rmse_to_naive).toBeLessThan(0.2);
-}, 120_000);
+}, 600_000);
 
 test('K-means finds four groups, the number of them too', async () => {
   const random = new Random(3);
@@ -113,7 +113,7 @@ test('K-means finds four groups, the number of them too', async () => {
   expect(metrics.largest_share).toBeCloseTo(0.25, 1);
   const [x, y] = (tables[0]?.rows ?? []).map((row) => row.slice(1).map((value) => Math.round(Number(value) / 60)));
   expect(new Set(x?.map((value, index) => `${value}${y?.[index]}`)).size).toBe(4);
-}, 120_000);
+}, 600_000);
 
 test('an isolation forest finds what is unlike the rest', async () => {
   const random = new Random(4);
@@ -135,7 +135,7 @@ test('an isolation forest finds what is unlike the rest', async () => {
   const { metrics } = await evaluateModel(model.package, table);
   expect(metrics.auc).toBeGreaterThan(0.95);
   expect(metrics.recall).toBeGreaterThan(0.5);
-}, 120_000);
+}, 600_000);
 
 test('an LSTM learns a wave, far better than the naive forecast; a search goes on where it was stopped', async () => {
   const at = (step: number): number => 100 + 20 * Math.sin(step / 3);
@@ -167,7 +167,7 @@ test('an LSTM learns a wave, far better than the naive forecast; a search goes o
   expect(longer.lines).toContain('the search goes on after 2 trials');
   expect(longer.trials).toMatchObject([{ number: 1 }, { number: 2 }, { number: 3 }]);
   expect(longer.trials[2]?.params).toMatchObject({ hidden: expect.stringMatching(/^\d+$/) });
-}, 300_000);
+}, 600_000);
 
 test('what cannot be trained on is said', async () => {
   const rows = Array.from({ length: 300 }, (_, row): TestRow => ({ label: 0, values: [row] }));
@@ -186,4 +186,4 @@ test('what cannot be trained on is said', async () => {
     readFileSync(join(directory, 'data.csv'), 'utf8').replace(',0,7\n', ',1,7\n'),
   );
   await expect(train({ trainer: 'kmeans' }, directory, 'flat-out')).rejects.toThrow('has changed since its manifest');
-}, 120_000);
+}, 600_000);
