@@ -4,7 +4,7 @@ import { evaluateModel } from '#registry/evaluation/evaluate_model';
 import { mlflowConfigSchema } from '#registry/mlflow/client';
 import { readModelFolder, writeModelFolder } from '#registry/model_folder';
 import type { NewModelVersion } from '#registry/model_registry';
-import { heldOutFrom } from '#registry/trainers/training_table';
+import { judgedAs } from '#registry/trainers/training_config';
 import { examineModel } from '#serving/runtime/loaded_model';
 import { describeMetrics, writeReport } from './evaluation_report.ts';
 import { summaryOf, versionOf, withRegistry } from './models.ts';
@@ -114,12 +114,9 @@ export const evaluateVersion = (name: string, version: number, options: Evaluate
     const model = await registry.download(found);
     const set = await readTrainingSet(options.trainingSet);
     const training = config.training[name];
-    const table = tableOf(set);
-    const evaluation = await evaluateModel(model, table, {
-      slices: training?.slices ?? [],
-      costs: training !== undefined && 'costs' in training ? training.costs : undefined,
-      naive: training !== undefined && 'naive' in training ? training.naive : undefined,
-      from: options.all ? 0 : heldOutFrom(table.rows.length),
+    const evaluation = await evaluateModel(model, tableOf(set), {
+      ...(training === undefined ? {} : judgedAs(training)),
+      ...(options.all ? { from: 0 } : {}),
     });
     const { rows, refusedRows, metrics, slices } = evaluation;
     if (options.json) print(JSON.stringify({ model: name, version, rows, refused_rows: refusedRows, metrics, slices }));

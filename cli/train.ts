@@ -9,7 +9,7 @@ import { evaluateModel } from '#registry/evaluation/evaluate_model';
 import { REPORT_FILE, readModelFolder, writeModelCard } from '#registry/model_folder';
 import { CODE_TAG, DATA_QUALITY_TAG, GREEN, TRAINING_SET_TAG } from '#registry/model_tags';
 import { trainInPython } from '#registry/trainers/python_trainer';
-import type { TrainingConfig } from '#registry/trainers/training_config';
+import { judgedAs, type TrainingConfig } from '#registry/trainers/training_config';
 import { describeMetrics, writeReport } from './evaluation_report.ts';
 import { registerFolder } from './model_files.ts';
 import { loadPlatformConfig } from './platform_config.ts';
@@ -60,9 +60,7 @@ export async function trainModel(name: string, options: TrainOptions): Promise<v
   const seconds = (performance.now() - startedMs) / 1_000;
 
   const folder = await readModelFolder(out);
-  const naive = 'naive' in training ? training.naive : undefined;
-  const costs = 'costs' in training ? training.costs : undefined;
-  const evaluation = await evaluateModel(folder.package, tableOf(set), { slices: training.slices, costs, naive });
+  const evaluation = await evaluateModel(folder.package, tableOf(set), judgedAs(training));
   const card = {
     metrics: { ...evaluation.metrics, ...folder.metrics, training_seconds: seconds },
     params: { ...folder.params, trainer: training.trainer, seed: String(training.seed) },

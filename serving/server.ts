@@ -1,5 +1,5 @@
 import { fastify } from 'fastify';
-import { controlAccess } from '#connectors/http/access';
+import { controlAccess, isOpenToAll } from '#connectors/http/access';
 import { registerApiDocs } from '#monitoring/api_docs';
 import { HttpService } from '#monitoring/http_service';
 import type { ServingConfig } from './config.ts';
@@ -8,8 +8,8 @@ import { registerInferenceProtocol } from './routes/inference_protocol.ts';
 import { registerPredictRoutes } from './routes/predict.ts';
 import { Predictor, type PredictorDeps } from './runtime/predictor.ts';
 
-/** Health, metrics and documents are open to all. */
-const isOpen = (url: string): boolean => /^\/(health|metrics|docs|v2\/health)(\/|\?|$)/.test(url);
+/** The Open Inference Protocol has health of its own. */
+const isOpen = (url: string): boolean => isOpenToAll(url) || /^\/v2\/health(\/|\?|$)/.test(url);
 
 /** The serving tier on port 8000. */
 export async function createServing(deps: PredictorDeps, config: ServingConfig): Promise<HttpService> {

@@ -14,7 +14,8 @@ declare module 'fastify' {
   }
 }
 
-const isOpenToAll = (url: string): boolean => /^\/(health|metrics|docs)(\/|\?|$)/.test(url);
+/** Health, metrics and documents, by URL. */
+export const isOpenToAll = (url: string): boolean => /^\/(health|metrics|docs)(\/|\?|$)/.test(url);
 
 /**
  * Lets in who has one of the API keys or a valid token, when either is configured, says who it is, and bounds how often each may ask.

@@ -24,12 +24,20 @@ interface WireVersion {
   readonly aliases?: readonly string[];
 }
 
+/** Of a search. */
+interface WirePage {
+  readonly registered_models?: readonly { readonly name: string }[];
+  readonly model_versions?: readonly WireVersion[];
+  readonly next_page_token?: string;
+}
+
 const ARTIFACT_PATH = 'model';
 const METRIC_TAG = 'headwater.metric.';
 const AUDIT_TAG = 'headwater.audit';
 const PAGE = '1000';
 /** Of versions that were changed last, to find the one in a stage. */
 const RECENT = '20';
+
 /** MLflow as the registry: promoting a version in its UI is all it takes. */
 export class MlflowRegistry implements ModelRegistry {
   readonly kind = 'mlflow';
@@ -48,13 +56,14 @@ export class MlflowRegistry implements ModelRegistry {
 
   async register(model: NewModelVersion): Promise<ModelVersion> {
     const now = Date.now();
-    const { runId, artifacts } = await this.#runs.log({
+    const run = await this.#runs.log({
       name: `${model.name}-${new Date(now).toISOString()}`,
       startedMs: now,
       metrics: model.metrics,
       params: model.params,
       tags: model.tags ?? {},
     });
+    const { runId, artifacts } = run;
     const source = `${artifacts}/${ARTIFACT_PATH}`;
     try {
       for (const [file, content] of modelDirectory(model.package, runId, ARTIFACT_PATH)) {
@@ -64,7 +73,7 @@ export class MlflowRegistry implements ModelRegistry {
       for (const { number, startedMs, finishedMs, metrics, params } of model.trials ?? []) {
         const trial = await this.#runs.log({
           ...{ name: `trial ${number}`, startedMs, metrics, params, tags: {} },
-          parent: runId,
+          parent: run,
         });
         await this.#runs.end(trial.runId, 'FINISHED', finishedMs);
       }
@@ -98,16 +107,10 @@ export class MlflowRegistry implements ModelRegistry {
 
   async listModels(): Promise<readonly string[]> {
     const names: string[] = [];
-    let page_token = '';
-    do {
-      const query: Record<string, string> = { max_results: PAGE, ...(page_token === '' ? {} : { page_token }) };
-      const answer = await this.#client.get<{ registered_models?: { name: string }[]; next_page_token?: string }>(
-        'registered-models/search',
-        query,
-      );
-      names.push(...(answer.registered_models ?? []).map(({ name }) => name));
-      page_token = answer.next_page_token ?? '';
-    } while (page_token !== '');
+    const pages = this.#pages('registered-models/search', {
+      max_results: PAGE,
+    });
+    for await (const { registered_models: models = [] } of pages) names.push(...models.map(({ name }) => name));
     return names;
   }
 
@@ -124,13 +127,19 @@ export class MlflowRegistry implements ModelRegistry {
     name: string,
     query: Readonly<Record<string, string>>,
   ): AsyncGenerator<readonly WireVersion[]> {
+    const filtered = { ...query, filter: `name='${name}'` };
+    const pages = this.#pages('model-versions/search', filtered);
+    for await (const { model_versions: versions = [] } of pages) yield versions;
+  }
+
+  async *#pages(path: string, query: Readonly<Record<string, string>>): AsyncGenerator<WirePage> {
     let page_token = '';
     do {
-      const answer = await this.#client.get<{ model_versions?: WireVersion[]; next_page_token?: string }>(
-        'model-versions/search',
-        { ...query, filter: `name='${name}'`, ...(page_token === '' ? {} : { page_token }) },
-      );
-      yield answer.model_versions ?? [];
+      const answer = await this.#client.get<WirePage>(path, {
+        ...query,
+        ...(page_token === '' ? {} : { page_token }),
+      });
+      yield answer;
       page_token = answer.next_page_token ?? '';
     } while (page_token !== '');
   }

@@ -7,7 +7,14 @@ export interface NewRun {
   readonly params: Readonly<Record<string, string>>;
   readonly tags: Readonly<Record<string, string>>;
   /** The run that it is a part of. */
-  readonly parent?: string;
+  readonly parent?: LoggedRun;
+}
+
+export interface LoggedRun {
+  readonly runId: string;
+  readonly experimentId: string;
+  /** Where its artifacts go. */
+  readonly artifacts: string;
 }
 
 interface WireRun {
@@ -29,10 +36,11 @@ export class MlflowRuns {
     this.#experimentName = experimentName;
   }
 
-  /** Logs what is known of a run. @returns its id, and where its artifacts go */
-  async log({ name, startedMs, metrics, params, tags, parent }: NewRun) {
+  /** Logs what is known of a run. */
+  async log({ name, startedMs, metrics, params, tags, parent }: NewRun): Promise<LoggedRun> {
+    const experimentId = parent?.experimentId ?? (await this.#experiment());
     const { run } = await this.#client.post<WireRun>('runs/create', {
-      experiment_id: await this.#experiment(),
+      experiment_id: experimentId,
       run_name: name,
       start_time: startedMs,
     });
@@ -42,9 +50,9 @@ export class MlflowRuns {
       run_id,
       metrics: known.map(([key, value]) => ({ key, value, timestamp: startedMs, step: 0 })),
       params: pairsOf(params),
-      tags: pairsOf(parent === undefined ? tags : { ...tags, [PARENT_TAG]: parent }),
+      tags: pairsOf(parent === undefined ? tags : { ...tags, [PARENT_TAG]: parent.runId }),
     });
-    return { runId: run_id, artifacts: artifact_uri };
+    return { runId: run_id, experimentId, artifacts: artifact_uri };
   }
 
   async end(run_id: string, status: 'FINISHED' | 'FAILED', end_time: number): Promise<void> {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { EvaluationOptions } from '../evaluation/evaluate_model.ts';
 
 const common = {
   /** Feature service, or view, that the columns are of: `fraud@1`. */
@@ -37,3 +38,10 @@ export const trainingConfigSchema = z.discriminatedUnion('trainer', [
   z.strictObject({ ...common, trainer: z.literal('lstm'), naive: z.string().min(1).optional() }),
 ]);
 export type TrainingConfig = z.infer<typeof trainingConfigSchema>;
+
+/** How a model is judged, as far as its training says. */
+export const judgedAs = (config: TrainingConfig): EvaluationOptions => ({
+  slices: config.slices,
+  ...('costs' in config ? { costs: config.costs } : {}),
+  ...('naive' in config ? { naive: config.naive } : {}),
+});

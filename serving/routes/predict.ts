@@ -15,6 +15,11 @@ interface BatchBody {
   readonly return_probabilities?: boolean;
 }
 
+/** Rows that are ready to be run: scanned, or parsed and encoded. */
+interface Prepared extends Pick<ScannedBody, 'active' | 'input' | 'rows' | 'isSingle' | 'wantsProbabilities'> {
+  readonly wantsExplanation?: boolean;
+}
+
 const PREDICT_KEYS = new Set(['model_name', 'features', 'entity_id', 'return_probabilities', 'explain']);
 const EXPLAIN_KEYS = new Set(['model_name', 'features', 'entity_id']);
 const BATCH_KEYS = new Set(['model_name', 'instances', 'entity_ids', 'return_probabilities']);
@@ -51,20 +56,20 @@ export async function registerPredictRoutes(
     else done(null, scanned);
   });
 
-  const answerScanned = async (scanned: ScannedBody, request: FastifyRequest, route: string) => {
-    const startedMs = performance.now();
-    const { active, input, rows, wantsProbabilities } = scanned;
+  const answer = async (prepared: Prepared, request: FastifyRequest, route: string, startedMs: number) => {
+    const { active, input, rows, isSingle, wantsProbabilities, wantsExplanation } = prepared;
     const output = await predictor.infer(active, input, rows.length);
     const requestId = requestIdOf(request);
     const predicted = predictor.finish(active, requestId, rows, output);
+    const explanation = wantsExplanation === true ? { explanation: await explainer.explain(active, input) } : {};
     const latencyMs = performance.now() - startedMs;
     seconds.observe({ route }, latencyMs / 1_000);
-    const { isSingle } = scanned;
     return {
       ...(isSingle
         ? { prediction: (predicted[0] as Predicted).prediction }
         : { predictions: predicted.map(({ prediction }) => prediction) }),
       ...(wantsProbabilities ? outputsOf(active, predicted, isSingle) : {}),
+      ...explanation,
       ...(isSingle ? {} : { count: rows.length }),
       ...describeAnswer(active, requestId, latencyMs),
     };
@@ -74,28 +79,21 @@ export async function registerPredictRoutes(
     '/predict',
     { schema: { summary: 'Scores one row: by its features, or by an entity whose features are looked up' } },
     async (request) => {
+      const startedMs = performance.now();
       if (request.body instanceof ScannedBody) {
-        if (request.body.isSingle) return answerScanned(request.body, request, '/predict');
+        if (request.body.isSingle) return answer(request.body, request, '/predict', startedMs);
         throw new InvalidRequestError('instances are not known here: send "features", or post to /predict/batch');
       }
-      const startedMs = performance.now();
       const body = checkBody(request.body, PREDICT_KEYS);
       checkRow(body);
       const active = predictor.activeFor(body.model_name, body.entity_id);
-      const row = await rowOf(active, body);
-      const input = predictor.encode(active, [row], nowhere);
-      const output = await predictor.infer(active, input, 1);
-      const requestId = requestIdOf(request);
-      const [predicted] = predictor.finish(active, requestId, [row], output) as [Predicted];
-      const explanation = body.explain === true ? { explanation: await explainer.explain(active, input) } : {};
-      const latencyMs = performance.now() - startedMs;
-      seconds.observe({ route: '/predict' }, latencyMs / 1_000);
-      return {
-        prediction: predicted.prediction,
-        ...(body.return_probabilities === true ? outputsOf(active, [predicted], true) : {}),
-        ...explanation,
-        ...describeAnswer(active, requestId, latencyMs),
+      const rows = [await rowOf(active, body)];
+      const prepared = {
+        ...{ active, rows, input: predictor.encode(active, rows, nowhere), isSingle: true },
+        wantsProbabilities: body.return_probabilities === true,
+        wantsExplanation: body.explain === true,
       };
+      return answer(prepared, request, '/predict', startedMs);
     },
   );
 
@@ -127,25 +125,19 @@ export async function registerPredictRoutes(
     '/predict/batch',
     { schema: { summary: 'Scores many rows: objects, arrays in the order of the columns, or entities' } },
     async (request) => {
+      const startedMs = performance.now();
       if (request.body instanceof ScannedBody) {
-        if (!request.body.isSingle) return answerScanned(request.body, request, '/predict/batch');
+        if (!request.body.isSingle) return answer(request.body, request, '/predict/batch', startedMs);
         throw new InvalidRequestError('features are not known here: send "instances", or post to /predict');
       }
-      const startedMs = performance.now();
       const body = checkBody(request.body, BATCH_KEYS);
       const active = predictor.activeFor(body.model_name);
       const rows = await batchRows(active, body, settings.maxBatchRows, predictor);
-      const output = await predictor.infer(active, predictor.encode(active, rows, inInstances), rows.length);
-      const requestId = requestIdOf(request);
-      const predicted = predictor.finish(active, requestId, rows, output);
-      const latencyMs = performance.now() - startedMs;
-      seconds.observe({ route: '/predict/batch' }, latencyMs / 1_000);
-      return {
-        predictions: predicted.map(({ prediction }) => prediction),
-        ...(body.return_probabilities === true ? outputsOf(active, predicted, false) : {}),
-        count: rows.length,
-        ...describeAnswer(active, requestId, latencyMs),
+      const prepared = {
+        ...{ active, rows, input: predictor.encode(active, rows, inInstances), isSingle: false },
+        wantsProbabilities: body.return_probabilities === true,
       };
+      return answer(prepared, request, '/predict/batch', startedMs);
     },
   );
 }

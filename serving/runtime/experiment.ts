@@ -37,11 +37,13 @@ export type Experiment = z.infer<typeof experimentSchema>;
 
 /** Deals entities to variants: each always to the same one, and independently of what other experiments deal it to. */
 export class Assignment {
+  readonly experiment: string;
   readonly #salt: string;
   /** Upper bounds of the variants' shares, 0 to 1. */
   readonly #bounds: readonly (readonly [variant: string, upTo: number])[];
 
   constructor({ name, salt, variants }: Experiment) {
+    this.experiment = name;
     this.#salt = salt ?? name;
     const total = variants.reduce((sum, { weight }) => sum + weight, 0);
     let upTo = 0;

@@ -1,4 +1,5 @@
 import { Matrix, solve } from 'ml-matrix';
+import { Random } from '#kernel/random';
 
 /** Runs a model: FP32 [rows, columns] to FP32 [rows, width]. */
 export type RunModel = (input: Float32Array, rows: number) => Promise<Float32Array>;
@@ -89,10 +90,11 @@ function coalitionsOf(columns: number, most: number): readonly Coalition[] {
     (_, index) => (columns - 1) / ((index + 1) * (columns - index - 1)),
   );
   const total = sizes.reduce((sum, weight) => sum + weight, 0);
-  const random = repeatable();
+  // The same each time.
+  const random = new Random(1);
   const drawn: Coalition[] = [];
   while (drawn.length < most) {
-    let left = random() * total;
+    let left = random.next() * total;
     const size =
       1 +
       sizes.findIndex((weight) => {
@@ -112,21 +114,10 @@ function choose(n: number, k: number): number {
   return ways;
 }
 
-/** Mulberry32 (public domain, Tommy Ettinger 2017), uniform in [0, 1). */
-function repeatable(): () => number {
-  let state = 1;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
-
-function shuffled(count: number, random: () => number): number[] {
+function shuffled(count: number, random: Random): number[] {
   const order = Array.from({ length: count }, (_, index) => index);
   for (let at = count - 1; at > 0; at -= 1) {
-    const other = Math.floor(random() * (at + 1));
+    const other = random.integer(0, at + 1);
     [order[at], order[other]] = [order[other] as number, order[at] as number];
   }
   return order;

@@ -19,6 +19,8 @@ export class LoadedModel {
   readonly encoder: SignatureEncoder;
   /** Reads rows of it out of JSON. */
   readonly scanner: RowScanner;
+  /** Equal for models that take the same columns and answer with the same classes. */
+  readonly shape: string;
   /** Values a row has in the output. */
   readonly outputWidth: number;
   readonly #session: InferenceSession;
@@ -37,6 +39,7 @@ export class LoadedModel {
     this.#session = session;
     this.signature = signature;
     this.encoder = createEncoder(signature);
+    this.shape = JSON.stringify([signature.inputs, signature.task, signature.classes]);
     this.scanner = new RowScanner(this.encoder);
     this.outputWidth = outputWidth(signature);
   }

@@ -8,7 +8,7 @@ import type { ModelSignature } from '#registry/model_package';
 import type { ModelRegistry, ModelVersion } from '#registry/model_registry';
 import type { ServedModel } from '../config.ts';
 import { ModelNotReadyError, UnknownServedModelError } from '../errors.ts';
-import { Assignment, type Experiment, type Follow } from './experiment.ts';
+import { Assignment, type Follow } from './experiment.ts';
 import { LoadedModel } from './loaded_model.ts';
 import { MicroBatcher } from './micro_batcher.ts';
 
@@ -42,7 +42,7 @@ interface Slot {
 }
 
 interface ServedSlots {
-  readonly experiment: Experiment | undefined;
+  /** Of an experiment. */
   readonly assignment: Assignment | undefined;
   /** One; or one for each variant. */
   readonly slots: readonly [Slot, ...Slot[]];
@@ -56,10 +56,10 @@ function slotsOf({ name, follow, experiment, shadow: shadowed }: ServedModel): S
   });
   const shadow = shadowed === undefined ? undefined : slotOf(SHADOW, shadowed);
   if (experiment === undefined) {
-    return { experiment, shadow, assignment: undefined, slots: [slotOf(NO_EXPERIMENT, follow)] };
+    return { shadow, assignment: undefined, slots: [slotOf(NO_EXPERIMENT, follow)] };
   }
   const slots = experiment.variants.map((variant) => slotOf(variant.name, variant.follow ?? follow));
-  return { experiment, shadow, assignment: new Assignment(experiment), slots: slots as [Slot, ...Slot[]] };
+  return { shadow, assignment: new Assignment(experiment), slots: slots as [Slot, ...Slot[]] };
 }
 
 const NO_EXPERIMENT = 'production';
@@ -203,9 +203,10 @@ export class ModelServer implements Service {
   active(name: string, entity?: string): ActiveModel {
     const served = this.#models.get(name);
     if (served === undefined) throw new UnknownServedModelError(name, [...this.#models.keys()]);
-    const slot = served.experiment === undefined ? served.slots[0] : this.#assigned(name, served, entity);
+    const { assignment, slots } = served;
+    const slot = assignment === undefined ? slots[0] : this.#assigned(name, assignment, slots, entity);
     // A variant that no version answers for leaves its share to the others.
-    const ready = slot.active ?? served.slots.find(({ active }) => active !== undefined)?.active;
+    const ready = slot.active ?? slots.find(({ active }) => active !== undefined)?.active;
     if (ready === undefined) throw this.#notReady(name, slot);
     return ready;
   }
@@ -229,9 +230,9 @@ export class ModelServer implements Service {
     return new ModelNotReadyError(name, rejected?.reason ?? 'none is promoted in the registry');
   }
 
-  #assigned(name: string, { experiment, assignment, slots }: ServedSlots, entity: string | undefined): Slot {
-    const variant = (assignment as Assignment).variantOf(entity);
-    this.#assignments.inc({ model: name, experiment: (experiment as Experiment).name, variant });
+  #assigned(name: string, assignment: Assignment, slots: readonly Slot[], entity: string | undefined): Slot {
+    const variant = assignment.variantOf(entity);
+    this.#assignments.inc({ model: name, experiment: assignment.experiment, variant });
     return slots.find((slot) => slot.variant === variant) as Slot;
   }
 

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Random } from '#kernel/random';
 import type { TreeEnsemble } from '#registry/onnx/tree_ensemble';
 import type { CompiledTrees } from './compiled_trees.ts';
 
@@ -60,16 +61,11 @@ export class TreeTrial {
 function probesOf({ features, thresholds }: TreeEnsemble, width: number): Float32Array {
   const byColumn = Array.from({ length: width }, (): number[] => [0]);
   for (const [node, column] of features.entries()) if (column >= 0) byColumn[column]?.push(thresholds[node] as number);
-  let state = 1;
-  const below = (limit: number): number => {
-    // A linear congruential generator (Numerical Recipes): any spread will do.
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 2 ** 32) * limit);
-  };
+  const random = new Random(1);
   return Float32Array.from({ length: PROBES * width }, (_, at) => {
     const values = byColumn[at % width] as number[];
-    const [a, b] = [values[below(values.length)] as number, values[below(values.length)] as number];
-    const kind = below(8);
+    const [a, b] = [random.pick(values), random.pick(values)];
+    const kind = random.integer(0, 8);
     if (kind === 0) return Number.NaN;
     return kind < 4 ? a : (a + b) / 2;
   });

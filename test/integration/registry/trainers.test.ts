@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { Random } from '#examples/fraud/random';
+import { Random } from '#kernel/random';
 import { evaluateModel } from '#registry/evaluation/evaluate_model';
 import { readModelFolder } from '#registry/model_folder';
 import { trainInPython } from '#registry/trainers/python_trainer';
