@@ -19,6 +19,7 @@ const modules = {
   dlq: () => import('./dlq.ts'),
   statistics: () => import('./feature_statistics.ts'),
   definitions: () => import('./features.ts'),
+  experiments: () => import('./experiment_results.ts'),
   history: () => import('./history.ts'),
   lag: () => import('./lag.ts'),
   modelFiles: () => import('./model_files.ts'),
@@ -400,6 +401,16 @@ authored(
     .argument('<name>')
     .argument('<version>', 'version number', versionNumber),
 ).action(lazily(modules.models, 'archiveModel'));
+models
+  .command('results')
+  .description('what the variants of an experiment come to, as a running platform tells')
+  .argument('<name>')
+  .option('--experiment <name>', 'which one; the one that is running, or ran last')
+  .addOption(new Option('--outcome <what>', 'what is compared').choices(['value', 'correct']))
+  .option('--url <url>', 'where the platform serves', 'http://localhost:8000')
+  .addOption(new Option('--api-key <key>', 'where one is wanted').env('HEADWATER_API_KEY'))
+  .option('--json', 'as JSON', false)
+  .action(lazily(modules.experiments, 'showResults'));
 
 try {
   await program.parseAsync();

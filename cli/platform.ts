@@ -17,9 +17,12 @@ import { systemClock } from '#kernel/time';
 import type { HttpService } from '#monitoring/http_service';
 import type { Logger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
+import { type AuditEntry, Lifecycle } from '#registry/lifecycle/lifecycle';
+import type { ModelSignature } from '#registry/model_package';
 import type { ModelRegistry } from '#registry/model_registry';
 import { PredictionLog, type PredictionSink } from '#serving/prediction_log';
 import { serviceProblems } from '#serving/runtime/feature_check';
+import { examineModel } from '#serving/runtime/loaded_model';
 import { ModelServer } from '#serving/runtime/model_server';
 import { createServing } from '#serving/server';
 import type { Role } from './choices.ts';
@@ -68,8 +71,17 @@ export async function startPlatform(
   const registrations = new PendingRegistrations(registrationQueue(config), { registry, log });
   const { topics } = config;
 
+  const checkSignature = (signature: ModelSignature) => serviceProblems(features, signature);
+  const record = (entry: AuditEntry) => offline.writeModelAudit(entry);
+  const lifecycle = new Lifecycle({ registry, examine: examineModel, checkSignature, record }, config.promotion);
   const models = new ModelServer(
-    { registry, log, metrics, checkSignature: (signature) => serviceProblems(features, signature) },
+    {
+      ...{ registry, log, metrics, checkSignature, routings: offline },
+      outcomes: (query) => offline.experimentOutcomes(query),
+      promote: async (name, version, authorship) => {
+        await lifecycle.promote(name, version, { ...authorship, stage: 'Production' });
+      },
+    },
     config.serving,
   );
   const predictions = new PredictionLog(
@@ -91,7 +103,7 @@ export async function startPlatform(
     }),
     pipeline: createPipelineHttp({ log, metrics, pipeline }, config.pipeline),
     features: await createFeatureApi({ ...base, store: online, features, offline }, config.featureApi),
-    serving: await createServing({ ...base, models, features, predictions }, config.serving),
+    serving: await createServing({ ...base, models, features, predictions, feedback: offline }, config.serving),
   };
   const needsOffline = roles.some((role) => role !== 'gateway');
   const prepared: Service = {

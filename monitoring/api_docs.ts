@@ -7,7 +7,7 @@ export async function registerApiDocs(
   app: FastifyInstance,
   info: { title: string; description: string },
 ): Promise<void> {
-  await app.register(swagger, { openapi: { info: { ...info, version: '0.1.0' } } });
-  await app.register(swaggerUi, { routePrefix: '/docs' });
+  await app.register(swagger, { openapi: { openapi: '3.1.0', info: { ...info, version: '0.1.0' } } });
+  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
 }

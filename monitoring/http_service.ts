@@ -11,6 +11,8 @@ export interface HttpServiceSettings {
   readonly port: number;
   /** The setting to change when the port is taken. */
   readonly portSetting: string;
+  /** `http` unless said otherwise. */
+  readonly scheme?: 'http' | 'https';
 }
 
 export interface HttpServiceDeps {
@@ -112,7 +114,7 @@ export class HttpService implements Service {
     }
     const address = this.app.server.address();
     const bound = typeof address === 'object' && address !== null ? address.port : port;
-    this.#url = `http://${host === '0.0.0.0' ? 'localhost' : host}:${bound}`;
+    this.#url = `${this.#settings.scheme ?? 'http'}://${host === '0.0.0.0' ? 'localhost' : host}:${bound}`;
     this.#log.info({ url: this.#url }, 'http.listening');
   }
 

@@ -1,15 +1,15 @@
 import { z } from 'zod';
 import { accessSettings } from '#connectors/http/config';
-import { experimentSchema, followSchema } from './runtime/experiment.ts';
+import { followSchema } from './routing/follow.ts';
+import { DEALT_TWICE, isDealtTwice, routingSettings } from './routing/routing.ts';
 
-const servedModel = z.strictObject({
-  name: z.string().min(1),
-  follow: followSchema.default({ stage: 'Production' }),
-  /** Versions that answer side by side. */
-  experiment: experimentSchema.optional(),
-  /** A version that computes along without answering: how it differs is told in metrics. */
-  shadow: followSchema.optional(),
-});
+const servedModel = z
+  .strictObject({
+    name: z.string().min(1),
+    follow: followSchema.default({ stage: 'Production' }),
+    ...routingSettings,
+  })
+  .refine((served) => !isDealtTwice(served), { message: DEALT_TWICE });
 
 export const servingConfigSchema = z.strictObject({
   ...accessSettings,
@@ -25,6 +25,18 @@ export const servingConfigSchema = z.strictObject({
   maxBatchRows: z.int().positive().default(10_000),
   /** Rows waiting or being computed, over all requests, before new ones are answered 503. */
   maxPendingRows: z.int().positive().default(50_000),
+  /** A request that would have to wait longer is answered 503 before its body is read, ms. */
+  maxQueueMs: z.int().positive().default(100),
+  /** Keeps what was computed for a row; absent: nothing is kept. */
+  predictionCache: z
+    .strictObject({ ttlMs: z.int().positive().default(60_000), maxEntries: z.int().positive().default(10_000) })
+    .optional(),
+  /** Answers say in the header `server-timing` what their stages took. */
+  serverTiming: z.boolean().default(false),
+  /** Origins whose pages may ask, such as https://app.example.com; none by default. */
+  corsOrigins: z.array(z.string().min(1)).default([]),
+  /** PEM files; absent: plain HTTP, for behind something that ends TLS. */
+  tls: z.strictObject({ certFile: z.string().min(1), keyFile: z.string().min(1) }).optional(),
   /** Rows that a model may be run on to explain one, where it cannot be explained exactly. */
   explainBudget: z.int().positive().default(8_192),
   /** Predictions waiting to be logged before new ones are dropped (and counted). */

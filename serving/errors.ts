@@ -61,3 +61,36 @@ export class OverloadedError extends PlatformError {
     });
   }
 }
+
+/** The caller has said how long it waits, and that is over. */
+export class DeadlinePassedError extends PlatformError {
+  readonly code = 'SERVING_DEADLINE_PASSED';
+  readonly httpStatus = 504;
+
+  constructor() {
+    super('the answer would come later than x-request-timeout-ms allows: it is not computed', {
+      fault: 'dependency',
+      retryable: true,
+    });
+  }
+}
+
+/** A change of routing that cannot be made as things are. */
+export class RoutingConflictError extends PlatformError {
+  readonly code = 'SERVING_ROUTING_CONFLICT';
+  readonly httpStatus = 409;
+
+  constructor(model: string, why: string) {
+    super(`the routing of "${model}" was not changed: ${why}`, { fault: 'caller', retryable: false });
+  }
+}
+
+export class UnknownExperimentError extends PlatformError {
+  readonly code = 'SERVING_UNKNOWN_EXPERIMENT';
+  readonly httpStatus = 404;
+
+  constructor(model: string, experiment: string | undefined) {
+    const which = experiment === undefined ? 'an experiment' : `the experiment "${experiment}"`;
+    super(`there is not, and never was, ${which} with "${model}"`, { fault: 'caller', retryable: false });
+  }
+}

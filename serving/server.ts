@@ -1,48 +1,102 @@
-import { fastify } from 'fastify';
+import { readFileSync } from 'node:fs';
+import cors from '@fastify/cors';
+import helmet from '@fastify/helmet';
+import { type FastifyInstance, fastify } from 'fastify';
 import { controlAccess, isOpenToAll } from '#connectors/http/access';
 import { registerApiDocs } from '#monitoring/api_docs';
 import { HttpService } from '#monitoring/http_service';
 import type { ServingConfig } from './config.ts';
 import { UnknownServedModelError } from './errors.ts';
+import { type FeedbackStore, registerFeedbackRoutes } from './routes/feedback.ts';
 import { registerInferenceProtocol } from './routes/inference_protocol.ts';
 import { registerPredictRoutes } from './routes/predict.ts';
+import { registerRoutingRoutes } from './routes/routing.ts';
+import * as schemas from './routes/schemas.ts';
+import type { ModelServer } from './runtime/model_server.ts';
 import { Predictor, type PredictorDeps } from './runtime/predictor.ts';
+
+export interface ServingDeps extends PredictorDeps {
+  /** Where outcomes of predictions are kept; without, nobody can tell them. */
+  readonly feedback?: FeedbackStore;
+}
 
 /** The Open Inference Protocol has health of its own. */
 const isOpen = (url: string): boolean => isOpenToAll(url) || /^\/v2\/health(\/|\?|$)/.test(url);
 
+/** Large uploads of lines take their time. */
+const REQUEST_TIMEOUT_MS = 300_000;
+
 /** The serving tier on port 8000. */
-export async function createServing(deps: PredictorDeps, config: ServingConfig): Promise<HttpService> {
-  const { models } = deps;
-  const app = fastify({ logger: false, bodyLimit: config.maxBodyBytes, requestTimeout: 30_000 });
+export async function createServing(deps: ServingDeps, config: ServingConfig): Promise<HttpService> {
+  const { models, feedback } = deps;
+  const predictor = new Predictor(deps, config);
+  const app = createApp(config);
+  // The schemas describe: routes check what they are given themselves, and name every mistake.
+  app.setValidatorCompiler(() => () => true);
+  app.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
+  app.decorateRequest('arrivedMs', 0);
+  app.addHook('onRequest', (request, _, done) => {
+    request.arrivedMs = performance.now();
+    // Before its body is read.
+    if (request.method === 'POST') predictor.admission.enter(request.arrivedMs);
+    done();
+  });
+  await secure(app, config);
   await controlAccess(app, config, (url) => !isOpen(url));
   await registerApiDocs(app, { title: 'headwater serving', description: 'Predictions of the production models' });
   const notReady = (): string | undefined => {
     const { waiting } = models;
     return waiting.length === 0 ? undefined : `no version of ${waiting.join(', ')} is loaded`;
   };
-  const service = new HttpService({ ...deps, notReady }, { ...config, name: 'serving', portSetting: 'API_PORT' }, app);
-  const predictor = new Predictor(deps, config);
+  const scheme = config.tls === undefined ? 'http' : 'https';
+  const address = { ...config, scheme, name: 'serving', portSetting: 'API_PORT' } as const;
+  const service = new HttpService({ ...deps, notReady }, address, app);
   registerInferenceProtocol(app, { models, predictor }, config);
   // With a way of their own to read bodies.
   await app.register((scope) => registerPredictRoutes(scope, { predictor, metrics: deps.metrics }, config));
-  app.get('/models', { schema: { summary: 'The served models and their versions' } }, async () => ({
-    models: models.status(),
-  }));
-  app.get<{ Params: { name: string } }>(
-    '/models/:name',
-    { schema: { summary: 'One served model, with its columns' } },
-    async ({ params }) => {
-      const variants = models.status().filter(({ name }) => name === params.name);
-      const [status] = variants;
-      if (status === undefined)
-        throw new UnknownServedModelError(
-          params.name,
-          models.status().map(({ name }) => name),
-        );
-      const signature = variants.some(({ ready }) => ready) ? models.ready(params.name)?.model.signature : undefined;
-      return { ...status, signature, ...(variants.length > 1 ? { variants } : {}) };
-    },
-  );
+  registerRoutingRoutes(app, models);
+  if (feedback !== undefined) registerFeedbackRoutes(app, { ...deps, feedback });
+  registerModelRoutes(app, models);
   return service;
+}
+
+function createApp({ tls, maxBodyBytes }: ServingConfig): FastifyInstance {
+  const options = { logger: false, bodyLimit: maxBodyBytes, requestTimeout: REQUEST_TIMEOUT_MS } as const;
+  if (tls === undefined) return fastify(options);
+  const https = { cert: readFileSync(tls.certFile), key: readFileSync(tls.keyFile) };
+  return fastify({ ...options, https }) as unknown as FastifyInstance;
+}
+
+/** Headers for browsers, and which pages may ask. */
+async function secure(app: FastifyInstance, { corsOrigins, tls }: ServingConfig): Promise<void> {
+  if (corsOrigins.length > 0) await app.register(cors, { origin: [...corsOrigins], maxAge: 600 });
+  await app.register(helmet, {
+    // Answers are data: nothing of them is to be run or framed. The documents bring a policy of their own.
+    contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
+    strictTransportSecurity: tls !== undefined,
+    crossOriginResourcePolicy: { policy: corsOrigins.length > 0 ? 'cross-origin' : 'same-origin' },
+    crossOriginOpenerPolicy: false,
+    originAgentCluster: false,
+    xDnsPrefetchControl: false,
+    xDownloadOptions: false,
+    xPermittedCrossDomainPolicies: false,
+    xXssProtection: false,
+    xFrameOptions: false,
+  });
+}
+
+function registerModelRoutes(app: FastifyInstance, models: ModelServer): void {
+  app.get('/models', { schema: schemas.listModels }, async () => ({ models: models.status() }));
+  app.get<{ Params: { name: string } }>('/models/:name', { schema: schemas.oneModel }, async ({ params }) => {
+    const variants = models.status().filter(({ name }) => name === params.name);
+    const [status] = variants;
+    if (status === undefined) {
+      throw new UnknownServedModelError(
+        params.name,
+        models.status().map(({ name }) => name),
+      );
+    }
+    const signature = variants.some(({ ready }) => ready) ? models.ready(params.name)?.model.signature : undefined;
+    return { ...status, signature, ...(variants.length > 1 ? { variants } : {}) };
+  });
 }

@@ -5,17 +5,26 @@ import { createRemoteJWKSet, errors as joseErrors, jwtVerify } from 'jose';
 import { messageOf } from '#kernel/errors';
 import { ConnectionError } from '../errors.ts';
 import type { AccessConfig } from './config.ts';
-import { RateLimitedError, UnauthorizedError } from './errors.ts';
+import { ForbiddenError, RateLimitedError, UnauthorizedError } from './errors.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** Who asks, as far as is known: for limits and logs, never the secret itself. */
     caller: string;
+    /** What it may do; undefined: everything. */
+    scopes: readonly string[] | undefined;
   }
 }
 
 /** Health, metrics and documents, by URL. */
 export const isOpenToAll = (url: string): boolean => /^\/(health|metrics|docs)(\/|\?|$)/.test(url);
+
+/** @throws {@link ForbiddenError} when the caller's scopes hold neither `action:resource` nor `action:*` */
+export function requireScope({ scopes }: FastifyRequest, action: string, resource: string): void {
+  if (scopes === undefined) return;
+  const wanted = `${action}:${resource}`;
+  if (!scopes.includes(wanted) && !scopes.includes(`${action}:*`)) throw new ForbiddenError(wanted);
+}
 
 /**
  * Lets in who has one of the API keys or a valid token, when either is configured, says who it is, and bounds how often each may ask.
@@ -54,12 +63,18 @@ function authenticate(
   { apiKeys, jwt }: AccessConfig,
   isProtected: (url: string) => boolean,
 ): void {
-  const names = new Map(
-    apiKeys.map((key) => [key, `key ${createHash('sha256').update(key).digest('hex').slice(0, 12)}`]),
+  const known = new Map(
+    apiKeys.map((given) => {
+      const { key, name, scopes } =
+        typeof given === 'string' ? ({ key: given } as Exclude<typeof given, string>) : given;
+      const caller = `key ${name ?? createHash('sha256').update(key).digest('hex').slice(0, 12)}`;
+      return [key, { caller, scopes }];
+    }),
   );
   const verify = jwt === undefined ? undefined : tokenVerifier(jwt);
-  const isOpen = names.size === 0 && verify === undefined;
+  const isOpen = known.size === 0 && verify === undefined;
   app.decorateRequest('caller', '');
+  app.decorateRequest('scopes', undefined);
   if (isOpen) {
     app.addHook('onRequest', (request, _, done) => {
       request.caller = request.ip;
@@ -73,16 +88,17 @@ function authenticate(
       return;
     }
     const key = request.headers['x-api-key'];
-    const known = typeof key === 'string' ? names.get(key) : undefined;
-    if (known !== undefined) {
-      request.caller = known;
+    const found = typeof key === 'string' ? known.get(key) : undefined;
+    if (found !== undefined) {
+      request.caller = found.caller;
+      request.scopes = found.scopes;
       return;
     }
     const [scheme, token] = request.headers.authorization?.split(' ') ?? [];
     if (verify === undefined || scheme?.toLowerCase() !== 'bearer' || token === undefined) {
-      throw new UnauthorizedError(wanted(names.size > 0, verify !== undefined));
+      throw new UnauthorizedError(wanted(known.size > 0, verify !== undefined));
     }
-    request.caller = await verify(token);
+    Object.assign(request, await verify(token));
   });
 }
 
@@ -94,13 +110,14 @@ function wanted(keys: boolean, tokens: boolean): string {
   return `send ${ways.join(' or ')}`;
 }
 
-/** @returns the subject of a token; @throws UnauthorizedError saying what is wrong with it */
-function tokenVerifier({ issuer, audience, jwksUrl }: NonNullable<AccessConfig['jwt']>) {
+/** @returns whose a token is, and what it may do; @throws UnauthorizedError saying what is wrong with it */
+function tokenVerifier({ issuer, audience, jwksUrl, scoped }: NonNullable<AccessConfig['jwt']>) {
   const keys = createRemoteJWKSet(new URL(jwksUrl));
-  return async (token: string): Promise<string> => {
+  return async (token: string): Promise<Pick<FastifyRequest, 'caller' | 'scopes'>> => {
     try {
       const { payload } = await jwtVerify(token, keys, { issuer, audience });
-      return `subject ${payload.sub ?? '(none)'}`;
+      const scopes = scoped ? String(payload.scope ?? '').split(' ') : undefined;
+      return { caller: `subject ${payload.sub ?? '(none)'}`, scopes };
     } catch (error) {
       if (error instanceof joseErrors.JWKSTimeout || !(error instanceof joseErrors.JOSEError)) {
         throw new ConnectionError(`the token issuer's keys at ${jwksUrl}`, error);

@@ -20,3 +20,13 @@ export class RateLimitedError extends PlatformError {
     });
   }
 }
+
+/** A key or token that may not do this. */
+export class ForbiddenError extends PlatformError {
+  readonly code = 'HTTP_FORBIDDEN';
+  readonly httpStatus = 403;
+
+  constructor(scope: string) {
+    super(`this key or token does not have the scope ${scope}`, { fault: 'caller', retryable: false });
+  }
+}

@@ -1,6 +1,7 @@
 import type { WindowStatistics } from '#feature_store/aggregation/statistics';
 import type { FeatureRow, FeatureValue, ViewReference } from '#feature_store/definitions/feature_row';
 import type { ViewDescription } from '#feature_store/definitions/feature_view';
+import type { JsonObject } from '#kernel/json';
 import type { Service } from '#kernel/lifecycle';
 import type { EventTime, ProcessingTime } from '#kernel/time';
 
@@ -66,6 +67,8 @@ export interface PredictionRow {
   readonly modelVersion: number;
   /** Of an experiment; `production` when there is none. */
   readonly variant?: string | undefined;
+  /** That dealt it; undefined when there was none. */
+  readonly experiment?: string | undefined;
   readonly entityKey?: string | undefined;
   readonly features: Readonly<Record<string, unknown>>;
   readonly prediction: string;
@@ -82,6 +85,7 @@ export interface NewPrediction extends Omit<PredictionRow, 'features'> {
 export interface Deleted {
   readonly featureRows: number;
   readonly predictions: number;
+  readonly feedback: number;
   readonly labels: number;
   readonly statistics: number;
 }
@@ -91,6 +95,50 @@ export interface PredictionFilter {
   readonly modelName?: string;
   readonly entityKey?: string;
   readonly sinceMs?: number;
+}
+
+/** How a prediction turned out. */
+export interface FeedbackRow {
+  readonly requestId: string;
+  readonly rowIndex: number;
+  /** What the prediction should have been. */
+  readonly label?: string | undefined;
+  /** What came of it: 1 for success, an amount of money. */
+  readonly value?: number | undefined;
+  readonly receivedAtMs: number;
+}
+
+export interface OutcomesQuery {
+  readonly model: string;
+  readonly experiment: string;
+  /** What is summed: the feedback's value, or whether its label was the prediction. */
+  readonly outcome: 'value' | 'correct';
+  readonly sinceMs?: number | undefined;
+}
+
+/** Sums over the entities that a variant has answered; a prediction without an entity counts as one of its own. */
+export interface ExperimentOutcomes {
+  readonly variant: string;
+  readonly predictions: number;
+  readonly assignedUnits: number;
+  /** Those of which an outcome is known. */
+  readonly units: number;
+  readonly outcomes: number;
+  readonly total: number;
+  readonly totalSquared: number;
+  readonly outcomesSquared: number;
+  readonly product: number;
+}
+
+/** A change to how requests for a model are dealt to its versions. */
+export interface RoutingRow {
+  readonly model: string;
+  /** Counts from 1; the highest holds. */
+  readonly revision: number;
+  readonly atMs: number;
+  readonly by: string;
+  readonly reason: string;
+  readonly state: JsonObject;
 }
 
 /** What was done to a version of a model, by whom and why. */
@@ -163,4 +211,13 @@ export interface OfflineStore extends Service {
   writeModelAudit(entry: ModelAuditEntry): Promise<void>;
   /** The newest first. */
   listModelAudit(model: string, limit: number): Promise<readonly ModelAuditEntry[]>;
+  /** The newest change of each model. */
+  readRouting(): Promise<readonly RoutingRow[]>;
+  /** @returns false when there is a change of this revision already: nothing was written */
+  appendRouting(row: RoutingRow): Promise<boolean>;
+  /** The newest first. */
+  listRouting(model: string, limit: number): Promise<readonly RoutingRow[]>;
+  /** Keeps how predictions turned out; of several words about one, the newest. */
+  writeFeedback(rows: readonly FeedbackRow[]): Promise<void>;
+  experimentOutcomes(query: OutcomesQuery): Promise<readonly ExperimentOutcomes[]>;
 }

@@ -22,13 +22,14 @@ export async function writePredictions(sql: SqlExecutor, rows: readonly NewPredi
         probabilities: row.probabilities ?? null,
         predicted_at: new Date(row.predictedAtMs),
         variant: row.variant ?? null,
+        experiment: row.experiment ?? null,
       },
       row.features,
     ),
   );
   await sql.query(
     `INSERT INTO predictions
-     SELECT * FROM jsonb_to_recordset($1::jsonb) AS r(request_id text, row_index integer, model_name text, model_version integer, entity_key text, features jsonb, prediction text, probabilities jsonb, predicted_at timestamptz, variant text)
+     SELECT * FROM jsonb_to_recordset($1::jsonb) AS r(request_id text, row_index integer, model_name text, model_version integer, entity_key text, features jsonb, prediction text, probabilities jsonb, predicted_at timestamptz, variant text, experiment text)
      ON CONFLICT DO NOTHING`,
     [`[${batch.join(',')}]`],
   );
@@ -53,10 +54,11 @@ export async function listPredictions(
     readonly prediction: string;
     readonly probabilities: Record<string, number> | null;
     readonly variant: string | null;
+    readonly experiment: string | null;
     readonly at: string;
   }
   const rows = await sql.query<Stored>(
-    `SELECT request_id, row_index, model_name, model_version, entity_key, features, prediction, probabilities, variant,
+    `SELECT request_id, row_index, model_name, model_version, entity_key, features, prediction, probabilities, variant, experiment,
             (extract(epoch FROM predicted_at) * 1000)::bigint::text AS at
      FROM predictions
      WHERE ($2::text IS NULL OR model_name = $2) AND ($3::text IS NULL OR entity_key = $3)
@@ -75,6 +77,7 @@ export async function listPredictions(
     prediction: row.prediction,
     probabilities: row.probabilities ?? undefined,
     variant: row.variant ?? undefined,
+    experiment: row.experiment ?? undefined,
     predictedAtMs: Number(row.at),
   }));
 }

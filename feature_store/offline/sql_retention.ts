@@ -8,7 +8,7 @@ interface RetentionSettings {
   readonly isHypertable: boolean;
 }
 
-/** Drops partitions of feature rows that are older as a whole, and deletes older predictions, labels and statistics. */
+/** Drops partitions of feature rows that are older as a whole, and deletes older predictions, feedback, labels and statistics. */
 export async function deleteBefore(
   sql: SqlExecutor,
   time: EventTime,
@@ -29,6 +29,7 @@ export async function deleteBefore(
   return {
     featureRows,
     predictions: await clear('predictions', 'predicted_at'),
+    feedback: await clear('prediction_feedback', 'received_at'),
     labels: await clear('labels', 'event_time'),
     statistics: await clear('feature_statistics', 'window_start'),
   };

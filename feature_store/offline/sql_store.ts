@@ -9,24 +9,30 @@ import { ensureHypertable } from './hypertable.ts';
 import { migrate } from './migrate.ts';
 import type {
   Deleted,
+  ExperimentOutcomes,
+  FeedbackRow,
   HistoryPage,
   LabelRow,
   ModelAuditEntry,
   Moment,
   NewPrediction,
   OfflineStore,
+  OutcomesQuery,
   PointInTimeQuery,
   PredictionFilter,
   PredictionRow,
+  RoutingRow,
   StatisticsFilter,
   TimeRange,
 } from './offline_store.ts';
 import type { SqlExecutor } from './sql_executor.ts';
+import { experimentOutcomes, writeFeedback } from './sql_feedback.ts';
 import { readHistory } from './sql_history.ts';
 import { pointInTimeJoin, queryLabels, readLabels, writeLabels } from './sql_labels.ts';
 import { listModelAudit, writeModelAudit } from './sql_model_audit.ts';
 import { countPredictions, listPredictions, writePredictions } from './sql_predictions.ts';
 import { deleteBefore } from './sql_retention.ts';
+import { appendRouting, listRouting, readRouting } from './sql_routing.ts';
 import { listStatistics, writeStatistics } from './sql_statistics.ts';
 
 const ROWS_A_STATEMENT = 500;
@@ -278,6 +284,26 @@ export class SqlOfflineStore implements OfflineStore {
 
   listModelAudit(model: string, limit: number): Promise<readonly ModelAuditEntry[]> {
     return listModelAudit(this.#sql, model, limit);
+  }
+
+  readRouting(): Promise<readonly RoutingRow[]> {
+    return readRouting(this.#sql);
+  }
+
+  appendRouting(row: RoutingRow): Promise<boolean> {
+    return appendRouting(this.#sql, row);
+  }
+
+  listRouting(model: string, limit: number): Promise<readonly RoutingRow[]> {
+    return listRouting(this.#sql, model, limit);
+  }
+
+  writeFeedback(rows: readonly FeedbackRow[]): Promise<void> {
+    return writeFeedback(this.#sql, rows);
+  }
+
+  experimentOutcomes(query: OutcomesQuery): Promise<readonly ExperimentOutcomes[]> {
+    return experimentOutcomes(this.#sql, query);
   }
 
   async deleteBefore(time: EventTime, dryRun: boolean): Promise<Deleted> {

@@ -1,8 +1,12 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { requireScope } from '#connectors/http/access';
 import { InvalidRequestError } from '../errors.ts';
-import type { ActiveModel, ModelServer } from '../runtime/model_server.ts';
+import type { ModelServer } from '../runtime/model_server.ts';
+import type { ActiveModel } from '../runtime/model_slot.ts';
 import type { Features, Predictor, Row } from '../runtime/predictor.ts';
+import { callOf } from './calls.ts';
 import { isObject, requestIdOf } from './requests.ts';
+import { invocations, protocol } from './schemas.ts';
 
 // The Open Inference Protocol, version 2, over REST (KServe, Triton, MLServer), and MLflow's /invocations: for clients that speak these already.
 
@@ -42,107 +46,93 @@ export function registerInferenceProtocol(
       `version ${version} of ${name} does not answer here: version ${answering.join(', ')} does`,
     );
   };
-  const infer = async (active: ActiveModel, rows: readonly Row[], requestId: string) => {
+  const infer = async (active: ActiveModel, rows: readonly Row[], request: FastifyRequest, requestId: string) => {
+    requireScope(request, 'predict', active.name);
     if (rows.length > maxBatchRows) {
       throw new InvalidRequestError(`${rows.length} rows are too many: send ${maxBatchRows} at most`);
     }
-    const output = await predictor.infer(active, predictor.encode(active, rows, inRow), rows.length);
-    return { output, predicted: predictor.finish(active, requestId, rows, output) };
+    const call = callOf(request, false, performance.now());
+    const inferred = await predictor.infer(active, predictor.encode(active, rows, inRow), rows.length, call);
+    return { ...inferred, predicted: predictor.finish(inferred, requestId, rows) };
   };
 
-  app.get('/v2', { schema: { summary: 'Open Inference Protocol: what this server is' } }, async () => ({
+  app.get('/v2', { schema: protocol.server }, async () => ({
     name: 'headwater',
     version: '0.1.0',
     extensions: [],
   }));
-  app.get('/v2/health/live', { schema: { summary: 'Open Inference Protocol: alive' } }, async () => ({ live: true }));
-  app.get('/v2/health/ready', { schema: { summary: 'Open Inference Protocol: ready' } }, async (_, reply) => {
+  app.get('/v2/health/live', { schema: protocol.live }, async () => ({ live: true }));
+  app.get('/v2/health/ready', { schema: protocol.ready }, async (_, reply) => {
     const ready = models.waiting.length === 0;
     return reply.code(ready ? 200 : 503).send({ ready });
   });
 
   for (const path of ['/v2/models/:name', '/v2/models/:name/versions/:version']) {
-    app.get<{ Params: ModelParams }>(
-      path,
-      { schema: { summary: 'Open Inference Protocol: inputs and outputs of a model' } },
-      async ({ params }) => {
-        const { name, version, model } = readyOf(params);
-        const { signature, outputWidth } = model;
-        return {
-          name,
-          versions: [String(version)],
-          platform: PLATFORM,
-          inputs: signature.inputs.map((column) => ({
-            name: column.name,
-            datatype: DATATYPES[column.type],
-            shape: [-1],
-          })),
-          outputs: [
-            { name: 'prediction', datatype: signature.task === 'regression' ? 'FP64' : 'BYTES', shape: [-1] },
-            { name: signature.onnx.output, datatype: 'FP32', shape: [-1, outputWidth] },
-          ],
-        };
-      },
-    );
-    app.get<{ Params: ModelParams }>(
-      `${path}/ready`,
-      { schema: { summary: 'Open Inference Protocol: whether a model is ready' } },
-      async ({ params }) => {
-        const { name } = readyOf(params);
-        return { name, ready: true };
-      },
-    );
-    app.post<{ Params: ModelParams; Body: InferBody }>(
-      `${path}/infer`,
-      { schema: { summary: 'Open Inference Protocol: scores rows, a tensor a column, or one of all columns' } },
-      async (request) => {
-        const { params } = request;
-        const active = params.version === undefined ? predictor.activeFor(params.name) : readyOf(params);
-        const { body } = request;
-        if (!isObject(body as unknown)) throw new InvalidRequestError('the body must be a JSON object');
-        const id = body.id ?? requestIdOf(request);
-        const rows = rowsOf(active, body.inputs);
-        const { output, predicted } = await infer(active, rows, id);
-        const { signature, outputWidth } = active.model;
-        const all = [
-          {
-            name: 'prediction',
-            datatype: signature.task === 'regression' ? 'FP64' : 'BYTES',
-            shape: [rows.length],
-            data: predicted.map(({ prediction }) => prediction),
-          },
-          {
-            name: signature.onnx.output,
-            datatype: 'FP32',
-            shape: [rows.length, outputWidth],
-            data: Array.from(output),
-          },
-        ];
-        const wanted = body.outputs?.map(({ name }) => name) ?? all.map(({ name }) => name);
-        const unknown = wanted.filter((name) => all.every((each) => each.name !== name));
-        if (unknown.length > 0) {
-          throw new InvalidRequestError(
-            `there is no output ${unknown.join(', ')}; there is ${all.map(({ name }) => name).join(', ')}`,
-          );
-        }
-        return {
-          ...{ model_name: active.name, model_version: String(active.version), id },
-          outputs: all.filter(({ name }) => wanted.includes(name)),
-        };
-      },
-    );
+    app.get<{ Params: ModelParams }>(path, { schema: protocol.model }, async ({ params }) => {
+      const { name, version, model } = readyOf(params);
+      const { signature, outputWidth } = model;
+      return {
+        name,
+        versions: [String(version)],
+        platform: PLATFORM,
+        inputs: signature.inputs.map((column) => ({
+          name: column.name,
+          datatype: DATATYPES[column.type],
+          shape: [-1],
+        })),
+        outputs: [
+          { name: 'prediction', datatype: signature.task === 'regression' ? 'FP64' : 'BYTES', shape: [-1] },
+          { name: signature.onnx.output, datatype: 'FP32', shape: [-1, outputWidth] },
+        ],
+      };
+    });
+    app.get<{ Params: ModelParams }>(`${path}/ready`, { schema: protocol.modelReady }, async ({ params }) => {
+      const { name } = readyOf(params);
+      return { name, ready: true };
+    });
+    app.post<{ Params: ModelParams; Body: InferBody }>(`${path}/infer`, { schema: protocol.infer }, async (request) => {
+      const { params } = request;
+      const active = params.version === undefined ? predictor.activeFor(params.name) : readyOf(params);
+      const { body } = request;
+      if (!isObject(body as unknown)) throw new InvalidRequestError('the body must be a JSON object');
+      const id = body.id ?? requestIdOf(request);
+      const rows = rowsOf(active, body.inputs);
+      const { output, predicted } = await infer(active, rows, request, id);
+      const { signature, outputWidth } = active.model;
+      const all = [
+        {
+          name: 'prediction',
+          datatype: signature.task === 'regression' ? 'FP64' : 'BYTES',
+          shape: [rows.length],
+          data: predicted.map(({ prediction }) => prediction),
+        },
+        {
+          name: signature.onnx.output,
+          datatype: 'FP32',
+          shape: [rows.length, outputWidth],
+          data: Array.from(output),
+        },
+      ];
+      const wanted = body.outputs?.map(({ name }) => name) ?? all.map(({ name }) => name);
+      const unknown = wanted.filter((name) => all.every((each) => each.name !== name));
+      if (unknown.length > 0) {
+        throw new InvalidRequestError(
+          `there is no output ${unknown.join(', ')}; there is ${all.map(({ name }) => name).join(', ')}`,
+        );
+      }
+      return {
+        ...{ model_name: active.name, model_version: String(active.version), id },
+        outputs: all.filter(({ name }) => wanted.includes(name)),
+      };
+    });
   }
 
-  app.post<{ Body: Readonly<Record<string, unknown>> }>(
-    '/invocations',
-    { schema: { summary: 'MLflow: scores dataframe_split, dataframe_records, instances or inputs' } },
-    async (request) => {
-      const active = predictor.activeFor(undefined);
-      const rows = mlflowRows(active, request.body);
-      const { predicted } = await infer(active, rows, requestIdOf(request));
-      return { predictions: predicted.map(({ prediction, outputs }) => outputs ?? prediction) };
-    },
-  );
+  app.post<{ Body: Readonly<Record<string, unknown>> }>('/invocations', { schema: invocations }, async (request) => {
+    const active = predictor.activeFor(undefined);
+    const rows = mlflowRows(active, request.body);
+    const { predicted } = await infer(active, rows, request, requestIdOf(request));
+    return { predictions: predicted.map(({ prediction, outputs }) => outputs ?? prediction) };
+  });
 }
 
 /** Rows of tensors: one for each column, or a single one [rows, columns]. */

@@ -1,36 +1,44 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { Readable } from 'node:stream';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { requireScope } from '#connectors/http/access';
 import { Histogram, LATENCY_BUCKETS_SECONDS, type Registry } from '#monitoring/metrics';
 import { InvalidRequestError } from '../errors.ts';
 import { Explainer } from '../runtime/explainer.ts';
 import type { Predicted } from '../runtime/interpret.ts';
-import type { ActiveModel } from '../runtime/model_server.ts';
-import type { Features, Predictor, Row } from '../runtime/predictor.ts';
-import { checkBody, checkRow, describeAnswer, isObject, outputsOf, type PredictBody, requestIdOf } from './requests.ts';
+import type { ActiveModel } from '../runtime/model_slot.ts';
+import type { Features, Freshness, Predictor, Row } from '../runtime/predictor.ts';
+import { type BatchBody, batchParts, MIXED } from './batch.ts';
+import { callOf, tellStages } from './calls.ts';
+import { checkBody, checkRow, describeAnswer, outputsOf, type PredictBody, requestIdOf } from './requests.ts';
+import { scoreLines } from './row_lines.ts';
 import { ScannedBody, scanBody } from './scanned_body.ts';
+import * as schemas from './schemas.ts';
 
-interface BatchBody {
-  readonly model_name?: string;
-  readonly instances?: readonly (Features | readonly unknown[])[];
-  readonly entity_ids?: readonly string[];
-  readonly return_probabilities?: boolean;
+export interface PredictSettings {
+  readonly maxBatchRows: number;
+  readonly explainBudget: number;
+  readonly serverTiming: boolean;
 }
 
-/** Rows that are ready to be run: scanned, or parsed and encoded. */
+/** Rows of one model that are ready to be run: scanned, or parsed and encoded. */
 interface Prepared extends Pick<ScannedBody, 'active' | 'input' | 'rows' | 'isSingle' | 'wantsProbabilities'> {
   readonly wantsExplanation?: boolean;
+  readonly freshness?: Freshness | readonly Freshness[] | undefined;
 }
 
-const PREDICT_KEYS = new Set(['model_name', 'features', 'entity_id', 'return_probabilities', 'explain']);
+const PREDICT_KEYS = new Set([
+  ...['model_name', 'features', 'entity_id', 'return_probabilities', 'return_freshness', 'explain'],
+]);
 const EXPLAIN_KEYS = new Set(['model_name', 'features', 'entity_id']);
-const BATCH_KEYS = new Set(['model_name', 'instances', 'entity_ids', 'return_probabilities']);
+const BATCH_KEYS = new Set(['model_name', 'instances', 'entity_ids', 'return_probabilities', 'return_freshness']);
+const LINES = 'application/x-ndjson';
 const nowhere = (): string => '';
-const inInstances = (index: number): string => `instances.${index}.`;
 
 /** POST /predict, POST /predict/batch, POST /explain. */
 export async function registerPredictRoutes(
   app: FastifyInstance,
   { predictor, metrics }: { readonly predictor: Predictor; readonly metrics: Registry },
-  settings: { readonly maxBatchRows: number; readonly explainBudget: number },
+  settings: PredictSettings,
 ): Promise<void> {
   const seconds = new Histogram({
     name: 'prediction_latency_seconds',
@@ -55,47 +63,52 @@ export async function registerPredictRoutes(
     if (scanned === undefined) void parse(request, text, done);
     else done(null, scanned);
   });
+  app.addContentTypeParser(LINES, (_, payload, done) => done(null, payload));
 
-  const answer = async (prepared: Prepared, request: FastifyRequest, route: string, startedMs: number) => {
-    const { active, input, rows, isSingle, wantsProbabilities, wantsExplanation } = prepared;
-    const output = await predictor.infer(active, input, rows.length);
+  const answer = async (prepared: Prepared, request: FastifyRequest, reply: FastifyReply, startedMs: number) => {
+    const { active, input, rows, isSingle, wantsProbabilities, wantsExplanation, freshness } = prepared;
+    requireScope(request, 'predict', active.name);
+    const call = callOf(request, settings.serverTiming, startedMs);
+    const known = isSingle ? predictor.recall(active, input) : undefined;
+    const inferred = known ?? (await predictor.infer(active, input, rows.length, call));
     const requestId = requestIdOf(request);
-    const predicted = predictor.finish(active, requestId, rows, output);
+    const predicted = predictor.finish(inferred, requestId, rows);
     const explanation = wantsExplanation === true ? { explanation: await explainer.explain(active, input) } : {};
-    const latencyMs = performance.now() - startedMs;
-    seconds.observe({ route }, latencyMs / 1_000);
-    return {
+    const endedMs = performance.now();
+    const latencyMs = endedMs - startedMs;
+    seconds.observe({ route: request.routeOptions.url as string }, latencyMs / 1_000);
+    const body = {
       ...(isSingle
         ? { prediction: (predicted[0] as Predicted).prediction }
         : { predictions: predicted.map(({ prediction }) => prediction) }),
-      ...(wantsProbabilities ? outputsOf(active, predicted, isSingle) : {}),
+      ...(wantsProbabilities ? outputsOf(inferred.by, predicted, isSingle) : {}),
       ...explanation,
+      ...(freshness === undefined ? {} : { freshness }),
+      ...(known === undefined ? {} : { cached: true }),
       ...(isSingle ? {} : { count: rows.length }),
-      ...describeAnswer(active, requestId, latencyMs),
+      ...describeAnswer(inferred.by, requestId, latencyMs),
     };
+    return call?.timing === undefined ? body : tellStages(reply, call.timing, body);
   };
 
-  app.post<{ Body: PredictBody | ScannedBody }>(
-    '/predict',
-    { schema: { summary: 'Scores one row: by its features, or by an entity whose features are looked up' } },
-    async (request) => {
-      const startedMs = performance.now();
-      if (request.body instanceof ScannedBody) {
-        if (request.body.isSingle) return answer(request.body, request, '/predict', startedMs);
-        throw new InvalidRequestError('instances are not known here: send "features", or post to /predict/batch');
-      }
-      const body = checkBody(request.body, PREDICT_KEYS);
-      checkRow(body);
-      const active = predictor.activeFor(body.model_name, body.entity_id);
-      const rows = [await rowOf(active, body)];
-      const prepared = {
-        ...{ active, rows, input: predictor.encode(active, rows, nowhere), isSingle: true },
-        wantsProbabilities: body.return_probabilities === true,
-        wantsExplanation: body.explain === true,
-      };
-      return answer(prepared, request, '/predict', startedMs);
-    },
-  );
+  app.post<{ Body: PredictBody | ScannedBody }>('/predict', { schema: schemas.predict }, async (request, reply) => {
+    const startedMs = performance.now();
+    if (request.body instanceof ScannedBody) {
+      if (request.body.isSingle) return answer(request.body, request, reply, startedMs);
+      throw new InvalidRequestError('instances are not known here: send "features", or post to /predict/batch');
+    }
+    const body = checkBody(request.body, PREDICT_KEYS);
+    checkRow(body);
+    const active = predictor.activeFor(body.model_name, { entity: body.entity_id, features: body.features });
+    const row = await rowOf(active, body);
+    const prepared = {
+      ...{ active, rows: [row], input: predictor.encode(active, [row], nowhere), isSingle: true },
+      wantsProbabilities: body.return_probabilities === true,
+      wantsExplanation: body.explain === true,
+      freshness: body.return_freshness === true ? row.freshness : undefined,
+    };
+    return answer(prepared, request, reply, startedMs);
+  });
 
   const toExplain = async (given: PredictBody | ScannedBody) => {
     if (given instanceof ScannedBody) {
@@ -104,75 +117,86 @@ export async function registerPredictRoutes(
     }
     const body = checkBody(given, EXPLAIN_KEYS);
     checkRow(body);
-    const active = predictor.activeFor(body.model_name, body.entity_id);
+    const active = predictor.activeFor(body.model_name, { entity: body.entity_id, features: body.features });
     return { active, input: predictor.encode(active, [await rowOf(active, body)], nowhere) };
   };
 
-  app.post<{ Body: PredictBody | ScannedBody }>(
-    '/explain',
-    { schema: { summary: 'Why: what each feature has added to the prediction of a row' } },
-    async (request) => {
-      const startedMs = performance.now();
-      const { active, input } = await toExplain(request.body);
-      const explanation = await explainer.explain(active, input);
-      const latencyMs = performance.now() - startedMs;
-      seconds.observe({ route: '/explain' }, latencyMs / 1_000);
-      return { ...explanation, ...describeAnswer(active, requestIdOf(request), latencyMs) };
-    },
-  );
+  app.post<{ Body: PredictBody | ScannedBody }>('/explain', { schema: schemas.explain }, async (request) => {
+    const startedMs = performance.now();
+    const { active, input } = await toExplain(request.body);
+    requireScope(request, 'predict', active.name);
+    const explanation = await explainer.explain(active, input);
+    const latencyMs = performance.now() - startedMs;
+    seconds.observe({ route: '/explain' }, latencyMs / 1_000);
+    return { ...explanation, ...describeAnswer(active, requestIdOf(request), latencyMs) };
+  });
 
-  app.post<{ Body: BatchBody | ScannedBody }>(
+  /** Entities of an experiment or canary, each by its own version. */
+  const answerMixed = async (request: FastifyRequest, body: BatchBody, startedMs: number) => {
+    const requestId = requestIdOf(request);
+    const wantsProbabilities = body.return_probabilities === true;
+    const parts = await batchParts(predictor, body, settings.maxBatchRows);
+    const answered: { predicted: Predicted; by: ActiveModel; freshness: Freshness | undefined }[] = [];
+    for (const { active, rows, indices } of parts) {
+      requireScope(request, 'predict', active.name);
+      const input = predictor.encode(active, rows, (index) => `entity_ids.${indices[index]}.`);
+      const inferred = await predictor.infer(active, input, rows.length, callOf(request, false, startedMs));
+      for (const [at, predicted] of predictor.finish(inferred, requestId, rows, indices).entries()) {
+        answered[indices[at] as number] = { predicted, by: inferred.by, freshness: rows[at]?.freshness };
+      }
+    }
+    const [first] = answered as [(typeof answered)[number]];
+    const all = answered.map(({ predicted }) => predicted);
+    const latencyMs = performance.now() - startedMs;
+    seconds.observe({ route: '/predict/batch' }, latencyMs / 1_000);
+    return {
+      predictions: all.map(({ prediction }) => prediction),
+      ...(wantsProbabilities ? outputsOf(first.by, all, false) : {}),
+      ...(body.return_freshness === true ? { freshness: answered.map(({ freshness }) => freshness) } : {}),
+      count: all.length,
+      variants: answered.map(({ by }) => by.variant),
+      model_versions: answered.map(({ by }) => by.version),
+      ...describeAnswer({ ...first.by, variant: MIXED }, requestId, latencyMs),
+    };
+  };
+
+  app.post<{ Body: BatchBody | ScannedBody | Readable; Querystring: Readonly<Record<string, string>> }>(
     '/predict/batch',
-    { schema: { summary: 'Scores many rows: objects, arrays in the order of the columns, or entities' } },
-    async (request) => {
+    { schema: schemas.batch },
+    async (request, reply) => {
       const startedMs = performance.now();
-      if (request.body instanceof ScannedBody) {
-        if (!request.body.isSingle) return answer(request.body, request, '/predict/batch', startedMs);
+      const { body } = request;
+      if (body instanceof ScannedBody) {
+        if (!body.isSingle) return answer(body, request, reply, startedMs);
         throw new InvalidRequestError('features are not known here: send "instances", or post to /predict');
       }
-      const body = checkBody(request.body, BATCH_KEYS);
-      const active = predictor.activeFor(body.model_name);
-      const rows = await batchRows(active, body, settings.maxBatchRows, predictor);
+      if (body instanceof Readable) {
+        const active = predictor.activeFor(request.query.model_name);
+        requireScope(request, 'predict', active.name);
+        const wantsProbabilities = request.query.return_probabilities === 'true';
+        const lines = scoreLines(predictor, active, body, { requestId: requestIdOf(request), wantsProbabilities });
+        return reply.type(LINES).send(Readable.from(lines));
+      }
+      checkBody(body, BATCH_KEYS);
+      if (predictor.isDealt(body.model_name) && body.entity_ids !== undefined) {
+        return answerMixed(request, body, startedMs);
+      }
+      const [{ active, rows }] = await batchParts(predictor, body, settings.maxBatchRows);
       const prepared = {
-        ...{ active, rows, input: predictor.encode(active, rows, inInstances), isSingle: false },
+        ...{ active, rows, input: predictor.encode(active, rows, (index) => `instances.${index}.`), isSingle: false },
         wantsProbabilities: body.return_probabilities === true,
+        freshness: body.return_freshness === true ? rows.map(({ freshness }) => freshness ?? {}) : undefined,
       };
-      return answer(prepared, request, '/predict/batch', startedMs);
+      return answer(prepared, request, reply, startedMs);
     },
   );
 }
 
 function scan(text: string, predictor: Predictor, maxRows: number): ScannedBody | undefined {
   try {
-    return scanBody(text, (name) => predictor.activeFor(name), maxRows);
+    return scanBody(text, (name) => predictor.activeForRows(name), maxRows);
   } catch {
     // A model that is not there is told of when the request is answered.
     return undefined;
   }
-}
-
-async function batchRows(active: ActiveModel, body: BatchBody, maxRows: number, predictor: Predictor): Promise<Row[]> {
-  const { instances, entity_ids: entities } = body;
-  const list = instances ?? entities;
-  if (!Array.isArray(list) || (instances !== undefined && entities !== undefined)) {
-    throw new InvalidRequestError('send "instances" or "entity_ids", as an array');
-  }
-  if (list.length === 0) throw new InvalidRequestError('there is nothing to score: the array is empty');
-  if (list.length > maxRows) throw new InvalidRequestError(`${list.length} rows are too many: send ${maxRows} at most`);
-  if (entities !== undefined) {
-    const wrong = entities.findIndex((entity) => typeof entity !== 'string');
-    if (wrong >= 0) throw new InvalidRequestError(`entity_ids.${wrong} must be a string`);
-    return predictor.lookUp(active, entities, {});
-  }
-  const { inputs } = active.model.signature;
-  return (instances as readonly unknown[]).map((instance, index) => {
-    if (isObject(instance)) return { features: instance, entity: undefined };
-    if (!Array.isArray(instance)) throw new InvalidRequestError(`instances.${index} must be an object or an array`);
-    if (instance.length !== inputs.length) {
-      throw new InvalidRequestError(
-        `instances.${index} has ${instance.length} values; the model has ${inputs.length} columns`,
-      );
-    }
-    return { features: Object.fromEntries(inputs.map(({ name }, at) => [name, instance[at]])), entity: undefined };
-  });
 }

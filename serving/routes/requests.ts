@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify';
 import type { Task } from '#registry/model_package';
 import { InvalidRequestError } from '../errors.ts';
 import type { Predicted } from '../runtime/interpret.ts';
-import type { ActiveModel } from '../runtime/model_server.ts';
+import type { ActiveModel } from '../runtime/model_slot.ts';
 import type { Features } from '../runtime/predictor.ts';
 
 // What requests and answers of the platform's own API have in common.
@@ -13,6 +13,7 @@ export interface PredictBody {
   readonly features?: Features;
   readonly entity_id?: string;
   readonly return_probabilities?: boolean;
+  readonly return_freshness?: boolean;
   readonly explain?: boolean;
 }
 

@@ -1,4 +1,4 @@
-import type { ActiveModel } from '../runtime/model_server.ts';
+import type { ActiveModel } from '../runtime/model_slot.ts';
 import type { LoggedRow } from '../runtime/predictor.ts';
 import { skipSpaces } from '../runtime/row_scanner.ts';
 
@@ -33,7 +33,7 @@ const KEY = /"([a-z_]+)"[ \t\r\n]*:[ \t\r\n]*/y;
 const NAME = /"([^"\\]*)"/y;
 const TRUTH = /true|false/y;
 
-type ActiveFor = (name: string | undefined) => ActiveModel;
+type ActiveFor = (name: string | undefined) => ActiveModel | undefined;
 
 /**
  * Reads `{"model_name": …, "features": {…}}` or `{"model_name": …, "instances": [{…}, …]}` without making objects of it.
@@ -65,6 +65,7 @@ export function scanBody(text: string, activeFor: ActiveFor, maxRows: number): S
       at = TRUTH.lastIndex;
     } else if ((key === 'features' || key === 'instances') && scanned === undefined) {
       active = activeFor(name);
+      if (active === undefined) return undefined;
       const found = key === 'features' ? scanRow(text, at, active) : scanRows(text, at, active, maxRows);
       if (found === undefined) return undefined;
       at = found.to;

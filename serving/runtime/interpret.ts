@@ -6,12 +6,20 @@ export interface Predicted {
   readonly outputs?: Readonly<Record<string, number>>;
 }
 
+/** The place of the most probable class, or of the nearest centre; NaN where the first is no number. */
+export function bestClass({ task, classes }: ModelSignature, output: Float32Array, offset: number): number {
+  const sign = task === 'clustering' ? -1 : 1;
+  if (Number.isNaN(output[offset])) return Number.NaN;
+  let best = 0;
+  for (let index = 1; index < classes.length; index += 1) {
+    if (sign * (output[offset + index] as number) > sign * (output[offset + best] as number)) best = index;
+  }
+  return best;
+}
+
 /** What a row's output means. */
-export function interpret(
-  { task, classes, threshold }: ModelSignature,
-  output: Float32Array,
-  offset: number,
-): Predicted {
+export function interpret(signature: ModelSignature, output: Float32Array, offset: number): Predicted {
+  const { task, classes, threshold } = signature;
   const first = output[offset] as number;
   if (task === 'regression') return { prediction: first };
   if (task === 'anomaly_detection') {
@@ -19,16 +27,12 @@ export function interpret(
     return { prediction: classes[isAnomaly ? 1 : 0] as string, outputs: { [classes[1] as string]: first } };
   }
   const outputs: Record<string, number> = {};
-  // The nearest centre, or the most probable class.
-  const sign = task === 'clustering' ? -1 : 1;
-  let best = 0;
   for (let index = 0; index < classes.length; index += 1) {
-    const value = output[offset + index] as number;
-    outputs[classes[index] as string] = value;
-    if (sign * value > sign * (output[offset + best] as number)) best = index;
+    outputs[classes[index] as string] = output[offset + index] as number;
   }
   if (task === 'binary_classification') {
-    best = (output[offset + 1] as number) >= (threshold ?? DEFAULT_THRESHOLD) ? 1 : 0;
+    const isSecond = (output[offset + 1] as number) >= (threshold ?? DEFAULT_THRESHOLD);
+    return { prediction: classes[isSecond ? 1 : 0] as string, outputs };
   }
-  return { prediction: classes[best] as string, outputs };
+  return { prediction: classes[bestClass(signature, output, offset) || 0] as string, outputs };
 }

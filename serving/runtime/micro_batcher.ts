@@ -1,36 +1,21 @@
-import { OverloadedError } from '../errors.ts';
+import { DeadlinePassedError } from '../errors.ts';
+import type { Call } from './call.ts';
 import type { LoadedModel } from './loaded_model.ts';
 
 interface Waiting {
   readonly input: Float32Array;
   readonly rows: number;
+  readonly call: Call | undefined;
+  /** Where somebody wants to know. */
+  readonly beganMs: number;
   resolve(output: Float32Array): void;
   reject(error: unknown): void;
 }
 
 /** Rows in one run: enough to share its fixed cost, few enough that nobody waits long. */
 const ROWS_A_RUN = 64;
-
-/** Counts rows in flight over all models of a process. */
-export class RowBudget {
-  readonly #limit: number;
-  #pending = 0;
-
-  constructor(limit: number) {
-    this.#limit = limit;
-  }
-
-  /** @throws {@link OverloadedError} when there is no room; call {@link give} for each take */
-  take(rows: number): void {
-    // One request larger than the whole budget is let through when nothing else waits.
-    if (this.#pending > 0 && this.#pending + rows > this.#limit) throw new OverloadedError();
-    this.#pending += rows;
-  }
-
-  give(rows: number): void {
-    this.#pending -= rows;
-  }
-}
+/** Of the newest run, in what a row is said to take. */
+const ROW_MS_WEIGHT = 0.05;
 
 /**
  * Runs rows of several requests together: all that came in during one turn of the event loop. Never waits for a timer; a request
@@ -40,15 +25,22 @@ export class MicroBatcher {
   readonly #model: LoadedModel;
   #waiting: Waiting[] = [];
   #scheduled = false;
+  #rowMs = 0;
 
   constructor(model: LoadedModel) {
     this.#model = model;
   }
 
-  /** @returns the outputs of exactly these rows */
-  infer(input: Float32Array, rows: number): Promise<Float32Array> {
+  /** What a row takes, by the runs so far. */
+  get rowMs(): number {
+    return this.#rowMs;
+  }
+
+  /** @returns the outputs of exactly these rows. @throws {@link DeadlinePassedError}; what the model throws */
+  infer(input: Float32Array, rows: number, call?: Call): Promise<Float32Array> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ input, rows, resolve, reject });
+      const beganMs = call?.timing === undefined ? 0 : performance.now();
+      this.#waiting.push({ input, rows, call, beganMs, resolve, reject });
       if (this.#scheduled) return;
       this.#scheduled = true;
       setImmediate(() => {
@@ -60,14 +52,19 @@ export class MicroBatcher {
     });
   }
 
-  async #run(batch: readonly Waiting[]): Promise<void> {
+  async #run(asked: readonly Waiting[]): Promise<void> {
     const { encoder, outputWidth } = this.#model;
+    const beganMs = performance.now();
+    const batch = inTime(asked, beganMs);
     try {
       if (batch.length === 1) {
         const [{ input, rows, resolve }] = batch as [Waiting];
-        resolve(await this.#model.run(input, rows));
+        const output = await this.#model.run(input, rows);
+        this.#measure(batch, beganMs, rows);
+        resolve(output);
         return;
       }
+      if (batch.length === 0) return;
       const total = batch.reduce((sum, { rows }) => sum + rows, 0);
       const input = new Float32Array(total * encoder.width);
       let at = 0;
@@ -76,6 +73,7 @@ export class MicroBatcher {
         at += waiting.rows;
       }
       const output = await this.#model.run(input, total);
+      this.#measure(batch, beganMs, total);
       at = 0;
       for (const { rows, resolve } of batch) {
         resolve(output.subarray(at * outputWidth, (at + rows) * outputWidth));
@@ -85,6 +83,24 @@ export class MicroBatcher {
       for (const { reject } of batch) reject(error);
     }
   }
+
+  #measure(batch: readonly Waiting[], beganMs: number, rows: number): void {
+    const tookMs = performance.now() - beganMs;
+    this.#rowMs += ROW_MS_WEIGHT * (tookMs / rows - this.#rowMs);
+    for (const { call, beganMs: askedMs } of batch) {
+      if (call?.timing === undefined) continue;
+      call.timing.queue = beganMs - askedMs;
+      call.timing.inference = tookMs;
+    }
+  }
+}
+
+/** Those whose callers still wait; the others are told. */
+function inTime(asked: readonly Waiting[], nowMs: number): readonly Waiting[] {
+  const isLate = ({ call }: Waiting): boolean => call?.deadlineMs !== undefined && call.deadlineMs < nowMs;
+  if (!asked.some(isLate)) return asked;
+  for (const late of asked.filter(isLate)) late.reject(new DeadlinePassedError());
+  return asked.filter((waiting) => !isLate(waiting));
 }
 
 function* inRuns(waiting: readonly Waiting[]): Iterable<readonly Waiting[]> {

@@ -1,30 +1,25 @@
+import type { ExperimentOutcomes, OutcomesQuery, RoutingRow } from '#feature_store/offline/offline_store';
 import { messageOf } from '#kernel/errors';
+import type { JsonObject } from '#kernel/json';
 import type { Service } from '#kernel/lifecycle';
 import type { Logger } from '#monitoring/log';
-import { Counter, Gauge, Histogram, type Registry } from '#monitoring/metrics';
-import { InvalidModelError } from '#registry/errors';
-import { StageAliasSync } from '#registry/lifecycle/stage_alias_sync';
+import { Counter, Gauge, type Registry } from '#monitoring/metrics';
 import type { ModelSignature } from '#registry/model_package';
-import type { ModelRegistry, ModelVersion } from '#registry/model_registry';
+import type { ModelRegistry } from '#registry/model_registry';
 import type { ServedModel } from '../config.ts';
-import { ModelNotReadyError, UnknownServedModelError } from '../errors.ts';
-import { Assignment, type Follow } from './experiment.ts';
-import { LoadedModel } from './loaded_model.ts';
-import { MicroBatcher } from './micro_batcher.ts';
-
-/** A version that answers. */
-export interface ActiveModel {
-  readonly name: string;
-  readonly version: number;
-  /** Of an experiment; `production` when there is none. */
-  readonly variant: string;
-  readonly model: LoadedModel;
-  readonly batcher: MicroBatcher;
-}
+import { ModelNotReadyError, RoutingConflictError, UnknownServedModelError } from '../errors.ts';
+import { estimateOf } from '../experiments/results.ts';
+import { thompsonShares } from '../experiments/thompson.ts';
+import type { Subject } from '../routing/assignment.ts';
+import type { CanaryProgress } from '../routing/canary.ts';
+import type { Follow } from '../routing/follow.ts';
+import { ModelRouter, type Noted } from '../routing/model_router.ts';
+import type { Routing, RoutingStore } from '../routing/routing.ts';
+import { type ActiveModel, ModelLoader } from './model_slot.ts';
 
 export interface ModelStatus {
   readonly name: string;
-  /** Of an experiment; `production` when there is none; `shadow` for what answers nobody. */
+  /** Of an experiment; `production` when there is none; `canary` on trial; `shadow` for what answers nobody. */
   readonly variant: string;
   readonly ready: boolean;
   readonly version: number | undefined;
@@ -33,102 +28,84 @@ export interface ModelStatus {
   readonly rejected: { readonly version: number; readonly reason: string } | undefined;
 }
 
-interface Slot {
-  readonly name: string;
-  readonly variant: string;
-  readonly follow: Follow;
-  active: ActiveModel | undefined;
-  rejected: { readonly version: number; readonly reason: string } | undefined;
+/** How requests for a model are dealt now. */
+export interface RoutingStatus {
+  readonly model: string;
+  /** Of the newest change at run time; 0 when there was none. */
+  readonly revision: number;
+  readonly routing: Routing;
+  /** Of an experiment, by variant. */
+  readonly shares?: Readonly<Record<string, number>>;
+  readonly canary?: CanaryProgress & { readonly percent: number };
 }
 
-interface ServedSlots {
-  /** Of an experiment. */
-  readonly assignment: Assignment | undefined;
-  /** One; or one for each variant. */
-  readonly slots: readonly [Slot, ...Slot[]];
-  readonly shadow: Slot | undefined;
+export interface Authorship {
+  readonly by: string;
+  readonly reason: string;
 }
 
-function slotsOf({ name, follow, experiment, shadow: shadowed }: ServedModel): ServedSlots {
-  const slotOf = (variant: string, own: Follow): Slot => ({
-    ...{ name, variant, follow: own },
-    ...{ active: undefined, rejected: undefined },
-  });
-  const shadow = shadowed === undefined ? undefined : slotOf(SHADOW, shadowed);
-  if (experiment === undefined) {
-    return { shadow, assignment: undefined, slots: [slotOf(NO_EXPERIMENT, follow)] };
-  }
-  const slots = experiment.variants.map((variant) => slotOf(variant.name, variant.follow ?? follow));
-  return { shadow, assignment: new Assignment(experiment), slots: slots as [Slot, ...Slot[]] };
+interface ModelServerDeps {
+  readonly registry: ModelRegistry;
+  readonly log: Logger;
+  readonly metrics: Registry;
+  /** What speaks against serving a model with this signature here, besides the model itself. */
+  readonly checkSignature?: (signature: ModelSignature) => readonly string[];
+  /** Where changes of routing are kept; without, what a canary comes to is known to this process alone, and nothing else changes. */
+  readonly routings?: RoutingStore;
+  /** How the variants of an experiment do: bandits deal by it. */
+  readonly outcomes?: (query: OutcomesQuery) => Promise<readonly ExperimentOutcomes[]>;
+  /** Takes a canary that has passed to production. */
+  readonly promote?: (name: string, version: number, authorship: Authorship) => Promise<void>;
 }
 
-const NO_EXPERIMENT = 'production';
-const SHADOW = 'shadow';
+/** How often bandits look at what has come of their dealing. */
+const BANDIT_INTERVAL_MS = 60_000;
 
 /**
- * Keeps one version of each served model ready, following the registry: a promoted version is downloaded, verified and warmed up, then
+ * Keeps the versions of each served model ready, following the registry: a promoted version is downloaded, verified and warmed up, then
  * takes over in one step; the old one is freed when its last request is done. One that fails leaves the old one answering.
  */
 export class ModelServer implements Service {
   readonly name = 'models';
-  readonly #registry: ModelRegistry;
-  readonly #checkSignature: (signature: ModelSignature) => readonly string[];
-  readonly #sync: StageAliasSync;
+  readonly #deps: ModelServerDeps;
   readonly #log: Logger;
   readonly #intervalMs: number;
-  readonly #models: ReadonlyMap<string, ServedSlots>;
-  readonly #slots: readonly Slot[];
+  readonly #routers: ReadonlyMap<string, ModelRouter>;
   readonly #assignments: Counter<'model' | 'experiment' | 'variant'>;
-  readonly #loadSeconds: Histogram<'model'>;
-  readonly #loadFailures: Counter<'model'>;
-  readonly #info: Gauge<'model' | 'version' | 'variant'>;
+  readonly #canaryPercent: Gauge<'model'>;
+  readonly #rollbacks: Counter<'model'>;
+  readonly #sharesSetMs = new Map<string, number>();
   #refreshing: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(
-    deps: {
-      readonly registry: ModelRegistry;
-      readonly log: Logger;
-      readonly metrics: Registry;
-      /** What speaks against serving a model with this signature here, besides the model itself. */
-      readonly checkSignature?: (signature: ModelSignature) => readonly string[];
-    },
-    settings: { models: readonly ServedModel[]; refreshIntervalMs: number },
-  ) {
-    this.#registry = deps.registry;
-    this.#checkSignature = deps.checkSignature ?? (() => []);
+  constructor(deps: ModelServerDeps, settings: { models: readonly ServedModel[]; refreshIntervalMs: number }) {
+    this.#deps = deps;
     this.#log = deps.log.child({ component: 'serving.models' });
-    this.#sync = new StageAliasSync(deps.registry, (model, version, error) => {
-      this.#log.warn({ model, version, error }, 'registry.stage_and_alias_differ');
-    });
     this.#intervalMs = settings.refreshIntervalMs;
-    this.#models = new Map(settings.models.map((served) => [served.name, slotsOf(served)]));
-    this.#slots = [...this.#models.values()].flatMap(({ slots, shadow }) =>
-      shadow === undefined ? slots : [...slots, shadow],
+    const loader = new ModelLoader({ ...deps, log: this.#log });
+    this.#routers = new Map(
+      settings.models.map(({ name, follow, ...routing }) => [
+        name,
+        new ModelRouter({ name, follow, routing }, loader, (router, progress) => this.#onProgress(router, progress)),
+      ]),
     );
     const registers = [deps.metrics];
-    this.#loadSeconds = new Histogram({
-      name: 'model_load_seconds',
-      help: 'Download, verification and warm-up of a version',
-      labelNames: ['model'],
-      registers,
-    });
-    this.#loadFailures = new Counter({
-      name: 'model_load_failures_total',
-      help: 'Versions that were promoted and could not be taken',
-      labelNames: ['model'],
-      registers,
-    });
     this.#assignments = new Counter({
       name: 'ab_variant_assignments',
       help: 'Requests by the variant of an experiment that they were dealt to',
       labelNames: ['model', 'experiment', 'variant'],
       registers,
     });
-    this.#info = new Gauge({
-      name: 'model_info',
-      help: '1 for the version that answers',
-      labelNames: ['model', 'version', 'variant'],
+    this.#canaryPercent = new Gauge({
+      name: 'canary_percent',
+      help: 'Share of the entities that a canary answers',
+      labelNames: ['model'],
+      registers,
+    });
+    this.#rollbacks = new Counter({
+      name: 'canary_rollbacks_total',
+      help: 'Canaries that were taken back because a guardrail was broken',
+      labelNames: ['model'],
       registers,
     });
   }
@@ -147,7 +124,7 @@ export class ModelServer implements Service {
     this.#timer.unref();
   }
 
-  /** Looks for promotions now; resolves when they are served or refused. A registry that is down changes nothing. */
+  /** Looks for promotions and changed routing now; resolves when they are served or refused. What is down changes nothing. */
   refresh(): Promise<void> {
     this.#refreshing ??= this.#refreshAll().finally(() => {
       this.#refreshing = undefined;
@@ -156,59 +133,179 @@ export class ModelServer implements Service {
   }
 
   async #refreshAll(): Promise<void> {
-    for (const slot of this.#slots) {
-      const { name, follow } = slot;
-      try {
-        const isProduction = 'stage' in follow && follow.stage === 'Production';
-        const version = await (isProduction ? this.#sync.check(name) : this.#registry.resolve(name, follow));
-        if (version !== undefined) await this.#take(slot, version);
-      } catch (error) {
-        this.#log.warn({ model: name, error }, 'registry.unreachable_keeping_model');
-      }
+    await this.#followRouting();
+    for (const router of this.#routers.values()) {
+      await router.refresh();
+      if (router.canary !== undefined) this.#canaryPercent.set({ model: router.name }, router.canary.percent);
+      else this.#canaryPercent.remove({ model: router.name });
+      await this.#tell(router);
+      await this.#dealByOutcomes(router);
     }
   }
 
-  async #take(slot: Slot, version: ModelVersion): Promise<void> {
-    const { name, variant } = slot;
-    if (slot.active?.version === version.version || slot.rejected?.version === version.version) return;
-    const stopTimer = this.#loadSeconds.startTimer({ model: name });
-    let model: LoadedModel;
+  async #followRouting(): Promise<void> {
+    const { routings } = this.#deps;
+    if (routings === undefined) return;
     try {
-      const downloaded = await this.#registry.download(version);
-      const problems = this.#checkSignature(downloaded.signature);
-      if (problems.length > 0) throw new InvalidModelError(problems);
-      model = await LoadedModel.load(downloaded);
+      for (const row of await routings.readRouting()) this.#follow(row);
     } catch (error) {
-      if ((error as { retryable?: boolean }).retryable === true) throw error;
-      slot.rejected = { version: version.version, reason: messageOf(error) };
-      this.#loadFailures.inc({ model: name });
-      this.#log.error({ model: name, version: version.version, kept: slot.active?.version, error }, 'model.refused');
-      return;
+      this.#log.warn({ error }, 'routing.unreachable_keeping_it');
     }
-    stopTimer();
-    const previous = slot.active;
-    slot.active = { name, version: version.version, variant, model, batcher: new MicroBatcher(model) };
-    slot.rejected = undefined;
-    if (previous !== undefined) this.#info.remove({ model: name, version: String(previous.version), variant });
-    this.#info.set({ model: name, version: String(version.version), variant }, 1);
-    this.#log.info({ model: name, version: version.version, previous: previous?.version }, 'model.switched');
-    // Requests that took the old one keep it: it is freed after the last of them.
-    if (previous !== undefined) setTimeout(() => void previous.model.release(), RELEASE_AFTER_MS).unref();
+  }
+
+  #follow(row: RoutingRow): void {
+    const router = this.#routers.get(row.model);
+    if (router === undefined || row.revision <= router.revision) return;
+    try {
+      router.follow(row);
+      const { model, revision, by, reason } = row;
+      this.#log.info({ model, revision, by, reason }, 'routing.changed');
+    } catch (error) {
+      this.#log.error({ model: row.model, reason: messageOf(error) }, 'routing.not_understood');
+    }
+  }
+
+  #onProgress(router: ModelRouter, progress: CanaryProgress): void {
+    const { version, state, reason } = progress;
+    const entry = { model: router.name, version, state, reason };
+    if (state === 'rolled_back') {
+      this.#rollbacks.inc({ model: router.name });
+      this.#log.error(entry, 'canary.rolled_back');
+    } else this.#log.info(entry, 'canary.goes_on');
+    // Soon, and not before this request is answered.
+    setImmediate(() => void this.refresh());
+    if (state === 'passed' && router.routing.canary?.whenPassed === 'promote') void this.#promote(router, progress);
+  }
+
+  async #promote({ name }: ModelRouter, { version, reason }: CanaryProgress): Promise<void> {
+    try {
+      await this.#deps.promote?.(name, version, { by: 'headwater (canary)', reason: `passed as a canary: ${reason}` });
+    } catch (error) {
+      this.#log.error({ model: name, version, reason: messageOf(error) }, 'canary.not_promoted');
+    }
+  }
+
+  /** Writes what a canary has come to into the trail; what cannot be written now is at the next refresh. */
+  async #tell(router: ModelRouter): Promise<void> {
+    const { routings } = this.#deps;
+    const { noted } = router;
+    if (noted === undefined) return;
+    if (routings === undefined) return router.forget(noted);
+    try {
+      const isWritten = await this.#append(routings, router, noted, router.revision);
+      if (isWritten) router.forget(noted);
+    } catch (error) {
+      this.#log.warn({ model: router.name, error }, 'routing.not_written');
+    }
+  }
+
+  async #append(
+    routings: RoutingStore,
+    router: ModelRouter,
+    { by, reason, state }: Noted,
+    after: number,
+  ): Promise<boolean> {
+    const row = { model: router.name, revision: after + 1, atMs: Date.now(), by, reason };
+    const written = { ...row, state: JSON.parse(JSON.stringify(state)) as JsonObject };
+    if (!(await routings.appendRouting(written))) return false;
+    this.#follow(written);
+    return true;
+  }
+
+  async #dealByOutcomes({ name, assignment }: ModelRouter): Promise<void> {
+    const { outcomes } = this.#deps;
+    if (outcomes === undefined || assignment?.experiment.allocation !== 'thompson') return;
+    const { experiment } = assignment;
+    const nowMs = Date.now();
+    if (nowMs - (this.#sharesSetMs.get(name) ?? 0) < BANDIT_INTERVAL_MS) return;
+    this.#sharesSetMs.set(name, nowMs);
+    try {
+      const found = await outcomes({ model: name, experiment: experiment.name, outcome: experiment.outcome });
+      const arms = experiment.variants.map((each) => estimateOf(found.find(({ variant }) => variant === each.name)));
+      assignment.setShares(thompsonShares(arms, experiment.explore));
+    } catch (error) {
+      this.#log.warn({ model: name, error }, 'experiment.outcomes_unknown');
+    }
   }
 
   /**
-   * @param entity - whom a prediction is about: in an experiment, the same one is always answered by the same variant
+   * Deals the requests for a model otherwise from now on, in every process that serves it.
+   *
+   * @param routing - null: as the configuration says
+   * @param after - the revision that the author has seen
+   * @throws {@link RoutingConflictError} when somebody was faster; what the store throws
+   */
+  async setRouting(
+    name: string,
+    routing: Routing | null,
+    authorship: Authorship,
+    after?: number,
+  ): Promise<RoutingStatus> {
+    const { routings } = this.#deps;
+    const router = this.#router(name);
+    if (routings === undefined) throw new RoutingConflictError(name, 'there is no store to keep changes in');
+    await this.#followRouting();
+    if (after !== undefined && after !== router.revision) {
+      throw new RoutingConflictError(name, `it is at revision ${router.revision}, not ${after}: look again`);
+    }
+    const change = { ...authorship, state: { routing } };
+    if (!(await this.#append(routings, router, change, router.revision))) {
+      throw new RoutingConflictError(name, 'somebody else has changed it just now: look again');
+    }
+    await this.refresh();
+    return this.routingOf(name);
+  }
+
+  /** The newest changes first. */
+  async routingHistory(name: string, limit: number): Promise<readonly RoutingRow[]> {
+    this.#router(name);
+    return (await this.#deps.routings?.listRouting(name, limit)) ?? [];
+  }
+
+  routingOf(name: string): RoutingStatus {
+    const { routing, revision, assignment, canary } = this.#router(name);
+    return {
+      ...{ model: name, revision, routing },
+      ...(assignment === undefined ? {} : { shares: assignment.shares }),
+      ...(canary === undefined ? {} : { canary: { ...canary.progress, percent: canary.percent } }),
+    };
+  }
+
+  /** @throws {@link UnknownServedModelError} */
+  #router(name: string): ModelRouter {
+    const router = this.#routers.get(name);
+    if (router === undefined) throw new UnknownServedModelError(name, [...this.#routers.keys()]);
+    return router;
+  }
+
+  /**
+   * @param subject - whom a prediction is about: in an experiment, the same one is always answered by the same variant
    * @throws {@link UnknownServedModelError} or {@link ModelNotReadyError}
    */
-  active(name: string, entity?: string): ActiveModel {
-    const served = this.#models.get(name);
-    if (served === undefined) throw new UnknownServedModelError(name, [...this.#models.keys()]);
-    const { assignment, slots } = served;
-    const slot = assignment === undefined ? slots[0] : this.#assigned(name, assignment, slots, entity);
-    // A variant that no version answers for leaves its share to the others.
-    const ready = slot.active ?? slots.find(({ active }) => active !== undefined)?.active;
-    if (ready === undefined) throw this.#notReady(name, slot);
-    return ready;
+  active(name: string, subject: Subject = {}): ActiveModel {
+    const router = this.#router(name);
+    const chosen = router.choose(subject);
+    if (chosen === undefined) throw notReady(router);
+    const { experiment, variant } = chosen;
+    if (experiment !== undefined) this.#assignments.inc({ model: name, experiment, variant });
+    return chosen;
+  }
+
+  /** Whether features of a request decide who answers it. */
+  asksFeatures(name: string): boolean {
+    return this.#routers.get(name)?.assignment?.asksFeatures === true;
+  }
+
+  /** Whether entities are dealt to several versions. */
+  isDealt(name: string): boolean {
+    const router = this.#routers.get(name);
+    return router?.assignment !== undefined || router?.canary !== undefined;
+  }
+
+  /** While a canary runs: who wants to know what becomes of requests. */
+  watching(name: string): ModelRouter | undefined {
+    const router = this.#routers.get(name);
+    return router?.canary === undefined ? undefined : router;
   }
 
   /**
@@ -219,48 +316,34 @@ export class ModelServer implements Service {
    * @throws {@link UnknownServedModelError} or {@link ModelNotReadyError}
    */
   ready(name: string, version?: number): ActiveModel | undefined {
-    const served = this.#models.get(name);
-    if (served === undefined) throw new UnknownServedModelError(name, [...this.#models.keys()]);
-    const ready = served.slots.flatMap(({ active }) => (active === undefined ? [] : [active]));
-    if (ready.length === 0) throw this.#notReady(name, served.slots[0]);
+    const router = this.#router(name);
+    const ready = router.answering.flatMap(({ active }) => (active === undefined ? [] : [active]));
+    if (ready.length === 0) throw notReady(router);
     return version === undefined ? ready[0] : ready.find((each) => each.version === version);
-  }
-
-  #notReady(name: string, { rejected }: Slot): ModelNotReadyError {
-    return new ModelNotReadyError(name, rejected?.reason ?? 'none is promoted in the registry');
-  }
-
-  #assigned(name: string, assignment: Assignment, slots: readonly Slot[], entity: string | undefined): Slot {
-    const variant = assignment.variantOf(entity);
-    this.#assignments.inc({ model: name, experiment: assignment.experiment, variant });
-    return slots.find((slot) => slot.variant === variant) as Slot;
   }
 
   /** The version that computes along; undefined when there is none, or none is ready. */
   shadowOf(name: string): ActiveModel | undefined {
-    return this.#models.get(name)?.shadow?.active;
+    return this.#routers.get(name)?.shadow;
   }
 
   /** The model to answer when a request names none: the only one. */
   get onlyName(): string | undefined {
-    return this.#models.size === 1 ? [...this.#models.keys()][0] : undefined;
+    return this.#routers.size === 1 ? [...this.#routers.keys()][0] : undefined;
   }
 
   /** Models that no version can answer for. */
   get waiting(): readonly string[] {
-    const served = [...this.#models];
-    return served.flatMap(([name, { slots }]) => (slots.some(({ active }) => active !== undefined) ? [] : [name]));
+    return [...this.#routers.values()].flatMap(({ name, production }) => (production === undefined ? [name] : []));
   }
 
   status(): readonly ModelStatus[] {
-    return this.#slots.map(({ name, variant, follow, active, rejected }) => ({
-      name,
-      variant,
-      ready: active !== undefined,
-      version: active?.version,
-      follows: follow,
-      rejected,
-    }));
+    return [...this.#routers.values()].flatMap(({ slots }) =>
+      slots.map(({ name, variant, follow, active, rejected }) => ({
+        ...{ name, variant, ready: active !== undefined, version: active?.version },
+        ...{ follows: follow, rejected },
+      })),
+    );
   }
 
   async drain(): Promise<void> {
@@ -271,12 +354,10 @@ export class ModelServer implements Service {
 
   async stop(): Promise<void> {
     await this.drain();
-    for (const slot of this.#slots) {
-      await slot.active?.model.release();
-      slot.active = undefined;
-    }
+    for (const router of this.#routers.values()) await router.stop();
   }
 }
 
-/** A request holds a version for far less than this between choosing and running it. */
-const RELEASE_AFTER_MS = 30_000;
+function notReady({ name, answering: [{ rejected }] }: ModelRouter): ModelNotReadyError {
+  return new ModelNotReadyError(name, rejected?.reason ?? 'none is promoted in the registry');
+}

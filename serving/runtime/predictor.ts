@@ -1,15 +1,21 @@
+import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { requestFields } from '#feature_store/retrieval/feature_vector';
-import type { Clock } from '#kernel/time';
+import { type Clock, type EventTime, isoTime } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { Counter, type Registry } from '#monitoring/metrics';
 import type { ColumnProblem } from '#registry/signature_encoder';
 import { InvalidFeaturesError, InvalidRequestError, UnknownEntityError } from '../errors.ts';
 import type { PredictionLog } from '../prediction_log.ts';
+import type { Subject } from '../routing/assignment.ts';
+import { ShadowRuns } from '../routing/shadow.ts';
+import { type Inferred, inferWatched } from '../routing/watched_inference.ts';
+import { Admission, type AdmissionSettings } from './admission.ts';
+import type { Call } from './call.ts';
 import { interpret, type Predicted } from './interpret.ts';
-import { RowBudget } from './micro_batcher.ts';
-import type { ActiveModel, ModelServer } from './model_server.ts';
-import { ShadowRuns } from './shadow.ts';
+import type { ModelServer } from './model_server.ts';
+import type { ActiveModel } from './model_slot.ts';
+import { OutputCache, type OutputCacheSettings } from './output_cache.ts';
 
 export interface PredictorDeps {
   readonly models: ModelServer;
@@ -26,7 +32,12 @@ export type Features = Readonly<Record<string, unknown>>;
 export interface Row {
   readonly features: Features;
   readonly entity: string | undefined;
+  /** By view, of what was looked up. */
+  readonly freshness?: Freshness;
 }
+
+/** When what is known of an entity became true, and how long ago that is; null: nothing is known of this view. */
+export type Freshness = Readonly<Record<string, { readonly event_time: string; readonly age_ms: number } | null>>;
 
 /** A row as the log takes it. */
 export interface LoggedRow {
@@ -39,14 +50,21 @@ const MOST_PROBLEMS = 100;
 /** What the doors have in common: which version answers, features of entities, encoding, running, and the log. */
 export class Predictor {
   readonly #deps: PredictorDeps;
-  readonly #budget: RowBudget;
+  /** Who is let in. */
+  readonly admission: Admission;
+  readonly #cache: OutputCache | undefined;
   readonly #shadows: ShadowRuns;
   /** Rows answered since the metrics were last read. */
   readonly #answered = new Map<ActiveModel, number>();
 
-  constructor(deps: PredictorDeps, settings: { readonly maxPendingRows: number }) {
+  constructor(
+    deps: PredictorDeps,
+    settings: AdmissionSettings & { readonly predictionCache?: OutputCacheSettings | undefined },
+  ) {
     this.#deps = deps;
-    this.#budget = new RowBudget(settings.maxPendingRows);
+    this.admission = new Admission(settings);
+    const { predictionCache } = settings;
+    this.#cache = predictionCache === undefined ? undefined : new OutputCache(deps.metrics, predictionCache);
     this.#shadows = new ShadowRuns(deps);
     const answered = this.#answered;
     new Counter({
@@ -65,19 +83,35 @@ export class Predictor {
 
   /**
    * @param name - undefined: the only one that is served
-   * @param entity - whom the prediction is about, as far as is known: the same one is answered by the same variant
+   * @param subject - whom the prediction is about, as far as is known: the same one is answered by the same variant
    * @throws what says that no version can answer
    */
-  activeFor(name: string | undefined, entity?: string): ActiveModel {
+  activeFor(name: string | undefined, subject?: Subject): ActiveModel {
+    return this.#deps.models.active(this.nameOf(name), subject);
+  }
+
+  /** For rows of nobody in particular, whose features are not known yet; undefined: they decide who answers. */
+  activeForRows(name: string | undefined): ActiveModel | undefined {
     const { models } = this.#deps;
-    const chosen = name ?? models.onlyName;
+    const chosen = this.nameOf(name);
+    return models.asksFeatures(chosen) ? undefined : models.active(chosen);
+  }
+
+  /** Whether entities are dealt to several versions; not for a name that is not known. */
+  isDealt(name: string | undefined): boolean {
+    return this.#deps.models.isDealt(this.nameOf(name));
+  }
+
+  /** @throws {@link InvalidRequestError} for undefined when there are several */
+  nameOf(name: string | undefined): string {
+    const chosen = name ?? this.#deps.models.onlyName;
     if (chosen === undefined) throw new InvalidRequestError('model_name is required: several models are served here');
-    return models.active(chosen, entity);
+    return chosen;
   }
 
   /** The entities' features from the online store and on demand, those given on top. @throws {@link UnknownEntityError} */
   async lookUp(active: ActiveModel, entities: readonly string[], given: Features): Promise<Row[]> {
-    const { features: reader } = this.#deps;
+    const { features: reader, clock } = this.#deps;
     const { featureService, inputs } = active.model.signature;
     const service = featureService === undefined ? undefined : reader.find(featureService.service);
     if (service === undefined) {
@@ -96,10 +130,14 @@ export class Predictor {
     const overrides = Object.fromEntries(
       Object.entries(given).filter(([name]) => columns.has(name) || request[name] === undefined),
     );
-    return vectors.map(({ entity, values, isKnown }) => {
+    const nowMs = clock.now();
+    return vectors.map(({ entity, values, rows, isKnown }) => {
       if (!isKnown) throw new UnknownEntityError(entity, service.signature.service);
       const wanted = Object.fromEntries(inputs.map(({ name }) => [name, values[name]]));
-      return { features: { ...wanted, ...overrides }, entity };
+      const freshness = Object.fromEntries(
+        service.stored.map(({ view }, at) => [viewId(view), ageOf(rows[at]?.eventTime, nowMs)]),
+      );
+      return { features: { ...wanted, ...overrides }, entity, freshness };
     });
   }
 
@@ -122,16 +160,30 @@ export class Predictor {
     return input;
   }
 
-  /** @returns FP32 [rows, outputWidth], row-major. @throws {@link OverloadedError} */
-  async infer(active: ActiveModel, input: Float32Array, rows: number): Promise<Float32Array> {
-    this.#budget.take(rows);
+  /** What is known of this row; undefined while a canary runs, which is to be seen at work. */
+  recall(active: ActiveModel, input: Float32Array): Inferred | undefined {
+    if (this.#cache === undefined || this.#deps.models.watching(active.name) !== undefined) return undefined;
+    const output = this.#cache.get(active, input);
+    return output === undefined ? undefined : { output, by: active };
+  }
+
+  /** @throws {@link OverloadedError} or {@link DeadlinePassedError}; what the model throws */
+  async infer(active: ActiveModel, input: Float32Array, rows: number, call?: Call): Promise<Inferred> {
+    const { models } = this.#deps;
+    const costMs = rows * active.batcher.rowMs;
+    this.admission.take(rows, costMs, call?.deadlineMs);
     try {
-      const output = await active.batcher.infer(input, rows);
-      const shadow = this.#deps.models.shadowOf(active.name);
-      if (shadow !== undefined) this.#shadows.run(shadow, active, input, rows, output);
-      return output;
+      const watching = models.watching(active.name);
+      const inferred =
+        watching === undefined
+          ? { output: await active.batcher.infer(input, rows, call), by: active }
+          : await inferWatched(watching, active, input, rows, call);
+      const shadow = models.shadowOf(active.name);
+      if (shadow !== undefined) this.#shadows.run(shadow, inferred.by, input, rows, inferred.output);
+      if (rows === 1) this.#cache?.set(inferred.by, input, inferred.output);
+      return inferred;
     } finally {
-      this.#budget.give(rows);
+      this.admission.give(rows, costMs);
     }
   }
 
@@ -143,21 +195,28 @@ export class Predictor {
    * What the outputs mean, counted and logged.
    *
    * @param rows - whose features may be the text that they came in
+   * @param indices - of the rows in their request, where they are not all of it
    */
-  finish(active: ActiveModel, requestId: string, rows: readonly LoggedRow[], output: Float32Array): Predicted[] {
-    const { name, version, variant, model } = active;
+  finish(
+    { output, by }: Inferred,
+    requestId: string,
+    rows: readonly LoggedRow[],
+    indices?: readonly number[],
+  ): Predicted[] {
+    const { name, version, variant, experiment, model } = by;
     const { predictions, clock } = this.#deps;
     const { outputWidth, signature } = model;
     const predictedAtMs = clock.now();
-    this.#count(active, rows.length);
+    this.#count(by, rows.length);
     return rows.map(({ features, entity }, index) => {
       const predicted = interpret(signature, output, index * outputWidth);
       predictions.add({
         requestId,
-        rowIndex: index,
+        rowIndex: indices?.[index] ?? index,
         modelName: name,
         modelVersion: version,
         variant,
+        experiment,
         entityKey: entity,
         features,
         prediction: String(predicted.prediction),
@@ -168,3 +227,6 @@ export class Predictor {
     });
   }
 }
+
+const ageOf = (time: EventTime | undefined, nowMs: number) =>
+  time === undefined ? null : { event_time: isoTime(time), age_ms: nowMs - time };

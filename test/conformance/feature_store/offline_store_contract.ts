@@ -150,7 +150,7 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       const statistics = { rows: 1, nulls: 0, mean: 1, stddev: 0, min: 1, max: 1, quantiles: [], top: [], sampled: 1 };
       const ofWindow = { view, version: 1, feature: 'value', windowMs: HOUR_MS, statistics };
       await store.writeStatistics([-30 * years, 0].map((hours) => ({ ...ofWindow, windowStartMs: at(hours) })));
-      const expired = { featureRows: 2, predictions: 0, labels: 1, statistics: 1 };
+      const expired = { featureRows: 2, predictions: 0, feedback: 0, labels: 1, statistics: 1 };
       expect(await store.deleteBefore(before, true)).toEqual(expired);
       expect(await store.countRows({ view, version: 1 })).toBe(3);
       expect(await store.deleteBefore(before, false)).toEqual(expired);
@@ -158,6 +158,7 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       expect(await store.deleteBefore(before, false)).toEqual({
         featureRows: 0,
         predictions: 0,
+        feedback: 0,
         labels: 0,
         statistics: 0,
       });
@@ -305,6 +306,71 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       });
       for (const version of [1, 2, 3]) await store.writeModelAudit(entry(version));
       expect(await store.listModelAudit(model, 2)).toEqual([entry(3), entry(2)]);
+    });
+
+    test('changes of routing: one of each revision, the newest holds, all are listed', async () => {
+      const model = randomUUID();
+      const change = (revision: number) => ({
+        ...{ model, revision, atMs: START + revision, by: 'ada', reason: `change ${revision}` },
+        state: { routing: null, canary: { version: revision } },
+      });
+      for (const revision of [1, 2, 3]) expect(await store.appendRouting(change(revision))).toBe(true);
+      expect(await store.appendRouting({ ...change(3), by: 'bob' })).toBe(false);
+      expect((await store.readRouting()).filter((row) => row.model === model)).toEqual([change(3)]);
+      expect(await store.listRouting(model, 2)).toEqual([change(3), change(2)]);
+    });
+
+    test('outcomes of an experiment are summed by entity; the newest word about a prediction counts', async () => {
+      const model = randomUUID();
+      const variants = ['control', 'challenger'] as const;
+      const predictions = Array.from({ length: 300 }, (_, index) => ({
+        ...{ requestId: `${model}-${index >> 1}`, rowIndex: index & 1, modelName: model, modelVersion: 1 },
+        variant: variants[index % 3 === 0 ? 0 : 1] as string,
+        experiment: index % 7 === 0 ? undefined : 'lift',
+        // Some are nobody's: each is a unit of its own.
+        entityKey: index % 5 === 0 ? undefined : `user-${index % 20}`,
+        ...{ features: {}, prediction: index % 2 === 0 ? 'yes' : 'no', predictedAtMs: START },
+      }));
+      await store.writePredictions(predictions);
+      const answered = predictions.filter((_, index) => index % 4 !== 0);
+      const feedback = answered.map(({ requestId, rowIndex }, index) => ({
+        ...{ requestId, rowIndex, label: 'yes', receivedAtMs: START + 1 },
+        value: index % 3,
+      }));
+      const [first] = feedback as [(typeof feedback)[number]];
+      await store.writeFeedback([...feedback, { ...first, value: 50 }]);
+      await store.writeFeedback([first]);
+      await store.writeFeedback([{ ...first, value: 99, receivedAtMs: START }]);
+      const told = new Map(feedback.map((each) => [`${each.requestId}#${each.rowIndex}`, each.value]));
+      for (const outcome of ['value', 'correct'] as const) {
+        const expected = variants.map((variant) => {
+          const own = predictions.filter((each) => each.variant === variant && each.experiment === 'lift');
+          const units = new Map<string, { n: number; total: number }>();
+          for (const { requestId, rowIndex, entityKey, prediction } of own) {
+            const id = `${requestId}#${rowIndex}`;
+            const unit = units.get(entityKey ?? id) ?? { n: 0, total: 0 };
+            units.set(entityKey ?? id, unit);
+            const value = told.get(id);
+            if (value === undefined) continue;
+            unit.n += 1;
+            unit.total += outcome === 'value' ? value : Number(prediction === 'yes');
+          }
+          const sum = (of: (unit: { n: number; total: number }) => number) =>
+            [...units.values()].reduce((all, unit) => all + of(unit), 0);
+          return {
+            ...{ variant, predictions: own.length, assignedUnits: units.size },
+            units: [...units.values()].filter(({ n }) => n > 0).length,
+            ...{ outcomes: sum(({ n }) => n), total: sum(({ total }) => total) },
+            totalSquared: sum(({ total }) => total * total),
+            outcomesSquared: sum(({ n }) => n * n),
+            product: sum(({ n, total }) => n * total),
+          };
+        });
+        const found = await store.experimentOutcomes({ model, experiment: 'lift', outcome });
+        expect([...found].reverse()).toEqual(expected);
+      }
+      const later = { model, experiment: 'lift', outcome: 'value', sinceMs: START + 1 } as const;
+      expect(await store.experimentOutcomes(later)).toEqual([]);
     });
 
     test('predictions are kept once each', async () => {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
-import type { NewPrediction } from '#feature_store/offline/offline_store';
+import type { FeedbackRow, NewPrediction, RoutingRow } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { eventTime, processingTime, systemClock } from '#kernel/time';
@@ -15,7 +15,7 @@ import { LocalRegistry } from '#registry/local/local_registry';
 import type { ModelPackage } from '#registry/model_package';
 import { servingConfigSchema } from '#serving/config';
 import { PredictionLog } from '#serving/prediction_log';
-import { Assignment, experimentSchema } from '#serving/runtime/experiment';
+import { Assignment, experimentSchema } from '#serving/routing/assignment';
 import { LoadedModel } from '#serving/runtime/loaded_model';
 import { MicroBatcher } from '#serving/runtime/micro_batcher';
 import { ModelServer } from '#serving/runtime/model_server';
@@ -393,12 +393,12 @@ test('an experiment: each entity has one variant, shares are as configured, answ
     config,
   );
   await dealing.start();
-  const versionOf = (entity: string) => dealing.active('tiny', entity).version;
+  const versionOf = (entity: string) => dealing.active('tiny', { entity }).version;
   const entities = Array.from({ length: 4_000 }, (_, index) => `user-${index}`);
   const challenged = entities.filter((entity) => versionOf(entity) === 2);
   expect(challenged.length / entities.length).toBeGreaterThan(0.22);
   expect(challenged.length / entities.length).toBeLessThan(0.28);
-  expect(challenged.every((entity) => dealing.active('tiny', entity).variant === 'challenger')).toBe(true);
+  expect(challenged.every((entity) => dealing.active('tiny', { entity }).variant === 'challenger')).toBe(true);
   expect(dealing.waiting).toEqual([]);
   expect((await own.app.inject({ url: '/health/ready' })).statusCode).toBe(200);
   expect((await own.app.inject({ url: '/models/tiny' })).json()).toMatchObject({
@@ -437,7 +437,7 @@ test('another salt deals anew; two variants of one name are refused', () => {
   ];
   const [first, second] = ['one', 'two'].map((name) => new Assignment(experimentSchema.parse({ name, variants })));
   const entities = Array.from({ length: 4_000 }, (_, index) => `user-${index}`);
-  const same = entities.filter((entity) => first?.variantOf(entity) === second?.variantOf(entity)).length;
+  const same = entities.filter((entity) => first?.variantOf({ entity }) === second?.variantOf({ entity })).length;
   expect(Math.abs(same / entities.length - 0.5)).toBeLessThan(0.05);
   expect(() => experimentSchema.parse({ name: 'x', variants: [variants[0], variants[0]] })).toThrow(
     'two variants have one name',
@@ -474,4 +474,79 @@ test('a shadow computes along: answers stay as they are, metrics say how it diff
   });
   await own.stop();
   await shadowed.stop();
+});
+
+test('over HTTP: routing is changed with a reason, feedback taken, results told', async () => {
+  await register(tinyModel(3));
+  const rows: RoutingRow[] = [];
+  const routings = {
+    readRouting: async () => rows.slice(-1),
+    appendRouting: async (row: RoutingRow) => rows.push(row) > 0,
+    listRouting: async () => [...rows].reverse(),
+  };
+  const told: FeedbackRow[] = [];
+  const feedback = {
+    writeFeedback: async (given: readonly FeedbackRow[]) => void told.push(...given),
+    experimentOutcomes: async () => [],
+  };
+  const metrics = createMetricsRegistry({ process: false });
+  const config = servingConfigSchema.parse({ models: [{ name: 'tiny' }] });
+  const dealing = new ModelServer({ registry, log: silentLogger, metrics, routings }, config);
+  const own = await createServing(
+    { models: dealing, features: reader, predictions: log, clock: systemClock, metrics, log: silentLogger, feedback },
+    config,
+  );
+  await dealing.start();
+  const send = async (method: 'GET' | 'PUT' | 'POST', url: string, payload?: object) => {
+    const answer = await own.app.inject({ method, url, ...(payload === undefined ? {} : { payload }) });
+    return { status: answer.statusCode, body: answer.json() as Record<string, unknown>, text: answer.body };
+  };
+  const variants = [
+    { name: 'control', weight: 1 },
+    { name: 'challenger', weight: 1, follow: { version: 2 } },
+  ];
+  const rules = [{ variant: 'challenger', feature: 'category', in: ['b'] }];
+  const experiment = { name: 'steeper', variants, rules };
+  const change = { routing: { experiment }, reason: 'try it', revision: 0 };
+  expect(await send('PUT', '/models/tiny/routing', change)).toMatchObject({ status: 200, body: { revision: 1 } });
+  expect(await send('PUT', '/models/tiny/routing', change)).toMatchObject({ status: 409 });
+  expect(await send('PUT', '/models/nobody/routing', change)).toMatchObject({ status: 404 });
+  const bad = { routing: { experiment: { ...experiment, variants: [variants[0]] } } };
+  const refused = await send('PUT', '/models/tiny/routing', bad);
+  expect(refused).toMatchObject({ status: 400, text: expect.stringMatching(/reason.*variants/s) });
+  expect((await send('GET', '/models/tiny/routing/history')).body).toMatchObject({
+    changes: [{ revision: 1, reason: 'try it', by: '127.0.0.1' }],
+  });
+  // A rule about a feature of the request, which is otherwise read without making an object of it.
+  for (let call = 0; call < 20; call += 1) {
+    expect((await send('POST', '/predict', { features })).body).toMatchObject({ variant: 'challenger' });
+  }
+  expect(await send('POST', '/feedback', { request_id: 'r-9', label: 'fraud' })).toMatchObject({
+    body: { accepted: 1 },
+  });
+  const several = [
+    { request_id: 'r-9', row_index: 1, value: 0.5 },
+    { request_id: 'r-8', label: true },
+  ];
+  expect(await send('POST', '/feedback', { feedback: several })).toMatchObject({ body: { accepted: 2 } });
+  expect(told).toMatchObject([
+    { requestId: 'r-9', rowIndex: 0, label: 'fraud', value: undefined },
+    { requestId: 'r-9', rowIndex: 1, value: 0.5 },
+    { requestId: 'r-8', label: 'true' },
+  ]);
+  expect(await send('POST', '/feedback', { request_id: 'r-9' })).toMatchObject({
+    status: 400,
+    text: expect.stringContaining('what it should have been'),
+  });
+  expect((await send('GET', '/models/tiny/results')).body).toMatchObject({
+    experiment: 'steeper',
+    variants: [{ variant: 'control', predictions: 0 }, { variant: 'challenger' }],
+  });
+  expect(await send('GET', '/models/tiny/results?outcome=luck')).toMatchObject({ status: 400 });
+  expect(await send('GET', '/models/tiny/results?experiment=other')).toMatchObject({ status: 404 });
+  await send('PUT', '/models/tiny/routing', { routing: null, reason: 'done' });
+  // What has ended can still be looked at.
+  expect(await send('GET', '/models/tiny/results?experiment=steeper')).toMatchObject({ status: 200 });
+  await own.stop();
+  await dealing.stop();
 });

@@ -1,0 +1,85 @@
+import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
+import type { OfflineStore } from '#feature_store/offline/offline_store';
+import type { Clock } from '#kernel/time';
+import { Counter, type Registry } from '#monitoring/metrics';
+import { InvalidRequestError, UnknownExperimentError } from '../errors.ts';
+import { OUTCOMES, type Outcome, resultsOf } from '../experiments/results.ts';
+import type { Experiment } from '../routing/assignment.ts';
+import { routingStateSchema } from '../routing/routing.ts';
+import type { ModelServer } from '../runtime/model_server.ts';
+import * as schemas from './schemas.ts';
+
+/** Where outcomes of predictions are kept, and compared. */
+export type FeedbackStore = Pick<OfflineStore, 'writeFeedback' | 'experimentOutcomes'>;
+
+const MOST_AT_ONCE = 10_000;
+
+const oneSchema = z
+  .strictObject({
+    request_id: z.string().min(1).max(128),
+    /** Of a batch. */
+    row_index: z.int().nonnegative().default(0),
+    label: z.union([z.string(), z.number(), z.boolean()]).transform(String).optional(),
+    value: z.number().optional(),
+  })
+  .refine(({ label, value }) => label !== undefined || value !== undefined, {
+    message: 'send "label" (what it should have been) or "value" (what came of it)',
+  });
+const bodySchema = z.union([z.strictObject({ feedback: z.array(oneSchema).min(1).max(MOST_AT_ONCE) }), oneSchema]);
+
+/** POST /feedback, and what the variants of an experiment come to by it. */
+export function registerFeedbackRoutes(
+  app: FastifyInstance,
+  deps: {
+    readonly models: ModelServer;
+    readonly feedback: FeedbackStore;
+    readonly clock: Clock;
+    readonly metrics: Registry;
+  },
+): void {
+  const { models, feedback, clock } = deps;
+  const received = new Counter({
+    name: 'prediction_feedback_total',
+    help: 'Predictions whose outcome was told',
+    registers: [deps.metrics],
+  });
+
+  app.post('/feedback', { schema: schemas.feedback }, async ({ body }) => {
+    const isList = typeof body === 'object' && body !== null && 'feedback' in body;
+    const parsed = (isList ? bodySchema.options[0] : oneSchema).safeParse(body);
+    if (!parsed.success) throw new InvalidRequestError(z.prettifyError(parsed.error));
+    const list = 'feedback' in parsed.data ? parsed.data.feedback : [parsed.data];
+    const receivedAtMs = clock.now();
+    await feedback.writeFeedback(
+      list.map(({ request_id: requestId, row_index: rowIndex, label, value }) => ({
+        ...{ requestId, rowIndex, label, value, receivedAtMs },
+      })),
+    );
+    received.inc(list.length);
+    return { accepted: list.length };
+  });
+
+  /** As it is running, or ran last. @throws {@link UnknownExperimentError} */
+  const experimentOf = async (model: string, name: string | undefined): Promise<Experiment> => {
+    const running = models.routingOf(model).routing.experiment;
+    if (running !== undefined && (name === undefined || running.name === name)) return running;
+    for (const { state } of await models.routingHistory(model, 1_000)) {
+      const experiment = routingStateSchema.safeParse(state).data?.routing?.experiment;
+      if (experiment !== undefined && (name === undefined || experiment.name === name)) return experiment;
+    }
+    throw new UnknownExperimentError(model, name);
+  };
+
+  app.get<{ Params: { name: string }; Querystring: { experiment?: string; outcome?: string } }>(
+    '/models/:name/results',
+    { schema: schemas.results },
+    async ({ params, query }) => {
+      const experiment = await experimentOf(params.name, query.experiment);
+      const outcome = (query.outcome ?? experiment.outcome) as Outcome;
+      if (!OUTCOMES.includes(outcome)) throw new InvalidRequestError(`outcome must be ${OUTCOMES.join(' or ')}`);
+      const asked = { model: params.name, experiment: experiment.name, outcome };
+      return resultsOf({ ...asked, experiment }, await feedback.experimentOutcomes(asked));
+    },
+  );
+}

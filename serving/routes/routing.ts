@@ -1,0 +1,44 @@
+import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
+import { requireScope } from '#connectors/http/access';
+import { InvalidRequestError } from '../errors.ts';
+import type { Routing } from '../routing/routing.ts';
+import { routingSchema } from '../routing/routing.ts';
+import type { ModelServer } from '../runtime/model_server.ts';
+import * as schemas from './schemas.ts';
+
+const changeSchema = z.strictObject({
+  /** null: as the configuration says. */
+  routing: routingSchema.nullable(),
+  reason: z.string().min(1),
+  /** The revision that the author has seen; absent: whatever it is. */
+  revision: z.int().nonnegative().optional(),
+});
+
+const MOST_LISTED = 1_000;
+
+/** How requests for a model are dealt: looked at, changed at run time, and who changed it. */
+export function registerRoutingRoutes(app: FastifyInstance, models: ModelServer): void {
+  app.get<{ Params: { name: string } }>('/models/:name/routing', { schema: schemas.getRouting }, async ({ params }) =>
+    models.routingOf(params.name),
+  );
+  app.put<{ Params: { name: string } }>('/models/:name/routing', { schema: schemas.putRouting }, async (request) => {
+    const { params, body, caller } = request;
+    requireScope(request, 'route', params.name);
+    const parsed = changeSchema.safeParse(body);
+    if (!parsed.success) throw new InvalidRequestError(z.prettifyError(parsed.error));
+    const { routing, reason, revision } = parsed.data;
+    return models.setRouting(params.name, routing as Routing | null, { by: caller, reason }, revision);
+  });
+  app.get<{ Params: { name: string }; Querystring: { limit?: string } }>(
+    '/models/:name/routing/history',
+    { schema: schemas.routingHistory },
+    async ({ params, query }) => {
+      const limit = Number(query.limit ?? 100);
+      if (!Number.isInteger(limit) || limit < 1 || limit > MOST_LISTED) {
+        throw new InvalidRequestError(`limit must be a whole number, 1 to ${MOST_LISTED}`);
+      }
+      return { changes: await models.routingHistory(params.name, limit) };
+    },
+  );
+}

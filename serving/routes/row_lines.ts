@@ -1,0 +1,97 @@
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { messageOf } from '#kernel/errors';
+import { errorAnswer } from '#monitoring/http_service';
+import { InvalidFeaturesError, InvalidRequestError } from '../errors.ts';
+import type { Call } from '../runtime/call.ts';
+import type { ActiveModel } from '../runtime/model_slot.ts';
+import type { LoggedRow, Predictor } from '../runtime/predictor.ts';
+import { isObject } from './requests.ts';
+
+/** Rows that are computed, and answered, together. */
+const LINES_AT_ONCE = 256;
+const NO_CALL: Call = { deadlineMs: undefined, timing: undefined };
+
+export interface LineSettings {
+  readonly requestId: string;
+  readonly wantsProbabilities: boolean;
+}
+
+interface Line {
+  readonly number: number;
+  readonly row: LoggedRow;
+  /** FP32 [columns]. */
+  readonly input: Float32Array;
+  /** The answer of one that cannot be scored. */
+  readonly refused?: string;
+}
+
+/**
+ * Scores rows as they come, one JSON object a line, and answers a line for each, in their order: `{"prediction": …}`, or `{"line": 3, "error": {…}}` for
+ * one that cannot be scored; the others go on. Reads no faster than the answers are taken.
+ */
+export async function* scoreLines(
+  predictor: Predictor,
+  active: ActiveModel,
+  body: Readable,
+  settings: LineSettings,
+): AsyncGenerator<string> {
+  let waiting: Line[] = [];
+  let number = 0;
+  const flush = async (): Promise<string> => {
+    const lines = waiting;
+    waiting = [];
+    return scoreSome(predictor, active, lines, settings);
+  };
+  for await (const text of createInterface({ input: body, crlfDelay: Number.POSITIVE_INFINITY })) {
+    number += 1;
+    if (text.trim() === '') continue;
+    waiting.push(read(predictor, active, text, number));
+    if (waiting.length === LINES_AT_ONCE) yield await flush();
+  }
+  if (waiting.length > 0) yield await flush();
+}
+
+function read(predictor: Predictor, active: ActiveModel, text: string, number: number): Line {
+  const { encoder, scanner } = active.model;
+  const input = new Float32Array(encoder.width);
+  if (scanner.scan(text, 0, input, 0) === text.length) {
+    return { number, input, row: { features: text, entity: undefined } };
+  }
+  const row = { features: {}, entity: undefined };
+  try {
+    const features: unknown = JSON.parse(text);
+    if (!isObject(features))
+      throw new InvalidRequestError('each line must be a JSON object with the features of a row');
+    return { number, input: predictor.encode(active, [{ ...row, features }], () => ''), row: { ...row, features } };
+  } catch (error) {
+    const known =
+      error instanceof InvalidFeaturesError || error instanceof InvalidRequestError
+        ? error
+        : new InvalidRequestError(`it is no JSON: ${messageOf(error)}`);
+    return { number, input, row, refused: JSON.stringify({ line: number, ...errorAnswer(known).body }) };
+  }
+}
+
+async function scoreSome(
+  predictor: Predictor,
+  active: ActiveModel,
+  lines: readonly Line[],
+  { requestId, wantsProbabilities }: LineSettings,
+): Promise<string> {
+  const good = lines.filter(({ refused }) => refused === undefined);
+  const { width } = active.model.encoder;
+  const input = new Float32Array(good.length * width);
+  for (const [at, line] of good.entries()) input.set(line.input, at * width);
+  const answers = new Map<number, string>();
+  if (good.length > 0) {
+    const inferred = await predictor.infer(active, input, good.length, NO_CALL);
+    const rows = good.map(({ row }) => row);
+    const indices = good.map(({ number }) => number - 1);
+    for (const [at, { prediction, outputs }] of predictor.finish(inferred, requestId, rows, indices).entries()) {
+      const answer = wantsProbabilities && outputs !== undefined ? { prediction, outputs } : { prediction };
+      answers.set(indices[at] as number, JSON.stringify(answer));
+    }
+  }
+  return lines.map(({ number, refused }) => `${refused ?? answers.get(number - 1)}\n`).join('');
+}

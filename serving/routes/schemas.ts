@@ -1,0 +1,339 @@
+import { z } from 'zod';
+import { OUTCOMES } from '../experiments/results.ts';
+import { routingSchema } from '../routing/routing.ts';
+
+// What GET /openapi.json says of requests and answers. It describes; checking is the routes' own business, which is faster and names every mistake.
+
+type Schema = Readonly<Record<string, unknown>>;
+
+const text = { type: 'string' } as const;
+const number = { type: 'number' } as const;
+const whole = { type: 'integer' } as const;
+const truth = { type: 'boolean' } as const;
+const listOf = (items: Schema) => ({ type: 'array', items }) as const;
+const mapOf = (values: Schema) => ({ type: 'object', additionalProperties: values }) as const;
+const nullable = (schema: Schema) => ({ anyOf: [schema, { type: 'null' }] });
+const object = (properties: Record<string, Schema>, required: readonly string[] = Object.keys(properties)) => ({
+  ...{ type: 'object', properties, required: [...required], additionalProperties: false },
+});
+
+const scalar = { anyOf: [text, number, truth, { type: 'null' }] };
+const features = mapOf(scalar);
+const predictionOf = { anyOf: [text, number] };
+const numbersByName = mapOf(nullable(number));
+const freshness = mapOf(nullable(object({ event_time: text, age_ms: number })));
+const modelName = { ...text, description: 'May be left out where one model is served.' };
+
+const ERROR = object(
+  {
+    error: object({ code: text, message: text, fields: listOf(object({ field: text, problem: text })) }, [
+      'code',
+      'message',
+    ]),
+  },
+  ['error'],
+);
+
+const WHY: Readonly<Record<number, string>> = {
+  400: 'The request is not understood',
+  401: 'No key or token, where one is wanted',
+  403: 'The key or token may not do this',
+  404: 'The model, entity or experiment is not known',
+  409: 'Changed by somebody else meanwhile',
+  413: 'The body is too large',
+  415: 'Not JSON',
+  422: 'Features that the model cannot take; every bad one is named',
+  429: 'Too many requests of this caller',
+  503: 'Overloaded, or nothing is ready: try again after Retry-After',
+  504: 'The answer would come later than x-request-timeout-ms allows',
+};
+const ALWAYS = [400, 401, 403, 404, 429, 503] as const;
+const WITH_BODY = [...ALWAYS, 413, 415] as const;
+
+const errors = (codes: readonly number[]) =>
+  Object.fromEntries(codes.map((code) => [code, { description: WHY[code], ...ERROR }]));
+const ok = (schema: Schema, description = 'The answer') => ({ 200: { description, ...schema } });
+
+const REQUEST_HEADERS = {
+  type: 'object',
+  properties: {
+    'x-request-id': { ...text, description: 'Comes back as request_id; one is made where it is left out.' },
+    'x-request-timeout-ms': {
+      type: 'string',
+      pattern: '^[1-9][0-9]{0,8}$',
+      description: 'How long the caller waits: what would come later is not computed.',
+    },
+  },
+};
+
+const who = { model_name: text, model_version: whole, variant: text, request_id: text, latency_ms: number };
+const outputs = (one: Schema) => ({ probabilities: one, values: one, distances: one, scores: one });
+const explanation = {
+  method: { ...text, enum: ['tree_shap', 'kernel_shap'] },
+  scale: { ...text, enum: ['log_odds', 'probability', 'margin', 'value'] },
+  outputs: listOf(object({ output: text, base_value: number, value: number, contributions: mapOf(nullable(number)) })),
+};
+
+const PREDICT_ERRORS = errors([...WITH_BODY, 422, 504]);
+
+export const predict = {
+  summary: 'Scores one row: by its features, or by an entity whose features are looked up',
+  headers: REQUEST_HEADERS,
+  body: object(
+    {
+      model_name: modelName,
+      features,
+      entity_id: text,
+      return_probabilities: truth,
+      return_freshness: truth,
+      explain: truth,
+    },
+    [],
+  ),
+  response: {
+    ...ok(
+      object(
+        {
+          prediction: predictionOf,
+          ...outputs(numbersByName),
+          explanation: object(explanation),
+          freshness,
+          cached: truth,
+          ...who,
+        },
+        ['prediction', ...Object.keys(who)],
+      ),
+    ),
+    ...PREDICT_ERRORS,
+  },
+};
+
+export const explain = {
+  summary: 'Why: what each feature has added to the prediction of a row',
+  headers: REQUEST_HEADERS,
+  body: object({ model_name: modelName, features, entity_id: text }, []),
+  response: { ...ok(object({ ...explanation, ...who })), ...PREDICT_ERRORS },
+};
+
+export const batch = {
+  summary: 'Scores many rows: objects, arrays in the order of the columns, or entities; or rows as lines of JSON',
+  description:
+    'As application/x-ndjson, each line is the features of a row, and a line comes back for each; model_name and return_probabilities are in the query then.',
+  headers: REQUEST_HEADERS,
+  querystring: object({ model_name: text, return_probabilities: { ...text, enum: ['true', 'false'] } }, []),
+  body: object(
+    {
+      model_name: modelName,
+      instances: listOf({ anyOf: [features, listOf(scalar)] }),
+      entity_ids: listOf(text),
+      return_probabilities: truth,
+      return_freshness: truth,
+    },
+    [],
+  ),
+  response: {
+    ...ok(
+      object(
+        {
+          predictions: listOf(predictionOf),
+          ...outputs(listOf(numbersByName)),
+          freshness: listOf(freshness),
+          count: whole,
+          variants: listOf(text),
+          model_versions: listOf(whole),
+          ...who,
+        },
+        ['predictions', 'count', ...Object.keys(who)],
+      ),
+    ),
+    ...PREDICT_ERRORS,
+  },
+};
+
+const follow = { type: 'object', additionalProperties: true };
+const status = {
+  name: text,
+  variant: text,
+  ready: truth,
+  version: whole,
+  follows: follow,
+  rejected: object({ version: whole, reason: text }),
+};
+const STATUS_NEEDS = ['name', 'variant', 'ready', 'follows'];
+
+export const listModels = {
+  summary: 'The served models and their versions',
+  response: { ...ok(object({ models: listOf(object(status, STATUS_NEEDS)) })), ...errors([401, 429]) },
+};
+
+const name = { type: 'object', properties: { name: { ...text, minLength: 1 } }, required: ['name'] };
+
+export const oneModel = {
+  summary: 'One served model, with its columns',
+  params: name,
+  response: {
+    ...ok(object({ ...status, signature: follow, variants: listOf(object(status, STATUS_NEEDS)) }, STATUS_NEEDS)),
+    ...errors(ALWAYS),
+  },
+};
+
+const routing = z.toJSONSchema(routingSchema, { io: 'input', target: 'draft-7', unrepresentable: 'any' });
+const { $schema: _, ...routingBody } = routing as Schema & { readonly $schema?: unknown };
+const routingStatus = object({ model: text, revision: whole, routing: follow, shares: mapOf(number), canary: follow }, [
+  'model',
+  'revision',
+  'routing',
+]);
+
+export const getRouting = {
+  summary: 'How requests for a model are dealt to its versions',
+  params: name,
+  response: { ...ok(routingStatus), ...errors(ALWAYS) },
+};
+
+export const putRouting = {
+  summary: 'Deals the requests for a model otherwise: experiment, canary, shadow',
+  params: name,
+  body: object(
+    { routing: nullable(routingBody), reason: { ...text, minLength: 1 }, revision: { ...whole, minimum: 0 } },
+    ['routing', 'reason'],
+  ),
+  response: { ...ok(routingStatus), ...errors([...WITH_BODY, 409]) },
+};
+
+export const routingHistory = {
+  summary: 'Every change of a model’s routing: by whom and why, the newest first',
+  params: name,
+  querystring: object({ limit: { type: 'integer', minimum: 1, maximum: 1_000 } }, []),
+  response: {
+    ...ok(
+      object({
+        changes: listOf(object({ model: text, revision: whole, atMs: number, by: text, reason: text, state: follow })),
+      }),
+    ),
+    ...errors(ALWAYS),
+  },
+};
+
+const told = {
+  request_id: { ...text, minLength: 1, maxLength: 128 },
+  row_index: { type: 'integer', minimum: 0 },
+  label: { anyOf: [text, number, truth] },
+  value: number,
+};
+const feedbackOf = object(told, ['request_id']);
+
+export const feedback = {
+  summary: 'How predictions turned out: labels, or values such as 1 for success; the newest word counts',
+  body: { anyOf: [feedbackOf, object({ feedback: listOf(feedbackOf) })] },
+  response: { ...ok(object({ accepted: whole })), ...errors(WITH_BODY) },
+};
+
+const interval = listOf(number);
+const comparison = object({
+  ...{ difference: number, interval, pValue: number },
+  sequential: object({ interval, pValue: number }),
+});
+
+export const results = {
+  summary: 'What the variants of an experiment come to: means, differences, and how sure they are',
+  params: name,
+  querystring: object({ experiment: text, outcome: { ...text, enum: [...OUTCOMES] } }, []),
+  response: {
+    ...ok(
+      object(
+        {
+          ...{ model: text, experiment: text, outcome: text, winner: text },
+          variants: listOf(
+            object(
+              {
+                ...{ variant: text, entities: number, predictions: number, outcomes: number },
+                ...{ mean: number, standardError: number, comparison },
+              },
+              ['variant', 'entities', 'predictions', 'outcomes'],
+            ),
+          ),
+          sampleRatio: object({ pValue: number, mismatch: truth }),
+        },
+        ['model', 'experiment', 'outcome', 'variants'],
+      ),
+    ),
+    ...errors(ALWAYS),
+  },
+};
+
+const tensor = object({ name: text, datatype: text, shape: listOf(whole), data: listOf({}), parameters: follow }, [
+  'name',
+  'datatype',
+  'shape',
+  'data',
+]);
+const metadata = listOf(object({ name: text, datatype: text, shape: listOf(whole) }));
+const NAMED = [400, 401, 403, 404, 429, 503] as const;
+const modelParams = {
+  type: 'object',
+  properties: { name: { ...text, minLength: 1 }, version: { ...text, minLength: 1 } },
+  required: ['name'],
+};
+
+export const protocol = {
+  server: {
+    summary: 'Open Inference Protocol: what this server is',
+    response: { ...ok(object({ name: text, version: text, extensions: listOf(text) })), ...errors([401, 429]) },
+  },
+  live: { summary: 'Open Inference Protocol: alive', response: ok(object({ live: truth })) },
+  ready: {
+    summary: 'Open Inference Protocol: ready',
+    response: { ...ok(object({ ready: truth })), 503: { description: 'Not ready', ...object({ ready: truth }) } },
+  },
+  model: {
+    summary: 'Open Inference Protocol: inputs and outputs of a model',
+    params: modelParams,
+    response: {
+      ...ok(object({ name: text, versions: listOf(text), platform: text, inputs: metadata, outputs: metadata })),
+      ...errors(NAMED),
+    },
+  },
+  modelReady: {
+    summary: 'Open Inference Protocol: whether a model is ready',
+    params: modelParams,
+    response: { ...ok(object({ name: text, ready: truth })), ...errors(NAMED) },
+  },
+  infer: {
+    summary: 'Open Inference Protocol: scores rows, a tensor for each column or one of all',
+    params: modelParams,
+    headers: REQUEST_HEADERS,
+    body: object(
+      {
+        id: text,
+        parameters: follow,
+        inputs: listOf(tensor),
+        outputs: listOf(object({ name: text, parameters: follow }, ['name'])),
+      },
+      ['inputs'],
+    ),
+    response: {
+      ...ok(object({ model_name: text, model_version: text, id: text, outputs: listOf(tensor) })),
+      ...PREDICT_ERRORS,
+    },
+  },
+};
+
+export const invocations = {
+  summary: 'MLflow: scores dataframe_split, dataframe_records, instances or inputs',
+  headers: REQUEST_HEADERS,
+  body: object(
+    {
+      dataframe_split: object({ columns: listOf(text), index: listOf({}), data: listOf(listOf(scalar)) }, ['data']),
+      dataframe_records: listOf(features),
+      instances: listOf({ anyOf: [features, listOf(scalar)] }),
+      inputs: { anyOf: [listOf({ anyOf: [features, listOf(scalar)] }), mapOf(listOf(scalar))] },
+      params: follow,
+    },
+    [],
+  ),
+  response: {
+    ...ok(object({ predictions: listOf({ anyOf: [text, number, numbersByName] }) })),
+    ...PREDICT_ERRORS,
+  },
+};

@@ -1,0 +1,51 @@
+import { z } from 'zod';
+import type { RoutingRow } from '#feature_store/offline/offline_store';
+import { type Experiment, experimentSchema } from './assignment.ts';
+import { type Canary, type CanaryProgress, canaryProgressSchema, canarySchema } from './canary.ts';
+import { type Follow, followSchema } from './follow.ts';
+
+/** How requests for a model are dealt to its versions. */
+export interface Routing {
+  readonly experiment?: Experiment | undefined;
+  readonly canary?: Canary | undefined;
+  readonly shadow?: Follow | undefined;
+}
+
+/** Settings of a served model that can be changed at run time as well. */
+export const routingSettings = {
+  /** Versions that answer side by side. */
+  experiment: experimentSchema.optional(),
+  /** A version that is tried on a growing share. */
+  canary: canarySchema.optional(),
+  /** A version that computes along without answering: how it differs is told in metrics. */
+  shadow: followSchema.optional(),
+};
+
+/** @returns whether a request would be dealt twice */
+export const isDealtTwice = ({ experiment, canary }: Routing): boolean =>
+  experiment !== undefined && canary !== undefined;
+export const DEALT_TWICE = 'an experiment and a canary would both deal the requests: have one of them';
+
+export const routingSchema = z
+  .strictObject(routingSettings)
+  .refine((routing) => !isDealtTwice(routing), { message: DEALT_TWICE });
+
+/** What is kept of a change: null takes the routing back to the configuration's. */
+export const routingStateSchema = z.strictObject({
+  routing: routingSchema.nullable(),
+  canary: canaryProgressSchema.optional(),
+});
+export interface RoutingState {
+  readonly routing: Routing | null;
+  readonly canary?: CanaryProgress | undefined;
+}
+
+/** Where changes are kept, for every process that serves; the trail of who changed what, and why. */
+export interface RoutingStore {
+  /** The newest change of each model. */
+  readRouting(): Promise<readonly RoutingRow[]>;
+  /** @returns false when there is a change of this revision already */
+  appendRouting(row: RoutingRow): Promise<boolean>;
+  /** The newest first. */
+  listRouting(model: string, limit: number): Promise<readonly RoutingRow[]>;
+}

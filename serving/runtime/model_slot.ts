@@ -1,0 +1,224 @@
+import { messageOf } from '#kernel/errors';
+import type { Logger } from '#monitoring/log';
+import { Counter, Gauge, Histogram, type Registry } from '#monitoring/metrics';
+import { InvalidModelError } from '#registry/errors';
+import { StageAliasSync } from '#registry/lifecycle/stage_alias_sync';
+import type { ModelSignature } from '#registry/model_package';
+import type { ModelRegistry, ModelVersion } from '#registry/model_registry';
+import type { Follow } from '../routing/follow.ts';
+import { LoadedModel } from './loaded_model.ts';
+import { MicroBatcher } from './micro_batcher.ts';
+
+/** A version that answers. */
+export interface ActiveModel {
+  readonly name: string;
+  readonly version: number;
+  /** What it answers as: a variant of an experiment, `canary`, `shadow`; `production` otherwise. */
+  readonly variant: string;
+  /** That the variant belongs to. */
+  readonly experiment: string | undefined;
+  readonly model: LoadedModel;
+  readonly batcher: MicroBatcher;
+}
+
+/** A request holds a version for far less than this between choosing and running it. */
+const RELEASE_AFTER_MS = 30_000;
+
+interface Shared {
+  readonly loading: Promise<LoadedModel>;
+  users: number;
+}
+
+/** Downloads, checks and warms up versions; one that several slots follow is loaded once. */
+export class ModelLoader {
+  readonly #registry: ModelRegistry;
+  readonly #checkSignature: (signature: ModelSignature) => readonly string[];
+  readonly #sync: StageAliasSync;
+  readonly #loaded = new Map<string, Shared>();
+  readonly #batchers = new WeakMap<LoadedModel, MicroBatcher>();
+  readonly #loadSeconds: Histogram<'model'>;
+  readonly #loadFailures: Counter<'model'>;
+  readonly info: Gauge<'model' | 'version' | 'variant'>;
+  readonly log: Logger;
+
+  constructor(deps: {
+    readonly registry: ModelRegistry;
+    readonly log: Logger;
+    readonly metrics: Registry;
+    /** What speaks against serving a model with this signature here, besides the model itself. */
+    readonly checkSignature?: (signature: ModelSignature) => readonly string[];
+  }) {
+    this.#registry = deps.registry;
+    this.#checkSignature = deps.checkSignature ?? (() => []);
+    this.log = deps.log;
+    this.#sync = new StageAliasSync(deps.registry, (model, version, error) => {
+      this.log.warn({ model, version, error }, 'registry.stage_and_alias_differ');
+    });
+    const registers = [deps.metrics];
+    this.#loadSeconds = new Histogram({
+      name: 'model_load_seconds',
+      help: 'Download, verification and warm-up of a version',
+      labelNames: ['model'],
+      registers,
+    });
+    this.#loadFailures = new Counter({
+      name: 'model_load_failures_total',
+      help: 'Versions that were promoted and could not be taken',
+      labelNames: ['model'],
+      registers,
+    });
+    this.info = new Gauge({
+      name: 'model_info',
+      help: '1 for the version that answers',
+      labelNames: ['model', 'version', 'variant'],
+      registers,
+    });
+  }
+
+  /** The version that is followed now; undefined when there is none. */
+  resolve(name: string, follow: Follow): Promise<ModelVersion | undefined> {
+    const isProduction = 'stage' in follow && follow.stage === 'Production';
+    return isProduction ? this.#sync.check(name) : this.#registry.resolve(name, follow);
+  }
+
+  /** Call {@link release} for each. @throws what is wrong with the version */
+  async acquire(version: ModelVersion): Promise<LoadedModel> {
+    const key = keyOf(version);
+    const shared = this.#loaded.get(key) ?? { loading: this.#load(version), users: 0 };
+    this.#loaded.set(key, shared);
+    shared.users += 1;
+    try {
+      return await shared.loading;
+    } catch (error) {
+      this.#loaded.delete(key);
+      throw error;
+    }
+  }
+
+  /** Requests of all slots of a version run together. */
+  batcherOf(model: LoadedModel): MicroBatcher {
+    const batcher = this.#batchers.get(model) ?? new MicroBatcher(model);
+    this.#batchers.set(model, batcher);
+    return batcher;
+  }
+
+  async #load(version: ModelVersion): Promise<LoadedModel> {
+    const { name } = version;
+    const stopTimer = this.#loadSeconds.startTimer({ model: name });
+    try {
+      const downloaded = await this.#registry.download(version);
+      const problems = this.#checkSignature(downloaded.signature);
+      if (problems.length > 0) throw new InvalidModelError(problems);
+      const model = await LoadedModel.load(downloaded);
+      stopTimer();
+      return model;
+    } catch (error) {
+      if ((error as { retryable?: boolean }).retryable !== true) this.#loadFailures.inc({ model: name });
+      throw error;
+    }
+  }
+
+  /** Frees a version once no slot and no request uses it any more. */
+  async release(version: Pick<ModelVersion, 'name' | 'version'>): Promise<void> {
+    const key = keyOf(version);
+    const shared = this.#loaded.get(key);
+    if (shared === undefined) return;
+    shared.users -= 1;
+    if (shared.users > 0) return;
+    this.#loaded.delete(key);
+    await (await shared.loading).release();
+  }
+}
+
+const keyOf = ({ name, version }: Pick<ModelVersion, 'name' | 'version'>): string => `${name}/${version}`;
+
+/** What follows the registry for a variant: the version that answers, and the newest that could not be taken. */
+export class ModelSlot {
+  readonly name: string;
+  readonly variant: string;
+  readonly follow: Follow;
+  readonly experiment: string | undefined;
+  readonly #loader: ModelLoader;
+  #active: ActiveModel | undefined;
+  #rejected: { readonly version: number; readonly reason: string } | undefined;
+
+  constructor(
+    loader: ModelLoader,
+    {
+      name,
+      variant,
+      follow,
+      experiment,
+    }: Pick<ActiveModel, 'name' | 'variant'> & { follow: Follow; experiment?: string | undefined },
+  ) {
+    this.#loader = loader;
+    this.name = name;
+    this.variant = variant;
+    this.follow = follow;
+    this.experiment = experiment;
+  }
+
+  get active(): ActiveModel | undefined {
+    return this.#active;
+  }
+
+  /** A version that was promoted and could not be taken, and why. */
+  get rejected(): { readonly version: number; readonly reason: string } | undefined {
+    return this.#rejected;
+  }
+
+  /** Takes the version that is followed now, in one step, when it is another one; one that fails leaves the old one answering. */
+  async refresh(): Promise<void> {
+    const { name, variant } = this;
+    const { log, info } = this.#loader;
+    try {
+      const version = await this.#loader.resolve(name, this.follow);
+      if (version !== undefined) await this.#take(version);
+    } catch (error) {
+      log.warn({ model: name, variant, error }, 'registry.unreachable_keeping_model');
+    }
+    if (this.#active !== undefined) info.set({ model: name, version: String(this.#active.version), variant }, 1);
+  }
+
+  async #take(version: ModelVersion): Promise<void> {
+    const { name, variant } = this;
+    const { log } = this.#loader;
+    if (this.#active?.version === version.version || this.#rejected?.version === version.version) return;
+    let model: LoadedModel;
+    try {
+      model = await this.#loader.acquire(version);
+    } catch (error) {
+      if ((error as { retryable?: boolean }).retryable === true) throw error;
+      this.#rejected = { version: version.version, reason: messageOf(error) };
+      log.error({ model: name, version: version.version, kept: this.#active?.version, error }, 'model.refused');
+      return;
+    }
+    const previous = this.#active;
+    const batcher = this.#loader.batcherOf(model);
+    this.#active = { name, version: version.version, variant, experiment: this.experiment, model, batcher };
+    this.#rejected = undefined;
+    this.#forget(previous);
+    log.info({ model: name, variant, version: version.version, previous: previous?.version }, 'model.switched');
+  }
+
+  /** Requests that took it keep it: it is freed after the last of them. */
+  #forget(previous: ActiveModel | undefined): void {
+    if (previous === undefined) return;
+    const { name, version, variant } = previous;
+    this.#loader.info.remove({ model: name, version: String(version), variant });
+    setTimeout(() => void this.#loader.release(previous), RELEASE_AFTER_MS).unref();
+  }
+
+  /** It is not asked any more. */
+  retire(): void {
+    const previous = this.#active;
+    this.#active = undefined;
+    this.#forget(previous);
+  }
+
+  async stop(): Promise<void> {
+    const previous = this.#active;
+    this.#active = undefined;
+    if (previous !== undefined) await this.#loader.release(previous);
+  }
+}

@@ -1,0 +1,77 @@
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { FeatureRow } from '#feature_store/definitions/feature_row';
+import type { NewPrediction } from '#feature_store/offline/offline_store';
+import type { OnlineStore } from '#feature_store/online/online_store';
+import { FeatureReader } from '#feature_store/retrieval/feature_reader';
+import { eventTime, processingTime, systemClock } from '#kernel/time';
+import type { HttpService } from '#monitoring/http_service';
+import { silentLogger } from '#monitoring/log';
+import { createMetricsRegistry, type Registry } from '#monitoring/metrics';
+import { LocalRegistry } from '#registry/local/local_registry';
+import { servingConfigSchema } from '#serving/config';
+import { PredictionLog } from '#serving/prediction_log';
+import { ModelServer } from '#serving/runtime/model_server';
+import { createServing } from '#serving/server';
+import { tinyModel, tinyView } from './tiny_model.ts';
+
+/** Features of `e0` to `e99`: amounts that count up. */
+export const tinyOnline: OnlineStore = {
+  kind: 'test',
+  name: 'test',
+  start: async () => {},
+  drain: async () => {},
+  stop: async () => {},
+  write: async () => ({ written: 0, stale: 0 }),
+  increment: async () => 0,
+  read: async (_, keys) => keys.map((key) => (/^e\d\d?$/.test(key) ? rowOf(key) : undefined)),
+};
+
+const rowOf = (entityKey: string): FeatureRow => ({
+  ...{ view: 'tiny', version: 1, entityKey },
+  eventTime: eventTime(Date.UTC(2026, 0, 1)),
+  computedAt: processingTime(0),
+  values: { amount: Number(entityKey.slice(1)), count: 2, weekend: false, category: 'a' },
+});
+
+export interface TinyServing {
+  readonly registry: LocalRegistry;
+  readonly models: ModelServer;
+  readonly service: HttpService;
+  readonly log: PredictionLog;
+  readonly logged: readonly NewPrediction[];
+  readonly metrics: Registry;
+  stop(): Promise<void>;
+}
+
+/** Serves version 1 of "tiny", and others that are registered before it starts, in this process. */
+export async function serveTiny(
+  config: object = {},
+  prepare: (registry: LocalRegistry) => Promise<void> = async () => {},
+): Promise<TinyServing> {
+  const directory = mkdtempSync(join(tmpdir(), 'tiny-serving-'));
+  const registry = new LocalRegistry({ kind: 'local', directory });
+  await registry.register({ name: 'tiny', package: tinyModel(0), metrics: {}, params: {} });
+  await registry.transition('tiny', 1, 'Production');
+  await prepare(registry);
+  const metrics = createMetricsRegistry({ process: false });
+  const settings = servingConfigSchema.parse({ port: 0, models: [{ name: 'tiny' }], ...config });
+  const logged: NewPrediction[] = [];
+  const base = { log: silentLogger, metrics };
+  const models = new ModelServer({ registry, ...base }, settings);
+  const log = new PredictionLog(
+    { sink: { write: async (rows) => void logged.push(...rows) }, ...base },
+    { maxPending: 100_000 },
+  );
+  const features = new FeatureReader({ online: tinyOnline, clock: systemClock }, { views: [tinyView], services: [] });
+  const service = await createServing({ models, features, predictions: log, clock: systemClock, ...base }, settings);
+  await models.start();
+  return {
+    ...{ registry, models, service, log, logged, metrics },
+    async stop() {
+      await service.stop();
+      await models.stop();
+    },
+  };
+}

@@ -1,0 +1,247 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync } from 'node:fs';
+import { request as httpsRequest } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, expect, test } from '@jest/globals';
+import type { LocalRegistry } from '#registry/local/local_registry';
+import { tinyModel, tinyScore } from '../../support/tiny_model.ts';
+import { serveTiny, type TinyServing } from '../../support/tiny_serving.ts';
+
+let tiny: TinyServing;
+afterEach(() => tiny.stop());
+
+const features = { amount: 10, count: 3, weekend: true, category: 'b' };
+
+async function send(url: string, payload: unknown, headers: Readonly<Record<string, string>> = {}) {
+  const answer = await tiny.service.app.inject({
+    ...{ method: 'POST', url, headers: { 'content-type': 'application/json', ...headers } },
+    payload: typeof payload === 'string' ? payload : JSON.stringify(payload),
+  });
+  const isJson = answer.headers['content-type']?.toString().startsWith('application/json') === true;
+  const body = isJson ? (answer.json() as Record<string, unknown>) : {};
+  return { status: answer.statusCode, body, text: answer.body, headers: answer.headers };
+}
+
+const challenger = async (registry: LocalRegistry): Promise<void> => {
+  await registry.register({ name: 'tiny', package: tinyModel(3), metrics: {}, params: {} });
+  await registry.transition('tiny', 2, 'Staging');
+};
+const experiment = {
+  name: 'steeper',
+  variants: [
+    { name: 'control', weight: 1 },
+    { name: 'challenger', weight: 1, follow: { stage: 'Staging' } },
+  ],
+};
+
+test('a batch of entities under an experiment: each by its own variant, in their order, and logged so', async () => {
+  tiny = await serveTiny({ models: [{ name: 'tiny', experiment }] }, challenger);
+  const entities = Array.from({ length: 60 }, (_, index) => `e${index}`);
+  const { status, body } = await send('/predict/batch', {
+    ...{ entity_ids: entities, return_probabilities: true, return_freshness: true },
+  });
+  expect(status).toBe(200);
+  expect(body).toMatchObject({ count: 60, variant: 'mixed' });
+  const { variants, model_versions, freshness } = body as Record<string, unknown[]>;
+  const probabilities = body.probabilities as { fraud: number }[];
+  for (const [index, entity] of entities.entries()) {
+    const { variant, version } = tiny.models.active('tiny', { entity });
+    expect([variants?.[index], model_versions?.[index]]).toEqual([variant, version]);
+    const expected = tinyScore(version === 2 ? 3 : 0, [index, 2, 0, 0.1]);
+    expect(probabilities[index]?.fraud).toBeCloseTo(expected, 5);
+    expect(freshness?.[index]).toMatchObject({ 'tiny@1': { event_time: '2026-01-01T00:00:00.000Z' } });
+  }
+  expect(new Set(variants)).toEqual(new Set(['control', 'challenger']));
+  await tiny.log.drain();
+  expect(tiny.logged).toHaveLength(60);
+  for (const { rowIndex, entityKey, variant, experiment: name } of tiny.logged) {
+    expect(entityKey).toBe(`e${rowIndex}`);
+    expect([variant, name]).toEqual([variants?.[rowIndex], 'steeper']);
+  }
+});
+
+test('rows as lines: an answer for each in its order, bad ones told by line, the rest goes on', async () => {
+  tiny = await serveTiny();
+  const lines = Array.from({ length: 1_000 }, (_, index) =>
+    index === 500
+      ? '{"amount": "much", "colour": 1}'
+      : index === 700
+        ? '{"amount": '
+        : JSON.stringify({ ...features, amount: index }),
+  );
+  const answer = await send('/predict/batch?model_name=tiny&return_probabilities=true', `${lines.join('\n')}\n\n`, {
+    'content-type': 'application/x-ndjson',
+  });
+  expect(answer.status).toBe(200);
+  expect(answer.headers['content-type']).toBe('application/x-ndjson');
+  const answers = answer.text
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  expect(answers).toHaveLength(1_000);
+  for (const [index, each] of answers.entries()) {
+    if (index === 500) {
+      expect(each).toMatchObject({
+        line: 501,
+        error: { code: 'SERVING_INVALID_FEATURES', fields: [{ field: 'amount' }, { field: 'colour' }] },
+      });
+    } else if (index === 700) {
+      expect(each).toMatchObject({ line: 701, error: { message: expect.stringContaining('it is no JSON') } });
+    } else expect(each.outputs.fraud).toBeCloseTo(tinyScore(0, [index, 3, 1, 0.7]), 5);
+  }
+  await tiny.log.drain();
+  expect(tiny.logged.map(({ rowIndex }) => rowIndex)).not.toContain(500);
+  expect(tiny.logged).toHaveLength(998);
+  expect(await send('/predict/batch?model_name=other', '{}', { 'content-type': 'application/x-ndjson' })).toMatchObject(
+    {
+      status: 404,
+    },
+  );
+});
+
+test('a deadline that cannot be kept is refused, one that can is kept, nonsense is told', async () => {
+  tiny = await serveTiny();
+  const within = (ms: string) => send('/predict', { features }, { 'x-request-timeout-ms': ms });
+  expect(await within('10000')).toMatchObject({ status: 200 });
+  expect(await within('0.000001')).toMatchObject({ status: 504, body: { error: { code: 'SERVING_DEADLINE_PASSED' } } });
+  expect(await within('soon')).toMatchObject({ status: 400 });
+});
+
+test('what came before in this turn is waited for: beyond the limit it is refused at once, and taken again after', async () => {
+  tiny = await serveTiny({ maxQueueMs: 20 });
+  const before = send('/predict', { features });
+  // Something else holds the process up, in the turn in which requests arrive.
+  const statuses = await new Promise<Promise<number>[]>((resolve) => {
+    setTimeout(() => {
+      const first = send('/predict', { features });
+      const until = performance.now() + 60;
+      queueMicrotask(() => {
+        while (performance.now() < until);
+        resolve([first, send('/predict', { features })].map(async (each) => (await each).status));
+      });
+    });
+  });
+  expect((await before).status).toBe(200);
+  expect((await Promise.all(statuses)).at(-1)).toBe(503);
+  expect(await send('/predict', { features })).toMatchObject({ status: 200 });
+});
+
+test('stages are told when configured', async () => {
+  tiny = await serveTiny({ serverTiming: true });
+  const { headers, body } = await send('/predict', { entity_id: 'e1' });
+  expect(headers['server-timing']).toMatch(
+    /^parse;dur=[\d.]+, features;dur=[\d.]+, queue;dur=[\d.]+, inference;dur=[\d.]+, write;dur=[\d.]+$/,
+  );
+  expect(body).toMatchObject({ model_version: 1 });
+});
+
+test('the cache: the same row, however it is written, is computed once; another version computes it anew', async () => {
+  tiny = await serveTiny({ predictionCache: {} }, challenger);
+  const first = await send('/predict', { features, return_probabilities: true });
+  expect(first.body.cached).toBeUndefined();
+  const turned = Object.fromEntries(Object.entries(features).reverse());
+  const again = await send('/predict', { features: turned, return_probabilities: true });
+  expect(again.body).toMatchObject({ cached: true, probabilities: first.body.probabilities });
+  expect((await send('/predict', { features: { ...features, amount: 11 } })).body.cached).toBeUndefined();
+  await tiny.registry.transition('tiny', 2, 'Production');
+  await tiny.models.refresh();
+  const other = await send('/predict', { features, return_probabilities: true });
+  expect(other.body).toMatchObject({ model_version: 2 });
+  expect(other.body.cached).toBeUndefined();
+  expect(await tiny.metrics.metrics()).toContain('prediction_cache_lookups_total{model="tiny",outcome="hit"} 1');
+  await tiny.log.drain();
+  expect(tiny.logged).toHaveLength(4);
+});
+
+test('scopes: a key may predict with one model, and route none', async () => {
+  const keys = [
+    { key: 'a-key-of-sixteen-characters', name: 'shop', scopes: ['predict:tiny'] },
+    { key: 'other-key-of-sixteen-chars', name: 'nobody', scopes: ['predict:huge'] },
+    { key: 'admin-key-of-sixteen-chars', scopes: ['route:*', 'predict:*'] },
+  ];
+  tiny = await serveTiny({ apiKeys: keys });
+  const as = (index: number) => ({ 'x-api-key': (keys[index] as { key: string }).key });
+  const scanned = { features };
+  const parsed = { entity_id: 'e1' };
+  for (const body of [scanned, parsed]) {
+    expect(await send('/predict', body, as(0))).toMatchObject({ status: 200 });
+    expect(await send('/predict', body, as(1))).toMatchObject({
+      status: 403,
+      text: expect.stringContaining('predict:tiny'),
+    });
+    expect(await send('/predict', body)).toMatchObject({ status: 401 });
+  }
+  for (const url of ['/explain', '/invocations', '/v2/models/tiny/infer', '/predict/batch']) {
+    const body = {
+      ...(url === '/explain' ? { features } : {}),
+      ...(url === '/v2/models/tiny/infer'
+        ? { inputs: [{ name: 'amount', datatype: 'FP64', shape: [1], data: [1] }] }
+        : url === '/explain'
+          ? {}
+          : { instances: [features] }),
+    };
+    expect(await send(url, body, as(1))).toMatchObject({ status: 403 });
+    expect(await send(url, body, as(2))).toMatchObject({ status: 200 });
+  }
+  const put = (index: number) =>
+    tiny.service.app.inject({
+      ...{ method: 'PUT', url: '/models/tiny/routing', headers: as(index), payload: { routing: null, reason: 'x' } },
+    });
+  expect((await put(0)).statusCode).toBe(403);
+  expect((await put(2)).statusCode).toBe(409);
+});
+
+test('pages of configured origins may ask, others not; headers forbid to run or frame answers', async () => {
+  tiny = await serveTiny({ corsOrigins: ['https://shop.example'] });
+  const preflight = (origin: string) =>
+    tiny.service.app.inject({
+      ...{ method: 'OPTIONS', url: '/predict' },
+      headers: { origin, 'access-control-request-method': 'POST' },
+    });
+  expect((await preflight('https://shop.example')).headers['access-control-allow-origin']).toBe('https://shop.example');
+  expect((await preflight('https://evil.example')).headers['access-control-allow-origin']).toBeUndefined();
+  const { headers } = await send('/predict', { features });
+  expect(headers).toMatchObject({
+    'x-content-type-options': 'nosniff',
+    'content-security-policy': expect.stringContaining("default-src 'none'"),
+  });
+});
+
+test('TLS, when there is a certificate', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tls-'));
+  const tls = { certFile: join(folder, 'cert.pem'), keyFile: join(folder, 'key.pem') };
+  const subject = ['-subj', '/CN=localhost', '-days', '2'];
+  execFileSync(
+    'openssl',
+    [...['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', tls.keyFile, '-out', tls.certFile, ...subject]],
+    { stdio: 'ignore' },
+  );
+  tiny = await serveTiny({ tls });
+  await tiny.service.start();
+  expect(tiny.service.url).toMatch(/^https:/);
+  const status = await new Promise((resolve, reject) => {
+    httpsRequest(`${tiny.service.url}/models`, { rejectUnauthorized: false }, (answer) => {
+      answer.resume();
+      resolve({ code: answer.statusCode, hsts: answer.headers['strict-transport-security'] });
+    })
+      .on('error', reject)
+      .end();
+  });
+  expect(status).toEqual({ code: 200, hsts: expect.stringContaining('max-age') });
+});
+
+test('the API’s description names every route, its answers and its errors', async () => {
+  tiny = await serveTiny();
+  const answer = await tiny.service.app.inject({ url: '/openapi.json' });
+  const document = answer.json() as { openapi: string; paths: Record<string, Record<string, { responses: object }>> };
+  expect(document.openapi).toBe('3.1.0');
+  for (const [path, methods] of Object.entries(document.paths)) {
+    for (const [method, { responses }] of Object.entries(methods)) {
+      expect([path, method, Object.keys(responses)]).toEqual([path, method, expect.arrayContaining(['200'])]);
+    }
+  }
+  expect(Object.keys(document.paths)).toEqual(
+    expect.arrayContaining(['/predict', '/predict/batch', '/explain', '/models/{name}', '/invocations']),
+  );
+});
