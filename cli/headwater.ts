@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { availableParallelism } from 'node:os';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { TRAINING_FORMATS } from '#feature_store/retrieval/training_format';
 import { PlatformError } from '#kernel/errors';
@@ -14,6 +15,7 @@ const lazily =
   };
 
 const modules = {
+  batch: () => import('./batch_predict.ts'),
   datasets: () => import('./datasets.ts'),
   demo: () => import('./demo/demo.ts'),
   dlq: () => import('./dlq.ts'),
@@ -69,6 +71,12 @@ function wholeNumber(value: string): number {
   if (/^\d{1,6}$/.test(value)) return Number(value);
   throw new InvalidArgumentError('It is a whole number.');
 }
+
+const versionNumber = (text: string): number => {
+  const version = Number(text);
+  if (!Number.isInteger(version) || version < 1) throw new InvalidArgumentError('a version is a number from 1 on.');
+  return version;
+};
 
 const labelled = (command: Command): Command =>
   command
@@ -139,6 +147,22 @@ program
   .option('--provision_endpoint <host:port>', 'given by the runner')
   .option('--artifact_endpoint <host:port>', 'given by the runner; not needed')
   .action(lazily(modules.pipelines, 'runWorker'));
+
+program
+  .command('batch-predict')
+  .description('score files with a model, as large as they may be; a run that was stopped goes on where it was')
+  .argument('<model>')
+  .requiredOption(
+    '--in <patterns...>',
+    'files: .parquet, .jsonl, .csv, .avro, with * and **; of this machine or s3://bucket/…',
+  )
+  .requiredOption('--out <folder>', 'where the answers go, a file for each part of the input')
+  .addOption(new Option('--format <format>', 'of the answers').choices(['parquet', 'jsonl', 'csv']).default('parquet'))
+  .option('--keep <columns...>', 'columns of the input that go along (default: those that the model does not take)')
+  .option('--model-version <n>', 'this version (default: the one in --stage)', versionNumber)
+  .addOption(new Option('--stage <stage>', 'which version').choices(['Staging', 'Production']).default('Production'))
+  .option('--threads <count>', 'worker threads that share the parts', threadCount, availableParallelism())
+  .action(lazily(modules.batch, 'batchPredict'));
 
 const features = program.command('features').description('feature definitions');
 features
@@ -312,11 +336,6 @@ program
   .option('--json', 'a JSON line each, with the features', false)
   .action(lazily(modules.predictions, 'listPredictions'));
 
-const versionNumber = (text: string): number => {
-  const version = Number(text);
-  if (!Number.isInteger(version) || version < 1) throw new InvalidArgumentError('a version is a number from 1 on.');
-  return version;
-};
 const authored = (command: Command): Command =>
   command
     .option('--reason <text>', 'kept in the audit trail', '')

@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { projectRoot } from '#kernel/project_root';
 import type { Construct } from '#pipelines/model/graph';
+import { openBatchPredictPipeline } from './batch_predict_pipeline.ts';
 import { type OpenPipeline, openBackfillPipeline, openFeaturesPipeline } from './features_pipeline.ts';
 import { UsageError } from './usage_error.ts';
 
@@ -21,11 +22,12 @@ export const pipelineModulesUrl = import.meta.url;
 export async function openPipeline({ name, options }: PipelineRequest): Promise<OpenPipeline> {
   if (name === 'features') return openFeaturesPipeline(options);
   if (name === 'backfill') return openBackfillPipeline(options);
+  if (name === 'batch-predict') return openBatchPredictPipeline(options);
   const candidates = [resolve(name), join(projectRoot, 'dist/examples', `${name}.js`)];
   const file = candidates.find((candidate) => existsSync(candidate));
   if (file === undefined) {
     throw new UsageError(
-      `there is no pipeline "${name}": give a module's path, "features", "backfill", or an example such as nexmark/pipeline`,
+      `there is no pipeline "${name}": give a module's path, "features", "backfill", "batch-predict", or an example such as nexmark/pipeline`,
     );
   }
   const module = (await import(pathToFileURL(file).href)) as { default?: unknown };

@@ -1,4 +1,5 @@
 import type { JsonObject } from '#kernel/json';
+import type { OnnxElement } from './onnx/onnx_proto.ts';
 
 export type ColumnType = 'double' | 'long' | 'boolean' | 'string';
 
@@ -34,6 +35,13 @@ export type Task =
   | 'clustering'
   | 'anomaly_detection';
 
+/** A tensor that a graph takes: [rows, columns], of the signature's columns in their order. */
+export interface OnnxInput {
+  readonly name: string;
+  readonly element: OnnxElement;
+  readonly columns: number;
+}
+
 /** What a model expects and answers; stored beside the ONNX file, independent of the trainer. */
 export interface ModelSignature {
   readonly inputs: readonly InputColumn[];
@@ -42,8 +50,8 @@ export interface ModelSignature {
   readonly classes: readonly string[];
   /** Probability of `classes[1]`, or anomaly score, at and above which it is the prediction. */
   readonly threshold?: number;
-  /** ONNX names: the [N, inputs.length] FP32 input and the output, as the task says. */
-  readonly onnx: { readonly input: string; readonly output: string };
+  /** ONNX names: the [N, inputs.length] FP32 input, or several inputs that share the columns, and the output, as the task says. */
+  readonly onnx: { readonly input: string; readonly inputs?: readonly OnnxInput[]; readonly output: string };
   /** Where the columns come from, so that serving by entity knows what to read. */
   readonly featureService?: FeatureServiceReference;
 }

@@ -38,7 +38,7 @@ export async function createServing(deps: ServingDeps, config: ServingConfig): P
   app.addHook('onRequest', (request, _, done) => {
     request.arrivedMs = performance.now();
     // Before its body is read.
-    if (request.method === 'POST') predictor.admission.enter(request.arrivedMs);
+    if (request.method === 'POST') predictor.admission.enter();
     done();
   });
   await secure(app, config);

@@ -1,3 +1,4 @@
+import { type Columns, columnsOf } from './columns.ts';
 import type { OpenFile } from './file_system.ts';
 import { createFileSystems, type FileSystemOf } from './file_systems.ts';
 import { formatOf, type ReadRow } from './formats.ts';
@@ -12,6 +13,12 @@ export interface FilePiece {
   readonly rows: readonly ReadRow[];
   /** Where to go on; undefined at the end. */
   readonly next: number | undefined;
+}
+
+export interface ColumnPiece {
+  readonly columns: Columns;
+  /** What is no row. */
+  readonly refused: readonly Extract<ReadRow, { ok: false }>[];
 }
 
 interface OpenRows {
@@ -75,6 +82,22 @@ export class FilePieces {
       case 'rows':
         return this.#readRows(path, from);
     }
+  }
+
+  /** A whole piece by column: what {@link read} gives from the same place on, and how many rows of it could not be read. */
+  async readColumns(path: string, from: number, to: number): Promise<ColumnPiece> {
+    if (unitOf(path) === 'rowGroups') {
+      const columns = await this.#withParquet(path, (file) => file.readColumns(from));
+      return { columns, refused: [] };
+    }
+    const read: ReadRow[] = [];
+    for (let at: number | undefined = from; at !== undefined && at < to; ) {
+      const piece: FilePiece = await this.read(path, at, to);
+      read.push(...piece.rows);
+      at = piece.next;
+    }
+    const rows = read.flatMap((each) => (each.ok ? [each.row] : []));
+    return { columns: columnsOf(rows), refused: read.filter((each) => !each.ok) };
   }
 
   async #with<T>(path: string, work: (file: OpenFile) => Promise<T>): Promise<T> {

@@ -3,6 +3,17 @@ import protobuf from 'protobufjs';
 /** TensorProto.DataType.FLOAT. */
 export const ONNX_FLOAT = 1;
 
+/** What an input may be made of, by TensorProto.DataType. */
+export const ONNX_ELEMENTS = {
+  1: 'float32',
+  6: 'int32',
+  7: 'int64',
+  8: 'string',
+  9: 'bool',
+  11: 'float64',
+} as const;
+export type OnnxElement = (typeof ONNX_ELEMENTS)[keyof typeof ONNX_ELEMENTS];
+
 /**
  * The part of onnx.proto that is needed here, with its field numbers (ONNX 1.16, onnx/onnx.proto, Apache-2.0).
  */

@@ -1,4 +1,5 @@
 import { DeadlinePassedError, OverloadedError } from '../errors.ts';
+import { UsualTime } from './usual_time.ts';
 
 export interface AdmissionSettings {
   /** Rows in flight over all models of the process. */
@@ -9,32 +10,48 @@ export interface AdmissionSettings {
 
 /**
  * Lets in what can be answered in time, and refuses the rest at the door, before its body is read. A process does one thing after the other: what a
- * request has to wait for is what came before it in this turn of the event loop, and the rows that were taken and not answered yet.
+ * request has to wait for are those that came before it in this turn of the event loop, and the rows that were taken and not computed yet. Both are
+ * reckoned by what such have taken so far, not by the clock: that the process was held up for a moment is no reason to refuse anybody.
  */
 export class Admission {
   readonly #settings: AdmissionSettings;
+  readonly #now: () => number;
+  readonly #atEndOfTurn: (work: () => void) => void;
   #pendingRows = 0;
   #pendingMs = 0;
-  #turnBeganMs: number | undefined;
+  /** Requests that have come in this turn, and what one takes until its rows wait to be computed. */
+  #arrivals = 0;
+  readonly #arrival = new UsualTime();
 
-  constructor(settings: AdmissionSettings) {
+  /** @param time - parameters for tests */
+  constructor(
+    settings: AdmissionSettings,
+    time: { readonly now: () => number; readonly atEndOfTurn: (work: () => void) => void } = {
+      now: () => performance.now(),
+      atEndOfTurn: (work) => void setImmediate(work),
+    },
+  ) {
     this.#settings = settings;
+    this.#now = time.now;
+    this.#atEndOfTurn = time.atEndOfTurn;
   }
 
   /** A request has arrived. @throws {@link OverloadedError} */
-  enter(nowMs: number): void {
-    if (this.#turnBeganMs === undefined) {
-      this.#turnBeganMs = nowMs;
-      setImmediate(() => {
-        this.#turnBeganMs = undefined;
+  enter(): void {
+    if (this.#arrivals === 0) {
+      const beganMs = this.#now();
+      this.#atEndOfTurn(() => {
+        this.#arrival.add((this.#now() - beganMs) / this.#arrivals);
+        this.#arrivals = 0;
       });
     }
-    if (this.waitMs(nowMs) > this.#settings.maxQueueMs) throw new OverloadedError();
+    this.#arrivals += 1;
+    if (this.waitMs > this.#settings.maxQueueMs) throw new OverloadedError();
   }
 
   /** What a request that comes now has to wait for. */
-  waitMs(nowMs: number): number {
-    return this.#pendingMs + (this.#turnBeganMs === undefined ? 0 : nowMs - this.#turnBeganMs);
+  get waitMs(): number {
+    return this.#pendingMs + this.#arrivals * this.#arrival.ms;
   }
 
   /**
@@ -45,7 +62,7 @@ export class Admission {
   take(rows: number, costMs: number, deadlineMs: number | undefined): void {
     // One request larger than the whole budget is let through when nothing else waits.
     if (this.#pendingRows > 0 && this.#pendingRows + rows > this.#settings.maxPendingRows) throw new OverloadedError();
-    if (deadlineMs !== undefined && performance.now() + this.#pendingMs + costMs > deadlineMs) {
+    if (deadlineMs !== undefined && this.#now() + this.#pendingMs + costMs > deadlineMs) {
       throw new DeadlinePassedError();
     }
     this.#pendingRows += rows;

@@ -1,4 +1,4 @@
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { InferenceSession } from 'onnxruntime-node';
 import { messageOf } from '#kernel/errors';
 import { InvalidModelError } from '#registry/errors';
 import { type ModelPackage, type ModelSignature, outputWidth } from '#registry/model_package';
@@ -7,11 +7,18 @@ import { createEncoder, type SignatureEncoder } from '#registry/signature_encode
 import { CompiledTrees } from '../trees/compiled_trees.ts';
 import { TreeShap } from '../trees/tree_shap.ts';
 import { TreeTrial } from '../trees/tree_trial.ts';
+import { feedsOf } from './onnx_feeds.ts';
 import { RowScanner } from './row_scanner.ts';
 
 /** Golden rows must come back this close to what the trainer saw. */
 const TOLERANCE = 1e-3;
 const WARM_UP_RUNS = 3;
+const WARM_UP_SCANS = 2_000;
+
+export interface LoadOptions {
+  /** When V8 gets to optimise trees: while requests are answered, or before anything else. */
+  readonly warmUp?: 'beside_requests' | 'at_once';
+}
 
 /** One version of a model, checked, warm and ready to answer. */
 export class LoadedModel {
@@ -49,7 +56,7 @@ export class LoadedModel {
    *
    * @throws {@link InvalidModelError} listing what is wrong
    */
-  static async load(model: ModelPackage): Promise<LoadedModel> {
+  static async load(model: ModelPackage, { warmUp = 'beside_requests' }: LoadOptions = {}): Promise<LoadedModel> {
     let session: InferenceSession;
     try {
       // Small models: threads of their own cost more than they bring, and the other core serves.
@@ -66,7 +73,7 @@ export class LoadedModel {
     try {
       loaded.#checkNames();
       await loaded.#checkExamples(model.examples);
-      await loaded.#adoptTrees(model.onnx);
+      await loaded.#adoptTrees(model.onnx, warmUp);
     } catch (error) {
       await loaded.release();
       throw error;
@@ -75,10 +82,11 @@ export class LoadedModel {
   }
 
   #checkNames(): void {
-    const { input, output } = this.signature.onnx;
+    const { input, inputs, output } = this.signature.onnx;
     const problems: string[] = [];
-    if (!this.#session.inputNames.includes(input)) {
-      problems.push(`its signature names input "${input}", the graph has ${this.#session.inputNames.join(', ')}`);
+    for (const name of inputs?.map((each) => each.name) ?? [input]) {
+      if (this.#session.inputNames.includes(name)) continue;
+      problems.push(`its signature names input "${name}", the graph has ${this.#session.inputNames.join(', ')}`);
     }
     if (!this.#session.outputNames.includes(output)) {
       problems.push(`its signature names output "${output}", the graph has ${this.#session.outputNames.join(', ')}`);
@@ -97,6 +105,7 @@ export class LoadedModel {
     }
     if (problems.length > 0) throw new InvalidModelError(problems);
     this.#background = input.subarray(0, examples.length * width);
+    this.#warmScanner(examples);
     let output = await this.run(input, rows);
     for (let run = 1; run < WARM_UP_RUNS; run += 1) output = await this.run(input, rows);
     for (const [index, { output: expected }] of examples.entries()) {
@@ -110,7 +119,16 @@ export class LoadedModel {
     if (problems.length > 0) throw new InvalidModelError(problems);
   }
 
-  async #adoptTrees(onnx: Uint8Array): Promise<void> {
+  /** Rows are read many times before the first request waits for it. */
+  #warmScanner(examples: ModelPackage['examples']): void {
+    const texts = examples.map(({ features }) => JSON.stringify(features));
+    const into = new Float32Array(this.encoder.width);
+    for (let scan = 0; scan < WARM_UP_SCANS && texts.length > 0; scan += 1) {
+      this.scanner.scan(texts[scan % texts.length] as string, 0, into, 0);
+    }
+  }
+
+  async #adoptTrees(onnx: Uint8Array, warmUp: NonNullable<LoadOptions['warmUp']>): Promise<void> {
     const ensemble = readTreeEnsemble(onnx);
     if (ensemble === undefined || ensemble.output !== this.signature.onnx.output) return;
     const trees = CompiledTrees.of(ensemble, this.encoder.width);
@@ -120,12 +138,13 @@ export class LoadedModel {
     if (!(await trial.agrees())) return;
     this.#trees = trees;
     // Until V8 has optimised them onnxruntime is the faster one.
-    void this.#timeTrees(trial);
+    const timed = this.#timeTrees(trial, warmUp);
+    if (warmUp === 'at_once') await timed;
   }
 
-  async #timeTrees(trial: TreeTrial): Promise<void> {
+  async #timeTrees(trial: TreeTrial, warmUp: LoadOptions['warmUp']): Promise<void> {
     try {
-      await trial.warmUp(() => this.#released);
+      await trial.warmUp(() => this.#released, { pauses: warmUp !== 'at_once' });
       if (!this.#released) this.#treesUpTo = await trial.fasterUpTo();
     } catch (error) {
       // Released while it was timed: nobody needs to know.
@@ -158,14 +177,13 @@ export class LoadedModel {
   async #runSession(input: Float32Array, rows: number): Promise<Float32Array> {
     this.#running += 1;
     try {
-      const { input: inputName, output: outputName } = this.signature.onnx;
-      const feeds = { [inputName]: new Tensor('float32', input, [rows, this.encoder.width]) };
-      const results = await this.#session.run(feeds, [outputName]);
+      const { output: outputName } = this.signature.onnx;
+      const results = await this.#session.run(feedsOf(this.signature, this.encoder, input, rows), [outputName]);
       const data = results[outputName]?.data;
-      if (!(data instanceof Float32Array) || data.length !== rows * this.outputWidth) {
-        throw new InvalidModelError([`its output "${outputName}" is not FP32 [rows, ${this.outputWidth}]`]);
+      if (!(data instanceof Float32Array || data instanceof Float64Array) || data.length !== rows * this.outputWidth) {
+        throw new InvalidModelError([`its output "${outputName}" is not FP32 or FP64 [rows, ${this.outputWidth}]`]);
       }
-      return data;
+      return data instanceof Float32Array ? data : Float32Array.from(data);
     } finally {
       this.#running -= 1;
       if (this.#released && this.#running === 0) await this.#session.release();

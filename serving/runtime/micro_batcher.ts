@@ -1,6 +1,7 @@
 import { DeadlinePassedError } from '../errors.ts';
 import type { Call } from './call.ts';
 import type { LoadedModel } from './loaded_model.ts';
+import { UsualTime } from './usual_time.ts';
 
 interface Waiting {
   readonly input: Float32Array;
@@ -14,8 +15,6 @@ interface Waiting {
 
 /** Rows in one run: enough to share its fixed cost, few enough that nobody waits long. */
 const ROWS_A_RUN = 64;
-/** Of the newest run, in what a row is said to take. */
-const ROW_MS_WEIGHT = 0.05;
 
 /**
  * Runs rows of several requests together: all that came in during one turn of the event loop. Never waits for a timer; a request
@@ -25,7 +24,7 @@ export class MicroBatcher {
   readonly #model: LoadedModel;
   #waiting: Waiting[] = [];
   #scheduled = false;
-  #rowMs = 0;
+  readonly #row = new UsualTime();
 
   constructor(model: LoadedModel) {
     this.#model = model;
@@ -33,7 +32,7 @@ export class MicroBatcher {
 
   /** What a row takes, by the runs so far. */
   get rowMs(): number {
-    return this.#rowMs;
+    return this.#row.ms;
   }
 
   /** @returns the outputs of exactly these rows. @throws {@link DeadlinePassedError}; what the model throws */
@@ -43,13 +42,16 @@ export class MicroBatcher {
       this.#waiting.push({ input, rows, call, beganMs, resolve, reject });
       if (this.#scheduled) return;
       this.#scheduled = true;
-      setImmediate(() => {
-        this.#scheduled = false;
-        const waiting = this.#waiting;
-        this.#waiting = [];
-        for (const batch of inRuns(waiting)) void this.#run(batch);
-      });
+      setImmediate(() => void this.#runAll());
     });
+  }
+
+  /** One run after the other: answers of the first leave while the next is computed, and each knows what it took. */
+  async #runAll(): Promise<void> {
+    this.#scheduled = false;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const batch of inRuns(waiting)) await this.#run(batch);
   }
 
   async #run(asked: readonly Waiting[]): Promise<void> {
@@ -86,7 +88,7 @@ export class MicroBatcher {
 
   #measure(batch: readonly Waiting[], beganMs: number, rows: number): void {
     const tookMs = performance.now() - beganMs;
-    this.#rowMs += ROW_MS_WEIGHT * (tookMs / rows - this.#rowMs);
+    this.#row.add(tookMs / rows);
     for (const { call, beganMs: askedMs } of batch) {
       if (call?.timing === undefined) continue;
       call.timing.queue = beganMs - askedMs;

@@ -48,11 +48,11 @@ export class TreeTrial {
     return Math.floor((ofOne - aRow) / (aTreeRow - aRow));
   }
 
-  /** Runs the trees a little, often enough for V8 to optimise them, without holding up requests. @param isOver - asked now and then */
-  async warmUp(isOver: () => boolean): Promise<void> {
+  /** Runs the trees a little, often enough for V8 to optimise them; with pauses, requests are not held up. @param isOver - asked now and then */
+  async warmUp(isOver: () => boolean, { pauses }: { readonly pauses: boolean }): Promise<void> {
     for (let slice = 0; slice < WARM_UP_SLICES && !isOver(); slice += 1) {
       this.#trees.run(this.#probes, TIMED_ROWS);
-      await sleep(WARM_UP_PAUSE_MS, undefined, { ref: false });
+      if (pauses) await sleep(WARM_UP_PAUSE_MS, undefined, { ref: false });
     }
   }
 }

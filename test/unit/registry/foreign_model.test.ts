@@ -3,6 +3,7 @@ import { stringify } from 'yaml';
 import { packageOfForeign, readMlmodel } from '#registry/mlflow/foreign_model';
 import { describeOnnx } from '#registry/onnx/describe_onnx';
 import { ModelProto } from '#registry/onnx/onnx_proto';
+import { TextNumbers } from '#registry/signature_encoder';
 import { tinyModel } from '../../support/tiny_model.ts';
 
 const { onnx } = tinyModel(0);
@@ -78,14 +79,50 @@ test('labels beside probabilities are left alone; values alone are a regression'
   expect(packageOfForeign(mlmodelOf(), value).signature).toMatchObject({ task: 'regression', classes: [] });
 });
 
+test('several inputs, of numbers, truth values and texts, are columns by their names', () => {
+  const inputs = [tensor('city', 8, ['N', 1]), tensor('age', 7, ['N', 1]), tensor('income', 11, ['N', 1])];
+  const file = graphOf(inputs, [tensor('a', 1, ['N', 2]), tensor('b', 11, ['N', 3])]);
+  expect(packageOfForeign(mlmodelOf({ metadata: { output: 'b' } }), file).signature).toMatchObject({
+    inputs: [
+      { name: 'city', type: 'string', required: true },
+      { name: 'age', type: 'long', required: true },
+      { name: 'income', type: 'double', required: false },
+    ],
+    classes: ['0', '1', '2'],
+    onnx: {
+      output: 'b',
+      inputs: [
+        { name: 'city', element: 'string', columns: 1 },
+        { name: 'age', element: 'int64', columns: 1 },
+        { name: 'income', element: 'float64', columns: 1 },
+      ],
+    },
+  });
+});
+
+test('texts that a model takes have numbers; the oldest make room, the first ones stay', () => {
+  const texts = new TextNumbers();
+  const first = texts.numberOf('first');
+  let others = 0;
+  for (let index = 0; index < 2 ** 20 + 10; index += 1) {
+    const text = `text-${index}`;
+    if (texts.textOf(texts.numberOf(text)) !== text) others += 1;
+  }
+  expect(others).toBe(0);
+  expect(texts.textOf(first)).toBe('first');
+  expect(texts.numberOf('first')).toBe(first);
+});
+
 test('what could not be served is refused, all of it at once', () => {
   const zipmap = graphOf([tensor('X', 1, ['N', 2])], [tensor('label', 7, ['N']), { name: 'output_probability' }]);
-  expect(() => packageOfForeign(mlmodelOf(), zipmap)).toThrow(/zipmap=False/);
-  const texts = graphOf([tensor('a', 8, ['N', 1]), tensor('b', 1, ['N', 1])], [tensor('p', 1, ['N', 2])]);
-  expect(() => packageOfForeign(mlmodelOf(), texts)).toThrow(/takes a, b: one FP32 tensor/);
+  expect(() => packageOfForeign(mlmodelOf(), zipmap)).toThrow(
+    /its outputs label, output_probability are no FP32 or FP64 tensor/,
+  );
+  const cube = graphOf([tensor('a', 1, ['N', 1, 3]), tensor('b', 1, ['N', 1])], [tensor('p', 1, ['N', 2])]);
+  expect(() => packageOfForeign(mlmodelOf(), cube)).toThrow(/takes a, b: tensors \[rows, columns\]/);
   const columns = JSON.stringify([{ name: 'city', type: 'string' }]);
   expect(() => packageOfForeign(mlmodelOf({ signature: { inputs: columns } }), onnx)).toThrow(
-    /its column city is string.*it takes 4 columns, and 1 are named/,
+    /its column city is string, the graph takes float32.*it takes 4 columns, and 1 are named/,
   );
   expect(() => readMlmodel(stringify({ flavors: { sklearn: {} } }))).toThrow(/no onnx flavor/);
 });

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, test } from '@jest/globals';
 import type { LocalRegistry } from '#registry/local/local_registry';
+import { Admission } from '#serving/runtime/admission';
 import { tinyModel, tinyScore } from '../../support/tiny_model.ts';
 import { serveTiny, type TinyServing } from '../../support/tiny_serving.ts';
 
@@ -108,23 +109,45 @@ test('a deadline that cannot be kept is refused, one that can is kept, nonsense 
   expect(await within('soon')).toMatchObject({ status: 400 });
 });
 
-test('what came before in this turn is waited for: beyond the limit it is refused at once, and taken again after', async () => {
-  tiny = await serveTiny({ maxQueueMs: 20 });
-  const before = send('/predict', { features });
-  // Something else holds the process up, in the turn in which requests arrive.
-  const statuses = await new Promise<Promise<number>[]>((resolve) => {
-    setTimeout(() => {
-      const first = send('/predict', { features });
-      const until = performance.now() + 60;
-      queueMicrotask(() => {
-        while (performance.now() < until);
-        resolve([first, send('/predict', { features })].map(async (each) => (await each).status));
-      });
-    });
-  });
-  expect((await before).status).toBe(200);
-  expect((await Promise.all(statuses)).at(-1)).toBe(503);
-  expect(await send('/predict', { features })).toMatchObject({ status: 200 });
+test('the door: what waits is reckoned by what requests and rows have taken, a process that was held up refuses nobody', () => {
+  let nowMs = 0;
+  let endTurn = () => {};
+  const time = {
+    now: () => nowMs,
+    atEndOfTurn(work: () => void) {
+      endTurn = work;
+    },
+  };
+  const admission = new Admission({ maxQueueMs: 100, maxPendingRows: 1_000 }, time);
+  const turn = (requests: number, costMs: number): number => {
+    let refused = 0;
+    for (let request = 0; request < requests; request += 1) {
+      nowMs += costMs;
+      try {
+        admission.enter();
+      } catch {
+        refused += 1;
+      }
+    }
+    endTurn();
+    return refused;
+  };
+  for (let warm = 0; warm < 100; warm += 1) turn(10, 1);
+  expect(turn(3, 400)).toBe(0);
+  for (let warm = 0; warm < 200; warm += 1) turn(10, 1);
+  // A millisecond each: a hundred are what fits.
+  const refused = turn(300, 1);
+  expect(refused).toBeGreaterThan(180);
+  expect(refused).toBeLessThan(215);
+  expect(turn(50, 1)).toBe(0);
+  // Rows that were taken are waited for as well, until they are given back.
+  admission.take(100, 98, undefined);
+  expect(turn(50, 1)).toBeGreaterThan(40);
+  expect(() => admission.take(950, 1, undefined)).toThrow('more rows are waiting');
+  expect(() => admission.take(1, 5, nowMs + 50)).toThrow('x-request-timeout-ms');
+  admission.give(100, 98);
+  expect(turn(50, 1)).toBe(0);
+  admission.take(1, 5, nowMs + 50);
 });
 
 test('stages are told when configured', async () => {

@@ -1,0 +1,126 @@
+import type { Columns } from '#connectors/files/columns';
+import type { ColumnType } from '#registry/model_package';
+import { bestClass, interpret } from '../runtime/interpret.ts';
+import type { LoadedModel } from '../runtime/loaded_model.ts';
+
+/** Rows that go through the model at once. */
+const ROWS_A_RUN = 4_096;
+
+/** A row that the model cannot take, and why. */
+export interface RefusedRow {
+  readonly row: number;
+  readonly problems: readonly string[];
+}
+
+export interface Scored {
+  /** FP32 [good rows, outputWidth], row-major. */
+  readonly output: Float32Array;
+  /** Places of the rows that were scored, ascending; undefined: all. */
+  readonly good: readonly number[] | undefined;
+  readonly refused: readonly RefusedRow[];
+}
+
+/** Scores rows by column: no object is made of a row. What is not a number is missing, as tables have it. */
+export async function scoreColumns(model: LoadedModel, columns: Columns): Promise<Scored> {
+  const { width } = model.encoder;
+  const { input, problems } = encodeColumns(model, columns);
+  const good =
+    problems.size === 0
+      ? undefined
+      : Array.from({ length: columns.rows }, (_, row) => row).filter((row) => !problems.has(row));
+  const taken = good === undefined ? input : pack(input, good, width);
+  const rows = good?.length ?? columns.rows;
+  const output = new Float32Array(rows * model.outputWidth);
+  for (let from = 0; from < rows; from += ROWS_A_RUN) {
+    const count = Math.min(ROWS_A_RUN, rows - from);
+    const part = await model.run(taken.subarray(from * width, (from + count) * width), count);
+    output.set(part, from * model.outputWidth);
+  }
+  const refused = [...problems].map(([row, found]) => ({ row, problems: found })).sort((a, b) => a.row - b.row);
+  return { output, good, refused };
+}
+
+function encodeColumns({ encoder }: LoadedModel, { rows, values }: Columns) {
+  const { width, names, types } = encoder;
+  const input = new Float32Array(rows * width);
+  const problems = new Map<number, string[]>();
+  for (let column = 0; column < width; column += 1) {
+    const data = values.get(names[column] as string);
+    if (types[column] === 'double' && (data instanceof Float64Array || data instanceof Float32Array)) {
+      const missing = encoder.missing[column];
+      if (missing !== undefined && copyNumbers(data, input, { column, width, missing })) continue;
+    }
+    for (let row = 0; row < rows; row += 1) {
+      const encoded = encoder.encodeValue(column, plain(data?.[row], types[column] as ColumnType));
+      if (typeof encoded === 'number') {
+        input[row * width + column] = encoded;
+        continue;
+      }
+      const found = problems.get(row) ?? [];
+      found.push(`${names[column]} ${encoded}`);
+      problems.set(row, found);
+    }
+  }
+  return { input, problems };
+}
+
+/** @returns false when there is an infinity, which the slow way tells of */
+function copyNumbers(
+  data: Float64Array | Float32Array,
+  input: Float32Array,
+  { column, width, missing }: { readonly column: number; readonly width: number; readonly missing: number },
+): boolean {
+  for (let row = 0, at = column; row < data.length; row += 1, at += width) {
+    const value = data[row] as number;
+    if (value - value === 0) input[at] = value;
+    else if (Number.isNaN(value)) input[at] = missing;
+    else return false;
+  }
+  return true;
+}
+
+/** A value as a request would have it. */
+function plain(value: unknown, type: ColumnType): unknown {
+  if (typeof value === 'bigint') return Number(value);
+  if (typeof value === 'number' && Number.isNaN(value)) return null;
+  // CSV knows texts alone.
+  if (typeof value === 'string' && type !== 'string') return fromText(value, type);
+  return value;
+}
+
+function fromText(text: string, type: ColumnType): unknown {
+  if (text === '') return null;
+  if (type === 'boolean') return text === 'true' ? true : text === 'false' ? false : text;
+  return Number.isNaN(Number(text)) ? text : Number(text);
+}
+
+function pack(input: Float32Array, good: readonly number[], width: number): Float32Array {
+  const packed = new Float32Array(good.length * width);
+  for (const [at, row] of good.entries()) packed.set(input.subarray(row * width, (row + 1) * width), at * width);
+  return packed;
+}
+
+/** What outputs mean, by column: `prediction`, and for each class `probability_…`, `distance_…` or `score_…`. */
+export function predictionColumns(model: LoadedModel, output: Float32Array): ReadonlyMap<string, ArrayLike<unknown>> {
+  const { signature, outputWidth } = model;
+  const rows = output.length / outputWidth;
+  if (signature.task === 'regression') return new Map([['prediction', output]]);
+  const columns = new Map<string, ArrayLike<unknown>>();
+  const prediction = new Array<string>(rows);
+  const isBest = signature.task === 'multiclass_classification' || signature.task === 'clustering';
+  for (let row = 0; row < rows; row += 1) {
+    const at = row * outputWidth;
+    prediction[row] = isBest
+      ? (signature.classes[bestClass(signature, output, at) || 0] as string)
+      : String(interpret(signature, output, at).prediction);
+  }
+  columns.set('prediction', prediction);
+  const kind = { clustering: 'distance', anomaly_detection: 'score' }[signature.task as string] ?? 'probability';
+  const named = outputWidth === 1 ? signature.classes.slice(1) : signature.classes;
+  for (const [index, name] of named.entries()) {
+    const values = new Float32Array(rows);
+    for (let row = 0; row < rows; row += 1) values[row] = output[row * outputWidth + index] as number;
+    columns.set(`${kind}_${name}`, values);
+  }
+  return columns;
+}
