@@ -112,6 +112,7 @@ class ScorePartFn implements DoFn<KV<number, readonly ScorePart[]>, PartScored> 
   readonly #fileSystemOf: FileSystemOf;
   readonly #pieces: FilePieces;
   #model: Promise<LoadedModel> | undefined;
+  #before: Promise<void> = Promise.resolve();
 
   constructor(loadModel: () => Promise<LoadedModel>, settings: ScoreFilesSettings) {
     this.#loadModel = loadModel;
@@ -120,7 +121,17 @@ class ScorePartFn implements DoFn<KV<number, readonly ScorePart[]>, PartScored> 
     this.#pieces = new FilePieces(settings.fileSystems);
   }
 
-  async process(
+  startBundle(): void {
+    this.#before = Promise.resolve();
+  }
+
+  /** One part after the other: each is in memory as a whole. */
+  process(element: KV<number, readonly ScorePart[]>, context: ProcessContext<PartScored>): Promise<void> {
+    this.#before = this.#before.then(() => this.#scoreAll(element, context));
+    return this.#before;
+  }
+
+  async #scoreAll(
     { value: parts }: KV<number, readonly ScorePart[]>,
     context: ProcessContext<PartScored>,
   ): Promise<void> {

@@ -16,7 +16,7 @@ const WARM_UP_RUNS = 3;
 const WARM_UP_SCANS = 2_000;
 
 export interface LoadOptions {
-  /** When V8 gets to optimise trees: while requests are answered, or before anything else. */
+  /** When V8 gets to optimise trees: while requests are answered, or before anything else, to be used for everything. */
   readonly warmUp?: 'beside_requests' | 'at_once';
 }
 
@@ -137,14 +137,19 @@ export class LoadedModel {
     const trial = new TreeTrial(trees, ensemble, this.encoder.width, (input, rows) => this.#runSession(input, rows));
     if (!(await trial.agrees())) return;
     this.#trees = trees;
+    if (warmUp === 'at_once') {
+      // For many rows they are; and what comes out does not depend on what was faster at the time.
+      await trial.warmUp(() => false, { pauses: false });
+      this.#treesUpTo = Number.POSITIVE_INFINITY;
+      return;
+    }
     // Until V8 has optimised them onnxruntime is the faster one.
-    const timed = this.#timeTrees(trial, warmUp);
-    if (warmUp === 'at_once') await timed;
+    void this.#timeTrees(trial);
   }
 
-  async #timeTrees(trial: TreeTrial, warmUp: LoadOptions['warmUp']): Promise<void> {
+  async #timeTrees(trial: TreeTrial): Promise<void> {
     try {
-      await trial.warmUp(() => this.#released, { pauses: warmUp !== 'at_once' });
+      await trial.warmUp(() => this.#released, { pauses: true });
       if (!this.#released) this.#treesUpTo = await trial.fasterUpTo();
     } catch (error) {
       // Released while it was timed: nobody needs to know.
