@@ -135,14 +135,24 @@ export function registerInferenceProtocol(
   });
 }
 
+/** @throws {@link InvalidRequestError} for what names no outputs */
+function checkOutputs(outputs: unknown): void {
+  const isNamed = (output: unknown): boolean => isObject(output) && typeof output.name === 'string';
+  if (outputs === undefined || (Array.isArray(outputs) && outputs.every(isNamed))) return;
+  throw new InvalidRequestError('outputs must be a list of objects with a name');
+}
+
 /** Rows of tensors: one for each column, or a single one [rows, columns]. */
 function rowsOf({ model }: ActiveModel, inputs: InferBody['inputs']): Row[] {
   if (!Array.isArray(inputs) || inputs.length === 0) throw new InvalidRequestError('inputs must be a list of tensors');
   const columns = model.signature.inputs;
   const tensors = (inputs as readonly Tensor[]).map((tensor) => {
-    const { name, shape, data } = tensor;
+    const { name, shape, data } = isObject(tensor as unknown) ? tensor : ({} as Partial<Tensor>);
     if (typeof name !== 'string' || !Array.isArray(shape) || !Array.isArray(data)) {
       throw new InvalidRequestError('each input needs name, shape, datatype and data');
+    }
+    if (shape.length === 0 || !shape.every((part) => Number.isInteger(part) && part > 0)) {
+      throw new InvalidRequestError(`the shape of input ${name} must be whole numbers above 0, rows first`);
     }
     const flat = data.flat(2) as unknown[];
     const size = shape.reduce((product: number, part: number) => product * part, 1);

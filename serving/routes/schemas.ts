@@ -58,13 +58,9 @@ const REQUEST_HEADERS = {
   type: 'object',
   properties: {
     'x-request-id': { ...text, description: 'Comes back as request_id; one is made where it is left out.' },
-    'x-request-timeout-ms': {
-      type: 'string',
-      pattern: '^[1-9][0-9]{0,8}$',
-      description: 'How long the caller waits: what would come later is not computed.',
-    },
   },
 };
+const IN_TIME = 'With the header x-request-timeout-ms, what would come later is not computed, and answered 504.';
 
 const who = { model_name: text, model_version: whole, variant: text, request_id: text, latency_ms: number };
 const outputs = (one: Schema) => ({ probabilities: one, values: one, distances: one, scores: one });
@@ -78,6 +74,7 @@ const PREDICT_ERRORS = errors([...WITH_BODY, 422, 504]);
 
 export const predict = {
   summary: 'Scores one row: by its features, or by an entity whose features are looked up',
+  description: IN_TIME,
   headers: REQUEST_HEADERS,
   body: object(
     {

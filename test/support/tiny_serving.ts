@@ -2,7 +2,7 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
-import type { NewPrediction } from '#feature_store/offline/offline_store';
+import type { NewPrediction, OfflineStore, OutcomesQuery } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { eventTime, processingTime, systemClock } from '#kernel/time';
@@ -45,10 +45,15 @@ export interface TinyServing {
   stop(): Promise<void>;
 }
 
-/** Serves version 1 of "tiny", and others that are registered before it starts, in this process. */
+/**
+ * Serves version 1 of "tiny", and others that are registered before it starts, in this process.
+ *
+ * @param offline - where routing and feedback are kept
+ */
 export async function serveTiny(
   config: object = {},
   prepare: (registry: LocalRegistry) => Promise<void> = async () => {},
+  offline?: OfflineStore,
 ): Promise<TinyServing> {
   const directory = mkdtempSync(join(tmpdir(), 'tiny-serving-'));
   const registry = new LocalRegistry({ kind: 'local', directory });
@@ -59,13 +64,23 @@ export async function serveTiny(
   const settings = servingConfigSchema.parse({ port: 0, models: [{ name: 'tiny' }], ...config });
   const logged: NewPrediction[] = [];
   const base = { log: silentLogger, metrics };
-  const models = new ModelServer({ registry, ...base }, settings);
+  const kept =
+    offline === undefined
+      ? {}
+      : { routings: offline, outcomes: (query: OutcomesQuery) => offline.experimentOutcomes(query) };
+  const models = new ModelServer({ registry, ...base, ...kept }, settings);
   const log = new PredictionLog(
     { sink: { write: async (rows) => void logged.push(...rows) }, ...base },
     { maxPending: 100_000 },
   );
   const features = new FeatureReader({ online: tinyOnline, clock: systemClock }, { views: [tinyView], services: [] });
-  const service = await createServing({ models, features, predictions: log, clock: systemClock, ...base }, settings);
+  const service = await createServing(
+    {
+      ...{ models, features, predictions: log, clock: systemClock, ...base },
+      ...(offline === undefined ? {} : { feedback: offline }),
+    },
+    settings,
+  );
   await models.start();
   return {
     ...{ registry, models, service, log, logged, metrics },

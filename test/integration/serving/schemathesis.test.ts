@@ -1,0 +1,58 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { createOfflineStore } from '#feature_store/config';
+import type { OfflineStore } from '#feature_store/offline/offline_store';
+import { assetPath } from '#kernel/project_root';
+import { silentLogger } from '#monitoring/log';
+import { virtualEnvironment } from '#registry/trainers/python_environment';
+import { tinyModel } from '../../support/tiny_model.ts';
+import { serveTiny, type TinyServing } from '../../support/tiny_serving.ts';
+
+// Schemathesis makes requests out of the OpenAPI document, good ones and bad ones, and holds the answers against it.
+
+const CHECKS = [
+  ...['not_a_server_error', 'status_code_conformance', 'content_type_conformance', 'response_schema_conformance'],
+  'response_headers_conformance',
+];
+let folder: string;
+let offline: OfflineStore;
+let tiny: TinyServing;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'schemathesis-'));
+  offline = createOfflineStore({ log: silentLogger }, { kind: 'pglite', directory: join(folder, 'offline') });
+  await offline.start(new AbortController().signal);
+  tiny = await serveTiny(
+    {},
+    async (registry) => {
+      await registry.register({ name: 'tiny', package: tinyModel(3), metrics: {}, params: {} });
+    },
+    offline,
+  );
+  await tiny.service.start();
+}, 60_000);
+afterAll(async () => {
+  await tiny.stop();
+  await offline.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+test('no answer that is the server’s fault, and none that the document does not know', async () => {
+  const requirements = assetPath('test/support/schemathesis_requirements.txt');
+  const python = await virtualEnvironment(requirements, { onLine: () => {} });
+  const args = ['run', `${tiny.service.url}/openapi.json`, '--checks', CHECKS.join(','), '--seed', '7'];
+  const settings = ['--max-examples', '60', '--phases', 'examples,coverage,fuzzing', '--no-color', '--warnings', 'off'];
+  const run = promisify(execFile)(join(dirname(python), 'schemathesis'), [...args, ...settings], {
+    ...{ cwd: folder, maxBuffer: 64 * 1_024 * 1_024, timeout: 400_000 },
+  });
+  const said = await run.then(
+    ({ stdout }) => ({ failed: false, stdout }),
+    ({ stdout }: { stdout: string }) => ({ failed: true, stdout: stdout.slice(-8_000) }),
+  );
+  expect(said.failed ? said.stdout : '').toBe('');
+  expect(said.stdout).toMatch(/\d+ passed/);
+}, 600_000);
