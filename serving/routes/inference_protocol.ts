@@ -96,6 +96,8 @@ export function registerInferenceProtocol(
       const { body } = request;
       if (!isObject(body as unknown)) throw new InvalidRequestError('the body must be a JSON object');
       const id = body.id ?? requestIdOf(request);
+      if (typeof id !== 'string') throw new InvalidRequestError('id must be a string');
+      checkOutputs(body.outputs);
       const rows = rowsOf(active, body.inputs);
       const { output, predicted } = await infer(active, rows, request, id);
       const { signature, outputWidth } = active.model;

@@ -1,0 +1,183 @@
+import { execFile } from 'node:child_process';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { postgresConfigSchema } from '#connectors/postgres/config';
+import { redisConfigSchema } from '#connectors/redis/config';
+import { createOfflineStore, createOnlineStore } from '#feature_store/config';
+import type { FeatureValue } from '#feature_store/definitions/feature_row';
+import type { OfflineStore } from '#feature_store/offline/offline_store';
+import { fraudView } from '#feature_store/views/fraud';
+import { startAll } from '#kernel/lifecycle';
+import { assetPath } from '#kernel/project_root';
+import { eventTime, processingTime, systemClock } from '#kernel/time';
+import { silentLogger } from '#monitoring/log';
+import { createMetricsRegistry } from '#monitoring/metrics';
+import type { RunningServer } from '#scripts/services/managed_process';
+import { startKafka, startMlflow, startPostgres, startRedis } from '#scripts/services/servers';
+import { PlatformProcess } from './platform_process.ts';
+
+// Everything that serving leans on dies under load, one after the other, and both stores at once.
+
+const SHIPPED = assetPath('registry/models/fraud_detector');
+const ACCOUNTS = 20;
+const CALLERS = 4;
+const NAMES = ['redis', 'postgres', 'mlflow', 'kafka'] as const;
+type Name = (typeof NAMES)[number];
+
+let folder: string;
+let servers: Record<Name, RunningServer>;
+let env: Record<string, string>;
+let features: Record<string, FeatureValue>;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'serving-kills-'));
+  // PostgreSQL runs as another user.
+  chmodSync(folder, 0o755);
+  for (const name of NAMES) mkdirSync(join(folder, name));
+  const [redis, postgres, mlflow, kafka] = await Promise.all([
+    startRedis(join(folder, 'redis')),
+    startPostgres(join(folder, 'postgres')),
+    startMlflow(join(folder, 'mlflow')),
+    startKafka(join(folder, 'kafka')),
+  ]);
+  servers = { redis, postgres, mlflow, kafka };
+  const [redisUrl, postgresUrl] = [
+    new URL(redis.env.TEST_REDIS_URL as string),
+    new URL(postgres.env.TEST_POSTGRES_URL as string),
+  ];
+  env = {
+    ...{ ENVIRONMENT: 'services', ROLES: 'serving', MLFLOW_TRACKING_URI: mlflow.env.TEST_MLFLOW_URL as string },
+    KAFKA_BROKERS: kafka.env.TEST_KAFKA_BROKERS as string,
+    ...{ REDIS_HOST: redisUrl.hostname, REDIS_PORT: redisUrl.port },
+    ...{ DATABASE_HOST: postgresUrl.hostname, DATABASE_PORT: postgresUrl.port },
+    ...{ DATABASE_USER: postgresUrl.username, DATABASE_NAME: 'postgres', DATABASE_PASSWORD: '' },
+  };
+  const { examples } = JSON.parse(readFileSync(join(SHIPPED, 'headwater.json'), 'utf8')) as {
+    examples: { features: Record<string, FeatureValue> }[];
+  };
+  features = examples[0]?.features as Record<string, FeatureValue>;
+  await headwater('models', 'register', 'fraud_detector', SHIPPED);
+  await headwater('models', 'promote', 'fraud_detector', '1', '--force');
+}, 300_000);
+afterAll(async () => {
+  for (const server of Object.values(servers ?? {})) await server.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const headwater = (...args: readonly string[]) =>
+  promisify(execFile)(process.execPath, [assetPath('dist/cli/headwater.js'), ...args], {
+    ...{ env: { ...process.env, ...env, NODE_OPTIONS: '', LOG_LEVEL: 'error', DATA_DIRECTORY: join(folder, 'data') } },
+    timeout: 100_000,
+  });
+
+/** The stores, as the platform configures them, with a row of each account. */
+async function fillStores(): Promise<{ offline: OfflineStore; close(): Promise<void> }> {
+  const base = {
+    log: silentLogger,
+    clock: systemClock,
+    views: [fraudView],
+    metrics: createMetricsRegistry({ process: false }),
+  };
+  const online = createOnlineStore(base, {
+    ...{ kind: 'redis' as const, keyPrefix: 'headwater' },
+    ...redisConfigSchema.parse({ host: env.REDIS_HOST, port: Number(env.REDIS_PORT) }),
+  });
+  const offline = createOfflineStore(base, {
+    kind: 'postgres',
+    ...postgresConfigSchema.parse({
+      ...{ host: env.DATABASE_HOST, port: Number(env.DATABASE_PORT), user: env.DATABASE_USER, database: 'postgres' },
+    }),
+  });
+  const services = await startAll([online, offline], new AbortController().signal);
+  const rows = Array.from({ length: ACCOUNTS }, (_, index) => ({
+    ...{ view: fraudView.view, version: fraudView.version, entityKey: `a${index}`, values: features },
+    eventTime: eventTime(Date.now()),
+    computedAt: processingTime(Date.now()),
+  }));
+  await offline.write(rows);
+  await online.write(rows);
+  return { offline, close: async () => services[Symbol.asyncDispose]() };
+}
+
+interface Answer {
+  readonly kind: 'features' | 'entity';
+  readonly phase: string;
+  readonly status: number;
+  readonly ms: number;
+}
+
+test('by features every request is answered; by entity from history, or told at once; nothing of the log is lost untold', async () => {
+  const { offline, close } = await fillStores();
+  const platform = await PlatformProcess.start(join(folder, 'data'), env);
+  const url = `${platform.urls.serving}/predict`;
+  const answers: Answer[] = [];
+  let phase = 'before';
+  let running = true;
+  const ask = async (kind: Answer['kind'], body: object): Promise<void> => {
+    const began = performance.now();
+    const during = phase;
+    const answer = await fetch(url, {
+      ...{ method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) },
+    });
+    await answer.text();
+    answers.push({ kind, phase: during, status: answer.status, ms: performance.now() - began });
+  };
+  const caller = async (kind: Answer['kind'], first: number): Promise<void> => {
+    for (let call = first; running; call += 1) {
+      const account = { entity_id: `a${call % ACCOUNTS}` };
+      await ask(kind, { model_name: 'fraud_detector', ...(kind === 'features' ? { features } : account) });
+      await sleep(2);
+    }
+  };
+  const callers = Array.from({ length: CALLERS }, (_, index) => [caller('features', index), caller('entity', index)]);
+  await sleep(1_000);
+  for (const name of NAMES) {
+    phase = name;
+    await servers[name].restart(2_500);
+    phase = 'between';
+    await sleep(1_500);
+  }
+  phase = 'both stores';
+  await Promise.all([servers.redis.restart(2_500), servers.postgres.restart(2_500)]);
+  phase = 'between';
+  await sleep(2_000);
+  running = false;
+  await Promise.all(callers.flat());
+
+  const statusesOf = (kind: Answer['kind'], during: string) => {
+    const own = answers.filter((answer) => answer.kind === kind && answer.phase === during);
+    const good = own.filter(({ status }) => status === 200).length;
+    return { asked: own.length, good, others: [...new Set(own.map(({ status }) => status))].filter((s) => s !== 200) };
+  };
+  const phases = ['before', ...NAMES, 'both stores', 'between'];
+  for (const each of phases) {
+    const { asked, good } = statusesOf('features', each);
+    expect([each, good]).toEqual([each, asked]);
+    expect(asked).toBeGreaterThan(50);
+  }
+  // Redis away: history answers; PostgreSQL, MLflow, Kafka away: nobody sees it.
+  for (const each of ['before', ...NAMES]) {
+    const { asked, good, others } = statusesOf('entity', each);
+    expect([each, others.filter((status) => status !== 503)]).toEqual([each, []]);
+    expect(good / asked).toBeGreaterThan(each === 'redis' ? 0.9 : 0.999);
+  }
+  const bothAway = statusesOf('entity', 'both stores');
+  expect(bothAway.others.filter((status) => status !== 503)).toEqual([]);
+  const slowest = Math.max(...answers.filter(({ kind }) => kind === 'features').map(({ ms }) => ms));
+  expect(slowest).toBeLessThan(1_000);
+
+  const answered = answers.filter(({ status }) => status === 200).length;
+  const dropped = async () => {
+    const text = await (await fetch(`${platform.urls.serving}/metrics`)).text();
+    return Number(/^prediction_log_dropped_total (\d+)/m.exec(text)?.[1] ?? 0);
+  };
+  const giveUpAt = Date.now() + 40_000;
+  while ((await offline.countPredictions()) + (await dropped()) < answered && Date.now() < giveUpAt) await sleep(200);
+  expect((await offline.countPredictions()) + (await dropped())).toBe(answered);
+  expect(await platform.terminate()).toBe(0);
+  await close();
+}, 200_000);
