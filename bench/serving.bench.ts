@@ -1,21 +1,7 @@
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import autocannon from 'autocannon';
 import { fastify } from 'fastify';
-import type { NewPrediction } from '#feature_store/offline/offline_store';
-import { withFeatures } from '#feature_store/offline/sql_predictions';
-import { MemoryOnlineStore } from '#feature_store/online/memory_store';
-import { FeatureReader } from '#feature_store/retrieval/feature_reader';
-import { systemClock } from '#kernel/time';
-import { silentLogger } from '#monitoring/log';
-import { createMetricsRegistry } from '#monitoring/metrics';
-import { LocalRegistry } from '#registry/local/local_registry';
-import { servingConfigSchema } from '#serving/config';
-import { PredictionLog } from '#serving/prediction_log';
 import { LoadedModel } from '#serving/runtime/loaded_model';
-import { ModelServer } from '#serving/runtime/model_server';
-import { createServing } from '#serving/server';
+import { serveForBench } from './bench_serving.ts';
 import { requestTimes } from './request_times.ts';
 import { report } from './result.ts';
 import { instances, startFastApi, trainBenchModel } from './serving_workload.ts';
@@ -28,29 +14,7 @@ const NAME = 'bench';
 
 const { folder, model } = await trainBenchModel();
 const peer = await startFastApi(folder);
-const registry = new LocalRegistry({ kind: 'local', directory: mkdtempSync(join(tmpdir(), 'bench-')) });
-const { version } = await registry.register({ name: NAME, ...model });
-await registry.transition(NAME, version, 'Production');
-const metrics = createMetricsRegistry();
-const config = servingConfigSchema.parse({ port: 0, models: [{ name: NAME }] });
-const models = new ModelServer({ registry, log: silentLogger, metrics }, config);
-// Written out as for the topic, and sent nowhere.
-const sink = {
-  write: async (rows: readonly NewPrediction[]) => void rows.map(({ features, ...row }) => withFeatures(row, features)),
-};
-const predictions = new PredictionLog({ sink, log: silentLogger, metrics }, { maxPending: 100_000 });
-const online = new MemoryOnlineStore(
-  { log: silentLogger, clock: systemClock, ttlMs: new Map() },
-  { file: join(mkdtempSync(join(tmpdir(), 'bench-')), 'rows') },
-);
-const features = new FeatureReader({ online, clock: systemClock }, { views: [], services: [] });
-await models.start();
-await predictions.start();
-const deps = { models, features, predictions, clock: systemClock, metrics, log: silentLogger };
-const serving = await createServing(deps, config);
-await serving.start();
-// Until V8 has optimised the trees.
-await new Promise((resolve) => setTimeout(resolve, 3_000));
+const { serving, stop } = await serveForBench({ [NAME]: model.package });
 
 const bare = fastify();
 bare.post('/predict', async () => ({ prediction: 'good', model_version: 1 }));
@@ -169,8 +133,6 @@ report({
   unit: 'MB',
 });
 
-await serving.stop();
-await predictions.stop();
-await models.stop();
+await stop();
 await bare.close();
 await peer.stop();

@@ -13,23 +13,25 @@ import { freePort, startProcess } from '#scripts/services/managed_process';
 export const COLUMNS = Array.from({ length: 30 }, (_, index) => `feature_${index}`);
 const ROWS = 4_000;
 
-/** XGBoost, 100 trees of depth 6 on 30 numbers. */
-export async function trainBenchModel(): Promise<{ readonly folder: string; readonly model: ModelFolder }> {
+/** XGBoost, 100 trees of depth 6, on 30 numbers unless told otherwise. */
+export async function trainBenchModel(
+  columns: readonly string[] = COLUMNS,
+): Promise<{ readonly folder: string; readonly model: ModelFolder }> {
   const folder = mkdtempSync(join(tmpdir(), 'bench-serving-'));
   const random = new Random(11);
   const lines = Array.from({ length: ROWS }, (_, row) => {
-    const values = COLUMNS.map(() => random.between(-3, 3));
+    const values = columns.map(() => random.between(-3, 3));
     const [a, b, c] = values as [number, number, number];
     const label = random.chance(1 / (1 + Math.exp(-(a * b + c)))) ? 1 : 0;
     return [row, 'e', '2026-01-01T00:00:00.000Z', label, ...values].join(',');
   });
-  const data = `${[['label_id', 'entity_key', 'event_time', 'label', ...COLUMNS].join(','), ...lines].join('\n')}\n`;
+  const data = `${[['label_id', 'entity_key', 'event_time', 'label', ...columns].join(','), ...lines].join('\n')}\n`;
   const set = join(folder, 'set');
   mkdirSync(set);
   writeFileSync(join(set, 'data.csv'), data);
   const manifest = {
     service: { service: 'bench@1', fingerprint: '' },
-    columns: COLUMNS.map((name) => ({ name, type: 'double' })),
+    columns: columns.map((name) => ({ name, type: 'double' })),
     files: [{ name: 'data.csv', sha256: createHash('sha256').update(data).digest('hex') }],
   };
   writeFileSync(join(set, 'manifest.json'), JSON.stringify(manifest));

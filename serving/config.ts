@@ -26,7 +26,7 @@ export const servingConfigSchema = z.strictObject({
   /** Rows waiting or being computed, over all requests, before new ones are answered 503. */
   maxPendingRows: z.int().positive().default(50_000),
   /** A request that would have to wait longer is answered 503 before its body is read, ms. */
-  maxQueueMs: z.int().positive().default(100),
+  maxQueueMs: z.int().positive().default(60),
   /** Keeps what was computed for a row; absent: nothing is kept. */
   predictionCache: z
     .strictObject({ ttlMs: z.int().positive().default(60_000), maxEntries: z.int().positive().default(10_000) })

@@ -8,6 +8,8 @@ export interface AdmissionSettings {
   readonly maxQueueMs: number;
 }
 
+const ARRIVALS_THAT_TELL = 8;
+
 /**
  * Lets in what can be answered in time, and refuses the rest at the door, before its body is read. A process does one thing after the other: what a
  * request has to wait for are those that came before it in this turn of the event loop, and the rows that were taken and not computed yet. Both are
@@ -41,7 +43,8 @@ export class Admission {
     if (this.#arrivals === 0) {
       const beganMs = this.#now();
       this.#atEndOfTurn(() => {
-        this.#arrival.add((this.#now() - beganMs) / this.#arrivals);
+        // Of few, most of the turn was something else.
+        if (this.#arrivals >= ARRIVALS_THAT_TELL) this.#arrival.add((this.#now() - beganMs) / this.#arrivals);
         this.#arrivals = 0;
       });
     }

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { InferenceSession } from 'onnxruntime-node';
 import { messageOf } from '#kernel/errors';
 import { InvalidModelError } from '#registry/errors';
@@ -14,6 +15,7 @@ import { RowScanner } from './row_scanner.ts';
 const TOLERANCE = 1e-3;
 const WARM_UP_RUNS = 3;
 const WARM_UP_SCANS = 2_000;
+const SCANS_A_PIECE = 100;
 
 export interface LoadOptions {
   /** When V8 gets to optimise trees: while requests are answered, or before anything else, to be used for everything. */
@@ -72,7 +74,10 @@ export class LoadedModel {
     const loaded = new LoadedModel(session, model.signature);
     try {
       loaded.#checkNames();
+      // In pieces: requests for others are answered meanwhile.
+      await setImmediate();
       await loaded.#checkExamples(model.examples);
+      await loaded.#warmScanner(model.examples);
       await loaded.#adoptTrees(model.onnx, warmUp);
     } catch (error) {
       await loaded.release();
@@ -105,7 +110,6 @@ export class LoadedModel {
     }
     if (problems.length > 0) throw new InvalidModelError(problems);
     this.#background = input.subarray(0, examples.length * width);
-    this.#warmScanner(examples);
     let output = await this.run(input, rows);
     for (let run = 1; run < WARM_UP_RUNS; run += 1) output = await this.run(input, rows);
     for (const [index, { output: expected }] of examples.entries()) {
@@ -120,18 +124,21 @@ export class LoadedModel {
   }
 
   /** Rows are read many times before the first request waits for it. */
-  #warmScanner(examples: ModelPackage['examples']): void {
+  async #warmScanner(examples: ModelPackage['examples']): Promise<void> {
     const texts = examples.map(({ features }) => JSON.stringify(features));
     const into = new Float32Array(this.encoder.width);
     for (let scan = 0; scan < WARM_UP_SCANS && texts.length > 0; scan += 1) {
       this.scanner.scan(texts[scan % texts.length] as string, 0, into, 0);
+      if (scan % SCANS_A_PIECE === 0) await setImmediate();
     }
   }
 
   async #adoptTrees(onnx: Uint8Array, warmUp: NonNullable<LoadOptions['warmUp']>): Promise<void> {
     const ensemble = readTreeEnsemble(onnx);
     if (ensemble === undefined || ensemble.output !== this.signature.onnx.output) return;
+    await setImmediate();
     const trees = CompiledTrees.of(ensemble, this.encoder.width);
+    await setImmediate();
     if (trees?.outputWidth !== this.outputWidth) return;
     this.#ensemble = ensemble;
     const trial = new TreeTrial(trees, ensemble, this.encoder.width, (input, rows) => this.#runSession(input, rows));
