@@ -11,6 +11,7 @@ import { instances, startFastApi, trainBenchModel } from './serving_workload.ts'
 const ROUNDS = 5;
 const SECONDS = 3;
 const NAME = 'bench';
+const MOST_REFUSED = 0.002;
 
 const { folder, model } = await trainBenchModel();
 const peer = await startFastApi(folder);
@@ -39,9 +40,12 @@ async function load(target: Target, { path, bodies, connections }: Case, isWarm:
   const headers = { 'content-type': 'application/json' };
   const requests = bodies.map((body) => ({ method: 'POST' as const, path, headers, body }));
   const found = await autocannon({ url: targets[target], connections, workers: 1, requests, duration: SECONDS });
-  // Before V8 has optimised anything, ours refuses what would wait too long.
-  if (isWarm && found.non2xx + found.errors > 0)
-    throw new Error(`${target}: ${found.non2xx + found.errors} requests failed`);
+  const failed = found.errors + found.non2xx - (found.statusCodeStats?.['503']?.count ?? 0);
+  // Thirty-two hundreds of rows are near what may wait on a slow machine: a few may be refused.
+  const refused = found.non2xx / (found['2xx'] + found.non2xx);
+  if (failed > 0 || (isWarm && refused > MOST_REFUSED)) {
+    throw new Error(`${target}: ${JSON.stringify(found.statusCodeStats)}, ${found.errors} broken`);
+  }
   return { rate: found.requests.average, p99Ms: found.latency.p99 };
 }
 

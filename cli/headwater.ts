@@ -37,19 +37,24 @@ const program = new Command('headwater').description(
   'Real-time machine learning in TypeScript. Configuration: configs/*.yaml and environment variables (docs/configuration.md).',
 );
 
+/** One role, or several with commas, after those before. */
+function rolesOf(value: string, before: readonly Role[] = []): readonly Role[] {
+  const roles = value.split(',').map((name) => name.trim()) as Role[];
+  const unknown = roles.filter((name) => !ROLES.includes(name));
+  if (unknown.length === 0) return [...before, ...roles];
+  throw new InvalidArgumentError(`${unknown.join(', ')} is not a role; roles are ${ROLES.join(', ')}.`);
+}
+
 program
   .command('start')
   .description('run the platform until it is told to stop')
   .addOption(
-    new Option('--role <roles...>', 'which parts to run in this process')
-      .choices(ROLES)
-      .default([...ROLES])
+    new Option('--role <roles...>', `which parts to run in this process: ${ROLES.join(', ')}`)
+      .argParser(rolesOf)
+      .default(undefined, 'all of them')
       .env('ROLES'),
   )
-  .action(async ({ role }: { role: readonly Role[] | string }) => {
-    const roles = typeof role === 'string' ? (role.split(',') as Role[]) : role;
-    const unknown = roles.filter((name) => !ROLES.includes(name));
-    if (unknown.length > 0) program.error(`ROLES: ${unknown.join(', ')} is not a role; roles are ${ROLES.join(', ')}`);
+  .action(async ({ role: roles = ROLES }: { role?: readonly Role[] }) => {
     const [{ start }, { loadPlatformConfig }] = await Promise.all([
       import('./start.ts'),
       import('./platform_config.ts'),

@@ -17,6 +17,7 @@ import { systemClock } from '#kernel/time';
 import type { HttpService } from '#monitoring/http_service';
 import type { Logger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
+import { metricsOfAll } from '#monitoring/worker_metrics';
 import { type AuditEntry, Lifecycle } from '#registry/lifecycle/lifecycle';
 import type { ModelSignature } from '#registry/model_package';
 import type { ModelRegistry } from '#registry/model_registry';
@@ -30,6 +31,7 @@ import { openRegistry } from './open_registry.ts';
 import { createPipelineHttp, PipelineService } from './pipeline_service.ts';
 import { definitionsOf, type PlatformConfig } from './platform_config.ts';
 import { PendingRegistrations, registrationQueue } from './registrations.ts';
+import { isServingWorker } from './serving_workers.ts';
 
 /** A running platform: what its commands need of it. */
 export interface Platform {
@@ -96,6 +98,7 @@ export async function startPlatform(
     consistencyInterval === 'off'
       ? []
       : [new ConsistencyMonitor(stores, { intervalMs: durationMs(consistencyInterval), sample: 200 })];
+  const scrape = isServingWorker() ? metricsOfAll(metrics) : undefined;
   const doors: Record<Role, HttpService> = {
     gateway: await createGateway({ ...base, producer: broker.producer, eventTypes: SOURCES }, config.gateway, {
       rawEvents: topics.rawEvents,
@@ -103,7 +106,7 @@ export async function startPlatform(
     }),
     pipeline: createPipelineHttp({ log, metrics, pipeline }, config.pipeline),
     features: await createFeatureApi({ ...base, store: online, features, offline }, config.featureApi),
-    serving: await createServing({ ...base, models, features, predictions, feedback: offline }, config.serving),
+    serving: await createServing({ ...base, models, features, predictions, feedback: offline, scrape }, config.serving),
   };
   const needsOffline = roles.some((role) => role !== 'gateway');
   const prepared: Service = {

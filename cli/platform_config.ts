@@ -107,6 +107,7 @@ export const ENVIRONMENT_VARIABLES: Readonly<Record<string, EnvironmentVariable>
   FEATURE_API_PORT: { path: 'featureApi.port', type: 'number' },
   API_KEYS: { path: 'serving.apiKeys', type: 'list' },
   API_HOST: { path: 'serving.host', type: 'string' },
+  API_WORKERS: { path: 'serving.workers', type: 'number' },
   API_PORT: { path: 'serving.port', type: 'number' },
   RAW_EVENTS_TOPIC: { path: 'topics.rawEvents', type: 'string' },
   FEATURE_EVENTS_TOPIC: { path: 'topics.featureEvents', type: 'string' },

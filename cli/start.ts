@@ -3,6 +3,7 @@ import { createLogger } from '#monitoring/log';
 import type { Role } from './choices.ts';
 import { startPlatform } from './platform.ts';
 import type { PlatformConfig } from './platform_config.ts';
+import { isServingWorker, reportReady, runServingWorkers, stopRequested } from './serving_workers.ts';
 import { ensureFraudDetector } from './shipped_model.ts';
 import { shutDown, shutdownRequested } from './shutdown.ts';
 
@@ -15,12 +16,21 @@ const LABELS: Readonly<Record<Role, string>> = {
 
 /** Runs the platform until SIGINT or SIGTERM, then drains it. */
 export async function start(config: PlatformConfig, roles: readonly Role[]): Promise<void> {
+  if (config.serving.workers > 1 && !isServingWorker()) return runServingWorkers(config, roles);
   const log = createLogger({ level: config.log.level });
-  const requested = shutdownRequested();
+  const requested = isServingWorker() ? stopRequested() : shutdownRequested();
   const { services, urls }: { services: RunningServices; urls: Readonly<Partial<Record<Role, string>>> } =
     await startPlatform(config, log, roles, async ({ registry }) => {
       if (roles.includes('serving') && registry.kind === 'local') await ensureFraudDetector(registry);
     });
+  if (isServingWorker()) {
+    reportReady(urls.serving as string);
+    await requested;
+    await shutDown(services, log, config.drainTimeoutMs);
+    // The way to the process that has started this one would keep it.
+    process.disconnect?.();
+    return;
+  }
   for (const role of roles) process.stdout.write(`${LABELS[role].padEnd(28)} ${urls[role]}\n`);
   process.stdout.write('ready; Ctrl-C drains and stops\n');
   const signal = await requested;

@@ -18,6 +18,8 @@ export interface HttpServiceSettings {
 export interface HttpServiceDeps {
   readonly log: Logger;
   readonly metrics: Registry;
+  /** What GET /metrics tells, where it is more than this process's. */
+  readonly scrape?: (() => Promise<string>) | undefined;
   /** What must hold for the service to take work; the message says what does not. */
   readonly notReady?: () => string | undefined;
   /** What it depends on, each with what is wrong with it; shown at GET /health, which is then 503. Readiness does not look at it. */
@@ -78,7 +80,7 @@ export class HttpService implements Service {
     app.get('/health/ready', { schema: { hide: true } }, ready);
     app.get('/metrics', { schema: { hide: true } }, async (_, reply) => {
       reply.type(deps.metrics.contentType);
-      return deps.metrics.metrics();
+      return deps.scrape?.() ?? deps.metrics.metrics();
     });
     app.setErrorHandler((error: unknown, request, reply) => {
       const { status, body } = errorAnswer(error);

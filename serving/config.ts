@@ -15,6 +15,8 @@ export const servingConfigSchema = z.strictObject({
   ...accessSettings,
   host: z.string().default('127.0.0.1'),
   port: z.int().min(0).max(65_535).default(8_000),
+  /** Processes that serve behind one port, where this process only serves. */
+  workers: z.int().min(1).max(64).default(1),
   models: z.array(servedModel).min(1),
   /** How often the registry is asked for promotions, ms. */
   refreshIntervalMs: z.int().positive().default(1_000),
@@ -26,7 +28,7 @@ export const servingConfigSchema = z.strictObject({
   /** Rows waiting or being computed, over all requests, before new ones are answered 503. */
   maxPendingRows: z.int().positive().default(50_000),
   /** A request that would have to wait longer is answered 503 before its body is read, ms. */
-  maxQueueMs: z.int().positive().default(60),
+  maxQueueMs: z.int().positive().default(80),
   /** Keeps what was computed for a row; absent: nothing is kept. */
   predictionCache: z
     .strictObject({ ttlMs: z.int().positive().default(60_000), maxEntries: z.int().positive().default(10_000) })

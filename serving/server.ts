@@ -1,10 +1,9 @@
 import { readFileSync } from 'node:fs';
 import cors from '@fastify/cors';
-import helmet from '@fastify/helmet';
 import { type FastifyInstance, fastify } from 'fastify';
 import { controlAccess, isOpenToAll } from '#connectors/http/access';
 import { registerApiDocs } from '#monitoring/api_docs';
-import { HttpService } from '#monitoring/http_service';
+import { HttpService, type HttpServiceDeps } from '#monitoring/http_service';
 import type { ServingConfig } from './config.ts';
 import { UnknownServedModelError } from './errors.ts';
 import { type FeedbackStore, registerFeedbackRoutes } from './routes/feedback.ts';
@@ -15,7 +14,7 @@ import * as schemas from './routes/schemas.ts';
 import type { ModelServer } from './runtime/model_server.ts';
 import { Predictor, type PredictorDeps } from './runtime/predictor.ts';
 
-export interface ServingDeps extends PredictorDeps {
+export interface ServingDeps extends PredictorDeps, Pick<HttpServiceDeps, 'scrape'> {
   /** Where outcomes of predictions are kept; without, nobody can tell them. */
   readonly feedback?: FeedbackStore;
 }
@@ -70,18 +69,17 @@ function createApp({ tls, maxBodyBytes }: ServingConfig): FastifyInstance {
 /** Headers for browsers, and which pages may ask. */
 async function secure(app: FastifyInstance, { corsOrigins, tls }: ServingConfig): Promise<void> {
   if (corsOrigins.length > 0) await app.register(cors, { origin: [...corsOrigins], maxAge: 600 });
-  await app.register(helmet, {
-    // Answers are data: nothing of them is to be run or framed. The documents bring a policy of their own.
-    contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
-    strictTransportSecurity: tls !== undefined,
-    crossOriginResourcePolicy: { policy: corsOrigins.length > 0 ? 'cross-origin' : 'same-origin' },
-    crossOriginOpenerPolicy: false,
-    originAgentCluster: false,
-    xDnsPrefetchControl: false,
-    xDownloadOptions: false,
-    xPermittedCrossDomainPolicies: false,
-    xXssProtection: false,
-    xFrameOptions: false,
+  // Answers are data: nothing of them is to be run, framed, guessed at or kept. The documents bring a policy of their own.
+  const headers = {
+    'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+    'x-content-type-options': 'nosniff',
+    'referrer-policy': 'no-referrer',
+    'cross-origin-resource-policy': corsOrigins.length > 0 ? 'cross-origin' : 'same-origin',
+    ...(tls === undefined ? {} : { 'strict-transport-security': 'max-age=31536000' }),
+  };
+  app.addHook('onRequest', (_, reply, done) => {
+    reply.headers(headers);
+    done();
   });
 }
 

@@ -55,7 +55,7 @@ export async function batchParts(
   }
   const parts = [...dealt].map(async ([active, indices]) => {
     const own = indices.map((index) => entities[index] as string);
-    return { active, indices, rows: await predictor.lookUp(active, own, {}) };
+    return { active, indices, rows: await predictor.lookUp(active, own, {}, body.return_freshness === true) };
   });
   const [first, ...others] = await Promise.all(parts);
   return [first as BatchPart, ...others];

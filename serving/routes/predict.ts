@@ -49,9 +49,10 @@ export async function registerPredictRoutes(
   });
   const explainer = new Explainer({ evaluations: settings.explainBudget });
 
-  const rowOf = async (active: ActiveModel, { features, entity_id: entity }: PredictBody): Promise<Row> => {
+  const rowOf = async (active: ActiveModel, body: PredictBody): Promise<Row> => {
+    const { features, entity_id: entity, return_freshness: wantsFreshness } = body;
     if (entity === undefined) return { features: features as Features, entity: undefined };
-    const [row] = await predictor.lookUp(active, [entity], features ?? {});
+    const [row] = await predictor.lookUp(active, [entity], features ?? {}, wantsFreshness === true);
     return row as Row;
   };
 
@@ -73,21 +74,18 @@ export async function registerPredictRoutes(
     const inferred = known ?? (await predictor.infer(active, input, rows.length, call));
     const requestId = requestIdOf(request);
     const predicted = predictor.finish(inferred, requestId, rows);
-    const explanation = wantsExplanation === true ? { explanation: await explainer.explain(active, input) } : {};
-    const endedMs = performance.now();
-    const latencyMs = endedMs - startedMs;
+    // Put together without copies: this is done for every request.
+    const body: Record<string, unknown> = {};
+    if (isSingle) body.prediction = (predicted[0] as Predicted).prediction;
+    else body.predictions = predicted.map(({ prediction }) => prediction);
+    if (wantsProbabilities) Object.assign(body, outputsOf(inferred.by, predicted, isSingle));
+    if (wantsExplanation === true) body.explanation = await explainer.explain(active, input);
+    if (freshness !== undefined) body.freshness = freshness;
+    if (known !== undefined) body.cached = true;
+    if (!isSingle) body.count = rows.length;
+    const latencyMs = performance.now() - startedMs;
     seconds.observe({ route: request.routeOptions.url as string }, latencyMs / 1_000);
-    const body = {
-      ...(isSingle
-        ? { prediction: (predicted[0] as Predicted).prediction }
-        : { predictions: predicted.map(({ prediction }) => prediction) }),
-      ...(wantsProbabilities ? outputsOf(inferred.by, predicted, isSingle) : {}),
-      ...explanation,
-      ...(freshness === undefined ? {} : { freshness }),
-      ...(known === undefined ? {} : { cached: true }),
-      ...(isSingle ? {} : { count: rows.length }),
-      ...describeAnswer(inferred.by, requestId, latencyMs),
-    };
+    describeAnswer(body, inferred.by, requestId, latencyMs);
     return call?.timing === undefined ? body : tellStages(reply, call.timing, body);
   };
 
@@ -128,7 +126,7 @@ export async function registerPredictRoutes(
     const explanation = await explainer.explain(active, input);
     const latencyMs = performance.now() - startedMs;
     seconds.observe({ route: '/explain' }, latencyMs / 1_000);
-    return { ...explanation, ...describeAnswer(active, requestIdOf(request), latencyMs) };
+    return describeAnswer({ ...explanation }, active, requestIdOf(request), latencyMs);
   });
 
   /** Entities of an experiment or canary, each by its own version. */
@@ -149,15 +147,15 @@ export async function registerPredictRoutes(
     const all = answered.map(({ predicted }) => predicted);
     const latencyMs = performance.now() - startedMs;
     seconds.observe({ route: '/predict/batch' }, latencyMs / 1_000);
-    return {
+    const mixed = {
       predictions: all.map(({ prediction }) => prediction),
       ...(wantsProbabilities ? outputsOf(first.by, all, false) : {}),
       ...(body.return_freshness === true ? { freshness: answered.map(({ freshness }) => freshness) } : {}),
       count: all.length,
       variants: answered.map(({ by }) => by.variant),
       model_versions: answered.map(({ by }) => by.version),
-      ...describeAnswer({ ...first.by, variant: MIXED }, requestId, latencyMs),
     };
+    return describeAnswer(mixed, { ...first.by, variant: MIXED }, requestId, latencyMs);
   };
 
   app.post<{ Body: BatchBody | ScannedBody | Readable; Querystring: Readonly<Record<string, string>> }>(

@@ -49,14 +49,20 @@ export function requestIdOf(request: FastifyRequest): string {
   return typeof given === 'string' && /^[\w.:-]{1,128}$/.test(given) ? given : randomUUID();
 }
 
-/** Who has answered, and how fast. */
-export const describeAnswer = ({ name, version, variant }: ActiveModel, requestId: string, latencyMs: number) => ({
-  model_name: name,
-  model_version: version,
-  variant,
-  request_id: requestId,
-  latency_ms: Math.round(latencyMs * 1_000) / 1_000,
-});
+/** Adds who has answered, and how fast. */
+export function describeAnswer(
+  body: Record<string, unknown>,
+  { name, version, variant }: Pick<ActiveModel, 'name' | 'version' | 'variant'>,
+  requestId: string,
+  latencyMs: number,
+): Record<string, unknown> {
+  body.model_name = name;
+  body.model_version = version;
+  body.variant = variant;
+  body.request_id = requestId;
+  body.latency_ms = Math.round(latencyMs * 1_000) / 1_000;
+  return body;
+}
 
 /** What the outputs are called in answers. */
 const OUTPUTS_OF: Readonly<Record<Task, string>> = {

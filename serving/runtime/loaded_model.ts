@@ -10,10 +10,20 @@ import { TreeShap } from '../trees/tree_shap.ts';
 import { TreeTrial } from '../trees/tree_trial.ts';
 import { feedsOf } from './onnx_feeds.ts';
 import { RowScanner } from './row_scanner.ts';
+import { SessionThread } from './session_thread.ts';
 
 /** Golden rows must come back this close to what the trainer saw. */
 const TOLERANCE = 1e-3;
 const WARM_UP_RUNS = 3;
+/** Small models: threads of their own cost more than they bring, and the other core serves. */
+const SESSION_OPTIONS = {
+  intraOpNumThreads: 1,
+  interOpNumThreads: 1,
+  graphOptimizationLevel: 'all',
+  logSeverityLevel: 3,
+} as const;
+/** A model whose row takes longer is computed on a thread of its own, ms. */
+const COSTLY_MS = 3;
 const WARM_UP_SCANS = 2_000;
 const SCANS_A_PIECE = 100;
 
@@ -38,6 +48,7 @@ export class LoadedModel {
   #trees: CompiledTrees | undefined;
   /** For more rows onnxruntime is faster. */
   #treesUpTo = 0;
+  #thread: SessionThread | undefined;
   #explainer: TreeShap | undefined;
   /** FP32 [examples, columns]: what explanations compare with. */
   #background: Float32Array = new Float32Array(0);
@@ -61,13 +72,7 @@ export class LoadedModel {
   static async load(model: ModelPackage, { warmUp = 'beside_requests' }: LoadOptions = {}): Promise<LoadedModel> {
     let session: InferenceSession;
     try {
-      // Small models: threads of their own cost more than they bring, and the other core serves.
-      session = await InferenceSession.create(model.onnx, {
-        intraOpNumThreads: 1,
-        interOpNumThreads: 1,
-        graphOptimizationLevel: 'all',
-        logSeverityLevel: 3,
-      });
+      session = await InferenceSession.create(model.onnx, SESSION_OPTIONS);
     } catch (error) {
       throw new InvalidModelError([`onnxruntime does not take it: ${messageOf(error)}`], error);
     }
@@ -79,6 +84,7 @@ export class LoadedModel {
       await loaded.#checkExamples(model.examples);
       await loaded.#warmScanner(model.examples);
       await loaded.#adoptTrees(model.onnx, warmUp);
+      await loaded.#moveOut(model.onnx);
     } catch (error) {
       await loaded.release();
       throw error;
@@ -121,6 +127,22 @@ export class LoadedModel {
       }
     }
     if (problems.length > 0) throw new InvalidModelError(problems);
+  }
+
+  /** Off the thread on which requests are answered, where one row of it would hold all others up. */
+  async #moveOut(onnx: Uint8Array): Promise<void> {
+    const { inputs, input, output } = this.signature.onnx;
+    if (inputs !== undefined || this.#trees !== undefined) return;
+    const { width } = this.encoder;
+    const row = new Float32Array(width);
+    let fastestMs = Number.POSITIVE_INFINITY;
+    for (let run = 0; run < WARM_UP_RUNS; run += 1) {
+      const beganMs = performance.now();
+      await this.#runSession(row, 1);
+      fastestMs = Math.min(fastestMs, performance.now() - beganMs);
+    }
+    if (fastestMs < COSTLY_MS) return;
+    this.#thread = await SessionThread.start({ onnx, options: SESSION_OPTIONS, input, output, width });
   }
 
   /** Rows are read many times before the first request waits for it. */
@@ -190,6 +212,7 @@ export class LoadedModel {
     this.#running += 1;
     try {
       const { output: outputName } = this.signature.onnx;
+      if (this.#thread !== undefined) return await this.#thread.run(input, rows);
       const results = await this.#session.run(feedsOf(this.signature, this.encoder, input, rows), [outputName]);
       const data = results[outputName]?.data;
       if (!(data instanceof Float32Array || data instanceof Float64Array) || data.length !== rows * this.outputWidth) {
@@ -198,7 +221,7 @@ export class LoadedModel {
       return data instanceof Float32Array ? data : Float32Array.from(data);
     } finally {
       this.#running -= 1;
-      if (this.#released && this.#running === 0) await this.#session.release();
+      if (this.#released && this.#running === 0) await this.#free();
     }
   }
 
@@ -206,7 +229,17 @@ export class LoadedModel {
   async release(): Promise<void> {
     if (this.#released) return;
     this.#released = true;
-    if (this.#running === 0) await this.#session.release();
+    if (this.#running === 0) await this.#free();
+  }
+
+  async #free(): Promise<void> {
+    await this.#session.release();
+    await this.#thread?.stop();
+  }
+
+  /** Whether it is computed on a thread of its own. */
+  get hasThread(): boolean {
+    return this.#thread !== undefined;
   }
 }
 

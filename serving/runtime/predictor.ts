@@ -4,6 +4,7 @@ import { requestFields } from '#feature_store/retrieval/feature_vector';
 import { type Clock, type EventTime, isoTime } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { Counter, type Registry } from '#monitoring/metrics';
+import type { InputColumn } from '#registry/model_package';
 import type { ColumnProblem } from '#registry/signature_encoder';
 import { InvalidFeaturesError, InvalidRequestError, UnknownEntityError } from '../errors.ts';
 import type { PredictionLog } from '../prediction_log.ts';
@@ -110,7 +111,12 @@ export class Predictor {
   }
 
   /** The entities' features from the online store and on demand, those given on top. @throws {@link UnknownEntityError} */
-  async lookUp(active: ActiveModel, entities: readonly string[], given: Features): Promise<Row[]> {
+  async lookUp(
+    active: ActiveModel,
+    entities: readonly string[],
+    given: Features,
+    wantsFreshness: boolean,
+  ): Promise<Row[]> {
     const { features: reader, clock } = this.#deps;
     const { featureService, inputs } = active.model.signature;
     const service = featureService === undefined ? undefined : reader.find(featureService.service);
@@ -126,18 +132,16 @@ export class Predictor {
       service,
       entities.map((entity) => ({ entity, request })),
     );
-    const columns = new Set(inputs.map(({ name }) => name));
-    const overrides = Object.fromEntries(
-      Object.entries(given).filter(([name]) => columns.has(name) || request[name] === undefined),
-    );
+    const overrides = overridesOf(given, request, inputs);
     const nowMs = clock.now();
     return vectors.map(({ entity, values, rows, isKnown }) => {
       if (!isKnown) throw new UnknownEntityError(entity, service.signature.service);
-      const wanted = Object.fromEntries(inputs.map(({ name }) => [name, values[name]]));
-      const freshness = Object.fromEntries(
-        service.stored.map(({ view }, at) => [viewId(view), ageOf(rows[at]?.eventTime, nowMs)]),
-      );
-      return { features: { ...wanted, ...overrides }, entity, freshness };
+      const features: Record<string, unknown> = {};
+      for (const { name } of inputs) features[name] = values[name];
+      if (overrides !== undefined) Object.assign(features, overrides);
+      if (!wantsFreshness) return { features, entity };
+      const ages = service.stored.map(({ view }, at) => [viewId(view), ageOf(rows[at]?.eventTime, nowMs)] as const);
+      return { features, entity, freshness: Object.fromEntries(ages) };
     });
   }
 
@@ -226,6 +230,15 @@ export class Predictor {
       return predicted;
     });
   }
+}
+
+/** What a request says instead of the store: columns of the model, and what nobody asks for, which is told then. */
+function overridesOf(given: Features, request: Features, inputs: readonly InputColumn[]): Features | undefined {
+  const names = Object.keys(given);
+  if (names.length === 0) return undefined;
+  const columns = new Set(inputs.map(({ name }) => name));
+  const kept = names.filter((name) => columns.has(name) || request[name] === undefined);
+  return Object.fromEntries(kept.map((name) => [name, given[name]]));
 }
 
 const ageOf = (time: EventTime | undefined, nowMs: number) =>

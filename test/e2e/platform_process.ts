@@ -56,6 +56,10 @@ export class PlatformProcess {
     return new PlatformProcess(child, urls, () => output);
   }
 
+  get pid(): number {
+    return this.#child.pid as number;
+  }
+
   /** As a crash does it: no handler runs. */
   async kill(): Promise<void> {
     this.#child.kill('SIGKILL');

@@ -181,3 +181,41 @@ test('by features every request is answered; by entity from history, or told at 
   expect(await platform.terminate()).toBe(0);
   await close();
 }, 200_000);
+
+test('two processes behind one port: metrics are of both, one that is lost is replaced, all drain', async () => {
+  const platform = await PlatformProcess.start(join(folder, 'data'), { ...env, API_WORKERS: '2' });
+  const predict = async (): Promise<number> => {
+    const answer = await fetch(`${platform.urls.serving}/predict`, {
+      ...{ method: 'POST', headers: { 'content-type': 'application/json', connection: 'close' } },
+      body: JSON.stringify({ model_name: 'fraud_detector', features }),
+    });
+    await answer.text();
+    return answer.status;
+  };
+  const workers = async (): Promise<readonly number[]> => {
+    const { stdout } = await promisify(execFile)('ps', ['-o', 'pid=', '--ppid', String(platform.pid)]);
+    return stdout.trim().split(/\s+/).map(Number);
+  };
+  const count = 60;
+  for (let call = 0; call < count; call += 1) expect(await predict()).toBe(200);
+  const text = await (await fetch(`${platform.urls.serving}/metrics`)).text();
+  expect(text).toContain(`predictions_total{model="fraud_detector",version="1",variant="production"} ${count}`);
+  const before = await workers();
+  expect(before).toHaveLength(2);
+  process.kill(before[0] as number, 'SIGKILL');
+  const giveUpAt = Date.now() + 30_000;
+  for (let now = before; now.length < 2 || now.includes(before[0] as number); now = await workers()) {
+    if (Date.now() > giveUpAt) throw new Error('the worker was not replaced');
+    await sleep(100);
+  }
+  await sleep(4_000);
+  for (let call = 0; call < count; call += 1) expect(await predict()).toBe(200);
+  expect(await platform.terminate()).toBe(0);
+}, 120_000);
+
+test('several processes share no embedded stores, and only serve', async () => {
+  const start = (more: Record<string, string>) =>
+    PlatformProcess.start(join(folder, 'other'), { API_WORKERS: '2', ...more });
+  await expect(start({ ROLES: 'serving' })).rejects.toThrow('needs stores and a broker that processes share');
+  await expect(start({ ...env, ROLES: 'serving,features' })).rejects.toThrow('for processes that only serve');
+}, 60_000);
