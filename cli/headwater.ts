@@ -49,9 +49,8 @@ program
   .command('start')
   .description('run the platform until it is told to stop')
   .addOption(
-    new Option('--role <roles...>', `which parts to run in this process: ${ROLES.join(', ')}`)
+    new Option('--role <roles...>', `which parts to run in this process: ${ROLES.join(', ')} (default: all)`)
       .argParser(rolesOf)
-      .default(undefined, 'all of them')
       .env('ROLES'),
   )
   .action(async ({ role: roles = ROLES }: { role?: readonly Role[] }) => {

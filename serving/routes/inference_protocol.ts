@@ -38,7 +38,8 @@ export function registerInferenceProtocol(
   { maxBatchRows }: { readonly maxBatchRows: number },
 ): void {
   /** @throws {@link InvalidRequestError} for a version that does not answer here */
-  const readyOf = ({ name, version }: ModelParams): ActiveModel => {
+  const readyOf = async ({ name, version }: ModelParams): Promise<ActiveModel> => {
+    await models.ensure(name);
     const ready = models.ready(name, version === undefined ? undefined : Number(version));
     if (ready !== undefined) return ready;
     const answering = models.status().flatMap((each) => (each.name === name && each.ready ? [each.version] : []));
@@ -69,7 +70,7 @@ export function registerInferenceProtocol(
 
   for (const path of ['/v2/models/:name', '/v2/models/:name/versions/:version']) {
     app.get<{ Params: ModelParams }>(path, { schema: protocol.model }, async ({ params }) => {
-      const { name, version, model } = readyOf(params);
+      const { name, version, model } = await readyOf(params);
       const { signature, outputWidth } = model;
       return {
         name,
@@ -87,12 +88,13 @@ export function registerInferenceProtocol(
       };
     });
     app.get<{ Params: ModelParams }>(`${path}/ready`, { schema: protocol.modelReady }, async ({ params }) => {
-      const { name } = readyOf(params);
+      const { name } = await readyOf(params);
       return { name, ready: true };
     });
     app.post<{ Params: ModelParams; Body: InferBody }>(`${path}/infer`, { schema: protocol.infer }, async (request) => {
       const { params } = request;
-      const active = params.version === undefined ? predictor.activeFor(params.name) : readyOf(params);
+      await models.ensure(params.name);
+      const active = params.version === undefined ? predictor.activeFor(params.name) : await readyOf(params);
       const { body } = request;
       if (!isObject(body as unknown)) throw new InvalidRequestError('the body must be a JSON object');
       const id = body.id ?? requestIdOf(request);

@@ -97,6 +97,7 @@ export async function registerPredictRoutes(
     }
     const body = checkBody(request.body, PREDICT_KEYS);
     checkRow(body);
+    await predictor.ensure(body.model_name);
     const active = predictor.activeFor(body.model_name, { entity: body.entity_id, features: body.features });
     const row = await rowOf(active, body);
     const prepared = {
@@ -115,6 +116,7 @@ export async function registerPredictRoutes(
     }
     const body = checkBody(given, EXPLAIN_KEYS);
     checkRow(body);
+    await predictor.ensure(body.model_name);
     const active = predictor.activeFor(body.model_name, { entity: body.entity_id, features: body.features });
     return { active, input: predictor.encode(active, [await rowOf(active, body)], nowhere) };
   };
@@ -169,6 +171,7 @@ export async function registerPredictRoutes(
         throw new InvalidRequestError('features are not known here: send "instances", or post to /predict');
       }
       if (body instanceof Readable) {
+        await predictor.ensure(request.query.model_name);
         const active = predictor.activeFor(request.query.model_name);
         requireScope(request, 'predict', active.name);
         const wantsProbabilities = request.query.return_probabilities === 'true';
@@ -176,6 +179,7 @@ export async function registerPredictRoutes(
         return reply.type(LINES).send(Readable.from(lines));
       }
       checkBody(body, BATCH_KEYS);
+      await predictor.ensure(body.model_name);
       if (predictor.isDealt(body.model_name) && body.entity_ids !== undefined) {
         return answerMixed(request, body, startedMs);
       }

@@ -199,6 +199,11 @@ export class ModelRouter {
     if (canary !== undefined && this.#canary?.progress.version === canary.version) this.#canary.follow(canary);
   }
 
+  /** It is not asked any more: versions are freed after their last requests. */
+  retire(): void {
+    for (const slot of this.slots) slot.retire();
+  }
+
   async stop(): Promise<void> {
     for (const slot of this.slots) await slot.stop();
   }

@@ -40,6 +40,8 @@ export class LoadedModel {
   readonly scanner: RowScanner;
   /** Equal for models that take the same columns and answer with the same classes. */
   readonly shape: string;
+  /** Of its file. */
+  readonly bytes: number;
   /** Values a row has in the output. */
   readonly outputWidth: number;
   readonly #session: InferenceSession;
@@ -55,9 +57,10 @@ export class LoadedModel {
   #running = 0;
   #released = false;
 
-  private constructor(session: InferenceSession, signature: ModelSignature) {
+  private constructor(session: InferenceSession, { signature, onnx }: ModelPackage) {
     this.#session = session;
     this.signature = signature;
+    this.bytes = onnx.byteLength;
     this.encoder = createEncoder(signature);
     this.shape = JSON.stringify([signature.inputs, signature.task, signature.classes]);
     this.scanner = new RowScanner(this.encoder);
@@ -76,7 +79,7 @@ export class LoadedModel {
     } catch (error) {
       throw new InvalidModelError([`onnxruntime does not take it: ${messageOf(error)}`], error);
     }
-    const loaded = new LoadedModel(session, model.signature);
+    const loaded = new LoadedModel(session, model);
     try {
       loaded.#checkNames();
       // In pieces: requests for others are answered meanwhile.

@@ -16,6 +16,7 @@ import type { Follow } from '../routing/follow.ts';
 import { ModelRouter, type Noted } from '../routing/model_router.ts';
 import type { Routing, RoutingStore } from '../routing/routing.ts';
 import { type ActiveModel, ModelLoader } from './model_slot.ts';
+import { OnDemandModels, type OnDemandSettings } from './on_demand.ts';
 
 export interface ModelStatus {
   readonly name: string;
@@ -71,6 +72,7 @@ export class ModelServer implements Service {
   readonly #log: Logger;
   readonly #intervalMs: number;
   readonly #routers: ReadonlyMap<string, ModelRouter>;
+  readonly #onDemand: OnDemandModels | undefined;
   readonly #assignments: Counter<'model' | 'experiment' | 'variant'>;
   readonly #canaryPercent: Gauge<'model'>;
   readonly #rollbacks: Counter<'model'>;
@@ -78,17 +80,24 @@ export class ModelServer implements Service {
   #refreshing: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(deps: ModelServerDeps, settings: { models: readonly ServedModel[]; refreshIntervalMs: number }) {
+  constructor(
+    deps: ModelServerDeps,
+    settings: {
+      readonly models: readonly ServedModel[];
+      readonly refreshIntervalMs: number;
+      readonly onDemand?: OnDemandSettings | undefined;
+    },
+  ) {
     this.#deps = deps;
     this.#log = deps.log.child({ component: 'serving.models' });
     this.#intervalMs = settings.refreshIntervalMs;
     const loader = new ModelLoader({ ...deps, log: this.#log });
-    this.#routers = new Map(
-      settings.models.map(({ name, follow, ...routing }) => [
-        name,
-        new ModelRouter({ name, follow, routing }, loader, (router, progress) => this.#onProgress(router, progress)),
-      ]),
-    );
+    const routerOf = ({ name, follow, ...routing }: ServedModel): ModelRouter =>
+      new ModelRouter({ name, follow, routing }, loader, (router, progress) => this.#onProgress(router, progress));
+    this.#routers = new Map(settings.models.map((served) => [served.name, routerOf(served)]));
+    const { onDemand } = settings;
+    const inProduction = (name: string): ModelRouter => routerOf({ name, follow: { stage: 'Production' } });
+    this.#onDemand = onDemand === undefined ? undefined : new OnDemandModels(inProduction, deps.metrics, onDemand);
     const registers = [deps.metrics];
     this.#assignments = new Counter({
       name: 'ab_variant_assignments',
@@ -141,6 +150,7 @@ export class ModelServer implements Service {
       await this.#tell(router);
       await this.#dealByOutcomes(router);
     }
+    await this.#onDemand?.refresh();
   }
 
   async #followRouting(): Promise<void> {
@@ -271,9 +281,19 @@ export class ModelServer implements Service {
     };
   }
 
+  /** For models that are loaded on demand, before anything else is asked of one. @throws what says that there is none */
+  async ensure(name: string): Promise<void> {
+    if (this.#onDemand === undefined || this.#find(name) !== undefined) return;
+    await this.#onDemand.load(name);
+  }
+
+  #find(name: string): ModelRouter | undefined {
+    return this.#routers.get(name) ?? this.#onDemand?.get(name);
+  }
+
   /** @throws {@link UnknownServedModelError} */
   #router(name: string): ModelRouter {
-    const router = this.#routers.get(name);
+    const router = this.#find(name);
     if (router === undefined) throw new UnknownServedModelError(name, [...this.#routers.keys()]);
     return router;
   }
@@ -338,7 +358,7 @@ export class ModelServer implements Service {
   }
 
   status(): readonly ModelStatus[] {
-    return [...this.#routers.values()].flatMap(({ slots }) =>
+    return [...this.#routers.values(), ...(this.#onDemand?.all ?? [])].flatMap(({ slots }) =>
       slots.map(({ name, variant, follow, active, rejected }) => ({
         ...{ name, variant, ready: active !== undefined, version: active?.version },
         ...{ follows: follow, rejected },
@@ -355,6 +375,7 @@ export class ModelServer implements Service {
   async stop(): Promise<void> {
     await this.drain();
     for (const router of this.#routers.values()) await router.stop();
+    await this.#onDemand?.stop();
   }
 }
 

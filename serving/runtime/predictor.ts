@@ -98,6 +98,11 @@ export class Predictor {
     return models.asksFeatures(chosen) ? undefined : models.active(chosen);
   }
 
+  /** Loads a model that is served on demand. @throws what says that there is none */
+  async ensure(name: string | undefined): Promise<void> {
+    if (name !== undefined) await this.#deps.models.ensure(name);
+  }
+
   /** Whether entities are dealt to several versions; not for a name that is not known. */
   isDealt(name: string | undefined): boolean {
     return this.#deps.models.isDealt(this.nameOf(name));

@@ -268,3 +268,43 @@ test('the API’s description names every route, its answers and its errors', as
     expect.arrayContaining(['/predict', '/predict/batch', '/explain', '/models/{name}', '/invocations']),
   );
 });
+
+test('models on demand: loaded when asked for, by many at once; the one not asked for longest makes room', async () => {
+  const { length } = tinyModel(0).onnx;
+  // Room for two and a half.
+  const onDemand = { memoryMb: (length * 4 * 2.5) / 1e6 };
+  tiny = await serveTiny({ onDemand }, async (registry) => {
+    for (const [index, name] of ['a', 'b', 'c'].entries()) {
+      await registry.register({ name, package: tinyModel(index), metrics: {}, params: {} });
+      await registry.transition(name, 1, 'Production');
+    }
+    await registry.register({ name: 'staged', package: tinyModel(1), metrics: {}, params: {} });
+  });
+  const scores = async (model: string) => {
+    const { body } = await send('/predict', { model_name: model, features, return_probabilities: true });
+    return (body.probabilities as { fraud: number }).fraud;
+  };
+  const loaded = () => tiny.models.status().map(({ name }) => name);
+  const first = await Promise.all(Array.from({ length: 20 }, () => scores('a')));
+  for (const score of first) expect(score).toBeCloseTo(tinyScore(0, [10, 3, 1, 0.7]), 5);
+  expect(await scores('b')).toBeCloseTo(tinyScore(1, [10, 3, 1, 0.7]), 5);
+  await scores('a');
+  expect(await scores('c')).toBeCloseTo(tinyScore(2, [10, 3, 1, 0.7]), 5);
+  expect(loaded().sort()).toEqual(['a', 'c', 'tiny']);
+  const text = await tiny.metrics.metrics();
+  expect(text).toContain('models_evicted_total 1');
+  expect(text).toMatch(/model_load_seconds_count\{model="a"\} 1/);
+  for (const name of ['staged', 'nobody']) {
+    expect(await send('/predict', { model_name: name, features })).toMatchObject({
+      status: 503,
+      text: expect.stringContaining('there is none of this name in production'),
+    });
+  }
+  // A promotion is followed.
+  await tiny.registry.register({ name: 'a', package: tinyModel(4), metrics: {}, params: {} });
+  await tiny.registry.transition('a', 2, 'Production');
+  await tiny.models.refresh();
+  expect(await scores('a')).toBeCloseTo(tinyScore(4, [10, 3, 1, 0.7]), 5);
+  const about = await tiny.service.app.inject({ url: '/v2/models/b' });
+  expect(about.statusCode).toBe(200);
+});

@@ -1,0 +1,99 @@
+import { LRUCache } from 'lru-cache';
+import { Counter, Gauge, type Registry } from '#monitoring/metrics';
+import { ModelNotReadyError } from '../errors.ts';
+import type { ModelRouter } from '../routing/model_router.ts';
+
+export interface OnDemandSettings {
+  /** Models that are loaded may take so much, by an estimate; the one that was not asked for longest goes first. */
+  readonly memoryMb: number;
+}
+
+/** What a loaded model takes for each byte of its file: the session, and trees as tables and code. */
+const MEMORY_A_BYTE = 4;
+/** How long a name that there is no model for is not looked for again, ms. */
+const UNKNOWN_MS = 5_000;
+const UNKNOWN_NAMES = 1_000;
+
+/** Models that are loaded when somebody asks for them, and make room for each other. */
+export class OnDemandModels {
+  readonly #make: (name: string) => ModelRouter;
+  readonly #loaded: LRUCache<string, ModelRouter>;
+  readonly #loading = new Map<string, Promise<void>>();
+  readonly #unknown = new LRUCache<string, ModelNotReadyError>({ max: UNKNOWN_NAMES, ttl: UNKNOWN_MS });
+
+  constructor(make: (name: string) => ModelRouter, metrics: Registry, { memoryMb }: OnDemandSettings) {
+    this.#make = make;
+    const evicted = new Counter({
+      name: 'models_evicted_total',
+      help: 'Models that were let go of to make room for others',
+      registers: [metrics],
+    });
+    this.#loaded = new LRUCache({
+      maxSize: memoryMb * 1e6,
+      sizeCalculation: ({ production }) => Math.max(1, (production?.model.bytes ?? 0) * MEMORY_A_BYTE),
+      dispose: (router, _, reason) => {
+        if (reason === 'evict') evicted.inc();
+        // Requests that hold it finish first.
+        if (reason !== 'set') router.retire();
+      },
+    });
+    const loaded = this.#loaded;
+    new Gauge({
+      name: 'models_on_demand_bytes',
+      help: 'What the models that are loaded on demand take, by an estimate',
+      registers: [metrics],
+      collect() {
+        this.set(loaded.calculatedSize);
+      },
+    });
+  }
+
+  /** Counts as being asked for. */
+  get(name: string): ModelRouter | undefined {
+    return this.#loaded.get(name);
+  }
+
+  get all(): readonly ModelRouter[] {
+    return [...this.#loaded.values()];
+  }
+
+  /** Loads what is in production under this name; once, however many ask. @throws {@link ModelNotReadyError} */
+  load(name: string): Promise<void> {
+    const loading = this.#loading.get(name) ?? this.#load(name).finally(() => this.#loading.delete(name));
+    this.#loading.set(name, loading);
+    return loading;
+  }
+
+  async #load(name: string): Promise<void> {
+    const refused = this.#unknown.get(name);
+    if (refused !== undefined) throw refused;
+    const router = this.#make(name);
+    await router.refresh();
+    if (router.production !== undefined) {
+      this.#loaded.set(name, router);
+      if (this.#loaded.peek(name) === router) return;
+    }
+    const [{ rejected, active }] = router.answering;
+    const why =
+      active === undefined ? 'there is none of this name in production' : 'it is larger than onDemand.memoryMb';
+    router.retire();
+    const error = new ModelNotReadyError(name, rejected?.reason ?? why);
+    this.#unknown.set(name, error);
+    throw error;
+  }
+
+  /** Looks for promotions. */
+  async refresh(): Promise<void> {
+    for (const [name, router] of [...this.#loaded.entries()]) {
+      const before = router.production;
+      await router.refresh();
+      // Another version takes another space.
+      if (router.production !== before && this.#loaded.peek(name) === router) this.#loaded.set(name, router);
+    }
+  }
+
+  async stop(): Promise<void> {
+    await Promise.allSettled(this.#loading.values());
+    for (const router of this.#loaded.values()) await router.stop();
+  }
+}
