@@ -17,6 +17,7 @@ import { systemClock } from '#kernel/time';
 import type { HttpService } from '#monitoring/http_service';
 import type { Logger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
+import { isTraced, Tracing } from '#monitoring/tracing';
 import { metricsOfAll } from '#monitoring/worker_metrics';
 import { type AuditEntry, Lifecycle } from '#registry/lifecycle/lifecycle';
 import type { ModelSignature } from '#registry/model_package';
@@ -124,6 +125,7 @@ export async function startPlatform(
   const wanted = (role: Role, ...services: Service[]): Service[] => (roles.includes(role) ? services : []);
   const services = await startAll(
     [
+      ...(isTraced() ? [new Tracing()] : []),
       broker,
       online,
       ...(needsOffline ? [offline] : []),

@@ -13,6 +13,7 @@ import { checkBody, checkRow, describeAnswer, outputsOf, type PredictBody, reque
 import { scoreLines } from './row_lines.ts';
 import { ScannedBody, scanBody } from './scanned_body.ts';
 import * as schemas from './schemas.ts';
+import { traceStages } from './traces.ts';
 
 export interface PredictSettings {
   readonly maxBatchRows: number;
@@ -69,7 +70,8 @@ export async function registerPredictRoutes(
   const answer = async (prepared: Prepared, request: FastifyRequest, reply: FastifyReply, startedMs: number) => {
     const { active, input, rows, isSingle, wantsProbabilities, wantsExplanation, freshness } = prepared;
     requireScope(request, 'predict', active.name);
-    const call = callOf(request, settings.serverTiming, startedMs);
+    const { span } = request;
+    const call = callOf(request, settings.serverTiming || span?.isRecording() === true, startedMs);
     const known = isSingle ? predictor.recall(active, input) : undefined;
     const inferred = known ?? (await predictor.infer(active, input, rows.length, call));
     const requestId = requestIdOf(request);
@@ -86,7 +88,11 @@ export async function registerPredictRoutes(
     const latencyMs = performance.now() - startedMs;
     seconds.observe({ route: request.routeOptions.url as string }, latencyMs / 1_000);
     describeAnswer(body, inferred.by, requestId, latencyMs);
-    return call?.timing === undefined ? body : tellStages(reply, call.timing, body);
+    if (span !== undefined && call?.timing !== undefined) {
+      span.setAttributes({ 'headwater.model': inferred.by.name, 'headwater.model_version': inferred.by.version });
+      traceStages(span, call.timing, performance.now());
+    }
+    return settings.serverTiming && call?.timing !== undefined ? tellStages(reply, call.timing, body) : body;
   };
 
   app.post<{ Body: PredictBody | ScannedBody }>('/predict', { schema: schemas.predict }, async (request, reply) => {
