@@ -21,6 +21,7 @@ import { MicroBatcher } from '#serving/runtime/micro_batcher';
 import { ModelServer } from '#serving/runtime/model_server';
 import { createServing } from '#serving/server';
 import { tinyModel, tinyScore, tinyView } from '../../support/tiny_model.ts';
+import { tinyOnline } from '../../support/tiny_serving.ts';
 
 const row: FeatureRow = {
   view: 'tiny',
@@ -31,13 +32,7 @@ const row: FeatureRow = {
   values: { amount: 5, count: 2, weekend: false, category: 'a' },
 };
 const online: OnlineStore = {
-  kind: 'test',
-  name: 'test',
-  start: async () => {},
-  drain: async () => {},
-  stop: async () => {},
-  write: async () => ({ written: 0, stale: 0 }),
-  increment: async () => 0,
+  ...tinyOnline,
   read: async (_, keys) => keys.map((key) => (key === 'e1' ? row : undefined)),
 };
 
