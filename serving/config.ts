@@ -2,12 +2,15 @@ import { z } from 'zod';
 import { accessSettings } from '#connectors/http/config';
 import { followSchema } from './routing/follow.ts';
 import { DEALT_TWICE, isDealtTwice, routingSettings } from './routing/routing.ts';
+import { thresholdRuleSchema } from './runtime/adaptive_threshold.ts';
 
 const servedModel = z
   .strictObject({
     name: z.string().min(1),
     follow: followSchema.default({ stage: 'Production' }),
     ...routingSettings,
+    /** Move the threshold of a row; every one that holds counts. */
+    thresholds: z.array(thresholdRuleSchema).default([]),
   })
   .refine((served) => !isDealtTwice(served), { message: DEALT_TWICE });
 

@@ -9,7 +9,15 @@ import type { ActiveModel } from '../runtime/model_slot.ts';
 import type { Features, Freshness, Predictor, Row } from '../runtime/predictor.ts';
 import { type BatchBody, batchParts, MIXED } from './batch.ts';
 import { callOf, tellStages } from './calls.ts';
-import { checkBody, checkRow, describeAnswer, outputsOf, type PredictBody, requestIdOf } from './requests.ts';
+import {
+  checkBody,
+  checkRow,
+  describeAnswer,
+  outputsOf,
+  type PredictBody,
+  requestIdOf,
+  thresholdsOf,
+} from './requests.ts';
 import { scoreLines } from './row_lines.ts';
 import { ScannedBody, scanBody } from './scanned_body.ts';
 import * as schemas from './schemas.ts';
@@ -81,6 +89,7 @@ export async function registerPredictRoutes(
     if (isSingle) body.prediction = (predicted[0] as Predicted).prediction;
     else body.predictions = predicted.map(({ prediction }) => prediction);
     if (wantsProbabilities) Object.assign(body, outputsOf(inferred.by, predicted, isSingle));
+    if (predicted[0]?.threshold !== undefined) Object.assign(body, thresholdsOf(predicted, isSingle));
     if (wantsExplanation === true) body.explanation = await explainer.explain(active, input);
     if (freshness !== undefined) body.freshness = freshness;
     if (known !== undefined) body.cached = true;
@@ -158,6 +167,7 @@ export async function registerPredictRoutes(
     const mixed = {
       predictions: all.map(({ prediction }) => prediction),
       ...(wantsProbabilities ? outputsOf(first.by, all, false) : {}),
+      ...thresholdsOf(all, false),
       ...(body.return_freshness === true ? { freshness: answered.map(({ freshness }) => freshness) } : {}),
       count: all.length,
       variants: answered.map(({ by }) => by.variant),

@@ -79,3 +79,10 @@ export function outputsOf({ model }: ActiveModel, predicted: readonly Predicted[
   const outputs = predicted.map((each) => each.outputs);
   return { [OUTPUTS_OF[model.signature.task]]: isSingle ? outputs[0] : outputs };
 }
+
+/** What decided, where it depends on the row. */
+export function thresholdsOf(predicted: readonly Predicted[], isSingle: boolean): object {
+  if (predicted[0]?.threshold === undefined) return {};
+  const thresholds = predicted.map(({ threshold }) => threshold);
+  return isSingle ? { threshold: thresholds[0] } : { thresholds };
+}

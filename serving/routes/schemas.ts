@@ -93,6 +93,7 @@ export const predict = {
         {
           prediction: predictionOf,
           ...outputs(numbersByName),
+          threshold: number,
           explanation: object(explanation),
           freshness,
           cached: truth,
@@ -134,6 +135,7 @@ export const batch = {
         {
           predictions: listOf(predictionOf),
           ...outputs(listOf(numbersByName)),
+          thresholds: listOf(number),
           freshness: listOf(freshness),
           count: whole,
           variants: listOf(text),

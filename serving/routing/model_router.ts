@@ -1,5 +1,6 @@
 import type { RoutingRow } from '#feature_store/offline/offline_store';
 import { messageOf } from '#kernel/errors';
+import type { ThresholdRule } from '../runtime/adaptive_threshold.ts';
 import type { ModelLoader } from '../runtime/model_slot.ts';
 import { type ActiveModel, ModelSlot } from '../runtime/model_slot.ts';
 import { Assignment, type Subject } from './assignment.ts';
@@ -17,11 +18,19 @@ const CANARY_AUTHOR = 'headwater (canary)';
 /** What a router has come to by itself and others must be told of. */
 export type Noted = Pick<RoutingRow, 'by' | 'reason'> & { readonly state: RoutingState };
 
+export interface RouterSettings {
+  readonly name: string;
+  readonly follow: Follow;
+  readonly routing: Routing;
+  readonly thresholds?: readonly ThresholdRule[];
+}
+
 /** Deals the requests for one model to its versions, as configured or as was changed since. */
 export class ModelRouter {
   readonly name: string;
   readonly #follow: Follow;
   readonly #configured: Routing;
+  readonly #thresholds: readonly ThresholdRule[];
   readonly #loader: ModelLoader;
   readonly #onProgress: (router: ModelRouter, progress: CanaryProgress) => void;
   /** What was changed at run time; null: nothing. */
@@ -39,13 +48,14 @@ export class ModelRouter {
 
   /** @param onProgress - told when a canary goes on, passes, or is taken back */
   constructor(
-    { name, follow, routing }: { readonly name: string; readonly follow: Follow; readonly routing: Routing },
+    { name, follow, routing, thresholds = [] }: RouterSettings,
     loader: ModelLoader,
     onProgress: (router: ModelRouter, progress: CanaryProgress) => void,
   ) {
     this.name = name;
     this.#follow = follow;
     this.#configured = routing;
+    this.#thresholds = thresholds;
     this.#loader = loader;
     this.#onProgress = onProgress;
     this.#slots = [this.#slot(NO_EXPERIMENT, follow)];
@@ -84,7 +94,10 @@ export class ModelRouter {
   }
 
   #slot(variant: string, follow: Follow, experiment?: string): ModelSlot {
-    return new ModelSlot(this.#loader, { name: this.name, variant, follow, experiment });
+    return new ModelSlot(this.#loader, {
+      ...{ name: this.name, variant, follow, experiment },
+      thresholds: this.#thresholds,
+    });
   }
 
   /** Slots that go on keep their versions. */

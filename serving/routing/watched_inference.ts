@@ -9,6 +9,8 @@ import type { ModelRouter } from './model_router.ts';
 export interface Inferred {
   /** FP32 [rows, outputWidth], row-major. */
   readonly output: Float32Array;
+  /** FP32 [rows, columns] of what was asked. */
+  readonly input: Float32Array;
   readonly by: ActiveModel;
 }
 
@@ -26,7 +28,7 @@ export async function inferWatched(
     const output = await active.batcher.infer(input, rows, call);
     const scores = scoresOf(active.model, output, rows);
     router.see(active, { rows, latencyMs: performance.now() - beganMs, scores });
-    if (active === router.production || scores.every(Number.isFinite)) return { output, by: active };
+    if (active === router.production || scores.every(Number.isFinite)) return { output, input, by: active };
     failure = new Error(`version ${active.version} of ${active.name} gave what is no number`);
   } catch (error) {
     if (error instanceof DeadlinePassedError) throw error;
@@ -35,7 +37,7 @@ export async function inferWatched(
   }
   const { production } = router;
   if (production === undefined || production === active || production.model.shape !== active.model.shape) throw failure;
-  return { output: await production.batcher.infer(input, rows, call), by: production };
+  return { output: await production.batcher.infer(input, rows, call), input, by: production };
 }
 
 /** What a row comes to, as one number: a probability, score or value; the place of the class where there are more than two. */

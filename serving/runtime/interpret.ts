@@ -4,6 +4,8 @@ export interface Predicted {
   readonly prediction: string | number;
   /** By class: probabilities, distances to the centres, or the anomaly score. */
   readonly outputs?: Readonly<Record<string, number>>;
+  /** That decided, where it depends on the row. */
+  readonly threshold?: number;
 }
 
 /** The place of the most probable class, or of the nearest centre; NaN where the first is no number. */
@@ -17,13 +19,18 @@ export function bestClass({ task, classes }: ModelSignature, output: Float32Arra
   return best;
 }
 
-/** What a row's output means. */
-export function interpret(signature: ModelSignature, output: Float32Array, offset: number): Predicted {
-  const { task, classes, threshold } = signature;
+/** What a row's output means. @param threshold - of this row; the model's own without */
+export function interpret(
+  signature: ModelSignature,
+  output: Float32Array,
+  offset: number,
+  threshold = signature.threshold ?? DEFAULT_THRESHOLD,
+): Predicted {
+  const { task, classes } = signature;
   const first = output[offset] as number;
   if (task === 'regression') return { prediction: first };
   if (task === 'anomaly_detection') {
-    const isAnomaly = first >= (threshold ?? DEFAULT_THRESHOLD);
+    const isAnomaly = first >= threshold;
     return { prediction: classes[isAnomaly ? 1 : 0] as string, outputs: { [classes[1] as string]: first } };
   }
   const outputs: Record<string, number> = {};
@@ -31,7 +38,7 @@ export function interpret(signature: ModelSignature, output: Float32Array, offse
     outputs[classes[index] as string] = output[offset + index] as number;
   }
   if (task === 'binary_classification') {
-    const isSecond = (output[offset + 1] as number) >= (threshold ?? DEFAULT_THRESHOLD);
+    const isSecond = (output[offset + 1] as number) >= threshold;
     return { prediction: classes[isSecond ? 1 : 0] as string, outputs };
   }
   return { prediction: classes[bestClass(signature, output, offset) || 0] as string, outputs };

@@ -92,11 +92,14 @@ export class ModelServer implements Service {
     this.#log = deps.log.child({ component: 'serving.models' });
     this.#intervalMs = settings.refreshIntervalMs;
     const loader = new ModelLoader({ ...deps, log: this.#log });
-    const routerOf = ({ name, follow, ...routing }: ServedModel): ModelRouter =>
-      new ModelRouter({ name, follow, routing }, loader, (router, progress) => this.#onProgress(router, progress));
+    const routerOf = ({ name, follow, thresholds, ...routing }: ServedModel): ModelRouter =>
+      new ModelRouter({ name, follow, routing, thresholds }, loader, (router, progress) =>
+        this.#onProgress(router, progress),
+      );
     this.#routers = new Map(settings.models.map((served) => [served.name, routerOf(served)]));
     const { onDemand } = settings;
-    const inProduction = (name: string): ModelRouter => routerOf({ name, follow: { stage: 'Production' } });
+    const inProduction = (name: string): ModelRouter =>
+      routerOf({ name, follow: { stage: 'Production' }, thresholds: [] });
     this.#onDemand = onDemand === undefined ? undefined : new OnDemandModels(inProduction, deps.metrics, onDemand);
     const registers = [deps.metrics];
     this.#assignments = new Counter({

@@ -6,6 +6,7 @@ import { StageAliasSync } from '#registry/lifecycle/stage_alias_sync';
 import type { ModelSignature } from '#registry/model_package';
 import type { ModelRegistry, ModelVersion } from '#registry/model_registry';
 import type { Follow } from '../routing/follow.ts';
+import { AdaptiveThreshold, type ThresholdRule } from './adaptive_threshold.ts';
 import { LoadedModel } from './loaded_model.ts';
 import { MicroBatcher } from './micro_batcher.ts';
 
@@ -19,6 +20,8 @@ export interface ActiveModel {
   readonly experiment: string | undefined;
   readonly model: LoadedModel;
   readonly batcher: MicroBatcher;
+  /** Where it depends on the row; undefined: the model's own. */
+  readonly threshold: AdaptiveThreshold | undefined;
 }
 
 /** A request holds a version for far less than this between choosing and running it. */
@@ -132,30 +135,32 @@ export class ModelLoader {
 
 const keyOf = ({ name, version }: Pick<ModelVersion, 'name' | 'version'>): string => `${name}/${version}`;
 
+export interface SlotSettings {
+  readonly name: string;
+  readonly variant: string;
+  readonly follow: Follow;
+  readonly experiment?: string | undefined;
+  readonly thresholds?: readonly ThresholdRule[];
+}
+
 /** What follows the registry for a variant: the version that answers, and the newest that could not be taken. */
 export class ModelSlot {
   readonly name: string;
   readonly variant: string;
   readonly follow: Follow;
   readonly experiment: string | undefined;
+  readonly #thresholds: readonly ThresholdRule[];
   readonly #loader: ModelLoader;
   #active: ActiveModel | undefined;
   #rejected: { readonly version: number; readonly reason: string } | undefined;
 
-  constructor(
-    loader: ModelLoader,
-    {
-      name,
-      variant,
-      follow,
-      experiment,
-    }: Pick<ActiveModel, 'name' | 'variant'> & { follow: Follow; experiment?: string | undefined },
-  ) {
+  constructor(loader: ModelLoader, { name, variant, follow, experiment, thresholds = [] }: SlotSettings) {
     this.#loader = loader;
     this.name = name;
     this.variant = variant;
     this.follow = follow;
     this.experiment = experiment;
+    this.#thresholds = thresholds;
   }
 
   get active(): ActiveModel | undefined {
@@ -185,8 +190,10 @@ export class ModelSlot {
     const { log } = this.#loader;
     if (this.#active?.version === version.version || this.#rejected?.version === version.version) return;
     let model: LoadedModel;
+    let threshold: AdaptiveThreshold | undefined;
     try {
       model = await this.#loader.acquire(version);
+      threshold = await this.#thresholdOf(model, version);
     } catch (error) {
       if ((error as { retryable?: boolean }).retryable === true) throw error;
       this.#rejected = { version: version.version, reason: messageOf(error) };
@@ -195,10 +202,21 @@ export class ModelSlot {
     }
     const previous = this.#active;
     const batcher = this.#loader.batcherOf(model);
-    this.#active = { name, version: version.version, variant, experiment: this.experiment, model, batcher };
+    this.#active = { name, version: version.version, variant, experiment: this.experiment, model, batcher, threshold };
     this.#rejected = undefined;
     this.#forget(previous);
     log.info({ model: name, variant, version: version.version, previous: previous?.version }, 'model.switched');
+  }
+
+  /** @throws what speaks against the rules for this version, which is let go of then */
+  async #thresholdOf(model: LoadedModel, version: ModelVersion): Promise<AdaptiveThreshold | undefined> {
+    if (this.#thresholds.length === 0) return undefined;
+    try {
+      return new AdaptiveThreshold(this.#thresholds, model.signature, model.encoder);
+    } catch (error) {
+      await this.#loader.release(version);
+      throw error;
+    }
   }
 
   /** Requests that took it keep it: it is freed after the last of them. */

@@ -173,7 +173,7 @@ export class Predictor {
   recall(active: ActiveModel, input: Float32Array): Inferred | undefined {
     if (this.#cache === undefined || this.#deps.models.watching(active.name) !== undefined) return undefined;
     const output = this.#cache.get(active, input);
-    return output === undefined ? undefined : { output, by: active };
+    return output === undefined ? undefined : { output, input, by: active };
   }
 
   /** @throws {@link OverloadedError} or {@link DeadlinePassedError}; what the model throws */
@@ -185,7 +185,7 @@ export class Predictor {
       const watching = models.watching(active.name);
       const inferred =
         watching === undefined
-          ? { output: await active.batcher.infer(input, rows, call), by: active }
+          ? { output: await active.batcher.infer(input, rows, call), input, by: active }
           : await inferWatched(watching, active, input, rows, call);
       const shadow = models.shadowOf(active.name);
       if (shadow !== undefined) this.#shadows.run(shadow, inferred.by, input, rows, inferred.output);
@@ -207,18 +207,19 @@ export class Predictor {
    * @param indices - of the rows in their request, where they are not all of it
    */
   finish(
-    { output, by }: Inferred,
+    { output, input, by }: Inferred,
     requestId: string,
     rows: readonly LoggedRow[],
     indices?: readonly number[],
   ): Predicted[] {
-    const { name, version, variant, experiment, model } = by;
+    const { name, version, variant, experiment, model, threshold } = by;
     const { predictions, clock } = this.#deps;
     const { outputWidth, signature } = model;
     const predictedAtMs = clock.now();
     this.#count(by, rows.length);
     return rows.map(({ features, entity }, index) => {
-      const predicted = interpret(signature, output, index * outputWidth);
+      const own = threshold?.of(input, index * model.encoder.width);
+      const predicted = interpret(signature, output, index * outputWidth, own);
       predictions.add({
         requestId,
         rowIndex: indices?.[index] ?? index,
@@ -232,7 +233,7 @@ export class Predictor {
         probabilities: predicted.outputs,
         predictedAtMs,
       });
-      return predicted;
+      return own === undefined ? predicted : { ...predicted, threshold: own };
     });
   }
 }

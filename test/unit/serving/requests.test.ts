@@ -308,3 +308,35 @@ test('models on demand: loaded when asked for, by many at once; the one not aske
   const about = await tiny.service.app.inject({ url: '/v2/models/b' });
   expect(about.statusCode).toBe(200);
 });
+
+test('the threshold of a row follows its category and what is known of its entity, and is told', async () => {
+  const thresholds = [
+    { feature: 'category', in: ['a'], add: -0.3 },
+    { feature: 'count', atLeast: 5, add: 0.4 },
+    { feature: 'amount', below: 2, add: -1 },
+  ];
+  tiny = await serveTiny({ models: [{ name: 'tiny', thresholds }] });
+  const cases: readonly (readonly [object, number, number])[] = [
+    [{ amount: 10, count: 3, category: 'b' }, 0.5, 0.7],
+    [{ amount: 10, count: 3, category: 'a' }, 0.2, 0.1],
+    [{ amount: 10, count: 9, category: 'a' }, 0.6, 0.1],
+    [{ amount: 1, count: 9, category: 'a' }, 0.01, 0.1],
+  ];
+  for (const [given, threshold, category] of cases) {
+    const { amount, count } = given as { amount: number; count: number };
+    const score = tinyScore(0, [amount, count, 0, category]);
+    const { body } = await send('/predict', { features: given });
+    expect(body.threshold).toBeCloseTo(threshold, 6);
+    expect(body.prediction).toBe(score >= threshold ? 'fraud' : 'legitimate');
+  }
+  const { body } = await send('/predict/batch', { instances: cases.map(([given]) => given) });
+  expect(body.thresholds).toEqual(cases.map(([, threshold]) => expect.closeTo(threshold, 6)));
+});
+
+test('rules of thresholds about what a model does not know: the version is refused, with the reason', async () => {
+  tiny = await serveTiny({ models: [{ name: 'tiny', thresholds: [{ feature: 'colour', in: ['red'], add: 0.1 }] }] });
+  expect(tiny.models.status()[0]).toMatchObject({
+    ready: false,
+    rejected: { version: 1, reason: expect.stringContaining('colour, which it has no column for') },
+  });
+});
