@@ -21,8 +21,8 @@ export interface ServingDeps extends PredictorDeps, Pick<HttpServiceDeps, 'scrap
   readonly feedback?: FeedbackStore;
 }
 
-/** The Open Inference Protocol has health of its own. */
-const isOpen = (url: string): boolean => isOpenToAll(url) || /^\/v2\/health(\/|\?|$)/.test(url);
+/** The Open Inference Protocol and SageMaker have health of their own. */
+const isOpen = (url: string): boolean => isOpenToAll(url) || /^\/(v2\/health|ping)(\/|\?|$)/.test(url);
 
 /** Large uploads of lines take their time. */
 const REQUEST_TIMEOUT_MS = 300_000;

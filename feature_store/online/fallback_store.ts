@@ -5,7 +5,7 @@ import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { Counter, type Registry } from '#monitoring/metrics';
-import { OnlineStoreError } from '../errors.ts';
+import { OfflineStoreError, OnlineStoreError } from '../errors.ts';
 import type { OnlineStore, WriteResult } from './online_store.ts';
 
 export interface FallbackDeps {
@@ -29,6 +29,7 @@ export class FallbackOnlineStore implements OnlineStore {
   readonly #inner: OnlineStore;
   readonly #deps: FallbackDeps;
   readonly #circuit: CircuitBreakerPolicy;
+  readonly #historyCircuit: CircuitBreakerPolicy;
   readonly #fellBack: Counter;
 
   constructor(inner: OnlineStore, deps: FallbackDeps) {
@@ -43,6 +44,14 @@ export class FallbackOnlineStore implements OnlineStore {
         target: 'online store reads',
         failuresBeforeOpen: FAILURES_BEFORE_OPEN,
         isFailure: (error) => error instanceof OnlineStoreError,
+      },
+    );
+    this.#historyCircuit = createCircuit(
+      { log, metrics: deps.metrics },
+      {
+        target: 'history read instead',
+        failuresBeforeOpen: FAILURES_BEFORE_OPEN,
+        isFailure: (error) => error instanceof OfflineStoreError,
       },
     );
     this.#fellBack = new Counter({
@@ -66,7 +75,17 @@ export class FallbackOnlineStore implements OnlineStore {
     } catch (error) {
       if (!(error instanceof OnlineStoreError || error instanceof BrokenCircuitError)) throw error;
       this.#fellBack.inc();
-      return this.#readHistory(view, entityKeys);
+      return this.#fallBack(view, entityKeys);
+    }
+  }
+
+  /** @throws {@link OnlineStoreError} at once while history does not answer either */
+  async #fallBack(view: ViewReference, entityKeys: readonly string[]) {
+    try {
+      return await this.#historyCircuit.execute(() => this.#readHistory(view, entityKeys));
+    } catch (error) {
+      if (error instanceof BrokenCircuitError) throw new OnlineStoreError('read', error);
+      throw error;
     }
   }
 

@@ -6,7 +6,7 @@ import type { ActiveModel } from '../runtime/model_slot.ts';
 import type { Features, Predictor, Row } from '../runtime/predictor.ts';
 import { callOf } from './calls.ts';
 import { isObject, requestIdOf } from './requests.ts';
-import { invocations, protocol } from './schemas.ts';
+import { endpointInvocations, invocations, protocol } from './schemas.ts';
 
 // The Open Inference Protocol, version 2, over REST (KServe, Triton, MLServer), and MLflow's /invocations: for clients that speak these already.
 
@@ -131,11 +131,19 @@ export function registerInferenceProtocol(
     });
   }
 
-  app.post<{ Body: Readonly<Record<string, unknown>> }>('/invocations', { schema: invocations }, async (request) => {
-    const active = predictor.activeFor(undefined);
-    const rows = mlflowRows(active, request.body);
-    const { predicted } = await infer(active, rows, request, requestIdOf(request));
+  const invoke = async (request: FastifyRequest, name: string | undefined) => {
+    await predictor.ensure(name);
+    const active = predictor.activeFor(name);
+    const { predicted } = await infer(active, mlflowRows(active, request.body), request, requestIdOf(request));
     return { predictions: predicted.map(({ prediction, outputs }) => outputs ?? prediction) };
+  };
+  app.post('/invocations', { schema: invocations }, (request) => invoke(request, undefined));
+  app.post<{ Params: { name: string } }>('/endpoints/:name/invocations', { schema: endpointInvocations }, (request) =>
+    invoke(request, request.params.name),
+  );
+  app.get('/ping', { schema: protocol.ping }, async (_, reply) => {
+    const ready = models.waiting.length === 0;
+    return reply.code(ready ? 200 : 503).send({ ready });
   });
 }
 

@@ -285,6 +285,10 @@ export const protocol = {
     summary: 'Open Inference Protocol: ready',
     response: { ...ok(object({ ready: truth })), 503: { description: 'Not ready', ...object({ ready: truth }) } },
   },
+  ping: {
+    summary: 'SageMaker: ready',
+    response: { ...ok(object({ ready: truth })), 503: { description: 'Not ready', ...object({ ready: truth }) } },
+  },
   model: {
     summary: 'Open Inference Protocol: inputs and outputs of a model',
     params: modelParams,
@@ -335,4 +339,10 @@ export const invocations = {
     ...ok(object({ predictions: listOf({ anyOf: [text, number, numbersByName] }) })),
     ...PREDICT_ERRORS,
   },
+};
+
+export const endpointInvocations = {
+  ...invocations,
+  summary: 'SageMaker: scores rows as /invocations does, with the model of this name',
+  params: name,
 };

@@ -337,7 +337,13 @@ test('MLflow’s /invocations, in its four forms', async () => {
   ]) {
     const { predictions } = (await post('/invocations', body)).body as { predictions: readonly { fraud: number }[] };
     expect(predictions[0]?.fraud).toBeCloseTo(score, 5);
+    const named = (await post('/endpoints/tiny/invocations', body)).body as {
+      predictions: readonly { fraud: number }[];
+    };
+    expect(named.predictions[0]?.fraud).toBeCloseTo(score, 5);
   }
+  expect(await post('/endpoints/nobody/invocations', { instances: [features] })).toMatchObject({ status: 404 });
+  expect((await service.app.inject({ url: '/ping' })).statusCode).toBe(200);
   expect(await post('/invocations', {})).toMatchObject({ status: 400 });
 });
 
