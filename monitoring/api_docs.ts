@@ -8,6 +8,13 @@ export async function registerApiDocs(
   info: { title: string; description: string },
 ): Promise<void> {
   await app.register(swagger, { openapi: { openapi: '3.1.0', info: { ...info, version: '0.1.0' } } });
-  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
+  await app.register(async (scope) => {
+    scope.addHook('onSend', (request, reply, _, done) => {
+      // They change with a release; browsers ask by ETag after that.
+      if (request.url.startsWith('/docs/static/')) reply.header('cache-control', 'public, max-age=3600');
+      done();
+    });
+    await scope.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
+  });
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
 }

@@ -1,6 +1,9 @@
 import { DeadlinePassedError, OverloadedError } from '../errors.ts';
 import { UsualTime } from './usual_time.ts';
 
+/** Why a request is refused: too much waits, too many rows are in flight, or it would be too late. */
+export type Refusal = 'wait' | 'rows' | 'deadline';
+
 export interface AdmissionSettings {
   /** Rows in flight over all models of the process. */
   readonly maxPendingRows: number;
@@ -17,6 +20,7 @@ const ARRIVALS_THAT_TELL = 8;
  */
 export class Admission {
   readonly #settings: AdmissionSettings;
+  readonly #onRefused: (why: Refusal) => void;
   readonly #now: () => number;
   readonly #atEndOfTurn: (work: () => void) => void;
   #pendingRows = 0;
@@ -28,12 +32,14 @@ export class Admission {
   /** @param time - parameters for tests */
   constructor(
     settings: AdmissionSettings,
+    onRefused: (why: Refusal) => void = () => {},
     time: { readonly now: () => number; readonly atEndOfTurn: (work: () => void) => void } = {
       now: () => performance.now(),
       atEndOfTurn: (work) => void setImmediate(work),
     },
   ) {
     this.#settings = settings;
+    this.#onRefused = onRefused;
     this.#now = time.now;
     this.#atEndOfTurn = time.atEndOfTurn;
   }
@@ -49,7 +55,9 @@ export class Admission {
       });
     }
     this.#arrivals += 1;
-    if (this.waitMs > this.#settings.maxQueueMs) throw new OverloadedError();
+    if (this.waitMs <= this.#settings.maxQueueMs) return;
+    this.#onRefused('wait');
+    throw new OverloadedError();
   }
 
   /** What a request that comes now has to wait for. */
@@ -64,8 +72,12 @@ export class Admission {
    */
   take(rows: number, costMs: number, deadlineMs: number | undefined): void {
     // One request larger than the whole budget is let through when nothing else waits.
-    if (this.#pendingRows > 0 && this.#pendingRows + rows > this.#settings.maxPendingRows) throw new OverloadedError();
+    if (this.#pendingRows > 0 && this.#pendingRows + rows > this.#settings.maxPendingRows) {
+      this.#onRefused('rows');
+      throw new OverloadedError();
+    }
     if (deadlineMs !== undefined && this.#now() + this.#pendingMs + costMs > deadlineMs) {
+      this.#onRefused('deadline');
       throw new DeadlinePassedError();
     }
     this.#pendingRows += rows;

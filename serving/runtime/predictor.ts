@@ -63,7 +63,13 @@ export class Predictor {
     settings: AdmissionSettings & { readonly predictionCache?: OutputCacheSettings | undefined },
   ) {
     this.#deps = deps;
-    this.admission = new Admission(settings);
+    const refused = new Counter({
+      name: 'requests_refused_total',
+      help: 'Requests that could not be answered in time: wait (too much before it), rows (too many in flight), deadline',
+      labelNames: ['reason'],
+      registers: [deps.metrics],
+    });
+    this.admission = new Admission(settings, (reason) => refused.inc({ reason }));
     const { predictionCache } = settings;
     this.#cache = predictionCache === undefined ? undefined : new OutputCache(deps.metrics, predictionCache);
     this.#shadows = new ShadowRuns(deps);

@@ -107,6 +107,7 @@ test('a deadline that cannot be kept is refused, one that can is kept, nonsense 
   expect(await within('10000')).toMatchObject({ status: 200 });
   expect(await within('0.000001')).toMatchObject({ status: 504, body: { error: { code: 'SERVING_DEADLINE_PASSED' } } });
   expect(await within('soon')).toMatchObject({ status: 400 });
+  expect(await tiny.metrics.metrics()).toContain('requests_refused_total{reason="deadline"} 1');
 });
 
 test('the door: what waits is reckoned by what requests and rows have taken, a process that was held up refuses nobody', () => {
@@ -118,7 +119,7 @@ test('the door: what waits is reckoned by what requests and rows have taken, a p
       endTurn = work;
     },
   };
-  const admission = new Admission({ maxQueueMs: 100, maxPendingRows: 1_000 }, time);
+  const admission = new Admission({ maxQueueMs: 100, maxPendingRows: 1_000 }, () => {}, time);
   const turn = (requests: number, costMs: number): number => {
     let refused = 0;
     for (let request = 0; request < requests; request += 1) {
@@ -264,6 +265,11 @@ test('the API’s description names every route, its answers and its errors', as
       expect([path, method, Object.keys(responses)]).toEqual([path, method, expect.arrayContaining(['200'])]);
     }
   }
+  // Its pages are kept by browsers, and asked for again only when they have changed.
+  const script = await tiny.service.app.inject({ url: '/docs/static/swagger-ui.css' });
+  expect(script.headers['cache-control']).toBe('public, max-age=3600');
+  const headers = { 'if-none-match': String(script.headers.etag) };
+  expect((await tiny.service.app.inject({ url: '/docs/static/swagger-ui.css', headers })).statusCode).toBe(304);
   expect(Object.keys(document.paths)).toEqual(
     expect.arrayContaining(['/predict', '/predict/batch', '/explain', '/models/{name}', '/invocations']),
   );
