@@ -121,15 +121,21 @@ export class ModelLoader {
     }
   }
 
-  /** Frees a version once no slot and no request uses it any more. */
-  async release(version: Pick<ModelVersion, 'name' | 'version'>): Promise<void> {
+  /**
+   * Frees a version once no slot uses it any more; whoever follows it after that gets it, and its checks, anew.
+   *
+   * @param afterMs - requests that took it have so long to run it
+   */
+  async release(version: Pick<ModelVersion, 'name' | 'version'>, afterMs = 0): Promise<void> {
     const key = keyOf(version);
     const shared = this.#loaded.get(key);
     if (shared === undefined) return;
     shared.users -= 1;
     if (shared.users > 0) return;
     this.#loaded.delete(key);
-    await (await shared.loading).release();
+    const model = await shared.loading;
+    if (afterMs === 0) await model.release();
+    else setTimeout(() => void model.release(), afterMs).unref();
   }
 }
 
@@ -224,7 +230,7 @@ export class ModelSlot {
     if (previous === undefined) return;
     const { name, version, variant } = previous;
     this.#loader.info.remove({ model: name, version: String(version), variant });
-    setTimeout(() => void this.#loader.release(previous), RELEASE_AFTER_MS).unref();
+    void this.#loader.release(previous, RELEASE_AFTER_MS);
   }
 
   /** It is not asked any more. */
