@@ -6,6 +6,7 @@ import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { OnlineStoreError, UnknownViewError } from '../errors.ts';
 import type { OnlineStore, WriteResult } from './online_store.ts';
 import { RowCodec, type RowLayout, unpack } from './row_codec.ts';
+import { TurnReads } from './turn_reads.ts';
 
 /**
  * KEYS the rows' keys; ARGV for each: event time, packed row, ttl in ms. A packed row begins with its event time, and one GET reads all of it.
@@ -52,6 +53,7 @@ export class RedisOnlineStore implements OnlineStore {
   readonly kind = 'redis';
   readonly name = 'online store (Redis)';
   readonly #redis: ScriptedRedis;
+  readonly #reads: TurnReads | undefined;
   readonly #config: RedisConfig;
   readonly #prefix: string;
   readonly #codecs: ReadonlyMap<string, RowCodec>;
@@ -64,6 +66,8 @@ export class RedisOnlineStore implements OnlineStore {
   ) {
     deps.redis.defineCommand('headwaterCompareAndSet', { lua: COMPARE_AND_SET });
     this.#redis = deps.redis as ScriptedRedis;
+    // Of a cluster, keys of one command must lie in one slot.
+    this.#reads = deps.redis.isCluster ? undefined : new TurnReads(deps.redis as Redis);
     this.#config = settings.redis;
     this.#prefix = settings.keyPrefix;
     this.#codecs = new Map(deps.views.map((view) => [viewId(view), new RowCodec(view)]));
@@ -172,7 +176,7 @@ export class RedisOnlineStore implements OnlineStore {
   /** One command where that is possible: a promise a key costs more than the reading. */
   async #get(keys: readonly string[]): Promise<readonly (string | null)[]> {
     const [only] = keys as readonly [string];
-    if (keys.length === 1) return [await this.#redis.get(only)];
+    if (keys.length === 1) return [await (this.#reads?.get(only) ?? this.#redis.get(only))];
     if (this.#redis.isCluster) return Promise.all(keys.map((key) => this.#redis.get(key)));
     return (this.#redis as unknown as Redis).mget(keys as string[]);
   }

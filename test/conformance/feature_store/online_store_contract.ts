@@ -72,6 +72,23 @@ export function describeOnlineStore(name: string, open: () => Promise<OnlineStor
       );
     }, 60_000);
 
+    test('readers that ask at once each get what they have asked for', async () => {
+      const run = randomUUID();
+      const stored = Array.from({ length: 1_300 }, (_, index) => rowOf(`${run}-${index}`, 0, index));
+      await store.write(stored.filter((_, index) => index % 3 !== 0));
+      const asked = stored.map(async ({ entityKey }, index) => {
+        // Some a turn later, some two at a time.
+        if (index % 5 === 0) await new Promise((resolve) => setImmediate(resolve));
+        const other = `${run}-${(index * 7) % stored.length}`;
+        return store.read(view, index % 11 === 0 ? [entityKey, other] : [entityKey]);
+      });
+      for (const [index, rows] of (await Promise.all(asked)).entries()) {
+        const wanted = (at: number) => (at % 3 === 0 ? undefined : at);
+        const expected = [wanted(index), ...(index % 11 === 0 ? [wanted((index * 7) % stored.length)] : [])];
+        expect(rows.map((row) => row?.values.value)).toEqual(expected);
+      }
+    });
+
     test('a row past its ttl is not served', async () => {
       const key = randomUUID();
       await store.write([{ ...rowOf(key, 0, 1), eventTime: eventTime(nowMs - 31 * DAY_MS) }]);
