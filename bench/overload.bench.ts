@@ -5,6 +5,7 @@ import { runInNewContext } from 'node:vm';
 import autocannon from 'autocannon';
 import { serveForBench } from './bench_serving.ts';
 import { openLoop } from './open_loop.ts';
+import { percentile } from './quantiles.ts';
 import { report } from './result.ts';
 import { instances, trainBenchModel } from './serving_workload.ts';
 
@@ -36,8 +37,6 @@ function liveMb(): number {
   return (heapUsed + external) / 1e6;
 }
 
-const percentile = (values: readonly number[] = [], share: number): number =>
-  [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * share))] ?? 0;
 const delays = monitorEventLoopDelay({ resolution: 10 });
 delays.enable();
 const before = liveMb();

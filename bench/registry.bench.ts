@@ -10,6 +10,7 @@ import { startServers } from '#scripts/services/start_all';
 import { servingConfigSchema } from '#serving/config';
 import { examineModel } from '#serving/runtime/loaded_model';
 import { ModelServer } from '#serving/runtime/model_server';
+import { median } from './quantiles.ts';
 import { report } from './result.ts';
 
 // A model of a thousand versions in MLflow: listing them, beside MLflow's own client; what a promotion takes beyond MLflow's own part of it; how
@@ -37,8 +38,6 @@ for _ in range(${ROUNDS}):
     times.append((time.perf_counter() - begin) * 1000)
 print(sorted(times)[${ROUNDS} // 2])
 `;
-
-const median = (values: number[]): number => values.sort((a, b) => a - b)[values.length >> 1] as number;
 
 async function timed(work: () => Promise<unknown>): Promise<number> {
   const begin = performance.now();

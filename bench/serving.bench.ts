@@ -2,6 +2,7 @@ import autocannon from 'autocannon';
 import { fastify } from 'fastify';
 import { LoadedModel } from '#serving/runtime/loaded_model';
 import { serveForBench } from './bench_serving.ts';
+import { median } from './quantiles.ts';
 import { requestTimes } from './request_times.ts';
 import { report } from './result.ts';
 import { instances, startFastApi, trainBenchModel } from './serving_workload.ts';
@@ -48,8 +49,6 @@ async function load(target: Target, { path, bodies, connections }: Case, isWarm:
   }
   return { rate: found.requests.average, p99Ms: found.latency.p99 };
 }
-
-const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1] as number;
 
 async function measure(of: Case): Promise<Readonly<Record<Target, Measured>>> {
   const found: Record<Target, Measured[]> = { ours: [], fastify: [], fastapi: [] };

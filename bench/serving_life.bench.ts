@@ -12,6 +12,7 @@ import { startRedis } from '#scripts/services/servers';
 import { serveForBench, WARM_MS } from './bench_serving.ts';
 import { entityView, FEATURES } from './entity_workload.ts';
 import { openLoop } from './open_loop.ts';
+import { median, percentile } from './quantiles.ts';
 import { report } from './result.ts';
 import { instances, trainBenchModel } from './serving_workload.ts';
 
@@ -19,10 +20,6 @@ import { instances, trainBenchModel } from './serving_workload.ts';
 const ENTITIES = 10_000;
 const ROUNDS = 5;
 const SECONDS = 3;
-
-const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1] as number;
-const percentile = (values: readonly number[] = [], share: number): number =>
-  [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * share))] ?? 0;
 
 const { model } = await trainBenchModel();
 const { model: byEntity } = await trainBenchModel(FEATURES);

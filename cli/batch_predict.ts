@@ -1,3 +1,4 @@
+import { type FileSystem, pathIn, readWhole } from '#connectors/files/file_system';
 import { createFileSystems } from '#connectors/files/file_systems';
 import type { JsonObject } from '#kernel/json';
 import type { ModelRegistry, ModelVersion } from '#registry/model_registry';
@@ -28,7 +29,9 @@ export async function batchPredict(model: string, options: BatchPredictOptions):
   const settings = { patterns, directory: out, format };
   const parts = await partsOf(settings);
   if (parts.length === 0) throw new UsageError(`there are no files like ${patterns.join(', ')}`);
-  await claim(out, {
+  const files = createFileSystems()(out);
+  const doneParts = () => files.glob(pathIn(out, '_done/*.json'));
+  await claim(files, out, {
     model,
     version: version.version,
     in: [...patterns],
@@ -37,12 +40,12 @@ export async function batchPredict(model: string, options: BatchPredictOptions):
   });
   const task = createProgress().begin(`score ${patterns.join(', ')} with ${model} ${version.version}`, parts.length);
   const watch = setInterval(() => {
-    void doneOf(out).then(
+    void doneParts().then(
       (done) => task.update(done.length, 'parts'),
       () => {},
     );
   }, PROGRESS_MS);
-  const before = (await doneOf(out)).length;
+  const before = (await doneParts()).length;
   const startedMs = performance.now();
   const pairs = {
     ...{ model, version: String(version.version), in: patterns.join(','), out, format },
@@ -57,16 +60,14 @@ export async function batchPredict(model: string, options: BatchPredictOptions):
   } finally {
     clearInterval(watch);
   }
-  const counts = await countsOf(parts);
+  const counts = await countsOf(files, parts);
   const seconds = (performance.now() - startedMs) / 1_000;
   const remark =
     before === 0 ? `${Math.round(counts.rows / seconds)} rows a second` : `${before} parts were there already`;
   task.finish(remark);
   process.stdout.write(`${JSON.stringify({ model, version: version.version, parts: parts.length, ...counts })}\n`);
   if (counts.refused > 0) {
-    process.stderr.write(
-      `${counts.refused} rows were refused: see ${out.replace(/\/+$/, '')}/refused, with the reasons\n`,
-    );
+    process.stderr.write(`${counts.refused} rows were refused: see ${pathIn(out, 'refused')}, with the reasons\n`);
   }
 }
 
@@ -79,31 +80,23 @@ async function versionOf(registry: ModelRegistry, model: string, options: BatchP
 }
 
 /** @throws {@link UsageError} for a folder that holds answers of something else */
-async function claim(out: string, wanted: JsonObject): Promise<void> {
-  const path = `${out.replace(/\/+$/, '')}/${MANIFEST}`;
-  const files = createFileSystems()(path);
+async function claim(files: FileSystem, out: string, wanted: JsonObject): Promise<void> {
+  const path = pathIn(out, MANIFEST);
   if ((await files.glob(path)).length > 0) {
-    const file = await files.open(path);
-    const text = (await file.read(0, await file.size())).toString();
-    await file.close();
+    const text = (await readWhole(files, path)).toString();
     if (text === JSON.stringify(wanted)) return;
     throw new UsageError(`${out} holds answers of another run (${text}): name another folder`);
   }
   await files.write(path, Buffer.from(JSON.stringify(wanted)));
 }
 
-const doneOf = (out: string): Promise<readonly string[]> => {
-  const pattern = `${out.replace(/\/+$/, '')}/_done/*.json`;
-  return createFileSystems()(pattern).glob(pattern);
-};
-
-async function countsOf(parts: readonly ScorePart[]): Promise<{ readonly rows: number; readonly refused: number }> {
+async function countsOf(
+  files: FileSystem,
+  parts: readonly ScorePart[],
+): Promise<{ readonly rows: number; readonly refused: number }> {
   const sum = { rows: 0, refused: 0 };
   for (const part of parts) {
-    const path = donePathOf(part);
-    const file = await createFileSystems()(path).open(path);
-    const { rows, refused } = JSON.parse((await file.read(0, await file.size())).toString()) as PartScored;
-    await file.close();
+    const { rows, refused } = JSON.parse((await readWhole(files, donePathOf(part))).toString()) as PartScored;
     sum.rows += rows;
     sum.refused += refused;
   }

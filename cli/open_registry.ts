@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url';
+import { readWhole } from '#connectors/files/file_system';
 import { createFileSystems } from '#connectors/files/file_systems';
 import { createRegistry, type RegistryConfig } from '#registry/catalog';
 import type { ArtifactFiles } from '#registry/mlflow/artifacts';
@@ -15,12 +16,7 @@ export function artifactFiles(): ArtifactFiles {
       const path = pathOf(uri);
       const files = fileSystemOf(path);
       if ((await files.glob(path)).length === 0) return undefined;
-      const file = await files.open(path);
-      try {
-        return await file.read(0, await file.size());
-      } finally {
-        await file.close();
-      }
+      return readWhole(files, path);
     },
     write: async (uri, content) => void (await fileSystemOf(pathOf(uri)).write(pathOf(uri), content)),
   };

@@ -16,6 +16,19 @@ export interface FileSystem {
   write(path: string, bytes: Uint8Array): Promise<string>;
 }
 
+/** The path of something in a folder, of whichever place. */
+export const pathIn = (directory: string, name: string): string => `${directory.replace(/\/+$/, '')}/${name}`;
+
+/** A file's bytes, all of them. @throws {@link UnreadableFileError} when there is none */
+export async function readWhole(files: FileSystem, path: string): Promise<Buffer> {
+  const file = await files.open(path);
+  try {
+    return await file.read(0, await file.size());
+  } finally {
+    await file.close();
+  }
+}
+
 export interface OpenFile {
   readonly path: string;
   size(): Promise<number>;

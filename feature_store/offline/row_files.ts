@@ -1,4 +1,5 @@
 import { encodeRows } from '#connectors/files/encode_rows';
+import { pathIn } from '#connectors/files/file_system';
 import type { FileSystemOf } from '#connectors/files/file_systems';
 import type { Row } from '#connectors/files/formats';
 import { ParquetFile } from '#connectors/files/parquet_file';
@@ -27,7 +28,7 @@ export async function exportRows(
   target: { readonly out: string; readonly fileSystemOf: FileSystemOf },
   onProgress: (done: Exported) => void = () => {},
 ): Promise<Exported> {
-  const folder = `${target.out.replace(/\/+$/, '')}/${viewId(view)}`;
+  const folder = pathIn(target.out, viewId(view));
   let done: Exported = { files: 0, rows: 0 };
   for (let day = Math.floor(range.from / DAY_MS) * DAY_MS; day < range.to; day += DAY_MS) {
     const within = { from: eventTime(Math.max(day, range.from)), to: eventTime(Math.min(day + DAY_MS, range.to)) };
@@ -60,7 +61,7 @@ export async function importRows(
   source: { readonly from: string; readonly fileSystemOf: FileSystemOf },
   onProgress: (done: Exported) => void = () => {},
 ): Promise<Exported> {
-  const pattern = `${source.from.replace(/\/+$/, '')}/${viewId(view)}/**/*.parquet`;
+  const pattern = pathIn(source.from, `${viewId(view)}/**/*.parquet`);
   const files = source.fileSystemOf(pattern);
   const paths = await files.glob(pattern);
   if (paths.length === 0) throw new TrainingSetError(`no file matches ${pattern}: nothing to import`);

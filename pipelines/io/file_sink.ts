@@ -1,4 +1,5 @@
 import { encodeRows } from '#connectors/files/encode_rows';
+import { pathIn } from '#connectors/files/file_system';
 import { createFileSystems, type FileSystemOf } from '#connectors/files/file_systems';
 import type { FileFormat, Row } from '#connectors/files/formats';
 import type { DoFn, ProcessContext } from '#pipelines/engine/dofn';
@@ -60,7 +61,7 @@ class WriteFile implements DoFn<KV<number, readonly Row[]>, WrittenFile> {
     const day = `year=${begin.slice(0, 4)}/month=${begin.slice(5, 7)}/day=${begin.slice(8, 10)}`;
     const window = begin.replace(/[-:]|\.\d+/g, '');
     const file = `${prefix}-${window}-${shard}-of-${shards}-${context.pane.index}.${format}`;
-    const path = `${directory.replace(/\/+$/, '')}/${day}/${file}`;
+    const path = pathIn(directory, `${day}/${file}`);
     await this.#fileSystemOf(path).write(path, encodeRows(format, rows));
     context.output(path);
   }

@@ -1,6 +1,6 @@
 import type { Columns } from '#connectors/files/columns';
 import type { ColumnType } from '#registry/model_package';
-import { bestClass, interpret } from '../runtime/interpret.ts';
+import { predictionOf } from '../runtime/interpret.ts';
 import type { LoadedModel } from '../runtime/loaded_model.ts';
 
 /** Rows that go through the model at once. */
@@ -106,14 +106,7 @@ export function predictionColumns(model: LoadedModel, output: Float32Array): Rea
   const rows = output.length / outputWidth;
   if (signature.task === 'regression') return new Map([['prediction', output]]);
   const columns = new Map<string, ArrayLike<unknown>>();
-  const prediction = new Array<string>(rows);
-  const isBest = signature.task === 'multiclass_classification' || signature.task === 'clustering';
-  for (let row = 0; row < rows; row += 1) {
-    const at = row * outputWidth;
-    prediction[row] = isBest
-      ? (signature.classes[bestClass(signature, output, at) || 0] as string)
-      : String(interpret(signature, output, at).prediction);
-  }
+  const prediction = Array.from({ length: rows }, (_, row) => predictionOf(signature, output, row * outputWidth));
   columns.set('prediction', prediction);
   const kind = { clustering: 'distance', anomaly_detection: 'score' }[signature.task as string] ?? 'probability';
   const named = outputWidth === 1 ? signature.classes.slice(1) : signature.classes;

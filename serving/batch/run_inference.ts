@@ -54,9 +54,8 @@ class RunInference<T> implements DoFn<T, Inference<T>> {
     this.#waiting = [];
   }
 
-  process(element: T, context: ProcessContext<Inference<T>>): void | Promise<void> {
+  process(element: T, context: ProcessContext<Inference<T>>): void {
     this.#waiting.push({ element, timestamp: context.timestamp, window: context.window });
-    return undefined;
   }
 
   async finishBundle(context: FinishBundleContext<Inference<T>>): Promise<void> {

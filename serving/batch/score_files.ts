@@ -3,6 +3,7 @@ import { basename } from 'node:path';
 import { type Columns, pickRows, rowsOf } from '#connectors/files/columns';
 import { encodeColumns, encodeRows } from '#connectors/files/encode_rows';
 import { FilePieces, type FileUnit, unitOf } from '#connectors/files/file_pieces';
+import { pathIn } from '#connectors/files/file_system';
 import { createFileSystems, type FileSystemOf } from '#connectors/files/file_systems';
 import type { DoFn, ProcessContext } from '#pipelines/engine/dofn';
 import { Counter } from '#pipelines/engine/metrics';
@@ -72,7 +73,7 @@ const stepOf = (unit: FileUnit): number =>
 function targetOf({ directory, format }: ScoreFilesSettings, path: string, from: number): string {
   const name = basename(path).replace(/\.[a-z.]+$/i, '');
   const place = createHash('sha256').update(path).digest('hex').slice(0, 8);
-  return `${directory.replace(/\/+$/, '')}/${name}-${place}-${String(from).padStart(12, '0')}.${format}`;
+  return pathIn(directory, `${name}-${place}-${String(from).padStart(12, '0')}.${format}`);
 }
 
 /** Where the rows of a part go that the model cannot take. */

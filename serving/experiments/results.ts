@@ -54,7 +54,9 @@ export function resultsOf(
   const byVariant = new Map(outcomes.map((each) => [each.variant, each]));
   const names = experiment.variants.map(({ name }) => name);
   const alpha = ALPHA / Math.max(1, names.length - 1);
-  const [control] = names.map((name) => estimateOf(byVariant.get(name)));
+  const first = byVariant.get(names[0] as string);
+  const control = estimateOf(first);
+  const mixtureVariance = expectedVariance(control, first);
   const variants = names.map((name, index): VariantResult => {
     const found = byVariant.get(name);
     const estimate = estimateOf(found);
@@ -68,7 +70,7 @@ export function resultsOf(
       comparison:
         index === 0 || estimate === undefined || control === undefined
           ? undefined
-          : compare(control, estimate, { alpha, mixtureVariance: expectedVariance(byVariant.get(names[0] as string)) }),
+          : compare(control, estimate, { alpha, mixtureVariance }),
     };
   });
   return {
@@ -84,10 +86,8 @@ export function estimateOf(found: ExperimentOutcomes | undefined): Estimate | un
 }
 
 /** A tenth of a standard deviation of one unit's mean, squared. */
-function expectedVariance(control: ExperimentOutcomes | undefined): number {
-  if (control === undefined) return 1;
-  const { variance } = meanOutcome(control);
-  return Math.max(Number.MIN_VALUE, EXPECTED_EFFECT * EXPECTED_EFFECT * variance * control.units);
+function expectedVariance(control: Estimate | undefined, { units = 0 }: Partial<ExperimentOutcomes> = {}): number {
+  return Math.max(Number.MIN_VALUE, EXPECTED_EFFECT * EXPECTED_EFFECT * (control?.variance ?? 0) * units);
 }
 
 /** The χ² test of a sample ratio mismatch. @returns undefined for an experiment whose shares follow its results, or a few entities */

@@ -40,6 +40,7 @@ export async function batchParts(
   }
   if (list.length === 0) throw new InvalidRequestError('there is nothing to score: the array is empty');
   if (list.length > maxRows) throw new InvalidRequestError(`${list.length} rows are too many: send ${maxRows} at most`);
+  await predictor.ensure(body.model_name);
   if (entities === undefined) {
     const active = predictor.activeFor(body.model_name);
     return [{ active, rows: rowsOf(active, instances as readonly unknown[]), indices: list.map((_, index) => index) }];

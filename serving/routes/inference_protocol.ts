@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { requireScope } from '#connectors/http/access';
 import { InvalidRequestError } from '../errors.ts';
 import type { ModelServer } from '../runtime/model_server.ts';
@@ -63,10 +63,12 @@ export function registerInferenceProtocol(
     extensions: [],
   }));
   app.get('/v2/health/live', { schema: protocol.live }, async () => ({ live: true }));
-  app.get('/v2/health/ready', { schema: protocol.ready }, async (_, reply) => {
+  const tellReady = async (_: FastifyRequest, reply: FastifyReply) => {
     const ready = models.waiting.length === 0;
     return reply.code(ready ? 200 : 503).send({ ready });
-  });
+  };
+  app.get('/v2/health/ready', { schema: protocol.ready }, tellReady);
+  app.get('/ping', { schema: protocol.ping }, tellReady);
 
   for (const path of ['/v2/models/:name', '/v2/models/:name/versions/:version']) {
     app.get<{ Params: ModelParams }>(path, { schema: protocol.model }, async ({ params }) => {
@@ -93,8 +95,7 @@ export function registerInferenceProtocol(
     });
     app.post<{ Params: ModelParams; Body: InferBody }>(`${path}/infer`, { schema: protocol.infer }, async (request) => {
       const { params } = request;
-      await models.ensure(params.name);
-      const active = params.version === undefined ? predictor.activeFor(params.name) : await readyOf(params);
+      const active = await (params.version === undefined ? predictor.choose(params.name) : readyOf(params));
       const { body } = request;
       if (!isObject(body as unknown)) throw new InvalidRequestError('the body must be a JSON object');
       const id = body.id ?? requestIdOf(request);
@@ -132,8 +133,7 @@ export function registerInferenceProtocol(
   }
 
   const invoke = async (request: FastifyRequest, name: string | undefined) => {
-    await predictor.ensure(name);
-    const active = predictor.activeFor(name);
+    const active = await predictor.choose(name);
     const { predicted } = await infer(active, mlflowRows(active, request.body), request, requestIdOf(request));
     return { predictions: predicted.map(({ prediction, outputs }) => outputs ?? prediction) };
   };
@@ -141,10 +141,6 @@ export function registerInferenceProtocol(
   app.post<{ Params: { name: string } }>('/endpoints/:name/invocations', { schema: endpointInvocations }, (request) =>
     invoke(request, request.params.name),
   );
-  app.get('/ping', { schema: protocol.ping }, async (_, reply) => {
-    const ready = models.waiting.length === 0;
-    return reply.code(ready ? 200 : 503).send({ ready });
-  });
 }
 
 /** @throws {@link InvalidRequestError} for what names no outputs */

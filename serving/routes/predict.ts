@@ -65,6 +65,14 @@ export async function registerPredictRoutes(
     return row as Row;
   };
 
+  /** The one row that a parsed body is about, and who answers it. */
+  const readRow = async (body: PredictBody, keys: ReadonlySet<string>) => {
+    checkRow(checkBody(body, keys));
+    const active = await predictor.choose(body.model_name, { entity: body.entity_id, features: body.features });
+    const row = await rowOf(active, body);
+    return { active, row, input: predictor.encode(active, [row], nowhere) };
+  };
+
   // What most callers send is read without making objects of it.
   const parse = app.getDefaultJsonParser('error', 'error');
   app.removeContentTypeParser('application/json');
@@ -89,7 +97,7 @@ export async function registerPredictRoutes(
     if (isSingle) body.prediction = (predicted[0] as Predicted).prediction;
     else body.predictions = predicted.map(({ prediction }) => prediction);
     if (wantsProbabilities) Object.assign(body, outputsOf(inferred.by, predicted, isSingle));
-    if (predicted[0]?.threshold !== undefined) Object.assign(body, thresholdsOf(predicted, isSingle));
+    Object.assign(body, thresholdsOf(predicted, isSingle));
     if (wantsExplanation === true) body.explanation = await explainer.explain(active, input);
     if (freshness !== undefined) body.freshness = freshness;
     if (known !== undefined) body.cached = true;
@@ -110,13 +118,10 @@ export async function registerPredictRoutes(
       if (request.body.isSingle) return answer(request.body, request, reply, startedMs);
       throw new InvalidRequestError('instances are not known here: send "features", or post to /predict/batch');
     }
-    const body = checkBody(request.body, PREDICT_KEYS);
-    checkRow(body);
-    await predictor.ensure(body.model_name);
-    const active = predictor.activeFor(body.model_name, { entity: body.entity_id, features: body.features });
-    const row = await rowOf(active, body);
+    const { body } = request;
+    const { active, row, input } = await readRow(body, PREDICT_KEYS);
     const prepared = {
-      ...{ active, rows: [row], input: predictor.encode(active, [row], nowhere), isSingle: true },
+      ...{ active, rows: [row], input, isSingle: true },
       wantsProbabilities: body.return_probabilities === true,
       wantsExplanation: body.explain === true,
       freshness: body.return_freshness === true ? row.freshness : undefined,
@@ -129,11 +134,7 @@ export async function registerPredictRoutes(
       if (given.isSingle) return given;
       throw new InvalidRequestError('send one row: "features", or "entity_id"');
     }
-    const body = checkBody(given, EXPLAIN_KEYS);
-    checkRow(body);
-    await predictor.ensure(body.model_name);
-    const active = predictor.activeFor(body.model_name, { entity: body.entity_id, features: body.features });
-    return { active, input: predictor.encode(active, [await rowOf(active, body)], nowhere) };
+    return readRow(given, EXPLAIN_KEYS);
   };
 
   app.post<{ Body: PredictBody | ScannedBody }>('/explain', { schema: schemas.explain }, async (request) => {
@@ -187,15 +188,13 @@ export async function registerPredictRoutes(
         throw new InvalidRequestError('features are not known here: send "instances", or post to /predict');
       }
       if (body instanceof Readable) {
-        await predictor.ensure(request.query.model_name);
-        const active = predictor.activeFor(request.query.model_name);
+        const active = await predictor.choose(request.query.model_name);
         requireScope(request, 'predict', active.name);
         const wantsProbabilities = request.query.return_probabilities === 'true';
         const lines = scoreLines(predictor, active, body, { requestId: requestIdOf(request), wantsProbabilities });
         return reply.type(LINES).send(Readable.from(lines));
       }
       checkBody(body, BATCH_KEYS);
-      await predictor.ensure(body.model_name);
       if (predictor.isDealt(body.model_name) && body.entity_ids !== undefined) {
         return answerMixed(request, body, startedMs);
       }

@@ -268,7 +268,10 @@ const tensor = object({ name: text, datatype: text, shape: listOf(whole), data: 
   'data',
 ]);
 const metadata = listOf(object({ name: text, datatype: text, shape: listOf(whole) }));
-const NAMED = [400, 401, 403, 404, 429, 503] as const;
+const readiness = (summary: string) => ({
+  summary,
+  response: { ...ok(object({ ready: truth })), 503: { description: 'Not ready', ...object({ ready: truth }) } },
+});
 const modelParams = {
   type: 'object',
   properties: { name: { ...text, minLength: 1 }, version: { ...text, minLength: 1 } },
@@ -281,26 +284,20 @@ export const protocol = {
     response: { ...ok(object({ name: text, version: text, extensions: listOf(text) })), ...errors([401, 429]) },
   },
   live: { summary: 'Open Inference Protocol: alive', response: ok(object({ live: truth })) },
-  ready: {
-    summary: 'Open Inference Protocol: ready',
-    response: { ...ok(object({ ready: truth })), 503: { description: 'Not ready', ...object({ ready: truth }) } },
-  },
-  ping: {
-    summary: 'SageMaker: ready',
-    response: { ...ok(object({ ready: truth })), 503: { description: 'Not ready', ...object({ ready: truth }) } },
-  },
+  ready: readiness('Open Inference Protocol: ready'),
+  ping: readiness('SageMaker: ready'),
   model: {
     summary: 'Open Inference Protocol: inputs and outputs of a model',
     params: modelParams,
     response: {
       ...ok(object({ name: text, versions: listOf(text), platform: text, inputs: metadata, outputs: metadata })),
-      ...errors(NAMED),
+      ...errors(ALWAYS),
     },
   },
   modelReady: {
     summary: 'Open Inference Protocol: whether a model is ready',
     params: modelParams,
-    response: { ...ok(object({ name: text, ready: truth })), ...errors(NAMED) },
+    response: { ...ok(object({ name: text, ready: truth })), ...errors(ALWAYS) },
   },
   infer: {
     summary: 'Open Inference Protocol: scores rows, a tensor for each column or one of all',

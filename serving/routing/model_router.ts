@@ -1,8 +1,7 @@
 import type { RoutingRow } from '#feature_store/offline/offline_store';
 import { messageOf } from '#kernel/errors';
 import type { ThresholdRule } from '../runtime/adaptive_threshold.ts';
-import type { ModelLoader } from '../runtime/model_slot.ts';
-import { type ActiveModel, ModelSlot } from '../runtime/model_slot.ts';
+import { type ActiveModel, type ModelLoader, ModelSlot } from '../runtime/model_slot.ts';
 import { Assignment, type Subject } from './assignment.ts';
 import { type CanaryProgress, CanaryRun } from './canary.ts';
 import type { Follow } from './follow.ts';

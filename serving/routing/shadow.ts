@@ -1,7 +1,7 @@
 import { messageOf } from '#kernel/errors';
 import type { Logger } from '#monitoring/log';
 import { Counter, Histogram, type Registry } from '#monitoring/metrics';
-import { interpret } from '../runtime/interpret.ts';
+import { predictionOf } from '../runtime/interpret.ts';
 import type { ActiveModel } from '../runtime/model_slot.ts';
 
 /** Rows that may wait to be computed in the shadow: more are left out, and counted. */
@@ -65,7 +65,7 @@ export class ShadowRuns {
           largest = Math.max(largest, Math.abs((found[index] as number) - (output[index] as number)));
         }
         this.#differences.observe({ model: shadow.name, version: String(shadow.version) }, largest);
-        const same = interpret(signature, found, at).prediction === interpret(signature, output, at).prediction;
+        const same = predictionOf(signature, found, at) === predictionOf(signature, output, at);
         this.#count(shadow, same ? 'same' : 'other', 1);
       }
     } catch (error) {

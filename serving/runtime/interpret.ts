@@ -19,27 +19,41 @@ export function bestClass({ task, classes }: ModelSignature, output: Float32Arra
   return best;
 }
 
+/** What a row's output says it is. @param threshold - of this row; the model's own without */
+export function predictionOf(
+  signature: ModelSignature,
+  output: Float32Array,
+  offset: number,
+  threshold = signature.threshold ?? DEFAULT_THRESHOLD,
+): string | number {
+  const { task, classes } = signature;
+  switch (task) {
+    case 'regression':
+      return output[offset] as number;
+    case 'anomaly_detection':
+      return classes[(output[offset] as number) >= threshold ? 1 : 0] as string;
+    case 'binary_classification':
+      return classes[(output[offset + 1] as number) >= threshold ? 1 : 0] as string;
+    default:
+      return classes[bestClass(signature, output, offset) || 0] as string;
+  }
+}
+
 /** What a row's output means. @param threshold - of this row; the model's own without */
 export function interpret(
   signature: ModelSignature,
   output: Float32Array,
   offset: number,
-  threshold = signature.threshold ?? DEFAULT_THRESHOLD,
+  threshold?: number,
 ): Predicted {
   const { task, classes } = signature;
-  const first = output[offset] as number;
-  if (task === 'regression') return { prediction: first };
-  if (task === 'anomaly_detection') {
-    const isAnomaly = first >= threshold;
-    return { prediction: classes[isAnomaly ? 1 : 0] as string, outputs: { [classes[1] as string]: first } };
-  }
+  const prediction = predictionOf(signature, output, offset, threshold);
+  if (task === 'regression') return { prediction };
+  if (task === 'anomaly_detection')
+    return { prediction, outputs: { [classes[1] as string]: output[offset] as number } };
   const outputs: Record<string, number> = {};
   for (let index = 0; index < classes.length; index += 1) {
     outputs[classes[index] as string] = output[offset + index] as number;
   }
-  if (task === 'binary_classification') {
-    const isSecond = (output[offset + 1] as number) >= threshold;
-    return { prediction: classes[isSecond ? 1 : 0] as string, outputs };
-  }
-  return { prediction: classes[bestClass(signature, output, offset) || 0] as string, outputs };
+  return { prediction, outputs };
 }

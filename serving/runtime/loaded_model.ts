@@ -146,6 +146,7 @@ export class LoadedModel {
     }
     if (fastestMs < COSTLY_MS) return;
     this.#thread = await SessionThread.start({ onnx, options: SESSION_OPTIONS, input, output, width });
+    await this.#session.release();
   }
 
   /** Rows are read many times before the first request waits for it. */
@@ -236,8 +237,8 @@ export class LoadedModel {
   }
 
   async #free(): Promise<void> {
-    await this.#session.release();
-    await this.#thread?.stop();
+    if (this.#thread === undefined) await this.#session.release();
+    else await this.#thread.stop();
   }
 
   /** Whether it is computed on a thread of its own. */

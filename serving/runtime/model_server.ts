@@ -4,6 +4,7 @@ import type { JsonObject } from '#kernel/json';
 import type { Service } from '#kernel/lifecycle';
 import type { Logger } from '#monitoring/log';
 import { Counter, Gauge, type Registry } from '#monitoring/metrics';
+import type { Authorship } from '#registry/lifecycle/lifecycle';
 import type { ModelSignature } from '#registry/model_package';
 import type { ModelRegistry } from '#registry/model_registry';
 import type { ServedModel } from '../config.ts';
@@ -38,11 +39,6 @@ export interface RoutingStatus {
   /** Of an experiment, by variant. */
   readonly shares?: Readonly<Record<string, number>>;
   readonly canary?: CanaryProgress & { readonly percent: number };
-}
-
-export interface Authorship {
-  readonly by: string;
-  readonly reason: string;
 }
 
 interface ModelServerDeps {
@@ -205,20 +201,16 @@ export class ModelServer implements Service {
     if (noted === undefined) return;
     if (routings === undefined) return router.forget(noted);
     try {
-      const isWritten = await this.#append(routings, router, noted, router.revision);
+      const isWritten = await this.#append(routings, router, noted);
       if (isWritten) router.forget(noted);
     } catch (error) {
       this.#log.warn({ model: router.name, error }, 'routing.not_written');
     }
   }
 
-  async #append(
-    routings: RoutingStore,
-    router: ModelRouter,
-    { by, reason, state }: Noted,
-    after: number,
-  ): Promise<boolean> {
-    const row = { model: router.name, revision: after + 1, atMs: Date.now(), by, reason };
+  /** @returns false when somebody else has made a change meanwhile */
+  async #append(routings: RoutingStore, router: ModelRouter, { by, reason, state }: Noted): Promise<boolean> {
+    const row = { model: router.name, revision: router.revision + 1, atMs: Date.now(), by, reason };
     const written = { ...row, state: JSON.parse(JSON.stringify(state)) as JsonObject };
     if (!(await routings.appendRouting(written))) return false;
     this.#follow(written);
@@ -262,7 +254,7 @@ export class ModelServer implements Service {
       throw new RoutingConflictError(name, `it is at revision ${router.revision}, not ${after}: look again`);
     }
     const change = { ...authorship, state: { routing } };
-    if (!(await this.#append(routings, router, change, router.revision))) {
+    if (!(await this.#append(routings, router, change))) {
       throw new RoutingConflictError(name, 'somebody else has changed it just now: look again');
     }
     await this.refresh();

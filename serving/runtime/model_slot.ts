@@ -27,8 +27,11 @@ export interface ActiveModel {
 /** A request holds a version for far less than this between choosing and running it. */
 const RELEASE_AFTER_MS = 30_000;
 
+/** Requests of all slots of a version run together. */
+type Runnable = Pick<ActiveModel, 'model' | 'batcher'>;
+
 interface Shared {
-  readonly loading: Promise<LoadedModel>;
+  readonly loading: Promise<Runnable>;
   users: number;
 }
 
@@ -38,7 +41,6 @@ export class ModelLoader {
   readonly #checkSignature: (signature: ModelSignature) => readonly string[];
   readonly #sync: StageAliasSync;
   readonly #loaded = new Map<string, Shared>();
-  readonly #batchers = new WeakMap<LoadedModel, MicroBatcher>();
   readonly #loadSeconds: Histogram<'model'>;
   readonly #loadFailures: Counter<'model'>;
   readonly info: Gauge<'model' | 'version' | 'variant'>;
@@ -85,7 +87,7 @@ export class ModelLoader {
   }
 
   /** Call {@link release} for each. @throws what is wrong with the version */
-  async acquire(version: ModelVersion): Promise<LoadedModel> {
+  async acquire(version: ModelVersion): Promise<Runnable> {
     const key = keyOf(version);
     const shared = this.#loaded.get(key) ?? { loading: this.#load(version), users: 0 };
     this.#loaded.set(key, shared);
@@ -98,14 +100,7 @@ export class ModelLoader {
     }
   }
 
-  /** Requests of all slots of a version run together. */
-  batcherOf(model: LoadedModel): MicroBatcher {
-    const batcher = this.#batchers.get(model) ?? new MicroBatcher(model);
-    this.#batchers.set(model, batcher);
-    return batcher;
-  }
-
-  async #load(version: ModelVersion): Promise<LoadedModel> {
+  async #load(version: ModelVersion): Promise<Runnable> {
     const { name } = version;
     const stopTimer = this.#loadSeconds.startTimer({ model: name });
     try {
@@ -114,7 +109,7 @@ export class ModelLoader {
       if (problems.length > 0) throw new InvalidModelError(problems);
       const model = await LoadedModel.load(downloaded);
       stopTimer();
-      return model;
+      return { model, batcher: new MicroBatcher(model) };
     } catch (error) {
       if ((error as { retryable?: boolean }).retryable !== true) this.#loadFailures.inc({ model: name });
       throw error;
@@ -133,7 +128,7 @@ export class ModelLoader {
     shared.users -= 1;
     if (shared.users > 0) return;
     this.#loaded.delete(key);
-    const model = await shared.loading;
+    const { model } = await shared.loading;
     if (afterMs === 0) await model.release();
     else setTimeout(() => void model.release(), afterMs).unref();
   }
@@ -188,6 +183,7 @@ export class ModelSlot {
     } catch (error) {
       log.warn({ model: name, variant, error }, 'registry.unreachable_keeping_model');
     }
+    // Again each time: whoever has followed the same under this variant may have taken the label with it.
     if (this.#active !== undefined) info.set({ model: name, version: String(this.#active.version), variant }, 1);
   }
 
@@ -195,11 +191,11 @@ export class ModelSlot {
     const { name, variant } = this;
     const { log } = this.#loader;
     if (this.#active?.version === version.version || this.#rejected?.version === version.version) return;
-    let model: LoadedModel;
+    let runnable: Runnable;
     let threshold: AdaptiveThreshold | undefined;
     try {
-      model = await this.#loader.acquire(version);
-      threshold = await this.#thresholdOf(model, version);
+      runnable = await this.#loader.acquire(version);
+      threshold = await this.#thresholdOf(runnable.model, version);
     } catch (error) {
       if ((error as { retryable?: boolean }).retryable === true) throw error;
       this.#rejected = { version: version.version, reason: messageOf(error) };
@@ -207,8 +203,7 @@ export class ModelSlot {
       return;
     }
     const previous = this.#active;
-    const batcher = this.#loader.batcherOf(model);
-    this.#active = { name, version: version.version, variant, experiment: this.experiment, model, batcher, threshold };
+    this.#active = { name, version: version.version, variant, experiment: this.experiment, ...runnable, threshold };
     this.#rejected = undefined;
     this.#forget(previous);
     log.info({ model: name, variant, version: version.version, previous: previous?.version }, 'model.switched');

@@ -104,6 +104,12 @@ export class Predictor {
     return models.asksFeatures(chosen) ? undefined : models.active(chosen);
   }
 
+  /** As {@link activeFor}; a model that is served on demand is loaded first. */
+  async choose(name: string | undefined, subject?: Subject): Promise<ActiveModel> {
+    await this.ensure(name);
+    return this.activeFor(name, subject);
+  }
+
   /** Loads a model that is served on demand. @throws what says that there is none */
   async ensure(name: string | undefined): Promise<void> {
     if (name !== undefined) await this.#deps.models.ensure(name);
