@@ -32,9 +32,11 @@ export class OnDemandModels {
       maxSize: memoryMb * 1e6,
       sizeCalculation: ({ production }) => Math.max(1, (production?.model.bytes ?? 0) * MEMORY_A_BYTE),
       dispose: (router, _, reason) => {
-        if (reason === 'evict') evicted.inc();
+        // What is set anew stays.
+        if (reason !== 'evict') return;
+        evicted.inc();
         // Requests that hold it finish first.
-        if (reason !== 'set') router.retire();
+        router.retire();
       },
     });
     const loaded = this.#loaded;
@@ -87,8 +89,11 @@ export class OnDemandModels {
     for (const [name, router] of [...this.#loaded.entries()]) {
       const before = router.production;
       await router.refresh();
-      // Another version takes another space.
-      if (router.production !== before && this.#loaded.peek(name) === router) this.#loaded.set(name, router);
+      if (router.production === before || this.#loaded.peek(name) !== router) continue;
+      // Another version takes another space; the cache measures only what is new to it.
+      this.#loaded.delete(name);
+      this.#loaded.set(name, router);
+      if (this.#loaded.peek(name) !== router) router.retire();
     }
   }
 
