@@ -211,7 +211,9 @@ export async function registerPredictRoutes(
 
 function scan(text: string, predictor: Predictor, maxRows: number): ScannedBody | undefined {
   try {
-    return scanBody(text, (name) => predictor.activeForRows(name), maxRows);
+    const scanned = scanBody(text, (name) => predictor.activeForRows(name), maxRows);
+    if (scanned !== undefined) predictor.countDealt(scanned.active);
+    return scanned;
   } catch {
     // A model that is not there is told of when the request is answered.
     return undefined;

@@ -301,9 +301,12 @@ export class ModelServer implements Service {
     const router = this.#router(name);
     const chosen = router.choose(subject);
     if (chosen === undefined) throw notReady(router);
-    const { experiment, variant } = chosen;
-    if (experiment !== undefined) this.#assignments.inc({ model: name, experiment, variant });
     return chosen;
+  }
+
+  /** Counts a request that is answered by what {@link active} has chosen for it. */
+  countDealt({ name: model, experiment, variant }: ActiveModel): void {
+    if (experiment !== undefined) this.#assignments.inc({ model, experiment, variant });
   }
 
   /** Whether features of a request decide who answers it. */

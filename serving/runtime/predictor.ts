@@ -94,14 +94,20 @@ export class Predictor {
    * @throws what says that no version can answer
    */
   activeFor(name: string | undefined, subject?: Subject): ActiveModel {
-    return this.#deps.models.active(this.nameOf(name), subject);
+    const active = this.#deps.models.active(this.nameOf(name), subject);
+    this.#deps.models.countDealt(active);
+    return active;
   }
 
-  /** For rows of nobody in particular, whose features are not known yet; undefined: they decide who answers. */
+  /** For rows of nobody in particular that are being read: counted once they were ({@link countDealt}). Undefined: their features decide who answers. */
   activeForRows(name: string | undefined): ActiveModel | undefined {
     const { models } = this.#deps;
     const chosen = this.nameOf(name);
     return models.asksFeatures(chosen) ? undefined : models.active(chosen);
+  }
+
+  countDealt(active: ActiveModel): void {
+    this.#deps.models.countDealt(active);
   }
 
   /** As {@link activeFor}; a model that is served on demand is loaded first. */

@@ -62,6 +62,15 @@ test('a batch of entities under an experiment: each by its own variant, in their
   }
 });
 
+test('a request is counted once for its variant, also where its text turns out not to be read in one go', async () => {
+  tiny = await serveTiny({ models: [{ name: 'tiny', experiment }] }, challenger);
+  for (const more of [{}, { explain: true }, { return_freshness: true }]) {
+    expect(await send('/predict', { features, ...more })).toMatchObject({ status: 200 });
+  }
+  const counts = (await tiny.metrics.metrics()).matchAll(/^ab_variant_assignments\{.*\} (\d+)$/gm);
+  expect([...counts].reduce((sum, [, count]) => sum + Number(count), 0)).toBe(3);
+});
+
 test('rows as lines: an answer for each in its order, bad ones told by line, the rest goes on', async () => {
   tiny = await serveTiny();
   const lines = Array.from({ length: 1_000 }, (_, index) =>
