@@ -32,14 +32,15 @@ export interface LoadOptions<T> {
  * @throws {@link ConfigError} listing every problem at once: unset `${VAR}`s, unreadable values, unknown or invalid
  *   keys. Values are not echoed, since they may be secrets.
  */
-export function loadConfig<T extends object>(options: LoadOptions<T>): Readonly<T> {
+export function loadConfig<T extends object>(given: LoadOptions<T>): Readonly<T> {
   const problems: string[] = [];
+  const options = { ...given, env: withFiles(given, problems) };
   const tree: Tree = {};
   for (const name of ['default', ...options.environment.split(',').map((part) => part.trim())]) {
     merge(tree, readYaml(options.directory, name, options.env, problems));
   }
-  const given = Object.entries(options.variables).filter(([name]) => (options.env[name] ?? '') !== '');
-  for (const [name, variable] of given) {
+  const set = Object.entries(options.variables).filter(([name]) => (options.env[name] ?? '') !== '');
+  for (const [name, variable] of set) {
     const { when } = variable;
     if (when !== undefined && getPath(tree, when.path) !== when.is) continue;
     const value = readVariable(options.env[name] as string, variable.type);
@@ -58,6 +59,23 @@ export function loadConfig<T extends object>(options: LoadOptions<T>): Readonly<
     );
   }
   return deepFreeze(parsed.data);
+}
+
+/** `DATABASE_PASSWORD_FILE` instead of `DATABASE_PASSWORD`: secrets as Docker and Kubernetes mount them. */
+function withFiles({ env, variables }: LoadOptions<object>, problems: string[]): LoadOptions<object>['env'] {
+  const read: Record<string, string> = {};
+  for (const name of Object.keys(variables)) {
+    const path = env[`${name}_FILE`] ?? '';
+    if (path === '') continue;
+    if ((env[name] ?? '') !== '')
+      problems.push(`environment variables ${name} and ${name}_FILE are both set: one says it`);
+    try {
+      read[name] = readFileSync(path, 'utf8').trimEnd();
+    } catch {
+      problems.push(`environment variable ${name}_FILE names ${path}, which cannot be read`);
+    }
+  }
+  return { ...env, ...read };
 }
 
 type Tree = { [key: string]: unknown };

@@ -8,10 +8,10 @@ import {
 import { serviceOfView } from '#feature_store/definitions/feature_service';
 import { buildTrainingSet, type TrainingSet, writeTrainingSet } from '#feature_store/retrieval/training_set';
 import { fraudView } from '#feature_store/views/fraud';
+import { binaryMetrics } from '#kernel/binary_metrics';
 import { eventTime, HOUR_MS } from '#kernel/time';
 import { createLogger } from '#monitoring/log';
 import { totalOf } from '#monitoring/metrics';
-import { binaryMetrics } from '#registry/evaluation/binary_metrics';
 import { instanceOf, scoreRows } from '#registry/trainers/score';
 import { trainMlp } from '#registry/trainers/tfjs/train_mlp';
 import { heldOutFrom, type TrainingTable } from '#registry/trainers/training_table';

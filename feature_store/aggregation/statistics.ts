@@ -1,5 +1,6 @@
 import type { FeatureRow, FeatureValue, ViewReference } from '#feature_store/definitions/feature_row';
 import { stableHash32 } from '#kernel/hash';
+import { addToSample, type HashSample, mergeSamples } from '#kernel/hash_sample';
 import { addValue, emptyMoments, type Moments, mergeMoments, stddevOf } from './moments.ts';
 
 /** Rows kept of a window for quantiles and frequent values. */
@@ -8,8 +9,6 @@ const TOP_VALUES = 20;
 /** 0, 0.05, … 1. */
 const QUANTILES = Array.from({ length: 21 }, (_, index) => index / 20);
 
-type Sampled = readonly [hash: number, values: readonly FeatureValue[]];
-
 /** What a window's rows have in common, so far. Plain data. */
 export interface StatisticsAccumulator {
   rows: number;
@@ -17,8 +16,7 @@ export interface StatisticsAccumulator {
   readonly nulls: number[];
   /** Of numbers, and of booleans as 0 and 1. */
   readonly moments: Moments[];
-  /** The rows with the smallest hashes: a random sample, the same in whatever order rows come. By hash. */
-  readonly sample: Sampled[];
+  readonly sample: HashSample<readonly FeatureValue[]>;
 }
 
 /** The distribution of one feature in one window. */
@@ -74,10 +72,7 @@ export class StatisticsOf {
       else if (typeof value === 'boolean') addValue(into.moments[at] as Moments, value ? 1 : 0);
     }
     const hash = stableHash32(entityKey, eventTime & 0x7fffffff);
-    const { sample } = into;
-    if (sample.length < SAMPLE_ROWS || hash < (sample[sample.length - 1] as Sampled)[0]) {
-      insert(sample, [hash, this.#names.map((name) => values[name] ?? null)]);
-    }
+    addToSample(into.sample, hash, () => this.#names.map((name) => values[name] ?? null), SAMPLE_ROWS);
     return into;
   }
 
@@ -89,11 +84,7 @@ export class StatisticsOf {
         merged.nulls[at] = (merged.nulls[at] as number) + (nulls[at] as number);
         mergeMoments(merged.moments[at] as Moments, moments[at] as Moments);
       }
-      for (const row of sample) {
-        const isIn = merged.sample.length < SAMPLE_ROWS;
-        if (!isIn && row[0] >= (merged.sample[merged.sample.length - 1] as Sampled)[0]) break;
-        insert(merged.sample, row);
-      }
+      mergeSamples(merged.sample, sample, SAMPLE_ROWS);
     }
     return merged;
   }
@@ -121,17 +112,6 @@ export class StatisticsOf {
       }),
     );
   }
-}
-
-function insert(sample: Sampled[], row: Sampled): void {
-  let low = 0;
-  for (let high = sample.length; low < high; ) {
-    const middle = (low + high) >> 1;
-    if ((sample[middle] as Sampled)[0] <= row[0]) low = middle + 1;
-    else high = middle;
-  }
-  sample.splice(low, 0, row);
-  if (sample.length > SAMPLE_ROWS) sample.pop();
 }
 
 /** By nearest rank. */

@@ -58,7 +58,7 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
   const { store, views, clock } = deps;
   const app = fastify({ logger: false, bodyLimit: 1024 * 1024 });
   await registerApiDocs(app, { title: 'headwater features', description: 'Features of entities, as of now' });
-  const service = new HttpService(deps, { ...config, name: 'feature API', portSetting: 'FEATURE_API_PORT' }, app);
+  const service = new HttpService(deps, { ...config, name: 'features', portSetting: 'FEATURE_API_PORT' }, app);
   await controlAccess(app, config);
   const known = [...new Set(views.flatMap((view) => Object.keys(view.features)))];
   const isKnown = new Set(known);

@@ -88,6 +88,15 @@ export interface Deleted {
   readonly feedback: number;
   readonly labels: number;
   readonly statistics: number;
+  readonly driftReports: number;
+}
+
+/** What was known of an entity, in rows. */
+export interface Erased {
+  readonly featureRows: number;
+  readonly predictions: number;
+  readonly feedback: number;
+  readonly labels: number;
 }
 
 export interface PredictionFilter {
@@ -156,6 +165,47 @@ export interface ModelAuditEntry {
   readonly atMs: number;
 }
 
+/** A column of a window of predictions, compared with the training set; `prediction` compares scores with those of the version's first window. */
+export interface DriftedColumn {
+  readonly column: string;
+  readonly kind: 'feature' | 'prediction';
+  readonly psi?: number | undefined;
+  readonly ks?: number | undefined;
+  readonly cramersV?: number | undefined;
+  readonly pValue?: number | undefined;
+  readonly nullShare: number;
+  readonly outOfRangeShare: number;
+  readonly drifted: boolean;
+}
+
+export interface DriftReport {
+  readonly model: string;
+  readonly version: number;
+  readonly windowStartMs: number;
+  readonly windowMs: number;
+  /** Predictions of the window so far. */
+  readonly rows: number;
+  readonly columns: readonly DriftedColumn[];
+  readonly reportedAtMs: number;
+}
+
+export interface DriftFilter {
+  readonly model?: string | undefined;
+  readonly version?: number | undefined;
+  readonly sinceMs?: number | undefined;
+  readonly limit: number;
+}
+
+/** A prediction, and how it turned out. */
+export interface JudgedPrediction {
+  readonly model: string;
+  readonly version: number;
+  readonly prediction: string;
+  readonly probabilities: Readonly<Record<string, number>> | null;
+  readonly label: string | null;
+  readonly value: number | null;
+}
+
 /** History of every feature row, in PostgreSQL (a server or PGlite). Writes are idempotent upserts. */
 export interface OfflineStore extends Service {
   readonly kind: string;
@@ -200,6 +250,8 @@ export interface OfflineStore extends Service {
    * @returns what was, or would be, deleted
    */
   deleteBefore(time: EventTime, dryRun: boolean): Promise<Deleted>;
+  /** Deletes all that is known of an entity, in one transaction; with `dryRun` only counts it. */
+  eraseEntity(entityKey: string, dryRun: boolean): Promise<Erased>;
   /** What a version of a view was when it was last in use; undefined when it never was. */
   readDefinition(view: ViewReference): Promise<ViewDescription | undefined>;
   writeDefinition(description: ViewDescription): Promise<void>;
@@ -220,4 +272,10 @@ export interface OfflineStore extends Service {
   /** Keeps how predictions turned out; of several words about one, the newest. */
   writeFeedback(rows: readonly FeedbackRow[]): Promise<void>;
   experimentOutcomes(query: OutcomesQuery): Promise<readonly ExperimentOutcomes[]>;
+  /** Keeps how windows compare with training; a window told again replaces itself. */
+  writeDriftReports(reports: readonly DriftReport[]): Promise<void>;
+  /** The newest windows first. */
+  listDriftReports(filter: DriftFilter): Promise<readonly DriftReport[]>;
+  /** Predictions whose outcome was told since then, the newest `limit` of each version. */
+  judgedPredictions(sinceMs: number, limit: number): Promise<readonly JudgedPrediction[]>;
 }

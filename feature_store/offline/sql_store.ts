@@ -9,9 +9,13 @@ import { ensureHypertable } from './hypertable.ts';
 import { migrate } from './migrate.ts';
 import type {
   Deleted,
+  DriftFilter,
+  DriftReport,
+  Erased,
   ExperimentOutcomes,
   FeedbackRow,
   HistoryPage,
+  JudgedPrediction,
   LabelRow,
   ModelAuditEntry,
   Moment,
@@ -25,13 +29,14 @@ import type {
   StatisticsFilter,
   TimeRange,
 } from './offline_store.ts';
+import { judgedPredictions, listDriftReports, writeDriftReports } from './sql_drift.ts';
 import type { SqlExecutor } from './sql_executor.ts';
 import { experimentOutcomes, writeFeedback } from './sql_feedback.ts';
 import { readHistory } from './sql_history.ts';
 import { pointInTimeJoin, queryLabels, readLabels, writeLabels } from './sql_labels.ts';
 import { listModelAudit, writeModelAudit } from './sql_model_audit.ts';
 import { countPredictions, listPredictions, writePredictions } from './sql_predictions.ts';
-import { deleteBefore } from './sql_retention.ts';
+import { deleteBefore, eraseEntity } from './sql_retention.ts';
 import { appendRouting, listRouting, readRouting } from './sql_routing.ts';
 import { listStatistics, writeStatistics } from './sql_statistics.ts';
 
@@ -306,11 +311,27 @@ export class SqlOfflineStore implements OfflineStore {
     return experimentOutcomes(this.#sql, query);
   }
 
+  writeDriftReports(reports: readonly DriftReport[]): Promise<void> {
+    return writeDriftReports(this.#sql, reports);
+  }
+
+  listDriftReports(filter: DriftFilter): Promise<readonly DriftReport[]> {
+    return listDriftReports(this.#sql, filter);
+  }
+
+  judgedPredictions(sinceMs: number, limit: number): Promise<readonly JudgedPrediction[]> {
+    return judgedPredictions(this.#sql, sinceMs, limit);
+  }
+
   async deleteBefore(time: EventTime, dryRun: boolean): Promise<Deleted> {
     const deleted = await deleteBefore(this.#sql, time, { dryRun, isHypertable: this.#isHypertable });
     // A month that comes again needs its partition made again.
     this.#months.clear();
     return deleted;
+  }
+
+  eraseEntity(entityKey: string, dryRun: boolean): Promise<Erased> {
+    return eraseEntity(this.#sql, entityKey, dryRun);
   }
 
   async drain(): Promise<void> {}

@@ -74,6 +74,12 @@ export class CachedOnlineStore implements OnlineStore {
     return this.#inner.increment(entity, counter, by);
   }
 
+  async erase(views: readonly ViewReference[], entityKey: string): Promise<number> {
+    const erased = await this.#inner.erase(views, entityKey);
+    for (const view of views) this.#cache.delete(cacheKey(view, entityKey));
+    return erased;
+  }
+
   drain(signal: AbortSignal): Promise<void> {
     return this.#inner.drain(signal);
   }

@@ -93,6 +93,10 @@ export class FallbackOnlineStore implements OnlineStore {
     return this.#inner.increment(entity, counter, by);
   }
 
+  erase(views: readonly ViewReference[], entityKey: string): Promise<number> {
+    return this.#inner.erase(views, entityKey);
+  }
+
   async #readHistory(view: ViewReference, entityKeys: readonly string[]) {
     const { offline, clock, ttlMs } = this.#deps;
     const rows = new Map((await offline.newestOf(view, entityKeys)).map((row) => [row.entityKey, row]));

@@ -83,6 +83,14 @@ export class MemoryOnlineStore implements OnlineStore {
     return count.value;
   }
 
+  async erase(views: readonly ViewReference[], entityKey: string): Promise<number> {
+    const erased = views.filter((view) => this.#rows.delete(rowKey(view, entityKey))).length;
+    for (const [key, { entity }] of this.#counters) if (entity === entityKey) this.#counters.delete(key);
+    // What was appended is on disk until the file is written anew.
+    await this.#enqueue(() => this.#rewrite());
+    return erased;
+  }
+
   async read(view: ViewReference, entityKeys: readonly string[]): Promise<readonly (FeatureRow | undefined)[]> {
     const ttlMs = this.#ttlMs.get(viewId(view));
     const oldest = ttlMs === undefined ? Number.NEGATIVE_INFINITY : this.#clock.now() - ttlMs;

@@ -23,4 +23,6 @@ export interface OnlineStore extends Service {
    * @returns what it is then; counters begin at 0
    */
   increment(entity: string, counter: string, by: number): Promise<number>;
+  /** Forgets an entity: its rows of these views, and its counters. @returns how many rows there were */
+  erase(views: readonly ViewReference[], entityKey: string): Promise<number>;
 }

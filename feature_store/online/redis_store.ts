@@ -183,10 +183,25 @@ export class RedisOnlineStore implements OnlineStore {
 
   async increment(entity: string, counter: string, by: number): Promise<number> {
     try {
-      return await this.#redis.hincrby(`${this.#prefix}:counters:{${entity}}`, counter, by);
+      return await this.#redis.hincrby(this.#countersKey(entity), counter, by);
     } catch (error) {
       throw new OnlineStoreError(`count ${counter} of ${entity}`, error);
     }
+  }
+
+  async erase(views: readonly ViewReference[], entityKey: string): Promise<number> {
+    try {
+      // One by one: a cluster has an entity's keys in one slot, but other commands may not count on it.
+      const erased = await Promise.all(views.map((view) => this.#redis.del(rowKey(this.#prefix, view, entityKey))));
+      await this.#redis.del(this.#countersKey(entityKey));
+      return erased.reduce((sum, rows) => sum + rows, 0);
+    } catch (error) {
+      throw new OnlineStoreError(`erase ${entityKey}`, error);
+    }
+  }
+
+  #countersKey(entity: string): string {
+    return `${this.#prefix}:counters:{${entity}}`;
   }
 
   #layoutOf(fingerprint: string): Promise<RowLayout | undefined> {

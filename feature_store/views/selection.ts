@@ -1,15 +1,11 @@
 import { z } from 'zod';
+import { duration } from '#configs/duration';
 import { DefinitionError } from '#feature_store/definitions/errors';
 import type { Feature } from '#feature_store/definitions/feature';
 import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureService } from '#feature_store/definitions/feature_service';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
-import { type Duration, durationMs, tryParseDuration } from '#kernel/duration';
-
-const duration = z
-  .string()
-  .refine((text) => tryParseDuration(text) !== undefined, 'must be a duration such as 7d')
-  .transform((text) => text as Duration);
+import { type Duration, durationMs } from '#kernel/duration';
 
 /** configs/features.yaml: which of the defined views and features this environment runs. */
 export const featuresConfigSchema = z.strictObject({

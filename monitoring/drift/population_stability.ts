@@ -15,6 +15,26 @@ export function populationStability(reference: ArrayLike<number>, sample: ArrayL
   const edges = [...bounds];
   const expected = countsIn(edges, sorted);
   const found = countsIn(edges, sample);
+  return indexOf(expected, found);
+}
+
+/**
+ * The same where of the reference only its shares by bin are known.
+ *
+ * @param shares - of the reference, adding up to 1
+ * @param counts - of the sample, by the same bins
+ */
+export function stabilityOfShares(shares: readonly number[], counts: readonly number[]): number {
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  // An empty bin counts half a value here too.
+  const half = 0.5 / Math.max(1, total);
+  return indexOf(
+    Float64Array.from(shares, (share) => share + half),
+    Float64Array.from(counts, (count) => count + 0.5),
+  );
+}
+
+function indexOf(expected: Float64Array, found: Float64Array): number {
   const all = (counts: Float64Array): number => counts.reduce((sum, count) => sum + count, 0);
   const [expectedTotal, foundTotal] = [all(expected), all(found)];
   let index = 0;

@@ -18,10 +18,6 @@ td.number{text-align:right;font-variant-numeric:tabular-nums}.charts{display:fle
 /** A page that stands alone: numbers, charts as SVG, slices, parameters. */
 export async function evaluationReport(evaluation: Evaluation, subject: ReportSubject): Promise<string> {
   const { metrics, charts, tables, slices, rows, refusedRows } = evaluation;
-  const drawn = await Promise.all(charts.map(draw));
-  const figures = charts.map(
-    ({ title }, index) => `<figure><figcaption>${escaped(title)}</figcaption>${drawn[index]}</figure>`,
-  );
   const refused = refusedRows === 0 ? '' : `; ${refusedRows} more are not taken by the model`;
   const columns = [...new Set(slices.flatMap((slice) => Object.keys(slice.metrics)))];
   const bySlice: Table = {
@@ -32,15 +28,41 @@ export async function evaluationReport(evaluation: Evaluation, subject: ReportSu
       ...columns.map((name) => slice.metrics[name] ?? ''),
     ]),
   };
+  return reportPage({
+    title: subject.model,
+    text: `${subject.task.replaceAll('_', ' ')}, judged on ${rows} rows ${subject.judgedOn}${refused}.`,
+    charts,
+    before: [{ title: 'Metrics', columns: ['metric', 'value'], rows: Object.entries(metrics) }],
+    after: [
+      ...tables,
+      ...(slices.length === 0 ? [] : [bySlice]),
+      { title: 'Parameters', columns: ['parameter', 'value'], rows: Object.entries(subject.params) },
+    ],
+  });
+}
+
+export interface ReportPage {
+  readonly title: string;
+  readonly text: string;
+  /** Tables above the charts, and below. */
+  readonly before: readonly Table[];
+  readonly charts: readonly Chart[];
+  readonly after: readonly Table[];
+}
+
+/** A page of HTML that stands alone, with charts as SVG. */
+export async function reportPage({ title, text, before, charts, after }: ReportPage): Promise<string> {
+  const drawn = await Promise.all(charts.map(draw));
+  const figures = charts.map(
+    (chart, index) => `<figure><figcaption>${escaped(chart.title)}</figcaption>${drawn[index]}</figure>`,
+  );
   return `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>${escaped(subject.model)}: evaluation</title><style>${STYLE}</style></head>
-<body><h1>${escaped(subject.model)}</h1>
-<p>${escaped(subject.task.replaceAll('_', ' '))}, judged on ${rows} rows ${escaped(subject.judgedOn)}${refused}.</p>
-${table({ title: 'Metrics', columns: ['metric', 'value'], rows: Object.entries(metrics) })}
+<html lang="en"><head><meta charset="utf-8"><title>${escaped(title)}</title><style>${STYLE}</style></head>
+<body><h1>${escaped(title)}</h1>
+<p>${escaped(text)}</p>
+${before.map(table).join('\n')}
 <div class="charts">${figures.join('\n')}</div>
-${tables.map(table).join('\n')}
-${slices.length === 0 ? '' : table(bySlice)}
-${table({ title: 'Parameters', columns: ['parameter', 'value'], rows: Object.entries(subject.params) })}
+${after.map(table).join('\n')}
 </body></html>
 `;
 }

@@ -1,7 +1,7 @@
+import { type BinaryMetrics, binaryMetrics } from '#kernel/binary_metrics';
 import { workerEntry } from '#kernel/worker_entry';
 import { runWorkerJob } from '#kernel/worker_job';
 import { TrainingError } from '../../errors.ts';
-import { type BinaryMetrics, binaryMetrics } from '../../evaluation/binary_metrics.ts';
 import type { ModelPackage, ModelSignature } from '../../model_package.ts';
 import { encodeRows, scoreRows, withExamples } from '../score.ts';
 import { heldOutFrom, inputColumns, type TrainingTable } from '../training_table.ts';

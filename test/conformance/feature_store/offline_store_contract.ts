@@ -150,7 +150,7 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       const statistics = { rows: 1, nulls: 0, mean: 1, stddev: 0, min: 1, max: 1, quantiles: [], top: [], sampled: 1 };
       const ofWindow = { view, version: 1, feature: 'value', windowMs: HOUR_MS, statistics };
       await store.writeStatistics([-30 * years, 0].map((hours) => ({ ...ofWindow, windowStartMs: at(hours) })));
-      const expired = { featureRows: 2, predictions: 0, feedback: 0, labels: 1, statistics: 1 };
+      const expired = { featureRows: 2, predictions: 0, feedback: 0, labels: 1, statistics: 1, driftReports: 0 };
       expect(await store.deleteBefore(before, true)).toEqual(expired);
       expect(await store.countRows({ view, version: 1 })).toBe(3);
       expect(await store.deleteBefore(before, false)).toEqual(expired);
@@ -161,6 +161,7 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
         feedback: 0,
         labels: 0,
         statistics: 0,
+        driftReports: 0,
       });
       await store.write([row(view, 'a', -30 * years, 1)]);
       expect(await store.countRows({ view, version: 1 })).toBe(2);
@@ -371,6 +372,89 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       }
       const later = { model, experiment: 'lift', outcome: 'value', sinceMs: START + 1 } as const;
       expect(await store.experimentOutcomes(later)).toEqual([]);
+    });
+
+    test('an entity that is erased is gone everywhere, once that is wanted; others stay', async () => {
+      const [gone, stays, model] = [randomUUID(), randomUUID(), randomUUID()];
+      const rows = [gone, stays].flatMap((entityKey) =>
+        [0, 1].map((hours) => ({
+          ...{ view: model, version: 1, entityKey, eventTime: at(hours), computedAt: processingTime(START) },
+          values: { n: hours },
+        })),
+      );
+      await store.write(rows);
+      const predictions = [gone, stays].map((entityKey) => ({
+        ...{ requestId: entityKey, rowIndex: 0, modelName: model, modelVersion: 1, entityKey },
+        ...{ features: {}, prediction: 'yes', predictedAtMs: START },
+      }));
+      await store.writePredictions(predictions);
+      await store.writeFeedback(
+        predictions.map(({ requestId }) => ({ requestId, rowIndex: 0, label: 'no', receivedAtMs: START })),
+      );
+      await store.writeLabels(model, [
+        { labelId: gone, entityKey: gone, eventTime: at(0), label: 1 },
+        { labelId: stays, entityKey: stays, eventTime: at(0), label: 0 },
+      ]);
+      const all = { featureRows: 2, predictions: 1, feedback: 1, labels: 1 };
+      expect(await store.eraseEntity(gone, true)).toEqual(all);
+      expect(await store.eraseEntity(gone, false)).toEqual(all);
+      expect(await store.eraseEntity(gone, false)).toEqual({ featureRows: 0, predictions: 0, feedback: 0, labels: 0 });
+      expect((await store.listPredictions({ limit: 10, modelName: model })).map(({ entityKey }) => entityKey)).toEqual([
+        stays,
+      ]);
+      expect(await store.eraseEntity(stays, true)).toEqual(all);
+    });
+
+    test('drift reports: a window told again replaces itself; the newest first; those of one model, version, time', async () => {
+      const model = randomUUID();
+      const column = {
+        column: 'amount',
+        kind: 'feature',
+        psi: 0.31,
+        nullShare: 0.5,
+        outOfRangeShare: 0,
+        drifted: true,
+      } as const;
+      const report = (version: number, window: number, rows: number) => ({
+        ...{ model, version, rows, windowMs: HOUR_MS, windowStartMs: START + window * HOUR_MS },
+        ...{ columns: [column], reportedAtMs: START + rows },
+      });
+      await store.writeDriftReports([report(1, 0, 10), report(1, 1, 20), report(2, 1, 30)]);
+      await store.writeDriftReports([report(1, 1, 25)]);
+      const all = await store.listDriftReports({ model, limit: 10 });
+      expect(all).toEqual([report(2, 1, 30), report(1, 1, 25), report(1, 0, 10)]);
+      const since = START + HOUR_MS;
+      expect(await store.listDriftReports({ model, version: 1, sinceMs: since, limit: 10 })).toEqual([
+        report(1, 1, 25),
+      ]);
+      expect(await store.listDriftReports({ model, limit: 1 })).toHaveLength(1);
+    });
+
+    test('judged predictions are those whose outcome was told, the newest of each version', async () => {
+      const model = randomUUID();
+      const prediction = (version: number, index: number) => ({
+        ...{ requestId: `${model}-${version}-${index}`, rowIndex: 0, modelName: model, modelVersion: version },
+        ...{ features: {}, prediction: 'yes', probabilities: { no: 0.2, yes: 0.8 }, predictedAtMs: START + index },
+      });
+      const predictions = [1, 2].flatMap((version) =>
+        Array.from({ length: 6 }, (_, index) => prediction(version, index)),
+      );
+      await store.writePredictions(predictions);
+      const told = predictions.filter((_, index) => index % 2 === 0);
+      const toldAt = Date.UTC(2031, 0, 1);
+      const feedback = told.map(({ requestId }, index) => ({
+        ...{ requestId, rowIndex: 0, label: 'no', value: index, receivedAtMs: toldAt },
+      }));
+      await store.writeFeedback(feedback);
+      const found = (await store.judgedPredictions(toldAt, 2)).filter((row) => row.model === model);
+      expect(found.map(({ version, value }) => [version, value]).sort()).toEqual([
+        [1, 1],
+        [1, 2],
+        [2, 4],
+        [2, 5],
+      ]);
+      expect(found[0]).toMatchObject({ prediction: 'yes', probabilities: { no: 0.2, yes: 0.8 }, label: 'no' });
+      expect((await store.judgedPredictions(toldAt + 1, 2)).filter((row) => row.model === model)).toEqual([]);
     });
 
     test('predictions are kept once each', async () => {

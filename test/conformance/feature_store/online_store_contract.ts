@@ -109,6 +109,20 @@ export function describeOnlineStore(name: string, open: () => Promise<OnlineStor
       expect(await store.increment(entity, 'attempts', 0)).toBe(4_995);
     }, 60_000);
 
+    test('an entity that is erased is gone, with its counters, for good; others stay', async () => {
+      const [gone, stays] = [randomUUID(), randomUUID()];
+      await store.write([rowOf(gone, 3, 7), rowOf(stays, 3, 7)]);
+      await store.increment(gone, 'attempts', 3);
+      await store.increment(stays, 'attempts', 4);
+      expect(await store.erase([view], gone)).toBe(1);
+      expect(await store.erase([view], gone)).toBe(0);
+      expect(await store.read(view, [gone, stays])).toEqual([undefined, rowOf(stays, 3, 7)]);
+      await store.stop();
+      store = await open();
+      expect(await store.read(view, [gone, stays])).toEqual([undefined, rowOf(stays, 3, 7)]);
+      expect([await store.increment(gone, 'attempts', 0), await store.increment(stays, 'attempts', 0)]).toEqual([0, 4]);
+    });
+
     test('rows outlive the process', async () => {
       const key = randomUUID();
       const row = rowOf(key, 3, 7);
