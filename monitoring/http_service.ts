@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import { PlatformError, PortInUseError } from '#kernel/errors';
 import type { Service } from '#kernel/lifecycle';
+import { countRequests } from './http_metrics.ts';
 import type { Logger } from './log.ts';
 import type { Registry } from './metrics.ts';
 
@@ -56,8 +57,10 @@ export class HttpService implements Service {
       this.#inFlight += 1;
       done();
     });
-    app.addHook('onResponse', (_, __, done) => {
+    const answered = countRequests(deps.metrics, settings.name);
+    app.addHook('onResponse', (request, reply, done) => {
       this.#inFlight -= 1;
+      answered(request.routeOptions.url, reply.statusCode);
       done();
     });
     const notReady = (): string | undefined => (this.#draining ? 'draining' : deps.notReady?.());
@@ -96,6 +99,14 @@ export class HttpService implements Service {
         },
       }),
     );
+  }
+
+  /** Before it starts: nobody is to be told. */
+  hideMetrics(): void {
+    this.app.addHook('onRequest', (request, reply, done) => {
+      if (request.routeOptions.url === '/metrics') reply.callNotFound();
+      else done();
+    });
   }
 
   /** Where it listens: `http://127.0.0.1:8080`. */

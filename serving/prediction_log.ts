@@ -39,7 +39,7 @@ export class PredictionLog implements Service {
   }
 
   async start(): Promise<void> {
-    this.#timer = setInterval(() => void this.#flush(), FLUSH_INTERVAL_MS);
+    this.#timer = setInterval(() => void this.flush(), FLUSH_INTERVAL_MS);
     this.#timer.unref();
   }
 
@@ -48,7 +48,8 @@ export class PredictionLog implements Service {
     else this.#rows.push(row);
   }
 
-  #flush(): Promise<void> {
+  /** Writes what waits, once: for a process that may be halted as soon as it has answered. */
+  flush(): Promise<void> {
     this.#flushing ??= this.#writeAll().finally(() => {
       this.#flushing = undefined;
     });
@@ -80,8 +81,8 @@ export class PredictionLog implements Service {
 
   async drain(): Promise<void> {
     clearInterval(this.#timer);
-    await this.#flush();
-    await this.#flush();
+    await this.flush();
+    await this.flush();
     if (this.#rows.length > 0) this.#dropped.inc(this.#rows.length);
   }
 

@@ -2,7 +2,7 @@ import type { Producer } from '#connectors/connector';
 import type { DeadLetter } from '#connectors/dead_letters';
 import { Delivery, type DeliveryDeps, type Rejected } from '#connectors/delivery';
 import { rowJson } from '#feature_store/definitions/encode_row';
-import type { FeatureRow } from '#feature_store/definitions/feature_row';
+import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import type { Clock } from '#kernel/time';
@@ -105,7 +105,9 @@ export class WriteRows implements DoFn<ComputedRow, DeadLetter> {
             .then(refuse('sink.feature_events')),
     ]);
     const writtenMs = clock.now();
-    for (const { receivedAtMs } of batch) {
+    for (const { row, receivedAtMs } of batch) {
+      const view = viewId(row);
+      if (row.eventTime > (metrics.newestRows.get(view) ?? 0)) metrics.newestRows.set(view, row.eventTime);
       if (receivedAtMs === undefined) continue;
       metrics.endToEndSeconds.observe((writtenMs - receivedAtMs) / 1_000);
       metrics.onEndToEnd(writtenMs - receivedAtMs);

@@ -1,4 +1,5 @@
-import { Counter, Histogram, LATENCY_BUCKETS_SECONDS, type Registry } from '#monitoring/metrics';
+import { systemClock } from '#kernel/time';
+import { Counter, Gauge, Histogram, LATENCY_BUCKETS_SECONDS, type Registry } from '#monitoring/metrics';
 
 /** What the feature pipeline reports; the first three names are fixed by the platform's dashboards. */
 export interface FeatureMetrics {
@@ -14,12 +15,24 @@ export interface FeatureMetrics {
   readonly late: Counter;
   readonly duplicates: Counter;
   readonly endToEndSeconds: Histogram;
+  /** Event time of the newest row that was written, ms, by view. */
+  readonly newestRows: Map<string, number>;
   /** Told each end-to-end latency as well, ms; for the demo's exact quantiles. */
   onEndToEnd: (latencyMs: number) => void;
 }
 
 export function createFeatureMetrics(registry: Registry): FeatureMetrics {
   const registers = [registry];
+  const newestRows = new Map<string, number>();
+  new Gauge({
+    name: 'feature_freshness_seconds',
+    help: 'Age of the newest row of a view by its event time, of those that this process has written',
+    labelNames: ['view'],
+    registers,
+    collect() {
+      for (const [view, newestMs] of newestRows) this.set({ view }, (systemClock.now() - newestMs) / 1_000);
+    },
+  });
   return {
     registry,
     processed: new Counter({ name: 'events_processed_total', help: 'Events turned into feature rows', registers }),
@@ -58,6 +71,7 @@ export function createFeatureMetrics(registry: Registry): FeatureMetrics {
       buckets: LATENCY_BUCKETS_SECONDS,
       registers,
     }),
+    newestRows,
     onEndToEnd: () => {},
   };
 }

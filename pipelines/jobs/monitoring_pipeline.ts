@@ -1,0 +1,106 @@
+import type { Broker } from '#connectors/connector';
+import { Delivery } from '#connectors/delivery';
+import type { OfflineStore } from '#feature_store/offline/offline_store';
+import { SECOND_MS } from '#kernel/time';
+import type { Logger } from '#monitoring/log';
+import type { Registry } from '#monitoring/metrics';
+import type { DoFn, ProcessContext } from '#pipelines/engine/dofn';
+import { BrokerSource } from '#pipelines/io/broker_source';
+import { createSourceMetrics } from '#pipelines/io/source_metrics';
+import { combinePerKey } from '#pipelines/model/grouping';
+import type { KV, PCollection, PipelineRoot } from '#pipelines/model/pcollection';
+import { filter, keyBy, parDo, read, windowInto } from '#pipelines/model/transforms';
+import { fixedWindows, globalWindows } from '#pipelines/model/windowing';
+import {
+  CompareWithTraining,
+  type DriftSettings,
+  type ReferenceOf,
+  type WindowOfVersion,
+} from '#pipelines/transforms/drift/compare_with_training';
+import { DriftMetrics } from '#pipelines/transforms/drift/drift_metrics';
+import { JudgePredictions, type JudgeSettings } from '#pipelines/transforms/drift/judge_predictions';
+import {
+  decodePrediction,
+  type MonitoredPrediction,
+  type PredictionWindow,
+  predictionWindowFn,
+} from '#pipelines/transforms/drift/prediction_window';
+import { periodicImpulse } from '#pipelines/transforms/standard/periodic_impulse';
+
+export interface MonitoringDeps {
+  readonly broker: Broker;
+  readonly offline: OfflineStore;
+  readonly referenceOf: ReferenceOf;
+  readonly log: Logger;
+  readonly registry: Registry;
+}
+
+export interface MonitoringSettings extends DriftSettings, JudgeSettings {
+  readonly predictionsTopic: string;
+  readonly group: string;
+  /** How often a window that is still open is compared, and outcomes are looked at, ms. */
+  readonly everyMs: number;
+  readonly idleAfterMs: number;
+  /** Ends when the topic has been read, for tests. */
+  readonly bounded?: boolean;
+}
+
+/** Predictions are logged by several processes, a little apart. */
+const OUT_OF_ORDER_MS = 10 * SECOND_MS;
+
+/** Watches models at work: predictions of the log in windows against the training set of their version, and outcomes as they are told. */
+export function buildMonitoringPipeline(
+  root: PipelineRoot,
+  { broker, offline, referenceOf, log, registry }: MonitoringDeps,
+  settings: MonitoringSettings,
+): void {
+  const delivery = new Delivery({ log, metrics: registry }, { target: 'drift reports' });
+  const metrics = new DriftMetrics(registry);
+  const { predictionsTopic: topic, windowMs, everyMs, bounded } = settings;
+  const source = new BrokerSource<MonitoredPrediction | undefined>(broker, {
+    ...{ topics: [topic], group: settings.group, startAt: 'earliest', outOfOrderMs: OUT_OF_ORDER_MS },
+    ...{ idleAfterMs: settings.idleAfterMs, decode: decodePrediction },
+    metrics: createSourceMetrics(registry),
+    ...(bounded === undefined ? {} : { bounded }),
+  });
+  const again = { kind: 'afterProcessingTime', delayMs: everyMs } as const;
+  (
+    root
+      .apply(read(topic, source, 'ReadPredictions'))
+      .apply(
+        filter<MonitoredPrediction | undefined>((found) => found !== undefined, 'Predictions'),
+      ) as PCollection<MonitoredPrediction>
+  )
+    .apply(
+      windowInto(
+        {
+          windowFn: fixedWindows(windowMs / SECOND_MS),
+          allowedLatenessMs: windowMs,
+          accumulation: 'accumulating',
+          trigger: { kind: 'afterEndOfWindow', early: again, late: again },
+        },
+        'Windows',
+      ),
+    )
+    .apply(keyBy(({ model, version }) => `${model}|${version}`, 'ByVersion'))
+    .apply(combinePerKey(predictionWindowFn, { name: 'Gather' }))
+    .apply(parDo(new TellWindow(), { name: 'TellWindow' }))
+    .apply(windowInto({ windowFn: globalWindows() }, 'AllOfTime'))
+    .apply(parDo(new CompareWithTraining({ referenceOf, offline, delivery, metrics }, settings), { name: 'Compare' }));
+  if (bounded === true) return;
+  root
+    .apply(periodicImpulse({ name: 'EverySoOften', start: Date.now(), intervalMs: everyMs }))
+    .apply(parDo(new JudgePredictions({ offline, referenceOf, delivery, registry }, settings), { name: 'Judge' }));
+}
+
+/** Keeps which window and version it is of, where both are forgotten. */
+class TellWindow implements DoFn<KV<string, PredictionWindow>, KV<string, WindowOfVersion>> {
+  process(
+    { key, value: window }: KV<string, PredictionWindow>,
+    context: ProcessContext<KV<string, WindowOfVersion>>,
+  ): void {
+    const bar = key.lastIndexOf('|');
+    const of = { model: key.slice(0, bar), version: Number(key.slice(bar + 1)) };
+    context.output({ key, value: { ...of, windowStartMs: context.window.start, window } });
+  }
+}

@@ -1,0 +1,127 @@
+import type { Delivery } from '#connectors/delivery';
+import type { JudgedPrediction, OfflineStore } from '#feature_store/offline/offline_store';
+import { binaryMetrics } from '#kernel/binary_metrics';
+import { Gauge, type Registry } from '#monitoring/metrics';
+import type { DoFn, FinishBundleContext } from '#pipelines/engine/dofn';
+import type { ReferenceOf } from './compare_with_training.ts';
+
+export interface JudgeSettings {
+  /** Outcomes that were told so long ago still count, ms. */
+  readonly performanceMs: number;
+  /** A version of which fewer outcomes are known is not judged. */
+  readonly minLabels: number;
+}
+
+export interface JudgeDeps {
+  readonly offline: Pick<OfflineStore, 'judgedPredictions'>;
+  readonly referenceOf: ReferenceOf;
+  readonly delivery: Delivery;
+  readonly registry: Registry;
+}
+
+const MOST_ROWS = 20_000;
+
+type Labels = 'model' | 'version' | 'metric';
+
+/** At each tick: metrics of versions by what came true, beside those that they were judged by when they were trained. */
+export class JudgePredictions implements DoFn<number, never> {
+  readonly #deps: JudgeDeps;
+  readonly #settings: JudgeSettings;
+  readonly #live: Gauge<Labels>;
+  readonly #reference: Gauge<Labels>;
+  readonly #judged: Gauge<'model' | 'version'>;
+  #isDue = false;
+
+  constructor(deps: JudgeDeps, settings: JudgeSettings) {
+    this.#deps = deps;
+    this.#settings = settings;
+    const registers = [deps.registry];
+    const labelNames = ['model', 'version', 'metric'] as const;
+    this.#live = new Gauge({
+      name: 'model_live_metric',
+      help: 'How good a version is by what came true: auc, accuracy, rmse',
+      labelNames,
+      registers,
+    });
+    this.#reference = new Gauge({
+      name: 'model_reference_metric',
+      help: 'How good it was when it was judged after its training',
+      labelNames,
+      registers,
+    });
+    this.#judged = new Gauge({
+      name: 'model_judged_predictions',
+      help: 'Predictions whose outcome is known',
+      labelNames: ['model', 'version'],
+      registers,
+    });
+  }
+
+  process(): void {
+    this.#isDue = true;
+  }
+
+  async finishBundle({ clock }: FinishBundleContext<never>): Promise<void> {
+    if (!this.#isDue) return;
+    this.#isDue = false;
+    const { offline, referenceOf, delivery } = this.#deps;
+    const sinceMs = clock.now() - this.#settings.performanceMs;
+    const judged = await delivery.run(() => offline.judgedPredictions(sinceMs, MOST_ROWS));
+    for (const gauge of [this.#live, this.#reference, this.#judged]) gauge.reset();
+    for (const rows of byVersion(judged)) {
+      const [{ model, version: number }] = rows as readonly [JudgedPrediction];
+      const version = String(number);
+      this.#judged.set({ model, version }, rows.length);
+      if (rows.length < this.#settings.minLabels) continue;
+      const live = metricsOf(rows);
+      const reference = await delivery.run(() => referenceOf(model, number));
+      for (const [metric, value] of Object.entries(live)) {
+        this.#live.set({ model, version, metric }, value);
+        const before = reference?.metrics[metric];
+        if (before !== undefined) this.#reference.set({ model, version, metric }, before);
+      }
+    }
+  }
+}
+
+function byVersion(judged: readonly JudgedPrediction[]): Iterable<readonly JudgedPrediction[]> {
+  const versions = new Map<string, JudgedPrediction[]>();
+  for (const row of judged) {
+    const key = `${row.model}|${row.version}`;
+    const rows = versions.get(key);
+    if (rows === undefined) versions.set(key, [row]);
+    else rows.push(row);
+  }
+  return versions.values();
+}
+
+/** Accuracy where labels were told, the area under the curve where they are of two classes and both are there; rmse where values were. */
+function metricsOf(rows: readonly JudgedPrediction[]): Readonly<Record<string, number>> {
+  const labelled = rows.filter(({ label }) => label !== null);
+  if (labelled.length > 0) {
+    const accuracy = labelled.filter(({ label, prediction }) => label === prediction).length / labelled.length;
+    return { accuracy, ...aucOf(labelled) };
+  }
+  const errors = rows
+    .filter(({ value, probabilities }) => value !== null && probabilities === null)
+    .map(({ value, prediction }) => (value as number) - Number(prediction))
+    .filter((error) => Number.isFinite(error));
+  if (errors.length === 0) return {};
+  return { rmse: Math.sqrt(errors.reduce((sum, error) => sum + error * error, 0) / errors.length) };
+}
+
+function aucOf(labelled: readonly JudgedPrediction[]): { readonly auc?: number } {
+  const classes = Object.keys(labelled[0]?.probabilities ?? {});
+  const [negative, positive] = classes;
+  if (classes.length !== 2 || negative === undefined || positive === undefined) return {};
+  const usable = labelled.filter(
+    ({ label, probabilities }) => classes.includes(label as string) && probabilities !== null,
+  );
+  const labels = usable.map(({ label }) => (label === positive ? 1 : 0));
+  if (new Set(labels).size < 2) return {};
+  const scores = Float32Array.from(
+    usable,
+    ({ probabilities }) => (probabilities as Record<string, number>)[positive] ?? 0,
+  );
+  return { auc: binaryMetrics(labels, scores).auc };
+}

@@ -1,0 +1,123 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { MemoryLog } from '#connectors/memory/memory_log';
+import { StatisticsOf } from '#feature_store/aggregation/statistics';
+import type { DriftReport, OfflineStore } from '#feature_store/offline/offline_store';
+import { Random } from '#kernel/random';
+import { eventTime, HOUR_MS, systemClock } from '#kernel/time';
+import { silentLogger } from '#monitoring/log';
+import { createMetricsRegistry } from '#monitoring/metrics';
+import { buildMonitoringPipeline } from '#pipelines/jobs/monitoring_pipeline';
+import { createPipeline } from '#pipelines/model/pipeline';
+import { runEmbedded } from '#pipelines/runner/embedded';
+
+const TOPIC = 'predictions';
+const START = Date.UTC(2026, 0, 1);
+const WINDOWS = 100;
+const ROWS = 300;
+
+let directory: string;
+let broker: MemoryLog;
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'monitoring-'));
+  broker = new MemoryLog(
+    { log: silentLogger, clock: systemClock },
+    { kind: 'memory', directory, fsync: 'never', segmentBytes: 1e8 },
+  );
+  await broker.start();
+  await broker.ensureTopics([{ name: TOPIC, partitions: 1 }]);
+});
+afterEach(async () => {
+  await broker.stop();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+const gaussian = (random: Random): number =>
+  Math.sqrt(-2 * Math.log(1 - random.next())) * Math.cos(2 * Math.PI * random.next());
+const KINDS = ['a', 'a', 'a', 'b', 'b', 'c'];
+const featuresOf = (random: Random, shift: number) => ({
+  amount: Math.exp(gaussian(random) + shift),
+  count: Math.floor(random.next() ** 3 * 10),
+  kind: KINDS[Math.floor(random.next() * KINDS.length)] as string,
+  hour_of_day: 3,
+});
+
+function trainingColumns(random: Random) {
+  const statistics = new StatisticsOf(['amount', 'count', 'kind', 'hour_of_day']);
+  const into = statistics.createAccumulator();
+  for (let row = 0; row < 5_000; row += 1) {
+    const values = { ...featuresOf(random, 0), hour_of_day: row % 24 };
+    statistics.addInput(into, { entityKey: `e${row}`, eventTime: eventTime(row), values });
+  }
+  return Object.fromEntries(statistics.extractOutput(into));
+}
+
+/** @param shiftOf - of the amounts, by window, in standard deviations of their logarithm */
+async function predict(random: Random, windows: number, shiftOf: (window: number) => number): Promise<void> {
+  for (let window = 0; window < windows; window += 1) {
+    const records = Array.from({ length: ROWS }, (_, row) => {
+      const features = featuresOf(random, shiftOf(window));
+      const fraud = 1 / (1 + Math.exp(2 - Math.log(features.amount)));
+      const logged = {
+        ...{ requestId: `r${window}-${row}`, rowIndex: 0, modelName: 'm', modelVersion: 3, features },
+        ...{ prediction: fraud > 0.5 ? 'bad' : 'good', probabilities: { good: 1 - fraud, bad: fraud } },
+        predictedAtMs: START + window * HOUR_MS + (row * HOUR_MS) / ROWS,
+      };
+      return { key: 'k', value: JSON.stringify(logged) };
+    });
+    await broker.producer.send(TOPIC, records);
+  }
+}
+
+async function monitor(random: Random) {
+  const reports = new Map<number, DriftReport>();
+  const offline = {
+    async writeDriftReports(written: readonly DriftReport[]) {
+      for (const report of written) reports.set((report.windowStartMs - START) / HOUR_MS, report);
+    },
+  } as unknown as OfflineStore;
+  const reference = { columns: trainingColumns(random), metrics: {} };
+  const registry = createMetricsRegistry({ process: false });
+  const deps = { broker, offline, log: silentLogger, registry, referenceOf: async () => reference };
+  const thresholds = { psi: 0.2, cramersV: 0.1, significance: 0.001, nullShare: 0.1 };
+  const settings = {
+    ...{ predictionsTopic: TOPIC, group: 'monitoring', everyMs: 1_000, idleAfterMs: 100, bounded: true },
+    ...{ windowMs: HOUR_MS, minRows: 200, ignore: ['hour_of_day'], thresholds, performanceMs: HOUR_MS, minLabels: 50 },
+  };
+  const handle = runEmbedded(
+    createPipeline((root) => buildMonitoringPipeline(root, deps, settings)),
+    { log: silentLogger, clock: systemClock },
+  );
+  await handle.finished;
+  return { reports, metrics: await registry.metrics() };
+}
+
+const alarmsOf = (report: DriftReport | undefined): readonly string[] =>
+  (report?.columns ?? []).filter(({ drifted }) => drifted).map(({ column }) => column);
+
+test('a hundred windows like the training set raise no alarm', async () => {
+  const random = new Random(1);
+  await predict(random, WINDOWS, () => 0);
+  await broker.producer.send(TOPIC, [{ value: 'no prediction' }, { value: '{"modelName": 3}' }]);
+  const { reports } = await monitor(random);
+  expect(reports.size).toBe(WINDOWS);
+  const alarms = [...reports.values()].filter((report) => alarmsOf(report).length > 0).length;
+  process.stdout.write(`false positives: ${alarms} of ${WINDOWS} windows, a rate of ${alarms / WINDOWS}\n`);
+  expect(alarms).toBe(0);
+}, 120_000);
+
+test('inputs that shift are found in the window in which they do, with the scores that follow; and it is over when they are as before', async () => {
+  const random = new Random(2);
+  await predict(random, 12, (window) => (window >= 5 && window < 8 ? 2 : 0));
+  const { reports, metrics } = await monitor(random);
+  for (let window = 0; window < 12; window += 1) {
+    const isShifted = window >= 5 && window < 8;
+    expect([window, alarmsOf(reports.get(window))]).toEqual([window, isShifted ? ['amount', 'prediction'] : []]);
+  }
+  expect(reports.get(6)).toMatchObject({ model: 'm', version: 3, rows: ROWS });
+  expect(reports.get(0)?.columns.map(({ column }) => column)).toEqual(['amount', 'count', 'kind']);
+  expect(metrics).toContain('drift_detected{model="m",version="3",kind="feature",column="amount"} 0');
+  expect(metrics).toMatch(/drift_statistic\{model="m",version="3",column="kind",test="cramers_v"\} 0\.0/);
+}, 60_000);
