@@ -17,6 +17,9 @@ export interface PythonSettings {
 const KEPT_OF_ERRORS = 2_000;
 const QUIETLY = ['--quiet', '--disable-pip-version-check'];
 
+/** Below the project's root. */
+export const PYTHON_TRAINERS = 'registry/trainers/python';
+
 const cacheFolder = (): string => process.env.HEADWATER_CACHE ?? assetPath('.cache');
 
 /**
@@ -40,6 +43,10 @@ export async function virtualEnvironment(requirements: string, settings: PythonS
   await writeFile(join(folder, 'complete'), '');
   return interpreter;
 }
+
+/** The interpreter that trainers run with. @throws {@link TrainingError} */
+export const trainerEnvironment = (settings: PythonSettings): Promise<string> =>
+  virtualEnvironment(assetPath(`${PYTHON_TRAINERS}/requirements.txt`), settings);
 
 /** A package's files alone, without what it depends on, below `.cache/`. @returns their folder @throws {@link TrainingError} */
 export async function installPackage(requirement: string, settings: PythonSettings): Promise<string> {

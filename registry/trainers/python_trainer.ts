@@ -1,10 +1,8 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { assetPath } from '#kernel/project_root';
-import { type PythonSettings, runPython, virtualEnvironment } from './python_environment.ts';
+import { PYTHON_TRAINERS, type PythonSettings, runPython, trainerEnvironment } from './python_environment.ts';
 import type { TrainingConfig } from './training_config.ts';
-
-const FOLDER = 'registry/trainers/python';
 
 export interface PythonTraining extends PythonSettings {
   readonly config: TrainingConfig;
@@ -23,9 +21,9 @@ export interface PythonTraining extends PythonSettings {
  */
 export async function trainInPython(training: PythonTraining): Promise<void> {
   const { config, trainingSet, out, trials } = training;
-  const python = await virtualEnvironment(assetPath(`${FOLDER}/requirements.txt`), training);
+  const python = await trainerEnvironment(training);
   await mkdir(out, { recursive: true });
   const spec = join(out, 'training.json');
   await writeFile(spec, `${JSON.stringify({ ...config, trainingSet, out, trials }, null, 2)}\n`);
-  await runPython(python, [assetPath(`${FOLDER}/train.py`), spec], training);
+  await runPython(python, [assetPath(`${PYTHON_TRAINERS}/train.py`), spec], training);
 }
