@@ -61,8 +61,15 @@ async function runStage(stage: Stage, env: Readonly<Record<string, string>>): Pr
   process.stdout.write(`\n=== ${stage}\n`);
   const startedMs = Date.now();
   if (stage === 'lint' || stage === 'types') {
-    const command = stage === 'lint' ? ['biome', 'check', '.'] : ['tsc', '-p', 'tsconfig.json'];
-    const code = await spawned('npx', ['--no-install', ...command], {});
+    const commands =
+      stage === 'lint'
+        ? [['biome', 'check', '.']]
+        : [
+            ['tsc', '-p', 'tsconfig.json'],
+            ['tsc', '-p', 'serving/console/app/tsconfig.json'],
+          ];
+    let code = 0;
+    for (const command of commands) code ||= await spawned('npx', ['--no-install', ...command], {});
     count(stage, code === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 }, startedMs);
     return;
   }

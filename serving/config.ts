@@ -40,6 +40,8 @@ export const servingConfigSchema = z.strictObject({
     .optional(),
   /** Answers say in the header `server-timing` what their stages took. */
   serverTiming: z.boolean().default(false),
+  /** The page at /console: whether it is there, and where its metrics and alerts come from beyond this process. */
+  console: z.strictObject({ enabled: z.boolean().default(true), prometheusUrl: z.url().optional() }).prefault({}),
   /** Origins whose pages may ask, such as https://app.example.com; none by default. */
   corsOrigins: z.array(z.string().min(1)).default([]),
   /** PEM files; absent: plain HTTP, for behind something that ends TLS. */

@@ -6,6 +6,8 @@ import { registerApiDocs } from '#monitoring/api_docs';
 import { HttpService, type HttpServiceDeps } from '#monitoring/http_service';
 import { isTraced } from '#monitoring/tracing';
 import type { ServingConfig } from './config.ts';
+import { isConsolePage, registerConsole } from './console/routes.ts';
+import type { ConsoleSources } from './console/sources.ts';
 import { UnknownServedModelError } from './errors.ts';
 import { type FeedbackStore, registerFeedbackRoutes } from './routes/feedback.ts';
 import { registerInferenceProtocol } from './routes/inference_protocol.ts';
@@ -19,10 +21,13 @@ import { Predictor, type PredictorDeps } from './runtime/predictor.ts';
 export interface ServingDeps extends PredictorDeps, Pick<HttpServiceDeps, 'scrape'> {
   /** Where outcomes of predictions are kept; without, nobody can tell them. */
   readonly feedback?: FeedbackStore;
+  /** What the console shows; absent: there is none. */
+  readonly console?: ConsoleSources | undefined;
 }
 
 /** The Open Inference Protocol and SageMaker have health of their own. */
-const isOpen = (url: string): boolean => isOpenToAll(url) || /^\/(v2\/health|ping)(\/|\?|$)/.test(url);
+const isOpen = (url: string): boolean =>
+  isOpenToAll(url) || isConsolePage(url) || /^\/(v2\/health|ping)(\/|\?|$)/.test(url);
 
 /** Large uploads of lines take their time. */
 const REQUEST_TIMEOUT_MS = 300_000;
@@ -59,6 +64,7 @@ export async function createServing(deps: ServingDeps, config: ServingConfig): P
   registerRoutingRoutes(app, models);
   if (feedback !== undefined) registerFeedbackRoutes(app, { ...deps, feedback });
   registerModelRoutes(app, models);
+  if (deps.console !== undefined) registerConsole(app, deps.console);
   return service;
 }
 

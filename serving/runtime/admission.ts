@@ -25,6 +25,7 @@ export class Admission {
   readonly #atEndOfTurn: (work: () => void) => void;
   #pendingRows = 0;
   #pendingMs = 0;
+  #longestWaitMs = 0;
   /** Requests that have come in this turn, and what one takes until its rows wait to be computed. */
   #arrivals = 0;
   readonly #arrival = new UsualTime();
@@ -55,9 +56,18 @@ export class Admission {
       });
     }
     this.#arrivals += 1;
-    if (this.waitMs <= this.#settings.maxQueueMs) return;
+    const waitMs = this.waitMs;
+    if (waitMs > this.#longestWaitMs) this.#longestWaitMs = waitMs;
+    if (waitMs <= this.#settings.maxQueueMs) return;
     this.#onRefused('wait');
     throw new OverloadedError();
+  }
+
+  /** The longest that a request had to wait since this was last asked, ms. */
+  takeLongestWait(): number {
+    const longestMs = this.#longestWaitMs;
+    this.#longestWaitMs = 0;
+    return longestMs;
   }
 
   /** What a request that comes now has to wait for. */

@@ -30,6 +30,8 @@ const SCANS_A_PIECE = 100;
 export interface LoadOptions {
   /** When V8 gets to optimise trees: while requests are answered, or before anything else, to be used for everything. */
   readonly warmUp?: 'beside_requests' | 'at_once';
+  /** Whether a costly model may have a thread of its own, which it does unless this says no. */
+  readonly ownThread?: boolean;
 }
 
 /** One version of a model, checked, warm and ready to answer. */
@@ -72,7 +74,10 @@ export class LoadedModel {
    *
    * @throws {@link InvalidModelError} listing what is wrong
    */
-  static async load(model: ModelPackage, { warmUp = 'beside_requests' }: LoadOptions = {}): Promise<LoadedModel> {
+  static async load(
+    model: ModelPackage,
+    { warmUp = 'beside_requests', ownThread = true }: LoadOptions = {},
+  ): Promise<LoadedModel> {
     let session: InferenceSession;
     try {
       session = await InferenceSession.create(model.onnx, SESSION_OPTIONS);
@@ -87,7 +92,7 @@ export class LoadedModel {
       await loaded.#checkExamples(model.examples);
       await loaded.#warmScanner(model.examples);
       await loaded.#adoptTrees(model.onnx, warmUp);
-      await loaded.#moveOut(model.onnx);
+      if (ownThread) await loaded.#moveOut(model.onnx);
     } catch (error) {
       await loaded.release();
       throw error;

@@ -3,7 +3,7 @@ import type { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { requestFields } from '#feature_store/retrieval/feature_vector';
 import { type Clock, type EventTime, isoTime } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
-import { Counter, type Registry } from '#monitoring/metrics';
+import { Counter, Gauge, type Registry } from '#monitoring/metrics';
 import type { InputColumn } from '#registry/model_package';
 import type { ColumnProblem } from '#registry/signature_encoder';
 import { InvalidFeaturesError, InvalidRequestError, UnknownEntityError } from '../errors.ts';
@@ -70,6 +70,15 @@ export class Predictor {
       registers: [deps.metrics],
     });
     this.admission = new Admission(settings, (reason) => refused.inc({ reason }));
+    const { admission } = this;
+    new Gauge({
+      name: 'serving_queue_seconds',
+      help: 'The longest that a request had to wait for those before it, since the metrics were last read',
+      registers: [deps.metrics],
+      collect() {
+        this.set(admission.takeLongestWait() / 1_000);
+      },
+    });
     const { predictionCache } = settings;
     this.#cache = predictionCache === undefined ? undefined : new OutputCache(deps.metrics, predictionCache);
     this.#shadows = new ShadowRuns(deps);

@@ -4,6 +4,7 @@ import type { ModelPackage } from '#registry/model_package';
 import { type Mlp, mlpToOnnx } from '#registry/trainers/tfjs/onnx_mlp';
 import { LoadedModel } from '#serving/runtime/loaded_model';
 import { tinyModel } from '../../support/tiny_model.ts';
+import { serveTiny } from '../../support/tiny_serving.ts';
 
 const WIDE = 3_000;
 
@@ -53,4 +54,23 @@ test('a costly model is computed on a thread of its own: others are not held up,
   await costly.release();
   expect((await last)[1]).toBeCloseTo(whole[1] as number, 5);
   await cheap.release();
+}, 60_000);
+
+test('of fifty slow calls at once ten are computed, as many as may be; the others are told to come again, and counted', async () => {
+  const tiny = await serveTiny(
+    { models: [{ name: 'tiny' }, { name: 'costly' }], maxPendingRows: 10, maxQueueMs: 60_000 },
+    async (registry) => {
+      const { version } = await registry.register({ name: 'costly', package: costlyModel(), metrics: {}, params: {} });
+      await registry.transition('costly', version, 'Production');
+    },
+  );
+  const payload = { model_name: 'costly', features: { amount: 10 } };
+  const ask = () => tiny.service.app.inject({ method: 'POST', url: '/predict', payload });
+  const answers = await Promise.all(Array.from({ length: 50 }, ask));
+  const refused = answers.filter(({ statusCode }) => statusCode === 503);
+  expect([answers.filter(({ statusCode }) => statusCode === 200).length, refused.length]).toEqual([10, 40]);
+  expect(refused[0]?.headers).toMatchObject({ 'retry-after': '1' });
+  expect(await tiny.metrics.metrics()).toContain('requests_refused_total{reason="rows"} 40');
+  expect((await ask()).statusCode).toBe(200);
+  await tiny.stop();
 }, 60_000);

@@ -355,3 +355,24 @@ test('rules of thresholds about what a model does not know: the version is refus
     rejected: { version: 1, reason: expect.stringContaining('colour, which it has no column for') },
   });
 });
+
+test('names that mean something to JavaScript mean nothing in a request', async () => {
+  const tiny = await serveTiny();
+  const bodies = [
+    '{"model_name": "tiny", "features": {"amount": 1, "__proto__": {"polluted": true}}}',
+    '{"model_name": "tiny", "features": {"amount": 1}, "__proto__": {"polluted": true}}',
+    '{"model_name": "tiny", "features": {"amount": 1, "constructor": {"prototype": {"polluted": true}}}}',
+    '{"model_name": "__proto__", "features": {"amount": 1}}',
+    '{"model_name": "constructor", "features": {"amount": 1}}',
+    '{"model_name": "../../../etc/passwd", "features": {"amount": 1}}',
+    '{"model_name": "tiny", "entity_id": "e1\'; DROP TABLE predictions; --"}',
+    '{"model_name": "tiny", "entity_id": "__proto__"}',
+  ];
+  for (const payload of bodies) {
+    const headers = { 'content-type': 'application/json' };
+    const { statusCode } = await tiny.service.app.inject({ method: 'POST', url: '/predict', payload, headers });
+    expect([payload, statusCode >= 400 && statusCode < 500]).toEqual([payload, true]);
+  }
+  expect(({} as { polluted?: unknown }).polluted).toBeUndefined();
+  await tiny.stop();
+});

@@ -1,0 +1,84 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import { requireScope } from '#connectors/http/access';
+import { assetPath } from '#kernel/project_root';
+import { InvalidRequestError } from '../errors.ts';
+import type { ConsoleSources } from './sources.ts';
+
+const FOLDER = 'dist/serving/console';
+const ASSETS = {
+  'index.html': 'text/html; charset=utf-8',
+  'app.js': 'text/javascript',
+  'app.css': 'text/css',
+} as const;
+/** The page loads nothing from elsewhere, and nobody frames it. */
+const CONTENT_POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const MOST_LETTERS = 500;
+
+/** The page itself is open: what it shows is not. */
+export const isConsolePage = (url: string): boolean => /^\/console\/?(app\.(js|css))?(\?|$)/.test(url);
+
+const moveSchema = z.strictObject({
+  stage: z.enum(['Staging', 'Production', 'Archived']),
+  reason: z.string().min(1, 'say why: it is kept'),
+  approvedBy: z.string().optional(),
+});
+const filterSchema = z.strictObject({
+  stage: z.string().min(1).optional(),
+  reason: z.string().min(1).optional(),
+  limit: z.coerce.number().int().min(1).max(MOST_LETTERS).default(100),
+});
+const replaySchema = z.strictObject({ stage: z.string().min(1).optional(), reason: z.string().min(1).optional() });
+
+const parsed = <T>(schema: z.ZodType<T>, value: unknown): T => {
+  const result = schema.safeParse(value ?? {});
+  if (!result.success) throw new InvalidRequestError(z.prettifyError(result.error));
+  return result.data;
+};
+
+/** GET /console, and what its pages ask for below /console/api. */
+export function registerConsole(app: FastifyInstance, sources: ConsoleSources): void {
+  const hidden = { schema: { hide: true } };
+  for (const [name, type] of Object.entries(ASSETS)) {
+    const content = readFileSync(assetPath(`${FOLDER}/${name}`));
+    const etag = `"${createHash('sha256').update(content).digest('hex').slice(0, 16)}"`;
+    const serve = async (request: FastifyRequest, reply: FastifyReply) => {
+      reply.headers({ 'content-security-policy': CONTENT_POLICY, 'cache-control': 'no-cache', etag });
+      if (request.headers['if-none-match'] === etag) return reply.code(304).send();
+      return reply.type(type).send(content);
+    };
+    for (const url of name === 'index.html' ? ['/console', '/console/'] : [`/console/${name}`])
+      app.get(url, hidden, serve);
+  }
+  app.get('/console/api/links', hidden, async () => sources.links);
+  app.get('/console/api/pipelines', hidden, async () => ({ pipelines: await sources.pipelines() }));
+  app.get('/console/api/features', hidden, async () => ({ features: await sources.features() }));
+  app.get('/console/api/versions', hidden, async () => ({ versions: await sources.versions() }));
+  app.get<{ Params: { name: string } }>('/console/api/models/:name/trail', hidden, async ({ params }) => ({
+    trail: await sources.trail(params.name),
+  }));
+  app.get('/console/api/drift', hidden, async () => ({ reports: await sources.drift() }));
+  app.get('/console/api/alerts', hidden, async () => ({ alerts: (await sources.alerts()) ?? null }));
+  app.get('/console/api/dead-letters', hidden, async (request) => {
+    const { limit, ...filter } = parsed(filterSchema, request.query);
+    return sources.deadLetters(filter, limit);
+  });
+  app.post('/console/api/dead-letters/replay', hidden, async (request) => {
+    requireScope(request, 'replay', 'dead-letters');
+    return sources.replay(parsed(replaySchema, request.body));
+  });
+  app.post<{ Params: { name: string; version: string } }>(
+    '/console/api/models/:name/versions/:version/move',
+    hidden,
+    async (request) => {
+      const { name } = request.params;
+      requireScope(request, 'promote', name);
+      const version = Number(request.params.version);
+      if (!Number.isInteger(version) || version < 1) throw new InvalidRequestError('a version is a number from 1 on');
+      return sources.move(name, version, { ...parsed(moveSchema, request.body), by: request.caller });
+    },
+  );
+}

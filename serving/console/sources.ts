@@ -1,0 +1,87 @@
+import type { LetterFilter } from '#connectors/dead_letters';
+import type { DriftReport, ModelAuditEntry } from '#feature_store/offline/offline_store';
+import type { ModelVersion, Stage } from '#registry/model_registry';
+
+/** A job of the platform, as its broker and its metrics tell. */
+export interface PipelineStatus {
+  readonly name: string;
+  readonly topic: string;
+  readonly group: string;
+  readonly partitions: readonly { readonly partition: string; readonly lag: number }[];
+  readonly lag: number;
+  /** Now minus its watermark; undefined where no metrics are to be had. */
+  readonly watermarkLagSeconds: number | undefined;
+}
+
+/** A feature, with its distribution in the newest window. */
+export interface FeatureStatus {
+  readonly view: string;
+  readonly feature: string;
+  readonly type: string;
+  readonly description: string;
+  readonly owner: string;
+  /** Age of the newest row of its view; undefined where no metrics are to be had. */
+  readonly freshnessSeconds: number | undefined;
+  readonly window:
+    | {
+        readonly start: string;
+        readonly rows: number;
+        readonly nullShare: number;
+        readonly mean: number | null;
+        readonly quantiles: readonly number[];
+        readonly top: readonly (readonly [value: string, share: number])[];
+      }
+    | undefined;
+}
+
+export interface AlertStatus {
+  readonly name: string;
+  readonly severity: string;
+  readonly kind: string;
+  readonly state: string;
+  readonly summary: string;
+  readonly runbook: string;
+  readonly since: string;
+}
+
+export interface DeadLetterStatus {
+  readonly where: string;
+  readonly time: string;
+  readonly stage: string;
+  readonly reason: string;
+  readonly attempt: number;
+  readonly payload: string;
+  readonly canBeReplayed: boolean;
+}
+
+export interface DeadLetters {
+  readonly total: number;
+  readonly newest: readonly DeadLetterStatus[];
+  readonly groups: readonly { readonly stage: string; readonly reason: string; readonly count: number }[];
+}
+
+export interface Move {
+  readonly stage: Extract<Stage, 'Staging' | 'Production' | 'Archived'>;
+  readonly by: string;
+  readonly reason: string;
+  readonly approvedBy?: string | undefined;
+}
+
+/** What the console shows and does; given by whoever wires the platform together. */
+export interface ConsoleSources {
+  /** Other pages about the platform. */
+  readonly links: { readonly grafana: string | undefined };
+  pipelines(): Promise<readonly PipelineStatus[]>;
+  features(): Promise<readonly FeatureStatus[]>;
+  versions(): Promise<readonly ModelVersion[]>;
+  /** @throws what says why a version may not go there */
+  move(model: string, version: number, move: Move): Promise<ModelVersion>;
+  /** What was done to a model's versions, by whom and why, the newest first. */
+  trail(model: string): Promise<readonly ModelAuditEntry[]>;
+  drift(): Promise<readonly DriftReport[]>;
+  /** Undefined: nobody knows of alerts here. */
+  alerts(): Promise<readonly AlertStatus[] | undefined>;
+  deadLetters(filter: LetterFilter, limit: number): Promise<DeadLetters>;
+  /** @returns how many were sent again */
+  replay(filter: LetterFilter): Promise<{ readonly replayed: number; readonly unusable: number }>;
+}

@@ -1,0 +1,49 @@
+import type { JsonObject } from '#kernel/json';
+import { readModelFolder } from '#registry/model_folder';
+import { InvalidFeaturesError } from '../errors.ts';
+import { interpret, type Predicted } from '../runtime/interpret.ts';
+import { LoadedModel } from '../runtime/loaded_model.ts';
+
+/** A model out of a folder: no registry, no stores, no network. */
+export class EdgeModel {
+  readonly #model: LoadedModel;
+
+  private constructor(model: LoadedModel) {
+    this.#model = model;
+  }
+
+  /**
+   * Checks the folder's hashes, and its golden rows.
+   *
+   * @param folder - with model.onnx and headwater.json, as `headwater models export` writes them
+   * @throws {@link ArtifactIntegrityError} {@link InvalidModelError}
+   */
+  static async open(folder: string): Promise<EdgeModel> {
+    const { package: model } = await readModelFolder(folder);
+    return new EdgeModel(await LoadedModel.load(model, { ownThread: false }));
+  }
+
+  /** What the model takes: names and types of its columns. */
+  get signature(): LoadedModel['signature'] {
+    return this.#model.signature;
+  }
+
+  /** @throws {@link InvalidFeaturesError} that names every bad field of every row */
+  async predict(rows: readonly JsonObject[]): Promise<readonly Predicted[]> {
+    const { encoder, signature, outputWidth } = this.#model;
+    const input = new Float32Array(rows.length * encoder.width);
+    const problems = rows.flatMap((row, index) =>
+      (encoder.encode(row, input, index * encoder.width) ?? []).map(({ field, problem }) => ({
+        field: rows.length === 1 ? field : `instances.${index}.${field}`,
+        problem,
+      })),
+    );
+    if (problems.length > 0) throw new InvalidFeaturesError(problems);
+    const output = await this.#model.run(input, rows.length);
+    return rows.map((_, index) => interpret(signature, output, index * outputWidth));
+  }
+
+  close(): Promise<void> {
+    return this.#model.release();
+  }
+}
