@@ -21,6 +21,7 @@ const MLFLOW_PACKAGES = [
   ...['psycopg2-binary==2.9.13', 'boto3==1.44.5'],
 ];
 const CHROMIUM = '/usr/bin/chromium';
+const PROMETHEUS_FILES = ['/usr/bin/prometheus', '/usr/bin/prometheus-alertmanager'];
 const KAFKA_CLUSTER_ID = 'MkU3OEVBNTcwNTJENDM2Qg';
 
 export interface KafkaOptions {
@@ -225,10 +226,23 @@ export async function startMlflow(folder: string, options: MlflowOptions = {}): 
   };
 }
 
-/** No server: a browser for tests of user interfaces. */
+/** No server: what tests start themselves. */
+const installed = (env: Readonly<Record<string, string>>): RunningServer => ({
+  env,
+  stop: async () => {},
+  restart: async () => {},
+});
+
+/** A browser for tests of user interfaces. */
 async function installChromium(): Promise<RunningServer> {
   await ensureDebianPackages(['chromium'], [CHROMIUM]);
-  return { env: { TEST_CHROMIUM: CHROMIUM }, stop: async () => {}, restart: async () => {} };
+  return installed({ TEST_CHROMIUM: CHROMIUM });
+}
+
+/** Prometheus and Alertmanager, with promtool and amtool. */
+async function installPrometheus(): Promise<RunningServer> {
+  await ensureDebianPackages(['prometheus', 'prometheus-alertmanager'], PROMETHEUS_FILES);
+  return installed({ TEST_PROMETHEUS: '/usr/bin/prometheus', TEST_ALERTMANAGER: '/usr/bin/prometheus-alertmanager' });
 }
 
 /** The AWS SDK's own protocol, shards that split and merge; it neither throttles nor expires iterators. */
@@ -330,6 +344,7 @@ export const SERVERS: Readonly<Record<string, StartServer>> = {
   postgres: startPostgres,
   mlflow: (folder) => startMlflow(folder),
   chromium: installChromium,
+  prometheus: installPrometheus,
   kinesis: startKinesis,
   pubsub: startPubSub,
   s3: startS3,
