@@ -4,19 +4,30 @@ import { workerEntry } from '#kernel/worker_entry';
 
 /** Requests that come at their own pace, whether earlier ones were answered or not. */
 export interface OpenLoad {
+  readonly host?: string;
   readonly port: number;
-  readonly path: string;
-  readonly bodies: readonly string[];
+  /** One after the other, and again from the first. */
+  readonly requests: readonly LoadRequest[];
   readonly requestsASecond: number;
   readonly seconds: number;
   /** Connections at most; what finds none free is not sent, and counted. */
   readonly connections: number;
 }
 
+export interface LoadRequest {
+  readonly method: 'GET' | 'POST';
+  readonly path: string;
+  readonly body?: string;
+}
+
+export const posts = (path: string, bodies: readonly string[]): readonly LoadRequest[] =>
+  bodies.map((body) => ({ method: 'POST', path, body }));
+
 export interface OpenLoadResult {
   /** Milliseconds from when each was due, by status. */
   readonly latencies: Readonly<Record<number, readonly number[]>>;
   readonly notSent: number;
+  /** Requests whose connection was closed before they were answered, or that were never answered. */
   readonly broken: number;
 }
 
@@ -35,12 +46,17 @@ class Connection {
   readonly #onAnswer: (connection: Connection, status: number) => void;
   #received = '';
 
-  constructor(port: number, onAnswer: (connection: Connection, status: number) => void, onBroken: () => void) {
+  constructor(
+    { host = '127.0.0.1', port }: Pick<OpenLoad, 'host' | 'port'>,
+    onAnswer: (connection: Connection, status: number) => void,
+    onBroken: (connection: Connection) => void,
+  ) {
     this.#onAnswer = onAnswer;
-    this.#socket = connect(port, '127.0.0.1');
+    this.#socket = connect(port, host);
     this.#socket.setNoDelay(true);
     this.#socket.on('data', (chunk: Buffer) => this.#take(chunk.toString('latin1')));
-    this.#socket.on('error', onBroken);
+    this.#socket.on('error', () => {});
+    this.#socket.on('close', () => onBroken(this));
   }
 
   send(request: Buffer): void {
@@ -59,6 +75,7 @@ class Connection {
   }
 
   close(): void {
+    this.#socket.removeAllListeners('close');
     this.#socket.destroy();
   }
 }
@@ -66,15 +83,21 @@ class Connection {
 /** For the last answers. */
 const PATIENCE_MS = 2_000;
 
-async function run({ port, path, bodies, requestsASecond, seconds, connections }: OpenLoad): Promise<OpenLoadResult> {
-  const requests = bodies.map((body) => {
-    const head = `POST ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n`;
-    return Buffer.from(head + body);
-  });
+function bytesOf({ method, path, body }: LoadRequest, host: string): Buffer {
+  const start = `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\n`;
+  if (body === undefined) return Buffer.from(`${start}\r\n`);
+  return Buffer.from(
+    `${start}content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
+}
+
+async function run(load: OpenLoad): Promise<OpenLoadResult> {
+  const { requestsASecond, seconds, connections } = load;
+  const requests = load.requests.map((request) => bytesOf(request, load.host ?? '127.0.0.1'));
   const latencies: Record<number, number[]> = {};
   const due = new Map<Connection, number>();
-  const free: Connection[] = [];
-  const all: Connection[] = [];
+  let free: Connection[] = [];
+  const all = new Set<Connection>();
   let [notSent, broken] = [0, 0];
   const onAnswer = (connection: Connection, status: number): void => {
     latencies[status] ??= [];
@@ -82,8 +105,10 @@ async function run({ port, path, bodies, requestsASecond, seconds, connections }
     due.delete(connection);
     free.push(connection);
   };
-  const onBroken = (): void => {
-    broken += 1;
+  const onBroken = (connection: Connection): void => {
+    all.delete(connection);
+    free = free.filter((other) => other !== connection);
+    if (due.delete(connection)) broken += 1;
   };
   const beganMs = performance.now();
   const total = Math.round(requestsASecond * seconds);
@@ -91,9 +116,9 @@ async function run({ port, path, bodies, requestsASecond, seconds, connections }
     const elapsed = performance.now() - beganMs;
     for (; sent < total && (sent * 1_000) / requestsASecond <= elapsed; sent += 1) {
       let connection = free.pop();
-      if (connection === undefined && all.length < connections) {
-        connection = new Connection(port, onAnswer, onBroken);
-        all.push(connection);
+      if (connection === undefined && all.size < connections) {
+        connection = new Connection(load, onAnswer, onBroken);
+        all.add(connection);
       }
       if (connection === undefined) {
         notSent += 1;
@@ -107,7 +132,7 @@ async function run({ port, path, bodies, requestsASecond, seconds, connections }
   const giveUpAt = performance.now() + PATIENCE_MS;
   while (due.size > 0 && performance.now() < giveUpAt) await new Promise((resolve) => setTimeout(resolve, 5));
   for (const connection of all) connection.close();
-  return { latencies, notSent, broken };
+  return { latencies, notSent, broken: broken + due.size };
 }
 
 if (!isMainThread && (workerData as OpenLoad | undefined)?.requestsASecond !== undefined) {

@@ -4,7 +4,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import autocannon from 'autocannon';
 import { serveForBench } from './bench_serving.ts';
-import { openLoop } from './open_loop.ts';
+import { openLoop, posts } from './open_loop.ts';
 import { percentile } from './quantiles.ts';
 import { report } from './result.ts';
 import { instances, trainBenchModel } from './serving_workload.ts';
@@ -40,7 +40,7 @@ function liveMb(): number {
 const delays = monitorEventLoopDelay({ resolution: 10 });
 delays.enable();
 const before = liveMb();
-const load = { port, path, bodies, requestsASecond: 3 * capacity, connections: CONNECTIONS };
+const load = { port, requests: posts(path, bodies), requestsASecond: 3 * capacity, connections: CONNECTIONS };
 const { latencies, notSent, broken } = await openLoop({ ...load, seconds: SECONDS });
 const common = {
   bench: 'overload',

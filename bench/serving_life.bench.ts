@@ -11,7 +11,7 @@ import { createMetricsRegistry } from '#monitoring/metrics';
 import { startRedis } from '#scripts/services/servers';
 import { serveForBench, WARM_MS } from './bench_serving.ts';
 import { entityView, FEATURES } from './entity_workload.ts';
-import { openLoop } from './open_loop.ts';
+import { openLoop, posts } from './open_loop.ts';
 import { median, percentile } from './quantiles.ts';
 import { report } from './result.ts';
 import { instances, trainBenchModel } from './serving_workload.ts';
@@ -45,7 +45,7 @@ const { model: byEntity } = await trainBenchModel(FEATURES);
 {
   const { serving, models, registry, stop } = await serveForBench({ bench: model.package });
   const bodies = instances(200, 1).map((features) => JSON.stringify({ model_name: 'bench', features }));
-  const load = { port: Number(new URL(serving.url).port), path: '/predict', bodies, connections: 256 };
+  const load = { port: Number(new URL(serving.url).port), requests: posts('/predict', bodies), connections: 256 };
   const quiet = await openLoop({ ...load, requestsASecond: 2_000, seconds: 6 });
   const under = openLoop({ ...load, requestsASecond: 2_000, seconds: 6 });
   for (let swap = 0; swap < 4; swap += 1) {

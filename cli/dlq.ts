@@ -1,5 +1,11 @@
 import Table from 'cli-table3';
-import { DeadLetterQueue, type FiledLetter, type LetterFilter, type ReplayCounts } from '#connectors/dead_letters';
+import {
+  DeadLetterQueue,
+  type FiledLetter,
+  type LetterFilter,
+  placeOf,
+  type ReplayCounts,
+} from '#connectors/dead_letters';
 import { timeOption } from './options.ts';
 import { loadPlatformConfig, type PlatformConfig } from './platform_config.ts';
 import { shutdownRequested } from './shutdown.ts';
@@ -19,32 +25,17 @@ export async function listDeadLetters(
   filter: DlqFilter & { readonly limit: number; readonly json: boolean },
 ): Promise<void> {
   await withQueue(async (queue) => {
-    const groups = new Map<
-      string,
-      { readonly stage: string; readonly reason: string; count: number; newest: string }
-    >();
-    let newest: FiledLetter[] = [];
-    let total = 0;
-    for await (const filed of queue.list(filterOf(filter))) {
-      total += 1;
-      if (filter.json) {
+    if (filter.json) {
+      for await (const filed of queue.list(filterOf(filter)))
         process.stdout.write(`${JSON.stringify(asJson(filed))}\n`);
-        continue;
-      }
-      newest = [...newest, filed].slice(-filter.limit);
-      const stage = filed.letter?.stage ?? '(no dead letter)';
-      const reason = generalised(filed.letter?.reason ?? '');
-      const group = groups.get(`${stage} ${reason}`) ?? { stage, reason, count: 0, newest: '' };
-      group.count += 1;
-      group.newest = filed.letter?.timestamp ?? '';
-      groups.set(`${stage} ${reason}`, group);
+      return;
     }
-    if (filter.json) return;
+    const { total, groups, newest } = await queue.summarise(filterOf(filter), filter.limit);
     process.stdout.write(`${total} dead letters\n`);
     if (total === 0) return;
     const byReason = table(['stage', 'reason', 'letters', 'newest']);
-    for (const { stage, reason, count, newest: at } of [...groups.values()].sort((a, b) => b.count - a.count)) {
-      byReason.push([stage, cut(reason, 80), count, at]);
+    for (const { stage, reason, count, newest: at } of groups) {
+      byReason.push([stage === '' ? '(no dead letter)' : stage, cut(reason, 80), count, at]);
     }
     const last = table(['where', 'time', 'stage', 'payload']);
     for (const filed of newest) {
@@ -102,10 +93,6 @@ function filterOf({ stage, reason, since }: DlqFilter): LetterFilter {
   return { stage, reason, sinceMs: timeOption('--since', since) };
 }
 
-const placeOf = ({ partition, offset }: FiledLetter): string => `${partition}/${offset}`;
 const asJson = (filed: FiledLetter) => ({ where: placeOf(filed), ...(filed.letter ?? { raw: filed.raw }) });
 const table = (head: string[]) => new Table({ head, style: { head: [], border: [] } });
 const cut = (text: string, length: number): string => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
-
-/** A reason without what differs from letter to letter, so that like ones are counted together. */
-const generalised = (reason: string): string => reason.replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, '…').replace(/\d+/g, 'N');

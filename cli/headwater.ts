@@ -1,10 +1,10 @@
 #!/usr/bin/env node
 import { availableParallelism } from 'node:os';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { TRAINING_FORMATS } from '#feature_store/retrieval/training_format';
 import { PlatformError } from '#kernel/errors';
 import { LOG_LEVELS } from '#monitoring/log';
-import { ROLES, type Role, RUNNERS, TARGETS } from './choices.ts';
+import { LAMBDA_FUNCTIONS, ROLES, type Role, RUNNERS, TARGETS } from './choices.ts';
 
 /** A command's module is loaded when it runs: all of them together take seconds. */
 const lazily =
@@ -16,16 +16,22 @@ const lazily =
 
 const modules = {
   batch: () => import('./batch_predict.ts'),
+  bundles: () => import('./edge_bundle.ts'),
+  config: () => import('./show_config.ts'),
   datasets: () => import('./datasets.ts'),
   demo: () => import('./demo/demo.ts'),
   dlq: () => import('./dlq.ts'),
   statistics: () => import('./feature_statistics.ts'),
   definitions: () => import('./features.ts'),
+  erasing: () => import('./erase.ts'),
   experiments: () => import('./experiment_results.ts'),
   history: () => import('./history.ts'),
   lag: () => import('./lag.ts'),
+  lambda: () => import('./lambda.ts'),
   modelFiles: () => import('./model_files.ts'),
   models: () => import('./models.ts'),
+  monitoring: () => import('./monitor_report.ts'),
+  optimization: () => import('./optimize_model.ts'),
   predictions: () => import('./predictions.ts'),
   pipelines: () => import('./run_pipeline.ts'),
   testData: () => import('./send_test_data.ts'),
@@ -247,6 +253,14 @@ program
   .option('--dry-run', 'only say how many', false)
   .action(lazily(modules.history, 'applyRetention'));
 
+program
+  .command('erase')
+  .description('forget an entity: its rows online and offline, its predictions, their outcomes, its labels')
+  .argument('<entity>', 'its key, such as a user id')
+  .option('--dry-run', 'only say how much there is', false)
+  .option('--yes', 'it cannot be undone', false)
+  .action(lazily(modules.erasing, 'eraseEntity'));
+
 const history = (command: Command): Command =>
   command
     .option(
@@ -340,10 +354,35 @@ program
   .option('--json', 'a JSON line each, with the features', false)
   .action(lazily(modules.predictions, 'listPredictions'));
 
+program
+  .command('config')
+  .description('the configuration as it is here, from files and environment, checked; secrets are left out')
+  .option('--json', 'as JSON', false)
+  .action(lazily(modules.config, 'showConfig'));
+
+program
+  .command('lambda-invoke')
+  .description('what a door answers as a function of AWS Lambda: one event, here')
+  .addArgument(new Argument('<function>', 'which door').choices(LAMBDA_FUNCTIONS))
+  .requiredOption('--event <file>', 'as API Gateway hands it over: a proxy event, version 1 or 2, as JSON')
+  .action(lazily(modules.lambda, 'invokeLambda'));
+
 const authored = (command: Command): Command =>
   command
     .option('--reason <text>', 'kept in the audit trail', '')
     .option('--by <name>', 'who does it (default: the user of this process)');
+
+program
+  .command('monitor')
+  .description('models at work')
+  .command('report')
+  .description('how predictions compare with what the version was trained on, window by window, as a page')
+  .argument('<model>')
+  .option('--model-version <n>', 'of this version (default: the one of the newest window)', versionNumber)
+  .option('--since <time>', 'windows from then on, ISO 8601')
+  .option('--out <file>', 'where (default: MODEL-monitoring.html)')
+  .option('--json', 'a JSON line a window instead', false)
+  .action(lazily(modules.monitoring, 'reportOnModel'));
 
 const models = program.command('models').description('the model registry');
 models
@@ -397,6 +436,27 @@ models
   .option('--report <file>', 'write the report there, as HTML')
   .option('--json', 'as JSON, slices included', false)
   .action(lazily(modules.modelFiles, 'evaluateVersion'));
+models
+  .command('bundle')
+  .description('a folder that predicts wherever there is Node, without a network: the model, the code, onnxruntime')
+  .argument('<name>')
+  .option('--out <folder>', 'where (default: NAME-edge)')
+  .option('--model-version <n>', 'this version (default: the one in production)', versionNumber)
+  .option('--platforms <names...>', 'for which machines', [`${process.platform}/${process.arch}`])
+  .action(lazily(modules.bundles, 'bundleModel'));
+models
+  .command('optimize')
+  .description('a smaller, faster version: weights of eight bits; tells what it does to size, time and predictions')
+  .argument('<name>')
+  .argument('<version>', 'version number', versionNumber)
+  .requiredOption(
+    '--training-set <folder>',
+    'folder with data.csv and manifest.json, whose newest fifth it is judged on',
+  )
+  .option('--max-drift <share>', 'outputs may differ by that much of their range', Number, 0.02)
+  .option('--register', 'make it a new version in the registry', false)
+  .option('--json', 'as JSON', false)
+  .action(lazily(modules.optimization, 'optimizeModel'));
 models
   .command('validate')
   .description('what the gates say of a version, without promoting it')

@@ -19,6 +19,7 @@ import type { Logger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { isTraced, Tracing } from '#monitoring/tracing';
 import { metricsOfAll } from '#monitoring/worker_metrics';
+import type { FeatureMetrics } from '#pipelines/transforms/feature_metrics';
 import { type AuditEntry, Lifecycle } from '#registry/lifecycle/lifecycle';
 import type { ModelSignature } from '#registry/model_package';
 import type { ModelRegistry } from '#registry/model_registry';
@@ -28,8 +29,11 @@ import { examineModel } from '#serving/runtime/loaded_model';
 import { ModelServer } from '#serving/runtime/model_server';
 import { createServing } from '#serving/server';
 import type { Role } from './choices.ts';
+import { createConsoleSources } from './console_sources.ts';
+import { createJobHttp, type EmbeddedJob } from './embedded_job.ts';
+import { createMonitorJob } from './monitor_service.ts';
 import { openRegistry } from './open_registry.ts';
-import { createPipelineHttp, PipelineService } from './pipeline_service.ts';
+import { createFeatureJob } from './pipeline_service.ts';
 import { definitionsOf, type PlatformConfig } from './platform_config.ts';
 import { PendingRegistrations, registrationQueue } from './registrations.ts';
 import { isServingWorker } from './serving_workers.ts';
@@ -42,9 +46,11 @@ export interface Platform {
   readonly registry: ModelRegistry;
   readonly models: ModelServer;
   readonly predictions: PredictionLog;
-  readonly pipeline: PipelineService;
+  readonly pipeline: EmbeddedJob;
+  readonly featureMetrics: FeatureMetrics;
   /** Where each started role answers. */
   readonly urls: Readonly<Partial<Record<Role, string>>>;
+  readonly doors: Readonly<Record<Role, HttpService>>;
 }
 
 /**
@@ -91,7 +97,10 @@ export async function startPlatform(
     { sink: predictionSink(broker, offline, topics.predictions), log, metrics },
     { maxPending: config.serving.maxPendingLog },
   );
-  const pipeline = new PipelineService({ ...base, broker, online, offline }, config);
+  const { job: pipeline, metrics: featureMetrics } = createFeatureJob({ ...base, broker, online, offline }, config);
+  // Two jobs of one process, each with metrics of its own.
+  const monitorMetrics = createMetricsRegistry({ process: roles.includes('monitor') });
+  const monitor = createMonitorJob({ ...base, metrics: monitorMetrics, broker, offline, registry }, config);
   const { consistencyInterval } = config.features;
   // What is in the stores is compared, not what is cached of it.
   const stores = { ...base, online: readable, offline };
@@ -99,16 +108,29 @@ export async function startPlatform(
     consistencyInterval === 'off'
       ? []
       : [new ConsistencyMonitor(stores, { intervalMs: durationMs(consistencyInterval), sample: 200 })];
+  const consoleDeps = { broker, offline, registry, lifecycle, views, metrics, monitorMetrics };
+  const shown = config.serving.console.enabled ? createConsoleSources(consoleDeps, config) : undefined;
   const scrape = isServingWorker() ? metricsOfAll(metrics) : undefined;
   const doors: Record<Role, HttpService> = {
     gateway: await createGateway({ ...base, producer: broker.producer, eventTypes: SOURCES }, config.gateway, {
       rawEvents: topics.rawEvents,
       deadLetters: topics.deadLetters,
     }),
-    pipeline: createPipelineHttp({ log, metrics, pipeline }, config.pipeline),
+    pipeline: createJobHttp(
+      { log, metrics, job: pipeline },
+      { ...config.pipeline, name: 'pipeline', portSetting: 'PIPELINE_PORT' },
+    ),
+    monitor: createJobHttp(
+      { log, metrics: monitorMetrics, job: monitor },
+      { ...config.monitor, name: 'monitor', portSetting: 'MONITOR_PORT' },
+    ),
     features: await createFeatureApi({ ...base, store: online, features, offline }, config.featureApi),
-    serving: await createServing({ ...base, models, features, predictions, feedback: offline, scrape }, config.serving),
+    serving: await createServing(
+      { ...base, models, features, predictions, feedback: offline, console: shown, scrape },
+      config.serving,
+    ),
   };
+  if (!config.metrics.enabled) for (const door of Object.values(doors)) door.hideMetrics();
   const needsOffline = roles.some((role) => role !== 'gateway');
   const prepared: Service = {
     name: 'topics and models',
@@ -133,12 +155,13 @@ export async function startPlatform(
       ...wanted('pipeline', pipeline, doors.pipeline),
       ...wanted('features', ...consistency, doors.features),
       ...wanted('serving', registrations, models, predictions, doors.serving),
+      ...wanted('monitor', monitor, doors.monitor),
       ...wanted('gateway', doors.gateway),
     ],
     new AbortController().signal,
   );
   const urls = Object.fromEntries(roles.map((role) => [role, doors[role].url]));
-  return { services, broker, offline, registry, models, predictions, pipeline, urls };
+  return { services, broker, offline, registry, models, predictions, pipeline, featureMetrics, urls, doors };
 }
 
 /** Predictions go to the topic for whoever listens, and to the offline store for audit. */

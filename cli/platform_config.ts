@@ -16,6 +16,8 @@ import { registryConfigSchema } from '#registry/catalog';
 import { gatesConfigSchema } from '#registry/lifecycle/gates';
 import { trainingConfigSchema } from '#registry/trainers/training_config';
 import { servingConfigSchema } from '#serving/config';
+import { monitorConfigSchema } from './monitor_config.ts';
+import { checkProduction } from './production.ts';
 
 const address = (port: number) => ({
   host: z.string().default('127.0.0.1'),
@@ -27,6 +29,8 @@ const topic = z.string().regex(/^[A-Za-z0-9._-]+$/);
 /** The whole configuration: each part owns its schema, this puts them together. */
 export const platformConfigSchema = z.strictObject({
   debug: z.boolean(),
+  /** Refuses to start with what only development may have (configs/production.yaml). */
+  production: z.boolean().default(false),
   log: z.strictObject({ level: z.enum(LOG_LEVELS) }),
   dataDirectory: z.string().min(1),
   broker: brokerConfigSchema,
@@ -59,6 +63,13 @@ export const platformConfigSchema = z.strictObject({
   features: featuresConfigSchema,
   featureApi: featureApiConfigSchema,
   serving: servingConfigSchema,
+  monitor: monitorConfigSchema,
+  /** Whether `GET /metrics` is there. */
+  metrics: z.strictObject({ enabled: z.boolean().default(true) }).prefault({}),
+  /** Where the console leads to for dashboards. */
+  grafana: z
+    .strictObject({ enabled: z.boolean().default(false), url: z.url().default('http://localhost:3000') })
+    .prefault({}),
   drainTimeoutMs: z.int().positive(),
 });
 export type PlatformConfig = z.infer<typeof platformConfigSchema>;
@@ -108,7 +119,15 @@ export const ENVIRONMENT_VARIABLES: Readonly<Record<string, EnvironmentVariable>
   API_KEYS: { path: 'serving.apiKeys', type: 'list' },
   API_HOST: { path: 'serving.host', type: 'string' },
   API_WORKERS: { path: 'serving.workers', type: 'number' },
+  PROMETHEUS_ENABLED: { path: 'metrics.enabled', type: 'boolean' },
+  GRAFANA_ENABLED: { path: 'grafana.enabled', type: 'boolean' },
+  GRAFANA_URL: { path: 'grafana.url', type: 'string' },
+  PROMETHEUS_URL: { path: 'serving.console.prometheusUrl', type: 'string' },
   API_PORT: { path: 'serving.port', type: 'number' },
+  MONITOR_HOST: { path: 'monitor.host', type: 'string' },
+  MONITOR_PORT: { path: 'monitor.port', type: 'number' },
+  MONITOR_WINDOW: { path: 'monitor.window', type: 'string' },
+  MONITOR_EVERY: { path: 'monitor.every', type: 'string' },
   RAW_EVENTS_TOPIC: { path: 'topics.rawEvents', type: 'string' },
   FEATURE_EVENTS_TOPIC: { path: 'topics.featureEvents', type: 'string' },
   DEAD_LETTER_TOPIC: { path: 'topics.deadLetters', type: 'string' },
@@ -120,7 +139,7 @@ export function loadPlatformConfig(
   env: Readonly<Record<string, string | undefined>>,
   overrides: Readonly<Record<string, unknown>> = {},
 ): Readonly<PlatformConfig> {
-  return loadConfig({
+  const config = loadConfig({
     schema: platformConfigSchema,
     directory: assetPath('configs'),
     environment: `features,${environmentOf(env)}`,
@@ -128,6 +147,8 @@ export function loadPlatformConfig(
     variables: ENVIRONMENT_VARIABLES,
     overrides,
   });
+  if (config.production) checkProduction(config);
+  return config;
 }
 
 /** The views and services of the catalog that this configuration runs. @throws {@link DefinitionError} */

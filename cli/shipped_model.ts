@@ -1,6 +1,7 @@
 import { assetPath } from '#kernel/project_root';
 import { readModelFolder } from '#registry/model_folder';
 import type { ModelRegistry, NewModelVersion } from '#registry/model_registry';
+import type { Role } from './choices.ts';
 
 const FOLDER = 'registry/models/fraud_detector';
 
@@ -11,8 +12,15 @@ export async function shippedFraudDetector(): Promise<NewModelVersion> {
 }
 
 /** Puts the shipped model into production in a registry that has none: so that a first start can answer. */
-export async function ensureFraudDetector(registry: ModelRegistry): Promise<void> {
+async function ensureFraudDetector(registry: ModelRegistry): Promise<void> {
   if ((await registry.listVersions('fraud_detector')).length > 0) return;
   const { version } = await registry.register(await shippedFraudDetector());
   await registry.transition('fraud_detector', version, 'Production', { by: 'headwater start', reason: 'first start' });
 }
+
+/** What `startPlatform` does first, where a local registry is to serve. */
+export const ensureShippedModel =
+  (roles: readonly Role[]) =>
+  async ({ registry }: { readonly registry: ModelRegistry }): Promise<void> => {
+    if (roles.includes('serving') && registry.kind === 'local') await ensureFraudDetector(registry);
+  };

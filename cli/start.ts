@@ -3,8 +3,9 @@ import { createLogger } from '#monitoring/log';
 import type { Role } from './choices.ts';
 import { startPlatform } from './platform.ts';
 import type { PlatformConfig } from './platform_config.ts';
+import { checkDoors } from './production.ts';
 import { isServingWorker, reportReady, runServingWorkers, stopRequested } from './serving_workers.ts';
-import { ensureFraudDetector } from './shipped_model.ts';
+import { ensureShippedModel } from './shipped_model.ts';
 import { shutDown, shutdownRequested } from './shutdown.ts';
 
 const LABELS: Readonly<Record<Role, string>> = {
@@ -12,17 +13,17 @@ const LABELS: Readonly<Record<Role, string>> = {
   features: 'feature API',
   serving: 'model serving',
   pipeline: 'pipeline health and metrics',
+  monitor: 'drift and quality of models',
 };
 
 /** Runs the platform until SIGINT or SIGTERM, then drains it. */
 export async function start(config: PlatformConfig, roles: readonly Role[]): Promise<void> {
+  if (config.production) checkDoors(config, roles);
   if (config.serving.workers > 1 && !isServingWorker()) return runServingWorkers(config, roles);
   const log = createLogger({ level: config.log.level });
   const requested = isServingWorker() ? stopRequested() : shutdownRequested();
   const { services, urls }: { services: RunningServices; urls: Readonly<Partial<Record<Role, string>>> } =
-    await startPlatform(config, log, roles, async ({ registry }) => {
-      if (roles.includes('serving') && registry.kind === 'local') await ensureFraudDetector(registry);
-    });
+    await startPlatform(config, log, roles, ensureShippedModel(roles));
   if (isServingWorker()) {
     reportReady(urls.serving as string);
     await requested;

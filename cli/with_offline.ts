@@ -5,12 +5,12 @@ import { createLogger } from '#monitoring/log';
 import { loadPlatformConfig } from './platform_config.ts';
 
 /** Does `work` with the offline store of the configuration. */
-export async function withOffline(work: (offline: OfflineStore) => Promise<void>): Promise<void> {
+export async function withOffline<T>(work: (offline: OfflineStore) => Promise<T>): Promise<T> {
   const log = createLogger({ level: 'error' });
   const offline = createOfflineStore({ log }, loadPlatformConfig(process.env).offlineStore);
   const services = await startAll([offline], new AbortController().signal);
   try {
-    await work(offline);
+    return await work(offline);
   } finally {
     await services[Symbol.asyncDispose]();
   }

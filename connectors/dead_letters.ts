@@ -57,6 +57,23 @@ export interface ReplayOptions {
   readonly onProgress?: (counts: ReplayCounts) => void;
 }
 
+export interface LetterSummary {
+  readonly total: number;
+  /** By stage ('' for records that are no letters) and reason, the largest first. */
+  readonly groups: readonly LetterGroup[];
+  /** At most so many as were asked for, in their order. */
+  readonly newest: readonly FiledLetter[];
+}
+
+export interface LetterGroup {
+  readonly stage: string;
+  /** Without what differs from letter to letter: numbers and times. */
+  readonly reason: string;
+  readonly count: number;
+  /** ISO 8601. */
+  readonly newest: string;
+}
+
 const GROUP = 'headwater-dlq-replay';
 const POLL = { maxRecords: 500, maxWaitMs: 300 };
 
@@ -75,6 +92,25 @@ export class DeadLetterQueue {
     for await (const { filed } of this.#read(new Map(), signal)) {
       for (const one of filed) if (passes(one.letter, filter)) yield one;
     }
+  }
+
+  /** How many letters pass a filter, by what is wrong with them, and the newest `limit` of them. */
+  async summarise(filter: LetterFilter, limit: number): Promise<LetterSummary> {
+    const groups = new Map<string, { stage: string; reason: string; count: number; newest: string }>();
+    const newest: FiledLetter[] = [];
+    let total = 0;
+    for await (const filed of this.list(filter)) {
+      total += 1;
+      newest.push(filed);
+      if (newest.length > limit) newest.shift();
+      const stage = filed.letter?.stage ?? '';
+      const reason = generalised(filed.letter?.reason ?? '');
+      const group = groups.get(`${stage} ${reason}`) ?? { stage, reason, count: 0, newest: '' };
+      group.count += 1;
+      group.newest = filed.letter?.timestamp ?? '';
+      groups.set(`${stage} ${reason}`, group);
+    }
+    return { total, groups: [...groups.values()].sort((a, b) => b.count - a.count), newest };
   }
 
   /**
@@ -124,6 +160,12 @@ export class DeadLetterQueue {
     }
   }
 }
+
+/** Where a letter lies, as commands and the console name it. */
+export const placeOf = ({ partition, offset }: FiledLetter): string => `${partition}/${offset}`;
+
+/** A reason without what differs from letter to letter, so that like ones are counted together. */
+const generalised = (reason: string): string => reason.replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, '…').replace(/\d+/g, 'N');
 
 function fileOf({ partition, offset, value }: LogRecord): FiledLetter {
   const raw = value.toString('utf8');

@@ -1,18 +1,26 @@
 import { soakEngine } from './soak/engine_soak.ts';
+import { soakPlatform } from './soak/platform_soak.ts';
 import { soakSlowSink } from './soak/slow_sink_soak.ts';
 import type { Soak } from './soak/soak.ts';
 
 // npm run test:soak -- SUITE [SECONDS]: something that runs and runs, its memory sampled every ten seconds. Passes when the last third of the
-// run takes no more than 10 % or 20 MB above the second third.
+// run takes no more than 10 % or 20 MB above the second third. SUITE platform: everything, under traffic, each part killed once.
 
 const SUITES: Readonly<Record<string, () => Promise<Soak>>> = { engine: soakEngine, 'slow-sink': soakSlowSink };
 const SAMPLE_MS = 10_000;
 const SLACK_MB = 20;
 
-const [suite = '', seconds = '600'] = process.argv.slice(2);
+const [suite = '', seconds = suite === 'platform' ? '900' : '600'] = process.argv.slice(2);
+if (suite === 'platform') {
+  const { passed, failed } = await soakPlatform(Number(seconds));
+  process.stdout.write(`${passed} passed, ${failed} failed\n`);
+  process.exit(failed === 0 ? 0 : 1);
+}
 const begin = SUITES[suite];
 if (begin === undefined) {
-  process.stderr.write(`usage: npm run test:soak -- SUITE [SECONDS]; suites are ${Object.keys(SUITES).join(', ')}\n`);
+  process.stderr.write(
+    `usage: npm run test:soak -- SUITE [SECONDS]; suites are platform, ${Object.keys(SUITES).join(', ')}\n`,
+  );
   process.exit(2);
 }
 const soak = await begin();

@@ -182,7 +182,7 @@ async function post(
   // Only live events say how long one takes: history arrives all at once.
   await settled(platform, history.accepted);
   await pause(SINKS_MS);
-  platform.pipeline.metrics.onEndToEnd = (latencyMs) => latencies.push(latencyMs);
+  platform.featureMetrics.onEndToEnd = (latencyMs) => latencies.push(latencyMs);
   const live = await runTraffic(
     {
       ...common,
@@ -213,8 +213,8 @@ interface PipelineCounts {
   readonly late: number;
 }
 
-async function pipelineCounts({ pipeline }: Platform): Promise<PipelineCounts> {
-  const { processed, failed, late } = pipeline.metrics;
+async function pipelineCounts({ featureMetrics }: Platform): Promise<PipelineCounts> {
+  const { processed, failed, late } = featureMetrics;
   return { processed: await totalOf(processed), deadLettered: await totalOf(failed), late: await totalOf(late) };
 }
 

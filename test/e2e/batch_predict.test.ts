@@ -1,12 +1,12 @@
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { encodeRows } from '#connectors/files/encode_rows';
 import { assetPath } from '#kernel/project_root';
+import { commandEnvironment, runCommand } from './command_line.ts';
 
 // Files scored on the command line, stopped in the middle, and gone on with.
 
@@ -32,23 +32,7 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const environment = () => ({
-  ...process.env,
-  NODE_OPTIONS: '',
-  LOG_LEVEL: 'error',
-  DATA_DIRECTORY: join(folder, 'data'),
-});
-const CLI = assetPath('dist/cli/headwater.js');
-
-async function headwater(...args: readonly string[]) {
-  const run = promisify(execFile)(process.execPath, [CLI, ...args], {
-    ...{ env: environment(), cwd: folder, timeout: 100_000 },
-  });
-  return run.then(
-    ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),
-    ({ code, stdout, stderr }: { code: number; stdout: string; stderr: string }) => ({ code, stdout, stderr }),
-  );
-}
+const headwater = (...args: readonly string[]) => runCommand(folder, args);
 
 const batch = (out: string, ...more: readonly string[]) => [
   ...['batch-predict', 'fraud_detector', '--in', 'in/*.parquet', '--out', out, '--threads', '2', ...more],
@@ -66,8 +50,8 @@ test('killed in the middle, it goes on, and comes to what it comes to in one go'
   expect(JSON.parse(whole.stdout.trimEnd().split('\n').at(-1) as string)).toEqual({
     ...{ model: 'fraud_detector', version: 1, parts: FILES, rows: FILES * ROWS, refused: 0 },
   });
-  const child = spawn(process.execPath, [CLI, ...batch('killed')], {
-    env: environment(),
+  const child = spawn(process.execPath, [assetPath('dist/cli/headwater.js'), ...batch('killed')], {
+    env: commandEnvironment(folder),
     cwd: folder,
     stdio: 'ignore',
   });

@@ -1,12 +1,10 @@
-import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { parquetReadObjects } from 'hyparquet';
-import { assetPath } from '#kernel/project_root';
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '#kernel/time';
+import { runCommand } from './command_line.ts';
 
 // Feature commands as a user gives them, embedded: history in, training sets and statistics out.
 
@@ -26,17 +24,7 @@ interface Outcome {
 }
 
 async function headwater(...args: readonly string[]): Promise<Outcome> {
-  const command = [assetPath('dist/cli/headwater.js'), ...args];
-  const env = { ...process.env, NODE_OPTIONS: '', LOG_LEVEL: 'error', DATA_DIRECTORY: join(folder, 'data') };
-  const run = promisify(execFile)(process.execPath, command, { env, cwd: folder, timeout: 60_000 });
-  const {
-    code = 0,
-    stdout,
-    stderr,
-  } = await run.then(
-    (ended) => ({ ...ended, code: 0 }),
-    (error: { readonly code?: number; readonly stdout: string; readonly stderr: string }) => error,
-  );
+  const { code, stdout, stderr } = await runCommand(folder, args);
   const lines = stdout.trim().split('\n');
   const text = lines.at(-1) ?? '';
   return { code, lines, stderr, last: text.startsWith('{') ? (JSON.parse(text) as Record<string, unknown>) : {} };

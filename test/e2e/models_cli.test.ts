@@ -1,10 +1,9 @@
-import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { assetPath } from '#kernel/project_root';
+import { runCommand } from './command_line.ts';
 
 // The life of a model on the command line, in the embedded registry.
 
@@ -15,21 +14,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-async function models(...args: readonly string[]) {
-  const command = [assetPath('dist/cli/headwater.js'), 'models', ...args];
-  const env = {
-    ...process.env,
-    NODE_OPTIONS: '',
-    LOG_LEVEL: 'error',
-    DATA_DIRECTORY: join(folder, 'data'),
-    USER: 'ann',
-  };
-  const run = promisify(execFile)(process.execPath, command, { env, cwd: folder, timeout: 60_000 });
-  return run.then(
-    ({ stdout }) => ({ code: 0, stdout, stderr: '' }),
-    ({ code, stdout, stderr }: { code: number; stdout: string; stderr: string }) => ({ code, stdout, stderr }),
-  );
-}
+const models = (...args: readonly string[]) => runCommand(folder, ['models', ...args]);
 
 test('register, compare, promote, roll back, export, archive', async () => {
   expect((await models('register', 'fraud_detector', SHIPPED)).stdout).toMatch(/^fraud_detector 1 None .*auc=0\.98/);

@@ -6,6 +6,8 @@ export interface PlatformUrls {
   readonly gateway: string;
   readonly features: string;
   readonly serving: string;
+  readonly pipeline: string;
+  readonly monitor: string;
 }
 
 const READY_WITHIN_MS = 60_000;
@@ -32,6 +34,7 @@ export class PlatformProcess {
         GATEWAY_PORT: '0',
         PIPELINE_PORT: '0',
         FEATURE_API_PORT: '0',
+        MONITOR_PORT: '0',
         API_PORT: '0',
         LOG_LEVEL: 'warn',
         ...env,
@@ -52,7 +55,10 @@ export class PlatformProcess {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     const url = (label: string): string => new RegExp(`^${label}\\s+(http\\S+)$`, 'm').exec(output)?.[1] ?? '';
-    const urls = { gateway: url('ingestion gateway'), features: url('feature API'), serving: url('model serving') };
+    const urls = {
+      ...{ gateway: url('ingestion gateway'), features: url('feature API'), serving: url('model serving') },
+      ...{ pipeline: url('pipeline health and metrics'), monitor: url('drift and quality of models') },
+    };
     return new PlatformProcess(child, urls, () => output);
   }
 

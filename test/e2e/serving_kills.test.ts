@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -16,8 +16,8 @@ import { assetPath } from '#kernel/project_root';
 import { eventTime, processingTime, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
-import type { RunningServer } from '#scripts/services/managed_process';
-import { startKafka, startMlflow, startPostgres, startRedis } from '#scripts/services/servers';
+import { STACK_SERVERS, type Stack, startStack } from '#scripts/services/stack';
+import { runCommand } from './command_line.ts';
 import { PlatformProcess } from './platform_process.ts';
 
 // Everything that serving leans on dies under load, one after the other, and both stores at once.
@@ -25,37 +25,18 @@ import { PlatformProcess } from './platform_process.ts';
 const SHIPPED = assetPath('registry/models/fraud_detector');
 const ACCOUNTS = 20;
 const CALLERS = 4;
-const NAMES = ['redis', 'postgres', 'mlflow', 'kafka'] as const;
-type Name = (typeof NAMES)[number];
 
 let folder: string;
-let servers: Record<Name, RunningServer>;
-let env: Record<string, string>;
+let stack: Stack;
+let servers: Stack['servers'];
+let env: Readonly<Record<string, string>>;
 let features: Record<string, FeatureValue>;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'serving-kills-'));
-  // PostgreSQL runs as another user.
-  chmodSync(folder, 0o755);
-  for (const name of NAMES) mkdirSync(join(folder, name));
-  const [redis, postgres, mlflow, kafka] = await Promise.all([
-    startRedis(join(folder, 'redis')),
-    startPostgres(join(folder, 'postgres')),
-    startMlflow(join(folder, 'mlflow')),
-    startKafka(join(folder, 'kafka')),
-  ]);
-  servers = { redis, postgres, mlflow, kafka };
-  const [redisUrl, postgresUrl] = [
-    new URL(redis.env.TEST_REDIS_URL as string),
-    new URL(postgres.env.TEST_POSTGRES_URL as string),
-  ];
-  env = {
-    ...{ ENVIRONMENT: 'services', ROLES: 'serving', MLFLOW_TRACKING_URI: mlflow.env.TEST_MLFLOW_URL as string },
-    KAFKA_BROKERS: kafka.env.TEST_KAFKA_BROKERS as string,
-    ...{ REDIS_HOST: redisUrl.hostname, REDIS_PORT: redisUrl.port },
-    ...{ DATABASE_HOST: postgresUrl.hostname, DATABASE_PORT: postgresUrl.port },
-    ...{ DATABASE_USER: postgresUrl.username, DATABASE_NAME: 'postgres', DATABASE_PASSWORD: '' },
-  };
+  stack = await startStack(folder);
+  servers = stack.servers;
+  env = { ...stack.env, ROLES: 'serving' };
   const { examples } = JSON.parse(readFileSync(join(SHIPPED, 'headwater.json'), 'utf8')) as {
     examples: { features: Record<string, FeatureValue> }[];
   };
@@ -64,15 +45,11 @@ beforeAll(async () => {
   await headwater('models', 'promote', 'fraud_detector', '1', '--force');
 }, 300_000);
 afterAll(async () => {
-  for (const server of Object.values(servers ?? {})) await server.stop();
+  await stack?.stop();
   rmSync(folder, { recursive: true, force: true });
 });
 
-const headwater = (...args: readonly string[]) =>
-  promisify(execFile)(process.execPath, [assetPath('dist/cli/headwater.js'), ...args], {
-    ...{ env: { ...process.env, ...env, NODE_OPTIONS: '', LOG_LEVEL: 'error', DATA_DIRECTORY: join(folder, 'data') } },
-    timeout: 100_000,
-  });
+const headwater = (...args: readonly string[]) => runCommand(folder, args, env);
 
 /** The stores, as the platform configures them, with a row of each account. */
 async function fillStores(): Promise<{ offline: OfflineStore; close(): Promise<void> }> {
@@ -135,7 +112,7 @@ test('by features every request is answered; by entity from history, or told at 
   };
   const callers = Array.from({ length: CALLERS }, (_, index) => [caller('features', index), caller('entity', index)]);
   await sleep(1_000);
-  for (const name of NAMES) {
+  for (const name of STACK_SERVERS) {
     phase = name;
     await servers[name].restart(2_500);
     phase = 'between';
@@ -153,14 +130,14 @@ test('by features every request is answered; by entity from history, or told at 
     const good = own.filter(({ status }) => status === 200).length;
     return { asked: own.length, good, others: [...new Set(own.map(({ status }) => status))].filter((s) => s !== 200) };
   };
-  const phases = ['before', ...NAMES, 'both stores', 'between'];
+  const phases = ['before', ...STACK_SERVERS, 'both stores', 'between'];
   for (const each of phases) {
     const { asked, good } = statusesOf('features', each);
     expect([each, good]).toEqual([each, asked]);
     expect(asked).toBeGreaterThan(50);
   }
   // Redis away: history answers; PostgreSQL, MLflow, Kafka away: nobody sees it.
-  for (const each of ['before', ...NAMES]) {
+  for (const each of ['before', ...STACK_SERVERS]) {
     const { asked, good, others } = statusesOf('entity', each);
     expect([each, others.filter((status) => status !== 503)]).toEqual([each, []]);
     expect(good / asked).toBeGreaterThan(each === 'redis' ? 0.9 : 0.999);

@@ -1,10 +1,8 @@
-import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { assetPath } from '#kernel/project_root';
+import { runCommand } from './command_line.ts';
 
 // Real prices from a package to a version in MLflow, on the command line; MLflow is away while the model is trained.
 
@@ -17,23 +15,8 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const AWAY = 'http://127.0.0.1:1';
 const mlflow = process.env.TEST_MLFLOW_URL ?? AWAY;
 
-async function headwater(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
-  const options = {
-    env: {
-      ...process.env,
-      ...{ NODE_OPTIONS: '', LOG_LEVEL: 'error', DATA_DIRECTORY: join(folder, 'data'), USER: 'ann' },
-      ...{ ENVIRONMENT: 'embedded,mlflow', MLFLOW_TRACKING_URI: mlflow },
-      ...env,
-    },
-    cwd: folder,
-    timeout: 300_000,
-    maxBuffer: 64 * 1024 * 1024,
-  };
-  return promisify(execFile)(process.execPath, [assetPath('dist/cli/headwater.js'), ...args], options).then(
-    ({ stdout }) => ({ code: 0, stdout, stderr: '' }),
-    ({ code, stdout, stderr }: { code: number; stdout: string; stderr: string }) => ({ code, stdout, stderr }),
-  );
-}
+const headwater = (args: readonly string[], env: Readonly<Record<string, string>> = {}) =>
+  runCommand(folder, args, { ENVIRONMENT: 'embedded,mlflow', MLFLOW_TRACKING_URI: mlflow, ...env });
 
 let version: string;
 
@@ -93,6 +76,23 @@ test('judged again it has the same metrics; it goes into another registry whole'
       'headwater.data_quality': 'green',
       'headwater.training_set': expect.stringMatching(/^[0-9a-f]{64}$/),
     },
+  });
+  const optimize = [
+    'models',
+    'optimize',
+    'price_forecaster',
+    '1',
+    '--training-set',
+    'model/training-set',
+    '--register',
+  ];
+  const optimized = await headwater(optimize, local);
+  expect(optimized.stdout).toMatch(
+    /operators compute with eight bits: DynamicQuantizeLSTM.*\n\d+ bytes, then \d+; .*\noutputs differ by 0\.\d\d % of/,
+  );
+  expect(optimized.stdout).toMatch(/^price_forecaster 2 None rmse=/m);
+  expect(await headwater([...optimize, '--max-drift', '0.000001'], local)).toMatchObject({
+    ...{ code: 1, stderr: expect.stringMatching(/not registered; --max-drift allows more/) },
   });
   const back = await headwater(['models', 'export', 'price_forecaster', '1', '--to', mlflow], local);
   expect(back.stdout).toMatch(/^price_forecaster \d+ None .* is at http/);

@@ -1,0 +1,103 @@
+import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import awsLambdaFastify from '@fastify/aws-lambda';
+import type { APIGatewayProxyEvent, APIGatewayProxyEventV2, Context } from 'aws-lambda';
+import { createLogger } from '#monitoring/log';
+import type { LAMBDA_FUNCTIONS } from './choices.ts';
+import { type Platform, startPlatform } from './platform.ts';
+import { loadPlatformConfig } from './platform_config.ts';
+import { print } from './print.ts';
+import { ensureShippedModel } from './shipped_model.ts';
+import { shutDown } from './shutdown.ts';
+import { UsageError } from './usage_error.ts';
+
+// The doors as AWS Lambda functions behind API Gateway, a function URL or a load balancer: `dist/cli/lambda.predict` and so on as the handler.
+// The same routes answer as in a process of their own.
+
+type Event = APIGatewayProxyEvent | APIGatewayProxyEventV2;
+type Answer = awsLambdaFastify.LambdaResponse;
+type Handler = (event: Event, context: Context) => Promise<Answer>;
+
+type LambdaFunction = (typeof LAMBDA_FUNCTIONS)[number];
+const ROLE_OF = { predict: 'serving', ingest: 'gateway', features: 'features' } as const satisfies Record<
+  LambdaFunction,
+  string
+>;
+
+interface Instance {
+  readonly platform: Platform;
+  readonly answer: Handler;
+}
+
+/** What an instance of a function opens at its first event, and keeps for those after it. */
+async function open(name: LambdaFunction): Promise<Instance> {
+  const config = loadPlatformConfig(process.env);
+  const role = ROLE_OF[name];
+  // Nobody connects: events come by a way of their own.
+  const unbound = { host: '127.0.0.1', port: 0 };
+  const log = createLogger({ level: config.log.level });
+  const platform = await startPlatform(
+    {
+      ...config,
+      gateway: { ...config.gateway, ...unbound },
+      featureApi: { ...config.featureApi, ...unbound },
+      serving: { ...config.serving, ...unbound },
+    },
+    log,
+    [role],
+    ensureShippedModel([role]),
+  );
+  const answer = awsLambdaFastify(platform.doors[role].app, { decorateRequest: false }) as Handler;
+  return { platform, answer };
+}
+
+function handlerOf(name: LambdaFunction): { readonly handle: Handler; readonly close: () => Promise<void> } {
+  let opened: Promise<Instance> | undefined;
+  return {
+    async handle(event, context) {
+      opened ??= open(name);
+      const { platform, answer } = await opened.catch((error: unknown) => {
+        // The next event tries again.
+        opened = undefined;
+        throw error;
+      });
+      const answered = await answer(event, context);
+      // An instance is halted between events: what was predicted is written before it may be.
+      await platform.predictions.flush();
+      return answered;
+    },
+    async close() {
+      const instance = await opened;
+      if (instance === undefined) return;
+      const { log, drainTimeoutMs } = loadPlatformConfig(process.env);
+      await shutDown(instance.platform.services, createLogger({ level: log.level }), drainTimeoutMs);
+    },
+  };
+}
+
+const functions = { predict: handlerOf('predict'), ingest: handlerOf('ingest'), features: handlerOf('features') };
+export const predict: Handler = functions.predict.handle;
+export const ingest: Handler = functions.ingest.handle;
+export const features: Handler = functions.features.handle;
+
+/** `headwater lambda-invoke FUNCTION --event FILE`: the function once, here, with what API Gateway would hand it; its answer as JSON. */
+export async function invokeLambda(name: LambdaFunction, { event: path }: { readonly event: string }): Promise<void> {
+  const event = await readEvent(path);
+  const { handle, close } = functions[name];
+  try {
+    print(JSON.stringify(await handle(event, { awsRequestId: randomUUID() } as Context)));
+  } finally {
+    await close();
+  }
+}
+
+async function readEvent(path: string): Promise<Event> {
+  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    throw new UsageError(`--event ${path} cannot be read: ${error.message}`);
+  });
+  try {
+    return JSON.parse(text) as Event;
+  } catch (error) {
+    throw new UsageError(`--event ${path} is not JSON: ${(error as Error).message}`);
+  }
+}

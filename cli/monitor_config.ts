@@ -1,0 +1,31 @@
+import { z } from 'zod';
+import { duration } from '#configs/duration';
+import type { Duration } from '#kernel/duration';
+
+/** `monitor` in configs/*.yaml: how models are watched at work. */
+export const monitorConfigSchema = z.strictObject({
+  host: z.string().default('127.0.0.1'),
+  port: z.int().min(0).max(65_535).default(8_084),
+  group: z.string().min(1).default('headwater-monitor'),
+  snapshotIntervalMs: z.int().positive().default(10_000),
+  idleAfterMs: z.int().positive().default(1_000),
+  /** Length of the windows of predictions that are compared with training. */
+  window: duration.default('1h' as Duration),
+  /** How often a window that is still open is compared, and outcomes are looked at. */
+  every: duration.default('30s' as Duration),
+  /** A window with fewer predictions says nothing. */
+  minRows: z.int().min(50).default(200),
+  /** Columns that differ by what they are: the hour of the day in a window of an hour. */
+  ignore: z.array(z.string()).default(['hour_of_day', 'day_of_week', 'is_weekend']),
+  thresholds: z
+    .strictObject({
+      psi: z.number().positive().default(0.2),
+      cramersV: z.number().positive().default(0.1),
+      significance: z.number().positive().max(1).default(0.001),
+      nullShare: z.number().positive().max(1).default(0.1),
+    })
+    .prefault({}),
+  /** Outcomes that were told so long ago still count. */
+  performance: duration.default('7d' as Duration),
+  minLabels: z.int().positive().default(100),
+});

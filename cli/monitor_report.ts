@@ -1,0 +1,118 @@
+import { writeFile } from 'node:fs/promises';
+import type { DriftReport } from '#feature_store/offline/offline_store';
+import type { Chart, Table } from '#registry/evaluation/evaluation';
+import { reportPage } from '#registry/evaluation/report';
+import { print } from './print.ts';
+import { UsageError } from './usage_error.ts';
+import { withOffline } from './with_offline.ts';
+
+export interface MonitorReportOptions {
+  readonly modelVersion?: number;
+  readonly since?: string;
+  readonly out?: string;
+  readonly json: boolean;
+}
+
+/** Windows that are shown: a month of hours. */
+const WINDOWS = 720;
+const CHARTED_COLUMNS = 6;
+
+/** `headwater monitor report MODEL`: how predictions compare with training, window by window; as a page, or as JSON lines. */
+export async function reportOnModel(
+  model: string,
+  { modelVersion, since, out, json }: MonitorReportOptions,
+): Promise<void> {
+  const sinceMs = since === undefined ? undefined : Date.parse(since);
+  if (Number.isNaN(sinceMs)) throw new UsageError(`--since ${since} is no time: write it as ISO 8601`);
+  const reports = await withOffline((offline) =>
+    offline.listDriftReports({ model, version: modelVersion, sinceMs, limit: WINDOWS }),
+  );
+  const [newest] = reports;
+  if (newest === undefined) {
+    throw new UsageError(
+      `no window of ${model} was compared yet: the role "monitor" does it (monitor.minRows predictions a window)`,
+    );
+  }
+  if (json) {
+    for (const report of reports) print(JSON.stringify(report));
+    return;
+  }
+  const ofVersion = reports.filter(({ version }) => version === newest.version);
+  const file = out ?? `${model}-monitoring.html`;
+  await writeFile(file, await page(model, ofVersion));
+  const drifted = newest.columns.filter((column) => column.drifted).map(({ column }) => column);
+  print(
+    `${model} ${newest.version}, window of ${timeOf(newest)} with ${newest.rows} predictions: ${drifted.length === 0 ? 'as in training' : `drifted: ${drifted.join(', ')}`}`,
+  );
+  print(`${ofVersion.length} windows are in ${file}`);
+}
+
+const timeOf = ({ windowStartMs }: DriftReport): string => new Date(windowStartMs).toISOString();
+
+/** Reports of one version, the newest first. */
+function page(model: string, reports: readonly DriftReport[]): Promise<string> {
+  const newest = reports[0] as DriftReport;
+  const oldest = reports.at(-1) as DriftReport;
+  const drifted = reports.filter(({ columns }) => columns.some((column) => column.drifted));
+  const columns: Table = {
+    title: `Columns in the newest window, ${timeOf(newest)}`,
+    columns: ['column', 'drifted', 'psi', 'KS', "Cramér's V", 'p-value', 'missing', 'beyond the range of training'],
+    rows: newest.columns.map((column) => [
+      ...[column.column, column.drifted ? 'yes' : '', column.psi ?? '', column.ks ?? '', column.cramersV ?? ''],
+      ...[column.pValue ?? '', column.nullShare, column.outOfRangeShare],
+    ]),
+  };
+  const windows: Table = {
+    title: 'Windows in which something had drifted',
+    columns: ['window', 'predictions', 'columns'],
+    rows: drifted.map((report) => [
+      ...[timeOf(report), report.rows],
+      report.columns
+        .filter((column) => column.drifted)
+        .map(({ column }) => column)
+        .join(', '),
+    ]),
+  };
+  return reportPage({
+    title: `${model} ${newest.version} at work`,
+    text: `${reports.length} windows of ${newest.windowMs / 60_000} minutes, from ${timeOf(oldest)} to ${timeOf(newest)}, compared with the training set of the version; ${drifted.length} of them had drifted.`,
+    before: [columns],
+    charts: [stabilityChart(reports), rowsChart(reports)],
+    after: [windows],
+  });
+}
+
+/** Hours before the newest window, below 0. */
+const hoursOf = (report: DriftReport, newest: DriftReport): number =>
+  (report.windowStartMs - newest.windowStartMs) / 3_600_000;
+
+/** Of the columns that have moved the most. */
+function stabilityChart(reports: readonly DriftReport[]): Chart {
+  const newest = reports[0] as DriftReport;
+  const series = new Map<string, [number, number][]>();
+  for (const report of [...reports].reverse()) {
+    for (const { column, psi } of report.columns) {
+      if (psi === undefined) continue;
+      const points = series.get(column) ?? [];
+      points.push([hoursOf(report, newest), psi]);
+      series.set(column, points);
+    }
+  }
+  const most = (points: readonly (readonly [number, number])[]): number => Math.max(...points.map(([, psi]) => psi));
+  return {
+    ...{ title: 'Population stability index', x: 'hours before the newest window', y: 'psi', kind: 'line' },
+    series: [...series]
+      .sort(([, a], [, b]) => most(b) - most(a))
+      .slice(0, CHARTED_COLUMNS)
+      .map(([name, points]) => ({ name, points })),
+  };
+}
+
+function rowsChart(reports: readonly DriftReport[]): Chart {
+  const newest = reports[0] as DriftReport;
+  const points = [...reports].reverse().map((report) => [hoursOf(report, newest), report.rows] as const);
+  return {
+    ...{ title: 'Predictions', x: 'hours before the newest window', y: 'predictions', kind: 'line' },
+    series: [{ name: 'predictions', points }],
+  };
+}

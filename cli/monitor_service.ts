@@ -1,0 +1,62 @@
+import { join } from 'node:path';
+import { LRUCache } from 'lru-cache';
+import type { Broker } from '#connectors/connector';
+import type { OfflineStore } from '#feature_store/offline/offline_store';
+import { STATISTICS_FILE } from '#feature_store/retrieval/training_set';
+import { durationMs } from '#kernel/duration';
+import type { Clock } from '#kernel/time';
+import type { Logger } from '#monitoring/log';
+import type { Registry } from '#monitoring/metrics';
+import { buildMonitoringPipeline } from '#pipelines/jobs/monitoring_pipeline';
+import type { ReferenceOf, TrainingReference } from '#pipelines/transforms/drift/compare_with_training';
+import type { ModelRegistry } from '#registry/model_registry';
+import { EmbeddedJob } from './embedded_job.ts';
+import type { PlatformConfig } from './platform_config.ts';
+
+interface Deps {
+  readonly broker: Broker;
+  readonly offline: OfflineStore;
+  readonly registry: ModelRegistry;
+  readonly log: Logger;
+  readonly metrics: Registry;
+  readonly clock: Clock;
+}
+
+/** Watching models at work, as a job of this process. */
+export function createMonitorJob(deps: Deps, { monitor, topics, dataDirectory }: PlatformConfig): EmbeddedJob {
+  const { window, every, performance, snapshotIntervalMs, ...settings } = monitor;
+  const parts = { ...deps, registry: deps.metrics, referenceOf: trainingReferences(deps.registry) };
+  return new EmbeddedJob(
+    deps,
+    { name: 'monitoring of models', snapshotDirectory: join(dataDirectory, 'monitor'), snapshotIntervalMs },
+    (root) =>
+      buildMonitoringPipeline(root, parts, {
+        ...settings,
+        ...{ windowMs: durationMs(window), everyMs: durationMs(every), performanceMs: durationMs(performance) },
+        predictionsTopic: topics.predictions,
+      }),
+  );
+}
+
+const REFERENCES = 200;
+/** A version does not change; that there is none may. */
+const KEPT_MS = 600_000;
+
+/** What versions were trained on, out of the registry. */
+export function trainingReferences(registry: ModelRegistry): ReferenceOf {
+  const kept = new LRUCache<string, { readonly reference: TrainingReference | undefined }>({
+    ...{ max: REFERENCES, ttl: KEPT_MS },
+  });
+  return async (model, version) => {
+    const key = `${model}|${version}`;
+    const known = kept.get(key);
+    if (known !== undefined) return known.reference;
+    const found = await registry.resolve(model, { version });
+    const text = found === undefined ? undefined : await registry.attachment(found, STATISTICS_FILE);
+    const columns =
+      text === undefined ? {} : (JSON.parse(Buffer.from(text).toString('utf8')) as TrainingReference['columns']);
+    const reference = found === undefined ? undefined : { columns, metrics: found.metrics };
+    kept.set(key, { reference });
+    return reference;
+  };
+}

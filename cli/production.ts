@@ -1,0 +1,66 @@
+import { ConfigError } from '#configs/errors';
+import type { Role } from './choices.ts';
+
+/** What of the configuration production is strict about. */
+interface Guarded {
+  readonly debug: boolean;
+  readonly onlineStore: { readonly kind: string; readonly password?: string | undefined };
+  readonly offlineStore: { readonly kind: string; readonly password?: string | undefined };
+  readonly registry: { readonly kind: string };
+  readonly broker: { readonly kind: string };
+  readonly gateway: Door;
+  readonly featureApi: Door;
+  readonly serving: Door;
+}
+
+interface Door {
+  readonly host: string;
+  readonly apiKeys?: readonly unknown[] | undefined;
+  readonly jwt?: object | undefined;
+}
+
+/** What people leave as it was. */
+const WELL_KNOWN = /^(postgres|admin|password|secret|changeme|headwater|redis|root|test|example|development-only|)$/i;
+const SHORTEST = 12;
+const ON_ONE_MACHINE = ['memory', 'pglite', 'local'];
+const LOOPBACK = ['127.0.0.1', 'localhost', '::1'];
+
+/** @throws {@link ConfigError} with everything that must not go into production */
+export function checkProduction(config: Guarded): void {
+  const problems: string[] = [];
+  if (config.debug) problems.push('debug is on');
+  for (const part of ['broker', 'onlineStore', 'offlineStore', 'registry'] as const) {
+    const { kind } = config[part];
+    if (ON_ONE_MACHINE.includes(kind))
+      problems.push(`${part}.kind is "${kind}", which lives and dies with one machine`);
+  }
+  for (const part of ['onlineStore', 'offlineStore'] as const) {
+    const { kind, password = '' } = config[part];
+    if (kind !== 'redis' && kind !== 'postgres') continue;
+    if (WELL_KNOWN.test(password)) problems.push(`${part}.password is empty or one that everybody knows`);
+    else if (password.length < SHORTEST) problems.push(`${part}.password is shorter than ${SHORTEST} characters`);
+  }
+  refuse(problems);
+}
+
+const DOORS = { gateway: 'gateway', features: 'featureApi', serving: 'serving' } as const;
+
+/** @throws {@link ConfigError} for doors of this process that anybody may come through */
+export function checkDoors(config: Pick<Guarded, 'gateway' | 'featureApi' | 'serving'>, roles: readonly Role[]): void {
+  const problems: string[] = [];
+  for (const role of roles) {
+    if (!(role in DOORS)) continue;
+    const door = DOORS[role as keyof typeof DOORS];
+    const { host, apiKeys = [], jwt } = config[door];
+    if (!LOOPBACK.includes(host) && apiKeys.length === 0 && jwt === undefined) {
+      problems.push(`${door} listens on ${host} and lets in everybody: set its apiKeys or jwt`);
+    }
+  }
+  refuse(problems);
+}
+
+function refuse(problems: readonly string[]): void {
+  if (problems.length === 0) return;
+  const list = problems.map((problem) => `  - ${problem}`).join('\n');
+  throw new ConfigError(`this configuration is not for production:\n${list}`);
+}

@@ -1,0 +1,169 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import type axe from 'axe-core';
+import { type Browser, chromium, type Page } from 'playwright-core';
+import { generateTransactions } from '#examples/fraud/transaction_generator';
+import { assetPath } from '#kernel/project_root';
+import { Random } from '#kernel/random';
+import { trainingLikeRow } from '../support/training_like_rows.ts';
+import { runCommand } from './command_line.ts';
+import { PlatformProcess } from './platform_process.ts';
+
+// The console in a real browser, on a platform that runs: every page, what can be done on it, and whether everybody can use it.
+
+const SHIPPED = assetPath('registry/models/fraud_detector');
+const PAGES = ['pipelines', 'features', 'models', 'experiments', 'drift', 'alerts', 'dead-letters'] as const;
+const STEP_MS = 20_000;
+
+let folder: string;
+let platform: PlatformProcess;
+let browser: Browser;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'console-'));
+  for (let version = 1; version <= 2; version += 1)
+    await runCommand(folder, ['models', 'register', 'fraud_detector', SHIPPED]);
+  await runCommand(folder, ['models', 'promote', 'fraud_detector', '1', '--force']);
+  platform = await PlatformProcess.start(join(folder, 'data'), { API_KEYS: 'a-key-for-the-console' });
+  browser = await chromium.launch({ executablePath: process.env.TEST_CHROMIUM ?? '', args: ['--no-sandbox'] });
+  const { gateway, serving } = platform.urls;
+  const events = generateTransactions({ seed: 3, events: 400, accounts: 20, days: 1, endMs: Date.now() });
+  await send(`${gateway}/ingest/batch`, events.map(({ body }) => body).join('\n'), 'application/x-ndjson');
+  const random = new Random(5);
+  const instances = Array.from({ length: 500 }, () => trainingLikeRow(random));
+  await send(`${serving}/predict/batch`, JSON.stringify({ model_name: 'fraud_detector', instances }));
+}, 120_000);
+afterAll(async () => {
+  await browser?.close();
+  await platform?.kill();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const headers = { 'x-api-key': 'a-key-for-the-console' };
+const send = (url: string, body: string, type = 'application/json') =>
+  fetch(url, { method: 'POST', headers: { ...headers, 'content-type': type }, body });
+
+async function open(path: string, options: object = {}): Promise<Page> {
+  const page = await browser.newPage({ viewport: { width: 1_280, height: 900 }, ...options });
+  page.setDefaultTimeout(STEP_MS);
+  await page.addInitScript("sessionStorage.setItem('headwater-api-key', 'a-key-for-the-console')");
+  await page.goto(`${platform.urls.serving}/console#/${path}`);
+  return page;
+}
+
+/** What a check for accessibility finds that is serious. */
+async function seriousIssues(page: Page): Promise<readonly string[]> {
+  const path = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
+  await page.evaluate(await (await import('node:fs/promises')).readFile(path, 'utf8'));
+  const { violations } = (await page.evaluate('axe.run()')) as axe.AxeResults;
+  return violations
+    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+    .flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html.slice(0, 160)}`));
+}
+
+test('without a key nothing is shown; with one that is typed it is', async () => {
+  const page = await browser.newPage();
+  page.setDefaultTimeout(STEP_MS);
+  await page.goto(`${platform.urls.serving}/console`);
+  await page.getByLabel('API key').fill('a-key-for-the-console');
+  expect(await page.getByText('records behind').count()).toBe(0);
+  await page.getByRole('button', { name: 'Use it in this tab' }).click();
+  await page.getByText('records behind').first().waitFor();
+  await page.close();
+  const refused = await fetch(`${platform.urls.serving}/console/api/versions`);
+  expect(refused.status).toBe(401);
+}, 60_000);
+
+test('every page shows what is there, on a wide screen and on a telephone, in light and dark, with nothing serious for axe', async () => {
+  await sleep(3_000);
+  for (const look of [
+    { viewport: { width: 1_280, height: 900 }, colorScheme: 'light' },
+    { viewport: { width: 390, height: 844 }, colorScheme: 'dark' },
+  ] as const) {
+    for (const path of PAGES) {
+      const page = await open(path, look);
+      const problems: string[] = [];
+      page.on('pageerror', ({ message }) => problems.push(message));
+      page.on('console', (message) => message.type() === 'error' && problems.push(message.text()));
+      await page.getByRole('heading', { level: 1 }).waitFor();
+      while ((await page.getByText('asking…').count()) > 0) await sleep(50);
+      expect([path, await seriousIssues(page)]).toEqual([path, []]);
+      // Nothing is wider than the screen but what scrolls by itself.
+      expect([path, await page.evaluate('document.documentElement.scrollWidth <= innerWidth')]).toEqual([path, true]);
+      expect([path, problems.filter((text) => !/404/.test(text))]).toEqual([path, []]);
+      await page.close();
+    }
+  }
+}, 240_000);
+
+test('pages are reached by keys, features filtered by typing', async () => {
+  const page = await open('pipelines');
+  await page.getByText('records behind').first().waitFor();
+  await page.keyboard.press('2');
+  await page.getByRole('heading', { level: 1, name: 'Features' }).waitFor();
+  await page.getByText(/\d+ of \d+ features/).waitFor();
+  await page.keyboard.press('/');
+  await page.keyboard.type('sum_amount_1h');
+  await page.getByText(/^1 of \d+ features/).waitFor();
+  await page.close();
+}, 60_000);
+
+test('a version is promoted, with a reason that is kept; serving follows', async () => {
+  const page = await open('models');
+  await page.getByRole('button', { name: 'Promote fraud_detector 2' }).click();
+  await page.getByLabel(/Reason/).fill('looks better');
+  await page.getByRole('dialog').getByRole('button', { name: 'Promote' }).click();
+  await page.getByText('fraud_detector 2 is in Production').waitFor();
+  await page.getByRole('button', { name: 'Close' }).click();
+  await page.getByText('version 2 answers').waitFor();
+  await page.getByRole('cell', { name: 'looks better' }).waitFor();
+  await page.close();
+}, 60_000);
+
+test('traffic is split, and put back', async () => {
+  const page = await open('models');
+  await page.getByLabel('Percent for Staging').fill('20');
+  await page.getByRole('button', { name: 'Split fraud_detector' }).click();
+  await page.getByLabel(/Reason/).fill('try it');
+  await page.getByRole('dialog').getByRole('button', { name: 'Change' }).click();
+  await page.getByText('all processes follow').waitFor();
+  await page.getByRole('button', { name: 'Close' }).click();
+  await page.getByText('control 80, challenger 20').waitFor();
+  await page.getByRole('button', { name: 'Undo fraud_detector' }).click();
+  await page.getByLabel(/Reason/).fill('enough');
+  await page.getByRole('dialog').getByRole('button', { name: 'Change' }).click();
+  await page.getByRole('button', { name: 'Close' }).click();
+  await page.getByText('Production answers all of it').waitFor();
+  await page.getByText(/change 2, by .*: enough/).waitFor();
+  await page.close();
+}, 60_000);
+
+test('dead letters are looked at, and replayed', async () => {
+  await send(`${platform.urls.gateway}/ingest`, '{"event_id": "x", "event_type": "transaction"}');
+  const page = await open('dead-letters');
+  await page.getByRole('cell', { name: 'gateway.validate' }).first().waitFor();
+  await page.getByLabel('Reason contains').fill('amount');
+  await page.getByRole('button', { name: 'Replay these' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Replay' }).click();
+  await page.getByText(/[1-9]\d* were sent to raw-events again/).waitFor();
+  await page.close();
+}, 60_000);
+
+test('what cannot be done is said', async () => {
+  const scoped = await PlatformProcess.start(join(folder, 'scoped'), { API_KEYS: 'another-key-of-the-console' });
+  const answer = await fetch(`${scoped.urls.serving}/console/api/models/fraud_detector/versions/9/move`, {
+    ...{ method: 'POST', headers: { 'x-api-key': 'another-key-of-the-console', 'content-type': 'application/json' } },
+    body: JSON.stringify({ stage: 'Production', reason: 'x' }),
+  });
+  expect(answer.status).toBe(404);
+  const nameless = await fetch(`${scoped.urls.serving}/console/api/models/fraud_detector/versions/1/move`, {
+    ...{ method: 'POST', headers: { 'x-api-key': 'another-key-of-the-console', 'content-type': 'application/json' } },
+    body: '{"stage": "Nowhere"}',
+  });
+  expect(nameless.status).toBe(400);
+  await scoped.kill();
+}, 60_000);
