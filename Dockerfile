@@ -1,17 +1,22 @@
 # syntax=docker/dockerfile:1
 # One image for every role: docker run headwater start --role gateway
+# Pin both by digest where you build: --build-arg NODE_IMAGE=node:24-slim@sha256:…
 ARG NODE_IMAGE=node:24-slim
+ARG RUNTIME_IMAGE=${NODE_IMAGE}
 
 FROM ${NODE_IMAGE} AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-RUN npm ci
+RUN --mount=type=cache,target=/root/.npm npm ci
 COPY . .
-RUN npm run build && npm prune --omit=dev
+RUN npm run build && npm prune --omit=dev && mkdir .empty
 
-FROM ${NODE_IMAGE}
+FROM ${RUNTIME_IMAGE}
+LABEL org.opencontainers.image.title="headwater" \
+      org.opencontainers.image.description="The real-time machine-learning platform for TypeScript teams" \
+      org.opencontainers.image.licenses="Apache-2.0"
 ENV NODE_ENV=production DATA_DIRECTORY=/data \
-    GATEWAY_HOST=0.0.0.0 FEATURE_API_HOST=0.0.0.0 PIPELINE_HOST=0.0.0.0 API_HOST=0.0.0.0
+    GATEWAY_HOST=0.0.0.0 FEATURE_API_HOST=0.0.0.0 PIPELINE_HOST=0.0.0.0 API_HOST=0.0.0.0 MONITOR_HOST=0.0.0.0
 WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules node_modules
@@ -19,11 +24,11 @@ COPY --from=build /app/dist dist
 COPY --from=build /app/configs configs
 COPY --from=build /app/feature_store/offline/migrations feature_store/offline/migrations
 COPY --from=build /app/registry/models registry/models
-RUN mkdir /data && chown node:node /data
-USER node
+COPY --from=build --chown=1000:1000 /app/.empty /data
+# A number: Kubernetes cannot tell of a name that it is not root.
+USER 1000
 VOLUME /data
-EXPOSE 8000 8080 8082 8083
-HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
-  CMD ["node", "-e", "const p={gateway:8080,features:8083,serving:8000,pipeline:8082}[(process.env.ROLES||'gateway').split(',')[0]];fetch(`http://127.0.0.1:${p}/health/live`).then(r=>process.exit(r.ok?0:1),()=>process.exit(1))"]
+EXPOSE 8000 8080 8082 8083 8084
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["node", "dist/cli/health_check.js"]
 ENTRYPOINT ["node", "dist/cli/headwater.js"]
 CMD ["start"]

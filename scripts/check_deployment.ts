@@ -1,0 +1,137 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { messageOf } from '#kernel/errors';
+import { assetPath, projectRoot } from '#kernel/project_root';
+import { type ApiServer, startApiServer } from './deployment/api_server.ts';
+import * as tools from './deployment/tools.ts';
+import { run } from './services/install.ts';
+
+// npm run check:deployment: images, compose files, workflows and manifests, by the tools that will read them; Kubernetes by a real API server with
+// the definitions of the operators. The first run builds these tools, which takes a quarter of an hour.
+
+const counts = { passed: 0, failed: 0 };
+const folder = await mkdtemp(join(tmpdir(), 'headwater-deployment-'));
+let server: ApiServer | undefined;
+try {
+  await checkFiles();
+  await checkCompose();
+  await checkManifests();
+} finally {
+  await server?.stop();
+  await rm(folder, { recursive: true, force: true });
+}
+process.stdout.write(`${counts.passed} passed, ${counts.failed} failed\n`);
+process.exitCode = counts.failed > 0 ? 1 : 0;
+
+/** @param refuses - it has to fail, with this in what it says */
+async function check(what: string, work: () => Promise<unknown>, refuses?: RegExp): Promise<void> {
+  let problem: string | undefined;
+  try {
+    await work();
+    if (refuses !== undefined) problem = `was taken, and should be refused with ${refuses}`;
+  } catch (error) {
+    const message = messageOf(error);
+    if (refuses === undefined || !refuses.test(message)) problem = message;
+  }
+  counts[problem === undefined ? 'passed' : 'failed'] += 1;
+  process.stdout.write(
+    `${problem === undefined ? 'ok    ' : 'FAILED'} ${what}${problem === undefined ? '' : `\n${problem}`}\n`,
+  );
+}
+
+async function checkFiles(): Promise<void> {
+  const hadolint = await tools.hadolintBinary();
+  await check('hadolint: Dockerfile', () => run(hadolint, [assetPath('Dockerfile')]));
+  const actionlint = await tools.actionlintBinary();
+  const workflows = (await readdir(assetPath('.github/workflows'))).map((name) =>
+    assetPath(`.github/workflows/${name}`),
+  );
+  await check('actionlint: workflows', () => run(actionlint, workflows));
+}
+
+async function checkCompose(): Promise<void> {
+  const compose = await tools.composeBinary();
+  const config = (files: readonly string[], env: Record<string, string> = {}) =>
+    run(compose, ['--env-file', '.env.example', ...files.flatMap((file) => ['-f', file]), 'config', '--quiet'], {
+      ...{ cwd: projectRoot, env },
+    });
+  const production = {
+    ...{
+      HEADWATER_IMAGE: `headwater@sha256:${'0'.repeat(64)}`,
+      GATEWAY_API_KEYS: 'a',
+      FEATURE_API_KEYS: 'b',
+      API_KEYS: 'c',
+    },
+  };
+  const files = ['docker-compose.yml'];
+  await check('compose: as it is', () => config(files));
+  await check('compose: development', () => config([...files, 'docker-compose.dev.yml']));
+  await check('compose: production', () => config([...files, 'docker-compose.prod.yml'], production));
+  const noKeys = { ...production, API_KEYS: '' };
+  await check(
+    'compose: production without keys is refused',
+    () => config([...files, 'docker-compose.prod.yml'], noKeys),
+    /API_KEYS/,
+  );
+}
+
+async function checkManifests(): Promise<void> {
+  const kustomize = await tools.kustomizeBinary();
+  const definitions = await tools.customResources();
+  const api = await startApiServer(folder, await tools.kubernetesBinaries());
+  server = api;
+  await api.kubectl('apply', '--server-side', '-f', definitions);
+  await api.kubectl('wait', '--for=condition=Established', 'crd', '--all', '--timeout=60s');
+  // Objects go into a namespace that is there, which says what it thinks of pods.
+  await api.kubectl('apply', '--server-side', '-f', assetPath('k8s/base/namespace.yaml'));
+  const build = async (path: string): Promise<string> => {
+    const file = join(folder, 'built.yaml');
+    await run(kustomize, ['build', path, '-o', file]);
+    return readFile(file, 'utf8');
+  };
+
+  const apply = async (name: string, manifests: string): Promise<void> => {
+    const file = join(folder, `${name}.yaml`);
+    await writeFile(file, manifests);
+    const said = await api.kubectl('apply', '--server-side', '--dry-run=server', '--validate=strict', '-f', file);
+    if (/^Warning/m.test(said)) throw new Error(said);
+  };
+  const built = new Map<string, string>();
+  for (const overlay of await readdir(assetPath('k8s/overlays'))) {
+    await check(`Kubernetes takes k8s/overlays/${overlay}`, async () => {
+      built.set(overlay, await build(assetPath(`k8s/overlays/${overlay}`)));
+      await apply(overlay, built.get(overlay) as string);
+    });
+  }
+  await check('Kubernetes takes production with KEDA', async () => {
+    const own = await mkdtemp(join(projectRoot, 'k8s/overlays/.keda-'));
+    try {
+      const text = 'resources: [../production]\ncomponents: [../../components/keda]\n';
+      await writeFile(
+        join(own, 'kustomization.yaml'),
+        `apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n${text}`,
+      );
+      await apply('keda', await build(own));
+    } finally {
+      await rm(own, { recursive: true });
+    }
+  });
+  // The checks themselves: what is wrong is refused.
+  const production = built.get('production') ?? '';
+  const spoilt = [
+    ['more replicas at least than at most', /maxReplicas: \d+/, 'maxReplicas: 1', /maxReplicas/],
+    [
+      'a field that there is not',
+      /terminationGracePeriodSeconds/,
+      'terminationGraceSeconds',
+      /terminationGraceSeconds/,
+    ],
+    ['a quantity that is none', /memory: 1Gi/, 'memory: 1 gigabyte', /quantit/],
+    ['an alert without an expression', /\n( +)expr: /, '\n$1exprs: ', /expr/],
+    ['a pod that may be root', /runAsNonRoot: true/g, 'runAsNonRoot: false', /PodSecurity/],
+  ] as const;
+  for (const [what, found, instead, refusal] of spoilt) {
+    await check(`Kubernetes refuses ${what}`, () => apply('spoilt', production.replace(found, instead)), refusal);
+  }
+}

@@ -1,0 +1,7 @@
+// What is built of Kubernetes: the server that manifests are checked by, and its client.
+package tools
+
+import (
+	_ "k8s.io/kubectl/pkg/cmd"
+	_ "k8s.io/kubernetes/cmd/kube-apiserver/app"
+)

@@ -1,0 +1,106 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { expect, test } from '@jest/globals';
+import { parse, parseAllDocuments } from 'yaml';
+import { assetPath } from '#kernel/project_root';
+import { prometheusRule } from '#monitoring/prometheus/prometheus_rule';
+
+// What can be said of deployment files without the tools that read them; with them: npm run check:deployment.
+
+interface Service {
+  readonly image?: string;
+  readonly build?: string;
+  readonly ports?: readonly string[];
+  readonly healthcheck?: object;
+  readonly deploy?: { readonly resources: { readonly limits: { readonly cpus: string; readonly memory: string } } };
+  readonly read_only?: boolean;
+  readonly cap_drop?: readonly string[];
+}
+const read = (path: string): unknown => parse(readFileSync(assetPath(path), 'utf8'), { merge: true });
+const { services } = read('docker-compose.yml') as { services: Readonly<Record<string, Service>> };
+const ROLES = ['gateway', 'pipeline', 'features', 'serving', 'monitor'];
+
+test('compose brings up everything; each with limits and a health check, no port twice', () => {
+  expect(Object.keys(services)).toEqual(
+    expect.arrayContaining([
+      ...ROLES,
+      ...[
+        'kafka',
+        'pubsub',
+        'kinesis',
+        'redis',
+        'postgres',
+        'mlflow',
+        'minio',
+        'prometheus',
+        'grafana',
+        'alertmanager',
+        'flink',
+      ],
+    ]),
+  );
+  const ports: string[] = [];
+  for (const [name, service] of Object.entries(services)) {
+    expect([name, service.deploy?.resources.limits]).toEqual([
+      name,
+      { cpus: expect.any(String), memory: expect.any(String) },
+    ]);
+    // The image brings that of the roles along.
+    const hasHealth = service.healthcheck !== undefined || service.build !== undefined;
+    expect([name, hasHealth]).toEqual([name, true]);
+    expect([name, /:latest$/.test(service.image ?? '') && service.build === undefined]).toEqual([name, false]);
+    for (const port of service.ports ?? [])
+      ports.push(/(\d+):\d+$/.exec(port.replace(/\$\{\w+:-(\d+)\}/, '$1'))?.[1] ?? port);
+  }
+  expect(new Set(ports).size).toBe(ports.length);
+  for (const role of ROLES) expect(services[role]).toMatchObject({ read_only: true, cap_drop: ['ALL'] });
+});
+
+test('the image copies what is there, and is not root', () => {
+  const dockerfile = readFileSync(assetPath('Dockerfile'), 'utf8');
+  for (const [, path] of dockerfile.matchAll(/COPY --from=build (?:--chown=\S+ )?\/app\/(\S+)/g)) {
+    if (path !== '.empty') expect([path, existsSync(assetPath(path as string))]).toEqual([path, true]);
+  }
+  expect(dockerfile).toMatch(/^USER 1000$/m);
+});
+
+test('every alert that compose has is in the cluster too', () => {
+  const files = ['recording.yml', 'alerts.yml'].map((name) =>
+    readFileSync(assetPath(`monitoring/prometheus/rules/${name}`), 'utf8'),
+  );
+  expect(readFileSync(assetPath('monitoring/prometheus/prometheus_rule.yaml'), 'utf8')).toBe(prometheusRule(files));
+  const kustomization = read('monitoring/kustomization.yaml') as {
+    configMapGenerator: { name: string; files: string[] }[];
+  };
+  const listed = kustomization.configMapGenerator.find(({ name }) => name === 'grafana-dashboards')?.files;
+  const dashboards = readdirSync(assetPath('monitoring/grafana/dashboards')).map(
+    (name) => `grafana/dashboards/${name}`,
+  );
+  expect([...(listed ?? [])].sort()).toEqual(dashboards.sort());
+});
+
+test('roles in the cluster: their selectors, and nobody who is not denied by default', () => {
+  interface Manifest {
+    readonly kind: string;
+    readonly metadata: { readonly name: string };
+    readonly spec: {
+      readonly podSelector?: object;
+      readonly selector: { readonly matchLabels: Record<string, string> };
+      readonly template: { readonly metadata: { readonly labels: Record<string, string> } };
+    };
+  }
+  const manifests = (path: string): readonly Manifest[] =>
+    parseAllDocuments(readFileSync(assetPath(path), 'utf8')).map((document) => document.toJS() as Manifest);
+  for (const role of ROLES) {
+    const workload = manifests(`k8s/base/roles/${role}.yaml`).find(({ kind }) => /Deployment|StatefulSet/.test(kind));
+    const { selector, template } = (workload as Manifest).spec;
+    expect(template.metadata.labels).toMatchObject(selector.matchLabels);
+    expect(template.metadata.labels.app).toBe(
+      ['pipeline', 'monitor'].includes(role) ? 'ml-pipeline' : 'ml-pipeline-api',
+    );
+  }
+  const [first] = manifests('k8s/base/network.yaml');
+  expect(first).toMatchObject({
+    metadata: { name: 'default-deny' },
+    spec: { podSelector: {}, policyTypes: ['Ingress', 'Egress'] },
+  });
+});
