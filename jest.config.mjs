@@ -22,5 +22,5 @@ const suite = (name, extra = {}) => ({
 export default {
   coverageProvider: 'v8',
   testTimeout: TIMEOUT_MS,
-  projects: [suite('unit'), suite('conformance'), suite('integration'), suite('e2e')],
+  projects: [suite('unit'), suite('conformance'), suite('integration'), suite('e2e'), suite('faults')],
 };

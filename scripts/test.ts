@@ -6,11 +6,13 @@ import { projectRoot } from '#kernel/project_root';
 import { ALL_SERVERS, type StartedServers, startServers } from './services/start_all.ts';
 
 /**
- * npm test: every stage, in order, also after a failure; the servers the later ones need are started once and stopped at the end.
- * `--only unit,integration` picks stages; anything else narrows Jest by path. The last line counts everything.
+ * npm test: the stages in order, also after a failure; the servers the later ones need are started once and stopped at the end.
+ * `--only unit,integration` picks stages, `faults` too, which takes minutes and is not among npm test's; anything else narrows Jest by path. The last line counts everything.
  */
-const STAGES = ['lint', 'types', 'unit', 'conformance', 'integration', 'e2e'] as const;
+const USUAL_STAGES = ['lint', 'types', 'unit', 'conformance', 'integration', 'e2e'] as const;
+const STAGES = [...USUAL_STAGES, 'faults'] as const;
 type Stage = (typeof STAGES)[number];
+/** `faults` starts what it needs itself. */
 const NEEDS_SERVERS: readonly Stage[] = ['integration', 'e2e'];
 
 interface Counts {
@@ -46,7 +48,7 @@ process.exitCode = counts.failed > 0 || counts.passed === 0 || interrupted ? 1 :
 
 function readArguments(args: readonly string[]): { stages: readonly Stage[]; patterns: readonly string[] } {
   const only = args.indexOf('--only');
-  if (only < 0) return { stages: STAGES, patterns: args };
+  if (only < 0) return { stages: USUAL_STAGES, patterns: args };
   const chosen = (args[only + 1] ?? '').split(',');
   const unknown = chosen.filter((name) => !(STAGES as readonly string[]).includes(name));
   if (unknown.length > 0)
@@ -77,7 +79,7 @@ async function runStage(stage: Stage, env: Readonly<Record<string, string>>): Pr
   const report = join(folder, 'report.json');
   const filter = patterns.length === 0 ? [] : ['--testPathPatterns', ...patterns];
   // One worker for tests that share servers; two cores for the rest.
-  const workers = NEEDS_SERVERS.includes(stage) ? ['--runInBand'] : ['--maxWorkers=2'];
+  const workers = NEEDS_SERVERS.includes(stage) || stage === 'faults' ? ['--runInBand'] : ['--maxWorkers=2'];
   const args = [
     '--no-install',
     'jest',

@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { PlatformProcess } from './platform_process.ts';
+import { PlatformProcess } from '../support/platform_process.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'bad-input-'));
 let platform: PlatformProcess;

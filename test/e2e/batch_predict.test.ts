@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { encodeRows } from '#connectors/files/encode_rows';
 import { assetPath } from '#kernel/project_root';
-import { commandEnvironment, runCommand } from './command_line.ts';
+import { commandEnvironment, runCommand } from '../support/command_line.ts';
 
 // Files scored on the command line, stopped in the middle, and gone on with.
 

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { runCommand } from './command_line.ts';
+import { runCommand } from '../support/command_line.ts';
 
 let folder: string;
 beforeAll(() => {

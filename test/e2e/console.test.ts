@@ -9,9 +9,9 @@ import { type Browser, chromium, type Page } from 'playwright-core';
 import { generateTransactions } from '#examples/fraud/transaction_generator';
 import { assetPath } from '#kernel/project_root';
 import { Random } from '#kernel/random';
+import { runCommand } from '../support/command_line.ts';
+import { PlatformProcess } from '../support/platform_process.ts';
 import { trainingLikeRow } from '../support/training_like_rows.ts';
-import { runCommand } from './command_line.ts';
-import { PlatformProcess } from './platform_process.ts';
 
 // The console in a real browser, on a platform that runs: every page, what can be done on it, and whether everybody can use it.
 

@@ -6,7 +6,7 @@ import { MemoryLog } from '#connectors/memory/memory_log';
 import { generateTransactions } from '#examples/fraud/transaction_generator';
 import { HOUR_MS, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
-import { PlatformProcess } from './platform_process.ts';
+import { PlatformProcess } from '../support/platform_process.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'drain-'));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { parquetReadObjects } from 'hyparquet';
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '#kernel/time';
-import { runCommand } from './command_line.ts';
+import { runCommand } from '../support/command_line.ts';
 
 // Feature commands as a user gives them, embedded: history in, training sets and statistics out.
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { assetPath } from '#kernel/project_root';
-import { runCommand } from './command_line.ts';
+import { runCommand } from '../support/command_line.ts';
 
 // The life of a model on the command line, in the embedded registry.
 

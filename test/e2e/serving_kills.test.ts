@@ -17,8 +17,8 @@ import { eventTime, processingTime, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { STACK_SERVERS, type Stack, startStack } from '#scripts/services/stack';
-import { runCommand } from './command_line.ts';
-import { PlatformProcess } from './platform_process.ts';
+import { runCommand } from '../support/command_line.ts';
+import { PlatformProcess } from '../support/platform_process.ts';
 
 // Everything that serving leans on dies under load, one after the other, and both stores at once.
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
 import { MINUTE_MS } from '#kernel/time';
-import { PlatformProcess } from './platform_process.ts';
+import { PlatformProcess } from '../support/platform_process.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'user-activity-'));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));

@@ -9,10 +9,10 @@ import { assetPath } from '#kernel/project_root';
 import { Random } from '#kernel/random';
 import { DASHBOARDS } from '#monitoring/grafana/dashboards';
 import { type Stack, startStack } from '#scripts/services/stack';
+import { runCommand } from '../support/command_line.ts';
+import { PlatformProcess, type PlatformUrls } from '../support/platform_process.ts';
 import { trainingLikeRow } from '../support/training_like_rows.ts';
 import { type AlertStack, EVALUATION_MS, startAlertStack } from './alert_stack.ts';
-import { runCommand } from './command_line.ts';
-import { PlatformProcess, type PlatformUrls } from './platform_process.ts';
 
 // Every role a process of its own, on real servers, watched by a real Prometheus and a real Alertmanager with the repository's rules and routes.
 
@@ -136,9 +136,13 @@ const told = (alert: string) => [...new Set(alerts.toldOf(alert, 'firing').map((
 
 test('every role is scraped; what dashboards ask is answered; nothing is wrong', async () => {
   await until('drift is looked at', async () => (await alerts.query('monitored_rows')).length > 0, 90_000);
+  await until(
+    'each role is scraped',
+    async () => (await alerts.targets()).every(({ health }) => health === 'up'),
+    20_000,
+  );
   const targets = await alerts.targets();
   expect(targets.map(({ job }) => job).sort()).toEqual([...ROLES].sort());
-  expect(targets.filter(({ health }) => health !== 'up')).toEqual([]);
   const empty: string[] = [];
   for (const { title, rows } of DASHBOARDS) {
     for (const { title: panel, queries } of rows.flatMap(({ panels }) => panels)) {
