@@ -26,7 +26,7 @@ export async function openBatchPredictPipeline(options: Readonly<Record<string, 
     try {
       const found = await registry.resolve(model, { version: Number(version) });
       if (found === undefined) throw new UsageError(`there is no version ${version} of ${model}`);
-      return await LoadedModel.load(await registry.download(found), { warmUp: 'at_once' });
+      return await LoadedModel.load(await registry.download(found), { isRepeatable: true });
     } finally {
       await registry.close();
     }

@@ -20,7 +20,7 @@ export class EdgeModel {
    */
   static async open(folder: string): Promise<EdgeModel> {
     const { package: model } = await readModelFolder(folder);
-    return new EdgeModel(await LoadedModel.load(model, { ownThread: false }));
+    return new EdgeModel(await LoadedModel.load(model, { ownThreadFromMs: Number.POSITIVE_INFINITY }));
   }
 
   /** What the model takes: names and types of its columns. */

@@ -5,7 +5,7 @@ import { InvalidModelError } from '#registry/errors';
 import { type ModelPackage, type ModelSignature, outputWidth } from '#registry/model_package';
 import { readTreeEnsemble, type TreeEnsemble } from '#registry/onnx/tree_ensemble';
 import { createEncoder, type SignatureEncoder } from '#registry/signature_encoder';
-import { CompiledTrees } from '../trees/compiled_trees.ts';
+import { TreeInference } from '../trees/tree_inference.ts';
 import { TreeShap } from '../trees/tree_shap.ts';
 import { TreeTrial } from '../trees/tree_trial.ts';
 import { feedsOf } from './onnx_feeds.ts';
@@ -22,16 +22,15 @@ const SESSION_OPTIONS = {
   graphOptimizationLevel: 'all',
   logSeverityLevel: 3,
 } as const;
-/** A model whose row takes longer is computed on a thread of its own, ms. */
-const COSTLY_MS = 3;
+const OWN_THREAD_FROM_MS = 3;
 const WARM_UP_SCANS = 2_000;
 const SCANS_A_PIECE = 100;
 
 export interface LoadOptions {
-  /** When V8 gets to optimise trees: while requests are answered, or before anything else, to be used for everything. */
-  readonly warmUp?: 'beside_requests' | 'at_once';
-  /** Whether a costly model may have a thread of its own, which it does unless this says no. */
-  readonly ownThread?: boolean;
+  /** What comes out is the same bits each time, and does not depend on what was faster on the day. */
+  readonly isRepeatable?: boolean;
+  /** A model is computed on a thread of its own when a row of it takes so long, ms: 3 unless this says otherwise. */
+  readonly ownThreadFromMs?: number;
 }
 
 /** One version of a model, checked, warm and ready to answer. */
@@ -49,7 +48,7 @@ export class LoadedModel {
   readonly #session: InferenceSession;
   /** What the file is, when it is nothing but trees. */
   #ensemble: TreeEnsemble | undefined;
-  #trees: CompiledTrees | undefined;
+  #trees: TreeInference | undefined;
   /** For more rows onnxruntime is faster. */
   #treesUpTo = 0;
   #thread: SessionThread | undefined;
@@ -76,7 +75,7 @@ export class LoadedModel {
    */
   static async load(
     model: ModelPackage,
-    { warmUp = 'beside_requests', ownThread = true }: LoadOptions = {},
+    { isRepeatable = false, ownThreadFromMs = OWN_THREAD_FROM_MS }: LoadOptions = {},
   ): Promise<LoadedModel> {
     let session: InferenceSession;
     try {
@@ -91,8 +90,8 @@ export class LoadedModel {
       await setImmediate();
       await loaded.#checkExamples(model.examples);
       await loaded.#warmScanner(model.examples);
-      await loaded.#adoptTrees(model.onnx, warmUp);
-      if (ownThread) await loaded.#moveOut(model.onnx);
+      await loaded.#adoptTrees(model.onnx, isRepeatable);
+      if (ownThreadFromMs < Number.POSITIVE_INFINITY) await loaded.#moveOut(model.onnx, ownThreadFromMs);
     } catch (error) {
       await loaded.release();
       throw error;
@@ -138,7 +137,7 @@ export class LoadedModel {
   }
 
   /** Off the thread on which requests are answered, where one row of it would hold all others up. */
-  async #moveOut(onnx: Uint8Array): Promise<void> {
+  async #moveOut(onnx: Uint8Array, fromMs: number): Promise<void> {
     const { inputs, input, output } = this.signature.onnx;
     if (inputs !== undefined || this.#trees !== undefined) return;
     const { width } = this.encoder;
@@ -149,7 +148,7 @@ export class LoadedModel {
       await this.#runSession(row, 1);
       fastestMs = Math.min(fastestMs, performance.now() - beganMs);
     }
-    if (fastestMs < COSTLY_MS) return;
+    if (fastestMs < fromMs) return;
     this.#thread = await SessionThread.start({ onnx, options: SESSION_OPTIONS, input, output, width });
     await this.#session.release();
   }
@@ -164,35 +163,19 @@ export class LoadedModel {
     }
   }
 
-  async #adoptTrees(onnx: Uint8Array, warmUp: NonNullable<LoadOptions['warmUp']>): Promise<void> {
+  async #adoptTrees(onnx: Uint8Array, isRepeatable: boolean): Promise<void> {
     const ensemble = readTreeEnsemble(onnx);
     if (ensemble === undefined || ensemble.output !== this.signature.onnx.output) return;
     await setImmediate();
-    const trees = CompiledTrees.of(ensemble, this.encoder.width);
+    const trees = TreeInference.of(ensemble, this.encoder.width);
     await setImmediate();
     if (trees?.outputWidth !== this.outputWidth) return;
     this.#ensemble = ensemble;
     const trial = new TreeTrial(trees, ensemble, this.encoder.width, (input, rows) => this.#runSession(input, rows));
     if (!(await trial.agrees())) return;
     this.#trees = trees;
-    if (warmUp === 'at_once') {
-      // For many rows they are; and what comes out does not depend on what was faster at the time.
-      await trial.warmUp(() => false, { pauses: false });
-      this.#treesUpTo = Number.POSITIVE_INFINITY;
-      return;
-    }
-    // Until V8 has optimised them onnxruntime is the faster one.
-    void this.#timeTrees(trial);
-  }
-
-  async #timeTrees(trial: TreeTrial): Promise<void> {
-    try {
-      await trial.warmUp(() => this.#released, { pauses: true });
-      if (!this.#released) this.#treesUpTo = await trial.fasterUpTo();
-    } catch (error) {
-      // Released while it was timed: nobody needs to know.
-      if (!this.#released) throw error;
-    }
+    await trial.warmUp();
+    this.#treesUpTo = isRepeatable ? Number.POSITIVE_INFINITY : await trial.fasterUpTo();
   }
 
   get background(): Float32Array {

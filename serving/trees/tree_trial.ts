@@ -1,7 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate } from 'node:timers/promises';
 import { Random } from '#kernel/random';
 import type { TreeEnsemble } from '#registry/onnx/tree_ensemble';
-import type { CompiledTrees } from './compiled_trees.ts';
+import type { TreeInference } from './tree_inference.ts';
 
 type Run = (input: Float32Array, rows: number) => Promise<Float32Array>;
 
@@ -9,17 +9,16 @@ const PROBES = 128;
 const TOLERANCE = 1e-5;
 const TIMED_ROWS = 64;
 const TIMED_RUNS = 7;
-const WARM_UP_SLICES = 200;
-const WARM_UP_PAUSE_MS = 10;
+const WARM_UP_RUNS = 50;
 
-/** Trees in JavaScript beside onnxruntime: whether they agree, and which is faster for how many rows. */
+/** Trees walked here beside onnxruntime: whether they agree, and which is faster for how many rows. */
 export class TreeTrial {
-  readonly #trees: CompiledTrees;
+  readonly #trees: TreeInference;
   readonly #width: number;
   readonly #run: Run;
   readonly #probes: Float32Array;
 
-  constructor(trees: CompiledTrees, ensemble: TreeEnsemble, width: number, run: Run) {
+  constructor(trees: TreeInference, ensemble: TreeEnsemble, width: number, run: Run) {
     this.#trees = trees;
     this.#width = width;
     this.#run = run;
@@ -48,11 +47,11 @@ export class TreeTrial {
     return Math.floor((ofOne - aRow) / (aTreeRow - aRow));
   }
 
-  /** Runs the trees a little, often enough for V8 to optimise them; with pauses, requests are not held up. @param isOver - asked now and then */
-  async warmUp(isOver: () => boolean, { pauses }: { readonly pauses: boolean }): Promise<void> {
-    for (let slice = 0; slice < WARM_UP_SLICES && !isOver(); slice += 1) {
+  /** Often enough for V8 to optimise them; requests are answered in between. */
+  async warmUp(): Promise<void> {
+    for (let run = 0; run < WARM_UP_RUNS; run += 1) {
       this.#trees.run(this.#probes, TIMED_ROWS);
-      if (pauses) await sleep(WARM_UP_PAUSE_MS, undefined, { ref: false });
+      await setImmediate();
     }
   }
 }
@@ -74,6 +73,7 @@ function probesOf({ features, thresholds }: TreeEnsemble, width: number): Float3
 async function fastest(work: () => Promise<unknown>): Promise<number> {
   let best = Number.POSITIVE_INFINITY;
   for (let round = 0; round < TIMED_RUNS; round += 1) {
+    await setImmediate();
     const begin = performance.now();
     await work();
     best = Math.min(best, performance.now() - begin);

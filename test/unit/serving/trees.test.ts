@@ -4,7 +4,7 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { shippedFraudDetector } from '#cli/shipped_model';
 import { readTreeEnsemble, type TreeEnsemble } from '#registry/onnx/tree_ensemble';
 import { LoadedModel } from '#serving/runtime/loaded_model';
-import { CompiledTrees } from '#serving/trees/compiled_trees';
+import { TreeInference } from '#serving/trees/tree_inference';
 import { TreeShap } from '#serving/trees/tree_shap';
 import {
   COLUMNS,
@@ -23,8 +23,8 @@ const read = (onnx: Uint8Array): TreeEnsemble => {
   return ensemble;
 };
 
-function compiledOf(ensemble: TreeEnsemble): CompiledTrees {
-  const compiled = CompiledTrees.of(ensemble, COLUMNS);
+function compiledOf(ensemble: TreeEnsemble): TreeInference {
+  const compiled = TreeInference.of(ensemble, COLUMNS);
   if (compiled === undefined) throw new Error('these are small');
   return compiled;
 }
@@ -71,7 +71,7 @@ test('trees in JavaScript give what onnxruntime gives: any splits, missing value
       const parsed = read(onnx);
       const expected = await byOnnxruntime(onnx, input, table.length, parsed.output);
       expectClose(compiledOf(parsed).run(input, table.length), expected);
-      // Many rows go through generated code.
+      // Many rows come in several chunks.
       const times = Math.ceil(100 / table.length);
       const many = Float32Array.from({ length: times * input.length }, (_, at) => input[at % input.length] as number);
       const found = compiledOf(parsed).run(many, times * table.length);

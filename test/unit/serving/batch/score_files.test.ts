@@ -30,7 +30,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-const load = () => LoadedModel.load(tinyModel(0), { warmUp: 'at_once' });
+const load = () => LoadedModel.load(tinyModel(0), { isRepeatable: true });
 const rowsOf = (from: number, count: number) =>
   Array.from({ length: count }, (_, at) => ({
     ...{ id: `row-${from + at}`, amount: (from + at) / 7, count: (from + at) % 9, weekend: at % 2 === 0 },

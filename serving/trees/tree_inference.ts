@@ -1,31 +1,25 @@
 import type { TreeEnsemble } from '#registry/onnx/tree_ensemble';
-import { generateCode } from './tree_code.ts';
-import { type AddTrees, walkTable } from './tree_table.ts';
-
-/** From so many rows on generated code is faster; fewer would only drive everything else out of the processor's caches. */
-const CODE_FROM_ROWS = 48;
+import { TreeWalker } from './tree_walker.ts';
 
 /**
- * Trees computed in JavaScript: for a few rows this takes a fraction of what a call into onnxruntime does. Sums may differ from onnxruntime's in the
+ * A model of trees computed beside onnxruntime: a call into that alone takes longer than a few rows here. Sums may differ from onnxruntime's in the
  * order of additions.
  */
-export class CompiledTrees {
+export class TreeInference {
   readonly outputWidth: number;
   readonly #ensemble: TreeEnsemble;
-  readonly #few: AddTrees;
-  readonly #many: AddTrees;
+  readonly #walker: TreeWalker;
 
-  private constructor(ensemble: TreeEnsemble, few: AddTrees, many: AddTrees) {
+  private constructor(ensemble: TreeEnsemble, walker: TreeWalker) {
     this.#ensemble = ensemble;
-    this.#few = few;
-    this.#many = many;
+    this.#walker = walker;
     this.outputWidth = ensemble.isBinary ? 2 : ensemble.outputs;
   }
 
-  /** @param width - columns of a row. @returns undefined for trees that are too large */
-  static of(ensemble: TreeEnsemble, width: number): CompiledTrees | undefined {
-    const few = walkTable(ensemble, width);
-    return few === undefined ? undefined : new CompiledTrees(ensemble, few, generateCode(ensemble, width) ?? few);
+  /** @param width - columns of a row. @returns undefined for trees that are too large or too deep */
+  static of(ensemble: TreeEnsemble, width: number): TreeInference | undefined {
+    const walker = TreeWalker.of(ensemble, width);
+    return walker === undefined ? undefined : new TreeInference(ensemble, walker);
   }
 
   /**
@@ -35,9 +29,9 @@ export class CompiledTrees {
   run(input: Float32Array, rows: number): Float32Array {
     const { outputs, base } = this.#ensemble;
     const sums = new Float32Array(rows * outputs);
-    for (let row = 0; row < rows; row += 1) sums.set(base, row * outputs);
-    if (rows < CODE_FROM_ROWS) this.#few(input, rows, sums);
-    else this.#many(input, rows, sums);
+    if (outputs === 1) sums.fill(base[0] as number);
+    else for (let row = 0; row < rows; row += 1) sums.set(base, row * outputs);
+    this.#walker.addTo(sums, input, rows);
     return this.#transformed(sums, rows);
   }
 
