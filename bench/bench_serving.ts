@@ -19,8 +19,8 @@ import { PredictionLog } from '#serving/prediction_log';
 import { ModelServer } from '#serving/runtime/model_server';
 import { createServing } from '#serving/server';
 
-/** Until V8 has optimised the trees. */
-export const WARM_MS = 3_000;
+/** Until everything that is begun at the start is done. */
+export const WARM_MS = 500;
 
 export interface BenchServing {
   readonly serving: HttpService;

@@ -9,6 +9,12 @@ export interface PredictionSink {
   write(rows: readonly NewPrediction[]): Promise<void>;
 }
 
+/** Rows that were answered together; what is to be kept of each is made when it is written. */
+export interface LoggedRows {
+  readonly count: number;
+  logged(index: number): NewPrediction;
+}
+
 const FLUSH_INTERVAL_MS = 100;
 /** Writing so many holds up nobody for long. */
 const ROWS_A_WRITE = 250;
@@ -21,9 +27,16 @@ export class PredictionLog implements Service {
   readonly #log: Logger;
   readonly #limit: number;
   readonly #dropped: Counter;
-  #rows: NewPrediction[] = [];
-  /** Rows on their way to the sink. */
-  #writing = 0;
+  /** What has come since those that are being read were taken. */
+  #waiting: LoggedRows[] = [];
+  #reading: LoggedRows[] = [];
+  /** The place in `#reading`, and the row there. */
+  #next = 0;
+  #nextRow = 0;
+  /** Read, and refused by the sink. */
+  #unwritten: readonly NewPrediction[] = [];
+  /** Rows that are not written yet. */
+  #rows = 0;
   #flushing: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
 
@@ -43,9 +56,12 @@ export class PredictionLog implements Service {
     this.#timer.unref();
   }
 
-  add(row: NewPrediction): void {
-    if (this.#rows.length + this.#writing >= this.#limit) this.#dropped.inc();
-    else this.#rows.push(row);
+  add(rows: LoggedRows): void {
+    if (this.#rows + rows.count > this.#limit) this.#dropped.inc(rows.count);
+    else {
+      this.#waiting.push(rows);
+      this.#rows += rows.count;
+    }
   }
 
   /** Writes what waits, once: for a process that may be halted as soon as it has answered. */
@@ -57,33 +73,48 @@ export class PredictionLog implements Service {
   }
 
   async #writeAll(): Promise<void> {
-    while (this.#rows.length > 0) {
-      const taken = this.#rows;
-      this.#rows = [];
-      this.#writing = taken.length;
-      for (let from = 0; from < taken.length; from += ROWS_A_WRITE) {
-        const some = taken.slice(from, from + ROWS_A_WRITE);
-        try {
-          await this.#sink.write(some);
-        } catch (error) {
-          this.#rows = [...taken.slice(from), ...this.#rows];
-          this.#writing = 0;
-          this.#log.warn({ error, waiting: this.#rows.length }, 'prediction_log.write_failed');
-          await sleep(RETRY_DELAY_MS);
-          return;
-        }
-        this.#writing -= some.length;
-        // Requests go first.
-        await setImmediate();
+    for (let some = this.#take(); some.length > 0; some = this.#take()) {
+      try {
+        await this.#sink.write(some);
+      } catch (error) {
+        this.#unwritten = some;
+        this.#log.warn({ error, waiting: this.#rows }, 'prediction_log.write_failed');
+        await sleep(RETRY_DELAY_MS);
+        return;
+      }
+      this.#rows -= some.length;
+      // Requests go first.
+      await setImmediate();
+    }
+  }
+
+  /** The oldest rows, as many as are written at once. */
+  #take(): readonly NewPrediction[] {
+    const unwritten = this.#unwritten;
+    this.#unwritten = [];
+    if (unwritten.length > 0) return unwritten;
+    const some: NewPrediction[] = [];
+    while (some.length < ROWS_A_WRITE) {
+      const rows = this.#reading[this.#next];
+      if (rows === undefined) {
+        if (this.#waiting.length === 0) break;
+        this.#reading = this.#waiting;
+        this.#waiting = [];
+        this.#next = 0;
+      } else if (this.#nextRow < rows.count) some.push(rows.logged(this.#nextRow++));
+      else {
+        this.#next += 1;
+        this.#nextRow = 0;
       }
     }
+    return some;
   }
 
   async drain(): Promise<void> {
     clearInterval(this.#timer);
     await this.flush();
     await this.flush();
-    if (this.#rows.length > 0) this.#dropped.inc(this.#rows.length);
+    if (this.#rows > 0) this.#dropped.inc(this.#rows);
   }
 
   async stop(): Promise<void> {

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { requireScope } from '#connectors/http/access';
 import { InvalidRequestError } from '../errors.ts';
+import { listOf } from '../runtime/answered_rows.ts';
 import type { ModelServer } from '../runtime/model_server.ts';
 import type { ActiveModel } from '../runtime/model_slot.ts';
 import type { Features, Predictor, Row } from '../runtime/predictor.ts';
@@ -54,7 +55,7 @@ export function registerInferenceProtocol(
     }
     const call = callOf(request, false, performance.now());
     const inferred = await predictor.infer(active, predictor.encode(active, rows, inRow), rows.length, call);
-    return { ...inferred, predicted: predictor.finish(inferred, requestId, rows) };
+    return { ...inferred, predicted: predictor.finish(inferred, requestId, listOf(rows)).all() };
   };
 
   app.get('/v2', { schema: protocol.server }, async () => ({

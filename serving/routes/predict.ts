@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { requireScope } from '#connectors/http/access';
 import { Histogram, LATENCY_BUCKETS_SECONDS, type Registry } from '#monitoring/metrics';
 import { InvalidRequestError } from '../errors.ts';
+import { listOf } from '../runtime/answered_rows.ts';
 import { Explainer } from '../runtime/explainer.ts';
 import type { Predicted } from '../runtime/interpret.ts';
 import type { ActiveModel } from '../runtime/model_slot.ts';
@@ -76,9 +77,9 @@ export async function registerPredictRoutes(
   // What most callers send is read without making objects of it.
   const parse = app.getDefaultJsonParser('error', 'error');
   app.removeContentTypeParser('application/json');
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, text: string, done) => {
-    const scanned = scan(text, predictor, settings.maxBatchRows);
-    if (scanned === undefined) void parse(request, text, done);
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
+    const scanned = scan(body, predictor, settings.maxBatchRows);
+    if (scanned === undefined) void parse(request, body.toString('utf8'), done);
     else done(null, scanned);
   });
   app.addContentTypeParser(LINES, (_, payload, done) => done(null, payload));
@@ -89,19 +90,22 @@ export async function registerPredictRoutes(
     const { span } = request;
     const call = callOf(request, settings.serverTiming || span?.isRecording() === true, startedMs);
     const known = isSingle ? predictor.recall(active, input) : undefined;
-    const inferred = known ?? (await predictor.infer(active, input, rows.length, call));
+    const inferred = known ?? (await predictor.infer(active, input, rows.count, call));
     const requestId = requestIdOf(request);
-    const predicted = predictor.finish(inferred, requestId, rows);
+    const answered = predictor.finish(inferred, requestId, rows);
     // Put together without copies: this is done for every request.
     const body: Record<string, unknown> = {};
-    if (isSingle) body.prediction = (predicted[0] as Predicted).prediction;
-    else body.predictions = predicted.map(({ prediction }) => prediction);
-    if (wantsProbabilities) Object.assign(body, outputsOf(inferred.by, predicted, isSingle));
-    Object.assign(body, thresholdsOf(predicted, isSingle));
+    if (isSingle) body.prediction = answered.prediction(0);
+    else body.predictions = answered.predictions();
+    if (wantsProbabilities || inferred.by.threshold !== undefined) {
+      const predicted = answered.all();
+      if (wantsProbabilities) Object.assign(body, outputsOf(inferred.by, predicted, isSingle));
+      Object.assign(body, thresholdsOf(predicted, isSingle));
+    }
     if (wantsExplanation === true) body.explanation = await explainer.explain(active, input);
     if (freshness !== undefined) body.freshness = freshness;
     if (known !== undefined) body.cached = true;
-    if (!isSingle) body.count = rows.length;
+    if (!isSingle) body.count = rows.count;
     const latencyMs = performance.now() - startedMs;
     seconds.observe({ route: request.routeOptions.url as string }, latencyMs / 1_000);
     describeAnswer(body, inferred.by, requestId, latencyMs);
@@ -121,7 +125,7 @@ export async function registerPredictRoutes(
     const { body } = request;
     const { active, row, input } = await readRow(body, PREDICT_KEYS);
     const prepared = {
-      ...{ active, rows: [row], input, isSingle: true },
+      ...{ active, rows: listOf([row]), input, isSingle: true },
       wantsProbabilities: body.return_probabilities === true,
       wantsExplanation: body.explain === true,
       freshness: body.return_freshness === true ? row.freshness : undefined,
@@ -157,7 +161,7 @@ export async function registerPredictRoutes(
       requireScope(request, 'predict', active.name);
       const input = predictor.encode(active, rows, (index) => `entity_ids.${indices[index]}.`);
       const inferred = await predictor.infer(active, input, rows.length, callOf(request, false, startedMs));
-      for (const [at, predicted] of predictor.finish(inferred, requestId, rows, indices).entries()) {
+      for (const [at, predicted] of predictor.finish(inferred, requestId, listOf(rows), indices).all().entries()) {
         answered[indices[at] as number] = { predicted, by: inferred.by, freshness: rows[at]?.freshness };
       }
     }
@@ -200,7 +204,8 @@ export async function registerPredictRoutes(
       }
       const [{ active, rows }] = await batchParts(predictor, body, settings.maxBatchRows);
       const prepared = {
-        ...{ active, rows, input: predictor.encode(active, rows, (index) => `instances.${index}.`), isSingle: false },
+        ...{ active, rows: listOf(rows), isSingle: false },
+        input: predictor.encode(active, rows, (index) => `instances.${index}.`),
         wantsProbabilities: body.return_probabilities === true,
         freshness: body.return_freshness === true ? rows.map(({ freshness }) => freshness ?? {}) : undefined,
       };
@@ -209,9 +214,9 @@ export async function registerPredictRoutes(
   );
 }
 
-function scan(text: string, predictor: Predictor, maxRows: number): ScannedBody | undefined {
+function scan(body: Buffer, predictor: Predictor, maxRows: number): ScannedBody | undefined {
   try {
-    const scanned = scanBody(text, (name) => predictor.activeForRows(name), maxRows);
+    const scanned = scanBody(body, (name) => predictor.activeForRows(name), maxRows);
     if (scanned !== undefined) predictor.countDealt(scanned.active);
     return scanned;
   } catch {

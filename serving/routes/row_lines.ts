@@ -3,9 +3,10 @@ import type { Readable } from 'node:stream';
 import { messageOf } from '#kernel/errors';
 import { errorAnswer } from '#monitoring/http_service';
 import { InvalidFeaturesError, InvalidRequestError } from '../errors.ts';
+import { type AskedRow, listOf } from '../runtime/answered_rows.ts';
 import type { Call } from '../runtime/call.ts';
 import type { ActiveModel } from '../runtime/model_slot.ts';
-import type { LoggedRow, Predictor } from '../runtime/predictor.ts';
+import type { Predictor } from '../runtime/predictor.ts';
 import { isObject } from './requests.ts';
 
 /** Rows that are computed, and answered, together. */
@@ -19,7 +20,7 @@ export interface LineSettings {
 
 interface Line {
   readonly number: number;
-  readonly row: LoggedRow;
+  readonly row: AskedRow;
   /** FP32 [columns]. */
   readonly input: Float32Array;
   /** The answer of one that cannot be scored. */
@@ -55,7 +56,9 @@ export async function* scoreLines(
 function read(predictor: Predictor, active: ActiveModel, text: string, number: number): Line {
   const { encoder, scanner } = active.model;
   const input = new Float32Array(encoder.width);
-  if (scanner.scan(text, 0, input, 0) === text.length) {
+  const bytes = Buffer.from(text);
+  scanner.open(bytes);
+  if (scanner.scan(0, input, 0) === bytes.length) {
     return { number, input, row: { features: text, entity: undefined } };
   }
   const row = { features: {}, entity: undefined };
@@ -86,9 +89,10 @@ async function scoreSome(
   const answers = new Map<number, string>();
   if (good.length > 0) {
     const inferred = await predictor.infer(active, input, good.length, NO_CALL);
-    const rows = good.map(({ row }) => row);
+    const rows = listOf(good.map(({ row }) => row));
     const indices = good.map(({ number }) => number - 1);
-    for (const [at, { prediction, outputs }] of predictor.finish(inferred, requestId, rows, indices).entries()) {
+    const predicted = predictor.finish(inferred, requestId, rows, indices).all();
+    for (const [at, { prediction, outputs }] of predicted.entries()) {
       const answer = wantsProbabilities && outputs !== undefined ? { prediction, outputs } : { prediction };
       answers.set(indices[at] as number, JSON.stringify(answer));
     }

@@ -155,10 +155,11 @@ export class LoadedModel {
 
   /** Rows are read many times before the first request waits for it. */
   async #warmScanner(examples: ModelPackage['examples']): Promise<void> {
-    const texts = examples.map(({ features }) => JSON.stringify(features));
+    const texts = examples.map(({ features }) => Buffer.from(JSON.stringify(features)));
     const into = new Float32Array(this.encoder.width);
     for (let scan = 0; scan < WARM_UP_SCANS && texts.length > 0; scan += 1) {
-      this.scanner.scan(texts[scan % texts.length] as string, 0, into, 0);
+      this.scanner.open(texts[scan % texts.length] as Buffer);
+      this.scanner.scan(0, into, 0);
       if (scan % SCANS_A_PIECE === 0) await setImmediate();
     }
   }

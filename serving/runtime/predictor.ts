@@ -12,8 +12,8 @@ import type { Subject } from '../routing/assignment.ts';
 import { ShadowRuns } from '../routing/shadow.ts';
 import { type Inferred, inferWatched } from '../routing/watched_inference.ts';
 import { Admission, type AdmissionSettings } from './admission.ts';
+import { AnsweredRows, type AskedRows } from './answered_rows.ts';
 import type { Call } from './call.ts';
-import { interpret, type Predicted } from './interpret.ts';
 import type { ModelServer } from './model_server.ts';
 import type { ActiveModel } from './model_slot.ts';
 import { OutputCache, type OutputCacheSettings } from './output_cache.ts';
@@ -39,12 +39,6 @@ export interface Row {
 
 /** When what is known of an entity became true, and how long ago that is; null: nothing is known of this view. */
 export type Freshness = Readonly<Record<string, { readonly event_time: string; readonly age_ms: number } | null>>;
-
-/** A row as the log takes it. */
-export interface LoggedRow {
-  readonly features: Features | string;
-  readonly entity: string | undefined;
-}
 
 const MOST_PROBLEMS = 100;
 
@@ -227,41 +221,13 @@ export class Predictor {
     this.#answered.set(active, (this.#answered.get(active) ?? 0) + rows);
   }
 
-  /**
-   * What the outputs mean, counted and logged.
-   *
-   * @param rows - whose features may be the text that they came in
-   * @param indices - of the rows in their request, where they are not all of it
-   */
-  finish(
-    { output, input, by }: Inferred,
-    requestId: string,
-    rows: readonly LoggedRow[],
-    indices?: readonly number[],
-  ): Predicted[] {
-    const { name, version, variant, experiment, model, threshold } = by;
+  /** Counts the rows and hands them to the log. @param indices - of the rows in their request, where they are not all of it */
+  finish(inferred: Inferred, requestId: string, asked: AskedRows, indices?: readonly number[]): AnsweredRows {
     const { predictions, clock } = this.#deps;
-    const { outputWidth, signature } = model;
-    const predictedAtMs = clock.now();
-    this.#count(by, rows.length);
-    return rows.map(({ features, entity }, index) => {
-      const own = threshold?.of(input, index * model.encoder.width);
-      const predicted = interpret(signature, output, index * outputWidth, own);
-      predictions.add({
-        requestId,
-        rowIndex: indices?.[index] ?? index,
-        modelName: name,
-        modelVersion: version,
-        variant,
-        experiment,
-        entityKey: entity,
-        features,
-        prediction: String(predicted.prediction),
-        probabilities: predicted.outputs,
-        predictedAtMs,
-      });
-      return own === undefined ? predicted : { ...predicted, threshold: own };
-    });
+    const answered = new AnsweredRows(inferred, asked, { requestId, predictedAtMs: clock.now(), indices });
+    this.#count(inferred.by, asked.count);
+    predictions.add(answered);
+    return answered;
   }
 }
 

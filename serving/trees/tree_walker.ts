@@ -1,12 +1,12 @@
 import type { TreeEnsemble } from '#registry/onnx/tree_ensemble';
-import { TREE_WALK_WASM } from './kernel/tree_walk_wasm.ts';
+import { TREE_WALK_WASM } from '../kernels/tree_walk_wasm.ts';
+import { loadKernel, Memory } from '../kernels/web_assembly.ts';
 
-/** The layout that kernel/tree_walk.ts reads. */
+/** The layout that kernels/tree_walk.ts reads. */
 const TREES_A_GROUP = 8;
 const GROUP_WORDS = 2 + TREES_A_GROUP;
 const NODE_WORDS = 4;
 const WORD = 4;
-const PAGE = 65_536;
 /** Rows are brought in by so many: they stay near while all trees go over them. */
 const CHUNK_ROWS = 64;
 /** 16 bytes each; more would be too far from the processor to be fast. */
@@ -28,14 +28,7 @@ interface Kernel {
   ) => void;
 }
 
-/** As much of it as is used here: TypeScript knows it with the DOM alone. */
-declare const WebAssembly: {
-  readonly Memory: new (size: { readonly initial: number }) => { readonly buffer: ArrayBuffer };
-  readonly Module: new (bytes: Uint8Array) => object;
-  readonly Instance: new (module: object, imports: object) => { readonly exports: unknown };
-};
-
-const kernel = new WebAssembly.Module(Buffer.from(TREE_WALK_WASM, 'base64'));
+const kernel = loadKernel(TREE_WALK_WASM);
 
 /** A tree as it is walked: what its leaves add to one output. */
 interface Tree {
@@ -73,10 +66,10 @@ export class TreeWalker {
     this.#rowsAt = this.#groupsAt + groups.length * GROUP_WORDS * WORD;
     this.#sumsAt = this.#rowsAt + CHUNK_ROWS * this.#columns * WORD;
     const bytes = this.#sumsAt + CHUNK_ROWS * outputs * WORD;
-    const memory = new WebAssembly.Memory({ initial: Math.ceil(bytes / PAGE) });
-    this.#kernel = new WebAssembly.Instance(kernel, { env: { memory } }).exports as Kernel;
-    this.#floats = new Float32Array(memory.buffer);
-    this.#layOut(ensemble, groups, new Uint32Array(memory.buffer));
+    const memory = new Memory(bytes);
+    this.#kernel = kernel(memory) as Kernel;
+    this.#floats = new Float32Array(memory.bytes.buffer);
+    this.#layOut(ensemble, groups, new Uint32Array(memory.bytes.buffer));
   }
 
   /** @param width - columns of a row. @returns undefined for trees that are better walked otherwise: too many nodes, or too deep */
