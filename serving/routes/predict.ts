@@ -124,8 +124,12 @@ export async function registerPredictRoutes(
     }
     const { body } = request;
     const { active, row, input } = await readRow(body, PREDICT_KEYS);
-    const prepared = {
-      ...{ active, rows: listOf([row]), input, isSingle: true },
+    // No spreading here either.
+    const prepared: Prepared = {
+      active,
+      rows: listOf([row]),
+      input,
+      isSingle: true,
       wantsProbabilities: body.return_probabilities === true,
       wantsExplanation: body.explain === true,
       freshness: body.return_freshness === true ? row.freshness : undefined,

@@ -40,17 +40,27 @@ class BodyRows implements AskedRows {
   }
 }
 
+const QUOTE = 0x22;
 const COMMA = 0x2c;
+const COLON = 0x3a;
+const BACKSLASH = 0x5c;
 const OPEN = 0x7b;
 const CLOSE = 0x7d;
 const OPEN_LIST = 0x5b;
 const CLOSE_LIST = 0x5d;
 const FIRST_ROWS = 64;
-/** A key with its colon, `"instances" :`, and a name; without escapes, in ASCII, no longer than what is looked at. */
-const KEY = /^"([a-z_]+)"[ \t\r\n]*:[ \t\r\n]*/;
-const NAME = /^"([^"\\\x80-\xff]*)"/;
-const TRUTH = /^(true|false)/;
-const LOOKED_AT = 256;
+/** Keys that are known here, in quotes. */
+const KEYS = ['model_name', 'features', 'instances', 'return_probabilities'].map((key) => ({
+  key,
+  bytes: Buffer.from(JSON.stringify(key)),
+}));
+const TRUE = Buffer.from('true');
+const FALSE = Buffer.from('false');
+
+interface Scanned extends Pick<ScannedBody, 'input' | 'rows' | 'isSingle'> {
+  /** Where the body goes on. */
+  readonly to: number;
+}
 
 type ActiveFor = (name: string | undefined) => ActiveModel | undefined;
 
@@ -64,34 +74,38 @@ export function scanBody(body: Buffer, activeFor: ActiveFor, maxRows: number): S
   if (body[at] !== OPEN) return undefined;
   let name: string | undefined;
   let active: ActiveModel | undefined;
-  let scanned: Pick<ScannedBody, 'input' | 'rows' | 'isSingle'> | undefined;
+  let scanned: Scanned | undefined;
   let wantsProbabilities = false;
-  const seen = new Set<string>();
+  let seen = 0;
   for (;;) {
     at = skipSpaces(body, at + 1);
-    const key = matchAt(KEY, body, at);
-    if (key === undefined || seen.has(key.found)) return undefined;
-    seen.add(key.found);
-    at = key.to;
-    if (key.found === 'model_name') {
-      const given = matchAt(NAME, body, at);
-      if (given === undefined || (active !== undefined && active.name !== given.found)) return undefined;
-      name = given.found;
-      at = given.to;
-    } else if (key.found === 'return_probabilities') {
-      const truth = matchAt(TRUTH, body, at);
-      if (truth === undefined) return undefined;
-      wantsProbabilities = truth.found === 'true';
-      at = truth.to;
-    } else if ((key.found === 'features' || key.found === 'instances') && scanned === undefined) {
+    const found = KEYS.findIndex(({ bytes }) => isAt(bytes, body, at));
+    const known = KEYS[found];
+    if (known === undefined || (seen & (1 << found)) !== 0) return undefined;
+    const { key, bytes } = known;
+    seen |= 1 << found;
+    at = skipSpaces(body, at + bytes.length);
+    if (body[at] !== COLON) return undefined;
+    at = skipSpaces(body, at + 1);
+    if (key === 'model_name') {
+      const end = nameEnd(body, at);
+      if (end === -1) return undefined;
+      name = body.toString('latin1', at + 1, end - 1);
+      if (active !== undefined && active.name !== name) return undefined;
+      at = end;
+    } else if (key === 'return_probabilities') {
+      wantsProbabilities = isAt(TRUE, body, at);
+      if (!wantsProbabilities && !isAt(FALSE, body, at)) return undefined;
+      at += wantsProbabilities ? TRUE.length : FALSE.length;
+    } else {
+      if (scanned !== undefined) return undefined;
       active = activeFor(name);
       if (active === undefined) return undefined;
       active.model.scanner.open(body);
-      const found = key.found === 'features' ? scanRow(body, at, active) : scanRows(body, at, active, maxRows);
-      if (found === undefined) return undefined;
-      at = found.to;
-      scanned = found;
-    } else return undefined;
+      scanned = key === 'features' ? scanRow(body, at, active) : scanRows(body, at, active, maxRows);
+      if (scanned === undefined) return undefined;
+      at = scanned.to;
+    }
     at = skipSpaces(body, at);
     const next = body[at];
     if (next === CLOSE) break;
@@ -102,10 +116,20 @@ export function scanBody(body: Buffer, activeFor: ActiveFor, maxRows: number): S
   return new ScannedBody({ active, input, rows, isSingle, wantsProbabilities });
 }
 
-/** @param pattern - with the beginning of the text. @returns its group, and where it ends; undefined when it is not there */
-function matchAt(pattern: RegExp, body: Buffer, at: number) {
-  const match = pattern.exec(body.toString('latin1', at, Math.min(at + LOOKED_AT, body.length)));
-  return match === null ? undefined : { found: match[1] as string, to: at + match[0].length };
+function isAt(bytes: Buffer, body: Buffer, at: number): boolean {
+  for (let index = 0; index < bytes.length; index += 1) if (body[at + index] !== bytes[index]) return false;
+  return true;
+}
+
+/** @returns where a text of plain ASCII ends; -1: it is none */
+function nameEnd(body: Buffer, from: number): number {
+  if (body[from] !== QUOTE) return -1;
+  for (let at = from + 1; at < body.length; at += 1) {
+    const code = body[at] as number;
+    if (code === QUOTE) return at + 1;
+    if (code === BACKSLASH || code < 0x20 || code > 0x7e) return -1;
+  }
+  return -1;
 }
 
 /** Space, tab, line feed, carriage return. */
@@ -118,14 +142,14 @@ function skipSpaces(body: Buffer, from: number): number {
   return at;
 }
 
-function scanRow(body: Buffer, from: number, { model }: ActiveModel) {
+function scanRow(body: Buffer, from: number, { model }: ActiveModel): Scanned | undefined {
   const input = new Float32Array(model.encoder.width);
   const to = model.scanner.scan(from, input, 0);
   if (to === -1) return undefined;
   return { input, rows: new BodyRows(body, [from, to]), isSingle: true, to };
 }
 
-function scanRows(body: Buffer, from: number, { model }: ActiveModel, maxRows: number) {
+function scanRows(body: Buffer, from: number, { model }: ActiveModel, maxRows: number): Scanned | undefined {
   const { width } = model.encoder;
   if (body[from] !== OPEN_LIST) return undefined;
   let input = new Float32Array(FIRST_ROWS * width);
