@@ -5,6 +5,7 @@ import type { Service } from '#kernel/lifecycle';
 import { countRequests } from './http_metrics.ts';
 import type { Logger } from './log.ts';
 import type { Registry } from './metrics.ts';
+import { isTraced, traceRequests } from './tracing.ts';
 
 export interface HttpServiceSettings {
   readonly name: string;
@@ -57,6 +58,8 @@ export class HttpService implements Service {
       this.#inFlight += 1;
       done();
     });
+    app.decorateRequest('span', undefined);
+    if (isTraced()) traceRequests(app, settings.name);
     const answered = countRequests(deps.metrics, settings.name);
     app.addHook('onResponse', (request, reply, done) => {
       this.#inFlight -= 1;
@@ -87,7 +90,10 @@ export class HttpService implements Service {
     });
     app.setErrorHandler((error: unknown, request, reply) => {
       const { status, body } = errorAnswer(error);
-      if (status >= 500) this.#log.error({ error, route: request.routeOptions.url }, 'request.failed');
+      if (status >= 500) {
+        const traceId = request.span?.spanContext().traceId;
+        this.#log.error({ error, route: request.routeOptions.url, trace_id: traceId }, 'request.failed');
+      }
       if (status === 503 || status === 429) reply.header('retry-after', '1');
       return reply.code(status).send(body);
     });

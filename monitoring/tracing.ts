@@ -1,4 +1,24 @@
+import {
+  type Attributes,
+  context,
+  propagation,
+  ROOT_CONTEXT,
+  type Span,
+  SpanKind,
+  SpanStatusCode,
+  type TimeInput,
+  type Tracer,
+  trace,
+} from '@opentelemetry/api';
+import type { FastifyInstance } from 'fastify';
 import type { Service } from '#kernel/lifecycle';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Of the request, where it is traced. */
+    span?: Span | undefined;
+  }
+}
 
 /** Where spans go, as OpenTelemetry names it; without, none are made. */
 export const isTraced = (env: Readonly<Record<string, string | undefined>> = process.env): boolean =>
@@ -27,4 +47,48 @@ export class Tracing implements Service {
   async stop(): Promise<void> {
     await this.#shutDown().catch(() => {});
   }
+}
+
+/** Header of records and requests: which trace, and which span of it. */
+export const TRACEPARENT = 'traceparent';
+
+/** What work that follows from a span carries along, by W3C's Trace Context; undefined where nobody would see it. */
+export function traceparentOf(span: Span | undefined): string | undefined {
+  if (span?.isRecording() !== true) return undefined;
+  const { traceId, spanId, traceFlags } = span.spanContext();
+  return `00-${traceId}-${spanId}-${traceFlags.toString(16).padStart(2, '0')}`;
+}
+
+/** A span below the one that a record carries. */
+export function startBelow(
+  tracer: Tracer,
+  traceparent: string,
+  name: string,
+  options: { readonly kind: SpanKind; readonly attributes: Attributes; readonly startTime?: TimeInput },
+): Span {
+  return tracer.startSpan(name, options, propagation.extract(ROOT_CONTEXT, { [TRACEPARENT]: traceparent }));
+}
+
+/** Who asks there is no part of anybody's work. */
+const isOfOperations = (route: string): boolean => route === '/metrics' || route.startsWith('/health');
+
+/** A span for each request, below the caller's (`traceparent`), by the conventions of OpenTelemetry for HTTP. */
+export function traceRequests(app: FastifyInstance, service: string): void {
+  const tracer = trace.getTracer(`headwater.${service}`);
+  app.addHook('onRequest', (request, _, done) => {
+    const route = request.routeOptions.url ?? 'unknown';
+    if (!isOfOperations(route)) {
+      const attributes = { 'http.request.method': request.method, 'http.route': route };
+      const parent = propagation.extract(context.active(), request.headers);
+      request.span = tracer.startSpan(`${request.method} ${route}`, { kind: SpanKind.SERVER, attributes }, parent);
+    }
+    done();
+  });
+  app.addHook('onResponse', (request, reply, done) => {
+    const { span } = request;
+    span?.setAttribute('http.response.status_code', reply.statusCode);
+    if (reply.statusCode >= 500) span?.setStatus({ code: SpanStatusCode.ERROR });
+    span?.end();
+    done();
+  });
 }

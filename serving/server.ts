@@ -4,7 +4,6 @@ import { type FastifyInstance, fastify } from 'fastify';
 import { controlAccess, isOpenToAll } from '#connectors/http/access';
 import { registerApiDocs } from '#monitoring/api_docs';
 import { HttpService, type HttpServiceDeps } from '#monitoring/http_service';
-import { isTraced } from '#monitoring/tracing';
 import type { ServingConfig } from './config.ts';
 import { isConsolePage, registerConsole } from './console/routes.ts';
 import type { ConsoleSources } from './console/sources.ts';
@@ -14,7 +13,6 @@ import { registerInferenceProtocol } from './routes/inference_protocol.ts';
 import { registerPredictRoutes } from './routes/predict.ts';
 import { registerRoutingRoutes } from './routes/routing.ts';
 import * as schemas from './routes/schemas.ts';
-import { traceRequests } from './routes/traces.ts';
 import type { ModelServer } from './runtime/model_server.ts';
 import { Predictor, type PredictorDeps } from './runtime/predictor.ts';
 
@@ -40,7 +38,6 @@ export async function createServing(deps: ServingDeps, config: ServingConfig): P
   // The schemas describe: routes check what they are given themselves, and name every mistake.
   app.setValidatorCompiler(() => () => true);
   app.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
-  if (isTraced()) traceRequests(app);
   app.decorateRequest('arrivedMs', 0);
   app.addHook('onRequest', (request, _, done) => {
     request.arrivedMs = performance.now();

@@ -3,6 +3,7 @@ import type { OutgoingRecord, Producer } from '#connectors/connector';
 import { messageOf, type PlatformError } from '#kernel/errors';
 import type { Clock } from '#kernel/time';
 import { Counter, type Registry } from '#monitoring/metrics';
+import { TRACEPARENT } from '#monitoring/tracing';
 import type { DeadLetter } from '../dead_letters.ts';
 import { BodyTooLargeError, type FieldProblem, InvalidEventError } from './errors.ts';
 import { parseJson, type ValidateEvent, type ValidEvent } from './event_validator.ts';
@@ -64,8 +65,8 @@ export class EventIntake {
     this.#counters = createCounters(deps.metrics);
   }
 
-  /** @throws {@link InvalidEventError}; what the broker fails with */
-  async take(text: string): Promise<{ readonly eventId: string; readonly outcome: Outcome }> {
+  /** @param traceparent - of the request: goes along with the record. @throws {@link InvalidEventError}; what the broker fails with */
+  async take(text: string, traceparent?: string): Promise<{ readonly eventId: string; readonly outcome: Outcome }> {
     this.#counters.received.inc();
     let event: ValidEvent;
     try {
@@ -81,7 +82,7 @@ export class EventIntake {
       this.#counters.duplicates.inc();
       return { eventId, outcome: 'duplicate' };
     }
-    const sending = this.#events.send(this.#recordOf(event, text));
+    const sending = this.#events.send(this.#recordOf(event, text, traceparent));
     this.#seen.set(eventId, sending);
     try {
       await sending;
@@ -96,7 +97,7 @@ export class EventIntake {
   }
 
   /** A result for each event, in their order; never throws. */
-  async takeAll(texts: readonly string[]): Promise<readonly BatchResult[]> {
+  async takeAll(texts: readonly string[], traceparent?: string): Promise<readonly BatchResult[]> {
     this.#counters.received.inc(texts.length);
     const results = new Array<BatchResult>(texts.length);
     const others: Promise<void>[] = [];
@@ -114,7 +115,7 @@ export class EventIntake {
         const earlier = this.#seen.get(eventId);
         if (earlier === undefined) {
           this.#seen.set(eventId, sending);
-          records.push(this.#recordOf(event, text));
+          records.push(this.#recordOf(event, text, traceparent));
           ids.push({ index, eventId });
         } else {
           others.push(this.#repeat(results, index, eventId, earlier));
@@ -165,7 +166,11 @@ export class EventIntake {
     return this.#deps.validate(parseJson(text), this.#deps.clock.now());
   }
 
-  #recordOf({ key, fields, schemaVersion, isAsSent }: ValidEvent, text: string): OutgoingRecord {
+  #recordOf(
+    { key, fields, schemaVersion, isAsSent }: ValidEvent,
+    text: string,
+    traceparent: string | undefined,
+  ): OutgoingRecord {
     const nowMs = this.#deps.clock.now();
     if (this.#enrichment.atMs !== nowMs) {
       const received = new Date(nowMs).toISOString();
@@ -175,7 +180,8 @@ export class EventIntake {
     // What the client has written is kept as it is, where checking it has changed nothing.
     const own = isAsSent ? text : JSON.stringify(fields);
     const end = own.lastIndexOf('}');
-    return { key, value: `${own.slice(0, end)},${added}` };
+    const record = { key, value: `${own.slice(0, end)},${added}` };
+    return traceparent === undefined ? record : { ...record, headers: { [TRACEPARENT]: traceparent } };
   }
 
   async #refuse(payload: string, error: PlatformError, isCut = false): Promise<void> {

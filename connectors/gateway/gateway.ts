@@ -6,6 +6,7 @@ import { registerApiDocs } from '#monitoring/api_docs';
 import { HttpService } from '#monitoring/http_service';
 import type { Logger } from '#monitoring/log';
 import { Histogram, LATENCY_BUCKETS_SECONDS, type Registry } from '#monitoring/metrics';
+import { traceparentOf } from '#monitoring/tracing';
 import { controlAccess } from '../http/access.ts';
 import type { GatewayConfig } from './config.ts';
 import { EventIntake } from './event_intake.ts';
@@ -95,7 +96,7 @@ export async function createGateway(
       const body = request.body ?? '';
       // Read whole before it is refused: a client that is cut off while it writes never sees the answer.
       if (body.length > config.maxBodyBytes) throw await intake.refuseLarge(body, config.maxBodyBytes);
-      const { eventId, outcome } = await intake.take(body);
+      const { eventId, outcome } = await intake.take(body, traceparentOf(request.span));
       // Repeating an accepted event is no error: the client may not have seen the first answer.
       reply.code(outcome === 'accepted' ? 202 : 200);
       return { event_id: eventId, status: outcome };
@@ -112,7 +113,7 @@ export async function createGateway(
       },
     },
     async (request, reply) => {
-      const results = await intake.takeAll(splitBatch(request.body ?? ''));
+      const results = await intake.takeAll(splitBatch(request.body ?? ''), traceparentOf(request.span));
       const counts = { accepted: 0, duplicate: 0, rejected: 0, failed: 0 };
       for (const { status } of results) counts[status] += 1;
       if (counts.failed > 0) reply.code(503).header('retry-after', '1');

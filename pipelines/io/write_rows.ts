@@ -9,6 +9,7 @@ import type { Clock } from '#kernel/time';
 import type { DoFn, FinishBundleContext, ProcessContext } from '#pipelines/engine/dofn';
 import { GLOBAL_WINDOW } from '#pipelines/engine/windowing/window';
 import type { ComputedRow } from '#pipelines/transforms/compute_features';
+import { traceWritten } from '#pipelines/transforms/event_traces';
 import type { FeatureMetrics } from '#pipelines/transforms/feature_metrics';
 
 interface RowSinkDeps extends Pick<DeliveryDeps, 'log'> {
@@ -85,6 +86,7 @@ export class WriteRows implements DoFn<ComputedRow, DeadLetter> {
   async #write(batch: readonly ComputedRow[], clock: Clock): Promise<readonly Refused[]> {
     const { online, offline, events, featureEventsTopic, metrics } = this.#deps;
     const deliveries = this.#deliveries;
+    const beganMs = Date.now();
     const rows = batch.map(({ row }) => row);
     const refused: Refused[] = [];
     const refuse = (stage: string) => (rejected: readonly Rejected<FeatureRow>[]) => {
@@ -105,7 +107,8 @@ export class WriteRows implements DoFn<ComputedRow, DeadLetter> {
             .then(refuse('sink.feature_events')),
     ]);
     const writtenMs = clock.now();
-    for (const { row, receivedAtMs } of batch) {
+    for (const { row, receivedAtMs, traceparent } of batch) {
+      if (traceparent !== undefined) traceWritten(traceparent, row, beganMs);
       const view = viewId(row);
       if (row.eventTime > (metrics.newestRows.get(view) ?? 0)) metrics.newestRows.set(view, row.eventTime);
       if (receivedAtMs === undefined) continue;

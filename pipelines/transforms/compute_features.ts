@@ -1,9 +1,11 @@
+import type { Span } from '@opentelemetry/api';
 import type { DeadLetter } from '#connectors/dead_letters';
 import { type EntityState, emptyEntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { type Violation, violationsOf } from '#feature_store/definitions/quality_rule';
 import { eventTime } from '#kernel/time';
+import { traceparentOf } from '#monitoring/tracing';
 import {
   type DoFn,
   eventTimer,
@@ -16,6 +18,7 @@ import {
 } from '#pipelines/engine/dofn';
 import type { KV } from '#pipelines/model/pcollection';
 import type { DecodedEvent } from './decode_events.ts';
+import { startComputing } from './event_traces.ts';
 import type { FeatureMetrics } from './feature_metrics.ts';
 import { addId, noIds, type RecentIds } from './recent_ids.ts';
 
@@ -53,6 +56,8 @@ export interface ComputedRow {
   readonly receivedAtMs: number | undefined;
   /** Made by an event; others say that something has left a window. */
   readonly isOfEvent: boolean;
+  /** Of its computation, where somebody looks at traces. */
+  readonly traceparent?: string | undefined;
 }
 
 type UsableEvent = Extract<DecodedEvent, { ok: true }>;
@@ -91,6 +96,17 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
   }
 
   process({ key, value }: KV<string, UsableEvent>, context: ProcessContext<ComputedRow>): void {
+    const { traceparent } = value;
+    if (traceparent === undefined) {
+      this.#process(key, value, undefined, context);
+      return;
+    }
+    const span = startComputing(traceparent, this.#computation.view);
+    this.#process(key, value, span, context);
+    span.end();
+  }
+
+  #process(key: string, value: UsableEvent, span: Span | undefined, context: ProcessContext<ComputedRow>): void {
     const { eventTimeMs } = value;
     const cell = context.state(this.remembered);
     const remembered = cell.read() ?? { entity: emptyEntityState(), seen: noIds() };
@@ -117,7 +133,7 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
     this.#setTimers(state, context);
     this.#metrics.computationSeconds.observe((performance.now() - startedMs) / 1_000);
     this.#metrics.processed.inc();
-    this.#output(key, eventTimeMs, values, value, context);
+    this.#output(key, eventTimeMs, values, value, context, span);
   }
 
   /** @param origin - the event that made the row; undefined when something left a window */
@@ -127,15 +143,18 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
     values: FeatureRow['values'],
     origin: UsableEvent | undefined,
     context: ProcessContext<ComputedRow>,
+    span?: Span,
   ): void {
     const { view, version, rules } = this.#computation.view;
     const violations = violationsOf(rules, values);
     if (violations.length > 0 && this.#isRefused(violations, values, origin, context)) return;
-    context.output({
+    const computed: ComputedRow = {
       row: { view, version, entityKey: key, eventTime: eventTime(asOfMs), computedAt: context.clock.now(), values },
       receivedAtMs: origin?.receivedAtMs,
       isOfEvent: origin !== undefined,
-    });
+    };
+    const traceparent = traceparentOf(span);
+    context.output(traceparent === undefined ? computed : { ...computed, traceparent });
   }
 
   /** Counts broken rules, once an event; one that is not written because of them may go to the dead letters. */

@@ -7,6 +7,7 @@ import type { EventSource } from '#feature_store/definitions/source';
 import { messageOf } from '#kernel/errors';
 import { readEventTime } from '#kernel/event_time_text';
 import type { Clock, EventTime } from '#kernel/time';
+import { TRACEPARENT } from '#monitoring/tracing';
 
 /** A record as a pipeline sees it: an event, or why it is none. */
 export type DecodedEvent =
@@ -23,6 +24,8 @@ export type DecodedEvent =
       readonly payload: string;
       /** How often it has been tried, this time included: more than 1 when it was replayed. */
       readonly attempt: number;
+      /** Of the request that brought it, where somebody looks at traces. */
+      readonly traceparent?: string | undefined;
     }
   | { readonly ok: false; readonly reason: string; readonly payload: string; readonly attempt: number };
 
@@ -44,7 +47,10 @@ export function createEventDecoder(sources: readonly EventSource[], clock: Clock
     } catch (error) {
       return refused(`not JSON: ${messageOf(error)}`, payload, attempt);
     }
-    return check(body, payload, attempt, watermark);
+    const decoded = check(body, payload, attempt, watermark);
+    const traceparent = record.headers[TRACEPARENT];
+    if (traceparent === undefined || !decoded.element.ok) return decoded;
+    return { ...decoded, element: { ...decoded.element, traceparent } };
   };
 }
 

@@ -1,37 +1,16 @@
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Tracing } from '#monitoring/tracing';
 import { serveTiny } from '../../support/tiny_serving.ts';
+import { startTraceCollector, type TraceCollector } from '../../support/trace_collector.ts';
 
-interface WireSpan {
-  readonly name: string;
-  readonly traceId: string;
-  readonly spanId: string;
-  readonly parentSpanId?: string;
-  readonly attributes: readonly { readonly key: string; readonly value: Record<string, unknown> }[];
-}
-
-const received: WireSpan[] = [];
-let collector: Server;
+let collector: TraceCollector;
 beforeAll(async () => {
-  collector = createServer((request, response) => {
-    const chunks: Buffer[] = [];
-    request.on('data', (chunk: Buffer) => chunks.push(chunk));
-    request.on('end', () => {
-      const body = JSON.parse(Buffer.concat(chunks).toString()) as {
-        resourceSpans: { scopeSpans: { spans: WireSpan[] }[] }[];
-      };
-      received.push(...body.resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap(({ spans }) => spans)));
-      response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
-    });
-  });
-  await new Promise<void>((resolve) => collector.listen(0, '127.0.0.1', resolve));
-  process.env.OTEL_EXPORTER_OTLP_ENDPOINT = `http://127.0.0.1:${(collector.address() as AddressInfo).port}`;
+  collector = await startTraceCollector();
+  process.env.OTEL_EXPORTER_OTLP_ENDPOINT = collector.url;
 });
-afterAll(() => {
+afterAll(async () => {
   delete process.env.OTEL_EXPORTER_OTLP_ENDPOINT;
-  collector.close();
+  await collector.stop();
 });
 
 test('a request is a span below its caller’s, with its stages below it', async () => {
@@ -47,6 +26,7 @@ test('a request is a span below its caller’s, with its stages below it', async
   await tiny.service.app.inject({ method: 'POST', url: '/predict', payload: { entity_id: 'nobody' } });
   await tiny.stop();
   await tracing.stop();
+  const received = collector.spans;
   const request = received.find(({ parentSpanId }) => parentSpanId === caller);
   expect(request).toMatchObject({ name: 'POST /predict', traceId });
   const attributes = Object.fromEntries(
