@@ -15,6 +15,7 @@ const lazily =
   };
 
 const modules = {
+  audit: () => import('./audit.ts'),
   batch: () => import('./batch_predict.ts'),
   bundles: () => import('./edge_bundle.ts'),
   config: () => import('./show_config.ts'),
@@ -260,6 +261,12 @@ program
   .option('--dry-run', 'only say how much there is', false)
   .option('--yes', 'it cannot be undone', false)
   .action(lazily(modules.erasing, 'eraseEntity'));
+
+program
+  .command('audit')
+  .description('whether the trail of promotions and routing is as it was written: a JSON line, exit code 1 if not')
+  .option('--head <hash>', 'a hash that an earlier check told: it must still be there')
+  .action(lazily(modules.audit, 'verifyAudit'));
 
 const history = (command: Command): Command =>
   command

@@ -99,6 +99,15 @@ export interface Erased {
   readonly labels: number;
 }
 
+/** Whether the trail of what was done by whom is as it was written. */
+export interface AuditCheck {
+  readonly entries: number;
+  /** Hash of the newest entry, hex: kept elsewhere, it tells later that none before it was taken away. */
+  readonly head: string | undefined;
+  /** Entries and rows that were changed, or are gone. */
+  readonly problems: readonly string[];
+}
+
 export interface PredictionFilter {
   readonly limit: number;
   readonly modelName?: string;
@@ -263,6 +272,8 @@ export interface OfflineStore extends Service {
   writeModelAudit(entry: ModelAuditEntry): Promise<void>;
   /** The newest first. */
   listModelAudit(model: string, limit: number): Promise<readonly ModelAuditEntry[]>;
+  /** @param head - a hash that an earlier check told */
+  verifyAuditTrail(head?: string): Promise<AuditCheck>;
   /** The newest change of each model. */
   readRouting(): Promise<readonly RoutingRow[]>;
   /** @returns false when there is a change of this revision already: nothing was written */

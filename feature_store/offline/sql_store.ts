@@ -8,6 +8,7 @@ import { OfflineStoreError } from '../errors.ts';
 import { ensureHypertable } from './hypertable.ts';
 import { migrate } from './migrate.ts';
 import type {
+  AuditCheck,
   Deleted,
   DriftFilter,
   DriftReport,
@@ -29,6 +30,7 @@ import type {
   StatisticsFilter,
   TimeRange,
 } from './offline_store.ts';
+import { verifyAuditTrail } from './sql_audit_trail.ts';
 import { judgedPredictions, listDriftReports, writeDriftReports } from './sql_drift.ts';
 import type { SqlExecutor } from './sql_executor.ts';
 import { experimentOutcomes, writeFeedback } from './sql_feedback.ts';
@@ -289,6 +291,10 @@ export class SqlOfflineStore implements OfflineStore {
 
   listModelAudit(model: string, limit: number): Promise<readonly ModelAuditEntry[]> {
     return listModelAudit(this.#sql, model, limit);
+  }
+
+  verifyAuditTrail(head?: string): Promise<AuditCheck> {
+    return verifyAuditTrail(this.#sql, head);
   }
 
   readRouting(): Promise<readonly RoutingRow[]> {

@@ -309,6 +309,29 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       expect(await store.listModelAudit(model, 2)).toEqual([entry(3), entry(2)]);
     });
 
+    test('what was done by whom is one chain, whoever adds to it at the same time', async () => {
+      const model = randomUUID();
+      const before = await store.verifyAuditTrail();
+      const adding = Array.from({ length: 20 }, (_, index) =>
+        index % 2 === 0
+          ? store.writeModelAudit({
+              ...{ model, version: index, action: 'promote', stage: 'Production', replaced: undefined, by: 'ann' },
+              ...{ reason: 'better', gates: [], metrics: {}, atMs: START + index },
+            })
+          : store.appendRouting({ model, revision: index, atMs: START, by: 'bob', reason: 'try', state: {} }),
+      );
+      await Promise.all(adding);
+      // What is there already adds nothing.
+      await store.appendRouting({ model, revision: 1, atMs: START, by: 'eve', reason: 'try', state: {} });
+      const after = await store.verifyAuditTrail(before.head);
+      expect(after).toEqual({
+        entries: before.entries + 20,
+        head: expect.stringMatching(/^[0-9a-f]{64}$/),
+        problems: [],
+      });
+      expect((await store.verifyAuditTrail('00ff')).problems).toEqual(['no entry has the hash 00ff any more']);
+    });
+
     test('changes of routing: one of each revision, the newest holds, all are listed', async () => {
       const model = randomUUID();
       const change = (revision: number) => ({
