@@ -76,6 +76,10 @@ const firingAlerts: Panel = {
   ...{ title: 'Alerts', unit: 'short', kind: 'table' },
   queries: [{ expr: 'sum by (alertname, severity, kind) (ALERTS{alertstate="firing"})', legend: '', mayBeEmpty: true }],
 };
+const unusual: Panel = {
+  ...{ title: 'Unusual signals', unit: 'short', thresholds: [3, 5] },
+  queries: [{ expr: 'platform:signal:deviations', legend: '{{signal}}', mayBeEmpty: true }],
+};
 const up: Panel = {
   ...{ title: 'Processes', unit: 'short', kind: 'stat' },
   queries: [{ expr: 'sum by (job) (up{job=~"gateway|pipeline|features|serving|monitor"})', legend: '{{job}}' }],
@@ -97,7 +101,7 @@ const overview: Dashboard = {
   uid: 'headwater-overview',
   title: 'headwater: overview',
   rows: [
-    { title: 'Now', panels: [up, firingAlerts, driftedColumns] },
+    { title: 'Now', panels: [up, firingAlerts, driftedColumns, unusual] },
     { title: 'Events and features', panels: [eventsPerSecond, featureLatency, cacheHits] },
     { title: 'Serving', panels: [predictionsPerSecond, predictionLatency, errorRate, variants] },
     { title: 'Machines', panels: [memory, cpu, eventLoop] },
