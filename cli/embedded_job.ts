@@ -1,7 +1,7 @@
-import { fastify } from 'fastify';
 import type { Service } from '#kernel/lifecycle';
 import type { Clock } from '#kernel/time';
-import { HttpService } from '#monitoring/http_service';
+import { createHttpApp } from '#monitoring/http_app';
+import { HttpService, type HttpServiceSettings } from '#monitoring/http_service';
 import type { Logger } from '#monitoring/log';
 import type { Registry } from '#monitoring/metrics';
 import type { Construct } from '#pipelines/model/graph';
@@ -64,7 +64,7 @@ export class EmbeddedJob implements Service {
 /** GET /health and /metrics of a job. */
 export function createJobHttp(
   deps: { readonly log: Logger; readonly metrics: Registry; readonly job: EmbeddedJob },
-  settings: { readonly name: string; readonly host: string; readonly port: number; readonly portSetting: string },
+  settings: HttpServiceSettings,
 ): HttpService {
-  return new HttpService({ ...deps, notReady: () => deps.job.notReady() }, settings, fastify({ logger: false }));
+  return new HttpService({ ...deps, notReady: () => deps.job.notReady() }, settings, createHttpApp(settings.tls));
 }

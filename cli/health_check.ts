@@ -14,8 +14,8 @@ process.exit(alive.every(Boolean) ? 0 : 1);
 async function isAlive(role: Role): Promise<boolean> {
   const { variable, usual } = PORTS[role];
   const port = Number(process.env[variable] ?? usual);
-  // Serving may be behind TLS of its own, whose certificate is for another name.
-  return (await answers(get, port)) || (role === 'serving' && (await answers(getSecurely, port)));
+  // A certificate would be for another name.
+  return (await answers(get, port)) || (await answers(getSecurely, port));
 }
 
 function answers(ask: typeof get, port: number): Promise<boolean> {

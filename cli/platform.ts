@@ -14,6 +14,7 @@ import { SOURCES, VIEWS } from '#feature_store/views/catalog';
 import { durationMs } from '#kernel/duration';
 import { type RunningServices, type Service, startAll } from '#kernel/lifecycle';
 import { systemClock } from '#kernel/time';
+import type { TlsConfig } from '#monitoring/http_app';
 import type { HttpService } from '#monitoring/http_service';
 import type { Logger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
@@ -111,23 +112,27 @@ export async function startPlatform(
   const consoleDeps = { broker, offline, registry, lifecycle, views, metrics, monitorMetrics };
   const shown = config.serving.console.enabled ? createConsoleSources(consoleDeps, config) : undefined;
   const scrape = isServingWorker() ? metricsOfAll(metrics) : undefined;
+  const secured = <T extends { readonly tls?: TlsConfig | undefined }>(listener: T): T => ({
+    ...listener,
+    tls: listener.tls ?? config.tls,
+  });
   const doors: Record<Role, HttpService> = {
-    gateway: await createGateway({ ...base, producer: broker.producer, eventTypes: SOURCES }, config.gateway, {
+    gateway: await createGateway({ ...base, producer: broker.producer, eventTypes: SOURCES }, secured(config.gateway), {
       rawEvents: topics.rawEvents,
       deadLetters: topics.deadLetters,
     }),
     pipeline: createJobHttp(
       { log, metrics, job: pipeline },
-      { ...config.pipeline, name: 'pipeline', portSetting: 'PIPELINE_PORT' },
+      { ...secured(config.pipeline), name: 'pipeline', portSetting: 'PIPELINE_PORT' },
     ),
     monitor: createJobHttp(
       { log, metrics: monitorMetrics, job: monitor },
-      { ...config.monitor, name: 'monitor', portSetting: 'MONITOR_PORT' },
+      { ...secured(config.monitor), name: 'monitor', portSetting: 'MONITOR_PORT' },
     ),
-    features: await createFeatureApi({ ...base, store: online, features, offline }, config.featureApi),
+    features: await createFeatureApi({ ...base, store: online, features, offline }, secured(config.featureApi)),
     serving: await createServing(
       { ...base, models, features, predictions, feedback: offline, console: shown, scrape },
-      config.serving,
+      secured(config.serving),
     ),
   };
   if (!config.metrics.enabled) for (const door of Object.values(doors)) door.hideMetrics();

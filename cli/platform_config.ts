@@ -11,6 +11,7 @@ import {
 import { SERVICES, VIEWS } from '#feature_store/views/catalog';
 import { type Definitions, featuresConfigSchema, selectDefinitions } from '#feature_store/views/selection';
 import { assetPath } from '#kernel/project_root';
+import { tlsSchema } from '#monitoring/http_app';
 import { LOG_LEVELS } from '#monitoring/log';
 import { registryConfigSchema } from '#registry/catalog';
 import { gatesConfigSchema } from '#registry/lifecycle/gates';
@@ -33,6 +34,10 @@ export const platformConfigSchema = z.strictObject({
   production: z.boolean().default(false),
   log: z.strictObject({ level: z.enum(LOG_LEVELS) }),
   dataDirectory: z.string().min(1),
+  /** Of every listener that names none of its own. */
+  tls: tlsSchema.optional(),
+  /** Something in front ends TLS, and only it reaches the listeners: production takes plain HTTP then. */
+  tlsEndsInFront: z.boolean().default(false),
   broker: brokerConfigSchema,
   topics: z.strictObject({
     partitions: z.int().positive(),
@@ -52,6 +57,7 @@ export const platformConfigSchema = z.strictObject({
   gateway: gatewayConfigSchema,
   pipeline: z.strictObject({
     ...address(8_082),
+    tls: tlsSchema.optional(),
     group: z.string().min(1),
     snapshotIntervalMs: z.int().positive(),
     /** An event this much older than the newest is still in time, ms. */
@@ -89,6 +95,9 @@ const mlflow = (key: string, type: EnvironmentVariable['type']) =>
 export const ENVIRONMENT_VARIABLES: Readonly<Record<string, EnvironmentVariable>> = {
   DEBUG: { path: 'debug', type: 'boolean' },
   LOG_LEVEL: { path: 'log.level', type: 'string' },
+  TLS_CERT_FILE: { path: 'tls.certFile', type: 'string' },
+  TLS_KEY_FILE: { path: 'tls.keyFile', type: 'string' },
+  TLS_ENDS_IN_FRONT: { path: 'tlsEndsInFront', type: 'boolean' },
   KAFKA_BROKERS: onlyFor('broker.kind', 'kafka', { path: 'broker.brokers', type: 'list' }),
   KINESIS_REGION: onlyFor('broker.kind', 'kinesis', { path: 'broker.region', type: 'string' }),
   KINESIS_ENDPOINT: onlyFor('broker.kind', 'kinesis', { path: 'broker.endpoint', type: 'string' }),

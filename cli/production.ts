@@ -4,6 +4,8 @@ import type { Role } from './choices.ts';
 /** What of the configuration production is strict about. */
 interface Guarded {
   readonly debug: boolean;
+  readonly tls?: object | undefined;
+  readonly tlsEndsInFront: boolean;
   readonly onlineStore: { readonly kind: string; readonly password?: string | undefined };
   readonly offlineStore: { readonly kind: string; readonly password?: string | undefined };
   readonly registry: { readonly kind: string };
@@ -11,10 +13,16 @@ interface Guarded {
   readonly gateway: Door;
   readonly featureApi: Door;
   readonly serving: Door;
+  readonly pipeline: Listener;
+  readonly monitor: Listener;
 }
 
-interface Door {
+interface Listener {
   readonly host: string;
+  readonly tls?: object | undefined;
+}
+
+interface Door extends Listener {
   readonly apiKeys?: readonly unknown[] | undefined;
   readonly jwt?: object | undefined;
 }
@@ -43,11 +51,24 @@ export function checkProduction(config: Guarded): void {
   refuse(problems);
 }
 
+const LISTENERS = {
+  ...{ gateway: 'gateway', features: 'featureApi', serving: 'serving' },
+  ...{ pipeline: 'pipeline', monitor: 'monitor' },
+} as const satisfies Record<Role, keyof Guarded>;
 const DOORS = { gateway: 'gateway', features: 'featureApi', serving: 'serving' } as const;
 
-/** @throws {@link ConfigError} for doors of this process that anybody may come through */
-export function checkDoors(config: Pick<Guarded, 'gateway' | 'featureApi' | 'serving'>, roles: readonly Role[]): void {
+type Listening = Pick<Guarded, (typeof LISTENERS)[Role] | 'tls' | 'tlsEndsInFront'>;
+
+/** @throws {@link ConfigError} for listeners of this process that anybody may come through, or listen in to */
+export function checkDoors(config: Listening, roles: readonly Role[]): void {
   const problems: string[] = [];
+  for (const role of roles) {
+    const { host, tls = config.tls } = config[LISTENERS[role]];
+    if (LOOPBACK.includes(host) || tls !== undefined || config.tlsEndsInFront) continue;
+    problems.push(
+      `${LISTENERS[role]} listens on ${host} without TLS: set tls (TLS_CERT_FILE, TLS_KEY_FILE), or TLS_ENDS_IN_FRONT=true where only something that ends TLS reaches it`,
+    );
+  }
   for (const role of roles) {
     if (!(role in DOORS)) continue;
     const door = DOORS[role as keyof typeof DOORS];

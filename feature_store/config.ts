@@ -5,6 +5,7 @@ import { createPostgresPool } from '#connectors/postgres/pool';
 import { createRedis } from '#connectors/redis/client';
 import { redisConfigSchema } from '#connectors/redis/config';
 import type { Clock } from '#kernel/time';
+import { tlsSchema } from '#monitoring/http_app';
 import type { Logger } from '#monitoring/log';
 import { viewId } from './definitions/feature_row.ts';
 import type { FeatureView } from './definitions/feature_view.ts';
@@ -37,6 +38,7 @@ export const featureApiConfigSchema = z.strictObject({
   host: z.string().default('127.0.0.1'),
   port: z.int().min(0).max(65_535).default(8_083),
   ...accessSettings,
+  tls: tlsSchema.optional(),
 });
 export type FeatureApiConfig = z.infer<typeof featureApiConfigSchema>;
 

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import { PlatformError, PortInUseError } from '#kernel/errors';
 import type { Service } from '#kernel/lifecycle';
+import type { TlsConfig } from './http_app.ts';
 import { countRequests } from './http_metrics.ts';
 import type { Logger } from './log.ts';
 import type { Registry } from './metrics.ts';
@@ -13,8 +14,7 @@ export interface HttpServiceSettings {
   readonly port: number;
   /** The setting to change when the port is taken. */
   readonly portSetting: string;
-  /** `http` unless said otherwise. */
-  readonly scheme?: 'http' | 'https';
+  readonly tls?: TlsConfig | undefined;
 }
 
 export interface HttpServiceDeps {
@@ -133,7 +133,7 @@ export class HttpService implements Service {
     }
     const address = this.app.server.address();
     const bound = typeof address === 'object' && address !== null ? address.port : port;
-    this.#url = `${this.#settings.scheme ?? 'http'}://${host === '0.0.0.0' ? 'localhost' : host}:${bound}`;
+    this.#url = `${this.#settings.tls === undefined ? 'http' : 'https'}://${host === '0.0.0.0' ? 'localhost' : host}:${bound}`;
     this.#log.info({ url: this.#url }, 'http.listening');
   }
 

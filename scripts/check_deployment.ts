@@ -59,6 +59,7 @@ async function checkCompose(): Promise<void> {
   const production = {
     ...{
       HEADWATER_IMAGE: `headwater@sha256:${'0'.repeat(64)}`,
+      TLS_ENDS_IN_FRONT: 'true',
       GATEWAY_API_KEYS: 'a',
       FEATURE_API_KEYS: 'b',
       API_KEYS: 'c',

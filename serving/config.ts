@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { accessSettings } from '#connectors/http/config';
+import { tlsSchema } from '#monitoring/http_app';
 import { followSchema } from './routing/follow.ts';
 import { DEALT_TWICE, isDealtTwice, routingSettings } from './routing/routing.ts';
 import { thresholdRuleSchema } from './runtime/adaptive_threshold.ts';
@@ -44,8 +45,7 @@ export const servingConfigSchema = z.strictObject({
   console: z.strictObject({ enabled: z.boolean().default(true), prometheusUrl: z.url().optional() }).prefault({}),
   /** Origins whose pages may ask, such as https://app.example.com; none by default. */
   corsOrigins: z.array(z.string().min(1)).default([]),
-  /** PEM files; absent: plain HTTP, for behind something that ends TLS. */
-  tls: z.strictObject({ certFile: z.string().min(1), keyFile: z.string().min(1) }).optional(),
+  tls: tlsSchema.optional(),
   /** Rows that a model may be run on to explain one, where it cannot be explained exactly. */
   explainBudget: z.int().positive().default(8_192),
   /** Predictions waiting to be logged before new ones are dropped (and counted). */

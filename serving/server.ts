@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs';
 import cors from '@fastify/cors';
-import { type FastifyInstance, fastify } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import { controlAccess, isOpenToAll } from '#connectors/http/access';
 import { registerApiDocs } from '#monitoring/api_docs';
+import { createHttpApp } from '#monitoring/http_app';
 import { HttpService, type HttpServiceDeps } from '#monitoring/http_service';
 import type { ServingConfig } from './config.ts';
 import { isConsolePage, registerConsole } from './console/routes.ts';
@@ -34,7 +34,7 @@ const REQUEST_TIMEOUT_MS = 300_000;
 export async function createServing(deps: ServingDeps, config: ServingConfig): Promise<HttpService> {
   const { models, feedback } = deps;
   const predictor = new Predictor(deps, config);
-  const app = createApp(config);
+  const app = createHttpApp(config.tls, { bodyLimit: config.maxBodyBytes, requestTimeout: REQUEST_TIMEOUT_MS });
   // The schemas describe: routes check what they are given themselves, and name every mistake.
   app.setValidatorCompiler(() => () => true);
   app.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
@@ -52,8 +52,7 @@ export async function createServing(deps: ServingDeps, config: ServingConfig): P
     const { waiting } = models;
     return waiting.length === 0 ? undefined : `no version of ${waiting.join(', ')} is loaded`;
   };
-  const scheme = config.tls === undefined ? 'http' : 'https';
-  const address = { ...config, scheme, name: 'serving', portSetting: 'API_PORT' } as const;
+  const address = { ...config, name: 'serving', portSetting: 'API_PORT' };
   const service = new HttpService({ ...deps, notReady }, address, app);
   registerInferenceProtocol(app, { models, predictor }, config);
   // With a way of their own to read bodies.
@@ -63,13 +62,6 @@ export async function createServing(deps: ServingDeps, config: ServingConfig): P
   registerModelRoutes(app, models);
   if (deps.console !== undefined) registerConsole(app, deps.console);
   return service;
-}
-
-function createApp({ tls, maxBodyBytes }: ServingConfig): FastifyInstance {
-  const options = { logger: false, bodyLimit: maxBodyBytes, requestTimeout: REQUEST_TIMEOUT_MS } as const;
-  if (tls === undefined) return fastify(options);
-  const https = { cert: readFileSync(tls.certFile), key: readFileSync(tls.keyFile) };
-  return fastify({ ...options, https }) as unknown as FastifyInstance;
 }
 
 /** Headers for browsers, and which pages may ask. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { tlsSchema } from '#monitoring/http_app';
 import { accessSettings } from '../http/config.ts';
 
 const megabytes = (count: number): number => count * 1024 * 1024;
@@ -12,6 +13,7 @@ export const gatewayConfigSchema = z.strictObject({
   /** Event ids remembered for answering a repeated event. */
   rememberedIds: z.int().positive().default(200_000),
   ...accessSettings,
+  tls: tlsSchema.optional(),
   /** Event types that no schema is known for: `accept` passes them on as they are, if they have an id and a time. */
   unknownEventTypes: z.enum(['reject', 'accept']).default('reject'),
   /** Where events wait on disk while the broker is away; absent: they are refused with 503. */

@@ -1,8 +1,9 @@
 import compress from '@fastify/compress';
-import { type FastifyInstance, fastify } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import type { Producer } from '#connectors/connector';
 import type { Clock } from '#kernel/time';
 import { registerApiDocs } from '#monitoring/api_docs';
+import { createHttpApp } from '#monitoring/http_app';
 import { HttpService } from '#monitoring/http_service';
 import type { Logger } from '#monitoring/log';
 import { Histogram, LATENCY_BUCKETS_SECONDS, type Registry } from '#monitoring/metrics';
@@ -39,7 +40,7 @@ export async function createGateway(
   topics: GatewayTopics,
 ): Promise<HttpService> {
   const { clock, log } = deps;
-  const app = fastify({ logger: false, bodyLimit: config.maxBodyBytes, requestTimeout: 30_000 });
+  const app = createHttpApp(config.tls, { bodyLimit: config.maxBodyBytes, requestTimeout: 30_000 });
   // Of requests only: answers are small.
   await app.register(compress, { globalCompression: false, globalDecompression: true });
   await registerApiDocs(app, { title: 'headwater gateway', description: 'Takes events in' });

@@ -1,4 +1,4 @@
-import { type FastifyReply, fastify } from 'fastify';
+import type { FastifyReply } from 'fastify';
 import { controlAccess } from '#connectors/http/access';
 import { viewId } from '#feature_store/definitions/feature_row';
 import { describeView, type FeatureView } from '#feature_store/definitions/feature_view';
@@ -8,6 +8,7 @@ import type { OnlineStore } from '#feature_store/online/online_store';
 import type { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import type { Clock } from '#kernel/time';
 import { registerApiDocs } from '#monitoring/api_docs';
+import { createHttpApp } from '#monitoring/http_app';
 import { HttpService } from '#monitoring/http_service';
 import type { Logger } from '#monitoring/log';
 import type { Registry } from '#monitoring/metrics';
@@ -56,7 +57,7 @@ const options = {
 /** GET /features/… on port 8083: what the online store holds, by entity. */
 export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiConfig): Promise<HttpService> {
   const { store, views, clock } = deps;
-  const app = fastify({ logger: false, bodyLimit: 1024 * 1024 });
+  const app = createHttpApp(config.tls, { bodyLimit: 1024 * 1024 });
   await registerApiDocs(app, { title: 'headwater features', description: 'Features of entities, as of now' });
   const service = new HttpService(deps, { ...config, name: 'features', portSetting: 'FEATURE_API_PORT' }, app);
   await controlAccess(app, config);

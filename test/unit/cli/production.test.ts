@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { ROLES } from '#cli/choices';
 import { loadPlatformConfig } from '#cli/platform_config';
 import { checkDoors } from '#cli/production';
 
@@ -9,6 +10,7 @@ const GOOD = {
   ENVIRONMENT: 'services,production',
   DATABASE_PASSWORD: 'kX2-vZ8-qL0-mN4',
   REDIS_PASSWORD: 'tR7-wY1-bH5-pD9',
+  TLS_ENDS_IN_FRONT: 'true',
 };
 
 let folder: string;
@@ -38,6 +40,17 @@ test('doors that let in everybody are refused, for the roles that have them', ()
     /serving listens on 0\.0\.0\.0[\s\S]*gateway listens/,
   );
   expect(() => checkDoors(config, ['pipeline', 'monitor'])).not.toThrow();
+  const bare = loadPlatformConfig({ ...GOOD, TLS_ENDS_IN_FRONT: 'false' });
+  expect(() => checkDoors(bare, ROLES)).toThrow(
+    /gateway listens on 0\.0\.0\.0 without TLS[\s\S]*pipeline listens[\s\S]*featureApi listens[\s\S]*serving listens[\s\S]*monitor listens/,
+  );
+  const secured = loadPlatformConfig({
+    ...GOOD,
+    TLS_ENDS_IN_FRONT: '',
+    TLS_CERT_FILE: 'cert.pem',
+    TLS_KEY_FILE: 'key.pem',
+  });
+  expect(() => checkDoors(secured, ['pipeline', 'monitor'])).not.toThrow();
   const keys = loadPlatformConfig({ ...GOOD, API_KEYS: 'a-key-that-is-long', GATEWAY_API_KEYS: 'another-long-key' });
   expect(() => checkDoors(keys, ['serving', 'gateway'])).not.toThrow();
   expect(() => checkDoors(keys, ['features'])).toThrow(/featureApi/);

@@ -1,0 +1,44 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { connect } from 'node:tls';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { PORTS, ROLES } from '#cli/choices';
+import { assetPath } from '#kernel/project_root';
+import { PlatformProcess } from '../support/platform_process.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'tls-'));
+let platform: PlatformProcess;
+beforeAll(async () => {
+  const tls = { TLS_CERT_FILE: join(directory, 'cert.pem'), TLS_KEY_FILE: join(directory, 'key.pem') };
+  const key = ['-newkey', 'rsa:2048', '-nodes', '-keyout', tls.TLS_KEY_FILE, '-out', tls.TLS_CERT_FILE];
+  execFileSync('openssl', ['req', '-x509', ...key, '-subj', '/CN=headwater', '-days', '2'], { stdio: 'ignore' });
+  platform = await PlatformProcess.start(directory, tls);
+}, 90_000);
+afterAll(async () => {
+  await platform?.terminate();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+const handshake = (port: number): Promise<string | undefined> =>
+  new Promise((resolve, reject) => {
+    const socket = connect({ host: '127.0.0.1', port, rejectUnauthorized: false }, () => {
+      resolve(socket.getPeerCertificate().subject.CN as string);
+      socket.destroy();
+    });
+    socket.on('error', reject);
+  });
+
+test.each(ROLES)('%s listens with TLS, and with nothing else', async (role) => {
+  expect(platform.urls[role]).toMatch(/^https:/);
+  const port = Number(new URL(platform.urls[role]).port);
+  expect(await handshake(port)).toBe('headwater');
+  await expect(fetch(`http://127.0.0.1:${port}/health/live`)).rejects.toThrow();
+});
+
+test('a container that speaks TLS knows that it is well', () => {
+  const ports = ROLES.map((role) => [PORTS[role].variable, new URL(platform.urls[role]).port]);
+  const env = { ...process.env, NODE_OPTIONS: '', ...Object.fromEntries(ports) };
+  expect(spawnSync(process.execPath, [assetPath('dist/cli/health_check.js')], { env }).status).toBe(0);
+});
