@@ -1,0 +1,11 @@
+import { readFileSync } from 'node:fs';
+import { expect, test } from '@jest/globals';
+import { assetPath } from '#kernel/project_root';
+import { configurationReference, featureReference, REFERENCE_FOLDER } from '#scripts/reference';
+
+test.each([
+  ['configuration', configurationReference],
+  ['features', featureReference],
+])('the reference of %s is what npm run reference writes', (name, written) => {
+  expect(readFileSync(assetPath(`${REFERENCE_FOLDER}/${name}.md`), 'utf8')).toBe(written());
+});
