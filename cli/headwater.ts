@@ -384,12 +384,15 @@ program
   .description('models at work')
   .command('report')
   .description('how predictions compare with what the version was trained on, window by window, as a page')
-  .argument('<model>')
+  .argument('[model]', 'default: each that is served')
   .option('--model-version <n>', 'of this version (default: the one of the newest window)', versionNumber)
   .option('--since <time>', 'windows from then on, ISO 8601')
-  .option('--out <file>', 'where (default: MODEL-monitoring.html)')
+  .option(
+    '--out <file>',
+    'where, also s3://bucket/…; {model} and {date} are filled in (default: {model}-monitoring.html)',
+  )
   .option('--json', 'a JSON line a window instead', false)
-  .action(lazily(modules.monitoring, 'reportOnModel'));
+  .action(lazily(modules.monitoring, 'reportOnModels'));
 
 const models = program.command('models').description('the model registry');
 models

@@ -1,7 +1,8 @@
-import { writeFile } from 'node:fs/promises';
-import type { DriftReport } from '#feature_store/offline/offline_store';
+import { createFileSystems } from '#connectors/files/file_systems';
+import type { DriftReport, OfflineStore } from '#feature_store/offline/offline_store';
 import type { Chart, Table } from '#registry/evaluation/evaluation';
 import { reportPage } from '#registry/evaluation/report';
+import { loadPlatformConfig } from './platform_config.ts';
 import { print } from './print.ts';
 import { UsageError } from './usage_error.ts';
 import { withOffline } from './with_offline.ts';
@@ -17,34 +18,48 @@ export interface MonitorReportOptions {
 const WINDOWS = 720;
 const CHARTED_COLUMNS = 6;
 
-/** `headwater monitor report MODEL`: how predictions compare with training, window by window; as a page, or as JSON lines. */
-export async function reportOnModel(
-  model: string,
-  { modelVersion, since, out, json }: MonitorReportOptions,
-): Promise<void> {
+/**
+ * `headwater monitor report [MODEL]`: how predictions compare with training, window by window; as a page, or as JSON lines. Without a name, of each model
+ * that is served, as far as there is something to tell.
+ */
+export async function reportOnModels(model: string | undefined, options: MonitorReportOptions): Promise<void> {
+  const { since } = options;
   const sinceMs = since === undefined ? undefined : Date.parse(since);
   if (Number.isNaN(sinceMs)) throw new UsageError(`--since ${since} is no time: write it as ISO 8601`);
-  const reports = await withOffline((offline) =>
-    offline.listDriftReports({ model, version: modelVersion, sinceMs, limit: WINDOWS }),
-  );
+  const names = model === undefined ? loadPlatformConfig(process.env).serving.models.map(({ name }) => name) : [model];
+  await withOffline(async (offline) => {
+    for (const name of names) {
+      if (await reportOn(offline, name, sinceMs, options)) continue;
+      const why = `no window of ${name} was compared yet: the role "monitor" does it (monitor.minRows predictions a window)`;
+      if (model !== undefined) throw new UsageError(why);
+      process.stderr.write(`${why}\n`);
+    }
+  });
+}
+
+/** @returns false when there is nothing to tell */
+async function reportOn(
+  offline: OfflineStore,
+  model: string,
+  sinceMs: number | undefined,
+  { modelVersion, out = '{model}-monitoring.html', json }: MonitorReportOptions,
+): Promise<boolean> {
+  const reports = await offline.listDriftReports({ model, version: modelVersion, sinceMs, limit: WINDOWS });
   const [newest] = reports;
-  if (newest === undefined) {
-    throw new UsageError(
-      `no window of ${model} was compared yet: the role "monitor" does it (monitor.minRows predictions a window)`,
-    );
-  }
+  if (newest === undefined) return false;
   if (json) {
     for (const report of reports) print(JSON.stringify(report));
-    return;
+    return true;
   }
   const ofVersion = reports.filter(({ version }) => version === newest.version);
-  const file = out ?? `${model}-monitoring.html`;
-  await writeFile(file, await page(model, ofVersion));
+  const file = out.replaceAll('{model}', model).replaceAll('{date}', new Date().toISOString().slice(0, 10));
+  await createFileSystems()(file).write(file, Buffer.from(await page(model, ofVersion)));
   const drifted = newest.columns.filter((column) => column.drifted).map(({ column }) => column);
   print(
     `${model} ${newest.version}, window of ${timeOf(newest)} with ${newest.rows} predictions: ${drifted.length === 0 ? 'as in training' : `drifted: ${drifted.join(', ')}`}`,
   );
   print(`${ofVersion.length} windows are in ${file}`);
+  return true;
 }
 
 const timeOf = ({ windowStartMs }: DriftReport): string => new Date(windowStartMs).toISOString();
