@@ -15,6 +15,7 @@ const lazily =
   };
 
 const modules = {
+  checks: () => import('./check.ts'),
   audit: () => import('./audit.ts'),
   batch: () => import('./batch_predict.ts'),
   bundles: () => import('./edge_bundle.ts'),
@@ -341,6 +342,16 @@ program
   .option('--topic <name>', 'in which topic (default: raw events)')
   .option('--json', 'one JSON object', false)
   .action(lazily(modules.lag, 'showLag'));
+
+program
+  .command('check')
+  .description(
+    'whether a platform that runs does what it is for: one event from the door to a prediction, twelve PASS or FAIL',
+  )
+  .option('--host <name>', 'where its roles listen, on the ports of the configuration', '127.0.0.1')
+  .option('--timeout <seconds>', 'how long features may take', Number, 30)
+  .option('--json', 'a JSON line each', false)
+  .action(lazily(modules.checks, 'checkPlatform'));
 
 program
   .command('send-test-data')
