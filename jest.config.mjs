@@ -21,6 +21,11 @@ const suite = (name, extra = {}) => ({
 
 export default {
   coverageProvider: 'v8',
+  collectCoverageFrom: [
+    '{kernel,configs,monitoring,connectors,registry,feature_store,pipelines,serving,cli}/**/*.ts',
+    // AssemblyScript.
+    '!serving/kernels/{row_scan,tree_walk}.ts',
+  ],
   testTimeout: TIMEOUT_MS,
   projects: [suite('unit'), suite('conformance'), suite('integration'), suite('e2e'), suite('faults')],
 };

@@ -1,17 +1,21 @@
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { projectRoot } from '#kernel/project_root';
+import { LEAST_LINES, reportCoverage } from './coverage.ts';
 import { ALL_SERVERS, type StartedServers, startServers } from './services/start_all.ts';
 
 /**
  * npm test: the stages in order, also after a failure; the servers the later ones need are started once and stopped at the end.
+ * `--coverage` says how much of the code they run (of what runs in Jest: commands as processes of their own do not count), and fails below 80 % of the lines.
  * `--only unit,integration` picks stages, `faults` too, which takes minutes and is not among npm test's; anything else narrows Jest by path. The last line counts everything.
  */
 const USUAL_STAGES = ['lint', 'types', 'unit', 'conformance', 'integration', 'e2e'] as const;
 const STAGES = [...USUAL_STAGES, 'faults'] as const;
 type Stage = (typeof STAGES)[number];
+const COVERAGE_FOLDER = `${projectRoot}coverage`;
 /** `faults` starts what it needs itself. */
 const NEEDS_SERVERS: readonly Stage[] = ['integration', 'e2e'];
 
@@ -20,7 +24,9 @@ interface Counts {
   failed: number;
 }
 
-const { stages, patterns } = readArguments(process.argv.slice(2));
+const wantsCoverage = process.argv.includes('--coverage');
+const { stages, patterns } = readArguments(process.argv.slice(2).filter((argument) => argument !== '--coverage'));
+const covered: string[] = [];
 const counts: Counts = { passed: 0, failed: 0 };
 const results: string[] = [];
 let servers: StartedServers | undefined;
@@ -42,6 +48,11 @@ try {
   }
 } finally {
   await servers?.stop();
+}
+if (wantsCoverage) {
+  const lines = reportCoverage(covered, COVERAGE_FOLDER);
+  const enough = lines >= LEAST_LINES;
+  count('coverage', { passed: enough ? 1 : 0, failed: enough ? 0 : 1 }, 0);
 }
 process.stdout.write(`\n${results.join('\n')}\n${counts.passed} passed, ${counts.failed} failed\n`);
 process.exitCode = counts.failed > 0 || counts.passed === 0 || interrupted ? 1 : 0;
@@ -90,9 +101,14 @@ async function runStage(stage: Stage, env: Readonly<Record<string, string>>): Pr
     '--forceExit',
     ...workers,
     ...filter,
+    ...(wantsCoverage
+      ? ['--coverage', '--coverageReporters=json', `--coverageDirectory=${COVERAGE_FOLDER}/${stage}`]
+      : []),
   ];
   await spawned('npx', args, { ...env, NODE_OPTIONS: '--experimental-vm-modules --no-warnings' });
   count(stage, await readReport(report), startedMs);
+  const coverage = `${COVERAGE_FOLDER}/${stage}/coverage-final.json`;
+  if (wantsCoverage && existsSync(coverage)) covered.push(coverage);
   await rm(folder, { recursive: true });
 }
 
