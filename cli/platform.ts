@@ -14,6 +14,7 @@ import { SOURCES, VIEWS } from '#feature_store/views/catalog';
 import { durationMs } from '#kernel/duration';
 import { type RunningServices, type Service, startAll } from '#kernel/lifecycle';
 import { systemClock } from '#kernel/time';
+import { CloudWatchExporter } from '#monitoring/cloudwatch_exporter';
 import type { TlsConfig } from '#monitoring/http_app';
 import type { HttpService } from '#monitoring/http_service';
 import type { Logger } from '#monitoring/log';
@@ -149,10 +150,12 @@ export async function startPlatform(
     drain: async () => {},
     stop: () => registry.close(),
   };
+  const cloudWatch = new CloudWatchExporter({ registries: [metrics, monitorMetrics], log }, config.metrics.cloudwatch);
   const wanted = (role: Role, ...services: Service[]): Service[] => (roles.includes(role) ? services : []);
   const services = await startAll(
     [
       ...(isTraced() ? [new Tracing()] : []),
+      ...(config.metrics.exporter === 'cloudwatch' ? [cloudWatch] : []),
       broker,
       online,
       ...(needsOffline ? [offline] : []),

@@ -11,6 +11,7 @@ import {
 import { SERVICES, VIEWS } from '#feature_store/views/catalog';
 import { type Definitions, featuresConfigSchema, selectDefinitions } from '#feature_store/views/selection';
 import { assetPath } from '#kernel/project_root';
+import { cloudWatchSchema } from '#monitoring/cloudwatch_exporter';
 import { tlsSchema } from '#monitoring/http_app';
 import { LOG_LEVELS } from '#monitoring/log';
 import { registryConfigSchema } from '#registry/catalog';
@@ -71,7 +72,14 @@ export const platformConfigSchema = z.strictObject({
   serving: servingConfigSchema,
   monitor: monitorConfigSchema,
   /** Whether `GET /metrics` is there. */
-  metrics: z.strictObject({ enabled: z.boolean().default(true) }).prefault({}),
+  metrics: z
+    .strictObject({
+      enabled: z.boolean().default(true),
+      /** Where metrics are sent besides. */
+      exporter: z.enum(['none', 'cloudwatch']).default('none'),
+      cloudwatch: cloudWatchSchema.prefault({}),
+    })
+    .prefault({}),
   /** Where the console leads to for dashboards. */
   grafana: z
     .strictObject({ enabled: z.boolean().default(false), url: z.url().default('http://localhost:3000') })
@@ -128,6 +136,7 @@ export const ENVIRONMENT_VARIABLES: Readonly<Record<string, EnvironmentVariable>
   API_KEYS: { path: 'serving.apiKeys', type: 'list' },
   API_HOST: { path: 'serving.host', type: 'string' },
   API_WORKERS: { path: 'serving.workers', type: 'number' },
+  METRICS_EXPORTER: { path: 'metrics.exporter', type: 'string' },
   PROMETHEUS_ENABLED: { path: 'metrics.enabled', type: 'boolean' },
   GRAFANA_ENABLED: { path: 'grafana.enabled', type: 'boolean' },
   GRAFANA_URL: { path: 'grafana.url', type: 'string' },
