@@ -22,6 +22,11 @@ export class Random {
     return low + (high - low) * this.next();
   }
 
+  /** Standard normal (Box and Muller, 1958). */
+  normal(): number {
+    return Math.sqrt(-2 * Math.log(1 - this.next())) * Math.cos(2 * Math.PI * this.next());
+  }
+
   /** Integer in [low, high). */
   integer(low: number, high: number): number {
     return Math.floor(this.between(low, high));

@@ -4,6 +4,7 @@ import type { ViewDescription } from '#feature_store/definitions/feature_view';
 import type { JsonObject } from '#kernel/json';
 import type { Service } from '#kernel/lifecycle';
 import type { EventTime, ProcessingTime } from '#kernel/time';
+import type { ColumnDrift } from '#monitoring/drift/column_drift';
 
 /** Event times in [from, to). */
 export interface TimeRange {
@@ -175,16 +176,9 @@ export interface ModelAuditEntry {
 }
 
 /** A column of a window of predictions, compared with the training set; `prediction` compares scores with those of the version's first window. */
-export interface DriftedColumn {
+export interface DriftedColumn extends ColumnDrift {
   readonly column: string;
   readonly kind: 'feature' | 'prediction';
-  readonly psi?: number | undefined;
-  readonly ks?: number | undefined;
-  readonly cramersV?: number | undefined;
-  readonly pValue?: number | undefined;
-  readonly nullShare: number;
-  readonly outOfRangeShare: number;
-  readonly drifted: boolean;
 }
 
 export interface DriftReport {

@@ -13,7 +13,11 @@ const COLUMN_WORDS = 4;
 const WORD = 4;
 const BODY_AT_LEAST = 2 ** 16;
 const QUOTE = 0x22;
-const LITERALS: Readonly<Record<string, boolean | null>> = { true: true, false: false, null: null };
+const LITERALS = new Map<string, boolean | null>([
+  ['true', true],
+  ['false', false],
+  ['null', null],
+]);
 
 const kernel = loadKernel(ROW_SCAN_WASM);
 
@@ -94,7 +98,7 @@ export class RowScanner {
   #encode(column: number, from: number, to: number): number {
     const isText = this.#bytes[from] === QUOTE;
     const token = isText ? this.#bytes.toString('utf8', from + 1, to - 1) : this.#bytes.toString('latin1', from, to);
-    const value = isText ? token : token in LITERALS ? LITERALS[token] : Number(token);
+    const value = isText ? token : LITERALS.has(token) ? LITERALS.get(token) : Number(token);
     const encoded = this.#encoder.encodeValue(column, value);
     return typeof encoded === 'number' ? encoded : Number.POSITIVE_INFINITY;
   }

@@ -34,9 +34,6 @@ async function train(config: object, trainingSet: string, out: string, trials = 
   return { ...model, lines };
 }
 
-const gaussian = (random: Random): number =>
-  Math.sqrt(-2 * Math.log(1 - random.next())) * Math.cos(2 * Math.PI * random.next());
-
 test('XGBoost: two classes, texts and missing values among the columns; the same seed gives the same bytes', async () => {
   const random = new Random(1);
   const rows = Array.from({ length: 1_500 }, (): TestRow => {
@@ -66,7 +63,7 @@ test('XGBoost: regression', async () => {
   const random = new Random(2);
   const rows = Array.from({ length: 1_000 }, (): TestRow => {
     const [a, b] = [random.next() * 10, random.next() * 10];
-    return { label: 3 * a - b + gaussian(random) * 0.1, values: [a, b] };
+    return { label: 3 * a - b + random.normal() * 0.1, values: [a, b] };
   });
   const { directory, table } = writeSet(
     'values',
@@ -92,7 +89,7 @@ test('K-means finds four groups, the number of them too', async () => {
   ] as const;
   const rows = Array.from({ length: 800 }, (_, row): TestRow => {
     const [x, y] = centers[row % 4] as readonly [number, number];
-    return { label: row % 4, values: [x + gaussian(random) * 0.1, y + gaussian(random) * 0.1] };
+    return { label: row % 4, values: [x + random.normal() * 0.1, y + random.normal() * 0.1] };
   });
   const { directory, table } = writeSet(
     'groups',
@@ -120,7 +117,7 @@ test('an isolation forest finds what is unlike the rest', async () => {
   const rows = Array.from({ length: 1_200 }, (_, row): TestRow => {
     const isOdd = row % 50 === 0;
     const spread = isOdd ? 8 : 1;
-    return { label: isOdd ? 1 : 0, values: [gaussian(random) * spread + (isOdd ? 6 : 0), gaussian(random) * spread] };
+    return { label: isOdd ? 1 : 0, values: [random.normal() * spread + (isOdd ? 6 : 0), random.normal() * spread] };
   });
   const { directory, table } = writeSet(
     'odd',

@@ -8,19 +8,16 @@ import { kolmogorovTail } from '#monitoring/drift/kolmogorov_smirnov';
 
 const THRESHOLDS = { psi: 0.2, cramersV: 0.1, significance: 0.001, nullShare: 0.1 };
 
-const gaussian = (random: Random): number =>
-  Math.sqrt(-2 * Math.log(1 - random.next())) * Math.cos(2 * Math.PI * random.next());
-
 /** Columns as models have them, each with what a shift makes of it. */
 const COLUMNS: Readonly<Record<string, (random: Random, shifted: boolean) => FeatureValue>> = {
-  normal: (random, shifted) => gaussian(random) * 5 + (shifted ? 10 : 0),
-  amount: (random, shifted) => Math.exp(gaussian(random) + (shifted ? 2 : 0)),
+  normal: (random, shifted) => random.normal() * 5 + (shifted ? 10 : 0),
+  amount: (random, shifted) => Math.exp(random.normal() + (shifted ? 2 : 0)),
   count: (random, shifted) => Math.floor(random.next() ** 4 * 12) + (shifted ? 3 : 0),
   mostly_zero: (random, shifted) => (random.next() < (shifted ? 0.3 : 0.93) ? 0 : random.next() * 100),
   constant: (_, shifted) => (shifted ? 2 : 1),
   flag: (random, shifted) => random.next() < (shifted ? 0.7 : 0.3),
   category: (random, shifted) => `c${Math.floor(random.next() ** (shifted ? 0.5 : 3) * 9)}`,
-  often_missing: (random, shifted) => (random.next() < (shifted ? 0.9 : 0.4) ? null : gaussian(random)),
+  often_missing: (random, shifted) => (random.next() < (shifted ? 0.9 : 0.4) ? null : random.normal()),
 };
 const NAMES = Object.keys(COLUMNS);
 

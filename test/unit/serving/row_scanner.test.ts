@@ -108,6 +108,7 @@ test.each([
   '{amount:1}',
   '{"amount":1',
   '{"amount":truex}',
+  '{"amount":1,"weekend":constructor}',
   '{"amount":1,"country":"D\nE"}',
   '[1]',
   '',

@@ -34,11 +34,9 @@ afterEach(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-const gaussian = (random: Random): number =>
-  Math.sqrt(-2 * Math.log(1 - random.next())) * Math.cos(2 * Math.PI * random.next());
 const KINDS = ['a', 'a', 'a', 'b', 'b', 'c'];
 const featuresOf = (random: Random, shift: number) => ({
-  amount: Math.exp(gaussian(random) + shift),
+  amount: Math.exp(random.normal() + shift),
   count: Math.floor(random.next() ** 3 * 10),
   kind: KINDS[Math.floor(random.next() * KINDS.length)] as string,
   hour_of_day: 3,
