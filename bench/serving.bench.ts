@@ -24,7 +24,28 @@ const answers = Array.from({ length: 100 }, () => 'good');
 bare.post('/predict/batch', async () => ({ predictions: answers, count: 100 }));
 const bareUrl = await bare.listen({ host: '127.0.0.1', port: 0 });
 
-const targets = { ours: serving.url, fastify: bareUrl, fastapi: peer.url } as const;
+/** A Fastify without a model that answers what ours does, headers and all. */
+const same = fastify();
+{
+  const ask = (path: string, body: string) =>
+    fetch(`${serving.url}${path}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body });
+  const ofBrowsers = /^(content-security-policy|x-content-type-options|referrer-policy|cross-origin-resource-policy)$/;
+  for (const [path, body] of [
+    ['/predict', JSON.stringify({ model_name: NAME, features: instances(1, 1)[0] })],
+    ['/predict/batch', JSON.stringify({ model_name: NAME, instances: instances(100, 1) })],
+  ] as const) {
+    const answer = await ask(path, body);
+    const headers = Object.fromEntries([...answer.headers].filter(([name]) => ofBrowsers.test(name)));
+    const told = await answer.json();
+    same.post(path, async (_, reply) => {
+      reply.headers(headers);
+      return told;
+    });
+  }
+}
+const sameUrl = await same.listen({ host: '127.0.0.1', port: 0 });
+
+const targets = { ours: serving.url, fastify: bareUrl, same: sameUrl, fastapi: peer.url } as const;
 type Target = keyof typeof targets;
 interface Measured {
   readonly rate: number;
@@ -51,7 +72,7 @@ async function load(target: Target, { path, bodies, connections }: Case, isWarm:
 }
 
 async function measure(of: Case): Promise<Readonly<Record<Target, Measured>>> {
-  const found: Record<Target, Measured[]> = { ours: [], fastify: [], fastapi: [] };
+  const found: Record<Target, Measured[]> = { ours: [], fastify: [], same: [], fastapi: [] };
   for (let round = 0; round <= ROUNDS; round += 1) {
     for (const target of Object.keys(targets) as Target[]) {
       const measured = await load(target, of, round > 0);
@@ -63,7 +84,10 @@ async function measure(of: Case): Promise<Readonly<Record<Target, Measured>>> {
     rate: median(found[target].map(({ rate }) => rate)),
     p99Ms: median(found[target].map(({ p99Ms }) => p99Ms)),
   });
-  return { ours: medianOf('ours'), fastify: medianOf('fastify'), fastapi: medianOf('fastapi') };
+  return {
+    ...{ ours: medianOf('ours'), fastify: medianOf('fastify') },
+    ...{ same: medianOf('same'), fastapi: medianOf('fastapi') },
+  };
 }
 
 const single = instances(500, 1).map((values) => JSON.stringify({ model_name: NAME, features: values }));
@@ -86,11 +110,12 @@ const cases = [
   },
 ] as const;
 for (const { floors, ...of } of cases) {
-  const { ours, fastify: limit, fastapi } = await measure(of);
+  const { ours, fastify: limit, same: alike, fastapi } = await measure(of);
   const common = { bench: 'serving', case: of.title };
   const throughput = { ...common, metric: 'throughput', value: ours.rate, unit: 'requests/s' };
   report({ ...throughput, peer: 'FastAPI + onnxruntime', peerValue: fastapi.rate, ratioFloor: floors[0] });
   report({ ...throughput, peer: 'bare Fastify', peerValue: limit.rate, ratioFloor: floors[1] });
+  report({ ...throughput, peer: 'bare Fastify that answers the same', peerValue: alike.rate });
   report({
     ...common,
     metric: 'p99',
@@ -101,7 +126,7 @@ for (const { floors, ...of } of cases) {
     ceiling: limit.p99Ms * 1.5,
   });
 }
-const alone: Record<Target, number[]> = { ours: [], fastify: [], fastapi: [] };
+const alone = { ours: [] as number[], fastify: [] as number[] };
 for (let round = 0; round <= ROUNDS; round += 1) {
   for (const target of ['ours', 'fastify'] as const) {
     const times = await requestTimes(`${targets[target]}/predict`, single);
@@ -138,4 +163,5 @@ report({
 
 await stop();
 await bare.close();
+await same.close();
 await peer.stop();
