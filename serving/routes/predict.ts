@@ -36,6 +36,8 @@ interface Prepared extends Pick<ScannedBody, 'active' | 'input' | 'rows' | 'isSi
   readonly freshness?: Freshness | readonly Freshness[] | undefined;
 }
 
+type Taken = Pick<Histogram.Internal<'route'>, 'observe'>;
+
 const PREDICT_KEYS = new Set([
   ...['model_name', 'features', 'entity_id', 'return_probabilities', 'return_freshness', 'explain'],
 ]);
@@ -57,6 +59,9 @@ export async function registerPredictRoutes(
     buckets: LATENCY_BUCKETS_SECONDS,
     registers: [metrics],
   });
+  // Looked up once, not for each request.
+  const ofPredict = seconds.labels({ route: '/predict' });
+  const ofBatch = seconds.labels({ route: '/predict/batch' });
   const explainer = new Explainer({ evaluations: settings.explainBudget });
 
   const rowOf = async (active: ActiveModel, body: PredictBody): Promise<Row> => {
@@ -84,7 +89,13 @@ export async function registerPredictRoutes(
   });
   app.addContentTypeParser(LINES, (_, payload, done) => done(null, payload));
 
-  const answer = async (prepared: Prepared, request: FastifyRequest, reply: FastifyReply, startedMs: number) => {
+  const answer = async (
+    prepared: Prepared,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    startedMs: number,
+    taken: Taken,
+  ) => {
     const { active, input, rows, isSingle, wantsProbabilities, wantsExplanation, freshness } = prepared;
     requireScope(request, 'predict', active.name);
     const { span } = request;
@@ -107,7 +118,7 @@ export async function registerPredictRoutes(
     if (known !== undefined) body.cached = true;
     if (!isSingle) body.count = rows.count;
     const latencyMs = performance.now() - startedMs;
-    seconds.observe({ route: request.routeOptions.url as string }, latencyMs / 1_000);
+    taken.observe(latencyMs / 1_000);
     describeAnswer(body, inferred.by, requestId, latencyMs);
     if (span !== undefined && call?.timing !== undefined) {
       span.setAttributes({ 'headwater.model': inferred.by.name, 'headwater.model_version': inferred.by.version });
@@ -119,7 +130,7 @@ export async function registerPredictRoutes(
   app.post<{ Body: PredictBody | ScannedBody }>('/predict', { schema: schemas.predict }, async (request, reply) => {
     const startedMs = performance.now();
     if (request.body instanceof ScannedBody) {
-      if (request.body.isSingle) return answer(request.body, request, reply, startedMs);
+      if (request.body.isSingle) return answer(request.body, request, reply, startedMs, ofPredict);
       throw new InvalidRequestError('instances are not known here: send "features", or post to /predict/batch');
     }
     const { body } = request;
@@ -134,7 +145,7 @@ export async function registerPredictRoutes(
       wantsExplanation: body.explain === true,
       freshness: body.return_freshness === true ? row.freshness : undefined,
     };
-    return answer(prepared, request, reply, startedMs);
+    return answer(prepared, request, reply, startedMs, ofPredict);
   });
 
   const toExplain = async (given: PredictBody | ScannedBody) => {
@@ -172,7 +183,7 @@ export async function registerPredictRoutes(
     const [first] = answered as [(typeof answered)[number]];
     const all = answered.map(({ predicted }) => predicted);
     const latencyMs = performance.now() - startedMs;
-    seconds.observe({ route: '/predict/batch' }, latencyMs / 1_000);
+    ofBatch.observe(latencyMs / 1_000);
     const mixed = {
       predictions: all.map(({ prediction }) => prediction),
       ...(wantsProbabilities ? outputsOf(first.by, all, false) : {}),
@@ -192,7 +203,7 @@ export async function registerPredictRoutes(
       const startedMs = performance.now();
       const { body } = request;
       if (body instanceof ScannedBody) {
-        if (!body.isSingle) return answer(body, request, reply, startedMs);
+        if (!body.isSingle) return answer(body, request, reply, startedMs, ofBatch);
         throw new InvalidRequestError('features are not known here: send "instances", or post to /predict');
       }
       if (body instanceof Readable) {
@@ -213,7 +224,7 @@ export async function registerPredictRoutes(
         wantsProbabilities: body.return_probabilities === true,
         freshness: body.return_freshness === true ? rows.map(({ freshness }) => freshness ?? {}) : undefined,
       };
-      return answer(prepared, request, reply, startedMs);
+      return answer(prepared, request, reply, startedMs, ofBatch);
     },
   );
 }
