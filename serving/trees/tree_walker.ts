@@ -35,6 +35,7 @@ interface Tree {
   readonly root: number;
   readonly output: number;
   readonly depth: number;
+  readonly nodes: number;
 }
 
 /**
@@ -60,9 +61,9 @@ export class TreeWalker {
     this.#outputs = outputs;
     this.#columns = goesBothWays ? 2 * width : width;
     this.#groups = groups.length;
-    const nodes = trees.reduce((sum, { root }) => sum + countNodes(ensemble, root), 1);
-    const nodesAt = 0;
-    this.#groupsAt = nodesAt + nodes * NODE_WORDS * WORD;
+    // Before the first is what stands for no tree.
+    const nodes = trees.reduce((sum, tree) => sum + tree.nodes, 1);
+    this.#groupsAt = nodes * NODE_WORDS * WORD;
     this.#rowsAt = this.#groupsAt + groups.length * GROUP_WORDS * WORD;
     this.#sumsAt = this.#rowsAt + CHUNK_ROWS * this.#columns * WORD;
     const bytes = this.#sumsAt + CHUNK_ROWS * outputs * WORD;
@@ -72,14 +73,22 @@ export class TreeWalker {
     this.#layOut(ensemble, groups, new Uint32Array(memory.bytes.buffer));
   }
 
-  /** @param width - columns of a row. @returns undefined for trees that are better walked otherwise: too many nodes, or too deep */
+  /**
+   * @param width - columns of a row
+   * @returns undefined for what is better walked otherwise, too many nodes or too deep, and for what is no trees: branches that meet again, columns
+   * or outputs that there are not
+   */
   static of(ensemble: TreeEnsemble, width: number): TreeWalker | undefined {
-    if (ensemble.features.length > MOST_NODES) return undefined;
-    const trees = [...ensemble.roots].flatMap((root): Tree[] => {
-      const { depth, outputs } = measure(ensemble, root);
-      return outputs.map((output) => ({ root, output, depth }));
-    });
-    return trees.some(({ depth }) => depth > DEEPEST) ? undefined : new TreeWalker(ensemble, width, trees);
+    const { features, targets, roots, outputs: count } = ensemble;
+    if (features.length > MOST_NODES || features.some((column) => column >= width)) return undefined;
+    if (targets.some((output) => output < 0 || output >= count)) return undefined;
+    const trees: Tree[] = [];
+    for (const root of roots) {
+      const measured = measure(ensemble, root);
+      if (measured === undefined || measured.depth > DEEPEST) return undefined;
+      trees.push(...measured.outputs.map((output) => ({ ...measured, root, output })));
+    }
+    return new TreeWalker(ensemble, width, trees);
   }
 
   /**
@@ -179,22 +188,17 @@ function grouped(trees: readonly Tree[]): readonly (readonly Tree[])[] {
   return groups;
 }
 
+/** @returns undefined when it is no tree */
 function measure({ features, whenLess, whenNot, targets }: TreeEnsemble, root: number) {
   const outputs = new Set<number>();
   let depth = 0;
   const waiting: [node: number, depth: number][] = [[root, 0]];
   for (const [node, at] of waiting) {
+    if (waiting.length > features.length) return undefined;
     if (features[node] === -1) {
       outputs.add(targets[node] as number);
       depth = Math.max(depth, at);
     } else waiting.push([whenLess[node] as number, at + 1], [whenNot[node] as number, at + 1]);
   }
-  return { depth, outputs: [...outputs] };
-}
-
-function countNodes({ features, whenLess, whenNot }: TreeEnsemble, root: number): number {
-  const waiting = [root];
-  for (const node of waiting)
-    if (features[node] !== -1) waiting.push(whenLess[node] as number, whenNot[node] as number);
-  return waiting.length;
+  return { depth, nodes: waiting.length, outputs: [...outputs] };
 }

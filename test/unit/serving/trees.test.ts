@@ -82,6 +82,24 @@ test('trees in JavaScript give what onnxruntime gives: any splits, missing value
   );
 }, 60_000);
 
+test('what is no trees is left to onnxruntime: branches that meet again, columns and outputs that there are not', () => {
+  const split: RandomTree = {
+    ...{ mode: 'BRANCH_LT', column: 1, value: 0, missingIsTrue: true },
+    whenTrue: { weight: 1, target: 0, cover: 1 },
+    whenFalse: { weight: 2, target: 0, cover: 1 },
+  };
+  const good = read(treesToOnnx([split], { kind: 'regressor', targets: 1, transform: 'NONE', base: [0] }));
+  expect(TreeInference.of(good, COLUMNS)?.run(new Float32Array(COLUMNS), 1)).toEqual(Float32Array.of(2));
+  const [root] = good.roots as unknown as [number];
+  for (const change of [
+    { whenLess: good.whenLess.with(root, root) },
+    { features: good.features.with(root, COLUMNS) },
+    { targets: good.targets.with(good.whenNot[root] as number, 1) },
+  ]) {
+    expect(TreeInference.of({ ...good, ...change }, COLUMNS)).toBeUndefined();
+  }
+});
+
 /** What a tree gives when only some columns of a row are known: by the shares of its training rows where they are not. */
 function expected(tree: RandomTree, row: readonly number[], known: number, target: number): number {
   if (isLeaf(tree)) return tree.target === target ? tree.weight : 0;
