@@ -16,10 +16,6 @@ export interface CheckOptions {
 
 const REQUEST_TIMEOUT_MS = 10_000;
 const AGAIN_MS = 100;
-const SETTINGS = {
-  ...{ gateway: 'gateway', pipeline: 'pipeline', features: 'featureApi' },
-  ...{ serving: 'serving', monitor: 'monitor' },
-} as const satisfies Record<Role, keyof PlatformConfig>;
 
 interface Answer {
   readonly status: number;
@@ -173,12 +169,12 @@ async function until(waitMs: number, get: () => Promise<Answer>, isDone: (answer
 }
 
 function addressOf(config: PlatformConfig, role: Role, host: string): URL {
-  const { port, tls = config.tls } = config[SETTINGS[role]];
+  const { port, tls = config.tls } = config[PORTS[role].settings];
   return new URL(`${tls === undefined ? 'http' : 'https'}://${host}:${port || PORTS[role].usual}`);
 }
 
 function keyOf(config: PlatformConfig, role: Role): string | undefined {
-  const { apiKeys = [] } = config[SETTINGS[role]] as Partial<AccessConfig>;
+  const { apiKeys = [] } = config[PORTS[role].settings] as Partial<AccessConfig>;
   const [first] = apiKeys;
   return typeof first === 'string' ? first : first?.key;
 }

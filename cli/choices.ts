@@ -3,14 +3,14 @@
 export const ROLES = ['gateway', 'pipeline', 'features', 'serving', 'monitor'] as const;
 export type Role = (typeof ROLES)[number];
 
-/** Where roles listen: the environment variable that says it, and where they do without. */
-export const PORTS: Readonly<Record<Role, { readonly variable: string; readonly usual: number }>> = {
-  gateway: { variable: 'GATEWAY_PORT', usual: 8_080 },
-  pipeline: { variable: 'PIPELINE_PORT', usual: 8_082 },
-  features: { variable: 'FEATURE_API_PORT', usual: 8_083 },
-  serving: { variable: 'API_PORT', usual: 8_000 },
-  monitor: { variable: 'MONITOR_PORT', usual: 8_084 },
-};
+/** Where roles listen: the environment variable that says it, where they do without, and the part of the configuration that is theirs. */
+export const PORTS = {
+  gateway: { variable: 'GATEWAY_PORT', usual: 8_080, settings: 'gateway' },
+  pipeline: { variable: 'PIPELINE_PORT', usual: 8_082, settings: 'pipeline' },
+  features: { variable: 'FEATURE_API_PORT', usual: 8_083, settings: 'featureApi' },
+  serving: { variable: 'API_PORT', usual: 8_000, settings: 'serving' },
+  monitor: { variable: 'MONITOR_PORT', usual: 8_084, settings: 'monitor' },
+} as const satisfies Record<Role, { readonly variable: string; readonly usual: number; readonly settings: string }>;
 
 export const RUNNERS = ['embedded', 'flink', 'prism', 'dataflow', 'portable'] as const;
 export type Runner = (typeof RUNNERS)[number];

@@ -1,5 +1,5 @@
 import { ConfigError } from '#configs/errors';
-import type { Role } from './choices.ts';
+import { PORTS, type Role } from './choices.ts';
 
 /** What of the configuration production is strict about. */
 interface Guarded {
@@ -51,27 +51,25 @@ export function checkProduction(config: Guarded): void {
   refuse(problems);
 }
 
-const LISTENERS = {
-  ...{ gateway: 'gateway', features: 'featureApi', serving: 'serving' },
-  ...{ pipeline: 'pipeline', monitor: 'monitor' },
-} as const satisfies Record<Role, keyof Guarded>;
-const DOORS = { gateway: 'gateway', features: 'featureApi', serving: 'serving' } as const;
+/** Roles that callers come to. */
+const DOORS = ['gateway', 'features', 'serving'] as const;
+const isDoor = (role: Role): role is (typeof DOORS)[number] => (DOORS as readonly Role[]).includes(role);
 
-type Listening = Pick<Guarded, (typeof LISTENERS)[Role] | 'tls' | 'tlsEndsInFront'>;
+type Listening = Pick<Guarded, (typeof PORTS)[Role]['settings'] | 'tls' | 'tlsEndsInFront'>;
 
 /** @throws {@link ConfigError} for listeners of this process that anybody may come through, or listen in to */
 export function checkDoors(config: Listening, roles: readonly Role[]): void {
   const problems: string[] = [];
   for (const role of roles) {
-    const { host, tls = config.tls } = config[LISTENERS[role]];
+    const { settings } = PORTS[role];
+    const { host, tls = config.tls } = config[settings];
     if (LOOPBACK.includes(host) || tls !== undefined || config.tlsEndsInFront) continue;
     problems.push(
-      `${LISTENERS[role]} listens on ${host} without TLS: set tls (TLS_CERT_FILE, TLS_KEY_FILE), or TLS_ENDS_IN_FRONT=true where only something that ends TLS reaches it`,
+      `${settings} listens on ${host} without TLS: set tls (TLS_CERT_FILE, TLS_KEY_FILE), or TLS_ENDS_IN_FRONT=true where only something that ends TLS reaches it`,
     );
   }
-  for (const role of roles) {
-    if (!(role in DOORS)) continue;
-    const door = DOORS[role as keyof typeof DOORS];
+  for (const role of roles.filter(isDoor)) {
+    const door = PORTS[role].settings;
     const { host, apiKeys = [], jwt } = config[door];
     if (!LOOPBACK.includes(host) && apiKeys.length === 0 && jwt === undefined) {
       problems.push(`${door} listens on ${host} and lets in everybody: set its apiKeys or jwt`);

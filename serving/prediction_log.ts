@@ -97,10 +97,11 @@ export class PredictionLog implements Service {
     while (some.length < ROWS_A_WRITE) {
       const rows = this.#reading[this.#next];
       if (rows === undefined) {
-        if (this.#waiting.length === 0) break;
+        // What has been read is let go of, also when nothing follows.
         this.#reading = this.#waiting;
         this.#waiting = [];
         this.#next = 0;
+        if (this.#reading.length === 0) break;
       } else if (this.#nextRow < rows.count) some.push(rows.logged(this.#nextRow++));
       else {
         this.#next += 1;

@@ -97,6 +97,16 @@ const eventLoop: Panel = {
   queries: [{ expr: 'max by (job, instance) (nodejs_eventloop_lag_p99_seconds)', legend: '{{job}} {{instance}}' }],
 };
 
+const requestsOf = (service: string): Panel => ({
+  ...{ title: 'Requests a second', unit: 'reqps', isStacked: true },
+  queries: [
+    {
+      expr: `sum by (route, status) (rate(http_requests_total{service="${service}"}[5m]))`,
+      legend: '{{route}} {{status}}',
+    },
+  ],
+});
+
 const overview: Dashboard = {
   uid: 'headwater-overview',
   title: 'headwater: overview',
@@ -183,15 +193,7 @@ const serving: Dashboard = {
     {
       title: 'Requests',
       panels: [
-        {
-          ...{ title: 'Requests a second', unit: 'reqps', isStacked: true },
-          queries: [
-            {
-              expr: 'sum by (route, status) (rate(http_requests_total{service="serving"}[5m]))',
-              legend: '{{route}} {{status}}',
-            },
-          ],
-        },
+        requestsOf('serving'),
         predictionLatency,
         {
           title: 'Refused',
@@ -317,15 +319,7 @@ const gateway: Dashboard = {
     {
       title: 'Gateway',
       panels: [
-        {
-          ...{ title: 'Requests a second', unit: 'reqps', isStacked: true },
-          queries: [
-            {
-              expr: 'sum by (route, status) (rate(http_requests_total{service="gateway"}[5m]))',
-              legend: '{{route}} {{status}}',
-            },
-          ],
-        },
+        requestsOf('gateway'),
         { title: 'Time to answer', unit: 's', queries: quantiles('gateway_request_seconds') },
         {
           ...{ title: 'Waits on disk', unit: 'short', thresholds: [1, 1_000] },
@@ -335,18 +329,7 @@ const gateway: Dashboard = {
     },
     {
       title: 'Feature API',
-      panels: [
-        {
-          ...{ title: 'Requests a second', unit: 'reqps', isStacked: true },
-          queries: [
-            {
-              expr: 'sum by (route, status) (rate(http_requests_total{service="features"}[5m]))',
-              legend: '{{route}} {{status}}',
-            },
-          ],
-        },
-        cacheHits,
-      ],
+      panels: [requestsOf('features'), cacheHits],
     },
   ],
 };

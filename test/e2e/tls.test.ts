@@ -1,4 +1,4 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,14 +7,13 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { PORTS, ROLES } from '#cli/choices';
 import { assetPath } from '#kernel/project_root';
 import { PlatformProcess } from '../support/platform_process.ts';
+import { makeSelfSigned } from '../support/self_signed.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'tls-'));
 let platform: PlatformProcess;
 beforeAll(async () => {
-  const tls = { TLS_CERT_FILE: join(directory, 'cert.pem'), TLS_KEY_FILE: join(directory, 'key.pem') };
-  const key = ['-newkey', 'rsa:2048', '-nodes', '-keyout', tls.TLS_KEY_FILE, '-out', tls.TLS_CERT_FILE];
-  execFileSync('openssl', ['req', '-x509', ...key, '-subj', '/CN=headwater', '-days', '2'], { stdio: 'ignore' });
-  platform = await PlatformProcess.start(directory, tls);
+  const { certFile, keyFile } = makeSelfSigned(directory, 'headwater');
+  platform = await PlatformProcess.start(directory, { TLS_CERT_FILE: certFile, TLS_KEY_FILE: keyFile });
 }, 90_000);
 afterAll(async () => {
   await platform?.terminate();

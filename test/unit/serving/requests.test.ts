@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import { mkdtempSync } from 'node:fs';
 import { request as httpsRequest } from 'node:https';
 import { tmpdir } from 'node:os';
@@ -6,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, expect, test } from '@jest/globals';
 import type { LocalRegistry } from '#registry/local/local_registry';
 import { Admission } from '#serving/runtime/admission';
+import { makeSelfSigned } from '../../support/self_signed.ts';
 import { tinyModel, tinyScore } from '../../support/tiny_model.ts';
 import { serveTiny, type TinyServing } from '../../support/tiny_serving.ts';
 
@@ -242,14 +242,7 @@ test('pages of configured origins may ask, others not; headers forbid to run or 
 });
 
 test('TLS, when there is a certificate', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'tls-'));
-  const tls = { certFile: join(folder, 'cert.pem'), keyFile: join(folder, 'key.pem') };
-  const subject = ['-subj', '/CN=localhost', '-days', '2'];
-  execFileSync(
-    'openssl',
-    [...['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', tls.keyFile, '-out', tls.certFile, ...subject]],
-    { stdio: 'ignore' },
-  );
+  const tls = makeSelfSigned(mkdtempSync(join(tmpdir(), 'tls-')), 'localhost');
   tiny = await serveTiny({ tls });
   await tiny.service.start();
   expect(tiny.service.url).toMatch(/^https:/);
