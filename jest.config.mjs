@@ -27,5 +27,5 @@ export default {
     '!serving/kernels/{row_scan,tree_walk}.ts',
   ],
   testTimeout: TIMEOUT_MS,
-  projects: [suite('unit'), suite('conformance'), suite('integration'), suite('e2e'), suite('faults')],
+  projects: [suite('unit'), suite('conformance'), suite('integration'), suite('e2e'), suite('attack'), suite('faults')],
 };

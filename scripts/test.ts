@@ -12,12 +12,12 @@ import { ALL_SERVERS, type StartedServers, startServers } from './services/start
  * `--coverage` says how much of the code they run (of what runs in Jest: commands as processes of their own do not count), and fails below 80 % of the lines.
  * `--only unit,integration` picks stages, `faults` too, which takes minutes and is not among npm test's; anything else narrows Jest by path. The last line counts everything.
  */
-const USUAL_STAGES = ['lint', 'types', 'unit', 'conformance', 'integration', 'e2e'] as const;
+const USUAL_STAGES = ['lint', 'types', 'unit', 'conformance', 'integration', 'e2e', 'attack'] as const;
 const STAGES = [...USUAL_STAGES, 'faults'] as const;
 type Stage = (typeof STAGES)[number];
 const COVERAGE_FOLDER = `${projectRoot}coverage`;
 /** `faults` starts what it needs itself. */
-const NEEDS_SERVERS: readonly Stage[] = ['integration', 'e2e'];
+const NEEDS_SERVERS: readonly Stage[] = ['integration', 'e2e', 'attack'];
 
 interface Counts {
   passed: number;
