@@ -1,6 +1,6 @@
+import { keyIdOf } from '#kernel/key_codec';
 import type { EventTime } from '#kernel/time';
 import type { BoundedWindow, CombineFn, DoFn, FinishBundleContext, ProcessContext } from '#pipelines/engine/dofn';
-import { keyIdOf } from '#pipelines/engine/operators/keyed_state';
 import type { Window } from '#pipelines/engine/windowing/window';
 import { type BeamPipeline, type PTransformProto, runnerApi } from './beam.ts';
 import { IterableCoder, KvCoder } from './coders/standard_coders.ts';

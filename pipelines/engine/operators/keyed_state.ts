@@ -1,16 +1,8 @@
-import { canonicalJson } from '#kernel/json';
+import { keyIdOf } from '#kernel/key_codec';
 import type { EventTime } from '#kernel/time';
 import type { CombineFn, StateKind } from '../dofn.ts';
 import type { TakeEntry } from '../snapshot.ts';
 import type { Window } from '../windowing/window.ts';
-
-/**
- * What a Map uses for a key: primitives are themselves; anything else is its JSON with sorted object keys, marked so that it
- * meets no string.
- */
-export function keyIdOf(key: unknown): unknown {
-  return typeof key === 'object' && key !== null ? `\u0000json:${canonicalJson(key)}` : key;
-}
 
 /** Raw contents of one key and window, one slot per declared state; undefined is empty. Structured-cloneable. */
 export type Cells = unknown[];

@@ -1,3 +1,4 @@
+import { keyIdOf } from '#kernel/key_codec';
 import type { EventTime, ProcessingTime } from '#kernel/time';
 import {
   type BoundedWindow,
@@ -16,7 +17,7 @@ import type { OperatorSnapshot, TakeEntry } from '../snapshot.ts';
 import { type PendingTimer, type SavedTimer, TimerQueue, type TimerStore } from '../time/timer_queue.ts';
 import { WatermarkHolds } from '../time/watermark_holds.ts';
 import { GLOBAL_WINDOW, reviveWindow, type SavedWindow, saveWindow, type Window } from '../windowing/window.ts';
-import { type Cells, createAccessor, KeyedState, keyIdOf, type SavedKey, type StateStore } from './keyed_state.ts';
+import { type Cells, createAccessor, KeyedState, type SavedKey, type StateStore } from './keyed_state.ts';
 import { type Edge, type EngineContext, NO_FIRING, Operator } from './operator.ts';
 import { type CollectedSideInputs, type SideInputs, undeclaredSideInput } from './side_input.ts';
 
