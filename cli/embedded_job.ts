@@ -43,6 +43,8 @@ export class EmbeddedJob implements Service {
       ...{ log, clock, metrics: createPipelineMetrics(metrics), snapshots: { directory, intervalMs } },
       // The platform outlives a store's restart: the job goes on trying from its snapshot.
       maxRetries: 20,
+      // Views come and go; the log names what was dropped with them.
+      restore: { removed: 'drop' },
     });
   }
 

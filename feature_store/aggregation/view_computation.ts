@@ -17,6 +17,7 @@ import {
   type TileLayout,
   type TileState,
 } from './tiles.ts';
+import { slotName, type ViewLayout } from './view_layout.ts';
 
 /** Everything a view remembers of one entity. Plain data; bounded by tiles, not by events. */
 export interface EntityState {
@@ -78,6 +79,8 @@ type Named<Kind extends Feature['kind']> = readonly [name: string, feature: Extr
  */
 export class ViewComputation {
   readonly view: FeatureView;
+  /** What the parts of {@link EntityState} mean. */
+  readonly layout: ViewLayout;
   readonly #layout: TileLayout;
   /** Shortest window first: one pass over the tiles, newest to oldest, serves all. */
   readonly #groups: readonly WindowGroup[];
@@ -98,15 +101,17 @@ export class ViewComputation {
     const windows = named(view, 'window');
     const slots: Slot[] = [];
     const kinds: AccumulatorKind[] = [];
-    const slotOf = (feature: WindowFeature): number => {
+    const names: string[] = [];
+    const slotOf = (featureName: string, feature: WindowFeature): number => {
       const kind = accumulatorKindOf(feature);
       const { field, where } = feature;
       const held = slots.findIndex((slot, at) => kinds[at] === kind && slot.field === field && slot.where === where);
       if (held >= 0) return held;
       kinds.push(kind);
+      names.push(distinctName(slotName(view, featureName, feature, kind), names));
       return slots.push({ accumulator: ACCUMULATORS[kind] as Slot['accumulator'], field, where }) - 1;
     };
-    const planned = windows.map(([name, feature]) => ({ name, feature, slot: slotOf(feature) }));
+    const planned = windows.map(([name, feature]) => ({ name, feature, slot: slotOf(name, feature) }));
     const lengths = [...new Set(windows.map(([, { windowMs }]) => windowMs))].sort((a, b) => a - b);
     this.#fewTiles = kinds.some((kind) => COSTLY.has(kind)) ? 0 : FEW_TILES;
     this.#groups = lengths.map((windowMs) => ({
@@ -119,6 +124,7 @@ export class ViewComputation {
     const longestMs = Math.max(HOUR_MS, ...lengths, ...this.#gaps);
     const horizonMs = longestMs + allowedLatenessMs;
     this.#layout = { slots, horizonMs, keptMs: horizonMs + edgeStepMs(horizonMs) };
+    this.layout = { format: 1, slots: names, gapsMs: this.#gaps, keptMs: this.#layout.keptMs };
     this.#ofEvent = named(view, 'event');
     this.#sincePrevious = named(view, 'previous');
     this.#derived = [...this.#ofEvent, ...this.#sincePrevious].filter(([name]) =>
@@ -304,4 +310,11 @@ export class ViewComputation {
 
 function named<Kind extends Feature['kind']>({ features }: FeatureView, kind: Kind): readonly Named<Kind>[] {
   return Object.entries<Feature>(features).filter(([, feature]) => feature.kind === kind) as unknown as Named<Kind>[];
+}
+
+/** Two filters of one source, made by one function with other captured values, are told apart by number, in the order of the view. */
+function distinctName(name: string, taken: readonly string[]): string {
+  let distinct = name;
+  for (let number = 2; taken.includes(distinct); number += 1) distinct = `${name}#${number}`;
+  return distinct;
 }

@@ -9,10 +9,11 @@ import {
 } from '#kernel/time';
 import { type Logger, silentLogger } from '#monitoring/log';
 import { SnapshotError } from '#pipelines/engine/errors';
-import { Executor, type ExecutorOptions } from '#pipelines/engine/executor';
+import { Executor, type ExecutorOptions, type RestorePolicy } from '#pipelines/engine/executor';
 import type { TestStreamOperator } from '#pipelines/engine/operators/simple_operators';
 import type { Plan } from '#pipelines/engine/plan';
 import { cutIntoStages } from '#pipelines/engine/stages';
+import type { StateChange } from '#pipelines/engine/state_schema';
 import { GLOBAL_WINDOW } from '#pipelines/engine/windowing/window';
 import { type Execution, LocalExecution } from './execution.ts';
 import type { PipelineMetrics } from './pipeline_metrics.ts';
@@ -34,6 +35,8 @@ export interface EmbeddedOptions {
   readonly maxRetries?: number;
   /** Spreads keys over so many threads beside this one, where the pipeline allows it (see {@link cutIntoStages}). */
   readonly shards?: { readonly count: number; readonly launch: LaunchShard };
+  /** What becomes of saved state that the pipeline has no place for any more; by default the restore is refused, naming it. */
+  readonly restore?: RestorePolicy;
 }
 
 export type PipelineState = 'starting' | 'running' | 'draining' | 'done' | 'failed' | 'stopped';
@@ -108,6 +111,7 @@ class EmbeddedJob implements PipelineHandle {
   readonly #strict: boolean;
   readonly #shards: EmbeddedOptions['shards'];
   readonly #snapshotDirectory: string | undefined;
+  readonly #restore: RestorePolicy | undefined;
   #execution: Execution;
   #drainRequested = false;
   #stopRequested = false;
@@ -131,6 +135,7 @@ class EmbeddedJob implements PipelineHandle {
     this.#strict = options.strict ?? false;
     this.#shards = options.shards;
     this.#snapshotDirectory = options.snapshots?.directory;
+    this.#restore = options.restore;
     this.#execution = this.#createExecution();
   }
 
@@ -168,6 +173,8 @@ class EmbeddedJob implements PipelineHandle {
       ...this.#stageTimes(),
       now: () => this.#clock.now(),
       onDroppedLate,
+      onStateChange: (change) => this.#reportStateChange(change),
+      restorePolicy: this.#restore,
       onRetry: (transform, error, delayMs) =>
         this.#log.warn({ transform, error, delayMs: Math.round(delayMs) }, 'source.retrying'),
     };
@@ -184,7 +191,12 @@ class EmbeddedJob implements PipelineHandle {
       this.#log.warn({ reason: 'nothing in it has keys or is reshuffled' }, 'pipeline.runs_on_one_thread');
       return local();
     }
-    const spec = { shards: count, snapshotDirectory: this.#snapshotDirectory, strict: this.#strict };
+    const spec = {
+      shards: count,
+      snapshotDirectory: this.#snapshotDirectory,
+      strict: this.#strict,
+      restore: this.#restore,
+    };
     return new ShardedExecution({
       local: new Executor(stages.plans[0] as Plan, options),
       stages,
@@ -194,6 +206,11 @@ class EmbeddedJob implements PipelineHandle {
       onDroppedLate,
       ...this.#stageTimes(),
     });
+  }
+
+  #reportStateChange(change: StateChange): void {
+    this.#log.warn({ ...change }, `state.${change.change}`);
+    this.#metrics?.stateChanges.inc({ transform: change.transform, change: change.change });
   }
 
   #stageTimes(): Pick<ExecutorOptions, 'onStage'> {

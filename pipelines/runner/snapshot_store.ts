@@ -8,7 +8,7 @@ import { SnapshotError } from '#pipelines/engine/errors';
 import type { RestoredTransform, SavedTransform, TransformSnapshot } from '#pipelines/engine/executor';
 
 /** Bumped when the layout of a snapshot file changes. */
-const FORMAT = 'headwater-snapshot-3';
+const FORMAT = 'headwater-snapshot-4';
 const NAME = /^snapshot-(\d{12})\.bin$/;
 const KEPT = 2;
 const LENGTH_BYTES = 4;

@@ -1,6 +1,7 @@
 import type { Span } from '@opentelemetry/api';
 import type { DeadLetter } from '#connectors/dead_letters';
 import { type EntityState, emptyEntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
+import { adaptLayout, type ViewLayout } from '#feature_store/aggregation/view_layout';
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { type Violation, violationsOf } from '#feature_store/definitions/quality_rule';
@@ -13,7 +14,10 @@ import {
   outputTag,
   type ProcessContext,
   processingTimer,
+  type StateSpec,
   type TimerSpec,
+  type ValueSchema,
+  type ValueState,
   valueState,
 } from '#pipelines/engine/dofn';
 import type { KV } from '#pipelines/model/pcollection';
@@ -71,13 +75,28 @@ interface Remembered {
   readonly seen: RecentIds;
 }
 
+function rememberedSchema(layout: ViewLayout): ValueSchema<Remembered> {
+  return {
+    layout,
+    adapt(saved) {
+      const adapted = adaptLayout(saved as ViewLayout, layout);
+      if (typeof adapted === 'string') return { refused: adapted };
+      const { changes, convert } = adapted;
+      return {
+        changes,
+        convert: (value) => ({ ...(value as Remembered), entity: convert((value as Remembered).entity) }),
+      };
+    },
+  };
+}
+
 /**
  * The stateful heart of a feature pipeline, one for each view: per entity, drops duplicates, counts events into tiles and emits the row
  * as of the event; and, when events leave a window, the row as of then. Late events count in; those older than `allowedLatenessMs` go to the dead letters. Two events of one entity at
  * the same millisecond share a row: the later one's, which includes both.
  */
 export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRow> {
-  readonly remembered = valueState<Remembered>('remembered');
+  readonly remembered: StateSpec<ValueState<Remembered>>;
   /** For what changes without events, and in the end to forget the entity. */
   readonly wake = eventTimer('wake');
   /** For the same when no events move the watermark. */
@@ -91,6 +110,7 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
   constructor(view: FeatureView, allowedLatenessMs: number, isLive: boolean, metrics: FeatureMetrics) {
     this.#isLive = isLive;
     this.#computation = new ViewComputation(view, allowedLatenessMs);
+    this.remembered = valueState('remembered', rememberedSchema(this.#computation.layout));
     this.#allowedLatenessMs = allowedLatenessMs;
     this.#metrics = metrics;
   }

@@ -54,6 +54,9 @@ export const writeStatistics = (
 function statisticsFn(view: FeatureView) {
   const of = new StatisticsOf(Object.keys(view.features));
   return {
+    identity: `statistics of ${Object.keys(view.features).sort().join(', ')}`,
+    // A changed definition must not stop the job: the statistics of one window are of its second part.
+    whenChanged: 'restart' as const,
     createAccumulator: () => of.createAccumulator(),
     addInput: (into: ReturnType<StatisticsOf['createAccumulator']>, { row }: { readonly row: FeatureRow }) =>
       of.addInput(into, row),

@@ -66,6 +66,7 @@ export interface PredictionWindow {
 
 /** Gathers them: how many there were, and some of them at random. */
 export const predictionWindowFn = {
+  identity: 'prediction window 1',
   createAccumulator: (): PredictionWindow => ({ rows: 0, sample: [] }),
   addInput(
     into: PredictionWindow,
