@@ -33,6 +33,7 @@ import { createServing } from '#serving/server';
 import type { Role } from './choices.ts';
 import { createConsoleSources } from './console_sources.ts';
 import { createJobHttp, type EmbeddedJob } from './embedded_job.ts';
+import { createHealth, watchPredictionSink } from './health.ts';
 import { createMonitorJob } from './monitor_service.ts';
 import { openRegistry } from './open_registry.ts';
 import { createFeatureJob } from './pipeline_service.ts';
@@ -95,14 +96,25 @@ export async function startPlatform(
     },
     config.serving,
   );
+  const watched = watchPredictionSink(predictionSink(broker, offline, topics.predictions), () => clock.now());
   const predictions = new PredictionLog(
-    { sink: predictionSink(broker, offline, topics.predictions), log, metrics },
+    { sink: watched.sink, log, metrics },
     { maxPending: config.serving.maxPendingLog },
   );
   const { job: pipeline, metrics: featureMetrics } = createFeatureJob({ ...base, broker, online, offline }, config);
   // Two jobs of one process, each with metrics of its own.
   const monitorMetrics = createMetricsRegistry({ process: roles.includes('monitor') });
   const monitor = createMonitorJob({ ...base, metrics: monitorMetrics, broker, offline, registry }, config);
+  const health = createHealth(
+    {
+      ...{ broker, online, offline, registry },
+      // Of a process of its own, the monitor's listener shows the monitor's metrics alone.
+      metrics: roles.every((role) => role === 'monitor') ? monitorMetrics : metrics,
+      jobs: { pipeline: [pipeline], monitor: [monitor], serving: [watched.source] },
+    },
+    config,
+    roles,
+  );
   const { consistencyInterval } = config.features;
   // What is in the stores is compared, not what is cached of it.
   const stores = { ...base, online: readable, offline };
@@ -118,21 +130,34 @@ export async function startPlatform(
     tls: listener.tls ?? config.tls,
   });
   const doors: Record<Role, HttpService> = {
-    gateway: await createGateway({ ...base, producer: broker.producer, eventTypes: SOURCES }, secured(config.gateway), {
-      rawEvents: topics.rawEvents,
-      deadLetters: topics.deadLetters,
-    }),
+    gateway: await createGateway(
+      { ...base, producer: broker.producer, eventTypes: SOURCES, health: health.of('gateway') },
+      secured(config.gateway),
+      { rawEvents: topics.rawEvents, deadLetters: topics.deadLetters },
+    ),
     pipeline: createJobHttp(
-      { log, metrics, job: pipeline },
+      { log, metrics, health: health.of('pipeline') },
       { ...secured(config.pipeline), name: 'pipeline', portSetting: 'PIPELINE_PORT' },
     ),
     monitor: createJobHttp(
-      { log, metrics: monitorMetrics, job: monitor },
+      { log, metrics: monitorMetrics, health: health.of('monitor') },
       { ...secured(config.monitor), name: 'monitor', portSetting: 'MONITOR_PORT' },
     ),
-    features: await createFeatureApi({ ...base, store: online, features, offline }, secured(config.featureApi)),
+    features: await createFeatureApi(
+      { ...base, store: online, features, offline, health: health.of('features') },
+      secured(config.featureApi),
+    ),
     serving: await createServing(
-      { ...base, models, features, predictions, feedback: offline, console: shown, scrape },
+      {
+        ...base,
+        models,
+        features,
+        predictions,
+        feedback: offline,
+        console: shown,
+        scrape,
+        health: health.of('serving'),
+      },
       secured(config.serving),
     ),
   };
@@ -160,6 +185,7 @@ export async function startPlatform(
       online,
       ...(needsOffline ? [offline] : []),
       prepared,
+      ...health.probes,
       ...wanted('pipeline', pipeline, doors.pipeline),
       ...wanted('features', ...consistency, doors.features),
       ...wanted('serving', registrations, models, predictions, doors.serving),

@@ -211,6 +211,8 @@ export interface JudgedPrediction {
 
 /** History of every feature row, in PostgreSQL (a server or PGlite). Writes are idempotent upserts. */
 export interface OfflineStore extends Service {
+  /** @throws {OfflineStoreError} while the database does not answer, or takes no writes */
+  checkHealth(): Promise<void>;
   readonly kind: string;
   write(rows: readonly FeatureRow[]): Promise<void>;
   writeLabels(source: string, labels: readonly LabelRow[]): Promise<void>;

@@ -45,6 +45,8 @@ import { listStatistics, writeStatistics } from './sql_statistics.ts';
 const ROWS_A_STATEMENT = 500;
 const SAMPLED_FOR_EACH = 50;
 
+const READ_ONLY_SQL_TRANSACTION = '25006';
+
 /** The offline store in SQL; the same statements on a PostgreSQL server and on PGlite. */
 export class SqlOfflineStore implements OfflineStore {
   readonly kind: string;
@@ -65,6 +67,17 @@ export class SqlOfflineStore implements OfflineStore {
     await this.#sql.open();
     await migrate(this.#sql, this.#log);
     this.#isHypertable = await ensureHypertable(this.#sql, this.#log);
+  }
+
+  async checkHealth(): Promise<void> {
+    const [state] = await this.#sql.query<{ readonly recovering: boolean; readonly read_only: string }>(
+      `SELECT pg_is_in_recovery() AS recovering, current_setting('transaction_read_only') AS read_only`,
+    );
+    const isReadOnly = state?.recovering === true || state?.read_only === 'on';
+    if (!isReadOnly) return;
+    const why = state.recovering ? 'it is a standby' : 'default_transaction_read_only is on';
+    const cause = Object.assign(new Error(`the database is read-only: ${why}`), { code: READ_ONLY_SQL_TRANSACTION });
+    throw new OfflineStoreError('take a write', cause, true);
   }
 
   async write(rows: readonly FeatureRow[]): Promise<void> {

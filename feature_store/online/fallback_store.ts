@@ -107,6 +107,10 @@ export class FallbackOnlineStore implements OnlineStore {
     });
   }
 
+  async checkHealth(): Promise<void> {
+    await this.#inner.checkHealth?.();
+  }
+
   drain(signal: AbortSignal): Promise<void> {
     return this.#inner.drain(signal);
   }

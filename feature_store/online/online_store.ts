@@ -23,6 +23,11 @@ export interface OnlineStore extends Service {
    * @returns what it is then; counters begin at 0
    */
   increment(entity: string, counter: string, by: number): Promise<number>;
+  /**
+   * Reads and writes something of its own. Absent where the store is of this process.
+   * @throws {PlatformError} while the store does not answer, is read-only or full
+   */
+  checkHealth?(): Promise<void>;
   /** Forgets an entity: its rows of these views, and its counters. @returns how many rows there were */
   erase(views: readonly ViewReference[], entityKey: string): Promise<number>;
 }

@@ -1,4 +1,4 @@
-import type { Redis } from 'ioredis';
+import type { Cluster, Redis } from 'ioredis';
 import { connectRedis, type RedisClient } from '#connectors/redis/client';
 import type { RedisConfig } from '#connectors/redis/config';
 import { type FeatureRow, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
@@ -28,6 +28,8 @@ return written`;
 /** Rows of one script: others' commands wait for it, a tenth of a millisecond or two. */
 const ROWS_A_SCRIPT = 20;
 
+const HEALTH_KEY_TTL_MS = 60_000;
+
 type ScriptedRedis = RedisClient & {
   headwaterCompareAndSet(keys: number, ...keysAndArguments: (string | number)[]): Promise<number>;
 };
@@ -35,6 +37,17 @@ type ScriptedRedis = RedisClient & {
 /** Keys: `headwater:<view>@<version>:{<entity>}`, so that an entity's views share a cluster slot. */
 const rowKey = (prefix: string, view: ViewReference, entityKey: string): string =>
   `${prefix}:${viewId(view)}:{${entityKey}}`;
+
+/** @throws when the master is away, has become a replica, or cannot keep more */
+async function checkMaster(master: Redis): Promise<void> {
+  const text = await master.info();
+  const value = (name: string): string | undefined => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(text)?.[1];
+  const address = `${master.options.host}:${master.options.port}`;
+  if (value('role') === 'slave') throw new Error(`READONLY ${address} has become a replica`);
+  const [used, limit] = [Number(value('used_memory')), Number(value('maxmemory'))];
+  if (limit > 0 && used >= limit && value('maxmemory_policy') === 'noeviction')
+    throw new Error(`OOM command not allowed: ${address} uses ${used} of ${limit} bytes and evicts nothing`);
+}
 
 /** A row to be written. */
 interface Entry {
@@ -197,6 +210,16 @@ export class RedisOnlineStore implements OnlineStore {
       return erased.reduce((sum, rows) => sum + rows, 0);
     } catch (error) {
       throw new OnlineStoreError(`erase ${entityKey}`, error);
+    }
+  }
+
+  async checkHealth(): Promise<void> {
+    try {
+      await this.#redis.set(`${this.#prefix}:health`, String(Date.now()), 'PX', HEALTH_KEY_TTL_MS);
+      // Of a cluster, each master takes writes or not.
+      if (this.#redis.isCluster) await Promise.all((this.#redis as Cluster).nodes('master').map(checkMaster));
+    } catch (error) {
+      throw new OnlineStoreError('take a write', error);
     }
   }
 
