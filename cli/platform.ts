@@ -3,11 +3,14 @@ import type { Broker } from '#connectors/connector';
 import { createGateway } from '#connectors/gateway/gateway';
 import { createFeatureApi } from '#feature_store/api/feature_api';
 import { createOfflineStore, createOnlineStore, ttlsOf } from '#feature_store/config';
+import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import { checkDefinitions } from '#feature_store/offline/check_definitions';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { withFeatures } from '#feature_store/offline/sql_predictions';
 import { CachedOnlineStore } from '#feature_store/online/cached_store';
 import { FallbackOnlineStore } from '#feature_store/online/fallback_store';
+import type { OnlineStore } from '#feature_store/online/online_store';
+import { OnlineStoreRefill, type RefillDeps } from '#feature_store/online/refill';
 import { ConsistencyMonitor } from '#feature_store/retrieval/consistency_monitor';
 import { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { SOURCES, VIEWS } from '#feature_store/views/catalog';
@@ -72,7 +75,9 @@ export async function startPlatform(
   const base = { log, clock, metrics, views };
   const broker = createBroker(base, config.broker);
   const offline = createOfflineStore(base, config.offlineStore);
-  const readable = new FallbackOnlineStore(createOnlineStore(base, config.onlineStore), {
+  const store = createOnlineStore(base, config.onlineStore);
+  const refills = createRefills({ ...base, store, offline }, config, roles);
+  const readable = new FallbackOnlineStore(store, {
     ...base,
     offline,
     ttlMs: ttlsOf(views),
@@ -110,7 +115,7 @@ export async function startPlatform(
       ...{ broker, online, offline, registry },
       // Of a process of its own, the monitor's listener shows the monitor's metrics alone.
       metrics: roles.every((role) => role === 'monitor') ? monitorMetrics : metrics,
-      jobs: { pipeline: [pipeline], monitor: [monitor], serving: [watched.source] },
+      jobs: { pipeline: [pipeline, ...refills], monitor: [monitor], serving: [watched.source] },
     },
     config,
     roles,
@@ -186,6 +191,7 @@ export async function startPlatform(
       ...(needsOffline ? [offline] : []),
       prepared,
       ...health.probes,
+      ...refills,
       ...wanted('pipeline', pipeline, doors.pipeline),
       ...wanted('features', ...consistency, doors.features),
       ...wanted('serving', registrations, models, predictions, doors.serving),
@@ -196,6 +202,23 @@ export async function startPlatform(
   );
   const urls = Object.fromEntries(roles.map((role) => [role, doors[role].url]));
   return { services, broker, offline, registry, models, predictions, pipeline, featureMetrics, urls, doors };
+}
+
+/** A role besides the pipeline fills the online store only when no pipeline has begun to for so long. */
+const STANDBY_MS = 15_000;
+
+/** Of stores that another process can empty. */
+function createRefills(
+  { store, ...deps }: Omit<RefillDeps, 'online'> & { readonly store: OnlineStore },
+  { onlineStore }: PlatformConfig,
+  roles: readonly Role[],
+): readonly OnlineStoreRefill[] {
+  const { contents } = store;
+  const reads = roles.some((role) => role !== 'gateway' && role !== 'monitor');
+  if (contents === undefined || onlineStore.kind !== 'redis' || !reads) return [];
+  const online = { contents, write: (rows: readonly FeatureRow[]) => store.write(rows) };
+  const standbyMs = roles.includes('pipeline') ? 0 : STANDBY_MS;
+  return [new OnlineStoreRefill({ ...deps, online }, { ...onlineStore.refill, standbyMs })];
 }
 
 /** Predictions go to the topic for whoever listens, and to the offline store for audit. */

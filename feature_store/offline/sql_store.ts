@@ -243,6 +243,33 @@ export class SqlOfflineStore implements OfflineStore {
     return rows.map((row) => rowOf(view, row));
   }
 
+  async rowsComputedSince(
+    view: ViewReference,
+    sinceMs: number,
+    { limit, after }: { readonly limit: number; readonly after: FeatureRow | undefined },
+  ): Promise<readonly FeatureRow[]> {
+    const rows = await this.#sql.query<StoredRow>(
+      `SELECT entity_key, (extract(epoch FROM event_time) * 1000)::bigint::text AS at,
+              (extract(epoch FROM computed_at) * 1000)::bigint::text AS computed, "values"
+       FROM feature_rows
+       WHERE view = $1 AND version = $2 AND event_time >= $3 AND computed_at >= $4
+         AND ($5::text IS NULL OR (entity_key, event_time) > ($5, $6::timestamptz))
+       ORDER BY entity_key, event_time
+       LIMIT $7`,
+      [
+        view.view,
+        view.version,
+        // Older months need not be looked at.
+        new Date(sinceMs - 2 * DAY_MS),
+        new Date(sinceMs),
+        after?.entityKey ?? null,
+        after === undefined ? null : new Date(after.eventTime),
+        limit,
+      ],
+    );
+    return rows.map((row) => rowOf(view, row));
+  }
+
   async rowsBetween(
     view: ViewReference,
     range: TimeRange,

@@ -1,5 +1,6 @@
 import type { FeatureRow, ViewReference } from '#feature_store/definitions/feature_row';
 import type { Service } from '#kernel/lifecycle';
+import type { StoreContents } from './store_contents.ts';
 
 export interface WriteResult {
   /** Rows that are in the store, or were until another one of the same call replaced them. */
@@ -11,6 +12,8 @@ export interface WriteResult {
 /** Latest row per entity and view. A row never replaces one with a later event time; equal times replace. */
 export interface OnlineStore extends Service {
   readonly kind: string;
+  /** What it knows of its completeness; absent where no other process can empty it. */
+  readonly contents?: StoreContents;
   /** Durable when resolved (as durable as the store is); safe to repeat. */
   write(rows: readonly FeatureRow[]): Promise<WriteResult>;
   /** One answer per key, in order; undefined when the entity has no row or it is older than the view's ttl. */

@@ -5,7 +5,9 @@ import { type FeatureRow, type ViewReference, viewId } from '#feature_store/defi
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { OnlineStoreError, UnknownViewError } from '../errors.ts';
 import type { OnlineStore, WriteResult } from './online_store.ts';
+import { RedisContents } from './redis_contents.ts';
 import { RowCodec, type RowLayout, unpack } from './row_codec.ts';
+import type { StoreContents } from './store_contents.ts';
 import { TurnReads } from './turn_reads.ts';
 
 /**
@@ -67,6 +69,7 @@ export class RedisOnlineStore implements OnlineStore {
   readonly name = 'online store (Redis)';
   readonly #redis: ScriptedRedis;
   readonly #reads: TurnReads | undefined;
+  readonly contents: StoreContents;
   readonly #config: RedisConfig;
   readonly #prefix: string;
   readonly #codecs: ReadonlyMap<string, RowCodec>;
@@ -83,11 +86,16 @@ export class RedisOnlineStore implements OnlineStore {
     this.#reads = deps.redis.isCluster ? undefined : new TurnReads(deps.redis as Redis);
     this.#config = settings.redis;
     this.#prefix = settings.keyPrefix;
+    this.contents = new RedisContents(deps.redis, settings.keyPrefix, () => this.#writeLayouts());
     this.#codecs = new Map(deps.views.map((view) => [viewId(view), new RowCodec(view)]));
   }
 
   async start(): Promise<void> {
     await connectRedis(this.#redis, this.#config);
+    await this.#writeLayouts();
+  }
+
+  async #writeLayouts(): Promise<void> {
     const layouts = [...this.#codecs.values()].map(({ fingerprint, layout }) =>
       this.#redis.set(this.#layoutKey(fingerprint), JSON.stringify(layout)),
     );
@@ -232,7 +240,11 @@ export class RedisOnlineStore implements OnlineStore {
     if (layout === undefined) {
       layout = this.#redis
         .get(this.#layoutKey(fingerprint))
-        .then((text) => (text === null ? undefined : (JSON.parse(text) as RowLayout)));
+        .then((text) => {
+          // A store that was emptied gets it again from the process that writes such rows.
+          if (text === null) this.#foreign.delete(fingerprint);
+          return text === null ? undefined : (JSON.parse(text) as RowLayout);
+        });
       layout.catch(() => this.#foreign.delete(fingerprint));
       this.#foreign.set(fingerprint, layout);
     }
