@@ -106,5 +106,7 @@ export async function connectRedis(redis: RedisClient, config: RedisConfig): Pro
 
 function describeAddress({ host, port, cluster, sentinel }: RedisConfig): string {
   if (cluster !== undefined) return cluster.join(', ');
-  return sentinel === undefined ? `${host}:${port}` : `${sentinel.master} of the sentinels ${sentinel.nodes.join(', ')}`;
+  return sentinel === undefined
+    ? `${host}:${port}`
+    : `${sentinel.master} of the sentinels ${sentinel.nodes.join(', ')}`;
 }

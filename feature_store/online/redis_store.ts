@@ -238,13 +238,11 @@ export class RedisOnlineStore implements OnlineStore {
   #layoutOf(fingerprint: string): Promise<RowLayout | undefined> {
     let layout = this.#foreign.get(fingerprint);
     if (layout === undefined) {
-      layout = this.#redis
-        .get(this.#layoutKey(fingerprint))
-        .then((text) => {
-          // A store that was emptied gets it again from the process that writes such rows.
-          if (text === null) this.#foreign.delete(fingerprint);
-          return text === null ? undefined : (JSON.parse(text) as RowLayout);
-        });
+      layout = this.#redis.get(this.#layoutKey(fingerprint)).then((text) => {
+        // A store that was emptied gets it again from the process that writes such rows.
+        if (text === null) this.#foreign.delete(fingerprint);
+        return text === null ? undefined : (JSON.parse(text) as RowLayout);
+      });
       layout.catch(() => this.#foreign.delete(fingerprint));
       this.#foreign.set(fingerprint, layout);
     }

@@ -104,7 +104,10 @@ export class OnlineStoreRefill implements Service, HealthSource {
     if (this.#deps.online.contents.isComplete) return { status: 'up' };
     const what = this.#isWorking ? `it is being filled: ${this.#written} rows so far` : 'another process fills it';
     const problem = this.#error === undefined ? '' : `; it has failed: ${this.#error}`;
-    return { status: 'degraded', reason: `the online store is not complete, reads look into history; ${what}${problem}` };
+    return {
+      status: 'degraded',
+      reason: `the online store is not complete, reads look into history; ${what}${problem}`,
+    };
   }
 
   async start(): Promise<void> {

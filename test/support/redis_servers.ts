@@ -15,7 +15,11 @@ export interface RedisServer extends ManagedProcess {
 }
 
 /** Starts a Redis of a test's own. @param args - command line of redis-server */
-export async function startRedisServer(folder: string, name: string, args: readonly string[] = []): Promise<RedisServer> {
+export async function startRedisServer(
+  folder: string,
+  name: string,
+  args: readonly string[] = [],
+): Promise<RedisServer> {
   const port = await freePort();
   const own = join(folder, `${name}-${port}`);
   mkdirSync(own, { recursive: true });

@@ -34,7 +34,8 @@ const open = async (settings: Parameters<typeof openStores>[2] = {}, redis: obje
 const metric = async ({ metrics }: OpenStores, name: string): Promise<number> =>
   Number(new RegExp(`^${name} (\\S+)`, 'm').exec(await metrics.metrics())?.[1]);
 const complete = (stores: OpenStores) => until(async () => stores.contents.isComplete);
-const keysOf = (count: number) => Array.from({ length: count }, (_, index) => `entity-${String(index).padStart(5, '0')}`);
+const keysOf = (count: number) =>
+  Array.from({ length: count }, (_, index) => `entity-${String(index).padStart(5, '0')}`);
 
 async function writeAll({ store, offline, row }: OpenStores, keys: readonly string[], amount: number): Promise<void> {
   const rows = keys.map((key) => row(key, amount));
@@ -94,7 +95,8 @@ test('a miss is trusted while the store is complete, and costs history nothing',
   const stores = await open();
   await complete(stores);
   const before = await metric(stores, 'online_store_history_lookups_total');
-  for (let read = 0; read < 20; read += 1) expect(await stores.store.read(stores.view, ['nobody'])).toEqual([undefined]);
+  for (let read = 0; read < 20; read += 1)
+    expect(await stores.store.read(stores.view, ['nobody'])).toEqual([undefined]);
   expect(await metric(stores, 'online_store_history_lookups_total')).toBe(before);
 }, 60_000);
 
@@ -116,7 +118,9 @@ test('one worker at a time; where one stops, the next resumes; emptied again hal
   expect(done).toBeLessThan(keys.length);
   await complete(second);
   // It did what was left, and in the end once more what was computed lately.
-  expect(await metric(second, 'online_store_warmup_rows_total')).toBeLessThanOrEqual(keys.length - done + 500 + keys.length);
+  expect(await metric(second, 'online_store_warmup_rows_total')).toBeLessThanOrEqual(
+    keys.length - done + 500 + keys.length,
+  );
   expect((await second.online.read(second.view, keys)).every((row) => row?.values.amount === 3)).toBe(true);
 
   const third = await open({ rowsPerSecond: 5_000, own: 'resumed' });
@@ -146,7 +150,9 @@ test('a server that was restarted without its data is filled again; keys have a 
   const ttlS = Number(await server.cli('ttl', rowKey));
   expect(ttlS).toBeGreaterThan(0);
   expect(ttlS).toBeLessThanOrEqual(stores.view.ttlMs / 1_000);
-  await Promise.all(Array.from({ length: 500 }, (_, index) => stores.store.read(stores.view, [keys[index % 200] as string])));
+  await Promise.all(
+    Array.from({ length: 500 }, (_, index) => stores.store.read(stores.view, [keys[index % 200] as string])),
+  );
   const clients = (await server.cli('client', 'list')).split('\n').filter((line) => line.includes('name=headwater'));
   expect(clients).toHaveLength(1);
 }, 120_000);
