@@ -23,12 +23,17 @@ interface Deps {
 }
 
 /** Watching models at work, as a job of this process. */
-export function createMonitorJob(deps: Deps, { monitor, topics, dataDirectory }: PlatformConfig): EmbeddedJob {
+export function createMonitorJob(deps: Deps, { monitor, topics, dataDirectory, health }: PlatformConfig): EmbeddedJob {
   const { window, every, performance, snapshotIntervalMs, ...settings } = monitor;
   const parts = { ...deps, registry: deps.metrics, referenceOf: trainingReferences(deps.registry) };
   return new EmbeddedJob(
     deps,
-    { name: 'monitoring of models', snapshotDirectory: join(dataDirectory, 'monitor'), snapshotIntervalMs },
+    {
+      name: 'monitoring of models',
+      snapshotDirectory: join(dataDirectory, 'monitor'),
+      snapshotIntervalMs,
+      stalledAfterMs: durationMs(health.stalledAfter),
+    },
     (root) =>
       buildMonitoringPipeline(root, parts, {
         ...settings,

@@ -3,6 +3,7 @@ import type { Broker } from '#connectors/connector';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
+import { durationMs } from '#kernel/duration';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import type { Registry } from '#monitoring/metrics';
@@ -32,7 +33,12 @@ export function createFeatureJob(
   const { snapshotIntervalMs } = pipeline;
   const job = new EmbeddedJob(
     deps,
-    { name: 'feature pipeline', snapshotDirectory: join(dataDirectory, 'snapshots'), snapshotIntervalMs },
+    {
+      name: 'feature pipeline',
+      snapshotDirectory: join(dataDirectory, 'snapshots'),
+      snapshotIntervalMs,
+      stalledAfterMs: durationMs(config.health.stalledAfter),
+    },
     (root) =>
       buildFeaturePipeline(
         root,

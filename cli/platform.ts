@@ -3,11 +3,14 @@ import type { Broker } from '#connectors/connector';
 import { createGateway } from '#connectors/gateway/gateway';
 import { createFeatureApi } from '#feature_store/api/feature_api';
 import { createOfflineStore, createOnlineStore, ttlsOf } from '#feature_store/config';
+import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import { checkDefinitions } from '#feature_store/offline/check_definitions';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { withFeatures } from '#feature_store/offline/sql_predictions';
 import { CachedOnlineStore } from '#feature_store/online/cached_store';
 import { FallbackOnlineStore } from '#feature_store/online/fallback_store';
+import type { OnlineStore } from '#feature_store/online/online_store';
+import { OnlineStoreRefill, type RefillDeps } from '#feature_store/online/refill';
 import { ConsistencyMonitor } from '#feature_store/retrieval/consistency_monitor';
 import { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { SOURCES, VIEWS } from '#feature_store/views/catalog';
@@ -33,6 +36,7 @@ import { createServing } from '#serving/server';
 import type { Role } from './choices.ts';
 import { createConsoleSources } from './console_sources.ts';
 import { createJobHttp, type EmbeddedJob } from './embedded_job.ts';
+import { createHealth, watchPredictionSink } from './health.ts';
 import { createMonitorJob } from './monitor_service.ts';
 import { openRegistry } from './open_registry.ts';
 import { createFeatureJob } from './pipeline_service.ts';
@@ -71,7 +75,9 @@ export async function startPlatform(
   const base = { log, clock, metrics, views };
   const broker = createBroker(base, config.broker);
   const offline = createOfflineStore(base, config.offlineStore);
-  const readable = new FallbackOnlineStore(createOnlineStore(base, config.onlineStore), {
+  const store = createOnlineStore(base, config.onlineStore);
+  const refills = createRefills({ ...base, store, offline }, config, roles);
+  const readable = new FallbackOnlineStore(store, {
     ...base,
     offline,
     ttlMs: ttlsOf(views),
@@ -95,14 +101,25 @@ export async function startPlatform(
     },
     config.serving,
   );
+  const watched = watchPredictionSink(predictionSink(broker, offline, topics.predictions), () => clock.now());
   const predictions = new PredictionLog(
-    { sink: predictionSink(broker, offline, topics.predictions), log, metrics },
+    { sink: watched.sink, log, metrics },
     { maxPending: config.serving.maxPendingLog },
   );
   const { job: pipeline, metrics: featureMetrics } = createFeatureJob({ ...base, broker, online, offline }, config);
   // Two jobs of one process, each with metrics of its own.
   const monitorMetrics = createMetricsRegistry({ process: roles.includes('monitor') });
   const monitor = createMonitorJob({ ...base, metrics: monitorMetrics, broker, offline, registry }, config);
+  const health = createHealth(
+    {
+      ...{ broker, online, offline, registry },
+      // Of a process of its own, the monitor's listener shows the monitor's metrics alone.
+      metrics: roles.every((role) => role === 'monitor') ? monitorMetrics : metrics,
+      jobs: { pipeline: [pipeline, ...refills], monitor: [monitor], serving: [watched.source] },
+    },
+    config,
+    roles,
+  );
   const { consistencyInterval } = config.features;
   // What is in the stores is compared, not what is cached of it.
   const stores = { ...base, online: readable, offline };
@@ -118,21 +135,34 @@ export async function startPlatform(
     tls: listener.tls ?? config.tls,
   });
   const doors: Record<Role, HttpService> = {
-    gateway: await createGateway({ ...base, producer: broker.producer, eventTypes: SOURCES }, secured(config.gateway), {
-      rawEvents: topics.rawEvents,
-      deadLetters: topics.deadLetters,
-    }),
+    gateway: await createGateway(
+      { ...base, producer: broker.producer, eventTypes: SOURCES, health: health.of('gateway') },
+      secured(config.gateway),
+      { rawEvents: topics.rawEvents, deadLetters: topics.deadLetters },
+    ),
     pipeline: createJobHttp(
-      { log, metrics, job: pipeline },
+      { log, metrics, health: health.of('pipeline') },
       { ...secured(config.pipeline), name: 'pipeline', portSetting: 'PIPELINE_PORT' },
     ),
     monitor: createJobHttp(
-      { log, metrics: monitorMetrics, job: monitor },
+      { log, metrics: monitorMetrics, health: health.of('monitor') },
       { ...secured(config.monitor), name: 'monitor', portSetting: 'MONITOR_PORT' },
     ),
-    features: await createFeatureApi({ ...base, store: online, features, offline }, secured(config.featureApi)),
+    features: await createFeatureApi(
+      { ...base, store: online, features, offline, health: health.of('features') },
+      secured(config.featureApi),
+    ),
     serving: await createServing(
-      { ...base, models, features, predictions, feedback: offline, console: shown, scrape },
+      {
+        ...base,
+        models,
+        features,
+        predictions,
+        feedback: offline,
+        console: shown,
+        scrape,
+        health: health.of('serving'),
+      },
       secured(config.serving),
     ),
   };
@@ -160,6 +190,8 @@ export async function startPlatform(
       online,
       ...(needsOffline ? [offline] : []),
       prepared,
+      ...health.probes,
+      ...refills,
       ...wanted('pipeline', pipeline, doors.pipeline),
       ...wanted('features', ...consistency, doors.features),
       ...wanted('serving', registrations, models, predictions, doors.serving),
@@ -170,6 +202,23 @@ export async function startPlatform(
   );
   const urls = Object.fromEntries(roles.map((role) => [role, doors[role].url]));
   return { services, broker, offline, registry, models, predictions, pipeline, featureMetrics, urls, doors };
+}
+
+/** A role besides the pipeline fills the online store only when no pipeline has begun to for so long. */
+const STANDBY_MS = 15_000;
+
+/** Of stores that another process can empty. */
+function createRefills(
+  { store, ...deps }: Omit<RefillDeps, 'online'> & { readonly store: OnlineStore },
+  { onlineStore }: PlatformConfig,
+  roles: readonly Role[],
+): readonly OnlineStoreRefill[] {
+  const { contents } = store;
+  const reads = roles.some((role) => role !== 'gateway' && role !== 'monitor');
+  if (contents === undefined || onlineStore.kind !== 'redis' || !reads) return [];
+  const online = { contents, write: (rows: readonly FeatureRow[]) => store.write(rows) };
+  const standbyMs = roles.includes('pipeline') ? 0 : STANDBY_MS;
+  return [new OnlineStoreRefill({ ...deps, online }, { ...onlineStore.refill, standbyMs })];
 }
 
 /** Predictions go to the topic for whoever listens, and to the offline store for audit. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { duration } from '#configs/duration';
 import { type EnvironmentVariable, loadConfig } from '#configs/load';
 import { brokerConfigSchema } from '#connectors/catalog';
 import { gatewayConfigSchema } from '#connectors/gateway/config';
@@ -10,6 +11,7 @@ import {
 } from '#feature_store/config';
 import { SERVICES, VIEWS } from '#feature_store/views/catalog';
 import { type Definitions, featuresConfigSchema, selectDefinitions } from '#feature_store/views/selection';
+import type { Duration } from '#kernel/duration';
 import { assetPath } from '#kernel/project_root';
 import { cloudWatchSchema } from '#monitoring/cloudwatch_exporter';
 import { tlsSchema } from '#monitoring/http_app';
@@ -84,6 +86,12 @@ export const platformConfigSchema = z.strictObject({
   grafana: z
     .strictObject({ enabled: z.boolean().default(false), url: z.url().default('http://localhost:3000') })
     .prefault({}),
+  health: z
+    .strictObject({
+      /** A partition or bundle of a job that does not move for so long is stalled: the role is not ready. */
+      stalledAfter: duration.default('30s' as Duration),
+    })
+    .prefault({}),
   drainTimeoutMs: z.int().positive(),
 });
 export type PlatformConfig = z.infer<typeof platformConfigSchema>;
@@ -119,6 +127,13 @@ export const ENVIRONMENT_VARIABLES: Readonly<Record<string, EnvironmentVariable>
   REDIS_HOST: redis('host', 'string'),
   REDIS_PORT: redis('port', 'number'),
   REDIS_CLUSTER: redis('cluster', 'list'),
+  REDIS_SENTINELS: redis('sentinel.nodes', 'list'),
+  REDIS_SENTINEL_MASTER: redis('sentinel.master', 'string'),
+  REDIS_SENTINEL_USERNAME: redis('sentinel.username', 'string'),
+  REDIS_SENTINEL_PASSWORD: redis('sentinel.password', 'string'),
+  REDIS_SENTINEL_TLS: redis('sentinel.tls', 'boolean'),
+  REDIS_USERNAME: redis('username', 'string'),
+  REDIS_TLS: redis('tls', 'boolean'),
   REDIS_PASSWORD: redis('password', 'string'),
   REDIS_KEY_PREFIX: redis('keyPrefix', 'string'),
   MLFLOW_TRACKING_URI: mlflow('trackingUri', 'string'),
@@ -142,6 +157,7 @@ export const ENVIRONMENT_VARIABLES: Readonly<Record<string, EnvironmentVariable>
   GRAFANA_URL: { path: 'grafana.url', type: 'string' },
   PROMETHEUS_URL: { path: 'serving.console.prometheusUrl', type: 'string' },
   API_PORT: { path: 'serving.port', type: 'number' },
+  HEALTH_STALLED_AFTER: { path: 'health.stalledAfter', type: 'string' },
   MONITOR_HOST: { path: 'monitor.host', type: 'string' },
   MONITOR_PORT: { path: 'monitor.port', type: 'number' },
   MONITOR_WINDOW: { path: 'monitor.window', type: 'string' },

@@ -3,6 +3,7 @@ import { messageOf, PlatformError } from '#kernel/errors';
 import type { Logger } from '#monitoring/log';
 import type { Registry } from '#monitoring/metrics';
 import { createCircuit } from './circuit.ts';
+import { type TargetStates, targetStatesOf } from './target_states.ts';
 
 export interface DeliverySettings {
   /** For messages and metrics: `online store`. */
@@ -40,12 +41,14 @@ export class Delivery {
   readonly #settings: DeliverySettings;
   readonly #log: Logger;
   readonly #circuit: CircuitBreakerPolicy;
+  readonly #states: TargetStates;
   #lastFailure: unknown;
 
   constructor({ log, metrics }: DeliveryDeps, settings: DeliverySettings) {
     const { target } = settings;
     this.#settings = settings;
     this.#log = log.child({ component: 'connectors.delivery', target });
+    this.#states = targetStatesOf(metrics);
     const deps = { log: this.#log, metrics };
     this.#circuit = createCircuit(deps, { target, failuresBeforeOpen: FAILURES_BEFORE_OPEN, isFailure: mayPass });
   }
@@ -66,14 +69,18 @@ export class Delivery {
     );
     let last: unknown;
     try {
-      return await wrap(again, this.#circuit).execute(async () => {
+      const result = await wrap(again, this.#circuit).execute(async () => {
         try {
           return await task();
         } catch (error) {
           last = error;
+          // That a value is refused says nothing about the target.
+          if (mayPass(error)) this.#states.failed(this.#settings.target, error);
           throw error;
         }
       });
+      this.#states.succeeded(this.#settings.target);
+      return result;
     } catch (error) {
       // That the circuit is open is not what is wrong.
       throw error instanceof BrokenCircuitError ? (last ?? this.#lastFailure ?? error) : error;
@@ -99,7 +106,10 @@ export class Delivery {
       return [];
     } catch (error) {
       if (mayPass(error)) throw error;
-      if (batch.length === 1) return [{ value: batch[0] as T, reason: messageOf(error) }];
+      if (batch.length === 1) {
+        this.#states.refused(this.#settings.target, messageOf(error));
+        return [{ value: batch[0] as T, reason: messageOf(error) }];
+      }
       const middle = batch.length >> 1;
       const first = await this.writeAll(batch.slice(0, middle), write);
       return [...first, ...(await this.writeAll(batch.slice(middle), write))];

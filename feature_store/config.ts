@@ -19,7 +19,12 @@ import { RedisOnlineStore } from './online/redis_store.ts';
 
 export const onlineStoreConfigSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('memory'), file: z.string().min(1) }),
-  redisConfigSchema.extend({ kind: z.literal('redis'), keyPrefix: z.string().min(1).default('headwater') }),
+  redisConfigSchema.extend({
+    kind: z.literal('redis'),
+    keyPrefix: z.string().min(1).default('headwater'),
+    /** After FLUSHALL or an empty failover the newest rows come back from the offline store, at most so many a second. */
+    refill: z.strictObject({ rowsPerSecond: z.int().positive().default(20_000) }).optional(),
+  }),
 ]);
 export type OnlineStoreConfig = z.infer<typeof onlineStoreConfigSchema>;
 
@@ -53,7 +58,7 @@ export const ttlsOf = (views: readonly FeatureView[]): ReadonlyMap<string, numbe
 
 export function createOnlineStore({ log, clock, views }: Deps, config: OnlineStoreConfig): OnlineStore {
   if (config.kind === 'memory') return new MemoryOnlineStore({ log, clock, ttlMs: ttlsOf(views) }, config);
-  const { kind: _, keyPrefix, ...redis } = config;
+  const { kind: _, keyPrefix, refill: __, ...redis } = config;
   return new RedisOnlineStore({ redis: createRedis(redis, log), views }, { redis, keyPrefix });
 }
 

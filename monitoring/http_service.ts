@@ -2,6 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import { PlatformError, PortInUseError } from '#kernel/errors';
 import type { Service } from '#kernel/lifecycle';
+import { systemClock } from '#kernel/time';
+import { type Health, HealthReporter } from './health.ts';
 import type { TlsConfig } from './http_app.ts';
 import { countRequests } from './http_metrics.ts';
 import type { Logger } from './log.ts';
@@ -24,8 +26,8 @@ export interface HttpServiceDeps {
   readonly scrape?: (() => Promise<string>) | undefined;
   /** What must hold for the service to take work; the message says what does not. */
   readonly notReady?: () => string | undefined;
-  /** What it depends on, each with what is wrong with it; shown at GET /health, which is then 503. Readiness does not look at it. */
-  readonly dependencies?: () => Readonly<Record<string, string | undefined>>;
+  /** Dependencies and jobs, each with its state, and which of them make the role not ready; see docs/monitoring.md. */
+  readonly health?: Health | undefined;
   /** A service that lives as long as this one: started before it, drained and stopped after it. */
   readonly beside?: Service | undefined;
 }
@@ -33,6 +35,8 @@ export interface HttpServiceDeps {
 const IN_FLIGHT_POLL_MS = 10;
 /** For the last answers to leave. */
 const GOODBYE_MS = 50;
+
+const NO_DEPENDENCIES: Health = { sources: [], notReady: () => undefined };
 
 const STATUS_BY_FAULT = { caller: 400, dependency: 503, internal: 500 } as const;
 
@@ -66,24 +70,22 @@ export class HttpService implements Service {
       answered(request.routeOptions.url, reply.statusCode);
       done();
     });
-    const notReady = (): string | undefined => (this.#draining ? 'draining' : deps.notReady?.());
+    const reporter = new HealthReporter(deps.health ?? NO_DEPENDENCIES, systemClock);
+    const report = () => reporter.report(this.#draining ? 'draining' : deps.notReady?.());
+    // For the question whether a restart would help: it answers as long as the event loop turns.
     app.get('/health/live', { schema: { hide: true } }, async () => ({ status: 'live' }));
-    const ready = async (_: unknown, reply: { code(status: number): unknown }) => {
-      const reason = notReady();
-      if (reason !== undefined) reply.code(503);
-      return reason === undefined ? { status: 'ready' } : { status: 'not ready', reason };
-    };
-    app.get('/health', { schema: { hide: true } }, async (_, reply) => {
-      const reason = notReady();
-      const dependencies = Object.fromEntries(
-        Object.entries(deps.dependencies?.() ?? {}).map(([name, problem]) => [name, problem ?? 'up']),
-      );
-      const down = Object.values(dependencies).some((state) => state !== 'up');
-      if (reason !== undefined || down) reply.code(503);
-      const status = reason !== undefined ? 'not ready' : down ? 'degraded' : 'ready';
-      return { status, ...(reason === undefined ? {} : { reason }), dependencies };
+    // For load balancers: may this process be sent work?
+    app.get('/health/ready', { schema: { hide: true } }, async (_, reply) => {
+      const health = report();
+      if (health.status === 'not ready') reply.code(503);
+      return health;
     });
-    app.get('/health/ready', { schema: { hide: true } }, ready);
+    // For people and checks: is anything of the process down?
+    app.get('/health', { schema: { hide: true } }, async (_, reply) => {
+      const health = report();
+      if (health.status !== 'ready') reply.code(503);
+      return health;
+    });
     app.get('/metrics', { schema: { hide: true } }, async (_, reply) => {
       reply.type(deps.metrics.contentType);
       return deps.scrape?.() ?? deps.metrics.metrics();

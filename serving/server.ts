@@ -16,7 +16,7 @@ import * as schemas from './routes/schemas.ts';
 import type { ModelServer } from './runtime/model_server.ts';
 import { Predictor, type PredictorDeps } from './runtime/predictor.ts';
 
-export interface ServingDeps extends PredictorDeps, Pick<HttpServiceDeps, 'scrape'> {
+export interface ServingDeps extends PredictorDeps, Pick<HttpServiceDeps, 'scrape' | 'health'> {
   /** Where outcomes of predictions are kept; without, nobody can tell them. */
   readonly feedback?: FeedbackStore;
   /** What the console shows; absent: there is none. */

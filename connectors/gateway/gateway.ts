@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import type { Producer } from '#connectors/connector';
 import type { Clock } from '#kernel/time';
 import { registerApiDocs } from '#monitoring/api_docs';
+import { type Health, withSource } from '#monitoring/health';
 import { createHttpApp } from '#monitoring/http_app';
 import { HttpService } from '#monitoring/http_service';
 import type { Logger } from '#monitoring/log';
@@ -20,6 +21,7 @@ export interface GatewayDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Registry;
+  readonly health?: Health;
 }
 
 export interface GatewayTopics {
@@ -47,7 +49,8 @@ export async function createGateway(
   const spool = config.spool === undefined ? undefined : new SpoolingProducer(deps, config.spool);
   const producer = spool ?? deps.producer;
   const service = new HttpService(
-    { ...deps, dependencies: () => ({ broker: spool?.problem }), beside: spool },
+    // Not ready when the spool takes nothing: no event can be accepted then.
+    { ...deps, health: spool === undefined ? deps.health : withSource(deps.health, spool), beside: spool },
     { ...config, name: 'gateway', portSetting: 'GATEWAY_PORT' },
     app,
   );

@@ -6,6 +6,7 @@ import type { LogRecord, OutgoingRecord, Producer } from '#connectors/connector'
 import { messageOf, PlatformError } from '#kernel/errors';
 import type { Service } from '#kernel/lifecycle';
 import type { Clock } from '#kernel/time';
+import type { HealthSource, HealthState } from '#monitoring/health';
 import type { Logger } from '#monitoring/log';
 import { Counter, Gauge, type Registry } from '#monitoring/metrics';
 import { createCircuit } from '../circuit.ts';
@@ -34,8 +35,9 @@ const RECORD_OVERHEAD_BYTES = 150;
  * is kept; it is sent when the broker is back, also by the next process. A send that timed out may have arrived all the same: records can
  * reach the broker twice, never not at all (the pipeline drops repeated event ids).
  */
-export class SpoolingProducer implements Producer, Service {
+export class SpoolingProducer implements Producer, Service, HealthSource {
   readonly name = 'spool';
+  readonly kind = 'dependency';
   readonly #deps: SpoolDeps;
   readonly #config: SpoolConfig;
   readonly #log: Logger;
@@ -52,6 +54,8 @@ export class SpoolingProducer implements Producer, Service {
   #bytes = 0;
   #draining: Promise<void> | undefined;
   #problem: string | undefined;
+  /** Why the disk did not take the newest records. */
+  #refusal: string | undefined;
 
   constructor(deps: SpoolDeps, config: SpoolConfig) {
     this.#deps = deps;
@@ -79,6 +83,15 @@ export class SpoolingProducer implements Producer, Service {
   /** What is wrong with the broker, when something is. */
   get problem(): string | undefined {
     return this.#problem;
+  }
+
+  state(): HealthState {
+    if (this.#refusal !== undefined) return { status: 'down', reason: this.#refusal };
+    if (this.waiting === 0 && this.#problem === undefined) return { status: 'up' };
+    return {
+      status: 'degraded',
+      reason: `${this.waiting} records wait on disk: ${this.#problem ?? 'they are being sent'}`,
+    };
   }
 
   get waiting(): number {
@@ -118,6 +131,17 @@ export class SpoolingProducer implements Producer, Service {
 
   /** @throws {@link SpoolFullError} when it does not fit */
   async #keep(topic: string, records: readonly OutgoingRecord[]): Promise<void> {
+    try {
+      await this.#append(topic, records);
+      this.#refusal = undefined;
+    } catch (error) {
+      this.#refusal = messageOf(error);
+      throw error;
+    }
+  }
+
+  /** @throws {@link SpoolFullError} when it does not fit */
+  async #append(topic: string, records: readonly OutgoingRecord[]): Promise<void> {
     const bytes = records.reduce((sum, record) => sum + bytesOf(record), 0);
     if (this.#bytes + bytes > this.#config.maxBytes) {
       throw new SpoolFullError(this.#bytes, this.#config.maxBytes, this.#problem ?? 'it is being emptied');
@@ -155,6 +179,8 @@ export class SpoolingProducer implements Producer, Service {
       }
       failures = 0;
       this.#problem = undefined;
+      // There is room again.
+      this.#refusal = undefined;
       this.#sent += BigInt(records.length);
       this.#bytes -= records.reduce((sum, record) => sum + bytesOf(record), 0);
       await this.#writeSent();

@@ -211,6 +211,8 @@ export interface JudgedPrediction {
 
 /** History of every feature row, in PostgreSQL (a server or PGlite). Writes are idempotent upserts. */
 export interface OfflineStore extends Service {
+  /** @throws {OfflineStoreError} while the database does not answer, or takes no writes */
+  checkHealth(): Promise<void>;
   readonly kind: string;
   write(rows: readonly FeatureRow[]): Promise<void>;
   writeLabels(source: string, labels: readonly LabelRow[]): Promise<void>;
@@ -241,6 +243,15 @@ export interface OfflineStore extends Service {
   sampleEntities(view: ViewReference, most: number): Promise<readonly string[]>;
   /** The newest row of each of these entities, in any order; those without one are left out. */
   newestOf(view: ViewReference, entityKeys: readonly string[]): Promise<readonly FeatureRow[]>;
+  /**
+   * Rows computed at `sinceMs` or later whose event time is at most two days older than that, by entity and time; `after` is the last row of
+   * the page before.
+   */
+  rowsComputedSince(
+    view: ViewReference,
+    sinceMs: number,
+    page: { readonly limit: number; readonly after: FeatureRow | undefined },
+  ): Promise<readonly FeatureRow[]>;
   /** Rows with event times in [from, to), by entity and time; `after` is the last row of the page before. */
   rowsBetween(
     view: ViewReference,

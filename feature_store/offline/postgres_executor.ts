@@ -2,8 +2,11 @@ import type pg from 'pg';
 import { OfflineStoreError } from '../errors.ts';
 import type { SqlExecutor } from './sql_executor.ts';
 
-/** Classes of SQLSTATE after which the same statement may succeed: connection, rollback, resources, operator intervention. */
-const RETRYABLE = /^(08|40|53|57)/;
+/**
+ * SQLSTATEs after which the same statement may succeed: connection, rollback, resources (a full disk), operator intervention, system errors, and
+ * a database that is read-only for now (25006): rows wait for it, they are not at fault.
+ */
+const RETRYABLE = /^(08|40|53|57|58|25006)/;
 
 export class PostgresExecutor implements SqlExecutor {
   readonly #pool: pg.Pool;

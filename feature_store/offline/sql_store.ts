@@ -45,6 +45,8 @@ import { listStatistics, writeStatistics } from './sql_statistics.ts';
 const ROWS_A_STATEMENT = 500;
 const SAMPLED_FOR_EACH = 50;
 
+const READ_ONLY_SQL_TRANSACTION = '25006';
+
 /** The offline store in SQL; the same statements on a PostgreSQL server and on PGlite. */
 export class SqlOfflineStore implements OfflineStore {
   readonly kind: string;
@@ -65,6 +67,17 @@ export class SqlOfflineStore implements OfflineStore {
     await this.#sql.open();
     await migrate(this.#sql, this.#log);
     this.#isHypertable = await ensureHypertable(this.#sql, this.#log);
+  }
+
+  async checkHealth(): Promise<void> {
+    const [state] = await this.#sql.query<{ readonly recovering: boolean; readonly read_only: string }>(
+      `SELECT pg_is_in_recovery() AS recovering, current_setting('transaction_read_only') AS read_only`,
+    );
+    const isReadOnly = state?.recovering === true || state?.read_only === 'on';
+    if (!isReadOnly) return;
+    const why = state.recovering ? 'it is a standby' : 'default_transaction_read_only is on';
+    const cause = Object.assign(new Error(`the database is read-only: ${why}`), { code: READ_ONLY_SQL_TRANSACTION });
+    throw new OfflineStoreError('take a write', cause, true);
   }
 
   async write(rows: readonly FeatureRow[]): Promise<void> {
@@ -226,6 +239,33 @@ export class SqlOfflineStore implements OfflineStore {
          ORDER BY r.event_time DESC LIMIT 1
        ) f ON true`,
       [view.view, view.version, entityKeys],
+    );
+    return rows.map((row) => rowOf(view, row));
+  }
+
+  async rowsComputedSince(
+    view: ViewReference,
+    sinceMs: number,
+    { limit, after }: { readonly limit: number; readonly after: FeatureRow | undefined },
+  ): Promise<readonly FeatureRow[]> {
+    const rows = await this.#sql.query<StoredRow>(
+      `SELECT entity_key, (extract(epoch FROM event_time) * 1000)::bigint::text AS at,
+              (extract(epoch FROM computed_at) * 1000)::bigint::text AS computed, "values"
+       FROM feature_rows
+       WHERE view = $1 AND version = $2 AND event_time >= $3 AND computed_at >= $4
+         AND ($5::text IS NULL OR (entity_key, event_time) > ($5, $6::timestamptz))
+       ORDER BY entity_key, event_time
+       LIMIT $7`,
+      [
+        view.view,
+        view.version,
+        // Older months need not be looked at.
+        new Date(sinceMs - 2 * DAY_MS),
+        new Date(sinceMs),
+        after?.entityKey ?? null,
+        after === undefined ? null : new Date(after.eventTime),
+        limit,
+      ],
     );
     return rows.map((row) => rowOf(view, row));
   }

@@ -1,11 +1,13 @@
-import type { Redis } from 'ioredis';
+import type { Cluster, Redis } from 'ioredis';
 import { connectRedis, type RedisClient } from '#connectors/redis/client';
 import type { RedisConfig } from '#connectors/redis/config';
 import { type FeatureRow, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { OnlineStoreError, UnknownViewError } from '../errors.ts';
 import type { OnlineStore, WriteResult } from './online_store.ts';
+import { RedisContents } from './redis_contents.ts';
 import { RowCodec, type RowLayout, unpack } from './row_codec.ts';
+import type { StoreContents } from './store_contents.ts';
 import { TurnReads } from './turn_reads.ts';
 
 /**
@@ -28,6 +30,8 @@ return written`;
 /** Rows of one script: others' commands wait for it, a tenth of a millisecond or two. */
 const ROWS_A_SCRIPT = 20;
 
+const HEALTH_KEY_TTL_MS = 60_000;
+
 type ScriptedRedis = RedisClient & {
   headwaterCompareAndSet(keys: number, ...keysAndArguments: (string | number)[]): Promise<number>;
 };
@@ -35,6 +39,17 @@ type ScriptedRedis = RedisClient & {
 /** Keys: `headwater:<view>@<version>:{<entity>}`, so that an entity's views share a cluster slot. */
 const rowKey = (prefix: string, view: ViewReference, entityKey: string): string =>
   `${prefix}:${viewId(view)}:{${entityKey}}`;
+
+/** @throws when the master is away, has become a replica, or cannot keep more */
+async function checkMaster(master: Redis): Promise<void> {
+  const text = await master.info();
+  const value = (name: string): string | undefined => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(text)?.[1];
+  const address = `${master.options.host}:${master.options.port}`;
+  if (value('role') === 'slave') throw new Error(`READONLY ${address} has become a replica`);
+  const [used, limit] = [Number(value('used_memory')), Number(value('maxmemory'))];
+  if (limit > 0 && used >= limit && value('maxmemory_policy') === 'noeviction')
+    throw new Error(`OOM command not allowed: ${address} uses ${used} of ${limit} bytes and evicts nothing`);
+}
 
 /** A row to be written. */
 interface Entry {
@@ -54,6 +69,7 @@ export class RedisOnlineStore implements OnlineStore {
   readonly name = 'online store (Redis)';
   readonly #redis: ScriptedRedis;
   readonly #reads: TurnReads | undefined;
+  readonly contents: StoreContents;
   readonly #config: RedisConfig;
   readonly #prefix: string;
   readonly #codecs: ReadonlyMap<string, RowCodec>;
@@ -70,11 +86,16 @@ export class RedisOnlineStore implements OnlineStore {
     this.#reads = deps.redis.isCluster ? undefined : new TurnReads(deps.redis as Redis);
     this.#config = settings.redis;
     this.#prefix = settings.keyPrefix;
+    this.contents = new RedisContents(deps.redis, settings.keyPrefix, () => this.#writeLayouts());
     this.#codecs = new Map(deps.views.map((view) => [viewId(view), new RowCodec(view)]));
   }
 
   async start(): Promise<void> {
     await connectRedis(this.#redis, this.#config);
+    await this.#writeLayouts();
+  }
+
+  async #writeLayouts(): Promise<void> {
     const layouts = [...this.#codecs.values()].map(({ fingerprint, layout }) =>
       this.#redis.set(this.#layoutKey(fingerprint), JSON.stringify(layout)),
     );
@@ -200,6 +221,16 @@ export class RedisOnlineStore implements OnlineStore {
     }
   }
 
+  async checkHealth(): Promise<void> {
+    try {
+      await this.#redis.set(`${this.#prefix}:health`, String(Date.now()), 'PX', HEALTH_KEY_TTL_MS);
+      // Of a cluster, each master takes writes or not.
+      if (this.#redis.isCluster) await Promise.all((this.#redis as Cluster).nodes('master').map(checkMaster));
+    } catch (error) {
+      throw new OnlineStoreError('take a write', error);
+    }
+  }
+
   #countersKey(entity: string): string {
     return `${this.#prefix}:counters:{${entity}}`;
   }
@@ -207,9 +238,11 @@ export class RedisOnlineStore implements OnlineStore {
   #layoutOf(fingerprint: string): Promise<RowLayout | undefined> {
     let layout = this.#foreign.get(fingerprint);
     if (layout === undefined) {
-      layout = this.#redis
-        .get(this.#layoutKey(fingerprint))
-        .then((text) => (text === null ? undefined : (JSON.parse(text) as RowLayout)));
+      layout = this.#redis.get(this.#layoutKey(fingerprint)).then((text) => {
+        // A store that was emptied gets it again from the process that writes such rows.
+        if (text === null) this.#foreign.delete(fingerprint);
+        return text === null ? undefined : (JSON.parse(text) as RowLayout);
+      });
       layout.catch(() => this.#foreign.delete(fingerprint));
       this.#foreign.set(fingerprint, layout);
     }

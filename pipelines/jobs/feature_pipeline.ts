@@ -161,14 +161,17 @@ function computeFeatures(
   const usable = valid.main as PCollection<UsableEvent>;
   const rows: PCollection<ComputedRow>[] = [];
   const dead = [valid.dead];
+  const counted = new Set<string>();
   for (const view of views) {
+    const countsEvents = !counted.has(view.source.name);
+    counted.add(view.source.name);
     const id = viewId(view);
     const computed = usable
       .apply(filter((event) => event.source === view.source.name, `Events for ${id}`))
       .apply(keyBy((event) => entityKeyOf(view.entity, event.event), `Key ${id} by ${view.entity.name}`))
       .apply(
         parDoTagged(
-          new ComputeFeatures(view, settings.allowedLatenessMs, isLive, metrics),
+          new ComputeFeatures(view, settings.allowedLatenessMs, isLive, metrics, countsEvents),
           { dead: DEAD },
           { name: `Compute ${id}` },
         ),

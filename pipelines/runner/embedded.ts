@@ -41,9 +41,22 @@ export interface EmbeddedOptions {
 
 export type PipelineState = 'starting' | 'running' | 'draining' | 'done' | 'failed' | 'stopped';
 
+export interface JobRestarts {
+  /** Times of the newest restarts by the job's clock, ms, oldest first; at most {@link RESTARTS_KEPT}. */
+  readonly timesMs: readonly number[];
+  /** What made it restart the last time. */
+  readonly lastError: unknown;
+  /** It has failed and waits before it begins again. */
+  readonly isWaiting: boolean;
+}
+
 /** A running job. */
 export interface PipelineHandle {
   readonly state: PipelineState;
+  /** How often it began again from its newest snapshot, and why. */
+  readonly restarts: JobRestarts;
+  /** When the bundle under way began, ms of {@link performance.now}; undefined between bundles. */
+  readonly bundleSinceMs: number | undefined;
   /** Resolves when the job has ended: all sources done, drained or stopped. Rejects with what made it fail. */
   readonly finished: Promise<void>;
   /** Records the sources know of and have not read. */
@@ -58,6 +71,9 @@ export interface PipelineHandle {
 
 const DEFAULT_RETRIES = 3;
 const FIRST_BACKOFF_MS = 100;
+/** A job that is retried for ever is tried at least so often. */
+const LONGEST_BACKOFF_MS = 30_000;
+const RESTARTS_KEPT = 20;
 /** How long a bundle may take more pieces in before it closes. */
 const BUNDLE_BUDGET_MS = 5;
 const LONGEST_SLEEP_MS = 1_000;
@@ -98,6 +114,8 @@ class ScriptedClock implements Clock {
 
 class EmbeddedJob implements PipelineHandle {
   state: PipelineState = 'starting';
+  readonly restarts = { timesMs: [] as number[], lastError: undefined as unknown, isWaiting: false };
+  bundleSinceMs: number | undefined;
   finished: Promise<void> = Promise.resolve();
   readonly #plan: Plan;
   readonly #log: Logger;
@@ -115,6 +133,8 @@ class EmbeddedJob implements PipelineHandle {
   #execution: Execution;
   #drainRequested = false;
   #stopRequested = false;
+  /** Ends the wait before a restart. */
+  #endWait: () => void = () => {};
   #wake: () => void = () => {};
   #woken = false;
   #snapshotDueAt = 0;
@@ -155,12 +175,14 @@ class EmbeddedJob implements PipelineHandle {
 
   async drain(): Promise<void> {
     this.#drainRequested = true;
+    this.#endWait();
     this.#wakeUp();
     await this.finished;
   }
 
   async stop(): Promise<void> {
     this.#stopRequested = true;
+    this.#endWait();
     this.#wakeUp();
     await this.finished.catch(() => {});
   }
@@ -236,11 +258,11 @@ class EmbeddedJob implements PipelineHandle {
           await this.#execution.teardown().catch(() => {});
           await this.#abandonSnapshot();
           if (this.#stopRequested || error instanceof SnapshotError || this.#failures >= this.#maxRetries) throw error;
-          const delayMs = FIRST_BACKOFF_MS * 2 ** this.#failures;
+          const delayMs = Math.min(FIRST_BACKOFF_MS * 2 ** this.#failures, LONGEST_BACKOFF_MS);
           this.#failures += 1;
           this.#metrics?.bundleFailures.inc();
           this.#log.error({ error, attempt: this.#failures, delayMs }, 'bundle.failed_restarting_from_snapshot');
-          await sleep(delayMs);
+          await this.#waitToRestart(error, delayMs);
           this.#execution = this.#createExecution();
         }
       }
@@ -253,6 +275,21 @@ class EmbeddedJob implements PipelineHandle {
       this.#log.error({ error }, 'pipeline.failed');
       throw error;
     }
+  }
+
+  async #waitToRestart(error: unknown, delayMs: number): Promise<void> {
+    const { restarts } = this;
+    restarts.timesMs.push(this.#clock.now());
+    if (restarts.timesMs.length > RESTARTS_KEPT) restarts.timesMs.shift();
+    restarts.lastError = error;
+    restarts.isWaiting = true;
+    this.bundleSinceMs = undefined;
+    // Draining and stopping do not wait for it; a job that fails while it drains waits again before the next try.
+    const waiting = new AbortController();
+    this.#endWait = () => waiting.abort();
+    await sleep(delayMs, undefined, { signal: waiting.signal }).catch(() => {});
+    this.#endWait = () => {};
+    restarts.isWaiting = false;
   }
 
   async #open(): Promise<void> {
@@ -289,12 +326,12 @@ class EmbeddedJob implements PipelineHandle {
       } else if (execution.sources.every((source) => !source.hasWork)) {
         // Nothing to read any more: one more pass lets the end of time through; timers in processing time may remain.
         await this.#bundle(now);
-        await execution.settle();
+        await this.#settle();
         if (execution.isFinished || execution.nextProcessingTime() === undefined) break;
         if (this.#scriptedClock === undefined) await this.#sleepUntil(execution.nextProcessingTime() as number);
         else this.#scriptedClock.advanceTo(execution.nextProcessingTime() as number);
       } else {
-        await execution.settle();
+        await this.#settle();
         await this.#maybeSnapshot(now);
         // A snapshot under way is finished before anything is waited for.
         if (this.#snapshot === undefined) await this.#sleepUntil(this.#nextEventAt(execution.nextProcessingTime()));
@@ -310,6 +347,13 @@ class EmbeddedJob implements PipelineHandle {
     await Promise.all(execution.sources.map((source) => source.interrupt()));
     while (execution.sources.some((source) => source.hasPieces)) await this.#bundle(this.#clock.now());
     await this.#commit();
+  }
+
+  /** Waits until what the sinks write beside is done. */
+  async #settle(): Promise<void> {
+    this.bundleSinceMs ??= performance.now();
+    await this.#execution.settle();
+    this.bundleSinceMs = undefined;
   }
 
   async #abandonSnapshot(): Promise<void> {
@@ -332,6 +376,7 @@ class EmbeddedJob implements PipelineHandle {
 
   async #bundle(now: number, step?: TestStreamOperator): Promise<void> {
     const startedMs = performance.now();
+    this.bundleSinceMs = startedMs;
     const { sources } = this.#execution;
     await this.#execution.runBundle(() => {
       step?.step();
@@ -345,6 +390,7 @@ class EmbeddedJob implements PipelineHandle {
         for (const source of sources) source.startDue(now, () => this.#wakeUp());
       }
     }, now);
+    this.bundleSinceMs = undefined;
     this.#changedSinceSnapshot = true;
     const metrics = this.#metrics;
     if (metrics !== undefined) {
@@ -376,7 +422,7 @@ class EmbeddedJob implements PipelineHandle {
   }
 
   async #beginSnapshot(store: SnapshotStore): Promise<void> {
-    await this.#execution.settle();
+    await this.#settle();
     const writer = store.begin();
     const startedMs = performance.now();
     const take = (transform: number, entry: unknown): void => writer.take(transform, entry);
@@ -409,7 +455,7 @@ class EmbeddedJob implements PipelineHandle {
 
   /** Makes everything so far durable, then tells whoever waits for that. */
   async #commit(): Promise<void> {
-    await this.#execution.settle();
+    await this.#settle();
     if (this.#store === undefined) {
       this.#runCallbacks(this.#execution.takeCallbacks());
       return;

@@ -6,6 +6,7 @@ import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row'
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { type Violation, violationsOf } from '#feature_store/definitions/quality_rule';
 import { eventTime } from '#kernel/time';
+import type { Counter } from '#monitoring/metrics';
 import { traceparentOf } from '#monitoring/tracing';
 import {
   type DoFn,
@@ -105,10 +106,23 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
   readonly #allowedLatenessMs: number;
   readonly #isLive: boolean;
   readonly #metrics: FeatureMetrics;
+  readonly #countsEvents: boolean;
+  readonly #computations: Counter.Internal;
 
-  /** @param isLive - events come as they happen: what changes without them is told in time, and not only when others come */
-  constructor(view: FeatureView, allowedLatenessMs: number, isLive: boolean, metrics: FeatureMetrics) {
+  /**
+   * @param isLive - events come as they happen: what changes without them is told in time, and not only when others come
+   * @param countsEvents - of the views of a source one counts its events; lateness and repetition are the same in all of them
+   */
+  constructor(
+    view: FeatureView,
+    allowedLatenessMs: number,
+    isLive: boolean,
+    metrics: FeatureMetrics,
+    countsEvents = true,
+  ) {
     this.#isLive = isLive;
+    this.#countsEvents = countsEvents;
+    this.#computations = metrics.computations.labels({ view: viewId(view) });
     this.#computation = new ViewComputation(view, allowedLatenessMs);
     this.remembered = valueState('remembered', rememberedSchema(this.#computation.layout));
     this.#allowedLatenessMs = allowedLatenessMs;
@@ -133,16 +147,17 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
     // An id whose event would be refused as too late needs no remembering.
     const oldestMs = context.inputWatermark - this.#allowedLatenessMs;
     if (!addId(remembered.seen, value.eventId, eventTimeMs, oldestMs)) {
-      this.#metrics.duplicates.inc();
+      if (this.#countsEvents) this.#metrics.duplicates.inc();
       this.#metrics.violations.inc({ view: viewId(this.#computation.view), rule: 'unique_event_id', action: 'drop' });
       return;
     }
     cell.write(remembered);
     const { watermark } = value;
     if (eventTimeMs < watermark) {
-      this.#metrics.late.inc();
+      if (this.#countsEvents) this.#metrics.late.inc();
       if (eventTimeMs < watermark - this.#allowedLatenessMs) {
-        this.#refuseLate(value, watermark, context);
+        // Too late for one view is too late for all of its source: the event is refused once.
+        if (this.#countsEvents) this.#refuseLate(value, watermark, context);
         return;
       }
     }
@@ -152,7 +167,8 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
     const values = this.#computation.apply(state, value.event, eventTimeMs);
     this.#setTimers(state, context);
     this.#metrics.computationSeconds.observe((performance.now() - startedMs) / 1_000);
-    this.#metrics.processed.inc();
+    this.#computations.inc();
+    if (this.#countsEvents) this.#metrics.processed.inc();
     this.#output(key, eventTimeMs, values, value, context, span);
   }
 

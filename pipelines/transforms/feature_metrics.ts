@@ -5,7 +5,10 @@ import { Counter, Gauge, Histogram, LATENCY_BUCKETS_SECONDS, type Registry } fro
 export interface FeatureMetrics {
   /** Where they are, for others of the same pipeline. */
   readonly registry: Registry;
+  /** Events, each once however many views compute features from it. */
   readonly processed: Counter;
+  /** Computations, one for each view that an event is in. */
+  readonly computations: Counter<'view'>;
   readonly failed: Counter<'reason'>;
   readonly computationSeconds: Histogram;
   /** Rows that no event made: something left a window. */
@@ -35,7 +38,17 @@ export function createFeatureMetrics(registry: Registry): FeatureMetrics {
   });
   return {
     registry,
-    processed: new Counter({ name: 'events_processed_total', help: 'Events turned into feature rows', registers }),
+    processed: new Counter({
+      name: 'events_processed_total',
+      help: 'Events turned into feature rows, each once however many views it is in',
+      registers,
+    }),
+    computations: new Counter({
+      name: 'feature_computations_total',
+      help: 'Computations of features, one for each event and view',
+      labelNames: ['view'],
+      registers,
+    }),
     failed: new Counter({
       name: 'events_failed_total',
       help: 'Events that went to the dead-letter queue',

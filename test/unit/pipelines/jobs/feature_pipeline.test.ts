@@ -183,6 +183,27 @@ test('what cannot be used is a dead letter with its payload whole; the rest beco
   expect(letters.find(({ reason }) => reason.startsWith('late'))?.payload).toBe(tooLate);
 });
 
+test('an event counts once, however many views it is in; computations count per view; late events are refused once', async () => {
+  const views = [fraudView, { ...fraudView, view: 'second' }, { ...fraudView, view: 'third' }] as const;
+  const ids = Array.from({ length: 20 }, (_, index) => `e${index}`);
+  await send([
+    ...ids.map((id, index) => transaction(id, `a${index % 4}`, START + index * MINUTE_MS, 1)),
+    // Repeated, and too late.
+    transaction('e0', 'a0', START, 1),
+    transaction('late', 'a1', START - 30 * HOUR_MS, 7),
+  ]);
+  const { metrics, late, duplicates } = await run({ views });
+  expect(await totalOf(metrics.processed)).toBe(20);
+  const { values } = await metrics.computations.get();
+  expect(values.map(({ labels, value }) => [labels.view, value])).toEqual([
+    ['fraud@1', 20],
+    ['second@1', 20],
+    ['third@1', 20],
+  ]);
+  expect({ late, duplicates, failed: await totalOf(metrics.failed) }).toEqual({ late: 1, duplicates: 1, failed: 1 });
+  expect(await deadLetters()).toHaveLength(1);
+});
+
 test('stores that fail for a while lose nothing and count nothing twice', async () => {
   const values = Array.from({ length: 50 }, (_, index) =>
     transaction(`e${index}`, `a${index % 3}`, START + index * MINUTE_MS, 1),
