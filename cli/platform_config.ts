@@ -16,6 +16,7 @@ import { tlsSchema } from '#monitoring/http_app';
 import { LOG_LEVELS } from '#monitoring/log';
 import { registryConfigSchema } from '#registry/catalog';
 import { gatesConfigSchema } from '#registry/lifecycle/gates';
+import { modelNameSchema } from '#registry/names';
 import { trainingConfigSchema } from '#registry/trainers/training_config';
 import { servingConfigSchema } from '#serving/config';
 import { monitorConfigSchema } from './monitor_config.ts';
@@ -52,9 +53,9 @@ export const platformConfigSchema = z.strictObject({
   cache: cacheConfigSchema,
   registry: registryConfigSchema,
   /** By model: what a version must fulfil to be promoted. */
-  promotion: z.record(z.string(), gatesConfigSchema).default({}),
+  promotion: z.record(modelNameSchema, gatesConfigSchema).default({}),
   /** By model: how `headwater train` trains it. */
-  training: z.record(z.string(), trainingConfigSchema).default({}),
+  training: z.record(modelNameSchema, trainingConfigSchema).default({}),
   gateway: gatewayConfigSchema,
   pipeline: z.strictObject({
     ...address(8_082),

@@ -1,13 +1,14 @@
 import { z } from 'zod';
 import { accessSettings } from '#connectors/http/config';
 import { tlsSchema } from '#monitoring/http_app';
+import { modelNameSchema } from '#registry/names';
 import { followSchema } from './routing/follow.ts';
 import { DEALT_TWICE, isDealtTwice, routingSettings } from './routing/routing.ts';
 import { thresholdRuleSchema } from './runtime/adaptive_threshold.ts';
 
 const servedModel = z
   .strictObject({
-    name: z.string().min(1),
+    name: modelNameSchema,
     follow: followSchema.default({ stage: 'Production' }),
     ...routingSettings,
     /** Move the threshold of a row; every one that holds counts. */
