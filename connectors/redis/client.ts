@@ -1,6 +1,7 @@
 import { Cluster, Redis } from 'ioredis';
 import type { Logger } from '#monitoring/log';
 import { ConnectionError } from '../errors.ts';
+import { readTlsFiles } from '../tls_files.ts';
 import type { RedisConfig } from './config.ts';
 
 /** One server, or the nodes of a cluster. */
@@ -13,7 +14,7 @@ export function createRedis(config: RedisConfig, log: Logger): RedisClient {
   const options = {
     ...(config.username === undefined ? {} : { username: config.username }),
     ...(config.password === undefined ? {} : { password: config.password }),
-    ...(config.tls ? { tls: {} } : {}),
+    ...(config.tls === false ? {} : { tls: config.tls === true ? {} : readTlsFiles(config.tls) }),
     connectTimeout: config.connectTimeoutMs,
     commandTimeout: config.commandTimeoutMs,
     // A connection that answers nothing any more is given up: a command's timeout alone would leave it in use.
