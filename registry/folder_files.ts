@@ -40,3 +40,10 @@ export async function readInside(folder: string, path: string): Promise<Buffer> 
   }
   return readFile(target);
 }
+
+/** As {@link readInside}; undefined when there is no such file. */
+export const readIfInside = (folder: string, path: string): Promise<Buffer | undefined> =>
+  readInside(folder, path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  });

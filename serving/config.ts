@@ -5,6 +5,7 @@ import { modelNameSchema } from '#registry/names';
 import { followSchema } from './routing/follow.ts';
 import { DEALT_TWICE, isDealtTwice, routingSettings } from './routing/routing.ts';
 import { thresholdRuleSchema } from './runtime/adaptive_threshold.ts';
+import { modelLimitsSchema } from './runtime/model_limits.ts';
 
 const servedModel = z
   .strictObject({
@@ -25,6 +26,7 @@ export const servingConfigSchema = z.strictObject({
   models: z.array(servedModel).min(1),
   /** Other models in production are loaded when somebody asks for them; absent: they are not served. */
   onDemand: z.strictObject({ memoryMb: z.number().positive().default(512) }).optional(),
+  modelLimits: modelLimitsSchema.prefault({}),
   /** How often the registry is asked for promotions, ms. */
   refreshIntervalMs: z.int().positive().default(1_000),
   maxBodyBytes: z

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import type { JsonObject } from '#kernel/json';
 import { PromotionConflictError, RegistryUnavailableError, UnknownModelError } from '../errors.ts';
-import { readInside } from '../folder_files.ts';
+import { readIfInside, readInside } from '../folder_files.ts';
 import type { ModelPackage } from '../model_package.ts';
 import type { ModelRegistry, ModelVersion, NewModelVersion, Stage, VersionSelector } from '../model_registry.ts';
 import {
@@ -16,6 +16,7 @@ import {
   folderOfModel,
   modelOfFolder,
 } from '../names.ts';
+import { refuseExternalData } from '../onnx/external_data.ts';
 import { ONNX_FILE, PACKAGE_FILE, packageDocument, readPackage } from '../package_files.ts';
 import { ALIAS_OF_STAGE } from '../stages.ts';
 
@@ -45,6 +46,7 @@ export class LocalRegistry implements ModelRegistry {
 
   async register(model: NewModelVersion): Promise<ModelVersion> {
     for (const name of model.attachments?.keys() ?? []) checkFileName(name);
+    refuseExternalData(model.package.onnx);
     return this.#update(model.name, async (index) => {
       const version = index.versions.length + 1;
       const folder = this.#versionFolder(model.name, version);
@@ -149,10 +151,7 @@ export class LocalRegistry implements ModelRegistry {
   }
 
   async attachment({ name, version }: ModelVersion, file: string): Promise<Uint8Array | undefined> {
-    return readInside(this.#versionFolder(name, version), checkFileName(file)).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return undefined;
-      throw error;
-    });
+    return readIfInside(this.#versionFolder(name, version), checkFileName(file));
   }
 
   async close(): Promise<void> {}

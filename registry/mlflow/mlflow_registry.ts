@@ -3,6 +3,7 @@ import { InvalidModelError, UnknownModelError } from '../errors.ts';
 import type { ModelPackage } from '../model_package.ts';
 import type { ModelRegistry, ModelVersion, NewModelVersion, Stage, VersionSelector } from '../model_registry.ts';
 import { acceptsModelName, checkAlias, checkFileName, checkModelName, checkTag, checkVersion } from '../names.ts';
+import { refuseExternalData, withExternalData } from '../onnx/external_data.ts';
 import { ONNX_FILE, PACKAGE_FILE, readPackage } from '../package_files.ts';
 import { ALIAS_OF_STAGE } from '../stages.ts';
 import { type ArtifactFiles, Artifacts } from './artifacts.ts';
@@ -59,6 +60,7 @@ export class MlflowRegistry implements ModelRegistry {
     checkModelName(model.name);
     for (const name of model.attachments?.keys() ?? []) checkFileName(name);
     for (const key of Object.keys(model.tags ?? {})) checkTag(key);
+    refuseExternalData(model.package.onnx);
     const now = Date.now();
     const run = await this.#runs.log({
       name: `${model.name}-${new Date(now).toISOString()}`,
@@ -275,7 +277,8 @@ export class MlflowRegistry implements ModelRegistry {
     const root = await this.#artifactRoot(model);
     const document = await this.#artifacts.read(root, PACKAGE_FILE);
     if (document === undefined) return this.#downloadForeign(root);
-    return readPackage(root, await this.#needed(root, ONNX_FILE), Buffer.from(document).toString('utf8'));
+    const read = readPackage(root, await this.#needed(root, ONNX_FILE), Buffer.from(document).toString('utf8'));
+    return { ...read, onnx: await this.#whole(root, ONNX_FILE, read.onnx) };
   }
 
   /** What somebody has logged with MLflow's own client. */
@@ -285,7 +288,14 @@ export class MlflowRegistry implements ModelRegistry {
       throw new InvalidModelError([`there is neither ${PACKAGE_FILE} nor MLmodel at ${root}`]);
     }
     const { mlmodel, onnxFile } = readMlmodel(Buffer.from(description).toString('utf8'));
-    return packageOfForeign(mlmodel, await this.#needed(root, onnxFile));
+    const onnx = await this.#needed(root, onnxFile);
+    return packageOfForeign(mlmodel, await this.#whole(root, onnxFile, onnx));
+  }
+
+  /** With the values that lie in files beside it: MLflow 3 puts them there. */
+  #whole(root: string, file: string, onnx: Uint8Array): Promise<Uint8Array> {
+    const folder = file.includes('/') ? `${file.slice(0, file.lastIndexOf('/'))}/` : '';
+    return withExternalData(onnx, (path) => this.#artifacts.read(root, `${folder}${path}`));
   }
 
   async #needed(root: string, name: string): Promise<Uint8Array> {

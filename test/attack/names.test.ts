@@ -1,5 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { mlflowConfigSchema } from '#registry/mlflow/client';
 import { MlflowRegistry } from '#registry/mlflow/mlflow_registry';
 import { serviceAddress } from '../integration/service_address.ts';
 import { tinyModel } from '../support/tiny_model.ts';
@@ -88,12 +89,9 @@ test('a version in a path is a number', async () => {
 
 const mlflow = serviceAddress('TEST_MLFLOW_URL');
 test('MLflow: a name is no filter, and other models are not listed or moved by it', async () => {
-  const registry = new MlflowRegistry({
-    kind: 'mlflow',
-    trackingUri: mlflow,
-    experimentName: 'attack',
-    timeoutMs: 30_000,
-  });
+  const registry = new MlflowRegistry(
+    mlflowConfigSchema.parse({ kind: 'mlflow', trackingUri: mlflow, experimentName: 'attack' }),
+  );
   const one = await registry.register({ name: 'attack one', package: tinyModel(0), metrics: {}, params: {} });
   expect(await registry.listVersions('attack one')).toHaveLength(one.version);
   for (const name of ["x' OR name LIKE '%", "attack one'", 'attack one/versions', 'attack:one', '../attack one', '']) {
