@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os';
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { TRAINING_FORMATS } from '#feature_store/retrieval/training_format';
 import { PlatformError } from '#kernel/errors';
+import { hideSecrets } from '#kernel/secrets';
 import { LOG_LEVELS } from '#monitoring/log';
 import { LAMBDA_FUNCTIONS, ROLES, type Role, RUNNERS, TARGETS } from './choices.ts';
 
@@ -521,7 +522,8 @@ try {
 } catch (error) {
   // A known problem is a message; anything else is a bug and shows where.
   const known = error instanceof PlatformError && error.fault !== 'internal';
-  process.stderr.write(`headwater: ${known ? error.message : error instanceof Error ? error.stack : String(error)}\n`);
+  const told = known ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error);
+  process.stderr.write(`headwater: ${hideSecrets(told)}\n`);
   process.exitCode = 1;
   // Nothing that a failed start left behind may keep the process alive.
   setTimeout(() => process.exit(1), 2_000).unref();

@@ -13,15 +13,17 @@ import { SERVICES, VIEWS } from '#feature_store/views/catalog';
 import { type Definitions, featuresConfigSchema, selectDefinitions } from '#feature_store/views/selection';
 import type { Duration } from '#kernel/duration';
 import { assetPath } from '#kernel/project_root';
+import { isSecretName, rememberSecrets, secretsIn } from '#kernel/secrets';
 import { cloudWatchSchema } from '#monitoring/cloudwatch_exporter';
 import { tlsSchema } from '#monitoring/http_app';
 import { LOG_LEVELS } from '#monitoring/log';
 import { registryConfigSchema } from '#registry/catalog';
 import { gatesConfigSchema } from '#registry/lifecycle/gates';
+import { modelNameSchema } from '#registry/names';
 import { trainingConfigSchema } from '#registry/trainers/training_config';
 import { servingConfigSchema } from '#serving/config';
 import { monitorConfigSchema } from './monitor_config.ts';
-import { checkProduction } from './production.ts';
+import { checkProduction, waiverSchema } from './production.ts';
 
 const address = (port: number) => ({
   host: z.string().default('127.0.0.1'),
@@ -35,6 +37,8 @@ export const platformConfigSchema = z.strictObject({
   debug: z.boolean(),
   /** Refuses to start with what only development may have (configs/production.yaml). */
   production: z.boolean().default(false),
+  /** Of what production refuses, what is taken here all the same, by the name in the refusal: `offlineStore.tls`. */
+  productionWaivers: z.array(waiverSchema).default([]),
   log: z.strictObject({ level: z.enum(LOG_LEVELS) }),
   dataDirectory: z.string().min(1),
   /** Of every listener that names none of its own. */
@@ -54,9 +58,9 @@ export const platformConfigSchema = z.strictObject({
   cache: cacheConfigSchema,
   registry: registryConfigSchema,
   /** By model: what a version must fulfil to be promoted. */
-  promotion: z.record(z.string(), gatesConfigSchema).default({}),
+  promotion: z.record(modelNameSchema, gatesConfigSchema).default({}),
   /** By model: how `headwater train` trains it. */
-  training: z.record(z.string(), trainingConfigSchema).default({}),
+  training: z.record(modelNameSchema, trainingConfigSchema).default({}),
   gateway: gatewayConfigSchema,
   pipeline: z.strictObject({
     ...address(8_082),
@@ -104,6 +108,8 @@ const postgres = (key: string, type: EnvironmentVariable['type']) =>
   onlyFor('offlineStore.kind', 'postgres', { path: `offlineStore.${key}`, type });
 const redis = (key: string, type: EnvironmentVariable['type']) =>
   onlyFor('onlineStore.kind', 'redis', { path: `onlineStore.${key}`, type });
+const kafka = (key: string, type: EnvironmentVariable['type']) =>
+  onlyFor('broker.kind', 'kafka', { path: `broker.${key}`, type });
 const mlflow = (key: string, type: EnvironmentVariable['type']) =>
   onlyFor('registry.kind', 'mlflow', { path: `registry.${key}`, type });
 
@@ -114,7 +120,20 @@ export const ENVIRONMENT_VARIABLES: Readonly<Record<string, EnvironmentVariable>
   TLS_CERT_FILE: { path: 'tls.certFile', type: 'string' },
   TLS_KEY_FILE: { path: 'tls.keyFile', type: 'string' },
   TLS_ENDS_IN_FRONT: { path: 'tlsEndsInFront', type: 'boolean' },
-  KAFKA_BROKERS: onlyFor('broker.kind', 'kafka', { path: 'broker.brokers', type: 'list' }),
+  PRODUCTION_WAIVERS: { path: 'productionWaivers', type: 'list' },
+  KAFKA_BROKERS: kafka('brokers', 'list'),
+  KAFKA_TLS: kafka('tls', 'boolean'),
+  KAFKA_CA_FILE: kafka('tls.ca', 'string'),
+  KAFKA_CERT_FILE: kafka('tls.cert', 'string'),
+  KAFKA_KEY_FILE: kafka('tls.key', 'string'),
+  KAFKA_SERVER_NAME: kafka('tls.serverName', 'string'),
+  KAFKA_SASL_MECHANISM: kafka('sasl.mechanism', 'string'),
+  KAFKA_SASL_USERNAME: kafka('sasl.username', 'string'),
+  KAFKA_SASL_PASSWORD: kafka('sasl.password', 'string'),
+  KAFKA_SASL_TOKEN_URL: kafka('sasl.tokenUrl', 'string'),
+  KAFKA_SASL_CLIENT_ID: kafka('sasl.clientId', 'string'),
+  KAFKA_SASL_CLIENT_SECRET: kafka('sasl.clientSecret', 'string'),
+  KAFKA_SASL_SCOPE: kafka('sasl.scope', 'string'),
   KINESIS_REGION: onlyFor('broker.kind', 'kinesis', { path: 'broker.region', type: 'string' }),
   KINESIS_ENDPOINT: onlyFor('broker.kind', 'kinesis', { path: 'broker.endpoint', type: 'string' }),
   PUBSUB_PROJECT_ID: onlyFor('broker.kind', 'pubsub', { path: 'broker.projectId', type: 'string' }),
@@ -124,6 +143,10 @@ export const ENVIRONMENT_VARIABLES: Readonly<Record<string, EnvironmentVariable>
   DATABASE_NAME: postgres('database', 'string'),
   DATABASE_USER: postgres('user', 'string'),
   DATABASE_PASSWORD: postgres('password', 'string'),
+  DATABASE_SSL_MODE: postgres('sslMode', 'string'),
+  DATABASE_CA_FILE: postgres('caFile', 'string'),
+  DATABASE_CERT_FILE: postgres('certFile', 'string'),
+  DATABASE_KEY_FILE: postgres('keyFile', 'string'),
   REDIS_HOST: redis('host', 'string'),
   REDIS_PORT: redis('port', 'number'),
   REDIS_CLUSTER: redis('cluster', 'list'),
@@ -134,9 +157,16 @@ export const ENVIRONMENT_VARIABLES: Readonly<Record<string, EnvironmentVariable>
   REDIS_SENTINEL_TLS: redis('sentinel.tls', 'boolean'),
   REDIS_USERNAME: redis('username', 'string'),
   REDIS_TLS: redis('tls', 'boolean'),
+  REDIS_CA_FILE: redis('tls.ca', 'string'),
+  REDIS_CERT_FILE: redis('tls.cert', 'string'),
+  REDIS_KEY_FILE: redis('tls.key', 'string'),
+  REDIS_SERVER_NAME: redis('tls.serverName', 'string'),
   REDIS_PASSWORD: redis('password', 'string'),
   REDIS_KEY_PREFIX: redis('keyPrefix', 'string'),
   MLFLOW_TRACKING_URI: mlflow('trackingUri', 'string'),
+  MLFLOW_TRACKING_USERNAME: mlflow('username', 'string'),
+  MLFLOW_TRACKING_PASSWORD: mlflow('password', 'string'),
+  MLFLOW_TRACKING_TOKEN: mlflow('token', 'string'),
   MLFLOW_EXPERIMENT_NAME: mlflow('experimentName', 'string'),
   GATEWAY_HOST: { path: 'gateway.host', type: 'string' },
   GATEWAY_PORT: { path: 'gateway.port', type: 'number' },
@@ -173,6 +203,8 @@ export function loadPlatformConfig(
   env: Readonly<Record<string, string | undefined>>,
   overrides: Readonly<Record<string, unknown>> = {},
 ): Readonly<PlatformConfig> {
+  const variables = Object.entries(env).filter(([name]) => isSecretName(name));
+  rememberSecrets(variables.map(([, value]) => value ?? ''));
   const config = loadConfig({
     schema: platformConfigSchema,
     directory: assetPath('configs'),
@@ -181,6 +213,7 @@ export function loadPlatformConfig(
     variables: ENVIRONMENT_VARIABLES,
     overrides,
   });
+  rememberSecrets(secretsIn(config).map(({ value }) => value));
   if (config.production) checkProduction(config);
   return config;
 }

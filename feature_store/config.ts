@@ -17,11 +17,17 @@ import { MemoryOnlineStore } from './online/memory_store.ts';
 import type { OnlineStore } from './online/online_store.ts';
 import { RedisOnlineStore } from './online/redis_store.ts';
 
+/** Of every key. Braces would decide the cluster slot instead of the entity. */
+const keyPrefix = z
+  .string()
+  .regex(/^[A-Za-z0-9_.:-]{1,64}$/, 'must have 1 to 64 letters, digits, "_", ".", ":" or "-"')
+  .default('headwater');
+
 export const onlineStoreConfigSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('memory'), file: z.string().min(1) }),
   redisConfigSchema.extend({
     kind: z.literal('redis'),
-    keyPrefix: z.string().min(1).default('headwater'),
+    keyPrefix,
     /** After FLUSHALL or an empty failover the newest rows come back from the offline store, at most so many a second. */
     refill: z.strictObject({ rowsPerSecond: z.int().positive().default(20_000) }).optional(),
   }),

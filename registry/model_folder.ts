@@ -1,7 +1,9 @@
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readIfInside, readInside } from './folder_files.ts';
 import type { ModelPackage } from './model_package.ts';
 import type { NewModelVersion, Trial } from './model_registry.ts';
+import { withExternalData } from './onnx/external_data.ts';
 import { ONNX_FILE, PACKAGE_FILE, packageDocument, readPackage } from './package_files.ts';
 
 const CARD_FILE = 'card.json';
@@ -29,18 +31,16 @@ export interface ModelFolder extends ModelCard {
  */
 export async function readModelFolder(folder: string): Promise<ModelFolder> {
   const files = new Set(await readdir(folder));
-  const [onnx, document] = await Promise.all([
-    readFile(join(folder, ONNX_FILE)),
-    readFile(join(folder, PACKAGE_FILE), 'utf8'),
-  ]);
+  const [onnx, document] = await Promise.all([readInside(folder, ONNX_FILE), readInside(folder, PACKAGE_FILE)]);
   const readIfThere = async <T>(name: string, otherwise: T): Promise<T> =>
-    files.has(name) ? (JSON.parse(await readFile(join(folder, name), 'utf8')) as T) : otherwise;
+    files.has(name) ? (JSON.parse((await readInside(folder, name)).toString('utf8')) as T) : otherwise;
   const card = await readIfThere<ModelCard>(CARD_FILE, { metrics: {}, params: {} });
   const attachments = new Map<string, Uint8Array>();
-  for (const name of ATTACHMENTS) if (files.has(name)) attachments.set(name, await readFile(join(folder, name)));
+  for (const name of ATTACHMENTS) if (files.has(name)) attachments.set(name, await readInside(folder, name));
+  const read = readPackage(folder, new Uint8Array(onnx), document.toString('utf8'));
   return {
     ...card,
-    package: readPackage(folder, new Uint8Array(onnx), document),
+    package: { ...read, onnx: await withExternalData(read.onnx, (path) => readIfInside(folder, path)) },
     trials: await readIfThere<readonly Trial[]>(TRIALS_FILE, []),
     attachments,
   };

@@ -1,6 +1,7 @@
 import { Cluster, Redis } from 'ioredis';
 import type { Logger } from '#monitoring/log';
 import { ConnectionError } from '../errors.ts';
+import { readTlsFiles } from '../tls_files.ts';
 import type { RedisConfig } from './config.ts';
 
 /** One server, or the nodes of a cluster. */
@@ -40,7 +41,7 @@ function connectionOptions(config: RedisConfig) {
   return {
     ...(config.username === undefined ? {} : { username: config.username }),
     ...(config.password === undefined ? {} : { password: config.password }),
-    ...(config.tls ? { tls: {} } : {}),
+    ...(config.tls === false ? {} : { tls: config.tls === true ? {} : readTlsFiles(config.tls) }),
     // CLIENT LIST shows it.
     connectionName: 'headwater',
     connectTimeout: config.connectTimeoutMs,

@@ -23,7 +23,18 @@ export const redisConfigSchema = z.strictObject({
   username: z.string().optional(),
   password: z.string().optional(),
   database: z.int().min(0).default(0),
-  tls: z.boolean().default(false),
+  /** PEM files where the system's authorities are not enough, or the server requires a certificate. */
+  tls: z
+    .union([
+      z.boolean(),
+      z.strictObject({
+        ca: z.string().min(1).optional(),
+        cert: z.string().min(1).optional(),
+        key: z.string().min(1).optional(),
+        serverName: z.string().min(1).optional(),
+      }),
+    ])
+    .default(false),
   connectTimeoutMs: z.int().positive().default(3_000),
   commandTimeoutMs: z.int().positive().default(2_000),
 });

@@ -36,9 +36,17 @@ type ScriptedRedis = RedisClient & {
   headwaterCompareAndSet(keys: number, ...keysAndArguments: (string | number)[]): Promise<number>;
 };
 
+/**
+ * Returns what of a key decides its cluster slot: `{<entity>}`. An empty part between braces would be none, so that an entity that is empty or begins
+ * with `}` gets `\\` before it, and one that begins with `\\` too: different entities never share a key.
+ */
+const slotOf = (entityKey: string): string => (/^(?:$|[}\\])/.test(entityKey) ? `{\\${entityKey}}` : `{${entityKey}}`);
+
 /** Keys: `headwater:<view>@<version>:{<entity>}`, so that an entity's views share a cluster slot. */
-const rowKey = (prefix: string, view: ViewReference, entityKey: string): string =>
-  `${prefix}:${viewId(view)}:{${entityKey}}`;
+export const rowKey = (prefix: string, view: ViewReference, entityKey: string): string =>
+  `${prefix}:${viewId(view)}:${slotOf(entityKey)}`;
+
+export const countersKey = (prefix: string, entity: string): string => `${prefix}:counters:${slotOf(entity)}`;
 
 /** @throws when the master is away, has become a replica, or cannot keep more */
 async function checkMaster(master: Redis): Promise<void> {
@@ -204,7 +212,7 @@ export class RedisOnlineStore implements OnlineStore {
 
   async increment(entity: string, counter: string, by: number): Promise<number> {
     try {
-      return await this.#redis.hincrby(this.#countersKey(entity), counter, by);
+      return await this.#redis.hincrby(countersKey(this.#prefix, entity), counter, by);
     } catch (error) {
       throw new OnlineStoreError(`count ${counter} of ${entity}`, error);
     }
@@ -214,7 +222,7 @@ export class RedisOnlineStore implements OnlineStore {
     try {
       // One by one: a cluster has an entity's keys in one slot, but other commands may not count on it.
       const erased = await Promise.all(views.map((view) => this.#redis.del(rowKey(this.#prefix, view, entityKey))));
-      await this.#redis.del(this.#countersKey(entityKey));
+      await this.#redis.del(countersKey(this.#prefix, entityKey));
       return erased.reduce((sum, rows) => sum + rows, 0);
     } catch (error) {
       throw new OnlineStoreError(`erase ${entityKey}`, error);
@@ -229,10 +237,6 @@ export class RedisOnlineStore implements OnlineStore {
     } catch (error) {
       throw new OnlineStoreError('take a write', error);
     }
-  }
-
-  #countersKey(entity: string): string {
-    return `${this.#prefix}:counters:{${entity}}`;
   }
 
   #layoutOf(fingerprint: string): Promise<RowLayout | undefined> {

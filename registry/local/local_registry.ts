@@ -4,8 +4,19 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import type { JsonObject } from '#kernel/json';
 import { PromotionConflictError, RegistryUnavailableError, UnknownModelError } from '../errors.ts';
+import { readIfInside, readInside } from '../folder_files.ts';
 import type { ModelPackage } from '../model_package.ts';
 import type { ModelRegistry, ModelVersion, NewModelVersion, Stage, VersionSelector } from '../model_registry.ts';
+import {
+  checkAlias,
+  checkFileName,
+  checkModelName,
+  checkTag,
+  checkVersion,
+  folderOfModel,
+  modelOfFolder,
+} from '../names.ts';
+import { refuseExternalData } from '../onnx/external_data.ts';
 import { ONNX_FILE, PACKAGE_FILE, packageDocument, readPackage } from '../package_files.ts';
 import { ALIAS_OF_STAGE } from '../stages.ts';
 
@@ -34,6 +45,8 @@ export class LocalRegistry implements ModelRegistry {
   }
 
   async register(model: NewModelVersion): Promise<ModelVersion> {
+    for (const name of model.attachments?.keys() ?? []) checkFileName(name);
+    refuseExternalData(model.package.onnx);
     return this.#update(model.name, async (index) => {
       const version = index.versions.length + 1;
       const folder = this.#versionFolder(model.name, version);
@@ -58,7 +71,7 @@ export class LocalRegistry implements ModelRegistry {
 
   async listModels(): Promise<readonly string[]> {
     const entries = await readdir(this.#directory, { withFileTypes: true }).catch(() => []);
-    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+    return entries.flatMap((entry) => (entry.isDirectory() ? (modelOfFolder(entry.name) ?? []) : []));
   }
 
   async listVersions(name: string): Promise<readonly ModelVersion[]> {
@@ -67,6 +80,8 @@ export class LocalRegistry implements ModelRegistry {
   }
 
   async resolve(name: string, selector: VersionSelector): Promise<ModelVersion | undefined> {
+    if ('version' in selector) checkVersion(selector.version);
+    if ('alias' in selector) checkAlias(selector.alias);
     const versions = await this.listVersions(name);
     if ('version' in selector) return versions.find(({ version }) => version === selector.version);
     if ('stage' in selector) return versions.findLast(({ stage }) => stage === selector.stage);
@@ -74,6 +89,7 @@ export class LocalRegistry implements ModelRegistry {
   }
 
   async transition(name: string, version: number, stage: Stage, audit: JsonObject = {}): Promise<ModelVersion> {
+    checkVersion(version);
     return this.#update(name, async (index) => {
       if (!index.versions.some((candidate) => candidate.version === version)) {
         throw new UnknownModelError(
@@ -99,6 +115,8 @@ export class LocalRegistry implements ModelRegistry {
   }
 
   async setAlias(name: string, alias: string, version: number): Promise<void> {
+    checkAlias(alias);
+    checkVersion(version);
     await this.#update(name, async (index) => ({
       index: { ...index, aliases: { ...index.aliases, [alias]: version } },
       result: undefined,
@@ -106,6 +124,8 @@ export class LocalRegistry implements ModelRegistry {
   }
 
   async setTag(name: string, version: number, key: string, value: string): Promise<void> {
+    checkVersion(version);
+    checkTag(key);
     await this.#update(name, async (index) => {
       const versions = index.versions.map((held) =>
         held.version === version ? { ...held, tags: { ...held.tags, [key]: value } } : held,
@@ -115,7 +135,7 @@ export class LocalRegistry implements ModelRegistry {
   }
 
   async exclusively<T>(name: string, work: () => Promise<T>): Promise<T> {
-    const lock = join(this.#directory, name, 'promotion.lock');
+    const lock = join(this.#folder(name), 'promotion.lock');
     if (!(await tryLock(lock))) throw new PromotionConflictError(name);
     try {
       return await work();
@@ -126,28 +146,27 @@ export class LocalRegistry implements ModelRegistry {
 
   async download({ name, version }: ModelVersion): Promise<ModelPackage> {
     const folder = this.#versionFolder(name, version);
-    const [onnx, document] = await Promise.all([
-      readFile(join(folder, ONNX_FILE)),
-      readFile(join(folder, PACKAGE_FILE), 'utf8'),
-    ]);
-    return readPackage(folder, new Uint8Array(onnx), document);
+    const [onnx, document] = await Promise.all([readInside(folder, ONNX_FILE), readInside(folder, PACKAGE_FILE)]);
+    return readPackage(folder, new Uint8Array(onnx), document.toString('utf8'));
   }
 
   async attachment({ name, version }: ModelVersion, file: string): Promise<Uint8Array | undefined> {
-    return readFile(join(this.#versionFolder(name, version), file)).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return undefined;
-      throw error;
-    });
+    return readIfInside(this.#versionFolder(name, version), checkFileName(file));
   }
 
   async close(): Promise<void> {}
 
   #versionFolder(name: string, version: number): string {
-    return join(this.#directory, name, 'versions', String(version));
+    return join(this.#folder(name), 'versions', checkVersion(version));
+  }
+
+  /** The only way from a name to a path. @throws {@link InvalidNameError} */
+  #folder(name: string): string {
+    return join(this.#directory, folderOfModel(checkModelName(name)));
   }
 
   async #read(name: string): Promise<Index> {
-    const text = await readFile(join(this.#directory, name, 'index.json'), 'utf8').catch(
+    const text = await readFile(join(this.#folder(name), 'index.json'), 'utf8').catch(
       (error: NodeJS.ErrnoException) => {
         if (error.code === 'ENOENT') return undefined;
         throw error;
@@ -158,7 +177,7 @@ export class LocalRegistry implements ModelRegistry {
 
   /** Reads, changes and replaces the index while no other process does. */
   async #update<R>(name: string, change: (index: Index) => Promise<{ index: Index; result: R }>): Promise<R> {
-    const folder = join(this.#directory, name);
+    const folder = this.#folder(name);
     await mkdir(folder, { recursive: true });
     const lock = join(folder, 'lock');
     await acquire(lock);

@@ -41,7 +41,7 @@ export function registerInferenceProtocol(
   /** @throws {@link InvalidRequestError} for a version that does not answer here */
   const readyOf = async ({ name, version }: ModelParams): Promise<ActiveModel> => {
     await models.ensure(name);
-    const ready = models.ready(name, version === undefined ? undefined : Number(version));
+    const ready = models.ready(name, version === undefined ? undefined : versionNumber(version));
     if (ready !== undefined) return ready;
     const answering = models.status().flatMap((each) => (each.name === name && each.ready ? [each.version] : []));
     throw new InvalidRequestError(
@@ -143,6 +143,9 @@ export function registerInferenceProtocol(
     invoke(request, request.params.name),
   );
 }
+
+/** Returns NaN, which no version has, for what is no decimal number as versions are written. */
+const versionNumber = (text: string): number => (/^[1-9]\d{0,14}$/.test(text) ? Number(text) : Number.NaN);
 
 /** @throws {@link InvalidRequestError} for what names no outputs */
 function checkOutputs(outputs: unknown): void {
