@@ -1,4 +1,3 @@
-
 const PRIME = 0x01000193;
 const MOST_KEYS = 10_000;
 const LONGEST_KEY = 64;

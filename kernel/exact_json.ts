@@ -1,5 +1,6 @@
 import { isAscii, isUtf8 } from 'node:buffer';
 import { messageOf, PlatformError } from './errors.ts';
+import { storable, unstorableTextIn } from './unstorable_text.ts';
 
 // JSON as RFC 8259 and I-JSON (RFC 7493) want it: what JSON.parse alters without a word (repeated keys, numbers that a double cannot hold, bytes that
 // are not UTF-8) is refused, with the path. The usual document is parsed by JSON.parse and checked in one pass; only a suspicious one is read again.
@@ -38,10 +39,10 @@ const whole = (problem: string): InvalidJsonError => new InvalidJsonError([{ fie
  * @throws {@link InvalidJsonError} for bytes that are not UTF-8
  */
 export function decodeUtf8(bytes: Buffer): string {
-  if (isAscii(bytes)) return bytes.latin1Slice(0, bytes.length);
+  if (isAscii(bytes)) return bytes.toString('latin1');
   if (!isUtf8(bytes)) throw whole('the bytes are not UTF-8: encode text as UTF-8');
   const hasMark = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf;
-  return bytes.utf8Slice(hasMark ? 3 : 0, bytes.length);
+  return bytes.toString('utf8', hasMark ? 3 : 0);
 }
 
 /** Parses the bytes of a JSON document. @throws {@link InvalidJsonError} */
@@ -74,10 +75,7 @@ const DIGITS_OF_DOUBLE = 17;
 
 /** Whether the text has neither escapes nor anything else that JSON.parse alters, but for repeated and refused keys and large integers. */
 const isPlain = (text: string): boolean =>
-  !text.includes('\\') &&
-  !SUSPICIOUS.test(text) &&
-  !hasLongDecimal(text) &&
-  (text as string & { isWellFormed(): boolean }).isWellFormed();
+  !text.includes('\\') && !SUSPICIOUS.test(text) && !hasLongDecimal(text) && text.isWellFormed();
 
 const isDigit = (code: number): boolean => code >= 0x30 && code <= 0x39;
 
@@ -127,8 +125,9 @@ const SMALLEST_NORMAL = 2.2250738585072014e-308;
 /**
  * Whether a number can be read as a double (IEEE 754 binary64, what JSON.parse, features and models work with) and nothing of it is lost.
  *
- * An integer must be held exactly: 9007199254740993 is not. A decimal may have 17 significant digits, what tells doubles apart, and more only
- * where they are the double's own; 1e400 and 1e-400 are refused, they would become Infinity and 0.
+ * A whole number beyond 2^53 must be the digits that the double is written with again: 9007199254740993 is not, it would come back as …992. A decimal
+ * may have 17 significant digits, what tells doubles apart, and more only where they are the double's own. 1e400 and 1e-400 are refused: they would
+ * become Infinity and 0.
  */
 export function isExactNumber(literal: string): boolean {
   const parts = NUMBER.exec(literal);
@@ -139,24 +138,19 @@ export function isExactNumber(literal: string): boolean {
   if (digits === '') return true;
   const value = Math.abs(Number(literal));
   if (value === Number.POSITIVE_INFINITY || value === 0) return false;
-  const isPlainInteger = fraction === '' && parts[3] === undefined;
-  if (isPlainInteger) return value <= Number.MAX_SAFE_INTEGER || BigInt(integer) === BigInt(value);
   const lastDigitAt = Number(exponent) - fraction.length + (significant.length - digits.length);
   const isWhole = lastDigitAt >= 0;
-  if (!isWhole && digits.length <= DIGITS_OF_DOUBLE && value >= SMALLEST_NORMAL) return true;
-  if (digits.length > MOST_DIGITS) return false;
-  const own = value.toPrecision(digits.length).replace(/e.*$/, '').replace('.', '').replace(/^0+/, '');
-  return own.replace(/0+$/, '') === digits;
+  if (isWhole) return value <= Number.MAX_SAFE_INTEGER || digitsOf(String(value)) === digits;
+  if (digits.length <= DIGITS_OF_DOUBLE && value >= SMALLEST_NORMAL) return true;
+  return digits.length <= MOST_DIGITS && digitsOf(value.toPrecision(digits.length)) === digits;
 }
 
-const LONE_SURROGATE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
-
-/** What no store takes in a string; undefined: nothing. */
-function textProblem(text: string): string | undefined {
-  if (text.includes('\0')) return 'has the character NUL (\\u0000), which stores cannot keep: leave it out';
-  if (LONE_SURROGATE.test(text)) return 'has half of a surrogate pair, which is no character: send the whole character';
-  return undefined;
-}
+/** The significant digits of a number as JavaScript writes it. */
+const digitsOf = (written: string): string =>
+  written
+    .replace(/e.*$/, '')
+    .replace('.', '')
+    .replace(/^0+|0+$/g, '');
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
@@ -195,12 +189,11 @@ class Reader {
   }
 
   #value(): void {
-    if (this.#path.length > DEEPEST_JSON) {
+    const code = this.#skipSpaces();
+    if ((code === 0x7b || code === 0x5b) && this.#path.length >= DEEPEST_JSON) {
       this.#report(`more than ${DEEPEST_JSON} levels of arrays and objects`);
-      this.#problems.length = Math.min(this.#problems.length, MOST_PROBLEMS);
       throw new InvalidJsonError(this.#problems);
     }
-    const code = this.#skipSpaces();
     if (code === QUOTE) this.#checkText(this.#string());
     else if (code === 0x7b) this.#object();
     else if (code === 0x5b) this.#array();
@@ -221,8 +214,8 @@ class Reader {
   }
 
   #checkText(text: string): void {
-    const problem = textProblem(text);
-    if (problem !== undefined) this.#report(problem);
+    const found = unstorableTextIn(text);
+    if (found !== undefined) this.#report(found.problem);
   }
 
   #object(): void {
@@ -268,7 +261,7 @@ class Reader {
     const literal = this.#text.slice(from, this.#at);
     if (/^[a-z]/.test(literal) || isExactNumber(literal)) return;
     this.#report(
-      `the number ${shortened(literal)} cannot be kept exactly: integers must fit a double (2^53 and what is exact beyond), decimals 17 digits; send it as a string, or rounded`,
+      `the number ${shortened(literal)} cannot be kept exactly: it is no double (whole numbers to 2^53, decimals of 17 digits): send it rounded, or as a string`,
     );
   }
 }
@@ -281,7 +274,4 @@ const shortened = (text: string): string =>
   text.length <= LONGEST_NAMED ? text : `${text.slice(0, LONGEST_NAMED)}… (${text.length} characters)`;
 
 /** A key as it is named in answers and logs. */
-const nameable = (key: string): string =>
-  shortened(key)
-    .replaceAll('\0', '\\u0000')
-    .replace(new RegExp(LONE_SURROGATE, 'g'), '\ufffd');
+const nameable = (key: string): string => storable(shortened(key).replaceAll('\0', '\\u0000'));

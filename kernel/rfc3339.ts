@@ -16,7 +16,7 @@ export function parseRfc3339(text: string): number | undefined {
   const parts = FORM.exec(text);
   if (parts === null) return undefined;
   const [, , , , , , , fraction, sign, offsetHour, offsetMinute] = parts;
-  const [year, month, day, hour, minute, second] = [1, 2, 3, 4, 5, 6].map((at) => Number(parts[at])) as Six;
+  const [year, month, day, hour, minute, second] = parts.slice(1, 7).map(Number) as unknown as Six;
   if (month < 1 || month > 12 || day < 1 || day > daysOf(year, month)) return undefined;
   if (hour > 23 || minute > 59 || second > 60) return undefined;
   let offsetMinutes = 0;

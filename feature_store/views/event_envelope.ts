@@ -7,7 +7,9 @@ export const id = z.string().min(1).max(128);
 /** A time as RFC 3339 writes it, in all its forms. */
 export const time = z
   .string()
-  .refine((text) => parseRfc3339(text) !== undefined, { message: 'must be a time of RFC 3339 such as 2026-01-31T12:00:00Z' })
+  .refine((text) => parseRfc3339(text) !== undefined, {
+    message: 'must be a time of RFC 3339 such as 2026-01-31T12:00:00Z',
+  })
   .meta({ format: 'date-time' });
 
 /** Fields that events of all types have; an event's schema adds its own, and its `event_type`. */
