@@ -19,7 +19,7 @@ async function send(url: string, payload: unknown, headers: Readonly<Record<stri
     ...{ method: 'POST', url, headers: { 'content-type': 'application/json', ...headers } },
     payload: typeof payload === 'string' ? payload : JSON.stringify(payload),
   });
-  const isJson = answer.headers['content-type']?.toString().includes('json') === true;
+  const isJson = answer.headers['content-type']?.toString().match(/^application\/(problem\+)?json/) != null;
   const body = isJson ? (answer.json() as Record<string, unknown>) : {};
   return { status: answer.statusCode, body, text: answer.body, headers: answer.headers };
 }
