@@ -1,13 +1,23 @@
+import { readFile } from 'node:fs/promises';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
+import { assetPath } from '#kernel/project_root';
+import { SECURITY_SCHEMES } from './api_schemas.ts';
 
 /** GET /docs (interactive) and GET /openapi.json for an application; register before its routes. */
 export async function registerApiDocs(
   app: FastifyInstance,
   info: { title: string; description: string },
 ): Promise<void> {
-  await app.register(swagger, { openapi: { openapi: '3.1.0', info: { ...info, version: '0.1.0' } } });
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: { ...info, version: '0.1.0' },
+      components: { securitySchemes: SECURITY_SCHEMES },
+      security: [{ apiKey: [] }, { bearer: [] }],
+    },
+  });
   await app.register(async (scope) => {
     scope.addHook('onSend', (request, reply, _, done) => {
       // They change with a release; browsers ask by ETag after that.
@@ -15,6 +25,11 @@ export async function registerApiDocs(
       done();
     });
     await scope.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
+  });
+  // What `type` of an error's answer leads to.
+  app.get('/docs/errors', { schema: { hide: true } }, async (_, reply) => {
+    reply.type('text/markdown; charset=utf-8').header('cache-control', 'public, max-age=3600');
+    return readFile(assetPath('docs/errors.md'), 'utf8');
   });
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
 }

@@ -1,14 +1,22 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
-import { PlatformError, PortInUseError } from '#kernel/errors';
+import { messageOf, PortInUseError } from '#kernel/errors';
 import type { Service } from '#kernel/lifecycle';
 import { systemClock } from '#kernel/time';
+import { InvalidTargetError, MethodNotAllowedError, RouteNotFoundError } from './errors.ts';
 import { type Health, HealthReporter } from './health.ts';
-import type { TlsConfig } from './http_app.ts';
+import { pathOf, sendError, type TlsConfig } from './http_app.ts';
 import { countRequests } from './http_metrics.ts';
 import type { Logger } from './log.ts';
 import type { Registry } from './metrics.ts';
 import { isTraced, traceRequests } from './tracing.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Counted among those that a drain waits for. */
+    isInFlight: boolean;
+  }
+}
 
 export interface HttpServiceSettings {
   readonly name: string;
@@ -38,8 +46,6 @@ const GOODBYE_MS = 50;
 
 const NO_DEPENDENCIES: Health = { sources: [], notReady: () => undefined };
 
-const STATUS_BY_FAULT = { caller: 400, dependency: 503, internal: 500 } as const;
-
 /** A Fastify application as a {@link Service}: listening, health routes, metrics, errors, drain. */
 export class HttpService implements Service {
   readonly name: string;
@@ -58,15 +64,20 @@ export class HttpService implements Service {
     this.#settings = settings;
     this.#beside = deps.beside;
     this.#log = deps.log.child({ component: settings.name });
-    app.addHook('onRequest', (_, __, done) => {
+    app.addHook('onRequest', (request, _, done) => {
       this.#inFlight += 1;
-      done();
+      request.isInFlight = true;
+      // Ids and names in a URL are looked up in stores: none of them takes NUL.
+      if (request.url.includes('%00')) done(new InvalidTargetError(pathOf(request).includes('%00') ? 'path' : 'query'));
+      else done();
     });
     app.decorateRequest('span', undefined);
+    app.decorateRequest('isInFlight', false);
     if (isTraced()) traceRequests(app, settings.name);
     const answered = countRequests(deps.metrics, settings.name);
     app.addHook('onResponse', (request, reply, done) => {
-      this.#inFlight -= 1;
+      // A hook before this one may have refused it.
+      if (request.isInFlight) this.#inFlight -= 1;
       answered(request.routeOptions.url, reply.statusCode);
       done();
     });
@@ -91,22 +102,24 @@ export class HttpService implements Service {
       return deps.scrape?.() ?? deps.metrics.metrics();
     });
     app.setErrorHandler((error: unknown, request, reply) => {
-      const { status, body } = errorAnswer(error);
+      const status = sendError(error, request, reply, app.errorForms);
+      const where = { route: request.routeOptions.url, request_id: request.id };
       if (status >= 500) {
         const traceId = request.span?.spanContext().traceId;
-        this.#log.error({ error, route: request.routeOptions.url, trace_id: traceId }, 'request.failed');
-      }
-      if (status === 503 || status === 429) reply.header('retry-after', '1');
-      return reply.code(status).send(body);
+        this.#log.error({ error, ...where, trace_id: traceId }, 'request.failed');
+      } else this.#log.debug({ status, problem: messageOf(error), ...where }, 'request.refused');
+      return reply;
     });
-    app.setNotFoundHandler((request, reply) =>
-      reply.code(404).send({
-        error: {
-          code: 'NOT_FOUND',
-          message: `there is no ${request.method} ${request.url}; GET /docs lists what there is`,
-        },
-      }),
-    );
+    app.setNotFoundHandler((request, reply) => {
+      const { method } = request;
+      const path = pathOf(request);
+      const allowed = app.routeMethods?.of(path) ?? [];
+      if (allowed.length === 0 || (allowed.includes(method) && method !== 'OPTIONS')) {
+        throw new RouteNotFoundError(method, path);
+      }
+      if (method === 'OPTIONS') return reply.code(204).header('allow', allowed.join(', ')).send();
+      throw new MethodNotAllowedError(method, path, allowed);
+    });
   }
 
   /** Before it starts: nobody is to be told. */
@@ -162,23 +175,4 @@ export class HttpService implements Service {
     await this.app.close().catch((error: unknown) => this.#log.error({ error }, 'http.close_failed'));
     await this.#beside?.stop();
   }
-}
-
-interface ErrorBody {
-  readonly error: { readonly code: string; readonly message: string; readonly fields?: unknown };
-}
-
-/** Status and body for anything thrown. Inner workings of unexpected errors stay in the log. */
-export function errorAnswer(error: unknown): { readonly status: number; readonly body: ErrorBody } {
-  if (error instanceof PlatformError) {
-    const { code, message, fault } = error;
-    const own = error as { readonly httpStatus?: number; readonly fields?: unknown };
-    const fields = own.fields === undefined ? {} : { fields: own.fields };
-    return { status: own.httpStatus ?? STATUS_BY_FAULT[fault], body: { error: { code, message, ...fields } } };
-  }
-  const { statusCode, code, message } = error as { statusCode?: number; code?: string; message?: string };
-  if (statusCode !== undefined && statusCode < 500) {
-    return { status: statusCode, body: { error: { code: code ?? 'BAD_REQUEST', message: message ?? 'bad request' } } };
-  }
-  return { status: 500, body: { error: { code: 'INTERNAL', message: 'something went wrong here; the log has it' } } };
 }

@@ -111,7 +111,11 @@ export function traceRequests(app: FastifyInstance, service: string): void {
   app.addHook('onRequest', (request, _, done) => {
     const route = request.routeOptions.url ?? 'unknown';
     if (!isOfOperations(route)) {
-      const attributes = { 'http.request.method': request.method, 'http.route': route };
+      const attributes = {
+        'http.request.method': request.method,
+        'http.route': route,
+        'http.request.header.x-request-id': [request.id],
+      };
       const parent = propagation.extract(context.active(), request.headers);
       request.span = tracer.startSpan(`${request.method} ${route}`, { kind: SpanKind.SERVER, attributes }, parent);
     }

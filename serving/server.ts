@@ -11,6 +11,7 @@ import { UnknownServedModelError } from './errors.ts';
 import { type FeedbackStore, registerFeedbackRoutes } from './routes/feedback.ts';
 import { registerInferenceProtocol } from './routes/inference_protocol.ts';
 import { registerPredictRoutes } from './routes/predict.ts';
+import { PROTOCOL_ERRORS } from './routes/protocol_errors.ts';
 import { registerRoutingRoutes } from './routes/routing.ts';
 import * as schemas from './routes/schemas.ts';
 import type { ModelServer } from './runtime/model_server.ts';
@@ -34,7 +35,8 @@ const REQUEST_TIMEOUT_MS = 300_000;
 export async function createServing(deps: ServingDeps, config: ServingConfig): Promise<HttpService> {
   const { models, feedback } = deps;
   const predictor = new Predictor(deps, config);
-  const app = createHttpApp(config.tls, { bodyLimit: config.maxBodyBytes, requestTimeout: REQUEST_TIMEOUT_MS });
+  const limits = { bodyLimit: config.maxBodyBytes, requestTimeout: REQUEST_TIMEOUT_MS };
+  const app = createHttpApp(config.tls, { ...limits, errorForms: PROTOCOL_ERRORS });
   // The schemas describe: routes check what they are given themselves, and name every mistake.
   app.setValidatorCompiler(() => () => true);
   app.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
@@ -56,7 +58,13 @@ export async function createServing(deps: ServingDeps, config: ServingConfig): P
   const service = new HttpService({ ...deps, notReady }, address, app);
   registerInferenceProtocol(app, { models, predictor }, config);
   // With a way of their own to read bodies.
-  await app.register((scope) => registerPredictRoutes(scope, { predictor, metrics: deps.metrics }, config));
+  await app.register((scope) =>
+    registerPredictRoutes(
+      scope,
+      { predictor, metrics: deps.metrics },
+      { ...config, maxLineBytes: config.maxBodyBytes },
+    ),
+  );
   registerRoutingRoutes(app, models);
   if (feedback !== undefined) registerFeedbackRoutes(app, { ...deps, feedback });
   registerModelRoutes(app, models);

@@ -13,10 +13,12 @@ import { createHttpApp } from '#monitoring/http_app';
 import { HttpService } from '#monitoring/http_service';
 import type { Logger } from '#monitoring/log';
 import type { Registry } from '#monitoring/metrics';
+import { acceptExactlyWhatSchemasSay } from '#monitoring/strict_schemas';
 import type { FeatureApiConfig } from '../config.ts';
 import { UnknownViewError } from '../errors.ts';
 import { registerCounterRoutes } from './counter_routes.ts';
 import { UnknownEntityError, UnknownFeatureError } from './errors.ts';
+import { answers } from './schemas.ts';
 import { type Found, featuresJson, oneFeature } from './served_features.ts';
 import { registerStatisticsRoutes } from './statistics_routes.ts';
 import { registerVectorRoutes } from './vector_routes.ts';
@@ -60,6 +62,9 @@ const options = {
 export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiConfig): Promise<HttpService> {
   const { store, views, clock } = deps;
   const app = createHttpApp(config.tls, { bodyLimit: 1024 * 1024 });
+  acceptExactlyWhatSchemasSay(app);
+  // Answers are described, not cut to what the description knows.
+  app.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
   await registerApiDocs(app, { title: 'headwater features', description: 'Features of entities, as of now' });
   const service = new HttpService(deps, { ...config, name: 'features', portSetting: 'FEATURE_API_PORT' }, app);
   await controlAccess(app, config);
@@ -107,7 +112,7 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
 
   app.get<{ Params: { entity: string }; Querystring: Options }>(
     '/features/:entity',
-    { schema: { querystring: options, summary: 'All features of an entity' } },
+    { schema: { ...answers.entity, querystring: options, summary: 'All features of an entity' } },
     async ({ params, query }, reply) => {
       const [found = []] = await read([params.entity], selected(query));
       if (found.length === 0) throw new UnknownEntityError(params.entity);
@@ -118,7 +123,7 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
 
   app.get<{ Params: { entity: string; feature: string }; Querystring: Options }>(
     '/features/:entity/:feature',
-    { schema: { querystring: options, summary: 'One feature of an entity' } },
+    { schema: { ...answers.feature, querystring: options, summary: 'One feature of an entity' } },
     async ({ params, query }) => {
       if (!isKnown.has(params.feature)) throw new UnknownFeatureError(params.feature, known);
       const holders = selected(query).filter(({ features }) => features[params.feature] !== undefined);
@@ -134,11 +139,13 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
     '/features/batch',
     {
       schema: {
+        ...answers.batch,
         summary: 'Features of many entities; null where an entity is unknown',
         querystring: options,
         body: {
           type: 'object',
           required: ['entities'],
+          examples: [{ entities: ['u1', 'u2'] }],
           additionalProperties: false,
           properties: {
             entities: { type: 'array', minItems: 1, maxItems: LARGEST_BATCH, items: { type: 'string', minLength: 1 } },
@@ -167,7 +174,12 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
 
   app.get<{ Params: { feature: string } }>(
     '/lineage/:feature',
-    { schema: { summary: 'Where a feature comes from: fields, features, source, in every view that has it' } },
+    {
+      schema: {
+        ...answers.lineage,
+        summary: 'Where a feature comes from: fields, features, source, in every view that has it',
+      },
+    },
     async ({ params }) => {
       const lineage = views.map((view) => lineageOf(view, params.feature)).filter((found) => found !== undefined);
       if (lineage.length === 0) throw new UnknownFeatureError(params.feature, known);
@@ -175,20 +187,28 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
     },
   );
 
-  app.get('/lineage', { schema: { summary: 'The same of every feature' } }, async () => ({
+  app.get('/lineage', { schema: { ...answers.lineage, summary: 'The same of every feature' } }, async () => ({
     lineage: views.flatMap((view) => Object.keys(view.features).map((feature) => lineageOf(view, feature))),
   }));
 
-  app.get('/features', { schema: { summary: 'Every feature there is: view, type, owner, window' } }, async () => ({
-    features: views.flatMap((view) => {
-      const { owner, entity, features } = describeView(view);
-      return features.map((feature) => ({ ...feature, view: viewId(view), entity, owner }));
+  app.get(
+    '/features',
+    { schema: { ...answers.features, summary: 'Every feature there is: view, type, owner, window' } },
+    async () => ({
+      features: views.flatMap((view) => {
+        const { owner, entity, features } = describeView(view);
+        return features.map((feature) => ({ ...feature, view: viewId(view), entity, owner }));
+      }),
     }),
-  }));
+  );
 
-  app.get('/views', { schema: { summary: 'The feature views, their features and what they mean' } }, async () => ({
-    views: views.map((view) => ({ id: viewId(view), ...describeView(view) })),
-  }));
+  app.get(
+    '/views',
+    { schema: { ...answers.views, summary: 'The feature views, their features and what they mean' } },
+    async () => ({
+      views: views.map((view) => ({ id: viewId(view), ...describeView(view) })),
+    }),
+  );
 
   registerCounterRoutes(app, store);
   registerVectorRoutes(app, deps.features);

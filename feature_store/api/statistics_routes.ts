@@ -3,6 +3,7 @@ import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { UnknownViewError } from '../errors.ts';
+import { answers } from './schemas.ts';
 
 interface StatisticsQuery {
   readonly view?: string;
@@ -24,6 +25,7 @@ export function registerStatisticsRoutes(
     '/stats',
     {
       schema: {
+        ...answers.statistics,
         summary: 'Distributions of features, by window of event time, the newest first',
         querystring: {
           type: 'object',

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import type { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { requestFields } from '#feature_store/retrieval/feature_vector';
 import { RequestFieldsError } from '../errors.ts';
+import { answers } from './schemas.ts';
 
 interface VectorBody {
   readonly service: string;
@@ -14,7 +15,7 @@ const LARGEST_BATCH = 1_000;
 export function registerVectorRoutes(app: FastifyInstance, features: FeatureReader): void {
   app.get(
     '/services',
-    { schema: { summary: 'The feature services: columns, and what a request must bring' } },
+    { schema: { ...answers.services, summary: 'The feature services: columns, and what a request must bring' } },
     async () => ({
       services: features.services.map(({ owner, description, unknownEntities, signature }) => ({
         ...signature,
@@ -29,6 +30,7 @@ export function registerVectorRoutes(app: FastifyInstance, features: FeatureRead
     '/features/vector',
     {
       schema: {
+        ...answers.vectors,
         summary: 'Vectors of a feature service, as serving sees them; null where an entity is unknown',
         body: {
           type: 'object',

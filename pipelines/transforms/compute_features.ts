@@ -5,6 +5,7 @@ import { adaptLayout, type ViewLayout } from '#feature_store/aggregation/view_la
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { type Violation, violationsOf } from '#feature_store/definitions/quality_rule';
+import { contentHash } from '#kernel/content_hash';
 import { eventTime } from '#kernel/time';
 import type { Counter } from '#monitoring/metrics';
 import { traceparentOf } from '#monitoring/tracing';
@@ -25,7 +26,7 @@ import type { KV } from '#pipelines/model/pcollection';
 import type { DecodedEvent } from './decode_events.ts';
 import { startComputing } from './event_traces.ts';
 import type { FeatureMetrics } from './feature_metrics.ts';
-import { addId, noIds, type RecentIds } from './recent_ids.ts';
+import { addId, type EventIdentity, noIds, type RecentIds } from './recent_ids.ts';
 
 /** Records that no feature may see. */
 export const DEAD = outputTag<DeadLetter>('dead');
@@ -66,6 +67,11 @@ export interface ComputedRow {
 }
 
 type UsableEvent = Extract<DecodedEvent, { ok: true }>;
+
+const identityOf = ({ eventId, event }: UsableEvent): EventIdentity => ({
+  eventId,
+  userId: typeof event.user_id === 'string' ? event.user_id : undefined,
+});
 
 /** So long after a change is due it is told although no events move the watermark: one may still be on its way, ms. */
 const QUIET_MS = 3_000;
@@ -146,7 +152,12 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
     const remembered = cell.read() ?? { entity: emptyEntityState(), seen: noIds() };
     // An id whose event would be refused as too late needs no remembering.
     const oldestMs = context.inputWatermark - this.#allowedLatenessMs;
-    if (!addId(remembered.seen, value.eventId, eventTimeMs, oldestMs)) {
+    const fate = addId(remembered.seen, identityOf(value), contentHash(value.event), eventTimeMs, oldestMs);
+    if (fate === 'conflict') {
+      this.#refuseConflict(value, context);
+      return;
+    }
+    if (fate === 'repeated') {
       if (this.#countsEvents) this.#metrics.duplicates.inc();
       this.#metrics.violations.inc({ view: viewId(this.#computation.view), rule: 'unique_event_id', action: 'drop' });
       return;
@@ -261,6 +272,18 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
     this.#toDeadLetters(
       value,
       `late: its time ${new Date(value.eventTimeMs).toISOString()} is ${behindS} s behind the watermark, more than the allowed ${this.#allowedLatenessMs / 1_000} s`,
+      'pipeline.compute_features',
+      context,
+    );
+  }
+
+  /** Which of two events with one id is meant is not for the pipeline to say: the first one counts. */
+  #refuseConflict(value: UsableEvent, context: ProcessContext<ComputedRow>): void {
+    this.#metrics.failed.inc({ reason: 'event_id_conflict' });
+    const view = viewId(this.#computation.view);
+    this.#toDeadLetters(
+      value,
+      `event_id_conflict: ${view} has counted an event of this user with the id ${JSON.stringify(value.eventId)} and other content: send another event under another id`,
       'pipeline.compute_features',
       context,
     );

@@ -6,6 +6,7 @@ import type { EventFields } from '#feature_store/definitions/feature';
 import type { EventSource } from '#feature_store/definitions/source';
 import { messageOf } from '#kernel/errors';
 import { readEventTime } from '#kernel/event_time_text';
+import { decodeUtf8, InvalidJsonError, parseExactJson } from '#kernel/exact_json';
 import type { Clock, EventTime } from '#kernel/time';
 import { TRACEPARENT } from '#monitoring/tracing';
 
@@ -39,13 +40,14 @@ const ENRICHED = ['received_at', 'source', 'schema_version'] as const;
 export function createEventDecoder(sources: readonly EventSource[], clock: Clock) {
   const check = createEventCheck(sources, clock, false);
   return (record: LogRecord, watermark: EventTime): Decoded => {
-    const payload = record.value.toString('utf8');
     const attempt = earlierAttempts(record) + 1;
+    let payload = '';
     let body: unknown;
     try {
-      body = JSON.parse(payload);
+      payload = decodeUtf8(record.value);
+      body = parseExactJson(payload);
     } catch (error) {
-      return refused(`not JSON: ${messageOf(error)}`, payload, attempt);
+      return refused(reasonOf(error), payload === '' ? record.value.toString('utf8') : payload, attempt);
     }
     const decoded = check(body, payload, attempt, watermark);
     const traceparent = record.headers[TRACEPARENT];
@@ -99,6 +101,11 @@ interface Decoded {
   readonly element: DecodedEvent;
   readonly eventTimeMs: number | undefined;
 }
+
+const reasonOf = (error: unknown): string =>
+  error instanceof InvalidJsonError
+    ? error.fields.map(({ field, problem }) => (field === '' ? problem : `${field}: ${problem}`)).join('; ')
+    : messageOf(error);
 
 const refused = (reason: string, payload: string, attempt: number): Decoded => ({
   element: { ok: false, reason, payload, attempt },

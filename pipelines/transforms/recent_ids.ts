@@ -13,30 +13,68 @@ export interface RecentIds {
   /** 0 where nothing is; a power of two long, half full at most. */
   hashes: number[];
   times: number[];
+  /** Hashes of what the events held; absent in states from before ids had them. */
+  contents?: number[];
+  /** Some ids are from before contents were remembered, without their user. */
+  hasEarlier?: boolean;
   size: number;
 }
+
+/** An event's identity: ids are unique for each user. */
+export interface EventIdentity {
+  readonly userId: string | undefined;
+  readonly eventId: string;
+}
+
+/** What is known of an id: nothing; the same event; another event. */
+export type IdFate = 'new' | 'repeated' | 'conflict';
+
+/** An id whose event's content is not known. */
+const UNKNOWN = 0;
 
 const zeros = (length: number): number[] => new Array<number>(length).fill(0);
 
 export const noIds = (): RecentIds => ({
   hashes: zeros(SMALLEST),
   times: zeros(SMALLEST),
+  contents: zeros(SMALLEST),
   size: 0,
 });
 
 /**
+ * Remembers an id, unless it is remembered already.
+ *
+ * @param content - hash of what its event holds
  * @param oldestMs - ids with earlier times may be forgotten
- * @returns false when the id was there already
  */
-export function addId(ids: RecentIds, id: string, timeMs: number, oldestMs: number): boolean {
-  const hash = hashOf(id);
+export function addId(
+  ids: RecentIds,
+  { userId = '', eventId }: EventIdentity,
+  content: number,
+  timeMs: number,
+  oldestMs: number,
+): IdFate {
+  const hash = hashOf(`${userId}\0${eventId}`);
   const at = placeOf(ids.hashes, hash);
-  if (ids.hashes[at] === hash) return false;
+  if (ids.contents === undefined) {
+    ids.contents = zeros(ids.hashes.length);
+    ids.hasEarlier = true;
+  }
+  if (ids.hasEarlier === true && isFromBefore(ids.hashes, ids.contents, eventId)) return 'repeated';
+  const own = content === UNKNOWN ? 1 : content;
+  if (ids.hashes[at] === hash) return ids.contents[at] === own ? 'repeated' : 'conflict';
   ids.hashes[at] = hash;
   ids.times[at] = timeMs;
+  ids.contents[at] = own;
   ids.size += 1;
-  if (2 * ids.size > ids.hashes.length) makeRoom(ids, oldestMs);
-  return true;
+  if (2 * ids.size > ids.hashes.length) makeRoom(ids, ids.contents, oldestMs);
+  return 'new';
+}
+
+function isFromBefore(hashes: number[], contents: readonly number[], eventId: string): boolean {
+  const hash = hashOf(eventId);
+  const at = placeOf(hashes, hash);
+  return hashes[at] === hash && contents[at] === UNKNOWN;
 }
 
 /** Never 0. */
@@ -52,7 +90,7 @@ function placeOf(hashes: number[], hash: number): number {
   return at;
 }
 
-function makeRoom(ids: RecentIds, oldestMs: number): void {
+function makeRoom(ids: RecentIds, before: readonly number[], oldestMs: number): void {
   let held = [...ids.hashes.keys()].filter((at) => ids.hashes[at] !== 0 && (ids.times[at] as number) >= oldestMs);
   if (held.length > MOST_IDS - 1) {
     held = held.sort((a, b) => (ids.times[b] as number) - (ids.times[a] as number)).slice(0, MOST_IDS / 2);
@@ -62,11 +100,13 @@ function makeRoom(ids: RecentIds, oldestMs: number): void {
   while (length < 4 * held.length) length *= 2;
   const hashes = zeros(length);
   const times = zeros(length);
+  const contents = zeros(length);
   for (const from of held) {
     const hash = ids.hashes[from] as number;
     const at = placeOf(hashes, hash);
     hashes[at] = hash;
     times[at] = ids.times[from] as number;
+    contents[at] = before[from] as number;
   }
-  Object.assign(ids, { hashes, times, size: held.length });
+  Object.assign(ids, { hashes, times, contents, size: held.length });
 }

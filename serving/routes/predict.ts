@@ -1,6 +1,8 @@
+import { isUtf8 } from 'node:buffer';
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { requireScope } from '#connectors/http/access';
+import { checkCharset, parseJsonBody } from '#monitoring/json_body';
 import { Histogram, LATENCY_BUCKETS_SECONDS, type Registry } from '#monitoring/metrics';
 import { InvalidRequestError } from '../errors.ts';
 import { listOf } from '../runtime/answered_rows.ts';
@@ -28,6 +30,8 @@ export interface PredictSettings {
   readonly maxBatchRows: number;
   readonly explainBudget: number;
   readonly serverTiming: boolean;
+  /** Longest line of NDJSON, bytes. */
+  readonly maxLineBytes: number;
 }
 
 /** Rows of one model that are ready to be run: scanned, or parsed and encoded. */
@@ -80,14 +84,20 @@ export async function registerPredictRoutes(
   };
 
   // What most callers send is read without making objects of it.
-  const parse = app.getDefaultJsonParser('error', 'error');
   app.removeContentTypeParser('application/json');
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
-    const scanned = scan(body, predictor, settings.maxBatchRows);
-    if (scanned === undefined) void parse(request, body.toString('utf8'), done);
-    else done(null, scanned);
+  app.addContentTypeParser(
+    'application/json',
+    { parseAs: 'buffer' },
+    async (request: FastifyRequest, body: Buffer | string) => {
+      checkCharset(request);
+      const bytes = body as Buffer;
+      return scan(bytes, predictor, settings.maxBatchRows) ?? parseJsonBody(request, bytes);
+    },
+  );
+  app.addContentTypeParser(LINES, async (request: FastifyRequest, payload: Readable) => {
+    checkCharset(request);
+    return payload;
   });
-  app.addContentTypeParser(LINES, (_, payload, done) => done(null, payload));
 
   const answer = async (
     prepared: Prepared,
@@ -210,7 +220,9 @@ export async function registerPredictRoutes(
         const active = await predictor.choose(request.query.model_name);
         requireScope(request, 'predict', active.name);
         const wantsProbabilities = request.query.return_probabilities === 'true';
-        const lines = scoreLines(predictor, active, body, { requestId: requestIdOf(request), wantsProbabilities });
+        const { maxLineBytes } = settings;
+        const asked = { requestId: requestIdOf(request), wantsProbabilities, maxLineBytes };
+        const lines = scoreLines(predictor, active, body, asked);
         return reply.type(LINES).send(Readable.from(lines));
       }
       checkBody(body, BATCH_KEYS);
@@ -230,6 +242,8 @@ export async function registerPredictRoutes(
 }
 
 function scan(body: Buffer, predictor: Predictor, maxRows: number): ScannedBody | undefined {
+  // Strings are compared as bytes: what is not UTF-8 is refused by who parses.
+  if (!isUtf8(body)) return undefined;
   try {
     const scanned = scanBody(body, (name) => predictor.activeForRows(name), maxRows);
     if (scanned !== undefined) predictor.countDealt(scanned.active);

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { loadPlatformConfig, platformConfigSchema } from '#cli/platform_config';
 import { messageOf } from '#kernel/errors';
 import { hideSecretFields, isSecretName } from '#kernel/secrets';
-import { errorAnswer } from '#monitoring/http_service';
+import { failureOf, problemOf } from '#monitoring/error_answer';
 import { createLogger } from '#monitoring/log';
 import { SecretsHider } from '#monitoring/tracing';
 import { RegistryUnavailableError } from '#registry/errors';
@@ -91,7 +91,7 @@ test('random credentials in every key are in no configuration shown, log line, e
           .child({ url: `redis://u:${value}@h` })
           .error({ error, deep: { a: { b: [{ text: `x ${value}` }] } } }, `failed.${value}`);
         log.info({ error: cause, config, kinesis }, 'seen');
-        seen.push(error.message, messageOf(cause), JSON.stringify(errorAnswer(error).body));
+        seen.push(error.message, messageOf(cause), JSON.stringify(problemOf(failureOf(error), '/', 'id')));
         seen.push(...spanWith(value, cause));
       }
       const shown = seen.join('\n');

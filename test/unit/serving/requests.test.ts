@@ -19,7 +19,7 @@ async function send(url: string, payload: unknown, headers: Readonly<Record<stri
     ...{ method: 'POST', url, headers: { 'content-type': 'application/json', ...headers } },
     payload: typeof payload === 'string' ? payload : JSON.stringify(payload),
   });
-  const isJson = answer.headers['content-type']?.toString().startsWith('application/json') === true;
+  const isJson = answer.headers['content-type']?.toString().match(/^application\/(problem\+)?json/) != null;
   const body = isJson ? (answer.json() as Record<string, unknown>) : {};
   return { status: answer.statusCode, body, text: answer.body, headers: answer.headers };
 }
@@ -97,7 +97,7 @@ test('rows as lines: an answer for each in its order, bad ones told by line, the
         error: { code: 'SERVING_INVALID_FEATURES', fields: [{ field: 'amount' }, { field: 'colour' }] },
       });
     } else if (index === 700) {
-      expect(each).toMatchObject({ line: 701, error: { message: expect.stringContaining('it is no JSON') } });
+      expect(each).toMatchObject({ line: 701, error: { message: expect.stringContaining('not JSON') } });
     } else expect(each.outputs.fraud).toBeCloseTo(tinyScore(0, [index, 3, 1, 0.7]), 5);
   }
   await tiny.log.drain();

@@ -161,6 +161,9 @@ test('what cannot be used is a dead letter with its payload whole; the rest beco
     transaction('e3', 'a', START - 30 * MINUTE_MS, 40),
     tooLate,
     '[]',
+    // The same event, but written otherwise; another event under its id.
+    JSON.stringify(Object.fromEntries(Object.entries(JSON.parse(transaction('e1', 'a', START, 10))).reverse())),
+    transaction('e1', 'a', START, 11),
   ]);
   const { ofEvents, late, duplicates } = await run();
   expect(ofEvents.map(({ values }) => [values.amount, values.count_24h, values.sum_amount_24h])).toEqual([
@@ -169,7 +172,7 @@ test('what cannot be used is a dead letter with its payload whole; the rest beco
     // Late, but not too late: it knows nothing of what came after its time.
     [40, 1, 40],
   ]);
-  expect({ late, duplicates }).toEqual({ late: 2, duplicates: 1 });
+  expect({ late, duplicates }).toEqual({ late: 2, duplicates: 2 });
   const letters = await deadLetters();
   expect(letters.map(({ reason }) => reason)).toEqual(
     expect.arrayContaining([
@@ -177,9 +180,10 @@ test('what cannot be used is a dead letter with its payload whole; the rest beco
       expect.stringMatching(/^timestamp: .*in the future/),
       'not a JSON object',
       expect.stringMatching(/^late: .*behind the watermark/),
+      expect.stringMatching(/^event_id_conflict: .*"e1"/),
     ]),
   );
-  expect(letters).toHaveLength(4);
+  expect(letters).toHaveLength(5);
   expect(letters.find(({ reason }) => reason.startsWith('late'))?.payload).toBe(tooLate);
 });
 
