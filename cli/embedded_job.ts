@@ -1,3 +1,5 @@
+import { controlAccess } from '#connectors/http/access';
+import type { AccessConfig } from '#connectors/http/config';
 import type { Service } from '#kernel/lifecycle';
 import type { Clock } from '#kernel/time';
 import { createHttpApp } from '#monitoring/http_app';
@@ -62,9 +64,11 @@ export class EmbeddedJob implements Service {
 }
 
 /** GET /health and /metrics of a job. */
-export function createJobHttp(
+export async function createJobHttp(
   deps: { readonly log: Logger; readonly metrics: Registry; readonly job: EmbeddedJob },
-  settings: HttpServiceSettings,
-): HttpService {
-  return new HttpService({ ...deps, notReady: () => deps.job.notReady() }, settings, createHttpApp(settings.tls));
+  settings: HttpServiceSettings & AccessConfig,
+): Promise<HttpService> {
+  const app = createHttpApp(settings.tls);
+  await controlAccess(app, settings, deps.log);
+  return new HttpService({ ...deps, notReady: () => deps.job.notReady() }, settings, app);
 }

@@ -122,11 +122,11 @@ export async function startPlatform(
       rawEvents: topics.rawEvents,
       deadLetters: topics.deadLetters,
     }),
-    pipeline: createJobHttp(
+    pipeline: await createJobHttp(
       { log, metrics, job: pipeline },
       { ...secured(config.pipeline), name: 'pipeline', portSetting: 'PIPELINE_PORT' },
     ),
-    monitor: createJobHttp(
+    monitor: await createJobHttp(
       { log, metrics: monitorMetrics, job: monitor },
       { ...secured(config.monitor), name: 'monitor', portSetting: 'MONITOR_PORT' },
     ),

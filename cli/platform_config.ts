@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { type EnvironmentVariable, loadConfig } from '#configs/load';
 import { brokerConfigSchema } from '#connectors/catalog';
 import { gatewayConfigSchema } from '#connectors/gateway/config';
+import { accessSettings } from '#connectors/http/config';
 import {
   cacheConfigSchema,
   featureApiConfigSchema,
@@ -19,7 +20,9 @@ import { gatesConfigSchema } from '#registry/lifecycle/gates';
 import { trainingConfigSchema } from '#registry/trainers/training_config';
 import { servingConfigSchema } from '#serving/config';
 import { monitorConfigSchema } from './monitor_config.ts';
+import { namespaceSchema, withNamespace } from './namespace.ts';
 import { checkProduction } from './production.ts';
+import { sharedAccessSchema, withSharedAccess } from './shared_access.ts';
 
 const address = (port: number) => ({
   host: z.string().default('127.0.0.1'),
@@ -35,6 +38,10 @@ export const platformConfigSchema = z.strictObject({
   production: z.boolean().default(false),
   log: z.strictObject({ level: z.enum(LOG_LEVELS) }),
   dataDirectory: z.string().min(1),
+  /** Callers of every listener, besides those of one listener alone. */
+  access: sharedAccessSchema.prefault({}),
+  /** Separates environments that share servers: the prefix of topics, consumer groups and Redis keys, and the PostgreSQL schema. */
+  namespace: namespaceSchema.optional(),
   /** Of every listener that names none of its own. */
   tls: tlsSchema.optional(),
   /** Something in front ends TLS, and only it reaches the listeners: production takes plain HTTP then. */
@@ -58,6 +65,7 @@ export const platformConfigSchema = z.strictObject({
   gateway: gatewayConfigSchema,
   pipeline: z.strictObject({
     ...address(8_082),
+    ...accessSettings,
     tls: tlsSchema.optional(),
     group: z.string().min(1),
     snapshotIntervalMs: z.int().positive(),
@@ -106,6 +114,11 @@ export const ENVIRONMENT_VARIABLES: Readonly<Record<string, EnvironmentVariable>
   TLS_CERT_FILE: { path: 'tls.certFile', type: 'string' },
   TLS_KEY_FILE: { path: 'tls.keyFile', type: 'string' },
   TLS_ENDS_IN_FRONT: { path: 'tlsEndsInFront', type: 'boolean' },
+  ACCESS_API_KEYS: { path: 'access.apiKeys', type: 'list' },
+  KEYS_FILE: { path: 'access.keysFile', type: 'string' },
+  CORS_ALLOWED_ORIGINS: { path: 'access.cors.allowedOrigins', type: 'list' },
+  LISTEN_WITHOUT_KEYS: { path: 'access.withoutKeys', type: 'boolean' },
+  NAMESPACE: { path: 'namespace', type: 'string' },
   KAFKA_BROKERS: onlyFor('broker.kind', 'kafka', { path: 'broker.brokers', type: 'list' }),
   KINESIS_REGION: onlyFor('broker.kind', 'kinesis', { path: 'broker.region', type: 'string' }),
   KINESIS_ENDPOINT: onlyFor('broker.kind', 'kinesis', { path: 'broker.endpoint', type: 'string' }),
@@ -157,7 +170,7 @@ export function loadPlatformConfig(
   env: Readonly<Record<string, string | undefined>>,
   overrides: Readonly<Record<string, unknown>> = {},
 ): Readonly<PlatformConfig> {
-  const config = loadConfig({
+  const loaded = loadConfig({
     schema: platformConfigSchema,
     directory: assetPath('configs'),
     environment: `features,${environmentOf(env)}`,
@@ -165,6 +178,7 @@ export function loadPlatformConfig(
     variables: ENVIRONMENT_VARIABLES,
     overrides,
   });
+  const config = withSharedAccess(withNamespace(loaded));
   if (config.production) checkProduction(config);
   return config;
 }

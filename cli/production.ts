@@ -1,4 +1,5 @@
 import { ConfigError } from '#configs/errors';
+import { holdsKeys } from '#connectors/http/key_ring';
 import { PORTS, type Role } from './choices.ts';
 
 /** What of the configuration production is strict about. */
@@ -25,6 +26,7 @@ interface Listener {
 interface Door extends Listener {
   readonly apiKeys?: readonly unknown[] | undefined;
   readonly jwt?: object | undefined;
+  readonly keysFile?: string | undefined;
 }
 
 /** What people leave as it was. */
@@ -70,9 +72,10 @@ export function checkDoors(config: Listening, roles: readonly Role[]): void {
   }
   for (const role of roles.filter(isDoor)) {
     const door = PORTS[role].settings;
-    const { host, apiKeys = [], jwt } = config[door];
-    if (!LOOPBACK.includes(host) && apiKeys.length === 0 && jwt === undefined) {
-      problems.push(`${door} listens on ${host} and lets in everybody: set its apiKeys or jwt`);
+    const { host, apiKeys = [], jwt, keysFile } = config[door];
+    const isClosed = apiKeys.length > 0 || jwt !== undefined || holdsKeys(keysFile);
+    if (!LOOPBACK.includes(host) && !isClosed) {
+      problems.push(`${door} listens on ${host} and lets in everybody: set its apiKeys, keysFile or jwt`);
     }
   }
   refuse(problems);

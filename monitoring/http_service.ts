@@ -6,6 +6,7 @@ import type { TlsConfig } from './http_app.ts';
 import { countRequests } from './http_metrics.ts';
 import type { Logger } from './log.ts';
 import type { Registry } from './metrics.ts';
+import { isLoopback, open } from './route_access.ts';
 import { isTraced, traceRequests } from './tracing.ts';
 
 export interface HttpServiceSettings {
@@ -30,6 +31,8 @@ export interface HttpServiceDeps {
   readonly beside?: Service | undefined;
 }
 
+const LOOPBACK = '127.0.0.1';
+const LISTEN_OPEN = 'LISTEN_WITHOUT_KEYS=true';
 const IN_FLIGHT_POLL_MS = 10;
 /** For the last answers to leave. */
 const GOODBYE_MS = 50;
@@ -66,14 +69,16 @@ export class HttpService implements Service {
       answered(request.routeOptions.url, reply.statusCode);
       done();
     });
+    // For probes and Prometheus, which have no keys: network policies say who reaches them.
+    const operations = { schema: { hide: true }, config: { access: open() } };
     const notReady = (): string | undefined => (this.#draining ? 'draining' : deps.notReady?.());
-    app.get('/health/live', { schema: { hide: true } }, async () => ({ status: 'live' }));
+    app.get('/health/live', operations, async () => ({ status: 'live' }));
     const ready = async (_: unknown, reply: { code(status: number): unknown }) => {
       const reason = notReady();
       if (reason !== undefined) reply.code(503);
       return reason === undefined ? { status: 'ready' } : { status: 'not ready', reason };
     };
-    app.get('/health', { schema: { hide: true } }, async (_, reply) => {
+    app.get('/health', operations, async (_, reply) => {
       const reason = notReady();
       const dependencies = Object.fromEntries(
         Object.entries(deps.dependencies?.() ?? {}).map(([name, problem]) => [name, problem ?? 'up']),
@@ -83,8 +88,8 @@ export class HttpService implements Service {
       const status = reason !== undefined ? 'not ready' : down ? 'degraded' : 'ready';
       return { status, ...(reason === undefined ? {} : { reason }), dependencies };
     });
-    app.get('/health/ready', { schema: { hide: true } }, ready);
-    app.get('/metrics', { schema: { hide: true } }, async (_, reply) => {
+    app.get('/health/ready', operations, ready);
+    app.get('/metrics', operations, async (_, reply) => {
       reply.type(deps.metrics.contentType);
       return deps.scrape?.() ?? deps.metrics.metrics();
     });
@@ -94,7 +99,7 @@ export class HttpService implements Service {
         const traceId = request.span?.spanContext().traceId;
         this.#log.error({ error, route: request.routeOptions.url, trace_id: traceId }, 'request.failed');
       }
-      if (status === 503 || status === 429) reply.header('retry-after', '1');
+      if ((status === 503 || status === 429) && !reply.hasHeader('retry-after')) reply.header('retry-after', '1');
       return reply.code(status).send(body);
     });
     app.setNotFoundHandler((request, reply) =>
@@ -122,7 +127,9 @@ export class HttpService implements Service {
 
   async start(signal = new AbortController().signal): Promise<void> {
     await this.#beside?.start(signal);
-    const { host, port, portSetting } = this.#settings;
+    const { port, portSetting } = this.#settings;
+    const host = await this.#hostToBind();
+    this.app.guard?.boundTo(host);
     try {
       await this.app.listen({ host, port });
     } catch (error) {
@@ -135,6 +142,18 @@ export class HttpService implements Service {
     const bound = typeof address === 'object' && address !== null ? address.port : port;
     this.#url = `${this.#settings.tls === undefined ? 'http' : 'https'}://${host === '0.0.0.0' ? 'localhost' : host}:${bound}`;
     this.#log.info({ url: this.#url }, 'http.listening');
+  }
+
+  /** The address of the settings; one of this machine where the listener would be open to every network without a key. */
+  async #hostToBind(): Promise<string> {
+    // Plugins have set the guard by then.
+    await this.app.ready();
+    const { host } = this.#settings;
+    const { guard } = this.app;
+    if (isLoopback(host) || guard === undefined || guard.isClosed() || guard.mayListenOpen) return host;
+    const reason = `no key is configured: create one (headwater keys create) or set ${LISTEN_OPEN}`;
+    this.#log.warn({ configured: host, bound: LOOPBACK, reason }, 'http.bound_to_loopback');
+    return LOOPBACK;
   }
 
   /** Says "not ready" first, then finishes the requests under way, at most until `signal` aborts. */

@@ -7,6 +7,7 @@ import { createHttpApp } from '#monitoring/http_app';
 import { HttpService } from '#monitoring/http_service';
 import type { Logger } from '#monitoring/log';
 import { Histogram, LATENCY_BUCKETS_SECONDS, type Registry } from '#monitoring/metrics';
+import { needs } from '#monitoring/route_access';
 import { traceparentOf } from '#monitoring/tracing';
 import { controlAccess } from '../http/access.ts';
 import type { GatewayConfig } from './config.ts';
@@ -70,7 +71,7 @@ export async function createGateway(
   });
 
   acceptBodiesAsText(app);
-  await controlAccess(app, config, (url) => url.startsWith('/ingest'));
+  await controlAccess(app, config, log);
   const observed = new Map(['/ingest', '/ingest/batch'].map((route) => [route, seconds.labels({ route })]));
   app.addHook('onResponse', (request, reply, done) => {
     observed.get(request.routeOptions.url ?? '')?.observe(reply.elapsedTime / 1_000);
@@ -86,6 +87,7 @@ export async function createGateway(
   app.post<{ Body: string }>(
     '/ingest',
     {
+      config: { access: needs('ingest') },
       bodyLimit: config.maxBatchBodyBytes,
       schema: {
         summary: 'Takes one event',
@@ -107,6 +109,7 @@ export async function createGateway(
   app.post<{ Body: string }>(
     '/ingest/batch',
     {
+      config: { access: needs('ingest') },
       bodyLimit: config.maxBatchBodyBytes,
       schema: {
         summary: 'Takes many events: NDJSON, or a JSON array',
