@@ -10,6 +10,7 @@ import type { ModelRegistry } from '#registry/model_registry';
 import type { ConsoleSources, DeadLetterStatus, FeatureStatus, PipelineStatus } from '#serving/console/sources';
 import { lagOf } from './lag.ts';
 import { createMetricReader, type MetricReader } from './metric_reader.ts';
+import { replayGroupOf } from './namespace.ts';
 import type { PlatformConfig } from './platform_config.ts';
 
 interface Deps {
@@ -31,7 +32,7 @@ export function createConsoleSources(deps: Deps, config: PlatformConfig): Consol
   const { broker, offline, registry, lifecycle, views } = deps;
   const { topics, pipeline, monitor, serving, grafana } = config;
   const metrics = createMetricReader([deps.metrics, deps.monitorMetrics], serving.console.prometheusUrl);
-  const queue = new DeadLetterQueue(broker, topics.deadLetters);
+  const queue = new DeadLetterQueue(broker, topics.deadLetters, replayGroupOf(config));
   const jobs = [
     { name: 'features', job: 'pipeline', topic: topics.rawEvents, group: pipeline.group },
     { name: 'monitoring of models', job: 'monitor', topic: topics.predictions, group: monitor.group },

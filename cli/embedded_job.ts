@@ -1,4 +1,6 @@
 import { targetStatesOf } from '#connectors/target_states';
+import { controlAccess } from '#connectors/http/access';
+import type { AccessConfig } from '#connectors/http/config';
 import type { Service } from '#kernel/lifecycle';
 import type { Clock } from '#kernel/time';
 import type { Health, HealthSource, HealthState } from '#monitoring/health';
@@ -80,9 +82,11 @@ export class EmbeddedJob implements Service, HealthSource {
 }
 
 /** GET /health and /metrics of a job. */
-export function createJobHttp(
+export async function createJobHttp(
   deps: { readonly log: Logger; readonly metrics: Registry; readonly health: Health },
-  settings: HttpServiceSettings,
-): HttpService {
-  return new HttpService(deps, settings, createHttpApp(settings.tls));
+  settings: HttpServiceSettings & AccessConfig,
+): Promise<HttpService> {
+  const app = createHttpApp(settings.tls);
+  await controlAccess(app, settings, deps.log);
+  return new HttpService(deps, settings, app);
 }

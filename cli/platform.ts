@@ -140,11 +140,11 @@ export async function startPlatform(
       secured(config.gateway),
       { rawEvents: topics.rawEvents, deadLetters: topics.deadLetters },
     ),
-    pipeline: createJobHttp(
+    pipeline: await createJobHttp(
       { log, metrics, health: health.of('pipeline') },
       { ...secured(config.pipeline), name: 'pipeline', portSetting: 'PIPELINE_PORT' },
     ),
-    monitor: createJobHttp(
+    monitor: await createJobHttp(
       { log, metrics: monitorMetrics, health: health.of('monitor') },
       { ...secured(config.monitor), name: 'monitor', portSetting: 'MONITOR_PORT' },
     ),

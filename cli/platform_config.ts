@@ -3,6 +3,7 @@ import { duration } from '#configs/duration';
 import { type EnvironmentVariable, loadConfig } from '#configs/load';
 import { brokerConfigSchema } from '#connectors/catalog';
 import { gatewayConfigSchema } from '#connectors/gateway/config';
+import { accessSettings } from '#connectors/http/config';
 import {
   cacheConfigSchema,
   featureApiConfigSchema,
@@ -23,7 +24,9 @@ import { modelNameSchema } from '#registry/names';
 import { trainingConfigSchema } from '#registry/trainers/training_config';
 import { servingConfigSchema } from '#serving/config';
 import { monitorConfigSchema } from './monitor_config.ts';
+import { namespaceSchema, withNamespace } from './namespace.ts';
 import { checkProduction, waiverSchema } from './production.ts';
+import { sharedAccessSchema, withSharedAccess } from './shared_access.ts';
 
 const address = (port: number) => ({
   host: z.string().default('127.0.0.1'),
@@ -41,6 +44,10 @@ export const platformConfigSchema = z.strictObject({
   productionWaivers: z.array(waiverSchema).default([]),
   log: z.strictObject({ level: z.enum(LOG_LEVELS) }),
   dataDirectory: z.string().min(1),
+  /** Callers of every listener, besides those of one listener alone. */
+  access: sharedAccessSchema.prefault({}),
+  /** Separates environments that share servers: the prefix of topics, consumer groups and Redis keys, and the PostgreSQL schema. */
+  namespace: namespaceSchema.optional(),
   /** Of every listener that names none of its own. */
   tls: tlsSchema.optional(),
   /** Something in front ends TLS, and only it reaches the listeners: production takes plain HTTP then. */
@@ -64,6 +71,7 @@ export const platformConfigSchema = z.strictObject({
   gateway: gatewayConfigSchema,
   pipeline: z.strictObject({
     ...address(8_082),
+    ...accessSettings,
     tls: tlsSchema.optional(),
     group: z.string().min(1),
     snapshotIntervalMs: z.int().positive(),
@@ -120,6 +128,11 @@ export const ENVIRONMENT_VARIABLES: Readonly<Record<string, EnvironmentVariable>
   TLS_CERT_FILE: { path: 'tls.certFile', type: 'string' },
   TLS_KEY_FILE: { path: 'tls.keyFile', type: 'string' },
   TLS_ENDS_IN_FRONT: { path: 'tlsEndsInFront', type: 'boolean' },
+  ACCESS_API_KEYS: { path: 'access.apiKeys', type: 'list' },
+  KEYS_FILE: { path: 'access.keysFile', type: 'string' },
+  CORS_ALLOWED_ORIGINS: { path: 'access.cors.allowedOrigins', type: 'list' },
+  LISTEN_WITHOUT_KEYS: { path: 'access.withoutKeys', type: 'boolean' },
+  NAMESPACE: { path: 'namespace', type: 'string' },
   PRODUCTION_WAIVERS: { path: 'productionWaivers', type: 'list' },
   KAFKA_BROKERS: kafka('brokers', 'list'),
   KAFKA_TLS: kafka('tls', 'boolean'),
@@ -205,7 +218,7 @@ export function loadPlatformConfig(
 ): Readonly<PlatformConfig> {
   const variables = Object.entries(env).filter(([name]) => isSecretName(name));
   rememberSecrets(variables.map(([, value]) => value ?? ''));
-  const config = loadConfig({
+  const loaded = loadConfig({
     schema: platformConfigSchema,
     directory: assetPath('configs'),
     environment: `features,${environmentOf(env)}`,
@@ -213,6 +226,7 @@ export function loadPlatformConfig(
     variables: ENVIRONMENT_VARIABLES,
     overrides,
   });
+  const config = withSharedAccess(withNamespace(loaded));
   rememberSecrets(secretsIn(config).map(({ value }) => value));
   if (config.production) checkProduction(config);
   return config;

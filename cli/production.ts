@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { ConfigError } from '#configs/errors';
 import type { BrokerConfig } from '#connectors/catalog';
 import type { OfflineStoreConfig, OnlineStoreConfig } from '#feature_store/config';
+import { holdsKeys } from '#connectors/http/key_ring';
 import { secretsIn } from '#kernel/secrets';
 import type { RegistryConfig } from '#registry/catalog';
 import { PORTS, type Role } from './choices.ts';
@@ -32,6 +33,7 @@ interface Listener {
 interface Door extends Listener {
   readonly apiKeys?: readonly unknown[] | undefined;
   readonly jwt?: object | undefined;
+  readonly keysFile?: string | undefined;
 }
 
 const ON_ONE_MACHINE = ['memory', 'pglite', 'local'];
@@ -176,9 +178,10 @@ export function checkDoors(config: Listening, roles: readonly Role[]): void {
   }
   for (const role of roles.filter(isDoor)) {
     const door = PORTS[role].settings;
-    const { host, apiKeys = [], jwt } = config[door];
-    if (!LOOPBACK.includes(host) && apiKeys.length === 0 && jwt === undefined) {
-      const problem = `${door} listens on ${host} and lets in everybody: set its apiKeys or jwt`;
+    const { host, apiKeys = [], jwt, keysFile } = config[door];
+    const isClosed = apiKeys.length > 0 || jwt !== undefined || holdsKeys(keysFile);
+    if (!LOOPBACK.includes(host) && !isClosed) {
+      const problem = `${door} listens on ${host} and lets every caller in: set its apiKeys, keysFile or jwt`;
       problems.push({ name: `${door}.access`, problem });
     }
   }

@@ -74,17 +74,20 @@ export interface LetterGroup {
   readonly newest: string;
 }
 
-const GROUP = 'headwater-dlq-replay';
+/** Consumer group whose offsets say which letters were replayed. */
+export const DEAD_LETTER_REPLAY_GROUP = 'headwater-dlq-replay';
 const POLL = { maxRecords: 500, maxWaitMs: 300 };
 
 /** The dead-letter topic, for people who look after it. */
 export class DeadLetterQueue {
   readonly #broker: Broker;
   readonly #topic: string;
+  readonly #group: string;
 
-  constructor(broker: Broker, topic: string) {
+  constructor(broker: Broker, topic: string, group = DEAD_LETTER_REPLAY_GROUP) {
     this.#broker = broker;
     this.#topic = topic;
+    this.#group = group;
   }
 
   /** Letters from the earliest on that pass the filter. */
@@ -120,7 +123,7 @@ export class DeadLetterQueue {
   async replay(toTopic: string, options: ReplayOptions = {}): Promise<ReplayCounts> {
     const { filter = {}, dryRun = false, signal = new AbortController().signal, onProgress } = options;
     const isFiltered = Object.values(filter).some((value) => value !== undefined);
-    const from = isFiltered ? new Map() : await this.#broker.committed(GROUP, this.#topic);
+    const from = isFiltered ? new Map() : await this.#broker.committed(this.#group, this.#topic);
     const counts = { replayed: 0, passed: 0, unusable: 0 };
     for await (const { partition, filed, position } of this.#read(from, signal)) {
       const records: OutgoingRecord[] = [];
@@ -131,7 +134,7 @@ export class DeadLetterQueue {
       }
       if (!dryRun) {
         if (records.length > 0) await this.#broker.producer.send(toTopic, records);
-        if (!isFiltered) await this.#broker.commit(GROUP, this.#topic, new Map([[partition, position]]));
+        if (!isFiltered) await this.#broker.commit(this.#group, this.#topic, new Map([[partition, position]]));
       }
       counts.replayed += records.length;
       onProgress?.(counts);

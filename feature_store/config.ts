@@ -72,6 +72,6 @@ export function createOfflineStore({ log }: Pick<Deps, 'log'>, config: OfflineSt
   const sql =
     config.kind === 'pglite'
       ? new PgliteExecutor(config.directory)
-      : new PostgresExecutor(createPostgresPool(config, log));
+      : new PostgresExecutor(createPostgresPool(config, log), config.schema);
   return new SqlOfflineStore({ sql, log }, config.kind);
 }

@@ -4,6 +4,7 @@ import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import { assetPath } from '#kernel/project_root';
 import { SECURITY_SCHEMES } from './api_schemas.ts';
+import { declareAccessOf, open } from './route_access.ts';
 
 /** GET /docs (interactive) and GET /openapi.json for an application; register before its routes. */
 export async function registerApiDocs(
@@ -19,6 +20,7 @@ export async function registerApiDocs(
     },
   });
   await app.register(async (scope) => {
+    declareAccessOf(scope, open());
     scope.addHook('onSend', (request, reply, _, done) => {
       // They change with a release; browsers ask by ETag after that.
       if (request.url.startsWith('/docs/static/')) reply.header('cache-control', 'public, max-age=3600');
@@ -27,9 +29,9 @@ export async function registerApiDocs(
     await scope.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
   });
   // What `type` of an error's answer leads to.
-  app.get('/docs/errors', { schema: { hide: true } }, async (_, reply) => {
+  app.get('/docs/errors', { schema: { hide: true }, config: { access: open() } }, async (_, reply) => {
     reply.type('text/markdown; charset=utf-8').header('cache-control', 'public, max-age=3600');
     return readFile(assetPath('docs/errors.md'), 'utf8');
   });
-  app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
+  app.get('/openapi.json', { schema: { hide: true }, config: { access: open() } }, async () => app.swagger());
 }

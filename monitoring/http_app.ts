@@ -20,6 +20,8 @@ declare module 'fastify' {
     routeMethods?: RouteMethods | undefined;
   }
 }
+import { requireDeclaredAccess } from './route_access.ts';
+import { SECURITY_HEADERS, TLS_HEADERS } from './security_headers.ts';
 
 /** PEM files of a listener; absent: plain HTTP, for behind something that ends TLS. */
 export const tlsSchema = z.strictObject({ certFile: z.string().min(1), keyFile: z.string().min(1) });
@@ -35,10 +37,12 @@ export interface HttpAppOptions extends Pick<FastifyServerOptions, 'bodyLimit' |
 
 /**
  * A Fastify application that listens with TLS where there is a certificate, and logs nothing itself. It reads JSON exactly, gives each request an id,
- * and knows the methods of its paths.
+ * and knows the methods of its paths. Every answer has security headers, also one to a request that no route or hook ever sees; it does not start with a route
+ * that declares no access.
  */
 export function createHttpApp(tls: TlsConfig | undefined, options: HttpAppOptions = {}): FastifyInstance {
   const { errorForms, ...limits } = options;
+  const headers = tls === undefined ? SECURITY_HEADERS : { ...SECURITY_HEADERS, ...TLS_HEADERS };
   const settings = {
     ...limits,
     logger: false,
@@ -46,12 +50,12 @@ export function createHttpApp(tls: TlsConfig | undefined, options: HttpAppOption
     routerOptions: { maxParamLength: LONGEST_PARAM },
     // What fails before there is a route: a URL that cannot be decoded.
     frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) => {
-      reply.header(REQUEST_ID, request.id);
-      sendError(error, request, reply, errorForms);
+      reply.headers(headers).header(REQUEST_ID, request.id);
+      void answerUnrouted(app, error, request, reply);
     },
-    clientErrorHandler: answerBroken,
+    clientErrorHandler: (error: NodeJS.ErrnoException, socket: Socket) => answerBroken(error, socket, headers),
   };
-  const app =
+  const app: FastifyInstance =
     tls === undefined
       ? fastify(settings)
       : (fastify({
@@ -59,13 +63,30 @@ export function createHttpApp(tls: TlsConfig | undefined, options: HttpAppOption
           https: { cert: readFileSync(tls.certFile), key: readFileSync(tls.keyFile) },
         }) as unknown as FastifyInstance);
   app.addHook('onRequest', (request, reply, done) => {
-    reply.header(REQUEST_ID, request.id);
+    reply.headers(headers).header(REQUEST_ID, request.id);
     done();
   });
+  requireDeclaredAccess(app);
   app.decorate('errorForms', errorForms);
   app.decorate('routeMethods', new RouteMethods(app));
   acceptJsonOnly(app);
   return app;
+}
+
+/** Answers a request whose target no router can read: as one without a route, so that a key is needed first. */
+async function answerUnrouted(
+  app: FastifyInstance,
+  error: Error,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<void> {
+  let answer: unknown = error;
+  try {
+    await app.guard?.authorize(request, reply);
+  } catch (refusal) {
+    answer = refusal;
+  }
+  sendError(answer, request, reply, app.errorForms);
 }
 
 /** The request's path, without query. */
@@ -84,7 +105,9 @@ export function sendError(
   const failure = failureOf(error);
   const path = pathOf(request);
   const form = formFor(forms, request.routeOptions?.url ?? path)?.(failure);
-  reply.code(failure.status).headers(failure.headers);
+  // A rate limit knows better when to come again.
+  const isTimed = reply.hasHeader('retry-after');
+  reply.code(failure.status).headers(isTimed ? without(failure.headers, 'retry-after') : failure.headers);
   if (form === undefined) void reply.type(PROBLEM_TYPE).send(JSON.stringify(problemOf(failure, path, request.id)));
   else
     void reply
@@ -94,13 +117,20 @@ export function sendError(
   return failure.status;
 }
 
+const without = (headers: Readonly<Record<string, string>>, name: string): Record<string, string> =>
+  Object.fromEntries(Object.entries(headers).filter(([each]) => each !== name));
+
 const STATUS_OF_BROKEN: Readonly<Record<string, number>> = {
   HPE_HEADER_OVERFLOW: 431,
   ERR_HTTP_REQUEST_TIMEOUT: 408,
 };
 
 /** Answers what is no HTTP request, and closes the connection. */
-function answerBroken(error: NodeJS.ErrnoException, socket: Socket): void {
+function answerBroken(
+  error: NodeJS.ErrnoException,
+  socket: Socket,
+  headers: Readonly<Record<string, string>>,
+): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return;
   const status = STATUS_OF_BROKEN[error.code ?? ''] ?? 400;
   const requestId = requestIdIn({});
@@ -110,10 +140,14 @@ function answerBroken(error: NodeJS.ErrnoException, socket: Socket): void {
     }),
   );
   const body = JSON.stringify(problemOf(failure, '', requestId));
+  const securityHeaders = Object.entries(headers)
+    .map(([name, value]) => `${name}: ${value}\r\n`)
+    .join('');
   if (socket.writable && socket.bytesWritten === 0) {
     socket.write(
-      `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: ${PROBLEM_TYPE}\r\n${REQUEST_ID}: ${requestId}\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+      `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${securityHeaders}content-type: ${PROBLEM_TYPE}\r\n${REQUEST_ID}: ${requestId}\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
     );
   }
   socket.destroy(error);
+
 }

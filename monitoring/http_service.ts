@@ -9,6 +9,7 @@ import { pathOf, sendError, type TlsConfig } from './http_app.ts';
 import { countRequests } from './http_metrics.ts';
 import type { Logger } from './log.ts';
 import type { Registry } from './metrics.ts';
+import { isLoopback, open } from './route_access.ts';
 import { isTraced, traceRequests } from './tracing.ts';
 
 declare module 'fastify' {
@@ -40,6 +41,8 @@ export interface HttpServiceDeps {
   readonly beside?: Service | undefined;
 }
 
+const LOOPBACK = '127.0.0.1';
+const LISTEN_OPEN = 'LISTEN_WITHOUT_KEYS=true';
 const IN_FLIGHT_POLL_MS = 10;
 /** For the last answers to leave. */
 const GOODBYE_MS = 50;
@@ -81,23 +84,25 @@ export class HttpService implements Service {
       answered(request.routeOptions.url, reply.statusCode);
       done();
     });
+    // For probes and Prometheus, which have no keys: network policies say who reaches them.
+    const operations = { schema: { hide: true }, config: { access: open() } };
     const reporter = new HealthReporter(deps.health ?? NO_DEPENDENCIES, systemClock);
     const report = () => reporter.report(this.#draining ? 'draining' : deps.notReady?.());
     // For the question whether a restart would help: it answers as long as the event loop turns.
-    app.get('/health/live', { schema: { hide: true } }, async () => ({ status: 'live' }));
+    app.get('/health/live', operations, async () => ({ status: 'live' }));
     // For load balancers: may this process be sent work?
-    app.get('/health/ready', { schema: { hide: true } }, async (_, reply) => {
+    app.get('/health/ready', operations, async (_, reply) => {
       const health = report();
       if (health.status === 'not ready') reply.code(503);
       return health;
     });
     // For people and checks: is anything of the process down?
-    app.get('/health', { schema: { hide: true } }, async (_, reply) => {
+    app.get('/health', operations, async (_, reply) => {
       const health = report();
       if (health.status !== 'ready') reply.code(503);
       return health;
     });
-    app.get('/metrics', { schema: { hide: true } }, async (_, reply) => {
+    app.get('/metrics', operations, async (_, reply) => {
       reply.type(deps.metrics.contentType);
       return deps.scrape?.() ?? deps.metrics.metrics();
     });
@@ -137,7 +142,9 @@ export class HttpService implements Service {
 
   async start(signal = new AbortController().signal): Promise<void> {
     await this.#beside?.start(signal);
-    const { host, port, portSetting } = this.#settings;
+    const { port, portSetting } = this.#settings;
+    const host = await this.#hostToBind();
+    this.app.guard?.boundTo(host);
     try {
       await this.app.listen({ host, port });
     } catch (error) {
@@ -150,6 +157,18 @@ export class HttpService implements Service {
     const bound = typeof address === 'object' && address !== null ? address.port : port;
     this.#url = `${this.#settings.tls === undefined ? 'http' : 'https'}://${host === '0.0.0.0' ? 'localhost' : host}:${bound}`;
     this.#log.info({ url: this.#url }, 'http.listening');
+  }
+
+  /** The address of the settings; one of this machine where the listener would be open to every network without a key. */
+  async #hostToBind(): Promise<string> {
+    // Plugins have set the guard by then.
+    await this.app.ready();
+    const { host } = this.#settings;
+    const { guard } = this.app;
+    if (isLoopback(host) || guard === undefined || guard.isClosed() || guard.mayListenOpen) return host;
+    const reason = `no key is configured: create one (headwater keys create) or set ${LISTEN_OPEN}`;
+    this.#log.warn({ configured: host, bound: LOOPBACK, reason }, 'http.bound_to_loopback');
+    return LOOPBACK;
   }
 
   /** Says "not ready" first, then finishes the requests under way, at most until `signal` aborts. */

@@ -46,8 +46,6 @@ export const servingConfigSchema = z.strictObject({
   serverTiming: z.boolean().default(false),
   /** The page at /console: whether it is there, and where its metrics and alerts come from beyond this process. */
   console: z.strictObject({ enabled: z.boolean().default(true), prometheusUrl: z.url().optional() }).prefault({}),
-  /** Origins whose pages may ask, such as https://app.example.com; none by default. */
-  corsOrigins: z.array(z.string().min(1)).default([]),
   tls: tlsSchema.optional(),
   /** Rows that a model may be run on to explain one, where it cannot be explained exactly. */
   explainBudget: z.int().positive().default(8_192),

@@ -103,3 +103,16 @@ export class UnknownExperimentError extends PlatformError {
     super(`there is not, and never was, ${which} with "${model}"`, { fault: 'caller', retryable: false });
   }
 }
+
+/** Feedback on a prediction of a model that the key may not send outcomes for. */
+export class ForbiddenFeedbackError extends PlatformError {
+  readonly code = 'SERVING_FORBIDDEN_FEEDBACK';
+  readonly httpStatus = 403;
+
+  constructor(requestId: string) {
+    super(
+      `request "${requestId}" is no stored prediction of a model that this key or token has the scope feedback for; a prediction is stored within a second of its answer`,
+      { fault: 'caller', retryable: true },
+    );
+  }
+}

@@ -1,11 +1,11 @@
-import cors from '@fastify/cors';
 import type { FastifyInstance } from 'fastify';
-import { controlAccess, isOpenToAll } from '#connectors/http/access';
+import { controlAccess, hasScope } from '#connectors/http/access';
 import { registerApiDocs } from '#monitoring/api_docs';
 import { createHttpApp } from '#monitoring/http_app';
 import { HttpService, type HttpServiceDeps } from '#monitoring/http_service';
+import { needs, needsSome } from '#monitoring/route_access';
 import type { ServingConfig } from './config.ts';
-import { isConsolePage, registerConsole } from './console/routes.ts';
+import { registerConsole } from './console/routes.ts';
 import type { ConsoleSources } from './console/sources.ts';
 import { UnknownServedModelError } from './errors.ts';
 import { type FeedbackStore, registerFeedbackRoutes } from './routes/feedback.ts';
@@ -24,10 +24,6 @@ export interface ServingDeps extends PredictorDeps, Pick<HttpServiceDeps, 'scrap
   readonly console?: ConsoleSources | undefined;
 }
 
-/** The Open Inference Protocol and SageMaker have health of their own. */
-const isOpen = (url: string): boolean =>
-  isOpenToAll(url) || isConsolePage(url) || /^\/(v2\/health|ping)(\/|\?|$)/.test(url);
-
 /** Large uploads of lines take their time. */
 const REQUEST_TIMEOUT_MS = 300_000;
 
@@ -41,14 +37,13 @@ export async function createServing(deps: ServingDeps, config: ServingConfig): P
   app.setValidatorCompiler(() => () => true);
   app.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
   app.decorateRequest('arrivedMs', 0);
+  await controlAccess(app, config, deps.log);
   app.addHook('onRequest', (request, _, done) => {
     request.arrivedMs = performance.now();
     // Before its body is read.
     if (request.method === 'POST') predictor.admission.enter();
     done();
   });
-  await secure(app, config);
-  await controlAccess(app, config, (url) => !isOpen(url));
   await registerApiDocs(app, { title: 'headwater serving', description: 'Predictions of the production models' });
   const notReady = (): string | undefined => {
     const { waiting } = models;
@@ -72,32 +67,20 @@ export async function createServing(deps: ServingDeps, config: ServingConfig): P
   return service;
 }
 
-/** Headers for browsers, and which pages may ask. */
-async function secure(app: FastifyInstance, { corsOrigins, tls }: ServingConfig): Promise<void> {
-  if (corsOrigins.length > 0) await app.register(cors, { origin: [...corsOrigins], maxAge: 600 });
-  // Answers are data: nothing of them is to be run, framed, guessed at or kept. The documents bring a policy of their own.
-  const headers = {
-    'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
-    'x-content-type-options': 'nosniff',
-    'referrer-policy': 'no-referrer',
-    'cross-origin-resource-policy': corsOrigins.length > 0 ? 'cross-origin' : 'same-origin',
-    ...(tls === undefined ? {} : { 'strict-transport-security': 'max-age=31536000' }),
-  };
-  app.addHook('onRequest', (_, reply, done) => {
-    reply.headers(headers);
-    done();
-  });
-}
-
 function registerModelRoutes(app: FastifyInstance, models: ModelServer): void {
-  app.get('/models', { schema: schemas.listModels }, async () => ({ models: models.status() }));
-  app.get<{ Params: { name: string } }>('/models/:name', { schema: schemas.oneModel }, async ({ params }) => {
+  const list = { schema: schemas.listModels, config: { access: needsSome('predict') } };
+  app.get('/models', list, async (request) => ({
+    models: models.status().filter(({ name }) => hasScope(request, 'predict', name)),
+  }));
+  const one = { schema: schemas.oneModel, config: { access: needs(({ name }) => `predict:${name}`) } };
+  app.get<{ Params: { name: string } }>('/models/:name', one, async (request) => {
+    const { params } = request;
     const variants = models.status().filter(({ name }) => name === params.name);
     const [status] = variants;
     if (status === undefined) {
       throw new UnknownServedModelError(
         params.name,
-        models.status().map(({ name }) => name),
+        models.status().flatMap(({ name }) => (hasScope(request, 'predict', name) ? [name] : [])),
       );
     }
     const signature = variants.some(({ ready }) => ready) ? models.ready(params.name)?.model.signature : undefined;

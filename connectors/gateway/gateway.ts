@@ -8,6 +8,7 @@ import { createHttpApp } from '#monitoring/http_app';
 import { HttpService } from '#monitoring/http_service';
 import type { Logger } from '#monitoring/log';
 import { Histogram, LATENCY_BUCKETS_SECONDS, type Registry } from '#monitoring/metrics';
+import { needs } from '#monitoring/route_access';
 import { traceparentOf } from '#monitoring/tracing';
 import { controlAccess } from '../http/access.ts';
 import { apiSchemas } from './api_schema.ts';
@@ -71,7 +72,7 @@ export async function createGateway(
   });
 
   acceptBodiesAsBytes(app);
-  await controlAccess(app, config, (url) => url.startsWith('/ingest'));
+  await controlAccess(app, config, log);
   const observed = new Map(['/ingest', '/ingest/batch'].map((route) => [route, seconds.labels({ route })]));
   app.addHook('onResponse', (request, reply, done) => {
     observed.get(request.routeOptions.url ?? '')?.observe(reply.elapsedTime / 1_000);
@@ -102,7 +103,7 @@ export async function createGateway(
   app.setValidatorCompiler(() => () => true);
   app.post<{ Body: Buffer | undefined }>(
     '/ingest',
-    { bodyLimit: config.maxBatchBodyBytes, schema: schemas.single },
+    { config: { access: needs('ingest') }, bodyLimit: config.maxBatchBodyBytes, schema: schemas.single },
     async (request, reply) => {
       const { cloudEvents: mode, read } = eventFormOf(request, cloudEvents);
       if (mode === 'batched') return answerAll(request, reply, read);
@@ -120,7 +121,7 @@ export async function createGateway(
 
   app.post<{ Body: Buffer | undefined }>(
     '/ingest/batch',
-    { bodyLimit: config.maxBatchBodyBytes, schema: schemas.batch },
+    { config: { access: needs('ingest') }, bodyLimit: config.maxBatchBodyBytes, schema: schemas.batch },
     async (request, reply) => {
       const { cloudEvents: mode, read } = eventFormOf(request, cloudEvents);
       if (mode === 'binary' || mode === 'structured') {

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { answers } from './schemas.ts';
+import { needs } from '#monitoring/route_access';
 
 interface CounterPath {
   readonly entity: string;
@@ -19,12 +20,16 @@ const params = {
 export function registerCounterRoutes(app: FastifyInstance, store: Pick<OnlineStore, 'increment'>): void {
   app.get<{ Params: CounterPath }>(
     '/counters/:entity/:counter',
-    { schema: { ...answers.readCounter, summary: 'What a counter of an entity is; 0 before it was counted', params } },
+    {
+      config: { access: needs('features:counters') },
+      schema: { ...answers.readCounter, summary: 'What a counter of an entity is; 0 before it was counted', params },
+    },
     async ({ params: { entity, counter } }) => ({ entity, counter, value: await store.increment(entity, counter, 0) }),
   );
   app.post<{ Params: CounterPath; Body: { readonly by?: number } | undefined }>(
     '/counters/:entity/:counter',
     {
+      config: { access: needs(({ counter }) => `counters:${counter}`) },
       schema: {
         ...answers.addToCounter,
         summary: 'Adds to a counter, 1 unless the body says otherwise; a repeated request counts again',

@@ -1,8 +1,13 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { hasScope, requireScope } from '#connectors/http/access';
+import { viewId } from '#feature_store/definitions/feature_row';
+import type { FeatureService } from '#feature_store/definitions/feature_service';
 import type { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { requestFields } from '#feature_store/retrieval/feature_vector';
+import { needsSome } from '#monitoring/route_access';
 import { RequestFieldsError } from '../errors.ts';
 import { answers } from './schemas.ts';
+import { mayReadView } from './readable_views.ts';
 
 interface VectorBody {
   readonly service: string;
@@ -15,20 +20,28 @@ const LARGEST_BATCH = 1_000;
 export function registerVectorRoutes(app: FastifyInstance, features: FeatureReader): void {
   app.get(
     '/services',
-    { schema: { ...answers.services, summary: 'The feature services: columns, and what a request must bring' } },
-    async () => ({
-      services: features.services.map(({ owner, description, unknownEntities, signature }) => ({
-        ...signature,
-        owner,
-        description,
-        unknown_entities: unknownEntities,
-      })),
+    {
+      config: { access: needsSome('features') },
+      schema: { ...answers.services, summary: 'The feature services: columns, and what a request must bring' },
+    },
+    async (request) => ({
+      services: features.services
+        .filter(
+          ({ stored }) => hasScope(request, 'features', '*') || stored.every(({ view }) => mayReadView(request, view)),
+        )
+        .map(({ owner, description, unknownEntities, signature }) => ({
+          ...signature,
+          owner,
+          description,
+          unknown_entities: unknownEntities,
+        })),
     }),
   );
 
   app.post<{ Body: VectorBody }>(
     '/features/vector',
     {
+      config: { access: needsSome('features') },
       schema: {
         ...answers.vectors,
         summary: 'Vectors of a feature service, as serving sees them; null where an entity is unknown',
@@ -56,7 +69,9 @@ export function registerVectorRoutes(app: FastifyInstance, features: FeatureRead
         },
       },
     },
-    async ({ body }) => {
+    async (request) => {
+      const { body } = request;
+      requireService(request, body.service, features.find(body.service));
       const service = features.get(body.service);
       const problems: RequestFieldsError['fields'][number][] = [];
       const requests = body.rows.map(({ entity, request = {} }, index) => {
@@ -77,4 +92,10 @@ export function registerVectorRoutes(app: FastifyInstance, features: FeatureRead
       };
     },
   );
+}
+
+/** A service is read by who may read all of its views; one that does not exist needs the scope that its name would have. */
+function requireService(request: FastifyRequest, id: string, service: FeatureService | undefined): void {
+  if (service === undefined) requireScope(request, 'features', id);
+  for (const { view } of service?.stored ?? []) requireScope(request, 'features', viewId(view));
 }

@@ -287,6 +287,8 @@ export interface OfflineStore extends Service {
   listRouting(model: string, limit: number): Promise<readonly RoutingRow[]>;
   /** Keeps how predictions turned out; of several words about one, the newest. */
   writeFeedback(rows: readonly FeedbackRow[]): Promise<void>;
+  /** Returns the models that answered each request, of those that are stored. */
+  modelsOfRequests(requestIds: readonly string[]): Promise<ReadonlyMap<string, readonly string[]>>;
   experimentOutcomes(query: OutcomesQuery): Promise<readonly ExperimentOutcomes[]>;
   /** Keeps how windows compare with training; a window told again replaces itself. */
   writeDriftReports(reports: readonly DriftReport[]): Promise<void>;

@@ -10,13 +10,29 @@ const RETRYABLE = /^(08|40|53|57|58|25006)/;
 
 export class PostgresExecutor implements SqlExecutor {
   readonly #pool: pg.Pool;
+  readonly #schema: string | undefined;
 
-  constructor(pool: pg.Pool) {
+  /** @param schema - where the pool's connections look for tables; undefined: the server's default */
+  constructor(pool: pg.Pool, schema?: string) {
     this.#pool = pool;
+    this.#schema = schema;
   }
 
   async open(): Promise<void> {
-    await this.query('SELECT 1');
+    if (this.#schema === undefined) await this.query('SELECT 1');
+    else await this.#ensureSchema(this.#schema);
+  }
+
+  /** Several processes that start at once may all try. */
+  async #ensureSchema(schema: string): Promise<void> {
+    const exists = async (): Promise<boolean> =>
+      (await this.query('SELECT 1 FROM pg_namespace WHERE nspname = $1', [schema])).length > 0;
+    if (await exists()) return;
+    try {
+      await this.query(`CREATE SCHEMA IF NOT EXISTS ${schema}`);
+    } catch (error) {
+      if (!(await exists())) throw error;
+    }
   }
 
   async query<Row>(text: string, parameters: readonly unknown[] = []): Promise<readonly Row[]> {

@@ -23,6 +23,18 @@ export async function writeFeedback(sql: SqlExecutor, rows: readonly FeedbackRow
   );
 }
 
+export async function modelsOfRequests(
+  sql: SqlExecutor,
+  requestIds: readonly string[],
+): Promise<ReadonlyMap<string, readonly string[]>> {
+  const rows = await sql.query<{ readonly id: string; readonly models: readonly string[] }>(
+    `SELECT request_id AS id, array_agg(DISTINCT model_name) AS models FROM predictions
+     WHERE request_id = ANY($1::text[]) GROUP BY request_id`,
+    [requestIds],
+  );
+  return new Map(rows.map(({ id, models }) => [id, models]));
+}
+
 /** Sums over entities: they are what variants are dealt to, and what is independent. */
 export async function experimentOutcomes(
   sql: SqlExecutor,

@@ -33,7 +33,7 @@ import type {
 import { verifyAuditTrail } from './sql_audit_trail.ts';
 import { judgedPredictions, listDriftReports, writeDriftReports } from './sql_drift.ts';
 import type { SqlExecutor } from './sql_executor.ts';
-import { experimentOutcomes, writeFeedback } from './sql_feedback.ts';
+import { experimentOutcomes, modelsOfRequests, writeFeedback } from './sql_feedback.ts';
 import { readHistory } from './sql_history.ts';
 import { pointInTimeJoin, queryLabels, readLabels, writeLabels } from './sql_labels.ts';
 import { listModelAudit, writeModelAudit } from './sql_model_audit.ts';
@@ -127,7 +127,10 @@ export class SqlOfflineStore implements OfflineStore {
         `CREATE TABLE IF NOT EXISTS ${partition} PARTITION OF feature_rows FOR VALUES FROM ('${from.toISOString()}') TO ('${to.toISOString()}')`,
       );
     } catch (error) {
-      const [found] = await this.#sql.query('SELECT 1 FROM pg_class WHERE relname = $1', [partition]);
+      const [found] = await this.#sql.query(
+        'SELECT 1 FROM pg_class WHERE relname = $1 AND relnamespace = current_schema()::regnamespace',
+        [partition],
+      );
       if (found === undefined) throw error;
     }
     this.#months.add(month);
@@ -347,6 +350,10 @@ export class SqlOfflineStore implements OfflineStore {
 
   listRouting(model: string, limit: number): Promise<readonly RoutingRow[]> {
     return listRouting(this.#sql, model, limit);
+  }
+
+  modelsOfRequests(requestIds: readonly string[]): Promise<ReadonlyMap<string, readonly string[]>> {
+    return modelsOfRequests(this.#sql, requestIds);
   }
 
   writeFeedback(rows: readonly FeedbackRow[]): Promise<void> {

@@ -1,9 +1,11 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
+import { hasScope } from '#connectors/http/access';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { Clock } from '#kernel/time';
 import { Counter, type Registry } from '#monitoring/metrics';
-import { InvalidRequestError, UnknownExperimentError } from '../errors.ts';
+import { needs, needsSome } from '#monitoring/route_access';
+import { ForbiddenFeedbackError, InvalidRequestError, UnknownExperimentError } from '../errors.ts';
 import { OUTCOMES, type Outcome, resultsOf } from '../experiments/results.ts';
 import type { Experiment } from '../routing/assignment.ts';
 import { routingStateSchema } from '../routing/routing.ts';
@@ -11,7 +13,7 @@ import type { ModelServer } from '../runtime/model_server.ts';
 import * as schemas from './schemas.ts';
 
 /** Where outcomes of predictions are kept, and compared. */
-export type FeedbackStore = Pick<OfflineStore, 'writeFeedback' | 'experimentOutcomes'>;
+export type FeedbackStore = Pick<OfflineStore, 'writeFeedback' | 'experimentOutcomes' | 'modelsOfRequests'>;
 
 const MOST_AT_ONCE = 10_000;
 
@@ -45,11 +47,13 @@ export function registerFeedbackRoutes(
     registers: [deps.metrics],
   });
 
-  app.post('/feedback', { schema: schemas.feedback }, async ({ body }) => {
+  app.post('/feedback', { schema: schemas.feedback, config: { access: needsSome('feedback') } }, async (request) => {
+    const { body } = request;
     const isList = typeof body === 'object' && body !== null && 'feedback' in body;
     const parsed = (isList ? bodySchema.options[0] : oneSchema).safeParse(body);
     if (!parsed.success) throw new InvalidRequestError(z.prettifyError(parsed.error));
     const list = 'feedback' in parsed.data ? parsed.data.feedback : [parsed.data];
+    await requireFeedbackScope(request, list);
     const receivedAtMs = clock.now();
     await feedback.writeFeedback(
       list.map(({ request_id: requestId, row_index: rowIndex, label, value }) => ({
@@ -59,6 +63,23 @@ export function registerFeedbackRoutes(
     received.inc(list.length);
     return { accepted: list.length };
   });
+
+  /** A key for some models may send outcomes of their predictions alone: whose a request is, the predictions say. */
+  const requireFeedbackScope = async (
+    request: FastifyRequest,
+    list: readonly { readonly request_id: string }[],
+  ): Promise<void> => {
+    if (hasScope(request, 'feedback', '*')) return;
+    const ids = [...new Set(list.map(({ request_id: id }) => id))];
+    const modelsOf = await feedback.modelsOfRequests(ids);
+    for (const id of ids) {
+      const names = modelsOf.get(id) ?? [];
+      // The same answer for a prediction of another model and for one that does not exist.
+      if (names.length === 0 || !names.every((name) => hasScope(request, 'feedback', name))) {
+        throw new ForbiddenFeedbackError(id);
+      }
+    }
+  };
 
   /** As it is running, or ran last. @throws {@link UnknownExperimentError} */
   const experimentOf = async (model: string, name: string | undefined): Promise<Experiment> => {
@@ -73,7 +94,7 @@ export function registerFeedbackRoutes(
 
   app.get<{ Params: { name: string }; Querystring: { experiment?: string; outcome?: string } }>(
     '/models/:name/results',
-    { schema: schemas.results },
+    { schema: schemas.results, config: { access: needs(({ name }) => [`feedback:${name}`, 'console:read']) } },
     async ({ params, query }) => {
       const experiment = await experimentOf(params.name, query.experiment);
       const outcome = (query.outcome ?? experiment.outcome) as Outcome;

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { requireScope } from '#connectors/http/access';
+import { needs, needsSome, open } from '#monitoring/route_access';
 import { InvalidRequestError } from '../errors.ts';
 import { listOf } from '../runtime/answered_rows.ts';
 import type { ModelServer } from '../runtime/model_server.ts';
@@ -49,7 +50,6 @@ export function registerInferenceProtocol(
     );
   };
   const infer = async (active: ActiveModel, rows: readonly Row[], request: FastifyRequest, requestId: string) => {
-    requireScope(request, 'predict', active.name);
     if (rows.length > maxBatchRows) {
       throw new InvalidRequestError(`${rows.length} rows are too many: send ${maxBatchRows} at most`);
     }
@@ -58,21 +58,24 @@ export function registerInferenceProtocol(
     return { ...inferred, predicted: predictor.finish(inferred, requestId, listOf(rows)).all() };
   };
 
-  app.get('/v2', { schema: protocol.server }, async () => ({
+  // Probes of the Open Inference Protocol and SageMaker have no keys.
+  const health = { access: open() };
+  const ofModel = { access: needs(({ name }) => `predict:${name}`) };
+  app.get('/v2', { schema: protocol.server, config: { access: needsSome('predict') } }, async () => ({
     name: 'headwater',
     version: '0.1.0',
     extensions: [],
   }));
-  app.get('/v2/health/live', { schema: protocol.live }, async () => ({ live: true }));
+  app.get('/v2/health/live', { schema: protocol.live, config: health }, async () => ({ live: true }));
   const tellReady = async (_: FastifyRequest, reply: FastifyReply) => {
     const ready = models.waiting.length === 0;
     return reply.code(ready ? 200 : 503).send({ ready });
   };
-  app.get('/v2/health/ready', { schema: protocol.ready }, tellReady);
-  app.get('/ping', { schema: protocol.ping }, tellReady);
+  app.get('/v2/health/ready', { schema: protocol.ready, config: health }, tellReady);
+  app.get('/ping', { schema: protocol.ping, config: health }, tellReady);
 
   for (const path of ['/v2/models/:name', '/v2/models/:name/versions/:version']) {
-    app.get<{ Params: ModelParams }>(path, { schema: protocol.model }, async ({ params }) => {
+    app.get<{ Params: ModelParams }>(path, { schema: protocol.model, config: ofModel }, async ({ params }) => {
       const { name, version, model } = await readyOf(params);
       const { signature, outputWidth } = model;
       return {
@@ -90,57 +93,70 @@ export function registerInferenceProtocol(
         ],
       };
     });
-    app.get<{ Params: ModelParams }>(`${path}/ready`, { schema: protocol.modelReady }, async ({ params }) => {
-      const { name } = await readyOf(params);
-      return { name, ready: true };
-    });
-    app.post<{ Params: ModelParams; Body: InferBody }>(`${path}/infer`, { schema: protocol.infer }, async (request) => {
-      const { params } = request;
-      const active = await (params.version === undefined ? predictor.choose(params.name) : readyOf(params));
-      const { body } = request;
-      if (!isObject(body as unknown)) throw new InvalidRequestError('the body must be a JSON object');
-      const id = body.id ?? requestIdOf(request);
-      if (typeof id !== 'string') throw new InvalidRequestError('id must be a string');
-      checkOutputs(body.outputs);
-      const rows = rowsOf(active, body.inputs);
-      const { output, predicted } = await infer(active, rows, request, id);
-      const { signature, outputWidth } = active.model;
-      const all = [
-        {
-          name: 'prediction',
-          datatype: signature.task === 'regression' ? 'FP64' : 'BYTES',
-          shape: [rows.length],
-          data: predicted.map(({ prediction }) => prediction),
-        },
-        {
-          name: signature.onnx.output,
-          datatype: 'FP32',
-          shape: [rows.length, outputWidth],
-          data: Array.from(output),
-        },
-      ];
-      const wanted = body.outputs?.map(({ name }) => name) ?? all.map(({ name }) => name);
-      const unknown = wanted.filter((name) => all.every((each) => each.name !== name));
-      if (unknown.length > 0) {
-        throw new InvalidRequestError(
-          `there is no output ${unknown.join(', ')}; there is ${all.map(({ name }) => name).join(', ')}`,
-        );
-      }
-      return {
-        ...{ model_name: active.name, model_version: String(active.version), id },
-        outputs: all.filter(({ name }) => wanted.includes(name)),
-      };
-    });
+    app.get<{ Params: ModelParams }>(
+      `${path}/ready`,
+      { schema: protocol.modelReady, config: ofModel },
+      async ({ params }) => {
+        const { name } = await readyOf(params);
+        return { name, ready: true };
+      },
+    );
+    app.post<{ Params: ModelParams; Body: InferBody }>(
+      `${path}/infer`,
+      { schema: protocol.infer, config: ofModel },
+      async (request) => {
+        const { params } = request;
+        const active = await (params.version === undefined ? predictor.choose(params.name) : readyOf(params));
+        const { body } = request;
+        if (!isObject(body as unknown)) throw new InvalidRequestError('the body must be a JSON object');
+        const id = body.id ?? requestIdOf(request);
+        if (typeof id !== 'string') throw new InvalidRequestError('id must be a string');
+        checkOutputs(body.outputs);
+        const rows = rowsOf(active, body.inputs);
+        const { output, predicted } = await infer(active, rows, request, id);
+        const { signature, outputWidth } = active.model;
+        const all = [
+          {
+            name: 'prediction',
+            datatype: signature.task === 'regression' ? 'FP64' : 'BYTES',
+            shape: [rows.length],
+            data: predicted.map(({ prediction }) => prediction),
+          },
+          {
+            name: signature.onnx.output,
+            datatype: 'FP32',
+            shape: [rows.length, outputWidth],
+            data: Array.from(output),
+          },
+        ];
+        const wanted = body.outputs?.map(({ name }) => name) ?? all.map(({ name }) => name);
+        const unknown = wanted.filter((name) => all.every((each) => each.name !== name));
+        if (unknown.length > 0) {
+          throw new InvalidRequestError(
+            `there is no output ${unknown.join(', ')}; there is ${all.map(({ name }) => name).join(', ')}`,
+          );
+        }
+        return {
+          ...{ model_name: active.name, model_version: String(active.version), id },
+          outputs: all.filter(({ name }) => wanted.includes(name)),
+        };
+      },
+    );
   }
 
   const invoke = async (request: FastifyRequest, name: string | undefined) => {
+    requireScope(request, 'predict', predictor.nameOf(name));
     const active = await predictor.choose(name);
     const { predicted } = await infer(active, mlflowRows(active, request.body), request, requestIdOf(request));
     return { predictions: predicted.map(({ prediction, outputs }) => outputs ?? prediction) };
   };
-  app.post('/invocations', { schema: invocations }, (request) => invoke(request, undefined));
-  app.post<{ Params: { name: string } }>('/endpoints/:name/invocations', { schema: endpointInvocations }, (request) =>
-    invoke(request, request.params.name),
+  app.post('/invocations', { schema: invocations, config: { access: needsSome('predict') } }, (request) =>
+    invoke(request, undefined),
+  );
+  app.post<{ Params: { name: string } }>(
+    '/endpoints/:name/invocations',
+    { schema: endpointInvocations, config: ofModel },
+    (request) => invoke(request, request.params.name),
   );
 }
 

@@ -191,7 +191,7 @@ test('scopes: a key may predict with one model, and route none', async () => {
   const keys = [
     { key: 'a-key-of-sixteen-characters', name: 'shop', scopes: ['predict:tiny'] },
     { key: 'other-key-of-sixteen-chars', name: 'nobody', scopes: ['predict:huge'] },
-    { key: 'admin-key-of-sixteen-chars', scopes: ['route:*', 'predict:*'] },
+    { key: 'admin-key-of-sixteen-chars', scopes: ['routing:*', 'predict:*', 'explain:*'] },
   ];
   tiny = await serveTiny({ apiKeys: keys });
   const as = (index: number) => ({ 'x-api-key': (keys[index] as { key: string }).key });
@@ -226,7 +226,7 @@ test('scopes: a key may predict with one model, and route none', async () => {
 });
 
 test('pages of configured origins may ask, others not; headers forbid to run or frame answers', async () => {
-  tiny = await serveTiny({ corsOrigins: ['https://shop.example'] });
+  tiny = await serveTiny({ cors: { allowedOrigins: ['https://shop.example'] } });
   const preflight = (origin: string) =>
     tiny.service.app.inject({
       ...{ method: 'OPTIONS', url: '/predict' },

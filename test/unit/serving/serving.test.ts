@@ -489,6 +489,7 @@ test('over HTTP: routing is changed with a reason, feedback taken, results told'
   const feedback = {
     writeFeedback: async (given: readonly FeedbackRow[]) => void told.push(...given),
     experimentOutcomes: async () => [],
+    modelsOfRequests: async () => new Map(),
   };
   const metrics = createMetricsRegistry({ process: false });
   const config = servingConfigSchema.parse({ models: [{ name: 'tiny' }] });
