@@ -63,7 +63,7 @@ function handlerOf(name: LambdaFunction): { readonly handle: Handler; readonly c
       });
       const answered = await answer(event, context);
       // An instance is halted between events: what was predicted is written before it may be.
-      await platform.predictions.flush();
+      await platform.predictions.flushNow();
       return answered;
     },
     async close() {

@@ -1,5 +1,6 @@
 import { createBroker } from '#connectors/catalog';
 import type { Broker } from '#connectors/connector';
+import { DeadLetterWriter } from '#connectors/dead_letter_writer';
 import { createGateway } from '#connectors/gateway/gateway';
 import { createFeatureApi } from '#feature_store/api/feature_api';
 import { createOfflineStore, createOnlineStore, ttlsOf } from '#feature_store/config';
@@ -33,6 +34,7 @@ import { createServing } from '#serving/server';
 import type { Role } from './choices.ts';
 import { createConsoleSources } from './console_sources.ts';
 import { createJobHttp, type EmbeddedJob } from './embedded_job.ts';
+import { largeLetters } from './large_letters.ts';
 import { createMonitorJob } from './monitor_service.ts';
 import { openRegistry } from './open_registry.ts';
 import { createFeatureJob } from './pipeline_service.ts';
@@ -95,8 +97,12 @@ export async function startPlatform(
     },
     config.serving,
   );
+  const deadLetters = new DeadLetterWriter(
+    { producer: broker.producer, log, metrics },
+    { topic: topics.deadLetters, large: largeLetters(config) },
+  );
   const predictions = new PredictionLog(
-    { sink: predictionSink(broker, offline, topics.predictions), log, metrics },
+    { sinks: predictionSinks(broker, offline, topics.predictions), deadLetters, log, metrics },
     { maxPending: config.serving.maxPendingLog },
   );
   const { job: pipeline, metrics: featureMetrics } = createFeatureJob({ ...base, broker, online, offline }, config);
@@ -132,7 +138,7 @@ export async function startPlatform(
     ),
     features: await createFeatureApi({ ...base, store: online, features, offline }, secured(config.featureApi)),
     serving: await createServing(
-      { ...base, models, features, predictions, feedback: offline, console: shown, scrape },
+      { ...base, models, features, predictions, feedback: offline, deadLetters, console: shown, scrape },
       secured(config.serving),
     ),
   };
@@ -173,11 +179,14 @@ export async function startPlatform(
 }
 
 /** Predictions go to the topic for whoever listens, and to the offline store for audit. */
-function predictionSink(broker: Broker, offline: OfflineStore, topic: string): PredictionSink {
-  return {
-    async write(rows) {
-      const records = rows.map(({ features, ...row }) => ({ key: row.entityKey, value: withFeatures(row, features) }));
-      await Promise.all([broker.producer.send(topic, records), offline.writePredictions(rows)]);
-    },
-  };
-}
+const predictionSinks = (broker: Broker, offline: OfflineStore, topic: string): readonly PredictionSink[] => [
+  {
+    target: 'prediction topic',
+    write: (rows) =>
+      broker.producer.send(
+        topic,
+        rows.map(({ features, ...row }) => ({ key: row.entityKey, value: withFeatures(row, features) })),
+      ),
+  },
+  { target: 'prediction store', write: (rows) => offline.writePredictions(rows) },
+];

@@ -1,5 +1,7 @@
 import cors from '@fastify/cors';
+import { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
+import type { DeadLetterWriter } from '#connectors/dead_letter_writer';
 import { controlAccess, isOpenToAll } from '#connectors/http/access';
 import { registerApiDocs } from '#monitoring/api_docs';
 import { createHttpApp } from '#monitoring/http_app';
@@ -11,7 +13,9 @@ import { UnknownServedModelError } from './errors.ts';
 import { type FeedbackStore, registerFeedbackRoutes } from './routes/feedback.ts';
 import { registerInferenceProtocol } from './routes/inference_protocol.ts';
 import { registerPredictRoutes } from './routes/predict.ts';
+import { refuseUnstorable } from './routes/requests.ts';
 import { registerRoutingRoutes } from './routes/routing.ts';
+import { ScannedBody } from './routes/scanned_body.ts';
 import * as schemas from './routes/schemas.ts';
 import type { ModelServer } from './runtime/model_server.ts';
 import { Predictor, type PredictorDeps } from './runtime/predictor.ts';
@@ -19,6 +23,8 @@ import { Predictor, type PredictorDeps } from './runtime/predictor.ts';
 export interface ServingDeps extends PredictorDeps, Pick<HttpServiceDeps, 'scrape'> {
   /** Where outcomes of predictions are kept; without, nobody can tell them. */
   readonly feedback?: FeedbackStore;
+  /** For feedback that its store refuses. */
+  readonly deadLetters?: Pick<DeadLetterWriter, 'write'>;
   /** What the console shows; absent: there is none. */
   readonly console?: ConsoleSources | undefined;
 }
@@ -52,6 +58,11 @@ export async function createServing(deps: ServingDeps, config: ServingConfig): P
     const { waiting } = models;
     return waiting.length === 0 ? undefined : `no version of ${waiting.join(', ')} is loaded`;
   };
+  // Scanned rows hold numbers and known categories; lines are checked one by one.
+  refuseUnstorable(
+    app,
+    (body) => body instanceof ScannedBody || ArrayBuffer.isView(body) || body instanceof Readable,
+  );
   const address = { ...config, name: 'serving', portSetting: 'API_PORT' };
   const service = new HttpService({ ...deps, notReady }, address, app);
   registerInferenceProtocol(app, { models, predictor }, config);

@@ -1,4 +1,5 @@
 import type { Broker, Producer } from '#connectors/connector';
+import type { LargeLetters } from '#connectors/dead_letter_writer';
 import type { FileSystemOf } from '#connectors/files/file_systems';
 import { DefinitionError } from '#feature_store/definitions/errors';
 import { viewId } from '#feature_store/definitions/feature_row';
@@ -40,6 +41,8 @@ export interface FeatureSettings {
   /** Undefined: computed rows are not published. */
   readonly featureEventsTopic: string | undefined;
   readonly deadLetterTopic: string;
+  /** Where dead letters go that are too large for their topic. */
+  readonly largeLetters?: LargeLetters;
   /** An event may be so much older than the watermark and count. */
   readonly allowedLatenessMs: number;
   /** Length of the windows that statistics of features are of; undefined: none are made. */
@@ -177,7 +180,8 @@ function computeFeatures(
     dead.push(computed.dead);
     if (settings.statisticsWindowMs !== undefined) {
       const statistics = { windowMs: settings.statisticsWindowMs, isLive };
-      computed.main.apply(writeStatistics(view, { offline: deps.offline, log, metrics: metrics.registry }, statistics));
+      const to = { offline: deps.offline, log, metrics: metrics.registry };
+      dead.push(computed.main.apply(writeStatistics(view, to, statistics)));
     }
   }
   const sink = new WriteRows({
@@ -191,15 +195,11 @@ function computeFeatures(
   dead.push(flatten(rows, 'AllRows').apply(parDo(sink, { name: 'WriteRows' })));
   flatten(dead, 'AllDeadLetters').apply(
     parDo(
-      new WriteDeadLetters({
-        producer,
-        topic: settings.deadLetterTopic,
-        log,
-        metrics: metrics.registry,
-      }),
-      {
-        name: 'WriteDeadLetters',
-      },
+      new WriteDeadLetters(
+        { producer, log, metrics: metrics.registry },
+        { topic: settings.deadLetterTopic, large: settings.largeLetters },
+      ),
+      { name: 'WriteDeadLetters' },
     ),
   );
 }

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { unstorableTextIn } from '#kernel/unstorable_text';
 import type { Task } from '#registry/model_package';
 import { InvalidRequestError } from '../errors.ts';
 import type { Predicted } from '../runtime/interpret.ts';
@@ -19,6 +20,21 @@ export interface PredictBody {
 
 export const isObject = (value: unknown): value is Features =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** Refuses bodies with text that no store takes, on every route that comes after; what `isChecked` holds was read without strings. */
+export function refuseUnstorable(app: FastifyInstance, isChecked: (body: unknown) => boolean): void {
+  app.addHook('preValidation', (request, _, done) => {
+    const { body } = request;
+    if (typeof body === 'object' && body !== null && !isChecked(body)) {
+      const found = unstorableTextIn(body);
+      if (found !== undefined) {
+        done(new InvalidRequestError(`${found.path === '' ? 'the body' : found.path} ${found.problem}`));
+        return;
+      }
+    }
+    done();
+  });
+}
 
 /** @throws {@link InvalidRequestError} for what is no object, or has keys that are not known */
 export function checkBody<T extends { readonly model_name?: string }>(body: T, keys: ReadonlySet<string>): T {

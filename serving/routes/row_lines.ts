@@ -1,6 +1,7 @@
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { messageOf } from '#kernel/errors';
+import { unstorableTextIn } from '#kernel/unstorable_text';
 import { errorAnswer } from '#monitoring/http_service';
 import { InvalidFeaturesError, InvalidRequestError } from '../errors.ts';
 import { type AskedRow, listOf } from '../runtime/answered_rows.ts';
@@ -66,6 +67,8 @@ function read(predictor: Predictor, active: ActiveModel, text: string, number: n
     const features: unknown = JSON.parse(text);
     if (!isObject(features))
       throw new InvalidRequestError('each line must be a JSON object with the features of a row');
+    const unstorable = unstorableTextIn(features);
+    if (unstorable !== undefined) throw new InvalidRequestError(`${unstorable.path} ${unstorable.problem}`);
     return { number, input: predictor.encode(active, [{ ...row, features }], () => ''), row: { ...row, features } };
   } catch (error) {
     const known =
