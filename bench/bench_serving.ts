@@ -48,7 +48,10 @@ export async function serveForBench(
     write: async (rows: readonly NewPrediction[]) =>
       void rows.map(({ features, ...row }) => withFeatures(row, features)),
   };
-  const predictions = new PredictionLog({ ...base, sinks: [sink], deadLetters: { write: async () => {} } }, { maxPending: 100_000 });
+  const predictions = new PredictionLog(
+    { ...base, sinks: [sink], deadLetters: { write: async () => {} } },
+    { maxPending: 100_000 },
+  );
   const store =
     online ??
     new MemoryOnlineStore({ ...base, ttlMs: new Map() }, { file: join(mkdtempSync(join(tmpdir(), 'bench-')), 'rows') });

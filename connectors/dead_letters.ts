@@ -1,7 +1,7 @@
+import type { Broker, LogRecord, OutgoingRecord, Position } from './connector.ts';
 import { UnreadableFileError } from './errors.ts';
 import { readWhole } from './files/file_system.ts';
 import type { FileSystemOf } from './files/file_systems.ts';
-import type { Broker, LogRecord, OutgoingRecord, Position } from './connector.ts';
 
 /** A record that could not be used, with everything needed to look at it and to replay it: the value of a record of the dead-letter topic. */
 export interface DeadLetter {

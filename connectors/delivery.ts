@@ -32,8 +32,7 @@ const LONGEST_DELAY_MS = 10_000;
 const GIVE_UP_AFTER_MS = 600_000;
 
 /** Refusals are final; outages and targets that a person has to mend are waited for. */
-const mayPass = (error: unknown): boolean =>
-  error instanceof BrokenCircuitError || failureClassOf(error) !== 'record';
+const mayPass = (error: unknown): boolean => error instanceof BrokenCircuitError || failureClassOf(error) !== 'record';
 
 /**
  * The way to a store or topic: tries again with jittered, growing delays while an error says that it may help, and leaves the target alone for

@@ -93,10 +93,13 @@ export class RecordsRefusedError extends PlatformError {
 
   constructor(topic: string, sent: number, refused: ReadonlyMap<number, Error>) {
     const [first] = refused.values();
-    super(`${refused.size} of ${sent} records for ${topic} were refused, the others are written: ${first?.message ?? ''}`, {
-      fault: 'caller',
-      retryable: false,
-    });
+    super(
+      `${refused.size} of ${sent} records for ${topic} were refused, the others are written: ${first?.message ?? ''}`,
+      {
+        fault: 'caller',
+        retryable: false,
+      },
+    );
     this.refused = refused;
   }
 }

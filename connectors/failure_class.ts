@@ -76,7 +76,9 @@ export function kinesisFailure(name: string | undefined): FailureClass {
   if (name === 'ValidationException' || name === 'InvalidArgumentException' || name === 'SerializationException') {
     return 'record';
   }
-  return /^(ResourceNotFound|AccessDenied|UnrecognizedClient|ExpiredToken|InvalidSignature|KMS(?!Throttling))/.test(name ?? '')
+  return /^(ResourceNotFound|AccessDenied|UnrecognizedClient|ExpiredToken|InvalidSignature|KMS(?!Throttling))/.test(
+    name ?? '',
+  )
     ? 'target'
     : 'transient';
 }

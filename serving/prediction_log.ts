@@ -1,8 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
 import type { DeadLetterWriter } from '#connectors/dead_letter_writer';
 import { Delivery, type Rejected } from '#connectors/delivery';
-import { withFeatures } from '#feature_store/offline/sql_predictions';
 import type { NewPrediction } from '#feature_store/offline/offline_store';
+import { withFeatures } from '#feature_store/offline/sql_predictions';
 import { messageOf } from '#kernel/errors';
 import type { Service } from '#kernel/lifecycle';
 import type { Logger } from '#monitoring/log';

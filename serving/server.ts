@@ -1,5 +1,5 @@
-import cors from '@fastify/cors';
 import { Readable } from 'node:stream';
+import cors from '@fastify/cors';
 import type { FastifyInstance } from 'fastify';
 import type { DeadLetterWriter } from '#connectors/dead_letter_writer';
 import { controlAccess, isOpenToAll } from '#connectors/http/access';
@@ -59,10 +59,7 @@ export async function createServing(deps: ServingDeps, config: ServingConfig): P
     return waiting.length === 0 ? undefined : `no version of ${waiting.join(', ')} is loaded`;
   };
   // Scanned rows hold numbers and known categories; lines are checked one by one.
-  refuseUnstorable(
-    app,
-    (body) => body instanceof ScannedBody || ArrayBuffer.isView(body) || body instanceof Readable,
-  );
+  refuseUnstorable(app, (body) => body instanceof ScannedBody || ArrayBuffer.isView(body) || body instanceof Readable);
   const address = { ...config, name: 'serving', portSetting: 'API_PORT' };
   const service = new HttpService({ ...deps, notReady }, address, app);
   registerInferenceProtocol(app, { models, predictor }, config);

@@ -156,7 +156,9 @@ export class IdempotentProducer {
     const maxBytes = this.#settings.maxRecordBytes;
     if (mostRecordBytes(record) + RECORD_OVERHEAD_BYTES <= maxBytes) return undefined;
     const sizeBytes = recordBytes(record) + RECORD_OVERHEAD_BYTES;
-    return sizeBytes <= maxBytes ? undefined : new RecordTooLargeError('Kafka', topic, record.key, { sizeBytes, maxBytes });
+    return sizeBytes <= maxBytes
+      ? undefined
+      : new RecordTooLargeError('Kafka', topic, record.key, { sizeBytes, maxBytes });
   }
 
   #add({ queue }: Partition, record: OutgoingRecord, nowMs: number, deadlineMs: number): Pending {
@@ -330,7 +332,10 @@ export class IdempotentProducer {
     if (records.length === 1) {
       const record = records[0] as OutgoingRecord;
       const sizeBytes = pending.builder.bytes;
-      pending.refused.set(record, new RecordTooLargeError('Kafka', topic, record.key, { sizeBytes, maxBytes: undefined }));
+      pending.refused.set(
+        record,
+        new RecordTooLargeError('Kafka', topic, record.key, { sizeBytes, maxBytes: undefined }),
+      );
       pending.resolve();
       return;
     }

@@ -14,7 +14,13 @@ import { withinDeadline } from '#kernel/deadline';
 import { messageOf, PlatformError } from '#kernel/errors';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
-import { ConnectionError, OffsetOutOfRangeError, RecordRefusedError, TargetError, UnknownTopicError } from '../errors.ts';
+import {
+  ConnectionError,
+  OffsetOutOfRangeError,
+  RecordRefusedError,
+  TargetError,
+  UnknownTopicError,
+} from '../errors.ts';
 import { kafkaFailure } from '../failure_class.ts';
 import type { KafkaConfig } from './config.ts';
 import { IdempotentProducer } from './idempotent_producer.ts';

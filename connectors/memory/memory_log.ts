@@ -139,7 +139,11 @@ export class MemoryLog implements Broker {
       const size = { sizeBytes: recordBytes(record), maxBytes: LARGEST_FRAME - FRAME_OVERHEAD_BYTES };
       refused.set(index, new RecordTooLargeError('the memory log', topicName, record.key, size));
     }
-    if (refused.size < records.length) await this.#send(topicName, records.filter((record) => !isTooLarge(record)));
+    if (refused.size < records.length)
+      await this.#send(
+        topicName,
+        records.filter((record) => !isTooLarge(record)),
+      );
     throw new RecordsRefusedError(topicName, records.length, refused);
   }
 

@@ -1,5 +1,5 @@
-import type { EventFields, Feature, SessionFeature, WindowFeature } from '#feature_store/definitions/feature';
 import { declaredValue } from '#feature_store/definitions/declared_value';
+import type { EventFields, Feature, SessionFeature, WindowFeature } from '#feature_store/definitions/feature';
 import { type FeatureValue, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { HOUR_MS } from '#kernel/time';
@@ -242,7 +242,8 @@ export class ViewComputation {
       else {
         this.#current = this.#slotNames[slot] as string;
         const passes: unknown = where(event);
-        if (typeof passes === 'object' && passes !== null) throw new TypeError('its filter returned an object, not a boolean');
+        if (typeof passes === 'object' && passes !== null)
+          throw new TypeError('its filter returned an object, not a boolean');
         this.#passed[slot] = passes ? 1 : 0;
       }
     }

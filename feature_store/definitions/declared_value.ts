@@ -40,7 +40,8 @@ function described(value: unknown): string {
     const shown = JSON.stringify(value.slice(0, SHOWN_CHARS));
     return isStorable(value) ? `the string ${shown}` : `a string that no store takes, ${shown}`;
   }
-  if (typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint') return `${typeof value} ${value}`;
+  if (typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint')
+    return `${typeof value} ${value}`;
   if (value instanceof Promise) return 'a promise: features are computed synchronously';
   return Array.isArray(value) ? 'an array' : `a ${typeof value}`;
 }

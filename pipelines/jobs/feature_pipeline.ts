@@ -18,6 +18,7 @@ import type { PCollection, PipelineRoot } from '#pipelines/model/pcollection';
 import { filter, flatten, keyBy, parDo, parDoTagged, read } from '#pipelines/model/transforms';
 import { type ComputedRow, ComputeFeatures, DEAD, SplitInvalid } from '#pipelines/transforms/compute_features';
 import { createEventDecoder, createRowDecoder, type DecodedEvent } from '#pipelines/transforms/decode_events';
+import type { FailureLimit } from '#pipelines/transforms/failure_limit';
 import type { FeatureMetrics } from '#pipelines/transforms/feature_metrics';
 import { writeStatistics } from '#pipelines/transforms/feature_statistics';
 
@@ -41,6 +42,8 @@ export interface FeatureSettings {
   /** Undefined: computed rows are not published. */
   readonly featureEventsTopic: string | undefined;
   readonly deadLetterTopic: string;
+  /** When the features of a view fail for too many events, it stops. */
+  readonly failureLimit?: FailureLimit;
   /** Where dead letters go that are too large for their topic. */
   readonly largeLetters?: LargeLetters;
   /** An event may be so much older than the watermark and count. */
@@ -171,7 +174,7 @@ function computeFeatures(
       .apply(keyBy((event) => entityKeyOf(view.entity, event.event), `Key ${id} by ${view.entity.name}`))
       .apply(
         parDoTagged(
-          new ComputeFeatures(view, settings.allowedLatenessMs, isLive, metrics),
+          new ComputeFeatures(view, { metrics, log }, { ...settings, isLive }),
           { dead: DEAD },
           { name: `Compute ${id}` },
         ),

@@ -103,7 +103,11 @@ export function buildMonitoringPipeline(
     .apply(combinePerKey(predictionWindowFn, { name: 'Gather' }))
     .apply(parDo(new TellWindow(), { name: 'TellWindow' }))
     .apply(windowInto({ windowFn: globalWindows() }, 'AllOfTime'))
-    .apply(parDo(new CompareWithTraining({ referenceOf, offline, delivery, metrics, deadLetters, log }, settings), { name: 'Compare' }));
+    .apply(
+      parDo(new CompareWithTraining({ referenceOf, offline, delivery, metrics, deadLetters, log }, settings), {
+        name: 'Compare',
+      }),
+    );
   if (bounded === true) return;
   root
     .apply(periodicImpulse({ name: 'EverySoOften', start: Date.now(), intervalMs: everyMs }))
@@ -114,10 +118,7 @@ const DEAD = outputTag<DeadLetter>('dead');
 
 /** Separates predictions from what is none. */
 class SplitUnreadable implements DoFn<MonitoredPrediction | UnreadablePrediction, MonitoredPrediction> {
-  process(
-    element: MonitoredPrediction | UnreadablePrediction,
-    context: ProcessContext<MonitoredPrediction>,
-  ): void {
+  process(element: MonitoredPrediction | UnreadablePrediction, context: ProcessContext<MonitoredPrediction>): void {
     if (!('reason' in element)) {
       context.output(element);
       return;

@@ -13,6 +13,11 @@ export interface FeatureMetrics {
   /** Broken quality rules, by events; that an event comes once is one of every view. */
   readonly violations: Counter<'view' | 'rule' | 'action'>;
   readonly late: Counter;
+  /** What became of events, once for each view: `computed`, `late`, `duplicate`, `failed`, `view_stopped`. */
+  readonly events: Counter<'view' | 'outcome'>;
+  /** Rows that a view's own functions could not give. */
+  readonly failures: Counter<'view' | 'feature'>;
+  readonly stoppedViews: Gauge<'view'>;
   readonly duplicates: Counter;
   readonly endToEndSeconds: Histogram;
   /** Event time of the newest row that was written, ms, by view. */
@@ -60,6 +65,24 @@ export function createFeatureMetrics(registry: Registry): FeatureMetrics {
       registers,
     }),
     late: new Counter({ name: 'pipeline_late_events_total', help: 'Events behind the watermark', registers }),
+    events: new Counter({
+      name: 'feature_view_events_total',
+      help: 'Events that reached a view, by what became of them: computed, late, duplicate, failed, view_stopped',
+      labelNames: ['view', 'outcome'],
+      registers,
+    }),
+    failures: new Counter({
+      name: 'feature_failures_total',
+      help: 'Rows that were not computed because the function of a feature threw or gave a value of another type than declared',
+      labelNames: ['view', 'feature'],
+      registers,
+    }),
+    stoppedViews: new Gauge({
+      name: 'feature_view_stopped',
+      help: '1 while a view computes nothing because its features failed for too many events',
+      labelNames: ['view'],
+      registers,
+    }),
     duplicates: new Counter({
       name: 'pipeline_duplicate_events_total',
       help: 'Events whose event_id had been seen',

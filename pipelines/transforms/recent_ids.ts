@@ -28,8 +28,14 @@ export const noIds = (): RecentIds => ({
  * @param oldestMs - ids with earlier times may be forgotten
  * @returns false when the id was there already
  */
-export function addId(ids: RecentIds, id: string, timeMs: number, oldestMs: number): boolean {
-  const hash = hashOf(id);
+export const addId = (ids: RecentIds, id: string, timeMs: number, oldestMs: number): boolean =>
+  addHash(ids, hashOf(id), timeMs, oldestMs);
+
+/** Whether the id of this hash was added. */
+export const hasHash = ({ hashes }: RecentIds, hash: number): boolean => hashes[placeOf(hashes, hash)] === hash;
+
+/** As {@link addId}, with the hash of the id. */
+export function addHash(ids: RecentIds, hash: number, timeMs: number, oldestMs: number): boolean {
   const at = placeOf(ids.hashes, hash);
   if (ids.hashes[at] === hash) return false;
   ids.hashes[at] = hash;
@@ -40,7 +46,7 @@ export function addId(ids: RecentIds, id: string, timeMs: number, oldestMs: numb
 }
 
 /** Never 0. */
-function hashOf(id: string): number {
+export function hashOf(id: string): number {
   return (stableHash32(id, SECOND_HASH) % HIGH) * 2 ** 32 + stableHash32(id) + 1;
 }
 

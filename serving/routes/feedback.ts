@@ -54,9 +54,11 @@ export function registerFeedbackRoutes(
     if (!parsed.success) throw new InvalidRequestError(z.prettifyError(parsed.error));
     const list = 'feedback' in parsed.data ? parsed.data.feedback : [parsed.data];
     const receivedAtMs = clock.now();
-    const rows = list.map(({ request_id: requestId, row_index: rowIndex, label, value }): FeedbackRow => ({
-      ...{ requestId, rowIndex, label, value, receivedAtMs },
-    }));
+    const rows = list.map(
+      ({ request_id: requestId, row_index: rowIndex, label, value }): FeedbackRow => ({
+        ...{ requestId, rowIndex, label, value, receivedAtMs },
+      }),
+    );
     // An outage is the caller's to wait for; what the store refuses is refused alone.
     const rejected = await writeInHalves(rows, (part) => feedback.writeFeedback(part));
     const accepted = rows.length - rejected.length;

@@ -63,7 +63,9 @@ export function decodePrediction(record: LogRecord, _watermark: EventTime): Deco
   if (unstorable !== undefined) return refuse(`${unstorable.path} ${unstorable.problem}`);
   const { requestId, rowIndex, modelName, modelVersion, features, prediction, probabilities, predictedAtMs } = logged;
   if (typeof modelName !== 'string' || modelName === '') return refuse('modelName must be a string');
-  if (!(Number.isInteger(modelVersion) && (modelVersion as number) >= 0 && (modelVersion as number) <= LARGEST_VERSION)) {
+  if (
+    !(Number.isInteger(modelVersion) && (modelVersion as number) >= 0 && (modelVersion as number) <= LARGEST_VERSION)
+  ) {
     return refuse(`modelVersion must be an integer up to ${LARGEST_VERSION}`);
   }
   // A broken clock must not move the watermark.
