@@ -112,7 +112,8 @@ export class WriteRows implements DoFn<ComputedRow, DeadLetter> {
             .then(refuse('sink.feature_events')),
     ]);
     const writtenMs = clock.now();
-    for (const { row, receivedAtMs, traceparent } of batch) {
+    for (const { row, receivedAtMs, traceparent, isOfEvent } of batch) {
+      if (isOfEvent) metrics.events.inc({ view: viewId(row), outcome: 'written' });
       if (traceparent !== undefined) traceWritten(traceparent, row, beganMs);
       const view = viewId(row);
       if (row.eventTime > (metrics.newestRows.get(view) ?? 0)) metrics.newestRows.set(view, row.eventTime);

@@ -237,7 +237,10 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
     if (origin !== undefined) {
       const view = viewId(this.#computation.view);
       for (const { name, rule } of violations) this.#metrics.violations.inc({ view, rule: name, action: rule.action });
-      if (action !== 'warn') this.#metrics.failed.inc({ reason: 'quality' });
+      if (action !== 'warn') {
+        this.#metrics.failed.inc({ reason: 'quality' });
+        this.#metrics.events.inc({ view, outcome: 'refused' });
+      }
       if (action === 'dead_letter') {
         const seen = gravest.rule.features.map((feature) => `${feature} = ${JSON.stringify(values[feature] ?? null)}`);
         this.#toDeadLetters(
