@@ -142,10 +142,12 @@ export class IdempotentProducer {
     else await Promise.all([...touched].map(({ done }) => done));
     for (const pending of touched) {
       if (pending.refused.size === 0) continue;
-      refused ??= new Map();
+      // The batch may be others' as well.
       for (let index = 0; index < records.length; index += 1) {
         const error = pending.refused.get(records[index] as OutgoingRecord);
-        if (error !== undefined) refused.set(index, error);
+        if (error === undefined) continue;
+        refused ??= new Map();
+        refused.set(index, error);
       }
     }
     if (refused !== undefined) throw new RecordsRefusedError(topic, records.length, refused);
