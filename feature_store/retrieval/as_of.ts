@@ -1,5 +1,5 @@
-import type { AsOfFeature, ExpressionFeature } from '#feature_store/definitions/feature';
 import { declaredValue } from '#feature_store/definitions/declared_value';
+import type { AsOfFeature, ExpressionFeature } from '#feature_store/definitions/feature';
 import { type FeatureValue, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { FeatureComputationError } from '../errors.ts';

@@ -1,8 +1,8 @@
-import type { FeatureType } from '#feature_store/definitions/feature';
-import { isStorable } from '#kernel/unstorable_text';
 import { declaredValue } from '#feature_store/definitions/declared_value';
+import type { FeatureType } from '#feature_store/definitions/feature';
 import { type FeatureRow, type FeatureValue, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureService } from '#feature_store/definitions/feature_service';
+import { isStorable } from '#kernel/unstorable_text';
 import { FeatureComputationError, RequestFieldsError } from '../errors.ts';
 import { valuesAsOf } from './as_of.ts';
 

@@ -167,12 +167,42 @@ const POISON: readonly [name: string, record: OutgoingRecord, stage: string, rea
   ['half a pair', recordOf(click('half', { text: '\ud800' })), 'pipeline.decode', /text holds half of a surrogate/],
   ['nested', { value: `{"event_type":"click","text":${nested}}` }, 'pipeline.decode', /nested more than 500/],
   ['a wrong type', recordOf(click('type', { n: 'one' })), 'pipeline.decode', /n: /],
-  ['a function that throws', recordOf(click('throws', { n: 13 })), 'pipeline.compute_features', /"ratio" of view poisoned_.*unlucky; event .*-throws/],
-  ['a wrong value', recordOf(click('value', { n: 14 })), 'pipeline.compute_features', /"label" of view .* declared string.* number 14; event .*-value/],
-  ['half an integer', recordOf(click('integer', { n: 1.5 })), 'pipeline.compute_features', /"n" of view .* declared long.* number 1.5/],
-  ['a key no index takes', recordOf(click('index', { user_id: Array.from({ length: 600 }, () => randomUUID()).join('') })), 'sink.offline_store', /index row/],
-  ['a key of another type in Redis', recordOf(click('redis', { user_id: 'other-type' })), 'sink.online_store', /WRONGTYPE/],
-  ['a row larger than its topic takes', recordOf(click('large', { text: 'x'.repeat(400_000) })), 'sink.feature_events', /bytes with key and headers/],
+  [
+    'a function that throws',
+    recordOf(click('throws', { n: 13 })),
+    'pipeline.compute_features',
+    /"ratio" of view poisoned_.*unlucky; event .*-throws/,
+  ],
+  [
+    'a wrong value',
+    recordOf(click('value', { n: 14 })),
+    'pipeline.compute_features',
+    /"label" of view .* declared string.* number 14; event .*-value/,
+  ],
+  [
+    'half an integer',
+    recordOf(click('integer', { n: 1.5 })),
+    'pipeline.compute_features',
+    /"n" of view .* declared long.* number 1.5/,
+  ],
+  [
+    'a key no index takes',
+    recordOf(click('index', { user_id: Array.from({ length: 600 }, () => randomUUID()).join('') })),
+    'sink.offline_store',
+    /index row/,
+  ],
+  [
+    'a key of another type in Redis',
+    recordOf(click('redis', { user_id: 'other-type' })),
+    'sink.online_store',
+    /WRONGTYPE/,
+  ],
+  [
+    'a row larger than its topic takes',
+    recordOf(click('large', { text: 'x'.repeat(400_000) })),
+    'sink.feature_events',
+    /bytes with key and headers/,
+  ],
 ];
 
 test('events: poison of every kind between 40 good ones', async () => {
@@ -238,11 +268,24 @@ test('a dead letter larger than its topic takes is kept whole in a file, and can
 test('history: poisoned lines of a file between 40 good ones', async () => {
   const before = (await lettersOf()).length;
   const lines = Array.from({ length: GOOD }, (_, index) => JSON.stringify(click(`past-${index}`)));
-  const bad = ['{"event_id":', 'null', JSON.stringify(click('past-nul', { text: 'a\0' })), JSON.stringify(click('past-unlucky', { n: 13 }))];
+  const bad = [
+    '{"event_id":',
+    'null',
+    JSON.stringify(click('past-nul', { text: 'a\0' })),
+    JSON.stringify(click('past-unlucky', { n: 13 })),
+  ];
   writeFileSync(join(directory, 'history.jsonl'), [...lines.slice(0, 20), ...bad, ...lines.slice(20)].join('\n'));
   const registry = createMetricsRegistry({ process: false });
   const metrics = createFeatureMetrics(registry);
-  const deps = { producer: broker.producer, online, offline, views: [view], metrics, log: silentLogger, clock: systemClock };
+  const deps = {
+    producer: broker.producer,
+    online,
+    offline,
+    views: [view],
+    metrics,
+    log: silentLogger,
+    clock: systemClock,
+  };
   await runEmbedded(
     createPipeline((root) =>
       buildBackfillPipeline(root, deps, {
@@ -286,7 +329,9 @@ test('drift: predictions that are none, and a report that its store refuses; the
   });
   const good = Array.from({ length: GOOD }, (_, index) => prediction(`good-${RUN}`, index));
   const refused = Array.from({ length: GOOD }, (_, index) => prediction('poison-here', index));
-  const bad = ['null', '"x"', '{"modelName":"m\\u0000","modelVersion":1,"predictedAtMs":1}'].map((value) => ({ value }));
+  const bad = ['null', '"x"', '{"modelName":"m\\u0000","modelVersion":1,"predictedAtMs":1}'].map((value) => ({
+    value,
+  }));
   await broker.producer.send(topics.predictions, [...good, ...bad, ...refused]);
   const registry = createMetricsRegistry({ process: false });
   await runEmbedded(
@@ -327,7 +372,10 @@ test('the prediction log: a refused row is alone in the dead letters; each sink 
           target: 'prediction topic',
           async write(rows) {
             sent.push(...rows.map(({ requestId }) => requestId));
-            await broker.producer.send(topics.logged, rows.map((row) => ({ value: JSON.stringify(row) })));
+            await broker.producer.send(
+              topics.logged,
+              rows.map((row) => ({ value: JSON.stringify(row) })),
+            );
           },
         },
         { target: 'prediction store', write: (rows) => offline.writePredictions(rows) },
@@ -340,7 +388,13 @@ test('the prediction log: a refused row is alone in the dead letters; each sink 
     log.add({
       count: 1,
       logged: () => ({
-        ...{ requestId: `${name}-${RUN}`, rowIndex: 0, modelName: `log-${RUN}`, modelVersion: 1, features: features as never },
+        ...{
+          requestId: `${name}-${RUN}`,
+          rowIndex: 0,
+          modelName: `log-${RUN}`,
+          modelVersion: 1,
+          features: features as never,
+        },
         ...{ prediction: 'yes', predictedAtMs: Date.now() },
       }),
     });

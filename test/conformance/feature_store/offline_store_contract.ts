@@ -506,7 +506,11 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       await fc.assert(
         fc.asyncProperty(entries, async (batch) => {
           const id = randomUUID();
-          const [last, first, newest] = [new Map<number, number>(), new Map<number, number>(), new Map<number, number>()];
+          const [last, first, newest] = [
+            new Map<number, number>(),
+            new Map<number, number>(),
+            new Map<number, number>(),
+          ];
           const times = new Map<number, number>();
           for (const { key, at: time, n } of batch) {
             last.set(key, n);
@@ -520,7 +524,9 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
 
           await store.write(batch.map(({ key, at: time, n }) => row(id, `e${key}`, 0, n, time)));
           const rows = await store.newestRows({ view: id, version: 1 }, { limit: 10 });
-          expect(rows.map(({ entityKey, values }) => [Number(entityKey.slice(1)), values.value])).toEqual(sorted(newest));
+          expect(rows.map(({ entityKey, values }) => [Number(entityKey.slice(1)), values.value])).toEqual(
+            sorted(newest),
+          );
 
           await store.writeStatistics(
             batch.map(({ key, n }) => ({
@@ -529,11 +535,21 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
             })),
           );
           const statistics = await store.listStatistics({ view: { view: id, version: 1 }, limit: 10 });
-          expect(statistics.map(({ feature, statistics: of }) => [Number(feature.slice(1)), of.rows])).toEqual(sorted(last));
+          expect(statistics.map(({ feature, statistics: of }) => [Number(feature.slice(1)), of.rows])).toEqual(
+            sorted(last),
+          );
 
           await store.writeDriftReports(
             batch.map(({ key, n }) => ({
-              ...{ model: id, version: key, windowStartMs: START, windowMs: HOUR_MS, rows: n, columns: [], reportedAtMs: START },
+              ...{
+                model: id,
+                version: key,
+                windowStartMs: START,
+                windowMs: HOUR_MS,
+                rows: n,
+                columns: [],
+                reportedAtMs: START,
+              },
             })),
           );
           const reports = await store.listDriftReports({ model: id, limit: 10 });
@@ -555,7 +571,12 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
           expect(predictions.map(({ rowIndex, prediction: n }) => [rowIndex, Number(n)])).toEqual(sorted(first));
 
           await store.writeFeedback(
-            batch.map(({ key, at: time, n }) => ({ requestId: id, rowIndex: key, value: n, receivedAtMs: START + time })),
+            batch.map(({ key, at: time, n }) => ({
+              requestId: id,
+              rowIndex: key,
+              value: n,
+              receivedAtMs: START + time,
+            })),
           );
           const judged = (await store.judgedPredictions(START, 10)).filter(({ model }) => model === id);
           expect(judged.map(({ value }) => value).sort()).toEqual([...newest.values()].sort());

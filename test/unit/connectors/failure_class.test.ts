@@ -1,7 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { writeInHalves } from '#connectors/delivery';
-import { ConnectionError, RecordRefusedError, RecordsRefusedError, TargetError, UnknownTopicError } from '#connectors/errors';
+import {
+  ConnectionError,
+  RecordRefusedError,
+  RecordsRefusedError,
+  TargetError,
+  UnknownTopicError,
+} from '#connectors/errors';
 import {
   type FailureClass,
   failureClassOf,

@@ -2,7 +2,16 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { z } from 'zod';
 import { type EntityState, emptyEntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
-import { approxDistinct, count, distinct, last, mean, session, sum, top } from '#feature_store/definitions/aggregations';
+import {
+  approxDistinct,
+  count,
+  distinct,
+  last,
+  mean,
+  session,
+  sum,
+  top,
+} from '#feature_store/definitions/aggregations';
 import { asOf, expression, field, fromEvent, sincePrevious } from '#feature_store/definitions/feature';
 import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import { featureView } from '#feature_store/definitions/feature_view';
@@ -26,7 +35,11 @@ const source = eventSource({
 
 let isArmed = true;
 /** Throws, or gives a value of a wrong type: by the number's parity. */
-function give<T extends FeatureValue>(event: { readonly fails?: unknown; readonly n?: unknown }, step: Step, value: T): T {
+function give<T extends FeatureValue>(
+  event: { readonly fails?: unknown; readonly n?: unknown },
+  step: Step,
+  value: T,
+): T {
   if (!isArmed || event.fails !== step) return value;
   if (Number(event.n) % 2 === 0) throw new Error(`no ${step}`);
   return { wrong: step } as unknown as T;
@@ -101,34 +114,34 @@ function applyTo(state: EntityState, { at, n, kind, fails }: Event, rows: unknow
 }
 
 describe('an event whose features fail', () => {
-  it.each([['close together', 20 * MINUTE_MS], ['far apart', 3 * DAY_MS]])(
-    'leaves no trace: rows and state are those without it (%s)',
-    (_, maxGapMs) => {
-      fc.assert(
-        fc.property(eventsOf(maxGapMs), (events) => {
-          const [state, oracle] = [emptyEntityState(), emptyEntityState()];
-          const [rows, expected] = [[] as unknown[], [] as unknown[]];
-          for (const event of events) {
-            const isBad = event.fails !== 'none';
-            if (!isBad) {
-              applyTo(state, event, rows);
-              applyTo(oracle, event, expected);
-              continue;
-            }
-            // What changed before its time is told, with or without it.
-            computation.decay(oracle, event.at, (asOfMs, values) => expected.push([asOfMs, values]));
-            computation.decay(state, event.at, (asOfMs, values) => rows.push([asOfMs, values]));
-            const before = structuredClone(state);
-            expect(() => applyTo(state, event, [])).toThrow(FeatureComputationError);
-            expect(state).toEqual(before);
+  it.each([
+    ['close together', 20 * MINUTE_MS],
+    ['far apart', 3 * DAY_MS],
+  ])('leaves no trace: rows and state are those without it (%s)', (_, maxGapMs) => {
+    fc.assert(
+      fc.property(eventsOf(maxGapMs), (events) => {
+        const [state, oracle] = [emptyEntityState(), emptyEntityState()];
+        const [rows, expected] = [[] as unknown[], [] as unknown[]];
+        for (const event of events) {
+          const isBad = event.fails !== 'none';
+          if (!isBad) {
+            applyTo(state, event, rows);
+            applyTo(oracle, event, expected);
+            continue;
           }
-          expect(JSON.stringify(rows, rounded)).toBe(JSON.stringify(expected, rounded));
-          expect(state).toEqual(oracle);
-        }),
-        { numRuns: 300 },
-      );
-    },
-  );
+          // What changed before its time is told, with or without it.
+          computation.decay(oracle, event.at, (asOfMs, values) => expected.push([asOfMs, values]));
+          computation.decay(state, event.at, (asOfMs, values) => rows.push([asOfMs, values]));
+          const before = structuredClone(state);
+          expect(() => applyTo(state, event, [])).toThrow(FeatureComputationError);
+          expect(state).toEqual(before);
+        }
+        expect(JSON.stringify(rows, rounded)).toBe(JSON.stringify(expected, rounded));
+        expect(state).toEqual(oracle);
+      }),
+      { numRuns: 300 },
+    );
+  });
 
   it('is named with view and feature, and why', () => {
     const fail = (fails: Step, n: number): string => {
@@ -145,7 +158,9 @@ describe('an event whose features fail', () => {
     expect(fail('expression', 3)).toBe(
       'feature "share" of view fragile@1: it is declared double, and the value is an object',
     );
-    expect(fail('typed', 3)).toBe('feature "last_n_24h" of view fragile@1: it is declared long, and the value is number 3.5');
+    expect(fail('typed', 3)).toBe(
+      'feature "last_n_24h" of view fragile@1: it is declared long, and the value is number 3.5',
+    );
   });
 
   it('that fails as it leaves a window does not hold up the later rows', () => {
@@ -155,7 +170,12 @@ describe('an event whose features fail', () => {
     isArmed = true;
     const rows: number[] = [];
     const failed: string[] = [];
-    computation.decay(state, 5 * DAY_MS, (at) => rows.push(at), (_, error) => failed.push(error.feature));
+    computation.decay(
+      state,
+      5 * DAY_MS,
+      (at) => rows.push(at),
+      (_, error) => failed.push(error.feature),
+    );
     expect(rows).toEqual([]);
     expect(failed.length).toBeGreaterThan(2);
     expect(new Set(failed)).toEqual(new Set(['share']));
