@@ -15,6 +15,7 @@ import { createMetricsRegistry } from '#monitoring/metrics';
 import { type BackfillSettings, buildBackfillPipeline, buildFeaturePipeline } from '#pipelines/jobs/feature_pipeline';
 import type { Construct } from '#pipelines/model/graph';
 import { createFeatureMetrics, type FeatureMetrics } from '#pipelines/transforms/feature_metrics';
+import { largeLetters } from './large_letters.ts';
 import { definitionsOf, loadPlatformConfig, type PlatformConfig } from './platform_config.ts';
 import { UsageError } from './usage_error.ts';
 
@@ -65,6 +66,7 @@ export async function openFeaturesPipeline(options: Readonly<Record<string, stri
         rawEventsTopic: topics.rawEvents,
         featureEventsTopic: topics.featureEvents,
         deadLetterTopic: topics.deadLetters,
+        largeLetters: largeLetters(config),
         bounded: options.bounded === 'true',
       }),
     close,
@@ -103,6 +105,8 @@ export async function openBackfillPipeline(
           allowedLatenessMs: pipeline.allowedLatenessMs,
           featureEventsTopic: undefined,
           deadLetterTopic: topics.deadLetters,
+          largeLetters: largeLetters(config),
+          failureLimit: pipeline.failureLimit,
           ...(onProgress === undefined ? {} : { onProgress }),
         },
       ),

@@ -117,32 +117,37 @@ export function createHealth(deps: Deps, config: PlatformConfig, roles: readonly
 /** A log that cannot write for so long is down. */
 const LOG_DOWN_AFTER_MS = 10 * SECOND_MS;
 
-/** Watches the sink of the prediction log: it is a job of the role serving. */
-export function watchPredictionSink(
-  sink: PredictionSink,
+/** Watches the sinks of the prediction log: it is a job of the role serving. */
+export function watchPredictionSinks(
+  sinks: readonly PredictionSink[],
   now: () => number,
-): { readonly sink: PredictionSink; readonly source: HealthSource } {
-  let failingSinceMs: number | undefined;
-  let lastError = '';
+): { readonly sinks: readonly PredictionSink[]; readonly source: HealthSource } {
+  /** Sinks that fail now. */
+  const failing = new Map<string, { readonly sinceMs: number; readonly error: string }>();
   const state = (): HealthState => {
-    if (failingSinceMs === undefined) return { status: 'up' };
-    const forMs = now() - failingSinceMs;
+    const [first] = failing;
+    if (first === undefined) return { status: 'up' };
+    const [target, { sinceMs, error }] = first;
+    const forMs = now() - sinceMs;
     const status = forMs >= LOG_DOWN_AFTER_MS ? 'down' : 'degraded';
-    return { status, reason: `predictions could not be written for ${Math.round(forMs / 1_000)} s: ${lastError}` };
+    return {
+      status,
+      reason: `predictions could not be written to the ${target} for ${Math.round(forMs / 1_000)} s: ${error}`,
+    };
   };
-  return {
-    source: { kind: 'job', name: 'prediction log', state },
-    sink: {
+  const watched = sinks.map(
+    (sink): PredictionSink => ({
+      target: sink.target,
       async write(rows) {
         try {
           await sink.write(rows);
-          failingSinceMs = undefined;
+          failing.delete(sink.target);
         } catch (error) {
-          failingSinceMs ??= now();
-          lastError = messageOf(error);
+          failing.set(sink.target, { sinceMs: failing.get(sink.target)?.sinceMs ?? now(), error: messageOf(error) });
           throw error;
         }
       },
-    },
-  };
+    }),
+  );
+  return { sinks: watched, source: { kind: 'job', name: 'prediction log', state } };
 }

@@ -79,7 +79,7 @@ function handlerOf(
       });
       const answered = await answer(event, context);
       // An instance is halted between events: what was predicted is written before it may be.
-      await platform.predictions.flush();
+      await platform.predictions.flushNow();
       return answered;
     },
     async close() {

@@ -11,6 +11,7 @@ import { buildFeaturePipeline } from '#pipelines/jobs/feature_pipeline';
 import { createFeatureMetrics, type FeatureMetrics } from '#pipelines/transforms/feature_metrics';
 import { EmbeddedJob } from './embedded_job.ts';
 import { statisticsOf } from './features_pipeline.ts';
+import { largeLetters } from './large_letters.ts';
 import type { PlatformConfig } from './platform_config.ts';
 
 interface Deps {
@@ -49,6 +50,7 @@ export function createFeatureJob(
           rawEventsTopic: topics.rawEvents,
           featureEventsTopic: topics.featureEvents,
           deadLetterTopic: topics.deadLetters,
+          largeLetters: largeLetters(config),
         },
       ),
   );

@@ -1,5 +1,6 @@
 import { createBroker } from '#connectors/catalog';
 import type { Broker } from '#connectors/connector';
+import { DeadLetterWriter } from '#connectors/dead_letter_writer';
 import { createGateway } from '#connectors/gateway/gateway';
 import { createFeatureApi } from '#feature_store/api/feature_api';
 import { createOfflineStore, createOnlineStore, ttlsOf } from '#feature_store/config';
@@ -36,7 +37,8 @@ import { createServing } from '#serving/server';
 import type { Role } from './choices.ts';
 import { createConsoleSources } from './console_sources.ts';
 import { createJobHttp, type EmbeddedJob } from './embedded_job.ts';
-import { createHealth, watchPredictionSink } from './health.ts';
+import { createHealth, watchPredictionSinks } from './health.ts';
+import { largeLetters } from './large_letters.ts';
 import { createMonitorJob } from './monitor_service.ts';
 import { openRegistry } from './open_registry.ts';
 import { createFeatureJob } from './pipeline_service.ts';
@@ -101,9 +103,13 @@ export async function startPlatform(
     },
     config.serving,
   );
-  const watched = watchPredictionSink(predictionSink(broker, offline, topics.predictions), () => clock.now());
+  const deadLetters = new DeadLetterWriter(
+    { producer: broker.producer, log, metrics },
+    { topic: topics.deadLetters, large: largeLetters(config) },
+  );
+  const watched = watchPredictionSinks(predictionSinks(broker, offline, topics.predictions), () => clock.now());
   const predictions = new PredictionLog(
-    { sink: watched.sink, log, metrics },
+    { sinks: watched.sinks, deadLetters, log, metrics },
     { maxPending: config.serving.maxPendingLog },
   );
   const { job: pipeline, metrics: featureMetrics } = createFeatureJob({ ...base, broker, online, offline }, config);
@@ -159,6 +165,7 @@ export async function startPlatform(
         features,
         predictions,
         feedback: offline,
+        deadLetters,
         console: shown,
         scrape,
         health: health.of('serving'),
@@ -222,11 +229,14 @@ function createRefills(
 }
 
 /** Predictions go to the topic for whoever listens, and to the offline store for audit. */
-function predictionSink(broker: Broker, offline: OfflineStore, topic: string): PredictionSink {
-  return {
-    async write(rows) {
-      const records = rows.map(({ features, ...row }) => ({ key: row.entityKey, value: withFeatures(row, features) }));
-      await Promise.all([broker.producer.send(topic, records), offline.writePredictions(rows)]);
-    },
-  };
-}
+const predictionSinks = (broker: Broker, offline: OfflineStore, topic: string): readonly PredictionSink[] => [
+  {
+    target: 'prediction topic',
+    write: (rows) =>
+      broker.producer.send(
+        topic,
+        rows.map(({ features, ...row }) => ({ key: row.entityKey, value: withFeatures(row, features) })),
+      ),
+  },
+  { target: 'prediction store', write: (rows) => offline.writePredictions(rows) },
+];

@@ -60,6 +60,12 @@ export const platformConfigSchema = z.strictObject({
     deadLetters: topic,
     predictions: topic,
   }),
+  deadLetters: z
+    .strictObject({
+      /** Where letters go that are too large for their topic: a folder, or s3://bucket/prefix. Default: dead-letters in the data directory. */
+      directory: z.string().min(1).optional(),
+    })
+    .prefault({}),
   onlineStore: onlineStoreConfigSchema,
   offlineStore: offlineStoreConfigSchema,
   cache: cacheConfigSchema,
@@ -80,6 +86,14 @@ export const platformConfigSchema = z.strictObject({
     /** A late event up to this old still counts; older ones go to the dead letters, ms. */
     allowedLatenessMs: z.int().nonnegative(),
     idleAfterMs: z.int().positive(),
+    /** When the features of a view fail for more than this share of its newest events, the view stops; the others go on. */
+    failureLimit: z
+      .strictObject({
+        share: z.number().positive().max(1).default(0.5),
+        /** So many events are looked at before that. */
+        minEvents: z.int().positive().default(100),
+      })
+      .prefault({}),
   }),
   features: featuresConfigSchema,
   featureApi: featureApiConfigSchema,
@@ -208,6 +222,7 @@ export const ENVIRONMENT_VARIABLES: Readonly<Record<string, EnvironmentVariable>
   RAW_EVENTS_TOPIC: { path: 'topics.rawEvents', type: 'string' },
   FEATURE_EVENTS_TOPIC: { path: 'topics.featureEvents', type: 'string' },
   DEAD_LETTER_TOPIC: { path: 'topics.deadLetters', type: 'string' },
+  DEAD_LETTER_DIRECTORY: { path: 'deadLetters.directory', type: 'string' },
   PREDICTIONS_TOPIC: { path: 'topics.predictions', type: 'string' },
 };
 

@@ -1,4 +1,7 @@
 import type { Broker, LogRecord, OutgoingRecord, Position } from './connector.ts';
+import { UnreadableFileError } from './errors.ts';
+import { readWhole } from './files/file_system.ts';
+import type { FileSystemOf } from './files/file_systems.ts';
 
 /** A record that could not be used, with everything needed to look at it and to replay it: the value of a record of the dead-letter topic. */
 export interface DeadLetter {
@@ -11,8 +14,10 @@ export interface DeadLetter {
   readonly attempt: number;
   /** ISO 8601. */
   readonly timestamp: string;
-  /** The payload is only the beginning: it cannot be replayed. */
+  /** The payload is only the beginning: it cannot be replayed, unless {@link payloadAt} has all of it. */
   readonly isCut?: boolean;
+  /** The file that holds the whole payload, where it was too large for the topic. */
+  readonly payloadAt?: string;
 }
 
 /** Header of a replayed record: how often it was refused before. */
@@ -83,11 +88,31 @@ export class DeadLetterQueue {
   readonly #broker: Broker;
   readonly #topic: string;
   readonly #group: string;
+  readonly #fileSystems: FileSystemOf | undefined;
 
-  constructor(broker: Broker, topic: string, group = DEAD_LETTER_REPLAY_GROUP) {
+  /** @param fileSystems - for payloads in files; undefined: those cannot be replayed */
+  constructor(
+    broker: Broker,
+    topic: string,
+    { group = DEAD_LETTER_REPLAY_GROUP, fileSystems }: { readonly group?: string; readonly fileSystems?: FileSystemOf } = {},
+  ) {
+    this.#group = group;
     this.#broker = broker;
     this.#topic = topic;
-    this.#group = group;
+    this.#fileSystems = fileSystems;
+  }
+
+  /** The letter with its payload whole; undefined when only its beginning was kept, or the file is gone. */
+  async #whole(letter: DeadLetter): Promise<DeadLetter | undefined> {
+    if (letter.isCut !== true) return letter;
+    const { payloadAt: path } = letter;
+    if (path === undefined || this.#fileSystems === undefined) return undefined;
+    try {
+      return { ...letter, payload: (await readWhole(this.#fileSystems(path), path)).toString('utf8') };
+    } catch (error) {
+      if (error instanceof UnreadableFileError) return undefined;
+      throw error;
+    }
   }
 
   /** Letters from the earliest on that pass the filter. */
@@ -128,9 +153,13 @@ export class DeadLetterQueue {
     for await (const { partition, filed, position } of this.#read(from, signal)) {
       const records: OutgoingRecord[] = [];
       for (const { letter } of filed) {
-        if (letter === undefined || letter.isCut === true) counts.unusable += 1;
-        else if (!passes(letter, filter)) counts.passed += 1;
-        else records.push(recordOf(letter, this.#broker.hasHeaders));
+        if (letter !== undefined && !passes(letter, filter)) {
+          counts.passed += 1;
+          continue;
+        }
+        const whole = letter === undefined ? undefined : await this.#whole(letter);
+        if (whole === undefined) counts.unusable += 1;
+        else records.push(recordOf(whole, this.#broker.hasHeaders));
       }
       if (!dryRun) {
         if (records.length > 0) await this.#broker.producer.send(toTopic, records);

@@ -70,3 +70,15 @@ const readable = (name: string): string => name.slice(0, NAME_CHARS).replaceAll(
 
 /** Returns a text with what no store takes replaced by U+FFFD: for reasons and names that must be written whatever they hold. */
 export const storable = (text: string): string => text.replaceAll('\0', '\ufffd').toWellFormed();
+
+/** Returns a value with {@link storable} strings and names; itself when all of them are. Not for values nested too deep. */
+export function storableValue<T>(value: T): T {
+  return unstorableTextIn(value) === undefined ? value : (replaced(value) as T);
+}
+
+function replaced(value: unknown): unknown {
+  if (typeof value === 'string') return storable(value);
+  if (Array.isArray(value)) return value.map(replaced);
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value) || value instanceof Date) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, field]) => [storable(name), replaced(field)]));
+}

@@ -28,13 +28,13 @@ export function gaugeOf<Label extends string>(
 }
 
 /** A counter that several parts of a process share: the registry's own when it exists already. */
-export function counterOf<Label extends string>(
+export function counterOf<Label extends string = string>(
   registry: Registry,
-  settings: { readonly name: string; readonly help: string; readonly labelNames: readonly Label[] },
+  settings: { readonly name: string; readonly help: string; readonly labelNames?: readonly Label[] },
 ): Counter<Label> {
   const existing = registry.getSingleMetric(settings.name);
   if (existing !== undefined) return existing as Counter<Label>;
-  return new Counter({ ...settings, labelNames: [...settings.labelNames], registers: [registry] });
+  return new Counter({ ...settings, labelNames: [...(settings.labelNames ?? [])], registers: [registry] });
 }
 
 /**

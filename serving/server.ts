@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import type { DeadLetterWriter } from '#connectors/dead_letter_writer';
 import { controlAccess, hasScope } from '#connectors/http/access';
 import { registerApiDocs } from '#monitoring/api_docs';
 import { createHttpApp } from '#monitoring/http_app';
@@ -20,6 +21,8 @@ import { Predictor, type PredictorDeps } from './runtime/predictor.ts';
 export interface ServingDeps extends PredictorDeps, Pick<HttpServiceDeps, 'scrape' | 'health'> {
   /** Where outcomes of predictions are kept; without, nobody can tell them. */
   readonly feedback?: FeedbackStore;
+  /** For feedback that its store refuses. */
+  readonly deadLetters?: Pick<DeadLetterWriter, 'write'>;
   /** What the console shows; absent: there is none. */
   readonly console?: ConsoleSources | undefined;
 }

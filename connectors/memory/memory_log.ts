@@ -14,9 +14,16 @@ import type {
 import { stableHash32 } from '#kernel/hash';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
-import { LogLockedError, OffsetOutOfRangeError, UnknownTopicError } from '../errors.ts';
+import {
+  LogLockedError,
+  OffsetOutOfRangeError,
+  RecordsRefusedError,
+  RecordTooLargeError,
+  UnknownTopicError,
+} from '../errors.ts';
+import { mostRecordBytes, recordBytes } from '../record_size.ts';
 import type { MemoryLogConfig } from './config.ts';
-import { PartitionLog } from './partition_log.ts';
+import { LARGEST_FRAME, PartitionLog } from './partition_log.ts';
 
 interface Topic {
   readonly spec: TopicSpec;
@@ -110,6 +117,7 @@ export class MemoryLog implements Broker {
   async #send(topicName: string, records: readonly OutgoingRecord[]): Promise<void> {
     const { partitions } = this.#topic(topicName);
     const nowMs = this.#clock.now();
+    if (records.some(isTooLarge)) return this.#sendOthers(topicName, records);
     if (records.length === 1) {
       await this.#partitionOf(records[0] as OutgoingRecord, partitions).append(records, nowMs);
       return;
@@ -122,6 +130,21 @@ export class MemoryLog implements Broker {
       else batch.push(record);
     }
     await Promise.all([...batches].map(([partition, batch]) => partition.append(batch, nowMs)));
+  }
+
+  async #sendOthers(topicName: string, records: readonly OutgoingRecord[]): Promise<void> {
+    const refused = new Map<number, Error>();
+    for (const [index, record] of records.entries()) {
+      if (!isTooLarge(record)) continue;
+      const size = { sizeBytes: recordBytes(record), maxBytes: LARGEST_FRAME - FRAME_OVERHEAD_BYTES };
+      refused.set(index, new RecordTooLargeError('the memory log', topicName, record.key, size));
+    }
+    if (refused.size < records.length)
+      await this.#send(
+        topicName,
+        records.filter((record) => !isTooLarge(record)),
+      );
+    throw new RecordsRefusedError(topicName, records.length, refused);
   }
 
   #partitionOf({ key }: OutgoingRecord, partitions: readonly PartitionLog[]): PartitionLog {
@@ -259,3 +282,10 @@ async function writeAtomically(file: string, text: string): Promise<void> {
   await writeFile(temporary, text);
   await rename(temporary, file);
 }
+
+/** What a frame adds to key, headers and value, at most. */
+const FRAME_OVERHEAD_BYTES = 4_096;
+
+const isTooLarge = (record: OutgoingRecord): boolean =>
+  mostRecordBytes(record) > LARGEST_FRAME - FRAME_OVERHEAD_BYTES &&
+  recordBytes(record) > LARGEST_FRAME - FRAME_OVERHEAD_BYTES;

@@ -5,7 +5,8 @@ import type { Logger } from '#monitoring/log';
 import { decodeFrame, encodeFrame, frameLength, isIntact } from './frame.ts';
 
 const SEGMENT = /^(\d{20})\.log$/;
-const LARGEST_FRAME = 256 * 1024 * 1024;
+/** A record with what is put before it, bytes. */
+export const LARGEST_FRAME = 256 * 1024 * 1024;
 const READ_BYTES = 256 * 1024;
 /** Newest bytes kept in memory, so that a reader that keeps up never reads the disk. */
 const TAIL_BYTES = 1024 * 1024;

@@ -184,7 +184,7 @@ export function accumulatorKindOf({ aggregation, parameter = 1 }: WindowFeature)
 }
 
 /** A feature's value out of its accumulator. */
-export function resultOf({ aggregation, parameter = 1 }: WindowFeature, accumulated: unknown): FeatureValue {
+export function resultOf({ aggregation, parameter = 1, type }: WindowFeature, accumulated: unknown): FeatureValue {
   switch (aggregation) {
     case 'count':
       return (accumulated as Count).n;
@@ -194,11 +194,13 @@ export function resultOf({ aggregation, parameter = 1 }: WindowFeature, accumula
       return countDistinct(accumulated as DistinctSketch);
     case 'percentile':
       return quantileOf(accumulated as QuantileSketch, parameter);
-    case 'top':
-      return joined(
+    case 'top': {
+      const found = joined(
         [...(accumulated as Tally)].sort(moreFrequent).map(([value]) => value),
         parameter,
       );
+      return found === null ? null : readText(String(found), type);
+    }
     case 'first':
       return joined(
         (accumulated as Ends).first.map(([, value]) => value),
@@ -216,6 +218,12 @@ function momentOf(aggregation: 'sum' | 'mean' | 'min' | 'max' | 'stddev' | 'vari
   if (aggregation === 'stddev') return stddevOf(held);
   if (aggregation === 'variance') return varianceOf(held);
   return held.n === 0 ? null : held[aggregation];
+}
+
+/** Tallies count strings: the value as it was before. */
+function readText(text: string, type: WindowFeature['type']): FeatureValue {
+  if (type === 'string') return text;
+  return type === 'boolean' ? text === 'true' : Number(text);
 }
 
 /** One value as it is; several as a text, comma-separated. */

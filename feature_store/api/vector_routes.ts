@@ -88,7 +88,11 @@ export function registerVectorRoutes(app: FastifyInstance, features: FeatureRead
       return {
         service: body.service,
         fingerprint: service.signature.fingerprint,
-        vectors: vectors.map(({ entity, values, isKnown }) => ({ entity, features: isKnown ? values : null })),
+        vectors: vectors.map(({ entity, values, isKnown, failure }) =>
+          failure === undefined
+            ? { entity, features: isKnown ? values : null }
+            : { entity, features: null, error: { code: failure.code, message: failure.message } },
+        ),
       };
     },
   );

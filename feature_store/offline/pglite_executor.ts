@@ -47,12 +47,12 @@ export class PgliteExecutor implements SqlExecutor {
       const waiting = this.#waiting.get(answer.id);
       this.#waiting.delete(answer.id);
       if ('rows' in answer) waiting?.resolve(answer.rows);
-      else waiting?.reject(new OfflineStoreError('run a statement on PGlite', new Error(answer.error), false));
+      else waiting?.reject(new OfflineStoreError('run a statement on PGlite', new Error(answer.error), answer.failure));
     });
     const fail = (error: unknown): void => {
       if (this.#worker === worker) this.#worker = undefined;
       for (const { reject } of this.#waiting.values()) {
-        reject(new OfflineStoreError('go on: the PGlite thread ended', error, false));
+        reject(new OfflineStoreError('go on: the PGlite thread ended', error, 'target'));
       }
       this.#waiting.clear();
     };
@@ -73,7 +73,7 @@ export class PgliteExecutor implements SqlExecutor {
     return new Promise((resolve, reject) => {
       const worker = this.#worker;
       if (worker === undefined) {
-        reject(new OfflineStoreError('answer', new Error('PGlite is not open'), false));
+        reject(new OfflineStoreError('answer', new Error('PGlite is not open'), 'target'));
         return;
       }
       const id = this.#nextId++;

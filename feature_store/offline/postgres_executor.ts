@@ -1,12 +1,7 @@
 import type pg from 'pg';
+import { failureClassOf, sqlFailure } from '#connectors/failure_class';
 import { OfflineStoreError } from '../errors.ts';
 import type { SqlExecutor } from './sql_executor.ts';
-
-/**
- * SQLSTATEs after which the same statement may succeed: connection, rollback, resources (a full disk), operator intervention, system errors, and
- * a database that is read-only for now (25006): rows wait for it, they are not at fault.
- */
-const RETRYABLE = /^(08|40|53|57|58|25006)/;
 
 export class PostgresExecutor implements SqlExecutor {
   readonly #pool: pg.Pool;
@@ -54,7 +49,8 @@ export class PostgresExecutor implements SqlExecutor {
 }
 
 function understood(error: unknown): OfflineStoreError {
-  const code = (error as { readonly code?: string }).code;
-  const retryable = code === undefined || RETRYABLE.test(code) || !/^[0-9A-Z]{5}$/.test(code);
-  return new OfflineStoreError('run a statement on PostgreSQL', error, retryable);
+  const { code } = error as { readonly code?: string };
+  // Without a code it never reached the server: the connection, or a parameter that cannot be encoded.
+  const failure = code === undefined ? failureClassOf(error) : sqlFailure(code);
+  return new OfflineStoreError('run a statement on PostgreSQL', error, failure);
 }

@@ -1,26 +1,30 @@
+import { upsertStatement } from '#connectors/postgres/upsert';
 import type { ExperimentOutcomes, FeedbackRow, OutcomesQuery } from './offline_store.ts';
 import type { SqlExecutor } from './sql_executor.ts';
 
 // How predictions turned out, in SQL.
 
+const UPSERT_FEEDBACK = upsertStatement({
+  table: 'prediction_feedback',
+  columns: ['request_id', 'row_index', 'label', 'value', 'received_at'],
+  key: ['request_id', 'row_index'],
+  source: 'jsonb_to_recordset($1::jsonb)',
+  types: {
+    ...{ request_id: 'text', row_index: 'integer', label: 'text', value: 'double precision' },
+    received_at: 'timestamptz',
+  },
+  replace: { unlessNewer: 'received_at' },
+});
+
 export async function writeFeedback(sql: SqlExecutor, rows: readonly FeedbackRow[]): Promise<void> {
-  // A statement may not touch one row twice: the last word counts.
-  const unique = new Map(rows.map((row) => [`${row.rowIndex}|${row.requestId}`, row]));
-  const batch = [...unique.values()].map(({ requestId, rowIndex, label, value, receivedAtMs }) => ({
+  const batch = rows.map(({ requestId, rowIndex, label, value, receivedAtMs }) => ({
     request_id: requestId,
     row_index: rowIndex,
     label: label ?? null,
     value: value ?? null,
     received_at: new Date(receivedAtMs),
   }));
-  await sql.query(
-    `INSERT INTO prediction_feedback
-     SELECT * FROM jsonb_to_recordset($1::jsonb) AS r(request_id text, row_index integer, label text, value double precision, received_at timestamptz)
-     ON CONFLICT (request_id, row_index) DO UPDATE
-     SET label = excluded.label, value = excluded.value, received_at = excluded.received_at
-     WHERE prediction_feedback.received_at <= excluded.received_at`,
-    [JSON.stringify(batch)],
-  );
+  await sql.query(UPSERT_FEEDBACK, [JSON.stringify(batch)]);
 }
 
 export async function modelsOfRequests(

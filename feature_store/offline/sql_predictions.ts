@@ -1,7 +1,22 @@
+import { upsertStatement } from '#connectors/postgres/upsert';
 import type { NewPrediction, PredictionFilter, PredictionRow } from './offline_store.ts';
 import type { SqlExecutor } from './sql_executor.ts';
 
 // What was predicted, in SQL.
+
+const TYPES = {
+  ...{ request_id: 'text', row_index: 'integer', model_name: 'text', model_version: 'integer', entity_key: 'text' },
+  ...{ features: 'jsonb', prediction: 'text', probabilities: 'jsonb', predicted_at: 'timestamptz' },
+  ...{ variant: 'text', experiment: 'text' },
+};
+const INSERT_PREDICTIONS = upsertStatement({
+  table: 'predictions',
+  columns: Object.keys(TYPES),
+  key: ['request_id', 'row_index'],
+  source: 'jsonb_to_recordset($1::jsonb)',
+  types: TYPES,
+  replace: 'never',
+});
 
 /** JSON of a row in which the features' text stands as it came. */
 export function withFeatures(row: object, features: NewPrediction['features']): string {
@@ -27,12 +42,7 @@ export async function writePredictions(sql: SqlExecutor, rows: readonly NewPredi
       row.features,
     ),
   );
-  await sql.query(
-    `INSERT INTO predictions
-     SELECT * FROM jsonb_to_recordset($1::jsonb) AS r(request_id text, row_index integer, model_name text, model_version integer, entity_key text, features jsonb, prediction text, probabilities jsonb, predicted_at timestamptz, variant text, experiment text)
-     ON CONFLICT DO NOTHING`,
-    [`[${batch.join(',')}]`],
-  );
+  await sql.query(INSERT_PREDICTIONS, [`[${batch.join(',')}]`]);
 }
 
 export async function countPredictions(sql: SqlExecutor): Promise<number> {

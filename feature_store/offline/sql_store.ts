@@ -1,3 +1,4 @@
+import { upsertStatement } from '#connectors/postgres/upsert';
 import type { WindowStatistics } from '#feature_store/aggregation/statistics';
 import { valuesJson } from '#feature_store/definitions/encode_row';
 import type { FeatureRow, FeatureValue, ViewReference } from '#feature_store/definitions/feature_row';
@@ -46,6 +47,17 @@ const ROWS_A_STATEMENT = 500;
 const SAMPLED_FOR_EACH = 50;
 
 const READ_ONLY_SQL_TRANSACTION = '25006';
+const ROW_COLUMNS = ['view', 'version', 'entity_key', 'event_time', 'computed_at', 'values'];
+const UPSERT_ROWS = upsertStatement({
+  table: 'feature_rows',
+  columns: ROW_COLUMNS,
+  key: ['view', 'version', 'entity_key', 'event_time'],
+  source: `(SELECT * FROM ROWS FROM (
+    unnest($1::text[]), unnest($2::integer[]), unnest($3::text[]), unnest($4::timestamptz[]), unnest($5::timestamptz[]),
+    jsonb_array_elements($6::jsonb)
+  ) AS each_row(view, version, entity_key, event_time, computed_at, "values"))`,
+  replace: { unlessNewer: 'computed_at' },
+});
 
 /** The offline store in SQL; the same statements on a PostgreSQL server and on PGlite. */
 export class SqlOfflineStore implements OfflineStore {
@@ -77,14 +89,19 @@ export class SqlOfflineStore implements OfflineStore {
     if (!isReadOnly) return;
     const why = state.recovering ? 'it is a standby' : 'default_transaction_read_only is on';
     const cause = Object.assign(new Error(`the database is read-only: ${why}`), { code: READ_ONLY_SQL_TRANSACTION });
-    throw new OfflineStoreError('take a write', cause, true);
+    throw new OfflineStoreError('take a write', cause, 'transient');
   }
 
   async write(rows: readonly FeatureRow[]): Promise<void> {
     // Months are few, and nearly always known.
     if (!this.#isHypertable) for (const month of monthsOf(rows)) await this.#ensureMonth(month);
-    // A statement may not touch one row twice: of rows with one key the last counts, as it would one by one.
-    const unique = new Map(rows.map((row) => [`${row.view}|${row.version}|${row.eventTime}|${row.entityKey}`, row]));
+    // Statements run side by side: none may have a key of another. Of rows with one key the newest counts, or the last.
+    const unique = new Map<string, FeatureRow>();
+    for (const row of rows) {
+      const key = `${row.view}|${row.version}|${row.eventTime}|${row.entityKey}`;
+      const held = unique.get(key);
+      if (held === undefined || held.computedAt <= row.computedAt) unique.set(key, row);
+    }
     // In the order of their keys: writers of the same rows, in other processes, wait for each other and not in a circle.
     const list = [...unique].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row);
     const batches: FeatureRow[][] = [];
@@ -96,24 +113,14 @@ export class SqlOfflineStore implements OfflineStore {
   }
 
   async #writeBatch(batch: readonly FeatureRow[]): Promise<void> {
-    await this.#sql.query(
-      `INSERT INTO feature_rows (view, version, entity_key, event_time, computed_at, "values")
-       SELECT * FROM ROWS FROM (
-         unnest($1::text[]), unnest($2::integer[]), unnest($3::text[]), unnest($4::timestamptz[]), unnest($5::timestamptz[]),
-         jsonb_array_elements($6::jsonb)
-       ) AS r(view, version, entity_key, event_time, computed_at, "values")
-       ON CONFLICT (view, version, entity_key, event_time) DO UPDATE
-       SET computed_at = excluded.computed_at, "values" = excluded."values"
-       WHERE feature_rows.computed_at <= excluded.computed_at`,
-      [
-        batch.map(({ view }) => view),
-        batch.map(({ version }) => version),
-        batch.map(({ entityKey }) => entityKey),
-        batch.map(({ eventTime: at }) => isoTime(at)),
-        batch.map(({ computedAt }) => isoTime(computedAt)),
-        `[${batch.map(({ values }) => valuesJson(values)).join(',')}]`,
-      ],
-    );
+    await this.#sql.query(UPSERT_ROWS, [
+      batch.map(({ view }) => view),
+      batch.map(({ version }) => version),
+      batch.map(({ entityKey }) => entityKey),
+      batch.map(({ eventTime: at }) => isoTime(at)),
+      batch.map(({ computedAt }) => isoTime(computedAt)),
+      `[${batch.map(({ values }) => valuesJson(values)).join(',')}]`,
+    ]);
   }
 
   /** Makes the partition of a month when it is first needed; two writers at once may both try. */
@@ -169,7 +176,7 @@ export class SqlOfflineStore implements OfflineStore {
       'SELECT count(*)::integer AS n FROM feature_rows WHERE view = $1 AND version = $2',
       [view, version],
     );
-    if (row === undefined) throw new OfflineStoreError('count', new Error('no answer'), false);
+    if (row === undefined) throw new OfflineStoreError('count', new Error('no answer'), 'target');
     return row.n;
   }
 

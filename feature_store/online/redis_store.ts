@@ -1,8 +1,10 @@
-import type { Cluster, Redis } from 'ioredis';
+import { type Cluster, type Redis, ReplyError } from 'ioredis';
+import { type FailureClass, failureClassOf, redisFailure } from '#connectors/failure_class';
 import { connectRedis, type RedisClient } from '#connectors/redis/client';
 import type { RedisConfig } from '#connectors/redis/config';
 import { type FeatureRow, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { messageOf } from '#kernel/errors';
 import { OnlineStoreError, UnknownViewError } from '../errors.ts';
 import type { OnlineStore, WriteResult } from './online_store.ts';
 import { RedisContents } from './redis_contents.ts';
@@ -145,7 +147,7 @@ export class RedisOnlineStore implements OnlineStore {
       const written = results.reduce((sum, result) => sum + result, replaced);
       return { written, stale: rows.length - written };
     } catch (error) {
-      throw new OnlineStoreError(`write ${rows.length} rows`, error);
+      throw new OnlineStoreError(`write ${rows.length} rows`, error, failureOf(error));
     }
   }
 
@@ -259,3 +261,6 @@ export class RedisOnlineStore implements OnlineStore {
     this.#redis.disconnect();
   }
 }
+
+const failureOf = (error: unknown): FailureClass =>
+  error instanceof ReplyError ? redisFailure(messageOf(error)) : failureClassOf(error);

@@ -13,10 +13,8 @@ export interface RecentIds {
   /** 0 where nothing is; a power of two long, half full at most. */
   hashes: number[];
   times: number[];
-  /** Hashes of what the events held; absent in states from before ids had them. */
-  contents?: number[];
-  /** Some ids are from before contents were remembered, without their user. */
-  hasEarlier?: boolean;
+  /** Hashes of what the events held. */
+  contents: number[];
   size: number;
 }
 
@@ -29,9 +27,6 @@ export interface EventIdentity {
 /** What is known of an id: nothing; the same event; another event. */
 export type IdFate = 'new' | 'repeated' | 'conflict';
 
-/** An id whose event's content is not known. */
-const UNKNOWN = 0;
-
 const zeros = (length: number): number[] => new Array<number>(length).fill(0);
 
 export const noIds = (): RecentIds => ({
@@ -41,44 +36,39 @@ export const noIds = (): RecentIds => ({
   size: 0,
 });
 
+/** Returns what is known of an event's id, and changes nothing. @param content - hash of what the event holds */
+export function fateOf({ hashes, contents }: RecentIds, identity: EventIdentity, content: number): IdFate {
+  const hash = hashOf(identity);
+  const at = placeOf(hashes, hash);
+  if (hashes[at] !== hash) return 'new';
+  return contents[at] === content ? 'repeated' : 'conflict';
+}
+
 /**
- * Remembers an id, unless it is remembered already.
+ * Remembers an id that is new ({@link fateOf}).
  *
  * @param content - hash of what its event holds
  * @param oldestMs - ids with earlier times may be forgotten
  */
-export function addId(
+export function rememberId(
   ids: RecentIds,
-  { userId = '', eventId }: EventIdentity,
+  identity: EventIdentity,
   content: number,
   timeMs: number,
   oldestMs: number,
-): IdFate {
-  const hash = hashOf(`${userId}\0${eventId}`);
+): void {
+  const hash = hashOf(identity);
   const at = placeOf(ids.hashes, hash);
-  if (ids.contents === undefined) {
-    ids.contents = zeros(ids.hashes.length);
-    ids.hasEarlier = true;
-  }
-  if (ids.hasEarlier === true && isFromBefore(ids.hashes, ids.contents, eventId)) return 'repeated';
-  const own = content === UNKNOWN ? 1 : content;
-  if (ids.hashes[at] === hash) return ids.contents[at] === own ? 'repeated' : 'conflict';
   ids.hashes[at] = hash;
   ids.times[at] = timeMs;
-  ids.contents[at] = own;
+  ids.contents[at] = content;
   ids.size += 1;
   if (2 * ids.size > ids.hashes.length) makeRoom(ids, ids.contents, oldestMs);
-  return 'new';
-}
-
-function isFromBefore(hashes: number[], contents: readonly number[], eventId: string): boolean {
-  const hash = hashOf(eventId);
-  const at = placeOf(hashes, hash);
-  return hashes[at] === hash && contents[at] === UNKNOWN;
 }
 
 /** Never 0. */
-function hashOf(id: string): number {
+function hashOf({ userId = '', eventId }: EventIdentity): number {
+  const id = `${userId}\0${eventId}`;
   return (stableHash32(id, SECOND_HASH) % HIGH) * 2 ** 32 + stableHash32(id) + 1;
 }
 

@@ -1,7 +1,9 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
+import type { DeadLetterWriter } from '#connectors/dead_letter_writer';
+import { writeInHalves } from '#connectors/delivery';
 import { hasScope } from '#connectors/http/access';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
+import type { FeedbackRow, OfflineStore } from '#feature_store/offline/offline_store';
 import type { Clock } from '#kernel/time';
 import { Counter, type Registry } from '#monitoring/metrics';
 import { needs, needsSome } from '#monitoring/route_access';
@@ -36,6 +38,7 @@ export function registerFeedbackRoutes(
   deps: {
     readonly models: ModelServer;
     readonly feedback: FeedbackStore;
+    readonly deadLetters?: Pick<DeadLetterWriter, 'write'>;
     readonly clock: Clock;
     readonly metrics: Registry;
   },
@@ -55,13 +58,25 @@ export function registerFeedbackRoutes(
     const list = 'feedback' in parsed.data ? parsed.data.feedback : [parsed.data];
     await requireFeedbackScope(request, list);
     const receivedAtMs = clock.now();
-    await feedback.writeFeedback(
-      list.map(({ request_id: requestId, row_index: rowIndex, label, value }) => ({
+    const rows = list.map(
+      ({ request_id: requestId, row_index: rowIndex, label, value }): FeedbackRow => ({
         ...{ requestId, rowIndex, label, value, receivedAtMs },
+      }),
+    );
+    // An outage is the caller's to wait for; what the store refuses is refused alone.
+    const rejected = await writeInHalves(rows, (part) => feedback.writeFeedback(part));
+    const accepted = rows.length - rejected.length;
+    received.inc(accepted);
+    if (rejected.length === 0) return { accepted };
+    const timestamp = new Date(receivedAtMs).toISOString();
+    await deps.deadLetters?.write(
+      rejected.map(({ value, reason }) => ({
+        ...{ payload: JSON.stringify(value), reason, stage: 'serving.feedback', attempt: 1, timestamp },
       })),
     );
-    received.inc(list.length);
-    return { accepted: list.length };
+    const problems = rejected.map(({ value, reason }) => `feedback.${rows.indexOf(value)} ${reason}`);
+    if (accepted === 0) throw new InvalidRequestError(problems.join('; '));
+    return { accepted, rejected: problems };
   });
 
   /** A key for some models may send outcomes of their predictions alone: whose a request is, the predictions say. */

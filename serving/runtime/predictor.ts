@@ -160,7 +160,8 @@ export class Predictor {
     );
     const overrides = overridesOf(given, request, inputs);
     const nowMs = clock.now();
-    return vectors.map(({ entity, values, rows, isKnown }) => {
+    return vectors.map(({ entity, values, rows, isKnown, failure }) => {
+      if (failure !== undefined) throw failure;
       if (!isKnown) throw new UnknownEntityError(entity, service.signature.service);
       const features: Record<string, unknown> = {};
       for (const { name } of inputs) features[name] = values[name];

@@ -496,5 +496,112 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       await store.writePredictions([prediction]);
       expect(await store.countPredictions()).toBe(before + 2);
     });
+
+    test('rows of one key in one batch are merged, of every kind: the last counts, the newest, or the first', async () => {
+      // Few keys, so that most batches hold one twice; times that come in any order.
+      const entries = fc.array(
+        fc.record({ key: fc.integer({ min: 0, max: 4 }), at: fc.integer({ min: 0, max: 3 }), n: fc.nat({ max: 999 }) }),
+        { minLength: 1, maxLength: 30 },
+      );
+      await fc.assert(
+        fc.asyncProperty(entries, async (batch) => {
+          const id = randomUUID();
+          const [last, first, newest] = [
+            new Map<number, number>(),
+            new Map<number, number>(),
+            new Map<number, number>(),
+          ];
+          const times = new Map<number, number>();
+          for (const { key, at: time, n } of batch) {
+            last.set(key, n);
+            if (!first.has(key)) first.set(key, n);
+            if (time >= (times.get(key) ?? 0)) {
+              times.set(key, time);
+              newest.set(key, n);
+            }
+          }
+          const sorted = (map: ReadonlyMap<number, number>) => [...map].sort(([a], [b]) => a - b);
+
+          await store.write(batch.map(({ key, at: time, n }) => row(id, `e${key}`, 0, n, time)));
+          const rows = await store.newestRows({ view: id, version: 1 }, { limit: 10 });
+          expect(rows.map(({ entityKey, values }) => [Number(entityKey.slice(1)), values.value])).toEqual(
+            sorted(newest),
+          );
+
+          await store.writeStatistics(
+            batch.map(({ key, n }) => ({
+              ...{ view: id, version: 1, feature: `f${key}`, windowStartMs: START, windowMs: HOUR_MS },
+              statistics: { rows: n } as never,
+            })),
+          );
+          const statistics = await store.listStatistics({ view: { view: id, version: 1 }, limit: 10 });
+          expect(statistics.map(({ feature, statistics: of }) => [Number(feature.slice(1)), of.rows])).toEqual(
+            sorted(last),
+          );
+
+          await store.writeDriftReports(
+            batch.map(({ key, n }) => ({
+              ...{
+                model: id,
+                version: key,
+                windowStartMs: START,
+                windowMs: HOUR_MS,
+                rows: n,
+                columns: [],
+                reportedAtMs: START,
+              },
+            })),
+          );
+          const reports = await store.listDriftReports({ model: id, limit: 10 });
+          expect(reports.map(({ version, rows: n }) => [version, n]).sort()).toEqual(sorted(last));
+
+          await store.writeLabels(
+            id,
+            batch.map(({ key, n }) => ({ labelId: `l${key}`, entityKey: 'e', eventTime: at(0), label: n })),
+          );
+          const labels = await store.readLabels(id, { from: at(-1), to: at(1) });
+          expect(labels.map(({ labelId, label }) => [Number(labelId.slice(1)), label])).toEqual(sorted(last));
+
+          const prediction = ({ key, n }: { key: number; n: number }) => ({
+            ...{ requestId: id, rowIndex: key, modelName: id, modelVersion: 1, features: {}, prediction: String(n) },
+            predictedAtMs: START,
+          });
+          await store.writePredictions(batch.map(prediction));
+          const predictions = await store.listPredictions({ modelName: id, limit: 10 });
+          expect(predictions.map(({ rowIndex, prediction: n }) => [rowIndex, Number(n)])).toEqual(sorted(first));
+
+          await store.writeFeedback(
+            batch.map(({ key, at: time, n }) => ({
+              requestId: id,
+              rowIndex: key,
+              value: n,
+              receivedAtMs: START + time,
+            })),
+          );
+          const judged = (await store.judgedPredictions(START, 10)).filter(({ model }) => model === id);
+          expect(judged.map(({ value }) => value).sort()).toEqual([...newest.values()].sort());
+        }),
+        { numRuns: 15 },
+      );
+    }, 120_000);
+
+    test.each([
+      ['NUL', 'w\0b', /0x00|u0000|NULL/i],
+      ['half of a surrogate pair', 'w\ud800b', /surrogate|Unicode|json/i],
+      ['a key that no index takes', Array.from({ length: 600 }, () => randomUUID()).join(''), /index row/],
+    ])('a row with %s is refused as a record, and not as an outage', async (_, entityKey, problem) => {
+      const refusal = store.write([{ ...row(randomUUID(), entityKey, 0, 1), values: { name: entityKey } }]);
+      await expect(refusal).rejects.toMatchObject({ failure: 'record', message: expect.stringMatching(problem) });
+    });
+
+    test('an audit entry is never lost for a character that the database does not store', async () => {
+      const model = randomUUID();
+      const entry = {
+        ...{ atMs: START, model, version: 1, action: 'promote', stage: 'Production', by: 'a\0b', reason: 'c\ud800d' },
+        ...{ gates: [], metrics: {} },
+      } as unknown as Parameters<OfflineStore['writeModelAudit']>[0];
+      await store.writeModelAudit(entry);
+      expect(await store.listModelAudit(model, 1)).toMatchObject([{ by: 'a\ufffdb', reason: 'c\ufffdd' }]);
+    });
   });
 }

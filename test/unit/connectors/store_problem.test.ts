@@ -31,7 +31,7 @@ test.each([
 ] as const)('%s: %s', (problem, error) => {
   expect(storeProblemOf(error)).toBe(problem);
   // However deep it is wrapped.
-  expect(storeProblemOf(new OfflineStoreError('write', error, true))).toBe(problem);
+  expect(storeProblemOf(new OfflineStoreError('write', error, 'transient'))).toBe(problem);
   expect(storeProblemOf(new OnlineStoreError('write', new ConnectionError('Redis', error)))).toBe(problem);
 });
 

@@ -58,7 +58,12 @@ beforeEach(async () => {
   logged = [];
   models = new ModelServer({ registry, log: silentLogger, metrics }, config);
   log = new PredictionLog(
-    { sink: { write: async (rows) => void logged.push(...rows) }, log: silentLogger, metrics },
+    {
+      sinks: [{ target: 'test', write: async (rows) => void logged.push(...rows) }],
+      deadLetters: { write: async () => {} },
+      log: silentLogger,
+      metrics,
+    },
     { maxPending: 1_000 },
   );
   service = await createServing(

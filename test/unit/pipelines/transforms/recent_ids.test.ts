@@ -1,10 +1,23 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { addId, MOST_IDS, noIds } from '#pipelines/transforms/recent_ids';
+import {
+  type EventIdentity,
+  fateOf,
+  type IdFate,
+  MOST_IDS,
+  noIds,
+  type RecentIds,
+  rememberId,
+} from '#pipelines/transforms/recent_ids';
 
-// As addId wrote them before it took users and contents.
-const HASHES_OF_A_AND_B = [0, 0, 0, 8339656156668467, 6238904298549684, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 const of = (eventId: string, userId?: string) => ({ eventId, userId });
+
+/** As a view does it: remembered when it is new. */
+function addId(ids: RecentIds, identity: EventIdentity, content: number, timeMs: number, oldestMs: number): IdFate {
+  const fate = fateOf(ids, identity, content);
+  if (fate === 'new') rememberId(ids, identity, content, timeMs, oldestMs);
+  return fate;
+}
 
 test('an id is new once, as long as it need not be forgotten', () => {
   fc.assert(
@@ -54,14 +67,4 @@ test('ids are unique for each user', () => {
   expect(addId(ids, of('e'), 3, 0, 0)).toBe('new');
   expect(addId(ids, of('e', 'u1'), 1, 0, 0)).toBe('repeated');
   expect(addId(ids, of('e', 'u1'), 2, 0, 0)).toBe('conflict');
-});
-
-test('a state from before contents were remembered: its ids are repeated, whatever their events hold', () => {
-  // Version 1 of the state: hashes of ids alone.
-  const before = { hashes: [...HASHES_OF_A_AND_B], times: new Array<number>(16).fill(5), size: 2 };
-  expect(addId(before, of('a', 'u1'), 99, 7, 0)).toBe('repeated');
-  expect(addId(before, of('c', 'u1'), 1, 7, 0)).toBe('new');
-  expect(addId(before, of('c', 'u1'), 2, 7, 0)).toBe('conflict');
-  for (let index = 0; index < 100; index += 1) addId(before, of(`x${index}`), 1, 7, 0);
-  expect(addId(before, of('b', 'u2'), 1, 7, 0)).toBe('repeated');
 });
