@@ -44,6 +44,8 @@ export class EmbeddedJob implements Service {
       // The platform outlives a store's restart: the job goes on trying from its snapshot.
       maxRetries: 20,
     });
+    // A folder that another process has, or a snapshot that cannot be read, is an error of the start.
+    await this.#handle.loaded;
   }
 
   /** Why it does not work, if so. */

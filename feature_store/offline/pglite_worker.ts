@@ -12,7 +12,7 @@ export interface PgliteRequest {
 
 export type PgliteAnswer =
   | { readonly id: number; readonly rows: readonly unknown[] }
-  | { readonly id: number; readonly error: string };
+  | { readonly id: number; readonly error: string; readonly code: string | undefined };
 
 if (parentPort === null) throw new Error('pglite_worker is for worker threads');
 const port = parentPort;
@@ -41,6 +41,9 @@ async function run(request: PgliteRequest): Promise<readonly unknown[]> {
 port.on('message', (request: PgliteRequest) => {
   run(request).then(
     (rows) => port.postMessage({ id: request.id, rows } satisfies PgliteAnswer),
-    (error: unknown) => port.postMessage({ id: request.id, error: messageOf(error) } satisfies PgliteAnswer),
+    (error: unknown) => {
+      const { code } = error as { readonly code?: string };
+      port.postMessage({ id: request.id, error: messageOf(error), code } satisfies PgliteAnswer);
+    },
   );
 });

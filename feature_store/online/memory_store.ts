@@ -203,8 +203,7 @@ async function readLinesBefore(file: string, log: Logger): Promise<readonly (Fea
     }
     const entry = decodeLine(bytes.subarray(at, end));
     if (entry === undefined) {
-      const remedy =
-        'move the file away, and fill the store again from history ("headwater features rebuild-online")';
+      const remedy = 'move the file away, and fill the store again from history ("headwater features rebuild-online")';
       throw new DamagedFileError(file, at, 'the checksum of the line does not match', remedy);
     }
     entries.push(entry);

@@ -14,6 +14,8 @@ import type { TestStreamOperator } from '#pipelines/engine/operators/simple_oper
 import type { Plan } from '#pipelines/engine/plan';
 import { cutIntoStages } from '#pipelines/engine/stages';
 import { GLOBAL_WINDOW } from '#pipelines/engine/windowing/window';
+import { DiskFullError, LockLostError, NoAccessError } from '#storage/errors';
+import { FolderLock } from '#storage/folder_lock';
 import { type Execution, LocalExecution } from './execution.ts';
 import type { PipelineMetrics } from './pipeline_metrics.ts';
 import type { LaunchShard } from './sharded/messages.ts';
@@ -43,6 +45,8 @@ export interface PipelineHandle {
   readonly state: PipelineState;
   /** Resolves when the job has ended: all sources done, drained or stopped. Rejects with what made it fail. */
   readonly finished: Promise<void>;
+  /** Resolves when the snapshots' folder is this process's and the newest snapshot was read. Rejects where that cannot be. */
+  readonly loaded: Promise<void>;
   /** Records the sources know of and have not read. */
   backlogRecords(): number;
   /** Event time, ms; everything older has been dealt with. */
@@ -55,6 +59,7 @@ export interface PipelineHandle {
 
 const DEFAULT_RETRIES = 3;
 const FIRST_BACKOFF_MS = 100;
+const LONGEST_BACKOFF_MS = 10_000;
 /** How long a bundle may take more pieces in before it closes. */
 const BUNDLE_BUDGET_MS = 5;
 const LONGEST_SLEEP_MS = 1_000;
@@ -96,6 +101,7 @@ class ScriptedClock implements Clock {
 class EmbeddedJob implements PipelineHandle {
   state: PipelineState = 'starting';
   finished: Promise<void> = Promise.resolve();
+  loaded: Promise<void> = Promise.resolve();
   readonly #plan: Plan;
   readonly #log: Logger;
   readonly #clock: Clock;
@@ -113,6 +119,8 @@ class EmbeddedJob implements PipelineHandle {
   #stopRequested = false;
   #wake: () => void = () => {};
   #woken = false;
+  #onLoaded: () => void = () => {};
+  #lock: FolderLock | undefined;
   #snapshotDueAt = 0;
   #changedSinceSnapshot = false;
   #failures = 0;
@@ -126,7 +134,9 @@ class EmbeddedJob implements PipelineHandle {
     this.#clock = this.#scriptedClock ?? options.clock ?? systemClock;
     this.#metrics = options.metrics;
     this.#intervalMs = options.snapshots?.intervalMs ?? 0;
-    this.#store = options.snapshots && new SnapshotStore(options.snapshots.directory, this.#log);
+    this.#store =
+      options.snapshots &&
+      new SnapshotStore(options.snapshots.directory, this.#log, undefined, () => this.#lock?.check());
     this.#maxRetries = options.maxRetries ?? (options.snapshots === undefined ? 0 : DEFAULT_RETRIES);
     this.#strict = options.strict ?? false;
     this.#shards = options.shards;
@@ -135,8 +145,13 @@ class EmbeddedJob implements PipelineHandle {
   }
 
   begin(): void {
+    this.loaded = new Promise((resolve) => {
+      this.#onLoaded = resolve;
+    });
     this.finished = this.#run();
-    // The caller may look at `finished` late; a failure is also logged.
+    this.loaded = Promise.race([this.loaded, this.finished]);
+    // The caller may look at them late; a failure is also logged.
+    this.loaded.catch(() => {});
     this.finished.catch(() => {});
   }
 
@@ -210,36 +225,47 @@ class EmbeddedJob implements PipelineHandle {
 
   async #run(): Promise<void> {
     try {
-      for (;;) {
-        try {
-          await this.#open();
-          await this.#loop();
-          break;
-        } catch (error) {
-          await this.#execution.teardown().catch(() => {});
-          await this.#abandonSnapshot();
-          if (this.#stopRequested || error instanceof SnapshotError || this.#failures >= this.#maxRetries) throw error;
-          const delayMs = FIRST_BACKOFF_MS * 2 ** this.#failures;
-          this.#failures += 1;
-          this.#metrics?.bundleFailures.inc();
-          this.#log.error({ error, attempt: this.#failures, delayMs }, 'bundle.failed_restarting_from_snapshot');
-          await sleep(delayMs);
-          this.#execution = this.#createExecution();
-        }
-      }
-      await Promise.all(this.#finalising);
-      await this.#execution.teardown();
-      this.state = this.#stopRequested ? 'stopped' : 'done';
-      this.#log.info({ state: this.state }, 'pipeline.ended');
+      if (this.#snapshotDirectory !== undefined) this.#lock = await FolderLock.acquire(this.#snapshotDirectory);
+      await this.#runAll();
     } catch (error) {
       this.state = 'failed';
       this.#log.error({ error }, 'pipeline.failed');
       throw error;
+    } finally {
+      await this.#lock?.release();
     }
+  }
+
+  async #runAll(): Promise<void> {
+    for (;;) {
+      try {
+        await this.#open();
+        await this.#loop();
+        break;
+      } catch (error) {
+        await this.#execution.teardown().catch(() => {});
+        await this.#abandonSnapshot();
+        if (this.#stopRequested || error instanceof SnapshotError || error instanceof LockLostError) throw error;
+        // A full disk is waited out: it is no fault of the pipeline.
+        const isDisk = error instanceof DiskFullError || error instanceof NoAccessError;
+        if (!isDisk && this.#failures >= this.#maxRetries) throw error;
+        const delayMs = Math.min(FIRST_BACKOFF_MS * 2 ** this.#failures, LONGEST_BACKOFF_MS);
+        this.#failures += 1;
+        this.#metrics?.bundleFailures.inc();
+        this.#log.error({ error, attempt: this.#failures, delayMs }, 'bundle.failed_restarting_from_snapshot');
+        await sleep(delayMs);
+        this.#execution = this.#createExecution();
+      }
+    }
+    await Promise.all(this.#finalising);
+    await this.#execution.teardown();
+    this.state = this.#stopRequested ? 'stopped' : 'done';
+    this.#log.info({ state: this.state }, 'pipeline.ended');
   }
 
   async #open(): Promise<void> {
     const snapshot = await this.#store?.load();
+    this.#onLoaded();
     const { shards } = this.#execution;
     if (snapshot !== undefined && snapshot.shards !== shards) {
       throw new SnapshotError(
