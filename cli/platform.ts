@@ -32,6 +32,7 @@ import { ModelServer } from '#serving/runtime/model_server';
 import { createServing } from '#serving/server';
 import type { Role } from './choices.ts';
 import { createConsoleSources } from './console_sources.ts';
+import { ControlServer } from './control_server.ts';
 import { createJobHttp, type EmbeddedJob } from './embedded_job.ts';
 import { createMonitorJob } from './monitor_service.ts';
 import { openRegistry } from './open_registry.ts';
@@ -160,6 +161,7 @@ export async function startPlatform(
       online,
       ...(needsOffline ? [offline] : []),
       prepared,
+      new ControlServer({ broker, online, offline }, log, config),
       ...wanted('pipeline', pipeline, doors.pipeline),
       ...wanted('features', ...consistency, doors.features),
       ...wanted('serving', registrations, models, predictions, doors.serving),

@@ -94,3 +94,30 @@ export class UnknownExperimentError extends PlatformError {
     super(`there is not, and never was, ${which} with "${model}"`, { fault: 'caller', retryable: false });
   }
 }
+
+/** Feedback that names its prediction by a request id of several answers. */
+export class AmbiguousFeedbackError extends PlatformError {
+  readonly code = 'SERVING_AMBIGUOUS_FEEDBACK';
+  readonly httpStatus = 409;
+
+  constructor(ambiguous: readonly { readonly name: string; readonly candidates: readonly string[] }[]) {
+    const list = ambiguous.map(({ name, candidates }) => `${name} may be ${candidates.join(' or ')}`).join('; ');
+    super(`nothing was kept: ${list}. Send "prediction_id" of the one that is meant`, {
+      fault: 'caller',
+      retryable: false,
+    });
+  }
+}
+
+/** Feedback for a request id that no prediction in the log has. */
+export class UnknownPredictionError extends PlatformError {
+  readonly code = 'SERVING_UNKNOWN_PREDICTION';
+  readonly httpStatus = 404;
+
+  constructor(names: readonly string[]) {
+    super(
+      `nothing was kept: no prediction in the log has ${names.join(', ')}. Send "prediction_id" as the answer had it, or send this again when the prediction is logged`,
+      { fault: 'caller', retryable: true },
+    );
+  }
+}

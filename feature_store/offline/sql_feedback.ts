@@ -5,9 +5,10 @@ import type { SqlExecutor } from './sql_executor.ts';
 
 export async function writeFeedback(sql: SqlExecutor, rows: readonly FeedbackRow[]): Promise<void> {
   // A statement may not touch one row twice: the last word counts.
-  const unique = new Map(rows.map((row) => [`${row.rowIndex}|${row.requestId}`, row]));
-  const batch = [...unique.values()].map(({ requestId, rowIndex, label, value, receivedAtMs }) => ({
-    request_id: requestId,
+  const unique = new Map(rows.map((row) => [`${row.rowIndex}|${row.predictionId}`, row]));
+  const batch = [...unique.values()].map(({ predictionId, rowIndex, label, value, receivedAtMs }) => ({
+    // The column is named as before there were ids of the platform's own.
+    request_id: predictionId,
     row_index: rowIndex,
     label: label ?? null,
     value: value ?? null,
@@ -23,7 +24,7 @@ export async function writeFeedback(sql: SqlExecutor, rows: readonly FeedbackRow
   );
 }
 
-/** Sums over entities: they are what variants are dealt to, and what is independent. */
+/** Sums over entities: they are what variants are assigned to, and what is independent. */
 export async function experimentOutcomes(
   sql: SqlExecutor,
   { model, experiment, outcome, sinceMs }: OutcomesQuery,
@@ -33,9 +34,9 @@ export async function experimentOutcomes(
     `WITH units AS (
        SELECT p.variant, count(*) AS predictions, count(${measured})::double precision AS n,
               coalesce(sum(${measured}), 0)::double precision AS total
-       FROM predictions p LEFT JOIN prediction_feedback f USING (request_id, row_index)
+       FROM predictions p LEFT JOIN prediction_feedback f ON f.request_id = p.prediction_id AND f.row_index = p.row_index
        WHERE p.model_name = $1 AND p.experiment = $2 AND ($3::timestamptz IS NULL OR p.predicted_at >= $3)
-       GROUP BY p.variant, coalesce(p.entity_key, p.request_id || '#' || p.row_index)
+       GROUP BY p.variant, coalesce(p.entity_key, p.prediction_id || '#' || p.row_index)
      )
      SELECT variant, sum(predictions)::double precision AS predictions, count(*)::double precision AS "assignedUnits",
             (count(*) FILTER (WHERE n > 0))::double precision AS units, sum(n) AS outcomes, sum(total) AS total,

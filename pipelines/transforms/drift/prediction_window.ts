@@ -17,6 +17,7 @@ export interface MonitoredPrediction {
 }
 
 interface Logged {
+  readonly predictionId?: unknown;
   readonly requestId?: unknown;
   readonly rowIndex?: unknown;
   readonly modelName?: unknown;
@@ -38,7 +39,7 @@ export function decodePrediction(
   } catch {
     return { element: undefined, eventTimeMs: undefined };
   }
-  const { requestId, rowIndex, modelName, modelVersion, features, prediction, probabilities, predictedAtMs } = logged;
+  const { predictionId, requestId, rowIndex, modelName, modelVersion, features, prediction, probabilities, predictedAtMs } = logged;
   if (typeof modelName !== 'string' || typeof modelVersion !== 'number' || typeof predictedAtMs !== 'number') {
     return { element: undefined, eventTimeMs: undefined };
   }
@@ -47,7 +48,7 @@ export function decodePrediction(
       ...{ model: modelName, version: modelVersion, prediction: String(prediction) },
       features: (features ?? {}) as MonitoredPrediction['features'],
       probabilities: (probabilities ?? null) as MonitoredPrediction['probabilities'],
-      hash: stableHash32(`${requestId}#${rowIndex}`),
+      hash: stableHash32(`${predictionId ?? requestId}#${rowIndex}`),
     },
     eventTimeMs: predictedAtMs,
   };
