@@ -55,6 +55,8 @@ export class EmbeddedJob implements Service, HealthSource {
       // Views come and go; the log names what was dropped with them.
       restore: { removed: 'drop' },
     });
+    // A folder that another process has, or a snapshot that cannot be read, is an error of the start.
+    await this.#handle.loaded;
   }
 
   state(): HealthState {

@@ -32,6 +32,7 @@ const modules = {
   keys: () => import('./keys.ts'),
   lag: () => import('./lag.ts'),
   lambda: () => import('./lambda.ts'),
+  logFiles: () => import('./log_files.ts'),
   modelFiles: () => import('./model_files.ts'),
   models: () => import('./models.ts'),
   monitoring: () => import('./monitor_report.ts'),
@@ -336,6 +337,18 @@ filtered(
 )
   .option('--dry-run', 'only say how many', false)
   .action(lazily(modules.dlq, 'replayDeadLetters'));
+
+const log = program
+  .command('log')
+  .description('files of this machine: the embedded log and online store, the spool, snapshots, the local registry');
+const ofFolders = (command: Command): Command =>
+  command.argument('[folders...]', 'default: those of the configuration').option('--json', 'a JSON line a log', false);
+ofFolders(log.command('verify').description('check every byte; exit code 1 when something is damaged')).action(
+  lazily(modules.logFiles, 'verifyLogs'),
+);
+ofFolders(
+  log.command('repair').description('move damaged parts of logs aside and report what was in them; the rest stays'),
+).action(lazily(modules.logFiles, 'repairLogs'));
 
 program
   .command('lag')

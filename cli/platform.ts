@@ -36,6 +36,7 @@ import { ModelServer } from '#serving/runtime/model_server';
 import { createServing } from '#serving/server';
 import type { Role } from './choices.ts';
 import { createConsoleSources } from './console_sources.ts';
+import { ControlServer } from './control_server.ts';
 import { createJobHttp, type EmbeddedJob } from './embedded_job.ts';
 import { createHealth, watchPredictionSinks } from './health.ts';
 import { largeLetters } from './large_letters.ts';
@@ -199,6 +200,7 @@ export async function startPlatform(
       prepared,
       ...health.probes,
       ...refills,
+      new ControlServer({ broker, online, offline }, log, config),
       ...wanted('pipeline', pipeline, doors.pipeline),
       ...wanted('features', ...consistency, doors.features),
       ...wanted('serving', registrations, models, predictions, doors.serving),

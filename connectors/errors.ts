@@ -26,17 +26,6 @@ export class ConnectionError extends PlatformError {
   }
 }
 
-export class LogLockedError extends PlatformError {
-  readonly code = 'CONNECTOR_LOG_LOCKED';
-
-  constructor(directory: string, pid: number) {
-    super(
-      `the log in ${directory} is open in process ${pid}: one process at a time may use it. Stop that one, or set DATA_DIRECTORY to another folder`,
-      { fault: 'caller', retryable: false },
-    );
-  }
-}
-
 export class OffsetOutOfRangeError extends PlatformError {
   readonly code = 'CONNECTOR_OFFSET_OUT_OF_RANGE';
 

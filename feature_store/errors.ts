@@ -24,6 +24,18 @@ export class OfflineStoreError extends PlatformError {
   }
 }
 
+/** The folder of the embedded database cannot be opened. */
+export class OfflineFolderError extends PlatformError {
+  readonly code = 'FEATURE_STORE_OFFLINE_FOLDER';
+
+  constructor(folder: string, cause: unknown) {
+    super(
+      `the database in ${folder} does not open: ${cause instanceof Error ? cause.message : String(cause)}. Restore the folder from a backup, or move it away to begin with an empty history ("headwater backfill" computes it again from past events)`,
+      { fault: 'dependency', retryable: false, cause },
+    );
+  }
+}
+
 export class OnlineStoreError extends PlatformError {
   readonly code = 'FEATURE_STORE_ONLINE';
   readonly failure: FailureClass;

@@ -1,5 +1,8 @@
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { messageOf } from '#kernel/errors';
+import { makeFolder, replaceFile } from '#storage/durable_files';
+import { DamagedFileError } from '#storage/errors';
 import { readIfInside, readInside } from './folder_files.ts';
 import type { ModelPackage } from './model_package.ts';
 import type { NewModelVersion, Trial } from './model_registry.ts';
@@ -33,7 +36,7 @@ export async function readModelFolder(folder: string): Promise<ModelFolder> {
   const files = new Set(await readdir(folder));
   const [onnx, document] = await Promise.all([readInside(folder, ONNX_FILE), readInside(folder, PACKAGE_FILE)]);
   const readIfThere = async <T>(name: string, otherwise: T): Promise<T> =>
-    files.has(name) ? (JSON.parse((await readInside(folder, name)).toString('utf8')) as T) : otherwise;
+    files.has(name) ? parse<T>(join(folder, name), (await readInside(folder, name)).toString('utf8')) : otherwise;
   const card = await readIfThere<ModelCard>(CARD_FILE, { metrics: {}, params: {} });
   const attachments = new Map<string, Uint8Array>();
   for (const name of ATTACHMENTS) if (files.has(name)) attachments.set(name, await readInside(folder, name));
@@ -46,17 +49,25 @@ export async function readModelFolder(folder: string): Promise<ModelFolder> {
   };
 }
 
+function parse<T>(file: string, text: string): T {
+  try {
+    return JSON.parse(text) as T;
+  } catch (error) {
+    throw new DamagedFileError(file, 0, `it holds no JSON (${messageOf(error)})`, 'train the model again');
+  }
+}
+
 export async function writeModelFolder(
   folder: string,
   model: ModelPackage,
   { card, attachments = new Map() }: { readonly card: ModelCard; readonly attachments?: ModelFolder['attachments'] },
 ): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  await writeFile(join(folder, ONNX_FILE), model.onnx);
-  await writeFile(join(folder, PACKAGE_FILE), packageDocument(model));
+  await makeFolder(folder);
+  await replaceFile(join(folder, ONNX_FILE), model.onnx);
+  await replaceFile(join(folder, PACKAGE_FILE), packageDocument(model));
   await writeModelCard(folder, card);
-  for (const [name, content] of attachments) await writeFile(join(folder, name), content);
+  for (const [name, content] of attachments) await replaceFile(join(folder, name), content);
 }
 
 export const writeModelCard = (folder: string, card: ModelCard): Promise<void> =>
-  writeFile(join(folder, CARD_FILE), `${JSON.stringify(card, null, 2)}\n`);
+  replaceFile(join(folder, CARD_FILE), `${JSON.stringify(card, null, 2)}\n`);

@@ -61,6 +61,9 @@ export interface HistoryPage {
 
 /** One answered row of a prediction request, for audit and monitoring. */
 export interface PredictionRow {
+  /** Of the answer, given by the platform: no two answers have one. */
+  readonly predictionId: string;
+  /** As the caller sent it, or made for it: a caller may send one many times. */
   readonly requestId: string;
   /** Position within a batch request; 0 for single ones. */
   readonly rowIndex: number;
@@ -118,13 +121,27 @@ export interface PredictionFilter {
 
 /** How a prediction turned out. */
 export interface FeedbackRow {
-  readonly requestId: string;
+  readonly predictionId: string;
   readonly rowIndex: number;
   /** What the prediction should have been. */
   readonly label?: string | undefined;
   /** What came of it: 1 for success, an amount of money. */
   readonly value?: number | undefined;
   readonly receivedAtMs: number;
+}
+
+/** A row of a request, as callers name it. */
+export interface RequestRow {
+  readonly requestId: string;
+  readonly rowIndex: number;
+}
+
+/** A prediction that a request id and row may mean. */
+export interface NamedPrediction extends RequestRow {
+  readonly predictionId: string;
+  readonly modelName: string;
+  readonly modelVersion: number;
+  readonly predictedAtMs: number;
 }
 
 export interface OutcomesQuery {
@@ -274,6 +291,8 @@ export interface OfflineStore extends Service {
   countPredictions(): Promise<number>;
   /** The newest predictions first. */
   listPredictions(filter: PredictionFilter): Promise<readonly PredictionRow[]>;
+  /** Every prediction that has one of these request ids and rows, the oldest first. */
+  findPredictions(rows: readonly RequestRow[]): Promise<readonly NamedPrediction[]>;
   writeModelAudit(entry: ModelAuditEntry): Promise<void>;
   /** The newest first. */
   listModelAudit(model: string, limit: number): Promise<readonly ModelAuditEntry[]>;

@@ -62,7 +62,7 @@ export async function judgedPredictions(
     `SELECT model, version, prediction, probabilities, label, value FROM (
        SELECT p.model_name AS model, p.model_version AS version, p.prediction, p.probabilities, f.label, f.value,
               row_number() OVER (PARTITION BY p.model_name, p.model_version ORDER BY p.predicted_at DESC) AS place
-       FROM prediction_feedback f JOIN predictions p USING (request_id, row_index)
+       FROM prediction_feedback f JOIN predictions p ON p.prediction_id = f.request_id AND p.row_index = f.row_index
        WHERE f.received_at >= $1
      ) judged WHERE place <= $2`,
     [new Date(sinceMs), limit],

@@ -17,8 +17,9 @@ const UPSERT_FEEDBACK = upsertStatement({
 });
 
 export async function writeFeedback(sql: SqlExecutor, rows: readonly FeedbackRow[]): Promise<void> {
-  const batch = rows.map(({ requestId, rowIndex, label, value, receivedAtMs }) => ({
-    request_id: requestId,
+  const batch = rows.map(({ predictionId, rowIndex, label, value, receivedAtMs }) => ({
+    // The column is named as before there were ids of the platform's own.
+    request_id: predictionId,
     row_index: rowIndex,
     label: label ?? null,
     value: value ?? null,
@@ -32,14 +33,17 @@ export async function modelsOfRequests(
   requestIds: readonly string[],
 ): Promise<ReadonlyMap<string, readonly string[]>> {
   const rows = await sql.query<{ readonly id: string; readonly models: readonly string[] }>(
-    `SELECT request_id AS id, array_agg(DISTINCT model_name) AS models FROM predictions
-     WHERE request_id = ANY($1::text[]) GROUP BY request_id`,
+    `SELECT id, array_agg(DISTINCT model_name) AS models
+     FROM (
+       SELECT request_id AS id, model_name FROM predictions WHERE request_id = ANY($1::text[])
+       UNION SELECT prediction_id, model_name FROM predictions WHERE prediction_id = ANY($1::text[])
+     ) named GROUP BY id`,
     [requestIds],
   );
   return new Map(rows.map(({ id, models }) => [id, models]));
 }
 
-/** Sums over entities: they are what variants are dealt to, and what is independent. */
+/** Sums over entities: they are what variants are assigned to, and what is independent. */
 export async function experimentOutcomes(
   sql: SqlExecutor,
   { model, experiment, outcome, sinceMs }: OutcomesQuery,
@@ -49,9 +53,9 @@ export async function experimentOutcomes(
     `WITH units AS (
        SELECT p.variant, count(*) AS predictions, count(${measured})::double precision AS n,
               coalesce(sum(${measured}), 0)::double precision AS total
-       FROM predictions p LEFT JOIN prediction_feedback f USING (request_id, row_index)
+       FROM predictions p LEFT JOIN prediction_feedback f ON f.request_id = p.prediction_id AND f.row_index = p.row_index
        WHERE p.model_name = $1 AND p.experiment = $2 AND ($3::timestamptz IS NULL OR p.predicted_at >= $3)
-       GROUP BY p.variant, coalesce(p.entity_key, p.request_id || '#' || p.row_index)
+       GROUP BY p.variant, coalesce(p.entity_key, p.prediction_id || '#' || p.row_index)
      )
      SELECT variant, sum(predictions)::double precision AS predictions, count(*)::double precision AS "assignedUnits",
             (count(*) FILTER (WHERE n > 0))::double precision AS units, sum(n) AS outcomes, sum(total) AS total,

@@ -21,12 +21,14 @@ import type {
   LabelRow,
   ModelAuditEntry,
   Moment,
+  NamedPrediction,
   NewPrediction,
   OfflineStore,
   OutcomesQuery,
   PointInTimeQuery,
   PredictionFilter,
   PredictionRow,
+  RequestRow,
   RoutingRow,
   StatisticsFilter,
   TimeRange,
@@ -38,7 +40,7 @@ import { experimentOutcomes, modelsOfRequests, writeFeedback } from './sql_feedb
 import { readHistory } from './sql_history.ts';
 import { pointInTimeJoin, queryLabels, readLabels, writeLabels } from './sql_labels.ts';
 import { listModelAudit, writeModelAudit } from './sql_model_audit.ts';
-import { countPredictions, listPredictions, writePredictions } from './sql_predictions.ts';
+import { countPredictions, findPredictions, listPredictions, writePredictions } from './sql_predictions.ts';
 import { deleteBefore, eraseEntity } from './sql_retention.ts';
 import { appendRouting, listRouting, readRouting } from './sql_routing.ts';
 import { listStatistics, writeStatistics } from './sql_statistics.ts';
@@ -325,6 +327,10 @@ export class SqlOfflineStore implements OfflineStore {
 
   writePredictions(rows: readonly NewPrediction[]): Promise<void> {
     return writePredictions(this.#sql, rows);
+  }
+
+  findPredictions(rows: readonly RequestRow[]): Promise<readonly NamedPrediction[]> {
+    return findPredictions(this.#sql, rows);
   }
 
   countPredictions(): Promise<number> {

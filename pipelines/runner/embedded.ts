@@ -15,6 +15,8 @@ import type { Plan } from '#pipelines/engine/plan';
 import { cutIntoStages } from '#pipelines/engine/stages';
 import type { StateChange } from '#pipelines/engine/state_schema';
 import { GLOBAL_WINDOW } from '#pipelines/engine/windowing/window';
+import { DiskFullError, LockLostError, NoAccessError } from '#storage/errors';
+import { FolderLock } from '#storage/folder_lock';
 import { type Execution, LocalExecution } from './execution.ts';
 import type { PipelineMetrics } from './pipeline_metrics.ts';
 import type { LaunchShard } from './sharded/messages.ts';
@@ -59,6 +61,8 @@ export interface PipelineHandle {
   readonly bundleSinceMs: number | undefined;
   /** Resolves when the job has ended: all sources done, drained or stopped. Rejects with what made it fail. */
   readonly finished: Promise<void>;
+  /** Resolves when the snapshots' folder is this process's and the newest snapshot was read. Rejects where that cannot be. */
+  readonly loaded: Promise<void>;
   /** Records the sources know of and have not read. */
   backlogRecords(): number;
   /** Event time, ms; everything older has been dealt with. */
@@ -117,6 +121,7 @@ class EmbeddedJob implements PipelineHandle {
   readonly restarts = { timesMs: [] as number[], lastError: undefined as unknown, isWaiting: false };
   bundleSinceMs: number | undefined;
   finished: Promise<void> = Promise.resolve();
+  loaded: Promise<void> = Promise.resolve();
   readonly #plan: Plan;
   readonly #log: Logger;
   readonly #clock: Clock;
@@ -137,6 +142,8 @@ class EmbeddedJob implements PipelineHandle {
   #endWait: () => void = () => {};
   #wake: () => void = () => {};
   #woken = false;
+  #onLoaded: () => void = () => {};
+  #lock: FolderLock | undefined;
   #snapshotDueAt = 0;
   #changedSinceSnapshot = false;
   #failures = 0;
@@ -150,7 +157,9 @@ class EmbeddedJob implements PipelineHandle {
     this.#clock = this.#scriptedClock ?? options.clock ?? systemClock;
     this.#metrics = options.metrics;
     this.#intervalMs = options.snapshots?.intervalMs ?? 0;
-    this.#store = options.snapshots && new SnapshotStore(options.snapshots.directory, this.#log);
+    this.#store =
+      options.snapshots &&
+      new SnapshotStore(options.snapshots.directory, this.#log, undefined, () => this.#lock?.check());
     this.#maxRetries = options.maxRetries ?? (options.snapshots === undefined ? 0 : DEFAULT_RETRIES);
     this.#strict = options.strict ?? false;
     this.#shards = options.shards;
@@ -160,8 +169,13 @@ class EmbeddedJob implements PipelineHandle {
   }
 
   begin(): void {
+    this.loaded = new Promise((resolve) => {
+      this.#onLoaded = resolve;
+    });
     this.finished = this.#run();
-    // The caller may look at `finished` late; a failure is also logged.
+    this.loaded = Promise.race([this.loaded, this.finished]);
+    // The caller may look at them late; a failure is also logged.
+    this.loaded.catch(() => {});
     this.finished.catch(() => {});
   }
 
@@ -249,31 +263,14 @@ class EmbeddedJob implements PipelineHandle {
 
   async #run(): Promise<void> {
     try {
-      for (;;) {
-        try {
-          await this.#open();
-          await this.#loop();
-          break;
-        } catch (error) {
-          await this.#execution.teardown().catch(() => {});
-          await this.#abandonSnapshot();
-          if (this.#stopRequested || error instanceof SnapshotError || this.#failures >= this.#maxRetries) throw error;
-          const delayMs = Math.min(FIRST_BACKOFF_MS * 2 ** this.#failures, LONGEST_BACKOFF_MS);
-          this.#failures += 1;
-          this.#metrics?.bundleFailures.inc();
-          this.#log.error({ error, attempt: this.#failures, delayMs }, 'bundle.failed_restarting_from_snapshot');
-          await this.#waitToRestart(error, delayMs);
-          this.#execution = this.#createExecution();
-        }
-      }
-      await Promise.all(this.#finalising);
-      await this.#execution.teardown();
-      this.state = this.#stopRequested ? 'stopped' : 'done';
-      this.#log.info({ state: this.state }, 'pipeline.ended');
+      if (this.#snapshotDirectory !== undefined) this.#lock = await FolderLock.acquire(this.#snapshotDirectory);
+      await this.#runAll();
     } catch (error) {
       this.state = 'failed';
       this.#log.error({ error }, 'pipeline.failed');
       throw error;
+    } finally {
+      await this.#lock?.release();
     }
   }
 
@@ -290,10 +287,39 @@ class EmbeddedJob implements PipelineHandle {
     await sleep(delayMs, undefined, { signal: waiting.signal }).catch(() => {});
     this.#endWait = () => {};
     restarts.isWaiting = false;
+
+  }
+
+  async #runAll(): Promise<void> {
+    for (;;) {
+      try {
+        await this.#open();
+        await this.#loop();
+        break;
+      } catch (error) {
+        await this.#execution.teardown().catch(() => {});
+        await this.#abandonSnapshot();
+        if (this.#stopRequested || error instanceof SnapshotError || error instanceof LockLostError) throw error;
+        // A full disk is waited out: it is no fault of the pipeline.
+        const isDisk = error instanceof DiskFullError || error instanceof NoAccessError;
+        if (!isDisk && this.#failures >= this.#maxRetries) throw error;
+        const delayMs = Math.min(FIRST_BACKOFF_MS * 2 ** this.#failures, LONGEST_BACKOFF_MS);
+        this.#failures += 1;
+        this.#metrics?.bundleFailures.inc();
+        this.#log.error({ error, attempt: this.#failures, delayMs }, 'bundle.failed_restarting_from_snapshot');
+        await this.#waitToRestart(error, delayMs);
+        this.#execution = this.#createExecution();
+      }
+    }
+    await Promise.all(this.#finalising);
+    await this.#execution.teardown();
+    this.state = this.#stopRequested ? 'stopped' : 'done';
+    this.#log.info({ state: this.state }, 'pipeline.ended');
   }
 
   async #open(): Promise<void> {
     const snapshot = await this.#store?.load();
+    this.#onLoaded();
     const { shards } = this.#execution;
     if (snapshot !== undefined && snapshot.shards !== shards) {
       throw new SnapshotError(

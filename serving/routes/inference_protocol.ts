@@ -2,12 +2,12 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { requireScope } from '#connectors/http/access';
 import { needs, needsSome, open } from '#monitoring/route_access';
 import { InvalidRequestError } from '../errors.ts';
-import { listOf } from '../runtime/answered_rows.ts';
+import { type AnswerIds, listOf } from '../runtime/answered_rows.ts';
 import type { ModelServer } from '../runtime/model_server.ts';
 import type { ActiveModel } from '../runtime/model_slot.ts';
 import type { Features, Predictor, Row } from '../runtime/predictor.ts';
 import { callOf } from './calls.ts';
-import { isObject, requestIdOf } from './requests.ts';
+import { idsOf, isObject, PREDICTION_ID, requestIdOf } from './requests.ts';
 import { endpointInvocations, invocations, protocol } from './schemas.ts';
 
 // The Open Inference Protocol, version 2, over REST (KServe, Triton, MLServer), and MLflow's /invocations: for clients that speak these already.
@@ -49,13 +49,13 @@ export function registerInferenceProtocol(
       `version ${version} of ${name} does not answer here: version ${answering.join(', ')} does`,
     );
   };
-  const infer = async (active: ActiveModel, rows: readonly Row[], request: FastifyRequest, requestId: string) => {
+  const infer = async (active: ActiveModel, rows: readonly Row[], request: FastifyRequest, ids: AnswerIds) => {
     if (rows.length > maxBatchRows) {
       throw new InvalidRequestError(`${rows.length} rows are too many: send ${maxBatchRows} at most`);
     }
     const call = callOf(request, false, performance.now());
     const inferred = await predictor.infer(active, predictor.encode(active, rows, inRow), rows.length, call);
-    return { ...inferred, predicted: predictor.finish(inferred, requestId, listOf(rows)).all() };
+    return { ...inferred, predicted: predictor.finish(inferred, ids, listOf(rows)).all() };
   };
 
   // Probes of the Open Inference Protocol and SageMaker have no keys.
@@ -113,7 +113,8 @@ export function registerInferenceProtocol(
         if (typeof id !== 'string') throw new InvalidRequestError('id must be a string');
         checkOutputs(body.outputs);
         const rows = rowsOf(active, body.inputs);
-        const { output, predicted } = await infer(active, rows, request, id);
+        const ids = idsOf(id);
+        const { output, predicted } = await infer(active, rows, request, ids);
         const { signature, outputWidth } = active.model;
         const all = [
           {
@@ -138,25 +139,28 @@ export function registerInferenceProtocol(
         }
         return {
           ...{ model_name: active.name, model_version: String(active.version), id },
+          parameters: { prediction_id: ids.predictionId },
           outputs: all.filter(({ name }) => wanted.includes(name)),
         };
       },
     );
   }
 
-  const invoke = async (request: FastifyRequest, name: string | undefined) => {
+  const invoke = async (request: FastifyRequest, reply: FastifyReply, name: string | undefined) => {
     requireScope(request, 'predict', predictor.nameOf(name));
     const active = await predictor.choose(name);
-    const { predicted } = await infer(active, mlflowRows(active, request.body), request, requestIdOf(request));
+    const ids = idsOf(requestIdOf(request));
+    const { predicted } = await infer(active, mlflowRows(active, request.body), request, ids);
+    reply.header(PREDICTION_ID, ids.predictionId);
     return { predictions: predicted.map(({ prediction, outputs }) => outputs ?? prediction) };
   };
-  app.post('/invocations', { schema: invocations, config: { access: needsSome('predict') } }, (request) =>
-    invoke(request, undefined),
+  app.post('/invocations', { schema: invocations, config: { access: needsSome('predict') } }, (request, reply) =>
+    invoke(request, reply, undefined),
   );
   app.post<{ Params: { name: string } }>(
     '/endpoints/:name/invocations',
     { schema: endpointInvocations, config: ofModel },
-    (request) => invoke(request, request.params.name),
+    (request, reply) => invoke(request, reply, request.params.name),
   );
 }
 

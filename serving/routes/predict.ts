@@ -17,7 +17,9 @@ import {
   checkBody,
   checkRow,
   describeAnswer,
+  idsOf,
   outputsOf,
+  PREDICTION_ID,
   type PredictBody,
   requestIdOf,
   thresholdsOf,
@@ -115,8 +117,8 @@ export async function registerPredictRoutes(
     const call = callOf(request, settings.serverTiming || span?.isRecording() === true, startedMs);
     const known = isSingle ? predictor.recall(active, input) : undefined;
     const inferred = known ?? (await predictor.infer(active, input, rows.count, call));
-    const requestId = requestIdOf(request);
-    const answered = predictor.finish(inferred, requestId, rows);
+    const ids = idsOf(requestIdOf(request));
+    const answered = predictor.finish(inferred, ids, rows);
     // Put together without copies: this is done for every request.
     const body: Record<string, unknown> = {};
     if (isSingle) body.prediction = answered.prediction(0);
@@ -132,7 +134,7 @@ export async function registerPredictRoutes(
     if (!isSingle) body.count = rows.count;
     const latencyMs = performance.now() - startedMs;
     taken.observe(latencyMs / 1_000);
-    describeAnswer(body, inferred.by, requestId, latencyMs);
+    describeAnswer(body, inferred.by, ids, latencyMs);
     if (span !== undefined && call?.timing !== undefined) {
       span.setAttributes({ 'headwater.model': inferred.by.name, 'headwater.model_version': inferred.by.version });
       traceStages(span, call.timing, performance.now());
@@ -193,19 +195,19 @@ export async function registerPredictRoutes(
     const explanation = await explainer.explain(active, input);
     const latencyMs = performance.now() - startedMs;
     seconds.observe({ route: '/explain' }, latencyMs / 1_000);
-    return describeAnswer({ ...explanation }, active, requestIdOf(request), latencyMs);
+    return describeAnswer({ ...explanation }, active, { requestId: requestIdOf(request) }, latencyMs);
   });
 
   /** Entities of an experiment or canary, each by its own version. */
   const answerMixed = async (request: FastifyRequest, body: BatchBody, startedMs: number) => {
-    const requestId = requestIdOf(request);
+    const ids = idsOf(requestIdOf(request));
     const wantsProbabilities = body.return_probabilities === true;
     const parts = await batchParts(predictor, body, settings.maxBatchRows);
     const answered: { predicted: Predicted; by: ActiveModel; freshness: Freshness | undefined }[] = [];
     for (const { active, rows, indices } of parts) {
       const input = predictor.encode(active, rows, (index) => `entity_ids.${indices[index]}.`);
       const inferred = await predictor.infer(active, input, rows.length, callOf(request, false, startedMs));
-      for (const [at, predicted] of predictor.finish(inferred, requestId, listOf(rows), indices).all().entries()) {
+      for (const [at, predicted] of predictor.finish(inferred, ids, listOf(rows), indices).all().entries()) {
         answered[indices[at] as number] = { predicted, by: inferred.by, freshness: rows[at]?.freshness };
       }
     }
@@ -222,7 +224,7 @@ export async function registerPredictRoutes(
       variants: answered.map(({ by }) => by.variant),
       model_versions: answered.map(({ by }) => by.version),
     };
-    return describeAnswer(mixed, { ...first.by, variant: MIXED }, requestId, latencyMs);
+    return describeAnswer(mixed, { ...first.by, variant: MIXED }, ids, latencyMs);
   };
 
   app.post<{ Body: BatchBody | ScannedBody | Readable; Querystring: Readonly<Record<string, string>> }>(
@@ -240,8 +242,9 @@ export async function registerPredictRoutes(
         const active = await predictor.choose(request.query.model_name);
         const wantsProbabilities = request.query.return_probabilities === 'true';
         const { maxLineBytes } = settings;
-        const asked = { requestId: requestIdOf(request), wantsProbabilities, maxLineBytes };
-        const lines = scoreLines(predictor, active, body, asked);
+        const ids = idsOf(requestIdOf(request));
+        const lines = scoreLines(predictor, active, body, { ids, wantsProbabilities, maxLineBytes });
+        reply.header(PREDICTION_ID, ids.predictionId);
         return reply.type(LINES).send(Readable.from(lines));
       }
       checkBody(body, BATCH_KEYS);

@@ -3,7 +3,7 @@ import { PlatformError } from '#kernel/errors';
 import { decodeUtf8, parseExactJson } from '#kernel/exact_json';
 import { failureOf } from '#monitoring/error_answer';
 import { InvalidRequestError } from '../errors.ts';
-import { type AskedRow, listOf } from '../runtime/answered_rows.ts';
+import { type AnswerIds, type AskedRow, listOf } from '../runtime/answered_rows.ts';
 import type { Call } from '../runtime/call.ts';
 import type { ActiveModel } from '../runtime/model_slot.ts';
 import type { Predictor } from '../runtime/predictor.ts';
@@ -15,7 +15,7 @@ const LINES_AT_ONCE = 256;
 const NO_CALL: Call = { deadlineMs: undefined, timing: undefined };
 
 export interface LineSettings {
-  readonly requestId: string;
+  readonly ids: AnswerIds;
   readonly wantsProbabilities: boolean;
   /** Longer lines are refused, each for itself. */
   readonly maxLineBytes: number;
@@ -89,7 +89,7 @@ async function scoreSome(
   predictor: Predictor,
   active: ActiveModel,
   lines: readonly Line[],
-  { requestId, wantsProbabilities }: LineSettings,
+  { ids, wantsProbabilities }: LineSettings,
 ): Promise<string> {
   const good = lines.filter(({ refused }) => refused === undefined);
   const { width } = active.model.encoder;
@@ -100,7 +100,7 @@ async function scoreSome(
     const inferred = await predictor.infer(active, input, good.length, NO_CALL);
     const rows = listOf(good.map(({ row }) => row));
     const indices = good.map(({ number }) => number - 1);
-    const predicted = predictor.finish(inferred, requestId, rows, indices).all();
+    const predicted = predictor.finish(inferred, ids, rows, indices).all();
     for (const [at, { prediction, outputs }] of predicted.entries()) {
       const answer = wantsProbabilities && outputs !== undefined ? { prediction, outputs } : { prediction };
       answers.set(indices[at] as number, JSON.stringify(answer));

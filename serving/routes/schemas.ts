@@ -43,7 +43,14 @@ const REQUEST_HEADERS = {
 };
 const IN_TIME = 'With the header x-request-timeout-ms, what would come later is not computed, and answered 504.';
 
-const who = { model_name: text, model_version: whole, variant: text, request_id: text, latency_ms: number };
+const answerer = { model_name: text, model_version: whole, variant: text, request_id: text, latency_ms: number };
+const who = {
+  ...answerer,
+  prediction_id: {
+    ...text,
+    description: 'Of this answer alone: feedback names it, with row_index for a row of a batch.',
+  },
+};
 const outputs = (one: Schema) => ({ probabilities: one, values: one, distances: one, scores: one });
 const explanation = {
   method: { ...text, enum: ['tree_shap', 'kernel_shap'] },
@@ -92,7 +99,7 @@ export const explain = {
   summary: 'Why: what each feature has added to the prediction of a row',
   headers: REQUEST_HEADERS,
   body: object({ model_name: modelName, features, entity_id: text }, []),
-  response: { ...ok(object({ ...explanation, ...who })), ...PREDICT_ERRORS },
+  response: { ...ok(object({ ...explanation, ...answerer })), ...PREDICT_ERRORS },
 };
 
 export const batch = {
@@ -197,17 +204,19 @@ export const routingHistory = {
 };
 
 const told = {
+  prediction_id: { ...text, minLength: 1, maxLength: 128 },
   request_id: { ...text, minLength: 1, maxLength: 128 },
   row_index: { type: 'integer', minimum: 0 },
   label: { anyOf: [text, number, truth] },
   value: number,
 };
-const feedbackOf = object(told, ['request_id']);
+const feedbackOf = object(told, []);
 
 export const feedback = {
   summary: 'How predictions turned out: labels, or values such as 1 for success; the newest word counts',
+  description: 'Each names its prediction by prediction_id, or by a request_id that one answer alone has.',
   body: { anyOf: [feedbackOf, object({ feedback: listOf(feedbackOf) })] },
-  response: { ...ok(object({ accepted: whole })), ...errors(WITH_BODY) },
+  response: { ...ok(object({ accepted: whole })), ...errors([...WITH_BODY, 409]) },
 };
 
 const interval = listOf(number);

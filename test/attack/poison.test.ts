@@ -390,6 +390,7 @@ test('the prediction log: a refused row is alone in the dead letters; each sink 
       logged: () => ({
         ...{
           requestId: `${name}-${RUN}`,
+          predictionId: `${name}-${RUN}`,
           rowIndex: 0,
           modelName: `log-${RUN}`,
           modelVersion: 1,
@@ -425,7 +426,7 @@ describe('rows of', () => {
 
   test('feedback and labels are refused alone', async () => {
     const feedback = indices.map((index) => ({
-      ...{ requestId: index === 3 ? 'poison-here' : `f-${RUN}-${index}`, rowIndex: 0, value: 1, receivedAtMs: START },
+      ...{ predictionId: index === 3 ? 'poison-here' : `f-${RUN}-${index}`, rowIndex: 0, value: 1, receivedAtMs: START },
     }));
     expect((await writeInHalves(feedback, (part) => offline.writeFeedback(part))).map(({ value }) => value)).toEqual([
       feedback[3],

@@ -27,6 +27,7 @@ export interface UnreadablePrediction {
 }
 
 interface Logged {
+  readonly predictionId?: unknown;
   readonly requestId?: unknown;
   readonly rowIndex?: unknown;
   readonly modelName?: unknown;
@@ -61,7 +62,8 @@ export function decodePrediction(record: LogRecord, _watermark: EventTime): Deco
   if (!isObject(logged)) return refuse('not a JSON object');
   const unstorable = unstorableTextIn(logged);
   if (unstorable !== undefined) return refuse(`${unstorable.path} ${unstorable.problem}`);
-  const { requestId, rowIndex, modelName, modelVersion, features, prediction, probabilities, predictedAtMs } = logged;
+  const { predictionId, requestId, rowIndex, modelName, modelVersion, features, prediction, probabilities, predictedAtMs } =
+    logged;
   if (typeof modelName !== 'string' || modelName === '') return refuse('modelName must be a string');
   if (
     !(Number.isInteger(modelVersion) && (modelVersion as number) >= 0 && (modelVersion as number) <= LARGEST_VERSION)
@@ -81,7 +83,7 @@ export function decodePrediction(record: LogRecord, _watermark: EventTime): Deco
       ...{ model: modelName, version: modelVersion as number, prediction: String(prediction) },
       features: (features ?? {}) as MonitoredPrediction['features'],
       probabilities: (probabilities ?? null) as MonitoredPrediction['probabilities'],
-      hash: stableHash32(`${requestId}#${rowIndex}`),
+      hash: stableHash32(`${predictionId ?? requestId}#${rowIndex}`),
     },
     eventTimeMs: predictedAtMs,
   };
