@@ -97,11 +97,19 @@ function addressOf(node: string): { readonly host: string; readonly port: number
 
 /** @throws {@link ConnectionError} naming the address */
 export async function connectRedis(redis: RedisClient, config: RedisConfig): Promise<void> {
+  // Why a connection was not made, such as a certificate that is not trusted: the command itself learns only that it is closed.
+  let reason: unknown;
+  const note = (error: unknown): void => {
+    reason = error;
+  };
+  redis.on('error', note);
   try {
     await redis.connect();
     await redis.ping();
   } catch (error) {
-    throw new ConnectionError(`Redis at ${describeAddress(config)}`, error);
+    throw new ConnectionError(`Redis at ${describeAddress(config)}`, reason ?? error);
+  } finally {
+    redis.off('error', note);
   }
 }
 

@@ -1,7 +1,11 @@
 import type pg from 'pg';
 import { failureClassOf, sqlFailure } from '#connectors/failure_class';
+import { messageOf } from '#kernel/errors';
 import { OfflineStoreError } from '../errors.ts';
 import type { SqlExecutor } from './sql_executor.ts';
+
+const WITHOUT_TLS =
+  'reach PostgreSQL: offlineStore.sslMode is "require", and the server has no TLS. Set up TLS there, or set sslMode (DATABASE_SSL_MODE) to disable';
 
 export class PostgresExecutor implements SqlExecutor {
   readonly #pool: pg.Pool;
@@ -52,5 +56,6 @@ function understood(error: unknown): OfflineStoreError {
   const { code } = error as { readonly code?: string };
   // Without a code it never reached the server: the connection, or a parameter that cannot be encoded.
   const failure = code === undefined ? failureClassOf(error) : sqlFailure(code);
+  if (/does not support SSL/.test(messageOf(error))) return new OfflineStoreError(WITHOUT_TLS, error, 'target');
   return new OfflineStoreError('run a statement on PostgreSQL', error, failure);
 }
