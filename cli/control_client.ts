@@ -42,7 +42,7 @@ export class RunningPlatform {
   }
 
   async #call(part: Part, method: string, args: readonly unknown[]): Promise<unknown> {
-    const answer = deserialize(await exchange(this.#path, { part, method, args })) as Answer;
+    const answer = deserialize(await exchange(this.#path, { part, method, args: args.map(cloneable) })) as Answer;
     if ('result' in answer) return answer.result;
     const { message, code, retryable } = answer.error;
     throw new RunningPlatformError(`the platform that runs (process ${this.pid}): ${message}`, code, retryable);
@@ -89,6 +89,18 @@ export class RunningPlatform {
       lagRecords: () => state.lagRecords,
       close: async () => void (await this.#call('broker', 'closePartition', [opened.reader])),
     };
+  }
+}
+
+/** A view as a command has it holds functions; what a store needs of it is its name and version. */
+function cloneable(value: unknown): unknown {
+  try {
+    serialize(value);
+    return value;
+  } catch (error) {
+    if (Array.isArray(value)) return value.map(cloneable);
+    if (typeof value !== 'object' || value === null || !('view' in value) || !('version' in value)) throw error;
+    return { view: value.view, version: value.version };
   }
 }
 

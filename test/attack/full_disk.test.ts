@@ -7,8 +7,8 @@ import { MemoryLog } from '#connectors/memory/memory_log';
 import { MemoryOnlineStore } from '#feature_store/online/memory_store';
 import { eventTime, processingTime, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
-import { DiskFullError, diskError } from '#storage/errors';
 import { replaceFile } from '#storage/durable_files';
+import { DiskFullError, diskError } from '#storage/errors';
 import { temporaryFolder } from '../support/disk_folder.ts';
 import { createTestGateway, eventOf } from '../unit/connectors/gateway/test_gateway.ts';
 

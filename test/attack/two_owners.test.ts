@@ -104,7 +104,10 @@ test('a bit that turned over in the log stops the start with file and byte; a re
   expect(verified.stdout).toContain(file);
   const repaired = await runCommand(folder, ['log', 'repair', '--json'], env);
   expect(repaired.code).toBe(0);
-  const reports = repaired.stdout.trim().split('\n').map((line) => JSON.parse(line) as { lost: object[]; moved: object[] });
+  const reports = repaired.stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { lost: object[]; moved: object[] });
   const report = reports.find(({ moved }) => moved.length > 0);
   expect(report?.lost).toEqual([{ from: 0, to: 0 }]);
   expect(report?.moved).toMatchObject([{ file, text: expect.any(String) }]);
