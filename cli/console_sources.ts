@@ -33,7 +33,10 @@ export function createConsoleSources(deps: Deps, config: PlatformConfig): Consol
   const { broker, offline, registry, lifecycle, views } = deps;
   const { topics, pipeline, monitor, serving, grafana } = config;
   const metrics = createMetricReader([deps.metrics, deps.monitorMetrics], serving.console.prometheusUrl);
-  const queue = new DeadLetterQueue(broker, topics.deadLetters, { group: replayGroupOf(config), fileSystems: createFileSystems() });
+  const queue = new DeadLetterQueue(broker, topics.deadLetters, {
+    group: replayGroupOf(config),
+    fileSystems: createFileSystems(),
+  });
   const jobs = [
     { name: 'features', job: 'pipeline', topic: topics.rawEvents, group: pipeline.group },
     { name: 'monitoring of models', job: 'monitor', topic: topics.predictions, group: monitor.group },

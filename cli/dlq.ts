@@ -88,7 +88,10 @@ export async function replayDeadLetters(filter: DlqFilter & { readonly dryRun: b
 async function withQueue(work: (queue: DeadLetterQueue, config: PlatformConfig) => Promise<void>): Promise<void> {
   await withBroker(loadPlatformConfig(process.env), (broker, config) =>
     work(
-      new DeadLetterQueue(broker, config.topics.deadLetters, { group: replayGroupOf(config), fileSystems: createFileSystems() }),
+      new DeadLetterQueue(broker, config.topics.deadLetters, {
+        group: replayGroupOf(config),
+        fileSystems: createFileSystems(),
+      }),
       config,
     ),
   );

@@ -1,6 +1,6 @@
-import { targetStatesOf } from '#connectors/target_states';
 import { controlAccess } from '#connectors/http/access';
 import type { AccessConfig } from '#connectors/http/config';
+import { targetStatesOf } from '#connectors/target_states';
 import type { Service } from '#kernel/lifecycle';
 import type { Clock } from '#kernel/time';
 import type { Health, HealthSource, HealthState } from '#monitoring/health';

@@ -94,7 +94,10 @@ export class DeadLetterQueue {
   constructor(
     broker: Broker,
     topic: string,
-    { group = DEAD_LETTER_REPLAY_GROUP, fileSystems }: { readonly group?: string; readonly fileSystems?: FileSystemOf } = {},
+    {
+      group = DEAD_LETTER_REPLAY_GROUP,
+      fileSystems,
+    }: { readonly group?: string; readonly fileSystems?: FileSystemOf } = {},
   ) {
     this.#group = group;
     this.#broker = broker;

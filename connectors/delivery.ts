@@ -3,9 +3,9 @@ import { messageOf } from '#kernel/errors';
 import type { Logger } from '#monitoring/log';
 import type { Registry } from '#monitoring/metrics';
 import { createCircuit } from './circuit.ts';
-import { type TargetStates, targetStatesOf } from './target_states.ts';
 import { RecordsRefusedError } from './errors.ts';
 import { failureClassOf } from './failure_class.ts';
+import { type TargetStates, targetStatesOf } from './target_states.ts';
 
 export interface DeliverySettings {
   /** For messages and metrics: `online store`. */

@@ -20,6 +20,7 @@ declare module 'fastify' {
     routeMethods?: RouteMethods | undefined;
   }
 }
+
 import { requireDeclaredAccess } from './route_access.ts';
 import { SECURITY_HEADERS, TLS_HEADERS } from './security_headers.ts';
 
@@ -126,11 +127,7 @@ const STATUS_OF_BROKEN: Readonly<Record<string, number>> = {
 };
 
 /** Answers what is no HTTP request, and closes the connection. */
-function answerBroken(
-  error: NodeJS.ErrnoException,
-  socket: Socket,
-  headers: Readonly<Record<string, string>>,
-): void {
+function answerBroken(error: NodeJS.ErrnoException, socket: Socket, headers: Readonly<Record<string, string>>): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return;
   const status = STATUS_OF_BROKEN[error.code ?? ''] ?? 400;
   const requestId = requestIdIn({});
@@ -149,5 +146,4 @@ function answerBroken(
     );
   }
   socket.destroy(error);
-
 }

@@ -112,7 +112,7 @@ export class ForbiddenFeedbackError extends PlatformError {
   constructor(requestId: string) {
     super(
       `request "${requestId}" is no stored prediction of a model that this key or token has the scope feedback for; a prediction is stored within a second of its answer`,
-        { fault: 'caller', retryable: true },
+      { fault: 'caller', retryable: true },
     );
   }
 }

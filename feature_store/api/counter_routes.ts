@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { OnlineStore } from '#feature_store/online/online_store';
-import { answers } from './schemas.ts';
 import { needs } from '#monitoring/route_access';
+import { answers } from './schemas.ts';
 
 interface CounterPath {
   readonly entity: string;

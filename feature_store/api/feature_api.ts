@@ -13,14 +13,14 @@ import { createHttpApp } from '#monitoring/http_app';
 import { HttpService } from '#monitoring/http_service';
 import type { Logger } from '#monitoring/log';
 import type { Registry } from '#monitoring/metrics';
-import { acceptExactlyWhatSchemasSay } from '#monitoring/strict_schemas';
 import { needsSome } from '#monitoring/route_access';
+import { acceptExactlyWhatSchemasSay } from '#monitoring/strict_schemas';
 import type { FeatureApiConfig } from '../config.ts';
 import { UnknownViewError } from '../errors.ts';
 import { registerCounterRoutes } from './counter_routes.ts';
 import { UnknownEntityError, UnknownFeatureError } from './errors.ts';
-import { answers } from './schemas.ts';
 import { type ReadableViews, readableViews } from './readable_views.ts';
+import { answers } from './schemas.ts';
 import { type Found, featuresJson, oneFeature } from './served_features.ts';
 import { registerStatisticsRoutes } from './statistics_routes.ts';
 import { registerVectorRoutes } from './vector_routes.ts';
@@ -184,7 +184,10 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
     '/lineage/:feature',
     {
       config: ofFeatures,
-      schema: { ...answers.lineage, summary: 'Where a feature comes from: fields, features, source, in every view that has it' },
+      schema: {
+        ...answers.lineage,
+        summary: 'Where a feature comes from: fields, features, source, in every view that has it',
+      },
     },
     async (request) => {
       const { params } = request;
@@ -195,13 +198,20 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
     },
   );
 
-  app.get('/lineage', { config: ofFeatures, schema: { ...answers.lineage, summary: 'The same of every feature' } }, async (request) => ({
-    lineage: readable(request).views.flatMap((view) =>
-      Object.keys(view.features).map((feature) => lineageOf(view, feature)),
-    ),
-  }));
+  app.get(
+    '/lineage',
+    { config: ofFeatures, schema: { ...answers.lineage, summary: 'The same of every feature' } },
+    async (request) => ({
+      lineage: readable(request).views.flatMap((view) =>
+        Object.keys(view.features).map((feature) => lineageOf(view, feature)),
+      ),
+    }),
+  );
 
-  const listed = { config: ofFeatures, schema: { ...answers.features, summary: 'Every feature there is: view, type, owner, window' } };
+  const listed = {
+    config: ofFeatures,
+    schema: { ...answers.features, summary: 'Every feature there is: view, type, owner, window' },
+  };
   app.get('/features', listed, async (request) => ({
     features: readable(request).views.flatMap((view) => {
       const { owner, entity, features } = describeView(view);
@@ -209,7 +219,10 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
     }),
   }));
 
-  const described = { config: ofFeatures, schema: { ...answers.views, summary: 'The feature views, their features and what they mean' } };
+  const described = {
+    config: ofFeatures,
+    schema: { ...answers.views, summary: 'The feature views, their features and what they mean' },
+  };
   app.get('/views', described, async (request) => ({
     views: readable(request).views.map((view) => ({ id: viewId(view), ...describeView(view) })),
   }));

@@ -4,8 +4,8 @@ import { viewId } from '#feature_store/definitions/feature_row';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { needsSome } from '#monitoring/route_access';
 import { UnknownViewError } from '../errors.ts';
-import { answers } from './schemas.ts';
 import type { ReadableViews } from './readable_views.ts';
+import { answers } from './schemas.ts';
 
 interface StatisticsQuery {
   readonly view?: string;

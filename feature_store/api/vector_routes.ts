@@ -6,8 +6,8 @@ import type { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { requestFields } from '#feature_store/retrieval/feature_vector';
 import { needsSome } from '#monitoring/route_access';
 import { RequestFieldsError } from '../errors.ts';
-import { answers } from './schemas.ts';
 import { mayReadView } from './readable_views.ts';
+import { answers } from './schemas.ts';
 
 interface VectorBody {
   readonly service: string;

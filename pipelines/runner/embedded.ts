@@ -287,7 +287,6 @@ class EmbeddedJob implements PipelineHandle {
     await sleep(delayMs, undefined, { signal: waiting.signal }).catch(() => {});
     this.#endWait = () => {};
     restarts.isWaiting = false;
-
   }
 
   async #runAll(): Promise<void> {

@@ -4,12 +4,7 @@ import { z } from 'zod';
 import type { DeadLetterWriter } from '#connectors/dead_letter_writer';
 import { writeInHalves } from '#connectors/delivery';
 import { hasScope } from '#connectors/http/access';
-import type {
-  FeedbackRow,
-  NamedPrediction,
-  OfflineStore,
-  RequestRow,
-} from '#feature_store/offline/offline_store';
+import type { FeedbackRow, NamedPrediction, OfflineStore, RequestRow } from '#feature_store/offline/offline_store';
 import type { Clock } from '#kernel/time';
 import { Counter, type Registry } from '#monitoring/metrics';
 import { needs, needsSome } from '#monitoring/route_access';
@@ -148,10 +143,7 @@ export function registerFeedbackRoutes(
   });
 
   /** A key for some models may send outcomes of their predictions alone: whose a request is, the predictions say. */
-  const requireFeedbackScope = async (
-    request: FastifyRequest,
-    list: readonly Told[],
-  ): Promise<void> => {
+  const requireFeedbackScope = async (request: FastifyRequest, list: readonly Told[]): Promise<void> => {
     if (hasScope(request, 'feedback', '*')) return;
     const ids = [...new Set(list.map(({ prediction_id: own, request_id: callers }) => (own ?? callers) as string))];
     const modelsOf = await feedback.modelsOfRequests(ids);

@@ -260,7 +260,10 @@ test('a dead letter larger than its topic takes is kept whole in a file, and can
   expect(whole.values.long_text.length).toBe(1_200_000);
   const filter = { stage: 'sink.feature_events' };
   const replay = (files?: typeof large.fileSystems) =>
-    new DeadLetterQueue(broker, topics.dead, files === undefined ? {} : { fileSystems: files }).replay(topics.raw, { filter, dryRun: true });
+    new DeadLetterQueue(broker, topics.dead, files === undefined ? {} : { fileSystems: files }).replay(topics.raw, {
+      filter,
+      dryRun: true,
+    });
   expect(await replay(large.fileSystems)).toMatchObject({ replayed: 1, unusable: 0 });
   expect(await replay()).toMatchObject({ replayed: 0, unusable: 1 });
 });
@@ -426,7 +429,12 @@ describe('rows of', () => {
 
   test('feedback and labels are refused alone', async () => {
     const feedback = indices.map((index) => ({
-      ...{ predictionId: index === 3 ? 'poison-here' : `f-${RUN}-${index}`, rowIndex: 0, value: 1, receivedAtMs: START },
+      ...{
+        predictionId: index === 3 ? 'poison-here' : `f-${RUN}-${index}`,
+        rowIndex: 0,
+        value: 1,
+        receivedAtMs: START,
+      },
     }));
     expect((await writeInHalves(feedback, (part) => offline.writeFeedback(part))).map(({ value }) => value)).toEqual([
       feedback[3],

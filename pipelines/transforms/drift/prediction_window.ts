@@ -62,8 +62,17 @@ export function decodePrediction(record: LogRecord, _watermark: EventTime): Deco
   if (!isObject(logged)) return refuse('not a JSON object');
   const unstorable = unstorableTextIn(logged);
   if (unstorable !== undefined) return refuse(`${unstorable.path} ${unstorable.problem}`);
-  const { predictionId, requestId, rowIndex, modelName, modelVersion, features, prediction, probabilities, predictedAtMs } =
-    logged;
+  const {
+    predictionId,
+    requestId,
+    rowIndex,
+    modelName,
+    modelVersion,
+    features,
+    prediction,
+    probabilities,
+    predictedAtMs,
+  } = logged;
   if (typeof modelName !== 'string' || modelName === '') return refuse('modelName must be a string');
   if (
     !(Number.isInteger(modelVersion) && (modelVersion as number) >= 0 && (modelVersion as number) <= LARGEST_VERSION)

@@ -586,7 +586,15 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
           expect(labels.map(({ labelId, label }) => [Number(labelId.slice(1)), label])).toEqual(sorted(last));
 
           const prediction = ({ key, n }: { key: number; n: number }) => ({
-            ...{ requestId: id, predictionId: id, rowIndex: key, modelName: id, modelVersion: 1, features: {}, prediction: String(n) },
+            ...{
+              requestId: id,
+              predictionId: id,
+              rowIndex: key,
+              modelName: id,
+              modelVersion: 1,
+              features: {},
+              prediction: String(n),
+            },
             predictedAtMs: START,
           });
           await store.writePredictions(batch.map(prediction));

@@ -8,7 +8,16 @@ import { createMetricsRegistry } from '#monitoring/metrics';
 import { PredictionLog } from '#serving/prediction_log';
 
 const row = (id: string): NewPrediction => ({
-  ...{ requestId: id, predictionId: id, rowIndex: 0, modelName: 'm', modelVersion: 1, features: {}, prediction: 'yes', predictedAtMs: 1 },
+  ...{
+    requestId: id,
+    predictionId: id,
+    rowIndex: 0,
+    modelName: 'm',
+    modelVersion: 1,
+    features: {},
+    prediction: 'yes',
+    predictedAtMs: 1,
+  },
 });
 
 /** A sink that refuses some rows, and is away for some calls. */
