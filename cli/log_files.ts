@@ -12,33 +12,30 @@ import { listSegments, MARK_FILE } from '#storage/segment_files';
 import { loadPlatformConfig, type PlatformConfig } from './platform_config.ts';
 import { print } from './print.ts';
 
-/** A folder with logs of records, and who owns it. */
+/** A log of records, and whose lock covers it. */
 interface Place {
   /** What it is of the platform. */
   readonly what: string;
+  readonly folder: string;
   readonly owned: string;
-  readonly logs: readonly string[];
+  readonly at: string;
 }
 
 /** `headwater log verify [FOLDER...]`: every log, spool, online store and snapshot there is, checked to the last byte; exit code 1 for damage. */
 export async function verifyLogs(folders: readonly string[], { json }: { readonly json: boolean }): Promise<void> {
   const config = loadPlatformConfig(process.env);
   let damaged = 0;
-  for (const { what, owned, logs } of await placesOf(config, folders)) {
+  for (const { what, folder, owned, at } of await placesOf(config, folders)) {
     // What a process is writing changes while it is read: it has checked it when it started.
-    const holder = await holderOf(owned);
-    for (const folder of logs) {
-      const checked = holder === undefined ? await checkLog(folder) : undefined;
-      damaged += checked?.damage.length ?? 0;
-      const records = checked?.segments.reduce((sum, segment) => sum + segment.records, 0);
-      const { damage = [], tornTail } = checked ?? {};
-      const inUseBy = holder === undefined ? undefined : { pid: holder.pid, host: holder.host };
-      if (json) print(JSON.stringify({ what, folder, records, damage, tornTail: tornTail?.problem, inUseBy }));
-      else
-        print(
-          `${folder}: ${holder === undefined ? describe(records ?? 0, damage) : `in use by process ${holder.pid} on ${holder.host}; it was checked when that started`}`,
-        );
-    }
+    const holder = await holderOf(owned, at);
+    const checked = holder === undefined ? await checkLog(folder) : undefined;
+    damaged += checked?.damage.length ?? 0;
+    const records = checked?.segments.reduce((sum, segment) => sum + segment.records, 0);
+    const { damage = [], tornTail } = checked ?? {};
+    const inUseBy = holder === undefined ? undefined : { pid: holder.pid, host: holder.host };
+    if (json) print(JSON.stringify({ what, folder, records, damage, tornTail: tornTail?.problem, inUseBy }));
+    else if (holder === undefined) print(`${folder}: ${describe(records ?? 0, damage)}`);
+    else print(`${folder}: in use by process ${holder.pid} on ${holder.host}, which checked it when it started`);
   }
   if (folders.length === 0) damaged += await verifyOthers(config, json);
   if (damaged > 0) process.exitCode = 1;
@@ -80,24 +77,19 @@ async function verifyOthers(config: PlatformConfig, json: boolean): Promise<numb
 
 /** `headwater log repair [FOLDER...]`: moves what is damaged aside, and reports what was in it. */
 export async function repairLogs(folders: readonly string[], { json }: { readonly json: boolean }): Promise<void> {
-  for (const { what, owned, logs } of await placesOf(loadPlatformConfig(process.env), folders)) {
-    if (logs.length === 0) continue;
-    const lock = await FolderLock.acquire(owned);
+  for (const { what, folder, owned, at } of await placesOf(loadPlatformConfig(process.env), folders)) {
+    const lock = await FolderLock.acquire(owned, { at });
     try {
-      for (const folder of logs) {
-        const { damage, moved, lost, records } = await repairLog(folder);
-        if (json) {
-          print(JSON.stringify({ what, folder, records, damage, moved, lost }));
-          continue;
-        }
-        print(
-          `${folder}: ${damage.length === 0 ? `${records} records, nothing to repair` : `${records} records kept`}`,
-        );
-        for (const { from, to } of lost) print(`  records ${from} to ${to} are lost`);
-        for (const part of moved) {
-          print(`  bytes ${part.fromByte} to ${part.toByte} of ${part.file} are in ${part.movedTo}`);
-          if (part.text !== '') print(`    ${part.text}`);
-        }
+      const { damage, moved, lost, records } = await repairLog(folder);
+      if (json) {
+        print(JSON.stringify({ what, folder, records, damage, moved, lost }));
+        continue;
+      }
+      print(`${folder}: ${damage.length === 0 ? `${records} records, nothing to repair` : `${records} records kept`}`);
+      for (const { from, to } of lost) print(`  records ${from} to ${to} are lost`);
+      for (const part of moved) {
+        print(`  bytes ${part.fromByte} to ${part.toByte} of ${part.file} are in ${part.movedTo}`);
+        if (part.text !== '') print(`    ${part.text}`);
       }
     } finally {
       await lock.release();
@@ -106,30 +98,30 @@ export async function repairLogs(folders: readonly string[], { json }: { readonl
 }
 
 async function placesOf(config: PlatformConfig, folders: readonly string[]): Promise<readonly Place[]> {
-  if (folders.length > 0) {
-    const places = folders.map((each) => resolve(each));
-    return Promise.all(
-      places.map(async (folder) => ({ what: 'log', owned: ownerOf(folder), logs: await logsBelow(folder) })),
-    );
-  }
   const { broker, onlineStore, gateway } = config;
   const known: [string, string | undefined][] = [
     ['broker', broker.kind === 'memory' ? broker.directory : undefined],
-    ['online store', onlineStore.kind === 'memory' ? dirname(onlineStore.file) : undefined],
+    ['online store', onlineStore.kind === 'memory' ? `${onlineStore.file}.changes` : undefined],
     ['spool', gateway.spool?.directory],
   ];
+  const wanted = folders.length > 0 ? folders.map((folder) => ['log', folder] as const) : known;
   const places: Place[] = [];
-  for (const [what, folder] of known) {
-    if (folder === undefined || !existsSync(folder)) continue;
-    places.push({ what, owned: folder, logs: await logsBelow(folder) });
+  for (const [what, folder] of wanted) {
+    if (folder === undefined) continue;
+    for (const log of await logsBelow(resolve(folder))) places.push({ what, folder: log, ...ownerOf(log) });
   }
   return places;
 }
 
-/** The folder whose lock covers a log: the nearest above it that has one, or was given. */
-function ownerOf(folder: string): string {
-  for (let at = folder; at !== dirname(at); at = dirname(at)) if (existsSync(join(at, '.lock'))) return at;
-  return folder;
+const CHANGES = /\.changes$/;
+
+/** Where the process that has a log keeps its lock: partitions are locked with the whole log, records of a spool with the spool. */
+function ownerOf(log: string): { readonly owned: string; readonly at: string } {
+  const above = dirname(log);
+  if (CHANGES.test(log)) return { owned: above, at: log.replace(CHANGES, '.lock') };
+  const isPartition = existsSync(join(above, 'topic.json')) || /^\d+$/.test(basename(log));
+  const owned = isPartition ? dirname(above) : basename(log) === 'records' ? above : log;
+  return { owned, at: join(owned, '.lock') };
 }
 
 async function logsBelow(folder: string): Promise<string[]> {

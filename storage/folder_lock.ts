@@ -251,8 +251,10 @@ async function holderBefore(file: string): Promise<string | undefined> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   }
+  // Anything else of that name is none of ours.
+  if (!/^\d{1,10}\s*$/.test(text)) return undefined;
   const pid = Number(text);
-  if (Number.isInteger(pid) && pid > 0 && pid !== process.pid) {
+  if (pid > 0 && pid !== process.pid) {
     try {
       process.kill(pid, 0);
       return `process ${pid} of an earlier version`;

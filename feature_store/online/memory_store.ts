@@ -1,5 +1,5 @@
 import { readFile, unlink } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { type FeatureRow, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
 import type { Clock } from '#kernel/time';
@@ -21,7 +21,6 @@ interface Count {
 const REWRITE_AFTER_ROWS = 50_000;
 const SEGMENT_BYTES = 64 * 1024 * 1024;
 const READ_AT_ONCE = 1_000;
-const LOG_FOLDER = 'rows';
 
 /**
  * The embedded online store: a map in this process, and a log of its changes on disk, written before `write` resolves. Killing the process
@@ -50,13 +49,13 @@ export class MemoryOnlineStore implements OnlineStore {
     this.#clock = deps.clock;
     this.#log = deps.log.child({ component: 'feature_store.online' });
     this.#ttlMs = deps.ttlMs;
-    this.#changes = new RecordLog(join(this.#folder, LOG_FOLDER), {
+    this.#changes = new RecordLog(`${settings.file}.changes`, {
       ...{ segmentBytes: SEGMENT_BYTES, syncEachWrite: false, log: this.#log, guard: () => this.#lock?.check() },
     });
   }
 
   async start(): Promise<void> {
-    this.#lock = await FolderLock.acquire(this.#folder);
+    this.#lock = await FolderLock.acquire(this.#folder, { at: `${this.#fileBefore}.lock` });
     try {
       await this.#changes.open();
       const before = await readLinesBefore(this.#fileBefore, this.#log);
