@@ -14,13 +14,7 @@ import type {
 import { stableHash32 } from '#kernel/hash';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
-import {
-  LogLockedError,
-  OffsetOutOfRangeError,
-  RecordsRefusedError,
-  RecordTooLargeError,
-  UnknownTopicError,
-} from '../errors.ts';
+import { LogLockedError, OffsetOutOfRangeError, RecordTooLargeError, refusalOf, UnknownTopicError } from '../errors.ts';
 import { mostRecordBytes, recordBytes } from '../record_size.ts';
 import type { MemoryLogConfig } from './config.ts';
 import { LARGEST_FRAME, PartitionLog } from './partition_log.ts';
@@ -144,7 +138,7 @@ export class MemoryLog implements Broker {
         topicName,
         records.filter((record) => !isTooLarge(record)),
       );
-    throw new RecordsRefusedError(topicName, records.length, refused);
+    throw refusalOf(topicName, records.length, refused);
   }
 
   #partitionOf({ key }: OutgoingRecord, partitions: readonly PartitionLog[]): PartitionLog {
