@@ -93,6 +93,16 @@ export class RecordsRefusedError extends PlatformError {
   }
 }
 
+/**
+ * Returns the error of a send of which some records were refused: the record's own when it was sent alone, {@link RecordsRefusedError} otherwise.
+ *
+ * @param refused - by position in what was sent; not empty
+ */
+export function refusalOf(topic: string, sent: number, refused: ReadonlyMap<number, Error>): Error {
+  const [first] = refused.values();
+  return sent === 1 && first !== undefined ? first : new RecordsRefusedError(topic, sent, refused);
+}
+
 /** A file that is not there, may not be read, or is not what its name says. */
 export class UnreadableFileError extends PlatformError {
   readonly code = 'CONNECTOR_UNREADABLE_FILE';

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Kafka } from 'kafkajs';
 import type { OutgoingRecord } from '#connectors/connector';
-import { RecordsRefusedError, RecordTooLargeError } from '#connectors/errors';
+import { RecordTooLargeError, refusalOf } from '#connectors/errors';
 import { mostRecordBytes, recordBytes } from '#connectors/record_size';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
@@ -150,7 +150,7 @@ export class IdempotentProducer {
         refused.set(index, error);
       }
     }
-    if (refused !== undefined) throw new RecordsRefusedError(topic, records.length, refused);
+    if (refused !== undefined) throw refusalOf(topic, records.length, refused);
   }
 
   /** Sizes are looked at closely where they could matter. */

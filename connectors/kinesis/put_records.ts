@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type KinesisClient, PutRecordsCommand, type PutRecordsRequestEntry } from '@aws-sdk/client-kinesis';
 import type { OutgoingRecord } from '#connectors/connector';
 import type { Logger } from '#monitoring/log';
-import { ConnectionError, RecordRefusedError, RecordsRefusedError, RecordTooLargeError } from '../errors.ts';
+import { ConnectionError, RecordRefusedError, RecordTooLargeError, refusalOf } from '../errors.ts';
 
 const MOST_RECORDS = 500;
 const MOST_BYTES = 5 * 1024 * 1024;
@@ -37,7 +37,7 @@ export async function putRecords(
     else entries.push(entry);
   }
   for (const batch of batchesOf(entries)) await putBatch(client, stream, batch, log);
-  if (refused.size > 0) throw new RecordsRefusedError(stream, records.length, refused);
+  if (refused.size > 0) throw refusalOf(stream, records.length, refused);
 }
 
 function entryOf(stream: string, { key, value, headers }: OutgoingRecord): PutRecordsRequestEntry | Error {

@@ -21,7 +21,7 @@ import { DamagedFileError, onDisk } from '#storage/errors';
 import { FolderLock } from '#storage/folder_lock';
 import { checkLog } from '#storage/log_check';
 import { listSegments, MARK_FILE } from '#storage/segment_files';
-import { OffsetOutOfRangeError, RecordsRefusedError, RecordTooLargeError, UnknownTopicError } from '../errors.ts';
+import { OffsetOutOfRangeError, RecordTooLargeError, refusalOf, UnknownTopicError } from '../errors.ts';
 import { mostRecordBytes, recordBytes } from '../record_size.ts';
 import type { MemoryLogConfig } from './config.ts';
 import { LARGEST_FRAME, PartitionLog } from './partition_log.ts';
@@ -201,7 +201,7 @@ export class MemoryLog implements Broker {
         topicName,
         records.filter((record) => !isTooLarge(record)),
       );
-    throw new RecordsRefusedError(topicName, records.length, refused);
+    throw refusalOf(topicName, records.length, refused);
   }
 
   #partitionOf({ key }: OutgoingRecord, partitions: readonly PartitionLog[]): PartitionLog {

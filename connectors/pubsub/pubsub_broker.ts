@@ -10,7 +10,7 @@ import type {
 } from '#connectors/connector';
 import { messageOf } from '#kernel/errors';
 import type { Logger } from '#monitoring/log';
-import { ConnectionError, RecordRefusedError, RecordsRefusedError, TargetError, UnknownTopicError } from '../errors.ts';
+import { ConnectionError, RecordRefusedError, refusalOf, TargetError, UnknownTopicError } from '../errors.ts';
 import { grpcFailure, isRefusal } from '../failure_class.ts';
 import type { PubSubConfig } from './config.ts';
 import { type PublishedMessage, toMessage } from './messages.ts';
@@ -117,7 +117,7 @@ export class PubSubBroker implements Broker {
       }
       throw this.#asKnown(topicName, failed.reason);
     }
-    if (refused.size > 0) throw new RecordsRefusedError(topicName, records.length, refused);
+    if (refused.size > 0) throw refusalOf(topicName, records.length, refused);
   }
 
   listTopics(): Promise<readonly string[]> {
