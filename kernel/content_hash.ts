@@ -54,11 +54,16 @@ function hashOfValue(value: unknown, seed: number): number {
   return Math.imul(seed ^ (value === true ? START.true : value === false ? START.false : START.null), PRIME);
 }
 
-/** FNV-1a over UTF-16 code units. */
+/** FNV-1a over UTF-16 code units, two at a time. */
 function hashOfText(text: string, seed: number): number {
-  let hash = seed;
-  for (let index = 0; index < text.length; index += 1) hash = Math.imul(hash ^ text.charCodeAt(index), PRIME);
-  return Math.imul(hash ^ text.length, PRIME);
+  const { length } = text;
+  let hash = seed ^ length;
+  let index = 0;
+  for (; index < length - 1; index += 2) {
+    hash = Math.imul(hash ^ text.charCodeAt(index) ^ (text.charCodeAt(index + 1) << 16), PRIME);
+    hash ^= hash >>> 15;
+  }
+  return index < length ? Math.imul(hash ^ text.charCodeAt(index), PRIME) : hash;
 }
 
 /** murmur3's finaliser: all bits depend on all. */

@@ -62,7 +62,10 @@ export function parseExactJson(text: string): unknown {
   } catch (error) {
     throw whole(`not JSON: ${messageOf(error)}`);
   }
-  if (isPlain(text) && countKeys(value, 0) === countColons(text)) return value;
+  if (!text.includes('\\') && text.isWellFormed()) {
+    if (shortestLength(value, 0) === text.length) return value;
+    if (isPlain(text) && countKeys(value, 0) === countColons(text)) return value;
+  }
   const problems = new Reader(text).problems();
   if (problems.length > 0) throw new InvalidJsonError(problems);
   return value;
@@ -73,9 +76,39 @@ const SUSPICIOUS = /["eE](?:-[0-9]{3}|\s+:)/;
 /** A decimal of so many digits is exact enough: {@link isExactNumber}. */
 const DIGITS_OF_DOUBLE = 17;
 
-/** Whether the text has neither escapes nor anything else that JSON.parse alters, but for repeated and refused keys and large integers. */
-const isPlain = (text: string): boolean =>
-  !text.includes('\\') && !SUSPICIOUS.test(text) && !hasLongDecimal(text) && text.isWellFormed();
+/** Whether a text without escapes has nothing that JSON.parse alters, but for repeated and refused keys and large integers. */
+const isPlain = (text: string): boolean => !SUSPICIOUS.test(text) && !hasLongDecimal(text);
+
+/**
+ * The length of a value's shortest text without escapes: whatever JSON.parse has dropped, a text is longer for it. NaN where that cannot be said: a
+ * number that an exponent could have made shorter, a large one, a key that is looked at, too many levels.
+ */
+function shortestLength(value: unknown, depth: number): number {
+  if (typeof value === 'string') return value.length + 2;
+  if (typeof value === 'number') return shortestNumber(value);
+  if (value === true || value === null) return 4;
+  if (typeof value !== 'object') return 5;
+  if (depth >= DEEPEST_JSON) return Number.NaN;
+  // Brackets, and a comma after each but the last.
+  let length = 1;
+  if (Array.isArray(value)) {
+    for (let at = 0; at < value.length; at += 1) length += shortestLength(value[at], depth + 1) + 1;
+    return Math.max(2, length);
+  }
+  for (const key in value) {
+    if (key === '__proto__' || key === 'constructor') return Number.NaN;
+    const member = (value as Record<string, unknown>)[key];
+    length += key.length + 4 + (typeof member === 'string' ? member.length + 2 : shortestLength(member, depth + 1));
+  }
+  return Math.max(2, length);
+}
+
+function shortestNumber(value: number): number {
+  const size = Math.abs(value);
+  const isShort = size > Number.MAX_SAFE_INTEGER || (size !== 0 && (size < 0.01 || size % 1_000 === 0));
+  // JavaScript writes -0 as 0.
+  return isShort || Object.is(value, -0) ? Number.NaN : String(value).length;
+}
 
 const isDigit = (code: number): boolean => code >= 0x30 && code <= 0x39;
 

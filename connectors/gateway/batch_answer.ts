@@ -35,7 +35,7 @@ export function answerBatch(results: readonly BatchResult[], maxBytes: number): 
   let isCut = false;
   for (const result of results) {
     counts[result.status] += 1;
-    let text = JSON.stringify(result);
+    let text = textOf(result);
     const own = Buffer.byteLength(text);
     if (bytes + own > maxBytes) {
       isCut = true;
@@ -47,4 +47,10 @@ export function answerBatch(results: readonly BatchResult[], maxBytes: number): 
   const { accepted, duplicate: duplicates, rejected, failed } = counts;
   const head = JSON.stringify({ accepted, duplicates, rejected, failed, ...(isCut ? { is_cut: true } : {}) });
   return { text: `${head.slice(0, -1)},"results":[${texts.join(',')}]}`, hasFailed: failed > 0 };
+}
+
+function textOf(result: BatchResult): string {
+  if (!('event_id' in result)) return JSON.stringify(result);
+  // Nearly all of them.
+  return `{"index":${result.index},"event_id":${JSON.stringify(result.event_id)},"status":"${result.status}"}`;
 }

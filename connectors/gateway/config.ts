@@ -16,7 +16,7 @@ export const gatewayConfigSchema = z.strictObject({
   maxRecordBytes: z.int().min(1_024).default(1_000_000),
   /** From this size on, bytes, the answer to a batch names index, status and code of an event only. */
   maxAnswerBytes: z.int().positive().default(megabytes(1)),
-  /** Event ids remembered for answering a repeated event. */
+  /** Event ids remembered for answering a repeated event, the newest; half of so many at least. */
   rememberedIds: z.int().positive().default(200_000),
   ...accessSettings,
   tls: tlsSchema.optional(),

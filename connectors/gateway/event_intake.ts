@@ -1,5 +1,4 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { LRUCache } from 'lru-cache';
 import type { OutgoingRecord, Producer } from '#connectors/connector';
 import { contentHash } from '#kernel/content_hash';
 import { messageOf, type PlatformError } from '#kernel/errors';
@@ -13,6 +12,7 @@ import { RecordRefusedError } from '../errors.ts';
 import type { BatchResult, Outcome } from './batch_answer.ts';
 import { BodyTooLargeError, EventIdConflictError, InvalidEventError, RecordTooLargeError } from './errors.ts';
 import { ENRICHED, parseEvent, type ValidateEvent, type ValidEvent } from './event_validator.ts';
+import { Generations } from './generations.ts';
 import { sendApart } from './send_apart.ts';
 import { SendQueue } from './send_queue.ts';
 
@@ -30,7 +30,7 @@ export interface IntakeDeps {
 }
 
 export interface IntakeLimits {
-  /** Event ids remembered for answering a repeated event. */
+  /** Event ids remembered for answering a repeated event: the newest, half of so many at least. */
   readonly rememberedIds: number;
   /** Largest record, bytes. */
   readonly maxRecordBytes: number;
@@ -74,7 +74,8 @@ const MOST_BYTES_OF_UNIT = 3;
 /** Work on one batch gives way to other requests after so long, ms. */
 const LONGEST_TURN_MS = 10;
 const LOOK_AT_CLOCK_EVERY = 16;
-const NOT_CONTENT: ReadonlySet<string> = new Set(ENRICHED);
+/** Added by the gateway, or compared beside the content. */
+const NOT_CONTENT: ReadonlySet<string> = new Set([...ENRICHED, 'event_id', 'user_id']);
 
 /**
  * Takes events in: checks them, drops repetitions, and answers once they are durable in the broker, not before. What is refused goes whole
@@ -86,7 +87,7 @@ export class EventIntake {
   readonly #maxRecordBytes: number;
   readonly #events: SendQueue;
   readonly #deadLetters: SendQueue;
-  readonly #seen: LRUCache<string, Remembered>;
+  readonly #seen: Generations<Remembered>;
   readonly #counters: ReturnType<typeof createCounters>;
   #enrichment = { atMs: Number.NaN, text: '' };
 
@@ -96,7 +97,7 @@ export class EventIntake {
     this.#maxRecordBytes = maxRecordBytes;
     this.#events = new SendQueue(deps.producer, topics.rawEvents);
     this.#deadLetters = new SendQueue(deps.producer, topics.deadLetters);
-    this.#seen = new LRUCache({ max: rememberedIds });
+    this.#seen = new Generations(rememberedIds);
     this.#counters = createCounters(deps.metrics);
   }
 
@@ -133,7 +134,7 @@ export class EventIntake {
     }
     const sending = this.#events.send(this.#recordOf(event, incoming, traceparent));
     const remembered: Remembered = { content, fate: sending };
-    this.#seen.set(identity, remembered);
+    this.#seen.add(identity, remembered);
     try {
       await sending;
     } catch (error) {
@@ -176,7 +177,7 @@ export class EventIntake {
         if (earlier === undefined) {
           records.push(this.#recordOf(event, incoming, traceparent));
           const remembered: Remembered = { content, fate: sending };
-          this.#seen.set(identity, remembered);
+          this.#seen.add(identity, remembered);
           taken.push({ index, eventId, payload, identity, remembered });
         } else {
           others.push(this.#repeat(results, index, eventId, { earlier, content, payload }));
@@ -258,7 +259,7 @@ export class EventIntake {
 
   /** Another event may have taken its place since. */
   #forget(identity: string, remembered: Remembered): void {
-    if (this.#seen.peek(identity) === remembered) this.#seen.delete(identity);
+    if (this.#seen.get(identity) === remembered) this.#seen.delete(identity);
   }
 
   /** @throws {@link InvalidEventError}, {@link RecordTooLargeError} */

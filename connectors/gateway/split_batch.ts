@@ -28,17 +28,23 @@ function firstByte(body: Buffer): number {
 const isSpace = (code: number | undefined): boolean =>
   code === 0x20 || code === LINE_FEED || code === 0x0d || code === 0x09;
 
-async function splitLines(body: Buffer, maxItems: number): Promise<readonly Buffer[]> {
-  const lines: Buffer[] = [];
+/** Decoded at once where all of it is UTF-8; otherwise each line is on its own. */
+async function splitLines(body: Buffer, maxItems: number): Promise<readonly (Buffer | string)[]> {
+  const text = decoded(body);
+  return text === undefined ? linesOf(body, maxItems) : linesOf(text, maxItems);
+}
+
+async function linesOf<T extends Buffer | string>(body: T, maxItems: number): Promise<readonly T[]> {
+  const lines: T[] = [];
   let lookedAt = 0;
   for (let from = 0; from < body.length; ) {
-    const found = body.indexOf(LINE_FEED, from);
+    const found = body.indexOf('\n', from);
     const end = found === -1 ? body.length : found;
     let first = from;
-    while (first < end && isSpace(body[first])) first += 1;
+    while (first < end && isSpace(codeAt(body, first))) first += 1;
     if (first < end) {
       if (lines.length === maxItems) throw new TooManyEventsError(maxItems);
-      lines.push(body.subarray(from, end));
+      lines.push((typeof body === 'string' ? body.slice(from, end) : body.subarray(from, end)) as T);
     }
     from = end + 1;
     if (from - lookedAt > LENGTH_PER_TURN) {
@@ -49,14 +55,21 @@ async function splitLines(body: Buffer, maxItems: number): Promise<readonly Buff
   return lines;
 }
 
-async function splitArray(body: Buffer, maxItems: number): Promise<readonly (Buffer | string)[]> {
-  let text: string;
+const codeAt = (body: Buffer | string, at: number): number | undefined =>
+  typeof body === 'string' ? body.charCodeAt(at) : body[at];
+
+function decoded(body: Buffer): string | undefined {
   try {
-    text = decodeUtf8(body);
+    return decodeUtf8(body);
   } catch (error) {
-    if (error instanceof InvalidJsonError) return [body];
+    if (error instanceof InvalidJsonError) return undefined;
     throw error;
   }
+}
+
+async function splitArray(body: Buffer, maxItems: number): Promise<readonly (Buffer | string)[]> {
+  const text = decoded(body);
+  if (text === undefined) return [body];
   const items: string[] = [];
   let at = text.indexOf('[') + 1;
   let from = at;
