@@ -11,9 +11,9 @@ const LONGEST_NAME = 128;
 const MODEL_NAME = /^[\p{L}\p{N}_](?:[\p{L}\p{M}\p{N} ._-]*[\p{L}\p{M}\p{N}_-])?$/u;
 const MODEL_NAME_RULE = `must have 1 to ${LONGEST_NAME} letters, digits, "_", "-", "." or spaces; begin with a letter, a digit or "_"; not end with "." or a space; be in Unicode form NFC`;
 
-/** As MLflow: `latest` and `v3` mean versions there. */
-const ALIAS = /^(?!latest$)(?!v\d+$)[A-Za-z0-9_-]{1,255}$/i;
-const ALIAS_RULE = 'must have 1 to 255 letters, digits, "_" or "-", and not be "latest" or like "v3"';
+/** As MLflow: `latest` and `v3` mean versions there. `__proto__` is no key of a JSON object. */
+const ALIAS = /^(?!latest$)(?!__proto__$)(?!v\d+$)[A-Za-z0-9_-]{1,255}$/i;
+const ALIAS_RULE = 'must have 1 to 255 letters, digits, "_" or "-", and not be "latest", "__proto__" or like "v3"';
 
 const FILE_NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$/;
 const FILE_NAME_RULE = 'must have 1 to 128 letters, digits, "_", "-" or ".", and not begin with "."';

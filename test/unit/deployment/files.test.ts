@@ -122,6 +122,6 @@ test('what the gateway has acknowledged is on a volume that outlives it', () => 
   expect(scaler).toMatchObject({ spec: { scaleTargetRef: { kind: 'StatefulSet', name: 'gateway' } } });
   const { volumes } = read('docker-compose.yml') as { volumes: Readonly<Record<string, unknown>> };
   const mounts = (services.gateway as { volumes?: readonly string[] }).volumes;
-  expect(mounts).toEqual(['gateway:/data']);
+  expect(mounts).toContain('gateway:/data');
   expect(volumes).toHaveProperty('gateway');
 });

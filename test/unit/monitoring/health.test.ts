@@ -1,6 +1,9 @@
 import { createServer } from 'node:http';
 import { afterEach, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { z } from 'zod';
+import { controlAccess } from '#connectors/http/access';
+import { accessSettings } from '#connectors/http/config';
 import { type ProcessingTime, processingTime } from '#kernel/time';
 import {
   DependencyProbe,
@@ -85,10 +88,12 @@ test('a listener answers live while it turns, ready by what the role needs, and 
   ];
   reportHealthMetrics(metrics, sources);
   const health = { sources, notReady: whenAnyIsDown(['needed']) };
+  const app = createHttpApp(undefined);
+  await controlAccess(app, z.strictObject(accessSettings).parse({}), silentLogger);
   const service = new HttpService(
     { log: silentLogger, metrics, health },
     { name: 'role', host: '127.0.0.1', port: 0, portSetting: 'PORT' },
-    createHttpApp(undefined),
+    app,
   );
   const get = async (path: string) => {
     const { statusCode, json } = await service.app.inject(path);

@@ -102,12 +102,10 @@ test('no folder outside the registry is read, made or changed, whatever name, ve
     };
     await expect(registry.register(withFile)).rejects.toMatchObject({ code: 'REGISTRY_INVALID_NAME' });
   }
-  for (const alias of ['', 'latest', 'v2', 'a b', '../x', "a'"]) {
+  for (const alias of ['', 'latest', 'v2', 'a b', '../x', "a'", '__proto__']) {
     await expect(registry.setAlias('m', alias, 1)).rejects.toMatchObject({ code: 'REGISTRY_INVALID_NAME' });
     await expect(registry.resolve('m', { alias })).rejects.toMatchObject({ code: 'REGISTRY_INVALID_NAME' });
   }
-  await registry.setAlias('m', '__proto__', 1);
-  expect(await registry.resolve('m', { alias: '__proto__' })).toMatchObject({ version: 1 });
   expect(await registry.resolve('m', { alias: 'constructor' })).toBeUndefined();
   expect(JSON.stringify([readdirSync(root), readdirSync(directory), readdirSync(join(directory, 'm'))])).toBe(before);
 });
