@@ -11,6 +11,7 @@ import type { ConsoleSources, DeadLetterStatus, FeatureStatus, PipelineStatus } 
 import { lagOf } from './lag.ts';
 import { createMetricReader, type MetricReader } from './metric_reader.ts';
 import type { PlatformConfig } from './platform_config.ts';
+import { replaySinks } from './replay_sinks.ts';
 
 interface Deps {
   readonly broker: Broker;
@@ -58,7 +59,9 @@ export function createConsoleSources(deps: Deps, config: PlatformConfig): Consol
       return { ...summary, newest: [...newest].reverse().map(letterStatus) };
     },
     async replay(filter) {
-      const { replayed, unusable } = await queue.replay(topics.rawEvents, { filter });
+      const targets = { online: undefined, offline: async () => offline, producer: broker.producer };
+      const sinks = replaySinks({ ...targets, featureEventsTopic: topics.featureEvents });
+      const { replayed, unusable } = await queue.replay(topics.rawEvents, { filter, sinks });
       return { replayed, unusable };
     },
   };

@@ -79,6 +79,8 @@ export interface SourcePartition {
   position(): Position;
   /** Records in the partition behind the newest one, as last seen. */
   lagRecords(): bigint;
+  /** Offset that the next record of the partition gets, as last seen; absent where records are not numbered. */
+  endOffset?(): bigint;
   /** How far behind the newest record this reader is in time, ms; for brokers that do not number their records. */
   lagMs?(): number;
   /**

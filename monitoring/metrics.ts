@@ -22,6 +22,16 @@ export function gaugeOf<Label extends string>(
   return new Gauge({ ...settings, labelNames: [...settings.labelNames], registers: [registry] });
 }
 
+/** A counter that several parts of a process share: the registry's own when it has one of that name. */
+export function counterOf<Label extends string>(
+  registry: Registry,
+  settings: { readonly name: string; readonly help: string; readonly labelNames: readonly Label[] },
+): Counter<Label> {
+  const existing = registry.getSingleMetric(settings.name);
+  if (existing !== undefined) return existing as Counter<Label>;
+  return new Counter({ ...settings, labelNames: [...settings.labelNames], registers: [registry] });
+}
+
 /** A counter's value, of all its labels together. */
 export async function totalOf(counter: { get(): Promise<{ values: { value: number }[] }> }): Promise<number> {
   return (await counter.get()).values.reduce((sum, { value }) => sum + value, 0);

@@ -13,7 +13,7 @@ import { withinDeadline } from '#kernel/deadline';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { OffsetOutOfRangeError, UnknownTopicError } from '../errors.ts';
-import { checkRecords } from '../record_check.ts';
+import { checkedRecords } from '../record_check.ts';
 import { ClusterConnection } from './cluster_connection.ts';
 import type { KafkaConfig } from './config.ts';
 import { type ErrorContext, understood } from './errors.ts';
@@ -107,9 +107,9 @@ export class KafkaBroker implements Broker {
   }
 
   async #send(topic: string, records: readonly OutgoingRecord[]): Promise<void> {
-    checkRecords('Kafka', topic, records);
+    const checked = checkedRecords('Kafka', topic, records);
     try {
-      await this.#idempotent.send(topic, records);
+      await this.#idempotent.send(topic, checked);
     } catch (error) {
       throw this.#understood(error, { topic });
     }

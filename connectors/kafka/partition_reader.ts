@@ -100,6 +100,10 @@ export class PartitionReader implements SourcePartition {
     return lag > 0n ? lag : 0n;
   }
 
+  endOffset(): bigint {
+    return this.#parts.partition.endOffset;
+  }
+
   async close(): Promise<void> {
     const { fetcher, partition, onClose } = this.#parts;
     fetcher.close(partition);

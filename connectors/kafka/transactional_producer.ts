@@ -1,6 +1,6 @@
 import { CompressionTypes, type Kafka, type Producer as KafkaProducer } from 'kafkajs';
 import { headersOf, keyBytesOf, type OutgoingRecord, type Producer } from '#connectors/connector';
-import { checkRecords } from '../record_check.ts';
+import { checkedRecords } from '../record_check.ts';
 
 const ALL_REPLICAS = -1;
 
@@ -23,7 +23,7 @@ export class TransactionalProducer implements Producer {
 
   send(topic: string, records: readonly OutgoingRecord[]): Promise<void> {
     try {
-      checkRecords('Kafka', topic, records);
+      checkedRecords('Kafka', topic, records);
     } catch (error) {
       return Promise.reject(error);
     }

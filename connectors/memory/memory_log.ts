@@ -15,6 +15,8 @@ import { stableHash32 } from '#kernel/hash';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { LogLockedError, OffsetOutOfRangeError, UnknownTopicError } from '../errors.ts';
+import { checkedRecords } from '../record_check.ts';
+import { fromTextRecord, toTextRecord } from '../text_record.ts';
 import type { MemoryLogConfig } from './config.ts';
 import { PartitionLog } from './partition_log.ts';
 
@@ -107,8 +109,9 @@ export class MemoryLog implements Broker {
     }
   }
 
-  async #send(topicName: string, records: readonly OutgoingRecord[]): Promise<void> {
+  async #send(topicName: string, sent: readonly OutgoingRecord[]): Promise<void> {
     const { partitions } = this.#topic(topicName);
+    const records = checkedRecords('the memory log', topicName, sent).map(toTextRecord);
     const nowMs = this.#clock.now();
     if (records.length === 1) {
       await this.#partitionOf(records[0] as OutgoingRecord, partitions).append(records, nowMs);
@@ -149,7 +152,10 @@ export class MemoryLog implements Broker {
     let next: bigint;
     if ('resumeAfter' in from) next = BigInt(from.resumeAfter) + 1n;
     else next = await startOffset(log, from.startAt);
-    if (next < log.startOffset || next > log.endOffset) throw new OffsetOutOfRangeError(topicName, partition, next);
+    if (next < log.startOffset || next > log.endOffset) {
+      const held = { earliest: log.startOffset, latest: log.endOffset };
+      throw new OffsetOutOfRangeError(topicName, partition, next, held);
+    }
     return new PartitionReader(log, next);
   }
 
@@ -211,7 +217,7 @@ class PartitionReader implements SourcePartition {
       records = await this.#log.read(this.#next, options.maxRecords);
     }
     if (records.length > 0) this.#next = (records[records.length - 1] as LogRecord).offset + 1n;
-    return records;
+    return records.map(fromTextRecord);
   }
 
   position(): Position {
@@ -220,6 +226,10 @@ class PartitionReader implements SourcePartition {
 
   lagRecords(): bigint {
     return this.#log.endOffset - this.#next;
+  }
+
+  endOffset(): bigint {
+    return this.#log.endOffset;
   }
 
   async close(): Promise<void> {}

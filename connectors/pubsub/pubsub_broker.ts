@@ -11,6 +11,7 @@ import type {
 import { messageOf } from '#kernel/errors';
 import type { Logger } from '#monitoring/log';
 import { ConnectionError, UnknownTopicError } from '../errors.ts';
+import { checkedRecords } from '../record_check.ts';
 import type { PubSubConfig } from './config.ts';
 import { toMessage } from './messages.ts';
 import { parsePosition, SubscriptionReader } from './subscription_reader.ts';
@@ -92,6 +93,7 @@ export class PubSubBroker implements Broker {
 
   async #send(topicName: string, records: readonly OutgoingRecord[]): Promise<void> {
     const { ordering } = this.#config;
+    checkedRecords('Pub/Sub', topicName, records);
     const messages = records.map((record) => toMessage(topicName, record, ordering));
     let topic = this.#topics.get(topicName);
     if (topic === undefined) {
@@ -120,15 +122,19 @@ export class PubSubBroker implements Broker {
 
   async openPartition(topic: string, partition: string, from: ReadFrom): Promise<SourcePartition> {
     if (!(Number(partition) < this.#config.readers)) throw new UnknownTopicError('Pub/Sub', topic, partition);
-    const { mostOutstanding, mostOutstandingBytes, idAttribute, duplicateMemory } = this.#config;
-    const subscription = this.#client.subscription(this.#subscriptionOf(topic), {
-      flowControl: {
-        maxMessages: mostOutstanding,
-        maxBytes: mostOutstandingBytes,
-        allowExcessMessages: false,
-      },
-      streamingOptions: { maxStreams: 1 },
-    });
+    const { mostOutstanding, mostOutstandingBytes, mostStreams, idAttribute, duplicateMemory } = this.#config;
+    // All streams together hold no more than one would.
+    const messagesOfStream = Math.max(1, Math.floor(mostOutstanding / mostStreams));
+    const openStream = () =>
+      this.#client.subscription(this.#subscriptionOf(topic), {
+        flowControl: {
+          maxMessages: messagesOfStream,
+          maxBytes: Math.max(1, Math.floor(mostOutstandingBytes / mostStreams)),
+          allowExcessMessages: false,
+        },
+        streamingOptions: { maxStreams: 1 },
+      });
+    const subscription = this.#client.subscription(this.#subscriptionOf(topic));
     await this.#understood(topic, async () => {
       await subscription.getMetadata();
       if ('startAt' in from && from.startAt !== 'earliest') {
@@ -137,7 +143,9 @@ export class PubSubBroker implements Broker {
       }
     });
     const reader = new SubscriptionReader({
-      subscription,
+      openStream,
+      mostStreams,
+      messagesOfStream,
       partition,
       done: 'resumeAfter' in from ? parsePosition(from.resumeAfter).ids : new Set(),
       idAttribute,

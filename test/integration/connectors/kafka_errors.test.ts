@@ -72,7 +72,10 @@ test.each([
   ['NOT_ENOUGH_REPLICAS', 19, 'CONNECTOR_UNAVAILABLE', true],
   ['a code of the future', 9_999, 'CONNECTOR_UNAVAILABLE', true],
 ])('%s', (_, code, expected, retryable) => {
-  expect(understood(createErrorFromCode(code), { where: 'Kafka', topic: 't' })).toMatchObject({ code: expected, retryable });
+  expect(understood(createErrorFromCode(code), { where: 'Kafka', topic: 't' })).toMatchObject({
+    code: expected,
+    retryable,
+  });
 });
 
 test('a mistake of the program is not an outage', () => {

@@ -52,14 +52,14 @@ async function rawEvents(count: number) {
 
 test('each letter is replayed once, to its user’s key, with how often it was refused', async () => {
   await file(letter('a'), letter('b', { attempt: 2 }));
-  expect(await queue.replay(RAW)).toEqual({ replayed: 2, passed: 0, unusable: 0 });
+  expect(await queue.replay(RAW)).toEqual({ replayed: 2, passed: 0, exhausted: 0, unusable: 0 });
   const records = await rawEvents(2);
   const found = records.map((record) => [record.key, earlierAttempts(record)]).sort();
   expect(found).toEqual([
     ['user-a', 1],
     ['user-b', 2],
   ]);
-  expect(await queue.replay(RAW)).toEqual({ replayed: 0, passed: 0, unusable: 0 });
+  expect(await queue.replay(RAW)).toEqual({ replayed: 0, passed: 0, exhausted: 0, unusable: 0 });
   await file(letter('c'));
   expect(await queue.replay(RAW)).toMatchObject({ replayed: 1 });
   expect(await rawEvents(3)).toHaveLength(3);
@@ -87,7 +87,7 @@ test('with a filter, what passes is replayed and nothing is committed', async ()
 test('what cannot be replayed is counted and left: cut payloads, and records that are no letters', async () => {
   await file(letter('cut', { isCut: true }));
   await broker.producer.send(TOPIC, [{ value: 'not json' }, { value: '{"payload":5}' }]);
-  expect(await queue.replay(RAW)).toEqual({ replayed: 0, passed: 0, unusable: 3 });
+  expect(await queue.replay(RAW)).toEqual({ replayed: 0, passed: 0, exhausted: 0, unusable: 3 });
 });
 
 test('a failing replay commits nothing of what it could not send', async () => {
