@@ -72,8 +72,32 @@ export class ProtobufFile {
   /** @throws Error when the value does not fit the message */
   encode(indexes: MessageIndexes, value: object): Buffer {
     const type = this.typeAt(indexes);
-    const problem = type.verify(value);
+    const message = withLongs(type, value);
+    const problem = type.verify(message);
     if (problem !== null) throw new Error(problem);
-    return Buffer.concat([writeMessageIndexes(indexes), Buffer.from(type.encode(type.fromObject(value)).finish())]);
+    return Buffer.concat([writeMessageIndexes(indexes), Buffer.from(type.encode(type.fromObject(message)).finish())]);
   }
+}
+
+const LONG = protobuf.util.Long as unknown as { fromString(digits: string, isUnsigned: boolean): unknown };
+const LONGS = new Set(['int64', 'uint64', 'sint64', 'fixed64', 'sfixed64']);
+
+/** The value with bigints, and strings of digits, as Long where a field has 64 bits. */
+function withLongs(type: protobuf.Type, value: object): Record<string, unknown> {
+  const converted: Record<string, unknown> = { ...value };
+  for (const { name, type: kind, resolvedType } of type.fieldsArray) {
+    const field = converted[name];
+    const one = (item: unknown): unknown => {
+      if (LONGS.has(kind)) return longOf(item, kind.startsWith('u') || kind === 'fixed64');
+      const isMessage = resolvedType instanceof protobuf.Type && typeof item === 'object' && item !== null;
+      return isMessage ? withLongs(resolvedType, item) : item;
+    };
+    if (field !== undefined && field !== null) converted[name] = Array.isArray(field) ? field.map(one) : one(field);
+  }
+  return converted;
+}
+
+function longOf(value: unknown, isUnsigned: boolean): unknown {
+  const isDigits = typeof value === 'bigint' || (typeof value === 'string' && /^-?\d+$/.test(value));
+  return isDigits ? LONG.fromString(String(value), isUnsigned) : value;
 }

@@ -1,5 +1,4 @@
-import { COMPATIBILITY, SchemaRegistry, SchemaType } from '@kafkajs/confluent-schema-registry';
-import avsc from 'avsc';
+import avsc, { type ForSchemaOptions } from 'avsc';
 import { z } from 'zod';
 import { messageOf, PlatformError } from '#kernel/errors';
 import { ConnectionError } from './errors.ts';
@@ -48,14 +47,24 @@ const REQUEST_TIMEOUT_MS = 10_000;
 const NOT_ABOUT_SCHEMAS = new Set([401, 403, 407, 408, 425, 429]);
 /** Magic byte and schema id. */
 const PREFIX_BYTES = 5;
-const TYPES = { avro: SchemaType.AVRO, protobuf: SchemaType.PROTOBUF, json: SchemaType.JSON } as const;
+const TYPES = { avro: 'AVRO', protobuf: 'PROTOBUF', json: 'JSON' } as const;
+const CONTENT_TYPE = 'application/vnd.schemaregistry.v1+json';
+
+/** What a new version of a subject's schema must go together with. */
+export type Compatibility =
+  | 'NONE'
+  | 'BACKWARD'
+  | 'BACKWARD_TRANSITIVE'
+  | 'FORWARD'
+  | 'FORWARD_TRANSITIVE'
+  | 'FULL'
+  | 'FULL_TRANSITIVE';
 
 /**
  * Records in Confluent's wire format (a zero byte, the schema's id, then Avro, Protobuf or JSON), with schemas from a registry that speaks
  * Confluent's protocol. Schemas are fetched once.
  */
 export class SchemaSerde {
-  readonly #registry: SchemaRegistry;
   readonly #url: string;
   readonly #headers: Readonly<Record<string, string>>;
   readonly #codecs = new Map<number, Promise<Codec>>();
@@ -64,10 +73,6 @@ export class SchemaSerde {
     this.#url = url;
     const credentials = Buffer.from(`${username}:${password ?? ''}`).toString('base64');
     this.#headers = username === undefined ? {} : { authorization: `Basic ${credentials}` };
-    this.#registry = new SchemaRegistry({
-      host: url,
-      ...(username === undefined ? {} : { auth: { username, password: password ?? '' } }),
-    });
   }
 
   /**
@@ -135,25 +140,36 @@ export class SchemaSerde {
 
   /** @throws {@link UndecodableRecordError}, {@link ConnectionError} */
   async #ask(path: string, what: string): Promise<RegisteredSchema> {
+    const { status, body } = await this.#request('GET', path, what);
+    const parsed = registeredSchema.safeParse(body);
+    if (status === 200 && parsed.success) return parsed.data;
+    throw new UndecodableRecordError(`${what} is not in the registry ${this.#url}: it answers ${status}`);
+  }
+
+  /** @returns answers below 500 that are about the request. @throws {@link ConnectionError} for the others */
+  async #request(
+    method: string,
+    path: string,
+    what: string,
+    body?: object,
+  ): Promise<{ readonly status: number; readonly body: unknown }> {
     const registry = `the schema registry ${this.#url}`;
-    let status: number;
-    let body: unknown;
+    let answer: Response;
     try {
-      const answer = await fetch(`${this.#url.replace(/\/$/, '')}${path}`, {
-        headers: this.#headers,
+      answer = await fetch(`${this.#url.replace(/\/$/, '')}${path}`, {
+        method,
+        headers: { ...this.#headers, accept: CONTENT_TYPE, ...(body === undefined ? {} : { 'content-type': CONTENT_TYPE }) },
         signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       });
-      status = answer.status;
-      body = await answer.json().catch(() => undefined);
     } catch (error) {
       throw new ConnectionError(registry, error);
     }
-    if (status >= 400 && status < 500 && !NOT_ABOUT_SCHEMAS.has(status)) {
-      throw new UndecodableRecordError(`${what} is not in the registry ${this.#url}: it answers ${status}`);
+    const { status } = answer;
+    if (status >= 500 || NOT_ABOUT_SCHEMAS.has(status)) {
+      throw new ConnectionError(registry, new Error(`it answers ${status} about ${what}`));
     }
-    const parsed = registeredSchema.safeParse(body);
-    if (status !== 200 || !parsed.success) throw new ConnectionError(registry, new Error(`it answers ${status}`));
-    return parsed.data;
+    return { status, body: await answer.json().catch(() => undefined) };
   }
 
   /**
@@ -163,16 +179,26 @@ export class SchemaSerde {
   async register(
     subject: string,
     { type, schema }: SchemaSource,
-    compatibility: keyof typeof COMPATIBILITY = 'BACKWARD',
+    compatibility: Compatibility = 'BACKWARD',
   ): Promise<number> {
     const text = typeof schema === 'string' ? schema : JSON.stringify(schema);
-    try {
-      const options = { subject, compatibility: COMPATIBILITY[compatibility] };
-      const { id } = await this.#registry.register({ type: TYPES[type], schema: text }, options);
-      return id;
-    } catch (error) {
-      throw this.#understood(error, `subject ${subject}`);
+    const what = `subject ${subject}`;
+    const name = encodeURIComponent(subject);
+    const refuse = (problem: string): never => {
+      throw new UndecodableRecordError(`${what} is refused by the registry ${this.#url}: ${problem}`);
+    };
+    const config = await this.#request('GET', `/config/${name}`, what);
+    const isNew = config.status === 404;
+    const { compatibilityLevel } = (config.body ?? {}) as { readonly compatibilityLevel?: string };
+    if (!isNew && compatibilityLevel?.toUpperCase() !== compatibility) {
+      refuse(`its compatibility is ${compatibilityLevel}, not ${compatibility}`);
     }
+    const schemaType = type === 'avro' ? {} : { schemaType: TYPES[type] };
+    const answer = await this.#request('POST', `/subjects/${name}/versions`, what, { ...schemaType, schema: text });
+    const { id, message } = (answer.body ?? {}) as { readonly id?: number; readonly message?: string };
+    if (answer.status !== 200 || id === undefined) return refuse(message ?? `it answers ${answer.status}`);
+    if (isNew) await this.#request('PUT', `/config/${name}`, what, { compatibility });
+    return id;
   }
 
   /**
@@ -188,18 +214,6 @@ export class SchemaSerde {
     } catch (error) {
       throw new UndecodableRecordError(`the value does not fit schema ${schemaId}: ${messageOf(error)}`, error);
     }
-  }
-
-  #understood(error: unknown, what: string): PlatformError {
-    const { status, name } = error as { readonly status?: number; readonly name?: string };
-    const isOther = name === 'ConfluentSchemaRegistryCompatibilityError';
-    if (isOther || (status !== undefined && status >= 400 && status < 500 && status !== 429)) {
-      return new UndecodableRecordError(
-        `${what} is not in the registry ${this.#url}, or is refused: ${messageOf(error)}`,
-        error,
-      );
-    }
-    return new ConnectionError(`the schema registry ${this.#url}`, error);
   }
 }
 
@@ -224,7 +238,7 @@ function createCodec({ schema, schemaType = 'AVRO' }: RegisteredSchema, referenc
 
 function avroCodec(schema: string, references: readonly NamedSchema[]): Codec {
   // Names of the schemas before are known to the ones after.
-  const options = { ...AVRO_OPTIONS, registry: { ...AVRO_OPTIONS.registry } };
+  const options = { ...AVRO_OPTIONS, registry: { ...AVRO_OPTIONS.registry } } as unknown as Partial<ForSchemaOptions>;
   for (const reference of references) avsc.Type.forSchema(JSON.parse(reference.schema), options);
   const type = avsc.Type.forSchema(JSON.parse(schema), options);
   return {

@@ -169,3 +169,32 @@ test.each([
   },
   30_000,
 );
+
+test('streams grow with what waits, up to the most, and one is left when it is read', async () => {
+  const own = await start({ ordering: false, ackDeadlineSeconds: 60, mostStreams: 3 });
+  const topic = fresh();
+  await own.ensureTopics([{ name: topic, partitions: 1 }]);
+  const count = 3_000;
+  for (let at = 0; at < count; at += 500) {
+    await own.producer.send(
+      topic,
+      Array.from({ length: 500 }, (_, index) => ({ value: String(at + index) })),
+    );
+  }
+  // So old that more than one stream is needed.
+  await sleep(2_500);
+  const reader = await own.openPartition(topic, '0', { startAt: 'earliest' });
+  const seen = new Set<string>();
+  const workers: number[] = [];
+  const giveUpAt = Date.now() + 90_000;
+  while ((seen.size < count || (workers.at(-1) ?? 1) > 1) && Date.now() < giveUpAt) {
+    for (const { value } of await reader.poll({ maxRecords: 500, maxWaitMs: 200, signal })) seen.add(value.toString());
+    await own.commit('g', topic, new Map([['0', reader.position()]]));
+    workers.push(reader.workers?.() ?? 0);
+  }
+  expect(seen.size).toBe(count);
+  expect(workers[0]).toBe(1);
+  expect(Math.max(...workers)).toBe(3);
+  expect(workers.at(-1)).toBe(1);
+  await own.stop();
+}, 120_000);
