@@ -158,7 +158,11 @@ export class SchemaSerde {
     try {
       answer = await fetch(`${this.#url.replace(/\/$/, '')}${path}`, {
         method,
-        headers: { ...this.#headers, accept: CONTENT_TYPE, ...(body === undefined ? {} : { 'content-type': CONTENT_TYPE }) },
+        headers: {
+          ...this.#headers,
+          accept: CONTENT_TYPE,
+          ...(body === undefined ? {} : { 'content-type': CONTENT_TYPE }),
+        },
         signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       });

@@ -1,6 +1,6 @@
-import avsc from 'avsc';
-import type { Ajv, ValidateFunction } from 'ajv';
 import { createRequire } from 'node:module';
+import type { Ajv, ValidateFunction } from 'ajv';
+import avsc from 'avsc';
 
 // How schemas become types: without losing numbers, and with the dialect of JSON Schema that a schema names.
 
@@ -22,8 +22,7 @@ const EXACT_LONG = LongType.__with({
   compare: (a: number | bigint, b: number | bigint) => (a === b ? 0 : a < b ? -1 : 1),
 });
 
-const exact = (value: bigint): number | bigint =>
-  value >= -MOST_EXACT && value <= MOST_EXACT ? Number(value) : value;
+const exact = (value: bigint): number | bigint => (value >= -MOST_EXACT && value <= MOST_EXACT ? Number(value) : value);
 
 interface DecimalSchema {
   readonly precision?: number;

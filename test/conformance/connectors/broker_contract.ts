@@ -164,7 +164,7 @@ export function describeBroker(name: string, create: () => Promise<Broker>, trai
       const seen: string[] = [];
       for (const partition of await broker.listPartitions(own)) {
         const reader = await broker.openPartition(own, partition, { startAt: 'earliest' });
-        seen.push(...texts(await pollUntil(reader, 200, 1_500)));
+        seen.push(...texts(await pollUntil(reader, 200, 4_000)));
         await reader.close();
       }
       expect(seen.map(Number).sort((a, b) => a - b)).toEqual(Array.from({ length: 200 }, (_, index) => index));

@@ -72,7 +72,15 @@ const RECORDS = [
   })),
   { key: Buffer.from([0, 255, 128, 10]), value: Buffer.from([0xc3, 0x28]), headers: [['h', Buffer.from([255, 0])]] },
   { key: Buffer.from('é€'), value: null, headers: [] },
-  { key: Buffer.from('k'), value: Buffer.alloc(0), headers: [['a', Buffer.from('1')], ['a', Buffer.from('2')], ['b', null]] },
+  {
+    key: Buffer.from('k'),
+    value: Buffer.alloc(0),
+    headers: [
+      ['a', Buffer.from('1')],
+      ['a', Buffer.from('2')],
+      ['b', null],
+    ],
+  },
 ] as readonly { key: Buffer; value: Buffer | null; headers: [string, Buffer | null][] }[];
 
 const forGuests = RECORDS.map(({ key, value, headers }) => ({
@@ -80,9 +88,7 @@ const forGuests = RECORDS.map(({ key, value, headers }) => ({
   value: base64(value),
   headers: headers.map(([name, bytes]) => [name, base64(bytes)]),
 }));
-const forUs = RECORDS.map(
-  ({ key, value, headers }): OutgoingRecord => ({ keyBytes: key, value, headerList: headers }),
-);
+const forUs = RECORDS.map(({ key, value, headers }): OutgoingRecord => ({ keyBytes: key, value, headerList: headers }));
 const sorted = (values: readonly object[]): string[] => values.map((value) => JSON.stringify(value)).sort();
 
 test.each(LIBRARIES.flatMap((library) => COMPRESSIONS.map((codec) => [library, codec] as const)))(
@@ -97,7 +103,9 @@ test.each(LIBRARIES.flatMap((library) => COMPRESSIONS.map((codec) => [library, c
     const records = await readAll(theirs, RECORDS.length);
     expect(sorted(records.map(shown))).toEqual(sorted(forGuests));
     await broker.producer.send(ours, forUs);
-    const partitionOf = new Map((await readAll(ours, RECORDS.length)).map((one) => [base64(keyBytesOf(one)), one.partition]));
+    const partitionOf = new Map(
+      (await readAll(ours, RECORDS.length)).map((one) => [base64(keyBytesOf(one)), one.partition]),
+    );
     for (const [key, partition] of placed) expect([key, partitionOf.get(key)]).toEqual([key, String(partition)]);
   },
   60_000,
@@ -110,14 +118,23 @@ test.each(COMPRESSIONS.map((codec, index) => [codec, LIBRARIES[index % 2] as str
     const own = await startBroker({ compression: codec });
     await own.producer.send(topic, forUs);
     await own.stop();
-    const consume = { do: `${library}.consume`, brokers: address, topic, group: `group-${topic}`, count: RECORDS.length };
+    const consume = {
+      do: `${library}.consume`,
+      brokers: address,
+      topic,
+      group: `group-${topic}`,
+      count: RECORDS.length,
+    };
     const { records } = await askGuest<{ readonly records: readonly GuestRecord[] }>(consume);
     expect(records.map(({ key, value, headers }) => ({ key, value, headers }))).toEqual(forGuests);
     const committed = await broker.committed(consume.group, topic);
     expect(committed).toEqual(new Map([['0', String(RECORDS.length - 1)]]));
     // And the other way: what the platform commits is where the guest goes on.
     await broker.commit(consume.group, topic, new Map([['0', '9']]));
-    const again = await askGuest<{ readonly records: readonly GuestRecord[] }>({ ...consume, count: RECORDS.length - 10 });
+    const again = await askGuest<{ readonly records: readonly GuestRecord[] }>({
+      ...consume,
+      count: RECORDS.length - 10,
+    });
     expect(again.records[0]?.offset).toBe(10);
     expect(again.records).toHaveLength(RECORDS.length - 10);
   },
@@ -126,7 +143,8 @@ test.each(COMPRESSIONS.map((codec, index) => [codec, LIBRARIES[index % 2] as str
 
 test('of a guest’s transactions only what was committed is read; a read ends where an open one begins', async () => {
   const topic = await freshTopic(1);
-  const records = (name: string) => Array.from({ length: 5 }, (_, n) => ({ key: null, value: base64(Buffer.from(`${name} ${n}`)) }));
+  const records = (name: string) =>
+    Array.from({ length: 5 }, (_, n) => ({ key: null, value: base64(Buffer.from(`${name} ${n}`)) }));
   const produce = (name: string, end: string) =>
     askGuest({
       ...{ do: 'confluent.produce', brokers: address, topic, codec: 'lz4', records: records(name), end },
@@ -156,14 +174,25 @@ test('a compacted topic is read over its gaps', async () => {
   const admin = kafka.admin();
   await admin.connect();
   const topic = `compacted-${randomUUID()}`;
-  const settings = { 'cleanup.policy': 'compact', 'segment.ms': '100', 'min.cleanable.dirty.ratio': '0.01', 'max.compaction.lag.ms': '200' };
+  const settings = {
+    'cleanup.policy': 'compact',
+    'segment.ms': '100',
+    'min.cleanable.dirty.ratio': '0.01',
+    'max.compaction.lag.ms': '200',
+  };
   const configEntries = Object.entries(settings).map(([name, value]) => ({ name, value }));
-  await admin.createTopics({ waitForLeaders: true, topics: [{ topic, numPartitions: 1, replicationFactor: 1, configEntries }] });
+  await admin.createTopics({
+    waitForLeaders: true,
+    topics: [{ topic, numPartitions: 1, replicationFactor: 1, configEntries }],
+  });
   await admin.disconnect();
   const produce = (values: readonly string[]) =>
     askGuest({
       ...{ do: 'confluent.produce', brokers: address, topic, codec: 'zstd' },
-      records: values.map((value, index) => ({ key: base64(Buffer.from(`k${index % 3}`)), value: base64(Buffer.from(value)) })),
+      records: values.map((value, index) => ({
+        key: base64(Buffer.from(`k${index % 3}`)),
+        value: base64(Buffer.from(value)),
+      })),
     });
   for (let round = 0; round < 4; round += 1) await produce(Array.from({ length: 30 }, (_, n) => `round ${round} ${n}`));
   const reader = async (): Promise<LogRecord[]> => {

@@ -91,7 +91,9 @@ async function valuesOf(of: KafkaBroker, topic: string): Promise<string[]> {
   for (const partition of await of.listPartitions(topic)) {
     const reader = await of.openPartition(topic, partition, { startAt: 'earliest' });
     while (reader.lagRecords() > 0n) {
-      values.push(...(await reader.poll({ maxRecords: 500, maxWaitMs: 300, signal })).map(({ value }) => value.toString()));
+      values.push(
+        ...(await reader.poll({ maxRecords: 500, maxWaitMs: 300, signal })).map(({ value }) => value.toString()),
+      );
     }
     await reader.close();
   }
@@ -244,7 +246,9 @@ test.each(['earliest', 'latest', 'fail'] as const)(
       collectInto(root.apply(read('numbers', new BrokerSource(broker, job.settings), 'Numbers')), job.seen),
     );
     if (offsetOutOfRange === 'fail') {
-      const message = expect.stringMatching(/does not hold offset 10; it holds 30 up to 50.*pipeline\.offsetOutOfRange/);
+      const message = expect.stringMatching(
+        /does not hold offset 10; it holds 30 up to 50.*pipeline\.offsetOutOfRange/,
+      );
       await expect(running).rejects.toMatchObject({ cause: { code: 'CONNECTOR_OFFSET_OUT_OF_RANGE', message } });
       return;
     }
@@ -330,7 +334,9 @@ test('two hundred partitions share a handful of connections', async () => {
   // Of a partition among two hundred that are quiet, a record is read soon after it is sent.
   const sentMs = performance.now();
   const [arrival] = await Promise.all([
-    Promise.race(readers.map(async (one) => ({ records: await pollUntil(one, 1, 3_000), ms: performance.now() - sentMs }))),
+    Promise.race(
+      readers.map(async (one) => ({ records: await pollUntil(one, 1, 3_000), ms: performance.now() - sentMs })),
+    ),
     own.producer.send(topic, [{ key: 'k0', value: 'late' }]),
   ]);
   expect(arrival.records.map(({ value }) => value.toString())).toEqual(['late']);

@@ -132,7 +132,9 @@ test('Avro longs and decimals lose nothing', async () => {
       const event = { id: one, amount: asDecimal(amount, 4), fee: asDecimal(fee, 2), maybe: one };
       const decoded = (await serde.decode(await serde.encode(id, event))) as Record<string, unknown>;
       expect({ ...decoded, id: BigInt(decoded.id as number), maybe: BigInt(decoded.maybe as number) }).toEqual(event);
-      expect(typeof decoded.id).toBe(one > BigInt(Number.MAX_SAFE_INTEGER) || one < -BigInt(Number.MAX_SAFE_INTEGER) ? 'bigint' : 'number');
+      expect(typeof decoded.id).toBe(
+        one > BigInt(Number.MAX_SAFE_INTEGER) || one < -BigInt(Number.MAX_SAFE_INTEGER) ? 'bigint' : 'number',
+      );
     }),
   );
   for (const amount of ['1.23456', 'much', '', '1e5']) {
@@ -169,25 +171,47 @@ test('Protobuf records say which message of the file they are, also a nested one
 });
 
 test.each([
-  ['2020-12', 'https://json-schema.org/draft/2020-12/schema', { prefixItems: [{ type: 'string' }, { type: 'integer' }], items: false }],
-  ['2019-09', 'https://json-schema.org/draft/2019-09/schema', { items: [{ type: 'string' }, { type: 'integer' }], additionalItems: false }],
-  ['draft 7', 'http://json-schema.org/draft-07/schema#', { items: [{ type: 'string' }, { type: 'integer' }], additionalItems: false }],
+  [
+    '2020-12',
+    'https://json-schema.org/draft/2020-12/schema',
+    { prefixItems: [{ type: 'string' }, { type: 'integer' }], items: false },
+  ],
+  [
+    '2019-09',
+    'https://json-schema.org/draft/2019-09/schema',
+    { items: [{ type: 'string' }, { type: 'integer' }], additionalItems: false },
+  ],
+  [
+    'draft 7',
+    'http://json-schema.org/draft-07/schema#',
+    { items: [{ type: 'string' }, { type: 'integer' }], additionalItems: false },
+  ],
 ])('JSON Schema %s', async (name, $schema, rest) => {
-  const id = await serde.register(`pairs-${name}`, { type: 'json', schema: JSON.stringify({ $schema, type: 'array', ...rest }) });
+  const id = await serde.register(`pairs-${name}`, {
+    type: 'json',
+    schema: JSON.stringify({ $schema, type: 'array', ...rest }),
+  });
   expect(await serde.decode(await serde.encode(id, ['a', 1]))).toEqual(['a', 1]);
   const wrong = Buffer.concat([Buffer.from([0, 0, 0, 0, id]), Buffer.from('["a",1,2]')]);
   await expect(serde.decode(wrong)).rejects.toMatchObject({ code: 'CONNECTOR_UNDECODABLE_RECORD' });
 });
 
 test.each([
-  ['an Avro type that does not exist', { type: 'avro', schema: { type: 'record', name: 'R', fields: [{ name: 'f', type: 'Unknown' }] } }],
+  [
+    'an Avro type that does not exist',
+    { type: 'avro', schema: { type: 'record', name: 'R', fields: [{ name: 'f', type: 'Unknown' }] } },
+  ],
   ['no Protobuf', { type: 'protobuf', schema: 'message {' }],
   ['no JSON', { type: 'json', schema: '{' }],
   ['a keyword of the wrong type', { type: 'json', schema: '{"type":"nothing"}' }],
 ] as readonly (readonly [string, SchemaSource])[])('a schema that is %s is no outage', async (_, source) => {
   const id = await serde.register('unusable', source);
   const record = Buffer.concat([Buffer.from([0, 0, 0, 0, id]), Buffer.from('x')]);
-  const unusable = { code: 'CONNECTOR_UNDECODABLE_RECORD', retryable: false, message: expect.stringMatching(/schema 1 cannot be used/) };
+  const unusable = {
+    code: 'CONNECTOR_UNDECODABLE_RECORD',
+    retryable: false,
+    message: expect.stringMatching(/schema 1 cannot be used/),
+  };
   await expect(serde.decode(record)).rejects.toMatchObject(unusable);
   await expect(serde.decode(record)).rejects.toMatchObject(unusable);
 });
