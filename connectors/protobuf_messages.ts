@@ -27,13 +27,11 @@ export function writeMessageIndexes(indexes: MessageIndexes): Buffer {
 
 /** A file of message types. */
 export class ProtobufFile {
-  readonly #root: protobuf.Root;
   readonly #top: protobuf.NamespaceBase;
 
   /** @param references - files that it imports */
   constructor(schema: string, references: readonly string[] = []) {
     const { root, package: name } = protobuf.parse(schema);
-    this.#root = root;
     for (const reference of references) protobuf.parse(reference, root);
     root.resolveAll();
     this.#top = name === undefined || name === null ? root : (root.lookup(name) as protobuf.NamespaceBase);

@@ -4,19 +4,28 @@ import type { ClusterConnection } from './cluster_connection.ts';
 import { UnreadableBatchError } from './errors.ts';
 import { type FetchAnswer, fetchPartitions } from './fetch_request.ts';
 import { connectNode, createErrorFromCode } from './kafkajs_cluster.ts';
-import { readRecords } from './record_reader.ts';
+import { BatchDecoder, offsetAfter } from './record_reader.ts';
 import type { TopicDirectory } from './topic_directory.ts';
 
 // kafkajs has no consumer that takes its partitions and offsets from outside: a consumer always joins a group, and a group's rebalances and
 // commits would compete with the positions that a pipeline snapshot owns.
 
-/** What one fetch has brought of a partition. */
+/** Records of a partition that were unpacked together. */
 export interface Chunk {
   readonly records: readonly LogRecord[];
   /** Offset to fetch from next: past what was returned and what was filtered out. */
   readonly nextOffset: bigint;
   readonly topicId: string | undefined;
   /** The topic was created again: reading begins anew with this chunk. */
+  readonly isRecreated: boolean;
+}
+
+/** What one fetch has brought of a partition, packed as the broker keeps it. */
+interface Fetched {
+  readonly decoder: BatchDecoder;
+  /** Position until something of it is read. */
+  readonly offset: bigint;
+  readonly topicId: string | undefined;
   readonly isRecreated: boolean;
   readonly bytes: number;
 }
@@ -35,6 +44,8 @@ const IDLE_WAIT_MS = 250;
 const SHORT_WAIT_MS = 25;
 /** Chunks of a partition that wait to be read: one more is fetched while one is read. */
 const MOST_CHUNKS = 2;
+/** Batches are unpacked until their records take so much, whatever they took packed. */
+const MOST_UNPACKED_BYTES = 1024 * 1024;
 /** All partitions that have something to read stop fetching above this. */
 const MOST_BUFFERED_BYTES = 64 * 1024 * 1024;
 /** A partition whose leader moves is looked up so often before its reader gets the error. */
@@ -71,7 +82,9 @@ export class FetchedPartition {
   moves = 0;
   /** Not fetched before, ms of the monotonic clock. */
   notBeforeMs = 0;
-  readonly chunks: Chunk[] = [];
+  readonly chunks: Fetched[] = [];
+  /** The first chunk is of a topic that was created again, and its beginning was reported. */
+  hasBegunAnew = false;
   failure: unknown;
   #wake: () => void = () => {};
 
@@ -139,11 +152,9 @@ export class Fetcher {
   async take(from: FetchedPartition, maxWaitMs: number, signal: AbortSignal): Promise<Chunk | undefined> {
     this.#pump();
     await from.arrival(maxWaitMs, signal);
-    const chunk = from.chunks.shift();
-    if (chunk !== undefined) {
-      this.#bufferedBytes -= chunk.bytes;
-      this.#pump();
-      return chunk;
+    for (let fetched = from.chunks[0]; fetched !== undefined; fetched = from.chunks[0]) {
+      const chunk = await this.#unpack(from, fetched);
+      if (chunk !== undefined) return chunk;
     }
     const { failure } = from;
     from.failure = undefined;
@@ -151,9 +162,37 @@ export class Fetcher {
     return undefined;
   }
 
+  /** @returns undefined when all of it was read. @throws {@link UnreadableBatchError} */
+  async #unpack(
+    from: FetchedPartition,
+    { decoder, offset, topicId, isRecreated }: Fetched,
+  ): Promise<Chunk | undefined> {
+    const isAnew = isRecreated && !from.hasBegunAnew;
+    from.hasBegunAnew = isRecreated;
+    const { records, nextOffset, unreadable } = await decoder.next(MOST_UNPACKED_BYTES);
+    if (records.length === 0 && unreadable !== undefined) {
+      throw new UnreadableBatchError(from.topic, String(from.partition), unreadable);
+    }
+    if (decoder.isDone) this.#dropFirst(from);
+    if (nextOffset === undefined && !isAnew) return undefined;
+    const position = nextOffset !== undefined && nextOffset > offset ? nextOffset : offset;
+    return { records, nextOffset: position, topicId, isRecreated: isAnew };
+  }
+
+  #dropFirst(from: FetchedPartition): void {
+    this.#bufferedBytes -= from.chunks.shift()?.bytes ?? 0;
+    from.hasBegunAnew = false;
+    this.#pump();
+  }
+
   /** Goes on after a batch that cannot be read. */
   skip(from: FetchedPartition, { lastOffset }: UnreadableBatchError): void {
-    from.failure = undefined;
+    const [fetched] = from.chunks;
+    fetched?.decoder.skip();
+    if (fetched?.decoder.isDone === true) this.#dropFirst(from);
+    if (from.offset > lastOffset) return;
+    // Where its end could not be found it was fetched again meanwhile.
+    while (from.chunks[0] !== undefined && from.chunks[0].offset <= lastOffset) this.#dropFirst(from);
     from.offset = lastOffset + 1n;
   }
 
@@ -230,7 +269,8 @@ export class Fetcher {
     );
     partition.offset = earliest;
     partition.endOffset = latest;
-    partition.chunks.push({ records: [], nextOffset: earliest, topicId, isRecreated: true, bytes: 0 });
+    const decoder = new BatchDecoder(Buffer.alloc(0), String(partition.partition), earliest, []);
+    partition.chunks.push({ decoder, offset: earliest, topicId, isRecreated: true, bytes: 0 });
     partition.wake();
   }
 
@@ -241,6 +281,7 @@ export class Fetcher {
     const first = this.#turn % group.length;
     const order = [...group.slice(first), ...group.slice(0, first)];
     for (const partition of order) partition.isInRequest = true;
+    const offsets = order.map(({ offset }) => offset);
     const isWhole = [...this.#open].every((one) => one.isInRequest || one.leader !== leader);
     const maxWaitMs = isWhole ? IDLE_WAIT_MS : SHORT_WAIT_MS;
     try {
@@ -254,7 +295,7 @@ export class Fetcher {
           }),
         maxWaitMs,
       );
-      for (const [index, partition] of order.entries()) await this.#receive(partition, answers[index]);
+      for (const [index, partition] of order.entries()) this.#receive(partition, offsets[index], answers[index]);
     } catch (error) {
       for (const partition of order) {
         partition.leader = undefined;
@@ -266,8 +307,8 @@ export class Fetcher {
     this.#pump();
   }
 
-  async #receive(partition: FetchedPartition, answer: FetchAnswer | undefined): Promise<void> {
-    if (partition.isClosed || answer === undefined) return;
+  #receive(partition: FetchedPartition, requested: bigint | undefined, answer: FetchAnswer | undefined): void {
+    if (partition.isClosed || answer === undefined || partition.offset !== requested) return;
     if (answer.errorCode !== 0) {
       const error = createErrorFromCode(answer.errorCode);
       if (!STALE.has(answer.errorCode)) return this.#fail(partition, error);
@@ -275,20 +316,15 @@ export class Fetcher {
       return this.#delay(partition, error);
     }
     partition.moves = 0;
-    const { topic, topicId, offset } = partition;
+    const { topicId, offset } = partition;
     const { endOffset, aborted, records: bytes } = answer;
-    const read = await readRecords(bytes, String(partition.partition), offset, aborted);
-    const nextOffset = read.nextOffset !== undefined && read.nextOffset > offset ? read.nextOffset : offset;
-    if (partition.isClosed) return;
-    partition.offset = nextOffset;
     partition.endOffset = endOffset;
-    if (read.unreadable !== undefined) {
-      partition.failure = new UnreadableBatchError(topic, String(partition.partition), read.unreadable);
-    } else if (nextOffset === offset) {
-      return;
-    }
-    // Also without records: what was filtered out moves the position.
-    partition.chunks.push({ records: read.records, nextOffset, topicId, isRecreated: false, bytes: bytes.length });
+    const decoder = new BatchDecoder(bytes, String(partition.partition), offset, aborted);
+    if (decoder.isDone) return;
+    // What a damaged batch says of itself may be wrong: no record is beyond the end.
+    const after = offsetAfter(bytes) ?? offset;
+    partition.offset = after > endOffset ? endOffset : after > offset ? after : offset;
+    partition.chunks.push({ decoder, offset, topicId, isRecreated: false, bytes: bytes.length });
     this.#bufferedBytes += bytes.length;
     partition.wake();
   }

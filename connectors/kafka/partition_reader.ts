@@ -77,8 +77,8 @@ export class PartitionReader implements SourcePartition {
     if (this.#unreadable === undefined) return;
     const { fetcher, partition } = this.#parts;
     fetcher.skip(partition, this.#unreadable);
-    this.#bufferEnd = partition.offset;
-    this.#position = partition.offset - 1n;
+    this.#position = this.#unreadable.lastOffset;
+    this.#bufferEnd = this.#position + 1n;
     this.#unreadable = undefined;
   }
 

@@ -52,66 +52,132 @@ const EMPTY = Buffer.alloc(0);
 /** Shortest value of a batch's length: the rest of its header. */
 const LEAST_LENGTH = RECORDS_AT - LENGTH_ENDS_AT;
 
-/**
- * Reads the record batches (format 2) of a fetch, `read_committed`: control records and those of aborted transactions are left out,
- * and what is cut off at the end. Reading stops before a batch that cannot be read: one whose checksum or structure is wrong, of before Kafka
- * 0.11, or in a compression that does not exist.
- * Source: Apache Kafka, "Record Batch" (protocol guide); KIP-98 for transactions.
- *
- * @param from - records before this offset are left out: a batch is always sent whole
- */
-export async function readRecords(
+/** Reads all that {@link BatchDecoder} does, at once. */
+export function readRecords(
   bytes: Buffer,
   partition: string,
   from: bigint,
   aborted: readonly AbortedTransaction[],
 ): Promise<ReadRecords> {
-  const records: LogRecord[] = [];
-  const waiting = [...aborted].sort((a, b) => (a.firstOffset < b.firstOffset ? -1 : 1));
-  const voidProducers = new Set<bigint>();
-  let nextOffset: bigint | undefined;
+  return new BatchDecoder(bytes, partition, from, aborted).next(Number.POSITIVE_INFINITY);
+}
+
+/** Offset after the last whole batch, as batches say it; undefined when there is none. Their records are not looked at. */
+export function offsetAfter(bytes: Buffer): bigint | undefined {
+  let after: bigint | undefined;
   for (let at = 0; at + RECORDS_AT <= bytes.length; ) {
     const length = bytes.readInt32BE(at + LENGTH_AT);
     const end = at + LENGTH_ENDS_AT + length;
-    if (length >= LEAST_LENGTH && end > bytes.length) break;
-    const baseOffset = bytes.readBigInt64BE(at + BASE_OFFSET_AT);
     const lastDelta = bytes.readInt32BE(at + LAST_DELTA_AT);
-    const problem = problemOf(bytes, at, end, length, lastDelta);
-    if (problem !== undefined) {
-      return { records, nextOffset, unreadable: unreadable(bytes, at, end, problem) };
-    }
-    const lastOffset = baseOffset + BigInt(lastDelta);
-    const attributes = bytes.readInt16BE(at + ATTRIBUTES_AT);
-    const producerId = bytes.readBigInt64BE(at + PRODUCER_ID_AT);
-    while (waiting[0] !== undefined && waiting[0].firstOffset <= lastOffset) {
-      voidProducers.add((waiting.shift() as AbortedTransaction).producerId);
-    }
-    const body = bytes.subarray(at + RECORDS_AT, end);
-    const before = records.length;
-    try {
-      if ((attributes & CONTROL) !== 0) {
-        if (markerOf(body) === ABORT_MARKER) voidProducers.delete(producerId);
-      } else if ((attributes & TRANSACTIONAL) === 0 || !voidProducers.has(producerId)) {
-        const compression = attributes & COMPRESSION;
-        const batch: Batch = {
-          bytes: compression === 0 ? body : await decompress(compression, body),
-          partition,
-          baseOffset,
-          firstTimeMs: Number(bytes.readBigInt64BE(at + FIRST_TIME_AT)),
-          appendTimeMs:
-            (attributes & LOG_APPEND_TIME) === 0 ? undefined : Number(bytes.readBigInt64BE(at + LARGEST_TIME_AT)),
-        };
-        const skip = from > baseOffset ? Number(from - baseOffset) : 0;
-        readBatch(batch, bytes.readInt32BE(at + COUNT_AT), skip, records);
-      }
-    } catch (error) {
-      records.length = before;
-      return { records, nextOffset, unreadable: unreadable(bytes, at, end, messageOf(error)) };
-    }
-    nextOffset = lastOffset + 1n;
+    if (length < LEAST_LENGTH || end > bytes.length || bytes[at + MAGIC_AT] !== MAGIC || lastDelta < 0) break;
+    after = bytes.readBigInt64BE(at + BASE_OFFSET_AT) + BigInt(lastDelta) + 1n;
     at = end;
   }
-  return { records, nextOffset };
+  return after;
+}
+
+/**
+ * Reads the record batches (format 2) of a fetch, `read_committed`: control records and those of aborted transactions are left out,
+ * and what is cut off at the end. Batches are unpacked one after another, as they are asked for. Reading stops before a batch that cannot be
+ * read: one whose checksum or structure is wrong, of before Kafka 0.11, or in a compression that does not exist.
+ * Source: Apache Kafka, "Record Batch" (protocol guide); KIP-98 for transactions.
+ */
+export class BatchDecoder {
+  readonly #bytes: Buffer;
+  readonly #partition: string;
+  readonly #from: bigint;
+  readonly #waiting: AbortedTransaction[];
+  readonly #voidProducers = new Set<bigint>();
+  #at = 0;
+  #unreadable: (UnreadableBatch & { readonly end: number }) | undefined;
+
+  /** @param from - records before this offset are left out: a batch is always sent whole */
+  constructor(bytes: Buffer, partition: string, from: bigint, aborted: readonly AbortedTransaction[]) {
+    this.#bytes = bytes;
+    this.#partition = partition;
+    this.#from = from;
+    this.#waiting = [...aborted].sort((a, b) => (a.firstOffset < b.firstOffset ? -1 : 1));
+  }
+
+  /** Nothing whole is left. */
+  get isDone(): boolean {
+    if (this.#unreadable !== undefined) return false;
+    const at = this.#at;
+    if (at + RECORDS_AT > this.#bytes.length) return true;
+    const length = this.#bytes.readInt32BE(at + LENGTH_AT);
+    return length >= LEAST_LENGTH && at + LENGTH_ENDS_AT + length > this.#bytes.length;
+  }
+
+  /** @param mostBytes - no other batch is unpacked once its records take so much */
+  async next(mostBytes: number): Promise<ReadRecords> {
+    const bytes = this.#bytes;
+    const records: LogRecord[] = [];
+    let nextOffset: bigint | undefined;
+    let unpacked = 0;
+    while (!this.isDone && unpacked < mostBytes) {
+      if (this.#unreadable !== undefined) return { records, nextOffset, unreadable: this.#unreadable };
+      const at = this.#at;
+      const length = bytes.readInt32BE(at + LENGTH_AT);
+      const end = at + LENGTH_ENDS_AT + length;
+      const lastDelta = bytes.readInt32BE(at + LAST_DELTA_AT);
+      let problem = problemOf(bytes, at, end, length, lastDelta);
+      const before = records.length;
+      if (problem === undefined) {
+        try {
+          unpacked += await this.#readBatch(at, end, records);
+        } catch (error) {
+          records.length = before;
+          problem = messageOf(error);
+        }
+      }
+      if (problem === undefined) {
+        nextOffset = bytes.readBigInt64BE(at + BASE_OFFSET_AT) + BigInt(lastDelta) + 1n;
+        this.#at = end;
+      } else {
+        this.#unreadable = { ...unreadable(bytes, at, end, problem), end };
+      }
+    }
+    return { records, nextOffset };
+  }
+
+  /** Goes on after the batch that could not be read. */
+  skip(): void {
+    if (this.#unreadable === undefined) return;
+    const { end } = this.#unreadable;
+    // Where its length is wrong the next one cannot be found.
+    this.#at = end > this.#at ? end : this.#bytes.length;
+    this.#unreadable = undefined;
+  }
+
+  /** @returns bytes of its records */
+  async #readBatch(at: number, end: number, records: LogRecord[]): Promise<number> {
+    const bytes = this.#bytes;
+    const baseOffset = bytes.readBigInt64BE(at + BASE_OFFSET_AT);
+    const lastOffset = baseOffset + BigInt(bytes.readInt32BE(at + LAST_DELTA_AT));
+    const attributes = bytes.readInt16BE(at + ATTRIBUTES_AT);
+    const producerId = bytes.readBigInt64BE(at + PRODUCER_ID_AT);
+    while (this.#waiting[0] !== undefined && this.#waiting[0].firstOffset <= lastOffset) {
+      this.#voidProducers.add((this.#waiting.shift() as AbortedTransaction).producerId);
+    }
+    const body = bytes.subarray(at + RECORDS_AT, end);
+    if ((attributes & CONTROL) !== 0) {
+      if (markerOf(body) === ABORT_MARKER) this.#voidProducers.delete(producerId);
+      return 0;
+    }
+    if ((attributes & TRANSACTIONAL) !== 0 && this.#voidProducers.has(producerId)) return 0;
+    const compression = attributes & COMPRESSION;
+    const batch: Batch = {
+      bytes: compression === 0 ? body : await decompress(compression, body),
+      partition: this.#partition,
+      baseOffset,
+      firstTimeMs: Number(bytes.readBigInt64BE(at + FIRST_TIME_AT)),
+      appendTimeMs:
+        (attributes & LOG_APPEND_TIME) === 0 ? undefined : Number(bytes.readBigInt64BE(at + LARGEST_TIME_AT)),
+    };
+    const skip = this.#from > baseOffset ? Number(this.#from - baseOffset) : 0;
+    readBatch(batch, bytes.readInt32BE(at + COUNT_AT), skip, records);
+    return batch.bytes.length;
+  }
 }
 
 /** Why a batch is not what it should be; undefined when its header and checksum are right. */
