@@ -311,9 +311,13 @@ export class Fetcher {
     if (partition.isClosed || answer === undefined || partition.offset !== requested) return;
     if (answer.errorCode !== 0) {
       const error = createErrorFromCode(answer.errorCode);
-      if (!STALE.has(answer.errorCode)) return this.#fail(partition, error);
-      partition.leader = undefined;
-      return this.#delay(partition, error);
+      if (STALE.has(answer.errorCode)) {
+        partition.leader = undefined;
+        this.#delay(partition, error);
+      } else {
+        this.#fail(partition, error);
+      }
+      return;
     }
     partition.moves = 0;
     const { topicId, offset } = partition;

@@ -76,7 +76,7 @@ async function featuresOf(platform: PlatformProcess, count: number): Promise<Rec
   const giveUpAt = Date.now() + 60_000;
   let values: Record<string, unknown> = {};
   while (values.count_1h !== count && Date.now() < giveUpAt) {
-    const answer = await fetch(`${platform.urls.features}/features/${ACCOUNT}?view=fraud`);
+    const answer = await fetch(`${platform.urls.features}/features/${ACCOUNT}?view=fraud@1`);
     const { features = {} } = (await answer.json()) as { features?: Record<string, { value: unknown }> };
     values = Object.fromEntries(Object.entries(features).map(([name, { value }]) => [name, value]));
     await sleep(200);
