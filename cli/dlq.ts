@@ -7,6 +7,8 @@ import {
   placeOf,
   type ReplayCounts,
 } from '#connectors/dead_letters';
+import { createFileSystems } from '#connectors/files/file_systems';
+import { replayGroupOf } from './namespace.ts';
 import { timeOption } from './options.ts';
 import { loadPlatformConfig, type PlatformConfig } from './platform_config.ts';
 import { LazyStores, replaySinks } from './replay_sinks.ts';
@@ -98,7 +100,14 @@ async function withQueue(
   work: (queue: DeadLetterQueue, config: PlatformConfig, broker: Broker) => Promise<void>,
 ): Promise<void> {
   await withBroker(loadPlatformConfig(process.env), (broker, config) =>
-    work(new DeadLetterQueue(broker, config.topics.deadLetters), config, broker),
+    work(
+      new DeadLetterQueue(broker, config.topics.deadLetters, {
+        group: replayGroupOf(config),
+        fileSystems: createFileSystems(),
+      }),
+      config,
+      broker,
+    ),
   );
 }
 

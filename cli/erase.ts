@@ -1,9 +1,7 @@
-import { createOnlineStore } from '#feature_store/config';
 import { VIEWS } from '#feature_store/views/catalog';
 import { startAll } from '#kernel/lifecycle';
-import { systemClock } from '#kernel/time';
 import { createLogger } from '#monitoring/log';
-import { createMetricsRegistry } from '#monitoring/metrics';
+import { openOnline } from './open_parts.ts';
 import { loadPlatformConfig } from './platform_config.ts';
 import { print } from './print.ts';
 import { UsageError } from './usage_error.ts';
@@ -31,8 +29,7 @@ export async function eraseEntity(entity: string, { dryRun, yes }: EraseOptions)
 async function eraseOnline(entity: string): Promise<number> {
   const config = loadPlatformConfig(process.env);
   const log = createLogger({ level: 'error' });
-  const deps = { log, clock: systemClock, metrics: createMetricsRegistry({ process: false }), views: VIEWS };
-  const online = createOnlineStore(deps, config.onlineStore);
+  const online = await openOnline(config, log, VIEWS);
   const services = await startAll([online], new AbortController().signal);
   try {
     return await online.erase(VIEWS, entity);

@@ -18,8 +18,10 @@ export interface DeadLetter {
   readonly attempt: number;
   /** ISO 8601. */
   readonly timestamp: string;
-  /** The payload is only the beginning: it cannot be replayed. */
+  /** The payload is only the beginning: it cannot be replayed, unless {@link payloadAt} has all of it. */
   readonly isCut?: boolean;
+  /** The file that holds the whole payload, where it was too large for the topic. */
+  readonly payloadAt?: string;
 }
 
 /** The record that a letter was written about, as far as a replay must give it back. */

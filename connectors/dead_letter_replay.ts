@@ -10,6 +10,9 @@ import {
   passes,
   REPLAY_HEADER,
 } from './dead_letter.ts';
+import { UnreadableFileError } from './errors.ts';
+import { readWhole } from './files/file_system.ts';
+import type { FileSystemOf } from './files/file_systems.ts';
 
 /** Writes a letter's payload to the sink that refused it. @throws a {@link PlatformError} that is not retryable when it refuses it again */
 export type SinkReplay = (payload: string) => Promise<void>;
@@ -46,6 +49,8 @@ interface Queue {
   readonly broker: Broker;
   readonly topic: string;
   readonly group: string;
+  /** For payloads in files; undefined: those cannot be replayed. */
+  readonly fileSystems: FileSystemOf | undefined;
 }
 
 interface OpenPartition {
@@ -68,6 +73,8 @@ interface Counts {
 interface Judged {
   readonly record: LogRecord;
   readonly letter: DeadLetter | undefined;
+  /** Whole, also when the letter has only its beginning; '' when it is not replayed. */
+  readonly payload: string;
   readonly fate: keyof Counts;
 }
 
@@ -174,7 +181,9 @@ class Replay {
     records: readonly LogRecord[],
     position: Position,
   ): Promise<void> {
-    const judged = records.map((record) => this.#judge(record));
+    const judged: Judged[] = [];
+    // One after the other: each may be a large file.
+    for (const record of records) judged.push(await this.#judge(record));
     const { dryRun = false, keepsProgress, onProgress } = this.#options;
     if (!dryRun) await this.#send(judged);
     for (const { fate } of judged) this.counts[fate] += 1;
@@ -187,15 +196,34 @@ class Replay {
     onProgress?.({ ...this.counts });
   }
 
-  #judge(record: LogRecord): Judged {
+  async #judge(record: LogRecord): Promise<Judged> {
     const { letter } = fileOf(record);
-    return { record, letter, fate: this.#fateOf(letter) };
+    const fate = this.#fateOf(letter);
+    if (fate !== 'replayed' || letter === undefined) return { record, letter, payload: '', fate };
+    const payload = await this.#wholePayload(letter);
+    return payload === undefined
+      ? { record, letter, payload: '', fate: 'unusable' }
+      : { record, letter, payload, fate };
+  }
+
+  /** Undefined when only the beginning was kept, or the file is gone. */
+  async #wholePayload({ payload, isCut, payloadAt: path }: DeadLetter): Promise<string | undefined> {
+    if (isCut !== true) return payload;
+    const { fileSystems } = this.#queue;
+    if (path === undefined || fileSystems === undefined) return undefined;
+    try {
+      return (await readWhole(fileSystems(path), path)).toString('utf8');
+    } catch (error) {
+      if (error instanceof UnreadableFileError) return undefined;
+      throw error;
+    }
   }
 
   #fateOf(letter: DeadLetter | undefined): keyof Counts {
     const { filter = {}, maxAttempts = DEFAULT_MAX_ATTEMPTS, sinks } = this.#options;
-    if (letter === undefined || letter.isCut === true || letter.isBatch === true) return 'unusable';
+    if (letter === undefined || letter.isBatch === true) return 'unusable';
     if (!passes(letter, filter) || this.#isOwn(letter)) return 'passed';
+    if (letter.isCut === true && letter.payloadAt === undefined) return 'unusable';
     if (letter.stage.startsWith(SINK) && sinks?.has(letter.stage) !== true) return 'unusable';
     return letter.attempt >= maxAttempts ? 'exhausted' : 'replayed';
   }
@@ -207,16 +235,16 @@ class Replay {
 
   async #send(judged: readonly Judged[]): Promise<void> {
     const byTopic = new Map<string, OutgoingRecord[]>();
-    for (const { letter, fate } of judged) {
+    for (const { letter, payload, fate } of judged) {
       if (fate !== 'replayed' || letter === undefined) continue;
       const sink = this.#options.sinks?.get(letter.stage);
       if (sink !== undefined) {
-        await this.#toSink(letter, sink);
+        await this.#toSink(letter, payload, sink);
         continue;
       }
       const topic = this.#topicOf(letter);
       const records = byTopic.get(topic) ?? [];
-      records.push(this.#recordOf(letter));
+      records.push(this.#recordOf(letter, payload));
       byTopic.set(topic, records);
     }
     for (const [topic, records] of byTopic) await this.#queue.broker.producer.send(topic, records);
@@ -226,9 +254,9 @@ class Replay {
     return origin === undefined || origin.topic === this.#queue.topic ? this.#toTopic : origin.topic;
   }
 
-  async #toSink(letter: DeadLetter, sink: SinkReplay): Promise<void> {
+  async #toSink(letter: DeadLetter, payload: string, sink: SinkReplay): Promise<void> {
     try {
-      await sink(letter.payload);
+      await sink(payload);
     } catch (error) {
       if (!(error instanceof PlatformError) || error.retryable) throw error;
       const again: DeadLetter = {
@@ -241,7 +269,7 @@ class Replay {
     }
   }
 
-  #recordOf({ payload, encoding, origin, attempt }: DeadLetter): OutgoingRecord {
+  #recordOf({ encoding, origin, attempt }: DeadLetter, payload: string): OutgoingRecord {
     const value = encoding === 'base64' ? Buffer.from(payload, 'base64') : payload;
     const own = { [ATTEMPTS_HEADER]: String(attempt), [REPLAY_HEADER]: this.#id };
     const { hasHeaders } = this.#queue.broker;

@@ -1,6 +1,7 @@
 import type { Broker } from './connector.ts';
 import { type FiledLetter, fileOf, type LetterFilter, passes } from './dead_letter.ts';
 import { type ReplayCounts, type ReplayOptions, replayLetters } from './dead_letter_replay.ts';
+import type { FileSystemOf } from './files/file_systems.ts';
 
 export {
   ATTEMPTS_HEADER,
@@ -39,10 +40,22 @@ const POLL = { maxRecords: 500, maxWaitMs: 300 };
 export class DeadLetterQueue {
   readonly #broker: Broker;
   readonly #topic: string;
+  readonly #group: string;
+  readonly #fileSystems: FileSystemOf | undefined;
 
-  constructor(broker: Broker, topic: string) {
+  /** @param fileSystems - for payloads in files; undefined: those cannot be replayed */
+  constructor(
+    broker: Broker,
+    topic: string,
+    {
+      group = DEAD_LETTER_REPLAY_GROUP,
+      fileSystems,
+    }: { readonly group?: string; readonly fileSystems?: FileSystemOf } = {},
+  ) {
+    this.#group = group;
     this.#broker = broker;
     this.#topic = topic;
+    this.#fileSystems = fileSystems;
   }
 
   /** Letters from the earliest on that pass the filter. */
@@ -78,7 +91,7 @@ export class DeadLetterQueue {
    */
   replay(toTopic: string, options: ReplayOptions = {}): Promise<ReplayCounts> {
     return replayLetters(
-      { broker: this.#broker, topic: this.#topic, group: DEAD_LETTER_REPLAY_GROUP },
+      { broker: this.#broker, topic: this.#topic, group: this.#group, fileSystems: this.#fileSystems },
       toTopic,
       options,
     );

@@ -48,6 +48,8 @@ export const kafkaConfigSchema = z.strictObject({
   compression: z.enum(COMPRESSIONS).default('none'),
   /** What is known of topics is looked up again after so long: partitions that were added are found then, ms. */
   metadataMaxAgeMs: z.int().positive().default(60_000),
+  /** Largest record, bytes, with key and headers; no more than the topics' max.message.bytes. A larger one is refused alone, before it is sent. */
+  maxRecordBytes: z.int().positive().default(1_048_588),
   replicationFactor: z.int().positive().default(1),
   /** Largest answer of one fetch, bytes. */
   fetchBytes: z

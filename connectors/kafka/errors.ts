@@ -1,5 +1,6 @@
 import { messageOf, PlatformError } from '#kernel/errors';
 import { ConnectionError, OffsetOutOfRangeError, RecordRefusedError, UnknownTopicError } from '../errors.ts';
+import type { FailureClass } from '../failure_class.ts';
 import { KAFKA_ERRORS, type KafkaErrorKind } from './error_codes.ts';
 
 export interface KafkaErrorCode {
@@ -26,6 +27,8 @@ export const kafkaErrorOf = (code: number): KafkaErrorCode => BY_CODE.get(code) 
 /** Kafka answered, and refused the request: it is available. */
 export class KafkaRefusedError extends PlatformError {
   readonly code = 'CONNECTOR_KAFKA_REFUSED';
+  /** An operator can correct the cluster or the configuration while records wait; none of them is at fault. */
+  readonly failure: FailureClass;
 
   constructor(topic: string | undefined, { code, name, kind, message }: KafkaErrorCode, cause?: unknown) {
     const about = topic === undefined ? 'a request' : `a request about topic ${topic}`;
@@ -36,6 +39,7 @@ export class KafkaRefusedError extends PlatformError {
       retryable: kind === 'access' || kind === 'fenced',
       cause,
     });
+    this.failure = kind === 'fenced' ? 'transient' : 'target';
   }
 }
 

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type KinesisClient, PutRecordsCommand, type PutRecordsRequestEntry } from '@aws-sdk/client-kinesis';
 import type { OutgoingRecord } from '#connectors/connector';
 import type { Logger } from '#monitoring/log';
-import { ConnectionError, RecordRefusedError } from '../errors.ts';
+import { ConnectionError, RecordRefusedError, RecordsRefusedError, RecordTooLargeError } from '../errors.ts';
 import { sealEnvelope } from './envelope.ts';
 
 const MOST_RECORDS = 500;
@@ -23,7 +23,7 @@ export const BINARY_KEY = '\u0001';
  * Writes records with PutRecords: up to 500 and 5 MB a request. Kinesis may take some and refuse others (a shard's limit of 1 MB/s or 1,000
  * records/s): those are sent again with jittered, growing delays.
  *
- * @throws {@link RecordRefusedError} before anything is sent, for a record that Kinesis can never take
+ * @throws {@link RecordsRefusedError} when Kinesis can never take some, and all others are written
  * @throws {@link ConnectionError} when some were still refused in the end
  */
 export async function putRecords(
@@ -32,24 +32,30 @@ export async function putRecords(
   records: readonly OutgoingRecord[],
   log: Logger,
 ): Promise<void> {
-  const entries = records.map((record) => entryOf(stream, record));
+  const entries: PutRecordsRequestEntry[] = [];
+  const refused = new Map<number, Error>();
+  for (const [index, record] of records.entries()) {
+    const entry = entryOf(stream, record);
+    if (entry instanceof Error) refused.set(index, entry);
+    else entries.push(entry);
+  }
   for (const batch of batchesOf(entries)) await putBatch(client, stream, batch, log);
+  if (refused.size > 0) throw new RecordsRefusedError(stream, records.length, refused);
 }
 
-function entryOf(stream: string, record: OutgoingRecord): PutRecordsRequestEntry {
+function entryOf(stream: string, record: OutgoingRecord): PutRecordsRequestEntry | Error {
   const { value, keyBytes } = record;
   const key = keyBytes === undefined ? record.key : `${BINARY_KEY}${keyBytes.toString('base64')}`;
-  const refuse = (problem: string): never => {
-    throw new RecordRefusedError('Kinesis', stream, key, problem);
-  };
+  const refuse = (problem: string): Error => new RecordRefusedError('Kinesis', stream, key, problem);
   if (value === null) return refuse('it has no tombstones');
   if (key !== undefined && (key === '' || key.length > MOST_KEY_CHARACTERS)) {
     return refuse(`a key has 1 to ${MOST_KEY_CHARACTERS} characters`);
   }
   const data = sealEnvelope(typeof value === 'string' ? Buffer.from(value, 'utf8') : value, record);
   const partitionKey = key ?? `${NO_KEY}${randomUUID()}`;
-  if (data.length + Buffer.byteLength(partitionKey) > MOST_RECORD_BYTES) {
-    return refuse(`it has ${data.length} bytes, and the most with its key is ${MOST_RECORD_BYTES}`);
+  const sizeBytes = data.length + Buffer.byteLength(partitionKey);
+  if (sizeBytes > MOST_RECORD_BYTES) {
+    return new RecordTooLargeError('Kinesis', stream, key, { sizeBytes, maxBytes: MOST_RECORD_BYTES });
   }
   return { Data: data, PartitionKey: partitionKey };
 }

@@ -1,7 +1,8 @@
 import type { Message } from '@google-cloud/pubsub';
 import { type LogRecord, lastHeaders, type OutgoingRecord } from '#connectors/connector';
-import { RecordRefusedError } from '../errors.ts';
+import { RecordRefusedError, RecordTooLargeError } from '../errors.ts';
 import { decodeHeaders, encodeHeaders } from '../header_text.ts';
+import { recordBytes } from '../record_size.ts';
 
 const KEY = 'headwater-key';
 /** A key that is no string, in base64. */
@@ -12,8 +13,11 @@ const HEADERS = 'headwater-headers';
 /** Attributes of the connector's own; the others are the record's headers. */
 const OWN: ReadonlySet<string> = new Set([KEY, KEY_BYTES, EMPTY, HEADERS]);
 const TOMBSTONE = 'tombstone';
+/** Of a publish request, and so of a message with its attributes and ordering key. */
 const MOST_BYTES = 10 * 1024 * 1024;
 const MOST_ATTRIBUTE_BYTES = 1_024;
+/** What the request adds to a message that is alone in it: topic, field lengths. */
+const OVERHEAD_BYTES = 1_024;
 const MOST_ORDERING_KEY_BYTES = 1_024;
 
 /** What the client publishes. */
@@ -23,14 +27,17 @@ export interface PublishedMessage {
   readonly orderingKey?: string;
 }
 
-/** @throws {@link RecordRefusedError} for a record that Pub/Sub can never take */
+/** @throws {@link RecordRefusedError} or {@link RecordTooLargeError} for a record that Pub/Sub can never take */
 export function toMessage(topic: string, record: OutgoingRecord, ordering: boolean): PublishedMessage {
   const { key, keyBytes, value, headers, headerList } = record;
   const refuse = (problem: string): never => {
     throw new RecordRefusedError('Pub/Sub', topic, key, problem);
   };
   const data = typeof value === 'string' ? Buffer.from(value, 'utf8') : (value ?? Buffer.alloc(0));
-  if (data.length > MOST_BYTES) refuse(`it has ${data.length} bytes, and the most is ${MOST_BYTES}`);
+  const sizeBytes = recordBytes({ ...record, value: data }) + OVERHEAD_BYTES;
+  if (sizeBytes > MOST_BYTES) {
+    throw new RecordTooLargeError('Pub/Sub', topic, key, { sizeBytes, maxBytes: MOST_BYTES });
+  }
   const attributes: Record<string, string> = { ...(headerList === undefined ? headers : lastHeaders(headerList)) };
   const reserved = Object.keys(attributes).find((name) => OWN.has(name));
   if (reserved !== undefined) refuse(`header ${reserved} is the platform's own`);

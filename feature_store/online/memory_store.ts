@@ -1,9 +1,13 @@
-import { type FileHandle, mkdir, open, readFile, rename } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { readFile, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { type FeatureRow, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
+import { DamagedFileError, onDisk } from '#storage/errors';
+import { FolderLock } from '#storage/folder_lock';
+import { frameOf } from '#storage/framing';
+import { RecordLog } from '#storage/record_log';
 import type { OnlineStore, WriteResult } from './online_store.ts';
 
 /** A counter as it is. */
@@ -13,51 +17,72 @@ interface Count {
   readonly value: number;
 }
 
-/** The file is rewritten when it holds this many more lines than the store has rows and counters. */
+/** The log is written anew when it holds this many more records than the store has rows and counters. */
 const REWRITE_AFTER_ROWS = 50_000;
+const SEGMENT_BYTES = 64 * 1024 * 1024;
+const READ_AT_ONCE = 1_000;
+const LOG_FOLDER = 'rows';
 
 /**
- * The embedded online store: a map in this process, and an append-only file of JSON lines, each with its CRC-32, written
- * before `write` resolves. Killing the process loses nothing acknowledged. Memory holds every entity's newest row.
+ * The embedded online store: a map in this process, and a log of its changes on disk, written before `write` resolves. Killing the process
+ * loses nothing acknowledged. Memory holds every entity's newest row.
  */
 export class MemoryOnlineStore implements OnlineStore {
   readonly kind = 'memory';
   readonly name = 'online store (memory)';
-  readonly #file: string;
+  readonly #folder: string;
+  /** Where versions before 0.2 kept the rows, as lines. */
+  readonly #fileBefore: string;
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #ttlMs: ReadonlyMap<string, number>;
   readonly #rows = new Map<string, FeatureRow>();
   readonly #counters = new Map<string, Count>();
-  #handle: FileHandle | undefined;
+  readonly #changes: RecordLog;
+  #lock: FolderLock | undefined;
   #appended = 0;
   #queue: Promise<unknown> = Promise.resolve();
 
   /** @param ttlMs - by view id; rows older than that are not served */
   constructor(deps: { log: Logger; clock: Clock; ttlMs: ReadonlyMap<string, number> }, settings: { file: string }) {
-    this.#file = settings.file;
+    this.#fileBefore = settings.file;
+    this.#folder = dirname(settings.file);
     this.#clock = deps.clock;
     this.#log = deps.log.child({ component: 'feature_store.online' });
     this.#ttlMs = deps.ttlMs;
+    this.#changes = new RecordLog(join(this.#folder, LOG_FOLDER), {
+      ...{ segmentBytes: SEGMENT_BYTES, syncEachWrite: false, log: this.#log, guard: () => this.#lock?.check() },
+    });
   }
 
   async start(): Promise<void> {
-    await mkdir(dirname(this.#file), { recursive: true });
-    const text = await readFile(this.#file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return '';
+    this.#lock = await FolderLock.acquire(this.#folder);
+    try {
+      await this.#changes.open();
+      const before = await readLinesBefore(this.#fileBefore, this.#log);
+      for (const entry of before ?? []) this.#restore(entry);
+      for (let at = this.#changes.start; ; ) {
+        const records = await this.#changes.read(at, READ_AT_ONCE);
+        if (records.length === 0) break;
+        for (const { payload, position } of records) {
+          this.#restore(JSON.parse(payload.toString('utf8')) as FeatureRow | Count);
+          at = position + 1;
+        }
+        this.#appended += records.length;
+      }
+      const isLarge = this.#appended > this.#rows.size + this.#counters.size + REWRITE_AFTER_ROWS;
+      if (before !== undefined || isLarge) await this.#rewrite();
+      // All of it is in the log now, and on disk.
+      if (before !== undefined) await onDisk(this.#fileBefore, () => unlink(this.#fileBefore));
+    } catch (error) {
+      await this.stop();
       throw error;
-    });
-    let dropped = 0;
-    for (const line of text.split('\n')) {
-      if (line === '') continue;
-      const entry = decodeLine(line);
-      // Only the tail can be torn, by a crash in the middle of an append that nobody was told had succeeded.
-      if (entry === undefined) dropped += 1;
-      else if ('counter' in entry) this.#counters.set(counterKey(entry.entity, entry.counter), entry);
-      else this.#put(entry);
     }
-    if (dropped > 0) this.#log.warn({ file: this.#file, dropped }, 'online_store.torn_lines_dropped');
-    await this.#rewrite();
+  }
+
+  #restore(entry: FeatureRow | Count): void {
+    if ('counter' in entry) this.#counters.set(counterKey(entry.entity, entry.counter), entry);
+    else this.#put(entry);
   }
 
   #put(row: FeatureRow): boolean {
@@ -79,7 +104,13 @@ export class MemoryOnlineStore implements OnlineStore {
     const count = { entity, counter, value: (this.#counters.get(key)?.value ?? 0) + by };
     if (by === 0) return count.value;
     this.#counters.set(key, count);
-    await this.#enqueue(() => this.#append([count]));
+    try {
+      await this.#enqueue(() => this.#append([count]));
+    } catch (error) {
+      // Not counted: the caller's next try is.
+      this.#counters.set(key, { ...count, value: (this.#counters.get(key)?.value ?? by) - by });
+      throw error;
+    }
     return count.value;
   }
 
@@ -107,28 +138,30 @@ export class MemoryOnlineStore implements OnlineStore {
   }
 
   async #append(entries: readonly (FeatureRow | Count)[]): Promise<void> {
-    await this.#handle?.appendFile(entries.map(encodeLine).join(''));
+    await this.#changes.append(entries.map((entry) => frameOf(Buffer.from(JSON.stringify(entry)))));
     this.#appended += entries.length;
-    if (this.#appended > this.#rows.size + this.#counters.size + REWRITE_AFTER_ROWS) await this.#rewrite();
+    if (this.#appended > this.#rows.size + this.#counters.size + REWRITE_AFTER_ROWS) {
+      // What was appended is kept whether this succeeds or not; it is tried again at the next write.
+      await this.#rewrite().catch((error: unknown) => this.#log.warn({ error }, 'online_store.rewrite_failed'));
+    }
   }
 
+  /** Writes all there is to the end of the log, and deletes what was before. */
   async #rewrite(): Promise<void> {
-    const temporary = `${this.#file}.tmp`;
-    const handle = await open(temporary, 'w');
-    let lines: string[] = [];
+    await this.#changes.roll();
+    const from = this.#changes.end;
+    let entries: (FeatureRow | Count)[] = [];
+    const write = async (): Promise<void> => {
+      await this.#changes.append(entries.map((entry) => frameOf(Buffer.from(JSON.stringify(entry)))));
+      entries = [];
+    };
     for (const entry of [...this.#counters.values(), ...this.#rows.values()]) {
-      lines.push(encodeLine(entry));
-      if (lines.length === 1_000) {
-        await handle.appendFile(lines.join(''));
-        lines = [];
-      }
+      entries.push(entry);
+      if (entries.length === READ_AT_ONCE) await write();
     }
-    await handle.appendFile(lines.join(''));
-    await handle.sync();
-    await handle.close();
-    await this.#handle?.close();
-    await rename(temporary, this.#file);
-    this.#handle = await open(this.#file, 'a');
+    if (entries.length > 0) await write();
+    await this.#changes.sync();
+    await this.#changes.discardBefore(from);
     this.#appended = this.#rows.size + this.#counters.size;
   }
 
@@ -138,8 +171,9 @@ export class MemoryOnlineStore implements OnlineStore {
 
   async stop(): Promise<void> {
     await this.#queue;
-    await this.#handle?.close();
-    this.#handle = undefined;
+    await this.#changes.close().catch((error: unknown) => this.#log.error({ error }, 'online_store.close_failed'));
+    await this.#lock?.release();
+    this.#lock = undefined;
   }
 }
 
@@ -147,13 +181,39 @@ const rowKey = (view: ViewReference, entityKey: string): string => `${view.view}
 
 const counterKey = (entity: string, counter: string): string => `${counter}\u0000${entity}`;
 
-function encodeLine(entry: FeatureRow | Count): string {
-  const json = JSON.stringify(entry);
-  return `${crc32(json).toString(16).padStart(8, '0')} ${json}\n`;
+/**
+ * Reads the file of versions before 0.2: JSON lines, each with its CRC-32. Only a last line without its end can be torn.
+ *
+ * @returns undefined where there is no such file
+ */
+async function readLinesBefore(file: string, log: Logger): Promise<readonly (FeatureRow | Count)[] | undefined> {
+  const bytes = await onDisk(file, () =>
+    readFile(file).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return undefined;
+      throw error;
+    }),
+  );
+  if (bytes === undefined) return undefined;
+  const entries: (FeatureRow | Count)[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const end = bytes.indexOf(0x0a, at);
+    if (end < 0) {
+      log.warn({ file, keptBytes: at, cutBytes: bytes.length - at }, 'online_store.torn_tail_cut');
+      break;
+    }
+    const entry = decodeLine(bytes.subarray(at, end));
+    if (entry === undefined) {
+      const remedy = 'move the file away, and fill the store again from history ("headwater features rebuild-online")';
+      throw new DamagedFileError(file, at, 'the checksum of the line does not match', remedy);
+    }
+    entries.push(entry);
+    at = end + 1;
+  }
+  return entries;
 }
 
-function decodeLine(line: string): FeatureRow | Count | undefined {
-  const json = line.slice(9);
-  if (Number.parseInt(line.slice(0, 8), 16) !== crc32(json)) return undefined;
-  return JSON.parse(json) as FeatureRow | Count;
+function decodeLine(line: Buffer): FeatureRow | Count | undefined {
+  const json = line.subarray(9);
+  if (line[8] !== 0x20 || Number.parseInt(line.toString('latin1', 0, 8), 16) !== crc32(json)) return undefined;
+  return JSON.parse(json.toString('utf8')) as FeatureRow | Count;
 }

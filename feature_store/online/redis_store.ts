@@ -1,11 +1,15 @@
-import type { Redis } from 'ioredis';
+import { type Cluster, type Redis, ReplyError } from 'ioredis';
+import { type FailureClass, failureClassOf, redisFailure } from '#connectors/failure_class';
 import { connectRedis, type RedisClient } from '#connectors/redis/client';
 import type { RedisConfig } from '#connectors/redis/config';
 import { type FeatureRow, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { messageOf } from '#kernel/errors';
 import { OnlineStoreError, UnknownViewError } from '../errors.ts';
 import type { OnlineStore, WriteResult } from './online_store.ts';
+import { RedisContents } from './redis_contents.ts';
 import { RowCodec, type RowLayout, unpack } from './row_codec.ts';
+import type { StoreContents } from './store_contents.ts';
 import { TurnReads } from './turn_reads.ts';
 
 /**
@@ -28,13 +32,34 @@ return written`;
 /** Rows of one script: others' commands wait for it, a tenth of a millisecond or two. */
 const ROWS_A_SCRIPT = 20;
 
+const HEALTH_KEY_TTL_MS = 60_000;
+
 type ScriptedRedis = RedisClient & {
   headwaterCompareAndSet(keys: number, ...keysAndArguments: (string | number)[]): Promise<number>;
 };
 
+/**
+ * Returns what of a key decides its cluster slot: `{<entity>}`. An empty part between braces would be none, so that an entity that is empty or begins
+ * with `}` gets `\\` before it, and one that begins with `\\` too: different entities never share a key.
+ */
+const slotOf = (entityKey: string): string => (/^(?:$|[}\\])/.test(entityKey) ? `{\\${entityKey}}` : `{${entityKey}}`);
+
 /** Keys: `headwater:<view>@<version>:{<entity>}`, so that an entity's views share a cluster slot. */
-const rowKey = (prefix: string, view: ViewReference, entityKey: string): string =>
-  `${prefix}:${viewId(view)}:{${entityKey}}`;
+export const rowKey = (prefix: string, view: ViewReference, entityKey: string): string =>
+  `${prefix}:${viewId(view)}:${slotOf(entityKey)}`;
+
+export const countersKey = (prefix: string, entity: string): string => `${prefix}:counters:${slotOf(entity)}`;
+
+/** @throws when the master is away, has become a replica, or cannot keep more */
+async function checkMaster(master: Redis): Promise<void> {
+  const text = await master.info();
+  const value = (name: string): string | undefined => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(text)?.[1];
+  const address = `${master.options.host}:${master.options.port}`;
+  if (value('role') === 'slave') throw new Error(`READONLY ${address} has become a replica`);
+  const [used, limit] = [Number(value('used_memory')), Number(value('maxmemory'))];
+  if (limit > 0 && used >= limit && value('maxmemory_policy') === 'noeviction')
+    throw new Error(`OOM command not allowed: ${address} uses ${used} of ${limit} bytes and evicts nothing`);
+}
 
 /** A row to be written. */
 interface Entry {
@@ -54,6 +79,7 @@ export class RedisOnlineStore implements OnlineStore {
   readonly name = 'online store (Redis)';
   readonly #redis: ScriptedRedis;
   readonly #reads: TurnReads | undefined;
+  readonly contents: StoreContents;
   readonly #config: RedisConfig;
   readonly #prefix: string;
   readonly #codecs: ReadonlyMap<string, RowCodec>;
@@ -70,11 +96,16 @@ export class RedisOnlineStore implements OnlineStore {
     this.#reads = deps.redis.isCluster ? undefined : new TurnReads(deps.redis as Redis);
     this.#config = settings.redis;
     this.#prefix = settings.keyPrefix;
+    this.contents = new RedisContents(deps.redis, settings.keyPrefix, () => this.#writeLayouts());
     this.#codecs = new Map(deps.views.map((view) => [viewId(view), new RowCodec(view)]));
   }
 
   async start(): Promise<void> {
     await connectRedis(this.#redis, this.#config);
+    await this.#writeLayouts();
+  }
+
+  async #writeLayouts(): Promise<void> {
     const layouts = [...this.#codecs.values()].map(({ fingerprint, layout }) =>
       this.#redis.set(this.#layoutKey(fingerprint), JSON.stringify(layout)),
     );
@@ -116,7 +147,7 @@ export class RedisOnlineStore implements OnlineStore {
       const written = results.reduce((sum, result) => sum + result, replaced);
       return { written, stale: rows.length - written };
     } catch (error) {
-      throw new OnlineStoreError(`write ${rows.length} rows`, error);
+      throw new OnlineStoreError(`write ${rows.length} rows`, error, failureOf(error));
     }
   }
 
@@ -183,7 +214,7 @@ export class RedisOnlineStore implements OnlineStore {
 
   async increment(entity: string, counter: string, by: number): Promise<number> {
     try {
-      return await this.#redis.hincrby(this.#countersKey(entity), counter, by);
+      return await this.#redis.hincrby(countersKey(this.#prefix, entity), counter, by);
     } catch (error) {
       throw new OnlineStoreError(`count ${counter} of ${entity}`, error);
     }
@@ -193,23 +224,31 @@ export class RedisOnlineStore implements OnlineStore {
     try {
       // One by one: a cluster has an entity's keys in one slot, but other commands may not count on it.
       const erased = await Promise.all(views.map((view) => this.#redis.del(rowKey(this.#prefix, view, entityKey))));
-      await this.#redis.del(this.#countersKey(entityKey));
+      await this.#redis.del(countersKey(this.#prefix, entityKey));
       return erased.reduce((sum, rows) => sum + rows, 0);
     } catch (error) {
       throw new OnlineStoreError(`erase ${entityKey}`, error);
     }
   }
 
-  #countersKey(entity: string): string {
-    return `${this.#prefix}:counters:{${entity}}`;
+  async checkHealth(): Promise<void> {
+    try {
+      await this.#redis.set(`${this.#prefix}:health`, String(Date.now()), 'PX', HEALTH_KEY_TTL_MS);
+      // Of a cluster, each master takes writes or not.
+      if (this.#redis.isCluster) await Promise.all((this.#redis as Cluster).nodes('master').map(checkMaster));
+    } catch (error) {
+      throw new OnlineStoreError('take a write', error);
+    }
   }
 
   #layoutOf(fingerprint: string): Promise<RowLayout | undefined> {
     let layout = this.#foreign.get(fingerprint);
     if (layout === undefined) {
-      layout = this.#redis
-        .get(this.#layoutKey(fingerprint))
-        .then((text) => (text === null ? undefined : (JSON.parse(text) as RowLayout)));
+      layout = this.#redis.get(this.#layoutKey(fingerprint)).then((text) => {
+        // A store that was emptied gets it again from the process that writes such rows.
+        if (text === null) this.#foreign.delete(fingerprint);
+        return text === null ? undefined : (JSON.parse(text) as RowLayout);
+      });
       layout.catch(() => this.#foreign.delete(fingerprint));
       this.#foreign.set(fingerprint, layout);
     }
@@ -222,3 +261,6 @@ export class RedisOnlineStore implements OnlineStore {
     this.#redis.disconnect();
   }
 }
+
+const failureOf = (error: unknown): FailureClass =>
+  error instanceof ReplyError ? redisFailure(messageOf(error)) : failureClassOf(error);

@@ -3,7 +3,7 @@ import { type FeatureService, servicesById } from '#feature_store/definitions/fe
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import type { Clock } from '#kernel/time';
-import { UnknownServiceError } from '../errors.ts';
+import { FeatureComputationError, UnknownServiceError } from '../errors.ts';
 import { vectorOf } from './feature_vector.ts';
 
 type Values = Readonly<Record<string, FeatureValue>>;
@@ -22,6 +22,8 @@ export interface FeatureVector {
   readonly rows: readonly (FeatureRow | undefined)[];
   /** Whether anything is stored of the entity, or the service answers for everybody. */
   readonly isKnown: boolean;
+  /** Why it could not be computed; its values are null then. */
+  readonly failure?: FeatureComputationError;
 }
 
 /** Vectors of feature services, as of now, from the online store: what serving and the feature API read. */
@@ -55,19 +57,21 @@ export class FeatureReader {
     return service;
   }
 
-  /** In the order of the requests: one read a view, however many they are. */
+  /** In the order of the requests: one read a view, however many they are. A vector that cannot be computed fails alone. */
   async read(service: FeatureService, requests: readonly VectorRequest[]): Promise<readonly FeatureVector[]> {
     const entities = requests.map(({ entity }) => entity);
     const byView = await Promise.all(service.stored.map(({ view }) => this.#online.read(view, entities)));
     const nowMs = this.#clock.now();
     return requests.map(({ entity, request }, index) => {
       const rows = byView.map((found) => found[index]);
-      return {
-        entity,
-        rows,
-        values: vectorOf(service, rows, request, nowMs),
-        isKnown: service.unknownEntities === 'defaults' || rows.some((row) => row !== undefined),
-      };
+      const isKnown = service.unknownEntities === 'defaults' || rows.some((row) => row !== undefined);
+      try {
+        return { entity, rows, values: vectorOf(service, rows, request, nowMs), isKnown };
+      } catch (error) {
+        if (!(error instanceof FeatureComputationError)) throw error;
+        const values = Object.fromEntries(service.columns.map(({ name }) => [name, null]));
+        return { entity, rows, values, isKnown, failure: error };
+      }
     });
   }
 }

@@ -1,6 +1,6 @@
+import { keyIdOf } from '#kernel/key_codec';
 import type { EventTime } from '#kernel/time';
 import type { CombineFn, PaneInfo } from '#pipelines/engine/dofn';
-import { keyIdOf } from '#pipelines/engine/operators/keyed_state';
 import { type Edge, NO_FIRING, Operator } from '#pipelines/engine/operators/operator';
 import type { Window } from '#pipelines/engine/windowing/window';
 

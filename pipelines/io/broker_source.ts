@@ -110,6 +110,8 @@ export class BrokerSource<T> implements SplittableDoFn<string, T, BrokerRestrict
   readonly #open = new Map<string, OpenPartition>();
   readonly #log: Logger;
   readonly #progress: ProgressCommitter;
+  /** Topic and partition of what has been reported to health. */
+  readonly #reported = new Map<string, readonly [topic: string, partition: string]>();
 
   constructor(broker: Broker, settings: BrokerSourceSettings<T>) {
     this.#broker = broker;
@@ -137,8 +139,22 @@ export class BrokerSource<T> implements SplittableDoFn<string, T, BrokerRestrict
     context: Context<T>,
   ): Promise<ProcessContinuation> {
     return restriction.kind === 'discovery'
-      ? this.#discover(restriction, tracker, context)
+      ? this.#discoverReported(restriction, tracker, context)
       : this.#read(restriction, tracker, context);
+  }
+
+  async #discoverReported(part: Discovery, tracker: Tracker, context: Context<T>): Promise<ProcessContinuation> {
+    const progress = this.#settings.metrics?.progress;
+    const topic = String(this.#settings.topics);
+    progress?.reading(topic, DISCOVERY);
+    try {
+      const continuation = await this.#discover(part, tracker, context);
+      progress?.ended(topic, DISCOVERY);
+      return continuation;
+    } catch (error) {
+      progress?.failed(topic, DISCOVERY, error);
+      throw error;
+    }
   }
 
   async #discover({ known }: Discovery, tracker: Tracker, context: Context<T>): Promise<ProcessContinuation> {
@@ -197,22 +213,28 @@ export class BrokerSource<T> implements SplittableDoFn<string, T, BrokerRestrict
   }
 
   async #read(part: PartitionPart, tracker: Tracker, context: Context<T>): Promise<ProcessContinuation> {
-    const { maxRecords = DEFAULT_MAX_RECORDS, maxWaitMs = DEFAULT_MAX_WAIT_MS, metrics } = this.#settings;
+    const { metrics } = this.#settings;
     const { topic, partition } = part;
-    const open = await this.#reader(part);
-    if (open === undefined) return STOP;
-    const { reader } = open;
-    let records: readonly LogRecord[];
+    this.#reported.set(idOf(part), [topic, partition]);
+    metrics?.progress.reading(topic, partition);
+    let open: OpenPartition | undefined;
+    let records: readonly LogRecord[] | undefined;
     try {
-      records = await reader.poll({ maxRecords, maxWaitMs, signal: context.signal });
-    } catch (error) {
-      if (error instanceof UnreadableBatchError && this.#setAside(error, part, reader, context)) {
-        records = [];
-      } else {
-        await this.#close(part);
-        return this.#goOnAfter(error, part, tracker);
+      open = await this.#reader(part);
+      if (open === undefined) {
+        metrics?.progress.ended(topic, partition);
+        return STOP;
       }
+      records = await this.#poll(part, open.reader, context);
+      if (records === undefined) {
+        tracker.tryClaim(part);
+        return resumeAfter(0);
+      }
+    } catch (error) {
+      metrics?.progress.failed(topic, partition, error);
+      throw error;
     }
+    const { reader } = open;
     const recreations = reader.recreations?.() ?? 0;
     if (recreations > open.recreations) metrics?.countRecreated(topic);
     open.recreations = recreations;
@@ -222,6 +244,7 @@ export class BrokerSource<T> implements SplittableDoFn<string, T, BrokerRestrict
     const backlog = Number(reader.lagRecords());
     context.reportBacklog(backlog);
     metrics?.setLag(topic, partition, backlog, reader.lagMs?.());
+    metrics?.progress.read(topic, partition, records.length, backlog);
     const nowMs = Date.now();
     if (records.length > 0) {
       open.lastRecordMs = nowMs;
@@ -251,6 +274,29 @@ export class BrokerSource<T> implements SplittableDoFn<string, T, BrokerRestrict
     return resumeAfter(0);
   }
 
+  /**
+   * Polls a partition. A reader that fails is closed, and opened again by the next read.
+   *
+   * @returns undefined after a failure that a policy covers: the next read finds out what there is
+   */
+  async #poll(
+    part: PartitionPart,
+    reader: SourcePartition,
+    context: Context<T>,
+  ): Promise<readonly LogRecord[] | undefined> {
+    const { maxRecords = DEFAULT_MAX_RECORDS, maxWaitMs = DEFAULT_MAX_WAIT_MS, offsetOutOfRange } = this.#settings;
+    try {
+      return await reader.poll({ maxRecords, maxWaitMs, signal: context.signal });
+    } catch (error) {
+      if (error instanceof UnreadableBatchError && this.#setAside(error, part, reader, context)) return [];
+      this.#open.delete(idOf(part));
+      await reader.close();
+      const isCovered = offsetOutOfRange !== undefined && offsetOutOfRange !== 'fail';
+      if (error instanceof OffsetOutOfRangeError && isCovered) return undefined;
+      throw error;
+    }
+  }
+
   /** @returns whether reading may go on after it */
   #setAside(error: UnreadableBatchError, part: PartitionPart, reader: SourcePartition, context: Context<T>): boolean {
     const { unreadable, metrics } = this.#settings;
@@ -262,15 +308,6 @@ export class BrokerSource<T> implements SplittableDoFn<string, T, BrokerRestrict
     context.output(unreadable(error), eventTime(Math.max(part.newest, 0)));
     reader.skipUnreadable();
     return true;
-  }
-
-  /** After an error of a reader, which is closed. @throws it, unless a policy says where reading goes on */
-  #goOnAfter(error: unknown, part: PartitionPart, tracker: Tracker): ProcessContinuation {
-    if (!(error instanceof OffsetOutOfRangeError)) throw error;
-    // The next reader finds out what there is, and the policy decides.
-    tracker.tryClaim(part);
-    if (this.#settings.offsetOutOfRange === undefined || this.#settings.offsetOutOfRange === 'fail') throw error;
-    return resumeAfter(0);
   }
 
   /** @returns the newest event time of the partition, ms */
@@ -335,6 +372,7 @@ export class BrokerSource<T> implements SplittableDoFn<string, T, BrokerRestrict
   async #close(part: PartitionPart): Promise<void> {
     const open = this.#open.get(idOf(part));
     this.#open.delete(idOf(part));
+    this.#settings.metrics?.progress.ended(part.topic, part.partition);
     await open?.reader.close();
   }
 
@@ -342,8 +380,13 @@ export class BrokerSource<T> implements SplittableDoFn<string, T, BrokerRestrict
     await this.#progress.stop();
     for (const { reader } of this.#open.values()) await reader.close();
     this.#open.clear();
+    // A job that begins anew reports its own reads.
+    for (const [topic, partition] of this.#reported.values()) this.#settings.metrics?.progress.ended(topic, partition);
   }
 }
+
+/** Looking for partitions, as health names it. */
+const DISCOVERY = 'discovery';
 
 const idOf = ({ topic, partition }: PartitionPart): string => `${topic}\u0000${partition}`;
 

@@ -1,4 +1,5 @@
 import { counterOf, gaugeOf, type Registry } from '#monitoring/metrics';
+import { type SourceProgress, sourceProgressOf } from './source_progress.ts';
 
 /** How far a source is behind its broker, for GET /metrics. */
 export interface SourceMetrics {
@@ -11,6 +12,8 @@ export interface SourceMetrics {
   countUnreadable(topic: string): void;
   setWorkers(topic: string, partition: string, workers: number): void;
   countFailedCommit(topic: string): void;
+  /** Whether the partitions move, for health. */
+  readonly progress: SourceProgress;
 }
 
 /** May be called again for a registry: a graph is built more than once. */
@@ -52,6 +55,7 @@ export function createSourceMetrics(registry: Registry): SourceMetrics {
     countUnreadable: (topic) => unreadable.inc({ topic }),
     countFailedCommit: (topic) => failedCommits.inc({ topic }),
     setWorkers: (topic, partition, count) => workers.set({ topic, partition }, count),
+    progress: sourceProgressOf(registry),
     setLag(topic, partition, records, ms) {
       lagRecords.set({ topic, partition }, records);
       if (ms !== undefined) lagSeconds.set({ topic, partition }, ms / 1_000);

@@ -7,7 +7,9 @@ import type { EventFields } from '#feature_store/definitions/feature';
 import type { EventSource } from '#feature_store/definitions/source';
 import { messageOf } from '#kernel/errors';
 import { readEventTime } from '#kernel/event_time_text';
+import { decodeUtf8, InvalidJsonError, parseExactJson } from '#kernel/exact_json';
 import type { Clock, EventTime } from '#kernel/time';
+import { unstorableTextIn } from '#kernel/unstorable_text';
 import { TRACEPARENT } from '#monitoring/tracing';
 
 /** A record as a pipeline sees it: an event, or why it is none. */
@@ -53,14 +55,15 @@ const ENRICHED = ['received_at', 'source', 'schema_version'] as const;
 export function createEventDecoder(sources: readonly EventSource[], clock: Clock) {
   const check = createEventCheck(sources, clock, false);
   return (record: LogRecord, watermark: EventTime, topic?: string): Decoded => {
-    const payload = record.value.toString('utf8');
     const attempt = earlierAttempts(record) + 1;
     const origin = topic === undefined ? undefined : originOf(topic, record);
+    let payload = '';
     let body: unknown;
     try {
-      body = JSON.parse(payload);
+      payload = decodeUtf8(record.value);
+      body = parseExactJson(payload);
     } catch (error) {
-      return ofRecord(refused(`not JSON: ${messageOf(error)}`, payload, attempt), record, origin);
+      return ofRecord(refused(reasonOf(error), payload, attempt), record, origin);
     }
     const decoded = ofRecord(check(body, payload, attempt, watermark), record, origin);
     const traceparent = record.headers[TRACEPARENT];
@@ -95,7 +98,13 @@ export function createRowDecoder(sources: readonly EventSource[], clock: Clock) 
       if (value === null || value === undefined || (isText && value === '')) continue;
       body[name] = ofType?.get(name)?.(String(value)) ?? asJson(value);
     }
-    return check(body, JSON.stringify(body), 1, watermark);
+    let text: string;
+    try {
+      text = JSON.stringify(body);
+    } catch (error) {
+      return refused(`no JSON: ${messageOf(error)}`, String(Object.keys(row.row)), 1);
+    }
+    return check(body, text, 1, watermark);
   };
 }
 
@@ -113,7 +122,7 @@ function textReaders({ schema }: EventSource): ReadonlyMap<string, ReadText> {
 }
 
 function asJson(value: unknown): unknown {
-  if (value instanceof Date) return value.toISOString();
+  if (value instanceof Date) return Number.isNaN(value.getTime()) ? 'an invalid time' : value.toISOString();
   return typeof value === 'bigint' ? Number(value) : value;
 }
 
@@ -121,6 +130,11 @@ interface Decoded {
   readonly element: DecodedEvent;
   readonly eventTimeMs: number | undefined;
 }
+
+const reasonOf = (error: unknown): string =>
+  error instanceof InvalidJsonError
+    ? error.fields.map(({ field, problem }) => (field === '' ? problem : `${field}: ${problem}`)).join('; ')
+    : messageOf(error);
 
 const refused = (reason: string, payload: string, attempt: number): Decoded => ({
   element: { ok: false, reason, payload, attempt },
@@ -132,12 +146,20 @@ function createEventCheck(sources: readonly EventSource[], clock: Clock, isHisto
   return (body: unknown, payload: string, attempt: number, watermark: EventTime): Decoded => {
     const refuse = (reason: string): Decoded => refused(reason, payload, attempt);
     if (typeof body !== 'object' || body === null || Array.isArray(body)) return refuse('not a JSON object');
+    const unstorable = unstorableTextIn(body);
+    if (unstorable !== undefined) return refuse(`${unstorable.path} ${unstorable.problem}`);
     const fields = { ...(body as Record<string, unknown>) };
     const receivedAt = fields.received_at;
     for (const name of ENRICHED) delete fields[name];
     const source = byType.get(String(fields.event_type));
     if (source === undefined) return refuse(`unknown event_type ${JSON.stringify(fields.event_type)}`);
-    const parsed = source.schema.safeParse(fields);
+    let parsed: ReturnType<typeof source.schema.safeParse>;
+    try {
+      parsed = source.schema.safeParse(fields);
+    } catch (error) {
+      // A check of the schema's own, written by its author.
+      return refuse(`the schema of ${source.name} failed: ${messageOf(error)}`);
+    }
     if (!parsed.success) {
       const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.') || '(event)'}: ${message}`);
       return refuse(problems.join('; '));

@@ -1,7 +1,7 @@
+import { keyIdOf } from '#kernel/key_codec';
 import type { EventTime } from '#kernel/time';
 import type { PaneInfo } from '../dofn.ts';
 import type { Window } from '../windowing/window.ts';
-import { keyIdOf } from './keyed_state.ts';
 import { type Edge, Operator, type Receiver } from './operator.ts';
 import { unencodable } from './strict_edge.ts';
 

@@ -1,3 +1,4 @@
+import { keyIdOf } from '#kernel/key_codec';
 import { type EventTime, MAX_EVENT_TIME } from '#kernel/time';
 import type { CombineFn, PaneInfo } from '../dofn.ts';
 import type { OperatorSnapshot, TakeEntry } from '../snapshot.ts';
@@ -6,7 +7,6 @@ import { WatermarkHolds } from '../time/watermark_holds.ts';
 import { compileTrigger, type TriggerMachine, type TriggerScope, type TriggerState } from '../windowing/trigger.ts';
 import { reviveWindow, type SavedWindow, saveWindow, type Window } from '../windowing/window.ts';
 import type { WindowingStrategy } from '../windowing/windowing_strategy.ts';
-import { keyIdOf } from './keyed_state.ts';
 import { type Edge, type EngineContext, Operator } from './operator.ts';
 
 /** What becomes of the values of one key and window. */

@@ -1,3 +1,4 @@
+import { keyIdOf } from '#kernel/key_codec';
 import { type EventTime, MIN_EVENT_TIME } from '#kernel/time';
 import type { PaneInfo, SideInputMap, SideInputView } from '../dofn.ts';
 import { InvalidPipelineError } from '../errors.ts';
@@ -9,7 +10,6 @@ import {
   type Window,
   type WindowFn,
 } from '../windowing/window.ts';
-import { keyIdOf } from './keyed_state.ts';
 import type { Edge, Receiver } from './operator.ts';
 
 /** Where a DoFn's side inputs come from: collected here, or fetched from a runner. */

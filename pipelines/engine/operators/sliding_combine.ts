@@ -1,8 +1,8 @@
+import { keyIdOf } from '#kernel/key_codec';
 import type { EventTime } from '#kernel/time';
 import type { CombineFn, PaneInfo } from '../dofn.ts';
 import type { OperatorSnapshot, TakeEntry } from '../snapshot.ts';
 import { Window } from '../windowing/window.ts';
-import { keyIdOf } from './keyed_state.ts';
 import { type Edge, type EngineContext, Operator } from './operator.ts';
 
 type AnyCombineFn = CombineFn<unknown, unknown, unknown>;

@@ -18,7 +18,7 @@ export type SavedTimer = Omit<PendingTimer, 'window'> & { readonly window: Saved
 
 /** Where a DoFn's timers go: a queue here, or a runner elsewhere. */
 export interface TimerStore {
-  /** @param keyId - the key's identity in a Map (see keyIdOf in keyed_state.ts) */
+  /** @param keyId - the key's identity in a Map (see keyIdOf in kernel/key_codec.ts) */
   set(keyId: unknown, timer: PendingTimer): void;
   clear(keyId: unknown, slot: TimerSlot, key: unknown): void;
 }

@@ -1,0 +1,143 @@
+import { existsSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { messageOf, PlatformError } from '#kernel/errors';
+import { silentLogger } from '#monitoring/log';
+import { SnapshotStore } from '#pipelines/runner/snapshot_store';
+import { LocalRegistry } from '#registry/local/local_registry';
+import { FolderLock, holderOf } from '#storage/folder_lock';
+import { checkLog, type Damage } from '#storage/log_check';
+import { repairLog } from '#storage/log_repair';
+import { listSegments, MARK_FILE } from '#storage/segment_files';
+import { loadPlatformConfig, type PlatformConfig } from './platform_config.ts';
+import { print } from './print.ts';
+
+/** A folder with logs of records, and who owns it. */
+interface Place {
+  /** What it is of the platform. */
+  readonly what: string;
+  readonly owned: string;
+  readonly logs: readonly string[];
+}
+
+/** `headwater log verify [FOLDER...]`: every log, spool, online store and snapshot there is, checked to the last byte; exit code 1 for damage. */
+export async function verifyLogs(folders: readonly string[], { json }: { readonly json: boolean }): Promise<void> {
+  const config = loadPlatformConfig(process.env);
+  let damaged = 0;
+  for (const { what, owned, logs } of await placesOf(config, folders)) {
+    // What a process is writing changes while it is read: it has checked it when it started.
+    const holder = await holderOf(owned);
+    for (const folder of logs) {
+      const checked = holder === undefined ? await checkLog(folder) : undefined;
+      damaged += checked?.damage.length ?? 0;
+      const records = checked?.segments.reduce((sum, segment) => sum + segment.records, 0);
+      const { damage = [], tornTail } = checked ?? {};
+      const inUseBy = holder === undefined ? undefined : { pid: holder.pid, host: holder.host };
+      if (json) print(JSON.stringify({ what, folder, records, damage, tornTail: tornTail?.problem, inUseBy }));
+      else
+        print(
+          `${folder}: ${holder === undefined ? describe(records ?? 0, damage) : `in use by process ${holder.pid} on ${holder.host}; it was checked when that started`}`,
+        );
+    }
+  }
+  if (folders.length === 0) damaged += await verifyOthers(config, json);
+  if (damaged > 0) process.exitCode = 1;
+}
+
+const describe = (records: number, damage: readonly Damage[]): string =>
+  damage.length === 0
+    ? `${records} records, no damage`
+    : `${records} records before the damage${damage.map(({ file, atByte, problem }) => `\n  ${file}, byte ${atByte}: ${problem}`).join('')}`;
+
+/** Snapshots and the registry have files of their own forms: reading them checks them. */
+async function verifyOthers(config: PlatformConfig, json: boolean): Promise<number> {
+  const problems: { what: string; folder: string; problem: string }[] = [];
+  const attempt = async (what: string, folder: string, read: () => Promise<unknown>): Promise<void> => {
+    if (!existsSync(folder)) return;
+    try {
+      await read();
+    } catch (error) {
+      if (!(error instanceof PlatformError)) throw error;
+      problems.push({ what, folder, problem: messageOf(error) });
+    }
+  };
+  for (const name of ['snapshots', 'monitor']) {
+    const folder = join(config.dataDirectory, name);
+    await attempt('snapshots', folder, () => new SnapshotStore(folder, silentLogger).load());
+  }
+  if (config.registry.kind === 'local') {
+    const { directory } = config.registry;
+    const registry = new LocalRegistry(config.registry);
+    await attempt('registry', directory, async () => {
+      for (const name of await registry.listModels()) {
+        for (const version of await registry.listVersions(name)) await registry.download(version);
+      }
+    });
+  }
+  for (const problem of problems) print(json ? JSON.stringify(problem) : `${problem.folder}: ${problem.problem}`);
+  return problems.length;
+}
+
+/** `headwater log repair [FOLDER...]`: moves what is damaged aside, and reports what was in it. */
+export async function repairLogs(folders: readonly string[], { json }: { readonly json: boolean }): Promise<void> {
+  for (const { what, owned, logs } of await placesOf(loadPlatformConfig(process.env), folders)) {
+    if (logs.length === 0) continue;
+    const lock = await FolderLock.acquire(owned);
+    try {
+      for (const folder of logs) {
+        const { damage, moved, lost, records } = await repairLog(folder);
+        if (json) {
+          print(JSON.stringify({ what, folder, records, damage, moved, lost }));
+          continue;
+        }
+        print(
+          `${folder}: ${damage.length === 0 ? `${records} records, nothing to repair` : `${records} records kept`}`,
+        );
+        for (const { from, to } of lost) print(`  records ${from} to ${to} are lost`);
+        for (const part of moved) {
+          print(`  bytes ${part.fromByte} to ${part.toByte} of ${part.file} are in ${part.movedTo}`);
+          if (part.text !== '') print(`    ${part.text}`);
+        }
+      }
+    } finally {
+      await lock.release();
+    }
+  }
+}
+
+async function placesOf(config: PlatformConfig, folders: readonly string[]): Promise<readonly Place[]> {
+  if (folders.length > 0) {
+    const places = folders.map((each) => resolve(each));
+    return Promise.all(
+      places.map(async (folder) => ({ what: 'log', owned: ownerOf(folder), logs: await logsBelow(folder) })),
+    );
+  }
+  const { broker, onlineStore, gateway } = config;
+  const known: [string, string | undefined][] = [
+    ['broker', broker.kind === 'memory' ? broker.directory : undefined],
+    ['online store', onlineStore.kind === 'memory' ? dirname(onlineStore.file) : undefined],
+    ['spool', gateway.spool?.directory],
+  ];
+  const places: Place[] = [];
+  for (const [what, folder] of known) {
+    if (folder === undefined || !existsSync(folder)) continue;
+    places.push({ what, owned: folder, logs: await logsBelow(folder) });
+  }
+  return places;
+}
+
+/** The folder whose lock covers a log: the nearest above it that has one, or was given. */
+function ownerOf(folder: string): string {
+  for (let at = folder; at !== dirname(at); at = dirname(at)) if (existsSync(join(at, '.lock'))) return at;
+  return folder;
+}
+
+async function logsBelow(folder: string): Promise<string[]> {
+  if (basename(folder).startsWith('.') || !existsSync(folder)) return [];
+  const entries = await readdir(folder, { withFileTypes: true });
+  const isLog = entries.some(({ name }) => name === MARK_FILE) || (await listSegments(folder)).length > 0;
+  const below = await Promise.all(
+    entries.filter((entry) => entry.isDirectory()).map((entry) => logsBelow(join(folder, entry.name))),
+  );
+  return [...(isLog ? [folder] : []), ...below.flat()];
+}

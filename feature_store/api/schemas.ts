@@ -1,0 +1,65 @@
+import { type JsonSchema, problems } from '#monitoring/api_schemas';
+
+// What GET /openapi.json says of the feature API's answers.
+
+const text = { type: 'string' } as const;
+const value = { anyOf: [text, { type: 'number' }, { type: 'boolean' }, { type: 'null' }] };
+const listOf = (items: JsonSchema) => ({ type: 'array', items });
+const mapOf = (values: JsonSchema) => ({ type: 'object', additionalProperties: values });
+const object = (properties: Record<string, JsonSchema>, required = Object.keys(properties)) => ({
+  ...{ type: 'object', properties, required },
+});
+const open = { type: 'object', additionalProperties: true };
+
+const cell = object({ value, computed_at: text, age_ms: { type: 'number' } }, ['value', 'computed_at']);
+const features = mapOf(cell);
+
+const ALWAYS = [400, 401, 403, 404, 429, 503] as const;
+const WITH_BODY = [...ALWAYS, 413, 415] as const;
+const HEADERS = {
+  type: 'object',
+  properties: { 'x-request-id': { ...text, description: 'Comes back; one is made where it is left out' } },
+};
+
+/** The answer, which is described only: it is written without the schema. */
+const described = (schema: JsonSchema): JsonSchema => ({
+  200: { description: 'The answer', content: { 'application/json': { schema } } },
+});
+const get = (schema: JsonSchema) => ({ headers: HEADERS, response: { ...described(schema), ...problems(ALWAYS) } });
+const post = (schema: JsonSchema, also: readonly number[] = []) => ({
+  headers: HEADERS,
+  response: { ...described(schema), ...problems([...WITH_BODY, ...also]) },
+});
+
+const entity = object({ user_id: text, features });
+const counter = object({ entity: text, counter: text, value: { type: 'number' } });
+const lineage = object({ lineage: listOf(open) });
+
+export const answers = {
+  entity: get(entity),
+  feature: get({
+    ...object({ user_id: text, feature: text, value, computed_at: text, view: text, age_ms: { type: 'number' } }, [
+      'user_id',
+      'feature',
+      'value',
+    ]),
+  }),
+  batch: post(
+    object({ results: listOf(object({ user_id: text, features: { anyOf: [features, { type: 'null' }] } })) }),
+  ),
+  lineage: get(lineage),
+  features: get(object({ features: listOf(open) })),
+  views: get(object({ views: listOf(open) })),
+  readCounter: get(counter),
+  addToCounter: post(counter),
+  services: get(object({ services: listOf(open) })),
+  vectors: post(
+    object({
+      service: text,
+      fingerprint: text,
+      vectors: listOf(object({ entity: text, features: { anyOf: [mapOf(value), { type: 'null' }] } })),
+    }),
+    [422],
+  ),
+  statistics: get(object({ statistics: listOf(open) })),
+};
