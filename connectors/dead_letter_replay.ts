@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { messageOf, PlatformError } from '#kernel/errors';
+import { messageOf } from '#kernel/errors';
 import type { Broker, LogRecord, OutgoingRecord, Position, SourcePartition } from './connector.ts';
 import {
   ATTEMPTS_HEADER,
@@ -11,10 +11,11 @@ import {
   REPLAY_HEADER,
 } from './dead_letter.ts';
 import { UnreadableFileError } from './errors.ts';
+import { isRefusal } from './failure_class.ts';
 import { readWhole } from './files/file_system.ts';
 import type { FileSystemOf } from './files/file_systems.ts';
 
-/** Writes a letter's payload to the sink that refused it. @throws a {@link PlatformError} that is not retryable when it refuses it again */
+/** Writes a letter's payload to the sink that refused it. @throws an error that `isRefusal` accepts when it refuses it again */
 export type SinkReplay = (payload: string) => Promise<void>;
 
 export interface ReplayCounts {
@@ -258,7 +259,7 @@ class Replay {
     try {
       await sink(payload);
     } catch (error) {
-      if (!(error instanceof PlatformError) || error.retryable) throw error;
+      if (!isRefusal(error)) throw error;
       const again: DeadLetter = {
         ...letter,
         reason: messageOf(error),

@@ -232,6 +232,8 @@ export class BrokerSource<T> implements SplittableDoFn<string, T, BrokerRestrict
       }
     } catch (error) {
       metrics?.progress.failed(topic, partition, error);
+      // It stays reported when this ends the job: the next one begins with the same read.
+      this.#reported.delete(idOf(part));
       throw error;
     }
     const { reader } = open;
