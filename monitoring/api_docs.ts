@@ -30,8 +30,16 @@ export async function registerApiDocs(
   });
   // What `type` of an error's answer leads to.
   app.get('/docs/errors', { schema: { hide: true }, config: { access: open() } }, async (_, reply) => {
-    reply.type('text/markdown; charset=utf-8').header('cache-control', 'public, max-age=3600');
-    return readFile(assetPath('docs/errors.md'), 'utf8');
+    reply.type('text/html; charset=utf-8').header('cache-control', 'public, max-age=3600');
+    return errorsPage(await readFile(assetPath('docs/errors.md'), 'utf8'));
   });
   app.get('/openapi.json', { schema: { hide: true }, config: { access: open() } }, async () => app.swagger());
+}
+
+/** The table of error codes as a page, where each code is an anchor. @param markdown - docs/errors.md */
+function errorsPage(markdown: string): string {
+  const rows = [...markdown.matchAll(/^\| `(\w+)` \| (.*) \| (.*) \|$/gm)].map(
+    ([, code, name, file]) => `<tr id="${code}"><td><code>${code}</code><td>${name}<td>${file}`,
+  );
+  return `<!doctype html><meta charset="utf-8"><title>Error codes</title><h1>Error codes</h1><table>${rows.join('\n')}</table>`;
 }

@@ -20,8 +20,6 @@ const HEAP_MB = 192;
 /** Opening takes a few seconds, on a busy machine more; a database that is damaged may never open. */
 const OPEN_MS = 120_000;
 const CLOSE_MS = 10_000;
-/** Classes of SQLSTATE that pass: insufficient resources, such as a full disk, and errors of the system. */
-const PASSING = /^(53|58)/;
 
 /** PostgreSQL compiled to WebAssembly, on a thread of its own: a query must not hold up the requests this process serves. */
 export class PgliteExecutor implements SqlExecutor {
