@@ -13,6 +13,7 @@ import { lagOf } from './lag.ts';
 import { createMetricReader, type MetricReader } from './metric_reader.ts';
 import { replayGroupOf } from './namespace.ts';
 import type { PlatformConfig } from './platform_config.ts';
+import { replaySinks } from './replay_sinks.ts';
 
 interface Deps {
   readonly broker: Broker;
@@ -63,7 +64,9 @@ export function createConsoleSources(deps: Deps, config: PlatformConfig): Consol
       return { ...summary, newest: [...newest].reverse().map(letterStatus) };
     },
     async replay(filter) {
-      const { replayed, unusable } = await queue.replay(topics.rawEvents, { filter });
+      const targets = { online: undefined, offline: async () => offline, producer: broker.producer };
+      const sinks = replaySinks({ ...targets, featureEventsTopic: topics.featureEvents });
+      const { replayed, unusable } = await queue.replay(topics.rawEvents, { filter, sinks });
       return { replayed, unusable };
     },
   };

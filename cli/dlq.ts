@@ -1,4 +1,5 @@
 import Table from 'cli-table3';
+import type { Broker } from '#connectors/connector';
 import {
   DeadLetterQueue,
   type FiledLetter,
@@ -10,6 +11,7 @@ import { createFileSystems } from '#connectors/files/file_systems';
 import { replayGroupOf } from './namespace.ts';
 import { timeOption } from './options.ts';
 import { loadPlatformConfig, type PlatformConfig } from './platform_config.ts';
+import { LazyStores, replaySinks } from './replay_sinks.ts';
 import { shutdownRequested } from './shutdown.ts';
 import { UsageError } from './usage_error.ts';
 import { withBroker } from './with_broker.ts';
@@ -65,27 +67,38 @@ export async function showDeadLetter(place: string): Promise<void> {
   });
 }
 
-/** `headwater dlq replay`: payloads go to the raw-events topic again. */
-export async function replayDeadLetters(filter: DlqFilter & { readonly dryRun: boolean }): Promise<void> {
-  await withQueue(async (queue, { topics }) => {
+/** `headwater dlq replay`: letters go where they came from again, those of sinks to their sink. */
+export async function replayDeadLetters(
+  filter: DlqFilter & { readonly dryRun: boolean; readonly maxAttempts: number },
+): Promise<void> {
+  await withQueue(async (queue, config, broker) => {
+    const { topics } = config;
     const controller = new AbortController();
     void shutdownRequested().then(() => controller.abort());
-    const say = ({ replayed, passed, unusable }: ReplayCounts): string =>
-      `${replayed} ${filter.dryRun ? 'would be replayed' : 'replayed'} to ${topics.rawEvents}, ${passed} passed over, ${unusable} cannot be replayed`;
-    const counts = await queue.replay(topics.rawEvents, {
+    const say = ({ replayed, passed, exhausted, unusable }: ReplayCounts): string =>
+      `${replayed} ${filter.dryRun ? 'would be replayed' : 'replayed'}, ${passed} passed over, ${exhausted} refused ${filter.maxAttempts} times or more, ${unusable} cannot be replayed`;
+    const stores = new LazyStores(config);
+    const { online, offline } = stores;
+    const targets = { online, offline, producer: broker.producer, featureEventsTopic: topics.featureEvents };
+    const replaying = queue.replay(topics.rawEvents, {
       filter: filterOf(filter),
       dryRun: filter.dryRun,
+      maxAttempts: filter.maxAttempts,
+      sinks: replaySinks(targets),
       signal: controller.signal,
       onProgress(soFar) {
         if (process.stderr.isTTY) process.stderr.write(`\r${say(soFar)}`);
       },
     });
+    const counts = await replaying.finally(() => stores.close());
     if (process.stderr.isTTY) process.stderr.write('\n');
     process.stdout.write(`${say(counts)}\n`);
   });
 }
 
-async function withQueue(work: (queue: DeadLetterQueue, config: PlatformConfig) => Promise<void>): Promise<void> {
+async function withQueue(
+  work: (queue: DeadLetterQueue, config: PlatformConfig, broker: Broker) => Promise<void>,
+): Promise<void> {
   await withBroker(loadPlatformConfig(process.env), (broker, config) =>
     work(
       new DeadLetterQueue(broker, config.topics.deadLetters, {
@@ -93,6 +106,7 @@ async function withQueue(work: (queue: DeadLetterQueue, config: PlatformConfig) 
         fileSystems: createFileSystems(),
       }),
       config,
+      broker,
     ),
   );
 }

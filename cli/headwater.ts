@@ -333,8 +333,13 @@ dlq
   .argument('<where>', 'partition/offset, as list prints it')
   .action(lazily(modules.dlq, 'showDeadLetter'));
 filtered(
-  dlq.command('replay').description('send payloads to the raw-events topic again; without a filter, each letter once'),
+  dlq
+    .command('replay')
+    .description(
+      'send letters where they came from again, those of sinks to their sink; without a filter, each letter once',
+    ),
 )
+  .option('--max-attempts <count>', 'letters refused so often are not sent again', Number, 5)
   .option('--dry-run', 'only say how many', false)
   .action(lazily(modules.dlq, 'replayDeadLetters'));
 

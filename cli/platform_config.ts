@@ -86,6 +86,10 @@ export const platformConfigSchema = z.strictObject({
     /** A late event up to this old still counts; older ones go to the dead letters, ms. */
     allowedLatenessMs: z.int().nonnegative(),
     idleAfterMs: z.int().positive(),
+    /** Where reading goes on when retention has deleted the records at its position; the gap is counted (`source_gaps_total`). */
+    offsetOutOfRange: z.enum(['earliest', 'latest', 'fail']).default('fail'),
+    /** `dead_letter` sets a batch that cannot be read aside with its bytes in base64, and goes on after it. */
+    unreadableBatches: z.enum(['fail', 'dead_letter']).default('fail'),
     /** When the features of a view fail for more than this share of its newest events, the view stops; the others go on. */
     failureLimit: z
       .strictObject({

@@ -1,14 +1,22 @@
 import type { Service } from '#kernel/lifecycle';
 
+/** A header in its place: names may repeat, and values are bytes; null where the producer gave none. */
+export type Header = readonly [name: string, value: Buffer | null];
+
 /** One record of a partitioned log, as every broker can give it. */
 export interface LogRecord {
-  /** Partitioning key, UTF-8; undefined when the producer gave none. */
+  /** Partitioning key as UTF-8; undefined when the producer gave none. */
   readonly key: string | undefined;
+  /** The key as it was sent; absent where keys are strings. */
+  readonly keyBytes?: Buffer | undefined;
   /** Empty when {@link isTombstone}. */
   readonly value: Buffer;
   /** The record says that its key is deleted. Only Kafka and the memory log know such records. */
   readonly isTombstone?: boolean;
+  /** Each name once, with its last value as UTF-8. */
   readonly headers: Readonly<Record<string, string>>;
+  /** All headers in their order, as they were sent; absent where {@link headers} says everything. */
+  readonly headerList?: readonly Header[];
   /** Broker timestamp, milliseconds since the epoch. Not the event time: that is inside the payload. */
   readonly timestampMs: number;
   readonly partition: string;
@@ -18,10 +26,31 @@ export interface LogRecord {
 
 export interface OutgoingRecord {
   readonly key?: string | undefined;
+  /** A key that is no string; comes before {@link key}. */
+  readonly keyBytes?: Buffer | undefined;
   /** null deletes the key, where the broker knows that: a tombstone. */
   readonly value: Buffer | string | null;
   readonly headers?: Readonly<Record<string, string>> | undefined;
+  /** Headers with repeated names or values that are no strings; comes before {@link headers}. */
+  readonly headerList?: readonly Header[] | undefined;
+  /** Milliseconds since the epoch; a fraction is dropped, and what is no time is refused. */
   readonly timestampMs?: number | undefined;
+}
+
+/** The headers of a record in their order, as bytes. */
+export function headersOf({ headers, headerList }: LogRecord | OutgoingRecord): readonly Header[] {
+  if (headerList !== undefined) return headerList;
+  return Object.entries(headers ?? {}).map(([name, value]): Header => [name, Buffer.from(value, 'utf8')]);
+}
+
+/** Each name once, with its last value as UTF-8: what {@link LogRecord.headers} is of {@link LogRecord.headerList}. */
+export const lastHeaders = (headers: readonly Header[]): Readonly<Record<string, string>> =>
+  // Not by assignment: a header may be called "__proto__".
+  Object.fromEntries(headers.map(([name, value]) => [name, value?.toString('utf8') ?? '']));
+
+/** The key of a record as bytes; undefined when it has none. */
+export function keyBytesOf({ key, keyBytes }: LogRecord | OutgoingRecord): Buffer | undefined {
+  return keyBytes ?? (key === undefined ? undefined : Buffer.from(key, 'utf8'));
 }
 
 export interface TopicSpec {
@@ -50,6 +79,8 @@ export interface SourcePartition {
   position(): Position;
   /** Records in the partition behind the newest one, as last seen. */
   lagRecords(): bigint;
+  /** Offset that the next record of the partition gets, as last seen; absent where records are not numbered. */
+  endOffset?(): bigint;
   /** How far behind the newest record this reader is in time, ms; for brokers that do not number their records. */
   lagMs?(): number;
   /**
@@ -57,6 +88,14 @@ export interface SourcePartition {
    * goes on. Absent where partitions never end.
    */
   successors?(): readonly string[] | undefined;
+  /** Moves past a batch of which {@link poll} has said that it cannot be read. Absent where there are no batches. */
+  skipUnreadable?(): void;
+  /** How often the topic was found deleted and created again, and was read from its start. */
+  recreations?(): number;
+  /** Independent streams that this reader holds at the moment; absent where there is always one. */
+  workers?(): number;
+  /** Acknowledges records, whatever was polled beside them; absent where progress is a position. */
+  acknowledge?(records: readonly LogRecord[]): Promise<void>;
   /** When the oldest record that was not acknowledged was published, ms; for brokers without order. */
   oldestPendingMs?(): number | undefined;
   close(): Promise<void>;

@@ -29,6 +29,8 @@ export interface DeadLetterWriterSettings {
 const REASON_CHARS = 2_000;
 /** What the topic keeps of a payload that it does not take whole. */
 const KEPT_CHARS = 2_000;
+/** A record's key and headers that take more than this are left out of a letter that is cut. */
+const KEPT_ORIGIN_CHARS = 100_000;
 
 /**
  * Writes dead letters to their topic. A letter that the topic refuses is kept whole in a file, and the topic gets its beginning with a reference
@@ -82,7 +84,7 @@ export class DeadLetterWriter {
 
   /** The letter that goes to the topic instead. */
   async #cut(letter: DeadLetter): Promise<DeadLetter> {
-    const short = { ...letter, payload: letter.payload.slice(0, KEPT_CHARS), isCut: true };
+    const short = { ...withShortOrigin(letter), payload: letter.payload.slice(0, KEPT_CHARS), isCut: true };
     const { large } = this.#settings;
     if (large === undefined) return short;
     const bytes = Buffer.from(letter.payload, 'utf8');
@@ -96,4 +98,16 @@ export class DeadLetterWriter {
       return { ...short, reason: `${short.reason} (its payload could not be kept at ${path}: ${messageOf(error)})` };
     }
   }
+}
+
+/** The letter without the key and headers of its record, where those are large; its reason names what is missing. */
+function withShortOrigin(letter: DeadLetter): DeadLetter {
+  const { origin, reason } = letter;
+  if (origin === undefined || JSON.stringify(origin).length <= KEPT_ORIGIN_CHARS) return letter;
+  const { topic, partition, offset } = origin;
+  return {
+    ...letter,
+    origin: { topic, partition, offset },
+    reason: `${reason} (the key and headers of ${topic}[${partition}]@${offset} are too large to keep)`,
+  };
 }

@@ -26,15 +26,32 @@ export class ConnectionError extends PlatformError {
   }
 }
 
+/** The records at a position are gone, or were never there. */
 export class OffsetOutOfRangeError extends PlatformError {
   readonly code = 'CONNECTOR_OFFSET_OUT_OF_RANGE';
+  readonly topic: string;
+  readonly partition: string;
+  readonly offset: bigint;
+  /** What the partition holds, where that is known. */
+  readonly held: HeldOffsets | undefined;
 
-  constructor(topic: string, partition: string, offset: bigint, cause?: unknown) {
+  constructor(topic: string, partition: string, offset: bigint, held?: HeldOffsets, cause?: unknown) {
+    const now = held === undefined ? '' : `; it holds ${held.earliest} up to ${held.latest}`;
     super(
-      `topic ${topic}[${partition}] no longer holds offset ${offset}: its retention was shorter than the pipeline's absence. Back-fill from history, or start from a fresh snapshot directory`,
+      `topic ${topic}[${partition}] does not hold offset ${offset}${now}: retention has passed the reader, or the log was cut. Set pipeline.offsetOutOfRange to earliest or latest to go on, back-fill from history, or start from a fresh snapshot directory`,
       { fault: 'dependency', retryable: false, cause },
     );
+    this.topic = topic;
+    this.partition = partition;
+    this.offset = offset;
+    this.held = held;
   }
+}
+
+/** Offsets of a partition: the first that it holds, and the one that its next record gets. */
+export interface HeldOffsets {
+  readonly earliest: bigint;
+  readonly latest: bigint;
 }
 
 /** A record that the broker can never take: sending it again does not help. */

@@ -40,31 +40,6 @@ export function redisFailure(message: string): FailureClass {
   return REDIS_TARGET.test(message) ? 'target' : 'transient';
 }
 
-/** Names of Kafka's error codes. */
-const KAFKA_RECORD: ReadonlySet<string> = new Set([
-  'MESSAGE_TOO_LARGE',
-  'RECORD_LIST_TOO_LARGE',
-  'INVALID_RECORD',
-  'INVALID_TIMESTAMP',
-  'UNSUPPORTED_FOR_MESSAGE_FORMAT',
-]);
-const KAFKA_TARGET: ReadonlySet<string> = new Set([
-  'INVALID_TOPIC_EXCEPTION',
-  'TOPIC_AUTHORIZATION_FAILED',
-  'CLUSTER_AUTHORIZATION_FAILED',
-  'SASL_AUTHENTICATION_FAILED',
-  'UNSUPPORTED_VERSION',
-  'POLICY_VIOLATION',
-  'SECURITY_DISABLED',
-  'UNSUPPORTED_COMPRESSION_TYPE',
-]);
-
-export function kafkaFailure(type: string | undefined): FailureClass {
-  if (type === undefined) return 'transient';
-  if (KAFKA_RECORD.has(type)) return 'record';
-  return KAFKA_TARGET.has(type) ? 'target' : 'transient';
-}
-
 /** Status codes of gRPC: 3 is INVALID_ARGUMENT, 11 OUT_OF_RANGE; 5, 7, 12 and 16 are NOT_FOUND, PERMISSION_DENIED, UNIMPLEMENTED, UNAUTHENTICATED. */
 export function grpcFailure(code: number | undefined): FailureClass {
   if (code === 3 || code === 11) return 'record';

@@ -3,19 +3,22 @@ import type { OutgoingRecord } from './connector.ts';
 /** A UTF-16 unit is at most so many bytes in UTF-8. */
 const MOST_BYTES_A_UNIT = 3;
 
-/** Bytes of a record's key, value and headers in UTF-8, without what a broker adds. */
-export function recordBytes({ key, value, headers }: OutgoingRecord): number {
-  let bytes = (key === undefined ? 0 : Buffer.byteLength(key)) + bytesOf(value);
-  if (headers !== undefined) {
+/** Bytes of a record's key, value and headers, texts in UTF-8, without what a broker adds. */
+export function recordBytes({ key, keyBytes, value, headers, headerList }: OutgoingRecord): number {
+  let bytes = (keyBytes?.length ?? (key === undefined ? 0 : Buffer.byteLength(key))) + bytesOf(value);
+  if (headerList !== undefined) {
+    for (const [name, header] of headerList) bytes += Buffer.byteLength(name) + (header?.length ?? 0);
+  } else if (headers !== undefined) {
     for (const [name, header] of Object.entries(headers)) bytes += Buffer.byteLength(name) + Buffer.byteLength(header);
   }
   return bytes;
 }
 
 /** Returns no less than {@link recordBytes}, without reading the texts. */
-export function mostRecordBytes({ key, value, headers }: OutgoingRecord): number {
-  let units = (key?.length ?? 0) + (value?.length ?? 0);
-  if (headers !== undefined) for (const name in headers) units += name.length + (headers[name]?.length ?? 0);
+export function mostRecordBytes({ key, keyBytes, value, headers, headerList }: OutgoingRecord): number {
+  let units = (keyBytes?.length ?? key?.length ?? 0) + (value?.length ?? 0);
+  if (headerList !== undefined) for (const [name, header] of headerList) units += name.length + (header?.length ?? 0);
+  else if (headers !== undefined) for (const name in headers) units += name.length + (headers[name]?.length ?? 0);
   return MOST_BYTES_A_UNIT * units;
 }
 

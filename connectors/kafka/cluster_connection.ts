@@ -14,22 +14,14 @@ export class ClusterConnection {
   readonly #kafka: Kafka;
   /** Longest time that one use may take. */
   readonly #deadlineMs: number;
-  readonly #onConnect: (cluster: Cluster) => Promise<void>;
   #cluster: Cluster;
   #connected = false;
 
-  /** @param onConnect - what a new connection has to be told */
-  constructor(kafka: Kafka, timeouts: Timeouts, onConnect: (cluster: Cluster) => Promise<void> = async () => {}) {
+  constructor(kafka: Kafka, timeouts: Timeouts) {
     this.#kafka = kafka;
     // A reconnect and a repeated request are within it.
     this.#deadlineMs = 3 * timeouts.connectionTimeoutMs + 2 * timeouts.requestTimeoutMs;
-    this.#onConnect = onConnect;
     this.#cluster = createCluster(kafka);
-  }
-
-  /** What is known of the cluster; of one that is not connected, nothing. */
-  get known(): Cluster | undefined {
-    return this.#connected ? this.#cluster : undefined;
   }
 
   /** @throws {@link DeadlineExceededError}; what `work` and kafkajs throw */
@@ -38,7 +30,6 @@ export class ClusterConnection {
     const connected = async (): Promise<T> => {
       if (!this.#connected) {
         await cluster.connect();
-        await this.#onConnect(cluster);
         if (cluster === this.#cluster) this.#connected = true;
       }
       return work(cluster);

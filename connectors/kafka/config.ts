@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { COMPRESSIONS } from './codecs.ts';
 
 const sasl = z.discriminatedUnion('mechanism', [
   z.strictObject({ mechanism: z.literal('plain'), username: z.string(), password: z.string() }),
@@ -43,6 +44,10 @@ export const kafkaConfigSchema = z.strictObject({
   deliveryTimeoutMs: z.int().positive().default(30_000),
   /** Largest batch of a partition, bytes; no more than the topics' max.message.bytes. */
   batchBytes: z.int().positive().default(900_000),
+  /** How batches are packed; readers find out by themselves. */
+  compression: z.enum(COMPRESSIONS).default('none'),
+  /** What is known of topics is looked up again after so long: partitions that were added are found then, ms. */
+  metadataMaxAgeMs: z.int().positive().default(60_000),
   /** Largest record, bytes, with key and headers; no more than the topics' max.message.bytes. A larger one is refused alone, before it is sent. */
   maxRecordBytes: z.int().positive().default(1_048_588),
   replicationFactor: z.int().positive().default(1),

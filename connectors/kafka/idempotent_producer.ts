@@ -1,14 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Kafka } from 'kafkajs';
-import type { OutgoingRecord } from '#connectors/connector';
+import { keyBytesOf, type OutgoingRecord } from '#connectors/connector';
 import { RecordTooLargeError, refusalOf } from '#connectors/errors';
 import { mostRecordBytes, recordBytes } from '#connectors/record_size';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { ClusterConnection, type Timeouts } from './cluster_connection.ts';
-import { type Cluster, createErrorFromCode } from './kafkajs_cluster.ts';
+import { type BatchCompression, type Compression, compressionOf } from './codecs.ts';
+import { connectNode, createErrorFromCode } from './kafkajs_cluster.ts';
+import type { TopicMetadata } from './metadata_request.ts';
 import { DUPLICATE_SEQUENCE, type PartitionBatch, produce } from './produce_request.ts';
 import { murmur2, RecordBatchBuilder } from './record_batch.ts';
+import { TopicDirectory } from './topic_directory.ts';
 
 export interface ProducerSettings extends Timeouts {
   /** Largest batch of a partition; what the topic's `max.message.bytes` allows. */
@@ -17,6 +20,9 @@ export interface ProducerSettings extends Timeouts {
   readonly maxRecordBytes: number;
   /** A record that could not be delivered for so long is given up, ms. */
   readonly deliveryTimeoutMs: number;
+  readonly compression: Compression;
+  /** Topics are looked up again after so long, ms. */
+  readonly metadataMaxAgeMs: number;
 }
 
 interface Identity {
@@ -27,6 +33,7 @@ interface Identity {
 /** Records of one partition that go together; a batch keeps its number while it is sent again. */
 class Pending {
   readonly builder = new RecordBatchBuilder();
+  /** What {@link builder} holds: to split it, or for another partition, should this one go away. */
   readonly records: OutgoingRecord[] = [];
   /** Records that the broker refused alone. */
   readonly refused = new Map<OutgoingRecord, Error>();
@@ -61,8 +68,16 @@ interface Partition {
   sequence: number;
   /** As far as is known. */
   leader: string | undefined;
+  /** Why there is no leader, by the cluster's answer. */
+  problem: number;
   /** Its first batch is in a request; its leader may have changed since. */
   isUnderWay: boolean;
+}
+
+interface KnownTopic {
+  /** Undefined before Kafka 2.8. */
+  readonly id: string | undefined;
+  readonly partitions: readonly Partition[];
 }
 
 interface Taken {
@@ -88,8 +103,11 @@ export class IdempotentProducer {
   readonly #settings: ProducerSettings;
   readonly #clock: Clock;
   readonly #log: Logger;
-  readonly #topics = new Map<string, Promise<readonly Partition[]>>();
-  readonly #ready = new Map<string, readonly Partition[]>();
+  readonly #directory: TopicDirectory;
+  readonly #opening = new Map<string, Promise<readonly Partition[]>>();
+  readonly #topics = new Map<string, KnownTopic>();
+  /** Partitions that a topic no longer has, with batches that must go elsewhere. */
+  readonly #gone = new Set<Partition>();
   /** Leaders with a request under way. */
   readonly #busy = new Set<string>();
   #identity: Promise<Identity> | undefined;
@@ -97,18 +115,20 @@ export class IdempotentProducer {
   #roundRobin = 0;
   #failures = 0;
   #isClosed = false;
+  #compression: BatchCompression | undefined;
+  #lookedUpMs = performance.now();
+  #refreshing: Promise<void> | undefined;
 
   constructor(kafka: Kafka, deps: { readonly clock: Clock; readonly log: Logger }, settings: ProducerSettings) {
-    this.#connection = new ClusterConnection(kafka, settings, async (cluster) => {
-      // One that is gone is told of when something is sent to it.
-      for (const topic of this.#topics.keys()) await cluster.addTargetTopic(topic).catch(() => {});
-    });
+    this.#connection = new ClusterConnection(kafka, settings);
+    this.#directory = new TopicDirectory(this.#connection);
     this.#settings = settings;
     this.#clock = deps.clock;
     this.#log = deps.log;
   }
 
   async connect(): Promise<void> {
+    this.#compression = await compressionOf(this.#settings.compression);
     await this.#connection.use('connect', async () => {});
   }
 
@@ -118,7 +138,8 @@ export class IdempotentProducer {
    * @throws {@link RecordsRefusedError} when some are too large, and all others are acknowledged; kafkajs errors otherwise
    */
   async send(topic: string, records: readonly OutgoingRecord[]): Promise<void> {
-    const partitions = this.#ready.get(topic) ?? (await this.#open(topic));
+    const partitions = this.#topics.get(topic)?.partitions ?? (await this.#open(topic));
+    if (performance.now() - this.#lookedUpMs > this.#settings.metadataMaxAgeMs) void this.#refresh();
     const nowMs = this.#clock.now();
     const deadlineMs = performance.now() + this.#settings.deliveryTimeoutMs;
     const keyless = partitions[this.#roundRobin++ % partitions.length] as Partition;
@@ -126,16 +147,13 @@ export class IdempotentProducer {
     let refused: Map<number, Error> | undefined;
     for (let index = 0; index < records.length; index += 1) {
       const record = records[index] as OutgoingRecord;
-      const { key } = record;
       const tooLarge = this.#tooLarge(topic, record);
       if (tooLarge !== undefined) {
         refused ??= new Map();
         refused.set(index, tooLarge);
         continue;
       }
-      const partition =
-        key === undefined ? keyless : (partitions[(murmur2(key) & 0x7fffffff) % partitions.length] as Partition);
-      touched.add(this.#add(partition, record, nowMs, deadlineMs));
+      touched.add(this.#add(partitionOf(record, partitions) ?? keyless, record, nowMs, deadlineMs));
     }
     this.#schedule();
     if (touched.size === 1) for (const { done } of touched) await done;
@@ -182,24 +200,88 @@ export class IdempotentProducer {
 
   /** @throws UNKNOWN_TOPIC_OR_PARTITION */
   #open(topic: string): Promise<readonly Partition[]> {
-    let opening = this.#topics.get(topic);
+    let opening = this.#opening.get(topic);
     if (opening === undefined) {
-      const find = async (cluster: Cluster): Promise<readonly number[]> => {
-        await cluster.addTargetTopic(topic);
-        return cluster.findTopicPartitionMetadata(topic).map(({ partitionId }) => partitionId);
-      };
-      opening = this.#connection.use(`find topic ${topic}`, find).then((known) => {
-        if (known.length === 0) throw createErrorFromCode(UNKNOWN_TOPIC_CODE);
-        const partitions = [...known]
-          .sort((a, b) => a - b)
-          .map((id): Partition => ({ topic, id, queue: [], sequence: 0, leader: undefined, isUnderWay: false }));
-        this.#ready.set(topic, partitions);
-        return partitions;
-      });
-      opening.catch(() => this.#topics.delete(topic));
-      this.#topics.set(topic, opening);
+      opening = this.#directory.find(topic).then((metadata) => this.#adopt(metadata));
+      const forget = (): boolean => this.#opening.delete(topic);
+      opening.then(forget, forget);
+      this.#opening.set(topic, opening);
     }
     return opening;
+  }
+
+  /** Takes over what the cluster says of a topic: new leaders, more partitions, or another topic of the same name. */
+  #adopt({ name: topic, id, leaders }: TopicMetadata): readonly Partition[] {
+    const known = this.#topics.get(topic);
+    const before = new Map(known?.partitions.map((partition) => [partition.id, partition]));
+    const partitions = [...leaders]
+      .sort(([a], [b]) => a - b)
+      .map(([number, leader]): Partition => {
+        const partition = before.get(number);
+        before.delete(number);
+        if (partition === undefined)
+          return { topic, id: number, queue: [], sequence: 0, leader, problem: 0, isUnderWay: false };
+        partition.leader = leader;
+        partition.problem = 0;
+        return partition;
+      });
+    if (partitions.length === 0) throw createErrorFromCode(UNKNOWN_TOPIC_CODE);
+    this.#topics.set(topic, { id, partitions });
+    if (known !== undefined && known.id !== id) {
+      this.#log.warn({ topic, before: known.id, now: id }, 'kafka.topic_recreated');
+      // The broker knows nothing of the numbers of the topic before.
+      this.#startAfresh(`topic ${topic} was created again`);
+    }
+    for (const partition of before.values()) this.#gone.add(partition);
+    this.#moveFromGone();
+    return partitions;
+  }
+
+  /** Sends what waits for partitions that do not exist any more to the ones that do. */
+  #moveFromGone(): void {
+    for (const partition of this.#gone) {
+      // What is under way is for its request to answer.
+      if (partition.isUnderWay) continue;
+      this.#gone.delete(partition);
+      const partitions = this.#topics.get(partition.topic)?.partitions ?? [];
+      for (const pending of partition.queue.splice(0)) {
+        const moved = new Set<Pending>();
+        for (const [index, record] of pending.records.entries()) {
+          const target = partitionOf(record, partitions) ?? (partitions[index % partitions.length] as Partition);
+          moved.add(this.#add(target, record, this.#clock.now(), pending.deadlineMs));
+        }
+        settleWith(pending, [...moved]);
+      }
+    }
+    this.#schedule();
+  }
+
+  /** Looks all topics up again. One that does not exist now keeps its partitions until their records are too late. */
+  #refresh(): Promise<void> {
+    this.#refreshing ??= this.#lookUp().finally(() => {
+      this.#refreshing = undefined;
+    });
+    return this.#refreshing;
+  }
+
+  #lose({ name, errorCode }: TopicMetadata): void {
+    for (const partition of this.#topics.get(name)?.partitions ?? []) {
+      partition.leader = undefined;
+      partition.problem = errorCode;
+    }
+  }
+
+  async #lookUp(): Promise<void> {
+    this.#lookedUpMs = performance.now();
+    try {
+      const found = await this.#directory.lookUp([...this.#topics.keys()]);
+      for (const metadata of found.values()) {
+        if (metadata.errorCode === 0 && metadata.leaders.size > 0) this.#adopt(metadata);
+        else this.#lose(metadata);
+      }
+    } catch (error) {
+      this.#log.warn({ error }, 'kafka.metadata_not_refreshed');
+    }
   }
 
   #schedule(): void {
@@ -214,10 +296,10 @@ export class IdempotentProducer {
   /** One request to each leader that is free and has something to take. */
   #flush(): void {
     const byLeader = new Map<string, Partition[]>();
-    for (const partitions of this.#ready.values()) {
+    for (const { partitions } of this.#topics.values()) {
       for (const partition of partitions) {
         if (partition.queue.length === 0 || partition.isUnderWay) continue;
-        const leader = this.#leaderOf(partition);
+        const { leader = NO_LEADER } = partition;
         const group = byLeader.get(leader);
         if (group === undefined) byLeader.set(leader, [partition]);
         else group.push(partition);
@@ -248,12 +330,6 @@ export class IdempotentProducer {
     return taken;
   }
 
-  #leaderOf(partition: Partition): string {
-    const { topic, id } = partition;
-    partition.leader ??= Object.keys(this.#connection.known?.findLeaderForPartitions(topic, [id]) ?? {})[0];
-    return partition.leader ?? NO_LEADER;
-  }
-
   async #request(leader: string, taken: readonly Taken[]): Promise<void> {
     let failure: unknown;
     try {
@@ -265,12 +341,12 @@ export class IdempotentProducer {
         return {
           topic,
           partition: id,
-          bytes: pending.builder.finish({ ...identity, baseSequence: pending.baseSequence }),
+          bytes: pending.builder.finish({ ...identity, baseSequence: pending.baseSequence }, this.#compression),
         };
       });
       const answers = await this.#connection.use('produce', async (cluster) => {
         if (leader === NO_LEADER) throw createErrorFromCode(LEADER_NOT_AVAILABLE_CODE);
-        return produce(await cluster.findBroker({ nodeId: leader }), batches, this.#settings.requestTimeoutMs);
+        return produce(await connectNode(cluster, leader), batches, this.#settings.requestTimeoutMs);
       });
       for (const { partition, pending } of taken) {
         const code = answers.get(`${partition.topic}/${partition.id}`) ?? UNKNOWN_CODE;
@@ -279,17 +355,21 @@ export class IdempotentProducer {
       }
     } catch (error) {
       failure = error;
-      for (const { partition, pending } of taken) this.#giveUpIfLate(partition, pending, error);
+      for (const { partition, pending } of taken) {
+        const isLost = leader === NO_LEADER && partition.problem !== 0;
+        this.#giveUpIfLate(partition, pending, isLost ? createErrorFromCode(partition.problem) : error);
+      }
     }
     if (failure === undefined) this.#failures = 0;
     else await this.#recover(failure, taken);
     for (const { partition } of taken) partition.isUnderWay = false;
+    this.#moveFromGone();
   }
 
   #identify(): Promise<Identity> {
     this.#identity ??= this.#connection
       .use('get a producer id', async (cluster) => {
-        const broker = await cluster.findControllerBroker();
+        const broker = await cluster.brokerPool.findConnectedBroker();
         return broker.initProducerId({ transactionalId: undefined, transactionTimeout: 60_000 });
       })
       .then(({ producerId, producerEpoch }) => ({ producerId: BigInt(producerId), producerEpoch }));
@@ -354,10 +434,7 @@ export class IdempotentProducer {
       return part;
     });
     queue.unshift(...halves);
-    Promise.all(halves.map(({ done }) => done)).then(() => {
-      for (const { refused } of halves) for (const [record, error] of refused) pending.refused.set(record, error);
-      pending.resolve();
-    }, pending.reject);
+    settleWith(pending, halves);
   }
 
   #giveUpIfLate(partition: Partition, pending: Pending, error: unknown): void {
@@ -368,13 +445,15 @@ export class IdempotentProducer {
   #giveUp(partition: Partition, pending: Pending, error: unknown): void {
     partition.queue.shift();
     pending.reject(error);
+    // A topic that is gone is looked for anew by the next send, which fails at once.
+    if (partition.problem === UNKNOWN_TOPIC_CODE && partition.queue.length === 0) this.#topics.delete(partition.topic);
     this.#startAfresh('a batch was given up');
   }
 
   #startAfresh(reason: string): void {
     this.#log.warn({ reason }, 'kafka.producer_id_renewed');
     this.#identity = undefined;
-    for (const partitions of this.#ready.values()) {
+    for (const { partitions } of this.#topics.values()) {
       for (const partition of partitions) {
         partition.sequence = 0;
         for (const pending of partition.queue) pending.baseSequence = undefined;
@@ -387,11 +466,10 @@ export class IdempotentProducer {
     this.#failures += 1;
     this.#log.warn({ error, delayMs: Math.round(delayMs) }, 'kafka.send_retrying');
     await sleep(delayMs);
-    await this.#connection.use('refresh metadata', (cluster) => cluster.refreshMetadata()).catch(() => {});
+    await this.#refresh();
     const own = new Set(taken.map(({ partition }) => partition));
-    for (const partitions of this.#ready.values()) {
+    for (const { partitions } of this.#topics.values()) {
       for (const partition of partitions) {
-        partition.leader = undefined;
         // What another request has taken is for that one to answer.
         if (partition.isUnderWay && !own.has(partition)) continue;
         // Those behind a batch that cannot be delivered are late as well.
@@ -407,6 +485,20 @@ export class IdempotentProducer {
     this.#isClosed = true;
     await this.#connection.close();
   }
+}
+
+/** Ends a batch when the ones that its records went to have ended. */
+function settleWith(pending: Pending, others: readonly Pending[]): void {
+  Promise.all(others.map(({ done }) => done)).then(() => {
+    for (const { refused } of others) for (const [record, error] of refused) pending.refused.set(record, error);
+    pending.resolve();
+  }, pending.reject);
+}
+
+/** By its key, as Kafka's Java client does; undefined without one. */
+function partitionOf(record: OutgoingRecord, partitions: readonly Partition[]): Partition | undefined {
+  const key = keyBytesOf(record);
+  return key === undefined ? undefined : partitions[(murmur2(key) & 0x7fffffff) % partitions.length];
 }
 
 const NO_LEADER = '';

@@ -1,7 +1,6 @@
 import { type Admin, Kafka, logLevel } from 'kafkajs';
 import type {
   Broker,
-  LogRecord,
   OutgoingRecord,
   Position,
   Producer,
@@ -11,21 +10,20 @@ import type {
   TopicSpec,
 } from '#connectors/connector';
 import { withinDeadline } from '#kernel/deadline';
-import { messageOf, PlatformError } from '#kernel/errors';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
-import {
-  ConnectionError,
-  OffsetOutOfRangeError,
-  RecordRefusedError,
-  TargetError,
-  UnknownTopicError,
-} from '../errors.ts';
-import { kafkaFailure } from '../failure_class.ts';
+import { OffsetOutOfRangeError, UnknownTopicError } from '../errors.ts';
+import { checkedRecords } from '../record_check.ts';
+import { ClusterConnection } from './cluster_connection.ts';
 import type { KafkaConfig } from './config.ts';
+import { type ErrorContext, understood } from './errors.ts';
+import { Fetcher } from './fetcher.ts';
 import { IdempotentProducer } from './idempotent_producer.ts';
-import { type Fetched, OffsetCommitter, PartitionFetcher } from './partition_fetcher.ts';
+import type { TopicMetadata } from './metadata_request.ts';
+import { OffsetCommitter, topicIdOf } from './offset_committer.ts';
+import { formatPosition, PartitionReader, parsePosition } from './partition_reader.ts';
 import { saslOptions, tlsOptions } from './security.ts';
+import { type OffsetRange, TopicDirectory } from './topic_directory.ts';
 import { TransactionalProducer } from './transactional_producer.ts';
 
 /** A cold broker needs a while until its coordinators are loaded. */
@@ -43,6 +41,11 @@ export class KafkaBroker implements Broker {
   readonly #kafka: Kafka;
   readonly #admin: Admin;
   readonly #idempotent: IdempotentProducer;
+  /** For short questions; {@link #fetching} has requests that wait. */
+  readonly #asking: ClusterConnection;
+  readonly #fetching: ClusterConnection;
+  readonly #directory: TopicDirectory;
+  readonly #fetcher: Fetcher;
   readonly #committer: OffsetCommitter;
   readonly #readers = new Set<PartitionReader>();
   readonly #transactional = new Set<TransactionalProducer>();
@@ -66,7 +69,12 @@ export class KafkaBroker implements Broker {
     });
     this.#admin = this.#kafka.admin();
     this.#idempotent = new IdempotentProducer(this.#kafka, { clock: deps.clock, log: this.#log }, config);
-    this.#committer = new OffsetCommitter(this.#kafka, config);
+    this.#asking = new ClusterConnection(this.#kafka, config);
+    this.#fetching = new ClusterConnection(this.#kafka, config);
+    this.#directory = new TopicDirectory(this.#asking);
+    const fetching = { connection: this.#fetching, directory: this.#directory, log: this.#log };
+    this.#fetcher = new Fetcher(fetching, config.fetchBytes);
+    this.#committer = new OffsetCommitter(this.#asking);
     this.producer = { send: (topic, records) => this.#send(topic, records) };
   }
 
@@ -99,17 +107,18 @@ export class KafkaBroker implements Broker {
   }
 
   async #send(topic: string, records: readonly OutgoingRecord[]): Promise<void> {
+    const checked = checkedRecords('Kafka', topic, records);
     try {
-      await this.#idempotent.send(topic, records);
+      await this.#idempotent.send(topic, checked);
     } catch (error) {
-      throw this.#understood(error, topic);
+      throw this.#understood(error, { topic });
     }
   }
 
   /** A producer whose every send is a transaction; closed with the broker. */
   transactional(transactionalId: string): Producer {
     const producer = new TransactionalProducer(this.#kafka, transactionalId, (error, topic) =>
-      this.#understood(error, topic),
+      this.#understood(error, { topic }),
     );
     this.#transactional.add(producer);
     return producer;
@@ -124,61 +133,82 @@ export class KafkaBroker implements Broker {
   }
 
   async listPartitions(topic: string): Promise<readonly string[]> {
+    const { leaders } = await this.#find(topic);
+    return [...leaders.keys()].sort((a, b) => a - b).map(String);
+  }
+
+  async #find(topic: string): Promise<TopicMetadata> {
     try {
-      const { topics } = await this.#admin.fetchTopicMetadata({ topics: [topic] });
-      return (topics[0]?.partitions ?? []).map(({ partitionId }) => String(partitionId)).sort();
+      return await this.#directory.find(topic);
     } catch (error) {
-      throw this.#understood(error, topic);
+      throw this.#understood(error, { topic });
     }
   }
 
   async openPartition(topic: string, partition: string, from: ReadFrom): Promise<SourcePartition> {
-    const offsets = await this.#admin.fetchTopicOffsets(topic).catch((error: unknown) => {
-      throw this.#understood(error, topic);
-    });
-    const known = offsets.find((entry) => entry.partition === Number(partition));
-    if (known === undefined) throw new UnknownTopicError('Kafka', topic, partition);
-    let next: bigint;
-    if ('resumeAfter' in from) next = BigInt(from.resumeAfter) + 1n;
-    else next = await this.#startOffset(topic, known, from.startAt);
-    if (next < BigInt(known.low) || next > BigInt(known.high)) throw new OffsetOutOfRangeError(topic, partition, next);
-    const fetcher = new PartitionFetcher(this.#kafka, topic, Number(partition), this.#config);
+    const metadata = await this.#find(topic);
+    const number = Number(partition);
+    if (!metadata.leaders.has(number)) throw new UnknownTopicError('Kafka', topic, partition);
+    const { offset, held, isRecreated } = await this.#beginning(metadata, partition, from);
+    if (offset < held.earliest || offset > held.latest) throw new OffsetOutOfRangeError(topic, partition, offset, held);
+    const target = { topic, topicId: metadata.id, partition: number, offset, endOffset: held.latest };
     const reader = new PartitionReader({
-      fetcher,
-      next,
-      end: BigInt(known.high),
-      maxBytes: this.#config.fetchBytes,
-      understand: (error) => this.#understood(error, topic),
+      fetcher: this.#fetcher,
+      partition: this.#fetcher.open(target),
+      recreations: isRecreated ? 1 : 0,
+      understand: (error) => this.#understood(error, { topic, partition, offset: reader.nextOffset() }),
       onClose: () => this.#readers.delete(reader),
     });
     this.#readers.add(reader);
     return reader;
   }
 
-  async #startOffset(
-    topic: string,
-    { partition, low, high }: { readonly partition: number; readonly low: string; readonly high: string },
-    startAt: StartAt,
-  ): Promise<bigint> {
-    if (startAt === 'earliest') return BigInt(low);
-    if (startAt === 'latest') return BigInt(high);
+  /** Where reading begins. A position in a topic that was created again since is its beginning. */
+  async #beginning(
+    metadata: TopicMetadata,
+    partition: string,
+    from: ReadFrom,
+  ): Promise<{ readonly offset: bigint; readonly held: OffsetRange; readonly isRecreated: boolean }> {
+    const { name: topic, id } = metadata;
     try {
-      const offsets = await this.#admin.fetchTopicOffsetsByTimestamp(topic, startAt.timestampMs);
-      const found = BigInt(offsets.find((entry) => entry.partition === partition)?.offset ?? high);
-      return found < 0n ? BigInt(high) : found;
+      const held = await this.#directory.rangeOf(metadata, Number(partition));
+      if ('startAt' in from) {
+        return { offset: await this.#startOffset(metadata, partition, held, from.startAt), held, isRecreated: false };
+      }
+      const { offset, topicId } = parsePosition(from.resumeAfter);
+      if (topicId === undefined || id === undefined || topicId === id) {
+        return { offset: offset + 1n, held, isRecreated: false };
+      }
+      const lost = { topic, partition, before: topicId, now: id, offset: String(offset) };
+      this.#log.warn(lost, 'kafka.topic_recreated');
+      return { offset: held.earliest, held, isRecreated: true };
     } catch (error) {
-      throw this.#understood(error, topic);
+      throw this.#understood(error, { topic, partition });
     }
   }
 
+  async #startOffset(
+    metadata: TopicMetadata,
+    partition: string,
+    { earliest, latest }: OffsetRange,
+    startAt: StartAt,
+  ): Promise<bigint> {
+    if (startAt === 'earliest') return earliest;
+    if (startAt === 'latest') return latest;
+    const time = BigInt(Math.max(0, Math.floor(startAt.timestampMs)));
+    const found = await this.#directory.offsetOf(metadata, Number(partition), time);
+    return found < 0n ? latest : found;
+  }
+
   async commit(group: string, topic: string, positions: ReadonlyMap<string, Position>): Promise<void> {
+    const offsets = [...positions].map(([partition, position]) => {
+      const { offset, topicId } = parsePosition(position);
+      return [Number(partition), { offset: offset + 1n, topicId }] as const;
+    });
     try {
-      const offsets = [...positions].map(
-        ([partition, position]) => [Number(partition), BigInt(position) + 1n] as const,
-      );
       await this.#committer.commit(group, topic, new Map(offsets));
     } catch (error) {
-      throw this.#understood(error, topic);
+      throw this.#understood(error, { topic });
     }
   }
 
@@ -186,9 +216,14 @@ export class KafkaBroker implements Broker {
     try {
       const [found] = await this.#admin.fetchOffsets({ groupId: group, topics: [topic] });
       const known = (found?.partitions ?? []).filter(({ offset }) => BigInt(offset) >= 0n);
-      return new Map(known.map(({ partition, offset }) => [String(partition), String(BigInt(offset) - 1n)]));
+      return new Map(
+        known.map(({ partition, offset, metadata }) => [
+          String(partition),
+          formatPosition(BigInt(offset) - 1n, topicIdOf(metadata)),
+        ]),
+      );
     } catch (error) {
-      throw this.#understood(error, topic);
+      throw this.#understood(error, { topic });
     }
   }
 
@@ -196,109 +231,12 @@ export class KafkaBroker implements Broker {
 
   async stop(): Promise<void> {
     for (const reader of this.#readers) await reader.close();
-    await this.#committer.close();
     for (const producer of this.#transactional) await producer.close();
-    await this.#idempotent.disconnect();
+    await Promise.all([this.#idempotent.disconnect(), this.#fetching.close(), this.#asking.close()]);
     await withinDeadline('disconnect', this.#config.requestTimeoutMs, this.#admin.disconnect()).catch(() => {});
   }
 
-  #understood(error: unknown, topic?: string): unknown {
-    if (error instanceof PlatformError) return error;
-    const type = (error as { readonly type?: string }).type;
-    if (topic !== undefined && type === 'UNKNOWN_TOPIC_OR_PARTITION') return new UnknownTopicError('Kafka', topic);
-    const failure = kafkaFailure(type);
-    if (topic !== undefined && failure === 'record') {
-      return new RecordRefusedError('Kafka', topic, undefined, messageOf(error));
-    }
-    if (topic !== undefined && failure === 'target') return new TargetError(`Kafka topic ${topic}`, error);
-    if (error instanceof Error) {
-      return new ConnectionError(`Kafka at ${this.#config.brokers.join(', ')}`, error);
-    }
-    return error;
-  }
-}
-
-interface ReaderParts {
-  readonly fetcher: PartitionFetcher;
-  readonly next: bigint;
-  readonly end: bigint;
-  readonly maxBytes: number;
-  readonly understand: (error: unknown) => unknown;
-  readonly onClose: () => void;
-}
-
-/** What a fetch takes beside waiting for records. */
-const FETCH_TIME_MS = 50;
-
-/** Undefined when it takes longer. */
-async function within<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), ms);
-  });
-  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
-}
-
-class PartitionReader implements SourcePartition {
-  readonly #parts: ReaderParts;
-  /** Fetched and not yet polled. */
-  #buffer: readonly LogRecord[] = [];
-  #bufferAt = 0;
-  #fetchFrom: bigint;
-  #position: bigint;
-  #end: bigint;
-  #ahead: Promise<Fetched> | undefined;
-
-  constructor(parts: ReaderParts) {
-    this.#parts = parts;
-    this.#fetchFrom = parts.next;
-    this.#position = parts.next - 1n;
-    this.#end = parts.end;
-  }
-
-  async poll(options: { maxRecords: number; maxWaitMs: number; signal: AbortSignal }): Promise<readonly LogRecord[]> {
-    if (this.#bufferAt >= this.#buffer.length && !options.signal.aborted) await this.#refill(options.maxWaitMs);
-    const records = this.#buffer.slice(this.#bufferAt, this.#bufferAt + options.maxRecords);
-    this.#bufferAt += records.length;
-    if (this.#bufferAt >= this.#buffer.length) this.#position = this.#fetchFrom - 1n;
-    else this.#position = (records[records.length - 1] as LogRecord).offset;
-    return records;
-  }
-
-  /** Takes what was fetched ahead, when it is there in time; and while there are records, fetches ahead again. */
-  async #refill(maxWaitMs: number): Promise<void> {
-    const ahead = this.#ahead ?? this.#fetch(maxWaitMs);
-    this.#ahead = ahead;
-    const fetched = await within(ahead, maxWaitMs + FETCH_TIME_MS).catch((error: unknown) => {
-      this.#ahead = undefined;
-      throw this.#parts.understand(error);
-    });
-    if (fetched === undefined) return;
-    this.#buffer = fetched.records;
-    this.#bufferAt = 0;
-    this.#fetchFrom = fetched.nextOffset;
-    this.#end = fetched.endOffset;
-    this.#ahead = fetched.records.length === 0 ? undefined : this.#fetch(maxWaitMs);
-    // A failure is the next poll's.
-    this.#ahead?.catch(() => {});
-  }
-
-  #fetch(maxWaitMs: number): Promise<Fetched> {
-    const { fetcher, maxBytes } = this.#parts;
-    return fetcher.fetch(this.#fetchFrom, { maxWaitMs, maxBytes });
-  }
-
-  position(): Position {
-    return String(this.#position);
-  }
-
-  lagRecords(): bigint {
-    const lag = this.#end - this.#position - 1n;
-    return lag > 0n ? lag : 0n;
-  }
-
-  async close(): Promise<void> {
-    await this.#parts.fetcher.close();
-    this.#parts.onClose();
+  #understood(error: unknown, about: Partial<ErrorContext> = {}): unknown {
+    return understood(error, { where: `Kafka at ${this.#config.brokers.join(', ')}`, ...about });
   }
 }

@@ -1,4 +1,6 @@
-import type { OutgoingRecord } from '#connectors/connector';
+import { type Header, headersOf, type OutgoingRecord } from '#connectors/connector';
+import type { BatchCompression } from './codecs.ts';
+import { crc32c } from './crc32c.ts';
 
 /** The producer that a batch is from, and the number of its first record there: how a broker knows a repetition. */
 export interface BatchOrigin {
@@ -59,16 +61,18 @@ export class RecordBatchBuilder {
 
   /** @param nowMs - for a record without a time of its own */
   add(record: OutgoingRecord, nowMs: number): void {
-    const { key, value, headers, timestampMs = nowMs } = record;
+    const { key, keyBytes: rawKey, value, headers, headerList } = record;
+    const timestampMs = Math.floor(record.timestampMs ?? nowMs);
     if (this.#count === 0) {
       this.#firstTimeMs = timestampMs;
       this.#largestTimeMs = timestampMs;
     }
     if (timestampMs > this.#largestTimeMs) this.#largestTimeMs = timestampMs;
-    const keyBytes = key === undefined ? -1 : Buffer.byteLength(key, 'utf8');
+    const keyBytes = rawKey?.length ?? (key === undefined ? -1 : Buffer.byteLength(key, 'utf8'));
     const valueBytes =
       value === null ? -1 : typeof value === 'string' ? Buffer.byteLength(value, 'utf8') : value.length;
-    const encodedHeaders = headers === undefined ? NO_HEADERS : encodeHeaders(headers);
+    const isPlain = headers === undefined && headerList === undefined;
+    const encodedHeaders = isPlain ? NO_HEADERS : encodeHeaders(headersOf(record));
     // Deltas of more than 24 days need more than 32 bits: rare, so that it may cost.
     const delta = timestampMs - this.#firstTimeMs;
     const encodedDelta = encodeLong(delta);
@@ -86,7 +90,8 @@ export class RecordBatchBuilder {
     this.#at += encodedDelta.copy(this.#buffer, this.#at);
     this.#varint(zigzag(this.#count));
     this.#varint(zigzag(keyBytes));
-    if (key !== undefined) this.#at += this.#buffer.write(key, this.#at, 'utf8');
+    if (rawKey !== undefined) this.#at += rawKey.copy(this.#buffer, this.#at);
+    else if (key !== undefined) this.#at += this.#buffer.write(key, this.#at, 'utf8');
     this.#varint(zigzag(valueBytes));
     if (typeof value === 'string') this.#at += this.#buffer.write(value, this.#at, 'utf8');
     else if (value !== null) this.#at += value.copy(this.#buffer, this.#at);
@@ -114,13 +119,13 @@ export class RecordBatchBuilder {
   }
 
   /** The batch as it is sent; may be called again with another origin. Valid until the next `add`. */
-  finish({ producerId, producerEpoch, baseSequence }: BatchOrigin): Buffer {
-    const out = this.#buffer;
+  finish({ producerId, producerEpoch, baseSequence }: BatchOrigin, compression?: BatchCompression): Buffer {
+    const out = this.#packed(compression);
     out.writeBigInt64BE(0n, 0);
-    out.writeInt32BE(this.#at - LEADER_EPOCH_AT, LENGTH_AT);
+    out.writeInt32BE(out.length - LEADER_EPOCH_AT, LENGTH_AT);
     out.writeInt32BE(NO_LEADER_EPOCH, LEADER_EPOCH_AT);
     out[MAGIC_AT] = MAGIC;
-    out.writeInt16BE(0, ATTRIBUTES_AT);
+    out.writeInt16BE(compression?.attribute ?? 0, ATTRIBUTES_AT);
     out.writeInt32BE(this.#count - 1, LAST_DELTA_AT);
     out.writeBigInt64BE(BigInt(this.#firstTimeMs), FIRST_TIME_AT);
     out.writeBigInt64BE(BigInt(this.#largestTimeMs), LARGEST_TIME_AT);
@@ -128,8 +133,15 @@ export class RecordBatchBuilder {
     out.writeInt16BE(producerEpoch, PRODUCER_EPOCH_AT);
     out.writeInt32BE(baseSequence, SEQUENCE_AT);
     out.writeInt32BE(this.#count, COUNT_AT);
-    out.writeUInt32BE(crc32c(out.subarray(ATTRIBUTES_AT, this.#at)), CRC_AT);
-    return out.subarray(0, this.#at);
+    out.writeUInt32BE(crc32c(out.subarray(ATTRIBUTES_AT)), CRC_AT);
+    return out;
+  }
+
+  /** Room for the header, then the records. */
+  #packed(compression: BatchCompression | undefined): Buffer {
+    if (compression === undefined) return this.#buffer.subarray(0, this.#at);
+    const records = compression.compress(this.#buffer.subarray(HEADER_BYTES, this.#at));
+    return Buffer.concat([this.#buffer.subarray(0, HEADER_BYTES), records]);
   }
 }
 
@@ -151,39 +163,21 @@ function encodeLong(value: number): Buffer {
   return Buffer.from(bytes);
 }
 
-function encodeHeaders(headers: Readonly<Record<string, string>>): Buffer {
-  const entries = Object.entries(headers);
-  const parts = [encodeLong(entries.length)];
-  for (const [name, value] of entries) {
-    for (const text of [name, value]) {
-      const bytes = Buffer.from(text, 'utf8');
-      parts.push(encodeLong(bytes.length), bytes);
-    }
+function encodeHeaders(headers: readonly Header[]): Buffer {
+  const parts = [encodeLong(headers.length)];
+  for (const [name, value] of headers) {
+    const bytes = Buffer.from(name, 'utf8');
+    parts.push(encodeLong(bytes.length), bytes, encodeLong(value?.length ?? -1));
+    if (value !== null) parts.push(value);
   }
   return Buffer.concat(parts);
-}
-
-const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let crc = byte;
-  for (let bit = 0; bit < 8; bit += 1) crc = (crc & 1) === 1 ? (crc >>> 1) ^ 0x82f63b78 : crc >>> 1;
-  return crc;
-});
-
-/** CRC-32C (Castagnoli). */
-export function crc32c(bytes: Uint8Array): number {
-  let crc = 0xffffffff;
-  for (let index = 0; index < bytes.length; index += 1) {
-    crc = (crc >>> 8) ^ (CRC_TABLE[(crc ^ (bytes[index] as number)) & 0xff] as number);
-  }
-  return (crc ^ 0xffffffff) >>> 0;
 }
 
 const MURMUR_SEED = 0x9747b28c;
 const MURMUR_M = 0x5bd1e995;
 
 /** The hash by which Kafka's own clients spread keys over partitions: MurmurHash2, 32 bits, signed. */
-export function murmur2(text: string): number {
-  const key = Buffer.from(text, 'utf8');
+export function murmur2(key: Buffer): number {
   const { length } = key;
   let hash = MURMUR_SEED ^ length;
   let at = 0;

@@ -1,5 +1,6 @@
 import { CompressionTypes, type Kafka, type Producer as KafkaProducer } from 'kafkajs';
-import type { OutgoingRecord, Producer } from '#connectors/connector';
+import { headersOf, keyBytesOf, type OutgoingRecord, type Producer } from '#connectors/connector';
+import { checkedRecords } from '../record_check.ts';
 
 const ALL_REPLICAS = -1;
 
@@ -21,6 +22,11 @@ export class TransactionalProducer implements Producer {
   }
 
   send(topic: string, records: readonly OutgoingRecord[]): Promise<void> {
+    try {
+      checkedRecords('Kafka', topic, records);
+    } catch (error) {
+      return Promise.reject(error);
+    }
     const sending = this.#last.then(() => this.#transact(topic, records));
     this.#last = sending.catch(() => {});
     return sending;
@@ -31,11 +37,11 @@ export class TransactionalProducer implements Producer {
       this.#producer ??= this.#connect();
       const transaction = await (await this.#producer).transaction();
       try {
-        const messages = records.map(({ key, value, headers, timestampMs }) => ({
-          key: key ?? null,
-          value,
-          ...(headers === undefined ? {} : { headers: { ...headers } }),
-          ...(timestampMs === undefined ? {} : { timestamp: String(timestampMs) }),
+        const messages = records.map((record) => ({
+          key: keyBytesOf(record) ?? null,
+          value: record.value,
+          headers: groupedHeaders(record),
+          ...(record.timestampMs === undefined ? {} : { timestamp: String(Math.floor(record.timestampMs)) }),
         }));
         await transaction.send({ topic, acks: ALL_REPLICAS, compression: CompressionTypes.None, messages });
         await transaction.commit();
@@ -65,4 +71,13 @@ export class TransactionalProducer implements Producer {
     await this.#last;
     await this.#disconnect();
   }
+}
+
+/** kafkajs takes a name once, with all of its values. */
+function groupedHeaders(record: OutgoingRecord): Record<string, Buffer[]> {
+  const grouped = new Map<string, Buffer[]>();
+  for (const [name, value] of headersOf(record)) {
+    grouped.set(name, [...(grouped.get(name) ?? []), value ?? Buffer.alloc(0)]);
+  }
+  return Object.fromEntries(grouped);
 }

@@ -17,11 +17,13 @@ import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { ConnectionError, RecordRefusedError, TargetError, UnknownTopicError } from '../errors.ts';
 import { kinesisFailure } from '../failure_class.ts';
+import { checkedRecords } from '../record_check.ts';
 import type { KinesisConfig } from './config.ts';
 import { putRecords } from './put_records.ts';
 import { FanOutFetcher, PollingFetcher, type ShardFetcher, type ShardStart } from './shard_fetcher.ts';
 import { formatShardPart, parseShardPart, type ShardPart } from './shard_part.ts';
 import { parsePosition, ShardReader } from './shard_reader.ts';
+import { TagProgress } from './tag_progress.ts';
 
 const STATUS_EVERY_MS = 200;
 const STREAM_READY_WITHIN_MS = 120_000;
@@ -30,12 +32,12 @@ const DEFAULT_RETENTION_HOURS = 24;
 const LONGEST_RETENTION_HOURS = 8_760;
 
 /**
- * Kinesis: a stream is a topic, a shard a partition. Positions are the snapshot's alone: Kinesis itself keeps none, so that
- * {@link commit} has nowhere to publish them. There are no headers and no tombstones; sending one is refused.
+ * Kinesis: a stream is a topic, a shard a partition. Kinesis itself keeps no positions: {@link commit} publishes them as tags of the stream.
+ * Headers travel in the data; there are no tombstones, and sending one is refused.
  */
 export class KinesisBroker implements Broker {
   readonly kind = 'kinesis';
-  readonly hasHeaders = false;
+  readonly hasHeaders = true;
   readonly name = 'Kinesis';
   /** A shard's children are found where it ends. */
   readonly addsPartitions = false;
@@ -44,6 +46,7 @@ export class KinesisBroker implements Broker {
   readonly #log: Logger;
   readonly #clock: Clock;
   readonly #client: KinesisClient;
+  readonly #progress: TagProgress;
   readonly #consumers = new Map<string, Promise<string>>();
   readonly #readers = new Set<SourcePartition>();
 
@@ -61,8 +64,12 @@ export class KinesisBroker implements Broker {
         ? { requestHandler: new NodeHttpHandler({ requestTimeout: requestTimeoutMs }) }
         : {}),
     });
+    this.#progress = new TagProgress(this.#client, this.#log);
     this.producer = {
-      send: (topic, records) => this.#understood(topic, () => putRecords(this.#client, topic, records, this.#log)),
+      send: async (topic, records) => {
+        checkedRecords('Kinesis', topic, records);
+        await this.#understood(topic, () => putRecords(this.#client, topic, records, this.#log));
+      },
     };
   }
 
@@ -190,16 +197,19 @@ export class KinesisBroker implements Broker {
     }
   }
 
-  async commit(_group: string, _topic: string, _positions: ReadonlyMap<string, Position>): Promise<void> {}
+  async commit(group: string, topic: string, positions: ReadonlyMap<string, Position>): Promise<void> {
+    this.#progress.commit(group, topic, positions);
+  }
 
-  async committed(): Promise<ReadonlyMap<string, Position>> {
-    return new Map();
+  committed(group: string, topic: string): Promise<ReadonlyMap<string, Position>> {
+    return this.#understood(topic, () => this.#progress.committed(group, topic));
   }
 
   async drain(): Promise<void> {}
 
   async stop(): Promise<void> {
     for (const reader of this.#readers) await reader.close();
+    await this.#progress.stop();
     this.#client.destroy();
   }
 

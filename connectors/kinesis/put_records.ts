@@ -4,6 +4,7 @@ import { type KinesisClient, PutRecordsCommand, type PutRecordsRequestEntry } fr
 import type { OutgoingRecord } from '#connectors/connector';
 import type { Logger } from '#monitoring/log';
 import { ConnectionError, RecordRefusedError, RecordTooLargeError, refusalOf } from '../errors.ts';
+import { sealEnvelope } from './envelope.ts';
 
 const MOST_RECORDS = 500;
 const MOST_BYTES = 5 * 1024 * 1024;
@@ -15,6 +16,8 @@ const LONGEST_DELAY_MS = 5_000;
 
 /** Before the partition key of a record that has none: so readers know. */
 export const NO_KEY = '\u0000';
+/** Before the base64 of a key that is no string. */
+export const BINARY_KEY = '\u0001';
 
 /**
  * Writes records with PutRecords: up to 500 and 5 MB a request. Kinesis may take some and refuse others (a shard's limit of 1 MB/s or 1,000
@@ -40,14 +43,15 @@ export async function putRecords(
   if (refused.size > 0) throw refusalOf(stream, records.length, refused);
 }
 
-function entryOf(stream: string, { key, value, headers }: OutgoingRecord): PutRecordsRequestEntry | Error {
+function entryOf(stream: string, record: OutgoingRecord): PutRecordsRequestEntry | Error {
+  const { value, keyBytes } = record;
+  const key = keyBytes === undefined ? record.key : `${BINARY_KEY}${keyBytes.toString('base64')}`;
   const refuse = (problem: string): Error => new RecordRefusedError('Kinesis', stream, key, problem);
   if (value === null) return refuse('it has no tombstones');
-  if (headers !== undefined && Object.keys(headers).length > 0) return refuse('its records have no headers');
   if (key !== undefined && (key === '' || key.length > MOST_KEY_CHARACTERS)) {
     return refuse(`a key has 1 to ${MOST_KEY_CHARACTERS} characters`);
   }
-  const data = typeof value === 'string' ? Buffer.from(value, 'utf8') : value;
+  const data = sealEnvelope(typeof value === 'string' ? Buffer.from(value, 'utf8') : value, record);
   const partitionKey = key ?? `${NO_KEY}${randomUUID()}`;
   const sizeBytes = data.length + Buffer.byteLength(partitionKey);
   if (sizeBytes > MOST_RECORD_BYTES) {

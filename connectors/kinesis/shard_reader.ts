@@ -1,7 +1,8 @@
 import type { ChildShard, _Record as KinesisRecord } from '@aws-sdk/client-kinesis';
 import type { LogRecord, Position, SourcePartition } from '#connectors/connector';
 import { deaggregate } from './aggregated_records.ts';
-import { NO_KEY } from './put_records.ts';
+import { openEnvelope } from './envelope.ts';
+import { BINARY_KEY, NO_KEY } from './put_records.ts';
 import type { FetchedRecords, ShardFetcher, ShardStart } from './shard_fetcher.ts';
 import { formatShardPart, type HashRange, isOwn, partOfChild, type ShardPart } from './shard_part.ts';
 
@@ -29,7 +30,13 @@ interface Buffered {
 
 /** Room for the user records of one aggregate, so that offsets stay in order. */
 const USER_RECORDS_BITS = 20n;
-const NO_HEADERS = Object.freeze({});
+
+function keyOf(partitionKey: string): Pick<LogRecord, 'key' | 'keyBytes'> {
+  if (partitionKey.startsWith(NO_KEY)) return { key: undefined };
+  if (!partitionKey.startsWith(BINARY_KEY)) return { key: partitionKey };
+  const keyBytes = Buffer.from(partitionKey.slice(BINARY_KEY.length), 'base64');
+  return { key: keyBytes.toString('utf8'), keyBytes };
+}
 
 /** Reads a shard, or a part of one. Positions: a sequence number, `N+2` when two of an aggregate's records are read, or where it began. */
 export class ShardReader implements SourcePartition {
@@ -74,15 +81,14 @@ export class ShardReader implements SourcePartition {
     const { part, partition } = this.#parts;
     const data = Data === undefined ? Buffer.alloc(0) : Buffer.from(Data.buffer, Data.byteOffset, Data.byteLength);
     const users = deaggregate(PartitionKey, data);
-    for (const [index, { partitionKey, data: value }] of users.entries()) {
+    for (const [index, { partitionKey, data: userData }] of users.entries()) {
       if (index < this.#skip) continue;
       if (!isOwn(part, partitionKey)) continue;
       this.#buffer.push({
         record: {
-          key: partitionKey.startsWith(NO_KEY) ? undefined : partitionKey,
-          value,
+          ...keyOf(partitionKey),
+          ...openEnvelope(userData),
           isTombstone: false,
-          headers: NO_HEADERS,
           timestampMs: ApproximateArrivalTimestamp?.getTime() ?? this.#parts.openedMs,
           partition,
           offset: (BigInt(SequenceNumber) << USER_RECORDS_BITS) + BigInt(index),

@@ -22,7 +22,9 @@ import { FolderLock } from '#storage/folder_lock';
 import { checkLog } from '#storage/log_check';
 import { listSegments, MARK_FILE } from '#storage/segment_files';
 import { OffsetOutOfRangeError, RecordTooLargeError, refusalOf, UnknownTopicError } from '../errors.ts';
+import { checkedRecords } from '../record_check.ts';
 import { mostRecordBytes, recordBytes } from '../record_size.ts';
+import { fromTextRecord, toTextRecord } from '../text_record.ts';
 import type { MemoryLogConfig } from './config.ts';
 import { LARGEST_FRAME, PartitionLog } from './partition_log.ts';
 
@@ -171,8 +173,9 @@ export class MemoryLog implements Broker {
     }
   }
 
-  async #send(topicName: string, records: readonly OutgoingRecord[]): Promise<void> {
+  async #send(topicName: string, sent: readonly OutgoingRecord[]): Promise<void> {
     const { partitions } = this.#topic(topicName);
+    const records = checkedRecords('the memory log', topicName, sent).map(toTextRecord);
     const nowMs = this.#clock.now();
     if (records.some(isTooLarge)) return this.#sendOthers(topicName, records);
     if (records.length === 1) {
@@ -229,7 +232,10 @@ export class MemoryLog implements Broker {
     let next: bigint;
     if ('resumeAfter' in from) next = BigInt(from.resumeAfter) + 1n;
     else next = await startOffset(log, from.startAt);
-    if (next < log.startOffset || next > log.endOffset) throw new OffsetOutOfRangeError(topicName, partition, next);
+    if (next < log.startOffset || next > log.endOffset) {
+      const held = { earliest: log.startOffset, latest: log.endOffset };
+      throw new OffsetOutOfRangeError(topicName, partition, next, held);
+    }
     return new PartitionReader(log, next);
   }
 
@@ -296,7 +302,7 @@ class PartitionReader implements SourcePartition {
       records = await this.#log.read(this.#next, options.maxRecords);
     }
     if (records.length > 0) this.#next = (records[records.length - 1] as LogRecord).offset + 1n;
-    return records;
+    return records.map(fromTextRecord);
   }
 
   position(): Position {
@@ -305,6 +311,10 @@ class PartitionReader implements SourcePartition {
 
   lagRecords(): bigint {
     return BigInt(this.#log.recordsFrom(this.#next));
+  }
+
+  endOffset(): bigint {
+    return this.#log.endOffset;
   }
 
   async close(): Promise<void> {}

@@ -31,6 +31,8 @@ export const pubSubConfigSchema = z.strictObject({
     .default(256 * 1024 * 1024),
   /** Independent readers of a subscription. */
   readers: z.int().positive().default(1),
+  /** Streams of a reader: one while it keeps up, more while messages wait (`subscriber_workers`). */
+  mostStreams: z.int().positive().default(4),
   /** Where Pub/Sub itself puts what was delivered too often. */
   deadLetter: z.strictObject({ topic: z.string(), mostDeliveries: z.int().min(5).max(100) }).optional(),
 });

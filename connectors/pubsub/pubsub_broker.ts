@@ -12,6 +12,7 @@ import { messageOf } from '#kernel/errors';
 import type { Logger } from '#monitoring/log';
 import { ConnectionError, RecordRefusedError, refusalOf, TargetError, UnknownTopicError } from '../errors.ts';
 import { grpcFailure, isRefusal } from '../failure_class.ts';
+import { checkedRecords } from '../record_check.ts';
 import type { PubSubConfig } from './config.ts';
 import { type PublishedMessage, toMessage } from './messages.ts';
 import { parsePosition, SubscriptionReader } from './subscription_reader.ts';
@@ -93,6 +94,7 @@ export class PubSubBroker implements Broker {
 
   async #send(topicName: string, records: readonly OutgoingRecord[]): Promise<void> {
     const { ordering } = this.#config;
+    checkedRecords('Pub/Sub', topicName, records);
     const refused = new Map<number, Error>();
     const messages: { readonly index: number; readonly message: PublishedMessage }[] = [];
     for (const [index, record] of records.entries()) {
@@ -134,15 +136,19 @@ export class PubSubBroker implements Broker {
 
   async openPartition(topic: string, partition: string, from: ReadFrom): Promise<SourcePartition> {
     if (!(Number(partition) < this.#config.readers)) throw new UnknownTopicError('Pub/Sub', topic, partition);
-    const { mostOutstanding, mostOutstandingBytes, idAttribute, duplicateMemory } = this.#config;
-    const subscription = this.#client.subscription(this.#subscriptionOf(topic), {
-      flowControl: {
-        maxMessages: mostOutstanding,
-        maxBytes: mostOutstandingBytes,
-        allowExcessMessages: false,
-      },
-      streamingOptions: { maxStreams: 1 },
-    });
+    const { mostOutstanding, mostOutstandingBytes, mostStreams, idAttribute, duplicateMemory } = this.#config;
+    // All streams together hold no more than one would.
+    const messagesOfStream = Math.max(1, Math.floor(mostOutstanding / mostStreams));
+    const openStream = () =>
+      this.#client.subscription(this.#subscriptionOf(topic), {
+        flowControl: {
+          maxMessages: messagesOfStream,
+          maxBytes: Math.max(1, Math.floor(mostOutstandingBytes / mostStreams)),
+          allowExcessMessages: false,
+        },
+        streamingOptions: { maxStreams: 1 },
+      });
+    const subscription = this.#client.subscription(this.#subscriptionOf(topic));
     await this.#understood(topic, async () => {
       await subscription.getMetadata();
       if ('startAt' in from && from.startAt !== 'earliest') {
@@ -151,7 +157,9 @@ export class PubSubBroker implements Broker {
       }
     });
     const reader = new SubscriptionReader({
-      subscription,
+      openStream,
+      mostStreams,
+      messagesOfStream,
       partition,
       done: 'resumeAfter' in from ? parsePosition(from.resumeAfter).ids : new Set(),
       idAttribute,

@@ -1,20 +1,22 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Message, Subscription } from '@google-cloud/pubsub';
+import type { Message } from '@google-cloud/pubsub';
 import { LRUCache } from 'lru-cache';
 import type { LogRecord, Position, SourcePartition } from '#connectors/connector';
 import type { Logger } from '#monitoring/log';
 import { fromMessage } from './messages.ts';
+import { type PulledStream, StreamPool, type StreamPoolParts } from './stream_pool.ts';
 
 /** A message that is held: its lease is extended until it is acknowledged or given back. */
 interface Held {
   message: Message;
+  stream: PulledStream;
   readonly id: string;
   /** Order in which this reader saw it, from 1 on. */
   readonly sequence: number;
 }
 
-export interface SubscriptionReaderParts {
-  readonly subscription: Subscription;
+export interface SubscriptionReaderParts
+  extends Pick<StreamPoolParts, 'openStream' | 'mostStreams' | 'messagesOfStream'> {
   readonly partition: string;
   /** Records that a snapshot holds already: when they come, they are acknowledged and dropped. */
   readonly done: ReadonlySet<string>;
@@ -38,6 +40,7 @@ export class SubscriptionReader implements SourcePartition {
   readonly #parts: SubscriptionReaderParts;
   readonly #done: Set<string>;
   readonly #acknowledged: LRUCache<string, true>;
+  readonly #streams: StreamPool;
   /** Arrived and not polled, by id. */
   readonly #waiting = new Map<string, Held>();
   /** Polled and not acknowledged, by id. */
@@ -56,30 +59,40 @@ export class SubscriptionReader implements SourcePartition {
     this.#done = new Set(parts.done);
     this.#ids = [...this.#done].map((id) => `${id},`).join('');
     this.#acknowledged = new LRUCache({ max: parts.duplicateMemory });
-    parts.subscription.on('message', (message: Message) => this.#receive(message));
-    parts.subscription.on('error', (error: unknown) => {
-      this.#failure = error;
-      this.#wake();
+    this.#streams = new StreamPool({
+      ...parts,
+      onMessage: (message, stream) => this.#receive(message, stream),
+      onError: (error) => {
+        this.#failure = error;
+        this.#wake();
+      },
     });
   }
 
-  #receive(message: Message): void {
+  #receive(message: Message, stream: PulledStream): void {
     this.#lastMessageMs = Date.now();
+    stream.held += 1;
     const { idAttribute } = this.#parts;
     const id = (idAttribute === undefined ? undefined : message.attributes[idAttribute]) ?? message.id;
     if (this.#done.has(id) || this.#acknowledged.has(id)) {
-      void this.#acknowledge([{ message, id, sequence: 0 }]);
+      void this.#acknowledge([{ message, stream, id, sequence: 0 }]);
       return;
     }
     const held = this.#waiting.get(id) ?? this.#polled.get(id);
     if (held !== undefined) {
       // It came again: only its newest delivery can be acknowledged. A twin with the same id is acknowledged with it.
-      if (held.message.id === message.id) held.message = message;
-      else message.ack();
+      if (held.message.id === message.id) {
+        held.stream.held -= 1;
+        held.message = message;
+        held.stream = stream;
+      } else {
+        message.ack();
+        stream.held -= 1;
+      }
       return;
     }
     this.#sequence += 1;
-    this.#waiting.set(id, { message, id, sequence: this.#sequence });
+    this.#waiting.set(id, { message, stream, id, sequence: this.#sequence });
     this.#wake();
   }
 
@@ -136,6 +149,16 @@ export class SubscriptionReader implements SourcePartition {
     return this.#oldest.value;
   }
 
+  workers(): number {
+    return this.#streams.size;
+  }
+
+  /** Acknowledges records that were polled, and no others. */
+  async acknowledge(records: readonly LogRecord[]): Promise<void> {
+    const sequences = new Set(records.map(({ offset }) => Number(offset)));
+    await this.#acknowledge([...this.#polled.values()].filter(({ sequence }) => sequences.has(sequence)));
+  }
+
   /** Acknowledges what was polled up to a position: a snapshot holds it. */
   async commit(position: Position): Promise<void> {
     const { polledTo } = parsePosition(position);
@@ -151,7 +174,9 @@ export class SubscriptionReader implements SourcePartition {
     const outcomes = await Promise.allSettled(ready.map(({ message }) => message.ackWithResponse()));
     let failed = 0;
     for (const [index, { status }] of outcomes.entries()) {
-      const { id } = ready[index] as Held;
+      const { id, stream } = ready[index] as Held;
+      // One that is held goes on being so, until it comes again.
+      if (status === 'fulfilled' || !this.#polled.has(id)) stream.held -= 1;
       if (status === 'fulfilled') {
         this.#polled.delete(id);
         this.#done.delete(id);
@@ -167,8 +192,7 @@ export class SubscriptionReader implements SourcePartition {
 
   async close(): Promise<void> {
     this.#wake();
-    // The client gives back what is held, after its stream: to be delivered to the next reader at once.
-    await this.#parts.subscription.close();
+    await this.#streams.close();
     this.#parts.onClose();
   }
 }

@@ -1,5 +1,8 @@
 import type { Broker, LogRecord, Position, ReadFrom, SourcePartition, StartAt } from '#connectors/connector';
+import { OffsetOutOfRangeError, UnknownTopicError } from '#connectors/errors';
+import { UnreadableBatchError } from '#connectors/kafka/errors';
 import { type EventTime, eventTime, MIN_EVENT_TIME } from '#kernel/time';
+import { type Logger, silentLogger } from '#monitoring/log';
 import { RestTracker } from '#pipelines/engine/rest_tracker';
 import {
   type ProcessContinuation,
@@ -9,6 +12,7 @@ import {
   type SplittableDoFn,
   STOP,
 } from '#pipelines/engine/splittable';
+import { ProgressCommitter } from './progress_committer.ts';
 import type { SourceMetrics } from './source_metrics.ts';
 
 /** Looks for topics and partitions; what it finds is split off. */
@@ -35,6 +39,15 @@ interface PartitionPart {
 
 export type BrokerRestriction = Discovery | PartitionPart;
 
+/** What a decoded record is: the element and its event time; undefined when the record has none that can be trusted. */
+export interface Decoded<T> {
+  readonly element: T;
+  readonly eventTimeMs: number | undefined;
+}
+
+/** Where reading goes on when the records at a position are gone. */
+export type OffsetOutOfRangePolicy = 'earliest' | 'latest' | 'fail';
+
 export interface BrokerSourceSettings<T> {
   /** Names, or a pattern that the names of topics are held against, now and later. */
   readonly topics: readonly string[] | RegExp;
@@ -51,14 +64,16 @@ export interface BrokerSourceSettings<T> {
   readonly maxRecords?: number;
   readonly maxWaitMs?: number;
   /**
-   * The element and its event time; undefined when the record has none that can be trusted. `watermark` is the partition's just
+   * `watermark` is the partition's just
    * before this record: newest event time minus {@link outOfOrderMs}. It depends on the records alone, not on how they
    * are cut into bundles, so an event is late in a replay exactly when it was late the first time.
    */
-  readonly decode: (
-    record: LogRecord,
-    watermark: EventTime,
-  ) => { readonly element: T; readonly eventTimeMs: number | undefined };
+  readonly decode: (record: LogRecord, watermark: EventTime, topic: string) => Decoded<T>;
+  /** `fail` without it: the error names the range. The gap is logged and counted with the others. */
+  readonly offsetOutOfRange?: OffsetOutOfRangePolicy;
+  /** Makes an element of a batch that cannot be read, after which reading goes on; without it the source fails. */
+  readonly unreadable?: (error: UnreadableBatchError) => T;
+  readonly log?: Logger;
   /** Stops at the partitions' ends as they were when reading began: a bounded read, for back-fill and tests. */
   readonly bounded?: boolean;
   readonly metrics?: SourceMetrics;
@@ -68,6 +83,7 @@ interface OpenPartition {
   readonly reader: SourcePartition;
   readonly position: Position | undefined;
   lastRecordMs: number;
+  recreations: number;
 }
 
 function watermarkAfter(newest: number, outOfOrderMs: number): EventTime {
@@ -92,15 +108,20 @@ export class BrokerSource<T> implements SplittableDoFn<string, T, BrokerRestrict
   readonly #broker: Broker;
   readonly #settings: BrokerSourceSettings<T>;
   readonly #open = new Map<string, OpenPartition>();
+  readonly #log: Logger;
+  readonly #progress: ProgressCommitter;
   /** Topic and partition of what has been reported to health. */
   readonly #reported = new Map<string, readonly [topic: string, partition: string]>();
-  #durable = new Map<string, Map<string, Position>>();
-  #committing: Promise<void> | undefined;
 
   constructor(broker: Broker, settings: BrokerSourceSettings<T>) {
     this.#broker = broker;
     this.#settings = settings;
     this.bounded = settings.bounded ?? false;
+    this.#log = (settings.log ?? silentLogger).child({ component: 'pipelines.broker_source' });
+    this.#progress = new ProgressCommitter(
+      { broker, log: this.#log, onFailure: (topic) => settings.metrics?.countFailedCommit(topic) },
+      settings.group,
+    );
   }
 
   initialRestrictions(): BrokerRestriction[] {
@@ -140,17 +161,21 @@ export class BrokerSource<T> implements SplittableDoFn<string, T, BrokerRestrict
     const { topics, startAt, outOfOrderMs, discoverEveryMs = DEFAULT_DISCOVER_EVERY_MS } = this.#settings;
     const isFirst = known.length === 0;
     const names = topics instanceof RegExp ? await this.#matching(topics) : topics;
-    const found = [...known];
+    const found: (readonly [string, string])[] = [];
     for (const topic of names) {
-      const isNew = !known.some(([other]) => other === topic);
-      if (!isNew && !this.#broker.addsPartitions) continue;
+      const before = new Set(known.filter(([name]) => name === topic).map(([, partition]) => partition));
+      if (before.size > 0 && !this.#broker.addsPartitions) {
+        for (const partition of before) found.push([topic, partition]);
+        continue;
+      }
       // What appears while running is read whole.
       const from = !isFirst ? 'earliest' : startAt === 'committed' ? 'earliest' : startAt;
       const committed =
         isFirst && startAt === 'committed' ? await this.#broker.committed(this.#settings.group, topic) : undefined;
-      for (const partition of await this.#broker.listPartitions(topic, from)) {
-        if (known.some(([name, id]) => name === topic && id === partition)) continue;
+      // A partition that is gone is forgotten: one that comes after it with its number is new.
+      for (const partition of await this.#partitionsOf(topic, from, before)) {
         found.push([topic, partition]);
+        if (before.has(partition)) continue;
         context.splitOff(
           {
             kind: 'partition',
@@ -172,26 +197,50 @@ export class BrokerSource<T> implements SplittableDoFn<string, T, BrokerRestrict
     return resumeAfter(discoverEveryMs);
   }
 
+  /** A topic that is being created again has none for a while. */
+  async #partitionsOf(topic: string, from: StartAt, before: ReadonlySet<string>): Promise<readonly string[]> {
+    try {
+      return await this.#broker.listPartitions(topic, from);
+    } catch (error) {
+      if (error instanceof UnknownTopicError && before.size > 0) return [...before];
+      throw error;
+    }
+  }
+
   async #matching(pattern: RegExp): Promise<readonly string[]> {
     const topics = await this.#broker.listTopics();
     return topics.filter((topic) => topic.search(pattern) >= 0).sort();
   }
 
   async #read(part: PartitionPart, tracker: Tracker, context: Context<T>): Promise<ProcessContinuation> {
-    const { maxRecords = DEFAULT_MAX_RECORDS, maxWaitMs = DEFAULT_MAX_WAIT_MS, metrics } = this.#settings;
+    const { metrics } = this.#settings;
     const { topic, partition } = part;
     this.#reported.set(idOf(part), [topic, partition]);
     metrics?.progress.reading(topic, partition);
-    let open: OpenPartition;
-    let records: readonly LogRecord[];
+    let open: OpenPartition | undefined;
+    let records: readonly LogRecord[] | undefined;
     try {
       open = await this.#reader(part);
-      records = await this.#poll(part, open.reader, { maxRecords, maxWaitMs, signal: context.signal });
+      if (open === undefined) {
+        metrics?.progress.ended(topic, partition);
+        return STOP;
+      }
+      records = await this.#poll(part, open.reader, context);
+      if (records === undefined) {
+        tracker.tryClaim(part);
+        return resumeAfter(0);
+      }
     } catch (error) {
       metrics?.progress.failed(topic, partition, error);
+      // It stays reported when this ends the job: the next one begins with the same read.
+      this.#reported.delete(idOf(part));
       throw error;
     }
     const { reader } = open;
+    const recreations = reader.recreations?.() ?? 0;
+    if (recreations > open.recreations) metrics?.countRecreated(topic);
+    open.recreations = recreations;
+    metrics?.setWorkers(topic, partition, reader.workers?.() ?? 1);
     const newest = this.#output(records, part, context);
     const next = reader.position();
     const backlog = Number(reader.lagRecords());
@@ -201,7 +250,7 @@ export class BrokerSource<T> implements SplittableDoFn<string, T, BrokerRestrict
     const nowMs = Date.now();
     if (records.length > 0) {
       open.lastRecordMs = nowMs;
-      context.afterBundleCommit(() => this.#commit(topic, partition, next));
+      context.afterBundleCommit(() => this.#progress.commit(topic, partition, next));
     }
     const remaining = (part.remaining ?? records.length + backlog) - records.length;
     tracker.tryClaim({ ...part, position: next, newest, remaining: this.bounded ? remaining : undefined });
@@ -227,52 +276,56 @@ export class BrokerSource<T> implements SplittableDoFn<string, T, BrokerRestrict
     return resumeAfter(0);
   }
 
-  /** A reader that has failed is opened anew the next time. */
+  /**
+   * Polls a partition. A reader that fails is closed, and opened again by the next read.
+   *
+   * @returns undefined after a failure that a policy covers: the next read finds out what there is
+   */
   async #poll(
     part: PartitionPart,
     reader: SourcePartition,
-    options: Parameters<SourcePartition['poll']>[0],
-  ): Promise<readonly LogRecord[]> {
+    context: Context<T>,
+  ): Promise<readonly LogRecord[] | undefined> {
+    const { maxRecords = DEFAULT_MAX_RECORDS, maxWaitMs = DEFAULT_MAX_WAIT_MS, offsetOutOfRange } = this.#settings;
     try {
-      return await reader.poll(options);
+      return await reader.poll({ maxRecords, maxWaitMs, signal: context.signal });
     } catch (error) {
+      if (error instanceof UnreadableBatchError && this.#setAside(error, part, reader, context)) return [];
       this.#open.delete(idOf(part));
       await reader.close();
+      const isCovered = offsetOutOfRange !== undefined && offsetOutOfRange !== 'fail';
+      if (error instanceof OffsetOutOfRangeError && isCovered) return undefined;
       throw error;
     }
   }
 
+  /** @returns whether reading may go on after it */
+  #setAside(error: UnreadableBatchError, part: PartitionPart, reader: SourcePartition, context: Context<T>): boolean {
+    const { unreadable, metrics } = this.#settings;
+    if (unreadable === undefined || reader.skipUnreadable === undefined) return false;
+    const { topic, partition, offset, lastOffset, reason } = error;
+    const range = { topic, partition, offset: String(offset), lastOffset: String(lastOffset) };
+    this.#log.error({ ...range, reason }, 'batch.set_aside');
+    metrics?.countUnreadable(topic);
+    context.output(unreadable(error), eventTime(Math.max(part.newest, 0)));
+    reader.skipUnreadable();
+    return true;
+  }
+
   /** @returns the newest event time of the partition, ms */
-  #output(records: readonly LogRecord[], { newest: before }: PartitionPart, context: Context<T>): number {
+  #output(records: readonly LogRecord[], part: PartitionPart, context: Context<T>): number {
     const { decode, outOfOrderMs } = this.#settings;
-    let newest = before;
+    let newest = part.newest;
     for (const record of records) {
-      const { element, eventTimeMs } = decode(record, watermarkAfter(newest, outOfOrderMs));
+      const { element, eventTimeMs } = decode(record, watermarkAfter(newest, outOfOrderMs), part.topic);
       context.output(element, eventTime(eventTimeMs ?? Math.max(newest, 0)));
       if (eventTimeMs !== undefined && eventTimeMs > newest) newest = eventTimeMs;
     }
     return newest;
   }
 
-  /** Publishes positions that have become durable; those of one snapshot go out together. */
-  #commit(topic: string, partition: string, position: Position): Promise<void> {
-    let ofTopic = this.#durable.get(topic);
-    if (ofTopic === undefined) {
-      ofTopic = new Map();
-      this.#durable.set(topic, ofTopic);
-    }
-    ofTopic.set(partition, position);
-    this.#committing ??= Promise.resolve().then(async () => {
-      const durable = this.#durable;
-      this.#durable = new Map();
-      this.#committing = undefined;
-      for (const [name, positions] of durable) await this.#broker.commit(this.#settings.group, name, positions);
-    });
-    return this.#committing;
-  }
-
   /** The partition's reader, where the restriction is; another one is opened after a restore or a failed bundle. */
-  async #reader(part: PartitionPart): Promise<OpenPartition> {
+  async #reader(part: PartitionPart): Promise<OpenPartition | undefined> {
     const { topic, partition, position, startAt } = part;
     const open = this.#open.get(idOf(part));
     if (open !== undefined) {
@@ -280,10 +333,42 @@ export class BrokerSource<T> implements SplittableDoFn<string, T, BrokerRestrict
       await this.#close(part);
     }
     const from: ReadFrom = position === undefined ? { startAt } : { resumeAfter: position };
-    const reader = await this.#broker.openPartition(topic, partition, from);
-    const opened = { reader, position, lastRecordMs: Date.now() };
+    const reader = await this.#openReader(part, from);
+    if (reader === undefined) {
+      this.#log.warn({ topic, partition }, 'partition.gone');
+      return undefined;
+    }
+    const opened = { reader, position, lastRecordMs: Date.now(), recreations: 0 };
     this.#open.set(idOf(part), opened);
     return opened;
+  }
+
+  /** @returns undefined when the topic exists without this partition: it was created again with fewer */
+  async #openReader({ topic, partition }: PartitionPart, from: ReadFrom): Promise<SourcePartition | undefined> {
+    try {
+      return await this.#broker.openPartition(topic, partition, from);
+    } catch (error) {
+      if (error instanceof UnknownTopicError && this.#broker.addsPartitions) {
+        const left = await this.#broker.listPartitions(topic);
+        if (left.length > 0 && !left.includes(partition)) return undefined;
+      }
+      const { offsetOutOfRange: policy = 'fail', metrics } = this.#settings;
+      if (!(error instanceof OffsetOutOfRangeError) || policy === 'fail') throw error;
+      const { offset, held } = error;
+      const to = policy === 'earliest' ? held?.earliest : held?.latest;
+      const lost = to !== undefined && to > offset ? Number(to - offset) : undefined;
+      const range = {
+        topic,
+        partition,
+        from: String(offset),
+        to: to === undefined ? undefined : String(to),
+        lost,
+        policy,
+      };
+      this.#log.error(range, 'source.records_lost');
+      metrics?.countLost(topic, partition, lost);
+      return this.#broker.openPartition(topic, partition, { startAt: policy });
+    }
   }
 
   async #close(part: PartitionPart): Promise<void> {
@@ -294,6 +379,7 @@ export class BrokerSource<T> implements SplittableDoFn<string, T, BrokerRestrict
   }
 
   async teardown(): Promise<void> {
+    await this.#progress.stop();
     for (const { reader } of this.#open.values()) await reader.close();
     this.#open.clear();
     // A job that begins anew reports its own reads.

@@ -1,9 +1,17 @@
-import { gaugeOf, type Registry } from '#monitoring/metrics';
+import { counterOf, gaugeOf, type Registry } from '#monitoring/metrics';
 import { type SourceProgress, sourceProgressOf } from './source_progress.ts';
 
 /** How far a source is behind its broker, for GET /metrics. */
 export interface SourceMetrics {
   setLag(topic: string, partition: string, records: number, ms: number | undefined): void;
+  /** Records that retention deleted before they were read; undefined when their number is not known. */
+  countLost(topic: string, partition: string, records: number | undefined): void;
+  /** The topic was created again, and is read from its start. */
+  countRecreated(topic: string): void;
+  /** A batch was set aside because it cannot be read. */
+  countUnreadable(topic: string): void;
+  setWorkers(topic: string, partition: string, workers: number): void;
+  countFailedCommit(topic: string): void;
   /** Whether the partitions move, for health. */
   readonly progress: SourceProgress;
 }
@@ -21,7 +29,32 @@ export function createSourceMetrics(registry: Registry): SourceMetrics {
     help: 'How far behind the newest record reading is, for brokers that say so (Kinesis)',
     labelNames,
   });
+  const count = (name: string, help: string) => counterOf(registry, { name, help, labelNames: ['topic'] });
+  const gaps = count('source_gaps_total', 'Times that a reader found its position deleted and went on elsewhere');
+  const lost = count(
+    'source_records_lost_total',
+    'Records that retention deleted before they were read, where they are numbered',
+  );
+  const recreated = count(
+    'source_topics_recreated_total',
+    'Partitions read from their start because their topic was created again',
+  );
+  const unreadable = count('source_batches_unreadable_total', 'Batches set aside because they cannot be read');
+  const failedCommits = count('source_commits_failed_total', 'Commits of progress that failed and are tried again');
+  const workers = gaugeOf(registry, {
+    name: 'subscriber_workers',
+    help: 'Streams by which a subscription is read, for brokers whose readers scale (Pub/Sub)',
+    labelNames,
+  });
   return {
+    countLost(topic, _partition, records) {
+      gaps.inc({ topic });
+      if (records !== undefined) lost.inc({ topic }, records);
+    },
+    countRecreated: (topic) => recreated.inc({ topic }),
+    countUnreadable: (topic) => unreadable.inc({ topic }),
+    countFailedCommit: (topic) => failedCommits.inc({ topic }),
+    setWorkers: (topic, partition, count) => workers.set({ topic, partition }, count),
     progress: sourceProgressOf(registry),
     setLag(topic, partition, records, ms) {
       lagRecords.set({ topic, partition }, records);

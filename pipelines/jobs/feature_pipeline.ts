@@ -9,7 +9,7 @@ import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
-import { BrokerSource } from '#pipelines/io/broker_source';
+import { BrokerSource, type OffsetOutOfRangePolicy } from '#pipelines/io/broker_source';
 import { HistorySource } from '#pipelines/io/history_source';
 import { QuerySource } from '#pipelines/io/query_source';
 import { createSourceMetrics } from '#pipelines/io/source_metrics';
@@ -17,7 +17,12 @@ import { WriteDeadLetters, WriteRows } from '#pipelines/io/write_rows';
 import type { PCollection, PipelineRoot } from '#pipelines/model/pcollection';
 import { filter, flatten, keyBy, parDo, parDoTagged, read } from '#pipelines/model/transforms';
 import { type ComputedRow, ComputeFeatures, DEAD, SplitInvalid } from '#pipelines/transforms/compute_features';
-import { createEventDecoder, createRowDecoder, type DecodedEvent } from '#pipelines/transforms/decode_events';
+import {
+  createEventDecoder,
+  createRowDecoder,
+  type DecodedEvent,
+  unreadableEvent,
+} from '#pipelines/transforms/decode_events';
 import type { FailureLimit } from '#pipelines/transforms/failure_limit';
 import type { FeatureMetrics } from '#pipelines/transforms/feature_metrics';
 import { writeStatistics } from '#pipelines/transforms/feature_statistics';
@@ -57,6 +62,10 @@ export interface FeaturePipelineSettings extends FeatureSettings {
   readonly group: string;
   readonly outOfOrderMs: number;
   readonly idleAfterMs: number;
+  /** Where reading goes on when retention has deleted what comes next; `fail` without it. */
+  readonly offsetOutOfRange?: OffsetOutOfRangePolicy;
+  /** What becomes of a batch that cannot be read; `fail` without it. */
+  readonly unreadableBatches?: 'fail' | 'dead_letter';
   /** Ends when the topic has been read, for back-fill and tests. */
   readonly bounded?: boolean;
 }
@@ -81,6 +90,9 @@ export function buildFeaturePipeline(
     outOfOrderMs: settings.outOfOrderMs,
     idleAfterMs: settings.idleAfterMs,
     metrics: createSourceMetrics(metrics.registry),
+    log: deps.log,
+    offsetOutOfRange: settings.offsetOutOfRange ?? 'fail',
+    ...(settings.unreadableBatches === 'dead_letter' ? { unreadable: unreadableEvent } : {}),
     decode: createEventDecoder([...new Set(views.map((view) => view.source))], clock),
     ...(settings.bounded === undefined ? {} : { bounded: settings.bounded }),
   });

@@ -48,13 +48,8 @@ export class SplitInvalid implements DoFn<DecodedEvent, DecodedEvent> {
     }
     this.#metrics.failed.inc({ reason: 'invalid' });
     const timestamp = new Date(context.clock.now()).toISOString();
-    context.outputTo(DEAD, {
-      payload: element.payload,
-      reason: element.reason,
-      stage: 'pipeline.decode',
-      attempt: element.attempt,
-      timestamp,
-    });
+    const { ok: _, ...refused } = element;
+    context.outputTo(DEAD, { ...refused, stage: 'pipeline.decode', timestamp });
   }
 }
 
@@ -385,12 +380,12 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
   }
 
   #toDeadLetters(
-    { payload, attempt }: Pick<UsableEvent, 'payload' | 'attempt'>,
+    { payload, attempt, origin }: Pick<UsableEvent, 'payload' | 'attempt' | 'origin'>,
     reason: string,
     stage: string,
     context: ProcessContext<ComputedRow>,
   ): void {
     const timestamp = new Date(context.clock.now()).toISOString();
-    context.outputTo(DEAD, { payload, reason, stage, attempt, timestamp });
+    context.outputTo(DEAD, { payload, reason, stage, attempt, timestamp, ...(origin === undefined ? {} : { origin }) });
   }
 }

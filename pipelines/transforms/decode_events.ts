@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import type { LogRecord } from '#connectors/connector';
-import { earlierAttempts } from '#connectors/dead_letters';
+import { type DeadLetter, earlierAttempts, type LetterOrigin, originOf, payloadOf } from '#connectors/dead_letters';
 import { formatOf, type ReadRow } from '#connectors/files/formats';
+import type { UnreadableBatchError } from '#connectors/kafka/errors';
 import type { EventFields } from '#feature_store/definitions/feature';
 import type { EventSource } from '#feature_store/definitions/source';
 import { messageOf } from '#kernel/errors';
@@ -26,10 +27,23 @@ export type DecodedEvent =
       readonly payload: string;
       /** How often it has been tried, this time included: more than 1 when it was replayed. */
       readonly attempt: number;
+      /** The record, for a dead letter; absent when it came from no topic. */
+      readonly origin?: LetterOrigin;
       /** Of the request that brought it, where somebody looks at traces. */
       readonly traceparent?: string | undefined;
     }
-  | { readonly ok: false; readonly reason: string; readonly payload: string; readonly attempt: number };
+  | ({ readonly ok: false; readonly reason: string; readonly attempt: number } & Pick<
+      DeadLetter,
+      'payload' | 'encoding' | 'isBatch' | 'origin'
+    >);
+
+/** A batch that cannot be read, as the dead letter that it becomes. */
+export function unreadableEvent(error: UnreadableBatchError): DecodedEvent {
+  const { topic, partition, offset, message, batch } = error;
+  const origin = { topic, partition, offset: String(offset) };
+  const payload = batch.toString('base64');
+  return { ok: false, reason: message, attempt: 1, payload, encoding: 'base64', isBatch: true, origin };
+}
 
 /** What the gateway adds to an event. */
 const ENRICHED = ['received_at', 'source', 'schema_version'] as const;
@@ -40,21 +54,29 @@ const ENRICHED = ['received_at', 'source', 'schema_version'] as const;
  */
 export function createEventDecoder(sources: readonly EventSource[], clock: Clock) {
   const check = createEventCheck(sources, clock, false);
-  return (record: LogRecord, watermark: EventTime): Decoded => {
+  return (record: LogRecord, watermark: EventTime, topic?: string): Decoded => {
     const attempt = earlierAttempts(record) + 1;
+    const origin = topic === undefined ? undefined : originOf(topic, record);
     let payload = '';
     let body: unknown;
     try {
       payload = decodeUtf8(record.value);
       body = parseExactJson(payload);
     } catch (error) {
-      return refused(reasonOf(error), payload === '' ? record.value.toString('utf8') : payload, attempt);
+      return ofRecord(refused(reasonOf(error), payload, attempt), record, origin);
     }
-    const decoded = check(body, payload, attempt, watermark);
+    const decoded = ofRecord(check(body, payload, attempt, watermark), record, origin);
     const traceparent = record.headers[TRACEPARENT];
     if (traceparent === undefined || !decoded.element.ok) return decoded;
     return { ...decoded, element: { ...decoded.element, traceparent } };
   };
+}
+
+/** With the record it is of; one that is refused keeps its bytes, whatever they are. */
+function ofRecord({ element, eventTimeMs }: Decoded, { value }: LogRecord, origin: LetterOrigin | undefined): Decoded {
+  const from = origin === undefined ? {} : { origin };
+  if (element.ok) return { element: { ...element, ...from }, eventTimeMs };
+  return { element: { ...element, ...payloadOf(value), ...from }, eventTimeMs };
 }
 
 /**

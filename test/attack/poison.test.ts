@@ -263,6 +263,7 @@ test('a dead letter larger than its topic takes is kept whole in a file, and can
     new DeadLetterQueue(broker, topics.dead, files === undefined ? {} : { fileSystems: files }).replay(topics.raw, {
       filter,
       dryRun: true,
+      sinks: new Map([['sink.feature_events', async () => {}]]),
     });
   expect(await replay(large.fileSystems)).toMatchObject({ replayed: 1, unusable: 0 });
   expect(await replay()).toMatchObject({ replayed: 0, unusable: 1 });

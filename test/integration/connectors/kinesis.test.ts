@@ -6,7 +6,7 @@ import type { KinesisBroker } from '#connectors/kinesis/kinesis_broker';
 import { describeBroker, pollUntil } from '../../conformance/connectors/broker_contract.ts';
 import { freshName, Resharding, startKinesisBroker } from './kinesis_client.ts';
 
-const traits = { headers: false, tombstones: false, producerTimes: false, offsets: false };
+const traits = { headers: true, tombstones: false, bytes: true, producerTimes: false, offsets: false };
 describeBroker('Kinesis', () => startKinesisBroker(), traits);
 
 let broker: KinesisBroker;
@@ -141,7 +141,6 @@ test.each([
     /has 2097153 bytes with key and headers, and the most is 1048576/,
   ],
   ['a tombstone', { key: 'k', value: null }, /has no tombstones/],
-  ['headers', { key: 'k', value: 'v', headers: { a: 'b' } }, /records have no headers/],
 ])(
   '%s is refused alone: what was sent with it is written',
   async (_, record, problem) => {

@@ -21,7 +21,8 @@ async function start(more: object = {}): Promise<PubSubBroker> {
   return broker;
 }
 
-describeBroker('Pub/Sub', () => start(), { headers: true, tombstones: true, producerTimes: false, offsets: false });
+const traits = { headers: true, tombstones: true, bytes: true, producerTimes: false, offsets: false };
+describeBroker('Pub/Sub', () => start(), traits);
 
 const signal = new AbortController().signal;
 const texts = (records: readonly LogRecord[]): string[] => records.map(({ value }) => value.toString());
@@ -160,11 +161,7 @@ test.each([
     { key: 'k'.repeat(2_000), value: 'v' },
     /key has 2000 bytes, and the most for an ordering key is 1024/,
   ],
-  [
-    'a header of ours',
-    { value: 'v', headers: { 'headwater-key': 'x' } },
-    /header headwater-key begins with headwater-/,
-  ],
+  ['a header of ours', { value: 'v', headers: { 'headwater-key': 'x' } }, /header headwater-key is the platform's own/],
 ])(
   '%s is refused alone: what was sent with it is written',
   async (_, record, problem) => {
@@ -179,3 +176,32 @@ test.each([
   },
   30_000,
 );
+
+test('streams grow with what waits, up to the most, and one is left when it is read', async () => {
+  const own = await start({ ordering: false, ackDeadlineSeconds: 60, mostStreams: 3 });
+  const topic = fresh();
+  await own.ensureTopics([{ name: topic, partitions: 1 }]);
+  const count = 3_000;
+  for (let at = 0; at < count; at += 500) {
+    await own.producer.send(
+      topic,
+      Array.from({ length: 500 }, (_, index) => ({ value: String(at + index) })),
+    );
+  }
+  // So old that more than one stream is needed.
+  await sleep(2_500);
+  const reader = await own.openPartition(topic, '0', { startAt: 'earliest' });
+  const seen = new Set<string>();
+  const workers: number[] = [];
+  const giveUpAt = Date.now() + 90_000;
+  while ((seen.size < count || (workers.at(-1) ?? 1) > 1) && Date.now() < giveUpAt) {
+    for (const { value } of await reader.poll({ maxRecords: 500, maxWaitMs: 200, signal })) seen.add(value.toString());
+    await own.commit('g', topic, new Map([['0', reader.position()]]));
+    workers.push(reader.workers?.() ?? 0);
+  }
+  expect(seen.size).toBe(count);
+  expect(workers[0]).toBe(1);
+  expect(Math.max(...workers)).toBe(3);
+  expect(workers.at(-1)).toBe(1);
+  await own.stop();
+}, 120_000);

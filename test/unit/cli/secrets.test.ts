@@ -28,7 +28,7 @@ const keys = (secret: () => string): Readonly<Record<string, unknown>> => ({
   'gateway.apiKeys': [secret(), { key: secret(), name: 'n' }],
   'pipeline.apiKeys': [secret()],
   'monitor.apiKeys': [secret()],
-  'onlineStore.sentinel.password': secret(),
+  'onlineStore.sentinel': { master: 'm', nodes: ['s:26379'], password: secret() },
   'featureApi.apiKeys': [secret()],
   'serving.apiKeys': [{ key: secret() }],
   'grafana.url': `https://g/?access_token=${secret()}`,
@@ -51,7 +51,7 @@ function pathsOf(schema: JsonSchema, path = ''): readonly string[] {
 
 test('every key that holds a credential is among those tried here', () => {
   const schema = z.toJSONSchema(platformConfigSchema, { io: 'input', unrepresentable: 'any' }) as JsonSchema;
-  const tried = [...Object.keys(keys(() => 'x')), 'broker.credentials'];
+  const tried = [...Object.keys(keys(() => 'x')), 'broker.credentials', 'onlineStore.sentinel.password'];
   const found = new Set(pathsOf(schema).map((path) => path.replace(/^broker\.sasl\..*/, 'broker.sasl')));
   expect([...found].filter((path) => !tried.includes(path))).toEqual([]);
   expect(found.size).toBeGreaterThan(6);
@@ -62,7 +62,7 @@ test('random credentials in every key are in no configuration shown, log line, e
     .string({ unit: fc.constantFrom(...'abcXYZ0189-_.~/+"\\ &%'), minLength: 16, maxLength: 40 })
     .map((some) => `qZ9${some}k7X`);
   fc.assert(
-    fc.property(fc.array(text, { minLength: 15, maxLength: 15 }), (given) => {
+    fc.property(fc.uniqueArray(text, { minLength: 24, maxLength: 24 }), (given) => {
       let next = 0;
       const taken: string[] = [];
       const secret = (): string => {

@@ -1,8 +1,10 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { type DeadLetter, DeadLetterQueue, earlierAttempts } from '#connectors/dead_letters';
+import { RecordRefusedError } from '#connectors/errors';
+import { createFileSystems } from '#connectors/files/file_systems';
 import { MemoryLog } from '#connectors/memory/memory_log';
 import { systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
@@ -52,14 +54,14 @@ async function rawEvents(count: number) {
 
 test('each letter is replayed once, to its user’s key, with how often it was refused', async () => {
   await file(letter('a'), letter('b', { attempt: 2 }));
-  expect(await queue.replay(RAW)).toEqual({ replayed: 2, passed: 0, unusable: 0 });
+  expect(await queue.replay(RAW)).toEqual({ replayed: 2, passed: 0, exhausted: 0, unusable: 0 });
   const records = await rawEvents(2);
   const found = records.map((record) => [record.key, earlierAttempts(record)]).sort();
   expect(found).toEqual([
     ['user-a', 1],
     ['user-b', 2],
   ]);
-  expect(await queue.replay(RAW)).toEqual({ replayed: 0, passed: 0, unusable: 0 });
+  expect(await queue.replay(RAW)).toEqual({ replayed: 0, passed: 0, exhausted: 0, unusable: 0 });
   await file(letter('c'));
   expect(await queue.replay(RAW)).toMatchObject({ replayed: 1 });
   expect(await rawEvents(3)).toHaveLength(3);
@@ -87,7 +89,38 @@ test('with a filter, what passes is replayed and nothing is committed', async ()
 test('what cannot be replayed is counted and left: cut payloads, and records that are no letters', async () => {
   await file(letter('cut', { isCut: true }));
   await broker.producer.send(TOPIC, [{ value: 'not json' }, { value: '{"payload":5}' }]);
-  expect(await queue.replay(RAW)).toEqual({ replayed: 0, passed: 0, unusable: 3 });
+  expect(await queue.replay(RAW)).toEqual({ replayed: 0, passed: 0, exhausted: 0, unusable: 3 });
+});
+
+test('a payload that lies in a file is replayed whole, with its record’s key; without the file it is left', async () => {
+  const { payload } = letter('large');
+  const path = join(directory, 'large.txt');
+  writeFileSync(path, payload);
+  const origin = { topic: RAW, partition: '0', offset: '7', key: 'its own key' };
+  const cut = { payload: payload.slice(0, 5), isCut: true, origin };
+  await file(letter('large', { ...cut, payloadAt: path }), letter('gone', { ...cut, payloadAt: `${path}.gone` }));
+  const again = letter('row', { ...cut, stage: 'sink.known', payloadAt: path });
+  await file(again);
+  const sinks = new Map([
+    [
+      'sink.known',
+      async (given: string) => {
+        expect(given).toBe(payload);
+        throw new RecordRefusedError('The store', 'rows', undefined, 'still wrong');
+      },
+    ],
+  ]);
+  const files = new DeadLetterQueue(broker, TOPIC, { group: 'with-files', fileSystems: createFileSystems() });
+  expect(await files.replay(RAW, { sinks })).toMatchObject({ replayed: 2, unusable: 1 });
+  const [record] = await rawEvents(1);
+  expect([record?.key, record?.value.toString()]).toEqual(['its own key', payload]);
+  const letters: (DeadLetter | undefined)[] = [];
+  for await (const filed of queue.list({ stage: 'sink.known' })) letters.push(filed.letter);
+  expect(letters).toContainEqual(
+    expect.objectContaining({ ...again, reason: expect.any(String), attempt: 2, timestamp: expect.any(String) }),
+  );
+  // Another group has its own progress.
+  expect(await queue.replay(RAW, { sinks })).toMatchObject({ replayed: 0, unusable: 4 });
 });
 
 test('a failing replay commits nothing of what it could not send', async () => {

@@ -12,11 +12,12 @@ import {
   type FailureClass,
   failureClassOf,
   grpcFailure,
-  kafkaFailure,
   kinesisFailure,
   redisFailure,
   sqlFailure,
 } from '#connectors/failure_class';
+import { KAFKA_ERRORS } from '#connectors/kafka/error_codes';
+import { understood } from '#connectors/kafka/errors';
 import { OfflineStoreError } from '#feature_store/errors';
 
 const SQL: Readonly<Record<string, FailureClass>> = {
@@ -79,10 +80,16 @@ describe('what a failed write says', () => {
     ['INVALID_RECORD', 'record'],
     ['TOPIC_AUTHORIZATION_FAILED', 'target'],
     ['INVALID_TOPIC_EXCEPTION', 'target'],
-    ['NOT_LEADER_FOR_PARTITION', 'transient'],
+    ['UNSUPPORTED_VERSION', 'target'],
+    ['NOT_LEADER_OR_FOLLOWER', 'transient'],
     ['NOT_ENOUGH_REPLICAS', 'transient'],
-    [undefined, 'transient'],
-  ] as const)('Kafka %s: %s', (type, expected) => expect(kafkaFailure(type)).toBe(expected));
+    ['INVALID_PRODUCER_EPOCH', 'transient'],
+    ['UNKNOWN_SERVER_ERROR', 'transient'],
+  ] as const)('Kafka %s: %s', (type, expected) => {
+    const [code] = KAFKA_ERRORS.find(([, name]) => name === type) ?? [];
+    const error = Object.assign(new Error(type), { type, code });
+    expect(failureClassOf(understood(error, { where: 'Kafka', topic: 't' }))).toBe(expected);
+  });
 
   it.each([
     [3, 'record'],

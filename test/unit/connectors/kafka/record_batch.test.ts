@@ -1,7 +1,8 @@
 import { createRequire } from 'node:module';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { crc32c, murmur2, RecordBatchBuilder } from '#connectors/kafka/record_batch';
+import { crc32c } from '#connectors/kafka/crc32c';
+import { murmur2, RecordBatchBuilder } from '#connectors/kafka/record_batch';
 
 // kafkajs reads and hashes what is written here: an implementation of somebody else's is the oracle.
 const require = createRequire(import.meta.url);
@@ -84,9 +85,21 @@ test('what is written is read back by another implementation', async () => {
 test('keys go where Kafka’s own clients put them', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'grapheme', maxLength: 60 }), (key) => {
-      expect(murmur2(key)).toBe(theirMurmur(key));
+      expect(murmur2(Buffer.from(key, 'utf8'))).toBe(theirMurmur(key));
     }),
   );
+});
+
+// Source: Apache Kafka 4.1.2, clients, UtilsTest.testMurmur2.
+test.each([
+  ['21', -973932308],
+  ['foobar', -790332482],
+  ['a-little-bit-long-string', -985981536],
+  ['a-little-bit-longer-string', -1486304829],
+  ['lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8', -58897971],
+  ['abc', 479470107],
+])('murmur2 of %s is that of the Java client', (key, hash) => {
+  expect(murmur2(Buffer.from(key))).toBe(hash);
 });
 
 test('CRC-32C of the check string', () => {

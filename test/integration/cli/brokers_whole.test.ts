@@ -1,0 +1,149 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+import { kafkaConfigSchema } from '#connectors/kafka/config';
+import { KafkaBroker } from '#connectors/kafka/kafka_broker';
+import { systemClock } from '#kernel/time';
+import { silentLogger } from '#monitoring/log';
+import { startKafka } from '#scripts/services/servers';
+import { PlatformProcess } from '../../support/platform_process.ts';
+import { serviceAddress } from '../service_address.ts';
+
+// The whole platform on each broker: its topics, the same events to the same features, and a broker that is away.
+
+const ACCOUNT = 'account-7';
+/** One second apart, and the last a moment ago. */
+const events = (count: number, prefix: string) =>
+  Array.from({ length: count }, (_, index) => ({
+    ...{ event_id: `${prefix}-${index}`, user_id: 'user-7', event_type: 'transaction', account_id: ACCOUNT },
+    ...{
+      amount: 10 + index,
+      currency: 'EUR',
+      merchant_id: `m${index % 3}`,
+      merchant_category: 'grocery',
+      country: 'DE',
+    },
+    timestamp: new Date(BEGAN_MS - (count - index) * 1_000).toISOString(),
+  }));
+const BEGAN_MS = Date.now();
+
+let folder: string;
+let server: Awaited<ReturnType<typeof startKafka>>;
+let kafka: string;
+const platforms = new Set<PlatformProcess>();
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'brokers-whole-'));
+  server = await startKafka(folder);
+  kafka = server.env.TEST_KAFKA_BROKERS as string;
+}, 120_000);
+afterEach(async () => {
+  for (const platform of platforms) await platform.kill();
+  platforms.clear();
+});
+afterAll(async () => {
+  await server.stop();
+  rmSync(folder, { recursive: true, force: true });
+}, 60_000);
+
+async function startPlatform(env: Readonly<Record<string, string>>): Promise<PlatformProcess> {
+  const data = mkdtempSync(join(folder, 'data-'));
+  const platform = await PlatformProcess.start(data, {
+    ...{ AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' },
+    ...env,
+  });
+  platforms.add(platform);
+  return platform;
+}
+
+async function post(
+  url: string,
+  body: object,
+): Promise<{ readonly status: number; readonly body: Record<string, unknown> }> {
+  const answer = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+    signal: AbortSignal.timeout(60_000),
+  });
+  return { status: answer.status, body: (await answer.json()) as Record<string, unknown> };
+}
+
+/** Values of the account's features, once they count so many transactions. */
+async function featuresOf(platform: PlatformProcess, count: number): Promise<Record<string, unknown>> {
+  const giveUpAt = Date.now() + 60_000;
+  let values: Record<string, unknown> = {};
+  while (values.count_1h !== count && Date.now() < giveUpAt) {
+    const answer = await fetch(`${platform.urls.features}/features/${ACCOUNT}?view=fraud@1`);
+    const { features = {} } = (await answer.json()) as { features?: Record<string, { value: unknown }> };
+    values = Object.fromEntries(Object.entries(features).map(([name, { value }]) => [name, value]));
+    await sleep(200);
+  }
+  return values;
+}
+
+test('after a clean start there are exactly the platform’s topics', async () => {
+  await startPlatform({ INGEST_SINK: 'kafka', KAFKA_BROKERS: kafka });
+  const broker = new KafkaBroker(
+    { log: silentLogger, clock: systemClock },
+    kafkaConfigSchema.parse({ kind: 'kafka', brokers: [kafka] }),
+  );
+  await broker.start();
+  const topics = (await broker.listTopics()).filter((name) => !name.startsWith('__'));
+  await broker.stop();
+  expect([...topics].sort()).toEqual(['dead-letter-queue', 'feature-events', 'predictions', 'raw-events']);
+}, 120_000);
+
+test('the same HTTP requests through Kafka, Pub/Sub and Kinesis make equal feature rows', async () => {
+  const suffix = String(BEGAN_MS);
+  const topics = {
+    ...{ RAW_EVENTS_TOPIC: `raw-${suffix}`, FEATURE_EVENTS_TOPIC: `features-${suffix}` },
+    ...{ DEAD_LETTER_TOPIC: `dead-${suffix}`, PREDICTIONS_TOPIC: `predictions-${suffix}` },
+  };
+  const sent = events(12, 'same');
+  const rows: Record<string, unknown>[] = [];
+  for (const sink of ['kafka', 'pubsub', 'kinesis']) {
+    const platform = await startPlatform({
+      ...topics,
+      INGEST_SINK: sink,
+      KAFKA_BROKERS: kafka,
+      KINESIS_ENDPOINT: serviceAddress('TEST_KINESIS_ENDPOINT'),
+      PUBSUB_EMULATOR_HOST: serviceAddress('TEST_PUBSUB_ADDRESS'),
+    });
+    for (const event of sent) expect((await post(`${platform.urls.gateway}/ingest`, event)).status).toBe(202);
+    const values = await featuresOf(platform, sent.length);
+    expect([sink, values.count_1h]).toEqual([sink, sent.length]);
+    rows.push(values);
+    await platform.terminate();
+    platforms.delete(platform);
+  }
+  expect(Object.keys(rows[0] ?? {}).length).toBeGreaterThan(10);
+  expect(rows[1]).toEqual(rows[0]);
+  expect(rows[2]).toEqual(rows[0]);
+}, 300_000);
+
+test('while the real broker is down nothing is acknowledged that is lost', async () => {
+  const platform = await startPlatform({
+    ...{ INGEST_SINK: 'kafka', KAFKA_BROKERS: kafka },
+    ...{ RAW_EVENTS_TOPIC: 'raw-away', FEATURE_EVENTS_TOPIC: 'features-away', DEAD_LETTER_TOPIC: 'dead-away' },
+  });
+  const [first, ...others] = events(30, 'away');
+  expect((await post(`${platform.urls.gateway}/ingest`, first as object)).status).toBe(202);
+  const restarting = server.restart(6_000);
+  await sleep(500);
+  const answers = await Promise.all(
+    others.map(async (event, index) => {
+      await sleep(index * 150);
+      return post(`${platform.urls.gateway}/ingest`, event);
+    }),
+  );
+  await restarting;
+  const accepted = answers.filter(({ status }) => status === 202).length + 1;
+  const refused = answers.filter(({ status }) => status === 503);
+  expect(accepted + refused.length).toBe(30);
+  const values = await featuresOf(platform, accepted);
+  expect(values.count_1h).toBe(accepted);
+  expect((await fetch(`${platform.urls.gateway}/health`)).status).toBe(200);
+}, 180_000);

@@ -1,0 +1,71 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, test } from '@jest/globals';
+import { kafkaConfigSchema } from '#connectors/kafka/config';
+import { KafkaBroker } from '#connectors/kafka/kafka_broker';
+import { systemClock } from '#kernel/time';
+import { silentLogger } from '#monitoring/log';
+import { createMetricsRegistry } from '#monitoring/metrics';
+import { BrokerSource } from '#pipelines/io/broker_source';
+import { writeTo } from '#pipelines/io/sink';
+import { read } from '#pipelines/model/transforms';
+import { runToEnd } from '#pipelines/testing/collect';
+import { serviceAddress } from '../service_address.ts';
+
+const RECORDS = 30_000;
+const RECORD_BYTES = 10_000;
+const PARTITIONS = 4;
+/** What the topic holds is 300 MB: a source that did not wait for its sink would hold it too. */
+const MOST_GROWTH_BYTES = 200_000_000;
+const WRITE_MS = 60;
+
+test('a slow sink slows its source down: memory stays bounded, and nothing is lost', async () => {
+  const config = { kind: 'kafka', brokers: serviceAddress('TEST_KAFKA_BROKERS').split(','), compression: 'lz4' };
+  const broker = new KafkaBroker({ log: silentLogger, clock: systemClock }, kafkaConfigSchema.parse(config));
+  await broker.start();
+  const topic = `slow-${randomUUID()}`;
+  await broker.ensureTopics([{ name: topic, partitions: PARTITIONS }]);
+  const padding = 'x'.repeat(RECORD_BYTES);
+  for (let at = 0; at < RECORDS; at += 1_000) {
+    const records = Array.from({ length: 1_000 }, (_, index) => ({
+      key: `k${index}`,
+      value: `${at + index} ${padding}`,
+    }));
+    await broker.producer.send(topic, records);
+  }
+  const source = new BrokerSource<string>(broker, {
+    ...{ topics: [topic], group: topic, startAt: 'earliest', outOfOrderMs: 0, idleAfterMs: 1_000, bounded: true },
+    decode: ({ value, timestampMs }) => ({ element: value.toString(), eventTimeMs: timestampMs }),
+  });
+  const written = new Uint8Array(RECORDS);
+  global.gc?.();
+  const before = process.memoryUsage().rss;
+  let most = before;
+  const watching = setInterval(() => {
+    most = Math.max(most, process.memoryUsage().rss);
+  }, 50);
+  const metrics = createMetricsRegistry({ process: false });
+  await runToEnd((root) => {
+    root.apply(read('records', source, 'Records')).apply(
+      writeTo<string>(
+        { log: silentLogger, metrics },
+        {
+          target: 'slow sink',
+          maxRecords: 200,
+          maxInFlight: 1,
+          async write(batch) {
+            await sleep(WRITE_MS);
+            for (const value of batch) {
+              const number = Number(value.slice(0, value.indexOf(' ')));
+              written[number] = (written[number] as number) + 1;
+            }
+          },
+        },
+      ),
+    );
+  });
+  clearInterval(watching);
+  await broker.stop();
+  expect(written.every((times) => times === 1)).toBe(true);
+  expect(most - before).toBeLessThan(MOST_GROWTH_BYTES);
+}, 180_000);
