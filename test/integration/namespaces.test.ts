@@ -112,8 +112,11 @@ test('two namespaces on one Kafka, Redis and PostgreSQL do not see each other', 
         `${name}.headwater-features`,
         `${name}.headwater-monitor`,
       ]);
-      const offsets = await admin.fetchOffsets({ groupId: config.pipeline.group, topics: [`${name}.raw-events`] });
-      expect(offsets[0]?.partitions.some(({ offset }) => Number(offset) > 0)).toBe(true);
+      // Progress is committed after the snapshot that covers it.
+      await until(
+        () => admin.fetchOffsets({ groupId: config.pipeline.group, topics: [`${name}.raw-events`] }),
+        (offsets) => offsets[0]?.partitions.some(({ offset }) => Number(offset) > 0) === true,
+      );
       expect((await redis.keys(`${name}:*`)).length).toBeGreaterThan(0);
       const rows = await until(
         async () =>
