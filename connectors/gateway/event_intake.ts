@@ -128,13 +128,14 @@ export class EventIntake {
     const event = this.#validate(incoming.text);
     const { eventId } = event;
     const content = contentHash(event.fields, NOT_CONTENT);
-    const earlier = this.#earlier(event);
+    const held = this.#seen.get(eventId);
+    const earlier = this.#ofUser(event, held);
     if (earlier !== undefined) {
       await this.#repeated(earlier, content, eventId);
       return { eventId, outcome: 'duplicate' as const };
     }
     const sending = this.#events.send(this.#recordOf(event, incoming, traceparent));
-    const remembered = this.#remember(event, content, sending);
+    const remembered = this.#remember(event, held, { userId: event.userId, content, fate: sending });
     try {
       await sending;
     } catch (error) {
@@ -172,10 +173,11 @@ export class EventIntake {
         const event = this.#validate(incoming.text);
         const { eventId } = event;
         const content = contentHash(event.fields, NOT_CONTENT);
-        const earlier = this.#earlier(event);
+        const held = this.#seen.get(eventId);
+        const earlier = this.#ofUser(event, held);
         if (earlier === undefined) {
           records.push(this.#recordOf(event, incoming, traceparent));
-          const remembered = this.#remember(event, content, sending);
+          const remembered = this.#remember(event, held, { userId: event.userId, content, fate: sending });
           taken.push({ index, eventId, payload, remembered });
         } else {
           others.push(this.#repeat(results, index, eventId, { earlier, content, payload }));
@@ -255,21 +257,16 @@ export class EventIntake {
     }
   }
 
-  /** What is known of this user's id. */
-  #earlier({ userId, eventId }: ValidEvent): Remembered | undefined {
-    const found = this.#seen.get(eventId);
-    if (found !== undefined && found.userId === userId) return found;
+  /** What is known of this user's id. @param held - under the id alone: it may be another user's */
+  #ofUser({ userId, eventId }: ValidEvent, held: Remembered | undefined): Remembered | undefined {
+    if (held !== undefined && held.userId === userId) return held;
     return this.#areIdsShared ? this.#seen.get(keyOf(userId, eventId)) : undefined;
   }
 
-  #remember({ userId, eventId }: ValidEvent, content: number, fate: Promise<unknown>): Remembered {
-    const remembered: Remembered = { userId, content, fate };
-    // Most ids are of one user: no other key is made then.
-    if (this.#seen.get(eventId) === undefined) this.#seen.add(eventId, remembered);
-    else {
-      this.#areIdsShared = true;
-      this.#seen.add(keyOf(userId, eventId), remembered);
-    }
+  /** Most ids are of one user: no other key is made then. */
+  #remember({ userId, eventId }: ValidEvent, held: Remembered | undefined, remembered: Remembered): Remembered {
+    if (held !== undefined) this.#areIdsShared = true;
+    this.#seen.add(held === undefined ? eventId : keyOf(userId, eventId), remembered);
     return remembered;
   }
 
