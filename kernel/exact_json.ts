@@ -107,7 +107,14 @@ function shortestNumber(value: number): number {
   const size = Math.abs(value);
   const isShort = size > Number.MAX_SAFE_INTEGER || (size !== 0 && (size < 0.01 || size % 1_000 === 0));
   // JavaScript writes -0 as 0.
-  return isShort || Object.is(value, -0) ? Number.NaN : String(value).length;
+  if (isShort || Object.is(value, -0)) return Number.NaN;
+  const hundredths = Math.round(size * 100);
+  // Prices and counts: shorter to compute than to write.
+  if (size >= 1e9 || hundredths / 100 !== size) return String(value).length;
+  let length = value < 0 ? 2 : 1;
+  for (let power = 10; power <= size; power *= 10) length += 1;
+  if (hundredths % 100 === 0) return length;
+  return length + (hundredths % 10 === 0 ? 2 : 3);
 }
 
 const isDigit = (code: number): boolean => code >= 0x30 && code <= 0x39;

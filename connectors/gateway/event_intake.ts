@@ -47,6 +47,7 @@ export type ReadIncoming = (body: Buffer | string) => Incoming;
 
 /** An id that was taken or is being taken. */
 interface Remembered {
+  readonly userId: string | undefined;
   /** Of the content: another one under the same id is a conflict. */
   readonly content: number;
   /** Repetitions wait for the first one's fate; true: it is durable. */
@@ -60,7 +61,6 @@ interface Taking {
   readonly index: number;
   readonly eventId: string;
   readonly payload: string;
-  readonly identity: string;
   readonly remembered: Remembered;
 }
 
@@ -88,6 +88,8 @@ export class EventIntake {
   readonly #events: SendQueue;
   readonly #deadLetters: SendQueue;
   readonly #seen: Generations<Remembered>;
+  /** Some ids are those of several users: these are remembered under user and id. */
+  #areIdsShared = false;
   readonly #counters: ReturnType<typeof createCounters>;
   #enrichment = { atMs: Number.NaN, text: '' };
 
@@ -125,21 +127,20 @@ export class EventIntake {
   async #take(incoming: Incoming, traceparent: string | undefined) {
     const event = this.#validate(incoming.text);
     const { eventId } = event;
-    const identity = identityOf(event);
     const content = contentHash(event.fields, NOT_CONTENT);
-    const earlier = this.#seen.get(identity);
+    const held = this.#seen.get(eventId);
+    const earlier = this.#ofUser(event, held);
     if (earlier !== undefined) {
       await this.#repeated(earlier, content, eventId);
       return { eventId, outcome: 'duplicate' as const };
     }
     const sending = this.#events.send(this.#recordOf(event, incoming, traceparent));
-    const remembered: Remembered = { content, fate: sending };
-    this.#seen.add(identity, remembered);
+    const remembered = this.#remember(event, held, { userId: event.userId, content, fate: sending });
     try {
       await sending;
     } catch (error) {
       // Not taken: the client's next try must not be called a repetition.
-      this.#forget(identity, remembered);
+      this.#forget(eventId, remembered);
       throw error;
     }
     remembered.fate = true;
@@ -171,14 +172,13 @@ export class EventIntake {
         payload = incoming.text;
         const event = this.#validate(incoming.text);
         const { eventId } = event;
-        const identity = identityOf(event);
         const content = contentHash(event.fields, NOT_CONTENT);
-        const earlier = this.#seen.get(identity);
+        const held = this.#seen.get(eventId);
+        const earlier = this.#ofUser(event, held);
         if (earlier === undefined) {
           records.push(this.#recordOf(event, incoming, traceparent));
-          const remembered: Remembered = { content, fate: sending };
-          this.#seen.add(identity, remembered);
-          taken.push({ index, eventId, payload, identity, remembered });
+          const remembered = this.#remember(event, held, { userId: event.userId, content, fate: sending });
+          taken.push({ index, eventId, payload, remembered });
         } else {
           others.push(this.#repeat(results, index, eventId, { earlier, content, payload }));
         }
@@ -193,20 +193,20 @@ export class EventIntake {
     settle(this.#sendAll(records, taken));
     try {
       await sending;
-      for (const { index, eventId, payload, identity, remembered } of taken) {
+      for (const { index, eventId, payload, remembered } of taken) {
         const { refusal } = remembered;
         if (refusal === undefined) {
           remembered.fate = true;
           results[index] = { index, event_id: eventId, status: 'accepted' };
         } else {
-          this.#forget(identity, remembered);
+          this.#forget(eventId, remembered);
           others.push(this.#reject(results, index, payload, refusal));
         }
       }
       this.#counters.accepted.inc(taken.filter(({ remembered }) => remembered.refusal === undefined).length);
     } catch (error) {
-      for (const { index, identity, remembered } of taken) {
-        this.#forget(identity, remembered);
+      for (const { index, eventId, remembered } of taken) {
+        this.#forget(eventId, remembered);
         results[index] = failed(index, error);
       }
     }
@@ -257,9 +257,24 @@ export class EventIntake {
     }
   }
 
+  /** What is known of this user's id. @param held - under the id alone: it may be another user's */
+  #ofUser({ userId, eventId }: ValidEvent, held: Remembered | undefined): Remembered | undefined {
+    if (held !== undefined && held.userId === userId) return held;
+    return this.#areIdsShared ? this.#seen.get(keyOf(userId, eventId)) : undefined;
+  }
+
+  /** Most ids are of one user: no other key is made then. */
+  #remember({ userId, eventId }: ValidEvent, held: Remembered | undefined, remembered: Remembered): Remembered {
+    if (held !== undefined) this.#areIdsShared = true;
+    this.#seen.add(held === undefined ? eventId : keyOf(userId, eventId), remembered);
+    return remembered;
+  }
+
   /** Another event may have taken its place since. */
-  #forget(identity: string, remembered: Remembered): void {
-    if (this.#seen.get(identity) === remembered) this.#seen.delete(identity);
+  #forget(eventId: string, remembered: Remembered): void {
+    for (const key of [eventId, keyOf(remembered.userId, eventId)]) {
+      if (this.#seen.get(key) === remembered) this.#seen.delete(key);
+    }
   }
 
   /** @throws {@link InvalidEventError}, {@link RecordTooLargeError} */
@@ -347,9 +362,8 @@ const REFUSALS = [InvalidEventError, EventIdConflictError, RecordTooLargeError, 
 /** What is wrong is the event: sending it again does not help. */
 const isRefusal = (error: unknown): error is PlatformError => REFUSALS.some((refusal) => error instanceof refusal);
 
-/** Ids are unique for each user. No id holds NUL: what does is refused before. */
-const identityOf = ({ userId, eventId }: ValidEvent): string =>
-  userId === undefined ? `\0${eventId}` : `${userId}\0${eventId}`;
+/** No id holds NUL: what does is refused before. */
+const keyOf = (userId: string | undefined, eventId: string): string => `${userId ?? ''}\0${eventId}`;
 
 /** @throws {@link InvalidEventError} for bytes that are not UTF-8 */
 function readPlain(body: Buffer | string): Incoming {

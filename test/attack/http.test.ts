@@ -21,7 +21,7 @@ const refuse = (record: OutgoingRecord): Error | undefined =>
 beforeAll(async () => {
   process.on('unhandledRejection', note);
   listeners = await startListeners({ maxBatchItems: 2_000, maxAnswerBytes: 100_000 }, refuse);
-}, 60_000);
+}, 240_000);
 afterAll(async () => {
   await listeners.stop();
   process.off('unhandledRejection', note);

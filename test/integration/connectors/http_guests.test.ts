@@ -14,7 +14,7 @@ let url = '';
 beforeAll(async () => {
   listeners = await startListeners();
   url = listeners.gateway.url;
-}, 60_000);
+}, 240_000);
 afterAll(async () => listeners.stop());
 
 const recordOf = (id: string) => {

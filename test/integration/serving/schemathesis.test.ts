@@ -37,7 +37,7 @@ beforeAll(async () => {
   );
   await tiny.service.start();
   listeners = await startListeners();
-}, 60_000);
+}, 240_000);
 afterAll(async () => {
   await listeners.stop();
   await tiny.stop();
