@@ -65,7 +65,7 @@ test('what is worse than the gates allow is not promoted, nor what is not there;
   expect((await models('promote', 'fraud_detector', '3', '--force')).code).toBe(0);
   const index = readFileSync(join(folder, 'data', 'models', 'fraud_detector', 'index.json'), 'utf8');
   expect(JSON.parse(index)).toMatchObject({
-    audit: expect.arrayContaining([expect.objectContaining({ by: 'ann', replaced: 1 })]),
+    value: { audit: expect.arrayContaining([expect.objectContaining({ by: 'ann', replaced: 1 })]) },
   });
   writeFileSync(join(folder, 'copy', 'model.onnx'), readFileSync(join(SHIPPED, 'model.onnx')).subarray(0, 1_000));
   expect((await models('register', 'fraud_detector', 'copy')).stderr).toMatch(/was changed or cut short/);
