@@ -94,6 +94,35 @@ const codeOf = ({ body }: RawAnswer): unknown => {
   }
 };
 
+/** Whose form the answers of a path have: the platform's own, or that of a protocol. */
+const formOf = (path: string): string => /^\/(v2|invocations|endpoints)\b/.exec(path)?.[1] ?? 'own';
+
+/** What a refusal says, in its protocol's form, without what differs from one request to the next. */
+function refusalIn({ method, path }: Pick<Route, 'method' | 'path'>, { body, headers }: RawAnswer): unknown {
+  if (method === 'HEAD') return 'no body';
+  const parsed = JSON.parse(body) as Record<string, unknown>;
+  switch (formOf(path)) {
+    case 'v2':
+      return Object.keys(parsed).join() === 'error' ? parsed.error : body;
+    case 'invocations':
+      return parsed.error_code;
+    case 'endpoints':
+      return headers['x-amzn-errortype'];
+    default:
+      return parsed.code;
+  }
+}
+
+/** What {@link refusalIn} returns with status 401 and 403. */
+const REFUSALS: Readonly<Record<string, readonly [unauthorized: unknown, forbidden: unknown]>> = {
+  own: ['HTTP_UNAUTHORIZED', 'HTTP_FORBIDDEN'],
+  v2: [expect.stringMatching(/API key/), expect.stringMatching(/scope/)],
+  invocations: ['UNAUTHENTICATED', 'PERMISSION_DENIED'],
+  endpoints: ['AccessDeniedException', 'AccessDeniedException'],
+};
+const expectedOf = ({ method, path }: Route, status: 401 | 403): unknown =>
+  method === 'HEAD' ? 'no body' : (REFUSALS[formOf(path)] as readonly unknown[])[status === 401 ? 0 : 1];
+
 /** Some at a time. */
 async function each<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
   const results: R[] = [];
@@ -150,22 +179,27 @@ test('without a key, and with one that is wrong, revoked or expired, every close
     const all = await Promise.all(
       given.map((headers) => sendRaw(urlOf(route.role), route.method, route.target, headers)),
     );
-    return all.map(({ status, headers, body }) =>
-      JSON.stringify({ status, challenge: headers['www-authenticate'], body: route.method === 'HEAD' ? '' : body }),
-    );
+    return all.map((answer) => [
+      describe(route),
+      answer.status,
+      typeof answer.headers['www-authenticate'],
+      refusalIn(route, answer),
+    ]);
   });
-  const kinds = new Set(answers.flat());
-  expect([...kinds].map((kind) => JSON.parse(kind).status)).toEqual([401, 401]);
-  expect(kinds.size).toBe(2);
-  expect([...kinds].join()).toContain('HTTP_UNAUTHORIZED');
+  for (const [index, route] of closed().entries()) {
+    const one = [describe(route), 401, 'string', expectedOf(route, 401)];
+    expect(answers[index]).toEqual([one, one, one, one, one]);
+    // Also to the letter, but for what names the request.
+    expect(new Set(answers[index]?.map((answer) => JSON.stringify(answer))).size).toBe(1);
+  }
 });
 
 test('with a key of no scope that it needs every closed route answers 403, before it looks at anything', async () => {
   const answers = await each(closed(), async (route) => {
     const answer = await sendRaw(urlOf(route.role), route.method, route.target, asKey(keys.none));
-    return [describe(route), answer.status, route.method === 'HEAD' ? 'HTTP_FORBIDDEN' : codeOf(answer)];
+    return [describe(route), answer.status, refusalIn(route, answer)];
   });
-  expect(answers).toEqual(closed().map((route) => [describe(route), 403, 'HTTP_FORBIDDEN']));
+  expect(answers).toEqual(closed().map((route) => [describe(route), 403, expectedOf(route, 403)]));
 });
 
 test('a key for another model, view or counter is refused as well, also where the body names it; lists are empty', async () => {
@@ -247,10 +281,11 @@ test('a path is never let in by how it is written', async () => {
   await each(requests, async ({ route, target }) => {
     for (const headers of [{}, asKey(WRONG)]) {
       const answer = await sendRaw(urlOf(route.role), route.method, target, headers);
-      const isRefused = answer.status === 401 && (route.method === 'HEAD' || codeOf(answer) === 'HTTP_UNAUTHORIZED');
-      // Node itself refuses what is no request target, before any listener sees it.
+      const isRefused = answer.status === 401;
+      // What is no request target, or holds NUL, is refused before any route is looked for.
       const isMalformed =
-        answer.status === 400 && answer.body === '{"error":{"code":"BAD_REQUEST","message":"Bad Request"}}';
+        answer.status === 400 &&
+        ['HTTP_BAD_REQUEST', 'HTTP_INVALID_TARGET', undefined].includes(codeOf(answer) as string);
       const isOpenRoute = /^\/+(docs|health)/.test(target) || target.includes('/docs/');
       if (!isRefused && !isMalformed && !isOpenRoute) wrong.push([describe(route), target, answer.status, answer.body]);
     }

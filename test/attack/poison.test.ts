@@ -162,10 +162,10 @@ const nested = `${'['.repeat(50_000)}${']'.repeat(50_000)}`;
 const POISON: readonly [name: string, record: OutgoingRecord, stage: string, reason: RegExp][] = [
   ['not JSON', { value: '{"event_id": ' }, 'pipeline.decode', /not JSON/],
   ['null', { value: 'null' }, 'pipeline.decode', /not a JSON object/],
-  ['NUL', recordOf(click('nul', { user_id: 'w\0b' })), 'pipeline.decode', /user_id holds a NUL/],
-  ['NUL in a name', recordOf(click('name', { 'x\0': 1 })), 'pipeline.decode', /has a name that holds a NUL/],
-  ['half a pair', recordOf(click('half', { text: '\ud800' })), 'pipeline.decode', /text holds half of a surrogate/],
-  ['nested', { value: `{"event_type":"click","text":${nested}}` }, 'pipeline.decode', /nested more than 500/],
+  ['NUL', recordOf(click('nul', { user_id: 'w\0b' })), 'pipeline.decode', /^user_id: holds a NUL/],
+  ['NUL in a name', recordOf(click('name', { 'x\0': 1 })), 'pipeline.decode', /^x\\u0000: holds a NUL/],
+  ['half a pair', recordOf(click('half', { text: '\ud800' })), 'pipeline.decode', /^text: holds half of a surrogate/],
+  ['nested', { value: `{"event_type":"click","text":${nested}}` }, 'pipeline.decode', /more than 100 levels/],
   ['a wrong type', recordOf(click('type', { n: 'one' })), 'pipeline.decode', /n: /],
   [
     'a function that throws',
