@@ -274,9 +274,10 @@ class EmbeddedJob implements PipelineHandle {
     }
   }
 
-  async #waitToRestart(error: unknown, delayMs: number): Promise<void> {
+  /** @param counts - whether it is a restart of the job's own; a full disk is reported by the disk's health, and passes with it */
+  async #waitToRestart(error: unknown, delayMs: number, counts: boolean): Promise<void> {
     const { restarts } = this;
-    restarts.timesMs.push(this.#clock.now());
+    if (counts) restarts.timesMs.push(this.#clock.now());
     if (restarts.timesMs.length > RESTARTS_KEPT) restarts.timesMs.shift();
     restarts.lastError = error;
     restarts.isWaiting = true;
@@ -306,7 +307,7 @@ class EmbeddedJob implements PipelineHandle {
         this.#failures += 1;
         this.#metrics?.bundleFailures.inc();
         this.#log.error({ error, attempt: this.#failures, delayMs }, 'bundle.failed_restarting_from_snapshot');
-        await this.#waitToRestart(error, delayMs);
+        await this.#waitToRestart(error, delayMs, !isDisk);
         this.#execution = this.#createExecution();
       }
     }

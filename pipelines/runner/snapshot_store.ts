@@ -240,20 +240,26 @@ export class SnapshotWriter {
     this.#flush();
     this.#append(this.#hash.digest());
     await this.#writing;
-    if (this.#failure !== undefined) throw this.#failure;
-    await onDisk(this.#temporary, async () => {
-      await this.#handle?.sync();
-      await this.#handle?.close();
-      this.#handle = undefined;
-    });
+    try {
+      if (this.#failure !== undefined) throw this.#failure;
+      await onDisk(this.#temporary, async () => this.#handle?.sync());
+    } finally {
+      await this.#close();
+    }
     await this.#publish(this.#temporary);
+  }
+
+  async #close(): Promise<void> {
+    const handle = this.#handle;
+    this.#handle = undefined;
+    await onDisk(this.#temporary, async () => handle?.close());
   }
 
   /** Nothing is written any more when this is done: one that was about to become durable may have. */
   async abandon(): Promise<void> {
     await this.#finishing?.catch(() => {});
     await this.#writing;
-    await this.#handle?.close();
+    await this.#close();
     await unlink(this.#temporary).catch(() => {});
   }
 }
