@@ -1,5 +1,6 @@
 import { createBroker } from '#connectors/catalog';
 import { createOfflineStore, createOnlineStore } from '#feature_store/config';
+import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { History } from '#feature_store/definitions/source';
@@ -32,7 +33,7 @@ async function openStores(
 ) {
   const base = { log, clock: systemClock, metrics: createMetricsRegistry(), views: definitionsOf(config).views };
   const online = createOnlineStore(base, config.onlineStore);
-  const offline = createOfflineStore(base, config.offlineStore);
+  const offline = createOfflineStore({ ...base, views: VIEWS }, config.offlineStore);
   const services = await startAll([...more, online, offline], new AbortController().signal);
   return { ...base, online, offline, close: async () => services[Symbol.asyncDispose]() };
 }
@@ -146,7 +147,7 @@ export async function rebuildOnline(
   let total = 0;
   try {
     for (const view of views) {
-      let after: string | undefined;
+      let after: EntityKey | undefined;
       counts[viewId(view)] = 0;
       for (;;) {
         const rows = await offline.newestRows(view, { limit: PAGE, ...(after === undefined ? {} : { after }) });

@@ -70,7 +70,7 @@ export async function startPlatform(
   const { views, services: featureServices } = definitionsOf(config);
   const base = { log, clock, metrics, views };
   const broker = createBroker(base, config.broker);
-  const offline = createOfflineStore(base, config.offlineStore);
+  const offline = createOfflineStore({ ...base, views: VIEWS }, config.offlineStore);
   const readable = new FallbackOnlineStore(createOnlineStore(base, config.onlineStore), {
     ...base,
     offline,

@@ -1,9 +1,15 @@
 import type { FastifyInstance } from 'fastify';
+import { entityOf } from '#feature_store/definitions/entity_key';
 import type { OnlineStore } from '#feature_store/online/online_store';
+import type { EntityLookup } from './entity_lookup.ts';
 
 interface CounterPath {
   readonly entity: string;
   readonly counter: string;
+}
+
+interface CounterQuery {
+  readonly entity?: string;
 }
 
 const params = {
@@ -14,19 +20,39 @@ const params = {
   },
 } as const;
 
+const querystring = {
+  type: 'object',
+  additionalProperties: false,
+  properties: {
+    entity: {
+      type: 'string',
+      description: 'Whose id it is, such as user; needed where there are several entities, unless rows of one tell',
+    },
+  },
+} as const;
+
 /** Counters of entities, beside their features. */
-export function registerCounterRoutes(app: FastifyInstance, store: Pick<OnlineStore, 'increment'>): void {
-  app.get<{ Params: CounterPath }>(
+export function registerCounterRoutes(
+  app: FastifyInstance,
+  store: Pick<OnlineStore, 'increment'>,
+  lookup: EntityLookup,
+): void {
+  const count = async ({ entity: id, counter }: CounterPath, { entity }: CounterQuery, by: number) => {
+    const key = await lookup.keyOf(id, entity);
+    return { user_id: id, entity: entityOf(key), counter, value: await store.increment(key, counter, by) };
+  };
+  app.get<{ Params: CounterPath; Querystring: CounterQuery }>(
     '/counters/:entity/:counter',
-    { schema: { summary: 'What a counter of an entity is; 0 before it was counted', params } },
-    async ({ params: { entity, counter } }) => ({ entity, counter, value: await store.increment(entity, counter, 0) }),
+    { schema: { summary: 'What a counter of an entity is; 0 before it was counted', params, querystring } },
+    ({ params: of, query }) => count(of, query, 0),
   );
-  app.post<{ Params: CounterPath; Body: { readonly by?: number } | undefined }>(
+  app.post<{ Params: CounterPath; Querystring: CounterQuery; Body: { readonly by?: number } | undefined }>(
     '/counters/:entity/:counter',
     {
       schema: {
         summary: 'Adds to a counter, 1 unless the body says otherwise; a repeated request counts again',
         params,
+        querystring,
         body: {
           type: ['object', 'null'],
           additionalProperties: false,
@@ -34,9 +60,6 @@ export function registerCounterRoutes(app: FastifyInstance, store: Pick<OnlineSt
         },
       },
     },
-    async ({ params: { entity, counter }, body }) => {
-      const value = await store.increment(entity, counter, body?.by ?? 1);
-      return { entity, counter, value };
-    },
+    ({ params: of, query, body }) => count(of, query, body?.by ?? 1),
   );
 }

@@ -5,6 +5,9 @@ import type { SqlExecutor } from './sql_executor.ts';
 /** Classes of SQLSTATE after which the same statement may succeed: connection, rollback, resources, operator intervention. */
 const RETRYABLE = /^(08|40|53|57)/;
 
+/** Of Node's timers. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 export class PostgresExecutor implements SqlExecutor {
   readonly #pool: pg.Pool;
 
@@ -26,7 +29,16 @@ export class PostgresExecutor implements SqlExecutor {
   }
 
   async script(text: string): Promise<void> {
-    await this.query(`BEGIN;\n${text};\nCOMMIT`);
+    try {
+      // A migration takes as long as there are rows; whether the server may is for the script to say.
+      const patient: pg.QueryConfig & { readonly query_timeout: number } = {
+        text: `BEGIN;\n${text};\nCOMMIT`,
+        query_timeout: LONGEST_TIMER_MS,
+      };
+      await this.#pool.query(patient);
+    } catch (error) {
+      throw understood(error);
+    }
   }
 
   async close(): Promise<void> {

@@ -1,17 +1,29 @@
 import { type FileHandle, mkdir, open, readFile, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
+import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { type FeatureRow, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
+import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { entityKeyFromPrevious } from '#feature_store/definitions/previous_entity_key';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import type { OnlineStore, WriteResult } from './online_store.ts';
+import { keysFromPrevious } from './previous_keys.ts';
 
 /** A counter as it is. */
 interface Count {
-  readonly entity: string;
+  readonly entity: EntityKey;
   readonly counter: string;
   readonly value: number;
 }
+
+/** The file's first line. Without it, keys in the file are those of releases before entity keys. */
+interface Header {
+  readonly layout: 2;
+}
+
+/** What was written before and has no key of now: kept in the file, marked, and tried again at each start. */
+type Left = (FeatureRow | Count) & { readonly left: true };
 
 /** The file is rewritten when it holds this many more lines than the store has rows and counters. */
 const REWRITE_AFTER_ROWS = 50_000;
@@ -29,16 +41,24 @@ export class MemoryOnlineStore implements OnlineStore {
   readonly #ttlMs: ReadonlyMap<string, number>;
   readonly #rows = new Map<string, FeatureRow>();
   readonly #counters = new Map<string, Count>();
+  readonly #views: readonly FeatureView[];
+  #left: Left[] = [];
   #handle: FileHandle | undefined;
   #appended = 0;
   #queue: Promise<unknown> = Promise.resolve();
 
-  /** @param ttlMs - by view id; rows older than that are not served */
-  constructor(deps: { log: Logger; clock: Clock; ttlMs: ReadonlyMap<string, number> }, settings: { file: string }) {
+  /**
+   * @param deps - `ttlMs`: by view id; rows older than that are not served. `views`: those that are defined, for what was written before entity keys
+   */
+  constructor(
+    deps: { log: Logger; clock: Clock; ttlMs: ReadonlyMap<string, number>; views?: readonly FeatureView[] },
+    settings: { file: string },
+  ) {
     this.#file = settings.file;
     this.#clock = deps.clock;
     this.#log = deps.log.child({ component: 'feature_store.online' });
     this.#ttlMs = deps.ttlMs;
+    this.#views = deps.views ?? [];
   }
 
   async start(): Promise<void> {
@@ -48,16 +68,48 @@ export class MemoryOnlineStore implements OnlineStore {
       throw error;
     });
     let dropped = 0;
+    let isPrevious = true;
+    const previous: (FeatureRow | Count)[] = [];
     for (const line of text.split('\n')) {
       if (line === '') continue;
       const entry = decodeLine(line);
       // Only the tail can be torn, by a crash in the middle of an append that nobody was told had succeeded.
       if (entry === undefined) dropped += 1;
+      else if ('layout' in entry) isPrevious = false;
+      else if (isPrevious || 'left' in entry) previous.push(entry);
       else if ('counter' in entry) this.#counters.set(counterKey(entry.entity, entry.counter), entry);
       else this.#put(entry);
     }
     if (dropped > 0) this.#log.warn({ file: this.#file, dropped }, 'online_store.torn_lines_dropped');
+    if (previous.length > 0) this.#takeOver(previous);
     await this.#rewrite();
+  }
+
+  /** Gives what was written before entity keys its keys of now; a counter is of the one entity that there are rows of. */
+  #takeOver(previous: readonly (FeatureRow | Count)[]): void {
+    const byId = new Map(this.#views.map((view) => [viewId(view), view]));
+    const left = new Map<string, Left>();
+    for (const row of previous) {
+      if ('counter' in row) continue;
+      const view = byId.get(viewId(row));
+      const read = view === undefined ? undefined : entityKeyFromPrevious(view, row.entityKey);
+      if (read !== undefined && 'key' in read) this.#put({ ...row, entityKey: read.key });
+      else left.set(rowKey(row, row.entityKey), { ...row, left: true });
+    }
+    for (const count of previous) {
+      if (!('counter' in count)) continue;
+      const known = keysFromPrevious(this.#views, count.entity).filter((key) =>
+        this.#views.some((view) => this.#rows.has(rowKey(view, key))),
+      );
+      const [only, ...others] = known;
+      if (only !== undefined && others.length === 0) {
+        const key = counterKey(only, count.counter);
+        if (!this.#counters.has(key) || !('left' in count)) this.#counters.set(key, { ...count, entity: only });
+      } else left.set(counterKey(count.entity, count.counter), { ...count, left: true });
+    }
+    this.#left = [...left.values()];
+    const examples = this.#left.slice(0, 5).map((entry) => ('counter' in entry ? entry.entity : entry.entityKey));
+    if (examples.length > 0) this.#log.warn({ keys: this.#left.length, examples }, 'online_store.entity_keys_left');
   }
 
   #put(row: FeatureRow): boolean {
@@ -74,7 +126,7 @@ export class MemoryOnlineStore implements OnlineStore {
     return { written: fresh.length, stale: rows.length - fresh.length };
   }
 
-  async increment(entity: string, counter: string, by: number): Promise<number> {
+  async increment(entity: EntityKey, counter: string, by: number): Promise<number> {
     const key = counterKey(entity, counter);
     const count = { entity, counter, value: (this.#counters.get(key)?.value ?? 0) + by };
     if (by === 0) return count.value;
@@ -83,7 +135,7 @@ export class MemoryOnlineStore implements OnlineStore {
     return count.value;
   }
 
-  async erase(views: readonly ViewReference[], entityKey: string): Promise<number> {
+  async erase(views: readonly ViewReference[], entityKey: EntityKey): Promise<number> {
     const erased = views.filter((view) => this.#rows.delete(rowKey(view, entityKey))).length;
     for (const [key, { entity }] of this.#counters) if (entity === entityKey) this.#counters.delete(key);
     // What was appended is on disk until the file is written anew.
@@ -91,7 +143,7 @@ export class MemoryOnlineStore implements OnlineStore {
     return erased;
   }
 
-  async read(view: ViewReference, entityKeys: readonly string[]): Promise<readonly (FeatureRow | undefined)[]> {
+  async read(view: ViewReference, entityKeys: readonly EntityKey[]): Promise<readonly (FeatureRow | undefined)[]> {
     const ttlMs = this.#ttlMs.get(viewId(view));
     const oldest = ttlMs === undefined ? Number.NEGATIVE_INFINITY : this.#clock.now() - ttlMs;
     return entityKeys.map((entityKey) => {
@@ -115,8 +167,8 @@ export class MemoryOnlineStore implements OnlineStore {
   async #rewrite(): Promise<void> {
     const temporary = `${this.#file}.tmp`;
     const handle = await open(temporary, 'w');
-    let lines: string[] = [];
-    for (const entry of [...this.#counters.values(), ...this.#rows.values()]) {
+    let lines = [encodeLine({ layout: 2 })];
+    for (const entry of [...this.#left, ...this.#counters.values(), ...this.#rows.values()]) {
       lines.push(encodeLine(entry));
       if (lines.length === 1_000) {
         await handle.appendFile(lines.join(''));
@@ -143,17 +195,17 @@ export class MemoryOnlineStore implements OnlineStore {
   }
 }
 
-const rowKey = (view: ViewReference, entityKey: string): string => `${view.view}@${view.version}\u0000${entityKey}`;
+const rowKey = (view: ViewReference, entityKey: EntityKey): string => `${view.view}@${view.version}\u0000${entityKey}`;
 
-const counterKey = (entity: string, counter: string): string => `${counter}\u0000${entity}`;
+const counterKey = (entity: EntityKey, counter: string): string => `${counter}\u0000${entity}`;
 
-function encodeLine(entry: FeatureRow | Count): string {
+function encodeLine(entry: FeatureRow | Count | Header): string {
   const json = JSON.stringify(entry);
   return `${crc32(json).toString(16).padStart(8, '0')} ${json}\n`;
 }
 
-function decodeLine(line: string): FeatureRow | Count | undefined {
+function decodeLine(line: string): FeatureRow | Count | Left | Header | undefined {
   const json = line.slice(9);
   if (Number.parseInt(line.slice(0, 8), 16) !== crc32(json)) return undefined;
-  return JSON.parse(json) as FeatureRow | Count;
+  return JSON.parse(json) as FeatureRow | Count | Left | Header;
 }

@@ -1,10 +1,14 @@
 import type { Redis } from 'ioredis';
 import { connectRedis, type RedisClient } from '#connectors/redis/client';
 import type { RedisConfig } from '#connectors/redis/config';
+import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { type FeatureRow, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import type { Logger } from '#monitoring/log';
 import { OnlineStoreError, UnknownViewError } from '../errors.ts';
 import type { OnlineStore, WriteResult } from './online_store.ts';
+import { moveToEntityKeys, type PackedRow } from './redis_entity_keys.ts';
+import { countersKey, rowKey } from './redis_keys.ts';
 import { RowCodec, type RowLayout, unpack } from './row_codec.ts';
 import { TurnReads } from './turn_reads.ts';
 
@@ -32,19 +36,6 @@ type ScriptedRedis = RedisClient & {
   headwaterCompareAndSet(keys: number, ...keysAndArguments: (string | number)[]): Promise<number>;
 };
 
-/** Keys: `headwater:<view>@<version>:{<entity>}`, so that an entity's views share a cluster slot. */
-const rowKey = (prefix: string, view: ViewReference, entityKey: string): string =>
-  `${prefix}:${viewId(view)}:{${entityKey}}`;
-
-/** A row to be written. */
-interface Entry {
-  readonly key: string;
-  readonly entityKey: string;
-  readonly eventTime: number;
-  readonly packed: string;
-  readonly ttlMs: number;
-}
-
 /**
  * Each row in one value, which names the definitions it was computed by; an older event time never replaces a newer one, whatever order writes
  * come in. On one server, or on a cluster.
@@ -56,12 +47,13 @@ export class RedisOnlineStore implements OnlineStore {
   readonly #reads: TurnReads | undefined;
   readonly #config: RedisConfig;
   readonly #prefix: string;
+  readonly #log: Logger;
   readonly #codecs: ReadonlyMap<string, RowCodec>;
   /** Layouts that others have written rows with; undefined where nobody knows any more. */
   readonly #foreign = new Map<string, Promise<RowLayout | undefined>>();
 
   constructor(
-    deps: { redis: RedisClient; views: readonly FeatureView[] },
+    deps: { redis: RedisClient; views: readonly FeatureView[]; log: Logger },
     settings: { redis: RedisConfig; keyPrefix: string },
   ) {
     deps.redis.defineCommand('headwaterCompareAndSet', { lua: COMPARE_AND_SET });
@@ -70,6 +62,7 @@ export class RedisOnlineStore implements OnlineStore {
     this.#reads = deps.redis.isCluster ? undefined : new TurnReads(deps.redis as Redis);
     this.#config = settings.redis;
     this.#prefix = settings.keyPrefix;
+    this.#log = deps.log.child({ component: 'feature_store.online' });
     this.#codecs = new Map(deps.views.map((view) => [viewId(view), new RowCodec(view)]));
   }
 
@@ -79,6 +72,12 @@ export class RedisOnlineStore implements OnlineStore {
       this.#redis.set(this.#layoutKey(fingerprint), JSON.stringify(layout)),
     );
     await Promise.all(layouts);
+    await moveToEntityKeys(this.#redis, {
+      keyPrefix: this.#prefix,
+      views: [...this.#codecs.values()].map(({ view }) => view),
+      write: (rows) => Promise.all(this.#scripts(rows).map((some) => this.#compareAndSet(some))),
+      log: this.#log,
+    });
   }
 
   #layoutKey(fingerprint: string): string {
@@ -103,7 +102,7 @@ export class RedisOnlineStore implements OnlineStore {
       if (held !== undefined) replaced += 1;
       newest.set(key, row);
     }
-    const entries: Entry[] = [];
+    const entries: PackedRow[] = [];
     for (const [key, row] of newest) {
       const codec = this.#codecOf(row);
       const ttlMs = Math.ceil(codec.view.ttlMs - Math.max(0, nowMs - row.eventTime));
@@ -121,15 +120,15 @@ export class RedisOnlineStore implements OnlineStore {
   }
 
   /** A script's keys must lie in one slot of a cluster: an entity's do. */
-  #scripts(entries: readonly Entry[]): readonly (readonly Entry[])[] {
-    const groups = new Map<string, Entry[]>();
+  #scripts(entries: readonly PackedRow[]): readonly (readonly PackedRow[])[] {
+    const groups = new Map<string, PackedRow[]>();
     for (const entry of entries) {
       const together = this.#redis.isCluster ? entry.entityKey : '';
       const group = groups.get(together);
       if (group === undefined) groups.set(together, [entry]);
       else group.push(entry);
     }
-    const scripts: (readonly Entry[])[] = [];
+    const scripts: (readonly PackedRow[])[] = [];
     for (const group of groups.values()) {
       for (let from = 0; from < group.length; from += ROWS_A_SCRIPT)
         scripts.push(group.slice(from, from + ROWS_A_SCRIPT));
@@ -137,13 +136,13 @@ export class RedisOnlineStore implements OnlineStore {
     return scripts;
   }
 
-  #compareAndSet(entries: readonly Entry[]): Promise<number> {
+  #compareAndSet(entries: readonly PackedRow[]): Promise<number> {
     const values: (string | number)[] = [];
     for (const { eventTime, packed, ttlMs } of entries) values.push(eventTime, packed, ttlMs);
     return this.#redis.headwaterCompareAndSet(entries.length, ...entries.map(({ key }) => key), ...values);
   }
 
-  async read(view: ViewReference, entityKeys: readonly string[]): Promise<readonly (FeatureRow | undefined)[]> {
+  async read(view: ViewReference, entityKeys: readonly EntityKey[]): Promise<readonly (FeatureRow | undefined)[]> {
     if (entityKeys.length === 0) return [];
     const codec = this.#codecOf(view);
     const keys = entityKeys.map((key) => rowKey(this.#prefix, view, key));
@@ -155,7 +154,7 @@ export class RedisOnlineStore implements OnlineStore {
         const text = values[index];
         const packed = typeof text === 'string' ? unpack(text) : undefined;
         if (packed === undefined) continue;
-        const entityKey = entityKeys[index] as string;
+        const entityKey = entityKeys[index] as EntityKey;
         if (packed.layout === codec.fingerprint) rows[index] = codec.decode(entityKey, packed);
         else {
           waiting ??= [];
@@ -181,27 +180,23 @@ export class RedisOnlineStore implements OnlineStore {
     return (this.#redis as unknown as Redis).mget(keys as string[]);
   }
 
-  async increment(entity: string, counter: string, by: number): Promise<number> {
+  async increment(entityKey: EntityKey, counter: string, by: number): Promise<number> {
     try {
-      return await this.#redis.hincrby(this.#countersKey(entity), counter, by);
+      return await this.#redis.hincrby(countersKey(this.#prefix, entityKey), counter, by);
     } catch (error) {
-      throw new OnlineStoreError(`count ${counter} of ${entity}`, error);
+      throw new OnlineStoreError(`count ${counter} of ${entityKey}`, error);
     }
   }
 
-  async erase(views: readonly ViewReference[], entityKey: string): Promise<number> {
+  async erase(views: readonly ViewReference[], entityKey: EntityKey): Promise<number> {
     try {
       // One by one: a cluster has an entity's keys in one slot, but other commands may not count on it.
       const erased = await Promise.all(views.map((view) => this.#redis.del(rowKey(this.#prefix, view, entityKey))));
-      await this.#redis.del(this.#countersKey(entityKey));
+      await this.#redis.del(countersKey(this.#prefix, entityKey));
       return erased.reduce((sum, rows) => sum + rows, 0);
     } catch (error) {
       throw new OnlineStoreError(`erase ${entityKey}`, error);
     }
-  }
-
-  #countersKey(entity: string): string {
-    return `${this.#prefix}:counters:{${entity}}`;
   }
 
   #layoutOf(fingerprint: string): Promise<RowLayout | undefined> {

@@ -1,6 +1,7 @@
 import type { Span } from '@opentelemetry/api';
 import type { DeadLetter } from '#connectors/dead_letters';
 import { type EntityState, emptyEntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
+import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { type Violation, violationsOf } from '#feature_store/definitions/quality_rule';
@@ -76,7 +77,7 @@ interface Remembered {
  * as of the event; and, when events leave a window, the row as of then. Late events count in; those older than `allowedLatenessMs` go to the dead letters. Two events of one entity at
  * the same millisecond share a row: the later one's, which includes both.
  */
-export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRow> {
+export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, ComputedRow> {
   readonly remembered = valueState<Remembered>('remembered');
   /** For what changes without events, and in the end to forget the entity. */
   readonly wake = eventTimer('wake');
@@ -95,7 +96,7 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
     this.#metrics = metrics;
   }
 
-  process({ key, value }: KV<string, UsableEvent>, context: ProcessContext<ComputedRow>): void {
+  process({ key, value }: KV<EntityKey, UsableEvent>, context: ProcessContext<ComputedRow>): void {
     const { traceparent } = value;
     if (traceparent === undefined) {
       this.#process(key, value, undefined, context);
@@ -106,7 +107,7 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
     span.end();
   }
 
-  #process(key: string, value: UsableEvent, span: Span | undefined, context: ProcessContext<ComputedRow>): void {
+  #process(key: EntityKey, value: UsableEvent, span: Span | undefined, context: ProcessContext<ComputedRow>): void {
     const { eventTimeMs } = value;
     const cell = context.state(this.remembered);
     const remembered = cell.read() ?? { entity: emptyEntityState(), seen: noIds() };
@@ -138,7 +139,7 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
 
   /** @param origin - the event that made the row; undefined when something left a window */
   #output(
-    key: string,
+    key: EntityKey,
     asOfMs: number,
     values: FeatureRow['values'],
     origin: UsableEvent | undefined,
@@ -184,7 +185,7 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
   }
 
   /** Rows as of every change before `beforeMs`. */
-  #decay(key: string, state: EntityState, beforeMs: number, context: ProcessContext<ComputedRow>): void {
+  #decay(key: EntityKey, state: EntityState, beforeMs: number, context: ProcessContext<ComputedRow>): void {
     this.#computation.decay(state, beforeMs, (asOfMs, values) => {
       this.#metrics.decayed.inc();
       this.#output(key, asOfMs, values, undefined, context);
@@ -202,7 +203,7 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
     return (latest?.eventTimeMs ?? 0) + this.#computation.horizonMs;
   }
 
-  onTimer(timer: TimerSpec, context: OnTimerContext<ComputedRow, string>): void {
+  onTimer(timer: TimerSpec, context: OnTimerContext<ComputedRow, EntityKey>): void {
     const cell = context.state(this.remembered);
     const remembered = cell.read();
     const nowMs = context.clock.now();

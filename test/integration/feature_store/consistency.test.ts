@@ -11,6 +11,7 @@ import { startAll } from '#kernel/lifecycle';
 import { DAY_MS, eventTime, processingTime, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
+import { keyOf } from '../../support/entity_keys.ts';
 import { serviceAddress } from '../service_address.ts';
 
 test('what differs between Redis and PostgreSQL is counted, and shown', async () => {
@@ -26,7 +27,7 @@ test('what differs between Redis and PostgreSQL is counted, and shown', async ()
   const row = (entity: number, ageMs: number, sum = 1): FeatureRow => ({
     view: view.view,
     version: 1,
-    entityKey: `e${entity}`,
+    entityKey: keyOf(`e${entity}`),
     eventTime: eventTime(Date.now() - ageMs),
     computedAt: processingTime(Date.now()),
     values: { amount: sum, merchant_category: 'cash' },

@@ -24,7 +24,10 @@ let tiny: TinyServing;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'schemathesis-'));
-  offline = createOfflineStore({ log: silentLogger }, { kind: 'pglite', directory: join(folder, 'offline') });
+  offline = createOfflineStore(
+    { log: silentLogger, views: [] },
+    { kind: 'pglite', directory: join(folder, 'offline') },
+  );
   await offline.start(new AbortController().signal);
   tiny = await serveTiny(
     {},

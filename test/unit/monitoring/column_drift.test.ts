@@ -5,6 +5,7 @@ import { Random } from '#kernel/random';
 import { eventTime } from '#kernel/time';
 import { type CellValue, columnDrift } from '#monitoring/drift/column_drift';
 import { kolmogorovTail } from '#monitoring/drift/kolmogorov_smirnov';
+import { keyOf } from '../../support/entity_keys.ts';
 
 const THRESHOLDS = { psi: 0.2, cramersV: 0.1, significance: 0.001, nullShare: 0.1 };
 
@@ -31,7 +32,7 @@ function referenceOf(random: Random, rows: number) {
   const statistics = new StatisticsOf(NAMES);
   const into = statistics.createAccumulator();
   for (const [index, values] of rowsOf(random, rows, false).entries()) {
-    statistics.addInput(into, { entityKey: `e${index}`, eventTime: eventTime(index), values });
+    statistics.addInput(into, { entityKey: keyOf(`e${index}`), eventTime: eventTime(index), values });
   }
   return statistics.extractOutput(into);
 }
