@@ -28,7 +28,7 @@ CREATE FUNCTION entity_key_part(part text, type text, optional boolean) RETURNS 
     WHEN type = 'number' AND part ~ '^-?[0-9]+(\.[0-9]+)?(e[+-][0-9]+)?$' THEN '#' || part
   END
 $$;
-CREATE FUNCTION entity_key_of(previous text, entity text, types text[], optional boolean[]) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+CREATE FUNCTION entity_key_of(previous text, entity text, types text[], optional boolean[]) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT AS $$
 DECLARE
   parts text[] := CASE cardinality(types) WHEN 1 THEN ARRAY[previous] ELSE string_to_array(previous, '|') END;
   written text[] := '{}';

@@ -433,6 +433,55 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       expect(await store.eraseEntity(stays, true)).toEqual(all);
     });
 
+    test('entities of two types with one id are two, in rows, joins, predictions, labels and erasure', async () => {
+      const [view, id] = [randomUUID(), randomUUID()];
+      const keys = ['', '|', '\\', '#5', ':x', '{}', '%', '_', "'", 'é'].flatMap((end) =>
+        ['user', 'account'].map((entity) => keyOf(`${id}${end}`, entity)),
+      );
+      await store.write(keys.map((entityKey, index) => ({ ...row(view, 'x', 0, index), entityKey })));
+      await store.writePredictions(
+        keys.map((entityKey, rowIndex) => ({
+          ...{ requestId: id, rowIndex, modelName: view, modelVersion: 1, entityKey, features: {}, prediction: 'yes' },
+          predictedAtMs: START,
+        })),
+      );
+      await store.writeLabels(
+        view,
+        keys.map((entityKey, index) => ({ labelId: `${index}`, entityKey, eventTime: at(1), label: index })),
+      );
+      const moments = keys.map((entityKey) => ({ entityKey, eventTime: at(1) }));
+      const joined = async () =>
+        (await store.pointInTimeJoin(moments, { view: { view, version: 1 } })).map((values) => values?.value);
+      expect(await joined()).toEqual(keys.map((_, index) => index));
+      for (const key of keys.slice(0, 6)) {
+        expect(await store.eraseEntity(key, false)).toEqual({ featureRows: 1, predictions: 1, feedback: 0, labels: 1 });
+      }
+      expect(await joined()).toEqual(keys.map((_, index) => (index < 6 ? undefined : index)));
+      const left = keys.slice(6);
+      const predicted = await store.listPredictions({ limit: 100, modelName: view });
+      expect(predicted.map(({ entityKey }) => entityKey)).toEqual(left);
+      const labels = await store.readLabels(view, { from: at(0), to: at(2) });
+      expect(new Set(labels.map(({ entityKey }) => entityKey))).toEqual(new Set(left));
+    });
+
+    test('integers of 64 bits stay exact in keys of label queries and in history', async () => {
+      const ids = [9_007_199_254_740_991n, 9_007_199_254_740_992n, 9_007_199_254_740_993n, -(2n ** 63n), 5n];
+      const values = ids.map((id) => `(${id}::bigint)`).join(', ');
+      const orders = { entity: { name: 'order', joinKeys: ['order_id'] }, joinKeyTypes: ['number'] } as const;
+      const query = (column: string) =>
+        `SELECT id AS ${column}, timestamptz '2026-05-30Z' AS event_time, 1 AS label, 7 AS amount FROM (VALUES ${values}) AS v(id)`;
+      const range = { from: at(-1), to: at(1) };
+      for (const column of ['order_id', 'entity_key']) {
+        const found = await store.queryLabels(query(column), range, orders);
+        expect(new Set(found.map(({ entityKey }) => entityKey))).toEqual(new Set(ids.map((id) => `order:#${id}`)));
+        for (const { request } of found) expect(request?.amount).toBe(7);
+      }
+      const page = { timestampField: 'event_time', idField: 'order_id', after: undefined, limit: 10 };
+      const rows = await store.readHistory(query('order_id'), page);
+      expect(new Set(rows.map((found) => BigInt(found.order_id as number | bigint)))).toEqual(new Set(ids));
+      expect(rows.find((found) => found.order_id === 5)).toBeDefined();
+    });
+
     test('drift reports: a window told again replaces itself; the newest first; those of one model, version, time', async () => {
       const model = randomUUID();
       const column = {

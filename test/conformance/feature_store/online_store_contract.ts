@@ -125,6 +125,25 @@ export function describeOnlineStore(name: string, open: () => Promise<OnlineStor
       expect([await store.increment(gone, 'attempts', 0), await store.increment(stays, 'attempts', 0)]).toEqual([0, 4]);
     });
 
+    test('entities of two types with one id are two, whatever the id; so are ids that look like keys', async () => {
+      const run = randomUUID();
+      const ids = ['', '|', '\\', '#5', ':', 'user:', 'account:', '{', '}', '{}', ' ', '\n', '*', '?', 'é', '😀', '__proto__'];
+      const keys = ids.flatMap((end) => ['user', 'account', 'card'].map((entity) => keyOf(`${run}${end}`, entity)));
+      expect(new Set(keys).size).toBe(keys.length);
+      await store.write(keys.map((key, index) => rowOf(key, 0, index)));
+      for (const [index, key] of keys.entries()) await store.increment(key, 'attempts', index);
+      const values = async () => (await store.read(view, keys)).map((row) => row?.values.value);
+      expect(await values()).toEqual(keys.map((_, index) => index));
+      const gone = new Set(keys.filter((_, index) => index % 3 === 1));
+      for (const key of gone) expect(await store.erase([view], key)).toBe(1);
+      await store.stop();
+      store = await open();
+      expect(await values()).toEqual(keys.map((key, index) => (gone.has(key) ? undefined : index)));
+      for (const [index, key] of keys.entries()) {
+        expect(await store.increment(key, 'attempts', 0)).toBe(gone.has(key) ? 0 : index);
+      }
+    }, 60_000);
+
     test('rows outlive the process', async () => {
       const key = keyOf(randomUUID());
       const row = rowOf(key, 3, 7);
