@@ -14,8 +14,8 @@ import { createFeatureApi } from '#feature_store/api/feature_api';
 import { featureApiConfigSchema, ttlsOf } from '#feature_store/config';
 import { count } from '#feature_store/definitions/aggregations';
 import { type EntityKey, entityKeyFromId, idOf } from '#feature_store/definitions/entity_key';
-import { type FeatureView, featureView } from '#feature_store/definitions/feature_view';
 import { hourOfDay } from '#feature_store/definitions/feature';
+import { type FeatureView, featureView } from '#feature_store/definitions/feature_view';
 import { entity, eventSource } from '#feature_store/definitions/source';
 import { PostgresExecutor } from '#feature_store/offline/postgres_executor';
 import { SqlOfflineStore } from '#feature_store/offline/sql_store';
@@ -54,21 +54,58 @@ function viewsOf(run: string): readonly FeatureView[] {
   });
   const of = (name: string, source: typeof users, joinKeys: string[]) =>
     featureView({
-      ...{ name: `${name}_${run}`, version: 1, entity: entity(`${name}_${run}`, joinKeys), source, ttl: '30d', owner: 'o' },
+      ...{
+        name: `${name}_${run}`,
+        version: 1,
+        entity: entity(`${name}_${run}`, joinKeys),
+        source,
+        ttl: '30d',
+        owner: 'o',
+      },
       description: 'd',
       features: { hour_of_day: hourOfDay(), ...count({ as: 'n' }).over('24h') },
     });
   return [of('user', users, ['user_id']), of('order', orders, ['order_id']), of('seat', seats, ['hall', 'place'])];
 }
 
-const HOSTILE = ['5', '-1', '9007199254740991', 'x9', 'user:x9', 'a|b', 'a', 'b', '|', '\\', 'a\\|b', '#5', '#', '(a)', '{x}', '}', ' ', 'ü/😀?&', '%7C', 'undefined', '__proto__'];
+const HOSTILE = [
+  '5',
+  '-1',
+  '9007199254740991',
+  'x9',
+  'user:x9',
+  'a|b',
+  'a',
+  'b',
+  '|',
+  '\\',
+  'a\\|b',
+  '#5',
+  '#',
+  '(a)',
+  '{x}',
+  '}',
+  ' ',
+  'ü/😀?&',
+  '%7C',
+  'undefined',
+  '__proto__',
+];
 const id = fc.oneof(
   { weight: 5, arbitrary: fc.constantFrom(...HOSTILE) },
-  { weight: 1, arbitrary: fc.string({ unit: 'grapheme', minLength: 1, maxLength: 12 }).filter((text) => text.isWellFormed() && !text.includes('\u0000') && text !== '.' && text !== '..') },
+  {
+    weight: 1,
+    arbitrary: fc
+      .string({ unit: 'grapheme', minLength: 1, maxLength: 12 })
+      .filter((text) => text.isWellFormed() && !text.includes('\u0000') && text !== '.' && text !== '..'),
+  },
 );
 const happening = fc.oneof(
   fc.record({ type: fc.constant('visit'), user_id: fc.oneof(id, fc.constantFrom(null, undefined, '')) }),
-  fc.record({ type: fc.constant('order'), order_id: fc.oneof(fc.integer({ min: -2, max: 6 }), fc.constantFrom(null, 9007199254740991, 9007199254740992)) }),
+  fc.record({
+    type: fc.constant('order'),
+    order_id: fc.oneof(fc.integer({ min: -2, max: 6 }), fc.constantFrom(null, 9007199254740991, 9007199254740992)),
+  }),
   fc.record({ type: fc.constant('seat'), hall: id, place: fc.oneof(id, fc.constant('')) }),
 );
 
@@ -81,11 +118,18 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => offline.stop());
 
-async function onlineStore(kind: 'memory' | 'redis', views: readonly FeatureView[], folder: string): Promise<OnlineStore> {
+async function onlineStore(
+  kind: 'memory' | 'redis',
+  views: readonly FeatureView[],
+  folder: string,
+): Promise<OnlineStore> {
   const metrics = createMetricsRegistry({ process: false });
   if (kind === 'memory') {
     const deps = { log: silentLogger, clock: systemClock, ttlMs: ttlsOf(views), views };
-    return new CachedOnlineStore(new MemoryOnlineStore(deps, { file: join(folder, 'rows') }), metrics, { maxEntries: 50, ttlMs: 10 });
+    return new CachedOnlineStore(new MemoryOnlineStore(deps, { file: join(folder, 'rows') }), metrics, {
+      maxEntries: 50,
+      ttlMs: 10,
+    });
   }
   const { hostname, port } = new URL(serviceAddress('TEST_REDIS_URL'));
   const redis = redisConfigSchema.parse({ host: hostname, port: Number(port) });
@@ -114,21 +158,38 @@ test.each(['memory', 'redis'] as const)(
         await broker.ensureTopics(Object.values(topics).map((name) => ({ name, partitions: 1 })));
         const start = Date.now() - 3_600_000;
         const events = happenings.map(({ type, ...fields }, index) => ({
-          ...{ event_id: `e${index}`, event_type: type, timestamp: new Date(start + index * 10).toISOString(), ...fields },
+          ...{
+            event_id: `e${index}`,
+            event_type: type,
+            timestamp: new Date(start + index * 10).toISOString(),
+            ...fields,
+          },
         }));
-        await broker.producer.send('raw', events.map((event) => ({ key: 'k', value: JSON.stringify(event) })));
+        await broker.producer.send(
+          'raw',
+          events.map((event) => ({ key: 'k', value: JSON.stringify(event) })),
+        );
 
         // The slow oracle: counts by type and ids as they are.
         const expected = new Map<EntityKey, { readonly entity: string; readonly view: FeatureView; n: number }>();
         let refused = 0;
         for (const event of happenings) {
-          const ids: unknown[] = event.type === 'visit' ? [event.user_id] : event.type === 'order' ? [event.order_id] : [event.hall, event.place];
+          const ids: unknown[] =
+            event.type === 'visit'
+              ? [event.user_id]
+              : event.type === 'order'
+                ? [event.order_id]
+                : [event.hall, event.place];
           if (ids.some((part) => part === null || part === undefined || part === '' || part === 9007199254740992)) {
             refused += 1;
             continue;
           }
           const view = views.find(({ source }) => source.eventTypes[0] === event.type) as FeatureView;
-          const escaped = ids.map((part) => (typeof part === 'number' ? `#${part}` : `${String(part).startsWith('#') ? '\\' : ''}${String(part).replace(/[\\|()]/g, '\\$&')}`));
+          const escaped = ids.map((part) =>
+            typeof part === 'number'
+              ? `#${part}`
+              : `${String(part).startsWith('#') ? '\\' : ''}${String(part).replace(/[\\|()]/g, '\\$&')}`,
+          );
           const key = `${view.entity.name}:${escaped.join('|')}` as EntityKey;
           const held = expected.get(key) ?? { entity: view.entity.name, view, n: 0 };
           held.n += 1;
@@ -139,22 +200,37 @@ test.each(['memory', 'redis'] as const)(
         const deps = { broker, online, offline, views, metrics, log: silentLogger, clock: systemClock };
         const times = { outOfOrderMs: 60_000, allowedLatenessMs: 86_400_000, idleAfterMs: 1_000 };
         await runEmbedded(
-          createPipeline((root) => buildFeaturePipeline(root, deps, { ...topics, ...times, group: 'g', bounded: true })),
+          createPipeline((root) =>
+            buildFeaturePipeline(root, deps, { ...topics, ...times, group: 'g', bounded: true }),
+          ),
         ).finished;
 
         const dead: DeadLetter[] = [];
         const published: { key: string | undefined; entity: string; entityKey: string }[] = [];
-        for (const [topic, into] of [['dead', dead], ['features', published]] as const) {
+        for (const [topic, into] of [
+          ['dead', dead],
+          ['features', published],
+        ] as const) {
           const [partition] = await broker.listPartitions(topic);
           const reader = await broker.openPartition(topic, partition as never, { startAt: 'earliest' });
           do {
-            for (const record of await reader.poll({ maxRecords: 1_000, maxWaitMs: 50, signal: new AbortController().signal })) {
+            for (const record of await reader.poll({
+              maxRecords: 1_000,
+              maxWaitMs: 50,
+              signal: new AbortController().signal,
+            })) {
               into.push({ key: record.key, ...JSON.parse(record.value.toString('utf8')) } as never);
             }
           } while (reader.lagRecords() > 0n);
           await reader.close();
         }
-        expect(dead.map(({ reason }) => reason)).toEqual(Array.from({ length: refused }, () => expect.stringMatching(/identifies no (user|order|seat)_\w+: (user_id|order_id|hall|place) is (missing|null|empty|9007199254740992)/)));
+        expect(dead.map(({ reason }) => reason)).toEqual(
+          Array.from({ length: refused }, () =>
+            expect.stringMatching(
+              /identifies no (user|order|seat)_\w+: (user_id|order_id|hall|place) is (missing|null|empty|9007199254740992)/,
+            ),
+          ),
+        );
         for (const { key, entity: of, entityKey } of published) {
           expect([key, of]).toEqual([entityKey, entityKey.split(':')[0]]);
           expect(expected.has(entityKey as EntityKey)).toBe(true);
@@ -162,11 +238,23 @@ test.each(['memory', 'redis'] as const)(
 
         const features = new FeatureReader({ online, clock: systemClock }, { views, services: [] });
         const api = await createFeatureApi(
-          { store: online, features, offline, views, clock: systemClock, log: silentLogger, metrics: createMetricsRegistry({ process: false }) },
+          {
+            store: online,
+            features,
+            offline,
+            views,
+            clock: systemClock,
+            log: silentLogger,
+            metrics: createMetricsRegistry({ process: false }),
+          },
           featureApiConfigSchema.parse({}),
         );
         const inject = async (url: string, payload?: object) => {
-          const answer = await api.app.inject({ method: payload === undefined ? 'GET' : 'POST', url, ...(payload === undefined ? {} : { payload }) });
+          const answer = await api.app.inject({
+            method: payload === undefined ? 'GET' : 'POST',
+            url,
+            ...(payload === undefined ? {} : { payload }),
+          });
           return { status: answer.statusCode, text: answer.body, body: answer.json() as Record<string, never> };
         };
         const check = async () => {
@@ -188,10 +276,15 @@ test.each(['memory', 'redis'] as const)(
             const batch = await inject('/features/batch', { entities: [written] });
             if (owners.length === 1) {
               expect(unnamed.body).toMatchObject({ entity: of, features: { n_24h: { value: n } } });
-              expect(batch.body).toMatchObject({ results: [{ user_id: written, entity: of, features: { n_24h: { value: n } } }] });
+              expect(batch.body).toMatchObject({
+                results: [{ user_id: written, entity: of, features: { n_24h: { value: n } } }],
+              });
             } else {
               for (const answer of [unnamed, batch]) {
-                expect(answer).toMatchObject({ status: 409, body: { error: { code: 'FEATURE_STORE_AMBIGUOUS_ENTITY' } } });
+                expect(answer).toMatchObject({
+                  status: 409,
+                  body: { error: { code: 'FEATURE_STORE_AMBIGUOUS_ENTITY' } },
+                });
                 for (const owner of owners) expect(answer.text).toContain(owner.entity);
               }
             }
@@ -201,7 +294,9 @@ test.each(['memory', 'redis'] as const)(
           for (const view of views) {
             const rows = await offline.newestRows(view, { limit: 1_000 });
             const own = [...expected].filter(([, { entity: of }]) => of === view.entity.name);
-            expect(new Map(rows.map((row) => [row.entityKey, row.values.n_24h]))).toEqual(new Map(own.map(([key, { n }]) => [key, n])));
+            expect(new Map(rows.map((row) => [row.entityKey, row.values.n_24h]))).toEqual(
+              new Map(own.map(([key, { n }]) => [key, n])),
+            );
           }
         };
         await check();

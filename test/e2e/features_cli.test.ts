@@ -177,7 +177,9 @@ test('an id of two entities is erased by its key: the other one stays', async ()
   // Now there is one x9 only.
   expect((await headwater('erase', 'x9', '--dry-run')).last).toMatchObject({ entity: 'account:x9', erased: false });
   expect((await headwater('erase', 'x9', '--entity', 'user', '--dry-run')).last).toMatchObject({ featureRows: 0 });
-  expect((await headwater('erase', 'x9', '--entity', 'shop', '--dry-run')).stderr).toMatch(/no entity "shop"; there is/);
+  expect((await headwater('erase', 'x9', '--entity', 'shop', '--dry-run')).stderr).toMatch(
+    /no entity "shop"; there is/,
+  );
 }, 120_000);
 
 test('too many broken rules fail the command, and what is wrong is said', async () => {

@@ -38,12 +38,24 @@ test("the memory store's file of a release before entity keys is taken over, onc
   );
   for (const start of ['first', 'second']) {
     const { lines, log } = listeningLogger();
-    const store = new MemoryOnlineStore({ log, clock: systemClock, ttlMs: ttlsOf(MIGRATED), views: MIGRATED }, { file });
+    const store = new MemoryOnlineStore(
+      { log, clock: systemClock, ttlMs: ttlsOf(MIGRATED), views: MIGRATED },
+      { file },
+    );
     await store.start();
     const was = async (view: string, keys: readonly ReturnType<typeof keyOf>[]) =>
       (await store.read({ view, version: 1 }, keys)).map((found) => found?.values.was);
-    expect(await was('fraud', ['a1', 'a|b', 'x9', 'account:x9'].map((id) => keyOf(id)))).toEqual(['a1', 'a|b', 'x9', 'account:x9']);
-    expect(await was('user_activity', [keyOf('x9', 'user'), keyOf('u1', 'user'), keyOf('a1', 'user')])).toEqual(['x9', 'u1', undefined]);
+    expect(
+      await was(
+        'fraud',
+        ['a1', 'a|b', 'x9', 'account:x9'].map((id) => keyOf(id)),
+      ),
+    ).toEqual(['a1', 'a|b', 'x9', 'account:x9']);
+    expect(await was('user_activity', [keyOf('x9', 'user'), keyOf('u1', 'user'), keyOf('a1', 'user')])).toEqual([
+      'x9',
+      'u1',
+      undefined,
+    ]);
     expect(await was('sensor', ['sensor:s1|temperature' as never])).toEqual(['s1|temperature']);
     expect(await store.increment(keyOf('a1'), 'attempts', start === 'first' ? 1 : 0)).toBe(4);
     expect(await store.increment(keyOf('u1', 'user'), 'attempts', 0)).toBe(4);

@@ -25,7 +25,9 @@ const MIGRATIONS = assetPath('feature_store/offline/migrations');
 /** The schema as releases before entity keys left it, with what they wrote. */
 async function previousRelease(sql: SqlExecutor): Promise<void> {
   await sql.open();
-  await sql.script('CREATE TABLE headwater_migrations (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())');
+  await sql.script(
+    'CREATE TABLE headwater_migrations (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())',
+  );
   for (const name of readdirSync(MIGRATIONS).sort()) {
     if (!/^00(0\d|10)_/.test(name)) continue;
     const text = readFileSync(`${MIGRATIONS}/${name}`, 'utf8');
@@ -34,7 +36,9 @@ async function previousRelease(sql: SqlExecutor): Promise<void> {
   for (const month of ['2026_10', '2026_11']) {
     const from = `${month.replace('_', '-')}-01T00:00:00Z`;
     const to = month === '2026_10' ? '2026-11-01T00:00:00Z' : '2026-12-01T00:00:00Z';
-    await sql.query(`CREATE TABLE feature_rows_${month} PARTITION OF feature_rows FOR VALUES FROM ('${from}') TO ('${to}')`);
+    await sql.query(
+      `CREATE TABLE feature_rows_${month} PARTITION OF feature_rows FOR VALUES FROM ('${from}') TO ('${to}')`,
+    );
   }
   const write = (view: string, key: string, days = 0) =>
     sql.query(
@@ -53,9 +57,15 @@ async function previousRelease(sql: SqlExecutor): Promise<void> {
     `INSERT INTO feature_views (view, version, description) VALUES ('retired', 1, '{"entity": "policy", "joinKeys": ["policy_id"]}')`,
   );
   const label = (source: string, id: string, key: string) =>
-    sql.query('INSERT INTO labels (source, label_id, entity_key, event_time, label) VALUES ($1, $2, $3, $4, 1)', [source, id, key, AT]);
+    sql.query('INSERT INTO labels (source, label_id, entity_key, event_time, label) VALUES ($1, $2, $3, $4, 1)', [
+      source,
+      id,
+      key,
+      AT,
+    ]);
   // Of accounts: all that is known is; `gone` has no rows any more.
-  for (const [index, key] of ['x9', 'a|b', 'gone', 'account:x9'].entries()) await label('chargebacks', `l${index}`, key);
+  for (const [index, key] of ['x9', 'a|b', 'gone', 'account:x9'].entries())
+    await label('chargebacks', `l${index}`, key);
   // Of a user or of an account.
   await label('unclear', 'l1', 'x9');
   const predict = (model: string, id: string, key: string | null) =>
@@ -81,15 +91,21 @@ export function describeEntityKeysMigration(name: string, open: () => Promise<Sq
       await store.start();
       try {
         const keys = async (view: string) =>
-          (await sql.query<{ key: string; was: string }>(
-            `SELECT entity_key AS key, "values" ->> 'was' AS was FROM feature_rows WHERE view = $1 ORDER BY was, event_time`,
-            [view],
-          )).map(({ key, was }) => [was, key] as const);
+          (
+            await sql.query<{ key: string; was: string }>(
+              `SELECT entity_key AS key, "values" ->> 'was' AS was FROM feature_rows WHERE view = $1 ORDER BY was, event_time`,
+              [view],
+            )
+          ).map(({ key, was }) => [was, key] as const);
         const accounts = await keys('fraud');
         expect(accounts).toHaveLength(18);
         for (const [was, key] of accounts) expect(key).toBe(keyOf(was));
         expect(new Map(await keys('user_activity'))).toEqual(
-          new Map([['x9', 'user:x9'], ['user:x9', 'user:user:x9'], ['undefined', 'user:undefined']]),
+          new Map([
+            ['x9', 'user:x9'],
+            ['user:x9', 'user:user:x9'],
+            ['undefined', 'user:undefined'],
+          ]),
         );
         expect(new Map(await keys('sensor'))).toEqual(
           new Map([
@@ -102,8 +118,14 @@ export function describeEntityKeysMigration(name: string, open: () => Promise<Sq
         expect(await keys('unknown')).toEqual([['who', 'who']]);
 
         const range = { from: eventTime(START), to: eventTime(START + 1) };
-        const labels = async (source: string) => (await store.readLabels(source, range)).map(({ entityKey }) => entityKey);
-        expect(await labels('chargebacks')).toEqual(['account:x9', 'account:a\\|b', 'account:gone', 'account:account:x9']);
+        const labels = async (source: string) =>
+          (await store.readLabels(source, range)).map(({ entityKey }) => entityKey);
+        expect(await labels('chargebacks')).toEqual([
+          'account:x9',
+          'account:a\\|b',
+          'account:gone',
+          'account:account:x9',
+        ]);
         expect(await labels('unclear')).toEqual(['x9']);
         const predicted = await store.listPredictions({ limit: 10 });
         expect(Object.fromEntries(predicted.map(({ requestId, entityKey }) => [requestId, entityKey]))).toEqual({

@@ -127,7 +127,25 @@ export function describeOnlineStore(name: string, open: () => Promise<OnlineStor
 
     test('entities of two types with one id are two, whatever the id; so are ids that look like keys', async () => {
       const run = randomUUID();
-      const ids = ['', '|', '\\', '#5', ':', 'user:', 'account:', '{', '}', '{}', ' ', '\n', '*', '?', 'é', '😀', '__proto__'];
+      const ids = [
+        '',
+        '|',
+        '\\',
+        '#5',
+        ':',
+        'user:',
+        'account:',
+        '{',
+        '}',
+        '{}',
+        ' ',
+        '\n',
+        '*',
+        '?',
+        'é',
+        '😀',
+        '__proto__',
+      ];
       const keys = ids.flatMap((end) => ['user', 'account', 'card'].map((entity) => keyOf(`${run}${end}`, entity)));
       expect(new Set(keys).size).toBe(keys.length);
       await store.write(keys.map((key, index) => rowOf(key, 0, index)));

@@ -139,7 +139,7 @@ test('kill -9 of Redis and PostgreSQL during writes loses nothing, and counts no
   ]);
   const expected = entities.map((entity) => {
     const own = Array.from({ length: EVENTS }, (_, index) => index).filter(
-      (index) => `a${index % ACCOUNTS}` === entity,
+      (index) => keyOf(`a${index % ACCOUNTS}`) === entity,
     );
     return [entity, own.reduce((sum, index) => sum + 1 + (index % 7), 0)];
   });

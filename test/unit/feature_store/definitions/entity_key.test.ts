@@ -27,10 +27,26 @@ const order = keyed('order', 'number');
 const sensor = keyed('sensor', 'string', 'string');
 const seat = keyed('seat', 'string', 'number', 'boolean');
 
-const hostile = ['a|b', 'user:x9', 'a\\', '#5', '\\#5', '(a', ' ', '\n', '{x}', '😀', '%2F', '..', 'null', 'undefined', '__proto__'];
-const text = fc.oneof(fc.string({ unit: 'grapheme', minLength: 1, maxLength: 40 }), fc.constantFrom(...hostile)).filter(
-  (id) => id.isWellFormed() && !id.includes('\u0000') && Buffer.byteLength(id) < 300,
-);
+const hostile = [
+  'a|b',
+  'user:x9',
+  'a\\',
+  '#5',
+  '\\#5',
+  '(a',
+  ' ',
+  '\n',
+  '{x}',
+  '😀',
+  '%2F',
+  '..',
+  'null',
+  'undefined',
+  '__proto__',
+];
+const text = fc
+  .oneof(fc.string({ unit: 'grapheme', minLength: 1, maxLength: 40 }), fc.constantFrom(...hostile))
+  .filter((id) => id.isWellFormed() && !id.includes('\u0000') && Buffer.byteLength(id) < 300);
 const integer = fc.oneof(fc.maxSafeInteger(), fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }));
 
 test.each([
@@ -48,7 +64,9 @@ test.each([
   [{ k0: 'é'.repeat(600) }, /k0 take 1200 bytes, 1024 at most/],
 ])('an event that identifies nobody is refused, naming entity and field: %o', (event, problem) => {
   expect(() => entityKeyOf(user.entity, event)).toThrow(problem);
-  expect(() => entityKeyOf(sensor.entity, { k0: 'fine', k1: event.k0 })).toThrow(/identifies no sensor: (k1|k0 and k1)/);
+  expect(() => entityKeyOf(sensor.entity, { k0: 'fine', k1: event.k0 })).toThrow(
+    /identifies no sensor: (k1|k0 and k1)/,
+  );
 });
 
 test('an id is read as the key of the event that has it, and written as it was', () => {
@@ -96,7 +114,9 @@ test('parts are told apart, whatever is in them; the id of several is their key 
       expect(entityKeyFromId(seat, idOf(a))).toBe(a);
     }),
   );
-  expect(entityKeyOf(sensor.entity, { k0: 'a|b', k1: 'c' })).not.toBe(entityKeyOf(sensor.entity, { k0: 'a', k1: 'b|c' }));
+  expect(entityKeyOf(sensor.entity, { k0: 'a|b', k1: 'c' })).not.toBe(
+    entityKeyOf(sensor.entity, { k0: 'a', k1: 'b|c' }),
+  );
   expect(entityKeyFromId(seat, 'row 1|5|true')).toBe(entityKeyFromId(seat, 'row 1|#5|#true'));
   expect(() => entityKeyFromId(sensor, 'a|b|c')).toThrow(/"a\|b\|c" has 3 parts, not 2 \(k0\|k1\)/);
   expect(() => entityKeyFromId(sensor, 'a\\')).toThrow(/is no key text/);
@@ -149,7 +169,11 @@ test('keys of the release before are read where they can be told, and refused wh
       expect(entityKeyFromPrevious(account, before({ account_id: id }, ['account_id']))).toEqual({
         key: entityKeyFromId(account, id),
       });
-      const pair = { ...viewBy(z.string()), ...sensor, source: eventSource({ ...account.source, schema: z.object({ k0: z.string(), k1: z.string() }) }) };
+      const pair = {
+        ...viewBy(z.string()),
+        ...sensor,
+        source: eventSource({ ...account.source, schema: z.object({ k0: z.string(), k1: z.string() }) }),
+      };
       const read = entityKeyFromPrevious(pair, before({ k0: id, k1: 'm' }, ['k0', 'k1']));
       if (id.includes('|')) expect(read).toMatchObject({ problem: expect.stringMatching(/cannot be told apart/) });
       else expect(read).toEqual({ key: entityKeyOf(sensor.entity, { k0: id, k1: 'm' }) });
@@ -158,7 +182,11 @@ test('keys of the release before are read where they can be told, and refused wh
   const numeric = viewBy(z.number());
   expect(entityKeyFromPrevious(numeric, '5')).toEqual({ key: 'thing:#5' });
   expect(entityKeyFromPrevious(numeric, 'NaN')).toMatchObject({ problem: expect.stringMatching(/another type/) });
-  expect(entityKeyFromPrevious(numeric, '9007199254740992')).toMatchObject({ problem: expect.stringMatching(/several ids were one/) });
-  expect(entityKeyFromPrevious(viewBy(z.string().optional()), 'undefined')).toMatchObject({ problem: expect.stringMatching(/was missing/) });
+  expect(entityKeyFromPrevious(numeric, '9007199254740992')).toMatchObject({
+    problem: expect.stringMatching(/several ids were one/),
+  });
+  expect(entityKeyFromPrevious(viewBy(z.string().optional()), 'undefined')).toMatchObject({
+    problem: expect.stringMatching(/was missing/),
+  });
   expect(entityKeyFromPrevious(viewBy(z.string()), 'undefined')).toEqual({ key: 'thing:undefined' });
 });

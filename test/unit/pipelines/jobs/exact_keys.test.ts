@@ -65,7 +65,9 @@ async function backfill(view: ReturnType<typeof viewOf>, file: string) {
     ),
   ).finished;
   await broker.stop();
-  const keys = written.filter(({ values }) => values.n_24h !== 0).map(({ entityKey, values }) => [entityKey, values.n_24h]);
+  const keys = written
+    .filter(({ values }) => values.n_24h !== 0)
+    .map(({ entityKey, values }) => [entityKey, values.n_24h]);
   return { keys: new Map(keys as [string, number][]), dead: await totalOf(metrics.failed) };
 }
 
@@ -79,34 +81,47 @@ test.each([
   ['a number', z.number(), '#'],
   ['a bigint', z.int64(), '#'],
   ['a string', z.string(), ''],
-])('back-fill from Parquet and CSV keys 64-bit ids exactly where the join key is %s; labels have the same keys', async (name, type, mark) => {
-  const view = viewOf(type);
-  const expected = new Map(IDS.map((id) => [`order:${mark}${id}`, 1]));
-  const parquet = join(folder, `${name}.parquet`);
-  writeFileSync(parquet, encodeRows('parquet', rows()));
-  expect(await backfill(view, parquet)).toEqual({ keys: expected, dead: 0 });
-  const csv = join(folder, `${name}.csv`);
-  writeFileSync(csv, `event_id,event_type,timestamp,order_id\n${rows().map((row) => `${row.event_id},order,${row.timestamp.toISOString()},${row.order_id}`).join('\n')}\n`);
-  expect(await backfill(view, csv)).toEqual({ keys: expected, dead: 0 });
+])(
+  'back-fill from Parquet and CSV keys 64-bit ids exactly where the join key is %s; labels have the same keys',
+  async (name, type, mark) => {
+    const view = viewOf(type);
+    const expected = new Map(IDS.map((id) => [`order:${mark}${id}`, 1]));
+    const parquet = join(folder, `${name}.parquet`);
+    writeFileSync(parquet, encodeRows('parquet', rows()));
+    expect(await backfill(view, parquet)).toEqual({ keys: expected, dead: 0 });
+    const csv = join(folder, `${name}.csv`);
+    writeFileSync(
+      csv,
+      `event_id,event_type,timestamp,order_id\n${rows()
+        .map((row) => `${row.event_id},order,${row.timestamp.toISOString()},${row.order_id}`)
+        .join('\n')}\n`,
+    );
+    expect(await backfill(view, csv)).toEqual({ keys: expected, dead: 0 });
 
-  const range = { from: eventTime(0), to: eventTime(Date.now()) };
-  for (const column of ['order_id', 'entity_key']) {
-    for (const format of ['parquet', 'csv'] as const) {
-      const file = join(folder, `labels-${name}-${column}.${format}`);
-      const labels = rows().map(({ timestamp, order_id: id }, index) => ({
-        ...{ label_id: `${index}`, [column]: id, event_time: format === 'csv' ? timestamp.toISOString() : timestamp, label: 1 },
-      }));
-      writeFileSync(file, encodeRows(format, labels));
-      const loaded = await loadLabels(
-        { offline: {} as OfflineStore, fileSystemOf: createFileSystems() },
-        { file },
-        serviceOfView(view),
-        range,
-      );
-      expect(loaded.map(({ entityKey }) => entityKey)).toEqual([...expected.keys()]);
+    const range = { from: eventTime(0), to: eventTime(Date.now()) };
+    for (const column of ['order_id', 'entity_key']) {
+      for (const format of ['parquet', 'csv'] as const) {
+        const file = join(folder, `labels-${name}-${column}.${format}`);
+        const labels = rows().map(({ timestamp, order_id: id }, index) => ({
+          ...{
+            label_id: `${index}`,
+            [column]: id,
+            event_time: format === 'csv' ? timestamp.toISOString() : timestamp,
+            label: 1,
+          },
+        }));
+        writeFileSync(file, encodeRows(format, labels));
+        const loaded = await loadLabels(
+          { offline: {} as OfflineStore, fileSystemOf: createFileSystems() },
+          { file },
+          serviceOfView(view),
+          range,
+        );
+        expect(loaded.map(({ entityKey }) => entityKey)).toEqual([...expected.keys()]);
+      }
     }
-  }
-});
+  },
+);
 
 test('a number of JSON beyond 2^53 is nobody: it is refused, not taken for its neighbour', async () => {
   const file = join(folder, 'inexact.jsonl');
