@@ -466,7 +466,7 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
 
     test('integers of 64 bits stay exact in keys of label queries and in history', async () => {
       const ids = [9_007_199_254_740_991n, 9_007_199_254_740_992n, 9_007_199_254_740_993n, -(2n ** 63n), 5n];
-      const values = ids.map((id) => `(${id}::bigint)`).join(', ');
+      const values = ids.map((id) => `('${id}'::bigint)`).join(', ');
       const orders = { entity: { name: 'order', joinKeys: ['order_id'] }, joinKeyTypes: ['number'] } as const;
       const query = (column: string) =>
         `SELECT id AS ${column}, timestamptz '2026-05-30Z' AS event_time, 1 AS label, 7 AS amount FROM (VALUES ${values}) AS v(id)`;
