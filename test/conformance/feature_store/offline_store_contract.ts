@@ -23,7 +23,7 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
     let store: OfflineStore;
     beforeAll(async () => {
       store = await open();
-    }, 60_000);
+    }, 180_000);
     afterAll(() => store.stop());
 
     const row = (view: string, id: string, hours: number, value: number, computedAt = 0): FeatureRow => ({
