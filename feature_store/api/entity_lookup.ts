@@ -43,7 +43,7 @@ export class EntityLookup {
    * Reads rows of ids, in their order, from some views.
    *
    * @throws {@link AmbiguousEntityError} when views of several entities have rows of one id
-   * @throws {@link EntityKeyError} when there is one entity, and what is asked for is no id of it
+   * @throws {@link EntityKeyError} when there is one entity, and it has no such ids
    */
   async read(ids: readonly string[], views: readonly FeatureView[]): Promise<readonly Known[]> {
     const candidates = candidatesOf(ids, views);

@@ -67,7 +67,7 @@ export function entityKeyFromText(of: KeyedEntity, text: string): EntityKey {
 }
 
 /**
- * Builds a key of values as files and queries have them, in the order of the join keys: numbers may be texts, integers bigints.
+ * Builds a key of values as files and queries have them, in the order of the join keys: numbers may be strings, integers bigints.
  *
  * @throws {@link EntityKeyError} naming entity and field
  */
@@ -87,14 +87,14 @@ export function entityKeyFromValues({ entity, joinKeyTypes }: KeyedEntity, value
  * Finds whose row of a file or a query it is: by `entity_key`, a key or an id as people write it, or by columns called as the join keys are, which are taken
  * literally.
  *
- * @throws {@link EntityKeyError} when it is nobody's
+ * @throws {@link EntityKeyError} when it identifies no entity
  */
 export function entityKeyFromRow(of: KeyedEntity, row: Readonly<Record<string, unknown>>): EntityKey {
   const { name, joinKeys } = of.entity;
   const { entity_key: given } = row;
   if (given === undefined) {
     if (joinKeys.some((field) => row[field] === undefined)) {
-      throw new EntityKeyError(name, `neither entity_key nor ${joinKeys.join(' and ')} is there`);
+      throw new EntityKeyError(name, `entity_key is missing, and so is ${joinKeys.join(' or ')}`);
     }
     return entityKeyFromValues(
       of,
@@ -126,7 +126,7 @@ export function idOf(key: EntityKey): string {
 }
 
 /**
- * Reads a join key's value by its type: texts of CSV files and requests as numbers, bigints as numbers where those are exact.
+ * Reads a join key's value by its type: strings of CSV files and requests as numbers, bigints as numbers where those are exact.
  *
  * @returns undefined for what is none of the type
  */

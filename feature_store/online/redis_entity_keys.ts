@@ -8,7 +8,7 @@ import type { Logger } from '#monitoring/log';
 import { keysFromPrevious } from './previous_keys.ts';
 import { countersKey, rowKey } from './redis_keys.ts';
 
-/** Keys of one turn of a scan: few commands, and nobody waits for long. */
+/** Keys of one turn of a scan: few enough that other commands do not wait. */
 const KEYS_A_TURN = 500;
 const EXAMPLES = 5;
 
@@ -75,7 +75,7 @@ async function moveRows(
 ): Promise<number> {
   const held = await Promise.all(
     rows.map(async ({ before, after, entityKey }) => {
-      // Not GET: rows of still earlier releases are hashes, which nobody reads any more.
+      // Not GET: rows of still earlier releases are hashes, which are not read any more.
       const [[packed = null], ttlMs] = await Promise.all([redis.mget(before), redis.pttl(before)]);
       const eventTime = Number(packed?.slice(0, packed.indexOf(' ')));
       if (packed === null || ttlMs <= 0 || Number.isNaN(eventTime)) return undefined;

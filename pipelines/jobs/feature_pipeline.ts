@@ -164,15 +164,15 @@ function computeFeatures(
   const dead = [valid.dead];
   for (const view of views) {
     const id = viewId(view);
-    // What identifies no entity is told once, not by each view.
-    const [teller] = views.filter(
+    // An event that identifies no entity is one dead letter, not one for each view.
+    const [reporter] = views.filter(
       ({ entity, source }) => entity.name === view.entity.name && source.name === view.source.name,
     );
     const keyed = usable
       .apply(filter((event) => event.source === view.source.name, `Events for ${id}`))
       .apply(
         parDoTagged(
-          new KeyByEntity(view, teller === view, metrics),
+          new KeyByEntity(view, reporter === view, metrics),
           { dead: DEAD },
           { name: `Key ${id} by ${view.entity.name}`, coder: keyedCoder() },
         ),

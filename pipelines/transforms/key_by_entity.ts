@@ -15,7 +15,7 @@ export class KeyByEntity implements DoFn<UsableEvent, KV<EntityKey, UsableEvent>
   readonly #reports: boolean;
   readonly #metrics: FeatureMetrics;
 
-  /** @param reports - false: another view of the same entity and source tells of what is refused */
+  /** @param reports - false: another view of the same entity and source reports what is refused */
   constructor({ entity }: Pick<FeatureView, 'entity'>, reports: boolean, metrics: FeatureMetrics) {
     this.#entity = entity;
     this.#reports = reports;

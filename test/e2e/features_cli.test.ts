@@ -162,7 +162,7 @@ test('a view in batch is computed from where its source says that its past lies'
 test('an id of two entities is erased by its key: the other one stays', async () => {
   mkdirSync(join(folder, 'both'), { recursive: true });
   const both = [transaction(0), purchase(8)].map((event, index) => ({
-    ...{ ...event, event_id: `both${index}`, user_id: 'x9' },
+    ...{ ...event, event_id: `both${index}`, user_id: 'x9', timestamp: transaction(index).timestamp },
     ...('account_id' in event ? { account_id: 'x9' } : {}),
   }));
   writeFileSync(join(folder, 'both', 'events.jsonl'), jsonLines(both));

@@ -14,7 +14,7 @@ export const MIGRATED = [fraudView, userActivityV1, sensorView];
 const START = Date.UTC(2026, 9, 30);
 const AT = new Date(START).toISOString();
 
-/** A logger, and what it is told. */
+/** A logger, and the lines it gets. */
 export function listeningLogger() {
   const lines: Record<string, unknown>[] = [];
   return { lines, log: pino({ level: 'info' }, { write: (line: string) => lines.push(JSON.parse(line)) }) };

@@ -62,7 +62,7 @@ test.each([
   [{ k0: new Date() }, /k0 is neither a string/],
   [{ k0: { a: 1 } }, /k0 is neither a string/],
   [{ k0: 'é'.repeat(600) }, /k0 take 1200 bytes, 1024 at most/],
-])('an event that identifies nobody is refused, naming entity and field: %o', (event, problem) => {
+])('an event that identifies no entity is refused, naming entity and field: %o', (event, problem) => {
   expect(() => entityKeyOf(user.entity, event)).toThrow(problem);
   expect(() => entityKeyOf(sensor.entity, { k0: 'fine', k1: event.k0 })).toThrow(
     /identifies no sensor: (k1|k0 and k1)/,
@@ -123,7 +123,7 @@ test('parts are told apart, whatever is in them; the id of several is their key 
   expect(() => entityKeyFromId(sensor, '#5|b')).toThrow(/k0 is a string/);
   expect(() => entityKeyFromText(user, 'account:x9')).toThrow(/does not begin with "user:"/);
   expect(() => entityKeyFromText(user, 'user:a|b')).toThrow(/has 2 parts, not 1/);
-  expect(() => entityKeyFromRow(sensor, { k0: 'a' })).toThrow(/neither entity_key nor k0 and k1 is there/);
+  expect(() => entityKeyFromRow(sensor, { k0: 'a' })).toThrow(/entity_key is missing, and so is k0 or k1/);
 });
 
 const sourceOf = (k: z.ZodType) =>

@@ -123,7 +123,7 @@ test.each([
   },
 );
 
-test('a number of JSON beyond 2^53 is nobody: it is refused, not taken for its neighbour', async () => {
+test('a number of JSON beyond 2^53 identifies no entity: it is refused, not taken for its neighbour', async () => {
   const file = join(folder, 'inexact.jsonl');
   const line = (id: string, index: number) =>
     `{"event_id":"e${index}","event_type":"order","timestamp":"${new Date(NOW + index).toISOString()}","order_id":${id}}\n`;
