@@ -22,7 +22,7 @@ const suite = (name, extra = {}) => ({
 export default {
   coverageProvider: 'v8',
   collectCoverageFrom: [
-    '{kernel,configs,monitoring,connectors,registry,feature_store,pipelines,serving,cli}/**/*.ts',
+    '{kernel,configs,monitoring,storage,connectors,registry,feature_store,pipelines,serving,cli}/**/*.ts',
     // AssemblyScript.
     '!serving/kernels/{row_scan,tree_walk}.ts',
   ],

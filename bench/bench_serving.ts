@@ -44,10 +44,14 @@ export async function serveForBench(
   const base = { log: silentLogger, clock: systemClock, metrics };
   const models = new ModelServer({ ...base, registry }, config);
   const sink = {
+    target: 'bench',
     write: async (rows: readonly NewPrediction[]) =>
       void rows.map(({ features, ...row }) => withFeatures(row, features)),
   };
-  const predictions = new PredictionLog({ ...base, sink }, { maxPending: 100_000 });
+  const predictions = new PredictionLog(
+    { ...base, sinks: [sink], deadLetters: { write: async () => {} } },
+    { maxPending: 100_000 },
+  );
   const store =
     online ??
     new MemoryOnlineStore({ ...base, ttlMs: new Map() }, { file: join(mkdtempSync(join(tmpdir(), 'bench-')), 'rows') });

@@ -12,6 +12,7 @@ export interface CheckOptions {
   readonly host: string;
   readonly timeout: number;
   readonly json: boolean;
+  readonly apiKey?: string | undefined;
 }
 
 const REQUEST_TIMEOUT_MS = 10_000;
@@ -36,11 +37,11 @@ type Check = (context: Context) => Promise<string>;
  * `headwater check`: whether a platform that runs does what it is for, from the door for events to predictions, with one event of an account of
  * its own. A line for each of twelve categories; exit code 1 when one fails.
  */
-export async function checkPlatform({ host, timeout, json }: CheckOptions): Promise<void> {
+export async function checkPlatform({ host, timeout, json, apiKey }: CheckOptions): Promise<void> {
   const config = loadPlatformConfig(process.env);
   const entity = `check-${randomUUID()}`;
   const context: Context = {
-    ask: (role, path, body) => ask(addressOf(config, role, host), keyOf(config, role), path, body),
+    ask: (role, path, body) => ask(addressOf(config, role, host), apiKey ?? keyOf(config, role), path, body),
     ...{ entity, event: eventOf(entity), waitMs: timeout * 1_000 },
   };
   let failed = 0;

@@ -1,5 +1,6 @@
 import type { Broker } from '#connectors/connector';
 import { DeadLetterQueue, type FiledLetter, placeOf } from '#connectors/dead_letters';
+import { createFileSystems } from '#connectors/files/file_systems';
 import type { WindowStatistics } from '#feature_store/aggregation/statistics';
 import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
@@ -10,6 +11,7 @@ import type { ModelRegistry } from '#registry/model_registry';
 import type { ConsoleSources, DeadLetterStatus, FeatureStatus, PipelineStatus } from '#serving/console/sources';
 import { lagOf } from './lag.ts';
 import { createMetricReader, type MetricReader } from './metric_reader.ts';
+import { replayGroupOf } from './namespace.ts';
 import type { PlatformConfig } from './platform_config.ts';
 
 interface Deps {
@@ -31,7 +33,10 @@ export function createConsoleSources(deps: Deps, config: PlatformConfig): Consol
   const { broker, offline, registry, lifecycle, views } = deps;
   const { topics, pipeline, monitor, serving, grafana } = config;
   const metrics = createMetricReader([deps.metrics, deps.monitorMetrics], serving.console.prometheusUrl);
-  const queue = new DeadLetterQueue(broker, topics.deadLetters);
+  const queue = new DeadLetterQueue(broker, topics.deadLetters, {
+    group: replayGroupOf(config),
+    fileSystems: createFileSystems(),
+  });
   const jobs = [
     { name: 'features', job: 'pipeline', topic: topics.rawEvents, group: pipeline.group },
     { name: 'monitoring of models', job: 'monitor', topic: topics.predictions, group: monitor.group },

@@ -6,6 +6,8 @@ import {
   placeOf,
   type ReplayCounts,
 } from '#connectors/dead_letters';
+import { createFileSystems } from '#connectors/files/file_systems';
+import { replayGroupOf } from './namespace.ts';
 import { timeOption } from './options.ts';
 import { loadPlatformConfig, type PlatformConfig } from './platform_config.ts';
 import { shutdownRequested } from './shutdown.ts';
@@ -85,7 +87,13 @@ export async function replayDeadLetters(filter: DlqFilter & { readonly dryRun: b
 
 async function withQueue(work: (queue: DeadLetterQueue, config: PlatformConfig) => Promise<void>): Promise<void> {
   await withBroker(loadPlatformConfig(process.env), (broker, config) =>
-    work(new DeadLetterQueue(broker, config.topics.deadLetters), config),
+    work(
+      new DeadLetterQueue(broker, config.topics.deadLetters, {
+        group: replayGroupOf(config),
+        fileSystems: createFileSystems(),
+      }),
+      config,
+    ),
   );
 }
 

@@ -5,6 +5,7 @@ import { dirname, join, resolve } from 'node:path';
 import { build } from 'esbuild';
 import { assetPath } from '#kernel/project_root';
 import { writeModelFolder } from '#registry/model_folder';
+import { examineModel } from '#serving/runtime/loaded_model';
 import { versionOf, withRegistry } from './models.ts';
 import { print } from './print.ts';
 import { UsageError } from './usage_error.ts';
@@ -25,9 +26,11 @@ const BANNER =
  * the code that reads rows as serving does, and onnxruntime.
  */
 export const bundleModel = (name: string, { out, modelVersion, platforms }: BundleOptions): Promise<void> =>
-  withRegistry(async (registry) => {
+  withRegistry(async (registry, config) => {
     const found = await versionOf(registry, name, modelVersion);
     const model = await registry.download(found);
+    // Where it runs then, nothing examines it.
+    await examineModel(model, config.serving.modelLimits);
     const folder = resolve(out ?? `${name}-edge`);
     const runtime = onnxruntimeOf(platforms);
     await rm(join(folder, 'node_modules'), { recursive: true, force: true });

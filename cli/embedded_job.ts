@@ -1,13 +1,19 @@
+import { controlAccess } from '#connectors/http/access';
+import type { AccessConfig } from '#connectors/http/config';
+import { targetStatesOf } from '#connectors/target_states';
 import type { Service } from '#kernel/lifecycle';
 import type { Clock } from '#kernel/time';
+import type { Health, HealthSource, HealthState } from '#monitoring/health';
 import { createHttpApp } from '#monitoring/http_app';
 import { HttpService, type HttpServiceSettings } from '#monitoring/http_service';
 import type { Logger } from '#monitoring/log';
 import type { Registry } from '#monitoring/metrics';
+import { sourceProgressOf } from '#pipelines/io/source_progress';
 import type { Construct } from '#pipelines/model/graph';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { type PipelineHandle, runEmbedded } from '#pipelines/runner/embedded';
 import { createPipelineMetrics } from '#pipelines/runner/pipeline_metrics';
+import { jobHealth } from './job_health.ts';
 
 interface Deps {
   readonly log: Logger;
@@ -19,10 +25,13 @@ interface Settings {
   readonly name: string;
   readonly snapshotDirectory: string;
   readonly snapshotIntervalMs: number;
+  /** A partition or bundle that does not move for so long is stalled. */
+  readonly stalledAfterMs: number;
 }
 
 /** A pipeline on the embedded runner, as a service of the platform. */
-export class EmbeddedJob implements Service {
+export class EmbeddedJob implements Service, HealthSource {
+  readonly kind = 'job';
   readonly name: string;
   readonly #deps: Deps;
   readonly #settings: Settings;
@@ -41,15 +50,28 @@ export class EmbeddedJob implements Service {
     const { snapshotDirectory: directory, snapshotIntervalMs: intervalMs } = this.#settings;
     this.#handle = runEmbedded(createPipeline(this.#construct), {
       ...{ log, clock, metrics: createPipelineMetrics(metrics), snapshots: { directory, intervalMs } },
-      // The platform outlives a store's restart: the job goes on trying from its snapshot.
-      maxRetries: 20,
+      // The platform outlives what its job fails at: the job is tried from its snapshot until an operator mends the cause, and health names it.
+      maxRetries: Number.POSITIVE_INFINITY,
+      // Views come and go; the log names what was dropped with them.
+      restore: { removed: 'drop' },
     });
+    // A folder that another process has, or a snapshot that cannot be read, is an error of the start.
+    await this.#handle.loaded;
   }
 
-  /** Why it does not work, if so. */
+  state(): HealthState {
+    const { clock, metrics } = this.#deps;
+    return jobHealth(
+      { handle: this.#handle, targets: targetStatesOf(metrics), sources: sourceProgressOf(metrics) },
+      { nowMs: clock.now(), monotonicMs: performance.now() },
+      this.#settings.stalledAfterMs,
+    );
+  }
+
+  /** Returns why it does not work; undefined while it does. */
   notReady(): string | undefined {
-    const state = this.#handle?.state ?? 'not started';
-    return state === 'running' || state === 'starting' ? undefined : `the ${this.name} is ${state}`;
+    const { status, reason } = this.state();
+    return status === 'up' || status === 'degraded' ? undefined : `the ${this.name} is ${status}: ${reason}`;
   }
 
   async drain(): Promise<void> {
@@ -62,9 +84,11 @@ export class EmbeddedJob implements Service {
 }
 
 /** GET /health and /metrics of a job. */
-export function createJobHttp(
-  deps: { readonly log: Logger; readonly metrics: Registry; readonly job: EmbeddedJob },
-  settings: HttpServiceSettings,
-): HttpService {
-  return new HttpService({ ...deps, notReady: () => deps.job.notReady() }, settings, createHttpApp(settings.tls));
+export async function createJobHttp(
+  deps: { readonly log: Logger; readonly metrics: Registry; readonly health: Health },
+  settings: HttpServiceSettings & AccessConfig,
+): Promise<HttpService> {
+  const app = createHttpApp(settings.tls);
+  await controlAccess(app, settings, deps.log);
+  return new HttpService(deps, settings, app);
 }

@@ -1,12 +1,10 @@
-import { createOnlineStore } from '#feature_store/config';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { VIEWS } from '#feature_store/views/catalog';
 import { startAll } from '#kernel/lifecycle';
-import { systemClock } from '#kernel/time';
 import { createLogger } from '#monitoring/log';
-import { createMetricsRegistry } from '#monitoring/metrics';
 import { entityKeysOf } from './entity_option.ts';
+import { openOnline } from './open_parts.ts';
 import { loadPlatformConfig } from './platform_config.ts';
 import { print } from './print.ts';
 import { UsageError } from './usage_error.ts';
@@ -61,8 +59,7 @@ async function chooseKey(store: OfflineStore, text: string, keys: readonly Entit
 async function eraseOnline(key: EntityKey): Promise<number> {
   const config = loadPlatformConfig(process.env);
   const log = createLogger({ level: 'error' });
-  const deps = { log, clock: systemClock, metrics: createMetricsRegistry({ process: false }), views: VIEWS };
-  const online = createOnlineStore(deps, config.onlineStore);
+  const online = await openOnline(config, log, VIEWS);
   const services = await startAll([online], new AbortController().signal);
   try {
     return await online.erase(VIEWS, key);

@@ -1,5 +1,3 @@
-import { createBroker } from '#connectors/catalog';
-import { createOfflineStore, createOnlineStore } from '#feature_store/config';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
@@ -16,6 +14,8 @@ import { createMetricsRegistry } from '#monitoring/metrics';
 import { type BackfillSettings, buildBackfillPipeline, buildFeaturePipeline } from '#pipelines/jobs/feature_pipeline';
 import type { Construct } from '#pipelines/model/graph';
 import { createFeatureMetrics, type FeatureMetrics } from '#pipelines/transforms/feature_metrics';
+import { largeLetters } from './large_letters.ts';
+import { openBroker, openOffline, openOnline } from './open_parts.ts';
 import { definitionsOf, loadPlatformConfig, type PlatformConfig } from './platform_config.ts';
 import { UsageError } from './usage_error.ts';
 
@@ -32,8 +32,8 @@ async function openStores(
   more: readonly Service[] = [],
 ) {
   const base = { log, clock: systemClock, metrics: createMetricsRegistry(), views: definitionsOf(config).views };
-  const online = createOnlineStore(base, config.onlineStore);
-  const offline = createOfflineStore({ ...base, views: VIEWS }, config.offlineStore);
+  const online = await openOnline(config, log, base.views);
+  const offline = await openOffline(config, log);
   const services = await startAll([...more, online, offline], new AbortController().signal);
   return { ...base, online, offline, close: async () => services[Symbol.asyncDispose]() };
 }
@@ -41,7 +41,7 @@ async function openStores(
 /** What the platform's pipelines work on: the broker as well. */
 async function openBrokerAndStores(config: PlatformConfig) {
   const log = createLogger({ level: config.log.level });
-  const broker = createBroker({ log, clock: systemClock }, config.broker);
+  const broker = await openBroker(config, log);
   const stores = await openStores(config, log, [broker]);
   const { topics } = config;
   const names = [topics.rawEvents, topics.featureEvents, topics.deadLetters];
@@ -66,6 +66,7 @@ export async function openFeaturesPipeline(options: Readonly<Record<string, stri
         rawEventsTopic: topics.rawEvents,
         featureEventsTopic: topics.featureEvents,
         deadLetterTopic: topics.deadLetters,
+        largeLetters: largeLetters(config),
         bounded: options.bounded === 'true',
       }),
     close,
@@ -104,6 +105,8 @@ export async function openBackfillPipeline(
           allowedLatenessMs: pipeline.allowedLatenessMs,
           featureEventsTopic: undefined,
           deadLetterTopic: topics.deadLetters,
+          largeLetters: largeLetters(config),
+          failureLimit: pipeline.failureLimit,
           ...(onProgress === undefined ? {} : { onProgress }),
         },
       ),

@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os';
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { TRAINING_FORMATS } from '#feature_store/retrieval/training_format';
 import { PlatformError } from '#kernel/errors';
+import { hideSecrets } from '#kernel/secrets';
 import { LOG_LEVELS } from '#monitoring/log';
 import { LAMBDA_FUNCTIONS, ROLES, type Role, RUNNERS, TARGETS } from './choices.ts';
 
@@ -28,8 +29,10 @@ const modules = {
   erasing: () => import('./erase.ts'),
   experiments: () => import('./experiment_results.ts'),
   history: () => import('./history.ts'),
+  keys: () => import('./keys.ts'),
   lag: () => import('./lag.ts'),
   lambda: () => import('./lambda.ts'),
+  logFiles: () => import('./log_files.ts'),
   modelFiles: () => import('./model_files.ts'),
   models: () => import('./models.ts'),
   monitoring: () => import('./monitor_report.ts'),
@@ -339,6 +342,18 @@ filtered(
   .option('--dry-run', 'only say how many', false)
   .action(lazily(modules.dlq, 'replayDeadLetters'));
 
+const log = program
+  .command('log')
+  .description('files of this machine: the embedded log and online store, the spool, snapshots, the local registry');
+const ofFolders = (command: Command): Command =>
+  command.argument('[folders...]', 'default: those of the configuration').option('--json', 'a JSON line a log', false);
+ofFolders(log.command('verify').description('check every byte; exit code 1 when something is damaged')).action(
+  lazily(modules.logFiles, 'verifyLogs'),
+);
+ofFolders(
+  log.command('repair').description('move damaged parts of logs aside and report what was in them; the rest stays'),
+).action(lazily(modules.logFiles, 'repairLogs'));
+
 program
   .command('lag')
   .description('how far the pipeline is behind in its topic, partition by partition')
@@ -353,6 +368,7 @@ program
     'whether a platform that runs does what it is for: one event from the door to a prediction, twelve PASS or FAIL',
   )
   .option('--host <name>', 'where its roles listen, on the ports of the configuration', '127.0.0.1')
+  .addOption(new Option('--api-key <key>', 'a key (default: the first of the configuration)').env('HEADWATER_API_KEY'))
   .option('--timeout <seconds>', 'how long features may take', Number, 30)
   .option('--json', 'a JSON line each', false)
   .action(lazily(modules.checks, 'checkPlatform'));
@@ -388,6 +404,38 @@ program
   .addArgument(new Argument('<function>', 'which door').choices(LAMBDA_FUNCTIONS))
   .requiredOption('--event <file>', 'as API Gateway hands it over: a proxy event, version 1 or 2, as JSON')
   .action(lazily(modules.lambda, 'invokeLambda'));
+
+const keys = program
+  .command('keys')
+  .description('keys of callers: a platform that runs takes changes within a second, without a restart');
+const ofKeys = (command: Command): Command => command.option('--file <path>', 'the keys file (default: as configured)');
+ofKeys(keys.command('create').description('make a key; it is printed once, and only its hash is kept'))
+  .argument('<name>', 'whose it is: shown in logs and trails')
+  .requiredOption(
+    '--scope <scopes...>',
+    'what it may do, such as ingest, predict:MODEL, features:VIEW; admin is everything',
+  )
+  .option('--quota <requests/window>', 'how often it may call, such as 100/1s')
+  .option('--expires <duration>', 'how long it is valid, such as 90d (default: until it is revoked)')
+  .option('--json', 'as JSON', false)
+  .action(lazily(modules.keys, 'create'));
+ofKeys(keys.command('list').description('every key, without the key itself'))
+  .option('--json', 'a JSON line each', false)
+  .action(lazily(modules.keys, 'list'));
+ofKeys(keys.command('rotate').description('replace a key; the old one stays valid for the overlap'))
+  .argument('<key>', 'its id or name')
+  .option('--overlap <duration>', 'how long the old key is still valid; 0s: not at all', '24h')
+  .option('--json', 'as JSON', false)
+  .action(lazily(modules.keys, 'rotate'));
+ofKeys(keys.command('revoke').description('refuse a key from now on'))
+  .argument('<key>', 'its id or name')
+  .action(lazily(modules.keys, 'revoke'));
+ofKeys(keys.command('change').description('change the scopes or the quota of a key'))
+  .argument('<key>', 'its id or name')
+  .option('--scope <scopes...>', 'instead of those it has')
+  .option('--quota <requests/window>', 'such as 100/1s, or none')
+  .action(lazily(modules.keys, 'change'));
+keys.command('scopes').description('what scopes there are').action(lazily(modules.keys, 'listScopes'));
 
 const authored = (command: Command): Command =>
   command
@@ -525,7 +573,8 @@ try {
 } catch (error) {
   // A known problem is a message; anything else is a bug and shows where.
   const known = error instanceof PlatformError && error.fault !== 'internal';
-  process.stderr.write(`headwater: ${known ? error.message : error instanceof Error ? error.stack : String(error)}\n`);
+  const told = known ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error);
+  process.stderr.write(`headwater: ${hideSecrets(told)}\n`);
   process.exitCode = 1;
   // Nothing that a failed start left behind may keep the process alive.
   setTimeout(() => process.exit(1), 2_000).unref();

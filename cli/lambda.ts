@@ -2,8 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import awsLambdaFastify from '@fastify/aws-lambda';
 import type { APIGatewayProxyEvent, APIGatewayProxyEventV2, Context } from 'aws-lambda';
-import { createLogger } from '#monitoring/log';
-import type { LAMBDA_FUNCTIONS } from './choices.ts';
+import { ConfigError } from '#configs/errors';
+import type { AccessConfig } from '#connectors/http/config';
+import { hasCallers } from '#connectors/http/key_ring';
+import { createLogger, type Logger } from '#monitoring/log';
+import { type LAMBDA_FUNCTIONS, PORTS } from './choices.ts';
 import { type Platform, startPlatform } from './platform.ts';
 import { loadPlatformConfig } from './platform_config.ts';
 import { print } from './print.ts';
@@ -30,12 +33,13 @@ interface Instance {
 }
 
 /** What an instance of a function opens at its first event, and keeps for those after it. */
-async function open(name: LambdaFunction): Promise<Instance> {
+async function open(name: LambdaFunction, isLocal: boolean): Promise<Instance> {
   const config = loadPlatformConfig(process.env);
   const role = ROLE_OF[name];
   // Nobody connects: events come by a way of their own.
-  const unbound = { host: '127.0.0.1', port: 0 };
+  const unbound = { host: '127.0.0.1', port: 0, allowedHosts: ['*'] };
   const log = createLogger({ level: config.log.level });
+  if (!isLocal) requireCallers(name, config[PORTS[role].settings], log);
   const platform = await startPlatform(
     {
       ...config,
@@ -51,11 +55,23 @@ async function open(name: LambdaFunction): Promise<Instance> {
   return { platform, answer };
 }
 
-function handlerOf(name: LambdaFunction): { readonly handle: Handler; readonly close: () => Promise<void> } {
+/** @throws {@link ConfigError} for a function that would answer every caller of its URL */
+function requireCallers(name: LambdaFunction, access: AccessConfig, log: Logger): void {
+  if (access.withoutKeys || hasCallers(access, log)) return;
+  throw new ConfigError(
+    `function ${name} has no key and no token issuer: set its apiKeys, keysFile or jwt, or LISTEN_WITHOUT_KEYS=true where API Gateway authorizes callers`,
+  );
+}
+
+/** @param isLocal - whether events come from this machine alone */
+function handlerOf(
+  name: LambdaFunction,
+  isLocal = false,
+): { readonly handle: Handler; readonly close: () => Promise<void> } {
   let opened: Promise<Instance> | undefined;
   return {
     async handle(event, context) {
-      opened ??= open(name);
+      opened ??= open(name, isLocal);
       const { platform, answer } = await opened.catch((error: unknown) => {
         // The next event tries again.
         opened = undefined;
@@ -63,7 +79,7 @@ function handlerOf(name: LambdaFunction): { readonly handle: Handler; readonly c
       });
       const answered = await answer(event, context);
       // An instance is halted between events: what was predicted is written before it may be.
-      await platform.predictions.flush();
+      await platform.predictions.flushNow();
       return answered;
     },
     async close() {
@@ -83,7 +99,7 @@ export const features: Handler = functions.features.handle;
 /** `headwater lambda-invoke FUNCTION --event FILE`: the function once, here, with what API Gateway would hand it; its answer as JSON. */
 export async function invokeLambda(name: LambdaFunction, { event: path }: { readonly event: string }): Promise<void> {
   const event = await readEvent(path);
-  const { handle, close } = functions[name];
+  const { handle, close } = handlerOf(name, true);
   try {
     print(JSON.stringify(await handle(event, { awsRequestId: randomUUID() } as Context)));
   } finally {

@@ -29,7 +29,7 @@ const withLifecycle = <T>(work: (lifecycle: Lifecycle, registry: ModelRegistry) 
     const features = { find: (id: string) => services.get(id) };
     const deps = {
       registry,
-      examine: examineModel,
+      examine: (model: Parameters<typeof examineModel>[0]) => examineModel(model, config.serving.modelLimits),
       checkSignature: (signature: Parameters<typeof serviceProblems>[1]) => serviceProblems(features, signature),
       record: recorderOf(config),
     };

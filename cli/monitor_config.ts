@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { duration } from '#configs/duration';
+import { accessSettings } from '#connectors/http/config';
 import type { Duration } from '#kernel/duration';
 import { tlsSchema } from '#monitoring/http_app';
 
@@ -8,6 +9,7 @@ export const monitorConfigSchema = z.strictObject({
   host: z.string().default('127.0.0.1'),
   port: z.int().min(0).max(65_535).default(8_084),
   tls: tlsSchema.optional(),
+  ...accessSettings,
   group: z.string().min(1).default('headwater-monitor'),
   snapshotIntervalMs: z.int().positive().default(10_000),
   idleAfterMs: z.int().positive().default(1_000),

@@ -11,6 +11,7 @@ import { buildMonitoringPipeline } from '#pipelines/jobs/monitoring_pipeline';
 import type { ReferenceOf, TrainingReference } from '#pipelines/transforms/drift/compare_with_training';
 import type { ModelRegistry } from '#registry/model_registry';
 import { EmbeddedJob } from './embedded_job.ts';
+import { largeLetters } from './large_letters.ts';
 import type { PlatformConfig } from './platform_config.ts';
 
 interface Deps {
@@ -23,17 +24,25 @@ interface Deps {
 }
 
 /** Watching models at work, as a job of this process. */
-export function createMonitorJob(deps: Deps, { monitor, topics, dataDirectory }: PlatformConfig): EmbeddedJob {
+export function createMonitorJob(deps: Deps, config: PlatformConfig): EmbeddedJob {
+  const { monitor, topics, dataDirectory, health } = config;
   const { window, every, performance, snapshotIntervalMs, ...settings } = monitor;
   const parts = { ...deps, registry: deps.metrics, referenceOf: trainingReferences(deps.registry) };
   return new EmbeddedJob(
     deps,
-    { name: 'monitoring of models', snapshotDirectory: join(dataDirectory, 'monitor'), snapshotIntervalMs },
+    {
+      name: 'monitoring of models',
+      snapshotDirectory: join(dataDirectory, 'monitor'),
+      snapshotIntervalMs,
+      stalledAfterMs: durationMs(health.stalledAfter),
+    },
     (root) =>
       buildMonitoringPipeline(root, parts, {
         ...settings,
         ...{ windowMs: durationMs(window), everyMs: durationMs(every), performanceMs: durationMs(performance) },
         predictionsTopic: topics.predictions,
+        deadLetterTopic: topics.deadLetters,
+        largeLetters: largeLetters(config),
       }),
   );
 }

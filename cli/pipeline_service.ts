@@ -3,6 +3,7 @@ import type { Broker } from '#connectors/connector';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
+import { durationMs } from '#kernel/duration';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import type { Registry } from '#monitoring/metrics';
@@ -10,6 +11,7 @@ import { buildFeaturePipeline } from '#pipelines/jobs/feature_pipeline';
 import { createFeatureMetrics, type FeatureMetrics } from '#pipelines/transforms/feature_metrics';
 import { EmbeddedJob } from './embedded_job.ts';
 import { statisticsOf } from './features_pipeline.ts';
+import { largeLetters } from './large_letters.ts';
 import type { PlatformConfig } from './platform_config.ts';
 
 interface Deps {
@@ -32,7 +34,12 @@ export function createFeatureJob(
   const { snapshotIntervalMs } = pipeline;
   const job = new EmbeddedJob(
     deps,
-    { name: 'feature pipeline', snapshotDirectory: join(dataDirectory, 'snapshots'), snapshotIntervalMs },
+    {
+      name: 'feature pipeline',
+      snapshotDirectory: join(dataDirectory, 'snapshots'),
+      snapshotIntervalMs,
+      stalledAfterMs: durationMs(config.health.stalledAfter),
+    },
     (root) =>
       buildFeaturePipeline(
         root,
@@ -43,6 +50,7 @@ export function createFeatureJob(
           rawEventsTopic: topics.rawEvents,
           featureEventsTopic: topics.featureEvents,
           deadLetterTopic: topics.deadLetters,
+          largeLetters: largeLetters(config),
         },
       ),
   );

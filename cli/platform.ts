@@ -1,13 +1,17 @@
 import { createBroker } from '#connectors/catalog';
 import type { Broker } from '#connectors/connector';
+import { DeadLetterWriter } from '#connectors/dead_letter_writer';
 import { createGateway } from '#connectors/gateway/gateway';
 import { createFeatureApi } from '#feature_store/api/feature_api';
 import { createOfflineStore, createOnlineStore, ttlsOf } from '#feature_store/config';
+import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import { checkDefinitions } from '#feature_store/offline/check_definitions';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { withFeatures } from '#feature_store/offline/sql_predictions';
 import { CachedOnlineStore } from '#feature_store/online/cached_store';
 import { FallbackOnlineStore } from '#feature_store/online/fallback_store';
+import type { OnlineStore } from '#feature_store/online/online_store';
+import { OnlineStoreRefill, type RefillDeps } from '#feature_store/online/refill';
 import { ConsistencyMonitor } from '#feature_store/retrieval/consistency_monitor';
 import { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { SOURCES, VIEWS } from '#feature_store/views/catalog';
@@ -32,7 +36,10 @@ import { ModelServer } from '#serving/runtime/model_server';
 import { createServing } from '#serving/server';
 import type { Role } from './choices.ts';
 import { createConsoleSources } from './console_sources.ts';
+import { ControlServer } from './control_server.ts';
 import { createJobHttp, type EmbeddedJob } from './embedded_job.ts';
+import { createHealth, watchPredictionSinks } from './health.ts';
+import { largeLetters } from './large_letters.ts';
 import { createMonitorJob } from './monitor_service.ts';
 import { openRegistry } from './open_registry.ts';
 import { createFeatureJob } from './pipeline_service.ts';
@@ -71,7 +78,9 @@ export async function startPlatform(
   const base = { log, clock, metrics, views };
   const broker = createBroker(base, config.broker);
   const offline = createOfflineStore({ ...base, views: VIEWS }, config.offlineStore);
-  const readable = new FallbackOnlineStore(createOnlineStore(base, config.onlineStore), {
+  const store = createOnlineStore(base, config.onlineStore);
+  const refills = createRefills({ ...base, store, offline }, config, roles);
+  const readable = new FallbackOnlineStore(store, {
     ...base,
     offline,
     ttlMs: ttlsOf(views),
@@ -95,14 +104,29 @@ export async function startPlatform(
     },
     config.serving,
   );
+  const deadLetters = new DeadLetterWriter(
+    { producer: broker.producer, log, metrics },
+    { topic: topics.deadLetters, large: largeLetters(config) },
+  );
+  const watched = watchPredictionSinks(predictionSinks(broker, offline, topics.predictions), () => clock.now());
   const predictions = new PredictionLog(
-    { sink: predictionSink(broker, offline, topics.predictions), log, metrics },
+    { sinks: watched.sinks, deadLetters, log, metrics },
     { maxPending: config.serving.maxPendingLog },
   );
   const { job: pipeline, metrics: featureMetrics } = createFeatureJob({ ...base, broker, online, offline }, config);
   // Two jobs of one process, each with metrics of its own.
   const monitorMetrics = createMetricsRegistry({ process: roles.includes('monitor') });
   const monitor = createMonitorJob({ ...base, metrics: monitorMetrics, broker, offline, registry }, config);
+  const health = createHealth(
+    {
+      ...{ broker, online, offline, registry },
+      // Of a process of its own, the monitor's listener shows the monitor's metrics alone.
+      metrics: roles.every((role) => role === 'monitor') ? monitorMetrics : metrics,
+      jobs: { pipeline: [pipeline, ...refills], monitor: [monitor], serving: [watched.source] },
+    },
+    config,
+    roles,
+  );
   const { consistencyInterval } = config.features;
   // What is in the stores is compared, not what is cached of it.
   const stores = { ...base, online: readable, offline };
@@ -118,21 +142,35 @@ export async function startPlatform(
     tls: listener.tls ?? config.tls,
   });
   const doors: Record<Role, HttpService> = {
-    gateway: await createGateway({ ...base, producer: broker.producer, eventTypes: SOURCES }, secured(config.gateway), {
-      rawEvents: topics.rawEvents,
-      deadLetters: topics.deadLetters,
-    }),
-    pipeline: createJobHttp(
-      { log, metrics, job: pipeline },
+    gateway: await createGateway(
+      { ...base, producer: broker.producer, eventTypes: SOURCES, health: health.of('gateway') },
+      secured(config.gateway),
+      { rawEvents: topics.rawEvents, deadLetters: topics.deadLetters },
+    ),
+    pipeline: await createJobHttp(
+      { log, metrics, health: health.of('pipeline') },
       { ...secured(config.pipeline), name: 'pipeline', portSetting: 'PIPELINE_PORT' },
     ),
-    monitor: createJobHttp(
-      { log, metrics: monitorMetrics, job: monitor },
+    monitor: await createJobHttp(
+      { log, metrics: monitorMetrics, health: health.of('monitor') },
       { ...secured(config.monitor), name: 'monitor', portSetting: 'MONITOR_PORT' },
     ),
-    features: await createFeatureApi({ ...base, store: online, features, offline }, secured(config.featureApi)),
+    features: await createFeatureApi(
+      { ...base, store: online, features, offline, health: health.of('features') },
+      secured(config.featureApi),
+    ),
     serving: await createServing(
-      { ...base, models, features, predictions, feedback: offline, console: shown, scrape },
+      {
+        ...base,
+        models,
+        features,
+        predictions,
+        feedback: offline,
+        deadLetters,
+        console: shown,
+        scrape,
+        health: health.of('serving'),
+      },
       secured(config.serving),
     ),
   };
@@ -160,6 +198,9 @@ export async function startPlatform(
       online,
       ...(needsOffline ? [offline] : []),
       prepared,
+      ...health.probes,
+      ...refills,
+      new ControlServer({ broker, online, offline }, log, config),
       ...wanted('pipeline', pipeline, doors.pipeline),
       ...wanted('features', ...consistency, doors.features),
       ...wanted('serving', registrations, models, predictions, doors.serving),
@@ -172,12 +213,32 @@ export async function startPlatform(
   return { services, broker, offline, registry, models, predictions, pipeline, featureMetrics, urls, doors };
 }
 
-/** Predictions go to the topic for whoever listens, and to the offline store for audit. */
-function predictionSink(broker: Broker, offline: OfflineStore, topic: string): PredictionSink {
-  return {
-    async write(rows) {
-      const records = rows.map(({ features, ...row }) => ({ key: row.entityKey, value: withFeatures(row, features) }));
-      await Promise.all([broker.producer.send(topic, records), offline.writePredictions(rows)]);
-    },
-  };
+/** A role besides the pipeline fills the online store only when no pipeline has begun to for so long. */
+const STANDBY_MS = 15_000;
+
+/** Of stores that another process can empty. */
+function createRefills(
+  { store, ...deps }: Omit<RefillDeps, 'online'> & { readonly store: OnlineStore },
+  { onlineStore }: PlatformConfig,
+  roles: readonly Role[],
+): readonly OnlineStoreRefill[] {
+  const { contents } = store;
+  const reads = roles.some((role) => role !== 'gateway' && role !== 'monitor');
+  if (contents === undefined || onlineStore.kind !== 'redis' || !reads) return [];
+  const online = { contents, write: (rows: readonly FeatureRow[]) => store.write(rows) };
+  const standbyMs = roles.includes('pipeline') ? 0 : STANDBY_MS;
+  return [new OnlineStoreRefill({ ...deps, online }, { ...onlineStore.refill, standbyMs })];
 }
+
+/** Predictions go to the topic for whoever listens, and to the offline store for audit. */
+const predictionSinks = (broker: Broker, offline: OfflineStore, topic: string): readonly PredictionSink[] => [
+  {
+    target: 'prediction topic',
+    write: (rows) =>
+      broker.producer.send(
+        topic,
+        rows.map(({ features, ...row }) => ({ key: row.entityKey, value: withFeatures(row, features) })),
+      ),
+  },
+  { target: 'prediction store', write: (rows) => offline.writePredictions(rows) },
+];

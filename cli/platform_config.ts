@@ -1,7 +1,9 @@
 import { z } from 'zod';
+import { duration } from '#configs/duration';
 import { type EnvironmentVariable, loadConfig } from '#configs/load';
 import { brokerConfigSchema } from '#connectors/catalog';
 import { gatewayConfigSchema } from '#connectors/gateway/config';
+import { accessSettings } from '#connectors/http/config';
 import {
   cacheConfigSchema,
   featureApiConfigSchema,
@@ -10,16 +12,21 @@ import {
 } from '#feature_store/config';
 import { SERVICES, VIEWS } from '#feature_store/views/catalog';
 import { type Definitions, featuresConfigSchema, selectDefinitions } from '#feature_store/views/selection';
+import type { Duration } from '#kernel/duration';
 import { assetPath } from '#kernel/project_root';
+import { isSecretName, rememberSecrets, secretsIn } from '#kernel/secrets';
 import { cloudWatchSchema } from '#monitoring/cloudwatch_exporter';
 import { tlsSchema } from '#monitoring/http_app';
 import { LOG_LEVELS } from '#monitoring/log';
 import { registryConfigSchema } from '#registry/catalog';
 import { gatesConfigSchema } from '#registry/lifecycle/gates';
+import { modelNameSchema } from '#registry/names';
 import { trainingConfigSchema } from '#registry/trainers/training_config';
 import { servingConfigSchema } from '#serving/config';
 import { monitorConfigSchema } from './monitor_config.ts';
-import { checkProduction } from './production.ts';
+import { namespaceSchema, withNamespace } from './namespace.ts';
+import { checkProduction, waiverSchema } from './production.ts';
+import { sharedAccessSchema, withSharedAccess } from './shared_access.ts';
 
 const address = (port: number) => ({
   host: z.string().default('127.0.0.1'),
@@ -33,8 +40,14 @@ export const platformConfigSchema = z.strictObject({
   debug: z.boolean(),
   /** Refuses to start with what only development may have (configs/production.yaml). */
   production: z.boolean().default(false),
+  /** Of what production refuses, what is taken here all the same, by the name in the refusal: `offlineStore.tls`. */
+  productionWaivers: z.array(waiverSchema).default([]),
   log: z.strictObject({ level: z.enum(LOG_LEVELS) }),
   dataDirectory: z.string().min(1),
+  /** Callers of every listener, besides those of one listener alone. */
+  access: sharedAccessSchema.prefault({}),
+  /** Separates environments that share servers: the prefix of topics, consumer groups and Redis keys, and the PostgreSQL schema. */
+  namespace: namespaceSchema.optional(),
   /** Of every listener that names none of its own. */
   tls: tlsSchema.optional(),
   /** Something in front ends TLS, and only it reaches the listeners: production takes plain HTTP then. */
@@ -47,17 +60,24 @@ export const platformConfigSchema = z.strictObject({
     deadLetters: topic,
     predictions: topic,
   }),
+  deadLetters: z
+    .strictObject({
+      /** Where letters go that are too large for their topic: a folder, or s3://bucket/prefix. Default: dead-letters in the data directory. */
+      directory: z.string().min(1).optional(),
+    })
+    .prefault({}),
   onlineStore: onlineStoreConfigSchema,
   offlineStore: offlineStoreConfigSchema,
   cache: cacheConfigSchema,
   registry: registryConfigSchema,
   /** By model: what a version must fulfil to be promoted. */
-  promotion: z.record(z.string(), gatesConfigSchema).default({}),
+  promotion: z.record(modelNameSchema, gatesConfigSchema).default({}),
   /** By model: how `headwater train` trains it. */
-  training: z.record(z.string(), trainingConfigSchema).default({}),
+  training: z.record(modelNameSchema, trainingConfigSchema).default({}),
   gateway: gatewayConfigSchema,
   pipeline: z.strictObject({
     ...address(8_082),
+    ...accessSettings,
     tls: tlsSchema.optional(),
     group: z.string().min(1),
     snapshotIntervalMs: z.int().positive(),
@@ -66,6 +86,14 @@ export const platformConfigSchema = z.strictObject({
     /** A late event up to this old still counts; older ones go to the dead letters, ms. */
     allowedLatenessMs: z.int().nonnegative(),
     idleAfterMs: z.int().positive(),
+    /** When the features of a view fail for more than this share of its newest events, the view stops; the others go on. */
+    failureLimit: z
+      .strictObject({
+        share: z.number().positive().max(1).default(0.5),
+        /** So many events are looked at before that. */
+        minEvents: z.int().positive().default(100),
+      })
+      .prefault({}),
   }),
   features: featuresConfigSchema,
   featureApi: featureApiConfigSchema,
@@ -84,6 +112,12 @@ export const platformConfigSchema = z.strictObject({
   grafana: z
     .strictObject({ enabled: z.boolean().default(false), url: z.url().default('http://localhost:3000') })
     .prefault({}),
+  health: z
+    .strictObject({
+      /** A partition or bundle of a job that does not move for so long is stalled: the role is not ready. */
+      stalledAfter: duration.default('30s' as Duration),
+    })
+    .prefault({}),
   drainTimeoutMs: z.int().positive(),
 });
 export type PlatformConfig = z.infer<typeof platformConfigSchema>;
@@ -96,6 +130,8 @@ const postgres = (key: string, type: EnvironmentVariable['type']) =>
   onlyFor('offlineStore.kind', 'postgres', { path: `offlineStore.${key}`, type });
 const redis = (key: string, type: EnvironmentVariable['type']) =>
   onlyFor('onlineStore.kind', 'redis', { path: `onlineStore.${key}`, type });
+const kafka = (key: string, type: EnvironmentVariable['type']) =>
+  onlyFor('broker.kind', 'kafka', { path: `broker.${key}`, type });
 const mlflow = (key: string, type: EnvironmentVariable['type']) =>
   onlyFor('registry.kind', 'mlflow', { path: `registry.${key}`, type });
 
@@ -106,7 +142,25 @@ export const ENVIRONMENT_VARIABLES: Readonly<Record<string, EnvironmentVariable>
   TLS_CERT_FILE: { path: 'tls.certFile', type: 'string' },
   TLS_KEY_FILE: { path: 'tls.keyFile', type: 'string' },
   TLS_ENDS_IN_FRONT: { path: 'tlsEndsInFront', type: 'boolean' },
-  KAFKA_BROKERS: onlyFor('broker.kind', 'kafka', { path: 'broker.brokers', type: 'list' }),
+  ACCESS_API_KEYS: { path: 'access.apiKeys', type: 'list' },
+  KEYS_FILE: { path: 'access.keysFile', type: 'string' },
+  CORS_ALLOWED_ORIGINS: { path: 'access.cors.allowedOrigins', type: 'list' },
+  LISTEN_WITHOUT_KEYS: { path: 'access.withoutKeys', type: 'boolean' },
+  NAMESPACE: { path: 'namespace', type: 'string' },
+  PRODUCTION_WAIVERS: { path: 'productionWaivers', type: 'list' },
+  KAFKA_BROKERS: kafka('brokers', 'list'),
+  KAFKA_TLS: kafka('tls', 'boolean'),
+  KAFKA_CA_FILE: kafka('tls.ca', 'string'),
+  KAFKA_CERT_FILE: kafka('tls.cert', 'string'),
+  KAFKA_KEY_FILE: kafka('tls.key', 'string'),
+  KAFKA_SERVER_NAME: kafka('tls.serverName', 'string'),
+  KAFKA_SASL_MECHANISM: kafka('sasl.mechanism', 'string'),
+  KAFKA_SASL_USERNAME: kafka('sasl.username', 'string'),
+  KAFKA_SASL_PASSWORD: kafka('sasl.password', 'string'),
+  KAFKA_SASL_TOKEN_URL: kafka('sasl.tokenUrl', 'string'),
+  KAFKA_SASL_CLIENT_ID: kafka('sasl.clientId', 'string'),
+  KAFKA_SASL_CLIENT_SECRET: kafka('sasl.clientSecret', 'string'),
+  KAFKA_SASL_SCOPE: kafka('sasl.scope', 'string'),
   KINESIS_REGION: onlyFor('broker.kind', 'kinesis', { path: 'broker.region', type: 'string' }),
   KINESIS_ENDPOINT: onlyFor('broker.kind', 'kinesis', { path: 'broker.endpoint', type: 'string' }),
   PUBSUB_PROJECT_ID: onlyFor('broker.kind', 'pubsub', { path: 'broker.projectId', type: 'string' }),
@@ -116,12 +170,30 @@ export const ENVIRONMENT_VARIABLES: Readonly<Record<string, EnvironmentVariable>
   DATABASE_NAME: postgres('database', 'string'),
   DATABASE_USER: postgres('user', 'string'),
   DATABASE_PASSWORD: postgres('password', 'string'),
+  DATABASE_SSL_MODE: postgres('sslMode', 'string'),
+  DATABASE_CA_FILE: postgres('caFile', 'string'),
+  DATABASE_CERT_FILE: postgres('certFile', 'string'),
+  DATABASE_KEY_FILE: postgres('keyFile', 'string'),
   REDIS_HOST: redis('host', 'string'),
   REDIS_PORT: redis('port', 'number'),
   REDIS_CLUSTER: redis('cluster', 'list'),
+  REDIS_SENTINELS: redis('sentinel.nodes', 'list'),
+  REDIS_SENTINEL_MASTER: redis('sentinel.master', 'string'),
+  REDIS_SENTINEL_USERNAME: redis('sentinel.username', 'string'),
+  REDIS_SENTINEL_PASSWORD: redis('sentinel.password', 'string'),
+  REDIS_SENTINEL_TLS: redis('sentinel.tls', 'boolean'),
+  REDIS_USERNAME: redis('username', 'string'),
+  REDIS_TLS: redis('tls', 'boolean'),
+  REDIS_CA_FILE: redis('tls.ca', 'string'),
+  REDIS_CERT_FILE: redis('tls.cert', 'string'),
+  REDIS_KEY_FILE: redis('tls.key', 'string'),
+  REDIS_SERVER_NAME: redis('tls.serverName', 'string'),
   REDIS_PASSWORD: redis('password', 'string'),
   REDIS_KEY_PREFIX: redis('keyPrefix', 'string'),
   MLFLOW_TRACKING_URI: mlflow('trackingUri', 'string'),
+  MLFLOW_TRACKING_USERNAME: mlflow('username', 'string'),
+  MLFLOW_TRACKING_PASSWORD: mlflow('password', 'string'),
+  MLFLOW_TRACKING_TOKEN: mlflow('token', 'string'),
   MLFLOW_EXPERIMENT_NAME: mlflow('experimentName', 'string'),
   GATEWAY_HOST: { path: 'gateway.host', type: 'string' },
   GATEWAY_PORT: { path: 'gateway.port', type: 'number' },
@@ -142,6 +214,7 @@ export const ENVIRONMENT_VARIABLES: Readonly<Record<string, EnvironmentVariable>
   GRAFANA_URL: { path: 'grafana.url', type: 'string' },
   PROMETHEUS_URL: { path: 'serving.console.prometheusUrl', type: 'string' },
   API_PORT: { path: 'serving.port', type: 'number' },
+  HEALTH_STALLED_AFTER: { path: 'health.stalledAfter', type: 'string' },
   MONITOR_HOST: { path: 'monitor.host', type: 'string' },
   MONITOR_PORT: { path: 'monitor.port', type: 'number' },
   MONITOR_WINDOW: { path: 'monitor.window', type: 'string' },
@@ -149,6 +222,7 @@ export const ENVIRONMENT_VARIABLES: Readonly<Record<string, EnvironmentVariable>
   RAW_EVENTS_TOPIC: { path: 'topics.rawEvents', type: 'string' },
   FEATURE_EVENTS_TOPIC: { path: 'topics.featureEvents', type: 'string' },
   DEAD_LETTER_TOPIC: { path: 'topics.deadLetters', type: 'string' },
+  DEAD_LETTER_DIRECTORY: { path: 'deadLetters.directory', type: 'string' },
   PREDICTIONS_TOPIC: { path: 'topics.predictions', type: 'string' },
 };
 
@@ -157,7 +231,9 @@ export function loadPlatformConfig(
   env: Readonly<Record<string, string | undefined>>,
   overrides: Readonly<Record<string, unknown>> = {},
 ): Readonly<PlatformConfig> {
-  const config = loadConfig({
+  const variables = Object.entries(env).filter(([name]) => isSecretName(name));
+  rememberSecrets(variables.map(([, value]) => value ?? ''));
+  const loaded = loadConfig({
     schema: platformConfigSchema,
     directory: assetPath('configs'),
     environment: `features,${environmentOf(env)}`,
@@ -165,6 +241,8 @@ export function loadPlatformConfig(
     variables: ENVIRONMENT_VARIABLES,
     overrides,
   });
+  const config = withSharedAccess(withNamespace(loaded));
+  rememberSecrets(secretsIn(config).map(({ value }) => value));
   if (config.production) checkProduction(config);
   return config;
 }

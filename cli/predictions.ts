@@ -25,16 +25,17 @@ export async function listPredictions({ limit, model, entity, since, json }: Pre
       for (const row of rows) process.stdout.write(`${JSON.stringify(row)}\n`);
       return;
     }
-    const head = ['time', 'entity', 'model', 'prediction', 'probability', 'request'];
+    const head = ['time', 'entity', 'model', 'prediction', 'probability', 'request', 'prediction id'];
     const table = new Table({ head, style: { head: [], border: [] } });
-    for (const { predictedAtMs, entityKey, modelName, modelVersion, prediction, probabilities, requestId } of rows) {
+    for (const { predictedAtMs, entityKey, modelName, modelVersion, prediction, probabilities, ...ids } of rows) {
       table.push([
         new Date(predictedAtMs).toISOString(),
         entityKey ?? '',
         `${modelName} ${modelVersion}`,
         prediction,
         probabilities?.[prediction]?.toFixed(4) ?? '',
-        requestId,
+        ids.requestId,
+        ids.predictionId,
       ]);
     }
     process.stdout.write(`${table.toString()}\n${rows.length} predictions\n`);

@@ -1,9 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { EventIntake } from '#connectors/gateway/event_intake';
 import { createEventValidator } from '#connectors/gateway/event_validator';
+import { splitBatch } from '#connectors/gateway/split_batch';
 import { generateTransactions } from '#examples/fraud/transaction_generator';
 import { transactions } from '#feature_store/views/transactions';
 import { HOUR_MS, systemClock } from '#kernel/time';
+import { createLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import type { TARGETS } from './choices.ts';
 import { loadPlatformConfig } from './platform_config.ts';
@@ -34,10 +36,11 @@ export async function sendTestData({ inputFile, to, events, seed }: TestDataOpti
         producer: broker.producer,
         validate: createEventValidator([transactions], gateway.unknownEventTypes),
         clock: systemClock,
+        log: createLogger({ level: config.log.level }),
         metrics: createMetricsRegistry({ process: false }),
-        rememberedIds: texts.length + 1,
       },
       topics,
+      { ...gateway, rememberedIds: texts.length + 1 },
     );
     const task = createProgress().begin(`send test data to ${broker.name}`, texts.length);
     const counts = { accepted: 0, duplicate: 0, rejected: 0, failed: 0 };
@@ -65,14 +68,12 @@ const generated = (events: number, seed: number): readonly string[] =>
   }).map(({ body }) => body);
 
 /** A JSON array of events, or one event a line. */
-async function readEvents(path: string): Promise<readonly string[]> {
-  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+async function readEvents(path: string): Promise<readonly (Buffer | string)[]> {
+  const file = await readFile(path).catch((error: NodeJS.ErrnoException) => {
     throw new UsageError(`--input-file ${path} cannot be read: ${error.message}`);
   });
-  if (!text.trimStart().startsWith('[')) return text.split('\n').filter((line) => line.trim() !== '');
-  try {
-    return (JSON.parse(text) as unknown[]).map((event) => JSON.stringify(event));
-  } catch (error) {
-    throw new UsageError(`--input-file ${path} begins as a JSON array and is none: ${(error as Error).message}`);
-  }
+  const events = await splitBatch(file, Number.POSITIVE_INFINITY);
+  if (events.length === 1 && events[0] === file)
+    throw new UsageError(`--input-file ${path} begins as a JSON array and is none`);
+  return events;
 }

@@ -1,16 +1,15 @@
-import { createBroker } from '#connectors/catalog';
 import type { Broker } from '#connectors/connector';
 import { startAll } from '#kernel/lifecycle';
-import { systemClock } from '#kernel/time';
 import { createLogger } from '#monitoring/log';
+import { openBroker } from './open_parts.ts';
 import type { PlatformConfig } from './platform_config.ts';
 
-/** Does `work` with the broker of the configuration, in which the platform's topics are made if they are not there. */
+/** Does `work` with the broker of the configuration, or that of the platform that runs and has its folder, in which the platform's topics are made if they are not there. */
 export async function withBroker(
   config: PlatformConfig,
   work: (broker: Broker, config: PlatformConfig) => Promise<void>,
 ): Promise<void> {
-  const broker = createBroker({ log: createLogger({ level: 'error' }), clock: systemClock }, config.broker);
+  const broker = await openBroker(config, createLogger({ level: 'error' }));
   const services = await startAll([broker], new AbortController().signal);
   try {
     const { topics } = config;

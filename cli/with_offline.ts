@@ -1,14 +1,13 @@
-import { createOfflineStore } from '#feature_store/config';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
-import { VIEWS } from '#feature_store/views/catalog';
 import { startAll } from '#kernel/lifecycle';
 import { createLogger } from '#monitoring/log';
+import { openOffline } from './open_parts.ts';
 import { loadPlatformConfig } from './platform_config.ts';
 
-/** Does `work` with the offline store of the configuration. */
+/** Does `work` with the offline store of the configuration, or that of the platform that runs and has its folder. */
 export async function withOffline<T>(work: (offline: OfflineStore) => Promise<T>): Promise<T> {
   const log = createLogger({ level: 'error' });
-  const offline = createOfflineStore({ log, views: VIEWS }, loadPlatformConfig(process.env).offlineStore);
+  const offline = await openOffline(loadPlatformConfig(process.env), log);
   const services = await startAll([offline], new AbortController().signal);
   try {
     return await work(offline);

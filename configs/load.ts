@@ -72,7 +72,8 @@ function withFiles({ env, variables }: LoadOptions<object>, problems: string[]):
     try {
       read[name] = readFileSync(path, 'utf8').trimEnd();
     } catch {
-      problems.push(`environment variable ${name}_FILE names ${path}, which cannot be read`);
+      // Its value is not shown: a secret may have been put there by mistake.
+      problems.push(`environment variable ${name}_FILE names a file that cannot be read`);
     }
   }
   return { ...env, ...read };

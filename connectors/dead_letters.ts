@@ -1,4 +1,7 @@
 import type { Broker, LogRecord, OutgoingRecord, Position } from './connector.ts';
+import { UnreadableFileError } from './errors.ts';
+import { readWhole } from './files/file_system.ts';
+import type { FileSystemOf } from './files/file_systems.ts';
 
 /** A record that could not be used, with everything needed to look at it and to replay it: the value of a record of the dead-letter topic. */
 export interface DeadLetter {
@@ -11,8 +14,10 @@ export interface DeadLetter {
   readonly attempt: number;
   /** ISO 8601. */
   readonly timestamp: string;
-  /** The payload is only the beginning: it cannot be replayed. */
+  /** The payload is only the beginning: it cannot be replayed, unless {@link payloadAt} has all of it. */
   readonly isCut?: boolean;
+  /** The file that holds the whole payload, where it was too large for the topic. */
+  readonly payloadAt?: string;
 }
 
 /** Header of a replayed record: how often it was refused before. */
@@ -74,17 +79,43 @@ export interface LetterGroup {
   readonly newest: string;
 }
 
-const GROUP = 'headwater-dlq-replay';
+/** Consumer group whose offsets say which letters were replayed. */
+export const DEAD_LETTER_REPLAY_GROUP = 'headwater-dlq-replay';
 const POLL = { maxRecords: 500, maxWaitMs: 300 };
 
 /** The dead-letter topic, for people who look after it. */
 export class DeadLetterQueue {
   readonly #broker: Broker;
   readonly #topic: string;
+  readonly #group: string;
+  readonly #fileSystems: FileSystemOf | undefined;
 
-  constructor(broker: Broker, topic: string) {
+  /** @param fileSystems - for payloads in files; undefined: those cannot be replayed */
+  constructor(
+    broker: Broker,
+    topic: string,
+    {
+      group = DEAD_LETTER_REPLAY_GROUP,
+      fileSystems,
+    }: { readonly group?: string; readonly fileSystems?: FileSystemOf } = {},
+  ) {
+    this.#group = group;
     this.#broker = broker;
     this.#topic = topic;
+    this.#fileSystems = fileSystems;
+  }
+
+  /** The letter with its payload whole; undefined when only its beginning was kept, or the file is gone. */
+  async #whole(letter: DeadLetter): Promise<DeadLetter | undefined> {
+    if (letter.isCut !== true) return letter;
+    const { payloadAt: path } = letter;
+    if (path === undefined || this.#fileSystems === undefined) return undefined;
+    try {
+      return { ...letter, payload: (await readWhole(this.#fileSystems(path), path)).toString('utf8') };
+    } catch (error) {
+      if (error instanceof UnreadableFileError) return undefined;
+      throw error;
+    }
   }
 
   /** Letters from the earliest on that pass the filter. */
@@ -120,18 +151,22 @@ export class DeadLetterQueue {
   async replay(toTopic: string, options: ReplayOptions = {}): Promise<ReplayCounts> {
     const { filter = {}, dryRun = false, signal = new AbortController().signal, onProgress } = options;
     const isFiltered = Object.values(filter).some((value) => value !== undefined);
-    const from = isFiltered ? new Map() : await this.#broker.committed(GROUP, this.#topic);
+    const from = isFiltered ? new Map() : await this.#broker.committed(this.#group, this.#topic);
     const counts = { replayed: 0, passed: 0, unusable: 0 };
     for await (const { partition, filed, position } of this.#read(from, signal)) {
       const records: OutgoingRecord[] = [];
       for (const { letter } of filed) {
-        if (letter === undefined || letter.isCut === true) counts.unusable += 1;
-        else if (!passes(letter, filter)) counts.passed += 1;
-        else records.push(recordOf(letter, this.#broker.hasHeaders));
+        if (letter !== undefined && !passes(letter, filter)) {
+          counts.passed += 1;
+          continue;
+        }
+        const whole = letter === undefined ? undefined : await this.#whole(letter);
+        if (whole === undefined) counts.unusable += 1;
+        else records.push(recordOf(whole, this.#broker.hasHeaders));
       }
       if (!dryRun) {
         if (records.length > 0) await this.#broker.producer.send(toTopic, records);
-        if (!isFiltered) await this.#broker.commit(GROUP, this.#topic, new Map([[partition, position]]));
+        if (!isFiltered) await this.#broker.commit(this.#group, this.#topic, new Map([[partition, position]]));
       }
       counts.replayed += records.length;
       onProgress?.(counts);

@@ -1,8 +1,11 @@
 import { BrokenCircuitError, type CircuitBreakerPolicy, ExponentialBackoff, handleWhen, retry, wrap } from 'cockatiel';
-import { messageOf, PlatformError } from '#kernel/errors';
+import { messageOf } from '#kernel/errors';
 import type { Logger } from '#monitoring/log';
 import type { Registry } from '#monitoring/metrics';
 import { createCircuit } from './circuit.ts';
+import { RecordsRefusedError } from './errors.ts';
+import { failureClassOf } from './failure_class.ts';
+import { type TargetStates, targetStatesOf } from './target_states.ts';
 
 export interface DeliverySettings {
   /** For messages and metrics: `online store`. */
@@ -29,8 +32,8 @@ const FIRST_DELAY_MS = 50;
 const LONGEST_DELAY_MS = 10_000;
 const GIVE_UP_AFTER_MS = 600_000;
 
-const mayPass = (error: unknown): boolean =>
-  error instanceof BrokenCircuitError || !(error instanceof PlatformError) || error.retryable;
+/** Refusals are final; outages and targets that a person has to mend are waited for. */
+const mayPass = (error: unknown): boolean => error instanceof BrokenCircuitError || failureClassOf(error) !== 'record';
 
 /**
  * The way to a store or topic: tries again with jittered, growing delays while an error says that it may help, and leaves the target alone for
@@ -40,22 +43,27 @@ export class Delivery {
   readonly #settings: DeliverySettings;
   readonly #log: Logger;
   readonly #circuit: CircuitBreakerPolicy;
+  readonly #states: TargetStates;
   #lastFailure: unknown;
 
   constructor({ log, metrics }: DeliveryDeps, settings: DeliverySettings) {
     const { target } = settings;
     this.#settings = settings;
     this.#log = log.child({ component: 'connectors.delivery', target });
+    this.#states = targetStatesOf(metrics);
     const deps = { log: this.#log, metrics };
     this.#circuit = createCircuit(deps, { target, failuresBeforeOpen: FAILURES_BEFORE_OPEN, isFailure: mayPass });
   }
 
-  /** @throws what `task` throws, when trying again cannot help or has not for long */
-  async run<T>(task: () => Promise<T>): Promise<T> {
+  /**
+   * @param signal - aborted: no further attempts are made
+   * @throws what `task` throws, when trying again cannot help or has not for long
+   */
+  async run<T>(task: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     const { firstDelayMs = FIRST_DELAY_MS, longestDelayMs = LONGEST_DELAY_MS } = this.#settings;
     const giveUpAt = Date.now() + (this.#settings.giveUpAfterMs ?? GIVE_UP_AFTER_MS);
     const again = retry(
-      handleWhen((error) => mayPass(error) && Date.now() < giveUpAt),
+      handleWhen((error) => mayPass(error) && signal?.aborted !== true && Date.now() < giveUpAt),
       {
         maxAttempts: Number.MAX_SAFE_INTEGER,
         backoff: new ExponentialBackoff({ initialDelay: firstDelayMs, maxDelay: longestDelayMs }),
@@ -66,14 +74,18 @@ export class Delivery {
     );
     let last: unknown;
     try {
-      return await wrap(again, this.#circuit).execute(async () => {
+      const result = await wrap(again, this.#circuit).execute(async () => {
         try {
           return await task();
         } catch (error) {
           last = error;
+          // That a value is refused says nothing about the target.
+          if (mayPass(error)) this.#states.failed(this.#settings.target, error);
           throw error;
         }
-      });
+      }, signal);
+      this.#states.succeeded(this.#settings.target);
+      return result;
     } catch (error) {
       // That the circuit is open is not what is wrong.
       throw error instanceof BrokenCircuitError ? (last ?? this.#lastFailure ?? error) : error;
@@ -84,25 +96,51 @@ export class Delivery {
 
   /**
    * Writes a batch. When the target refuses it for good, halves are tried, down to single values: one that cannot be written does not
-   * keep back the others.
+   * keep back the others. Each part is written once, and repeated alone while the target is away.
    *
    * @param write - writing a value again must change nothing
+   * @param signal - aborted: no further attempts are made
    * @returns what was refused, each with the reason
    */
-  async writeAll<T>(
+  writeAll<T>(
     batch: readonly T[],
     write: (batch: readonly T[]) => Promise<unknown>,
+    signal?: AbortSignal,
   ): Promise<readonly Rejected<T>[]> {
-    if (batch.length === 0) return [];
+    return writeInHalves(batch, (part) => this.run(() => write(part), signal)).then((rejected) => {
+      for (const { reason } of rejected) this.#states.refused(this.#settings.target, reason);
+      return rejected;
+    });
+  }
+}
+
+/**
+ * Writes a batch in one call, and what is refused of it in ever smaller parts, down to single values; at most 2n - 1 calls for n values. A
+ * {@link RecordsRefusedError} names the refused ones itself.
+ *
+ * @returns what was refused, each with the reason
+ * @throws what `write` throws that is no refusal; parts before it are written
+ */
+export async function writeInHalves<T>(
+  batch: readonly T[],
+  write: (batch: readonly T[]) => Promise<unknown>,
+): Promise<readonly Rejected<T>[]> {
+  const rejected: Rejected<T>[] = [];
+  // A stack and no recursion: the first part next.
+  const parts: (readonly T[])[] = batch.length === 0 ? [] : [batch];
+  for (let part = parts.pop(); part !== undefined; part = parts.pop()) {
     try {
-      await this.run(() => write(batch));
-      return [];
+      await write(part);
     } catch (error) {
       if (mayPass(error)) throw error;
-      if (batch.length === 1) return [{ value: batch[0] as T, reason: messageOf(error) }];
-      const middle = batch.length >> 1;
-      const first = await this.writeAll(batch.slice(0, middle), write);
-      return [...first, ...(await this.writeAll(batch.slice(middle), write))];
+      if (error instanceof RecordsRefusedError) {
+        for (const [index, reason] of error.refused) rejected.push({ value: part[index] as T, reason: reason.message });
+      } else if (part.length === 1) rejected.push({ value: part[0] as T, reason: messageOf(error) });
+      else {
+        const middle = part.length >> 1;
+        parts.push(part.slice(middle), part.slice(0, middle));
+      }
     }
   }
+  return rejected;
 }

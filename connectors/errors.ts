@@ -1,7 +1,9 @@
 import { PlatformError } from '#kernel/errors';
+import type { FailureClass } from './failure_class.ts';
 
 export class UnknownTopicError extends PlatformError {
   readonly code = 'CONNECTOR_UNKNOWN_TOPIC';
+  readonly failure: FailureClass = 'target';
 
   constructor(broker: string, topic: string, partition?: string) {
     super(
@@ -21,17 +23,6 @@ export class ConnectionError extends PlatformError {
       retryable: true,
       cause,
     });
-  }
-}
-
-export class LogLockedError extends PlatformError {
-  readonly code = 'CONNECTOR_LOG_LOCKED';
-
-  constructor(directory: string, pid: number) {
-    super(
-      `the log in ${directory} is open in process ${pid}: one process at a time may use it. Stop that one, or set DATA_DIRECTORY to another folder`,
-      { fault: 'caller', retryable: false },
-    );
   }
 }
 
@@ -58,6 +49,60 @@ export class RecordRefusedError extends PlatformError {
   }
 }
 
+/** A record that is larger than its topic takes, alone: key and headers count. */
+export class RecordTooLargeError extends PlatformError {
+  readonly code = 'CONNECTOR_RECORD_TOO_LARGE';
+  readonly failure: FailureClass = 'record';
+  readonly sizeBytes: number;
+  /** Undefined where the broker does not name its limit. */
+  readonly maxBytes: number | undefined;
+
+  constructor(
+    broker: string,
+    topic: string,
+    key: string | undefined,
+    size: { readonly sizeBytes: number; readonly maxBytes: number | undefined },
+  ) {
+    const named = key === undefined ? '' : ` with key ${JSON.stringify(key.slice(0, 100))}`;
+    super(
+      `${broker} cannot take the record${named} for ${topic}: it has ${size.sizeBytes} bytes with key and headers, ${size.maxBytes === undefined ? 'more than the topic takes' : `and the most is ${size.maxBytes}`}. Send less in it, or raise the limit`,
+      { fault: 'caller', retryable: false },
+    );
+    this.sizeBytes = size.sizeBytes;
+    this.maxBytes = size.maxBytes;
+  }
+}
+
+/** A send of which the broker took some records and refused others, each for its own reason. */
+export class RecordsRefusedError extends PlatformError {
+  readonly code = 'CONNECTOR_RECORDS_REFUSED';
+  readonly failure: FailureClass = 'record';
+  /** By position in what was sent; all others are written. */
+  readonly refused: ReadonlyMap<number, Error>;
+
+  constructor(topic: string, sent: number, refused: ReadonlyMap<number, Error>) {
+    const [first] = refused.values();
+    super(
+      `${refused.size} of ${sent} records for ${topic} were refused, the others are written: ${first?.message ?? ''}`,
+      {
+        fault: 'caller',
+        retryable: false,
+      },
+    );
+    this.refused = refused;
+  }
+}
+
+/**
+ * Returns the error of a send of which some records were refused: the record's own when it was sent alone, {@link RecordsRefusedError} otherwise.
+ *
+ * @param refused - by position in what was sent; not empty
+ */
+export function refusalOf(topic: string, sent: number, refused: ReadonlyMap<number, Error>): Error {
+  const [first] = refused.values();
+  return sent === 1 && first !== undefined ? first : new RecordsRefusedError(topic, sent, refused);
+}
+
 /** A file that is not there, may not be read, or is not what its name says. */
 export class UnreadableFileError extends PlatformError {
   readonly code = 'CONNECTOR_UNREADABLE_FILE';
@@ -70,6 +115,7 @@ export class UnreadableFileError extends PlatformError {
 /** Where something is to be written is not as it must be; somebody can put that right while records wait. */
 export class TargetError extends PlatformError {
   readonly code = 'CONNECTOR_TARGET';
+  readonly failure: FailureClass = 'target';
 
   constructor(target: string, cause: unknown) {
     super(`${target} cannot be written: ${cause instanceof Error ? cause.message : String(cause)}`, {

@@ -17,9 +17,20 @@ import { MemoryOnlineStore } from './online/memory_store.ts';
 import type { OnlineStore } from './online/online_store.ts';
 import { RedisOnlineStore } from './online/redis_store.ts';
 
+/** Of every key. Braces would decide the cluster slot instead of the entity. */
+const keyPrefix = z
+  .string()
+  .regex(/^[A-Za-z0-9_.:-]{1,64}$/, 'must have 1 to 64 letters, digits, "_", ".", ":" or "-"')
+  .default('headwater');
+
 export const onlineStoreConfigSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('memory'), file: z.string().min(1) }),
-  redisConfigSchema.extend({ kind: z.literal('redis'), keyPrefix: z.string().min(1).default('headwater') }),
+  redisConfigSchema.extend({
+    kind: z.literal('redis'),
+    keyPrefix,
+    /** After FLUSHALL or an empty failover the newest rows come back from the offline store, at most so many a second. */
+    refill: z.strictObject({ rowsPerSecond: z.int().positive().default(20_000) }).optional(),
+  }),
 ]);
 export type OnlineStoreConfig = z.infer<typeof onlineStoreConfigSchema>;
 
@@ -53,7 +64,7 @@ export const ttlsOf = (views: readonly FeatureView[]): ReadonlyMap<string, numbe
 
 export function createOnlineStore({ log, clock, views }: Deps, config: OnlineStoreConfig): OnlineStore {
   if (config.kind === 'memory') return new MemoryOnlineStore({ log, clock, ttlMs: ttlsOf(views), views }, config);
-  const { kind: _, keyPrefix, ...redis } = config;
+  const { kind: _, keyPrefix, refill: __, ...redis } = config;
   return new RedisOnlineStore({ redis: createRedis(redis, log), views, log }, { redis, keyPrefix });
 }
 
@@ -64,6 +75,6 @@ export function createOfflineStore(
   const sql =
     config.kind === 'pglite'
       ? new PgliteExecutor(config.directory)
-      : new PostgresExecutor(createPostgresPool(config, log));
+      : new PostgresExecutor(createPostgresPool(config, log), config.schema);
   return new SqlOfflineStore({ sql, log, views }, config.kind);
 }

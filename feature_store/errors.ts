@@ -1,4 +1,6 @@
-import { PlatformError } from '#kernel/errors';
+import type { FailureClass } from '#connectors/failure_class';
+import { messageOf, PlatformError } from '#kernel/errors';
+import { storable } from '#kernel/unstorable_text';
 
 export class UnknownViewError extends PlatformError {
   readonly code = 'FEATURE_STORE_UNKNOWN_VIEW';
@@ -10,25 +12,57 @@ export class UnknownViewError extends PlatformError {
 
 export class OfflineStoreError extends PlatformError {
   readonly code = 'FEATURE_STORE_OFFLINE';
+  readonly failure: FailureClass;
 
-  constructor(what: string, cause: unknown, retryable: boolean) {
+  constructor(what: string, cause: unknown, failure: FailureClass) {
     super(`the offline store could not ${what}: ${cause instanceof Error ? cause.message : String(cause)}`, {
-      fault: 'dependency',
-      retryable,
+      fault: failure === 'record' ? 'caller' : 'dependency',
+      retryable: failure === 'transient',
       cause,
     });
+    this.failure = failure;
+  }
+}
+
+/** The folder of the embedded database cannot be opened. */
+export class OfflineFolderError extends PlatformError {
+  readonly code = 'FEATURE_STORE_OFFLINE_FOLDER';
+
+  constructor(folder: string, cause: unknown) {
+    super(
+      `the database in ${folder} does not open: ${cause instanceof Error ? cause.message : String(cause)}. Restore the folder from a backup, or move it away to begin with an empty history ("headwater backfill" computes it again from past events)`,
+      { fault: 'dependency', retryable: false, cause },
+    );
   }
 }
 
 export class OnlineStoreError extends PlatformError {
   readonly code = 'FEATURE_STORE_ONLINE';
+  readonly failure: FailureClass;
 
-  constructor(what: string, cause: unknown) {
+  constructor(what: string, cause: unknown, failure: FailureClass = 'transient') {
     super(`the online store could not ${what}: ${cause instanceof Error ? cause.message : String(cause)}`, {
-      fault: 'dependency',
-      retryable: true,
+      fault: failure === 'record' ? 'caller' : 'dependency',
+      retryable: failure === 'transient',
       cause,
     });
+    this.failure = failure;
+  }
+}
+
+/** The function of a feature threw, or returned a value of another type than declared. */
+export class FeatureComputationError extends PlatformError {
+  readonly code = 'FEATURE_STORE_COMPUTATION';
+  /** The feature, filter or rule that failed. */
+  readonly feature: string;
+
+  constructor(view: string, feature: string, cause: unknown) {
+    super(`feature "${feature}" of view ${view}: ${storable(messageOf(cause))}`, {
+      fault: 'internal',
+      retryable: false,
+      cause,
+    });
+    this.feature = feature;
   }
 }
 

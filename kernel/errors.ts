@@ -1,3 +1,5 @@
+import { hideSecrets } from './secrets.ts';
+
 /** Who has to act on an error, and whether trying again can help. HTTP status and retries derive from it. */
 export interface ErrorDetails {
   fault: 'caller' | 'dependency' | 'internal';
@@ -7,7 +9,7 @@ export interface ErrorDetails {
 
 /**
  * Base of every error this platform throws on purpose. Concrete classes live in `<folder>/errors.ts`; their `code`
- * is stable and prefixed with the folder (`CONNECTOR_…`, `PIPELINE_…`).
+ * is stable and prefixed with the folder (`CONNECTOR_…`, `PIPELINE_…`). Messages never hold credentials.
  */
 export abstract class PlatformError extends Error {
   abstract readonly code: string;
@@ -15,7 +17,7 @@ export abstract class PlatformError extends Error {
   readonly retryable: boolean;
 
   constructor(message: string, { fault, retryable, cause }: ErrorDetails) {
-    super(message, cause === undefined ? undefined : { cause });
+    super(hideSecrets(message), cause === undefined ? undefined : { cause });
     this.name = new.target.name;
     this.fault = fault;
     this.retryable = retryable;
@@ -43,7 +45,7 @@ export class DeadlineExceededError extends PlatformError {
   }
 }
 
-/** The message of anything thrown, for logs and dead letters. */
+/** Returns the message of anything thrown, for logs and dead letters, without credentials. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return hideSecrets(error instanceof Error ? error.message : String(error));
 }

@@ -1,7 +1,9 @@
+import { parseRfc3339 } from './rfc3339.ts';
 import { DAY_MS, MINUTE_MS } from './time.ts';
 
 /** Clocks of honest producers differ by less. */
 export const LARGEST_CLOCK_SKEW_MS = 5 * MINUTE_MS;
+const EXAMPLE = '2026-01-31T12:00:00Z';
 /** Older events belong to a back-fill, not to the stream. */
 export const OLDEST_EVENT_MS = 365 * DAY_MS;
 
@@ -15,8 +17,8 @@ export function readEventTime(
   nowMs: number,
   isHistory = false,
 ): { readonly timeMs: number } | { readonly problem: string } {
-  const timeMs = Date.parse(text);
-  if (Number.isNaN(timeMs)) return { problem: `"${text}" is not an ISO 8601 time such as 2026-01-31T12:00:00Z` };
+  const timeMs = parseRfc3339(text);
+  if (timeMs === undefined) return { problem: `"${text.slice(0, 100)}" is not a time of RFC 3339 such as ${EXAMPLE}` };
   if (timeMs > nowMs + LARGEST_CLOCK_SKEW_MS)
     return { problem: `${text} is in the future: an event may be 5 minutes ahead of the server's clock at most` };
   if (!isHistory && timeMs < nowMs - OLDEST_EVENT_MS)

@@ -1,14 +1,26 @@
+import { readFile } from 'node:fs/promises';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
+import { assetPath } from '#kernel/project_root';
+import { SECURITY_SCHEMES } from './api_schemas.ts';
+import { declareAccessOf, open } from './route_access.ts';
 
 /** GET /docs (interactive) and GET /openapi.json for an application; register before its routes. */
 export async function registerApiDocs(
   app: FastifyInstance,
   info: { title: string; description: string },
 ): Promise<void> {
-  await app.register(swagger, { openapi: { openapi: '3.1.0', info: { ...info, version: '0.1.0' } } });
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: { ...info, version: '0.1.0' },
+      components: { securitySchemes: SECURITY_SCHEMES },
+      security: [{ apiKey: [] }, { bearer: [] }],
+    },
+  });
   await app.register(async (scope) => {
+    declareAccessOf(scope, open());
     scope.addHook('onSend', (request, reply, _, done) => {
       // They change with a release; browsers ask by ETag after that.
       if (request.url.startsWith('/docs/static/')) reply.header('cache-control', 'public, max-age=3600');
@@ -16,5 +28,18 @@ export async function registerApiDocs(
     });
     await scope.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
   });
-  app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
+  // What `type` of an error's answer leads to.
+  app.get('/docs/errors', { schema: { hide: true }, config: { access: open() } }, async (_, reply) => {
+    reply.type('text/html; charset=utf-8').header('cache-control', 'public, max-age=3600');
+    return errorsPage(await readFile(assetPath('docs/errors.md'), 'utf8'));
+  });
+  app.get('/openapi.json', { schema: { hide: true }, config: { access: open() } }, async () => app.swagger());
+}
+
+/** The table of error codes as a page, where each code is an anchor. @param markdown - docs/errors.md */
+function errorsPage(markdown: string): string {
+  const rows = [...markdown.matchAll(/^\| `(\w+)` \| (.*) \| (.*) \|$/gm)].map(
+    ([, code, name, file]) => `<tr id="${code}"><td><code>${code}</code><td>${name}<td>${file}`,
+  );
+  return `<!doctype html><meta charset="utf-8"><title>Error codes</title><h1>Error codes</h1><table>${rows.join('\n')}</table>`;
 }

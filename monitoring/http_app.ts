@@ -1,21 +1,149 @@
 import { readFileSync } from 'node:fs';
-import { type FastifyInstance, type FastifyServerOptions, fastify } from 'fastify';
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import {
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type FastifyServerOptions,
+  fastify,
+} from 'fastify';
 import { z } from 'zod';
+import { type ErrorForms, failureOf, formFor, PROBLEM_TYPE, problemOf } from './error_answer.ts';
+import { acceptJsonOnly } from './json_body.ts';
+import { REQUEST_ID, requestIdIn } from './request_id.ts';
+import { RouteMethods } from './route_methods.ts';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    errorForms?: ErrorForms | undefined;
+    routeMethods?: RouteMethods | undefined;
+  }
+}
+
+import { requireDeclaredAccess } from './route_access.ts';
+import { SECURITY_HEADERS, TLS_HEADERS } from './security_headers.ts';
 
 /** PEM files of a listener; absent: plain HTTP, for behind something that ends TLS. */
 export const tlsSchema = z.strictObject({ certFile: z.string().min(1), keyFile: z.string().min(1) });
 export type TlsConfig = z.infer<typeof tlsSchema>;
 
-/** Of a path: an entity's id of 1,024 bytes, percent-encoded. */
-const LONGEST_PARAMETER = 3_072;
+/** Longer path parameters have no route: an entity's id has 1,024 bytes at most, each 3 characters when encoded. */
+const LONGEST_PARAM = 3_072;
 
-/** A Fastify application that listens with TLS where there is a certificate, and logs nothing itself. */
-export function createHttpApp(
-  tls: TlsConfig | undefined,
-  options: Pick<FastifyServerOptions, 'bodyLimit' | 'requestTimeout'> = {},
-): FastifyInstance {
-  const settings = { ...options, logger: false, routerOptions: { maxParamLength: LONGEST_PARAMETER } };
-  if (tls === undefined) return fastify(settings);
-  const https = { cert: readFileSync(tls.certFile), key: readFileSync(tls.keyFile) };
-  return fastify({ ...settings, https }) as unknown as FastifyInstance;
+export interface HttpAppOptions extends Pick<FastifyServerOptions, 'bodyLimit' | 'requestTimeout'> {
+  /** Paths of foreign protocols, whose errors are in their form. */
+  readonly errorForms?: ErrorForms;
+}
+
+/**
+ * A Fastify application that listens with TLS where there is a certificate, and logs nothing itself. It reads JSON exactly, gives each request an id,
+ * and knows the methods of its paths. Every answer has security headers, also one to a request that no route or hook ever sees; it does not start with a route
+ * that declares no access.
+ */
+export function createHttpApp(tls: TlsConfig | undefined, options: HttpAppOptions = {}): FastifyInstance {
+  const { errorForms, ...limits } = options;
+  const headers = tls === undefined ? SECURITY_HEADERS : { ...SECURITY_HEADERS, ...TLS_HEADERS };
+  const settings = {
+    ...limits,
+    logger: false,
+    genReqId: ({ headers }: Pick<FastifyRequest['raw'], 'headers'>) => requestIdIn(headers),
+    routerOptions: { maxParamLength: LONGEST_PARAM },
+    // What fails before there is a route: a URL that cannot be decoded.
+    frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) => {
+      reply.headers(headers).header(REQUEST_ID, request.id);
+      void answerUnrouted(app, error, request, reply);
+    },
+    clientErrorHandler: (error: NodeJS.ErrnoException, socket: Socket) => answerBroken(error, socket, headers),
+  };
+  const app: FastifyInstance =
+    tls === undefined
+      ? fastify(settings)
+      : (fastify({
+          ...settings,
+          https: { cert: readFileSync(tls.certFile), key: readFileSync(tls.keyFile) },
+        }) as unknown as FastifyInstance);
+  app.addHook('onRequest', (request, reply, done) => {
+    reply.headers(headers).header(REQUEST_ID, request.id);
+    done();
+  });
+  requireDeclaredAccess(app);
+  app.decorate('errorForms', errorForms);
+  app.decorate('routeMethods', new RouteMethods(app));
+  acceptJsonOnly(app);
+  return app;
+}
+
+/** Answers a request whose target no router can read: as one without a route, so that a key is needed first. */
+async function answerUnrouted(
+  app: FastifyInstance,
+  error: Error,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<void> {
+  let answer: unknown = error;
+  try {
+    await app.guard?.authorize(request, reply);
+  } catch (refusal) {
+    answer = refusal;
+  }
+  sendError(answer, request, reply, app.errorForms);
+}
+
+/** The request's path, without query. */
+export const pathOf = ({ url }: Pick<FastifyRequest, 'url'>): string => {
+  const query = url.indexOf('?');
+  return query === -1 ? url : url.slice(0, query);
+};
+
+/** Answers with an error, in the form of the route. @returns the status */
+export function sendError(
+  error: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  forms: ErrorForms | undefined,
+): number {
+  const failure = failureOf(error);
+  const path = pathOf(request);
+  const form = formFor(forms, request.routeOptions?.url ?? path)?.(failure);
+  // A rate limit knows better when to come again.
+  const isTimed = reply.hasHeader('retry-after');
+  reply.code(failure.status).headers(isTimed ? without(failure.headers, 'retry-after') : failure.headers);
+  if (form === undefined) void reply.type(PROBLEM_TYPE).send(JSON.stringify(problemOf(failure, path, request.id)));
+  else
+    void reply
+      .headers(form.headers ?? {})
+      .type(form.contentType)
+      .send(JSON.stringify(form.body));
+  return failure.status;
+}
+
+const without = (headers: Readonly<Record<string, string>>, name: string): Record<string, string> =>
+  Object.fromEntries(Object.entries(headers).filter(([each]) => each !== name));
+
+const STATUS_OF_BROKEN: Readonly<Record<string, number>> = {
+  HPE_HEADER_OVERFLOW: 431,
+  ERR_HTTP_REQUEST_TIMEOUT: 408,
+};
+
+/** Answers what is no HTTP request, and closes the connection. */
+function answerBroken(error: NodeJS.ErrnoException, socket: Socket, headers: Readonly<Record<string, string>>): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed) return;
+  const status = STATUS_OF_BROKEN[error.code ?? ''] ?? 400;
+  const requestId = requestIdIn({});
+  const failure = failureOf(
+    Object.assign(new Error('this is not a request of HTTP/1.1, or its head is too large or too late'), {
+      statusCode: status,
+    }),
+  );
+  const body = JSON.stringify(problemOf(failure, '', requestId));
+  const securityHeaders = Object.entries(headers)
+    .map(([name, value]) => `${name}: ${value}\r\n`)
+    .join('');
+  if (socket.writable && socket.bytesWritten === 0) {
+    socket.write(
+      `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${securityHeaders}content-type: ${PROBLEM_TYPE}\r\n${REQUEST_ID}: ${requestId}\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+    );
+  }
+  socket.destroy(error);
 }

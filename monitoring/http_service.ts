@@ -1,12 +1,23 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
-import { PlatformError, PortInUseError } from '#kernel/errors';
+import { messageOf, PortInUseError } from '#kernel/errors';
 import type { Service } from '#kernel/lifecycle';
-import type { TlsConfig } from './http_app.ts';
+import { systemClock } from '#kernel/time';
+import { InvalidTargetError, MethodNotAllowedError, RouteNotFoundError } from './errors.ts';
+import { type Health, HealthReporter } from './health.ts';
+import { pathOf, sendError, type TlsConfig } from './http_app.ts';
 import { countRequests } from './http_metrics.ts';
 import type { Logger } from './log.ts';
 import type { Registry } from './metrics.ts';
+import { isLoopback, open } from './route_access.ts';
 import { isTraced, traceRequests } from './tracing.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Counted among those that a drain waits for. */
+    isInFlight: boolean;
+  }
+}
 
 export interface HttpServiceSettings {
   readonly name: string;
@@ -24,17 +35,19 @@ export interface HttpServiceDeps {
   readonly scrape?: (() => Promise<string>) | undefined;
   /** What must hold for the service to take work; the message says what does not. */
   readonly notReady?: () => string | undefined;
-  /** What it depends on, each with what is wrong with it; shown at GET /health, which is then 503. Readiness does not look at it. */
-  readonly dependencies?: () => Readonly<Record<string, string | undefined>>;
+  /** Dependencies and jobs, each with its state, and which of them make the role not ready; see docs/monitoring.md. */
+  readonly health?: Health | undefined;
   /** A service that lives as long as this one: started before it, drained and stopped after it. */
   readonly beside?: Service | undefined;
 }
 
+const LOOPBACK = '127.0.0.1';
+const LISTEN_OPEN = 'LISTEN_WITHOUT_KEYS=true';
 const IN_FLIGHT_POLL_MS = 10;
 /** For the last answers to leave. */
 const GOODBYE_MS = 50;
 
-const STATUS_BY_FAULT = { caller: 400, dependency: 503, internal: 500 } as const;
+const NO_DEPENDENCIES: Health = { sources: [], notReady: () => undefined };
 
 /** A Fastify application as a {@link Service}: listening, health routes, metrics, errors, drain. */
 export class HttpService implements Service {
@@ -54,57 +67,64 @@ export class HttpService implements Service {
     this.#settings = settings;
     this.#beside = deps.beside;
     this.#log = deps.log.child({ component: settings.name });
-    app.addHook('onRequest', (_, __, done) => {
+    app.addHook('onRequest', (request, _, done) => {
       this.#inFlight += 1;
-      done();
+      request.isInFlight = true;
+      // Ids and names in a URL are looked up in stores: none of them takes NUL.
+      if (request.url.includes('%00')) done(new InvalidTargetError(pathOf(request).includes('%00') ? 'path' : 'query'));
+      else done();
     });
     app.decorateRequest('span', undefined);
+    app.decorateRequest('isInFlight', false);
     if (isTraced()) traceRequests(app, settings.name);
     const answered = countRequests(deps.metrics, settings.name);
     app.addHook('onResponse', (request, reply, done) => {
-      this.#inFlight -= 1;
+      // A hook before this one may have refused it.
+      if (request.isInFlight) this.#inFlight -= 1;
       answered(request.routeOptions.url, reply.statusCode);
       done();
     });
-    const notReady = (): string | undefined => (this.#draining ? 'draining' : deps.notReady?.());
-    app.get('/health/live', { schema: { hide: true } }, async () => ({ status: 'live' }));
-    const ready = async (_: unknown, reply: { code(status: number): unknown }) => {
-      const reason = notReady();
-      if (reason !== undefined) reply.code(503);
-      return reason === undefined ? { status: 'ready' } : { status: 'not ready', reason };
-    };
-    app.get('/health', { schema: { hide: true } }, async (_, reply) => {
-      const reason = notReady();
-      const dependencies = Object.fromEntries(
-        Object.entries(deps.dependencies?.() ?? {}).map(([name, problem]) => [name, problem ?? 'up']),
-      );
-      const down = Object.values(dependencies).some((state) => state !== 'up');
-      if (reason !== undefined || down) reply.code(503);
-      const status = reason !== undefined ? 'not ready' : down ? 'degraded' : 'ready';
-      return { status, ...(reason === undefined ? {} : { reason }), dependencies };
+    // For probes and Prometheus, which have no keys: network policies say who reaches them.
+    const operations = { schema: { hide: true }, config: { access: open() } };
+    const reporter = new HealthReporter(deps.health ?? NO_DEPENDENCIES, systemClock);
+    const report = () => reporter.report(this.#draining ? 'draining' : deps.notReady?.());
+    // For the question whether a restart would help: it answers as long as the event loop turns.
+    app.get('/health/live', operations, async () => ({ status: 'live' }));
+    // For load balancers: may this process be sent work?
+    app.get('/health/ready', operations, async (_, reply) => {
+      const health = report();
+      if (health.status === 'not ready') reply.code(503);
+      return health;
     });
-    app.get('/health/ready', { schema: { hide: true } }, ready);
-    app.get('/metrics', { schema: { hide: true } }, async (_, reply) => {
+    // For people and checks: is anything of the process down?
+    app.get('/health', operations, async (_, reply) => {
+      const health = report();
+      if (health.status !== 'ready') reply.code(503);
+      return health;
+    });
+    app.get('/metrics', operations, async (_, reply) => {
       reply.type(deps.metrics.contentType);
       return deps.scrape?.() ?? deps.metrics.metrics();
     });
     app.setErrorHandler((error: unknown, request, reply) => {
-      const { status, body } = errorAnswer(error);
+      const status = sendError(error, request, reply, app.errorForms);
+      const where = { route: request.routeOptions.url, request_id: request.id };
       if (status >= 500) {
         const traceId = request.span?.spanContext().traceId;
-        this.#log.error({ error, route: request.routeOptions.url, trace_id: traceId }, 'request.failed');
-      }
-      if (status === 503 || status === 429) reply.header('retry-after', '1');
-      return reply.code(status).send(body);
+        this.#log.error({ error, ...where, trace_id: traceId }, 'request.failed');
+      } else this.#log.debug({ status, problem: messageOf(error), ...where }, 'request.refused');
+      return reply;
     });
-    app.setNotFoundHandler((request, reply) =>
-      reply.code(404).send({
-        error: {
-          code: 'NOT_FOUND',
-          message: `there is no ${request.method} ${request.url}; GET /docs lists what there is`,
-        },
-      }),
-    );
+    app.setNotFoundHandler((request, reply) => {
+      const { method } = request;
+      const path = pathOf(request);
+      const allowed = app.routeMethods?.of(path) ?? [];
+      if (allowed.length === 0 || (allowed.includes(method) && method !== 'OPTIONS')) {
+        throw new RouteNotFoundError(method, path);
+      }
+      if (method === 'OPTIONS') return reply.code(204).header('allow', allowed.join(', ')).send();
+      throw new MethodNotAllowedError(method, path, allowed);
+    });
   }
 
   /** Before it starts: nobody is to be told. */
@@ -122,7 +142,9 @@ export class HttpService implements Service {
 
   async start(signal = new AbortController().signal): Promise<void> {
     await this.#beside?.start(signal);
-    const { host, port, portSetting } = this.#settings;
+    const { port, portSetting } = this.#settings;
+    const host = await this.#hostToBind();
+    this.app.guard?.boundTo(host);
     try {
       await this.app.listen({ host, port });
     } catch (error) {
@@ -135,6 +157,18 @@ export class HttpService implements Service {
     const bound = typeof address === 'object' && address !== null ? address.port : port;
     this.#url = `${this.#settings.tls === undefined ? 'http' : 'https'}://${host === '0.0.0.0' ? 'localhost' : host}:${bound}`;
     this.#log.info({ url: this.#url }, 'http.listening');
+  }
+
+  /** The address of the settings; one of this machine where the listener would be open to every network without a key. */
+  async #hostToBind(): Promise<string> {
+    // Plugins have set the guard by then.
+    await this.app.ready();
+    const { host } = this.#settings;
+    const { guard } = this.app;
+    if (isLoopback(host) || guard === undefined || guard.isClosed() || guard.mayListenOpen) return host;
+    const reason = `no key is configured: create one (headwater keys create) or set ${LISTEN_OPEN}`;
+    this.#log.warn({ configured: host, bound: LOOPBACK, reason }, 'http.bound_to_loopback');
+    return LOOPBACK;
   }
 
   /** Says "not ready" first, then finishes the requests under way, at most until `signal` aborts. */
@@ -160,23 +194,4 @@ export class HttpService implements Service {
     await this.app.close().catch((error: unknown) => this.#log.error({ error }, 'http.close_failed'));
     await this.#beside?.stop();
   }
-}
-
-interface ErrorBody {
-  readonly error: { readonly code: string; readonly message: string; readonly fields?: unknown };
-}
-
-/** Status and body for anything thrown. Inner workings of unexpected errors stay in the log. */
-export function errorAnswer(error: unknown): { readonly status: number; readonly body: ErrorBody } {
-  if (error instanceof PlatformError) {
-    const { code, message, fault } = error;
-    const own = error as { readonly httpStatus?: number; readonly fields?: unknown };
-    const fields = own.fields === undefined ? {} : { fields: own.fields };
-    return { status: own.httpStatus ?? STATUS_BY_FAULT[fault], body: { error: { code, message, ...fields } } };
-  }
-  const { statusCode, code, message } = error as { statusCode?: number; code?: string; message?: string };
-  if (statusCode !== undefined && statusCode < 500) {
-    return { status: statusCode, body: { error: { code: code ?? 'BAD_REQUEST', message: message ?? 'bad request' } } };
-  }
-  return { status: 500, body: { error: { code: 'INTERNAL', message: 'something went wrong here; the log has it' } } };
 }

@@ -1,4 +1,5 @@
 import { type DestinationStream, type Logger as PinoLogger, pino } from 'pino';
+import { hideSecretFields, hideSecrets } from '#kernel/secrets';
 
 /** What the platform logs through: fields first, then a dotted event name. */
 export interface Logger {
@@ -13,22 +14,25 @@ export interface Logger {
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-/** Fields whose values never reach a log line, at any depth up to two. */
-const SECRET_FIELDS = ['password', 'token', 'secret', 'apiKey', 'authorization'];
-const REDACTED_PATHS = SECRET_FIELDS.flatMap((field) => [field, `*.${field}`, `*.*.${field}`]);
+const hideFields = (fields: object): Record<string, unknown> =>
+  hideSecretFields({ ...fields }) as Record<string, unknown>;
 
-/** JSON lines on `destination` (standard error by default, so that standard output stays for results). */
+/** An error as a plain object: its type, message, stack and causes, without credentials in any of its fields. */
+const describeError = (error: unknown): unknown =>
+  error instanceof Error ? hideSecretFields({ ...pino.stdSerializers.err(error) }) : hideSecretFields(error);
+
+/** JSON lines on `destination` (standard error by default, so that standard output stays for results), without credentials. */
 export function createLogger(options: { level: LogLevel; name?: string }, destination?: DestinationStream): Logger {
+  const lines = destination ?? pino.destination({ dest: 2, sync: false });
   const logger: PinoLogger = pino(
     {
       level: options.level,
       base: { service: options.name ?? 'headwater' },
-      redact: { paths: REDACTED_PATHS, censor: '[redacted]' },
       timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }) },
-      serializers: { error: pino.stdSerializers.err },
+      formatters: { level: (label) => ({ level: label }), bindings: hideFields, log: hideFields },
+      serializers: { error: describeError, err: describeError },
     },
-    destination ?? pino.destination({ dest: 2, sync: false }),
+    { write: (line: string) => void lines.write(hideSecrets(line)) },
   );
   return logger;
 }

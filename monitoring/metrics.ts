@@ -15,11 +15,43 @@ export const LATENCY_BUCKETS_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02
 /** A gauge that several parts of a process share: the registry's own when it is there already. */
 export function gaugeOf<Label extends string>(
   registry: Registry,
-  settings: { readonly name: string; readonly help: string; readonly labelNames: readonly Label[] },
+  settings: {
+    readonly name: string;
+    readonly help: string;
+    readonly labelNames: readonly Label[];
+    readonly collect?: () => void;
+  },
 ): Gauge<Label> {
   const existing = registry.getSingleMetric(settings.name);
   if (existing !== undefined) return existing as Gauge<Label>;
   return new Gauge({ ...settings, labelNames: [...settings.labelNames], registers: [registry] });
+}
+
+/** A counter that several parts of a process share: the registry's own when it exists already. */
+export function counterOf<Label extends string = string>(
+  registry: Registry,
+  settings: { readonly name: string; readonly help: string; readonly labelNames?: readonly Label[] },
+): Counter<Label> {
+  const existing = registry.getSingleMetric(settings.name);
+  if (existing !== undefined) return existing as Counter<Label>;
+  return new Counter({ ...settings, labelNames: [...(settings.labelNames ?? [])], registers: [registry] });
+}
+
+/**
+ * Keeps one value of a kind for each registry: what the parts of a job share that report to one registry, such as the state of its sinks.
+ *
+ * @returns the registry's value, made at the first call
+ */
+export function sharedByRegistry<T>(make: (registry: Registry) => T): (registry: Registry) => T {
+  const values = new WeakMap<Registry, T>();
+  return (registry) => {
+    let value = values.get(registry);
+    if (value === undefined) {
+      value = make(registry);
+      values.set(registry, value);
+    }
+    return value;
+  };
 }
 
 /** A counter's value, of all its labels together. */

@@ -10,8 +10,10 @@ import {
   type Tracer,
   trace,
 } from '@opentelemetry/api';
+import type { ReadableSpan, SpanProcessor } from '@opentelemetry/sdk-trace-node';
 import type { FastifyInstance } from 'fastify';
 import type { Service } from '#kernel/lifecycle';
+import { hideSecrets, isSecretName, REDACTED } from '#kernel/secrets';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -37,7 +39,9 @@ export class Tracing implements Service {
       import('@opentelemetry/sdk-trace-node'),
       import('@opentelemetry/exporter-trace-otlp-http'),
     ]);
-    const provider = new NodeTracerProvider({ spanProcessors: [new BatchSpanProcessor(new OTLPTraceExporter())] });
+    const provider = new NodeTracerProvider({
+      spanProcessors: [new SecretsHider(), new BatchSpanProcessor(new OTLPTraceExporter())],
+    });
     provider.register();
     this.#shutDown = () => provider.shutdown();
   }
@@ -46,6 +50,35 @@ export class Tracing implements Service {
 
   async stop(): Promise<void> {
     await this.#shutDown().catch(() => {});
+  }
+}
+
+/** Takes credentials out of spans that have ended, before they are exported: attributes, events (exceptions with their stacks), status. */
+export class SecretsHider implements SpanProcessor {
+  onStart(): void {}
+
+  onEnd(span: ReadableSpan): void {
+    hideIn(span.attributes);
+    for (const { attributes } of span.events) if (attributes !== undefined) hideIn(attributes);
+    for (const { attributes } of span.links) if (attributes !== undefined) hideIn(attributes);
+    const { message } = span.status;
+    if (message !== undefined) (span.status as { message?: string }).message = hideSecrets(message);
+  }
+
+  async forceFlush(): Promise<void> {}
+
+  async shutdown(): Promise<void> {}
+}
+
+function hideIn(attributes: Attributes): void {
+  for (const [name, value] of Object.entries(attributes)) {
+    const isSecret = isSecretName(name.split('.').at(-1) as string);
+    if (typeof value === 'string') attributes[name] = isSecret ? REDACTED : hideSecrets(value);
+    else if (Array.isArray(value)) {
+      attributes[name] = value.map((item) =>
+        typeof item === 'string' ? (isSecret ? REDACTED : hideSecrets(item)) : item,
+      ) as string[];
+    }
   }
 }
 
@@ -78,7 +111,11 @@ export function traceRequests(app: FastifyInstance, service: string): void {
   app.addHook('onRequest', (request, _, done) => {
     const route = request.routeOptions.url ?? 'unknown';
     if (!isOfOperations(route)) {
-      const attributes = { 'http.request.method': request.method, 'http.route': route };
+      const attributes = {
+        'http.request.method': request.method,
+        'http.route': route,
+        'http.request.header.x-request-id': [request.id],
+      };
       const parent = propagation.extract(context.active(), request.headers);
       request.span = tracer.startSpan(`${request.method} ${route}`, { kind: SpanKind.SERVER, attributes }, parent);
     }

@@ -1,5 +1,7 @@
 import { PlatformError } from '#kernel/errors';
 
+const LONGEST_SHOWN = 200;
+
 export class UnknownModelError extends PlatformError {
   readonly code = 'REGISTRY_UNKNOWN_MODEL';
   readonly httpStatus = 404;
@@ -7,6 +9,16 @@ export class UnknownModelError extends PlatformError {
   constructor(model: string, known: readonly string[]) {
     const list = known.length === 0 ? 'the registry is empty' : `there is ${known.join(', ')}`;
     super(`there is no model ${model}; ${list}`, { fault: 'caller', retryable: false });
+  }
+}
+
+/** A name that must not become part of a path, a filter or a key. */
+export class InvalidNameError extends PlatformError {
+  readonly code = 'REGISTRY_INVALID_NAME';
+
+  constructor(what: string, value: unknown, rule: string) {
+    const shown = String(JSON.stringify(value)).slice(0, LONGEST_SHOWN);
+    super(`${shown} is not ${what}: it ${rule}`, { fault: 'caller', retryable: false });
   }
 }
 

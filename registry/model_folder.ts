@@ -1,7 +1,12 @@
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { messageOf } from '#kernel/errors';
+import { makeFolder, replaceFile } from '#storage/durable_files';
+import { DamagedFileError } from '#storage/errors';
+import { readIfInside, readInside } from './folder_files.ts';
 import type { ModelPackage } from './model_package.ts';
 import type { NewModelVersion, Trial } from './model_registry.ts';
+import { withExternalData } from './onnx/external_data.ts';
 import { ONNX_FILE, PACKAGE_FILE, packageDocument, readPackage } from './package_files.ts';
 
 const CARD_FILE = 'card.json';
@@ -29,21 +34,27 @@ export interface ModelFolder extends ModelCard {
  */
 export async function readModelFolder(folder: string): Promise<ModelFolder> {
   const files = new Set(await readdir(folder));
-  const [onnx, document] = await Promise.all([
-    readFile(join(folder, ONNX_FILE)),
-    readFile(join(folder, PACKAGE_FILE), 'utf8'),
-  ]);
+  const [onnx, document] = await Promise.all([readInside(folder, ONNX_FILE), readInside(folder, PACKAGE_FILE)]);
   const readIfThere = async <T>(name: string, otherwise: T): Promise<T> =>
-    files.has(name) ? (JSON.parse(await readFile(join(folder, name), 'utf8')) as T) : otherwise;
+    files.has(name) ? parse<T>(join(folder, name), (await readInside(folder, name)).toString('utf8')) : otherwise;
   const card = await readIfThere<ModelCard>(CARD_FILE, { metrics: {}, params: {} });
   const attachments = new Map<string, Uint8Array>();
-  for (const name of ATTACHMENTS) if (files.has(name)) attachments.set(name, await readFile(join(folder, name)));
+  for (const name of ATTACHMENTS) if (files.has(name)) attachments.set(name, await readInside(folder, name));
+  const read = readPackage(folder, new Uint8Array(onnx), document.toString('utf8'));
   return {
     ...card,
-    package: readPackage(folder, new Uint8Array(onnx), document),
+    package: { ...read, onnx: await withExternalData(read.onnx, (path) => readIfInside(folder, path)) },
     trials: await readIfThere<readonly Trial[]>(TRIALS_FILE, []),
     attachments,
   };
+}
+
+function parse<T>(file: string, text: string): T {
+  try {
+    return JSON.parse(text) as T;
+  } catch (error) {
+    throw new DamagedFileError(file, 0, `it holds no JSON (${messageOf(error)})`, 'train the model again');
+  }
 }
 
 export async function writeModelFolder(
@@ -51,12 +62,12 @@ export async function writeModelFolder(
   model: ModelPackage,
   { card, attachments = new Map() }: { readonly card: ModelCard; readonly attachments?: ModelFolder['attachments'] },
 ): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  await writeFile(join(folder, ONNX_FILE), model.onnx);
-  await writeFile(join(folder, PACKAGE_FILE), packageDocument(model));
+  await makeFolder(folder);
+  await replaceFile(join(folder, ONNX_FILE), model.onnx);
+  await replaceFile(join(folder, PACKAGE_FILE), packageDocument(model));
   await writeModelCard(folder, card);
-  for (const [name, content] of attachments) await writeFile(join(folder, name), content);
+  for (const [name, content] of attachments) await replaceFile(join(folder, name), content);
 }
 
 export const writeModelCard = (folder: string, card: ModelCard): Promise<void> =>
-  writeFile(join(folder, CARD_FILE), `${JSON.stringify(card, null, 2)}\n`);
+  replaceFile(join(folder, CARD_FILE), `${JSON.stringify(card, null, 2)}\n`);

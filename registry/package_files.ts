@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import { messageOf } from '#kernel/errors';
+import { DamagedFileError } from '#storage/errors';
 import { ArtifactIntegrityError } from './errors.ts';
 import type { ModelPackage, ModelSignature } from './model_package.ts';
 
@@ -27,10 +29,25 @@ export function packageDocument(model: ModelPackage): string {
 
 /** @throws {@link ArtifactIntegrityError} when the ONNX bytes are not those the document was written for */
 export function readPackage(where: string, onnx: Uint8Array, document: string): ModelPackage {
-  const parsed = JSON.parse(document) as PackageDocument;
+  const parsed = parseDocument(`${where}/${PACKAGE_FILE}`, document);
   const found = sha256(onnx);
   if (found !== parsed.sha256) throw new ArtifactIntegrityError(`${where}/${ONNX_FILE}`, parsed.sha256, found);
   return { onnx, signature: upgraded(parsed.signature), examples: parsed.examples };
+}
+
+/** @throws {@link DamagedFileError} for what is no document of this form */
+function parseDocument(file: string, text: string): PackageDocument {
+  const remedy = 'write or register the model again';
+  let parsed: Partial<PackageDocument>;
+  try {
+    parsed = JSON.parse(text) as Partial<PackageDocument>;
+  } catch (error) {
+    throw new DamagedFileError(file, 0, `it holds no JSON (${messageOf(error)})`, remedy);
+  }
+  if (typeof parsed?.sha256 === 'string' && typeof parsed.signature === 'object' && Array.isArray(parsed.examples)) {
+    return parsed as PackageDocument;
+  }
+  throw new DamagedFileError(file, 0, 'it has no sha256, signature and examples', remedy);
 }
 
 /** Packages of 0.1 name a view. */

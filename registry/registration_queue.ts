@@ -1,7 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { cp, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { cp, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { z } from 'zod';
 import { messageOf, PlatformError } from '#kernel/errors';
+import { readCheckedJson, writeCheckedJson } from '#storage/checked_json';
+import { makeFolder, syncFolder } from '#storage/durable_files';
+import { DamagedFileError, FolderLockedError, onDisk } from '#storage/errors';
+import { FolderLock } from '#storage/folder_lock';
 import { readModelFolder } from './model_folder.ts';
 import type { ModelRegistry, ModelVersion } from './model_registry.ts';
 
@@ -20,12 +25,12 @@ export interface Registered {
 const REQUEST_FILE = 'registration.json';
 const TAKEN = '.taken';
 const REFUSED = '.refused';
-/** Registering takes far less; whoever took it so long ago is gone. */
-const TAKEN_FOR_MS = 10 * 60_000;
+
+const requestSchema = z.strictObject({ name: z.string(), description: z.string(), since: z.string() });
 
 /**
  * Models that were trained while the registry was away, in a folder each, copied: what is trained next does not overwrite them. Each is
- * registered once; twice only when a process dies between registering and saying so.
+ * registered once; twice only when a process dies between registering and removing the folder.
  */
 export class RegistrationQueue {
   readonly #directory: string;
@@ -36,12 +41,17 @@ export class RegistrationQueue {
 
   async add(name: string, folder: string, description: string): Promise<void> {
     const entry = join(this.#directory, `${Date.now()}-${randomUUID().slice(0, 8)}`);
-    // It has its name when it is whole.
+    // It has its name when it is whole, and on disk.
     const incomplete = `${entry}.incomplete`;
-    await cp(folder, incomplete, { recursive: true });
     const pending: PendingRegistration = { name, description, since: new Date().toISOString() };
-    await writeFile(join(incomplete, REQUEST_FILE), `${JSON.stringify(pending, null, 2)}\n`);
-    await rename(incomplete, entry);
+    await makeFolder(this.#directory);
+    await onDisk(incomplete, async () => {
+      await cp(folder, incomplete, { recursive: true });
+      await writeCheckedJson(join(incomplete, REQUEST_FILE), pending);
+      await syncFiles(incomplete);
+      await rename(incomplete, entry);
+    });
+    await syncFolder(this.#directory);
   }
 
   /** The oldest first. */
@@ -56,15 +66,26 @@ export class RegistrationQueue {
    * @throws {@link RegistryUnavailableError} when the registry is still away; what waits goes on waiting
    */
   async drain(registry: ModelRegistry, onRegistered: (registered: Registered) => void): Promise<void> {
+    if ((await this.#entries()).length === 0) return;
+    let lock: FolderLock;
+    try {
+      lock = await FolderLock.acquire(this.#directory);
+    } catch (error) {
+      // Another process is at it.
+      if (error instanceof FolderLockedError) return;
+      throw error;
+    }
+    try {
+      await this.#drainAll(registry, onRegistered);
+    } finally {
+      await lock.release();
+    }
+  }
+
+  async #drainAll(registry: ModelRegistry, onRegistered: (registered: Registered) => void): Promise<void> {
     for (const entry of await this.#entries()) {
       const taken = join(this.#directory, `${entry.replace(TAKEN, '')}${TAKEN}`);
-      try {
-        await rename(join(this.#directory, entry), taken);
-      } catch (error) {
-        // Another process was faster.
-        if ((error as NodeJS.ErrnoException).code === 'ENOENT') continue;
-        throw error;
-      }
+      await rename(join(this.#directory, entry), taken);
       const pending = await this.#request(taken.slice(this.#directory.length + 1));
       try {
         const version = await registry.register({ ...(await readModelFolder(taken)), ...pending });
@@ -83,20 +104,30 @@ export class RegistrationQueue {
     }
   }
 
+  /** What waits, and what a process had taken that is gone. */
   async #entries(): Promise<readonly string[]> {
-    await mkdir(this.#directory, { recursive: true });
-    const waiting: string[] = [];
-    for (const name of (await readdir(this.#directory)).sort()) {
-      if (/^\d+-\w+$/.test(name)) waiting.push(name);
-      else if (name.endsWith(TAKEN)) {
-        const held = await stat(join(this.#directory, name)).catch(() => undefined);
-        if (held !== undefined && Date.now() - held.ctimeMs > TAKEN_FOR_MS) waiting.push(name);
-      }
-    }
-    return waiting;
+    await makeFolder(this.#directory);
+    const names = await onDisk(this.#directory, () => readdir(this.#directory));
+    return names.filter((name) => /^\d+-\w+(\.taken)?$/.test(name)).sort();
   }
 
   async #request(entry: string): Promise<PendingRegistration> {
-    return JSON.parse(await readFile(join(this.#directory, entry, REQUEST_FILE), 'utf8')) as PendingRegistration;
+    const file = join(this.#directory, entry, REQUEST_FILE);
+    const remedy = `move ${join(this.#directory, entry)} away, and register the model in it by its folder`;
+    const pending = await readCheckedJson(file, requestSchema, { before: requestSchema, remedy });
+    if (pending === undefined) throw new DamagedFileError(file, 0, 'it is missing', remedy);
+    return pending;
   }
+}
+
+async function syncFiles(folder: string): Promise<void> {
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+    const handle = await open(join(entry.parentPath, entry.name), 'r');
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  }
+  await syncFolder(folder);
 }

@@ -63,6 +63,7 @@ async function checkCompose(): Promise<void> {
       GATEWAY_API_KEYS: 'a',
       FEATURE_API_KEYS: 'b',
       API_KEYS: 'c',
+      ACCESS_API_KEYS: 'd',
     },
   };
   const files = ['docker-compose.yml'];

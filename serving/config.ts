@@ -1,13 +1,15 @@
 import { z } from 'zod';
 import { accessSettings } from '#connectors/http/config';
 import { tlsSchema } from '#monitoring/http_app';
+import { modelNameSchema } from '#registry/names';
 import { followSchema } from './routing/follow.ts';
 import { DEALT_TWICE, isDealtTwice, routingSettings } from './routing/routing.ts';
 import { thresholdRuleSchema } from './runtime/adaptive_threshold.ts';
+import { modelLimitsSchema } from './runtime/model_limits.ts';
 
 const servedModel = z
   .strictObject({
-    name: z.string().min(1),
+    name: modelNameSchema,
     follow: followSchema.default({ stage: 'Production' }),
     ...routingSettings,
     /** Move the threshold of a row; every one that holds counts. */
@@ -24,6 +26,7 @@ export const servingConfigSchema = z.strictObject({
   models: z.array(servedModel).min(1),
   /** Other models in production are loaded when somebody asks for them; absent: they are not served. */
   onDemand: z.strictObject({ memoryMb: z.number().positive().default(512) }).optional(),
+  modelLimits: modelLimitsSchema.prefault({}),
   /** How often the registry is asked for promotions, ms. */
   refreshIntervalMs: z.int().positive().default(1_000),
   maxBodyBytes: z
@@ -43,8 +46,6 @@ export const servingConfigSchema = z.strictObject({
   serverTiming: z.boolean().default(false),
   /** The page at /console: whether it is there, and where its metrics and alerts come from beyond this process. */
   console: z.strictObject({ enabled: z.boolean().default(true), prometheusUrl: z.url().optional() }).prefault({}),
-  /** Origins whose pages may ask, such as https://app.example.com; none by default. */
-  corsOrigins: z.array(z.string().min(1)).default([]),
   tls: tlsSchema.optional(),
   /** Rows that a model may be run on to explain one, where it cannot be explained exactly. */
   explainBudget: z.int().positive().default(8_192),

@@ -62,6 +62,15 @@ export class OverloadedError extends PlatformError {
   }
 }
 
+/** A graph was stopped in the process that computes it: it did not end, took too much memory, or took the process down. */
+export class GraphStoppedError extends PlatformError {
+  readonly code = 'SERVING_GRAPH_STOPPED';
+
+  constructor(reason: string) {
+    super(`the model was stopped: ${reason}`, { fault: 'dependency', retryable: true });
+  }
+}
+
 /** The caller has said how long it waits, and that is over. */
 export class DeadlinePassedError extends PlatformError {
   readonly code = 'SERVING_DEADLINE_PASSED';
@@ -92,5 +101,45 @@ export class UnknownExperimentError extends PlatformError {
   constructor(model: string, experiment: string | undefined) {
     const which = experiment === undefined ? 'an experiment' : `the experiment "${experiment}"`;
     super(`there is not, and never was, ${which} with "${model}"`, { fault: 'caller', retryable: false });
+  }
+}
+
+/** Feedback on a prediction of a model that the key may not send outcomes for. */
+export class ForbiddenFeedbackError extends PlatformError {
+  readonly code = 'SERVING_FORBIDDEN_FEEDBACK';
+  readonly httpStatus = 403;
+
+  constructor(requestId: string) {
+    super(
+      `request "${requestId}" is no stored prediction of a model that this key or token has the scope feedback for; a prediction is stored within a second of its answer`,
+      { fault: 'caller', retryable: true },
+    );
+  }
+}
+
+/** Feedback that names its prediction by a request id of several answers. */
+export class AmbiguousFeedbackError extends PlatformError {
+  readonly code = 'SERVING_AMBIGUOUS_FEEDBACK';
+  readonly httpStatus = 409;
+
+  constructor(ambiguous: readonly { readonly name: string; readonly candidates: readonly string[] }[]) {
+    const list = ambiguous.map(({ name, candidates }) => `${name} may be ${candidates.join(' or ')}`).join('; ');
+    super(`nothing was kept: ${list}. Send "prediction_id" of the one that is meant`, {
+      fault: 'caller',
+      retryable: false,
+    });
+  }
+}
+
+/** Feedback for a request id that no prediction in the log has. */
+export class UnknownPredictionError extends PlatformError {
+  readonly code = 'SERVING_UNKNOWN_PREDICTION';
+  readonly httpStatus = 404;
+
+  constructor(names: readonly string[]) {
+    super(
+      `nothing was kept: no prediction in the log has ${names.join(', ')}. Send "prediction_id" as the answer had it, or send this again when the prediction is logged`,
+      { fault: 'caller', retryable: true },
+    );
   }
 }

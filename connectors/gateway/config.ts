@@ -10,7 +10,13 @@ export const gatewayConfigSchema = z.strictObject({
   /** Largest body of one event, bytes, after decompression. */
   maxBodyBytes: z.int().positive().default(megabytes(1)),
   maxBatchBodyBytes: z.int().positive().default(megabytes(16)),
-  /** Event ids remembered for answering a repeated event. */
+  /** Most events of one request. */
+  maxBatchItems: z.int().positive().default(10_000),
+  /** Largest record, bytes, with key, headers and what the gateway adds; no more than every broker on the way takes. Also cuts dead letters. */
+  maxRecordBytes: z.int().min(1_024).default(1_000_000),
+  /** From this size on, bytes, the answer to a batch names index, status and code of an event only. */
+  maxAnswerBytes: z.int().positive().default(megabytes(1)),
+  /** Event ids remembered for answering a repeated event, the newest; half of so many at least. */
   rememberedIds: z.int().positive().default(200_000),
   ...accessSettings,
   tls: tlsSchema.optional(),

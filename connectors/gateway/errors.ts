@@ -1,4 +1,5 @@
 import { PlatformError } from '#kernel/errors';
+import { storable } from '#kernel/unstorable_text';
 
 export interface FieldProblem {
   /** Dotted path in the event; empty for the event as a whole. */
@@ -6,16 +7,77 @@ export interface FieldProblem {
   readonly problem: string;
 }
 
-/** An event that cannot be taken, with everything that is wrong with it. */
+const MOST_FIELDS = 50;
+const LONGEST_FIELD = 200;
+const LONGEST_PROBLEM = 500;
+
+/** An event that cannot be taken, with everything that is wrong with it: 50 fields at most. */
 export class InvalidEventError extends PlatformError {
   readonly code = 'GATEWAY_INVALID_EVENT';
   readonly httpStatus = 400;
   readonly fields: readonly FieldProblem[];
 
-  constructor(fields: readonly FieldProblem[]) {
+  constructor(problems: readonly FieldProblem[]) {
+    const fields = problems.slice(0, MOST_FIELDS).map(({ field, problem }) => ({
+      field: shortened(field, LONGEST_FIELD),
+      problem: shortened(problem, LONGEST_PROBLEM),
+    }));
     const list = fields.map(({ field, problem }) => (field === '' ? problem : `${field}: ${problem}`)).join('; ');
-    super(`the event was refused: ${list}`, { fault: 'caller', retryable: false });
+    const others = problems.length > fields.length ? `; and ${problems.length - fields.length} more` : '';
+    super(`the event was refused: ${list}${others}`, { fault: 'caller', retryable: false });
     this.fields = fields;
+  }
+}
+
+/** What came from a client is storable and bounded before it goes into an answer, a log or a dead letter. */
+const shortened = (text: string, most: number): string =>
+  storable(text.length <= most ? text : `${text.slice(0, most)}… (${text.length} characters)`);
+
+/** An id that this user's event had already, and the two events differ. */
+export class EventIdConflictError extends PlatformError {
+  readonly code = 'GATEWAY_EVENT_ID_CONFLICT';
+  readonly httpStatus = 409;
+
+  constructor(eventId: string) {
+    super(
+      `event_id_conflict: an event of this user with the id ${JSON.stringify(shortened(eventId, LONGEST_FIELD))} was accepted before, with other content: send another event under another id`,
+      { fault: 'caller', retryable: false },
+    );
+  }
+}
+
+/** One event that no broker takes, whatever it is sent with. */
+export class RecordTooLargeError extends PlatformError {
+  readonly code = 'GATEWAY_RECORD_TOO_LARGE';
+  readonly httpStatus = 413;
+
+  constructor(bytes: number, maxBytes: number) {
+    super(
+      `the event is a record of ${bytes} bytes with its key and headers; the most is ${maxBytes} (gateway.maxRecordBytes): send it smaller, sending it again does not help`,
+      { fault: 'caller', retryable: false },
+    );
+  }
+}
+
+export class TooManyEventsError extends PlatformError {
+  readonly code = 'GATEWAY_TOO_MANY_EVENTS';
+  readonly httpStatus = 413;
+
+  constructor(maxItems: number) {
+    super(`the body has more than ${maxItems} events (gateway.maxBatchItems), none was taken: send several requests`, {
+      fault: 'caller',
+      retryable: false,
+    });
+  }
+}
+
+/** A body in a form that the gateway does not read. */
+export class UnsupportedEventFormError extends PlatformError {
+  readonly code = 'GATEWAY_UNSUPPORTED_FORM';
+  readonly httpStatus = 415;
+
+  constructor(problem: string) {
+    super(problem, { fault: 'caller', retryable: false });
   }
 }
 

@@ -1,26 +1,20 @@
-import { LRUCache } from 'lru-cache';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { OutgoingRecord, Producer } from '#connectors/connector';
+import { contentHash } from '#kernel/content_hash';
 import { messageOf, type PlatformError } from '#kernel/errors';
+import { decodeUtf8, InvalidJsonError } from '#kernel/exact_json';
 import type { Clock } from '#kernel/time';
+import type { Logger } from '#monitoring/log';
 import { Counter, type Registry } from '#monitoring/metrics';
 import { TRACEPARENT } from '#monitoring/tracing';
 import type { DeadLetter } from '../dead_letters.ts';
-import { BodyTooLargeError, type FieldProblem, InvalidEventError } from './errors.ts';
-import { parseJson, type ValidateEvent, type ValidEvent } from './event_validator.ts';
+import { RecordRefusedError } from '../errors.ts';
+import type { BatchResult, Outcome } from './batch_answer.ts';
+import { BodyTooLargeError, EventIdConflictError, InvalidEventError, RecordTooLargeError } from './errors.ts';
+import { ENRICHED, parseEvent, type ValidateEvent, type ValidEvent } from './event_validator.ts';
+import { Generations } from './generations.ts';
+import { sendApart } from './send_apart.ts';
 import { SendQueue } from './send_queue.ts';
-
-export type Outcome = 'accepted' | 'duplicate';
-
-/** What became of one event of a batch. */
-export type BatchResult =
-  | { readonly index: number; readonly event_id: string; readonly status: Outcome }
-  | {
-      readonly index: number;
-      readonly status: 'rejected';
-      readonly reason: string;
-      readonly fields: readonly FieldProblem[];
-    }
-  | { readonly index: number; readonly status: 'failed'; readonly reason: string };
 
 export interface IntakeTopics {
   readonly rawEvents: string;
@@ -31,17 +25,57 @@ export interface IntakeDeps {
   readonly producer: Producer;
   readonly validate: ValidateEvent;
   readonly clock: Clock;
+  readonly log: Logger;
   readonly metrics: Registry;
-  /** Event ids remembered for answering a repeated event. */
+}
+
+export interface IntakeLimits {
+  /** Event ids remembered for answering a repeated event: the newest, half of so many at least. */
   readonly rememberedIds: number;
+  /** Largest record, bytes. */
+  readonly maxRecordBytes: number;
+}
+
+/** An event in its plain form: its text, and headers that go along with its record. */
+export interface Incoming {
+  readonly text: string;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+}
+
+/** Makes the plain form of what came. @throws {@link InvalidEventError} */
+export type ReadIncoming = (body: Buffer | string) => Incoming;
+
+/** An id that was taken or is being taken. */
+interface Remembered {
+  /** Of the content: another one under the same id is a conflict. */
+  readonly content: number;
+  /** Repetitions wait for the first one's fate; true: it is durable. */
+  fate: true | Promise<unknown>;
+  /** Why its record was refused after all. */
+  refusal?: PlatformError;
+}
+
+/** An event on its way into a batch's send. */
+interface Taking {
+  readonly index: number;
+  readonly eventId: string;
+  readonly payload: string;
+  readonly identity: string;
+  readonly remembered: Remembered;
 }
 
 const SOURCE = 'gateway';
-/** How much of a body that is too large goes to the dead letters, characters. */
+/** How much of a body that is too large goes to the dead letters, bytes. */
 const KEPT_OF_LARGE_BODY = 64 * 1_024;
-
-/** A repetition waits for the first one's fate; true: it is durable. */
-type Fate = true | Promise<void>;
+/** What a record takes beside key, value and headers, at most. */
+const RECORD_OVERHEAD_BYTES = 100;
+/** A UTF-16 code unit takes no more in UTF-8. */
+const MOST_BYTES_OF_UNIT = 3;
+/** Work on one batch gives way to other requests after so long, ms. */
+const LONGEST_TURN_MS = 10;
+const LOOK_AT_CLOCK_EVERY = 16;
+/** Added by the gateway, or compared beside the content. */
+const NOT_CONTENT: ReadonlySet<string> = new Set([...ENRICHED, 'event_id', 'user_id']);
 
 /**
  * Takes events in: checks them, drops repetitions, and answers once they are durable in the broker, not before. What is refused goes whole
@@ -50,91 +84,129 @@ type Fate = true | Promise<void>;
 export class EventIntake {
   readonly #deps: IntakeDeps;
   readonly #topics: IntakeTopics;
+  readonly #maxRecordBytes: number;
   readonly #events: SendQueue;
   readonly #deadLetters: SendQueue;
-  readonly #seen: LRUCache<string, Fate>;
+  readonly #seen: Generations<Remembered>;
   readonly #counters: ReturnType<typeof createCounters>;
   #enrichment = { atMs: Number.NaN, text: '' };
 
-  constructor(deps: IntakeDeps, topics: IntakeTopics) {
+  constructor(deps: IntakeDeps, topics: IntakeTopics, { rememberedIds, maxRecordBytes }: IntakeLimits) {
     this.#deps = deps;
     this.#topics = topics;
+    this.#maxRecordBytes = maxRecordBytes;
     this.#events = new SendQueue(deps.producer, topics.rawEvents);
     this.#deadLetters = new SendQueue(deps.producer, topics.deadLetters);
-    this.#seen = new LRUCache({ max: deps.rememberedIds });
+    this.#seen = new Generations(rememberedIds);
     this.#counters = createCounters(deps.metrics);
   }
 
-  /** @param traceparent - of the request: goes along with the record. @throws {@link InvalidEventError}; what the broker fails with */
-  async take(text: string, traceparent?: string): Promise<{ readonly eventId: string; readonly outcome: Outcome }> {
+  /**
+   * @param traceparent - of the request: goes along with the record
+   * @throws {@link InvalidEventError}, {@link EventIdConflictError}, {@link RecordTooLargeError}; what the broker fails with
+   */
+  async take(
+    body: Buffer | string,
+    traceparent?: string,
+    read: ReadIncoming = readPlain,
+  ): Promise<{ readonly eventId: string; readonly outcome: Outcome }> {
     this.#counters.received.inc();
-    let event: ValidEvent;
+    let payload = body;
     try {
-      event = this.#validate(text);
+      const incoming = read(body);
+      payload = incoming.text;
+      return await this.#take(incoming, traceparent);
     } catch (error) {
-      if (error instanceof InvalidEventError) await this.#refuse(text, error);
+      if (isRefusal(error)) await this.#refuse(payload, error);
       throw error;
     }
+  }
+
+  async #take(incoming: Incoming, traceparent: string | undefined) {
+    const event = this.#validate(incoming.text);
     const { eventId } = event;
-    const earlier = this.#seen.get(eventId);
+    const identity = identityOf(event);
+    const content = contentHash(event.fields, NOT_CONTENT);
+    const earlier = this.#seen.get(identity);
     if (earlier !== undefined) {
-      await earlier;
-      this.#counters.duplicates.inc();
-      return { eventId, outcome: 'duplicate' };
+      await this.#repeated(earlier, content, eventId);
+      return { eventId, outcome: 'duplicate' as const };
     }
-    const sending = this.#events.send(this.#recordOf(event, text, traceparent));
-    this.#seen.set(eventId, sending);
+    const sending = this.#events.send(this.#recordOf(event, incoming, traceparent));
+    const remembered: Remembered = { content, fate: sending };
+    this.#seen.add(identity, remembered);
     try {
       await sending;
     } catch (error) {
       // Not taken: the client's next try must not be called a repetition.
-      this.#seen.delete(eventId);
+      this.#forget(identity, remembered);
       throw error;
     }
-    this.#seen.set(eventId, true);
+    remembered.fate = true;
     this.#counters.accepted.inc();
-    return { eventId, outcome: 'accepted' };
+    return { eventId, outcome: 'accepted' as const };
   }
 
-  /** A result for each event, in their order; never throws. */
-  async takeAll(texts: readonly string[], traceparent?: string): Promise<readonly BatchResult[]> {
-    this.#counters.received.inc(texts.length);
-    const results = new Array<BatchResult>(texts.length);
+  /** A result for each event, in their order; never throws. Gives way to other requests now and then. */
+  async takeAll(
+    bodies: readonly (Buffer | string)[],
+    traceparent?: string,
+    read: ReadIncoming = readPlain,
+  ): Promise<readonly BatchResult[]> {
+    this.#counters.received.inc(bodies.length);
+    const results = new Array<BatchResult>(bodies.length);
     const others: Promise<void>[] = [];
     const records: OutgoingRecord[] = [];
-    const ids: { readonly index: number; readonly eventId: string }[] = [];
+    const taken: Taking[] = [];
     let settle: (outcome: Promise<void>) => void = () => {};
     // Made before it is sent, so that repetitions within the batch can wait for it.
     const sending = new Promise<void>((resolve) => {
       settle = resolve;
     });
-    for (const [index, text] of texts.entries()) {
+    let turnBeganMs = performance.now();
+    for (let index = 0; index < bodies.length; index += 1) {
+      let payload = bodies[index] as Buffer | string;
       try {
-        const event = this.#validate(text);
+        const incoming = read(payload);
+        payload = incoming.text;
+        const event = this.#validate(incoming.text);
         const { eventId } = event;
-        const earlier = this.#seen.get(eventId);
+        const identity = identityOf(event);
+        const content = contentHash(event.fields, NOT_CONTENT);
+        const earlier = this.#seen.get(identity);
         if (earlier === undefined) {
-          this.#seen.set(eventId, sending);
-          records.push(this.#recordOf(event, text, traceparent));
-          ids.push({ index, eventId });
+          records.push(this.#recordOf(event, incoming, traceparent));
+          const remembered: Remembered = { content, fate: sending };
+          this.#seen.add(identity, remembered);
+          taken.push({ index, eventId, payload, identity, remembered });
         } else {
-          others.push(this.#repeat(results, index, eventId, earlier));
+          others.push(this.#repeat(results, index, eventId, { earlier, content, payload }));
         }
       } catch (error) {
-        others.push(this.#reject(results, index, text, error));
+        others.push(this.#reject(results, index, payload, error));
+      }
+      if (index % LOOK_AT_CLOCK_EVERY === 0 && performance.now() - turnBeganMs > LONGEST_TURN_MS) {
+        await nextTurn();
+        turnBeganMs = performance.now();
       }
     }
-    settle(records.length === 0 ? Promise.resolve() : this.#deps.producer.send(this.#topics.rawEvents, records));
+    settle(this.#sendAll(records, taken));
     try {
       await sending;
-      for (const { index, eventId } of ids) {
-        this.#seen.set(eventId, true);
-        results[index] = { index, event_id: eventId, status: 'accepted' };
+      for (const { index, eventId, payload, identity, remembered } of taken) {
+        const { refusal } = remembered;
+        if (refusal === undefined) {
+          remembered.fate = true;
+          results[index] = { index, event_id: eventId, status: 'accepted' };
+        } else {
+          this.#forget(identity, remembered);
+          others.push(this.#reject(results, index, payload, refusal));
+        }
       }
-      this.#counters.accepted.inc(ids.length);
+      this.#counters.accepted.inc(taken.filter(({ remembered }) => remembered.refusal === undefined).length);
     } catch (error) {
-      for (const { index, eventId } of ids) {
-        this.#seen.delete(eventId);
+      for (const { index, identity, remembered } of taken) {
+        this.#forget(identity, remembered);
         results[index] = failed(index, error);
       }
     }
@@ -142,33 +214,67 @@ export class EventIntake {
     return results;
   }
 
-  async #repeat(results: BatchResult[], index: number, eventId: string, earlier: Fate): Promise<void> {
+  async #sendAll(records: readonly OutgoingRecord[], taken: readonly Taking[]): Promise<void> {
+    if (records.length === 0) return;
+    const refused = await sendApart(this.#deps.producer, this.#topics.rawEvents, records);
+    for (const [at, refusal] of refused) (taken[at] as Taking).remembered.refusal = refusal;
+  }
+
+  /** @throws {@link EventIdConflictError} when it is not the event that was sent before; what the first one failed with */
+  async #repeated(earlier: Remembered, content: number, eventId: string): Promise<void> {
+    await earlier.fate;
+    if (earlier.refusal !== undefined) throw earlier.refusal;
+    if (earlier.content !== content) throw new EventIdConflictError(eventId);
+    this.#counters.duplicates.inc();
+  }
+
+  async #repeat(
+    results: BatchResult[],
+    index: number,
+    eventId: string,
+    { earlier, content, payload }: { earlier: Remembered; content: number; payload: string },
+  ): Promise<void> {
     try {
-      await earlier;
-      this.#counters.duplicates.inc();
+      await this.#repeated(earlier, content, eventId);
       results[index] = { index, event_id: eventId, status: 'duplicate' };
     } catch (error) {
-      results[index] = failed(index, error);
+      await this.#reject(results, index, payload, error);
     }
   }
 
-  async #reject(results: BatchResult[], index: number, text: string, error: unknown): Promise<void> {
+  async #reject(results: BatchResult[], index: number, payload: Buffer | string, error: unknown): Promise<void> {
     try {
-      if (!(error instanceof InvalidEventError)) throw error;
-      await this.#refuse(text, error);
-      results[index] = { index, status: 'rejected', reason: error.message, fields: error.fields };
+      if (!isRefusal(error)) throw error;
+      await this.#refuse(payload, error);
+      const { code, message: reason } = error;
+      const { httpStatus = 400, fields } = error as {
+        readonly httpStatus?: number;
+        fields?: InvalidEventError['fields'];
+      };
+      results[index] = { index, status: 'rejected', code, http_status: httpStatus, reason, ...(fields && { fields }) };
     } catch (failure) {
       results[index] = failed(index, failure);
     }
   }
 
-  #validate(text: string): ValidEvent {
-    return this.#deps.validate(parseJson(text), this.#deps.clock.now());
+  /** Another event may have taken its place since. */
+  #forget(identity: string, remembered: Remembered): void {
+    if (this.#seen.get(identity) === remembered) this.#seen.delete(identity);
   }
 
+  /** @throws {@link InvalidEventError}, {@link RecordTooLargeError} */
+  #validate(text: string): ValidEvent {
+    // Not parsed in vain: it would be refused for its size.
+    if (text.length > this.#maxRecordBytes) {
+      throw new RecordTooLargeError(Buffer.byteLength(text), this.#maxRecordBytes);
+    }
+    return this.#deps.validate(parseEvent(text), this.#deps.clock.now());
+  }
+
+  /** @throws {@link RecordTooLargeError} */
   #recordOf(
     { key, fields, schemaVersion, isAsSent }: ValidEvent,
-    text: string,
+    incoming: Incoming,
     traceparent: string | undefined,
   ): OutgoingRecord {
     const nowMs = this.#deps.clock.now();
@@ -178,31 +284,54 @@ export class EventIntake {
     }
     const added = `${this.#enrichment.text}${schemaVersion}}`;
     // What the client has written is kept as it is, where checking it has changed nothing.
-    const own = isAsSent ? text : JSON.stringify(fields);
+    const own = isAsSent ? incoming.text : JSON.stringify(fields);
     const end = own.lastIndexOf('}');
-    const record = { key, value: `${own.slice(0, end)},${added}` };
-    return traceparent === undefined ? record : { ...record, headers: { [TRACEPARENT]: traceparent } };
+    const value = `${own.slice(0, end)},${added}`;
+    const headers = traceparent === undefined ? incoming.headers : { ...incoming.headers, [TRACEPARENT]: traceparent };
+    const record = headers === undefined ? { key, value } : { key, value, headers };
+    this.#checkSize(record);
+    return record;
   }
 
-  async #refuse(payload: string, error: PlatformError, isCut = false): Promise<void> {
+  /** @throws {@link RecordTooLargeError} */
+  #checkSize(record: OutgoingRecord): void {
+    const length = (record.value?.length ?? 0) + (record.key?.length ?? 0);
+    const isSurelySmall = record.headers === undefined && length * MOST_BYTES_OF_UNIT < this.#maxRecordBytes / 2;
+    if (isSurelySmall) return;
+    const bytes = bytesOf(record);
+    if (bytes > this.#maxRecordBytes) throw new RecordTooLargeError(bytes, this.#maxRecordBytes);
+  }
+
+  async #refuse(payload: Buffer | string, error: PlatformError, isPart = false): Promise<void> {
     this.#counters.rejected.inc({ reason: error.code });
-    const letter: DeadLetter = {
-      payload,
-      reason: error.message,
-      stage: 'gateway.validate',
-      attempt: 1,
-      timestamp: new Date(this.#deps.clock.now()).toISOString(),
-      ...(isCut ? { isCut } : {}),
+    const letter = (text: string, isCut: boolean): string => {
+      const one: DeadLetter = {
+        payload: text,
+        reason: error.message,
+        stage: 'gateway.validate',
+        attempt: 1,
+        timestamp: new Date(this.#deps.clock.now()).toISOString(),
+        ...(isCut ? { isCut } : {}),
+      };
+      return JSON.stringify(one);
     };
-    await this.#deadLetters.send({ value: JSON.stringify(letter) });
+    const { text, isCut } = payloadOf(payload);
+    const value = letter(text, isCut || isPart);
+    const fits = Buffer.byteLength(value) + RECORD_OVERHEAD_BYTES <= this.#maxRecordBytes;
+    try {
+      await this.#deadLetters.send({ value: fits ? value : letter(headOf(text), true) });
+    } catch (failure) {
+      if (!(failure instanceof RecordRefusedError)) throw failure;
+      // The client is told why its event was refused, whatever becomes of the copy.
+      this.#deps.log.error({ error: failure, reason: error.message }, 'gateway.dead_letter_refused');
+    }
   }
 
-  /** A body that was read and is too large. */
-  async refuseLarge(body: string, maxBytes: number): Promise<BodyTooLargeError> {
+  /** A body that was read and is not taken, as a whole. */
+  async refuseBody<E extends PlatformError>(body: Buffer, error: E): Promise<E> {
     this.#counters.received.inc();
-    const error = new BodyTooLargeError(maxBytes);
-    const kept = body.slice(0, KEPT_OF_LARGE_BODY);
-    await this.#refuse(`${kept}… (the first ${kept.length} of ${body.length} characters)`, error, true);
+    const isLarge = body.length > KEPT_OF_LARGE_BODY;
+    await this.#refuse(isLarge ? headOf(body) : body, error, isLarge);
     return error;
   }
 
@@ -211,6 +340,47 @@ export class EventIntake {
     this.#counters.received.inc();
     await this.#refuse(`(a body of ${length ?? 'unknown'} bytes was not read)`, new BodyTooLargeError(maxBytes), true);
   }
+}
+
+const REFUSALS = [InvalidEventError, EventIdConflictError, RecordTooLargeError, RecordRefusedError];
+
+/** What is wrong is the event: sending it again does not help. */
+const isRefusal = (error: unknown): error is PlatformError => REFUSALS.some((refusal) => error instanceof refusal);
+
+/** Ids are unique for each user. No id holds NUL: what does is refused before. */
+const identityOf = ({ userId, eventId }: ValidEvent): string =>
+  userId === undefined ? `\0${eventId}` : `${userId}\0${eventId}`;
+
+/** @throws {@link InvalidEventError} for bytes that are not UTF-8 */
+function readPlain(body: Buffer | string): Incoming {
+  try {
+    return { text: typeof body === 'string' ? body : decodeUtf8(body) };
+  } catch (error) {
+    throw error instanceof InvalidJsonError ? new InvalidEventError(error.fields) : error;
+  }
+}
+
+/** A payload that is not UTF-8 goes to the dead letters as base64: nothing of it is altered. */
+function payloadOf(payload: Buffer | string): { readonly text: string; readonly isCut: boolean } {
+  if (typeof payload === 'string') return { text: payload, isCut: false };
+  try {
+    return { text: decodeUtf8(payload), isCut: false };
+  } catch {
+    return { text: `(not UTF-8, as base64) ${payload.toString('base64')}`, isCut: true };
+  }
+}
+
+/** The beginning of a payload that is too large, with what it was the beginning of. */
+function headOf(payload: Buffer | string): string {
+  const kept = payload.slice(0, KEPT_OF_LARGE_BODY).toString();
+  const unit = typeof payload === 'string' ? 'characters' : 'bytes';
+  return `${kept}… (the first ${Math.min(KEPT_OF_LARGE_BODY, payload.length)} of ${payload.length} ${unit})`;
+}
+
+function bytesOf({ key, value, headers = {} }: OutgoingRecord): number {
+  let bytes = RECORD_OVERHEAD_BYTES + Buffer.byteLength(value ?? '') + Buffer.byteLength(key ?? '');
+  for (const [name, text] of Object.entries(headers)) bytes += Buffer.byteLength(name) + Buffer.byteLength(text) + 10;
+  return bytes;
 }
 
 const failed = (index: number, error: unknown): BatchResult => ({

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
-import { messageOf } from '#kernel/errors';
 import { readEventTime } from '#kernel/event_time_text';
+import { InvalidJsonError, parseExactJson } from '#kernel/exact_json';
 import { type FieldProblem, InvalidEventError } from './errors.ts';
 
 /** A type of event the gateway takes, or several that look alike. */
@@ -10,6 +10,8 @@ export interface EventType {
   readonly schemaVersion: number;
   readonly eventIdField: string;
   readonly timestampField: string;
+  /** An event as a client posts it, for documents. */
+  readonly example?: Readonly<Record<string, unknown>> | undefined;
   /** Versions that clients may still send, as `schema_version`; absent there, the newest is meant. */
   readonly earlier?: readonly EarlierVersion[] | undefined;
 }
@@ -24,6 +26,8 @@ export interface EarlierVersion {
 
 export interface ValidEvent {
   readonly eventId: string;
+  /** Whose it is, where that is known: ids are unique for each user. */
+  readonly userId: string | undefined;
   /** Partitioning key: the user, so that a user's events stay in order. */
   readonly key: string;
   readonly fields: Readonly<Record<string, unknown>>;
@@ -32,7 +36,10 @@ export interface ValidEvent {
   readonly isAsSent: boolean;
 }
 
-/** Parses and checks one event. */
+/** What the gateway adds to an event. */
+export const ENRICHED: readonly string[] = ['received_at', 'source', 'schema_version'];
+
+/** Checks one event. */
 export type ValidateEvent = (body: unknown, nowMs: number) => ValidEvent;
 
 /**
@@ -76,7 +83,8 @@ function validateKnown(type: EventType, sent: Readonly<Record<string, unknown>>,
   const fields = earlier === undefined ? parsedFields : earlier.upgrade(parsedFields);
   const eventId = String(fields[type.eventIdField]);
   const isAsSent = earlier === undefined && isSame(fields, sent);
-  return { eventId, key: String(fields.user_id ?? eventId), fields, schemaVersion: type.schemaVersion, isAsSent };
+  const userId = fields.user_id === undefined || fields.user_id === null ? undefined : String(fields.user_id);
+  return { eventId, userId, key: userId ?? eventId, fields, schemaVersion: type.schemaVersion, isAsSent };
 }
 
 /** @throws {@link InvalidEventError} when there is no such version */
@@ -100,16 +108,18 @@ function versionOf(
 function validateUnknown(fields: Readonly<Record<string, unknown>>, nowMs: number): ValidEvent {
   const { event_id: eventId, timestamp, user_id: userId, schema_version: version } = fields;
   const problems: FieldProblem[] = [];
-  if (typeof eventId !== 'string' || eventId === '') problems.push({ field: 'event_id', problem: 'must be a text' });
+  if (typeof eventId !== 'string' || eventId === '') problems.push({ field: 'event_id', problem: 'must be a string' });
   if (typeof timestamp === 'string') problems.push(...timeProblems('timestamp', timestamp, nowMs));
-  else problems.push({ field: 'timestamp', problem: 'must be a text' });
+  else problems.push({ field: 'timestamp', problem: 'must be a string' });
   if (problems.length > 0) throw new InvalidEventError(problems);
+  const isAsSent = !ENRICHED.some((name) => name in fields);
   return {
     eventId: eventId as string,
+    userId: typeof userId === 'string' ? userId : undefined,
     key: typeof userId === 'string' ? userId : (eventId as string),
-    fields: without(without(without(fields, 'received_at'), 'source'), 'schema_version'),
+    fields: isAsSent ? fields : ENRICHED.reduce((left, name) => without(left, name), fields),
     schemaVersion: typeof version === 'number' ? version : 0,
-    isAsSent: false,
+    isAsSent,
   };
 }
 
@@ -142,11 +152,11 @@ function describe(issue: z.core.$ZodIssue): FieldProblem[] {
   return [{ field: path, problem: issue.message }];
 }
 
-/** @throws {@link InvalidEventError} when the text is not JSON */
-export function parseJson(text: string): unknown {
+/** @throws {@link InvalidEventError} when the text is not JSON, or JSON that cannot be taken exactly as it was sent */
+export function parseEvent(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseExactJson(text);
   } catch (error) {
-    throw new InvalidEventError([{ field: '', problem: `the body is not JSON: ${messageOf(error)}` }]);
+    throw error instanceof InvalidJsonError ? new InvalidEventError(error.fields) : error;
   }
 }

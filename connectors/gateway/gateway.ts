@@ -1,18 +1,30 @@
 import compress from '@fastify/compress';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Producer } from '#connectors/connector';
 import type { Clock } from '#kernel/time';
 import { registerApiDocs } from '#monitoring/api_docs';
+import { type Health, withSource } from '#monitoring/health';
 import { createHttpApp } from '#monitoring/http_app';
 import { HttpService } from '#monitoring/http_service';
 import type { Logger } from '#monitoring/log';
 import { Histogram, LATENCY_BUCKETS_SECONDS, type Registry } from '#monitoring/metrics';
+import { needs } from '#monitoring/route_access';
 import { traceparentOf } from '#monitoring/tracing';
 import { controlAccess } from '../http/access.ts';
+import { apiSchemas } from './api_schema.ts';
+import { answerBatch } from './batch_answer.ts';
+import { CloudEventReader } from './cloud_events.ts';
 import type { GatewayConfig } from './config.ts';
-import { EventIntake } from './event_intake.ts';
+import { BodyTooLargeError, TooManyEventsError, UnsupportedEventFormError } from './errors.ts';
+import { eventFormOf } from './event_form.ts';
+import { EventIntake, type ReadIncoming } from './event_intake.ts';
 import { createEventValidator, type EventType } from './event_validator.ts';
+import { splitBatch } from './split_batch.ts';
 import { SpoolingProducer } from './spool.ts';
+
+type IngestRequest = FastifyRequest<{ Body: Buffer | undefined }>;
+
+const EMPTY = Buffer.alloc(0);
 
 export interface GatewayDeps {
   readonly producer: Producer;
@@ -20,6 +32,7 @@ export interface GatewayDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Registry;
+  readonly health?: Health;
 }
 
 export interface GatewayTopics {
@@ -27,19 +40,13 @@ export interface GatewayTopics {
   readonly deadLetters: string;
 }
 
-/** Known beforehand, an answer is written without looking at it. */
-const TAKEN = {
-  type: 'object',
-  properties: { event_id: { type: 'string' }, status: { type: 'string', enum: ['accepted', 'duplicate'] } },
-} as const;
-
-/** The door for events: POST /ingest and POST /ingest/batch. An event is acknowledged once it is durable in the broker, not before. */
+/** The endpoint for events: POST /ingest and POST /ingest/batch. An event is acknowledged once it is durable in the broker, not before. */
 export async function createGateway(
   deps: GatewayDeps,
   config: GatewayConfig,
   topics: GatewayTopics,
 ): Promise<HttpService> {
-  const { clock, log } = deps;
+  const { log } = deps;
   const app = createHttpApp(config.tls, { bodyLimit: config.maxBodyBytes, requestTimeout: 30_000 });
   // Of requests only: answers are small.
   await app.register(compress, { globalCompression: false, globalDecompression: true });
@@ -47,20 +54,15 @@ export async function createGateway(
   const spool = config.spool === undefined ? undefined : new SpoolingProducer(deps, config.spool);
   const producer = spool ?? deps.producer;
   const service = new HttpService(
-    { ...deps, dependencies: () => ({ broker: spool?.problem }), beside: spool },
+    // Not ready when the spool takes nothing: no event can be accepted then.
+    { ...deps, health: spool === undefined ? deps.health : withSource(deps.health, spool), beside: spool },
     { ...config, name: 'gateway', portSetting: 'GATEWAY_PORT' },
     app,
   );
-  const intake = new EventIntake(
-    {
-      producer,
-      validate: createEventValidator(deps.eventTypes, config.unknownEventTypes),
-      clock,
-      metrics: deps.metrics,
-      rememberedIds: config.rememberedIds,
-    },
-    topics,
-  );
+  const validate = createEventValidator(deps.eventTypes, config.unknownEventTypes);
+  const intake = new EventIntake({ ...deps, producer, validate }, topics, config);
+  const cloudEvents = new CloudEventReader(deps.eventTypes);
+  const schemas = apiSchemas(deps.eventTypes, config.unknownEventTypes);
   const seconds = new Histogram({
     name: 'gateway_request_seconds',
     help: 'Time to answer',
@@ -69,57 +71,65 @@ export async function createGateway(
     registers: [deps.metrics],
   });
 
-  acceptBodiesAsText(app);
-  await controlAccess(app, config, (url) => url.startsWith('/ingest'));
+  acceptBodiesAsBytes(app);
+  await controlAccess(app, config, log);
   const observed = new Map(['/ingest', '/ingest/batch'].map((route) => [route, seconds.labels({ route })]));
   app.addHook('onResponse', (request, reply, done) => {
     observed.get(request.routeOptions.url ?? '')?.observe(reply.elapsedTime / 1_000);
     done();
   });
   app.addHook('onError', async (request, _, error) => {
-    if (error.code !== 'FST_ERR_CTP_BODY_TOO_LARGE') return;
+    if (error.code !== 'FST_ERR_CTP_BODY_TOO_LARGE' || request.is404) return;
     await intake
       .refuseUnread(request.headers['content-length'], config.maxBatchBodyBytes)
       .catch((failure: unknown) => log.error({ error: failure }, 'gateway.dead_letter_failed'));
   });
 
-  app.post<{ Body: string }>(
+  const answerAll = async (request: IngestRequest, reply: FastifyReply, read: ReadIncoming | undefined) => {
+    const body = request.body ?? EMPTY;
+    let events: readonly (Buffer | string)[];
+    try {
+      events = await splitBatch(body, config.maxBatchItems);
+    } catch (error) {
+      throw error instanceof TooManyEventsError ? await intake.refuseBody(body, error) : error;
+    }
+    const results = await intake.takeAll(events, traceparentOf(request.span), read);
+    const { text, hasFailed } = answerBatch(results, config.maxAnswerBytes);
+    if (hasFailed) reply.code(503).header('retry-after', '1');
+    return reply.type('application/json; charset=utf-8').send(text);
+  };
+
+  // The schemas describe: events are checked by their own.
+  app.setValidatorCompiler(() => () => true);
+  app.post<{ Body: Buffer | undefined }>(
     '/ingest',
-    {
-      bodyLimit: config.maxBatchBodyBytes,
-      schema: {
-        summary: 'Takes one event',
-        consumes: ['application/json'],
-        response: { 200: TAKEN, 202: TAKEN },
-      },
-    },
+    { config: { access: needs('ingest') }, bodyLimit: config.maxBatchBodyBytes, schema: schemas.single },
     async (request, reply) => {
-      const body = request.body ?? '';
+      const { cloudEvents: mode, read } = eventFormOf(request, cloudEvents);
+      if (mode === 'batched') return answerAll(request, reply, read);
+      const body = request.body ?? EMPTY;
       // Read whole before it is refused: a client that is cut off while it writes never sees the answer.
-      if (body.length > config.maxBodyBytes) throw await intake.refuseLarge(body, config.maxBodyBytes);
-      const { eventId, outcome } = await intake.take(body, traceparentOf(request.span));
+      if (body.length > config.maxBodyBytes) {
+        throw await intake.refuseBody(body, new BodyTooLargeError(config.maxBodyBytes));
+      }
+      const { eventId, outcome } = await intake.take(body, traceparentOf(request.span), read);
       // Repeating an accepted event is no error: the client may not have seen the first answer.
       reply.code(outcome === 'accepted' ? 202 : 200);
       return { event_id: eventId, status: outcome };
     },
   );
 
-  app.post<{ Body: string }>(
+  app.post<{ Body: Buffer | undefined }>(
     '/ingest/batch',
-    {
-      bodyLimit: config.maxBatchBodyBytes,
-      schema: {
-        summary: 'Takes many events: NDJSON, or a JSON array',
-        consumes: ['application/x-ndjson', 'application/json'],
-      },
-    },
+    { config: { access: needs('ingest') }, bodyLimit: config.maxBatchBodyBytes, schema: schemas.batch },
     async (request, reply) => {
-      const results = await intake.takeAll(splitBatch(request.body ?? ''), traceparentOf(request.span));
-      const counts = { accepted: 0, duplicate: 0, rejected: 0, failed: 0 };
-      for (const { status } of results) counts[status] += 1;
-      if (counts.failed > 0) reply.code(503).header('retry-after', '1');
-      const { accepted, duplicate: duplicates, rejected, failed } = counts;
-      return { accepted, duplicates, rejected, failed, results };
+      const { cloudEvents: mode, read } = eventFormOf(request, cloudEvents);
+      if (mode === 'binary' || mode === 'structured') {
+        throw new UnsupportedEventFormError(
+          'a single CloudEvent goes to /ingest; here, send application/cloudevents-batch+json',
+        );
+      }
+      return answerAll(request, reply, read);
     },
   );
 
@@ -127,21 +137,8 @@ export async function createGateway(
   return service;
 }
 
-/** Bodies come as text, whatever their content type: parsing is ours, so that the bytes can go to the dead letters. */
-function acceptBodiesAsText(app: FastifyInstance): void {
+/** Bodies come as bytes, whatever their content type: parsing is ours, so that what came in can go to the dead letters as it is. */
+function acceptBodiesAsBytes(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
-}
-
-/** The texts of a batch's events; an array that cannot be parsed is one bad event. */
-function splitBatch(body: string): readonly string[] {
-  const trimmed = body.trimStart();
-  if (trimmed.startsWith('[')) {
-    try {
-      return (JSON.parse(trimmed) as unknown[]).map((event) => JSON.stringify(event));
-    } catch {
-      return [body];
-    }
-  }
-  return body.split('\n').filter((line) => line.trim() !== '');
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
 }

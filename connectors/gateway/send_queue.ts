@@ -1,4 +1,5 @@
 import type { OutgoingRecord, Producer } from '#connectors/connector';
+import { sendApart } from './send_apart.ts';
 
 interface Waiting {
   readonly record: OutgoingRecord;
@@ -8,6 +9,8 @@ interface Waiting {
 
 /** Most records in one send. */
 const LARGEST_SEND = 1_000;
+/** Most of their characters; one record may have more. */
+const LARGEST_SEND_LENGTH = 8 * 1_024 * 1_024;
 /** Sends under way at once. */
 const MAX_IN_FLIGHT = 4;
 /** As long as every turn of the event loop brings more, a send waits for it, so many turns at most. */
@@ -57,17 +60,21 @@ export class SendQueue {
   }
 
   #flush(): void {
-    const batch = this.#waiting.splice(0, LARGEST_SEND);
+    const batch = this.#waiting.splice(0, this.#fitting());
     if (batch.length === 0) return;
     this.#inFlight += 1;
-    this.#producer
-      .send(
-        this.#topic,
-        batch.map(({ record }) => record),
-      )
+    sendApart(
+      this.#producer,
+      this.#topic,
+      batch.map(({ record }) => record),
+    )
       .then(
-        () => {
-          for (const { resolve } of batch) resolve();
+        (refused) => {
+          for (const [at, { resolve, reject }] of batch.entries()) {
+            const refusal = refused.get(at);
+            if (refusal === undefined) resolve();
+            else reject(refusal);
+          }
         },
         (error: unknown) => {
           for (const { reject } of batch) reject(error);
@@ -78,5 +85,16 @@ export class SendQueue {
         if (this.#waiting.length > 0) this.#schedule();
       });
     if (this.#waiting.length > 0) this.#schedule();
+  }
+
+  /** How many of the waiting records go into the next send. */
+  #fitting(): number {
+    let length = 0;
+    const most = Math.min(this.#waiting.length, LARGEST_SEND);
+    for (let count = 0; count < most; count += 1) {
+      length += this.#waiting[count]?.record.value?.length ?? 0;
+      if (length > LARGEST_SEND_LENGTH) return Math.max(1, count);
+    }
+    return most;
   }
 }

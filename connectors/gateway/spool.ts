@@ -1,13 +1,18 @@
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BrokenCircuitError, TaskCancelledError, TimeoutStrategy, timeout, wrap } from 'cockatiel';
+import { z } from 'zod';
 import type { LogRecord, OutgoingRecord, Producer } from '#connectors/connector';
 import { messageOf, PlatformError } from '#kernel/errors';
 import type { Service } from '#kernel/lifecycle';
 import type { Clock } from '#kernel/time';
+import type { HealthSource, HealthState } from '#monitoring/health';
 import type { Logger } from '#monitoring/log';
 import { Counter, Gauge, type Registry } from '#monitoring/metrics';
+import { readCheckedJson, writeCheckedJson } from '#storage/checked_json';
+import { DamagedFileError, onDisk } from '#storage/errors';
+import { FolderLock } from '#storage/folder_lock';
 import { createCircuit } from '../circuit.ts';
 import { PartitionLog } from '../memory/partition_log.ts';
 import type { SpoolConfig } from './config.ts';
@@ -26,6 +31,9 @@ const TOPIC_HEADER = 'headwater-spool-topic';
 const FAILURES_BEFORE_OPEN = 3;
 const FIRST_RETRY_MS = 200;
 const LONGEST_RETRY_MS = 5_000;
+/** Offset of the first record that was not sent. */
+const sentSchema = z.strictObject({ sent: z.string().regex(/^\d{1,15}$/) });
+const SENT_REMEDY = 'delete the file: what is in the spool is sent again, and the pipeline drops events it has seen';
 /** What a record takes beside its value, about. */
 const RECORD_OVERHEAD_BYTES = 150;
 
@@ -34,8 +42,9 @@ const RECORD_OVERHEAD_BYTES = 150;
  * is kept; it is sent when the broker is back, also by the next process. A send that timed out may have arrived all the same: records can
  * reach the broker twice, never not at all (the pipeline drops repeated event ids).
  */
-export class SpoolingProducer implements Producer, Service {
+export class SpoolingProducer implements Producer, Service, HealthSource {
   readonly name = 'spool';
+  readonly kind = 'dependency';
   readonly #deps: SpoolDeps;
   readonly #config: SpoolConfig;
   readonly #log: Logger;
@@ -51,7 +60,10 @@ export class SpoolingProducer implements Producer, Service {
   #sent = 0n;
   #bytes = 0;
   #draining: Promise<void> | undefined;
+  #lock: FolderLock | undefined;
   #problem: string | undefined;
+  /** Why the disk did not take the newest records. */
+  #refusal: string | undefined;
 
   constructor(deps: SpoolDeps, config: SpoolConfig) {
     this.#deps = deps;
@@ -61,6 +73,7 @@ export class SpoolingProducer implements Producer, Service {
       segmentBytes: SEGMENT_BYTES,
       syncEachWrite: true,
       log: this.#log,
+      guard: () => this.#lock?.check(),
     });
     this.#gauges = createGauges(deps.metrics);
     const circuit = createCircuit(
@@ -81,20 +94,34 @@ export class SpoolingProducer implements Producer, Service {
     return this.#problem;
   }
 
+  state(): HealthState {
+    if (this.#refusal !== undefined) return { status: 'down', reason: this.#refusal };
+    if (this.waiting === 0 && this.#problem === undefined) return { status: 'up' };
+    return {
+      status: 'degraded',
+      reason: `${this.waiting} records wait on disk: ${this.#problem ?? 'they are being sent'}`,
+    };
+  }
+
   get waiting(): number {
-    return Number(this.#spool.endOffset - this.#sent);
+    return this.#spool.recordsFrom(this.#sent);
   }
 
   async start(): Promise<void> {
-    await mkdir(this.#config.directory, { recursive: true });
-    await this.#spool.open();
-    this.#sent = await this.#readSent();
+    this.#lock = await FolderLock.acquire(this.#config.directory);
+    try {
+      await this.#spool.open();
+      this.#sent = await this.#readSent();
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
     if (this.waiting === 0) return;
     // A page at a time: there may be as much as the disk was given.
     for (let at = this.#sent; at < this.#spool.endOffset; ) {
       const records = await this.#spool.read(at, DRAINED_AT_ONCE);
       for (const record of records) this.#bytes += bytesOf(record);
-      at += BigInt(records.length);
+      at = endAfter(records);
     }
     this.#log.warn({ waiting: this.waiting, bytes: this.#bytes }, 'spool.left_from_before');
     this.#drainInBackground();
@@ -118,13 +145,30 @@ export class SpoolingProducer implements Producer, Service {
 
   /** @throws {@link SpoolFullError} when it does not fit */
   async #keep(topic: string, records: readonly OutgoingRecord[]): Promise<void> {
+    try {
+      await this.#append(topic, records);
+      this.#refusal = undefined;
+    } catch (error) {
+      this.#refusal = messageOf(error);
+      throw error;
+    }
+  }
+
+  /** @throws {@link SpoolFullError} when it does not fit */
+  async #append(topic: string, records: readonly OutgoingRecord[]): Promise<void> {
     const bytes = records.reduce((sum, record) => sum + bytesOf(record), 0);
     if (this.#bytes + bytes > this.#config.maxBytes) {
       throw new SpoolFullError(this.#bytes, this.#config.maxBytes, this.#problem ?? 'it is being emptied');
     }
     this.#bytes += bytes;
     const marked = records.map((record) => ({ ...record, headers: { ...record.headers, [TOPIC_HEADER]: topic } }));
-    await this.#spool.append(marked, this.#deps.clock.now());
+    try {
+      await this.#spool.append(marked, this.#deps.clock.now());
+    } catch (error) {
+      // It takes no room: it is not there.
+      this.#bytes -= bytes;
+      throw error;
+    }
     this.#gauges.spooled.inc(records.length);
     this.#report();
     this.#drainInBackground();
@@ -142,9 +186,11 @@ export class SpoolingProducer implements Producer, Service {
   async #sendWaiting(): Promise<void> {
     const { signal } = this.#stopped;
     for (let failures = 0; this.waiting > 0 && !signal.aborted; ) {
-      const records = await this.#spool.read(this.#sent, DRAINED_AT_ONCE);
       try {
+        const records = await this.#spool.read(this.#sent, DRAINED_AT_ONCE);
         await this.#sendByTopic(records);
+        this.#sent = endAfter(records);
+        this.#bytes -= records.reduce((sum, record) => sum + bytesOf(record), 0);
       } catch (error) {
         this.#problem = describe(error, this.#config.sendTimeoutMs);
         const delayMs = Math.min(FIRST_RETRY_MS * 2 ** failures, LONGEST_RETRY_MS) * (0.5 + Math.random() / 2);
@@ -155,12 +201,19 @@ export class SpoolingProducer implements Producer, Service {
       }
       failures = 0;
       this.#problem = undefined;
-      this.#sent += BigInt(records.length);
-      this.#bytes -= records.reduce((sum, record) => sum + bytesOf(record), 0);
-      await this.#writeSent();
-      await this.#spool.discardBefore(this.#sent);
+      // There is room again.
+      this.#refusal = undefined;
+      await this.#forgetSent();
       this.#report();
     }
+  }
+
+  /** What was sent need not be kept. Failing at that, on a full disk, sends some records again after a restart, and loses none. */
+  async #forgetSent(): Promise<void> {
+    await this.#writeSent().catch((error: unknown) => this.#log.warn({ error }, 'spool.mark_not_written'));
+    await this.#spool
+      .discardBefore(this.#sent)
+      .catch((error: unknown) => this.#log.warn({ error }, 'spool.sent_not_deleted'));
   }
 
   async #sendByTopic(records: readonly LogRecord[]): Promise<void> {
@@ -186,22 +239,40 @@ export class SpoolingProducer implements Producer, Service {
   }
 
   get #sentFile(): string {
-    return join(this.#config.directory, 'sent');
+    return join(this.#config.directory, 'sent.json');
   }
 
   async #readSent(): Promise<bigint> {
-    const text = await readFile(this.#sentFile, 'utf8').catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return '0';
-      throw error;
-    });
-    const sent = BigInt(text.trim());
+    const read = await readCheckedJson(this.#sentFile, sentSchema, { remedy: SENT_REMEDY });
+    const sent = read === undefined ? await this.#readSentBefore() : BigInt(read.sent);
+    if (sent > this.#spool.endOffset) {
+      const problem = `it says that records before ${sent} were sent, and the spool ends at ${this.#spool.endOffset}`;
+      throw new DamagedFileError(read === undefined ? this.#sentFileBefore : this.#sentFile, 0, problem, SENT_REMEDY);
+    }
     return sent < this.#spool.startOffset ? this.#spool.startOffset : sent;
+  }
+
+  /** Of versions before 0.2: the number alone. */
+  get #sentFileBefore(): string {
+    return join(this.#config.directory, 'sent');
+  }
+
+  async #readSentBefore(): Promise<bigint> {
+    const file = this.#sentFileBefore;
+    const text = await onDisk(file, () =>
+      readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT') return '0';
+        throw error;
+      }),
+    );
+    if (!/^\d{1,15}\s*$/.test(text)) throw new DamagedFileError(file, 0, 'it holds no number', SENT_REMEDY);
+    return BigInt(text.trim());
   }
 
   /** Losing this in a crash sends some records again. */
   async #writeSent(): Promise<void> {
-    await writeFile(`${this.#sentFile}.tmp`, String(this.#sent));
-    await rename(`${this.#sentFile}.tmp`, this.#sentFile);
+    this.#lock?.check();
+    await writeCheckedJson(this.#sentFile, { sent: String(this.#sent) });
   }
 
   /** Sends what waits, as long as there is time; what is left is the next process's. */
@@ -215,9 +286,12 @@ export class SpoolingProducer implements Producer, Service {
   async stop(): Promise<void> {
     this.#stopped.abort();
     await this.#draining;
-    await this.#spool.close();
+    await this.#spool.close().catch((error: unknown) => this.#log.error({ error }, 'spool.close_failed'));
+    await this.#lock?.release();
   }
 }
+
+const endAfter = (records: readonly LogRecord[]): bigint => (records.at(-1) as LogRecord).offset + 1n;
 
 const bytesOf = ({ key, value, headers }: OutgoingRecord | LogRecord): number =>
   RECORD_OVERHEAD_BYTES +

@@ -1,128 +1,194 @@
-import { createHash } from 'node:crypto';
-import rateLimit from '@fastify/rate-limit';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { createRemoteJWKSet, errors as joseErrors, jwtVerify } from 'jose';
-import { messageOf } from '#kernel/errors';
-import { ConnectionError } from '../errors.ts';
-import type { AccessConfig } from './config.ts';
+import cors from '@fastify/cors';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Logger } from '#monitoring/log';
+import { isLoopback, type ListenerGuard, open } from '#monitoring/route_access';
+import { checkHost, checkOrigin } from './browsers.ts';
+import type { AccessConfig, Limit } from './config.ts';
 import { ForbiddenError, RateLimitedError, UnauthorizedError } from './errors.ts';
+import { KeyRing } from './key_ring.ts';
+import { callerOf, RequestLimits } from './request_limits.ts';
+import { Grants } from './scopes.ts';
+import { tokenVerifier, type VerifyToken } from './tokens.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Who asks, as far as is known: for limits and logs, never the secret itself. */
+    /** The caller's key, token subject or address: for limits and logs, never the secret itself. */
     caller: string;
-    /** What it may do; undefined: everything. */
-    scopes: readonly string[] | undefined;
+    /** What the caller may do; undefined where no caller was needed. */
+    grants: Grants | undefined;
+    /** How often the caller may call; undefined: without limit. */
+    limit: Limit | undefined;
   }
 }
 
-/** Health, metrics and documents, by URL. */
-export const isOpenToAll = (url: string): boolean => /^\/(health|metrics|docs)(\/|\?|$)/.test(url);
-
-/** @throws {@link ForbiddenError} when the caller's scopes hold neither `action:resource` nor `action:*` */
-export function requireScope({ scopes }: FastifyRequest, action: string, resource: string): void {
-  if (scopes === undefined) return;
-  const wanted = `${action}:${resource}`;
-  if (!scopes.includes(wanted) && !scopes.includes(`${action}:*`)) throw new ForbiddenError(wanted);
+/** @throws {@link ForbiddenError} when the caller has neither the scope `action:resource` nor `action:*` */
+export function requireScope(request: FastifyRequest, action: string, resource: string): void {
+  const scope = `${action}:${resource}`;
+  if (request.grants?.covers(scope) !== true) throw new ForbiddenError(scope);
 }
+
+/** Whether the caller has the scope `action:resource`, or `action:*`. */
+export const hasScope = ({ grants }: FastifyRequest, action: string, resource: string): boolean =>
+  grants?.covers(`${action}:${resource}`) === true;
 
 /**
- * Lets in who has one of the API keys or a valid token, when either is configured, says who it is, and bounds how often each may ask.
- *
- * @param isProtected - by URL; all but health, metrics and documents by default
+ * Guards every route of a listener by what the route declares (`config.access`): who the caller is, how often it may call, and what it may do.
+ * A request that matches no route needs a known caller as well, so that answers do not tell which routes exist. The path as it was sent decides
+ * nothing.
  */
-export async function controlAccess(
-  app: FastifyInstance,
-  config: AccessConfig,
-  isProtected: (url: string) => boolean = (url) => !isOpenToAll(url),
-): Promise<void> {
-  if (config.rateLimit !== undefined) await limitRate(app, config.rateLimit, isProtected);
-  authenticate(app, config, isProtected);
-}
-
-/** A limit for each caller, counted in this process. */
-async function limitRate(
-  app: FastifyInstance,
-  { requests, windowMs }: NonNullable<AccessConfig['rateLimit']>,
-  isProtected: (url: string) => boolean,
-): Promise<void> {
-  await app.register(rateLimit, {
-    global: true,
-    max: requests,
-    timeWindow: windowMs,
-    // After authentication, which says who it is.
-    hook: 'preParsing',
-    keyGenerator: ({ caller }) => caller,
-    allowList: ({ url }) => !isProtected(url),
-    errorResponseBuilder: () => new RateLimitedError(requests, windowMs),
+export async function controlAccess(app: FastifyInstance, config: AccessConfig, log: Logger): Promise<void> {
+  const { allowedOrigins } = config.cors;
+  app.decorateRequest('caller', '');
+  app.decorateRequest('grants', undefined);
+  app.decorateRequest('limit', undefined);
+  if (allowedOrigins.length > 0) await allowOrigins(app, allowedOrigins);
+  const guard = new Guard(config, log);
+  app.guard = guard;
+  app.addHook('onRequest', (request, reply, done) => {
+    try {
+      const deciding = guard.authorize(request, reply);
+      if (deciding === undefined) done();
+      else deciding.then(() => done(), done);
+    } catch (error) {
+      done(error as Error);
+    }
   });
 }
 
-function authenticate(
-  app: FastifyInstance,
-  { apiKeys, jwt }: AccessConfig,
-  isProtected: (url: string) => boolean,
-): void {
-  const known = new Map(
-    apiKeys.map((given) => {
-      const { key, name, scopes } =
-        typeof given === 'string' ? ({ key: given } as Exclude<typeof given, string>) : given;
-      const caller = `key ${name ?? createHash('sha256').update(key).digest('hex').slice(0, 12)}`;
-      return [key, { caller, scopes }];
-    }),
-  );
-  const verify = jwt === undefined ? undefined : tokenVerifier(jwt);
-  const isOpen = known.size === 0 && verify === undefined;
-  app.decorateRequest('caller', '');
-  app.decorateRequest('scopes', undefined);
-  if (isOpen) {
-    app.addHook('onRequest', (request, _, done) => {
-      request.caller = request.ip;
-      done();
-    });
-    return;
+/** Pages of these origins may send requests and read answers. */
+async function allowOrigins(app: FastifyInstance, origins: readonly string[]): Promise<void> {
+  app.addHook('onRequest', (_, reply, done) => {
+    reply.header('cross-origin-resource-policy', 'cross-origin');
+    done();
+  });
+  // Browsers send no key with a preflight request, and its answer holds no data.
+  app.addHook('onRoute', (route) => {
+    if (route.method === 'OPTIONS' && route.url === '*') route.config = { ...route.config, access: open() };
+  });
+  await app.register(cors, { origin: [...origins], methods: ['GET', 'HEAD', 'POST', 'PUT'], maxAge: 600 });
+}
+
+class Guard implements ListenerGuard {
+  readonly mayListenOpen: boolean;
+  readonly #config: AccessConfig;
+  readonly #keys: KeyRing;
+  readonly #verify: VerifyToken | undefined;
+  readonly #limits = new RequestLimits();
+  readonly #origins: ReadonlySet<string>;
+  /** What `Host` may be; undefined: anything. */
+  #hosts: ReadonlySet<string> | undefined;
+
+  constructor(config: AccessConfig, log: Logger) {
+    this.mayListenOpen = config.withoutKeys;
+    this.#config = config;
+    this.#keys = new KeyRing(config, log);
+    this.#verify = config.jwt === undefined ? undefined : tokenVerifier(config.jwt, log);
+    this.#origins = new Set(config.cors.allowedOrigins);
   }
-  app.addHook('onRequest', async (request: FastifyRequest) => {
-    if (!isProtected(request.url)) {
+
+  isClosed(): boolean {
+    return this.#verify !== undefined || this.#keys.hasKeys;
+  }
+
+  boundTo(host: string): void {
+    const { allowedHosts } = this.#config;
+    this.#hosts = isLoopback(host) && !allowedHosts.includes('*') ? new Set(allowedHosts) : undefined;
+  }
+
+  authorize(request: FastifyRequest, reply: FastifyReply): void | Promise<void> {
+    if (this.#hosts !== undefined) checkHost(request, this.#hosts);
+    const { config } = request.routeOptions;
+    checkOrigin(request, this.#origins, config?.ownOriginOnly === true);
+    const access = config?.access;
+    if (access?.kind === 'open') {
       request.caller = request.ip;
-      return;
+      return undefined;
     }
     const key = request.headers['x-api-key'];
-    const found = typeof key === 'string' ? known.get(key) : undefined;
-    if (found !== undefined) {
-      request.caller = found.caller;
-      request.scopes = found.scopes;
-      return;
+    const known = typeof key === 'string' ? this.#keys.find(key) : undefined;
+    if (known !== undefined) {
+      request.caller = known.caller;
+      request.grants = known.grants;
+      request.limit = known.quota ?? this.#config.rateLimit;
+      return this.#admit(request, reply);
+    }
+    if (!this.isClosed()) {
+      request.caller = request.ip;
+      request.grants = Grants.everything;
+      request.limit = this.#config.rateLimit;
+      return this.#admit(request, reply, callerOf(request.ip));
     }
     const [scheme, token] = request.headers.authorization?.split(' ') ?? [];
-    if (verify === undefined || scheme?.toLowerCase() !== 'bearer' || token === undefined) {
-      throw new UnauthorizedError(wanted(known.size > 0, verify !== undefined));
+    if (this.#verify === undefined || scheme?.toLowerCase() !== 'bearer' || token === undefined) {
+      return this.#refuse(request, reply, new UnauthorizedError(ways(this.#keys.hasKeys, this.#verify !== undefined)));
     }
-    Object.assign(request, await verify(token));
-  });
+    return this.#admitToken(request, reply, this.#verify(token));
+  }
+
+  async #admitToken(request: FastifyRequest, reply: FastifyReply, verified: ReturnType<VerifyToken>): Promise<void> {
+    try {
+      Object.assign(request, await verified);
+    } catch (error) {
+      if (error instanceof UnauthorizedError) this.#refuse(request, reply, error);
+      throw error;
+    }
+    request.limit = this.#config.rateLimit;
+    this.#admit(request, reply);
+  }
+
+  /** A known caller: within its limit, and with the scope. */
+  #admit(request: FastifyRequest, reply: FastifyReply, counted = request.caller): void {
+    if (request.limit !== undefined) this.#count(counted, reply, request.limit);
+    requireDeclaredScope(request);
+  }
+
+  /** A caller that is not known: counted by its address, so that keys cannot be guessed without limit. */
+  #refuse(request: FastifyRequest, reply: FastifyReply, refusal: UnauthorizedError): never {
+    const { rateLimit: limit } = this.#config;
+    request.caller = request.ip;
+    if (limit !== undefined) {
+      this.#count(`refused ${callerOf(request.ip)}`, reply, limit);
+    }
+    reply.header('www-authenticate', challenge(this.#keys.hasKeys, this.#verify !== undefined));
+    throw refusal;
+  }
+
+  /** @throws {@link RateLimitedError} */
+  #count(caller: string, reply: FastifyReply, limit: Limit): void {
+    const { isExceeded, remaining, resetSeconds } = this.#limits.count(caller, limit);
+    reply.headers({
+      'x-ratelimit-limit': limit.requests,
+      'x-ratelimit-remaining': remaining,
+      'x-ratelimit-reset': resetSeconds,
+    });
+    if (!isExceeded) return;
+    reply.header('retry-after', resetSeconds);
+    throw new RateLimitedError(limit.requests, limit.windowMs);
+  }
 }
 
-function wanted(keys: boolean, tokens: boolean): string {
-  const ways = [
+/** @throws {@link ForbiddenError} */
+function requireDeclaredScope(request: FastifyRequest): void {
+  const access = request.routeOptions.config?.access;
+  // No route: what it would have needed is not known.
+  if (access === undefined || access.kind === 'open') return;
+  const { grants } = request;
+  if (access.kind === 'some') {
+    if (grants?.coversSome(access.action) !== true) throw new ForbiddenError(`${access.action}:…`);
+    return;
+  }
+  const scopes = access.scopesOf(request);
+  for (const scope of scopes) if (grants?.covers(scope) === true) return;
+  throw new ForbiddenError(...scopes);
+}
+
+function ways(keys: boolean, tokens: boolean): string {
+  const known = [
     ...(keys ? ['a valid API key in the x-api-key header'] : []),
     ...(tokens ? ['a valid token as "authorization: Bearer …"'] : []),
   ];
-  return `send ${ways.join(' or ')}`;
+  return `send ${known.join(' or ')}`;
 }
 
-/** @returns whose a token is, and what it may do; @throws UnauthorizedError saying what is wrong with it */
-function tokenVerifier({ issuer, audience, jwksUrl, scoped }: NonNullable<AccessConfig['jwt']>) {
-  const keys = createRemoteJWKSet(new URL(jwksUrl));
-  return async (token: string): Promise<Pick<FastifyRequest, 'caller' | 'scopes'>> => {
-    try {
-      const { payload } = await jwtVerify(token, keys, { issuer, audience });
-      const scopes = scoped ? String(payload.scope ?? '').split(' ') : undefined;
-      return { caller: `subject ${payload.sub ?? '(none)'}`, scopes };
-    } catch (error) {
-      if (error instanceof joseErrors.JWKSTimeout || !(error instanceof joseErrors.JOSEError)) {
-        throw new ConnectionError(`the token issuer's keys at ${jwksUrl}`, error);
-      }
-      throw new UnauthorizedError(`the token is not accepted: ${messageOf(error)}`);
-    }
-  };
-}
+const challenge = (keys: boolean, tokens: boolean): string =>
+  [...(keys ? ['ApiKey realm="headwater"'] : []), ...(tokens ? ['Bearer realm="headwater"'] : [])].join(', ');

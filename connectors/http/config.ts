@@ -1,6 +1,18 @@
 import { z } from 'zod';
+import { scopeSchema } from './scopes.ts';
 
-/** Who may ask, and how often: part of the configuration of every door. */
+export const limitSchema = z.strictObject({
+  requests: z.int().positive(),
+  windowMs: z.int().positive().default(1_000),
+});
+/** Requests in a window of time. */
+export type Limit = z.infer<typeof limitSchema>;
+
+const origin = z.string().refine((text) => text === '*' || (URL.canParse(text) && new URL(text).origin === text), {
+  message: 'must be an origin such as https://app.example.com, without a path',
+});
+
+/** Who may call, and how often: part of the configuration of every listener. */
 export const accessSettings = {
   /** When set, a request must carry one of these in `x-api-key`, or a token of {@link jwt}. */
   apiKeys: z
@@ -12,11 +24,17 @@ export const accessSettings = {
           /** For limits, trails and logs, instead of the key's hash. */
           name: z.string().min(1).optional(),
           /** What it may do, such as `predict:fraud_detector` or `predict:*`; absent: everything. */
-          scopes: z.array(z.string().min(1)).optional(),
+          scopes: z.array(scopeSchema).optional(),
+          /** Instead of {@link rateLimit}. */
+          quota: limitSchema.optional(),
         }),
       ]),
     )
     .default([]),
+  /** Hashed keys that `headwater keys` creates, rotates and revokes; read again when it changes. */
+  keysFile: z.string().min(1).optional(),
+  /** How often a change of the keys file is looked for, ms: a revoked key works at most this much longer. */
+  keysRefreshMs: z.int().nonnegative().default(1_000),
   /** When set, a request must carry `authorization: Bearer` with a token of this issuer, or one of {@link apiKeys}. */
   jwt: z
     .strictObject({
@@ -24,12 +42,18 @@ export const accessSettings = {
       audience: z.string().min(1),
       /** The issuer's public keys (JWKS); fetched when first needed, and again when a key is not known. */
       jwksUrl: z.url(),
-      /** Whether a token may do only what its claim `scope` says; otherwise it may do everything. */
+      /** Whether a token may do only what its claim `scope` lists; otherwise it may do everything. */
       scoped: z.boolean().default(false),
     })
     .optional(),
-  /** Requests a caller (key, token's subject, or address) may make in a while; absent: no limit. */
-  rateLimit: z.strictObject({ requests: z.int().positive(), windowMs: z.int().positive().default(1_000) }).optional(),
+  /** Requests of one caller (key, token's subject, or address); refused keys count for their address. Absent: no limit. */
+  rateLimit: limitSchema.optional(),
+  /** Pages of other origins: they may send nothing unless their origin is listed. */
+  cors: z.strictObject({ allowedOrigins: z.array(origin).default([]) }).prefault({}),
+  /** Values of `Host` that a listener on a loopback address answers besides its own (`*`: every one): names that a proxy on this machine passes on. */
+  allowedHosts: z.array(z.string().min(1)).default([]),
+  /** Listens beyond this machine without any key or token. */
+  withoutKeys: z.boolean().default(false),
 };
 const accessConfigSchema = z.strictObject(accessSettings);
 export type AccessConfig = z.infer<typeof accessConfigSchema>;

@@ -43,6 +43,8 @@ export const kafkaConfigSchema = z.strictObject({
   deliveryTimeoutMs: z.int().positive().default(30_000),
   /** Largest batch of a partition, bytes; no more than the topics' max.message.bytes. */
   batchBytes: z.int().positive().default(900_000),
+  /** Largest record, bytes, with key and headers; no more than the topics' max.message.bytes. A larger one is refused alone, before it is sent. */
+  maxRecordBytes: z.int().positive().default(1_048_588),
   replicationFactor: z.int().positive().default(1),
   /** Largest answer of one fetch, bytes. */
   fetchBytes: z

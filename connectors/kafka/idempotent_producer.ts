@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Kafka } from 'kafkajs';
 import type { OutgoingRecord } from '#connectors/connector';
+import { RecordTooLargeError, refusalOf } from '#connectors/errors';
+import { mostRecordBytes, recordBytes } from '#connectors/record_size';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { ClusterConnection, type Timeouts } from './cluster_connection.ts';
@@ -11,6 +13,8 @@ import { murmur2, RecordBatchBuilder } from './record_batch.ts';
 export interface ProducerSettings extends Timeouts {
   /** Largest batch of a partition; what the topic's `max.message.bytes` allows. */
   readonly batchBytes: number;
+  /** Largest record, with key, headers and what the batch adds; a larger one is refused before it is sent. */
+  readonly maxRecordBytes: number;
   /** A record that could not be delivered for so long is given up, ms. */
   readonly deliveryTimeoutMs: number;
 }
@@ -23,6 +27,9 @@ interface Identity {
 /** Records of one partition that go together; a batch keeps its number while it is sent again. */
 class Pending {
   readonly builder = new RecordBatchBuilder();
+  readonly records: OutgoingRecord[] = [];
+  /** Records that the broker refused alone. */
+  readonly refused = new Map<OutgoingRecord, Error>();
   /** It is on its way, or was: nothing may be added. */
   isSealed = false;
   readonly deadlineMs: number;
@@ -41,6 +48,10 @@ class Pending {
     this.done.catch(() => {});
   }
 }
+
+/** What the batch adds to a record that is alone in it. */
+const RECORD_OVERHEAD_BYTES = 100;
+const TOO_LARGE: ReadonlySet<string> = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE']);
 
 interface Partition {
   readonly topic: string;
@@ -101,15 +112,27 @@ export class IdempotentProducer {
     await this.#connection.use('connect', async () => {});
   }
 
-  /** Resolves when every record is acknowledged by all in-sync replicas. @throws kafkajs errors */
+  /**
+   * Resolves when every record is acknowledged by all in-sync replicas.
+   *
+   * @throws {@link RecordsRefusedError} when some are too large, and all others are acknowledged; kafkajs errors otherwise
+   */
   async send(topic: string, records: readonly OutgoingRecord[]): Promise<void> {
     const partitions = this.#ready.get(topic) ?? (await this.#open(topic));
     const nowMs = this.#clock.now();
     const deadlineMs = performance.now() + this.#settings.deliveryTimeoutMs;
     const keyless = partitions[this.#roundRobin++ % partitions.length] as Partition;
     const touched = new Set<Pending>();
-    for (const record of records) {
+    let refused: Map<number, Error> | undefined;
+    for (let index = 0; index < records.length; index += 1) {
+      const record = records[index] as OutgoingRecord;
       const { key } = record;
+      const tooLarge = this.#tooLarge(topic, record);
+      if (tooLarge !== undefined) {
+        refused ??= new Map();
+        refused.set(index, tooLarge);
+        continue;
+      }
       const partition =
         key === undefined ? keyless : (partitions[(murmur2(key) & 0x7fffffff) % partitions.length] as Partition);
       touched.add(this.#add(partition, record, nowMs, deadlineMs));
@@ -117,6 +140,27 @@ export class IdempotentProducer {
     this.#schedule();
     if (touched.size === 1) for (const { done } of touched) await done;
     else await Promise.all([...touched].map(({ done }) => done));
+    for (const pending of touched) {
+      if (pending.refused.size === 0) continue;
+      // The batch may be others' as well.
+      for (let index = 0; index < records.length; index += 1) {
+        const error = pending.refused.get(records[index] as OutgoingRecord);
+        if (error === undefined) continue;
+        refused ??= new Map();
+        refused.set(index, error);
+      }
+    }
+    if (refused !== undefined) throw refusalOf(topic, records.length, refused);
+  }
+
+  /** Sizes are looked at closely where they could matter. */
+  #tooLarge(topic: string, record: OutgoingRecord): RecordTooLargeError | undefined {
+    const maxBytes = this.#settings.maxRecordBytes;
+    if (mostRecordBytes(record) + RECORD_OVERHEAD_BYTES <= maxBytes) return undefined;
+    const sizeBytes = recordBytes(record) + RECORD_OVERHEAD_BYTES;
+    return sizeBytes <= maxBytes
+      ? undefined
+      : new RecordTooLargeError('Kafka', topic, record.key, { sizeBytes, maxBytes });
   }
 
   #add({ queue }: Partition, record: OutgoingRecord, nowMs: number, deadlineMs: number): Pending {
@@ -125,13 +169,14 @@ export class IdempotentProducer {
       open = new Pending(deadlineMs);
       queue.push(open);
     }
-    const before = open.builder.bytes;
-    const size = (record.value?.length ?? 0) + (record.key?.length ?? 0) + 100;
-    if (open.builder.count > 0 && before + size > this.#settings.batchBytes) {
+    const { batchBytes } = this.#settings;
+    const free = batchBytes - open.builder.bytes - RECORD_OVERHEAD_BYTES;
+    if (open.builder.count > 0 && mostRecordBytes(record) > free && recordBytes(record) > free) {
       open = new Pending(deadlineMs);
       queue.push(open);
     }
     open.builder.add(record, nowMs);
+    open.records.push(record);
     return open;
   }
 
@@ -277,8 +322,42 @@ export class IdempotentProducer {
       this.#giveUpIfLate(partition, pending, error);
       return error;
     }
-    this.#giveUp(partition, pending, error);
+    if (TOO_LARGE.has(error.type)) this.#split(partition, pending);
+    else this.#giveUp(partition, pending, error);
     return undefined;
+  }
+
+  /** A batch that the topic refuses as too large goes as two; a record that it refuses alone is refused. The broker has numbered none of them. */
+  #split({ topic, queue }: Partition, pending: Pending): void {
+    queue.shift();
+    const { records, deadlineMs } = pending;
+    if (records.length === 1) {
+      const record = records[0] as OutgoingRecord;
+      const sizeBytes = pending.builder.bytes;
+      pending.refused.set(
+        record,
+        new RecordTooLargeError('Kafka', topic, record.key, { sizeBytes, maxBytes: undefined }),
+      );
+      pending.resolve();
+      return;
+    }
+    const middle = records.length >> 1;
+    const nowMs = this.#clock.now();
+    const halves = [records.slice(0, middle), records.slice(middle)].map((half) => {
+      const part = new Pending(deadlineMs);
+      // Its records are its parent's, to which none are added any more.
+      part.isSealed = true;
+      for (const record of half) {
+        part.builder.add(record, nowMs);
+        part.records.push(record);
+      }
+      return part;
+    });
+    queue.unshift(...halves);
+    Promise.all(halves.map(({ done }) => done)).then(() => {
+      for (const { refused } of halves) for (const [record, error] of refused) pending.refused.set(record, error);
+      pending.resolve();
+    }, pending.reject);
   }
 
   #giveUpIfLate(partition: Partition, pending: Pending, error: unknown): void {

@@ -11,10 +11,17 @@ import type {
   TopicSpec,
 } from '#connectors/connector';
 import { withinDeadline } from '#kernel/deadline';
-import { messageOf } from '#kernel/errors';
+import { messageOf, PlatformError } from '#kernel/errors';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
-import { ConnectionError, OffsetOutOfRangeError, RecordRefusedError, UnknownTopicError } from '../errors.ts';
+import {
+  ConnectionError,
+  OffsetOutOfRangeError,
+  RecordRefusedError,
+  TargetError,
+  UnknownTopicError,
+} from '../errors.ts';
+import { kafkaFailure } from '../failure_class.ts';
 import type { KafkaConfig } from './config.ts';
 import { IdempotentProducer } from './idempotent_producer.ts';
 import { type Fetched, OffsetCommitter, PartitionFetcher } from './partition_fetcher.ts';
@@ -23,7 +30,6 @@ import { TransactionalProducer } from './transactional_producer.ts';
 
 /** A cold broker needs a while until its coordinators are loaded. */
 const RETRY = { retries: 8, initialRetryTime: 100, maxRetryTime: 5_000 };
-const REFUSED = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE', 'INVALID_RECORD']);
 
 /** Kafka: idempotent producer with all acknowledgements; readers that own their offsets (no consumer group decides). */
 export class KafkaBroker implements Broker {
@@ -197,11 +203,14 @@ export class KafkaBroker implements Broker {
   }
 
   #understood(error: unknown, topic?: string): unknown {
+    if (error instanceof PlatformError) return error;
     const type = (error as { readonly type?: string }).type;
     if (topic !== undefined && type === 'UNKNOWN_TOPIC_OR_PARTITION') return new UnknownTopicError('Kafka', topic);
-    if (topic !== undefined && type !== undefined && REFUSED.has(type)) {
+    const failure = kafkaFailure(type);
+    if (topic !== undefined && failure === 'record') {
       return new RecordRefusedError('Kafka', topic, undefined, messageOf(error));
     }
+    if (topic !== undefined && failure === 'target') return new TargetError(`Kafka topic ${topic}`, error);
     if (error instanceof Error) {
       return new ConnectionError(`Kafka at ${this.#config.brokers.join(', ')}`, error);
     }

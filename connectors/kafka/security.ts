@@ -1,32 +1,16 @@
-import { readFileSync } from 'node:fs';
 import type { ConnectionOptions } from 'node:tls';
 import type { SASLOptions } from 'kafkajs';
 import { messageOf } from '#kernel/errors';
 import { ConnectionError } from '../errors.ts';
+import { readTlsFiles } from '../tls_files.ts';
 import type { KafkaSasl, KafkaTls } from './config.ts';
 
 /** Kept valid for so long before its end that no request meets an expired token. */
 const RENEW_BEFORE_MS = 60_000;
 
 /** TLS as kafkajs takes it. @throws {@link ConnectionError} naming the file that cannot be read */
-export function tlsOptions(tls: KafkaTls): boolean | ConnectionOptions {
-  if (typeof tls === 'boolean') return tls;
-  const { ca, cert, key, serverName } = tls;
-  return {
-    ...(ca === undefined ? {} : { ca: readPem(ca) }),
-    ...(cert === undefined ? {} : { cert: readPem(cert) }),
-    ...(key === undefined ? {} : { key: readPem(key) }),
-    ...(serverName === undefined ? {} : { servername: serverName }),
-  };
-}
-
-function readPem(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    throw new ConnectionError(`the certificate file ${path}`, error);
-  }
-}
+export const tlsOptions = (tls: KafkaTls): boolean | ConnectionOptions =>
+  typeof tls === 'boolean' ? tls : readTlsFiles(tls);
 
 export function saslOptions(sasl: KafkaSasl): SASLOptions {
   if (sasl.mechanism !== 'oauthbearer') return sasl;

@@ -15,7 +15,8 @@ import { NodeHttpHandler } from '@smithy/node-http-handler';
 import type { Broker, Position, Producer, ReadFrom, SourcePartition, StartAt, TopicSpec } from '#connectors/connector';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
-import { ConnectionError, UnknownTopicError } from '../errors.ts';
+import { ConnectionError, RecordRefusedError, TargetError, UnknownTopicError } from '../errors.ts';
+import { kinesisFailure } from '../failure_class.ts';
 import type { KinesisConfig } from './config.ts';
 import { putRecords } from './put_records.ts';
 import { FanOutFetcher, PollingFetcher, type ShardFetcher, type ShardStart } from './shard_fetcher.ts';
@@ -210,6 +211,11 @@ export class KinesisBroker implements Broker {
         throw new UnknownTopicError('Kinesis', topic);
       }
       if (error instanceof Error && '$metadata' in error) {
+        const failure = kinesisFailure(error.name);
+        if (topic !== undefined && failure === 'record') {
+          throw new RecordRefusedError('Kinesis', topic, undefined, error.message);
+        }
+        if (failure === 'target') throw new TargetError(`Kinesis in ${this.#config.region}`, error);
         throw new ConnectionError(`Kinesis in ${this.#config.region}`, error);
       }
       if (isNetworkError(error))

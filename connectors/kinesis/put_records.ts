@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type KinesisClient, PutRecordsCommand, type PutRecordsRequestEntry } from '@aws-sdk/client-kinesis';
 import type { OutgoingRecord } from '#connectors/connector';
 import type { Logger } from '#monitoring/log';
-import { ConnectionError, RecordRefusedError } from '../errors.ts';
+import { ConnectionError, RecordRefusedError, RecordTooLargeError, refusalOf } from '../errors.ts';
 
 const MOST_RECORDS = 500;
 const MOST_BYTES = 5 * 1024 * 1024;
@@ -20,7 +20,7 @@ export const NO_KEY = '\u0000';
  * Writes records with PutRecords: up to 500 and 5 MB a request. Kinesis may take some and refuse others (a shard's limit of 1 MB/s or 1,000
  * records/s): those are sent again with jittered, growing delays.
  *
- * @throws {@link RecordRefusedError} before anything is sent, for a record that Kinesis can never take
+ * @throws {@link RecordsRefusedError} when Kinesis can never take some, and all others are written
  * @throws {@link ConnectionError} when some were still refused in the end
  */
 export async function putRecords(
@@ -29,14 +29,19 @@ export async function putRecords(
   records: readonly OutgoingRecord[],
   log: Logger,
 ): Promise<void> {
-  const entries = records.map((record) => entryOf(stream, record));
+  const entries: PutRecordsRequestEntry[] = [];
+  const refused = new Map<number, Error>();
+  for (const [index, record] of records.entries()) {
+    const entry = entryOf(stream, record);
+    if (entry instanceof Error) refused.set(index, entry);
+    else entries.push(entry);
+  }
   for (const batch of batchesOf(entries)) await putBatch(client, stream, batch, log);
+  if (refused.size > 0) throw refusalOf(stream, records.length, refused);
 }
 
-function entryOf(stream: string, { key, value, headers }: OutgoingRecord): PutRecordsRequestEntry {
-  const refuse = (problem: string): never => {
-    throw new RecordRefusedError('Kinesis', stream, key, problem);
-  };
+function entryOf(stream: string, { key, value, headers }: OutgoingRecord): PutRecordsRequestEntry | Error {
+  const refuse = (problem: string): Error => new RecordRefusedError('Kinesis', stream, key, problem);
   if (value === null) return refuse('it has no tombstones');
   if (headers !== undefined && Object.keys(headers).length > 0) return refuse('its records have no headers');
   if (key !== undefined && (key === '' || key.length > MOST_KEY_CHARACTERS)) {
@@ -44,8 +49,9 @@ function entryOf(stream: string, { key, value, headers }: OutgoingRecord): PutRe
   }
   const data = typeof value === 'string' ? Buffer.from(value, 'utf8') : value;
   const partitionKey = key ?? `${NO_KEY}${randomUUID()}`;
-  if (data.length + Buffer.byteLength(partitionKey) > MOST_RECORD_BYTES) {
-    return refuse(`it has ${data.length} bytes, and the most with its key is ${MOST_RECORD_BYTES}`);
+  const sizeBytes = data.length + Buffer.byteLength(partitionKey);
+  if (sizeBytes > MOST_RECORD_BYTES) {
+    return new RecordTooLargeError('Kinesis', stream, key, { sizeBytes, maxBytes: MOST_RECORD_BYTES });
   }
   return { Data: data, PartitionKey: partitionKey };
 }

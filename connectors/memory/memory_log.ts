@@ -1,5 +1,6 @@
-import { mkdir, open, readdir, readFile, rename, unlink, writeFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { z } from 'zod';
 import type {
   Broker,
   LogRecord,
@@ -14,9 +15,16 @@ import type {
 import { stableHash32 } from '#kernel/hash';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
-import { LogLockedError, OffsetOutOfRangeError, UnknownTopicError } from '../errors.ts';
+import { readCheckedJson, writeCheckedJson } from '#storage/checked_json';
+import { makeFolder } from '#storage/durable_files';
+import { DamagedFileError, onDisk } from '#storage/errors';
+import { FolderLock } from '#storage/folder_lock';
+import { checkLog } from '#storage/log_check';
+import { listSegments, MARK_FILE } from '#storage/segment_files';
+import { OffsetOutOfRangeError, RecordTooLargeError, refusalOf, UnknownTopicError } from '../errors.ts';
+import { mostRecordBytes, recordBytes } from '../record_size.ts';
 import type { MemoryLogConfig } from './config.ts';
-import { PartitionLog } from './partition_log.ts';
+import { LARGEST_FRAME, PartitionLog } from './partition_log.ts';
 
 interface Topic {
   readonly spec: TopicSpec;
@@ -28,6 +36,16 @@ const RETENTION_INTERVAL_MS = 60_000;
 /** Read at once when looking for a time. */
 const SCAN_RECORDS = 1_000;
 const TOPIC_NAME = /^[A-Za-z0-9._-]{1,200}$/;
+/** Folders that begin so are not topics: the lock, and what is being made. */
+const NO_TOPIC = /^\./;
+
+const topicSchema: z.ZodType<TopicSpec> = z.strictObject({
+  name: z.string().regex(TOPIC_NAME),
+  partitions: z.int().positive(),
+  retentionMs: z.number().positive().optional(),
+});
+/** Of each partition, the offset of the last record a group has read. */
+const positionsSchema = z.record(z.string(), z.string());
 
 /**
  * The embedded broker: a partitioned log on this machine's disk, for one process. Semantics are those of Kafka that the
@@ -43,7 +61,7 @@ export class MemoryLog implements Broker {
   readonly #log: Logger;
   readonly #clock: Clock;
   readonly #topics = new Map<string, Topic>();
-  #lock: string | undefined;
+  #lock: FolderLock | undefined;
   #timers: NodeJS.Timeout[] = [];
   #roundRobin = 0;
 
@@ -55,18 +73,62 @@ export class MemoryLog implements Broker {
   }
 
   async start(): Promise<void> {
+    try {
+      await this.#open();
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+  }
+
+  async #open(): Promise<void> {
     const { directory } = this.#config;
-    await mkdir(directory, { recursive: true });
-    this.#lock = await acquireLock(directory);
-    for (const entry of await readdir(directory, { withFileTypes: true })) {
-      if (!entry.isDirectory()) continue;
-      const text = await readFile(join(directory, entry.name, 'topic.json'), 'utf8');
-      await this.#openTopic(JSON.parse(text) as TopicSpec);
+    this.#lock = await FolderLock.acquire(directory);
+    for (const entry of await onDisk(directory, () => readdir(directory, { withFileTypes: true }))) {
+      if (!entry.isDirectory() || NO_TOPIC.test(entry.name)) continue;
+      const spec = await this.#readTopic(entry.name);
+      if (spec === undefined) continue;
+      await this.#checkPartitions(spec);
+      await this.#openTopic(spec);
     }
     if (this.#config.fsync === 'interval') this.#every(SYNC_INTERVAL_MS, (log) => log.sync());
     this.#every(RETENTION_INTERVAL_MS, (log, { retentionMs }) =>
       retentionMs === undefined ? Promise.resolve() : log.retain(this.#clock.now() - retentionMs),
     );
+  }
+
+  /** @returns undefined for a folder whose topic was not made to the end: it has no records */
+  async #readTopic(name: string): Promise<TopicSpec | undefined> {
+    const folder = join(this.#config.directory, name);
+    const file = join(folder, 'topic.json');
+    const spec = await readCheckedJson(file, topicSchema, { before: topicSchema });
+    if (spec?.name === name) return spec;
+    if (spec !== undefined)
+      throw new DamagedFileError(file, 0, `it is of topic ${spec.name}, in the folder of ${name}`);
+    for (const partition of await onDisk(folder, () => readdir(folder))) {
+      if (!/^\d+$/.test(partition)) continue;
+      const { segments } = await checkLog(join(folder, partition));
+      if (segments.some(({ records }) => records > 0)) {
+        throw new DamagedFileError(file, 0, 'it is missing, and the topic has records');
+      }
+    }
+    return undefined;
+  }
+
+  /** A topic is known when its partitions have been made: none of them is missing after that. */
+  async #checkPartitions({ name, partitions }: TopicSpec): Promise<void> {
+    for (let index = 0; index < partitions; index += 1) {
+      const folder = join(this.#config.directory, name, String(index));
+      const files = await onDisk(folder, () => readdir(folder));
+      if (!files.includes(MARK_FILE) && (await listSegments(folder)).length === 0) {
+        throw new DamagedFileError(
+          folder,
+          0,
+          'its segments and its mark are missing',
+          'restore the folder from a backup',
+        );
+      }
+    }
   }
 
   #every(intervalMs: number, task: (log: PartitionLog, spec: TopicSpec) => Promise<void>): void {
@@ -90,10 +152,12 @@ export class MemoryLog implements Broker {
           segmentBytes: this.#config.segmentBytes,
           syncEachWrite: this.#config.fsync === 'always',
           log: this.#log,
+          ...(this.#lock === undefined ? {} : { guard: this.#lock.guard }),
         }),
     );
-    for (const partition of partitions) await partition.open();
+    // Known before they are opened: what was opened before one of them fails is closed.
     this.#topics.set(spec.name, { spec, partitions });
+    for (const partition of partitions) await partition.open();
   }
 
   async ensureTopics(topics: readonly TopicSpec[]): Promise<void> {
@@ -101,15 +165,16 @@ export class MemoryLog implements Broker {
       if (this.#topics.has(spec.name)) continue;
       if (!TOPIC_NAME.test(spec.name)) throw new RangeError(`"${spec.name}" cannot be the name of a topic`);
       const directory = join(this.#config.directory, spec.name);
-      await mkdir(directory, { recursive: true });
-      await writeAtomically(join(directory, 'topic.json'), JSON.stringify(spec));
+      await makeFolder(directory);
       await this.#openTopic(spec);
+      await writeCheckedJson(join(directory, 'topic.json'), spec);
     }
   }
 
   async #send(topicName: string, records: readonly OutgoingRecord[]): Promise<void> {
     const { partitions } = this.#topic(topicName);
     const nowMs = this.#clock.now();
+    if (records.some(isTooLarge)) return this.#sendOthers(topicName, records);
     if (records.length === 1) {
       await this.#partitionOf(records[0] as OutgoingRecord, partitions).append(records, nowMs);
       return;
@@ -122,6 +187,21 @@ export class MemoryLog implements Broker {
       else batch.push(record);
     }
     await Promise.all([...batches].map(([partition, batch]) => partition.append(batch, nowMs)));
+  }
+
+  async #sendOthers(topicName: string, records: readonly OutgoingRecord[]): Promise<void> {
+    const refused = new Map<number, Error>();
+    for (const [index, record] of records.entries()) {
+      if (!isTooLarge(record)) continue;
+      const size = { sizeBytes: recordBytes(record), maxBytes: LARGEST_FRAME - FRAME_OVERHEAD_BYTES };
+      refused.set(index, new RecordTooLargeError('the memory log', topicName, record.key, size));
+    }
+    if (refused.size < records.length)
+      await this.#send(
+        topicName,
+        records.filter((record) => !isTooLarge(record)),
+      );
+    throw refusalOf(topicName, records.length, refused);
   }
 
   #partitionOf({ key }: OutgoingRecord, partitions: readonly PartitionLog[]): PartitionLog {
@@ -156,26 +236,31 @@ export class MemoryLog implements Broker {
   async commit(group: string, topic: string, positions: ReadonlyMap<string, Position>): Promise<void> {
     const directory = join(this.#config.directory, topic);
     const all = new Map([...(await this.committed(group, topic)), ...positions]);
-    await writeAtomically(groupFile(directory, group), JSON.stringify(Object.fromEntries(all)));
+    this.#lock?.check();
+    await writeCheckedJson(groupFile(directory, group), Object.fromEntries(all));
   }
 
   async committed(group: string, topic: string): Promise<ReadonlyMap<string, Position>> {
-    try {
-      const text = await readFile(groupFile(join(this.#config.directory, topic), group), 'utf8');
-      return new Map(Object.entries(JSON.parse(text) as Record<string, Position>));
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return new Map();
-      throw error;
-    }
+    const file = groupFile(join(this.#config.directory, topic), group);
+    const remedy =
+      'delete the file: the group begins again at the start of the topic, and the pipeline drops events it has seen';
+    const positions = await readCheckedJson(file, positionsSchema, { before: positionsSchema, remedy });
+    return new Map(Object.entries(positions ?? {}));
   }
 
   async drain(): Promise<void> {}
 
   async stop(): Promise<void> {
     for (const timer of this.#timers.splice(0)) clearInterval(timer);
-    for (const { partitions } of this.#topics.values()) for (const partition of partitions) await partition.close();
+    for (const { spec, partitions } of this.#topics.values()) {
+      for (const [index, partition] of partitions.entries()) {
+        await partition
+          .close()
+          .catch((error: unknown) => this.#log.error({ error, topic: spec.name, index }, 'memory_log.close_failed'));
+      }
+    }
     this.#topics.clear();
-    if (this.#lock !== undefined) await unlink(this.#lock).catch(() => {});
+    await this.#lock?.release();
     this.#lock = undefined;
   }
 }
@@ -191,7 +276,7 @@ async function startOffset(log: PartitionLog, startAt: StartAt): Promise<bigint>
     const records = await log.read(next, SCAN_RECORDS);
     const found = records.find(({ timestampMs }) => timestampMs >= startAt.timestampMs);
     if (found !== undefined || records.length === 0) return found?.offset ?? next;
-    next += BigInt(records.length);
+    next = (records.at(-1) as LogRecord).offset + 1n;
   }
 }
 
@@ -219,43 +304,14 @@ class PartitionReader implements SourcePartition {
   }
 
   lagRecords(): bigint {
-    return this.#log.endOffset - this.#next;
+    return BigInt(this.#log.recordsFrom(this.#next));
   }
 
   async close(): Promise<void> {}
 }
+/** What a frame adds to key, headers and value, at most. */
+const FRAME_OVERHEAD_BYTES = 4_096;
 
-/** One process at a time: a file with its pid, taken over when that process is gone. */
-async function acquireLock(directory: string): Promise<string> {
-  const file = join(directory, 'lock');
-  for (;;) {
-    try {
-      const handle = await open(file, 'wx');
-      await handle.writeFile(String(process.pid));
-      await handle.close();
-      return file;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-      const pid = Number(await readFile(file, 'utf8'));
-      if (isAlive(pid)) throw new LogLockedError(directory, pid);
-      await unlink(file).catch(() => {});
-    }
-  }
-}
-
-function isAlive(pid: number): boolean {
-  // Our own pid in a lock we do not hold is left over from before a restart of the container.
-  if (!Number.isInteger(pid) || pid <= 0 || pid === process.pid) return false;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
-}
-
-async function writeAtomically(file: string, text: string): Promise<void> {
-  const temporary = `${file}.${process.pid}.tmp`;
-  await writeFile(temporary, text);
-  await rename(temporary, file);
-}
+const isTooLarge = (record: OutgoingRecord): boolean =>
+  mostRecordBytes(record) > LARGEST_FRAME - FRAME_OVERHEAD_BYTES &&
+  recordBytes(record) > LARGEST_FRAME - FRAME_OVERHEAD_BYTES;

@@ -1,5 +1,6 @@
 import pg from 'pg';
 import type { Logger } from '#monitoring/log';
+import { readTlsFiles } from '../tls_files.ts';
 import type { PostgresConfig } from './config.ts';
 
 /** How much longer than a statement its answer may take. */
@@ -12,7 +13,8 @@ export function createPostgresPool(config: PostgresConfig, log: Logger): pg.Pool
     database: config.database,
     user: config.user,
     ...(config.password === undefined ? {} : { password: config.password }),
-    ssl: config.sslMode === 'require',
+    ssl:
+      config.sslMode === 'require' && readTlsFiles({ ca: config.caFile, cert: config.certFile, key: config.keyFile }),
     max: config.maxConnections,
     connectionTimeoutMillis: config.connectTimeoutMs,
     statement_timeout: config.statementTimeoutMs,
@@ -20,6 +22,8 @@ export function createPostgresPool(config: PostgresConfig, log: Logger): pg.Pool
     query_timeout: config.statementTimeoutMs + ANSWER_WITHIN_MS,
     keepAlive: true,
     application_name: 'headwater',
+    // Extensions such as TimescaleDB have their functions in public.
+    ...(config.schema === undefined ? {} : { options: `-c search_path=${config.schema},public` }),
   });
   pool.on('error', (error) => log.warn({ component: 'connectors.postgres', error }, 'postgres.idle_client_error'));
   return pool;

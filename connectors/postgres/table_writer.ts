@@ -1,6 +1,8 @@
 import pg from 'pg';
 import { messageOf } from '#kernel/errors';
 import { ConnectionError, RecordRefusedError, TargetError } from '../errors.ts';
+import { failureClassOf, sqlFailure } from '../failure_class.ts';
+import { upsertStatement } from './upsert.ts';
 
 export interface TableSettings {
   /** `table` or `schema.table`; it must exist. */
@@ -15,11 +17,6 @@ export interface TableSettings {
 
 export type TableRow = Readonly<Record<string, unknown>>;
 
-/** SQLSTATE classes that say something about the rows: data exceptions and violated constraints. */
-const ABOUT_ROWS = /^(22|23)/;
-/** About the table, or the rights to it: somebody has to do something there. */
-const ABOUT_TABLE = /^(3D|3F|42)/;
-
 /**
  * Upserts rows into a table, a statement a batch; writing rows again changes nothing.
  *
@@ -28,17 +25,17 @@ const ABOUT_TABLE = /^(3D|3F|42)/;
 export function postgresTable(pool: pg.Pool, settings: TableSettings): (rows: readonly TableRow[]) => Promise<void> {
   const statement = upsertOf(settings);
   return async (rows) => {
-    const batch = newestOf(rows, settings).map((row) => columnsOf(row, settings.columns));
     try {
-      await pool.query(statement, [JSON.stringify(batch)]);
+      await pool.query(statement, [JSON.stringify(rows.map((row) => columnsOf(row, settings.columns)))]);
     } catch (error) {
-      const { code = '' } = error as { readonly code?: string };
-      if (ABOUT_ROWS.test(code)) {
+      const { code } = error as { readonly code?: string };
+      const failure = code === undefined ? failureClassOf(error) : sqlFailure(code);
+      if (failure === 'record') {
         const [first = {}] = rows;
         const keys = settings.key.map((name) => String(first[name])).join('|');
         throw new RecordRefusedError('PostgreSQL', `table ${settings.table}`, keys, messageOf(error));
       }
-      if (ABOUT_TABLE.test(code)) throw new TargetError(`PostgreSQL table ${settings.table}`, error);
+      if (failure === 'target') throw new TargetError(`PostgreSQL table ${settings.table}`, error);
       throw new ConnectionError('PostgreSQL', error);
     }
   };
@@ -46,34 +43,14 @@ export function postgresTable(pool: pg.Pool, settings: TableSettings): (rows: re
 
 function upsertOf({ table, key, columns, newerBy }: TableSettings): string {
   const name = table.split('.').map(pg.escapeIdentifier).join('.');
-  const all = columns.map(pg.escapeIdentifier);
-  const changed = columns.filter((column) => !key.includes(column)).map(pg.escapeIdentifier);
-  const set = changed.map((column) => `${column} = excluded.${column}`).join(', ');
-  const newer = newerBy === undefined ? undefined : pg.escapeIdentifier(newerBy);
-  return `INSERT INTO ${name} AS held (${all.join(', ')})
-SELECT ${all.join(', ')} FROM jsonb_populate_recordset(NULL::${name}, $1::jsonb)
-ON CONFLICT (${key.map(pg.escapeIdentifier).join(', ')}) DO ${changed.length === 0 ? 'NOTHING' : `UPDATE SET ${set}`}
-${newer === undefined || changed.length === 0 ? '' : `WHERE held.${newer} IS NULL OR held.${newer} <= excluded.${newer}`}`;
+  return upsertStatement({
+    table: name,
+    columns,
+    key,
+    source: `jsonb_populate_recordset(NULL::${name}, $1::jsonb)`,
+    replace: newerBy === undefined ? 'always' : { unlessNewer: newerBy },
+  });
 }
-
-/**
- * A statement may touch a row once: of those with one key the newest, or the last. In the order of their keys, so that statements that touch
- * the same rows wait for each other and not in a circle.
- */
-function newestOf(rows: readonly TableRow[], { key, newerBy }: TableSettings): readonly TableRow[] {
-  const newest = new Map<string, TableRow>();
-  for (const row of rows) {
-    const id = JSON.stringify(key.map((name) => jsonOf(row[name])));
-    const held = newest.get(id);
-    const isOlder = held !== undefined && newerBy !== undefined && orderOf(held[newerBy]) > orderOf(row[newerBy]);
-    if (!isOlder) newest.set(id, row);
-  }
-  return [...newest].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row);
-}
-
-/** Dates by their time; texts, such as ISO 8601, as they are. */
-const orderOf = (value: unknown): number | bigint | string =>
-  value instanceof Date ? value.getTime() : (value as number | bigint | string);
 
 const columnsOf = (row: TableRow, columns: readonly string[]): Record<string, unknown> =>
   Object.fromEntries(columns.map((name) => [name, jsonOf(row[name])]));

@@ -10,9 +10,10 @@ import type {
 } from '#connectors/connector';
 import { messageOf } from '#kernel/errors';
 import type { Logger } from '#monitoring/log';
-import { ConnectionError, UnknownTopicError } from '../errors.ts';
+import { ConnectionError, RecordRefusedError, refusalOf, TargetError, UnknownTopicError } from '../errors.ts';
+import { grpcFailure, isRefusal } from '../failure_class.ts';
 import type { PubSubConfig } from './config.ts';
-import { toMessage } from './messages.ts';
+import { type PublishedMessage, toMessage } from './messages.ts';
 import { parsePosition, SubscriptionReader } from './subscription_reader.ts';
 
 const BATCH = { maxMessages: 1_000, maxMilliseconds: 5 };
@@ -92,18 +93,31 @@ export class PubSubBroker implements Broker {
 
   async #send(topicName: string, records: readonly OutgoingRecord[]): Promise<void> {
     const { ordering } = this.#config;
-    const messages = records.map((record) => toMessage(topicName, record, ordering));
+    const refused = new Map<number, Error>();
+    const messages: { readonly index: number; readonly message: PublishedMessage }[] = [];
+    for (const [index, record] of records.entries()) {
+      try {
+        messages.push({ index, message: toMessage(topicName, record, ordering) });
+      } catch (error) {
+        if (!isRefusal(error)) throw error;
+        refused.set(index, error as Error);
+      }
+    }
     let topic = this.#topics.get(topicName);
     if (topic === undefined) {
       topic = this.#client.topic(topicName, { batching: BATCH, messageOrdering: ordering });
       this.#topics.set(topicName, topic);
     }
-    const outcomes = await Promise.allSettled(messages.map((message) => topic.publishMessage(message)));
+    const outcomes = await Promise.allSettled(messages.map(({ message }) => topic.publishMessage(message)));
     const failed = outcomes.find(({ status }) => status === 'rejected') as PromiseRejectedResult | undefined;
-    if (failed === undefined) return;
-    // The client holds a key back after a failure, until it is told that order was seen to: the caller sends all again.
-    for (const { orderingKey } of messages) if (orderingKey !== undefined) topic.resumePublishing(orderingKey);
-    throw this.#asKnown(topicName, failed.reason);
+    if (failed !== undefined) {
+      // The client holds a key back after a failure, until it is told that order was seen to: the caller sends all again.
+      for (const { message } of messages) {
+        if (message.orderingKey !== undefined) topic.resumePublishing(message.orderingKey);
+      }
+      throw this.#asKnown(topicName, failed.reason);
+    }
+    if (refused.size > 0) throw refusalOf(topicName, records.length, refused);
   }
 
   listTopics(): Promise<readonly string[]> {
@@ -193,6 +207,11 @@ export class PubSubBroker implements Broker {
     if (topic !== undefined && error.code === NOT_FOUND) return new UnknownTopicError('Pub/Sub', topic);
     const { emulator, projectId } = this.#config;
     const where = emulator === undefined ? `project ${projectId}` : `${projectId} at ${emulator}`;
+    const failure = grpcFailure(error.code as number);
+    if (topic !== undefined && failure === 'record') {
+      return new RecordRefusedError('Pub/Sub', topic, undefined, messageOf(error));
+    }
+    if (failure === 'target') return new TargetError(`Pub/Sub, ${where},`, error);
     return new ConnectionError(`Pub/Sub, ${where},`, new Error(messageOf(error), { cause: error }));
   }
 }

@@ -1,6 +1,7 @@
 import { ReplyError } from 'ioredis';
 import { messageOf } from '#kernel/errors';
-import { ConnectionError, RecordRefusedError } from '../errors.ts';
+import { ConnectionError, RecordRefusedError, TargetError } from '../errors.ts';
+import { failureClassOf, redisFailure } from '../failure_class.ts';
 import type { RedisClient } from './client.ts';
 
 export interface HashSettings<T> {
@@ -29,9 +30,6 @@ return 1`;
 
 type ScriptedRedis = RedisClient & { headwaterReplaceHash(key: string, ...rest: string[]): Promise<number> };
 
-/** Answers that say something about the value, not about the server. */
-const ABOUT_VALUE = /^(WRONGTYPE|ERR value|ERR wrong number)/;
-
 /**
  * Writes each value as a hash, the batch in one pipeline; a hash is replaced whole, at once. Writing values again changes nothing.
  *
@@ -52,9 +50,9 @@ export function redisHashes<T>(redis: RedisClient, settings: HashSettings<T>): (
     try {
       await scripted.headwaterReplaceHash(key, order, ttlMs === undefined ? '' : String(Math.ceil(ttlMs)), ...flat);
     } catch (error) {
-      if (error instanceof ReplyError && ABOUT_VALUE.test(messageOf(error))) {
-        throw new RecordRefusedError('Redis', 'hashes', key, messageOf(error));
-      }
+      const failure = error instanceof ReplyError ? redisFailure(messageOf(error)) : failureClassOf(error);
+      if (failure === 'record') throw new RecordRefusedError('Redis', 'hashes', key, messageOf(error));
+      if (failure === 'target') throw new TargetError('Redis', error);
       throw new ConnectionError('Redis', error);
     }
   };

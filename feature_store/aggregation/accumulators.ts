@@ -16,6 +16,8 @@ import {
 
 /** A partial aggregate of some events, mergeable; its contents are plain data. */
 export interface Accumulator<A> {
+  /** Of its contents' meaning: contents of another version are not read. */
+  readonly version: number;
   empty(): A;
   /** @param value - of the field; events without it are not added. For counts, anything */
   add(into: A, value: unknown, eventTimeMs: number): void;
@@ -27,6 +29,7 @@ interface Count {
 }
 
 const counts: Accumulator<Count> = {
+  version: 1,
   empty: () => ({ n: 0 }),
   add(into) {
     into.n += 1;
@@ -37,6 +40,7 @@ const counts: Accumulator<Count> = {
 };
 
 const moments: Accumulator<Moments> = {
+  version: 1,
   empty: emptyMoments,
   add(into, value) {
     if (typeof value === 'number') addValue(into, value);
@@ -46,6 +50,7 @@ const moments: Accumulator<Moments> = {
 
 /** Values seen, once each. */
 const sets: Accumulator<string[]> = {
+  version: 1,
   empty: () => [],
   add(into, value) {
     const text = String(value);
@@ -57,12 +62,14 @@ const sets: Accumulator<string[]> = {
 };
 
 const distinctSketches: Accumulator<DistinctSketch> = {
+  version: 1,
   empty: emptyDistinct,
   add: (into, value) => addDistinct(into, String(value)),
   merge: mergeDistinct,
 };
 
 const quantileSketches: Accumulator<QuantileSketch> = {
+  version: 1,
   empty: emptyQuantiles,
   add(into, value) {
     if (typeof value === 'number') addQuantileValue(into, value);
@@ -91,6 +98,7 @@ function tallyUp(into: Tally, value: string, times: number): void {
 const moreFrequent = (a: Tally[number], b: Tally[number]): number => b[1] - a[1] || (a[0] < b[0] ? -1 : 1);
 
 const tallies: Accumulator<Tally> = {
+  version: 1,
   empty: () => [],
   add: (into, value) => tallyUp(into, String(value), 1),
   merge(into, other) {
@@ -125,6 +133,7 @@ function addEnd(into: Ends, entry: Timed, most: number): void {
 }
 
 const endsOf = (most: number): Accumulator<Ends> => ({
+  version: 1,
   empty: () => ({ first: [], last: [] }),
   add: (into, value, at) => addEnd(into, [at, value as Scalar], most),
   merge(into, other) {
@@ -175,7 +184,7 @@ export function accumulatorKindOf({ aggregation, parameter = 1 }: WindowFeature)
 }
 
 /** A feature's value out of its accumulator. */
-export function resultOf({ aggregation, parameter = 1 }: WindowFeature, accumulated: unknown): FeatureValue {
+export function resultOf({ aggregation, parameter = 1, type }: WindowFeature, accumulated: unknown): FeatureValue {
   switch (aggregation) {
     case 'count':
       return (accumulated as Count).n;
@@ -185,11 +194,13 @@ export function resultOf({ aggregation, parameter = 1 }: WindowFeature, accumula
       return countDistinct(accumulated as DistinctSketch);
     case 'percentile':
       return quantileOf(accumulated as QuantileSketch, parameter);
-    case 'top':
-      return joined(
+    case 'top': {
+      const found = joined(
         [...(accumulated as Tally)].sort(moreFrequent).map(([value]) => value),
         parameter,
       );
+      return found === null ? null : readText(String(found), type);
+    }
     case 'first':
       return joined(
         (accumulated as Ends).first.map(([, value]) => value),
@@ -207,6 +218,12 @@ function momentOf(aggregation: 'sum' | 'mean' | 'min' | 'max' | 'stddev' | 'vari
   if (aggregation === 'stddev') return stddevOf(held);
   if (aggregation === 'variance') return varianceOf(held);
   return held.n === 0 ? null : held[aggregation];
+}
+
+/** Tallies count strings: the value as it was before. */
+function readText(text: string, type: WindowFeature['type']): FeatureValue {
+  if (type === 'string') return text;
+  return type === 'boolean' ? text === 'true' : Number(text);
 }
 
 /** One value as it is; several as a text, comma-separated. */

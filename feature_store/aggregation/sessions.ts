@@ -8,25 +8,21 @@ export interface Session {
   events: number;
 }
 
-/** Counts an event into its session, in any order; one that lies between two makes them one. Oldest first. */
-export function addToSessions(sessions: Session[], gapMs: number, eventTimeMs: number): void {
+/** Returns the sessions with an event counted into its own, in any order; one that lies between two makes them one. Oldest first; those given stay as they are. */
+export function withEvent(given: readonly Session[], gapMs: number, eventTimeMs: number): Session[] {
+  const sessions = [...given];
   let at = sessions.length;
   while (at > 0 && (sessions[at - 1] as Session).start > eventTimeMs) at -= 1;
   const before = sessions[at - 1];
   const after = sessions[at];
   const joinsAfter = after !== undefined && after.start - eventTimeMs < gapMs;
   if (before !== undefined && eventTimeMs - before.end < gapMs) {
-    before.end = Math.max(before.end, eventTimeMs);
-    before.events += 1;
-    if (joinsAfter) {
-      before.end = Math.max(before.end, after.end);
-      before.events += after.events;
-      sessions.splice(at, 1);
-    }
-  } else if (joinsAfter) {
-    after.start = eventTimeMs;
-    after.events += 1;
-  } else sessions.splice(at, 0, { start: eventTimeMs, end: eventTimeMs, events: 1 });
+    const end = Math.max(before.end, eventTimeMs, joinsAfter ? after.end : eventTimeMs);
+    const events = before.events + 1 + (joinsAfter ? after.events : 0);
+    sessions.splice(at - 1, joinsAfter ? 2 : 1, { start: before.start, end, events });
+  } else if (joinsAfter) sessions[at] = { start: eventTimeMs, end: after.end, events: after.events + 1 };
+  else sessions.splice(at, 0, { start: eventTimeMs, end: eventTimeMs, events: 1 });
+  return sessions;
 }
 
 /** Drops sessions that no event still to come can join. */

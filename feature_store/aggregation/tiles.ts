@@ -85,25 +85,57 @@ function lengthOfOld(newest: number, start: number, lengthMs: number): number {
   return length;
 }
 
-/** Adds an event to the tile of its time, in any order; returns false when it is older than the horizon and was not added. */
-export function addEvent(state: TileState, layout: TileLayout, event: EventFields, eventTimeMs: number): boolean {
+/** What {@link openTile} has changed besides the tile it returns: enough to undo it. */
+export interface TilesBefore {
+  readonly newest: number;
+  readonly tiles: Tile[];
+  readonly length: number;
+}
+
+export const tilesBefore = ({ newest, tiles }: TileState): TilesBefore => ({ newest, tiles, length: tiles.length });
+
+/**
+ * Returns the tile of an event's time, made where there is none yet; undefined when the event is older than the horizon. No event is added: until
+ * one is, {@link undoOpen} restores the state as it was.
+ */
+export function openTile(state: TileState, layout: TileLayout, eventTimeMs: number): Tile | undefined {
   if (eventTimeMs > state.newest) {
     const hasMinuteBegun = eventTimeMs - state.newest > MINUTE_MS || eventTimeMs % MINUTE_MS < state.newest % MINUTE_MS;
     state.newest = eventTimeMs;
     // Looking through all tiles at every event is what busy entities would spend their time on.
     if (hasMinuteBegun) compact(state, layout);
-  } else if (eventTimeMs <= state.newest - layout.horizonMs) return false;
-  addToTile(tileAt(state, layout, eventTimeMs), layout, event, eventTimeMs);
-  return true;
+  } else if (eventTimeMs <= state.newest - layout.horizonMs) return undefined;
+  return tileAt(state, layout, eventTimeMs);
 }
 
-/** Adds one event to a tile that covers its time. */
-export function addToTile(tile: Tile, layout: TileLayout, event: EventFields, eventTimeMs: number): void {
+/** @param opened - what {@link openTile} has returned */
+export function undoOpen(state: TileState, before: TilesBefore, opened: Tile | undefined): void {
+  state.newest = before.newest;
+  // Compaction leaves the tiles before it as they were; otherwise at most one was put between them.
+  state.tiles = before.tiles;
+  if (before.tiles.length > before.length) before.tiles.splice(before.tiles.indexOf(opened as Tile), 1);
+}
+
+/** Which slots an event counts in: 1 where it passes the slot's filter. */
+export type PassedFilters = Uint8Array;
+
+/**
+ * Adds one event to a tile that covers its time.
+ *
+ * @param passed - what the filters say of the event; undefined: they are called
+ */
+export function addToTile(
+  tile: Tile,
+  layout: TileLayout,
+  event: EventFields,
+  eventTimeMs: number,
+  passed?: PassedFilters,
+): void {
   if (eventTimeMs > tile.latest) tile.latest = eventTimeMs;
   const { slots } = layout;
   for (let index = 0; index < slots.length; index += 1) {
     const { accumulator, field, where } = slots[index] as Slot;
-    if (where !== undefined && !where(event)) continue;
+    if (passed === undefined ? where !== undefined && !where(event) : passed[index] === 0) continue;
     const value = field === undefined ? true : event[field];
     if (value === undefined || value === null) continue;
     tile.slots[index] ??= accumulator.empty();
@@ -133,7 +165,7 @@ function tileAt(state: TileState, layout: TileLayout, timeMs: number): Tile {
   return made;
 }
 
-/** Merges tiles that have grown old into coarser ones, and drops those beyond the horizon. */
+/** Merges tiles that have grown old into coarser ones, and drops those beyond the horizon; into a list of its own, and never into a tile that is there. */
 function compact(state: TileState, layout: TileLayout): void {
   const { newest, tiles } = state;
   let needed = false;
@@ -146,22 +178,32 @@ function compact(state: TileState, layout: TileLayout): void {
   }
   if (!needed) return;
   const compacted: Tile[] = [];
+  /** The last of them was made here. */
+  let isOwn = false;
   for (const tile of tiles) {
     if (isBeyond(tile, newest, layout)) continue;
     const lengthMs = lengthOfOld(newest, tile.start, tile.lengthMs);
     const start = Math.floor(tile.start / lengthMs) * lengthMs;
     const last = compacted[compacted.length - 1];
     if (last !== undefined && last.start + last.lengthMs > start) {
-      if (last.lengthMs >= lengthMs || last.start === start) mergeTile(layout, last, tile);
-      else compacted.push(tile);
-    } else if (lengthMs === tile.lengthMs) compacted.push(tile);
-    else {
-      const coarse = emptyTile(layout, start, lengthMs);
-      mergeTile(layout, coarse, tile);
-      compacted.push(coarse);
+      if (last.lengthMs >= lengthMs || last.start === start) {
+        const into = isOwn ? last : copyOf(layout, last, last.start, last.lengthMs);
+        mergeTile(layout, into, tile);
+        compacted[compacted.length - 1] = into;
+        isOwn = true;
+        continue;
+      }
     }
+    isOwn = lengthMs !== tile.lengthMs && !(last !== undefined && last.start + last.lengthMs > start);
+    compacted.push(isOwn ? copyOf(layout, tile, start, lengthMs) : tile);
   }
   state.tiles = compacted;
+}
+
+function copyOf(layout: TileLayout, tile: Tile, start: number, lengthMs: number): Tile {
+  const copy = emptyTile(layout, start, lengthMs);
+  mergeTile(layout, copy, tile);
+  return copy;
 }
 
 function isBeyond(tile: Tile, newest: number, { keptMs }: TileLayout): boolean {

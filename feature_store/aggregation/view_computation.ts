@@ -1,22 +1,28 @@
+import { declaredValue } from '#feature_store/definitions/declared_value';
 import type { EventFields, Feature, SessionFeature, WindowFeature } from '#feature_store/definitions/feature';
-import { type FeatureValue, finite } from '#feature_store/definitions/feature_row';
+import { type FeatureValue, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { HOUR_MS } from '#kernel/time';
+import { FeatureComputationError } from '../errors.ts';
 import { ACCUMULATORS, type AccumulatorKind, accumulatorKindOf, resultOf } from './accumulators.ts';
-import { addToSessions, dropSessions, measureSession, type Session, sessionEndsAt } from './sessions.ts';
+import { dropSessions, measureSession, type Session, sessionEndsAt, withEvent } from './sessions.ts';
 import {
-  addEvent,
   addToTile,
   edgeStepMs,
   emptyTile,
   emptyTiles,
   leavesAt,
   mergeTile,
+  openTile,
+  type PassedFilters,
   type Slot,
   type Tile,
   type TileLayout,
   type TileState,
+  tilesBefore,
+  undoOpen,
 } from './tiles.ts';
+import { slotName, type ViewLayout } from './view_layout.ts';
 
 /** Everything a view remembers of one entity. Plain data; bounded by tiles, not by events. */
 export interface EntityState {
@@ -41,6 +47,23 @@ interface PlannedWindow {
   readonly feature: WindowFeature;
   /** Position in the tiles' slots. */
   readonly slot: number;
+}
+
+/** A window whose feature is a value of the field: what comes into it must be of the feature's type. */
+interface TypedInput {
+  readonly name: string;
+  readonly slot: number;
+  readonly field: string;
+  readonly type: WindowFeature['type'];
+}
+
+/** The event that is being counted. */
+interface Counted {
+  readonly event: EventFields;
+  readonly eventTimeMs: number;
+  /** The tile of its time, without it. */
+  readonly tile: Tile;
+  readonly passed: PassedFilters;
 }
 
 interface WindowGroup {
@@ -78,6 +101,8 @@ type Named<Kind extends Feature['kind']> = readonly [name: string, feature: Extr
  */
 export class ViewComputation {
   readonly view: FeatureView;
+  /** What the parts of {@link EntityState} mean. */
+  readonly layout: ViewLayout;
   readonly #layout: TileLayout;
   /** Shortest window first: one pass over the tiles, newest to oldest, serves all. */
   readonly #groups: readonly WindowGroup[];
@@ -91,6 +116,12 @@ export class ViewComputation {
   /** Features of single events that windows aggregate. */
   readonly #derived: readonly (Named<'event'> | Named<'previous'>)[];
   readonly #ofFeatures: readonly Named<'expression' | 'as_of'>[];
+  /** The first feature of each slot, for messages. */
+  readonly #slotNames: readonly string[];
+  readonly #typedInputs: readonly TypedInput[];
+  readonly #passed: PassedFilters;
+  /** The feature whose function runs, or ran last. */
+  #current = '';
 
   /** @param allowedLatenessMs - an event may be so much older than the newest, and its windows reach back from there */
   constructor(view: FeatureView, allowedLatenessMs: number) {
@@ -98,15 +129,24 @@ export class ViewComputation {
     const windows = named(view, 'window');
     const slots: Slot[] = [];
     const kinds: AccumulatorKind[] = [];
-    const slotOf = (feature: WindowFeature): number => {
+    const names: string[] = [];
+    const slotOf = (featureName: string, feature: WindowFeature): number => {
       const kind = accumulatorKindOf(feature);
       const { field, where } = feature;
       const held = slots.findIndex((slot, at) => kinds[at] === kind && slot.field === field && slot.where === where);
       if (held >= 0) return held;
       kinds.push(kind);
+      names.push(distinctName(slotName(view, featureName, feature, kind), names));
       return slots.push({ accumulator: ACCUMULATORS[kind] as Slot['accumulator'], field, where }) - 1;
     };
-    const planned = windows.map(([name, feature]) => ({ name, feature, slot: slotOf(feature) }));
+    const planned = windows.map(([name, feature]) => ({ name, feature, slot: slotOf(name, feature) }));
+    this.#slotNames = slots.map((_, slot) => (planned.find((window) => window.slot === slot) as PlannedWindow).name);
+    this.#passed = new Uint8Array(slots.length);
+    this.#typedInputs = planned.flatMap(({ name, slot, feature: { aggregation, parameter = 1, field, type } }) =>
+      ['top', 'first', 'last'].includes(aggregation) && parameter === 1 && field !== undefined
+        ? [{ name, slot, field, type }]
+        : [],
+    );
     const lengths = [...new Set(windows.map(([, { windowMs }]) => windowMs))].sort((a, b) => a - b);
     this.#fewTiles = kinds.some((kind) => COSTLY.has(kind)) ? 0 : FEW_TILES;
     this.#groups = lengths.map((windowMs) => ({
@@ -119,6 +159,7 @@ export class ViewComputation {
     const longestMs = Math.max(HOUR_MS, ...lengths, ...this.#gaps);
     const horizonMs = longestMs + allowedLatenessMs;
     this.#layout = { slots, horizonMs, keptMs: horizonMs + edgeStepMs(horizonMs) };
+    this.layout = { format: 1, slots: names, gapsMs: this.#gaps, keptMs: this.#layout.keptMs };
     this.#ofEvent = named(view, 'event');
     this.#sincePrevious = named(view, 'previous');
     this.#derived = [...this.#ofEvent, ...this.#sincePrevious].filter(([name]) =>
@@ -138,40 +179,116 @@ export class ViewComputation {
    * earlier ones. Call {@link decay} before, up to the event's time. An event after the newest, but before times that decay has told of
    * already, takes those back: they are told again, with it.
    *
+   * When a function of the view throws, or a value is of another type than declared, the state stays as it was: values are computed of the state and
+   * the event, and only then the event is added.
+   *
+   * @param accept - sees the values before the event counts; what it throws keeps the event out
    * @returns values by feature name, in the view's order
+   * @throws {@link FeatureComputationError}
    */
-  apply(state: EntityState, event: EventFields, eventTimeMs: number): Readonly<Values> {
-    const { latest } = state;
+  apply(
+    state: EntityState,
+    event: EventFields,
+    eventTimeMs: number,
+    accept?: (values: Readonly<Values>) => void,
+  ): Readonly<Values> {
+    const { latest, asOfMs, tiles } = state;
     const isNewest = latest === undefined || eventTimeMs >= latest.eventTimeMs;
-    const earlier = isNewest ? latest : undefined;
     const sincePrevious: Values = {};
-    for (const [name, feature] of this.#sincePrevious) {
-      sincePrevious[name] = finite(feature.compute(event, eventTimeMs, earlier));
+    let counted: EventFields;
+    try {
+      const earlier = isNewest ? latest : undefined;
+      for (const [name, feature] of this.#sincePrevious) {
+        this.#current = name;
+        sincePrevious[name] = declaredValue(feature.type, feature.compute(event, eventTimeMs, earlier));
+      }
+      counted = this.#withDerived(event, eventTimeMs, sincePrevious);
+      this.#filter(counted);
+    } catch (error) {
+      throw this.#failure(error);
     }
-    const counted = this.#withDerived(event, eventTimeMs, sincePrevious);
-    if (isNewest && eventTimeMs < state.asOfMs) {
+    const passed = this.#passed;
+    if (isNewest && eventTimeMs < asOfMs) {
       state.asOfMs = eventTimeMs;
       this.#running.delete(state);
     }
-    const isCounted = addEvent(state.tiles, this.#layout, counted, eventTimeMs);
-    this.#addToSessions(state, eventTimeMs);
-    if (isCounted) this.#addToRunning(state, counted, eventTimeMs);
-    const of = { event: counted, eventTimeMs, sincePrevious };
-    const values = this.#valuesAt(state, of, eventTimeMs, isNewest);
+    const before = tilesBefore(tiles);
+    const sessionsBefore = this.#gaps.length === 0 ? undefined : [...state.sessions];
+    const tile = openTile(tiles, this.#layout, eventTimeMs);
+    const adding = tile === undefined ? undefined : { event: counted, eventTimeMs, tile, passed };
+    const isRunning = isNewest && tiles.tiles.length > this.#fewTiles;
+    let values: Readonly<Values>;
+    try {
+      this.#addToSessions(state, eventTimeMs);
+      values = this.#valuesAt(state, { event: counted, eventTimeMs, sincePrevious }, eventTimeMs, isRunning, adding);
+      accept?.(values);
+    } catch (error) {
+      undoOpen(tiles, before, tile);
+      if (sessionsBefore !== undefined) state.sessions.splice(0, state.sessions.length, ...sessionsBefore);
+      state.asOfMs = asOfMs;
+      this.#running.delete(state);
+      throw this.#failure(error);
+    }
+    if (adding !== undefined) {
+      // Windows that gave the values have the event already.
+      if (!isRunning) this.#addToRunning(state, adding);
+      addToTile(adding.tile, this.#layout, counted, eventTimeMs, passed);
+    }
     if (isNewest) state.latest = { event, eventTimeMs, sincePrevious };
     if (eventTimeMs > state.asOfMs) state.asOfMs = eventTimeMs;
     return values;
   }
 
+  /** Calls each filter once, and looks at what windows will give as it is. */
+  #filter(event: EventFields): void {
+    const { slots } = this.#layout;
+    for (let slot = 0; slot < slots.length; slot += 1) {
+      const { where } = slots[slot] as Slot;
+      if (where === undefined) this.#passed[slot] = 1;
+      else {
+        this.#current = this.#slotNames[slot] as string;
+        const passes: unknown = where(event);
+        if (typeof passes === 'object' && passes !== null)
+          throw new TypeError('its filter returned an object, not a boolean');
+        this.#passed[slot] = passes ? 1 : 0;
+      }
+    }
+    for (const { name, slot, field, type } of this.#typedInputs) {
+      if (this.#passed[slot] === 0) continue;
+      this.#current = name;
+      declaredValue(type, event[field]);
+    }
+  }
+
+  #failure(error: unknown): FeatureComputationError {
+    return error instanceof FeatureComputationError
+      ? error
+      : new FeatureComputationError(viewId(this.view), this.#current, error);
+  }
+
   /**
    * Emits a row for each time before `beforeMs` at which values change although nothing happens: events leave a window, the session
    * runs out. Windows move by the steps of {@link leavesAt}.
+   *
+   * @param fail - is given rows that cannot be computed; without it they are skipped
    */
-  decay(state: EntityState, beforeMs: number, emit: (asOfMs: number, values: Readonly<Values>) => void): void {
+  decay(
+    state: EntityState,
+    beforeMs: number,
+    emit: (asOfMs: number, values: Readonly<Values>) => void,
+    fail?: (asOfMs: number, error: FeatureComputationError) => void,
+  ): void {
     const { latest } = state;
     if (latest === undefined) return;
     for (let at = this.nextChange(state); at !== undefined && at < beforeMs; at = this.nextChange(state)) {
-      emit(at, this.#valuesAt(state, latest, at, true));
+      let values: Readonly<Values> | undefined;
+      try {
+        values = this.#valuesAt(state, latest, at, state.tiles.tiles.length > this.#fewTiles, undefined);
+      } catch (error) {
+        this.#running.delete(state);
+        fail?.(at, this.#failure(error));
+      }
+      if (values !== undefined) emit(at, values);
       state.asOfMs = at;
     }
   }
@@ -200,7 +317,11 @@ export class ViewComputation {
     if (this.#derived.length === 0) return event;
     const counted: Record<string, unknown> = { ...event };
     for (const [name, feature] of this.#derived) {
-      counted[name] = feature.kind === 'previous' ? sincePrevious[name] : finite(feature.compute(event, eventTimeMs));
+      this.#current = name;
+      counted[name] =
+        feature.kind === 'previous'
+          ? sincePrevious[name]
+          : declaredValue(feature.type, feature.compute(event, eventTimeMs));
     }
     return counted;
   }
@@ -208,9 +329,8 @@ export class ViewComputation {
   #addToSessions(state: EntityState, eventTimeMs: number): void {
     for (let gap = 0; gap < this.#gaps.length; gap += 1) {
       const gapMs = this.#gaps[gap] as number;
-      state.sessions[gap] ??= [];
-      const sessions = state.sessions[gap] as Session[];
-      addToSessions(sessions, gapMs, eventTimeMs);
+      const sessions = withEvent(state.sessions[gap] ?? [], gapMs, eventTimeMs);
+      state.sessions[gap] = sessions;
       dropSessions(sessions, gapMs, state.tiles.newest - this.#layout.horizonMs);
     }
   }
@@ -219,23 +339,30 @@ export class ViewComputation {
     state: EntityState,
     of: NonNullable<EntityState['latest']>,
     asOfMs: number,
-    isNewest: boolean,
+    isRunning: boolean,
+    adding: Counted | undefined,
   ): Readonly<Values> {
     const values: Values = {};
     // Keys in the order of definition, so that rows of a view have one shape.
     for (const name in this.view.features) values[name] = null;
-    if (isNewest && state.tiles.tiles.length > this.#fewTiles) this.#runningValues(state, asOfMs, values);
-    else this.#windows(state.tiles, of, asOfMs, values);
+    if (isRunning) this.#runningValues(state, asOfMs, values, adding);
+    else this.#windows(state.tiles, of, asOfMs, values, adding);
     for (const { name, feature, gap } of this.#sessions) {
       values[name] = measureSession(state.sessions[gap] ?? [], feature, asOfMs);
     }
-    for (const [name, feature] of this.#ofEvent) values[name] = finite(feature.compute(of.event, of.eventTimeMs));
+    for (const [name, feature] of this.#ofEvent) {
+      this.#current = name;
+      values[name] = declaredValue(feature.type, feature.compute(of.event, of.eventTimeMs));
+    }
     for (const [name] of this.#sincePrevious) values[name] = of.sincePrevious[name] ?? null;
-    for (const [name, feature] of this.#ofFeatures) values[name] = finite(feature.compute(values, asOfMs));
+    for (const [name, feature] of this.#ofFeatures) {
+      this.#current = name;
+      values[name] = declaredValue(feature.type, feature.compute(values, asOfMs));
+    }
     return values;
   }
 
-  #runningValues(state: EntityState, asOfMs: number, values: Values): void {
+  #runningValues(state: EntityState, asOfMs: number, values: Values, adding: Counted | undefined): void {
     let running = this.#running.get(state);
     if (running === undefined) {
       running = this.#groups.map(({ windowMs }) => this.#addUp(state.tiles, windowMs, asOfMs));
@@ -245,12 +372,14 @@ export class ViewComputation {
       const { windowMs, features } = this.#groups[group] as WindowGroup;
       const window = running[group] as RunningWindow;
       if (window.leavesMs <= asOfMs) Object.assign(window, this.#addUp(state.tiles, windowMs, asOfMs));
+      if (adding !== undefined) this.#addToWindow(window, windowMs, adding);
       for (const { name, feature, slot } of features) values[name] = this.#resultIn(window.tile, feature, slot);
     }
   }
 
   #resultIn({ slots }: Tile, feature: WindowFeature, slot: number): FeatureValue {
-    return finite(resultOf(feature, slots[slot] ?? (this.#layout.slots[slot] as Slot).accumulator.empty()));
+    const accumulated = slots[slot] ?? (this.#layout.slots[slot] as Slot).accumulator.empty();
+    return declaredValue(feature.type, resultOf(feature, accumulated));
   }
 
   #addUp({ tiles }: TileState, windowMs: number, asOfMs: number): RunningWindow {
@@ -266,21 +395,31 @@ export class ViewComputation {
     return { tile, leavesMs };
   }
 
-  /** An event that is in the tiles already. */
-  #addToRunning(state: EntityState, event: EventFields, eventTimeMs: number): void {
+  /** Adds an event that is not in the tiles yet. */
+  #addToRunning(state: EntityState, adding: Counted): void {
     const running = this.#running.get(state);
     if (running === undefined) return;
-    const own = state.tiles.tiles.findLast(({ start }) => start <= eventTimeMs) as Tile;
     for (let group = 0; group < running.length; group += 1) {
-      const window = running[group] as RunningWindow;
-      const leavesMs = leavesAt(own, (this.#groups[group] as WindowGroup).windowMs);
-      if (leavesMs <= state.asOfMs) continue;
-      addToTile(window.tile, this.#layout, event, eventTimeMs);
-      if (leavesMs < window.leavesMs) window.leavesMs = leavesMs;
+      const { windowMs } = this.#groups[group] as WindowGroup;
+      if (leavesAt(adding.tile, windowMs) > state.asOfMs) {
+        this.#addToWindow(running[group] as RunningWindow, windowMs, adding);
+      }
     }
   }
 
-  #windows(state: TileState, of: NonNullable<EntityState['latest']>, asOfMs: number, values: Values): void {
+  #addToWindow(window: RunningWindow, windowMs: number, { tile, event, eventTimeMs, passed }: Counted): void {
+    const leavesMs = leavesAt(tile, windowMs);
+    addToTile(window.tile, this.#layout, event, eventTimeMs, passed);
+    if (leavesMs < window.leavesMs) window.leavesMs = leavesMs;
+  }
+
+  #windows(
+    state: TileState,
+    of: NonNullable<EntityState['latest']>,
+    asOfMs: number,
+    values: Values,
+    adding: Counted | undefined,
+  ): void {
     if (this.#groups.length === 0) return;
     const { tiles } = state;
     const merged = emptyTile(this.#layout, 0, 0);
@@ -288,7 +427,7 @@ export class ViewComputation {
     while (at >= 0 && (tiles[at] as Tile).start > asOfMs) at -= 1;
     if (at >= 0 && (tiles[at] as Tile).latest > asOfMs) {
       // Its tile holds later events, which must not be seen: better to miss its neighbours than to know the future.
-      addToTile(merged, this.#layout, of.event, asOfMs);
+      addToTile(merged, this.#layout, of.event, asOfMs, adding?.passed);
       at -= 1;
     }
     for (const { windowMs, features } of this.#groups) {
@@ -296,6 +435,9 @@ export class ViewComputation {
         const tile = tiles[at] as Tile;
         if (leavesAt(tile, windowMs) <= asOfMs) break;
         mergeTile(this.#layout, merged, tile);
+        if (adding !== undefined && tile === adding.tile) {
+          addToTile(merged, this.#layout, adding.event, adding.eventTimeMs, adding.passed);
+        }
       }
       for (const { name, feature, slot } of features) values[name] = this.#resultIn(merged, feature, slot);
     }
@@ -304,4 +446,11 @@ export class ViewComputation {
 
 function named<Kind extends Feature['kind']>({ features }: FeatureView, kind: Kind): readonly Named<Kind>[] {
   return Object.entries<Feature>(features).filter(([, feature]) => feature.kind === kind) as unknown as Named<Kind>[];
+}
+
+/** Two filters of one source, made by one function with other captured values, are told apart by number, in the order of the view. */
+function distinctName(name: string, taken: readonly string[]): string {
+  let distinct = name;
+  for (let number = 2; taken.includes(distinct); number += 1) distinct = `${name}#${number}`;
+  return distinct;
 }

@@ -1,7 +1,11 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { entityOf } from '#feature_store/definitions/entity_key';
+import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { OnlineStore } from '#feature_store/online/online_store';
+import { needs } from '#monitoring/route_access';
 import type { EntityLookup } from './entity_lookup.ts';
+import { mayReadView } from './readable_views.ts';
+import { answers } from './schemas.ts';
 
 interface CounterPath {
   readonly entity: string;
@@ -36,20 +40,33 @@ export function registerCounterRoutes(
   app: FastifyInstance,
   store: Pick<OnlineStore, 'increment'>,
   lookup: EntityLookup,
+  views: readonly FeatureView[],
 ): void {
-  const count = async ({ entity: id, counter }: CounterPath, { entity }: CounterQuery, by: number) => {
-    const key = await lookup.keyOf(id, entity);
+  const count = async (request: FastifyRequest<{ Params: CounterPath; Querystring: CounterQuery }>, by: number) => {
+    const { entity: id, counter } = request.params;
+    const readable = views.filter((view) => mayReadView(request, view));
+    const key = await lookup.keyOf(id, request.query.entity, { views, readable });
     return { user_id: id, entity: entityOf(key), counter, value: await store.increment(key, counter, by) };
   };
   app.get<{ Params: CounterPath; Querystring: CounterQuery }>(
     '/counters/:entity/:counter',
-    { schema: { summary: 'What a counter of an entity is; 0 before it was counted', params, querystring } },
-    ({ params: of, query }) => count(of, query, 0),
+    {
+      config: { access: needs('features:counters') },
+      schema: {
+        ...answers.readCounter,
+        summary: 'What a counter of an entity is; 0 before it was counted',
+        params,
+        querystring,
+      },
+    },
+    (request) => count(request, 0),
   );
   app.post<{ Params: CounterPath; Querystring: CounterQuery; Body: { readonly by?: number } | undefined }>(
     '/counters/:entity/:counter',
     {
+      config: { access: needs(({ counter }) => `counters:${counter}`) },
       schema: {
+        ...answers.addToCounter,
         summary: 'Adds to a counter, 1 unless the body says otherwise; a repeated request counts again',
         params,
         querystring,
@@ -60,6 +77,6 @@ export function registerCounterRoutes(
         },
       },
     },
-    ({ params: of, query, body }) => count(of, query, body?.by ?? 1),
+    (request) => count(request, request.body?.by ?? 1),
   );
 }

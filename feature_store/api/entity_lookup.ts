@@ -23,20 +23,9 @@ interface Candidate {
 /** Tells which entity an id is of: the one whose views have rows of it. */
 export class EntityLookup {
   readonly #store: Pick<OnlineStore, 'read'>;
-  readonly #views: readonly FeatureView[];
-  readonly #entities: readonly string[];
 
-  constructor(store: Pick<OnlineStore, 'read'>, views: readonly FeatureView[]) {
+  constructor(store: Pick<OnlineStore, 'read'>) {
     this.#store = store;
-    this.#views = views;
-    this.#entities = [...new Set(views.map(({ entity }) => entity.name))];
-  }
-
-  /** Returns the views of an entity; all of them when none is named. @throws {@link UnknownEntityTypeError} */
-  viewsOf(entity: string | undefined): readonly FeatureView[] {
-    if (entity === undefined) return this.#views;
-    if (!this.#entities.includes(entity)) throw new UnknownEntityTypeError(entity, this.#entities);
-    return this.#views.filter((view) => view.entity.name === entity);
   }
 
   /**
@@ -68,16 +57,34 @@ export class EntityLookup {
     });
   }
 
-  /** Finds the key of an id. @throws {@link AmbiguousEntityError} when it could be of several entities, and rows do not tell */
-  async keyOf(id: string, entity: string | undefined): Promise<EntityKey> {
-    const views = this.viewsOf(entity);
-    const candidates = candidatesOf([id], views);
+  /**
+   * Finds the key of an id among the entities of `views`; rows of `readable` views tell where there are several.
+   *
+   * @throws {@link AmbiguousEntityError} when it could be of several entities, and rows do not tell
+   */
+  async keyOf(
+    id: string,
+    entity: string | undefined,
+    { views, readable }: { readonly views: readonly FeatureView[]; readonly readable: readonly FeatureView[] },
+  ): Promise<EntityKey> {
+    const candidates = candidatesOf([id], viewsOf(views, entity));
     const [first, ...others] = candidates;
     if (first !== undefined && others.length === 0) return first.keys[0] as EntityKey;
-    const [known] = await this.read([id], views);
-    const key = candidates.find((candidate) => candidate.entity === known?.entity)?.keys[0];
-    if (key === undefined) throw new AmbiguousEntityError(id, this.#entities, 'none');
-    return key;
+    const known = await Promise.all(
+      candidates.map(async (candidate) => {
+        const own = candidate.views.filter((view) => readable.includes(view));
+        const [rows = []] = await this.#rowsOf({ ...candidate, views: own });
+        return rows.length > 0;
+      }),
+    );
+    const holders = candidates.filter((_, index) => known[index]);
+    const [key] = holders[0]?.keys ?? [];
+    if (key === undefined) throw new AmbiguousEntityError(id, entitiesOf(views), 'none');
+    if (holders.length === 1) return key;
+    throw new AmbiguousEntityError(
+      id,
+      holders.map((each) => each.entity),
+    );
   }
 
   async #rowsOf({ views, keys }: Candidate): Promise<readonly Found[][]> {
@@ -96,6 +103,18 @@ export class EntityLookup {
     }
     return found;
   }
+}
+
+const entitiesOf = (views: readonly FeatureView[]): readonly string[] => [
+  ...new Set(views.map(({ entity }) => entity.name)),
+];
+
+/** Returns the views of an entity; all of them when none is named. @throws {@link UnknownEntityTypeError} */
+export function viewsOf(views: readonly FeatureView[], entity: string | undefined): readonly FeatureView[] {
+  if (entity === undefined) return views;
+  const found = views.filter((view) => view.entity.name === entity);
+  if (found.length === 0) throw new UnknownEntityTypeError(entity, entitiesOf(views));
+  return found;
 }
 
 function candidatesOf(ids: readonly string[], views: readonly FeatureView[]): readonly Candidate[] {

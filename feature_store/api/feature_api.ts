@@ -8,15 +8,20 @@ import type { OnlineStore } from '#feature_store/online/online_store';
 import type { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import type { Clock } from '#kernel/time';
 import { registerApiDocs } from '#monitoring/api_docs';
+import type { Health } from '#monitoring/health';
 import { createHttpApp } from '#monitoring/http_app';
 import { HttpService } from '#monitoring/http_service';
 import type { Logger } from '#monitoring/log';
 import type { Registry } from '#monitoring/metrics';
+import { needsSome } from '#monitoring/route_access';
+import { acceptExactlyWhatSchemasSay } from '#monitoring/strict_schemas';
 import type { FeatureApiConfig } from '../config.ts';
 import { UnknownViewError } from '../errors.ts';
 import { registerCounterRoutes } from './counter_routes.ts';
-import { EntityLookup, type Known } from './entity_lookup.ts';
+import { EntityLookup, type Known, viewsOf } from './entity_lookup.ts';
 import { UnknownEntityError, UnknownFeatureError } from './errors.ts';
+import { type ReadableViews, readableViews } from './readable_views.ts';
+import { answers } from './schemas.ts';
 import { featuresJson, oneFeature } from './served_features.ts';
 import { registerStatisticsRoutes } from './statistics_routes.ts';
 import { registerVectorRoutes } from './vector_routes.ts';
@@ -30,6 +35,7 @@ export interface FeatureApiDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Registry;
+  readonly health?: Health;
 }
 
 interface Options {
@@ -62,17 +68,20 @@ const options = {
 export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiConfig): Promise<HttpService> {
   const { store, views, clock } = deps;
   const app = createHttpApp(config.tls, { bodyLimit: 1024 * 1024 });
+  acceptExactlyWhatSchemasSay(app);
+  // Answers are described, not cut to what the description knows.
+  app.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
   await registerApiDocs(app, { title: 'headwater features', description: 'Features of entities, as of now' });
   const service = new HttpService(deps, { ...config, name: 'features', portSetting: 'FEATURE_API_PORT' }, app);
-  await controlAccess(app, config);
-  const known = [...new Set(views.flatMap((view) => Object.keys(view.features)))];
-  const isKnown = new Set(known);
-  const lookup = new EntityLookup(store, views);
+  await controlAccess(app, config, deps.log);
+  const readable = readableViews(views);
+  const ofFeatures = { access: needsSome('features') };
+  const lookup = new EntityLookup(store);
 
   /** The newest version of each view, not newer than the one that is asked for. @throws {@link UnknownViewError}, {@link UnknownEntityTypeError} */
-  const selected = ({ view, version, entity }: Options): readonly FeatureView[] => {
+  const selected = ({ view, version, entity }: Options, { views }: ReadableViews): readonly FeatureView[] => {
     const wanted = version === undefined ? Number.POSITIVE_INFINITY : Number(version.replace(/^v/, ''));
-    const ofEntity = lookup.viewsOf(entity);
+    const ofEntity = viewsOf(views, entity);
     if (version !== undefined && !ofEntity.some((candidate) => candidate.version === wanted)) {
       throw new UnknownViewError(`version ${version}`, views.map(viewId));
     }
@@ -96,9 +105,10 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
 
   app.get<{ Params: { entity: string }; Querystring: Options }>(
     '/features/:entity',
-    { schema: { querystring: options, summary: 'All features of an entity' } },
-    async ({ params, query }, reply) => {
-      const [known] = await lookup.read([params.entity], selected(query));
+    { config: ofFeatures, schema: { ...answers.entity, querystring: options, summary: 'All features of an entity' } },
+    async (request, reply) => {
+      const { params, query } = request;
+      const [known] = await lookup.read([params.entity], selected(query, readable(request, query.view)));
       if (known === undefined || known.found.length === 0) throw new UnknownEntityError(params.entity);
       const { entity, found } = known;
       const features = featuresJson(found, { freshness: query.freshness ?? false, nowMs: clock.now() });
@@ -108,10 +118,12 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
 
   app.get<{ Params: { entity: string; feature: string }; Querystring: Options }>(
     '/features/:entity/:feature',
-    { schema: { querystring: options, summary: 'One feature of an entity' } },
-    async ({ params, query }) => {
-      if (!isKnown.has(params.feature)) throw new UnknownFeatureError(params.feature, known);
-      const holders = selected(query).filter(({ features }) => features[params.feature] !== undefined);
+    { config: ofFeatures, schema: { ...answers.feature, querystring: options, summary: 'One feature of an entity' } },
+    async (request) => {
+      const { params, query } = request;
+      const own = readable(request, query.view);
+      if (!own.features.has(params.feature)) throw new UnknownFeatureError(params.feature, [...own.features]);
+      const holders = selected(query, own).filter(({ features }) => features[params.feature] !== undefined);
       const [of] = await lookup.read([params.entity], holders);
       const serving = { freshness: query.freshness ?? false, nowMs: clock.now() };
       const feature = oneFeature(of?.found ?? [], params.feature, serving);
@@ -123,12 +135,15 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
   app.post<{ Body: { entities: string[]; features?: string[] }; Querystring: Options }>(
     '/features/batch',
     {
+      config: ofFeatures,
       schema: {
+        ...answers.batch,
         summary: 'Features of many entities; null where an entity is unknown',
         querystring: options,
         body: {
           type: 'object',
           required: ['entities'],
+          examples: [{ entities: ['u1', 'u2'] }],
           additionalProperties: false,
           properties: {
             entities: { type: 'array', minItems: 1, maxItems: LARGEST_BATCH, items: { type: 'string', minLength: 1 } },
@@ -137,11 +152,13 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
         },
       },
     },
-    async ({ body, query }, reply) => {
-      const unknown = body.features?.find((name) => !isKnown.has(name));
-      if (unknown !== undefined) throw new UnknownFeatureError(unknown, known);
+    async (request, reply) => {
+      const { body, query } = request;
+      const own = readable(request, query.view);
+      const unknown = body.features?.find((name) => !own.features.has(name));
+      if (unknown !== undefined) throw new UnknownFeatureError(unknown, [...own.features]);
       const wanted = body.features === undefined ? undefined : new Set(body.features);
-      const holders = selected(query).filter(
+      const holders = selected(query, own).filter(
         ({ features }) => wanted === undefined || body.features?.some((name) => features[name] !== undefined),
       );
       const found = await lookup.read(body.entities, holders);
@@ -158,31 +175,53 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
 
   app.get<{ Params: { feature: string } }>(
     '/lineage/:feature',
-    { schema: { summary: 'Where a feature comes from: fields, features, source, in every view that has it' } },
-    async ({ params }) => {
-      const lineage = views.map((view) => lineageOf(view, params.feature)).filter((found) => found !== undefined);
-      if (lineage.length === 0) throw new UnknownFeatureError(params.feature, known);
+    {
+      config: ofFeatures,
+      schema: {
+        ...answers.lineage,
+        summary: 'Where a feature comes from: fields, features, source, in every view that has it',
+      },
+    },
+    async (request) => {
+      const { params } = request;
+      const own = readable(request);
+      const lineage = own.views.map((view) => lineageOf(view, params.feature)).filter((found) => found !== undefined);
+      if (lineage.length === 0) throw new UnknownFeatureError(params.feature, [...own.features]);
       return { feature: params.feature, lineage };
     },
   );
 
-  app.get('/lineage', { schema: { summary: 'The same of every feature' } }, async () => ({
-    lineage: views.flatMap((view) => Object.keys(view.features).map((feature) => lineageOf(view, feature))),
-  }));
+  app.get(
+    '/lineage',
+    { config: ofFeatures, schema: { ...answers.lineage, summary: 'The same of every feature' } },
+    async (request) => ({
+      lineage: readable(request).views.flatMap((view) =>
+        Object.keys(view.features).map((feature) => lineageOf(view, feature)),
+      ),
+    }),
+  );
 
-  app.get('/features', { schema: { summary: 'Every feature there is: view, type, owner, window' } }, async () => ({
-    features: views.flatMap((view) => {
+  const listed = {
+    config: ofFeatures,
+    schema: { ...answers.features, summary: 'Every feature there is: view, type, owner, window' },
+  };
+  app.get('/features', listed, async (request) => ({
+    features: readable(request).views.flatMap((view) => {
       const { owner, entity, features } = describeView(view);
       return features.map((feature) => ({ ...feature, view: viewId(view), entity, owner }));
     }),
   }));
 
-  app.get('/views', { schema: { summary: 'The feature views, their features and what they mean' } }, async () => ({
-    views: views.map((view) => ({ id: viewId(view), ...describeView(view) })),
+  const described = {
+    config: ofFeatures,
+    schema: { ...answers.views, summary: 'The feature views, their features and what they mean' },
+  };
+  app.get('/views', described, async (request) => ({
+    views: readable(request).views.map((view) => ({ id: viewId(view), ...describeView(view) })),
   }));
 
-  registerCounterRoutes(app, store, lookup);
+  registerCounterRoutes(app, store, lookup, views);
   registerVectorRoutes(app, deps.features);
-  registerStatisticsRoutes(app, deps.offline, views);
+  registerStatisticsRoutes(app, deps.offline, readable);
   return service;
 }

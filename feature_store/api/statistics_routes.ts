@@ -1,8 +1,11 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { hasScope } from '#connectors/http/access';
 import { viewId } from '#feature_store/definitions/feature_row';
-import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
+import { needsSome } from '#monitoring/route_access';
 import { UnknownViewError } from '../errors.ts';
+import type { ReadableViews } from './readable_views.ts';
+import { answers } from './schemas.ts';
 
 interface StatisticsQuery {
   readonly view?: string;
@@ -18,12 +21,14 @@ const time = { type: 'string', format: 'date-time' } as const;
 export function registerStatisticsRoutes(
   app: FastifyInstance,
   offline: Pick<OfflineStore, 'listStatistics'>,
-  views: readonly FeatureView[],
+  readable: (request: FastifyRequest, named?: string) => ReadableViews,
 ): void {
   app.get<{ Querystring: StatisticsQuery }>(
     '/stats',
     {
+      config: { access: needsSome('features') },
       schema: {
+        ...answers.statistics,
         summary: 'Distributions of features, by window of event time, the newest first',
         querystring: {
           type: 'object',
@@ -38,16 +43,23 @@ export function registerStatisticsRoutes(
         },
       },
     },
-    async ({ query }) => {
+    async (request) => {
+      const { query } = request;
+      const { views } = readable(request, query.view);
       const view = query.view === undefined ? undefined : views.find((candidate) => viewId(candidate) === query.view);
       if (query.view !== undefined && view === undefined) throw new UnknownViewError(query.view, views.map(viewId));
-      const found = await offline.listStatistics({
-        view,
+      const filter = {
         feature: query.feature,
         fromMs: query.from === undefined ? undefined : Date.parse(query.from),
         toMs: query.to === undefined ? undefined : Date.parse(query.to),
         limit: query.limit,
-      });
+      };
+      // A caller of every view also reads windows of views that are no longer defined.
+      const chosen = view !== undefined || hasScope(request, 'features', '*') ? [view] : views;
+      const found = (await Promise.all(chosen.map((each) => offline.listStatistics({ ...filter, view: each }))))
+        .flat()
+        .sort((a, b) => b.windowStartMs - a.windowStartMs)
+        .slice(0, query.limit);
       return {
         statistics: found.map(({ feature, windowStartMs, windowMs, statistics, ...reference }) => ({
           view: viewId(reference),

@@ -1,7 +1,13 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { hasScope, requireScope } from '#connectors/http/access';
+import { viewId } from '#feature_store/definitions/feature_row';
+import type { FeatureService } from '#feature_store/definitions/feature_service';
 import type { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { requestFields } from '#feature_store/retrieval/feature_vector';
+import { needsSome } from '#monitoring/route_access';
 import { RequestFieldsError } from '../errors.ts';
+import { mayReadView } from './readable_views.ts';
+import { answers } from './schemas.ts';
 
 interface VectorBody {
   readonly service: string;
@@ -14,21 +20,30 @@ const LARGEST_BATCH = 1_000;
 export function registerVectorRoutes(app: FastifyInstance, features: FeatureReader): void {
   app.get(
     '/services',
-    { schema: { summary: 'The feature services: columns, and what a request must bring' } },
-    async () => ({
-      services: features.services.map(({ owner, description, unknownEntities, signature }) => ({
-        ...signature,
-        owner,
-        description,
-        unknown_entities: unknownEntities,
-      })),
+    {
+      config: { access: needsSome('features') },
+      schema: { ...answers.services, summary: 'The feature services: columns, and what a request must bring' },
+    },
+    async (request) => ({
+      services: features.services
+        .filter(
+          ({ stored }) => hasScope(request, 'features', '*') || stored.every(({ view }) => mayReadView(request, view)),
+        )
+        .map(({ owner, description, unknownEntities, signature }) => ({
+          ...signature,
+          owner,
+          description,
+          unknown_entities: unknownEntities,
+        })),
     }),
   );
 
   app.post<{ Body: VectorBody }>(
     '/features/vector',
     {
+      config: { access: needsSome('features') },
       schema: {
+        ...answers.vectors,
         summary: 'Vectors of a feature service, as serving sees them; null where an entity is unknown',
         body: {
           type: 'object',
@@ -54,7 +69,9 @@ export function registerVectorRoutes(app: FastifyInstance, features: FeatureRead
         },
       },
     },
-    async ({ body }) => {
+    async (request) => {
+      const { body } = request;
+      requireService(request, body.service, features.find(body.service));
       const service = features.get(body.service);
       const problems: RequestFieldsError['fields'][number][] = [];
       const requests = body.rows.map(({ entity, request = {} }, index) => {
@@ -72,8 +89,18 @@ export function registerVectorRoutes(app: FastifyInstance, features: FeatureRead
         service: body.service,
         entity: service.entity.name,
         fingerprint: service.signature.fingerprint,
-        vectors: vectors.map(({ entity, values, isKnown }) => ({ entity, features: isKnown ? values : null })),
+        vectors: vectors.map(({ entity, values, isKnown, failure }) =>
+          failure === undefined
+            ? { entity, features: isKnown ? values : null }
+            : { entity, features: null, error: { code: failure.code, message: failure.message } },
+        ),
       };
     },
   );
+}
+
+/** A service is read by who may read all of its views; one that does not exist needs the scope that its name would have. */
+function requireService(request: FastifyRequest, id: string, service: FeatureService | undefined): void {
+  if (service === undefined) requireScope(request, 'features', id);
+  for (const { view } of service?.stored ?? []) requireScope(request, 'features', viewId(view));
 }

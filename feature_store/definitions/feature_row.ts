@@ -4,10 +4,6 @@ import type { EntityKey } from './entity_key.ts';
 /** A feature's value as stores, APIs and models see it. Missing is null, never undefined or NaN. */
 export type FeatureValue = number | string | boolean | null;
 
-/** Stores and models know no NaN and no infinity: those are missing. */
-export const finite = (value: FeatureValue): FeatureValue =>
-  typeof value === 'number' && !Number.isFinite(value) ? null : value;
-
 /** Names one version of a feature view; `toString` form is `fraud@1`. */
 export interface ViewReference {
   readonly view: string;

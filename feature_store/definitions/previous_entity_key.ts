@@ -23,6 +23,10 @@ export function entityKeyFromPrevious(
   if (parts.length !== joinKeys.length) {
     return { problem: `it has ${parts.length} parts for ${joinKeys.length} join keys: they cannot be told apart` };
   }
+  // For a while `\` and `|` of a part had `\` before them.
+  if (joinKeys.length > 1 && /\\[|\\]/.test(previous)) {
+    return { problem: 'it has "\\" before "|" or "\\": its parts cannot be told apart' };
+  }
   const optional = optionalJoinKeys(of);
   const values = parts.map((part, index) => joinKeyValue(of.joinKeyTypes[index] ?? 'string', part));
   const missing = parts.findIndex(

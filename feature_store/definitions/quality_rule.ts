@@ -1,3 +1,4 @@
+import { messageOf } from '#kernel/errors';
 import type { FeatureValue } from './feature_row.ts';
 
 export const RULE_ACTIONS = ['drop', 'dead_letter', 'warn'] as const;
@@ -73,11 +74,19 @@ export function violationsOf(rules: Readonly<Record<string, QualityRule>>, value
   let broken: Violation[] | undefined;
   for (const name in rules) {
     const rule = rules[name] as QualityRule;
-    if (rule.holds(values)) continue;
+    if (holds(name, rule, values)) continue;
     broken ??= [];
     broken.push({ name, rule });
   }
   return broken === undefined ? NONE : broken.sort((a, b) => GRAVITY[a.rule.action] - GRAVITY[b.rule.action]);
+}
+
+function holds(name: string, rule: QualityRule, values: Values): boolean {
+  try {
+    return rule.holds(values);
+  } catch (error) {
+    throw new Error(`its rule ${name} failed: ${messageOf(error)}`, { cause: error });
+  }
 }
 
 const NONE: readonly Violation[] = [];

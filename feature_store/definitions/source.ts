@@ -28,8 +28,10 @@ export interface EventSource {
   readonly schemaVersion: number;
   /** Field with the event's unique id. */
   readonly eventIdField: string;
-  /** Field with the event's time: ISO-8601 with a zone. */
+  /** Field with the event's time: RFC 3339, a string in the schema. */
   readonly timestampField: string;
+  /** An event as a client posts it, for documents. */
+  readonly example?: EventFields;
   /** The same data as it was: for back-fill, and all there is for views computed in batch. */
   readonly history?: History;
   /** Versions that clients may still send; the gateway upgrades them, so that only the newest reaches pipelines. */

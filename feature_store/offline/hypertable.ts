@@ -13,7 +13,7 @@ export async function ensureHypertable(sql: SqlExecutor, log: Logger): Promise<b
   const [extension] = await sql.query("SELECT 1 FROM pg_extension WHERE extname = 'timescaledb'");
   if (extension === undefined) return false;
   const [hypertable] = await sql.query(
-    "SELECT 1 FROM timescaledb_information.hypertables WHERE hypertable_name = 'feature_rows'",
+    "SELECT 1 FROM timescaledb_information.hypertables WHERE hypertable_name = 'feature_rows' AND hypertable_schema = current_schema()",
   );
   if (hypertable !== undefined) return true;
   log.info({ table: 'feature_rows' }, 'offline_store.becoming_hypertable');

@@ -62,6 +62,9 @@ export interface HistoryPage {
 
 /** One answered row of a prediction request, for audit and monitoring. */
 export interface PredictionRow {
+  /** Of the answer, given by the platform: no two answers have one. */
+  readonly predictionId: string;
+  /** As the caller sent it, or made for it: a caller may send one many times. */
   readonly requestId: string;
   /** Position within a batch request; 0 for single ones. */
   readonly rowIndex: number;
@@ -120,13 +123,27 @@ export interface PredictionFilter {
 
 /** How a prediction turned out. */
 export interface FeedbackRow {
-  readonly requestId: string;
+  readonly predictionId: string;
   readonly rowIndex: number;
   /** What the prediction should have been. */
   readonly label?: string | undefined;
   /** What came of it: 1 for success, an amount of money. */
   readonly value?: number | undefined;
   readonly receivedAtMs: number;
+}
+
+/** A row of a request, as callers name it. */
+export interface RequestRow {
+  readonly requestId: string;
+  readonly rowIndex: number;
+}
+
+/** A prediction that a request id and row may mean. */
+export interface NamedPrediction extends RequestRow {
+  readonly predictionId: string;
+  readonly modelName: string;
+  readonly modelVersion: number;
+  readonly predictedAtMs: number;
 }
 
 export interface OutcomesQuery {
@@ -213,6 +230,8 @@ export interface JudgedPrediction {
 
 /** History of every feature row, in PostgreSQL (a server or PGlite). Writes are idempotent upserts. */
 export interface OfflineStore extends Service {
+  /** @throws {OfflineStoreError} while the database does not answer, or takes no writes */
+  checkHealth(): Promise<void>;
   readonly kind: string;
   write(rows: readonly FeatureRow[]): Promise<void>;
   writeLabels(source: string, labels: readonly LabelRow[]): Promise<void>;
@@ -247,6 +266,15 @@ export interface OfflineStore extends Service {
   sampleEntities(view: ViewReference, most: number): Promise<readonly EntityKey[]>;
   /** The newest row of each of these entities, in any order; those without one are left out. */
   newestOf(view: ViewReference, entityKeys: readonly EntityKey[]): Promise<readonly FeatureRow[]>;
+  /**
+   * Rows computed at `sinceMs` or later whose event time is at most two days older than that, by entity and time; `after` is the last row of
+   * the page before.
+   */
+  rowsComputedSince(
+    view: ViewReference,
+    sinceMs: number,
+    page: { readonly limit: number; readonly after: FeatureRow | undefined },
+  ): Promise<readonly FeatureRow[]>;
   /** Rows with event times in [from, to), by entity and time; `after` is the last row of the page before. */
   rowsBetween(
     view: ViewReference,
@@ -269,6 +297,8 @@ export interface OfflineStore extends Service {
   countPredictions(): Promise<number>;
   /** The newest predictions first. */
   listPredictions(filter: PredictionFilter): Promise<readonly PredictionRow[]>;
+  /** Every prediction that has one of these request ids and rows, the oldest first. */
+  findPredictions(rows: readonly RequestRow[]): Promise<readonly NamedPrediction[]>;
   writeModelAudit(entry: ModelAuditEntry): Promise<void>;
   /** The newest first. */
   listModelAudit(model: string, limit: number): Promise<readonly ModelAuditEntry[]>;
@@ -282,6 +312,8 @@ export interface OfflineStore extends Service {
   listRouting(model: string, limit: number): Promise<readonly RoutingRow[]>;
   /** Keeps how predictions turned out; of several words about one, the newest. */
   writeFeedback(rows: readonly FeedbackRow[]): Promise<void>;
+  /** Returns the models that answered each request, of those that are stored. */
+  modelsOfRequests(requestIds: readonly string[]): Promise<ReadonlyMap<string, readonly string[]>>;
   experimentOutcomes(query: OutcomesQuery): Promise<readonly ExperimentOutcomes[]>;
   /** Keeps how windows compare with training; a window told again replaces itself. */
   writeDriftReports(reports: readonly DriftReport[]): Promise<void>;

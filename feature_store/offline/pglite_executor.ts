@@ -1,9 +1,12 @@
-import { existsSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readdir, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { Worker } from 'node:worker_threads';
+import { withinDeadline } from '#kernel/deadline';
 import { workerEntry } from '#kernel/worker_entry';
-import { OfflineStoreError } from '../errors.ts';
+import { makeFolder, syncFolder } from '#storage/durable_files';
+import { onDisk } from '#storage/errors';
+import { FolderLock } from '#storage/folder_lock';
+import { OfflineFolderError, OfflineStoreError } from '../errors.ts';
 import type { PgliteAnswer, PgliteRequest } from './pglite_worker.ts';
 import type { SqlExecutor } from './sql_executor.ts';
 
@@ -14,11 +17,17 @@ interface Waiting {
 
 /** JavaScript heap of the thread; the database itself lives in WebAssembly memory. */
 const HEAP_MB = 192;
+/** Opening takes a few seconds, on a busy machine more; a database that is damaged may never open. */
+const OPEN_MS = 120_000;
+const CLOSE_MS = 10_000;
 
 /** PostgreSQL compiled to WebAssembly, on a thread of its own: a query must not hold up the requests this process serves. */
 export class PgliteExecutor implements SqlExecutor {
   readonly #directory: string;
   #worker: Worker | undefined;
+  #lock: FolderLock | undefined;
+  #connecting: Promise<void> | undefined;
+  #isClosing = false;
   readonly #waiting = new Map<number, Waiting>();
   #nextId = 0;
 
@@ -27,19 +36,44 @@ export class PgliteExecutor implements SqlExecutor {
     this.#directory = directory;
   }
 
+  /** @throws {@link OfflineFolderError} for a folder that holds no database, or one that does not open */
   async open(): Promise<void> {
-    await mkdir(this.#directory, { recursive: true });
-    if (!existsSync(join(this.#directory, 'PG_VERSION'))) {
-      // Making the data directory takes some 400 MB that only the end of its thread gives back.
-      await this.#connect();
+    const directory = this.#directory;
+    this.#isClosing = false;
+    // Beside it: what is inside is PostgreSQL's.
+    this.#lock = await FolderLock.acquire(directory, { at: `${directory}.lock` });
+    try {
+      const files = await onDisk(directory, () => readdir(directory));
+      if (files.length === 0) await this.#make();
+      else if (!files.includes('PG_VERSION')) {
+        throw new OfflineFolderError(
+          directory,
+          new Error('it has files, and no PG_VERSION: it is not a whole database'),
+        );
+      }
+      await this.#connect(directory);
+    } catch (error) {
       await this.close();
+      throw error;
     }
-    await this.#connect();
   }
 
-  async #connect(): Promise<void> {
+  /** Makes the database under another name first: a folder that has its name has all of it. */
+  async #make(): Promise<void> {
+    const directory = this.#directory;
+    const making = `${directory}.making`;
+    await onDisk(making, () => rm(making, { recursive: true, force: true }));
+    await makeFolder(making);
+    // Making the data directory takes some 400 MB that only the end of its thread gives back.
+    await this.#connect(making);
+    await this.#disconnect();
+    await onDisk(directory, () => rename(making, directory));
+    await syncFolder(dirname(directory));
+  }
+
+  async #connect(directory: string): Promise<void> {
     const worker = new Worker(workerEntry(import.meta.url, './pglite_worker'), {
-      workerData: { directory: this.#directory },
+      workerData: { directory },
       resourceLimits: { maxOldGenerationSizeMb: HEAP_MB },
     });
     this.#worker = worker;
@@ -47,33 +81,55 @@ export class PgliteExecutor implements SqlExecutor {
       const waiting = this.#waiting.get(answer.id);
       this.#waiting.delete(answer.id);
       if ('rows' in answer) waiting?.resolve(answer.rows);
-      else waiting?.reject(new OfflineStoreError('run a statement on PGlite', new Error(answer.error), false));
+      else waiting?.reject(new OfflineStoreError('run a statement on PGlite', new Error(answer.error), answer.failure));
     });
     const fail = (error: unknown): void => {
       if (this.#worker === worker) this.#worker = undefined;
       for (const { reject } of this.#waiting.values()) {
-        reject(new OfflineStoreError('go on: the PGlite thread ended', error, false));
+        reject(new OfflineStoreError('finish a statement: the PGlite thread ended', error, 'transient'));
       }
       this.#waiting.clear();
     };
     worker.on('error', fail);
     worker.on('exit', (code) => fail(new Error(`exit code ${code}`)));
-    await this.query('SELECT 1');
+    try {
+      await withinDeadline('opening PGlite', OPEN_MS, this.#ask('query', 'SELECT 1', []));
+    } catch (error) {
+      if (this.#worker === worker) this.#worker = undefined;
+      await worker.terminate();
+      throw new OfflineFolderError(directory, error);
+    }
   }
 
   query<Row>(text: string, parameters: readonly unknown[] = []): Promise<readonly Row[]> {
-    return this.#ask('query', text, parameters) as Promise<readonly Row[]>;
+    return this.#answer('query', text, parameters) as Promise<readonly Row[]>;
   }
 
   async script(text: string): Promise<void> {
-    await this.#ask('script', text, []);
+    await this.#answer('script', text, []);
+  }
+
+  /** PostgreSQL ends itself when it cannot write its log, as on a full disk: it is started again, and recovers. */
+  async #answer(kind: 'query' | 'script', text: string, parameters: readonly unknown[]): Promise<readonly unknown[]> {
+    if (this.#worker === undefined && this.#lock !== undefined && !this.#isClosing) {
+      this.#connecting ??= this.#connect(this.#directory).finally(() => {
+        this.#connecting = undefined;
+      });
+      try {
+        await this.#connecting;
+      } catch (error) {
+        throw new OfflineStoreError('answer: PGlite has ended and does not open again', error, 'transient');
+      }
+    }
+    return this.#ask(kind, text, parameters);
   }
 
   #ask(kind: PgliteRequest['kind'], text: string, parameters: readonly unknown[]): Promise<readonly unknown[]> {
     return new Promise((resolve, reject) => {
       const worker = this.#worker;
+      if (kind !== 'close') this.#lock?.check();
       if (worker === undefined) {
-        reject(new OfflineStoreError('answer', new Error('PGlite is not open'), false));
+        reject(new OfflineStoreError('answer', new Error('PGlite is not open'), 'target'));
         return;
       }
       const id = this.#nextId++;
@@ -82,11 +138,18 @@ export class PgliteExecutor implements SqlExecutor {
     });
   }
 
-  async close(): Promise<void> {
-    if (this.#worker === undefined) return;
-    await this.#ask('close', '', []).catch(() => {});
+  async #disconnect(): Promise<void> {
     const worker = this.#worker;
+    if (worker === undefined) return;
+    await withinDeadline('closing PGlite', CLOSE_MS, this.#ask('close', '', [])).catch(() => {});
     this.#worker = undefined;
     await worker.terminate();
+  }
+
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    await this.#disconnect();
+    await this.#lock?.release();
+    this.#lock = undefined;
   }
 }

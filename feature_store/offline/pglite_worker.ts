@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { PGlite } from '@electric-sql/pglite';
+import { type FailureClass, failureClassOf, sqlFailure } from '#connectors/failure_class';
 import { messageOf } from '#kernel/errors';
 
 /** A statement to run; `script` ones have no parameters and no result. */
@@ -12,7 +13,7 @@ export interface PgliteRequest {
 
 export type PgliteAnswer =
   | { readonly id: number; readonly rows: readonly unknown[] }
-  | { readonly id: number; readonly error: string };
+  | { readonly id: number; readonly error: string; readonly failure: FailureClass };
 
 if (parentPort === null) throw new Error('pglite_worker is for worker threads');
 const port = parentPort;
@@ -41,6 +42,14 @@ async function run(request: PgliteRequest): Promise<readonly unknown[]> {
 port.on('message', (request: PgliteRequest) => {
   run(request).then(
     (rows) => port.postMessage({ id: request.id, rows } satisfies PgliteAnswer),
-    (error: unknown) => port.postMessage({ id: request.id, error: messageOf(error) } satisfies PgliteAnswer),
+    (error: unknown) => {
+      const answer = { id: request.id, error: messageOf(error), failure: failureOf(error) };
+      port.postMessage(answer satisfies PgliteAnswer);
+    },
   );
 });
+
+function failureOf(error: unknown): FailureClass {
+  const { code } = error as { readonly code?: string };
+  return code === undefined ? failureClassOf(error) : sqlFailure(code);
+}

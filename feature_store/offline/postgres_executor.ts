@@ -1,22 +1,40 @@
 import type pg from 'pg';
+import { failureClassOf, sqlFailure } from '#connectors/failure_class';
+import { messageOf } from '#kernel/errors';
 import { OfflineStoreError } from '../errors.ts';
 import type { SqlExecutor } from './sql_executor.ts';
 
-/** Classes of SQLSTATE after which the same statement may succeed: connection, rollback, resources, operator intervention. */
-const RETRYABLE = /^(08|40|53|57)/;
+const WITHOUT_TLS =
+  'reach PostgreSQL: offlineStore.sslMode is "require", and the server has no TLS. Set up TLS there, or set sslMode (DATABASE_SSL_MODE) to disable';
 
 /** Of Node's timers. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 export class PostgresExecutor implements SqlExecutor {
   readonly #pool: pg.Pool;
+  readonly #schema: string | undefined;
 
-  constructor(pool: pg.Pool) {
+  /** @param schema - where the pool's connections look for tables; undefined: the server's default */
+  constructor(pool: pg.Pool, schema?: string) {
     this.#pool = pool;
+    this.#schema = schema;
   }
 
   async open(): Promise<void> {
-    await this.query('SELECT 1');
+    if (this.#schema === undefined) await this.query('SELECT 1');
+    else await this.#ensureSchema(this.#schema);
+  }
+
+  /** Several processes that start at once may all try. */
+  async #ensureSchema(schema: string): Promise<void> {
+    const exists = async (): Promise<boolean> =>
+      (await this.query('SELECT 1 FROM pg_namespace WHERE nspname = $1', [schema])).length > 0;
+    if (await exists()) return;
+    try {
+      await this.query(`CREATE SCHEMA IF NOT EXISTS ${schema}`);
+    } catch (error) {
+      if (!(await exists())) throw error;
+    }
   }
 
   async query<Row>(text: string, parameters: readonly unknown[] = []): Promise<readonly Row[]> {
@@ -47,7 +65,9 @@ export class PostgresExecutor implements SqlExecutor {
 }
 
 function understood(error: unknown): OfflineStoreError {
-  const code = (error as { readonly code?: string }).code;
-  const retryable = code === undefined || RETRYABLE.test(code) || !/^[0-9A-Z]{5}$/.test(code);
-  return new OfflineStoreError('run a statement on PostgreSQL', error, retryable);
+  const { code } = error as { readonly code?: string };
+  // Without a code it never reached the server: the connection, or a parameter that cannot be encoded.
+  const failure = code === undefined ? failureClassOf(error) : sqlFailure(code);
+  if (/does not support SSL/.test(messageOf(error))) return new OfflineStoreError(WITHOUT_TLS, error, 'target');
+  return new OfflineStoreError('run a statement on PostgreSQL', error, failure);
 }

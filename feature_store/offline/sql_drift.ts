@@ -1,7 +1,20 @@
+import { upsertStatement } from '#connectors/postgres/upsert';
 import type { DriftFilter, DriftReport, JudgedPrediction } from './offline_store.ts';
 import type { SqlExecutor } from './sql_executor.ts';
 
 // How models fare, in SQL.
+
+const UPSERT_REPORTS = upsertStatement({
+  table: 'drift_reports',
+  columns: ['model', 'version', 'window_start', 'window_ms', 'rows', 'columns', 'reported_at'],
+  key: ['model', 'version', 'window_ms', 'window_start'],
+  source: 'jsonb_to_recordset($1::jsonb)',
+  types: {
+    ...{ model: 'text', version: 'integer', window_start: 'timestamptz', window_ms: 'bigint', rows: 'integer' },
+    ...{ columns: 'jsonb', reported_at: 'timestamptz' },
+  },
+  replace: 'always',
+});
 
 export async function writeDriftReports(sql: SqlExecutor, reports: readonly DriftReport[]): Promise<void> {
   const batch = reports.map(({ model, version, windowStartMs, windowMs, rows, columns, reportedAtMs }) => ({
@@ -9,14 +22,7 @@ export async function writeDriftReports(sql: SqlExecutor, reports: readonly Drif
     window_start: new Date(windowStartMs),
     reported_at: new Date(reportedAtMs),
   }));
-  await sql.query(
-    `INSERT INTO drift_reports (model, version, window_start, window_ms, rows, columns, reported_at)
-     SELECT model, version, window_start, window_ms, rows, columns, reported_at FROM jsonb_to_recordset($1::jsonb)
-       AS r(model text, version integer, window_start timestamptz, window_ms bigint, rows integer, columns jsonb, reported_at timestamptz)
-     ON CONFLICT (model, version, window_ms, window_start) DO UPDATE
-     SET rows = excluded.rows, columns = excluded.columns, reported_at = excluded.reported_at`,
-    [JSON.stringify(batch)],
-  );
+  await sql.query(UPSERT_REPORTS, [JSON.stringify(batch)]);
 }
 
 /** The newest windows first. */
@@ -56,7 +62,7 @@ export async function judgedPredictions(
     `SELECT model, version, prediction, probabilities, label, value FROM (
        SELECT p.model_name AS model, p.model_version AS version, p.prediction, p.probabilities, f.label, f.value,
               row_number() OVER (PARTITION BY p.model_name, p.model_version ORDER BY p.predicted_at DESC) AS place
-       FROM prediction_feedback f JOIN predictions p USING (request_id, row_index)
+       FROM prediction_feedback f JOIN predictions p ON p.prediction_id = f.request_id AND p.row_index = f.row_index
        WHERE f.received_at >= $1
      ) judged WHERE place <= $2`,
     [new Date(sinceMs), limit],

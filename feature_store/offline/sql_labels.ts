@@ -1,3 +1,4 @@
+import { upsertStatement } from '#connectors/postgres/upsert';
 import { type EntityKey, entityKeyFromRow, type KeyedEntity } from '#feature_store/definitions/entity_key';
 import { EntityKeyError } from '#feature_store/definitions/errors';
 import type { FeatureValue } from '#feature_store/definitions/feature_row';
@@ -12,24 +13,29 @@ import type { SqlExecutor } from './sql_executor.ts';
 const LABELS_A_STATEMENT = 500;
 const MOMENTS_A_STATEMENT = 10_000;
 
+const UPSERT_LABELS = upsertStatement({
+  table: 'labels',
+  columns: ['source', 'label_id', 'entity_key', 'event_time', 'label', 'request'],
+  key: ['source', 'label_id'],
+  source: 'jsonb_to_recordset($1::jsonb)',
+  types: {
+    ...{ source: 'text', label_id: 'text', entity_key: 'text', event_time: 'timestamptz' },
+    ...{ label: 'double precision', request: 'jsonb' },
+  },
+  replace: 'always',
+});
+
 export async function writeLabels(sql: SqlExecutor, source: string, labels: readonly LabelRow[]): Promise<void> {
   for (let start = 0; start < labels.length; start += LABELS_A_STATEMENT) {
     const batch = labels.slice(start, start + LABELS_A_STATEMENT).map((label) => ({
+      source,
       label_id: label.labelId,
       entity_key: label.entityKey,
       event_time: new Date(label.eventTime),
       label: label.label,
       request: label.request ?? null,
     }));
-    await sql.query(
-      `INSERT INTO labels (source, label_id, entity_key, event_time, label, request)
-       SELECT $1, label_id, entity_key, event_time, label, request
-       FROM jsonb_to_recordset($2::jsonb)
-         AS r(label_id text, entity_key text, event_time timestamptz, label double precision, request jsonb)
-       ON CONFLICT (source, label_id) DO UPDATE
-       SET entity_key = excluded.entity_key, event_time = excluded.event_time, label = excluded.label, request = excluded.request`,
-      [source, JSON.stringify(batch)],
-    );
+    await sql.query(UPSERT_LABELS, [JSON.stringify(batch)]);
   }
 }
 

@@ -1,9 +1,12 @@
+import { storableValue } from '#kernel/unstorable_text';
 import type { ModelAuditEntry } from './offline_store.ts';
 import type { SqlExecutor } from './sql_executor.ts';
 
 // What became of models, in SQL.
 
-export async function writeModelAudit(sql: SqlExecutor, entry: ModelAuditEntry): Promise<void> {
+/** An entry is never lost for a character that PostgreSQL does not store: U+FFFD stands in its place. */
+export async function writeModelAudit(sql: SqlExecutor, given: ModelAuditEntry): Promise<void> {
+  const entry = storableValue(given);
   await sql.query(
     `INSERT INTO model_audit (at, model, version, action, stage, replaced, by_whom, reason, gates, metrics)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb, $10::jsonb)`,

@@ -1,8 +1,23 @@
+import { upsertStatement } from '#connectors/postgres/upsert';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
-import type { NewPrediction, PredictionFilter, PredictionRow } from './offline_store.ts';
+import type { NamedPrediction, NewPrediction, PredictionFilter, PredictionRow, RequestRow } from './offline_store.ts';
 import type { SqlExecutor } from './sql_executor.ts';
 
 // What was predicted, in SQL.
+
+const TYPES = {
+  ...{ request_id: 'text', row_index: 'integer', model_name: 'text', model_version: 'integer', entity_key: 'text' },
+  ...{ features: 'jsonb', prediction: 'text', probabilities: 'jsonb', predicted_at: 'timestamptz' },
+  ...{ variant: 'text', experiment: 'text', prediction_id: 'text' },
+};
+const INSERT_PREDICTIONS = upsertStatement({
+  table: 'predictions',
+  columns: Object.keys(TYPES),
+  key: ['prediction_id', 'row_index'],
+  source: 'jsonb_to_recordset($1::jsonb)',
+  types: TYPES,
+  replace: 'never',
+});
 
 /** JSON of a row in which the features' text stands as it came. */
 export function withFeatures(row: object, features: NewPrediction['features']): string {
@@ -15,6 +30,7 @@ export async function writePredictions(sql: SqlExecutor, rows: readonly NewPredi
     withFeatures(
       {
         request_id: row.requestId,
+        prediction_id: row.predictionId,
         row_index: row.rowIndex,
         model_name: row.modelName,
         model_version: row.modelVersion,
@@ -28,12 +44,7 @@ export async function writePredictions(sql: SqlExecutor, rows: readonly NewPredi
       row.features,
     ),
   );
-  await sql.query(
-    `INSERT INTO predictions
-     SELECT * FROM jsonb_to_recordset($1::jsonb) AS r(request_id text, row_index integer, model_name text, model_version integer, entity_key text, features jsonb, prediction text, probabilities jsonb, predicted_at timestamptz, variant text, experiment text)
-     ON CONFLICT DO NOTHING`,
-    [`[${batch.join(',')}]`],
-  );
+  await sql.query(INSERT_PREDICTIONS, [`[${batch.join(',')}]`]);
 }
 
 export async function countPredictions(sql: SqlExecutor): Promise<number> {
@@ -47,6 +58,7 @@ export async function listPredictions(
 ): Promise<readonly PredictionRow[]> {
   interface Stored {
     readonly request_id: string;
+    readonly prediction_id: string;
     readonly row_index: number;
     readonly model_name: string;
     readonly model_version: number;
@@ -59,16 +71,17 @@ export async function listPredictions(
     readonly at: string;
   }
   const rows = await sql.query<Stored>(
-    `SELECT request_id, row_index, model_name, model_version, entity_key, features, prediction, probabilities, variant, experiment,
+    `SELECT prediction_id, request_id, row_index, model_name, model_version, entity_key, features, prediction, probabilities, variant, experiment,
             (extract(epoch FROM predicted_at) * 1000)::bigint::text AS at
      FROM predictions
      WHERE ($2::text IS NULL OR model_name = $2) AND ($3::text[] IS NULL OR entity_key = ANY ($3))
        AND ($4::timestamptz IS NULL OR predicted_at >= $4)
-     ORDER BY predicted_at DESC, request_id, row_index
+     ORDER BY predicted_at DESC, prediction_id, row_index
      LIMIT $1`,
     [limit, modelName ?? null, entityKeys ?? null, sinceMs === undefined ? null : new Date(sinceMs)],
   );
   return rows.map((row) => ({
+    predictionId: row.prediction_id,
     requestId: row.request_id,
     rowIndex: row.row_index,
     modelName: row.model_name,
@@ -81,4 +94,19 @@ export async function listPredictions(
     experiment: row.experiment ?? undefined,
     predictedAtMs: Number(row.at),
   }));
+}
+
+export async function findPredictions(
+  sql: SqlExecutor,
+  rows: readonly RequestRow[],
+): Promise<readonly NamedPrediction[]> {
+  return sql.query<NamedPrediction>(
+    `SELECT p.request_id AS "requestId", p.row_index AS "rowIndex", p.prediction_id AS "predictionId",
+            p.model_name AS "modelName", p.model_version AS "modelVersion",
+            (extract(epoch FROM p.predicted_at) * 1000)::double precision AS "predictedAtMs"
+     FROM predictions p
+     JOIN unnest($1::text[], $2::integer[]) AS r(request_id, row_index) USING (request_id, row_index)
+     ORDER BY p.predicted_at, p.prediction_id`,
+    [rows.map(({ requestId }) => requestId), rows.map(({ rowIndex }) => rowIndex)],
+  );
 }

@@ -76,7 +76,7 @@ async function dropCounted(sql: SqlExecutor, tables: readonly string[], dryRun: 
 /** Everything in one statement: an entity is gone, or it is as it was. */
 export async function eraseEntity(sql: SqlExecutor, entityKey: EntityKey, dryRun: boolean): Promise<Erased> {
   const feedback = `prediction_feedback f USING predictions p
-    WHERE p.request_id = f.request_id AND p.row_index = f.row_index AND p.entity_key = $1`;
+    WHERE p.prediction_id = f.request_id AND p.row_index = f.row_index AND p.entity_key = $1`;
   const parts = dryRun
     ? {
         rows: 'SELECT 1 FROM feature_rows WHERE entity_key = $1',

@@ -1,8 +1,22 @@
+import { upsertStatement } from '#connectors/postgres/upsert';
 import type { FeatureStatistics, WindowStatistics } from '#feature_store/aggregation/statistics';
 import type { StatisticsFilter } from './offline_store.ts';
 import type { SqlExecutor } from './sql_executor.ts';
 
 // Statistics of features, in SQL.
+
+const UPSERT_STATISTICS = upsertStatement({
+  table: 'feature_statistics',
+  columns: ['view', 'version', 'feature', 'window_start', 'window_ms', 'statistics'],
+  key: ['view', 'version', 'feature', 'window_ms', 'window_start'],
+  source: 'jsonb_to_recordset($1::jsonb)',
+  types: {
+    ...{ view: 'text', version: 'integer', feature: 'text', window_start: 'timestamptz', window_ms: 'bigint' },
+    statistics: 'jsonb',
+  },
+  replace: 'always',
+  also: 'updated_at = now()',
+});
 
 export async function writeStatistics(sql: SqlExecutor, rows: readonly WindowStatistics[]): Promise<void> {
   const batch = rows.map(({ view, version, feature, windowStartMs, windowMs, statistics }) => ({
@@ -13,14 +27,7 @@ export async function writeStatistics(sql: SqlExecutor, rows: readonly WindowSta
     window_ms: windowMs,
     statistics,
   }));
-  await sql.query(
-    `INSERT INTO feature_statistics (view, version, feature, window_start, window_ms, statistics)
-     SELECT * FROM jsonb_to_recordset($1::jsonb)
-       AS r(view text, version integer, feature text, window_start timestamptz, window_ms bigint, statistics jsonb)
-     ON CONFLICT (view, version, feature, window_ms, window_start) DO UPDATE
-     SET statistics = excluded.statistics, updated_at = now()`,
-    [JSON.stringify(batch)],
-  );
+  await sql.query(UPSERT_STATISTICS, [JSON.stringify(batch)]);
 }
 
 /** The newest windows first. */

@@ -1,3 +1,4 @@
+import { upsertStatement } from '#connectors/postgres/upsert';
 import type { WindowStatistics } from '#feature_store/aggregation/statistics';
 import { valuesJson } from '#feature_store/definitions/encode_row';
 import type { EntityKey, KeyedEntity } from '#feature_store/definitions/entity_key';
@@ -21,12 +22,14 @@ import type {
   LabelRow,
   ModelAuditEntry,
   Moment,
+  NamedPrediction,
   NewPrediction,
   OfflineStore,
   OutcomesQuery,
   PointInTimeQuery,
   PredictionFilter,
   PredictionRow,
+  RequestRow,
   RoutingRow,
   StatisticsFilter,
   TimeRange,
@@ -34,17 +37,30 @@ import type {
 import { verifyAuditTrail } from './sql_audit_trail.ts';
 import { judgedPredictions, listDriftReports, writeDriftReports } from './sql_drift.ts';
 import type { SqlExecutor } from './sql_executor.ts';
-import { experimentOutcomes, writeFeedback } from './sql_feedback.ts';
+import { experimentOutcomes, modelsOfRequests, writeFeedback } from './sql_feedback.ts';
 import { readHistory } from './sql_history.ts';
 import { pointInTimeJoin, queryLabels, readLabels, writeLabels } from './sql_labels.ts';
 import { listModelAudit, writeModelAudit } from './sql_model_audit.ts';
-import { countPredictions, listPredictions, writePredictions } from './sql_predictions.ts';
+import { countPredictions, findPredictions, listPredictions, writePredictions } from './sql_predictions.ts';
 import { deleteBefore, eraseEntity } from './sql_retention.ts';
 import { appendRouting, listRouting, readRouting } from './sql_routing.ts';
 import { listStatistics, writeStatistics } from './sql_statistics.ts';
 
 const ROWS_A_STATEMENT = 500;
 const SAMPLED_FOR_EACH = 50;
+
+const READ_ONLY_SQL_TRANSACTION = '25006';
+const ROW_COLUMNS = ['view', 'version', 'entity_key', 'event_time', 'computed_at', 'values'];
+const UPSERT_ROWS = upsertStatement({
+  table: 'feature_rows',
+  columns: ROW_COLUMNS,
+  key: ['view', 'version', 'entity_key', 'event_time'],
+  source: `(SELECT * FROM ROWS FROM (
+    unnest($1::text[]), unnest($2::integer[]), unnest($3::text[]), unnest($4::timestamptz[]), unnest($5::timestamptz[]),
+    jsonb_array_elements($6::jsonb)
+  ) AS each_row(view, version, entity_key, event_time, computed_at, "values"))`,
+  replace: { unlessNewer: 'computed_at' },
+});
 
 /** The offline store in SQL; the same statements on a PostgreSQL server and on PGlite. */
 export class SqlOfflineStore implements OfflineStore {
@@ -71,11 +87,27 @@ export class SqlOfflineStore implements OfflineStore {
     this.#isHypertable = await ensureHypertable(this.#sql, this.#log);
   }
 
+  async checkHealth(): Promise<void> {
+    const [state] = await this.#sql.query<{ readonly recovering: boolean; readonly read_only: string }>(
+      `SELECT pg_is_in_recovery() AS recovering, current_setting('transaction_read_only') AS read_only`,
+    );
+    const isReadOnly = state?.recovering === true || state?.read_only === 'on';
+    if (!isReadOnly) return;
+    const why = state.recovering ? 'it is a standby' : 'default_transaction_read_only is on';
+    const cause = Object.assign(new Error(`the database is read-only: ${why}`), { code: READ_ONLY_SQL_TRANSACTION });
+    throw new OfflineStoreError('take a write', cause, 'transient');
+  }
+
   async write(rows: readonly FeatureRow[]): Promise<void> {
     // Months are few, and nearly always known.
     if (!this.#isHypertable) for (const month of monthsOf(rows)) await this.#ensureMonth(month);
-    // A statement may not touch one row twice: of rows with one key the last counts, as it would one by one.
-    const unique = new Map(rows.map((row) => [`${row.view}|${row.version}|${row.eventTime}|${row.entityKey}`, row]));
+    // Statements run side by side: none may have a key of another. Of rows with one key the newest counts, or the last.
+    const unique = new Map<string, FeatureRow>();
+    for (const row of rows) {
+      const key = `${row.view}|${row.version}|${row.eventTime}|${row.entityKey}`;
+      const held = unique.get(key);
+      if (held === undefined || held.computedAt <= row.computedAt) unique.set(key, row);
+    }
     // In the order of their keys: writers of the same rows, in other processes, wait for each other and not in a circle.
     const list = [...unique].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row);
     const batches: FeatureRow[][] = [];
@@ -87,24 +119,14 @@ export class SqlOfflineStore implements OfflineStore {
   }
 
   async #writeBatch(batch: readonly FeatureRow[]): Promise<void> {
-    await this.#sql.query(
-      `INSERT INTO feature_rows (view, version, entity_key, event_time, computed_at, "values")
-       SELECT * FROM ROWS FROM (
-         unnest($1::text[]), unnest($2::integer[]), unnest($3::text[]), unnest($4::timestamptz[]), unnest($5::timestamptz[]),
-         jsonb_array_elements($6::jsonb)
-       ) AS r(view, version, entity_key, event_time, computed_at, "values")
-       ON CONFLICT (view, version, entity_key, event_time) DO UPDATE
-       SET computed_at = excluded.computed_at, "values" = excluded."values"
-       WHERE feature_rows.computed_at <= excluded.computed_at`,
-      [
-        batch.map(({ view }) => view),
-        batch.map(({ version }) => version),
-        batch.map(({ entityKey }) => entityKey),
-        batch.map(({ eventTime: at }) => isoTime(at)),
-        batch.map(({ computedAt }) => isoTime(computedAt)),
-        `[${batch.map(({ values }) => valuesJson(values)).join(',')}]`,
-      ],
-    );
+    await this.#sql.query(UPSERT_ROWS, [
+      batch.map(({ view }) => view),
+      batch.map(({ version }) => version),
+      batch.map(({ entityKey }) => entityKey),
+      batch.map(({ eventTime: at }) => isoTime(at)),
+      batch.map(({ computedAt }) => isoTime(computedAt)),
+      `[${batch.map(({ values }) => valuesJson(values)).join(',')}]`,
+    ]);
   }
 
   /** Makes the partition of a month when it is first needed; two writers at once may both try. */
@@ -118,7 +140,10 @@ export class SqlOfflineStore implements OfflineStore {
         `CREATE TABLE IF NOT EXISTS ${partition} PARTITION OF feature_rows FOR VALUES FROM ('${from.toISOString()}') TO ('${to.toISOString()}')`,
       );
     } catch (error) {
-      const [found] = await this.#sql.query('SELECT 1 FROM pg_class WHERE relname = $1', [partition]);
+      const [found] = await this.#sql.query(
+        'SELECT 1 FROM pg_class WHERE relname = $1 AND relnamespace = current_schema()::regnamespace',
+        [partition],
+      );
       if (found === undefined) throw error;
     }
     this.#months.add(month);
@@ -157,7 +182,7 @@ export class SqlOfflineStore implements OfflineStore {
       'SELECT count(*)::integer AS n FROM feature_rows WHERE view = $1 AND version = $2',
       [view, version],
     );
-    if (row === undefined) throw new OfflineStoreError('count', new Error('no answer'), false);
+    if (row === undefined) throw new OfflineStoreError('count', new Error('no answer'), 'target');
     return row.n;
   }
 
@@ -234,6 +259,33 @@ export class SqlOfflineStore implements OfflineStore {
     return rows.map((row) => rowOf(view, row));
   }
 
+  async rowsComputedSince(
+    view: ViewReference,
+    sinceMs: number,
+    { limit, after }: { readonly limit: number; readonly after: FeatureRow | undefined },
+  ): Promise<readonly FeatureRow[]> {
+    const rows = await this.#sql.query<StoredRow>(
+      `SELECT entity_key, (extract(epoch FROM event_time) * 1000)::bigint::text AS at,
+              (extract(epoch FROM computed_at) * 1000)::bigint::text AS computed, "values"
+       FROM feature_rows
+       WHERE view = $1 AND version = $2 AND event_time >= $3 AND computed_at >= $4
+         AND ($5::text IS NULL OR (entity_key, event_time) > ($5, $6::timestamptz))
+       ORDER BY entity_key, event_time
+       LIMIT $7`,
+      [
+        view.view,
+        view.version,
+        // Older months need not be looked at.
+        new Date(sinceMs - 2 * DAY_MS),
+        new Date(sinceMs),
+        after?.entityKey ?? null,
+        after === undefined ? null : new Date(after.eventTime),
+        limit,
+      ],
+    );
+    return rows.map((row) => rowOf(view, row));
+  }
+
   async rowsBetween(
     view: ViewReference,
     range: TimeRange,
@@ -281,6 +333,10 @@ export class SqlOfflineStore implements OfflineStore {
     return writePredictions(this.#sql, rows);
   }
 
+  findPredictions(rows: readonly RequestRow[]): Promise<readonly NamedPrediction[]> {
+    return findPredictions(this.#sql, rows);
+  }
+
   countPredictions(): Promise<number> {
     return countPredictions(this.#sql);
   }
@@ -311,6 +367,10 @@ export class SqlOfflineStore implements OfflineStore {
 
   listRouting(model: string, limit: number): Promise<readonly RoutingRow[]> {
     return listRouting(this.#sql, model, limit);
+  }
+
+  modelsOfRequests(requestIds: readonly string[]): Promise<ReadonlyMap<string, readonly string[]>> {
+    return modelsOfRequests(this.#sql, requestIds);
   }
 
   writeFeedback(rows: readonly FeedbackRow[]): Promise<void> {

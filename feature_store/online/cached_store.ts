@@ -81,6 +81,10 @@ export class CachedOnlineStore implements OnlineStore {
     return erased;
   }
 
+  async checkHealth(): Promise<void> {
+    await this.#inner.checkHealth?.();
+  }
+
   drain(signal: AbortSignal): Promise<void> {
     return this.#inner.drain(signal);
   }

@@ -8,6 +8,7 @@ import type { Logger } from '#monitoring/log';
 import { Counter, type Registry } from '#monitoring/metrics';
 import { OfflineStoreError, OnlineStoreError } from '../errors.ts';
 import type { OnlineStore, WriteResult } from './online_store.ts';
+import type { StoreContents } from './store_contents.ts';
 
 export interface FallbackDeps {
   readonly offline: Pick<OfflineStore, 'newestOf'>;
@@ -22,7 +23,8 @@ const FAILURES_BEFORE_OPEN = 3;
 
 /**
  * Reads from history while the online store does not answer: slower, and right. After three failures in a row the online store is left alone
- * for a second at a time, so that readers do not wait for it. Writes are not taken over: whoever writes waits until the store is back.
+ * for a second at a time, so that readers do not wait for it. While the store is not known to be complete, as after FLUSHALL, a row that it lacks
+ * comes from history as well. Writes are not taken over: whoever writes waits until the store is back.
  */
 export class FallbackOnlineStore implements OnlineStore {
   readonly kind: string;
@@ -32,6 +34,8 @@ export class FallbackOnlineStore implements OnlineStore {
   readonly #circuit: CircuitBreakerPolicy;
   readonly #historyCircuit: CircuitBreakerPolicy;
   readonly #fellBack: Counter;
+  readonly #lookedUp: Counter;
+  #isWritingBack = false;
 
   constructor(inner: OnlineStore, deps: FallbackDeps) {
     this.#inner = inner;
@@ -60,6 +64,11 @@ export class FallbackOnlineStore implements OnlineStore {
       help: 'Reads answered from history because the online store did not answer',
       registers: [deps.metrics],
     });
+    this.#lookedUp = new Counter({
+      name: 'online_store_history_lookups_total',
+      help: 'Rows looked up in history because the online store had been emptied and was not filled again',
+      registers: [deps.metrics],
+    });
   }
 
   start(signal: AbortSignal): Promise<void> {
@@ -71,13 +80,56 @@ export class FallbackOnlineStore implements OnlineStore {
   }
 
   async read(view: ViewReference, entityKeys: readonly EntityKey[]): Promise<readonly (FeatureRow | undefined)[]> {
+    let rows: readonly (FeatureRow | undefined)[];
     try {
-      return await this.#circuit.execute(() => this.#inner.read(view, entityKeys));
+      rows = await this.#circuit.execute(() => this.#inner.read(view, entityKeys));
     } catch (error) {
       if (!(error instanceof OnlineStoreError || error instanceof BrokenCircuitError)) throw error;
       this.#fellBack.inc();
       return this.#fallBack(view, entityKeys);
     }
+    return this.#inner.contents === undefined ? rows : this.#withHistory(this.#inner.contents, view, entityKeys, rows);
+  }
+
+  /** Rows that a store which was emptied lacks, from history: no row is an answer of a complete store alone. */
+  #withHistory(
+    contents: StoreContents,
+    view: ViewReference,
+    entityKeys: readonly EntityKey[],
+    rows: readonly (FeatureRow | undefined)[],
+  ): readonly (FeatureRow | undefined)[] | Promise<readonly (FeatureRow | undefined)[]> {
+    const missing = entityKeys.filter((_, index) => rows[index] === undefined);
+    return missing.length === 0 ? rows : this.#readMissing(contents, view, missing, entityKeys, rows);
+  }
+
+  async #readMissing(
+    contents: StoreContents,
+    view: ViewReference,
+    missing: readonly EntityKey[],
+    entityKeys: readonly EntityKey[],
+    rows: readonly (FeatureRow | undefined)[],
+  ): Promise<readonly (FeatureRow | undefined)[]> {
+    // What cannot be confirmed is not.
+    if (contents.isComplete && (await contents.confirmMissing(missing).catch(() => false))) return rows;
+    this.#lookedUp.inc(missing.length);
+    const unique = [...new Set(missing)];
+    const found = await this.#fallBack(view, unique);
+    const byKey = new Map(unique.map((key, index) => [key, found[index]]));
+    this.#writeBack(found);
+    return entityKeys.map((key, index) => rows[index] ?? byKey.get(key));
+  }
+
+  /** What is read is online again without waiting for the refill; one batch at a time, the others are left to it. */
+  #writeBack(found: readonly (FeatureRow | undefined)[]): void {
+    const rows = found.filter((row) => row !== undefined);
+    if (this.#isWritingBack || rows.length === 0) return;
+    this.#isWritingBack = true;
+    this.#inner
+      .write(rows)
+      .catch(() => {})
+      .finally(() => {
+        this.#isWritingBack = false;
+      });
   }
 
   /** @throws {@link OnlineStoreError} at once while history does not answer either */
@@ -106,6 +158,10 @@ export class FallbackOnlineStore implements OnlineStore {
       const row = rows.get(key);
       return row !== undefined && row.eventTime >= oldest ? row : undefined;
     });
+  }
+
+  async checkHealth(): Promise<void> {
+    await this.#inner.checkHealth?.();
   }
 
   drain(signal: AbortSignal): Promise<void> {

@@ -1,4 +1,4 @@
-import { type FileHandle, mkdir, open, readFile, rename } from 'node:fs/promises';
+import { readFile, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
@@ -7,6 +7,10 @@ import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { entityKeyFromPrevious } from '#feature_store/definitions/previous_entity_key';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
+import { DamagedFileError, onDisk } from '#storage/errors';
+import { FolderLock } from '#storage/folder_lock';
+import { frameOf } from '#storage/framing';
+import { RecordLog } from '#storage/record_log';
 import type { OnlineStore, WriteResult } from './online_store.ts';
 import { keysFromPrevious } from './previous_keys.ts';
 
@@ -17,33 +21,40 @@ interface Count {
   readonly value: number;
 }
 
-/** The file's first line. Without it, keys in the file are those of releases before entity keys. */
+/** In the log before what it says. Without it, keys in the log are those of releases before entity keys. */
 interface Header {
   readonly layout: 2;
 }
 
-/** What was written before and has no key of now: kept in the file, marked, and tried again at each start. */
+/** What was written before and has no key of now: kept in the log, marked, and tried again at each start. */
 type Left = (FeatureRow | Count) & { readonly left: true };
 
-/** The file is rewritten when it holds this many more lines than the store has rows and counters. */
+type Entry = FeatureRow | Count | Left | Header;
+
+/** The log is written anew when it holds this many more records than the store has rows and counters. */
 const REWRITE_AFTER_ROWS = 50_000;
+const SEGMENT_BYTES = 64 * 1024 * 1024;
+const READ_AT_ONCE = 1_000;
 
 /**
- * The embedded online store: a map in this process, and an append-only file of JSON lines, each with its CRC-32, written
- * before `write` resolves. Killing the process loses nothing acknowledged. Memory holds every entity's newest row.
+ * The embedded online store: a map in this process, and a log of its changes on disk, written before `write` resolves. Killing the process
+ * loses nothing acknowledged. Memory holds every entity's newest row.
  */
 export class MemoryOnlineStore implements OnlineStore {
   readonly kind = 'memory';
   readonly name = 'online store (memory)';
-  readonly #file: string;
+  readonly #folder: string;
+  /** Where versions before 0.2 kept the rows, as lines. */
+  readonly #fileBefore: string;
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #ttlMs: ReadonlyMap<string, number>;
   readonly #rows = new Map<string, FeatureRow>();
   readonly #counters = new Map<string, Count>();
   readonly #views: readonly FeatureView[];
-  #left: Left[] = [];
-  #handle: FileHandle | undefined;
+  #left: readonly Left[] = [];
+  readonly #changes: RecordLog;
+  #lock: FolderLock | undefined;
   #appended = 0;
   #queue: Promise<unknown> = Promise.resolve();
 
@@ -54,35 +65,60 @@ export class MemoryOnlineStore implements OnlineStore {
     deps: { log: Logger; clock: Clock; ttlMs: ReadonlyMap<string, number>; views?: readonly FeatureView[] },
     settings: { file: string },
   ) {
-    this.#file = settings.file;
+    this.#fileBefore = settings.file;
+    this.#folder = dirname(settings.file);
     this.#clock = deps.clock;
     this.#log = deps.log.child({ component: 'feature_store.online' });
     this.#ttlMs = deps.ttlMs;
     this.#views = deps.views ?? [];
+    this.#changes = new RecordLog(`${settings.file}.changes`, {
+      ...{ segmentBytes: SEGMENT_BYTES, syncEachWrite: false, log: this.#log, guard: () => this.#lock?.check() },
+    });
   }
 
   async start(): Promise<void> {
-    await mkdir(dirname(this.#file), { recursive: true });
-    const text = await readFile(this.#file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return '';
+    this.#lock = await FolderLock.acquire(this.#folder, { at: `${this.#fileBefore}.lock` });
+    try {
+      await this.#changes.open();
+      const before = await readLinesBefore(this.#fileBefore, this.#log);
+      const previous: (FeatureRow | Count)[] = [];
+      this.#restore(before ?? [], previous);
+      let hasLayout = false;
+      for (let at = this.#changes.start; ; ) {
+        const records = await this.#changes.read(at, READ_AT_ONCE);
+        if (records.length === 0) break;
+        const entries = records.map(({ payload }) => JSON.parse(payload.toString('utf8')) as Entry);
+        hasLayout = this.#restore(entries, previous, hasLayout);
+        at = (records.at(-1)?.position ?? at) + 1;
+        this.#appended += records.length;
+      }
+      if (previous.length > 0) this.#takeOver(previous);
+      // Everything in the log has keys of now, or is marked as left: what was taken over once is not taken over again.
+      const isOfNow = hasLayout && this.#left.length === previous.length && previous.every((entry) => 'left' in entry);
+      if (before !== undefined || !isOfNow || this.#isLarge()) await this.#rewrite();
+      // All of it is in the log now, and on disk.
+      if (before !== undefined) await onDisk(this.#fileBefore, () => unlink(this.#fileBefore));
+    } catch (error) {
+      await this.stop();
       throw error;
-    });
-    let dropped = 0;
-    let isPrevious = true;
-    const previous: (FeatureRow | Count)[] = [];
-    for (const line of text.split('\n')) {
-      if (line === '') continue;
-      const entry = decodeLine(line);
-      // Only the tail can be torn, by a crash in the middle of an append that nobody was told had succeeded.
-      if (entry === undefined) dropped += 1;
-      else if ('layout' in entry) isPrevious = false;
-      else if (isPrevious || 'left' in entry) previous.push(entry);
+    }
+  }
+
+  /**
+   * Takes what has keys of now; the rest goes to `previous`.
+   *
+   * @param hasLayout - whether the header came before
+   * @returns whether it has come now
+   */
+  #restore(entries: Iterable<Entry>, previous: (FeatureRow | Count)[], hasLayout = false): boolean {
+    let isOfNow = hasLayout;
+    for (const entry of entries) {
+      if ('layout' in entry) isOfNow = true;
+      else if (!isOfNow || 'left' in entry) previous.push(entry);
       else if ('counter' in entry) this.#counters.set(counterKey(entry.entity, entry.counter), entry);
       else this.#put(entry);
     }
-    if (dropped > 0) this.#log.warn({ file: this.#file, dropped }, 'online_store.torn_lines_dropped');
-    if (previous.length > 0) this.#takeOver(previous);
-    await this.#rewrite();
+    return isOfNow;
   }
 
   /** Gives what was written before entity keys its keys of now; a counter is of the one entity that there are rows of. */
@@ -131,7 +167,13 @@ export class MemoryOnlineStore implements OnlineStore {
     const count = { entity, counter, value: (this.#counters.get(key)?.value ?? 0) + by };
     if (by === 0) return count.value;
     this.#counters.set(key, count);
-    await this.#enqueue(() => this.#append([count]));
+    try {
+      await this.#enqueue(() => this.#append([count]));
+    } catch (error) {
+      // Not counted: the caller's next try is.
+      this.#counters.set(key, { ...count, value: (this.#counters.get(key)?.value ?? by) - by });
+      throw error;
+    }
     return count.value;
   }
 
@@ -159,29 +201,40 @@ export class MemoryOnlineStore implements OnlineStore {
   }
 
   async #append(entries: readonly (FeatureRow | Count)[]): Promise<void> {
-    await this.#handle?.appendFile(entries.map(encodeLine).join(''));
+    await this.#changes.append(entries.map((entry) => frameOf(Buffer.from(JSON.stringify(entry)))));
     this.#appended += entries.length;
-    if (this.#appended > this.#rows.size + this.#counters.size + REWRITE_AFTER_ROWS) await this.#rewrite();
+    if (this.#isLarge()) {
+      // What was appended is kept whether this succeeds or not; it is tried again at the next write.
+      await this.#rewrite().catch((error: unknown) => this.#log.warn({ error }, 'online_store.rewrite_failed'));
+    }
   }
 
+  /** How many records the log needs, but for its header. */
+  #kept(): number {
+    return this.#rows.size + this.#counters.size + this.#left.length;
+  }
+
+  #isLarge(): boolean {
+    return this.#appended > this.#kept() + REWRITE_AFTER_ROWS;
+  }
+
+  /** Writes all there is to the end of the log, and deletes what was before. */
   async #rewrite(): Promise<void> {
-    const temporary = `${this.#file}.tmp`;
-    const handle = await open(temporary, 'w');
-    let lines = [encodeLine({ layout: 2 })];
+    await this.#changes.roll();
+    const from = this.#changes.end;
+    let entries: Entry[] = [{ layout: 2 }];
+    const write = async (): Promise<void> => {
+      await this.#changes.append(entries.map((entry) => frameOf(Buffer.from(JSON.stringify(entry)))));
+      entries = [];
+    };
     for (const entry of [...this.#left, ...this.#counters.values(), ...this.#rows.values()]) {
-      lines.push(encodeLine(entry));
-      if (lines.length === 1_000) {
-        await handle.appendFile(lines.join(''));
-        lines = [];
-      }
+      entries.push(entry);
+      if (entries.length === READ_AT_ONCE) await write();
     }
-    await handle.appendFile(lines.join(''));
-    await handle.sync();
-    await handle.close();
-    await this.#handle?.close();
-    await rename(temporary, this.#file);
-    this.#handle = await open(this.#file, 'a');
-    this.#appended = this.#rows.size + this.#counters.size;
+    if (entries.length > 0) await write();
+    await this.#changes.sync();
+    await this.#changes.discardBefore(from);
+    this.#appended = this.#kept();
   }
 
   async drain(): Promise<void> {
@@ -190,8 +243,9 @@ export class MemoryOnlineStore implements OnlineStore {
 
   async stop(): Promise<void> {
     await this.#queue;
-    await this.#handle?.close();
-    this.#handle = undefined;
+    await this.#changes.close().catch((error: unknown) => this.#log.error({ error }, 'online_store.close_failed'));
+    await this.#lock?.release();
+    this.#lock = undefined;
   }
 }
 
@@ -199,13 +253,39 @@ const rowKey = (view: ViewReference, entityKey: EntityKey): string => `${view.vi
 
 const counterKey = (entity: EntityKey, counter: string): string => `${counter}\u0000${entity}`;
 
-function encodeLine(entry: FeatureRow | Count | Header): string {
-  const json = JSON.stringify(entry);
-  return `${crc32(json).toString(16).padStart(8, '0')} ${json}\n`;
+/**
+ * Reads the file of versions before 0.2: JSON lines, each with its CRC-32. Only a last line without its end can be torn.
+ *
+ * @returns undefined where there is no such file
+ */
+async function readLinesBefore(file: string, log: Logger): Promise<readonly Entry[] | undefined> {
+  const bytes = await onDisk(file, () =>
+    readFile(file).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return undefined;
+      throw error;
+    }),
+  );
+  if (bytes === undefined) return undefined;
+  const entries: Entry[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const end = bytes.indexOf(0x0a, at);
+    if (end < 0) {
+      log.warn({ file, keptBytes: at, cutBytes: bytes.length - at }, 'online_store.torn_tail_cut');
+      break;
+    }
+    const entry = decodeLine(bytes.subarray(at, end));
+    if (entry === undefined) {
+      const remedy = 'move the file away, and fill the store again from history ("headwater features rebuild-online")';
+      throw new DamagedFileError(file, at, 'the checksum of the line does not match', remedy);
+    }
+    entries.push(entry);
+    at = end + 1;
+  }
+  return entries;
 }
 
-function decodeLine(line: string): FeatureRow | Count | Left | Header | undefined {
-  const json = line.slice(9);
-  if (Number.parseInt(line.slice(0, 8), 16) !== crc32(json)) return undefined;
-  return JSON.parse(json) as FeatureRow | Count | Left | Header;
+function decodeLine(line: Buffer): Entry | undefined {
+  const json = line.subarray(9);
+  if (line[8] !== 0x20 || Number.parseInt(line.toString('latin1', 0, 8), 16) !== crc32(json)) return undefined;
+  return JSON.parse(json.toString('utf8')) as Entry;
 }

@@ -1,6 +1,7 @@
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import type { FeatureRow, ViewReference } from '#feature_store/definitions/feature_row';
 import type { Service } from '#kernel/lifecycle';
+import type { StoreContents } from './store_contents.ts';
 
 export interface WriteResult {
   /** Rows that are in the store, or were until another one of the same call replaced them. */
@@ -12,6 +13,8 @@ export interface WriteResult {
 /** Latest row per entity and view. A row never replaces one with a later event time; equal times replace. */
 export interface OnlineStore extends Service {
   readonly kind: string;
+  /** What it knows of its completeness; absent where no other process can empty it. */
+  readonly contents?: StoreContents;
   /** Durable when resolved (as durable as the store is); safe to repeat. */
   write(rows: readonly FeatureRow[]): Promise<WriteResult>;
   /** One answer per key, in order; undefined when the entity has no row or it is older than the view's ttl. */
@@ -24,6 +27,11 @@ export interface OnlineStore extends Service {
    * @returns what it is then; counters begin at 0
    */
   increment(entityKey: EntityKey, counter: string, by: number): Promise<number>;
+  /**
+   * Reads and writes something of its own. Absent where the store is of this process.
+   * @throws {PlatformError} while the store does not answer, is read-only or full
+   */
+  checkHealth?(): Promise<void>;
   /** Forgets an entity: its rows of these views, and its counters. @returns how many rows there were */
   erase(views: readonly ViewReference[], entityKey: EntityKey): Promise<number>;
 }

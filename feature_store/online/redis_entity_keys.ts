@@ -11,6 +11,8 @@ import { countersKey, rowKey } from './redis_keys.ts';
 /** Keys of one turn of a scan: few enough that other commands do not wait. */
 const KEYS_A_TURN = 500;
 const EXAMPLES = 5;
+/** For a while a `\\` before these kept slots apart: it may be of the id, or not. */
+const MAYBE_ESCAPED = /^\\(?:$|[}\\])/;
 
 interface Settings {
   readonly keyPrefix: string;
@@ -50,8 +52,9 @@ export async function moveToEntityKeys(redis: RedisClient, settings: Settings): 
       if (id === 'counters') counters.add(entity);
       const view = open.get(id);
       if (view === undefined) continue;
-      const read = entityKeyFromPrevious(view, entity);
-      if ('key' in read) rows.push({ before, after: rowKey(keyPrefix, view, read.key), entityKey: read.key });
+      const read = MAYBE_ESCAPED.test(entity) ? undefined : entityKeyFromPrevious(view, entity);
+      if (read !== undefined && 'key' in read)
+        rows.push({ before, after: rowKey(keyPrefix, view, read.key), entityKey: read.key });
       else left.push(before);
     }
     moved += await moveRows(redis, rows, settings);
@@ -98,7 +101,7 @@ async function moveCounters(
   for (const entity of entities) {
     const before = `${keyPrefix}:counters:{${entity}}`;
     const known: EntityKey[] = [];
-    for (const key of keysFromPrevious(views, entity)) {
+    for (const key of MAYBE_ESCAPED.test(entity) ? [] : keysFromPrevious(views, entity)) {
       const found = await Promise.all(views.map((view) => redis.exists(rowKey(keyPrefix, view, key))));
       if (found.some((rows) => rows > 0)) known.push(key);
     }

@@ -1,15 +1,19 @@
-import type { Redis } from 'ioredis';
+import { type Cluster, type Redis, ReplyError } from 'ioredis';
+import { type FailureClass, failureClassOf, redisFailure } from '#connectors/failure_class';
 import { connectRedis, type RedisClient } from '#connectors/redis/client';
 import type { RedisConfig } from '#connectors/redis/config';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { type FeatureRow, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { messageOf } from '#kernel/errors';
 import type { Logger } from '#monitoring/log';
 import { OnlineStoreError, UnknownViewError } from '../errors.ts';
 import type { OnlineStore, WriteResult } from './online_store.ts';
+import { RedisContents } from './redis_contents.ts';
 import { moveToEntityKeys, type PackedRow } from './redis_entity_keys.ts';
 import { countersKey, rowKey } from './redis_keys.ts';
 import { RowCodec, type RowLayout, unpack } from './row_codec.ts';
+import type { StoreContents } from './store_contents.ts';
 import { TurnReads } from './turn_reads.ts';
 
 /**
@@ -32,9 +36,22 @@ return written`;
 /** Rows of one script: others' commands wait for it, a tenth of a millisecond or two. */
 const ROWS_A_SCRIPT = 20;
 
+const HEALTH_KEY_TTL_MS = 60_000;
+
 type ScriptedRedis = RedisClient & {
   headwaterCompareAndSet(keys: number, ...keysAndArguments: (string | number)[]): Promise<number>;
 };
+
+/** @throws when the master is away, has become a replica, or cannot keep more */
+async function checkMaster(master: Redis): Promise<void> {
+  const text = await master.info();
+  const value = (name: string): string | undefined => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(text)?.[1];
+  const address = `${master.options.host}:${master.options.port}`;
+  if (value('role') === 'slave') throw new Error(`READONLY ${address} has become a replica`);
+  const [used, limit] = [Number(value('used_memory')), Number(value('maxmemory'))];
+  if (limit > 0 && used >= limit && value('maxmemory_policy') === 'noeviction')
+    throw new Error(`OOM command not allowed: ${address} uses ${used} of ${limit} bytes and evicts nothing`);
+}
 
 /**
  * Each row in one value, which names the definitions it was computed by; an older event time never replaces a newer one, whatever order writes
@@ -45,6 +62,7 @@ export class RedisOnlineStore implements OnlineStore {
   readonly name = 'online store (Redis)';
   readonly #redis: ScriptedRedis;
   readonly #reads: TurnReads | undefined;
+  readonly contents: StoreContents;
   readonly #config: RedisConfig;
   readonly #prefix: string;
   readonly #log: Logger;
@@ -63,21 +81,27 @@ export class RedisOnlineStore implements OnlineStore {
     this.#config = settings.redis;
     this.#prefix = settings.keyPrefix;
     this.#log = deps.log.child({ component: 'feature_store.online' });
+    this.contents = new RedisContents(deps.redis, settings.keyPrefix, () => this.#writeLayouts());
     this.#codecs = new Map(deps.views.map((view) => [viewId(view), new RowCodec(view)]));
   }
 
   async start(): Promise<void> {
     await connectRedis(this.#redis, this.#config);
-    const layouts = [...this.#codecs.values()].map(({ fingerprint, layout }) =>
-      this.#redis.set(this.#layoutKey(fingerprint), JSON.stringify(layout)),
-    );
-    await Promise.all(layouts);
+    await this.#writeLayouts();
+    // Before the first read, and not whenever a store was emptied: what comes back has keys of now.
     await moveToEntityKeys(this.#redis, {
       keyPrefix: this.#prefix,
       views: [...this.#codecs.values()].map(({ view }) => view),
       write: (rows) => Promise.all(this.#scripts(rows).map((some) => this.#compareAndSet(some))),
       log: this.#log,
     });
+  }
+
+  async #writeLayouts(): Promise<void> {
+    const layouts = [...this.#codecs.values()].map(({ fingerprint, layout }) =>
+      this.#redis.set(this.#layoutKey(fingerprint), JSON.stringify(layout)),
+    );
+    await Promise.all(layouts);
   }
 
   #layoutKey(fingerprint: string): string {
@@ -115,7 +139,7 @@ export class RedisOnlineStore implements OnlineStore {
       const written = results.reduce((sum, result) => sum + result, replaced);
       return { written, stale: rows.length - written };
     } catch (error) {
-      throw new OnlineStoreError(`write ${rows.length} rows`, error);
+      throw new OnlineStoreError(`write ${rows.length} rows`, error, failureOf(error));
     }
   }
 
@@ -199,12 +223,24 @@ export class RedisOnlineStore implements OnlineStore {
     }
   }
 
+  async checkHealth(): Promise<void> {
+    try {
+      await this.#redis.set(`${this.#prefix}:health`, String(Date.now()), 'PX', HEALTH_KEY_TTL_MS);
+      // Of a cluster, each master takes writes or not.
+      if (this.#redis.isCluster) await Promise.all((this.#redis as Cluster).nodes('master').map(checkMaster));
+    } catch (error) {
+      throw new OnlineStoreError('take a write', error);
+    }
+  }
+
   #layoutOf(fingerprint: string): Promise<RowLayout | undefined> {
     let layout = this.#foreign.get(fingerprint);
     if (layout === undefined) {
-      layout = this.#redis
-        .get(this.#layoutKey(fingerprint))
-        .then((text) => (text === null ? undefined : (JSON.parse(text) as RowLayout)));
+      layout = this.#redis.get(this.#layoutKey(fingerprint)).then((text) => {
+        // A store that was emptied gets it again from the process that writes such rows.
+        if (text === null) this.#foreign.delete(fingerprint);
+        return text === null ? undefined : (JSON.parse(text) as RowLayout);
+      });
       layout.catch(() => this.#foreign.delete(fingerprint));
       this.#foreign.set(fingerprint, layout);
     }
@@ -217,3 +253,6 @@ export class RedisOnlineStore implements OnlineStore {
     this.#redis.disconnect();
   }
 }
+
+const failureOf = (error: unknown): FailureClass =>
+  error instanceof ReplyError ? redisFailure(messageOf(error)) : failureClassOf(error);

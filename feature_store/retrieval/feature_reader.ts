@@ -4,7 +4,7 @@ import { type FeatureService, servicesById } from '#feature_store/definitions/fe
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import type { Clock } from '#kernel/time';
-import { UnknownServiceError } from '../errors.ts';
+import { FeatureComputationError, UnknownServiceError } from '../errors.ts';
 import { vectorOf } from './feature_vector.ts';
 
 type Values = Readonly<Record<string, FeatureValue>>;
@@ -25,6 +25,8 @@ export interface FeatureVector {
   readonly rows: readonly (FeatureRow | undefined)[];
   /** Whether anything is stored of the entity, or the service answers for everybody. */
   readonly isKnown: boolean;
+  /** Why it could not be computed; its values are null then. */
+  readonly failure?: FeatureComputationError;
 }
 
 /** Vectors of feature services, as of now, from the online store: what serving and the feature API read. */
@@ -58,20 +60,26 @@ export class FeatureReader {
     return service;
   }
 
-  /** Reads vectors in the order of the requests: one read a view, however many they are. @throws {@link EntityKeyError} for what is no id of the entity */
+  /**
+   * Reads vectors in the order of the requests: one read a view, however many they are. A vector that cannot be computed fails alone.
+   *
+   * @throws {@link EntityKeyError} for what is no id of the entity
+   */
   async read(service: FeatureService, requests: readonly VectorRequest[]): Promise<readonly FeatureVector[]> {
     const keys = requests.map(({ entity }) => entityKeyFromId(service, entity));
     const byView = await Promise.all(service.stored.map(({ view }) => this.#online.read(view, keys)));
     const nowMs = this.#clock.now();
     return requests.map(({ entity, request }, index) => {
       const rows = byView.map((found) => found[index]);
-      return {
-        entity,
-        entityKey: keys[index] as EntityKey,
-        rows,
-        values: vectorOf(service, rows, request, nowMs),
-        isKnown: service.unknownEntities === 'defaults' || rows.some((row) => row !== undefined),
-      };
+      const entityKey = keys[index] as EntityKey;
+      const isKnown = service.unknownEntities === 'defaults' || rows.some((row) => row !== undefined);
+      try {
+        return { entity, entityKey, rows, values: vectorOf(service, rows, request, nowMs), isKnown };
+      } catch (error) {
+        if (!(error instanceof FeatureComputationError)) throw error;
+        const values = Object.fromEntries(service.columns.map(({ name }) => [name, null]));
+        return { entity, entityKey, rows, values, isKnown, failure: error };
+      }
     });
   }
 }

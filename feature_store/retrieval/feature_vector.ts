@@ -1,7 +1,9 @@
+import { declaredValue } from '#feature_store/definitions/declared_value';
 import type { FeatureType } from '#feature_store/definitions/feature';
-import { type FeatureRow, type FeatureValue, finite, viewId } from '#feature_store/definitions/feature_row';
+import { type FeatureRow, type FeatureValue, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureService } from '#feature_store/definitions/feature_service';
-import { RequestFieldsError } from '../errors.ts';
+import { isStorable } from '#kernel/unstorable_text';
+import { FeatureComputationError, RequestFieldsError } from '../errors.ts';
 import { valuesAsOf } from './as_of.ts';
 
 type Values = Readonly<Record<string, FeatureValue>>;
@@ -12,6 +14,8 @@ export type ServiceRows = readonly (Pick<FeatureRow, 'values'> | undefined)[];
 /**
  * A service's columns for one entity, by name: stored values as they are seen at `asOfMs`, then what is computed on demand. What no row has is
  * null. The one function that serving, the API and training sets call.
+ *
+ * @throws {@link FeatureComputationError} when the function of a feature throws, or gives a value of another type than declared
  */
 export function vectorOf(service: FeatureService, rows: ServiceRows, request: Values, asOfMs: number): Values {
   const { stored, onDemand, columns } = service;
@@ -30,7 +34,12 @@ export function vectorOf(service: FeatureService, rows: ServiceRows, request: Va
     for (const name in view.request) seen[name] = request[name] ?? null;
     const computed: Record<string, FeatureValue> = {};
     for (const name in view.features) {
-      computed[name] = finite((view.features[name] as (typeof view.features)[string]).compute(seen, asOfMs));
+      const { type, compute } = view.features[name] as (typeof view.features)[string];
+      try {
+        computed[name] = declaredValue(type, compute(seen, asOfMs));
+      } catch (error) {
+        throw new FeatureComputationError(viewId(view), name, error);
+      }
     }
     byView.set(viewId(view), computed);
   }
@@ -42,9 +51,9 @@ export function vectorOf(service: FeatureService, rows: ServiceRows, request: Va
 /** What a value of a request must be. */
 const CHECKS: Readonly<Record<FeatureType, readonly [check: (value: unknown) => boolean, wanted: string]>> = {
   double: [(value) => typeof value === 'number' && Number.isFinite(value), 'a number'],
-  long: [(value) => Number.isInteger(value), 'a whole number'],
+  long: [(value) => Number.isSafeInteger(value), 'an integer of at most 53 bits'],
   boolean: [(value) => typeof value === 'boolean', 'true or false'],
-  string: [(value) => typeof value === 'string', 'a string'],
+  string: [(value) => typeof value === 'string' && isStorable(value), 'a string without NUL or lone surrogates'],
 };
 
 /**

@@ -9,7 +9,7 @@ import type { FeatureType } from '#feature_store/definitions/feature';
 import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import type { FeatureService, ServiceSignature } from '#feature_store/definitions/feature_service';
 import { type EventTime, eventTime } from '#kernel/time';
-import { TrainingSetError } from '../errors.ts';
+import { FeatureComputationError, TrainingSetError } from '../errors.ts';
 import type { LabelRow, OfflineStore, TimeRange } from '../offline/offline_store.ts';
 import { requestFields, vectorOf } from './feature_vector.ts';
 import type { LabelOrigin } from './labels.ts';
@@ -111,7 +111,12 @@ export async function buildTrainingSet(
   const rows = labels.map((label, index) => {
     const stored = byView.map((found) => (found[index] === undefined ? undefined : { values: found[index] }));
     const request = requestFields(service, label.request ?? {});
-    return { ...label, values: vectorOf(service, stored, request, label.eventTime) };
+    try {
+      return { ...label, values: vectorOf(service, stored, request, label.eventTime) };
+    } catch (error) {
+      if (!(error instanceof FeatureComputationError)) throw error;
+      throw new TrainingSetError(`label ${label.labelId} of ${label.entityKey}: ${error.message}`);
+    }
   });
   const columns = service.columns.map(({ name, type }) => ({ name, type }));
   const files = new Map<string, Buffer>();

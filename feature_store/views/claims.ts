@@ -4,11 +4,10 @@ import { expression, field, fromEvent } from '#feature_store/definitions/feature
 import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import { featureView } from '#feature_store/definitions/feature_view';
 import { entity, eventSource } from '#feature_store/definitions/source';
+import { parseRfc3339 } from '#kernel/rfc3339';
 import { DAY_MS } from '#kernel/time';
-import { envelope, id } from './event_envelope.ts';
+import { envelope, id, time } from './event_envelope.ts';
 import { numberOr0 } from './numeric.ts';
-
-const time = z.iso.datetime({ offset: true });
 
 /** A claim on an insurance policy, as it is reported. */
 export const insuranceClaimSchema = z.strictObject({
@@ -34,7 +33,7 @@ export const insuranceClaims = eventSource({
   timestampField: 'timestamp',
 });
 
-const ms = (value: unknown): number => Date.parse(String(value));
+const ms = (value: unknown): number => parseRfc3339(String(value)) ?? Number.NaN;
 
 /** What a claim must fulfil; ids are what reviewers and auditors refer to. */
 const CLAIM_RULES: readonly (readonly [

@@ -38,4 +38,16 @@ export const transactions = eventSource({
   schemaVersion: 1,
   eventIdField: 'event_id',
   timestampField: 'timestamp',
+  example: {
+    event_id: 'e-1',
+    user_id: 'u-1',
+    event_type: 'transaction',
+    timestamp: '2026-11-28T12:00:00Z',
+    account_id: 'a-1',
+    amount: 12.5,
+    currency: 'EUR',
+    merchant_id: 'm-1',
+    merchant_category: 'grocery',
+    country: 'DE',
+  },
 });

@@ -239,6 +239,16 @@ const serving: Dashboard = {
           queries: [{ expr: 'max by (job, target) (circuit_open)', legend: '{{job}} {{target}}', mayBeEmpty: true }],
         },
         {
+          ...{ title: 'Dependencies and jobs that are down', unit: 'short', thresholds: [1, 1] },
+          queries: [
+            { expr: 'max by (job, name) (health_state{state="down"})', legend: '{{job}} {{name}}', mayBeEmpty: true },
+          ],
+        },
+        {
+          ...{ title: 'Refill of the online store', unit: 'percentunit' },
+          queries: [{ expr: 'max by (job) (online_store_warmup_share)', legend: '{{job}}', mayBeEmpty: true }],
+        },
+        {
           ...{ title: 'Read from history', unit: 'ops' },
           queries: [{ expr: 'sum by (job) (rate(online_store_fallbacks_total[5m]))', legend: '{{job}}' }],
         },

@@ -157,6 +157,19 @@ export interface DoFn<In, Out> {
 
 export type StateKind = 'value' | 'bag' | 'set' | 'map' | 'combining' | 'orderedList';
 
+/** How values saved under another layout are read, or why they cannot be. */
+export type Adaptation<T> =
+  | { readonly convert: (saved: unknown) => T; readonly changes: readonly string[] }
+  | { readonly refused: string };
+
+/** What the parts of a value mean, for values whose parts follow from definitions that change. */
+export interface ValueSchema<T> {
+  /** Plain data; saved with the values. Equal layouts need no adapting. */
+  readonly layout: unknown;
+  /** Returns how values of `savedLayout` become values of {@link layout}, and what was added or dropped, for the log. */
+  adapt(savedLayout: unknown): Adaptation<T>;
+}
+
 /** Declares one cell of keyed state; make it with {@link valueState} and its kin. */
 export class StateSpec<S> {
   /** Phantom: only for inference. */
@@ -164,11 +177,17 @@ export class StateSpec<S> {
   readonly kind: StateKind;
   readonly id: string;
   readonly combineFn: CombineFn<never, unknown, unknown> | undefined;
+  readonly schema: ValueSchema<unknown> | undefined;
 
-  constructor(kind: StateKind, id: string, combineFn?: CombineFn<never, unknown, unknown>) {
+  constructor(
+    kind: StateKind,
+    id: string,
+    { combineFn, schema }: { combineFn?: CombineFn<never, unknown, unknown>; schema?: ValueSchema<unknown> } = {},
+  ) {
     this.kind = kind;
     this.id = id;
     this.combineFn = combineFn;
+    this.schema = schema;
   }
 }
 
@@ -185,13 +204,21 @@ export class TimerSpec {
 
 /** Accumulates many inputs into one output; merging must be associative and commutative. */
 export interface CombineFn<In, Acc, Out> {
+  /**
+   * What its accumulators mean, such as `top(3)`: saved accumulators of another identity are refused. Absent: the source of its functions and its empty accumulator, which
+   * shows no change of captured variables or imported helpers.
+   */
+  readonly identity?: string;
+  /** What becomes of saved accumulators of another identity: the restore is refused (default), or windows under way start empty, with a warning. */
+  readonly whenChanged?: 'refuse' | 'restart';
   createAccumulator(): Acc;
   addInput(accumulator: Acc, input: In): Acc;
   mergeAccumulators(accumulators: Iterable<Acc>): Acc;
   extractOutput(accumulator: Acc): Out;
 }
 
-export const valueState = <T>(id: string): StateSpec<ValueState<T>> => new StateSpec('value', id);
+export const valueState = <T>(id: string, schema?: ValueSchema<T>): StateSpec<ValueState<T>> =>
+  new StateSpec('value', id, schema === undefined ? {} : { schema });
 export const bagState = <T>(id: string): StateSpec<BagState<T>> => new StateSpec('bag', id);
 export const setState = <T>(id: string): StateSpec<SetState<T>> => new StateSpec('set', id);
 export const mapState = <K, V>(id: string): StateSpec<MapState<K, V>> => new StateSpec('map', id);
@@ -200,7 +227,7 @@ export const combiningState = <In, Acc, Out>(
   id: string,
   combineFn: CombineFn<In, Acc, Out>,
 ): StateSpec<CombiningState<In, Out>> =>
-  new StateSpec('combining', id, combineFn as unknown as CombineFn<never, unknown, unknown>);
+  new StateSpec('combining', id, { combineFn: combineFn as unknown as CombineFn<never, unknown, unknown> });
 
 export const eventTimer = (id: string): TimerSpec => new TimerSpec('event', id);
 export const processingTimer = (id: string): TimerSpec => new TimerSpec('processing', id);

@@ -4,7 +4,7 @@ import { type Metric, metricsOf } from './metrics.ts';
 import { ExchangeIn, ExchangeOut } from './operators/exchange.ts';
 import { collectValues, combineValues, GroupByKeyOperator } from './operators/group_by_key.ts';
 import { Edge, type EngineContext, type Operator } from './operators/operator.ts';
-import { declarationsOf, ParDoOperator } from './operators/par_do.ts';
+import { ParDoOperator } from './operators/par_do.ts';
 import { CollectedSideInputs } from './operators/side_input.ts';
 import {
   AssignTimestampsOperator,
@@ -18,6 +18,7 @@ import { SlidingCombineOperator } from './operators/sliding_combine.ts';
 import { SplittableOperator } from './operators/splittable_operator.ts';
 import { StrictEdge } from './operators/strict_edge.ts';
 import type { Codec, Plan, PlanTransform } from './plan.ts';
+import { fitOf, type OperatorSchema, type StateChange, schemaOf } from './state_schema.ts';
 
 export interface ExecutorOptions {
   readonly now: () => number;
@@ -27,12 +28,23 @@ export interface ExecutorOptions {
   readonly onStage?: (transform: string, seconds: number) => void;
   /** Encode and decode every element between transforms, and forbid changing inputs. */
   readonly strict?: boolean;
+  /** Called for whatever a restore does not take over as it was. */
+  readonly onStateChange?: ((change: StateChange) => void) | undefined;
+  readonly restorePolicy?: RestorePolicy | undefined;
+}
+
+/** What a restore does with saved state that has no place any more. */
+export interface RestorePolicy {
+  /** Transforms whose saved state is given up. */
+  readonly discard?: readonly string[] | undefined;
+  /** State of transforms that are not in the pipeline any more; refused by default. */
+  readonly removed?: 'refuse' | 'drop' | undefined;
 }
 
 /** A transform in a snapshot, with the declaration it was made under. */
 export interface SavedTransform {
   readonly name: string;
-  readonly signature: string;
+  readonly schema: OperatorSchema;
   readonly inputWatermark: EventTime;
   readonly outputWatermark: EventTime;
   readonly hasState: boolean;
@@ -57,7 +69,8 @@ const NO_ENTRIES: Iterator<unknown> = [][Symbol.iterator]();
  */
 export class Executor {
   readonly #operators: Operator[] = [];
-  readonly #signatures = new Map<string, string>();
+  readonly #transforms = new Map<string, PlanTransform>();
+  readonly #schemas = new Map<string, OperatorSchema>();
   readonly #edges = new Map<string, Edge>();
   readonly sources: SplittableOperator[] = [];
   readonly testStreams: TestStreamOperator[] = [];
@@ -67,11 +80,15 @@ export class Executor {
   readonly #impulses: ImpulseOperator[] = [];
   readonly #codecs: ReadonlyMap<string, Codec>;
   readonly #onStage: ExecutorOptions['onStage'];
+  readonly #onStateChange: ExecutorOptions['onStateChange'];
+  readonly #restorePolicy: RestorePolicy;
   /** Counters, distributions and gauges of DoFns, by transform. */
   readonly metrics: { readonly transform: string; readonly metric: Metric }[] = [];
 
   constructor(plan: Plan, options: ExecutorOptions) {
     this.#onStage = options.onStage;
+    this.#onStateChange = options.onStateChange;
+    this.#restorePolicy = options.restorePolicy ?? {};
     this.#codecs = options.strict === true ? plan.codecs : NO_CODECS;
     const context: EngineContext = {
       now: options.now,
@@ -81,7 +98,8 @@ export class Executor {
     for (const transform of plan.transforms) {
       const operator = this.#create(transform, context, options);
       this.#operators.push(operator);
-      this.#signatures.set(transform.name, signatureOf(transform));
+      this.#transforms.set(transform.name, transform);
+      this.#schemas.set(transform.name, schemaOf(transform));
       if (transform.kind !== 'parDo') continue;
       for (const metric of metricsOf(transform.doFn)) this.metrics.push({ transform: transform.name, metric });
     }
@@ -286,7 +304,7 @@ export class Executor {
       const snapshot = operator.beginSnapshot((entry) => take(index, entry));
       return {
         name: operator.name,
-        signature: this.#signatures.get(operator.name) as string,
+        schema: this.#schemas.get(operator.name) as OperatorSchema,
         inputWatermark: operator.inputWatermark,
         outputWatermark: operator.outputWatermark,
         hasState: snapshot !== undefined,
@@ -300,45 +318,53 @@ export class Executor {
     for (const operator of this.#operators) operator.endSnapshot();
   }
 
-  /** @throws {@link InvalidPipelineError} naming the transforms whose state has nowhere to go */
+  /**
+   * Takes saved state over, part by part by name: parts that are new start empty, parts that are gone are dropped, parts that mean something else are refused (docs/adr/0017).
+   *
+   * @throws {@link InvalidPipelineError} naming each transform whose state does not fit, and how it differs; nothing is restored then
+   */
   restore(snapshot: readonly RestoredTransform[]): void {
+    const policy = this.#restorePolicy;
     const operators = new Map(this.#operators.map((operator) => [operator.name, operator]));
     const problems: string[] = [];
-    for (const { name, signature, inputWatermark, outputWatermark, hasState, head, entries } of snapshot) {
+    const changes: StateChange[] = [];
+    const restores: (() => void)[] = [];
+    for (const { name, schema, inputWatermark, outputWatermark, hasState, head, entries } of snapshot) {
       const operator = operators.get(name);
-      if (operator === undefined) {
-        if (hasState) problems.push(`"${name}" is in the snapshot with state, but not in the pipeline`);
-        continue;
-      }
-      const expected = this.#signatures.get(name) as string;
-      if (hasState && signature !== expected) {
-        problems.push(`"${name}" was ${signature} and is now ${expected}`);
+      const transform = this.#transforms.get(name);
+      const isDiscarded = policy.discard?.includes(name) === true;
+      if (operator === undefined || transform === undefined) {
+        if (!hasState) continue;
+        if (isDiscarded || policy.removed === 'drop') {
+          changes.push({ transform: name, change: 'dropped', detail: 'it is not in the pipeline any more' });
+        } else problems.push(`"${name}" is in the snapshot with state, but not in the pipeline`);
         continue;
       }
       operator.inputWatermark = inputWatermark;
       operator.outputWatermark = outputWatermark;
-      if (hasState) operator.restore(head, entries);
+      if (isDiscarded) {
+        if (hasState) changes.push({ transform: name, change: 'dropped', detail: 'as requested; it starts empty' });
+        continue;
+      }
+      const current = this.#schemas.get(name) as OperatorSchema;
+      if (!hasState && schema.operator !== current.operator) continue;
+      const fit = fitOf(transform, schema, current);
+      problems.push(...fit.problems);
+      changes.push(...fit.changes);
+      if (hasState && !fit.isDiscarded) restores.push(() => operator.restore(head, entries, fit.mapping));
     }
     if (problems.length > 0) {
       throw new InvalidPipelineError(
-        `the snapshot is of another pipeline: ${problems.join('; ')}. Restore it with the pipeline that wrote it, drain that one first, or start from another snapshot directory`,
+        `the snapshot is of another pipeline: ${problems.join('; ')}. Restore it with the pipeline that wrote it, drain that one first, discard the state of the transforms named (discardState), or start from another snapshot directory`,
       );
     }
+    const saved = new Set(snapshot.map(({ name }) => name));
+    for (const [name, { parts }] of this.#schemas) {
+      if (parts.length > 0 && !saved.has(name)) {
+        changes.push({ transform: name, change: 'started_empty', detail: 'it is new in the pipeline' });
+      }
+    }
+    for (const restore of restores) restore();
+    for (const change of changes) this.#onStateChange?.(change);
   }
-}
-
-/** What about a transform must not change between a snapshot and its restore. */
-function signatureOf(transform: PlanTransform): string {
-  if (transform.kind === 'groupByKey') {
-    const { windowFn, trigger } = transform.windowing;
-    return `${transform.combineFn === undefined ? 'group' : 'combine'} by key in ${windowFn.name} windows, trigger ${trigger.kind}`;
-  }
-  if (transform.kind === 'slidingCombine') return `combine in sliding(${transform.sizeMs},${transform.periodMs}) tiles`;
-  if (transform.kind !== 'parDo') return transform.kind;
-  const { states, timers } = declarationsOf(transform.doFn);
-  const parts = [
-    ...states.map(({ id, kind }) => `${kind} state ${id}`),
-    ...timers.map(({ id, domain }) => `${domain} timer ${id}`),
-  ];
-  return parts.length === 0 ? 'parDo' : `parDo with ${parts.join(', ')}`;
 }

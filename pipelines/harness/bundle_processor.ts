@@ -1,9 +1,10 @@
 import { type EventTime, MAX_EVENT_TIME } from '#kernel/time';
+import { declarationsOf } from '#pipelines/engine/declarations';
 import type { CombineFn } from '#pipelines/engine/dofn';
 import { InvalidPipelineError } from '#pipelines/engine/errors';
 import { Counter, Distribution, Gauge, type Metric, metricsOf } from '#pipelines/engine/metrics';
 import { Edge, type EngineContext, type Operator } from '#pipelines/engine/operators/operator';
-import { declarationsOf, ParDoOperator, type RemoteKeeper, WINDOW_EXPIRY } from '#pipelines/engine/operators/par_do';
+import { ParDoOperator, type RemoteKeeper, WINDOW_EXPIRY } from '#pipelines/engine/operators/par_do';
 import {
   AssignTimestampsOperator,
   FlattenOperator,

@@ -92,6 +92,8 @@ export class BrokerSource<T> implements SplittableDoFn<string, T, BrokerRestrict
   readonly #broker: Broker;
   readonly #settings: BrokerSourceSettings<T>;
   readonly #open = new Map<string, OpenPartition>();
+  /** Topic and partition of what has been reported to health. */
+  readonly #reported = new Map<string, readonly [topic: string, partition: string]>();
   #durable = new Map<string, Map<string, Position>>();
   #committing: Promise<void> | undefined;
 
@@ -116,8 +118,22 @@ export class BrokerSource<T> implements SplittableDoFn<string, T, BrokerRestrict
     context: Context<T>,
   ): Promise<ProcessContinuation> {
     return restriction.kind === 'discovery'
-      ? this.#discover(restriction, tracker, context)
+      ? this.#discoverReported(restriction, tracker, context)
       : this.#read(restriction, tracker, context);
+  }
+
+  async #discoverReported(part: Discovery, tracker: Tracker, context: Context<T>): Promise<ProcessContinuation> {
+    const progress = this.#settings.metrics?.progress;
+    const topic = String(this.#settings.topics);
+    progress?.reading(topic, DISCOVERY);
+    try {
+      const continuation = await this.#discover(part, tracker, context);
+      progress?.ended(topic, DISCOVERY);
+      return continuation;
+    } catch (error) {
+      progress?.failed(topic, DISCOVERY, error);
+      throw error;
+    }
   }
 
   async #discover({ known }: Discovery, tracker: Tracker, context: Context<T>): Promise<ProcessContinuation> {
@@ -164,21 +180,24 @@ export class BrokerSource<T> implements SplittableDoFn<string, T, BrokerRestrict
   async #read(part: PartitionPart, tracker: Tracker, context: Context<T>): Promise<ProcessContinuation> {
     const { maxRecords = DEFAULT_MAX_RECORDS, maxWaitMs = DEFAULT_MAX_WAIT_MS, metrics } = this.#settings;
     const { topic, partition } = part;
-    const open = await this.#reader(part);
-    const { reader } = open;
+    this.#reported.set(idOf(part), [topic, partition]);
+    metrics?.progress.reading(topic, partition);
+    let open: OpenPartition;
     let records: readonly LogRecord[];
     try {
-      records = await reader.poll({ maxRecords, maxWaitMs, signal: context.signal });
+      open = await this.#reader(part);
+      records = await this.#poll(part, open.reader, { maxRecords, maxWaitMs, signal: context.signal });
     } catch (error) {
-      this.#open.delete(idOf(part));
-      await reader.close();
+      metrics?.progress.failed(topic, partition, error);
       throw error;
     }
+    const { reader } = open;
     const newest = this.#output(records, part, context);
     const next = reader.position();
     const backlog = Number(reader.lagRecords());
     context.reportBacklog(backlog);
     metrics?.setLag(topic, partition, backlog, reader.lagMs?.());
+    metrics?.progress.read(topic, partition, records.length, backlog);
     const nowMs = Date.now();
     if (records.length > 0) {
       open.lastRecordMs = nowMs;
@@ -206,6 +225,21 @@ export class BrokerSource<T> implements SplittableDoFn<string, T, BrokerRestrict
       return STOP;
     }
     return resumeAfter(0);
+  }
+
+  /** A reader that has failed is opened anew the next time. */
+  async #poll(
+    part: PartitionPart,
+    reader: SourcePartition,
+    options: Parameters<SourcePartition['poll']>[0],
+  ): Promise<readonly LogRecord[]> {
+    try {
+      return await reader.poll(options);
+    } catch (error) {
+      this.#open.delete(idOf(part));
+      await reader.close();
+      throw error;
+    }
   }
 
   /** @returns the newest event time of the partition, ms */
@@ -255,14 +289,20 @@ export class BrokerSource<T> implements SplittableDoFn<string, T, BrokerRestrict
   async #close(part: PartitionPart): Promise<void> {
     const open = this.#open.get(idOf(part));
     this.#open.delete(idOf(part));
+    this.#settings.metrics?.progress.ended(part.topic, part.partition);
     await open?.reader.close();
   }
 
   async teardown(): Promise<void> {
     for (const { reader } of this.#open.values()) await reader.close();
     this.#open.clear();
+    // A job that begins anew reports its own reads.
+    for (const [topic, partition] of this.#reported.values()) this.#settings.metrics?.progress.ended(topic, partition);
   }
 }
+
+/** Looking for partitions, as health names it. */
+const DISCOVERY = 'discovery';
 
 const idOf = ({ topic, partition }: PartitionPart): string => `${topic}\u0000${partition}`;
 

@@ -1,8 +1,11 @@
 import { gaugeOf, type Registry } from '#monitoring/metrics';
+import { type SourceProgress, sourceProgressOf } from './source_progress.ts';
 
 /** How far a source is behind its broker, for GET /metrics. */
 export interface SourceMetrics {
   setLag(topic: string, partition: string, records: number, ms: number | undefined): void;
+  /** Whether the partitions move, for health. */
+  readonly progress: SourceProgress;
 }
 
 /** May be called again for a registry: a graph is built more than once. */
@@ -19,6 +22,7 @@ export function createSourceMetrics(registry: Registry): SourceMetrics {
     labelNames,
   });
   return {
+    progress: sourceProgressOf(registry),
     setLag(topic, partition, records, ms) {
       lagRecords.set({ topic, partition }, records);
       if (ms !== undefined) lagSeconds.set({ topic, partition }, ms / 1_000);

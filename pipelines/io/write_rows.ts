@@ -1,4 +1,9 @@
 import type { Producer } from '#connectors/connector';
+import {
+  DeadLetterWriter,
+  type DeadLetterWriterDeps,
+  type DeadLetterWriterSettings,
+} from '#connectors/dead_letter_writer';
 import type { DeadLetter } from '#connectors/dead_letters';
 import { Delivery, type DeliveryDeps, type Rejected } from '#connectors/delivery';
 import { rowJson } from '#feature_store/definitions/encode_row';
@@ -107,7 +112,8 @@ export class WriteRows implements DoFn<ComputedRow, DeadLetter> {
             .then(refuse('sink.feature_events')),
     ]);
     const writtenMs = clock.now();
-    for (const { row, receivedAtMs, traceparent } of batch) {
+    for (const { row, receivedAtMs, traceparent, isOfEvent } of batch) {
+      if (isOfEvent) metrics.events.inc({ view: viewId(row), outcome: 'written' });
       if (traceparent !== undefined) traceWritten(traceparent, row, beganMs);
       const view = viewId(row);
       if (row.eventTime > (metrics.newestRows.get(view) ?? 0)) metrics.newestRows.set(view, row.eventTime);
@@ -121,15 +127,11 @@ export class WriteRows implements DoFn<ComputedRow, DeadLetter> {
 
 /** Writes dead letters to their topic before the bundle commits. */
 export class WriteDeadLetters implements DoFn<DeadLetter, never> {
-  readonly #producer: Producer;
-  readonly #topic: string;
-  readonly #delivery: Delivery;
+  readonly #writer: DeadLetterWriter;
   #buffer: DeadLetter[] = [];
 
-  constructor(deps: DeliveryDeps & { readonly producer: Producer; readonly topic: string }) {
-    this.#producer = deps.producer;
-    this.#topic = deps.topic;
-    this.#delivery = new Delivery(deps, { target: 'dead letters' });
+  constructor(deps: DeadLetterWriterDeps, settings: DeadLetterWriterSettings) {
+    this.#writer = new DeadLetterWriter(deps, settings);
   }
 
   startBundle(): void {
@@ -141,9 +143,8 @@ export class WriteDeadLetters implements DoFn<DeadLetter, never> {
   }
 
   async finishBundle(): Promise<void> {
-    const records = this.#buffer.map((letter) => ({ value: JSON.stringify(letter) }));
+    const letters = this.#buffer;
     this.#buffer = [];
-    if (records.length === 0) return;
-    await this.#delivery.run(() => this.#producer.send(this.#topic, records));
+    if (letters.length > 0) await this.#writer.write(letters);
   }
 }

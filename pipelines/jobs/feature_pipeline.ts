@@ -1,4 +1,5 @@
 import type { Broker, Producer } from '#connectors/connector';
+import type { LargeLetters } from '#connectors/dead_letter_writer';
 import type { FileSystemOf } from '#connectors/files/file_systems';
 import { DefinitionError } from '#feature_store/definitions/errors';
 import { viewId } from '#feature_store/definitions/feature_row';
@@ -17,6 +18,7 @@ import type { PCollection, PipelineRoot } from '#pipelines/model/pcollection';
 import { filter, flatten, keyedCoder, parDo, parDoTagged, read } from '#pipelines/model/transforms';
 import { type ComputedRow, ComputeFeatures, DEAD, SplitInvalid } from '#pipelines/transforms/compute_features';
 import { createEventDecoder, createRowDecoder, type DecodedEvent } from '#pipelines/transforms/decode_events';
+import type { FailureLimit } from '#pipelines/transforms/failure_limit';
 import type { FeatureMetrics } from '#pipelines/transforms/feature_metrics';
 import { writeStatistics } from '#pipelines/transforms/feature_statistics';
 import { KeyByEntity } from '#pipelines/transforms/key_by_entity';
@@ -41,6 +43,10 @@ export interface FeatureSettings {
   /** Undefined: computed rows are not published. */
   readonly featureEventsTopic: string | undefined;
   readonly deadLetterTopic: string;
+  /** When the features of a view fail for too many events, it stops. */
+  readonly failureLimit?: FailureLimit;
+  /** Where dead letters go that are too large for their topic. */
+  readonly largeLetters?: LargeLetters;
   /** An event may be so much older than the watermark and count. */
   readonly allowedLatenessMs: number;
   /** Length of the windows that statistics of features are of; undefined: none are made. */
@@ -162,7 +168,10 @@ function computeFeatures(
   const usable = valid.main as PCollection<UsableEvent>;
   const rows: PCollection<ComputedRow>[] = [];
   const dead = [valid.dead];
+  const counted = new Set<string>();
   for (const view of views) {
+    const countsEvents = !counted.has(view.source.name);
+    counted.add(view.source.name);
     const id = viewId(view);
     // An event that identifies no entity is one dead letter, not one for each view.
     const [reporter] = views.filter(
@@ -179,7 +188,7 @@ function computeFeatures(
       );
     const computed = keyed.main.apply(
       parDoTagged(
-        new ComputeFeatures(view, settings.allowedLatenessMs, isLive, metrics),
+        new ComputeFeatures(view, { metrics, log }, { ...settings, isLive, countsEvents }),
         { dead: DEAD },
         { name: `Compute ${id}` },
       ),
@@ -188,7 +197,8 @@ function computeFeatures(
     dead.push(keyed.dead, computed.dead);
     if (settings.statisticsWindowMs !== undefined) {
       const statistics = { windowMs: settings.statisticsWindowMs, isLive };
-      computed.main.apply(writeStatistics(view, { offline: deps.offline, log, metrics: metrics.registry }, statistics));
+      const to = { offline: deps.offline, log, metrics: metrics.registry };
+      dead.push(computed.main.apply(writeStatistics(view, to, statistics)));
     }
   }
   const sink = new WriteRows({
@@ -202,15 +212,11 @@ function computeFeatures(
   dead.push(flatten(rows, 'AllRows').apply(parDo(sink, { name: 'WriteRows' })));
   flatten(dead, 'AllDeadLetters').apply(
     parDo(
-      new WriteDeadLetters({
-        producer,
-        topic: settings.deadLetterTopic,
-        log,
-        metrics: metrics.registry,
-      }),
-      {
-        name: 'WriteDeadLetters',
-      },
+      new WriteDeadLetters(
+        { producer, log, metrics: metrics.registry },
+        { topic: settings.deadLetterTopic, large: settings.largeLetters },
+      ),
+      { name: 'WriteDeadLetters' },
     ),
   );
 }

@@ -1,15 +1,18 @@
 import type { Broker } from '#connectors/connector';
+import { DeadLetterWriter, type LargeLetters } from '#connectors/dead_letter_writer';
+import type { DeadLetter } from '#connectors/dead_letters';
 import { Delivery } from '#connectors/delivery';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { SECOND_MS } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import type { Registry } from '#monitoring/metrics';
-import type { DoFn, ProcessContext } from '#pipelines/engine/dofn';
+import { type DoFn, outputTag, type ProcessContext } from '#pipelines/engine/dofn';
 import { BrokerSource } from '#pipelines/io/broker_source';
 import { createSourceMetrics } from '#pipelines/io/source_metrics';
+import { WriteDeadLetters } from '#pipelines/io/write_rows';
 import { combinePerKey } from '#pipelines/model/grouping';
 import type { KV, PCollection, PipelineRoot } from '#pipelines/model/pcollection';
-import { filter, keyBy, parDo, read, windowInto } from '#pipelines/model/transforms';
+import { keyBy, parDo, parDoTagged, read, windowInto } from '#pipelines/model/transforms';
 import { fixedWindows, globalWindows } from '#pipelines/model/windowing';
 import {
   CompareWithTraining,
@@ -24,6 +27,7 @@ import {
   type MonitoredPrediction,
   type PredictionWindow,
   predictionWindowFn,
+  type UnreadablePrediction,
 } from '#pipelines/transforms/drift/prediction_window';
 import { periodicImpulse } from '#pipelines/transforms/standard/periodic_impulse';
 
@@ -37,6 +41,9 @@ export interface MonitoringDeps {
 
 export interface MonitoringSettings extends DriftSettings, JudgeSettings {
   readonly predictionsTopic: string;
+  readonly deadLetterTopic: string;
+  /** Where dead letters go that are too large for their topic. */
+  readonly largeLetters?: LargeLetters;
   readonly group: string;
   /** How often a window that is still open is compared, and outcomes are looked at, ms. */
   readonly everyMs: number;
@@ -56,21 +63,31 @@ export function buildMonitoringPipeline(
 ): void {
   const delivery = new Delivery({ log, metrics: registry }, { target: 'drift reports' });
   const metrics = new DriftMetrics(registry);
+  const deadLetters = new DeadLetterWriter(
+    { producer: broker.producer, log, metrics: registry },
+    { topic: settings.deadLetterTopic, large: settings.largeLetters },
+  );
   const { predictionsTopic: topic, windowMs, everyMs, bounded } = settings;
-  const source = new BrokerSource<MonitoredPrediction | undefined>(broker, {
+  const source = new BrokerSource<MonitoredPrediction | UnreadablePrediction>(broker, {
     ...{ topics: [topic], group: settings.group, startAt: 'earliest', outOfOrderMs: OUT_OF_ORDER_MS },
     ...{ idleAfterMs: settings.idleAfterMs, decode: decodePrediction },
     metrics: createSourceMetrics(registry),
     ...(bounded === undefined ? {} : { bounded }),
   });
   const again = { kind: 'afterProcessingTime', delayMs: everyMs } as const;
-  (
-    root
-      .apply(read(topic, source, 'ReadPredictions'))
-      .apply(
-        filter<MonitoredPrediction | undefined>((found) => found !== undefined, 'Predictions'),
-      ) as PCollection<MonitoredPrediction>
-  )
+  const split = root
+    .apply(read(topic, source, 'ReadPredictions'))
+    .apply(parDoTagged(new SplitUnreadable(), { dead: DEAD }, { name: 'Predictions' }));
+  split.dead.apply(
+    parDo(
+      new WriteDeadLetters(
+        { producer: broker.producer, log, metrics: registry },
+        { topic: settings.deadLetterTopic, large: settings.largeLetters },
+      ),
+      { name: 'WriteDeadLetters' },
+    ),
+  );
+  (split.main as PCollection<MonitoredPrediction>)
     .apply(
       windowInto(
         {
@@ -86,11 +103,29 @@ export function buildMonitoringPipeline(
     .apply(combinePerKey(predictionWindowFn, { name: 'Gather' }))
     .apply(parDo(new TellWindow(), { name: 'TellWindow' }))
     .apply(windowInto({ windowFn: globalWindows() }, 'AllOfTime'))
-    .apply(parDo(new CompareWithTraining({ referenceOf, offline, delivery, metrics }, settings), { name: 'Compare' }));
+    .apply(
+      parDo(new CompareWithTraining({ referenceOf, offline, delivery, metrics, deadLetters, log }, settings), {
+        name: 'Compare',
+      }),
+    );
   if (bounded === true) return;
   root
     .apply(periodicImpulse({ name: 'EverySoOften', start: Date.now(), intervalMs: everyMs }))
-    .apply(parDo(new JudgePredictions({ offline, referenceOf, delivery, registry }, settings), { name: 'Judge' }));
+    .apply(parDo(new JudgePredictions({ offline, referenceOf, delivery, registry, log }, settings), { name: 'Judge' }));
+}
+
+const DEAD = outputTag<DeadLetter>('dead');
+
+/** Separates predictions from what is none. */
+class SplitUnreadable implements DoFn<MonitoredPrediction | UnreadablePrediction, MonitoredPrediction> {
+  process(element: MonitoredPrediction | UnreadablePrediction, context: ProcessContext<MonitoredPrediction>): void {
+    if (!('reason' in element)) {
+      context.output(element);
+      return;
+    }
+    const timestamp = new Date(context.clock.now()).toISOString();
+    context.outputTo(DEAD, { ...element, stage: 'monitor.decode', timestamp });
+  }
 }
 
 /** Keeps which window and version it is of, where both are forgotten. */

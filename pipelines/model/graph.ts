@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { canonicalJson } from '#kernel/json';
+import { declarationsOf } from '#pipelines/engine/declarations';
 import { InvalidPipelineError } from '#pipelines/engine/errors';
-import { declarationsOf } from '#pipelines/engine/operators/par_do';
 import { type BeamPipeline, Pipeline, type PTransformProto, Root, runnerApi } from './beam.ts';
 import { findFunction } from './function_table.ts';
 import type { PipelineRoot } from './pcollection.ts';

@@ -1,5 +1,6 @@
 import { keyIdOf } from '#kernel/key_codec';
 import type { EventTime } from '#kernel/time';
+import { combineIdentityOf } from '#pipelines/engine/combine_identity';
 import type { BoundedWindow, CombineFn, DoFn, FinishBundleContext, ProcessContext } from '#pipelines/engine/dofn';
 import type { Window } from '#pipelines/engine/windowing/window';
 import { type BeamPipeline, type PTransformProto, runnerApi } from './beam.ts';
@@ -218,13 +219,24 @@ function withFanout<K, In, Acc, Out>(
       .apply(combinePerKey(combineFromParts(combineFn), { name: 'Whole' }));
 }
 
+/** What another function's accumulators mean, where this one is made of it. */
+const meaningOf = <In, Acc, Out>(
+  fn: CombineFn<In, Acc, Out>,
+  how: string,
+): Pick<CombineFn<In, Acc, Out>, 'identity' | 'whenChanged'> => ({
+  identity: `${how} ${combineIdentityOf(fn as unknown as CombineFn<never, unknown, unknown>)}`,
+  ...(fn.whenChanged === undefined ? {} : { whenChanged: fn.whenChanged }),
+});
+
 const partsOf = <In, Acc, Out>(fn: CombineFn<In, Acc, Out>): Omit<CombineFn<In, Acc, Out>, 'extractOutput'> => ({
+  ...meaningOf(fn, 'parts of'),
   createAccumulator: () => fn.createAccumulator(),
   addInput: (accumulator, input) => fn.addInput(accumulator, input),
   mergeAccumulators: (accumulators) => fn.mergeAccumulators(accumulators),
 });
 
 const combineFromParts = <In, Acc, Out>(fn: CombineFn<In, Acc, Out>): CombineFn<Acc, Acc, Out> => ({
+  ...meaningOf(fn, 'whole of'),
   createAccumulator: () => fn.createAccumulator(),
   addInput: (accumulator, part) => fn.mergeAccumulators([accumulator, part]),
   mergeAccumulators: (accumulators) => fn.mergeAccumulators(accumulators),
@@ -270,6 +282,7 @@ const combineAll = <In, Acc, Out>(
   );
 
 const ignoringNone = <In, Acc, Out>(fn: CombineFn<In, Acc, Out>): CombineFn<Maybe<In>, Acc, Out> => ({
+  ...meaningOf(fn, 'any of'),
   createAccumulator: () => fn.createAccumulator(),
   addInput: (accumulator, input) => (input.length === 0 ? accumulator : fn.addInput(accumulator, input[0])),
   mergeAccumulators: (accumulators) => fn.mergeAccumulators(accumulators),

@@ -1,6 +1,6 @@
+import { declarationsOf } from '#pipelines/engine/declarations';
 import type { CombineFn, DoFn } from '#pipelines/engine/dofn';
 import { InvalidPipelineError } from '#pipelines/engine/errors';
-import { declarationsOf } from '#pipelines/engine/operators/par_do';
 import type { Codec, Plan, PlanTransform, TestStreamEvent } from '#pipelines/engine/plan';
 import type { SplittableDoFn } from '#pipelines/engine/splittable';
 import { tileSlidingCombines } from '#pipelines/engine/tiling';

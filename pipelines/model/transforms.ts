@@ -1,5 +1,5 @@
+import { declarationsOf } from '#pipelines/engine/declarations';
 import { type DoFn, IGNORES_WINDOW, type OutputTag, type SideInputView, type StateSpec } from '#pipelines/engine/dofn';
-import { declarationsOf } from '#pipelines/engine/operators/par_do';
 import { isSplittable, type SplittableDoFn } from '#pipelines/engine/splittable';
 import { BeamPCollection, type BeamPipeline, P, type PTransformProto, runnerApi, withName } from './beam.ts';
 import type { AnyCoder } from './coders/coder.ts';

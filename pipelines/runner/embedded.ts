@@ -9,11 +9,14 @@ import {
 } from '#kernel/time';
 import { type Logger, silentLogger } from '#monitoring/log';
 import { SnapshotError } from '#pipelines/engine/errors';
-import { Executor, type ExecutorOptions } from '#pipelines/engine/executor';
+import { Executor, type ExecutorOptions, type RestorePolicy } from '#pipelines/engine/executor';
 import type { TestStreamOperator } from '#pipelines/engine/operators/simple_operators';
 import type { Plan } from '#pipelines/engine/plan';
 import { cutIntoStages } from '#pipelines/engine/stages';
+import type { StateChange } from '#pipelines/engine/state_schema';
 import { GLOBAL_WINDOW } from '#pipelines/engine/windowing/window';
+import { DiskFullError, LockLostError, NoAccessError } from '#storage/errors';
+import { FolderLock } from '#storage/folder_lock';
 import { type Execution, LocalExecution } from './execution.ts';
 import type { PipelineMetrics } from './pipeline_metrics.ts';
 import type { LaunchShard } from './sharded/messages.ts';
@@ -34,15 +37,32 @@ export interface EmbeddedOptions {
   readonly maxRetries?: number;
   /** Spreads keys over so many threads beside this one, where the pipeline allows it (see {@link cutIntoStages}). */
   readonly shards?: { readonly count: number; readonly launch: LaunchShard };
+  /** What becomes of saved state that the pipeline has no place for any more; by default the restore is refused, naming it. */
+  readonly restore?: RestorePolicy;
 }
 
 export type PipelineState = 'starting' | 'running' | 'draining' | 'done' | 'failed' | 'stopped';
 
+export interface JobRestarts {
+  /** Times of the newest restarts by the job's clock, ms, oldest first; at most {@link RESTARTS_KEPT}. */
+  readonly timesMs: readonly number[];
+  /** What made it restart the last time. */
+  readonly lastError: unknown;
+  /** It has failed and waits before it begins again. */
+  readonly isWaiting: boolean;
+}
+
 /** A running job. */
 export interface PipelineHandle {
   readonly state: PipelineState;
+  /** How often it began again from its newest snapshot, and why. */
+  readonly restarts: JobRestarts;
+  /** When the bundle under way began, ms of {@link performance.now}; undefined between bundles. */
+  readonly bundleSinceMs: number | undefined;
   /** Resolves when the job has ended: all sources done, drained or stopped. Rejects with what made it fail. */
   readonly finished: Promise<void>;
+  /** Resolves when the snapshots' folder is this process's and the newest snapshot was read. Rejects where that cannot be. */
+  readonly loaded: Promise<void>;
   /** Records the sources know of and have not read. */
   backlogRecords(): number;
   /** Event time, ms; everything older has been dealt with. */
@@ -55,6 +75,9 @@ export interface PipelineHandle {
 
 const DEFAULT_RETRIES = 3;
 const FIRST_BACKOFF_MS = 100;
+/** A job that is retried for ever is tried at least so often. */
+const LONGEST_BACKOFF_MS = 30_000;
+const RESTARTS_KEPT = 20;
 /** How long a bundle may take more pieces in before it closes. */
 const BUNDLE_BUDGET_MS = 5;
 const LONGEST_SLEEP_MS = 1_000;
@@ -95,7 +118,10 @@ class ScriptedClock implements Clock {
 
 class EmbeddedJob implements PipelineHandle {
   state: PipelineState = 'starting';
+  readonly restarts = { timesMs: [] as number[], lastError: undefined as unknown, isWaiting: false };
+  bundleSinceMs: number | undefined;
   finished: Promise<void> = Promise.resolve();
+  loaded: Promise<void> = Promise.resolve();
   readonly #plan: Plan;
   readonly #log: Logger;
   readonly #clock: Clock;
@@ -108,11 +134,16 @@ class EmbeddedJob implements PipelineHandle {
   readonly #strict: boolean;
   readonly #shards: EmbeddedOptions['shards'];
   readonly #snapshotDirectory: string | undefined;
+  readonly #restore: RestorePolicy | undefined;
   #execution: Execution;
   #drainRequested = false;
   #stopRequested = false;
+  /** Ends the wait before a restart. */
+  #endWait: () => void = () => {};
   #wake: () => void = () => {};
   #woken = false;
+  #onLoaded: () => void = () => {};
+  #lock: FolderLock | undefined;
   #snapshotDueAt = 0;
   #changedSinceSnapshot = false;
   #failures = 0;
@@ -126,17 +157,25 @@ class EmbeddedJob implements PipelineHandle {
     this.#clock = this.#scriptedClock ?? options.clock ?? systemClock;
     this.#metrics = options.metrics;
     this.#intervalMs = options.snapshots?.intervalMs ?? 0;
-    this.#store = options.snapshots && new SnapshotStore(options.snapshots.directory, this.#log);
+    this.#store =
+      options.snapshots &&
+      new SnapshotStore(options.snapshots.directory, this.#log, undefined, () => this.#lock?.check());
     this.#maxRetries = options.maxRetries ?? (options.snapshots === undefined ? 0 : DEFAULT_RETRIES);
     this.#strict = options.strict ?? false;
     this.#shards = options.shards;
     this.#snapshotDirectory = options.snapshots?.directory;
+    this.#restore = options.restore;
     this.#execution = this.#createExecution();
   }
 
   begin(): void {
+    this.loaded = new Promise((resolve) => {
+      this.#onLoaded = resolve;
+    });
     this.finished = this.#run();
-    // The caller may look at `finished` late; a failure is also logged.
+    this.loaded = Promise.race([this.loaded, this.finished]);
+    // The caller may look at them late; a failure is also logged.
+    this.loaded.catch(() => {});
     this.finished.catch(() => {});
   }
 
@@ -150,12 +189,14 @@ class EmbeddedJob implements PipelineHandle {
 
   async drain(): Promise<void> {
     this.#drainRequested = true;
+    this.#endWait();
     this.#wakeUp();
     await this.finished;
   }
 
   async stop(): Promise<void> {
     this.#stopRequested = true;
+    this.#endWait();
     this.#wakeUp();
     await this.finished.catch(() => {});
   }
@@ -168,6 +209,8 @@ class EmbeddedJob implements PipelineHandle {
       ...this.#stageTimes(),
       now: () => this.#clock.now(),
       onDroppedLate,
+      onStateChange: (change) => this.#reportStateChange(change),
+      restorePolicy: this.#restore,
       onRetry: (transform, error, delayMs) =>
         this.#log.warn({ transform, error, delayMs: Math.round(delayMs) }, 'source.retrying'),
     };
@@ -184,7 +227,12 @@ class EmbeddedJob implements PipelineHandle {
       this.#log.warn({ reason: 'nothing in it has keys or is reshuffled' }, 'pipeline.runs_on_one_thread');
       return local();
     }
-    const spec = { shards: count, snapshotDirectory: this.#snapshotDirectory, strict: this.#strict };
+    const spec = {
+      shards: count,
+      snapshotDirectory: this.#snapshotDirectory,
+      strict: this.#strict,
+      restore: this.#restore,
+    };
     return new ShardedExecution({
       local: new Executor(stages.plans[0] as Plan, options),
       stages,
@@ -194,6 +242,11 @@ class EmbeddedJob implements PipelineHandle {
       onDroppedLate,
       ...this.#stageTimes(),
     });
+  }
+
+  #reportStateChange(change: StateChange): void {
+    this.#log.warn({ ...change }, `state.${change.change}`);
+    this.#metrics?.stateChanges.inc({ transform: change.transform, change: change.change });
   }
 
   #stageTimes(): Pick<ExecutorOptions, 'onStage'> {
@@ -210,36 +263,62 @@ class EmbeddedJob implements PipelineHandle {
 
   async #run(): Promise<void> {
     try {
-      for (;;) {
-        try {
-          await this.#open();
-          await this.#loop();
-          break;
-        } catch (error) {
-          await this.#execution.teardown().catch(() => {});
-          await this.#abandonSnapshot();
-          if (this.#stopRequested || error instanceof SnapshotError || this.#failures >= this.#maxRetries) throw error;
-          const delayMs = FIRST_BACKOFF_MS * 2 ** this.#failures;
-          this.#failures += 1;
-          this.#metrics?.bundleFailures.inc();
-          this.#log.error({ error, attempt: this.#failures, delayMs }, 'bundle.failed_restarting_from_snapshot');
-          await sleep(delayMs);
-          this.#execution = this.#createExecution();
-        }
-      }
-      await Promise.all(this.#finalising);
-      await this.#execution.teardown();
-      this.state = this.#stopRequested ? 'stopped' : 'done';
-      this.#log.info({ state: this.state }, 'pipeline.ended');
+      if (this.#snapshotDirectory !== undefined) this.#lock = await FolderLock.acquire(this.#snapshotDirectory);
+      await this.#runAll();
     } catch (error) {
       this.state = 'failed';
       this.#log.error({ error }, 'pipeline.failed');
       throw error;
+    } finally {
+      await this.#lock?.release();
     }
+  }
+
+  async #waitToRestart(error: unknown, delayMs: number): Promise<void> {
+    const { restarts } = this;
+    restarts.timesMs.push(this.#clock.now());
+    if (restarts.timesMs.length > RESTARTS_KEPT) restarts.timesMs.shift();
+    restarts.lastError = error;
+    restarts.isWaiting = true;
+    this.bundleSinceMs = undefined;
+    // Draining and stopping do not wait for it; a job that fails while it drains waits again before the next try.
+    const waiting = new AbortController();
+    this.#endWait = () => waiting.abort();
+    await sleep(delayMs, undefined, { signal: waiting.signal }).catch(() => {});
+    this.#endWait = () => {};
+    restarts.isWaiting = false;
+  }
+
+  async #runAll(): Promise<void> {
+    for (;;) {
+      try {
+        await this.#open();
+        await this.#loop();
+        break;
+      } catch (error) {
+        await this.#execution.teardown().catch(() => {});
+        await this.#abandonSnapshot();
+        if (this.#stopRequested || error instanceof SnapshotError || error instanceof LockLostError) throw error;
+        // A full disk is waited out: it is no fault of the pipeline.
+        const isDisk = error instanceof DiskFullError || error instanceof NoAccessError;
+        if (!isDisk && this.#failures >= this.#maxRetries) throw error;
+        const delayMs = Math.min(FIRST_BACKOFF_MS * 2 ** this.#failures, LONGEST_BACKOFF_MS);
+        this.#failures += 1;
+        this.#metrics?.bundleFailures.inc();
+        this.#log.error({ error, attempt: this.#failures, delayMs }, 'bundle.failed_restarting_from_snapshot');
+        await this.#waitToRestart(error, delayMs);
+        this.#execution = this.#createExecution();
+      }
+    }
+    await Promise.all(this.#finalising);
+    await this.#execution.teardown();
+    this.state = this.#stopRequested ? 'stopped' : 'done';
+    this.#log.info({ state: this.state }, 'pipeline.ended');
   }
 
   async #open(): Promise<void> {
     const snapshot = await this.#store?.load();
+    this.#onLoaded();
     const { shards } = this.#execution;
     if (snapshot !== undefined && snapshot.shards !== shards) {
       throw new SnapshotError(
@@ -272,12 +351,12 @@ class EmbeddedJob implements PipelineHandle {
       } else if (execution.sources.every((source) => !source.hasWork)) {
         // Nothing to read any more: one more pass lets the end of time through; timers in processing time may remain.
         await this.#bundle(now);
-        await execution.settle();
+        await this.#settle();
         if (execution.isFinished || execution.nextProcessingTime() === undefined) break;
         if (this.#scriptedClock === undefined) await this.#sleepUntil(execution.nextProcessingTime() as number);
         else this.#scriptedClock.advanceTo(execution.nextProcessingTime() as number);
       } else {
-        await execution.settle();
+        await this.#settle();
         await this.#maybeSnapshot(now);
         // A snapshot under way is finished before anything is waited for.
         if (this.#snapshot === undefined) await this.#sleepUntil(this.#nextEventAt(execution.nextProcessingTime()));
@@ -293,6 +372,13 @@ class EmbeddedJob implements PipelineHandle {
     await Promise.all(execution.sources.map((source) => source.interrupt()));
     while (execution.sources.some((source) => source.hasPieces)) await this.#bundle(this.#clock.now());
     await this.#commit();
+  }
+
+  /** Waits until what the sinks write beside is done. */
+  async #settle(): Promise<void> {
+    this.bundleSinceMs ??= performance.now();
+    await this.#execution.settle();
+    this.bundleSinceMs = undefined;
   }
 
   async #abandonSnapshot(): Promise<void> {
@@ -315,6 +401,7 @@ class EmbeddedJob implements PipelineHandle {
 
   async #bundle(now: number, step?: TestStreamOperator): Promise<void> {
     const startedMs = performance.now();
+    this.bundleSinceMs = startedMs;
     const { sources } = this.#execution;
     await this.#execution.runBundle(() => {
       step?.step();
@@ -328,6 +415,7 @@ class EmbeddedJob implements PipelineHandle {
         for (const source of sources) source.startDue(now, () => this.#wakeUp());
       }
     }, now);
+    this.bundleSinceMs = undefined;
     this.#changedSinceSnapshot = true;
     const metrics = this.#metrics;
     if (metrics !== undefined) {
@@ -359,7 +447,7 @@ class EmbeddedJob implements PipelineHandle {
   }
 
   async #beginSnapshot(store: SnapshotStore): Promise<void> {
-    await this.#execution.settle();
+    await this.#settle();
     const writer = store.begin();
     const startedMs = performance.now();
     const take = (transform: number, entry: unknown): void => writer.take(transform, entry);
@@ -392,7 +480,7 @@ class EmbeddedJob implements PipelineHandle {
 
   /** Makes everything so far durable, then tells whoever waits for that. */
   async #commit(): Promise<void> {
-    await this.#execution.settle();
+    await this.#settle();
     if (this.#store === undefined) {
       this.#runCallbacks(this.#execution.takeCallbacks());
       return;

@@ -10,6 +10,8 @@ export interface PipelineMetrics {
   readonly watermarkLagSeconds: Gauge;
   readonly backlogRecords: Gauge;
   readonly droppedLate: Counter<'transform'>;
+  /** State that a restore did not take over as it was. */
+  readonly stateChanges: Counter<'transform' | 'change'>;
   readonly stageSeconds: Histogram<'transform'>;
   readonly transformWatermark: Gauge<'transform'>;
   /** A metric that a DoFn keeps, as it is now. */
@@ -50,6 +52,12 @@ export function createPipelineMetrics(registry: Registry): PipelineMetrics {
       name: 'pipeline_snapshot_seconds',
       help: 'Time a snapshot took to write',
       buckets: LATENCY_BUCKETS_SECONDS,
+      registers,
+    }),
+    stateChanges: new Counter({
+      name: 'pipeline_state_changes_total',
+      help: 'Parts of saved state that a restore dropped, adapted or started empty',
+      labelNames: ['transform', 'change'],
       registers,
     }),
     watermarkLagSeconds: new Gauge({

@@ -1,14 +1,16 @@
 import { createHash, type Hash } from 'node:crypto';
-import { type FileHandle, mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises';
+import { type FileHandle, open, readdir, readFile, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DefaultDeserializer, DefaultSerializer, deserialize, serialize } from 'node:v8';
 import { messageOf } from '#kernel/errors';
 import type { Logger } from '#monitoring/log';
 import { SnapshotError } from '#pipelines/engine/errors';
 import type { RestoredTransform, SavedTransform, TransformSnapshot } from '#pipelines/engine/executor';
+import { FILE_MODE, makeFolder, syncFolder } from '#storage/durable_files';
+import { diskError, onDisk } from '#storage/errors';
 
 /** Bumped when the layout of a snapshot file changes. */
-const FORMAT = 'headwater-snapshot-3';
+const FORMAT = 'headwater-snapshot-4';
 const NAME = /^snapshot-(\d{12})\.bin$/;
 const KEPT = 2;
 const LENGTH_BYTES = 4;
@@ -44,9 +46,12 @@ export class SnapshotStore {
   readonly #directory: string;
   readonly #log: Logger;
   readonly #kept: number;
+  readonly #guard: () => void;
   #sequence = 0;
 
-  constructor(directory: string, log: Logger, kept = KEPT) {
+  /** @param guard - throws when this process may no longer write here */
+  constructor(directory: string, log: Logger, kept = KEPT, guard: () => void = () => {}) {
+    this.#guard = guard;
     this.#directory = directory;
     this.#log = log;
     this.#kept = kept;
@@ -58,7 +63,7 @@ export class SnapshotStore {
    * @throws {@link SnapshotError} when there are some and none is readable
    */
   async load(wanted?: number): Promise<LoadedSnapshot | undefined> {
-    await mkdir(this.#directory, { recursive: true });
+    await makeFolder(this.#directory);
     const all = await this.#list();
     this.#sequence = all[0] ?? 0;
     const sequences = wanted === undefined ? all : [wanted];
@@ -83,9 +88,12 @@ export class SnapshotStore {
     this.#sequence = sequence;
     const file = this.#file(sequence);
     return new SnapshotWriter(sequence, `${file}.tmp`, async (temporary) => {
-      await rename(temporary, file);
-      await syncDirectory(this.#directory);
-      for (const old of (await this.#list()).slice(this.#kept)) await unlink(this.#file(old));
+      this.#guard();
+      await onDisk(file, () => rename(temporary, file));
+      await syncFolder(this.#directory);
+      for (const old of (await this.#list()).slice(this.#kept)) {
+        await onDisk(this.#directory, () => unlink(this.#file(old)));
+      }
     });
   }
 
@@ -95,7 +103,7 @@ export class SnapshotStore {
 
   /** Newest first. */
   async #list(): Promise<number[]> {
-    const names = await readdir(this.#directory);
+    const names = await onDisk(this.#directory, () => readdir(this.#directory));
     return names
       .map((name) => NAME.exec(name)?.[1])
       .filter((digits) => digits !== undefined)
@@ -212,12 +220,12 @@ export class SnapshotWriter {
     this.#waitingBytes += bytes.length;
     this.#writing = this.#writing
       .then(async () => {
-        this.#handle ??= await open(this.#temporary, 'w');
+        this.#handle ??= await open(this.#temporary, 'w', FILE_MODE);
         await this.#handle.writeFile(bytes);
         this.#waitingBytes -= bytes.length;
       })
       .catch((error: unknown) => {
-        this.#failure ??= error;
+        this.#failure ??= diskError(this.#temporary, error);
       });
   }
 
@@ -233,9 +241,11 @@ export class SnapshotWriter {
     this.#append(this.#hash.digest());
     await this.#writing;
     if (this.#failure !== undefined) throw this.#failure;
-    await this.#handle?.sync();
-    await this.#handle?.close();
-    this.#handle = undefined;
+    await onDisk(this.#temporary, async () => {
+      await this.#handle?.sync();
+      await this.#handle?.close();
+      this.#handle = undefined;
+    });
     await this.#publish(this.#temporary);
   }
 
@@ -277,13 +287,4 @@ function decode(file: Buffer): Omit<LoadedSnapshot, 'sequence'> {
     for (let count = header.readUInt32BE(LENGTH_BYTES); count > 0; count -= 1) entries?.push(deserializer.readValue());
   }
   return { shards: heads.shards, transforms };
-}
-
-async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }

@@ -1,11 +1,15 @@
 import type { Span } from '@opentelemetry/api';
 import type { DeadLetter } from '#connectors/dead_letters';
 import { type EntityState, emptyEntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
+import { adaptLayout, type ViewLayout } from '#feature_store/aggregation/view_layout';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { type Violation, violationsOf } from '#feature_store/definitions/quality_rule';
+import { FeatureComputationError } from '#feature_store/errors';
+import { contentHash } from '#kernel/content_hash';
 import { eventTime } from '#kernel/time';
+import type { Logger } from '#monitoring/log';
 import { traceparentOf } from '#monitoring/tracing';
 import {
   type DoFn,
@@ -14,14 +18,18 @@ import {
   outputTag,
   type ProcessContext,
   processingTimer,
+  type StateSpec,
   type TimerSpec,
+  type ValueSchema,
+  type ValueState,
   valueState,
 } from '#pipelines/engine/dofn';
 import type { KV } from '#pipelines/model/pcollection';
-import type { DecodedEvent } from './decode_events.ts';
+import { type DecodedEvent, payloadOf } from './decode_events.ts';
 import { startComputing } from './event_traces.ts';
+import { DEFAULT_FAILURE_LIMIT, type FailureLimit, FailureShare } from './failure_limit.ts';
 import type { FeatureMetrics } from './feature_metrics.ts';
-import { addId, noIds, type RecentIds } from './recent_ids.ts';
+import { type EventIdentity, fateOf, noIds, type RecentIds, rememberId } from './recent_ids.ts';
 
 /** Records that no feature may see. */
 export const DEAD = outputTag<DeadLetter>('dead');
@@ -63,8 +71,22 @@ export interface ComputedRow {
 
 type UsableEvent = Extract<DecodedEvent, { ok: true }>;
 
+const identityOf = ({ eventId, event }: UsableEvent): EventIdentity => ({
+  eventId,
+  userId: typeof event.user_id === 'string' ? event.user_id : undefined,
+});
+
 /** So long after a change is due it is told although no events move the watermark: one may still be on its way, ms. */
 const QUIET_MS = 3_000;
+
+export interface ComputeSettings {
+  readonly allowedLatenessMs: number;
+  /** Events come as they happen: what changes without them is told in time, and not only when others come. */
+  readonly isLive: boolean;
+  readonly failureLimit?: FailureLimit | undefined;
+  /** Of the views of a source one counts its events (default: true); lateness and repetition are the same in all of them. */
+  readonly countsEvents?: boolean;
+}
 
 /** Everything that is remembered of an entity, in one place: it is all needed at each event. */
 interface Remembered {
@@ -72,13 +94,31 @@ interface Remembered {
   readonly seen: RecentIds;
 }
 
+function rememberedSchema(layout: ViewLayout): ValueSchema<Remembered> {
+  return {
+    layout,
+    adapt(saved) {
+      const adapted = adaptLayout(saved as ViewLayout, layout);
+      if (typeof adapted === 'string') return { refused: adapted };
+      const { changes, convert } = adapted;
+      return {
+        changes,
+        convert: (value) => ({ ...(value as Remembered), entity: convert((value as Remembered).entity) }),
+      };
+    },
+  };
+}
+
 /**
  * The stateful heart of a feature pipeline, one for each view: per entity, drops duplicates, counts events into tiles and emits the row
  * as of the event; and, when events leave a window, the row as of then. Late events count in; those older than `allowedLatenessMs` go to the dead letters. Two events of one entity at
  * the same millisecond share a row: the later one's, which includes both.
+ *
+ * An event for which a function of the view throws, or gives a value of another type than declared, goes to the dead letters and leaves no trace in
+ * the state. When too many do, the view stops: its events are passed over until the process starts again; other views go on.
  */
 export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, ComputedRow> {
-  readonly remembered = valueState<Remembered>('remembered');
+  readonly remembered: StateSpec<ValueState<Remembered>>;
   /** For what changes without events, and in the end to forget the entity. */
   readonly wake = eventTimer('wake');
   /** For the same when no events move the watermark. */
@@ -87,16 +127,34 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, Compute
   readonly #allowedLatenessMs: number;
   readonly #isLive: boolean;
   readonly #metrics: FeatureMetrics;
+  readonly #countsEvents: boolean;
+  readonly #log: Logger;
+  readonly #failures: FailureShare;
+  readonly #id: string;
 
-  /** @param isLive - events come as they happen: what changes without them is told in time, and not only when others come */
-  constructor(view: FeatureView, allowedLatenessMs: number, isLive: boolean, metrics: FeatureMetrics) {
-    this.#isLive = isLive;
-    this.#computation = new ViewComputation(view, allowedLatenessMs);
-    this.#allowedLatenessMs = allowedLatenessMs;
-    this.#metrics = metrics;
+  constructor(
+    view: FeatureView,
+    deps: { readonly metrics: FeatureMetrics; readonly log: Logger },
+    settings: ComputeSettings,
+  ) {
+    this.#isLive = settings.isLive;
+    this.#countsEvents = settings.countsEvents ?? true;
+    this.#computation = new ViewComputation(view, settings.allowedLatenessMs);
+    this.remembered = valueState('remembered', rememberedSchema(this.#computation.layout));
+    this.#allowedLatenessMs = settings.allowedLatenessMs;
+    this.#metrics = deps.metrics;
+    this.#log = deps.log;
+    this.#failures = new FailureShare(settings.failureLimit ?? DEFAULT_FAILURE_LIMIT);
+    this.#id = viewId(view);
+    this.#metrics.stoppedViews.set({ view: this.#id }, 0);
   }
 
   process({ key, value }: KV<EntityKey, UsableEvent>, context: ProcessContext<ComputedRow>): void {
+    if (this.#failures.isExceeded) {
+      this.#metrics.failed.inc({ reason: 'view_stopped' });
+      this.#metrics.events.inc({ view: this.#id, outcome: 'view_stopped' });
+      return;
+    }
     const { traceparent } = value;
     if (traceparent === undefined) {
       this.#process(key, value, undefined, context);
@@ -111,30 +169,83 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, Compute
     const { eventTimeMs } = value;
     const cell = context.state(this.remembered);
     const remembered = cell.read() ?? { entity: emptyEntityState(), seen: noIds() };
-    // An id whose event would be refused as too late needs no remembering.
-    const oldestMs = context.inputWatermark - this.#allowedLatenessMs;
-    if (!addId(remembered.seen, value.eventId, eventTimeMs, oldestMs)) {
-      this.#metrics.duplicates.inc();
+    const identity = identityOf(value);
+    const content = contentHash(value.event);
+    const fate = fateOf(remembered.seen, identity, content);
+    if (fate === 'conflict') {
+      this.#refuseConflict(value, context);
+      return;
+    }
+    if (fate === 'repeated') {
+      if (this.#countsEvents) this.#metrics.duplicates.inc();
+      this.#metrics.events.inc({ view: this.#id, outcome: 'duplicate' });
       this.#metrics.violations.inc({ view: viewId(this.#computation.view), rule: 'unique_event_id', action: 'drop' });
       return;
     }
-    cell.write(remembered);
+    // An id whose event would be refused as too late needs no remembering.
+    const oldestMs = context.inputWatermark - this.#allowedLatenessMs;
     const { watermark } = value;
     if (eventTimeMs < watermark) {
-      this.#metrics.late.inc();
+      if (this.#countsEvents) this.#metrics.late.inc();
       if (eventTimeMs < watermark - this.#allowedLatenessMs) {
-        this.#refuseLate(value, watermark, context);
+        rememberId(remembered.seen, identity, content, eventTimeMs, oldestMs);
+        cell.write(remembered);
+        this.#metrics.events.inc({ view: this.#id, outcome: 'late' });
+        // Too late for one view is too late for all of its source: the event is refused once.
+        if (this.#countsEvents) this.#refuseLate(value, watermark, context);
         return;
       }
     }
     const startedMs = performance.now();
     const state = remembered.entity;
-    this.#decay(key, state, eventTimeMs, context);
-    const values = this.#computation.apply(state, value.event, eventTimeMs);
+    const isNew = state.latest === undefined;
+    this.#decay(key, state, eventTimeMs, context, value);
+    let violations: readonly Violation[] = [];
+    let values: FeatureRow['values'];
+    try {
+      const { rules } = this.#computation.view;
+      values = this.#computation.apply(state, value.event, eventTimeMs, (row) => {
+        violations = violationsOf(rules, row);
+      });
+    } catch (error) {
+      if (!(error instanceof FeatureComputationError)) throw error;
+      // Rows of before its time are out: their times are told.
+      if (!isNew) {
+        cell.write(remembered);
+        this.#setTimers(state, context);
+      }
+      this.#fail(error, value, key, context);
+      return;
+    }
+    rememberId(remembered.seen, identity, content, eventTimeMs, oldestMs);
+    cell.write(remembered);
+    this.#failures.add(false);
     this.#setTimers(state, context);
     this.#metrics.computationSeconds.observe((performance.now() - startedMs) / 1_000);
-    this.#metrics.processed.inc();
-    this.#output(key, eventTimeMs, values, value, context, span);
+    if (this.#countsEvents) this.#metrics.processed.inc();
+    this.#metrics.events.inc({ view: this.#id, outcome: 'computed' });
+    this.#output(key, eventTimeMs, values, violations, value, context, span);
+  }
+
+  /** An event that the view's own functions cannot take. */
+  #fail(
+    error: FeatureComputationError,
+    event: UsableEvent,
+    key: EntityKey,
+    context: ProcessContext<ComputedRow>,
+  ): void {
+    this.#metrics.failed.inc({ reason: 'computation' });
+    this.#metrics.events.inc({ view: this.#id, outcome: 'failed' });
+    this.#metrics.failures.inc({ view: this.#id, feature: error.feature });
+    const reason = `${error.message}; event ${event.eventId} of ${key}`;
+    this.#toDeadLetters(event, reason, 'pipeline.compute_features', context);
+    this.#failures.add(true);
+    if (!this.#failures.isExceeded) return;
+    this.#metrics.stoppedViews.set({ view: this.#id }, 1);
+    this.#log.error(
+      { component: 'pipelines.features', view: this.#id, ...this.#failures.counts, error },
+      'view.stopped',
+    );
   }
 
   /** @param origin - the event that made the row; undefined when something left a window */
@@ -142,12 +253,12 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, Compute
     key: EntityKey,
     asOfMs: number,
     values: FeatureRow['values'],
+    violations: readonly Violation[],
     origin: UsableEvent | undefined,
     context: ProcessContext<ComputedRow>,
     span?: Span,
   ): void {
-    const { view, version, rules } = this.#computation.view;
-    const violations = violationsOf(rules, values);
+    const { view, version } = this.#computation.view;
     if (violations.length > 0 && this.#isRefused(violations, values, origin, context)) return;
     const computed: ComputedRow = {
       row: { view, version, entityKey: key, eventTime: eventTime(asOfMs), computedAt: context.clock.now(), values },
@@ -170,7 +281,10 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, Compute
     if (origin !== undefined) {
       const view = viewId(this.#computation.view);
       for (const { name, rule } of violations) this.#metrics.violations.inc({ view, rule: name, action: rule.action });
-      if (action !== 'warn') this.#metrics.failed.inc({ reason: 'quality' });
+      if (action !== 'warn') {
+        this.#metrics.failed.inc({ reason: 'quality' });
+        this.#metrics.events.inc({ view, outcome: 'refused' });
+      }
       if (action === 'dead_letter') {
         const seen = gravest.rule.features.map((feature) => `${feature} = ${JSON.stringify(values[feature] ?? null)}`);
         this.#toDeadLetters(
@@ -184,12 +298,44 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, Compute
     return action !== 'warn';
   }
 
-  /** Rows as of every change before `beforeMs`. */
-  #decay(key: EntityKey, state: EntityState, beforeMs: number, context: ProcessContext<ComputedRow>): void {
-    this.#computation.decay(state, beforeMs, (asOfMs, values) => {
-      this.#metrics.decayed.inc();
-      this.#output(key, asOfMs, values, undefined, context);
-    });
+  /**
+   * Rows as of every change before `beforeMs`. A row that cannot be computed is passed over; the first of them goes to the dead letters.
+   *
+   * @param event - that made it necessary; undefined: a timer did
+   */
+  #decay(
+    key: EntityKey,
+    state: EntityState,
+    beforeMs: number,
+    context: ProcessContext<ComputedRow>,
+    event?: UsableEvent,
+  ): void {
+    let hasFailed = false;
+    const fail = (asOfMs: number, error: FeatureComputationError): void => {
+      this.#metrics.failures.inc({ view: this.#id, feature: error.feature });
+      if (hasFailed) return;
+      hasFailed = true;
+      const reason = `${error.message}; as of ${new Date(asOfMs).toISOString()}, ${key}`;
+      const shown = event ?? { payload: payloadOf(state.latest?.event ?? null), attempt: 1 };
+      // The event itself is counted: replayed, it would be a duplicate.
+      this.#toDeadLetters(shown, reason, 'pipeline.decay', context);
+    };
+    this.#computation.decay(
+      state,
+      beforeMs,
+      (asOfMs, values) => {
+        let violations: readonly Violation[];
+        try {
+          violations = violationsOf(this.#computation.view.rules, values);
+        } catch (error) {
+          fail(asOfMs, new FeatureComputationError(this.#id, 'rules', error));
+          return;
+        }
+        this.#metrics.decayed.inc();
+        this.#output(key, asOfMs, values, violations, undefined, context);
+      },
+      fail,
+    );
   }
 
   #setTimers(state: EntityState, context: ProcessContext<ComputedRow>): void {
@@ -222,6 +368,7 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, Compute
 
   #refuseLate(value: UsableEvent, watermark: number, context: ProcessContext<ComputedRow>): void {
     this.#metrics.failed.inc({ reason: 'late' });
+    this.#metrics.events.inc({ view: this.#id, outcome: 'late' });
     const behindS = Math.round((watermark - value.eventTimeMs) / 1_000);
     this.#toDeadLetters(
       value,
@@ -231,8 +378,20 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, Compute
     );
   }
 
+  /** Which of two events with one id is meant is not for the pipeline to say: the first one counts. */
+  #refuseConflict(value: UsableEvent, context: ProcessContext<ComputedRow>): void {
+    this.#metrics.failed.inc({ reason: 'event_id_conflict' });
+    this.#metrics.events.inc({ view: this.#id, outcome: 'event_id_conflict' });
+    this.#toDeadLetters(
+      value,
+      `event_id_conflict: ${this.#id} has counted an event of this user with the id ${JSON.stringify(value.eventId)} and other content: send another event under another id`,
+      'pipeline.compute_features',
+      context,
+    );
+  }
+
   #toDeadLetters(
-    { payload, attempt }: UsableEvent,
+    { payload, attempt }: Pick<UsableEvent, 'payload' | 'attempt'>,
     reason: string,
     stage: string,
     context: ProcessContext<ComputedRow>,

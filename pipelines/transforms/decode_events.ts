@@ -8,7 +8,9 @@ import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { EventSource, JoinKeyType } from '#feature_store/definitions/source';
 import { messageOf } from '#kernel/errors';
 import { readEventTime } from '#kernel/event_time_text';
+import { decodeUtf8, InvalidJsonError, parseExactJson } from '#kernel/exact_json';
 import type { Clock, EventTime } from '#kernel/time';
+import { unstorableTextIn } from '#kernel/unstorable_text';
 import { TRACEPARENT } from '#monitoring/tracing';
 
 /** A record as a pipeline sees it: an event, or why it is none. */
@@ -41,13 +43,14 @@ const ENRICHED = ['received_at', 'source', 'schema_version'] as const;
 export function createEventDecoder(sources: readonly EventSource[], clock: Clock) {
   const check = createEventCheck(sources, clock, false);
   return (record: LogRecord, watermark: EventTime): Decoded => {
-    const payload = record.value.toString('utf8');
     const attempt = earlierAttempts(record) + 1;
+    let payload = '';
     let body: unknown;
     try {
-      body = JSON.parse(payload);
+      payload = decodeUtf8(record.value);
+      body = parseExactJson(payload);
     } catch (error) {
-      return refused(`not JSON: ${messageOf(error)}`, payload, attempt);
+      return refused(reasonOf(error), payload === '' ? record.value.toString('utf8') : payload, attempt);
     }
     const decoded = check(body, payload, attempt, watermark);
     const traceparent = record.headers[TRACEPARENT];
@@ -92,14 +95,20 @@ export function createRowDecoder(sources: readonly EventSource[], clock: Clock, 
         body[name] = Number(key);
       } else body[name] = keyType === 'bigint' && Number.isSafeInteger(key) ? BigInt(key as number) : key;
     }
-    const payload = payloadOf(exact === undefined ? body : { ...body, ...exact });
+    let payload: string;
+    try {
+      payload = payloadOf(exact === undefined ? body : { ...body, ...exact });
+    } catch (error) {
+      return refused(`no JSON: ${messageOf(error)}`, String(Object.keys(row.row)), 1);
+    }
     const { element, eventTimeMs } = check(body, payload, 1, watermark);
     if (exact === undefined || !element.ok) return { element, eventTimeMs };
     return { element: { ...element, event: { ...element.event, ...exact } }, eventTimeMs };
   };
 }
 
-function payloadOf(body: Readonly<Record<string, unknown>>): string {
+/** JSON of an event; integers that no number holds are strings. */
+export function payloadOf(body: Readonly<Record<string, unknown>> | null): string {
   for (const name in body) {
     if (typeof body[name] !== 'bigint') continue;
     return JSON.stringify(body, (_, value) => (typeof value === 'bigint' ? `${value}` : value));
@@ -131,7 +140,7 @@ function textReaders({ schema }: EventSource): ReadonlyMap<string, ReadText> {
 }
 
 function asJson(value: unknown): unknown {
-  if (value instanceof Date) return value.toISOString();
+  if (value instanceof Date) return Number.isNaN(value.getTime()) ? 'an invalid time' : value.toISOString();
   return typeof value === 'bigint' ? Number(value) : value;
 }
 
@@ -139,6 +148,11 @@ interface Decoded {
   readonly element: DecodedEvent;
   readonly eventTimeMs: number | undefined;
 }
+
+const reasonOf = (error: unknown): string =>
+  error instanceof InvalidJsonError
+    ? error.fields.map(({ field, problem }) => (field === '' ? problem : `${field}: ${problem}`)).join('; ')
+    : messageOf(error);
 
 const refused = (reason: string, payload: string, attempt: number): Decoded => ({
   element: { ok: false, reason, payload, attempt },
@@ -150,12 +164,20 @@ function createEventCheck(sources: readonly EventSource[], clock: Clock, isHisto
   return (body: unknown, payload: string, attempt: number, watermark: EventTime): Decoded => {
     const refuse = (reason: string): Decoded => refused(reason, payload, attempt);
     if (typeof body !== 'object' || body === null || Array.isArray(body)) return refuse('not a JSON object');
+    const unstorable = unstorableTextIn(body);
+    if (unstorable !== undefined) return refuse(`${unstorable.path} ${unstorable.problem}`);
     const fields = { ...(body as Record<string, unknown>) };
     const receivedAt = fields.received_at;
     for (const name of ENRICHED) delete fields[name];
     const source = byType.get(String(fields.event_type));
     if (source === undefined) return refuse(`unknown event_type ${JSON.stringify(fields.event_type)}`);
-    const parsed = source.schema.safeParse(fields);
+    let parsed: ReturnType<typeof source.schema.safeParse>;
+    try {
+      parsed = source.schema.safeParse(fields);
+    } catch (error) {
+      // A check of the schema's own, written by its author.
+      return refuse(`the schema of ${source.name} failed: ${messageOf(error)}`);
+    }
     if (!parsed.success) {
       const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.') || '(event)'}: ${message}`);
       return refuse(problems.join('; '));

@@ -5,6 +5,7 @@ import { Counter, Gauge, Histogram, LATENCY_BUCKETS_SECONDS, type Registry } fro
 export interface FeatureMetrics {
   /** Where they are, for others of the same pipeline. */
   readonly registry: Registry;
+  /** Events, each once however many views compute features from it. */
   readonly processed: Counter;
   readonly failed: Counter<'reason'>;
   readonly computationSeconds: Histogram;
@@ -13,6 +14,11 @@ export interface FeatureMetrics {
   /** Broken quality rules, by events; that an event comes once is one of every view. */
   readonly violations: Counter<'view' | 'rule' | 'action'>;
   readonly late: Counter;
+  /** What became of events, once for each view: `computed` and then `written` or `refused` by a rule, `late`, `duplicate`, `failed`, `event_id_conflict`, `view_stopped`. */
+  readonly events: Counter<'view' | 'outcome'>;
+  /** Rows that a view's own functions could not give. */
+  readonly failures: Counter<'view' | 'feature'>;
+  readonly stoppedViews: Gauge<'view'>;
   readonly duplicates: Counter;
   readonly endToEndSeconds: Histogram;
   /** Event time of the newest row that was written, ms, by view. */
@@ -35,7 +41,11 @@ export function createFeatureMetrics(registry: Registry): FeatureMetrics {
   });
   return {
     registry,
-    processed: new Counter({ name: 'events_processed_total', help: 'Events turned into feature rows', registers }),
+    processed: new Counter({
+      name: 'events_processed_total',
+      help: 'Events turned into feature rows, each once however many views it is in',
+      registers,
+    }),
     failed: new Counter({
       name: 'events_failed_total',
       help: 'Events that went to the dead-letter queue',
@@ -60,6 +70,24 @@ export function createFeatureMetrics(registry: Registry): FeatureMetrics {
       registers,
     }),
     late: new Counter({ name: 'pipeline_late_events_total', help: 'Events behind the watermark', registers }),
+    events: new Counter({
+      name: 'feature_view_events_total',
+      help: 'Events that reached a view, by what became of them: computed and then written or refused (by a quality rule), late, duplicate, failed, event_id_conflict, view_stopped',
+      labelNames: ['view', 'outcome'],
+      registers,
+    }),
+    failures: new Counter({
+      name: 'feature_failures_total',
+      help: 'Rows that were not computed because the function of a feature threw or gave a value of another type than declared',
+      labelNames: ['view', 'feature'],
+      registers,
+    }),
+    stoppedViews: new Gauge({
+      name: 'feature_view_stopped',
+      help: '1 while a view computes nothing because its features failed for too many events',
+      labelNames: ['view'],
+      registers,
+    }),
     duplicates: new Counter({
       name: 'pipeline_duplicate_events_total',
       help: 'Events whose event_id had been seen',

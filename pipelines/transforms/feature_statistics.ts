@@ -1,10 +1,12 @@
-import { Delivery, type DeliveryDeps } from '#connectors/delivery';
+import type { DeadLetter } from '#connectors/dead_letters';
+import type { DeliveryDeps } from '#connectors/delivery';
 import { type FeatureStatistics, StatisticsOf, type WindowStatistics } from '#feature_store/aggregation/statistics';
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { HOUR_MS, SECOND_MS } from '#kernel/time';
 import type { DoFn, ProcessContext } from '#pipelines/engine/dofn';
+import { writeTo } from '#pipelines/io/sink';
 import { combinePerKey } from '#pipelines/model/grouping';
 import type { KV, PCollection, PTransform } from '#pipelines/model/pcollection';
 import { filter, keyBy, named, parDo, windowInto } from '#pipelines/model/transforms';
@@ -22,12 +24,15 @@ export interface StatisticsSettings {
   readonly isLive: boolean;
 }
 
-/** Statistics of one view's rows that events made, a window at a time, into the offline store; a window told again replaces itself. */
+/**
+ * Writes statistics of one view's rows that events made, a window at a time, into the offline store; a window that is written again replaces itself.
+ * Statistics that the store refuses come out as dead letters.
+ */
 export const writeStatistics = (
   view: FeatureView,
   deps: DeliveryDeps & { readonly offline: Pick<OfflineStore, 'writeStatistics'> },
   { windowMs, isLive }: StatisticsSettings,
-): PTransform<PCollection<ComputedRow>, PCollection<never>> =>
+): PTransform<PCollection<ComputedRow>, PCollection<DeadLetter>> =>
   named(`Statistics of ${viewId(view)}`, (rows) =>
     rows
       .apply(filter(({ isOfEvent }) => isOfEvent, 'OfEvents'))
@@ -48,12 +53,21 @@ export const writeStatistics = (
       )
       .apply(keyBy(() => viewId(view), 'Together'))
       .apply(combinePerKey(statisticsFn(view), { name: 'Combine' }))
-      .apply(parDo(new WriteStatistics(view, windowMs, deps), { name: 'Write' })),
+      .apply(parDo(new StatisticsOfWindow(view, windowMs), { name: 'OfWindow' }))
+      .apply(
+        writeTo<WindowStatistics>(deps, {
+          target: 'feature statistics',
+          write: (batch) => deps.offline.writeStatistics(batch),
+        }),
+      ),
   );
 
 function statisticsFn(view: FeatureView) {
   const of = new StatisticsOf(Object.keys(view.features));
   return {
+    identity: `statistics of ${Object.keys(view.features).sort().join(', ')}`,
+    // A changed definition must not stop the job: the statistics of one window are of its second part.
+    whenChanged: 'restart' as const,
     createAccumulator: () => of.createAccumulator(),
     addInput: (into: ReturnType<StatisticsOf['createAccumulator']>, { row }: { readonly row: FeatureRow }) =>
       of.addInput(into, row),
@@ -64,37 +78,18 @@ function statisticsFn(view: FeatureView) {
 
 type Combined = KV<string, readonly (readonly [feature: string, statistics: FeatureStatistics])[]>;
 
-class WriteStatistics implements DoFn<Combined, never> {
+class StatisticsOfWindow implements DoFn<Combined, WindowStatistics> {
   readonly #view: FeatureView;
   readonly #windowMs: number;
-  readonly #offline: Pick<OfflineStore, 'writeStatistics'>;
-  readonly #delivery: Delivery;
-  #buffer: WindowStatistics[] = [];
 
-  constructor(
-    view: FeatureView,
-    windowMs: number,
-    deps: DeliveryDeps & { readonly offline: Pick<OfflineStore, 'writeStatistics'> },
-  ) {
+  constructor(view: FeatureView, windowMs: number) {
     this.#view = view;
     this.#windowMs = windowMs;
-    this.#offline = deps.offline;
-    this.#delivery = new Delivery(deps, { target: 'feature statistics' });
   }
 
-  startBundle(): void {
-    this.#buffer = [];
-  }
-
-  process({ value }: Combined, { window }: ProcessContext<never>): void {
+  process({ value }: Combined, context: ProcessContext<WindowStatistics>): void {
     const { view, version } = this.#view;
-    const of = { view, version, windowStartMs: window.start, windowMs: this.#windowMs };
-    for (const [feature, statistics] of value) this.#buffer.push({ ...of, feature, statistics });
-  }
-
-  async finishBundle(): Promise<void> {
-    const written = this.#buffer;
-    this.#buffer = [];
-    if (written.length > 0) await this.#delivery.run(() => this.#offline.writeStatistics(written));
+    const of = { view, version, windowStartMs: context.window.start, windowMs: this.#windowMs };
+    for (const [feature, statistics] of value) context.output({ ...of, feature, statistics });
   }
 }

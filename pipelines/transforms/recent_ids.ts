@@ -13,34 +13,62 @@ export interface RecentIds {
   /** 0 where nothing is; a power of two long, half full at most. */
   hashes: number[];
   times: number[];
+  /** Hashes of what the events held. */
+  contents: number[];
   size: number;
 }
+
+/** An event's identity: ids are unique for each user. */
+export interface EventIdentity {
+  readonly userId: string | undefined;
+  readonly eventId: string;
+}
+
+/** What is known of an id: nothing; the same event; another event. */
+export type IdFate = 'new' | 'repeated' | 'conflict';
 
 const zeros = (length: number): number[] => new Array<number>(length).fill(0);
 
 export const noIds = (): RecentIds => ({
   hashes: zeros(SMALLEST),
   times: zeros(SMALLEST),
+  contents: zeros(SMALLEST),
   size: 0,
 });
 
+/** Returns what is known of an event's id, and changes nothing. @param content - hash of what the event holds */
+export function fateOf({ hashes, contents }: RecentIds, identity: EventIdentity, content: number): IdFate {
+  const hash = hashOf(identity);
+  const at = placeOf(hashes, hash);
+  if (hashes[at] !== hash) return 'new';
+  return contents[at] === content ? 'repeated' : 'conflict';
+}
+
 /**
+ * Remembers an id that is new ({@link fateOf}).
+ *
+ * @param content - hash of what its event holds
  * @param oldestMs - ids with earlier times may be forgotten
- * @returns false when the id was there already
  */
-export function addId(ids: RecentIds, id: string, timeMs: number, oldestMs: number): boolean {
-  const hash = hashOf(id);
+export function rememberId(
+  ids: RecentIds,
+  identity: EventIdentity,
+  content: number,
+  timeMs: number,
+  oldestMs: number,
+): void {
+  const hash = hashOf(identity);
   const at = placeOf(ids.hashes, hash);
-  if (ids.hashes[at] === hash) return false;
   ids.hashes[at] = hash;
   ids.times[at] = timeMs;
+  ids.contents[at] = content;
   ids.size += 1;
-  if (2 * ids.size > ids.hashes.length) makeRoom(ids, oldestMs);
-  return true;
+  if (2 * ids.size > ids.hashes.length) makeRoom(ids, ids.contents, oldestMs);
 }
 
 /** Never 0. */
-function hashOf(id: string): number {
+function hashOf({ userId = '', eventId }: EventIdentity): number {
+  const id = `${userId}\0${eventId}`;
   return (stableHash32(id, SECOND_HASH) % HIGH) * 2 ** 32 + stableHash32(id) + 1;
 }
 
@@ -52,7 +80,7 @@ function placeOf(hashes: number[], hash: number): number {
   return at;
 }
 
-function makeRoom(ids: RecentIds, oldestMs: number): void {
+function makeRoom(ids: RecentIds, before: readonly number[], oldestMs: number): void {
   let held = [...ids.hashes.keys()].filter((at) => ids.hashes[at] !== 0 && (ids.times[at] as number) >= oldestMs);
   if (held.length > MOST_IDS - 1) {
     held = held.sort((a, b) => (ids.times[b] as number) - (ids.times[a] as number)).slice(0, MOST_IDS / 2);
@@ -62,11 +90,13 @@ function makeRoom(ids: RecentIds, oldestMs: number): void {
   while (length < 4 * held.length) length *= 2;
   const hashes = zeros(length);
   const times = zeros(length);
+  const contents = zeros(length);
   for (const from of held) {
     const hash = ids.hashes[from] as number;
     const at = placeOf(hashes, hash);
     hashes[at] = hash;
     times[at] = ids.times[from] as number;
+    contents[at] = before[from] as number;
   }
-  Object.assign(ids, { hashes, times, size: held.length });
+  Object.assign(ids, { hashes, times, contents, size: held.length });
 }

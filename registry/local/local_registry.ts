@@ -1,28 +1,69 @@
-import { mkdir, open, readdir, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { readdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import type { JsonObject } from '#kernel/json';
-import { PromotionConflictError, RegistryUnavailableError, UnknownModelError } from '../errors.ts';
+import { readCheckedJson, writeCheckedJson } from '#storage/checked_json';
+import { makeFolder, syncFolder, writeSynced } from '#storage/durable_files';
+import { FolderLockedError, onDisk, PathError } from '#storage/errors';
+import { FolderLock } from '#storage/folder_lock';
+import {
+  ArtifactIntegrityError,
+  PromotionConflictError,
+  RegistryUnavailableError,
+  UnknownModelError,
+} from '../errors.ts';
+import { readInside } from '../folder_files.ts';
 import type { ModelPackage } from '../model_package.ts';
 import type { ModelRegistry, ModelVersion, NewModelVersion, Stage, VersionSelector } from '../model_registry.ts';
-import { ONNX_FILE, PACKAGE_FILE, packageDocument, readPackage } from '../package_files.ts';
+import {
+  checkAlias,
+  checkFileName,
+  checkModelName,
+  checkTag,
+  checkVersion,
+  folderOfModel,
+  modelOfFolder,
+} from '../names.ts';
+import { refuseExternalData } from '../onnx/external_data.ts';
+import { ONNX_FILE, PACKAGE_FILE, packageDocument, readPackage, sha256 } from '../package_files.ts';
 import { ALIAS_OF_STAGE } from '../stages.ts';
 
 export const localRegistryConfigSchema = z.strictObject({ kind: z.literal('local'), directory: z.string().min(1) });
 export type LocalRegistryConfig = z.infer<typeof localRegistryConfigSchema>;
 
+interface IndexedVersion extends Omit<ModelVersion, 'aliases'> {
+  /** SHA-256 of each of its files; undefined for what versions before 0.2 have registered. */
+  readonly files?: Readonly<Record<string, string>> | undefined;
+}
+
 interface Index {
-  readonly versions: readonly Omit<ModelVersion, 'aliases'>[];
+  readonly versions: readonly IndexedVersion[];
   readonly aliases: Readonly<Record<string, number>>;
   /** What was done, oldest first. */
   readonly audit: readonly JsonObject[];
 }
 
 const EMPTY: Index = { versions: [], aliases: {}, audit: [] };
-const LOCK_RETRY_MS = 20;
-const LOCK_STALE_MS = 30_000;
-const LOCK_ATTEMPTS = 500;
+const LOCK_WAIT_MS = 10_000;
+
+const indexSchema = z.strictObject({
+  versions: z.array(
+    z.looseObject({
+      name: z.string(),
+      version: z.int().positive(),
+      stage: z.enum(['None', 'Staging', 'Production', 'Archived']),
+      createdAtMs: z.number(),
+      description: z.string(),
+      tags: z.record(z.string(), z.string()),
+      metrics: z.record(z.string(), z.number().nullable()),
+      runId: z.string(),
+    }),
+  ),
+  aliases: z.record(z.string(), z.int().positive()),
+  audit: z.array(z.record(z.string(), z.unknown())),
+}) as unknown as z.ZodType<Index>;
+const INDEX_REMEDY =
+  'restore it from a backup; without one, move the folder of the model away and register its versions again from its "versions" folder';
 
 /** Models in a folder: one immutable folder a version, and an index a model that is replaced atomically. */
 export class LocalRegistry implements ModelRegistry {
@@ -34,13 +75,20 @@ export class LocalRegistry implements ModelRegistry {
   }
 
   async register(model: NewModelVersion): Promise<ModelVersion> {
+    for (const name of model.attachments?.keys() ?? []) checkFileName(name);
+    refuseExternalData(model.package.onnx);
     return this.#update(model.name, async (index) => {
       const version = index.versions.length + 1;
       const folder = this.#versionFolder(model.name, version);
-      await mkdir(folder, { recursive: true });
-      await writeDurably(join(folder, ONNX_FILE), model.package.onnx);
-      await writeDurably(join(folder, PACKAGE_FILE), packageDocument(model.package));
-      for (const [name, content] of model.attachments ?? []) await writeDurably(join(folder, name), content);
+      await makeFolder(folder);
+      const contents = new Map<string, Uint8Array | string>([
+        [ONNX_FILE, model.package.onnx],
+        [PACKAGE_FILE, packageDocument(model.package)],
+        ...(model.attachments ?? []),
+      ]);
+      for (const [name, content] of contents) await writeSynced(join(folder, name), content);
+      // No index names it before all of it is on disk.
+      for (const each of [folder, dirname(folder), this.#folder(model.name)]) await syncFolder(each);
       const registered = {
         name: model.name,
         version,
@@ -50,6 +98,7 @@ export class LocalRegistry implements ModelRegistry {
         tags: { ...model.params, ...model.tags },
         metrics: model.metrics,
         runId: '',
+        files: Object.fromEntries([...contents].map(([name, content]) => [name, sha256(content)])),
       };
       const changed = { ...index, versions: [...index.versions, registered] };
       return { index: changed, result: withAliases(changed, registered) };
@@ -57,8 +106,13 @@ export class LocalRegistry implements ModelRegistry {
   }
 
   async listModels(): Promise<readonly string[]> {
-    const entries = await readdir(this.#directory, { withFileTypes: true }).catch(() => []);
-    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+    const entries = await onDisk(this.#directory, () =>
+      readdir(this.#directory, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT') return [];
+        throw error;
+      }),
+    );
+    return entries.flatMap((entry) => (entry.isDirectory() ? (modelOfFolder(entry.name) ?? []) : []));
   }
 
   async listVersions(name: string): Promise<readonly ModelVersion[]> {
@@ -67,6 +121,8 @@ export class LocalRegistry implements ModelRegistry {
   }
 
   async resolve(name: string, selector: VersionSelector): Promise<ModelVersion | undefined> {
+    if ('version' in selector) checkVersion(selector.version);
+    if ('alias' in selector) checkAlias(selector.alias);
     const versions = await this.listVersions(name);
     if ('version' in selector) return versions.find(({ version }) => version === selector.version);
     if ('stage' in selector) return versions.findLast(({ stage }) => stage === selector.stage);
@@ -74,6 +130,7 @@ export class LocalRegistry implements ModelRegistry {
   }
 
   async transition(name: string, version: number, stage: Stage, audit: JsonObject = {}): Promise<ModelVersion> {
+    checkVersion(version);
     return this.#update(name, async (index) => {
       if (!index.versions.some((candidate) => candidate.version === version)) {
         throw new UnknownModelError(
@@ -99,6 +156,8 @@ export class LocalRegistry implements ModelRegistry {
   }
 
   async setAlias(name: string, alias: string, version: number): Promise<void> {
+    checkAlias(alias);
+    checkVersion(version);
     await this.#update(name, async (index) => ({
       index: { ...index, aliases: { ...index.aliases, [alias]: version } },
       result: undefined,
@@ -106,6 +165,8 @@ export class LocalRegistry implements ModelRegistry {
   }
 
   async setTag(name: string, version: number, key: string, value: string): Promise<void> {
+    checkVersion(version);
+    checkTag(key);
     await this.#update(name, async (index) => {
       const versions = index.versions.map((held) =>
         held.version === version ? { ...held, tags: { ...held.tags, [key]: value } } : held,
@@ -115,99 +176,80 @@ export class LocalRegistry implements ModelRegistry {
   }
 
   async exclusively<T>(name: string, work: () => Promise<T>): Promise<T> {
-    const lock = join(this.#directory, name, 'promotion.lock');
-    if (!(await tryLock(lock))) throw new PromotionConflictError(name);
+    const folder = this.#folder(name);
+    const lock = await FolderLock.acquire(folder, { at: join(folder, '.promotion') }).catch((error: unknown) => {
+      throw error instanceof FolderLockedError ? new PromotionConflictError(name) : error;
+    });
     try {
       return await work();
     } finally {
-      await unlink(lock).catch(() => {});
+      await lock.release();
     }
   }
 
   async download({ name, version }: ModelVersion): Promise<ModelPackage> {
+    const [onnx, document] = await Promise.all(
+      [ONNX_FILE, PACKAGE_FILE].map((file) => this.#readFile(name, version, file)),
+    );
     const folder = this.#versionFolder(name, version);
-    const [onnx, document] = await Promise.all([
-      readFile(join(folder, ONNX_FILE)),
-      readFile(join(folder, PACKAGE_FILE), 'utf8'),
-    ]);
-    return readPackage(folder, new Uint8Array(onnx), document);
+    return readPackage(folder, new Uint8Array(onnx as Buffer), (document as Buffer).toString('utf8'));
   }
 
   async attachment({ name, version }: ModelVersion, file: string): Promise<Uint8Array | undefined> {
-    return readFile(join(this.#versionFolder(name, version), file)).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return undefined;
+    return this.#readFile(name, version, checkFileName(file)).catch((error: unknown) => {
+      if (error instanceof PathError && (error.cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
       throw error;
     });
+  }
+
+  /** @throws {@link ArtifactIntegrityError} for a file that is not what was registered */
+  async #readFile(name: string, version: number, file: string): Promise<Buffer> {
+    const path = join(this.#versionFolder(name, version), file);
+    // A link to elsewhere is refused.
+    const content = await onDisk(path, () => readInside(this.#versionFolder(name, version), file));
+    const { versions } = await this.#read(name);
+    const expected = versions.find((each) => each.version === version)?.files?.[file];
+    const found = sha256(content);
+    if (expected !== undefined && found !== expected) throw new ArtifactIntegrityError(path, expected, found);
+    return content;
   }
 
   async close(): Promise<void> {}
 
   #versionFolder(name: string, version: number): string {
-    return join(this.#directory, name, 'versions', String(version));
+    return join(this.#folder(name), 'versions', checkVersion(version));
+  }
+
+  /** The only way from a name to a path. @throws {@link InvalidNameError} */
+  #folder(name: string): string {
+    return join(this.#directory, folderOfModel(checkModelName(name)));
   }
 
   async #read(name: string): Promise<Index> {
-    const text = await readFile(join(this.#directory, name, 'index.json'), 'utf8').catch(
-      (error: NodeJS.ErrnoException) => {
-        if (error.code === 'ENOENT') return undefined;
-        throw error;
-      },
-    );
-    return text === undefined ? EMPTY : (JSON.parse(text) as Index);
+    const file = join(this.#folder(name), 'index.json');
+    return (await readCheckedJson(file, indexSchema, { before: indexSchema, remedy: INDEX_REMEDY })) ?? EMPTY;
   }
 
   /** Reads, changes and replaces the index while no other process does. */
   async #update<R>(name: string, change: (index: Index) => Promise<{ index: Index; result: R }>): Promise<R> {
-    const folder = join(this.#directory, name);
-    await mkdir(folder, { recursive: true });
-    const lock = join(folder, 'lock');
-    await acquire(lock);
+    const folder = this.#folder(name);
+    const lock = await FolderLock.acquire(folder, { waitMs: LOCK_WAIT_MS }).catch((error: unknown) => {
+      throw error instanceof FolderLockedError ? new RegistryUnavailableError('the registry folder', error) : error;
+    });
     try {
       const { index, result } = await change(await this.#read(name));
-      const temporary = join(folder, 'index.json.tmp');
-      await writeDurably(temporary, `${JSON.stringify(index, null, 2)}\n`);
-      await rename(temporary, join(folder, 'index.json'));
+      lock.check();
+      await writeCheckedJson(join(folder, 'index.json'), index);
       return result;
     } finally {
-      await unlink(lock).catch(() => {});
+      await lock.release();
     }
   }
 }
 
-function withAliases(index: Index, version: Omit<ModelVersion, 'aliases'>): ModelVersion {
+function withAliases(index: Index, { files: _, ...version }: IndexedVersion): ModelVersion {
   const aliases = Object.entries(index.aliases)
     .filter(([, target]) => target === version.version)
     .map(([alias]) => alias);
   return { ...version, aliases };
-}
-
-/** @returns false while another process has it; one that was left behind is removed, for the next try */
-async function tryLock(lock: string): Promise<boolean> {
-  try {
-    await writeFile(lock, String(process.pid), { flag: 'wx' });
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    const held = await stat(lock).catch(() => undefined);
-    if (held !== undefined && Date.now() - held.mtimeMs > LOCK_STALE_MS) await unlink(lock).catch(() => {});
-    return false;
-  }
-}
-
-async function acquire(lock: string): Promise<void> {
-  for (let attempt = 0; attempt < LOCK_ATTEMPTS; attempt += 1) {
-    if (await tryLock(lock)) return;
-    await sleep(LOCK_RETRY_MS);
-  }
-  throw new RegistryUnavailableError('the registry folder', new Error(`${lock} is held by another process`));
-}
-
-async function writeDurably(file: string, content: string | Uint8Array): Promise<void> {
-  const handle = await open(file, 'w');
-  try {
-    await handle.writeFile(content);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }

@@ -1,13 +1,16 @@
 import { InvalidModelError } from '../errors.ts';
+import { checkInnerPath } from '../folder_files.ts';
 import { MlflowApiError, type MlflowClient } from './client.ts';
 
-/** Files by URI, for servers that do not hand out artifacts themselves: `s3://bucket/…`, `file:///…`. */
+/** Files by URI, for servers that do not hand out artifacts themselves: `s3://bucket/…`. */
 export interface ArtifactFiles {
   /** @returns undefined when there is none */
   read(uri: string): Promise<Uint8Array | undefined>;
   write(uri: string, content: Uint8Array): Promise<void>;
 }
 
+const S3 = /^s3:\/\/[^/]+\/[^*?[\]{}!]+$/;
+const isPlain = (uri: string): boolean => !uri.split('/').includes('..');
 const PROXIED = /^mlflow-artifacts:\/(\/[^/]*)?\/?/;
 
 /** Artifacts below a URI as MLflow gives it: through the server where it serves them, otherwise from where they lie. */
@@ -22,6 +25,7 @@ export class Artifacts {
 
   /** @returns undefined when there is none. @throws {@link InvalidModelError} when nothing here reads such a URI */
   async read(root: string, name: string): Promise<Uint8Array | undefined> {
+    checkInnerPath(name, 'an artifact');
     if (!PROXIED.test(root)) return this.#filesFor(root).read(`${root}/${name}`);
     const folder = root.replace(PROXIED, '');
     try {
@@ -36,14 +40,15 @@ export class Artifacts {
   }
 
   async write(root: string, name: string, content: Uint8Array | string): Promise<void> {
+    checkInnerPath(name, 'an artifact');
     if (PROXIED.test(root)) return this.#client.putArtifact(`${root.replace(PROXIED, '')}/${name}`, content);
     return this.#filesFor(root).write(`${root}/${name}`, Buffer.from(content));
   }
 
   #filesFor(root: string): ArtifactFiles {
-    if (this.#files !== undefined && /^(s3|file):\/\//.test(root)) return this.#files;
+    if (this.#files !== undefined && S3.test(root) && isPlain(root)) return this.#files;
     throw new InvalidModelError([
-      `its artifacts lie at ${root}: what MLflow serves itself, s3:// and file:// can be read here`,
+      `its artifacts lie at ${root}: what MLflow serves itself (mlflow-artifacts:/) and s3:// can be read, no files of this machine`,
     ]);
   }
 }

@@ -2,6 +2,8 @@ import type { JsonObject } from '#kernel/json';
 import { InvalidModelError, UnknownModelError } from '../errors.ts';
 import type { ModelPackage } from '../model_package.ts';
 import type { ModelRegistry, ModelVersion, NewModelVersion, Stage, VersionSelector } from '../model_registry.ts';
+import { acceptsModelName, checkAlias, checkFileName, checkModelName, checkTag, checkVersion } from '../names.ts';
+import { refuseExternalData, withExternalData } from '../onnx/external_data.ts';
 import { ONNX_FILE, PACKAGE_FILE, readPackage } from '../package_files.ts';
 import { ALIAS_OF_STAGE } from '../stages.ts';
 import { type ArtifactFiles, Artifacts } from './artifacts.ts';
@@ -55,6 +57,10 @@ export class MlflowRegistry implements ModelRegistry {
   }
 
   async register(model: NewModelVersion): Promise<ModelVersion> {
+    checkModelName(model.name);
+    for (const name of model.attachments?.keys() ?? []) checkFileName(name);
+    for (const key of Object.keys(model.tags ?? {})) checkTag(key);
+    refuseExternalData(model.package.onnx);
     const now = Date.now();
     const run = await this.#runs.log({
       name: `${model.name}-${new Date(now).toISOString()}`,
@@ -105,12 +111,15 @@ export class MlflowRegistry implements ModelRegistry {
     }
   }
 
+  /** Leaves out models whose names the platform does not accept ({@link checkModelName}). */
   async listModels(): Promise<readonly string[]> {
     const names: string[] = [];
     const pages = this.#pages('registered-models/search', {
       max_results: PAGE,
     });
-    for await (const { registered_models: models = [] } of pages) names.push(...models.map(({ name }) => name));
+    for await (const { registered_models: models = [] } of pages) {
+      names.push(...models.flatMap(({ name }) => (acceptsModelName(name) ? [name] : [])));
+    }
     return names;
   }
 
@@ -127,7 +136,8 @@ export class MlflowRegistry implements ModelRegistry {
     name: string,
     query: Readonly<Record<string, string>>,
   ): AsyncGenerator<readonly WireVersion[]> {
-    const filtered = { ...query, filter: `name='${name}'` };
+    // No accepted name has a quote.
+    const filtered = { ...query, filter: `name='${checkModelName(name)}'` };
     const pages = this.#pages('model-versions/search', filtered);
     for await (const { model_versions: versions = [] } of pages) yield versions;
   }
@@ -146,6 +156,7 @@ export class MlflowRegistry implements ModelRegistry {
 
   /** Aliases of a model by version: searches leave them out of versions. */
   async #aliases(name: string): Promise<ReadonlyMap<string, readonly string[]>> {
+    checkModelName(name);
     try {
       const { registered_model } = await this.#client.get<{
         readonly registered_model: { readonly aliases?: readonly WireAlias[] };
@@ -158,6 +169,9 @@ export class MlflowRegistry implements ModelRegistry {
   }
 
   async resolve(name: string, selector: VersionSelector): Promise<ModelVersion | undefined> {
+    checkModelName(name);
+    if ('version' in selector) checkVersion(selector.version);
+    if ('alias' in selector) checkAlias(selector.alias);
     try {
       if ('stage' in selector) return await this.#newestIn(name, selector.stage);
       const answer =
@@ -209,6 +223,8 @@ export class MlflowRegistry implements ModelRegistry {
   }
 
   async transition(name: string, version: number, stage: Stage, audit: JsonObject = {}): Promise<ModelVersion> {
+    checkModelName(name);
+    checkVersion(version);
     let moved: WireVersion;
     try {
       const answer = await this.#client.post<{ model_version: WireVersion }>('model-versions/transition-stage', {
@@ -239,22 +255,30 @@ export class MlflowRegistry implements ModelRegistry {
   }
 
   async setAlias(name: string, alias: string, version: number): Promise<void> {
-    await this.#client.post('registered-models/alias', { name, alias, version: String(version) });
+    await this.#client.post('registered-models/alias', {
+      name: checkModelName(name),
+      alias: checkAlias(alias),
+      version: checkVersion(version),
+    });
   }
 
   async setTag(name: string, version: number, key: string, value: string): Promise<void> {
-    await this.#client.post('model-versions/set-tag', { name, version: String(version), key, value });
+    await this.#client.post('model-versions/set-tag', {
+      ...{ name: checkModelName(name), version: checkVersion(version) },
+      ...{ key: checkTag(key), value },
+    });
   }
 
-  exclusively<T>(name: string, work: () => Promise<T>): Promise<T> {
-    return withLease(this.#client, name, work);
+  async exclusively<T>(name: string, work: () => Promise<T>): Promise<T> {
+    return withLease(this.#client, checkModelName(name), work);
   }
 
   async download(model: ModelVersion): Promise<ModelPackage> {
     const root = await this.#artifactRoot(model);
     const document = await this.#artifacts.read(root, PACKAGE_FILE);
     if (document === undefined) return this.#downloadForeign(root);
-    return readPackage(root, await this.#needed(root, ONNX_FILE), Buffer.from(document).toString('utf8'));
+    const read = readPackage(root, await this.#needed(root, ONNX_FILE), Buffer.from(document).toString('utf8'));
+    return { ...read, onnx: await this.#whole(root, ONNX_FILE, read.onnx) };
   }
 
   /** What somebody has logged with MLflow's own client. */
@@ -264,7 +288,14 @@ export class MlflowRegistry implements ModelRegistry {
       throw new InvalidModelError([`there is neither ${PACKAGE_FILE} nor MLmodel at ${root}`]);
     }
     const { mlmodel, onnxFile } = readMlmodel(Buffer.from(description).toString('utf8'));
-    return packageOfForeign(mlmodel, await this.#needed(root, onnxFile));
+    const onnx = await this.#needed(root, onnxFile);
+    return packageOfForeign(mlmodel, await this.#whole(root, onnxFile, onnx));
+  }
+
+  /** With the values that lie in files beside it: MLflow 3 puts them there. */
+  #whole(root: string, file: string, onnx: Uint8Array): Promise<Uint8Array> {
+    const folder = file.includes('/') ? `${file.slice(0, file.lastIndexOf('/'))}/` : '';
+    return withExternalData(onnx, (path) => this.#artifacts.read(root, `${folder}${path}`));
   }
 
   async #needed(root: string, name: string): Promise<Uint8Array> {
@@ -275,7 +306,7 @@ export class MlflowRegistry implements ModelRegistry {
 
   /** A version may point to a run's artifacts or to a logged model. */
   async #artifactRoot({ name, version }: ModelVersion): Promise<string> {
-    const of = { name, version: String(version) };
+    const of = { name: checkModelName(name), version: checkVersion(version) };
     const { artifact_uri: uri } = await this.#client.get<{ artifact_uri: string }>(
       'model-versions/get-download-uri',
       of,
@@ -286,6 +317,7 @@ export class MlflowRegistry implements ModelRegistry {
   }
 
   async attachment({ runId }: ModelVersion, name: string): Promise<Uint8Array | undefined> {
+    checkFileName(name);
     if (runId === '') return undefined;
     return this.#artifacts.read(await this.#runs.artifactsOf(runId), name);
   }

@@ -1,6 +1,7 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { InvalidModelError } from '../errors.ts';
 import { type ModelPackage, type ModelSignature, outputWidth } from '../model_package.ts';
+import { refuseExternalData } from '../onnx/external_data.ts';
 import { createEncoder } from '../signature_encoder.ts';
 import type { CellValue, TrainingTable } from './training_table.ts';
 
@@ -52,6 +53,7 @@ export async function scoreTable(
   const width = outputWidth(signature);
   const outputs = new Float32Array((to - from) * width);
   const rows: number[] = [];
+  refuseExternalData(model.onnx);
   const session = await InferenceSession.create(model.onnx, { intraOpNumThreads: 1, logSeverityLevel: 3 });
   try {
     const input = new Float32Array(ROWS_A_RUN * encoder.width);

@@ -95,3 +95,13 @@ export async function customResources(): Promise<string> {
   });
   return folder;
 }
+
+/** Finds credentials in files and in the history of a repository. */
+export async function gitleaksBinary(): Promise<string> {
+  const folder = toolFolder('gitleaks-8.28.0');
+  await once(folder, 'building gitleaks', async () => {
+    const env = { ...GO, GOBIN: folder };
+    await run('go', ['install', 'github.com/zricethezav/gitleaks/v8@v8.28.0'], { env });
+  });
+  return join(folder, 'gitleaks');
+}

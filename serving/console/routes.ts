@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { requireScope } from '#connectors/http/access';
+import { UnsupportedMediaTypeError } from '#connectors/http/errors';
 import { assetPath } from '#kernel/project_root';
+import { needs, open } from '#monitoring/route_access';
 import { InvalidRequestError } from '../errors.ts';
 import type { ConsoleSources } from './sources.ts';
 
@@ -17,9 +18,6 @@ const ASSETS = {
 const CONTENT_POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const MOST_LETTERS = 500;
-
-/** The page itself is open: what it shows is not. */
-export const isConsolePage = (url: string): boolean => /^\/console\/?(app\.(js|css))?(\?|$)/.test(url);
 
 const moveSchema = z.strictObject({
   stage: z.enum(['Staging', 'Production', 'Archived']),
@@ -39,9 +37,24 @@ const parsed = <T>(schema: z.ZodType<T>, value: unknown): T => {
   return result.data;
 };
 
+/** A form of another page can send no JSON: the browser asks this listener first. */
+async function requireJson({ headers }: FastifyRequest): Promise<void> {
+  const type = headers['content-type'];
+  if (type === undefined || !/^application\/json\s*(;|$)/i.test(type)) {
+    throw new UnsupportedMediaTypeError(type, 'application/json');
+  }
+}
+
 /** GET /console, and what its pages ask for below /console/api. */
 export function registerConsole(app: FastifyInstance, sources: ConsoleSources): void {
-  const hidden = { schema: { hide: true } };
+  const hidden = { schema: { hide: true }, config: { access: needs('console:read') } };
+  // The page itself is open: what it shows is not.
+  const page = { schema: { hide: true }, config: { access: open() } };
+  const acting = (...scopes: Parameters<typeof needs>) => ({
+    schema: { hide: true },
+    config: { access: needs(...scopes), ownOriginOnly: true },
+    onRequest: requireJson,
+  });
   for (const [name, type] of Object.entries(ASSETS)) {
     const content = readFileSync(assetPath(`${FOLDER}/${name}`));
     const etag = `"${createHash('sha256').update(content).digest('hex').slice(0, 16)}"`;
@@ -51,7 +64,7 @@ export function registerConsole(app: FastifyInstance, sources: ConsoleSources): 
       return reply.type(type).send(content);
     };
     for (const url of name === 'index.html' ? ['/console', '/console/'] : [`/console/${name}`])
-      app.get(url, hidden, serve);
+      app.get(url, page, serve);
   }
   app.get('/console/api/links', hidden, async () => sources.links);
   app.get('/console/api/pipelines', hidden, async () => ({ pipelines: await sources.pipelines() }));
@@ -66,16 +79,14 @@ export function registerConsole(app: FastifyInstance, sources: ConsoleSources): 
     const { limit, ...filter } = parsed(filterSchema, request.query);
     return sources.deadLetters(filter, limit);
   });
-  app.post('/console/api/dead-letters/replay', hidden, async (request) => {
-    requireScope(request, 'replay', 'dead-letters');
-    return sources.replay(parsed(replaySchema, request.body));
-  });
+  app.post('/console/api/dead-letters/replay', acting('console:act'), async (request) =>
+    sources.replay(parsed(replaySchema, request.body)),
+  );
   app.post<{ Params: { name: string; version: string } }>(
     '/console/api/models/:name/versions/:version/move',
-    hidden,
+    acting(({ name }) => ['console:act', `promote:${name}`]),
     async (request) => {
       const { name } = request.params;
-      requireScope(request, 'promote', name);
       const version = Number(request.params.version);
       if (!Number.isInteger(version) || version < 1) throw new InvalidRequestError('a version is a number from 1 on');
       return sources.move(name, version, { ...parsed(moveSchema, request.body), by: request.caller });

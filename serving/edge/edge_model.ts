@@ -20,7 +20,9 @@ export class EdgeModel {
    */
   static async open(folder: string): Promise<EdgeModel> {
     const { package: model } = await readModelFolder(folder);
-    return new EdgeModel(await LoadedModel.load(model, { ownThreadFromMs: Number.POSITIVE_INFINITY }));
+    return new EdgeModel(
+      await LoadedModel.load(model, { ownThreadFromMs: Number.POSITIVE_INFINITY, isExamined: true }),
+    );
   }
 
   /** What the model takes: names and types of its columns. */

@@ -1,12 +1,13 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { requireScope } from '#connectors/http/access';
+import { needs, needsSome, open } from '#monitoring/route_access';
 import { InvalidRequestError } from '../errors.ts';
-import { listOf } from '../runtime/answered_rows.ts';
+import { type AnswerIds, listOf } from '../runtime/answered_rows.ts';
 import type { ModelServer } from '../runtime/model_server.ts';
 import type { ActiveModel } from '../runtime/model_slot.ts';
 import type { Features, Predictor, Row } from '../runtime/predictor.ts';
 import { callOf } from './calls.ts';
-import { isObject, requestIdOf } from './requests.ts';
+import { idsOf, isObject, PREDICTION_ID, requestIdOf } from './requests.ts';
 import { endpointInvocations, invocations, protocol } from './schemas.ts';
 
 // The Open Inference Protocol, version 2, over REST (KServe, Triton, MLServer), and MLflow's /invocations: for clients that speak these already.
@@ -41,38 +42,40 @@ export function registerInferenceProtocol(
   /** @throws {@link InvalidRequestError} for a version that does not answer here */
   const readyOf = async ({ name, version }: ModelParams): Promise<ActiveModel> => {
     await models.ensure(name);
-    const ready = models.ready(name, version === undefined ? undefined : Number(version));
+    const ready = models.ready(name, version === undefined ? undefined : versionNumber(version));
     if (ready !== undefined) return ready;
     const answering = models.status().flatMap((each) => (each.name === name && each.ready ? [each.version] : []));
     throw new InvalidRequestError(
       `version ${version} of ${name} does not answer here: version ${answering.join(', ')} does`,
     );
   };
-  const infer = async (active: ActiveModel, rows: readonly Row[], request: FastifyRequest, requestId: string) => {
-    requireScope(request, 'predict', active.name);
+  const infer = async (active: ActiveModel, rows: readonly Row[], request: FastifyRequest, ids: AnswerIds) => {
     if (rows.length > maxBatchRows) {
       throw new InvalidRequestError(`${rows.length} rows are too many: send ${maxBatchRows} at most`);
     }
     const call = callOf(request, false, performance.now());
     const inferred = await predictor.infer(active, predictor.encode(active, rows, inRow), rows.length, call);
-    return { ...inferred, predicted: predictor.finish(inferred, requestId, listOf(rows)).all() };
+    return { ...inferred, predicted: predictor.finish(inferred, ids, listOf(rows)).all() };
   };
 
-  app.get('/v2', { schema: protocol.server }, async () => ({
+  // Probes of the Open Inference Protocol and SageMaker have no keys.
+  const health = { access: open() };
+  const ofModel = { access: needs(({ name }) => `predict:${name}`) };
+  app.get('/v2', { schema: protocol.server, config: { access: needsSome('predict') } }, async () => ({
     name: 'headwater',
     version: '0.1.0',
     extensions: [],
   }));
-  app.get('/v2/health/live', { schema: protocol.live }, async () => ({ live: true }));
+  app.get('/v2/health/live', { schema: protocol.live, config: health }, async () => ({ live: true }));
   const tellReady = async (_: FastifyRequest, reply: FastifyReply) => {
     const ready = models.waiting.length === 0;
     return reply.code(ready ? 200 : 503).send({ ready });
   };
-  app.get('/v2/health/ready', { schema: protocol.ready }, tellReady);
-  app.get('/ping', { schema: protocol.ping }, tellReady);
+  app.get('/v2/health/ready', { schema: protocol.ready, config: health }, tellReady);
+  app.get('/ping', { schema: protocol.ping, config: health }, tellReady);
 
   for (const path of ['/v2/models/:name', '/v2/models/:name/versions/:version']) {
-    app.get<{ Params: ModelParams }>(path, { schema: protocol.model }, async ({ params }) => {
+    app.get<{ Params: ModelParams }>(path, { schema: protocol.model, config: ofModel }, async ({ params }) => {
       const { name, version, model } = await readyOf(params);
       const { signature, outputWidth } = model;
       return {
@@ -90,59 +93,79 @@ export function registerInferenceProtocol(
         ],
       };
     });
-    app.get<{ Params: ModelParams }>(`${path}/ready`, { schema: protocol.modelReady }, async ({ params }) => {
-      const { name } = await readyOf(params);
-      return { name, ready: true };
-    });
-    app.post<{ Params: ModelParams; Body: InferBody }>(`${path}/infer`, { schema: protocol.infer }, async (request) => {
-      const { params } = request;
-      const active = await (params.version === undefined ? predictor.choose(params.name) : readyOf(params));
-      const { body } = request;
-      if (!isObject(body as unknown)) throw new InvalidRequestError('the body must be a JSON object');
-      const id = body.id ?? requestIdOf(request);
-      if (typeof id !== 'string') throw new InvalidRequestError('id must be a string');
-      checkOutputs(body.outputs);
-      const rows = rowsOf(active, body.inputs);
-      const { output, predicted } = await infer(active, rows, request, id);
-      const { signature, outputWidth } = active.model;
-      const all = [
-        {
-          name: 'prediction',
-          datatype: signature.task === 'regression' ? 'FP64' : 'BYTES',
-          shape: [rows.length],
-          data: predicted.map(({ prediction }) => prediction),
-        },
-        {
-          name: signature.onnx.output,
-          datatype: 'FP32',
-          shape: [rows.length, outputWidth],
-          data: Array.from(output),
-        },
-      ];
-      const wanted = body.outputs?.map(({ name }) => name) ?? all.map(({ name }) => name);
-      const unknown = wanted.filter((name) => all.every((each) => each.name !== name));
-      if (unknown.length > 0) {
-        throw new InvalidRequestError(
-          `there is no output ${unknown.join(', ')}; there is ${all.map(({ name }) => name).join(', ')}`,
-        );
-      }
-      return {
-        ...{ model_name: active.name, model_version: String(active.version), id },
-        outputs: all.filter(({ name }) => wanted.includes(name)),
-      };
-    });
+    app.get<{ Params: ModelParams }>(
+      `${path}/ready`,
+      { schema: protocol.modelReady, config: ofModel },
+      async ({ params }) => {
+        const { name } = await readyOf(params);
+        return { name, ready: true };
+      },
+    );
+    app.post<{ Params: ModelParams; Body: InferBody }>(
+      `${path}/infer`,
+      { schema: protocol.infer, config: ofModel },
+      async (request) => {
+        const { params } = request;
+        const active = await (params.version === undefined ? predictor.choose(params.name) : readyOf(params));
+        const { body } = request;
+        if (!isObject(body as unknown)) throw new InvalidRequestError('the body must be a JSON object');
+        const id = body.id ?? requestIdOf(request);
+        if (typeof id !== 'string') throw new InvalidRequestError('id must be a string');
+        checkOutputs(body.outputs);
+        const rows = rowsOf(active, body.inputs);
+        const ids = idsOf(id);
+        const { output, predicted } = await infer(active, rows, request, ids);
+        const { signature, outputWidth } = active.model;
+        const all = [
+          {
+            name: 'prediction',
+            datatype: signature.task === 'regression' ? 'FP64' : 'BYTES',
+            shape: [rows.length],
+            data: predicted.map(({ prediction }) => prediction),
+          },
+          {
+            name: signature.onnx.output,
+            datatype: 'FP32',
+            shape: [rows.length, outputWidth],
+            data: Array.from(output),
+          },
+        ];
+        const wanted = body.outputs?.map(({ name }) => name) ?? all.map(({ name }) => name);
+        const unknown = wanted.filter((name) => all.every((each) => each.name !== name));
+        if (unknown.length > 0) {
+          throw new InvalidRequestError(
+            `there is no output ${unknown.join(', ')}; there is ${all.map(({ name }) => name).join(', ')}`,
+          );
+        }
+        return {
+          ...{ model_name: active.name, model_version: String(active.version), id },
+          parameters: { prediction_id: ids.predictionId },
+          outputs: all.filter(({ name }) => wanted.includes(name)),
+        };
+      },
+    );
   }
 
-  const invoke = async (request: FastifyRequest, name: string | undefined) => {
+  const invoke = async (request: FastifyRequest, reply: FastifyReply, name: string | undefined) => {
+    requireScope(request, 'predict', predictor.nameOf(name));
     const active = await predictor.choose(name);
-    const { predicted } = await infer(active, mlflowRows(active, request.body), request, requestIdOf(request));
+    const ids = idsOf(requestIdOf(request));
+    const { predicted } = await infer(active, mlflowRows(active, request.body), request, ids);
+    reply.header(PREDICTION_ID, ids.predictionId);
     return { predictions: predicted.map(({ prediction, outputs }) => outputs ?? prediction) };
   };
-  app.post('/invocations', { schema: invocations }, (request) => invoke(request, undefined));
-  app.post<{ Params: { name: string } }>('/endpoints/:name/invocations', { schema: endpointInvocations }, (request) =>
-    invoke(request, request.params.name),
+  app.post('/invocations', { schema: invocations, config: { access: needsSome('predict') } }, (request, reply) =>
+    invoke(request, reply, undefined),
+  );
+  app.post<{ Params: { name: string } }>(
+    '/endpoints/:name/invocations',
+    { schema: endpointInvocations, config: ofModel },
+    (request, reply) => invoke(request, reply, request.params.name),
   );
 }
+
+/** Returns NaN, which no version has, for what is no decimal number as versions are written. */
+const versionNumber = (text: string): number => (/^[1-9]\d{0,14}$/.test(text) ? Number(text) : Number.NaN);
 
 /** @throws {@link InvalidRequestError} for what names no outputs */
 function checkOutputs(outputs: unknown): void {

@@ -1,7 +1,10 @@
+import { isUtf8 } from 'node:buffer';
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { requireScope } from '#connectors/http/access';
+import { checkCharset, parseJsonBody } from '#monitoring/json_body';
 import { Histogram, LATENCY_BUCKETS_SECONDS, type Registry } from '#monitoring/metrics';
+import { needsSome } from '#monitoring/route_access';
 import { InvalidRequestError } from '../errors.ts';
 import { listOf } from '../runtime/answered_rows.ts';
 import { Explainer } from '../runtime/explainer.ts';
@@ -14,7 +17,9 @@ import {
   checkBody,
   checkRow,
   describeAnswer,
+  idsOf,
   outputsOf,
+  PREDICTION_ID,
   type PredictBody,
   requestIdOf,
   thresholdsOf,
@@ -28,6 +33,8 @@ export interface PredictSettings {
   readonly maxBatchRows: number;
   readonly explainBudget: number;
   readonly serverTiming: boolean;
+  /** Longest line of NDJSON, bytes. */
+  readonly maxLineBytes: number;
 }
 
 /** Rows of one model that are ready to be run: scanned, or parsed and encoded. */
@@ -71,24 +78,32 @@ export async function registerPredictRoutes(
     return row as Row;
   };
 
-  /** The one row that a parsed body is about, and who answers it. */
-  const readRow = async (body: PredictBody, keys: ReadonlySet<string>) => {
+  /** The one row that a parsed body is about, and who answers it. What the caller may not use is neither looked for nor loaded. */
+  const readRow = async (request: FastifyRequest, body: PredictBody, keys: ReadonlySet<string>, action: string) => {
     checkRow(checkBody(body, keys));
+    requireScope(request, action, predictor.nameOf(body.model_name));
     const active = await predictor.choose(body.model_name, { entity: body.entity_id, features: body.features });
     const row = await rowOf(active, body);
     return { active, row, input: predictor.encode(active, [row], nowhere) };
   };
 
   // What most callers send is read without making objects of it.
-  const parse = app.getDefaultJsonParser('error', 'error');
   app.removeContentTypeParser('application/json');
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
-    const scanned = scan(body, predictor, settings.maxBatchRows);
-    if (scanned === undefined) void parse(request, body.toString('utf8'), done);
-    else done(null, scanned);
+  app.addContentTypeParser(
+    'application/json',
+    { parseAs: 'buffer' },
+    async (request: FastifyRequest, body: Buffer | string) => {
+      checkCharset(request);
+      const bytes = body as Buffer;
+      return scan(bytes, predictor, settings.maxBatchRows) ?? parseJsonBody(request, bytes);
+    },
+  );
+  app.addContentTypeParser(LINES, async (request: FastifyRequest, payload: Readable) => {
+    checkCharset(request);
+    return payload;
   });
-  app.addContentTypeParser(LINES, (_, payload, done) => done(null, payload));
 
+  /** Answers rows whose model the caller may use. */
   const answer = async (
     prepared: Prepared,
     request: FastifyRequest,
@@ -97,13 +112,13 @@ export async function registerPredictRoutes(
     taken: Taken,
   ) => {
     const { active, input, rows, isSingle, wantsProbabilities, wantsExplanation, freshness } = prepared;
-    requireScope(request, 'predict', active.name);
+    if (wantsExplanation === true) requireScope(request, 'explain', active.name);
     const { span } = request;
     const call = callOf(request, settings.serverTiming || span?.isRecording() === true, startedMs);
     const known = isSingle ? predictor.recall(active, input) : undefined;
     const inferred = known ?? (await predictor.infer(active, input, rows.count, call));
-    const requestId = requestIdOf(request);
-    const answered = predictor.finish(inferred, requestId, rows);
+    const ids = idsOf(requestIdOf(request));
+    const answered = predictor.finish(inferred, ids, rows);
     // Put together without copies: this is done for every request.
     const body: Record<string, unknown> = {};
     if (isSingle) body.prediction = answered.prediction(0);
@@ -119,7 +134,7 @@ export async function registerPredictRoutes(
     if (!isSingle) body.count = rows.count;
     const latencyMs = performance.now() - startedMs;
     taken.observe(latencyMs / 1_000);
-    describeAnswer(body, inferred.by, requestId, latencyMs);
+    describeAnswer(body, inferred.by, ids, latencyMs);
     if (span !== undefined && call?.timing !== undefined) {
       span.setAttributes({ 'headwater.model': inferred.by.name, 'headwater.model_version': inferred.by.version });
       traceStages(span, call.timing, performance.now());
@@ -127,14 +142,29 @@ export async function registerPredictRoutes(
     return settings.serverTiming && call?.timing !== undefined ? tellStages(reply, call.timing, body) : body;
   };
 
-  app.post<{ Body: PredictBody | ScannedBody }>('/predict', { schema: schemas.predict }, async (request, reply) => {
+  /** Rows that were scanned, before anything else was asked of their model. */
+  const answerScanned = (
+    scanned: ScannedBody,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    startedMs: number,
+    taken: Taken,
+  ) => {
+    requireScope(request, 'predict', scanned.active.name);
+    predictor.countDealt(scanned.active);
+    return answer(scanned, request, reply, startedMs, taken);
+  };
+
+  const predicting = { access: needsSome('predict') };
+  const onePredicted = { schema: schemas.predict, config: predicting };
+  app.post<{ Body: PredictBody | ScannedBody }>('/predict', onePredicted, async (request, reply) => {
     const startedMs = performance.now();
     if (request.body instanceof ScannedBody) {
-      if (request.body.isSingle) return answer(request.body, request, reply, startedMs, ofPredict);
+      if (request.body.isSingle) return answerScanned(request.body, request, reply, startedMs, ofPredict);
       throw new InvalidRequestError('instances are not known here: send "features", or post to /predict/batch');
     }
     const { body } = request;
-    const { active, row, input } = await readRow(body, PREDICT_KEYS);
+    const { active, row, input } = await readRow(request, body, PREDICT_KEYS, 'predict');
     // No spreading here either.
     const prepared: Prepared = {
       active,
@@ -148,35 +178,36 @@ export async function registerPredictRoutes(
     return answer(prepared, request, reply, startedMs, ofPredict);
   });
 
-  const toExplain = async (given: PredictBody | ScannedBody) => {
+  const toExplain = async (request: FastifyRequest, given: PredictBody | ScannedBody) => {
     if (given instanceof ScannedBody) {
+      requireScope(request, 'explain', given.active.name);
+      predictor.countDealt(given.active);
       if (given.isSingle) return given;
       throw new InvalidRequestError('send one row: "features", or "entity_id"');
     }
-    return readRow(given, EXPLAIN_KEYS);
+    return readRow(request, given, EXPLAIN_KEYS, 'explain');
   };
 
-  app.post<{ Body: PredictBody | ScannedBody }>('/explain', { schema: schemas.explain }, async (request) => {
+  const explained = { schema: schemas.explain, config: { access: needsSome('explain') } };
+  app.post<{ Body: PredictBody | ScannedBody }>('/explain', explained, async (request) => {
     const startedMs = performance.now();
-    const { active, input } = await toExplain(request.body);
-    requireScope(request, 'predict', active.name);
+    const { active, input } = await toExplain(request, request.body);
     const explanation = await explainer.explain(active, input);
     const latencyMs = performance.now() - startedMs;
     seconds.observe({ route: '/explain' }, latencyMs / 1_000);
-    return describeAnswer({ ...explanation }, active, requestIdOf(request), latencyMs);
+    return describeAnswer({ ...explanation }, active, { requestId: requestIdOf(request) }, latencyMs);
   });
 
   /** Entities of an experiment or canary, each by its own version. */
   const answerMixed = async (request: FastifyRequest, body: BatchBody, startedMs: number) => {
-    const requestId = requestIdOf(request);
+    const ids = idsOf(requestIdOf(request));
     const wantsProbabilities = body.return_probabilities === true;
     const parts = await batchParts(predictor, body, settings.maxBatchRows);
     const answered: { predicted: Predicted; by: ActiveModel; freshness: Freshness | undefined }[] = [];
     for (const { active, rows, indices } of parts) {
-      requireScope(request, 'predict', active.name);
       const input = predictor.encode(active, rows, (index) => `entity_ids.${indices[index]}.`);
       const inferred = await predictor.infer(active, input, rows.length, callOf(request, false, startedMs));
-      for (const [at, predicted] of predictor.finish(inferred, requestId, listOf(rows), indices).all().entries()) {
+      for (const [at, predicted] of predictor.finish(inferred, ids, listOf(rows), indices).all().entries()) {
         answered[indices[at] as number] = { predicted, by: inferred.by, freshness: rows[at]?.freshness };
       }
     }
@@ -193,27 +224,31 @@ export async function registerPredictRoutes(
       variants: answered.map(({ by }) => by.variant),
       model_versions: answered.map(({ by }) => by.version),
     };
-    return describeAnswer(mixed, { ...first.by, variant: MIXED }, requestId, latencyMs);
+    return describeAnswer(mixed, { ...first.by, variant: MIXED }, ids, latencyMs);
   };
 
   app.post<{ Body: BatchBody | ScannedBody | Readable; Querystring: Readonly<Record<string, string>> }>(
     '/predict/batch',
-    { schema: schemas.batch },
+    { schema: schemas.batch, config: predicting },
     async (request, reply) => {
       const startedMs = performance.now();
       const { body } = request;
       if (body instanceof ScannedBody) {
-        if (!body.isSingle) return answer(body, request, reply, startedMs, ofBatch);
+        if (!body.isSingle) return answerScanned(body, request, reply, startedMs, ofBatch);
         throw new InvalidRequestError('features are not known here: send "instances", or post to /predict');
       }
       if (body instanceof Readable) {
+        requireScope(request, 'predict', predictor.nameOf(request.query.model_name));
         const active = await predictor.choose(request.query.model_name);
-        requireScope(request, 'predict', active.name);
         const wantsProbabilities = request.query.return_probabilities === 'true';
-        const lines = scoreLines(predictor, active, body, { requestId: requestIdOf(request), wantsProbabilities });
+        const { maxLineBytes } = settings;
+        const ids = idsOf(requestIdOf(request));
+        const lines = scoreLines(predictor, active, body, { ids, wantsProbabilities, maxLineBytes });
+        reply.header(PREDICTION_ID, ids.predictionId);
         return reply.type(LINES).send(Readable.from(lines));
       }
       checkBody(body, BATCH_KEYS);
+      requireScope(request, 'predict', predictor.nameOf(body.model_name));
       if (predictor.isDealt(body.model_name) && body.entity_ids !== undefined) {
         return answerMixed(request, body, startedMs);
       }
@@ -230,10 +265,10 @@ export async function registerPredictRoutes(
 }
 
 function scan(body: Buffer, predictor: Predictor, maxRows: number): ScannedBody | undefined {
+  // Strings are compared as bytes: what is not UTF-8 is refused by who parses.
+  if (!isUtf8(body)) return undefined;
   try {
-    const scanned = scanBody(body, (name) => predictor.activeForRows(name), maxRows);
-    if (scanned !== undefined) predictor.countDealt(scanned.active);
-    return scanned;
+    return scanBody(body, (name) => predictor.activeForRows(name), maxRows);
   } catch {
     // A model that is not there is told of when the request is answered.
     return undefined;

@@ -1,7 +1,8 @@
-import { randomUUID } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
+import { v7 as newPredictionId } from 'uuid';
 import type { Task } from '#registry/model_package';
 import { InvalidRequestError } from '../errors.ts';
+import type { AnswerIds } from '../runtime/answered_rows.ts';
 import type { Predicted } from '../runtime/interpret.ts';
 import type { ActiveModel } from '../runtime/model_slot.ts';
 import type { Features } from '../runtime/predictor.ts';
@@ -43,23 +44,27 @@ export function checkRow({ features, entity_id: entity }: PredictBody): void {
   }
 }
 
-/** The caller's own id when it sent a sensible one. */
-export function requestIdOf(request: FastifyRequest): string {
-  const given = request.headers['x-request-id'];
-  return typeof given === 'string' && /^[\w.:-]{1,128}$/.test(given) ? given : randomUUID();
-}
+/** Where an answer's id is, where its body has no place for it. */
+export const PREDICTION_ID = 'x-prediction-id';
+
+/** The caller's own id when it sent a sensible one: as in the answer's x-request-id. */
+export const requestIdOf = ({ id }: Pick<FastifyRequest, 'id'>): string => id;
+
+/** Names an answer: by the caller's id, and by one of the platform's own, which rise with time. */
+export const idsOf = (requestId: string): AnswerIds => ({ requestId, predictionId: newPredictionId() });
 
 /** Adds who has answered, and how fast. */
 export function describeAnswer(
   body: Record<string, unknown>,
   { name, version, variant }: Pick<ActiveModel, 'name' | 'version' | 'variant'>,
-  requestId: string,
+  { requestId, predictionId }: { readonly requestId: string; readonly predictionId?: string },
   latencyMs: number,
 ): Record<string, unknown> {
   body.model_name = name;
   body.model_version = version;
   body.variant = variant;
   body.request_id = requestId;
+  if (predictionId !== undefined) body.prediction_id = predictionId;
   body.latency_ms = Math.round(latencyMs * 1_000) / 1_000;
   return body;
 }

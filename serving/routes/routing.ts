@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
-import { requireScope } from '#connectors/http/access';
+import { needs } from '#monitoring/route_access';
 import { InvalidRequestError } from '../errors.ts';
 import type { Routing } from '../routing/routing.ts';
 import { routingSchema } from '../routing/routing.ts';
@@ -19,12 +19,16 @@ const MOST_LISTED = 1_000;
 
 /** How requests for a model are dealt: looked at, changed at run time, and who changed it. */
 export function registerRoutingRoutes(app: FastifyInstance, models: ModelServer): void {
-  app.get<{ Params: { name: string } }>('/models/:name/routing', { schema: schemas.getRouting }, async ({ params }) =>
-    models.routingOf(params.name),
+  const shown = { access: needs(({ name }) => [`routing:${name}`, 'console:read']) };
+  const changed = { access: needs(({ name }) => `routing:${name}`), ownOriginOnly: true };
+  app.get<{ Params: { name: string } }>(
+    '/models/:name/routing',
+    { schema: schemas.getRouting, config: shown },
+    async ({ params }) => models.routingOf(params.name),
   );
-  app.put<{ Params: { name: string } }>('/models/:name/routing', { schema: schemas.putRouting }, async (request) => {
+  const put = { schema: schemas.putRouting, config: changed };
+  app.put<{ Params: { name: string } }>('/models/:name/routing', put, async (request) => {
     const { params, body, caller } = request;
-    requireScope(request, 'route', params.name);
     const parsed = changeSchema.safeParse(body);
     if (!parsed.success) throw new InvalidRequestError(z.prettifyError(parsed.error));
     const { routing, reason, revision } = parsed.data;
@@ -32,7 +36,7 @@ export function registerRoutingRoutes(app: FastifyInstance, models: ModelServer)
   });
   app.get<{ Params: { name: string }; Querystring: { limit?: string } }>(
     '/models/:name/routing/history',
-    { schema: schemas.routingHistory },
+    { schema: schemas.routingHistory, config: shown },
     async ({ params, query }) => {
       const limit = Number(query.limit ?? 100);
       if (!Number.isInteger(limit) || limit < 1 || limit > MOST_LISTED) {

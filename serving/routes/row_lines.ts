@@ -1,12 +1,13 @@
-import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { messageOf } from '#kernel/errors';
-import { errorAnswer } from '#monitoring/http_service';
-import { InvalidFeaturesError, InvalidRequestError } from '../errors.ts';
-import { type AskedRow, listOf } from '../runtime/answered_rows.ts';
+import { PlatformError } from '#kernel/errors';
+import { decodeUtf8, parseExactJson } from '#kernel/exact_json';
+import { failureOf } from '#monitoring/error_answer';
+import { InvalidRequestError } from '../errors.ts';
+import { type AnswerIds, type AskedRow, listOf } from '../runtime/answered_rows.ts';
 import type { Call } from '../runtime/call.ts';
 import type { ActiveModel } from '../runtime/model_slot.ts';
 import type { Predictor } from '../runtime/predictor.ts';
+import { byteLines } from './byte_lines.ts';
 import { isObject } from './requests.ts';
 
 /** Rows that are computed, and answered, together. */
@@ -14,8 +15,10 @@ const LINES_AT_ONCE = 256;
 const NO_CALL: Call = { deadlineMs: undefined, timing: undefined };
 
 export interface LineSettings {
-  readonly requestId: string;
+  readonly ids: AnswerIds;
   readonly wantsProbabilities: boolean;
+  /** Longer lines are refused, each for itself. */
+  readonly maxLineBytes: number;
 }
 
 interface Line {
@@ -44,35 +47,41 @@ export async function* scoreLines(
     waiting = [];
     return scoreSome(predictor, active, lines, settings);
   };
-  for await (const text of createInterface({ input: body, crlfDelay: Number.POSITIVE_INFINITY })) {
+  for await (const line of byteLines(body, settings.maxLineBytes)) {
     number += 1;
-    if (text.trim() === '') continue;
-    waiting.push(read(predictor, active, text, number));
+    if (line !== undefined && isBlank(line)) continue;
+    waiting.push(read(predictor, active, line, { number, maxLineBytes: settings.maxLineBytes }));
     if (waiting.length === LINES_AT_ONCE) yield await flush();
   }
   if (waiting.length > 0) yield await flush();
 }
 
-function read(predictor: Predictor, active: ActiveModel, text: string, number: number): Line {
+const isBlank = (line: Buffer): boolean => line.every((code) => code === 0x20 || code === 0x0d || code === 0x09);
+
+function read(
+  predictor: Predictor,
+  active: ActiveModel,
+  bytes: Buffer | undefined,
+  { number, maxLineBytes }: { readonly number: number; readonly maxLineBytes: number },
+): Line {
   const { encoder, scanner } = active.model;
   const input = new Float32Array(encoder.width);
-  const bytes = Buffer.from(text);
-  scanner.open(bytes);
-  if (scanner.scan(0, input, 0) === bytes.length) {
-    return { number, input, row: { features: text, entity: undefined } };
-  }
   const row = { features: {}, entity: undefined };
   try {
-    const features: unknown = JSON.parse(text);
-    if (!isObject(features))
+    if (bytes === undefined) throw new InvalidRequestError(`it is longer than ${maxLineBytes} bytes`);
+    const text = decodeUtf8(bytes);
+    scanner.open(bytes);
+    if (scanner.scan(0, input, 0) === bytes.length)
+      return { number, input, row: { features: text, entity: undefined } };
+    const features: unknown = parseExactJson(text);
+    if (!isObject(features)) {
       throw new InvalidRequestError('each line must be a JSON object with the features of a row');
+    }
     return { number, input: predictor.encode(active, [{ ...row, features }], () => ''), row: { ...row, features } };
   } catch (error) {
-    const known =
-      error instanceof InvalidFeaturesError || error instanceof InvalidRequestError
-        ? error
-        : new InvalidRequestError(`it is no JSON: ${messageOf(error)}`);
-    return { number, input, row, refused: JSON.stringify({ line: number, ...errorAnswer(known).body }) };
+    if (!(error instanceof PlatformError)) throw error;
+    const { code, message, fields } = failureOf(error);
+    return { number, input, row, refused: JSON.stringify({ line: number, error: { code, message, fields } }) };
   }
 }
 
@@ -80,7 +89,7 @@ async function scoreSome(
   predictor: Predictor,
   active: ActiveModel,
   lines: readonly Line[],
-  { requestId, wantsProbabilities }: LineSettings,
+  { ids, wantsProbabilities }: LineSettings,
 ): Promise<string> {
   const good = lines.filter(({ refused }) => refused === undefined);
   const { width } = active.model.encoder;
@@ -91,7 +100,7 @@ async function scoreSome(
     const inferred = await predictor.infer(active, input, good.length, NO_CALL);
     const rows = listOf(good.map(({ row }) => row));
     const indices = good.map(({ number }) => number - 1);
-    const predicted = predictor.finish(inferred, requestId, rows, indices).all();
+    const predicted = predictor.finish(inferred, ids, rows, indices).all();
     for (const [at, { prediction, outputs }] of predicted.entries()) {
       const answer = wantsProbabilities && outputs !== undefined ? { prediction, outputs } : { prediction };
       answers.set(indices[at] as number, JSON.stringify(answer));

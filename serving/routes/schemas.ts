@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { foreignErrors, problems } from '#monitoring/api_schemas';
 import { OUTCOMES } from '../experiments/results.ts';
 import { routingSchema } from '../routing/routing.ts';
 
@@ -24,34 +25,14 @@ const numbersByName = mapOf(nullable(number));
 const freshness = mapOf(nullable(object({ event_time: text, age_ms: number })));
 const modelName = { ...text, description: 'May be left out where one model is served.' };
 
-const ERROR = object(
-  {
-    error: object({ code: text, message: text, fields: listOf(object({ field: text, problem: text })) }, [
-      'code',
-      'message',
-    ]),
-  },
-  ['error'],
-);
-
-const WHY: Readonly<Record<number, string>> = {
-  400: 'The request is not understood',
-  401: 'No key or token, where one is wanted',
-  403: 'The key or token may not do this',
-  404: 'The model, entity or experiment is not known',
-  409: 'Changed by somebody else meanwhile',
-  413: 'The body is too large',
-  415: 'Not JSON',
-  422: 'Features that the model cannot take; every bad one is named',
-  429: 'Too many requests of this caller',
-  503: 'Overloaded, or nothing is ready: try again after Retry-After',
-  504: 'The answer would come later than x-request-timeout-ms allows',
-};
-const ALWAYS = [400, 401, 403, 404, 429, 503] as const;
+const ALWAYS = [400, 401, 403, 404, 405, 429, 503] as const;
 const WITH_BODY = [...ALWAYS, 413, 415] as const;
 
 const errors = (codes: readonly number[]) =>
-  Object.fromEntries(codes.map((code) => [code, { description: WHY[code], ...ERROR }]));
+  problems(codes, { 409: 'Changed by another caller meanwhile', 503: 'Overloaded, or nothing is ready' });
+const openInferenceErrors = (codes: readonly number[]) => foreignErrors(codes, object({ error: text }));
+const mlflowErrors = (codes: readonly number[]) => foreignErrors(codes, object({ error_code: text, message: text }));
+const sageMakerErrors = (codes: readonly number[]) => foreignErrors(codes, object({ Message: text }));
 const ok = (schema: Schema, description = 'The answer') => ({ 200: { description, ...schema } });
 
 const REQUEST_HEADERS = {
@@ -62,7 +43,14 @@ const REQUEST_HEADERS = {
 };
 const IN_TIME = 'With the header x-request-timeout-ms, what would come later is not computed, and answered 504.';
 
-const who = { model_name: text, model_version: whole, variant: text, request_id: text, latency_ms: number };
+const answerer = { model_name: text, model_version: whole, variant: text, request_id: text, latency_ms: number };
+const who = {
+  ...answerer,
+  prediction_id: {
+    ...text,
+    description: 'Of this answer alone: feedback names it, with row_index for a row of a batch.',
+  },
+};
 const outputs = (one: Schema) => ({ probabilities: one, values: one, distances: one, scores: one });
 const explanation = {
   method: { ...text, enum: ['tree_shap', 'kernel_shap'] },
@@ -70,7 +58,8 @@ const explanation = {
   outputs: listOf(object({ output: text, base_value: number, value: number, contributions: mapOf(nullable(number)) })),
 };
 
-const PREDICT_ERRORS = errors([...WITH_BODY, 422, 504]);
+const OF_PREDICTIONS = [...WITH_BODY, 422, 504];
+const PREDICT_ERRORS = errors(OF_PREDICTIONS);
 
 export const predict = {
   summary: 'Scores one row: by its features, or by an entity whose features are looked up',
@@ -110,7 +99,7 @@ export const explain = {
   summary: 'Why: what each feature has added to the prediction of a row',
   headers: REQUEST_HEADERS,
   body: object({ model_name: modelName, features, entity_id: text }, []),
-  response: { ...ok(object({ ...explanation, ...who })), ...PREDICT_ERRORS },
+  response: { ...ok(object({ ...explanation, ...answerer })), ...PREDICT_ERRORS },
 };
 
 export const batch = {
@@ -215,17 +204,19 @@ export const routingHistory = {
 };
 
 const told = {
+  prediction_id: { ...text, minLength: 1, maxLength: 128 },
   request_id: { ...text, minLength: 1, maxLength: 128 },
   row_index: { type: 'integer', minimum: 0 },
   label: { anyOf: [text, number, truth] },
   value: number,
 };
-const feedbackOf = object(told, ['request_id']);
+const feedbackOf = object(told, []);
 
 export const feedback = {
   summary: 'How predictions turned out: labels, or values such as 1 for success; the newest word counts',
+  description: 'Each names its prediction by prediction_id, or by a request_id that one answer alone has.',
   body: { anyOf: [feedbackOf, object({ feedback: listOf(feedbackOf) })] },
-  response: { ...ok(object({ accepted: whole })), ...errors(WITH_BODY) },
+  response: { ...ok(object({ accepted: whole })), ...errors([...WITH_BODY, 409]) },
 };
 
 const interval = listOf(number);
@@ -281,7 +272,10 @@ const modelParams = {
 export const protocol = {
   server: {
     summary: 'Open Inference Protocol: what this server is',
-    response: { ...ok(object({ name: text, version: text, extensions: listOf(text) })), ...errors([401, 429]) },
+    response: {
+      ...ok(object({ name: text, version: text, extensions: listOf(text) })),
+      ...openInferenceErrors([401, 405, 429]),
+    },
   },
   live: { summary: 'Open Inference Protocol: alive', response: ok(object({ live: truth })) },
   ready: readiness('Open Inference Protocol: ready'),
@@ -291,13 +285,13 @@ export const protocol = {
     params: modelParams,
     response: {
       ...ok(object({ name: text, versions: listOf(text), platform: text, inputs: metadata, outputs: metadata })),
-      ...errors(ALWAYS),
+      ...openInferenceErrors(ALWAYS),
     },
   },
   modelReady: {
     summary: 'Open Inference Protocol: whether a model is ready',
     params: modelParams,
-    response: { ...ok(object({ name: text, ready: truth })), ...errors(ALWAYS) },
+    response: { ...ok(object({ name: text, ready: truth })), ...openInferenceErrors(ALWAYS) },
   },
   infer: {
     summary: 'Open Inference Protocol: scores rows, a tensor for each column or one of all',
@@ -314,7 +308,7 @@ export const protocol = {
     ),
     response: {
       ...ok(object({ model_name: text, model_version: text, id: text, outputs: listOf(tensor) })),
-      ...PREDICT_ERRORS,
+      ...openInferenceErrors(OF_PREDICTIONS),
     },
   },
 };
@@ -334,7 +328,7 @@ export const invocations = {
   ),
   response: {
     ...ok(object({ predictions: listOf({ anyOf: [text, number, numbersByName] }) })),
-    ...PREDICT_ERRORS,
+    ...mlflowErrors(OF_PREDICTIONS),
   },
 };
 
@@ -342,4 +336,5 @@ export const endpointInvocations = {
   ...invocations,
   summary: 'SageMaker: scores rows as /invocations does, with the model of this name',
   params: name,
+  response: { ...invocations.response, ...sageMakerErrors(OF_PREDICTIONS) },
 };

@@ -21,9 +21,16 @@ export const listOf = (rows: readonly AskedRow[]): AskedRows => ({
   at: (index) => rows[index] as AskedRow,
 });
 
-/** Whom an answer is to, and when it was given. */
-interface Occasion {
+/** What names an answer. */
+export interface AnswerIds {
+  /** The caller's, or one made for it. */
   readonly requestId: string;
+  /** The platform's own: no two answers have one. */
+  readonly predictionId: string;
+}
+
+/** Which answer it is, and when it was given. */
+interface Occasion extends AnswerIds {
   readonly predictedAtMs: number;
   /** Of the rows in their request, where they are not all of it. */
   readonly indices?: readonly number[] | undefined;
@@ -69,10 +76,11 @@ export class AnsweredRows {
   /** A row for the log. */
   logged(index: number): NewPrediction {
     const { name, version, variant, experiment } = this.#inferred.by;
-    const { requestId, predictedAtMs, indices } = this.#occasion;
+    const { requestId, predictionId, predictedAtMs, indices } = this.#occasion;
     const { features, entity } = this.#asked.at(index);
     const { prediction, outputs } = this.at(index);
     return {
+      predictionId,
       requestId,
       rowIndex: indices?.[index] ?? index,
       modelName: name,

@@ -3,25 +3,24 @@ import { InferenceSession } from 'onnxruntime-node';
 import { messageOf } from '#kernel/errors';
 import { InvalidModelError } from '#registry/errors';
 import { type ModelPackage, type ModelSignature, outputWidth } from '#registry/model_package';
+import { hasBoundedWork } from '#registry/onnx/bounded_work';
+import { refuseExternalData } from '#registry/onnx/external_data';
 import { readTreeEnsemble, type TreeEnsemble } from '#registry/onnx/tree_ensemble';
 import { createEncoder, type SignatureEncoder } from '#registry/signature_encoder';
+import { GraphStoppedError } from '../errors.ts';
 import { TreeInference } from '../trees/tree_inference.ts';
 import { TreeShap } from '../trees/tree_shap.ts';
 import { TreeTrial } from '../trees/tree_trial.ts';
+import { examineGraph, type Graph, inItsOwnProcess, inThisProcess } from './graph.ts';
+import { DEFAULT_LIMITS, type ModelLimits } from './model_limits.ts';
 import { feedsOf } from './onnx_feeds.ts';
 import { RowScanner } from './row_scanner.ts';
+import { SESSION_OPTIONS } from './session_options.ts';
 import { SessionThread } from './session_thread.ts';
 
 /** Golden rows must come back this close to what the trainer saw. */
 const TOLERANCE = 1e-3;
 const WARM_UP_RUNS = 3;
-/** Small models: threads of their own cost more than they bring, and the other core serves. */
-const SESSION_OPTIONS = {
-  intraOpNumThreads: 1,
-  interOpNumThreads: 1,
-  graphOptimizationLevel: 'all',
-  logSeverityLevel: 3,
-} as const;
 const OWN_THREAD_FROM_MS = 3;
 const WARM_UP_SCANS = 2_000;
 const SCANS_A_PIECE = 100;
@@ -31,6 +30,9 @@ export interface LoadOptions {
   readonly isRepeatable?: boolean;
   /** A model is computed on a thread of its own when a row of it takes so long, ms: 3 unless this says otherwise. */
   readonly ownThreadFromMs?: number;
+  readonly limits?: ModelLimits;
+  /** It was examined when it was put here, as in an edge bundle: it is not examined again, and always computed in this process. */
+  readonly isExamined?: boolean;
 }
 
 /** One version of a model, checked, warm and ready to answer. */
@@ -45,7 +47,7 @@ export class LoadedModel {
   readonly bytes: number;
   /** Values a row has in the output. */
   readonly outputWidth: number;
-  readonly #session: InferenceSession;
+  readonly #graph: Graph;
   /** What the file is, when it is nothing but trees. */
   #ensemble: TreeEnsemble | undefined;
   #trees: TreeInference | undefined;
@@ -58,8 +60,8 @@ export class LoadedModel {
   #running = 0;
   #released = false;
 
-  private constructor(session: InferenceSession, { signature, onnx }: ModelPackage) {
-    this.#session = session;
+  private constructor(graph: Graph, { signature, onnx }: ModelPackage) {
+    this.#graph = graph;
     this.signature = signature;
     this.bytes = onnx.byteLength;
     this.encoder = createEncoder(signature);
@@ -69,31 +71,27 @@ export class LoadedModel {
   }
 
   /**
-   * Makes a session of the package's ONNX, checks the signature against it, replays the golden examples and warms up.
+   * Examines the package's ONNX in a process apart, makes a session of it, checks the signature against it, replays the golden examples and warms up.
    *
    * @throws {@link InvalidModelError} listing what is wrong
    */
-  static async load(
-    model: ModelPackage,
-    { isRepeatable = false, ownThreadFromMs = OWN_THREAD_FROM_MS }: LoadOptions = {},
-  ): Promise<LoadedModel> {
-    let session: InferenceSession;
-    try {
-      session = await InferenceSession.create(model.onnx, SESSION_OPTIONS);
-    } catch (error) {
-      throw new InvalidModelError([`onnxruntime does not take it: ${messageOf(error)}`], error);
-    }
-    const loaded = new LoadedModel(session, model);
+  static async load(model: ModelPackage, options: LoadOptions = {}): Promise<LoadedModel> {
+    const { isRepeatable = false, ownThreadFromMs = OWN_THREAD_FROM_MS } = options;
+    const graph = await openGraph(model, options);
+    const loaded = new LoadedModel(graph, model);
     try {
       loaded.#checkNames();
       // In pieces: requests for others are answered meanwhile.
       await setImmediate();
       await loaded.#checkExamples(model.examples);
       await loaded.#warmScanner(model.examples);
+      if (graph.lost !== undefined) return loaded;
       await loaded.#adoptTrees(model.onnx, isRepeatable);
       if (ownThreadFromMs < Number.POSITIVE_INFINITY) await loaded.#moveOut(model.onnx, ownThreadFromMs);
     } catch (error) {
       await loaded.release();
+      // Of its examples.
+      if (error instanceof GraphStoppedError) throw new InvalidModelError([error.message], error);
       throw error;
     }
     return loaded;
@@ -103,11 +101,11 @@ export class LoadedModel {
     const { input, inputs, output } = this.signature.onnx;
     const problems: string[] = [];
     for (const name of inputs?.map((each) => each.name) ?? [input]) {
-      if (this.#session.inputNames.includes(name)) continue;
-      problems.push(`its signature names input "${name}", the graph has ${this.#session.inputNames.join(', ')}`);
+      if (this.#graph.inputNames.includes(name)) continue;
+      problems.push(`its signature names input "${name}", the graph has ${this.#graph.inputNames.join(', ')}`);
     }
-    if (!this.#session.outputNames.includes(output)) {
-      problems.push(`its signature names output "${output}", the graph has ${this.#session.outputNames.join(', ')}`);
+    if (!this.#graph.outputNames.includes(output)) {
+      problems.push(`its signature names output "${output}", the graph has ${this.#graph.outputNames.join(', ')}`);
     }
     if (problems.length > 0) throw new InvalidModelError(problems);
   }
@@ -150,7 +148,7 @@ export class LoadedModel {
     }
     if (fastestMs < fromMs) return;
     this.#thread = await SessionThread.start({ onnx, options: SESSION_OPTIONS, input, output, width });
-    await this.#session.release();
+    await this.#graph.release();
   }
 
   /** Rows are read many times before the first request waits for it. */
@@ -206,9 +204,8 @@ export class LoadedModel {
     try {
       const { output: outputName } = this.signature.onnx;
       if (this.#thread !== undefined) return await this.#thread.run(input, rows);
-      const results = await this.#session.run(feedsOf(this.signature, this.encoder, input, rows), [outputName]);
-      const data = results[outputName]?.data;
-      if (!(data instanceof Float32Array || data instanceof Float64Array) || data.length !== rows * this.outputWidth) {
+      const data = await this.#graph.run(feedsOf(this.signature, this.encoder, input, rows), outputName);
+      if (data === undefined || data.length !== rows * this.outputWidth) {
         throw new InvalidModelError([`its output "${outputName}" is not FP32 or FP64 [rows, ${this.outputWidth}]`]);
       }
       return data instanceof Float32Array ? data : Float32Array.from(data);
@@ -226,14 +223,50 @@ export class LoadedModel {
   }
 
   async #free(): Promise<void> {
-    if (this.#thread === undefined) await this.#session.release();
+    if (this.#thread === undefined) await this.#graph.release();
     else await this.#thread.stop();
+  }
+
+  /** Resolves with the reason when it was stopped and answers no more; undefined where its work has a bound. */
+  get lost(): Promise<Error> | undefined {
+    return this.#graph.lost;
   }
 
   /** Whether it is computed on a thread of its own. */
   get hasThread(): boolean {
     return this.#thread !== undefined;
   }
+}
+
+/**
+ * Where a graph's work has a bound, one run in a process apart shows that it ends, and it is computed here. Others stay in a process of their own, with a
+ * deadline for each run.
+ */
+async function openGraph(
+  model: ModelPackage,
+  { limits = DEFAULT_LIMITS, isExamined = false }: LoadOptions,
+): Promise<Graph> {
+  refuseExternalData(model.onnx);
+  try {
+    if (!isExamined) {
+      if (!hasBoundedWork(model.onnx)) return await inItsOwnProcess(model.onnx, limits);
+      // Trees alone cannot but end.
+      if (readTreeEnsemble(model.onnx) === undefined) await examine(model, limits);
+    }
+    return inThisProcess(await InferenceSession.create(model.onnx, SESSION_OPTIONS));
+  } catch (error) {
+    const what = error instanceof GraphStoppedError ? '' : 'onnxruntime does not take it: ';
+    throw new InvalidModelError([`${what}${messageOf(error)}`], error);
+  }
+}
+
+function examine({ signature, onnx, examples }: ModelPackage, limits: ModelLimits): Promise<void> {
+  const encoder = createEncoder(signature);
+  const rows = Math.max(1, examples.length);
+  const input = new Float32Array(rows * encoder.width);
+  // What is wrong with an example is said when it is checked.
+  for (const [index, { features }] of examples.entries()) encoder.encode(features, input, index * encoder.width);
+  return examineGraph(onnx, feedsOf(signature, encoder, input, rows), signature.onnx.output, limits);
 }
 
 const TIMED_RUNS = 50;
@@ -244,8 +277,8 @@ const TIMED_RUNS = 50;
  * @returns the median time for one row, ms
  * @throws {@link InvalidModelError} listing what is wrong
  */
-export async function examineModel(model: ModelPackage): Promise<{ readonly latencyMs: number }> {
-  const loaded = await LoadedModel.load(model);
+export async function examineModel(model: ModelPackage, limits?: ModelLimits): Promise<{ readonly latencyMs: number }> {
+  const loaded = await LoadedModel.load(model, limits === undefined ? {} : { limits });
   try {
     const input = new Float32Array(loaded.encoder.width);
     const times: number[] = [];

@@ -16,6 +16,7 @@ import type { CanaryProgress } from '../routing/canary.ts';
 import type { Follow } from '../routing/follow.ts';
 import { ModelRouter, type Noted } from '../routing/model_router.ts';
 import type { Routing, RoutingStore } from '../routing/routing.ts';
+import type { ModelLimits } from './model_limits.ts';
 import { type ActiveModel, ModelLoader } from './model_slot.ts';
 import { OnDemandModels, type OnDemandSettings } from './on_demand.ts';
 
@@ -82,12 +83,13 @@ export class ModelServer implements Service {
       readonly models: readonly ServedModel[];
       readonly refreshIntervalMs: number;
       readonly onDemand?: OnDemandSettings | undefined;
+      readonly modelLimits?: ModelLimits;
     },
   ) {
     this.#deps = deps;
     this.#log = deps.log.child({ component: 'serving.models' });
     this.#intervalMs = settings.refreshIntervalMs;
-    const loader = new ModelLoader({ ...deps, log: this.#log });
+    const loader = new ModelLoader({ ...deps, log: this.#log }, settings.modelLimits);
     const routerOf = ({ name, follow, thresholds, ...routing }: ServedModel): ModelRouter =>
       new ModelRouter({ name, follow, routing, thresholds }, loader, (router, progress) =>
         this.#onProgress(router, progress),

@@ -9,6 +9,7 @@ import type { Follow } from '../routing/follow.ts';
 import { AdaptiveThreshold, type ThresholdRule } from './adaptive_threshold.ts';
 import { LoadedModel } from './loaded_model.ts';
 import { MicroBatcher } from './micro_batcher.ts';
+import type { ModelLimits } from './model_limits.ts';
 
 /** A version that answers. */
 export interface ActiveModel {
@@ -43,16 +44,22 @@ export class ModelLoader {
   readonly #loaded = new Map<string, Shared>();
   readonly #loadSeconds: Histogram<'model'>;
   readonly #loadFailures: Counter<'model'>;
+  readonly #limits: ModelLimits | undefined;
   readonly info: Gauge<'model' | 'version' | 'variant'>;
+  readonly withdrawn: Counter<'model'>;
   readonly log: Logger;
 
-  constructor(deps: {
-    readonly registry: ModelRegistry;
-    readonly log: Logger;
-    readonly metrics: Registry;
-    /** What speaks against serving a model with this signature here, besides the model itself. */
-    readonly checkSignature?: (signature: ModelSignature) => readonly string[];
-  }) {
+  constructor(
+    deps: {
+      readonly registry: ModelRegistry;
+      readonly log: Logger;
+      readonly metrics: Registry;
+      /** What speaks against serving a model with this signature here, besides the model itself. */
+      readonly checkSignature?: (signature: ModelSignature) => readonly string[];
+    },
+    limits?: ModelLimits,
+  ) {
+    this.#limits = limits;
     this.#registry = deps.registry;
     this.#checkSignature = deps.checkSignature ?? (() => []);
     this.log = deps.log;
@@ -69,6 +76,12 @@ export class ModelLoader {
     this.#loadFailures = new Counter({
       name: 'model_load_failures_total',
       help: 'Versions that were promoted and could not be taken',
+      labelNames: ['model'],
+      registers,
+    });
+    this.withdrawn = new Counter({
+      name: 'models_withdrawn_total',
+      help: 'Versions that were taken out of service because a run of them did not end',
       labelNames: ['model'],
       registers,
     });
@@ -107,7 +120,7 @@ export class ModelLoader {
       const downloaded = await this.#registry.download(version);
       const problems = this.#checkSignature(downloaded.signature);
       if (problems.length > 0) throw new InvalidModelError(problems);
-      const model = await LoadedModel.load(downloaded);
+      const model = await LoadedModel.load(downloaded, this.#limits === undefined ? {} : { limits: this.#limits });
       stopTimer();
       return { model, batcher: new MicroBatcher(model) };
     } catch (error) {
@@ -154,6 +167,9 @@ export class ModelSlot {
   readonly #loader: ModelLoader;
   #active: ActiveModel | undefined;
   #rejected: { readonly version: number; readonly reason: string } | undefined;
+  /** The version that answered before. */
+  #before: ModelVersion | undefined;
+  #current: ModelVersion | undefined;
 
   constructor(loader: ModelLoader, { name, variant, follow, experiment, thresholds = [] }: SlotSettings) {
     this.#loader = loader;
@@ -205,8 +221,45 @@ export class ModelSlot {
     const previous = this.#active;
     this.#active = { name, version: version.version, variant, experiment: this.experiment, ...runnable, threshold };
     this.#rejected = undefined;
+    this.#before = this.#current;
+    this.#current = version;
+    void runnable.model.lost?.then((error) => this.#withdraw(version, error));
     this.#forget(previous);
     log.info({ model: name, variant, version: version.version, previous: previous?.version }, 'model.switched');
+  }
+
+  /** Takes a version out of service that was stopped, for good; the one before it answers again, or none does. */
+  async #withdraw(version: ModelVersion, error: Error): Promise<void> {
+    if (this.#active?.version !== version.version) return;
+    const { name, variant } = this;
+    const { log, withdrawn } = this.#loader;
+    const withdrawnModel = this.#active;
+    const before = this.#before;
+    this.#active = undefined;
+    this.#current = undefined;
+    this.#before = undefined;
+    this.#rejected = { version: version.version, reason: error.message };
+    withdrawn.inc({ model: name });
+    log.error({ model: name, variant, version: version.version, back: before?.version, error }, 'model.withdrawn');
+    this.#forget(withdrawnModel, 0);
+    if (before === undefined) return;
+    try {
+      await this.#takeBack(before);
+    } catch (failure) {
+      log.error({ model: name, variant, version: before.version, error: failure }, 'model.not_taken_back');
+    }
+  }
+
+  async #takeBack(version: ModelVersion): Promise<void> {
+    const { name, variant, experiment } = this;
+    const runnable = await this.#loader.acquire(version);
+    const threshold = await this.#thresholdOf(runnable.model, version);
+    // Another was promoted meanwhile.
+    if (this.#active !== undefined || this.#rejected === undefined) return void this.#loader.release(version);
+    this.#active = { name, version: version.version, variant, experiment, ...runnable, threshold };
+    this.#current = version;
+    void runnable.model.lost?.then((error) => this.#withdraw(version, error));
+    this.#loader.log.info({ model: name, variant, version: version.version }, 'model.taken_back');
   }
 
   /** @throws what speaks against the rules for this version, which is let go of then */
@@ -221,11 +274,11 @@ export class ModelSlot {
   }
 
   /** Requests that took it keep it: it is freed after the last of them. */
-  #forget(previous: ActiveModel | undefined): void {
+  #forget(previous: ActiveModel | undefined, afterMs = RELEASE_AFTER_MS): void {
     if (previous === undefined) return;
     const { name, version, variant } = previous;
     this.#loader.info.remove({ model: name, version: String(version), variant });
-    void this.#loader.release(previous, RELEASE_AFTER_MS);
+    void this.#loader.release(previous, afterMs);
   }
 
   /** It is not asked any more. */

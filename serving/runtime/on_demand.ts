@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { Counter, Gauge, type Registry } from '#monitoring/metrics';
+import { checkModelName } from '#registry/names';
 import { ModelNotReadyError } from '../errors.ts';
 import type { ModelRouter } from '../routing/model_router.ts';
 
@@ -59,8 +60,9 @@ export class OnDemandModels {
     return [...this.#loaded.values()];
   }
 
-  /** Loads what is in production under this name; once, however many ask. @throws {@link ModelNotReadyError} */
-  load(name: string): Promise<void> {
+  /** Loads what is in production under this name; once, however many ask. @throws {@link ModelNotReadyError}; {@link InvalidNameError} */
+  async load(name: string): Promise<void> {
+    checkModelName(name);
     const loading = this.#loading.get(name) ?? this.#load(name).finally(() => this.#loading.delete(name));
     this.#loading.set(name, loading);
     return loading;

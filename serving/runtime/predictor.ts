@@ -13,7 +13,7 @@ import type { Subject } from '../routing/assignment.ts';
 import { ShadowRuns } from '../routing/shadow.ts';
 import { type Inferred, inferWatched } from '../routing/watched_inference.ts';
 import { Admission, type AdmissionSettings } from './admission.ts';
-import { AnsweredRows, type AskedRows } from './answered_rows.ts';
+import { AnsweredRows, type AnswerIds, type AskedRows } from './answered_rows.ts';
 import type { Call } from './call.ts';
 import type { ModelServer } from './model_server.ts';
 import type { ActiveModel } from './model_slot.ts';
@@ -166,7 +166,8 @@ export class Predictor {
     );
     const overrides = overridesOf(given, request, inputs);
     const nowMs = clock.now();
-    return vectors.map(({ entity: id, entityKey: entity, values, rows, isKnown }) => {
+    return vectors.map(({ entity: id, entityKey: entity, values, rows, isKnown, failure }) => {
+      if (failure !== undefined) throw failure;
       if (!isKnown) throw new UnknownEntityError(id, service.signature.service);
       const features: Record<string, unknown> = {};
       for (const { name } of inputs) features[name] = values[name];
@@ -228,9 +229,9 @@ export class Predictor {
   }
 
   /** Counts the rows and hands them to the log. @param indices - of the rows in their request, where they are not all of it */
-  finish(inferred: Inferred, requestId: string, asked: AskedRows, indices?: readonly number[]): AnsweredRows {
+  finish(inferred: Inferred, ids: AnswerIds, asked: AskedRows, indices?: readonly number[]): AnsweredRows {
     const { predictions, clock } = this.#deps;
-    const answered = new AnsweredRows(inferred, asked, { requestId, predictedAtMs: clock.now(), indices });
+    const answered = new AnsweredRows(inferred, asked, { ...ids, predictedAtMs: clock.now(), indices });
     this.#count(inferred.by, asked.count);
     predictions.add(answered);
     return answered;

@@ -1,3 +1,4 @@
+import { isExactNumber } from '#kernel/exact_json';
 import type { SignatureEncoder } from '#registry/signature_encoder';
 import { ROW_SCAN_WASM } from '../kernels/row_scan_wasm.ts';
 import { loadKernel, Memory } from '../kernels/web_assembly.ts';
@@ -13,6 +14,9 @@ const COLUMN_WORDS = 4;
 const WORD = 4;
 const BODY_AT_LEAST = 2 ** 16;
 const QUOTE = 0x22;
+/** So few digits are always exact, without an exponent. */
+const SURE_DIGITS = 15;
+const isSurelyExact = (token: string): boolean => token.length <= SURE_DIGITS && !/[eE]/.test(token);
 const LITERALS = new Map<string, boolean | null>([
   ['true', true],
   ['false', false],
@@ -98,7 +102,10 @@ export class RowScanner {
   #encode(column: number, from: number, to: number): number {
     const isText = this.#bytes[from] === QUOTE;
     const token = isText ? this.#bytes.toString('utf8', from + 1, to - 1) : this.#bytes.toString('latin1', from, to);
-    const value = isText ? token : LITERALS.has(token) ? LITERALS.get(token) : Number(token);
+    const isLiteral = LITERALS.has(token);
+    // What would not arrive as it was sent is parsed, and refused with its path.
+    if (!isText && !isLiteral && !isSurelyExact(token) && !isExactNumber(token)) return Number.POSITIVE_INFINITY;
+    const value = isText ? token : isLiteral ? LITERALS.get(token) : Number(token);
     const encoded = this.#encoder.encodeValue(column, value);
     return typeof encoded === 'number' ? encoded : Number.POSITIVE_INFINITY;
   }

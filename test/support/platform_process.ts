@@ -10,7 +10,7 @@ export interface PlatformUrls {
   readonly monitor: string;
 }
 
-const READY_WITHIN_MS = 60_000;
+const READY_WITHIN_MS = 240_000;
 
 /** `headwater start` as a process of its own, on free ports. */
 export class PlatformProcess {

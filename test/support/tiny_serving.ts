@@ -72,7 +72,11 @@ export async function serveTiny(
       : { routings: offline, outcomes: (query: OutcomesQuery) => offline.experimentOutcomes(query) };
   const models = new ModelServer({ registry, ...base, ...kept }, settings);
   const log = new PredictionLog(
-    { sink: { write: async (rows) => void logged.push(...rows) }, ...base },
+    {
+      sinks: [{ target: 'test', write: async (rows) => void logged.push(...rows) }],
+      deadLetters: { write: async () => {} },
+      ...base,
+    },
     { maxPending: 100_000 },
   );
   const features = new FeatureReader({ online: tinyOnline, clock: systemClock }, { views: [tinyView], services: [] });

@@ -34,7 +34,8 @@ DECLARE
   written text[] := '{}';
   part text;
 BEGIN
-  IF cardinality(parts) <> cardinality(types) THEN
+  -- For a while `\` and `|` of a part had `\` before them.
+  IF cardinality(parts) <> cardinality(types) OR cardinality(types) > 1 AND previous ~ '\\[|\\]' THEN
     RETURN NULL;
   END IF;
   FOR at IN 1 .. cardinality(types) LOOP

@@ -2,6 +2,7 @@ import { keyIdOf } from '#kernel/key_codec';
 import type { EventTime } from '#kernel/time';
 import type { CombineFn, StateKind } from '../dofn.ts';
 import type { TakeEntry } from '../snapshot.ts';
+import type { CellMapping } from '../state_schema.ts';
 import type { Window } from '../windowing/window.ts';
 
 /** Raw contents of one key and window, one slot per declared state; undefined is empty. Structured-cloneable. */
@@ -192,10 +193,14 @@ export class KeyedState implements StateStore {
   }
 
   drop(keyId: unknown, window: Window): void {
+    this.#dropAt(keyId, window.id);
+  }
+
+  #dropAt(keyId: unknown, windowId: string): void {
     const entry = this.#keys.get(keyId);
     if (entry === undefined) return;
     if (this.#take !== undefined) this.#handOver(entry, this.#take);
-    entry.windows.delete(window.id);
+    entry.windows.delete(windowId);
     if (entry.windows.size === 0) this.#keys.delete(keyId);
   }
 
@@ -232,10 +237,18 @@ export class KeyedState implements StateStore {
     take(saved(entry));
   }
 
-  restore([key, windows]: SavedKey): void {
+  /** @param mapping - where each of today's cells was when the entry was saved; absent: where it is now */
+  restore([key, windows]: SavedKey, mapping?: CellMapping): void {
     for (const [windowId, cells] of windows) {
       const target = this.#cellsAt(key, keyIdOf(key), windowId);
-      for (let slot = 0; slot < target.length; slot += 1) target[slot] = cells[slot];
+      let isEmpty = true;
+      for (let slot = 0; slot < target.length; slot += 1) {
+        const { from, convert } = mapping?.cells[slot] ?? { from: slot };
+        const saved = from === undefined ? undefined : cells[from];
+        target[slot] = convert === undefined || saved === undefined ? saved : convert(saved);
+        if (target[slot] !== undefined) isEmpty = false;
+      }
+      if (isEmpty) this.#dropAt(keyIdOf(key), windowId);
     }
   }
 }

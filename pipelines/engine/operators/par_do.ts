@@ -1,34 +1,27 @@
 import { keyIdOf } from '#kernel/key_codec';
 import type { EventTime, ProcessingTime } from '#kernel/time';
-import {
-  type BoundedWindow,
-  type DoFn,
-  type FinishBundleContext,
-  type OnTimerContext,
-  type OutputTag,
-  type PaneInfo,
-  type SideInputView,
+import { declarationsOf } from '../declarations.ts';
+import type {
+  BoundedWindow,
+  DoFn,
+  FinishBundleContext,
+  OnTimerContext,
+  OutputTag,
+  PaneInfo,
+  SideInputView,
   StateSpec,
-  type Timer,
+  Timer,
   TimerSpec,
 } from '../dofn.ts';
 import { InvalidPipelineError, TransformFailedError } from '../errors.ts';
 import type { OperatorSnapshot, TakeEntry } from '../snapshot.ts';
+import { type CellMapping, keepsTimer } from '../state_schema.ts';
 import { type PendingTimer, type SavedTimer, TimerQueue, type TimerStore } from '../time/timer_queue.ts';
 import { WatermarkHolds } from '../time/watermark_holds.ts';
 import { GLOBAL_WINDOW, reviveWindow, type SavedWindow, saveWindow, type Window } from '../windowing/window.ts';
 import { type Cells, createAccessor, KeyedState, type SavedKey, type StateStore } from './keyed_state.ts';
 import { type Edge, type EngineContext, NO_FIRING, Operator } from './operator.ts';
 import { type CollectedSideInputs, type SideInputs, undeclaredSideInput } from './side_input.ts';
-
-/** State and timer declarations of a DoFn: those of its own fields that are specs. */
-export function declarationsOf(doFn: object): { readonly states: StateSpec<unknown>[]; readonly timers: TimerSpec[] } {
-  const fields = Object.values(doFn);
-  return {
-    states: fields.filter((field): field is StateSpec<unknown> => field instanceof StateSpec),
-    timers: fields.filter((field): field is TimerSpec => field instanceof TimerSpec),
-  };
-}
 
 export interface ParDoOptions {
   readonly name: string;
@@ -418,15 +411,19 @@ export class ParDoOperator extends Operator {
     this.#state.endSnapshot();
   }
 
-  override restore(head: unknown, entries: Iterable<unknown>): void {
+  override restore(head: unknown, entries: Iterable<unknown>, mapping?: CellMapping): void {
     const { sideInputs, waiting } = head as SavedHead;
     this.#options.sideInputs?.restore(sideInputs);
     this.#waiting = waiting.map((saved) => ({ ...saved, window: reviveWindow(saved.window) }));
     for (const { timestamp } of this.#waiting) this.#waitingHolds.add(timestamp);
+    const keeps = (domain: 'event' | 'processing', { specId }: SavedTimer): boolean =>
+      mapping === undefined || keepsTimer(mapping, domain, specId);
     for (const { key, eventTimer, processingTimer } of entries as Iterable<SavedEntry>) {
-      if (key !== undefined) this.#state.restore(key);
-      if (eventTimer !== undefined) this.#eventTimers.restore(eventTimer, keyIdOf);
-      if (processingTimer !== undefined) this.#processingTimers.restore(processingTimer, keyIdOf);
+      if (key !== undefined) this.#state.restore(key, mapping);
+      if (eventTimer !== undefined && keeps('event', eventTimer)) this.#eventTimers.restore(eventTimer, keyIdOf);
+      if (processingTimer !== undefined && keeps('processing', processingTimer)) {
+        this.#processingTimers.restore(processingTimer, keyIdOf);
+      }
     }
   }
 

@@ -1,4 +1,5 @@
 import type { EventTime } from '#kernel/time';
+import type { RestorePolicy } from '#pipelines/engine/executor';
 import type { SavedMetric } from '#pipelines/engine/metrics';
 
 /** What one exchange brings a shard in one bundle. */
@@ -74,6 +75,7 @@ export interface ShardSpec {
   readonly shards: number;
   readonly snapshotDirectory: string | undefined;
   readonly strict: boolean;
+  readonly restore: RestorePolicy | undefined;
 }
 
 export type LaunchShard = (spec: ShardSpec) => ShardChannel;

@@ -43,7 +43,7 @@ export class Shard {
   #callbacks: readonly Callback[] = [];
 
   constructor(options: ShardOptions) {
-    const { plan, shard, shards, snapshotDirectory, strict } = options;
+    const { plan, shard, shards, snapshotDirectory, strict, restore } = options;
     this.#options = options;
     this.#log = (options.log ?? silentLogger).child({ component: 'pipelines.shard', shard });
     this.#executors = cutIntoStages(plan, shards)
@@ -54,6 +54,8 @@ export class Shard {
             strict,
             now: () => this.#now,
             onDroppedLate: (transform) => this.#droppedLate.push(transform),
+            restorePolicy: restore,
+            onStateChange: (change) => this.#log.warn({ ...change }, `state.${change.change}`),
             onRetry: () => {},
             onStage: (transform, seconds) => {
               if (this.#isTimed) this.#seconds.push([transform, seconds]);

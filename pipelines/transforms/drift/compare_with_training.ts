@@ -1,6 +1,10 @@
-import type { Delivery } from '#connectors/delivery';
+import type { DeadLetterWriter } from '#connectors/dead_letter_writer';
+import type { Delivery, Rejected } from '#connectors/delivery';
+import { isRefusal } from '#connectors/failure_class';
 import type { DriftedColumn, DriftReport, OfflineStore } from '#feature_store/offline/offline_store';
+import { messageOf } from '#kernel/errors';
 import { type ColumnReference, columnDrift, type DriftThresholds } from '#monitoring/drift/column_drift';
+import type { Logger } from '#monitoring/log';
 import { type DoFn, type FinishBundleContext, type ProcessContext, valueState } from '#pipelines/engine/dofn';
 import type { KV } from '#pipelines/model/pcollection';
 import type { DriftMetrics } from './drift_metrics.ts';
@@ -31,6 +35,9 @@ export interface DriftDeps {
   readonly offline: Pick<OfflineStore, 'writeDriftReports'>;
   readonly delivery: Delivery;
   readonly metrics: DriftMetrics;
+  /** For reports that cannot be made or kept. */
+  readonly deadLetters: Pick<DeadLetterWriter, 'write'>;
+  readonly log: Logger;
 }
 
 /** A window of a version's predictions. */
@@ -88,22 +95,44 @@ export class CompareWithTraining implements DoFn<KV<string, WindowOfVersion>, Dr
   async finishBundle(context: FinishBundleContext<DriftReport>): Promise<void> {
     const buffered = this.#buffer;
     this.#buffer = [];
-    const { referenceOf: trainingOf, offline, delivery, metrics } = this.#deps;
+    const { offline, delivery, metrics } = this.#deps;
     const reports: DriftReport[] = [];
+    const refused: Rejected<object>[] = [];
     for (const { context: at, ...compared } of buffered) {
-      const training = await delivery.run(() => trainingOf(compared.model, compared.version));
-      const report: DriftReport = {
-        ...{ model: compared.model, version: compared.version, windowStartMs: compared.windowStartMs },
-        ...{ windowMs: this.#settings.windowMs, rows: compared.window.rows },
-        columns: this.#columns(compared, training?.columns ?? {}),
-        reportedAtMs: context.clock.now(),
-      };
-      reports.push(report);
-      context.outputInWindow(report, at.timestamp, at.window);
+      const { model, version, windowStartMs } = compared;
+      const of = { model, version, windowStartMs, windowMs: this.#settings.windowMs, rows: compared.window.rows };
+      const training = await this.#trainingOf(model, version);
+      try {
+        const columns = this.#columns(compared, training?.columns ?? {});
+        const report: DriftReport = { ...of, columns, reportedAtMs: context.clock.now() };
+        reports.push(report);
+        context.outputInWindow(report, at.timestamp, at.window);
+      } catch (error) {
+        // Values, or a reference, that cannot be compared: this window's alone.
+        refused.push({ value: of, reason: messageOf(error) });
+      }
     }
-    if (reports.length === 0) return;
-    await delivery.run(() => offline.writeDriftReports(newestOf(reports)));
+    refused.push(...(await delivery.writeAll(reports, (part) => offline.writeDriftReports(part))));
+    if (refused.length > 0) {
+      const timestamp = new Date(context.clock.now()).toISOString();
+      await this.#deps.deadLetters.write(
+        refused.map(({ value, reason }) => ({
+          ...{ payload: JSON.stringify(value), reason, stage: 'sink.drift_reports', attempt: 1, timestamp },
+        })),
+      );
+    }
     for (const report of reports) metrics.show(report);
+  }
+
+  /** A reference that can never be read is as good as none: the scores are compared all the same. */
+  async #trainingOf(model: string, version: number): Promise<TrainingReference | undefined> {
+    try {
+      return await this.#deps.delivery.run(() => this.#deps.referenceOf(model, version));
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      this.#deps.log.warn({ component: 'monitor', model, version, error }, 'drift.reference_unreadable');
+      return undefined;
+    }
   }
 
   #columns({ window, baseline }: Compared, columns: TrainingReference['columns']): readonly DriftedColumn[] {
@@ -128,11 +157,6 @@ export class CompareWithTraining implements DoFn<KV<string, WindowOfVersion>, Dr
 
 const isOutOfRange = (value: unknown, { min, max }: ColumnReference): boolean =>
   typeof value === 'number' && min !== null && max !== null && (value < min || value > max);
-
-/** A statement may not touch one row twice: of a window that was told twice, the newer word. */
-const newestOf = (reports: readonly DriftReport[]): readonly DriftReport[] => [
-  ...new Map(reports.map((report) => [`${report.model}|${report.version}|${report.windowStartMs}`, report])).values(),
-];
 
 function referenceOf(scores: readonly number[]): ColumnReference {
   const sorted = [...scores].sort((a, b) => a - b);

@@ -1,6 +1,8 @@
 import type { Delivery } from '#connectors/delivery';
+import { isRefusal } from '#connectors/failure_class';
 import type { JudgedPrediction, OfflineStore } from '#feature_store/offline/offline_store';
 import { binaryMetrics } from '#kernel/binary_metrics';
+import type { Logger } from '#monitoring/log';
 import { Gauge, type Registry } from '#monitoring/metrics';
 import type { DoFn, FinishBundleContext } from '#pipelines/engine/dofn';
 import type { ReferenceOf } from './compare_with_training.ts';
@@ -17,6 +19,7 @@ export interface JudgeDeps {
   readonly referenceOf: ReferenceOf;
   readonly delivery: Delivery;
   readonly registry: Registry;
+  readonly log: Logger;
 }
 
 const MOST_ROWS = 20_000;
@@ -64,7 +67,7 @@ export class JudgePredictions implements DoFn<number, never> {
   async finishBundle({ clock }: FinishBundleContext<never>): Promise<void> {
     if (!this.#isDue) return;
     this.#isDue = false;
-    const { offline, referenceOf, delivery } = this.#deps;
+    const { offline, referenceOf, delivery, log } = this.#deps;
     const sinceMs = clock.now() - this.#settings.performanceMs;
     const judged = await delivery.run(() => offline.judgedPredictions(sinceMs, MOST_ROWS));
     for (const gauge of [this.#live, this.#reference, this.#judged]) gauge.reset();
@@ -74,7 +77,13 @@ export class JudgePredictions implements DoFn<number, never> {
       this.#judged.set({ model, version }, rows.length);
       if (rows.length < this.#settings.minLabels) continue;
       const live = metricsOf(rows);
-      const reference = await delivery.run(() => referenceOf(model, number));
+      const reference = await delivery
+        .run(() => referenceOf(model, number))
+        .catch((error: unknown) => {
+          if (!isRefusal(error)) throw error;
+          log.warn({ component: 'monitor', model, version, error }, 'performance.reference_unreadable');
+          return undefined;
+        });
       for (const [metric, value] of Object.entries(live)) {
         this.#live.set({ model, version, metric }, value);
         const before = reference?.metrics[metric];

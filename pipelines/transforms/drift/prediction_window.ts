@@ -1,7 +1,10 @@
 import type { LogRecord } from '#connectors/connector';
+import { earlierAttempts } from '#connectors/dead_letters';
+import { messageOf } from '#kernel/errors';
 import { stableHash32 } from '#kernel/hash';
 import { addToSample, type HashSample, mergeSamples } from '#kernel/hash_sample';
-import type { EventTime } from '#kernel/time';
+import { DAY_MS, type EventTime } from '#kernel/time';
+import { unstorableTextIn } from '#kernel/unstorable_text';
 import type { CellValue } from '#monitoring/drift/column_drift';
 
 /** A prediction as the log has it, as far as drift is concerned. */
@@ -16,7 +19,15 @@ export interface MonitoredPrediction {
   readonly hash: number;
 }
 
+/** A record of the predictions topic that is no prediction, and why. */
+export interface UnreadablePrediction {
+  readonly payload: string;
+  readonly reason: string;
+  readonly attempt: number;
+}
+
 interface Logged {
+  readonly predictionId?: unknown;
   readonly requestId?: unknown;
   readonly rowIndex?: unknown;
   readonly modelName?: unknown;
@@ -27,31 +38,67 @@ interface Logged {
   readonly predictedAtMs?: unknown;
 }
 
-/** Reads records of the predictions topic; undefined elements are none, and count nowhere. */
-export function decodePrediction(
-  { value }: LogRecord,
-  _watermark: EventTime,
-): { readonly element: MonitoredPrediction | undefined; readonly eventTimeMs: number | undefined } {
+interface Decoded {
+  readonly element: MonitoredPrediction | UnreadablePrediction;
+  readonly eventTimeMs: number | undefined;
+}
+
+/** Versions are integers of four bytes in the offline store. */
+const LARGEST_VERSION = 2 ** 31 - 1;
+
+/** Reads records of the predictions topic, to which others may write too: everything that is used is checked. */
+export function decodePrediction(record: LogRecord, _watermark: EventTime): Decoded {
+  const payload = record.value.toString('utf8');
+  const refuse = (reason: string): Decoded => ({
+    element: { payload, reason, attempt: earlierAttempts(record) + 1 },
+    eventTimeMs: undefined,
+  });
   let logged: Logged;
   try {
-    logged = JSON.parse(value.toString('utf8')) as Logged;
-  } catch {
-    return { element: undefined, eventTimeMs: undefined };
+    logged = JSON.parse(payload) as Logged;
+  } catch (error) {
+    return refuse(`not JSON: ${messageOf(error)}`);
   }
-  const { requestId, rowIndex, modelName, modelVersion, features, prediction, probabilities, predictedAtMs } = logged;
-  if (typeof modelName !== 'string' || typeof modelVersion !== 'number' || typeof predictedAtMs !== 'number') {
-    return { element: undefined, eventTimeMs: undefined };
+  if (!isObject(logged)) return refuse('not a JSON object');
+  const unstorable = unstorableTextIn(logged);
+  if (unstorable !== undefined) return refuse(`${unstorable.path} ${unstorable.problem}`);
+  const {
+    predictionId,
+    requestId,
+    rowIndex,
+    modelName,
+    modelVersion,
+    features,
+    prediction,
+    probabilities,
+    predictedAtMs,
+  } = logged;
+  if (typeof modelName !== 'string' || modelName === '') return refuse('modelName must be a string');
+  if (
+    !(Number.isInteger(modelVersion) && (modelVersion as number) >= 0 && (modelVersion as number) <= LARGEST_VERSION)
+  ) {
+    return refuse(`modelVersion must be an integer up to ${LARGEST_VERSION}`);
+  }
+  // A broken clock must not move the watermark.
+  if (typeof predictedAtMs !== 'number' || predictedAtMs < 0 || predictedAtMs > Date.now() + DAY_MS) {
+    return refuse('predictedAtMs must be a time, ms since 1970, no later than tomorrow');
+  }
+  if (features !== undefined && features !== null && !isObject(features)) return refuse('features must be an object');
+  if (probabilities !== undefined && probabilities !== null && !isObject(probabilities)) {
+    return refuse('probabilities must be an object');
   }
   return {
     element: {
-      ...{ model: modelName, version: modelVersion, prediction: String(prediction) },
+      ...{ model: modelName, version: modelVersion as number, prediction: String(prediction) },
       features: (features ?? {}) as MonitoredPrediction['features'],
       probabilities: (probabilities ?? null) as MonitoredPrediction['probabilities'],
-      hash: stableHash32(`${requestId}#${rowIndex}`),
+      hash: stableHash32(`${predictionId ?? requestId}#${rowIndex}`),
     },
     eventTimeMs: predictedAtMs,
   };
 }
+
+const isObject = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** Rows kept of a window. */
 const SAMPLE_ROWS = 2_000;
@@ -66,6 +113,7 @@ export interface PredictionWindow {
 
 /** Gathers them: how many there were, and some of them at random. */
 export const predictionWindowFn = {
+  identity: 'prediction window 1',
   createAccumulator: (): PredictionWindow => ({ rows: 0, sample: [] }),
   addInput(
     into: PredictionWindow,

@@ -1,7 +1,9 @@
+import { functionIdentityOf } from '#kernel/function_identity';
 import type { CombineFn } from '#pipelines/engine/dofn';
 
 /** How many. */
 export const count = <T>(): CombineFn<T, number, number> => ({
+  identity: 'count',
   createAccumulator: () => 0,
   addInput: (accumulator) => accumulator + 1,
   mergeAccumulators: sumOf,
@@ -9,6 +11,7 @@ export const count = <T>(): CombineFn<T, number, number> => ({
 });
 
 export const sum = (): CombineFn<number, number, number> => ({
+  identity: 'sum',
   createAccumulator: () => 0,
   addInput: (accumulator, input) => accumulator + input,
   mergeAccumulators: sumOf,
@@ -17,6 +20,7 @@ export const sum = (): CombineFn<number, number, number> => ({
 
 /** Arithmetic mean; NaN of nothing. */
 export const mean = (): CombineFn<number, readonly [sum: number, count: number], number> => ({
+  identity: 'mean',
   createAccumulator: () => [0, 0],
   addInput: ([total, inputs], input) => [total + input, inputs + 1],
   mergeAccumulators: (accumulators) => {
@@ -27,12 +31,17 @@ export const mean = (): CombineFn<number, readonly [sum: number, count: number],
 });
 
 /** The smallest; Infinity of nothing. */
-export const min = (): CombineFn<number, number, number> => fold(Number.POSITIVE_INFINITY, Math.min);
+export const min = (): CombineFn<number, number, number> => fold('min', Number.POSITIVE_INFINITY, Math.min);
 /** The largest; -Infinity of nothing. */
-export const max = (): CombineFn<number, number, number> => fold(Number.NEGATIVE_INFINITY, Math.max);
+export const max = (): CombineFn<number, number, number> => fold('max', Number.NEGATIVE_INFINITY, Math.max);
 
-function fold(empty: number, choose: (a: number, b: number) => number): CombineFn<number, number, number> {
+function fold(
+  identity: string,
+  empty: number,
+  choose: (a: number, b: number) => number,
+): CombineFn<number, number, number> {
   return {
+    identity,
     createAccumulator: () => empty,
     addInput: (accumulator, input) => choose(accumulator, input),
     mergeAccumulators: (accumulators) => [...accumulators].reduce((a, b) => choose(a, b), empty),
@@ -48,6 +57,7 @@ function sumOf(numbers: Iterable<number>): number {
 
 /** All of them. */
 export const toList = <T>(): CombineFn<T, readonly T[], readonly T[]> => ({
+  identity: 'toList',
   createAccumulator: () => [],
   addInput: (accumulator, input) => [...accumulator, input],
   mergeAccumulators: (accumulators) => [...accumulators].flat(),
@@ -65,6 +75,7 @@ export function top<T>(n: number, compare: (a: T, b: T) => number): CombineFn<T,
     return longer.length > n ? longer.slice(0, n) : longer;
   };
   return {
+    identity: `top(${n}) by ${functionIdentityOf(compare).hash}`,
     createAccumulator: () => [],
     addInput: insert,
     mergeAccumulators: (accumulators) => [...accumulators].flat().reduce<readonly T[]>(insert, []),

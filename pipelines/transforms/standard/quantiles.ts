@@ -43,6 +43,8 @@ export function approximateQuantiles(
   };
 
   return {
+    // Bins are of one relative error, whatever quantiles are read from them.
+    identity: `quantiles within ${relativeError}`,
     createAccumulator: empty,
     addInput(bins, value) {
       if (!Number.isFinite(value)) throw new RangeError(`quantiles are of finite numbers, not ${value}`);

@@ -74,6 +74,7 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
     test('predictions are listed, newest first, of a model, an entity, a time', async () => {
       const model = randomUUID();
       const prediction = (index: number) => ({
+        predictionId: `p-${model}-${index}`,
         requestId: `${model}-${index}`,
         rowIndex: 0,
         modelName: index === 3 ? `${model}-other` : model,
@@ -353,7 +354,8 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       const model = randomUUID();
       const variants = ['control', 'challenger'] as const;
       const predictions = Array.from({ length: 300 }, (_, index) => ({
-        ...{ requestId: `${model}-${index >> 1}`, rowIndex: index & 1, modelName: model, modelVersion: 1 },
+        ...{ predictionId: `${model}-${index >> 1}`, requestId: model, rowIndex: index & 1, modelName: model },
+        modelVersion: 1,
         variant: variants[index % 3 === 0 ? 0 : 1] as string,
         experiment: index % 7 === 0 ? undefined : 'lift',
         // Some are nobody's: each is a unit of its own.
@@ -362,21 +364,21 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       }));
       await store.writePredictions(predictions);
       const answered = predictions.filter((_, index) => index % 4 !== 0);
-      const feedback = answered.map(({ requestId, rowIndex }, index) => ({
-        ...{ requestId, rowIndex, label: 'yes', receivedAtMs: START + 1 },
+      const feedback = answered.map(({ predictionId, rowIndex }, index) => ({
+        ...{ predictionId, rowIndex, label: 'yes', receivedAtMs: START + 1 },
         value: index % 3,
       }));
       const [first] = feedback as [(typeof feedback)[number]];
       await store.writeFeedback([...feedback, { ...first, value: 50 }]);
       await store.writeFeedback([first]);
       await store.writeFeedback([{ ...first, value: 99, receivedAtMs: START }]);
-      const told = new Map(feedback.map((each) => [`${each.requestId}#${each.rowIndex}`, each.value]));
+      const told = new Map(feedback.map((each) => [`${each.predictionId}#${each.rowIndex}`, each.value]));
       for (const outcome of ['value', 'correct'] as const) {
         const expected = variants.map((variant) => {
           const own = predictions.filter((each) => each.variant === variant && each.experiment === 'lift');
           const units = new Map<string, { n: number; total: number }>();
-          for (const { requestId, rowIndex, entityKey, prediction } of own) {
-            const id = `${requestId}#${rowIndex}`;
+          for (const { predictionId, rowIndex, entityKey, prediction } of own) {
+            const id = `${predictionId}#${rowIndex}`;
             const unit = units.get(entityKey ?? id) ?? { n: 0, total: 0 };
             units.set(entityKey ?? id, unit);
             const value = told.get(id);
@@ -412,12 +414,13 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       );
       await store.write(rows);
       const predictions = [gone, stays].map((entityKey) => ({
-        ...{ requestId: entityKey, rowIndex: 0, modelName: model, modelVersion: 1, entityKey },
+        ...{ predictionId: entityKey, requestId: entityKey, rowIndex: 0 },
+        ...{ modelName: model, modelVersion: 1, entityKey },
         ...{ features: {}, prediction: 'yes', predictedAtMs: START },
       }));
       await store.writePredictions(predictions);
       await store.writeFeedback(
-        predictions.map(({ requestId }) => ({ requestId, rowIndex: 0, label: 'no', receivedAtMs: START })),
+        predictions.map(({ predictionId }) => ({ predictionId, rowIndex: 0, label: 'no', receivedAtMs: START })),
       );
       await store.writeLabels(model, [
         { labelId: gone, entityKey: gone, eventTime: at(0), label: 1 },
@@ -441,7 +444,8 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       await store.write(keys.map((entityKey, index) => ({ ...row(view, 'x', 0, index), entityKey })));
       await store.writePredictions(
         keys.map((entityKey, rowIndex) => ({
-          ...{ requestId: id, rowIndex, modelName: view, modelVersion: 1, entityKey, features: {}, prediction: 'yes' },
+          ...{ predictionId: id, requestId: id, rowIndex, modelName: view, modelVersion: 1, entityKey, features: {} },
+          prediction: 'yes',
           predictedAtMs: START,
         })),
       );
@@ -510,7 +514,8 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
     test('judged predictions are those whose outcome was told, the newest of each version', async () => {
       const model = randomUUID();
       const prediction = (version: number, index: number) => ({
-        ...{ requestId: `${model}-${version}-${index}`, rowIndex: 0, modelName: model, modelVersion: version },
+        ...{ predictionId: `${model}-${version}-${index}`, requestId: model, rowIndex: 0 },
+        ...{ modelName: model, modelVersion: version },
         ...{ features: {}, prediction: 'yes', probabilities: { no: 0.2, yes: 0.8 }, predictedAtMs: START + index },
       });
       const predictions = [1, 2].flatMap((version) =>
@@ -519,8 +524,8 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       await store.writePredictions(predictions);
       const told = predictions.filter((_, index) => index % 2 === 0);
       const toldAt = Date.UTC(2031, 0, 1);
-      const feedback = told.map(({ requestId }, index) => ({
-        ...{ requestId, rowIndex: 0, label: 'no', value: index, receivedAtMs: toldAt },
+      const feedback = told.map(({ predictionId }, index) => ({
+        ...{ predictionId, rowIndex: 0, label: 'no', value: index, receivedAtMs: toldAt },
       }));
       await store.writeFeedback(feedback);
       const found = (await store.judgedPredictions(toldAt, 2)).filter((row) => row.model === model);
@@ -537,6 +542,7 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
     test('predictions are kept once each', async () => {
       const before = await store.countPredictions();
       const prediction = {
+        predictionId: randomUUID(),
         requestId: randomUUID(),
         rowIndex: 0,
         modelName: 'fraud_detector',
@@ -549,6 +555,139 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       await store.writePredictions([prediction, { ...prediction, rowIndex: 1, entityKey: keyOf('a') }]);
       await store.writePredictions([prediction]);
       expect(await store.countPredictions()).toBe(before + 2);
+      // One request id, several answers: each is kept, and found by it.
+      const others = Array.from({ length: 5 }, (_, index) => ({
+        ...{ ...prediction, predictionId: randomUUID(), predictedAtMs: prediction.predictedAtMs + index + 1 },
+      }));
+      await store.writePredictions(others);
+      expect(await store.countPredictions()).toBe(before + 7);
+      const { requestId } = prediction;
+      const named = await store.findPredictions([
+        { requestId, rowIndex: 0 },
+        { requestId: randomUUID(), rowIndex: 0 },
+      ]);
+      expect(named.map(({ predictionId }) => predictionId)).toEqual(
+        [prediction, ...others].map(({ predictionId }) => predictionId),
+      );
+      expect(named[0]).toEqual({
+        ...{ requestId, rowIndex: 0, predictionId: prediction.predictionId, predictedAtMs: prediction.predictedAtMs },
+        ...{ modelName: 'fraud_detector', modelVersion: 2 },
+      });
+    });
+
+    test('rows of one key in one batch are merged, of every kind: the last counts, the newest, or the first', async () => {
+      // Few keys, so that most batches hold one twice; times that come in any order.
+      const entries = fc.array(
+        fc.record({ key: fc.integer({ min: 0, max: 4 }), at: fc.integer({ min: 0, max: 3 }), n: fc.nat({ max: 999 }) }),
+        { minLength: 1, maxLength: 30 },
+      );
+      await fc.assert(
+        fc.asyncProperty(entries, async (batch) => {
+          const id = randomUUID();
+          const [last, first, newest] = [
+            new Map<number, number>(),
+            new Map<number, number>(),
+            new Map<number, number>(),
+          ];
+          const times = new Map<number, number>();
+          for (const { key, at: time, n } of batch) {
+            last.set(key, n);
+            if (!first.has(key)) first.set(key, n);
+            if (time >= (times.get(key) ?? 0)) {
+              times.set(key, time);
+              newest.set(key, n);
+            }
+          }
+          const sorted = (map: ReadonlyMap<number, number>) => [...map].sort(([a], [b]) => a - b);
+
+          await store.write(batch.map(({ key, at: time, n }) => row(id, `e${key}`, 0, n, time)));
+          const rows = await store.newestRows({ view: id, version: 1 }, { limit: 10 });
+          expect(
+            rows.map(({ entityKey, values }) => [Number(entityKey.slice(keyOf('e').length)), values.value]),
+          ).toEqual(sorted(newest));
+
+          await store.writeStatistics(
+            batch.map(({ key, n }) => ({
+              ...{ view: id, version: 1, feature: `f${key}`, windowStartMs: START, windowMs: HOUR_MS },
+              statistics: { rows: n } as never,
+            })),
+          );
+          const statistics = await store.listStatistics({ view: { view: id, version: 1 }, limit: 10 });
+          expect(statistics.map(({ feature, statistics: of }) => [Number(feature.slice(1)), of.rows])).toEqual(
+            sorted(last),
+          );
+
+          await store.writeDriftReports(
+            batch.map(({ key, n }) => ({
+              ...{
+                model: id,
+                version: key,
+                windowStartMs: START,
+                windowMs: HOUR_MS,
+                rows: n,
+                columns: [],
+                reportedAtMs: START,
+              },
+            })),
+          );
+          const reports = await store.listDriftReports({ model: id, limit: 10 });
+          expect(reports.map(({ version, rows: n }) => [version, n]).sort()).toEqual(sorted(last));
+
+          await store.writeLabels(
+            id,
+            batch.map(({ key, n }) => ({ labelId: `l${key}`, entityKey: keyOf('e'), eventTime: at(0), label: n })),
+          );
+          const labels = await store.readLabels(id, { from: at(-1), to: at(1) });
+          expect(labels.map(({ labelId, label }) => [Number(labelId.slice(1)), label])).toEqual(sorted(last));
+
+          const prediction = ({ key, n }: { key: number; n: number }) => ({
+            ...{
+              requestId: id,
+              predictionId: id,
+              rowIndex: key,
+              modelName: id,
+              modelVersion: 1,
+              features: {},
+              prediction: String(n),
+            },
+            predictedAtMs: START,
+          });
+          await store.writePredictions(batch.map(prediction));
+          const predictions = await store.listPredictions({ modelName: id, limit: 10 });
+          expect(predictions.map(({ rowIndex, prediction: n }) => [rowIndex, Number(n)])).toEqual(sorted(first));
+
+          await store.writeFeedback(
+            batch.map(({ key, at: time, n }) => ({
+              predictionId: id,
+              rowIndex: key,
+              value: n,
+              receivedAtMs: START + time,
+            })),
+          );
+          const judged = (await store.judgedPredictions(START, 10)).filter(({ model }) => model === id);
+          expect(judged.map(({ value }) => value).sort()).toEqual([...newest.values()].sort());
+        }),
+        { numRuns: 15 },
+      );
+    }, 120_000);
+
+    test.each([
+      ['NUL', 'w\0b', /0x00|u0000|NULL/i],
+      ['half of a surrogate pair', 'w\ud800b', /surrogate|Unicode|json/i],
+      ['a key that no index takes', Array.from({ length: 600 }, () => randomUUID()).join(''), /index row/],
+    ])('a row with %s is refused as a record, and not as an outage', async (_, entityKey, problem) => {
+      const refusal = store.write([{ ...row(randomUUID(), entityKey, 0, 1), values: { name: entityKey } }]);
+      await expect(refusal).rejects.toMatchObject({ failure: 'record', message: expect.stringMatching(problem) });
+    });
+
+    test('an audit entry is never lost for a character that the database does not store', async () => {
+      const model = randomUUID();
+      const entry = {
+        ...{ atMs: START, model, version: 1, action: 'promote', stage: 'Production', by: 'a\0b', reason: 'c\ud800d' },
+        ...{ gates: [], metrics: {} },
+      } as unknown as Parameters<OfflineStore['writeModelAudit']>[0];
+      await store.writeModelAudit(entry);
+      expect(await store.listModelAudit(model, 1)).toMatchObject([{ by: 'a\ufffdb', reason: 'c\ufffdd' }]);
     });
   });
 }

@@ -60,7 +60,7 @@ test('a record that is too large for the topic is refused, and says so; others g
   const small = Array.from({ length: 50 }, (_, index) =>
     broker.producer.send(topic, [{ key: 'k', value: `v${index}` }]),
   );
-  await expect(large).rejects.toMatchObject({ code: 'CONNECTOR_RECORD_REFUSED' });
+  await expect(large).rejects.toMatchObject({ code: 'CONNECTOR_RECORD_TOO_LARGE' });
   await Promise.all(small);
   await broker.producer.send(topic, [{ key: 'k', value: 'after' }]);
   const reader = await broker.openPartition(topic, '0', { startAt: 'earliest' });

@@ -9,6 +9,7 @@ import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { assetPath } from '#kernel/project_root';
 import { silentLogger } from '#monitoring/log';
 import { virtualEnvironment } from '#registry/trainers/python_environment';
+import { type Listeners, startListeners } from '../../support/listeners.ts';
 import { tinyModel } from '../../support/tiny_model.ts';
 import { serveTiny, type TinyServing } from '../../support/tiny_serving.ts';
 
@@ -21,6 +22,7 @@ const CHECKS = [
 let folder: string;
 let offline: OfflineStore;
 let tiny: TinyServing;
+let listeners: Listeners;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'schemathesis-'));
@@ -37,25 +39,43 @@ beforeAll(async () => {
     offline,
   );
   await tiny.service.start();
+  listeners = await startListeners();
 }, 60_000);
 afterAll(async () => {
+  await listeners.stop();
   await tiny.stop();
   await offline.stop();
   rmSync(folder, { recursive: true, force: true });
 });
 
-test('no answer that is the server’s fault, and none that the document does not know', async () => {
-  const requirements = assetPath('test/support/schemathesis_requirements.txt');
-  const python = await virtualEnvironment(requirements, { onLine: () => {} });
-  const args = ['run', `${tiny.service.url}/openapi.json`, '--checks', CHECKS.join(','), '--seed', '7'];
-  const settings = ['--max-examples', '60', '--phases', 'examples,coverage,fuzzing', '--no-color', '--warnings', 'off'];
-  const run = promisify(execFile)(join(dirname(python), 'schemathesis'), [...args, ...settings], {
-    ...{ cwd: folder, maxBuffer: 64 * 1_024 * 1_024, timeout: 400_000 },
-  });
-  const said = await run.then(
-    ({ stdout }) => ({ failed: false, stdout }),
-    ({ stdout }: { stdout: string }) => ({ failed: true, stdout: stdout.slice(-8_000) }),
-  );
-  expect(said.failed ? said.stdout : '').toBe('');
-  expect(said.stdout).toMatch(/\d+ passed/);
-}, 600_000);
+test.each([
+  ['gateway', () => listeners.gateway.url],
+  ['feature API', () => listeners.features.url],
+  ['serving', () => tiny.service.url],
+])(
+  '%s: no answer that is the server’s fault, and none that the document does not know',
+  async (_, urlOf) => {
+    const requirements = assetPath('test/support/schemathesis_requirements.txt');
+    const python = await virtualEnvironment(requirements, { onLine: () => {} });
+    const args = ['run', `${urlOf()}/openapi.json`, '--checks', CHECKS.join(','), '--seed', '7'];
+    const settings = [
+      '--max-examples',
+      '60',
+      '--phases',
+      'examples,coverage,fuzzing',
+      '--no-color',
+      '--warnings',
+      'off',
+    ];
+    const run = promisify(execFile)(join(dirname(python), 'schemathesis'), [...args, ...settings], {
+      ...{ cwd: folder, maxBuffer: 64 * 1_024 * 1_024, timeout: 400_000 },
+    });
+    const said = await run.then(
+      ({ stdout }) => ({ failed: false, stdout }),
+      ({ stdout }: { stdout: string }) => ({ failed: true, stdout: stdout.slice(-8_000) }),
+    );
+    expect(said.failed ? said.stdout : '').toBe('');
+    expect(said.stdout).toMatch(/\d+ passed/);
+  },
+  600_000,
+);

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { createPlainLines } from '#cli/progress';
+import { createPlainLines, StallWatch } from '#cli/progress';
 
 test('plain lines are rate-limited and end with the time taken', () => {
   let nowMs = 0;
@@ -14,4 +14,19 @@ test('plain lines are rate-limited and end with the time taken', () => {
     '  post events: 2,000 of 20,000, fine\n',
     '  done in 2.6 s: 20,000 accepted\n',
   ]);
+});
+
+test('work stalls when nothing has changed for as long as allowed, however long all of it takes', () => {
+  let now = 0;
+  const watch = new StallWatch(1_000, () => now);
+  for (let done = 0; done < 100; done += 1) {
+    now += 900;
+    expect(watch.isStalled(done)).toBe(false);
+  }
+  now += 1_000;
+  expect(watch.isStalled(99)).toBe(false);
+  now += 1;
+  expect(watch.isStalled(99)).toBe(true);
+  // It moves again, also backwards.
+  expect(watch.isStalled(98)).toBe(false);
 });

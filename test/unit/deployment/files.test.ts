@@ -104,3 +104,24 @@ test('roles in the cluster: their selectors, and nobody who is not denied by def
     spec: { podSelector: {}, policyTypes: ['Ingress', 'Egress'] },
   });
 });
+
+test('what the gateway has acknowledged is on a volume that outlives it', () => {
+  const documents = parseAllDocuments(readFileSync(assetPath('k8s/base/roles/gateway.yaml'), 'utf8')).map(
+    (document) => document.toJS() as { kind: string; spec: Record<string, unknown> },
+  );
+  const workload = documents.find(({ kind }) => kind === 'StatefulSet' || kind === 'Deployment');
+  expect(workload).toMatchObject({
+    kind: 'StatefulSet',
+    spec: {
+      persistentVolumeClaimRetentionPolicy: { whenScaled: 'Retain', whenDeleted: 'Retain' },
+      volumeClaimTemplates: [{ metadata: { name: 'data' } }],
+    },
+  });
+  expect(JSON.stringify(workload)).not.toContain('emptyDir');
+  const scaler = documents.find(({ kind }) => kind === 'HorizontalPodAutoscaler');
+  expect(scaler).toMatchObject({ spec: { scaleTargetRef: { kind: 'StatefulSet', name: 'gateway' } } });
+  const { volumes } = read('docker-compose.yml') as { volumes: Readonly<Record<string, unknown>> };
+  const mounts = (services.gateway as { volumes?: readonly string[] }).volumes;
+  expect(mounts).toEqual(['gateway:/data']);
+  expect(volumes).toHaveProperty('gateway');
+});

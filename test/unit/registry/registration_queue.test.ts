@@ -7,6 +7,7 @@ import { LocalRegistry } from '#registry/local/local_registry';
 import { writeModelFolder } from '#registry/model_folder';
 import type { NewModelVersion } from '#registry/model_registry';
 import { type Registered, RegistrationQueue } from '#registry/registration_queue';
+import { FolderLock } from '#storage/folder_lock';
 import { tinyModel } from '../../support/tiny_model.ts';
 
 let folder: string;
@@ -72,8 +73,13 @@ test('what another process has taken is left to it', async () => {
   const directory = join(folder, 'registrations');
   const [entry] = readdirSync(directory) as [string];
   renameSync(join(directory, entry), join(directory, `${entry}.taken`));
+  const other = await FolderLock.acquire(directory);
   await drain(registry());
   expect(told).toEqual([]);
+  await other.release();
+  // That process is gone: what it had taken is registered by the next one.
+  await drain(registry());
+  expect(told).toHaveLength(1);
   expect(await queue.list()).toEqual([]);
 });
 

@@ -20,7 +20,7 @@ async function send(url: string, payload: unknown, headers: Readonly<Record<stri
     ...{ method: 'POST', url, headers: { 'content-type': 'application/json', ...headers } },
     payload: typeof payload === 'string' ? payload : JSON.stringify(payload),
   });
-  const isJson = answer.headers['content-type']?.toString().startsWith('application/json') === true;
+  const isJson = answer.headers['content-type']?.toString().match(/^application\/(problem\+)?json/) != null;
   const body = isJson ? (answer.json() as Record<string, unknown>) : {};
   return { status: answer.statusCode, body, text: answer.body, headers: answer.headers };
 }
@@ -98,7 +98,7 @@ test('rows as lines: an answer for each in its order, bad ones told by line, the
         error: { code: 'SERVING_INVALID_FEATURES', fields: [{ field: 'amount' }, { field: 'colour' }] },
       });
     } else if (index === 700) {
-      expect(each).toMatchObject({ line: 701, error: { message: expect.stringContaining('it is no JSON') } });
+      expect(each).toMatchObject({ line: 701, error: { message: expect.stringContaining('not JSON') } });
     } else expect(each.outputs.fraud).toBeCloseTo(tinyScore(0, [index, 3, 1, 0.7]), 5);
   }
   await tiny.log.drain();
@@ -192,7 +192,7 @@ test('scopes: a key may predict with one model, and route none', async () => {
   const keys = [
     { key: 'a-key-of-sixteen-characters', name: 'shop', scopes: ['predict:tiny'] },
     { key: 'other-key-of-sixteen-chars', name: 'nobody', scopes: ['predict:huge'] },
-    { key: 'admin-key-of-sixteen-chars', scopes: ['route:*', 'predict:*'] },
+    { key: 'admin-key-of-sixteen-chars', scopes: ['routing:*', 'predict:*', 'explain:*'] },
   ];
   tiny = await serveTiny({ apiKeys: keys });
   const as = (index: number) => ({ 'x-api-key': (keys[index] as { key: string }).key });
@@ -227,7 +227,7 @@ test('scopes: a key may predict with one model, and route none', async () => {
 });
 
 test('pages of configured origins may ask, others not; headers forbid to run or frame answers', async () => {
-  tiny = await serveTiny({ corsOrigins: ['https://shop.example'] });
+  tiny = await serveTiny({ cors: { allowedOrigins: ['https://shop.example'] } });
   const preflight = (origin: string) =>
     tiny.service.app.inject({
       ...{ method: 'OPTIONS', url: '/predict' },

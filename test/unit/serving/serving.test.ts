@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
-import type { FeedbackRow, NewPrediction, RoutingRow } from '#feature_store/offline/offline_store';
+import type { FeedbackRow, NewPrediction, RequestRow, RoutingRow } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { eventTime, processingTime, systemClock } from '#kernel/time';
@@ -59,7 +59,12 @@ beforeEach(async () => {
   logged = [];
   models = new ModelServer({ registry, log: silentLogger, metrics }, config);
   log = new PredictionLog(
-    { sink: { write: async (rows) => void logged.push(...rows) }, log: silentLogger, metrics },
+    {
+      sinks: [{ target: 'test', write: async (rows) => void logged.push(...rows) }],
+      deadLetters: { write: async () => {} },
+      log: silentLogger,
+      metrics,
+    },
     { maxPending: 1_000 },
   );
   service = await createServing(
@@ -94,12 +99,19 @@ test('one row by features, with probabilities, version and request id; and it is
     model_name: 'tiny',
     model_version: 1,
     request_id: 'r-1',
+    prediction_id: expect.stringMatching(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/),
     latency_ms: expect.any(Number),
   });
   expect((body.probabilities as { fraud: number }).fraud).toBeCloseTo(score, 5);
   await log.drain();
   expect(logged).toMatchObject([
-    { requestId: 'r-1', modelName: 'tiny', modelVersion: 1, features: JSON.stringify(features) },
+    {
+      predictionId: body.prediction_id,
+      requestId: 'r-1',
+      modelName: 'tiny',
+      modelVersion: 1,
+      features: JSON.stringify(features),
+    },
   ]);
 });
 
@@ -222,7 +234,7 @@ test('golden rows that do not come back, wrong names and garbage are refused at 
   await expect(load({ signature: { ...good.signature, onnx } })).rejects.toThrow(
     /names input "x", the graph has features/,
   );
-  await expect(load({ onnx: new Uint8Array([1, 2, 3]) })).rejects.toThrow(/onnxruntime does not take it/);
+  await expect(load({ onnx: new Uint8Array([1, 2, 3]) })).rejects.toThrow(/it is no ONNX file/);
 });
 
 test('requests that run together each get their own rows', async () => {
@@ -489,7 +501,16 @@ test('over HTTP: routing is changed with a reason, feedback taken, results told'
   const told: FeedbackRow[] = [];
   const feedback = {
     writeFeedback: async (given: readonly FeedbackRow[]) => void told.push(...given),
+    findPredictions: async (rows: readonly RequestRow[]) =>
+      rows
+        .filter(({ requestId }) => requestId !== 'never')
+        .flatMap((row) =>
+          (row.requestId === 'twice' ? ['p-1', 'p-2'] : [`p-${row.requestId}`]).map((predictionId) => ({
+            ...{ ...row, predictionId, modelName: 'tiny', modelVersion: 1, predictedAtMs: 0 },
+          })),
+        ),
     experimentOutcomes: async () => [],
+    modelsOfRequests: async () => new Map(),
   };
   const metrics = createMetricsRegistry({ process: false });
   const config = servingConfigSchema.parse({ models: [{ name: 'tiny' }] });
@@ -532,10 +553,29 @@ test('over HTTP: routing is changed with a reason, feedback taken, results told'
   ];
   expect(await send('POST', '/feedback', { feedback: several })).toMatchObject({ body: { accepted: 2 } });
   expect(told).toMatchObject([
-    { requestId: 'r-9', rowIndex: 0, label: 'fraud', value: undefined },
-    { requestId: 'r-9', rowIndex: 1, value: 0.5 },
-    { requestId: 'r-8', label: 'true' },
+    { predictionId: 'p-r-9', rowIndex: 0, label: 'fraud', value: undefined },
+    { predictionId: 'p-r-9', rowIndex: 1, value: 0.5 },
+    { predictionId: 'p-r-8', label: 'true' },
   ]);
+  expect(await send('POST', '/feedback', { prediction_id: 'p-2', value: 1 })).toMatchObject({ body: { accepted: 1 } });
+  expect(told.at(-1)).toMatchObject({ predictionId: 'p-2', rowIndex: 0, value: 1 });
+  // All of a list, or none of it.
+  const mixed = [
+    { request_id: 'r-7', value: 1 },
+    { request_id: 'twice', value: 1 },
+  ];
+  expect(await send('POST', '/feedback', { feedback: mixed })).toMatchObject({
+    status: 409,
+    text: expect.stringMatching(/request_id \\"twice\\", row 0 may be p-1 \(tiny 1.*or p-2/),
+  });
+  expect(await send('POST', '/feedback', { request_id: 'never', value: 1 })).toMatchObject({
+    status: 404,
+    text: expect.stringContaining('never'),
+  });
+  expect(await send('POST', '/feedback', { request_id: 'a', prediction_id: 'b', value: 1 })).toMatchObject({
+    status: 400,
+  });
+  expect(told).toHaveLength(4);
   expect(await send('POST', '/feedback', { request_id: 'r-9' })).toMatchObject({
     status: 400,
     text: expect.stringContaining('what it should have been'),

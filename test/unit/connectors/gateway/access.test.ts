@@ -69,7 +69,7 @@ test('when the issuer cannot be asked, that is said, and it is not the caller’
     jwt: { issuer: ISSUER, audience: AUDIENCE, jwksUrl: 'http://127.0.0.1:1/jwks' },
   });
   const answer = await send(gateway, 'a', { authorization: `Bearer ${await token()}` });
-  expect(answer).toMatchObject({ status: 503, body: { error: { code: 'CONNECTOR_UNAVAILABLE' } } });
+  expect(answer).toMatchObject({ status: 503, body: { error: { code: 'HTTP_TOKEN_KEYS_UNAVAILABLE' } } });
 });
 
 test('each caller has its own limit; answers say when to come back', async () => {

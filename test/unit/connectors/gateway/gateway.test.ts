@@ -88,7 +88,7 @@ test('a body of 5 MB is refused, and its head kept', async () => {
   expect(body).toMatchObject({ error: { code: 'GATEWAY_BODY_TOO_LARGE' } });
   expect(valuesOf('raw-events')).toEqual([]);
   expect(valuesOf('dead-letter-queue')).toEqual([
-    expect.objectContaining({ payload: expect.stringMatching(/^\{"event_id":"big".*first 65536 of 50\d+ characters/) }),
+    expect.objectContaining({ payload: expect.stringMatching(/^\{"event_id":"big".*first 65536 of 50\d+ bytes/) }),
   ]);
 });
 

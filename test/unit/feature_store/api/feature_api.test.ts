@@ -39,7 +39,7 @@ afterEach(() => service.stop());
 async function open(settings: object = {}) {
   const store = new MemoryOnlineStore(
     { log: silentLogger, clock: systemClock, ttlMs: ttlsOf(VIEWS) },
-    { file: join(mkdtempSync(join(tmpdir(), 'api-')), 'rows') },
+    { file: join(mkdtempSync(join(tmpdir(), 'api-')), 'online.log') },
   );
   await store.start();
   await store.write([

@@ -23,7 +23,7 @@ test('while neither store answers, readers are told at once; when history is bac
     newestOf: async () => {
       asked.history += 1;
       await sleep(20);
-      if (isHistoryAway) throw new OfflineStoreError('read', new Error('away'), true);
+      if (isHistoryAway) throw new OfflineStoreError('read', new Error('away'), 'transient');
       return [];
     },
   };

@@ -162,6 +162,9 @@ test('what cannot be used is a dead letter with its payload whole; the rest beco
     transaction('e3', 'a', START - 30 * MINUTE_MS, 40),
     tooLate,
     '[]',
+    // The same event, but written otherwise; another event under its id.
+    JSON.stringify(Object.fromEntries(Object.entries(JSON.parse(transaction('e1', 'a', START, 10))).reverse())),
+    transaction('e1', 'a', START, 11),
   ]);
   const { ofEvents, late, duplicates } = await run();
   expect(ofEvents.map(({ values }) => [values.amount, values.count_24h, values.sum_amount_24h])).toEqual([
@@ -170,7 +173,7 @@ test('what cannot be used is a dead letter with its payload whole; the rest beco
     // Late, but not too late: it knows nothing of what came after its time.
     [40, 1, 40],
   ]);
-  expect({ late, duplicates }).toEqual({ late: 2, duplicates: 1 });
+  expect({ late, duplicates }).toEqual({ late: 2, duplicates: 2 });
   const letters = await deadLetters();
   expect(letters.map(({ reason }) => reason)).toEqual(
     expect.arrayContaining([
@@ -178,10 +181,33 @@ test('what cannot be used is a dead letter with its payload whole; the rest beco
       expect.stringMatching(/^timestamp: .*in the future/),
       'not a JSON object',
       expect.stringMatching(/^late: .*behind the watermark/),
+      expect.stringMatching(/^event_id_conflict: .*"e1"/),
     ]),
   );
-  expect(letters).toHaveLength(4);
+  expect(letters).toHaveLength(5);
   expect(letters.find(({ reason }) => reason.startsWith('late'))?.payload).toBe(tooLate);
+});
+
+test('an event counts once, however many views it is in; computations count per view; late events are refused once', async () => {
+  const views = [fraudView, { ...fraudView, view: 'second' }, { ...fraudView, view: 'third' }] as const;
+  const ids = Array.from({ length: 20 }, (_, index) => `e${index}`);
+  await send([
+    ...ids.map((id, index) => transaction(id, `a${index % 4}`, START + index * MINUTE_MS, 1)),
+    // Repeated, and too late.
+    transaction('e0', 'a0', START, 1),
+    transaction('late', 'a1', START - 30 * HOUR_MS, 7),
+  ]);
+  const { metrics, late, duplicates } = await run({ views });
+  expect(await totalOf(metrics.processed)).toBe(20);
+  const { values } = await metrics.events.get();
+  const computed = values.filter(({ labels }) => labels.outcome === 'computed');
+  expect(computed.map(({ labels, value }) => [labels.view, value])).toEqual([
+    ['fraud@1', 20],
+    ['second@1', 20],
+    ['third@1', 20],
+  ]);
+  expect({ late, duplicates, failed: await totalOf(metrics.failed) }).toEqual({ late: 1, duplicates: 1, failed: 1 });
+  expect(await deadLetters()).toHaveLength(1);
 });
 
 test('stores that fail for a while lose nothing and count nothing twice', async () => {

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { type DeadLetter, DeadLetterQueue } from '#connectors/dead_letters';
 import { MemoryLog } from '#connectors/memory/memory_log';
 import { StatisticsOf } from '#feature_store/aggregation/statistics';
 import type { DriftReport, OfflineStore } from '#feature_store/offline/offline_store';
@@ -15,6 +16,7 @@ import { runEmbedded } from '#pipelines/runner/embedded';
 import { keyOf } from '../../../support/entity_keys.ts';
 
 const TOPIC = 'predictions';
+const DEAD_LETTERS = 'dead-letter-queue';
 const START = Date.UTC(2026, 0, 1);
 const WINDOWS = 100;
 const ROWS = 300;
@@ -28,7 +30,7 @@ beforeEach(async () => {
     { kind: 'memory', directory, fsync: 'never', segmentBytes: 1e8 },
   );
   await broker.start();
-  await broker.ensureTopics([{ name: TOPIC, partitions: 1 }]);
+  await broker.ensureTopics([TOPIC, DEAD_LETTERS].map((name) => ({ name, partitions: 1 })));
 });
 afterEach(async () => {
   await broker.stop();
@@ -70,6 +72,20 @@ async function predict(random: Random, windows: number, shiftOf: (window: number
   }
 }
 
+/** Records that are no predictions, each in its own way. */
+const POISON = [
+  'no prediction',
+  'null',
+  '[]',
+  '7',
+  '{"modelName": 3}',
+  '{"modelName":"m","modelVersion":1.5,"predictedAtMs":1}',
+  '{"modelName":"m","modelVersion":3,"predictedAtMs":1e300}',
+  '{"modelName":"w\\u0000b","modelVersion":3,"predictedAtMs":1}',
+  '{"modelName":"m","modelVersion":3,"predictedAtMs":1,"features":"x"}',
+  '{"modelName":"m","modelVersion":3,"predictedAtMs":1,"probabilities":[1]}',
+];
+
 async function monitor(random: Random) {
   const reports = new Map<number, DriftReport>();
   const offline = {
@@ -82,7 +98,14 @@ async function monitor(random: Random) {
   const deps = { broker, offline, log: silentLogger, registry, referenceOf: async () => reference };
   const thresholds = { psi: 0.2, cramersV: 0.1, significance: 0.001, nullShare: 0.1 };
   const settings = {
-    ...{ predictionsTopic: TOPIC, group: 'monitoring', everyMs: 1_000, idleAfterMs: 100, bounded: true },
+    ...{
+      predictionsTopic: TOPIC,
+      deadLetterTopic: DEAD_LETTERS,
+      group: 'monitoring',
+      everyMs: 1_000,
+      idleAfterMs: 100,
+      bounded: true,
+    },
     ...{ windowMs: HOUR_MS, minRows: 200, ignore: ['hour_of_day'], thresholds, performanceMs: HOUR_MS, minLabels: 50 },
   };
   const handle = runEmbedded(
@@ -99,9 +122,16 @@ const alarmsOf = (report: DriftReport | undefined): readonly string[] =>
 test('a hundred windows like the training set raise no alarm', async () => {
   const random = new Random(1);
   await predict(random, WINDOWS, () => 0);
-  await broker.producer.send(TOPIC, [{ value: 'no prediction' }, { value: '{"modelName": 3}' }]);
+  await broker.producer.send(
+    TOPIC,
+    POISON.map((value) => ({ value })),
+  );
   const { reports } = await monitor(random);
   expect(reports.size).toBe(WINDOWS);
+  const letters: DeadLetter[] = [];
+  for await (const { letter } of new DeadLetterQueue(broker, DEAD_LETTERS).list()) letters.push(letter as DeadLetter);
+  expect(letters.map(({ payload }) => payload).sort()).toEqual([...POISON].sort());
+  expect(new Set(letters.map(({ stage }) => stage))).toEqual(new Set(['monitor.decode']));
   const alarms = [...reports.values()].filter((report) => alarmsOf(report).length > 0).length;
   process.stdout.write(`false positives: ${alarms} of ${WINDOWS} windows, a rate of ${alarms / WINDOWS}\n`);
   expect(alarms).toBe(0);

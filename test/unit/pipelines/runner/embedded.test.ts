@@ -161,7 +161,7 @@ test('a snapshot of another pipeline is refused, naming what differs', async () 
   });
   const refused = runEmbedded(other, options({ maxRetries: 0 }));
   await expect(refused.finished).rejects.toThrow(
-    /snapshot is of another pipeline: "Sum" was parDo with value state sum and is now parDo/,
+    /snapshot is of another pipeline: "Sum" was saved with value state sum and has none of it now/,
   );
 });
 

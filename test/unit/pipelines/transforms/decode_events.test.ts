@@ -62,7 +62,9 @@ test('any bytes at all are an event or a dead letter with what they were', () =>
 test.each([
   ['nothing', Buffer.alloc(0), /not JSON/],
   ['half an event', encode(EVENT).subarray(0, 40), /not JSON/],
-  ['bytes that are no text', Buffer.from([0xff, 0xfe, 0x00, 0xc3, 0x28]), /not JSON/],
+  ['bytes that are no text', Buffer.from([0xff, 0xfe, 0x00, 0xc3, 0x28]), /not UTF-8/],
+  ['an integer that no double is', Buffer.from('{"amount":9007199254740993}'), /^amount: .*9007199254740993/],
+  ['a repeated key', Buffer.from('{"amount":1,"amount":2}'), /^amount: is there more than once/],
   ['10 MB of one', Buffer.alloc(10_000_000, 'x'), /not JSON/],
   ['a list', encode([EVENT]), /not a JSON object/],
   ['another type', encode({ ...EVENT, event_type: 'weather' }), /unknown event_type "weather"/],

@@ -1,0 +1,42 @@
+import { z } from 'zod';
+import { DEAD_LETTER_REPLAY_GROUP } from '#connectors/dead_letters';
+import type { PlatformConfig } from './platform_config.ts';
+
+/** A name that topics, groups, Redis keys and schemas of PostgreSQL can all begin with. */
+export const namespaceSchema = z
+  .string()
+  .regex(/^[a-z][a-z0-9_]{0,30}$/, 'must be a to z, 0 to 9 and _, beginning with a letter, 31 characters at most')
+  .refine((name) => !/^(pg_|information_schema$|public$)/.test(name), 'is a name of PostgreSQL’s own');
+
+/** A configuration whose names on shared servers are its own. */
+export function withNamespace(config: Readonly<PlatformConfig>): Readonly<PlatformConfig> {
+  const { namespace, topics, pipeline, monitor, onlineStore, offlineStore } = config;
+  if (namespace === undefined) return config;
+  const own = (name: string): string => prefixed(namespace, '.', name);
+  return Object.freeze({
+    ...config,
+    topics: {
+      ...topics,
+      rawEvents: own(topics.rawEvents),
+      featureEvents: own(topics.featureEvents),
+      deadLetters: own(topics.deadLetters),
+      predictions: own(topics.predictions),
+    },
+    pipeline: { ...pipeline, group: own(pipeline.group) },
+    monitor: { ...monitor, group: own(monitor.group) },
+    onlineStore:
+      onlineStore.kind === 'redis'
+        ? { ...onlineStore, keyPrefix: prefixed(namespace, ':', onlineStore.keyPrefix) }
+        : onlineStore,
+    offlineStore:
+      offlineStore.kind === 'postgres' ? { ...offlineStore, schema: offlineStore.schema ?? namespace } : offlineStore,
+  });
+}
+
+/** The group whose offsets say which dead letters were replayed. */
+export const replayGroupOf = ({ namespace }: Pick<PlatformConfig, 'namespace'>): string =>
+  namespace === undefined ? DEAD_LETTER_REPLAY_GROUP : prefixed(namespace, '.', DEAD_LETTER_REPLAY_GROUP);
+
+/** Once: names of a configuration that was made from another have it already. */
+const prefixed = (namespace: string, separator: string, name: string): string =>
+  name.startsWith(`${namespace}${separator}`) ? name : `${namespace}${separator}${name}`;

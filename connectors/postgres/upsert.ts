@@ -1,0 +1,54 @@
+/** Writes rows of one source into a table whose rows are told apart by a key. */
+export interface Upsert {
+  /** As it stands in SQL. */
+  readonly table: string;
+  readonly columns: readonly string[];
+  /** Columns with a unique index. */
+  readonly key: readonly string[];
+  /** A function call that gives rows with these columns, in the order they were sent. */
+  readonly source: string;
+  /** Columns of `source` and their types, where the function does not know them: `jsonb_to_recordset`. */
+  readonly types?: Readonly<Record<string, string>>;
+  /**
+   * What becomes of a row whose key is in the table: it is replaced (`always`), stays (`never`), or is replaced unless it has more in a
+   * column. The same decides between rows of one key in one statement: the last, the first, the one with the most.
+   */
+  readonly replace: 'always' | 'never' | { readonly unlessNewer: string };
+  /** Further assignments of the update. */
+  readonly also?: string;
+}
+
+/** The alias of what is in the table, for conditions. */
+const HELD = 'held';
+
+/**
+ * Returns an upsert that may be given rows with equal keys: PostgreSQL refuses a statement that changes a row twice (21000, "ON CONFLICT DO UPDATE
+ * command cannot affect row a second time"). Keys are compared by the server, whose types decide what is equal. Rows are written in the order of
+ * their keys: statements that write the same rows wait for each other, and not in a circle.
+ */
+export function upsertStatement({ table, columns, key, source, types, replace, also }: Upsert): string {
+  const list = columns.map(quoted).join(', ');
+  const keys = key.map(quoted).join(', ');
+  const changed = columns.filter((column) => !key.includes(column)).map(quoted);
+  const newer = typeof replace === 'object' ? quoted(replace.unlessNewer) : undefined;
+  const order = `${keys}, ${newer === undefined ? '' : `${newer} DESC NULLS LAST, `}${POSITION} ${replace === 'never' ? 'ASC' : 'DESC'}`;
+  const typed = Object.entries(types ?? {}).map(([name, type]) => `${quoted(name)} ${type}`);
+  const from = `${source} AS sent${types === undefined ? '' : `(${typed.join(', ')})`}`;
+  const update = changed.map((column) => `${column} = excluded.${column}`);
+  const action =
+    replace === 'never' || update.length === 0
+      ? 'NOTHING'
+      : `UPDATE SET ${[...update, ...(also === undefined ? [] : [also])].join(', ')}`;
+  const condition =
+    newer === undefined || action === 'NOTHING'
+      ? ''
+      : `\nWHERE ${HELD}.${newer} IS NULL OR ${HELD}.${newer} <= excluded.${newer}`;
+  return `INSERT INTO ${table} AS ${HELD} (${list})
+SELECT DISTINCT ON (${keys}) ${list} FROM (SELECT ${list}, row_number() OVER () AS ${POSITION} FROM ${from}) AS sent
+ORDER BY ${order}
+ON CONFLICT (${keys}) DO ${action}${condition}`;
+}
+
+const POSITION = '"position in batch"';
+
+const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`;

@@ -1,0 +1,85 @@
+import type { Feature, WindowFeature } from '#feature_store/definitions/feature';
+import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { functionIdentityOf } from '#kernel/function_identity';
+import { ACCUMULATORS, type AccumulatorKind } from './accumulators.ts';
+import type { Tile } from './tiles.ts';
+import type { EntityState } from './view_computation.ts';
+
+/** What the parts of a view's state mean, by name: saved with the state, so that a changed definition finds its own parts (docs/adr/0017). */
+export interface ViewLayout {
+  readonly format: 1;
+  /** In the order in which tiles hold them. */
+  readonly slots: readonly string[];
+  /** In the order in which entities hold their sessions, ms. */
+  readonly gapsMs: readonly number[];
+  /** Tiles are kept for so long after the newest event. */
+  readonly keptMs: number;
+}
+
+type Fn = (...args: never[]) => unknown;
+
+/**
+ * Names a slot by what it accumulates: `moments@1(amount)[3f2a…]`. A filter is named by its source; one that uses captured variables or imported helpers, whose values
+ * its source does not show, by the feature's name too. A field that is a feature of single events is named with that feature's function.
+ */
+export function slotName(
+  view: FeatureView,
+  featureName: string,
+  feature: WindowFeature,
+  kind: AccumulatorKind,
+): string {
+  const { field = '', where } = feature;
+  const derived: Feature | undefined = view.features[field];
+  const computedBy =
+    derived !== undefined && 'compute' in derived ? `=${functionName(derived.compute as Fn, field)}` : '';
+  const filter = where === undefined ? '' : `[${functionName(where as Fn, withoutWindow(featureName))}]`;
+  return `${kind}@${ACCUMULATORS[kind].version}(${field}${computedBy})${filter}`;
+}
+
+function functionName(fn: Fn, of: string): string {
+  const { hash, free } = functionIdentityOf(fn);
+  return free.length === 0 ? hash : `${hash} ${of}`;
+}
+
+/** `count_24h` is one aggregation with `count_7d`. */
+const withoutWindow = (name: string): string => name.replace(/_\d+[smhd]$/, '');
+
+/** How state saved under another layout is read, and what that leaves out. */
+export interface LayoutChange {
+  readonly convert: (state: EntityState) => EntityState;
+  /** For the log: which slots are dropped, start empty, or hold less than their windows. */
+  readonly changes: readonly string[];
+}
+
+/**
+ * Returns how an entity's state saved under `saved` becomes one of `current`: slots and sessions are found by name; those that are new start empty and hold what comes from
+ * now on. A string says why it cannot be read.
+ */
+export function adaptLayout(saved: ViewLayout, current: ViewLayout): LayoutChange | string {
+  if (saved.format !== current.format)
+    return `its layout has format ${saved.format}, and this version reads ${current.format}`;
+  const slots = current.slots.map((name) => saved.slots.indexOf(name));
+  const gaps = current.gapsMs.map((gapMs) => saved.gapsMs.indexOf(gapMs));
+  const changes: string[] = [];
+  for (const [at, from] of slots.entries()) if (from < 0) changes.push(`${current.slots[at]} starts empty`);
+  for (const [at, from] of gaps.entries())
+    if (from < 0) changes.push(`sessions with a gap of ${current.gapsMs[at]} ms start empty`);
+  for (const name of saved.slots) if (!current.slots.includes(name)) changes.push(`${name} is dropped`);
+  for (const gapMs of saved.gapsMs)
+    if (!current.gapsMs.includes(gapMs)) changes.push(`sessions with a gap of ${gapMs} ms are dropped`);
+  if (current.keptMs > saved.keptMs) {
+    changes.push(`windows beyond ${saved.keptMs} ms hold only what was kept for shorter ones`);
+  }
+  const convertTile = (tile: Tile): Tile => ({
+    ...tile,
+    slots: slots.map((from) => (from < 0 ? null : (tile.slots[from] ?? null))),
+  });
+  return {
+    changes,
+    convert: (state) => ({
+      ...state,
+      tiles: { ...state.tiles, tiles: state.tiles.tiles.map(convertTile) },
+      sessions: gaps.map((from) => (from < 0 ? [] : (state.sessions[from] ?? []))),
+    }),
+  };
+}

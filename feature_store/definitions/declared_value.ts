@@ -1,0 +1,47 @@
+import { isStorable } from '#kernel/unstorable_text';
+import type { FeatureType } from './feature.ts';
+import type { FeatureValue } from './feature_row.ts';
+
+/**
+ * Returns what a feature's function returned, as stores and models take it: undefined, NaN and infinities are missing (null).
+ *
+ * @throws {WrongTypeError} for a value of another type than declared
+ */
+export function declaredValue(type: FeatureType, value: unknown): FeatureValue {
+  if (value === null || value === undefined) return null;
+  switch (type) {
+    case 'double':
+      if (typeof value === 'number') return Number.isFinite(value) ? value : null;
+      break;
+    case 'long':
+      if (Number.isSafeInteger(value)) return value as number;
+      if (typeof value === 'number' && !Number.isFinite(value)) return null;
+      break;
+    case 'boolean':
+      if (typeof value === 'boolean') return value;
+      break;
+    case 'string':
+      if (typeof value === 'string' && isStorable(value)) return value;
+  }
+  throw new WrongTypeError(type, value);
+}
+
+const SHOWN_CHARS = 60;
+
+/** A value is not of the declared type. Wrapped before it leaves the feature store, with the feature's name. */
+export class WrongTypeError extends TypeError {
+  constructor(type: FeatureType, value: unknown) {
+    super(`it is declared ${type}, and the value is ${described(value)}`);
+  }
+}
+
+function described(value: unknown): string {
+  if (typeof value === 'string') {
+    const shown = JSON.stringify(value.slice(0, SHOWN_CHARS));
+    return isStorable(value) ? `the string ${shown}` : `a string that no store takes, ${shown}`;
+  }
+  if (typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint')
+    return `${typeof value} ${value}`;
+  if (value instanceof Promise) return 'a promise: features are computed synchronously';
+  return Array.isArray(value) ? 'an array' : typeof value === 'object' ? 'an object' : `a ${typeof value}`;
+}

@@ -1,0 +1,80 @@
+const PRIME = 0x01000193;
+const MOST_KEYS = 10_000;
+const LONGEST_KEY = 64;
+
+/** Kinds of values begin differently, so that `1`, `"1"`, `[1]` and `{"1":1}` differ. */
+const START = { number: 1, string: 2, array: 3, object: 4, true: 5, false: 6, null: 7, bigint: 8 } as const;
+
+const double = new Float64Array(1);
+const words = new Int32Array(double.buffer);
+
+/** Hashes of keys: events of one type have the same ones. */
+const keys = new Map<string, number>();
+
+/**
+ * Hashes the content of a JSON object, whatever the order of keys at any level: a signed 32-bit integer. Two different contents share one with a
+ * probability of one in four billion; it is no defence against a sender that looks for such a pair.
+ *
+ * @param without - keys of the outermost object that do not count
+ */
+export function contentHash(fields: Readonly<Record<string, unknown>>, without?: ReadonlySet<string>): number {
+  let sum: number = START.object;
+  for (const key in fields) {
+    const value = fields[key];
+    if (value === undefined || without?.has(key) === true) continue;
+    // Members are added up: their order does not matter.
+    sum = (sum + finish(hashOfValue(value, hashOfKey(key)))) | 0;
+  }
+  return finish(sum);
+}
+
+function hashOfKey(key: string): number {
+  const known = keys.get(key);
+  if (known !== undefined) return known;
+  const hash = hashOfText(key, START.object);
+  if (key.length <= LONGEST_KEY && keys.size < MOST_KEYS) keys.set(key, hash);
+  return hash;
+}
+
+function hashOfValue(value: unknown, seed: number): number {
+  if (typeof value === 'string') return hashOfText(value, seed ^ START.string);
+  if (typeof value === 'number') {
+    // 0 and -0 are one.
+    double[0] = value + 0;
+    return Math.imul(Math.imul(seed ^ START.number ^ (words[0] as number), PRIME) ^ (words[1] as number), PRIME);
+  }
+  if (typeof value === 'bigint') {
+    // What a number holds exactly is that number.
+    const number = Number(value);
+    return Number.isSafeInteger(number) ? hashOfValue(number, seed) : hashOfText(`${value}`, seed ^ START.bigint);
+  }
+  if (Array.isArray(value)) {
+    let hash = seed ^ START.array;
+    for (const item of value) hash = finish(hashOfValue(item, hash));
+    return Math.imul(hash ^ value.length, PRIME);
+  }
+  if (typeof value === 'object' && value !== null) {
+    return Math.imul(seed ^ contentHash(value as Readonly<Record<string, unknown>>), PRIME);
+  }
+  return Math.imul(seed ^ (value === true ? START.true : value === false ? START.false : START.null), PRIME);
+}
+
+/** FNV-1a over UTF-16 code units, two at a time. */
+function hashOfText(text: string, seed: number): number {
+  const { length } = text;
+  let hash = seed ^ length;
+  let index = 0;
+  for (; index < length - 1; index += 2) {
+    hash = Math.imul(hash ^ text.charCodeAt(index) ^ (text.charCodeAt(index + 1) << 16), PRIME);
+    hash ^= hash >>> 15;
+  }
+  return index < length ? Math.imul(hash ^ text.charCodeAt(index), PRIME) : hash;
+}
+
+/** murmur3's finaliser: all bits depend on all. */
+function finish(value: number): number {
+  let hash = value ^ (value >>> 16);
+  hash = Math.imul(hash, 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return hash ^ (hash >>> 16);
+}

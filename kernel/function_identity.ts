@@ -1,0 +1,194 @@
+import { type Node, parseExpressionAt } from 'acorn';
+import { stableHash32 } from './hash.ts';
+
+/** What is known of a function from its source alone. */
+export interface FunctionIdentity {
+  /** 16 hex digits: equal for functions of equal source, however they were compiled. */
+  readonly hash: string;
+  /** Names it uses that are neither its own nor JavaScript's: captured variables and imported helpers, whose changes its source does not show. */
+  readonly free: readonly string[];
+}
+
+const known = new WeakMap<object, FunctionIdentity>();
+const SECOND_HASH = 0x5bd1e995;
+
+/**
+ * Returns a function's identity from its source, normalised so that formatting, comments, quotes, parentheses and what compilers add (esbuild's names, counters of
+ * coverage, indirect calls of imports) make no difference. A function whose source JavaScript hides (native, bound) is identified by its name.
+ */
+export function functionIdentityOf(fn: (...args: never[]) => unknown): FunctionIdentity {
+  let identity = known.get(fn);
+  if (identity === undefined) {
+    identity = identify(Function.prototype.toString.call(fn), fn.name);
+    known.set(fn, identity);
+  }
+  return identity;
+}
+
+/** Returns a short hash of a text: 64 bits as 16 hex digits. */
+export const textHash = (text: string): string =>
+  stableHash32(text).toString(16).padStart(8, '0') + stableHash32(text, SECOND_HASH).toString(16).padStart(8, '0');
+
+function identify(source: string, name: string): FunctionIdentity {
+  const tree = parsed(source);
+  if (tree === undefined) return { hash: textHash(`hidden ${name} ${source.length}`), free: name === '' ? [] : [name] };
+  const own = new Set<string>(['arguments']);
+  const used = new Set<string>();
+  const canonical = JSON.stringify(normalised(tree as unknown as AnyNode, own, used));
+  const free = [...used].filter((used) => !own.has(used) && !(used in globalThis) && used !== 'undefined').sort();
+  return { hash: textHash(canonical), free };
+}
+
+/** As an expression, or as the method of an object. */
+function parsed(source: string): Node | undefined {
+  for (const text of [`(${source})`, `({${source}})`, `({${source.replace(/^(static\s+)?/, '')}})`]) {
+    try {
+      return parseExpressionAt(text, 0, { ecmaVersion: 'latest' });
+    } catch {
+      // The next form may fit.
+    }
+  }
+  return undefined;
+}
+
+type AnyNode = { readonly type: string; readonly [field: string]: unknown };
+const isNode = (value: unknown): value is AnyNode =>
+  typeof value === 'object' && value !== null && typeof (value as { type?: unknown }).type === 'string';
+
+/** Fields that hold where a node was, or how it was written. */
+const FORM_ONLY: ReadonlySet<string> = new Set(['start', 'end', 'raw', 'shorthand', 'expression', 'directive']);
+const COUNTER = /^cov_\w+$/;
+
+/** The node as plain data, without what makes no difference; undefined where all of it makes none. */
+function normalised(node: AnyNode, own: Set<string>, used: Set<string>): unknown {
+  const same = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(same).filter((part) => part !== undefined);
+    return isNode(value) ? normalised(value, own, used) : typeof value === 'bigint' ? `${value}n` : value;
+  };
+  switch (node.type) {
+    case 'ParenthesizedExpression':
+    case 'ChainExpression':
+      return same(node.expression);
+    case 'EmptyStatement':
+      return undefined;
+    case 'ExpressionStatement':
+      return isCounter(node.expression) || node.directive !== undefined
+        ? undefined
+        : { statement: same(node.expression) };
+    case 'SequenceExpression': {
+      const parts = (node.expressions as AnyNode[]).filter(
+        (part, at, all) => !isCounter(part) && !isIndirection(part, at, all),
+      );
+      return parts.length === 1 ? same(parts[0]) : { sequence: same(parts) };
+    }
+    case 'UnaryExpression':
+      if (node.operator === 'void' && (node.argument as AnyNode).type === 'Literal') return { name: 'undefined' };
+      break;
+    case 'TemplateLiteral':
+      if ((node.expressions as unknown[]).length === 0) {
+        const [text] = node.quasis as { value: { cooked: string } }[];
+        return { value: text?.value.cooked, type: 'string' };
+      }
+      break;
+    case 'Literal':
+      return node.regex === undefined ? { value: same(node.value), type: typeof node.value } : { regex: node.regex };
+    case 'Identifier':
+      used.add(node.name as string);
+      return { name: node.name };
+    case 'CallExpression': {
+      const [inner] = node.arguments as AnyNode[];
+      if ((node.callee as AnyNode).name === '__name' && inner !== undefined) return same(inner);
+      break;
+    }
+    case 'MemberExpression': {
+      const property = node.property as AnyNode;
+      const isNamed = node.computed !== true || (property.type === 'Literal' && typeof property.value === 'string');
+      const name = isNamed ? (property.name ?? property.value) : same(property);
+      return { of: same(node.object), member: name, optional: node.optional === true };
+    }
+    case 'Property':
+    case 'MethodDefinition':
+    case 'PropertyDefinition': {
+      const key = node.key as AnyNode;
+      const name = node.computed === true ? same(key) : (key.name ?? key.value);
+      return { key: name, kind: node.kind, static: node.static, method: node.method, value: same(node.value) };
+    }
+    case 'ArrowFunctionExpression':
+    case 'FunctionExpression':
+    case 'FunctionDeclaration': {
+      if (isNode(node.id)) own.add(node.id.name as string);
+      for (const parameter of node.params as AnyNode[]) declare(parameter, own);
+      const body = node.body as AnyNode;
+      const statements = body.type === 'BlockStatement' ? same(body.body) : [{ return: same(body) }];
+      return {
+        function: node.type,
+        async: node.async,
+        generator: node.generator,
+        params: same(node.params),
+        body: statements,
+      };
+    }
+    case 'ReturnStatement':
+      return { return: same(node.argument) };
+    case 'BlockStatement':
+      return { block: same(node.body) };
+    case 'IfStatement':
+      return { if: same(node.test), yes: block(node.consequent, same), no: block(node.alternate, same) };
+    case 'VariableDeclarator':
+      declare(node.id as AnyNode, own);
+      break;
+    case 'ClassExpression':
+    case 'ClassDeclaration':
+      if (isNode(node.id)) own.add(node.id.name as string);
+      break;
+    case 'CatchClause':
+      if (isNode(node.param)) declare(node.param, own);
+      break;
+  }
+  const isLoop = /^(For|While|DoWhile)/.test(node.type);
+  const plain: Record<string, unknown> = {};
+  for (const [field, value] of Object.entries(node))
+    if (!FORM_ONLY.has(field)) plain[field] = isLoop && field === 'body' ? block(value, same) : same(value);
+  return plain;
+}
+
+/** Statements of a branch, in braces or not; an empty one is none. */
+function block(node: unknown, same: (value: unknown) => unknown): unknown {
+  if (!isNode(node)) return undefined;
+  const statements = same(node.type === 'BlockStatement' ? node.body : [node]) as unknown[];
+  return statements.length === 0 ? undefined : statements;
+}
+
+/** `cov_x().s[1]++` of Istanbul. */
+function isCounter(node: unknown): boolean {
+  if (!isNode(node)) return false;
+  if (node.type === 'UpdateExpression') return isCounter(node.argument);
+  if (node.type === 'MemberExpression') return isCounter(node.object);
+  return node.type === 'CallExpression' && COUNTER.test(String((node.callee as AnyNode).name ?? ''));
+}
+
+/** The 0 of `(0, helper)(…)`. */
+const isIndirection = (node: AnyNode, at: number, all: readonly AnyNode[]): boolean =>
+  at === 0 && all.length === 2 && node.type === 'Literal' && node.value === 0;
+
+/** Names that a pattern declares. */
+function declare(pattern: AnyNode, own: Set<string>): void {
+  switch (pattern.type) {
+    case 'Identifier':
+      own.add(pattern.name as string);
+      return;
+    case 'AssignmentPattern':
+      declare(pattern.left as AnyNode, own);
+      return;
+    case 'RestElement':
+      declare(pattern.argument as AnyNode, own);
+      return;
+    case 'ArrayPattern':
+      for (const element of pattern.elements as (AnyNode | null)[]) if (element !== null) declare(element, own);
+      return;
+    case 'ObjectPattern':
+      for (const property of pattern.properties as AnyNode[]) {
+        declare((property.type === 'RestElement' ? property.argument : property.value) as AnyNode, own);
+      }
+  }
+}

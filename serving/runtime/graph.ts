@@ -1,0 +1,116 @@
+import type { InferenceSession, Tensor } from 'onnxruntime-node';
+import { GraphProcess, type PlainTensor } from './graph_process.ts';
+import type { ModelLimits } from './model_limits.ts';
+
+export type Feeds = Readonly<Record<string, Tensor>>;
+export type Values = Float32Array | Float64Array | undefined;
+
+/** A graph that can be computed: in this process, or in one of its own. */
+export interface Graph {
+  readonly inputNames: readonly string[];
+  readonly outputNames: readonly string[];
+  /** @returns an output's values, row-major; undefined when they are no floats */
+  run(feeds: Feeds, output: string): Promise<Values>;
+  release(): Promise<void>;
+  /** Resolves with the reason once it can compute no more, by no wish of ours; undefined where that cannot be. */
+  readonly lost: Promise<Error> | undefined;
+}
+
+export const inThisProcess = (session: InferenceSession): Graph => ({
+  inputNames: session.inputNames,
+  outputNames: session.outputNames,
+  lost: undefined,
+  async run(feeds, output) {
+    const data = (await session.run(feeds, [output]))[output]?.data;
+    return data instanceof Float32Array || data instanceof Float64Array ? data : undefined;
+  },
+  release: () => session.release(),
+});
+
+const MEBIBYTE = 2 ** 20;
+/** The file, as it comes, as protobuf reads it, as a session keeps it, and once more while that is made. */
+const COPIES = 4;
+
+const memoryFor = (onnx: Uint8Array, { memoryMb }: ModelLimits): number =>
+  memoryMb * MEBIBYTE + COPIES * onnx.byteLength;
+
+export const plainFeeds = (feeds: Feeds): Record<string, PlainTensor> =>
+  Object.fromEntries(Object.entries(feeds).map(([name, { type, data, dims }]) => [name, { type, data, dims }]));
+
+/** Opens a graph in a process of its own. @throws what onnxruntime says; {@link GraphStoppedError} when opening does not end */
+export async function inItsOwnProcess(onnx: Uint8Array, limits: ModelLimits): Promise<Graph> {
+  const own = new GraphProcess(memoryFor(onnx, limits));
+  try {
+    const { inputNames, outputNames } = await own.request({ kind: 'open', onnx }, 'opened', limits.examineMs);
+    let isReleased = false;
+    // The first run is that of the examples.
+    let timeoutMs = limits.examineMs;
+    return {
+      ...{ inputNames, outputNames },
+      // Never once it was released.
+      lost: own.lost.then((error) => (isReleased ? new Promise<never>(() => {}) : error)),
+      async run(feeds, output) {
+        const within = timeoutMs;
+        timeoutMs = limits.runMs;
+        return (await own.request({ kind: 'run', feeds: plainFeeds(feeds), output }, 'ran', within)).data;
+      },
+      async release() {
+        isReleased = true;
+        own.stop();
+      },
+    };
+  } catch (error) {
+    own.stop();
+    throw error;
+  }
+}
+
+/** Kept for models that are loaded soon after one another. */
+const IDLE_MS = 10_000;
+
+/** One process, which is there while models are examined. */
+class Examiner {
+  #process: { readonly own: GraphProcess; readonly memoryBytes: number } | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+  #idle: NodeJS.Timeout | undefined;
+
+  /** @throws {@link GraphStoppedError} when it does not end within its limits, or takes the process down; what onnxruntime says */
+  examine(onnx: Uint8Array, feeds: Feeds, output: string, limits: ModelLimits): Promise<void> {
+    const turn = this.#turn.then(() => this.#examine(onnx, feeds, output, limits));
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  async #examine(onnx: Uint8Array, feeds: Feeds, output: string, limits: ModelLimits): Promise<void> {
+    clearTimeout(this.#idle);
+    const memoryBytes = memoryFor(onnx, limits);
+    if (this.#process !== undefined && (this.#process.own.isLost || this.#process.memoryBytes < memoryBytes)) {
+      this.#process.own.stop();
+      this.#process = undefined;
+    }
+    this.#process ??= { own: new GraphProcess(memoryBytes), memoryBytes };
+    const { own } = this.#process;
+    try {
+      const { inputNames, outputNames } = await own.request({ kind: 'open', onnx }, 'opened', limits.examineMs);
+      // Names that differ are said where the signature is checked.
+      const isNamed = outputNames.includes(output) && Object.keys(feeds).every((name) => inputNames.includes(name));
+      if (isNamed) await own.request({ kind: 'run', feeds: plainFeeds(feeds), output }, 'ran', limits.examineMs);
+    } finally {
+      this.#idle = setTimeout(() => {
+        this.#process?.own.stop();
+        this.#process = undefined;
+      }, IDLE_MS).unref();
+    }
+  }
+}
+
+const examiner = new Examiner();
+
+/**
+ * Opens and runs a graph once where it can do no harm, before it is loaded into a process that serves. Models are examined one after the other, in one
+ * process that stays for a while: starting one takes longer than most examinations.
+ *
+ * @throws {@link GraphStoppedError}; what onnxruntime says against it
+ */
+export const examineGraph = (onnx: Uint8Array, feeds: Feeds, output: string, limits: ModelLimits): Promise<void> =>
+  examiner.examine(onnx, feeds, output, limits);

@@ -1,0 +1,33 @@
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { messageOf } from '#kernel/errors';
+import type { GraphAnswer, GraphRequest } from './graph_process.ts';
+import { SESSION_OPTIONS } from './session_options.ts';
+
+// A process that computes graphs and nothing else: what does not end here is killed, and takes nothing else with it.
+
+let session: InferenceSession | undefined;
+
+async function answer(request: GraphRequest): Promise<GraphAnswer> {
+  if (request.kind === 'open') {
+    await session?.release();
+    session = undefined;
+    session = await InferenceSession.create(request.onnx, SESSION_OPTIONS);
+    return { kind: 'opened', inputNames: session.inputNames, outputNames: session.outputNames };
+  }
+  if (session === undefined) throw new Error('no model is open');
+  const feeds = Object.fromEntries(
+    Object.entries(request.feeds).map(([name, { type, data, dims }]) => [name, new Tensor(type, data as never, dims)]),
+  );
+  const data = (await session.run(feeds, [request.output]))[request.output]?.data;
+  return { kind: 'ran', data: data instanceof Float32Array || data instanceof Float64Array ? data : undefined };
+}
+
+process.on('message', (request: GraphRequest) => {
+  answer(request).then(
+    (answered) => process.send?.(answered),
+    (error: unknown) => process.send?.({ kind: 'failed', problem: messageOf(error) } satisfies GraphAnswer),
+  );
+});
+// The parent has ended, however it did.
+process.on('disconnect', () => process.exit());
+process.send?.({ kind: 'ready' } satisfies GraphAnswer);

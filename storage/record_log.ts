@@ -1,0 +1,383 @@
+import { type FileHandle, open, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Logger } from '#monitoring/log';
+import { bootId } from './boot_id.ts';
+import { FILE_MODE, makeFolder, syncFolder } from './durable_files.ts';
+import { DamagedFileError, DiskFailedError, diskError, onDisk } from './errors.ts';
+import {
+  type Framing,
+  LARGEST_PAYLOAD_BYTES,
+  RECORDS,
+  SEGMENT_HEADER_BYTES,
+  sealFrame,
+  segmentHeader,
+} from './framing.ts';
+import { checkLog, RESERVED_AT_ONCE } from './log_check.ts';
+import { PositionMark, replaceMark } from './position_mark.ts';
+import { MARK_FILE, segmentFile } from './segment_files.ts';
+import { ForwardReader, INDEX_EVERY, nextFrame } from './segment_scan.ts';
+
+interface Segment {
+  readonly file: string;
+  readonly framing: Framing;
+  readonly base: number;
+  readonly handle: FileHandle;
+  bytes: number;
+  records: number;
+  /** File positions of records 0, 256, 512, … of this segment. */
+  readonly index: number[];
+}
+
+/** A record as it was read. */
+export interface StoredRecord {
+  readonly position: number;
+  readonly payload: Buffer;
+}
+
+interface PendingAppend {
+  readonly frames: readonly Buffer[];
+  resolve(first: number): void;
+  reject(error: unknown): void;
+}
+
+export interface RecordLogSettings {
+  readonly segmentBytes: number;
+  /** True: records are on the disk itself before they are acknowledged. */
+  readonly syncEachWrite: boolean;
+  readonly log: Logger;
+  /** Throws when this process may no longer write, as when it has lost the folder's lock. */
+  readonly guard?: () => void;
+  /** Called in the order of positions, after frames were written and before they are acknowledged. */
+  readonly onWritten?: (first: number, frames: readonly Buffer[]) => void;
+}
+
+/**
+ * An append-only log of records in a folder: segment files and a mark of how far they go. Appends that arrive while a write is under way
+ * are written together in the next one. A record counts as written once write(2) has returned: killing the process loses nothing that was
+ * acknowledged; losing power may lose what was not yet synced. No position is given to two records, whatever happens to the files.
+ */
+export class RecordLog {
+  readonly #directory: string;
+  readonly #settings: RecordLogSettings;
+  readonly #segments: Segment[] = [];
+  #mark: PositionMark | undefined;
+  #pending: PendingAppend[] = [];
+  #writing: Promise<void> | undefined;
+  /** A failed write may have left part of itself after the last segment's end. */
+  #hasRemains = false;
+  #isDirty = false;
+  #end = 0;
+  /** The disk did not confirm a sync: it is unknown what is on it. */
+  #failure: DiskFailedError | undefined;
+
+  constructor(directory: string, settings: RecordLogSettings) {
+    this.#directory = directory;
+    this.#settings = settings;
+  }
+
+  /** Position of the next record. */
+  get end(): number {
+    return this.#end;
+  }
+
+  /** Position of the oldest record that is kept. */
+  get start(): number {
+    return this.#segments[0]?.base ?? this.#end;
+  }
+
+  /** Records at or after a position. */
+  recordsFrom(position: number): number {
+    let count = 0;
+    for (let at = this.#segments.length - 1; at >= 0; at -= 1) {
+      const { base, records } = this.#segments[at] as Segment;
+      count += Math.max(0, Math.min(records, base + records - position));
+      if (base <= position) break;
+    }
+    return count;
+  }
+
+  /** @throws {@link DamagedFileError} for anything but a torn tail */
+  async open(): Promise<void> {
+    const { log } = this.#settings;
+    await makeFolder(this.#directory);
+    const { segments, mark, end, tornTail, damage } = await checkLog(this.#directory);
+    const [worst] = damage;
+    if (worst !== undefined) throw new DamagedFileError(worst.file, worst.atByte, worst.problem);
+    const isSameRun = mark !== undefined && mark.bootId !== '' && mark.bootId === bootId();
+    // After a crash of the machine, records that readers have seen may be gone: their positions are not given again.
+    const mayHaveLost = mark !== undefined && !mark.isClosed && (!isSameRun || tornTail !== undefined);
+    this.#end = mayHaveLost ? Math.max(end, mark.reserved) : Math.max(end, mark?.written ?? 0);
+    try {
+      for (const { file, framing, base, goodBytes, records, index } of segments) {
+        const handle = await onDisk(file, () => open(file, framing === RECORDS ? 'r+' : 'r', FILE_MODE));
+        this.#segments.push({ file, framing, base, handle, bytes: goodBytes, records, index });
+      }
+      const torn = this.#segments.at(-1);
+      if (tornTail !== undefined && torn !== undefined) {
+        const { file, atByte, sizeBytes, problem } = tornTail;
+        log.warn({ file, keptBytes: atByte, cutBytes: sizeBytes - atByte, problem }, 'record_log.torn_tail_cut');
+        await this.#cut(torn, atByte);
+      }
+      const markFile = join(this.#directory, MARK_FILE);
+      const reserved = Math.max(this.#end + RESERVED_AT_ONCE, mark?.reserved ?? 0);
+      const opened = { isClosed: false, bootId: bootId(), synced: Math.min(mark?.synced ?? 0, end), reserved };
+      // A segment of this version is never without a mark, and a mark never speaks of records that no segment has.
+      if (mark === undefined) await replaceMark(markFile, { ...opened, start: this.start, written: end });
+      const last = this.#segments.at(-1);
+      const canGoOn = last?.framing === RECORDS && endOfSegment(last) === this.#end;
+      if (!canGoOn) await this.#roll();
+      const start = Math.min(mark?.start ?? this.start, this.start);
+      this.#mark = await PositionMark.open(markFile, { ...opened, start, written: this.#end });
+      await this.#syncLast();
+    } catch (error) {
+      await this.#closeFiles();
+      throw error;
+    }
+  }
+
+  async #cut(segment: Segment, bytes: number): Promise<void> {
+    if (segment.framing !== RECORDS) {
+      const writable = await onDisk(segment.file, () => open(segment.file, 'r+'));
+      try {
+        await onDisk(segment.file, () => writable.truncate(bytes));
+      } finally {
+        await writable.close();
+      }
+    } else if (bytes < SEGMENT_HEADER_BYTES) {
+      // The segment was being made: it is made again.
+      this.#segments.pop();
+      await segment.handle.close();
+      await onDisk(segment.file, () => unlink(segment.file));
+    } else await onDisk(segment.file, () => segment.handle.truncate(bytes));
+  }
+
+  #last(): Segment {
+    return this.#segments[this.#segments.length - 1] as Segment;
+  }
+
+  /** Begins a segment at the end. */
+  async #roll(): Promise<void> {
+    const before = this.#segments.at(-1);
+    const file = segmentFile(this.#directory, this.#end);
+    await onDisk(file, async () => {
+      const handle = await open(file, 'w+', FILE_MODE);
+      try {
+        const header = segmentHeader(this.#end, before === undefined ? this.#end : endOfSegment(before));
+        await writeWhole(handle, header, 0);
+        await handle.sync();
+        await syncFolder(this.#directory);
+      } catch (error) {
+        await handle.close();
+        await unlink(file).catch(() => {});
+        throw error;
+      }
+      const segment = {
+        file,
+        framing: RECORDS,
+        base: this.#end,
+        handle,
+        bytes: SEGMENT_HEADER_BYTES,
+        records: 0,
+        index: [],
+      };
+      this.#segments.push(segment);
+    });
+  }
+
+  /**
+   * Resolves with the first position when all frames are written, in this order and next to each other.
+   *
+   * @param frames - from `allocateFrame`, with their payloads; their headers are filled in here
+   * @throws what the disk refuses, as a named error: nothing of it was acknowledged, and the next append tries again
+   */
+  append(frames: readonly Buffer[]): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#pending.push({ frames, resolve, reject });
+      this.#writing ??= this.#writeAll();
+    });
+  }
+
+  async #writeAll(): Promise<void> {
+    while (this.#pending.length > 0) {
+      const batch = this.#pending;
+      this.#pending = [];
+      try {
+        if (this.#failure !== undefined) throw this.#failure;
+        this.#settings.guard?.();
+        await this.#removeRemains();
+        if (this.#last().bytes >= this.#settings.segmentBytes) {
+          await this.sync();
+          await this.#roll();
+        }
+        const first = this.#end;
+        await this.#write(
+          batch.length === 1 ? (batch[0] as PendingAppend).frames : batch.flatMap(({ frames }) => frames),
+        );
+        let position = first;
+        for (const { frames, resolve } of batch) {
+          resolve(position);
+          position += frames.length;
+        }
+      } catch (error) {
+        await this.#removeRemains().catch(() => {});
+        for (const { reject } of batch) reject(diskError(this.#directory, error));
+      }
+    }
+    // In the same turn as the look at what is pending: an append that comes now starts the next round.
+    this.#writing = undefined;
+  }
+
+  /** What was not acknowledged must not come back: half a batch is cut off, now or before the next write. */
+  async #removeRemains(): Promise<void> {
+    if (!this.#hasRemains) return;
+    const { handle, bytes, file } = this.#last();
+    await onDisk(file, () => handle.truncate(bytes));
+    this.#hasRemains = false;
+  }
+
+  async #write(frames: readonly Buffer[]): Promise<void> {
+    const segment = this.#last();
+    const mark = this.#mark as PositionMark;
+    const first = this.#end;
+    const end = first + frames.length;
+    for (const [at, frame] of frames.entries()) {
+      if (frame.length > LARGEST_PAYLOAD_BYTES) throw new RangeError(`a record of ${frame.length} bytes is too large`);
+      sealFrame(frame, first + at);
+    }
+    if (end > mark.marked.reserved) {
+      mark.set({ reserved: end + RESERVED_AT_ONCE });
+      mark.sync();
+    }
+    const bytes = frames.length === 1 ? (frames[0] as Buffer) : Buffer.concat(frames);
+    this.#hasRemains = true;
+    await onDisk(segment.file, () => writeWhole(segment.handle, bytes, segment.bytes));
+    if (this.#settings.syncEachWrite) await this.#syncFile(segment);
+    else this.#isDirty = true;
+    mark.set(this.#settings.syncEachWrite ? { written: end, synced: end } : { written: end });
+    this.#hasRemains = false;
+    for (const frame of frames) {
+      if (segment.records % INDEX_EVERY === 0) segment.index.push(segment.bytes);
+      segment.bytes += frame.length;
+      segment.records += 1;
+    }
+    this.#end = end;
+    this.#settings.onWritten?.(first, frames);
+  }
+
+  /** A sync that failed is never tried again: the system may have dropped what it could not write, and would report success. */
+  async #syncFile({ handle, file }: Segment): Promise<void> {
+    try {
+      await handle.datasync();
+    } catch (error) {
+      this.#failure = new DiskFailedError(file, 'the disk did not confirm a write', error);
+      throw this.#failure;
+    }
+  }
+
+  /** Records from `position` on, at most `most`; empty when there are none yet. */
+  async read(position: number, most: number): Promise<StoredRecord[]> {
+    if (position >= this.#end) return [];
+    let at = this.#segments.findLastIndex(({ base }) => base <= position);
+    // Positions that were reserved before a crash have no records: reading goes on with the next segment.
+    while (at >= 0 && position >= endOfSegment(this.#segments[at] as Segment)) at += 1;
+    const segment = this.#segments[Math.max(at, 0)];
+    return segment === undefined ? [] : this.#readSegment(segment, Math.max(position, segment.base), most);
+  }
+
+  async #readSegment(segment: Segment, position: number, most: number): Promise<StoredRecord[]> {
+    const { file, handle, framing, base, index, bytes: end } = segment;
+    if (segment.records === 0) return [];
+    const indexed = Math.min(Math.floor((position - base) / INDEX_EVERY), index.length - 1);
+    const reader = new ForwardReader(handle, index[indexed] as number, end);
+    const records: StoredRecord[] = [];
+    for (let at = base + indexed * INDEX_EVERY; records.length < most && reader.filePosition < end; at += 1) {
+      const looked = await onDisk(file, () => nextFrame(reader, framing));
+      if (looked.kind !== 'frame' || (looked.position ?? at) !== at) {
+        const problem = looked.kind === 'damaged' ? looked.problem : `record ${at} is not in its place`;
+        throw new DamagedFileError(file, reader.filePosition, problem);
+      }
+      if (at >= position) {
+        const payload = reader.buffer.subarray(looked.payloadAt, reader.cursor + looked.bytes);
+        records.push({ position: at, payload });
+      }
+      reader.advance(looked.bytes);
+    }
+    return records;
+  }
+
+  /** Makes everything that was written durable. */
+  async sync(): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#isDirty) await this.#syncLast();
+  }
+
+  async #syncLast(): Promise<void> {
+    const end = this.#end;
+    this.#isDirty = false;
+    await this.#syncFile(this.#last());
+    this.#mark?.set({ synced: end });
+  }
+
+  /** Begins a new segment, so that those before can be discarded. */
+  async roll(): Promise<void> {
+    await this.#writing;
+    await this.sync();
+    if (this.#last().records > 0) await this.#roll();
+  }
+
+  /** Deletes whole segments whose newest record is older than `beforeMs`; the last one stays. */
+  async retain(beforeMs: number): Promise<void> {
+    while (this.#segments.length > 1) {
+      const oldest = this.#segments[0] as Segment;
+      if ((await oldest.handle.stat()).mtimeMs >= beforeMs) return;
+      await this.#dropOldest();
+    }
+  }
+
+  /** Deletes whole segments that end at or before a position; the last one stays. */
+  async discardBefore(position: number): Promise<void> {
+    while (this.#segments.length > 1) {
+      const oldest = this.#segments[0] as Segment;
+      if (endOfSegment(oldest) > position) return;
+      await this.#dropOldest();
+    }
+  }
+
+  async #dropOldest(): Promise<void> {
+    this.#settings.guard?.();
+    const oldest = this.#segments.shift() as Segment;
+    this.#mark?.set({ start: this.start });
+    await oldest.handle.close();
+    await onDisk(oldest.file, () => unlink(oldest.file));
+  }
+
+  async close(): Promise<void> {
+    await this.#writing;
+    if (this.#mark === undefined) return;
+    try {
+      if (this.#failure === undefined) {
+        await this.#removeRemains();
+        await this.sync();
+        this.#settings.guard?.();
+        this.#mark.set({ isClosed: true, synced: this.#end, written: this.#end });
+        this.#mark.sync();
+      }
+    } finally {
+      await this.#closeFiles();
+    }
+  }
+
+  async #closeFiles(): Promise<void> {
+    this.#mark?.close();
+    this.#mark = undefined;
+    for (const { handle } of this.#segments.splice(0)) await handle.close();
+  }
+}
+
+const endOfSegment = ({ base, records }: Segment): number => base + records;
+
+async function writeWhole(handle: FileHandle, bytes: Buffer, at: number): Promise<void> {
+  for (let written = 0; written < bytes.length; ) {
+    written += (await handle.write(bytes, written, bytes.length - written, at + written)).bytesWritten;
+  }
+}

@@ -1,0 +1,90 @@
+import { expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import type { DeadLetter } from '#connectors/dead_letters';
+import { ConnectionError, RecordRefusedError } from '#connectors/errors';
+import type { NewPrediction } from '#feature_store/offline/offline_store';
+import { silentLogger } from '#monitoring/log';
+import { createMetricsRegistry } from '#monitoring/metrics';
+import { PredictionLog } from '#serving/prediction_log';
+
+const row = (id: string): NewPrediction => ({
+  ...{
+    requestId: id,
+    predictionId: id,
+    rowIndex: 0,
+    modelName: 'm',
+    modelVersion: 1,
+    features: {},
+    prediction: 'yes',
+    predictedAtMs: 1,
+  },
+});
+
+/** A sink that refuses some rows, and is away for some calls. */
+class FlakySink {
+  readonly target: string;
+  readonly written: string[] = [];
+  readonly #refused: ReadonlySet<string>;
+  #away: number;
+
+  constructor(target: string, refused: ReadonlySet<string>, away: number) {
+    this.target = target;
+    this.#refused = refused;
+    this.#away = away;
+  }
+
+  async write(rows: readonly NewPrediction[]): Promise<void> {
+    if (this.#away > 0) {
+      this.#away -= 1;
+      throw new ConnectionError('the sink', new Error('down'));
+    }
+    const bad = rows.find(({ requestId }) => this.#refused.has(requestId));
+    if (bad !== undefined) throw new RecordRefusedError('the sink', 'rows', bad.requestId, 'poisoned');
+    this.written.push(...rows.map(({ requestId }) => requestId));
+  }
+}
+
+test('each sink has each row once, but those that it refuses, whatever the others do', async () => {
+  const ids = Array.from({ length: 60 }, (_, index) => `r${index}`);
+  const sink = fc.record({
+    refused: fc.uniqueArray(fc.constantFrom(...ids), { maxLength: 6 }),
+    away: fc.nat({ max: 2 }),
+  });
+  await fc.assert(
+    fc.asyncProperty(sink, sink, async (one, two) => {
+      const sinks = [one, two].map(({ refused, away }, n) => new FlakySink(`sink ${n}`, new Set(refused), away));
+      const letters: DeadLetter[] = [];
+      const deadLetters = { write: async (some: readonly DeadLetter[]) => void letters.push(...some) };
+      const metrics = createMetricsRegistry({ process: false });
+      const log = new PredictionLog({ sinks, deadLetters, log: silentLogger, metrics }, { maxPending: 1_000 });
+      for (const id of ids) log.add({ count: 1, logged: () => row(id) });
+      await log.drain();
+      for (const [n, { refused }] of [one, two].entries()) {
+        expect(sinks[n]?.written).toEqual(ids.filter((id) => !refused.includes(id)));
+        const dead = letters.filter(({ stage }) => stage === `prediction_log.sink_${n}`);
+        expect(dead.map(({ payload }) => (JSON.parse(payload) as NewPrediction).requestId)).toEqual(
+          ids.filter((id) => refused.includes(id)),
+        );
+      }
+      expect(await metrics.metrics()).toContain('prediction_log_dropped_total 0');
+    }),
+    { numRuns: 20 },
+  );
+});
+
+test('a row that cannot be made is dropped and counted; a sink that is away does not hold up the end of the process', async () => {
+  const metrics = createMetricsRegistry({ process: false });
+  const away = new FlakySink('away', new Set(), Number.POSITIVE_INFINITY);
+  const there = new FlakySink('there', new Set(), 0);
+  const log = new PredictionLog(
+    { sinks: [away, there], deadLetters: { write: async () => {} }, log: silentLogger, metrics },
+    { maxPending: 1_000 },
+  );
+  const fail = (): never => {
+    throw new Error('no row');
+  };
+  log.add({ count: 3, logged: (index) => (index === 1 ? fail() : row(`r${index}`)) });
+  await log.drain();
+  expect(there.written).toEqual(['r0', 'r2']);
+  expect(await metrics.metrics()).toContain('prediction_log_dropped_total 3');
+});
