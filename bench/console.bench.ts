@@ -34,7 +34,7 @@ const views = Array.from({ length: VIEWS }, (_, index) =>
     ),
   }),
 );
-const offline = createOfflineStore({ log: silentLogger }, { kind: 'pglite', directory });
+const offline = createOfflineStore({ log: silentLogger, views: [] }, { kind: 'pglite', directory });
 await offline.start(new AbortController().signal);
 const statistics = {
   ...{ rows: 10_000, nulls: 12, mean: 3.14, stddev: 2.7, min: 0, max: 99, top: [], sampled: 512 },

@@ -25,7 +25,7 @@ import { runEmbedded } from '#pipelines/runner/embedded';
 import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
 import { startServers } from '#scripts/services/start_all';
 import { duckdbAsofSeconds, startFeast } from './feature_peers.ts';
-import { entityOf, fifteen, quantile, randomFrom, rowOf, zipf } from './features_workload.ts';
+import { entityOf, fifteen, keyOf, quantile, randomFrom, rowOf, zipf } from './features_workload.ts';
 import { requestTimes } from './request_times.ts';
 import { report } from './result.ts';
 
@@ -164,11 +164,11 @@ async function readInProcess(): Promise<void> {
   const random = randomFrom(11);
   const [ours, bare]: [number[], number[]] = [[], []];
   for (let round = 0; round < 6_000; round += 1) {
-    const entity = entityOf(Math.floor(random() * ENTITIES));
+    const entity = keyOf(entityOf(Math.floor(random() * ENTITIES)));
     const begin = performance.now();
     await online.read(fifteen, [entity]);
     const middle = performance.now();
-    await redis.get(`bench-${run}:fifteen@1:{${entity}}`);
+    await redis.get(`bench-${run}:row:fifteen@1:{${entity}}`);
     bare.push(performance.now() - middle);
     ours.push(middle - begin);
   }
@@ -194,7 +194,7 @@ async function cacheHits(): Promise<void> {
   const next = zipf(ENTITIES, 1.1, random);
   const load = async (reads: number): Promise<void> => {
     for (let read = 0; read < reads; read += 100) {
-      const entities = Array.from({ length: 100 }, () => entityOf(next()));
+      const entities = Array.from({ length: 100 }, () => keyOf(entityOf(next())));
       await cached.read(fifteen, entities);
     }
   };
@@ -208,7 +208,7 @@ async function cacheHits(): Promise<void> {
   const misses = (await counted('cache_misses_total')) - before[1];
   const name = `cache of a fifth of ${ENTITIES} entities, Zipf(1.1)`;
   report({ bench, case: name, metric: 'hit rate', value: hits / (hits + misses), unit: 'share', floor: 0.8 });
-  const hot = [entityOf(0)];
+  const hot = [keyOf(entityOf(0))];
   const begin = performance.now();
   for (let read = 0; read < 200_000; read += 1) await cached.read(fifteen, hot);
   const value = ((performance.now() - begin) / 200_000) * 1_000;

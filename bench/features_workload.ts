@@ -1,4 +1,5 @@
 import { count, mean, session, sum } from '#feature_store/definitions/aggregations';
+import { type EntityKey, entityKeyFromId } from '#feature_store/definitions/entity_key';
 import { field, hourOfDay, isWeekend } from '#feature_store/definitions/feature';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import { featureView } from '#feature_store/definitions/feature_view';
@@ -28,6 +29,9 @@ export const fifteen = featureView({
 
 export const entityOf = (index: number): string => `account-${index}`;
 
+/** Its key. */
+export const keyOf = (id: string): EntityKey => entityKeyFromId(fifteen, id);
+
 export function rowOf(entity: string, timeMs: number, seed: number): FeatureRow {
   const values = Object.fromEntries(
     Object.entries(fifteen.features).map(([name, { type }], index) => {
@@ -36,7 +40,14 @@ export function rowOf(entity: string, timeMs: number, seed: number): FeatureRow 
     }),
   );
   const { view, version } = fifteen;
-  return { view, version, entityKey: entity, eventTime: eventTime(timeMs), computedAt: processingTime(timeMs), values };
+  return {
+    view,
+    version,
+    entityKey: keyOf(entity),
+    eventTime: eventTime(timeMs),
+    computedAt: processingTime(timeMs),
+    values,
+  };
 }
 
 /** Ranks by Zipf's law with exponent `s`, by looking up cumulated shares. */

@@ -5,6 +5,7 @@ import autocannon from 'autocannon';
 import { fastify } from 'fastify';
 import { redisConfigSchema } from '#connectors/redis/config';
 import { createOnlineStore } from '#feature_store/config';
+import { entityKeyFromId } from '#feature_store/definitions/entity_key';
 import { eventTime, processingTime, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
@@ -101,7 +102,7 @@ const { model: byEntity } = await trainBenchModel(FEATURES);
   await online.start(new AbortController().signal);
   const nowMs = Date.now();
   const rows = instances(ENTITIES, 2).map((values, index) => ({
-    ...{ view: entityView.view, version: entityView.version, entityKey: `user-${index}` },
+    ...{ view: entityView.view, version: entityView.version, entityKey: entityKeyFromId(entityView, `user-${index}`) },
     ...{ eventTime: eventTime(nowMs), computedAt: processingTime(nowMs) },
     values: Object.fromEntries(FEATURES.map((name) => [name, values[name] as number])),
   }));

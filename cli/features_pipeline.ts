@@ -1,3 +1,4 @@
+import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { History } from '#feature_store/definitions/source';
@@ -149,7 +150,7 @@ export async function rebuildOnline(
   let total = 0;
   try {
     for (const view of views) {
-      let after: string | undefined;
+      let after: EntityKey | undefined;
       counts[viewId(view)] = 0;
       for (;;) {
         const rows = await offline.newestRows(view, { limit: PAGE, ...(after === undefined ? {} : { after }) });

@@ -96,7 +96,10 @@ const versionNumber = (text: string): number => {
 const labelled = (command: Command): Command =>
   command
     .option('--labels <source>', 'labels of this source in the offline store')
-    .option('--labels-file <pattern>', 'or files with entity_key, event_time, label, and label_id if there is one')
+    .option(
+      '--labels-file <pattern>',
+      'or files with entity_key or the join keys, event_time, label, and label_id if there is one',
+    )
     .option('--labels-query <sql>', "or a query of the offline store's database with these columns")
     .addOption(
       new Option(
@@ -261,7 +264,8 @@ program
 program
   .command('erase')
   .description('forget an entity: its rows online and offline, its predictions, their outcomes, its labels')
-  .argument('<entity>', 'its key, such as a user id')
+  .argument('<entity>', 'its key, such as user:x9; or its id, as x9')
+  .option('--entity <name>', 'whose id it is, where several entities have it')
   .option('--dry-run', 'only say how much there is', false)
   .option('--yes', 'it cannot be undone', false)
   .action(lazily(modules.erasing, 'eraseEntity'));
@@ -388,7 +392,7 @@ program
   .description('what was predicted, newest first')
   .option('--limit <n>', 'how many', Number, 20)
   .option('--model <name>', 'only of this model')
-  .option('--entity <id>', 'only of this entity')
+  .option('--entity <key>', 'only of this entity: a key such as user:x9, or an id')
   .option('--since <time>', 'only from this time on, ISO 8601')
   .option('--json', 'a JSON line each, with the features', false)
   .action(lazily(modules.predictions, 'listPredictions'));

@@ -4,6 +4,7 @@ import { createOfflineStore, createOnlineStore } from '#feature_store/config';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
+import { VIEWS } from '#feature_store/views/catalog';
 import { systemClock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { RunningPlatform } from './control_client.ts';
@@ -13,7 +14,7 @@ import type { PlatformConfig } from './platform_config.ts';
 
 export async function openOffline(config: PlatformConfig, log: Logger): Promise<OfflineStore> {
   const running = await RunningPlatform.find(config, 'offline');
-  return running?.offline() ?? createOfflineStore({ log }, config.offlineStore);
+  return running?.offline() ?? createOfflineStore({ log, views: VIEWS }, config.offlineStore);
 }
 
 export async function openOnline(

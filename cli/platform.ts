@@ -77,7 +77,7 @@ export async function startPlatform(
   const { views, services: featureServices } = definitionsOf(config);
   const base = { log, clock, metrics, views };
   const broker = createBroker(base, config.broker);
-  const offline = createOfflineStore(base, config.offlineStore);
+  const offline = createOfflineStore({ ...base, views: VIEWS }, config.offlineStore);
   const store = createOnlineStore(base, config.onlineStore);
   const refills = createRefills({ ...base, store, offline }, config, roles);
   const readable = new FallbackOnlineStore(store, {

@@ -1,4 +1,5 @@
 import Table from 'cli-table3';
+import { entityKeysOf } from './entity_option.ts';
 import { timeOption } from './options.ts';
 import { withOffline } from './with_offline.ts';
 
@@ -17,7 +18,7 @@ export async function listPredictions({ limit, model, entity, since, json }: Pre
     const rows = await offline.listPredictions({
       limit,
       ...(model === undefined ? {} : { modelName: model }),
-      ...(entity === undefined ? {} : { entityKey: entity }),
+      ...(entity === undefined ? {} : { entityKeys: entityKeysOf(entity) }),
       ...(sinceMs === undefined ? {} : { sinceMs }),
     });
     if (json) {

@@ -78,7 +78,7 @@ export class LazyStores {
   };
 
   readonly offline = (): Promise<OfflineStore> => {
-    this.#offline ??= this.#started(createOfflineStore({ log: this.#log }, this.#config.offlineStore));
+    this.#offline ??= this.#started(createOfflineStore({ log: this.#log, views: VIEWS }, this.#config.offlineStore));
     return this.#offline;
   };
 

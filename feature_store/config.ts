@@ -63,15 +63,18 @@ export const ttlsOf = (views: readonly FeatureView[]): ReadonlyMap<string, numbe
   new Map(views.map((view) => [viewId(view), view.ttlMs]));
 
 export function createOnlineStore({ log, clock, views }: Deps, config: OnlineStoreConfig): OnlineStore {
-  if (config.kind === 'memory') return new MemoryOnlineStore({ log, clock, ttlMs: ttlsOf(views) }, config);
+  if (config.kind === 'memory') return new MemoryOnlineStore({ log, clock, ttlMs: ttlsOf(views), views }, config);
   const { kind: _, keyPrefix, refill: __, ...redis } = config;
-  return new RedisOnlineStore({ redis: createRedis(redis, log), views }, { redis, keyPrefix });
+  return new RedisOnlineStore({ redis: createRedis(redis, log), views, log }, { redis, keyPrefix });
 }
 
-export function createOfflineStore({ log }: Pick<Deps, 'log'>, config: OfflineStoreConfig): OfflineStore {
+export function createOfflineStore(
+  { log, views }: Pick<Deps, 'log' | 'views'>,
+  config: OfflineStoreConfig,
+): OfflineStore {
   const sql =
     config.kind === 'pglite'
       ? new PgliteExecutor(config.directory)
       : new PostgresExecutor(createPostgresPool(config, log), config.schema);
-  return new SqlOfflineStore({ sql, log }, config.kind);
+  return new SqlOfflineStore({ sql, log, views }, config.kind);
 }

@@ -3,7 +3,7 @@ const MOST_KEYS = 10_000;
 const LONGEST_KEY = 64;
 
 /** Kinds of values begin differently, so that `1`, `"1"`, `[1]` and `{"1":1}` differ. */
-const START = { number: 1, string: 2, array: 3, object: 4, true: 5, false: 6, null: 7 } as const;
+const START = { number: 1, string: 2, array: 3, object: 4, true: 5, false: 6, null: 7, bigint: 8 } as const;
 
 const double = new Float64Array(1);
 const words = new Int32Array(double.buffer);
@@ -42,6 +42,11 @@ function hashOfValue(value: unknown, seed: number): number {
     // 0 and -0 are one.
     double[0] = value + 0;
     return Math.imul(Math.imul(seed ^ START.number ^ (words[0] as number), PRIME) ^ (words[1] as number), PRIME);
+  }
+  if (typeof value === 'bigint') {
+    // What a number holds exactly is that number.
+    const number = Number(value);
+    return Number.isSafeInteger(number) ? hashOfValue(number, seed) : hashOfText(`${value}`, seed ^ START.bigint);
   }
   if (Array.isArray(value)) {
     let hash = seed ^ START.array;

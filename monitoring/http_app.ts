@@ -28,8 +28,8 @@ import { SECURITY_HEADERS, TLS_HEADERS } from './security_headers.ts';
 export const tlsSchema = z.strictObject({ certFile: z.string().min(1), keyFile: z.string().min(1) });
 export type TlsConfig = z.infer<typeof tlsSchema>;
 
-/** Longer path parameters have no route: ids have 128 characters at most, each up to 9 when encoded. */
-const LONGEST_PARAM = 2_048;
+/** Longer path parameters have no route: an entity's id has 1,024 bytes at most, each 3 characters when encoded. */
+const LONGEST_PARAM = 3_072;
 
 export interface HttpAppOptions extends Pick<FastifyServerOptions, 'bodyLimit' | 'requestTimeout'> {
   /** Paths of foreign protocols, whose errors are in their form. */

@@ -6,10 +6,12 @@ import {
   type GeneratorOptions,
   generateTransactions,
 } from '#examples/fraud/transaction_generator';
+import { entityKeyOf, idOf } from '#feature_store/definitions/entity_key';
 import { viewId } from '#feature_store/definitions/feature_row';
 import { serviceOfView } from '#feature_store/definitions/feature_service';
 import { buildTrainingSet, type TrainingSet, writeTrainingSet } from '#feature_store/retrieval/training_set';
 import { fraudView } from '#feature_store/views/fraud';
+import { account } from '#feature_store/views/transactions';
 import { binaryMetrics } from '#kernel/binary_metrics';
 import { eventTime, HOUR_MS } from '#kernel/time';
 import { createLogger } from '#monitoring/log';
@@ -297,7 +299,7 @@ async function makeTrainingSet(
 
 const labelOf = ({ eventId, accountId, timestampMs, isFraud }: GeneratedEvent) => ({
   labelId: eventId,
-  entityKey: accountId,
+  entityKey: entityKeyOf(account, { account_id: accountId }),
   eventTime: eventTime(timestampMs),
   label: isFraud ? 1 : 0,
 });
@@ -327,8 +329,9 @@ async function score(
     features: instanceOf(table, last),
     return_probabilities: true,
   });
-  const account = training.rows[last]?.entityKey;
-  const byAccount = await ask('/predict', { model_name: MODEL, entity_id: account, return_probabilities: true });
+  const { entityKey } = training.rows[last] as TrainingSet['rows'][number];
+  const accountId = idOf(entityKey);
+  const byAccount = await ask('/predict', { model_name: MODEL, entity_id: accountId, return_probabilities: true });
   const instances = Array.from({ length: 100 }, (_, index) => instanceOf(table, last - index));
   const batch = await ask('/predict/batch', { model_name: MODEL, instances });
   client.close();
@@ -336,7 +339,7 @@ async function score(
   const probability = ({ probabilities }: Record<string, unknown>) =>
     (probabilities as { fraud: number }).fraud.toFixed(4);
   scoring.finish(
-    `fraud ${probability(byFeatures)} by features, ${probability(byAccount)} by account ${account}, and ${String(batch.count)} in a batch`,
+    `fraud ${probability(byFeatures)} by features, ${probability(byAccount)} by account ${accountId}, and ${String(batch.count)} in a batch`,
   );
   return { predictions: 2 + instances.length, failed: 0 };
 }

@@ -1,11 +1,19 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { entityOf } from '#feature_store/definitions/entity_key';
+import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { needs } from '#monitoring/route_access';
+import type { EntityLookup } from './entity_lookup.ts';
+import { mayReadView } from './readable_views.ts';
 import { answers } from './schemas.ts';
 
 interface CounterPath {
   readonly entity: string;
   readonly counter: string;
+}
+
+interface CounterQuery {
+  readonly entity?: string;
 }
 
 const params = {
@@ -16,17 +24,44 @@ const params = {
   },
 } as const;
 
+const querystring = {
+  type: 'object',
+  additionalProperties: false,
+  properties: {
+    entity: {
+      type: 'string',
+      description: 'Whose id it is, such as user; needed where there are several entities, unless rows of one tell',
+    },
+  },
+} as const;
+
 /** Counters of entities, beside their features. */
-export function registerCounterRoutes(app: FastifyInstance, store: Pick<OnlineStore, 'increment'>): void {
-  app.get<{ Params: CounterPath }>(
+export function registerCounterRoutes(
+  app: FastifyInstance,
+  store: Pick<OnlineStore, 'increment'>,
+  lookup: EntityLookup,
+  views: readonly FeatureView[],
+): void {
+  const count = async (request: FastifyRequest<{ Params: CounterPath; Querystring: CounterQuery }>, by: number) => {
+    const { entity: id, counter } = request.params;
+    const readable = views.filter((view) => mayReadView(request, view));
+    const key = await lookup.keyOf(id, request.query.entity, { views, readable });
+    return { user_id: id, entity: entityOf(key), counter, value: await store.increment(key, counter, by) };
+  };
+  app.get<{ Params: CounterPath; Querystring: CounterQuery }>(
     '/counters/:entity/:counter',
     {
       config: { access: needs('features:counters') },
-      schema: { ...answers.readCounter, summary: 'What a counter of an entity is; 0 before it was counted', params },
+      schema: {
+        ...answers.readCounter,
+        summary: 'What a counter of an entity is; 0 before it was counted',
+        params,
+        querystring,
+      },
     },
-    async ({ params: { entity, counter } }) => ({ entity, counter, value: await store.increment(entity, counter, 0) }),
+    (request) => count(request, 0),
   );
-  app.post<{ Params: CounterPath; Body: { readonly by?: number } | undefined }>(
+  app.post<{ Params: CounterPath; Querystring: CounterQuery; Body: { readonly by?: number } | undefined }>(
     '/counters/:entity/:counter',
     {
       config: { access: needs(({ counter }) => `counters:${counter}`) },
@@ -34,6 +69,7 @@ export function registerCounterRoutes(app: FastifyInstance, store: Pick<OnlineSt
         ...answers.addToCounter,
         summary: 'Adds to a counter, 1 unless the body says otherwise; a repeated request counts again',
         params,
+        querystring,
         body: {
           type: ['object', 'null'],
           additionalProperties: false,
@@ -41,9 +77,6 @@ export function registerCounterRoutes(app: FastifyInstance, store: Pick<OnlineSt
         },
       },
     },
-    async ({ params: { entity, counter }, body }) => {
-      const value = await store.increment(entity, counter, body?.by ?? 1);
-      return { entity, counter, value };
-    },
+    (request) => count(request, request.body?.by ?? 1),
   );
 }

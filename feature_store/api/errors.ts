@@ -20,3 +20,28 @@ export class UnknownFeatureError extends PlatformError {
     super(`there is no feature "${feature}"; there is ${known.join(', ')}`, { fault: 'caller', retryable: false });
   }
 }
+
+/** Views of several entities have rows of an id, or of none of those it could be of. */
+export class AmbiguousEntityError extends PlatformError {
+  readonly code = 'FEATURE_STORE_AMBIGUOUS_ENTITY';
+  readonly httpStatus = 409;
+  readonly entities: readonly string[];
+
+  /** @param rows - `none`: there are no rows that would tell */
+  constructor(id: string, entities: readonly string[], rows: 'several' | 'none' = 'several') {
+    const why = rows === 'several' ? 'is an id of' : 'has no rows that tell which it is of:';
+    super(`"${id}" ${why} ${entities.join(', ')}: name one, such as ?entity=${entities[0]}`, {
+      fault: 'caller',
+      retryable: false,
+    });
+    this.entities = entities;
+  }
+}
+
+export class UnknownEntityTypeError extends PlatformError {
+  readonly code = 'FEATURE_STORE_UNKNOWN_ENTITY_TYPE';
+
+  constructor(entity: string, known: readonly string[]) {
+    super(`there is no entity called "${entity}"; there is ${known.join(', ')}`, { fault: 'caller', retryable: false });
+  }
+}

@@ -18,10 +18,11 @@ import { acceptExactlyWhatSchemasSay } from '#monitoring/strict_schemas';
 import type { FeatureApiConfig } from '../config.ts';
 import { UnknownViewError } from '../errors.ts';
 import { registerCounterRoutes } from './counter_routes.ts';
+import { EntityLookup, type Known, viewsOf } from './entity_lookup.ts';
 import { UnknownEntityError, UnknownFeatureError } from './errors.ts';
 import { type ReadableViews, readableViews } from './readable_views.ts';
 import { answers } from './schemas.ts';
-import { type Found, featuresJson, oneFeature } from './served_features.ts';
+import { featuresJson, oneFeature } from './served_features.ts';
 import { registerStatisticsRoutes } from './statistics_routes.ts';
 import { registerVectorRoutes } from './vector_routes.ts';
 
@@ -55,7 +56,10 @@ const options = {
       type: 'string',
       description: 'Of each view the newest version up to this one, such as v1; the newest there is otherwise',
     },
-    entity: { type: 'string', description: 'Only views of this entity, such as user' },
+    entity: {
+      type: 'string',
+      description: 'Whose id it is, such as user; needed where several entities have rows of the id',
+    },
     freshness: { type: 'boolean', description: 'Adds the age of each value' },
   },
 } as const;
@@ -72,11 +76,12 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
   await controlAccess(app, config, deps.log);
   const readable = readableViews(views);
   const ofFeatures = { access: needsSome('features') };
+  const lookup = new EntityLookup(store);
 
-  /** The newest version of each view, not newer than the one that is asked for. @throws {@link UnknownViewError} */
+  /** The newest version of each view, not newer than the one that is asked for. @throws {@link UnknownViewError}, {@link UnknownEntityTypeError} */
   const selected = ({ view, version, entity }: Options, { views }: ReadableViews): readonly FeatureView[] => {
     const wanted = version === undefined ? Number.POSITIVE_INFINITY : Number(version.replace(/^v/, ''));
-    const ofEntity = views.filter((candidate) => entity === undefined || candidate.entity.name === entity);
+    const ofEntity = viewsOf(views, entity);
     if (version !== undefined && !ofEntity.some((candidate) => candidate.version === wanted)) {
       throw new UnknownViewError(`version ${version}`, views.map(viewId));
     }
@@ -95,20 +100,6 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
     return [...newest.values()];
   };
 
-  /** In the order of the entities: a row of each view that has one. */
-  const read = async (entities: readonly string[], chosen: readonly FeatureView[]): Promise<readonly Found[][]> => {
-    const found: Found[][] = entities.map(() => []);
-    const answers = await Promise.all(chosen.map((view) => store.read(view, entities)));
-    for (const [at, view] of chosen.entries()) {
-      const rows = answers[at] ?? [];
-      for (let index = 0; index < rows.length; index += 1) {
-        const row = rows[index];
-        if (row !== undefined) found[index]?.push({ view, row });
-      }
-    }
-    return found;
-  };
-
   const asJson = (reply: FastifyReply, text: string): FastifyReply =>
     reply.type('application/json; charset=utf-8').send(text);
 
@@ -117,10 +108,11 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
     { config: ofFeatures, schema: { ...answers.entity, querystring: options, summary: 'All features of an entity' } },
     async (request, reply) => {
       const { params, query } = request;
-      const [found = []] = await read([params.entity], selected(query, readable(request, query.view)));
-      if (found.length === 0) throw new UnknownEntityError(params.entity);
+      const [known] = await lookup.read([params.entity], selected(query, readable(request, query.view)));
+      if (known === undefined || known.found.length === 0) throw new UnknownEntityError(params.entity);
+      const { entity, found } = known;
       const features = featuresJson(found, { freshness: query.freshness ?? false, nowMs: clock.now() });
-      return asJson(reply, `{"user_id":${JSON.stringify(params.entity)},"features":${features}}`);
+      return asJson(reply, `{"user_id":${JSON.stringify(params.entity)},"entity":"${entity}","features":${features}}`);
     },
   );
 
@@ -132,11 +124,11 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
       const own = readable(request, query.view);
       if (!own.features.has(params.feature)) throw new UnknownFeatureError(params.feature, [...own.features]);
       const holders = selected(query, own).filter(({ features }) => features[params.feature] !== undefined);
-      const [found = []] = await read([params.entity], holders);
+      const [of] = await lookup.read([params.entity], holders);
       const serving = { freshness: query.freshness ?? false, nowMs: clock.now() };
-      const feature = oneFeature(found, params.feature, serving);
+      const feature = oneFeature(of?.found ?? [], params.feature, serving);
       if (feature === undefined) throw new UnknownEntityError(params.entity);
-      return { user_id: params.entity, feature: params.feature, ...feature };
+      return { user_id: params.entity, entity: of?.entity, feature: params.feature, ...feature };
     },
   );
 
@@ -169,12 +161,13 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
       const holders = selected(query, own).filter(
         ({ features }) => wanted === undefined || body.features?.some((name) => features[name] !== undefined),
       );
-      const found = await read(body.entities, holders);
+      const found = await lookup.read(body.entities, holders);
       const serving = { wanted, freshness: query.freshness ?? false, nowMs: clock.now() };
-      const results = body.entities.map((entity, index) => {
-        const rows = found[index] as Found[];
+      const results = body.entities.map((id, index) => {
+        const { entity, found: rows } = found[index] as Known;
         const features = rows.length === 0 ? 'null' : featuresJson(rows, serving);
-        return `{"user_id":${JSON.stringify(entity)},"features":${features}}`;
+        const of = entity === undefined ? 'null' : `"${entity}"`;
+        return `{"user_id":${JSON.stringify(id)},"entity":${of},"features":${features}}`;
       });
       return asJson(reply, `{"results":[${results.join(',')}]}`);
     },
@@ -227,7 +220,7 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
     views: readable(request).views.map((view) => ({ id: viewId(view), ...describeView(view) })),
   }));
 
-  registerCounterRoutes(app, store);
+  registerCounterRoutes(app, store, lookup, views);
   registerVectorRoutes(app, deps.features);
   registerStatisticsRoutes(app, deps.offline, readable);
   return service;

@@ -60,7 +60,7 @@ export function registerVectorRoutes(app: FastifyInstance, features: FeatureRead
                 required: ['entity'],
                 additionalProperties: false,
                 properties: {
-                  entity: { type: 'string', minLength: 1 },
+                  entity: { type: 'string', minLength: 1, description: "An id of the service's entity" },
                   request: { type: 'object', description: 'What features computed on demand need' },
                 },
               },
@@ -87,6 +87,7 @@ export function registerVectorRoutes(app: FastifyInstance, features: FeatureRead
       const vectors = await features.read(service, requests);
       return {
         service: body.service,
+        entity: service.entity.name,
         fingerprint: service.signature.fingerprint,
         vectors: vectors.map(({ entity, values, isKnown, failure }) =>
           failure === undefined

@@ -1,3 +1,4 @@
+import { entityOf } from './entity_key.ts';
 import type { FeatureRow } from './feature_row.ts';
 
 /** A row goes to two stores and a topic: its values are written out once. */
@@ -12,8 +13,9 @@ export function valuesJson(values: FeatureRow['values']): string {
   return text;
 }
 
-/** What `JSON.stringify` of a row gives. */
+/** What `JSON.stringify` of a row gives, with the name of its entity: `"entity":"user","entityKey":"user:u1"`. */
 export function rowJson({ view, version, entityKey, eventTime, computedAt, values }: FeatureRow): string {
-  const head = `{"view":${JSON.stringify(view)},"version":${version},"entityKey":${JSON.stringify(entityKey)}`;
-  return `${head},"eventTime":${eventTime},"computedAt":${computedAt},"values":${valuesJson(values)}}`;
+  const head = `{"view":${JSON.stringify(view)},"version":${version}`;
+  const of = `"entity":${JSON.stringify(entityOf(entityKey))},"entityKey":${JSON.stringify(entityKey)}`;
+  return `${head},${of},"eventTime":${eventTime},"computedAt":${computedAt},"values":${valuesJson(values)}}`;
 }

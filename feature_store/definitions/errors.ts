@@ -18,6 +18,18 @@ export class DefinitionError extends PlatformError {
   }
 }
 
+/** Something identifies no entity: a join key is missing, null, empty or not exact, or a text is no id or key of the entity. */
+export class EntityKeyError extends PlatformError {
+  readonly code = 'FEATURE_STORE_ENTITY_KEY';
+
+  constructor(entity: string, problem: string) {
+    super(
+      `this identifies no ${entity}: ${problem}. A join key is a string that is not empty, a boolean, an integer of 64 bits or a finite number`,
+      { fault: 'caller', retryable: false },
+    );
+  }
+}
+
 /** The file that defines what is being defined now: the first one on the stack outside of this folder. */
 export function definedIn(): string | undefined {
   for (const line of (new Error().stack ?? '').split('\n').slice(1)) {

@@ -1,4 +1,5 @@
 import type { EventTime, ProcessingTime } from '#kernel/time';
+import type { EntityKey } from './entity_key.ts';
 
 /** A feature's value as stores, APIs and models see it. Missing is null, never undefined or NaN. */
 export type FeatureValue = number | string | boolean | null;
@@ -13,8 +14,7 @@ export const viewId = ({ view, version }: ViewReference): string => `${view}@${v
 
 /** All features of one view for one entity as of one event time: the unit that stores write. */
 export interface FeatureRow extends ViewReference {
-  /** Join-key values, `|`-joined in the entity's declared order. */
-  readonly entityKey: string;
+  readonly entityKey: EntityKey;
   /** When the values became true in the world: the event's time. Decides which row wins. */
   readonly eventTime: EventTime;
   /** When the platform computed them: `created_at` of the offline store, `computed_at` of the API. */

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
+import type { KeyedEntity } from './entity_key.ts';
 import { DefinitionError, definedIn } from './errors.ts';
 import type { FeatureType } from './feature.ts';
 import { viewId } from './feature_row.ts';
 import { describeView, type FeatureView } from './feature_view.ts';
 import type { OnDemandView, ViewColumns } from './on_demand.ts';
-import type { Entity } from './source.ts';
+import type { Entity, JoinKeyType } from './source.ts';
 
 export interface FeatureServiceSpec {
   readonly name: string;
@@ -38,12 +39,11 @@ export interface ServiceSignature {
 }
 
 /** The features one model uses, of one entity: read, joined and versioned together. */
-export interface FeatureService {
+export interface FeatureService extends KeyedEntity {
   readonly name: string;
   readonly version: number;
   readonly owner: string;
   readonly description: string;
-  readonly entity: Entity;
   readonly columns: readonly ServiceColumn[];
   /** Views that have to be read, those that only on-demand features need among them, with what is needed of each. */
   readonly stored: readonly ViewColumns[];
@@ -106,6 +106,8 @@ export function featureService(spec: FeatureServiceSpec): FeatureService {
     ...spec,
     unknownEntities: spec.unknownEntities ?? 'refuse',
     entity,
+    // What reads no stored view takes ids as they are written.
+    joinKeyTypes: views[0]?.view.joinKeyTypes ?? joinKeys.map((): JoinKeyType => 'string'),
     columns,
     stored: views,
     onDemand,

@@ -1,4 +1,5 @@
 import { type Duration, durationMs } from '#kernel/duration';
+import type { KeyedEntity } from './entity_key.ts';
 import { DefinitionError, definedIn } from './errors.ts';
 import {
   type AsOfFeature,
@@ -12,9 +13,9 @@ import {
   type WindowFeature,
 } from './feature.ts';
 import { type FeatureValue, type ViewReference, viewId } from './feature_row.ts';
-import { aggregationProblem, fieldTypeOf, fieldTypeOfFeature, typeProblem } from './field_types.ts';
+import { aggregationProblem, fieldTypeOf, fieldTypeOfFeature, joinKeyTypeOf, typeProblem } from './field_types.ts';
 import type { QualityRule } from './quality_rule.ts';
-import type { Entity, EventSource } from './source.ts';
+import type { Entity, EventSource, JoinKeyType } from './source.ts';
 
 /** `streaming`: at each event. `batch`: from the source's history, when told to. */
 export type ComputationMode = 'streaming' | 'batch';
@@ -35,9 +36,8 @@ export interface FeatureViewSpec<Name extends string> {
 }
 
 /** A set of features of one entity, computed from one source: the unit that is versioned, stored and served together. */
-export interface FeatureView<Name extends string = string> extends ViewReference {
+export interface FeatureView<Name extends string = string> extends ViewReference, KeyedEntity {
   readonly name: string;
-  readonly entity: Entity;
   readonly source: EventSource;
   readonly ttlMs: number;
   readonly owner: string;
@@ -72,6 +72,8 @@ export function featureView<Name extends string>(spec: FeatureViewSpec<Name>): F
   const missingKeys = spec.entity.joinKeys.filter((key) => !fields.includes(key));
   if (missingKeys.length > 0)
     problems.push(`view ${id}: join key ${missingKeys} is not a field of ${spec.source.name}`);
+  const joinKeyTypes = spec.entity.joinKeys.map((key) => joinKeyTypeOf(spec.source.schema, key));
+  problems.push(...entityProblems(spec, joinKeyTypes).map((problem) => `view ${id}: ${problem}`));
   const features = Object.entries<Feature>(spec.features);
   if (features.length === 0) problems.push(`view ${id} has no features`);
   for (const [name, feature] of features) {
@@ -93,7 +95,26 @@ export function featureView<Name extends string>(spec: FeatureViewSpec<Name>): F
   if (problems.length > 0) throw new DefinitionError(problems, definedIn());
   const asOfOrder = dependOnTime(spec.features, expressionOrder);
   const { rules = {}, mode = 'streaming' } = spec;
-  return Object.freeze({ ...rest, rules, mode, view: spec.name, ttlMs: durationMs(ttl), expressionOrder, asOfOrder });
+  return Object.freeze({
+    ...{ ...rest, rules, mode, view: spec.name, ttlMs: durationMs(ttl), expressionOrder, asOfOrder },
+    joinKeyTypes: joinKeyTypes as readonly JoinKeyType[],
+  });
+}
+
+function entityProblems(
+  { entity, source }: Pick<FeatureViewSpec<string>, 'entity' | 'source'>,
+  types: readonly (JoinKeyType | undefined)[],
+): string[] {
+  const problems: string[] = [];
+  if (!NAME.test(entity.name)) problems.push(`entity "${entity.name}": a name is lower-case letters, digits and _`);
+  if (entity.joinKeys.length === 0) problems.push(`entity ${entity.name} has no join keys`);
+  for (const [index, key] of entity.joinKeys.entries()) {
+    if (types[index] !== undefined || source.schema.shape[key] === undefined) continue;
+    problems.push(
+      `join key ${key} must be a string, a number, a bigint or a boolean in the schema of ${source.name}: ids are read by its type`,
+    );
+  }
+  return problems;
 }
 
 function dependOnTime<Name extends string>(
@@ -253,11 +274,12 @@ function detailsOf(feature: Feature) {
 }
 
 /**
- * @throws {@link DefinitionError} when two views share name and version, or two views of one entity have a feature of the same name: the API
- *   answers for an entity, and says features by their names
+ * @throws {@link DefinitionError} when two views share name and version, or two views of one entity identify it differently or have a feature of the same
+ *   name: the API answers for an entity, and says features by their names
  */
 export function checkViews(
-  views: readonly (ViewReference & { readonly features: object; readonly entity: Entity })[],
+  views: readonly (ViewReference & { readonly features: object } & Pick<KeyedEntity, 'entity'> &
+    Partial<KeyedEntity>)[],
 ): void {
   const seen = new Set<string>();
   const problems: string[] = [];
@@ -278,5 +300,24 @@ export function checkViews(
       owners.set(`${entity.name} ${feature}`, owner);
     }
   }
+  problems.push(...identityProblems(views));
   if (problems.length > 0) throw new DefinitionError([...new Set(problems)]);
+}
+
+/** Views of one entity must identify it alike: its keys would differ, and its features would not be found together. */
+function identityProblems(
+  views: readonly (ViewReference & Pick<KeyedEntity, 'entity'> & Partial<KeyedEntity>)[],
+): string[] {
+  const first = new Map<string, { readonly id: string; readonly identity: string }>();
+  return views.flatMap((view) => {
+    const { entity, joinKeyTypes } = view;
+    // A view that is computed on demand reads no source.
+    if (joinKeyTypes === undefined) return [];
+    const id = viewId(view);
+    const identity = entity.joinKeys.map((key, index) => `${key} (${joinKeyTypes[index]})`).join(', ');
+    const held = first.get(entity.name);
+    if (held === undefined) first.set(entity.name, { id, identity });
+    if (held === undefined || held.identity === identity) return [];
+    return [`views ${held.id} and ${id} identify ${entity.name} differently: by ${held.identity} and by ${identity}`];
+  });
 }

@@ -1,25 +1,19 @@
 import type { z } from 'zod';
 import type { EventFields } from './feature.ts';
 
+/** What a join key may hold, by the source's schema. */
+export type JoinKeyType = 'string' | 'number' | 'bigint' | 'boolean';
+
 /** What features are about: an account, a user, a card. */
 export interface Entity {
+  /** Lower-case letters, digits and `_`: what its keys begin with (`feature_store/definitions/entity_key.ts`). */
   readonly name: string;
-  /** Event fields that identify one, in the order they are joined with `|` ({@link joinEntityKey}). */
+  /** Event fields that identify one, in order. */
   readonly joinKeys: readonly string[];
 }
 
+/** Names an entity, and the fields that identify one. */
 export const entity = (name: string, joinKeys: readonly string[]): Entity => ({ name, joinKeys });
-
-/** Returns the key of an entity with several join keys. `\\` and `|` within a value are escaped by `\\`: different values never share a key. */
-const joinEntityKey = (values: readonly unknown[]): string =>
-  values.map((value) => String(value).replace(/[\\|]/g, '\\$&')).join('|');
-
-/** @returns the entity's key in an event: its join key as it is; several, `|`-joined */
-export function entityKeyOf({ joinKeys }: Entity, event: EventFields): string {
-  return joinKeys.length === 1
-    ? String(event[joinKeys[0] as string])
-    : joinEntityKey(joinKeys.map((key) => event[key]));
-}
 
 /** Where a source's past lies: files as a file source takes them, oldest first by name, or a query of the offline store's database. */
 export type History = { readonly files: readonly [string, ...string[]] } | { readonly query: string };

@@ -1,4 +1,5 @@
 import type { WindowStatistics } from '#feature_store/aggregation/statistics';
+import type { EntityKey, KeyedEntity } from '#feature_store/definitions/entity_key';
 import type { FeatureRow, FeatureValue, ViewReference } from '#feature_store/definitions/feature_row';
 import type { ViewDescription } from '#feature_store/definitions/feature_view';
 import type { JsonObject } from '#kernel/json';
@@ -14,7 +15,7 @@ export interface TimeRange {
 
 /** One labelled moment of one entity: "at `eventTime`, the answer turned out to be `label`". */
 export interface LabelRow {
-  readonly entityKey: string;
+  readonly entityKey: EntityKey;
   readonly eventTime: EventTime;
   readonly label: number;
   /** Carried into the training row untouched, for slicing and audit (for example the event's id). */
@@ -73,7 +74,7 @@ export interface PredictionRow {
   readonly variant?: string | undefined;
   /** That dealt it; undefined when there was none. */
   readonly experiment?: string | undefined;
-  readonly entityKey?: string | undefined;
+  readonly entityKey?: EntityKey | undefined;
   readonly features: Readonly<Record<string, unknown>>;
   readonly prediction: string;
   readonly probabilities?: Readonly<Record<string, number>> | undefined;
@@ -115,7 +116,8 @@ export interface AuditCheck {
 export interface PredictionFilter {
   readonly limit: number;
   readonly modelName?: string;
-  readonly entityKey?: string;
+  /** Of one of these. */
+  readonly entityKeys?: readonly EntityKey[];
   readonly sinceMs?: number;
 }
 
@@ -235,8 +237,12 @@ export interface OfflineStore extends Service {
   writeLabels(source: string, labels: readonly LabelRow[]): Promise<void>;
   /** Labels of a source in [from, to), by time. */
   readLabels(source: string, range: TimeRange): Promise<readonly LabelRow[]>;
-  /** Labels that a query of the store's database gives: entity_key, event_time, label, label_id; its other columns are the request. */
-  queryLabels(query: string, range: TimeRange): Promise<readonly LabelRow[]>;
+  /**
+   * Labels that a query of the store's database gives: entity_key or the join keys, event_time, label, label_id; its other columns are the request.
+   *
+   * @param of - whose keys they are
+   */
+  queryLabels(query: string, range: TimeRange, of: KeyedEntity): Promise<readonly LabelRow[]>;
   /** For each moment, in order: values of the newest row at or before it; undefined where none was known then. */
   pointInTimeJoin(
     moments: readonly Moment[],
@@ -254,12 +260,12 @@ export interface OfflineStore extends Service {
   /** The newest row of each of the next `limit` entities, by key; `after` is the last key of the page before. */
   newestRows(
     view: ViewReference,
-    page: { readonly after?: string; readonly limit: number },
+    page: { readonly after?: EntityKey; readonly limit: number },
   ): Promise<readonly FeatureRow[]>;
   /** Some of a view's entities, at random, at most so many. */
-  sampleEntities(view: ViewReference, most: number): Promise<readonly string[]>;
+  sampleEntities(view: ViewReference, most: number): Promise<readonly EntityKey[]>;
   /** The newest row of each of these entities, in any order; those without one are left out. */
-  newestOf(view: ViewReference, entityKeys: readonly string[]): Promise<readonly FeatureRow[]>;
+  newestOf(view: ViewReference, entityKeys: readonly EntityKey[]): Promise<readonly FeatureRow[]>;
   /**
    * Rows computed at `sinceMs` or later whose event time is at most two days older than that, by entity and time; `after` is the last row of
    * the page before.
@@ -282,7 +288,7 @@ export interface OfflineStore extends Service {
    */
   deleteBefore(time: EventTime, dryRun: boolean): Promise<Deleted>;
   /** Deletes all that is known of an entity, in one transaction; with `dryRun` only counts it. */
-  eraseEntity(entityKey: string, dryRun: boolean): Promise<Erased>;
+  eraseEntity(entityKey: EntityKey, dryRun: boolean): Promise<Erased>;
   /** What a version of a view was when it was last in use; undefined when it never was. */
   readDefinition(view: ViewReference): Promise<ViewDescription | undefined>;
   writeDefinition(description: ViewDescription): Promise<void>;

@@ -7,6 +7,9 @@ import type { SqlExecutor } from './sql_executor.ts';
 const WITHOUT_TLS =
   'reach PostgreSQL: offlineStore.sslMode is "require", and the server has no TLS. Set up TLS there, or set sslMode (DATABASE_SSL_MODE) to disable';
 
+/** Of Node's timers. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 export class PostgresExecutor implements SqlExecutor {
   readonly #pool: pg.Pool;
   readonly #schema: string | undefined;
@@ -44,7 +47,16 @@ export class PostgresExecutor implements SqlExecutor {
   }
 
   async script(text: string): Promise<void> {
-    await this.query(`BEGIN;\n${text};\nCOMMIT`);
+    try {
+      // A migration takes as long as there are rows; whether the server may is for the script to say.
+      const patient: pg.QueryConfig & { readonly query_timeout: number } = {
+        text: `BEGIN;\n${text};\nCOMMIT`,
+        query_timeout: LONGEST_TIMER_MS,
+      };
+      await this.#pool.query(patient);
+    } catch (error) {
+      throw understood(error);
+    }
   }
 
   async close(): Promise<void> {

@@ -3,8 +3,10 @@ import { pathIn } from '#connectors/files/file_system';
 import type { FileSystemOf } from '#connectors/files/file_systems';
 import type { Row } from '#connectors/files/formats';
 import { ParquetFile } from '#connectors/files/parquet_file';
+import { type EntityKey, entityKeyFromText, entityOf } from '#feature_store/definitions/entity_key';
 import { type FeatureRow, type FeatureValue, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { entityKeyFromPrevious } from '#feature_store/definitions/previous_entity_key';
 import { DAY_MS, type EventTime, eventTime, processingTime } from '#kernel/time';
 import { TrainingSetError } from '../errors.ts';
 import type { OfflineStore } from './offline_store.ts';
@@ -87,6 +89,7 @@ export async function importRows(
 
 function columnsOf({ features }: FeatureView, row: FeatureRow): Row {
   const columns: Record<string, unknown> = {
+    entity: entityOf(row.entityKey),
     entity_key: row.entityKey,
     event_time: new Date(row.eventTime),
     computed_at: new Date(row.computedAt),
@@ -95,7 +98,8 @@ function columnsOf({ features }: FeatureView, row: FeatureRow): Row {
   return columns;
 }
 
-function rowOf({ view, version, features }: FeatureView, row: Row): FeatureRow {
+function rowOf(of: FeatureView, row: Row): FeatureRow {
+  const { view, version, features } = of;
   const values: Record<string, FeatureValue> = {};
   for (const name of Object.keys(features)) {
     const value = row[name] ?? null;
@@ -104,9 +108,17 @@ function rowOf({ view, version, features }: FeatureView, row: Row): FeatureRow {
   return {
     view,
     version,
-    entityKey: String(row.entity_key),
+    entityKey: keyOf(of, row),
     eventTime: eventTime((row.event_time as Date).getTime()),
     computedAt: processingTime((row.computed_at as Date).getTime()),
     values,
   };
+}
+
+/** Files without the column `entity` are of a release before entity keys. @throws {@link TrainingSetError} for a key that cannot be told */
+function keyOf(of: FeatureView, { entity, entity_key: held }: Row): EntityKey {
+  if (entity !== undefined) return entityKeyFromText(of, String(held));
+  const read = entityKeyFromPrevious(of, String(held));
+  if ('key' in read) return read.key;
+  throw new TrainingSetError(`entity_key "${String(held)}" of an earlier release cannot be imported: ${read.problem}`);
 }

@@ -1,3 +1,4 @@
+import { EXACT_INTEGERS, type ExactRow, withExactIntegers } from './exact_integers.ts';
 import type { HistoryPage } from './offline_store.ts';
 import type { SqlExecutor } from './sql_executor.ts';
 
@@ -8,14 +9,14 @@ export async function readHistory(
   { timestampField, idField, after, limit }: HistoryPage,
 ): Promise<readonly Readonly<Record<string, unknown>>[]> {
   const [time, id] = [quoted(timestampField), quoted(idField)];
-  const rows = await sql.query<{ readonly row: Readonly<Record<string, unknown>> }>(
-    `SELECT to_jsonb(history) AS row FROM (${query}) AS history
+  const rows = await sql.query<ExactRow>(
+    `SELECT to_jsonb(history) AS row, ${EXACT_INTEGERS('to_jsonb(history)')} AS exact FROM (${query}) AS history
      WHERE $1::timestamptz IS NULL OR (history.${time}::timestamptz, history.${id}::text) > ($1, $2)
      ORDER BY history.${time}::timestamptz, history.${id}::text
      LIMIT $3`,
     [after?.time ?? null, after?.id ?? null, limit],
   );
-  return rows.map(({ row }) => row);
+  return rows.map(withExactIntegers);
 }
 
 const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`;

@@ -1,7 +1,10 @@
 import { upsertStatement } from '#connectors/postgres/upsert';
+import { type EntityKey, entityKeyFromRow, type KeyedEntity } from '#feature_store/definitions/entity_key';
+import { EntityKeyError } from '#feature_store/definitions/errors';
 import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import { eventTime } from '#kernel/time';
 import { TrainingSetError } from '../errors.ts';
+import { EXACT_INTEGERS, type ExactRow, withExactIntegers } from './exact_integers.ts';
 import type { LabelRow, Moment, PointInTimeQuery, TimeRange } from './offline_store.ts';
 import type { SqlExecutor } from './sql_executor.ts';
 
@@ -38,7 +41,7 @@ export async function writeLabels(sql: SqlExecutor, source: string, labels: read
 
 interface StoredLabel {
   readonly label_id: string;
-  readonly entity_key: string;
+  readonly entity_key: EntityKey;
   readonly at: string;
   readonly label: number;
   readonly request: Readonly<Record<string, FeatureValue>> | null;
@@ -71,29 +74,42 @@ export async function queryLabels(
   sql: SqlExecutor,
   query: string,
   { from, to }: TimeRange,
+  of: KeyedEntity,
 ): Promise<readonly LabelRow[]> {
-  const rows = await sql.query<{ readonly row: Readonly<Record<string, FeatureValue>>; readonly at: string | null }>(
-    `SELECT to_jsonb(labels) AS row, (extract(epoch FROM labels.event_time::timestamptz) * 1000)::bigint::text AS at
+  const rows = await sql.query<ExactRow & { readonly at: string | null }>(
+    `SELECT to_jsonb(labels) AS row, ${EXACT_INTEGERS('to_jsonb(labels)')} AS exact, (extract(epoch FROM labels.event_time::timestamptz) * 1000)::bigint::text AS at
      FROM (${query}) AS labels
      WHERE labels.event_time::timestamptz >= $1 AND labels.event_time::timestamptz < $2
      ORDER BY labels.event_time`,
     [new Date(from), new Date(to)],
   );
-  return rows.map(({ row, at }, index) => {
-    const { label_id: id, entity_key: entityKey, label, event_time: _, ...request } = row;
-    if (entityKey === undefined || entityKey === null || typeof label !== 'number' || at === null) {
+  return rows.map((found, index) => {
+    const row = withExactIntegers(found);
+    const { label_id: id, label } = row;
+    // What features computed on demand need is numbers as JSON has them.
+    const { label_id: _, entity_key: __, label: ___, event_time: ____, ...request } = found.row;
+    if (typeof label !== 'number' || found.at === null) {
       throw new TrainingSetError(
         `row ${index} of the label query needs entity_key, event_time and a number called label; it has ${Object.keys(row).join(', ')}`,
       );
     }
     return {
       labelId: String(id ?? index),
-      entityKey: String(entityKey),
-      eventTime: eventTime(Number(at)),
+      entityKey: keyOf(of, row, index),
+      eventTime: eventTime(Number(found.at)),
       label,
-      request,
+      request: request as Readonly<Record<string, FeatureValue>>,
     };
   });
+}
+
+function keyOf(of: KeyedEntity, row: Readonly<Record<string, unknown>>, index: number): EntityKey {
+  try {
+    return entityKeyFromRow(of, row);
+  } catch (error) {
+    if (!(error instanceof EntityKeyError)) throw error;
+    throw new TrainingSetError(`row ${index} of the label query: ${error.message}`);
+  }
 }
 
 /** @returns for each moment, in order, the values of the newest row at or before it */

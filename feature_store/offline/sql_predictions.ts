@@ -1,4 +1,5 @@
 import { upsertStatement } from '#connectors/postgres/upsert';
+import type { EntityKey } from '#feature_store/definitions/entity_key';
 import type { NamedPrediction, NewPrediction, PredictionFilter, PredictionRow, RequestRow } from './offline_store.ts';
 import type { SqlExecutor } from './sql_executor.ts';
 
@@ -53,7 +54,7 @@ export async function countPredictions(sql: SqlExecutor): Promise<number> {
 
 export async function listPredictions(
   sql: SqlExecutor,
-  { limit, modelName, entityKey, sinceMs }: PredictionFilter,
+  { limit, modelName, entityKeys, sinceMs }: PredictionFilter,
 ): Promise<readonly PredictionRow[]> {
   interface Stored {
     readonly request_id: string;
@@ -61,7 +62,7 @@ export async function listPredictions(
     readonly row_index: number;
     readonly model_name: string;
     readonly model_version: number;
-    readonly entity_key: string | null;
+    readonly entity_key: EntityKey | null;
     readonly features: Record<string, unknown>;
     readonly prediction: string;
     readonly probabilities: Record<string, number> | null;
@@ -73,11 +74,11 @@ export async function listPredictions(
     `SELECT prediction_id, request_id, row_index, model_name, model_version, entity_key, features, prediction, probabilities, variant, experiment,
             (extract(epoch FROM predicted_at) * 1000)::bigint::text AS at
      FROM predictions
-     WHERE ($2::text IS NULL OR model_name = $2) AND ($3::text IS NULL OR entity_key = $3)
+     WHERE ($2::text IS NULL OR model_name = $2) AND ($3::text[] IS NULL OR entity_key = ANY ($3))
        AND ($4::timestamptz IS NULL OR predicted_at >= $4)
      ORDER BY predicted_at DESC, prediction_id, row_index
      LIMIT $1`,
-    [limit, modelName ?? null, entityKey ?? null, sinceMs === undefined ? null : new Date(sinceMs)],
+    [limit, modelName ?? null, entityKeys ?? null, sinceMs === undefined ? null : new Date(sinceMs)],
   );
   return rows.map((row) => ({
     predictionId: row.prediction_id,

@@ -1,3 +1,4 @@
+import type { EntityKey } from '#feature_store/definitions/entity_key';
 import type { EventTime } from '#kernel/time';
 import type { Deleted, Erased } from './offline_store.ts';
 import type { SqlExecutor } from './sql_executor.ts';
@@ -73,7 +74,7 @@ async function dropCounted(sql: SqlExecutor, tables: readonly string[], dryRun: 
 }
 
 /** Everything in one statement: an entity is gone, or it is as it was. */
-export async function eraseEntity(sql: SqlExecutor, entityKey: string, dryRun: boolean): Promise<Erased> {
+export async function eraseEntity(sql: SqlExecutor, entityKey: EntityKey, dryRun: boolean): Promise<Erased> {
   const feedback = `prediction_feedback f USING predictions p
     WHERE p.prediction_id = f.request_id AND p.row_index = f.row_index AND p.entity_key = $1`;
   const parts = dryRun

@@ -1,8 +1,9 @@
 import { upsertStatement } from '#connectors/postgres/upsert';
 import type { WindowStatistics } from '#feature_store/aggregation/statistics';
 import { valuesJson } from '#feature_store/definitions/encode_row';
+import type { EntityKey, KeyedEntity } from '#feature_store/definitions/entity_key';
 import type { FeatureRow, FeatureValue, ViewReference } from '#feature_store/definitions/feature_row';
-import type { ViewDescription } from '#feature_store/definitions/feature_view';
+import type { FeatureView, ViewDescription } from '#feature_store/definitions/feature_view';
 import { DAY_MS, type EventTime, eventTime, isoTime, processingTime } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { OfflineStoreError } from '../errors.ts';
@@ -67,19 +68,22 @@ export class SqlOfflineStore implements OfflineStore {
   readonly name: string;
   readonly #sql: SqlExecutor;
   readonly #log: Logger;
+  readonly #views: readonly FeatureView[];
   readonly #months = new Set<string>();
   #isHypertable = false;
 
-  constructor(deps: { sql: SqlExecutor; log: Logger }, kind: string) {
+  /** @param deps - `views`: those that are defined, for rows of releases before entity keys */
+  constructor(deps: { sql: SqlExecutor; log: Logger; views?: readonly FeatureView[] }, kind: string) {
     this.kind = kind;
     this.name = `offline store (${kind})`;
     this.#sql = deps.sql;
+    this.#views = deps.views ?? [];
     this.#log = deps.log.child({ component: 'feature_store.offline' });
   }
 
   async start(): Promise<void> {
     await this.#sql.open();
-    await migrate(this.#sql, this.#log);
+    await migrate(this.#sql, this.#log, this.#views);
     this.#isHypertable = await ensureHypertable(this.#sql, this.#log);
   }
 
@@ -153,8 +157,8 @@ export class SqlOfflineStore implements OfflineStore {
     return readLabels(this.#sql, source, range);
   }
 
-  queryLabels(query: string, range: TimeRange): Promise<readonly LabelRow[]> {
-    return queryLabels(this.#sql, query, range);
+  queryLabels(query: string, range: TimeRange, of: KeyedEntity): Promise<readonly LabelRow[]> {
+    return queryLabels(this.#sql, query, range, of);
   }
 
   pointInTimeJoin(moments: readonly Moment[], query: PointInTimeQuery) {
@@ -184,7 +188,7 @@ export class SqlOfflineStore implements OfflineStore {
 
   async newestRows(
     view: ViewReference,
-    { after, limit }: { readonly after?: string; readonly limit: number },
+    { after, limit }: { readonly after?: EntityKey; readonly limit: number },
   ): Promise<readonly FeatureRow[]> {
     // Entity by entity: an index lookup each, however long their histories are.
     const rows = await this.#sql.query<StoredRow>(
@@ -220,14 +224,14 @@ export class SqlOfflineStore implements OfflineStore {
     return { oldest: eventTime(Number(row.oldest)), newest: eventTime(Number(row.newest)) };
   }
 
-  async sampleEntities({ view, version }: ViewReference, most: number): Promise<readonly string[]> {
+  async sampleEntities({ view, version }: ViewReference, most: number): Promise<readonly EntityKey[]> {
     const [sized] = await this.#sql.query<{ readonly n: string | null }>(
       `SELECT sum(c.reltuples)::bigint::text AS n FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
        WHERE i.inhparent = 'feature_rows'::regclass`,
     );
     // Pages of a large table, enough of them for other views and entities that come twice; all of a small one.
     const share = Math.min(100, (100 * SAMPLED_FOR_EACH * most) / Math.max(1, Number(sized?.n ?? 0)));
-    const rows = await this.#sql.query<{ readonly entity_key: string }>(
+    const rows = await this.#sql.query<{ readonly entity_key: EntityKey }>(
       `SELECT entity_key FROM (
          SELECT DISTINCT entity_key FROM feature_rows TABLESAMPLE SYSTEM (${share.toFixed(6)}) WHERE view = $1 AND version = $2
        ) sampled ORDER BY random() LIMIT $3`,
@@ -240,7 +244,7 @@ export class SqlOfflineStore implements OfflineStore {
     return [...sampled].slice(0, most);
   }
 
-  async newestOf(view: ViewReference, entityKeys: readonly string[]): Promise<readonly FeatureRow[]> {
+  async newestOf(view: ViewReference, entityKeys: readonly EntityKey[]): Promise<readonly FeatureRow[]> {
     const rows = await this.#sql.query<StoredRow>(
       `SELECT keys.entity_key, (extract(epoch FROM f.event_time) * 1000)::bigint::text AS at,
               (extract(epoch FROM f.computed_at) * 1000)::bigint::text AS computed, f."values"
@@ -396,7 +400,7 @@ export class SqlOfflineStore implements OfflineStore {
     return deleted;
   }
 
-  eraseEntity(entityKey: string, dryRun: boolean): Promise<Erased> {
+  eraseEntity(entityKey: EntityKey, dryRun: boolean): Promise<Erased> {
     return eraseEntity(this.#sql, entityKey, dryRun);
   }
 
@@ -414,7 +418,7 @@ function monthsOf(rows: readonly FeatureRow[]): ReadonlySet<string> {
 }
 
 interface StoredRow {
-  readonly entity_key: string;
+  readonly entity_key: EntityKey;
   readonly at: string;
   readonly computed: string;
   readonly values: Record<string, FeatureValue>;

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { type FeatureRow, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
 import { Counter, type Registry } from '#monitoring/metrics';
 import type { OnlineStore, WriteResult } from './online_store.ts';
@@ -45,11 +46,11 @@ export class CachedOnlineStore implements OnlineStore {
     return result;
   }
 
-  async read(view: ViewReference, entityKeys: readonly string[]): Promise<readonly (FeatureRow | undefined)[]> {
+  async read(view: ViewReference, entityKeys: readonly EntityKey[]): Promise<readonly (FeatureRow | undefined)[]> {
     return Promise.all(entityKeys.map((entityKey) => this.#readOne(view, entityKey)));
   }
 
-  #readOne(view: ViewReference, entityKey: string): FeatureRow | undefined | Promise<FeatureRow | undefined> {
+  #readOne(view: ViewReference, entityKey: EntityKey): FeatureRow | undefined | Promise<FeatureRow | undefined> {
     const key = cacheKey(view, entityKey);
     const held = this.#cache.get(key);
     if (held !== undefined) {
@@ -70,11 +71,11 @@ export class CachedOnlineStore implements OnlineStore {
     return loading;
   }
 
-  increment(entity: string, counter: string, by: number): Promise<number> {
-    return this.#inner.increment(entity, counter, by);
+  increment(entityKey: EntityKey, counter: string, by: number): Promise<number> {
+    return this.#inner.increment(entityKey, counter, by);
   }
 
-  async erase(views: readonly ViewReference[], entityKey: string): Promise<number> {
+  async erase(views: readonly ViewReference[], entityKey: EntityKey): Promise<number> {
     const erased = await this.#inner.erase(views, entityKey);
     for (const view of views) this.#cache.delete(cacheKey(view, entityKey));
     return erased;
@@ -93,4 +94,4 @@ export class CachedOnlineStore implements OnlineStore {
   }
 }
 
-const cacheKey = (view: ViewReference, entityKey: string): string => `${viewId(view)}\u0000${entityKey}`;
+const cacheKey = (view: ViewReference, entityKey: EntityKey): string => `${viewId(view)}\u0000${entityKey}`;

@@ -1,5 +1,6 @@
 import { BrokenCircuitError, type CircuitBreakerPolicy } from 'cockatiel';
 import { createCircuit } from '#connectors/circuit';
+import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { type FeatureRow, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { Clock } from '#kernel/time';
@@ -78,7 +79,7 @@ export class FallbackOnlineStore implements OnlineStore {
     return this.#inner.write(rows);
   }
 
-  async read(view: ViewReference, entityKeys: readonly string[]): Promise<readonly (FeatureRow | undefined)[]> {
+  async read(view: ViewReference, entityKeys: readonly EntityKey[]): Promise<readonly (FeatureRow | undefined)[]> {
     let rows: readonly (FeatureRow | undefined)[];
     try {
       rows = await this.#circuit.execute(() => this.#inner.read(view, entityKeys));
@@ -94,7 +95,7 @@ export class FallbackOnlineStore implements OnlineStore {
   #withHistory(
     contents: StoreContents,
     view: ViewReference,
-    entityKeys: readonly string[],
+    entityKeys: readonly EntityKey[],
     rows: readonly (FeatureRow | undefined)[],
   ): readonly (FeatureRow | undefined)[] | Promise<readonly (FeatureRow | undefined)[]> {
     const missing = entityKeys.filter((_, index) => rows[index] === undefined);
@@ -104,8 +105,8 @@ export class FallbackOnlineStore implements OnlineStore {
   async #readMissing(
     contents: StoreContents,
     view: ViewReference,
-    missing: readonly string[],
-    entityKeys: readonly string[],
+    missing: readonly EntityKey[],
+    entityKeys: readonly EntityKey[],
     rows: readonly (FeatureRow | undefined)[],
   ): Promise<readonly (FeatureRow | undefined)[]> {
     // What cannot be confirmed is not.
@@ -132,7 +133,7 @@ export class FallbackOnlineStore implements OnlineStore {
   }
 
   /** @throws {@link OnlineStoreError} at once while history does not answer either */
-  async #fallBack(view: ViewReference, entityKeys: readonly string[]) {
+  async #fallBack(view: ViewReference, entityKeys: readonly EntityKey[]) {
     try {
       return await this.#historyCircuit.execute(() => this.#readHistory(view, entityKeys));
     } catch (error) {
@@ -141,15 +142,15 @@ export class FallbackOnlineStore implements OnlineStore {
     }
   }
 
-  increment(entity: string, counter: string, by: number): Promise<number> {
-    return this.#inner.increment(entity, counter, by);
+  increment(entityKey: EntityKey, counter: string, by: number): Promise<number> {
+    return this.#inner.increment(entityKey, counter, by);
   }
 
-  erase(views: readonly ViewReference[], entityKey: string): Promise<number> {
+  erase(views: readonly ViewReference[], entityKey: EntityKey): Promise<number> {
     return this.#inner.erase(views, entityKey);
   }
 
-  async #readHistory(view: ViewReference, entityKeys: readonly string[]) {
+  async #readHistory(view: ViewReference, entityKeys: readonly EntityKey[]) {
     const { offline, clock, ttlMs } = this.#deps;
     const rows = new Map((await offline.newestOf(view, entityKeys)).map((row) => [row.entityKey, row]));
     const oldest = clock.now() - (ttlMs.get(viewId(view)) ?? Number.POSITIVE_INFINITY);

@@ -1,7 +1,10 @@
 import { readFile, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
+import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { type FeatureRow, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
+import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { entityKeyFromPrevious } from '#feature_store/definitions/previous_entity_key';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { DamagedFileError, onDisk } from '#storage/errors';
@@ -9,13 +12,24 @@ import { FolderLock } from '#storage/folder_lock';
 import { frameOf } from '#storage/framing';
 import { RecordLog } from '#storage/record_log';
 import type { OnlineStore, WriteResult } from './online_store.ts';
+import { keysFromPrevious } from './previous_keys.ts';
 
 /** A counter as it is. */
 interface Count {
-  readonly entity: string;
+  readonly entity: EntityKey;
   readonly counter: string;
   readonly value: number;
 }
+
+/** In the log before what it says. Without it, keys in the log are those of releases before entity keys. */
+interface Header {
+  readonly layout: 2;
+}
+
+/** What was written before and has no key of now: kept in the log, marked, and tried again at each start. */
+type Left = (FeatureRow | Count) & { readonly left: true };
+
+type Entry = FeatureRow | Count | Left | Header;
 
 /** The log is written anew when it holds this many more records than the store has rows and counters. */
 const REWRITE_AFTER_ROWS = 50_000;
@@ -37,18 +51,26 @@ export class MemoryOnlineStore implements OnlineStore {
   readonly #ttlMs: ReadonlyMap<string, number>;
   readonly #rows = new Map<string, FeatureRow>();
   readonly #counters = new Map<string, Count>();
+  readonly #views: readonly FeatureView[];
+  #left: readonly Left[] = [];
   readonly #changes: RecordLog;
   #lock: FolderLock | undefined;
   #appended = 0;
   #queue: Promise<unknown> = Promise.resolve();
 
-  /** @param ttlMs - by view id; rows older than that are not served */
-  constructor(deps: { log: Logger; clock: Clock; ttlMs: ReadonlyMap<string, number> }, settings: { file: string }) {
+  /**
+   * @param deps - `ttlMs`: by view id; rows older than that are not served. `views`: those that are defined, for what was written before entity keys
+   */
+  constructor(
+    deps: { log: Logger; clock: Clock; ttlMs: ReadonlyMap<string, number>; views?: readonly FeatureView[] },
+    settings: { file: string },
+  ) {
     this.#fileBefore = settings.file;
     this.#folder = dirname(settings.file);
     this.#clock = deps.clock;
     this.#log = deps.log.child({ component: 'feature_store.online' });
     this.#ttlMs = deps.ttlMs;
+    this.#views = deps.views ?? [];
     this.#changes = new RecordLog(`${settings.file}.changes`, {
       ...{ segmentBytes: SEGMENT_BYTES, syncEachWrite: false, log: this.#log, guard: () => this.#lock?.check() },
     });
@@ -59,18 +81,21 @@ export class MemoryOnlineStore implements OnlineStore {
     try {
       await this.#changes.open();
       const before = await readLinesBefore(this.#fileBefore, this.#log);
-      for (const entry of before ?? []) this.#restore(entry);
+      const previous: (FeatureRow | Count)[] = [];
+      this.#restore(before ?? [], previous);
+      let hasLayout = false;
       for (let at = this.#changes.start; ; ) {
         const records = await this.#changes.read(at, READ_AT_ONCE);
         if (records.length === 0) break;
-        for (const { payload, position } of records) {
-          this.#restore(JSON.parse(payload.toString('utf8')) as FeatureRow | Count);
-          at = position + 1;
-        }
+        const entries = records.map(({ payload }) => JSON.parse(payload.toString('utf8')) as Entry);
+        hasLayout = this.#restore(entries, previous, hasLayout);
+        at = (records.at(-1)?.position ?? at) + 1;
         this.#appended += records.length;
       }
-      const isLarge = this.#appended > this.#rows.size + this.#counters.size + REWRITE_AFTER_ROWS;
-      if (before !== undefined || isLarge) await this.#rewrite();
+      if (previous.length > 0) this.#takeOver(previous);
+      // Everything in the log has keys of now, or is marked as left: what was taken over once is not taken over again.
+      const isOfNow = hasLayout && this.#left.length === previous.length && previous.every((entry) => 'left' in entry);
+      if (before !== undefined || !isOfNow || this.#isLarge()) await this.#rewrite();
       // All of it is in the log now, and on disk.
       if (before !== undefined) await onDisk(this.#fileBefore, () => unlink(this.#fileBefore));
     } catch (error) {
@@ -79,9 +104,48 @@ export class MemoryOnlineStore implements OnlineStore {
     }
   }
 
-  #restore(entry: FeatureRow | Count): void {
-    if ('counter' in entry) this.#counters.set(counterKey(entry.entity, entry.counter), entry);
-    else this.#put(entry);
+  /**
+   * Takes what has keys of now; the rest goes to `previous`.
+   *
+   * @param hasLayout - whether the header came before
+   * @returns whether it has come now
+   */
+  #restore(entries: Iterable<Entry>, previous: (FeatureRow | Count)[], hasLayout = false): boolean {
+    let isOfNow = hasLayout;
+    for (const entry of entries) {
+      if ('layout' in entry) isOfNow = true;
+      else if (!isOfNow || 'left' in entry) previous.push(entry);
+      else if ('counter' in entry) this.#counters.set(counterKey(entry.entity, entry.counter), entry);
+      else this.#put(entry);
+    }
+    return isOfNow;
+  }
+
+  /** Gives what was written before entity keys its keys of now; a counter is of the one entity that there are rows of. */
+  #takeOver(previous: readonly (FeatureRow | Count)[]): void {
+    const byId = new Map(this.#views.map((view) => [viewId(view), view]));
+    const left = new Map<string, Left>();
+    for (const row of previous) {
+      if ('counter' in row) continue;
+      const view = byId.get(viewId(row));
+      const read = view === undefined ? undefined : entityKeyFromPrevious(view, row.entityKey);
+      if (read !== undefined && 'key' in read) this.#put({ ...row, entityKey: read.key });
+      else left.set(rowKey(row, row.entityKey), { ...row, left: true });
+    }
+    for (const count of previous) {
+      if (!('counter' in count)) continue;
+      const known = keysFromPrevious(this.#views, count.entity).filter((key) =>
+        this.#views.some((view) => this.#rows.has(rowKey(view, key))),
+      );
+      const [only, ...others] = known;
+      if (only !== undefined && others.length === 0) {
+        const key = counterKey(only, count.counter);
+        if (!this.#counters.has(key) || !('left' in count)) this.#counters.set(key, { ...count, entity: only });
+      } else left.set(counterKey(count.entity, count.counter), { ...count, left: true });
+    }
+    this.#left = [...left.values()];
+    const examples = this.#left.slice(0, 5).map((entry) => ('counter' in entry ? entry.entity : entry.entityKey));
+    if (examples.length > 0) this.#log.warn({ keys: this.#left.length, examples }, 'online_store.entity_keys_left');
   }
 
   #put(row: FeatureRow): boolean {
@@ -98,7 +162,7 @@ export class MemoryOnlineStore implements OnlineStore {
     return { written: fresh.length, stale: rows.length - fresh.length };
   }
 
-  async increment(entity: string, counter: string, by: number): Promise<number> {
+  async increment(entity: EntityKey, counter: string, by: number): Promise<number> {
     const key = counterKey(entity, counter);
     const count = { entity, counter, value: (this.#counters.get(key)?.value ?? 0) + by };
     if (by === 0) return count.value;
@@ -113,7 +177,7 @@ export class MemoryOnlineStore implements OnlineStore {
     return count.value;
   }
 
-  async erase(views: readonly ViewReference[], entityKey: string): Promise<number> {
+  async erase(views: readonly ViewReference[], entityKey: EntityKey): Promise<number> {
     const erased = views.filter((view) => this.#rows.delete(rowKey(view, entityKey))).length;
     for (const [key, { entity }] of this.#counters) if (entity === entityKey) this.#counters.delete(key);
     // What was appended is on disk until the file is written anew.
@@ -121,7 +185,7 @@ export class MemoryOnlineStore implements OnlineStore {
     return erased;
   }
 
-  async read(view: ViewReference, entityKeys: readonly string[]): Promise<readonly (FeatureRow | undefined)[]> {
+  async read(view: ViewReference, entityKeys: readonly EntityKey[]): Promise<readonly (FeatureRow | undefined)[]> {
     const ttlMs = this.#ttlMs.get(viewId(view));
     const oldest = ttlMs === undefined ? Number.NEGATIVE_INFINITY : this.#clock.now() - ttlMs;
     return entityKeys.map((entityKey) => {
@@ -139,29 +203,38 @@ export class MemoryOnlineStore implements OnlineStore {
   async #append(entries: readonly (FeatureRow | Count)[]): Promise<void> {
     await this.#changes.append(entries.map((entry) => frameOf(Buffer.from(JSON.stringify(entry)))));
     this.#appended += entries.length;
-    if (this.#appended > this.#rows.size + this.#counters.size + REWRITE_AFTER_ROWS) {
+    if (this.#isLarge()) {
       // What was appended is kept whether this succeeds or not; it is tried again at the next write.
       await this.#rewrite().catch((error: unknown) => this.#log.warn({ error }, 'online_store.rewrite_failed'));
     }
+  }
+
+  /** How many records the log needs, but for its header. */
+  #kept(): number {
+    return this.#rows.size + this.#counters.size + this.#left.length;
+  }
+
+  #isLarge(): boolean {
+    return this.#appended > this.#kept() + REWRITE_AFTER_ROWS;
   }
 
   /** Writes all there is to the end of the log, and deletes what was before. */
   async #rewrite(): Promise<void> {
     await this.#changes.roll();
     const from = this.#changes.end;
-    let entries: (FeatureRow | Count)[] = [];
+    let entries: Entry[] = [{ layout: 2 }];
     const write = async (): Promise<void> => {
       await this.#changes.append(entries.map((entry) => frameOf(Buffer.from(JSON.stringify(entry)))));
       entries = [];
     };
-    for (const entry of [...this.#counters.values(), ...this.#rows.values()]) {
+    for (const entry of [...this.#left, ...this.#counters.values(), ...this.#rows.values()]) {
       entries.push(entry);
       if (entries.length === READ_AT_ONCE) await write();
     }
     if (entries.length > 0) await write();
     await this.#changes.sync();
     await this.#changes.discardBefore(from);
-    this.#appended = this.#rows.size + this.#counters.size;
+    this.#appended = this.#kept();
   }
 
   async drain(): Promise<void> {
@@ -176,16 +249,16 @@ export class MemoryOnlineStore implements OnlineStore {
   }
 }
 
-const rowKey = (view: ViewReference, entityKey: string): string => `${view.view}@${view.version}\u0000${entityKey}`;
+const rowKey = (view: ViewReference, entityKey: EntityKey): string => `${view.view}@${view.version}\u0000${entityKey}`;
 
-const counterKey = (entity: string, counter: string): string => `${counter}\u0000${entity}`;
+const counterKey = (entity: EntityKey, counter: string): string => `${counter}\u0000${entity}`;
 
 /**
  * Reads the file of versions before 0.2: JSON lines, each with its CRC-32. Only a last line without its end can be torn.
  *
  * @returns undefined where there is no such file
  */
-async function readLinesBefore(file: string, log: Logger): Promise<readonly (FeatureRow | Count)[] | undefined> {
+async function readLinesBefore(file: string, log: Logger): Promise<readonly Entry[] | undefined> {
   const bytes = await onDisk(file, () =>
     readFile(file).catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return undefined;
@@ -193,7 +266,7 @@ async function readLinesBefore(file: string, log: Logger): Promise<readonly (Fea
     }),
   );
   if (bytes === undefined) return undefined;
-  const entries: (FeatureRow | Count)[] = [];
+  const entries: Entry[] = [];
   for (let at = 0; at < bytes.length; ) {
     const end = bytes.indexOf(0x0a, at);
     if (end < 0) {
@@ -211,8 +284,8 @@ async function readLinesBefore(file: string, log: Logger): Promise<readonly (Fea
   return entries;
 }
 
-function decodeLine(line: Buffer): FeatureRow | Count | undefined {
+function decodeLine(line: Buffer): Entry | undefined {
   const json = line.subarray(9);
   if (line[8] !== 0x20 || Number.parseInt(line.toString('latin1', 0, 8), 16) !== crc32(json)) return undefined;
-  return JSON.parse(json.toString('utf8')) as FeatureRow | Count;
+  return JSON.parse(json.toString('utf8')) as Entry;
 }

@@ -1,3 +1,4 @@
+import type { EntityKey } from '#feature_store/definitions/entity_key';
 import type { FeatureRow, ViewReference } from '#feature_store/definitions/feature_row';
 import type { Service } from '#kernel/lifecycle';
 import type { StoreContents } from './store_contents.ts';
@@ -17,7 +18,7 @@ export interface OnlineStore extends Service {
   /** Durable when resolved (as durable as the store is); safe to repeat. */
   write(rows: readonly FeatureRow[]): Promise<WriteResult>;
   /** One answer per key, in order; undefined when the entity has no row or it is older than the view's ttl. */
-  read(view: ViewReference, entityKeys: readonly string[]): Promise<readonly (FeatureRow | undefined)[]>;
+  read(view: ViewReference, entityKeys: readonly EntityKey[]): Promise<readonly (FeatureRow | undefined)[]>;
   /**
    * Adds to a counter of an entity, beside its features, at once however many ask. Counted again when repeated: for what may be counted
    * without events, such as attempts.
@@ -25,12 +26,12 @@ export interface OnlineStore extends Service {
    * @param by - a whole number; 0 reads
    * @returns what it is then; counters begin at 0
    */
-  increment(entity: string, counter: string, by: number): Promise<number>;
+  increment(entityKey: EntityKey, counter: string, by: number): Promise<number>;
   /**
    * Reads and writes something of its own. Absent where the store is of this process.
    * @throws {PlatformError} while the store does not answer, is read-only or full
    */
   checkHealth?(): Promise<void>;
   /** Forgets an entity: its rows of these views, and its counters. @returns how many rows there were */
-  erase(views: readonly ViewReference[], entityKey: string): Promise<number>;
+  erase(views: readonly ViewReference[], entityKey: EntityKey): Promise<number>;
 }

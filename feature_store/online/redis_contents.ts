@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import calculateSlot from 'cluster-key-slot';
 import type { Cluster, Redis } from 'ioredis';
 import type { RedisClient } from '#connectors/redis/client';
+import type { EntityKey } from '#feature_store/definitions/entity_key';
 import type { RefillProgress, StoreContents } from './store_contents.ts';
 
 const SLOTS = 16_384;
@@ -44,7 +45,7 @@ type Scripted = RedisClient & {
  * Completeness of a Redis, kept in it: `<prefix>:{refill}:mark` on one server, a mark in each 64th of the slots on a cluster. A refill sets every
  * mark to `filling:<token>` when it begins, and turns it into `complete:<server ids>` when it ends, which fails where the mark has gone: a store
  * that is emptied while it is filled can never count as complete. A server that was restarted or replaced has another id, and is filled again:
- * what it lost at the end is not known.
+ * what it lost at the end is not known. Progress of releases before entity keys names a place among other keys, and is not resumed.
  */
 export class RedisContents implements StoreContents {
   isComplete = false;
@@ -89,7 +90,7 @@ export class RedisContents implements StoreContents {
     return `${COMPLETE}${ids.sort().join(',')}`;
   }
 
-  async confirmMissing(entityKeys: readonly string[]): Promise<boolean> {
+  async confirmMissing(entityKeys: readonly EntityKey[]): Promise<boolean> {
     const expected = this.#expected;
     if (expected === undefined) return false;
     const marks = new Set(entityKeys.map((key) => this.#markOf(key)));
@@ -100,7 +101,7 @@ export class RedisContents implements StoreContents {
     return false;
   }
 
-  #markOf(entityKey: string): string {
+  #markOf(entityKey: EntityKey): string {
     if (this.#marks.length === 1) return this.#marks[0] as string;
     // An entity's rows lie in the slot of its key.
     const slot = calculateSlot(`{${entityKey}}`);
@@ -127,7 +128,7 @@ export class RedisContents implements StoreContents {
   }
 
   async begin(owner: string): Promise<RefillProgress> {
-    const text = await this.#redis.get(`${this.#prefix}:progress`);
+    const text = await this.#redis.get(`${this.#prefix}:entity-progress`);
     const identity = await this.#identity();
     const held = text === null ? undefined : (JSON.parse(text) as RefillProgress & { readonly identity: string });
     if (held?.identity === identity && (await this.#isFilling(held.token))) return held;
@@ -145,12 +146,12 @@ export class RedisContents implements StoreContents {
     const [identity, isFilling] = await Promise.all([this.#identity(), this.#isFilling(progress.token)]);
     if (!isFilling) return false;
     const text = JSON.stringify({ ...progress, identity });
-    const [lock, key] = [`${this.#prefix}:lock`, `${this.#prefix}:progress`];
+    const [lock, key] = [`${this.#prefix}:lock`, `${this.#prefix}:entity-progress`];
     return (await this.#redis.headwaterRefillSave(lock, key, owner, text, PROGRESS_TTL_MS)) === 1;
   }
 
   async finish(owner: string, progress: RefillProgress): Promise<boolean> {
-    const text = await this.#redis.get(`${this.#prefix}:progress`);
+    const text = await this.#redis.get(`${this.#prefix}:entity-progress`);
     const begun = text === null ? undefined : (JSON.parse(text) as { readonly identity: string });
     const identity = await this.#identity();
     if (begun?.identity !== identity || !(await this.save(owner, progress))) return false;
@@ -158,7 +159,7 @@ export class RedisContents implements StoreContents {
       this.#marks.map((mark) => this.#redis.headwaterReplaceMark(mark, `${FILLING}${progress.token}`, identity)),
     );
     if (replaced.some((done) => done !== 1)) return false;
-    await this.#redis.del(`${this.#prefix}:progress`);
+    await this.#redis.del(`${this.#prefix}:entity-progress`);
     return this.check();
   }
 }

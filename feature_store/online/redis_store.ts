@@ -2,12 +2,16 @@ import { type Cluster, type Redis, ReplyError } from 'ioredis';
 import { type FailureClass, failureClassOf, redisFailure } from '#connectors/failure_class';
 import { connectRedis, type RedisClient } from '#connectors/redis/client';
 import type { RedisConfig } from '#connectors/redis/config';
+import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { type FeatureRow, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { messageOf } from '#kernel/errors';
+import type { Logger } from '#monitoring/log';
 import { OnlineStoreError, UnknownViewError } from '../errors.ts';
 import type { OnlineStore, WriteResult } from './online_store.ts';
 import { RedisContents } from './redis_contents.ts';
+import { moveToEntityKeys, type PackedRow } from './redis_entity_keys.ts';
+import { countersKey, rowKey } from './redis_keys.ts';
 import { RowCodec, type RowLayout, unpack } from './row_codec.ts';
 import type { StoreContents } from './store_contents.ts';
 import { TurnReads } from './turn_reads.ts';
@@ -38,18 +42,6 @@ type ScriptedRedis = RedisClient & {
   headwaterCompareAndSet(keys: number, ...keysAndArguments: (string | number)[]): Promise<number>;
 };
 
-/**
- * Returns what of a key decides its cluster slot: `{<entity>}`. An empty part between braces would be none, so that an entity that is empty or begins
- * with `}` gets `\\` before it, and one that begins with `\\` too: different entities never share a key.
- */
-const slotOf = (entityKey: string): string => (/^(?:$|[}\\])/.test(entityKey) ? `{\\${entityKey}}` : `{${entityKey}}`);
-
-/** Keys: `headwater:<view>@<version>:{<entity>}`, so that an entity's views share a cluster slot. */
-export const rowKey = (prefix: string, view: ViewReference, entityKey: string): string =>
-  `${prefix}:${viewId(view)}:${slotOf(entityKey)}`;
-
-export const countersKey = (prefix: string, entity: string): string => `${prefix}:counters:${slotOf(entity)}`;
-
 /** @throws when the master is away, has become a replica, or cannot keep more */
 async function checkMaster(master: Redis): Promise<void> {
   const text = await master.info();
@@ -59,15 +51,6 @@ async function checkMaster(master: Redis): Promise<void> {
   const [used, limit] = [Number(value('used_memory')), Number(value('maxmemory'))];
   if (limit > 0 && used >= limit && value('maxmemory_policy') === 'noeviction')
     throw new Error(`OOM command not allowed: ${address} uses ${used} of ${limit} bytes and evicts nothing`);
-}
-
-/** A row to be written. */
-interface Entry {
-  readonly key: string;
-  readonly entityKey: string;
-  readonly eventTime: number;
-  readonly packed: string;
-  readonly ttlMs: number;
 }
 
 /**
@@ -82,12 +65,13 @@ export class RedisOnlineStore implements OnlineStore {
   readonly contents: StoreContents;
   readonly #config: RedisConfig;
   readonly #prefix: string;
+  readonly #log: Logger;
   readonly #codecs: ReadonlyMap<string, RowCodec>;
   /** Layouts that others have written rows with; undefined where nobody knows any more. */
   readonly #foreign = new Map<string, Promise<RowLayout | undefined>>();
 
   constructor(
-    deps: { redis: RedisClient; views: readonly FeatureView[] },
+    deps: { redis: RedisClient; views: readonly FeatureView[]; log: Logger },
     settings: { redis: RedisConfig; keyPrefix: string },
   ) {
     deps.redis.defineCommand('headwaterCompareAndSet', { lua: COMPARE_AND_SET });
@@ -96,6 +80,7 @@ export class RedisOnlineStore implements OnlineStore {
     this.#reads = deps.redis.isCluster ? undefined : new TurnReads(deps.redis as Redis);
     this.#config = settings.redis;
     this.#prefix = settings.keyPrefix;
+    this.#log = deps.log.child({ component: 'feature_store.online' });
     this.contents = new RedisContents(deps.redis, settings.keyPrefix, () => this.#writeLayouts());
     this.#codecs = new Map(deps.views.map((view) => [viewId(view), new RowCodec(view)]));
   }
@@ -103,6 +88,13 @@ export class RedisOnlineStore implements OnlineStore {
   async start(): Promise<void> {
     await connectRedis(this.#redis, this.#config);
     await this.#writeLayouts();
+    // Before the first read, and not whenever a store was emptied: what comes back has keys of now.
+    await moveToEntityKeys(this.#redis, {
+      keyPrefix: this.#prefix,
+      views: [...this.#codecs.values()].map(({ view }) => view),
+      write: (rows) => Promise.all(this.#scripts(rows).map((some) => this.#compareAndSet(some))),
+      log: this.#log,
+    });
   }
 
   async #writeLayouts(): Promise<void> {
@@ -134,7 +126,7 @@ export class RedisOnlineStore implements OnlineStore {
       if (held !== undefined) replaced += 1;
       newest.set(key, row);
     }
-    const entries: Entry[] = [];
+    const entries: PackedRow[] = [];
     for (const [key, row] of newest) {
       const codec = this.#codecOf(row);
       const ttlMs = Math.ceil(codec.view.ttlMs - Math.max(0, nowMs - row.eventTime));
@@ -152,15 +144,15 @@ export class RedisOnlineStore implements OnlineStore {
   }
 
   /** A script's keys must lie in one slot of a cluster: an entity's do. */
-  #scripts(entries: readonly Entry[]): readonly (readonly Entry[])[] {
-    const groups = new Map<string, Entry[]>();
+  #scripts(entries: readonly PackedRow[]): readonly (readonly PackedRow[])[] {
+    const groups = new Map<string, PackedRow[]>();
     for (const entry of entries) {
       const together = this.#redis.isCluster ? entry.entityKey : '';
       const group = groups.get(together);
       if (group === undefined) groups.set(together, [entry]);
       else group.push(entry);
     }
-    const scripts: (readonly Entry[])[] = [];
+    const scripts: (readonly PackedRow[])[] = [];
     for (const group of groups.values()) {
       for (let from = 0; from < group.length; from += ROWS_A_SCRIPT)
         scripts.push(group.slice(from, from + ROWS_A_SCRIPT));
@@ -168,13 +160,13 @@ export class RedisOnlineStore implements OnlineStore {
     return scripts;
   }
 
-  #compareAndSet(entries: readonly Entry[]): Promise<number> {
+  #compareAndSet(entries: readonly PackedRow[]): Promise<number> {
     const values: (string | number)[] = [];
     for (const { eventTime, packed, ttlMs } of entries) values.push(eventTime, packed, ttlMs);
     return this.#redis.headwaterCompareAndSet(entries.length, ...entries.map(({ key }) => key), ...values);
   }
 
-  async read(view: ViewReference, entityKeys: readonly string[]): Promise<readonly (FeatureRow | undefined)[]> {
+  async read(view: ViewReference, entityKeys: readonly EntityKey[]): Promise<readonly (FeatureRow | undefined)[]> {
     if (entityKeys.length === 0) return [];
     const codec = this.#codecOf(view);
     const keys = entityKeys.map((key) => rowKey(this.#prefix, view, key));
@@ -186,7 +178,7 @@ export class RedisOnlineStore implements OnlineStore {
         const text = values[index];
         const packed = typeof text === 'string' ? unpack(text) : undefined;
         if (packed === undefined) continue;
-        const entityKey = entityKeys[index] as string;
+        const entityKey = entityKeys[index] as EntityKey;
         if (packed.layout === codec.fingerprint) rows[index] = codec.decode(entityKey, packed);
         else {
           waiting ??= [];
@@ -212,15 +204,15 @@ export class RedisOnlineStore implements OnlineStore {
     return (this.#redis as unknown as Redis).mget(keys as string[]);
   }
 
-  async increment(entity: string, counter: string, by: number): Promise<number> {
+  async increment(entityKey: EntityKey, counter: string, by: number): Promise<number> {
     try {
-      return await this.#redis.hincrby(countersKey(this.#prefix, entity), counter, by);
+      return await this.#redis.hincrby(countersKey(this.#prefix, entityKey), counter, by);
     } catch (error) {
-      throw new OnlineStoreError(`count ${counter} of ${entity}`, error);
+      throw new OnlineStoreError(`count ${counter} of ${entityKey}`, error);
     }
   }
 
-  async erase(views: readonly ViewReference[], entityKey: string): Promise<number> {
+  async erase(views: readonly ViewReference[], entityKey: EntityKey): Promise<number> {
     try {
       // One by one: a cluster has an entity's keys in one slot, but other commands may not count on it.
       const erased = await Promise.all(views.map((view) => this.#redis.del(rowKey(this.#prefix, view, entityKey))));

@@ -1,3 +1,4 @@
+import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { type FeatureRow, type FeatureValue, viewId } from '#feature_store/definitions/feature_row';
 import { fingerprintOf } from '#feature_store/definitions/feature_service';
 import { describeView, type FeatureView } from '#feature_store/definitions/feature_view';
@@ -56,7 +57,7 @@ export class RowCodec {
   }
 
   /** @param layout - of {@link Packed.layout}, when that is not this codec's; values of other definitions are left out */
-  decode(entityKey: string, packed: Packed, layout: RowLayout = this.layout): FeatureRow {
+  decode(entityKey: EntityKey, packed: Packed, layout: RowLayout = this.layout): FeatureRow {
     const cells = JSON.parse(packed.values) as readonly FeatureValue[];
     const values: Record<string, FeatureValue> = {};
     const { view, version } = this.view;

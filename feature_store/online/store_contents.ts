@@ -1,3 +1,5 @@
+import type { EntityKey } from '#feature_store/definitions/entity_key';
+
 /** A page of a refill that has been written, to resume after. */
 export interface RefillProgress {
   /** Of the refill; a store that is emptied again begins another. */
@@ -6,7 +8,7 @@ export interface RefillProgress {
   readonly done: readonly string[];
   /** The view under way, and its last entity that was written. */
   readonly view?: string | undefined;
-  readonly after?: string | undefined;
+  readonly after?: EntityKey | undefined;
   readonly rows: number;
 }
 
@@ -20,7 +22,7 @@ export interface StoreContents {
   /** Looks at all marks and at the servers' identities. @throws when the store does not answer */
   check(): Promise<boolean>;
   /** Confirms after reads that found nothing that these keys were not emptied. Returns false when they may have been. */
-  confirmMissing(entityKeys: readonly string[]): Promise<boolean>;
+  confirmMissing(entityKeys: readonly EntityKey[]): Promise<boolean>;
   /** Becomes the one worker that refills, for `ttlMs`, or stays it. Returns false while another one is. */
   lock(owner: string, ttlMs: number): Promise<boolean>;
   unlock(owner: string): Promise<void>;

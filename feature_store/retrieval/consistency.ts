@@ -1,3 +1,4 @@
+import type { EntityKey } from '#feature_store/definitions/entity_key';
 import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
@@ -16,7 +17,7 @@ export interface Consistency {
   readonly ahead: number;
   /** The first that differ: what is online, what is in history. */
   readonly examples: readonly {
-    readonly entity: string;
+    readonly entity: EntityKey;
     readonly feature: string;
     readonly online: FeatureValue | undefined;
     readonly offline: FeatureValue;

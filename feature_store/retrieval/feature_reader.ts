@@ -1,3 +1,4 @@
+import { type EntityKey, entityKeyFromId } from '#feature_store/definitions/entity_key';
 import type { FeatureRow, FeatureValue } from '#feature_store/definitions/feature_row';
 import { type FeatureService, servicesById } from '#feature_store/definitions/feature_service';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
@@ -8,14 +9,16 @@ import { vectorOf } from './feature_vector.ts';
 
 type Values = Readonly<Record<string, FeatureValue>>;
 
-/** An entity, and what the request says of it: checked by `requestFields`. */
+/** An entity of the service's type, and what the request says of it: checked by `requestFields`. */
 export interface VectorRequest {
+  /** Its id as people write it. */
   readonly entity: string;
   readonly request: Values;
 }
 
 export interface FeatureVector {
   readonly entity: string;
+  readonly entityKey: EntityKey;
   /** By column. */
   readonly values: Values;
   /** What it was made of, in the order of the service's stored views. */
@@ -57,20 +60,25 @@ export class FeatureReader {
     return service;
   }
 
-  /** In the order of the requests: one read a view, however many they are. A vector that cannot be computed fails alone. */
+  /**
+   * Reads vectors in the order of the requests: one read a view, however many they are. A vector that cannot be computed fails alone.
+   *
+   * @throws {@link EntityKeyError} for what is no id of the entity
+   */
   async read(service: FeatureService, requests: readonly VectorRequest[]): Promise<readonly FeatureVector[]> {
-    const entities = requests.map(({ entity }) => entity);
-    const byView = await Promise.all(service.stored.map(({ view }) => this.#online.read(view, entities)));
+    const keys = requests.map(({ entity }) => entityKeyFromId(service, entity));
+    const byView = await Promise.all(service.stored.map(({ view }) => this.#online.read(view, keys)));
     const nowMs = this.#clock.now();
     return requests.map(({ entity, request }, index) => {
       const rows = byView.map((found) => found[index]);
+      const entityKey = keys[index] as EntityKey;
       const isKnown = service.unknownEntities === 'defaults' || rows.some((row) => row !== undefined);
       try {
-        return { entity, rows, values: vectorOf(service, rows, request, nowMs), isKnown };
+        return { entity, entityKey, rows, values: vectorOf(service, rows, request, nowMs), isKnown };
       } catch (error) {
         if (!(error instanceof FeatureComputationError)) throw error;
         const values = Object.fromEntries(service.columns.map(({ name }) => [name, null]));
-        return { entity, rows, values, isKnown, failure: error };
+        return { entity, entityKey, rows, values, isKnown, failure: error };
       }
     });
   }

@@ -1,6 +1,8 @@
 import { FilePieces } from '#connectors/files/file_pieces';
 import type { FileSystemOf } from '#connectors/files/file_systems';
-import { formatOf, type ReadRow } from '#connectors/files/formats';
+import { formatOf, type ReadRow, type Row } from '#connectors/files/formats';
+import { type EntityKey, entityKeyFromRow, type KeyedEntity } from '#feature_store/definitions/entity_key';
+import { EntityKeyError } from '#feature_store/definitions/errors';
 import type { FeatureType } from '#feature_store/definitions/feature';
 import type { FeatureRow, FeatureValue } from '#feature_store/definitions/feature_row';
 import type { FeatureService } from '#feature_store/definitions/feature_service';
@@ -19,8 +21,8 @@ export type LabelOrigin =
   | { readonly each: 'row' | 'entity' };
 
 /**
- * Labels in [from, to), by time. In files and queries: entity_key, event_time and label, each row's label_id if it has one, and besides them
- * what features computed on demand need of a request.
+ * Loads labels in [from, to), by time. In files and queries: event_time and label, whose label it is (entity_key, a key or an id as people write it, or columns
+ * called as the join keys), each row's label_id if it has one, and besides them what features computed on demand need of a request.
  *
  * @throws {@link TrainingSetError} naming the file, the row and what it lacks
  */
@@ -31,7 +33,7 @@ export async function loadLabels(
   range: TimeRange,
 ): Promise<readonly LabelRow[]> {
   if ('source' in origin) return offline.readLabels(origin.source, range);
-  if ('query' in origin) return offline.queryLabels(origin.query, range);
+  if ('query' in origin) return offline.queryLabels(origin.query, range, service);
   if ('each' in origin) return unlabelled(offline, origin.each, service, range);
   const pieces = new FilePieces(fileSystemOf);
   const labels: LabelRow[] = [];
@@ -44,7 +46,7 @@ export async function loadLabels(
       for (let at: number | undefined = 0; at !== undefined; ) {
         const { rows, next }: Awaited<ReturnType<FilePieces['read']>> = await pieces.read(path, at);
         for (const read of rows) {
-          const label = labelOf(read, { path, row, types });
+          const label = labelOf(read, { path, row, types, of: service });
           if (label.eventTime >= range.from && label.eventTime < range.to) labels.push(label);
           row += 1;
         }
@@ -93,14 +95,14 @@ interface Place {
   readonly row: number;
   /** Of the request's fields: CSV knows only texts. */
   readonly types: ReadonlyMap<string, FeatureType>;
+  readonly of: KeyedEntity;
 }
 
-function labelOf(read: ReadRow, { path, row, types }: Place): LabelRow {
+function labelOf(read: ReadRow, { path, row, types, of }: Place): LabelRow {
   const refuse = (why: string): TrainingSetError => new TrainingSetError(`${path}, row ${row}: ${why}`);
   if (!read.ok) throw refuse(read.reason);
-  const { label_id: id, entity_key: entityKey, event_time: time, label, ...rest } = read.row;
+  const { label_id: id, entity_key: _, event_time: time, label, ...rest } = read.row;
   const timeMs = time instanceof Date ? time.getTime() : Date.parse(String(time));
-  if (entityKey === undefined || entityKey === null || entityKey === '') throw refuse('entity_key is missing');
   if (Number.isNaN(timeMs))
     throw refuse(`event_time must be a time such as 2026-11-21T08:00:00Z, not "${String(time)}"`);
   const value = label === '' || label === null || label === undefined ? Number.NaN : Number(label);
@@ -113,11 +115,20 @@ function labelOf(read: ReadRow, { path, row, types }: Place): LabelRow {
   }
   return {
     labelId: String(id ?? `${path}#${row}`),
-    entityKey: String(entityKey),
+    entityKey: labelledKey(of, read.row, refuse),
     eventTime: eventTime(timeMs),
     label: value,
     ...(types.size === 0 ? {} : { request }),
   };
+}
+
+function labelledKey(of: KeyedEntity, row: Row, refuse: (why: string) => TrainingSetError): EntityKey {
+  try {
+    return entityKeyFromRow(of, row);
+  } catch (error) {
+    if (!(error instanceof EntityKeyError)) throw error;
+    throw refuse(error.message);
+  }
 }
 
 /** What is none of the type stays a text, and is refused for it. */

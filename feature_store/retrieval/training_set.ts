@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { parse } from 'csv-parse/sync';
 import { encodeRows } from '#connectors/files/encode_rows';
 import { type FeatureStatistics, StatisticsOf } from '#feature_store/aggregation/statistics';
+import type { EntityKey } from '#feature_store/definitions/entity_key';
 import type { FeatureType } from '#feature_store/definitions/feature';
 import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import type { FeatureService, ServiceSignature } from '#feature_store/definitions/feature_service';
@@ -82,7 +83,7 @@ const PARTS: readonly (readonly string[])[] = [['data'], ['train', 'test'], ['tr
  * Labels joined with the feature values that were true at each label's time.
  *
  * @param labels - those of the spec's origin, by time
- * @throws {@link TrainingSetError} when there are none; {@link RequestFieldsError} when a label lacks what on-demand features need
+ * @throws {@link TrainingSetError} when there are none, or they are of another entity; {@link RequestFieldsError} when a label lacks what on-demand features need
  */
 export async function buildTrainingSet(
   offline: Pick<OfflineStore, 'pointInTimeJoin'>,
@@ -92,6 +93,13 @@ export async function buildTrainingSet(
   const [from, to] = [new Date(range.from).toISOString(), new Date(range.to).toISOString()];
   if (labels.length === 0)
     throw new TrainingSetError(`there are no labels of ${nameOf(origin)} between ${from} and ${to}`);
+  const { name: entity } = service.entity;
+  const stranger = labels.find(({ entityKey }) => !entityKey.startsWith(`${entity}:`));
+  if (stranger !== undefined) {
+    throw new TrainingSetError(
+      `label ${stranger.labelId} of ${nameOf(origin)} is about "${stranger.entityKey}", and ${service.signature.service} is of ${entity}: its keys begin with "${entity}:". Labels of releases before entity keys that nothing told the entity of are to be written again`,
+    );
+  }
   const parts = PARTS[splitAt.length];
   if (parts === undefined)
     throw new TrainingSetError(`a training set is cut once or twice, not ${splitAt.length} times`);
@@ -208,7 +216,7 @@ export async function readTrainingSet(
     const { label_id: labelId, entity_key: entityKey, event_time: time, label } = record;
     const values = manifest.columns.map(({ name, type }) => [name, cellValue(record[name] as string, type)] as const);
     return {
-      ...{ labelId: labelId as string, entityKey: entityKey as string },
+      ...{ labelId: labelId as string, entityKey: entityKey as EntityKey },
       eventTime: eventTime(Date.parse(time as string)),
       label: Number(label),
       values: Object.fromEntries(values),

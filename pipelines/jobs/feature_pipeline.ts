@@ -4,7 +4,7 @@ import type { FileSystemOf } from '#connectors/files/file_systems';
 import { DefinitionError } from '#feature_store/definitions/errors';
 import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
-import { type EventSource, entityKeyOf, type History } from '#feature_store/definitions/source';
+import type { EventSource, History } from '#feature_store/definitions/source';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import type { Clock } from '#kernel/time';
@@ -15,7 +15,7 @@ import { QuerySource } from '#pipelines/io/query_source';
 import { createSourceMetrics } from '#pipelines/io/source_metrics';
 import { WriteDeadLetters, WriteRows } from '#pipelines/io/write_rows';
 import type { PCollection, PipelineRoot } from '#pipelines/model/pcollection';
-import { filter, flatten, keyBy, parDo, parDoTagged, read } from '#pipelines/model/transforms';
+import { filter, flatten, keyedCoder, parDo, parDoTagged, read } from '#pipelines/model/transforms';
 import { type ComputedRow, ComputeFeatures, DEAD, SplitInvalid } from '#pipelines/transforms/compute_features';
 import {
   createEventDecoder,
@@ -26,6 +26,7 @@ import {
 import type { FailureLimit } from '#pipelines/transforms/failure_limit';
 import type { FeatureMetrics } from '#pipelines/transforms/feature_metrics';
 import { writeStatistics } from '#pipelines/transforms/feature_statistics';
+import { KeyByEntity } from '#pipelines/transforms/key_by_entity';
 
 /** Where features go, and what they are. */
 export interface FeatureDeps {
@@ -141,11 +142,11 @@ function historyOf({ name, history }: EventSource): History {
 function readHistory(
   root: PipelineRoot,
   part: { readonly name: string; readonly history: History; readonly sources: readonly EventSource[] },
-  { offline, clock }: FeatureDeps,
+  { offline, clock, views }: FeatureDeps,
   { outOfOrderMs, fileSystems, onProgress }: BackfillSettings,
 ): PCollection<DecodedEvent> {
   const { name, history, sources } = part;
-  const decode = createRowDecoder(sources, clock);
+  const decode = createRowDecoder(sources, clock, views);
   if ('files' in history) {
     const source = new HistorySource<DecodedEvent>({
       patterns: history.files,
@@ -184,18 +185,28 @@ function computeFeatures(
     const countsEvents = !counted.has(view.source.name);
     counted.add(view.source.name);
     const id = viewId(view);
-    const computed = usable
+    // An event that identifies no entity is one dead letter, not one for each view.
+    const [reporter] = views.filter(
+      ({ entity, source }) => entity.name === view.entity.name && source.name === view.source.name,
+    );
+    const keyed = usable
       .apply(filter((event) => event.source === view.source.name, `Events for ${id}`))
-      .apply(keyBy((event) => entityKeyOf(view.entity, event.event), `Key ${id} by ${view.entity.name}`))
       .apply(
         parDoTagged(
-          new ComputeFeatures(view, { metrics, log }, { ...settings, isLive, countsEvents }),
+          new KeyByEntity(view, reporter === view, metrics),
           { dead: DEAD },
-          { name: `Compute ${id}` },
+          { name: `Key ${id} by ${view.entity.name}`, coder: keyedCoder() },
         ),
       );
+    const computed = keyed.main.apply(
+      parDoTagged(
+        new ComputeFeatures(view, { metrics, log }, { ...settings, isLive, countsEvents }),
+        { dead: DEAD },
+        { name: `Compute ${id}` },
+      ),
+    );
     rows.push(computed.main);
-    dead.push(computed.dead);
+    dead.push(keyed.dead, computed.dead);
     if (settings.statisticsWindowMs !== undefined) {
       const statistics = { windowMs: settings.statisticsWindowMs, isLive };
       const to = { offline: deps.offline, log, metrics: metrics.registry };

@@ -2,6 +2,7 @@ import type { Span } from '@opentelemetry/api';
 import type { DeadLetter } from '#connectors/dead_letters';
 import { type EntityState, emptyEntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
 import { adaptLayout, type ViewLayout } from '#feature_store/aggregation/view_layout';
+import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { type Violation, violationsOf } from '#feature_store/definitions/quality_rule';
@@ -24,7 +25,7 @@ import {
   valueState,
 } from '#pipelines/engine/dofn';
 import type { KV } from '#pipelines/model/pcollection';
-import type { DecodedEvent } from './decode_events.ts';
+import { type DecodedEvent, jsonOfEvent } from './decode_events.ts';
 import { startComputing } from './event_traces.ts';
 import { DEFAULT_FAILURE_LIMIT, type FailureLimit, FailureShare } from './failure_limit.ts';
 import type { FeatureMetrics } from './feature_metrics.ts';
@@ -111,7 +112,7 @@ function rememberedSchema(layout: ViewLayout): ValueSchema<Remembered> {
  * An event for which a function of the view throws, or gives a value of another type than declared, goes to the dead letters and leaves no trace in
  * the state. When too many do, the view stops: its events are passed over until the process starts again; other views go on.
  */
-export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRow> {
+export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, ComputedRow> {
   readonly remembered: StateSpec<ValueState<Remembered>>;
   /** For what changes without events, and in the end to forget the entity. */
   readonly wake = eventTimer('wake');
@@ -143,7 +144,7 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
     this.#metrics.stoppedViews.set({ view: this.#id }, 0);
   }
 
-  process({ key, value }: KV<string, UsableEvent>, context: ProcessContext<ComputedRow>): void {
+  process({ key, value }: KV<EntityKey, UsableEvent>, context: ProcessContext<ComputedRow>): void {
     if (this.#failures.isExceeded) {
       this.#metrics.failed.inc({ reason: 'view_stopped' });
       this.#metrics.events.inc({ view: this.#id, outcome: 'view_stopped' });
@@ -159,7 +160,7 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
     span.end();
   }
 
-  #process(key: string, value: UsableEvent, span: Span | undefined, context: ProcessContext<ComputedRow>): void {
+  #process(key: EntityKey, value: UsableEvent, span: Span | undefined, context: ProcessContext<ComputedRow>): void {
     const { eventTimeMs } = value;
     const cell = context.state(this.remembered);
     const remembered = cell.read() ?? { entity: emptyEntityState(), seen: noIds() };
@@ -222,11 +223,16 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
   }
 
   /** An event that the view's own functions cannot take. */
-  #fail(error: FeatureComputationError, event: UsableEvent, key: string, context: ProcessContext<ComputedRow>): void {
+  #fail(
+    error: FeatureComputationError,
+    event: UsableEvent,
+    key: EntityKey,
+    context: ProcessContext<ComputedRow>,
+  ): void {
     this.#metrics.failed.inc({ reason: 'computation' });
     this.#metrics.events.inc({ view: this.#id, outcome: 'failed' });
     this.#metrics.failures.inc({ view: this.#id, feature: error.feature });
-    const reason = `${error.message}; event ${event.eventId} of ${this.#computation.view.entity.name} ${key}`;
+    const reason = `${error.message}; event ${event.eventId} of ${key}`;
     this.#toDeadLetters(event, reason, 'pipeline.compute_features', context);
     this.#failures.add(true);
     if (!this.#failures.isExceeded) return;
@@ -239,7 +245,7 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
 
   /** @param origin - the event that made the row; undefined when something left a window */
   #output(
-    key: string,
+    key: EntityKey,
     asOfMs: number,
     values: FeatureRow['values'],
     violations: readonly Violation[],
@@ -293,7 +299,7 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
    * @param event - that made it necessary; undefined: a timer did
    */
   #decay(
-    key: string,
+    key: EntityKey,
     state: EntityState,
     beforeMs: number,
     context: ProcessContext<ComputedRow>,
@@ -304,8 +310,8 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
       this.#metrics.failures.inc({ view: this.#id, feature: error.feature });
       if (hasFailed) return;
       hasFailed = true;
-      const reason = `${error.message}; as of ${new Date(asOfMs).toISOString()}, ${this.#computation.view.entity.name} ${key}`;
-      const shown = event ?? { payload: JSON.stringify(state.latest?.event ?? null), attempt: 1 };
+      const reason = `${error.message}; as of ${new Date(asOfMs).toISOString()}, ${key}`;
+      const shown = event ?? { payload: jsonOfEvent(state.latest?.event ?? null), attempt: 1 };
       // The event itself is counted: replayed, it would be a duplicate.
       this.#toDeadLetters(shown, reason, 'pipeline.decay', context);
     };
@@ -338,7 +344,7 @@ export class ComputeFeatures implements DoFn<KV<string, UsableEvent>, ComputedRo
     return (latest?.eventTimeMs ?? 0) + this.#computation.horizonMs;
   }
 
-  onTimer(timer: TimerSpec, context: OnTimerContext<ComputedRow, string>): void {
+  onTimer(timer: TimerSpec, context: OnTimerContext<ComputedRow, EntityKey>): void {
     const cell = context.state(this.remembered);
     const remembered = cell.read();
     const nowMs = context.clock.now();

@@ -3,8 +3,10 @@ import type { LogRecord } from '#connectors/connector';
 import { type DeadLetter, earlierAttempts, type LetterOrigin, originOf, payloadOf } from '#connectors/dead_letters';
 import { formatOf, type ReadRow } from '#connectors/files/formats';
 import type { UnreadableBatchError } from '#connectors/kafka/errors';
+import { joinKeyValue } from '#feature_store/definitions/entity_key';
 import type { EventFields } from '#feature_store/definitions/feature';
-import type { EventSource } from '#feature_store/definitions/source';
+import type { FeatureView } from '#feature_store/definitions/feature_view';
+import type { EventSource, JoinKeyType } from '#feature_store/definitions/source';
 import { messageOf } from '#kernel/errors';
 import { readEventTime } from '#kernel/event_time_text';
 import { decodeUtf8, InvalidJsonError, parseExactJson } from '#kernel/exact_json';
@@ -81,32 +83,70 @@ function ofRecord({ element, eventTimeMs }: Decoded, { value }: LogRecord, origi
 
 /**
  * The same of rows of files and queries, whose formats have types of their own: times may be dates, whole numbers bigints, and in CSV all is
- * text: an empty cell is a field that is not there, and numbers and truth values are read where the schema wants them. Where there is one type
+ * text: an empty cell is a field that is missing, and numbers and booleans are read where the schema wants them. Where there is one type
  * of events only, rows need not say it. `path`: the file; undefined for rows of a query.
+ *
+ * @param views - whose join keys keep 64-bit integers exact
  */
-export function createRowDecoder(sources: readonly EventSource[], clock: Clock) {
+export function createRowDecoder(sources: readonly EventSource[], clock: Clock, views: readonly FeatureView[] = []) {
   const check = createEventCheck(sources, clock, true);
   const readers = new Map(sources.flatMap((source) => source.eventTypes.map((type) => [type, textReaders(source)])));
+  const keys = new Map(sources.flatMap((source) => source.eventTypes.map((type) => [type, joinKeysOf(source, views)])));
   const [onlyType, ...otherTypes] = readers.keys();
   const defaults = otherTypes.length === 0 ? { event_type: onlyType } : {};
   return (row: ReadRow, path: string | undefined, watermark: EventTime): Decoded => {
     if (!row.ok) return refused(row.reason, row.text, 1);
     const isText = path !== undefined && formatOf(path).format === 'csv';
-    const ofType = isText ? readers.get(String(row.row.event_type ?? onlyType)) : undefined;
+    const type = String(row.row.event_type ?? onlyType);
+    const ofType = isText ? readers.get(type) : undefined;
+    const joinKeys = keys.get(type);
     const body: Record<string, unknown> = { ...defaults };
+    let exact: Record<string, bigint> | undefined;
     for (const [name, value] of Object.entries(row.row)) {
       if (value === null || value === undefined || (isText && value === '')) continue;
-      body[name] = ofType?.get(name)?.(String(value)) ?? asJson(value);
+      const keyType = joinKeys?.get(name);
+      if (keyType === undefined || !(isText || typeof value === 'bigint')) {
+        body[name] = ofType?.get(name)?.(String(value)) ?? asJson(value);
+        continue;
+      }
+      const key = joinKeyValue(keyType, value) ?? value;
+      if (keyType === 'number' && typeof key === 'bigint') {
+        // The schema knows numbers only; the key is what the number came from.
+        exact ??= {};
+        exact[name] = key;
+        body[name] = Number(key);
+      } else body[name] = keyType === 'bigint' && Number.isSafeInteger(key) ? BigInt(key as number) : key;
     }
-    let text: string;
+    let payload: string;
     try {
-      text = JSON.stringify(body);
+      payload = jsonOfEvent(exact === undefined ? body : { ...body, ...exact });
     } catch (error) {
       return refused(`no JSON: ${messageOf(error)}`, String(Object.keys(row.row)), 1);
     }
-    return check(body, text, 1, watermark);
+    const { element, eventTimeMs } = check(body, payload, 1, watermark);
+    if (exact === undefined || !element.ok) return { element, eventTimeMs };
+    return { element: { ...element, event: { ...element.event, ...exact } }, eventTimeMs };
   };
 }
+
+/** JSON of an event; integers that no number holds are strings. */
+export function jsonOfEvent(body: Readonly<Record<string, unknown>> | null): string {
+  for (const name in body) {
+    if (typeof body[name] !== 'bigint') continue;
+    return JSON.stringify(body, (_, value) => (typeof value === 'bigint' ? `${value}` : value));
+  }
+  return JSON.stringify(body);
+}
+
+/** Join keys of a source's events, with their types. */
+const joinKeysOf = (source: EventSource, views: readonly FeatureView[]): ReadonlyMap<string, JoinKeyType> =>
+  new Map(
+    views
+      .filter((view) => view.source.name === source.name)
+      .flatMap(({ entity, joinKeyTypes }) =>
+        entity.joinKeys.map((key, index) => [key, joinKeyTypes[index] as JoinKeyType] as const),
+      ),
+  );
 
 type ReadText = (text: string) => unknown;
 

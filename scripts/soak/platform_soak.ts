@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { PORTS, ROLES, type Role } from '#cli/choices';
 import { generateTransactions } from '#examples/fraud/transaction_generator';
+import { type EntityKey, idOf } from '#feature_store/definitions/entity_key';
 import { assetPath } from '#kernel/project_root';
 import { readModelFolder } from '#registry/model_folder';
 import { run } from '../services/install.ts';
@@ -215,10 +216,10 @@ async function waitForRows(
   const giveUpAt = Date.now() + CATCH_UP_MS;
   try {
     for (;;) {
-      const { rows } = await client.query<{ entity_key: string; at: string }>(
+      const { rows } = await client.query<{ entity_key: EntityKey; at: string }>(
         `SELECT entity_key, (extract(epoch FROM event_time) * 1000)::bigint::text AS at FROM feature_rows WHERE view = 'fraud' AND version = 1`,
       );
-      const found = new Set(rows.map(({ entity_key: entity, at }) => `${entity} ${at}`));
+      const found = new Set(rows.map(({ entity_key: entity, at }) => `${idOf(entity)} ${at}`));
       let missing = 0;
       for (const [account, times] of expected) for (const at of times) if (!found.has(`${account} ${at}`)) missing += 1;
       if (missing === 0 || Date.now() > giveUpAt) return missing;

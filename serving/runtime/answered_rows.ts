@@ -1,3 +1,4 @@
+import type { EntityKey } from '#feature_store/definitions/entity_key';
 import type { NewPrediction } from '#feature_store/offline/offline_store';
 import type { Inferred } from '../routing/watched_inference.ts';
 import { interpret, type Predicted, predictionOf } from './interpret.ts';
@@ -5,7 +6,8 @@ import { interpret, type Predicted, predictionOf } from './interpret.ts';
 /** A row as the log takes it: its features as they are, or as the JSON text that they came in. */
 export interface AskedRow {
   readonly features: NewPrediction['features'];
-  readonly entity: string | undefined;
+  /** Whose they are when they were looked up. */
+  readonly entity: EntityKey | undefined;
 }
 
 /** The rows of a request. */

@@ -1,3 +1,4 @@
+import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { requestFields } from '#feature_store/retrieval/feature_vector';
@@ -32,7 +33,7 @@ export type Features = Readonly<Record<string, unknown>>;
 /** A row to predict: its features, and whose they are when they were looked up. */
 export interface Row {
   readonly features: Features;
-  readonly entity: string | undefined;
+  readonly entity: EntityKey | undefined;
   /** By view, of what was looked up. */
   readonly freshness?: Freshness;
 }
@@ -136,7 +137,12 @@ export class Predictor {
     return chosen;
   }
 
-  /** The entities' features from the online store and on demand, those given on top. @throws {@link UnknownEntityError} */
+  /**
+   * Looks up features of entities, by their ids, in the online store and on demand; those given on top. They are of the entity that the model's feature service
+   * is of.
+   *
+   * @throws {@link UnknownEntityError}; {@link EntityKeyError} for what is no id of it
+   */
   async lookUp(
     active: ActiveModel,
     entities: readonly string[],
@@ -160,9 +166,9 @@ export class Predictor {
     );
     const overrides = overridesOf(given, request, inputs);
     const nowMs = clock.now();
-    return vectors.map(({ entity, values, rows, isKnown, failure }) => {
+    return vectors.map(({ entity: id, entityKey: entity, values, rows, isKnown, failure }) => {
       if (failure !== undefined) throw failure;
-      if (!isKnown) throw new UnknownEntityError(entity, service.signature.service);
+      if (!isKnown) throw new UnknownEntityError(id, service.signature.service);
       const features: Record<string, unknown> = {};
       for (const { name } of inputs) features[name] = values[name];
       if (overrides !== undefined) Object.assign(features, overrides);

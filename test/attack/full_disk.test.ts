@@ -4,12 +4,14 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { MemoryLog } from '#connectors/memory/memory_log';
+import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { MemoryOnlineStore } from '#feature_store/online/memory_store';
 import { eventTime, processingTime, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { replaceFile } from '#storage/durable_files';
 import { DiskFullError, diskError } from '#storage/errors';
 import { temporaryFolder } from '../support/disk_folder.ts';
+import { keyOf } from '../support/entity_keys.ts';
 import { createTestGateway, eventOf } from '../unit/connectors/gateway/test_gateway.ts';
 
 /** A disk of one megabyte; only the administrator can make one. */
@@ -114,13 +116,14 @@ const signal = new AbortController().signal;
       return store;
     };
     const view = { view: 'v', version: 1 };
-    const row = (entityKey: string) => ({
+    const row = (entityKey: EntityKey) => ({
       ...{ ...view, entityKey, eventTime: eventTime(1), computedAt: processingTime(1), values: { a: 'x'.repeat(900) } },
     });
     const store = await open();
-    const accepted: string[] = [];
-    const write = async (key: string): Promise<void> => {
+    const accepted: EntityKey[] = [];
+    const write = async (id: string): Promise<void> => {
       try {
+        const key = keyOf(id);
         await store.write([row(key)]);
         accepted.push(key);
       } catch (error) {
@@ -133,7 +136,7 @@ const signal = new AbortController().signal;
     expect(accepted.length).toBeLessThan(40);
     rmSync(ballast);
     for (let at = 0; at < 20; at += 1) await write(`after-${at}`);
-    expect(accepted.filter((key) => key.startsWith('after'))).toHaveLength(20);
+    expect(accepted.filter((key) => key.startsWith(keyOf('after')))).toHaveLength(20);
     await store.stop();
     const again = await open();
     const found = await again.read(view, accepted);

@@ -17,6 +17,7 @@ import { KafkaBroker } from '#connectors/kafka/kafka_broker';
 import { createRedis, type RedisClient } from '#connectors/redis/client';
 import { redisConfigSchema } from '#connectors/redis/config';
 import { count } from '#feature_store/definitions/aggregations';
+import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { expression, field, fromEvent } from '#feature_store/definitions/feature';
 import { featureView } from '#feature_store/definitions/feature_view';
 import { entity, eventSource } from '#feature_store/definitions/source';
@@ -34,6 +35,7 @@ import { createPipelineMetrics } from '#pipelines/runner/pipeline_metrics';
 import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
 import { PredictionLog } from '#serving/prediction_log';
 import { serviceAddress } from '../integration/service_address.ts';
+import { keyOf } from '../support/entity_keys.ts';
 
 // One poisoned record at each entry point and sink, between 40 good ones, with real Kafka, Redis and PostgreSQL: all 40 are counted, the poison is in
 // the dead letters with its reason, and no job restarts.
@@ -116,7 +118,7 @@ beforeAll(async () => {
   const { hostname, port } = new URL(serviceAddress('TEST_REDIS_URL'));
   const config = redisConfigSchema.parse({ host: hostname, port: Number(port) });
   redis = createRedis(config, silentLogger);
-  online = new RedisOnlineStore({ redis, views: [view] }, { redis: config, keyPrefix: RUN });
+  online = new RedisOnlineStore({ redis, views: [view], log: silentLogger }, { redis: config, keyPrefix: RUN });
   await online.start();
   // A database of its own, whose triggers refuse rows.
   const url = new URL(serviceAddress('TEST_POSTGRES_URL'));
@@ -231,7 +233,7 @@ test('events: poison of every kind between 40 good ones', async () => {
   );
   await handle.finished;
 
-  const names = Array.from({ length: GOOD }, (_, index) => `good-${index}`);
+  const names = Array.from({ length: GOOD }, (_, index) => keyOf(`good-${index}`, 'user'));
   const stored = await online.read(view, names);
   expect(stored.map((row) => row?.values.count_24h)).toEqual(names.map(() => 1));
   expect((await offline.newestOf(view, names)).length).toBe(GOOD);
@@ -300,7 +302,7 @@ test('history: poisoned lines of a file between 40 good ones', async () => {
     ),
     { log: silentLogger, clock: systemClock, metrics: createPipelineMetrics(registry), maxRetries: 0 },
   ).finished;
-  const names = Array.from({ length: GOOD }, (_, index) => `past-${index}`);
+  const names = Array.from({ length: GOOD }, (_, index) => keyOf(`past-${index}`, 'user'));
   expect((await offline.newestOf(view, names)).length).toBe(GOOD);
   const of = (await lettersOf()).filter(({ payload, reason }) => payload.includes('past-') || /past-/.test(reason));
   expect(of.map(({ reason }) => reason).sort()).toEqual([
@@ -441,7 +443,12 @@ describe('rows of', () => {
       feedback[3],
     ]);
     const labels = indices.map((index) => ({
-      ...{ labelId: `l${index}`, entityKey: index === 5 ? 'a\0b' : 'a', eventTime: eventTime(START), label: 1 },
+      ...{
+        labelId: `l${index}`,
+        entityKey: (index === 5 ? 'account:a\0b' : 'account:a') as EntityKey,
+        eventTime: eventTime(START),
+        label: 1,
+      },
     }));
     const rejected = await writeInHalves(labels, (part) => offline.writeLabels(`labels-${RUN}`, part));
     expect(rejected.map(({ value }) => value)).toEqual([labels[5]]);

@@ -110,7 +110,7 @@ test('history becomes features, statistics and training sets; a set is made agai
   const lately = seen.filter(({ timestamp }) => Date.parse(timestamp) > Date.parse(cut) - DAY_MS);
   expect(row).toMatchObject({
     label_id: 'l40',
-    entity_key: 'a0',
+    entity_key: 'account:a0',
     count_24h: lately.length,
     payment_is_cash_like: true,
     payment_to_max: 400 / Math.max(...seen.map(({ amount }) => amount)),
@@ -139,7 +139,7 @@ test('history becomes features, statistics and training sets; a set is made agai
   });
 
   const query =
-    "SELECT entity_key, event_time + interval '1 second' AS event_time, 1 AS label FROM feature_rows WHERE view = 'fraud' AND entity_key = 'a1'";
+    "SELECT entity_key, event_time + interval '1 second' AS event_time, 1 AS label FROM feature_rows WHERE view = 'fraud' AND entity_key = 'account:a1'";
   const queried = await headwater('training-set', '--service', 'fraud@1', '--labels-query', query, '--out', 'queried');
   expect(queried).toMatchObject({ code: 0, last: { files: [{ name: 'data.csv' }] } });
 }, 120_000);
@@ -158,6 +158,29 @@ test('a view in batch is computed from where its source says that its past lies'
   expect(cells).toMatchObject({ frequency_90d: '2', frequency_365d: '4', monetary_365d: '40' });
   expect(Number(cells.recency_days)).toBeCloseTo(20, 3);
 }, 60_000);
+
+test('an id of two entities is erased by its key: the other one stays', async () => {
+  mkdirSync(join(folder, 'both'), { recursive: true });
+  const both = [transaction(0), purchase(8)].map((event, index) => ({
+    ...{ ...event, event_id: `both${index}`, user_id: 'x9', timestamp: transaction(index).timestamp },
+    ...('account_id' in event ? { account_id: 'x9' } : {}),
+  }));
+  writeFileSync(join(folder, 'both', 'events.jsonl'), jsonLines(both));
+  const views = ['--view', 'fraud@1', '--view', 'user_activity@1'];
+  expect(await headwater('backfill', '--in', 'both/*.jsonl', ...views)).toMatchObject({ code: 0 });
+  expect(await headwater('erase', 'x9', '--dry-run')).toMatchObject({
+    stderr: expect.stringMatching(/"x9" is an id of several entities: erase account:x9 or user:x9/),
+  });
+  const erased = await headwater('erase', 'user:x9', '--yes');
+  expect(erased.last).toMatchObject({ entity: 'user:x9', erased: true, onlineRows: 1 });
+  expect(erased.last.featureRows).toBeGreaterThan(0);
+  // Now there is one x9 only.
+  expect((await headwater('erase', 'x9', '--dry-run')).last).toMatchObject({ entity: 'account:x9', erased: false });
+  expect((await headwater('erase', 'x9', '--entity', 'user', '--dry-run')).last).toMatchObject({ featureRows: 0 });
+  expect((await headwater('erase', 'x9', '--entity', 'shop', '--dry-run')).stderr).toMatch(
+    /no entity "shop"; there is/,
+  );
+}, 120_000);
 
 test('too many broken rules fail the command, and what is wrong is said', async () => {
   const update = (index: number) => ({

@@ -18,6 +18,7 @@ import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { STACK_SERVERS, type Stack, startStack } from '#scripts/services/stack';
 import { runCommand } from '../support/command_line.ts';
+import { keyOf } from '../support/entity_keys.ts';
 import { PlatformProcess } from '../support/platform_process.ts';
 
 // Everything that serving leans on dies under load, one after the other, and both stores at once.
@@ -71,7 +72,7 @@ async function fillStores(): Promise<{ offline: OfflineStore; close(): Promise<v
   });
   const services = await startAll([online, offline], new AbortController().signal);
   const rows = Array.from({ length: ACCOUNTS }, (_, index) => ({
-    ...{ view: fraudView.view, version: fraudView.version, entityKey: `a${index}`, values: features },
+    ...{ view: fraudView.view, version: fraudView.version, entityKey: keyOf(`a${index}`), values: features },
     eventTime: eventTime(Date.now()),
     computedAt: processingTime(Date.now()),
   }));

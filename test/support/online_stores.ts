@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { postgresConfigSchema } from '#connectors/postgres/config';
 import { redisConfigSchema } from '#connectors/redis/config';
 import { createOfflineStore, createOnlineStore, ttlsOf } from '#feature_store/config';
+import type { EntityKey } from '#feature_store/definitions/entity_key';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { FallbackOnlineStore } from '#feature_store/online/fallback_store';
@@ -33,7 +34,7 @@ export async function openStores(
     { checkEveryMs: 200, settleMs: 300, ...settings },
   );
   const services: RunningServices = await startAll([store, offline, refill], new AbortController().signal);
-  const row = (entityKey: string, amount: number, ageMs = 0): FeatureRow => ({
+  const row = (entityKey: EntityKey, amount: number, ageMs = 0): FeatureRow => ({
     ...{ view: view.view, version: view.version, entityKey, values: { amount } },
     ...{ eventTime: eventTime(Date.now() - ageMs), computedAt: processingTime(Date.now()) },
   });

@@ -1,6 +1,7 @@
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type EntityKey, idOf } from '#feature_store/definitions/entity_key';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import type { NewPrediction, OfflineStore, OutcomesQuery } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
@@ -26,14 +27,14 @@ export const tinyOnline: OnlineStore = {
   write: async () => ({ written: 0, stale: 0 }),
   increment: async () => 0,
   erase: async () => 0,
-  read: async (_, keys) => keys.map((key) => (/^e\d\d?$/.test(key) ? rowOf(key) : undefined)),
+  read: async (_, keys) => keys.map((key) => (/^e\d\d?$/.test(idOf(key)) ? rowOf(key) : undefined)),
 };
 
-const rowOf = (entityKey: string): FeatureRow => ({
+const rowOf = (entityKey: EntityKey): FeatureRow => ({
   ...{ view: 'tiny', version: 1, entityKey },
   eventTime: eventTime(Date.UTC(2026, 0, 1)),
   computedAt: processingTime(0),
-  values: { amount: Number(entityKey.slice(1)), count: 2, weekend: false, category: 'a' },
+  values: { amount: Number(idOf(entityKey).slice(1)), count: 2, weekend: false, category: 'a' },
 });
 
 export interface TinyServing {

@@ -6,6 +6,7 @@ import { ttlsOf } from '#feature_store/config';
 import { MemoryOnlineStore } from '#feature_store/online/memory_store';
 import { eventTime, processingTime, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
+import { keyOf } from '../../support/entity_keys.ts';
 import { contractView, describeOnlineStore } from './online_store_contract.ts';
 
 const open = async (file: string): Promise<MemoryOnlineStore> => {
@@ -27,7 +28,7 @@ test('a line torn by a crash is dropped, those before it are not', async () => {
   const row = {
     view: 'contract',
     version: 1,
-    entityKey: 'a',
+    entityKey: keyOf('a'),
     eventTime: eventTime(now),
     computedAt: processingTime(now),
     values: {},
@@ -36,6 +37,6 @@ test('a line torn by a crash is dropped, those before it are not', async () => {
   await store.stop();
   appendFileSync(torn, '0badc0de {"view":"co');
   const again = await open(torn);
-  expect(await again.read({ view: 'contract', version: 1 }, ['a'])).toEqual([row]);
+  expect(await again.read({ view: 'contract', version: 1 }, [keyOf('a')])).toEqual([row]);
   await again.stop();
 });

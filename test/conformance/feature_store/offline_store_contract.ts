@@ -6,11 +6,13 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { createFileSystems } from '#connectors/files/file_systems';
 import { emptyEntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
+import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { exportRows, importRows } from '#feature_store/offline/row_files';
 import { fraudView } from '#feature_store/views/fraud';
 import { DAY_MS, eventTime, HOUR_MS, processingTime } from '#kernel/time';
+import { keyOf } from '../../support/entity_keys.ts';
 
 const START = Date.UTC(2026, 4, 30);
 const at = (hours: number) => eventTime(START + hours * HOUR_MS);
@@ -21,13 +23,13 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
     let store: OfflineStore;
     beforeAll(async () => {
       store = await open();
-    }, 60_000);
+    }, 180_000);
     afterAll(() => store.stop());
 
-    const row = (view: string, entityKey: string, hours: number, value: number, computedAt = 0): FeatureRow => ({
+    const row = (view: string, id: string, hours: number, value: number, computedAt = 0): FeatureRow => ({
       view,
       version: 1,
-      entityKey,
+      entityKey: keyOf(id),
       eventTime: at(hours),
       computedAt: processingTime(START + 10 * DAY_MS + computedAt),
       values: { value, name: 'x"y,z', flag: true, nothing: null },
@@ -42,7 +44,7 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
         await store.write(seen.map((key) => row(view, key, hours, hours)));
       }
       const newest: FeatureRow[] = [];
-      for (let after: string | undefined; ; after = newest.at(-1)?.entityKey) {
+      for (let after: EntityKey | undefined; ; after = newest.at(-1)?.entityKey) {
         const page = await store.newestRows(
           { view, version: 1 },
           { limit: 10, ...(after === undefined ? {} : { after }) },
@@ -51,7 +53,7 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
         expect(page.length).toBeLessThanOrEqual(10);
         newest.push(...page);
       }
-      expect(newest.map(({ entityKey }) => entityKey)).toEqual(keys);
+      expect(newest.map(({ entityKey }) => entityKey)).toEqual(keys.map((key) => keyOf(key)));
       const hoursOf = (index: number): number => (index % 3 === 0 ? 40 * 24 : index % 2 === 0 ? 5 : 0);
       expect(newest).toEqual(keys.map((key, index) => row(view, key, hoursOf(index), hoursOf(index))));
     });
@@ -59,10 +61,13 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
     test('the newest rows of some entities; those without one are left out', async () => {
       const view = randomUUID();
       await store.write([row(view, 'a', 0, 1), row(view, 'a', 3, 2), row(view, 'b', 1, 3), row(view, 'c', 1, 4)]);
-      const found = await store.newestOf({ view, version: 1 }, ['b', 'nobody', 'a', 'a']);
+      const found = await store.newestOf(
+        { view, version: 1 },
+        ['b', 'nobody', 'a', 'a'].map((id) => keyOf(id)),
+      );
       expect(found.map(({ entityKey, values }) => [entityKey, values.value]).sort()).toEqual([
-        ['a', 2],
-        ['b', 3],
+        [keyOf('a'), 2],
+        [keyOf('b'), 3],
       ]);
     });
 
@@ -74,7 +79,7 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
         rowIndex: 0,
         modelName: index === 3 ? `${model}-other` : model,
         modelVersion: 1,
-        entityKey: index % 2 === 0 ? 'even' : undefined,
+        entityKey: index % 2 === 0 ? keyOf('even') : undefined,
         features: { amount: index },
         prediction: 'fraud',
         probabilities: { fraud: 0.75, legitimate: 0.25 },
@@ -87,7 +92,7 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
         );
       expect(await ids({})).toEqual([2, 1, 0]);
       expect(await ids({ limit: 1 })).toEqual([2]);
-      expect(await ids({ entityKey: 'even' })).toEqual([2, 0]);
+      expect(await ids({ entityKeys: [keyOf('even'), keyOf('odd')] })).toEqual([2, 0]);
       expect(await ids({ sinceMs: START + 1 })).toEqual([2, 1]);
       expect(await store.listPredictions({ limit: 1, modelName: model })).toEqual([prediction(2)]);
     });
@@ -110,7 +115,7 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
           rows.push({
             view: view.view,
             version: view.version,
-            entityKey: entity,
+            entityKey: keyOf(entity),
             eventTime: eventTime(time),
             computedAt: processingTime(START + index),
             values: computation.apply(state, event, time),
@@ -143,7 +148,7 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       await store.write([row(view, 'a', -30 * years, 1), row(view, 'a', -30 * years + 1, 2), row(view, 'a', 0, 3)]);
       const labels = [-30 * years, 0].map((hours, index) => ({
         labelId: `${view}-${index}`,
-        entityKey: 'a',
+        entityKey: keyOf('a'),
         eventTime: at(hours),
         label: 1,
       }));
@@ -176,7 +181,7 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       await store.write(rows);
       await store.write([row(view, 'b', 0, 99, -5)]);
       expect(await store.countRows({ view, version: 1 })).toBe(3);
-      const moments = [{ entityKey: 'b', eventTime: at(2) }];
+      const moments = [{ entityKey: keyOf('b'), eventTime: at(2) }];
       const [joined] = await store.pointInTimeJoin(moments, { view: { view, version: 1 } });
       expect(joined?.value).toBe(4);
     });
@@ -208,7 +213,7 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
             const ttlMs = ttlHours === undefined ? undefined : ttlHours * HOUR_MS;
             // Rows are computed ten days after the first of them: some moments come before.
             const moments = asked.map(({ key, hours, computed }) => ({
-              entityKey: key,
+              entityKey: keyOf(key),
               eventTime: at(hours * 3 + computed),
             }));
             const query = { view: { view, version: 1 }, ttlMs, knownBy: known, knownAtMoment };
@@ -233,7 +238,7 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       const source = randomUUID();
       const labels = [3, 1, 2].map((hours) => ({
         labelId: `l${hours}`,
-        entityKey: 'a',
+        entityKey: keyOf('a'),
         eventTime: at(hours),
         label: hours / 2,
         ...(hours === 2 ? {} : { request: { amount: hours, kind: "it's", none: null } }),
@@ -243,11 +248,11 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       const byTime = [labels[1], labels[2]];
       expect(await store.readLabels(source, range)).toEqual(byTime);
       const query = `SELECT label_id, entity_key, event_time, label, 'x' AS kind FROM labels WHERE source = '${source}'`;
-      expect(await store.queryLabels(query, range)).toEqual(
+      expect(await store.queryLabels(query, range, fraudView)).toEqual(
         byTime.map((label) => ({ ...label, request: { kind: 'x' } })),
       );
       await expect(
-        store.queryLabels('SELECT now() AS event_time', { from: at(0), to: eventTime(Date.now() + DAY_MS) }),
+        store.queryLabels('SELECT now() AS event_time', { from: at(0), to: eventTime(Date.now() + DAY_MS) }, fraudView),
       ).rejects.toThrow(/row 0 of the label query needs entity_key/);
     });
 
@@ -354,7 +359,7 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
         variant: variants[index % 3 === 0 ? 0 : 1] as string,
         experiment: index % 7 === 0 ? undefined : 'lift',
         // Some are nobody's: each is a unit of its own.
-        entityKey: index % 5 === 0 ? undefined : `user-${index % 20}`,
+        entityKey: index % 5 === 0 ? undefined : keyOf(`user-${index % 20}`, 'user'),
         ...{ features: {}, prediction: index % 2 === 0 ? 'yes' : 'no', predictedAtMs: START },
       }));
       await store.writePredictions(predictions);
@@ -400,7 +405,7 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
     });
 
     test('an entity that is erased is gone everywhere, once that is wanted; others stay', async () => {
-      const [gone, stays, model] = [randomUUID(), randomUUID(), randomUUID()];
+      const [gone, stays, model] = [keyOf(randomUUID()), keyOf(randomUUID()), randomUUID()];
       const rows = [gone, stays].flatMap((entityKey) =>
         [0, 1].map((hours) => ({
           ...{ view: model, version: 1, entityKey, eventTime: at(hours), computedAt: processingTime(START) },
@@ -429,6 +434,56 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
         stays,
       ]);
       expect(await store.eraseEntity(stays, true)).toEqual(all);
+    });
+
+    test('entities of two types with one id are two, in rows, joins, predictions, labels and erasure', async () => {
+      const [view, id] = [randomUUID(), randomUUID()];
+      const keys = ['', '|', '\\', '#5', ':x', '{}', '%', '_', "'", 'é'].flatMap((end) =>
+        ['user', 'account'].map((entity) => keyOf(`${id}${end}`, entity)),
+      );
+      await store.write(keys.map((entityKey, index) => ({ ...row(view, 'x', 0, index), entityKey })));
+      await store.writePredictions(
+        keys.map((entityKey, rowIndex) => ({
+          ...{ predictionId: id, requestId: id, rowIndex, modelName: view, modelVersion: 1, entityKey, features: {} },
+          prediction: 'yes',
+          predictedAtMs: START,
+        })),
+      );
+      await store.writeLabels(
+        view,
+        keys.map((entityKey, index) => ({ labelId: `${index}`, entityKey, eventTime: at(1), label: index })),
+      );
+      const moments = keys.map((entityKey) => ({ entityKey, eventTime: at(1) }));
+      const joined = async () =>
+        (await store.pointInTimeJoin(moments, { view: { view, version: 1 } })).map((values) => values?.value);
+      expect(await joined()).toEqual(keys.map((_, index) => index));
+      for (const key of keys.slice(0, 6)) {
+        expect(await store.eraseEntity(key, false)).toEqual({ featureRows: 1, predictions: 1, feedback: 0, labels: 1 });
+      }
+      expect(await joined()).toEqual(keys.map((_, index) => (index < 6 ? undefined : index)));
+      const left = keys.slice(6);
+      const predicted = await store.listPredictions({ limit: 100, modelName: view });
+      expect(predicted.map(({ entityKey }) => entityKey)).toEqual(left);
+      const labels = await store.readLabels(view, { from: at(0), to: at(2) });
+      expect(new Set(labels.map(({ entityKey }) => entityKey))).toEqual(new Set(left));
+    });
+
+    test('integers of 64 bits stay exact in keys of label queries and in history', async () => {
+      const ids = [9_007_199_254_740_991n, 9_007_199_254_740_992n, 9_007_199_254_740_993n, -(2n ** 63n), 5n];
+      const values = ids.map((id) => `('${id}'::bigint)`).join(', ');
+      const orders = { entity: { name: 'order', joinKeys: ['order_id'] }, joinKeyTypes: ['number'] } as const;
+      const query = (column: string) =>
+        `SELECT id AS ${column}, timestamptz '2026-05-30Z' AS event_time, 1 AS label, 7 AS amount FROM (VALUES ${values}) AS v(id)`;
+      const range = { from: at(-1), to: at(1) };
+      for (const column of ['order_id', 'entity_key']) {
+        const found = await store.queryLabels(query(column), range, orders);
+        expect(new Set(found.map(({ entityKey }) => entityKey))).toEqual(new Set(ids.map((id) => `order:#${id}`)));
+        for (const { request } of found) expect(request?.amount).toBe(7);
+      }
+      const page = { timestampField: 'event_time', idField: 'order_id', after: undefined, limit: 10 };
+      const rows = await store.readHistory(query('order_id'), page);
+      expect(new Set(rows.map((found) => BigInt(found.order_id as number | bigint)))).toEqual(new Set(ids));
+      expect(rows.find((found) => found.order_id === 5)).toBeDefined();
     });
 
     test('drift reports: a window told again replaces itself; the newest first; those of one model, version, time', async () => {
@@ -497,7 +552,7 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
         probabilities: { legitimate: 0.2, fraud: 0.8 },
         predictedAtMs: Date.now(),
       };
-      await store.writePredictions([prediction, { ...prediction, rowIndex: 1, entityKey: 'a' }]);
+      await store.writePredictions([prediction, { ...prediction, rowIndex: 1, entityKey: keyOf('a') }]);
       await store.writePredictions([prediction]);
       expect(await store.countPredictions()).toBe(before + 2);
       // One request id, several answers: each is kept, and found by it.
@@ -547,9 +602,9 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
 
           await store.write(batch.map(({ key, at: time, n }) => row(id, `e${key}`, 0, n, time)));
           const rows = await store.newestRows({ view: id, version: 1 }, { limit: 10 });
-          expect(rows.map(({ entityKey, values }) => [Number(entityKey.slice(1)), values.value])).toEqual(
-            sorted(newest),
-          );
+          expect(
+            rows.map(({ entityKey, values }) => [Number(entityKey.slice(keyOf('e').length)), values.value]),
+          ).toEqual(sorted(newest));
 
           await store.writeStatistics(
             batch.map(({ key, n }) => ({
@@ -580,7 +635,7 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
 
           await store.writeLabels(
             id,
-            batch.map(({ key, n }) => ({ labelId: `l${key}`, entityKey: 'e', eventTime: at(0), label: n })),
+            batch.map(({ key, n }) => ({ labelId: `l${key}`, entityKey: keyOf('e'), eventTime: at(0), label: n })),
           );
           const labels = await store.readLabels(id, { from: at(-1), to: at(1) });
           expect(labels.map(({ labelId, label }) => [Number(labelId.slice(1)), label])).toEqual(sorted(last));

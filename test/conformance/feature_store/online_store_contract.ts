@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { field, isWeekend } from '#feature_store/definitions/feature';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { DAY_MS, eventTime, processingTime } from '#kernel/time';
+import { keyOf } from '../../support/entity_keys.ts';
 import { testView } from '../../support/test_view.ts';
 
 /** Three features and one that is missing, served for 30 days. */
@@ -20,7 +22,7 @@ export const contractView = testView(
 const view = { view: 'contract', version: 1 };
 const nowMs = Date.now();
 
-const rowOf = (entityKey: string, at: number, value: number): FeatureRow => ({
+const rowOf = (entityKey: EntityKey, at: number, value: number): FeatureRow => ({
   ...view,
   entityKey,
   eventTime: eventTime(nowMs - 1_000_000 + at),
@@ -46,7 +48,7 @@ export function describeOnlineStore(name: string, open: () => Promise<OnlineStor
           fc.integer({ min: 1, max: 5 }),
           async (writes, batchSize) => {
             const run = randomUUID();
-            const rows = writes.map(({ key, at }, index) => rowOf(`${run}-${key}`, at, index));
+            const rows = writes.map(({ key, at }, index) => rowOf(keyOf(`${run}-${key}`), at, index));
             const newest = new Map<string, FeatureRow>();
             let stale = 0;
             for (const row of rows) {
@@ -61,7 +63,7 @@ export function describeOnlineStore(name: string, open: () => Promise<OnlineStor
               expect(result.written + result.stale).toBe(batch.length);
               refused += result.stale;
             }
-            const keys = [`${run}-b`, `${run}-unknown`, `${run}-a`];
+            const keys = [`${run}-b`, `${run}-unknown`, `${run}-a`].map((id) => keyOf(id));
             expect(await store.read(view, keys)).toEqual(keys.map((key) => newest.get(key)));
             // A store need not tell which of a call's rows another one of them has replaced.
             if (batchSize === 1) expect(refused).toBe(stale);
@@ -74,12 +76,12 @@ export function describeOnlineStore(name: string, open: () => Promise<OnlineStor
 
     test('readers that ask at once each get what they have asked for', async () => {
       const run = randomUUID();
-      const stored = Array.from({ length: 1_300 }, (_, index) => rowOf(`${run}-${index}`, 0, index));
+      const stored = Array.from({ length: 1_300 }, (_, index) => rowOf(keyOf(`${run}-${index}`), 0, index));
       await store.write(stored.filter((_, index) => index % 3 !== 0));
       const asked = stored.map(async ({ entityKey }, index) => {
         // Some a turn later, some two at a time.
         if (index % 5 === 0) await new Promise((resolve) => setImmediate(resolve));
-        const other = `${run}-${(index * 7) % stored.length}`;
+        const other = keyOf(`${run}-${(index * 7) % stored.length}`);
         return store.read(view, index % 11 === 0 ? [entityKey, other] : [entityKey]);
       });
       for (const [index, rows] of (await Promise.all(asked)).entries()) {
@@ -90,13 +92,13 @@ export function describeOnlineStore(name: string, open: () => Promise<OnlineStor
     });
 
     test('a row past its ttl is not served', async () => {
-      const key = randomUUID();
+      const key = keyOf(randomUUID());
       await store.write([{ ...rowOf(key, 0, 1), eventTime: eventTime(nowMs - 31 * DAY_MS) }]);
       expect(await store.read(view, [key])).toEqual([undefined]);
     });
 
     test('counters lose no increment, whoever counts at once, and outlive the process', async () => {
-      const entity = randomUUID();
+      const entity = keyOf(randomUUID());
       const clients = Array.from({ length: 50 }, async () => {
         for (let count = 0; count < 100; count += 1) await store.increment(entity, 'attempts', 1);
       });
@@ -110,7 +112,7 @@ export function describeOnlineStore(name: string, open: () => Promise<OnlineStor
     }, 60_000);
 
     test('an entity that is erased is gone, with its counters, for good; others stay', async () => {
-      const [gone, stays] = [randomUUID(), randomUUID()];
+      const [gone, stays] = [keyOf(randomUUID()), keyOf(randomUUID())];
       await store.write([rowOf(gone, 3, 7), rowOf(stays, 3, 7)]);
       await store.increment(gone, 'attempts', 3);
       await store.increment(stays, 'attempts', 4);
@@ -123,8 +125,45 @@ export function describeOnlineStore(name: string, open: () => Promise<OnlineStor
       expect([await store.increment(gone, 'attempts', 0), await store.increment(stays, 'attempts', 0)]).toEqual([0, 4]);
     });
 
+    test('entities of two types with one id are two, whatever the id; so are ids that look like keys', async () => {
+      const run = randomUUID();
+      const ids = [
+        '',
+        '|',
+        '\\',
+        '#5',
+        ':',
+        'user:',
+        'account:',
+        '{',
+        '}',
+        '{}',
+        ' ',
+        '\n',
+        '*',
+        '?',
+        'é',
+        '😀',
+        '__proto__',
+      ];
+      const keys = ids.flatMap((end) => ['user', 'account', 'card'].map((entity) => keyOf(`${run}${end}`, entity)));
+      expect(new Set(keys).size).toBe(keys.length);
+      await store.write(keys.map((key, index) => rowOf(key, 0, index)));
+      for (const [index, key] of keys.entries()) await store.increment(key, 'attempts', index);
+      const values = async () => (await store.read(view, keys)).map((row) => row?.values.value);
+      expect(await values()).toEqual(keys.map((_, index) => index));
+      const gone = new Set(keys.filter((_, index) => index % 3 === 1));
+      for (const key of gone) expect(await store.erase([view], key)).toBe(1);
+      await store.stop();
+      store = await open();
+      expect(await values()).toEqual(keys.map((key, index) => (gone.has(key) ? undefined : index)));
+      for (const [index, key] of keys.entries()) {
+        expect(await store.increment(key, 'attempts', 0)).toBe(gone.has(key) ? 0 : index);
+      }
+    }, 60_000);
+
     test('rows outlive the process', async () => {
-      const key = randomUUID();
+      const key = keyOf(randomUUID());
       const row = rowOf(key, 3, 7);
       await store.write([row]);
       await store.stop();

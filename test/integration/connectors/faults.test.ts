@@ -20,6 +20,7 @@ import { runEmbedded } from '#pipelines/runner/embedded';
 import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
 import { sufferBroker } from '#scripts/chaos/brokers';
 import { startKafka } from '#scripts/services/servers';
+import { keyOf } from '../../support/entity_keys.ts';
 import { FaultProxy, type Weather } from '../../support/fault_proxy.ts';
 import { serviceAddress } from '../service_address.ts';
 
@@ -159,7 +160,7 @@ test.each(['Redis', 'PostgreSQL'] as const)(
     expect(await totalOf(metrics.processed)).toBeGreaterThanOrEqual(EVENTS);
     await handle.drain();
     expect(handle.state).toBe('done');
-    const accounts = Array.from({ length: ACCOUNTS }, (_, index) => `${prefix}-a${index}`);
+    const accounts = Array.from({ length: ACCOUNTS }, (_, index) => keyOf(`${prefix}-a${index}`));
     const latest = await online.read(fraudView, accounts);
     for (const row of latest) expect(row?.values.count_7d).toBe(EVENTS / ACCOUNTS);
     expect(await offline.countRows(fraudView)).toBe(before + EVENTS);

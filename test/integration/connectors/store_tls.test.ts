@@ -86,7 +86,10 @@ test('PostgreSQL without TLS is refused where sslMode requires it, at once, and 
     user: postgres.username,
   };
   const open = async (more: object): Promise<void> => {
-    const store = createOfflineStore({ log: silentLogger }, offlineStoreConfigSchema.parse({ ...settings, ...more }));
+    const store = createOfflineStore(
+      { log: silentLogger, views: [] },
+      offlineStoreConfigSchema.parse({ ...settings, ...more }),
+    );
     try {
       await store.start(new AbortController().signal);
     } finally {

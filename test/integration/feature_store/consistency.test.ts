@@ -11,6 +11,7 @@ import { startAll } from '#kernel/lifecycle';
 import { DAY_MS, eventTime, processingTime, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
+import { keyOf } from '../../support/entity_keys.ts';
 import { serviceAddress } from '../service_address.ts';
 
 test('what differs between Redis and PostgreSQL is counted, and shown', async () => {
@@ -26,7 +27,7 @@ test('what differs between Redis and PostgreSQL is counted, and shown', async ()
   const row = (entity: number, ageMs: number, sum = 1): FeatureRow => ({
     view: view.view,
     version: 1,
-    entityKey: `e${entity}`,
+    entityKey: keyOf(`e${entity}`),
     eventTime: eventTime(Date.now() - ageMs),
     computedAt: processingTime(Date.now()),
     values: { amount: sum, merchant_category: 'cash' },
@@ -48,7 +49,7 @@ test('what differs between Redis and PostgreSQL is counted, and shown', async ()
   const differing = await compareStores(view, stores, 1_000);
   expect(differing).toMatchObject({ entities: 101, values: 202, missing: 1, behind: 1, ahead: 1 });
   expect(differing.share).toBeCloseTo(198 / 202, 9);
-  expect(differing.examples).toContainEqual({ entity: 'e0', feature: 'amount', online: 1, offline: 2 });
+  expect(differing.examples).toContainEqual({ entity: keyOf('e0'), feature: 'amount', online: 1, offline: 2 });
 
   const metrics = createMetricsRegistry({ process: false });
   const monitor = new ConsistencyMonitor({ ...base, ...stores, metrics }, { intervalMs: 20, sample: 1_000 });

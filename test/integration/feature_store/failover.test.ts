@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { Delivery } from '#connectors/delivery';
+import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { silentLogger } from '#monitoring/log';
+import { keyOf } from '../../support/entity_keys.ts';
 import { type OpenStores, openStores } from '../../support/online_stores.ts';
 import { SENTINEL_PASSWORD, startRedisServer, startSentinelGroup, until } from '../../support/redis_servers.ts';
 import { serviceAddress } from '../service_address.ts';
@@ -33,12 +35,14 @@ function load({ store, offline, view, row, metrics }: OpenStores) {
     { log: silentLogger, metrics },
     { target: 'online store', firstDelayMs: 20, longestDelayMs: 200 },
   );
-  const acknowledged = new Map<string, number>();
+  const acknowledged = new Map<EntityKey, number>();
   const longest = { writeMs: 0, readMs: 0 };
   let [isOver, failedReads, wrongReads] = [false, 0, 0];
   const writing = (async () => {
     for (let round = 1; !isOver; round += 1) {
-      const rows = Array.from({ length: 20 }, (_, index) => row(`entity-${(round * 20 + index) % 2_000}`, round));
+      const rows = Array.from({ length: 20 }, (_, index) =>
+        row(keyOf(`entity-${(round * 20 + index) % 2_000}`), round),
+      );
       const beganMs = performance.now();
       await Promise.all([delivery.run(() => store.write(rows)), offline.write(rows)]);
       longest.writeMs = Math.max(longest.writeMs, performance.now() - beganMs);
@@ -86,9 +90,9 @@ test('sentinels: the master is killed under load; no acknowledged row is missing
   await until(async () => (await group.replica.cli('role')).startsWith('master'));
   const promotedMs = Date.now() - killedAt;
   // Written to the new master.
-  await stores.store.write([stores.row('after the failover', 1)]).catch(() => {});
+  await stores.store.write([stores.row(keyOf('after the failover'), 1)]).catch(() => {});
   await until(async () => {
-    await stores.online.write([stores.row('after the failover', 1)]);
+    await stores.online.write([stores.row(keyOf('after the failover'), 1)]);
     return true;
   });
   const writableMs = Date.now() - killedAt;
@@ -116,13 +120,13 @@ test('the address leads to a replica for a while: reads go on, writes wait, and 
   stops.push(master.stop, server.stop);
   const stores = await open({ port: server.port });
   await until(async () => stores.contents.isComplete);
-  await stores.store.write([stores.row('a', 1)]);
+  await stores.store.write([stores.row(keyOf('a'), 1)]);
   await server.cli('replicaof', '127.0.0.1', String(master.port));
-  await expect(stores.store.write([stores.row('a', 2)])).rejects.toThrow(/READONLY/);
+  await expect(stores.store.write([stores.row(keyOf('a'), 2)])).rejects.toThrow(/READONLY/);
   await expect(stores.store.checkHealth?.()).rejects.toThrow(/READONLY/);
   await server.cli('replicaof', 'no', 'one');
-  await until(async () => (await stores.store.write([stores.row('a', 3)])).written === 1);
-  expect((await stores.store.read(stores.view, ['a']))[0]?.values.amount).toBe(3);
+  await until(async () => (await stores.store.write([stores.row(keyOf('a'), 3)])).written === 1);
+  expect((await stores.store.read(stores.view, [keyOf('a')]))[0]?.values.amount).toBe(3);
 }, 60_000);
 
 test('a cluster: a master is killed under load, its replica takes over; no acknowledged row is missing', async () => {

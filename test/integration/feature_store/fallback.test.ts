@@ -10,6 +10,7 @@ import { startAll } from '#kernel/lifecycle';
 import { DAY_MS, eventTime, processingTime, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
+import { keyOf } from '../../support/entity_keys.ts';
 import { FaultProxy } from '../../support/fault_proxy.ts';
 import { serviceAddress } from '../service_address.ts';
 
@@ -30,7 +31,7 @@ test('while Redis does not answer, reads come from PostgreSQL, soon without wait
   const row = (entity: string, ageMs: number): FeatureRow => ({
     view: 'fraud',
     version: 1,
-    entityKey: `${own}-${entity}`,
+    entityKey: keyOf(`${own}-${entity}`),
     eventTime: eventTime(Date.now() - ageMs),
     computedAt: processingTime(Date.now()),
     values: { amount: ageMs },
@@ -38,7 +39,7 @@ test('while Redis does not answer, reads come from PostgreSQL, soon without wait
   const rows = [row('a', 1_000), row('b', 2_000)];
   await store.write(rows);
   await offline.write([...rows, row('old', 40 * DAY_MS)]);
-  const keys = ['a', 'unknown', 'old', 'b', 'a'].map((name) => `${own}-${name}`);
+  const keys = ['a', 'unknown', 'old', 'b', 'a'].map((name) => keyOf(`${own}-${name}`));
   const expected = [1_000, undefined, undefined, 2_000, 1_000];
   const amounts = async () => (await store.read(fraudView, keys)).map((found) => found?.values.amount);
   expect(await amounts()).toEqual(expected);

@@ -23,6 +23,7 @@ import { runEmbedded } from '#pipelines/runner/embedded';
 import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
 import type { RunningServer } from '#scripts/services/managed_process';
 import { startPostgres, startRedis } from '#scripts/services/servers';
+import { keyOf } from '../../support/entity_keys.ts';
 
 // Both stores die while features are written, each several times.
 
@@ -124,7 +125,7 @@ test('kill -9 of Redis and PostgreSQL during writes loses nothing, and counts no
   await sending;
 
   const giveUpAt = Date.now() + 60_000;
-  const entities = Array.from({ length: ACCOUNTS }, (_, index) => `a${index}`);
+  const entities = Array.from({ length: ACCOUNTS }, (_, index) => keyOf(`a${index}`));
   const newest = async () => (await online.read(fraudView, entities)).map((row) => row?.values.count_7d);
   const complete = entities.map(() => EVENTS / ACCOUNTS);
   while (JSON.stringify(await newest().catch(() => [])) !== JSON.stringify(complete) && Date.now() < giveUpAt) {
@@ -138,7 +139,7 @@ test('kill -9 of Redis and PostgreSQL during writes loses nothing, and counts no
   ]);
   const expected = entities.map((entity) => {
     const own = Array.from({ length: EVENTS }, (_, index) => index).filter(
-      (index) => `a${index % ACCOUNTS}` === entity,
+      (index) => keyOf(`a${index % ACCOUNTS}`) === entity,
     );
     return [entity, own.reduce((sum, index) => sum + 1 + (index % 7), 0)];
   });

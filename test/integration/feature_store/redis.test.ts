@@ -13,6 +13,7 @@ import { silentLogger } from '#monitoring/log';
 import type { RunningServer } from '#scripts/services/managed_process';
 import { startRedisCluster } from '#scripts/services/servers';
 import { contractView, describeOnlineStore } from '../../conformance/feature_store/online_store_contract.ts';
+import { keyOf } from '../../support/entity_keys.ts';
 import { serviceAddress } from '../service_address.ts';
 
 const config = () => {
@@ -21,7 +22,10 @@ const config = () => {
 };
 
 async function open(keyPrefix: string, view: FeatureView = contractView, redis = config()): Promise<RedisOnlineStore> {
-  const store = new RedisOnlineStore({ redis: createRedis(redis, silentLogger), views: [view] }, { redis, keyPrefix });
+  const store = new RedisOnlineStore(
+    { redis: createRedis(redis, silentLogger), views: [view], log: silentLogger },
+    { redis, keyPrefix },
+  );
   await store.start();
   return store;
 }
@@ -57,20 +61,20 @@ test('what was computed by another definition is never served; what has not chan
   const row = {
     view: 'contract',
     version: 1,
-    entityKey: 'a',
+    entityKey: keyOf('a'),
     eventTime: eventTime(Date.now() - 5),
     computedAt: processingTime(Date.now()),
     values: { amount: 7, country: 'DE', gone: 'x' },
   };
   await writer.write([row]);
-  expect((await reader.read(after, ['a', 'b']))[0]?.values).toEqual({ amount: 7 });
-  expect((await writer.read(before, ['a']))[0]).toEqual(row);
+  expect((await reader.read(after, [keyOf('a'), keyOf('b')]))[0]?.values).toEqual({ amount: 7 });
+  expect((await writer.read(before, [keyOf('a')]))[0]).toEqual(row);
   // A layout that nobody has told of: nothing of the row can be trusted.
   const redis = createRedis(config(), silentLogger);
   await redis.connect();
   await redis.del(...(await redis.keys(`${keyPrefix}:layout:*`)));
   const late = await open(keyPrefix, after);
-  expect(await late.read(after, ['a'])).toEqual([undefined]);
+  expect(await late.read(after, [keyOf('a')])).toEqual([undefined]);
   redis.disconnect();
   for (const store of [writer, reader, late]) await store.stop();
 });

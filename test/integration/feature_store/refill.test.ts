@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { startRedisCluster } from '#scripts/services/servers';
+import { keyOf } from '../../support/entity_keys.ts';
 import { type OpenStores, openStores } from '../../support/online_stores.ts';
 import { type RedisServer, startRedisServer, until } from '../../support/redis_servers.ts';
 import { serviceAddress } from '../service_address.ts';
@@ -35,9 +37,13 @@ const metric = async ({ metrics }: OpenStores, name: string): Promise<number> =>
   Number(new RegExp(`^${name} (\\S+)`, 'm').exec(await metrics.metrics())?.[1]);
 const complete = (stores: OpenStores) => until(async () => stores.contents.isComplete);
 const keysOf = (count: number) =>
-  Array.from({ length: count }, (_, index) => `entity-${String(index).padStart(5, '0')}`);
+  Array.from({ length: count }, (_, index) => keyOf(`entity-${String(index).padStart(5, '0')}`));
 
-async function writeAll({ store, offline, row }: OpenStores, keys: readonly string[], amount: number): Promise<void> {
+async function writeAll(
+  { store, offline, row }: OpenStores,
+  keys: readonly EntityKey[],
+  amount: number,
+): Promise<void> {
   const rows = keys.map((key) => row(key, amount));
   await Promise.all([store.write(rows), offline.write(rows)]);
 }
@@ -53,7 +59,7 @@ test('FLUSHALL under load: every read is right from the first one on, and Redis 
   const newest = new Map(keys.map((key) => [key, 1]));
   const reader = (async () => {
     for (let at = 0; !isOver; at = (at + 7) % keys.length) {
-      const some = [keys[at] as string, 'nobody', keys[(at + 1) % keys.length] as string];
+      const some = [keys[at] as EntityKey, keyOf('nobody'), keys[(at + 1) % keys.length] as EntityKey];
       const before = some.map((key) => newest.get(key));
       const found = await store.read(view, some);
       for (const [index, amount] of before.entries())
@@ -65,7 +71,7 @@ test('FLUSHALL under load: every read is right from the first one on, and Redis 
   // The stream goes on meanwhile: its newer rows must not be replaced by history's.
   const writer = (async () => {
     for (let at = 0; !isOver; at = (at + 1) % keys.length) {
-      const key = keys[at] as string;
+      const key = keys[at] as EntityKey;
       const next = row(key, (newest.get(key) ?? 0) + 1);
       await Promise.all([store.write([next]), offline.write([next])]);
       newest.set(key, Number(next.values.amount));
@@ -76,7 +82,7 @@ test('FLUSHALL under load: every read is right from the first one on, and Redis 
   const before = reads;
   await server.cli('flushall');
   // At once: not only after the next check.
-  expect((await store.read(view, [keys.at(-1) as string]))[0]?.values.amount).toBe(1);
+  expect((await store.read(view, [keys.at(-1) as EntityKey]))[0]?.values.amount).toBe(1);
   await until(async () => !stores.contents.isComplete, 5_000);
   await complete(stores);
   process.stdout.write(`filled ${Date.now() - flushedAt} ms after FLUSHALL, ${reads - before} reads meanwhile\n`);
@@ -96,7 +102,7 @@ test('a miss is trusted while the store is complete, and costs history nothing',
   await complete(stores);
   const before = await metric(stores, 'online_store_history_lookups_total');
   for (let read = 0; read < 20; read += 1)
-    expect(await stores.store.read(stores.view, ['nobody'])).toEqual([undefined]);
+    expect(await stores.store.read(stores.view, [keyOf('nobody')])).toEqual([undefined]);
   expect(await metric(stores, 'online_store_history_lookups_total')).toBe(before);
 }, 60_000);
 
@@ -130,7 +136,7 @@ test('one worker at a time; where one stops, the next resumes; emptied again hal
   await server.cli('flushall');
   await sleep(300);
   expect(third.contents.isComplete).toBe(false);
-  expect((await third.store.read(third.view, [keys[0] as string]))[0]?.values.amount).toBe(3);
+  expect((await third.store.read(third.view, [keys[0] as EntityKey]))[0]?.values.amount).toBe(3);
   await complete(third);
   expect((await third.online.read(third.view, keys)).every((row) => row?.values.amount === 3)).toBe(true);
 }, 180_000);
@@ -146,12 +152,12 @@ test('a server that was restarted without its data is filled again; keys have a 
   await complete(stores);
   expect((await stores.online.read(stores.view, keys)).every((row) => row?.values.amount === 5)).toBe(true);
   // CN-11
-  const rowKey = `${stores.keyPrefix}:${stores.view.view}@1:{${keys[0]}}`;
+  const rowKey = `${stores.keyPrefix}:row:${stores.view.view}@1:{${keys[0]}}`;
   const ttlS = Number(await server.cli('ttl', rowKey));
   expect(ttlS).toBeGreaterThan(0);
   expect(ttlS).toBeLessThanOrEqual(stores.view.ttlMs / 1_000);
   await Promise.all(
-    Array.from({ length: 500 }, (_, index) => stores.store.read(stores.view, [keys[index % 200] as string])),
+    Array.from({ length: 500 }, (_, index) => stores.store.read(stores.view, [keys[index % 200] as EntityKey])),
   );
   const clients = (await server.cli('client', 'list')).split('\n').filter((line) => line.includes('name=headwater'));
   expect(clients).toHaveLength(1);

@@ -5,6 +5,7 @@ import { SqlOfflineStore } from '#feature_store/offline/sql_store';
 import { eventTime, processingTime } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { describeOfflineStore } from '../../conformance/feature_store/offline_store_contract.ts';
+import { keyOf } from '../../support/entity_keys.ts';
 
 // TimescaleDB comes in no package that these tests can install: they run where TEST_TIMESCALE_URL names an empty database that has the extension.
 
@@ -37,7 +38,7 @@ if (url === undefined) {
     const row = (month: number) => ({
       view: 'v',
       version: 1,
-      entityKey: 'a',
+      entityKey: keyOf('a'),
       eventTime: eventTime(Date.UTC(2026, month, 1)),
       computedAt: processingTime(0),
       values: { month },

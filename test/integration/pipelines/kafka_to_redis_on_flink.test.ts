@@ -16,6 +16,7 @@ import { runEmbedded } from '#pipelines/runner/embedded';
 import { FLINK_DEFAULTS } from '#pipelines/runner/portable/flink_options';
 import { runPortable } from '#pipelines/runner/portable/portable';
 import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
+import { keyOf } from '../../support/entity_keys.ts';
 import { serviceAddress } from '../service_address.ts';
 
 // From Kafka to Redis and PostgreSQL, on the embedded runner and on Flink: both stores must end up the same.
@@ -91,7 +92,7 @@ async function latestAfter(run: (construct: Construct) => Promise<unknown>): Pro
         },
       ),
     );
-    const accounts = Array.from({ length: ACCOUNTS }, (_, index) => `${suffix}-a${index}`);
+    const accounts = Array.from({ length: ACCOUNTS }, (_, index) => keyOf(`${suffix}-a${index}`));
     const rows = await online.read(fraudView, accounts);
     return rows.map((row) => [row?.entityKey, row?.eventTime, row?.values]);
   } finally {

@@ -26,7 +26,10 @@ let listeners: Listeners;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'schemathesis-'));
-  offline = createOfflineStore({ log: silentLogger }, { kind: 'pglite', directory: join(folder, 'offline') });
+  offline = createOfflineStore(
+    { log: silentLogger, views: [] },
+    { kind: 'pglite', directory: join(folder, 'offline') },
+  );
   await offline.start(new AbortController().signal);
   tiny = await serveTiny(
     {},

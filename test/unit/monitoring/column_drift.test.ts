@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { StatisticsOf } from '#feature_store/aggregation/statistics';
+import type { EntityKey } from '#feature_store/definitions/entity_key';
 import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import { Random } from '#kernel/random';
 import { eventTime } from '#kernel/time';
@@ -31,7 +32,8 @@ function referenceOf(random: Random, rows: number) {
   const statistics = new StatisticsOf(NAMES);
   const into = statistics.createAccumulator();
   for (const [index, values] of rowsOf(random, rows, false).entries()) {
-    statistics.addInput(into, { entityKey: `e${index}`, eventTime: eventTime(index), values });
+    // Keys decide which rows are sampled: these are no entity's, so that the sample does not change with the form of keys.
+    statistics.addInput(into, { entityKey: `e${index}` as EntityKey, eventTime: eventTime(index), values });
   }
   return statistics.extractOutput(into);
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, expect, test } from '@jest/globals';
 import type { LocalRegistry } from '#registry/local/local_registry';
 import { Admission } from '#serving/runtime/admission';
+import { keyOf } from '../../support/entity_keys.ts';
 import { makeSelfSigned } from '../../support/self_signed.ts';
 import { tinyModel, tinyScore } from '../../support/tiny_model.ts';
 import { serveTiny, type TinyServing } from '../../support/tiny_serving.ts';
@@ -57,7 +58,7 @@ test('a batch of entities under an experiment: each by its own variant, in their
   await tiny.log.drain();
   expect(tiny.logged).toHaveLength(60);
   for (const { rowIndex, entityKey, variant, experiment: name } of tiny.logged) {
-    expect(entityKey).toBe(`e${rowIndex}`);
+    expect(entityKey).toBe(keyOf(`e${rowIndex}`));
     expect([variant, name]).toEqual([variants?.[rowIndex], 'steeper']);
   }
 });

@@ -20,20 +20,21 @@ import { LoadedModel } from '#serving/runtime/loaded_model';
 import { MicroBatcher } from '#serving/runtime/micro_batcher';
 import { ModelServer } from '#serving/runtime/model_server';
 import { createServing } from '#serving/server';
+import { keyOf } from '../../support/entity_keys.ts';
 import { tinyModel, tinyScore, tinyView } from '../../support/tiny_model.ts';
 import { tinyOnline } from '../../support/tiny_serving.ts';
 
 const row: FeatureRow = {
   view: 'tiny',
   version: 1,
-  entityKey: 'e1',
+  entityKey: keyOf('e1'),
   eventTime: eventTime(0),
   computedAt: processingTime(0),
   values: { amount: 5, count: 2, weekend: false, category: 'a' },
 };
 const online: OnlineStore = {
   ...tinyOnline,
-  read: async (_, keys) => keys.map((key) => (key === 'e1' ? row : undefined)),
+  read: async (_, keys) => keys.map((key) => (key === keyOf('e1') ? row : undefined)),
 };
 
 const reader = new FeatureReader({ online, clock: systemClock }, { views: [tinyView], services: [] });

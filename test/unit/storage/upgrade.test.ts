@@ -2,10 +2,12 @@ import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeEach, expect, test } from '@jest/globals';
 import { MemoryOnlineStore } from '#feature_store/online/memory_store';
+import { fraudView } from '#feature_store/views/fraud';
 import { systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { DamagedFileError } from '#storage/errors';
 import { flipped, imageOf, layOut, temporaryFolder } from '../../support/disk_folder.ts';
+import { keyOf } from '../../support/entity_keys.ts';
 import { createTestGateway } from '../connectors/gateway/test_gateway.ts';
 
 // test/data/before_0.2 was written by the code of version 0.1.
@@ -19,7 +21,7 @@ const spool = imageOf('test/data/before_0.2/spool');
 
 const openOnline = async (): Promise<MemoryOnlineStore> => {
   const store = new MemoryOnlineStore(
-    { log: silentLogger, clock: systemClock, ttlMs: new Map() },
+    { log: silentLogger, clock: systemClock, ttlMs: new Map(), views: [{ ...fraudView, view: 'v' }] },
     { file: join(folder, 'rows.jsonl') },
   );
   await store.start();
@@ -27,15 +29,16 @@ const openOnline = async (): Promise<MemoryOnlineStore> => {
 };
 
 const view = { view: 'v', version: 1 };
+const keysOf = (...ids: readonly string[]) => ids.map((id) => keyOf(id));
 const NEWEST = [10, 11, 7, 8, 9];
 
 test('rows and counters of an online store of 0.1 are there, also after the next restart', async () => {
   layOut(folder, online);
   for (let opening = 0; opening < 2; opening += 1) {
     const store = await openOnline();
-    const rows = await store.read(view, ['u0', 'u1', 'u2', 'u3', 'u4']);
+    const rows = await store.read(view, keysOf('u0', 'u1', 'u2', 'u3', 'u4'));
     expect(rows.map((row) => row?.values.a)).toEqual(NEWEST);
-    expect(await store.increment('u1', 'clicks', 0)).toBe(7);
+    expect(await store.increment(keyOf('u1'), 'clicks', 0)).toBe(7);
     await store.stop();
     expect(existsSync(join(folder, 'rows.jsonl'))).toBe(false);
   }
@@ -49,7 +52,7 @@ test('a damaged line of 0.1 is an error with file and byte; only a last line wit
     layOut(folder, new Map([[name, flipped(bytes, bit)]]));
     const opened = await openOnline().catch((error: unknown) => error as Error);
     if (opened instanceof MemoryOnlineStore) {
-      const rows = await opened.read(view, ['u0', 'u2', 'u3', 'u4']);
+      const rows = await opened.read(view, keysOf('u0', 'u2', 'u3', 'u4'));
       expect(rows.map((row) => row?.values.a)).toEqual([10, 7, 8, 9]);
       await opened.stop();
       continue;

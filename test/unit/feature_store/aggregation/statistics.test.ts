@@ -3,13 +3,14 @@ import fc from 'fast-check';
 import { type StatisticsAccumulator, StatisticsOf } from '#feature_store/aggregation/statistics';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import { eventTime, processingTime } from '#kernel/time';
+import { keyOf } from '../../../support/entity_keys.ts';
 
 const of = new StatisticsOf(['amount', 'category', 'flag']);
 
 const row = (at: number, amount: number | null, category: string | null, flag: boolean): FeatureRow => ({
   view: 'v',
   version: 1,
-  entityKey: `e${at % 97}`,
+  entityKey: keyOf(`e${at % 97}`),
   eventTime: eventTime(1_790_000_000_000 + at),
   computedAt: processingTime(0),
   values: { amount, category, flag },

@@ -18,14 +18,15 @@ import { eventTime, HOUR_MS, processingTime, systemClock } from '#kernel/time';
 import type { HttpService } from '#monitoring/http_service';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
+import { keyOf } from '../../../support/entity_keys.ts';
 
 const VIEWS = [fraudView, userActivityV1, userActivityV2, recommendationView];
 const nowMs = Date.now();
 
-const rowOf = (view: string, version: number, entityKey: string, values: FeatureRow['values']): FeatureRow => ({
+const rowOf = (view: string, version: number, id: string, values: FeatureRow['values']): FeatureRow => ({
   view,
   version,
-  entityKey,
+  entityKey: keyOf(id, view === 'fraud' ? 'account' : 'user'),
   eventTime: eventTime(nowMs - 2_000),
   computedAt: processingTime(nowMs - 1_000),
   values,
@@ -86,6 +87,7 @@ test('all features of an entity: of the newest version of each view, or of one t
   expect(status).toBe(200);
   expect(body).toMatchObject({
     user_id: 'u1',
+    entity: 'user',
     features: {
       activity_count_1h: { value: 2, computed_at: computedAt },
       top_device_type_7d: { value: 'tv', computed_at: computedAt },
@@ -118,6 +120,7 @@ test('one feature, and many entities at once', async () => {
   await open();
   expect((await ask('/features/a1/amount')).body).toEqual({
     user_id: 'a1',
+    entity: 'account',
     feature: 'amount',
     value: 12.5,
     computed_at: computedAt,
@@ -137,9 +140,9 @@ test('one feature, and many entities at once', async () => {
   };
   expect(batch.body).toEqual({
     results: [
-      { user_id: 'a1', features: found },
-      { user_id: 'nobody', features: null },
-      { user_id: 'a1', features: found },
+      { user_id: 'a1', entity: 'account', features: found },
+      { user_id: 'nobody', entity: 'account', features: null },
+      { user_id: 'a1', entity: 'account', features: found },
     ],
   });
   expect((await ask('/features/batch', { entities: [] })).status).toBe(400);
@@ -230,7 +233,7 @@ test('statistics of features, by view, feature and time', async () => {
 
 test('counters count, by one or by more', async () => {
   await open();
-  const of = { entity: 'a1', counter: 'attempts' };
+  const of = { user_id: 'a1', entity: 'account', counter: 'attempts' };
   expect((await ask('/counters/a1/attempts')).body).toEqual({ ...of, value: 0 });
   expect((await ask('/counters/a1/attempts', {})).body).toEqual({ ...of, value: 1 });
   expect((await ask('/counters/a1/attempts', { by: 5 })).body).toEqual({ ...of, value: 6 });

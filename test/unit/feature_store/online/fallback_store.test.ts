@@ -5,6 +5,7 @@ import { FallbackOnlineStore } from '#feature_store/online/fallback_store';
 import { systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
+import { keyOf } from '../../../support/entity_keys.ts';
 import { tinyOnline } from '../../../support/tiny_serving.ts';
 
 test('while neither store answers, readers are told at once; when history is back, they are answered', async () => {
@@ -29,14 +30,15 @@ test('while neither store answers, readers are told at once; when history is bac
   const deps = { offline, log: silentLogger, clock: systemClock, metrics, ttlMs: new Map() };
   const store = new FallbackOnlineStore(online, deps);
   const view = { view: 'tiny', version: 1 };
-  for (let read = 0; read < 3; read += 1) await expect(store.read(view, ['e1'])).rejects.toThrow(/away/);
+  for (let read = 0; read < 3; read += 1) await expect(store.read(view, [keyOf('e1')])).rejects.toThrow(/away/);
   const began = performance.now();
-  for (let read = 0; read < 50; read += 1) await expect(store.read(view, ['e1'])).rejects.toThrow(/could not read/);
+  for (let read = 0; read < 50; read += 1)
+    await expect(store.read(view, [keyOf('e1')])).rejects.toThrow(/could not read/);
   expect((performance.now() - began) / 50).toBeLessThan(5);
   expect(asked).toEqual({ online: 3, history: 3 });
   expect(await metrics.metrics()).toContain('circuit_open{target="history read instead"} 1');
   isHistoryAway = false;
   await sleep(1_100);
-  expect(await store.read(view, ['e1'])).toEqual([undefined]);
+  expect(await store.read(view, [keyOf('e1')])).toEqual([undefined]);
   expect(await metrics.metrics()).toContain('circuit_open{target="history read instead"} 0');
 });

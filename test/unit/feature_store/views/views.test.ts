@@ -1,11 +1,11 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { emptyEntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
+import { entityKeyOf } from '#feature_store/definitions/entity_key';
 import type { EventFields } from '#feature_store/definitions/feature';
 import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import type { FeatureService } from '#feature_store/definitions/feature_service';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
-import { entityKeyOf } from '#feature_store/definitions/source';
 import { valuesAsOf } from '#feature_store/retrieval/as_of';
 import { vectorOf } from '#feature_store/retrieval/feature_vector';
 import { SERVICES, VIEWS } from '#feature_store/views/catalog';
@@ -188,7 +188,7 @@ test('a spike of a sensor is an anomaly, a steady one is none; each metric of a 
   expect(spike).toMatchObject({ is_anomaly: true, value: 60 });
   expect(spike.z_score).toBeGreaterThan(3);
   expect(rowAt(sensorView, [reading(2, 5), reading(1, 500)], NOW)).toMatchObject({ is_anomaly: false, readings_1h: 2 });
-  expect(entityKeyOf(sensorView.entity, { sensor_id: 's', metric: 'm' })).toBe('s|m');
+  expect(entityKeyOf(sensorView.entity, { sensor_id: 's', metric: 'm' })).toBe('sensor:s|m');
 });
 
 test('one update of a credit line changes what its score is made of', () => {

@@ -15,6 +15,7 @@ import { type ComputedRow, ComputeFeatures, DEAD } from '#pipelines/transforms/c
 import type { DecodedEvent } from '#pipelines/transforms/decode_events';
 import { FailureShare } from '#pipelines/transforms/failure_limit';
 import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
+import { keyOf } from '../../../support/entity_keys.ts';
 
 type Usable = Extract<DecodedEvent, { ok: true }>;
 const START = Date.UTC(2026, 5, 1);
@@ -46,7 +47,7 @@ async function run(events: readonly { readonly id: string; readonly fails?: stri
   );
   const found = new Map<string, { rows: Collected<ComputedRow>[]; letters: Collected<DeadLetter>[] }>();
   await runToEnd((root) => {
-    const input = root.apply(create(elements)).apply(keyBy(() => 'a', 'Key'));
+    const input = root.apply(create(elements)).apply(keyBy(() => keyOf('a'), 'Key'));
     for (const name of ['one', 'two']) {
       const into = { rows: [], letters: [] };
       found.set(name, into);

@@ -24,6 +24,7 @@ import { buildBackfillPipeline, buildFeaturePipeline } from '#pipelines/jobs/fea
 import { createPipeline } from '#pipelines/model/pipeline';
 import { runEmbedded } from '#pipelines/runner/embedded';
 import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
+import { keyOf } from '../../../support/entity_keys.ts';
 
 /** Also those of batch views: what is computed from history is what the stream would have given. */
 const EVERY_VIEW = VIEWS.map((view): FeatureView => ({ ...view, mode: 'streaming' }));
@@ -265,7 +266,7 @@ test('counts and sums equal a brute-force count, whatever the order and however 
         seen.set(`${account}${id}`, { account, at, amount: id + 1 });
         const known = [...seen.values()].filter((other) => other.account === account && other.at <= at);
         const sum = known.reduce((total, { amount }) => total + amount, 0);
-        const { values } = written.get(`fraud@1|${account}|${at}`) as FeatureRow;
+        const { values } = written.get(`fraud@1|${keyOf(account)}|${at}`) as FeatureRow;
         // Events of one millisecond share a row, the last one's: not this one's to check.
         const shared = events.some((other) => other.account === account && other.minute === minute && other.id !== id);
         if (at < (newest.get(account) ?? 0)) {

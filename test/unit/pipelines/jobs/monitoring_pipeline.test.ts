@@ -13,6 +13,7 @@ import { createMetricsRegistry } from '#monitoring/metrics';
 import { buildMonitoringPipeline } from '#pipelines/jobs/monitoring_pipeline';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { runEmbedded } from '#pipelines/runner/embedded';
+import { keyOf } from '../../../support/entity_keys.ts';
 
 const TOPIC = 'predictions';
 const DEAD_LETTERS = 'dead-letter-queue';
@@ -49,7 +50,7 @@ function trainingColumns(random: Random) {
   const into = statistics.createAccumulator();
   for (let row = 0; row < 5_000; row += 1) {
     const values = { ...featuresOf(random, 0), hour_of_day: row % 24 };
-    statistics.addInput(into, { entityKey: `e${row}`, eventTime: eventTime(row), values });
+    statistics.addInput(into, { entityKey: keyOf(`e${row}`), eventTime: eventTime(row), values });
   }
   return Object.fromEntries(statistics.extractOutput(into));
 }

@@ -1,0 +1,46 @@
+import { type EntityKey, entityKeyOf } from '#feature_store/definitions/entity_key';
+import { EntityKeyError } from '#feature_store/definitions/errors';
+import type { FeatureView } from '#feature_store/definitions/feature_view';
+import type { DoFn, ProcessContext } from '#pipelines/engine/dofn';
+import type { KV } from '#pipelines/model/pcollection';
+import { DEAD } from './compute_features.ts';
+import type { DecodedEvent } from './decode_events.ts';
+import type { FeatureMetrics } from './feature_metrics.ts';
+
+type UsableEvent = Extract<DecodedEvent, { ok: true }>;
+
+/** Keys events by a view's entity; one that identifies no entity goes to the dead letters, naming entity and field. */
+export class KeyByEntity implements DoFn<UsableEvent, KV<EntityKey, UsableEvent>> {
+  readonly #entity: FeatureView['entity'];
+  readonly #reports: boolean;
+  readonly #metrics: FeatureMetrics;
+
+  /** @param reports - false: another view of the same entity and source reports what is refused */
+  constructor({ entity }: Pick<FeatureView, 'entity'>, reports: boolean, metrics: FeatureMetrics) {
+    this.#entity = entity;
+    this.#reports = reports;
+    this.#metrics = metrics;
+  }
+
+  process(value: UsableEvent, context: ProcessContext<KV<EntityKey, UsableEvent>>): void {
+    let key: EntityKey;
+    try {
+      key = entityKeyOf(this.#entity, value.event);
+    } catch (error) {
+      if (!(error instanceof EntityKeyError)) throw error;
+      if (this.#reports) this.#refuse(value, error.message, context);
+      return;
+    }
+    context.output({ key, value });
+  }
+
+  #refuse(
+    { payload, attempt }: UsableEvent,
+    reason: string,
+    context: ProcessContext<KV<EntityKey, UsableEvent>>,
+  ): void {
+    this.#metrics.failed.inc({ reason: 'invalid' });
+    const timestamp = new Date(context.clock.now()).toISOString();
+    context.outputTo(DEAD, { payload, reason, stage: 'pipeline.key', attempt, timestamp });
+  }
+}
