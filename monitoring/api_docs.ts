@@ -18,6 +18,11 @@ export async function registerApiDocs(
       components: { securitySchemes: SECURITY_SCHEMES },
       security: [{ apiKey: [] }, { bearer: [] }],
     },
+    // Who may call a route is part of its definition: its description says the same.
+    transform: ({ schema, url, route }) => ({
+      schema: route.config?.access?.kind === 'open' ? { ...schema, security: [] } : (schema ?? {}),
+      url,
+    }),
   });
   await app.register(async (scope) => {
     declareAccessOf(scope, open());
