@@ -50,11 +50,12 @@ export async function backfill(settings: BackfillOptions): Promise<void> {
     await close();
   }
   const seconds = (performance.now() - startedMs) / 1_000;
-  const { processed, decayed, duplicates, late, failed, violations } = metrics;
+  const { events, decayed, duplicates, late, failed, violations } = metrics;
+  const computed = (await events.get()).values.filter(({ labels }) => labels.outcome === 'computed');
   const counts = {
     files: read.files,
     events: read.rows,
-    rows_of_events: await totalOf(processed),
+    rows_of_events: computed.reduce((sum, { value }) => sum + value, 0),
     rows_of_windows: await totalOf(decayed),
     duplicates: await totalOf(duplicates),
     late: await totalOf(late),

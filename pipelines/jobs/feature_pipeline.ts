@@ -176,14 +176,16 @@ function computeFeatures(
   isLive: boolean,
 ): void {
   const { producer, views, metrics, log } = deps;
-  const valid = records.apply(parDoTagged(new SplitInvalid(metrics), { dead: DEAD }, { name: 'SplitInvalid' }));
+  const valid = records.apply(
+    parDoTagged(new SplitInvalid(metrics, settings), { dead: DEAD }, { name: 'SplitInvalid' }),
+  );
   const usable = valid.main as PCollection<UsableEvent>;
   const rows: PCollection<ComputedRow>[] = [];
   const dead = [valid.dead];
-  const counted = new Set<string>();
-  for (const view of views) {
-    const countsEvents = !counted.has(view.source.name);
-    counted.add(view.source.name);
+  for (const [index, view] of views.entries()) {
+    const reportedBy = views
+      .slice(0, index)
+      .flatMap(({ source, entity }) => (source.name === view.source.name ? [entity] : []));
     const id = viewId(view);
     // An event that identifies no entity is one dead letter, not one for each view.
     const [reporter] = views.filter(
@@ -200,7 +202,7 @@ function computeFeatures(
       );
     const computed = keyed.main.apply(
       parDoTagged(
-        new ComputeFeatures(view, { metrics, log }, { ...settings, isLive, countsEvents }),
+        new ComputeFeatures(view, { metrics, log }, { ...settings, isLive, reportedBy }),
         { dead: DEAD },
         { name: `Compute ${id}` },
       ),

@@ -2,10 +2,11 @@ import type { Span } from '@opentelemetry/api';
 import type { DeadLetter } from '#connectors/dead_letters';
 import { type EntityState, emptyEntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
 import { adaptLayout, type ViewLayout } from '#feature_store/aggregation/view_layout';
-import type { EntityKey } from '#feature_store/definitions/entity_key';
+import { type EntityKey, identifies } from '#feature_store/definitions/entity_key';
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { type Violation, violationsOf } from '#feature_store/definitions/quality_rule';
+import type { Entity } from '#feature_store/definitions/source';
 import { FeatureComputationError } from '#feature_store/errors';
 import { contentHash } from '#kernel/content_hash';
 import { eventTime } from '#kernel/time';
@@ -26,6 +27,7 @@ import {
 } from '#pipelines/engine/dofn';
 import type { KV } from '#pipelines/model/pcollection';
 import { type DecodedEvent, jsonOfEvent } from './decode_events.ts';
+import { EventCounter } from './event_counter.ts';
 import { startComputing } from './event_traces.ts';
 import { DEFAULT_FAILURE_LIMIT, type FailureLimit, FailureShare } from './failure_limit.ts';
 import type { FeatureMetrics } from './feature_metrics.ts';
@@ -37,13 +39,16 @@ export const DEAD = outputTag<DeadLetter>('dead');
 /** Parts what can be used from what cannot. */
 export class SplitInvalid implements DoFn<DecodedEvent, DecodedEvent> {
   readonly #metrics: FeatureMetrics;
+  readonly #counter: EventCounter;
 
-  constructor(metrics: FeatureMetrics) {
+  constructor(metrics: FeatureMetrics, { allowedLatenessMs }: { readonly allowedLatenessMs: number }) {
     this.#metrics = metrics;
+    this.#counter = new EventCounter(metrics, allowedLatenessMs);
   }
 
   process(element: DecodedEvent, context: ProcessContext<DecodedEvent>): void {
     if (element.ok) {
+      this.#counter.add(element);
       context.output(element);
       return;
     }
@@ -79,8 +84,11 @@ export interface ComputeSettings {
   /** Events come as they happen: what changes without them is told in time, and not only when others come. */
   readonly isLive: boolean;
   readonly failureLimit?: FailureLimit | undefined;
-  /** Of the views of a source one counts its events (default: true); lateness and repetition are the same in all of them. */
-  readonly countsEvents?: boolean;
+  /**
+   * Entities of views before this one with the same source, whose views report that an event is repeated or late, where the event identifies one of
+   * them: lateness and repetition are the same in all views, and are reported once. Default: none.
+   */
+  readonly reportedBy?: readonly Entity[];
 }
 
 /** Everything that is remembered of an entity, in one place: it is all needed at each event. */
@@ -110,7 +118,9 @@ function rememberedSchema(layout: ViewLayout): ValueSchema<Remembered> {
  * the same millisecond share a row: the later one's, which includes both.
  *
  * An event for which a function of the view throws, or gives a value of another type than declared, goes to the dead letters and leaves no trace in
- * the state. When too many do, the view stops: its events are passed over until the process starts again; other views go on.
+ * the state. When too many do, the view stops: its events are passed over until the process starts again; other views go on. A stopped view still reports
+ * what is repeated, late or in conflict. Each instance counts the failures of its own keys: on several threads (`headwater run --threads`) a view
+ * stops on each thread by itself.
  */
 export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, ComputedRow> {
   readonly remembered: StateSpec<ValueState<Remembered>>;
@@ -122,7 +132,7 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, Compute
   readonly #allowedLatenessMs: number;
   readonly #isLive: boolean;
   readonly #metrics: FeatureMetrics;
-  readonly #countsEvents: boolean;
+  readonly #reportedBy: readonly Entity[];
   readonly #log: Logger;
   readonly #failures: FailureShare;
   readonly #id: string;
@@ -133,7 +143,7 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, Compute
     settings: ComputeSettings,
   ) {
     this.#isLive = settings.isLive;
-    this.#countsEvents = settings.countsEvents ?? true;
+    this.#reportedBy = settings.reportedBy ?? [];
     this.#computation = new ViewComputation(view, settings.allowedLatenessMs);
     this.remembered = valueState('remembered', rememberedSchema(this.#computation.layout));
     this.#allowedLatenessMs = settings.allowedLatenessMs;
@@ -145,11 +155,6 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, Compute
   }
 
   process({ key, value }: KV<EntityKey, UsableEvent>, context: ProcessContext<ComputedRow>): void {
-    if (this.#failures.isExceeded) {
-      this.#metrics.failed.inc({ reason: 'view_stopped' });
-      this.#metrics.events.inc({ view: this.#id, outcome: 'view_stopped' });
-      return;
-    }
     const { traceparent } = value;
     if (traceparent === undefined) {
       this.#process(key, value, undefined, context);
@@ -172,7 +177,7 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, Compute
       return;
     }
     if (fate === 'repeated') {
-      if (this.#countsEvents) this.#metrics.duplicates.inc();
+      if (this.#reports(value)) this.#metrics.duplicates.inc();
       this.#metrics.events.inc({ view: this.#id, outcome: 'duplicate' });
       this.#metrics.violations.inc({ view: viewId(this.#computation.view), rule: 'unique_event_id', action: 'drop' });
       return;
@@ -181,15 +186,21 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, Compute
     const oldestMs = context.inputWatermark - this.#allowedLatenessMs;
     const { watermark } = value;
     if (eventTimeMs < watermark) {
-      if (this.#countsEvents) this.#metrics.late.inc();
+      const reports = this.#reports(value);
+      if (reports) this.#metrics.late.inc();
       if (eventTimeMs < watermark - this.#allowedLatenessMs) {
         rememberId(remembered.seen, identity, content, eventTimeMs, oldestMs);
         cell.write(remembered);
         this.#metrics.events.inc({ view: this.#id, outcome: 'late' });
         // Too late for one view is too late for all of its source: the event is refused once.
-        if (this.#countsEvents) this.#refuseLate(value, watermark, context);
+        if (reports) this.#refuseLate(value, watermark, context);
         return;
       }
+    }
+    if (this.#failures.isExceeded) {
+      this.#metrics.failed.inc({ reason: 'view_stopped' });
+      this.#metrics.events.inc({ view: this.#id, outcome: 'view_stopped' });
+      return;
     }
     const startedMs = performance.now();
     const state = remembered.entity;
@@ -217,9 +228,13 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, Compute
     this.#failures.add(false);
     this.#setTimers(state, context);
     this.#metrics.computationSeconds.observe((performance.now() - startedMs) / 1_000);
-    if (this.#countsEvents) this.#metrics.processed.inc();
     this.#metrics.events.inc({ view: this.#id, outcome: 'computed' });
     this.#output(key, eventTimeMs, values, violations, value, context, span);
+  }
+
+  /** Whether no other view reports that the event is repeated or late. */
+  #reports({ event }: UsableEvent): boolean {
+    return !this.#reportedBy.some((entity) => identifies(entity, event));
   }
 
   /** An event that the view's own functions cannot take. */
