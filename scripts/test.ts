@@ -10,7 +10,7 @@ import { ALL_SERVERS, type StartedServers, startServers } from './services/start
 /**
  * npm test: the stages in order, also after a failure; the servers the later ones need are started once and stopped at the end.
  * `--coverage` says how much of the code they run (of what runs in Jest: commands as processes of their own do not count), and fails below 80 % of the lines.
- * `--only unit,integration` picks stages, also those that take minutes and are not among npm test's: `recovery` and `models`, which CI adds with `--all`, and
+ * `--only unit,integration` picks stages, also those that take minutes and are not among npm test's: `recovery` and `models`, which `--all` adds, and
  * `faults`. Anything else narrows Jest by path. The last line counts everything.
  */
 const USUAL_STAGES = ['lint', 'types', 'unit', 'conformance', 'integration', 'e2e', 'attack'] as const;
