@@ -106,11 +106,13 @@ async function everythingIsFound(): Promise<void> {
   const missing = async (): Promise<readonly string[]> => {
     const { rows } = await database.query<{ entity_key: string }>(
       `SELECT entity_key FROM feature_rows WHERE view = 'fraud' AND entity_key = ANY($1)`,
-      [accepted],
+      [accepted.map((id) => `account:${id}`)],
     );
-    const offline = new Set(rows.map(({ entity_key: key }) => key));
+    const offline = new Set(rows.map(({ entity_key: key }) => key.slice('account:'.length)));
     const online: string[] = [];
-    for (const id of accepted) if ((await redis.cli('exists', `headwater:fraud@1:{${id}}`)) !== '1') online.push(id);
+    for (const id of accepted) {
+      if ((await redis.cli('exists', `headwater:row:fraud@1:{account:${id}}`)) !== '1') online.push(id);
+    }
     return [...accepted.filter((id) => !offline.has(id)), ...online];
   };
   let last: readonly string[] = [];
