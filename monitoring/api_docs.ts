@@ -6,7 +6,7 @@ import { assetPath } from '#kernel/project_root';
 import { SECURITY_SCHEMES } from './api_schemas.ts';
 import { declareAccessOf, open } from './route_access.ts';
 
-/** GET /docs (interactive) and GET /openapi.json for an application; register before its routes. */
+/** GET /docs (interactive) and GET /openapi.json for an application; register before its routes, and after the HttpService, whose error handler it takes over. */
 export async function registerApiDocs(
   app: FastifyInstance,
   info: { title: string; description: string },

@@ -71,9 +71,9 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
   acceptExactlyWhatSchemasSay(app);
   // Answers are described, not cut to what the description knows.
   app.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
-  await registerApiDocs(app, { title: 'headwater features', description: 'Features of entities, as of now' });
   const service = new HttpService(deps, { ...config, name: 'features', portSetting: 'FEATURE_API_PORT' }, app);
   await controlAccess(app, config, deps.log);
+  await registerApiDocs(app, { title: 'headwater features', description: 'Features of entities, as of now' });
   const readable = readableViews(views);
   const ofFeatures = { access: needsSome('features') };
   const lookup = new EntityLookup(store);
