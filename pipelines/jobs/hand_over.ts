@@ -56,6 +56,8 @@ export function handOver(deps: HandOverDeps, request: HandOverRequest): Promise<
       { into: snapshotDirectory, from: directory },
       views.map((id) => `Compute ${id}`),
       log,
+      // What changes without events is told again: rows of before may lack events that the stream alone had seen.
+      { eventTimer: 'wake', processingTimer: 'quiet' },
     );
     log.info({ views, entities, position }, 'state.handed_over');
     return { entities, position };

@@ -4,6 +4,7 @@ import { keyIdOf } from '#kernel/key_codec';
 import type { Logger } from '#monitoring/log';
 import { SnapshotError } from '#pipelines/engine/errors';
 import type { RestoredTransform } from '#pipelines/engine/executor';
+import type { SavedTimer } from '#pipelines/engine/time/timer_queue';
 import { FolderLock } from '#storage/folder_lock';
 import { SnapshotStore } from './snapshot_store.ts';
 
@@ -12,9 +13,18 @@ const STEP_MS = 20;
 /** An entry of a DoFn's state in a snapshot: one of the three. */
 interface SavedEntry {
   readonly key?: readonly [key: unknown, windows: unknown];
-  readonly eventTimer?: { readonly key: unknown };
-  readonly processingTimer?: { readonly key: unknown };
+  readonly eventTimer?: SavedTimer;
+  readonly processingTimer?: SavedTimer;
 }
+
+/** Fires a timer of processing time for each key that was taken over and has a certain timer of event time: a back-fill has no processing time of its own. */
+export interface WakeUp {
+  readonly eventTimer: string;
+  readonly processingTimer: string;
+}
+
+/** Keys that are woken in a millisecond. */
+const WOKEN_A_MS = 20;
 
 /**
  * Writes the next snapshot of a job that is stopped: some transforms get the state of another job, key by key; keys that the other job does not have, and all other
@@ -27,6 +37,7 @@ export async function takeOverState(
   folders: { readonly into: string; readonly from: string },
   transforms: readonly string[],
   log: Logger,
+  wakeUp?: WakeUp,
 ): Promise<number> {
   const lock = await FolderLock.acquire(folders.into);
   try {
@@ -51,7 +62,7 @@ export async function takeOverState(
           `"${transform.name}" was computed with other definitions than those of the job that runs: restart it with the same, it takes the state over then`,
         );
       }
-      const entries = mergedEntries(transform, filled);
+      const entries = mergedEntries(transform, filled, wakeUp);
       keys += entries.taken;
       return { ...transform, hasState: true, entries: entries.list };
     });
@@ -78,17 +89,25 @@ export async function takeOverState(
 function mergedEntries(
   own: RestoredTransform,
   filled: RestoredTransform,
+  wakeUp: WakeUp | undefined,
 ): { readonly list: readonly unknown[]; readonly taken: number } {
   const list: unknown[] = [];
   const taken = new Set<unknown>();
+  const woken = new Set<unknown>();
+  const nowMs = Date.now();
   for (const entry of filled.entries as Iterable<SavedEntry>) {
-    if (entry.key !== undefined) taken.add(keyIdOf(entry.key[0]));
+    const { key, eventTimer, processingTimer } = entry;
+    if (key !== undefined) taken.add(keyIdOf(key[0]));
     // Timers of processing time are the job's own.
-    if (entry.processingTimer === undefined) list.push(entry);
+    if (processingTimer === undefined) list.push(entry);
+    if (wakeUp === undefined || eventTimer?.specId !== wakeUp.eventTimer) continue;
+    const at = nowMs + Math.floor(woken.size / WOKEN_A_MS);
+    woken.add(keyIdOf(eventTimer.key));
+    list.push({ processingTimer: { ...eventTimer, specId: wakeUp.processingTimer, at } });
   }
   for (const entry of own.entries as Iterable<SavedEntry>) {
-    const key = entry.key?.[0] ?? entry.eventTimer?.key;
-    if (entry.processingTimer !== undefined || !taken.has(keyIdOf(key))) list.push(entry);
+    const key = keyIdOf(entry.key?.[0] ?? (entry.eventTimer ?? entry.processingTimer)?.key);
+    if (entry.processingTimer === undefined ? !taken.has(key) : !woken.has(key)) list.push(entry);
   }
   return { list, taken: taken.size };
 }
