@@ -27,6 +27,8 @@ interface Settings {
   readonly snapshotIntervalMs: number;
   /** A partition or bundle that does not move for so long is stalled. */
   readonly stalledAfterMs: number;
+  /** Done before the pipeline begins. */
+  readonly prepare?: () => Promise<void>;
 }
 
 /** A pipeline on the embedded runner, as a service of the platform. */
@@ -47,7 +49,8 @@ export class EmbeddedJob implements Service, HealthSource {
 
   async start(): Promise<void> {
     const { log, clock, metrics } = this.#deps;
-    const { snapshotDirectory: directory, snapshotIntervalMs: intervalMs } = this.#settings;
+    const { snapshotDirectory: directory, snapshotIntervalMs: intervalMs, prepare } = this.#settings;
+    await prepare?.();
     this.#handle = runEmbedded(createPipeline(this.#construct), {
       ...{ log, clock, metrics: createPipelineMetrics(metrics), snapshots: { directory, intervalMs } },
       // The platform outlives what its job fails at: the job is tried from its snapshot until an operator mends the cause, and health names it.
@@ -57,6 +60,10 @@ export class EmbeddedJob implements Service, HealthSource {
     });
     // A folder that another process has, or a snapshot that cannot be read, is an error of the start.
     await this.#handle.loaded;
+  }
+
+  async discardOlderSnapshots(): Promise<void> {
+    await this.#handle?.discardOlderSnapshots();
   }
 
   state(): HealthState {

@@ -15,6 +15,7 @@ import { DamagedFileError, onDisk } from '#storage/errors';
 import { FolderLock } from '#storage/folder_lock';
 import { createCircuit } from '../circuit.ts';
 import { PartitionLog } from '../memory/partition_log.ts';
+import type { KeptRecord } from '../memory/record_payload.ts';
 import type { SpoolConfig } from './config.ts';
 import { SpoolFullError } from './errors.ts';
 
@@ -216,9 +217,10 @@ export class SpoolingProducer implements Producer, Service, HealthSource {
       .catch((error: unknown) => this.#log.warn({ error }, 'spool.sent_not_deleted'));
   }
 
-  async #sendByTopic(records: readonly LogRecord[]): Promise<void> {
+  async #sendByTopic(records: readonly KeptRecord[]): Promise<void> {
     const byTopic = new Map<string, OutgoingRecord[]>();
-    for (const { key, value, isTombstone, headers, timestampMs } of records) {
+    for (const { key, value, isTombstone, headers, timestampMs, isErased } of records) {
+      if (isErased === true) continue;
       const { [TOPIC_HEADER]: topic = '', ...own } = headers;
       const outgoing: OutgoingRecord = {
         key,
