@@ -38,7 +38,7 @@ export interface StateChange {
 
 /** Where the cells of an operator are found in a saved entry. */
 export interface CellMapping {
-  /** By cell: its place when it was saved, undefined when it was not there. */
+  /** By cell: its place when it was saved, undefined when it was missing. */
   readonly cells: readonly { readonly from: number | undefined; readonly convert?: (saved: unknown) => unknown }[];
   /** Timer families that still exist, with `event` or `processing`. */
   readonly timers: ReadonlySet<string>;

@@ -457,7 +457,7 @@ describe('rows of', () => {
     expect((await offline.readLabels(`labels-${RUN}`, range)).length).toBe(GOOD - 1);
   });
 
-  test('Kafka: a record that is too large is refused alone, whoever sends beside it; a batch that is too large is split', async () => {
+  test('Kafka: a record that is too large is refused alone, and no record of another sender with it; a batch that is too large is split', async () => {
     // 20,000 bytes are the topic's limit, and nothing of the client's: characters of three bytes each.
     const good = indices.map((index) => ({ key: 'k', value: `${index} ${'€'.repeat(1_000)}` }));
     const tooLarge = { key: 'k', value: '€'.repeat(10_000), headers: { h: 'x' } };
