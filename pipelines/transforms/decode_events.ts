@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { LogRecord } from '#connectors/connector';
-import { type DeadLetter, earlierAttempts, type LetterOrigin, originOf, payloadOf } from '#connectors/dead_letters';
+import { type DeadLetter, earlierAttempts, knownBefore, type LetterOrigin, originOf, payloadOf } from '#connectors/dead_letters';
 import { formatOf, type ReadRow } from '#connectors/files/formats';
 import type { UnreadableBatchError } from '#connectors/kafka/errors';
 import { type EntityKey, joinKeyValue } from '#feature_store/definitions/entity_key';
@@ -80,7 +80,7 @@ export function createEventDecoder(sources: readonly EventSource[], clock: Clock
     }
     const request = readErasureRequest(body);
     if (request !== undefined) return erasureOf(request, erasures, payload, attempt);
-    const decoded = ofRecord(check(body, payload, attempt, watermark, record.timestampMs), record, origin);
+    const decoded = ofRecord(check(body, payload, attempt, watermark, knownBefore(record) ?? record.timestampMs), record, origin);
     const traceparent = record.headers[TRACEPARENT];
     if (traceparent === undefined || decoded.element.ok !== true) return decoded;
     return { ...decoded, element: { ...decoded.element, traceparent } };
