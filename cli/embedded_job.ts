@@ -29,6 +29,8 @@ interface Settings {
   readonly snapshotIntervalMs: number;
   /** A partition or bundle that does not move for so long is stalled. */
   readonly stalledAfterMs: number;
+  /** Done before the pipeline begins. */
+  readonly prepare?: () => Promise<void>;
 }
 
 /** A job has to run for what is requested. */
@@ -61,7 +63,8 @@ export class EmbeddedJob implements Service, HealthSource {
 
   async start(): Promise<void> {
     const { log, clock, metrics } = this.#deps;
-    const { snapshotDirectory: directory, snapshotIntervalMs: intervalMs } = this.#settings;
+    const { snapshotDirectory: directory, snapshotIntervalMs: intervalMs, prepare } = this.#settings;
+    await prepare?.();
     this.#plan ??= createPipeline(this.#construct);
     this.#metrics ??= createPipelineMetrics(metrics);
     this.#handle = runEmbedded(this.#plan, {
@@ -73,6 +76,10 @@ export class EmbeddedJob implements Service, HealthSource {
     });
     // A folder that another process has, or a snapshot that cannot be read, is an error of the start.
     await this.#handle.loaded;
+  }
+
+  async discardOlderSnapshots(): Promise<void> {
+    await this.#handle?.discardOlderSnapshots();
   }
 
   state(): HealthState {

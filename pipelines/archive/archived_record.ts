@@ -22,6 +22,8 @@ export function createRecordReader(sources: readonly EventSource[], clock: Clock
     };
     const { element } = decode(record, MIN_EVENT_TIME, topic);
     if (element.ok) {
+      // Requests to erase are no events.
+      if ('entityKey' in element) return undefined;
       const { eventId, eventTimeMs, receivedAtMs, payload, event } = element;
       return { ...of, eventType: String(event.event_type), eventId, eventTimeMs, receivedAtMs, payload };
     }
