@@ -51,7 +51,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-async function valueOf(key: string): Promise<unknown> {
+async function heldAt(key: string): Promise<unknown> {
   switch (await redis.type(key)) {
     case 'hash':
       return redis.hgetall(key);
@@ -76,7 +76,7 @@ async function placesWith(text: string): Promise<readonly string[]> {
     if (rows.length > 0) found.push(name);
   }
   for (const key of await redis.keys('*')) {
-    if (key.includes(text) || JSON.stringify(await valueOf(key)).includes(text)) found.push(key);
+    if (key.includes(text) || JSON.stringify(await heldAt(key)).includes(text)) found.push(key);
   }
   for (const name of readdirSync(data, { recursive: true, encoding: 'utf8' })) {
     const file = join(data, name);
@@ -128,16 +128,14 @@ test('an erased account is in no table, no Redis key and no file, also after a r
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line) as { place: string });
-  const counts = Object.groupBy?.(records, ({ place }) => place);
-  if (counts !== undefined)
-    expect(Object.keys(counts).sort()).toEqual(
-      [
-        'offline store',
-        'online store',
-        `topic ${config.topics.featureEvents}`,
-        `topic ${config.topics.rawEvents}`,
-      ].sort(),
-    );
+  expect([...new Set(records.map(({ place }) => place))].sort()).toEqual(
+    [
+      'offline store',
+      'online store',
+      `topic ${config.topics.featureEvents}`,
+      `topic ${config.topics.rawEvents}`,
+    ].sort(),
+  );
 
   const erased = await runCommand(folder, ['erase', gone, '--entity', 'account', '--yes'], env);
   expect([erased.code, JSON.parse(erased.stdout)]).toEqual([

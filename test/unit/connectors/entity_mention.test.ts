@@ -13,7 +13,7 @@ const wrappings: Readonly<Record<string, (event: object) => unknown>> = {
   itself: (event) => event,
   'a letter': (event) => ({ payload: JSON.stringify(event), reason: 'why', stage: 's' }),
   'a letter in a letter': (event) => ({ payload: JSON.stringify({ payload: JSON.stringify(event) }), reason: 'why' }),
-  'base64': (event) => ({ payload: Buffer.from(JSON.stringify(event)).toString('base64'), encoding: 'base64' }),
+  base64: (event) => ({ payload: Buffer.from(JSON.stringify(event)).toString('base64'), encoding: 'base64' }),
   'a letter that is cut': (event) => ({ payload: `${JSON.stringify(event).slice(0, -1)},"more": "te`, isCut: true }),
   'an array': (event) => [1, [event]],
   'no JSON': (event) => `${JSON.stringify(event)} and more`,
@@ -49,7 +49,15 @@ test('an entity is found by its key as a whole, and by all of its join keys toge
   }
   const sensor = { key: 'sensor:s1|heat', joinKeys: { sensor_id: 's1', metric: 'heat' } };
   expect(isMentioned(record({ sensor_id: 's1', metric: 'heat' }), sensor)).toBe(true);
-  expect(isMentioned(record([{ sensor_id: 's1', metric: 'cold' }, { sensor_id: 's2', metric: 'heat' }]), sensor)).toBe(false);
+  expect(
+    isMentioned(
+      record([
+        { sensor_id: 's1', metric: 'cold' },
+        { sensor_id: 's2', metric: 'heat' },
+      ]),
+      sensor,
+    ),
+  ).toBe(false);
 });
 
 test('numbers are read as they are written, also beyond 2^53', () => {

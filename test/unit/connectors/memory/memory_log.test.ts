@@ -224,8 +224,8 @@ test('erased records are in no file, and readers pass over them, also while othe
       async (names, before) => {
         layOut(directory, new Map());
         let log = await open();
-        const valueOf = (name: string, at: number): string => JSON.stringify({ user_id: `${name}-zq`, at });
-        const sent = names.map((name, at) => ({ key: `${name}-zq`, value: valueOf(name, at) }));
+        const bodyOf = (name: string, at: number): string => JSON.stringify({ user_id: `${name}-zq`, at });
+        const sent = names.map((name, at) => ({ key: `${name}-zq`, value: bodyOf(name, at) }));
         await log.producer.send('t', sent.slice(0, before));
         const gone = { key: 'user:gone-zq', joinKeys: { user_id: 'gone-zq' } };
         const reader = await log.openPartition('t', '0', { startAt: 'earliest' });

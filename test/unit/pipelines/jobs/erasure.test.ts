@@ -274,11 +274,7 @@ async function read({ online }: Platform, key: EntityKey) {
  * @param pays - sends one more event of an account: its events come by several partitions, and an event that is read after a later one is in the rows after it, not
  * in the one before
  */
-async function check(
-  platform: Platform,
-  known: Known,
-  pays: (key: EntityKey) => Promise<void>,
-): Promise<void> {
+async function check(platform: Platform, known: Known, pays: (key: EntityKey) => Promise<void>): Promise<void> {
   for (const key of [...known.payments.keys()]) {
     for (let tries = 0; ; tries += 1) {
       const amounts = known.payments.get(key) as number[];
