@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { controlAccess } from '#connectors/http/access';
 import type { AccessConfig } from '#connectors/http/config';
 import { targetStatesOf } from '#connectors/target_states';
@@ -30,6 +31,8 @@ interface Settings {
   /** A partition or bundle that does not move for so long is stalled. */
   readonly stalledAfterMs: number;
 }
+
+const STARTING_MS = 20;
 
 /** A job has to run for what is requested. */
 export class JobNotRunningError extends PlatformError {
@@ -95,6 +98,7 @@ export class EmbeddedJob implements Service, HealthSource {
     const paused = this.#pausing
       .catch(() => {})
       .then(async () => {
+        while (this.#handle?.state === 'starting') await sleep(STARTING_MS);
         if (this.#handle?.state !== 'running')
           throw new JobNotRunningError(this.name, this.#handle?.state ?? 'stopped');
         await this.#handle.drain();
