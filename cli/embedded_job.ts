@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { controlAccess } from '#connectors/http/access';
 import type { AccessConfig } from '#connectors/http/config';
 import { targetStatesOf } from '#connectors/target_states';
@@ -32,6 +33,8 @@ interface Settings {
   /** Done before the pipeline begins. */
   readonly prepare?: () => Promise<void>;
 }
+
+const STARTING_MS = 20;
 
 /** A job has to run for what is requested. */
 export class JobNotRunningError extends PlatformError {
@@ -102,6 +105,7 @@ export class EmbeddedJob implements Service, HealthSource {
     const paused = this.#pausing
       .catch(() => {})
       .then(async () => {
+        while (this.#handle?.state === 'starting') await sleep(STARTING_MS);
         if (this.#handle?.state !== 'running')
           throw new JobNotRunningError(this.name, this.#handle?.state ?? 'stopped');
         await this.#handle.drain();
