@@ -21,9 +21,8 @@ export function createRecordReader(sources: readonly EventSource[], clock: Clock
       headers: Object.keys(record.headers).length === 0 ? undefined : JSON.stringify(record.headers),
     };
     const { element } = decode(record, MIN_EVENT_TIME, topic);
+    if (element.ok === 'erasure') return undefined;
     if (element.ok) {
-      // Requests to erase are no events.
-      if ('entityKey' in element) return undefined;
       const { eventId, eventTimeMs, receivedAtMs, payload, event } = element;
       return { ...of, eventType: String(event.event_type), eventId, eventTimeMs, receivedAtMs, payload };
     }
