@@ -4,7 +4,8 @@ import { DeadLetterWriter } from '#connectors/dead_letter_writer';
 import { createGateway } from '#connectors/gateway/gateway';
 import { createFeatureApi } from '#feature_store/api/feature_api';
 import { createOfflineStore, createOnlineStore, ttlsOf } from '#feature_store/config';
-import type { FeatureRow } from '#feature_store/definitions/feature_row';
+import type { EntityKey } from '#feature_store/definitions/entity_key';
+import type { FeatureRow, ViewReference } from '#feature_store/definitions/feature_row';
 import { checkDefinitions } from '#feature_store/offline/check_definitions';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { withFeatures } from '#feature_store/offline/sql_predictions';
@@ -41,11 +42,13 @@ import { createJobHttp, type EmbeddedJob } from './embedded_job.ts';
 import { createHealth, watchPredictionSinks } from './health.ts';
 import { largeLetters } from './large_letters.ts';
 import { createMonitorJob } from './monitor_service.ts';
+import { createArchive } from './open_archive.ts';
 import { openRegistry } from './open_registry.ts';
 import { createFeatureJob } from './pipeline_service.ts';
 import { definitionsOf, type PlatformConfig } from './platform_config.ts';
 import { PendingRegistrations, registrationQueue } from './registrations.ts';
 import { isServingWorker } from './serving_workers.ts';
+import { StateHandOver } from './state_hand_over.ts';
 
 /** A running platform: what its commands need of it. */
 export interface Platform {
@@ -114,6 +117,11 @@ export async function startPlatform(
     { maxPending: config.serving.maxPendingLog },
   );
   const { job: pipeline, metrics: featureMetrics } = createFeatureJob({ ...base, broker, online, offline }, config);
+  const archive = createArchive({ broker, log, metrics }, config);
+  const handOvers =
+    archive === undefined
+      ? undefined
+      : new StateHandOver({ ...base, broker, online, offline, job: pipeline, archive }, config);
   // Two jobs of one process, each with metrics of its own.
   const monitorMetrics = createMetricsRegistry({ process: roles.includes('monitor') });
   const monitor = createMonitorJob({ ...base, metrics: monitorMetrics, broker, offline, registry }, config);
@@ -200,8 +208,13 @@ export async function startPlatform(
       prepared,
       ...health.probes,
       ...refills,
-      new ControlServer({ broker, online, offline }, log, config),
-      ...wanted('pipeline', pipeline, doors.pipeline),
+      new ControlServer(
+        { broker, online, offline, ...(roles.includes('pipeline') ? { archive, stream: handOvers } : {}) },
+        log,
+        config,
+      ),
+      ...wanted('pipeline', ...(archive === undefined ? [] : [archive]), pipeline, doors.pipeline),
+      ...wanted('pipeline', ...(handOvers === undefined ? [] : [handOvers])),
       ...wanted('features', ...consistency, doors.features),
       ...wanted('serving', registrations, models, predictions, doors.serving),
       ...wanted('monitor', monitor, doors.monitor),
@@ -225,7 +238,12 @@ function createRefills(
   const { contents } = store;
   const reads = roles.some((role) => role !== 'gateway' && role !== 'monitor');
   if (contents === undefined || onlineStore.kind !== 'redis' || !reads) return [];
-  const online = { contents, write: (rows: readonly FeatureRow[]) => store.write(rows) };
+  const online = {
+    contents,
+    write: (rows: readonly FeatureRow[]) => store.write(rows),
+    read: (view: ViewReference, keys: readonly EntityKey[]) => store.read(view, keys),
+    erase: (of: readonly ViewReference[], key: EntityKey) => store.erase(of, key),
+  };
   const standbyMs = roles.includes('pipeline') ? 0 : STANDBY_MS;
   return [new OnlineStoreRefill({ ...deps, online }, { ...onlineStore.refill, standbyMs })];
 }

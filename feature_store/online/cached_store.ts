@@ -75,6 +75,10 @@ export class CachedOnlineStore implements OnlineStore {
     return this.#inner.increment(entityKey, counter, by);
   }
 
+  readCounters(entityKey: EntityKey): Promise<Readonly<Record<string, number>>> {
+    return this.#inner.readCounters(entityKey);
+  }
+
   async erase(views: readonly ViewReference[], entityKey: EntityKey): Promise<number> {
     const erased = await this.#inner.erase(views, entityKey);
     for (const view of views) this.#cache.delete(cacheKey(view, entityKey));

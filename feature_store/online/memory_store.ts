@@ -177,6 +177,11 @@ export class MemoryOnlineStore implements OnlineStore {
     return count.value;
   }
 
+  async readCounters(entityKey: EntityKey): Promise<Readonly<Record<string, number>>> {
+    const counts = [...this.#counters.values()].filter(({ entity }) => entity === entityKey);
+    return Object.fromEntries(counts.map(({ counter, value }) => [counter, value]));
+  }
+
   async erase(views: readonly ViewReference[], entityKey: EntityKey): Promise<number> {
     const erased = views.filter((view) => this.#rows.delete(rowKey(view, entityKey))).length;
     for (const [key, { entity }] of this.#counters) if (entity === entityKey) this.#counters.delete(key);

@@ -212,6 +212,15 @@ export class RedisOnlineStore implements OnlineStore {
     }
   }
 
+  async readCounters(entityKey: EntityKey): Promise<Readonly<Record<string, number>>> {
+    try {
+      const counts = await this.#redis.hgetall(countersKey(this.#prefix, entityKey));
+      return Object.fromEntries(Object.entries(counts).map(([counter, value]) => [counter, Number(value)]));
+    } catch (error) {
+      throw new OnlineStoreError(`read the counters of ${entityKey}`, error);
+    }
+  }
+
   async erase(views: readonly ViewReference[], entityKey: EntityKey): Promise<number> {
     try {
       // One by one: a cluster has an entity's keys in one slot, but other commands may not count on it.

@@ -1,21 +1,36 @@
 import type { Broker, Producer } from '#connectors/connector';
 import type { LargeLetters } from '#connectors/dead_letter_writer';
+import type { DeadLetter } from '#connectors/dead_letters';
+import { FilePieces } from '#connectors/files/file_pieces';
 import type { FileSystemOf } from '#connectors/files/file_systems';
+import { entityOf } from '#feature_store/definitions/entity_key';
 import { DefinitionError } from '#feature_store/definitions/errors';
 import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { EventSource, History } from '#feature_store/definitions/source';
+import type { Erasures } from '#feature_store/erasure/erasures';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
+import type { ArchivePlace } from '#pipelines/archive/archive_place';
+import type { ArchivePosition } from '#pipelines/archive/archive_reader';
 import { BrokerSource, type OffsetOutOfRangePolicy } from '#pipelines/io/broker_source';
+import {
+  archiveCursor,
+  filesCursor,
+  type OpenCursor,
+  type PagedHistory,
+  pagesCursor,
+} from '#pipelines/io/history_cursors';
 import { HistorySource } from '#pipelines/io/history_source';
+import { type HistoryRows, MergedHistory } from '#pipelines/io/merged_history';
 import { QuerySource } from '#pipelines/io/query_source';
 import { createSourceMetrics } from '#pipelines/io/source_metrics';
 import { WriteDeadLetters, WriteRows } from '#pipelines/io/write_rows';
 import type { PCollection, PipelineRoot } from '#pipelines/model/pcollection';
 import { filter, flatten, keyedCoder, parDo, parDoTagged, read } from '#pipelines/model/transforms';
+import { ApplyErasures } from '#pipelines/transforms/apply_erasures';
 import { type ComputedRow, ComputeFeatures, DEAD, SplitInvalid } from '#pipelines/transforms/compute_features';
 import {
   createEventDecoder,
@@ -38,6 +53,10 @@ export interface FeatureDeps {
   readonly metrics: FeatureMetrics;
   readonly log: Logger;
   readonly clock: Clock;
+  /** Those that are known at start; more come with the events. None without it. */
+  readonly erasures?: Erasures;
+  /** Removes snapshots that were taken before an erasure. */
+  readonly discardSnapshots?: () => Promise<void>;
 }
 
 export interface FeaturePipelineDeps extends Omit<FeatureDeps, 'producer'> {
@@ -71,7 +90,7 @@ export interface FeaturePipelineSettings extends FeatureSettings {
   readonly bounded?: boolean;
 }
 
-type UsableEvent = Extract<DecodedEvent, { ok: true }>;
+type Usable = Extract<DecodedEvent, { ok: true | 'erasure' }>;
 
 /**
  * Events to features, for every view: read and check, then for each view key by entity, compute, write. Adding a view to the
@@ -94,7 +113,7 @@ export function buildFeaturePipeline(
     log: deps.log,
     offsetOutOfRange: settings.offsetOutOfRange ?? 'fail',
     ...(settings.unreadableBatches === 'dead_letter' ? { unreadable: unreadableEvent } : {}),
-    decode: createEventDecoder([...new Set(views.map((view) => view.source))], clock),
+    decode: createEventDecoder([...new Set(views.map((view) => view.source))], clock, deps.erasures),
     ...(settings.bounded === undefined ? {} : { bounded: settings.bounded }),
   });
   const records = root.apply(read(settings.rawEventsTopic, source, 'ReadEvents'));
@@ -106,15 +125,28 @@ export interface BackfillSettings extends FeatureSettings {
   readonly history?: History;
   readonly outOfOrderMs: number;
   readonly fileSystems?: FileSystemOf;
-  /** Told as reading goes on. */
+  /** Called as reading goes on. */
   readonly onProgress?: (progress: BackfillProgress) => void;
+  /** The archive of raw events: the history of sources that declare no other, and what follows on that of the others. */
+  readonly archive?: ArchivePlace;
+  /** The archive is read up to these events; undefined: to its end. */
+  readonly archiveUntil?: ArchivePosition;
+  /** Called when all was read, where the state is handed over: the job is to be drained then. */
+  readonly onCaughtUp?: () => void;
+  /** Called for each dead letter. */
+  readonly onRefused?: (letter: DeadLetter) => void;
 }
 
 export interface BackfillProgress {
   /** Where it reads now: a file, or a source's query. */
   readonly from: string;
   readonly files: number;
+  /** Read so far, before a restart too. */
   readonly rows: number;
+  /** Rows before this piece. */
+  readonly before: number;
+  /** Of each history, where several are read as one: the archive is the last. */
+  readonly rowsOf?: readonly HistoryRows[];
 }
 
 /** Rows of a page of a query. */
@@ -123,6 +155,11 @@ const PAGE = 2_000;
 /** The same from history, oldest first: what the stream would have computed, had it read it. */
 export function buildBackfillPipeline(root: PipelineRoot, deps: FeatureDeps, settings: BackfillSettings): void {
   const sources = [...new Set(deps.views.map((view) => view.source))];
+  const { archive } = settings;
+  if (archive !== undefined) {
+    computeFeatures(readWithArchive(root, archive, sources, deps, settings), deps, settings, false, settings.onRefused);
+    return;
+  }
   // One history for all of them, or each its own.
   const parts =
     settings.history === undefined
@@ -131,7 +168,37 @@ export function buildBackfillPipeline(root: PipelineRoot, deps: FeatureDeps, set
   const collections = parts.map((part) => readHistory(root, part, deps, settings));
   const [only, ...others] = collections;
   const records = only !== undefined && others.length === 0 ? only : flatten(collections, 'AllHistory');
-  computeFeatures(records, deps, settings, false);
+  computeFeatures(records, deps, settings, false, settings.onRefused);
+}
+
+/** The histories of the sources, and the archive after them, as one. */
+function readWithArchive(
+  root: PipelineRoot,
+  place: ArchivePlace,
+  sources: readonly EventSource[],
+  { offline, clock, views }: FeatureDeps,
+  { history: given, outOfOrderMs, fileSystems, onProgress, onCaughtUp, archiveUntil: until }: BackfillSettings,
+): PCollection<DecodedEvent> {
+  const pieces = new FilePieces(fileSystems);
+  const cursorOf = (history: History, of: readonly EventSource[]): OpenCursor => {
+    const decode = createRowDecoder(of, clock, views);
+    if ('files' in history) return filesCursor(pieces, history.files, { decode, outOfOrderMs });
+    const [{ timestampField, eventIdField: idField }] = of as readonly [EventSource];
+    const readPage: PagedHistory['readPage'] = (after) =>
+      offline.readHistory(history.query, { timestampField, idField, after, limit: PAGE });
+    return pagesCursor({ readPage, timestampField, idField, decode });
+  };
+  const own =
+    given === undefined
+      ? sources.flatMap((source) => (source.history === undefined ? [] : [cursorOf(source.history, [source])]))
+      : [cursorOf(given, sources)];
+  const merged = new MergedHistory({
+    histories: [...own, archiveCursor({ place, sources, outOfOrderMs, until })],
+    outOfOrderMs,
+    ...(onProgress === undefined ? {} : { onProgress }),
+    ...(onCaughtUp === undefined ? {} : { onCaughtUp }),
+  });
+  return root.apply(read('history', merged, 'ReadHistory'));
 }
 
 function historyOf({ name, history }: EventSource): History {
@@ -153,7 +220,7 @@ function readHistory(
       outOfOrderMs,
       decode,
       ...(fileSystems === undefined ? {} : { fileSystems }),
-      onProgress: ({ file, files, rows }) => onProgress?.({ from: file, files, rows }),
+      onProgress: ({ file, ...counts }) => onProgress?.({ from: file, ...counts }),
     });
     return root.apply(read('history', source, name));
   }
@@ -164,7 +231,7 @@ function readHistory(
     timestampField,
     idField,
     decode,
-    onProgress: ({ rows }) => onProgress?.({ from: name, files: 0, rows }),
+    onProgress: (counts) => onProgress?.({ from: name, files: 0, ...counts }),
   });
   return root.apply(read('history', source, name));
 }
@@ -174,14 +241,16 @@ function computeFeatures(
   deps: FeatureDeps,
   settings: FeatureSettings,
   isLive: boolean,
+  onRefused?: (letter: DeadLetter) => void,
 ): void {
   const { producer, views, metrics, log } = deps;
   const valid = records.apply(
     parDoTagged(new SplitInvalid(metrics, settings), { dead: DEAD }, { name: 'SplitInvalid' }),
   );
-  const usable = valid.main as PCollection<UsableEvent>;
+  const usable = valid.main as PCollection<Usable>;
   const rows: PCollection<ComputedRow>[] = [];
   const dead = [valid.dead];
+  const entities = [...new Map(views.map(({ entity }) => [entity.name, entity])).values()];
   for (const [index, view] of views.entries()) {
     const reportedBy = views
       .slice(0, index)
@@ -192,7 +261,7 @@ function computeFeatures(
       ({ entity, source }) => entity.name === view.entity.name && source.name === view.source.name,
     );
     const keyed = usable
-      .apply(filter((event) => event.source === view.source.name, `Events for ${id}`))
+      .apply(filter((element) => isFor(view, element), `Events for ${id}`))
       .apply(
         parDoTagged(
           new KeyByEntity(view, reporter === view, metrics),
@@ -202,7 +271,11 @@ function computeFeatures(
       );
     const computed = keyed.main.apply(
       parDoTagged(
-        new ComputeFeatures(view, { metrics, log }, { ...settings, isLive, reportedBy }),
+        new ComputeFeatures(
+          view,
+          { metrics, log, erasures: deps.erasures, entities },
+          { ...settings, isLive, reportedBy },
+        ),
         { dead: DEAD },
         { name: `Compute ${id}` },
       ),
@@ -214,6 +287,11 @@ function computeFeatures(
       const to = { offline: deps.offline, log, metrics: metrics.registry };
       dead.push(computed.main.apply(writeStatistics(view, to, statistics)));
     }
+  }
+  if (isLive) {
+    usable
+      .apply(filter(({ ok }) => ok === 'erasure', 'Erasures'))
+      .apply(parDo(new ApplyErasures(deps, settings.featureEventsTopic), { name: 'ApplyErasures' }));
   }
   const sink = new WriteRows({
     online: deps.online,
@@ -229,8 +307,13 @@ function computeFeatures(
       new WriteDeadLetters(
         { producer, log, metrics: metrics.registry },
         { topic: settings.deadLetterTopic, large: settings.largeLetters },
+        onRefused,
       ),
       { name: 'WriteDeadLetters' },
     ),
   );
 }
+
+/** An erasure is for every view of its entity. */
+const isFor = ({ entity, source }: FeatureView, element: Usable): boolean =>
+  element.ok === 'erasure' ? entityOf(element.entityKey) === entity.name : element.source === source.name;

@@ -2,12 +2,15 @@ import type { Span } from '@opentelemetry/api';
 import type { DeadLetter } from '#connectors/dead_letters';
 import { type EntityState, emptyEntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
 import { adaptLayout, type ViewLayout } from '#feature_store/aggregation/view_layout';
-import { type EntityKey, identifies } from '#feature_store/definitions/entity_key';
+import { type EntityKey, entityKeyOf, identifies } from '#feature_store/definitions/entity_key';
+import { EntityKeyError } from '#feature_store/definitions/errors';
+import type { EventFields } from '#feature_store/definitions/feature';
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { entityKeyFromPrevious } from '#feature_store/definitions/previous_entity_key';
 import { type Violation, violationsOf } from '#feature_store/definitions/quality_rule';
 import type { Entity } from '#feature_store/definitions/source';
+import { Erasures } from '#feature_store/erasure/erasures';
 import { FeatureComputationError } from '#feature_store/errors';
 import { contentHash } from '#kernel/content_hash';
 import { eventTime } from '#kernel/time';
@@ -28,7 +31,7 @@ import {
   valueState,
 } from '#pipelines/engine/dofn';
 import type { KV } from '#pipelines/model/pcollection';
-import { type DecodedEvent, jsonOfEvent } from './decode_events.ts';
+import { type DecodedEvent, type ErasedEntity, jsonOfEvent } from './decode_events.ts';
 import { EventCounter } from './event_counter.ts';
 import { startComputing } from './event_traces.ts';
 import { DEFAULT_FAILURE_LIMIT, type FailureLimit, FailureShare } from './failure_limit.ts';
@@ -49,8 +52,8 @@ export class SplitInvalid implements DoFn<DecodedEvent, DecodedEvent> {
   }
 
   process(element: DecodedEvent, context: ProcessContext<DecodedEvent>): void {
-    if (element.ok) {
-      this.#counter.add(element);
+    if (element.ok !== false) {
+      if (element.ok === true) this.#counter.add(element);
       context.output(element);
       return;
     }
@@ -81,6 +84,15 @@ const identityOf = ({ eventId, event }: UsableEvent): EventIdentity => ({
 /** So long after a change is due it is told although no events move the watermark: one may still be on its way, ms. */
 const QUIET_MS = 3_000;
 
+export interface ComputeDeps {
+  readonly metrics: FeatureMetrics;
+  readonly log: Logger;
+  /** None are known without it. */
+  readonly erasures?: Erasures | undefined;
+  /** All that there are. */
+  readonly entities?: readonly Entity[] | undefined;
+}
+
 export interface ComputeSettings {
   readonly allowedLatenessMs: number;
   /** Events come as they happen: what changes without them is told in time, and not only when others come. */
@@ -97,11 +109,16 @@ export interface ComputeSettings {
 interface Remembered {
   readonly entity: EntityState;
   readonly seen: RecentIds;
+  /** Time of the newest erasure that it has outlived, ms; absent in state of before there were erasures. */
+  outlived?: number;
+  /** Time of the newest erasure that its newest event was looked through for, ms. */
+  lookedThrough?: number;
 }
 
-function rememberedSchema(layout: ViewLayout): ValueSchema<Remembered> {
+function rememberedSchema(layout: ViewLayout, beforeSave: (value: Remembered) => void): ValueSchema<Remembered> {
   return {
     layout,
+    beforeSave,
     adapt(saved) {
       const adapted = adaptLayout(saved as ViewLayout, layout);
       if (typeof adapted === 'string') return { refused: adapted };
@@ -112,6 +129,19 @@ function rememberedSchema(layout: ViewLayout): ValueSchema<Remembered> {
       };
     },
   };
+}
+
+/** What stands for an id that was erased. */
+const ERASED = 'erased';
+
+/** The key of another entity that an event names; undefined where it names none. */
+function keyIn(entity: Entity, event: EventFields): EntityKey | undefined {
+  try {
+    return entityKeyOf(entity, event);
+  } catch (error) {
+    if (error instanceof EntityKeyError) return undefined;
+    throw error;
+  }
 }
 
 /** Keys that cannot be read and are logged. */
@@ -148,7 +178,7 @@ function entityKeyLayout(view: FeatureView, log: Logger): KeyLayout {
  * what is repeated, late or in conflict. Each instance counts the failures of its own keys: on several threads (`headwater run --threads`) a view
  * stops on each thread by itself.
  */
-export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, ComputedRow> {
+export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedEntity>, ComputedRow> {
   readonly remembered: StateSpec<ValueState<Remembered>>;
   /** For what changes without events, and in the end to forget the entity. */
   readonly wake = eventTimer('wake');
@@ -161,28 +191,42 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, Compute
   readonly #metrics: FeatureMetrics;
   readonly #reportedBy: readonly Entity[];
   readonly #log: Logger;
+  readonly #erasures: Erasures;
+  /** Other entities that the view's events name. */
+  readonly #others: readonly Entity[];
   readonly #failures: FailureShare;
   readonly #id: string;
 
-  constructor(
-    view: FeatureView,
-    deps: { readonly metrics: FeatureMetrics; readonly log: Logger },
-    settings: ComputeSettings,
-  ) {
+  constructor(view: FeatureView, deps: ComputeDeps, settings: ComputeSettings) {
     this.#isLive = settings.isLive;
     this.#reportedBy = settings.reportedBy ?? [];
     this.#computation = new ViewComputation(view, settings.allowedLatenessMs);
-    this.remembered = valueState('remembered', rememberedSchema(this.#computation.layout));
+    this.remembered = valueState(
+      'remembered',
+      rememberedSchema(this.#computation.layout, (value) => this.#forgetOthers(value)),
+    );
+    this.#others = (deps.entities ?? []).filter(
+      ({ name, joinKeys }) => name !== view.entity.name && joinKeys.every((key) => key in view.source.schema.shape),
+    );
     this.#allowedLatenessMs = settings.allowedLatenessMs;
     this.#metrics = deps.metrics;
     this.#log = deps.log;
+    this.#erasures = deps.erasures ?? new Erasures();
     this.keyLayout = entityKeyLayout(view, deps.log);
     this.#failures = new FailureShare(settings.failureLimit ?? DEFAULT_FAILURE_LIMIT);
     this.#id = viewId(view);
     this.#metrics.stoppedViews.set({ view: this.#id }, 0);
   }
 
-  process({ key, value }: KV<EntityKey, UsableEvent>, context: ProcessContext<ComputedRow>): void {
+  process({ key, value }: KV<EntityKey, UsableEvent | ErasedEntity>, context: ProcessContext<ComputedRow>): void {
+    if (value.ok === 'erasure') {
+      this.#erase(key, value, context);
+      return;
+    }
+    if (this.#erasures.isErased(key, value.knownAtMs)) {
+      this.#metrics.events.inc({ view: this.#id, outcome: 'erased' });
+      return;
+    }
     const { traceparent } = value;
     if (traceparent === undefined) {
       this.#process(key, value, undefined, context);
@@ -196,7 +240,9 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, Compute
   #process(key: EntityKey, value: UsableEvent, span: Span | undefined, context: ProcessContext<ComputedRow>): void {
     const { eventTimeMs } = value;
     const cell = context.state(this.remembered);
-    const remembered = cell.read() ?? { entity: emptyEntityState(), seen: noIds() };
+    const remembered = this.#outliving(key, cell.read()) ?? {
+      ...{ entity: emptyEntityState(), seen: noIds(), outlived: this.#erasures.newestMs },
+    };
     const identity = identityOf(value);
     const content = contentHash(value.event);
     const fate = fateOf(remembered.seen, identity, content);
@@ -263,6 +309,47 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, Compute
   /** Whether no other view reports that the event is repeated or late. */
   #reports({ event }: UsableEvent): boolean {
     return !this.#reportedBy.some((entity) => identifies(entity, event));
+  }
+
+  /** Returns state that no erasure is newer than; undefined for what was erased, as after a restore of an older snapshot. */
+  #outliving(key: EntityKey, remembered: Remembered | undefined): Remembered | undefined {
+    const { newestMs } = this.#erasures;
+    const outlived = remembered?.outlived ?? Number.NEGATIVE_INFINITY;
+    if (remembered === undefined || outlived >= newestMs) return remembered;
+    const erasedAtMs = this.#erasures.erasedAtMs(key);
+    if (erasedAtMs !== undefined && erasedAtMs > outlived) return undefined;
+    remembered.outlived = newestMs;
+    return remembered;
+  }
+
+  /** The newest event of an entity names others, such as the user of an account: who was erased is not named any more. */
+  #forgetOthers(remembered: Remembered): void {
+    const { newestMs } = this.#erasures;
+    const { latest } = remembered.entity;
+    if (latest === undefined || !((remembered.lookedThrough ?? Number.NEGATIVE_INFINITY) < newestMs)) return;
+    remembered.lookedThrough = newestMs;
+    for (const other of this.#others) {
+      const key = keyIn(other, latest.event);
+      if (key === undefined || !this.#erasures.isErased(key, latest.eventTimeMs)) continue;
+      const event: Record<string, unknown> = { ...latest.event };
+      for (const field of other.joinKeys) {
+        if (typeof event[field] === 'string') event[field] = ERASED;
+        else delete event[field];
+      }
+      remembered.entity.latest = { ...latest, event };
+    }
+  }
+
+  /** Forgets an entity: its state, the ids of its events, its timers. */
+  #erase(key: EntityKey, { erasedAtMs }: ErasedEntity, context: ProcessContext<ComputedRow>): void {
+    this.#erasures.add(key, erasedAtMs);
+    const cell = context.state(this.remembered);
+    const remembered = cell.read();
+    // It may have been read twice, and the entity may be here again.
+    if (remembered === undefined || this.#outliving(key, remembered) !== undefined) return;
+    cell.clear();
+    context.timer(this.wake).clear();
+    context.timer(this.quiet).clear();
   }
 
   /** An event that the view's own functions cannot take. */
@@ -389,7 +476,9 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, Compute
 
   onTimer(timer: TimerSpec, context: OnTimerContext<ComputedRow, EntityKey>): void {
     const cell = context.state(this.remembered);
-    const remembered = cell.read();
+    const held = cell.read();
+    const remembered = this.#outliving(context.key, held);
+    if (held !== undefined && remembered === undefined) cell.clear();
     const nowMs = context.clock.now();
     const isQuiet = timer.id === this.quiet.id;
     // At the end of a bounded input all timers fire. What has not come about yet is not told: more events may come another time.

@@ -1,12 +1,20 @@
 import { z } from 'zod';
 import type { LogRecord } from '#connectors/connector';
-import { type DeadLetter, earlierAttempts, type LetterOrigin, originOf, payloadOf } from '#connectors/dead_letters';
+import {
+  type DeadLetter,
+  earlierAttempts,
+  knownBefore,
+  type LetterOrigin,
+  originOf,
+  payloadOf,
+} from '#connectors/dead_letters';
 import { formatOf, type ReadRow } from '#connectors/files/formats';
 import type { UnreadableBatchError } from '#connectors/kafka/errors';
-import { joinKeyValue } from '#feature_store/definitions/entity_key';
+import { type EntityKey, joinKeyValue } from '#feature_store/definitions/entity_key';
 import type { EventFields } from '#feature_store/definitions/feature';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { EventSource, JoinKeyType } from '#feature_store/definitions/source';
+import { type ErasureRequest, Erasures, readErasureRequest } from '#feature_store/erasure/erasures';
 import { messageOf } from '#kernel/errors';
 import { readEventTime } from '#kernel/event_time_text';
 import { decodeUtf8, InvalidJsonError, parseExactJson } from '#kernel/exact_json';
@@ -14,7 +22,14 @@ import type { Clock, EventTime } from '#kernel/time';
 import { unstorableTextIn } from '#kernel/unstorable_text';
 import { TRACEPARENT } from '#monitoring/tracing';
 
-/** A record as a pipeline sees it: an event, or why it is none. */
+/** What was known of an entity by then is to be forgotten. */
+export interface ErasedEntity {
+  readonly ok: 'erasure';
+  readonly entityKey: EntityKey;
+  readonly erasedAtMs: number;
+}
+
+/** A record as a pipeline sees it: an event, an erasure, or why it is neither. */
 export type DecodedEvent =
   | {
       readonly ok: true;
@@ -26,6 +41,8 @@ export type DecodedEvent =
       readonly watermark: EventTime;
       /** When the gateway took it in, ms; undefined when another producer wrote it. */
       readonly receivedAtMs: number | undefined;
+      /** When it was known to the platform, ms: received by the gateway, or else taken in by the broker, or in a file that says neither, its own time. */
+      readonly knownAtMs: number;
       readonly payload: string;
       /** How often it has been tried, this time included: more than 1 when it was replayed. */
       readonly attempt: number;
@@ -34,6 +51,7 @@ export type DecodedEvent =
       /** Of the request that brought it, where somebody looks at traces. */
       readonly traceparent?: string | undefined;
     }
+  | ErasedEntity
   | ({ readonly ok: false; readonly reason: string; readonly attempt: number } & Pick<
       DeadLetter,
       'payload' | 'encoding' | 'isBatch' | 'origin'
@@ -54,7 +72,7 @@ const ENRICHED = ['received_at', 'source', 'schema_version'] as const;
  * Reads events of `sources` from broker records. The broker is an open door, so everything is checked again as at the gateway.
  * Only a valid event has an event time: a broken clock must not move the watermark.
  */
-export function createEventDecoder(sources: readonly EventSource[], clock: Clock) {
+export function createEventDecoder(sources: readonly EventSource[], clock: Clock, erasures = new Erasures()) {
   const check = createEventCheck(sources, clock, false);
   return (record: LogRecord, watermark: EventTime, topic?: string): Decoded => {
     const attempt = earlierAttempts(record) + 1;
@@ -67,17 +85,39 @@ export function createEventDecoder(sources: readonly EventSource[], clock: Clock
     } catch (error) {
       return ofRecord(refused(reasonOf(error), payload, attempt), record, origin);
     }
-    const decoded = ofRecord(check(body, payload, attempt, watermark), record, origin);
+    const request = readErasureRequest(body);
+    if (request !== undefined) return erasureOf(request, erasures, payload, attempt);
+    const decoded = ofRecord(
+      check(body, payload, attempt, watermark, knownBefore(record) ?? record.timestampMs),
+      record,
+      origin,
+    );
     const traceparent = record.headers[TRACEPARENT];
-    if (traceparent === undefined || !decoded.element.ok) return decoded;
+    if (traceparent === undefined || decoded.element.ok !== true) return decoded;
     return { ...decoded, element: { ...decoded.element, traceparent } };
   };
+}
+
+/** Whoever can write events cannot erase with them: the proof needs the database's secret. */
+function erasureOf(request: ErasureRequest, erasures: Erasures, payload: string, attempt: number): Decoded {
+  if (!erasures.isGenuine(request)) {
+    return refused(
+      'an erasure whose proof is wrong: it was not made by "headwater erase" on this database',
+      payload,
+      attempt,
+    );
+  }
+  const { key: entityKey, erasedAtMs } = request;
+  // Known at once, also to views of other entities.
+  erasures.add(entityKey, erasedAtMs);
+  return { element: { ok: 'erasure', entityKey, erasedAtMs }, eventTimeMs: undefined };
 }
 
 /** With the record it is of; one that is refused keeps its bytes, whatever they are. */
 function ofRecord({ element, eventTimeMs }: Decoded, { value }: LogRecord, origin: LetterOrigin | undefined): Decoded {
   const from = origin === undefined ? {} : { origin };
-  if (element.ok) return { element: { ...element, ...from }, eventTimeMs };
+  if (element.ok === true) return { element: { ...element, ...from }, eventTimeMs };
+  if (element.ok === 'erasure') return { element, eventTimeMs };
   return { element: { ...element, ...payloadOf(value), ...from }, eventTimeMs };
 }
 
@@ -124,7 +164,7 @@ export function createRowDecoder(sources: readonly EventSource[], clock: Clock, 
       return refused(`no JSON: ${messageOf(error)}`, String(Object.keys(row.row)), 1);
     }
     const { element, eventTimeMs } = check(body, payload, 1, watermark);
-    if (exact === undefined || !element.ok) return { element, eventTimeMs };
+    if (exact === undefined || element.ok !== true) return { element, eventTimeMs };
     return { element: { ...element, event: { ...element.event, ...exact } }, eventTimeMs };
   };
 }
@@ -183,7 +223,7 @@ const refused = (reason: string, payload: string, attempt: number): Decoded => (
 
 function createEventCheck(sources: readonly EventSource[], clock: Clock, isHistory: boolean) {
   const byType = new Map(sources.flatMap((source) => source.eventTypes.map((type) => [type, source])));
-  return (body: unknown, payload: string, attempt: number, watermark: EventTime): Decoded => {
+  return (body: unknown, payload: string, attempt: number, watermark: EventTime, takenInMs?: number): Decoded => {
     const refuse = (reason: string): Decoded => refused(reason, payload, attempt);
     if (typeof body !== 'object' || body === null || Array.isArray(body)) return refuse('not a JSON object');
     const unstorable = unstorableTextIn(body);
@@ -217,6 +257,7 @@ function createEventCheck(sources: readonly EventSource[], clock: Clock, isHisto
         eventTimeMs: time.timeMs,
         watermark,
         receivedAtMs: Number.isNaN(receivedAtMs) ? undefined : receivedAtMs,
+        knownAtMs: Number.isNaN(receivedAtMs) ? (takenInMs ?? time.timeMs) : receivedAtMs,
         payload,
         attempt,
       },

@@ -14,7 +14,7 @@ export interface FeatureMetrics {
   /** Broken quality rules, by events; that an event comes once is one of every view. */
   readonly violations: Counter<'view' | 'rule' | 'action'>;
   readonly late: Counter;
-  /** What became of events, once for each view: `computed` and then `written` or `refused` by a rule, `late`, `duplicate`, `failed`, `event_id_conflict`, `view_stopped`. */
+  /** What became of events, once for each view: `computed` and then `written` or `refused` by a rule, `late`, `duplicate`, `failed`, `event_id_conflict`, `view_stopped`, `erased`. */
   readonly events: Counter<'view' | 'outcome'>;
   /** Rows that a view's own functions could not give. */
   readonly failures: Counter<'view' | 'feature'>;
@@ -72,7 +72,7 @@ export function createFeatureMetrics(registry: Registry): FeatureMetrics {
     late: new Counter({ name: 'pipeline_late_events_total', help: 'Events behind the watermark', registers }),
     events: new Counter({
       name: 'feature_view_events_total',
-      help: 'Events that reached a view, by what became of them: computed and then written or refused (by a quality rule), late, duplicate, failed, event_id_conflict, view_stopped',
+      help: 'Events that reached a view, by what became of them: computed and then written or refused (by a quality rule), late, duplicate, failed, event_id_conflict, view_stopped, erased',
       labelNames: ['view', 'outcome'],
       registers,
     }),

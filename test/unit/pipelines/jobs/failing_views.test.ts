@@ -42,7 +42,7 @@ async function run(events: readonly { readonly id: string; readonly fails?: stri
   const elements = events.map(
     ({ id, fails }, index): Usable => ({
       ...{ ok: true, source: 'transactions', eventId: id, event: { account_id: 'a', fails }, watermark: eventTime(0) },
-      ...{ eventTimeMs: START + index, receivedAtMs: undefined, payload: id, attempt: 1 },
+      ...{ eventTimeMs: START + index, receivedAtMs: undefined, knownAtMs: START, payload: id, attempt: 1 },
     }),
   );
   const found = new Map<string, { rows: Collected<ComputedRow>[]; letters: Collected<DeadLetter>[] }>();
@@ -108,7 +108,7 @@ test('each instance of a view, as each worker thread has one, counts the failure
   const metrics = createFeatureMetrics(createMetricsRegistry({ process: false }));
   const usable = (id: string, fails?: string): Usable => ({
     ...{ ok: true, source: 'transactions', eventId: id, event: { account_id: 'a', fails }, watermark: eventTime(0) },
-    ...{ eventTimeMs: START, receivedAtMs: undefined, payload: id, attempt: 1 },
+    ...{ eventTimeMs: START, receivedAtMs: undefined, knownAtMs: START, payload: id, attempt: 1 },
   });
   const elements = (fails?: string) => Array.from({ length: 30 }, (_, index) => usable(`e${index}`, fails));
   const rows: Record<string, Collected<ComputedRow>[]> = { bad: [], good: [] };

@@ -46,6 +46,7 @@ test('any bytes at all are an event or a dead letter with what they were', () =>
       ),
       (bytes) => {
         const { element, eventTimeMs } = decode(recordOf(bytes), MIN_EVENT_TIME);
+        if (element.ok === 'erasure') throw new Error('no erasure was encoded');
         // What is no text is kept as the bytes that it is.
         const isText = element.ok || element.encoding === undefined;
         expect(Buffer.from(element.payload, isText ? 'utf8' : 'base64').equals(bytes)).toBe(true);
@@ -89,7 +90,7 @@ test('an event of a year ago has its own time: it is late, not refused', () => {
 
 test('a replayed record remembers how often it was refused', () => {
   const { element } = decode(recordOf(Buffer.from('{oops'), { [ATTEMPTS_HEADER]: '2' }), MIN_EVENT_TIME);
-  expect(element.attempt).toBe(3);
+  expect(element).toMatchObject({ attempt: 3 });
 });
 
 test('history may be as old as it likes; on the stream it is told where it belongs', () => {
