@@ -24,9 +24,38 @@ export interface BackfillOptions {
   readonly mostViolations?: number;
 }
 
+/** What a back-fill came to. */
+export interface BackfillCounts {
+  readonly files: number;
+  readonly events: number;
+  readonly rows_of_events: number;
+  readonly rows_of_windows: number;
+  readonly duplicates: number;
+  readonly late: number;
+  readonly violations: number;
+  readonly dead_lettered: number;
+}
+
 /** `headwater backfill`: features of history, into both stores; a JSON line of counts at the end. */
 export async function backfill(settings: BackfillOptions): Promise<void> {
-  const { in: patterns, query, view, snapshots, mostViolations } = settings;
+  const { mostViolations } = settings;
+  const { counts } = await runBackfill(settings);
+  process.stdout.write(`${JSON.stringify(counts)}\n`);
+  const limit = ((mostViolations ?? 100) / 100) * counts.events;
+  if (counts.violations > limit) {
+    process.stderr.write(
+      `${counts.violations} broken rules in ${counts.events} events are more than ${mostViolations} %\n`,
+    );
+    process.exitCode = 1;
+  }
+}
+
+/** Computes features of history into both stores, with progress; stops early where the process is asked to shut down. */
+export async function runBackfill(
+  settings: Omit<BackfillOptions, 'mostViolations'>,
+): Promise<{ readonly counts: BackfillCounts; readonly seconds: number; readonly isWhole: boolean }> {
+  const { in: patterns, query, view, snapshots } = settings;
+  let isWhole = true;
   const where = patterns?.join(', ') ?? (query === undefined ? 'the histories of the sources' : 'a query');
   const task = createProgress().begin(`compute features from ${where}`);
   let read = { files: 0, rows: 0 };
@@ -44,7 +73,10 @@ export async function backfill(settings: BackfillOptions): Promise<void> {
     const handle = runEmbedded(createPipeline(construct), {
       ...(snapshots === undefined ? {} : { snapshots: { directory: snapshots, intervalMs: 10_000 } }),
     });
-    void shutdownRequested().then(() => handle.drain());
+    void shutdownRequested().then(() => {
+      isWhole = false;
+      return handle.drain();
+    });
     await handle.finished;
   } finally {
     await close();
@@ -63,14 +95,7 @@ export async function backfill(settings: BackfillOptions): Promise<void> {
   };
   task.finish(`${Math.round(read.rows / seconds)} events a second`);
   if (read.rows === 0) process.stderr.write(`nothing was found in ${where}\n`);
-  process.stdout.write(`${JSON.stringify(counts)}\n`);
-  const limit = ((mostViolations ?? 100) / 100) * counts.events;
-  if (counts.violations > limit) {
-    process.stderr.write(
-      `${counts.violations} broken rules in ${counts.events} events are more than ${mostViolations} %\n`,
-    );
-    process.exitCode = 1;
-  }
+  return { counts, seconds, isWhole };
 }
 
 /** `headwater materialize`: the same for views computed in batch. */

@@ -6,6 +6,7 @@ import type { JsonObject } from '#kernel/json';
 import type { Service } from '#kernel/lifecycle';
 import type { EventTime, ProcessingTime } from '#kernel/time';
 import type { ColumnDrift } from '#monitoring/drift/column_drift';
+import type { DefinitionStore } from './applied_definitions.ts';
 
 /** Event times in [from, to). */
 export interface TimeRange {
@@ -229,7 +230,7 @@ export interface JudgedPrediction {
 }
 
 /** History of every feature row, in PostgreSQL (a server or PGlite). Writes are idempotent upserts. */
-export interface OfflineStore extends Service {
+export interface OfflineStore extends Service, DefinitionStore {
   /** @throws {OfflineStoreError} while the database does not answer, or takes no writes */
   checkHealth(): Promise<void>;
   readonly kind: string;

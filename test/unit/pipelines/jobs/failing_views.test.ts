@@ -25,10 +25,15 @@ const viewOf = (name: string) =>
     ...{ name, version: 1, entity: account, source: transactions, ttl: '30d', owner: 'test', description: 'Fails' },
     features: {
       ...count().over('24h'),
-      kind: fromEvent('string', 'kind', ({ fails }) => {
-        if (fails === name) throw new Error('broken');
-        return 'fine';
-      }),
+      kind: fromEvent(
+        'string',
+        'kind',
+        ({ fails }) => {
+          if (fails === name) throw new Error('broken');
+          return 'fine';
+        },
+        { uses: { name } },
+      ),
     },
     rules: {
       there: notNull('kind', 'warn'),
