@@ -56,7 +56,9 @@ function describeValue(value: unknown, within: readonly unknown[]): unknown {
     case 'boolean':
       return value;
     case 'number':
-      return Number.isFinite(value) && !Object.is(value, -0) ? value : { number: Object.is(value, -0) ? '-0' : `${value}` };
+      return Number.isFinite(value) && !Object.is(value, -0)
+        ? value
+        : { number: Object.is(value, -0) ? '-0' : `${value}` };
     case 'bigint':
       return { bigint: `${value}` };
     case 'undefined':
@@ -74,7 +76,8 @@ function describeValue(value: unknown, within: readonly unknown[]): unknown {
   if (value instanceof RegExp) return { regex: value.source, flags: value.flags };
   if (value instanceof Map) return { map: [...value].map(inner) };
   if (value instanceof Set) return { set: [...value].map(inner) };
-  if (ArrayBuffer.isView(value)) return { bytes: Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64') };
+  if (ArrayBuffer.isView(value))
+    return { bytes: Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64') };
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype !== null && Object.getPrototypeOf(prototype) !== null) {
     throw new OpaqueValueError(`an instance of ${value.constructor?.name ?? 'a class'}`);
@@ -87,7 +90,8 @@ function functionsIn(value: unknown, found: Set<Code> = new Set()): ReadonlySet<
   if (typeof value === 'function') found.add(value as Code);
   else if (Array.isArray(value) || value instanceof Set) for (const part of value) functionsIn(part, found);
   else if (value instanceof Map) for (const part of value.values()) functionsIn(part, found);
-  else if (typeof value === 'object' && value !== null) for (const part of Object.values(value)) functionsIn(part, found);
+  else if (typeof value === 'object' && value !== null)
+    for (const part of Object.values(value)) functionsIn(part, found);
   return found;
 }
 
@@ -99,7 +103,9 @@ export function codeProblems(fn: Code, { uses = {}, version }: CodeOptions = {})
       describeValue(value, []);
     } catch (error) {
       if (!(error instanceof OpaqueValueError)) throw error;
-      problems.push(`"${name}" in "uses" is ${error.message}, which no fingerprint covers: give the function a "version" instead`);
+      problems.push(
+        `"${name}" in "uses" is ${error.message}, which no fingerprint covers: give the function a "version" instead`,
+      );
     }
   }
   if (version !== undefined || problems.length > 0) return problems;
@@ -113,14 +119,20 @@ export function codeProblems(fn: Code, { uses = {}, version }: CodeOptions = {})
   ];
 }
 
-const listed = (names: readonly string[]): string => `{ uses: { ${names.filter((name) => name !== 'this').join(', ')} } }`;
+const listed = (names: readonly string[]): string =>
+  `{ uses: { ${names.filter((name) => name !== 'this').join(', ')} } }`;
 
 /**
  * Returns the fields of an event that a function reads of its parameter at `index`, helpers in `uses` included; undefined where its source does not show them.
  *
  * @param below - the member of the parameter that is the event: `['event']` for `previous.event.country`
  */
-export function fieldsRead(fn: Code, index: number, { uses = {} }: CodeOptions = {}, below: readonly string[] = []): readonly string[] | undefined {
+export function fieldsRead(
+  fn: Code,
+  index: number,
+  { uses = {} }: CodeOptions = {},
+  below: readonly string[] = [],
+): readonly string[] | undefined {
   const fields = new Set<string>();
   const visited = new Set<string>();
   const visit = (code: Code, position: number): boolean => {

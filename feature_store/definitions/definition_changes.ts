@@ -1,5 +1,11 @@
-import { type CodeDescription } from './code_identity.ts';
-import { dataFingerprint, type FeatureData, type OnDemandData, type SharedData, type ViewData } from './definition_data.ts';
+import type { CodeDescription } from './code_identity.ts';
+import {
+  dataFingerprint,
+  type FeatureData,
+  type OnDemandData,
+  type SharedData,
+  type ViewData,
+} from './definition_data.ts';
 import type { ServiceData } from './feature_service.ts';
 
 /** Something about a definition that changes values. */
@@ -17,11 +23,13 @@ export interface Difference {
 export const describeDifference = ({ of, feature, change, detail }: Difference): string =>
   `${feature === undefined ? of : `feature ${feature} of ${of}`} ${detail === undefined || change !== 'changed' ? `was ${change}` : `has changed: ${detail}`}`;
 
-const isSame = (a: unknown, b: unknown): boolean => a === b || (a !== undefined && b !== undefined && dataFingerprint(a) === dataFingerprint(b));
+const isSame = (a: unknown, b: unknown): boolean =>
+  a === b || (a !== undefined && b !== undefined && dataFingerprint(a) === dataFingerprint(b));
 
 const shown = (value: unknown): string => {
   if (value === undefined) return 'nothing';
-  if (typeof value === 'object' && value !== null && 'code' in value && 'source' in value) return `\`${(value as CodeDescription).source}\``;
+  if (typeof value === 'object' && value !== null && 'code' in value && 'source' in value)
+    return `\`${(value as CodeDescription).source}\``;
   return JSON.stringify(value);
 };
 
@@ -52,27 +60,38 @@ function changesOfPart(part: string, was: unknown, is: unknown): readonly string
   if (part === 'fields' || part === 'keys' || part === 'upgrades') {
     const [a, b] = [was ?? {}, is ?? {}] as Readonly<Record<string, unknown>>[];
     const keys = [...new Set([...Object.keys(a ?? {}), ...Object.keys(b ?? {})])].sort();
-    return keys.filter((key) => !isSame(a?.[key], b?.[key])).map((key) => `${name} ${key} was ${shown(a?.[key])}, is ${shown(b?.[key])}`);
+    return keys
+      .filter((key) => !isSame(a?.[key], b?.[key]))
+      .map((key) => `${name} ${key} was ${shown(a?.[key])}, is ${shown(b?.[key])}`);
   }
   if (part === 'rules') return [`${name} differ`];
   if (isCode(was) && isCode(is) && was.code === is.code) {
-    return [...changesOfUses(was.uses ?? {}, is.uses ?? {}), ...(was.version === is.version ? [] : [`the version of ${name} was ${was.version ?? 'none'}, is ${is.version ?? 'none'}`])].map(
-      (change) => change,
-    );
+    return [
+      ...changesOfUses(was.uses ?? {}, is.uses ?? {}),
+      ...(was.version === is.version
+        ? []
+        : [`the version of ${name} was ${was.version ?? 'none'}, is ${is.version ?? 'none'}`]),
+    ].map((change) => change);
   }
   return [`${name} was ${shown(was)}, is ${shown(is)}`];
 }
 
-const isCode = (value: unknown): value is CodeDescription => typeof value === 'object' && value !== null && 'code' in value;
+const isCode = (value: unknown): value is CodeDescription =>
+  typeof value === 'object' && value !== null && 'code' in value;
 
-const changesOfUses = (was: Readonly<Record<string, unknown>>, is: Readonly<Record<string, unknown>>): readonly string[] =>
+const changesOfUses = (
+  was: Readonly<Record<string, unknown>>,
+  is: Readonly<Record<string, unknown>>,
+): readonly string[] =>
   [...new Set([...Object.keys(was), ...Object.keys(is)])]
     .sort()
     .filter((name) => !isSame(was[name], is[name]))
     .map((name) => {
       const [before, after] = [was[name], is[name]];
       const isFunction = isCode(before) && isCode(after);
-      return isFunction ? `${name}, which its function uses, has changed` : `${name}, which its function uses, was ${shown(before)}, is ${shown(after)}`;
+      return isFunction
+        ? `${name}, which its function uses, has changed`
+        : `${name}, which its function uses, was ${shown(before)}, is ${shown(after)}`;
     });
 
 type Features = Readonly<Record<string, FeatureData>>;

@@ -70,12 +70,17 @@ type Features = Readonly<Record<string, FeatureData>>;
 
 /** Returns sixteen hexadecimal digits of SHA-256: equal for data of one meaning. Sources of functions, which differ from compiler to compiler, do not count. */
 export const dataFingerprint = (data: unknown): string =>
-  createHash('sha256').update(canonicalJson(withoutSources(data))).digest('hex').slice(0, 16);
+  createHash('sha256')
+    .update(canonicalJson(withoutSources(data)))
+    .digest('hex')
+    .slice(0, 16);
 
 function withoutSources(data: unknown): unknown {
   if (Array.isArray(data)) return data.map(withoutSources);
   if (typeof data !== 'object' || data === null) return data;
-  const entries = Object.entries(data).filter(([key, value]) => value !== undefined && !(key === 'source' && 'code' in data));
+  const entries = Object.entries(data).filter(
+    ([key, value]) => value !== undefined && !(key === 'source' && 'code' in data),
+  );
   return Object.fromEntries(entries.map(([key, value]) => [key, withoutSources(value)]));
 }
 
@@ -85,7 +90,10 @@ const known = new WeakMap<FeatureView, ViewData>();
 export function viewData(view: FeatureView): ViewData {
   let data = known.get(view);
   if (data === undefined) {
-    const features = Object.entries<Feature>(view.features).map(([name, feature]) => [name, featureData(feature, view)]);
+    const features = Object.entries<Feature>(view.features).map(([name, feature]) => [
+      name,
+      featureData(feature, view),
+    ]);
     const all = Object.fromEntries(features) as Features;
     data = { shared: sharedData(view, all), features: all };
     known.set(view, data);
@@ -120,7 +128,10 @@ function sharedData(view: FeatureView, features: Features): SharedData {
   };
 }
 
-const fieldSchemas = ({ schema }: EventSource, names: readonly string[] | undefined): Readonly<Record<string, unknown>> =>
+const fieldSchemas = (
+  { schema }: EventSource,
+  names: readonly string[] | undefined,
+): Readonly<Record<string, unknown>> =>
   Object.fromEntries(
     (names ?? Object.keys(schema.shape))
       .filter((name) => schema.shape[name] !== undefined)
@@ -160,7 +171,8 @@ function featureData(feature: Feature, { source, features }: FeatureView): Featu
 /** Fields that a function of events reads; undefined: any. */
 function eventFields(feature: Extract<Feature, { kind: 'event' | 'previous' }>): readonly string[] | undefined {
   const { compute, code } = feature;
-  if (feature.kind === 'event' && feature.field !== undefined && code?.uses?.name === feature.field) return [feature.field];
+  if (feature.kind === 'event' && feature.field !== undefined && code?.uses?.name === feature.field)
+    return [feature.field];
   const now = fieldsRead(compute as Code, 0, code);
   const before = feature.kind === 'previous' ? previousFields(compute as Code, code) : [];
   return now === undefined || before === undefined ? undefined : [...now, ...before];
@@ -191,7 +203,8 @@ export const partOfView = (view: ViewData, names: readonly string[]): ViewData =
   features: withInputs(view.features, names),
 });
 
-export const featureFingerprint = (view: ViewData, name: string): string => dataFingerprint([name, partOfView(view, [name])]);
+export const featureFingerprint = (view: ViewData, name: string): string =>
+  dataFingerprint([name, partOfView(view, [name])]);
 
 export function onDemandData({ entity, inputs, request, features }: OnDemandView): OnDemandData {
   const own = Object.entries(features).map(([name, { type, kind, compute, code }]) => [

@@ -1,4 +1,11 @@
-import { dataFingerprint, type OnDemandData, onDemandData, partOfView, type ViewData, viewData } from './definition_data.ts';
+import {
+  dataFingerprint,
+  type OnDemandData,
+  onDemandData,
+  partOfView,
+  type ViewData,
+  viewData,
+} from './definition_data.ts';
 import type { KeyedEntity } from './entity_key.ts';
 import { DefinitionError, definedIn } from './errors.ts';
 import type { FeatureType } from './feature.ts';

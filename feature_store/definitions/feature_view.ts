@@ -92,7 +92,9 @@ export function featureView<Name extends string>(spec: FeatureViewSpec<Name>): F
   }
   for (const { version, upgrade, uses } of spec.source.earlier ?? []) {
     const found = codeProblems(upgrade as Code, uses === undefined ? {} : { uses });
-    problems.push(...found.map((problem) => `view ${id}, source ${spec.source.name}, upgrade of ${version}: ${problem}`));
+    problems.push(
+      ...found.map((problem) => `view ${id}, source ${spec.source.name}, upgrade of ${version}: ${problem}`),
+    );
   }
   if (spec.mode === 'batch' && spec.source.history === undefined) {
     problems.push(`view ${id} is computed in batch: its source ${spec.source.name} needs a history`);

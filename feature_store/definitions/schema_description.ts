@@ -36,6 +36,7 @@ function describePart(value: unknown, within: readonly unknown[]): unknown {
   if (value instanceof RegExp) return { regex: value.source, flags: value.flags };
   if (value instanceof Date) return { date: value.getTime() };
   if (Array.isArray(value)) return value.map((part) => describePart(part, [...within, value]));
-  if (value instanceof Set || value instanceof Map) return [...value].map((part) => describePart(part, [...within, value]));
+  if (value instanceof Set || value instanceof Map)
+    return [...value].map((part) => describePart(part, [...within, value]));
   return describeParts(value as Readonly<Record<string, unknown>>, [...within, value]);
 }

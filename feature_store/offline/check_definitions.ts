@@ -9,8 +9,8 @@ import type { OfflineStore } from './offline_store.ts';
 type Store = Pick<OfflineStore, 'readDefinition' | 'writeDefinition' | 'readDefinitions' | 'recordDefinitions'>;
 
 /**
- * Compares views with what was applied, and records what is new. A feature may be added to a version; one that is taken out or computes something else would break
- * those who read it: that needs a new version, or `headwater apply`.
+ * Compares views with what they were when rows were last written with them, and records what is new. A feature may be added to a version; one that is taken out or computes something else would break
+ * those who read it: that needs a new version.
  *
  * @throws {@link DefinitionError} naming view, feature and what has changed
  */
@@ -28,7 +28,7 @@ export async function checkDefinitions(offline: Store, views: readonly FeatureVi
             .map(describeDifference);
     for (const problem of found) {
       problems.push(
-        `view ${viewId(view)}: ${problem}. Its rows are in use: leave it, and make version ${view.version + 1} beside it; or see what it needs with \`headwater plan\`, and do it with \`headwater apply\``,
+        `view ${viewId(view)}: ${problem}. Its rows are in use: leave it, and make version ${view.version + 1} beside it`,
       );
     }
   }
@@ -38,7 +38,10 @@ export async function checkDefinitions(offline: Store, views: readonly FeatureVi
 }
 
 /** Changes of a view that a release before 0.2 recorded: by its description, which does not show functions and filters. */
-export async function changesOfDescription(offline: Pick<Store, 'readDefinition'>, view: FeatureView): Promise<readonly string[]> {
+async function changesOfDescription(
+  offline: Pick<Store, 'readDefinition'>,
+  view: FeatureView,
+): Promise<readonly string[]> {
   const before = await offline.readDefinition(view);
   if (before === undefined) return [];
   const now = describeView(view);
@@ -46,6 +49,8 @@ export async function changesOfDescription(offline: Pick<Store, 'readDefinition'
     ...identityChanges(before, now),
     ...changesBetween(before, now)
       .filter(({ isBreaking }) => isBreaking)
-      .map(({ feature, change, detail }) => `feature ${feature} was ${change}${detail === undefined ? '' : `: ${detail}`}`),
+      .map(
+        ({ feature, change, detail }) => `feature ${feature} was ${change}${detail === undefined ? '' : `: ${detail}`}`,
+      ),
   ];
 }

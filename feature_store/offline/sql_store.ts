@@ -7,7 +7,7 @@ import type { FeatureView, ViewDescription } from '#feature_store/definitions/fe
 import { DAY_MS, type EventTime, eventTime, isoTime, processingTime } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { OfflineStoreError } from '../errors.ts';
-import type { AppliedDefinition, ApplyClaim, ApplyState, ApplyStep } from './applied_definitions.ts';
+import type { AppliedDefinition } from './applied_definitions.ts';
 import { ensureHypertable } from './hypertable.ts';
 import { migrate } from './migrate.ts';
 import type {
@@ -36,16 +36,7 @@ import type {
   TimeRange,
 } from './offline_store.ts';
 import { verifyAuditTrail } from './sql_audit_trail.ts';
-import {
-  beginApply,
-  endApply,
-  holdApply,
-  readApply,
-  readBackfillRate,
-  readDefinitions,
-  recordBackfill,
-  recordDefinitions,
-} from './sql_definitions.ts';
+import { readDefinitions, recordDefinitions } from './sql_definitions.ts';
 import { judgedPredictions, listDriftReports, writeDriftReports } from './sql_drift.ts';
 import type { SqlExecutor } from './sql_executor.ts';
 import { experimentOutcomes, modelsOfRequests, writeFeedback } from './sql_feedback.ts';
@@ -71,6 +62,8 @@ const UPSERT_ROWS = upsertStatement({
     jsonb_array_elements($6::jsonb)
   ) AS each_row(view, version, entity_key, event_time, computed_at, "values"))`,
   replace: { unlessNewer: 'computed_at' },
+  // Repeating a value does not change when it became known.
+  unlessEqual: 'values',
 });
 
 /** The offline store in SQL; the same statements on a PostgreSQL server and on PGlite. */
@@ -346,30 +339,6 @@ export class SqlOfflineStore implements OfflineStore {
 
   recordDefinitions(definitions: readonly AppliedDefinition[]): Promise<void> {
     return recordDefinitions(this.#sql, definitions);
-  }
-
-  beginApply(claim: ApplyClaim): Promise<boolean> {
-    return beginApply(this.#sql, claim);
-  }
-
-  readApply(): Promise<ApplyState | undefined> {
-    return readApply(this.#sql);
-  }
-
-  holdApply(owner: string, steps?: readonly ApplyStep[]): Promise<boolean> {
-    return holdApply(this.#sql, owner, steps);
-  }
-
-  endApply(owner: string): Promise<void> {
-    return endApply(this.#sql, owner);
-  }
-
-  recordBackfill(events: number, seconds: number): Promise<void> {
-    return recordBackfill(this.#sql, events, seconds);
-  }
-
-  readBackfillRate(): Promise<number | undefined> {
-    return readBackfillRate(this.#sql);
   }
 
   writePredictions(rows: readonly NewPrediction[]): Promise<void> {

@@ -1,5 +1,5 @@
-import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { dataFingerprint, featureFingerprint, viewData } from '#feature_store/definitions/definition_data';
+import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { type FeatureRow, type FeatureValue, viewId } from '#feature_store/definitions/feature_row';
 import { describeView, type FeatureView } from '#feature_store/definitions/feature_view';
 import { previousHash } from '#feature_store/definitions/previous_fingerprint';

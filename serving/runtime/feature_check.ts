@@ -18,7 +18,8 @@ export function serviceProblems(
   const differences = definitionProblems(featureService, service);
   if (differences.length > 0) {
     return differences.map(
-      (difference) => `it was trained on ${signature.service}, and ${difference}: train it again, or run the definitions it knows`,
+      (difference) =>
+        `it was trained on ${signature.service}, and ${difference}: train it again, or run the definitions it knows`,
     );
   }
   const columns = new Set(signature.columns.map(({ name }) => name));
@@ -35,8 +36,14 @@ export function definitionProblems(reference: FeatureServiceReference, service: 
   if (fingerprint === undefined) return [];
   if (definitions === undefined) {
     const now = previousFingerprint(service);
-    return fingerprint === now ? [] : [`its definitions, then ${fingerprint}, are ${now} now (it was trained before definitions were kept with models)`];
+    return fingerprint === now
+      ? []
+      : [
+          `its definitions, then ${fingerprint}, are ${now} now (it was trained before definitions were kept with models)`,
+        ];
   }
   if (fingerprint === service.signature.fingerprint) return [];
-  return serviceDifferences(service.signature.service, definitions as ServiceData, service.data).map(describeDifference);
+  return serviceDifferences(service.signature.service, definitions as ServiceData, service.data).map(
+    describeDifference,
+  );
 }

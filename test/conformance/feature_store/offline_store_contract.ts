@@ -6,13 +6,18 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { createFileSystems } from '#connectors/files/file_systems';
 import { emptyEntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
+import { count } from '#feature_store/definitions/aggregations';
+import { viewData } from '#feature_store/definitions/definition_data';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
+import { field } from '#feature_store/definitions/feature';
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
+import { checkDefinitions } from '#feature_store/offline/check_definitions';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { exportRows, importRows } from '#feature_store/offline/row_files';
 import { fraudView } from '#feature_store/views/fraud';
 import { DAY_MS, eventTime, HOUR_MS, processingTime } from '#kernel/time';
 import { keyOf } from '../../support/entity_keys.ts';
+import { testView } from '../../support/test_view.ts';
 
 const START = Date.UTC(2026, 4, 30);
 const at = (hours: number) => eventTime(START + hours * HOUR_MS);
@@ -185,6 +190,58 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       const [joined] = await store.pointInTimeJoin(moments, { view: { view, version: 1 } });
       expect(joined?.value).toBe(4);
     });
+
+    test('what was known at a time stays as it was, whatever is written later: repetitions keep when a value became known', async () => {
+      const entry = fc.record({
+        key: fc.constantFrom('a', 'b'),
+        hours: fc.integer({ min: 0, max: 3 }),
+        value: fc.integer({ min: 0, max: 2 }),
+        computed: fc.integer({ min: 0, max: 5 }),
+      });
+      const known = fc.integer({ min: -1, max: 30 });
+      await fc.assert(
+        fc.asyncProperty(fc.array(entry, { minLength: 1, maxLength: 20 }), known, async (written, knownBy) => {
+          const view = randomUUID();
+          // The slow oracle: all versions of each row, oldest first.
+          const versions = new Map<string, FeatureRow[]>();
+          let now = 0;
+          for (const { key, hours, value, computed } of written) {
+            now += computed;
+            const candidate = row(view, key, hours, value, now);
+            const held = versions.get(`${key}${hours}`) ?? [];
+            versions.set(`${key}${hours}`, held);
+            const last = held.at(-1);
+            await store.write([candidate]);
+            if (last?.values.value === value) continue;
+            if (last?.computedAt === candidate.computedAt) held.pop();
+            held.push(candidate);
+          }
+          const moments = ['a', 'b'].flatMap((key) =>
+            [0, 1, 2, 3].map((hours) => ({ entityKey: keyOf(key), eventTime: at(hours) })),
+          );
+          const by = processingTime(START + 10 * DAY_MS + knownBy);
+          const joined = await store.pointInTimeJoin(moments, { view: { view, version: 1 }, knownBy: by });
+          const expected = moments.map(
+            ({ entityKey, eventTime: momentMs }) =>
+              [...versions.values()]
+                .flat()
+                .filter((one) => one.entityKey === entityKey && one.eventTime <= momentMs && one.computedAt <= by)
+                .sort((x, y) => y.eventTime - x.eventTime || y.computedAt - x.computedAt)[0]?.values,
+          );
+          expect(joined).toEqual(expected);
+          const now1 = await store.pointInTimeJoin(moments, { view: { view, version: 1 } });
+          const newest = moments.map(
+            ({ entityKey, eventTime: momentMs }) =>
+              [...versions.values()]
+                .map((all) => all.at(-1) as FeatureRow)
+                .filter((one) => one.entityKey === entityKey && one.eventTime <= momentMs)
+                .sort((x, y) => y.eventTime - x.eventTime)[0]?.values,
+          );
+          expect(now1).toEqual(newest);
+        }),
+        { numRuns: 25 },
+      );
+    }, 120_000);
 
     test('the point-in-time join equals a brute-force one, across months, ttls and late computations', async () => {
       const entry = fc.record({
@@ -676,7 +733,8 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       ['half of a surrogate pair', 'w\ud800b', /surrogate|Unicode|json/i],
       ['a key that no index takes', Array.from({ length: 600 }, () => randomUUID()).join(''), /index row/],
     ])('a row with %s is refused as a record, and not as an outage', async (_, entityKey, problem) => {
-      const refusal = store.write([{ ...row(randomUUID(), entityKey, 0, 1), values: { name: entityKey } }]);
+      const refused = { ...row(randomUUID(), 'a', 0, 1), entityKey: `account:${entityKey}` as EntityKey };
+      const refusal = store.write([{ ...refused, values: { name: entityKey } }]);
       await expect(refusal).rejects.toMatchObject({ failure: 'record', message: expect.stringMatching(problem) });
     });
 
@@ -688,6 +746,25 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       } as unknown as Parameters<OfflineStore['writeModelAudit']>[0];
       await store.writeModelAudit(entry);
       expect(await store.listModelAudit(model, 1)).toMatchObject([{ by: 'a\ufffdb', reason: 'c\ufffdd' }]);
+    });
+
+    test('definitions are kept as data: replaced by kind and id, compared at start, refused where a function has changed', async () => {
+      const name = `kept_${randomUUID().slice(0, 8)}`;
+      const viewOf = (filter: (event: Readonly<Record<string, unknown>>) => boolean) =>
+        testView({ ...count({ where: filter }).over('1h') }, { name });
+      const before = viewOf((event) => Number(event.amount) > 100);
+      await checkDefinitions(store, [before]);
+      await checkDefinitions(store, [before]);
+      const kept = (await store.readDefinitions()).filter(({ id }) => id === `${name}@1`);
+      expect(kept).toEqual([{ kind: 'view', id: `${name}@1`, data: JSON.parse(JSON.stringify(viewData(before))) }]);
+      await expect(checkDefinitions(store, [viewOf((event) => Number(event.amount) > 1)])).rejects.toThrow(
+        /feature count_1h of kept_\w+@1 has changed: its filter was `.*> 100`, is `.*> 1`/,
+      );
+      await checkDefinitions(store, [
+        { ...before, features: { ...before.features, more: field('amount', 'double', 'd') } },
+      ]);
+      const now = (await store.readDefinitions()).find(({ id }) => id === `${name}@1`);
+      expect(now).toMatchObject({ data: { features: { count_1h: {}, more: { type: 'double' } } } });
     });
   });
 }

@@ -172,7 +172,10 @@ const OTHER: Partial<Record<keyof Parts, fc.Arbitrary<unknown>>> = {
   entity: fc.constant('card'),
   source: fc.constant('transfers'),
   field: fc.constant('currency'),
-  helper: fc.constantFrom((value: number) => value * 3, (value: number) => value + 2),
+  helper: fc.constantFrom(
+    (value: number) => value * 3,
+    (value: number) => value + 2,
+  ),
   filter: fc.constantFrom(
     (event: EventFields) => event.kind !== 'card',
     (event: EventFields) => event.kind === 'cash',
@@ -188,9 +191,11 @@ const OTHER: Partial<Record<keyof Parts, fc.Arbitrary<unknown>>> = {
   version: fc.integer({ min: 2, max: 99 }),
 };
 const changes = (of: typeof SAME) =>
-  fc.constantFrom(...(Object.keys(of) as (keyof Parts)[])).chain((part) =>
-    (of[part] as fc.Arbitrary<unknown>).map((value): [keyof Parts, Parts] => [part, { ...BASE, [part]: value }]),
-  );
+  fc
+    .constantFrom(...(Object.keys(of) as (keyof Parts)[]))
+    .chain((part) =>
+      (of[part] as fc.Arbitrary<unknown>).map((value): [keyof Parts, Parts] => [part, { ...BASE, [part]: value }]),
+    );
 
 describe('a fingerprint', () => {
   const base = define(BASE);
@@ -219,8 +224,12 @@ describe('a fingerprint', () => {
 
   test('names feature, part, and what was and is', () => {
     const { service, fingerprint } = base.signature;
-    const model = { featureService: { service, fingerprint, definitions: JSON.parse(JSON.stringify(base.data)) }, inputs: [] };
-    const problemsOf = (change: Partial<Parts>) => serviceProblems({ find: () => define({ ...BASE, ...change }) }, model).join('\n');
+    const model = {
+      featureService: { service, fingerprint, definitions: JSON.parse(JSON.stringify(base.data)) },
+      inputs: [],
+    };
+    const problemsOf = (change: Partial<Parts>) =>
+      serviceProblems({ find: () => define({ ...BASE, ...change }) }, model).join('\n');
     expect(problemsOf({})).toBe('');
     expect(problemsOf({ limit: 1 })).toMatch(
       /trained on scoring@1, and feature large of spending@1 has changed: limit, which its function uses, was 100, is 1/,
@@ -229,7 +238,9 @@ describe('a fingerprint', () => {
       /feature cards_1h of spending@1 has changed: its filter was `.*card.*`, is `.*cash.*`/,
     );
     expect(problemsOf({ ttl: '1d' })).toMatch(/spending@1 has changed: its ttl in ms was 2592000000, is 86400000/);
-    expect(problemsOf({ version: 2 })).toMatch(/feature rated of spending@1 has changed: the version of its function was 1, is 2/);
+    expect(problemsOf({ version: 2 })).toMatch(
+      /feature rated of spending@1 has changed: the version of its function was 1, is 2/,
+    );
   });
 });
 
@@ -259,9 +270,13 @@ test('what a function uses and its source does not define is refused by name, un
   expect(plain({ version: 1 })).not.toThrow();
   const bound = ((rate: number, event: EventFields) => rate * Number(event.amount)).bind(undefined, 2);
   expect(() => view(fromEvent('double', 'd', bound as never))).toThrow(/its function uses/);
-  expect(() => view(fromEvent('double', 'd', (event) => new Map([[1, RATE]]).get(Number(event.amount)) ?? 0, { uses: { RATE: new (class Rate {})() } }))).toThrow(
-    /"RATE" in "uses" is an instance of Rate/,
-  );
+  expect(() =>
+    view(
+      fromEvent('double', 'd', (event) => new Map([[1, RATE]]).get(Number(event.amount)) ?? 0, {
+        uses: { RATE: new (class Rate {})() },
+      }),
+    ),
+  ).toThrow(/"RATE" in "uses" is an instance of Rate/);
   // A name that an inner function has for itself is still missing outside of it.
   expect(() =>
     view(fromEvent('double', 'd', (event) => ((RATE: number) => RATE)(Number(event.amount)) * RATE)),

@@ -1,9 +1,8 @@
 import { expect, test } from '@jest/globals';
 import { describeView } from '#feature_store/definitions/feature_view';
 import { changesBetween, lineageOf } from '#feature_store/definitions/lineage';
-import { checkDefinitions } from '#feature_store/offline/check_definitions';
 import type { AppliedDefinition } from '#feature_store/offline/applied_definitions';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
+import { checkDefinitions } from '#feature_store/offline/check_definitions';
 import { fraudView } from '#feature_store/views/fraud';
 import { userActivityV1, userActivityV2 } from '#feature_store/views/user_activity';
 
@@ -34,12 +33,12 @@ test('versions differ by what was added and what means something else', () => {
 test('a version that has been in use must not break: what was taken out or changed is refused by name', async () => {
   const kept = new Map<string, ReturnType<typeof describeView>>();
   const applied: AppliedDefinition[] = [];
-  const offline = {
+  const offline: Parameters<typeof checkDefinitions>[0] = {
     readDefinitions: async () => applied,
     recordDefinitions: async (definitions) => void applied.splice(0, applied.length, ...definitions),
     readDefinition: async ({ view, version }) => kept.get(`${view}@${version}`),
     writeDefinition: async (description) => void kept.set(`${description.view}@${description.version}`, description),
-  } as unknown as OfflineStore;
+  };
   await checkDefinitions(offline, [fraudView]);
   await checkDefinitions(offline, [fraudView]);
   const { velocity: _, ...without } = fraudView.features;
