@@ -5,7 +5,7 @@ import { createGateway } from '#connectors/gateway/gateway';
 import { kafkaConfigSchema } from '#connectors/kafka/config';
 import { KafkaBroker } from '#connectors/kafka/kafka_broker';
 import { transactions } from '#feature_store/views/transactions';
-import { systemClock } from '#kernel/time';
+import { DAY_MS, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { startServers } from '#scripts/services/start_all';
@@ -34,7 +34,10 @@ const topics = { rawEvents: `bench-raw-${suffix}`, deadLetters: `bench-dead-${su
 await kafka.ensureTopics(Object.values(topics).map((name) => ({ name, partitions: 4, retentionMs: 600_000 })));
 const metrics = createMetricsRegistry();
 const gateway = await createGateway(
-  { producer: kafka.producer, eventTypes: [transactions], clock: systemClock, log: silentLogger, metrics },
+  {
+    ...{ producer: kafka.producer, eventTypes: [transactions], clock: systemClock, log: silentLogger, metrics },
+    allowedLatenessMs: 7 * DAY_MS,
+  },
   gatewayConfigSchema.parse({ port: 0 }),
   topics,
 );

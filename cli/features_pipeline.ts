@@ -103,6 +103,7 @@ export async function openBackfillPipeline(
           ...statisticsOf(config),
           outOfOrderMs: pipeline.outOfOrderMs,
           allowedLatenessMs: pipeline.allowedLatenessMs,
+          deduplication: pipeline.deduplication,
           featureEventsTopic: undefined,
           deadLetterTopic: topics.deadLetters,
           largeLetters: largeLetters(config),

@@ -30,11 +30,14 @@ const ACCOUNTS = 200;
 export async function sendTestData({ inputFile, to, events, seed }: TestDataOptions): Promise<void> {
   const texts = inputFile === undefined ? generated(events, seed) : await readEvents(inputFile);
   const config = loadPlatformConfig(to === undefined ? process.env : { ...process.env, INGEST_SINK: to });
-  await withBroker(config, async (broker, { topics, gateway }) => {
+  await withBroker(config, async (broker, { topics, gateway, pipeline }) => {
     const intake = new EventIntake(
       {
         producer: broker.producer,
-        validate: createEventValidator([transactions], gateway.unknownEventTypes),
+        validate: createEventValidator([transactions], {
+          unknownTypes: gateway.unknownEventTypes,
+          allowedLatenessMs: pipeline.allowedLatenessMs,
+        }),
         clock: systemClock,
         log: createLogger({ level: config.log.level }),
         metrics: createMetricsRegistry({ process: false }),

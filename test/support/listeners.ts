@@ -5,7 +5,7 @@ import { createFeatureApi } from '#feature_store/api/feature_api';
 import { featureApiConfigSchema } from '#feature_store/config';
 import { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { transactions } from '#feature_store/views/transactions';
-import { systemClock } from '#kernel/time';
+import { DAY_MS, systemClock } from '#kernel/time';
 import type { HttpService } from '#monitoring/http_service';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
@@ -42,7 +42,10 @@ export async function startListeners(
   };
   const base = { clock: systemClock, log: silentLogger };
   const gateway = await createGateway(
-    { ...base, producer, eventTypes: [transactions], metrics: createMetricsRegistry({ process: false }) },
+    {
+      ...{ ...base, producer, eventTypes: [transactions], metrics: createMetricsRegistry({ process: false }) },
+      allowedLatenessMs: 7 * DAY_MS,
+    },
     gatewayConfigSchema.parse({ port: 0, ...gatewaySettings }),
     TOPICS,
   );

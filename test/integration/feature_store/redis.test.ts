@@ -12,7 +12,7 @@ import { eventTime, processingTime } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import type { RunningServer } from '#scripts/services/managed_process';
 import { startRedisCluster } from '#scripts/services/servers';
-import { contractView, describeOnlineStore } from '../../conformance/feature_store/online_store_contract.ts';
+import { contractView, describeOnlineStore, foreverView } from '../../conformance/feature_store/online_store_contract.ts';
 import { keyOf } from '../../support/entity_keys.ts';
 import { serviceAddress } from '../service_address.ts';
 
