@@ -1,5 +1,6 @@
 import { fastify } from 'fastify';
 import { type PredictResult, runTraffic } from '#cli/demo/traffic';
+import { DeadLetterWriter } from '#connectors/dead_letter_writer';
 import { gatewayConfigSchema } from '#connectors/gateway/config';
 import { createGateway } from '#connectors/gateway/gateway';
 import { kafkaConfigSchema } from '#connectors/kafka/config';
@@ -37,6 +38,10 @@ const gateway = await createGateway(
   {
     ...{ producer: kafka.producer, eventTypes: [transactions], clock: systemClock, log: silentLogger, metrics },
     allowedLatenessMs: 7 * DAY_MS,
+    deadLetters: new DeadLetterWriter(
+      { producer: kafka.producer, log: silentLogger, metrics },
+      { topic: topics.deadLetters },
+    ),
   },
   gatewayConfigSchema.parse({ port: 0 }),
   topics,

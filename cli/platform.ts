@@ -144,7 +144,7 @@ export async function startPlatform(
   const doors: Record<Role, HttpService> = {
     gateway: await createGateway(
       {
-        ...{ ...base, producer: broker.producer, eventTypes: SOURCES, health: health.of('gateway') },
+        ...{ ...base, producer: broker.producer, deadLetters, eventTypes: SOURCES, health: health.of('gateway') },
         allowedLatenessMs: config.pipeline.allowedLatenessMs,
       },
       secured(config.gateway),
@@ -233,7 +233,7 @@ function createRefills(
   return [new OnlineStoreRefill({ ...deps, online }, { ...onlineStore.refill, standbyMs })];
 }
 
-/** Predictions go to the topic for whoever listens, and to the offline store for audit. */
+/** Predictions go to their topic, and to the offline store for audit. */
 const predictionSinks = (broker: Broker, offline: OfflineStore, topic: string): readonly PredictionSink[] => [
   {
     target: 'prediction topic',

@@ -10,6 +10,7 @@ import { adaptLayout, type ViewLayout } from '#feature_store/aggregation/view_la
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { entityKeyFromPrevious } from '#feature_store/definitions/previous_entity_key';
 import { type Violation, violationsOf } from '#feature_store/definitions/quality_rule';
 import { FeatureComputationError } from '#feature_store/errors';
 import { contentHash } from '#kernel/content_hash';
@@ -20,6 +21,7 @@ import { traceparentOf } from '#monitoring/tracing';
 import {
   type DoFn,
   eventTimer,
+  type KeyLayout,
   type OnTimerContext,
   outputTag,
   type ProcessContext,
@@ -114,6 +116,30 @@ function rememberedSchema(layout: ViewLayout): ValueSchema<Remembered> {
   };
 }
 
+/** Keys that cannot be read and are logged. */
+const LOGGED_KEYS = 5;
+
+/** Keys before entity keys were ids alone (docs/adr/0017). What is under one that cannot be read is dropped, and logged. */
+function entityKeyLayout(view: FeatureView, log: Logger): KeyLayout {
+  const dropped = new Set<unknown>();
+  return {
+    layout: 'entity',
+    adapt(saved) {
+      const read = entityKeyFromPrevious(view, String(saved));
+      if ('key' in read) return read.key;
+      if (!dropped.has(saved) && dropped.size < LOGGED_KEYS) {
+        const key = String(saved);
+        log.warn(
+          { component: 'pipelines.features', view: viewId(view), key, problem: read.problem },
+          'state.key_dropped',
+        );
+      }
+      dropped.add(saved);
+      return undefined;
+    },
+  };
+}
+
 /**
  * The stateful heart of a feature pipeline, one for each view: per entity, drops duplicates, counts events into tiles and emits the row
  * as of the event; and, when events leave a window, the row as of then. Out-of-order events count, and rows that were emitted too early are emitted again with them;
@@ -129,6 +155,7 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, Compute
   readonly wake = eventTimer('wake');
   /** For the same when no events move the watermark. */
   readonly quiet = processingTimer('quiet');
+  readonly keyLayout: KeyLayout;
   readonly #computation: ViewComputation;
   readonly #allowedLatenessMs: number;
   readonly #maxIds: number;
@@ -152,6 +179,7 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, Compute
     this.#maxIds = settings.maxIdsPerEntity ?? MOST_IDS;
     this.#metrics = deps.metrics;
     this.#log = deps.log;
+    this.keyLayout = entityKeyLayout(view, deps.log);
     this.#failures = new FailureShare(settings.failureLimit ?? DEFAULT_FAILURE_LIMIT);
     this.#id = viewId(view);
     this.#metrics.stoppedViews.set({ view: this.#id }, 0);
