@@ -212,12 +212,13 @@ async function countsOf(
   metrics: FeatureMetrics,
   { files, rows, resumedAfter }: { readonly files: number; readonly rows: number; readonly resumedAfter: number },
 ): Promise<BackfillCounts> {
-  const { processed, decayed, duplicates, late, failed, violations } = metrics;
+  const { events, decayed, duplicates, late, failed, violations } = metrics;
+  const computed = (await events.get()).values.filter(({ labels }) => labels.outcome === 'computed');
   return {
     files,
     events: rows,
     resumed_after: resumedAfter,
-    rows_of_events: await totalOf(processed),
+    rows_of_events: computed.reduce((sum, { value }) => sum + value, 0),
     rows_of_windows: await totalOf(decayed),
     duplicates: await totalOf(duplicates),
     late: await totalOf(late),

@@ -56,7 +56,6 @@ export async function createGateway(
   const app = createHttpApp(config.tls, { bodyLimit: config.maxBodyBytes, requestTimeout: 30_000 });
   // Of requests only: answers are small.
   await app.register(compress, { globalCompression: false, globalDecompression: true });
-  await registerApiDocs(app, { title: 'headwater gateway', description: 'Takes events in' });
   const spool =
     config.spool === undefined
       ? undefined
@@ -68,6 +67,7 @@ export async function createGateway(
     { ...config, name: 'gateway', portSetting: 'GATEWAY_PORT' },
     app,
   );
+  await registerApiDocs(app, { title: 'headwater gateway', description: 'Takes events in' });
   const validate = createEventValidator(deps.eventTypes, {
     unknownTypes: config.unknownEventTypes,
     allowedLatenessMs: deps.allowedLatenessMs,

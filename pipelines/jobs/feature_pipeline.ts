@@ -245,15 +245,17 @@ function computeFeatures(
   onRefused?: (letter: DeadLetter) => void,
 ): void {
   const { producer, views, metrics, log } = deps;
-  const valid = records.apply(parDoTagged(new SplitInvalid(metrics), { dead: DEAD }, { name: 'SplitInvalid' }));
+  const valid = records.apply(
+    parDoTagged(new SplitInvalid(metrics, settings), { dead: DEAD }, { name: 'SplitInvalid' }),
+  );
   const usable = valid.main as PCollection<Usable>;
   const rows: PCollection<ComputedRow>[] = [];
   const dead = [valid.dead];
-  const counted = new Set<string>();
   const entities = [...new Map(views.map(({ entity }) => [entity.name, entity])).values()];
-  for (const view of views) {
-    const countsEvents = !counted.has(view.source.name);
-    counted.add(view.source.name);
+  for (const [index, view] of views.entries()) {
+    const reportedBy = views
+      .slice(0, index)
+      .flatMap(({ source, entity }) => (source.name === view.source.name ? [entity] : []));
     const id = viewId(view);
     // An event that identifies no entity is one dead letter, not one for each view.
     const [reporter] = views.filter(
@@ -273,7 +275,7 @@ function computeFeatures(
         new ComputeFeatures(
           view,
           { metrics, log, erasures: deps.erasures, entities },
-          { ...settings, isLive, countsEvents, maxIdsPerEntity: settings.deduplication?.maxIdsPerEntity },
+          { ...settings, isLive, reportedBy, maxIdsPerEntity: settings.deduplication?.maxIdsPerEntity },
         ),
         { dead: DEAD },
         { name: `Compute ${id}` },

@@ -7,7 +7,7 @@ import {
   ViewComputation,
 } from '#feature_store/aggregation/view_computation';
 import { adaptLayout, type ViewLayout } from '#feature_store/aggregation/view_layout';
-import { type EntityKey, entityKeyOf } from '#feature_store/definitions/entity_key';
+import { type EntityKey, entityKeyOf, identifies } from '#feature_store/definitions/entity_key';
 import { EntityKeyError } from '#feature_store/definitions/errors';
 import type { EventFields } from '#feature_store/definitions/feature';
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
@@ -38,6 +38,7 @@ import {
 } from '#pipelines/engine/dofn';
 import type { KV } from '#pipelines/model/pcollection';
 import { type DecodedEvent, type ErasedEntity, jsonOfEvent } from './decode_events.ts';
+import { EventCounter } from './event_counter.ts';
 import { startComputing } from './event_traces.ts';
 import { DEFAULT_FAILURE_LIMIT, type FailureLimit, FailureShare } from './failure_limit.ts';
 import type { FeatureMetrics } from './feature_metrics.ts';
@@ -49,13 +50,16 @@ export const DEAD = outputTag<DeadLetter>('dead');
 /** Parts what can be used from what cannot. */
 export class SplitInvalid implements DoFn<DecodedEvent, DecodedEvent> {
   readonly #metrics: FeatureMetrics;
+  readonly #counter: EventCounter;
 
-  constructor(metrics: FeatureMetrics) {
+  constructor(metrics: FeatureMetrics, { allowedLatenessMs }: { readonly allowedLatenessMs: number }) {
     this.#metrics = metrics;
+    this.#counter = new EventCounter(metrics, allowedLatenessMs);
   }
 
   process(element: DecodedEvent, context: ProcessContext<DecodedEvent>): void {
     if (element.ok !== false) {
+      if (element.ok === true) this.#counter.add(element);
       context.output(element);
       return;
     }
@@ -104,8 +108,11 @@ export interface ComputeSettings {
   /** Events come as they happen: what changes without them is told in time, and not only when others come. */
   readonly isLive: boolean;
   readonly failureLimit?: FailureLimit | undefined;
-  /** Of the views of a source one counts its events (default: true); lateness and repetition are the same in all of them. */
-  readonly countsEvents?: boolean;
+  /**
+   * Entities of views before this one with the same source, whose views report that an event is repeated or late, where the event identifies one of
+   * them: lateness and repetition are the same in all views, and are reported once. Default: none.
+   */
+  readonly reportedBy?: readonly Entity[];
 }
 
 /** Everything that is remembered of an entity, in one place: it is all needed at each event. */
@@ -178,7 +185,9 @@ function entityKeyLayout(view: FeatureView, log: Logger): KeyLayout {
  * row: that of the one read last, which includes both.
  *
  * An event for which a function of the view throws, or gives a value of another type than declared, goes to the dead letters and leaves no trace in
- * the state. When too many do, the view stops: its events are passed over until the process starts again; other views go on.
+ * the state. When too many do, the view stops: its events are passed over until the process starts again; other views go on. A stopped view still reports
+ * what is repeated, late or in conflict. Each instance counts the failures of its own keys: on several threads (`headwater run --threads`) a view
+ * stops on each thread by itself.
  */
 export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedEntity>, ComputedRow> {
   readonly remembered: StateSpec<ValueState<Remembered>>;
@@ -192,7 +201,7 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
   readonly #maxIds: number;
   readonly #isLive: boolean;
   readonly #metrics: FeatureMetrics;
-  readonly #countsEvents: boolean;
+  readonly #reportedBy: readonly Entity[];
   readonly #log: Logger;
   readonly #erasures: Erasures;
   /** Other entities that the view's events name. */
@@ -202,7 +211,7 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
 
   constructor(view: FeatureView, deps: ComputeDeps, settings: ComputeSettings) {
     this.#isLive = settings.isLive;
-    this.#countsEvents = settings.countsEvents ?? true;
+    this.#reportedBy = settings.reportedBy ?? [];
     this.#computation = new ViewComputation(view, settings.allowedLatenessMs);
     this.remembered = valueState(
       'remembered',
@@ -231,11 +240,6 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
       this.#metrics.events.inc({ view: this.#id, outcome: 'erased' });
       return;
     }
-    if (this.#failures.isExceeded) {
-      this.#metrics.failed.inc({ reason: 'view_stopped' });
-      this.#metrics.events.inc({ view: this.#id, outcome: 'view_stopped' });
-      return;
-    }
     const { traceparent } = value;
     if (traceparent === undefined) {
       this.#process(key, value, undefined, context);
@@ -251,7 +255,7 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
     if (isLate(eventTimeMs, arrivedAtMs, this.#allowedLatenessMs)) {
       this.#metrics.events.inc({ view: this.#id, outcome: 'late' });
       // Too late for one view is too late for all of its source: the event is refused once.
-      if (this.#countsEvents) this.#refuseLate(value, context);
+      if (this.#reports(value)) this.#refuseLate(value, context);
       return;
     }
     const cell = context.state(this.remembered);
@@ -267,13 +271,18 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
       return;
     }
     if (fate === 'repeated') {
-      if (this.#countsEvents) this.#metrics.duplicates.inc();
+      if (this.#reports(value)) this.#metrics.duplicates.inc();
       this.#metrics.events.inc({ view: this.#id, outcome: 'duplicate' });
       this.#metrics.violations.inc({ view: viewId(this.#computation.view), rule: 'unique_event_id', action: 'drop' });
       return;
     }
-    if (eventTimeMs < watermark && this.#countsEvents) this.#metrics.late.inc();
+    if (eventTimeMs < watermark && this.#reports(value)) this.#metrics.late.inc();
     if (eventTimeMs < remembered.seen.forgottenBeforeMs) this.#metrics.uncheckedIds.inc({ view: this.#id });
+    if (this.#failures.isExceeded) {
+      this.#metrics.failed.inc({ reason: 'view_stopped' });
+      this.#metrics.events.inc({ view: this.#id, outcome: 'view_stopped' });
+      return;
+    }
     const startedMs = performance.now();
     const state = remembered.entity;
     const isNew = state.latest === undefined;
@@ -299,7 +308,6 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
     this.#remember(remembered.seen, identity, content, eventTimeMs, context.inputWatermark);
     this.#failures.add(false);
     this.#metrics.computationSeconds.observe((performance.now() - startedMs) / 1_000);
-    if (this.#countsEvents) this.#metrics.processed.inc();
     this.#metrics.events.inc({ view: this.#id, outcome: 'computed' });
     this.#output(key, eventTimeMs, values, violations, value, context, span);
     if (early !== undefined) this.#correct(key, state, early, context);
@@ -353,6 +361,11 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
     cell.clear();
     context.timer(this.wake).clear();
     context.timer(this.quiet).clear();
+  }
+
+  /** Whether no other view reports that the event is repeated or late. */
+  #reports({ event }: UsableEvent): boolean {
+    return !this.#reportedBy.some((entity) => identifies(entity, event));
   }
 
   /** An event that the view's own functions cannot take. */

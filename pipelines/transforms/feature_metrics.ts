@@ -5,7 +5,7 @@ import { Counter, Gauge, Histogram, LATENCY_BUCKETS_SECONDS, type Registry } fro
 export interface FeatureMetrics {
   /** Where they are, for others of the same pipeline. */
   readonly registry: Registry;
-  /** Events, each once however many views compute features from it. */
+  /** Events, each once, counted before any view sees it. */
   readonly processed: Counter;
   readonly failed: Counter<'reason'>;
   readonly computationSeconds: Histogram;
@@ -50,7 +50,7 @@ export function createFeatureMetrics(registry: Registry): FeatureMetrics {
     registry,
     processed: new Counter({
       name: 'events_processed_total',
-      help: 'Events turned into feature rows, each once however many views it is in',
+      help: 'Usable events read for the feature views, each once however many views it is in and whatever becomes of it there; neither repeated nor too late',
       registers,
     }),
     failed: new Counter({

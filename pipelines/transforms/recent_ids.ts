@@ -82,8 +82,8 @@ export function rememberId(
   return 2 * ids.size > ids.hashes.length || ids.size > most ? makeRoom(ids, oldestMs, most) : 0;
 }
 
-/** Never 0. */
-function hashOf({ userId = '', eventId }: EventIdentity): number {
+/** Returns a hash of 53 bits, never 0. */
+export function hashOf({ userId = '', eventId }: EventIdentity): number {
   const id = `${userId}\0${eventId}`;
   return (stableHash32(id, SECOND_HASH) % HIGH) * 2 ** 32 + stableHash32(id) + 1;
 }

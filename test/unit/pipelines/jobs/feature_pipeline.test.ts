@@ -8,14 +8,16 @@ import type { DeadLetter } from '#connectors/dead_letters';
 import { encodeRows } from '#connectors/files/encode_rows';
 import { MemoryLog } from '#connectors/memory/memory_log';
 import type { WindowStatistics } from '#feature_store/aggregation/statistics';
+import { fromEvent } from '#feature_store/definitions/feature';
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
-import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { type FeatureView, featureView } from '#feature_store/definitions/feature_view';
 import { inRange, notNull, oneOf } from '#feature_store/definitions/quality_rule';
 import type { History } from '#feature_store/definitions/source';
 import type { HistoryPage, OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { VIEWS } from '#feature_store/views/catalog';
 import { fraudView } from '#feature_store/views/fraud';
+import { account, transactions } from '#feature_store/views/transactions';
 import { USER_EVENT_TYPES } from '#feature_store/views/user_events';
 import { DAY_MS, HOUR_MS, MINUTE_MS, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
@@ -211,6 +213,40 @@ test('an event counts once, however many views it is in; computations count per 
   expect({ late, duplicates, failed: await totalOf(metrics.failed) }).toEqual({ late: 0, duplicates: 1, failed: 1 });
   expect(await deadLetters()).toHaveLength(1);
 });
+
+test('events are counted, and refused as late or repeated, also while the first view of their source is stopped', async () => {
+  const broken = featureView({
+    ...{
+      name: 'broken',
+      version: 1,
+      entity: account,
+      source: transactions,
+      ttl: '30d',
+      owner: 'test',
+      description: 'Fails',
+    },
+    features: {
+      kind: fromEvent('string', 'kind', () => {
+        throw new Error('broken');
+      }),
+    },
+  });
+  // The limit is reached after 100 events.
+  const ids = Array.from({ length: 150 }, (_, index) => `e${index}`);
+  await send([
+    ...ids.map((id, index) => transaction(id, `a${index % 4}`, START + index * MINUTE_MS, 1)),
+    transaction('e149', 'a1', START + 149 * MINUTE_MS, 1),
+    transaction('late', 'a1', START - 30 * HOUR_MS, 7),
+  ]);
+  const { metrics, late } = await run({ views: [broken, fraudView] });
+  const { values } = await metrics.events.get();
+  const outcomes = Object.fromEntries(values.map(({ labels, value }) => [`${labels.view} ${labels.outcome}`, value]));
+  expect(outcomes).toMatchObject({ 'broken@1 failed': 100, 'broken@1 view_stopped': 51, 'fraud@1 computed': 150 });
+  expect(await totalOf(metrics.processed)).toBe(150);
+  expect(late).toBe(1);
+  const letters = await deadLetters();
+  expect(letters.filter(({ reason }) => reason.startsWith('late'))).toHaveLength(1);
+}, 60_000);
 
 test('stores that fail for a while lose nothing and count nothing twice', async () => {
   const values = Array.from({ length: 50 }, (_, index) =>
