@@ -1,5 +1,6 @@
 import { fastify } from 'fastify';
 import { type PredictResult, runTraffic } from '#cli/demo/traffic';
+import { DeadLetterWriter } from '#connectors/dead_letter_writer';
 import { gatewayConfigSchema } from '#connectors/gateway/config';
 import { createGateway } from '#connectors/gateway/gateway';
 import { kafkaConfigSchema } from '#connectors/kafka/config';
@@ -34,7 +35,13 @@ const topics = { rawEvents: `bench-raw-${suffix}`, deadLetters: `bench-dead-${su
 await kafka.ensureTopics(Object.values(topics).map((name) => ({ name, partitions: 4, retentionMs: 600_000 })));
 const metrics = createMetricsRegistry();
 const gateway = await createGateway(
-  { producer: kafka.producer, eventTypes: [transactions], clock: systemClock, log: silentLogger, metrics },
+  {
+    ...{ producer: kafka.producer, eventTypes: [transactions], clock: systemClock, log: silentLogger, metrics },
+    deadLetters: new DeadLetterWriter(
+      { producer: kafka.producer, log: silentLogger, metrics },
+      { topic: topics.deadLetters },
+    ),
+  },
   gatewayConfigSchema.parse({ port: 0 }),
   topics,
 );

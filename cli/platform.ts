@@ -143,7 +143,7 @@ export async function startPlatform(
   });
   const doors: Record<Role, HttpService> = {
     gateway: await createGateway(
-      { ...base, producer: broker.producer, eventTypes: SOURCES, health: health.of('gateway') },
+      { ...base, producer: broker.producer, deadLetters, eventTypes: SOURCES, health: health.of('gateway') },
       secured(config.gateway),
       { rawEvents: topics.rawEvents, deadLetters: topics.deadLetters },
     ),

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { DeadLetterWriter } from '#connectors/dead_letter_writer';
 import { EventIntake } from '#connectors/gateway/event_intake';
 import { createEventValidator } from '#connectors/gateway/event_validator';
 import { splitBatch } from '#connectors/gateway/split_batch';
@@ -8,6 +9,7 @@ import { HOUR_MS, systemClock } from '#kernel/time';
 import { createLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import type { TARGETS } from './choices.ts';
+import { largeLetters } from './large_letters.ts';
 import { loadPlatformConfig } from './platform_config.ts';
 import { createProgress } from './progress.ts';
 import { UsageError } from './usage_error.ts';
@@ -31,13 +33,18 @@ export async function sendTestData({ inputFile, to, events, seed }: TestDataOpti
   const texts = inputFile === undefined ? generated(events, seed) : await readEvents(inputFile);
   const config = loadPlatformConfig(to === undefined ? process.env : { ...process.env, INGEST_SINK: to });
   await withBroker(config, async (broker, { topics, gateway }) => {
+    const base = {
+      producer: broker.producer,
+      log: createLogger({ level: config.log.level }),
+      metrics: createMetricsRegistry({ process: false }),
+    };
+    const letters = { topic: topics.deadLetters, large: largeLetters(config) };
     const intake = new EventIntake(
       {
-        producer: broker.producer,
+        ...base,
+        deadLetters: new DeadLetterWriter(base, letters),
         validate: createEventValidator([transactions], gateway.unknownEventTypes),
         clock: systemClock,
-        log: createLogger({ level: config.log.level }),
-        metrics: createMetricsRegistry({ process: false }),
       },
       topics,
       { ...gateway, rememberedIds: texts.length + 1 },

@@ -68,7 +68,7 @@ export class DeadLetterWriter {
     const refused = await this.#send(usable, signal);
     for (const { value: letter, reason } of refused) {
       this.#large.inc();
-      const [lost] = await this.#send([await this.#cut(letter)], signal);
+      const [lost] = await this.#send([await this.shortened(letter)], signal);
       if (lost === undefined) continue;
       this.#lost.inc();
       const { stage, payload } = letter;
@@ -82,8 +82,8 @@ export class DeadLetterWriter {
     return this.#delivery.writeAll(letters, (part) => this.#producer.send(topic, part.map(recordOf)), signal);
   }
 
-  /** The letter that goes to the topic instead. */
-  async #cut(letter: DeadLetter): Promise<DeadLetter> {
+  /** Keeps the payload of a letter in a file, where there is a place for those, and returns the letter that goes to the topic instead. Never fails. */
+  async shortened(letter: DeadLetter): Promise<DeadLetter> {
     const short = { ...withShortOrigin(letter), payload: letter.payload.slice(0, KEPT_CHARS), isCut: true };
     const { large } = this.#settings;
     if (large === undefined) return short;

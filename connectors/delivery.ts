@@ -115,32 +115,47 @@ export class Delivery {
 }
 
 /**
- * Writes a batch in one call, and what is refused of it in ever smaller parts, down to single values; at most 2n - 1 calls for n values. A
- * {@link RecordsRefusedError} names the refused ones itself.
+ * Writes a batch in one call, and what is refused of it in ever smaller parts, down to single values; at most 2n - 1 calls for n values.
  *
  * @returns what was refused, each with the reason
- * @throws what `write` throws that is no refusal; parts before it are written
+ * @throws what {@link refusedInHalves} throws
  */
 export async function writeInHalves<T>(
   batch: readonly T[],
   write: (batch: readonly T[]) => Promise<unknown>,
 ): Promise<readonly Rejected<T>[]> {
-  const rejected: Rejected<T>[] = [];
+  const refused = await refusedInHalves(batch, write);
+  return Array.from(refused, ([index, error]) => ({ value: batch[index] as T, reason: messageOf(error) }));
+}
+
+/**
+ * Writes a batch as {@link writeInHalves} does. A {@link RecordsRefusedError} names the refused values itself, and says that the others are written.
+ *
+ * @returns the errors of what was refused, by position in the batch, in ascending order
+ * @throws what `write` throws that is no refusal; parts before it are written
+ */
+export async function refusedInHalves<T>(
+  batch: readonly T[],
+  write: (batch: readonly T[]) => Promise<unknown>,
+): Promise<ReadonlyMap<number, unknown>> {
+  const refused = new Map<number, unknown>();
   // A stack and no recursion: the first part next.
-  const parts: (readonly T[])[] = batch.length === 0 ? [] : [batch];
-  for (let part = parts.pop(); part !== undefined; part = parts.pop()) {
+  const parts: { readonly from: number; readonly part: readonly T[] }[] = [];
+  if (batch.length > 0) parts.push({ from: 0, part: batch });
+  for (let next = parts.pop(); next !== undefined; next = parts.pop()) {
+    const { from, part } = next;
     try {
       await write(part);
     } catch (error) {
       if (mayPass(error)) throw error;
       if (error instanceof RecordsRefusedError) {
-        for (const [index, reason] of error.refused) rejected.push({ value: part[index] as T, reason: reason.message });
-      } else if (part.length === 1) rejected.push({ value: part[0] as T, reason: messageOf(error) });
+        for (const [index, reason] of error.refused) refused.set(from + index, reason);
+      } else if (part.length === 1) refused.set(from, error);
       else {
         const middle = part.length >> 1;
-        parts.push(part.slice(middle), part.slice(0, middle));
+        parts.push({ from: from + middle, part: part.slice(middle) }, { from, part: part.slice(0, middle) });
       }
     }
   }
-  return rejected;
+  return refused;
 }

@@ -69,6 +69,7 @@ export class RecordRefusedError extends PlatformError {
 /** A record that is larger than its topic takes, alone: key and headers count. */
 export class RecordTooLargeError extends PlatformError {
   readonly code = 'CONNECTOR_RECORD_TOO_LARGE';
+  readonly httpStatus = 413;
   readonly failure: FailureClass = 'record';
   readonly sizeBytes: number;
   /** Undefined where the broker does not name its limit. */

@@ -59,13 +59,16 @@ export function kinesisFailure(name: string | undefined): FailureClass {
 }
 
 /**
- * Returns the class of anything that a write throws. An error that the platform throws on purpose and that is not retryable refuses the record. A
- * TypeError or RangeError of encoding (a bigint in JSON, an invalid time) is the record's too: `fetch` alone throws a TypeError with a cause.
+ * Returns the class of anything that a write throws. An error of the platform that is not retryable refuses the record, unless it names a dependency
+ * as the cause, such as a damaged file. A TypeError or RangeError of encoding (a bigint in JSON, an invalid time) is the record's too: `fetch` alone throws a TypeError with a cause.
  */
 export function failureClassOf(error: unknown): FailureClass {
   const { failure } = error as Partial<Classified>;
   if (failure !== undefined) return failure;
-  if (error instanceof PlatformError) return error.retryable ? 'transient' : 'record';
+  if (error instanceof PlatformError) {
+    if (error.retryable) return 'transient';
+    return error.fault === 'dependency' ? 'target' : 'record';
+  }
   const isOfEncoding = (error instanceof TypeError || error instanceof RangeError) && error.cause === undefined;
   return isOfEncoding ? 'record' : 'transient';
 }

@@ -66,6 +66,8 @@ export class TooManyFilesError extends PlatformError {
 /** A path that does not exist, or is something other than it must be. */
 export class PathError extends PlatformError {
   readonly code = 'STORAGE_PATH';
+  /** A write that fails so says nothing about the record. */
+  readonly failure = 'target' as const;
 
   constructor(path: string, cause: unknown) {
     super(
@@ -91,6 +93,8 @@ export class DiskFailedError extends PlatformError {
 /** Another process uses the folder. */
 export class FolderLockedError extends PlatformError {
   readonly code = 'STORAGE_FOLDER_LOCKED';
+  /** A write that fails so says nothing about the record. */
+  readonly failure = 'target' as const;
   readonly httpStatus = 503;
   readonly holder: string;
 

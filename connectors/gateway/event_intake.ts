@@ -1,19 +1,20 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { OutgoingRecord, Producer } from '#connectors/connector';
 import { contentHash } from '#kernel/content_hash';
-import { messageOf, type PlatformError } from '#kernel/errors';
+import { messageOf, PlatformError } from '#kernel/errors';
 import { decodeUtf8, InvalidJsonError } from '#kernel/exact_json';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { Counter, type Registry } from '#monitoring/metrics';
 import { TRACEPARENT } from '#monitoring/tracing';
-import type { DeadLetter } from '../dead_letters.ts';
-import { RecordRefusedError } from '../errors.ts';
+import type { DeadLetterWriter } from '../dead_letter_writer.ts';
+import { type DeadLetter, payloadOf } from '../dead_letters.ts';
+import { refusedInHalves } from '../delivery.ts';
+import { isRefusal } from '../failure_class.ts';
 import type { BatchResult, Outcome } from './batch_answer.ts';
 import { BodyTooLargeError, EventIdConflictError, InvalidEventError, RecordTooLargeError } from './errors.ts';
 import { ENRICHED, parseEvent, type ValidateEvent, type ValidEvent } from './event_validator.ts';
 import { Generations } from './generations.ts';
-import { sendApart } from './send_apart.ts';
 import { SendQueue } from './send_queue.ts';
 
 export interface IntakeTopics {
@@ -23,6 +24,8 @@ export interface IntakeTopics {
 
 export interface IntakeDeps {
   readonly producer: Producer;
+  /** Keeps payloads that the topic of dead letters does not take whole. */
+  readonly deadLetters: Pick<DeadLetterWriter, 'shortened'>;
   readonly validate: ValidateEvent;
   readonly clock: Clock;
   readonly log: Logger;
@@ -53,7 +56,7 @@ interface Remembered {
   /** Repetitions wait for the first one's fate; true: it is durable. */
   fate: true | Promise<unknown>;
   /** Why its record was refused after all. */
-  refusal?: PlatformError;
+  refusal?: unknown;
 }
 
 /** An event on its way into a batch's send. */
@@ -65,8 +68,6 @@ interface Taking {
 }
 
 const SOURCE = 'gateway';
-/** How much of a body that is too large goes to the dead letters, bytes. */
-const KEPT_OF_LARGE_BODY = 64 * 1_024;
 /** What a record takes beside key, value and headers, at most. */
 const RECORD_OVERHEAD_BYTES = 100;
 /** A UTF-16 code unit takes no more in UTF-8. */
@@ -119,7 +120,7 @@ export class EventIntake {
       payload = incoming.text;
       return await this.#take(incoming, traceparent);
     } catch (error) {
-      if (isRefusal(error)) await this.#refuse(payload, error);
+      if (refusesEvent(error)) await this.#refuse(payload, error);
       throw error;
     }
   }
@@ -216,7 +217,7 @@ export class EventIntake {
 
   async #sendAll(records: readonly OutgoingRecord[], taken: readonly Taking[]): Promise<void> {
     if (records.length === 0) return;
-    const refused = await sendApart(this.#deps.producer, this.#topics.rawEvents, records);
+    const refused = await refusedInHalves(records, (part) => this.#deps.producer.send(this.#topics.rawEvents, part));
     for (const [at, refusal] of refused) (taken[at] as Taking).remembered.refusal = refusal;
   }
 
@@ -244,7 +245,7 @@ export class EventIntake {
 
   async #reject(results: BatchResult[], index: number, payload: Buffer | string, error: unknown): Promise<void> {
     try {
-      if (!isRefusal(error)) throw error;
+      if (!refusesEvent(error)) throw error;
       await this.#refuse(payload, error);
       const { code, message: reason } = error;
       const { httpStatus = 400, fields } = error as {
@@ -317,36 +318,40 @@ export class EventIntake {
     if (bytes > this.#maxRecordBytes) throw new RecordTooLargeError(bytes, this.#maxRecordBytes);
   }
 
+  /** @param isPart - the payload is not what came, but a part or a description of it */
   async #refuse(payload: Buffer | string, error: PlatformError, isPart = false): Promise<void> {
     this.#counters.rejected.inc({ reason: error.code });
-    const letter = (text: string, isCut: boolean): string => {
-      const one: DeadLetter = {
-        payload: text,
-        reason: error.message,
-        stage: 'gateway.validate',
-        attempt: 1,
-        timestamp: new Date(this.#deps.clock.now()).toISOString(),
-        ...(isCut ? { isCut } : {}),
-      };
-      return JSON.stringify(one);
+    const letter: DeadLetter = {
+      ...(typeof payload === 'string' ? { payload } : payloadOf(payload)),
+      reason: error.message,
+      stage: 'gateway.validate',
+      attempt: 1,
+      timestamp: new Date(this.#deps.clock.now()).toISOString(),
+      ...(isPart ? { isCut: true } : {}),
     };
-    const { text, isCut } = payloadOf(payload);
-    const value = letter(text, isCut || isPart);
-    const fits = Buffer.byteLength(value) + RECORD_OVERHEAD_BYTES <= this.#maxRecordBytes;
     try {
-      await this.#deadLetters.send({ value: fits ? value : letter(headOf(text), true) });
+      await this.#deadLetters.send({ value: await this.#fitting(letter) });
     } catch (failure) {
-      if (!(failure instanceof RecordRefusedError)) throw failure;
-      // The client is told why its event was refused, whatever becomes of the copy.
+      if (!isRefusal(failure)) throw failure;
+      // The client gets the reason for which its event was refused, whatever becomes of the copy.
       this.#deps.log.error({ error: failure, reason: error.message }, 'gateway.dead_letter_refused');
     }
+  }
+
+  /** A letter as JSON that the topic takes. */
+  async #fitting(letter: DeadLetter): Promise<string> {
+    const most = this.#maxRecordBytes - RECORD_OVERHEAD_BYTES;
+    if (letter.payload.length <= most) {
+      const whole = JSON.stringify(letter);
+      if (Buffer.byteLength(whole) <= most) return whole;
+    }
+    return JSON.stringify(await this.#deps.deadLetters.shortened(letter));
   }
 
   /** A body that was read and is not taken, as a whole. */
   async refuseBody<E extends PlatformError>(body: Buffer, error: E): Promise<E> {
     this.#counters.received.inc();
-    const isLarge = body.length > KEPT_OF_LARGE_BODY;
-    await this.#refuse(isLarge ? headOf(body) : body, error, isLarge);
+    await this.#refuse(body, error);
     return error;
   }
 
@@ -357,10 +362,8 @@ export class EventIntake {
   }
 }
 
-const REFUSALS = [InvalidEventError, EventIdConflictError, RecordTooLargeError, RecordRefusedError];
-
-/** What is wrong is the event: sending it again does not help. */
-const isRefusal = (error: unknown): error is PlatformError => REFUSALS.some((refusal) => error instanceof refusal);
+/** What is wrong is the event, as the gateway or the broker sees it: sending it again does not help. */
+const refusesEvent = (error: unknown): error is PlatformError => error instanceof PlatformError && isRefusal(error);
 
 /** No id holds NUL: what does is refused before. */
 const keyOf = (userId: string | undefined, eventId: string): string => `${userId ?? ''}\0${eventId}`;
@@ -372,23 +375,6 @@ function readPlain(body: Buffer | string): Incoming {
   } catch (error) {
     throw error instanceof InvalidJsonError ? new InvalidEventError(error.fields) : error;
   }
-}
-
-/** A payload that is not UTF-8 goes to the dead letters as base64: nothing of it is altered. */
-function payloadOf(payload: Buffer | string): { readonly text: string; readonly isCut: boolean } {
-  if (typeof payload === 'string') return { text: payload, isCut: false };
-  try {
-    return { text: decodeUtf8(payload), isCut: false };
-  } catch {
-    return { text: `(not UTF-8, as base64) ${payload.toString('base64')}`, isCut: true };
-  }
-}
-
-/** The beginning of a payload that is too large, with what it was the beginning of. */
-function headOf(payload: Buffer | string): string {
-  const kept = payload.slice(0, KEPT_OF_LARGE_BODY).toString();
-  const unit = typeof payload === 'string' ? 'characters' : 'bytes';
-  return `${kept}… (the first ${Math.min(KEPT_OF_LARGE_BODY, payload.length)} of ${payload.length} ${unit})`;
 }
 
 function bytesOf({ key, value, headers = {} }: OutgoingRecord): number {

@@ -10,6 +10,7 @@ import type { Logger } from '#monitoring/log';
 import { Histogram, LATENCY_BUCKETS_SECONDS, type Registry } from '#monitoring/metrics';
 import { needs } from '#monitoring/route_access';
 import { traceparentOf } from '#monitoring/tracing';
+import type { DeadLetterWriter } from '../dead_letter_writer.ts';
 import { controlAccess } from '../http/access.ts';
 import { apiSchemas } from './api_schema.ts';
 import { answerBatch } from './batch_answer.ts';
@@ -21,6 +22,7 @@ import { EventIntake, type ReadIncoming } from './event_intake.ts';
 import { createEventValidator, type EventType } from './event_validator.ts';
 import { splitBatch } from './split_batch.ts';
 import { SpoolingProducer } from './spool.ts';
+import { writeSpooledLetters } from './spooled_letters.ts';
 
 type IngestRequest = FastifyRequest<{ Body: Buffer | undefined }>;
 
@@ -28,6 +30,8 @@ const EMPTY = Buffer.alloc(0);
 
 export interface GatewayDeps {
   readonly producer: Producer;
+  /** For records that the broker refuses after they were accepted, and for payloads that are too large for a topic. */
+  readonly deadLetters: DeadLetterWriter;
   readonly eventTypes: readonly EventType[];
   readonly clock: Clock;
   readonly log: Logger;
@@ -51,7 +55,10 @@ export async function createGateway(
   // Of requests only: answers are small.
   await app.register(compress, { globalCompression: false, globalDecompression: true });
   await registerApiDocs(app, { title: 'headwater gateway', description: 'Takes events in' });
-  const spool = config.spool === undefined ? undefined : new SpoolingProducer(deps, config.spool);
+  const spool =
+    config.spool === undefined
+      ? undefined
+      : new SpoolingProducer({ ...deps, refuse: writeSpooledLetters(deps, topics) }, config.spool);
   const producer = spool ?? deps.producer;
   const service = new HttpService(
     // Not ready when the spool takes nothing: no event can be accepted then.

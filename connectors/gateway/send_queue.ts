@@ -1,5 +1,5 @@
 import type { OutgoingRecord, Producer } from '#connectors/connector';
-import { sendApart } from './send_apart.ts';
+import { refusedInHalves } from '../delivery.ts';
 
 interface Waiting {
   readonly record: OutgoingRecord;
@@ -63,10 +63,9 @@ export class SendQueue {
     const batch = this.#waiting.splice(0, this.#fitting());
     if (batch.length === 0) return;
     this.#inFlight += 1;
-    sendApart(
-      this.#producer,
-      this.#topic,
+    refusedInHalves(
       batch.map(({ record }) => record),
+      (part) => this.#producer.send(this.#topic, part),
     )
       .then(
         (refused) => {

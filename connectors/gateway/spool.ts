@@ -14,12 +14,16 @@ import { readCheckedJson, writeCheckedJson } from '#storage/checked_json';
 import { DamagedFileError, onDisk } from '#storage/errors';
 import { FolderLock } from '#storage/folder_lock';
 import { createCircuit } from '../circuit.ts';
+import { refusedInHalves } from '../delivery.ts';
 import { PartitionLog } from '../memory/partition_log.ts';
 import type { SpoolConfig } from './config.ts';
 import { SpoolFullError } from './errors.ts';
+import type { RefuseSpooled } from './spooled_letters.ts';
 
 export interface SpoolDeps {
   readonly producer: Producer;
+  /** Takes what the broker refuses for good after it was accepted. */
+  readonly refuse: RefuseSpooled;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Registry;
@@ -55,6 +59,7 @@ export class SpoolingProducer implements Producer, Service, HealthSource {
     readonly waiting: Gauge;
     readonly bytes: Gauge;
     readonly spooled: Counter;
+    readonly refused: Counter;
   };
   /** Offset of the first record that was not sent. */
   #sent = 0n;
@@ -216,21 +221,23 @@ export class SpoolingProducer implements Producer, Service, HealthSource {
       .catch((error: unknown) => this.#log.warn({ error }, 'spool.sent_not_deleted'));
   }
 
+  /** What the broker refuses for good goes to the dead letters, alone: it keeps nothing behind it. */
   async #sendByTopic(records: readonly LogRecord[]): Promise<void> {
-    const byTopic = new Map<string, OutgoingRecord[]>();
-    for (const { key, value, isTombstone, headers, timestampMs } of records) {
+    const byTopic = new Map<string, LogRecord[]>();
+    for (const { headers, ...record } of records) {
       const { [TOPIC_HEADER]: topic = '', ...own } = headers;
-      const outgoing: OutgoingRecord = {
-        key,
-        value: isTombstone === true ? null : value,
-        timestampMs,
-        ...(Object.keys(own).length === 0 ? {} : { headers: own }),
-      };
       const batch = byTopic.get(topic);
-      if (batch === undefined) byTopic.set(topic, [outgoing]);
-      else batch.push(outgoing);
+      if (batch === undefined) byTopic.set(topic, [{ ...record, headers: own }]);
+      else batch.push({ ...record, headers: own });
     }
-    for (const [topic, batch] of byTopic) await this.#send(topic, batch);
+    for (const [topic, batch] of byTopic) {
+      const refused = await refusedInHalves(batch, (part) => this.#send(topic, part.map(outgoingOf)));
+      for (const [index, error] of refused) {
+        this.#gauges.refused.inc();
+        this.#log.error({ error, topic }, 'spool.record_refused');
+        await this.#deps.refuse(topic, batch[index] as LogRecord, error, this.#stopped.signal);
+      }
+    }
   }
 
   #report(): void {
@@ -291,6 +298,13 @@ export class SpoolingProducer implements Producer, Service, HealthSource {
   }
 }
 
+const outgoingOf = ({ key, value, isTombstone, headers, timestampMs }: LogRecord): OutgoingRecord => ({
+  key,
+  value: isTombstone === true ? null : value,
+  timestampMs,
+  ...(Object.keys(headers).length === 0 ? {} : { headers }),
+});
+
 const endAfter = (records: readonly LogRecord[]): bigint => (records.at(-1) as LogRecord).offset + 1n;
 
 const bytesOf = ({ key, value, headers }: OutgoingRecord | LogRecord): number =>
@@ -311,5 +325,10 @@ function createGauges(registry: Registry) {
     waiting: new Gauge({ name: 'spool_records', help: 'Records on disk, waiting for the broker', registers }),
     bytes: new Gauge({ name: 'spool_bytes', help: 'What waits on disk for the broker', registers }),
     spooled: new Counter({ name: 'spooled_records_total', help: 'Records that went to disk first', registers }),
+    refused: new Counter({
+      name: 'spool_refused_total',
+      help: 'Records of the spool that the broker refused for good; they are dead letters',
+      registers,
+    }),
   };
 }

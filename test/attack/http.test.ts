@@ -1,9 +1,13 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { OutgoingRecord } from '#connectors/connector';
-import { RecordRefusedError } from '#connectors/errors';
+import { RecordRefusedError, RecordTooLargeError } from '#connectors/errors';
+import { createFileSystems } from '#connectors/files/file_systems';
 import { goodEvent, type Listeners, startListeners } from '../support/listeners.ts';
 
 // Strange requests to every listener: no 500, no unhandled rejection, no hang, and no good event of another client harmed.
@@ -11,20 +15,35 @@ import { goodEvent, type Listeners, startListeners } from '../support/listeners.
 let listeners: Listeners;
 const unhandled: unknown[] = [];
 const note = (error: unknown): void => void unhandled.push(error);
-/** The broker refuses records with this, and with them whatever is sent together. */
+/** The broker refuses records with one of these: with all that is sent together, or alone, each in two ways. */
 const POISON = 'never-taken';
-const refuse = (record: OutgoingRecord): Error | undefined =>
-  String(record.value).includes(POISON)
-    ? new RecordRefusedError('broker', 'raw-events', record.key, 'too large for this topic')
+const TOO_LARGE = 'too-large-for-the-topic';
+const refusing = (mark: string) => (record: OutgoingRecord) => {
+  const value = String(record.value);
+  if (value.includes(`${POISON}-${mark}`)) {
+    return new RecordRefusedError('broker', 'raw-events', record.key, 'its schema is not known');
+  }
+  const size = { sizeBytes: value.length, maxBytes: 10 };
+  return value.includes(`${TOO_LARGE}-${mark}`) && !value.includes('"stage"')
+    ? new RecordTooLargeError('broker', 'raw-events', record.key, size)
     : undefined;
+};
+const lettersFolder = mkdtempSync(join(tmpdir(), 'letters-'));
 
 beforeAll(async () => {
   process.on('unhandledRejection', note);
-  listeners = await startListeners({ maxBatchItems: 2_000, maxAnswerBytes: 100_000 }, refuse);
+  listeners = await startListeners(
+    { maxBatchItems: 2_000, maxAnswerBytes: 100_000 },
+    {
+      ...{ refuse: refusing('together'), refuseAlone: refusing('alone') },
+      large: { directory: lettersFolder, fileSystems: createFileSystems() },
+    },
+  );
 }, 240_000);
 afterAll(async () => {
   await listeners.stop();
   process.off('unhandledRejection', note);
+  rmSync(lettersFolder, { recursive: true });
 });
 
 const services = () => [listeners.gateway, listeners.features, listeners.serving];
@@ -233,7 +252,10 @@ test('a record that is too large, in bytes, or that the broker refuses, is refus
   const bad = [
     // Few enough characters, too many bytes.
     goodEvent('large', { device_type: user(1_100_000) }),
-    goodEvent('refused', { device_type: POISON }),
+    ...['together', 'alone'].flatMap((mark) => [
+      goodEvent(`refused-${mark}`, { device_type: `${POISON}-${mark}` }),
+      goodEvent(`over-${mark}`, { device_type: `${TOO_LARGE}-${mark}` }),
+    ]),
   ];
   for (const [round, event] of bad.entries()) {
     const good = Array.from({ length: 40 }, (_, index) => `good-${round}-${index}`);
@@ -256,6 +278,32 @@ test('a record that is too large, in bytes, or that the broker refuses, is refus
   }
   const exact = await post(`${url}/ingest`, JSON.stringify(goodEvent('t', { device_type: 'x'.repeat(1_000_000) })));
   expect(exact).toMatchObject({ status: 413, body: { code: 'GATEWAY_RECORD_TOO_LARGE' } });
+});
+
+test('what is refused and too large for the topic of dead letters is kept whole in a file, also when it is not UTF-8', async () => {
+  const { url } = listeners.gateway;
+  const large = JSON.stringify(goodEvent('kept', { device_type: 'é'.repeat(700_000) }));
+  const notText = Buffer.concat([Buffer.from('{"event_id":"'), Buffer.alloc(1_200_000, 0xff)]);
+  const manyEvents = `[${new Array(600_000).fill('1').join(', ')}]`;
+  for (const [path, body] of [
+    ['/ingest', large],
+    ['/ingest/batch', large],
+    ['/ingest', notText],
+    ['/ingest/batch', manyEvents],
+  ] as const) {
+    const before = letters().length;
+    const answer = await post(`${url}${path}`, body);
+    expect(answer.status === 413 || answer.body.rejected === 1).toBe(true);
+    const [letter, ...others] = letters().slice(before);
+    expect(others).toEqual([]);
+    const { payloadAt = '', encoding = 'utf8' } = letter as { payloadAt?: string; encoding?: BufferEncoding };
+    const kept = Buffer.from(readFileSync(payloadAt, 'utf8'), encoding);
+    expect(kept.equals(Buffer.from(body))).toBe(true);
+  }
+  const refused = Buffer.concat([Buffer.from('{"event_id":"'), Buffer.alloc(10, 0xff)]);
+  const before = letters().length;
+  expect((await post(`${url}/ingest`, refused)).status).toBe(400);
+  expect(letters().slice(before)).toMatchObject([{ payload: refused.toString('base64'), encoding: 'base64' }]);
 });
 
 test('batches: their events, the work of a turn and the answer are bounded', async () => {

@@ -1,4 +1,6 @@
 import type { OutgoingRecord, Producer } from '#connectors/connector';
+import { DeadLetterWriter, type LargeLetters } from '#connectors/dead_letter_writer';
+import { refusalOf } from '#connectors/errors';
 import { gatewayConfigSchema } from '#connectors/gateway/config';
 import { createGateway } from '#connectors/gateway/gateway';
 import { createFeatureApi } from '#feature_store/api/feature_api';
@@ -24,25 +26,43 @@ export interface Listeners {
 
 const TOPICS = { rawEvents: 'raw-events', deadLetters: 'dead-letter-queue' };
 
-/** @param refuses - what the broker never takes; it then refuses all that is sent with it */
+/** What the broker of {@link startListeners} never takes, and where letters go that are too large. */
+export interface BrokerLimits {
+  /** Refused with all that is sent with it, as Pub/Sub does. */
+  refuse?(record: OutgoingRecord): Error | undefined;
+  /** Refused by position, the others are written, as Kafka's and Kinesis' producers do. */
+  refuseAlone?(record: OutgoingRecord): Error | undefined;
+  readonly large?: LargeLetters;
+}
+
 export async function startListeners(
   gatewaySettings: object = {},
-  refuse: (record: OutgoingRecord) => Error | undefined = () => undefined,
+  { refuse, refuseAlone, large }: BrokerLimits = {},
 ): Promise<Listeners> {
   const sent = new Map<string, OutgoingRecord[]>();
   const producer: Producer = {
     async send(topic, records) {
       await new Promise((resolve) => setImmediate(resolve));
       for (const record of records) {
-        const refusal = refuse(record);
+        const refusal = refuse?.(record);
         if (refusal !== undefined) throw refusal;
       }
-      sent.set(topic, [...(sent.get(topic) ?? []), ...records]);
+      const refused = new Map<number, Error>();
+      const written = records.filter((record, index) => {
+        const refusal = refuseAlone?.(record);
+        if (refusal !== undefined) refused.set(index, refusal);
+        return refusal === undefined;
+      });
+      sent.set(topic, [...(sent.get(topic) ?? []), ...written]);
+      if (refused.size > 0) throw refusalOf(topic, records.length, refused);
     },
   };
   const base = { clock: systemClock, log: silentLogger };
+  const metrics = createMetricsRegistry({ process: false });
+  const letters = { topic: TOPICS.deadLetters, large };
+  const deadLetters = new DeadLetterWriter({ producer, metrics, log: silentLogger }, letters);
   const gateway = await createGateway(
-    { ...base, producer, eventTypes: [transactions], metrics: createMetricsRegistry({ process: false }) },
+    { ...base, producer, deadLetters, eventTypes: [transactions], metrics },
     gatewayConfigSchema.parse({ port: 0, ...gatewaySettings }),
     TOPICS,
   );

@@ -82,13 +82,13 @@ test('a batch line that is no JSON spoils itself only', async () => {
   expect(valuesOf('dead-letter-queue')).toMatchObject([{ payload: '{oops' }]);
 });
 
-test('a body of 5 MB is refused, and its head kept', async () => {
+test('a body of 5 MB is refused; with no folder for large letters its beginning is kept', async () => {
   const { status, body } = await post('/ingest', JSON.stringify(event('big', { merchant_id: 'x'.repeat(5_000_000) })));
   expect(status).toBe(413);
   expect(body).toMatchObject({ error: { code: 'GATEWAY_BODY_TOO_LARGE' } });
   expect(valuesOf('raw-events')).toEqual([]);
   expect(valuesOf('dead-letter-queue')).toEqual([
-    expect.objectContaining({ payload: expect.stringMatching(/^\{"event_id":"big".*first 65536 of 50\d+ bytes/) }),
+    expect.objectContaining({ payload: expect.stringMatching(/^\{"event_id":"big"/), isCut: true }),
   ]);
 });
 

@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { RecordRefusedError, RecordTooLargeError } from '#connectors/errors';
+import { transactions } from '#feature_store/views/transactions';
 import { createTestGateway, eventOf, type TestGateway } from './test_gateway.ts';
 
 let directory: string;
@@ -121,4 +123,36 @@ test('its metrics say what waits and that the circuit is open', async () => {
   expect(text).toMatch(/spool_records 4/);
   expect(text).toMatch(/spooled_records_total 4/);
   expect(text).toMatch(/circuit_open\{target="broker"\} 1/);
+});
+
+test('what the broker refuses of the spool becomes a dead letter, alone: all behind it is sent', async () => {
+  const refuse = (topic: string, { value }: { readonly value: Buffer | string | null }) => {
+    const text = String(value);
+    if (topic !== 'raw-events' || !text.includes('"country":"FR"')) return undefined;
+    return text.includes('"currency":"USD"')
+      ? new RecordTooLargeError('Kafka', topic, undefined, { sizeBytes: 2_000, maxBytes: 1_000 })
+      : new RecordRefusedError('Kafka', topic, undefined, 'its schema is not known');
+  };
+  const gateway = await createTestGateway({ spool: { directory } }, [transactions], refuse);
+  await gateway.service.start();
+  open.push(gateway);
+  gateway.broker.mode = 'down';
+  const changes = (index: number) => {
+    if (index % 7 === 3) return { country: 'FR' };
+    return index % 7 === 5 ? { country: 'FR', currency: 'USD' } : {};
+  };
+  for (let index = 0; index < 40; index += 1) {
+    const { status } = await gateway.post('/ingest', JSON.stringify(eventOf(`e${index}`, changes(index))));
+    expect(status).toBe(202);
+  }
+  gateway.broker.mode = 'up';
+  await until(() => gateway.sent.length === 40);
+  const isBad = (index: number): boolean => 'country' in changes(index);
+  const ids = Array.from({ length: 40 }, (_, index) => `e${index}`);
+  expect(idsOf(gateway)).toEqual(ids.filter((_, index) => !isBad(index)));
+  const letters = gateway.valuesOf('dead-letter-queue') as { payload: string; origin: object; stage: string }[];
+  expect(letters.map(({ payload }) => JSON.parse(payload).event_id)).toEqual(ids.filter((_, index) => isBad(index)));
+  expect(letters[0]).toMatchObject({ stage: 'gateway.spool', origin: { topic: 'raw-events', partition: 'spool' } });
+  expect(await send(gateway, 'after')).toBe(202);
+  expect(await gateway.metrics.metrics()).toMatch(/spool_refused_total 11/);
 });

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
-import type { OutgoingRecord } from '#connectors/connector';
-import { ConnectionError } from '#connectors/errors';
+import type { OutgoingRecord, Producer } from '#connectors/connector';
+import { DeadLetterWriter } from '#connectors/dead_letter_writer';
+import { ConnectionError, refusalOf } from '#connectors/errors';
 import { gatewayConfigSchema } from '#connectors/gateway/config';
 import type { EventType } from '#connectors/gateway/event_validator';
 import { createGateway } from '#connectors/gateway/gateway';
@@ -15,7 +16,7 @@ export interface Sent {
   readonly record: OutgoingRecord;
 }
 
-/** A gateway before a producer that can be told to fail. */
+/** A gateway before a producer that can be made to fail. */
 export interface TestGateway {
   readonly service: HttpService;
   readonly app: FastifyInstance;
@@ -34,20 +35,30 @@ export interface TestGateway {
 export async function createTestGateway(
   settings: object = {},
   eventTypes: readonly EventType[] = [transactions],
+  refuse: (topic: string, record: OutgoingRecord) => Error | undefined = () => undefined,
 ): Promise<TestGateway> {
   const sent: Sent[] = [];
   const broker: TestGateway['broker'] = { mode: 'up' };
   const metrics = createMetricsRegistry({ process: false });
+  const producer: Producer = {
+    async send(topic, records) {
+      await new Promise((resolve) => setImmediate(resolve));
+      if (broker.mode === 'hanging') await new Promise(() => {});
+      if (broker.mode === 'down') throw new ConnectionError('the broker', new Error('down'));
+      const refused = new Map<number, Error>();
+      for (const [index, record] of records.entries()) {
+        const refusal = refuse(topic, record);
+        if (refusal === undefined) sent.push({ topic, record });
+        else refused.set(index, refusal);
+      }
+      if (refused.size > 0) throw refusalOf(topic, records.length, refused);
+    },
+  };
+  const deadLetters = new DeadLetterWriter({ producer, metrics, log: silentLogger }, { topic: 'dead-letter-queue' });
   const service = await createGateway(
     {
-      producer: {
-        async send(topic, records) {
-          await new Promise((resolve) => setImmediate(resolve));
-          if (broker.mode === 'hanging') await new Promise(() => {});
-          if (broker.mode === 'down') throw new ConnectionError('the broker', new Error('down'));
-          sent.push(...records.map((record) => ({ topic, record })));
-        },
-      },
+      producer,
+      deadLetters,
       eventTypes,
       clock: systemClock,
       log: silentLogger,
