@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import type { FailureClass } from '#connectors/failure_class';
 import type { PlatformConfig } from './platform_config.ts';
 
 /** The longest path of a Unix socket. */
@@ -43,4 +44,11 @@ export interface Call {
 
 export type Answer =
   | { readonly result: unknown }
-  | { readonly error: { readonly message: string; readonly code: string; readonly retryable: boolean } };
+  | {
+      readonly error: {
+        readonly message: string;
+        readonly code: string;
+        readonly retryable: boolean;
+        readonly failure: FailureClass;
+      };
+    };

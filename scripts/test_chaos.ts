@@ -16,7 +16,13 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     ...{ seed: { type: 'string' }, faults: { type: 'string' }, minutes: { type: 'string' } },
-    ...{ resume: { type: 'string' }, only: { type: 'string' }, round: { type: 'string' }, quick: { type: 'boolean' }, keep: { type: 'boolean' } },
+    ...{
+      resume: { type: 'string' },
+      only: { type: 'string' },
+      round: { type: 'string' },
+      quick: { type: 'boolean' },
+      keep: { type: 'boolean' },
+    },
   } as const,
 });
 const [suite = '', kills = '50'] = positionals;

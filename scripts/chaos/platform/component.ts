@@ -33,7 +33,8 @@ export function contentOf(id: string): string {
   const hash = stableHash32(id);
   const length = 20 + (hash % 680);
   let content = `${id} `;
-  for (let at = 0; content.length < length; at += 1) content += LETTERS[(hash + at * (1 + (hash % 7))) % LETTERS.length];
+  for (let at = 0; content.length < length; at += 1)
+    content += LETTERS[(hash + at * (1 + (hash % 7))) % LETTERS.length];
   return content;
 }
 

@@ -48,7 +48,10 @@ export async function killed(component: Component, { folder, random, note }: Rou
 export const withoutRefusals = (outcome: Outcome): Outcome =>
   outcome.refused === 0
     ? outcome
-    : { ...outcome, problems: [...outcome.problems, `the start is refused without damage: ${outcome.codes.join(', ')}`] };
+    : {
+        ...outcome,
+        problems: [...outcome.problems, `the start is refused without damage: ${outcome.codes.join(', ')}`],
+      };
 
 /** Stopped and continued, as a machine that pauses, or in turns of a few milliseconds, as one that is slow. */
 export async function paused(component: Component, { folder, random, note }: Round): Promise<Outcome> {
@@ -94,12 +97,17 @@ export async function twoOwners(component: Component, { folder, random, note }: 
   note(`${first.accepted.length} and ${second.accepted.length} ids`);
   const locked = second.refusals.filter((line) => line.includes('STORAGE_FOLDER_LOCKED')).length;
   const problems: string[] = [];
-  if (component.isExclusive && (got || locked !== 1)) problems.push(`the second owner was not refused: ${second.refusals}`);
+  if (component.isExclusive && (got || locked !== 1))
+    problems.push(`the second owner was not refused: ${second.refusals}`);
   const accepted = [...first.accepted, ...second.accepted];
   const verified = withoutRefusals(
     await verify(component, folder, accepted, (id) => id.startsWith('first') || id.startsWith('second')),
   );
-  const refused = { ...NOTHING, refused: component.isExclusive ? locked : 0, codes: locked > 0 ? ['STORAGE_FOLDER_LOCKED'] : [] };
+  const refused = {
+    ...NOTHING,
+    refused: component.isExclusive ? locked : 0,
+    codes: locked > 0 ? ['STORAGE_FOLDER_LOCKED'] : [],
+  };
   return joined([outcomeOfJob(first), outcomeOfJob(second), { ...refused, problems }, verified]);
 }
 
@@ -201,7 +209,8 @@ export async function fullDisk(component: Component, { folder, random, note }: R
         accepted.push(...ids);
         return true;
       } catch (error) {
-        if (!(error instanceof PlatformError)) problems.push(`on a full disk, an error without a name: ${messageOf(error)}`);
+        if (!(error instanceof PlatformError))
+          problems.push(`on a full disk, an error without a name: ${messageOf(error)}`);
         return false;
       }
     };
@@ -221,7 +230,10 @@ export async function fullDisk(component: Component, { folder, random, note }: R
     for (let at = 0; at < 5; at += 1) if (!(await write())) problems.push('refused again although there is room');
     note(`${refusals} refusals, ${accepted.length} ids accepted`);
     await open.close();
-    return joined([{ ...NOTHING, problems }, withoutRefusals(await verify(component, folder, accepted, started('disk')))]);
+    return joined([
+      { ...NOTHING, problems },
+      withoutRefusals(await verify(component, folder, accepted, started('disk'))),
+    ]);
   } finally {
     unmountDisk(folder);
   }

@@ -9,7 +9,12 @@ function filesBelow(folder: string): string[] {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name))
-    .filter((file) => !relative(folder, file).split('/').some((part) => part.startsWith('.') || part.endsWith('.lock')))
+    .filter(
+      (file) =>
+        !relative(folder, file)
+          .split('/')
+          .some((part) => part.startsWith('.') || part.endsWith('.lock')),
+    )
     .filter((file) => statSync(file).size > 0)
     .sort();
 }

@@ -60,7 +60,8 @@ export class JobProcess {
   /** Resolves when so many ids are accepted. */
   async hasAccepted(count: number, withinMs = ENDS_WITHIN_MS): Promise<void> {
     for (const giveUpAt = Date.now() + withinMs; this.accepted.length < count && this.#child.exitCode === null; ) {
-      if (Date.now() > giveUpAt) throw new Error(`${this.accepted.length} ids were accepted within ${withinMs} ms, not ${count}`);
+      if (Date.now() > giveUpAt)
+        throw new Error(`${this.accepted.length} ids were accepted within ${withinMs} ms, not ${count}`);
       await sleep(5);
     }
   }

@@ -7,8 +7,6 @@ import type { Outcome } from './outcome.ts';
 export interface Kind {
   readonly name: string;
   readonly weight: number;
-  /** Part of the short form that CI runs. */
-  readonly isQuick: boolean;
   run(round: Round): Promise<Outcome>;
 }
 
@@ -25,15 +23,11 @@ const DAMAGES: readonly (readonly [Damage, number])[] = [
 const weightOf = (component: Component, weight: number): number =>
   SLOW.has(component.name) ? Math.ceil(weight / 1.5) : weight;
 
-export function componentKinds(
-  components: readonly Component[],
-  withDisks: boolean,
-): readonly Kind[] {
+export function componentKinds(components: readonly Component[], withDisks: boolean): readonly Kind[] {
   return components.flatMap((component): readonly Kind[] => {
     const kind = (name: string, weight: number, run: Kind['run']): Kind => ({
       name: `${name}: ${component.name}`,
       weight: weightOf(component, weight),
-      isQuick: true,
       run,
     });
     return [

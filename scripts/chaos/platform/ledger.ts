@@ -57,12 +57,19 @@ export class Ledger {
     };
     const rows = [
       ['fault kind', 'rounds', 'accepted', 'found', 'lost', 'doubled', 'refused at start', 'problems'],
-      ...kinds.map((kind) => line(kind, this.entries.filter((entry) => entry.kind === kind))),
+      ...kinds.map((kind) =>
+        line(
+          kind,
+          this.entries.filter((entry) => entry.kind === kind),
+        ),
+      ),
       line('all', this.entries),
     ].map((row) => row.map(String));
     const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
     return rows
-      .map((row) => row.map((cell, at) => (at === 0 ? cell.padEnd(widths[at] ?? 0) : cell.padStart(widths[at] ?? 0))).join('  '))
+      .map((row) =>
+        row.map((cell, at) => (at === 0 ? cell.padEnd(widths[at] ?? 0) : cell.padStart(widths[at] ?? 0))).join('  '),
+      )
       .join('\n');
   }
 }

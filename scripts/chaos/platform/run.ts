@@ -3,12 +3,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { messageOf } from '#kernel/errors';
 import { canMount, Images } from './component_rounds.ts';
-import { makeTemplate, TEMPLATE_VARIABLE } from './components/offline_store.ts';
 import { loadComponents } from './components/load.ts';
+import { makeTemplate, TEMPLATE_VARIABLE } from './components/offline_store.ts';
+import { EmbeddedImage } from './embedded_rounds.ts';
 import { componentKinds, type Kind } from './kinds.ts';
 import { Ledger } from './ledger.ts';
 import { failed, NOTHING, type Outcome } from './outcome.ts';
 import { Random } from './random.ts';
+import { SharedServices } from './services_rounds.ts';
+import { embeddedKinds, servicesKinds } from './whole_kinds.ts';
 
 export interface ChaosOptions {
   readonly seed: number;
@@ -43,7 +46,15 @@ export async function chaosPlatform(options: ChaosOptions): Promise<{ passed: nu
   process.env[TEMPLATE_VARIABLE] = await makeTemplate(base);
   const withDisks = canMount(base);
   if (!withDisks) process.stdout.write('this user may not mount a disk: full disks are left out\n');
-  const all = componentKinds(await loadComponents(), withDisks);
+  const services = new SharedServices();
+  const embedded = new EmbeddedImage(base);
+  const all = options.isQuick
+    ? componentKinds(await loadComponents(), withDisks)
+    : [
+        ...componentKinds(await loadComponents(), withDisks),
+        ...embeddedKinds(() => embedded, withDisks),
+        ...servicesKinds(services),
+      ];
   const kinds = all.filter(({ name }) => name.includes(options.only ?? ''));
   const order = schedule(kinds, faults, new Random(seed));
   let isInterrupted = false;
@@ -74,19 +85,25 @@ export async function chaosPlatform(options: ChaosOptions): Promise<{ passed: nu
       if (!failed(outcome) || !options.keep) rmSync(folder, { recursive: true, force: true });
       if (ledger.entries.length % REPORT_EVERY === 0) {
         const minutes = ((Date.now() - startedMs) / 60_000).toFixed(1);
-        process.stdout.write(`${ledger.entries.length} rounds after ${minutes} minutes, ${ledger.failures.length} failed\n`);
+        process.stdout.write(
+          `${ledger.entries.length} rounds after ${minutes} minutes, ${ledger.failures.length} failed\n`,
+        );
       }
     }
   };
   try {
     await Promise.all(Array.from({ length: LANES }, (_, number) => lane(number)));
   } finally {
+    await services.stop();
     if (!options.keep) rmSync(base, { recursive: true, force: true });
   }
   process.stdout.write(`${ledger.table()}\n`);
   const left = faults - ledger.entries.length;
   if (left > 0 && options.round === undefined) {
-    const how = options.resume === undefined ? 'name a file with --resume next time' : `run again with --resume ${options.resume}`;
+    const how =
+      options.resume === undefined
+        ? 'name a file with --resume next time'
+        : `run again with --resume ${options.resume}`;
     process.stdout.write(`${left} faults were not run: ${how}\n`);
   }
   return { passed: ledger.entries.length - ledger.failures.length, failed: ledger.failures.length };
@@ -104,7 +121,9 @@ async function run(kind: Kind, round: Parameters<Kind['run']>[0]): Promise<Outco
 /** Returns the kinds in the order in which they come: each by its weight, mixed. */
 function schedule(kinds: readonly Kind[], faults: number, random: Random): readonly Kind[] {
   const total = kinds.reduce((sum, { weight }) => sum + weight, 0);
-  const order = kinds.flatMap((kind) => Array<Kind>(Math.max(1, Math.round((kind.weight / total) * faults))).fill(kind));
+  const order = kinds.flatMap((kind) =>
+    Array<Kind>(Math.max(1, Math.round((kind.weight / total) * faults))).fill(kind),
+  );
   while (order.length < faults) order.push(random.pick(kinds));
   for (let at = order.length - 1; at > 0; at -= 1) {
     const other = random.between(0, at);

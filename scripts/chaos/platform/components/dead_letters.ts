@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import type { DeadLetter } from '#connectors/dead_letters';
 import { DeadLetterWriter } from '#connectors/dead_letter_writer';
+import type { DeadLetter } from '#connectors/dead_letters';
 import { createFileSystems } from '#connectors/files/file_systems';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
@@ -26,7 +26,13 @@ export const DEAD_LETTERS: Component = {
       async write(ids) {
         // As a bundle that ends: an outage is not waited for.
         const letters = ids.map((id) => ({
-          ...{ payload: contentOf(id), reason: `refused ${id}`, stage: 'chaos', attempt: 1, timestamp: new Date().toISOString() },
+          ...{
+            payload: contentOf(id),
+            reason: `refused ${id}`,
+            stage: 'chaos',
+            attempt: 1,
+            timestamp: new Date().toISOString(),
+          },
         }));
         await writer.write(letters, AbortSignal.abort());
       },

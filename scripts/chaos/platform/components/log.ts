@@ -54,7 +54,8 @@ export const LOG: Component = {
         const position = (await log.committed(GROUP, TOPIC)).get('0');
         const last = accepted.at(-1);
         // A position before the last one that was committed: the last id counts as lost.
-        if (last !== undefined && (position === undefined || accepted.includes(position)) && position !== last) counts.delete(last);
+        if (last !== undefined && (position === undefined || accepted.includes(position)) && position !== last)
+          counts.delete(last);
         return counts;
       },
       close: () => log.stop(),

@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import type { ModelPackage } from '#registry/model_package';
-import type { ModelRegistry, ModelVersion } from '#registry/model_registry';
+import { stableHash32 } from '#kernel/hash';
 import { LocalRegistry } from '#registry/local/local_registry';
 import { writeModelFolder } from '#registry/model_folder';
+import type { ModelPackage } from '#registry/model_package';
+import type { ModelRegistry, ModelVersion } from '#registry/model_registry';
 import { RegistrationQueue } from '#registry/registration_queue';
 import { mlpToOnnx } from '#registry/trainers/tfjs/onnx_mlp';
 import { DamagedFileError } from '#storage/errors';
-import { stableHash32 } from '#kernel/hash';
 import { type Component, contentOf, counted, type OpenComponent } from '../component.ts';
 
 const MODEL = 'chaos';
@@ -67,7 +67,13 @@ export const REGISTRY: Component = {
       async write(ids) {
         for (const id of ids) {
           const description = contentOf(id);
-          await registry.register({ name: MODEL, description, package: modelOf(id), metrics: metricsOf(id), params: {} });
+          await registry.register({
+            name: MODEL,
+            description,
+            package: modelOf(id),
+            metrics: metricsOf(id),
+            params: {},
+          });
         }
       },
       async found() {

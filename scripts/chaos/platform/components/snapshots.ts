@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { silentLogger } from '#monitoring/log';
+import type { TransformSnapshot } from '#pipelines/engine/executor';
 import { SnapshotStore } from '#pipelines/runner/snapshot_store';
 import { FolderLock } from '#storage/folder_lock';
-import type { TransformSnapshot } from '#pipelines/engine/executor';
 import { type Component, contentOf, type OpenComponent } from '../component.ts';
 
 interface Kept {
