@@ -27,5 +27,14 @@ export default {
     '!serving/kernels/{row_scan,tree_walk}.ts',
   ],
   testTimeout: TIMEOUT_MS,
-  projects: [suite('unit'), suite('conformance'), suite('integration'), suite('e2e'), suite('attack'), suite('faults')],
+  projects: [
+    suite('unit'),
+    suite('conformance'),
+    suite('integration'),
+    suite('e2e'),
+    suite('attack'),
+    suite('recovery'),
+    suite('models'),
+    suite('faults'),
+  ],
 };

@@ -107,7 +107,7 @@ async function readOverHttp(): Promise<void> {
   const bare: number[] = [];
   for (const entities of batches) {
     const begin = performance.now();
-    await Promise.all(entities.map((entity) => redis.get(`bench-${run}:fifteen@1:{${entity}}`)));
+    await Promise.all(entities.map((entity) => redis.get(`bench-${run}:row:fifteen@1:{${keyOf(entity)}}`)));
     bare.push(performance.now() - begin);
   }
   redis.disconnect();

@@ -230,7 +230,7 @@ function createRefills(
   return [new OnlineStoreRefill({ ...deps, online }, { ...onlineStore.refill, standbyMs })];
 }
 
-/** Predictions go to the topic for whoever listens, and to the offline store for audit. */
+/** Predictions go to their topic, and to the offline store for audit. */
 const predictionSinks = (broker: Broker, offline: OfflineStore, topic: string): readonly PredictionSink[] => [
   {
     target: 'prediction topic',

@@ -129,7 +129,7 @@ function weakSecrets(config: object): readonly Problem[] {
   return [...problems].map(([name, problem]) => ({ name, problem }));
 }
 
-/** Names of this platform and its stores, which nobody has to guess. */
+/** Names of this platform and its stores, which are no secrets. */
 const KNOWN_HERE = [
   'headwater',
   'postgres',

@@ -4,7 +4,7 @@ import { createLogger } from '#monitoring/log';
 import { openBroker } from './open_parts.ts';
 import type { PlatformConfig } from './platform_config.ts';
 
-/** Does `work` with the broker of the configuration, or that of the platform that runs and has its folder, in which the platform's topics are made if they are not there. */
+/** Does `work` with the broker of the configuration, or that of the platform that runs and has its folder, in which missing topics of the platform are created. */
 export async function withBroker(
   config: PlatformConfig,
   work: (broker: Broker, config: PlatformConfig) => Promise<void>,

@@ -3,7 +3,7 @@ import type { OutgoingRecord } from './connector.ts';
 /** A UTF-16 unit is at most so many bytes in UTF-8. */
 const MOST_BYTES_A_UNIT = 3;
 
-/** Bytes of a record's key, value and headers, texts in UTF-8, without what a broker adds. */
+/** Bytes of a record's key, value and headers, strings in UTF-8, without what a broker adds. */
 export function recordBytes({ key, keyBytes, value, headers, headerList }: OutgoingRecord): number {
   let bytes = (keyBytes?.length ?? (key === undefined ? 0 : Buffer.byteLength(key))) + bytesOf(value);
   if (headerList !== undefined) {
@@ -14,7 +14,7 @@ export function recordBytes({ key, keyBytes, value, headers, headerList }: Outgo
   return bytes;
 }
 
-/** Returns no less than {@link recordBytes}, without reading the texts. */
+/** Returns no less than {@link recordBytes}, without reading the strings. */
 export function mostRecordBytes({ key, keyBytes, value, headers, headerList }: OutgoingRecord): number {
   let units = (keyBytes?.length ?? key?.length ?? 0) + (value?.length ?? 0);
   if (headerList !== undefined) for (const [name, header] of headerList) units += name.length + (header?.length ?? 0);

@@ -30,7 +30,7 @@ const BY_MESSAGE: readonly (readonly [RegExp, StoreProblem])[] = [
 /** Of PostgreSQL: authorization, privileges, what is missing in the database. */
 const REFUSED = /^(28|3D|3F|42)/;
 
-/** Returns the problem that an error of a store tells of, looking through its causes; `unreachable` when it tells of none. */
+/** Returns the problem that an error of a store or one of its causes names; `unreachable` when they name none. */
 export function storeProblemOf(error: unknown): StoreProblem {
   for (let cause = error; cause instanceof Error || isErrorLike(cause); cause = (cause as Error).cause) {
     const { code, message } = cause as { readonly code?: unknown; readonly message: string };

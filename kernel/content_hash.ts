@@ -1,3 +1,5 @@
+import { avalanche } from './hash.ts';
+
 const PRIME = 0x01000193;
 const MOST_KEYS = 10_000;
 const LONGEST_KEY = 64;
@@ -23,9 +25,9 @@ export function contentHash(fields: Readonly<Record<string, unknown>>, without?:
     const value = fields[key];
     if (value === undefined || without?.has(key) === true) continue;
     // Members are added up: their order does not matter.
-    sum = (sum + finish(hashOfValue(value, hashOfKey(key)))) | 0;
+    sum = (sum + avalanche(hashOfValue(value, hashOfKey(key)))) | 0;
   }
-  return finish(sum);
+  return avalanche(sum);
 }
 
 function hashOfKey(key: string): number {
@@ -50,7 +52,7 @@ function hashOfValue(value: unknown, seed: number): number {
   }
   if (Array.isArray(value)) {
     let hash = seed ^ START.array;
-    for (const item of value) hash = finish(hashOfValue(item, hash));
+    for (const item of value) hash = avalanche(hashOfValue(item, hash));
     return Math.imul(hash ^ value.length, PRIME);
   }
   if (typeof value === 'object' && value !== null) {
@@ -69,12 +71,4 @@ function hashOfText(text: string, seed: number): number {
     hash ^= hash >>> 15;
   }
   return index < length ? Math.imul(hash ^ text.charCodeAt(index), PRIME) : hash;
-}
-
-/** murmur3's finaliser: all bits depend on all. */
-function finish(value: number): number {
-  let hash = value ^ (value >>> 16);
-  hash = Math.imul(hash, 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return hash ^ (hash >>> 16);
 }

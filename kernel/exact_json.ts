@@ -165,7 +165,7 @@ const SMALLEST_NORMAL = 2.2250738585072014e-308;
 /**
  * Whether a number can be read as a double (IEEE 754 binary64, what JSON.parse, features and models work with) and nothing of it is lost.
  *
- * A whole number beyond 2^53 must be the digits that the double is written with again: 9007199254740993 is not, it would come back as …992. A decimal
+ * An integer beyond 2^53 must be the digits that the double is written with again: 9007199254740993 is not, it would come back as …992. A decimal
  * may have 17 significant digits, what tells doubles apart, and more only where they are the double's own. 1e400 and 1e-400 are refused: they would
  * become Infinity and 0.
  */
@@ -301,7 +301,7 @@ class Reader {
     const literal = this.#text.slice(from, this.#at);
     if (/^[a-z]/.test(literal) || isExactNumber(literal)) return;
     this.#report(
-      `the number ${shortened(literal)} cannot be kept exactly: it is no double (whole numbers to 2^53, decimals of 17 digits): send it rounded, or as a string`,
+      `the number ${shortened(literal)} cannot be kept exactly: it is no double (integers to 2^53, decimals of 17 digits): send it rounded, or as a string`,
     );
   }
 }

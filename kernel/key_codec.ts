@@ -1,3 +1,4 @@
+import { avalanche } from './hash.ts';
 import { InvalidKeyError, MalformedKeyError } from './key_errors.ts';
 
 /** What a key may hold. Integers beyond 2^53 are bigints; a bigint that a number holds exactly is the same key as the number. */
@@ -327,9 +328,7 @@ export function keyGroupOf(key: unknown, groups = KEY_GROUPS): number {
   const bytes = key === undefined ? UNDEFINED : encodeKey(key as KeyValue);
   let hash = 0x811c9dc5;
   for (let index = 0; index < bytes.length; index += 1) hash = Math.imul(hash ^ (bytes[index] as number), 0x01000193);
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return ((hash ^ (hash >>> 16)) >>> 0) % groups;
+  return (avalanche(hash) >>> 0) % groups;
 }
 
 const UNDEFINED = new Uint8Array(0);

@@ -15,7 +15,7 @@ export function checkCharset({ headers }: FastifyRequest): void {
 }
 
 /**
- * Parses a request's JSON exactly, or refuses it. Bodies of requests without a route are nobody's: they stay unread.
+ * Parses a request's JSON exactly, or refuses it. Bodies of requests without a route stay unread.
  *
  * @throws {@link InvalidJsonError}, {@link UnsupportedMediaTypeError}
  */

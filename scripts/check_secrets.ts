@@ -114,7 +114,7 @@ function platform(
   const timer = setTimeout(() => child.kill('SIGKILL'), killAfterMs);
   const collect = (chunk: Buffer): void => {
     text += chunk.toString('utf8');
-    // A slow machine is no failure: what still tells of progress goes on.
+    // A slow machine is no failure: a run that makes progress continues.
     if (whileSilent) timer.refresh();
   };
   child.stdout.on('data', collect);

@@ -10,14 +10,17 @@ import { ALL_SERVERS, type StartedServers, startServers } from './services/start
 /**
  * npm test: the stages in order, also after a failure; the servers the later ones need are started once and stopped at the end.
  * `--coverage` says how much of the code they run (of what runs in Jest: commands as processes of their own do not count), and fails below 80 % of the lines.
- * `--only unit,integration` picks stages, `faults` too, which takes minutes and is not among npm test's; anything else narrows Jest by path. The last line counts everything.
+ * `--only unit,integration` picks stages, also those that take minutes and are not among npm test's: `recovery` and `models`, which `--all` adds, and
+ * `faults`. Anything else narrows Jest by path. The last line counts everything.
  */
 const USUAL_STAGES = ['lint', 'types', 'unit', 'conformance', 'integration', 'e2e', 'attack'] as const;
-const STAGES = [...USUAL_STAGES, 'faults'] as const;
+/** Kills and outages; training in Python. */
+const ALL_STAGES = [...USUAL_STAGES, 'recovery', 'models'] as const;
+const STAGES = [...ALL_STAGES, 'faults'] as const;
 type Stage = (typeof STAGES)[number];
 const COVERAGE_FOLDER = `${projectRoot}coverage`;
 /** `faults` starts what it needs itself. */
-const NEEDS_SERVERS: readonly Stage[] = ['integration', 'e2e', 'attack'];
+const NEEDS_SERVERS: readonly Stage[] = ['integration', 'e2e', 'attack', 'recovery', 'models'];
 
 interface Counts {
   passed: number;
@@ -59,7 +62,10 @@ process.exitCode = counts.failed > 0 || counts.passed === 0 || interrupted ? 1 :
 
 function readArguments(args: readonly string[]): { stages: readonly Stage[]; patterns: readonly string[] } {
   const only = args.indexOf('--only');
-  if (only < 0) return { stages: USUAL_STAGES, patterns: args };
+  if (only < 0) {
+    const isAll = args.includes('--all');
+    return { stages: isAll ? ALL_STAGES : USUAL_STAGES, patterns: args.filter((argument) => argument !== '--all') };
+  }
   const chosen = (args[only + 1] ?? '').split(',');
   const unknown = chosen.filter((name) => !(STAGES as readonly string[]).includes(name));
   if (unknown.length > 0)

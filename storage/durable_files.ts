@@ -24,7 +24,7 @@ export function syncFolder(folder: string): Promise<void> {
   });
 }
 
-/** Writes a file that is durable when this resolves. It may be half there after a crash: for files nobody names yet. */
+/** Writes a file that is durable when this resolves. It may be half there after a crash: for files that no other file refers to yet. */
 export function writeSynced(file: string, content: string | Uint8Array): Promise<void> {
   return onDisk(file, async () => {
     const handle = await open(file, 'w', FILE_MODE);

@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
@@ -151,17 +151,5 @@ export class PositionMark {
     if (this.#descriptor === undefined) return;
     closeSync(this.#descriptor);
     this.#descriptor = undefined;
-  }
-}
-
-/** Bytes of a mark file, for checks. */
-export function isMarkWhole(file: string): boolean {
-  const descriptor = openSync(file, 'r');
-  try {
-    const bytes = Buffer.alloc(FILE_BYTES);
-    readSync(descriptor, bytes, 0, FILE_BYTES, 0);
-    return SLOT_AT.every((at) => decode(bytes.subarray(at, at + SLOT_BYTES)) !== undefined);
-  } finally {
-    closeSync(descriptor);
   }
 }

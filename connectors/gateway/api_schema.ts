@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { type JsonSchema, problems } from '#monitoring/api_schemas';
 import type { EventType } from './event_validator.ts';
 
-// What GET /openapi.json tells of the gateway. It describes: events are checked by their own schemas, which name every mistake.
+// The gateway's part of GET /openapi.json. It describes: events are checked by their own schemas, which name every mistake.
 
 const text = { type: 'string' } as const;
 

@@ -170,7 +170,7 @@ export class SpoolingProducer implements Producer, Service, HealthSource {
     try {
       await this.#spool.append(marked, this.#deps.clock.now());
     } catch (error) {
-      // It takes no room: it is not there.
+      // Nothing was written.
       this.#bytes -= bytes;
       throw error;
     }

@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify';
 import { isLoopback } from '#monitoring/route_access';
 import { ForeignOriginError, UnknownHostError } from './errors.ts';
 
-// Against pages in the browser of somebody who may call the listener: by their key, or because they sit at this machine.
+// Against pages in the browser of a user who may call the listener, by a key or from this machine.
 
 const READS = new Set(['GET', 'HEAD', 'OPTIONS']);
 /** What browsers send in `Sec-Fetch-Site` for a request that no other page made. */

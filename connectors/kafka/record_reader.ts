@@ -78,7 +78,7 @@ export function offsetAfter(bytes: Buffer): bigint | undefined {
 
 /**
  * Reads the record batches (format 2) of a fetch, `read_committed`: control records and those of aborted transactions are left out,
- * and what is cut off at the end. Batches are unpacked one after another, as they are asked for. Reading stops before a batch that cannot be
+ * and what is cut off at the end. Batches are unpacked one after another, as they are requested. Reading stops before a batch that cannot be
  * read: one whose checksum or structure is wrong, of before Kafka 0.11, or in a compression that does not exist.
  * Source: Apache Kafka, "Record Batch" (protocol guide); KIP-98 for transactions.
  */

@@ -1,4 +1,4 @@
-/** Writes rows of one source into a table whose rows are told apart by a key. */
+/** Writes rows of one source into a table whose rows a key identifies. */
 export interface Upsert {
   /** As it stands in SQL. */
   readonly table: string;

@@ -113,7 +113,7 @@ export class PubSubBroker implements Broker {
     const outcomes = await Promise.allSettled(messages.map(({ message }) => topic.publishMessage(message)));
     const failed = outcomes.find(({ status }) => status === 'rejected') as PromiseRejectedResult | undefined;
     if (failed !== undefined) {
-      // The client holds a key back after a failure, until it is told that order was seen to: the caller sends all again.
+      // The client holds a key back after a failure, until resumePublishing is called: the caller sends all again, in order.
       for (const { message } of messages) {
         if (message.orderingKey !== undefined) topic.resumePublishing(message.orderingKey);
       }

@@ -448,7 +448,7 @@ function named<Kind extends Feature['kind']>({ features }: FeatureView, kind: Ki
   return Object.entries<Feature>(features).filter(([, feature]) => feature.kind === kind) as unknown as Named<Kind>[];
 }
 
-/** Two filters of one source, made by one function with other captured values, are told apart by number, in the order of the view. */
+/** Two filters of one source, made by one function with other captured values, are distinguished by number, in the order of the view. */
 function distinctName(name: string, taken: readonly string[]): string {
   let distinct = name;
   for (let number = 2; taken.includes(distinct); number += 1) distinct = `${name}#${number}`;

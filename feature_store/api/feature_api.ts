@@ -78,7 +78,7 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
   const ofFeatures = { access: needsSome('features') };
   const lookup = new EntityLookup(store);
 
-  /** The newest version of each view, not newer than the one that is asked for. @throws {@link UnknownViewError}, {@link UnknownEntityTypeError} */
+  /** The newest version of each view, not newer than the requested one. @throws {@link UnknownViewError}, {@link UnknownEntityTypeError} */
   const selected = ({ view, version, entity }: Options, { views }: ReadableViews): readonly FeatureView[] => {
     const wanted = version === undefined ? Number.POSITIVE_INFINITY : Number(version.replace(/^v/, ''));
     const ofEntity = viewsOf(views, entity);

@@ -24,7 +24,7 @@ const FAILURES_BEFORE_OPEN = 3;
 /**
  * Reads from history while the online store does not answer: slower, and right. After three failures in a row the online store is left alone
  * for a second at a time, so that readers do not wait for it. While the store is not known to be complete, as after FLUSHALL, a row that it lacks
- * comes from history as well. Writes are not taken over: whoever writes waits until the store is back.
+ * comes from history as well. Writes are not taken over: a writer waits until the store is back.
  */
 export class FallbackOnlineStore implements OnlineStore {
   readonly kind: string;

@@ -138,6 +138,8 @@ export interface FinishBundleContext<Out> extends OutputContext<Out> {
  * ```
  */
 export interface DoFn<In, Out> {
+  /** Of keys whose form differs between releases: how those of a snapshot become those of now. */
+  readonly keyLayout?: KeyLayout;
   setup?(): void | Promise<void>;
   startBundle?(context: OutputContext<Out>): void | Promise<void>;
   process(element: In, context: ProcessContext<Out>): void | Promise<void>;
@@ -168,6 +170,18 @@ export interface ValueSchema<T> {
   readonly layout: unknown;
   /** Returns how values of `savedLayout` become values of {@link layout}, and what was added or dropped, for the log. */
   adapt(savedLayout: unknown): Adaptation<T>;
+}
+
+/** What the keys of a stateful DoFn look like, where releases differ in it. */
+export interface KeyLayout {
+  /** Saved with the state. Equal layouts need no adapting. */
+  readonly layout: string;
+  /**
+   * Returns a key of another layout as it is now, or undefined to drop its state.
+   *
+   * @param savedLayout - undefined in snapshots of before there were layouts of keys
+   */
+  adapt(key: unknown, savedLayout: string | undefined): unknown;
 }
 
 /** Declares one cell of keyed state; make it with {@link valueState} and its kin. */

@@ -39,6 +39,8 @@ export interface RestorePolicy {
   readonly discard?: readonly string[] | undefined;
   /** State of transforms that are not in the pipeline any more; refused by default. */
   readonly removed?: 'refuse' | 'drop' | undefined;
+  /** Keys of another layout are refused: they may belong elsewhere now. */
+  readonly keysStay?: boolean | undefined;
 }
 
 /** A transform in a snapshot, with the declaration it was made under. */
@@ -348,7 +350,7 @@ export class Executor {
       }
       const current = this.#schemas.get(name) as OperatorSchema;
       if (!hasState && schema.operator !== current.operator) continue;
-      const fit = fitOf(transform, schema, current);
+      const fit = fitOf(transform, schema, current, policy.keysStay);
       problems.push(...fit.problems);
       changes.push(...fit.changes);
       if (hasState && !fit.isDiscarded) restores.push(() => operator.restore(head, entries, fit.mapping));

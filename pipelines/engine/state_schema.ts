@@ -2,7 +2,7 @@ import { functionIdentityOf } from '#kernel/function_identity';
 import { canonicalJson } from '#kernel/json';
 import { combineIdentityOf } from './combine_identity.ts';
 import { declarationsOf } from './declarations.ts';
-import type { CombineFn, DoFn, StateSpec, ValueSchema } from './dofn.ts';
+import type { CombineFn, DoFn, KeyLayout, StateSpec, ValueSchema } from './dofn.ts';
 import type { PlanTransform } from './plan.ts';
 import type { WindowingStrategy } from './windowing/windowing_strategy.ts';
 
@@ -25,6 +25,8 @@ export interface OperatorSchema {
   readonly parts: readonly StatePart[];
   /** Source of a function without state: a change is logged. */
   readonly source?: string;
+  /** See {@link KeyLayout}. */
+  readonly keys?: string;
 }
 
 /** Something about state that a restore has changed, for the log and the metric. */
@@ -36,10 +38,12 @@ export interface StateChange {
 
 /** Where the cells of an operator are found in a saved entry. */
 export interface CellMapping {
-  /** By cell: its place when it was saved, undefined when it was not there. */
+  /** By cell: its place when it was saved, undefined when it was missing. */
   readonly cells: readonly { readonly from: number | undefined; readonly convert?: (saved: unknown) => unknown }[];
   /** Timer families that still exist, with `event` or `processing`. */
   readonly timers: ReadonlySet<string>;
+  /** Returns a saved key as it is now, or undefined to drop what is under it; absent where keys stay. */
+  readonly keyOf?: ((saved: unknown) => unknown) | undefined;
 }
 
 /** How an operator's saved state fits the operator as it is now. */
@@ -101,12 +105,17 @@ function doFnSchema(doFn: DoFn<never, unknown>): OperatorSchema {
   );
   const families = timers.map(({ id, domain }): StatePart => ({ id, kind: `${domain} timer` }));
   const parts = [...cells, ...families];
-  if (parts.length > 0) return { operator: 'parDo', parts };
+  if (parts.length > 0)
+    return { operator: 'parDo', parts, ...(doFn.keyLayout === undefined ? {} : { keys: doFn.keyLayout.layout }) };
   return { operator: 'parDo', parts, source: functionIdentityOf(doFn.process as never).hash };
 }
 
-/** Compares what was saved with what is there now. `transform` is for messages. */
-export function fitOf(transform: PlanTransform, saved: OperatorSchema, current: OperatorSchema): Fit {
+/**
+ * Compares what was saved with what is there now. `transform` is for messages.
+ *
+ * @param keysStay - a worker thread restores its own keys only: another form of them may be another thread's
+ */
+export function fitOf(transform: PlanTransform, saved: OperatorSchema, current: OperatorSchema, keysStay = false): Fit {
   const { name } = transform;
   if (saved.operator !== current.operator) {
     return refused(`"${name}" was saved as ${saved.operator} and is now ${current.operator}`);
@@ -119,7 +128,10 @@ export function fitOf(transform: PlanTransform, saved: OperatorSchema, current: 
       detail: 'its function is another one than when the snapshot was taken',
     });
   }
-  if (transform.kind === 'parDo') return fitCells(name, declarationsOf(transform.doFn).states, saved, current, changes);
+  if (transform.kind === 'parDo') {
+    const fit = fitCells(name, declarationsOf(transform.doFn).states, saved, current, changes);
+    return saved.keys === current.keys ? fit : fitKeys(name, transform.doFn.keyLayout, saved.keys, fit, keysStay);
+  }
   for (const part of current.parts) {
     const before = saved.parts.find(({ id }) => id === part.id);
     if (before === undefined || before.identity === part.identity) continue;
@@ -135,6 +147,29 @@ export function fitOf(transform: PlanTransform, saved: OperatorSchema, current: 
     return refused(`"${name}" holds ${part.id} of ${before.identity} and is now ${part.identity}`);
   }
   return { problems: [], changes, mapping: undefined, isDiscarded: false };
+}
+
+function fitKeys(
+  transform: string,
+  layout: KeyLayout | undefined,
+  saved: string | undefined,
+  fit: Fit,
+  keysStay: boolean,
+): Fit {
+  const was = `"${transform}" was saved with keys of layout ${saved ?? '0'}`;
+  if (layout === undefined) return refused(`${was}, and its keys have none now`);
+  if (keysStay) {
+    return refused(
+      `${was}, now ${layout.layout}, on several worker threads: restore it once on one thread, or start from an empty snapshot folder`,
+    );
+  }
+  if (fit.mapping === undefined) return fit;
+  const detail = `its keys were of layout ${saved ?? '0'} and are of ${layout.layout}`;
+  return {
+    ...fit,
+    changes: [...fit.changes, { transform, change: 'adapted', detail }],
+    mapping: { ...fit.mapping, keyOf: (key) => layout.adapt(key, saved) },
+  };
 }
 
 const listOf = (parts: readonly StatePart[]): string => parts.map(({ id, kind }) => `${kind} ${id}`).join(', ');

@@ -5,6 +5,7 @@ import { adaptLayout, type ViewLayout } from '#feature_store/aggregation/view_la
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { entityKeyFromPrevious } from '#feature_store/definitions/previous_entity_key';
 import { type Violation, violationsOf } from '#feature_store/definitions/quality_rule';
 import { FeatureComputationError } from '#feature_store/errors';
 import { contentHash } from '#kernel/content_hash';
@@ -14,6 +15,7 @@ import { traceparentOf } from '#monitoring/tracing';
 import {
   type DoFn,
   eventTimer,
+  type KeyLayout,
   type OnTimerContext,
   outputTag,
   type ProcessContext,
@@ -104,6 +106,30 @@ function rememberedSchema(layout: ViewLayout): ValueSchema<Remembered> {
   };
 }
 
+/** Keys that cannot be read and are logged. */
+const LOGGED_KEYS = 5;
+
+/** Keys before entity keys were ids alone (docs/adr/0017). What is under one that cannot be read is dropped, and logged. */
+function entityKeyLayout(view: FeatureView, log: Logger): KeyLayout {
+  const dropped = new Set<unknown>();
+  return {
+    layout: 'entity',
+    adapt(saved) {
+      const read = entityKeyFromPrevious(view, String(saved));
+      if ('key' in read) return read.key;
+      if (!dropped.has(saved) && dropped.size < LOGGED_KEYS) {
+        const key = String(saved);
+        log.warn(
+          { component: 'pipelines.features', view: viewId(view), key, problem: read.problem },
+          'state.key_dropped',
+        );
+      }
+      dropped.add(saved);
+      return undefined;
+    },
+  };
+}
+
 /**
  * The stateful heart of a feature pipeline, one for each view: per entity, drops duplicates, counts events into tiles and emits the row
  * as of the event; and, when events leave a window, the row as of then. Late events count in; those older than `allowedLatenessMs` go to the dead letters. Two events of one entity at
@@ -118,6 +144,7 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, Compute
   readonly wake = eventTimer('wake');
   /** For the same when no events move the watermark. */
   readonly quiet = processingTimer('quiet');
+  readonly keyLayout: KeyLayout;
   readonly #computation: ViewComputation;
   readonly #allowedLatenessMs: number;
   readonly #isLive: boolean;
@@ -139,6 +166,7 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, Compute
     this.#allowedLatenessMs = settings.allowedLatenessMs;
     this.#metrics = deps.metrics;
     this.#log = deps.log;
+    this.keyLayout = entityKeyLayout(view, deps.log);
     this.#failures = new FailureShare(settings.failureLimit ?? DEFAULT_FAILURE_LIMIT);
     this.#id = viewId(view);
     this.#metrics.stoppedViews.set({ view: this.#id }, 0);

@@ -148,10 +148,7 @@ export class MlflowClient {
       } catch (error) {
         if (error instanceof InvalidModelError) throw error;
         if (error instanceof RefusedRedirectError) {
-          throw new InvalidModelError(
-            [`MLflow at ${this.#address} was asked for ${operation}, and ${error.message}`],
-            error,
-          );
+          throw new InvalidModelError([`MLflow at ${this.#address} failed at ${operation}: ${error.message}`], error);
         }
         if (error instanceof MlflowApiError && error.status < 500 && error.status !== 429) throw error;
         failure = error;

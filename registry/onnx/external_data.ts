@@ -11,7 +11,7 @@ const WHOLE = /^(?:0|[1-9]\d{0,14})$/;
  * read from the model's own folder, before onnxruntime sees the model: it would look for them in the working directory.
  *
  * @param read - reads a file of the model's folder, by its path there; undefined when there is none
- * @throws {@link InvalidModelError} naming each tensor whose file is not in the folder, or not there, or too short
+ * @throws {@link InvalidModelError} naming each tensor whose file is outside the folder, missing or too short
  */
 export async function withExternalData(
   onnx: Uint8Array,

@@ -164,7 +164,7 @@ export class GraphProcess {
     clearInterval(this.#memoryWatch);
   }
 
-  /** Keeps the event loop alive only while somebody waits for an answer. */
+  /** Keeps the event loop alive only while a caller waits for an answer. */
   #hold(isBusy: boolean): void {
     const { channel } = this.#child;
     if (isBusy) {

@@ -190,7 +190,7 @@ test('on a loopback address only names of this machine are answered (DNS rebindi
     ...['127.0.0.1@evil.test', 'evil.test#localhost'],
   ]) {
     expect([host, await send(host)]).toEqual([host, 421]);
-    // Open routes too: what health says is nobody else's business.
+    // Open routes too: health is for its own origin alone.
     expect((await sendRaw(url, 'GET', '/health', { host })).status).toBe(421);
     expect((await sendRaw(url, 'POST', '/ingest', { host, origin: `http://${host}` })).status).toBe(421);
   }

@@ -170,7 +170,7 @@ test('errors name their place in the form of the route: RFC 9457, Open Inference
   expect(await (await fetch(`${serving.url}/v2/nothing`)).json()).toEqual({ error: expect.any(String) });
 });
 
-test('methods: HEAD where GET is, OPTIONS and 405 with Allow, 404 for paths that are not there', async () => {
+test('methods: HEAD where GET is, OPTIONS and 405 with Allow, 404 for unknown paths', async () => {
   for (const { url } of services()) {
     const ask = async (method: string, path: string) => {
       const answer = await fetch(`${url}${path}`, { method });

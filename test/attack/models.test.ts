@@ -145,7 +145,7 @@ test.each([
   ['never ends', endlessModel, LIMITS, /computed for longer than 4000 ms/],
   ['takes 3 GB', greedyModel, PATIENT, /took more memory than \d+ MiB/],
 ] as const)(
-  'a graph that %s is refused at its limit, and holds up nobody',
+  'a graph that %s is refused at its limit, and holds up no other',
   async (_, model, limits, reason) => {
     const loading = LoadedModel.load(model(), { limits });
     const pause = longestPause(loading);
@@ -160,7 +160,7 @@ test.each([
   120_000,
 );
 
-test('graphs whose work has no bound are told from the others', () => {
+test('graphs whose work has no bound are distinguished from the others', () => {
   expect([tinyModel(0), greedyModel(), externalModel('subgraph', {})].map(({ onnx }) => hasBoundedWork(onnx))).toEqual([
     true,
     true,
@@ -253,7 +253,7 @@ afterEach(() => {
   for (const server of servers.splice(0)) server.close();
 });
 
-/** A server that answers as it is told, and keeps what it was asked. */
+/** A server with given answers that keeps its requests. */
 async function hostile(answer: (seen: Seen, response: ServerResponse) => void): Promise<{ url: string; seen: Seen[] }> {
   const seen: Seen[] = [];
   const server = createServer((request, response) => {

@@ -125,7 +125,7 @@ test('two namespaces on one Kafka, Redis and PostgreSQL do not see each other', 
         (found) => found.length >= (index === 0 ? 3 : 2),
       );
       expect(rows.map((row: { entity_key: string }) => row.entity_key)).toEqual(
-        index === 0 ? ['a1', 'a1', 'a1'] : ['a1', 'b1'],
+        index === 0 ? ['account:a1', 'account:a1', 'account:a1'] : ['account:a1', 'account:b1'],
       );
     }
     const letters = await Promise.all(NAMES.map((name) => admin.fetchTopicOffsets(`${name}.dead-letter-queue`)));

@@ -1,3 +1,4 @@
+import { stableHash32 } from '#kernel/hash';
 import { keyIdOf } from '#kernel/key_codec';
 import type { EventTime } from '#kernel/time';
 import type { PaneInfo } from '../dofn.ts';
@@ -24,21 +25,8 @@ export interface ElementCodec {
   read(bytes: Uint8Array, receiver: Receiver): void;
 }
 
-const FNV_OFFSET = 0x811c9dc5;
-const FNV_PRIME = 0x01000193;
-
-/** The shard of a key, 0 to `shards` - 1: the same in every process. Hash: FNV-1a, 32 bits, over UTF-16 units, then mixed. */
-export function shardOf(key: unknown, shards: number): number {
-  const text = String(keyIdOf(key));
-  let hash = FNV_OFFSET;
-  for (let index = 0; index < text.length; index += 1) {
-    hash = Math.imul(hash ^ text.charCodeAt(index), FNV_PRIME);
-  }
-  // FNV leaves the low bits of short texts alike; the finaliser of MurmurHash3 spreads them.
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return ((hash ^ (hash >>> 16)) >>> 0) % shards;
-}
+/** Returns the shard of a key, 0 to `shards` - 1: the same in every process. */
+export const shardOf = (key: unknown, shards: number): number => stableHash32(String(keyIdOf(key))) % shards;
 
 export interface ExchangeOutOptions {
   readonly name: string;

@@ -418,11 +418,17 @@ export class ParDoOperator extends Operator {
     for (const { timestamp } of this.#waiting) this.#waitingHolds.add(timestamp);
     const keeps = (domain: 'event' | 'processing', { specId }: SavedTimer): boolean =>
       mapping === undefined || keepsTimer(mapping, domain, specId);
-    for (const { key, eventTimer, processingTimer } of entries as Iterable<SavedEntry>) {
-      if (key !== undefined) this.#state.restore(key, mapping);
-      if (eventTimer !== undefined && keeps('event', eventTimer)) this.#eventTimers.restore(eventTimer, keyIdOf);
+    const keyOf = mapping?.keyOf ?? ((key: unknown): unknown => key);
+    for (const { key: saved, eventTimer, processingTimer } of entries as Iterable<SavedEntry>) {
+      const timer = eventTimer ?? processingTimer;
+      const key = keyOf(saved === undefined ? timer?.key : saved[0]);
+      if (key === undefined) continue;
+      if (saved !== undefined) this.#state.restore([key, saved[1]], mapping);
+      if (eventTimer !== undefined && keeps('event', eventTimer)) {
+        this.#eventTimers.restore({ ...eventTimer, key }, keyIdOf);
+      }
       if (processingTimer !== undefined && keeps('processing', processingTimer)) {
-        this.#processingTimers.restore(processingTimer, keyIdOf);
+        this.#processingTimers.restore({ ...processingTimer, key }, keyIdOf);
       }
     }
   }

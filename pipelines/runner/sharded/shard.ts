@@ -54,7 +54,7 @@ export class Shard {
             strict,
             now: () => this.#now,
             onDroppedLate: (transform) => this.#droppedLate.push(transform),
-            restorePolicy: restore,
+            restorePolicy: { ...restore, keysStay: true },
             onStateChange: (change) => this.#log.warn({ ...change }, `state.${change.change}`),
             onRetry: () => {},
             onStage: (transform, seconds) => {

@@ -84,8 +84,13 @@ async function previousRelease(sql: SqlExecutor): Promise<void> {
 export function describeEntityKeysMigration(name: string, open: () => Promise<SqlExecutor>): void {
   describe(`${name} takes over what was written before entity keys`, () => {
     test('rows, labels and predictions are renamed; what cannot be told is reported and stays', async () => {
-      const sql = await open();
-      await previousRelease(sql);
+      const executor = await open();
+      await previousRelease(executor);
+      // It is open, and a folder is opened once.
+      const sql: SqlExecutor = {
+        ...{ open: async () => {}, close: () => executor.close(), script: (text) => executor.script(text) },
+        query: (text, parameters) => executor.query(text, parameters),
+      };
       const { lines, log } = listeningLogger();
       const store = new SqlOfflineStore({ sql, log, views: MIGRATED }, 'test');
       await store.start();

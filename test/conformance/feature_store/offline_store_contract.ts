@@ -676,7 +676,8 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       ['half of a surrogate pair', 'w\ud800b', /surrogate|Unicode|json/i],
       ['a key that no index takes', Array.from({ length: 600 }, () => randomUUID()).join(''), /index row/],
     ])('a row with %s is refused as a record, and not as an outage', async (_, entityKey, problem) => {
-      const refusal = store.write([{ ...row(randomUUID(), entityKey, 0, 1), values: { name: entityKey } }]);
+      const refused = { ...row(randomUUID(), 'a', 0, 1), entityKey: `account:${entityKey}` as EntityKey };
+      const refusal = store.write([{ ...refused, values: { name: entityKey } }]);
       await expect(refusal).rejects.toMatchObject({ failure: 'record', message: expect.stringMatching(problem) });
     });
 

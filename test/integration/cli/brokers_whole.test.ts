@@ -10,6 +10,7 @@ import { systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { startKafka } from '#scripts/services/servers';
 import { PlatformProcess } from '../../support/platform_process.ts';
+import { until } from '../../support/redis_servers.ts';
 import { serviceAddress } from '../service_address.ts';
 
 // The whole platform on each broker: its topics, the same events to the same features, and a broker that is away.
@@ -145,5 +146,13 @@ test('while the real broker is down nothing is acknowledged that is lost', async
   expect(accepted + refused.length).toBe(30);
   const values = await featuresOf(platform, accepted);
   expect(values.count_1h).toBe(accepted);
-  expect((await fetch(`${platform.urls.gateway}/health`)).status).toBe(200);
+  // Parts that the outage has stopped may take a moment more than the features.
+  let health = '';
+  await until(async () => {
+    const answer = await fetch(`${platform.urls.gateway}/health`);
+    health = await answer.text();
+    return answer.status === 200;
+  }, 60_000).catch(() => {
+    throw new Error(`the gateway did not become healthy again: ${health}`);
+  });
 }, 180_000);

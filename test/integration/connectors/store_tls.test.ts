@@ -13,7 +13,7 @@ import { runCommand } from '../../support/command_line.ts';
 import { makeSelfSigned } from '../../support/self_signed.ts';
 import { serviceAddress } from '../service_address.ts';
 
-// TLS to stores: what is required is not done without, and no certificate is taken that nobody vouches for.
+// TLS to stores: what is required is not done without, and a certificate without a known issuer is refused.
 
 const postgres = new URL(serviceAddress('TEST_POSTGRES_URL'));
 const plainRedis = new URL(serviceAddress('TEST_REDIS_URL'));

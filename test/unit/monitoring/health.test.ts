@@ -99,7 +99,7 @@ test('a listener answers live while it turns, ready by what the role needs, and 
     const { statusCode, json } = await service.app.inject(path);
     return [statusCode, json()];
   };
-  // What the role can do without does not take it out of rotation; who asks for everything is told.
+  // What the role can do without does not take it out of rotation; /health with everything names it.
   expect(await get('/health/ready')).toMatchObject([
     200,
     { status: 'degraded', dependencies: { needed: { status: 'up' } }, jobs: { 'other job': { status: 'down' } } },

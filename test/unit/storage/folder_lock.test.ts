@@ -36,7 +36,7 @@ test('one process has a folder; the error names it; afterwards another can have 
   expect(readdirSync(folder)).toEqual([]);
 });
 
-test('a process that is gone is told by its pid, and by its start where the pid was given again', async () => {
+test('a process that has ended is recognised by its pid, and by its start where the pid was given again', async () => {
   for (const gone of [{ pid: 2_147_483_646 }, { pid: 1, startTime: '1' }, { startTime: '1' }]) {
     leave(gone);
     const lock = await FolderLock.acquire(folder);

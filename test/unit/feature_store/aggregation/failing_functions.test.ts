@@ -129,7 +129,7 @@ describe('an event whose features fail', () => {
             applyTo(oracle, event, expected);
             continue;
           }
-          // What changed before its time is told, with or without it.
+          // Changes before its time are emitted, with or without it.
           computation.decay(oracle, event.at, (asOfMs, values) => expected.push([asOfMs, values]));
           computation.decay(state, event.at, (asOfMs, values) => rows.push([asOfMs, values]));
           const before = structuredClone(state);

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { rowJson } from '#feature_store/definitions/encode_row';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
 
-test('a row is written as JSON.stringify writes it with its entity, whatever is in its texts', () => {
+test('a row is written as JSON.stringify writes it with its entity, whatever its strings hold', () => {
   const text = fc.string({ unit: 'binary', maxLength: 20 });
   const row = fc.record({
     view: text,

@@ -105,7 +105,7 @@ test('numeric ids are one entity however they come: number, bigint, text, Parque
   expect(entityKeyFromValues(user, [5n])).toBe('user:5');
 });
 
-test('parts are told apart, whatever is in them; the id of several is their key text', () => {
+test('parts stay distinct, whatever they hold; the id of several is their key text', () => {
   const parts = fc.tuple(text, fc.maxSafeInteger(), fc.boolean());
   fc.assert(
     fc.property(parts, parts, (one, other) => {

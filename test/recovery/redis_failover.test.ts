@@ -6,10 +6,10 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { Delivery } from '#connectors/delivery';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { silentLogger } from '#monitoring/log';
-import { keyOf } from '../../support/entity_keys.ts';
-import { type OpenStores, openStores } from '../../support/online_stores.ts';
-import { SENTINEL_PASSWORD, startRedisServer, startSentinelGroup, until } from '../../support/redis_servers.ts';
-import { serviceAddress } from '../service_address.ts';
+import { serviceAddress } from '../integration/service_address.ts';
+import { keyOf } from '../support/entity_keys.ts';
+import { type OpenStores, openStores } from '../support/online_stores.ts';
+import { SENTINEL_PASSWORD, startRedisServer, startSentinelGroup, until } from '../support/redis_servers.ts';
 
 let folder: string;
 const opened: OpenStores[] = [];

@@ -8,8 +8,8 @@ import { aggregate } from '#connectors/kinesis/aggregated_records';
 import { pubSubConfigSchema } from '#connectors/pubsub/config';
 import { type NumberRecord, sufferBroker } from '#scripts/chaos/brokers';
 import { SERVERS } from '#scripts/services/servers';
-import { serviceAddress } from '../service_address.ts';
-import { kinesisConfig, Resharding } from './kinesis_client.ts';
+import { kinesisConfig, Resharding } from '../integration/connectors/kinesis_client.ts';
+import { serviceAddress } from '../integration/service_address.ts';
 
 // 100,000 numbers through each broker into counts and sums in state, with the counting process killed three times: in the end every number
 // counts once.

@@ -1,0 +1,168 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { rowKey } from '#feature_store/online/redis_keys';
+import type { HealthReport } from '#monitoring/health';
+import type { RunningServer } from '#scripts/services/managed_process';
+import { startKafka, startPostgres } from '#scripts/services/servers';
+import { keyOf } from './entity_keys.ts';
+import { PlatformProcess } from './platform_process.ts';
+import { type RedisServer, startRedisServer, until } from './redis_servers.ts';
+
+export type WatchedRole = 'gateway' | 'pipeline' | 'features';
+type Readiness = HealthReport & { readonly code: number };
+
+interface WatchedServers {
+  readonly redis: RedisServer;
+  readonly postgres: RunningServer;
+  readonly kafka: RunningServer;
+  readonly database: pg.Pool;
+}
+
+/** A platform with a Kafka, a Redis and a PostgreSQL of its own, for tests that break them and look at its health and at what it keeps. */
+export class WatchedPlatform {
+  /** Ids of events that were answered 202. */
+  readonly accepted: string[] = [];
+  readonly platform: PlatformProcess;
+  readonly servers: WatchedServers;
+  /** Whether the data directory is a disk of its own, of 128 MiB. */
+  readonly hasOwnDisk: boolean;
+  readonly #folder: string;
+
+  private constructor(folder: string, platform: PlatformProcess, servers: WatchedServers, hasOwnDisk: boolean) {
+    this.#folder = folder;
+    this.platform = platform;
+    this.servers = servers;
+    this.hasOwnDisk = hasOwnDisk;
+  }
+
+  static async start(): Promise<WatchedPlatform> {
+    const folder = mkdtempSync(join(tmpdir(), 'watched-'));
+    for (const name of ['postgres', 'kafka', 'data']) mkdirSync(join(folder, name));
+    execFileSync('chmod', ['755', folder]);
+    const hasOwnDisk = process.getuid?.() === 0 && mounted(join(folder, 'data'));
+    const options = ['--appendonly', 'yes', '--maxmemory-policy', 'noeviction'];
+    const redis = await startRedisServer(folder, 'online', options);
+    const postgres = await startPostgres(join(folder, 'postgres'));
+    const kafka = await startKafka(join(folder, 'kafka'));
+    const url = new URL(postgres.env.TEST_POSTGRES_URL as string);
+    const database = new pg.Pool({
+      ...{ host: url.hostname, port: Number(url.port), database: 'postgres', user: 'headwater' },
+    });
+    database.on('error', () => {});
+    const platform = await PlatformProcess.start(join(folder, 'data'), {
+      ENVIRONMENT: 'services',
+      ROLES: 'gateway,pipeline,features',
+      KAFKA_BROKERS: kafka.env.TEST_KAFKA_BROKERS as string,
+      REDIS_PORT: String(redis.port),
+      DATABASE_HOST: url.hostname,
+      DATABASE_PORT: url.port,
+      DATABASE_NAME: 'postgres',
+      DATABASE_USER: 'headwater',
+      HEALTH_STALLED_AFTER: '10s',
+    });
+    return new WatchedPlatform(folder, platform, { redis, postgres, kafka, database }, hasOwnDisk);
+  }
+
+  get dataDirectory(): string {
+    return join(this.#folder, 'data');
+  }
+
+  async stop(): Promise<void> {
+    const { redis, postgres, kafka, database } = this.servers;
+    await this.platform.kill();
+    await database.end();
+    for (const server of [kafka, postgres, redis]) await server.stop();
+    if (this.hasOwnDisk) execFileSync('umount', [this.dataDirectory]);
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  async ready(role: WatchedRole): Promise<Readiness> {
+    const response = await fetch(`${this.platform.urls[role]}/health/ready`);
+    return { code: response.status, ...((await response.json()) as HealthReport) };
+  }
+
+  /** Waits until a role answers so. @throws an error with the last answer and the end of the log, when it does not */
+  async becomes(role: WatchedRole, code: number, reason = /.*/s, withinMs = 60_000): Promise<HealthReport> {
+    let last: Readiness | undefined;
+    await until(async () => {
+      last = await this.ready(role);
+      return last.code === code && reason.test(last.reason ?? '');
+    }, withinMs).catch(() => {
+      throw new Error(
+        `${role} did not become ${code} ${reason}: ${JSON.stringify(last)}\n${this.platform.output.slice(-3_000)}`,
+      );
+    });
+    return last as HealthReport;
+  }
+
+  /** Sends events, each of an account of its own. */
+  async send(count: number, what: string): Promise<void> {
+    for (let index = 0; index < count; index += 1) {
+      const id = `${what}-${this.accepted.length}`;
+      const event = {
+        ...{
+          event_id: id,
+          user_id: id,
+          account_id: id,
+          event_type: 'transaction',
+          timestamp: new Date().toISOString(),
+        },
+        ...{ amount: 10, currency: 'EUR', merchant_id: 'm', merchant_category: 'grocery', country: 'DE' },
+      };
+      const response = await fetch(`${this.platform.urls.gateway}/ingest`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(event),
+      });
+      if (response.status === 202) this.accepted.push(id);
+      await response.arrayBuffer();
+    }
+  }
+
+  /** Waits until every accepted event has its row in both stores. @throws an error that names rows that are missing */
+  async everythingIsFound(): Promise<void> {
+    let last: readonly string[] = [];
+    await until(async () => {
+      last = await this.#missing();
+      return last.length === 0;
+    }, 90_000).catch(() => {
+      throw new Error(
+        `${last.length} rows of ${this.accepted.length} events are missing: ${last.slice(0, 5)}\n${this.platform.output.slice(-3_000)}`,
+      );
+    });
+  }
+
+  async #missing(): Promise<readonly string[]> {
+    const { database, redis } = this.servers;
+    const { rows } = await database.query<{ entity_key: string }>(
+      `SELECT entity_key FROM feature_rows WHERE view = 'fraud' AND entity_key = ANY($1)`,
+      [this.accepted.map((id) => keyOf(id))],
+    );
+    const offline = new Set(rows.map(({ entity_key: key }) => key));
+    const missing: string[] = [];
+    for (const id of this.accepted) {
+      const isOnline = (await redis.cli('exists', rowKey('headwater', FRAUD, keyOf(id)))) === '1';
+      if (!isOnline || !offline.has(keyOf(id))) missing.push(id);
+    }
+    return missing;
+  }
+
+  async metricsOf(role: WatchedRole): Promise<string> {
+    return (await fetch(`${this.platform.urls[role]}/metrics`)).text();
+  }
+}
+
+const FRAUD = { view: 'fraud', version: 1 };
+
+function mounted(directory: string): boolean {
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=128m', 'tmpfs', directory]);
+    return true;
+  } catch {
+    // A container without the right to mount: tests leave the disk out.
+    return false;
+  }
+}
