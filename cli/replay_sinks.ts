@@ -4,12 +4,7 @@ import type { SinkReplay } from '#connectors/dead_letters';
 import type { WindowStatistics } from '#feature_store/aggregation/statistics';
 import { rowJson } from '#feature_store/definitions/encode_row';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
-import type {
-  DriftReport,
-  FeedbackRow,
-  NewPrediction,
-  OfflineStore,
-} from '#feature_store/offline/offline_store';
+import type { DriftReport, FeedbackRow, NewPrediction, OfflineStore } from '#feature_store/offline/offline_store';
 import { withFeatures } from '#feature_store/offline/sql_predictions';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { VIEWS } from '#feature_store/views/catalog';
