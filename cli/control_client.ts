@@ -5,6 +5,8 @@ import type { FailureClass } from '#connectors/failure_class';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { PlatformError } from '#kernel/errors';
+import type { EventArchive } from '#pipelines/archive/event_archive';
+import type { HandedOver } from '#pipelines/jobs/hand_over';
 import { type Answer, type Call, controlSocketOf, foldersOf, type Part, type PartFolders } from './control_socket.ts';
 import type { PlatformConfig } from './platform_config.ts';
 
@@ -62,6 +64,16 @@ export class RunningPlatform {
         return (...args: readonly unknown[]) => this.#call(part, name, args);
       },
     }) as T;
+  }
+
+  /** The archive of that platform. */
+  archive(): Pick<EventArchive, 'eraseEntity'> {
+    return this.#proxy('archive', {});
+  }
+
+  /** Hands the state of a back-fill over to the stream of that platform. */
+  async takeOver(directory: string): Promise<HandedOver> {
+    return (await this.#call('stream', 'takeOver', [directory])) as HandedOver;
   }
 
   offline(): OfflineStore {

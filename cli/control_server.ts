@@ -9,15 +9,20 @@ import type { OnlineStore } from '#feature_store/online/online_store';
 import { messageOf, PlatformError } from '#kernel/errors';
 import type { Service } from '#kernel/lifecycle';
 import type { Logger } from '#monitoring/log';
+import type { EventArchive } from '#pipelines/archive/event_archive';
 import { makeFolder } from '#storage/durable_files';
 import { onDisk } from '#storage/errors';
 import { type Answer, type Call, controlSocketOf, foldersOf, PARTS, type PartFolders } from './control_socket.ts';
 import type { PlatformConfig } from './platform_config.ts';
+import type { StateHandOver } from './state_hand_over.ts';
 
 interface Parts {
   readonly offline: OfflineStore;
   readonly online: OnlineStore;
   readonly broker: Broker;
+  /** Of a process with the pipeline. */
+  readonly archive?: EventArchive | undefined;
+  readonly stream?: StateHandOver | undefined;
 }
 
 /** What a command must not do to the parts of a platform that runs. */
@@ -38,7 +43,12 @@ export class ControlServer implements Service {
     this.#parts = parts;
     this.#log = log.child({ component: 'control' });
     this.#path = controlSocketOf(config);
-    this.#folders = foldersOf(config);
+    const folders = foldersOf(config);
+    this.#folders = {
+      ...folders,
+      archive: parts.archive === undefined ? undefined : folders.archive,
+      stream: parts.stream === undefined ? undefined : folders.stream,
+    };
   }
 
   async start(): Promise<void> {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { FailureClass } from '#connectors/failure_class';
+import { archiveDirectoryOf } from './open_archive.ts';
 import type { PlatformConfig } from './platform_config.ts';
 
 /** The longest path of a Unix socket. */
@@ -17,7 +18,7 @@ export function controlSocketOf({ dataDirectory }: Pick<PlatformConfig, 'dataDir
 }
 
 /** What of the platform commands can reach. */
-export const PARTS = ['offline', 'online', 'broker'] as const;
+export const PARTS = ['offline', 'online', 'broker', 'archive', 'stream'] as const;
 export type Part = (typeof PARTS)[number];
 
 /** Folders that the parts keep their data in; undefined for a part that is a server of its own. */
@@ -27,11 +28,17 @@ export function foldersOf({
   broker,
   onlineStore,
   offlineStore,
-}: Pick<PlatformConfig, 'broker' | 'onlineStore' | 'offlineStore'>): PartFolders {
+  archive,
+  dataDirectory,
+}: Pick<PlatformConfig, 'archive' | 'broker' | 'dataDirectory' | 'onlineStore' | 'offlineStore'>): PartFolders {
+  const archived = archive.enabled ? archiveDirectoryOf({ archive, dataDirectory }) : undefined;
   return {
     offline: offlineStore.kind === 'pglite' ? resolve(offlineStore.directory) : undefined,
     online: onlineStore.kind === 'memory' ? resolve(onlineStore.file) : undefined,
     broker: broker.kind === 'memory' ? resolve(broker.directory) : undefined,
+    archive: archived === undefined || archived.startsWith('s3://') ? archived : resolve(archived),
+    // The job's snapshots, where there is an archive to hand state over from.
+    stream: archived === undefined ? undefined : resolve(dataDirectory, 'snapshots'),
   };
 }
 

@@ -1,6 +1,7 @@
 import { controlAccess } from '#connectors/http/access';
 import type { AccessConfig } from '#connectors/http/config';
 import { targetStatesOf } from '#connectors/target_states';
+import { PlatformError } from '#kernel/errors';
 import type { Service } from '#kernel/lifecycle';
 import type { Clock } from '#kernel/time';
 import type { Health, HealthSource, HealthState } from '#monitoring/health';
@@ -8,11 +9,12 @@ import { createHttpApp } from '#monitoring/http_app';
 import { HttpService, type HttpServiceSettings } from '#monitoring/http_service';
 import type { Logger } from '#monitoring/log';
 import type { Registry } from '#monitoring/metrics';
+import type { Plan } from '#pipelines/engine/plan';
 import { sourceProgressOf } from '#pipelines/io/source_progress';
 import type { Construct } from '#pipelines/model/graph';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { type PipelineHandle, runEmbedded } from '#pipelines/runner/embedded';
-import { createPipelineMetrics } from '#pipelines/runner/pipeline_metrics';
+import { createPipelineMetrics, type PipelineMetrics } from '#pipelines/runner/pipeline_metrics';
 import { jobHealth } from './job_health.ts';
 
 interface Deps {
@@ -29,6 +31,15 @@ interface Settings {
   readonly stalledAfterMs: number;
 }
 
+/** A job has to run for what is requested. */
+export class JobNotRunningError extends PlatformError {
+  readonly code = 'CLI_JOB_NOT_RUNNING';
+
+  constructor(job: string, state: string) {
+    super(`the ${job} is ${state}: try again when it runs`, { fault: 'dependency', retryable: true });
+  }
+}
+
 /** A pipeline on the embedded runner, as a service of the platform. */
 export class EmbeddedJob implements Service, HealthSource {
   readonly kind = 'job';
@@ -36,7 +47,10 @@ export class EmbeddedJob implements Service, HealthSource {
   readonly #deps: Deps;
   readonly #settings: Settings;
   readonly #construct: Construct;
+  #plan: Plan | undefined;
+  #metrics: PipelineMetrics | undefined;
   #handle: PipelineHandle | undefined;
+  #pausing: Promise<unknown> = Promise.resolve();
 
   constructor(deps: Deps, settings: Settings, construct: Construct) {
     this.name = settings.name;
@@ -48,8 +62,10 @@ export class EmbeddedJob implements Service, HealthSource {
   async start(): Promise<void> {
     const { log, clock, metrics } = this.#deps;
     const { snapshotDirectory: directory, snapshotIntervalMs: intervalMs } = this.#settings;
-    this.#handle = runEmbedded(createPipeline(this.#construct), {
-      ...{ log, clock, metrics: createPipelineMetrics(metrics), snapshots: { directory, intervalMs } },
+    this.#plan ??= createPipeline(this.#construct);
+    this.#metrics ??= createPipelineMetrics(metrics);
+    this.#handle = runEmbedded(this.#plan, {
+      ...{ log, clock, metrics: this.#metrics, snapshots: { directory, intervalMs } },
       // The platform outlives what its job fails at: the job is tried from its snapshot until an operator mends the cause, and health names it.
       maxRetries: Number.POSITIVE_INFINITY,
       // Views come and go; the log names what was dropped with them.
@@ -72,6 +88,24 @@ export class EmbeddedJob implements Service, HealthSource {
   notReady(): string | undefined {
     const { status, reason } = this.state();
     return status === 'up' || status === 'degraded' ? undefined : `the ${this.name} is ${status}: ${reason}`;
+  }
+
+  /** Drains the job, gives its snapshots' folder to `work`, and starts it again from what lies there then, whatever comes of it. One pause at a time. */
+  pause<T>(work: (snapshotDirectory: string) => Promise<T>): Promise<T> {
+    const paused = this.#pausing
+      .catch(() => {})
+      .then(async () => {
+        if (this.#handle?.state !== 'running')
+          throw new JobNotRunningError(this.name, this.#handle?.state ?? 'stopped');
+        await this.#handle.drain();
+        try {
+          return await work(this.#settings.snapshotDirectory);
+        } finally {
+          await this.start();
+        }
+      });
+    this.#pausing = paused;
+    return paused;
   }
 
   async drain(): Promise<void> {

@@ -11,10 +11,16 @@ import { type Service, startAll } from '#kernel/lifecycle';
 import { systemClock } from '#kernel/time';
 import { createLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
-import { type BackfillSettings, buildBackfillPipeline, buildFeaturePipeline } from '#pipelines/jobs/feature_pipeline';
+import {
+  type BackfillSettings,
+  buildBackfillPipeline,
+  buildFeaturePipeline,
+  type FeatureDeps,
+} from '#pipelines/jobs/feature_pipeline';
 import type { Construct } from '#pipelines/model/graph';
 import { createFeatureMetrics, type FeatureMetrics } from '#pipelines/transforms/feature_metrics';
 import { largeLetters } from './large_letters.ts';
+import { archiveToRead } from './open_archive.ts';
 import { openBroker, openOffline, openOnline } from './open_parts.ts';
 import { definitionsOf, loadPlatformConfig, type PlatformConfig } from './platform_config.ts';
 import { UsageError } from './usage_error.ts';
@@ -75,6 +81,8 @@ export async function openFeaturesPipeline(options: Readonly<Record<string, stri
 
 export interface OpenBackfill extends OpenPipeline {
   readonly metrics: FeatureMetrics;
+  /** Those that are computed. */
+  readonly views: readonly FeatureView[];
 }
 
 /**
@@ -84,35 +92,50 @@ export interface OpenBackfill extends OpenPipeline {
  */
 export async function openBackfillPipeline(
   options: Readonly<Record<string, string>>,
-  onProgress?: BackfillSettings['onProgress'],
+  { metrics, ...hooks }: BackfillHooks & { readonly metrics?: FeatureMetrics } = {},
 ): Promise<OpenBackfill> {
   const config = loadPlatformConfig(process.env);
-  const history = historyOption(options);
-  const views = chosenViews(config, options.views).filter(
-    ({ source }) => history !== undefined || (options.views ?? '') !== '' || source.history !== undefined,
-  );
+  const views = backfillViews(config, options);
   const { close, broker, ...deps } = await openBrokerAndStores(config);
+  const counted = { ...deps, metrics: metrics ?? deps.metrics };
+  const construct = constructBackfill({ ...counted, views, producer: broker.producer }, config, options, hooks);
+  return { construct, metrics: counted.metrics, views, close };
+}
+
+type BackfillHooks = Pick<BackfillSettings, 'onProgress' | 'onRefused' | 'onCaughtUp' | 'archiveUntil'>;
+
+/** The views of a back-fill with these options. */
+export function backfillViews(
+  config: PlatformConfig,
+  options: Readonly<Record<string, string>>,
+): readonly FeatureView[] {
+  const isChosen = historyOption(options) !== undefined || (options.views ?? '') !== '' || config.archive.enabled;
+  return chosenViews(config, options.views).filter(({ source }) => isChosen || source.history !== undefined);
+}
+
+/** The pipeline of a back-fill with these options. */
+export function constructBackfill(
+  deps: FeatureDeps,
+  config: PlatformConfig,
+  options: Readonly<Record<string, string>>,
+  hooks: BackfillHooks,
+): Construct {
+  const history = historyOption(options);
+  const archive = archiveToRead(config);
   const { topics, pipeline } = config;
-  return {
-    construct: (root) =>
-      buildBackfillPipeline(
-        root,
-        { ...deps, views, producer: broker.producer },
-        {
-          ...(history === undefined ? {} : { history }),
-          ...statisticsOf(config),
-          outOfOrderMs: pipeline.outOfOrderMs,
-          allowedLatenessMs: pipeline.allowedLatenessMs,
-          featureEventsTopic: undefined,
-          deadLetterTopic: topics.deadLetters,
-          largeLetters: largeLetters(config),
-          failureLimit: pipeline.failureLimit,
-          ...(onProgress === undefined ? {} : { onProgress }),
-        },
-      ),
-    metrics: deps.metrics,
-    close,
-  };
+  return (root) =>
+    buildBackfillPipeline(root, deps, {
+      ...hooks,
+      ...(history === undefined ? {} : { history }),
+      ...(archive === undefined ? {} : { archive }),
+      ...statisticsOf(config),
+      outOfOrderMs: pipeline.outOfOrderMs,
+      allowedLatenessMs: pipeline.allowedLatenessMs,
+      featureEventsTopic: undefined,
+      deadLetterTopic: topics.deadLetters,
+      largeLetters: largeLetters(config),
+      failureLimit: pipeline.failureLimit,
+    });
 }
 
 function historyOption(options: Readonly<Record<string, string>>): History | undefined {

@@ -3,11 +3,9 @@ import { viewId } from '#feature_store/definitions/feature_row';
 import { exportRows, importRows } from '#feature_store/offline/row_files';
 import { tryParseDuration } from '#kernel/duration';
 import { DAY_MS, eventTime } from '#kernel/time';
-import { totalOf } from '#monitoring/metrics';
-import { createPipeline } from '#pipelines/model/pipeline';
-import { runEmbedded } from '#pipelines/runner/embedded';
+import { type BackfillRequest, describeHistory, runBackfill } from './backfill.ts';
 import { viewOf } from './features.ts';
-import { compareViews, openBackfillPipeline, rebuildOnline } from './features_pipeline.ts';
+import { compareViews, rebuildOnline } from './features_pipeline.ts';
 import { timeOption } from './options.ts';
 import { definitionsOf, loadPlatformConfig } from './platform_config.ts';
 import { createProgress } from './progress.ts';
@@ -15,55 +13,32 @@ import { shutdownRequested } from './shutdown.ts';
 import { UsageError } from './usage_error.ts';
 import { withOffline } from './with_offline.ts';
 
-export interface BackfillOptions {
-  readonly in?: readonly string[];
-  readonly query?: string;
+export interface BackfillOptions extends Omit<BackfillRequest, 'views' | 'signal'> {
   readonly view: readonly string[];
-  readonly snapshots?: string;
   /** Per cent of the events that may break a rule. */
   readonly mostViolations?: number;
 }
 
 /** `headwater backfill`: features of history, into both stores; a JSON line of counts at the end. */
-export async function backfill(settings: BackfillOptions): Promise<void> {
-  const { in: patterns, query, view, snapshots, mostViolations } = settings;
-  const where = patterns?.join(', ') ?? (query === undefined ? 'the histories of the sources' : 'a query');
-  const task = createProgress().begin(`compute features from ${where}`);
-  let read = { files: 0, rows: 0 };
-  const options = {
-    ...(patterns === undefined ? {} : { in: patterns.join(',') }),
-    ...(query === undefined ? {} : { query }),
-    views: view.join(','),
-  };
-  const { construct, metrics, close } = await openBackfillPipeline(options, (progress) => {
-    read = progress;
-    task.update(progress.rows, progress.from);
-  });
-  const startedMs = performance.now();
-  try {
-    const handle = runEmbedded(createPipeline(construct), {
-      ...(snapshots === undefined ? {} : { snapshots: { directory: snapshots, intervalMs: 10_000 } }),
-    });
-    void shutdownRequested().then(() => handle.drain());
-    await handle.finished;
-  } finally {
-    await close();
+export async function backfill({ view, mostViolations, ...request }: BackfillOptions): Promise<void> {
+  const task = createProgress().begin(`compute features from ${describeHistory(request)}`);
+  const stop = new AbortController();
+  void shutdownRequested().then(() => stop.abort());
+  const result = await runBackfill({ ...request, views: view, signal: stop.signal }, ({ rows, from, resumedAfter }) =>
+    task.update(rows, resumedAfter === 0 ? from : `${from}, resumed after ${resumedAfter}`),
+  );
+  const { counts, handedOver, problem } = result;
+  task.finish(`${Math.round((counts.events - counts.resumed_after) / result.seconds)} events a second`);
+  if (handedOver === 'at_next_start')
+    process.stdout.write('the stream takes the state over when the platform starts\n');
+  else if (handedOver !== undefined) {
+    process.stdout.write(`the stream has taken over the state of ${handedOver.entities} entities\n`);
   }
-  const seconds = (performance.now() - startedMs) / 1_000;
-  const { processed, decayed, duplicates, late, failed, violations } = metrics;
-  const counts = {
-    files: read.files,
-    events: read.rows,
-    rows_of_events: await totalOf(processed),
-    rows_of_windows: await totalOf(decayed),
-    duplicates: await totalOf(duplicates),
-    late: await totalOf(late),
-    violations: await totalOf(violations),
-    dead_lettered: await totalOf(failed),
-  };
-  task.finish(`${Math.round(read.rows / seconds)} events a second`);
-  if (read.rows === 0) process.stderr.write(`nothing was found in ${where}\n`);
   process.stdout.write(`${JSON.stringify(counts)}\n`);
+  if (problem !== undefined) {
+    process.stderr.write(`headwater: ${problem}\n`);
+    process.exitCode = 1;
+  }
   const limit = ((mostViolations ?? 100) / 100) * counts.events;
   if (counts.violations > limit) {
     process.stderr.write(

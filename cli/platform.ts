@@ -41,11 +41,13 @@ import { createJobHttp, type EmbeddedJob } from './embedded_job.ts';
 import { createHealth, watchPredictionSinks } from './health.ts';
 import { largeLetters } from './large_letters.ts';
 import { createMonitorJob } from './monitor_service.ts';
+import { createArchive } from './open_archive.ts';
 import { openRegistry } from './open_registry.ts';
 import { createFeatureJob } from './pipeline_service.ts';
 import { definitionsOf, type PlatformConfig } from './platform_config.ts';
 import { PendingRegistrations, registrationQueue } from './registrations.ts';
 import { isServingWorker } from './serving_workers.ts';
+import { StateHandOver } from './state_hand_over.ts';
 
 /** A running platform: what its commands need of it. */
 export interface Platform {
@@ -114,6 +116,11 @@ export async function startPlatform(
     { maxPending: config.serving.maxPendingLog },
   );
   const { job: pipeline, metrics: featureMetrics } = createFeatureJob({ ...base, broker, online, offline }, config);
+  const archive = createArchive({ broker, log, metrics }, config);
+  const handOvers =
+    archive === undefined
+      ? undefined
+      : new StateHandOver({ ...base, broker, online, offline, job: pipeline, archive }, config);
   // Two jobs of one process, each with metrics of its own.
   const monitorMetrics = createMetricsRegistry({ process: roles.includes('monitor') });
   const monitor = createMonitorJob({ ...base, metrics: monitorMetrics, broker, offline, registry }, config);
@@ -200,8 +207,13 @@ export async function startPlatform(
       prepared,
       ...health.probes,
       ...refills,
-      new ControlServer({ broker, online, offline }, log, config),
-      ...wanted('pipeline', pipeline, doors.pipeline),
+      new ControlServer(
+        { broker, online, offline, ...(roles.includes('pipeline') ? { archive, stream: handOvers } : {}) },
+        log,
+        config,
+      ),
+      ...wanted('pipeline', ...(archive === undefined ? [] : [archive]), pipeline, doors.pipeline),
+      ...wanted('pipeline', ...(handOvers === undefined ? [] : [handOvers])),
       ...wanted('features', ...consistency, doors.features),
       ...wanted('serving', registrations, models, predictions, doors.serving),
       ...wanted('monitor', monitor, doors.monitor),

@@ -66,6 +66,18 @@ export const platformConfigSchema = z.strictObject({
       directory: z.string().min(1).optional(),
     })
     .prefault({}),
+  archive: z
+    .strictObject({
+      /** Keeps every accepted event as Parquet by type and date: the history of every source that declares no other. */
+      enabled: z.boolean().default(false),
+      /** A folder, or s3://bucket/prefix. Default: archive in the data directory. */
+      directory: z.string().min(1).optional(),
+      /** Events are in files after so long at most. */
+      flushEvery: duration.default('30s' as Duration),
+      /** Days of events that are older are removed. */
+      keep: duration.default('400d' as Duration),
+    })
+    .prefault({}),
   onlineStore: onlineStoreConfigSchema,
   offlineStore: offlineStoreConfigSchema,
   cache: cacheConfigSchema,
@@ -226,6 +238,8 @@ export const ENVIRONMENT_VARIABLES: Readonly<Record<string, EnvironmentVariable>
   RAW_EVENTS_TOPIC: { path: 'topics.rawEvents', type: 'string' },
   FEATURE_EVENTS_TOPIC: { path: 'topics.featureEvents', type: 'string' },
   DEAD_LETTER_TOPIC: { path: 'topics.deadLetters', type: 'string' },
+  ARCHIVE_ENABLED: { path: 'archive.enabled', type: 'boolean' },
+  ARCHIVE_DIRECTORY: { path: 'archive.directory', type: 'string' },
   DEAD_LETTER_DIRECTORY: { path: 'deadLetters.directory', type: 'string' },
   PREDICTIONS_TOPIC: { path: 'topics.predictions', type: 'string' },
 };

@@ -123,5 +123,6 @@ export class DeadLetterQueue {
 /** Where a letter lies, as commands and the console name it. */
 export const placeOf = ({ partition, offset }: FiledLetter): string => `${partition}/${offset}`;
 
-/** A reason without what differs from letter to letter, so that like ones are counted together. */
-const generalised = (reason: string): string => reason.replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, '…').replace(/\d+/g, 'N');
+/** Returns a reason without what differs from letter to letter, so that like ones are counted together. */
+export const generalised = (reason: string): string =>
+  reason.replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, '…').replace(/\d+/g, 'N');

@@ -43,6 +43,23 @@ export async function readCheckedJson<T>(
     }),
   );
   if (bytes === undefined) return undefined;
+  return parseCheckedJson(bytes, schema, {
+    file,
+    ...(before === undefined ? {} : { before }),
+    ...(remedy === undefined ? {} : { remedy }),
+  });
+}
+
+/**
+ * Returns the value in the bytes of a small state file, wherever they lie.
+ *
+ * @throws {@link DamagedFileError}
+ */
+export function parseCheckedJson<T>(
+  bytes: Uint8Array,
+  schema: z.ZodType<T>,
+  { file, before, remedy }: { readonly file: string; readonly before?: z.ZodType<T>; readonly remedy?: string },
+): T {
   const damaged = (problem: string): DamagedFileError => new DamagedFileError(file, 0, problem, remedy);
   let content: unknown;
   try {

@@ -14,6 +14,8 @@ export interface FileSystem {
    * @returns a path that reads exactly this, also after it was replaced, where the place keeps versions
    */
   write(path: string, bytes: Uint8Array): Promise<string>;
+  /** Removes a file; one that does not exist is no error. */
+  remove(path: string): Promise<void>;
 }
 
 /** The path of something in a folder, of whichever place. */

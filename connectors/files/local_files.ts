@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type FileHandle, mkdir, open, rename } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { glob } from 'tinyglobby';
@@ -37,6 +37,10 @@ export class LocalFiles implements FileSystem {
     }
     await rename(temporary, path);
     return path;
+  }
+
+  async remove(path: string): Promise<void> {
+    await rm(path, { force: true });
   }
 }
 

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
+  DeleteObjectCommand,
   GetObjectCommand,
   type GetObjectCommandInput,
   HeadObjectCommand,
@@ -121,6 +122,11 @@ export class S3Files implements FileSystem {
       this.#client.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: bytes })),
     );
     return version === undefined || version === 'null' ? path : `${path}?versionId=${encodeURIComponent(version)}`;
+  }
+
+  async remove(path: string): Promise<void> {
+    const { bucket, key } = locationOf(path);
+    await this.#ask(path, () => this.#client.send(new DeleteObjectCommand({ Bucket: bucket, Key: key })));
   }
 
   /** What the server refuses is the caller's; that it does not answer is nobody's. */

@@ -14,6 +14,8 @@ export interface Upsert {
    * column. The same decides between rows of one key in one statement: the last, the first, the one with the most.
    */
   readonly replace: 'always' | 'never' | { readonly unlessNewer: string };
+  /** A row that is in the table with the same value of this column stays as it is. */
+  readonly unlessEqual?: string;
   /** Further assignments of the update. */
   readonly also?: string;
 }
@@ -26,7 +28,7 @@ const HELD = 'held';
  * command cannot affect row a second time"). Keys are compared by the server, whose types decide what is equal. Rows are written in the order of
  * their keys: statements that write the same rows wait for each other, and not in a circle.
  */
-export function upsertStatement({ table, columns, key, source, types, replace, also }: Upsert): string {
+export function upsertStatement({ table, columns, key, source, types, replace, unlessEqual, also }: Upsert): string {
   const list = columns.map(quoted).join(', ');
   const keys = key.map(quoted).join(', ');
   const changed = columns.filter((column) => !key.includes(column)).map(quoted);
@@ -39,10 +41,13 @@ export function upsertStatement({ table, columns, key, source, types, replace, a
     replace === 'never' || update.length === 0
       ? 'NOTHING'
       : `UPDATE SET ${[...update, ...(also === undefined ? [] : [also])].join(', ')}`;
-  const condition =
-    newer === undefined || action === 'NOTHING'
-      ? ''
-      : `\nWHERE ${HELD}.${newer} IS NULL OR ${HELD}.${newer} <= excluded.${newer}`;
+  const conditions = [
+    ...(newer === undefined ? [] : [`(${HELD}.${newer} IS NULL OR ${HELD}.${newer} <= excluded.${newer})`]),
+    ...(unlessEqual === undefined
+      ? []
+      : [`${HELD}.${quoted(unlessEqual)} IS DISTINCT FROM excluded.${quoted(unlessEqual)}`]),
+  ];
+  const condition = action === 'NOTHING' || conditions.length === 0 ? '' : `\nWHERE ${conditions.join(' AND ')}`;
   return `INSERT INTO ${table} AS ${HELD} (${list})
 SELECT DISTINCT ON (${keys}) ${list} FROM (SELECT ${list}, row_number() OVER () AS ${POSITION} FROM ${from}) AS sent
 ORDER BY ${order}

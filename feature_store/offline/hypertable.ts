@@ -23,6 +23,9 @@ export async function ensureHypertable(sql: SqlExecutor, log: Logger): Promise<b
     ALTER TABLE feature_rows ADD PRIMARY KEY (view, version, entity_key, event_time);
     SELECT create_hypertable('feature_rows', 'event_time', chunk_time_interval => interval '${CHUNK}', create_default_indexes => false);
     INSERT INTO feature_rows SELECT * FROM feature_rows_by_month;
-    DROP TABLE feature_rows_by_month`);
+    DROP TABLE feature_rows_by_month;
+    CREATE TRIGGER feature_rows_revised AFTER UPDATE ON feature_rows
+      FOR EACH ROW WHEN (OLD.computed_at <> NEW.computed_at AND OLD."values" <> NEW."values")
+      EXECUTE FUNCTION keep_feature_row_revision()`);
   return true;
 }

@@ -27,6 +27,9 @@ export async function deleteBefore(
     );
     return counted?.n ?? 0;
   };
+  const firstKept = new Date(Date.UTC(before.getUTCFullYear(), before.getUTCMonth(), 1));
+  // Whole months of rows go, and what they held before with them.
+  if (!dryRun) await sql.query('DELETE FROM feature_row_revisions WHERE event_time < $1', [firstKept]);
   return {
     featureRows,
     predictions: await clear('predictions', 'predicted_at'),
@@ -80,18 +83,20 @@ export async function eraseEntity(sql: SqlExecutor, entityKey: EntityKey, dryRun
   const parts = dryRun
     ? {
         rows: 'SELECT 1 FROM feature_rows WHERE entity_key = $1',
+        revisions: 'SELECT 1 FROM feature_row_revisions WHERE entity_key = $1',
         feedback: `SELECT 1 FROM ${feedback.replace('USING', ',')}`,
         predictions: 'SELECT 1 FROM predictions WHERE entity_key = $1',
         labels: 'SELECT 1 FROM labels WHERE entity_key = $1',
       }
     : {
         rows: 'DELETE FROM feature_rows WHERE entity_key = $1 RETURNING 1',
+        revisions: 'DELETE FROM feature_row_revisions WHERE entity_key = $1 RETURNING 1',
         feedback: `DELETE FROM ${feedback} RETURNING 1`,
         predictions: 'DELETE FROM predictions WHERE entity_key = $1 RETURNING 1',
         labels: 'DELETE FROM labels WHERE entity_key = $1 RETURNING 1',
       };
   const [found] = await sql.query<{ rows: number; feedback: number; predictions: number; labels: number }>(
-    `WITH rows AS (${parts.rows}), feedback AS (${parts.feedback}), predicted AS (${parts.predictions}), labelled AS (${parts.labels})
+    `WITH rows AS (${parts.rows}), revisions AS (${parts.revisions}), feedback AS (${parts.feedback}), predicted AS (${parts.predictions}), labelled AS (${parts.labels})
      SELECT (SELECT count(*) FROM rows)::integer AS rows, (SELECT count(*) FROM feedback)::integer AS feedback,
             (SELECT count(*) FROM predicted)::integer AS predictions, (SELECT count(*) FROM labelled)::integer AS labels`,
     [entityKey],

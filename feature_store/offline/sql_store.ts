@@ -60,6 +60,8 @@ const UPSERT_ROWS = upsertStatement({
     jsonb_array_elements($6::jsonb)
   ) AS each_row(view, version, entity_key, event_time, computed_at, "values"))`,
   replace: { unlessNewer: 'computed_at' },
+  // Repeating a value does not change when it became known.
+  unlessEqual: 'values',
 });
 
 /** The offline store in SQL; the same statements on a PostgreSQL server and on PGlite. */

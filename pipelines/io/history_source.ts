@@ -19,6 +19,8 @@ interface HistoryPosition {
   /** How much of its unit is done. */
   readonly at: number;
   readonly newestMs: number;
+  /** Read so far. */
+  readonly rows: number;
 }
 
 export interface HistorySourceSettings<T> {
@@ -29,7 +31,13 @@ export interface HistorySourceSettings<T> {
   readonly fileSystems?: FileSystemOf;
   readonly decode: DecodeHistory<T>;
   /** Told after every piece, for progress. */
-  readonly onProgress?: (progress: { readonly file: string; readonly files: number; readonly rows: number }) => void;
+  readonly onProgress?: (progress: {
+    readonly file: string;
+    readonly files: number;
+    readonly rows: number;
+    /** Rows before this piece. */
+    readonly before: number;
+  }) => void;
 }
 
 type Context<T> = SplittableContext<T, HistoryPosition>;
@@ -43,7 +51,6 @@ export class HistorySource<T> implements SplittableDoFn<string, T, HistoryPositi
   readonly bounded = true;
   readonly #settings: HistorySourceSettings<T>;
   readonly #pieces: FilePieces;
-  #rows = 0;
 
   constructor(settings: HistorySourceSettings<T>) {
     this.#settings = settings;
@@ -51,7 +58,7 @@ export class HistorySource<T> implements SplittableDoFn<string, T, HistoryPositi
   }
 
   initialRestrictions(): HistoryPosition[] {
-    return [{ paths: undefined, file: 0, at: 0, newestMs: Number.NEGATIVE_INFINITY }];
+    return [{ paths: undefined, file: 0, at: 0, newestMs: Number.NEGATIVE_INFINITY, rows: 0 }];
   }
 
   createTracker(restriction: HistoryPosition): RestTracker<HistoryPosition> {
@@ -67,18 +74,18 @@ export class HistorySource<T> implements SplittableDoFn<string, T, HistoryPositi
     const paths = position.paths ?? (await this.#pieces.find(this.#settings.patterns));
     const path = paths[position.file];
     if (path === undefined) return STOP;
-    const { rows, next } = await this.#pieces.read(path, position.at);
+    const piece = await this.#pieces.read(path, position.at);
+    const { next } = piece;
     const { decode, outOfOrderMs } = this.#settings;
-    const newestMs = outputHistory(rows, position.newestMs, { decode, path, outOfOrderMs }, context);
-    this.#rows += rows.length;
-    this.#settings.onProgress?.({ file: path, files: paths.length, rows: this.#rows });
+    const newestMs = outputHistory(piece.rows, position.newestMs, { decode, path, outOfOrderMs }, context);
+    const rows = position.rows + piece.rows.length;
+    this.#settings.onProgress?.({ file: path, files: paths.length, rows, before: position.rows });
     const rest = {
-      paths,
-      newestMs,
+      ...{ paths, newestMs, rows },
       ...(next === undefined ? { file: position.file + 1, at: 0 } : { file: position.file, at: next }),
     };
     if (rest.file >= paths.length) return STOP;
-    context.reportBacklog((paths.length - rest.file) * Math.max(1, rows.length));
+    context.reportBacklog((paths.length - rest.file) * Math.max(1, piece.rows.length));
     tracker.tryClaim(rest);
     return resumeAfter(0);
   }

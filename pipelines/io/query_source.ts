@@ -21,6 +21,8 @@ interface Place {
 interface QueryPosition {
   readonly after: Place | undefined;
   readonly newestMs: number;
+  /** Read so far. */
+  readonly rows: number;
 }
 
 export interface QuerySourceSettings<T> {
@@ -29,7 +31,7 @@ export interface QuerySourceSettings<T> {
   readonly timestampField: string;
   readonly idField: string;
   readonly decode: DecodeHistory<T>;
-  readonly onProgress?: (progress: { readonly rows: number }) => void;
+  readonly onProgress?: (progress: { readonly rows: number; readonly before: number }) => void;
 }
 
 type Context<T> = SplittableContext<T, QueryPosition>;
@@ -39,14 +41,13 @@ export class QuerySource<T> implements SplittableDoFn<string, T, QueryPosition, 
   readonly splittable = true;
   readonly bounded = true;
   readonly #settings: QuerySourceSettings<T>;
-  #rows = 0;
 
   constructor(settings: QuerySourceSettings<T>) {
     this.#settings = settings;
   }
 
   initialRestrictions(): QueryPosition[] {
-    return [{ after: undefined, newestMs: Number.NEGATIVE_INFINITY }];
+    return [{ after: undefined, newestMs: Number.NEGATIVE_INFINITY, rows: 0 }];
   }
 
   createTracker(restriction: QueryPosition): RestTracker<QueryPosition> {
@@ -60,15 +61,15 @@ export class QuerySource<T> implements SplittableDoFn<string, T, QueryPosition, 
     context: Context<T>,
   ): Promise<ProcessContinuation> {
     const { readPage, decode, timestampField, idField, onProgress } = this.#settings;
-    const rows = await readPage(position.after);
-    const last = rows.at(-1);
+    const page = await readPage(position.after);
+    const last = page.at(-1);
     if (last === undefined) return STOP;
-    const read = rows.map((row) => ({ ok: true, row }) as const);
+    const read = page.map((row) => ({ ok: true, row }) as const);
     const newestMs = outputHistory(read, position.newestMs, { decode, path: undefined, outOfOrderMs: 0 }, context);
-    this.#rows += rows.length;
-    onProgress?.({ rows: this.#rows });
+    const rows = position.rows + page.length;
+    onProgress?.({ rows, before: position.rows });
     const after = { time: String(last[timestampField]), id: String(last[idField]) };
-    tracker.tryClaim({ after, newestMs });
+    tracker.tryClaim({ after, newestMs, rows });
     return resumeAfter(0);
   }
 }

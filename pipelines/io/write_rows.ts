@@ -128,10 +128,12 @@ export class WriteRows implements DoFn<ComputedRow, DeadLetter> {
 /** Writes dead letters to their topic before the bundle commits. */
 export class WriteDeadLetters implements DoFn<DeadLetter, never> {
   readonly #writer: DeadLetterWriter;
+  readonly #onLetter: ((letter: DeadLetter) => void) | undefined;
   #buffer: DeadLetter[] = [];
 
-  constructor(deps: DeadLetterWriterDeps, settings: DeadLetterWriterSettings) {
+  constructor(deps: DeadLetterWriterDeps, settings: DeadLetterWriterSettings, onLetter?: (letter: DeadLetter) => void) {
     this.#writer = new DeadLetterWriter(deps, settings);
+    this.#onLetter = onLetter;
   }
 
   startBundle(): void {
@@ -140,6 +142,7 @@ export class WriteDeadLetters implements DoFn<DeadLetter, never> {
 
   process(element: DeadLetter): void {
     this.#buffer.push(element);
+    this.#onLetter?.(element);
   }
 
   async finishBundle(): Promise<void> {

@@ -1,5 +1,7 @@
 import type { Broker, Producer } from '#connectors/connector';
 import type { LargeLetters } from '#connectors/dead_letter_writer';
+import type { DeadLetter } from '#connectors/dead_letters';
+import { FilePieces } from '#connectors/files/file_pieces';
 import type { FileSystemOf } from '#connectors/files/file_systems';
 import { DefinitionError } from '#feature_store/definitions/errors';
 import { viewId } from '#feature_store/definitions/feature_row';
@@ -9,8 +11,18 @@ import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
+import type { ArchivePlace } from '#pipelines/archive/archive_place';
+import type { ArchivePosition } from '#pipelines/archive/archive_reader';
 import { BrokerSource, type OffsetOutOfRangePolicy } from '#pipelines/io/broker_source';
+import {
+  archiveCursor,
+  filesCursor,
+  type OpenCursor,
+  type PagedHistory,
+  pagesCursor,
+} from '#pipelines/io/history_cursors';
 import { HistorySource } from '#pipelines/io/history_source';
+import { type HistoryRows, MergedHistory } from '#pipelines/io/merged_history';
 import { QuerySource } from '#pipelines/io/query_source';
 import { createSourceMetrics } from '#pipelines/io/source_metrics';
 import { WriteDeadLetters, WriteRows } from '#pipelines/io/write_rows';
@@ -106,15 +118,28 @@ export interface BackfillSettings extends FeatureSettings {
   readonly history?: History;
   readonly outOfOrderMs: number;
   readonly fileSystems?: FileSystemOf;
-  /** Told as reading goes on. */
+  /** Called as reading goes on. */
   readonly onProgress?: (progress: BackfillProgress) => void;
+  /** The archive of raw events: the history of sources that declare no other, and what follows on that of the others. */
+  readonly archive?: ArchivePlace;
+  /** The archive is read up to these events; undefined: to its end. */
+  readonly archiveUntil?: ArchivePosition;
+  /** Called when all was read, where the state is handed over: the job is to be drained then. */
+  readonly onCaughtUp?: () => void;
+  /** Called for each dead letter. */
+  readonly onRefused?: (letter: DeadLetter) => void;
 }
 
 export interface BackfillProgress {
   /** Where it reads now: a file, or a source's query. */
   readonly from: string;
   readonly files: number;
+  /** Read so far, before a restart too. */
   readonly rows: number;
+  /** Rows before this piece. */
+  readonly before: number;
+  /** Of each history, where several are read as one: the archive is the last. */
+  readonly rowsOf?: readonly HistoryRows[];
 }
 
 /** Rows of a page of a query. */
@@ -123,6 +148,11 @@ const PAGE = 2_000;
 /** The same from history, oldest first: what the stream would have computed, had it read it. */
 export function buildBackfillPipeline(root: PipelineRoot, deps: FeatureDeps, settings: BackfillSettings): void {
   const sources = [...new Set(deps.views.map((view) => view.source))];
+  const { archive } = settings;
+  if (archive !== undefined) {
+    computeFeatures(readWithArchive(root, archive, sources, deps, settings), deps, settings, false, settings.onRefused);
+    return;
+  }
   // One history for all of them, or each its own.
   const parts =
     settings.history === undefined
@@ -131,7 +161,37 @@ export function buildBackfillPipeline(root: PipelineRoot, deps: FeatureDeps, set
   const collections = parts.map((part) => readHistory(root, part, deps, settings));
   const [only, ...others] = collections;
   const records = only !== undefined && others.length === 0 ? only : flatten(collections, 'AllHistory');
-  computeFeatures(records, deps, settings, false);
+  computeFeatures(records, deps, settings, false, settings.onRefused);
+}
+
+/** The histories of the sources, and the archive after them, as one. */
+function readWithArchive(
+  root: PipelineRoot,
+  place: ArchivePlace,
+  sources: readonly EventSource[],
+  { offline, clock, views }: FeatureDeps,
+  { history: given, outOfOrderMs, fileSystems, onProgress, onCaughtUp, archiveUntil: until }: BackfillSettings,
+): PCollection<DecodedEvent> {
+  const pieces = new FilePieces(fileSystems);
+  const cursorOf = (history: History, of: readonly EventSource[]): OpenCursor => {
+    const decode = createRowDecoder(of, clock, views);
+    if ('files' in history) return filesCursor(pieces, history.files, { decode, outOfOrderMs });
+    const [{ timestampField, eventIdField: idField }] = of as readonly [EventSource];
+    const readPage: PagedHistory['readPage'] = (after) =>
+      offline.readHistory(history.query, { timestampField, idField, after, limit: PAGE });
+    return pagesCursor({ readPage, timestampField, idField, decode });
+  };
+  const own =
+    given === undefined
+      ? sources.flatMap((source) => (source.history === undefined ? [] : [cursorOf(source.history, [source])]))
+      : [cursorOf(given, sources)];
+  const merged = new MergedHistory({
+    histories: [...own, archiveCursor({ place, sources, outOfOrderMs, until })],
+    outOfOrderMs,
+    ...(onProgress === undefined ? {} : { onProgress }),
+    ...(onCaughtUp === undefined ? {} : { onCaughtUp }),
+  });
+  return root.apply(read('history', merged, 'ReadHistory'));
 }
 
 function historyOf({ name, history }: EventSource): History {
@@ -153,7 +213,7 @@ function readHistory(
       outOfOrderMs,
       decode,
       ...(fileSystems === undefined ? {} : { fileSystems }),
-      onProgress: ({ file, files, rows }) => onProgress?.({ from: file, files, rows }),
+      onProgress: ({ file, ...counts }) => onProgress?.({ from: file, ...counts }),
     });
     return root.apply(read('history', source, name));
   }
@@ -164,7 +224,7 @@ function readHistory(
     timestampField,
     idField,
     decode,
-    onProgress: ({ rows }) => onProgress?.({ from: name, files: 0, rows }),
+    onProgress: (counts) => onProgress?.({ from: name, files: 0, ...counts }),
   });
   return root.apply(read('history', source, name));
 }
@@ -174,6 +234,7 @@ function computeFeatures(
   deps: FeatureDeps,
   settings: FeatureSettings,
   isLive: boolean,
+  onRefused?: (letter: DeadLetter) => void,
 ): void {
   const { producer, views, metrics, log } = deps;
   const valid = records.apply(parDoTagged(new SplitInvalid(metrics), { dead: DEAD }, { name: 'SplitInvalid' }));
@@ -227,6 +288,7 @@ function computeFeatures(
       new WriteDeadLetters(
         { producer, log, metrics: metrics.registry },
         { topic: settings.deadLetterTopic, large: settings.largeLetters },
+        onRefused,
       ),
       { name: 'WriteDeadLetters' },
     ),

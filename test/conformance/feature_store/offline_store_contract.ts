@@ -186,6 +186,58 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       expect(joined?.value).toBe(4);
     });
 
+    test('what was known at a time stays as it was, whatever is written later: repetitions keep when a value became known', async () => {
+      const entry = fc.record({
+        key: fc.constantFrom('a', 'b'),
+        hours: fc.integer({ min: 0, max: 3 }),
+        value: fc.integer({ min: 0, max: 2 }),
+        computed: fc.integer({ min: 0, max: 5 }),
+      });
+      const known = fc.integer({ min: -1, max: 30 });
+      await fc.assert(
+        fc.asyncProperty(fc.array(entry, { minLength: 1, maxLength: 20 }), known, async (written, knownBy) => {
+          const view = randomUUID();
+          // The slow oracle: all versions of each row, oldest first.
+          const versions = new Map<string, FeatureRow[]>();
+          let now = 0;
+          for (const { key, hours, value, computed } of written) {
+            now += computed;
+            const candidate = row(view, key, hours, value, now);
+            const held = versions.get(`${key}${hours}`) ?? [];
+            versions.set(`${key}${hours}`, held);
+            const last = held.at(-1);
+            await store.write([candidate]);
+            if (last?.values.value === value) continue;
+            if (last?.computedAt === candidate.computedAt) held.pop();
+            held.push(candidate);
+          }
+          const moments = ['a', 'b'].flatMap((key) =>
+            [0, 1, 2, 3].map((hours) => ({ entityKey: keyOf(key), eventTime: at(hours) })),
+          );
+          const by = processingTime(START + 10 * DAY_MS + knownBy);
+          const joined = await store.pointInTimeJoin(moments, { view: { view, version: 1 }, knownBy: by });
+          const expected = moments.map(
+            ({ entityKey, eventTime: momentMs }) =>
+              [...versions.values()]
+                .flat()
+                .filter((one) => one.entityKey === entityKey && one.eventTime <= momentMs && one.computedAt <= by)
+                .sort((x, y) => y.eventTime - x.eventTime || y.computedAt - x.computedAt)[0]?.values,
+          );
+          expect(joined).toEqual(expected);
+          const now1 = await store.pointInTimeJoin(moments, { view: { view, version: 1 } });
+          const newest = moments.map(
+            ({ entityKey, eventTime: momentMs }) =>
+              [...versions.values()]
+                .map((all) => all.at(-1) as FeatureRow)
+                .filter((one) => one.entityKey === entityKey && one.eventTime <= momentMs)
+                .sort((x, y) => y.eventTime - x.eventTime)[0]?.values,
+          );
+          expect(now1).toEqual(newest);
+        }),
+        { numRuns: 25 },
+      );
+    }, 120_000);
+
     test('the point-in-time join equals a brute-force one, across months, ttls and late computations', async () => {
       const entry = fc.record({
         key: fc.constantFrom('a', 'b'),

@@ -1,0 +1,34 @@
+import { PlatformError } from '#kernel/errors';
+
+/** A file of the archive does not hold what was written. */
+export class ArchiveDamagedError extends PlatformError {
+  readonly code = 'ARCHIVE_DAMAGED_FILE';
+
+  constructor(file: string, problem: string, cause?: unknown) {
+    super(
+      `the archive's file ${file} is damaged: ${problem}. Restore it from a backup; until then nothing that needs it is computed`,
+      { fault: 'internal', retryable: false, cause },
+    );
+  }
+}
+
+/** A folder holds files of an archive and not the list that says which of them count. */
+export class ArchiveListMissingError extends PlatformError {
+  readonly code = 'ARCHIVE_LIST_MISSING';
+
+  constructor(location: string, files: number) {
+    super(
+      `${location} holds ${files} files of an archive and no _archive.json, which lists them: restore it, or set archive.directory to an empty folder`,
+      { fault: 'caller', retryable: false },
+    );
+  }
+}
+
+/** What is requested needs events that the archive does not hold. */
+export class ArchiveIncompleteError extends PlatformError {
+  readonly code = 'ARCHIVE_INCOMPLETE';
+
+  constructor(problem: string) {
+    super(problem, { fault: 'caller', retryable: false });
+  }
+}
