@@ -42,7 +42,7 @@ async function run(events: readonly { readonly id: string; readonly fails?: stri
   const elements = events.map(
     ({ id, fails }, index): Usable => ({
       ...{ ok: true, source: 'transactions', eventId: id, event: { account_id: 'a', fails }, watermark: eventTime(0) },
-      ...{ eventTimeMs: START + index, receivedAtMs: undefined, payload: id, attempt: 1 },
+      ...{ eventTimeMs: START + index, receivedAtMs: undefined, knownAtMs: START, arrivedAtMs: 0, payload: id, attempt: 1 },
     }),
   );
   const found = new Map<string, { rows: Collected<ComputedRow>[]; letters: Collected<DeadLetter>[] }>();
@@ -81,7 +81,7 @@ test('random events fail in one view: each is dead-lettered there, and the other
           list.filter((event) => event.fails === name).map(({ id }) => id),
         );
         for (const { reason, payload } of letters) {
-          expect(reason).toBe(`feature "kind" of view ${name}@1: broken; event ${payload} of account a`);
+          expect(reason).toBe(`feature "kind" of view ${name}@1: broken; event ${payload} of account:a`);
         }
       }
     }),
