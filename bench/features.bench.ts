@@ -225,7 +225,12 @@ async function stream(): Promise<void> {
   const topics = { rawEventsTopic: 'raw', featureEventsTopic: 'features', deadLetterTopic: 'dead' };
   await broker.ensureTopics(Object.values(topics).map((name) => ({ name, partitions: 2 })));
   const metrics = createFeatureMetrics(createMetricsRegistry({ process: false }));
-  const total = (): Promise<number> => totalOf(metrics.processed);
+  // What was computed, not what was read.
+  const total = async (): Promise<number> =>
+    (await metrics.events.get()).values.reduce(
+      (sum, { labels, value }) => sum + (labels.outcome === 'computed' ? value : 0),
+      0,
+    );
   const latencies: number[] = [];
   const types = ['click', 'page_view', 'search', 'add_to_cart', 'purchase'];
   const eventOf = (index: number, timeMs: number) => {

@@ -1,5 +1,5 @@
 import { cp, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { type DeadLetter, generalised } from '#connectors/dead_letters';
 import { FilePieces } from '#connectors/files/file_pieces';
 import { viewId } from '#feature_store/definitions/feature_row';
@@ -103,7 +103,7 @@ export async function runBackfill(
   // The state of views of the stream is handed over, with an archive to read on from.
   const streamed = config.archive.enabled ? chosen.filter(({ mode }) => mode === 'streaming').map(viewId) : [];
   const own = join(backfillsFolder(config), identityOf(options, chosen));
-  const directory = request.snapshots ?? own;
+  const directory = request.snapshots === undefined ? own : resolve(request.snapshots);
   const run = new BackfillRun(options, onProgress);
   let isComplete = await run.run(directory, signal, streamed.length > 0);
   if (isComplete && streamed.length > 0) {
@@ -212,12 +212,13 @@ async function countsOf(
   metrics: FeatureMetrics,
   { files, rows, resumedAfter }: { readonly files: number; readonly rows: number; readonly resumedAfter: number },
 ): Promise<BackfillCounts> {
-  const { processed, decayed, duplicates, late, failed, violations } = metrics;
+  const { events, decayed, duplicates, late, failed, violations } = metrics;
+  const computed = (await events.get()).values.filter(({ labels }) => labels.outcome === 'computed');
   return {
     files,
     events: rows,
     resumed_after: resumedAfter,
-    rows_of_events: await totalOf(processed),
+    rows_of_events: computed.reduce((sum, { value }) => sum + value, 0),
     rows_of_windows: await totalOf(decayed),
     duplicates: await totalOf(duplicates),
     late: await totalOf(late),

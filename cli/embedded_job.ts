@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { controlAccess } from '#connectors/http/access';
 import type { AccessConfig } from '#connectors/http/config';
 import { targetStatesOf } from '#connectors/target_states';
@@ -29,7 +30,11 @@ interface Settings {
   readonly snapshotIntervalMs: number;
   /** A partition or bundle that does not move for so long is stalled. */
   readonly stalledAfterMs: number;
+  /** Done before the pipeline begins. */
+  readonly prepare?: () => Promise<void>;
 }
+
+const STARTING_MS = 20;
 
 /** A job has to run for what is requested. */
 export class JobNotRunningError extends PlatformError {
@@ -61,7 +66,8 @@ export class EmbeddedJob implements Service, HealthSource {
 
   async start(): Promise<void> {
     const { log, clock, metrics } = this.#deps;
-    const { snapshotDirectory: directory, snapshotIntervalMs: intervalMs } = this.#settings;
+    const { snapshotDirectory: directory, snapshotIntervalMs: intervalMs, prepare } = this.#settings;
+    await prepare?.();
     this.#plan ??= createPipeline(this.#construct);
     this.#metrics ??= createPipelineMetrics(metrics);
     this.#handle = runEmbedded(this.#plan, {
@@ -73,6 +79,10 @@ export class EmbeddedJob implements Service, HealthSource {
     });
     // A folder that another process has, or a snapshot that cannot be read, is an error of the start.
     await this.#handle.loaded;
+  }
+
+  async discardOlderSnapshots(): Promise<void> {
+    await this.#handle?.discardOlderSnapshots();
   }
 
   state(): HealthState {
@@ -95,6 +105,7 @@ export class EmbeddedJob implements Service, HealthSource {
     const paused = this.#pausing
       .catch(() => {})
       .then(async () => {
+        while (this.#handle?.state === 'starting') await sleep(STARTING_MS);
         if (this.#handle?.state !== 'running')
           throw new JobNotRunningError(this.name, this.#handle?.state ?? 'stopped');
         await this.#handle.drain();

@@ -2,6 +2,8 @@ import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { History } from '#feature_store/definitions/source';
+import { Erasures } from '#feature_store/erasure/erasures';
+import { writeUnerased } from '#feature_store/erasure/write_unerased';
 import { UnknownViewError } from '#feature_store/errors';
 import { checkDefinitions } from '#feature_store/offline/check_definitions';
 import { type Consistency, compareStores } from '#feature_store/retrieval/consistency';
@@ -53,7 +55,9 @@ async function openBrokerAndStores(config: PlatformConfig) {
   const names = [topics.rawEvents, topics.featureEvents, topics.deadLetters];
   await broker.ensureTopics(names.map((name) => ({ name, partitions: topics.partitions })));
   await checkDefinitions(stores.offline, VIEWS);
-  return { ...stores, broker, metrics: createFeatureMetrics(stores.metrics) };
+  const erasures = new Erasures();
+  erasures.load(await stores.offline.readErasures(0));
+  return { ...stores, broker, erasures, metrics: createFeatureMetrics(stores.metrics) };
 }
 
 /**
@@ -131,6 +135,7 @@ export function constructBackfill(
       ...statisticsOf(config),
       outOfOrderMs: pipeline.outOfOrderMs,
       allowedLatenessMs: pipeline.allowedLatenessMs,
+      deduplication: pipeline.deduplication,
       featureEventsTopic: undefined,
       deadLetterTopic: topics.deadLetters,
       largeLetters: largeLetters(config),
@@ -176,9 +181,10 @@ export async function rebuildOnline(
       let after: EntityKey | undefined;
       counts[viewId(view)] = 0;
       for (;;) {
+        const readAtMs = Date.now();
         const rows = await offline.newestRows(view, { limit: PAGE, ...(after === undefined ? {} : { after }) });
         if (rows.length === 0) break;
-        await online.write(rows);
+        await writeUnerased({ online, offline }, rows, readAtMs);
         after = rows.at(-1)?.entityKey;
         counts[viewId(view)] = (counts[viewId(view)] ?? 0) + rows.length;
         total += rows.length;

@@ -27,6 +27,7 @@ const modules = {
   statistics: () => import('./feature_statistics.ts'),
   definitions: () => import('./features.ts'),
   erasing: () => import('./erase.ts'),
+  exportUser: () => import('./export_user.ts'),
   experiments: () => import('./experiment_results.ts'),
   history: () => import('./history.ts'),
   keys: () => import('./keys.ts'),
@@ -263,12 +264,28 @@ program
 
 program
   .command('erase')
-  .description('forget an entity: its rows online and offline, its predictions, their outcomes, its labels')
+  .description(
+    'forget an entity: its rows online and offline, its predictions, their outcomes, its labels, its events, and the state of the feature pipeline',
+  )
   .argument('<entity>', 'its key, such as user:x9; or its id, as x9')
   .option('--entity <name>', 'whose id it is, where several entities have it')
   .option('--dry-run', 'only say how much there is', false)
   .option('--yes', 'it cannot be undone', false)
+  .option('--wait <seconds>', 'for the feature pipeline to forget it (120)', Number)
   .action(lazily(modules.erasing, 'eraseEntity'));
+
+program
+  .command('export-user')
+  .description("everything that is kept of a person, by place: what 'headwater erase' removes")
+  .argument('<id>', 'a key, such as user:x9; or an id, as x9')
+  .option('--entity <name>', 'whose id it is, where several entities have it')
+  .addOption(
+    new Option('--format <format>', 'one JSON object, or a line for each record')
+      .choices(['json', 'jsonl'])
+      .default('json'),
+  )
+  .option('--output <file>', 'default: standard output')
+  .action(lazily(modules.exportUser, 'exportUser'));
 
 program
   .command('audit')

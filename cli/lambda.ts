@@ -96,6 +96,11 @@ export const predict: Handler = functions.predict.handle;
 export const ingest: Handler = functions.ingest.handle;
 export const features: Handler = functions.features.handle;
 
+/** Closes what the functions have opened in this process: AWS halts an instance without a word, tests and commands do not. */
+export async function closeFunctions(): Promise<void> {
+  for (const { close } of Object.values(functions)) await close();
+}
+
 /** `headwater lambda-invoke FUNCTION --event FILE`: the function once, here, with what API Gateway would hand it; its answer as JSON. */
 export async function invokeLambda(name: LambdaFunction, { event: path }: { readonly event: string }): Promise<void> {
   const event = await readEvent(path);

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Broker } from '#connectors/connector';
 import { createFileSystems } from '#connectors/files/file_systems';
-import { SOURCES, VIEWS } from '#feature_store/views/catalog';
+import { SOURCES } from '#feature_store/views/catalog';
 import { durationMs } from '#kernel/duration';
 import { systemClock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
@@ -38,7 +38,6 @@ export function createArchive(
         log: deps.log,
         clock: systemClock,
         sources: SOURCES,
-        views: VIEWS,
         fileSystems: createFileSystems(),
       },
       metrics: deps.metrics ?? createMetricsRegistry({ process: false }),

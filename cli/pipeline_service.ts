@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Broker } from '#connectors/connector';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { Erasures } from '#feature_store/erasure/erasures';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { durationMs } from '#kernel/duration';
@@ -32,18 +33,21 @@ export function createFeatureJob(
   const metrics = createFeatureMetrics(deps.metrics);
   const { pipeline, topics, dataDirectory } = config;
   const { snapshotIntervalMs } = pipeline;
-  const job = new EmbeddedJob(
+  const erasures = new Erasures();
+  const job: EmbeddedJob = new EmbeddedJob(
     deps,
     {
       name: 'feature pipeline',
       snapshotDirectory: join(dataDirectory, 'snapshots'),
       snapshotIntervalMs,
       stalledAfterMs: durationMs(config.health.stalledAfter),
+      // Events and snapshots of before an erasure may come after it, as those of a backlog.
+      prepare: async () => erasures.load(await deps.offline.readErasures(0)),
     },
     (root) =>
       buildFeaturePipeline(
         root,
-        { ...deps, metrics },
+        { ...deps, metrics, erasures, discardSnapshots: () => job.discardOlderSnapshots() },
         {
           ...pipeline,
           ...statisticsOf(config),

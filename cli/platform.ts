@@ -4,7 +4,8 @@ import { DeadLetterWriter } from '#connectors/dead_letter_writer';
 import { createGateway } from '#connectors/gateway/gateway';
 import { createFeatureApi } from '#feature_store/api/feature_api';
 import { createOfflineStore, createOnlineStore, ttlsOf } from '#feature_store/config';
-import type { FeatureRow } from '#feature_store/definitions/feature_row';
+import type { EntityKey } from '#feature_store/definitions/entity_key';
+import type { FeatureRow, ViewReference } from '#feature_store/definitions/feature_row';
 import { checkDefinitions } from '#feature_store/offline/check_definitions';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { withFeatures } from '#feature_store/offline/sql_predictions';
@@ -150,7 +151,10 @@ export async function startPlatform(
   });
   const doors: Record<Role, HttpService> = {
     gateway: await createGateway(
-      { ...base, producer: broker.producer, deadLetters, eventTypes: SOURCES, health: health.of('gateway') },
+      {
+        ...{ ...base, producer: broker.producer, deadLetters, eventTypes: SOURCES, health: health.of('gateway') },
+        allowedLatenessMs: config.pipeline.allowedLatenessMs,
+      },
       secured(config.gateway),
       { rawEvents: topics.rawEvents, deadLetters: topics.deadLetters },
     ),
@@ -237,7 +241,12 @@ function createRefills(
   const { contents } = store;
   const reads = roles.some((role) => role !== 'gateway' && role !== 'monitor');
   if (contents === undefined || onlineStore.kind !== 'redis' || !reads) return [];
-  const online = { contents, write: (rows: readonly FeatureRow[]) => store.write(rows) };
+  const online = {
+    contents,
+    write: (rows: readonly FeatureRow[]) => store.write(rows),
+    read: (view: ViewReference, keys: readonly EntityKey[]) => store.read(view, keys),
+    erase: (of: readonly ViewReference[], key: EntityKey) => store.erase(of, key),
+  };
   const standbyMs = roles.includes('pipeline') ? 0 : STANDBY_MS;
   return [new OnlineStoreRefill({ ...deps, online }, { ...onlineStore.refill, standbyMs })];
 }

@@ -4,11 +4,11 @@ import { type AccessConfig, accessSettings } from '#connectors/http/config';
 import type { PORTS } from './choices.ts';
 import type { PlatformConfig } from './platform_config.ts';
 
-const { apiKeys, keysFile, jwt, rateLimit, cors, allowedHosts, withoutKeys } = accessSettings;
+const { apiKeys, keysFile, jwt, rateLimit, refusedLimit, cors, allowedHosts, withoutKeys } = accessSettings;
 
 /** `access` in configs/*.yaml: what holds for every listener. */
 export const sharedAccessSchema = z.strictObject({
-  ...{ apiKeys, jwt, rateLimit, cors, allowedHosts, withoutKeys },
+  ...{ apiKeys, jwt, rateLimit, refusedLimit, cors, allowedHosts, withoutKeys },
   /** `keys.json` in the data directory unless set. */
   keysFile,
 });
@@ -22,6 +22,7 @@ export function withSharedAccess(config: Readonly<PlatformConfig>): Readonly<Pla
     keysFile: listener.keysFile ?? access.keysFile ?? join(dataDirectory, 'keys.json'),
     jwt: listener.jwt ?? access.jwt,
     rateLimit: listener.rateLimit ?? access.rateLimit,
+    refusedLimit: listener.refusedLimit ?? access.refusedLimit,
     cors: { allowedOrigins: [...listener.cors.allowedOrigins, ...access.cors.allowedOrigins] },
     allowedHosts: [...listener.allowedHosts, ...access.allowedHosts],
     withoutKeys: listener.withoutKeys || access.withoutKeys,

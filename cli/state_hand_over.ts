@@ -63,7 +63,7 @@ export class StateHandOver implements Service {
     }
   }
 
-  /** @param directory - of a back-fill that has ended; it is removed when its state was taken over */
+  /** @param directory - of a back-fill that has ended; one in the data directory is removed when its state was taken over */
   async takeOver(directory: string): Promise<HandedOver> {
     const { job, archive, broker, ...deps } = this.#deps;
     const file = join(directory, NAME);
@@ -83,7 +83,9 @@ export class StateHandOver implements Service {
           }),
       },
     );
-    await rm(directory, { recursive: true, force: true });
+    // A folder that the user named is the user's.
+    const isOwn = directory.startsWith(`${backfillsFolder(this.#config)}/`);
+    await rm(isOwn ? directory : file, { recursive: true, force: true });
     return done;
   }
 

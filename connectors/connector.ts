@@ -1,4 +1,5 @@
 import type { Service } from '#kernel/lifecycle';
+import type { EntityMention } from './entity_mention.ts';
 
 /** A header in its place: names may repeat, and values are bytes; null where the producer gave none. */
 export type Header = readonly [name: string, value: Buffer | null];
@@ -79,6 +80,11 @@ export interface SourcePartition {
   position(): Position;
   /** Records in the partition behind the newest one, as last seen. */
   lagRecords(): bigint;
+  /**
+   * When the broker was asked the question whose answer said last that nothing is left to read, ms; undefined while it has not. Absent where a poll that returns
+   * nothing has asked itself.
+   */
+  endSeenMs?(): number | undefined;
   /** Offset that the next record of the partition gets, as last seen; absent where records are not numbered. */
   endOffset?(): bigint;
   /** How far behind the newest record this reader is in time, ms; for brokers that do not number their records. */
@@ -124,6 +130,13 @@ export interface Broker extends Service {
   readonly addsPartitions: boolean;
   openPartition(topic: string, partition: string, from: ReadFrom): Promise<SourcePartition>;
   readonly producer: Producer;
+  /**
+   * Erases the records of a topic that mention an entity: their places stay, readers pass over them. Absent where a broker cannot: there records last until
+   * the topic's retention, or its compaction, removes them.
+   *
+   * @returns how many
+   */
+  eraseRecords?(topic: string, mention: EntityMention): Promise<number>;
   /** Publishes a consumer group's progress; called at bundle finalisation only. */
   commit(group: string, topic: string, positions: ReadonlyMap<string, Position>): Promise<void>;
   /** What {@link commit} has published, by partition; empty for an unknown group. */

@@ -41,6 +41,15 @@ export const ATTEMPTS_HEADER = 'headwater-attempts';
 /** Header of a replayed record: which replay has sent it. */
 export const REPLAY_HEADER = 'headwater-replay';
 
+/** Header of a replayed record: when it was refused the first time, as far as its letter has it, ms. It was known by then, and not only since the replay. */
+export const KNOWN_AT_HEADER = 'headwater-known-at';
+
+/** When a replayed record was known; undefined for others. */
+export function knownBefore({ headers }: Pick<LogRecord, 'headers'>): number | undefined {
+  const knownAtMs = Number(headers[KNOWN_AT_HEADER] ?? Number.NaN);
+  return Number.isFinite(knownAtMs) ? knownAtMs : undefined;
+}
+
 /** How often a record was refused before, by its header. */
 export function earlierAttempts({ headers }: Pick<LogRecord, 'headers'>): number {
   const attempts = Number(headers[ATTEMPTS_HEADER] ?? 0);

@@ -5,7 +5,9 @@ import {
   ATTEMPTS_HEADER,
   type DeadLetter,
   fileOf,
+  KNOWN_AT_HEADER,
   type LetterFilter,
+  type LetterOrigin,
   originHeaders,
   passes,
   REPLAY_HEADER,
@@ -14,6 +16,8 @@ import { UnreadableFileError } from './errors.ts';
 import { isRefusal } from './failure_class.ts';
 import { readWhole } from './files/file_system.ts';
 import type { FileSystemOf } from './files/file_systems.ts';
+
+const NO_ORIGIN: LetterOrigin = { topic: '', partition: '', offset: '' };
 
 /** Writes a letter's payload to the sink that refused it. @throws an error that `isRefusal` accepts when it refuses it again */
 export type SinkReplay = (payload: string) => Promise<void>;
@@ -41,8 +45,8 @@ export interface ReplayOptions {
 }
 
 export const DEFAULT_MAX_ATTEMPTS = 5;
-/** Stages of sinks begin so; their payloads are what was to be written, no records. */
-const SINK = 'sink.';
+/** Stages that write to a store or to a topic of their own; their payloads are what was to be written, no events. */
+const SINK = /^(sink|prediction_log|serving)\./;
 const MOST_AT_ONCE = 500;
 const WAIT_MS = 300;
 
@@ -225,7 +229,7 @@ class Replay {
     if (letter === undefined || letter.isBatch === true) return 'unusable';
     if (!passes(letter, filter) || this.#isOwn(letter)) return 'passed';
     if (letter.isCut === true && letter.payloadAt === undefined) return 'unusable';
-    if (letter.stage.startsWith(SINK) && sinks?.has(letter.stage) !== true) return 'unusable';
+    if (SINK.test(letter.stage) && sinks?.has(letter.stage) !== true) return 'unusable';
     return letter.attempt >= maxAttempts ? 'exhausted' : 'replayed';
   }
 
@@ -270,9 +274,13 @@ class Replay {
     }
   }
 
-  #recordOf({ encoding, origin, attempt }: DeadLetter, payload: string): OutgoingRecord {
+  #recordOf({ encoding, origin, attempt, timestamp }: DeadLetter, payload: string): OutgoingRecord {
     const value = encoding === 'base64' ? Buffer.from(payload, 'base64') : payload;
-    const own = { [ATTEMPTS_HEADER]: String(attempt), [REPLAY_HEADER]: this.#id };
+    const before = originHeaders(origin ?? NO_ORIGIN).find(([name]) => name === KNOWN_AT_HEADER)?.[1];
+    const own = {
+      ...{ [ATTEMPTS_HEADER]: String(attempt), [REPLAY_HEADER]: this.#id },
+      [KNOWN_AT_HEADER]: before?.toString() ?? String(Date.parse(timestamp)),
+    };
     const { hasHeaders } = this.#queue.broker;
     if (origin === undefined) {
       const key = keyOf(payload);

@@ -7,6 +7,7 @@ export {
   ATTEMPTS_HEADER,
   type DeadLetter,
   earlierAttempts,
+  knownBefore,
   type FiledLetter,
   type LetterFilter,
   type LetterOrigin,

@@ -6,7 +6,7 @@ import { assetPath } from '#kernel/project_root';
 import { SECURITY_SCHEMES } from './api_schemas.ts';
 import { declareAccessOf, open } from './route_access.ts';
 
-/** GET /docs (interactive) and GET /openapi.json for an application; register before its routes. */
+/** GET /docs (interactive) and GET /openapi.json for an application; register before its routes, and after the HttpService, whose error handler it takes over. */
 export async function registerApiDocs(
   app: FastifyInstance,
   info: { title: string; description: string },
@@ -18,6 +18,11 @@ export async function registerApiDocs(
       components: { securitySchemes: SECURITY_SCHEMES },
       security: [{ apiKey: [] }, { bearer: [] }],
     },
+    // Who may call a route is part of its definition: its description says the same.
+    transform: ({ schema, url, route }) => ({
+      schema: route.config?.access?.kind === 'open' ? { ...schema, security: [] } : (schema ?? {}),
+      url,
+    }),
   });
   await app.register(async (scope) => {
     declareAccessOf(scope, open());

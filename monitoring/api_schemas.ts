@@ -1,3 +1,5 @@
+import { titleOf } from './error_answer.ts';
+
 // Parts that the OpenAPI documents of all listeners have in common.
 
 export type JsonSchema = Readonly<Record<string, unknown>>;
@@ -34,20 +36,41 @@ const PROBLEM = {
   },
 } as const;
 
-const EXAMPLE = {
-  type: '/docs/errors#KERNEL_INVALID_JSON',
-  title: 'Invalid json',
-  status: 400,
-  detail: 'the body was refused: a: is there more than once: send each key once',
-  instance: '/path',
-  code: 'KERNEL_INVALID_JSON',
-  request_id: '5f0c2a8e-3a55-4b8c-8e0e-1d4c1d4c1d4c',
-  fields: [{ field: 'a', problem: 'is there more than once: send each key once' }],
-  error: {
-    code: 'KERNEL_INVALID_JSON',
-    message: 'the body was refused: a: is there more than once: send each key once',
-  },
+/** An error of each status, for example. */
+const SHOWN: Readonly<Record<number, readonly [code: string, detail: string]>> = {
+  400: ['KERNEL_INVALID_JSON', 'the body was refused: a: is there more than once: send each key once'],
+  401: ['HTTP_UNAUTHORIZED', 'send a valid API key in the x-api-key header'],
+  403: ['HTTP_FORBIDDEN', 'the key has none of the scopes that this needs: predict:fraud_detector'],
+  404: ['HTTP_NOT_FOUND', 'there is no route GET /path'],
+  405: ['HTTP_METHOD_NOT_ALLOWED', 'DELETE /path is not possible: GET, HEAD, OPTIONS are'],
+  409: ['GATEWAY_EVENT_ID_CONFLICT', 'event e-1 of user u-1 was accepted before with other content'],
+  413: ['HTTP_BODY_TOO_LARGE', 'Request body is too large'],
+  415: ['HTTP_UNSUPPORTED_MEDIA_TYPE', 'application/xml is not read here: send application/json (UTF-8)'],
+  422: ['SERVING_INVALID_FEATURES', 'the features were refused: amount: must be a number'],
+  429: ['HTTP_RATE_LIMITED', 'more than 100 requests in 1000 ms: try again later'],
+  503: ['SERVING_OVERLOADED', 'too many rows are waiting: try again later'],
+  504: ['SERVING_DEADLINE_PASSED', 'the answer would come later than x-request-timeout-ms allows'],
 };
+const SHOWN_FIELDS: Readonly<Record<number, object>> = {
+  400: { fields: [{ field: 'a', problem: 'is there more than once: send each key once' }] },
+  422: { fields: [{ field: 'amount', problem: 'must be a number' }] },
+};
+
+function problemExample(status: number): object {
+  const [code, detail] = SHOWN[status] as readonly [string, string];
+  const named = SHOWN_FIELDS[status] ?? {};
+  return {
+    type: `/docs/errors#${code}`,
+    title: titleOf(code, status),
+    status,
+    detail,
+    instance: '/path',
+    code,
+    request_id: '5f0c2a8e-3a55-4b8c-8e0e-1d4c1d4c1d4c',
+    ...named,
+    error: { code, message: detail, ...named },
+  };
+}
 
 const WHY: Readonly<Record<number, string>> = {
   400: 'The request is not understood; every bad field is named',
@@ -64,7 +87,20 @@ const WHY: Readonly<Record<number, string>> = {
   504: 'The answer would come later than x-request-timeout-ms allows',
 };
 
-const HEADERS = { 'x-request-id': { ...text, description: 'The caller’s own id, or the one it was given' } };
+/** Headers of every answer. */
+export const HEADERS = { 'x-request-id': { ...text, description: 'The caller’s own id, or the one it was given' } };
+
+/** Headers of every request. */
+export const REQUEST_HEADERS = {
+  type: 'object',
+  properties: {
+    'x-request-id': {
+      ...text,
+      description: 'Comes back, and is in logs and traces; one is made where it is left out or has other characters',
+      examples: ['order-1'],
+    },
+  },
+} as const;
 
 /** Responses with errors as application/problem+json. @param why - descriptions that say more than the usual ones */
 export const problems = (codes: readonly number[], why: Readonly<Record<number, string>> = {}): JsonSchema =>
@@ -74,17 +110,17 @@ export const problems = (codes: readonly number[], why: Readonly<Record<number, 
       {
         description: why[code] ?? WHY[code],
         headers: HEADERS,
-        content: { 'application/problem+json': { schema: PROBLEM, example: EXAMPLE } },
+        content: { 'application/problem+json': { schema: PROBLEM, example: problemExample(code) } },
       },
     ]),
   );
 
 /** Responses with errors in the form of another protocol. */
-export const foreignErrors = (codes: readonly number[], schema: JsonSchema): JsonSchema =>
+export const foreignErrors = (codes: readonly number[], schema: JsonSchema, example: unknown): JsonSchema =>
   Object.fromEntries(
     codes.map((code) => [
       code,
-      { description: WHY[code], headers: HEADERS, content: { 'application/json': { schema } } },
+      { description: WHY[code], headers: HEADERS, content: { 'application/json': { schema, example } } },
     ]),
   );
 

@@ -90,7 +90,7 @@ export const PROBLEM_TYPE = 'application/problem+json; charset=utf-8';
 const LONGEST_INSTANCE = 200;
 
 /** `GATEWAY_INVALID_EVENT` is "Invalid event". */
-function titleOf(code: string, status: number): string {
+export function titleOf(code: string, status: number): string {
   const words = code.split('_').slice(1).join(' ').toLowerCase();
   return words === '' ? (STATUS_CODES[status] ?? 'Error') : words.charAt(0).toUpperCase() + words.slice(1);
 }

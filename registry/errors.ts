@@ -104,3 +104,12 @@ export class NothingToRollBackError extends PlatformError {
     });
   }
 }
+
+/** A graph was stopped in the process that computes it: it did not end, took too much memory, or took the process down. */
+export class GraphStoppedError extends PlatformError {
+  readonly code = 'REGISTRY_GRAPH_STOPPED';
+
+  constructor(reason: string) {
+    super(`the model was stopped: ${reason}`, { fault: 'dependency', retryable: true });
+  }
+}

@@ -1,11 +1,11 @@
 import { z } from 'zod';
 import { accessSettings } from '#connectors/http/config';
 import { tlsSchema } from '#monitoring/http_app';
+import { modelLimitsSchema } from '#registry/graphs/model_limits';
 import { modelNameSchema } from '#registry/names';
 import { followSchema } from './routing/follow.ts';
 import { DEALT_TWICE, isDealtTwice, routingSettings } from './routing/routing.ts';
 import { thresholdRuleSchema } from './runtime/adaptive_threshold.ts';
-import { modelLimitsSchema } from './runtime/model_limits.ts';
 
 const servedModel = z
   .strictObject({

@@ -62,15 +62,6 @@ export class OverloadedError extends PlatformError {
   }
 }
 
-/** A graph was stopped in the process that computes it: it did not end, took too much memory, or took the process down. */
-export class GraphStoppedError extends PlatformError {
-  readonly code = 'SERVING_GRAPH_STOPPED';
-
-  constructor(reason: string) {
-    super(`the model was stopped: ${reason}`, { fault: 'dependency', retryable: true });
-  }
-}
-
 /** The caller has said how long it waits, and that is over. */
 export class DeadlinePassedError extends PlatformError {
   readonly code = 'SERVING_DEADLINE_PASSED';

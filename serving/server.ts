@@ -47,13 +47,13 @@ export async function createServing(deps: ServingDeps, config: ServingConfig): P
     if (request.method === 'POST') predictor.admission.enter();
     done();
   });
-  await registerApiDocs(app, { title: 'headwater serving', description: 'Predictions of the production models' });
   const notReady = (): string | undefined => {
     const { waiting } = models;
     return waiting.length === 0 ? undefined : `no version of ${waiting.join(', ')} is loaded`;
   };
   const address = { ...config, name: 'serving', portSetting: 'API_PORT' };
   const service = new HttpService({ ...deps, notReady }, address, app);
+  await registerApiDocs(app, { title: 'headwater serving', description: 'Predictions of the production models' });
   registerInferenceProtocol(app, { models, predictor }, config);
   // With a way of their own to read bodies.
   await app.register((scope) =>

@@ -101,6 +101,8 @@ export interface Framing {
   /** Where the first frame begins. */
   readonly firstAt: number;
   look(buffer: Buffer, at: number): Looked;
+  /** Fills in the header of a frame that has its payload. */
+  seal(frame: Buffer, position: number): void;
 }
 
 export const RECORDS: Framing = {
@@ -123,6 +125,7 @@ export const RECORDS: Framing = {
     }
     return { kind: 'frame', bytes, payloadAt, position };
   },
+  seal: sealFrame,
 };
 
 const HEADER_BEFORE = 8;
@@ -147,5 +150,9 @@ export const BEFORE: Framing = {
       return { kind: 'damaged', problem: 'the checksum of the record does not match' };
     }
     return { kind: 'frame', bytes, payloadAt, position: undefined };
+  },
+  seal(frame) {
+    frame.writeUInt32BE(frame.length - HEADER_BEFORE, 0);
+    frame.writeUInt32BE(crc32(frame.subarray(HEADER_BEFORE)), 4);
   },
 };

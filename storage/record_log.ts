@@ -1,4 +1,4 @@
-import { type FileHandle, open, unlink } from 'node:fs/promises';
+import { type FileHandle, open, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from '#monitoring/log';
 import { bootId } from './boot_id.ts';
@@ -21,7 +21,9 @@ interface Segment {
   readonly file: string;
   readonly framing: Framing;
   readonly base: number;
-  readonly handle: FileHandle;
+  handle: FileHandle;
+  /** Reads of the handle under way. */
+  reads: number;
   bytes: number;
   records: number;
   /** File positions of records 0, 256, 512, … of this segment. */
@@ -36,6 +38,8 @@ export interface StoredRecord {
 
 interface PendingAppend {
   readonly frames: readonly Buffer[];
+  /** Nothing is appended: a new segment begins. */
+  readonly rolls?: boolean;
   resolve(first: number): void;
   reject(error: unknown): void;
 }
@@ -65,6 +69,10 @@ export class RecordLog {
   #writing: Promise<void> | undefined;
   /** A failed write may have left part of itself after the last segment's end. */
   #hasRemains = false;
+  /** Files that were replaced while they were read. */
+  readonly #replaced = new Map<Segment, FileHandle[]>();
+  /** One redaction at a time: each copies what the one before has written. */
+  #redacting: Promise<unknown> = Promise.resolve();
   #isDirty = false;
   #end = 0;
   /** The disk did not confirm a sync: it is unknown what is on it. */
@@ -110,7 +118,7 @@ export class RecordLog {
     try {
       for (const { file, framing, base, goodBytes, records, index } of segments) {
         const handle = await onDisk(file, () => open(file, framing === RECORDS ? 'r+' : 'r', FILE_MODE));
-        this.#segments.push({ file, framing, base, handle, bytes: goodBytes, records, index });
+        this.#segments.push({ file, framing, base, handle, reads: 0, bytes: goodBytes, records, index });
       }
       const torn = this.#segments.at(-1);
       if (tornTail !== undefined && torn !== undefined) {
@@ -176,6 +184,7 @@ export class RecordLog {
         framing: RECORDS,
         base: this.#end,
         handle,
+        reads: 0,
         bytes: SEGMENT_HEADER_BYTES,
         records: 0,
         index: [],
@@ -205,14 +214,14 @@ export class RecordLog {
         if (this.#failure !== undefined) throw this.#failure;
         this.#settings.guard?.();
         await this.#removeRemains();
-        if (this.#last().bytes >= this.#settings.segmentBytes) {
+        const rolls = batch.some((pending) => pending.rolls === true) && this.#last().records > 0;
+        if (rolls || this.#last().bytes >= this.#settings.segmentBytes) {
           await this.sync();
           await this.#roll();
         }
         const first = this.#end;
-        await this.#write(
-          batch.length === 1 ? (batch[0] as PendingAppend).frames : batch.flatMap(({ frames }) => frames),
-        );
+        const all = batch.length === 1 ? (batch[0] as PendingAppend).frames : batch.flatMap(({ frames }) => frames);
+        if (all.length > 0) await this.#write(all);
         let position = first;
         for (const { frames, resolve } of batch) {
           resolve(position);
@@ -285,6 +294,16 @@ export class RecordLog {
   }
 
   async #readSegment(segment: Segment, position: number, most: number): Promise<StoredRecord[]> {
+    segment.reads += 1;
+    try {
+      return await this.#readFrom(segment, position, most);
+    } finally {
+      segment.reads -= 1;
+      if (segment.reads === 0) await this.#closeReplaced(segment);
+    }
+  }
+
+  async #readFrom(segment: Segment, position: number, most: number): Promise<StoredRecord[]> {
     const { file, handle, framing, base, index, bytes: end } = segment;
     if (segment.records === 0) return [];
     const indexed = Math.min(Math.floor((position - base) / INDEX_EVERY), index.length - 1);
@@ -316,6 +335,84 @@ export class RecordLog {
     this.#isDirty = false;
     await this.#syncFile(this.#last());
     this.#mark?.set({ synced: end });
+  }
+
+  /**
+   * Replaces payloads in place: `replace` returns other bytes of the same length, or undefined to keep a record. Positions stay. Each file is written anew
+   * beside and renamed, so that a crash leaves the old one or the new one.
+   *
+   * @returns positions and payloads of what was replaced
+   */
+  redact(replace: (payload: Buffer, position: number) => Buffer | undefined): Promise<StoredRecord[]> {
+    const redacted = this.#redacting.then(() => this.#redact(replace));
+    this.#redacting = redacted.catch(() => {});
+    return redacted;
+  }
+
+  async #redact(replace: (payload: Buffer, position: number) => Buffer | undefined): Promise<StoredRecord[]> {
+    // Of the last segment, appends would go on while it is copied.
+    await new Promise<number>((resolve, reject) => {
+      this.#pending.push({ frames: [], rolls: true, resolve, reject });
+      this.#writing ??= this.#writeAll();
+    });
+    const replaced: StoredRecord[] = [];
+    for (const segment of this.#segments.slice(0, -1)) {
+      const found: StoredRecord[] = [];
+      for (let at = segment.base; at < endOfSegment(segment); ) {
+        const records = await this.#readSegment(segment, at, REDACTED_AT_ONCE);
+        for (const { position, payload } of records) {
+          const changed = replace(payload, position);
+          if (changed !== undefined) found.push({ position, payload: changed });
+        }
+        at = (records.at(-1)?.position ?? endOfSegment(segment)) + 1;
+      }
+      if (found.length > 0 && this.#segments.includes(segment)) await this.#rewrite(segment, found);
+      replaced.push(...found);
+    }
+    return replaced;
+  }
+
+  async #rewrite(segment: Segment, changed: readonly StoredRecord[]): Promise<void> {
+    const { file, handle: before, framing, base, bytes } = segment;
+    const content = Buffer.alloc(bytes);
+    await onDisk(file, () => before.read(content, 0, bytes, 0));
+    let position = base;
+    let next = 0;
+    for (let at = framing.firstAt; at < bytes && next < changed.length; position += 1) {
+      const looked = framing.look(content, at);
+      if (looked.kind !== 'frame') throw new DamagedFileError(file, at, 'no intact record begins here');
+      const { position: wanted, payload } = changed[next] as StoredRecord;
+      if (position === wanted) {
+        payload.copy(content, looked.payloadAt);
+        framing.seal(content.subarray(at, at + looked.bytes), position);
+        next += 1;
+      }
+      at += looked.bytes;
+    }
+    this.#settings.guard?.();
+    const { atime, mtime } = await before.stat();
+    const making = `${file}${REDACTING}`;
+    const handle = await onDisk(making, async () => {
+      const made = await open(making, 'w+', FILE_MODE);
+      await writeWhole(made, content, 0);
+      // Retention goes by when a segment was last appended to.
+      await made.utimes(atime, mtime);
+      await made.sync();
+      return made;
+    });
+    await onDisk(file, () => rename(making, file));
+    await syncFolder(this.#directory);
+    this.#replaced.set(segment, [...(this.#replaced.get(segment) ?? []), before]);
+    segment.handle = handle;
+    if (segment.reads === 0) await this.#closeReplaced(segment);
+  }
+
+  /** What was read of a file before it was replaced is read to the end. */
+  async #closeReplaced(segment: Segment): Promise<void> {
+    const handles = this.#replaced.get(segment);
+    if (handles === undefined) return;
+    this.#replaced.delete(segment);
+    for (const handle of handles) await handle.close();
   }
 
   /** Begins a new segment, so that those before can be discarded. */
@@ -352,6 +449,7 @@ export class RecordLog {
   }
 
   async close(): Promise<void> {
+    await this.#redacting;
     await this.#writing;
     if (this.#mark === undefined) return;
     try {
@@ -370,9 +468,16 @@ export class RecordLog {
   async #closeFiles(): Promise<void> {
     this.#mark?.close();
     this.#mark = undefined;
-    for (const { handle } of this.#segments.splice(0)) await handle.close();
+    for (const segment of this.#segments.splice(0)) {
+      await this.#closeReplaced(segment);
+      await segment.handle.close();
+    }
   }
 }
+
+const REDACTED_AT_ONCE = 1_000;
+/** Ends the name of a file that is being made; it is not a segment's. */
+const REDACTING = '.redacting';
 
 const endOfSegment = ({ base, records }: Segment): number => base + records;
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type JsonSchema, problems } from '#monitoring/api_schemas';
+import { HEADERS, type JsonSchema, problems, REQUEST_HEADERS } from '#monitoring/api_schemas';
 import type { EventType } from './event_validator.ts';
 
 // The gateway's part of GET /openapi.json. It describes: events are checked by their own schemas, which name every mistake.
@@ -41,18 +41,34 @@ const BATCH = {
   },
 } as const;
 
+const TAKEN_BATCH = {
+  ...{ accepted: 1, duplicates: 0, rejected: 1, failed: 0 },
+  results: [
+    { index: 0, event_id: 'e-1', status: 'accepted' },
+    {
+      ...{ index: 1, status: 'rejected', code: 'GATEWAY_INVALID_EVENT', http_status: 400 },
+      ...{ reason: 'amount: must be a number', fields: [{ field: 'amount', problem: 'must be a number' }] },
+    },
+  ],
+};
+const FAILED_BATCH = {
+  ...{ accepted: 0, duplicates: 0, rejected: 0, failed: 1 },
+  results: [{ index: 0, event_id: 'e-1', status: 'failed', code: 'GATEWAY_SPOOL_FULL', http_status: 503 }],
+};
+
+const answer = (description: string, schema: JsonSchema, example: unknown): JsonSchema => ({
+  description,
+  headers: HEADERS,
+  content: { 'application/json': { schema, example } },
+});
+
 const WHY = {
   409: 'An event of this user with this id was accepted before, with other content',
   413: 'The body or the record is too large, or the batch has too many events',
   415: 'A media type, charset or event format that is not read here',
   503: 'The broker is away and the disk is full: send it again after Retry-After',
 };
-const ERRORS = [400, 401, 403, 413, 415, 429, 503] as const;
-
-const HEADERS = {
-  type: 'object',
-  properties: { 'x-request-id': { ...text, description: 'Comes back; one is made where it is left out' } },
-};
+const ERRORS = [400, 401, 403, 405, 413, 415, 429, 503] as const;
 
 /** Schemas of POST /ingest and POST /ingest/batch. */
 export function apiSchemas(types: readonly EventType[], unknownTypes: 'reject' | 'accept') {
@@ -60,7 +76,10 @@ export function apiSchemas(types: readonly EventType[], unknownTypes: 'reject' |
   const open = { type: 'object', required: ['event_id', 'event_type', 'timestamp'], additionalProperties: true };
   const event: JsonSchema = { anyOf: unknownTypes === 'accept' ? [...schemas, open] : schemas };
   const [example] = types.flatMap((type) => (type.example === undefined ? [] : [type.example]));
-  const shown = (value: unknown): JsonSchema => (example === undefined ? {} : { example: value });
+  // Within the schema: @fastify/swagger passes on nothing that stands beside it.
+  const media = (schema: JsonSchema, shown: unknown): JsonSchema => ({
+    schema: example === undefined ? schema : { ...schema, examples: [shown] },
+  });
   const attributes = {
     specversion: { type: 'string', const: '1.0' },
     id: { ...text, minLength: 1 },
@@ -82,48 +101,47 @@ export function apiSchemas(types: readonly EventType[], unknownTypes: 'reject' |
     summary: 'Takes one event, or a batch of CloudEvents',
     description:
       'CloudEvents 1.0 are read in all modes: structured, batched, and binary (attributes in ce- headers). A repeated event is answered 200.',
-    headers: HEADERS,
+    headers: REQUEST_HEADERS,
     body: {
       required: true,
       content: {
-        'application/json': { schema: event, ...shown(example) },
-        'application/cloudevents+json': { schema: cloudEvent, ...shown(cloudExample) },
-        'application/cloudevents-batch+json': {
-          schema: { type: 'array', items: cloudEvent },
-          ...shown([cloudExample]),
-        },
+        'application/json': media(event, example),
+        'application/cloudevents+json': media(cloudEvent, cloudExample),
+        'application/cloudevents-batch+json': media({ type: 'array', items: cloudEvent }, [cloudExample]),
       },
     },
     response: {
-      200: { description: 'It was accepted before; or what became of each event of a batch', anyOf: [TAKEN, BATCH] },
-      202: { description: 'It is durable in the broker', ...TAKEN },
+      200: answer(
+        'It was accepted before; or what became of each event of a batch',
+        { anyOf: [TAKEN, BATCH] },
+        { event_id: 'e-1', status: 'duplicate' },
+      ),
+      202: answer('It is durable in the broker', TAKEN, { event_id: 'e-1', status: 'accepted' }),
       ...problems([...ERRORS, 409], WHY),
     },
   };
   const batch = {
     summary: 'Takes many events: NDJSON, a JSON array, or a batch of CloudEvents',
     description: 'Each event has its own result. 503: some have failed and may be sent again; the others were taken.',
-    headers: HEADERS,
+    headers: REQUEST_HEADERS,
     body: {
       required: true,
       content: {
-        'application/x-ndjson': { schema: text, ...shown(JSON.stringify(example)) },
-        'application/json': { schema: { type: 'array', items: event }, ...shown([example]) },
-        'application/cloudevents-batch+json': {
-          schema: { type: 'array', items: cloudEvent },
-          ...shown([cloudExample]),
-        },
+        'application/x-ndjson': media(text, JSON.stringify(example)),
+        'application/json': media({ type: 'array', items: event }, [example]),
+        'application/cloudevents-batch+json': media({ type: 'array', items: cloudEvent }, [cloudExample]),
       },
     },
     response: {
-      200: { description: 'What became of each event', ...BATCH },
+      200: answer('What became of each event', BATCH, TAKEN_BATCH),
       ...problems(
         ERRORS.filter((code) => code !== 503),
         WHY,
       ),
       503: {
         description: 'Some events have failed: send these again; or the gateway takes nothing at the moment',
-        content: { 'application/json': { schema: BATCH }, ...problemContent() },
+        headers: HEADERS,
+        content: { 'application/json': { schema: BATCH, example: FAILED_BATCH }, ...problemContent() },
       },
     },
   };

@@ -33,6 +33,8 @@ export interface GatewayDeps {
   /** For records that the broker refuses after they were accepted, and for payloads that are too large for a topic. */
   readonly deadLetters: DeadLetterWriter;
   readonly eventTypes: readonly EventType[];
+  /** How old an event may be when it is received, ms: the pipeline's setting. */
+  readonly allowedLatenessMs: number;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Registry;
@@ -54,7 +56,6 @@ export async function createGateway(
   const app = createHttpApp(config.tls, { bodyLimit: config.maxBodyBytes, requestTimeout: 30_000 });
   // Of requests only: answers are small.
   await app.register(compress, { globalCompression: false, globalDecompression: true });
-  await registerApiDocs(app, { title: 'headwater gateway', description: 'Takes events in' });
   const spool =
     config.spool === undefined
       ? undefined
@@ -66,7 +67,11 @@ export async function createGateway(
     { ...config, name: 'gateway', portSetting: 'GATEWAY_PORT' },
     app,
   );
-  const validate = createEventValidator(deps.eventTypes, config.unknownEventTypes);
+  await registerApiDocs(app, { title: 'headwater gateway', description: 'Takes events in' });
+  const validate = createEventValidator(deps.eventTypes, {
+    unknownTypes: config.unknownEventTypes,
+    allowedLatenessMs: deps.allowedLatenessMs,
+  });
   const intake = new EventIntake({ ...deps, producer, validate }, topics, config);
   const cloudEvents = new CloudEventReader(deps.eventTypes);
   const schemas = apiSchemas(deps.eventTypes, config.unknownEventTypes);

@@ -16,6 +16,7 @@ import { FolderLock } from '#storage/folder_lock';
 import { createCircuit } from '../circuit.ts';
 import { refusedInHalves } from '../delivery.ts';
 import { PartitionLog } from '../memory/partition_log.ts';
+import type { KeptRecord } from '../memory/record_payload.ts';
 import type { SpoolConfig } from './config.ts';
 import { SpoolFullError } from './errors.ts';
 import type { RefuseSpooled } from './spooled_letters.ts';
@@ -222,9 +223,10 @@ export class SpoolingProducer implements Producer, Service, HealthSource {
   }
 
   /** What the broker refuses for good goes to the dead letters, alone: it keeps nothing behind it. */
-  async #sendByTopic(records: readonly LogRecord[]): Promise<void> {
+  async #sendByTopic(records: readonly KeptRecord[]): Promise<void> {
     const byTopic = new Map<string, LogRecord[]>();
-    for (const { headers, ...record } of records) {
+    for (const { headers, isErased, ...record } of records) {
+      if (isErased === true) continue;
       const { [TOPIC_HEADER]: topic = '', ...own } = headers;
       const batch = byTopic.get(topic);
       if (batch === undefined) byTopic.set(topic, [{ ...record, headers: own }]);

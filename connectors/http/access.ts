@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from '#monitoring/log';
 import { isLoopback, type ListenerGuard, open } from '#monitoring/route_access';
 import { checkHost, checkOrigin } from './browsers.ts';
-import type { AccessConfig, Limit } from './config.ts';
+import { type AccessConfig, DEFAULT_REFUSED_LIMIT, type Limit } from './config.ts';
 import { ForbiddenError, RateLimitedError, UnauthorizedError } from './errors.ts';
 import { KeyRing } from './key_ring.ts';
 import { callerOf, RequestLimits } from './request_limits.ts';
@@ -74,6 +74,8 @@ class Guard implements ListenerGuard {
   readonly #keys: KeyRing;
   readonly #verify: VerifyToken | undefined;
   readonly #limits = new RequestLimits();
+  /** Apart: addresses that guess keys push no caller out of {@link #limits}. */
+  readonly #refusals = new RequestLimits();
   readonly #origins: ReadonlySet<string>;
   /** What `Host` may be; undefined: anything. */
   #hosts: ReadonlySet<string> | undefined;
@@ -144,18 +146,16 @@ class Guard implements ListenerGuard {
 
   /** A caller that is not known: counted by its address, so that keys cannot be guessed without limit. */
   #refuse(request: FastifyRequest, reply: FastifyReply, refusal: UnauthorizedError): never {
-    const { rateLimit: limit } = this.#config;
+    const { rateLimit, refusedLimit = rateLimit ?? DEFAULT_REFUSED_LIMIT } = this.#config;
     request.caller = request.ip;
-    if (limit !== undefined) {
-      this.#count(`refused ${callerOf(request.ip)}`, reply, limit);
-    }
+    this.#count(callerOf(request.ip), reply, refusedLimit, this.#refusals);
     reply.header('www-authenticate', challenge(this.#keys.hasKeys, this.#verify !== undefined));
     throw refusal;
   }
 
   /** @throws {@link RateLimitedError} */
-  #count(caller: string, reply: FastifyReply, limit: Limit): void {
-    const { isExceeded, remaining, resetSeconds } = this.#limits.count(caller, limit);
+  #count(caller: string, reply: FastifyReply, limit: Limit, counts = this.#limits): void {
+    const { isExceeded, remaining, resetSeconds } = counts.count(caller, limit);
     reply.headers({
       'x-ratelimit-limit': limit.requests,
       'x-ratelimit-remaining': remaining,
@@ -163,7 +163,7 @@ class Guard implements ListenerGuard {
     });
     if (!isExceeded) return;
     reply.header('retry-after', resetSeconds);
-    throw new RateLimitedError(limit.requests, limit.windowMs);
+    throw new RateLimitedError(limit, counts === this.#refusals);
   }
 }
 

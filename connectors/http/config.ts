@@ -8,6 +8,9 @@ export const limitSchema = z.strictObject({
 /** Requests in a window of time. */
 export type Limit = z.infer<typeof limitSchema>;
 
+/** So often may an address send keys and tokens that are not valid, where nothing else is configured. */
+export const DEFAULT_REFUSED_LIMIT: Limit = { requests: 100, windowMs: 60_000 };
+
 const origin = z.string().refine((text) => text === '*' || (URL.canParse(text) && new URL(text).origin === text), {
   message: 'must be an origin such as https://app.example.com, without a path',
 });
@@ -46,8 +49,10 @@ export const accessSettings = {
       scoped: z.boolean().default(false),
     })
     .optional(),
-  /** Requests of one caller (key, token's subject, or address); refused keys count for their address. Absent: no limit. */
+  /** Requests of one caller (key, token's subject, or address). Absent: no limit. */
   rateLimit: limitSchema.optional(),
+  /** Requests without a valid key or token, of one address. Absent: {@link rateLimit}, or else {@link DEFAULT_REFUSED_LIMIT}. */
+  refusedLimit: limitSchema.optional(),
   /** Pages of other origins: they may send nothing unless their origin is listed. */
   cors: z.strictObject({ allowedOrigins: z.array(origin).default([]) }).prefault({}),
   /** Values of `Host` that a listener on a loopback address answers besides its own (`*`: every one): names that a proxy on this machine passes on. */

@@ -1,4 +1,5 @@
 import { PlatformError } from '#kernel/errors';
+import type { Limit } from './config.ts';
 
 export class UnauthorizedError extends PlatformError {
   readonly code = 'HTTP_UNAUTHORIZED';
@@ -13,11 +14,14 @@ export class RateLimitedError extends PlatformError {
   readonly code = 'HTTP_RATE_LIMITED';
   readonly httpStatus = 429;
 
-  constructor(requests: number, windowMs: number) {
-    super(`more than ${requests} requests in ${windowMs} ms: send larger batches, or less often`, {
-      fault: 'caller',
-      retryable: true,
-    });
+  /** @param isOfRefused - whether the requests had no valid key or token */
+  constructor({ requests, windowMs }: Limit, isOfRefused: boolean) {
+    super(
+      isOfRefused
+        ? `more than ${requests} requests without a valid key or token from this address in ${windowMs} ms: send a valid one`
+        : `more than ${requests} requests in ${windowMs} ms: send larger batches, or less often`,
+      { fault: 'caller', retryable: true },
+    );
   }
 }
 

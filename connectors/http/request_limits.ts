@@ -32,6 +32,11 @@ export class RequestLimits {
     this.#now = now;
   }
 
+  /** Callers that it remembers. */
+  get size(): number {
+    return this.#windows.size;
+  }
+
   count(caller: string, { requests, windowMs }: Limit): Counted {
     const nowMs = this.#now();
     let window = this.#windows.get(caller);

@@ -21,6 +21,7 @@ import { DamagedFileError, onDisk } from '#storage/errors';
 import { FolderLock } from '#storage/folder_lock';
 import { checkLog } from '#storage/log_check';
 import { listSegments, MARK_FILE } from '#storage/segment_files';
+import { type EntityMention, isMentioned } from '../entity_mention.ts';
 import { OffsetOutOfRangeError, RecordTooLargeError, refusalOf, UnknownTopicError } from '../errors.ts';
 import { checkedRecords } from '../record_check.ts';
 import { mostRecordBytes, recordBytes } from '../record_size.ts';
@@ -254,6 +255,14 @@ export class MemoryLog implements Broker {
     return new Map(Object.entries(positions ?? {}));
   }
 
+  async eraseRecords(topic: string, mention: EntityMention): Promise<number> {
+    let erased = 0;
+    for (const partition of this.#topic(topic).partitions) {
+      erased += await partition.erase((record) => isMentioned(fromTextRecord(record), mention));
+    }
+    return erased;
+  }
+
   async drain(): Promise<void> {}
 
   async stop(): Promise<void> {
@@ -296,13 +305,24 @@ class PartitionReader implements SourcePartition {
   }
 
   async poll(options: { maxRecords: number; maxWaitMs: number; signal: AbortSignal }): Promise<readonly LogRecord[]> {
-    let records = await this.#log.read(this.#next, options.maxRecords);
+    let records = await this.#read(options.maxRecords);
     if (records.length === 0 && options.maxWaitMs > 0 && !options.signal.aborted) {
       await this.#log.waitForAppend(options.maxWaitMs, options.signal);
-      records = await this.#log.read(this.#next, options.maxRecords);
+      records = await this.#read(options.maxRecords);
     }
-    if (records.length > 0) this.#next = (records[records.length - 1] as LogRecord).offset + 1n;
     return records.map(fromTextRecord);
+  }
+
+  /** The next records, past those that were erased. */
+  async #read(maxRecords: number): Promise<readonly LogRecord[]> {
+    for (;;) {
+      const records = await this.#log.read(this.#next, maxRecords);
+      const last = records.at(-1);
+      if (last === undefined) return [];
+      this.#next = last.offset + 1n;
+      const kept = records.filter(({ isErased }) => isErased !== true);
+      if (kept.length > 0) return kept;
+    }
   }
 
   position(): Position {

@@ -1,8 +1,8 @@
 import type { LogRecord, OutgoingRecord } from '#connectors/connector';
 import type { Logger } from '#monitoring/log';
-import { FRAME_HEADER_BYTES } from '#storage/framing';
+import { FRAME_HEADER_BYTES, frameOf } from '#storage/framing';
 import { RecordLog } from '#storage/record_log';
-import { decodeRecord, encodeRecord } from './record_payload.ts';
+import { decodeRecord, encodeRecord, erasedPayload, type KeptRecord } from './record_payload.ts';
 
 /** A record with what is put before it, bytes. */
 export const LARGEST_FRAME = 256 * 1024 * 1024;
@@ -69,8 +69,8 @@ export class PartitionLog {
     for (const wake of this.#waiters) wake();
   }
 
-  /** Records from `offset` on, at most `maxRecords`; empty when there are none yet. */
-  async read(offset: bigint, maxRecords: number): Promise<LogRecord[]> {
+  /** Records from `offset` on, at most `maxRecords`; empty when there are none yet. Erased ones are among them. */
+  async read(offset: bigint, maxRecords: number): Promise<KeptRecord[]> {
     const position = Number(offset);
     if (this.#tail.length > 0 && position >= this.#tailStart) {
       const from = position - this.#tailStart;
@@ -96,6 +96,20 @@ export class PartitionLog {
       signal.addEventListener('abort', done, { once: true });
       if (signal.aborted) done();
     });
+  }
+
+  /** Erases records: their places stay, readers pass over them, and nothing else of them is left in the files. @returns how many */
+  async erase(matches: (record: LogRecord) => boolean): Promise<number> {
+    const erased = await this.#log.redact((payload, position) => {
+      const record = decodeRecord(payload, this.#partition, BigInt(position));
+      return record.isErased !== true && matches(record) ? erasedPayload(payload) : undefined;
+    });
+    for (const { position, payload } of erased) {
+      const at = position - this.#tailStart;
+      // Not in place: a reader may hold what was there.
+      if (at >= 0 && at < this.#tail.length) this.#tail[at] = frameOf(payload);
+    }
+    return erased.length;
   }
 
   sync(): Promise<void> {

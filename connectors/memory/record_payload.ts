@@ -3,10 +3,12 @@ import { allocateFrame, FRAME_HEADER_BYTES } from '#storage/framing';
 
 /**
  * A record as the payload of a frame, big-endian: f64 timestamp, i32 key length (-1: none), key, u32 header bytes (highest bit: a
- * tombstone), headers as JSON, value.
+ * tombstone, the one below: an erased record), headers as JSON, value.
  */
 const FIXED = 8 + 4 + 4;
 const TOMBSTONE = 0x80000000;
+/** Beside the header bytes: the record was erased, and readers pass over it. */
+const ERASED = 0x40000000;
 const NO_VALUE = Buffer.alloc(0);
 
 /** Returns a frame with its payload; its header is filled in when it is appended. */
@@ -28,13 +30,32 @@ export function encodeRecord(record: OutgoingRecord, timestampMs: number): Buffe
 
 const NO_HEADERS = Object.freeze({});
 
-export function decodeRecord(payload: Buffer, partition: string, offset: bigint): LogRecord {
+/** A record as it lies in the log. */
+export interface KeptRecord extends LogRecord {
+  /** Only its place is left. */
+  readonly isErased?: boolean;
+}
+
+/** Returns what is left of a record that is erased: as many bytes, with its timestamp and nothing else. */
+export function erasedPayload(payload: Buffer): Buffer {
+  const erased = Buffer.alloc(payload.length);
+  payload.copy(erased, 0, 0, 8);
+  erased.writeInt32BE(-1, 8);
+  erased.writeUInt32BE(ERASED, 12);
+  return erased;
+}
+
+export function decodeRecord(payload: Buffer, partition: string, offset: bigint): KeptRecord {
   const timestampMs = payload.readDoubleBE(0);
   const keyBytes = payload.readInt32BE(8);
   let cursor = 12;
   const key = keyBytes < 0 ? undefined : payload.toString('utf8', cursor, cursor + keyBytes);
   cursor += Math.max(0, keyBytes);
   const marked = payload.readUInt32BE(cursor);
+  if (marked === ERASED) {
+    const nothing = { key: undefined, value: NO_VALUE, isTombstone: false, headers: NO_HEADERS };
+    return { ...nothing, timestampMs, partition, offset, isErased: true };
+  }
   const isTombstone = marked >= TOMBSTONE;
   const headerBytes = isTombstone ? marked - TOMBSTONE : marked;
   cursor += 4;

@@ -5,7 +5,7 @@ import type { OnlineStore } from '#feature_store/online/online_store';
 import { needs } from '#monitoring/route_access';
 import type { EntityLookup } from './entity_lookup.ts';
 import { mayReadView } from './readable_views.ts';
-import { answers } from './schemas.ts';
+import { answers, paramsOf } from './schemas.ts';
 
 interface CounterPath {
   readonly entity: string;
@@ -16,13 +16,7 @@ interface CounterQuery {
   readonly entity?: string;
 }
 
-const params = {
-  type: 'object',
-  properties: {
-    entity: { type: 'string', minLength: 1 },
-    counter: { type: 'string', pattern: '^[a-z][a-z0-9_]*$' },
-  },
-} as const;
+const params = paramsOf('entity', 'counter');
 
 const querystring = {
   type: 'object',
@@ -74,6 +68,7 @@ export function registerCounterRoutes(
           type: ['object', 'null'],
           additionalProperties: false,
           properties: { by: { type: 'integer', minimum: -1_000_000_000, maximum: 1_000_000_000 } },
+          examples: [{ by: 2 }],
         },
       },
     },

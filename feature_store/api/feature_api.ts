@@ -21,7 +21,7 @@ import { registerCounterRoutes } from './counter_routes.ts';
 import { EntityLookup, type Known, viewsOf } from './entity_lookup.ts';
 import { UnknownEntityError, UnknownFeatureError } from './errors.ts';
 import { type ReadableViews, readableViews } from './readable_views.ts';
-import { answers } from './schemas.ts';
+import { answers, paramsOf } from './schemas.ts';
 import { featuresJson, oneFeature } from './served_features.ts';
 import { registerStatisticsRoutes } from './statistics_routes.ts';
 import { registerVectorRoutes } from './vector_routes.ts';
@@ -71,9 +71,9 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
   acceptExactlyWhatSchemasSay(app);
   // Answers are described, not cut to what the description knows.
   app.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
-  await registerApiDocs(app, { title: 'headwater features', description: 'Features of entities, as of now' });
   const service = new HttpService(deps, { ...config, name: 'features', portSetting: 'FEATURE_API_PORT' }, app);
   await controlAccess(app, config, deps.log);
+  await registerApiDocs(app, { title: 'headwater features', description: 'Features of entities, as of now' });
   const readable = readableViews(views);
   const ofFeatures = { access: needsSome('features') };
   const lookup = new EntityLookup(store);
@@ -105,7 +105,15 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
 
   app.get<{ Params: { entity: string }; Querystring: Options }>(
     '/features/:entity',
-    { config: ofFeatures, schema: { ...answers.entity, querystring: options, summary: 'All features of an entity' } },
+    {
+      config: ofFeatures,
+      schema: {
+        ...answers.entity,
+        params: paramsOf('entity'),
+        querystring: options,
+        summary: 'All features of an entity',
+      },
+    },
     async (request, reply) => {
       const { params, query } = request;
       const [known] = await lookup.read([params.entity], selected(query, readable(request, query.view)));
@@ -118,7 +126,15 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
 
   app.get<{ Params: { entity: string; feature: string }; Querystring: Options }>(
     '/features/:entity/:feature',
-    { config: ofFeatures, schema: { ...answers.feature, querystring: options, summary: 'One feature of an entity' } },
+    {
+      config: ofFeatures,
+      schema: {
+        ...answers.feature,
+        params: paramsOf('entity', 'feature'),
+        querystring: options,
+        summary: 'One feature of an entity',
+      },
+    },
     async (request) => {
       const { params, query } = request;
       const own = readable(request, query.view);
@@ -178,7 +194,8 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
     {
       config: ofFeatures,
       schema: {
-        ...answers.lineage,
+        ...answers.lineageOfOne,
+        params: paramsOf('feature'),
         summary: 'Where a feature comes from: fields, features, source, in every view that has it',
       },
     },

@@ -1,4 +1,4 @@
-import { type JsonSchema, problems } from '#monitoring/api_schemas';
+import { HEADERS, type JsonSchema, problems, REQUEST_HEADERS } from '#monitoring/api_schemas';
 
 // What GET /openapi.json says of the feature API's answers.
 
@@ -14,39 +14,60 @@ const open = { type: 'object', additionalProperties: true };
 const cell = object({ value, computed_at: text, age_ms: { type: 'number' } }, ['value', 'computed_at']);
 const features = mapOf(cell);
 
-const ALWAYS = [400, 401, 403, 404, 429, 503] as const;
+const ALWAYS = [400, 401, 403, 404, 405, 429, 503] as const;
 /** An id of several entities. */
 const AMBIGUOUS = [409] as const;
 const WITH_BODY = [...ALWAYS, 413, 415] as const;
-const HEADERS = {
-  type: 'object',
-  properties: { 'x-request-id': { ...text, description: 'Comes back; one is made where it is left out' } },
-};
 
 /** The answer, which is described only: it is written without the schema. */
-const described = (schema: JsonSchema): JsonSchema => ({
-  200: { description: 'The answer', content: { 'application/json': { schema } } },
+const described = (schema: JsonSchema, example: unknown): JsonSchema => ({
+  200: { description: 'The answer', headers: HEADERS, content: { 'application/json': { schema, example } } },
 });
-const get = (schema: JsonSchema, also: readonly number[] = []) => ({
-  headers: HEADERS,
-  response: { ...described(schema), ...problems([...ALWAYS, ...also]) },
+const get = (schema: JsonSchema, example: unknown, also: readonly number[] = []) => ({
+  headers: REQUEST_HEADERS,
+  response: { ...described(schema, example), ...problems([...ALWAYS, ...also]) },
 });
-const post = (schema: JsonSchema, also: readonly number[] = []) => ({
-  headers: HEADERS,
-  response: { ...described(schema), ...problems([...WITH_BODY, ...also]) },
+const post = (schema: JsonSchema, example: unknown, also: readonly number[] = []) => ({
+  headers: REQUEST_HEADERS,
+  response: { ...described(schema, example), ...problems([...WITH_BODY, ...also]) },
 });
 
 const entity = object({ user_id: text, entity: text, features });
 const counter = object({ user_id: text, entity: text, counter: text, value: { type: 'number' } });
-const lineage = object({ lineage: listOf(open) });
+const lineage = object({ feature: text, lineage: listOf(open) }, ['lineage']);
+
+/** What parameters of paths are, for example. */
+export const PARAMETERS = {
+  entity: { ...text, minLength: 1, examples: ['u-1'] },
+  feature: { ...text, minLength: 1, examples: ['count_1h'] },
+  counter: { ...text, pattern: '^[a-z][a-z0-9_]*$', examples: ['attempts'] },
+} as const;
+
+/** The parameters of a path. */
+export const paramsOf = (...names: readonly (keyof typeof PARAMETERS)[]) => ({
+  type: 'object',
+  properties: Object.fromEntries(names.map((name) => [name, PARAMETERS[name]])),
+  required: [...names],
+});
+
+// Held against the schemas by test/unit/cli/openapi.test.ts.
+const shownFeatures = { count_1h: { value: 3, computed_at: '2026-11-28T12:00:00.000Z' } };
+const shownEntity = { user_id: 'u-1', entity: 'account', features: shownFeatures };
+const shownCounter = { user_id: 'u-1', entity: 'account', counter: 'attempts', value: 4 };
+const shownLineage = {
+  ...{ feature: 'count_1h', view: 'fraud@1', entity: 'account', features: [], fields: ['*'] },
+  ...{ source: 'transactions', eventTypes: ['transaction'] },
+};
+const shownDefinition = { name: 'count_1h', type: 'long', description: 'Transactions in an hour', kind: 'window' };
 
 export const answers = {
-  entity: get(entity, AMBIGUOUS),
+  entity: get(entity, shownEntity, AMBIGUOUS),
   feature: get(
     object(
       { user_id: text, entity: text, feature: text, value, computed_at: text, view: text, age_ms: { type: 'number' } },
       ['user_id', 'entity', 'feature', 'value'],
     ),
+    { user_id: 'u-1', entity: 'account', feature: 'count_1h', ...shownFeatures.count_1h, view: 'fraud@1' },
     AMBIGUOUS,
   ),
   batch: post(
@@ -59,14 +80,22 @@ export const answers = {
         }),
       ),
     }),
+    { results: [shownEntity, { user_id: 'u-2', entity: null, features: null }] },
     AMBIGUOUS,
   ),
-  lineage: get(lineage),
-  features: get(object({ features: listOf(open) })),
-  views: get(object({ views: listOf(open) })),
-  readCounter: get(counter, AMBIGUOUS),
-  addToCounter: post(counter, AMBIGUOUS),
-  services: get(object({ services: listOf(open) })),
+  lineageOfOne: get(lineage, { feature: 'count_1h', lineage: [shownLineage] }),
+  lineage: get(lineage, { lineage: [shownLineage] }),
+  features: get(object({ features: listOf(open) }), {
+    features: [{ ...shownDefinition, view: 'fraud@1', entity: 'account', owner: 'risk' }],
+  }),
+  views: get(object({ views: listOf(open) }), {
+    views: [{ id: 'fraud@1', view: 'fraud', version: 1, entity: 'account', features: [shownDefinition] }],
+  }),
+  readCounter: get(counter, shownCounter, AMBIGUOUS),
+  addToCounter: post(counter, shownCounter, AMBIGUOUS),
+  services: get(object({ services: listOf(open) }), {
+    services: [{ service: 'fraud@1', entity: 'account', owner: 'risk', unknown_entities: 'null' }],
+  }),
   vectors: post(
     object({
       service: text,
@@ -74,7 +103,18 @@ export const answers = {
       fingerprint: text,
       vectors: listOf(object({ entity: text, features: { anyOf: [mapOf(value), { type: 'null' }] } })),
     }),
+    {
+      ...{ service: 'fraud@1', entity: 'account', fingerprint: '9f2c41d07a6b8e35' },
+      vectors: [{ entity: 'u-1', features: { count_1h: 3 } }],
+    },
     [422],
   ),
-  statistics: get(object({ statistics: listOf(open) })),
+  statistics: get(object({ statistics: listOf(open) }), {
+    statistics: [
+      {
+        ...{ view: 'fraud@1', feature: 'count_1h', window_start: '2026-11-28T12:00:00.000Z', window_ms: 300_000 },
+        ...{ null_share: 0, rows: 120, nulls: 0 },
+      },
+    ],
+  }),
 };

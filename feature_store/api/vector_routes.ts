@@ -48,6 +48,7 @@ export function registerVectorRoutes(app: FastifyInstance, features: FeatureRead
         body: {
           type: 'object',
           required: ['service', 'rows'],
+          examples: [{ service: 'fraud@1', rows: [{ entity: 'u-1' }] }],
           additionalProperties: false,
           properties: {
             service: { type: 'string', description: 'As name@version; a view is a service too' },

@@ -44,6 +44,17 @@ export function entityKeyOf({ name, joinKeys }: Entity, event: EventFields): Ent
   );
 }
 
+/** Returns whether an event identifies an entity: it has all of its join keys, and they are exact. */
+export function identifies(entity: Entity, event: EventFields): boolean {
+  try {
+    entityKeyOf(entity, event);
+    return true;
+  } catch (error) {
+    if (error instanceof EntityKeyError) return false;
+    throw error;
+  }
+}
+
 /**
  * Reads an id as people write it. With one join key it is taken literally, by the type of the join key; with several it is the key text, such as
  * `s1|temperature`, in which numbers may be written without `#`.

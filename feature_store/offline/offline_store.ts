@@ -2,6 +2,7 @@ import type { WindowStatistics } from '#feature_store/aggregation/statistics';
 import type { EntityKey, KeyedEntity } from '#feature_store/definitions/entity_key';
 import type { FeatureRow, FeatureValue, ViewReference } from '#feature_store/definitions/feature_row';
 import type { ViewDescription } from '#feature_store/definitions/feature_view';
+import type { Erasure, StoredErasures } from '#feature_store/erasure/erasures';
 import type { JsonObject } from '#kernel/json';
 import type { Service } from '#kernel/lifecycle';
 import type { EventTime, ProcessingTime } from '#kernel/time';
@@ -104,6 +105,13 @@ export interface Erased {
   readonly feedback: number;
   readonly labels: number;
 }
+
+/** Join keys with their values as strings. */
+export type JoinKeyValues = Readonly<Record<string, string>>;
+
+/** Tables with rows of entities. */
+export const ENTITY_TABLES = ['feature_rows', 'feature_row_revisions', 'predictions', 'prediction_feedback', 'labels'] as const;
+export type EntityTable = (typeof ENTITY_TABLES)[number];
 
 /** Whether the trail of what was done by whom is as it was written. */
 export interface AuditCheck {
@@ -288,8 +296,29 @@ export interface OfflineStore extends Service, DefinitionStore {
    * @returns what was, or would be, deleted
    */
   deleteBefore(time: EventTime, dryRun: boolean): Promise<Deleted>;
-  /** Deletes all that is known of an entity, in one transaction; with `dryRun` only counts it. */
-  eraseEntity(entityKey: EntityKey, dryRun: boolean): Promise<Erased>;
+  /**
+   * Deletes all that is known of an entity, in one transaction; with `dryRun` only counts it.
+   *
+   * @param joinKeys - join keys with their values as strings: predictions and labels whose inputs hold all of them are the entity's too
+   */
+  eraseEntity(entityKey: EntityKey, dryRun: boolean, joinKeys?: JoinKeyValues): Promise<Erased>;
+  /** Deletes an entity's feature rows that were computed at that time or before. @returns how many */
+  eraseRowsComputedBy(entityKey: EntityKey, computedAtMs: number): Promise<number>;
+  /** Removes what deleted rows have left in the store's files, where those are the store's own. */
+  compact(): Promise<void>;
+  /** Rows of a table that are an entity's, as JSON, `limit` after the first `offset`, in a stable order. */
+  entityRows(
+    table: EntityTable,
+    entityKey: EntityKey,
+    joinKeys: JoinKeyValues,
+    page: { readonly offset: number; readonly limit: number },
+  ): Promise<readonly JsonObject[]>;
+  /** Erasures of that time and later. */
+  readErasures(sinceMs: number): Promise<StoredErasures>;
+  writeErasure(erasure: Erasure): Promise<void>;
+  /** The feature pipeline has forgotten the entity. */
+  markErasureApplied(erasure: Erasure): Promise<void>;
+  isErasureApplied(fingerprint: string): Promise<boolean>;
   /** What a version of a view was when it was last in use; undefined when it never was. */
   readDefinition(view: ViewReference): Promise<ViewDescription | undefined>;
   writeDefinition(description: ViewDescription): Promise<void>;

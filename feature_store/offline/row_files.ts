@@ -8,6 +8,7 @@ import { type FeatureRow, type FeatureValue, viewId } from '#feature_store/defin
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { entityKeyFromPrevious } from '#feature_store/definitions/previous_entity_key';
 import { DAY_MS, type EventTime, eventTime, processingTime } from '#kernel/time';
+import { unstorableTextIn } from '#kernel/unstorable_text';
 import { TrainingSetError } from '../errors.ts';
 import type { OfflineStore } from './offline_store.ts';
 
@@ -72,7 +73,12 @@ export async function importRows(
     const file = await ParquetFile.open(await files.open(path));
     try {
       for (let group = 0; group < file.rowGroups; group += 1) {
-        const rows = (await file.readRowGroup(group)).map((row) => rowOf(view, row));
+        const rows = (await file.readRowGroup(group)).map((row, index) => {
+          const unstorable = unstorableTextIn(row);
+          if (unstorable === undefined) return rowOf(view, row);
+          const place = `${path}, row group ${group}, row ${index}`;
+          throw new TrainingSetError(`${place}: ${unstorable.path} ${unstorable.problem}`);
+        });
         for (let from = 0; from < rows.length; from += ROWS_A_WRITE) {
           await offline.write(rows.slice(from, from + ROWS_A_WRITE));
         }

@@ -5,5 +5,7 @@ export interface SqlExecutor {
   query<Row>(text: string, parameters?: readonly unknown[]): Promise<readonly Row[]>;
   /** Several statements without parameters, in one transaction. */
   script(text: string): Promise<void>;
+  /** Removes what deleted rows have left in the database's files. Absent where those are a server's. */
+  compact?(): Promise<void>;
   close(): Promise<void>;
 }

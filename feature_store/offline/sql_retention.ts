@@ -1,6 +1,5 @@
-import type { EntityKey } from '#feature_store/definitions/entity_key';
 import type { EventTime } from '#kernel/time';
-import type { Deleted, Erased } from './offline_store.ts';
+import type { Deleted } from './offline_store.ts';
 import type { SqlExecutor } from './sql_executor.ts';
 
 interface RetentionSettings {
@@ -74,33 +73,4 @@ async function dropCounted(sql: SqlExecutor, tables: readonly string[], dryRun: 
     if (!dryRun) await sql.query(`DROP TABLE ${name}`);
   }
   return rows;
-}
-
-/** Everything in one statement: an entity is gone, or it is as it was. */
-export async function eraseEntity(sql: SqlExecutor, entityKey: EntityKey, dryRun: boolean): Promise<Erased> {
-  const feedback = `prediction_feedback f USING predictions p
-    WHERE p.prediction_id = f.request_id AND p.row_index = f.row_index AND p.entity_key = $1`;
-  const parts = dryRun
-    ? {
-        rows: 'SELECT 1 FROM feature_rows WHERE entity_key = $1',
-        revisions: 'SELECT 1 FROM feature_row_revisions WHERE entity_key = $1',
-        feedback: `SELECT 1 FROM ${feedback.replace('USING', ',')}`,
-        predictions: 'SELECT 1 FROM predictions WHERE entity_key = $1',
-        labels: 'SELECT 1 FROM labels WHERE entity_key = $1',
-      }
-    : {
-        rows: 'DELETE FROM feature_rows WHERE entity_key = $1 RETURNING 1',
-        revisions: 'DELETE FROM feature_row_revisions WHERE entity_key = $1 RETURNING 1',
-        feedback: `DELETE FROM ${feedback} RETURNING 1`,
-        predictions: 'DELETE FROM predictions WHERE entity_key = $1 RETURNING 1',
-        labels: 'DELETE FROM labels WHERE entity_key = $1 RETURNING 1',
-      };
-  const [found] = await sql.query<{ rows: number; feedback: number; predictions: number; labels: number }>(
-    `WITH rows AS (${parts.rows}), revisions AS (${parts.revisions}), feedback AS (${parts.feedback}), predicted AS (${parts.predictions}), labelled AS (${parts.labels})
-     SELECT (SELECT count(*) FROM rows)::integer AS rows, (SELECT count(*) FROM feedback)::integer AS feedback,
-            (SELECT count(*) FROM predicted)::integer AS predictions, (SELECT count(*) FROM labelled)::integer AS labels`,
-    [entityKey],
-  );
-  const { rows = 0, feedback: told = 0, predictions = 0, labels = 0 } = found ?? {};
-  return { featureRows: rows, predictions, feedback: told, labels };
 }

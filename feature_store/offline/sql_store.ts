@@ -4,6 +4,8 @@ import { valuesJson } from '#feature_store/definitions/encode_row';
 import type { EntityKey, KeyedEntity } from '#feature_store/definitions/entity_key';
 import type { FeatureRow, FeatureValue, ViewReference } from '#feature_store/definitions/feature_row';
 import type { FeatureView, ViewDescription } from '#feature_store/definitions/feature_view';
+import type { Erasure, StoredErasures } from '#feature_store/erasure/erasures';
+import type { JsonObject } from '#kernel/json';
 import { DAY_MS, type EventTime, eventTime, isoTime, processingTime } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { OfflineStoreError } from '../errors.ts';
@@ -15,10 +17,12 @@ import type {
   Deleted,
   DriftFilter,
   DriftReport,
+  EntityTable,
   Erased,
   ExperimentOutcomes,
   FeedbackRow,
   HistoryPage,
+  JoinKeyValues,
   JudgedPrediction,
   LabelRow,
   ModelAuditEntry,
@@ -38,13 +42,15 @@ import type {
 import { verifyAuditTrail } from './sql_audit_trail.ts';
 import { readDefinitions, recordDefinitions } from './sql_definitions.ts';
 import { judgedPredictions, listDriftReports, writeDriftReports } from './sql_drift.ts';
+import { entityRows, eraseEntity, eraseRowsComputedBy } from './sql_entity.ts';
+import { isErasureApplied, markErasureApplied, readErasures, writeErasure } from './sql_erasures.ts';
 import type { SqlExecutor } from './sql_executor.ts';
 import { experimentOutcomes, modelsOfRequests, writeFeedback } from './sql_feedback.ts';
 import { readHistory } from './sql_history.ts';
 import { pointInTimeJoin, queryLabels, readLabels, writeLabels } from './sql_labels.ts';
 import { listModelAudit, writeModelAudit } from './sql_model_audit.ts';
 import { countPredictions, findPredictions, listPredictions, writePredictions } from './sql_predictions.ts';
-import { deleteBefore, eraseEntity } from './sql_retention.ts';
+import { deleteBefore } from './sql_retention.ts';
 import { appendRouting, listRouting, readRouting } from './sql_routing.ts';
 import { listStatistics, writeStatistics } from './sql_statistics.ts';
 
@@ -412,8 +418,41 @@ export class SqlOfflineStore implements OfflineStore {
     return deleted;
   }
 
-  eraseEntity(entityKey: EntityKey, dryRun: boolean): Promise<Erased> {
-    return eraseEntity(this.#sql, entityKey, dryRun);
+  eraseEntity(entityKey: EntityKey, dryRun: boolean, joinKeys: JoinKeyValues = {}): Promise<Erased> {
+    return eraseEntity(this.#sql, { entityKey, joinKeys }, dryRun);
+  }
+
+  eraseRowsComputedBy(entityKey: EntityKey, computedAtMs: number): Promise<number> {
+    return eraseRowsComputedBy(this.#sql, entityKey, computedAtMs);
+  }
+
+  async compact(): Promise<void> {
+    await this.#sql.compact?.();
+  }
+
+  entityRows(
+    table: EntityTable,
+    entityKey: EntityKey,
+    joinKeys: JoinKeyValues,
+    page: { readonly offset: number; readonly limit: number },
+  ): Promise<readonly JsonObject[]> {
+    return entityRows(this.#sql, table, { entityKey, joinKeys }, page);
+  }
+
+  readErasures(sinceMs: number): Promise<StoredErasures> {
+    return readErasures(this.#sql, sinceMs);
+  }
+
+  writeErasure(erasure: Erasure): Promise<void> {
+    return writeErasure(this.#sql, erasure);
+  }
+
+  markErasureApplied(erasure: Erasure): Promise<void> {
+    return markErasureApplied(this.#sql, erasure);
+  }
+
+  isErasureApplied(fingerprint: string): Promise<boolean> {
+    return isErasureApplied(this.#sql, fingerprint);
   }
 
   async drain(): Promise<void> {}

@@ -2,6 +2,8 @@ import { BrokenCircuitError, type CircuitBreakerPolicy } from 'cockatiel';
 import { createCircuit } from '#connectors/circuit';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { type FeatureRow, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
+import { oldestReadable } from '#feature_store/definitions/ttl';
+import { writeUnerased } from '#feature_store/erasure/write_unerased';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
@@ -11,7 +13,7 @@ import type { OnlineStore, WriteResult } from './online_store.ts';
 import type { StoreContents } from './store_contents.ts';
 
 export interface FallbackDeps {
-  readonly offline: Pick<OfflineStore, 'newestOf'>;
+  readonly offline: Pick<OfflineStore, 'newestOf' | 'readErasures'>;
   readonly log: Logger;
   readonly clock: Clock;
   readonly metrics: Registry;
@@ -113,19 +115,19 @@ export class FallbackOnlineStore implements OnlineStore {
     if (contents.isComplete && (await contents.confirmMissing(missing).catch(() => false))) return rows;
     this.#lookedUp.inc(missing.length);
     const unique = [...new Set(missing)];
+    const readAtMs = Date.now();
     const found = await this.#fallBack(view, unique);
     const byKey = new Map(unique.map((key, index) => [key, found[index]]));
-    this.#writeBack(found);
+    this.#writeBack(found, readAtMs);
     return entityKeys.map((key, index) => rows[index] ?? byKey.get(key));
   }
 
   /** What is read is online again without waiting for the refill; one batch at a time, the others are left to it. */
-  #writeBack(found: readonly (FeatureRow | undefined)[]): void {
+  #writeBack(found: readonly (FeatureRow | undefined)[], readAtMs: number): void {
     const rows = found.filter((row) => row !== undefined);
     if (this.#isWritingBack || rows.length === 0) return;
     this.#isWritingBack = true;
-    this.#inner
-      .write(rows)
+    writeUnerased({ online: this.#inner, offline: this.#deps.offline }, rows, readAtMs)
       .catch(() => {})
       .finally(() => {
         this.#isWritingBack = false;
@@ -146,6 +148,10 @@ export class FallbackOnlineStore implements OnlineStore {
     return this.#inner.increment(entityKey, counter, by);
   }
 
+  readCounters(entityKey: EntityKey): Promise<Readonly<Record<string, number>>> {
+    return this.#inner.readCounters(entityKey);
+  }
+
   erase(views: readonly ViewReference[], entityKey: EntityKey): Promise<number> {
     return this.#inner.erase(views, entityKey);
   }
@@ -153,7 +159,7 @@ export class FallbackOnlineStore implements OnlineStore {
   async #readHistory(view: ViewReference, entityKeys: readonly EntityKey[]) {
     const { offline, clock, ttlMs } = this.#deps;
     const rows = new Map((await offline.newestOf(view, entityKeys)).map((row) => [row.entityKey, row]));
-    const oldest = clock.now() - (ttlMs.get(viewId(view)) ?? Number.POSITIVE_INFINITY);
+    const oldest = oldestReadable(clock.now(), ttlMs.get(viewId(view)));
     return entityKeys.map((key) => {
       const row = rows.get(key);
       return row !== undefined && row.eventTime >= oldest ? row : undefined;

@@ -27,6 +27,8 @@ export interface OnlineStore extends Service {
    * @returns what it is then; counters begin at 0
    */
   increment(entityKey: EntityKey, counter: string, by: number): Promise<number>;
+  /** An entity's counters by name. */
+  readCounters(entityKey: EntityKey): Promise<Readonly<Record<string, number>>>;
   /**
    * Reads and writes something of its own. Absent where the store is of this process.
    * @throws {PlatformError} while the store does not answer, is read-only or full

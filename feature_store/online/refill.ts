@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type FeatureRow, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
+import { writeUnerased } from '#feature_store/erasure/write_unerased';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { messageOf } from '#kernel/errors';
 import type { Service } from '#kernel/lifecycle';
@@ -12,8 +13,8 @@ import type { RefillProgress, StoreContents } from './store_contents.ts';
 
 export interface RefillDeps {
   /** The store itself, without a cache before it. */
-  readonly online: Pick<OnlineStore, 'write'> & { readonly contents: StoreContents };
-  readonly offline: Pick<OfflineStore, 'newestRows' | 'rowsComputedSince'>;
+  readonly online: Pick<OnlineStore, 'write' | 'read' | 'erase'> & { readonly contents: StoreContents };
+  readonly offline: Pick<OfflineStore, 'newestRows' | 'rowsComputedSince' | 'readErasures'>;
   readonly views: readonly ViewReference[];
   readonly log: Logger;
   readonly metrics: Registry;
@@ -183,17 +184,18 @@ export class OnlineStoreRefill implements Service, HealthSource {
     for (;;) {
       const beganMs = performance.now();
       const { after } = progress;
+      const readAtMs = Date.now();
       const rows = await offline.newestRows(view, { limit: PAGE_ROWS, ...(after === undefined ? {} : { after }) });
       if (rows.length === 0) return progress;
-      await this.#write(rows);
+      await this.#write(rows, readAtMs);
       progress = { ...progress, after: rows.at(-1)?.entityKey, rows: progress.rows + rows.length };
       await this.#save(progress);
       await this.#rest(rows.length, performance.now() - beganMs);
     }
   }
 
-  async #write(rows: readonly FeatureRow[]): Promise<void> {
-    await this.#deps.online.write(rows);
+  async #write(rows: readonly FeatureRow[], readAtMs: number): Promise<void> {
+    await writeUnerased(this.#deps, rows, readAtMs);
     this.#rows.inc(rows.length);
     this.#written += rows.length;
   }
@@ -232,9 +234,10 @@ export class OnlineStoreRefill implements Service, HealthSource {
       for (;;) {
         const workBeganMs = performance.now();
         const since = beganMs - LONGEST_DELIVERY_MS;
+        const readAtMs = Date.now();
         const rows = await offline.rowsComputedSince(view, since, { limit: PAGE_ROWS, after });
         if (rows.length === 0) break;
-        await this.#write(rows);
+        await this.#write(rows, readAtMs);
         after = rows.at(-1);
         if (!(await online.contents.lock(this.#owner, LOCK_MS)))
           throw new RefillEndedError('another process has taken over');

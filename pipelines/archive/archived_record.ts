@@ -21,6 +21,7 @@ export function createRecordReader(sources: readonly EventSource[], clock: Clock
       headers: Object.keys(record.headers).length === 0 ? undefined : JSON.stringify(record.headers),
     };
     const { element } = decode(record, MIN_EVENT_TIME, topic);
+    if (element.ok === 'erasure') return undefined;
     if (element.ok) {
       const { eventId, eventTimeMs, receivedAtMs, payload, event } = element;
       return { ...of, eventType: String(event.event_type), eventId, eventTimeMs, receivedAtMs, payload };
@@ -42,7 +43,7 @@ function foreignEvent(
     const event = JSON.parse(payload) as Fields;
     if (typeof event !== 'object' || event === null || typeof event.event_type !== 'string') return undefined;
     if (event.event_type === '' || known.has(event.event_type)) return undefined;
-    const time = readEventTime(String(event.timestamp), clock.now(), true);
+    const time = readEventTime(String(event.timestamp), clock.now());
     if ('problem' in time) return undefined;
     const receivedAt = Date.parse(String(event.received_at));
     return {

@@ -1,9 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Broker, LogRecord, Position, SourcePartition } from '#connectors/connector';
+import { type EntityMention, isInText } from '#connectors/entity_mention';
 import { OffsetOutOfRangeError } from '#connectors/errors';
 import type { FileSystemOf } from '#connectors/files/file_systems';
-import { type EntityKey, entityKeyOf } from '#feature_store/definitions/entity_key';
-import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { EventSource } from '#feature_store/definitions/source';
 import { messageOf } from '#kernel/errors';
 import type { Service } from '#kernel/lifecycle';
@@ -24,8 +23,6 @@ export interface ArchiveDeps {
   readonly metrics: Registry;
   /** Whose events are checked as the pipeline checks them; events of other types are kept as they are. */
   readonly sources: readonly EventSource[];
-  /** That say what identifies an entity, for erasure. */
-  readonly views: readonly FeatureView[];
   readonly fileSystems: FileSystemOf;
 }
 
@@ -331,12 +328,9 @@ export class EventArchive implements Service {
     await this.flush();
   }
 
-  /** Removes the events of an entity from all files, by rewriting those that hold some; with `dryRun` only counts them. */
-  async eraseEntity(entityKey: EntityKey, dryRun: boolean): Promise<ErasedEvents> {
-    const [name] = entityKey.split(':');
-    const of = this.#deps.views.filter(({ entity }) => entity.name === name);
-    const matches = ({ eventType, payload }: ArchivedEvent): boolean =>
-      of.some(({ entity, source }) => source.eventTypes.includes(eventType) && keyIn(entity, payload) === entityKey);
+  /** Removes the events about an entity from all files, by rewriting those that hold some; with `dryRun` only counts them. */
+  async eraseEntity(mention: EntityMention, dryRun: boolean): Promise<ErasedEvents> {
+    const matches = ({ payload }: ArchivedEvent): boolean => isInText(payload, mention);
     if (!dryRun) await this.flush();
     let erased = 0;
     let removed: readonly string[] = [];
@@ -366,13 +360,5 @@ export class EventArchive implements Service {
     await this.#changing.catch(() => {});
     await this.#lock?.release();
     this.#lock = undefined;
-  }
-}
-
-function keyIn(entity: FeatureView['entity'], payload: string): EntityKey | undefined {
-  try {
-    return entityKeyOf(entity, JSON.parse(payload) as Readonly<Record<string, unknown>>);
-  } catch {
-    return undefined;
   }
 }

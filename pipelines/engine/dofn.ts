@@ -170,6 +170,8 @@ export interface ValueSchema<T> {
   readonly layout: unknown;
   /** Returns how values of `savedLayout` become values of {@link layout}, and what was added or dropped, for the log. */
   adapt(savedLayout: unknown): Adaptation<T>;
+  /** Called before a value goes into a snapshot: takes out of it, in place, what must not be kept. */
+  beforeSave?(value: T): void;
 }
 
 /** What the keys of a stateful DoFn look like, where releases differ in it. */

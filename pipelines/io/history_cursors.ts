@@ -208,7 +208,7 @@ export const archiveCursor =
         const event = await reader.peek();
         if (event === undefined) return undefined;
         const element = decode(event, watermarkAfter(newest[event.partition], outOfOrderMs));
-        next = { element, timeMs: element.ok ? element.eventTimeMs : undefined, partition: event.partition };
+        next = { element, timeMs: element.ok === true ? element.eventTimeMs : undefined, partition: event.partition };
         return next;
       },
       take() {

@@ -3,10 +3,12 @@ import type { LargeLetters } from '#connectors/dead_letter_writer';
 import type { DeadLetter } from '#connectors/dead_letters';
 import { FilePieces } from '#connectors/files/file_pieces';
 import type { FileSystemOf } from '#connectors/files/file_systems';
+import { entityOf } from '#feature_store/definitions/entity_key';
 import { DefinitionError } from '#feature_store/definitions/errors';
 import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { EventSource, History } from '#feature_store/definitions/source';
+import type { Erasures } from '#feature_store/erasure/erasures';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import type { Clock } from '#kernel/time';
@@ -28,6 +30,7 @@ import { createSourceMetrics } from '#pipelines/io/source_metrics';
 import { WriteDeadLetters, WriteRows } from '#pipelines/io/write_rows';
 import type { PCollection, PipelineRoot } from '#pipelines/model/pcollection';
 import { filter, flatten, keyedCoder, parDo, parDoTagged, read } from '#pipelines/model/transforms';
+import { ApplyErasures } from '#pipelines/transforms/apply_erasures';
 import { type ComputedRow, ComputeFeatures, DEAD, SplitInvalid } from '#pipelines/transforms/compute_features';
 import {
   createEventDecoder,
@@ -50,6 +53,10 @@ export interface FeatureDeps {
   readonly metrics: FeatureMetrics;
   readonly log: Logger;
   readonly clock: Clock;
+  /** Those that are known at start; more come with the events. None without it. */
+  readonly erasures?: Erasures;
+  /** Removes snapshots that were taken before an erasure. */
+  readonly discardSnapshots?: () => Promise<void>;
 }
 
 export interface FeaturePipelineDeps extends Omit<FeatureDeps, 'producer'> {
@@ -64,8 +71,9 @@ export interface FeatureSettings {
   readonly failureLimit?: FailureLimit;
   /** Where dead letters go that are too large for their topic. */
   readonly largeLetters?: LargeLetters;
-  /** An event may be so much older than the watermark and count. */
+  /** How old an event may be when it arrives and count, ms (docs/adr/0020). */
   readonly allowedLatenessMs: number;
+  readonly deduplication?: { readonly maxIdsPerEntity: number };
   /** Length of the windows that statistics of features are of; undefined: none are made. */
   readonly statisticsWindowMs?: number;
 }
@@ -83,7 +91,7 @@ export interface FeaturePipelineSettings extends FeatureSettings {
   readonly bounded?: boolean;
 }
 
-type UsableEvent = Extract<DecodedEvent, { ok: true }>;
+type Usable = Extract<DecodedEvent, { ok: true | 'erasure' }>;
 
 /**
  * Events to features, for every view: read and check, then for each view key by entity, compute, write. Adding a view to the
@@ -106,7 +114,7 @@ export function buildFeaturePipeline(
     log: deps.log,
     offsetOutOfRange: settings.offsetOutOfRange ?? 'fail',
     ...(settings.unreadableBatches === 'dead_letter' ? { unreadable: unreadableEvent } : {}),
-    decode: createEventDecoder([...new Set(views.map((view) => view.source))], clock),
+    decode: createEventDecoder([...new Set(views.map((view) => view.source))], clock, deps.erasures),
     ...(settings.bounded === undefined ? {} : { bounded: settings.bounded }),
   });
   const records = root.apply(read(settings.rawEventsTopic, source, 'ReadEvents'));
@@ -237,21 +245,24 @@ function computeFeatures(
   onRefused?: (letter: DeadLetter) => void,
 ): void {
   const { producer, views, metrics, log } = deps;
-  const valid = records.apply(parDoTagged(new SplitInvalid(metrics), { dead: DEAD }, { name: 'SplitInvalid' }));
-  const usable = valid.main as PCollection<UsableEvent>;
+  const valid = records.apply(
+    parDoTagged(new SplitInvalid(metrics, settings), { dead: DEAD }, { name: 'SplitInvalid' }),
+  );
+  const usable = valid.main as PCollection<Usable>;
   const rows: PCollection<ComputedRow>[] = [];
   const dead = [valid.dead];
-  const counted = new Set<string>();
-  for (const view of views) {
-    const countsEvents = !counted.has(view.source.name);
-    counted.add(view.source.name);
+  const entities = [...new Map(views.map(({ entity }) => [entity.name, entity])).values()];
+  for (const [index, view] of views.entries()) {
+    const reportedBy = views
+      .slice(0, index)
+      .flatMap(({ source, entity }) => (source.name === view.source.name ? [entity] : []));
     const id = viewId(view);
     // An event that identifies no entity is one dead letter, not one for each view.
     const [reporter] = views.filter(
       ({ entity, source }) => entity.name === view.entity.name && source.name === view.source.name,
     );
     const keyed = usable
-      .apply(filter((event) => event.source === view.source.name, `Events for ${id}`))
+      .apply(filter((element) => isFor(view, element), `Events for ${id}`))
       .apply(
         parDoTagged(
           new KeyByEntity(view, reporter === view, metrics),
@@ -261,7 +272,11 @@ function computeFeatures(
       );
     const computed = keyed.main.apply(
       parDoTagged(
-        new ComputeFeatures(view, { metrics, log }, { ...settings, isLive, countsEvents }),
+        new ComputeFeatures(
+          view,
+          { metrics, log, erasures: deps.erasures, entities },
+          { ...settings, isLive, reportedBy, maxIdsPerEntity: settings.deduplication?.maxIdsPerEntity },
+        ),
         { dead: DEAD },
         { name: `Compute ${id}` },
       ),
@@ -273,6 +288,11 @@ function computeFeatures(
       const to = { offline: deps.offline, log, metrics: metrics.registry };
       dead.push(computed.main.apply(writeStatistics(view, to, statistics)));
     }
+  }
+  if (isLive) {
+    usable
+      .apply(filter(({ ok }) => ok === 'erasure', 'Erasures'))
+      .apply(parDo(new ApplyErasures(deps, settings.featureEventsTopic), { name: 'ApplyErasures' }));
   }
   const sink = new WriteRows({
     online: deps.online,
@@ -294,3 +314,7 @@ function computeFeatures(
     ),
   );
 }
+
+/** An erasure is for every view of its entity. */
+const isFor = ({ entity, source }: FeatureView, element: Usable): boolean =>
+  element.ok === 'erasure' ? entityOf(element.entityKey) === entity.name : element.source === source.name;

@@ -67,6 +67,8 @@ export interface PipelineHandle {
   backlogRecords(): number;
   /** Event time, ms; everything older has been dealt with. */
   watermark(): number;
+  /** Removes all snapshots but the newest, for what must not come back. */
+  discardOlderSnapshots(): Promise<void>;
   /** Stops reading, finishes what was read, makes it durable, ends. */
   drain(): Promise<void>;
   /** Ends at once; what the newest snapshot does not cover will be done again. */
@@ -185,6 +187,10 @@ class EmbeddedJob implements PipelineHandle {
 
   watermark(): number {
     return this.#execution.watermark();
+  }
+
+  async discardOlderSnapshots(): Promise<void> {
+    await this.#store?.discardOlder();
   }
 
   async drain(): Promise<void> {

@@ -97,6 +97,12 @@ export class SnapshotStore {
     });
   }
 
+  /** Removes all snapshots but the newest. */
+  async discardOlder(): Promise<void> {
+    this.#guard();
+    for (const old of (await this.#list()).slice(1)) await onDisk(this.#directory, () => unlink(this.#file(old)));
+  }
+
   #file(sequence: number): string {
     return join(this.#directory, `snapshot-${String(sequence).padStart(12, '0')}.bin`);
   }

@@ -1,15 +1,25 @@
 import type { Span } from '@opentelemetry/api';
 import type { DeadLetter } from '#connectors/dead_letters';
-import { type EntityState, emptyEntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
+import {
+  type EarlyRows,
+  type EntityState,
+  emptyEntityState,
+  ViewComputation,
+} from '#feature_store/aggregation/view_computation';
 import { adaptLayout, type ViewLayout } from '#feature_store/aggregation/view_layout';
-import type { EntityKey } from '#feature_store/definitions/entity_key';
+import { type EntityKey, entityKeyOf, identifies } from '#feature_store/definitions/entity_key';
+import { EntityKeyError } from '#feature_store/definitions/errors';
+import type { EventFields } from '#feature_store/definitions/feature';
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { entityKeyFromPrevious } from '#feature_store/definitions/previous_entity_key';
 import { type Violation, violationsOf } from '#feature_store/definitions/quality_rule';
+import type { Entity } from '#feature_store/definitions/source';
+import { Erasures } from '#feature_store/erasure/erasures';
 import { FeatureComputationError } from '#feature_store/errors';
 import { contentHash } from '#kernel/content_hash';
-import { eventTime } from '#kernel/time';
+import { isLate, latenessProblem } from '#kernel/event_time_text';
+import { eventTime, HOUR_MS } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { traceparentOf } from '#monitoring/tracing';
 import {
@@ -27,11 +37,12 @@ import {
   valueState,
 } from '#pipelines/engine/dofn';
 import type { KV } from '#pipelines/model/pcollection';
-import { type DecodedEvent, jsonOfEvent } from './decode_events.ts';
+import { type DecodedEvent, type ErasedEntity, jsonOfEvent } from './decode_events.ts';
+import { EventCounter } from './event_counter.ts';
 import { startComputing } from './event_traces.ts';
 import { DEFAULT_FAILURE_LIMIT, type FailureLimit, FailureShare } from './failure_limit.ts';
 import type { FeatureMetrics } from './feature_metrics.ts';
-import { type EventIdentity, fateOf, noIds, type RecentIds, rememberId } from './recent_ids.ts';
+import { currentIds, type EventIdentity, fateOf, MOST_IDS, noIds, type RecentIds, rememberId } from './recent_ids.ts';
 
 /** Records that no feature may see. */
 export const DEAD = outputTag<DeadLetter>('dead');
@@ -39,13 +50,16 @@ export const DEAD = outputTag<DeadLetter>('dead');
 /** Parts what can be used from what cannot. */
 export class SplitInvalid implements DoFn<DecodedEvent, DecodedEvent> {
   readonly #metrics: FeatureMetrics;
+  readonly #counter: EventCounter;
 
-  constructor(metrics: FeatureMetrics) {
+  constructor(metrics: FeatureMetrics, { allowedLatenessMs }: { readonly allowedLatenessMs: number }) {
     this.#metrics = metrics;
+    this.#counter = new EventCounter(metrics, allowedLatenessMs);
   }
 
   process(element: DecodedEvent, context: ProcessContext<DecodedEvent>): void {
-    if (element.ok) {
+    if (element.ok !== false) {
+      if (element.ok === true) this.#counter.add(element);
       context.output(element);
       return;
     }
@@ -75,25 +89,46 @@ const identityOf = ({ eventId, event }: UsableEvent): EventIdentity => ({
 
 /** So long after a change is due it is told although no events move the watermark: one may still be on its way, ms. */
 const QUIET_MS = 3_000;
+/** Ids are kept longer than their events can count, for partitions that are not read in step, ms. */
+const IDS_KEPT_LONGER_MS = HOUR_MS;
+
+export interface ComputeDeps {
+  readonly metrics: FeatureMetrics;
+  readonly log: Logger;
+  /** None are known without it. */
+  readonly erasures?: Erasures | undefined;
+  /** All that there are. */
+  readonly entities?: readonly Entity[] | undefined;
+}
 
 export interface ComputeSettings {
   readonly allowedLatenessMs: number;
+  /** Ids that are kept of one entity at most. */
+  readonly maxIdsPerEntity?: number | undefined;
   /** Events come as they happen: what changes without them is told in time, and not only when others come. */
   readonly isLive: boolean;
   readonly failureLimit?: FailureLimit | undefined;
-  /** Of the views of a source one counts its events (default: true); lateness and repetition are the same in all of them. */
-  readonly countsEvents?: boolean;
+  /**
+   * Entities of views before this one with the same source, whose views report that an event is repeated or late, where the event identifies one of
+   * them: lateness and repetition are the same in all views, and are reported once. Default: none.
+   */
+  readonly reportedBy?: readonly Entity[];
 }
 
 /** Everything that is remembered of an entity, in one place: it is all needed at each event. */
 interface Remembered {
   readonly entity: EntityState;
-  readonly seen: RecentIds;
+  seen: RecentIds;
+  /** Time of the newest erasure that it has outlived, ms; absent in state of before there were erasures. */
+  outlived?: number;
+  /** Time of the newest erasure that its newest event was looked through for, ms. */
+  lookedThrough?: number;
 }
 
-function rememberedSchema(layout: ViewLayout): ValueSchema<Remembered> {
+function rememberedSchema(layout: ViewLayout, beforeSave: (value: Remembered) => void): ValueSchema<Remembered> {
   return {
     layout,
+    beforeSave,
     adapt(saved) {
       const adapted = adaptLayout(saved as ViewLayout, layout);
       if (typeof adapted === 'string') return { refused: adapted };
@@ -104,6 +139,19 @@ function rememberedSchema(layout: ViewLayout): ValueSchema<Remembered> {
       };
     },
   };
+}
+
+/** What stands for an id that was erased. */
+const ERASED = 'erased';
+
+/** The key of another entity that an event names; undefined where it names none. */
+function keyIn(entity: Entity, event: EventFields): EntityKey | undefined {
+  try {
+    return entityKeyOf(entity, event);
+  } catch (error) {
+    if (error instanceof EntityKeyError) return undefined;
+    throw error;
+  }
 }
 
 /** Keys that cannot be read and are logged. */
@@ -132,13 +180,16 @@ function entityKeyLayout(view: FeatureView, log: Logger): KeyLayout {
 
 /**
  * The stateful heart of a feature pipeline, one for each view: per entity, drops duplicates, counts events into tiles and emits the row
- * as of the event; and, when events leave a window, the row as of then. Late events count in; those older than `allowedLatenessMs` go to the dead letters. Two events of one entity at
- * the same millisecond share a row: the later one's, which includes both.
+ * as of the event; and, when events leave a window, the row as of then. Out-of-order events count, and rows that were emitted too early are emitted again with them;
+ * events that arrived more than `allowedLatenessMs` after their time go to the dead letters (docs/adr/0020). Two events of one entity at the same millisecond share a
+ * row: that of the one read last, which includes both.
  *
  * An event for which a function of the view throws, or gives a value of another type than declared, goes to the dead letters and leaves no trace in
- * the state. When too many do, the view stops: its events are passed over until the process starts again; other views go on.
+ * the state. When too many do, the view stops: its events are passed over until the process starts again; other views go on. A stopped view still reports
+ * what is repeated, late or in conflict. Each instance counts the failures of its own keys: on several threads (`headwater run --threads`) a view
+ * stops on each thread by itself.
  */
-export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, ComputedRow> {
+export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedEntity>, ComputedRow> {
   readonly remembered: StateSpec<ValueState<Remembered>>;
   /** For what changes without events, and in the end to forget the entity. */
   readonly wake = eventTimer('wake');
@@ -147,35 +198,46 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, Compute
   readonly keyLayout: KeyLayout;
   readonly #computation: ViewComputation;
   readonly #allowedLatenessMs: number;
+  readonly #maxIds: number;
   readonly #isLive: boolean;
   readonly #metrics: FeatureMetrics;
-  readonly #countsEvents: boolean;
+  readonly #reportedBy: readonly Entity[];
   readonly #log: Logger;
+  readonly #erasures: Erasures;
+  /** Other entities that the view's events name. */
+  readonly #others: readonly Entity[];
   readonly #failures: FailureShare;
   readonly #id: string;
 
-  constructor(
-    view: FeatureView,
-    deps: { readonly metrics: FeatureMetrics; readonly log: Logger },
-    settings: ComputeSettings,
-  ) {
+  constructor(view: FeatureView, deps: ComputeDeps, settings: ComputeSettings) {
     this.#isLive = settings.isLive;
-    this.#countsEvents = settings.countsEvents ?? true;
+    this.#reportedBy = settings.reportedBy ?? [];
     this.#computation = new ViewComputation(view, settings.allowedLatenessMs);
-    this.remembered = valueState('remembered', rememberedSchema(this.#computation.layout));
+    this.remembered = valueState(
+      'remembered',
+      rememberedSchema(this.#computation.layout, (value) => this.#forgetOthers(value)),
+    );
+    this.#others = (deps.entities ?? []).filter(
+      ({ name, joinKeys }) => name !== view.entity.name && joinKeys.every((key) => key in view.source.schema.shape),
+    );
     this.#allowedLatenessMs = settings.allowedLatenessMs;
+    this.#maxIds = settings.maxIdsPerEntity ?? MOST_IDS;
     this.#metrics = deps.metrics;
     this.#log = deps.log;
+    this.#erasures = deps.erasures ?? new Erasures();
     this.keyLayout = entityKeyLayout(view, deps.log);
     this.#failures = new FailureShare(settings.failureLimit ?? DEFAULT_FAILURE_LIMIT);
     this.#id = viewId(view);
     this.#metrics.stoppedViews.set({ view: this.#id }, 0);
   }
 
-  process({ key, value }: KV<EntityKey, UsableEvent>, context: ProcessContext<ComputedRow>): void {
-    if (this.#failures.isExceeded) {
-      this.#metrics.failed.inc({ reason: 'view_stopped' });
-      this.#metrics.events.inc({ view: this.#id, outcome: 'view_stopped' });
+  process({ key, value }: KV<EntityKey, UsableEvent | ErasedEntity>, context: ProcessContext<ComputedRow>): void {
+    if (value.ok === 'erasure') {
+      this.#erase(key, value, context);
+      return;
+    }
+    if (this.#erasures.isErased(key, value.knownAtMs)) {
+      this.#metrics.events.inc({ view: this.#id, outcome: 'erased' });
       return;
     }
     const { traceparent } = value;
@@ -189,9 +251,18 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, Compute
   }
 
   #process(key: EntityKey, value: UsableEvent, span: Span | undefined, context: ProcessContext<ComputedRow>): void {
-    const { eventTimeMs } = value;
+    const { eventTimeMs, arrivedAtMs, watermark } = value;
+    if (isLate(eventTimeMs, arrivedAtMs, this.#allowedLatenessMs)) {
+      this.#metrics.events.inc({ view: this.#id, outcome: 'late' });
+      // Too late for one view is too late for all of its source: the event is refused once.
+      if (this.#reports(value)) this.#refuseLate(value, context);
+      return;
+    }
     const cell = context.state(this.remembered);
-    const remembered = cell.read() ?? { entity: emptyEntityState(), seen: noIds() };
+    const remembered = this.#outliving(key, cell.read()) ?? {
+      ...{ entity: emptyEntityState(), seen: noIds(), outlived: this.#erasures.newestMs },
+    };
+    remembered.seen = currentIds(remembered.seen);
     const identity = identityOf(value);
     const content = contentHash(value.event);
     const fate = fateOf(remembered.seen, identity, content);
@@ -200,29 +271,23 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, Compute
       return;
     }
     if (fate === 'repeated') {
-      if (this.#countsEvents) this.#metrics.duplicates.inc();
+      if (this.#reports(value)) this.#metrics.duplicates.inc();
       this.#metrics.events.inc({ view: this.#id, outcome: 'duplicate' });
       this.#metrics.violations.inc({ view: viewId(this.#computation.view), rule: 'unique_event_id', action: 'drop' });
       return;
     }
-    // An id whose event would be refused as too late needs no remembering.
-    const oldestMs = context.inputWatermark - this.#allowedLatenessMs;
-    const { watermark } = value;
-    if (eventTimeMs < watermark) {
-      if (this.#countsEvents) this.#metrics.late.inc();
-      if (eventTimeMs < watermark - this.#allowedLatenessMs) {
-        rememberId(remembered.seen, identity, content, eventTimeMs, oldestMs);
-        cell.write(remembered);
-        this.#metrics.events.inc({ view: this.#id, outcome: 'late' });
-        // Too late for one view is too late for all of its source: the event is refused once.
-        if (this.#countsEvents) this.#refuseLate(value, watermark, context);
-        return;
-      }
+    if (eventTimeMs < watermark && this.#reports(value)) this.#metrics.late.inc();
+    if (eventTimeMs < remembered.seen.forgottenBeforeMs) this.#metrics.uncheckedIds.inc({ view: this.#id });
+    if (this.#failures.isExceeded) {
+      this.#metrics.failed.inc({ reason: 'view_stopped' });
+      this.#metrics.events.inc({ view: this.#id, outcome: 'view_stopped' });
+      return;
     }
     const startedMs = performance.now();
     const state = remembered.entity;
     const isNew = state.latest === undefined;
     this.#decay(key, state, eventTimeMs, context, value);
+    const early = this.#computation.earlyRows(state, eventTimeMs);
     let violations: readonly Violation[] = [];
     let values: FeatureRow['values'];
     try {
@@ -240,14 +305,67 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, Compute
       this.#fail(error, value, key, context);
       return;
     }
-    rememberId(remembered.seen, identity, content, eventTimeMs, oldestMs);
-    cell.write(remembered);
+    this.#remember(remembered.seen, identity, content, eventTimeMs, context.inputWatermark);
     this.#failures.add(false);
-    this.#setTimers(state, context);
     this.#metrics.computationSeconds.observe((performance.now() - startedMs) / 1_000);
-    if (this.#countsEvents) this.#metrics.processed.inc();
     this.#metrics.events.inc({ view: this.#id, outcome: 'computed' });
     this.#output(key, eventTimeMs, values, violations, value, context, span);
+    if (early !== undefined) this.#correct(key, state, early, context);
+    cell.write(remembered);
+    this.#setTimers(state, context);
+  }
+
+  /** Ids are kept as long as an event with them can still arrive and count. */
+  #remember(seen: RecentIds, identity: EventIdentity, content: number, timeMs: number, watermarkMs: number): void {
+    const oldestMs = watermarkMs - this.#allowedLatenessMs - IDS_KEPT_LONGER_MS;
+    const forgotten = rememberId(seen, identity, content, timeMs, oldestMs, this.#maxIds);
+    if (forgotten > 0) this.#metrics.forgottenIds.inc({ view: this.#id }, forgotten);
+  }
+
+  /** Returns state that no erasure is newer than; undefined for what was erased, as after a restore of an older snapshot. */
+  #outliving(key: EntityKey, remembered: Remembered | undefined): Remembered | undefined {
+    const { newestMs } = this.#erasures;
+    const outlived = remembered?.outlived ?? Number.NEGATIVE_INFINITY;
+    if (remembered === undefined || outlived >= newestMs) return remembered;
+    const erasedAtMs = this.#erasures.erasedAtMs(key);
+    if (erasedAtMs !== undefined && erasedAtMs > outlived) return undefined;
+    remembered.outlived = newestMs;
+    return remembered;
+  }
+
+  /** The newest event of an entity names others, such as the user of an account: who was erased is not named any more. */
+  #forgetOthers(remembered: Remembered): void {
+    const { newestMs } = this.#erasures;
+    const { latest } = remembered.entity;
+    if (latest === undefined || !((remembered.lookedThrough ?? Number.NEGATIVE_INFINITY) < newestMs)) return;
+    remembered.lookedThrough = newestMs;
+    for (const other of this.#others) {
+      const key = keyIn(other, latest.event);
+      if (key === undefined || !this.#erasures.isErased(key, latest.eventTimeMs)) continue;
+      const event: Record<string, unknown> = { ...latest.event };
+      for (const field of other.joinKeys) {
+        if (typeof event[field] === 'string') event[field] = ERASED;
+        else delete event[field];
+      }
+      remembered.entity.latest = { ...latest, event };
+    }
+  }
+
+  /** Forgets an entity: its state, the ids of its events, its timers. */
+  #erase(key: EntityKey, { erasedAtMs }: ErasedEntity, context: ProcessContext<ComputedRow>): void {
+    this.#erasures.add(key, erasedAtMs);
+    const cell = context.state(this.remembered);
+    const remembered = cell.read();
+    // It may have been read twice, and the entity may be here again.
+    if (remembered === undefined || this.#outliving(key, remembered) !== undefined) return;
+    cell.clear();
+    context.timer(this.wake).clear();
+    context.timer(this.quiet).clear();
+  }
+
+  /** Whether no other view reports that the event is repeated or late. */
+  #reports({ event }: UsableEvent): boolean {
+    return !this.#reportedBy.some((entity) => identifies(entity, event));
   }
 
   /** An event that the view's own functions cannot take. */
@@ -333,6 +451,23 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, Compute
     context: ProcessContext<ComputedRow>,
     event?: UsableEvent,
   ): void {
+    const { emit, fail } = this.#rowsWithoutEvent(key, state, this.#metrics.decayed, context, event);
+    this.#computation.decay(state, beforeMs, emit, fail);
+  }
+
+  /** Emits rows again that were emitted without an event of before their time. */
+  #correct(key: EntityKey, state: EntityState, early: EarlyRows, context: ProcessContext<ComputedRow>): void {
+    const { emit, fail } = this.#rowsWithoutEvent(key, state, this.#metrics.corrected, context);
+    this.#computation.correct(state, early, emit, fail);
+  }
+
+  #rowsWithoutEvent(
+    key: EntityKey,
+    state: EntityState,
+    counter: FeatureMetrics['decayed'],
+    context: ProcessContext<ComputedRow>,
+    event?: UsableEvent,
+  ) {
     let hasFailed = false;
     const fail = (asOfMs: number, error: FeatureComputationError): void => {
       this.#metrics.failures.inc({ view: this.#id, feature: error.feature });
@@ -343,22 +478,18 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, Compute
       // The event itself is counted: replayed, it would be a duplicate.
       this.#toDeadLetters(shown, reason, 'pipeline.decay', context);
     };
-    this.#computation.decay(
-      state,
-      beforeMs,
-      (asOfMs, values) => {
-        let violations: readonly Violation[];
-        try {
-          violations = violationsOf(this.#computation.view.rules, values);
-        } catch (error) {
-          fail(asOfMs, new FeatureComputationError(this.#id, 'rules', error));
-          return;
-        }
-        this.#metrics.decayed.inc();
-        this.#output(key, asOfMs, values, violations, undefined, context);
-      },
-      fail,
-    );
+    const emit = (asOfMs: number, values: FeatureRow['values']): void => {
+      let violations: readonly Violation[];
+      try {
+        violations = violationsOf(this.#computation.view.rules, values);
+      } catch (error) {
+        fail(asOfMs, new FeatureComputationError(this.#id, 'rules', error));
+        return;
+      }
+      counter.inc();
+      this.#output(key, asOfMs, values, violations, undefined, context);
+    };
+    return { emit, fail };
   }
 
   #setTimers(state: EntityState, context: ProcessContext<ComputedRow>): void {
@@ -374,7 +505,9 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, Compute
 
   onTimer(timer: TimerSpec, context: OnTimerContext<ComputedRow, EntityKey>): void {
     const cell = context.state(this.remembered);
-    const remembered = cell.read();
+    const held = cell.read();
+    const remembered = this.#outliving(context.key, held);
+    if (held !== undefined && remembered === undefined) cell.clear();
     const nowMs = context.clock.now();
     const isQuiet = timer.id === this.quiet.id;
     // At the end of a bounded input all timers fire. What has not come about yet is not told: more events may come another time.
@@ -389,13 +522,14 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent>, Compute
     cell.clear();
   }
 
-  #refuseLate(value: UsableEvent, watermark: number, context: ProcessContext<ComputedRow>): void {
+  #refuseLate(value: UsableEvent, context: ProcessContext<ComputedRow>): void {
     this.#metrics.failed.inc({ reason: 'late' });
-    this.#metrics.events.inc({ view: this.#id, outcome: 'late' });
-    const behindS = Math.round((watermark - value.eventTimeMs) / 1_000);
+    const { eventId, eventTimeMs, arrivedAtMs } = value;
+    const time = new Date(eventTimeMs).toISOString();
+    const problem = latenessProblem(time, eventTimeMs, arrivedAtMs, this.#allowedLatenessMs);
     this.#toDeadLetters(
       value,
-      `late: its time ${new Date(value.eventTimeMs).toISOString()} is ${behindS} s behind the watermark, more than the allowed ${this.#allowedLatenessMs / 1_000} s`,
+      `late: event ${JSON.stringify(eventId)} of ${problem}`,
       'pipeline.compute_features',
       context,
     );

@@ -1,20 +1,30 @@
 import { z } from 'zod';
 import type { LogRecord } from '#connectors/connector';
-import { type DeadLetter, earlierAttempts, type LetterOrigin, originOf, payloadOf } from '#connectors/dead_letters';
+import { type DeadLetter, earlierAttempts, knownBefore, type LetterOrigin, originOf, payloadOf } from '#connectors/dead_letters';
 import { formatOf, type ReadRow } from '#connectors/files/formats';
 import type { UnreadableBatchError } from '#connectors/kafka/errors';
-import { joinKeyValue } from '#feature_store/definitions/entity_key';
+import { type EntityKey, joinKeyValue } from '#feature_store/definitions/entity_key';
 import type { EventFields } from '#feature_store/definitions/feature';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { EventSource, JoinKeyType } from '#feature_store/definitions/source';
+import { type ErasureRequest, Erasures, readErasureRequest } from '#feature_store/erasure/erasures';
 import { messageOf } from '#kernel/errors';
 import { readEventTime } from '#kernel/event_time_text';
 import { decodeUtf8, InvalidJsonError, parseExactJson } from '#kernel/exact_json';
-import type { Clock, EventTime } from '#kernel/time';
+import { parseRfc3339 } from '#kernel/rfc3339';
+import { type Clock, type EventTime, HOUR_MS } from '#kernel/time';
 import { unstorableTextIn } from '#kernel/unstorable_text';
+import { parseUtcTime } from '#kernel/utc_time';
 import { TRACEPARENT } from '#monitoring/tracing';
 
-/** A record as a pipeline sees it: an event, or why it is none. */
+/** What was known of an entity by then is to be forgotten. */
+export interface ErasedEntity {
+  readonly ok: 'erasure';
+  readonly entityKey: EntityKey;
+  readonly erasedAtMs: number;
+}
+
+/** A record as a pipeline sees it: an event, an erasure, or why it is neither. */
 export type DecodedEvent =
   | {
       readonly ok: true;
@@ -22,10 +32,14 @@ export type DecodedEvent =
       readonly eventId: string;
       readonly event: EventFields;
       readonly eventTimeMs: number;
-      /** Its partition's watermark when it was read: it is late when its own time is before that. */
+      /** Its partition's watermark when it was read: an event of before that is out of order. */
       readonly watermark: EventTime;
-      /** When the gateway took it in, ms; undefined when another producer wrote it. */
+      /** When the gateway received it, ms; undefined when another producer wrote it. */
       readonly receivedAtMs: number | undefined;
+      /** When it was known to the platform, ms: received by the gateway, or else taken in by the broker, or in a file that says neither, its own time. */
+      readonly knownAtMs: number;
+      /** When it arrived, ms: its lateness is judged by this (docs/adr/0020). */
+      readonly arrivedAtMs: number;
       readonly payload: string;
       /** How often it has been tried, this time included: more than 1 when it was replayed. */
       readonly attempt: number;
@@ -34,6 +48,7 @@ export type DecodedEvent =
       /** Of the request that brought it, where somebody looks at traces. */
       readonly traceparent?: string | undefined;
     }
+  | ErasedEntity
   | ({ readonly ok: false; readonly reason: string; readonly attempt: number } & Pick<
       DeadLetter,
       'payload' | 'encoding' | 'isBatch' | 'origin'
@@ -47,6 +62,9 @@ export function unreadableEvent(error: UnreadableBatchError): DecodedEvent {
   return { ok: false, reason: message, attempt: 1, payload, encoding: 'base64', isBatch: true, origin };
 }
 
+/** The gateway's clock may be so far ahead of the pipeline's; beyond, `received_at` does not vouch for an event's time. */
+const MOST_CLOCK_DIFFERENCE_MS = HOUR_MS;
+
 /** What the gateway adds to an event. */
 const ENRICHED = ['received_at', 'source', 'schema_version'] as const;
 
@@ -54,8 +72,8 @@ const ENRICHED = ['received_at', 'source', 'schema_version'] as const;
  * Reads events of `sources` from broker records. The broker is an open door, so everything is checked again as at the gateway.
  * Only a valid event has an event time: a broken clock must not move the watermark.
  */
-export function createEventDecoder(sources: readonly EventSource[], clock: Clock) {
-  const check = createEventCheck(sources, clock, false);
+export function createEventDecoder(sources: readonly EventSource[], clock: Clock, erasures = new Erasures()) {
+  const check = createEventCheck(sources, clock);
   return (record: LogRecord, watermark: EventTime, topic?: string): Decoded => {
     const attempt = earlierAttempts(record) + 1;
     const origin = topic === undefined ? undefined : originOf(topic, record);
@@ -67,17 +85,39 @@ export function createEventDecoder(sources: readonly EventSource[], clock: Clock
     } catch (error) {
       return ofRecord(refused(reasonOf(error), payload, attempt), record, origin);
     }
-    const decoded = ofRecord(check(body, payload, attempt, watermark), record, origin);
+    const request = readErasureRequest(body);
+    if (request !== undefined) return erasureOf(request, erasures, payload, attempt);
+    const takenInMs = timeOf(record);
+    const arrival = { arrivedAtMs: takenInMs, knownAtMs: knownBefore(record) ?? takenInMs };
+    const decoded = ofRecord(check(body, payload, attempt, watermark, arrival), record, origin);
     const traceparent = record.headers[TRACEPARENT];
-    if (traceparent === undefined || !decoded.element.ok) return decoded;
+    if (traceparent === undefined || decoded.element.ok !== true) return decoded;
     return { ...decoded, element: { ...decoded.element, traceparent } };
   };
 }
 
+/** Whoever can write events cannot erase with them: the proof needs the database's secret. */
+function erasureOf(request: ErasureRequest, erasures: Erasures, payload: string, attempt: number): Decoded {
+  if (!erasures.isGenuine(request)) {
+    return refused(
+      'an erasure whose proof is wrong: it was not made by "headwater erase" on this database',
+      payload,
+      attempt,
+    );
+  }
+  const { key: entityKey, erasedAtMs } = request;
+  // Known at once, also to views of other entities.
+  erasures.add(entityKey, erasedAtMs);
+  return { element: { ok: 'erasure', entityKey, erasedAtMs }, eventTimeMs: undefined };
+}
+/** When the broker took the record; undefined where it does not say. */
+const timeOf = ({ timestampMs }: LogRecord): number | undefined => (timestampMs > 0 ? timestampMs : undefined);
+
 /** With the record it is of; one that is refused keeps its bytes, whatever they are. */
 function ofRecord({ element, eventTimeMs }: Decoded, { value }: LogRecord, origin: LetterOrigin | undefined): Decoded {
   const from = origin === undefined ? {} : { origin };
-  if (element.ok) return { element: { ...element, ...from }, eventTimeMs };
+  if (element.ok === true) return { element: { ...element, ...from }, eventTimeMs };
+  if (element.ok === 'erasure') return { element, eventTimeMs };
   return { element: { ...element, ...payloadOf(value), ...from }, eventTimeMs };
 }
 
@@ -89,9 +129,12 @@ function ofRecord({ element, eventTimeMs }: Decoded, { value }: LogRecord, origi
  * @param views - whose join keys keep 64-bit integers exact
  */
 export function createRowDecoder(sources: readonly EventSource[], clock: Clock, views: readonly FeatureView[] = []) {
-  const check = createEventCheck(sources, clock, true);
+  const check = createEventCheck(sources, clock);
   const readers = new Map(sources.flatMap((source) => source.eventTypes.map((type) => [type, textReaders(source)])));
   const keys = new Map(sources.flatMap((source) => source.eventTypes.map((type) => [type, joinKeysOf(source, views)])));
+  const timestamps = new Map(
+    sources.flatMap((source) => source.eventTypes.map((type) => [type, source.timestampField])),
+  );
   const [onlyType, ...otherTypes] = readers.keys();
   const defaults = otherTypes.length === 0 ? { event_type: onlyType } : {};
   return (row: ReadRow, path: string | undefined, watermark: EventTime): Decoded => {
@@ -117,14 +160,18 @@ export function createRowDecoder(sources: readonly EventSource[], clock: Clock, 
         body[name] = Number(key);
       } else body[name] = keyType === 'bigint' && Number.isSafeInteger(key) ? BigInt(key as number) : key;
     }
+    const timestampField = timestamps.get(type);
+    if (timestampField !== undefined) body[timestampField] = withZone(body[timestampField]);
     let payload: string;
     try {
       payload = jsonOfEvent(exact === undefined ? body : { ...body, ...exact });
     } catch (error) {
       return refused(`no JSON: ${messageOf(error)}`, String(Object.keys(row.row)), 1);
     }
-    const { element, eventTimeMs } = check(body, payload, 1, watermark);
-    if (exact === undefined || !element.ok) return { element, eventTimeMs };
+    // The order of a history is its arrival.
+    const arrival = { arrivedAtMs: watermark, knownAtMs: undefined };
+    const { element, eventTimeMs } = check(body, payload, 1, watermark, arrival);
+    if (exact === undefined || element.ok !== true) return { element, eventTimeMs };
     return { element: { ...element, event: { ...element.event, ...exact } }, eventTimeMs };
   };
 }
@@ -161,6 +208,13 @@ function textReaders({ schema }: EventSource): ReadonlyMap<string, ReadText> {
   return readers;
 }
 
+/** Files and databases hold times without a zone: they are UTC. What is no time stays as it is, and is refused for it. */
+function withZone(value: unknown): unknown {
+  if (typeof value !== 'string' || parseRfc3339(value) !== undefined) return value;
+  const timeMs = parseUtcTime(value);
+  return timeMs === undefined ? value : new Date(timeMs).toISOString();
+}
+
 function asJson(value: unknown): unknown {
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? 'an invalid time' : value.toISOString();
   return typeof value === 'bigint' ? Number(value) : value;
@@ -181,9 +235,15 @@ const refused = (reason: string, payload: string, attempt: number): Decoded => (
   eventTimeMs: undefined,
 });
 
-function createEventCheck(sources: readonly EventSource[], clock: Clock, isHistory: boolean) {
+/** Of an event that does not say when it was received; undefined: when it happened. */
+interface Arrival {
+  readonly arrivedAtMs: number | undefined;
+  readonly knownAtMs: number | undefined;
+}
+
+function createEventCheck(sources: readonly EventSource[], clock: Clock) {
   const byType = new Map(sources.flatMap((source) => source.eventTypes.map((type) => [type, source])));
-  return (body: unknown, payload: string, attempt: number, watermark: EventTime): Decoded => {
+  return (body: unknown, payload: string, attempt: number, watermark: EventTime, arrival: Arrival): Decoded => {
     const refuse = (reason: string): Decoded => refused(reason, payload, attempt);
     if (typeof body !== 'object' || body === null || Array.isArray(body)) return refuse('not a JSON object');
     const unstorable = unstorableTextIn(body);
@@ -205,9 +265,15 @@ function createEventCheck(sources: readonly EventSource[], clock: Clock, isHisto
       return refuse(problems.join('; '));
     }
     const event: EventFields = parsed.data;
-    const time = readEventTime(String(event[source.timestampField]), clock.now(), isHistory);
+    const receivedAtMs = typeof receivedAt === 'string' ? parseRfc3339(receivedAt) : undefined;
+    const nowMs = clock.now();
+    const isVouchedFor = receivedAtMs !== undefined && receivedAtMs <= nowMs + MOST_CLOCK_DIFFERENCE_MS;
+    // What the gateway accepted by its clock is not refused by this one.
+    const time = readEventTime(
+      String(event[source.timestampField]),
+      isVouchedFor ? Math.max(nowMs, receivedAtMs) : nowMs,
+    );
     if ('problem' in time) return refuse(`${source.timestampField}: ${time.problem}`);
-    const receivedAtMs = typeof receivedAt === 'string' ? Date.parse(receivedAt) : Number.NaN;
     return {
       element: {
         ok: true,
@@ -216,7 +282,9 @@ function createEventCheck(sources: readonly EventSource[], clock: Clock, isHisto
         event,
         eventTimeMs: time.timeMs,
         watermark,
-        receivedAtMs: Number.isNaN(receivedAtMs) ? undefined : receivedAtMs,
+        receivedAtMs,
+        arrivedAtMs: receivedAtMs ?? arrival.arrivedAtMs ?? time.timeMs,
+        knownAtMs: receivedAtMs ?? arrival.knownAtMs ?? time.timeMs,
         payload,
         attempt,
       },

@@ -4,13 +4,14 @@ import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { DoFn, ProcessContext } from '#pipelines/engine/dofn';
 import type { KV } from '#pipelines/model/pcollection';
 import { DEAD } from './compute_features.ts';
-import type { DecodedEvent } from './decode_events.ts';
+import type { DecodedEvent, ErasedEntity } from './decode_events.ts';
 import type { FeatureMetrics } from './feature_metrics.ts';
 
 type UsableEvent = Extract<DecodedEvent, { ok: true }>;
+type Usable = UsableEvent | ErasedEntity;
 
 /** Keys events by a view's entity; one that identifies no entity goes to the dead letters, naming entity and field. */
-export class KeyByEntity implements DoFn<UsableEvent, KV<EntityKey, UsableEvent>> {
+export class KeyByEntity implements DoFn<Usable, KV<EntityKey, Usable>> {
   readonly #entity: FeatureView['entity'];
   readonly #reports: boolean;
   readonly #metrics: FeatureMetrics;
@@ -22,7 +23,11 @@ export class KeyByEntity implements DoFn<UsableEvent, KV<EntityKey, UsableEvent>
     this.#metrics = metrics;
   }
 
-  process(value: UsableEvent, context: ProcessContext<KV<EntityKey, UsableEvent>>): void {
+  process(value: Usable, context: ProcessContext<KV<EntityKey, Usable>>): void {
+    if (value.ok === 'erasure') {
+      context.output({ key: value.entityKey, value });
+      return;
+    }
     let key: EntityKey;
     try {
       key = entityKeyOf(this.#entity, value.event);
@@ -34,11 +39,7 @@ export class KeyByEntity implements DoFn<UsableEvent, KV<EntityKey, UsableEvent>
     context.output({ key, value });
   }
 
-  #refuse(
-    { payload, attempt }: UsableEvent,
-    reason: string,
-    context: ProcessContext<KV<EntityKey, UsableEvent>>,
-  ): void {
+  #refuse({ payload, attempt }: UsableEvent, reason: string, context: ProcessContext<KV<EntityKey, Usable>>): void {
     this.#metrics.failed.inc({ reason: 'invalid' });
     const timestamp = new Date(context.clock.now()).toISOString();
     context.outputTo(DEAD, { payload, reason, stage: 'pipeline.key', attempt, timestamp });

@@ -1,11 +1,15 @@
-import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { InvalidModelError } from '../errors.ts';
+import { Tensor } from 'onnxruntime-node';
+import { messageOf } from '#kernel/errors';
+import { GraphStoppedError, InvalidModelError } from '../errors.ts';
+import { inItsOwnProcess } from '../graphs/graph.ts';
+import { DEFAULT_LIMITS, type ModelLimits } from '../graphs/model_limits.ts';
 import { type ModelPackage, type ModelSignature, outputWidth } from '../model_package.ts';
 import { refuseExternalData } from '../onnx/external_data.ts';
 import { createEncoder } from '../signature_encoder.ts';
 import type { CellValue, TrainingTable } from './training_table.ts';
 
 const ROWS_A_RUN = 1_000;
+const MOST_EXAMPLES = 16;
 
 /** A row as a caller of the model would send it; only its columns, where the table has more. */
 export function instanceOf(
@@ -40,12 +44,18 @@ export interface ScoredRows {
   readonly width: number;
 }
 
-/** Rows [from, to) through the package itself, as serving would; those that it would refuse are left out. */
+/**
+ * Computes rows [from, to) through the package itself, as serving would; those that it would refuse are left out. The graph runs in a process of its own, which
+ * is killed when a run takes longer than `limits.examineMs` or the process too much memory: what trains or judges a model may come from elsewhere.
+ *
+ * @throws {@link InvalidModelError} for a graph that onnxruntime refuses, that does not end, or whose output is not what its signature says
+ */
 export async function scoreTable(
   model: ModelPackage,
   table: TrainingTable,
   from: number,
   to: number,
+  limits: ModelLimits = DEFAULT_LIMITS,
 ): Promise<ScoredRows> {
   const { signature } = model;
   const encoder = createEncoder(signature);
@@ -54,7 +64,9 @@ export async function scoreTable(
   const outputs = new Float32Array((to - from) * width);
   const rows: number[] = [];
   refuseExternalData(model.onnx);
-  const session = await InferenceSession.create(model.onnx, { intraOpNumThreads: 1, logSeverityLevel: 3 });
+  const { input: inputName, output: outputName } = signature.onnx;
+  // Rows of a table are many: each run has the time of an examination.
+  const graph = await opened(model.onnx, { ...limits, runMs: limits.examineMs });
   try {
     const input = new Float32Array(ROWS_A_RUN * encoder.width);
     for (let row = from; row < to; ) {
@@ -65,14 +77,26 @@ export async function scoreTable(
       }
       const count = rows.length - begin;
       if (count === 0) break;
-      const tensor = new Tensor('float32', input.subarray(0, count * encoder.width), [count, encoder.width]);
-      const results = await session.run({ [signature.onnx.input]: tensor }, [signature.onnx.output]);
-      outputs.set(results[signature.onnx.output]?.data as Float32Array, begin * width);
+      // A copy: what is sent to another process is sent with all of its buffer.
+      const tensor = new Tensor('float32', input.slice(0, count * encoder.width), [count, encoder.width]);
+      const values = await graph.run({ [inputName]: tensor }, outputName).catch(refuse);
+      if (values === undefined || values.length !== count * width) {
+        throw new InvalidModelError([`its output "${outputName}" is not FP32 or FP64 [rows, ${width}]`]);
+      }
+      outputs.set(values, begin * width);
     }
   } finally {
-    await session.release();
+    await graph.release();
   }
   return { rows, outputs: outputs.subarray(0, rows.length * width), width };
+}
+
+const opened = (onnx: Uint8Array, limits: ModelLimits) => inItsOwnProcess(onnx, limits).catch(refuse);
+
+/** @throws {@link InvalidModelError} */
+function refuse(error: unknown): never {
+  const what = error instanceof GraphStoppedError ? '' : 'onnxruntime does not take it: ';
+  throw new InvalidModelError([`${what}${messageOf(error)}`], error);
 }
 
 /** Probability of the second class for rows [from, to). */
@@ -93,12 +117,13 @@ export async function withExamples(
   from: number,
   to: number,
 ): Promise<ModelPackage> {
-  const wanted = Math.min(16, to - from);
-  const examples: ModelPackage['examples'][number][] = [];
-  for (let index = 0; index < wanted; index += 1) {
-    const row = from + Math.floor((index * (to - from)) / wanted);
-    const [score] = await scoreRows(model, table, row, row + 1);
-    examples.push({ features: instanceOf(table, row), output: [1 - (score as number), score as number] });
-  }
+  const count = Math.min(MOST_EXAMPLES, to - from);
+  const rows = Array.from({ length: count }, (_, index) => from + Math.floor((index * (to - from)) / count));
+  const chosen = { ...table, rows: rows.map((row) => table.rows[row] as readonly CellValue[]) };
+  const { rows: taken, outputs, width } = await scoreTable(model, chosen, 0, count);
+  const examples = taken.map((row, index) => {
+    const score = outputs[index * width + 1] as number;
+    return { features: instanceOf(chosen, row), output: [1 - score, score] };
+  });
   return { ...model, examples };
 }

@@ -229,13 +229,20 @@ function mlflowRows({ model }: ActiveModel, body: unknown): Row[] {
   };
   if (isObject(split)) {
     const { columns = names, data } = split as { readonly columns?: readonly unknown[]; readonly data?: unknown };
-    if (Array.isArray(data) && Array.isArray(columns)) return data.map((value, at) => row(value, at, columns));
+    if (!Array.isArray(columns) || !columns.every((name) => typeof name === 'string')) {
+      throw new InvalidRequestError('columns of dataframe_split must be a list of names');
+    }
+    if (Array.isArray(data)) return data.map((value, at) => row(value, at, columns));
   }
   const list = records ?? instances ?? inputs;
   if (Array.isArray(list)) return list.map((value, at) => row(value, at, names));
   if (isObject(inputs)) {
     const columns = Object.entries(inputs) as [string, readonly unknown[]][];
     const count = Array.isArray(columns[0]?.[1]) ? columns[0][1].length : 0;
+    const uneven = columns.find(([, values]) => !Array.isArray(values) || values.length !== count);
+    if (uneven !== undefined) {
+      throw new InvalidRequestError(`column ${uneven[0]} of inputs must be a list of ${count} values, as the first is`);
+    }
     return Array.from({ length: count }, (_, at) => ({
       features: Object.fromEntries(columns.map(([name, values]) => [name, values[at]])) as Features,
       entity: undefined,

@@ -1,7 +1,8 @@
 import { z } from 'zod';
-import { foreignErrors, problems } from '#monitoring/api_schemas';
+import { foreignErrors, HEADERS, problems, REQUEST_HEADERS } from '#monitoring/api_schemas';
 import { OUTCOMES } from '../experiments/results.ts';
 import { routingSchema } from '../routing/routing.ts';
+import { examples } from './examples.ts';
 
 // What GET /openapi.json says of requests and answers. It describes; checking is the routes' own business, which is faster and names every mistake.
 
@@ -30,17 +31,17 @@ const WITH_BODY = [...ALWAYS, 413, 415] as const;
 
 const errors = (codes: readonly number[]) =>
   problems(codes, { 409: 'Changed by another caller meanwhile', 503: 'Overloaded, or nothing is ready' });
-const openInferenceErrors = (codes: readonly number[]) => foreignErrors(codes, object({ error: text }));
-const mlflowErrors = (codes: readonly number[]) => foreignErrors(codes, object({ error_code: text, message: text }));
-const sageMakerErrors = (codes: readonly number[]) => foreignErrors(codes, object({ Message: text }));
-const ok = (schema: Schema, description = 'The answer') => ({ 200: { description, ...schema } });
+const openInferenceErrors = (codes: readonly number[]) =>
+  foreignErrors(codes, object({ error: text }), examples.openInferenceError);
+const mlflowErrors = (codes: readonly number[]) =>
+  foreignErrors(codes, object({ error_code: text, message: text }), examples.mlflowError);
+const sageMakerErrors = (codes: readonly number[]) =>
+  foreignErrors(codes, object({ Message: text }), examples.sageMakerError);
+const ok = (schema: Schema, example: unknown, description = 'The answer') => ({
+  200: { description, headers: HEADERS, content: { 'application/json': { schema, example } } },
+});
+const withExamples = (schema: Schema, ...shown: readonly unknown[]) => ({ ...schema, examples: shown });
 
-const REQUEST_HEADERS = {
-  type: 'object',
-  properties: {
-    'x-request-id': { ...text, description: 'Comes back as request_id; one is made where it is left out.' },
-  },
-};
 const IN_TIME = 'With the header x-request-timeout-ms, what would come later is not computed, and answered 504.';
 
 const answerer = { model_name: text, model_version: whole, variant: text, request_id: text, latency_ms: number };
@@ -65,16 +66,20 @@ export const predict = {
   summary: 'Scores one row: by its features, or by an entity whose features are looked up',
   description: IN_TIME,
   headers: REQUEST_HEADERS,
-  body: object(
-    {
-      model_name: modelName,
-      features,
-      entity_id: text,
-      return_probabilities: truth,
-      return_freshness: truth,
-      explain: truth,
-    },
-    [],
+  body: withExamples(
+    object(
+      {
+        model_name: modelName,
+        features,
+        entity_id: text,
+        return_probabilities: truth,
+        return_freshness: truth,
+        explain: truth,
+      },
+      [],
+    ),
+    examples.predict,
+    examples.predictEntity,
   ),
   response: {
     ...ok(
@@ -90,6 +95,7 @@ export const predict = {
         },
         ['prediction', ...Object.keys(who)],
       ),
+      examples.predicted,
     ),
     ...PREDICT_ERRORS,
   },
@@ -98,8 +104,8 @@ export const predict = {
 export const explain = {
   summary: 'Why: what each feature has added to the prediction of a row',
   headers: REQUEST_HEADERS,
-  body: object({ model_name: modelName, features, entity_id: text }, []),
-  response: { ...ok(object({ ...explanation, ...answerer })), ...PREDICT_ERRORS },
+  body: withExamples(object({ model_name: modelName, features, entity_id: text }, []), examples.explain),
+  response: { ...ok(object({ ...explanation, ...answerer }), examples.explained), ...PREDICT_ERRORS },
 };
 
 export const batch = {
@@ -108,15 +114,19 @@ export const batch = {
     'As application/x-ndjson, each line is the features of a row, and a line comes back for each; model_name and return_probabilities are in the query then.',
   headers: REQUEST_HEADERS,
   querystring: object({ model_name: text, return_probabilities: { ...text, enum: ['true', 'false'] } }, []),
-  body: object(
-    {
-      model_name: modelName,
-      instances: listOf({ anyOf: [features, listOf(scalar)] }),
-      entity_ids: listOf(text),
-      return_probabilities: truth,
-      return_freshness: truth,
-    },
-    [],
+  body: withExamples(
+    object(
+      {
+        model_name: modelName,
+        instances: listOf({ anyOf: [features, listOf(scalar)] }),
+        entity_ids: listOf(text),
+        return_probabilities: truth,
+        return_freshness: truth,
+      },
+      [],
+    ),
+    examples.batch,
+    examples.batchOfEntities,
   ),
   response: {
     ...ok(
@@ -133,6 +143,7 @@ export const batch = {
         },
         ['predictions', 'count', ...Object.keys(who)],
       ),
+      examples.batchPredicted,
     ),
     ...PREDICT_ERRORS,
   },
@@ -151,16 +162,23 @@ const STATUS_NEEDS = ['name', 'variant', 'ready', 'follows'];
 
 export const listModels = {
   summary: 'The served models and their versions',
-  response: { ...ok(object({ models: listOf(object(status, STATUS_NEEDS)) })), ...errors([401, 429]) },
+  response: {
+    ...ok(object({ models: listOf(object(status, STATUS_NEEDS)) }), { models: [examples.model] }),
+    ...errors([401, 403, 405, 429]),
+  },
 };
 
-const name = { type: 'object', properties: { name: { ...text, minLength: 1 } }, required: ['name'] };
+const nameOfModel = { ...text, minLength: 1, examples: [examples.model.name] };
+const name = { type: 'object', properties: { name: nameOfModel }, required: ['name'] };
 
 export const oneModel = {
   summary: 'One served model, with its columns',
   params: name,
   response: {
-    ...ok(object({ ...status, signature: follow, variants: listOf(object(status, STATUS_NEEDS)) }, STATUS_NEEDS)),
+    ...ok(
+      object({ ...status, signature: follow, variants: listOf(object(status, STATUS_NEEDS)) }, STATUS_NEEDS),
+      examples.modelWithColumns,
+    ),
     ...errors(ALWAYS),
   },
 };
@@ -176,17 +194,20 @@ const routingStatus = object({ model: text, revision: whole, routing: follow, sh
 export const getRouting = {
   summary: 'How requests for a model are dealt to its versions',
   params: name,
-  response: { ...ok(routingStatus), ...errors(ALWAYS) },
+  response: { ...ok(routingStatus, examples.routing), ...errors(ALWAYS) },
 };
 
 export const putRouting = {
   summary: 'Deals the requests for a model otherwise: experiment, canary, shadow',
   params: name,
-  body: object(
-    { routing: nullable(routingBody), reason: { ...text, minLength: 1 }, revision: { ...whole, minimum: 0 } },
-    ['routing', 'reason'],
+  body: withExamples(
+    object({ routing: nullable(routingBody), reason: { ...text, minLength: 1 }, revision: { ...whole, minimum: 0 } }, [
+      'routing',
+      'reason',
+    ]),
+    examples.changeRouting,
   ),
-  response: { ...ok(routingStatus), ...errors([...WITH_BODY, 409]) },
+  response: { ...ok(routingStatus, examples.routing), ...errors([...WITH_BODY, 409]) },
 };
 
 export const routingHistory = {
@@ -198,6 +219,7 @@ export const routingHistory = {
       object({
         changes: listOf(object({ model: text, revision: whole, atMs: number, by: text, reason: text, state: follow })),
       }),
+      examples.routingHistory,
     ),
     ...errors(ALWAYS),
   },
@@ -215,8 +237,12 @@ const feedbackOf = object(told, []);
 export const feedback = {
   summary: 'How predictions turned out: labels, or values such as 1 for success; the newest word counts',
   description: 'Each names its prediction by prediction_id, or by a request_id that one answer alone has.',
-  body: { anyOf: [feedbackOf, object({ feedback: listOf(feedbackOf) })] },
-  response: { ...ok(object({ accepted: whole })), ...errors([...WITH_BODY, 409]) },
+  body: withExamples(
+    { anyOf: [feedbackOf, object({ feedback: listOf(feedbackOf) })] },
+    examples.feedback,
+    examples.feedbackOfMany,
+  ),
+  response: { ...ok(object({ accepted: whole }), { accepted: 1 }), ...errors([...WITH_BODY, 409]) },
 };
 
 const interval = listOf(number);
@@ -247,6 +273,7 @@ export const results = {
         },
         ['model', 'experiment', 'outcome', 'variants'],
       ),
+      examples.results,
     ),
     ...errors(ALWAYS),
   },
@@ -259,13 +286,21 @@ const tensor = object({ name: text, datatype: text, shape: listOf(whole), data: 
   'data',
 ]);
 const metadata = listOf(object({ name: text, datatype: text, shape: listOf(whole) }));
-const readiness = (summary: string) => ({
+const readiness = (summary: string, errorsOf: typeof openInferenceErrors) => ({
   summary,
-  response: { ...ok(object({ ready: truth })), 503: { description: 'Not ready', ...object({ ready: truth }) } },
+  response: {
+    ...ok(object({ ready: truth }), { ready: true }),
+    ...errorsOf([405]),
+    503: {
+      description: 'Not ready',
+      headers: HEADERS,
+      content: { 'application/json': { schema: object({ ready: truth }), example: { ready: false } } },
+    },
+  },
 });
 const modelParams = {
   type: 'object',
-  properties: { name: { ...text, minLength: 1 }, version: { ...text, minLength: 1 } },
+  properties: { name: nameOfModel, version: { ...text, minLength: 1, examples: ['1'] } },
   required: ['name'],
 };
 
@@ -273,41 +308,53 @@ export const protocol = {
   server: {
     summary: 'Open Inference Protocol: what this server is',
     response: {
-      ...ok(object({ name: text, version: text, extensions: listOf(text) })),
-      ...openInferenceErrors([401, 405, 429]),
+      ...ok(object({ name: text, version: text, extensions: listOf(text) }), examples.server),
+      ...openInferenceErrors([401, 403, 405, 429]),
     },
   },
-  live: { summary: 'Open Inference Protocol: alive', response: ok(object({ live: truth })) },
-  ready: readiness('Open Inference Protocol: ready'),
-  ping: readiness('SageMaker: ready'),
+  live: {
+    summary: 'Open Inference Protocol: alive',
+    response: { ...ok(object({ live: truth }), { live: true }), ...openInferenceErrors([405]) },
+  },
+  ready: readiness('Open Inference Protocol: ready', openInferenceErrors),
+  ping: readiness('SageMaker: ready', sageMakerErrors),
   model: {
     summary: 'Open Inference Protocol: inputs and outputs of a model',
     params: modelParams,
     response: {
-      ...ok(object({ name: text, versions: listOf(text), platform: text, inputs: metadata, outputs: metadata })),
+      ...ok(
+        object({ name: text, versions: listOf(text), platform: text, inputs: metadata, outputs: metadata }),
+        examples.modelMetadata,
+      ),
       ...openInferenceErrors(ALWAYS),
     },
   },
   modelReady: {
     summary: 'Open Inference Protocol: whether a model is ready',
     params: modelParams,
-    response: { ...ok(object({ name: text, ready: truth })), ...openInferenceErrors(ALWAYS) },
+    response: { ...ok(object({ name: text, ready: truth }), examples.modelReady), ...openInferenceErrors(ALWAYS) },
   },
   infer: {
     summary: 'Open Inference Protocol: scores rows, a tensor for each column or one of all',
     params: modelParams,
     headers: REQUEST_HEADERS,
-    body: object(
-      {
-        id: text,
-        parameters: follow,
-        inputs: listOf(tensor),
-        outputs: listOf(object({ name: text, parameters: follow }, ['name'])),
-      },
-      ['inputs'],
+    body: withExamples(
+      object(
+        {
+          id: text,
+          parameters: follow,
+          inputs: listOf(tensor),
+          outputs: listOf(object({ name: text, parameters: follow }, ['name'])),
+        },
+        ['inputs'],
+      ),
+      examples.infer,
     ),
     response: {
-      ...ok(object({ model_name: text, model_version: text, id: text, outputs: listOf(tensor) })),
+      ...ok(
+        object({ model_name: text, model_version: text, id: text, parameters: follow, outputs: listOf(tensor) }),
+        examples.inferred,
+      ),
       ...openInferenceErrors(OF_PREDICTIONS),
     },
   },
@@ -316,18 +363,22 @@ export const protocol = {
 export const invocations = {
   summary: 'MLflow: scores dataframe_split, dataframe_records, instances or inputs',
   headers: REQUEST_HEADERS,
-  body: object(
-    {
-      dataframe_split: object({ columns: listOf(text), index: listOf({}), data: listOf(listOf(scalar)) }, ['data']),
-      dataframe_records: listOf(features),
-      instances: listOf({ anyOf: [features, listOf(scalar)] }),
-      inputs: { anyOf: [listOf({ anyOf: [features, listOf(scalar)] }), mapOf(listOf(scalar))] },
-      params: follow,
-    },
-    [],
+  body: withExamples(
+    object(
+      {
+        dataframe_split: object({ columns: listOf(text), index: listOf({}), data: listOf(listOf(scalar)) }, ['data']),
+        dataframe_records: listOf(features),
+        instances: listOf({ anyOf: [features, listOf(scalar)] }),
+        inputs: { anyOf: [listOf({ anyOf: [features, listOf(scalar)] }), mapOf(listOf(scalar))] },
+        params: follow,
+      },
+      [],
+    ),
+    examples.dataframeSplit,
+    examples.dataframeRecords,
   ),
   response: {
-    ...ok(object({ predictions: listOf({ anyOf: [text, number, numbersByName] }) })),
+    ...ok(object({ predictions: listOf({ anyOf: [text, number, numbersByName] }) }), examples.invoked),
     ...mlflowErrors(OF_PREDICTIONS),
   },
 };

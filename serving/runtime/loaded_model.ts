@@ -1,21 +1,20 @@
 import { setImmediate } from 'node:timers/promises';
 import { InferenceSession } from 'onnxruntime-node';
 import { messageOf } from '#kernel/errors';
-import { InvalidModelError } from '#registry/errors';
+import { GraphStoppedError, InvalidModelError } from '#registry/errors';
+import { examineGraph, type Graph, inItsOwnProcess, inThisProcess } from '#registry/graphs/graph';
+import { DEFAULT_LIMITS, type ModelLimits } from '#registry/graphs/model_limits';
+import { SESSION_OPTIONS } from '#registry/graphs/session_options';
 import { type ModelPackage, type ModelSignature, outputWidth } from '#registry/model_package';
 import { hasBoundedWork } from '#registry/onnx/bounded_work';
 import { refuseExternalData } from '#registry/onnx/external_data';
 import { readTreeEnsemble, type TreeEnsemble } from '#registry/onnx/tree_ensemble';
 import { createEncoder, type SignatureEncoder } from '#registry/signature_encoder';
-import { GraphStoppedError } from '../errors.ts';
 import { TreeInference } from '../trees/tree_inference.ts';
 import { TreeShap } from '../trees/tree_shap.ts';
 import { TreeTrial } from '../trees/tree_trial.ts';
-import { examineGraph, type Graph, inItsOwnProcess, inThisProcess } from './graph.ts';
-import { DEFAULT_LIMITS, type ModelLimits } from './model_limits.ts';
 import { feedsOf } from './onnx_feeds.ts';
 import { RowScanner } from './row_scanner.ts';
-import { SESSION_OPTIONS } from './session_options.ts';
 import { SessionThread } from './session_thread.ts';
 
 /** Golden rows must come back this close to what the trainer saw. */

@@ -4,6 +4,7 @@ import type { JsonObject } from '#kernel/json';
 import type { Service } from '#kernel/lifecycle';
 import type { Logger } from '#monitoring/log';
 import { Counter, Gauge, type Registry } from '#monitoring/metrics';
+import type { ModelLimits } from '#registry/graphs/model_limits';
 import type { Authorship } from '#registry/lifecycle/lifecycle';
 import type { ModelSignature } from '#registry/model_package';
 import type { ModelRegistry } from '#registry/model_registry';
@@ -16,7 +17,6 @@ import type { CanaryProgress } from '../routing/canary.ts';
 import type { Follow } from '../routing/follow.ts';
 import { ModelRouter, type Noted } from '../routing/model_router.ts';
 import type { Routing, RoutingStore } from '../routing/routing.ts';
-import type { ModelLimits } from './model_limits.ts';
 import { type ActiveModel, ModelLoader } from './model_slot.ts';
 import { OnDemandModels, type OnDemandSettings } from './on_demand.ts';
 

@@ -2,6 +2,7 @@ import { messageOf } from '#kernel/errors';
 import type { Logger } from '#monitoring/log';
 import { Counter, Gauge, Histogram, type Registry } from '#monitoring/metrics';
 import { InvalidModelError } from '#registry/errors';
+import type { ModelLimits } from '#registry/graphs/model_limits';
 import { StageAliasSync } from '#registry/lifecycle/stage_alias_sync';
 import type { ModelSignature } from '#registry/model_package';
 import type { ModelRegistry, ModelVersion } from '#registry/model_registry';
@@ -9,7 +10,6 @@ import type { Follow } from '../routing/follow.ts';
 import { AdaptiveThreshold, type ThresholdRule } from './adaptive_threshold.ts';
 import { LoadedModel } from './loaded_model.ts';
 import { MicroBatcher } from './micro_batcher.ts';
-import type { ModelLimits } from './model_limits.ts';
 
 /** A version that answers. */
 export interface ActiveModel {

@@ -67,7 +67,9 @@ beforeAll(async () => {
   await revokeKey(keysFile, 'revoked', NOW);
   const ports = { GATEWAY_PORT: '0', PIPELINE_PORT: '0', FEATURE_API_PORT: '0', API_PORT: '0', MONITOR_PORT: '0' };
   const env = { ...ports, DATA_DIRECTORY: join(folder, 'data'), KEYS_FILE: keysFile, ACCESS_API_KEYS: CONFIGURED };
-  const config = loadPlatformConfig(env, { 'serving.onDemand': {} });
+  // Of thousands of requests without a key, each is to have its answer.
+  const unlimited = { requests: 1_000_000, windowMs: 60_000 };
+  const config = loadPlatformConfig(env, { 'serving.onDemand': {}, 'access.refusedLimit': unlimited });
   platform = await startPlatform(config, silentLogger, ROLES, ensureShippedModel(ROLES));
   routes = ROLES.flatMap((role) => platform.doors[role].app.registeredRoutes.flatMap((route) => routesOf(role, route)));
 }, 120_000);

@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { controlAccess } from '#connectors/http/access';
 import { type AccessConfig, accessSettings } from '#connectors/http/config';
 import { changeKey, createKey, readKeysFile, revokeKey, rotateKey } from '#connectors/http/keys_file';
+import { RequestLimits } from '#connectors/http/request_limits';
 import { Grants, SCOPES, scopeSchema } from '#connectors/http/scopes';
 import { createHttpApp } from '#monitoring/http_app';
 import { HttpService } from '#monitoring/http_service';
@@ -153,6 +154,43 @@ test('each key has its quota, which changes while the listener runs; refused key
   expect(await times(5, scopeless)).toEqual([403, 403, 403, 403, 429]);
 });
 const WRONG = 'hw_never-made-for-anybody';
+
+test('without any configured limit, guesses of an address end after 100 a minute, and valid keys of it are let in', async () => {
+  const app = await listen();
+  const { key } = await createKey(file, { name: 'shop', scopes: ['ingest'] }, Date.now());
+  const guesses = Array.from({ length: 130 }, (_, index) => [`${WRONG}${index}`, undefined, ''][index % 3]);
+  const statuses: number[] = [];
+  for (const guess of guesses) statuses.push(await statusOf(app, guess));
+  expect([statuses.slice(0, 100), statuses.slice(100)].map((some) => [...new Set(some)])).toEqual([[401], [429]]);
+  expect([await statusOf(app, key), await statusOf(app, WRONG, '10.0.0.2'), await statusOf(app, WRONG)]).toEqual([
+    200, 401, 429,
+  ]);
+  expect((await post(app, WRONG)).json()).toMatchObject({
+    code: 'HTTP_RATE_LIMITED',
+    detail: expect.stringMatching(/without a valid key/),
+  });
+  // Tokens that are not valid count as well; the setting of the listener wins over the limit of callers.
+  const jwt = { issuer: 'i', audience: 'a', jwksUrl: 'http://127.0.0.1:9/jwks' };
+  const own = await listen({ jwt, rateLimit: { requests: 50 }, refusedLimit: { requests: 3, windowMs: 60_000 } });
+  const withToken = async () =>
+    (await own.inject({ method: 'POST', url: '/ingest', headers: { authorization: 'Bearer x.y.z' } })).statusCode;
+  const tokens: number[] = [];
+  for (let index = 0; index < 5; index += 1) tokens.push(await withToken());
+  expect(tokens).toEqual([401, 401, 401, 429, 429]);
+});
+
+test('addresses that guess keys push no caller out of its limit, and their memory is bounded', async () => {
+  const app = await listen({ keysFile: file, ...FOREVER, rateLimit: { requests: 2, windowMs: 600_000 } });
+  const { key } = await createKey(file, { name: 'shop', scopes: ['ingest'] }, Date.now());
+  expect([await statusOf(app, key), await statusOf(app, key), await statusOf(app, key)]).toEqual([200, 200, 429]);
+  const limits = new RequestLimits();
+  for (let index = 0; index < 50_000; index += 1) limits.count(`a${index}`, { requests: 1, windowMs: 600_000 });
+  expect(limits.size).toBeLessThanOrEqual(20_000);
+  for (let index = 0; index < 21_000; index += 1) {
+    await statusOf(app, WRONG, `10.${index >> 16}.${(index >> 8) & 255}.${index & 255}`);
+  }
+  expect(await statusOf(app, key)).toBe(429);
+}, 120_000);
 
 /** What a scope grants, by its words: slow, and without the classes under test. */
 function isGranted(granted: readonly string[], needed: string): boolean {

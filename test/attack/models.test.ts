@@ -6,13 +6,16 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { modelLimitsSchema } from '#registry/graphs/model_limits';
 import { Artifacts } from '#registry/mlflow/artifacts';
 import { MlflowClient, mlflowConfigSchema } from '#registry/mlflow/client';
 import { readModelFolder } from '#registry/model_folder';
 import { hasBoundedWork } from '#registry/onnx/bounded_work';
 import { PACKAGE_FILE, packageDocument } from '#registry/package_files';
+import { quantize } from '#registry/trainers/quantize';
+import { scoreTable } from '#registry/trainers/score';
+import type { TrainingTable } from '#registry/trainers/training_table';
 import { examineModel, LoadedModel } from '#serving/runtime/loaded_model';
-import { modelLimitsSchema } from '#serving/runtime/model_limits';
 import {
   EXTERNAL_PLACES,
   endlessModel,
@@ -21,7 +24,7 @@ import {
   sometimesEndlessModel,
   sometimesGreedyModel,
 } from '../support/hostile_models.ts';
-import { tinyModel } from '../support/tiny_model.ts';
+import { tinyModel, tinyScore } from '../support/tiny_model.ts';
 import { serveTiny } from '../support/tiny_serving.ts';
 
 // Models and registries that mean harm.
@@ -159,6 +162,49 @@ test.each([
   },
   120_000,
 );
+
+const ROWS: TrainingTable = {
+  featureService: { service: 'tiny@1' },
+  columns: [
+    { name: 'amount', type: 'double' },
+    { name: 'count', type: 'long' },
+    { name: 'weekend', type: 'boolean' },
+    { name: 'category', type: 'string' },
+  ],
+  rows: Array.from({ length: 2_500 }, (_, row) => [row, 3, row % 2 === 0, 'b']),
+  labels: Array.from({ length: 2_500 }, (_, row) => row % 2),
+};
+
+test.each([
+  ['never ends', endlessModel, LIMITS, /computed for longer than 4000 ms/],
+  ['takes 3 GB', greedyModel, PATIENT, /took more memory than \d+ MiB/],
+  ['does not end for some rows', sometimesEndlessModel, LIMITS, /computed for longer than 4000 ms/],
+] as const)(
+  'a graph that %s is refused by what trains, judges and optimizes models, which holds up nothing else',
+  async (_, model, limits, reason) => {
+    const rows = ROWS.rows.map((row, index) => [index === 1_700 ? 1e18 : 1, ...row.slice(1)]);
+    const scoring = scoreTable(model(), { ...ROWS, rows }, 0, rows.length, limits);
+    const pause = longestPause(scoring);
+    await expect(scoring).rejects.toMatchObject({
+      code: 'REGISTRY_INVALID_MODEL',
+      message: expect.stringMatching(reason),
+    });
+    expect(await pause).toBeLessThan(1_500);
+  },
+  120_000,
+);
+
+test('what trains and judges models computes what serving computes, and refuses values in other files', async () => {
+  const { rows, outputs, width } = await scoreTable(tinyModel(1), ROWS, 100, 2_400, LIMITS);
+  expect([rows.length, rows[0], width]).toEqual([2_300, 100, 2]);
+  for (const index of [0, 999, 1_000, 2_299]) {
+    const expected = tinyScore(1, [100 + index, 3, index % 2 === 0 ? 1 : 0, 0.7]);
+    expect(outputs[index * width + 1]).toBeCloseTo(expected, 5);
+  }
+  const external = externalModel('initializer', { location: 'package.json', offset: '0', length: '16' });
+  await expect(scoreTable(external, ROWS, 0, 10, LIMITS)).rejects.toMatchObject({ code: 'REGISTRY_INVALID_MODEL' });
+  await expect(quantize(external.onnx, { onLine: () => {} })).rejects.toMatchObject({ code: 'REGISTRY_INVALID_MODEL' });
+}, 60_000);
 
 test('graphs whose work has no bound are distinguished from the others', () => {
   expect([tinyModel(0), greedyModel(), externalModel('subgraph', {})].map(({ onnx }) => hasBoundedWork(onnx))).toEqual([

@@ -30,7 +30,15 @@ export async function openStores(
   const { contents } = online;
   if (contents === undefined) throw new Error('a Redis knows of its contents');
   const refill = new OnlineStoreRefill(
-    { ...base, offline, online: { contents, write: (rows) => online.write(rows) } },
+    {
+      ...{ ...base, offline },
+      online: {
+        contents,
+        write: (rows) => online.write(rows),
+        read: (of, keys) => online.read(of, keys),
+        erase: (of, key) => online.erase(of, key),
+      },
+    },
     { checkEveryMs: 200, settleMs: 300, ...settings },
   );
   const services: RunningServices = await startAll([store, offline, refill], new AbortController().signal);

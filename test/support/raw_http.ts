@@ -17,21 +17,24 @@ export function sendRaw(
   method: string,
   target: string,
   headers: Readonly<Record<string, string>> = {},
-  body = '',
+  body: string | Buffer = '',
 ): Promise<RawAnswer> {
   const { hostname, port, host } = new URL(url);
   const all: Record<string, string> = {
     host,
     connection: 'close',
-    ...(body === '' ? {} : { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(body)) }),
+    ...(body.length === 0
+      ? {}
+      : { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(body)) }),
     ...headers,
   };
   const head = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
-    const socket = connect(Number(port), hostname, () =>
-      socket.write(`${method} ${target} HTTP/1.1\r\n${head.join('')}\r\n${body}`),
-    );
+    const socket = connect(Number(port), hostname, () => {
+      socket.write(`${method} ${target} HTTP/1.1\r\n${head.join('')}\r\n`, 'latin1');
+      socket.write(body);
+    });
     socket.setTimeout(20_000, () => socket.destroy(new Error(`no answer to ${method} ${target}`)));
     socket.on('data', (chunk) => chunks.push(chunk));
     socket.on('error', reject);

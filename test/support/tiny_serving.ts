@@ -26,6 +26,7 @@ export const tinyOnline: OnlineStore = {
   stop: async () => {},
   write: async () => ({ written: 0, stale: 0 }),
   increment: async () => 0,
+  readCounters: async () => ({}),
   erase: async () => 0,
   read: async (_, keys) => keys.map((key) => (/^e\d\d?$/.test(idOf(key)) ? rowOf(key) : undefined)),
 };

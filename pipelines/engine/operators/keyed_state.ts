@@ -163,9 +163,13 @@ export class KeyedState implements StateStore {
   readonly #keys = new Map<unknown, KeyEntry>();
   #snapshot = 0;
   #take: TakeEntry | undefined;
+  /** By slot. */
+  readonly #beforeSave: readonly (((value: unknown) => void) | undefined)[];
 
-  constructor(slots: number) {
+  /** @param beforeSave - by slot, where values are changed before they are saved */
+  constructor(slots: number, beforeSave: readonly (((value: unknown) => void) | undefined)[] = []) {
     this.#slots = slots;
+    this.#beforeSave = beforeSave.some((change) => change !== undefined) ? beforeSave : [];
   }
 
   get keyCount(): number {
@@ -227,14 +231,22 @@ export class KeyedState implements StateStore {
     for (const entry of this.#keys.values()) {
       if (entry.snapshot === snapshot) continue;
       entry.snapshot = snapshot;
-      yield saved(entry);
+      yield this.#saved(entry);
     }
   }
 
   #handOver(entry: KeyEntry, take: TakeEntry): void {
     if (entry.snapshot === this.#snapshot) return;
     entry.snapshot = this.#snapshot;
-    take(saved(entry));
+    take(this.#saved(entry));
+  }
+
+  #saved({ key, windows }: KeyEntry): SavedKey {
+    for (const [slot, change] of this.#beforeSave.entries()) {
+      if (change === undefined) continue;
+      for (const cells of windows.values()) if (cells[slot] !== undefined) change(cells[slot]);
+    }
+    return [key, [...windows]];
   }
 
   /** @param mapping - where each of today's cells was when the entry was saved; absent: where it is now */
@@ -252,5 +264,3 @@ export class KeyedState implements StateStore {
     }
   }
 }
-
-const saved = ({ key, windows }: KeyEntry): SavedKey => [key, [...windows]];

@@ -92,7 +92,10 @@ export class ParDoOperator extends Operator {
     this.#states = states;
     this.#timers = new Map(timers.map((timer) => [timer.id, timer]));
     this.#keyed = states.length > 0 || timers.length > 0;
-    this.#state = new KeyedState(states.length);
+    this.#state = new KeyedState(
+      states.length,
+      states.map(({ schema }) => schema?.beforeSave?.bind(schema)),
+    );
     this.#keeper = options.remote?.state ?? this.#state;
     this.#sideInputs = options.remote === undefined ? options.sideInputs : options.remote.sideInputs;
     this.#current = this.#newContext();

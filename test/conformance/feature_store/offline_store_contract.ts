@@ -313,6 +313,49 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       ).rejects.toThrow(/row 0 of the label query needs entity_key/);
     });
 
+    test('label times finer than a millisecond are cut off, and those without a zone are UTC, whatever the zone of the machine', async () => {
+      const range = { from: eventTime(Date.UTC(2026, 4, 30)), to: eventTime(Date.UTC(2026, 4, 31)) };
+      const times = [
+        ["timestamptz '2026-05-30 12:00:00.123999+00'", Date.UTC(2026, 4, 30, 12, 0, 0, 123)],
+        ["timestamp '2026-05-30 12:00:00.1239999'", Date.UTC(2026, 4, 30, 12, 0, 0, 124)],
+        ["timestamp '2026-05-30 12:00:00.9996'", Date.UTC(2026, 4, 30, 12, 0, 0, 999)],
+        ["timestamptz '2026-05-30 14:00:00+02'", Date.UTC(2026, 4, 30, 12)],
+        ["date '2026-05-30'", Date.UTC(2026, 4, 30)],
+        ["'2026-05-30 12:00'", Date.UTC(2026, 4, 30, 12)],
+      ] as const;
+      for (const [time, expected] of times) {
+        const query = `SELECT 'a' AS account_id, ${time} AS event_time, 1 AS label`;
+        const [label] = await store.queryLabels(query, range, fraudView);
+        expect([time, label?.eventTime]).toEqual([time, expected]);
+      }
+      expect(
+        await store.readHistory("SELECT timestamp '2026-05-30 12:00' AS at, 'e' AS id", {
+          ...{ timestampField: 'at', idField: 'id', after: { time: '2026-05-30T12:00:00Z', id: 'd' }, limit: 2 },
+        }),
+      ).toHaveLength(1);
+    });
+
+    test('a row exactly as old as the ttl is joined, an older one is not; ttl 0 joins rows of any age', async () => {
+      const view = randomUUID();
+      const entityKey = keyOf('a');
+      await store.write([
+        {
+          ...{ view, version: 1, entityKey, eventTime: at(0), computedAt: processingTime(Date.now()) },
+          values: { v: 1 },
+        },
+      ]);
+      const valuesAt = async (ms: number, ttlMs: number) => {
+        const moments = [{ entityKey, eventTime: eventTime(at(0) + ms) }];
+        const [found] = await store.pointInTimeJoin(moments, { view: { view, version: 1 }, ttlMs });
+        return found?.v;
+      };
+      expect(await valuesAt(-1, 5_000)).toBeUndefined();
+      expect(await valuesAt(0, 5_000)).toBe(1);
+      expect(await valuesAt(5_000, 5_000)).toBe(1);
+      expect(await valuesAt(5_001, 5_000)).toBeUndefined();
+      expect(await valuesAt(4_000 * DAY_MS, 0)).toBe(1);
+    });
+
     test('rows of a query come by time and id, a page at a time', async () => {
       const query =
         "SELECT (n / 3) * interval '1 hour' + timestamptz '2026-05-30Z' AS at, 'id-' || n AS id, n FROM generate_series(1, 10) n";

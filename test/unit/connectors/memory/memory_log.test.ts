@@ -215,3 +215,46 @@ test('a waiting poll wakes within milliseconds of an append', async () => {
   expect(performance.now() - startedMs).toBeLessThan(500);
   await log.stop();
 });
+
+test('erased records are in no file, and readers pass over them, also while others are written and read, and after a restart', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.constantFrom('gone', 'stays', 'other'), { minLength: 1, maxLength: 60 }),
+      fc.integer({ min: 0, max: 60 }),
+      async (names, before) => {
+        layOut(directory, new Map());
+        let log = await open();
+        const bodyOf = (name: string, at: number): string => JSON.stringify({ user_id: `${name}-zq`, at });
+        const sent = names.map((name, at) => ({ key: `${name}-zq`, value: bodyOf(name, at) }));
+        await log.producer.send('t', sent.slice(0, before));
+        const gone = { key: 'user:gone-zq', joinKeys: { user_id: 'gone-zq' } };
+        const reader = await log.openPartition('t', '0', { startAt: 'earliest' });
+        const [first, second] = await Promise.all([
+          log.eraseRecords('t', gone),
+          log.eraseRecords('t', { key: '', joinKeys: { user_id: 'other-zq' } }),
+          log.producer.send('t', sent.slice(before)),
+          reader.poll({ maxRecords: 5, maxWaitMs: 0, signal }),
+        ]);
+        const rest = await log.eraseRecords('t', gone);
+        expect(first + rest).toBe(names.filter((name) => name === 'gone').length);
+        expect(second).toBeLessThanOrEqual(names.filter((name) => name === 'other').length);
+        await log.eraseRecords('t', { key: '', joinKeys: { user_id: 'other-zq' } });
+        const kept = sent.filter(({ key }) => key === 'stays-zq').map(({ value }) => value);
+        expect(await readAll(log)).toEqual(kept);
+        await log.stop();
+        for (const bytes of imageOf(directory).values()) {
+          expect([bytes.includes('gone-zq'), bytes.includes('other-zq')]).toEqual([false, false]);
+        }
+        log = await open();
+        expect(await readAll(log)).toEqual(kept);
+        const again = await log.openPartition('t', '0', { startAt: 'earliest' });
+        while ((await again.poll({ maxRecords: 3, maxWaitMs: 0, signal })).length > 0);
+        expect(again.lagRecords()).toBe(0n);
+        await log.producer.send('t', [{ value: 'next' }]);
+        expect(await readAll(log)).toEqual([...kept, 'next']);
+        await log.stop();
+      },
+    ),
+    { numRuns: 30 },
+  );
+}, 60_000);

@@ -26,6 +26,7 @@ test('while neither store answers, readers are told at once; when history is bac
       if (isHistoryAway) throw new OfflineStoreError('read', new Error('away'), 'transient');
       return [];
     },
+    readErasures: async () => ({ secret: 's', erasures: [] }),
   };
   const deps = { offline, log: silentLogger, clock: systemClock, metrics, ttlMs: new Map() };
   const store = new FallbackOnlineStore(online, deps);

@@ -14,11 +14,11 @@ import { archivePlace } from '#pipelines/archive/archive_place';
 import { ArchiveReader } from '#pipelines/archive/archive_reader';
 import type { ArchivedEvent } from '#pipelines/archive/archived_event';
 import { EventArchive } from '#pipelines/archive/event_archive';
-import { keyOf } from '../../../support/entity_keys.ts';
 
 // The archive of raw events on a real log on disk: each event once, exactly as it was, whatever happens to the process that writes.
 
 const TOPIC = 'raw-events';
+const A1 = { key: 'account:a1', joinKeys: { account_id: 'a1' } };
 const NOW = Math.floor(Date.now() / HOUR_MS) * HOUR_MS;
 let directory: string;
 let broker: MemoryLog;
@@ -41,7 +41,7 @@ function archive(keepMs = 400 * DAY_MS): EventArchive {
   return new EventArchive(
     {
       ...{ broker, log: silentLogger, clock: systemClock, metrics: createMetricsRegistry({ process: false }) },
-      ...{ sources: [fraudView.source], views: [fraudView], fileSystems: createFileSystems({}) },
+      ...{ sources: [fraudView.source], fileSystems: createFileSystems({}) },
     },
     { topic: TOPIC, directory: folder(), flushEveryMs: 60_000, keepMs },
   );
@@ -207,9 +207,9 @@ test('small files are joined, old days go, and an entity is erased from all file
   expect(files.length).toBeLessThan(before);
   expect(files.some(({ date }) => date < new Date(NOW - 10 * DAY_MS).toISOString().slice(0, 10))).toBe(false);
   expect(await readAll()).toHaveLength(40);
-  expect(await running.eraseEntity(keyOf('a1'), true)).toEqual({ events: 12 });
+  expect(await running.eraseEntity(A1, true)).toEqual({ events: 12 });
   expect(await readAll()).toHaveLength(40);
-  expect(await running.eraseEntity(keyOf('a1'), false)).toEqual({ events: 12 });
+  expect(await running.eraseEntity(A1, false)).toEqual({ events: 12 });
   const left = await readAll();
   expect(left).toHaveLength(28);
   expect(left.some(({ payload }) => payload.includes('"account_id":"a1"'))).toBe(false);

@@ -47,7 +47,7 @@ async function run(events: readonly { readonly id: string; readonly fails?: stri
   const elements = events.map(
     ({ id, fails }, index): Usable => ({
       ...{ ok: true, source: 'transactions', eventId: id, event: { account_id: 'a', fails }, watermark: eventTime(0) },
-      ...{ eventTimeMs: START + index, receivedAtMs: undefined, payload: id, attempt: 1 },
+      ...{ eventTimeMs: START + index, receivedAtMs: undefined, knownAtMs: START, arrivedAtMs: 0, payload: id, attempt: 1 },
     }),
   );
   const found = new Map<string, { rows: Collected<ComputedRow>[]; letters: Collected<DeadLetter>[] }>();
@@ -86,7 +86,7 @@ test('random events fail in one view: each is dead-lettered there, and the other
           list.filter((event) => event.fails === name).map(({ id }) => id),
         );
         for (const { reason, payload } of letters) {
-          expect(reason).toBe(`feature "kind" of view ${name}@1: broken; event ${payload} of account a`);
+          expect(reason).toBe(`feature "kind" of view ${name}@1: broken; event ${payload} of account:a`);
         }
       }
     }),
@@ -107,6 +107,36 @@ test('a view of which too many events fail stops, with a metric; the other view 
   expect(metrics).toContain('feature_view_stopped{view="one@1"} 1');
   expect(metrics).toContain('feature_view_stopped{view="two@1"} 0');
   expect(metrics).toContain('feature_view_events_total{view="one@1",outcome="view_stopped"} 40');
+});
+
+test('each instance of a view, as each worker thread has one, counts the failures of its own keys', async () => {
+  const metrics = createFeatureMetrics(createMetricsRegistry({ process: false }));
+  const usable = (id: string, fails?: string): Usable => ({
+    ...{ ok: true, source: 'transactions', eventId: id, event: { account_id: 'a', fails }, watermark: eventTime(0) },
+    ...{ eventTimeMs: START, receivedAtMs: undefined, knownAtMs: START, arrivedAtMs: 0, payload: id, attempt: 1 },
+  });
+  const elements = (fails?: string) => Array.from({ length: 30 }, (_, index) => usable(`e${index}`, fails));
+  const rows: Record<string, Collected<ComputedRow>[]> = { bad: [], good: [] };
+  await runToEnd((root) => {
+    for (const [name, events] of Object.entries({ bad: elements('one'), good: elements() })) {
+      const settings = { allowedLatenessMs: 1_000, isLive: false, failureLimit: { share: 0.5, minEvents: 10 } };
+      const { main, dead } = root
+        .apply(create(events, `Events ${name}`))
+        .apply(keyBy(() => keyOf(name), `Key ${name}`))
+        .apply(
+          parDoTagged(
+            new ComputeFeatures(viewOf('one'), { metrics, log: silentLogger }, settings),
+            { dead: DEAD },
+            {
+              name: `Compute ${name}`,
+            },
+          ),
+        );
+      collectInto(main, rows[name] as Collected<ComputedRow>[], `Rows ${name}`);
+      collectInto(dead, [], `Letters ${name}`);
+    }
+  });
+  expect([rows.bad?.length, rows.good?.filter(({ value }) => value.isOfEvent).length]).toEqual([0, 30]);
 });
 
 test('the share is of the newest events: failures of long ago do not stop a view, nor do a few', () => {

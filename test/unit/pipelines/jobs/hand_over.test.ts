@@ -79,7 +79,7 @@ class Platform {
       {
         ...{ broker: this.broker, log: silentLogger, clock: systemClock },
         metrics: createMetricsRegistry({ process: false }),
-        ...{ sources: VIEWS.map(({ source }) => source), views: VIEWS, fileSystems: createFileSystems({}) },
+        ...{ sources: VIEWS.map(({ source }) => source), fileSystems: createFileSystems({}) },
       },
       { topic: 'raw-events', directory: join(this.directory, 'archive'), flushEveryMs: 60_000, keepMs: 400 * DAY_MS },
     );

@@ -37,7 +37,7 @@ const memoryFor = (onnx: Uint8Array, { memoryMb }: ModelLimits): number =>
 export const plainFeeds = (feeds: Feeds): Record<string, PlainTensor> =>
   Object.fromEntries(Object.entries(feeds).map(([name, { type, data, dims }]) => [name, { type, data, dims }]));
 
-/** Opens a graph in a process of its own. @throws what onnxruntime says; {@link GraphStoppedError} when opening does not end */
+/** Opens a graph in a process of its own. @param onnx - without external data @throws what onnxruntime says; {@link GraphStoppedError} when opening does not end */
 export async function inItsOwnProcess(onnx: Uint8Array, limits: ModelLimits): Promise<Graph> {
   const own = new GraphProcess(memoryFor(onnx, limits));
   try {

@@ -1,0 +1,79 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { encodeRows } from '#connectors/files/encode_rows';
+import { createFileSystems } from '#connectors/files/file_systems';
+import type { OfflineStore } from '#feature_store/offline/offline_store';
+import { importRows } from '#feature_store/offline/row_files';
+import { FeatureReader } from '#feature_store/retrieval/feature_reader';
+import { loadLabels } from '#feature_store/retrieval/labels';
+import { eventTime, systemClock } from '#kernel/time';
+import { tinyView } from '../../support/tiny_model.ts';
+import { tinyOnline } from '../../support/tiny_serving.ts';
+
+// Files that a user brings: text that no store takes is refused with file, row and field, before any store sees a row.
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'label-files-'));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Fails for every call: no row may reach it. */
+const untouched = new Proxy({} as OfflineStore, {
+  get: (_, name) => () => {
+    throw new Error(`the store was called: ${String(name)}`);
+  },
+});
+const service = new FeatureReader({ online: tinyOnline, clock: systemClock }, { views: [tinyView], services: [] }).get(
+  'tiny@1',
+);
+const load = (file: string) =>
+  loadLabels({ offline: untouched, fileSystemOf: createFileSystems() }, { file }, service, {
+    from: eventTime(0),
+    to: eventTime(Date.UTC(2030, 0, 1)),
+  });
+const good = (at: number) => ({
+  ...{ label_id: `l${at}`, entity_key: `a${at}`, event_time: '2026-11-21T08:00:00Z', label: at % 2, note: 'n' },
+});
+
+test.each(['jsonl', 'csv', 'parquet'] as const)(
+  'labels as %s: the first row that no store takes is named',
+  async (format) => {
+    const bad = format === 'jsonl' ? ['\u0000', '\ud800', '\udc00x'] : ['\u0000'];
+    let files = 0;
+    await fc.assert(
+      fc.asyncProperty(
+        fc.nat(11),
+        fc.constantFrom('label_id', 'entity_key', 'note'),
+        fc.constantFrom(...bad),
+        fc.string({ unit: 'grapheme-ascii', maxLength: 4 }).map((text) => text.replace(/[",\r\n]/g, '')),
+        async (at, field, character, around) => {
+          const rows = Array.from({ length: 12 }, (_, index) => good(index)) as Record<string, unknown>[];
+          rows[at] = { ...rows[at], [field]: `x${around}${character}${around}` };
+          files += 1;
+          const file = join(folder, `${format}-${files}.${format}`);
+          writeFileSync(file, encodeRows(format, rows));
+          await expect(load(file)).rejects.toThrow(`${file}, row ${at}: ${field} holds `);
+        },
+      ),
+      { numRuns: 25 },
+    );
+    const file = join(folder, `good.${format}`);
+    writeFileSync(file, encodeRows(format, [good(0), good(1)]));
+    expect((await load(file)).map(({ labelId }) => labelId)).toEqual(['l0', 'l1']);
+  },
+);
+
+test('rows of a feature view that are imported: the file is refused before its rows reach the store', async () => {
+  const row = { entity: 'account', entity_key: 'account:a\u0000', event_time: new Date(0), computed_at: new Date(0) };
+  mkdirSync(join(folder, 'rows', 'tiny@1'), { recursive: true });
+  const file = join(folder, 'rows', 'tiny@1', 'part.parquet');
+  writeFileSync(file, encodeRows('parquet', [{ ...row, amount: 1, category: 'a' }]));
+  const source = { from: join(folder, 'rows'), fileSystemOf: createFileSystems() };
+  await expect(importRows(untouched, tinyView, source)).rejects.toThrow(
+    `${file}, row group 0, row 0: entity_key holds a NUL character`,
+  );
+});
