@@ -110,7 +110,13 @@ export interface Erased {
 export type JoinKeyValues = Readonly<Record<string, string>>;
 
 /** Tables with rows of entities. */
-export const ENTITY_TABLES = ['feature_rows', 'feature_row_revisions', 'predictions', 'prediction_feedback', 'labels'] as const;
+export const ENTITY_TABLES = [
+  'feature_rows',
+  'feature_row_revisions',
+  'predictions',
+  'prediction_feedback',
+  'labels',
+] as const;
 export type EntityTable = (typeof ENTITY_TABLES)[number];
 
 /** Whether the trail of what was done by whom is as it was written. */

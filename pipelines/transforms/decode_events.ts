@@ -1,6 +1,13 @@
 import { z } from 'zod';
 import type { LogRecord } from '#connectors/connector';
-import { type DeadLetter, earlierAttempts, knownBefore, type LetterOrigin, originOf, payloadOf } from '#connectors/dead_letters';
+import {
+  type DeadLetter,
+  earlierAttempts,
+  knownBefore,
+  type LetterOrigin,
+  originOf,
+  payloadOf,
+} from '#connectors/dead_letters';
 import { formatOf, type ReadRow } from '#connectors/files/formats';
 import type { UnreadableBatchError } from '#connectors/kafka/errors';
 import { type EntityKey, joinKeyValue } from '#feature_store/definitions/entity_key';

@@ -47,7 +47,14 @@ async function run(events: readonly { readonly id: string; readonly fails?: stri
   const elements = events.map(
     ({ id, fails }, index): Usable => ({
       ...{ ok: true, source: 'transactions', eventId: id, event: { account_id: 'a', fails }, watermark: eventTime(0) },
-      ...{ eventTimeMs: START + index, receivedAtMs: undefined, knownAtMs: START, arrivedAtMs: 0, payload: id, attempt: 1 },
+      ...{
+        eventTimeMs: START + index,
+        receivedAtMs: undefined,
+        knownAtMs: START,
+        arrivedAtMs: 0,
+        payload: id,
+        attempt: 1,
+      },
     }),
   );
   const found = new Map<string, { rows: Collected<ComputedRow>[]; letters: Collected<DeadLetter>[] }>();

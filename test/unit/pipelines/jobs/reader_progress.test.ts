@@ -5,8 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { MemoryLog } from '#connectors/memory/memory_log';
-import { count, sum } from '#feature_store/definitions/aggregations';
-import { session } from '#feature_store/definitions/aggregations';
+import { count, session, sum } from '#feature_store/definitions/aggregations';
 import { type FeatureRow, replaces } from '#feature_store/definitions/feature_row';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { MemoryOnlineStore } from '#feature_store/online/memory_store';
@@ -25,10 +24,7 @@ import { testView } from '../../../support/test_view.ts';
 const TOPICS = { rawEventsTopic: 'raw', featureEventsTopic: 'features', deadLetterTopic: 'dead' };
 const START = Math.floor(Date.now() / HOUR_MS) * HOUR_MS - 6 * DAY_MS + 17;
 const ALLOWED_LATENESS_MS = 12 * HOUR_MS;
-const VIEW = testView(
-  { ...count().over('1h', '24h'), ...sum('amount').over('6h'), ...session('30m') },
-  { ttl: '30d' },
-);
+const VIEW = testView({ ...count().over('1h', '24h'), ...sum('amount').over('6h'), ...session('30m') }, { ttl: '30d' });
 type Values = FeatureRow['values'];
 
 interface Sent {
@@ -167,7 +163,9 @@ test('pauses, rates, kills and backlogs change nothing of what the stores say at
       const accepted = distinct.filter(({ at, arrivesAt }) => arrivesAt - at <= ALLOWED_LATENESS_MS);
       const repetitions = list.flatMap(({ repeats }): Sent[] => {
         const of = repeats === undefined ? undefined : accepted[repeats % accepted.length];
-        return of === undefined ? [] : [{ ...of, arrivesAt: Math.min(of.arrivesAt + HOUR_MS, of.at + ALLOWED_LATENESS_MS) }];
+        return of === undefined
+          ? []
+          : [{ ...of, arrivesAt: Math.min(of.arrivesAt + HOUR_MS, of.at + ALLOWED_LATENESS_MS) }];
       });
       const log = [...distinct, ...repetitions].sort((a, b) => a.arrivesAt - b.arrivesAt);
       const [straight, troubled] = [new Run(), new Run()];
@@ -180,7 +178,11 @@ test('pauses, rates, kills and backlogs change nothing of what the stores say at
         let job = troubled.job(false, 2);
         let sent = 0;
         for (let step = 0; sent < log.length; step += 1) {
-          const { chunk, pauseMs, isKilled } = steps[step % steps.length] as { chunk: number; pauseMs: number; isKilled: boolean };
+          const { chunk, pauseMs, isKilled } = steps[step % steps.length] as {
+            chunk: number;
+            pauseMs: number;
+            isKilled: boolean;
+          };
           await troubled.send(log.slice(sent, sent + chunk));
           sent += chunk;
           await sleep(pauseMs);
@@ -210,7 +212,11 @@ test('pauses, rates, kills and backlogs change nothing of what the stores say at
           const from = spansPartitions ? newest : Number.NEGATIVE_INFINITY;
           for (const time of new Set(rows.flat().map(({ eventTime }) => eventTime))) {
             if (time < from || time > until) continue;
-            expect({ account, time, ...valuesAt(rows[1], time) }).toEqual({ account, time, ...valuesAt(rows[0], time) });
+            expect({ account, time, ...valuesAt(rows[1], time) }).toEqual({
+              account,
+              time,
+              ...valuesAt(rows[0], time),
+            });
           }
           for (const run of [straight, troubled]) {
             const values = valuesAt(run.rowsOf(account), newest) as Values;

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import type { LogRecord } from '#connectors/connector';
 import { ATTEMPTS_HEADER } from '#connectors/dead_letters';
 import { transactions } from '#feature_store/views/transactions';
-import { DAY_MS, MINUTE_MS, MIN_EVENT_TIME, processingTime } from '#kernel/time';
+import { DAY_MS, MIN_EVENT_TIME, MINUTE_MS, processingTime } from '#kernel/time';
 import { createEventDecoder, createRowDecoder } from '#pipelines/transforms/decode_events';
 
 // The broker is an open door: whatever lies in it, a pipeline goes on, and nothing that it cannot use moves its watermark.
@@ -123,16 +123,24 @@ test('an event that a gateway accepted whose clock is ahead is not refused by th
   expect(of(farMs, new Date(farMs).toISOString())).toBe(false);
 });
 
-test.each(['America/New_York', 'Asia/Kolkata', 'UTC'])('times of history without a zone are UTC on a machine in %s', (zone) => {
-  const before = process.env.TZ;
-  process.env.TZ = zone;
-  try {
-    const ofRows = createRowDecoder([transactions], { now: () => processingTime(NOW_MS) });
-    for (const timestamp of ['2025-06-30T12:00:00', '2025-06-30 12:00:00', '2025-06-30T12:00', '2025-06-30 12:00:00+00']) {
-      const { element } = ofRows({ ok: true, row: { ...EVENT, timestamp } }, undefined, MIN_EVENT_TIME);
-      expect(element).toMatchObject({ ok: true, eventTimeMs: Date.UTC(2025, 5, 30, 12) });
+test.each(['America/New_York', 'Asia/Kolkata', 'UTC'])(
+  'times of history without a zone are UTC on a machine in %s',
+  (zone) => {
+    const before = process.env.TZ;
+    process.env.TZ = zone;
+    try {
+      const ofRows = createRowDecoder([transactions], { now: () => processingTime(NOW_MS) });
+      for (const timestamp of [
+        '2025-06-30T12:00:00',
+        '2025-06-30 12:00:00',
+        '2025-06-30T12:00',
+        '2025-06-30 12:00:00+00',
+      ]) {
+        const { element } = ofRows({ ok: true, row: { ...EVENT, timestamp } }, undefined, MIN_EVENT_TIME);
+        expect(element).toMatchObject({ ok: true, eventTimeMs: Date.UTC(2025, 5, 30, 12) });
+      }
+    } finally {
+      process.env.TZ = before;
     }
-  } finally {
-    process.env.TZ = before;
-  }
-});
+  },
+);
