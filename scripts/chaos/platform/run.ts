@@ -58,9 +58,11 @@ export async function chaosPlatform(options: ChaosOptions): Promise<{ passed: nu
   const kinds = all.filter(({ name }) => name.includes(options.only ?? ''));
   const order = schedule(kinds, faults, new Random(seed));
   let isInterrupted = false;
-  process.once('SIGINT', () => {
-    isInterrupted = true;
-  });
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      isInterrupted = true;
+    });
+  }
   let next = 0;
   const lane = async (number: number): Promise<void> => {
     const own = join(base, `lane-${number}`);
