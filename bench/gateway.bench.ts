@@ -6,7 +6,7 @@ import { createGateway } from '#connectors/gateway/gateway';
 import { kafkaConfigSchema } from '#connectors/kafka/config';
 import { KafkaBroker } from '#connectors/kafka/kafka_broker';
 import { transactions } from '#feature_store/views/transactions';
-import { systemClock } from '#kernel/time';
+import { DAY_MS, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { startServers } from '#scripts/services/start_all';
@@ -37,6 +37,7 @@ const metrics = createMetricsRegistry();
 const gateway = await createGateway(
   {
     ...{ producer: kafka.producer, eventTypes: [transactions], clock: systemClock, log: silentLogger, metrics },
+    allowedLatenessMs: 7 * DAY_MS,
     deadLetters: new DeadLetterWriter(
       { producer: kafka.producer, log: silentLogger, metrics },
       { topic: topics.deadLetters },

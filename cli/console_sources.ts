@@ -65,7 +65,8 @@ export function createConsoleSources(deps: Deps, config: PlatformConfig): Consol
     },
     async replay(filter) {
       const targets = { online: undefined, offline: async () => offline, producer: broker.producer };
-      const sinks = replaySinks({ ...targets, featureEventsTopic: topics.featureEvents });
+      const own = { featureEventsTopic: topics.featureEvents, predictionsTopic: topics.predictions };
+      const sinks = replaySinks({ ...targets, ...own });
       const { replayed, unusable } = await queue.replay(topics.rawEvents, { filter, sinks });
       return { replayed, unusable };
     },

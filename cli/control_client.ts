@@ -1,6 +1,7 @@
 import { request } from 'node:http';
 import { deserialize, serialize } from 'node:v8';
 import type { Broker, LogRecord, SourcePartition } from '#connectors/connector';
+import type { FailureClass } from '#connectors/failure_class';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { PlatformError } from '#kernel/errors';
@@ -9,13 +10,17 @@ import type { HandedOver } from '#pipelines/jobs/hand_over';
 import { type Answer, type Call, controlSocketOf, foldersOf, type Part, type PartFolders } from './control_socket.ts';
 import type { PlatformConfig } from './platform_config.ts';
 
+type RemoteFailure = Omit<Extract<Answer, { readonly error: unknown }>['error'], 'message'>;
+
 /** What the platform that runs has answered to a command. */
 export class RunningPlatformError extends PlatformError {
   readonly code: string;
+  readonly failure: FailureClass;
 
-  constructor(message: string, code: string, retryable: boolean) {
+  constructor(message: string, { code, retryable, failure }: RemoteFailure) {
     super(message, { fault: 'dependency', retryable });
     this.code = code;
+    this.failure = failure;
   }
 }
 
@@ -46,8 +51,8 @@ export class RunningPlatform {
   async #call(part: Part, method: string, args: readonly unknown[]): Promise<unknown> {
     const answer = deserialize(await exchange(this.#path, { part, method, args: args.map(cloneable) })) as Answer;
     if ('result' in answer) return answer.result;
-    const { message, code, retryable } = answer.error;
-    throw new RunningPlatformError(`the platform that runs (process ${this.pid}): ${message}`, code, retryable);
+    const { message, ...failure } = answer.error;
+    throw new RunningPlatformError(`the platform that runs (process ${this.pid}): ${message}`, failure);
   }
 
   /** The platform's own store: each method is done there. Starting and stopping it here does nothing. */

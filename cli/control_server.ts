@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { dirname } from 'node:path';
 import { deserialize, serialize } from 'node:v8';
 import type { Broker, ReadFrom, SourcePartition } from '#connectors/connector';
+import { failureClassOf } from '#connectors/failure_class';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { messageOf, PlatformError } from '#kernel/errors';
@@ -82,7 +83,7 @@ export class ControlServer implements Service {
       return { result: await this.#call(deserialize(Buffer.concat(chunks)) as Call) };
     } catch (error) {
       const [code, retryable] = error instanceof PlatformError ? [error.code, error.retryable] : ['CLI_REMOTE', false];
-      return { error: { message: messageOf(error), code, retryable } };
+      return { error: { message: messageOf(error), code, retryable, failure: failureClassOf(error) } };
     }
   }
 

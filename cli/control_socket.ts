@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import type { FailureClass } from '#connectors/failure_class';
 import { archiveDirectoryOf } from './open_archive.ts';
 import type { PlatformConfig } from './platform_config.ts';
 
@@ -50,4 +51,11 @@ export interface Call {
 
 export type Answer =
   | { readonly result: unknown }
-  | { readonly error: { readonly message: string; readonly code: string; readonly retryable: boolean } };
+  | {
+      readonly error: {
+        readonly message: string;
+        readonly code: string;
+        readonly retryable: boolean;
+        readonly failure: FailureClass;
+      };
+    };

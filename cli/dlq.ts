@@ -79,7 +79,10 @@ export async function replayDeadLetters(
       `${replayed} ${filter.dryRun ? 'would be replayed' : 'replayed'}, ${passed} passed over, ${exhausted} refused ${filter.maxAttempts} times or more, ${unusable} cannot be replayed`;
     const stores = new LazyStores(config);
     const { online, offline } = stores;
-    const targets = { online, offline, producer: broker.producer, featureEventsTopic: topics.featureEvents };
+    const targets = {
+      ...{ online, offline, producer: broker.producer },
+      ...{ featureEventsTopic: topics.featureEvents, predictionsTopic: topics.predictions },
+    };
     const replaying = queue.replay(topics.rawEvents, {
       filter: filterOf(filter),
       dryRun: filter.dryRun,

@@ -135,6 +135,7 @@ export function constructBackfill(
       ...statisticsOf(config),
       outOfOrderMs: pipeline.outOfOrderMs,
       allowedLatenessMs: pipeline.allowedLatenessMs,
+      deduplication: pipeline.deduplication,
       featureEventsTopic: undefined,
       deadLetterTopic: topics.deadLetters,
       largeLetters: largeLetters(config),

@@ -2,6 +2,7 @@ import { createFileSystems } from '#connectors/files/file_systems';
 import type { DriftReport, OfflineStore } from '#feature_store/offline/offline_store';
 import type { Chart, Table } from '#registry/evaluation/evaluation';
 import { reportPage } from '#registry/evaluation/report';
+import { timeOption } from './options.ts';
 import { loadPlatformConfig } from './platform_config.ts';
 import { print } from './print.ts';
 import { UsageError } from './usage_error.ts';
@@ -23,9 +24,7 @@ const CHARTED_COLUMNS = 6;
  * that is served, as far as there is something to tell.
  */
 export async function reportOnModels(model: string | undefined, options: MonitorReportOptions): Promise<void> {
-  const { since } = options;
-  const sinceMs = since === undefined ? undefined : Date.parse(since);
-  if (Number.isNaN(sinceMs)) throw new UsageError(`--since ${since} is no time: write it as ISO 8601`);
+  const sinceMs = timeOption('--since', options.since);
   const names = model === undefined ? loadPlatformConfig(process.env).serving.models.map(({ name }) => name) : [model];
   await withOffline(async (offline) => {
     for (const name of names) {

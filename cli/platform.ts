@@ -151,7 +151,10 @@ export async function startPlatform(
   });
   const doors: Record<Role, HttpService> = {
     gateway: await createGateway(
-      { ...base, producer: broker.producer, deadLetters, eventTypes: SOURCES, health: health.of('gateway') },
+      {
+        ...{ ...base, producer: broker.producer, deadLetters, eventTypes: SOURCES, health: health.of('gateway') },
+        allowedLatenessMs: config.pipeline.allowedLatenessMs,
+      },
       secured(config.gateway),
       { rawEvents: topics.rawEvents, deadLetters: topics.deadLetters },
     ),

@@ -18,6 +18,7 @@ import { isSecretName, rememberSecrets, secretsIn } from '#kernel/secrets';
 import { cloudWatchSchema } from '#monitoring/cloudwatch_exporter';
 import { tlsSchema } from '#monitoring/http_app';
 import { LOG_LEVELS } from '#monitoring/log';
+import { MOST_IDS } from '#pipelines/transforms/recent_ids';
 import { registryConfigSchema } from '#registry/catalog';
 import { gatesConfigSchema } from '#registry/lifecycle/gates';
 import { modelNameSchema } from '#registry/names';
@@ -95,9 +96,16 @@ export const platformConfigSchema = z.strictObject({
     snapshotIntervalMs: z.int().positive(),
     /** An event this much older than the newest is still in time, ms. */
     outOfOrderMs: z.int().nonnegative(),
-    /** A late event up to this old still counts; older ones go to the dead letters, ms. */
+    /** How old an event may be when it is received, ms: the gateway refuses older ones, and those of other producers go to the dead letters. */
     allowedLatenessMs: z.int().nonnegative(),
+    /** A partition that has been read to the broker's end for so long no longer holds the watermark, ms. */
     idleAfterMs: z.int().positive(),
+    deduplication: z
+      .strictObject({
+        /** Event ids that are kept of one entity and view at most; those of the oldest events are dropped beyond, counted and alarmed. */
+        maxIdsPerEntity: z.int().min(1_000).default(MOST_IDS),
+      })
+      .prefault({}),
     /** Where reading goes on when retention has deleted the records at its position; the gap is counted (`source_gaps_total`). */
     offsetOutOfRange: z.enum(['earliest', 'latest', 'fail']).default('fail'),
     /** `dead_letter` sets a batch that cannot be read aside with its bytes in base64, and goes on after it. */

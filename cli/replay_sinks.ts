@@ -1,16 +1,16 @@
 import { z } from 'zod';
 import type { Producer } from '#connectors/connector';
 import type { SinkReplay } from '#connectors/dead_letters';
-import { createOfflineStore, createOnlineStore } from '#feature_store/config';
+import type { WindowStatistics } from '#feature_store/aggregation/statistics';
 import { rowJson } from '#feature_store/definitions/encode_row';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
+import type { DriftReport, FeedbackRow, NewPrediction, OfflineStore } from '#feature_store/offline/offline_store';
+import { withFeatures } from '#feature_store/offline/sql_predictions';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { VIEWS } from '#feature_store/views/catalog';
 import { type Service, startAll } from '#kernel/lifecycle';
-import { systemClock } from '#kernel/time';
 import { createLogger } from '#monitoring/log';
-import { createMetricsRegistry } from '#monitoring/metrics';
+import { openOffline, openOnline } from './open_parts.ts';
 import type { PlatformConfig } from './platform_config.ts';
 import { UnusableRowError } from './unusable_row_error.ts';
 
@@ -23,12 +23,41 @@ const rowSchema = z.object({
   values: z.record(z.string(), z.union([z.number(), z.string(), z.boolean(), z.null()])),
 });
 
+const predictionSchema = z.looseObject({
+  predictionId: z.string(),
+  requestId: z.string(),
+  rowIndex: z.int(),
+  modelName: z.string(),
+  modelVersion: z.int(),
+  prediction: z.string(),
+  predictedAtMs: z.number(),
+  features: z.record(z.string(), z.unknown()),
+});
+const feedbackSchema = z.strictObject({
+  predictionId: z.string(),
+  rowIndex: z.int(),
+  label: z.string().optional(),
+  value: z.number().optional(),
+  receivedAtMs: z.number(),
+});
+const driftSchema = z.looseObject({
+  model: z.string(),
+  version: z.int(),
+  windowStartMs: z.number(),
+  windowMs: z.number(),
+  rows: z.int(),
+  columns: z.array(z.looseObject({ column: z.string() })),
+  reportedAtMs: z.number(),
+});
+const statisticsSchema = z.looseObject({ view: z.string(), version: z.int(), feature: z.string() });
+
 export interface ReplayTargets {
   /** Opens a store when a letter needs it. Undefined: its letters cannot be replayed here. */
   readonly online: (() => Promise<OnlineStore>) | undefined;
   readonly offline: () => Promise<OfflineStore>;
   readonly producer: Producer;
   readonly featureEventsTopic: string;
+  readonly predictionsTopic: string;
 }
 
 /** The platform's own sinks, which take the rows that they have refused: writing a row again changes nothing else. */
@@ -37,48 +66,70 @@ export function replaySinks({
   offline,
   producer,
   featureEventsTopic,
+  predictionsTopic,
 }: ReplayTargets): ReadonlyMap<string, SinkReplay> {
   const sinks = new Map<string, SinkReplay>([
-    ['sink.offline_store', async (payload) => void (await (await offline()).write([parseRow(payload)]))],
+    ['sink.offline_store', async (payload) => void (await (await offline()).write([rowOf(payload)]))],
     [
       'sink.feature_events',
       async (payload) => {
-        const row = parseRow(payload);
+        const row = rowOf(payload);
         await producer.send(featureEventsTopic, [{ key: row.entityKey, value: rowJson(row) }]);
       },
     ],
+    [
+      'sink.feature_statistics',
+      async (payload) => {
+        await (await offline()).writeStatistics([parse<WindowStatistics>(statisticsSchema, payload)]);
+      },
+    ],
+    [
+      'sink.drift_reports',
+      async (payload) => void (await (await offline()).writeDriftReports([parse<DriftReport>(driftSchema, payload)])),
+    ],
+    [
+      'prediction_log.prediction_store',
+      async (payload) => {
+        await (await offline()).writePredictions([parse<NewPrediction>(predictionSchema, payload)]);
+      },
+    ],
+    [
+      'prediction_log.prediction_topic',
+      async (payload) => {
+        const { features, ...row } = parse<NewPrediction>(predictionSchema, payload);
+        await producer.send(predictionsTopic, [{ key: row.entityKey, value: withFeatures(row, features) }]);
+      },
+    ],
+    [
+      'serving.feedback',
+      async (payload) => void (await (await offline()).writeFeedback([parse<FeedbackRow>(feedbackSchema, payload)])),
+    ],
   ]);
   if (online !== undefined) {
-    sinks.set('sink.online_store', async (payload) => void (await (await online()).write([parseRow(payload)])));
+    sinks.set('sink.online_store', async (payload) => void (await (await online()).write([rowOf(payload)])));
   }
   return sinks;
 }
 
-/** The stores of a configuration, each started when it is first needed. */
+/** The stores of a configuration, or those of the platform that runs and has their folders; each is opened when it is first needed. */
 export class LazyStores {
-  readonly #config: Pick<PlatformConfig, 'onlineStore' | 'offlineStore'>;
+  readonly #config: PlatformConfig;
   readonly #log = createLogger({ level: 'error' });
   readonly #open: AsyncDisposable[] = [];
   #online: Promise<OnlineStore> | undefined;
   #offline: Promise<OfflineStore> | undefined;
 
-  constructor(config: Pick<PlatformConfig, 'onlineStore' | 'offlineStore'>) {
+  constructor(config: PlatformConfig) {
     this.#config = config;
   }
 
   readonly online = (): Promise<OnlineStore> => {
-    const deps = {
-      log: this.#log,
-      clock: systemClock,
-      metrics: createMetricsRegistry({ process: false }),
-      views: VIEWS,
-    };
-    this.#online ??= this.#started(createOnlineStore(deps, this.#config.onlineStore));
+    this.#online ??= openOnline(this.#config, this.#log, VIEWS).then((store) => this.#started(store));
     return this.#online;
   };
 
   readonly offline = (): Promise<OfflineStore> => {
-    this.#offline ??= this.#started(createOfflineStore({ log: this.#log, views: VIEWS }, this.#config.offlineStore));
+    this.#offline ??= openOffline(this.#config, this.#log).then((store) => this.#started(store));
     return this.#offline;
   };
 
@@ -92,15 +143,17 @@ export class LazyStores {
   }
 }
 
+const rowOf = (payload: string): FeatureRow => parse<FeatureRow>(rowSchema, payload);
+
 /** @throws {@link UnusableRowError} */
-function parseRow(payload: string): FeatureRow {
+function parse<Row>(schema: z.ZodType, payload: string): Row {
   let body: unknown;
   try {
     body = JSON.parse(payload);
   } catch (error) {
     throw new UnusableRowError('it is not JSON', error);
   }
-  const parsed = rowSchema.safeParse(body);
+  const parsed = schema.safeParse(body);
   if (!parsed.success) throw new UnusableRowError(z.prettifyError(parsed.error));
-  return parsed.data as FeatureRow;
+  return parsed.data as Row;
 }

@@ -32,7 +32,7 @@ const ACCOUNTS = 200;
 export async function sendTestData({ inputFile, to, events, seed }: TestDataOptions): Promise<void> {
   const texts = inputFile === undefined ? generated(events, seed) : await readEvents(inputFile);
   const config = loadPlatformConfig(to === undefined ? process.env : { ...process.env, INGEST_SINK: to });
-  await withBroker(config, async (broker, { topics, gateway }) => {
+  await withBroker(config, async (broker, { topics, gateway, pipeline }) => {
     const base = {
       producer: broker.producer,
       log: createLogger({ level: config.log.level }),
@@ -43,7 +43,10 @@ export async function sendTestData({ inputFile, to, events, seed }: TestDataOpti
       {
         ...base,
         deadLetters: new DeadLetterWriter(base, letters),
-        validate: createEventValidator([transactions], gateway.unknownEventTypes),
+        validate: createEventValidator([transactions], {
+          unknownTypes: gateway.unknownEventTypes,
+          allowedLatenessMs: pipeline.allowedLatenessMs,
+        }),
         clock: systemClock,
       },
       topics,

@@ -80,6 +80,11 @@ export interface SourcePartition {
   position(): Position;
   /** Records in the partition behind the newest one, as last seen. */
   lagRecords(): bigint;
+  /**
+   * When the broker was asked the question whose answer said last that nothing is left to read, ms; undefined while it has not. Absent where a poll that returns
+   * nothing has asked itself.
+   */
+  endSeenMs?(): number | undefined;
   /** Offset that the next record of the partition gets, as last seen; absent where records are not numbered. */
   endOffset?(): bigint;
   /** How far behind the newest record this reader is in time, ms; for brokers that do not number their records. */

@@ -45,8 +45,8 @@ export interface ReplayOptions {
 }
 
 export const DEFAULT_MAX_ATTEMPTS = 5;
-/** Stages of sinks begin so; their payloads are what was to be written, no records. */
-const SINK = 'sink.';
+/** Stages that write to a store or to a topic of their own; their payloads are what was to be written, no events. */
+const SINK = /^(sink|prediction_log|serving)\./;
 const MOST_AT_ONCE = 500;
 const WAIT_MS = 300;
 
@@ -229,7 +229,7 @@ class Replay {
     if (letter === undefined || letter.isBatch === true) return 'unusable';
     if (!passes(letter, filter) || this.#isOwn(letter)) return 'passed';
     if (letter.isCut === true && letter.payloadAt === undefined) return 'unusable';
-    if (letter.stage.startsWith(SINK) && sinks?.has(letter.stage) !== true) return 'unusable';
+    if (SINK.test(letter.stage) && sinks?.has(letter.stage) !== true) return 'unusable';
     return letter.attempt >= maxAttempts ? 'exhausted' : 'replayed';
   }
 

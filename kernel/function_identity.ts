@@ -1,4 +1,12 @@
-import { type Node, parseExpressionAt } from 'acorn';
+import {
+  type AnyNode,
+  COUNTER,
+  freeNamesOf,
+  isNode,
+  type ParameterUse,
+  parameterUseOf,
+  parseFunction,
+} from './function_source.ts';
 import { stableHash32 } from './hash.ts';
 
 /** What is known of a function from its source alone. */
@@ -30,40 +38,34 @@ export const textHash = (text: string): string =>
   stableHash32(text).toString(16).padStart(8, '0') + stableHash32(text, SECOND_HASH).toString(16).padStart(8, '0');
 
 function identify(source: string, name: string): FunctionIdentity {
-  const tree = parsed(source);
-  if (tree === undefined) return { hash: textHash(`hidden ${name} ${source.length}`), free: name === '' ? [] : [name] };
-  const own = new Set<string>(['arguments']);
-  const used = new Set<string>();
-  const canonical = JSON.stringify(normalised(tree as unknown as AnyNode, own, used));
-  const free = [...used].filter((used) => !own.has(used) && !(used in globalThis) && used !== 'undefined').sort();
-  return { hash: textHash(canonical), free };
+  const tree = parseFunction(source);
+  if (tree === undefined)
+    return { hash: textHash(`hidden ${name} ${source.length}`), free: [name === '' ? 'native code' : name] };
+  return { hash: textHash(JSON.stringify(normalised(tree))), free: freeNamesOf(tree) };
 }
 
-/** As an expression, or as the method of an object. */
-function parsed(source: string): Node | undefined {
-  for (const text of [`(${source})`, `({${source}})`, `({${source.replace(/^(static\s+)?/, '')}})`]) {
-    try {
-      return parseExpressionAt(text, 0, { ecmaVersion: 'latest' });
-    } catch {
-      // The next form may fit.
-    }
-  }
-  return undefined;
+/** Returns what a function reads of its parameter at `index`; undefined where its source does not show it. */
+export function parameterUse(fn: (...args: never[]) => unknown, index: number): ParameterUse | undefined {
+  const tree = parseFunction(Function.prototype.toString.call(fn));
+  return tree === undefined ? undefined : parameterUseOf(tree, index);
 }
-
-type AnyNode = { readonly type: string; readonly [field: string]: unknown };
-const isNode = (value: unknown): value is AnyNode =>
-  typeof value === 'object' && value !== null && typeof (value as { type?: unknown }).type === 'string';
 
 /** Fields that hold where a node was, or how it was written. */
-const FORM_ONLY: ReadonlySet<string> = new Set(['start', 'end', 'raw', 'shorthand', 'expression', 'directive']);
-const COUNTER = /^cov_\w+$/;
+const FORM_ONLY: ReadonlySet<string> = new Set([
+  'start',
+  'end',
+  'range',
+  'raw',
+  'shorthand',
+  'expression',
+  'directive',
+]);
 
 /** The node as plain data, without what makes no difference; undefined where all of it makes none. */
-function normalised(node: AnyNode, own: Set<string>, used: Set<string>): unknown {
+function normalised(node: AnyNode): unknown {
   const same = (value: unknown): unknown => {
     if (Array.isArray(value)) return value.map(same).filter((part) => part !== undefined);
-    return isNode(value) ? normalised(value, own, used) : typeof value === 'bigint' ? `${value}n` : value;
+    return isNode(value) ? normalised(value) : typeof value === 'bigint' ? `${value}n` : value;
   };
   switch (node.type) {
     case 'ParenthesizedExpression':
@@ -93,7 +95,6 @@ function normalised(node: AnyNode, own: Set<string>, used: Set<string>): unknown
     case 'Literal':
       return node.regex === undefined ? { value: same(node.value), type: typeof node.value } : { regex: node.regex };
     case 'Identifier':
-      used.add(node.name as string);
       return { name: node.name };
     case 'CallExpression': {
       const [inner] = node.arguments as AnyNode[];
@@ -116,8 +117,6 @@ function normalised(node: AnyNode, own: Set<string>, used: Set<string>): unknown
     case 'ArrowFunctionExpression':
     case 'FunctionExpression':
     case 'FunctionDeclaration': {
-      if (isNode(node.id)) own.add(node.id.name as string);
-      for (const parameter of node.params as AnyNode[]) declare(parameter, own);
       const body = node.body as AnyNode;
       const statements = body.type === 'BlockStatement' ? same(body.body) : [{ return: same(body) }];
       return {
@@ -134,16 +133,6 @@ function normalised(node: AnyNode, own: Set<string>, used: Set<string>): unknown
       return { block: same(node.body) };
     case 'IfStatement':
       return { if: same(node.test), yes: block(node.consequent, same), no: block(node.alternate, same) };
-    case 'VariableDeclarator':
-      declare(node.id as AnyNode, own);
-      break;
-    case 'ClassExpression':
-    case 'ClassDeclaration':
-      if (isNode(node.id)) own.add(node.id.name as string);
-      break;
-    case 'CatchClause':
-      if (isNode(node.param)) declare(node.param, own);
-      break;
   }
   const isLoop = /^(For|While|DoWhile)/.test(node.type);
   const plain: Record<string, unknown> = {};
@@ -170,25 +159,3 @@ function isCounter(node: unknown): boolean {
 /** The 0 of `(0, helper)(…)`. */
 const isIndirection = (node: AnyNode, at: number, all: readonly AnyNode[]): boolean =>
   at === 0 && all.length === 2 && node.type === 'Literal' && node.value === 0;
-
-/** Names that a pattern declares. */
-function declare(pattern: AnyNode, own: Set<string>): void {
-  switch (pattern.type) {
-    case 'Identifier':
-      own.add(pattern.name as string);
-      return;
-    case 'AssignmentPattern':
-      declare(pattern.left as AnyNode, own);
-      return;
-    case 'RestElement':
-      declare(pattern.argument as AnyNode, own);
-      return;
-    case 'ArrayPattern':
-      for (const element of pattern.elements as (AnyNode | null)[]) if (element !== null) declare(element, own);
-      return;
-    case 'ObjectPattern':
-      for (const property of pattern.properties as AnyNode[]) {
-        declare((property.type === 'RestElement' ? property.argument : property.value) as AnyNode, own);
-      }
-  }
-}

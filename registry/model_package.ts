@@ -22,6 +22,8 @@ export interface FeatureServiceReference {
   readonly service: string;
   /** Of its definitions then; a model is not served with others. Absent: not known. */
   readonly fingerprint?: string;
+  /** What the fingerprint is of, so that a difference can be named. Absent in models of releases before 0.2, whose fingerprints are of descriptions alone. */
+  readonly definitions?: object;
 }
 
 /**

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { cp, open, readdir, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { cp, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { join, relative } from 'node:path';
 import { z } from 'zod';
 import { messageOf, PlatformError } from '#kernel/errors';
 import { readCheckedJson, writeCheckedJson } from '#storage/checked_json';
@@ -9,6 +9,7 @@ import { DamagedFileError, FolderLockedError, onDisk } from '#storage/errors';
 import { FolderLock } from '#storage/folder_lock';
 import { readModelFolder } from './model_folder.ts';
 import type { ModelRegistry, ModelVersion } from './model_registry.ts';
+import { sha256 } from './package_files.ts';
 
 export interface PendingRegistration {
   readonly name: string;
@@ -26,7 +27,14 @@ const REQUEST_FILE = 'registration.json';
 const TAKEN = '.taken';
 const REFUSED = '.refused';
 
-const requestSchema = z.strictObject({ name: z.string(), description: z.string(), since: z.string() });
+const requestSchema = z.strictObject({
+  name: z.string(),
+  description: z.string(),
+  since: z.string(),
+  /** SHA-256 of each file of the model; absent in what earlier versions have written. */
+  files: z.record(z.string(), z.string()).optional(),
+});
+type Request = z.infer<typeof requestSchema>;
 
 /**
  * Models that were trained while the registry was away, in a folder each, copied: what is trained next does not overwrite them. Each is
@@ -47,7 +55,7 @@ export class RegistrationQueue {
     await makeFolder(this.#directory);
     await onDisk(incomplete, async () => {
       await cp(folder, incomplete, { recursive: true });
-      await writeCheckedJson(join(incomplete, REQUEST_FILE), pending);
+      await writeCheckedJson(join(incomplete, REQUEST_FILE), { ...pending, files: await hashesOf(incomplete) });
       await syncFiles(incomplete);
       await rename(incomplete, entry);
     });
@@ -57,7 +65,8 @@ export class RegistrationQueue {
   /** The oldest first. */
   async list(): Promise<readonly PendingRegistration[]> {
     const entries = await this.#entries();
-    return Promise.all(entries.map((entry) => this.#request(entry)));
+    const requests = await Promise.all(entries.map((entry) => this.#request(entry)));
+    return requests.map(({ files: _, ...pending }) => pending);
   }
 
   /**
@@ -86,8 +95,9 @@ export class RegistrationQueue {
     for (const entry of await this.#entries()) {
       const taken = join(this.#directory, `${entry.replace(TAKEN, '')}${TAKEN}`);
       await rename(join(this.#directory, entry), taken);
-      const pending = await this.#request(taken.slice(this.#directory.length + 1));
+      const { files, ...pending } = await this.#request(taken.slice(this.#directory.length + 1));
       try {
+        await this.#check(taken, files);
         const version = await registry.register({ ...(await readModelFolder(taken)), ...pending });
         await rm(taken, { recursive: true, force: true });
         onRegistered({ pending, outcome: { version } });
@@ -104,6 +114,17 @@ export class RegistrationQueue {
     }
   }
 
+  /** @throws {@link DamagedFileError} when a file of the model is not as it was added */
+  async #check(folder: string, files: Request['files'] = {}): Promise<void> {
+    const found = await hashesOf(folder);
+    for (const [name, hash] of Object.entries(files)) {
+      if (found[name] === hash) continue;
+      const problem =
+        found[name] === undefined ? 'it is missing' : 'its SHA-256 is not that of the file that was added';
+      throw new DamagedFileError(join(folder, name), 0, problem, 'train the model again');
+    }
+  }
+
   /** What waits, and what a process had taken that is gone. */
   async #entries(): Promise<readonly string[]> {
     await makeFolder(this.#directory);
@@ -111,13 +132,26 @@ export class RegistrationQueue {
     return names.filter((name) => /^\d+-\w+(\.taken)?$/.test(name)).sort();
   }
 
-  async #request(entry: string): Promise<PendingRegistration> {
+  async #request(entry: string): Promise<Request> {
     const file = join(this.#directory, entry, REQUEST_FILE);
     const remedy = `move ${join(this.#directory, entry)} away, and register the model in it by its folder`;
     const pending = await readCheckedJson(file, requestSchema, { before: requestSchema, remedy });
     if (pending === undefined) throw new DamagedFileError(file, 0, 'it is missing', remedy);
     return pending;
   }
+}
+
+/** Returns the SHA-256 of each file of a model's folder, by its path within. */
+async function hashesOf(folder: string): Promise<Readonly<Record<string, string>>> {
+  return onDisk(folder, async () => {
+    const hashes: Record<string, string> = {};
+    for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+      const file = join(entry.parentPath, entry.name);
+      const name = relative(folder, file);
+      if (entry.isFile() && name !== REQUEST_FILE) hashes[name] = sha256(await readFile(file));
+    }
+    return hashes;
+  });
 }
 
 async function syncFiles(folder: string): Promise<void> {

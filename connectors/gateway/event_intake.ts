@@ -289,11 +289,10 @@ export class EventIntake {
 
   /** @throws {@link RecordTooLargeError} */
   #recordOf(
-    { key, fields, schemaVersion, isAsSent }: ValidEvent,
+    { key, fields, schemaVersion, isAsSent, receivedAtMs: nowMs }: ValidEvent,
     incoming: Incoming,
     traceparent: string | undefined,
   ): OutgoingRecord {
-    const nowMs = this.#deps.clock.now();
     if (this.#enrichment.atMs !== nowMs) {
       const received = new Date(nowMs).toISOString();
       this.#enrichment = { atMs: nowMs, text: `"received_at":"${received}","source":"${SOURCE}","schema_version":` };

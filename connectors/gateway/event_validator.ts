@@ -34,6 +34,8 @@ export interface ValidEvent {
   readonly schemaVersion: number;
   /** The fields are the body's, none changed, added or taken out. */
   readonly isAsSent: boolean;
+  /** When it was received, ms: its lateness was judged by this. */
+  readonly receivedAtMs: number;
 }
 
 /** What the gateway adds to an event. */
@@ -42,13 +44,17 @@ export const ENRICHED: readonly string[] = ['received_at', 'source', 'schema_ver
 /** Checks one event. */
 export type ValidateEvent = (body: unknown, nowMs: number) => ValidEvent;
 
-/**
- * @param unknownTypes - what to do with an event whose type has no schema
- * @throws {@link InvalidEventError} with all problems at once
- */
+export interface EventValidatorSettings {
+  /** What to do with an event whose type has no schema. */
+  readonly unknownTypes?: 'reject' | 'accept';
+  /** How old an event may be when it is received, ms: the pipeline's setting. */
+  readonly allowedLatenessMs: number;
+}
+
+/** @throws {@link InvalidEventError} with all problems at once */
 export function createEventValidator(
   types: readonly EventType[],
-  unknownTypes: 'reject' | 'accept' = 'reject',
+  { unknownTypes = 'reject', allowedLatenessMs }: EventValidatorSettings,
 ): ValidateEvent {
   const byType = new Map(types.flatMap((type) => type.eventTypes.map((name) => [name, type])));
   return (body, nowMs) => {
@@ -58,8 +64,9 @@ export function createEventValidator(
     const fields = body as Readonly<Record<string, unknown>>;
     const { event_type: eventType } = fields;
     const type = typeof eventType === 'string' ? byType.get(eventType) : undefined;
-    if (type !== undefined) return validateKnown(type, fields, nowMs);
-    if (typeof eventType === 'string' && unknownTypes === 'accept') return validateUnknown(fields, nowMs);
+    const received = { nowMs, allowedLatenessMs };
+    if (type !== undefined) return validateKnown(type, fields, received);
+    if (typeof eventType === 'string' && unknownTypes === 'accept') return validateUnknown(fields, received);
     const problem =
       eventType === undefined
         ? 'is required'
@@ -68,7 +75,12 @@ export function createEventValidator(
   };
 }
 
-function validateKnown(type: EventType, sent: Readonly<Record<string, unknown>>, nowMs: number): ValidEvent {
+interface Received {
+  readonly nowMs: number;
+  readonly allowedLatenessMs: number;
+}
+
+function validateKnown(type: EventType, sent: Readonly<Record<string, unknown>>, received: Received): ValidEvent {
   const { schema, earlier } = versionOf(type, sent);
   // Taken out only where it is: most events do not say.
   const body = 'schema_version' in sent ? without(sent, 'schema_version') : sent;
@@ -76,7 +88,7 @@ function validateKnown(type: EventType, sent: Readonly<Record<string, unknown>>,
   const problems = parsed.success ? [] : parsed.error.issues.flatMap(describe);
   const timestamp = body[type.timestampField];
   if (typeof timestamp === 'string' && !problems.some(({ field }) => field === type.timestampField)) {
-    problems.push(...timeProblems(type.timestampField, timestamp, nowMs));
+    problems.push(...timeProblems(type.timestampField, timestamp, received, body[type.eventIdField]));
   }
   if (!parsed.success || problems.length > 0) throw new InvalidEventError(problems);
   const parsedFields = parsed.data as Record<string, unknown>;
@@ -84,7 +96,8 @@ function validateKnown(type: EventType, sent: Readonly<Record<string, unknown>>,
   const eventId = String(fields[type.eventIdField]);
   const isAsSent = earlier === undefined && isSame(fields, sent);
   const userId = fields.user_id === undefined || fields.user_id === null ? undefined : String(fields.user_id);
-  return { eventId, userId, key: userId ?? eventId, fields, schemaVersion: type.schemaVersion, isAsSent };
+  const { schemaVersion } = type;
+  return { eventId, userId, key: userId ?? eventId, fields, schemaVersion, isAsSent, receivedAtMs: received.nowMs };
 }
 
 /** @throws {@link InvalidEventError} when there is no such version */
@@ -105,11 +118,11 @@ function versionOf(
 }
 
 /** Nothing is known of it but that it is an event: it has an id and a time. */
-function validateUnknown(fields: Readonly<Record<string, unknown>>, nowMs: number): ValidEvent {
+function validateUnknown(fields: Readonly<Record<string, unknown>>, received: Received): ValidEvent {
   const { event_id: eventId, timestamp, user_id: userId, schema_version: version } = fields;
   const problems: FieldProblem[] = [];
   if (typeof eventId !== 'string' || eventId === '') problems.push({ field: 'event_id', problem: 'must be a string' });
-  if (typeof timestamp === 'string') problems.push(...timeProblems('timestamp', timestamp, nowMs));
+  if (typeof timestamp === 'string') problems.push(...timeProblems('timestamp', timestamp, received, eventId));
   else problems.push({ field: 'timestamp', problem: 'must be a string' });
   if (problems.length > 0) throw new InvalidEventError(problems);
   const isAsSent = !ENRICHED.some((name) => name in fields);
@@ -120,6 +133,7 @@ function validateUnknown(fields: Readonly<Record<string, unknown>>, nowMs: numbe
     fields: isAsSent ? fields : ENRICHED.reduce((left, name) => without(left, name), fields),
     schemaVersion: typeof version === 'number' ? version : 0,
     isAsSent,
+    receivedAtMs: received.nowMs,
   };
 }
 
@@ -134,9 +148,16 @@ function isSame(parsed: Readonly<Record<string, unknown>>, sent: Readonly<Record
   return left === 0;
 }
 
-function timeProblems(field: string, timestamp: string, nowMs: number): FieldProblem[] {
-  const time = readEventTime(timestamp, nowMs);
-  return 'problem' in time ? [{ field, problem: time.problem }] : [];
+function timeProblems(
+  field: string,
+  timestamp: string,
+  { nowMs, allowedLatenessMs }: Received,
+  eventId: unknown,
+): FieldProblem[] {
+  const time = readEventTime(timestamp, nowMs, allowedLatenessMs);
+  if (!('problem' in time)) return [];
+  const of = typeof eventId === 'string' ? `event ${JSON.stringify(eventId.slice(0, 100))}: ` : '';
+  return [{ field, problem: `${of}${time.problem}` }];
 }
 
 function without(fields: Readonly<Record<string, unknown>>, name: string): Record<string, unknown> {

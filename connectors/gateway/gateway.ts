@@ -33,6 +33,8 @@ export interface GatewayDeps {
   /** For records that the broker refuses after they were accepted, and for payloads that are too large for a topic. */
   readonly deadLetters: DeadLetterWriter;
   readonly eventTypes: readonly EventType[];
+  /** How old an event may be when it is received, ms: the pipeline's setting. */
+  readonly allowedLatenessMs: number;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Registry;
@@ -66,7 +68,10 @@ export async function createGateway(
     app,
   );
   await registerApiDocs(app, { title: 'headwater gateway', description: 'Takes events in' });
-  const validate = createEventValidator(deps.eventTypes, config.unknownEventTypes);
+  const validate = createEventValidator(deps.eventTypes, {
+    unknownTypes: config.unknownEventTypes,
+    allowedLatenessMs: deps.allowedLatenessMs,
+  });
   const intake = new EventIntake({ ...deps, producer, validate }, topics, config);
   const cloudEvents = new CloudEventReader(deps.eventTypes);
   const schemas = apiSchemas(deps.eventTypes, config.unknownEventTypes);

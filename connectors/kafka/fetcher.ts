@@ -75,6 +75,8 @@ export class FetchedPartition {
   offset: bigint;
   /** Where a reader of committed records ends, as last seen. */
   endOffset: bigint;
+  /** When a fetch was asked for whose answer had nothing more, ms; undefined while there may be more. */
+  endSeenMs: number | undefined;
   leader: string | undefined;
   isInRequest = false;
   isClosed = false;
@@ -284,6 +286,7 @@ export class Fetcher {
     const offsets = order.map(({ offset }) => offset);
     const isWhole = [...this.#open].every((one) => one.isInRequest || one.leader !== leader);
     const maxWaitMs = isWhole ? IDLE_WAIT_MS : SHORT_WAIT_MS;
+    const askedMs = Date.now();
     try {
       const answers = await this.#connection.use(
         'fetch',
@@ -295,7 +298,8 @@ export class Fetcher {
           }),
         maxWaitMs,
       );
-      for (const [index, partition] of order.entries()) this.#receive(partition, offsets[index], answers[index]);
+      for (const [index, partition] of order.entries())
+        this.#receive(partition, offsets[index], answers[index], askedMs);
     } catch (error) {
       for (const partition of order) {
         partition.leader = undefined;
@@ -307,7 +311,12 @@ export class Fetcher {
     this.#pump();
   }
 
-  #receive(partition: FetchedPartition, requested: bigint | undefined, answer: FetchAnswer | undefined): void {
+  #receive(
+    partition: FetchedPartition,
+    requested: bigint | undefined,
+    answer: FetchAnswer | undefined,
+    askedMs: number,
+  ): void {
     if (partition.isClosed || answer === undefined || partition.offset !== requested) return;
     if (answer.errorCode !== 0) {
       const error = createErrorFromCode(answer.errorCode);
@@ -324,6 +333,7 @@ export class Fetcher {
     const { endOffset, aborted, records: bytes } = answer;
     partition.endOffset = endOffset;
     const decoder = new BatchDecoder(bytes, String(partition.partition), offset, aborted);
+    partition.endSeenMs = decoder.isDone && offset >= endOffset ? askedMs : undefined;
     if (decoder.isDone) return;
     // What a damaged batch says of itself may be wrong: no record is beyond the end.
     const after = offsetAfter(bytes) ?? offset;

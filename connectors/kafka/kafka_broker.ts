@@ -14,6 +14,7 @@ import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { OffsetOutOfRangeError, UnknownTopicError } from '../errors.ts';
 import { checkedRecords } from '../record_check.ts';
+import { openBrokerSocket } from './broker_socket.ts';
 import { ClusterConnection } from './cluster_connection.ts';
 import type { KafkaConfig } from './config.ts';
 import { type ErrorContext, understood } from './errors.ts';
@@ -58,6 +59,7 @@ export class KafkaBroker implements Broker {
       brokers: [...config.brokers],
       ssl: tlsOptions(config.tls),
       ...(config.sasl === undefined ? {} : { sasl: saslOptions(config.sasl) }),
+      socketFactory: openBrokerSocket,
       connectionTimeout: config.connectionTimeoutMs,
       requestTimeout: config.requestTimeoutMs,
       retry: RETRY,

@@ -100,6 +100,11 @@ export class PartitionReader implements SourcePartition {
     return lag > 0n ? lag : 0n;
   }
 
+  /** Fetches run beside polls: an empty poll may only mean that none has come back. */
+  endSeenMs(): number | undefined {
+    return this.lagRecords() === 0n ? this.#parts.partition.endSeenMs : undefined;
+  }
+
   endOffset(): bigint {
     return this.#parts.partition.endOffset;
   }

@@ -19,7 +19,8 @@ export type ShardStart =
 
 export interface FetchedRecords {
   readonly records: readonly KinesisRecord[];
-  readonly millisBehindLatest: number;
+  /** Undefined when the shard was not asked. */
+  readonly millisBehindLatest: number | undefined;
   /** The shard has ended with these records; its children. */
   readonly children: readonly ChildShard[] | undefined;
 }
@@ -31,7 +32,7 @@ export interface ShardFetcher {
   close(): Promise<void>;
 }
 
-const NOTHING: FetchedRecords = { records: [], millisBehindLatest: 0, children: undefined };
+const NOTHING: FetchedRecords = { records: [], millisBehindLatest: undefined, children: undefined };
 /** The most that one GetRecords gives. */
 const READ_LIMIT = 10_000;
 const LONGEST_BACKOFF_MS = 5_000;

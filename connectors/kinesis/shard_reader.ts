@@ -47,6 +47,7 @@ export class ShardReader implements SourcePartition {
   #fetchedTo: Position;
   #skip: number;
   #lagMs = 0;
+  #endSeenMs: number | undefined;
   #children: readonly ChildShard[] | undefined;
 
   constructor(parts: ShardReaderParts) {
@@ -59,7 +60,8 @@ export class ShardReader implements SourcePartition {
   async poll(options: { maxRecords: number; maxWaitMs: number; signal: AbortSignal }): Promise<readonly LogRecord[]> {
     const { fetcher, understand } = this.#parts;
     if (this.#buffer.length === 0 && this.#children === undefined && !options.signal.aborted) {
-      this.#take(await understand(() => fetcher.fetch(options.maxWaitMs, options.signal)));
+      const beganMs = Date.now();
+      this.#take(await understand(() => fetcher.fetch(options.maxWaitMs, options.signal)), beganMs);
     }
     const taken = this.#buffer.splice(0, options.maxRecords);
     const last = taken[taken.length - 1];
@@ -68,8 +70,11 @@ export class ShardReader implements SourcePartition {
     return taken.map(({ record }) => record);
   }
 
-  #take({ records, millisBehindLatest, children }: FetchedRecords): void {
-    this.#lagMs = millisBehindLatest;
+  #take({ records, millisBehindLatest, children }: FetchedRecords, beganMs: number): void {
+    if (millisBehindLatest !== undefined) {
+      this.#lagMs = millisBehindLatest;
+      this.#endSeenMs = records.length === 0 && millisBehindLatest === 0 ? beganMs : undefined;
+    }
     this.#children = children;
     for (const record of records) {
       this.#unpack(record);
@@ -106,6 +111,11 @@ export class ShardReader implements SourcePartition {
   /** Kinesis does not number its records: what is fetched, and one more while it says that there are some. */
   lagRecords(): bigint {
     return BigInt(this.#buffer.length + (this.#lagMs > 0 ? 1 : 0));
+  }
+
+  /** A poll that is throttled returns nothing without having asked. */
+  endSeenMs(): number | undefined {
+    return this.#endSeenMs;
   }
 
   lagMs(): number {

@@ -22,8 +22,8 @@ export function createPostgresPool(config: PostgresConfig, log: Logger): pg.Pool
     query_timeout: config.statementTimeoutMs + ANSWER_WITHIN_MS,
     keepAlive: true,
     application_name: 'headwater',
-    // Extensions such as TimescaleDB have their functions in public.
-    ...(config.schema === undefined ? {} : { options: `-c search_path=${config.schema},public` }),
+    // Times without a zone are UTC, whatever the server's zone. Extensions such as TimescaleDB have their functions in public.
+    options: `-c TimeZone=UTC${config.schema === undefined ? '' : ` -c search_path=${config.schema},public`}`,
   });
   pool.on('error', (error) => log.warn({ component: 'connectors.postgres', error }, 'postgres.idle_client_error'));
   return pool;

@@ -239,7 +239,7 @@ function drawArrival(random: Random): Arrival {
   return 'in_order';
 }
 
-/** Beyond this the pipeline's default allowed lateness is over. */
+/** So late that the day's windows have moved past them. */
 const TOO_LATE_MS = 26 * HOUR_MS;
 
 function delayMs(random: Random, arrival: Arrival): number {

@@ -149,7 +149,8 @@ function tileAt(state: TileState, layout: TileLayout, timeMs: number): Tile {
   while (at > 0 && (tiles[at - 1] as Tile).start > timeMs) at -= 1;
   const existing = tiles[at - 1];
   if (existing !== undefined && timeMs < existing.start + existing.lengthMs) return existing;
-  let lengthMs = lengthForAge(state.newest - timeMs);
+  // As long as the tile would be by now had the event come in order: what windows hold does not depend on when it came.
+  let lengthMs = lengthOfOld(state.newest, Math.floor(timeMs / MINUTE_MS) * MINUTE_MS, MINUTE_MS);
   let start = Math.floor(timeMs / lengthMs) * lengthMs;
   const next = tiles[at];
   // A coarse tile must not cover finer ones that are already there: fall back to the finest.

@@ -33,6 +33,17 @@ export interface EntityState {
   latest: { readonly event: EventFields; readonly eventTimeMs: number; readonly sincePrevious: Values } | undefined;
   /** Time of the newest row. */
   asOfMs: number;
+  /** Times after the newest event of which rows were emitted before that event was known, besides those at which values change. */
+  emitted?: number[] | undefined;
+}
+
+/** Rows that were emitted without an event of before their time. */
+export interface EarlyRows {
+  /** Of the oldest of them at most, ms. */
+  readonly fromMs: number;
+  /** Of the newest of them, ms. */
+  readonly untilMs: number;
+  readonly times: readonly number[];
 }
 
 export const emptyEntityState = (): EntityState => ({
@@ -175,9 +186,8 @@ export class ViewComputation {
 
   /**
    * Counts the event in and returns the row as of its own time: nothing later is seen, and what is still to arrive is not
-   * known. An out-of-order event sees itself and earlier tiles, not those of its own tile. Late events change later rows, never
-   * earlier ones. Call {@link decay} before, up to the event's time. An event after the newest, but before times that decay has told of
-   * already, takes those back: they are told again, with it.
+   * known. An out-of-order event sees itself and earlier tiles, not those of its own tile. Call {@link decay} before, up to the event's time,
+   * and {@link earlyRows}: of an event before the time of the newest row, rows were emitted too early, and {@link correct} gives them again.
    *
    * When a function of the view throws, or a value is of another type than declared, the state stays as it was: values are computed of the state and
    * the event, and only then the event is added.
@@ -220,7 +230,8 @@ export class ViewComputation {
     let values: Readonly<Values>;
     try {
       this.#addToSessions(state, eventTimeMs);
-      values = this.#valuesAt(state, { event: counted, eventTimeMs, sincePrevious }, eventTimeMs, isRunning, adding);
+      const of = { event: counted, eventTimeMs, sincePrevious };
+      values = this.#valuesAt(state, of, eventTimeMs, isRunning, adding, tile === undefined);
       accept?.(values);
     } catch (error) {
       undoOpen(tiles, before, tile);
@@ -293,6 +304,56 @@ export class ViewComputation {
     }
   }
 
+  /**
+   * Returns which rows have been emitted that an event of `eventTimeMs` belongs in: those from the newest event on. Rows of earlier events stay as they
+   * were known. Undefined when there are none, as for events in order.
+   */
+  earlyRows(state: EntityState, eventTimeMs: number): EarlyRows | undefined {
+    const { latest, asOfMs } = state;
+    if (latest === undefined || eventTimeMs >= asOfMs) return undefined;
+    const fromMs = Math.max(eventTimeMs, latest.eventTimeMs);
+    const times = (state.emitted ?? []).filter((at) => at > fromMs);
+    if (eventTimeMs < latest.eventTimeMs) times.push(latest.eventTimeMs);
+    return { fromMs, untilMs: asOfMs, times: [...times, ...this.#changesBetween(state, fromMs, asOfMs)] };
+  }
+
+  /** Emits rows again that {@link earlyRows} has named before {@link apply}, and those that the event adds between them. */
+  correct(
+    state: EntityState,
+    { fromMs, untilMs, times }: EarlyRows,
+    emit: (asOfMs: number, values: Readonly<Values>) => void,
+    fail?: (asOfMs: number, error: FeatureComputationError) => void,
+  ): void {
+    const latest = state.latest as NonNullable<EntityState['latest']>;
+    // Sums that are kept may have moved past these times.
+    if (untilMs > fromMs) this.#running.delete(state);
+    const changes = this.#changesBetween(state, fromMs, untilMs);
+    for (const at of [...new Set([...times, ...changes])].sort((a, b) => a - b)) {
+      let values: Readonly<Values> | undefined;
+      try {
+        values = this.#valuesAt(state, latest, at, state.tiles.tiles.length > this.#fewTiles, undefined);
+      } catch (error) {
+        this.#running.delete(state);
+        fail?.(at, this.#failure(error));
+      }
+      if (values !== undefined) emit(at, values);
+    }
+    state.asOfMs = Math.max(untilMs, latest.eventTimeMs);
+    const others = times.filter((at) => at > latest.eventTimeMs && !changes.includes(at));
+    if (others.length > 0 || state.emitted !== undefined) state.emitted = others.length > 0 ? others : undefined;
+  }
+
+  /** Times after `fromMs` up to `untilMs` at which values change, should nothing more happen. */
+  #changesBetween(state: EntityState, fromMs: number, untilMs: number): number[] {
+    const changes: number[] = [];
+    let at = this.nextChange({ ...state, asOfMs: fromMs });
+    while (at !== undefined && at <= untilMs) {
+      changes.push(at);
+      at = this.nextChange({ ...state, asOfMs: at });
+    }
+    return changes;
+  }
+
   /** When values change next, should nothing more happen; undefined when they stay as they are. */
   nextChange({ tiles: { tiles }, sessions, asOfMs }: EntityState): number | undefined {
     let next = Number.POSITIVE_INFINITY;
@@ -341,12 +402,13 @@ export class ViewComputation {
     asOfMs: number,
     isRunning: boolean,
     adding: Counted | undefined,
+    isBeyondTiles = false,
   ): Readonly<Values> {
     const values: Values = {};
     // Keys in the order of definition, so that rows of a view have one shape.
     for (const name in this.view.features) values[name] = null;
     if (isRunning) this.#runningValues(state, asOfMs, values, adding);
-    else this.#windows(state.tiles, of, asOfMs, values, adding);
+    else this.#windows(state.tiles, of, asOfMs, values, adding, isBeyondTiles);
     for (const { name, feature, gap } of this.#sessions) {
       values[name] = measureSession(state.sessions[gap] ?? [], feature, asOfMs);
     }
@@ -419,11 +481,17 @@ export class ViewComputation {
     asOfMs: number,
     values: Values,
     adding: Counted | undefined,
+    isBeyondTiles: boolean,
   ): void {
     if (this.#groups.length === 0) return;
     const { tiles } = state;
     const merged = emptyTile(this.#layout, 0, 0);
     let at = tiles.length - 1;
+    if (isBeyondTiles) {
+      // Before all tiles that are kept whole: the event alone.
+      addToTile(merged, this.#layout, of.event, asOfMs, this.#passed);
+      at = -1;
+    }
     while (at >= 0 && (tiles[at] as Tile).start > asOfMs) at -= 1;
     if (at >= 0 && (tiles[at] as Tile).latest > asOfMs) {
       // Its tile holds later events, which must not be seen: better to miss its neighbours than to know the future.

@@ -1,3 +1,5 @@
+import { type CodeOptions, describeCode } from '#feature_store/definitions/code_identity';
+import { dataFingerprint } from '#feature_store/definitions/definition_data';
 import type { Feature, WindowFeature } from '#feature_store/definitions/feature';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { functionIdentityOf } from '#kernel/function_identity';
@@ -20,7 +22,7 @@ type Fn = (...args: never[]) => unknown;
 
 /**
  * Names a slot by what it accumulates: `moments@1(amount)[3f2a…]`. A filter is named by its source; one that uses captured variables or imported helpers, whose values
- * its source does not show, by the feature's name too. A field that is a feature of single events is named with that feature's function.
+ * its source does not show, by what the author lists of them, or else by the feature's name. A field that is a feature of single events is named with that feature's function.
  */
 export function slotName(
   view: FeatureView,
@@ -31,14 +33,17 @@ export function slotName(
   const { field = '', where } = feature;
   const derived: Feature | undefined = view.features[field];
   const computedBy =
-    derived !== undefined && 'compute' in derived ? `=${functionName(derived.compute as Fn, field)}` : '';
-  const filter = where === undefined ? '' : `[${functionName(where as Fn, withoutWindow(featureName))}]`;
+    derived !== undefined && 'compute' in derived
+      ? `=${functionName(derived.compute as Fn, field, 'field' in derived ? undefined : derived.code)}`
+      : '';
+  const filter = where === undefined ? '' : `[${functionName(where as Fn, withoutWindow(featureName), feature.code)}]`;
   return `${kind}@${ACCUMULATORS[kind].version}(${field}${computedBy})${filter}`;
 }
 
-function functionName(fn: Fn, of: string): string {
+function functionName(fn: Fn, of: string, code: CodeOptions | undefined): string {
   const { hash, free } = functionIdentityOf(fn);
-  return free.length === 0 ? hash : `${hash} ${of}`;
+  if (free.length === 0 && code?.version === undefined) return hash;
+  return `${hash} ${code === undefined ? of : dataFingerprint(describeCode(fn, code))}`;
 }
 
 /** `count_24h` is one aggregation with `count_7d`. */

@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { hasScope } from '#connectors/http/access';
 import { viewId } from '#feature_store/definitions/feature_row';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
+import { parseUtcTime } from '#kernel/utc_time';
 import { needsSome } from '#monitoring/route_access';
 import { UnknownViewError } from '../errors.ts';
 import type { ReadableViews } from './readable_views.ts';
@@ -50,8 +51,8 @@ export function registerStatisticsRoutes(
       if (query.view !== undefined && view === undefined) throw new UnknownViewError(query.view, views.map(viewId));
       const filter = {
         feature: query.feature,
-        fromMs: query.from === undefined ? undefined : Date.parse(query.from),
-        toMs: query.to === undefined ? undefined : Date.parse(query.to),
+        fromMs: query.from === undefined ? undefined : parseUtcTime(query.from),
+        toMs: query.to === undefined ? undefined : parseUtcTime(query.to),
         limit: query.limit,
       };
       // A caller of every view also reads windows of views that are no longer defined.

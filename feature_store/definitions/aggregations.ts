@@ -1,4 +1,5 @@
 import { type Duration, durationMs } from '#kernel/duration';
+import type { CodeOptions } from './code_identity.ts';
 import {
   type Aggregation,
   type EventFilter,
@@ -15,7 +16,8 @@ export interface Windowed<Base extends string> {
   over<W extends Duration>(...windows: readonly W[]): Readonly<Record<`${Base}_${W}`, WindowFeature>>;
 }
 
-export interface AggregateOptions<As extends string> {
+/** `uses` and `version` are those of the filter. */
+export interface AggregateOptions<As extends string> extends CodeOptions {
   /** Which events count. */
   readonly where?: EventFilter;
   /** The features' names, before the window; needed with `where`. */
@@ -38,7 +40,8 @@ function windowed<Base extends string>(
   { aggregation, field, type, what, parameter }: Aggregated,
   options: AggregateOptions<Base>,
 ): Windowed<Base> {
-  const { where, as = base } = options;
+  const { where, as = base, uses, version } = options;
+  const code = uses === undefined && version === undefined ? undefined : { uses, version };
   return {
     over: <W extends Duration>(...windows: readonly W[]) =>
       Object.fromEntries(
@@ -51,6 +54,7 @@ function windowed<Base extends string>(
             aggregation,
             field,
             where,
+            code,
             parameter,
             windowMs: durationMs(window),
           },
@@ -129,7 +133,10 @@ export const ratio = <Name extends string>(name: Name, of: string, to: string, d
         const inputs = [`${of}_${window}`, `${to}_${window}`] as const;
         const compute: ExpressionFeature['compute'] = (values) =>
           Number(values[inputs[1]]) === 0 ? null : Number(values[inputs[0]]) / Number(values[inputs[1]]);
-        return [`${name}_${window}`, expression(inputs, 'double', `${description}, last ${window}`, compute)];
+        return [
+          `${name}_${window}`,
+          expression(inputs, 'double', `${description}, last ${window}`, compute, { uses: { inputs } }),
+        ];
       }),
     ) as unknown as Readonly<Record<`${Name}_${W}`, ExpressionFeature>>,
 });

@@ -1,4 +1,5 @@
 import { HOUR_MS } from '#kernel/time';
+import type { CodeOptions } from './code_identity.ts';
 import type { FeatureValue } from './feature_row.ts';
 
 export const FEATURE_TYPES = ['double', 'long', 'boolean', 'string'] as const;
@@ -10,6 +11,8 @@ export type EventFields = Readonly<Record<string, unknown>>;
 interface Described {
   readonly type: FeatureType;
   readonly description: string;
+  /** What the source of its function, or filter, does not show. */
+  readonly code?: CodeOptions | undefined;
 }
 
 /** Computed from the event alone. */
@@ -100,6 +103,7 @@ export const field = (name: string, type: FeatureType, description: string): Eve
   type,
   description,
   compute: (event) => (event[name] ?? null) as FeatureValue,
+  code: { uses: { name } },
 });
 
 /** Hour of the event in UTC, 0–23. */
@@ -127,32 +131,35 @@ export const dayOfWeek = (): EventFeature => ({
 });
 
 /** Computed from the event's fields and time. */
-export const fromEvent = (type: FeatureType, description: string, compute: EventFeature['compute']): EventFeature => ({
-  kind: 'event',
-  type,
-  description,
-  compute,
-});
+export const fromEvent = (
+  type: FeatureType,
+  description: string,
+  compute: EventFeature['compute'],
+  code?: CodeOptions,
+): EventFeature => ({ kind: 'event', type, description, compute, code });
 
 export const asOf = (
   inputs: readonly string[],
   type: FeatureType,
   description: string,
   compute: AsOfFeature['compute'],
-): AsOfFeature => ({ kind: 'as_of', inputs, type, description, compute });
+  code?: CodeOptions,
+): AsOfFeature => ({ kind: 'as_of', inputs, type, description, compute, code });
 
 export const sincePrevious = (
   type: FeatureType,
   description: string,
   compute: PreviousEventFeature['compute'],
-): PreviousEventFeature => ({ kind: 'previous', type, description, compute });
+  code?: CodeOptions,
+): PreviousEventFeature => ({ kind: 'previous', type, description, compute, code });
 
 export const expression = (
   inputs: readonly string[],
   type: FeatureType,
   description: string,
   compute: ExpressionFeature['compute'],
-): ExpressionFeature => ({ kind: 'expression', inputs, type, description, compute });
+  code?: CodeOptions,
+): ExpressionFeature => ({ kind: 'expression', inputs, type, description, compute, code });
 
 /** Up to so many values of `first` and `last` are kept together with those of other features of the same field; more are a sequence of their own. */
 export const MOST_ENDS = 10;

@@ -21,3 +21,7 @@ export interface FeatureRow extends ViewReference {
   readonly computedAt: ProcessingTime;
   readonly values: Readonly<Record<string, FeatureValue>>;
 }
+
+/** Whether a row takes the place of another one of its entity: it is of a later event time; of one event time, the one computed later, and of those the one written last. */
+export const replaces = (row: FeatureRow, held: FeatureRow): boolean =>
+  row.eventTime === held.eventTime ? row.computedAt >= held.computedAt : row.eventTime > held.eventTime;

@@ -1,9 +1,16 @@
-import { createHash } from 'node:crypto';
+import {
+  dataFingerprint,
+  type OnDemandData,
+  onDemandData,
+  partOfView,
+  type ViewData,
+  viewData,
+} from './definition_data.ts';
 import type { KeyedEntity } from './entity_key.ts';
 import { DefinitionError, definedIn } from './errors.ts';
 import type { FeatureType } from './feature.ts';
 import { viewId } from './feature_row.ts';
-import { describeView, type FeatureView } from './feature_view.ts';
+import type { FeatureView } from './feature_view.ts';
 import type { OnDemandView, ViewColumns } from './on_demand.ts';
 import type { Entity, JoinKeyType } from './source.ts';
 
@@ -34,8 +41,17 @@ export interface ServiceSignature {
   readonly columns: readonly ServiceColumn[];
   /** What a request must bring, for features computed on demand. */
   readonly request: readonly { readonly name: string; readonly type: FeatureType }[];
-  /** Changes when anything that can be seen of a definition does. */
+  /** Changes when anything does that changes values, and with nothing else. */
   readonly fingerprint: string;
+}
+
+/** All that decides what a service answers, as data: kept with training sets and models, so that a difference can be named. */
+export interface ServiceData {
+  readonly unknownEntities: string;
+  /** View by column. */
+  readonly columns: Readonly<Record<string, string>>;
+  readonly views: Readonly<Record<string, ViewData>>;
+  readonly onDemand: Readonly<Record<string, OnDemandData>>;
 }
 
 /** The features one model uses, of one entity: read, joined and versioned together. */
@@ -50,6 +66,7 @@ export interface FeatureService extends KeyedEntity {
   readonly onDemand: readonly OnDemandView[];
   readonly unknownEntities: 'refuse' | 'defaults';
   readonly signature: ServiceSignature;
+  readonly data: ServiceData;
 }
 
 /** @throws {@link DefinitionError} when its columns are of several entities, or two have one name */
@@ -101,10 +118,18 @@ export function featureService(spec: FeatureServiceSpec): FeatureService {
   const fields = [...request].map(([name, type]) => ({ name, type }));
   const { name: entityName, joinKeys } = entity;
   const described = { service: id, entity: entityName, joinKeys, columns, request: fields };
-  const fingerprint = fingerprintOf([described, views.map(definitionsOf)]);
+  const { unknownEntities = 'refuse' } = spec;
+  const data: ServiceData = {
+    unknownEntities,
+    columns: Object.fromEntries(columns.map(({ name, view }) => [name, view])),
+    views: Object.fromEntries(views.map(({ view, names }) => [viewId(view), partOfView(viewData(view), names)])),
+    onDemand: Object.fromEntries(onDemand.map((view) => [viewId(view), onDemandData(view)])),
+  };
+  const fingerprint = dataFingerprint([id, data]);
   return Object.freeze({
     ...spec,
-    unknownEntities: spec.unknownEntities ?? 'refuse',
+    unknownEntities,
+    data,
     entity,
     // What reads no stored view takes ids as they are written.
     joinKeyTypes: views[0]?.view.joinKeyTypes ?? joinKeys.map((): JoinKeyType => 'string'),
@@ -136,17 +161,6 @@ export const servicesById = (definitions: {
   new Map(
     [...definitions.views.map(serviceOfView), ...definitions.services].map((each) => [each.signature.service, each]),
   );
-
-/** Sixteen hexadecimal digits of SHA-256. */
-export const fingerprintOf = (data: unknown): string =>
-  createHash('sha256').update(JSON.stringify(data)).digest('hex').slice(0, 16);
-
-/** What is computed, without what is only said about it. */
-function definitionsOf({ view, names }: ViewColumns): unknown {
-  const { entity, joinKeys, source, features } = describeView(view);
-  const chosen = features.filter(({ name }) => names.includes(name)).map(({ description: _, ...rest }) => rest);
-  return { view: viewId(view), entity, joinKeys, source, features: chosen };
-}
 
 /** @throws {@link DefinitionError} when two services have one name and version, or one has the name of a view */
 export function checkServices(services: readonly FeatureService[], viewIds: readonly string[]): void {

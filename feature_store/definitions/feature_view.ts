@@ -1,4 +1,5 @@
 import { type Duration, durationMs } from '#kernel/duration';
+import { type Code, type CodeOptions, codeProblems } from './code_identity.ts';
 import type { KeyedEntity } from './entity_key.ts';
 import { DefinitionError, definedIn } from './errors.ts';
 import {
@@ -85,6 +86,15 @@ export function featureView<Name extends string>(spec: FeatureViewSpec<Name>): F
   for (const [name, rule] of Object.entries(spec.rules ?? {})) {
     const unknown = rule.features.filter((feature) => spec.features[feature as Name] === undefined);
     if (unknown.length > 0) problems.push(`view ${id}, rule ${name}: there is no feature "${unknown.join('", "')}"`);
+    problems.push(
+      ...codeProblems(rule.holds as Code, rule.code).map((problem) => `view ${id}, rule ${name}: ${problem}`),
+    );
+  }
+  for (const { version, upgrade, uses } of spec.source.earlier ?? []) {
+    const found = codeProblems(upgrade as Code, uses === undefined ? {} : { uses });
+    problems.push(
+      ...found.map((problem) => `view ${id}, source ${spec.source.name}, upgrade of ${version}: ${problem}`),
+    );
   }
   if (spec.mode === 'batch' && spec.source.history === undefined) {
     problems.push(`view ${id} is computed in batch: its source ${spec.source.name} needs a history`);
@@ -133,7 +143,7 @@ function problemsOf(feature: Feature, { schema }: EventSource, all: Readonly<Rec
   const fields = Object.keys(schema.shape);
   const noField = (name: string, besides = ''): string =>
     `there is no field "${name}"${besides}; the source has ${fields.join(', ')}`;
-  const problems: (string | undefined)[] = [];
+  const problems: (string | undefined)[] = [...problemsOfCode(feature)];
   if (!FEATURE_TYPES.includes(feature.type)) {
     problems.push(`"${feature.type}" is no type: ${FEATURE_TYPES.join(', ')} are`);
   }
@@ -164,6 +174,12 @@ function problemsOf(feature: Feature, { schema }: EventSource, all: Readonly<Rec
       for (const input of feature.inputs) if (all[input] === undefined) problems.push(`there is no feature "${input}"`);
   }
   return problems.filter((problem) => problem !== undefined);
+}
+
+/** What a fingerprint would not see of its function, or filter. */
+function problemsOfCode(feature: Feature): readonly string[] {
+  const fn = feature.kind === 'window' ? feature.where : feature.kind === 'session' ? undefined : feature.compute;
+  return fn === undefined ? [] : codeProblems(fn as Code, feature.code as CodeOptions | undefined);
 }
 
 function problemsOfParameter({ aggregation, parameter = 1 }: WindowFeature): string[] {

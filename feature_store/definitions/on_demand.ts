@@ -1,3 +1,4 @@
+import { type Code, type CodeOptions, codeProblems } from './code_identity.ts';
 import { DefinitionError, definedIn } from './errors.ts';
 import type { FeatureType } from './feature.ts';
 import { type FeatureValue, type ViewReference, viewId } from './feature_row.ts';
@@ -26,13 +27,16 @@ export interface OnDemandFeature {
   readonly description: string;
   /** @param asOfMs - the time of the request; the label's time in training sets */
   readonly compute: (values: Readonly<Record<string, FeatureValue>>, asOfMs: number) => FeatureValue;
+  /** What the source of its function does not show. */
+  readonly code?: CodeOptions | undefined;
 }
 
 export const onDemand = (
   type: FeatureType,
   description: string,
   compute: OnDemandFeature['compute'],
-): OnDemandFeature => ({ kind: 'on_demand', type, description, compute });
+  code?: CodeOptions,
+): OnDemandFeature => ({ kind: 'on_demand', type, description, compute, code });
 
 export interface OnDemandViewSpec<Name extends string> {
   readonly name: string;
@@ -68,7 +72,10 @@ export function onDemandView<Name extends string>(spec: OnDemandViewSpec<Name>):
     for (const name of names) take(name, `a feature of ${viewId(view)}`);
   }
   for (const name of Object.keys(spec.request)) take(name, 'a field of the request');
-  for (const name of Object.keys(spec.features)) take(name, 'a feature of its own');
+  for (const [name, { compute, code }] of Object.entries<OnDemandFeature>(spec.features)) {
+    take(name, 'a feature of its own');
+    problems.push(...codeProblems(compute as Code, code).map((problem) => `view ${id}, feature ${name}: ${problem}`));
+  }
   if (problems.length > 0) throw new DefinitionError(problems, definedIn());
   return Object.freeze({ ...spec, kind: 'on_demand', view: spec.name });
 }

@@ -1,4 +1,5 @@
 import { messageOf } from '#kernel/errors';
+import type { CodeOptions } from './code_identity.ts';
 import type { FeatureValue } from './feature_row.ts';
 
 export const RULE_ACTIONS = ['drop', 'dead_letter', 'warn'] as const;
@@ -17,6 +18,8 @@ export interface QualityRule {
   readonly description: string;
   readonly action: RuleAction;
   holds(values: Values): boolean;
+  /** What the source of `holds` does not show. */
+  readonly code?: CodeOptions | undefined;
 }
 
 /** Missing values break only {@link notNull}. */
@@ -25,12 +28,14 @@ function ofPresent(
   description: string,
   action: RuleAction,
   holds: (value: NonNullable<FeatureValue>) => boolean,
+  uses: Readonly<Record<string, unknown>>,
 ): QualityRule {
   return {
     features: [feature],
     description: `${feature} ${description}`,
     action,
     holds: ({ [feature]: value }) => value === null || value === undefined || holds(value),
+    code: { uses: { feature, holds, ...uses } },
   };
 }
 
@@ -39,6 +44,7 @@ export const notNull = (feature: string, action: RuleAction): QualityRule => ({
   description: `${feature} is there`,
   action,
   holds: ({ [feature]: value }) => value !== null && value !== undefined,
+  code: { uses: { feature } },
 });
 
 /** Both ends included. */
@@ -47,13 +53,16 @@ export const inRange = (
   { min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY }: { readonly min?: number; readonly max?: number },
   action: RuleAction,
 ): QualityRule =>
-  ofPresent(feature, `is between ${min} and ${max}`, action, (value) => Number(value) >= min && Number(value) <= max);
+  ofPresent(feature, `is between ${min} and ${max}`, action, (value) => Number(value) >= min && Number(value) <= max, {
+    min,
+    max,
+  });
 
 export const oneOf = (feature: string, values: readonly FeatureValue[], action: RuleAction): QualityRule =>
-  ofPresent(feature, `is one of ${values.join(', ')}`, action, (value) => values.includes(value));
+  ofPresent(feature, `is one of ${values.join(', ')}`, action, (value) => values.includes(value), { values });
 
 export const matches = (feature: string, pattern: RegExp, action: RuleAction): QualityRule =>
-  ofPresent(feature, `matches ${pattern.source}`, action, (value) => pattern.test(String(value)));
+  ofPresent(feature, `matches ${pattern.source}`, action, (value) => pattern.test(String(value)), { pattern });
 
 /** Anything that can be said of a row. */
 export const satisfies = (
@@ -61,7 +70,8 @@ export const satisfies = (
   description: string,
   action: RuleAction,
   holds: QualityRule['holds'],
-): QualityRule => ({ features, description, action, holds });
+  code?: CodeOptions,
+): QualityRule => ({ features, description, action, holds, code });
 
 /** A rule that a row breaks, by its name in the view. */
 export interface Violation {

@@ -39,6 +39,8 @@ export interface EventSource {
     readonly version: number;
     readonly schema: z.ZodObject;
     upgrade(fields: EventFields): EventFields;
+    /** What the source of `upgrade` does not show: captured variables and helpers, by name. */
+    readonly uses?: Readonly<Record<string, unknown>>;
   }[];
 }
 

@@ -1,30 +1,31 @@
+import { describeDifference, viewDifferences } from '#feature_store/definitions/definition_changes';
+import { type ViewData, viewData } from '#feature_store/definitions/definition_data';
 import { DefinitionError } from '#feature_store/definitions/errors';
 import { viewId } from '#feature_store/definitions/feature_row';
 import { describeView, type FeatureView } from '#feature_store/definitions/feature_view';
 import { changesBetween, identityChanges } from '#feature_store/definitions/lineage';
 import type { OfflineStore } from './offline_store.ts';
 
+type Store = Pick<OfflineStore, 'readDefinition' | 'writeDefinition' | 'readDefinitions' | 'recordDefinitions'>;
+
 /**
- * Compares views with what they were when rows were last written with them, and keeps what they are now. A feature may be added to a version;
- * one that is taken out or becomes another thing would break who reads it, and needs a new version.
+ * Compares views with what they were when rows were last written with them, and records what is new. A feature may be added to a version; one that is taken out or computes something else would break
+ * those who read it: that needs a new version.
  *
  * @throws {@link DefinitionError} naming view, feature and what has changed
  */
-export async function checkDefinitions(offline: OfflineStore, views: readonly FeatureView[]): Promise<void> {
+export async function checkDefinitions(offline: Store, views: readonly FeatureView[]): Promise<void> {
+  const applied = new Map<string, ViewData>();
+  for (const { kind, id, data } of await offline.readDefinitions()) if (kind === 'view') applied.set(id, data);
   const problems: string[] = [];
   for (const view of views) {
-    const before = await offline.readDefinition(view);
-    if (before === undefined) continue;
-    const now = describeView(view);
-    const found = [
-      ...identityChanges(before, now),
-      ...changesBetween(before, now)
-        .filter(({ isBreaking }) => isBreaking)
-        .map(
-          ({ feature, change, detail }) =>
-            `feature ${feature} was ${change}${detail === undefined ? '' : `: ${detail}`}`,
-        ),
-    ];
+    const before = applied.get(viewId(view));
+    const found =
+      before === undefined
+        ? await changesOfDescription(offline, view)
+        : viewDifferences(viewId(view), before, viewData(view))
+            .filter(({ change }) => change !== 'added')
+            .map(describeDifference);
     for (const problem of found) {
       problems.push(
         `view ${viewId(view)}: ${problem}. Its rows are in use: leave it, and make version ${view.version + 1} beside it`,
@@ -32,5 +33,24 @@ export async function checkDefinitions(offline: OfflineStore, views: readonly Fe
     }
   }
   if (problems.length > 0) throw new DefinitionError(problems);
+  await offline.recordDefinitions(views.map((view) => ({ kind: 'view', id: viewId(view), data: viewData(view) })));
   for (const view of views) await offline.writeDefinition(describeView(view));
+}
+
+/** Changes of a view that a release before 0.2 recorded: by its description, which does not show functions and filters. */
+async function changesOfDescription(
+  offline: Pick<Store, 'readDefinition'>,
+  view: FeatureView,
+): Promise<readonly string[]> {
+  const before = await offline.readDefinition(view);
+  if (before === undefined) return [];
+  const now = describeView(view);
+  return [
+    ...identityChanges(before, now),
+    ...changesBetween(before, now)
+      .filter(({ isBreaking }) => isBreaking)
+      .map(
+        ({ feature, change, detail }) => `feature ${feature} was ${change}${detail === undefined ? '' : `: ${detail}`}`,
+      ),
+  ];
 }

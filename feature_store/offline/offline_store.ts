@@ -7,6 +7,7 @@ import type { JsonObject } from '#kernel/json';
 import type { Service } from '#kernel/lifecycle';
 import type { EventTime, ProcessingTime } from '#kernel/time';
 import type { ColumnDrift } from '#monitoring/drift/column_drift';
+import type { DefinitionStore } from './applied_definitions.ts';
 
 /** Event times in [from, to). */
 export interface TimeRange {
@@ -109,7 +110,13 @@ export interface Erased {
 export type JoinKeyValues = Readonly<Record<string, string>>;
 
 /** Tables with rows of entities. */
-export const ENTITY_TABLES = ['feature_rows', 'feature_row_revisions', 'predictions', 'prediction_feedback', 'labels'] as const;
+export const ENTITY_TABLES = [
+  'feature_rows',
+  'feature_row_revisions',
+  'predictions',
+  'prediction_feedback',
+  'labels',
+] as const;
 export type EntityTable = (typeof ENTITY_TABLES)[number];
 
 /** Whether the trail of what was done by whom is as it was written. */
@@ -237,7 +244,7 @@ export interface JudgedPrediction {
 }
 
 /** History of every feature row, in PostgreSQL (a server or PGlite). Writes are idempotent upserts. */
-export interface OfflineStore extends Service {
+export interface OfflineStore extends Service, DefinitionStore {
   /** @throws {OfflineStoreError} while the database does not answer, or takes no writes */
   checkHealth(): Promise<void>;
   readonly kind: string;

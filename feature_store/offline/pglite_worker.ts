@@ -20,7 +20,16 @@ const port = parentPort;
 const { directory } = workerData as { readonly directory: string };
 // One connection on one thread: PostgreSQL's own 128 MB of buffers would double what the operating system caches anyway.
 const database = PGlite.create(directory, {
-  startParams: [...PGlite.defaultStartParams, '-c', 'shared_buffers=16MB', '-c', 'wal_recycle=off'],
+  // Times without a zone are UTC, whatever the machine's zone.
+  startParams: [
+    ...PGlite.defaultStartParams,
+    '-c',
+    'shared_buffers=16MB',
+    '-c',
+    'wal_recycle=off',
+    '-c',
+    'TimeZone=UTC',
+  ],
 });
 
 async function run(request: PgliteRequest): Promise<readonly unknown[]> {

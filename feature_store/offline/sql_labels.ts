@@ -53,7 +53,7 @@ export async function readLabels(
   { from, to }: TimeRange,
 ): Promise<readonly LabelRow[]> {
   const rows = await sql.query<StoredLabel>(
-    `SELECT label_id, entity_key, (extract(epoch FROM event_time) * 1000)::bigint::text AS at, label, request
+    `SELECT label_id, entity_key, floor(extract(epoch FROM event_time) * 1000)::bigint::text AS at, label, request
      FROM labels WHERE source = $1 AND event_time >= $2 AND event_time < $3
      ORDER BY event_time, label_id`,
     [source, new Date(from), new Date(to)],
@@ -77,7 +77,7 @@ export async function queryLabels(
   of: KeyedEntity,
 ): Promise<readonly LabelRow[]> {
   const rows = await sql.query<ExactRow & { readonly at: string | null }>(
-    `SELECT to_jsonb(labels) AS row, ${EXACT_INTEGERS('to_jsonb(labels)')} AS exact, (extract(epoch FROM labels.event_time::timestamptz) * 1000)::bigint::text AS at
+    `SELECT to_jsonb(labels) AS row, ${EXACT_INTEGERS('to_jsonb(labels)')} AS exact, floor(extract(epoch FROM labels.event_time::timestamptz) * 1000)::bigint::text AS at
      FROM (${query}) AS labels
      WHERE labels.event_time::timestamptz >= $1 AND labels.event_time::timestamptz < $2
      ORDER BY labels.event_time`,
@@ -151,7 +151,7 @@ export async function pointInTimeJoin(
         some.map(({ eventTime: at }) => new Date(at).toISOString()),
         view.view,
         view.version,
-        ttlMs ?? null,
+        ttlMs === undefined || ttlMs === 0 ? null : ttlMs,
         knownBy === undefined ? null : new Date(knownBy),
         knownAtMoment ?? false,
       ],

@@ -9,6 +9,7 @@ import type { JsonObject } from '#kernel/json';
 import { DAY_MS, type EventTime, eventTime, isoTime, processingTime } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { OfflineStoreError } from '../errors.ts';
+import type { AppliedDefinition } from './applied_definitions.ts';
 import { ensureHypertable } from './hypertable.ts';
 import { migrate } from './migrate.ts';
 import type {
@@ -39,6 +40,7 @@ import type {
   TimeRange,
 } from './offline_store.ts';
 import { verifyAuditTrail } from './sql_audit_trail.ts';
+import { readDefinitions, recordDefinitions } from './sql_definitions.ts';
 import { judgedPredictions, listDriftReports, writeDriftReports } from './sql_drift.ts';
 import { entityRows, eraseEntity, eraseRowsComputedBy } from './sql_entity.ts';
 import { isErasureApplied, markErasureApplied, readErasures, writeErasure } from './sql_erasures.ts';
@@ -335,6 +337,14 @@ export class SqlOfflineStore implements OfflineStore {
        WHERE feature_views.description IS DISTINCT FROM excluded.description`,
       [description.view, description.version, JSON.stringify(description)],
     );
+  }
+
+  readDefinitions(): Promise<readonly AppliedDefinition[]> {
+    return readDefinitions(this.#sql);
+  }
+
+  recordDefinitions(definitions: readonly AppliedDefinition[]): Promise<void> {
+    return recordDefinitions(this.#sql, definitions);
   }
 
   writePredictions(rows: readonly NewPrediction[]): Promise<void> {

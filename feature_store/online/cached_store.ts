@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
-import { type FeatureRow, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
+import { type FeatureRow, replaces, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
 import { Counter, type Registry } from '#monitoring/metrics';
 import type { OnlineStore, WriteResult } from './online_store.ts';
 
@@ -41,7 +41,7 @@ export class CachedOnlineStore implements OnlineStore {
       const held = this.#cache.get(key);
       // Absent from the cache stays absent: what is never read need not be kept.
       if (held === undefined) continue;
-      if (held === ABSENT || held.eventTime <= row.eventTime) this.#cache.set(key, row);
+      if (held === ABSENT || replaces(row, held)) this.#cache.set(key, row);
     }
     return result;
   }

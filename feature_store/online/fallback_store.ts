@@ -2,6 +2,7 @@ import { BrokenCircuitError, type CircuitBreakerPolicy } from 'cockatiel';
 import { createCircuit } from '#connectors/circuit';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { type FeatureRow, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
+import { oldestReadable } from '#feature_store/definitions/ttl';
 import { writeUnerased } from '#feature_store/erasure/write_unerased';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { Clock } from '#kernel/time';
@@ -158,7 +159,7 @@ export class FallbackOnlineStore implements OnlineStore {
   async #readHistory(view: ViewReference, entityKeys: readonly EntityKey[]) {
     const { offline, clock, ttlMs } = this.#deps;
     const rows = new Map((await offline.newestOf(view, entityKeys)).map((row) => [row.entityKey, row]));
-    const oldest = clock.now() - (ttlMs.get(viewId(view)) ?? Number.POSITIVE_INFINITY);
+    const oldest = oldestReadable(clock.now(), ttlMs.get(viewId(view)));
     return entityKeys.map((key) => {
       const row = rows.get(key);
       return row !== undefined && row.eventTime >= oldest ? row : undefined;

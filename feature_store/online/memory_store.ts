@@ -2,9 +2,10 @@ import { readFile, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
-import { type FeatureRow, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
+import { type FeatureRow, replaces, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { entityKeyFromPrevious } from '#feature_store/definitions/previous_entity_key';
+import { oldestReadable } from '#feature_store/definitions/ttl';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { DamagedFileError, onDisk } from '#storage/errors';
@@ -151,7 +152,7 @@ export class MemoryOnlineStore implements OnlineStore {
   #put(row: FeatureRow): boolean {
     const key = rowKey(row, row.entityKey);
     const existing = this.#rows.get(key);
-    if (existing !== undefined && existing.eventTime > row.eventTime) return false;
+    if (existing !== undefined && !replaces(row, existing)) return false;
     this.#rows.set(key, row);
     return true;
   }
@@ -192,7 +193,7 @@ export class MemoryOnlineStore implements OnlineStore {
 
   async read(view: ViewReference, entityKeys: readonly EntityKey[]): Promise<readonly (FeatureRow | undefined)[]> {
     const ttlMs = this.#ttlMs.get(viewId(view));
-    const oldest = ttlMs === undefined ? Number.NEGATIVE_INFINITY : this.#clock.now() - ttlMs;
+    const oldest = oldestReadable(this.#clock.now(), ttlMs);
     return entityKeys.map((entityKey) => {
       const row = this.#rows.get(rowKey(view, entityKey));
       return row !== undefined && row.eventTime >= oldest ? row : undefined;

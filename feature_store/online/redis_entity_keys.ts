@@ -81,8 +81,9 @@ async function moveRows(
       // Not GET: rows of still earlier releases are hashes, which are not read any more.
       const [[packed = null], ttlMs] = await Promise.all([redis.mget(before), redis.pttl(before)]);
       const eventTime = Number(packed?.slice(0, packed.indexOf(' ')));
-      if (packed === null || ttlMs <= 0 || Number.isNaN(eventTime)) return undefined;
-      return { before, row: { key: after, entityKey, eventTime, packed, ttlMs } };
+      // -1: it never expires; -2: it is gone.
+      if (packed === null || ttlMs === -2 || Number.isNaN(eventTime)) return undefined;
+      return { before, row: { key: after, entityKey, eventTime, packed, ttlMs: Math.max(0, ttlMs) } };
     }),
   );
   const kept = held.filter((row) => row !== undefined);

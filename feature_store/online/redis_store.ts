@@ -3,7 +3,7 @@ import { type FailureClass, failureClassOf, redisFailure } from '#connectors/fai
 import { connectRedis, type RedisClient } from '#connectors/redis/client';
 import type { RedisConfig } from '#connectors/redis/config';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
-import { type FeatureRow, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
+import { type FeatureRow, replaces, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { messageOf } from '#kernel/errors';
 import type { Logger } from '#monitoring/log';
@@ -17,17 +17,27 @@ import type { StoreContents } from './store_contents.ts';
 import { TurnReads } from './turn_reads.ts';
 
 /**
- * KEYS the rows' keys; ARGV for each: event time, packed row, ttl in ms. A packed row begins with its event time, and one GET reads all of it.
- * Returns how many were written; where a newer row is there, none is.
+ * KEYS the rows' keys; ARGV for each: event time, packed row, ttl in ms (0: for ever). A packed row begins with its event time and when it was computed, and one GET reads all of
+ * it. Returns how many were written; where a newer row is there, or one of the same time that was computed later, none is.
  */
 const COMPARE_AND_SET = `
 local written = 0
 for index, key in ipairs(KEYS) do
   local at = ARGV[3 * index - 2]
-  local held = redis.call('GETRANGE', key, 0, 20)
-  local heldAt = tonumber(string.match(held, '^(%-?%d+) '))
-  if not heldAt or heldAt <= tonumber(at) then
-    redis.call('SET', key, ARGV[3 * index - 1], 'PX', ARGV[3 * index])
+  local packed = ARGV[3 * index - 1]
+  local heldAt, heldComputed = string.match(redis.call('GETRANGE', key, 0, 50), '^(%-?%d+) (%-?%d+) ')
+  local isOlder = false
+  if heldAt then
+    local order = tonumber(heldAt) - tonumber(at)
+    local computed = string.match(packed, '^%-?%d+ (%-?%d+) ')
+    isOlder = order > 0 or (order == 0 and computed and tonumber(heldComputed) > tonumber(computed))
+  end
+  if not isOlder then
+    if ARGV[3 * index] == '0' then
+      redis.call('SET', key, packed)
+    else
+      redis.call('SET', key, packed, 'PX', ARGV[3 * index])
+    end
     written = written + 1
   end
 end
@@ -122,16 +132,18 @@ export class RedisOnlineStore implements OnlineStore {
     for (const row of rows) {
       const key = rowKey(this.#prefix, row, row.entityKey);
       const held = newest.get(key);
-      if (held !== undefined && held.eventTime > row.eventTime) continue;
+      if (held !== undefined && !replaces(row, held)) continue;
       if (held !== undefined) replaced += 1;
       newest.set(key, row);
     }
     const entries: PackedRow[] = [];
     for (const [key, row] of newest) {
       const codec = this.#codecOf(row);
-      const ttlMs = Math.ceil(codec.view.ttlMs - Math.max(0, nowMs - row.eventTime));
-      // Already past its ttl: nobody could read it.
-      if (ttlMs > 0)
+      const { ttlMs: viewTtlMs } = codec.view;
+      // Redis drops a key when its time is up: a row that is exactly as old as the ttl is still read.
+      const ttlMs = viewTtlMs === 0 ? 0 : Math.ceil(viewTtlMs - Math.max(0, nowMs - row.eventTime)) + 1;
+      // Already past its ttl: no read would return it.
+      if (viewTtlMs === 0 || ttlMs > 0)
         entries.push({ key, entityKey: row.entityKey, eventTime: row.eventTime, packed: codec.encode(row), ttlMs });
     }
     try {

@@ -1,7 +1,8 @@
+import { dataFingerprint, featureFingerprint, viewData } from '#feature_store/definitions/definition_data';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { type FeatureRow, type FeatureValue, viewId } from '#feature_store/definitions/feature_row';
-import { fingerprintOf } from '#feature_store/definitions/feature_service';
 import { describeView, type FeatureView } from '#feature_store/definitions/feature_view';
+import { previousHash } from '#feature_store/definitions/previous_fingerprint';
 import { type EventTime, eventTime, type ProcessingTime, processingTime } from '#kernel/time';
 
 /** Which value is where in a packed row: names in order, each with the fingerprint of its definition. */
@@ -36,13 +37,17 @@ export class RowCodec {
   readonly view: FeatureView;
   readonly #id: string;
   readonly #names: readonly string[];
+  /** Of the same definitions, as releases before 0.2 wrote them. */
+  readonly #previous: RowLayout;
 
   constructor(view: FeatureView) {
     this.view = view;
     this.#id = viewId(view);
-    this.layout = describeView(view).features.map(({ description: _, ...rest }) => [rest.name, fingerprintOf(rest)]);
-    this.fingerprint = fingerprintOf([this.#id, this.layout]);
     this.#names = Object.keys(view.features);
+    const data = viewData(view);
+    this.layout = this.#names.map((name) => [name, featureFingerprint(data, name)]);
+    this.fingerprint = dataFingerprint([this.#id, this.layout]);
+    this.#previous = describeView(view).features.map(({ description: _, ...rest }) => [rest.name, previousHash(rest)]);
   }
 
   encode({ eventTime: at, computedAt, values }: FeatureRow): string {
@@ -68,8 +73,8 @@ export class RowCodec {
       cellTexts.set(values, packed.values);
     } else {
       const held = new Map(layout.map(([name, definition], index) => [`${name} ${definition}`, cells[index]]));
-      for (const [name, definition] of this.layout) {
-        const value = held.get(`${name} ${definition}`);
+      for (const [index, [name, definition]] of this.layout.entries()) {
+        const value = held.get(`${name} ${definition}`) ?? held.get(`${name} ${this.#previous[index]?.[1]}`);
         if (value !== undefined) values[name] = value;
       }
     }

@@ -1,6 +1,7 @@
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { oldestReadable } from '#feature_store/definitions/ttl';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import type { Clock } from '#kernel/time';
@@ -38,7 +39,7 @@ export async function compareStores(
   sample: number,
 ): Promise<Consistency> {
   const entities = await offline.sampleEntities(view, sample);
-  const oldest = clock.now() - view.ttlMs;
+  const oldest = oldestReadable(clock.now(), view.ttlMs);
   const rows = (await offline.newestOf(view, entities)).filter(({ eventTime }) => eventTime >= oldest);
   const served = await online.read(
     view,

@@ -8,6 +8,7 @@ import type { FeatureRow, FeatureValue } from '#feature_store/definitions/featur
 import type { FeatureService } from '#feature_store/definitions/feature_service';
 import { eventTime } from '#kernel/time';
 import { unstorableTextIn } from '#kernel/unstorable_text';
+import { parseUtcTime } from '#kernel/utc_time';
 import { TrainingSetError } from '../errors.ts';
 import type { LabelRow, OfflineStore, TimeRange } from '../offline/offline_store.ts';
 
@@ -105,8 +106,8 @@ function labelOf(read: ReadRow, { path, row, types, of }: Place): LabelRow {
   const unstorable = unstorableTextIn(read.row);
   if (unstorable !== undefined) throw refuse(`${unstorable.path} ${unstorable.problem}`);
   const { label_id: id, entity_key: _, event_time: time, label, ...rest } = read.row;
-  const timeMs = time instanceof Date ? time.getTime() : Date.parse(String(time));
-  if (Number.isNaN(timeMs))
+  const timeMs = time instanceof Date ? time.getTime() : parseUtcTime(String(time));
+  if (timeMs === undefined || Number.isNaN(timeMs))
     throw refuse(`event_time must be a time such as 2026-11-21T08:00:00Z, not "${String(time)}"`);
   const value = label === '' || label === null || label === undefined ? Number.NaN : Number(label);
   if (Number.isNaN(value)) throw refuse(`label must be a number, not "${String(label)}"`);

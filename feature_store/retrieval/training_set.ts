@@ -7,7 +7,7 @@ import { type FeatureStatistics, StatisticsOf } from '#feature_store/aggregation
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import type { FeatureType } from '#feature_store/definitions/feature';
 import type { FeatureValue } from '#feature_store/definitions/feature_row';
-import type { FeatureService, ServiceSignature } from '#feature_store/definitions/feature_service';
+import type { FeatureService, ServiceData, ServiceSignature } from '#feature_store/definitions/feature_service';
 import { type EventTime, eventTime } from '#kernel/time';
 import { FeatureComputationError, TrainingSetError } from '../errors.ts';
 import type { LabelRow, OfflineStore, TimeRange } from '../offline/offline_store.ts';
@@ -49,6 +49,8 @@ export interface TrainingSetManifest {
   readonly format: 'headwater-training-set-2';
   /** The columns, where they come from, and the fingerprint of their definitions. */
   readonly service: ServiceSignature;
+  /** What the fingerprint is of; absent in sets of releases before 0.2, whose fingerprints are of descriptions. */
+  readonly definitions?: ServiceData;
   readonly labels: LabelOrigin;
   /** ISO 8601; labels in [from, to). */
   readonly from: string;
@@ -136,6 +138,7 @@ export async function buildTrainingSet(
     manifest: {
       format: 'headwater-training-set-2',
       service: service.signature,
+      definitions: service.data,
       labels: origin,
       from,
       to,

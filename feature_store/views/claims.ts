@@ -68,11 +68,13 @@ export const claimView = featureView({
       'double',
       'Days from the incident to the report',
       ({ incident_at: at }, reportedMs) => (reportedMs - ms(at)) / DAY_MS,
+      { uses: { ms, parseRfc3339, DAY_MS }, version: 1 },
     ),
     is_within_policy: fromEvent(
       'boolean',
       'Whether the policy was in force at the incident',
       ({ incident_at: at, policy_from: from, policy_to: to }) => ms(at) >= ms(from) && ms(at) < ms(to),
+      { uses: { ms, parseRfc3339 }, version: 1 },
     ),
     ...count({ as: 'claim_count', what: 'Claims' }).over('90d', '365d'),
     ...sum('amount').over('365d'),
@@ -84,6 +86,7 @@ export const claimView = featureView({
         CLAIM_RULES.filter(([, isBroken]) => isBroken(row))
           .map(([rule]) => rule)
           .join(','),
+      { uses: { CLAIM_RULES, numberOr0 } },
     ),
     is_compliant: expression(
       ['broken_rules'],

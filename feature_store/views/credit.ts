@@ -67,6 +67,7 @@ export const creditView = featureView({
           (0.4 * (1 - clamp01(numberOr0(row.utilisation))) +
             0.4 * (1 - numberOr0(row.late_payment_count_365d) / Math.max(1, numberOr0(row.payment_count_365d))) +
             0.2 * (1 - clamp01(numberOr0(row.max_days_past_due_365d) / 90))),
+      { uses: { clamp01, numberOr0 } },
     ),
   },
   rules: {

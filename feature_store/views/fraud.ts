@@ -60,12 +60,14 @@ export const fraudView = featureView({
         const deviation = numberOr0(row.stddev_amount_7d);
         return deviation === 0 ? 0 : (numberOr0(row.amount) - numberOr0(row.mean_amount_7d)) / deviation;
       },
+      { uses: { numberOr0 } },
     ),
     velocity: expression(
       ['count_1h', 'count_24h'],
       'double',
       'Transactions of the last hour over the hourly mean of the last 24 hours',
       (row) => numberOr0(row.count_1h) / Math.max(1 / 24, numberOr0(row.count_24h) / 24),
+      { uses: { numberOr0 } },
     ),
     risk_score: expression(
       [
@@ -85,6 +87,7 @@ export const fraudView = featureView({
         0.2 * (CATEGORY_RISK[String(row.merchant_category)] ?? 0) +
         0.1 * (row.country_changed === true ? 1 : 0) +
         0.05 * (numberOr0(row.hour_of_day) < 5 ? 1 : 0),
+      { uses: { clamp01, numberOr0, CATEGORY_RISK } },
     ),
   },
 });

@@ -52,16 +52,19 @@ export const marketView = featureView({
       'double',
       '(open + high + low + close) / 4',
       ({ open, high, low, close }) => (number(open) + number(high) + number(low) + number(close)) / 4,
+      { uses: { number } },
     ),
     daily_return: sincePrevious(
       'double',
       'Close over the previous close, less 1; null for the first',
       (event, _, previous) => (previous === undefined ? null : number(event.close) / number(previous.event.close) - 1),
+      { uses: { number } },
     ),
     days_since_previous: sincePrevious(
       'double',
       'Days since the previous bar; null for the first',
       (_, at, previous) => (previous === undefined ? null : (at - previous.eventTimeMs) / DAY_MS),
+      { uses: { DAY_MS } },
     ),
     ...count({ as: 'trading_days', what: 'Trading days' }).over('7d', '30d'),
     ...mean('avg_price').over('7d', '30d'),
@@ -76,6 +79,7 @@ export const marketView = featureView({
       'double',
       'Close over the mean price of 30 days',
       (row) => number(row.close) / number(row.mean_avg_price_30d),
+      { uses: { number } },
     ),
     range_position_30d: expression(
       ['close', 'min_low_30d', 'max_high_30d'],
@@ -85,6 +89,7 @@ export const marketView = featureView({
         const [low, high] = [number(row.min_low_30d), number(row.max_high_30d)];
         return high === low ? 0.5 : (number(row.close) - low) / (high - low);
       },
+      { uses: { number } },
     ),
   },
 });
@@ -101,6 +106,7 @@ const closeBefore = (sessions: number) =>
       const text = typeof row.closes_60d === 'string' ? row.closes_60d.split(',')[sessions] : undefined;
       return text === undefined || text === '' ? null : Number(text);
     },
+    { uses: { sessions } },
   );
 
 const earlierCloses = Object.fromEntries(

@@ -55,6 +55,7 @@ export const recommendationContext = onDemandView({
         typeof row.top_categories_30d === 'string' && row.top_categories_30d !== ''
           ? (row.top_categories_30d.split(',')[0] as string)
           : POPULAR,
+      { uses: { POPULAR } },
     ),
     request_hour: onDemand('long', 'Hour of the request, UTC', (_, asOfMs) => new Date(asOfMs).getUTCHours()),
   },

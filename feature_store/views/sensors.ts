@@ -58,12 +58,14 @@ export const sensorView = featureView({
         const deviation = numberOr0(row.stddev_value_24h);
         return deviation === 0 ? 0 : (numberOr0(row.value) - numberOr0(row.mean_value_24h)) / deviation;
       },
+      { uses: { numberOr0 } },
     ),
     is_anomaly: expression(
       ['z_score', 'readings_24h'],
       'boolean',
       `Whether the reading is more than ${ANOMALOUS_Z} standard deviations off, with ${FEWEST_READINGS} readings or more`,
       (row) => numberOr0(row.readings_24h) >= FEWEST_READINGS && Math.abs(numberOr0(row.z_score)) > ANOMALOUS_Z,
+      { uses: { numberOr0, FEWEST_READINGS, ANOMALOUS_Z } },
     ),
   },
 });

@@ -20,6 +20,7 @@ export const transactionRisk = onDemandView({
         const deviation = numberOr0(row.stddev_amount_7d);
         return deviation === 0 ? 0 : (numberOr0(row.payment_amount) - numberOr0(row.mean_amount_7d)) / deviation;
       },
+      { uses: { numberOr0 } },
     ),
     payment_to_max: onDemand(
       'double',
@@ -28,6 +29,7 @@ export const transactionRisk = onDemandView({
         row.max_amount_7d === null || row.max_amount_7d === undefined
           ? null
           : numberOr0(row.payment_amount) / numberOr0(row.max_amount_7d),
+      { uses: { numberOr0 } },
     ),
     payment_is_cash_like: onDemand(
       'boolean',

@@ -47,9 +47,13 @@ const newestEvent = {
     'double',
     'Seconds from the newest event to the time of reading',
     ({ last_event_ms: at }, nowMs) => Math.max(0, nowMs - numberOr0(at)) / SECOND_MS,
+    { uses: { numberOr0, SECOND_MS } },
   ),
-  ab_variant: fromEvent('string', 'Variant of the user, A or B, half each; the same for ever', ({ user_id: id }) =>
-    stableHash32(`${AB_EXPERIMENT}:${String(id)}`) % 2 === 0 ? 'A' : 'B',
+  ab_variant: fromEvent(
+    'string',
+    'Variant of the user, A or B, half each; the same for ever',
+    ({ user_id: id }) => (stableHash32(`${AB_EXPERIMENT}:${String(id)}`) % 2 === 0 ? 'A' : 'B'),
+    { uses: { AB_EXPERIMENT, stableHash32 }, version: 1 },
   ),
 };
 
@@ -87,6 +91,7 @@ export const userActivityV1 = featureView({
         (0.4 * share(row.activity_count_7d, 50) +
           0.3 * share(row.activity_count_24h, 20) +
           0.3 * share(row.purchase_count_7d, 5)),
+      { uses: { share, numberOr0 } },
     ),
   },
 });
@@ -122,6 +127,7 @@ export const userActivityV2 = featureView({
           0.2 * share(row.activity_count_24h, 20) +
           0.3 * share(row.purchase_count_7d, 5) +
           0.15 * (row.is_active_session === true ? 1 : 0)),
+      { uses: { share, numberOr0 } },
     ),
   },
 });

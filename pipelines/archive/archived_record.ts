@@ -43,7 +43,7 @@ function foreignEvent(
     const event = JSON.parse(payload) as Fields;
     if (typeof event !== 'object' || event === null || typeof event.event_type !== 'string') return undefined;
     if (event.event_type === '' || known.has(event.event_type)) return undefined;
-    const time = readEventTime(String(event.timestamp), clock.now(), true);
+    const time = readEventTime(String(event.timestamp), clock.now());
     if ('problem' in time) return undefined;
     const receivedAt = Date.parse(String(event.received_at));
     return {

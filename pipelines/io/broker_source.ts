@@ -57,7 +57,7 @@ export interface BrokerSourceSettings<T> {
   readonly startAt: StartAt | 'committed';
   /** How much older than the newest an event may be and not count as late, ms. */
   readonly outOfOrderMs: number;
-  /** A partition without new records for so long no longer holds the watermark, ms. */
+  /** A partition whose end the broker has confirmed for so long no longer holds the watermark, ms. */
   readonly idleAfterMs: number;
   /** How often to look for new partitions, ms. */
   readonly discoverEveryMs?: number;
@@ -82,7 +82,8 @@ export interface BrokerSourceSettings<T> {
 interface OpenPartition {
   readonly reader: SourcePartition;
   readonly position: Position | undefined;
-  lastRecordMs: number;
+  /** Since when nothing is left to read, as the broker has confirmed, ms; undefined while there may be more. */
+  atEndSinceMs: number | undefined;
   recreations: number;
 }
 
@@ -219,6 +220,7 @@ export class BrokerSource<T> implements SplittableDoFn<string, T, BrokerRestrict
     metrics?.progress.reading(topic, partition);
     let open: OpenPartition | undefined;
     let records: readonly LogRecord[] | undefined;
+    const beganMs = Date.now();
     try {
       open = await this.#reader(part);
       if (open === undefined) {
@@ -247,9 +249,7 @@ export class BrokerSource<T> implements SplittableDoFn<string, T, BrokerRestrict
     context.reportBacklog(backlog);
     metrics?.setLag(topic, partition, backlog, reader.lagMs?.());
     metrics?.progress.read(topic, partition, records.length, backlog);
-    const nowMs = Date.now();
     if (records.length > 0) {
-      open.lastRecordMs = nowMs;
       context.afterBundleCommit(() => this.#progress.commit(topic, partition, next));
     }
     const remaining = (part.remaining ?? records.length + backlog) - records.length;
@@ -266,8 +266,13 @@ export class BrokerSource<T> implements SplittableDoFn<string, T, BrokerRestrict
       await this.#close(part);
       return STOP;
     }
-    const isIdle = backlog === 0 && nowMs - open.lastRecordMs >= idleAfterMs;
-    context.setIdle(isIdle, eventTime(nowMs - outOfOrderMs));
+    // Silence is no end: a fetch may be slow, or this process may have been paused.
+    const endSeenMs = reader.endSeenMs === undefined ? beganMs : reader.endSeenMs();
+    const isAtEnd = records.length === 0 && backlog === 0 && endSeenMs !== undefined;
+    open.atEndSinceMs = isAtEnd ? (open.atEndSinceMs ?? endSeenMs) : undefined;
+    const isIdle = isAtEnd && open.atEndSinceMs !== undefined && endSeenMs - open.atEndSinceMs >= idleAfterMs;
+    // What comes now is received after the end was seen.
+    context.setIdle(isIdle, eventTime((endSeenMs ?? beganMs) - outOfOrderMs));
     this.#open.set(idOf(part), { ...open, position: next });
     if (this.bounded && (remaining <= 0 || (records.length === 0 && backlog === 0))) {
       await this.#close(part);
@@ -338,7 +343,7 @@ export class BrokerSource<T> implements SplittableDoFn<string, T, BrokerRestrict
       this.#log.warn({ topic, partition }, 'partition.gone');
       return undefined;
     }
-    const opened = { reader, position, lastRecordMs: Date.now(), recreations: 0 };
+    const opened = { reader, position, atEndSinceMs: undefined, recreations: 0 };
     this.#open.set(idOf(part), opened);
     return opened;
   }

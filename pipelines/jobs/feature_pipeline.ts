@@ -71,8 +71,9 @@ export interface FeatureSettings {
   readonly failureLimit?: FailureLimit;
   /** Where dead letters go that are too large for their topic. */
   readonly largeLetters?: LargeLetters;
-  /** An event may be so much older than the watermark and count. */
+  /** How old an event may be when it arrives and count, ms (docs/adr/0020). */
   readonly allowedLatenessMs: number;
+  readonly deduplication?: { readonly maxIdsPerEntity: number };
   /** Length of the windows that statistics of features are of; undefined: none are made. */
   readonly statisticsWindowMs?: number;
 }
@@ -274,7 +275,7 @@ function computeFeatures(
         new ComputeFeatures(
           view,
           { metrics, log, erasures: deps.erasures, entities },
-          { ...settings, isLive, reportedBy },
+          { ...settings, isLive, reportedBy, maxIdsPerEntity: settings.deduplication?.maxIdsPerEntity },
         ),
         { dead: DEAD },
         { name: `Compute ${id}` },

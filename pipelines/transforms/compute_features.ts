@@ -1,6 +1,11 @@
 import type { Span } from '@opentelemetry/api';
 import type { DeadLetter } from '#connectors/dead_letters';
-import { type EntityState, emptyEntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
+import {
+  type EarlyRows,
+  type EntityState,
+  emptyEntityState,
+  ViewComputation,
+} from '#feature_store/aggregation/view_computation';
 import { adaptLayout, type ViewLayout } from '#feature_store/aggregation/view_layout';
 import { type EntityKey, entityKeyOf, identifies } from '#feature_store/definitions/entity_key';
 import { EntityKeyError } from '#feature_store/definitions/errors';
@@ -13,7 +18,8 @@ import type { Entity } from '#feature_store/definitions/source';
 import { Erasures } from '#feature_store/erasure/erasures';
 import { FeatureComputationError } from '#feature_store/errors';
 import { contentHash } from '#kernel/content_hash';
-import { eventTime } from '#kernel/time';
+import { isLate, latenessProblem } from '#kernel/event_time_text';
+import { eventTime, HOUR_MS } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { traceparentOf } from '#monitoring/tracing';
 import {
@@ -36,7 +42,7 @@ import { EventCounter } from './event_counter.ts';
 import { startComputing } from './event_traces.ts';
 import { DEFAULT_FAILURE_LIMIT, type FailureLimit, FailureShare } from './failure_limit.ts';
 import type { FeatureMetrics } from './feature_metrics.ts';
-import { type EventIdentity, fateOf, noIds, type RecentIds, rememberId } from './recent_ids.ts';
+import { currentIds, type EventIdentity, fateOf, MOST_IDS, noIds, type RecentIds, rememberId } from './recent_ids.ts';
 
 /** Records that no feature may see. */
 export const DEAD = outputTag<DeadLetter>('dead');
@@ -83,6 +89,8 @@ const identityOf = ({ eventId, event }: UsableEvent): EventIdentity => ({
 
 /** So long after a change is due it is told although no events move the watermark: one may still be on its way, ms. */
 const QUIET_MS = 3_000;
+/** Ids are kept longer than their events can count, for partitions that are not read in step, ms. */
+const IDS_KEPT_LONGER_MS = HOUR_MS;
 
 export interface ComputeDeps {
   readonly metrics: FeatureMetrics;
@@ -95,6 +103,8 @@ export interface ComputeDeps {
 
 export interface ComputeSettings {
   readonly allowedLatenessMs: number;
+  /** Ids that are kept of one entity at most. */
+  readonly maxIdsPerEntity?: number | undefined;
   /** Events come as they happen: what changes without them is told in time, and not only when others come. */
   readonly isLive: boolean;
   readonly failureLimit?: FailureLimit | undefined;
@@ -108,7 +118,7 @@ export interface ComputeSettings {
 /** Everything that is remembered of an entity, in one place: it is all needed at each event. */
 interface Remembered {
   readonly entity: EntityState;
-  readonly seen: RecentIds;
+  seen: RecentIds;
   /** Time of the newest erasure that it has outlived, ms; absent in state of before there were erasures. */
   outlived?: number;
   /** Time of the newest erasure that its newest event was looked through for, ms. */
@@ -170,8 +180,9 @@ function entityKeyLayout(view: FeatureView, log: Logger): KeyLayout {
 
 /**
  * The stateful heart of a feature pipeline, one for each view: per entity, drops duplicates, counts events into tiles and emits the row
- * as of the event; and, when events leave a window, the row as of then. Late events count in; those older than `allowedLatenessMs` go to the dead letters. Two events of one entity at
- * the same millisecond share a row: the later one's, which includes both.
+ * as of the event; and, when events leave a window, the row as of then. Out-of-order events count, and rows that were emitted too early are emitted again with them;
+ * events that arrived more than `allowedLatenessMs` after their time go to the dead letters (docs/adr/0020). Two events of one entity at the same millisecond share a
+ * row: that of the one read last, which includes both.
  *
  * An event for which a function of the view throws, or gives a value of another type than declared, goes to the dead letters and leaves no trace in
  * the state. When too many do, the view stops: its events are passed over until the process starts again; other views go on. A stopped view still reports
@@ -187,6 +198,7 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
   readonly keyLayout: KeyLayout;
   readonly #computation: ViewComputation;
   readonly #allowedLatenessMs: number;
+  readonly #maxIds: number;
   readonly #isLive: boolean;
   readonly #metrics: FeatureMetrics;
   readonly #reportedBy: readonly Entity[];
@@ -209,6 +221,7 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
       ({ name, joinKeys }) => name !== view.entity.name && joinKeys.every((key) => key in view.source.schema.shape),
     );
     this.#allowedLatenessMs = settings.allowedLatenessMs;
+    this.#maxIds = settings.maxIdsPerEntity ?? MOST_IDS;
     this.#metrics = deps.metrics;
     this.#log = deps.log;
     this.#erasures = deps.erasures ?? new Erasures();
@@ -238,11 +251,18 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
   }
 
   #process(key: EntityKey, value: UsableEvent, span: Span | undefined, context: ProcessContext<ComputedRow>): void {
-    const { eventTimeMs } = value;
+    const { eventTimeMs, arrivedAtMs, watermark } = value;
+    if (isLate(eventTimeMs, arrivedAtMs, this.#allowedLatenessMs)) {
+      this.#metrics.events.inc({ view: this.#id, outcome: 'late' });
+      // Too late for one view is too late for all of its source: the event is refused once.
+      if (this.#reports(value)) this.#refuseLate(value, context);
+      return;
+    }
     const cell = context.state(this.remembered);
     const remembered = this.#outliving(key, cell.read()) ?? {
       ...{ entity: emptyEntityState(), seen: noIds(), outlived: this.#erasures.newestMs },
     };
+    remembered.seen = currentIds(remembered.seen);
     const identity = identityOf(value);
     const content = contentHash(value.event);
     const fate = fateOf(remembered.seen, identity, content);
@@ -256,21 +276,8 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
       this.#metrics.violations.inc({ view: viewId(this.#computation.view), rule: 'unique_event_id', action: 'drop' });
       return;
     }
-    // An id whose event would be refused as too late needs no remembering.
-    const oldestMs = context.inputWatermark - this.#allowedLatenessMs;
-    const { watermark } = value;
-    if (eventTimeMs < watermark) {
-      const reports = this.#reports(value);
-      if (reports) this.#metrics.late.inc();
-      if (eventTimeMs < watermark - this.#allowedLatenessMs) {
-        rememberId(remembered.seen, identity, content, eventTimeMs, oldestMs);
-        cell.write(remembered);
-        this.#metrics.events.inc({ view: this.#id, outcome: 'late' });
-        // Too late for one view is too late for all of its source: the event is refused once.
-        if (reports) this.#refuseLate(value, watermark, context);
-        return;
-      }
-    }
+    if (eventTimeMs < watermark && this.#reports(value)) this.#metrics.late.inc();
+    if (eventTimeMs < remembered.seen.forgottenBeforeMs) this.#metrics.uncheckedIds.inc({ view: this.#id });
     if (this.#failures.isExceeded) {
       this.#metrics.failed.inc({ reason: 'view_stopped' });
       this.#metrics.events.inc({ view: this.#id, outcome: 'view_stopped' });
@@ -280,6 +287,7 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
     const state = remembered.entity;
     const isNew = state.latest === undefined;
     this.#decay(key, state, eventTimeMs, context, value);
+    const early = this.#computation.earlyRows(state, eventTimeMs);
     let violations: readonly Violation[] = [];
     let values: FeatureRow['values'];
     try {
@@ -297,18 +305,21 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
       this.#fail(error, value, key, context);
       return;
     }
-    rememberId(remembered.seen, identity, content, eventTimeMs, oldestMs);
-    cell.write(remembered);
+    this.#remember(remembered.seen, identity, content, eventTimeMs, context.inputWatermark);
     this.#failures.add(false);
-    this.#setTimers(state, context);
     this.#metrics.computationSeconds.observe((performance.now() - startedMs) / 1_000);
     this.#metrics.events.inc({ view: this.#id, outcome: 'computed' });
     this.#output(key, eventTimeMs, values, violations, value, context, span);
+    if (early !== undefined) this.#correct(key, state, early, context);
+    cell.write(remembered);
+    this.#setTimers(state, context);
   }
 
-  /** Whether no other view reports that the event is repeated or late. */
-  #reports({ event }: UsableEvent): boolean {
-    return !this.#reportedBy.some((entity) => identifies(entity, event));
+  /** Ids are kept as long as an event with them can still arrive and count. */
+  #remember(seen: RecentIds, identity: EventIdentity, content: number, timeMs: number, watermarkMs: number): void {
+    const oldestMs = watermarkMs - this.#allowedLatenessMs - IDS_KEPT_LONGER_MS;
+    const forgotten = rememberId(seen, identity, content, timeMs, oldestMs, this.#maxIds);
+    if (forgotten > 0) this.#metrics.forgottenIds.inc({ view: this.#id }, forgotten);
   }
 
   /** Returns state that no erasure is newer than; undefined for what was erased, as after a restore of an older snapshot. */
@@ -350,6 +361,11 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
     cell.clear();
     context.timer(this.wake).clear();
     context.timer(this.quiet).clear();
+  }
+
+  /** Whether no other view reports that the event is repeated or late. */
+  #reports({ event }: UsableEvent): boolean {
+    return !this.#reportedBy.some((entity) => identifies(entity, event));
   }
 
   /** An event that the view's own functions cannot take. */
@@ -435,6 +451,23 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
     context: ProcessContext<ComputedRow>,
     event?: UsableEvent,
   ): void {
+    const { emit, fail } = this.#rowsWithoutEvent(key, state, this.#metrics.decayed, context, event);
+    this.#computation.decay(state, beforeMs, emit, fail);
+  }
+
+  /** Emits rows again that were emitted without an event of before their time. */
+  #correct(key: EntityKey, state: EntityState, early: EarlyRows, context: ProcessContext<ComputedRow>): void {
+    const { emit, fail } = this.#rowsWithoutEvent(key, state, this.#metrics.corrected, context);
+    this.#computation.correct(state, early, emit, fail);
+  }
+
+  #rowsWithoutEvent(
+    key: EntityKey,
+    state: EntityState,
+    counter: FeatureMetrics['decayed'],
+    context: ProcessContext<ComputedRow>,
+    event?: UsableEvent,
+  ) {
     let hasFailed = false;
     const fail = (asOfMs: number, error: FeatureComputationError): void => {
       this.#metrics.failures.inc({ view: this.#id, feature: error.feature });
@@ -445,22 +478,18 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
       // The event itself is counted: replayed, it would be a duplicate.
       this.#toDeadLetters(shown, reason, 'pipeline.decay', context);
     };
-    this.#computation.decay(
-      state,
-      beforeMs,
-      (asOfMs, values) => {
-        let violations: readonly Violation[];
-        try {
-          violations = violationsOf(this.#computation.view.rules, values);
-        } catch (error) {
-          fail(asOfMs, new FeatureComputationError(this.#id, 'rules', error));
-          return;
-        }
-        this.#metrics.decayed.inc();
-        this.#output(key, asOfMs, values, violations, undefined, context);
-      },
-      fail,
-    );
+    const emit = (asOfMs: number, values: FeatureRow['values']): void => {
+      let violations: readonly Violation[];
+      try {
+        violations = violationsOf(this.#computation.view.rules, values);
+      } catch (error) {
+        fail(asOfMs, new FeatureComputationError(this.#id, 'rules', error));
+        return;
+      }
+      counter.inc();
+      this.#output(key, asOfMs, values, violations, undefined, context);
+    };
+    return { emit, fail };
   }
 
   #setTimers(state: EntityState, context: ProcessContext<ComputedRow>): void {
@@ -493,13 +522,14 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
     cell.clear();
   }
 
-  #refuseLate(value: UsableEvent, watermark: number, context: ProcessContext<ComputedRow>): void {
+  #refuseLate(value: UsableEvent, context: ProcessContext<ComputedRow>): void {
     this.#metrics.failed.inc({ reason: 'late' });
-    this.#metrics.events.inc({ view: this.#id, outcome: 'late' });
-    const behindS = Math.round((watermark - value.eventTimeMs) / 1_000);
+    const { eventId, eventTimeMs, arrivedAtMs } = value;
+    const time = new Date(eventTimeMs).toISOString();
+    const problem = latenessProblem(time, eventTimeMs, arrivedAtMs, this.#allowedLatenessMs);
     this.#toDeadLetters(
       value,
-      `late: its time ${new Date(value.eventTimeMs).toISOString()} is ${behindS} s behind the watermark, more than the allowed ${this.#allowedLatenessMs / 1_000} s`,
+      `late: event ${JSON.stringify(eventId)} of ${problem}`,
       'pipeline.compute_features',
       context,
     );

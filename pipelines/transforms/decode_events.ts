@@ -18,8 +18,10 @@ import { type ErasureRequest, Erasures, readErasureRequest } from '#feature_stor
 import { messageOf } from '#kernel/errors';
 import { readEventTime } from '#kernel/event_time_text';
 import { decodeUtf8, InvalidJsonError, parseExactJson } from '#kernel/exact_json';
-import type { Clock, EventTime } from '#kernel/time';
+import { parseRfc3339 } from '#kernel/rfc3339';
+import { type Clock, type EventTime, HOUR_MS } from '#kernel/time';
 import { unstorableTextIn } from '#kernel/unstorable_text';
+import { parseUtcTime } from '#kernel/utc_time';
 import { TRACEPARENT } from '#monitoring/tracing';
 
 /** What was known of an entity by then is to be forgotten. */
@@ -37,12 +39,14 @@ export type DecodedEvent =
       readonly eventId: string;
       readonly event: EventFields;
       readonly eventTimeMs: number;
-      /** Its partition's watermark when it was read: it is late when its own time is before that. */
+      /** Its partition's watermark when it was read: an event of before that is out of order. */
       readonly watermark: EventTime;
-      /** When the gateway took it in, ms; undefined when another producer wrote it. */
+      /** When the gateway received it, ms; undefined when another producer wrote it. */
       readonly receivedAtMs: number | undefined;
       /** When it was known to the platform, ms: received by the gateway, or else taken in by the broker, or in a file that says neither, its own time. */
       readonly knownAtMs: number;
+      /** When it arrived, ms: its lateness is judged by this (docs/adr/0020). */
+      readonly arrivedAtMs: number;
       readonly payload: string;
       /** How often it has been tried, this time included: more than 1 when it was replayed. */
       readonly attempt: number;
@@ -65,6 +69,9 @@ export function unreadableEvent(error: UnreadableBatchError): DecodedEvent {
   return { ok: false, reason: message, attempt: 1, payload, encoding: 'base64', isBatch: true, origin };
 }
 
+/** The gateway's clock may be so far ahead of the pipeline's; beyond, `received_at` does not vouch for an event's time. */
+const MOST_CLOCK_DIFFERENCE_MS = HOUR_MS;
+
 /** What the gateway adds to an event. */
 const ENRICHED = ['received_at', 'source', 'schema_version'] as const;
 
@@ -73,7 +80,7 @@ const ENRICHED = ['received_at', 'source', 'schema_version'] as const;
  * Only a valid event has an event time: a broken clock must not move the watermark.
  */
 export function createEventDecoder(sources: readonly EventSource[], clock: Clock, erasures = new Erasures()) {
-  const check = createEventCheck(sources, clock, false);
+  const check = createEventCheck(sources, clock);
   return (record: LogRecord, watermark: EventTime, topic?: string): Decoded => {
     const attempt = earlierAttempts(record) + 1;
     const origin = topic === undefined ? undefined : originOf(topic, record);
@@ -87,11 +94,9 @@ export function createEventDecoder(sources: readonly EventSource[], clock: Clock
     }
     const request = readErasureRequest(body);
     if (request !== undefined) return erasureOf(request, erasures, payload, attempt);
-    const decoded = ofRecord(
-      check(body, payload, attempt, watermark, knownBefore(record) ?? record.timestampMs),
-      record,
-      origin,
-    );
+    const takenInMs = timeOf(record);
+    const arrival = { arrivedAtMs: takenInMs, knownAtMs: knownBefore(record) ?? takenInMs };
+    const decoded = ofRecord(check(body, payload, attempt, watermark, arrival), record, origin);
     const traceparent = record.headers[TRACEPARENT];
     if (traceparent === undefined || decoded.element.ok !== true) return decoded;
     return { ...decoded, element: { ...decoded.element, traceparent } };
@@ -112,6 +117,8 @@ function erasureOf(request: ErasureRequest, erasures: Erasures, payload: string,
   erasures.add(entityKey, erasedAtMs);
   return { element: { ok: 'erasure', entityKey, erasedAtMs }, eventTimeMs: undefined };
 }
+/** When the broker took the record; undefined where it does not say. */
+const timeOf = ({ timestampMs }: LogRecord): number | undefined => (timestampMs > 0 ? timestampMs : undefined);
 
 /** With the record it is of; one that is refused keeps its bytes, whatever they are. */
 function ofRecord({ element, eventTimeMs }: Decoded, { value }: LogRecord, origin: LetterOrigin | undefined): Decoded {
@@ -129,9 +136,12 @@ function ofRecord({ element, eventTimeMs }: Decoded, { value }: LogRecord, origi
  * @param views - whose join keys keep 64-bit integers exact
  */
 export function createRowDecoder(sources: readonly EventSource[], clock: Clock, views: readonly FeatureView[] = []) {
-  const check = createEventCheck(sources, clock, true);
+  const check = createEventCheck(sources, clock);
   const readers = new Map(sources.flatMap((source) => source.eventTypes.map((type) => [type, textReaders(source)])));
   const keys = new Map(sources.flatMap((source) => source.eventTypes.map((type) => [type, joinKeysOf(source, views)])));
+  const timestamps = new Map(
+    sources.flatMap((source) => source.eventTypes.map((type) => [type, source.timestampField])),
+  );
   const [onlyType, ...otherTypes] = readers.keys();
   const defaults = otherTypes.length === 0 ? { event_type: onlyType } : {};
   return (row: ReadRow, path: string | undefined, watermark: EventTime): Decoded => {
@@ -157,13 +167,17 @@ export function createRowDecoder(sources: readonly EventSource[], clock: Clock, 
         body[name] = Number(key);
       } else body[name] = keyType === 'bigint' && Number.isSafeInteger(key) ? BigInt(key as number) : key;
     }
+    const timestampField = timestamps.get(type);
+    if (timestampField !== undefined) body[timestampField] = withZone(body[timestampField]);
     let payload: string;
     try {
       payload = jsonOfEvent(exact === undefined ? body : { ...body, ...exact });
     } catch (error) {
       return refused(`no JSON: ${messageOf(error)}`, String(Object.keys(row.row)), 1);
     }
-    const { element, eventTimeMs } = check(body, payload, 1, watermark);
+    // The order of a history is its arrival.
+    const arrival = { arrivedAtMs: watermark, knownAtMs: undefined };
+    const { element, eventTimeMs } = check(body, payload, 1, watermark, arrival);
     if (exact === undefined || element.ok !== true) return { element, eventTimeMs };
     return { element: { ...element, event: { ...element.event, ...exact } }, eventTimeMs };
   };
@@ -201,6 +215,13 @@ function textReaders({ schema }: EventSource): ReadonlyMap<string, ReadText> {
   return readers;
 }
 
+/** Files and databases hold times without a zone: they are UTC. What is no time stays as it is, and is refused for it. */
+function withZone(value: unknown): unknown {
+  if (typeof value !== 'string' || parseRfc3339(value) !== undefined) return value;
+  const timeMs = parseUtcTime(value);
+  return timeMs === undefined ? value : new Date(timeMs).toISOString();
+}
+
 function asJson(value: unknown): unknown {
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? 'an invalid time' : value.toISOString();
   return typeof value === 'bigint' ? Number(value) : value;
@@ -221,9 +242,15 @@ const refused = (reason: string, payload: string, attempt: number): Decoded => (
   eventTimeMs: undefined,
 });
 
-function createEventCheck(sources: readonly EventSource[], clock: Clock, isHistory: boolean) {
+/** Of an event that does not say when it was received; undefined: when it happened. */
+interface Arrival {
+  readonly arrivedAtMs: number | undefined;
+  readonly knownAtMs: number | undefined;
+}
+
+function createEventCheck(sources: readonly EventSource[], clock: Clock) {
   const byType = new Map(sources.flatMap((source) => source.eventTypes.map((type) => [type, source])));
-  return (body: unknown, payload: string, attempt: number, watermark: EventTime, takenInMs?: number): Decoded => {
+  return (body: unknown, payload: string, attempt: number, watermark: EventTime, arrival: Arrival): Decoded => {
     const refuse = (reason: string): Decoded => refused(reason, payload, attempt);
     if (typeof body !== 'object' || body === null || Array.isArray(body)) return refuse('not a JSON object');
     const unstorable = unstorableTextIn(body);
@@ -245,9 +272,15 @@ function createEventCheck(sources: readonly EventSource[], clock: Clock, isHisto
       return refuse(problems.join('; '));
     }
     const event: EventFields = parsed.data;
-    const time = readEventTime(String(event[source.timestampField]), clock.now(), isHistory);
+    const receivedAtMs = typeof receivedAt === 'string' ? parseRfc3339(receivedAt) : undefined;
+    const nowMs = clock.now();
+    const isVouchedFor = receivedAtMs !== undefined && receivedAtMs <= nowMs + MOST_CLOCK_DIFFERENCE_MS;
+    // What the gateway accepted by its clock is not refused by this one.
+    const time = readEventTime(
+      String(event[source.timestampField]),
+      isVouchedFor ? Math.max(nowMs, receivedAtMs) : nowMs,
+    );
     if ('problem' in time) return refuse(`${source.timestampField}: ${time.problem}`);
-    const receivedAtMs = typeof receivedAt === 'string' ? Date.parse(receivedAt) : Number.NaN;
     return {
       element: {
         ok: true,
@@ -256,8 +289,9 @@ function createEventCheck(sources: readonly EventSource[], clock: Clock, isHisto
         event,
         eventTimeMs: time.timeMs,
         watermark,
-        receivedAtMs: Number.isNaN(receivedAtMs) ? undefined : receivedAtMs,
-        knownAtMs: Number.isNaN(receivedAtMs) ? (takenInMs ?? time.timeMs) : receivedAtMs,
+        receivedAtMs,
+        arrivedAtMs: receivedAtMs ?? arrival.arrivedAtMs ?? time.timeMs,
+        knownAtMs: receivedAtMs ?? arrival.knownAtMs ?? time.timeMs,
         payload,
         attempt,
       },

@@ -1,3 +1,4 @@
+import { isLate } from '#kernel/event_time_text';
 import type { DecodedEvent } from './decode_events.ts';
 import type { FeatureMetrics } from './feature_metrics.ts';
 import { hashOf } from './recent_ids.ts';
@@ -22,8 +23,8 @@ export class EventCounter {
     this.#allowedLatenessMs = allowedLatenessMs;
   }
 
-  add({ eventId, event, eventTimeMs, watermark }: UsableEvent): void {
-    if (eventTimeMs < watermark - this.#allowedLatenessMs) return;
+  add({ eventId, event, eventTimeMs, arrivedAtMs }: UsableEvent): void {
+    if (isLate(eventTimeMs, arrivedAtMs, this.#allowedLatenessMs)) return;
     const hash = hashOf({ eventId, userId: typeof event.user_id === 'string' ? event.user_id : undefined });
     if (this.#younger.has(hash) || this.#older.has(hash)) return;
     if (this.#younger.size >= REMEMBERED) {

@@ -13,7 +13,14 @@ export interface FeatureMetrics {
   readonly decayed: Counter;
   /** Broken quality rules, by events; that an event comes once is one of every view. */
   readonly violations: Counter<'view' | 'rule' | 'action'>;
+  /** Out-of-order events, which count. */
   readonly late: Counter;
+  /** Rows that were emitted again because an event of before their time arrived later. */
+  readonly corrected: Counter;
+  /** Ids that were dropped although an event with them could still arrive. */
+  readonly forgottenIds: Counter<'view'>;
+  /** Events that may repeat one whose id was dropped. */
+  readonly uncheckedIds: Counter<'view'>;
   /** What became of events, once for each view: `computed` and then `written` or `refused` by a rule, `late`, `duplicate`, `failed`, `event_id_conflict`, `view_stopped`, `erased`. */
   readonly events: Counter<'view' | 'outcome'>;
   /** Rows that a view's own functions could not give. */
@@ -69,7 +76,28 @@ export function createFeatureMetrics(registry: Registry): FeatureMetrics {
       labelNames: ['view', 'rule', 'action'],
       registers,
     }),
-    late: new Counter({ name: 'pipeline_late_events_total', help: 'Events behind the watermark', registers }),
+    late: new Counter({
+      name: 'pipeline_late_events_total',
+      help: 'Events behind the watermark of their partition; they count',
+      registers,
+    }),
+    corrected: new Counter({
+      name: 'feature_rows_corrected_total',
+      help: 'Rows emitted again because an event of before their time arrived later',
+      registers,
+    }),
+    forgottenIds: new Counter({
+      name: 'pipeline_deduplication_ids_forgotten_total',
+      help: 'Event ids dropped because an entity has more than pipeline.deduplication.maxIdsPerEntity of them, although an event with them could still arrive',
+      labelNames: ['view'],
+      registers,
+    }),
+    uncheckedIds: new Counter({
+      name: 'pipeline_deduplication_unchecked_total',
+      help: 'Events that were counted without knowing whether they repeat one whose id was dropped',
+      labelNames: ['view'],
+      registers,
+    }),
     events: new Counter({
       name: 'feature_view_events_total',
       help: 'Events that reached a view, by what became of them: computed and then written or refused (by a quality rule), late, duplicate, failed, event_id_conflict, view_stopped, erased',

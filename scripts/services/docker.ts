@@ -54,8 +54,13 @@ const fromImage =
       await run('docker', ['start', container]);
       await ready();
     };
+    const pause = async (downMs: number): Promise<void> => {
+      await run('docker', ['pause', container]);
+      await sleep(downMs);
+      await run('docker', ['unpause', container]);
+    };
     await ready();
-    return { stop, restart, env: spec.env(port) } satisfies RunningServer;
+    return { stop, restart, pause, env: spec.env(port) } satisfies RunningServer;
   };
 
 const kafkaListeners = (port: number): readonly string[] =>

@@ -22,6 +22,8 @@ export interface ManagedProcess {
   stop(): Promise<void>;
   /** Kills it as a crash does, waits, and starts it again on what it has left on disk. */
   restart(downMs: number): Promise<void>;
+  /** Stops it as a machine that pauses does, and lets it continue. */
+  pause(downMs: number): Promise<void>;
 }
 
 /** A server under test: how it is reached, and how it ends. */
@@ -44,10 +46,16 @@ export async function startProcess(spec: ProcessSpec): Promise<ManagedProcess> {
       await sleep(downMs);
       running = await launch(spec);
     },
+    async pause(downMs) {
+      running.signal('SIGSTOP');
+      await sleep(downMs);
+      running.signal('SIGCONT');
+    },
   };
 }
 
 interface Launched {
+  signal(signal: NodeJS.Signals): void;
   stop(signal: NodeJS.Signals): Promise<void>;
 }
 
@@ -70,9 +78,10 @@ async function launch(spec: ProcessSpec): Promise<Launched> {
     ended = true;
   });
   const stop = (signal: NodeJS.Signals): Promise<void> => stopChild(child, () => ended, signal);
+  const signal = (name: NodeJS.Signals): void => void child.kill(name);
   const giveUpAt = Date.now() + spec.readyWithinMs;
   for (;;) {
-    if (!ended && (await spec.isReady().catch(() => false))) return { stop };
+    if (!ended && (await spec.isReady().catch(() => false))) return { stop, signal };
     if (ended || Date.now() > giveUpAt) {
       await stop('SIGTERM');
       const tail = await readFile(spec.logFile, 'utf8').catch(() => '');

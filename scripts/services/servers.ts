@@ -184,6 +184,7 @@ export async function startRedisCluster(folder: string): Promise<RunningServer> 
     env: { TEST_REDIS_CLUSTER: nodes.map(({ port }) => `127.0.0.1:${port}`).join(',') },
     stop: async () => void (await Promise.all(nodes.map(({ process: server }) => server.stop()))),
     restart: async (downMs) => void (await Promise.all(nodes.map(({ process: server }) => server.restart(downMs)))),
+    pause: async (downMs) => void (await Promise.all(nodes.map(({ process: server }) => server.pause(downMs)))),
   };
 }
 
@@ -231,6 +232,7 @@ const installed = (env: Readonly<Record<string, string>>): RunningServer => ({
   env,
   stop: async () => {},
   restart: async () => {},
+  pause: async () => {},
 });
 
 /** A browser for tests of user interfaces. */

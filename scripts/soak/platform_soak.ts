@@ -3,13 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { PORTS, ROLES, type Role } from '#cli/choices';
+import { ROLES, type Role } from '#cli/choices';
 import { generateTransactions } from '#examples/fraud/transaction_generator';
 import { type EntityKey, idOf } from '#feature_store/definitions/entity_key';
 import { assetPath } from '#kernel/project_root';
 import { readModelFolder } from '#registry/model_folder';
 import { run } from '../services/install.ts';
-import { freePort, type ManagedProcess, startProcess } from '../services/managed_process.ts';
+import type { ManagedProcess } from '../services/managed_process.ts';
+import { startRoles } from '../services/roles.ts';
 import { startStack } from '../services/stack.ts';
 
 // Every role a process of its own on real servers, under events and predictions; each role and each server is killed once. At the end every event
@@ -44,7 +45,7 @@ export async function soakPlatform(seconds: number): Promise<{ passed: number; f
   try {
     await command(folder, env, 'models', 'register', 'fraud_detector', SHIPPED);
     await command(folder, env, 'models', 'promote', 'fraud_detector', '1', '--force');
-    const { roles, ports } = await startRoles(folder, env);
+    const { roles, ports } = await startRoles(folder, env, ROLES);
     started.push(...Object.values(roles));
     return await soak(seconds, { ...roles, ...stack.servers }, ports, env);
   } finally {
@@ -237,21 +238,3 @@ async function memoryOf(port: number): Promise<number> {
 
 const command = (folder: string, env: Readonly<Record<string, string>>, ...args: readonly string[]): Promise<string> =>
   run(process.execPath, [CLI, ...args], { cwd: folder, env: { ...env, DATA_DIRECTORY: join(folder, 'cli') } });
-
-async function startRoles(folder: string, env: Readonly<Record<string, string>>) {
-  const ports = {} as Record<Role, number>;
-  const roles = {} as Record<Role, ManagedProcess>;
-  for (const role of ROLES) {
-    const port = await freePort();
-    ports[role] = port;
-    roles[role] = await startProcess({
-      ...{ name: role, command: process.execPath, args: [CLI, 'start', '--role', role], cwd: folder },
-      env: { ...env, DATA_DIRECTORY: join(folder, `data-${role}`), [PORTS[role].variable]: String(port) },
-      logFile: join(folder, `${role}.log`),
-      isReady: async () => (await fetch(`http://127.0.0.1:${port}/health/ready`)).ok,
-      readyWithinMs: 60_000,
-    });
-    say(`${role} runs`);
-  }
-  return { roles, ports };
-}

@@ -1,5 +1,8 @@
+import { describeDifference, serviceDifferences } from '#feature_store/definitions/definition_changes';
+import type { FeatureService, ServiceData } from '#feature_store/definitions/feature_service';
+import { previousFingerprint } from '#feature_store/definitions/previous_fingerprint';
 import type { FeatureReader } from '#feature_store/retrieval/feature_reader';
-import type { ModelSignature } from '#registry/model_package';
+import type { FeatureServiceReference, ModelSignature } from '#registry/model_package';
 
 /**
  * What speaks against looking up a model's features here: its service is defined otherwise than when the model was trained. A service that
@@ -12,13 +15,35 @@ export function serviceProblems(
   const service = featureService === undefined ? undefined : features.find(featureService.service);
   if (featureService === undefined || service === undefined) return [];
   const { signature } = service;
-  const { fingerprint } = featureService;
-  if (fingerprint !== undefined && fingerprint !== signature.fingerprint) {
-    return [
-      `it was trained on ${signature.service} as ${fingerprint}, which is ${signature.fingerprint} here: train it again, or run the definitions it knows`,
-    ];
+  const differences = definitionProblems(featureService, service);
+  if (differences.length > 0) {
+    return differences.map(
+      (difference) =>
+        `it was trained on ${signature.service}, and ${difference}: train it again, or run the definitions it knows`,
+    );
   }
   const columns = new Set(signature.columns.map(({ name }) => name));
   const unknown = inputs.filter(({ name }) => !columns.has(name)).map(({ name }) => name);
   return unknown.length === 0 ? [] : [`${signature.service} has no ${unknown.join(', ')}`];
+}
+
+/**
+ * How a service is defined otherwise than when a model was trained on it, a sentence each. Models of releases before 0.2 hold a fingerprint of descriptions alone: they are
+ * judged by that, as strictly as then. A model that holds no fingerprint (of MLflow, of another trainer) is judged by its columns only.
+ */
+export function definitionProblems(reference: FeatureServiceReference, service: FeatureService): readonly string[] {
+  const { fingerprint, definitions } = reference;
+  if (fingerprint === undefined) return [];
+  if (definitions === undefined) {
+    const now = previousFingerprint(service);
+    return fingerprint === now
+      ? []
+      : [
+          `its definitions, then ${fingerprint}, are ${now} now (it was trained before definitions were kept with models)`,
+        ];
+  }
+  if (fingerprint === service.signature.fingerprint) return [];
+  return serviceDifferences(service.signature.service, definitions as ServiceData, service.data).map(
+    describeDifference,
+  );
 }

@@ -7,7 +7,7 @@ import { createFeatureApi } from '#feature_store/api/feature_api';
 import { featureApiConfigSchema } from '#feature_store/config';
 import { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { transactions } from '#feature_store/views/transactions';
-import { systemClock } from '#kernel/time';
+import { DAY_MS, systemClock } from '#kernel/time';
 import type { HttpService } from '#monitoring/http_service';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
@@ -62,7 +62,10 @@ export async function startListeners(
   const letters = { topic: TOPICS.deadLetters, large };
   const deadLetters = new DeadLetterWriter({ producer, metrics, log: silentLogger }, letters);
   const gateway = await createGateway(
-    { ...base, producer, deadLetters, eventTypes: [transactions], metrics },
+    {
+      ...{ ...base, producer, deadLetters, eventTypes: [transactions], metrics },
+      allowedLatenessMs: 7 * DAY_MS,
+    },
     gatewayConfigSchema.parse({ port: 0, ...gatewaySettings }),
     TOPICS,
   );

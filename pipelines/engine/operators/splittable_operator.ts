@@ -241,6 +241,7 @@ export class SplittableOperator extends Operator {
 
   override restore(data: unknown): void {
     const saved = data as Pick<RestrictionTask, 'element' | 'restriction' | 'watermark' | 'idle'>[];
-    this.#tasks = saved.map((task) => ({ ...task, resumeAt: 0, failures: 0, backlog: 0 }));
+    // What was idle when it was saved may have work by now: it holds the watermark until it was looked at.
+    this.#tasks = saved.map((task) => ({ ...task, idle: false, resumeAt: 0, failures: 0, backlog: 0 }));
   }
 }

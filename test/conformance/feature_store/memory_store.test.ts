@@ -7,11 +7,11 @@ import { MemoryOnlineStore } from '#feature_store/online/memory_store';
 import { eventTime, processingTime, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { keyOf } from '../../support/entity_keys.ts';
-import { contractView, describeOnlineStore } from './online_store_contract.ts';
+import { contractView, describeOnlineStore, foreverView } from './online_store_contract.ts';
 
 const open = async (file: string): Promise<MemoryOnlineStore> => {
   const store = new MemoryOnlineStore(
-    { log: silentLogger, clock: systemClock, ttlMs: ttlsOf([contractView]) },
+    { log: silentLogger, clock: systemClock, ttlMs: ttlsOf([contractView, foreverView]) },
     { file },
   );
   await store.start();

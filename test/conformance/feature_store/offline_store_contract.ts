@@ -6,13 +6,18 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { createFileSystems } from '#connectors/files/file_systems';
 import { emptyEntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
+import { count } from '#feature_store/definitions/aggregations';
+import { viewData } from '#feature_store/definitions/definition_data';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
+import { field } from '#feature_store/definitions/feature';
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
+import { checkDefinitions } from '#feature_store/offline/check_definitions';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { exportRows, importRows } from '#feature_store/offline/row_files';
 import { fraudView } from '#feature_store/views/fraud';
 import { DAY_MS, eventTime, HOUR_MS, processingTime } from '#kernel/time';
 import { keyOf } from '../../support/entity_keys.ts';
+import { testView } from '../../support/test_view.ts';
 
 const START = Date.UTC(2026, 4, 30);
 const at = (hours: number) => eventTime(START + hours * HOUR_MS);
@@ -306,6 +311,49 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       await expect(
         store.queryLabels('SELECT now() AS event_time', { from: at(0), to: eventTime(Date.now() + DAY_MS) }, fraudView),
       ).rejects.toThrow(/row 0 of the label query needs entity_key/);
+    });
+
+    test('label times finer than a millisecond are cut off, and those without a zone are UTC, whatever the zone of the machine', async () => {
+      const range = { from: eventTime(Date.UTC(2026, 4, 30)), to: eventTime(Date.UTC(2026, 4, 31)) };
+      const times = [
+        ["timestamptz '2026-05-30 12:00:00.123999+00'", Date.UTC(2026, 4, 30, 12, 0, 0, 123)],
+        ["timestamp '2026-05-30 12:00:00.1239999'", Date.UTC(2026, 4, 30, 12, 0, 0, 124)],
+        ["timestamp '2026-05-30 12:00:00.9996'", Date.UTC(2026, 4, 30, 12, 0, 0, 999)],
+        ["timestamptz '2026-05-30 14:00:00+02'", Date.UTC(2026, 4, 30, 12)],
+        ["date '2026-05-30'", Date.UTC(2026, 4, 30)],
+        ["'2026-05-30 12:00'", Date.UTC(2026, 4, 30, 12)],
+      ] as const;
+      for (const [time, expected] of times) {
+        const query = `SELECT 'a' AS account_id, ${time} AS event_time, 1 AS label`;
+        const [label] = await store.queryLabels(query, range, fraudView);
+        expect([time, label?.eventTime]).toEqual([time, expected]);
+      }
+      expect(
+        await store.readHistory("SELECT timestamp '2026-05-30 12:00' AS at, 'e' AS id", {
+          ...{ timestampField: 'at', idField: 'id', after: { time: '2026-05-30T12:00:00Z', id: 'd' }, limit: 2 },
+        }),
+      ).toHaveLength(1);
+    });
+
+    test('a row exactly as old as the ttl is joined, an older one is not; ttl 0 joins rows of any age', async () => {
+      const view = randomUUID();
+      const entityKey = keyOf('a');
+      await store.write([
+        {
+          ...{ view, version: 1, entityKey, eventTime: at(0), computedAt: processingTime(Date.now()) },
+          values: { v: 1 },
+        },
+      ]);
+      const valuesAt = async (ms: number, ttlMs: number) => {
+        const moments = [{ entityKey, eventTime: eventTime(at(0) + ms) }];
+        const [found] = await store.pointInTimeJoin(moments, { view: { view, version: 1 }, ttlMs });
+        return found?.v;
+      };
+      expect(await valuesAt(-1, 5_000)).toBeUndefined();
+      expect(await valuesAt(0, 5_000)).toBe(1);
+      expect(await valuesAt(5_000, 5_000)).toBe(1);
+      expect(await valuesAt(5_001, 5_000)).toBeUndefined();
+      expect(await valuesAt(4_000 * DAY_MS, 0)).toBe(1);
     });
 
     test('rows of a query come by time and id, a page at a time', async () => {
@@ -741,6 +789,25 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       } as unknown as Parameters<OfflineStore['writeModelAudit']>[0];
       await store.writeModelAudit(entry);
       expect(await store.listModelAudit(model, 1)).toMatchObject([{ by: 'a\ufffdb', reason: 'c\ufffdd' }]);
+    });
+
+    test('definitions are kept as data: replaced by kind and id, compared at start, refused where a function has changed', async () => {
+      const name = `kept_${randomUUID().slice(0, 8)}`;
+      const viewOf = (filter: (event: Readonly<Record<string, unknown>>) => boolean) =>
+        testView({ ...count({ where: filter }).over('1h') }, { name });
+      const before = viewOf((event) => Number(event.amount) > 100);
+      await checkDefinitions(store, [before]);
+      await checkDefinitions(store, [before]);
+      const kept = (await store.readDefinitions()).filter(({ id }) => id === `${name}@1`);
+      expect(kept).toEqual([{ kind: 'view', id: `${name}@1`, data: JSON.parse(JSON.stringify(viewData(before))) }]);
+      await expect(checkDefinitions(store, [viewOf((event) => Number(event.amount) > 1)])).rejects.toThrow(
+        /feature count_1h of kept_\w+@1 has changed: its filter was `.*> 100`, is `.*> 1`/,
+      );
+      await checkDefinitions(store, [
+        { ...before, features: { ...before.features, more: field('amount', 'double', 'd') } },
+      ]);
+      const now = (await store.readDefinitions()).find(({ id }) => id === `${name}@1`);
+      expect(now).toMatchObject({ data: { features: { count_1h: {}, more: { type: 'double' } } } });
     });
   });
 }

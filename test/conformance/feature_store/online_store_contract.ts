@@ -19,6 +19,8 @@ export const contractView = testView(
   },
   { name: 'contract', ttl: '30d' },
 );
+/** Its rows never expire. */
+export const foreverView = testView({ value: field('amount', 'double', '') }, { name: 'forever', ttl: '0s' });
 const view = { view: 'contract', version: 1 };
 const nowMs = Date.now();
 
@@ -39,21 +41,28 @@ export function describeOnlineStore(name: string, open: () => Promise<OnlineStor
     }, 90_000);
     afterAll(() => store?.stop());
 
-    test('whatever the order of writes, the newest event time wins; equal times replace', async () => {
+    test('whatever the order of writes, the newest event time wins; of equal times the one computed later, then the one written last', async () => {
       await fc.assert(
         fc.asyncProperty(
-          fc.array(fc.record({ key: fc.constantFrom('a', 'b'), at: fc.integer({ min: 0, max: 5 }) }), {
+          fc.array(fc.record({ key: fc.constantFrom('a', 'b'), at: fc.nat(3), computed: fc.nat(2) }), {
             maxLength: 20,
           }),
           fc.integer({ min: 1, max: 5 }),
           async (writes, batchSize) => {
             const run = randomUUID();
-            const rows = writes.map(({ key, at }, index) => rowOf(keyOf(`${run}-${key}`), at, index));
+            const rows = writes.map(({ key, at, computed }, index) => ({
+              ...rowOf(keyOf(`${run}-${key}`), at, index),
+              computedAt: processingTime(nowMs + computed),
+            }));
             const newest = new Map<string, FeatureRow>();
             let stale = 0;
             for (const row of rows) {
               const held = newest.get(row.entityKey);
-              if (held === undefined || held.eventTime <= row.eventTime) newest.set(row.entityKey, row);
+              const isOlder =
+                held !== undefined &&
+                (row.eventTime < held.eventTime ||
+                  (row.eventTime === held.eventTime && row.computedAt < held.computedAt));
+              if (!isOlder) newest.set(row.entityKey, row);
               else stale += 1;
             }
             let refused = 0;
@@ -95,6 +104,13 @@ export function describeOnlineStore(name: string, open: () => Promise<OnlineStor
       const key = keyOf(randomUUID());
       await store.write([{ ...rowOf(key, 0, 1), eventTime: eventTime(nowMs - 31 * DAY_MS) }]);
       expect(await store.read(view, [key])).toEqual([undefined]);
+    });
+
+    test('a row of a view with ttl 0 is served however old it is', async () => {
+      const row = { ...rowOf(keyOf(randomUUID()), 0, 1), ...{ view: 'forever', values: { value: 1 } } };
+      const old = { ...row, eventTime: eventTime(nowMs - 4_000 * DAY_MS) };
+      await store.write([old]);
+      expect(await store.read({ view: 'forever', version: 1 }, [row.entityKey])).toEqual([old]);
     });
 
     test('counters lose no increment, whoever counts at once, and outlive the process', async () => {

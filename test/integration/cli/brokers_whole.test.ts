@@ -11,6 +11,7 @@ import { silentLogger } from '#monitoring/log';
 import { startKafka } from '#scripts/services/servers';
 import { PlatformProcess } from '../../support/platform_process.ts';
 import { until } from '../../support/redis_servers.ts';
+import { startTraceCollector } from '../../support/trace_collector.ts';
 import { serviceAddress } from '../service_address.ts';
 
 // The whole platform on each broker: its topics, the same events to the same features, and a broker that is away.
@@ -124,6 +125,38 @@ test('the same HTTP requests through Kafka, Pub/Sub and Kinesis make equal featu
   expect(rows[1]).toEqual(rows[0]);
   expect(rows[2]).toEqual(rows[0]);
 }, 300_000);
+
+test('Kinesis has no headers: with tracing on, the trace context travels in the envelope, from POST /ingest to the feature row', async () => {
+  const collector = await startTraceCollector();
+  try {
+    const platform = await startPlatform({
+      ...{ INGEST_SINK: 'kinesis', KINESIS_ENDPOINT: serviceAddress('TEST_KINESIS_ENDPOINT') },
+      ...{ RAW_EVENTS_TOPIC: `raw-traced-${BEGAN_MS}`, FEATURE_EVENTS_TOPIC: `features-traced-${BEGAN_MS}` },
+      ...{ DEAD_LETTER_TOPIC: `dead-traced-${BEGAN_MS}`, PREDICTIONS_TOPIC: `predictions-traced-${BEGAN_MS}` },
+      ...{ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_BSP_SCHEDULE_DELAY: '100' },
+    });
+    const [trace, caller] = ['4bf92f3577b34da6a3ce929d0e0e4736', '00f067aa0ba902b7'];
+    const [event] = events(1, 'traced');
+    const answer = await fetch(`${platform.urls.gateway}/ingest`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', traceparent: `00-${trace}-${caller}-01` },
+      body: JSON.stringify(event),
+    });
+    expect(answer.status).toBe(202);
+    expect((await featuresOf(platform, 1)).count_1h).toBe(1);
+    const named = (name: string) => collector.spans.filter((span) => span.traceId === trace && span.name === name);
+    const giveUpAt = Date.now() + 30_000;
+    while (named('write fraud@1').length === 0 && Date.now() < giveUpAt) await sleep(100);
+    const [ingest] = named('POST /ingest');
+    const [computed] = named('compute fraud@1');
+    const [written] = named('write fraud@1');
+    expect(ingest?.parentSpanId).toBe(caller);
+    expect(computed?.parentSpanId).toBe(ingest?.spanId);
+    expect(written?.parentSpanId).toBe(computed?.spanId);
+  } finally {
+    await collector.stop();
+  }
+}, 180_000);
 
 test('while the real broker is down nothing is acknowledged that is lost', async () => {
   const platform = await startPlatform({

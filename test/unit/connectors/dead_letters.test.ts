@@ -138,3 +138,14 @@ test('letters are listed where they lie', async () => {
   expect(places).toHaveLength(1);
   expect(places[0]).toMatch(/^[01]\/0 pipeline\.decode$/);
 });
+
+test('letters of sinks go to their sink alone: without it they stay, and never become raw events', async () => {
+  const stages = ['sink.offline_store', 'sink.drift_reports', 'prediction_log.prediction_store', 'serving.feedback'];
+  await file(...stages.map((stage) => letter(stage, { stage })));
+  expect(await queue.replay(RAW, { dryRun: true })).toMatchObject({ replayed: 0, unusable: stages.length });
+  const taken: string[] = [];
+  const sinks = new Map(stages.map((stage) => [stage, async () => void taken.push(stage)]));
+  expect(await queue.replay(RAW, { sinks })).toMatchObject({ replayed: stages.length, unusable: 0 });
+  expect(taken.sort()).toEqual([...stages].sort());
+  expect(await rawEvents(0)).toEqual([]);
+});

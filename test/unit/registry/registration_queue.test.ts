@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, expect, test } from '@jest/globals';
@@ -88,4 +88,23 @@ test('half a folder is no registration', async () => {
   writeFileSync(join(folder, 'registrations', '1790000000000-abcdef12.incomplete', 'model.onnx'), '');
   await drain(registry());
   expect(told).toEqual([]);
+});
+
+test('a model whose files changed while it waited is put aside, whichever file it was and whatever still parses', async () => {
+  const directory = join(folder, 'registrations');
+  for (const name of ['model.onnx', 'headwater.json', 'card.json', 'report.html']) {
+    await queue.add('tiny', await trained(0.7), name);
+    const [entry] = readdirSync(directory).filter((each) => /^\d+-\w+$/.test(each)) as [string];
+    const file = join(directory, entry, name);
+    const bytes = readFileSync(file);
+    const at = bytes.length >> 1;
+    bytes[at] = (bytes[at] as number) ^ 1;
+    writeFileSync(file, bytes);
+    await drain(registry());
+    expect([name, told.at(-1)?.outcome]).toEqual([
+      name,
+      { refused: expect.stringContaining(name), folder: expect.anything() },
+    ]);
+  }
+  expect(await registry().listVersions('tiny')).toEqual([]);
 });

@@ -6,7 +6,7 @@ import { gatewayConfigSchema } from '#connectors/gateway/config';
 import type { EventType } from '#connectors/gateway/event_validator';
 import { createGateway } from '#connectors/gateway/gateway';
 import { transactions } from '#feature_store/views/transactions';
-import { systemClock } from '#kernel/time';
+import { DAY_MS, systemClock } from '#kernel/time';
 import type { HttpService } from '#monitoring/http_service';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry, type Registry } from '#monitoring/metrics';
@@ -60,6 +60,7 @@ export async function createTestGateway(
       producer,
       deadLetters,
       eventTypes,
+      allowedLatenessMs: 7 * DAY_MS,
       clock: systemClock,
       log: silentLogger,
       metrics,

@@ -45,6 +45,7 @@ function give<T extends FeatureValue>(
   return { wrong: step } as unknown as T;
 }
 
+const GIVEN = { version: 1 };
 const view = featureView({
   name: 'fragile',
   version: 1,
@@ -56,24 +57,33 @@ const view = featureView({
   features: {
     failing: field('fails', 'string', 'Where it fails'),
     n: field('n', 'double', 'n'),
-    doubled: fromEvent('double', 'event', (event) => give(event, 'event', 2 * Number(event.n))),
-    gap: sincePrevious('double', 'previous', (event, at, previous) =>
-      give(event, 'previous', previous === undefined ? null : at - previous.eventTimeMs),
+    doubled: fromEvent('double', 'event', (event) => give(event, 'event', 2 * Number(event.n)), GIVEN),
+    gap: sincePrevious(
+      'double',
+      'previous',
+      (event, at, previous) => give(event, 'previous', previous === undefined ? null : at - previous.eventTimeMs),
+      GIVEN,
     ),
-    inner: fromEvent('double', 'derived', (event) => give(event, 'derived', Number(event.n) + 1)),
+    inner: fromEvent('double', 'derived', (event) => give(event, 'derived', Number(event.n) + 1), GIVEN),
     ...sum('inner').over('1h', '24h'),
     ...count().over('10m', '24h'),
-    ...sum('n', { as: 'even', where: (event) => give(event, 'filter', Number(event.n) % 2 === 0) }).over('24h'),
+    ...sum('n', { as: 'even', ...GIVEN, where: (event) => give(event, 'filter', Number(event.n) % 2 === 0) }).over(
+      '24h',
+    ),
     ...mean('n').over('24h'),
     ...distinct('kind').over('24h'),
     ...approxDistinct('kind').over('24h'),
     ...top('kind', 'string').over('24h'),
     ...last('n', 'long', 1).over('24h'),
     ...session('30m'),
-    share: expression(['sum_inner_24h', 'count_24h', 'failing', 'n'], 'double', 'expression', (row) =>
-      give({ fails: row.failing, n: row.n }, 'expression', Number(row.sum_inner_24h) / Number(row.count_24h)),
+    share: expression(
+      ['sum_inner_24h', 'count_24h', 'failing', 'n'],
+      'double',
+      'expression',
+      (row) => give({ fails: row.failing, n: row.n }, 'expression', Number(row.sum_inner_24h) / Number(row.count_24h)),
+      GIVEN,
     ),
-    age: asOf(['failing', 'n'], 'long', 'as of', (row) => give({ fails: row.failing, n: row.n }, 'as_of', 1)),
+    age: asOf(['failing', 'n'], 'long', 'as of', (row) => give({ fails: row.failing, n: row.n }, 'as_of', 1), GIVEN),
   },
 });
 const computation = new ViewComputation(view, DAY_MS);

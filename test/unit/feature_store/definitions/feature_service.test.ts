@@ -89,7 +89,7 @@ test('the fingerprint follows what is computed, and nothing that is only said of
   const first = of({ currency, ...count().over('1h') });
   expect(of({ currency: { ...currency, description: 'two' }, ...count().over('1h') })).toBe(first);
   expect(of({ currency, ...count().over('6h') })).not.toBe(first);
-  expect(of({ ...count().over('1h'), currency })).not.toBe(first);
+  expect(of({ ...count().over('1h'), currency })).toBe(first);
   expect(of({ currency: field('country', 'string', 'one'), ...count().over('1h') })).not.toBe(first);
   const amount = (type: 'double' | 'long') => of({ amount: field('amount', type, '') });
   expect(amount('long')).not.toBe(amount('double'));

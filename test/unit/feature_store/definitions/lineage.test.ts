@@ -1,8 +1,8 @@
 import { expect, test } from '@jest/globals';
 import { describeView } from '#feature_store/definitions/feature_view';
 import { changesBetween, lineageOf } from '#feature_store/definitions/lineage';
+import type { AppliedDefinition } from '#feature_store/offline/applied_definitions';
 import { checkDefinitions } from '#feature_store/offline/check_definitions';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { fraudView } from '#feature_store/views/fraud';
 import { userActivityV1, userActivityV2 } from '#feature_store/views/user_activity';
 
@@ -32,10 +32,13 @@ test('versions differ by what was added and what means something else', () => {
 
 test('a version that has been in use must not break: what was taken out or changed is refused by name', async () => {
   const kept = new Map<string, ReturnType<typeof describeView>>();
-  const offline = {
+  const applied: AppliedDefinition[] = [];
+  const offline: Parameters<typeof checkDefinitions>[0] = {
+    readDefinitions: async () => applied,
+    recordDefinitions: async (definitions) => void applied.splice(0, applied.length, ...definitions),
     readDefinition: async ({ view, version }) => kept.get(`${view}@${version}`),
     writeDefinition: async (description) => void kept.set(`${description.view}@${description.version}`, description),
-  } as OfflineStore;
+  };
   await checkDefinitions(offline, [fraudView]);
   await checkDefinitions(offline, [fraudView]);
   const { velocity: _, ...without } = fraudView.features;
@@ -43,7 +46,7 @@ test('a version that has been in use must not break: what was taken out or chang
   await checkDefinitions(offline, [more]);
   const changed = { ...without, amount: { ...without.amount, type: 'long' } };
   await expect(checkDefinitions(offline, [{ ...fraudView, features: changed } as never])).rejects.toThrow(
-    /view fraud@1: feature amount was changed: type was "double", is "long"[\s\S]*feature velocity was removed[\s\S]*make version 2/,
+    /view fraud@1: feature amount of fraud@1 has changed: type was "double", is "long"[\s\S]*feature velocity of fraud@1 was removed[\s\S]*make version 2/,
   );
   const moved = { ...fraudView, entity: { name: 'card', joinKeys: ['account_id'] } };
   await expect(checkDefinitions(offline, [moved as never])).rejects.toThrow(/entity was "account", is "card"/);

@@ -25,10 +25,15 @@ const viewOf = (name: string) =>
     ...{ name, version: 1, entity: account, source: transactions, ttl: '30d', owner: 'test', description: 'Fails' },
     features: {
       ...count().over('24h'),
-      kind: fromEvent('string', 'kind', ({ fails }) => {
-        if (fails === name) throw new Error('broken');
-        return 'fine';
-      }),
+      kind: fromEvent(
+        'string',
+        'kind',
+        ({ fails }) => {
+          if (fails === name) throw new Error('broken');
+          return 'fine';
+        },
+        { uses: { name } },
+      ),
     },
     rules: {
       there: notNull('kind', 'warn'),
@@ -42,7 +47,14 @@ async function run(events: readonly { readonly id: string; readonly fails?: stri
   const elements = events.map(
     ({ id, fails }, index): Usable => ({
       ...{ ok: true, source: 'transactions', eventId: id, event: { account_id: 'a', fails }, watermark: eventTime(0) },
-      ...{ eventTimeMs: START + index, receivedAtMs: undefined, knownAtMs: START, payload: id, attempt: 1 },
+      ...{
+        eventTimeMs: START + index,
+        receivedAtMs: undefined,
+        knownAtMs: START,
+        arrivedAtMs: 0,
+        payload: id,
+        attempt: 1,
+      },
     }),
   );
   const found = new Map<string, { rows: Collected<ComputedRow>[]; letters: Collected<DeadLetter>[] }>();
@@ -108,7 +120,7 @@ test('each instance of a view, as each worker thread has one, counts the failure
   const metrics = createFeatureMetrics(createMetricsRegistry({ process: false }));
   const usable = (id: string, fails?: string): Usable => ({
     ...{ ok: true, source: 'transactions', eventId: id, event: { account_id: 'a', fails }, watermark: eventTime(0) },
-    ...{ eventTimeMs: START, receivedAtMs: undefined, knownAtMs: START, payload: id, attempt: 1 },
+    ...{ eventTimeMs: START, receivedAtMs: undefined, knownAtMs: START, arrivedAtMs: 0, payload: id, attempt: 1 },
   });
   const elements = (fails?: string) => Array.from({ length: 30 }, (_, index) => usable(`e${index}`, fails));
   const rows: Record<string, Collected<ComputedRow>[]> = { bad: [], good: [] };

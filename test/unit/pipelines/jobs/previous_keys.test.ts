@@ -37,7 +37,14 @@ const START = Date.now() - 60_000;
 const eventOf = (id: number): Usable => {
   const eventTimeMs = START + id;
   const event = { event_id: `e${id}`, at: new Date(eventTimeMs).toISOString() };
-  const settled = { watermark: eventTime(0), receivedAtMs: undefined, knownAtMs: START, payload: '', attempt: 1 };
+  const settled = {
+    watermark: eventTime(0),
+    receivedAtMs: undefined,
+    knownAtMs: START,
+    arrivedAtMs: 0,
+    payload: '',
+    attempt: 1,
+  };
   return { ok: true, source: 'readings', eventId: `e${id}`, event, eventTimeMs, ...settled };
 };
 

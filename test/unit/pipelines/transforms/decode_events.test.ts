@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import type { LogRecord } from '#connectors/connector';
 import { ATTEMPTS_HEADER } from '#connectors/dead_letters';
 import { transactions } from '#feature_store/views/transactions';
-import { DAY_MS, MIN_EVENT_TIME, processingTime } from '#kernel/time';
+import { DAY_MS, MIN_EVENT_TIME, MINUTE_MS, processingTime } from '#kernel/time';
 import { createEventDecoder, createRowDecoder } from '#pipelines/transforms/decode_events';
 
 // The broker is an open door: whatever lies in it, a pipeline goes on, and nothing that it cannot use moves its watermark.
@@ -93,15 +93,54 @@ test('a replayed record remembers how often it was refused', () => {
   expect(element).toMatchObject({ attempt: 3 });
 });
 
-test('history may be as old as it likes; on the stream it is told where it belongs', () => {
+test('history may be of any age; lateness of the stream is judged by arrival, and not by the clock of the reader', () => {
   const old = { ...EVENT, timestamp: '1998-06-30T12:00:00Z' };
   const ofRows = createRowDecoder([transactions], { now: () => processingTime(NOW_MS) });
   expect(ofRows({ ok: true, row: old }, undefined, MIN_EVENT_TIME).element).toMatchObject({
     ok: true,
     eventTimeMs: Date.parse(old.timestamp),
   });
-  expect(decode(recordOf(encode(old)), MIN_EVENT_TIME).element).toMatchObject({
-    ok: false,
-    reason: expect.stringContaining('load history with a back-fill'),
-  });
+  const arrivalOf = (fields: object, timestampMs: number) =>
+    decode({ ...recordOf(encode({ ...EVENT, ...fields })), timestampMs }, MIN_EVENT_TIME).element;
+  const receivedAt = '1998-06-30T12:30:00.5Z';
+  expect(arrivalOf({ ...old, received_at: receivedAt }, NOW_MS)).toMatchObject({ arrivedAtMs: Date.parse(receivedAt) });
+  // Of another producer: when the broker took it.
+  expect(arrivalOf(old, NOW_MS)).toMatchObject({ ok: true, arrivedAtMs: NOW_MS, receivedAtMs: undefined });
+  expect(arrivalOf({ ...old, received_at: 'yesterday' }, NOW_MS)).toMatchObject({ arrivedAtMs: NOW_MS });
+  // Of a broker that keeps no time.
+  expect(arrivalOf(old, -1)).toMatchObject({ arrivedAtMs: Date.parse(old.timestamp) });
 });
+
+test('an event that a gateway accepted whose clock is ahead is not refused by this clock; a time far in the future is', () => {
+  const timestamp = new Date(NOW_MS + 20 * MINUTE_MS).toISOString();
+  const of = (receivedAtMs: number | undefined, at = timestamp) => {
+    const received = receivedAtMs === undefined ? {} : { received_at: new Date(receivedAtMs).toISOString() };
+    return decode(recordOf(encode({ ...EVENT, timestamp: at, ...received })), MIN_EVENT_TIME).element.ok;
+  };
+  expect(of(NOW_MS + 17 * MINUTE_MS)).toBe(true);
+  expect(of(undefined)).toBe(false);
+  const farMs = NOW_MS + 400 * 24 * 60 * MINUTE_MS;
+  expect(of(farMs, new Date(farMs).toISOString())).toBe(false);
+});
+
+test.each(['America/New_York', 'Asia/Kolkata', 'UTC'])(
+  'times of history without a zone are UTC on a machine in %s',
+  (zone) => {
+    const before = process.env.TZ;
+    process.env.TZ = zone;
+    try {
+      const ofRows = createRowDecoder([transactions], { now: () => processingTime(NOW_MS) });
+      for (const timestamp of [
+        '2025-06-30T12:00:00',
+        '2025-06-30 12:00:00',
+        '2025-06-30T12:00',
+        '2025-06-30 12:00:00+00',
+      ]) {
+        const { element } = ofRows({ ok: true, row: { ...EVENT, timestamp } }, undefined, MIN_EVENT_TIME);
+        expect(element).toMatchObject({ ok: true, eventTimeMs: Date.UTC(2025, 5, 30, 12) });
+      }
+    } finally {
+      process.env.TZ = before;
+    }
+  },
+);
