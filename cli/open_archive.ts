@@ -9,7 +9,6 @@ import { createMetricsRegistry, type Registry } from '#monitoring/metrics';
 import { type ArchivePlace, archivePlace } from '#pipelines/archive/archive_place';
 import { EventArchive } from '#pipelines/archive/event_archive';
 import type { PlatformConfig } from './platform_config.ts';
-import { UsageError } from './usage_error.ts';
 
 /** Where the archive of raw events lies. */
 export const archiveDirectoryOf = ({
@@ -21,7 +20,7 @@ export const archiveDirectoryOf = ({
 export const archiveToRead = (config: Pick<PlatformConfig, 'archive' | 'dataDirectory'>): ArchivePlace | undefined =>
   config.archive.enabled ? archivePlace(archiveDirectoryOf(config), createFileSystems()) : undefined;
 
-/** Returns the archive's writer, which owns its folder; undefined where it is switched off. */
+/** Returns the archive's writer, which owns its folder; undefined where it is switched off, and on Pub/Sub. */
 export function createArchive(
   deps: { readonly broker: Broker; readonly log: Logger; readonly metrics?: Registry },
   config: PlatformConfig,
@@ -29,7 +28,9 @@ export function createArchive(
   const { archive, topics } = config;
   if (!archive.enabled) return undefined;
   if (config.broker.kind === 'pubsub') {
-    throw new UsageError('archive.enabled: Pub/Sub gives a message to one reader only; switch the archive off');
+    // Pub/Sub gives a message to one reader only: the pipeline.
+    deps.log.warn({ broker: 'pubsub' }, 'archive.not_supported');
+    return undefined;
   }
   return new EventArchive(
     {

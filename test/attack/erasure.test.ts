@@ -130,7 +130,6 @@ test('an erased account is in no table, no Redis key and no file, also after a r
     .map((line) => JSON.parse(line) as { place: string });
   expect([...new Set(records.map(({ place }) => place))].sort()).toEqual(
     [
-      'archive of events',
       'offline store',
       'online store',
       `topic ${config.topics.featureEvents}`,
