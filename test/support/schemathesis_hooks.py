@@ -1,0 +1,5 @@
+"""Lets Schemathesis send what it has no serializer for: lines of JSON are text."""
+
+import schemathesis
+
+schemathesis.serializer.alias("application/x-ndjson", "text/plain")
