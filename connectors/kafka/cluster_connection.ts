@@ -56,6 +56,11 @@ export class ClusterConnection {
   }
 }
 
-/** After a request that was not answered its connection is worth nothing: what was sent may have been cut in the middle, and all that follows is lost. */
+/**
+ * After a request that was not answered its connection is worth nothing: what was sent may have been cut in the middle, and all that follows is lost. Kafkajs takes a
+ * broker whose first request failed on a connection that is still open for connected, and refuses every request on it ("Broker not connected") for as long as it is open.
+ */
 const isHung = (error: unknown): boolean =>
-  error instanceof DeadlineExceededError || (error as Error).name === 'KafkaJSRequestTimeoutError';
+  error instanceof DeadlineExceededError ||
+  (error as Error).name === 'KafkaJSRequestTimeoutError' ||
+  (error as Error).message === 'Broker not connected';
