@@ -134,7 +134,7 @@ test.each(['Redis', 'PostgreSQL'] as const)(
       buildFeaturePipeline(
         root,
         { ...deps, broker, online, offline, metrics },
-        { ...TOPICS, group: 'g', outOfOrderMs: MINUTE_MS, allowedLatenessMs: DAY_MS, idleAfterMs: 1_000 },
+        { ...TOPICS, group: 'g', outOfOrderMs: MINUTE_MS, allowedLatenessMs: 7 * DAY_MS, idleAfterMs: 1_000 },
       ),
     );
     const before = await offline.countRows(fraudView);

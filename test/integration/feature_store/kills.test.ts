@@ -79,7 +79,7 @@ test('kill -9 of Redis and PostgreSQL during writes loses nothing, and counts no
       buildFeaturePipeline(
         root,
         { ...base, broker, online, offline, metrics },
-        { ...topics, group: 'g', outOfOrderMs: MINUTE_MS, allowedLatenessMs: DAY_MS, idleAfterMs: 500 },
+        { ...topics, group: 'g', outOfOrderMs: MINUTE_MS, allowedLatenessMs: 7 * DAY_MS, idleAfterMs: 500 },
       ),
     ),
     { snapshots: { directory: join(folder, 'snapshots'), intervalMs: 300 }, maxRetries: 20 },

@@ -100,7 +100,7 @@ async function rowsOf(run: Run): Promise<string[]> {
         ...TOPICS,
         group: 'g',
         outOfOrderMs: MINUTE_MS,
-        allowedLatenessMs: DAY_MS,
+        allowedLatenessMs: 7 * DAY_MS,
         idleAfterMs: 1_000,
         statisticsWindowMs: HOUR_MS,
         bounded: true,

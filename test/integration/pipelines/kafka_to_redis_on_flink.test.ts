@@ -86,7 +86,7 @@ async function latestAfter(run: (construct: Construct) => Promise<unknown>): Pro
           ...TOPICS,
           group: 'g',
           outOfOrderMs: MINUTE_MS,
-          allowedLatenessMs: DAY_MS,
+          allowedLatenessMs: 7 * DAY_MS,
           idleAfterMs: 1_000,
           bounded: true,
         },
