@@ -16,7 +16,7 @@ import { createFeatureMetrics, type FeatureMetrics } from '#pipelines/transforms
 import { RunningPlatform } from './control_client.ts';
 import { backfillViews, openBackfillPipeline } from './features_pipeline.ts';
 import { loadPlatformConfig, type PlatformConfig } from './platform_config.ts';
-import { backfillsFolder, type HandOverOrder, orderHandOver } from './state_hand_over.ts';
+import { backfillsFolder, type HandOverOrder, isHandOverOrdered, orderHandOver } from './state_hand_over.ts';
 
 export interface BackfillRequest {
   /** Patterns of files. Without them and {@link query}: where the sources say that their history is. */
@@ -104,6 +104,8 @@ export async function runBackfill(
   const streamed = config.archive.enabled ? chosen.filter(({ mode }) => mode === 'streaming').map(viewId) : [];
   const own = join(backfillsFolder(config), identityOf(options, chosen));
   const directory = request.snapshots === undefined ? own : resolve(request.snapshots);
+  // The same request again, while its state waits for a platform: it begins anew.
+  if (directory === own && isHandOverOrdered(own)) await rm(own, { recursive: true, force: true });
   const run = new BackfillRun(options, onProgress);
   let isComplete = await run.run(directory, signal, streamed.length > 0);
   if (isComplete && streamed.length > 0) {
@@ -255,7 +257,8 @@ function problemOf(
   // With an archive, the history that was requested is the first of two.
   const given = request.in !== undefined || request.query !== undefined ? rowsOf[0] : undefined;
   const rows = given?.rows ?? counts.events;
-  if (rows === 0) return `no event was found in ${where}: nothing was computed`;
+  if (rows === 0)
+    return `no event was found in ${where}: nothing was computed. Name files with --in or a query with --query`;
   if (given?.events === 0)
     return `none of the ${rows} events in ${where} could be used: nothing of it was computed.${why}`;
   if (counts.resumed_after > 0 || counts.rows_of_events > 0) return undefined;

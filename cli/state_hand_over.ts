@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
@@ -24,6 +25,9 @@ export type HandOverOrder = z.infer<typeof requestSchema>;
 /** Where back-fills keep their state, each in a folder of its own. */
 export const backfillsFolder = ({ dataDirectory }: Pick<PlatformConfig, 'dataDirectory'>): string =>
   join(resolve(dataDirectory), 'backfills');
+
+/** Whether state waits in a folder for the platform's next start. */
+export const isHandOverOrdered = (directory: string): boolean => existsSync(join(directory, NAME));
 
 /** Notes in a back-fill's folder that the stream is to take its state over: at once where a platform runs, else when it starts. */
 export const orderHandOver = (directory: string, order: HandOverOrder): Promise<void> =>
