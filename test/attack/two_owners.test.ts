@@ -61,7 +61,7 @@ test('a second platform on the same folders is refused, and commands talk to the
       [['dlq', 'list'], /^\d+ dead letters/],
       [['lag', '--json'], /raw-events/],
       [['audit'], /"entries":0/],
-      [['erase', 'nobody', '--yes'], /"erased":true/],
+      [['erase', 'user:nobody', '--yes'], /"erased":true/],
       [['features', 'stats', '--json'], /^$/],
       [['send-test-data', '--events', '20'], /20/],
       [['log', 'verify'], new RegExp(`in use by process ${platform.pid} `)],

@@ -178,26 +178,33 @@ test.each([
 );
 
 test('streams grow with what waits, up to the most, and one is left when it is read', async () => {
-  const own = await start({ ordering: false, ackDeadlineSeconds: 60, mostStreams: 3 });
+  const own = await start({ ordering: false, ackDeadlineSeconds: 60, mostStreams: 3, mostOutstanding: 1_500 });
   const topic = fresh();
   await own.ensureTopics([{ name: topic, partitions: 1 }]);
-  const count = 3_000;
-  for (let at = 0; at < count; at += 500) {
+  let count = 0;
+  const sendMore = async (more: number): Promise<void> => {
     await own.producer.send(
       topic,
-      Array.from({ length: 500 }, (_, index) => ({ value: String(at + index) })),
+      Array.from({ length: more }, () => ({ value: String(count++) })),
     );
-  }
-  // So old that more than one stream is needed.
-  await sleep(2_500);
+  };
+  await sendMore(500);
   const reader = await own.openPartition(topic, '0', { startAt: 'earliest' });
   const seen = new Set<string>();
-  const workers: number[] = [];
-  const giveUpAt = Date.now() + 90_000;
-  while ((seen.size < count || (workers.at(-1) ?? 1) > 1) && Date.now() < giveUpAt) {
+  const workers: number[] = [reader.workers?.() ?? 0];
+  const poll = async (): Promise<void> => {
     for (const { value } of await reader.poll({ maxRecords: 500, maxWaitMs: 200, signal })) seen.add(value.toString());
-    await own.commit('g', topic, new Map([['0', reader.position()]]));
     workers.push(reader.workers?.() ?? 0);
+  };
+  const giveUpAt = Date.now() + 90_000;
+  // Nothing is acknowledged, and more comes: in the end each stream is full of what it holds, however fast it is read.
+  while (workers.at(-1) !== 3 && Date.now() < giveUpAt) {
+    await poll();
+    if (count < 20_000) await sendMore(100);
+  }
+  while ((seen.size < count || workers.at(-1) !== 1) && Date.now() < giveUpAt) {
+    await poll();
+    await own.commit('g', topic, new Map([['0', reader.position()]]));
   }
   expect(seen.size).toBe(count);
   expect(workers[0]).toBe(1);

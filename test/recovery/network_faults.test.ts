@@ -20,9 +20,9 @@ import { runEmbedded } from '#pipelines/runner/embedded';
 import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
 import { sufferBroker } from '#scripts/chaos/brokers';
 import { startKafka } from '#scripts/services/servers';
-import { keyOf } from '../../support/entity_keys.ts';
-import { FaultProxy, type Weather } from '../../support/fault_proxy.ts';
-import { serviceAddress } from '../service_address.ts';
+import { serviceAddress } from '../integration/service_address.ts';
+import { keyOf } from '../support/entity_keys.ts';
+import { FaultProxy, type Weather } from '../support/fault_proxy.ts';
 
 // A bad network before each server: in the end nothing is lost or counted twice, and nobody had to do anything.
 
