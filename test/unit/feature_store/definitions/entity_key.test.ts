@@ -175,7 +175,9 @@ test('keys of the release before are read where they can be told, and refused wh
         source: eventSource({ ...account.source, schema: z.object({ k0: z.string(), k1: z.string() }) }),
       };
       const read = entityKeyFromPrevious(pair, before({ k0: id, k1: 'm' }, ['k0', 'k1']));
-      if (id.includes('|')) expect(read).toMatchObject({ problem: expect.stringMatching(/cannot be told apart/) });
+      // For a while `\` and `|` of a part had `\` before them: whether a `\` there is one of the id cannot be told.
+      if (id.includes('|') || /\\[|\\]/.test(`${id}|m`))
+        expect(read).toMatchObject({ problem: expect.stringMatching(/cannot be told apart/) });
       else expect(read).toEqual({ key: entityKeyOf(sensor.entity, { k0: id, k1: 'm' }) });
     }),
   );

@@ -81,7 +81,7 @@ test('random events fail in one view: each is dead-lettered there, and the other
           list.filter((event) => event.fails === name).map(({ id }) => id),
         );
         for (const { reason, payload } of letters) {
-          expect(reason).toBe(`feature "kind" of view ${name}@1: broken; event ${payload} of account a`);
+          expect(reason).toBe(`feature "kind" of view ${name}@1: broken; event ${payload} of account:a`);
         }
       }
     }),
