@@ -63,9 +63,7 @@ test.each([
   ['a JSON array', (bodies: string[]) => `[${bodies.join(',')}]`],
 ])('a batch as %s has a result for each event', async (_, join) => {
   const first = event('b1');
-  const bodies = [first, event('b2', { amount: 'x' }), first, event('b3')].map((item) =>
-    JSON.stringify(item),
-  );
+  const bodies = [first, event('b2', { amount: 'x' }), first, event('b3')].map((item) => JSON.stringify(item));
   const { status, body } = await post('/ingest/batch', join(bodies));
   expect(status).toBe(200);
   expect(body).toMatchObject({ accepted: 2, duplicates: 1, rejected: 1, failed: 0 });
