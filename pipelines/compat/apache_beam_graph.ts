@@ -2,7 +2,7 @@ import { type DoFn, outputTag } from '#pipelines/engine/dofn';
 import { InvalidPipelineError } from '#pipelines/engine/errors';
 import type { ComponentsProto, PTransformProto } from '#pipelines/model/beam_pipeline';
 import type { Construct } from '#pipelines/model/graph';
-import { combinePerKey, groupByKey } from '#pipelines/model/grouping';
+import { combinePerKey, groupByKey, reshuffle } from '#pipelines/model/grouping';
 import type { KV, PCollection, PipelineRoot } from '#pipelines/model/pcollection';
 import { inTopologicalOrder, mainInputOf } from '#pipelines/model/plan';
 import { flatten, impulse, named, parDo, parDoTagged, windowInto, withTimestamps } from '#pipelines/model/transforms';
@@ -49,10 +49,19 @@ export function constructOf(graph: BeamGraph): Construct {
 /** Transforms to apply for one: itself, when it has a function that combines; otherwise its parts. */
 function leavesOf(components: ComponentsProto, id: string): readonly PTransformProto[] {
   const transform = components.transforms[id] as PTransformProto;
-  if (combineFnOf(transform) !== undefined) return [transform];
+  if (combineFnOf(transform) !== undefined || isReshuffle(components, transform)) return [transform];
   if (transform.subtransforms.length > 0) return transform.subtransforms.flatMap((part) => leavesOf(components, part));
   // A composite without parts hands its input on.
   return transform.spec === undefined || transform.spec.urn === '' ? [] : [transform];
+}
+
+/**
+ * The SDK groups by a random key to redistribute, without Beam's URN for it: every element would get the time of the end of its window, and
+ * `create`, which redistributes, would make elements that are late for any other window.
+ */
+function isReshuffle({ transforms }: ComponentsProto, { uniqueName, subtransforms }: PTransformProto): boolean {
+  if (!/(^|\/)reshuffle( \d+)?$/.test(uniqueName)) return false;
+  return subtransforms.some((id) => transforms[id]?.uniqueName === `${uniqueName}/groupByRandomKey`);
 }
 
 function combineFnOf({ spec }: PTransformProto): Uint8Array | undefined {
@@ -79,6 +88,7 @@ function apply(
   const outputs = Object.values(leaf.outputs);
   const [input = ''] = inputs;
   const one = (made: PCollection<unknown>) => outputs.slice(0, 1).map((id) => [id, made] as const);
+  if (isReshuffle(components, leaf)) return one(collection(input).apply(reshuffle(name)));
   switch (leaf.spec?.urn) {
     case urns.IMPULSE:
       return one(root.apply(named(name, (from: PipelineRoot) => from.apply(impulse()))));

@@ -4,7 +4,7 @@ import { createHeadwaterRunner } from '#pipelines/compat/apache_beam';
 import { FLINK_DEFAULTS } from '#pipelines/runner/portable/flink_options';
 import { serviceAddress } from '../service_address.ts';
 
-// One pipeline of apache-beam's own API on portable runners: grouping, combining, windows and a side input go through their shuffle and state.
+// One pipeline of apache-beam's own API on portable runners: grouping and combining go through their shuffle, in windows, and a side input through their state.
 
 const SALES = [
   { shop: 'north', amount: 2, second: 1 },
@@ -24,21 +24,29 @@ test.each(['TEST_PRISM_JOB_ENDPOINT', 'TEST_FLINK_JOB_ENDPOINT'])(
       const factor = root.apply(beam.withName('Factor', beam.create([10])));
       return root
         .apply(beam.create(SALES))
-        .apply(beam.assignTimestamps(({ second }: (typeof SALES)[number]) => instant(second * 1_000)))
-        .apply(beam.windowInto(beam.fixedWindows(60)))
-        .apply(beam.groupBy('shop').combining('amount', (a: number, b: number) => a + b, 'total'))
         .map(
-          beam.withName('Scale', (row: { shop: string; total: number }, context: Context) => {
-            totals.push(`${row.shop} ${row.total * context.factor.lookup()}`);
-            return row;
-          }) as never,
+          beam.withName('Scale', ({ amount, ...sale }: Sale, context: Context) => ({
+            ...sale,
+            amount: amount * context.factor.lookup(),
+          })) as never,
           { factor: beam.singletonSideInput(factor) },
+        )
+        .apply(beam.assignTimestamps(({ second }: Sale) => instant(second * 1_000)) as never)
+        .apply(beam.windowInto(beam.fixedWindows(60)))
+        .apply(beam.groupBy('shop' as never).combining('amount' as never, (a: number, b: number) => a + b, 'total'))
+        .map(
+          beam.withName('Collect', (row: { shop: string; total: number }) => {
+            totals.push(`${row.shop} ${row.total}`);
+            return row;
+          }),
         );
     });
     expect(totals.sort()).toEqual(['north 20', 'north 50', 'south 30']);
   },
   120_000,
 );
+
+type Sale = (typeof SALES)[number];
 
 interface Context {
   readonly factor: beam.SideInputParam<number, number, number>;

@@ -1,6 +1,7 @@
 import { expect, test } from '@jest/globals';
 import * as beam from 'apache-beam';
 import * as combiners from 'apache-beam/transforms/combiners';
+import { reshuffle } from 'apache-beam/transforms/utils';
 import { createHeadwaterRunner } from '#pipelines/compat/apache_beam';
 
 // Pipelines of apache-beam's own API, as its users write them: nothing in them is ours but the runner.
@@ -88,6 +89,22 @@ test('windows, timestamps and their parameters', async () => {
     { from: 60_000, seconds: [61, 62] },
     { from: 120_000, seconds: [121] },
   ]);
+});
+
+test('redistributed elements keep their times', async () => {
+  const found = await collected((root) =>
+    root
+      .apply(beam.create([5]))
+      .apply(beam.assignTimestamps((second: number) => beamInstant(second * 1_000)))
+      .apply(reshuffle())
+      .map(
+        beam.withName('Time', (_: number, { time }: { time: ReturnType<typeof beam.timestampParam> }) =>
+          time.lookup().toNumber(),
+        ),
+        { time: beam.timestampParam() },
+      ),
+  );
+  expect(found).toEqual([5_000]);
 });
 
 test('side inputs, split outputs, flatten and counters', async () => {
