@@ -21,6 +21,7 @@ import {
 } from '#pipelines/jobs/feature_pipeline';
 import type { Construct } from '#pipelines/model/graph';
 import { createFeatureMetrics, type FeatureMetrics } from '#pipelines/transforms/feature_metrics';
+import { recordsBesideViews } from './catalog_definitions.ts';
 import { largeLetters } from './large_letters.ts';
 import { archiveToRead } from './open_archive.ts';
 import { openBroker, openOffline, openOnline } from './open_parts.ts';
@@ -54,7 +55,7 @@ async function openBrokerAndStores(config: PlatformConfig) {
   const { topics } = config;
   const names = [topics.rawEvents, topics.featureEvents, topics.deadLetters];
   await broker.ensureTopics(names.map((name) => ({ name, partitions: topics.partitions })));
-  await checkDefinitions(stores.offline, VIEWS);
+  await checkDefinitions(stores.offline, VIEWS, recordsBesideViews());
   const erasures = new Erasures();
   erasures.load(await stores.offline.readErasures(0));
   return { ...stores, broker, erasures, metrics: createFeatureMetrics(stores.metrics) };

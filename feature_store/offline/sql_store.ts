@@ -9,7 +9,13 @@ import type { JsonObject } from '#kernel/json';
 import { DAY_MS, type EventTime, eventTime, isoTime, processingTime } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { OfflineStoreError } from '../errors.ts';
-import type { AppliedDefinition } from './applied_definitions.ts';
+import type {
+  ApplyLock,
+  ApplyOwner,
+  DefinitionRecord,
+  FirstDefinitions,
+  StoredDefinition,
+} from './applied_definitions.ts';
 import { ensureHypertable } from './hypertable.ts';
 import { migrate } from './migrate.ts';
 import type {
@@ -40,7 +46,18 @@ import type {
   TimeRange,
 } from './offline_store.ts';
 import { verifyAuditTrail } from './sql_audit_trail.ts';
-import { readDefinitions, recordDefinitions } from './sql_definitions.ts';
+import {
+  holdApplyLock,
+  lockApply,
+  readApplyLock,
+  readBackfillRate,
+  readDefinitions,
+  recordApplied,
+  recordBackfill,
+  recordDefinitions,
+  removeDefinitions,
+  unlockApply,
+} from './sql_definitions.ts';
 import { judgedPredictions, listDriftReports, writeDriftReports } from './sql_drift.ts';
 import { entityRows, eraseEntity, eraseRowsComputedBy } from './sql_entity.ts';
 import { isErasureApplied, markErasureApplied, readErasures, writeErasure } from './sql_erasures.ts';
@@ -339,12 +356,44 @@ export class SqlOfflineStore implements OfflineStore {
     );
   }
 
-  readDefinitions(): Promise<readonly AppliedDefinition[]> {
+  readDefinitions(): Promise<readonly StoredDefinition[]> {
     return readDefinitions(this.#sql);
   }
 
-  recordDefinitions(definitions: readonly AppliedDefinition[]): Promise<void> {
-    return recordDefinitions(this.#sql, definitions);
+  recordDefinitions(definitions: readonly DefinitionRecord[], first: FirstDefinitions): Promise<void> {
+    return recordDefinitions(this.#sql, definitions, first);
+  }
+
+  recordApplied(definitions: readonly DefinitionRecord[]): Promise<void> {
+    return recordApplied(this.#sql, definitions);
+  }
+
+  removeDefinitions(definitions: readonly Pick<DefinitionRecord, 'kind' | 'id'>[]): Promise<void> {
+    return removeDefinitions(this.#sql, definitions);
+  }
+
+  lockApply(owner: ApplyOwner, replaces: string | undefined): Promise<boolean> {
+    return lockApply(this.#sql, owner, replaces);
+  }
+
+  readApplyLock(): Promise<ApplyLock | undefined> {
+    return readApplyLock(this.#sql);
+  }
+
+  holdApplyLock(id: string): Promise<boolean> {
+    return holdApplyLock(this.#sql, id);
+  }
+
+  unlockApply(id: string): Promise<void> {
+    return unlockApply(this.#sql, id);
+  }
+
+  recordBackfill(events: number, seconds: number): Promise<void> {
+    return recordBackfill(this.#sql, events, seconds);
+  }
+
+  readBackfillRate(): Promise<number | undefined> {
+    return readBackfillRate(this.#sql);
   }
 
   writePredictions(rows: readonly NewPrediction[]): Promise<void> {

@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { canonicalJson } from '#kernel/json';
 import { keyIdOf } from '#kernel/key_codec';
 import type { Logger } from '#monitoring/log';
-import { SnapshotError } from '#pipelines/engine/errors';
+import { OtherDefinitionsError, SnapshotError } from '#pipelines/engine/errors';
 import type { RestoredTransform } from '#pipelines/engine/executor';
 import type { SavedTimer } from '#pipelines/engine/time/timer_queue';
 import { FolderLock } from '#storage/folder_lock';
@@ -31,7 +31,8 @@ const WOKEN_A_MS = 20;
  * transforms, stay as they are. The job resumes from it, or from the one before when this fails.
  *
  * @returns how many keys were taken over
- * @throws {@link SnapshotError} where the two do not fit
+ * @throws {@link OtherDefinitionsError} where the job was started with other definitions
+ * @throws {@link SnapshotError} where the two do not fit otherwise
  */
 export async function takeOverState(
   folders: { readonly into: string; readonly from: string },
@@ -58,8 +59,8 @@ export async function takeOverState(
       const filled = other.transforms.find(({ name }) => name === transform.name);
       if (filled === undefined) throw new SnapshotError(`the back-fill has no state of "${transform.name}"`);
       if (canonicalJson(filled.schema) !== canonicalJson(transform.schema)) {
-        throw new SnapshotError(
-          `"${transform.name}" was computed with other definitions than those of the job that runs: restart it with the same, it takes the state over then`,
+        throw new OtherDefinitionsError(
+          `"${transform.name}" was computed with other definitions than those of the job`,
         );
       }
       const entries = mergedEntries(transform, filled, wakeUp);
@@ -67,7 +68,7 @@ export async function takeOverState(
       return { ...transform, hasState: true, entries: entries.list };
     });
     const missing = transforms.filter((name) => own.transforms.every((transform) => transform.name !== name));
-    if (missing.length > 0) throw new SnapshotError(`the job that runs has no transform "${missing.join('", "')}"`);
+    if (missing.length > 0) throw new OtherDefinitionsError(`the job has no transform "${missing.join('", "')}"`);
     const writer = store.begin();
     try {
       writer.start(

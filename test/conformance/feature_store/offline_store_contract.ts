@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { createFileSystems } from '#connectors/files/file_systems';
 import { emptyEntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
 import { count } from '#feature_store/definitions/aggregations';
-import { viewData } from '#feature_store/definitions/definition_data';
+import { type ViewData, viewData } from '#feature_store/definitions/definition_data';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { field } from '#feature_store/definitions/feature';
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
@@ -799,7 +799,9 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       await checkDefinitions(store, [before]);
       await checkDefinitions(store, [before]);
       const kept = (await store.readDefinitions()).filter(({ id }) => id === `${name}@1`);
-      expect(kept).toEqual([{ kind: 'view', id: `${name}@1`, data: JSON.parse(JSON.stringify(viewData(before))) }]);
+      expect(kept).toMatchObject([
+        { kind: 'view', id: `${name}@1`, data: JSON.parse(JSON.stringify(viewData(before))) },
+      ]);
       await expect(checkDefinitions(store, [viewOf((event) => Number(event.amount) > 1)])).rejects.toThrow(
         /feature count_1h of kept_\w+@1 has changed: its filter was `.*> 100`, is `.*> 1`/,
       );
@@ -808,6 +810,49 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       ]);
       const now = (await store.readDefinitions()).find(({ id }) => id === `${name}@1`);
       expect(now).toMatchObject({ data: { features: { count_1h: {}, more: { type: 'double' } } } });
+    });
+
+    test('what was applied of a definition stays beside what is in use until it is applied again; removed, it is gone', async () => {
+      const record = (features: object) => {
+        const view = testView({ ...count().over('1h'), ...features }, { name });
+        return { kind: 'view', id: `${name}@1`, data: viewData(view) } as const;
+      };
+      const name = `applied_${randomUUID().slice(0, 8)}`;
+      const [before, after] = [record({}), record({ more: field('amount', 'double', 'd') })];
+      const featuresIn = (data: unknown) => (data as ViewData | undefined)?.features ?? {};
+      const known = async () => (await store.readDefinitions()).find(({ id }) => id === `${name}@1`);
+      // A store that has other views has a stream of before.
+      await store.recordApplied([{ ...before, id: `${name}_other@1` }]);
+      await store.recordDefinitions([before], 'have_no_history');
+      expect(await known()).toMatchObject({ applied: null });
+      await store.recordApplied([before]);
+      await store.recordDefinitions([after], 'have_no_history');
+      expect(Object.keys(featuresIn((await known())?.data)).sort()).toEqual(['count_1h', 'more']);
+      expect(Object.keys(featuresIn((await known())?.applied))).toEqual(['count_1h']);
+      await store.recordApplied([after]);
+      expect(Object.keys(featuresIn((await known())?.applied)).sort()).toEqual(['count_1h', 'more']);
+      await store.removeDefinitions([before, { kind: 'view', id: `${name}_other@1` }]);
+      expect(await known()).toBeUndefined();
+    });
+
+    test('one apply has the lock; another takes it over by the id of the one that it replaces', async () => {
+      const owner = (id: string) => ({ id, host: 'h', bootId: 'b', pidNamespace: 'n', pid: 1, startTime: '1' });
+      expect(await store.lockApply(owner('first'), undefined)).toBe(true);
+      expect(await store.lockApply(owner('second'), undefined)).toBe(false);
+      expect(await store.lockApply(owner('second'), 'another')).toBe(false);
+      expect(await store.holdApplyLock('first')).toBe(true);
+      expect(await store.readApplyLock()).toMatchObject({ owner: owner('first'), idleMs: expect.any(Number) });
+      expect(await store.lockApply(owner('second'), 'first')).toBe(true);
+      expect(await store.holdApplyLock('first')).toBe(false);
+      await store.unlockApply('first');
+      expect(await store.readApplyLock()).toMatchObject({ owner: owner('second') });
+      await store.unlockApply('second');
+      expect(await store.readApplyLock()).toBeUndefined();
+    });
+
+    test('the rate of back-fills is that of the newest five', async () => {
+      for (const seconds of [1_000, 1, 1, 1, 1, 1]) await store.recordBackfill(100, seconds);
+      expect(await store.readBackfillRate()).toBeCloseTo(100);
     });
   });
 }
