@@ -84,13 +84,13 @@ function describe(
     lines.push(`FAIL  model ${model} was trained on other definitions:`);
     for (const problem of problems) lines.push(`    ${problem}`);
   }
+  const count = `${changes.length} ${changes.length === 1 ? 'change' : 'changes'}`;
   const names = models.map(({ id }) => id).join(', ');
   if (broken.length > 0)
     lines.push(
       'make a new version of the view or service beside the old one, or train the models again before this is merged',
     );
-  else if (models.length === 0)
-    lines.push(`PASS  ${changes.length} changes since ${against}; the registry has no model in use`);
-  else lines.push(`PASS  ${changes.length} changes since ${against}, none that breaks ${names}`);
+  else if (models.length === 0) lines.push(`PASS  ${count} since ${against}; the registry has no model in use`);
+  else lines.push(`PASS  ${count} since ${against}, none that breaks ${names}`);
   return lines;
 }

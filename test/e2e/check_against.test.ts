@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { assetPath } from '#kernel/project_root';
 import { runCommand } from '../support/command_line.ts';
 
@@ -15,6 +15,8 @@ const git = (...args: readonly string[]): string =>
     ...{ cwd: repository, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] },
   }) as string;
 
+const restore = (): string => git('checkout', '--quiet', '--', '.');
+
 beforeAll(() => {
   repository = mkdtempSync(join(tmpdir(), 'check-against-'));
   project = join(repository, 'platform');
@@ -26,6 +28,7 @@ beforeAll(() => {
   git('add', '--all');
   git('commit', '--quiet', '--message', 'Define features');
 });
+afterEach(() => void restore());
 afterAll(() => rmSync(repository, { recursive: true, force: true }));
 
 function edit(view: string, before: string, after: string): void {
@@ -34,7 +37,6 @@ function edit(view: string, before: string, after: string): void {
   expect(source).toContain(before);
   writeFileSync(file, source.replace(before, after));
 }
-const restore = (): string => git('checkout', '--quiet', '--', '.');
 
 interface Outcome {
   readonly passed: boolean;
@@ -69,8 +71,7 @@ test('passes where nothing changes values, and leaves the repository as it was',
   ]);
   expect(git('status', '--porcelain')).toBe(status);
   expect(git('worktree', 'list').trim().split('\n')).toHaveLength(1);
-  restore();
-}, 120_000);
+}, 300_000);
 
 test.each([
   {
@@ -80,31 +81,40 @@ test.each([
   },
   {
     name: 'a window',
-    edits: [["...stddev('amount').over('1h', '6h', '24h', '7d')", "...stddev('amount').over('1h', '6h', '24h', '7d'),\n...mean('amount', { as: 'other' }).over('1h')"], ["...sum('amount').over('1h'", "...sum('amount', { where: (event) => Number(event.amount) > 1 }).over('1h'"]],
-    problem: /^feature sum_amount_1h of fraud@1 has changed: its filter was nothing, is `/,
+    edits: [
+      [
+        "...stddev('amount').over('1h', '6h', '24h', '7d')",
+        "...stddev('amount').over('1h', '6h', '24h', '7d'),\n...mean('amount', { as: 'other' }).over('1h')",
+      ],
+      ["...sum('amount').over('1h'", "...sum('amount', { where: (event) => Number(event.amount) > 1 }).over('1h'"],
+    ],
+    problem: /^feature sum_amount_1h of fraud@1 has changed: .*its filter was nothing, is `/,
   },
   {
     name: 'a feature that is gone',
-    edits: [["...max('amount').over('1h', '6h', '24h', '7d')", "...max('amount').over('1h', '6h', '24h')"]],
-    problem: /^feature max_amount_7d of fraud@1 was removed/,
+    edits: [["...stddev('amount').over('1h', '6h', '24h', '7d')", "...stddev('amount').over('1h', '24h', '7d')"]],
+    problem: /^feature stddev_amount_6h of fraud@1 was removed/,
   },
   {
     name: 'a constant that a formula uses',
     edits: [['gambling: 0.9', 'gambling: 0.8']],
     problem: /^feature risk_score of fraud@1 has changed: CATEGORY_RISK/,
   },
-])('fails for $name that a model was trained on, and names model, view, feature and difference', async ({ edits, problem }) => {
-  for (const [before, after] of edits) edit('fraud', before as string, after as string);
-  const { code, passed, broken } = await check('--against', 'HEAD');
-  restore();
-  expect([code, passed]).toEqual([1, false]);
-  expect(broken).toEqual([
-    { model: 'fraud_detector (shipped)', problems: expect.arrayContaining([expect.stringMatching(problem)]) },
-  ]);
-}, 120_000);
+])(
+  'fails for $name that a model was trained on, and names model, view, feature and difference',
+  async ({ edits, problem }) => {
+    for (const [before, after] of edits) edit('fraud', before as string, after as string);
+    const { code, passed, broken } = await check('--against', 'HEAD');
+    expect([code, passed]).toEqual([1, false]);
+    expect(broken).toEqual([
+      { model: 'fraud_detector (shipped)', problems: expect.arrayContaining([expect.stringMatching(problem)]) },
+    ]);
+  },
+  300_000,
+);
 
 test('a breaking change of what no model reads passes, and is shown; a commit is compared with the one before it', async () => {
-  edit('sensors', "version: 1,", 'version: 2,');
+  edit('sensors', 'version: 1,', 'version: 2,');
   git('commit', '--quiet', '--all', '--message', 'Count sensors otherwise');
   expect((await check('--against', 'HEAD')).changes).toEqual([]);
   const outcome = await check('--against', 'HEAD~1');
@@ -113,18 +123,22 @@ test('a breaking change of what no model reads passes, and is shown; a commit is
     { id: 'sensor@1', change: 'removed', breaking: true },
     { id: 'sensor@2', change: 'new', breaking: false },
   ]);
-}, 120_000);
+}, 300_000);
 
 test('what cannot be compared is an error that names it', async () => {
   await expect(check('--against', 'absent')).rejects.toThrow(/--against absent: this repository has no such commit/);
   await expect(check('--against=--upload-pack=x')).rejects.toThrow(/no such commit/);
-  await expect(check('--against', 'HEAD', '--definitions', 'absent.ts')).rejects.toThrow(/absent\.ts cannot be read: the file does not exist/);
+  await expect(check('--against', 'HEAD', '--definitions', 'absent.ts')).rejects.toThrow(
+    /absent\.ts cannot be read: the file does not exist/,
+  );
   edit('fraud', "sum('amount')", "sum('amuont')");
   await expect(check('--against', 'HEAD')).rejects.toThrow(/catalog\.ts cannot be read: [\s\S]*amuont/);
   restore();
   const outside = mkdtempSync(join(tmpdir(), 'no-git-'));
   cpSync(project, outside, { recursive: true });
-  const { code, stderr } = await runCommand(outside, ['check', '--against', 'HEAD'], { GIT_CEILING_DIRECTORIES: tmpdir() });
+  const { code, stderr } = await runCommand(outside, ['check', '--against', 'HEAD'], {
+    GIT_CEILING_DIRECTORIES: tmpdir(),
+  });
   rmSync(outside, { recursive: true, force: true });
   expect([code, stderr]).toEqual([1, expect.stringMatching(/--against HEAD: fatal: not a git repository/)]);
-}, 120_000);
+}, 300_000);
