@@ -11,7 +11,7 @@ import { type BackfillResult, describeHandOver, runBackfill } from './backfill.t
 import { catalogDefinitions, recordsOf } from './catalog_definitions.ts';
 import { RunningPlatform } from './control_client.ts';
 import { ApplyFailedError, ApplyRunsError, ApplyTakenOverError } from './definition_errors.ts';
-import { describePlan } from './plan.ts';
+import { describePlan, describeTarget } from './plan.ts';
 import { hasWork, makePlan, type Plan, type PlannedBackfill, type PlanOptions } from './plan_contents.ts';
 import { loadPlatformConfig, type PlatformConfig } from './platform_config.ts';
 import { print } from './print.ts';
@@ -102,14 +102,18 @@ async function end(offline: OfflineStore, owner: ApplyOwner, { changes }: Plan):
 }
 
 async function compute(
-  { views, source, in: patterns, estimated_events: total }: PlannedBackfill,
+  { views, features, source, in: patterns, estimated_events: total }: PlannedBackfill,
   of: string,
   progress: Progress,
   signal: AbortSignal,
 ): Promise<AppliedBackfill> {
-  const task = progress.begin(`back-fill ${of}: ${views.join(', ')} from ${source}`, total);
+  const task = progress.begin(`back-fill ${of}: ${describeTarget({ views, features })} from ${source}`, total);
   const result = await runBackfill(
-    { views, signal, ...(patterns === undefined ? {} : { in: patterns }) },
+    {
+      ...{ views, signal },
+      ...(patterns === undefined ? {} : { in: patterns }),
+      ...(features === undefined ? {} : { features }),
+    },
     ({ rows, from, resumedAfter }) =>
       task.update(rows, resumedAfter === 0 ? from : `${from}, resumed after ${resumedAfter}`),
   );

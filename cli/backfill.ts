@@ -26,6 +26,8 @@ export interface BackfillRequest {
   readonly query?: string;
   /** Ids of views; empty: all that have a history. */
   readonly views: readonly string[];
+  /** By view id, features that are computed beside the others, which stay as they are; other views are computed whole. */
+  readonly features?: Readonly<Record<string, readonly string[]>>;
   /** Where the state is kept until the back-fill is complete; by default a folder of its own in the data directory. */
   readonly snapshots?: string;
   /** Aborted: what was read is finished and kept, and the same request resumes there. */
@@ -102,11 +104,12 @@ export async function runBackfill(
   request: BackfillRequest,
   onProgress: (state: BackfillState) => void = () => {},
 ): Promise<BackfillResult> {
-  const { in: patterns, query, views: ids, signal } = request;
+  const { in: patterns, query, views: ids, features, signal } = request;
   const options = {
     ...(patterns === undefined ? {} : { in: patterns.join(',') }),
     ...(query === undefined ? {} : { query }),
     views: ids.join(','),
+    ...(features === undefined ? {} : { features: JSON.stringify(features) }),
   };
   const config = loadPlatformConfig(process.env);
   const startedMs = performance.now();

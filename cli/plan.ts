@@ -53,9 +53,18 @@ export function describePlan(plan: Plan): readonly string[] {
   return lines;
 }
 
+/** Returns what a back-fill computes: views, or features of views. */
+export const describeTarget = ({
+  views,
+  features,
+}: {
+  readonly views: readonly string[];
+  readonly features?: PlannedBackfill['features'] | undefined;
+}): string => views.map((id) => (features?.[id] === undefined ? id : `${features[id].join(', ')} of ${id}`)).join('; ');
+
 function describeBackfill(backfill: PlannedBackfill): string {
   const { views, source, from, possible, range, estimated_events: events, estimated_seconds: seconds } = backfill;
-  const of = views.join(', ');
+  const of = describeTarget({ views, features: backfill.features });
   if (!possible) return `no back-fill of ${of}: ${from}. Values are of what comes from now on`;
   const reach = range === undefined ? '' : `, ${range.from} to ${range.to}`;
   const size = events === undefined ? 'an unknown number of events' : `about ${events.toLocaleString('en')} events`;

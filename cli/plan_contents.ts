@@ -39,6 +39,8 @@ export interface PlanLine {
 export interface PlannedBackfill {
   /** Of one source. */
   readonly views: readonly string[];
+  /** By view, features that are computed beside the others; absent: whole views. */
+  readonly features?: Readonly<Record<string, readonly string[]>>;
   readonly source: string;
   /** Patterns of files, where they are not those of the source's history. */
   readonly in?: readonly string[];
@@ -167,15 +169,21 @@ async function backfillsOf(
   const place = archiveToRead(config);
   const archive = place === undefined ? undefined : await readList(place);
   const rate = await offline.readBackfillRate();
-  const sources = [...new Set(views.map(({ source }) => source))];
+  const groups = [...new Set(views.map(({ source }) => source))].flatMap((source) => {
+    const ids = views.filter((view) => view.source === source).map(viewId);
+    const isWhole = (id: string): boolean => needed.get(id) === 'view';
+    return [ids.filter(isWhole), ids.filter((id) => !isWhole(id))]
+      .filter((part) => part.length > 0)
+      .map((part) => ({ source, ids: part, features: featuresOf(part, needed) }));
+  });
   return Promise.all(
-    sources.map(async (source): Promise<PlannedBackfill> => {
+    groups.map(async ({ source, ids, features }): Promise<PlannedBackfill> => {
       const history = await historyOf(source, options.in, archive);
-      const { events, times } = await sizeOf(offline, source, archive);
-      const ids = views.filter((view) => view.source === source).map(viewId);
-      const estimated = history.possible ? events : undefined;
+      const { hasOwn, ...found } = history;
+      const { events, times } = await sizeOf(offline, source, archive, hasOwn);
+      const estimated = found.possible ? events : undefined;
       return {
-        ...{ views: ids, source: source.name, ...history },
+        ...{ views: ids, source: source.name, ...found, ...(features === undefined ? {} : { features }) },
         range: times === undefined ? undefined : { from: isoOf(times.from), to: isoOf(times.to) },
         estimated_events: estimated,
         estimated_seconds: estimated === undefined ? undefined : Math.ceil(estimated / (rate ?? ASSUMED_RATE)),
@@ -185,17 +193,30 @@ async function backfillsOf(
   );
 }
 
+function featuresOf(ids: readonly string[], needed: ReadonlyMap<string, NeededHistory>): PlannedBackfill['features'] {
+  const found = ids.flatMap((id): [string, readonly string[]][] => {
+    const names = needed.get(id);
+    return names === undefined || names === 'view' ? [] : [[id, names]];
+  });
+  return found.length === 0 ? undefined : Object.fromEntries(found);
+}
+
 const isoOf = (timeMs: number): string => new Date(timeMs).toISOString();
 
 /** How many events a source has had, by the archive and by rows that were made of them. */
-async function sizeOf(offline: OfflineStore, source: FeatureView['source'], archive: ArchiveList | undefined) {
+async function sizeOf(
+  offline: OfflineStore,
+  source: FeatureView['source'],
+  archive: ArchiveList | undefined,
+  hasOwn: boolean,
+) {
   const siblings = VIEWS.filter((view) => view.source === source);
   const counts = await Promise.all(siblings.map((view) => offline.countRows(view)));
   const known = (await Promise.all(siblings.map((view) => offline.timesOf(view)))).filter((each) => each !== undefined);
   const files = filesOf(archive, source);
   const archived = files.reduce((sum, { rows }) => sum + rows, 0);
   const days = files.map(({ date }) => Date.parse(date)).filter(Number.isFinite);
-  const events = source.history === undefined && archived > 0 ? archived : Math.max(archived, ...counts, 0);
+  const events = hasOwn ? Math.max(archived, ...counts, 0) : archived;
   const starts = [...known.map(({ oldest }) => Number(oldest)), ...days];
   if (starts.length === 0) return { events: events || undefined, times: undefined };
   const to = Math.max(...known.map(({ newest }) => Number(newest)), ...days);
@@ -210,7 +231,7 @@ async function historyOf(
   source: FeatureView['source'],
   patterns: readonly string[] | undefined,
   archive: ArchiveList | undefined,
-): Promise<Pick<PlannedBackfill, 'from' | 'possible' | 'in'>> {
+): Promise<Pick<PlannedBackfill, 'from' | 'possible' | 'in'> & { readonly hasOwn: boolean }> {
   const places: string[] = [];
   const missing: string[] = [];
   const { history } = source;
@@ -223,17 +244,19 @@ async function historyOf(
     if (total === 0) missing.push(`no file matches ${files.join(', ')}`);
     else places.push(`${total} ${total === 1 ? 'file' : 'files'} of ${files.join(', ')}`);
   }
+  // Besides the archive.
+  const hasOwn = places.length > 0;
   const archived = filesOf(archive, source).length;
   if (archived > 0) places.push(`${archived} ${archived === 1 ? 'file' : 'files'} of the archive of raw events`);
   else
     missing.push(archive === undefined ? 'there is no archive of raw events' : 'the archive holds none of its events');
-  const isGiven = history === undefined && places.length > 0 && patterns !== undefined;
+  const isGiven = history === undefined && hasOwn && patterns !== undefined;
   if (places.length > 0) {
-    return { from: places.join(' and '), possible: true, ...(isGiven ? { in: patterns } : {}) };
+    return { from: places.join(' and '), possible: true, hasOwn, ...(isGiven ? { in: patterns } : {}) };
   }
   if (history === undefined && patterns === undefined)
     missing.push('its source declares no history, and --in names no files');
-  return { from: missing.join('; '), possible: false };
+  return { from: missing.join('; '), possible: false, hasOwn };
 }
 
 /** Whether there is something to apply. */

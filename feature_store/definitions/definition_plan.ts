@@ -5,7 +5,7 @@ import {
   serviceDifferences,
   viewDifferences,
 } from './definition_changes.ts';
-import type { OnDemandData, ViewData } from './definition_data.ts';
+import { type OnDemandData, type ViewData, withInputs } from './definition_data.ts';
 import type { DefinitionSet } from './definition_set.ts';
 import type { ServiceData } from './feature_service.ts';
 
@@ -90,20 +90,22 @@ function changesOfKind<T>(
       {
         ...{ kind, id, change: 'changed' as const, differences },
         isBreaking: isBreaking(differences) || isBreaking(breaking),
-        history: kind === 'view' ? historyOf(differences) : undefined,
+        history: kind === 'view' ? historyOf(differences, after as ViewData) : undefined,
       },
     ];
   });
 }
 
-/** A ttl decides how long values are served, not what they are; a feature that is taken out needs no values. */
-function historyOf(differences: readonly Difference[]): NeededHistory | undefined {
-  const features: string[] = [];
+/** A ttl decides how long values are served, not what they are; a feature that is taken out needs no values; what is computed from a feature changes with it. */
+function historyOf(differences: readonly Difference[], { features }: ViewData): NeededHistory | undefined {
+  const names = new Set<string>();
   for (const { feature, change, detail = '' } of differences) {
     if (feature === undefined && !detail.startsWith('its ttl')) return 'view';
-    if (feature !== undefined && change !== 'removed') features.push(feature);
+    if (feature !== undefined && change !== 'removed') names.add(feature);
   }
-  return features.length === 0 ? undefined : features;
+  const all = Object.keys(features);
+  const dependents = all.filter((name) => Object.keys(withInputs(features, [name])).some((input) => names.has(input)));
+  return dependents.length === 0 ? undefined : dependents.sort();
 }
 
 /** Returns names of the services that hold something of a changed view. */

@@ -89,6 +89,27 @@ const UPSERT_ROWS = upsertStatement({
   unlessEqual: 'values',
 });
 
+/** The values of the named features of a row, of which `row` holds all. */
+const partOf = (row: string): string =>
+  `(SELECT jsonb_object_agg(name, COALESCE(${row}."values" -> name, 'null')) FROM unnest($7::text[]) AS name)`;
+const MERGED = `held."values" || ${partOf('excluded')}`;
+/** A row that is new has the other features as of its time. */
+const UPSERT_FEATURES = `INSERT INTO feature_rows AS held (view, version, entity_key, event_time, computed_at, "values")
+  SELECT sent.view, sent.version, sent.entity_key, sent.event_time, sent.computed_at,
+    COALESCE((
+      SELECT r."values" FROM feature_rows r
+      WHERE r.view = sent.view AND r.version = sent.version AND r.entity_key = sent.entity_key AND r.event_time <= sent.event_time
+      ORDER BY r.event_time DESC LIMIT 1
+    ), sent."values") || ${partOf('sent')}
+  FROM ROWS FROM (
+    unnest($1::text[]), unnest($2::integer[]), unnest($3::text[]), unnest($4::timestamptz[]), unnest($5::timestamptz[]),
+    jsonb_array_elements($6::jsonb)
+  ) AS sent(view, version, entity_key, event_time, computed_at, "values")
+  ORDER BY sent.view, sent.version, sent.entity_key, sent.event_time
+  ON CONFLICT (view, version, entity_key, event_time) DO UPDATE
+  SET "values" = ${MERGED}, computed_at = GREATEST(excluded.computed_at, held.computed_at + interval '1 millisecond')
+  WHERE held."values" IS DISTINCT FROM ${MERGED}`;
+
 /** The offline store in SQL; the same statements on a PostgreSQL server and on PGlite. */
 export class SqlOfflineStore implements OfflineStore {
   readonly kind: string;
@@ -125,7 +146,15 @@ export class SqlOfflineStore implements OfflineStore {
     throw new OfflineStoreError('take a write', cause, 'transient');
   }
 
-  async write(rows: readonly FeatureRow[]): Promise<void> {
+  write(rows: readonly FeatureRow[]): Promise<void> {
+    return this.#writeRows(rows, UPSERT_ROWS, []);
+  }
+
+  writeFeatures(rows: readonly FeatureRow[], names: readonly string[]): Promise<void> {
+    return this.#writeRows(rows, UPSERT_FEATURES, [names]);
+  }
+
+  async #writeRows(rows: readonly FeatureRow[], statement: string, more: readonly unknown[]): Promise<void> {
     // Months are few, and nearly always known.
     if (!this.#isHypertable) for (const month of monthsOf(rows)) await this.#ensureMonth(month);
     // Statements run side by side: none may have a key of another. Of rows with one key the newest counts, or the last.
@@ -142,17 +171,18 @@ export class SqlOfflineStore implements OfflineStore {
       batches.push(list.slice(start, start + ROWS_A_STATEMENT));
     }
     // Side by side, as far as there are connections: no two touch the same row.
-    await Promise.all(batches.map((batch) => this.#writeBatch(batch)));
+    await Promise.all(batches.map((batch) => this.#writeBatch(batch, statement, more)));
   }
 
-  async #writeBatch(batch: readonly FeatureRow[]): Promise<void> {
-    await this.#sql.query(UPSERT_ROWS, [
+  async #writeBatch(batch: readonly FeatureRow[], statement: string, more: readonly unknown[]): Promise<void> {
+    await this.#sql.query(statement, [
       batch.map(({ view }) => view),
       batch.map(({ version }) => version),
       batch.map(({ entityKey }) => entityKey),
       batch.map(({ eventTime: at }) => isoTime(at)),
       batch.map(({ computedAt }) => isoTime(computedAt)),
       `[${batch.map(({ values }) => valuesJson(values)).join(',')}]`,
+      ...more,
     ]);
   }
 

@@ -32,6 +32,11 @@ export class ProjectCopy {
       if (!source.includes(before)) throw new Error(`${module}.ts has no ${before}`);
       source = source.replace(before, after);
     }
+    this.build(module, source);
+  }
+
+  /** Builds a module from this source. */
+  build(module: string, source: string): void {
     const { code } = transformSync(source, { jsc: { parser: { syntax: 'typescript' }, target: 'es2023' } });
     writeFileSync(
       join(this.folder, 'dist', `${module}.js`),

@@ -791,6 +791,34 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       expect(await store.listModelAudit(model, 1)).toMatchObject([{ by: 'a\ufffdb', reason: 'c\ufffdd' }]);
     });
 
+    test('some features of rows are written beside the others, which stay; what rows held before is still known', async () => {
+      const view = randomUUID();
+      const of = (atHours: number, values: FeatureRow['values'], computedHours: number): FeatureRow => ({
+        ...row(view, 'a', atHours, 0),
+        ...{ values, computedAt: processingTime(START + computedHours * HOUR_MS) },
+      });
+      await store.write([of(1, { old: 1, more: 1 }, 1), of(3, { old: 3, more: 3 }, 3)]);
+      const computed = [0, 1, 2, 3].map((hours) => of(hours, { old: 10 + hours, more: 10 + hours }, 9));
+      const features = async (atHours: number, knownBy?: number) => {
+        const moment = { entityKey: keyOf('a'), eventTime: eventTime(START + atHours * HOUR_MS) };
+        const by = knownBy === undefined ? undefined : processingTime(START + knownBy * HOUR_MS);
+        return (await store.pointInTimeJoin([moment], { view: { view, version: 1 }, knownBy: by }))[0];
+      };
+      for (let times = 0; times < 2; times += 1) {
+        await store.writeFeatures(computed, ['more', 'fresh']);
+        // There was no row before the first: it is written whole.
+        expect(await features(0)).toEqual({ old: 10, more: 10, fresh: null });
+        expect(await features(1)).toEqual({ old: 1, more: 11, fresh: null });
+        expect(await features(2)).toEqual({ old: 1, more: 12, fresh: null });
+        expect(await features(3)).toEqual({ old: 3, more: 13, fresh: null });
+        expect(await features(3, 4)).toEqual({ old: 3, more: 3 });
+      }
+      // The stream's row was computed after the back-fill's: its other features stay.
+      await store.write([of(3, { old: 4, more: 4 }, 12)]);
+      await store.writeFeatures(computed, ['more']);
+      expect(await features(3)).toEqual({ old: 4, more: 13 });
+    });
+
     test('definitions are kept as data: replaced by kind and id, compared at start, refused where a function has changed', async () => {
       const name = `kept_${randomUUID().slice(0, 8)}`;
       const viewOf = (filter: (event: Readonly<Record<string, unknown>>) => boolean) =>
