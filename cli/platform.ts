@@ -35,6 +35,7 @@ import { serviceProblems } from '#serving/runtime/feature_check';
 import { examineModel } from '#serving/runtime/loaded_model';
 import { ModelServer } from '#serving/runtime/model_server';
 import { createServing } from '#serving/server';
+import { recordsBesideViews } from './catalog_definitions.ts';
 import type { Role } from './choices.ts';
 import { createConsoleSources } from './console_sources.ts';
 import { ControlServer } from './control_server.ts';
@@ -192,7 +193,7 @@ export async function startPlatform(
     async start() {
       const { partitions } = topics;
       const names = [topics.rawEvents, topics.featureEvents, topics.deadLetters, topics.predictions];
-      if (needsOffline) await checkDefinitions(offline, VIEWS);
+      if (needsOffline) await checkDefinitions(offline, VIEWS, recordsBesideViews());
       await broker.ensureTopics(names.map((name) => ({ name, partitions })));
       await prepare({ registry });
     },
