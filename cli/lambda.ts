@@ -52,7 +52,7 @@ async function open(name: LambdaFunction, isLocal: boolean): Promise<Instance> {
     [role],
     ensureShippedModel([role]),
   );
-  const answer = awsLambdaFastify(platform.doors[role].app, { decorateRequest: false }) as Handler;
+  const answer = awsLambdaFastify(platform.listeners[role].app, { decorateRequest: false }) as Handler;
   return { platform, answer };
 }
 

@@ -40,7 +40,7 @@ export async function* readSequentially(file: OpenFile): AsyncGenerator<ReadRow>
  * Rows of CSV (RFC 4180); the first line names the columns. The bytes are read as Latin-1, which keeps each of them, and decoded cell by cell: one that
  * is not UTF-8 is refused with its row.
  *
- * @throws {@link UnreadableFileError} when the columns cannot be told apart
+ * @throws {@link UnreadableFileError} when the columns are ambiguous
  */
 async function* readCsv(plain: Readable, path: string): AsyncGenerator<ReadRow> {
   const parser = parseCsv({ encoding: 'latin1', relax_column_count: true, skip_empty_lines: true });

@@ -125,7 +125,7 @@ function rowOf(of: FeatureView, row: Row, place: string): FeatureRow {
   };
 }
 
-/** Files without the column `entity` are of a release before entity keys. @throws {@link TrainingSetError} for a key that cannot be told */
+/** Files without the column `entity` are of a release before entity keys. @throws {@link TrainingSetError} for a key that is ambiguous */
 function keyOf(of: FeatureView, { entity, entity_key: held }: Row): EntityKey {
   if (entity !== undefined) return entityKeyFromText(of, String(held));
   const read = entityKeyFromPrevious(of, String(held));

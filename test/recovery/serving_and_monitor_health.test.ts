@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
 import { shippedFraudDetector } from '#cli/shipped_model';
 import { assetPath } from '#kernel/project_root';
@@ -11,7 +11,8 @@ import { WatchedPlatform, type WatchedRole } from '../support/watched_platform.t
 // Real servers are stopped beneath the roles serving and monitor: each is named with its reason by every role of the process, models answer
 // throughout, and there is a metric, an alert and a runbook for each.
 
-const AWAY_MS = 25_000;
+/** The registry is asked every 15 s only. */
+const AWAY_MS = 45_000;
 const ROLES: readonly WatchedRole[] = ['gateway', 'pipeline', 'features', 'serving', 'monitor'];
 const DEPENDENCIES = ['broker', 'disk', 'offline store', 'online store', 'registry'];
 const JOBS = ['feature pipeline', 'monitoring of models', 'prediction log'];
@@ -27,6 +28,11 @@ beforeAll(async () => {
 afterAll(() => watched?.stop(), 60_000);
 
 const answers: number[] = [];
+/** Servers on their way back: also when a test has failed, the next one begins with all of them. */
+const onTheirWay: Promise<void>[] = [];
+afterEach(async () => {
+  await Promise.all(onTheirWay.splice(0));
+}, 120_000);
 
 async function predict(): Promise<void> {
   const response = await fetch(`${watched.platform.urls.serving}/predict`, {
@@ -36,6 +42,18 @@ async function predict(): Promise<void> {
   });
   await response.arrayBuffer();
   answers.push(response.status);
+}
+
+/** Waits until nothing is wrong. */
+async function isWell(role: WatchedRole): Promise<void> {
+  await until(async () => {
+    await predict();
+    const report = await watched.ready(role);
+    return report.code === 200 && report.status === 'ready';
+  }, 90_000).catch(async () => {
+    const report = JSON.stringify(await watched.ready(role));
+    throw new Error(`${role}: ${report}\n${watched.platform.output.slice(-2_000)}`);
+  });
 }
 
 const rules = parse(readFileSync(assetPath('monitoring/prometheus/rules/alerts.yml'), 'utf8')) as {
@@ -59,9 +77,8 @@ test('both roles name each dependency and each job of the process', async () => 
   await predict();
   expect(answers).toEqual([200]);
   for (const role of ['serving', 'monitor'] as const) {
-    await watched.becomes(role, 200);
+    await isWell(role);
     const report = await watched.ready(role);
-    expect(report.status).toBe('ready');
     expect(Object.keys(report.dependencies)).toEqual(expect.arrayContaining(DEPENDENCIES));
     expect(Object.keys(report.jobs)).toEqual(expect.arrayContaining(JOBS));
   }
@@ -75,11 +92,9 @@ test.each([
 ] as const)(
   '%s is stopped: named with its reason, models answer, and all is well when it is back',
   async (_, dependency, server, { monitorIsReady, job }) => {
-    let isBack = false;
     answers.length = 0;
-    const away = (watched.servers[server] as { restart(downMs: number): Promise<void> }).restart(AWAY_MS).then(() => {
-      isBack = true;
-    });
+    const away = (watched.servers[server] as { restart(downMs: number): Promise<void> }).restart(AWAY_MS);
+    onTheirWay.push(away);
     const named = (role: WatchedRole) => async () => {
       // Predictions go on, so that their log has something to write.
       await predict();
@@ -88,7 +103,7 @@ test.each([
       return status === 'down' && (reason ?? '') !== '';
     };
     for (const role of ['serving', 'monitor'] as const) {
-      await until(named(role), 22_000);
+      await until(named(role), AWAY_MS - 5_000);
       const report = await watched.ready(role);
       const isReady = role === 'serving' || monitorIsReady;
       expect([role, report.code, report.status]).toEqual([
@@ -97,7 +112,8 @@ test.each([
         isReady ? 'degraded' : 'not ready',
       ]);
       if (!isReady) expect(report.reason).toMatch(new RegExp(`${dependency} is down: .`));
-      expect(await watched.metricsOf(role)).toMatch(
+      // All roles are in one process: its metrics are on every page but the monitor's.
+      expect(await watched.metricsOf('serving')).toMatch(
         new RegExp(`dependency_problem\\{dependency="${dependency}",problem="\\w+"\\} 1`),
       );
     }
@@ -113,20 +129,9 @@ test.each([
       );
       expectAlert('JobDown', 'health_state');
     }
-    expect(isBack).toBe(false);
     expect(new Set(answers)).toEqual(new Set([200]));
     await away;
-    for (const role of ['serving', 'monitor'] as const) {
-      await until(async () => {
-        await predict();
-        const report = await watched.ready(role);
-        return report.code === 200 && report.status === 'ready';
-      }, 90_000).catch(async () => {
-        throw new Error(
-          `${role}: ${JSON.stringify(await watched.ready(role))}\n${watched.platform.output.slice(-2_000)}`,
-        );
-      });
-    }
+    for (const role of ['serving', 'monitor'] as const) await isWell(role);
     expect(await watched.metricsOf('serving')).not.toMatch(
       new RegExp(`dependency_problem\\{dependency="${dependency}",problem="\\w+"\\} 1`),
     );

@@ -90,7 +90,7 @@ export class WatchedPlatform {
     await database.end();
     for (const server of [kafka, postgres, redis, mlflow]) await server?.stop();
     if (this.hasOwnDisk) execFileSync('umount', [this.dataDirectory]);
-    rmSync(this.#folder, { recursive: true, force: true });
+    rmSync(this.#folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 500 });
   }
 
   async ready(role: WatchedRole): Promise<Readiness> {
