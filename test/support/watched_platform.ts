@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { rowKey } from '#feature_store/online/redis_keys';
 import type { HealthReport } from '#monitoring/health';
@@ -61,7 +62,7 @@ export class WatchedPlatform {
     });
     database.on('error', () => {});
     const needsRegistry = roles.includes('serving') || roles.includes('monitor');
-    const mlflow = needsRegistry ? await startMlflow(join(folder, 'mlflow')) : undefined;
+    const mlflow = needsRegistry ? await restartableMlflow(join(folder, 'mlflow')) : undefined;
     const mlflowUrl = mlflow?.env.TEST_MLFLOW_URL;
     if (mlflowUrl !== undefined) await prepare(mlflowUrl);
     const platform = await PlatformProcess.start(join(folder, 'data'), {
@@ -167,6 +168,21 @@ export class WatchedPlatform {
   async metricsOf(role: WatchedRole): Promise<string> {
     return (await fetch(`${this.platform.urls[role]}/metrics`)).text();
   }
+}
+
+/** MLflow ends with its workers: a kill of its first process would leave them, and they would answer. */
+async function restartableMlflow(folder: string): Promise<RunningServer> {
+  let running = await startMlflow(folder);
+  const port = Number(new URL(running.env.TEST_MLFLOW_URL as string).port);
+  return {
+    ...running,
+    stop: () => running.stop(),
+    async restart(downMs) {
+      await running.stop();
+      await sleep(downMs);
+      running = await startMlflow(folder, { port });
+    },
+  };
 }
 
 const FRAUD = { view: 'fraud', version: 1 };
