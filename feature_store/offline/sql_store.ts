@@ -316,51 +316,35 @@ export class SqlOfflineStore implements OfflineStore {
     return rows.map((row) => rowOf(view, row));
   }
 
-  async rowsComputedSince(
-    view: ViewReference,
-    sinceMs: number,
-    { limit, after }: { readonly limit: number; readonly after: FeatureRow | undefined },
-  ): Promise<readonly FeatureRow[]> {
-    const rows = await this.#sql.query<StoredRow>(
-      `SELECT entity_key, (extract(epoch FROM event_time) * 1000)::bigint::text AS at,
-              (extract(epoch FROM computed_at) * 1000)::bigint::text AS computed, "values"
-       FROM feature_rows
-       WHERE view = $1 AND version = $2 AND event_time >= $3 AND computed_at >= $4
-         AND ($5::text IS NULL OR (entity_key, event_time) > ($5, $6::timestamptz))
-       ORDER BY entity_key, event_time
-       LIMIT $7`,
-      [
-        view.view,
-        view.version,
-        // Older months need not be looked at.
-        new Date(sinceMs - 2 * DAY_MS),
-        new Date(sinceMs),
-        after?.entityKey ?? null,
-        after === undefined ? null : new Date(after.eventTime),
-        limit,
-      ],
-    );
-    return rows.map((row) => rowOf(view, row));
+  async rowsComputedSince(view: ViewReference, sinceMs: number, page: RowPage): Promise<readonly FeatureRow[]> {
+    // Older months need not be looked at.
+    return this.#page(view, 'event_time >= $3 AND computed_at >= $4', [sinceMs - 2 * DAY_MS, sinceMs], page);
   }
 
-  async rowsBetween(
+  async rowsBetween(view: ViewReference, range: TimeRange, page: RowPage): Promise<readonly FeatureRow[]> {
+    return this.#page(view, 'event_time >= $3 AND event_time < $4', [range.from, range.to], page);
+  }
+
+  /** Rows of a view by entity and time. @param times - SQL about $3 and $4, two times in ms */
+  async #page(
     view: ViewReference,
-    range: TimeRange,
-    { limit, after }: { readonly limit: number; readonly after: FeatureRow | undefined },
+    times: string,
+    [first, second]: readonly [number, number],
+    { limit, after }: RowPage,
   ): Promise<readonly FeatureRow[]> {
     const rows = await this.#sql.query<StoredRow>(
       `SELECT entity_key, (extract(epoch FROM event_time) * 1000)::bigint::text AS at,
               (extract(epoch FROM computed_at) * 1000)::bigint::text AS computed, "values"
        FROM feature_rows
-       WHERE view = $1 AND version = $2 AND event_time >= $3 AND event_time < $4
+       WHERE view = $1 AND version = $2 AND ${times}
          AND ($5::text IS NULL OR (entity_key, event_time) > ($5, $6::timestamptz))
        ORDER BY entity_key, event_time
        LIMIT $7`,
       [
         view.view,
         view.version,
-        new Date(range.from),
-        new Date(range.to),
+        new Date(first),
+        new Date(second),
         after?.entityKey ?? null,
         after === undefined ? null : new Date(after.eventTime),
         limit,
@@ -545,6 +529,12 @@ export class SqlOfflineStore implements OfflineStore {
 function monthsOf(rows: readonly FeatureRow[]): ReadonlySet<string> {
   const days = new Set(rows.map(({ eventTime: at }) => Math.floor(at / DAY_MS)));
   return new Set([...days].map((day) => new Date(day * DAY_MS).toISOString().slice(0, 7)));
+}
+
+interface RowPage {
+  readonly limit: number;
+  /** The last row of the page before. */
+  readonly after: FeatureRow | undefined;
 }
 
 interface StoredRow {
