@@ -14,6 +14,7 @@ import { ensureHypertable } from './hypertable.ts';
 import { migrate } from './migrate.ts';
 import type {
   AuditCheck,
+  AuditHash,
   Deleted,
   DriftFilter,
   DriftReport,
@@ -39,7 +40,7 @@ import type {
   StatisticsFilter,
   TimeRange,
 } from './offline_store.ts';
-import { verifyAuditTrail } from './sql_audit_trail.ts';
+import { readAuditHashes, verifyAuditTrail } from './sql_audit_trail.ts';
 import { readDefinitions, recordDefinitions } from './sql_definitions.ts';
 import { judgedPredictions, listDriftReports, writeDriftReports } from './sql_drift.ts';
 import { entityRows, eraseEntity, eraseRowsComputedBy } from './sql_entity.ts';
@@ -373,6 +374,10 @@ export class SqlOfflineStore implements OfflineStore {
 
   verifyAuditTrail(head?: string): Promise<AuditCheck> {
     return verifyAuditTrail(this.#sql, head);
+  }
+
+  readAuditHashes(from: number, limit: number): Promise<readonly AuditHash[]> {
+    return readAuditHashes(this.#sql, from, limit);
   }
 
   readRouting(): Promise<readonly RoutingRow[]> {
