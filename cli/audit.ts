@@ -1,14 +1,24 @@
+import { startAll } from '#kernel/lifecycle';
+import { createLogger } from '#monitoring/log';
+import { openAuditAnchors } from './open_anchors.ts';
+import { openOffline } from './open_parts.ts';
+import { loadPlatformConfig } from './platform_config.ts';
 import { print } from './print.ts';
-import { withOffline } from './with_offline.ts';
 
 export interface AuditOptions {
-  /** A hash that was told earlier. */
+  /** A hash that an earlier check returned. */
   readonly head?: string;
 }
 
-/** `headwater audit`: whether the trail of promotions and routing is whole; exit code 1 where it is not. */
+/** `headwater audit verify`: whether the trail of promotions and routing is whole, and as its anchors say; exit code 1 where it is not. */
 export async function verifyAudit({ head }: AuditOptions): Promise<void> {
-  const check = await withOffline((store) => store.verifyAuditTrail(head));
-  print(JSON.stringify({ whole: check.problems.length === 0, ...check }));
-  if (check.problems.length > 0) process.exitCode = 1;
+  const config = loadPlatformConfig(process.env);
+  const offline = await openOffline(config, createLogger({ level: 'error' }));
+  await using _ = await startAll([offline], new AbortController().signal);
+  const check = await offline.verifyAuditTrail(head);
+  const anchors = await openAuditAnchors(offline, config)?.verify();
+  const problems = [...check.problems, ...(anchors?.problems ?? [])];
+  const kept = anchors === undefined ? {} : { anchored: anchors.anchored, notAnchored: anchors.notAnchored };
+  print(JSON.stringify({ whole: problems.length === 0, ...check, ...kept, problems }));
+  if (problems.length > 0) process.exitCode = 1;
 }

@@ -314,10 +314,12 @@ program
   .option('--output <file>', 'default: standard output')
   .action(lazily(modules.exportUser, 'exportUser'));
 
-program
-  .command('audit')
-  .description('whether the trail of promotions and routing is as it was written: a JSON line, exit code 1 if not')
-  .option('--head <hash>', 'a hash that an earlier check told: it must still be there')
+const audit = program.command('audit').description('the trail of promotions and routing');
+
+audit
+  .command('verify', { isDefault: true })
+  .description('whether the trail is as it was written and as its anchors say: a JSON line, exit code 1 if not')
+  .option('--head <hash>', 'a hash that an earlier check returned: it must still be in the trail')
   .action(lazily(modules.audit, 'verifyAudit'));
 
 const history = (command: Command): Command =>

@@ -5,6 +5,7 @@ import { type AuditEntry, Lifecycle } from '#registry/lifecycle/lifecycle';
 import type { ModelRegistry, ModelVersion } from '#registry/model_registry';
 import { serviceProblems } from '#serving/runtime/feature_check';
 import { examineModel } from '#serving/runtime/loaded_model';
+import { openSigningAnchors } from './open_anchors.ts';
 import { openRegistry } from './open_registry.ts';
 import { definitionsOf, loadPlatformConfig, type PlatformConfig } from './platform_config.ts';
 import { print } from './print.ts';
@@ -37,13 +38,16 @@ const withLifecycle = <T>(work: (lifecycle: Lifecycle, registry: ModelRegistry) 
   });
 
 /** The registry has its own trail; the one beside it must not hold up what has happened already. PGlite belongs to one process at a time. */
-function recorderOf({ offlineStore }: PlatformConfig) {
+function recorderOf(config: PlatformConfig) {
   return async (entry: AuditEntry): Promise<void> => {
-    if (offlineStore.kind === 'pglite') return;
+    if (config.offlineStore.kind === 'pglite') return;
     try {
-      await withOffline((offline) => offline.writeModelAudit(entry));
+      await withOffline(async (offline) => {
+        await offline.writeModelAudit(entry);
+        await openSigningAnchors(offline, config)?.anchor();
+      });
     } catch (error) {
-      process.stderr.write(`done, but not in the audit table: ${messageOf(error)}\n`);
+      process.stderr.write(`done, but not in the audit table or not anchored: ${messageOf(error)}\n`);
     }
   };
 }

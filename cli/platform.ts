@@ -3,6 +3,7 @@ import type { Broker } from '#connectors/connector';
 import { DeadLetterWriter } from '#connectors/dead_letter_writer';
 import { createGateway } from '#connectors/gateway/gateway';
 import { createFeatureApi } from '#feature_store/api/feature_api';
+import { AuditAnchorWriter } from '#feature_store/audit/anchor_writer';
 import { createOfflineStore, createOnlineStore, ttlsOf } from '#feature_store/config';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import type { FeatureRow, ViewReference } from '#feature_store/definitions/feature_row';
@@ -43,6 +44,7 @@ import { createJobHttp, type EmbeddedJob } from './embedded_job.ts';
 import { createHealth, watchPredictionSinks } from './health.ts';
 import { largeLetters } from './large_letters.ts';
 import { createMonitorJob } from './monitor_service.ts';
+import { openSigningAnchors } from './open_anchors.ts';
 import { createArchive } from './open_archive.ts';
 import { openRegistry } from './open_registry.ts';
 import { createFeatureJob } from './pipeline_service.ts';
@@ -187,6 +189,7 @@ export async function startPlatform(
     ),
   };
   if (!config.metrics.enabled) for (const listener of Object.values(listeners)) listener.hideMetrics();
+  const anchors = openSigningAnchors(offline, config);
   const needsOffline = roles.some((role) => role !== 'gateway');
   const prepared: Service = {
     name: 'topics and models',
@@ -209,6 +212,9 @@ export async function startPlatform(
       broker,
       online,
       ...(needsOffline ? [offline] : []),
+      ...(anchors !== undefined && needsOffline
+        ? [new AuditAnchorWriter({ anchors, log, metrics }, durationMs(config.audit.anchor?.every ?? '10s'))]
+        : []),
       prepared,
       ...health.probes,
       ...refills,

@@ -79,6 +79,26 @@ export const platformConfigSchema = z.strictObject({
       keep: duration.default('400d' as Duration),
     })
     .prefault({}),
+  audit: z
+    .strictObject({
+      /** Keeps signed hashes of the audit trail outside the database; without it only `headwater audit verify --head` finds a trail that was written anew. */
+      anchor: z
+        .strictObject({
+          /** A folder, or s3://bucket/prefix, that users of the database cannot write. */
+          directory: z
+            .string()
+            .min(1)
+            .regex(/^[^*?{}[\]()!]+$/, 'must hold no characters of patterns'),
+          /** PEM of an Ed25519 key: a private one signs, a public one verifies. */
+          keyFile: z.string().min(1),
+          /** Public keys that have signed before. */
+          previousKeyFiles: z.array(z.string().min(1)).default([]),
+          /** Entries are anchored after so long at most. */
+          every: duration.default('10s' as Duration),
+        })
+        .optional(),
+    })
+    .prefault({}),
   onlineStore: onlineStoreConfigSchema,
   offlineStore: offlineStoreConfigSchema,
   cache: cacheConfigSchema,

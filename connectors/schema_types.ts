@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import type { Ajv, ValidateFunction } from 'ajv';
-import avsc from 'avsc';
+import avsc, { type Schema } from 'avsc';
 
 // How schemas become types: without losing numbers, and with the dialect of JSON Schema that a schema names.
 
@@ -87,9 +87,14 @@ function parseDecimal(text: string, scale: number): bigint | undefined {
   return sign === '-' ? -unscaled : unscaled;
 }
 
+const isLong = (schema: Schema): boolean =>
+  typeof schema === 'object' && !Array.isArray(schema) && (schema as { readonly type?: unknown }).type === 'long';
+
 /** Options of avsc, for the registry's client. */
 export const AVRO_OPTIONS = {
   registry: { long: EXACT_LONG },
+  // A long with attributes, such as a logical type, is no name that is looked up.
+  typeHook: (schema: Schema) => (isLong(schema) ? EXACT_LONG : undefined),
   logicalTypes: { decimal: DecimalType },
 } as const;
 

@@ -36,6 +36,35 @@ export class OfflineFolderError extends PlatformError {
   }
 }
 
+/** The key of the audit trail's anchors is not usable. */
+export class AuditKeyError extends PlatformError {
+  readonly code = 'FEATURE_STORE_AUDIT_KEY';
+
+  constructor(path: string, problem: string, cause?: unknown) {
+    super(
+      `audit.anchor: ${path} ${problem}; name a file with an Ed25519 key in PEM (openssl genpkey -algorithm ed25519)`,
+      {
+        fault: 'caller',
+        retryable: false,
+        cause,
+      },
+    );
+  }
+}
+
+/** The audit trail in the database is not the one that was anchored. */
+export class AuditTrailChangedError extends PlatformError {
+  readonly code = 'FEATURE_STORE_AUDIT_TRAIL_CHANGED';
+
+  constructor(entry: number, anchored: string, found: string | undefined) {
+    const now = found === undefined ? 'is gone' : `has hash ${found}`;
+    super(
+      `entry ${entry} of the audit trail ${now}, and had ${anchored} when it was anchored: the database was changed or restored. "headwater audit verify" names the first difference`,
+      { fault: 'dependency', retryable: false },
+    );
+  }
+}
+
 export class OnlineStoreError extends PlatformError {
   readonly code = 'FEATURE_STORE_ONLINE';
   readonly failure: FailureClass;

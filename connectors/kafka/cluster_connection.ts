@@ -2,7 +2,7 @@ import type { Kafka } from 'kafkajs';
 import { withinDeadline } from '#kernel/deadline';
 import { DeadlineExceededError } from '#kernel/errors';
 import type { KafkaConfig } from './config.ts';
-import { type Cluster, createCluster } from './kafkajs_cluster.ts';
+import { type Cluster, createCluster, NOT_CONNECTED } from './kafkajs_cluster.ts';
 
 export type Timeouts = Pick<KafkaConfig, 'connectionTimeoutMs' | 'requestTimeoutMs'>;
 
@@ -63,4 +63,4 @@ export class ClusterConnection {
 const isHung = (error: unknown): boolean =>
   error instanceof DeadlineExceededError ||
   (error as Error).name === 'KafkaJSRequestTimeoutError' ||
-  (error as Error).message === 'Broker not connected';
+  (error as Error).message === NOT_CONNECTED;

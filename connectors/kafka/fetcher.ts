@@ -252,7 +252,7 @@ export class Fetcher {
           const { earliest, latest } = await this.#directory.rangeOf(found, partition.partition);
           this.#beginAnew(partition, found.id, earliest, latest);
         }
-        partition.topicId = found?.id;
+        partition.topicId = found?.id ?? partition.topicId;
         partition.leader = leader;
       }
     } catch (error) {

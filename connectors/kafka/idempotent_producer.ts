@@ -7,10 +7,10 @@ import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { ClusterConnection, type Timeouts } from './cluster_connection.ts';
 import { type BatchCompression, type Compression, compressionOf } from './codecs.ts';
-import { connectNode, createErrorFromCode } from './kafkajs_cluster.ts';
+import { anyBroker, connectNode, createErrorFromCode } from './kafkajs_cluster.ts';
 import type { TopicMetadata } from './metadata_request.ts';
 import { DUPLICATE_SEQUENCE, type PartitionBatch, produce } from './produce_request.ts';
-import { murmur2, RecordBatchBuilder } from './record_batch.ts';
+import { type BatchOrigin, murmur2, RecordBatchBuilder } from './record_batch.ts';
 import { TopicDirectory } from './topic_directory.ts';
 
 export interface ProducerSettings extends Timeouts {
@@ -25,12 +25,9 @@ export interface ProducerSettings extends Timeouts {
   readonly metadataMaxAgeMs: number;
 }
 
-interface Identity {
-  readonly producerId: bigint;
-  readonly producerEpoch: number;
-}
+type Identity = Omit<BatchOrigin, 'baseSequence'>;
 
-/** Records of one partition that go together; a batch keeps its number while it is sent again. */
+/** Records of one partition that go together; a batch keeps its origin while it is sent again. */
 class Pending {
   readonly builder = new RecordBatchBuilder();
   /** What {@link builder} holds: to split it, or for another partition, should this one go away. */
@@ -41,7 +38,11 @@ class Pending {
   isSealed = false;
   readonly deadlineMs: number;
   readonly done: Promise<void>;
-  baseSequence: number | undefined;
+  /**
+   * Under which it was sent. The broker may have the batch though no answer came: only under the same origin does it know the repetition,
+   * whatever has happened to the producer's identity since.
+   */
+  origin: BatchOrigin | undefined;
   resolve: () => void = () => {};
   reject: (error: unknown) => void = () => {};
 
@@ -64,6 +65,8 @@ interface Partition {
   readonly topic: string;
   readonly id: number;
   readonly queue: Pending[];
+  /** That the numbers are counted under. */
+  identity: Identity | undefined;
   /** Number of the next record, in the eyes of the broker. */
   sequence: number;
   /** As far as is known. */
@@ -87,22 +90,27 @@ interface Taken {
 
 const FIRST_RETRY_MS = 50;
 const LONGEST_RETRY_MS = 2_000;
-/** The broker cannot tell any more what it has of us: numbering starts afresh. */
-const LOST_TRACK = new Set(['UNKNOWN_PRODUCER_ID', 'OUT_OF_ORDER_SEQUENCE_NUMBER', 'INVALID_PRODUCER_EPOCH']);
+/** The broker cannot tell any more what it has of us, and did not take the batch: numbering starts afresh. */
+const LOST_TRACK = new Set(['UNKNOWN_PRODUCER_ID', 'OUT_OF_ORDER_SEQUENCE_NUMBER']);
+/** Another producer has the identity. */
+const FENCED = new Set(['INVALID_PRODUCER_EPOCH', 'PRODUCER_FENCED']);
 const LARGEST_SEQUENCE = 2 ** 31;
+const LARGEST_EPOCH = 2 ** 15 - 1;
 /** Partitions in one request add up to no more. */
 const REQUEST_BYTES = 8 * 1024 * 1024;
 
 /**
  * An idempotent producer with acks=all. Records are encoded into their partition's batch as they are sent; each leader has one request
  * under way, and what is sent meanwhile makes up the next one, so that batches grow with the load and nothing waits for a timer. Records
- * of a key keep their order. A batch is sent again with its number until it is acknowledged: the broker drops what it has.
+ * of a key keep their order. A batch is sent again under its origin (producer id, epoch and number) until it is acknowledged: the broker drops what it
+ * has. Numbering starts afresh under the next epoch (KIP-360), so that a late copy of a batch that was given up is refused.
  */
 export class IdempotentProducer {
   readonly #connection: ClusterConnection;
   readonly #settings: ProducerSettings;
   readonly #clock: Clock;
   readonly #log: Logger;
+  readonly #pause: (ms: number) => Promise<unknown>;
   readonly #directory: TopicDirectory;
   readonly #opening = new Map<string, Promise<readonly Partition[]>>();
   readonly #topics = new Map<string, KnownTopic>();
@@ -110,7 +118,8 @@ export class IdempotentProducer {
   readonly #gone = new Set<Partition>();
   /** Leaders with a request under way. */
   readonly #busy = new Set<string>();
-  #identity: Promise<Identity> | undefined;
+  #identity: Identity | undefined;
+  #identifying: Promise<Identity> | undefined;
   #isScheduled = false;
   #roundRobin = 0;
   #failures = 0;
@@ -119,12 +128,18 @@ export class IdempotentProducer {
   #lookedUpMs = performance.now();
   #refreshing: Promise<void> | undefined;
 
-  constructor(kafka: Kafka, deps: { readonly clock: Clock; readonly log: Logger }, settings: ProducerSettings) {
+  /** @param deps.pause - waits before a batch is sent again */
+  constructor(
+    kafka: Kafka,
+    deps: { readonly clock: Clock; readonly log: Logger; readonly pause?: (ms: number) => Promise<unknown> },
+    settings: ProducerSettings,
+  ) {
     this.#connection = new ClusterConnection(kafka, settings);
     this.#directory = new TopicDirectory(this.#connection);
     this.#settings = settings;
     this.#clock = deps.clock;
     this.#log = deps.log;
+    this.#pause = deps.pause ?? sleep;
   }
 
   async connect(): Promise<void> {
@@ -220,17 +235,19 @@ export class IdempotentProducer {
         const partition = before.get(number);
         before.delete(number);
         if (partition === undefined)
-          return { topic, id: number, queue: [], sequence: 0, leader, problem: 0, isUnderWay: false };
+          return {
+            ...{ topic, id: number, queue: [], identity: undefined, sequence: 0 },
+            ...{ leader, problem: 0, isUnderWay: false },
+          };
         partition.leader = leader;
         partition.problem = 0;
         return partition;
       });
     if (partitions.length === 0) throw createErrorFromCode(UNKNOWN_TOPIC_CODE);
-    this.#topics.set(topic, { id, partitions });
-    if (known !== undefined && known.id !== id) {
+    this.#topics.set(topic, { id: id ?? known?.id, partitions });
+    if (known?.id !== undefined && id !== undefined && known.id !== id) {
+      // Numbers go on: a broker without any of a producer takes every number. A batch that waits for its answer may be in the new topic already.
       this.#log.warn({ topic, before: known.id, now: id }, 'kafka.topic_recreated');
-      // The broker knows nothing of the numbers of the topic before.
-      this.#startAfresh(`topic ${topic} was created again`);
     }
     for (const partition of before.values()) this.#gone.add(partition);
     this.#moveFromGone();
@@ -335,14 +352,10 @@ export class IdempotentProducer {
     try {
       const identity = await this.#identify();
       const batches = taken.map(({ partition, pending }): PartitionBatch => {
-        pending.baseSequence ??= partition.sequence;
+        pending.origin ??= nextOrigin(partition, identity);
         pending.isSealed = true;
         const { topic, id } = partition;
-        return {
-          topic,
-          partition: id,
-          bytes: pending.builder.finish({ ...identity, baseSequence: pending.baseSequence }, this.#compression),
-        };
+        return { topic, partition: id, bytes: pending.builder.finish(pending.origin, this.#compression) };
       });
       const answers = await this.#connection.use('produce', async (cluster) => {
         if (leader === NO_LEADER) throw createErrorFromCode(LEADER_NOT_AVAILABLE_CODE);
@@ -366,24 +379,27 @@ export class IdempotentProducer {
     this.#moveFromGone();
   }
 
-  #identify(): Promise<Identity> {
-    this.#identity ??= this.#connection
+  #identify(): Identity | Promise<Identity> {
+    if (this.#identity !== undefined) return this.#identity;
+    this.#identifying ??= this.#connection
       .use('get a producer id', async (cluster) => {
-        const broker = await cluster.brokerPool.findConnectedBroker();
+        const broker = await anyBroker(cluster);
         return broker.initProducerId({ transactionalId: undefined, transactionTimeout: 60_000 });
       })
-      .then(({ producerId, producerEpoch }) => ({ producerId: BigInt(producerId), producerEpoch }));
-    this.#identity.catch(() => {
-      this.#identity = undefined;
-    });
-    return this.#identity;
+      .then(({ producerId, producerEpoch }) => {
+        this.#identity = { producerId: BigInt(producerId), producerEpoch };
+        return this.#identity;
+      })
+      .finally(() => {
+        this.#identifying = undefined;
+      });
+    return this.#identifying;
   }
 
   #acknowledge(partition: Partition, pending: Pending): void {
     partition.queue.shift();
-    // Numbering may have started afresh while it was under way.
-    const { baseSequence } = pending;
-    if (baseSequence !== undefined) partition.sequence = (baseSequence + pending.builder.count) % LARGEST_SEQUENCE;
+    const { baseSequence } = pending.origin as BatchOrigin;
+    partition.sequence = (baseSequence + pending.builder.count) % LARGEST_SEQUENCE;
     pending.resolve();
   }
 
@@ -393,8 +409,9 @@ export class IdempotentProducer {
     pending: Pending,
     error: Error & { readonly type: string; readonly retriable: boolean },
   ): Error | undefined {
-    if (LOST_TRACK.has(error.type)) {
-      this.#startAfresh(error.type);
+    if (LOST_TRACK.has(error.type) || FENCED.has(error.type)) {
+      if (FENCED.has(error.type)) this.#identity = undefined;
+      this.#startAfresh(partition, error.type);
       this.#giveUpIfLate(partition, pending, error);
       return error;
     }
@@ -445,27 +462,35 @@ export class IdempotentProducer {
   #giveUp(partition: Partition, pending: Pending, error: unknown): void {
     partition.queue.shift();
     pending.reject(error);
+    this.#startAfresh(partition, 'a batch was given up');
     // A topic that is gone is looked for anew by the next send, which fails at once.
-    if (partition.problem === UNKNOWN_TOPIC_CODE && partition.queue.length === 0) this.#topics.delete(partition.topic);
-    this.#startAfresh('a batch was given up');
+    if (partition.problem !== UNKNOWN_TOPIC_CODE) return;
+    const known = this.#topics.get(partition.topic)?.partitions ?? [];
+    if (known.every(({ queue }) => queue.length === 0)) this.#topics.delete(partition.topic);
   }
 
-  #startAfresh(reason: string): void {
-    this.#log.warn({ reason }, 'kafka.producer_id_renewed');
-    this.#identity = undefined;
-    for (const { partitions } of this.#topics.values()) {
-      for (const partition of partitions) {
-        partition.sequence = 0;
-        for (const pending of partition.queue) pending.baseSequence = undefined;
-      }
+  /**
+   * Numbers what follows in a partition from 0 under the producer's next epoch. Other partitions take it over when nothing of theirs is
+   * unanswered: what was sent keeps its origin.
+   */
+  #startAfresh(partition: Partition, reason: string): void {
+    const { topic, id, identity: before, queue } = partition;
+    this.#log.warn({ topic, partition: id, reason }, 'kafka.producer_epoch_raised');
+    for (const pending of queue) pending.origin = undefined;
+    // Another partition may have raised it since this one's numbers were counted.
+    if (this.#identity !== undefined && isSame(before, this.#identity)) {
+      const { producerId, producerEpoch } = this.#identity;
+      this.#identity = producerEpoch === LARGEST_EPOCH ? undefined : { producerId, producerEpoch: producerEpoch + 1 };
     }
+    partition.identity = undefined;
+    partition.sequence = 0;
   }
 
   async #recover(error: unknown, taken: readonly Taken[]): Promise<void> {
     const delayMs = Math.min(FIRST_RETRY_MS * 2 ** this.#failures, LONGEST_RETRY_MS) * (0.5 + Math.random() / 2);
     this.#failures += 1;
     this.#log.warn({ error, delayMs: Math.round(delayMs) }, 'kafka.send_retrying');
-    await sleep(delayMs);
+    await this.#pause(delayMs);
     await this.#refresh();
     const own = new Set(taken.map(({ partition }) => partition));
     for (const { partitions } of this.#topics.values()) {
@@ -485,6 +510,18 @@ export class IdempotentProducer {
     this.#isClosed = true;
     await this.#connection.close();
   }
+}
+
+const isSame = (one: Identity | undefined, other: Identity): boolean =>
+  one?.producerId === other.producerId && one.producerEpoch === other.producerEpoch;
+
+/** Of a batch that was never sent, when nothing before it is unanswered. */
+function nextOrigin(partition: Partition, identity: Identity): BatchOrigin {
+  if (!isSame(partition.identity, identity)) {
+    partition.identity = identity;
+    partition.sequence = 0;
+  }
+  return { ...identity, baseSequence: partition.sequence };
 }
 
 /** Ends a batch when the ones that its records went to have ended. */

@@ -25,6 +25,7 @@ const SEND_REQUEST = 'private:Broker:sendRequest';
 
 /** One broker's connection. */
 export interface BrokerConnection {
+  connect(): Promise<void>;
   /** Versions of the protocol's requests that it takes, by API key. */
   readonly versions: Readonly<Record<number, { readonly minVersion: number; readonly maxVersion: number }>> | null;
   initProducerId(request: { transactionalId: undefined; transactionTimeout: number }): Promise<{
@@ -61,13 +62,33 @@ export interface Cluster {
 /** Connects to a node; one that is not known yet is looked up. */
 export async function connectNode(cluster: Cluster, nodeId: string): Promise<BrokerConnection> {
   try {
-    return await cluster.findBroker({ nodeId });
+    return await described(await cluster.findBroker({ nodeId }));
   } catch (error) {
     // kafkajs has looked it up meanwhile.
-    if ((error as Error).name === 'KafkaJSBrokerNotFound') return cluster.findBroker({ nodeId });
+    if ((error as Error).name === 'KafkaJSBrokerNotFound') return described(await cluster.findBroker({ nodeId }));
     throw error;
   }
 }
+
+/** Connects to a node that is up, whichever it is. */
+export const anyBroker = async (cluster: Cluster): Promise<BrokerConnection> =>
+  described(await cluster.brokerPool.findConnectedBroker());
+
+/**
+ * Waits until a broker has listed the requests that it takes. For kafkajs it is connected as soon as its socket is, to other callers and also when the
+ * list did not come in time; a request would then go out in the oldest form, and its answer lack what newer ones have, such as topics' ids.
+ *
+ * @throws Error as kafkajs' own of such a connection
+ */
+async function described(broker: BrokerConnection): Promise<BrokerConnection> {
+  // It returns at once, or waits for another caller's.
+  if (broker.versions === null) await broker.connect();
+  if (broker.versions === null) throw new Error(NOT_CONNECTED);
+  return broker;
+}
+
+/** Message of kafkajs' error, which has no name of its own. */
+export const NOT_CONNECTED = 'Broker not connected';
 
 /** Whether a broker takes a version of a request. */
 export function supports({ versions }: BrokerConnection, apiKey: number, version: number): boolean {

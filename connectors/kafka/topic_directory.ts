@@ -1,5 +1,5 @@
 import type { ClusterConnection } from './cluster_connection.ts';
-import { connectNode, createErrorFromCode } from './kafkajs_cluster.ts';
+import { anyBroker, connectNode, createErrorFromCode } from './kafkajs_cluster.ts';
 import { EARLIEST, LATEST, listOffsets } from './list_offsets_request.ts';
 import { fetchMetadata, type TopicMetadata } from './metadata_request.ts';
 
@@ -23,7 +23,7 @@ export class TopicDirectory {
   /** A topic that does not exist carries its error. @throws kafkajs errors */
   lookUp(topics: readonly string[]): Promise<ReadonlyMap<string, TopicMetadata>> {
     return this.#connection.use(`look up ${topics.join(', ')}`, async (cluster) =>
-      fetchMetadata(await cluster.brokerPool.findConnectedBroker(), topics),
+      fetchMetadata(await anyBroker(cluster), topics),
     );
   }
 

@@ -119,6 +119,13 @@ export const ENTITY_TABLES = [
 ] as const;
 export type EntityTable = (typeof ENTITY_TABLES)[number];
 
+/** An entry of the trail, and all before it. */
+export interface AuditHash {
+  readonly id: string;
+  /** Hexadecimal. */
+  readonly hash: string;
+}
+
 /** Whether the trail of what was done by whom is as it was written. */
 export interface AuditCheck {
   readonly entries: number;
@@ -345,6 +352,8 @@ export interface OfflineStore extends Service, DefinitionStore {
   listModelAudit(model: string, limit: number): Promise<readonly ModelAuditEntry[]>;
   /** @param head - a hash that an earlier check told */
   verifyAuditTrail(head?: string): Promise<AuditCheck>;
+  /** Entries of the trail in their order, the first `from` left out. */
+  readAuditHashes(from: number, limit: number): Promise<readonly AuditHash[]>;
   /** The newest change of each model. */
   readRouting(): Promise<readonly RoutingRow[]>;
   /** @returns false when there is a change of this revision already: nothing was written */

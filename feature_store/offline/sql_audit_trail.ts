@@ -1,4 +1,4 @@
-import type { AuditCheck } from './offline_store.ts';
+import type { AuditCheck, AuditHash } from './offline_store.ts';
 import type { SqlExecutor } from './sql_executor.ts';
 
 // The chain of what was done by whom, in SQL: migration 0008 makes it.
@@ -22,6 +22,13 @@ export async function verifyAuditTrail(sql: SqlExecutor, head: string | undefine
   if (head !== undefined && found?.known !== true) problems.push(`no entry has the hash ${head} any more`);
   return { entries: found?.entries ?? 0, head: found?.newest ?? undefined, problems };
 }
+
+/** In the order of the chain, the first `from` left out. */
+export const readAuditHashes = (sql: SqlExecutor, from: number, limit: number): Promise<readonly AuditHash[]> =>
+  sql.query<AuditHash>(
+    `SELECT id::text, encode(hash, 'hex') AS hash FROM audit_trail ORDER BY audit_trail.id OFFSET $1 LIMIT $2`,
+    [from, limit],
+  );
 
 async function brokenLinks(sql: SqlExecutor): Promise<readonly string[]> {
   const broken = await sql.query<{ readonly id: string; readonly changed: boolean }>(

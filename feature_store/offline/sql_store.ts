@@ -20,6 +20,7 @@ import { ensureHypertable } from './hypertable.ts';
 import { migrate } from './migrate.ts';
 import type {
   AuditCheck,
+  AuditHash,
   Deleted,
   DriftFilter,
   DriftReport,
@@ -45,7 +46,7 @@ import type {
   StatisticsFilter,
   TimeRange,
 } from './offline_store.ts';
-import { verifyAuditTrail } from './sql_audit_trail.ts';
+import { readAuditHashes, verifyAuditTrail } from './sql_audit_trail.ts';
 import {
   holdApplyLock,
   lockApply,
@@ -436,6 +437,10 @@ export class SqlOfflineStore implements OfflineStore {
 
   verifyAuditTrail(head?: string): Promise<AuditCheck> {
     return verifyAuditTrail(this.#sql, head);
+  }
+
+  readAuditHashes(from: number, limit: number): Promise<readonly AuditHash[]> {
+    return readAuditHashes(this.#sql, from, limit);
   }
 
   readRouting(): Promise<readonly RoutingRow[]> {

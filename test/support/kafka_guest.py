@@ -5,9 +5,12 @@ Keys, values and headers are base64 or null.
 
 import asyncio
 import base64
+import datetime
+import decimal
 import io
 import json
 import sys
+import uuid
 
 
 def raw(text):
@@ -177,30 +180,86 @@ async def aiokafka_consume(command):
     return {"records": seen, "committed": []}
 
 
+# Avro values travel as JSON; what JSON cannot hold as {"$long": digits}, {"$decimal": digits}, {"$bytes": base64} or {"$micros": digits}.
+
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+FROM_TAGS = {
+    "$long": int,
+    "$decimal": decimal.Decimal,
+    "$bytes": base64.b64decode,
+    "$micros": lambda digits: EPOCH + datetime.timedelta(microseconds=int(digits)),
+    "$date": lambda days: (EPOCH + datetime.timedelta(days=int(days))).date(),
+    "$uuid": uuid.UUID,
+    # A branch of a union that its value does not tell apart.
+    "$branch": lambda pair: (pair[0], from_json(pair[1])),
+}
+
+
+def from_json(value):
+    if isinstance(value, list):
+        return [from_json(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    for tag, read in FROM_TAGS.items():
+        if tag in value:
+            return read(value[tag])
+    return {name: from_json(one) for name, one in value.items()}
+
+
+def to_json(value):
+    if isinstance(value, bool) or value is None or isinstance(value, (str, float)):
+        return value
+    if isinstance(value, int):
+        return {"$long": str(value)}
+    if isinstance(value, decimal.Decimal):
+        return {"$decimal": format(value, "f")}
+    if isinstance(value, bytes):
+        return {"$bytes": text(value)}
+    if isinstance(value, datetime.datetime):
+        return {"$micros": str((value - EPOCH) // datetime.timedelta(microseconds=1))}
+    if isinstance(value, datetime.date):
+        return {"$date": (value - EPOCH.date()).days}
+    if isinstance(value, uuid.UUID):
+        return {"$uuid": str(value)}
+    if isinstance(value, tuple):
+        return {"$branch": [value[0], to_json(value[1])]}
+    if isinstance(value, list):
+        return [to_json(one) for one in value]
+    return {name: to_json(one) for name, one in value.items()}
+
+
+def wire(schema_id):
+    """What Confluent's serializers write before a value."""
+    return b"\x00" + schema_id.to_bytes(4, "big")
+
+
 def avro_encode(command):
     import fastavro
 
     schema = fastavro.parse_schema(command["schema"])
-    out = io.BytesIO()
-    value = command["value"]
-    for name in command.get("bytes_fields", []):
-        value[name] = base64.b64decode(value[name])
-    for name in command.get("decimal_fields", []):
-        from decimal import Decimal
-
-        value[name] = Decimal(value[name])
-    for name in command.get("long_fields", []):
-        value[name] = int(value[name])
-    fastavro.schemaless_writer(out, schema, value)
-    return {"bytes": text(out.getvalue())}
+    encoded = []
+    for value in command["values"]:
+        out = io.BytesIO()
+        out.write(wire(command["id"]))
+        fastavro.schemaless_writer(out, schema, from_json(value))
+        encoded.append(text(out.getvalue()))
+    return {"encoded": encoded}
 
 
 def avro_decode(command):
     import fastavro
 
     schema = fastavro.parse_schema(command["schema"])
-    value = fastavro.schemaless_reader(io.BytesIO(raw(command["bytes"])), schema)
-    return {"value": {name: str(field) for name, field in value.items()}}
+    values = []
+    for encoded in command["encoded"]:
+        data = io.BytesIO(raw(encoded))
+        if data.read(5) != wire(command["id"]):
+            raise RuntimeError("not the schema registry's wire format")
+        value = fastavro.schemaless_reader(data, schema, return_named_type=True, return_named_type_override=True)
+        if data.read() != b"":
+            raise RuntimeError("bytes after the value")
+        values.append(to_json(value))
+    return {"values": values}
 
 
 COMMANDS = {
