@@ -33,8 +33,8 @@ interface BrokenModel {
 export async function checkAgainst({ against, definitions = CATALOG, json }: CheckAgainstOptions): Promise<void> {
   const folder = process.cwd();
   const packages = existsSync(join(folder, 'node_modules')) ? folder : projectRoot;
-  const now = await loadDefinitions(folder, definitions, packages);
   const before = await withReference(folder, against, (checkout) => loadDefinitions(checkout, definitions, packages));
+  const now = await loadDefinitions(folder, definitions, packages);
   const models = await modelsInUse(loadPlatformConfig(process.env).registry);
   const known = definitionsOfSet(before);
   const changes = changesOf({ inUse: known, applied: known }, definitionsOfSet(now));

@@ -116,8 +116,11 @@ function cloneable(value: unknown): unknown {
     return value;
   } catch (error) {
     if (Array.isArray(value)) return value.map(cloneable);
-    if (typeof value !== 'object' || value === null || !('view' in value) || !('version' in value)) throw error;
-    return { view: value.view, version: value.version };
+    if (typeof value !== 'object' || value === null) throw error;
+    if ('view' in value && typeof value.view === 'string' && 'version' in value)
+      return { view: value.view, version: value.version };
+    // A query with a view in it.
+    return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, cloneable(part)]));
   }
 }
 
