@@ -21,6 +21,8 @@ interface SavedEntry {
 export interface WakeUp {
   readonly eventTimer: string;
   readonly processingTimer: string;
+  /** When they fire, ms since the epoch; now by default. */
+  readonly atMs?: number;
 }
 
 /** Keys that are woken in a millisecond. */
@@ -94,7 +96,7 @@ function mergedEntries(
   const list: unknown[] = [];
   const taken = new Set<unknown>();
   const woken = new Set<unknown>();
-  const nowMs = Date.now();
+  const nowMs = wakeUp?.atMs ?? Date.now();
   for (const entry of filled.entries as Iterable<SavedEntry>) {
     const { key, eventTimer, processingTimer } = entry;
     if (key !== undefined) taken.add(keyIdOf(key[0]));
