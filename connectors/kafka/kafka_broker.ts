@@ -19,9 +19,9 @@ import { ClusterConnection } from './cluster_connection.ts';
 import type { KafkaConfig } from './config.ts';
 import { type ErrorContext, understood } from './errors.ts';
 import { Fetcher } from './fetcher.ts';
+import { GroupOffsets } from './group_offsets.ts';
 import { IdempotentProducer } from './idempotent_producer.ts';
 import type { TopicMetadata } from './metadata_request.ts';
-import { OffsetCommitter, topicIdOf } from './offset_committer.ts';
 import { formatPosition, PartitionReader, parsePosition } from './partition_reader.ts';
 import { saslOptions, tlsOptions } from './security.ts';
 import { type OffsetRange, TopicDirectory } from './topic_directory.ts';
@@ -47,7 +47,7 @@ export class KafkaBroker implements Broker {
   readonly #fetching: ClusterConnection;
   readonly #directory: TopicDirectory;
   readonly #fetcher: Fetcher;
-  readonly #committer: OffsetCommitter;
+  readonly #offsets: GroupOffsets;
   readonly #readers = new Set<PartitionReader>();
   readonly #transactional = new Set<TransactionalProducer>();
 
@@ -76,7 +76,7 @@ export class KafkaBroker implements Broker {
     this.#directory = new TopicDirectory(this.#asking);
     const fetching = { connection: this.#fetching, directory: this.#directory, log: this.#log };
     this.#fetcher = new Fetcher(fetching, config.fetchBytes);
-    this.#committer = new OffsetCommitter(this.#asking);
+    this.#offsets = new GroupOffsets(this.#asking);
     this.producer = { send: (topic, records) => this.#send(topic, records) };
   }
 
@@ -208,7 +208,7 @@ export class KafkaBroker implements Broker {
       return [Number(partition), { offset: offset + 1n, topicId }] as const;
     });
     try {
-      await this.#committer.commit(group, topic, new Map(offsets));
+      await this.#offsets.commit(group, topic, new Map(offsets));
     } catch (error) {
       throw this.#understood(error, { topic });
     }
@@ -216,13 +216,10 @@ export class KafkaBroker implements Broker {
 
   async committed(group: string, topic: string): Promise<ReadonlyMap<string, Position>> {
     try {
-      const [found] = await this.#admin.fetchOffsets({ groupId: group, topics: [topic] });
-      const known = (found?.partitions ?? []).filter(({ offset }) => BigInt(offset) >= 0n);
+      const partitions = (await this.listPartitions(topic)).map(Number);
+      const found = await this.#offsets.committed(group, topic, partitions);
       return new Map(
-        known.map(({ partition, offset, metadata }) => [
-          String(partition),
-          formatPosition(BigInt(offset) - 1n, topicIdOf(metadata)),
-        ]),
+        [...found].map(([partition, { offset, topicId }]) => [String(partition), formatPosition(offset - 1n, topicId)]),
       );
     } catch (error) {
       throw this.#understood(error, { topic });

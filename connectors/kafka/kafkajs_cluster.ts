@@ -33,11 +33,26 @@ export interface BrokerConnection {
   }>;
 }
 
+/** The broker that keeps a group's offsets. */
+export interface GroupCoordinator {
+  offsetCommit(request: object): Promise<unknown>;
+  /** Answers offset -1 for a partition that has none. */
+  offsetFetch(request: object): Promise<{
+    readonly responses: readonly {
+      readonly partitions: readonly {
+        readonly partition: number;
+        readonly offset: string;
+        readonly metadata: string | null;
+      }[];
+    }[];
+  }>;
+}
+
 export interface Cluster {
   connect(): Promise<void>;
   disconnect(): Promise<void>;
   refreshMetadata(): Promise<void>;
-  findGroupCoordinator(group: { groupId: string }): Promise<{ offsetCommit(request: object): Promise<unknown> }>;
+  findGroupCoordinator(group: { groupId: string }): Promise<GroupCoordinator>;
   findControllerBroker(): Promise<BrokerConnection>;
   findBroker(node: { nodeId: string }): Promise<BrokerConnection>;
   readonly brokerPool: { findConnectedBroker(): Promise<BrokerConnection> };

@@ -9,6 +9,7 @@ import type { FeatureType } from '#feature_store/definitions/feature';
 import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import type { FeatureService, ServiceData, ServiceSignature } from '#feature_store/definitions/feature_service';
 import { type EventTime, eventTime } from '#kernel/time';
+import { parseJsonFile } from '#storage/json_file';
 import { FeatureComputationError, TrainingSetError } from '../errors.ts';
 import type { LabelRow, OfflineStore, TimeRange } from '../offline/offline_store.ts';
 import { requestFields, vectorOf } from './feature_vector.ts';
@@ -185,7 +186,8 @@ export async function writeTrainingSet(directory: string, { manifest, files, sta
 }
 
 export async function readManifest(directory: string): Promise<TrainingSetManifest> {
-  const manifest = JSON.parse(await readFile(join(directory, 'manifest.json'), 'utf8')) as TrainingSetManifest;
+  const file = join(directory, 'manifest.json');
+  const manifest = parseJsonFile(file, await readFile(file), 'make the training set again') as TrainingSetManifest;
   if (manifest.format !== 'headwater-training-set-2') {
     throw new TrainingSetError(`${directory} was written by an earlier headwater: make the training set again`);
   }

@@ -15,13 +15,11 @@ import { serviceAddress } from '../service_address.ts';
 const RECORDS = 60_000;
 const RECORD_BYTES = 10_000;
 const PARTITIONS = 4;
-/** What the topic holds is 600 MB: a source that did not wait for its sink would hold it too. Resident memory counts what earlier tests left to collect. */
-const MOST_GROWTH_BYTES = 400_000_000;
-/** Decoded and not written yet. */
+/** Decoded and not written yet: 100 MB of the topic's 600. Resident memory would say less: it counts what is not collected yet. */
 const MOST_AHEAD = 10_000;
 const WRITE_MS = 60;
 
-test('a slow sink slows its source down: memory stays bounded, and nothing is lost', async () => {
+test('a slow sink slows its source down: little is read ahead of it, and nothing is lost', async () => {
   const config = { kind: 'kafka', brokers: serviceAddress('TEST_KAFKA_BROKERS').split(','), compression: 'lz4' };
   const broker = new KafkaBroker({ log: silentLogger, clock: systemClock }, kafkaConfigSchema.parse(config));
   await broker.start();
@@ -47,12 +45,6 @@ test('a slow sink slows its source down: memory stays bounded, and nothing is lo
     },
   });
   const written = new Uint8Array(RECORDS);
-  global.gc?.();
-  const before = process.memoryUsage().rss;
-  let most = before;
-  const watching = setInterval(() => {
-    most = Math.max(most, process.memoryUsage().rss);
-  }, 50);
   const metrics = createMetricsRegistry({ process: false });
   await runToEnd((root) => {
     root.apply(read('records', source, 'Records')).apply(
@@ -74,10 +66,8 @@ test('a slow sink slows its source down: memory stays bounded, and nothing is lo
       ),
     );
   });
-  clearInterval(watching);
   await broker.stop();
   expect(written.every((times) => times === 1)).toBe(true);
-  process.stdout.write(`ahead of the sink: ${mostAhead} records; memory: ${(most - before) / 1e6} MB more\n`);
+  process.stdout.write(`ahead of the sink: ${mostAhead} records\n`);
   expect(mostAhead).toBeLessThan(MOST_AHEAD);
-  expect(most - before).toBeLessThan(MOST_GROWTH_BYTES);
 }, 180_000);
