@@ -50,7 +50,14 @@ type View = ReturnType<typeof viewOf>;
 const bodyOf = (id: number, at: number): string =>
   JSON.stringify({
     ...{ event_id: `e${id}`, user_id: 'u', event_type: 'transaction', timestamp: new Date(at).toISOString() },
-    ...{ account_id: 'a', amount: 10 ** id, currency: 'EUR', merchant_id: 'm', merchant_category: 'grocery', country: 'DE' },
+    ...{
+      account_id: 'a',
+      amount: 10 ** id,
+      currency: 'EUR',
+      merchant_id: 'm',
+      merchant_category: 'grocery',
+      country: 'DE',
+    },
     ...{ received_at: new Date(at + 1_000).toISOString(), source: 'gateway', schema_version: 1 },
   });
 
