@@ -1,21 +1,26 @@
 import { parseArgs } from 'node:util';
 import { chaosEngine } from './chaos/engine.ts';
+import { chaosFeatures } from './chaos/features/run.ts';
 import { chaosPlatform } from './chaos/platform/run.ts';
 
 /**
  * npm run test:chaos -- engine|engine-threads [KILLS]
+ * npm run test:chaos -- features [--seed N] [--sequences N] [--resume FILE] [--round N] [--only FILE]
  * npm run test:chaos -- platform [--seed N] [--faults N] [--minutes M] [--resume FILE] [--only KIND] [--round N] [--quick] [--keep]
  */
 const USAGE = `usage: npm run test:chaos -- engine|engine-threads [KILLS]
+       npm run test:chaos -- features [--seed N] [--sequences N] [--resume FILE] [--round N] [--only FILE]
        npm run test:chaos -- platform [--seed N] [--faults N] [--minutes M] [--resume FILE] [--only KIND] [--round N] [--quick] [--keep]
 `;
 const FAULTS = 1_000;
+const SEQUENCES = 10_000;
 const MINUTES = 50;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     ...{ seed: { type: 'string' }, faults: { type: 'string' }, minutes: { type: 'string' } },
+    sequences: { type: 'string' },
     ...{
       resume: { type: 'string' },
       only: { type: 'string' },
@@ -29,6 +34,14 @@ const [suite = '', kills = '50'] = positionals;
 const runs: Readonly<Record<string, () => Promise<{ passed: number; failed: number }>>> = {
   engine: () => chaosEngine(Number(kills)),
   'engine-threads': () => chaosEngine(Number(kills), 2),
+  features: () =>
+    chaosFeatures({
+      seed: Number(values.seed ?? Date.now() % 1_000_000),
+      sequences: Number(values.sequences ?? SEQUENCES),
+      resume: values.resume,
+      round: values.round === undefined ? undefined : Number(values.round),
+      only: values.only,
+    }),
   platform: () =>
     chaosPlatform({
       seed: Number(values.seed ?? Date.now() % 1_000_000),

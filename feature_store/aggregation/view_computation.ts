@@ -145,10 +145,14 @@ export class ViewComputation {
     const slotOf = (featureName: string, feature: WindowFeature): number => {
       const kind = accumulatorKindOf(feature);
       const { field, where } = feature;
-      const held = slots.findIndex((slot, at) => kinds[at] === kind && slot.field === field && slot.where === where);
+      const { name, isExact } = slotName(view, featureName, feature, kind);
+      const held = slots.findIndex(
+        (slot, at) =>
+          kinds[at] === kind && slot.field === field && (slot.where === where || (isExact && names[at] === name)),
+      );
       if (held >= 0) return held;
       kinds.push(kind);
-      names.push(distinctName(slotName(view, featureName, feature, kind), names));
+      names.push(distinctName(name, names));
       return slots.push({ accumulator: ACCUMULATORS[kind] as Slot['accumulator'], field, where }) - 1;
     };
     const planned = windows.map(([name, feature]) => ({ name, feature, slot: slotOf(name, feature) }));

@@ -1,6 +1,6 @@
 import { type CodeOptions, describeCode } from '#feature_store/definitions/code_identity';
 import { dataFingerprint } from '#feature_store/definitions/definition_data';
-import type { Feature, WindowFeature } from '#feature_store/definitions/feature';
+import { type Feature, field, type WindowFeature } from '#feature_store/definitions/feature';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { functionIdentityOf } from '#kernel/function_identity';
 import { ACCUMULATORS, type AccumulatorKind } from './accumulators.ts';
@@ -20,25 +20,49 @@ export interface ViewLayout {
 
 type Fn = (...args: never[]) => unknown;
 
+/** A slot's name, and whether whatever has it accumulates the same. */
+export interface SlotName {
+  readonly name: string;
+  /** False: the source of its filter does not show which values it captured, so that another slot may have the name. */
+  readonly isExact: boolean;
+}
+
 /**
  * Names a slot by what it accumulates: `moments@1(amount)[3f2a…]`. A filter is named by its source; one that uses captured variables or imported helpers, whose values
- * its source does not show, by what the author lists of them, or else by the feature's name. A field that is a feature of single events is named with that feature's function.
+ * its source does not show, by what the author lists of them, or else by the feature's name. A field that is a feature of single events is named with that feature's function,
+ * unless the feature is that field of the event.
  */
 export function slotName(
   view: FeatureView,
   featureName: string,
   feature: WindowFeature,
   kind: AccumulatorKind,
-): string {
-  const { field = '', where } = feature;
-  const derived: Feature | undefined = view.features[field];
+): SlotName {
+  const { field: name = '', where, code } = feature;
+  const derived: Feature | undefined = view.features[name];
   const computedBy =
-    derived !== undefined && 'compute' in derived
-      ? `=${functionName(derived.compute as Fn, field, 'field' in derived ? undefined : derived.code)}`
+    derived !== undefined && 'compute' in derived && !isPlainField(derived, name)
+      ? `=${functionName(derived.compute as Fn, name, 'field' in derived ? undefined : derived.code)}`
       : '';
-  const filter = where === undefined ? '' : `[${functionName(where as Fn, withoutWindow(featureName), feature.code)}]`;
-  return `${kind}@${ACCUMULATORS[kind].version}(${field}${computedBy})${filter}`;
+  const filter = where === undefined ? '' : `[${functionName(where as Fn, withoutWindow(featureName), code)}]`;
+  return {
+    name: `${kind}@${ACCUMULATORS[kind].version}(${name}${computedBy})${filter}`,
+    isExact: where === undefined || functionIdentityOf(where as Fn).free.length === 0 || listsAll(code),
+  };
 }
+
+/** A `version` covers one function, and says nothing of another with the same source. */
+const listsAll = (code: CodeOptions | undefined): boolean => code?.uses !== undefined && code.version === undefined;
+
+const PLAIN_FIELD = functionIdentityOf(field('', 'double', '').compute as Fn).hash;
+
+/** Windows see the same whether or not the view has the field as a feature. */
+const isPlainField = (derived: Feature, name: string): boolean =>
+  derived.kind === 'event' && derived.field === name && functionIdentityOf(derived.compute as Fn).hash === PLAIN_FIELD;
+
+/** Returns a slot's name as it is now: states of before named plain fields with their function. */
+const nameNow = (saved: string): string =>
+  saved.replace(/\((.+)=([0-9a-f]{16}) \1\)/, (whole, name, hash) => (hash === PLAIN_FIELD ? `(${name})` : whole));
 
 function functionName(fn: Fn, of: string, code: CodeOptions | undefined): string {
   const { hash, free } = functionIdentityOf(fn);
@@ -63,13 +87,14 @@ export interface LayoutChange {
 export function adaptLayout(saved: ViewLayout, current: ViewLayout): LayoutChange | string {
   if (saved.format !== current.format)
     return `its layout has format ${saved.format}, and this version reads ${current.format}`;
-  const slots = current.slots.map((name) => saved.slots.indexOf(name));
+  const savedSlots = saved.slots.map(nameNow);
+  const slots = current.slots.map((name) => savedSlots.indexOf(name));
   const gaps = current.gapsMs.map((gapMs) => saved.gapsMs.indexOf(gapMs));
   const changes: string[] = [];
   for (const [at, from] of slots.entries()) if (from < 0) changes.push(`${current.slots[at]} starts empty`);
   for (const [at, from] of gaps.entries())
     if (from < 0) changes.push(`sessions with a gap of ${current.gapsMs[at]} ms start empty`);
-  for (const name of saved.slots) if (!current.slots.includes(name)) changes.push(`${name} is dropped`);
+  for (const name of savedSlots) if (!current.slots.includes(name)) changes.push(`${name} is dropped`);
   for (const gapMs of saved.gapsMs)
     if (!current.gapsMs.includes(gapMs)) changes.push(`sessions with a gap of ${gapMs} ms are dropped`);
   if (current.keptMs > saved.keptMs) {

@@ -22,6 +22,8 @@ interface SavedEntry {
 export interface WakeUp {
   readonly eventTimer: string;
   readonly processingTimer: string;
+  /** When they fire, ms since the epoch; now by default. */
+  readonly atMs?: number;
 }
 
 /** Returns the cells of a key from those that the job has and those of the other job. */
@@ -106,7 +108,7 @@ function mergedEntries(
   /** Keys whose state is merged: timers of event time are the job's own. */
   const merged = new Map<unknown, SavedKey>();
   if (merge !== undefined) for (const { key } of held) if (key !== undefined) merged.set(keyIdOf(key[0]), key);
-  const nowMs = Date.now();
+  const nowMs = wakeUp?.atMs ?? Date.now();
   for (const entry of filled.entries as Iterable<SavedEntry>) {
     const { key, eventTimer, processingTimer } = entry;
     if (key !== undefined) taken.add(keyIdOf(key[0]));

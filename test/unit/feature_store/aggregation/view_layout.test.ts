@@ -4,6 +4,7 @@ import { type EntityState, emptyEntityState, ViewComputation } from '#feature_st
 import { adaptLayout, type ViewLayout } from '#feature_store/aggregation/view_layout';
 import { count, distinct, last, max, sum } from '#feature_store/definitions/aggregations';
 import { type EventFields, type Feature, field } from '#feature_store/definitions/feature';
+import { functionIdentityOf } from '#kernel/function_identity';
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '#kernel/time';
 import { testView } from '../../../support/test_view.ts';
 
@@ -119,4 +120,30 @@ test('a filter that changed starts empty, and the log names it; a longer window 
     expect.stringContaining('windows beyond'),
   ]);
   expect(after.keptMs - before.keptMs).toBeGreaterThanOrEqual(6 * DAY_MS);
+});
+
+test('filters of equal source share a slot; those that captured other values do not', () => {
+  const slotsOf = (features: Record<string, Feature>) => new ViewComputation(testView(features), 0).layout.slots;
+  const over = (as: string, windows: '1h' | '24h', limit: number) =>
+    count({ as, where: atLeast(limit), uses: { limit } }).over(windows);
+  const inline = () => (event: EventFields) => Number(event.amount) > 50;
+  expect(
+    slotsOf({ ...count({ as: 'n', where: inline() }).over('1h'), ...count({ as: 'm', where: inline() }).over('24h') }),
+  ).toHaveLength(1);
+  expect(slotsOf({ ...over('n', '1h', 50), ...over('m', '24h', 50) })).toHaveLength(1);
+  expect(slotsOf({ ...over('n', '1h', 50), ...over('m', '24h', 90) })).toHaveLength(2);
+  const versioned = (as: string, limit: number) => count({ as, where: atLeast(limit), version: 1 }).over('1h');
+  expect(slotsOf({ ...versioned('n', 50), ...versioned('m', 90) })).toHaveLength(2);
+});
+
+test('state that named a plain field with its function is found under the name of now', () => {
+  const features = { amount: field('amount', 'double', 'd'), ...sum('amount').over('24h') };
+  const { layout } = new ViewComputation(testView(features), 0);
+  expect(layout.slots).toEqual(['moments@1(amount)']);
+  const hash = functionIdentityOf(features.amount.compute).hash;
+  const adapted = adaptLayout({ ...layout, slots: [`moments@1(amount=${hash} amount)`] }, layout);
+  expect(adapted).toMatchObject({ changes: [] });
+  const doubled = { amount: { ...features.amount, compute: (event: EventFields) => 2 * Number(event.amount) } };
+  const [slot] = new ViewComputation(testView({ ...doubled, ...sum('amount').over('24h') }), 0).layout.slots;
+  expect(slot).toMatch(/^moments@1\(amount=[0-9a-f]{16}\)$/);
 });
