@@ -109,15 +109,18 @@ export class RunningPlatform {
   }
 }
 
-/** A view as a command has it holds functions; what a store needs of it is its name and version. */
+/** A view as a command has it, alone or in a query, holds functions; what a store needs of it is its name and version. */
 function cloneable(value: unknown): unknown {
   try {
     serialize(value);
     return value;
   } catch (error) {
     if (Array.isArray(value)) return value.map(cloneable);
-    if (typeof value !== 'object' || value === null || !('view' in value) || !('version' in value)) throw error;
-    return { view: value.view, version: value.version };
+    if (typeof value !== 'object' || value === null) throw error;
+    if ('view' in value && typeof value.view === 'string' && 'version' in value) {
+      return { view: value.view, version: value.version };
+    }
+    return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, cloneable(part)]));
   }
 }
 

@@ -8,6 +8,7 @@ import type { EntityKey } from '#feature_store/definitions/entity_key';
 import type { FeatureType } from '#feature_store/definitions/feature';
 import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import type { FeatureService, ServiceData, ServiceSignature } from '#feature_store/definitions/feature_service';
+import { messageOf } from '#kernel/errors';
 import { type EventTime, eventTime } from '#kernel/time';
 import { FeatureComputationError, TrainingSetError } from '../errors.ts';
 import type { LabelRow, OfflineStore, TimeRange } from '../offline/offline_store.ts';
@@ -184,8 +185,17 @@ export async function writeTrainingSet(directory: string, { manifest, files, sta
   await writeFile(join(directory, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
 }
 
+/** @throws {@link TrainingSetError} when the folder holds none */
 export async function readManifest(directory: string): Promise<TrainingSetManifest> {
-  const manifest = JSON.parse(await readFile(join(directory, 'manifest.json'), 'utf8')) as TrainingSetManifest;
+  const file = join(directory, 'manifest.json');
+  let manifest: TrainingSetManifest;
+  try {
+    manifest = JSON.parse(await readFile(file, 'utf8')) as TrainingSetManifest;
+  } catch (error) {
+    throw new TrainingSetError(
+      `${file} cannot be read: ${messageOf(error)}. Name the folder that "headwater training-set --out" has written`,
+    );
+  }
   if (manifest.format !== 'headwater-training-set-2') {
     throw new TrainingSetError(`${directory} was written by an earlier headwater: make the training set again`);
   }
