@@ -7,13 +7,14 @@ import { describeView, type FeatureView } from '#feature_store/definitions/featu
 import { textHash } from '#kernel/function_identity';
 import { canonicalJson } from '#kernel/json';
 import { createMetricsRegistry, totalOf } from '#monitoring/metrics';
+import type { OtherDefinitionsError } from '#pipelines/engine/errors';
 import type { HistoryRows } from '#pipelines/io/merged_history';
 import type { BackfillProgress } from '#pipelines/jobs/feature_pipeline';
 import type { HandedOver } from '#pipelines/jobs/hand_over';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { runEmbedded } from '#pipelines/runner/embedded';
 import { createFeatureMetrics, type FeatureMetrics } from '#pipelines/transforms/feature_metrics';
-import { RunningPlatform } from './control_client.ts';
+import { RunningPlatform, RunningPlatformError } from './control_client.ts';
 import { backfillViews, openBackfillPipeline } from './features_pipeline.ts';
 import { loadPlatformConfig, type PlatformConfig } from './platform_config.ts';
 import { backfillsFolder, type HandOverOrder, isHandOverOrdered, orderHandOver } from './state_hand_over.ts';
@@ -25,6 +26,8 @@ export interface BackfillRequest {
   readonly query?: string;
   /** Ids of views; empty: all that have a history. */
   readonly views: readonly string[];
+  /** By view id, features that are computed beside the others, which stay as they are; other views are computed whole. */
+  readonly features?: Readonly<Record<string, readonly string[]>>;
   /** Where the state is kept until the back-fill is complete; by default a folder of its own in the data directory. */
   readonly snapshots?: string;
   /** Aborted: what was read is finished and kept, and the same request resumes there. */
@@ -67,8 +70,11 @@ export interface BackfillResult {
   readonly seconds: number;
   /** False when it was stopped before the end. */
   readonly isComplete: boolean;
-  /** What the stream has taken over; `at_next_start`: no platform runs, and it does when it starts; undefined: nothing. */
-  readonly handedOver: HandedOver | 'at_next_start' | undefined;
+  /**
+   * What the stream has taken over; `at_next_start`: it does when the platform starts, for none runs; `at_restart`: the one that runs has other definitions; undefined: there is
+   * nothing to take over.
+   */
+  readonly handedOver: HandedOver | 'at_next_start' | 'at_restart' | undefined;
   /** Why it counts as failed, in a sentence or several; undefined when it does not. */
   readonly problem: string | undefined;
 }
@@ -82,6 +88,14 @@ const SHOWN_REASONS = 5;
 export const describeHistory = ({ in: patterns, query }: Pick<BackfillRequest, 'in' | 'query'>): string =>
   patterns?.join(', ') ?? (query === undefined ? 'the histories of the sources' : 'a query');
 
+/** Returns what the stream takes over and when, for messages. */
+export function describeHandOver(handedOver: NonNullable<BackfillResult['handedOver']>): string {
+  if (handedOver === 'at_next_start') return 'the stream takes the state over when the platform starts';
+  if (handedOver === 'at_restart')
+    return 'the platform that runs has other definitions: restart it with these, the stream takes the state over then';
+  return `the stream has taken over the state of ${handedOver.entities} entities`;
+}
+
 /**
  * Computes features of history into both stores, beside a platform that runs or without one. State is kept as it goes: the same request after a crash resumes where the
  * last snapshot was. Rows that exist with the same values keep when they were computed.
@@ -90,11 +104,12 @@ export async function runBackfill(
   request: BackfillRequest,
   onProgress: (state: BackfillState) => void = () => {},
 ): Promise<BackfillResult> {
-  const { in: patterns, query, views: ids, signal } = request;
+  const { in: patterns, query, views: ids, features, signal } = request;
   const options = {
     ...(patterns === undefined ? {} : { in: patterns.join(',') }),
     ...(query === undefined ? {} : { query }),
     views: ids.join(','),
+    ...(features === undefined ? {} : { features: JSON.stringify(features) }),
   };
   const config = loadPlatformConfig(process.env);
   const startedMs = performance.now();
@@ -128,16 +143,24 @@ export async function runBackfill(
   return { ...outcome, handedOver, problem };
 }
 
-/** Hands state over now, where a platform runs, or when it starts. */
+/** Hands state over now, where a platform runs with the same definitions, or when it starts with them. */
 async function orderAndTakeOver(
   config: PlatformConfig,
   directory: string,
   order: HandOverOrder,
-): Promise<HandedOver | 'at_next_start'> {
+): Promise<HandedOver | 'at_next_start' | 'at_restart'> {
   await orderHandOver(directory, order);
   const running = await RunningPlatform.find(config, 'stream');
-  return running === undefined ? 'at_next_start' : running.takeOver(directory);
+  if (running === undefined) return 'at_next_start';
+  try {
+    return await running.takeOver(directory);
+  } catch (error) {
+    if (error instanceof RunningPlatformError && error.code === OTHER_DEFINITIONS) return 'at_restart';
+    throw error;
+  }
 }
+
+const OTHER_DEFINITIONS: OtherDefinitionsError['code'] = 'PIPELINE_OTHER_DEFINITIONS';
 
 /** Runs of the pipeline of one request, and what they have counted. */
 class BackfillRun {

@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
@@ -6,6 +7,8 @@ import { Erasures } from '#feature_store/erasure/erasures';
 import { writeUnerased } from '#feature_store/erasure/write_unerased';
 import { UnknownViewError } from '#feature_store/errors';
 import { checkDefinitions } from '#feature_store/offline/check_definitions';
+import type { OfflineStore } from '#feature_store/offline/offline_store';
+import type { OnlineStore } from '#feature_store/online/online_store';
 import { type Consistency, compareStores } from '#feature_store/retrieval/consistency';
 import { VIEWS } from '#feature_store/views/catalog';
 import { durationMs } from '#kernel/duration';
@@ -21,6 +24,7 @@ import {
 } from '#pipelines/jobs/feature_pipeline';
 import type { Construct } from '#pipelines/model/graph';
 import { createFeatureMetrics, type FeatureMetrics } from '#pipelines/transforms/feature_metrics';
+import { recordsBesideViews } from './catalog_definitions.ts';
 import { largeLetters } from './large_letters.ts';
 import { archiveToRead } from './open_archive.ts';
 import { openBroker, openOffline, openOnline } from './open_parts.ts';
@@ -54,7 +58,7 @@ async function openBrokerAndStores(config: PlatformConfig) {
   const { topics } = config;
   const names = [topics.rawEvents, topics.featureEvents, topics.deadLetters];
   await broker.ensureTopics(names.map((name) => ({ name, partitions: topics.partitions })));
-  await checkDefinitions(stores.offline, VIEWS);
+  await checkDefinitions(stores.offline, VIEWS, recordsBesideViews());
   const erasures = new Erasures();
   erasures.load(await stores.offline.readErasures(0));
   return { ...stores, broker, erasures, metrics: createFeatureMetrics(stores.metrics) };
@@ -127,12 +131,14 @@ export function constructBackfill(
   const history = historyOption(options);
   const archive = archiveToRead(config);
   const { topics, pipeline } = config;
+  const features = featuresOption(options);
   return (root) =>
     buildBackfillPipeline(root, deps, {
       ...hooks,
       ...(history === undefined ? {} : { history }),
       ...(archive === undefined ? {} : { archive }),
-      ...statisticsOf(config),
+      // Statistics are of whole rows.
+      ...(features === undefined ? statisticsOf(config) : { features }),
       outOfOrderMs: pipeline.outOfOrderMs,
       allowedLatenessMs: pipeline.allowedLatenessMs,
       deduplication: pipeline.deduplication,
@@ -142,6 +148,14 @@ export function constructBackfill(
       failureLimit: pipeline.failureLimit,
     });
 }
+
+const featuresSchema = z.record(z.string(), z.array(z.string()).min(1));
+
+/** Option `features` of a back-fill: by view id, those that are computed beside the others, as JSON. */
+export const featuresOption = ({
+  features,
+}: Readonly<Record<string, string>>): Readonly<Record<string, readonly string[]>> | undefined =>
+  features === undefined ? undefined : featuresSchema.parse(JSON.parse(features));
 
 function historyOption(options: Readonly<Record<string, string>>): History | undefined {
   const [first, ...others] = (options.in ?? '').split(',').filter((pattern) => pattern !== '');
@@ -178,23 +192,32 @@ export async function rebuildOnline(
   let total = 0;
   try {
     for (const view of views) {
-      let after: EntityKey | undefined;
-      counts[viewId(view)] = 0;
-      for (;;) {
-        const readAtMs = Date.now();
-        const rows = await offline.newestRows(view, { limit: PAGE, ...(after === undefined ? {} : { after }) });
-        if (rows.length === 0) break;
-        await writeUnerased({ online, offline }, rows, readAtMs);
-        after = rows.at(-1)?.entityKey;
-        counts[viewId(view)] = (counts[viewId(view)] ?? 0) + rows.length;
-        total += rows.length;
-        onProgress(total);
-      }
+      counts[viewId(view)] = await writeNewestOnline(view, { online, offline }, (rows) => onProgress(total + rows));
+      total += counts[viewId(view)] ?? 0;
     }
   } finally {
     await close();
   }
   return counts;
+}
+
+/** Puts each entity's newest row of history into the online store; a newer one that is there stays. @returns how many rows */
+export async function writeNewestOnline(
+  view: FeatureView,
+  { online, offline }: { readonly online: OnlineStore; readonly offline: OfflineStore },
+  onProgress: (rows: number) => void = () => {},
+): Promise<number> {
+  let after: EntityKey | undefined;
+  let written = 0;
+  for (;;) {
+    const readAtMs = Date.now();
+    const rows = await offline.newestRows(view, { limit: PAGE, ...(after === undefined ? {} : { after }) });
+    if (rows.length === 0) return written;
+    await writeUnerased({ online, offline }, rows, readAtMs);
+    after = rows.at(-1)?.entityKey;
+    written += rows.length;
+    onProgress(written);
+  }
 }
 
 /** @returns how far the stores agree, by view id */

@@ -17,6 +17,8 @@ const lazily =
 
 const modules = {
   checks: () => import('./check.ts'),
+  checksAgainst: () => import('./check_against.ts'),
+  applying: () => import('./apply.ts'),
   audit: () => import('./audit.ts'),
   batch: () => import('./batch_predict.ts'),
   bundles: () => import('./edge_bundle.ts'),
@@ -40,6 +42,7 @@ const modules = {
   optimization: () => import('./optimize_model.ts'),
   predictions: () => import('./predictions.ts'),
   pipelines: () => import('./run_pipeline.ts'),
+  planning: () => import('./plan.ts'),
   testData: () => import('./send_test_data.ts'),
   training: () => import('./train.ts'),
   trainingSets: () => import('./training_set.ts'),
@@ -255,6 +258,30 @@ features
   .requiredOption('--from <folder>', 'where export has put them')
   .action(lazily(modules.history, 'importFeatures'));
 
+const historyFiles = (command: Command): Command =>
+  command.option('--in <pattern...>', 'files with events, for sources that declare no history');
+historyFiles(
+  program
+    .command('plan')
+    .description(
+      'show what the definitions of the code change: views, features and services that are new, changed or removed; back-fills with their source and duration; models concerned. Changes nothing',
+    ),
+)
+  .option('--json', 'one JSON object', false)
+  .option('--detailed-exitcode', 'exit with 2 when there are changes, 0 when there are none', false)
+  .action(lazily(modules.planning, 'plan'));
+historyFiles(
+  program
+    .command('apply')
+    .description(
+      'do what plan shows: record the definitions and run the back-fills, beside a platform that runs or without one. Run again, it resumes an apply that was interrupted',
+    ),
+)
+  .option('--yes', 'apply breaking changes too, without a question', false)
+  .option('--take-over', 'continue an apply of another machine that was interrupted', false)
+  .option('--json', 'one JSON object', false)
+  .action(lazily(modules.applying, 'apply'));
+
 program
   .command('retention')
   .description('delete months of feature rows, predictions and labels that are older than they may be')
@@ -389,13 +416,25 @@ program
 program
   .command('check')
   .description(
-    'whether a platform that runs does what it is for: one event from the door to a prediction, twelve PASS or FAIL',
+    'whether a platform that runs does what it is for: one event from the door to a prediction, twelve PASS or FAIL; with --against, whether changed definitions break a model in use',
+  )
+  .option(
+    '--against <ref>',
+    'instead: compare the definitions of this working tree with those of a git commit or branch; exit code 1 when a model in use was trained on what has changed',
+  )
+  .option(
+    '--definitions <file>',
+    'with --against: the module that exports them (default: feature_store/views/catalog.ts)',
   )
   .option('--host <name>', 'where its roles listen, on the ports of the configuration', '127.0.0.1')
   .addOption(new Option('--api-key <key>', 'a key (default: the first of the configuration)').env('HEADWATER_API_KEY'))
   .option('--timeout <seconds>', 'how long features may take', Number, 30)
   .option('--json', 'a JSON line each', false)
-  .action(lazily(modules.checks, 'checkPlatform'));
+  .action((options: { readonly against?: string }) =>
+    options.against === undefined
+      ? lazily(modules.checks, 'checkPlatform')(options)
+      : lazily(modules.checksAgainst, 'checkAgainst')(options),
+  );
 
 program
   .command('send-test-data')

@@ -3,7 +3,7 @@ import { viewId } from '#feature_store/definitions/feature_row';
 import { exportRows, importRows } from '#feature_store/offline/row_files';
 import { tryParseDuration } from '#kernel/duration';
 import { DAY_MS, eventTime } from '#kernel/time';
-import { type BackfillRequest, describeHistory, runBackfill } from './backfill.ts';
+import { type BackfillRequest, describeHandOver, describeHistory, runBackfill } from './backfill.ts';
 import { viewOf } from './features.ts';
 import { compareViews, rebuildOnline } from './features_pipeline.ts';
 import { timeOption } from './options.ts';
@@ -29,11 +29,7 @@ export async function backfill({ view, mostViolations, ...request }: BackfillOpt
   );
   const { counts, handedOver, problem } = result;
   task.finish(`${Math.round((counts.events - counts.resumed_after) / result.seconds)} events a second`);
-  if (handedOver === 'at_next_start')
-    process.stdout.write('the stream takes the state over when the platform starts\n');
-  else if (handedOver !== undefined) {
-    process.stdout.write(`the stream has taken over the state of ${handedOver.entities} entities\n`);
-  }
+  if (handedOver !== undefined) process.stdout.write(`${describeHandOver(handedOver)}\n`);
   process.stdout.write(`${JSON.stringify(counts)}\n`);
   if (problem !== undefined) {
     process.stderr.write(`headwater: ${problem}\n`);

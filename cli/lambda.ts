@@ -5,6 +5,7 @@ import type { APIGatewayProxyEvent, APIGatewayProxyEventV2, Context } from 'aws-
 import { ConfigError } from '#configs/errors';
 import type { AccessConfig } from '#connectors/http/config';
 import { hasCallers } from '#connectors/http/key_ring';
+import { InvalidJsonError, parseExactJsonBytes } from '#kernel/exact_json';
 import { createLogger, type Logger } from '#monitoring/log';
 import { type LAMBDA_FUNCTIONS, PORTS } from './choices.ts';
 import { type Platform, startPlatform } from './platform.ts';
@@ -14,7 +15,7 @@ import { ensureShippedModel } from './shipped_model.ts';
 import { shutDown } from './shutdown.ts';
 import { UsageError } from './usage_error.ts';
 
-// The doors as AWS Lambda functions behind API Gateway, a function URL or a load balancer: `dist/cli/lambda.predict` and so on as the handler.
+// The listeners as AWS Lambda functions behind API Gateway, a function URL or a load balancer: `dist/cli/lambda.predict` and so on as the handler.
 // The same routes answer as in a process of their own.
 
 type Event = APIGatewayProxyEvent | APIGatewayProxyEventV2;
@@ -51,7 +52,7 @@ async function open(name: LambdaFunction, isLocal: boolean): Promise<Instance> {
     [role],
     ensureShippedModel([role]),
   );
-  const answer = awsLambdaFastify(platform.doors[role].app, { decorateRequest: false }) as Handler;
+  const answer = awsLambdaFastify(platform.listeners[role].app, { decorateRequest: false }) as Handler;
   return { platform, answer };
 }
 
@@ -113,12 +114,13 @@ export async function invokeLambda(name: LambdaFunction, { event: path }: { read
 }
 
 async function readEvent(path: string): Promise<Event> {
-  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+  const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
     throw new UsageError(`--event ${path} cannot be read: ${error.message}`);
   });
   try {
-    return JSON.parse(text) as Event;
+    return parseExactJsonBytes(bytes) as Event;
   } catch (error) {
-    throw new UsageError(`--event ${path} is not JSON: ${(error as Error).message}`);
+    if (!(error instanceof InvalidJsonError)) throw error;
+    throw new UsageError(`--event ${path} cannot be used: ${error.problems}`);
   }
 }

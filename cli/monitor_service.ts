@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { LRUCache } from 'lru-cache';
+import { z } from 'zod';
 import type { Broker } from '#connectors/connector';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { STATISTICS_FILE } from '#feature_store/retrieval/training_set';
@@ -9,7 +10,10 @@ import type { Logger } from '#monitoring/log';
 import type { Registry } from '#monitoring/metrics';
 import { buildMonitoringPipeline } from '#pipelines/jobs/monitoring_pipeline';
 import type { ReferenceOf, TrainingReference } from '#pipelines/transforms/drift/compare_with_training';
-import type { ModelRegistry } from '#registry/model_registry';
+import { ArtifactIntegrityError, InvalidModelError } from '#registry/errors';
+import type { ModelRegistry, ModelVersion } from '#registry/model_registry';
+import { DamagedFileError } from '#storage/errors';
+import { parseJsonFile } from '#storage/json_file';
 import { EmbeddedJob } from './embedded_job.ts';
 import { largeLetters } from './large_letters.ts';
 import type { PlatformConfig } from './platform_config.ts';
@@ -51,6 +55,35 @@ const REFERENCES = 200;
 /** A version does not change; that there is none may. */
 const KEPT_MS = 600_000;
 
+const distributionSchema = z.object({
+  ...{ rows: z.number(), nulls: z.number(), sampled: z.number() },
+  ...{ min: z.number().nullable(), max: z.number().nullable() },
+  quantiles: z.array(z.number()),
+  top: z.array(z.tuple([z.string(), z.number()])),
+});
+const statisticsSchema = z.record(z.string(), distributionSchema);
+
+/**
+ * Reads the statistics of a version.
+ *
+ * @throws {@link InvalidModelError} for a file that was changed or cannot be used: reading it again would not help, and other versions go on
+ */
+async function columnsOf(registry: ModelRegistry, version: ModelVersion): Promise<TrainingReference['columns']> {
+  const file = `${STATISTICS_FILE} of ${version.name} ${version.version}`;
+  try {
+    const bytes = await registry.attachment(version, STATISTICS_FILE);
+    if (bytes === undefined) return {};
+    const parsed = statisticsSchema.safeParse(parseJsonFile(file, bytes, 'register the model again'));
+    if (parsed.success) return parsed.data;
+    throw new InvalidModelError([`${file} is not as trainers write it: ${z.prettifyError(parsed.error)}`]);
+  } catch (error) {
+    if (error instanceof DamagedFileError || error instanceof ArtifactIntegrityError) {
+      throw new InvalidModelError([error.message], error);
+    }
+    throw error;
+  }
+}
+
 /** What versions were trained on, out of the registry. */
 export function trainingReferences(registry: ModelRegistry): ReferenceOf {
   const kept = new LRUCache<string, { readonly reference: TrainingReference | undefined }>({
@@ -61,10 +94,8 @@ export function trainingReferences(registry: ModelRegistry): ReferenceOf {
     const known = kept.get(key);
     if (known !== undefined) return known.reference;
     const found = await registry.resolve(model, { version });
-    const text = found === undefined ? undefined : await registry.attachment(found, STATISTICS_FILE);
-    const columns =
-      text === undefined ? {} : (JSON.parse(Buffer.from(text).toString('utf8')) as TrainingReference['columns']);
-    const reference = found === undefined ? undefined : { columns, metrics: found.metrics };
+    const reference =
+      found === undefined ? undefined : { columns: await columnsOf(registry, found), metrics: found.metrics };
     kept.set(key, { reference });
     return reference;
   };

@@ -36,6 +36,7 @@ import { serviceProblems } from '#serving/runtime/feature_check';
 import { examineModel } from '#serving/runtime/loaded_model';
 import { ModelServer } from '#serving/runtime/model_server';
 import { createServing } from '#serving/server';
+import { recordsBesideViews } from './catalog_definitions.ts';
 import type { Role } from './choices.ts';
 import { createConsoleSources } from './console_sources.ts';
 import { ControlServer } from './control_server.ts';
@@ -64,11 +65,11 @@ export interface Platform {
   readonly featureMetrics: FeatureMetrics;
   /** Where each started role answers. */
   readonly urls: Readonly<Partial<Record<Role, string>>>;
-  readonly doors: Readonly<Record<Role, HttpService>>;
+  readonly listeners: Readonly<Record<Role, HttpService>>;
 }
 
 /**
- * Wires the parts that `roles` need and starts them: stores and broker first, then what works on them, the doors last. All roles in one
+ * Wires the parts that `roles` need and starts them: stores and broker first, then what works on them, the listeners last. All roles in one
  * process by default; in production each in its own.
  */
 export async function startPlatform(
@@ -151,7 +152,7 @@ export async function startPlatform(
     ...listener,
     tls: listener.tls ?? config.tls,
   });
-  const doors: Record<Role, HttpService> = {
+  const listeners: Record<Role, HttpService> = {
     gateway: await createGateway(
       {
         ...{ ...base, producer: broker.producer, deadLetters, eventTypes: SOURCES, health: health.of('gateway') },
@@ -187,7 +188,7 @@ export async function startPlatform(
       secured(config.serving),
     ),
   };
-  if (!config.metrics.enabled) for (const door of Object.values(doors)) door.hideMetrics();
+  if (!config.metrics.enabled) for (const listener of Object.values(listeners)) listener.hideMetrics();
   const anchors = openSigningAnchors(offline, config);
   const needsOffline = roles.some((role) => role !== 'gateway');
   const prepared: Service = {
@@ -195,7 +196,7 @@ export async function startPlatform(
     async start() {
       const { partitions } = topics;
       const names = [topics.rawEvents, topics.featureEvents, topics.deadLetters, topics.predictions];
-      if (needsOffline) await checkDefinitions(offline, VIEWS);
+      if (needsOffline) await checkDefinitions(offline, VIEWS, recordsBesideViews());
       await broker.ensureTopics(names.map((name) => ({ name, partitions })));
       await prepare({ registry });
     },
@@ -222,17 +223,17 @@ export async function startPlatform(
         log,
         config,
       ),
-      ...wanted('pipeline', ...(archive === undefined ? [] : [archive]), pipeline, doors.pipeline),
+      ...wanted('pipeline', ...(archive === undefined ? [] : [archive]), pipeline, listeners.pipeline),
       ...wanted('pipeline', ...(handOvers === undefined ? [] : [handOvers])),
-      ...wanted('features', ...consistency, doors.features),
-      ...wanted('serving', registrations, models, predictions, doors.serving),
-      ...wanted('monitor', monitor, doors.monitor),
-      ...wanted('gateway', doors.gateway),
+      ...wanted('features', ...consistency, listeners.features),
+      ...wanted('serving', registrations, models, predictions, listeners.serving),
+      ...wanted('monitor', monitor, listeners.monitor),
+      ...wanted('gateway', listeners.gateway),
     ],
     new AbortController().signal,
   );
-  const urls = Object.fromEntries(roles.map((role) => [role, doors[role].url]));
-  return { services, broker, offline, registry, models, predictions, pipeline, featureMetrics, urls, doors };
+  const urls = Object.fromEntries(roles.map((role) => [role, listeners[role].url]));
+  return { services, broker, offline, registry, models, predictions, pipeline, featureMetrics, urls, listeners };
 }
 
 /** A role besides the pipeline fills the online store only when no pipeline has begun to for so long. */

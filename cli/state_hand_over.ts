@@ -2,15 +2,18 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
+import { viewId } from '#feature_store/definitions/feature_row';
 import type { Service } from '#kernel/lifecycle';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import type { EventArchive } from '#pipelines/archive/event_archive';
 import type { FeaturePipelineDeps } from '#pipelines/jobs/feature_pipeline';
 import { type HandedOver, handOver } from '#pipelines/jobs/hand_over';
+import type { MergeCells } from '#pipelines/runner/take_over';
+import { mergeOfFeatures } from '#pipelines/transforms/compute_features';
 import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
 import { parseCheckedJson, writeCheckedJson } from '#storage/checked_json';
 import type { EmbeddedJob } from './embedded_job.ts';
-import { backfillViews, constructBackfill } from './features_pipeline.ts';
+import { backfillViews, constructBackfill, featuresOption, writeNewestOnline } from './features_pipeline.ts';
 import type { PlatformConfig } from './platform_config.ts';
 
 const NAME = 'hand-over.json';
@@ -74,11 +77,18 @@ export class StateHandOver implements Service {
     const { options, views: ids } = parseCheckedJson(await readFile(file), requestSchema, { file });
     const views = backfillViews(this.#config, options);
     const metrics = createFeatureMetrics(createMetricsRegistry({ process: false }));
+    const features = featuresOption(options) ?? {};
+    const { allowedLatenessMs } = this.#config.pipeline;
+    const merges = views.flatMap((view): [string, MergeCells][] => {
+      const names = features[viewId(view)];
+      return names === undefined ? [] : [[viewId(view), mergeOfFeatures(view, names, allowedLatenessMs)]];
+    });
     const done = await handOver(
       { broker, archive, log: deps.log, pause: (work) => job.pause(work) },
       {
         topic: this.#config.topics.rawEvents,
         views: ids,
+        merges: new Map(merges),
         directory,
         construct: (archiveUntil, onCaughtUp) =>
           constructBackfill({ ...deps, metrics, views, producer: broker.producer }, this.#config, options, {
@@ -87,6 +97,8 @@ export class StateHandOver implements Service {
           }),
       },
     );
+    // The newest rows of history have the features now; those that are online were written without.
+    for (const view of views) if (features[viewId(view)] !== undefined) await writeNewestOnline(view, deps);
     // A folder that the user named is the user's.
     const isOwn = directory.startsWith(`${backfillsFolder(this.#config)}/`);
     await rm(isOwn ? directory : file, { recursive: true, force: true });

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse as parseYaml, YAMLParseError } from 'yaml';
@@ -70,7 +71,9 @@ function withFiles({ env, variables }: LoadOptions<object>, problems: string[]):
     if ((env[name] ?? '') !== '')
       problems.push(`environment variables ${name} and ${name}_FILE are both set: one says it`);
     try {
-      read[name] = readFileSync(path, 'utf8').trimEnd();
+      const bytes = readFileSync(path);
+      if (!isUtf8(bytes)) problems.push(`environment variable ${name}_FILE names a file that is not UTF-8`);
+      read[name] = bytes.toString('utf8').trimEnd();
     } catch {
       // Its value is not shown: a secret may have been put there by mistake.
       problems.push(`environment variable ${name}_FILE names a file that cannot be read`);
@@ -85,18 +88,19 @@ const isTree = (value: unknown): value is Tree => typeof value === 'object' && v
 
 function readYaml(directory: string, name: string, env: LoadOptions<object>['env'], problems: string[]): Tree {
   const file = join(directory, `${name}.yaml`);
-  let text: string;
+  let bytes: Buffer;
   try {
-    text = readFileSync(file, 'utf8');
+    bytes = readFileSync(file);
   } catch (cause) {
     throw new ConfigError(
       `${file} cannot be read: ENVIRONMENT (and INGEST_SINK) name files in ${directory}, such as embedded, services or kinesis`,
       cause,
     );
   }
+  if (!isUtf8(bytes)) throw new ConfigError(`${file} is not UTF-8: save it in this encoding`);
   let parsed: unknown;
   try {
-    parsed = parseYaml(text);
+    parsed = parseYaml(bytes.toString('utf8'));
   } catch (cause) {
     const where = cause instanceof YAMLParseError ? ` at line ${cause.linePos?.[0].line ?? '?'}` : '';
     throw new ConfigError(`${file} is not valid YAML${where}`, cause);

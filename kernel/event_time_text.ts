@@ -3,7 +3,8 @@ import { DAY_MS, HOUR_MS, MINUTE_MS } from './time.ts';
 
 /** Clocks of honest producers differ by less. */
 export const LARGEST_CLOCK_SKEW_MS = 5 * MINUTE_MS;
-const EXAMPLE = '2026-01-31T12:00:00Z';
+/** Stands for the present in examples of documents; API documents show the present instead. */
+export const EXAMPLE_TIME = '2026-01-31T12:00:00Z';
 
 /**
  * Returns the event time written in `text`, or what is wrong with it.
@@ -17,7 +18,8 @@ export function readEventTime(
   allowedLatenessMs = Number.POSITIVE_INFINITY,
 ): { readonly timeMs: number } | { readonly problem: string } {
   const timeMs = parseRfc3339(text);
-  if (timeMs === undefined) return { problem: `"${text.slice(0, 100)}" is not a time of RFC 3339 such as ${EXAMPLE}` };
+  if (timeMs === undefined)
+    return { problem: `"${text.slice(0, 100)}" is not a time of RFC 3339 such as ${EXAMPLE_TIME}` };
   if (timeMs > nowMs + LARGEST_CLOCK_SKEW_MS)
     return { problem: `${text} is in the future: an event may be 5 minutes ahead of the server's clock at most` };
   if (isLate(timeMs, nowMs, allowedLatenessMs))

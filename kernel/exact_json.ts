@@ -23,11 +23,14 @@ export class InvalidJsonError extends PlatformError {
   readonly code = 'KERNEL_INVALID_JSON';
   readonly httpStatus = 400;
   readonly fields: readonly JsonProblem[];
+  /** All of them, each after its path. */
+  readonly problems: string;
 
   constructor(fields: readonly JsonProblem[]) {
-    const list = fields.map(({ field, problem }) => (field === '' ? problem : `${field}: ${problem}`)).join('; ');
-    super(`the body was refused: ${list}`, { fault: 'caller', retryable: false });
+    const problems = fields.map(({ field, problem }) => (field === '' ? problem : `${field}: ${problem}`)).join('; ');
+    super(`the body was refused: ${problems}`, { fault: 'caller', retryable: false });
     this.fields = fields;
+    this.problems = problems;
   }
 }
 

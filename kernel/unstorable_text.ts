@@ -9,6 +9,27 @@ export interface UnstorableText {
   readonly problem: string;
 }
 
+/** Stands for a value of a row that a file holds and that cannot be read exactly; {@link unstorableTextIn} finds it. */
+export class UnreadableValue {
+  /** Follows the value's path in a message: `holds bytes that are not UTF-8`. */
+  readonly problem: string;
+  readonly #shown: string;
+
+  /** @param shown - the value as messages and dead letters show it */
+  constructor(problem: string, shown: string) {
+    this.problem = problem;
+    this.#shown = shown;
+  }
+
+  toString(): string {
+    return this.#shown;
+  }
+
+  toJSON(): string {
+    return this.#shown;
+  }
+}
+
 const NUL = 'holds a NUL character (U+0000)';
 const SURROGATE = 'holds half of a surrogate pair, which is not valid Unicode';
 const TOO_DEEP = `is nested more than ${MAX_NESTING} levels deep`;
@@ -18,8 +39,8 @@ const NAME_CHARS = 60;
 
 /**
  * Returns the first place in a JSON value that no store takes as text: a NUL character (PostgreSQL refuses it), half of a surrogate pair (it has
- * no UTF-8), in a string or in a field's name; or a value nested deeper than {@link MAX_NESTING}, also one that holds itself. Other values
- * (numbers, Dates, byte arrays) pass.
+ * no UTF-8), in a string or in a field's name; a value nested deeper than {@link MAX_NESTING}, also one that holds itself; or an
+ * {@link UnreadableValue}. Other values (numbers, Dates, byte arrays) pass.
  *
  * A clean value costs one visit to each string and allocates only the lists of fields' names.
  */
@@ -30,6 +51,7 @@ export function unstorableTextIn(value: unknown): UnstorableText | undefined {
 function search(value: object | null, depth: number): UnstorableText | undefined {
   if (value === null || ArrayBuffer.isView(value)) return undefined;
   if (depth >= MAX_NESTING) return { path: '', problem: TOO_DEEP };
+  if (value instanceof UnreadableValue) return { path: '', problem: value.problem };
   if (Array.isArray(value)) {
     for (let index = 0; index < value.length; index += 1) {
       const found = searchAny(value[index], depth);

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
+import { EXAMPLE_TIME } from '#kernel/event_time_text';
 import { assetPath } from '#kernel/project_root';
 import { SECURITY_SCHEMES } from './api_schemas.ts';
 import { declareAccessOf, open } from './route_access.ts';
@@ -31,15 +32,24 @@ export async function registerApiDocs(
       if (request.url.startsWith('/docs/static/')) reply.header('cache-control', 'public, max-age=3600');
       done();
     });
-    await scope.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
+    await scope.register(swaggerUi, {
+      ...{ routePrefix: '/docs', staticCSP: true, transformSpecificationClone: false },
+      transformSpecification: (document) => atPresent(document),
+    });
   });
   // What `type` of an error's answer leads to.
   app.get('/docs/errors', { schema: { hide: true }, config: { access: open() } }, async (_, reply) => {
     reply.type('text/html; charset=utf-8').header('cache-control', 'public, max-age=3600');
     return errorsPage(await readFile(assetPath('docs/errors.md'), 'utf8'));
   });
-  app.get('/openapi.json', { schema: { hide: true }, config: { access: open() } }, async () => app.swagger());
+  app.get('/openapi.json', { schema: { hide: true }, config: { access: open() } }, async () =>
+    atPresent(app.swagger()),
+  );
 }
+
+/** A document whose examples can be sent: their times are the present. */
+const atPresent = <T>(document: T): T =>
+  JSON.parse(JSON.stringify(document).replaceAll(EXAMPLE_TIME, new Date().toISOString())) as T;
 
 /** The table of error codes as a page, where each code is an anchor. @param markdown - docs/errors.md */
 function errorsPage(markdown: string): string {

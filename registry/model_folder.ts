@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '#kernel/errors';
 import { makeFolder, replaceFile } from '#storage/durable_files';
-import { DamagedFileError } from '#storage/errors';
+import { parseJsonFile } from '#storage/json_file';
 import { InvalidModelError } from './errors.ts';
 import { readIfInside, readInside } from './folder_files.ts';
 import type { ModelPackage } from './model_package.ts';
@@ -41,25 +41,19 @@ export async function readModelFolder(folder: string): Promise<ModelFolder> {
   );
   const [onnx, document] = await Promise.all([readInside(folder, ONNX_FILE), readInside(folder, PACKAGE_FILE)]);
   const readIfThere = async <T>(name: string, otherwise: T): Promise<T> =>
-    files.has(name) ? parse<T>(join(folder, name), (await readInside(folder, name)).toString('utf8')) : otherwise;
+    files.has(name)
+      ? (parseJsonFile(join(folder, name), await readInside(folder, name), 'train the model again') as T)
+      : otherwise;
   const card = await readIfThere<ModelCard>(CARD_FILE, { metrics: {}, params: {} });
   const attachments = new Map<string, Uint8Array>();
   for (const name of ATTACHMENTS) if (files.has(name)) attachments.set(name, await readInside(folder, name));
-  const read = readPackage(folder, new Uint8Array(onnx), document.toString('utf8'));
+  const read = readPackage(folder, new Uint8Array(onnx), document);
   return {
     ...card,
     package: { ...read, onnx: await withExternalData(read.onnx, (path) => readIfInside(folder, path)) },
     trials: await readIfThere<readonly Trial[]>(TRIALS_FILE, []),
     attachments,
   };
-}
-
-function parse<T>(file: string, text: string): T {
-  try {
-    return JSON.parse(text) as T;
-  } catch (error) {
-    throw new DamagedFileError(file, 0, `it holds no JSON (${messageOf(error)})`, 'train the model again');
-  }
 }
 
 export async function writeModelFolder(

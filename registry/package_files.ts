@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { messageOf } from '#kernel/errors';
 import { DamagedFileError } from '#storage/errors';
+import { parseJsonFile } from '#storage/json_file';
 import { ArtifactIntegrityError } from './errors.ts';
 import type { ModelPackage, ModelSignature } from './model_package.ts';
 
@@ -28,7 +28,7 @@ export function packageDocument(model: ModelPackage): string {
 }
 
 /** @throws {@link ArtifactIntegrityError} when the ONNX bytes are not those the document was written for */
-export function readPackage(where: string, onnx: Uint8Array, document: string): ModelPackage {
+export function readPackage(where: string, onnx: Uint8Array, document: Uint8Array): ModelPackage {
   const parsed = parseDocument(`${where}/${PACKAGE_FILE}`, document);
   const found = sha256(onnx);
   if (found !== parsed.sha256) throw new ArtifactIntegrityError(`${where}/${ONNX_FILE}`, parsed.sha256, found);
@@ -36,14 +36,9 @@ export function readPackage(where: string, onnx: Uint8Array, document: string): 
 }
 
 /** @throws {@link DamagedFileError} for what is no document of this form */
-function parseDocument(file: string, text: string): PackageDocument {
+function parseDocument(file: string, bytes: Uint8Array): PackageDocument {
   const remedy = 'write or register the model again';
-  let parsed: Partial<PackageDocument>;
-  try {
-    parsed = JSON.parse(text) as Partial<PackageDocument>;
-  } catch (error) {
-    throw new DamagedFileError(file, 0, `it holds no JSON (${messageOf(error)})`, remedy);
-  }
+  const parsed = parseJsonFile(file, bytes, remedy) as Partial<PackageDocument> | null;
   if (typeof parsed?.sha256 === 'string' && typeof parsed.signature === 'object' && Array.isArray(parsed.examples)) {
     return parsed as PackageDocument;
   }

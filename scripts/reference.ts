@@ -87,7 +87,7 @@ function takesOf({ type, const: only, enum: values, items, oneOf, anyOf }: JsonS
   if (choices !== undefined) return [...new Set(choices.map(takesOf))].join(' or ');
   if (type === 'array') return `list of ${takesOf(items ?? {})}`;
   return (
-    { integer: 'whole number', boolean: 'true or false', string: 'text', object: 'keys of its own' }[type ?? ''] ??
+    { integer: 'integer', boolean: 'boolean', string: 'string', object: 'keys of its own' }[type ?? ''] ??
     type ??
     'anything'
   );

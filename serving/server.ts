@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import type { DeadLetterWriter } from '#connectors/dead_letter_writer';
 import { controlAccess, hasScope } from '#connectors/http/access';
 import { registerApiDocs } from '#monitoring/api_docs';
+import { acceptCompressedBodies } from '#monitoring/compressed_body';
 import { createHttpApp } from '#monitoring/http_app';
 import { HttpService, type HttpServiceDeps } from '#monitoring/http_service';
 import { needs, needsSome } from '#monitoring/route_access';
@@ -40,6 +41,7 @@ export async function createServing(deps: ServingDeps, config: ServingConfig): P
   app.setValidatorCompiler(() => () => true);
   app.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
   app.decorateRequest('arrivedMs', 0);
+  await acceptCompressedBodies(app);
   await controlAccess(app, config, deps.log);
   app.addHook('onRequest', (request, _, done) => {
     request.arrivedMs = performance.now();

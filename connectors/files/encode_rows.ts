@@ -1,12 +1,13 @@
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { type Columns, columnsOf } from './columns.ts';
+import { jsonOfRow } from './exact_rows.ts';
 import type { FileFormat, Row } from './formats.ts';
 
 const ROW_GROUP = 50_000;
 
 /** A whole file of rows, all with the same columns as far as they have them. Avro is read only. */
 export function encodeRows(format: Exclude<FileFormat, 'avro'>, rows: readonly Row[]): Buffer {
-  if (format === 'jsonl') return Buffer.from(rows.map((row) => `${JSON.stringify(row)}\n`).join(''), 'utf8');
+  if (format === 'jsonl') return Buffer.from(rows.map((row) => `${jsonOfRow(row)}\n`).join(''), 'utf8');
   const columns = columnsOf(rows);
   if (format === 'parquet') return encodeColumns(columns);
   const values = [...columns.values.values()];
@@ -26,7 +27,7 @@ export function encodeColumns({ values }: Columns): Buffer {
 /** Source: RFC 4180. */
 function csvCell(value: unknown): string {
   const text =
-    value === undefined || value === null ? '' : typeof value === 'object' ? JSON.stringify(value) : String(value);
+    value === undefined || value === null ? '' : typeof value === 'object' ? jsonOfRow(value as Row) : String(value);
   return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 

@@ -1,4 +1,6 @@
-import { type Columns, columnsOf } from './columns.ts';
+import { isStorable, unstorableTextIn } from '#kernel/unstorable_text';
+import { type Columns, columnsOf, pickRows, rowsOf } from './columns.ts';
+import { checkedRow } from './exact_rows.ts';
 import type { OpenFile } from './file_system.ts';
 import { createFileSystems, type FileSystemOf } from './file_systems.ts';
 import { formatOf, type ReadRow } from './formats.ts';
@@ -19,6 +21,29 @@ export interface ColumnPiece {
   readonly columns: Columns;
   /** What is no row. */
   readonly refused: readonly Extract<ReadRow, { ok: false }>[];
+}
+
+/** The same of columns; only those that can hold text are looked at. */
+function checkedColumns(columns: Columns): ColumnPiece {
+  const bad = new Set<number>();
+  for (const [name, column] of columns.values) {
+    if (ArrayBuffer.isView(column)) continue;
+    for (let row = 0; row < columns.rows; row += 1) {
+      const value = column[row];
+      if (typeof value === 'string' ? isStorable(value) : unstorableTextIn(value) === undefined) continue;
+      bad.add(row);
+    }
+    if (!isStorable(name)) for (let row = 0; row < columns.rows; row += 1) bad.add(row);
+  }
+  if (bad.size === 0) return { columns, refused: [] };
+  const refused = rowsOf(
+    pickRows(
+      columns,
+      [...bad].sort((a, b) => a - b),
+    ),
+  ).map(checkedRow);
+  const kept = Array.from({ length: columns.rows }, (_, row) => row).filter((row) => !bad.has(row));
+  return { columns: pickRows(columns, kept), refused: refused.filter((each) => !each.ok) };
 }
 
 interface OpenRows {
@@ -77,7 +102,7 @@ export class FilePieces {
         return this.#withParquet(path, async (file) => {
           const end = Math.min(to, file.rowGroups);
           const rows = from < end ? await file.readRowGroup(from) : [];
-          return { rows: rows.map((row) => ({ ok: true, row })), next: from + 1 < end ? from + 1 : undefined };
+          return { rows: rows.map(checkedRow), next: from + 1 < end ? from + 1 : undefined };
         });
       case 'rows':
         return this.#readRows(path, from);
@@ -87,8 +112,7 @@ export class FilePieces {
   /** A whole piece by column: what {@link read} gives from the same place on, and how many rows of it could not be read. */
   async readColumns(path: string, from: number, to: number): Promise<ColumnPiece> {
     if (unitOf(path) === 'rowGroups') {
-      const columns = await this.#withParquet(path, (file) => file.readColumns(from));
-      return { columns, refused: [] };
+      return checkedColumns(await this.#withParquet(path, (file) => file.readColumns(from)));
     }
     const read: ReadRow[] = [];
     for (let at: number | undefined = from; at !== undefined && at < to; ) {

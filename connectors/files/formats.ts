@@ -9,7 +9,13 @@ export type Row = Readonly<Record<string, unknown>>;
 /** A row, or the reason why there is none. */
 export type ReadRow =
   | { readonly ok: true; readonly row: Row }
-  | { readonly ok: false; readonly reason: string; readonly text: string };
+  | {
+      readonly ok: false;
+      readonly reason: string;
+      readonly text: string;
+      /** Of bytes that are not UTF-8. */
+      readonly encoding?: 'base64';
+    };
 
 const SUFFIXES: readonly (readonly [suffix: string, format: FileFormat])[] = [
   ['.jsonl', 'jsonl'],

@@ -1,8 +1,9 @@
-import { messageOf } from '#kernel/errors';
+import { InvalidJsonError, parseExactJsonBytes } from '#kernel/exact_json';
+import { payloadOf } from '../dead_letter.ts';
 import type { OpenFile } from './file_system.ts';
 import type { ReadRow, Row } from './formats.ts';
 
-export const NEWLINE = 0x0a;
+const NEWLINE = 0x0a;
 
 /**
  * Lines of a JSON lines file that begin in [from, to), a chunk at a time.
@@ -25,7 +26,7 @@ export async function readJsonLines(
     let begin = 0;
     for (let end = bytes.indexOf(NEWLINE, begin); end >= 0; end = bytes.indexOf(NEWLINE, begin)) {
       if (at + begin >= stopAt) break;
-      pushLine(bytes.toString('utf8', begin, end), rows);
+      pushLine(bytes.subarray(begin, end), rows);
       begin = end + 1;
     }
     if (begin > 0) {
@@ -34,20 +35,30 @@ export async function readJsonLines(
     }
     // A line longer than a chunk, or the last one without an end.
     const end = await endOfLine(file, chunkBytes, at);
-    pushLine((await file.read(at, end - at)).toString('utf8').replace(/\n$/, ''), rows);
+    pushLine(await file.read(at, end - at), rows);
     at = end;
   }
   return { rows, next: at >= to ? undefined : at };
 }
 
-export function pushLine(line: string, rows: ReadRow[]): void {
-  if (line.trim() === '') return;
+const isBlank = (bytes: Buffer): boolean =>
+  bytes.every((byte) => byte === 0x20 || byte === 0x09 || byte === 0x0d || byte === NEWLINE);
+
+/** Adds the row of a line, with or without its end. A byte order mark before it is dropped. */
+export function pushLine(line: Buffer, rows: ReadRow[]): void {
+  if (isBlank(line)) return;
+  const bytes = line.at(-1) === NEWLINE ? line.subarray(0, -1) : line;
+  const refuse = (reason: string) => {
+    const { payload: text, ...encoding } = payloadOf(bytes);
+    rows.push({ ok: false, reason, text, ...encoding });
+  };
   try {
-    const row = JSON.parse(line) as unknown;
+    const row = parseExactJsonBytes(bytes);
     if (typeof row === 'object' && row !== null && !Array.isArray(row)) rows.push({ ok: true, row: row as Row });
-    else rows.push({ ok: false, reason: 'not a JSON object', text: line });
+    else refuse('not a JSON object');
   } catch (error) {
-    rows.push({ ok: false, reason: `not JSON: ${messageOf(error)}`, text: line });
+    if (!(error instanceof InvalidJsonError)) throw error;
+    refuse(error.problems);
   }
 }
 

@@ -1,7 +1,9 @@
 import { type AsyncBuffer, type FileMetaData, parquetMetadataAsync, parquetRead, parquetReadObjects } from 'hyparquet';
 import { messageOf, PlatformError } from '#kernel/errors';
+import { UnreadableValue } from '#kernel/unstorable_text';
 import { UnreadableFileError } from '../errors.ts';
 import type { Columns } from './columns.ts';
+import { jsonOfBytes, textOfBytes } from './exact_rows.ts';
 import type { OpenFile } from './file_system.ts';
 import type { Row } from './formats.ts';
 
@@ -34,7 +36,9 @@ export class ParquetFile {
   static async open(file: OpenFile): Promise<ParquetFile> {
     try {
       const bytes = asyncBufferOf(file, await file.size());
-      return new ParquetFile(file, bytes, await parquetMetadataAsync(bytes));
+      const metadata = await parquetMetadataAsync(bytes);
+      checkColumnNames(file, metadata);
+      return new ParquetFile(file, bytes, metadata);
     } catch (error) {
       await file.close();
       throw understood(file, error);
@@ -46,7 +50,13 @@ export class ParquetFile {
   }
 
   async readRowGroup(index: number): Promise<readonly Row[]> {
-    return this.#read(index, (file) => parquetReadObjects({ ...file }));
+    const rows = await this.#read(index, (file) => parquetReadObjects({ ...file, parsers: EXACT_PARSERS }));
+    const decimals = decimalColumns(this.#metadata);
+    if (decimals.size === 0) return rows;
+    return rows.map((row) => {
+      const exact = [...decimals].map(([name, scale]) => [name, exactDecimal(row[name], scale)] as const);
+      return { ...row, ...Object.fromEntries(exact) };
+    });
   }
 
   /** Without making objects of the rows: a fraction of the time. */
@@ -55,14 +65,20 @@ export class ParquetFile {
       const rows = rowEnd - rowStart;
       const chunks = new Map<string, Chunk[]>();
       await parquetRead({
-        ...{ ...file, rowStart, rowEnd },
+        ...{ ...file, rowStart, rowEnd, parsers: EXACT_PARSERS },
         onChunk({ columnName, columnData, rowStart: from }) {
           const own = chunks.get(columnName) ?? [];
           own.push({ at: from - rowStart, data: columnData });
           chunks.set(columnName, own);
         },
       });
-      return { rows, values: new Map([...chunks].map(([name, own]) => [name, whole(own, rows)])) };
+      const decimals = decimalColumns(this.#metadata);
+      const columns = [...chunks].map(([name, own]) => {
+        const data = whole(own, rows);
+        const scale = decimals.get(name);
+        return [name, scale === undefined ? data : Array.from(data, (value) => exactDecimal(value, scale))] as const;
+      });
+      return { rows, values: new Map(columns) };
     });
   }
 
@@ -80,6 +96,55 @@ export class ParquetFile {
   async close(): Promise<void> {
     await this.#file.close();
   }
+}
+
+/** hyparquet replaces bytes that are not UTF-8, drops byte order marks and keeps one of several keys. */
+const EXACT_PARSERS = {
+  stringFromBytes: (bytes: Uint8Array | undefined) => bytes && textOfBytes(bytes),
+  jsonFromBytes: (bytes: Uint8Array | undefined) => bytes && jsonOfBytes(bytes),
+};
+
+/** @throws {@link UnreadableFileError} for two columns of one name, of which readers would see one */
+function checkColumnNames({ path }: OpenFile, metadata: FileMetaData): void {
+  const names = topColumns(metadata).map(({ name }) => name);
+  const repeated = names.find((name, index) => names.indexOf(name) !== index);
+  if (repeated !== undefined) {
+    throw new UnreadableFileError(path, `two columns are called "${repeated}": name each column once`);
+  }
+}
+
+/** The elements right below the root. */
+function topColumns({ schema }: FileMetaData): readonly FileMetaData['schema'][number][] {
+  const found: FileMetaData['schema'][number][] = [];
+  const skip = (at: number): number => {
+    let next = at + 1;
+    for (let child = 0; child < (schema[at]?.num_children ?? 0); child += 1) next = skip(next);
+    return next;
+  };
+  for (let at = 1; at < schema.length; at = skip(at)) found.push(schema[at] as FileMetaData['schema'][number]);
+  return found;
+}
+
+/** Columns of decimals, with their scales. */
+const decimalColumns = (metadata: FileMetaData): ReadonlyMap<string, number> =>
+  new Map(
+    topColumns(metadata)
+      .filter(({ converted_type: type }) => type === 'DECIMAL')
+      .map(({ name, scale = 0 }) => [name, scale]),
+  );
+
+/** So many digits of a decimal are exact in a double. */
+const DIGITS_OF_DECIMAL = 15;
+
+/** hyparquet multiplies by a power of ten, which rounds: 57 hundredths become 0.5700000000000001. */
+function exactDecimal(value: unknown, scale: number): unknown {
+  if (typeof value !== 'number') return value;
+  const written = value.toFixed(scale);
+  if (Math.abs(value) < 10 ** (DIGITS_OF_DECIMAL - scale)) return Number(written);
+  return new UnreadableValue(
+    `holds a decimal of more than ${DIGITS_OF_DECIMAL} digits, which no double holds exactly: write it rounded, or as a string`,
+    written,
+  );
 }
 
 /** A column of its parts; they may reach beyond it. */

@@ -2,11 +2,15 @@ import type { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import avro from 'avsc';
 import { parse as parseCsv } from 'csv-parse';
+import { byteLines } from '#kernel/byte_lines';
 import { messageOf, PlatformError } from '#kernel/errors';
+import { storable, type UnreadableValue, unstorableTextIn } from '#kernel/unstorable_text';
 import { UnreadableFileError } from '../errors.ts';
+import { exactAvroType } from './avro_types.ts';
+import { checkedRow, textOfBytes } from './exact_rows.ts';
 import type { OpenFile } from './file_system.ts';
 import { formatOf, type ReadRow, type Row } from './formats.ts';
-import { NEWLINE, pushLine } from './json_lines.ts';
+import { pushLine } from './json_lines.ts';
 
 /** Rows of a file that can only be read from its beginning: CSV, Avro, and whatever is gzipped. */
 export async function* readSequentially(file: OpenFile): AsyncGenerator<ReadRow> {
@@ -18,13 +22,11 @@ export async function* readSequentially(file: OpenFile): AsyncGenerator<ReadRow>
     const plain: Readable = isGzip ? bytes.pipe(createGunzip()) : bytes;
     bytes.on('error', (error) => plain.destroy(error));
     if (format === 'csv') {
-      const rows = plain.pipe(parseCsv({ columns: true, bom: true, skip_empty_lines: true }));
-      plain.on('error', (error) => rows.destroy(error));
-      for await (const row of rows) yield { ok: true, row: row as Row };
+      yield* readCsv(plain, path);
     } else if (format === 'avro') {
-      const decoder = new avro.streams.BlockDecoder();
+      const decoder = new avro.streams.BlockDecoder({ parseHook: exactAvroType });
       plain.on('error', (error) => decoder.destroy(error));
-      for await (const row of plain.pipe(decoder)) yield { ok: true, row: row as Row };
+      for await (const row of plain.pipe(decoder)) yield checkedRow(row as Row);
     } else {
       yield* readLines(plain);
     }
@@ -34,19 +36,57 @@ export async function* readSequentially(file: OpenFile): AsyncGenerator<ReadRow>
   }
 }
 
+/**
+ * Rows of CSV (RFC 4180); the first line names the columns. The bytes are read as Latin-1, which keeps each of them, and decoded cell by cell: one that
+ * is not UTF-8 is refused with its row.
+ *
+ * @throws {@link UnreadableFileError} when the columns are ambiguous
+ */
+async function* readCsv(plain: Readable, path: string): AsyncGenerator<ReadRow> {
+  const parser = parseCsv({ encoding: 'latin1', relax_column_count: true, skip_empty_lines: true });
+  plain.on('error', (error) => parser.destroy(error));
+  let columns: readonly string[] | undefined;
+  for await (const cells of plain.pipe(parser) as AsyncIterable<string[]>) {
+    if (columns === undefined) columns = columnsOfCsv(cells, path);
+    else yield rowOfCsv(columns, cells);
+  }
+}
+
+/** A byte order mark, read as Latin-1. */
+const BYTE_ORDER_MARK = '\u00ef\u00bb\u00bf';
+
+function columnsOfCsv([first = '', ...others]: readonly string[], path: string): readonly string[] {
+  const cells = [first.startsWith(BYTE_ORDER_MARK) ? first.slice(BYTE_ORDER_MARK.length) : first, ...others];
+  const names = cells.map(cellOf);
+  const unreadable = unstorableTextIn(names);
+  if (unreadable !== undefined) {
+    throw new UnreadableFileError(path, `the name of column ${unreadable.path} ${unreadable.problem}`);
+  }
+  const repeated = names.find((name, index) => names.indexOf(name) !== index);
+  if (repeated !== undefined) {
+    throw new UnreadableFileError(path, `two columns are called "${String(repeated)}": name each column once`);
+  }
+  return names as string[];
+}
+
+function rowOfCsv(columns: readonly string[], cells: readonly string[]): ReadRow {
+  if (cells.length !== columns.length) {
+    const reason = `it has ${cells.length} cells, and the header names ${columns.length} columns`;
+    return { ok: false, reason, text: storable(String(cells.map(cellOf))) };
+  }
+  return checkedRow(Object.fromEntries(columns.map((name, index) => [name, cellOf(cells[index] as string)])));
+}
+
+const NOT_ASCII = /[\u0080-\u00ff]/;
+
+/** @param text - read as Latin-1 */
+const cellOf = (text: string): string | UnreadableValue =>
+  NOT_ASCII.test(text) ? textOfBytes(Buffer.from(text, 'latin1')) : text;
+
 async function* readLines(bytes: AsyncIterable<Buffer>): AsyncGenerator<ReadRow> {
-  let rest: Buffer = Buffer.alloc(0);
   const rows: ReadRow[] = [];
-  for await (const chunk of bytes) {
-    const buffer = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
-    let begin = 0;
-    for (let end = buffer.indexOf(NEWLINE); end >= 0; end = buffer.indexOf(NEWLINE, begin)) {
-      pushLine(buffer.toString('utf8', begin, end), rows);
-      begin = end + 1;
-    }
-    rest = buffer.subarray(begin);
+  for await (const lines of byteLines(bytes)) {
+    for (const line of lines) pushLine(line, rows);
     yield* rows.splice(0);
   }
-  pushLine(rest.toString('utf8'), rows);
-  yield* rows;
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { EXAMPLE_TIME } from '#kernel/event_time_text';
 import { HEADERS, type JsonSchema, problems, REQUEST_HEADERS } from '#monitoring/api_schemas';
 import type { EventType } from './event_validator.ts';
 
@@ -75,7 +76,10 @@ export function apiSchemas(types: readonly EventType[], unknownTypes: 'reject' |
   const schemas = types.map(eventSchema);
   const open = { type: 'object', required: ['event_id', 'event_type', 'timestamp'], additionalProperties: true };
   const event: JsonSchema = { anyOf: unknownTypes === 'accept' ? [...schemas, open] : schemas };
-  const [example] = types.flatMap((type) => (type.example === undefined ? [] : [type.example]));
+  const [example] = types.flatMap(({ example: given, timestampField }) =>
+    // Whatever time it was written with would be too old one day.
+    given === undefined ? [] : [{ ...given, [timestampField]: EXAMPLE_TIME }],
+  );
   // Within the schema: @fastify/swagger passes on nothing that stands beside it.
   const media = (schema: JsonSchema, shown: unknown): JsonSchema => ({
     schema: example === undefined ? schema : { ...schema, examples: [shown] },

@@ -1,8 +1,8 @@
-import compress from '@fastify/compress';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Producer } from '#connectors/connector';
 import type { Clock } from '#kernel/time';
 import { registerApiDocs } from '#monitoring/api_docs';
+import { acceptCompressedBodies } from '#monitoring/compressed_body';
 import { type Health, withSource } from '#monitoring/health';
 import { createHttpApp } from '#monitoring/http_app';
 import { HttpService } from '#monitoring/http_service';
@@ -54,8 +54,7 @@ export async function createGateway(
 ): Promise<HttpService> {
   const { log } = deps;
   const app = createHttpApp(config.tls, { bodyLimit: config.maxBodyBytes, requestTimeout: 30_000 });
-  // Of requests only: answers are small.
-  await app.register(compress, { globalCompression: false, globalDecompression: true });
+  await acceptCompressedBodies(app);
   const spool =
     config.spool === undefined
       ? undefined

@@ -118,7 +118,7 @@ function keysOf(file: string): ReadonlyMap<string, KnownKey> {
   const keys = new Map<string, KnownKey>();
   for (const { id, name, sha256, scopes, quota, expiresAt, revokedAt, previous } of parseKeysFile(
     file,
-    readFileSync(file, 'utf8'),
+    readFileSync(file),
   )) {
     const expiresAtMs = expiresAt === undefined ? Number.POSITIVE_INFINITY : Date.parse(expiresAt);
     const known = { caller: `key ${name} (${id})`, grants: new Grants(scopes), quota };

@@ -3,6 +3,8 @@ import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
+import { messageOf } from '#kernel/errors';
+import { InvalidJsonError, parseExactJsonBytes } from '#kernel/exact_json';
 import { limitSchema } from './config.ts';
 import { KeysFileError, UnknownKeyError } from './errors.ts';
 import { scopeSchema } from './scopes.ts';
@@ -47,12 +49,13 @@ const LOCK_POLL_MS = 20;
 export const hashKey = (key: string): string => hash('sha256', key, 'hex');
 
 /** @throws {@link KeysFileError} */
-export function parseKeysFile(file: string, text: string): readonly StoredKey[] {
+export function parseKeysFile(file: string, bytes: Buffer): readonly StoredKey[] {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseExactJsonBytes(bytes);
   } catch (error) {
-    throw new KeysFileError(file, 'it is not JSON', error);
+    const problems = error instanceof InvalidJsonError ? error.problems : messageOf(error);
+    throw new KeysFileError(file, `it cannot be used (${problems})`, error);
   }
   const parsed = keysFileSchema.safeParse(value);
   if (!parsed.success) throw new KeysFileError(file, z.prettifyError(parsed.error));
@@ -61,14 +64,14 @@ export function parseKeysFile(file: string, text: string): readonly StoredKey[] 
 
 /** @returns no keys where there is no file; @throws {@link KeysFileError} */
 export async function readKeysFile(file: string): Promise<readonly StoredKey[]> {
-  let text: string;
+  let bytes: Buffer;
   try {
-    text = await readFile(file, 'utf8');
+    bytes = await readFile(file);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw new KeysFileError(file, (error as Error).message, error);
   }
-  return parseKeysFile(file, text);
+  return parseKeysFile(file, bytes);
 }
 
 export async function createKey(

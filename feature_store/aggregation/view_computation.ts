@@ -5,6 +5,7 @@ import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { HOUR_MS } from '#kernel/time';
 import { FeatureComputationError } from '../errors.ts';
 import { ACCUMULATORS, type AccumulatorKind, accumulatorKindOf, resultOf } from './accumulators.ts';
+import type { StateOfFeatures } from './merge_features.ts';
 import { dropSessions, measureSession, type Session, sessionEndsAt, withEvent } from './sessions.ts';
 import {
   addToTile,
@@ -177,6 +178,24 @@ export class ViewComputation {
       slots.some(({ field }) => field === name),
     );
     this.#ofFeatures = view.expressionOrder.map((name) => [name, view.features[name]] as Named<'expression' | 'as_of'>);
+  }
+
+  /** Returns what features of these names keep in an entity's state. */
+  stateOf(names: ReadonlySet<string>): StateOfFeatures {
+    const windows = this.#groups.flatMap(({ features }) => features);
+    const slots = this.#layout.slots.flatMap((_, index) => {
+      const users = windows.filter(({ slot }) => slot === index);
+      const [first] = users.filter(({ name }) => names.has(name));
+      if (first === undefined) return [];
+      return [{ index, kind: accumulatorKindOf(first.feature), isShared: users.some(({ name }) => !names.has(name)) }];
+    });
+    const sessions = this.#gaps.flatMap((_, index) => {
+      const users = this.#sessions.filter(({ gap }) => gap === index);
+      if (!users.some(({ name }) => names.has(name))) return [];
+      return [{ index, isShared: users.some(({ name }) => !names.has(name)) }];
+    });
+    const sincePrevious = this.#sincePrevious.map(([name]) => name).filter((name) => names.has(name));
+    return { slots, sessions, sincePrevious };
   }
 
   /** How long after its newest event an entity's state can still matter, ms. */

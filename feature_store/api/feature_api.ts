@@ -8,6 +8,7 @@ import type { OnlineStore } from '#feature_store/online/online_store';
 import type { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import type { Clock } from '#kernel/time';
 import { registerApiDocs } from '#monitoring/api_docs';
+import { acceptCompressedBodies } from '#monitoring/compressed_body';
 import type { Health } from '#monitoring/health';
 import { createHttpApp } from '#monitoring/http_app';
 import { HttpService } from '#monitoring/http_service';
@@ -68,6 +69,7 @@ const options = {
 export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiConfig): Promise<HttpService> {
   const { store, views, clock } = deps;
   const app = createHttpApp(config.tls, { bodyLimit: 1024 * 1024 });
+  await acceptCompressedBodies(app);
   acceptExactlyWhatSchemasSay(app);
   // Answers are described, not cut to what the description knows.
   app.setSerializerCompiler(() => (answer) => JSON.stringify(answer));

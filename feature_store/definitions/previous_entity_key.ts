@@ -12,7 +12,7 @@ export const optionalJoinKeys = ({ entity, source }: KeyedEntity & { readonly so
 /**
  * Reads a key of releases before entity keys (docs/adr/0017): the join keys as text, `|` between them, without the entity's name.
  *
- * @returns the key as it is now, or why that cannot be told
+ * @returns the key as it is now, or why that is ambiguous
  */
 export function entityKeyFromPrevious(
   of: KeyedEntity & { readonly source: EventSource },
@@ -21,11 +21,11 @@ export function entityKeyFromPrevious(
   const { joinKeys } = of.entity;
   const parts = joinKeys.length === 1 ? [previous] : previous.split('|');
   if (parts.length !== joinKeys.length) {
-    return { problem: `it has ${parts.length} parts for ${joinKeys.length} join keys: they cannot be told apart` };
+    return { problem: `it has ${parts.length} parts for ${joinKeys.length} join keys: it is ambiguous` };
   }
   // For a while `\` and `|` of a part had `\` before them.
   if (joinKeys.length > 1 && /\\[|\\]/.test(previous)) {
-    return { problem: 'it has "\\" before "|" or "\\": its parts cannot be told apart' };
+    return { problem: 'it has "\\" before "|" or "\\": its parts are ambiguous' };
   }
   const optional = optionalJoinKeys(of);
   const values = parts.map((part, index) => joinKeyValue(of.joinKeyTypes[index] ?? 'string', part));

@@ -4,6 +4,7 @@ import { DefinitionError } from '#feature_store/definitions/errors';
 import { viewId } from '#feature_store/definitions/feature_row';
 import { describeView, type FeatureView } from '#feature_store/definitions/feature_view';
 import { changesBetween, identityChanges } from '#feature_store/definitions/lineage';
+import type { DefinitionRecord } from './applied_definitions.ts';
 import type { OfflineStore } from './offline_store.ts';
 
 type Store = Pick<OfflineStore, 'readDefinition' | 'writeDefinition' | 'readDefinitions' | 'recordDefinitions'>;
@@ -12,9 +13,14 @@ type Store = Pick<OfflineStore, 'readDefinition' | 'writeDefinition' | 'readDefi
  * Compares views with what they were when rows were last written with them, and records what is new. A feature may be added to a version; one that is taken out or computes something else would break
  * those who read it: that needs a new version.
  *
+ * @param others - on-demand views and services, which are recorded only
  * @throws {@link DefinitionError} naming view, feature and what has changed
  */
-export async function checkDefinitions(offline: Store, views: readonly FeatureView[]): Promise<void> {
+export async function checkDefinitions(
+  offline: Store,
+  views: readonly FeatureView[],
+  others: readonly DefinitionRecord[] = [],
+): Promise<void> {
   const applied = new Map<string, ViewData>();
   for (const { kind, id, data } of await offline.readDefinitions()) if (kind === 'view') applied.set(id, data);
   const problems: string[] = [];
@@ -28,12 +34,13 @@ export async function checkDefinitions(offline: Store, views: readonly FeatureVi
             .map(describeDifference);
     for (const problem of found) {
       problems.push(
-        `view ${viewId(view)}: ${problem}. Its rows are in use: leave it, and make version ${view.version + 1} beside it`,
+        `view ${viewId(view)}: ${problem}. Its rows are in use: leave it, and make version ${view.version + 1} beside it; or see headwater plan for what the change breaks, and apply it`,
       );
     }
   }
   if (problems.length > 0) throw new DefinitionError(problems);
-  await offline.recordDefinitions(views.map((view) => ({ kind: 'view', id: viewId(view), data: viewData(view) })));
+  const records = views.map((view): DefinitionRecord => ({ kind: 'view', id: viewId(view), data: viewData(view) }));
+  await offline.recordDefinitions([...records, ...others], 'have_no_history');
   for (const view of views) await offline.writeDefinition(describeView(view));
 }
 

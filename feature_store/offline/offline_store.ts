@@ -256,6 +256,11 @@ export interface OfflineStore extends Service, DefinitionStore {
   checkHealth(): Promise<void>;
   readonly kind: string;
   write(rows: readonly FeatureRow[]): Promise<void>;
+  /**
+   * Writes some features of rows that hold all of them: in a row that is there, the others stay; one that is new has the others of the newest row before it, or its own where there
+   * is none. What a row held before stays as a revision.
+   */
+  writeFeatures(rows: readonly FeatureRow[], names: readonly string[]): Promise<void>;
   writeLabels(source: string, labels: readonly LabelRow[]): Promise<void>;
   /** Labels of a source in [from, to), by time. */
   readLabels(source: string, range: TimeRange): Promise<readonly LabelRow[]>;

@@ -1,4 +1,5 @@
 import { encodeRows } from '#connectors/files/encode_rows';
+import { checkedRow } from '#connectors/files/exact_rows';
 import { pathIn } from '#connectors/files/file_system';
 import type { FileSystemOf } from '#connectors/files/file_systems';
 import type { Row } from '#connectors/files/formats';
@@ -7,8 +8,9 @@ import { type EntityKey, entityKeyFromText, entityOf } from '#feature_store/defi
 import { type FeatureRow, type FeatureValue, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { entityKeyFromPrevious } from '#feature_store/definitions/previous_entity_key';
+import { numberOfInteger } from '#kernel/exact_number';
 import { DAY_MS, type EventTime, eventTime, processingTime } from '#kernel/time';
-import { unstorableTextIn } from '#kernel/unstorable_text';
+import { UnreadableValue } from '#kernel/unstorable_text';
 import { TrainingSetError } from '../errors.ts';
 import type { OfflineStore } from './offline_store.ts';
 
@@ -74,10 +76,10 @@ export async function importRows(
     try {
       for (let group = 0; group < file.rowGroups; group += 1) {
         const rows = (await file.readRowGroup(group)).map((row, index) => {
-          const unstorable = unstorableTextIn(row);
-          if (unstorable === undefined) return rowOf(view, row);
+          const read = checkedRow(row);
           const place = `${path}, row group ${group}, row ${index}`;
-          throw new TrainingSetError(`${place}: ${unstorable.path} ${unstorable.problem}`);
+          if (!read.ok) throw new TrainingSetError(`${place}: ${read.reason}`);
+          return rowOf(view, row, place);
         });
         for (let from = 0; from < rows.length; from += ROWS_A_WRITE) {
           await offline.write(rows.slice(from, from + ROWS_A_WRITE));
@@ -104,12 +106,14 @@ function columnsOf({ features }: FeatureView, row: FeatureRow): Row {
   return columns;
 }
 
-function rowOf(of: FeatureView, row: Row): FeatureRow {
+function rowOf(of: FeatureView, row: Row, place: string): FeatureRow {
   const { view, version, features } = of;
   const values: Record<string, FeatureValue> = {};
   for (const name of Object.keys(features)) {
-    const value = row[name] ?? null;
-    values[name] = typeof value === 'bigint' ? Number(value) : (value as FeatureValue);
+    const given = row[name] ?? null;
+    const value = typeof given === 'bigint' ? numberOfInteger(given) : given;
+    if (value instanceof UnreadableValue) throw new TrainingSetError(`${place}: ${name}: ${value.problem}`);
+    values[name] = value as FeatureValue;
   }
   return {
     view,
@@ -121,7 +125,7 @@ function rowOf(of: FeatureView, row: Row): FeatureRow {
   };
 }
 
-/** Files without the column `entity` are of a release before entity keys. @throws {@link TrainingSetError} for a key that cannot be told */
+/** Files without the column `entity` are of a release before entity keys. @throws {@link TrainingSetError} for a key that is ambiguous */
 function keyOf(of: FeatureView, { entity, entity_key: held }: Row): EntityKey {
   if (entity !== undefined) return entityKeyFromText(of, String(held));
   const read = entityKeyFromPrevious(of, String(held));

@@ -2,7 +2,9 @@ import { upsertStatement } from '#connectors/postgres/upsert';
 import { type EntityKey, entityKeyFromRow, type KeyedEntity } from '#feature_store/definitions/entity_key';
 import { EntityKeyError } from '#feature_store/definitions/errors';
 import type { FeatureValue } from '#feature_store/definitions/feature_row';
+import { numberOfInteger } from '#kernel/exact_number';
 import { eventTime } from '#kernel/time';
+import { unstorableTextIn } from '#kernel/unstorable_text';
 import { TrainingSetError } from '../errors.ts';
 import { EXACT_INTEGERS, type ExactRow, withExactIntegers } from './exact_integers.ts';
 import type { LabelRow, Moment, PointInTimeQuery, TimeRange } from './offline_store.ts';
@@ -86,8 +88,15 @@ export async function queryLabels(
   return rows.map((found, index) => {
     const row = withExactIntegers(found);
     const { label_id: id, label } = row;
+    const { label_id: _, entity_key: __, label: ___, event_time: ____, ...others } = row;
     // What features computed on demand need is numbers as JSON has them.
-    const { label_id: _, entity_key: __, label: ___, event_time: ____, ...request } = found.row;
+    const request = Object.fromEntries(
+      Object.entries(others).map(([name, value]) => [name, typeof value === 'bigint' ? numberOfInteger(value) : value]),
+    );
+    const unreadable = unstorableTextIn(request);
+    if (unreadable !== undefined) {
+      throw new TrainingSetError(`row ${index} of the label query: ${unreadable.path}: ${unreadable.problem}`);
+    }
     if (typeof label !== 'number' || found.at === null) {
       throw new TrainingSetError(
         `row ${index} of the label query needs entity_key, event_time and a number called label; it has ${Object.keys(row).join(', ')}`,

@@ -9,7 +9,13 @@ import type { JsonObject } from '#kernel/json';
 import { DAY_MS, type EventTime, eventTime, isoTime, processingTime } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { OfflineStoreError } from '../errors.ts';
-import type { AppliedDefinition } from './applied_definitions.ts';
+import type {
+  ApplyLock,
+  ApplyOwner,
+  DefinitionRecord,
+  FirstDefinitions,
+  StoredDefinition,
+} from './applied_definitions.ts';
 import { ensureHypertable } from './hypertable.ts';
 import { migrate } from './migrate.ts';
 import type {
@@ -41,7 +47,18 @@ import type {
   TimeRange,
 } from './offline_store.ts';
 import { readAuditHashes, verifyAuditTrail } from './sql_audit_trail.ts';
-import { readDefinitions, recordDefinitions } from './sql_definitions.ts';
+import {
+  holdApplyLock,
+  lockApply,
+  readApplyLock,
+  readBackfillRate,
+  readDefinitions,
+  recordApplied,
+  recordBackfill,
+  recordDefinitions,
+  removeDefinitions,
+  unlockApply,
+} from './sql_definitions.ts';
 import { judgedPredictions, listDriftReports, writeDriftReports } from './sql_drift.ts';
 import { entityRows, eraseEntity, eraseRowsComputedBy } from './sql_entity.ts';
 import { isErasureApplied, markErasureApplied, readErasures, writeErasure } from './sql_erasures.ts';
@@ -72,6 +89,27 @@ const UPSERT_ROWS = upsertStatement({
   // Repeating a value does not change when it became known.
   unlessEqual: 'values',
 });
+
+/** The values of the named features of a row, of which `row` holds all. */
+const partOf = (row: string): string =>
+  `(SELECT jsonb_object_agg(name, COALESCE(${row}."values" -> name, 'null')) FROM unnest($7::text[]) AS name)`;
+const MERGED = `held."values" || ${partOf('excluded')}`;
+/** A row that is new has the other features as of its time. */
+const UPSERT_FEATURES = `INSERT INTO feature_rows AS held (view, version, entity_key, event_time, computed_at, "values")
+  SELECT sent.view, sent.version, sent.entity_key, sent.event_time, sent.computed_at,
+    COALESCE((
+      SELECT r."values" FROM feature_rows r
+      WHERE r.view = sent.view AND r.version = sent.version AND r.entity_key = sent.entity_key AND r.event_time <= sent.event_time
+      ORDER BY r.event_time DESC LIMIT 1
+    ), sent."values") || ${partOf('sent')}
+  FROM ROWS FROM (
+    unnest($1::text[]), unnest($2::integer[]), unnest($3::text[]), unnest($4::timestamptz[]), unnest($5::timestamptz[]),
+    jsonb_array_elements($6::jsonb)
+  ) AS sent(view, version, entity_key, event_time, computed_at, "values")
+  ORDER BY sent.view, sent.version, sent.entity_key, sent.event_time
+  ON CONFLICT (view, version, entity_key, event_time) DO UPDATE
+  SET "values" = ${MERGED}, computed_at = GREATEST(excluded.computed_at, held.computed_at + interval '1 millisecond')
+  WHERE held."values" IS DISTINCT FROM ${MERGED}`;
 
 /** The offline store in SQL; the same statements on a PostgreSQL server and on PGlite. */
 export class SqlOfflineStore implements OfflineStore {
@@ -109,7 +147,15 @@ export class SqlOfflineStore implements OfflineStore {
     throw new OfflineStoreError('take a write', cause, 'transient');
   }
 
-  async write(rows: readonly FeatureRow[]): Promise<void> {
+  write(rows: readonly FeatureRow[]): Promise<void> {
+    return this.#writeRows(rows, UPSERT_ROWS, []);
+  }
+
+  writeFeatures(rows: readonly FeatureRow[], names: readonly string[]): Promise<void> {
+    return this.#writeRows(rows, UPSERT_FEATURES, [names]);
+  }
+
+  async #writeRows(rows: readonly FeatureRow[], statement: string, more: readonly unknown[]): Promise<void> {
     // Months are few, and nearly always known.
     if (!this.#isHypertable) for (const month of monthsOf(rows)) await this.#ensureMonth(month);
     // Statements run side by side: none may have a key of another. Of rows with one key the newest counts, or the last.
@@ -126,17 +172,18 @@ export class SqlOfflineStore implements OfflineStore {
       batches.push(list.slice(start, start + ROWS_A_STATEMENT));
     }
     // Side by side, as far as there are connections: no two touch the same row.
-    await Promise.all(batches.map((batch) => this.#writeBatch(batch)));
+    await Promise.all(batches.map((batch) => this.#writeBatch(batch, statement, more)));
   }
 
-  async #writeBatch(batch: readonly FeatureRow[]): Promise<void> {
-    await this.#sql.query(UPSERT_ROWS, [
+  async #writeBatch(batch: readonly FeatureRow[], statement: string, more: readonly unknown[]): Promise<void> {
+    await this.#sql.query(statement, [
       batch.map(({ view }) => view),
       batch.map(({ version }) => version),
       batch.map(({ entityKey }) => entityKey),
       batch.map(({ eventTime: at }) => isoTime(at)),
       batch.map(({ computedAt }) => isoTime(computedAt)),
       `[${batch.map(({ values }) => valuesJson(values)).join(',')}]`,
+      ...more,
     ]);
   }
 
@@ -270,51 +317,35 @@ export class SqlOfflineStore implements OfflineStore {
     return rows.map((row) => rowOf(view, row));
   }
 
-  async rowsComputedSince(
-    view: ViewReference,
-    sinceMs: number,
-    { limit, after }: { readonly limit: number; readonly after: FeatureRow | undefined },
-  ): Promise<readonly FeatureRow[]> {
-    const rows = await this.#sql.query<StoredRow>(
-      `SELECT entity_key, (extract(epoch FROM event_time) * 1000)::bigint::text AS at,
-              (extract(epoch FROM computed_at) * 1000)::bigint::text AS computed, "values"
-       FROM feature_rows
-       WHERE view = $1 AND version = $2 AND event_time >= $3 AND computed_at >= $4
-         AND ($5::text IS NULL OR (entity_key, event_time) > ($5, $6::timestamptz))
-       ORDER BY entity_key, event_time
-       LIMIT $7`,
-      [
-        view.view,
-        view.version,
-        // Older months need not be looked at.
-        new Date(sinceMs - 2 * DAY_MS),
-        new Date(sinceMs),
-        after?.entityKey ?? null,
-        after === undefined ? null : new Date(after.eventTime),
-        limit,
-      ],
-    );
-    return rows.map((row) => rowOf(view, row));
+  async rowsComputedSince(view: ViewReference, sinceMs: number, page: RowPage): Promise<readonly FeatureRow[]> {
+    // Older months need not be looked at.
+    return this.#page(view, 'event_time >= $3 AND computed_at >= $4', [sinceMs - 2 * DAY_MS, sinceMs], page);
   }
 
-  async rowsBetween(
+  async rowsBetween(view: ViewReference, range: TimeRange, page: RowPage): Promise<readonly FeatureRow[]> {
+    return this.#page(view, 'event_time >= $3 AND event_time < $4', [range.from, range.to], page);
+  }
+
+  /** Rows of a view by entity and time. @param times - SQL about $3 and $4, two times in ms */
+  async #page(
     view: ViewReference,
-    range: TimeRange,
-    { limit, after }: { readonly limit: number; readonly after: FeatureRow | undefined },
+    times: string,
+    [first, second]: readonly [number, number],
+    { limit, after }: RowPage,
   ): Promise<readonly FeatureRow[]> {
     const rows = await this.#sql.query<StoredRow>(
       `SELECT entity_key, (extract(epoch FROM event_time) * 1000)::bigint::text AS at,
               (extract(epoch FROM computed_at) * 1000)::bigint::text AS computed, "values"
        FROM feature_rows
-       WHERE view = $1 AND version = $2 AND event_time >= $3 AND event_time < $4
+       WHERE view = $1 AND version = $2 AND ${times}
          AND ($5::text IS NULL OR (entity_key, event_time) > ($5, $6::timestamptz))
        ORDER BY entity_key, event_time
        LIMIT $7`,
       [
         view.view,
         view.version,
-        new Date(range.from),
-        new Date(range.to),
+        new Date(first),
+        new Date(second),
         after?.entityKey ?? null,
         after === undefined ? null : new Date(after.eventTime),
         limit,
@@ -340,12 +371,44 @@ export class SqlOfflineStore implements OfflineStore {
     );
   }
 
-  readDefinitions(): Promise<readonly AppliedDefinition[]> {
+  readDefinitions(): Promise<readonly StoredDefinition[]> {
     return readDefinitions(this.#sql);
   }
 
-  recordDefinitions(definitions: readonly AppliedDefinition[]): Promise<void> {
-    return recordDefinitions(this.#sql, definitions);
+  recordDefinitions(definitions: readonly DefinitionRecord[], first: FirstDefinitions): Promise<void> {
+    return recordDefinitions(this.#sql, definitions, first);
+  }
+
+  recordApplied(definitions: readonly DefinitionRecord[]): Promise<void> {
+    return recordApplied(this.#sql, definitions);
+  }
+
+  removeDefinitions(definitions: readonly Pick<DefinitionRecord, 'kind' | 'id'>[]): Promise<void> {
+    return removeDefinitions(this.#sql, definitions);
+  }
+
+  lockApply(owner: ApplyOwner, replaces: string | undefined): Promise<boolean> {
+    return lockApply(this.#sql, owner, replaces);
+  }
+
+  readApplyLock(): Promise<ApplyLock | undefined> {
+    return readApplyLock(this.#sql);
+  }
+
+  holdApplyLock(id: string): Promise<boolean> {
+    return holdApplyLock(this.#sql, id);
+  }
+
+  unlockApply(id: string): Promise<void> {
+    return unlockApply(this.#sql, id);
+  }
+
+  recordBackfill(events: number, seconds: number): Promise<void> {
+    return recordBackfill(this.#sql, events, seconds);
+  }
+
+  readBackfillRate(): Promise<number | undefined> {
+    return readBackfillRate(this.#sql);
   }
 
   writePredictions(rows: readonly NewPrediction[]): Promise<void> {
@@ -471,6 +534,12 @@ export class SqlOfflineStore implements OfflineStore {
 function monthsOf(rows: readonly FeatureRow[]): ReadonlySet<string> {
   const days = new Set(rows.map(({ eventTime: at }) => Math.floor(at / DAY_MS)));
   return new Set([...days].map((day) => new Date(day * DAY_MS).toISOString().slice(0, 7)));
+}
+
+interface RowPage {
+  readonly limit: number;
+  /** The last row of the page before. */
+  readonly after: FeatureRow | undefined;
 }
 
 interface StoredRow {

@@ -34,7 +34,7 @@ export interface PackedRow {
 /**
  * Gives rows and counters of releases before entity keys their keys of now: `PREFIX:user@1:{x9}` becomes `PREFIX:row:user@1:{user:x9}`, once for each view
  * (`PREFIX:entity-keys` lists those that are done). Repeating any part of it changes nothing, so that several processes may begin at once and one that was killed
- * is made up for. What cannot be told is logged and left; rows of it expire.
+ * is made up for. What is ambiguous is logged and left; rows of it expire.
  */
 export async function moveToEntityKeys(redis: RedisClient, settings: Settings): Promise<void> {
   const { keyPrefix, views, log } = settings;

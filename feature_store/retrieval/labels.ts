@@ -6,8 +6,9 @@ import { EntityKeyError } from '#feature_store/definitions/errors';
 import type { FeatureType } from '#feature_store/definitions/feature';
 import type { FeatureRow, FeatureValue } from '#feature_store/definitions/feature_row';
 import type { FeatureService } from '#feature_store/definitions/feature_service';
+import { numberOfInteger, numberOfText } from '#kernel/exact_number';
 import { eventTime } from '#kernel/time';
-import { unstorableTextIn } from '#kernel/unstorable_text';
+import { UnreadableValue } from '#kernel/unstorable_text';
 import { parseUtcTime } from '#kernel/utc_time';
 import { TrainingSetError } from '../errors.ts';
 import type { LabelRow, OfflineStore, TimeRange } from '../offline/offline_store.ts';
@@ -103,19 +104,21 @@ interface Place {
 function labelOf(read: ReadRow, { path, row, types, of }: Place): LabelRow {
   const refuse = (why: string): TrainingSetError => new TrainingSetError(`${path}, row ${row}: ${why}`);
   if (!read.ok) throw refuse(read.reason);
-  const unstorable = unstorableTextIn(read.row);
-  if (unstorable !== undefined) throw refuse(`${unstorable.path} ${unstorable.problem}`);
   const { label_id: id, entity_key: _, event_time: time, label, ...rest } = read.row;
   const timeMs = time instanceof Date ? time.getTime() : parseUtcTime(String(time));
   if (timeMs === undefined || Number.isNaN(timeMs))
     throw refuse(`event_time must be a time such as 2026-11-21T08:00:00Z, not "${String(time)}"`);
-  const value = label === '' || label === null || label === undefined ? Number.NaN : Number(label);
-  if (Number.isNaN(value)) throw refuse(`label must be a number, not "${String(label)}"`);
+  const value = numberOf(label);
+  if (value instanceof UnreadableValue) throw refuse(`label: ${value.problem}`);
+  if (value === undefined || Number.isNaN(value)) throw refuse(`label must be a number, not "${String(label)}"`);
   const isText = formatOf(path).format === 'csv';
   const request: Record<string, FeatureValue> = {};
   for (const [name, type] of types) {
     const given = rest[name];
-    if (given !== undefined) request[name] = isText ? readText(String(given), type) : plain(given);
+    if (given === undefined) continue;
+    const field = isText ? readText(String(given), type) : typeof given === 'bigint' ? numberOfInteger(given) : given;
+    if (field instanceof UnreadableValue) throw refuse(`${name}: ${field.problem}`);
+    request[name] = field as FeatureValue;
   }
   return {
     labelId: String(id ?? `${path}#${row}`),
@@ -135,13 +138,17 @@ function labelledKey(of: KeyedEntity, row: Row, refuse: (why: string) => Trainin
   }
 }
 
-/** What is none of the type stays a text, and is refused for it. */
-function readText(text: string, type: FeatureType): FeatureValue {
+function numberOf(label: unknown): number | UnreadableValue | undefined {
+  if (typeof label === 'bigint') return numberOfInteger(label);
+  if (typeof label === 'string') return numberOfText(label);
+  return typeof label === 'number' || typeof label === 'boolean' ? Number(label) : undefined;
+}
+
+/** What is none of the type stays a string, and is refused for it. */
+function readText(text: string, type: FeatureType): FeatureValue | UnreadableValue {
   if (text === '') return null;
   if (type === 'string') return text;
   if (type === 'boolean')
     return text === 'true' || text === '1' ? true : text === 'false' || text === '0' ? false : text;
-  return Number.isNaN(Number(text)) ? text : Number(text);
+  return numberOfText(text) ?? text;
 }
-
-const plain = (value: unknown): FeatureValue => (typeof value === 'bigint' ? Number(value) : (value as FeatureValue));

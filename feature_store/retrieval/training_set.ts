@@ -10,6 +10,7 @@ import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import type { FeatureService, ServiceData, ServiceSignature } from '#feature_store/definitions/feature_service';
 import { messageOf } from '#kernel/errors';
 import { type EventTime, eventTime } from '#kernel/time';
+import { parseJsonFile } from '#storage/json_file';
 import { FeatureComputationError, TrainingSetError } from '../errors.ts';
 import type { LabelRow, OfflineStore, TimeRange } from '../offline/offline_store.ts';
 import { requestFields, vectorOf } from './feature_vector.ts';
@@ -188,14 +189,12 @@ export async function writeTrainingSet(directory: string, { manifest, files, sta
 /** @throws {@link TrainingSetError} when the folder holds none */
 export async function readManifest(directory: string): Promise<TrainingSetManifest> {
   const file = join(directory, 'manifest.json');
-  let manifest: TrainingSetManifest;
-  try {
-    manifest = JSON.parse(await readFile(file, 'utf8')) as TrainingSetManifest;
-  } catch (error) {
+  const bytes = await readFile(file).catch((error: unknown): never => {
     throw new TrainingSetError(
       `${file} cannot be read: ${messageOf(error)}. Name the folder that "headwater training-set --out" has written`,
     );
-  }
+  });
+  const manifest = parseJsonFile(file, bytes, 'make the training set again') as TrainingSetManifest;
   if (manifest.format !== 'headwater-training-set-2') {
     throw new TrainingSetError(`${directory} was written by an earlier headwater: make the training set again`);
   }

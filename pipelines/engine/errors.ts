@@ -35,6 +35,18 @@ export class SnapshotError extends PlatformError {
   }
 }
 
+/** The job that runs was started with other definitions than the state that it is to take over. */
+export class OtherDefinitionsError extends PlatformError {
+  readonly code = 'PIPELINE_OTHER_DEFINITIONS';
+
+  constructor(problem: string) {
+    super(`${problem}: restart the job with the definitions of the state, it takes the state over then`, {
+      fault: 'caller',
+      retryable: false,
+    });
+  }
+}
+
 const SHOWN_CHARACTERS = 200;
 
 /** An element for a message, cut short. */

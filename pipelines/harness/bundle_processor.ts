@@ -2,34 +2,34 @@ import { type EventTime, MAX_EVENT_TIME } from '#kernel/time';
 import { declarationsOf } from '#pipelines/engine/declarations';
 import type { CombineFn } from '#pipelines/engine/dofn';
 import { InvalidPipelineError } from '#pipelines/engine/errors';
-import { Counter, Distribution, Gauge, type Metric, metricsOf } from '#pipelines/engine/metrics';
+import { Counter, Distribution, type Metric, metricsOf } from '#pipelines/engine/metrics';
 import { Edge, type EngineContext, type Operator } from '#pipelines/engine/operators/operator';
 import { ParDoOperator, type RemoteKeeper, WINDOW_EXPIRY } from '#pipelines/engine/operators/par_do';
 import {
   AssignTimestampsOperator,
   FlattenOperator,
-  PassThroughOperator,
   WindowIntoOperator,
 } from '#pipelines/engine/operators/simple_operators';
 import type { SplittableDoFn } from '#pipelines/engine/splittable';
 import type { Window } from '#pipelines/engine/windowing/window';
-import { type BeamPipeline, functionOf, type PTransformProto, runnerApi } from '#pipelines/model/beam';
-import { adaptBeamDoFn, type SerializedBeamDoFn } from '#pipelines/model/beam_dofn';
-import { ByteReader, ByteWriter } from '#pipelines/model/coders/bytes';
+import type { BeamPipeline, PTransformProto } from '#pipelines/model/beam_pipeline';
+import { ByteReader } from '#pipelines/model/coders/bytes';
 import type { AnyCoder } from '#pipelines/model/coders/coder';
 import { createCoder } from '#pipelines/model/coders/from_proto';
 import { type KvCoder, type TimerCoder, WindowedValueCoder } from '#pipelines/model/coders/standard_coders';
-import { type FnApi, fnApi } from '#pipelines/model/fn_api';
 import { findFunction } from '#pipelines/model/function_table';
 import { functionName } from '#pipelines/model/graph';
 import { mainInputOf } from '#pipelines/model/plan';
 import { EXPIRY_FAMILY, type RegisteredDoFn } from '#pipelines/model/transforms';
 import * as urns from '#pipelines/model/urns';
 import { windowFnOf, windowingOf } from '#pipelines/model/windowing';
+import * as fnApi from '#pipelines/proto/beam_fn_api';
+import * as runnerApi from '#pipelines/proto/beam_runner_api';
 import { CombineStage, type CombineStep } from './combine_stages.ts';
 import { DataSink } from './data_sink.ts';
 import type { DataStream } from './data_stream.ts';
 import { MergeWindows } from './merge_windows.ts';
+import { type Monitored, sampleOf, varints } from './monitored.ts';
 import { RemoteSideInputs, type RemoteView } from './remote_side_inputs.ts';
 import { encoded, RemoteState, type StateCache } from './remote_state.ts';
 import { RemoteTimers } from './remote_timers.ts';
@@ -42,9 +42,9 @@ import {
 } from './splittable_stages.ts';
 import type { StateStream } from './state_stream.ts';
 
-type Descriptor = FnApi.ProcessBundleDescriptor;
-type Elements = FnApi.Elements;
-type DelayedApplication = FnApi.DelayedBundleApplication;
+type Descriptor = fnApi.ProcessBundleDescriptor;
+type Elements = fnApi.Elements;
+type DelayedApplication = fnApi.DelayedBundleApplication;
 type AnySplittable = SplittableDoFn<unknown, unknown, unknown, unknown>;
 
 export interface HarnessStreams {
@@ -64,14 +64,6 @@ interface KeyedTransform {
   readonly operator: ParDoOperator;
   readonly state: RemoteState;
   readonly timers: RemoteTimers;
-}
-
-/** A metric or count with its place in the graph, for a runner's monitoring. */
-export interface Monitored {
-  readonly urn: string;
-  readonly type: string;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly payload: Uint8Array;
 }
 
 export interface BundleResult {
@@ -229,20 +221,14 @@ export class BundleProcessor {
     const { main: mainId, ...taggedIds } = transform.outputs;
     const main = this.#edge(mainId ?? `${id}.unused`);
     switch (spec?.urn) {
-      case urns.DOFN_BY_NAME:
-      case urns.JS_DOFN: {
-        const registered =
-          spec.urn === urns.JS_DOFN
-            ? adaptBeamDoFn(name, functionOf(spec.payload) as SerializedBeamDoFn)
-            : (this.#found(name, new TextDecoder().decode(spec.payload)) as RegisteredDoFn);
+      case urns.DOFN_BY_NAME: {
+        const registered = this.#found(name, new TextDecoder().decode(spec.payload)) as RegisteredDoFn;
         return this.#createDoFn(id, transform, payload, registered, input, main, taggedIds);
       }
       case urns.TIMESTAMPS_BY_NAME: {
         const timestampOf = this.#found(name, new TextDecoder().decode(spec.payload)) as (value: unknown) => number;
         return new AssignTimestampsOperator(name, input, main, timestampOf);
       }
-      case urns.JS_IDENTITY:
-        return new PassThroughOperator(name, input, main);
       default:
         throw new InvalidPipelineError(`transform "${name}" holds a function of an unknown kind, ${spec?.urn}`);
     }
@@ -358,7 +344,7 @@ export class BundleProcessor {
   /** Runs one bundle to its end. @throws what the first failing hook threw, as a TransformFailedError */
   async process(
     instructionId: string,
-    request: FnApi.ProcessBundleRequest,
+    request: fnApi.ProcessBundleRequest,
     stateCache: StateCache,
   ): Promise<BundleResult> {
     if (!this.#isSetUp) {
@@ -492,7 +478,7 @@ export class BundleProcessor {
 
   async #sendTimers(instructionId: string, { transformId, timers }: KeyedTransform): Promise<void> {
     const pending = timers.take();
-    const messages: FnApi.Elements_Timers[] = [];
+    const messages: fnApi.Elements_Timers[] = [];
     for (const [timerFamilyId, bytes] of pending) {
       messages.push({ instructionId, transformId, timerFamilyId, timers: bytes, isLast: false });
     }
@@ -549,35 +535,6 @@ const COMBINE_STEPS: Readonly<Record<string, CombineStep>> = {
   'beam:transform:combine_per_key_convert_to_accumulators:v1': 'convert',
   'beam:transform:combine_grouped_values:v1': 'grouped',
 };
-
-function sampleOf(metric: Metric): Omit<Monitored, 'labels'> | undefined {
-  if (metric instanceof Counter) {
-    if (metric.value === 0) return undefined;
-    return { urn: 'beam:metric:user:sum_int64:v1', type: 'beam:metrics:sum_int64:v1', payload: varints(metric.value) };
-  }
-  if (metric instanceof Distribution) {
-    if (metric.count === 0) return undefined;
-    return {
-      urn: 'beam:metric:user:distribution_int64:v1',
-      type: 'beam:metrics:distribution_int64:v1',
-      payload: varints(metric.count, metric.sum, metric.min, metric.max),
-    };
-  }
-  if (metric instanceof Gauge && metric.setAt > 0) {
-    return {
-      urn: 'beam:metric:user:latest_int64:v1',
-      type: 'beam:metrics:latest_int64:v1',
-      payload: varints(metric.setAt, metric.value),
-    };
-  }
-  return undefined;
-}
-
-function varints(...values: readonly number[]): Uint8Array {
-  const out = new ByteWriter(16);
-  for (const value of values) out.varint(Math.round(value));
-  return out.finish();
-}
 
 function applicationOf(
   { element, timestamp, window, pane, delayMs, watermark }: Residual,

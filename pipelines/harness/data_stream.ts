@@ -1,8 +1,9 @@
 import type * as grpc from '@grpc/grpc-js';
-import { type FnApi, fnClients } from '#pipelines/model/fn_api';
+import type * as fnApi from '#pipelines/proto/beam_fn_api';
+import * as fnClients from '#pipelines/proto/beam_fn_api.grpc-client';
 import { connect, workerMetadata } from './grpc_connections.ts';
 
-type Elements = FnApi.Elements;
+type Elements = fnApi.Elements;
 
 /** Data and timers of one bundle, as they arrive. */
 export class InboundQueue {

@@ -1,11 +1,12 @@
 import type * as grpc from '@grpc/grpc-js';
-import { type FnApi, fnApi, fnClients } from '#pipelines/model/fn_api';
+import * as fnApi from '#pipelines/proto/beam_fn_api';
+import * as fnClients from '#pipelines/proto/beam_fn_api.grpc-client';
 import { connect, workerMetadata } from './grpc_connections.ts';
 
 /** Sends log lines to the runner, which shows them with the job's own. */
 export class RemoteLog {
   readonly #client: grpc.Client;
-  readonly #stream: grpc.ClientDuplexStream<FnApi.LogEntry_List, FnApi.LogControl>;
+  readonly #stream: grpc.ClientDuplexStream<fnApi.LogEntry_List, fnApi.LogControl>;
 
   constructor(url: string, workerId: string) {
     const client = connect(fnClients.BeamFnLoggingClient, url);

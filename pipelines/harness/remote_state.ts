@@ -4,10 +4,10 @@ import type { Cells, StateStore } from '#pipelines/engine/operators/keyed_state'
 import type { Window } from '#pipelines/engine/windowing/window';
 import { ByteReader, ByteWriter } from '#pipelines/model/coders/bytes';
 import type { AnyCoder } from '#pipelines/model/coders/coder';
-import type { FnApi } from '#pipelines/model/fn_api';
+import type * as fnApi from '#pipelines/proto/beam_fn_api';
 import type { StateStream } from './state_stream.ts';
 
-type StateKey = FnApi.StateKey;
+type StateKey = fnApi.StateKey;
 
 /** Decoded state kept from bundle to bundle, for as long as the runner says that nobody else changes it. */
 export type StateCache = LRUCache<string, Cells>;

@@ -1,10 +1,11 @@
 import type * as grpc from '@grpc/grpc-js';
-import { type FnApi, fnClients } from '#pipelines/model/fn_api';
+import type * as fnApi from '#pipelines/proto/beam_fn_api';
+import * as fnClients from '#pipelines/proto/beam_fn_api.grpc-client';
 import { connect, workerMetadata } from './grpc_connections.ts';
 
-type StateKey = FnApi.StateKey;
-type StateRequest = FnApi.StateRequest;
-type StateResponse = FnApi.StateResponse;
+type StateKey = fnApi.StateKey;
+type StateRequest = fnApi.StateRequest;
+type StateResponse = fnApi.StateResponse;
 
 interface Pending {
   readonly resolve: (response: StateResponse) => void;

@@ -2,19 +2,21 @@ import type * as grpc from '@grpc/grpc-js';
 import { LRUCache } from 'lru-cache';
 import { messageOf } from '#kernel/errors';
 import type { Cells } from '#pipelines/engine/operators/keyed_state';
-import { type FnApi, fnApi, fnClients } from '#pipelines/model/fn_api';
 import { buildGraph, type Construct } from '#pipelines/model/graph';
-import { BundleProcessor, type Monitored } from './bundle_processor.ts';
+import * as fnApi from '#pipelines/proto/beam_fn_api';
+import * as fnClients from '#pipelines/proto/beam_fn_api.grpc-client';
+import { BundleProcessor } from './bundle_processor.ts';
 import { DataStream } from './data_stream.ts';
 import { connect, workerMetadata } from './grpc_connections.ts';
+import type { Monitored } from './monitored.ts';
 import { RemoteLog } from './remote_log.ts';
 import { StateStream } from './state_stream.ts';
 import { statusUrlOf, WorkerStatus } from './worker_status.ts';
 
-type Request = FnApi.InstructionRequest;
-type Response = FnApi.InstructionResponse;
-type Descriptor = FnApi.ProcessBundleDescriptor;
-type MonitoringInfo = FnApi.ProcessBundleResponse['monitoringInfos'][number];
+type Request = fnApi.InstructionRequest;
+type Response = fnApi.InstructionResponse;
+type Descriptor = fnApi.ProcessBundleDescriptor;
+type MonitoringInfo = fnApi.ProcessBundleResponse['monitoringInfos'][number];
 
 export interface WorkerOptions {
   readonly id: string;
@@ -146,7 +148,7 @@ export class Worker {
     }
   }
 
-  async #process(instructionId: string, request: FnApi.ProcessBundleRequest): Promise<FnApi.ProcessBundleResponse> {
+  async #process(instructionId: string, request: fnApi.ProcessBundleRequest): Promise<fnApi.ProcessBundleResponse> {
     const { processBundleDescriptorId: descriptorId } = request;
     const processor = this.#idle.get(descriptorId)?.pop() ?? (await this.#createProcessor(descriptorId));
     this.#running.set(instructionId, { processor });
@@ -196,7 +198,7 @@ export class Worker {
   }
 
   /** Some runners read whole infos, some read payloads under short ids that they ask about once: they get both. */
-  #report(monitored: readonly Monitored[]): Pick<FnApi.ProcessBundleResponse, 'monitoringInfos' | 'monitoringData'> {
+  #report(monitored: readonly Monitored[]): Pick<fnApi.ProcessBundleResponse, 'monitoringInfos' | 'monitoringData'> {
     const monitoringInfos: MonitoringInfo[] = [];
     const monitoringData: Record<string, Uint8Array> = {};
     for (const { urn, type, labels, payload } of monitored) {

@@ -1,7 +1,7 @@
 import * as grpc from '@grpc/grpc-js';
 import { messageOf } from '#kernel/errors';
-import { type FnServers, fnServers } from '#pipelines/model/fn_api';
 import type { Construct } from '#pipelines/model/graph';
+import * as fnServers from '#pipelines/proto/beam_fn_api.grpc-server';
 import { Worker } from './worker.ts';
 
 const KEPT_ERRORS = 3;
@@ -40,7 +40,7 @@ export class WorkerPool {
     const onError = (error: unknown): void => {
       if (errors.length < KEPT_ERRORS) errors.push(messageOf(error));
     };
-    const service: FnServers.IBeamFnExternalWorkerPool = {
+    const service: fnServers.IBeamFnExternalWorkerPool = {
       startWorker({ request }, callback) {
         const { workerId, controlEndpoint, loggingEndpoint, provisionEndpoint } = request;
         const more = {

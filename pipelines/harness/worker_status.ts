@@ -1,5 +1,7 @@
 import type * as grpc from '@grpc/grpc-js';
-import { type FnApi, fnClients, provisionClients } from '#pipelines/model/fn_api';
+import type * as fnApi from '#pipelines/proto/beam_fn_api';
+import * as fnClients from '#pipelines/proto/beam_fn_api.grpc-client';
+import * as provisionClients from '#pipelines/proto/beam_provision_api.grpc-client';
 import { connect, workerMetadata } from './grpc_connections.ts';
 
 /** Where a runner wants a worker's status, if it does; undefined also when it has no provisioning service. */
@@ -16,7 +18,7 @@ export function statusUrlOf(provisionUrl: string, workerId: string): Promise<str
 /** Answers a runner's questions of what a worker is doing. */
 export class WorkerStatus {
   readonly #client: grpc.Client;
-  readonly #stream: grpc.ClientDuplexStream<FnApi.WorkerStatusResponse, FnApi.WorkerStatusRequest>;
+  readonly #stream: grpc.ClientDuplexStream<fnApi.WorkerStatusResponse, fnApi.WorkerStatusRequest>;
 
   /** @param describe - what to say, asked anew each time */
   constructor(url: string, workerId: string, describe: () => object) {
@@ -24,7 +26,7 @@ export class WorkerStatus {
     this.#client = client;
     this.#stream = client.workerStatus(workerMetadata(workerId));
     this.#stream.on('error', () => {});
-    this.#stream.on('data', ({ id }: FnApi.WorkerStatusRequest) => {
+    this.#stream.on('data', ({ id }: fnApi.WorkerStatusRequest) => {
       const { rss, heapUsed } = process.memoryUsage();
       const statusInfo = JSON.stringify({
         ...describe(),

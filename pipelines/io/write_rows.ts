@@ -18,8 +18,8 @@ import { traceWritten } from '#pipelines/transforms/event_traces';
 import type { FeatureMetrics } from '#pipelines/transforms/feature_metrics';
 
 interface RowSinkDeps extends Pick<DeliveryDeps, 'log'> {
-  readonly online: OnlineStore;
-  readonly offline: OfflineStore;
+  readonly online: Pick<OnlineStore, 'write'>;
+  readonly offline: Pick<OfflineStore, 'write'>;
   readonly events: Producer;
   /** Undefined: rows are not published, as when history is computed again. */
   readonly featureEventsTopic: string | undefined;

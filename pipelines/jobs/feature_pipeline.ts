@@ -5,7 +5,7 @@ import { FilePieces } from '#connectors/files/file_pieces';
 import type { FileSystemOf } from '#connectors/files/file_systems';
 import { entityOf } from '#feature_store/definitions/entity_key';
 import { DefinitionError } from '#feature_store/definitions/errors';
-import { viewId } from '#feature_store/definitions/feature_row';
+import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { EventSource, History } from '#feature_store/definitions/source';
 import type { Erasures } from '#feature_store/erasure/erasures';
@@ -122,6 +122,11 @@ export function buildFeaturePipeline(
 }
 
 export interface BackfillSettings extends FeatureSettings {
+  /**
+   * By view id, features that are computed beside the others: rows of history keep the values of the others, and what is online stays, to be refreshed from history. Other views
+   * are computed whole.
+   */
+  readonly features?: Readonly<Record<string, readonly string[]>>;
   /** Instead of the histories of the views' sources. */
   readonly history?: History;
   readonly outOfOrderMs: number;
@@ -156,9 +161,11 @@ const PAGE = 2_000;
 /** The same from history, oldest first: what the stream would have computed, had it read it. */
 export function buildBackfillPipeline(root: PipelineRoot, deps: FeatureDeps, settings: BackfillSettings): void {
   const sources = [...new Set(deps.views.map((view) => view.source))];
-  const { archive } = settings;
+  const { archive, features, onRefused } = settings;
+  const sinks = features === undefined ? deps : sinksOfFeatures(deps, features);
   if (archive !== undefined) {
-    computeFeatures(readWithArchive(root, archive, sources, deps, settings), deps, settings, false, settings.onRefused);
+    const events = readWithArchive(root, archive, sources, deps, settings);
+    computeFeatures(events, deps, settings, false, onRefused, sinks);
     return;
   }
   // One history for all of them, or each its own.
@@ -169,7 +176,32 @@ export function buildBackfillPipeline(root: PipelineRoot, deps: FeatureDeps, set
   const collections = parts.map((part) => readHistory(root, part, deps, settings));
   const [only, ...others] = collections;
   const records = only !== undefined && others.length === 0 ? only : flatten(collections, 'AllHistory');
-  computeFeatures(records, deps, settings, false, settings.onRefused);
+  computeFeatures(records, deps, settings, false, onRefused, sinks);
+}
+
+/** Where rows of a back-fill go that computes some features beside the others. */
+function sinksOfFeatures(
+  { online, offline }: Pick<FeatureDeps, 'online' | 'offline'>,
+  features: Readonly<Record<string, readonly string[]>>,
+): Sinks {
+  const isWhole = (row: FeatureRow): boolean => features[viewId(row)] === undefined;
+  return {
+    online: { write: (rows) => online.write(rows.filter(isWhole)) },
+    offline: {
+      async write(rows) {
+        await offline.write(rows.filter(isWhole));
+        for (const [id, names] of Object.entries(features)) {
+          const part = rows.filter((row) => viewId(row) === id);
+          if (part.length > 0) await offline.writeFeatures(part, names);
+        }
+      },
+    },
+  };
+}
+
+interface Sinks {
+  readonly online: Pick<OnlineStore, 'write'>;
+  readonly offline: Pick<OfflineStore, 'write'>;
 }
 
 /** The histories of the sources, and the archive after them, as one. */
@@ -243,6 +275,7 @@ function computeFeatures(
   settings: FeatureSettings,
   isLive: boolean,
   onRefused?: (letter: DeadLetter) => void,
+  sinks: Sinks = deps,
 ): void {
   const { producer, views, metrics, log } = deps;
   const valid = records.apply(
@@ -295,8 +328,8 @@ function computeFeatures(
       .apply(parDo(new ApplyErasures(deps, settings.featureEventsTopic), { name: 'ApplyErasures' }));
   }
   const sink = new WriteRows({
-    online: deps.online,
-    offline: deps.offline,
+    online: sinks.online,
+    offline: sinks.offline,
     events: producer,
     featureEventsTopic: settings.featureEventsTopic,
     metrics,

@@ -10,7 +10,7 @@ import type { Construct } from '#pipelines/model/graph';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { runEmbedded } from '#pipelines/runner/embedded';
 import { SnapshotStore } from '#pipelines/runner/snapshot_store';
-import { takeOverState } from '#pipelines/runner/take_over';
+import { type MergeCells, takeOverState } from '#pipelines/runner/take_over';
 
 export interface HandOverDeps {
   readonly broker: Broker;
@@ -24,6 +24,8 @@ export interface HandOverRequest {
   readonly topic: string;
   /** Ids of the views whose state is taken over. */
   readonly views: readonly string[];
+  /** By id, of views of which some features alone are taken over: how. */
+  readonly merges?: ReadonlyMap<string, MergeCells>;
   /** Snapshots of the back-fill, which has ended. */
   readonly directory: string;
   /** The back-fill's pipeline, reading the archive up to these events. */
@@ -50,14 +52,16 @@ export function handOver(deps: HandOverDeps, request: HandOverRequest): Promise<
     const { archive, log } = deps;
     await archive.catchUp(CATCH_UP_MS);
     const position = await positionOf(deps, request.topic, snapshotDirectory);
-    const { construct, directory, views } = request;
+    const { construct, directory, views, merges = new Map() } = request;
+    const transformOf = (id: string): string => `Compute ${id}`;
     await runToEnd(construct, position, directory, log);
     const entities = await takeOverState(
       { into: snapshotDirectory, from: directory },
-      views.map((id) => `Compute ${id}`),
+      views.map(transformOf),
       log,
       // What changes without events is told again: rows of before may lack events that the stream alone had seen.
       { eventTimer: 'wake', processingTimer: 'quiet' },
+      new Map([...merges].map(([id, merge]) => [transformOf(id), merge])),
     );
     log.info({ views, entities, position }, 'state.handed_over');
     return { entities, position };

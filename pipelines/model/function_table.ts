@@ -1,4 +1,4 @@
-import type { BeamPipeline } from './beam.ts';
+import type { BeamPipeline } from './beam_pipeline.ts';
 
 /**
  * The functions of each pipeline, by the unique name of their transform. A graph travels without them: a worker runs the

@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { canonicalJson } from '#kernel/json';
 import { declarationsOf } from '#pipelines/engine/declarations';
 import { InvalidPipelineError } from '#pipelines/engine/errors';
-import { type BeamPipeline, Pipeline, type PTransformProto, Root, runnerApi } from './beam.ts';
+import * as runnerApi from '#pipelines/proto/beam_runner_api';
+import { BeamPipeline, BeamRoot, type PTransformProto } from './beam_pipeline.ts';
 import { findFunction } from './function_table.ts';
 import type { PipelineRoot } from './pcollection.ts';
 import type { RegisteredDoFn } from './transforms.ts';
@@ -12,8 +13,8 @@ import * as urns from './urns.ts';
 export type Construct = (root: PipelineRoot) => void;
 
 export function buildGraph(construct: Construct): BeamPipeline {
-  const pipeline = new Pipeline();
-  construct(new Root(pipeline) as unknown as PipelineRoot);
+  const pipeline = new BeamPipeline();
+  construct(new BeamRoot(pipeline));
   return pipeline;
 }
 
@@ -57,8 +58,8 @@ export function functionName(pipeline: BeamPipeline, payload: string): string {
   return name;
 }
 
-export type EnvironmentProto = ReturnType<typeof runnerApi.Environment.create>;
-export type PipelineProto = ReturnType<typeof runnerApi.Pipeline.create>;
+export type EnvironmentProto = runnerApi.Environment;
+export type PipelineProto = runnerApi.Pipeline;
 
 /** The graph as a portable runner takes it: with its environment, the graph's fingerprint, and what it requires. */
 export function portableProto(pipeline: BeamPipeline, environment: EnvironmentProto): PipelineProto {

@@ -3,12 +3,15 @@ import type { EventTime } from '#kernel/time';
 import { combineIdentityOf } from '#pipelines/engine/combine_identity';
 import type { BoundedWindow, CombineFn, DoFn, FinishBundleContext, ProcessContext } from '#pipelines/engine/dofn';
 import type { Window } from '#pipelines/engine/windowing/window';
-import { type BeamPipeline, type PTransformProto, runnerApi } from './beam.ts';
+import * as runnerApi from '#pipelines/proto/beam_runner_api';
+import type { BeamPipeline, PTransformProto } from './beam_pipeline.ts';
+import type { AnyCoder } from './coders/coder.ts';
 import { IterableCoder, KvCoder } from './coders/standard_coders.ts';
 import { KeyCoder, ValueCoder } from './coders/value_coder.ts';
 import { registerFunction } from './function_table.ts';
 import type { KV, PCollection, PipelineRoot, PTransform } from './pcollection.ts';
 import {
+  Collection,
   coderId,
   coderIdOf,
   collectionProto,
@@ -35,13 +38,11 @@ export function groupByKey<K, V>(
     proto.spec = runnerApi.FunctionSpec.create({ urn: urns.GROUP_BY_KEY });
     proto.environmentId = '';
     const [keyCoderId, valueCoderId] = componentsOf(pipeline, input);
-    const iterable = pipeline.getCoderId(coderByIds(ITERABLE_URN, valueCoderId) as never);
-    const grouped = pipeline.getCoderId(coderByIds(KV_URN, keyCoderId, iterable) as never);
+    const iterable = pipeline.getCoderId(coderByIds(ITERABLE_URN, valueCoderId));
+    const grouped = pipeline.getCoderId(coderByIds(KV_URN, keyCoderId, iterable));
     const { isBounded } = collectionProto(pipeline, input);
     const strategy = strategyAfterGrouping(inputStrategy(pipeline, input));
-    return pipeline.createPCollectionInternal(grouped, strategy, isBounded) as unknown as PCollection<
-      KV<K, readonly V[]>
-    >;
+    return new Collection<KV<K, readonly V[]>>(pipeline, pipeline.addCollection(grouped, strategy, isBounded));
   });
 }
 
@@ -49,7 +50,7 @@ const KV_URN = new KvCoder(new KeyCoder(), new ValueCoder()).urn;
 const ITERABLE_URN = new IterableCoder(new ValueCoder()).urn;
 
 /** A coder made of others that the graph already has. */
-const coderByIds = (urn: string, ...componentCoderIds: string[]): object => ({
+const coderByIds = (urn: string, ...componentCoderIds: string[]): Pick<AnyCoder, 'toProto'> => ({
   toProto: () => ({ spec: { urn, payload: new Uint8Array() }, componentCoderIds }),
 });
 

@@ -1,8 +1,10 @@
-/** A deferred, possibly unbounded collection: apache-beam's own PCollection, with types that flow through `apply`. */
+/** A deferred, possibly unbounded collection of a Beam graph. */
 export interface PCollection<T> {
   /** Phantom: only for inference. */
   readonly elementType?: T;
   getId(): string;
+  /** Returns where its graph begins. */
+  root(): PipelineRoot;
   apply<Output>(transform: PTransform<PCollection<T>, Output>): Output;
   /** One output for each element. */
   map<Out>(fn: (element: T) => Out): PCollection<Out>;
@@ -10,7 +12,7 @@ export interface PCollection<T> {
   flatMap<Out>(fn: (element: T) => Iterable<Out>): PCollection<Out>;
 }
 
-/** Where a graph begins: apache-beam's own Root. */
+/** Where a graph begins. */
 export interface PipelineRoot {
   apply<Output>(transform: PTransform<PipelineRoot, Output>): Output;
 }

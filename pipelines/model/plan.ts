@@ -4,8 +4,8 @@ import { InvalidPipelineError } from '#pipelines/engine/errors';
 import type { Codec, Plan, PlanTransform, TestStreamEvent } from '#pipelines/engine/plan';
 import type { SplittableDoFn } from '#pipelines/engine/splittable';
 import { tileSlidingCombines } from '#pipelines/engine/tiling';
-import { type BeamPipeline, type ComponentsProto, functionOf, type PTransformProto, runnerApi } from './beam.ts';
-import { adaptBeamDoFn, type SerializedBeamDoFn } from './beam_dofn.ts';
+import * as runnerApi from '#pipelines/proto/beam_runner_api';
+import type { BeamPipeline, ComponentsProto, PTransformProto } from './beam_pipeline.ts';
 import { ByteReader, ByteWriter } from './coders/bytes.ts';
 import type { AnyCoder } from './coders/coder.ts';
 import { createCoder } from './coders/from_proto.ts';
@@ -91,7 +91,8 @@ function combineFnOf(
   return undefined;
 }
 
-function inTopologicalOrder(leaves: readonly PTransformProto[]): PTransformProto[] {
+/** Orders transforms so that those that make a collection come before those that read it. */
+export function inTopologicalOrder(leaves: readonly PTransformProto[]): PTransformProto[] {
   const producer = new Map<string, PTransformProto>();
   for (const leaf of leaves) for (const id of Object.values(leaf.outputs)) producer.set(id, leaf);
   const ordered: PTransformProto[] = [];
@@ -185,24 +186,6 @@ function compileParDo(pipeline: BeamPipeline, components: ComponentsProto, leaf:
     case urns.TIMESTAMPS_BY_NAME: {
       const timestampOf = found(name, findFunction(pipeline, name)) as (value: unknown) => number;
       return { kind: 'assignTimestamps', name, input, output: main, timestampOf };
-    }
-    case urns.JS_DOFN: {
-      const { doFn, views } = adaptBeamDoFn(name, found(name, functionOf(spec.payload)) as SerializedBeamDoFn);
-      return withDoFn(doFn, views);
-    }
-    case urns.JS_IDENTITY:
-      return { kind: 'passThrough', name, input, output: main, redistributes: false };
-    case urns.JS_WINDOW_INTO:
-      return {
-        kind: 'windowInto',
-        name,
-        input,
-        output: main,
-        windowFn: windowingOf(pipeline, components, main).windowFn,
-      };
-    case urns.JS_ASSIGN_TIMESTAMPS: {
-      const { func } = found(name, functionOf(spec.payload)) as { func: (value: unknown) => { toNumber(): number } };
-      return { kind: 'assignTimestamps', name, input, output: main, timestampOf: (value) => func(value).toNumber() };
     }
     default:
       throw new InvalidPipelineError(`transform "${name}" holds a function of an unknown kind, ${spec?.urn}`);

@@ -1,9 +1,5 @@
-import { createRequire } from 'node:module';
-import type * as SchemaTypes from 'apache-beam/proto/schema';
+import { AtomicType, Field, FieldType, Schema } from '#pipelines/proto/schema';
 import { RowCoder } from './coders/row_coder.ts';
-
-const require = createRequire(import.meta.url);
-const { AtomicType, Field, FieldType, Schema } = require('apache-beam/proto/schema') as typeof SchemaTypes;
 
 const ATOMIC = {
   byte: AtomicType.BYTE,
@@ -28,7 +24,7 @@ export type RowSpec = Readonly<Record<string, FieldTypeSpec>>;
  */
 export const rowCoder = (spec: RowSpec): RowCoder => new RowCoder(schemaOf(spec));
 
-function schemaOf(spec: RowSpec): SchemaTypes.Schema {
+function schemaOf(spec: RowSpec): Schema {
   return Schema.create({
     fields: Object.entries(spec).map(([name, type], index) => {
       const nullable = name.endsWith('?');
@@ -41,7 +37,7 @@ function schemaOf(spec: RowSpec): SchemaTypes.Schema {
   });
 }
 
-function fieldTypeOf(type: FieldTypeSpec, nullable = false): SchemaTypes.FieldType {
+function fieldTypeOf(type: FieldTypeSpec, nullable = false): FieldType {
   if (typeof type === 'string') {
     return FieldType.create({ nullable, typeInfo: { oneofKind: 'atomicType', atomicType: ATOMIC[type] } });
   }

@@ -1,12 +1,12 @@
 import type { TestStreamEvent } from '#pipelines/engine/plan';
-import { runnerApi } from './beam.ts';
+import * as runnerApi from '#pipelines/proto/beam_runner_api';
 import { ByteReader, ByteWriter } from './coders/bytes.ts';
 import { BytesCoder } from './coders/standard_coders.ts';
 import { ValueCoder } from './coders/value_coder.ts';
 import { toWireMillis } from './coders/wire_time.ts';
 import { registerFunction } from './function_table.ts';
 import type { PCollection, PipelineRoot, PTransform } from './pcollection.ts';
-import { coderId, named, parDo, primitive } from './transforms.ts';
+import { Collection, coderId, named, parDo, primitive } from './transforms.ts';
 import * as urns from './urns.ts';
 
 type EventProto = ReturnType<typeof runnerApi.TestStreamPayload_Event.create>;
@@ -54,8 +54,7 @@ function scriptOfBytes(events: readonly TestStreamEvent[]): PTransform<PipelineR
     });
     proto.environmentId = '';
     const { UNBOUNDED } = runnerApi.IsBounded_Enum;
-    const output = pipeline.createPCollectionInternal(coder as never, undefined, UNBOUNDED);
-    return output as unknown as PCollection<Uint8Array>;
+    return new Collection<Uint8Array>(pipeline, pipeline.addCollection(coder, undefined, UNBOUNDED));
   });
 }
 

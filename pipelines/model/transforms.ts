@@ -1,7 +1,16 @@
 import { declarationsOf } from '#pipelines/engine/declarations';
 import { type DoFn, IGNORES_WINDOW, type OutputTag, type SideInputView, type StateSpec } from '#pipelines/engine/dofn';
 import { isSplittable, type SplittableDoFn } from '#pipelines/engine/splittable';
-import { BeamPCollection, type BeamPipeline, P, type PTransformProto, runnerApi, withName } from './beam.ts';
+import * as runnerApi from '#pipelines/proto/beam_runner_api';
+import {
+  type AppliedTransform,
+  type BeamPipeline,
+  BeamRoot,
+  givenName,
+  type PCollectionProto,
+  type PTransformProto,
+  withName,
+} from './beam_pipeline.ts';
 import type { AnyCoder } from './coders/coder.ts';
 import { BytesCoder, KvCoder } from './coders/standard_coders.ts';
 import { KeyCoder, ValueCoder } from './coders/value_coder.ts';
@@ -75,8 +84,7 @@ export function parDoSplittable<In, Out, R, Pos>(
       restrictionCoderId: coderId(pipeline, new ValueCoder()),
     });
     const boundedness = doFn.bounded ? runnerApi.IsBounded_Enum.BOUNDED : runnerApi.IsBounded_Enum.UNBOUNDED;
-    const output = pipeline.createPCollectionInternal(new ValueCoder() as never, undefined, boundedness);
-    return output as unknown as PCollection<Out>;
+    return new Collection<Out>(pipeline, pipeline.addCollection(new ValueCoder(), undefined, boundedness));
   });
 }
 
@@ -159,15 +167,15 @@ export function filter<T>(keep: (element: T) => boolean, name = 'Filter'): PTran
 
 /** All elements of several collections of one type. */
 export function flatten<T>(collections: readonly PCollection<T>[], name = 'Flatten'): PCollection<T> {
+  const [first] = collections;
+  if (!(first instanceof Collection))
+    throw new RangeError(`"${name}" has no collections to flatten: give it one at least`);
   const transform = primitive<readonly PCollection<T>[], PCollection<T>>(name, (_, pipeline, proto) => {
     proto.spec = runnerApi.FunctionSpec.create({ urn: urns.FLATTEN });
     proto.environmentId = '';
-    const [first] = collections;
-    return first === undefined
-      ? collectionOf<T>(pipeline)
-      : outputOf<T>(pipeline, first, undefined, coderIdOf(pipeline, first));
+    return outputOf<T>(pipeline, first, undefined, coderIdOf(pipeline, first));
   });
-  return P(collections as never).apply(transform as never) as unknown as PCollection<T>;
+  return first.applyTo(collections, transform as AppliedTransform);
 }
 
 /** Puts elements into windows, and says when groups of them are emitted. */
@@ -180,8 +188,7 @@ export function windowInto<T>(windowing: Windowing, name = 'WindowInto'): PTrans
         runnerApi.WindowIntoPayload.create({ windowFn: strategy.windowFn as NonNullable<typeof strategy.windowFn> }),
       ),
     });
-    const coderId = pipeline.context.getPCollectionCoderId(input as never);
-    return pipeline.createPCollectionInternal(coderId, strategy) as unknown as PCollection<T>;
+    return new Collection<T>(pipeline, pipeline.addCollection(coderIdOf(pipeline, input), strategy));
   });
 }
 
@@ -193,8 +200,7 @@ export function withTimestamps<T>(
   return primitive(name, (input, pipeline, proto) => {
     registerFunction(pipeline, proto.uniqueName, timestampOf);
     proto.spec = doFnSpec(proto, { urn: urns.TIMESTAMPS_BY_NAME });
-    const coderId = pipeline.context.getPCollectionCoderId(input as never);
-    return pipeline.createPCollectionInternal(coderId) as unknown as PCollection<T>;
+    return new Collection<T>(pipeline, pipeline.addCollection(coderIdOf(pipeline, input)));
   });
 }
 
@@ -239,7 +245,7 @@ export const keyedCoder = (): KvCoder<unknown, unknown> => new KvCoder(new KeyCo
 
 /** A new collection, in the windows that the transform's inputs agree on. */
 export function collectionOf<T>(pipeline: BeamPipeline, coder: AnyCoder = new ValueCoder()): PCollection<T> {
-  return pipeline.createPCollectionInternal(coder as never) as unknown as PCollection<T>;
+  return new Collection<T>(pipeline, pipeline.addCollection(coder));
 }
 
 /** A new collection, in the windows of `input`: for transforms whose other inputs may have others. */
@@ -250,20 +256,15 @@ export function outputOf<T>(
   knownCoderId?: string,
 ): PCollection<T> {
   const { windowingStrategyId, isBounded } = collectionProto(pipeline, input);
-  return pipeline.createPCollectionInternal(
-    knownCoderId ?? (coder as never),
-    windowingStrategyId as never,
-    isBounded,
-  ) as unknown as PCollection<T>;
+  return new Collection<T>(pipeline, pipeline.addCollection(knownCoderId ?? coder, windowingStrategyId, isBounded));
 }
 
 export function collectionProto(pipeline: BeamPipeline, collection: PCollection<unknown>): PCollectionProto {
   return pipeline.getProto().components?.pcollections[collection.getId()] as PCollectionProto;
 }
 
-type PCollectionProto = ReturnType<typeof runnerApi.PCollection.create>;
-
-export const coderId = (pipeline: BeamPipeline, coder: AnyCoder): string => pipeline.getCoderId(coder as never);
+export const coderId = (pipeline: BeamPipeline, coder: AnyCoder): string => pipeline.getCoderId(coder);
+/** The id of a collection's coder. */
 export const coderIdOf = (pipeline: BeamPipeline, collection: PCollection<unknown>): string =>
   collectionProto(pipeline, collection).coderId;
 
@@ -317,7 +318,7 @@ function timerCoderId(pipeline: BeamPipeline, collectionId: string): string {
     spec: { urn: 'beam:coder:timer:v1', payload: new Uint8Array() },
     componentCoderIds: [keyCoderId, strategy?.windowCoderId as string],
   };
-  return pipeline.getCoderId({ toProto: () => proto } as never);
+  return pipeline.getCoderId({ toProto: () => proto });
 }
 
 /** Whether a collection's coder says that its elements are KVs: only then can a runner group them. */
@@ -350,25 +351,44 @@ function stateSpecProto(
     : runnerApi.StateSpec.create({ spec: { oneofKind: 'bagSpec', bagSpec: { elementCoderId } }, protocol });
 }
 
-type BeamMap = (this: PCollection<unknown>, fn: (element: unknown) => unknown, context?: unknown) => unknown;
-const prototype = BeamPCollection.prototype as unknown as { map: BeamMap; flatMap: BeamMap };
-const { map: beamMap, flatMap: beamFlatMap } = prototype;
-const nameOf = (fn: unknown, otherwise: string): string => (fn as { beamName?: string }).beamName ?? otherwise;
+/** A collection of a graph that is being built. */
+export class Collection<T> implements PCollection<T> {
+  readonly #pipeline: BeamPipeline;
+  readonly #id: string;
 
-// `map` and `flatMap` with a function alone are ParDos of ours; apache-beam's own, with a context, stay as they are.
-prototype.map = function map(fn, context) {
-  if (context !== undefined || isContextual(fn)) return beamMap.call(this, fn, context);
-  const doFn: DoFn<unknown, unknown> = { process: (element, into) => into.output(fn(element)) };
-  return this.apply(parDo(windowless(doFn), { name: nameOf(fn, 'Map') }));
-};
-prototype.flatMap = function flatMap(fn, context) {
-  if (context !== undefined || isContextual(fn)) return beamFlatMap.call(this, fn, context);
-  const doFn: DoFn<unknown, unknown> = {
-    process(element, into) {
-      for (const output of fn(element) as Iterable<unknown>) into.output(output);
-    },
-  };
-  return this.apply(parDo(windowless(doFn), { name: nameOf(fn, 'FlatMap') }));
-};
+  constructor(pipeline: BeamPipeline, id: string) {
+    this.#pipeline = pipeline;
+    this.#id = id;
+  }
 
-const isContextual = (fn: object): boolean => 'beamPardoContextSpec' in fn;
+  getId(): string {
+    return this.#id;
+  }
+
+  root(): PipelineRoot {
+    return new BeamRoot(this.#pipeline);
+  }
+
+  apply<Output>(transform: PTransform<PCollection<T>, Output>): Output {
+    return this.#pipeline.apply(transform as AppliedTransform, this);
+  }
+
+  map<Out>(fn: (element: T) => Out): PCollection<Out> {
+    const doFn: DoFn<T, Out> = { process: (element, into) => into.output(fn(element)) };
+    return this.apply(parDo(windowless(doFn), { name: givenName(fn, 'Map') }));
+  }
+
+  flatMap<Out>(fn: (element: T) => Iterable<Out>): PCollection<Out> {
+    const doFn: DoFn<T, Out> = {
+      process(element, into) {
+        for (const output of fn(element)) into.output(output);
+      },
+    };
+    return this.apply(parDo(windowless(doFn), { name: givenName(fn, 'FlatMap') }));
+  }
+
+  /** Applies a transform to several collections of this graph. */
+  applyTo<Output>(collections: readonly PCollection<unknown>[], transform: AppliedTransform): Output {
+    return this.#pipeline.apply(transform, collections);
+  }
+}

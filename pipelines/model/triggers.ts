@@ -1,6 +1,6 @@
 import { InvalidPipelineError } from '#pipelines/engine/errors';
 import type { Trigger } from '#pipelines/engine/windowing/trigger';
-import { runnerApi } from './beam.ts';
+import * as runnerApi from '#pipelines/proto/beam_runner_api';
 
 type TriggerProto = ReturnType<typeof runnerApi.Trigger.create>;
 

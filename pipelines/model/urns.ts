@@ -28,10 +28,3 @@ export const WINDOW_FN_BY_NAME = 'headwater:window_fn:by_name:v1';
 export const VIEW_BY_NAME = 'headwater:view_fn:by_name:v1';
 export const WINDOW_MAPPING_BY_NAME = 'headwater:window_mapping_fn:by_name:v1';
 export const TIMESTAMPS_BY_NAME = 'headwater:dofn:timestamps_by_name:v1';
-
-// Functions of apache-beam's own transforms (its internal/urns.js).
-export const JS_DOFN = 'beam:dofn:serialized_js_dofn_info:v1';
-export const JS_IDENTITY = 'beam:dofn:identity:0.1';
-export const JS_WINDOW_INTO = 'beam:dofn:js_window_into:v1';
-export const JS_ASSIGN_TIMESTAMPS = 'beam:dofn:js_assign_timestamps:v1';
-export const JS_COMBINE_FN = 'beam:combinefn:serialized_js_combinefn:v1';

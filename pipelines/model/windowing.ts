@@ -1,22 +1,18 @@
-import { createRequire } from 'node:module';
-import type * as DurationProtos from 'apache-beam/proto/google/protobuf/duration';
-import type * as WindowProtos from 'apache-beam/proto/standard_window_fns';
 import { InvalidPipelineError } from '#pipelines/engine/errors';
 import type { Trigger } from '#pipelines/engine/windowing/trigger';
 import * as engine from '#pipelines/engine/windowing/window';
 import type { WindowingStrategy } from '#pipelines/engine/windowing/windowing_strategy';
-import { type BeamPipeline, type ComponentsProto, runnerApi } from './beam.ts';
+import * as runnerApi from '#pipelines/proto/beam_runner_api';
+import type { Duration } from '#pipelines/proto/duration';
+import * as protos from '#pipelines/proto/standard_window_fns';
+import type { BeamPipeline, ComponentsProto } from './beam_pipeline.ts';
 import type { Coder } from './coders/coder.ts';
 import { GlobalWindowCoder, IntervalWindowCoder } from './coders/standard_coders.ts';
 import { findFunction, registerFunction } from './function_table.ts';
 import { continuationOf, triggerFromProto, triggerToProto } from './triggers.ts';
 import * as urns from './urns.ts';
 
-const require = createRequire(import.meta.url);
-const protos = require('apache-beam/proto/standard_window_fns') as typeof WindowProtos;
-
-export type StrategyProto = ReturnType<typeof runnerApi.WindowingStrategy.create>;
-type Duration = DurationProtos.Duration;
+export type StrategyProto = runnerApi.WindowingStrategy;
 
 /** A window function as a graph holds it. */
 export interface WindowFnSpec {
@@ -119,7 +115,7 @@ export function windowingStrategyProto(pipeline: BeamPipeline, windowing: Window
   return runnerApi.WindowingStrategy.create({
     windowFn: { urn: windowFn.urn, payload: windowFn.payload },
     mergeStatus: windowFn.merging ? MergeStatus_Enum.NEEDS_MERGE : MergeStatus_Enum.NON_MERGING,
-    windowCoderId: pipeline.context.getCoderId(windowFn.coder as never),
+    windowCoderId: pipeline.getCoderId(windowFn.coder),
     trigger: triggerToProto(trigger),
     accumulationMode:
       windowing.accumulation === 'accumulating' ? AccumulationMode_Enum.ACCUMULATING : AccumulationMode_Enum.DISCARDING,
@@ -139,6 +135,40 @@ const OUTPUT_TIMES = {
   latest: runnerApi.OutputTime_Enum.LATEST_IN_PANE,
 } as const;
 
+/** Returns the windowing of a strategy whose window function is one of Beam's own. @throws {@link InvalidPipelineError} for another */
+export function windowingFromProto(strategy: StrategyProto = runnerApi.WindowingStrategy.create()): Windowing {
+  const { urn, payload } = strategy.windowFn ?? { urn: urns.GLOBAL_WINDOWS, payload: NOTHING };
+  if (!STANDARD_WINDOW_FNS.includes(urn)) {
+    throw new InvalidPipelineError(`window function ${urn} is not known; known are ${STANDARD_WINDOW_FNS.join(', ')}`);
+  }
+  const { AccumulationMode_Enum, MergeStatus_Enum, OnTimeBehavior_Enum } = runnerApi;
+  return {
+    windowFn: {
+      ...{ urn, payload, assignsToOneWindow: strategy.assignsToOneWindow },
+      coder: urn === urns.GLOBAL_WINDOWS ? new GlobalWindowCoder() : new IntervalWindowCoder(),
+      merging: strategy.mergeStatus !== MergeStatus_Enum.NON_MERGING,
+    },
+    trigger: triggerFromProto(strategy.trigger),
+    allowedLatenessMs: Number(strategy.allowedLateness),
+    accumulation: strategy.accumulationMode === AccumulationMode_Enum.ACCUMULATING ? 'accumulating' : 'discarding',
+    timestampCombiner: timestampCombinerOf(strategy),
+    onTimeBehavior: strategy.onTimeBehavior === OnTimeBehavior_Enum.FIRE_ALWAYS ? 'always' : 'ifNonEmpty',
+  };
+}
+
+const STANDARD_WINDOW_FNS: readonly string[] = [
+  urns.GLOBAL_WINDOWS,
+  urns.FIXED_WINDOWS,
+  urns.SLIDING_WINDOWS,
+  urns.SESSION_WINDOWS,
+];
+
+function timestampCombinerOf({ outputTime }: StrategyProto): 'earliest' | 'latest' | 'endOfWindow' {
+  const { EARLIEST_IN_PANE, LATEST_IN_PANE } = runnerApi.OutputTime_Enum;
+  if (outputTime === EARLIEST_IN_PANE) return 'earliest';
+  return outputTime === LATEST_IN_PANE ? 'latest' : 'endOfWindow';
+}
+
 /** The strategy of what a grouping puts out: windows are merged already, and panes do not wait again. */
 export function strategyAfterGrouping(strategy: StrategyProto): StrategyProto {
   const { MergeStatus_Enum } = runnerApi;
@@ -156,18 +186,13 @@ export function windowingOf(
 ): WindowingStrategy {
   const strategy = strategyOf(components, collectionId);
   const windowFn = windowFnOf(pipeline, strategy.windowFn);
-  const { AccumulationMode_Enum, MergeStatus_Enum, OnTimeBehavior_Enum, OutputTime_Enum } = runnerApi;
+  const { AccumulationMode_Enum, MergeStatus_Enum, OnTimeBehavior_Enum } = runnerApi;
   return {
     windowFn: strategy.mergeStatus === MergeStatus_Enum.ALREADY_MERGED ? withoutMerging(windowFn) : windowFn,
     trigger: triggerFromProto(strategy.trigger),
     accumulating: strategy.accumulationMode === AccumulationMode_Enum.ACCUMULATING,
     allowedLatenessMs: Number(strategy.allowedLateness),
-    timestampCombiner:
-      strategy.outputTime === OutputTime_Enum.EARLIEST_IN_PANE
-        ? 'earliest'
-        : strategy.outputTime === OutputTime_Enum.LATEST_IN_PANE
-          ? 'latest'
-          : 'endOfWindow',
+    timestampCombiner: timestampCombinerOf(strategy),
     emptyOnTimePanes: strategy.onTimeBehavior === OnTimeBehavior_Enum.FIRE_ALWAYS,
   };
 }

@@ -1,7 +1,7 @@
 import { PlatformError } from '#kernel/errors';
 import { canonicalJson } from '#kernel/json';
 import { groupByKey } from '#pipelines/model/grouping';
-import type { KV, PCollection, PipelineRoot } from '#pipelines/model/pcollection';
+import type { KV, PCollection } from '#pipelines/model/pcollection';
 import { create, flatten, keyBy, named, parDo, windowInto } from '#pipelines/model/transforms';
 import { globalWindows } from '#pipelines/model/windowing';
 
@@ -57,7 +57,7 @@ export class CollectionAssertion<T> {
   /** @param check - says what is wrong; undefined when nothing is */
   satisfies(check: (values: readonly T[]) => string | undefined): void {
     const name = this.#name;
-    const root = (this.#collection as unknown as { root(): PipelineRoot }).root();
+    const root = this.#collection.root();
     const always = root.apply(create<Boxed<T>>([{ values: [] }], `${name} always`));
     const boxed = this.#collection
       .apply(windowInto<T>({ windowFn: globalWindows() }, `${name} in one window`))

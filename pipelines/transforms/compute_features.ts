@@ -1,5 +1,6 @@
 import type { Span } from '@opentelemetry/api';
 import type { DeadLetter } from '#connectors/dead_letters';
+import { mergeFeatures } from '#feature_store/aggregation/merge_features';
 import {
   type EarlyRows,
   type EntityState,
@@ -123,6 +124,20 @@ interface Remembered {
   outlived?: number;
   /** Time of the newest erasure that its newest event was looked through for, ms. */
   lookedThrough?: number;
+}
+
+/** Returns how the state of one entity takes some features over from a back-fill's state, as cells of {@link ComputeFeatures}. */
+export function mergeOfFeatures(
+  view: FeatureView,
+  names: readonly string[],
+  allowedLatenessMs: number,
+): (own: readonly unknown[], filled: readonly unknown[]) => unknown[] {
+  const of = new ViewComputation(view, allowedLatenessMs).stateOf(new Set(names));
+  return ([own], [filled]) => {
+    if (own === undefined || filled === undefined) return [own ?? filled];
+    const [held, computed] = [own as Remembered, filled as Remembered];
+    return [{ ...held, entity: mergeFeatures(held.entity, computed.entity, of) }];
+  };
 }
 
 function rememberedSchema(layout: ViewLayout, beforeSave: (value: Remembered) => void): ValueSchema<Remembered> {

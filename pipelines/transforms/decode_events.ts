@@ -18,9 +18,10 @@ import { type ErasureRequest, Erasures, readErasureRequest } from '#feature_stor
 import { messageOf } from '#kernel/errors';
 import { readEventTime } from '#kernel/event_time_text';
 import { decodeUtf8, InvalidJsonError, parseExactJson } from '#kernel/exact_json';
+import { numberOfInteger, numberOfText } from '#kernel/exact_number';
 import { parseRfc3339 } from '#kernel/rfc3339';
 import { type Clock, type EventTime, HOUR_MS } from '#kernel/time';
-import { unstorableTextIn } from '#kernel/unstorable_text';
+import { UnreadableValue, unstorableTextIn } from '#kernel/unstorable_text';
 import { parseUtcTime } from '#kernel/utc_time';
 import { TRACEPARENT } from '#monitoring/tracing';
 
@@ -145,7 +146,7 @@ export function createRowDecoder(sources: readonly EventSource[], clock: Clock, 
   const [onlyType, ...otherTypes] = readers.keys();
   const defaults = otherTypes.length === 0 ? { event_type: onlyType } : {};
   return (row: ReadRow, path: string | undefined, watermark: EventTime): Decoded => {
-    if (!row.ok) return refused(row.reason, row.text, 1);
+    if (!row.ok) return refusedRow(row);
     const isText = path !== undefined && formatOf(path).format === 'csv';
     const type = String(row.row.event_type ?? onlyType);
     const ofType = isText ? readers.get(type) : undefined;
@@ -183,6 +184,12 @@ export function createRowDecoder(sources: readonly EventSource[], clock: Clock, 
   };
 }
 
+/** A line that is no row, with its bytes. */
+const refusedRow = ({ ok, reason, text, ...encoding }: Extract<ReadRow, { ok: false }>): Decoded => ({
+  element: { ok, reason, payload: text, attempt: 1, ...encoding },
+  eventTimeMs: undefined,
+});
+
 /** JSON of an event; integers that no number holds are strings. */
 export function jsonOfEvent(body: Readonly<Record<string, unknown>> | null): string {
   for (const name in body) {
@@ -209,7 +216,7 @@ function textReaders({ schema }: EventSource): ReadonlyMap<string, ReadText> {
   const readers = new Map<string, ReadText>();
   for (const [name, field] of Object.entries(schema.shape)) {
     const inner = field instanceof z.ZodOptional ? field.unwrap() : field;
-    if (inner instanceof z.ZodNumber) readers.set(name, (text) => (Number.isNaN(Number(text)) ? text : Number(text)));
+    if (inner instanceof z.ZodNumber) readers.set(name, (text) => numberOfText(text) ?? text);
     else if (inner instanceof z.ZodBoolean) readers.set(name, (text) => ({ true: true, false: false })[text] ?? text);
   }
   return readers;
@@ -222,9 +229,14 @@ function withZone(value: unknown): unknown {
   return timeMs === undefined ? value : new Date(timeMs).toISOString();
 }
 
+/** A value as an event of the gateway would have it; an {@link UnreadableValue} for an integer that no double holds. */
 function asJson(value: unknown): unknown {
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? 'an invalid time' : value.toISOString();
-  return typeof value === 'bigint' ? Number(value) : value;
+  if (typeof value === 'bigint') return numberOfInteger(value);
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return value;
+  if (value instanceof UnreadableValue) return value;
+  if (Array.isArray(value)) return value.map(asJson);
+  return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, asJson(field)]));
 }
 
 interface Decoded {
@@ -232,10 +244,7 @@ interface Decoded {
   readonly eventTimeMs: number | undefined;
 }
 
-const reasonOf = (error: unknown): string =>
-  error instanceof InvalidJsonError
-    ? error.fields.map(({ field, problem }) => (field === '' ? problem : `${field}: ${problem}`)).join('; ')
-    : messageOf(error);
+const reasonOf = (error: unknown): string => (error instanceof InvalidJsonError ? error.problems : messageOf(error));
 
 const refused = (reason: string, payload: string, attempt: number): Decoded => ({
   element: { ok: false, reason, payload, attempt },

@@ -192,7 +192,7 @@ export class LocalRegistry implements ModelRegistry {
       [ONNX_FILE, PACKAGE_FILE].map((file) => this.#readFile(name, version, file)),
     );
     const folder = this.#versionFolder(name, version);
-    return readPackage(folder, new Uint8Array(onnx as Buffer), (document as Buffer).toString('utf8'));
+    return readPackage(folder, new Uint8Array(onnx as Buffer), document as Buffer);
   }
 
   async attachment({ name, version }: ModelVersion, file: string): Promise<Uint8Array | undefined> {

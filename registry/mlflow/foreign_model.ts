@@ -1,5 +1,7 @@
 import { parse } from 'yaml';
 import { z } from 'zod';
+import { messageOf } from '#kernel/errors';
+import { decodeUtf8, InvalidJsonError, parseExactJson } from '#kernel/exact_json';
 import { InvalidModelError } from '../errors.ts';
 import type { ColumnType, InputColumn, ModelPackage, ModelSignature, OnnxInput } from '../model_package.ts';
 import { describeOnnx, type OnnxDescription, type OnnxValue } from '../onnx/describe_onnx.ts';
@@ -39,8 +41,15 @@ const TYPES: Readonly<Record<string, ColumnType>> = {
 };
 
 /** @throws {@link InvalidModelError} when MLmodel has no onnx flavor */
-export function readMlmodel(text: string): { readonly mlmodel: Mlmodel; readonly onnxFile: string } {
-  const parsed = mlmodelSchema.safeParse(parse(text));
+export function readMlmodel(bytes: Uint8Array): { readonly mlmodel: Mlmodel; readonly onnxFile: string } {
+  let content: unknown;
+  try {
+    content = parse(decodeUtf8(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)));
+  } catch (error) {
+    const problem = error instanceof InvalidJsonError ? error.problems : messageOf(error);
+    throw new InvalidModelError([`its MLmodel cannot be read: ${problem}`], error);
+  }
+  const parsed = mlmodelSchema.safeParse(content);
   const onnx = parsed.data?.flavors.onnx;
   if (!parsed.success || onnx === undefined) {
     throw new InvalidModelError(['it has no onnx flavor: log it with mlflow.onnx.log_model']);
@@ -122,6 +131,16 @@ function taskOf({ dims }: OnnxValue, named: readonly string[] | undefined): Pick
   return { task: count === 2 ? 'binary_classification' : 'multiclass_classification', classes };
 }
 
+function jsonOf(text: string, problems: string[]): unknown {
+  try {
+    return parseExactJson(text);
+  } catch (error) {
+    if (!(error instanceof InvalidJsonError)) throw error;
+    problems.push(`the signature in its MLmodel cannot be used: ${error.problems}`);
+    return undefined;
+  }
+}
+
 function columnsOf(mlmodel: Mlmodel, tensors: readonly OnnxInput[], problems: string[]): readonly InputColumn[] {
   const elements = tensors.flatMap(({ element, columns }) => Array.from({ length: columns }, () => element));
   const named = (name: string, index: number): InputColumn => {
@@ -135,7 +154,7 @@ function columnsOf(mlmodel: Mlmodel, tensors: readonly OnnxInput[], problems: st
     : elements.map((_, index) => named(`f${index}`, index));
   const text = mlmodel.signature?.inputs;
   if (text === null || text === undefined) return unnamed;
-  const columns = columnsSchema.safeParse(JSON.parse(text));
+  const columns = columnsSchema.safeParse(jsonOf(text, problems));
   if (!columns.success || columns.data.some(({ type }) => type === 'tensor')) return unnamed;
   return columns.data.map(({ name, type, required = true }, index) => {
     const known = TYPES[type];

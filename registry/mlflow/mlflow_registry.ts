@@ -277,7 +277,7 @@ export class MlflowRegistry implements ModelRegistry {
     const root = await this.#artifactRoot(model);
     const document = await this.#artifacts.read(root, PACKAGE_FILE);
     if (document === undefined) return this.#downloadForeign(root);
-    const read = readPackage(root, await this.#needed(root, ONNX_FILE), Buffer.from(document).toString('utf8'));
+    const read = readPackage(root, await this.#needed(root, ONNX_FILE), document);
     return { ...read, onnx: await this.#whole(root, ONNX_FILE, read.onnx) };
   }
 
@@ -287,7 +287,7 @@ export class MlflowRegistry implements ModelRegistry {
     if (description === undefined) {
       throw new InvalidModelError([`there is neither ${PACKAGE_FILE} nor MLmodel at ${root}`]);
     }
-    const { mlmodel, onnxFile } = readMlmodel(Buffer.from(description).toString('utf8'));
+    const { mlmodel, onnxFile } = readMlmodel(description);
     const onnx = await this.#needed(root, onnxFile);
     return packageOfForeign(mlmodel, await this.#whole(root, onnxFile, onnx));
   }

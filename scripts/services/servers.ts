@@ -189,6 +189,8 @@ export async function startRedisCluster(folder: string): Promise<RunningServer> 
 }
 
 export interface MlflowOptions {
+  /** A free one without. */
+  readonly port?: number;
   /** SQLAlchemy's URI of its database; SQLite in the folder without. */
   readonly backendStore?: string;
   /** How it keeps artifacts; in the folder, served by itself, without. */
@@ -202,7 +204,7 @@ export async function startMlflow(folder: string, options: MlflowOptions = {}): 
     await run('python3', ['-m', 'venv', venv]);
     await run(join(venv, 'bin', 'pip'), ['install', '--quiet', '--disable-pip-version-check', ...MLFLOW_PACKAGES]);
   });
-  const port = await freePort();
+  const port = options.port ?? (await freePort());
   const {
     backendStore = `sqlite:///${folder}/mlflow.db`,
     artifacts = ['--serve-artifacts', '--artifacts-destination', join(folder, 'artifacts')],

@@ -1,4 +1,6 @@
 import type { Columns } from '#connectors/files/columns';
+import { numberOfInteger, numberOfText } from '#kernel/exact_number';
+import { UnreadableValue } from '#kernel/unstorable_text';
 import type { ColumnType } from '#registry/model_package';
 import { predictionOf } from '../runtime/interpret.ts';
 import type { LoadedModel } from '../runtime/loaded_model.ts';
@@ -51,7 +53,8 @@ function encodeColumns({ encoder }: LoadedModel, { rows, values }: Columns) {
       if (missing !== undefined && copyNumbers(data, input, { column, width, missing })) continue;
     }
     for (let row = 0; row < rows; row += 1) {
-      const encoded = encoder.encodeValue(column, plain(data?.[row], types[column] as ColumnType));
+      const value = plain(data?.[row], types[column] as ColumnType);
+      const encoded = value instanceof UnreadableValue ? value.problem : encoder.encodeValue(column, value);
       if (typeof encoded === 'number') {
         input[row * width + column] = encoded;
         continue;
@@ -81,7 +84,7 @@ function copyNumbers(
 
 /** A value as a request would have it. */
 function plain(value: unknown, type: ColumnType): unknown {
-  if (typeof value === 'bigint') return Number(value);
+  if (typeof value === 'bigint') return numberOfInteger(value);
   if (typeof value === 'number' && Number.isNaN(value)) return null;
   // CSV knows texts alone.
   if (typeof value === 'string' && type !== 'string') return fromText(value, type);
@@ -91,7 +94,7 @@ function plain(value: unknown, type: ColumnType): unknown {
 function fromText(text: string, type: ColumnType): unknown {
   if (text === '') return null;
   if (type === 'boolean') return text === 'true' ? true : text === 'false' ? false : text;
-  return Number.isNaN(Number(text)) ? text : Number(text);
+  return numberOfText(text) ?? text;
 }
 
 function pack(input: Float32Array, good: readonly number[], width: number): Float32Array {

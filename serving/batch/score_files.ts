@@ -153,8 +153,10 @@ class ScorePartFn implements DoFn<KV<number, readonly ScorePart[]>, PartScored> 
     const { columns, refused: unreadable } = await this.#pieces.readColumns(part.path, part.from, part.to);
     const { output, good, refused } = await scoreColumns(model, columns);
     const bad = [
-      ...unreadable.map(({ reason, text }) => ({ problems: [reason], text })),
-      ...refused.map(({ row, problems }) => ({ problems, row: rowsOf(pickRows(columns, [row]))[0] })),
+      ...unreadable.map(({ ok: _, reason, ...line }) => ({ file: part.path, problems: [reason], ...line })),
+      ...refused.map(({ row, problems }) => ({
+        ...{ file: part.path, problems, row: rowsOf(pickRows(columns, [row]))[0] },
+      })),
     ];
     if (bad.length > 0) await this.#write(refusedPathOf(part), encodeRows('jsonl', bad));
     const kept = this.#kept(model, good === undefined ? columns : pickRows(columns, good));

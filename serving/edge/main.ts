@@ -1,5 +1,6 @@
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { byteLines } from '#kernel/byte_lines';
+import { parseExactJsonBytes } from '#kernel/exact_json';
 import type { JsonObject } from '#kernel/json';
 import { EdgeModel } from './edge_model.ts';
 
@@ -15,14 +16,18 @@ export const openModel = (): Promise<EdgeModel> => EdgeModel.open(MODEL_FOLDER);
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const model = await openModel();
   const given = process.argv.slice(2);
-  const lines = given.length > 0 ? given : createInterface({ input: process.stdin });
-  for await (const line of lines) if (line.trim() !== '') await answer(model, line);
+  const lines = given.length > 0 ? [given.map((row) => Buffer.from(row))] : byteLines(process.stdin);
+  for await (const some of lines) for (const line of some) if (!isBlank(line)) await answer(model, line);
   await model.close();
 }
 
-async function answer(model: EdgeModel, line: string): Promise<void> {
+function isBlank(line: Buffer): boolean {
+  return line.toString('latin1').trim() === '';
+}
+
+async function answer(model: EdgeModel, line: Buffer): Promise<void> {
   try {
-    const [predicted] = await model.predict([JSON.parse(line) as JsonObject]);
+    const [predicted] = await model.predict([parseExactJsonBytes(line) as JsonObject]);
     process.stdout.write(`${JSON.stringify(predicted)}\n`);
   } catch (error) {
     process.stdout.write(`${JSON.stringify({ error: (error as Error).message })}\n`);

@@ -43,7 +43,7 @@ export type Freshness = Readonly<Record<string, { readonly event_time: string; r
 
 const MOST_PROBLEMS = 100;
 
-/** What the doors have in common: which version answers, features of entities, encoding, running, and the log. */
+/** What the listeners have in common: which version answers, features of entities, encoding, running, and the log. */
 export class Predictor {
   readonly #deps: PredictorDeps;
   /** Who is let in. */

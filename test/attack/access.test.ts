@@ -71,7 +71,9 @@ beforeAll(async () => {
   const unlimited = { requests: 1_000_000, windowMs: 60_000 };
   const config = loadPlatformConfig(env, { 'serving.onDemand': {}, 'access.refusedLimit': unlimited });
   platform = await startPlatform(config, silentLogger, ROLES, ensureShippedModel(ROLES));
-  routes = ROLES.flatMap((role) => platform.doors[role].app.registeredRoutes.flatMap((route) => routesOf(role, route)));
+  routes = ROLES.flatMap((role) =>
+    platform.listeners[role].app.registeredRoutes.flatMap((route) => routesOf(role, route)),
+  );
 }, 120_000);
 afterAll(async () => {
   await platform?.services[Symbol.asyncDispose]();
@@ -298,7 +300,7 @@ test('a path is never let in by how it is written', async () => {
   expect(wrong.slice(0, 5)).toEqual([]);
 }, 240_000);
 
-test('without a key it cannot be told which routes and methods there are', async () => {
+test('without a key every route and method answers the same', async () => {
   for (const role of ROLES) {
     for (const target of ['/', '/nothing', '/ingest', '/models', '/%zz', `/features/${'x'.repeat(500)}`, '*']) {
       for (const method of ['GET', 'POST', 'DELETE', 'PATCH', 'OPTIONS', 'PURGE']) {
@@ -335,7 +337,7 @@ test('every answer has the headers that browsers need, also to what is no reques
 
 test('functions of AWS Lambda decide as the listeners do', async () => {
   for (const role of ['gateway', 'features', 'serving'] as const) {
-    const answer = awsLambdaFastify(platform.doors[role].app, { decorateRequest: false }) as unknown as (
+    const answer = awsLambdaFastify(platform.listeners[role].app, { decorateRequest: false }) as unknown as (
       event: object,
       context: object,
     ) => Promise<{ statusCode: number; body: string }>;

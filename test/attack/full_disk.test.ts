@@ -12,7 +12,8 @@ import { replaceFile } from '#storage/durable_files';
 import { DiskFullError, diskError } from '#storage/errors';
 import { temporaryFolder } from '../support/disk_folder.ts';
 import { keyOf } from '../support/entity_keys.ts';
-import { createTestGateway, eventOf } from '../unit/connectors/gateway/test_gateway.ts';
+import { goodEvent } from '../support/good_event.ts';
+import { createTestGateway } from '../unit/connectors/gateway/test_gateway.ts';
 
 /** A disk of one megabyte; only the administrator can make one. */
 function mount(at: string): boolean {
@@ -150,7 +151,7 @@ const signal = new AbortController().signal;
     gateway.broker.mode = 'down';
     const accepted: string[] = [];
     const send = async (id: string): Promise<number> => {
-      const { status } = await gateway.post('/ingest', JSON.stringify(eventOf(id)));
+      const { status } = await gateway.post('/ingest', JSON.stringify(goodEvent(id)));
       if (status === 202) accepted.push(id);
       return status;
     };

@@ -12,8 +12,8 @@ import { type Platform, startPlatform } from '#cli/platform';
 import { loadPlatformConfig } from '#cli/platform_config';
 import { shippedFraudDetector } from '#cli/shipped_model';
 import { silentLogger } from '#monitoring/log';
+import { goodEvent } from '../support/good_event.ts';
 import { hostileBody, hostileHeaders, hostileText, hostileType } from '../support/hostile_requests.ts';
-import { goodEvent } from '../support/listeners.ts';
 import { type RawAnswer, sendRaw } from '../support/raw_http.ts';
 
 // Fuzzed targets, headers and bodies on every route of every listener of a real platform, and on its functions for AWS Lambda: no 500, no unhandled
@@ -87,7 +87,7 @@ async function routesOf(role: Role): Promise<Route[]> {
   const { paths } = (answer.ok ? await answer.json() : { paths: {} }) as {
     paths: Record<string, Record<string, Described>>;
   };
-  return platform.doors[role].app.registeredRoutes.flatMap(({ method, url }: RouteOptions) =>
+  return platform.listeners[role].app.registeredRoutes.flatMap(({ method, url }: RouteOptions) =>
     [method].flat().map((each) => {
       const described = paths[url.replace(/:(\w+)/g, '{$1}')]?.[each.toLowerCase()];
       const shown = Object.values(described?.requestBody?.content ?? {}).flatMap(({ example, examples, schema }) => [

@@ -8,7 +8,8 @@ import fc from 'fast-check';
 import type { OutgoingRecord } from '#connectors/connector';
 import { RecordRefusedError, RecordTooLargeError } from '#connectors/errors';
 import { createFileSystems } from '#connectors/files/file_systems';
-import { goodEvent, type Listeners, startListeners } from '../support/listeners.ts';
+import { goodEvent } from '../support/good_event.ts';
+import { type Listeners, startListeners } from '../support/listeners.ts';
 
 // Strange requests to every listener: no 500, no unhandled rejection, no hang, and no good event of another client harmed.
 

@@ -36,6 +36,8 @@ const CONTRACTS: Readonly<Record<string, Contract>> = {
     args: ['no_model', '--in', 'rows.jsonl', '--out', 'scored'],
     ...NO_VERSION,
   },
+  plan: { behaviour: 'talks' },
+  apply: { behaviour: 'talks', args: ['--yes'] },
   'features list': { behaviour: 'apart' },
   'features show': { behaviour: 'apart', args: ['fraud@1'] },
   'features diff': { behaviour: 'apart', args: ['user_activity@1', 'user_activity@2'] },

@@ -6,7 +6,7 @@ import { assetPath } from '#kernel/project_root';
 import { runCommand } from '../support/command_line.ts';
 import { PlatformProcess } from '../support/platform_process.ts';
 
-// The doors as functions of AWS Lambda: events of API Gateway in, what the routes answer out.
+// The listeners as functions of AWS Lambda: events of API Gateway in, what the routes answer out.
 
 interface Answer {
   readonly statusCode: number;

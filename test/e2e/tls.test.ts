@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { get } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
@@ -29,10 +30,19 @@ const handshake = (port: number): Promise<string | undefined> =>
     socket.on('error', reject);
   });
 
+const headerOf = (port: number, name: string): Promise<string | undefined> =>
+  new Promise((resolve, reject) => {
+    get({ host: '127.0.0.1', port, path: '/health/live', rejectUnauthorized: false }, (answer) => {
+      answer.resume();
+      resolve(answer.headers[name] as string | undefined);
+    }).on('error', reject);
+  });
+
 test.each(ROLES)('%s listens with TLS, and with nothing else', async (role) => {
   expect(platform.urls[role]).toMatch(/^https:/);
   const port = Number(new URL(platform.urls[role]).port);
   expect(await handshake(port)).toBe('headwater');
+  expect(await headerOf(port, 'strict-transport-security')).toMatch(/^max-age=\d{7,}/);
   await expect(fetch(`http://127.0.0.1:${port}/health/live`)).rejects.toThrow();
 });
 

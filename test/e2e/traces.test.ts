@@ -38,7 +38,7 @@ const TRACE = '0af7651916cd43dd8448eb211c80319c';
 const CALLER = 'b7ad6b7169203331';
 
 test('one trace leads from the event through Kafka, computation and stores to the prediction', async () => {
-  const [gateway, , doors] = processes as [PlatformProcess, PlatformProcess, PlatformProcess];
+  const [gateway, , listeners] = processes as [PlatformProcess, PlatformProcess, PlatformProcess];
   const headers = { 'content-type': 'application/json', traceparent: `00-${TRACE}-${CALLER}-01` };
   const event = {
     ...{ event_id: 'traced', user_id: 'u', event_type: 'transaction', timestamp: new Date().toISOString() },
@@ -48,12 +48,12 @@ test('one trace leads from the event through Kafka, computation and stores to th
   const post = (url: string, body: object) => fetch(url, { method: 'POST', headers, body: JSON.stringify(body) });
   expect((await post(`${gateway.urls.gateway}/ingest`, event)).status).toBe(202);
   const predict = () =>
-    post(`${doors.urls.serving}/predict`, { model_name: 'fraud_detector', entity_id: 'traced' }).then(
+    post(`${listeners.urls.serving}/predict`, { model_name: 'fraud_detector', entity_id: 'traced' }).then(
       ({ status }) => status,
     );
   const giveUpAt = Date.now() + 60_000;
   while ((await predict()) !== 200 && Date.now() < giveUpAt) await sleep(100);
-  expect((await fetch(`${doors.urls.features}/features/traced`, { headers })).status).toBe(200);
+  expect((await fetch(`${listeners.urls.features}/features/traced`, { headers })).status).toBe(200);
 
   const named = (name: string) => collector.spans.filter((span) => span.traceId === TRACE && span.name === name);
   while (named('GET /features/:entity').length === 0 && Date.now() < giveUpAt) await sleep(100);

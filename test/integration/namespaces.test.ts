@@ -11,7 +11,7 @@ import { startPlatform } from '#cli/platform';
 import { loadPlatformConfig } from '#cli/platform_config';
 import { ensureShippedModel } from '#cli/shipped_model';
 import { silentLogger } from '#monitoring/log';
-import { eventOf } from '../unit/connectors/gateway/test_gateway.ts';
+import { goodEvent } from '../support/good_event.ts';
 import { serviceAddress } from './service_address.ts';
 
 // Two environments on one Kafka, one Redis and one PostgreSQL: whole platforms, with the names of their configuration the same.
@@ -63,9 +63,9 @@ test('two namespaces on one Kafka, Redis and PostgreSQL do not see each other', 
     return answer.status === 200 ? ((await answer.json()) as { value: number }).value : answer.status;
   };
   // Event ids and entities are the same in both: red has three events of a1, blue one, and one of its own.
-  for (const id of ['e1', 'e2', 'e3']) expect((await send(red, '/ingest', eventOf(id))).status).toBe(202);
-  expect((await send(blue, '/ingest', eventOf('e1'))).status).toBe(202);
-  expect((await send(blue, '/ingest', eventOf('e2', { account_id: 'b1' }))).status).toBe(202);
+  for (const id of ['e1', 'e2', 'e3']) expect((await send(red, '/ingest', goodEvent(id))).status).toBe(202);
+  expect((await send(blue, '/ingest', goodEvent('e1'))).status).toBe(202);
+  expect((await send(blue, '/ingest', goodEvent('e2', { account_id: 'b1' }))).status).toBe(202);
   expect(
     await until(
       () => featureOf(red, 'a1'),

@@ -23,9 +23,10 @@ export async function runCommand(
   folder: string,
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
+  program = assetPath('dist/cli/headwater.js'),
 ): Promise<CommandOutcome> {
   const options = { env: commandEnvironment(folder, env), cwd: folder, timeout: TIMEOUT_MS, maxBuffer: 2 ** 26 };
-  const run = promisify(execFile)(process.execPath, [assetPath('dist/cli/headwater.js'), ...args], options);
+  const run = promisify(execFile)(process.execPath, [program, ...args], options);
   return run.then(
     ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),
     ({ code, stdout, stderr }: CommandOutcome) => ({ code, stdout, stderr }),

@@ -24,8 +24,12 @@ export class PlatformProcess {
     this.#output = output;
   }
 
-  static async start(dataDirectory: string, env: Readonly<Record<string, string>> = {}): Promise<PlatformProcess> {
-    const child = spawn(process.execPath, [assetPath('dist/cli/headwater.js'), 'start'], {
+  static async start(
+    dataDirectory: string,
+    env: Readonly<Record<string, string>> = {},
+    program = assetPath('dist/cli/headwater.js'),
+  ): Promise<PlatformProcess> {
+    const child = spawn(process.execPath, [program, 'start'], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {
         ...process.env,

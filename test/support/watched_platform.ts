@@ -2,16 +2,17 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { rowKey } from '#feature_store/online/redis_keys';
 import type { HealthReport } from '#monitoring/health';
 import type { RunningServer } from '#scripts/services/managed_process';
-import { startKafka, startPostgres } from '#scripts/services/servers';
+import { startKafka, startMlflow, startPostgres } from '#scripts/services/servers';
 import { keyOf } from './entity_keys.ts';
 import { PlatformProcess } from './platform_process.ts';
 import { type RedisServer, startRedisServer, until } from './redis_servers.ts';
 
-export type WatchedRole = 'gateway' | 'pipeline' | 'features';
+export type WatchedRole = 'gateway' | 'pipeline' | 'features' | 'serving' | 'monitor';
 type Readiness = HealthReport & { readonly code: number };
 
 interface WatchedServers {
@@ -19,7 +20,11 @@ interface WatchedServers {
   readonly postgres: RunningServer;
   readonly kafka: RunningServer;
   readonly database: pg.Pool;
+  /** Where the roles need a registry. */
+  readonly mlflow?: RunningServer;
 }
+
+const ROLES: readonly WatchedRole[] = ['gateway', 'pipeline', 'features'];
 
 /** A platform with a Kafka, a Redis and a PostgreSQL of its own, for tests that break them and look at its health and at what it keeps. */
 export class WatchedPlatform {
@@ -38,9 +43,13 @@ export class WatchedPlatform {
     this.hasOwnDisk = hasOwnDisk;
   }
 
-  static async start(): Promise<WatchedPlatform> {
+  /** @param prepare - called before the platform starts, where the roles need MLflow, with its address */
+  static async start(
+    roles: readonly WatchedRole[] = ROLES,
+    prepare: (mlflowUrl: string) => Promise<void> = async () => {},
+  ): Promise<WatchedPlatform> {
     const folder = mkdtempSync(join(tmpdir(), 'watched-'));
-    for (const name of ['postgres', 'kafka', 'data']) mkdirSync(join(folder, name));
+    for (const name of ['postgres', 'kafka', 'mlflow', 'data']) mkdirSync(join(folder, name));
     execFileSync('chmod', ['755', folder]);
     const hasOwnDisk = process.getuid?.() === 0 && mounted(join(folder, 'data'));
     const options = ['--appendonly', 'yes', '--maxmemory-policy', 'noeviction'];
@@ -52,9 +61,14 @@ export class WatchedPlatform {
       ...{ host: url.hostname, port: Number(url.port), database: 'postgres', user: 'headwater' },
     });
     database.on('error', () => {});
+    const needsRegistry = roles.includes('serving') || roles.includes('monitor');
+    const mlflow = needsRegistry ? await restartableMlflow(join(folder, 'mlflow')) : undefined;
+    const mlflowUrl = mlflow?.env.TEST_MLFLOW_URL;
+    if (mlflowUrl !== undefined) await prepare(mlflowUrl);
     const platform = await PlatformProcess.start(join(folder, 'data'), {
       ENVIRONMENT: 'services',
-      ROLES: 'gateway,pipeline,features',
+      ROLES: roles.join(),
+      ...(mlflowUrl === undefined ? {} : { MLFLOW_TRACKING_URI: mlflowUrl }),
       KAFKA_BROKERS: kafka.env.TEST_KAFKA_BROKERS as string,
       REDIS_PORT: String(redis.port),
       DATABASE_HOST: url.hostname,
@@ -63,7 +77,8 @@ export class WatchedPlatform {
       DATABASE_USER: 'headwater',
       HEALTH_STALLED_AFTER: '10s',
     });
-    return new WatchedPlatform(folder, platform, { redis, postgres, kafka, database }, hasOwnDisk);
+    const servers = { redis, postgres, kafka, database, ...(mlflow === undefined ? {} : { mlflow }) };
+    return new WatchedPlatform(folder, platform, servers, hasOwnDisk);
   }
 
   get dataDirectory(): string {
@@ -71,12 +86,12 @@ export class WatchedPlatform {
   }
 
   async stop(): Promise<void> {
-    const { redis, postgres, kafka, database } = this.servers;
+    const { redis, postgres, kafka, database, mlflow } = this.servers;
     await this.platform.kill();
     await database.end();
-    for (const server of [kafka, postgres, redis]) await server.stop();
+    for (const server of [kafka, postgres, redis, mlflow]) await server?.stop();
     if (this.hasOwnDisk) execFileSync('umount', [this.dataDirectory]);
-    rmSync(this.#folder, { recursive: true, force: true });
+    rmSync(this.#folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 500 });
   }
 
   async ready(role: WatchedRole): Promise<Readiness> {
@@ -153,6 +168,21 @@ export class WatchedPlatform {
   async metricsOf(role: WatchedRole): Promise<string> {
     return (await fetch(`${this.platform.urls[role]}/metrics`)).text();
   }
+}
+
+/** MLflow ends with its workers: a kill of its first process would leave them, and they would answer. */
+async function restartableMlflow(folder: string): Promise<RunningServer> {
+  let running = await startMlflow(folder);
+  const port = Number(new URL(running.env.TEST_MLFLOW_URL as string).port);
+  return {
+    ...running,
+    stop: () => running.stop(),
+    async restart(downMs) {
+      await running.stop();
+      await sleep(downMs);
+      running = await startMlflow(folder, { port });
+    },
+  };
 }
 
 const FRAUD = { view: 'fraud', version: 1 };

@@ -1,6 +1,5 @@
-import { createRequire } from 'node:module';
-import type * as SchemaTypes from 'apache-beam/proto/schema';
 import { InvalidPipelineError } from '#pipelines/engine/errors';
+import * as SchemaTypes from '#pipelines/proto/schema';
 import type { ByteReader, ByteWriter } from './bytes.ts';
 import { BaseCoder, type Coder } from './coder.ts';
 import {
@@ -13,9 +12,6 @@ import {
   VarIntCoder,
 } from './standard_coders.ts';
 import { readTime, writeTime } from './wire_time.ts';
-
-const require = createRequire(import.meta.url);
-const schemaProtos = require('apache-beam/proto/schema') as typeof SchemaTypes;
 
 type Schema = SchemaTypes.Schema;
 type FieldType = SchemaTypes.FieldType;
@@ -40,7 +36,7 @@ export class RowCoder extends BaseCoder<Row> {
   readonly #schemaOrder: readonly number[];
 
   constructor(schema: Schema) {
-    super('beam:coder:row:v1', [], schemaProtos.Schema.toBinary(schema));
+    super('beam:coder:row:v1', [], SchemaTypes.Schema.toBinary(schema));
     const ordered = schema.fields.map((field, index) => ({
       field,
       index,
@@ -56,7 +52,7 @@ export class RowCoder extends BaseCoder<Row> {
   }
 
   static fromPayload(payload: Uint8Array): RowCoder {
-    return new RowCoder(schemaProtos.Schema.fromBinary(payload));
+    return new RowCoder(SchemaTypes.Schema.fromBinary(payload));
   }
 
   /** What each field is made of, in a word: for tools that read untyped examples. */
@@ -121,7 +117,7 @@ function valueCoderOf(name: string, type: FieldType | undefined): Coder<unknown>
         elementCoder(name, info.mapType.valueType),
       ) as Coder<unknown>;
     case 'rowType':
-      return new RowCoder(info.rowType.schema ?? schemaProtos.Schema.create()) as Coder<unknown>;
+      return new RowCoder(info.rowType.schema ?? SchemaTypes.Schema.create()) as Coder<unknown>;
     case 'logicalType':
       return logicalCoder(name, info.logicalType);
     default:
@@ -135,7 +131,7 @@ function elementCoder(name: string, type: FieldType | undefined): Coder<unknown>
 }
 
 function atomicCoder(type: SchemaTypes.AtomicType): Coder<unknown> {
-  const { AtomicType } = schemaProtos;
+  const { AtomicType } = SchemaTypes;
   switch (type) {
     case AtomicType.BYTE:
       return new ByteCoder() as Coder<unknown>;

@@ -1,11 +1,12 @@
 import { createReadStream } from 'node:fs';
 import * as grpc from '@grpc/grpc-js';
 import { connect } from '#pipelines/harness/grpc_connections';
-import { runnerApi } from '#pipelines/model/beam';
-import { type ArtifactApi, artifactClients } from '#pipelines/model/fn_api';
+import type * as artifactApi from '#pipelines/proto/beam_artifact_api';
+import * as artifactClients from '#pipelines/proto/beam_artifact_api.grpc-client';
+import * as runnerApi from '#pipelines/proto/beam_runner_api';
 
-type Response = ArtifactApi.ArtifactResponseWrapper;
-type Request = ArtifactApi.ArtifactRequestWrapper;
+type Response = artifactApi.ArtifactResponseWrapper;
+type Request = artifactApi.ArtifactRequestWrapper;
 
 const FILE = 'beam:artifact:type:file:v1';
 const LAST: Response['response'] = {

@@ -1,5 +1,5 @@
-import { runnerApi } from '#pipelines/model/beam';
 import type { EnvironmentProto } from '#pipelines/model/graph';
+import * as runnerApi from '#pipelines/proto/beam_runner_api';
 
 /** What this SDK's workers understand; runners choose coders and protocols by it. */
 export const CAPABILITIES: readonly string[] = [

@@ -1,6 +1,6 @@
-import { runnerApi } from '#pipelines/model/beam';
 import type { PipelineProto } from '#pipelines/model/graph';
 import * as urns from '#pipelines/model/urns';
+import * as runnerApi from '#pipelines/proto/beam_runner_api';
 import type { OptionValue } from './job_client.ts';
 
 /**

@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type * as grpc from '@grpc/grpc-js';
 import { connect } from '#pipelines/harness/grpc_connections';
-import { type JobApi, jobApi, jobClients } from '#pipelines/model/fn_api';
 import type { PipelineProto } from '#pipelines/model/graph';
+import * as jobApi from '#pipelines/proto/beam_job_api';
+import * as jobClients from '#pipelines/proto/beam_job_api.grpc-client';
 import { offerArtifacts } from './artifact_staging.ts';
 import { JobFailedError, RunnerUnavailableError } from './errors.ts';
 
@@ -49,14 +50,14 @@ export class JobClient {
 
   /** @throws {@link RunnerUnavailableError} when the job service does not answer */
   async submit({ name, pipeline, options }: JobRequest): Promise<RunningJob> {
-    const prepared = await this.#call<JobApi.PrepareJobResponse>('preparing the job', (callback) =>
+    const prepared = await this.#call<jobApi.PrepareJobResponse>('preparing the job', (callback) =>
       this.#client.prepare({ pipeline, jobName: name, pipelineOptions: { fields: structFields(options) } }, callback),
     );
     const { artifactStagingEndpoint, stagingSessionToken, preparationId } = prepared;
     if (artifactStagingEndpoint !== undefined && artifactStagingEndpoint.url !== '') {
       await offerArtifacts(artifactStagingEndpoint.url, stagingSessionToken);
     }
-    const { jobId } = await this.#call<JobApi.RunJobResponse>('starting the job', (callback) =>
+    const { jobId } = await this.#call<jobApi.RunJobResponse>('starting the job', (callback) =>
       this.#client.run({ preparationId, retrievalToken: '' }, callback),
     );
     return new RunningJob(name, jobId, this.#client, (doing, call) => this.#call(doing, call as never) as never);
@@ -113,7 +114,7 @@ export class RunningJob {
   #readMessages(onMessage: (text: string) => void): Promise<void> {
     return new Promise((resolve, reject) => {
       const stream = this.#client.getMessageStream({ jobId: this.id });
-      stream.on('data', ({ response }: JobApi.JobMessagesResponse) => {
+      stream.on('data', ({ response }: jobApi.JobMessagesResponse) => {
         if (response.oneofKind === 'messageResponse') {
           const { messageText, importance } = response.messageResponse;
           onMessage(messageText);
@@ -134,7 +135,7 @@ export class RunningJob {
     });
   }
 
-  async #terminalState(): Promise<JobApi.JobState_Enum> {
+  async #terminalState(): Promise<jobApi.JobState_Enum> {
     for (;;) {
       const state = await this.state();
       if (TERMINAL.has(state)) return state;
@@ -147,15 +148,15 @@ export class RunningJob {
     if (this.#messages.length > KEPT_MESSAGES) this.#messages.shift();
   }
 
-  async state(): Promise<JobApi.JobState_Enum> {
-    const { state } = await this.#call<JobApi.JobStateEvent>('asking for the job’s state', (callback) =>
+  async state(): Promise<jobApi.JobState_Enum> {
+    const { state } = await this.#call<jobApi.JobStateEvent>('asking for the job’s state', (callback) =>
       this.#client.getState({ jobId: this.id }, callback),
     );
     return state;
   }
 
   async metrics(): Promise<readonly JobMetric[]> {
-    const { metrics } = await this.#call<JobApi.GetJobMetricsResponse>('asking for metrics', (callback) =>
+    const { metrics } = await this.#call<jobApi.GetJobMetricsResponse>('asking for metrics', (callback) =>
       this.#client.getJobMetrics({ jobId: this.id }, callback),
     );
     return metrics?.attempted ?? [];
@@ -166,7 +167,7 @@ export class RunningJob {
   }
 }
 
-type Fields = NonNullable<JobApi.PrepareJobRequest['pipelineOptions']>['fields'];
+type Fields = NonNullable<jobApi.PrepareJobRequest['pipelineOptions']>['fields'];
 
 function structFields(options: Readonly<Record<string, OptionValue>>): Fields {
   return Object.fromEntries(

@@ -1,6 +1,5 @@
 import { type Logger, silentLogger } from '#monitoring/log';
 import { WorkerPool } from '#pipelines/harness/worker_pool';
-import { runnerApi } from '#pipelines/model/beam';
 import {
   buildGraph,
   type Construct,
@@ -8,6 +7,7 @@ import {
   type PipelineProto,
   portableProto,
 } from '#pipelines/model/graph';
+import * as runnerApi from '#pipelines/proto/beam_runner_api';
 import { externalEnvironment } from './environment.ts';
 import { JobFailedError } from './errors.ts';
 import { JobClient, type JobMetric, type OptionValue, type RunningJob } from './job_client.ts';

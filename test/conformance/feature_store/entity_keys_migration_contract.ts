@@ -83,7 +83,7 @@ async function previousRelease(sql: SqlExecutor): Promise<void> {
 /** @param open - an empty database */
 export function describeEntityKeysMigration(name: string, open: () => Promise<SqlExecutor>): void {
   describe(`${name} takes over what was written before entity keys`, () => {
-    test('rows, labels and predictions are renamed; what cannot be told is reported and stays', async () => {
+    test('rows, labels and predictions are renamed; what is ambiguous is reported and stays', async () => {
       const executor = await open();
       await previousRelease(executor);
       // It is open, and a folder is opened once.

@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { createFileSystems } from '#connectors/files/file_systems';
 import { emptyEntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
 import { count } from '#feature_store/definitions/aggregations';
-import { viewData } from '#feature_store/definitions/definition_data';
+import { type ViewData, viewData } from '#feature_store/definitions/definition_data';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { field } from '#feature_store/definitions/feature';
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
@@ -791,6 +791,34 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       expect(await store.listModelAudit(model, 1)).toMatchObject([{ by: 'a\ufffdb', reason: 'c\ufffdd' }]);
     });
 
+    test('some features of rows are written beside the others, which stay; what rows held before is still known', async () => {
+      const view = randomUUID();
+      const of = (atHours: number, values: FeatureRow['values'], computedHours: number): FeatureRow => ({
+        ...row(view, 'a', atHours, 0),
+        ...{ values, computedAt: processingTime(START + computedHours * HOUR_MS) },
+      });
+      await store.write([of(1, { old: 1, more: 1 }, 1), of(3, { old: 3, more: 3 }, 3)]);
+      const computed = [0, 1, 2, 3].map((hours) => of(hours, { old: 10 + hours, more: 10 + hours }, 9));
+      const features = async (atHours: number, knownBy?: number) => {
+        const moment = { entityKey: keyOf('a'), eventTime: eventTime(START + atHours * HOUR_MS) };
+        const by = knownBy === undefined ? undefined : processingTime(START + knownBy * HOUR_MS);
+        return (await store.pointInTimeJoin([moment], { view: { view, version: 1 }, knownBy: by }))[0];
+      };
+      for (let times = 0; times < 2; times += 1) {
+        await store.writeFeatures(computed, ['more', 'fresh']);
+        // There was no row before the first: it is written whole.
+        expect(await features(0)).toEqual({ old: 10, more: 10, fresh: null });
+        expect(await features(1)).toEqual({ old: 1, more: 11, fresh: null });
+        expect(await features(2)).toEqual({ old: 1, more: 12, fresh: null });
+        expect(await features(3)).toEqual({ old: 3, more: 13, fresh: null });
+        expect(await features(3, 4)).toEqual({ old: 3, more: 3 });
+      }
+      // The stream's row was computed after the back-fill's: its other features stay.
+      await store.write([of(3, { old: 4, more: 4 }, 12)]);
+      await store.writeFeatures(computed, ['more']);
+      expect(await features(3)).toEqual({ old: 4, more: 13 });
+    });
+
     test('definitions are kept as data: replaced by kind and id, compared at start, refused where a function has changed', async () => {
       const name = `kept_${randomUUID().slice(0, 8)}`;
       const viewOf = (filter: (event: Readonly<Record<string, unknown>>) => boolean) =>
@@ -799,7 +827,9 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       await checkDefinitions(store, [before]);
       await checkDefinitions(store, [before]);
       const kept = (await store.readDefinitions()).filter(({ id }) => id === `${name}@1`);
-      expect(kept).toEqual([{ kind: 'view', id: `${name}@1`, data: JSON.parse(JSON.stringify(viewData(before))) }]);
+      expect(kept).toMatchObject([
+        { kind: 'view', id: `${name}@1`, data: JSON.parse(JSON.stringify(viewData(before))) },
+      ]);
       await expect(checkDefinitions(store, [viewOf((event) => Number(event.amount) > 1)])).rejects.toThrow(
         /feature count_1h of kept_\w+@1 has changed: its filter was `.*> 100`, is `.*> 1`/,
       );
@@ -808,6 +838,49 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       ]);
       const now = (await store.readDefinitions()).find(({ id }) => id === `${name}@1`);
       expect(now).toMatchObject({ data: { features: { count_1h: {}, more: { type: 'double' } } } });
+    });
+
+    test('what was applied of a definition stays beside what is in use until it is applied again; removed, it is gone', async () => {
+      const record = (features: object) => {
+        const view = testView({ ...count().over('1h'), ...features }, { name });
+        return { kind: 'view', id: `${name}@1`, data: viewData(view) } as const;
+      };
+      const name = `applied_${randomUUID().slice(0, 8)}`;
+      const [before, after] = [record({}), record({ more: field('amount', 'double', 'd') })];
+      const featuresIn = (data: unknown) => (data as ViewData | undefined)?.features ?? {};
+      const known = async () => (await store.readDefinitions()).find(({ id }) => id === `${name}@1`);
+      // A store that has other views has a stream of before.
+      await store.recordApplied([{ ...before, id: `${name}_other@1` }]);
+      await store.recordDefinitions([before], 'have_no_history');
+      expect(await known()).toMatchObject({ applied: null });
+      await store.recordApplied([before]);
+      await store.recordDefinitions([after], 'have_no_history');
+      expect(Object.keys(featuresIn((await known())?.data)).sort()).toEqual(['count_1h', 'more']);
+      expect(Object.keys(featuresIn((await known())?.applied))).toEqual(['count_1h']);
+      await store.recordApplied([after]);
+      expect(Object.keys(featuresIn((await known())?.applied)).sort()).toEqual(['count_1h', 'more']);
+      await store.removeDefinitions([before, { kind: 'view', id: `${name}_other@1` }]);
+      expect(await known()).toBeUndefined();
+    });
+
+    test('one apply has the lock; another takes it over by the id of the one that it replaces', async () => {
+      const owner = (id: string) => ({ id, host: 'h', bootId: 'b', pidNamespace: 'n', pid: 1, startTime: '1' });
+      expect(await store.lockApply(owner('first'), undefined)).toBe(true);
+      expect(await store.lockApply(owner('second'), undefined)).toBe(false);
+      expect(await store.lockApply(owner('second'), 'another')).toBe(false);
+      expect(await store.holdApplyLock('first')).toBe(true);
+      expect(await store.readApplyLock()).toMatchObject({ owner: owner('first'), idleMs: expect.any(Number) });
+      expect(await store.lockApply(owner('second'), 'first')).toBe(true);
+      expect(await store.holdApplyLock('first')).toBe(false);
+      await store.unlockApply('first');
+      expect(await store.readApplyLock()).toMatchObject({ owner: owner('second') });
+      await store.unlockApply('second');
+      expect(await store.readApplyLock()).toBeUndefined();
+    });
+
+    test('the rate of back-fills is that of the newest five', async () => {
+      for (const seconds of [1_000, 1, 1, 1, 1, 1]) await store.recordBackfill(100, seconds);
+      expect(await store.readBackfillRate()).toBeCloseTo(100);
     });
   });
 }

@@ -50,7 +50,7 @@ test('texts, whole numbers and numbers in tensors of their own; probabilities ou
     probabilities: number[][];
     classes: string[];
   };
-  const { mlmodel } = readMlmodel('flavors: {onnx: {data: model.onnx}}');
+  const { mlmodel } = readMlmodel(Buffer.from('flavors: {onnx: {data: model.onnx}}'));
   const foreign = packageOfForeign(mlmodel, readFileSync(join(folder, 'model.onnx')));
   expect(foreign.signature).toMatchObject({ task: 'multiclass_classification', classes: expected.classes });
   const model = await LoadedModel.load(foreign);

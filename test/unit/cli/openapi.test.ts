@@ -72,7 +72,7 @@ const isHidden = ({ schema }: RouteOptions): boolean => (schema as { hide?: bool
 /** Routes for probes and people, described in docs: they are in no API. */
 const UNDESCRIBED = /^\/(health(\/(live|ready))?|metrics|openapi\.json|docs(\/.*)?|console(\/.*)?)$/;
 const routesOf = (api: Api): readonly RouteOptions[] =>
-  platform.doors[api].app.registeredRoutes.filter(({ method }) => method !== 'HEAD');
+  platform.listeners[api].app.registeredRoutes.filter(({ method }) => method !== 'HEAD');
 
 function operations(api: Api): readonly Described[] {
   return routesOf(api).flatMap((route) => {

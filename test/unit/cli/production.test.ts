@@ -149,7 +149,7 @@ test('TLS and SASL come from the environment', () => {
   });
 });
 
-test('doors that let in everybody are refused, for the roles that have them', () => {
+test('listeners that let in every caller are refused, for the roles that have them', () => {
   const config = loadPlatformConfig(GOOD);
   expect(() => checkDoors(config, ['serving', 'gateway'])).toThrow(
     /serving listens on 0\.0\.0\.0[\s\S]*gateway listens/,

@@ -56,7 +56,7 @@ test.each(['jsonl', 'csv', 'parquet'] as const)(
           files += 1;
           const file = join(folder, `${format}-${files}.${format}`);
           writeFileSync(file, encodeRows(format, rows));
-          await expect(load(file)).rejects.toThrow(`${file}, row ${at}: ${field} holds `);
+          await expect(load(file)).rejects.toThrow(`${file}, row ${at}: ${field}: holds `);
         },
       ),
       { numRuns: 25 },
@@ -74,6 +74,24 @@ test('rows of a feature view that are imported: the file is refused before its r
   writeFileSync(file, encodeRows('parquet', [{ ...row, amount: 1, category: 'a' }]));
   const source = { from: join(folder, 'rows'), fileSystemOf: createFileSystems() };
   await expect(importRows(untouched, tinyView, source)).rejects.toThrow(
-    `${file}, row group 0, row 0: entity_key holds a NUL character`,
+    `${file}, row group 0, row 0: entity_key: holds a NUL character`,
   );
 });
+
+test.each(['jsonl', 'csv', 'parquet'] as const)(
+  'labels as %s: a number that no double holds is refused',
+  async (format) => {
+    const file = join(folder, `numbers.${format}`);
+    const wrong = format === 'parquet' ? 9_007_199_254_740_993n : '9007199254740993';
+    const rows = [
+      { ...good(0), label: format === 'parquet' ? 1n : 1 },
+      { ...good(1), label: wrong },
+    ];
+    const bytes = encodeRows(format, rows);
+    writeFileSync(
+      file,
+      format === 'jsonl' ? bytes.toString().replace('"9007199254740993"', '9007199254740993') : bytes,
+    );
+    await expect(load(file)).rejects.toThrow(/row 1: label: .*9007199254740993/);
+  },
+);

@@ -8,7 +8,8 @@ import { tinyModel } from '../../support/tiny_model.ts';
 
 const { onnx } = tinyModel(0);
 const mlmodelOf = (more: object = {}) =>
-  readMlmodel(stringify({ flavors: { onnx: { data: 'model.onnx' }, python_function: {} }, ...more })).mlmodel;
+  readMlmodel(Buffer.from(stringify({ flavors: { onnx: { data: 'model.onnx' }, python_function: {} }, ...more })))
+    .mlmodel;
 
 /** A graph with these inputs and outputs, and no nodes. */
 function graphOf(inputs: readonly object[], outputs: readonly object[]): Uint8Array {
@@ -124,5 +125,5 @@ test('what could not be served is refused, all of it at once', () => {
   expect(() => packageOfForeign(mlmodelOf({ signature: { inputs: columns } }), onnx)).toThrow(
     /its column city is string, the graph takes float32.*it takes 4 columns, and 1 are named/,
   );
-  expect(() => readMlmodel(stringify({ flavors: { sklearn: {} } }))).toThrow(/no onnx flavor/);
+  expect(() => readMlmodel(Buffer.from(stringify({ flavors: { sklearn: {} } })))).toThrow(/no onnx flavor/);
 });

@@ -5,7 +5,8 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { type CryptoKey, exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose';
 import { z } from 'zod';
 import type { EventType } from '#connectors/gateway/event_validator';
-import { createTestGateway, eventOf, type TestGateway } from './test_gateway.ts';
+import { goodEvent } from '../../../support/good_event.ts';
+import { createTestGateway, type TestGateway } from './test_gateway.ts';
 
 // Who may send what, how much and how it is packed.
 
@@ -32,7 +33,7 @@ const token = (claims: JWTPayload = {}, key = signingKey): Promise<string> =>
     .sign(key);
 
 const send = (gateway: TestGateway, id: string, headers: Record<string, string> = {}) =>
-  gateway.post('/ingest', JSON.stringify(eventOf(id)), headers);
+  gateway.post('/ingest', JSON.stringify(goodEvent(id)), headers);
 
 test('a valid token lets in, and so does an API key', async () => {
   const gateway = await createTestGateway({ jwt: { issuer: ISSUER, audience: AUDIENCE, jwksUrl }, apiKeys: [API_KEY] });
@@ -92,7 +93,7 @@ test('each caller has its own limit; answers say when to come back', async () =>
 
 test('bodies may be compressed', async () => {
   const gateway = await createTestGateway();
-  const lines = ['g1', 'g2'].map((id) => JSON.stringify(eventOf(id))).join('\n');
+  const lines = ['g1', 'g2'].map((id) => JSON.stringify(goodEvent(id))).join('\n');
   const answer = await gateway.post('/ingest/batch', gzipSync(lines), { 'content-encoding': 'gzip' });
   expect(answer).toMatchObject({ status: 200, body: { accepted: 2 } });
 });
@@ -102,7 +103,7 @@ test('what grows too large when it is unpacked is refused', async () => {
   const bomb = gzipSync(Buffer.alloc(50_000_000, ' '));
   expect(bomb.length).toBeLessThan(100_000);
   expect((await gateway.post('/ingest/batch', bomb, { 'content-encoding': 'gzip' })).status).toBe(413);
-  const cut = gzipSync(JSON.stringify(eventOf('x'))).subarray(0, 50);
+  const cut = gzipSync(JSON.stringify(goodEvent('x'))).subarray(0, 50);
   expect((await gateway.post('/ingest', cut, { 'content-encoding': 'gzip' })).status).toBe(400);
   expect((await gateway.post('/ingest', 'x', { 'content-encoding': 'rot13' })).status).toBe(415);
 });

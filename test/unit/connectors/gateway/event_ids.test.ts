@@ -1,7 +1,8 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { Generations } from '#connectors/gateway/generations';
-import { createTestGateway, eventOf } from './test_gateway.ts';
+import { goodEvent } from '../../../support/good_event.ts';
+import { createTestGateway } from './test_gateway.ts';
 
 test('the newest entries are kept: half of the most at least, the most at most', () => {
   fc.assert(
@@ -32,7 +33,7 @@ test('any order of events of few users, ids and contents: as a map of user and i
           return known === undefined ? 'accepted' : known === amount ? 'duplicate' : 'rejected';
         });
         const texts = batch.map(({ user, id, amount }) =>
-          JSON.stringify(eventOf(`id-${id}`, { user_id: `u${user}`, amount, timestamp: at })),
+          JSON.stringify(goodEvent(`id-${id}`, { user_id: `u${user}`, amount, timestamp: at })),
         );
         if (texts.length === 1) {
           const { status } = await gateway.post('/ingest', texts[0] as string);

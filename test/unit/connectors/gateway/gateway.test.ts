@@ -1,5 +1,6 @@
 import { beforeEach, expect, test } from '@jest/globals';
-import { createTestGateway, eventOf as event, type TestGateway } from './test_gateway.ts';
+import { goodEvent as event } from '../../../support/good_event.ts';
+import { createTestGateway, type TestGateway } from './test_gateway.ts';
 
 let gateway: TestGateway;
 beforeEach(async () => {

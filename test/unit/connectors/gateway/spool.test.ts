@@ -5,7 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { RecordRefusedError, RecordTooLargeError } from '#connectors/errors';
 import { transactions } from '#feature_store/views/transactions';
-import { createTestGateway, eventOf, type TestGateway } from './test_gateway.ts';
+import { goodEvent } from '../../../support/good_event.ts';
+import { createTestGateway, type TestGateway } from './test_gateway.ts';
 
 let directory: string;
 let open: TestGateway[];
@@ -26,7 +27,7 @@ async function start(spool: object = {}): Promise<TestGateway> {
 }
 
 const send = async (gateway: TestGateway, id: string): Promise<number> =>
-  (await gateway.post('/ingest', JSON.stringify(eventOf(id)))).status;
+  (await gateway.post('/ingest', JSON.stringify(goodEvent(id)))).status;
 
 async function until(condition: () => boolean): Promise<void> {
   const giveUpAt = Date.now() + 10_000;
@@ -44,7 +45,7 @@ test('while the broker is away events are accepted, and sent in order when it is
   gateway.broker.mode = 'down';
   const ids = Array.from({ length: 20 }, (_, index) => `away-${index}`);
   for (const id of ids) expect(await send(gateway, id)).toBe(202);
-  expect((await gateway.post('/ingest', JSON.stringify(eventOf('bad', { amount: -1 })))).status).toBe(400);
+  expect((await gateway.post('/ingest', JSON.stringify(goodEvent('bad', { amount: -1 })))).status).toBe(400);
   expect(idsOf(gateway)).toEqual(['before']);
   const health = await gateway.app.inject('/health');
   expect([health.statusCode, health.json()]).toMatchObject([
@@ -95,7 +96,7 @@ test('a full spool answers 503 with Retry-After, and loses nothing that it has a
   const accepted: string[] = [];
   let refused = 0;
   for (let index = 0; index < 40; index += 1) {
-    const { status, headers, body } = await gateway.post('/ingest', JSON.stringify(eventOf(`e${index}`)));
+    const { status, headers, body } = await gateway.post('/ingest', JSON.stringify(goodEvent(`e${index}`)));
     if (status === 202) accepted.push(`e${index}`);
     else {
       refused += 1;
@@ -142,7 +143,7 @@ test('what the broker refuses of the spool becomes a dead letter, alone: all beh
     return index % 7 === 5 ? { country: 'FR', currency: 'USD' } : {};
   };
   for (let index = 0; index < 40; index += 1) {
-    const { status } = await gateway.post('/ingest', JSON.stringify(eventOf(`e${index}`, changes(index))));
+    const { status } = await gateway.post('/ingest', JSON.stringify(goodEvent(`e${index}`, changes(index))));
     expect(status).toBe(202);
   }
   gateway.broker.mode = 'up';

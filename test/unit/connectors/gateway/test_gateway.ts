@@ -89,17 +89,3 @@ export async function createTestGateway(
         .map(({ record }) => JSON.parse(String(record.value)) as Record<string, unknown>),
   };
 }
-
-export const eventOf = (id: string, changes: object = {}) => ({
-  event_id: id,
-  user_id: 'u1',
-  event_type: 'transaction',
-  timestamp: new Date().toISOString(),
-  account_id: 'a1',
-  amount: 5,
-  currency: 'EUR',
-  merchant_id: 'm1',
-  merchant_category: 'grocery',
-  country: 'DE',
-  ...changes,
-});

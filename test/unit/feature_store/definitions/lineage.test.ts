@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { describeView } from '#feature_store/definitions/feature_view';
 import { changesBetween, lineageOf } from '#feature_store/definitions/lineage';
-import type { AppliedDefinition } from '#feature_store/offline/applied_definitions';
+import type { StoredDefinition } from '#feature_store/offline/applied_definitions';
 import { checkDefinitions } from '#feature_store/offline/check_definitions';
 import { fraudView } from '#feature_store/views/fraud';
 import { userActivityV1, userActivityV2 } from '#feature_store/views/user_activity';
@@ -32,10 +32,11 @@ test('versions differ by what was added and what means something else', () => {
 
 test('a version that has been in use must not break: what was taken out or changed is refused by name', async () => {
   const kept = new Map<string, ReturnType<typeof describeView>>();
-  const applied: AppliedDefinition[] = [];
+  const applied: StoredDefinition[] = [];
   const offline: Parameters<typeof checkDefinitions>[0] = {
     readDefinitions: async () => applied,
-    recordDefinitions: async (definitions) => void applied.splice(0, applied.length, ...definitions),
+    recordDefinitions: async (definitions) =>
+      void applied.splice(0, applied.length, ...definitions.map((each) => ({ ...each, applied: null }))),
     readDefinition: async ({ view, version }) => kept.get(`${view}@${version}`),
     writeDefinition: async (description) => void kept.set(`${description.view}@${description.version}`, description),
   };

@@ -1,7 +1,10 @@
 import * as grpc from '@grpc/grpc-js';
 import { expect, test } from '@jest/globals';
 import { Worker } from '#pipelines/harness/worker';
-import { type FnApi, fnServers, provisionApi, provisionServers } from '#pipelines/model/fn_api';
+import type * as fnApi from '#pipelines/proto/beam_fn_api';
+import * as fnServers from '#pipelines/proto/beam_fn_api.grpc-server';
+import * as provisionApi from '#pipelines/proto/beam_provision_api';
+import * as provisionServers from '#pipelines/proto/beam_provision_api.grpc-server';
 
 test('a worker says what it is doing when its runner wants to know', async () => {
   const server = new grpc.Server();
@@ -14,13 +17,13 @@ test('a worker says what it is doing when its runner wants to know', async () =>
     info: provisionApi.ProvisionInfo.create({ statusEndpoint: { url: `127.0.0.1:${port}` } }),
   });
   // A runner that only provisions workers and asks for their status.
-  const answered = new Promise<{ workerId: unknown; response: FnApi.WorkerStatusResponse }>((resolve) => {
+  const answered = new Promise<{ workerId: unknown; response: fnApi.WorkerStatusResponse }>((resolve) => {
     server.addService(
       fnServers.beamFnWorkerStatusDefinition as never,
       {
-        workerStatus(call: grpc.ServerDuplexStream<FnApi.WorkerStatusResponse, FnApi.WorkerStatusRequest>) {
+        workerStatus(call: grpc.ServerDuplexStream<fnApi.WorkerStatusResponse, fnApi.WorkerStatusRequest>) {
           const [workerId] = call.metadata.get('worker_id');
-          call.on('data', (response: FnApi.WorkerStatusResponse) => resolve({ workerId, response }));
+          call.on('data', (response: fnApi.WorkerStatusResponse) => resolve({ workerId, response }));
           call.write({ id: 'question 1' });
         },
       } as never,

@@ -8,7 +8,7 @@ import { buildGraph, fingerprintOf, functionName } from '#pipelines/model/graph'
 import { groupByKey } from '#pipelines/model/grouping';
 import type { KV, PCollection, PipelineRoot } from '#pipelines/model/pcollection';
 import { createPipeline } from '#pipelines/model/pipeline';
-import { create, keyBy, parDo, primitive, windowInto } from '#pipelines/model/transforms';
+import { collectionOf, create, keyBy, parDo, primitive, windowInto } from '#pipelines/model/transforms';
 import { sessions } from '#pipelines/model/windowing';
 import { type EmbeddedOptions, runEmbedded } from '#pipelines/runner/embedded';
 
@@ -79,7 +79,7 @@ test('strict mode refuses an element that its coder does not take', async () => 
 test('a transform that the engine does not know is named when the graph is compiled', () => {
   const unknown = primitive<PipelineRoot, PCollection<number>>('Mystery', (_, pipeline, proto) => {
     proto.spec = { urn: 'beam:transform:mystery:v1', payload: new Uint8Array() };
-    return pipeline.createPCollectionInternal(new StringUtf8Coder() as never) as unknown as PCollection<number>;
+    return collectionOf<number>(pipeline, new StringUtf8Coder());
   });
   expect(() => createPipeline((root) => root.apply(unknown))).toThrow(
     /transform "Mystery" \(beam:transform:mystery:v1\) is not known to the embedded runner/,

@@ -1,8 +1,8 @@
 import { expect, test } from '@jest/globals';
 import nexmark from '#examples/nexmark/pipeline';
-import { runnerApi } from '#pipelines/model/beam';
 import { buildGraph, fingerprintOf, portableProto } from '#pipelines/model/graph';
 import { create, keyBy } from '#pipelines/model/transforms';
+import * as runnerApi from '#pipelines/proto/beam_runner_api';
 import { dockerEnvironment } from '#pipelines/runner/portable/environment';
 
 // What Dataflow and other runners are sent: a job that cannot be run here is at least one that they can read.

@@ -121,6 +121,37 @@ test('rows that the model cannot take lie apart, with the reasons; NaN and nothi
   ]);
 });
 
+test('integers of 64 bits go along exactly, and are refused where the model takes numbers; text that no store takes is refused', async () => {
+  const ids = [2n ** 53n + 1n, -(2n ** 63n), 5n, 6n, 7n];
+  const rows = ids.map((id, at) => ({ ...(rowsOf(at, 1)[0] as InputRow), id }));
+  const counts = rows.map((row, at) => ({
+    ...row,
+    count: at === 2 ? 2n ** 53n + 1n : 3n,
+    category: at === 3 ? 'a\0' : 'a',
+  }));
+  put('ids.parquet', encodeRows('parquet', counts));
+  for (const format of ['jsonl', 'csv', 'parquet'] as const) {
+    rmSync(join(folder, 'out'), { recursive: true, force: true });
+    await scoreAll({ format });
+    expect((await answers()).map(({ id }) => String(id)).sort()).toEqual([String(ids[0]), String(ids[1]), '7'].sort());
+    const [file] = readdirSync(join(folder, 'out/refused')) as [string];
+    const text = readFileSync(join(folder, 'out/refused', file), 'utf8');
+    const refused = text.trimEnd().split('\n');
+    expect(refused.map((line) => JSON.parse(line))).toEqual([
+      {
+        file: join(folder, 'in', 'ids.parquet'),
+        problems: ['category: holds a NUL character (U+0000)'],
+        text: expect.stringContaining('"id":6'),
+      },
+      {
+        file: join(folder, 'in', 'ids.parquet'),
+        problems: [expect.stringMatching(/^count holds the number 9007199254740993, which no double holds exactly/)],
+        row: expect.objectContaining({ id: 5, count: '9007199254740993' }),
+      },
+    ]);
+  }
+});
+
 test('what was stopped goes on: parts that are done are left alone, one that was being written is written again', async () => {
   for (let file = 0; file < 6; file += 1) put(`${file}.jsonl`, encodeRows('jsonl', rowsOf(file * 50, 50)));
   await scoreAll();
