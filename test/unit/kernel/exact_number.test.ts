@@ -23,7 +23,8 @@ test('every double comes back from the text that any language writes of it', () 
   fc.assert(
     fc.property(fc.double({ noNaN: true }), (value) => {
       expect(numberOfText(Object.is(value, -0) ? '-0' : String(value))).toBe(value);
-      if (Math.abs(value) < 2 ** 53 && Math.abs(value) > 1e-300) expect(numberOfText(value.toExponential(16))).toBe(value);
+      if (Math.abs(value) < 2 ** 53 && Math.abs(value) > 1e-300)
+        expect(numberOfText(value.toExponential(16))).toBe(value);
     }),
     { numRuns: 2_000 },
   );
