@@ -109,7 +109,7 @@ export class RunningPlatform {
   }
 }
 
-/** A view as a command has it holds functions; what a store needs of it is its name and version. */
+/** A view as a command has it, alone or in a query, holds functions; what a store needs of it is its name and version. */
 function cloneable(value: unknown): unknown {
   try {
     serialize(value);
@@ -117,9 +117,9 @@ function cloneable(value: unknown): unknown {
   } catch (error) {
     if (Array.isArray(value)) return value.map(cloneable);
     if (typeof value !== 'object' || value === null) throw error;
-    if ('view' in value && typeof value.view === 'string' && 'version' in value)
+    if ('view' in value && typeof value.view === 'string' && 'version' in value) {
       return { view: value.view, version: value.version };
-    // A query with a view in it.
+    }
     return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, cloneable(part)]));
   }
 }

@@ -59,7 +59,7 @@ const CATCH_UP_MS = 60_000;
 
 /** The archive of events, by the platform that runs and has it, or opened for the time of an erasure. */
 function archived(config: PlatformConfig, broker: Broker, log: Logger): readonly Erasable[] {
-  const place = config.broker.kind === 'pubsub' ? undefined : archiveToRead(config);
+  const place = archiveToRead(config);
   if (place === undefined) return [];
   const erase: EventArchive['eraseEntity'] = async (mention, dryRun) => {
     const running = await RunningPlatform.find(config, 'archive');

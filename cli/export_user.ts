@@ -43,6 +43,7 @@ export async function exportUser(text: string, { entity, format, output }: Expor
           found += 1;
           task.update(found);
         }
+        if (place.notRead !== undefined) process.stderr.write(`${place.place}: ${place.notRead}\n`);
         if (format === 'json') await write(']');
         task.finish(`${found}`);
       }

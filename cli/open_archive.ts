@@ -20,18 +20,13 @@ export const archiveDirectoryOf = ({
 export const archiveToRead = (config: Pick<PlatformConfig, 'archive' | 'dataDirectory'>): ArchivePlace | undefined =>
   config.archive.enabled ? archivePlace(archiveDirectoryOf(config), createFileSystems()) : undefined;
 
-/** Returns the archive's writer, which owns its folder; undefined where it is switched off, and on Pub/Sub. */
+/** Returns the archive's writer, which owns its folder; undefined where it is switched off, as it must be on Pub/Sub. */
 export function createArchive(
   deps: { readonly broker: Broker; readonly log: Logger; readonly metrics?: Registry },
   config: PlatformConfig,
 ): EventArchive | undefined {
   const { archive, topics } = config;
   if (!archive.enabled) return undefined;
-  if (config.broker.kind === 'pubsub') {
-    // Pub/Sub gives a message to one reader only: the pipeline.
-    deps.log.warn({ broker: 'pubsub' }, 'archive.not_supported');
-    return undefined;
-  }
   return new EventArchive(
     {
       ...{

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { duration } from '#configs/duration';
+import { ConfigError } from '#configs/errors';
 import { type EnvironmentVariable, loadConfig } from '#configs/load';
 import { brokerConfigSchema } from '#connectors/catalog';
 import { gatewayConfigSchema } from '#connectors/gateway/config';
@@ -272,12 +273,15 @@ export const ENVIRONMENT_VARIABLES: Readonly<Record<string, EnvironmentVariable>
   PREDICTIONS_TOPIC: { path: 'topics.predictions', type: 'string' },
 };
 
+/** Of shells: their names look like those of passwords. */
+const WORKING_DIRECTORIES: ReadonlySet<string> = new Set(['PWD', 'OLDPWD']);
+
 /** @throws {@link ConfigError} listing every problem */
 export function loadPlatformConfig(
   env: Readonly<Record<string, string | undefined>>,
   overrides: Readonly<Record<string, unknown>> = {},
 ): Readonly<PlatformConfig> {
-  const variables = Object.entries(env).filter(([name]) => isSecretName(name));
+  const variables = Object.entries(env).filter(([name]) => isSecretName(name) && !WORKING_DIRECTORIES.has(name));
   rememberSecrets(variables.map(([, value]) => value ?? ''));
   const loaded = loadConfig({
     schema: platformConfigSchema,
@@ -290,6 +294,11 @@ export function loadPlatformConfig(
   const config = withSharedAccess(withNamespace(loaded));
   rememberSecrets(secretsIn(config).map(({ value }) => value));
   if (config.production) checkProduction(config);
+  if (config.archive.enabled && config.broker.kind === 'pubsub') {
+    throw new ConfigError(
+      'archive.enabled: Pub/Sub gives a message to one reader, the feature pipeline, and has no positions that a file could end at. Set archive.enabled to false, and keep events with a Cloud Storage subscription of the topic',
+    );
+  }
   return config;
 }
 

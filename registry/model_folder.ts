@@ -1,7 +1,9 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { messageOf } from '#kernel/errors';
 import { makeFolder, replaceFile } from '#storage/durable_files';
 import { parseJsonFile } from '#storage/json_file';
+import { InvalidModelError } from './errors.ts';
 import { readIfInside, readInside } from './folder_files.ts';
 import type { ModelPackage } from './model_package.ts';
 import type { NewModelVersion, Trial } from './model_registry.ts';
@@ -29,10 +31,14 @@ export interface ModelFolder extends ModelCard {
  * A model as trainers and `headwater models export` write it: model.onnx, headwater.json; and, if they are there, card.json, trials.json, a
  * report, statistics of what it was trained on.
  *
- * @throws {@link ArtifactIntegrityError} when the ONNX bytes are not those that headwater.json was written for
+ * @throws {@link InvalidModelError} when there is no such folder; {@link ArtifactIntegrityError} when the ONNX bytes are not those that headwater.json was written for
  */
 export async function readModelFolder(folder: string): Promise<ModelFolder> {
-  const files = new Set(await readdir(folder));
+  const files = new Set(
+    await readdir(folder).catch((error: unknown): never => {
+      throw new InvalidModelError([`its folder ${folder} cannot be read: ${messageOf(error)}`], error);
+    }),
+  );
   const [onnx, document] = await Promise.all([readInside(folder, ONNX_FILE), readInside(folder, PACKAGE_FILE)]);
   const readIfThere = async <T>(name: string, otherwise: T): Promise<T> =>
     files.has(name)

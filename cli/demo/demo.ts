@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises';
 import Table from 'cli-table3';
 import { DeadLetterQueue } from '#connectors/dead_letters';
 import {
@@ -26,6 +25,7 @@ import { createProgress, type Progress, StallWatch } from '../progress.ts';
 import { shippedFraudDetector } from '../shipped_model.ts';
 import { shutDown } from '../shutdown.ts';
 import { tableOf } from '../training_table.ts';
+import { beginDemoFolder } from './demo_folder.ts';
 import { DemoFailedError } from './errors.ts';
 import { HttpClient } from './http_client.ts';
 import { type IngestResult, runTraffic } from './traffic.ts';
@@ -77,8 +77,9 @@ export async function runDemo(options: DemoOptions): Promise<void> {
 /** A demo has a place of its own, and begins afresh: on servers it uses names that no other run has. */
 async function demoConfig(options: DemoOptions): Promise<PlatformConfig> {
   const env = { ...process.env };
+  const isDefault = env.DATA_DIRECTORY === undefined;
   env.DATA_DIRECTORY ??= `.headwater/demo-${env.ENVIRONMENT ?? 'embedded'}`;
-  if (!options.keep) await rm(env.DATA_DIRECTORY, { recursive: true, force: true });
+  if (!options.keep) await beginDemoFolder(env.DATA_DIRECTORY, isDefault);
   const run = Date.now().toString(36);
   const shared = loadPlatformConfig(env);
   const suffix = shared.broker.kind === 'memory' ? '' : `-${run}`;

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Admin, Kafka, logLevel } from 'kafkajs';
 import type {
   Broker,
@@ -21,12 +22,16 @@ import { type ErrorContext, understood } from './errors.ts';
 import { Fetcher } from './fetcher.ts';
 import { GroupOffsets } from './group_offsets.ts';
 import { IdempotentProducer } from './idempotent_producer.ts';
+import { createErrorFromCode } from './kafkajs_cluster.ts';
 import type { TopicMetadata } from './metadata_request.ts';
 import { formatPosition, PartitionReader, parsePosition } from './partition_reader.ts';
 import { saslOptions, tlsOptions } from './security.ts';
 import { type OffsetRange, TopicDirectory } from './topic_directory.ts';
 import { TransactionalProducer } from './transactional_producer.ts';
 
+const UNKNOWN_TOPIC = 3;
+const LEADER_NOT_AVAILABLE = 5;
+const LEADER_DELAY_MS = 50;
 /** A cold broker needs a while until its coordinators are loaded. */
 const RETRY = { retries: 8, initialRetryTime: 100, maxRetryTime: 5_000 };
 
@@ -95,7 +100,7 @@ export class KafkaBroker implements Broker {
       const missing = topics.filter(({ name }) => !existing.has(name));
       if (missing.length === 0) return;
       await this.#admin.createTopics({
-        waitForLeaders: true,
+        waitForLeaders: false,
         topics: missing.map(({ name, partitions, retentionMs }) => ({
           topic: name,
           numPartitions: partitions,
@@ -103,8 +108,24 @@ export class KafkaBroker implements Broker {
           configEntries: [{ name: 'retention.ms', value: String(retentionMs ?? -1) }],
         })),
       });
+      await this.#leadersOf(missing.map(({ name }) => name));
     } catch (error) {
       throw this.#understood(error);
+    }
+  }
+
+  /** Waits until every partition of topics that were just made has a leader: a loaded cluster may not know them for seconds. */
+  async #leadersOf(topics: readonly string[]): Promise<void> {
+    const giveUpAtMs = performance.now() + this.#config.requestTimeoutMs;
+    for (;;) {
+      const found = await this.#directory.lookUp(topics);
+      const waiting = topics.filter((name) => {
+        const { errorCode = UNKNOWN_TOPIC, leaders } = found.get(name) ?? {};
+        return errorCode !== 0 || [...(leaders?.values() ?? [])].includes(undefined);
+      });
+      if (waiting.length === 0) return;
+      if (performance.now() > giveUpAtMs) throw createErrorFromCode(LEADER_NOT_AVAILABLE);
+      await sleep(LEADER_DELAY_MS);
     }
   }
 

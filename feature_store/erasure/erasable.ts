@@ -23,6 +23,8 @@ export interface Erasable {
   read(subject: DataSubject): AsyncIterable<SubjectRecord>;
   /** Why data may stay after {@link erase}, and for how long; absent where none does. */
   readonly stays?: string;
+  /** Why {@link read} leaves data out; absent where it does not. */
+  readonly notRead?: string;
 }
 
 /** @param views - all that are defined */

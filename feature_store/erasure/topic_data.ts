@@ -14,12 +14,19 @@ export const topicData = (broker: Broker, topic: string, hasKeys: boolean): Eras
   ...(broker.kind === 'memory'
     ? {}
     : { stays: `records last until the retention${hasKeys ? ' or compaction' : ''} of topic ${topic} removes them` }),
+  ...(broker.kind === 'pubsub'
+    ? {
+        notRead: `Pub/Sub gives a message to one reader, the platform's own: what waits in topic ${topic} is not shown`,
+      }
+    : {}),
   async erase({ key, mention }) {
     if (broker.kind === 'memory') return (await broker.eraseRecords?.(topic, mention)) ?? 0;
     if (hasKeys && broker.kind === 'kafka') await broker.producer.send(topic, [{ key, value: null }]);
     return 0;
   },
   async *read({ mention }: DataSubject): AsyncGenerator<SubjectRecord> {
+    // Reading would keep messages from the job whose subscription it is.
+    if (broker.kind === 'pubsub') return;
     const waiting = [...(await broker.listPartitions(topic))];
     for (let partition = waiting.shift(); partition !== undefined; partition = waiting.shift()) {
       const reader = await broker.openPartition(topic, partition, { startAt: 'earliest' });

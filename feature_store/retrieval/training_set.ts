@@ -8,6 +8,7 @@ import type { EntityKey } from '#feature_store/definitions/entity_key';
 import type { FeatureType } from '#feature_store/definitions/feature';
 import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import type { FeatureService, ServiceData, ServiceSignature } from '#feature_store/definitions/feature_service';
+import { messageOf } from '#kernel/errors';
 import { type EventTime, eventTime } from '#kernel/time';
 import { parseJsonFile } from '#storage/json_file';
 import { FeatureComputationError, TrainingSetError } from '../errors.ts';
@@ -185,9 +186,15 @@ export async function writeTrainingSet(directory: string, { manifest, files, sta
   await writeFile(join(directory, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
 }
 
+/** @throws {@link TrainingSetError} when the folder holds none */
 export async function readManifest(directory: string): Promise<TrainingSetManifest> {
   const file = join(directory, 'manifest.json');
-  const manifest = parseJsonFile(file, await readFile(file), 'make the training set again') as TrainingSetManifest;
+  const bytes = await readFile(file).catch((error: unknown): never => {
+    throw new TrainingSetError(
+      `${file} cannot be read: ${messageOf(error)}. Name the folder that "headwater training-set --out" has written`,
+    );
+  });
+  const manifest = parseJsonFile(file, bytes, 'make the training set again') as TrainingSetManifest;
   if (manifest.format !== 'headwater-training-set-2') {
     throw new TrainingSetError(`${directory} was written by an earlier headwater: make the training set again`);
   }

@@ -26,6 +26,8 @@ export interface ArchivedEvent {
 }
 
 const ROW_GROUP = 50_000;
+/** Kinesis' sequence numbers are larger: their column holds digits. */
+const LARGEST_INT64 = 2n ** 63n - 1n;
 
 /** Returns a Parquet file of events. */
 export function encodeEvents(events: readonly ArchivedEvent[]): Buffer {
@@ -39,7 +41,9 @@ export function encodeEvents(events: readonly ArchivedEvent[]): Buffer {
     column('event_time', 'TIMESTAMP', ({ eventTimeMs }) => time(eventTimeMs)),
     column('received_at', 'TIMESTAMP', ({ receivedAtMs }) => time(receivedAtMs)),
     column('recorded_at', 'TIMESTAMP', ({ recordedAtMs }) => time(recordedAtMs)),
-    column('offset', 'INT64', ({ offset }) => offset),
+    events.every(({ offset }) => offset <= LARGEST_INT64)
+      ? column('offset', 'INT64', ({ offset }) => offset)
+      : column('offset', 'STRING', ({ offset }) => String(offset)),
     column('key', 'STRING', ({ key }) => key ?? null),
     column('headers', 'STRING', ({ headers }) => headers ?? null),
     column('payload', 'STRING', ({ payload }) => payload),
@@ -54,7 +58,8 @@ interface StoredEvent {
   readonly event_time: Date;
   readonly received_at: Date | null;
   readonly recorded_at: Date;
-  readonly offset: bigint;
+  /** Digits where they are larger than 64 bits. */
+  readonly offset: bigint | string;
   readonly key: string | null;
   readonly headers: string | null;
   readonly payload: string;
@@ -92,7 +97,7 @@ const eventOf = ({ eventType, partition, generation }: ArchivedFile, row: Stored
   eventTimeMs: row.event_time.getTime(),
   receivedAtMs: row.received_at?.getTime(),
   recordedAtMs: row.recorded_at.getTime(),
-  offset: row.offset,
+  offset: BigInt(row.offset),
   key: row.key ?? undefined,
   headers: row.headers ?? undefined,
   payload: row.payload,

@@ -9,6 +9,7 @@ import { KafkaBroker } from '#connectors/kafka/kafka_broker';
 import { systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { startKafka } from '#scripts/services/servers';
+import { runCommand } from '../../support/command_line.ts';
 import { PlatformProcess } from '../../support/platform_process.ts';
 import { until } from '../../support/redis_servers.ts';
 import { startTraceCollector } from '../../support/trace_collector.ts';
@@ -74,11 +75,15 @@ async function post(
 }
 
 /** Values of the account's features, once they count so many transactions. */
-async function featuresOf(platform: PlatformProcess, count: number): Promise<Record<string, unknown>> {
+async function featuresOf(
+  platform: PlatformProcess,
+  count: number,
+  account = ACCOUNT,
+): Promise<Record<string, unknown>> {
   const giveUpAt = Date.now() + 60_000;
   let values: Record<string, unknown> = {};
   while (values.count_1h !== count && Date.now() < giveUpAt) {
-    const answer = await fetch(`${platform.urls.features}/features/${ACCOUNT}?view=fraud@1`);
+    const answer = await fetch(`${platform.urls.features}/features/${account}?view=fraud@1`);
     const { features = {} } = (await answer.json()) as { features?: Record<string, { value: unknown }> };
     values = Object.fromEntries(Object.entries(features).map(([name, { value }]) => [name, value]));
     await sleep(200);
@@ -125,6 +130,60 @@ test('the same HTTP requests through Kafka, Pub/Sub and Kinesis make equal featu
   expect(rows[1]).toEqual(rows[0]);
   expect(rows[2]).toEqual(rows[0]);
 }, 300_000);
+
+test.each(['kafka', 'pubsub', 'kinesis'])(
+  'an account is erased on %s: also from a pipeline that starts again; others stay, and new events count from zero',
+  async (sink) => {
+    const suffix = `erased-${sink}-${BEGAN_MS}`;
+    const env = {
+      ...{ AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test', INGEST_SINK: sink, KAFKA_BROKERS: kafka },
+      ...{ RAW_EVENTS_TOPIC: `raw-${suffix}`, FEATURE_EVENTS_TOPIC: `features-${suffix}` },
+      ...{ DEAD_LETTER_TOPIC: `dead-${suffix}`, PREDICTIONS_TOPIC: `predictions-${suffix}` },
+      KINESIS_ENDPOINT: serviceAddress('TEST_KINESIS_ENDPOINT'),
+      PUBSUB_EMULATOR_HOST: serviceAddress('TEST_PUBSUB_ADDRESS'),
+    };
+    const data = mkdtempSync(join(folder, 'data-'));
+    const start = async (): Promise<PlatformProcess> => {
+      const platform = await PlatformProcess.start(data, env);
+      platforms.add(platform);
+      return platform;
+    };
+    const send = async (platform: PlatformProcess, prefix: string, account: string): Promise<void> => {
+      for (const event of events(3, prefix)) {
+        const answer = await post(`${platform.urls.gateway}/ingest`, {
+          ...event,
+          account_id: account,
+          user_id: account,
+        });
+        expect(answer.status).toBe(202);
+      }
+    };
+    let platform = await start();
+    await send(platform, 'before', ACCOUNT);
+    await send(platform, 'other', 'account-8');
+    expect([(await featuresOf(platform, 3)).count_1h, (await featuresOf(platform, 3, 'account-8')).count_1h]).toEqual([
+      3, 3,
+    ]);
+    const erased = await runCommand(folder, ['erase', `account:${ACCOUNT}`, '--yes'], { ...env, DATA_DIRECTORY: data });
+    expect([erased.code, erased.code === 0 ? '' : erased.stderr, JSON.parse(erased.stdout || '{}')]).toEqual([
+      0,
+      '',
+      expect.objectContaining({ erased: true, pipeline: 'applied' }),
+    ]);
+    const known = await runCommand(folder, ['erase', `account:${ACCOUNT}`, '--dry-run'], {
+      ...env,
+      DATA_DIRECTORY: data,
+    });
+    expect(JSON.parse(known.stdout)).toMatchObject({ 'online store': 0, 'offline store': 0 });
+    await platform.kill();
+    platform = await start();
+    await send(platform, 'after', ACCOUNT);
+    expect([(await featuresOf(platform, 3)).count_1h, (await featuresOf(platform, 3, 'account-8')).count_1h]).toEqual([
+      3, 3,
+    ]);
+  },
+  300_000,
+);
 
 test('Kinesis has no headers: with tracing on, the trace context travels in the envelope, from POST /ingest to the feature row', async () => {
   const collector = await startTraceCollector();

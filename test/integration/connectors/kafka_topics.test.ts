@@ -74,6 +74,13 @@ async function createAgain(topic: string, partitions: number): Promise<void> {
     if (Date.now() > giveUpAt) throw new Error(`${topic} was not created again`);
     await sleep(100);
   }
+  // A loaded broker does not know it at once.
+  const count = (): Promise<number> =>
+    broker.listPartitions(topic).then(
+      ({ length }) => length,
+      () => 0,
+    );
+  while ((await count()) !== partitions && Date.now() < giveUpAt) await sleep(100);
   await sleep(500);
 }
 
