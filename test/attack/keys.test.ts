@@ -109,7 +109,7 @@ test('the file holds hashes alone, only its owner reads it, and a listener that 
   writeFileSync(file, '{"version": 1, "keys": []}', { mode: 0o600 });
   expect(await statusOf(app)).toBe(401);
   writeFileSync(file, 'no JSON', { mode: 0o600 });
-  await expect(listen()).rejects.toThrow(/keys\.json: it is not JSON/);
+  await expect(listen()).rejects.toThrow(/keys\.json: it cannot be used \(not JSON/);
 });
 
 test('changes from several commands at once are all kept', async () => {

@@ -69,6 +69,6 @@ test('what is wrong with a request is told as the route tells it; what is no eve
   expect({ statusCode, body }).toMatchObject({ statusCode: 422, body: expect.stringMatching(/amount/) });
   writeFileSync(bad, 'no event');
   expect(await runCommand(folder, ['lambda-invoke', 'predict', '--event', bad])).toMatchObject({
-    ...{ code: 1, stderr: expect.stringMatching(/bad\.json is not JSON/) },
+    ...{ code: 1, stderr: expect.stringMatching(/bad\.json cannot be used: not JSON/) },
   });
 }, 120_000);
