@@ -60,7 +60,10 @@ export class DeadLetterQueue {
   }
 
   /** Letters from the earliest on that pass the filter. */
-  async *list(filter: LetterFilter = {}, signal = new AbortController().signal): AsyncGenerator<FiledLetter> {
+  async *list(
+    filter: LetterFilter = {},
+    signal: AbortSignal = new AbortController().signal,
+  ): AsyncGenerator<FiledLetter> {
     for await (const filed of this.#read(signal)) {
       for (const one of filed) if (passes(one.letter, filter)) yield one;
     }

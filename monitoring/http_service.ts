@@ -140,7 +140,7 @@ export class HttpService implements Service {
     return this.#url;
   }
 
-  async start(signal = new AbortController().signal): Promise<void> {
+  async start(signal: AbortSignal = new AbortController().signal): Promise<void> {
     await this.#beside?.start(signal);
     const { port, portSetting } = this.#settings;
     const host = await this.#hostToBind();
@@ -172,7 +172,7 @@ export class HttpService implements Service {
   }
 
   /** Says "not ready" first, then finishes the requests under way, at most until `signal` aborts. */
-  async drain(signal = new AbortController().signal): Promise<void> {
+  async drain(signal: AbortSignal = new AbortController().signal): Promise<void> {
     this.#draining = true;
     const closed = this.app.close();
     // The server waits for connections that were opened and have never asked for anything; clients keep such at hand.

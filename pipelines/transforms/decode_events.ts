@@ -239,7 +239,7 @@ function asJson(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, asJson(field)]));
 }
 
-interface Decoded {
+export interface Decoded {
   readonly element: DecodedEvent;
   readonly eventTimeMs: number | undefined;
 }

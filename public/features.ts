@@ -1,0 +1,52 @@
+/** `headwater/features`: sources, views and services, as a project defines them. */
+export {
+  approxDistinct,
+  count,
+  distinct,
+  first,
+  last,
+  max,
+  mean,
+  min,
+  percentile,
+  ratio,
+  session,
+  stddev,
+  sum,
+  top,
+  variance,
+} from '#feature_store/definitions/aggregations';
+export {
+  asOf,
+  dayOfWeek,
+  type EventFields,
+  expression,
+  type Feature,
+  type FeatureType,
+  field,
+  fromEvent,
+  hourOfDay,
+  isWeekend,
+  sincePrevious,
+} from '#feature_store/definitions/feature';
+export type { FeatureRow, FeatureValue } from '#feature_store/definitions/feature_row';
+export {
+  type FeatureService,
+  type FeatureServiceSpec,
+  featureService,
+} from '#feature_store/definitions/feature_service';
+export {
+  type FeatureView,
+  type FeatureViewSpec,
+  featureView,
+  type RowOf,
+} from '#feature_store/definitions/feature_view';
+export {
+  columns,
+  type OnDemandView,
+  type OnDemandViewSpec,
+  onDemand,
+  onDemandView,
+} from '#feature_store/definitions/on_demand';
+export { inRange, matches, notNull, oneOf, type QualityRule, satisfies } from '#feature_store/definitions/quality_rule';
+export { type Entity, type EventSource, entity, eventSource, type History } from '#feature_store/definitions/source';

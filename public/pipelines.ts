@@ -1,0 +1,82 @@
+/** `headwater/pipelines`: Beam's model, and the runners. */
+export {
+  bagState,
+  type CombineFn,
+  combiningState,
+  type DoFn,
+  eventTimer,
+  type FinishBundleContext,
+  mapState,
+  type OnTimerContext,
+  type OutputTag,
+  orderedListState,
+  outputTag,
+  type ProcessContext,
+  processingTimer,
+  type SideInputView,
+  setState,
+  valueState,
+} from '#pipelines/engine/dofn';
+export { Counter, Distribution, Gauge } from '#pipelines/engine/metrics';
+export {
+  type ProcessContinuation,
+  type RestrictionTracker,
+  resumeAfter,
+  type SplittableContext,
+  type SplittableDoFn,
+  STOP,
+} from '#pipelines/engine/splittable';
+export type { Construct } from '#pipelines/model/graph';
+export { combineGlobally, combinePerKey, groupByKey, reshuffle } from '#pipelines/model/grouping';
+export type { KV, PCollection, PipelineRoot, PTransform } from '#pipelines/model/pcollection';
+export { createPipeline } from '#pipelines/model/pipeline';
+export { type RowSpec, rowCoder } from '#pipelines/model/schema';
+export { asIterable, asList, asMap, asMultimap, asSingleton } from '#pipelines/model/side_inputs';
+export {
+  create,
+  filter,
+  flatten,
+  impulse,
+  keyBy,
+  named,
+  type ParDoSettings,
+  parDo,
+  parDoTagged,
+  read,
+  windowInto,
+  withTimestamps,
+} from '#pipelines/model/transforms';
+export {
+  afterAll,
+  afterAny,
+  afterCount,
+  afterEach,
+  afterProcessingTime,
+  afterWatermark,
+  always,
+  defaultTrigger,
+  never,
+  orFinally,
+  repeatedly,
+} from '#pipelines/model/triggers';
+export {
+  customWindows,
+  fixedWindows,
+  globalWindows,
+  sessions,
+  slidingWindows,
+  type Windowing,
+} from '#pipelines/model/windowing';
+export { type EmbeddedOptions, type PipelineHandle, runEmbedded } from '#pipelines/runner/embedded';
+export { type PortableOptions, type PortableResult, runPortable } from '#pipelines/runner/portable/portable';
+export { count, max, mean, min, sum, toList, top } from '#pipelines/transforms/standard/combiners';
+export { type FailedElement, parDoWithDeadLetters } from '#pipelines/transforms/standard/error_handling';
+export {
+  coGroupByKey,
+  deduplicate,
+  distinct,
+  groupIntoBatches,
+} from '#pipelines/transforms/standard/grouping';
+export { periodicImpulse } from '#pipelines/transforms/standard/periodic_impulse';
+export { approximateQuantiles } from '#pipelines/transforms/standard/quantiles';
+export { reify } from '#pipelines/transforms/standard/reify';
