@@ -89,9 +89,11 @@ export async function queryLabels(
     const row = withExactIntegers(found);
     const { label_id: id, label } = row;
     const { label_id: _, entity_key: __, label: ___, event_time: ____, ...others } = row;
-    // What features computed on demand need is numbers as JSON has them.
+    // What features computed on demand need is numbers as JSON has them; a key of 64 bits is in the entity's key.
     const request = Object.fromEntries(
-      Object.entries(others).map(([name, value]) => [name, typeof value === 'bigint' ? numberOfInteger(value) : value]),
+      Object.entries(others)
+        .filter(([name, value]) => typeof value !== 'bigint' || !of.entity.joinKeys.includes(name))
+        .map(([name, value]) => [name, typeof value === 'bigint' ? numberOfInteger(value) : value]),
     );
     const unreadable = unstorableTextIn(request);
     if (unreadable !== undefined) {

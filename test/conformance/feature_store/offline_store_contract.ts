@@ -580,6 +580,11 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
         expect(new Set(found.map(({ entityKey }) => entityKey))).toEqual(new Set(ids.map((id) => `order:#${id}`)));
         for (const { request } of found) expect(request?.amount).toBe(7);
       }
+      // Other columns are numbers of features: an integer that they would change is refused.
+      const large = `SELECT 'a' AS entity_key, timestamptz '2026-05-30Z' AS event_time, 1 AS label, ${2n ** 53n + 1n} AS amount`;
+      await expect(store.queryLabels(large, range, orders)).rejects.toThrow(
+        /row 0 of the label query: amount: .*9007199254740993/,
+      );
       const page = { timestampField: 'event_time', idField: 'order_id', after: undefined, limit: 10 };
       const rows = await store.readHistory(query('order_id'), page);
       expect(new Set(rows.map((found) => BigInt(found.order_id as number | bigint)))).toEqual(new Set(ids));
