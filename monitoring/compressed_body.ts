@@ -2,7 +2,7 @@ import compress from '@fastify/compress';
 import type { FastifyInstance } from 'fastify';
 
 /** Names that stand for another (RFC 9110, section 8.4.1). */
-const ALIASES: Readonly<Record<string, string>> = { 'x-gzip': 'gzip' };
+const ALIASES = new Map([['x-gzip', 'gzip']]);
 
 /**
  * Lets an application read bodies in gzip, deflate and br; others are answered 415. The limit of a body is that of its decoded bytes, and access is decided
@@ -15,7 +15,7 @@ export async function acceptCompressedBodies(app: FastifyInstance): Promise<void
       // Codings are written in any case; the plugin compares them to the letter.
       const coding = header.trim().toLowerCase();
       if (coding === '') delete request.headers['content-encoding'];
-      else request.headers['content-encoding'] = ALIASES[coding] ?? coding;
+      else request.headers['content-encoding'] = ALIASES.get(coding) ?? coding;
     }
     done();
   });

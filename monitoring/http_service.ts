@@ -12,13 +12,6 @@ import type { Registry } from './metrics.ts';
 import { isLoopback, open } from './route_access.ts';
 import { isTraced, traceRequests } from './tracing.ts';
 
-declare module 'fastify' {
-  interface FastifyRequest {
-    /** Counted among those that a drain waits for. */
-    isInFlight: boolean;
-  }
-}
-
 export interface HttpServiceSettings {
   readonly name: string;
   readonly host: string;
@@ -67,20 +60,20 @@ export class HttpService implements Service {
     this.#settings = settings;
     this.#beside = deps.beside;
     this.#log = deps.log.child({ component: settings.name });
-    app.addHook('onRequest', (request, _, done) => {
+    app.addHook('onRequest', (request, reply, done) => {
       this.#inFlight += 1;
-      request.isInFlight = true;
+      // Also when the client goes away before its answer: Fastify has no onResponse for it then.
+      reply.raw.once('close', () => {
+        this.#inFlight -= 1;
+      });
       // Ids and names in a URL are looked up in stores: none of them takes NUL.
       if (request.url.includes('%00')) done(new InvalidTargetError(pathOf(request).includes('%00') ? 'path' : 'query'));
       else done();
     });
     app.decorateRequest('span', undefined);
-    app.decorateRequest('isInFlight', false);
     if (isTraced()) traceRequests(app, settings.name);
     const answered = countRequests(deps.metrics, settings.name);
     app.addHook('onResponse', (request, reply, done) => {
-      // A hook before this one may have refused it.
-      if (request.isInFlight) this.#inFlight -= 1;
       answered(request.routeOptions.url, reply.statusCode);
       done();
     });

@@ -18,6 +18,15 @@ interface StatisticsQuery {
 
 const time = { type: 'string', format: 'date-time' } as const;
 
+const EARLIEST_MS = Date.parse('0001-01-01T00:00:00Z');
+const LATEST_MS = Date.parse('9999-12-31T23:59:59.999Z');
+
+/** Returns a bound in ms; one that lies outside the years 1 to 9999, where no window is, is their first or last moment. */
+function storableTime(text: string | undefined): number | undefined {
+  const time = text === undefined ? undefined : parseUtcTime(text);
+  return time === undefined ? undefined : Math.min(LATEST_MS, Math.max(EARLIEST_MS, time));
+}
+
 /** Distributions of features over time. */
 export function registerStatisticsRoutes(
   app: FastifyInstance,
@@ -51,8 +60,8 @@ export function registerStatisticsRoutes(
       if (query.view !== undefined && view === undefined) throw new UnknownViewError(query.view, views.map(viewId));
       const filter = {
         feature: query.feature,
-        fromMs: query.from === undefined ? undefined : parseUtcTime(query.from),
-        toMs: query.to === undefined ? undefined : parseUtcTime(query.to),
+        fromMs: storableTime(query.from),
+        toMs: storableTime(query.to),
         limit: query.limit,
       };
       // A caller of every view also reads windows of views that are no longer defined.

@@ -18,12 +18,12 @@ export interface FeatureLineage {
 
 /** @returns undefined when the view has no such feature */
 export function lineageOf(view: FeatureView, name: string): FeatureLineage | undefined {
-  if (view.features[name] === undefined) return undefined;
+  if (!Object.hasOwn(view.features, name)) return undefined;
   const features = new Set<string>();
   const fields = new Set<string>();
   const visit = (at: string): void => {
     for (const input of inputsOf(view.features[at] as Feature)) {
-      if (view.features[input] !== undefined && input !== at) {
+      if (Object.hasOwn(view.features, input) && input !== at) {
         if (features.has(input)) continue;
         features.add(input);
         visit(input);

@@ -84,8 +84,8 @@ export function registerConsole(app: FastifyInstance, sources: ConsoleSources): 
     acting(({ name }) => ['console:act', `promote:${name}`]),
     async (request) => {
       const { name } = request.params;
-      const version = Number(request.params.version);
-      if (!Number.isInteger(version) || version < 1) throw new InvalidRequestError('a version is a number from 1 on');
+      const version = /^[1-9]\d{0,8}$/.test(request.params.version) ? Number(request.params.version) : undefined;
+      if (version === undefined) throw new InvalidRequestError('a version is a number from 1 on, in digits');
       return sources.move(name, version, { ...parsed(moveSchema, request.body), by: request.caller });
     },
   );

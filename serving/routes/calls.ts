@@ -10,6 +10,7 @@ declare module 'fastify' {
 }
 
 const TIMEOUT_HEADER = 'x-request-timeout-ms';
+const MILLISECONDS = /^\d{1,9}(\.\d{1,9})?$/;
 
 /**
  * @param startedMs - when its body had been read
@@ -20,7 +21,7 @@ export function callOf(request: FastifyRequest, isTimed: boolean, startedMs: num
   const given = request.headers[TIMEOUT_HEADER];
   if (given === undefined && !isTimed) return undefined;
   const { arrivedMs } = request;
-  const timeoutMs = given === undefined ? undefined : Number(given);
+  const timeoutMs = given === undefined ? undefined : MILLISECONDS.test(String(given)) ? Number(given) : 0;
   if (timeoutMs !== undefined && !(timeoutMs > 0)) {
     throw new InvalidRequestError(`${TIMEOUT_HEADER} must be the milliseconds that the answer is waited for`);
   }

@@ -32,13 +32,15 @@ export type FeedbackStore = Pick<
 const MOST_AT_ONCE = 10_000;
 /** Ten for each: more than one can have. */
 const MOST_VALUES = 10 * MOST_AT_ONCE;
+/** An `integer` of the store. */
+const LAST_ROW_INDEX = 2 ** 31 - 1;
 
 const oneSchema = z
   .strictObject({
     prediction_id: z.string().min(1).max(128).optional(),
     request_id: z.string().min(1).max(128).optional(),
     /** Of a batch. */
-    row_index: z.int().nonnegative().default(0),
+    row_index: z.int().min(0).max(LAST_ROW_INDEX).default(0),
     label: z.union([z.string(), z.number(), z.boolean()]).transform(String).optional(),
     value: z.number().optional(),
   })

@@ -33,6 +33,8 @@ interface ModelParams {
 
 const DATATYPES = { double: 'FP64', long: 'INT64', boolean: 'BOOL', string: 'BYTES' } as const;
 const PLATFORM = 'onnx_onnxruntime';
+/** As the ids of requests in a header. */
+const LONGEST_ID = 128;
 const inRow = (index: number): string => `row ${index}: `;
 
 export function registerInferenceProtocol(
@@ -111,7 +113,9 @@ export function registerInferenceProtocol(
         const { body } = request;
         if (!isObject(body as unknown)) throw new InvalidRequestError('the body must be a JSON object');
         const id = body.id ?? requestIdOf(request);
-        if (typeof id !== 'string') throw new InvalidRequestError('id must be a string');
+        if (typeof id !== 'string' || id === '' || id.length > LONGEST_ID) {
+          throw new InvalidRequestError(`id must be a string of 1 to ${LONGEST_ID} characters`);
+        }
         checkOutputs(body.outputs);
         const rows = rowsOf(active, body.inputs);
         const ids = idsOf(id);

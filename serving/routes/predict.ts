@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { requireScope } from '#connectors/http/access';
+import { UnsupportedMediaTypeError } from '#monitoring/errors';
 import { checkCharset, parseJsonBody } from '#monitoring/json_body';
 import { Histogram, LATENCY_BUCKETS_SECONDS, type Registry } from '#monitoring/metrics';
 import { needsSome } from '#monitoring/route_access';
@@ -80,6 +81,10 @@ export async function registerPredictRoutes(
 
   /** The one row that a parsed body is about, and who answers it. What the caller may not use is neither looked for nor loaded. */
   const readRow = async (request: FastifyRequest, body: PredictBody, keys: ReadonlySet<string>, action: string) => {
+    // Lines are read by batches alone.
+    if ((body as unknown) instanceof Readable) {
+      throw new UnsupportedMediaTypeError(request.headers['content-type'], 'application/json');
+    }
     checkRow(checkBody(body, keys));
     requireScope(request, action, predictor.nameOf(body.model_name));
     const active = await predictor.choose(body.model_name, { entity: body.entity_id, features: body.features });

@@ -341,7 +341,7 @@ export const protocol = {
     body: withExamples(
       object(
         {
-          id: text,
+          id: { ...text, minLength: 1, maxLength: 128 },
           parameters: follow,
           inputs: listOf(tensor),
           outputs: listOf(object({ name: text, parameters: follow }, ['name'])),

@@ -29,9 +29,9 @@ type Rule = z.infer<typeof ruleSchema>;
 /** Several versions answer side by side, each a share of the entities. */
 export const experimentSchema = z
   .strictObject({
-    name: z.string().min(1),
+    name: z.string().min(1).max(128),
     /** Another salt deals the entities anew; the name without. */
-    salt: z.string().min(1).optional(),
+    salt: z.string().min(1).max(128).optional(),
     variants: z
       .array(
         z.strictObject({

@@ -33,6 +33,8 @@ beforeAll(async () => {
   await admin.query(`CREATE DATABASE ${database}`);
   address.pathname = `/${database}`;
   pool = new pg.Pool({ connectionString: address.href });
+  // Its idle connections are cut when the database is dropped.
+  pool.on('error', () => {});
   store = new SqlOfflineStore({ sql: new PostgresExecutor(pool), log: silentLogger }, 'postgres');
   await store.start();
   for (let number = 1; number <= ENTRIES; number += 1) await write(number);

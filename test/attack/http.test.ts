@@ -509,6 +509,66 @@ test('lines of rows: each is answered, also what is not UTF-8, lossy or too long
   expect(answers.map((each) => each.line ?? 'scored')).toEqual(['scored', 2, 3, 4, 5, 'scored']);
 });
 
+const LONG = 'x'.repeat(9_000);
+const infer = (id: unknown) => ({
+  id,
+  inputs: [
+    { name: 'amount', datatype: 'FP64', shape: [1], data: [1] },
+    { name: 'count', datatype: 'INT64', shape: [1], data: [1] },
+    { name: 'weekend', datatype: 'BOOL', shape: [1], data: [true] },
+    { name: 'category', datatype: 'BYTES', shape: [1], data: ['b'] },
+  ],
+});
+
+const WHOLE_ROW = { features: { amount: 10, count: 3, weekend: true, category: 'b' } };
+
+// Each is caught where it enters, by its field: none reaches a store, and no answer tells what is inside.
+test.each([
+  ['an id too long for an index', '/v2/models/tiny/infer', infer(LONG), json, 400, /id must be a string of 1 to 128/],
+  ['an empty id', '/v2/models/tiny/infer', infer(''), json, 400, /id must be a string of 1 to 128/],
+  [
+    'lines for one row',
+    '/predict',
+    { amount: 1 },
+    { 'content-type': 'application/x-ndjson' },
+    415,
+    /application\/json/,
+  ],
+  ['lines to explain', '/explain', { amount: 1 }, { 'content-type': 'application/x-ndjson' }, 415, /application\/json/],
+  ['a coding called as a prototype is', '/predict', {}, { ...json, 'content-encoding': '__proto__' }, 415, /__proto__/],
+  [
+    'a time to wait in hexadecimal',
+    '/predict',
+    WHOLE_ROW,
+    { ...json, 'x-request-timeout-ms': '0x10' },
+    400,
+    /x-request-timeout-ms/,
+  ],
+  [
+    'a time to wait without end',
+    '/predict',
+    WHOLE_ROW,
+    { ...json, 'x-request-timeout-ms': 'Infinity' },
+    400,
+    /x-request-timeout-ms/,
+  ],
+])('serving refuses %s by name', async (_, path, body, headers, status, names) => {
+  const answer = await post(`${listeners.serving.url}${path}`, JSON.stringify(body), headers);
+  expect([answer.status, answer.text]).toEqual([status, expect.stringMatching(names)]);
+  expect(answer.text).not.toMatch(/_readableState|\[object|native code|SELECT|INSERT|PGlite/);
+});
+
+test.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty'])('there is no lineage of %s', async (name) => {
+  expect((await fetch(`${listeners.features.url}/lineage/${name}`)).status).toBe(404);
+});
+
+test.each(['from=0000-01-01T00:00:00Z', 'from=0000-01-01T00:00:00%2B23:59', 'to=9999-12-31T23:59:59-23:59'])(
+  'statistics take a bound outside all time: %s',
+  async (bounds) => {
+    expect((await fetch(`${listeners.features.url}/stats?${bounds}`)).status).toBe(200);
+  },
+);
+
 test('nothing of all this was left unhandled', () => {
   expect(unhandled).toEqual([]);
 });

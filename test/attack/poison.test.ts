@@ -308,7 +308,7 @@ test('history: poisoned lines of a file between 40 good ones', async () => {
   const of = (await lettersOf()).filter(({ payload, reason }) => payload.includes('past-') || /past-/.test(reason));
   expect(of.map(({ reason }) => reason).sort()).toEqual([
     expect.stringMatching(/"ratio" of view poisoned_.*unlucky/),
-    expect.stringMatching(/text holds a NUL/),
+    expect.stringMatching(/text: holds a NUL/),
   ]);
   expect((await lettersOf()).length - before).toBe(bad.length);
   expect(await failures(registry)).toBe(0);

@@ -575,6 +575,11 @@ test('over HTTP: routing is changed with a reason, feedback taken, results told'
   expect(await send('POST', '/feedback', { request_id: 'a', prediction_id: 'b', value: 1 })).toMatchObject({
     status: 400,
   });
+  // What no row of a store can have is refused before the store.
+  expect(await send('POST', '/feedback', { prediction_id: 'p-2', row_index: 2 ** 31, value: 1 })).toMatchObject({
+    status: 400,
+    text: expect.stringMatching(/row_index/),
+  });
   expect(told).toHaveLength(4);
   expect(await send('POST', '/feedback', { request_id: 'r-9' })).toMatchObject({
     status: 400,
