@@ -1,5 +1,6 @@
 import type { FailureClass } from '#connectors/failure_class';
 import { messageOf, PlatformError } from '#kernel/errors';
+import { listed, MOST_NAMED } from '#kernel/problem_list';
 import { storable } from '#kernel/unstorable_text';
 
 export class UnknownViewError extends PlatformError {
@@ -104,16 +105,19 @@ export class TrainingSetError extends PlatformError {
   }
 }
 
-/** Fields of a request that on-demand features need and cannot take: every bad one at once. */
+/** Fields of a request that on-demand features need and cannot take: the first 20 bad ones, and how many more there are. */
 export class RequestFieldsError extends PlatformError {
   readonly code = 'FEATURE_STORE_REQUEST_FIELDS';
   readonly httpStatus = 422;
   readonly fields: readonly { readonly field: string; readonly problem: string }[];
 
   constructor(fields: RequestFieldsError['fields']) {
-    const list = fields.map(({ field, problem }) => `${field} ${problem}`).join('; ');
-    super(`the request was refused: ${list}`, { fault: 'caller', retryable: false });
-    this.fields = fields;
+    const problems = fields.map(({ field, problem }) => `${field} ${problem}`);
+    super(`the request was refused: ${listed(problems, { separator: '; ', longest: 500 })}`, {
+      fault: 'caller',
+      retryable: false,
+    });
+    this.fields = fields.slice(0, MOST_NAMED);
   }
 }
 

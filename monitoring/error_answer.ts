@@ -1,5 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 import { PlatformError } from '#kernel/errors';
+import { MOST_NAMED, shown } from '#kernel/problem_list';
 
 /** What went wrong with a request, whatever form it is answered in. */
 export interface Failure {
@@ -41,8 +42,37 @@ interface FrameworkError {
   readonly validationContext?: string;
 }
 
-/** What to answer for anything thrown. Inner workings of unexpected errors stay in the log. */
+/** Bytes of JSON that a message and its fields may have. An answer has each of them twice, and stays below 64 KB whatever was sent. */
+const LARGEST_MESSAGE = 10_000;
+const LARGEST_FIELDS = 16_000;
+const LONGEST_PROBLEM = 500;
+
+/** What to answer for anything thrown: bounded, however much a caller sent. Inner workings of unexpected errors stay in the log. */
 export function failureOf(error: unknown): Failure {
+  const failure = wholeFailureOf(error);
+  return { ...failure, message: cutMessage(failure.message), fields: cutFields(failure.fields) };
+}
+
+const bytesOf = (value: unknown): number => Buffer.byteLength(JSON.stringify(value));
+
+function cutMessage(message: string): string {
+  let kept = message.slice(0, LARGEST_MESSAGE);
+  while (bytesOf(kept) > LARGEST_MESSAGE) kept = kept.slice(0, Math.floor(kept.length * 0.9));
+  return kept.length === message.length ? message : shown(message, kept.length);
+}
+
+function cutFields(fields: Failure['fields']): Failure['fields'] {
+  let bytes = 0;
+  return fields
+    ?.slice(0, MOST_NAMED)
+    .map(({ field, problem }) => ({ field: shown(field), problem: shown(problem, LONGEST_PROBLEM) }))
+    .filter((each) => {
+      bytes += bytesOf(each);
+      return bytes <= LARGEST_FIELDS;
+    });
+}
+
+function wholeFailureOf(error: unknown): Failure {
   if (error instanceof PlatformError) {
     const { code, message, fault } = error;
     const own = error as Partial<Pick<Failure, 'fields' | 'headers'>> & { readonly httpStatus?: number };
@@ -52,10 +82,12 @@ export function failureOf(error: unknown): Failure {
   }
   const { statusCode, message = 'bad request', validation, validationContext } = error as FrameworkError;
   if (statusCode === undefined || statusCode >= 500 || statusCode < 400) return INTERNAL;
-  const fields = validation?.map(({ instancePath, message: problem = 'is not allowed', params }) => ({
-    field: [validationContext, ...instancePath.split('/').slice(1)].filter((part) => part !== undefined).join('.'),
-    problem: `${problem}${detailOf(params)}`,
-  }));
+  const fields = validation
+    ?.slice(0, MOST_NAMED)
+    .map(({ instancePath, message: problem = 'is not allowed', params }) => ({
+      field: [validationContext, ...instancePath.split('/').slice(1)].filter((part) => part !== undefined).join('.'),
+      problem: `${problem}${detailOf(params)}`,
+    }));
   return { status: statusCode, code: CODES[statusCode] ?? 'HTTP_BAD_REQUEST', message, fields, headers: {} };
 }
 

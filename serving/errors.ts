@@ -1,4 +1,5 @@
 import { PlatformError } from '#kernel/errors';
+import { listed, MOST_NAMED } from '#kernel/problem_list';
 import type { ColumnProblem } from '#registry/signature_encoder';
 
 export class UnknownServedModelError extends PlatformError {
@@ -18,16 +19,18 @@ export class ModelNotReadyError extends PlatformError {
   }
 }
 
-/** Features a model cannot take: every bad field at once. For a batch, fields read `instances.3.amount`. */
+/** Features a model cannot take: the first 20 bad fields, and how many more there are. For a batch, fields read `instances.3.amount`. */
 export class InvalidFeaturesError extends PlatformError {
   readonly code = 'SERVING_INVALID_FEATURES';
   readonly httpStatus = 422;
   readonly fields: readonly ColumnProblem[];
 
-  constructor(fields: readonly ColumnProblem[]) {
-    const list = fields.map(({ field, problem }) => `${field} ${problem}`).join('; ');
+  /** @param total - of all problems, where `fields` are the first alone */
+  constructor(fields: readonly ColumnProblem[], total: number = fields.length) {
+    const problems = fields.map(({ field, problem }) => `${field} ${problem}`);
+    const list = listed(problems, { separator: '; ', longest: 500, total });
     super(`the features were refused: ${list}`, { fault: 'caller', retryable: false });
-    this.fields = fields;
+    this.fields = fields.slice(0, MOST_NAMED);
   }
 }
 
@@ -114,11 +117,14 @@ export class AmbiguousFeedbackError extends PlatformError {
   readonly httpStatus = 409;
 
   constructor(ambiguous: readonly { readonly name: string; readonly candidates: readonly string[] }[]) {
-    const list = ambiguous.map(({ name, candidates }) => `${name} may be ${candidates.join(' or ')}`).join('; ');
-    super(`nothing was kept: ${list}. Send "prediction_id" of the one that is meant`, {
-      fault: 'caller',
-      retryable: false,
-    });
+    const names = ambiguous.map(({ name, candidates }) => `${name} may be ${candidates.join(' or ')}`);
+    super(
+      `nothing was kept: ${listed(names, { separator: '; ', longest: 2_000 })}. Send "prediction_id" of the one that is meant`,
+      {
+        fault: 'caller',
+        retryable: false,
+      },
+    );
   }
 }
 
@@ -129,7 +135,7 @@ export class UnknownPredictionError extends PlatformError {
 
   constructor(names: readonly string[]) {
     super(
-      `nothing was kept: no prediction in the log has ${names.join(', ')}. Send "prediction_id" as the answer had it, or send this again when the prediction is logged`,
+      `nothing was kept: no prediction in the log has ${listed(names)}. Send "prediction_id" as the answer had it, or send this again when the prediction is logged`,
       { fault: 'caller', retryable: true },
     );
   }

@@ -1,4 +1,5 @@
 import { PlatformError } from '#kernel/errors';
+import { listed, MOST_NAMED, shown } from '#kernel/problem_list';
 import { storable } from '#kernel/unstorable_text';
 
 export interface FieldProblem {
@@ -7,31 +8,30 @@ export interface FieldProblem {
   readonly problem: string;
 }
 
-const MOST_FIELDS = 50;
 const LONGEST_FIELD = 200;
 const LONGEST_PROBLEM = 500;
 
-/** An event that cannot be taken, with everything that is wrong with it: 50 fields at most. */
+/** An event that cannot be taken, with everything that is wrong with it: 20 fields at most. */
 export class InvalidEventError extends PlatformError {
   readonly code = 'GATEWAY_INVALID_EVENT';
   readonly httpStatus = 400;
   readonly fields: readonly FieldProblem[];
 
   constructor(problems: readonly FieldProblem[]) {
-    const fields = problems.slice(0, MOST_FIELDS).map(({ field, problem }) => ({
+    const fields = problems.slice(0, MOST_NAMED).map(({ field, problem }) => ({
       field: shortened(field, LONGEST_FIELD),
       problem: shortened(problem, LONGEST_PROBLEM),
     }));
-    const list = fields.map(({ field, problem }) => (field === '' ? problem : `${field}: ${problem}`)).join('; ');
-    const others = problems.length > fields.length ? `; and ${problems.length - fields.length} more` : '';
-    super(`the event was refused: ${list}${others}`, { fault: 'caller', retryable: false });
+    const named = fields.map(({ field, problem }) => (field === '' ? problem : `${field}: ${problem}`));
+    const longest = LONGEST_FIELD + LONGEST_PROBLEM + 100;
+    const list = listed(named, { separator: '; ', longest, total: problems.length });
+    super(`the event was refused: ${list}`, { fault: 'caller', retryable: false });
     this.fields = fields;
   }
 }
 
 /** What came from a client is storable and bounded before it goes into an answer, a log or a dead letter. */
-const shortened = (text: string, most: number): string =>
-  storable(text.length <= most ? text : `${text.slice(0, most)}… (${text.length} characters)`);
+const shortened = (text: string, most: number): string => storable(shown(text, most));
 
 /** An id that this user's event had already, and the two events differ. */
 export class EventIdConflictError extends PlatformError {

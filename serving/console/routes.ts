@@ -6,6 +6,7 @@ import { UnsupportedMediaTypeError } from '#connectors/http/errors';
 import { assetPath } from '#kernel/project_root';
 import { needs, open } from '#monitoring/route_access';
 import { InvalidRequestError } from '../errors.ts';
+import { parsedBody } from '../routes/requests.ts';
 import type { ConsoleSources } from './sources.ts';
 
 const FOLDER = 'dist/serving/console';
@@ -31,11 +32,7 @@ const filterSchema = z.strictObject({
 });
 const replaySchema = z.strictObject({ stage: z.string().min(1).optional(), reason: z.string().min(1).optional() });
 
-const parsed = <T>(schema: z.ZodType<T>, value: unknown): T => {
-  const result = schema.safeParse(value ?? {});
-  if (!result.success) throw new InvalidRequestError(z.prettifyError(result.error));
-  return result.data;
-};
+const parsed = <T>(schema: z.ZodType<T>, value: unknown): T => parsedBody(schema, value ?? {});
 
 /** A form of another page can send no JSON: the browser asks this listener first. */
 async function requireJson({ headers }: FastifyRequest): Promise<void> {

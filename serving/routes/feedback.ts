@@ -5,6 +5,7 @@ import type { DeadLetterWriter } from '#connectors/dead_letter_writer';
 import { writeInHalves } from '#connectors/delivery';
 import { hasScope } from '#connectors/http/access';
 import type { FeedbackRow, NamedPrediction, OfflineStore, RequestRow } from '#feature_store/offline/offline_store';
+import { listed } from '#kernel/problem_list';
 import type { Clock } from '#kernel/time';
 import { Counter, type Registry } from '#monitoring/metrics';
 import { needs, needsSome } from '#monitoring/route_access';
@@ -19,6 +20,7 @@ import { OUTCOMES, type Outcome, resultsOf } from '../experiments/results.ts';
 import type { Experiment } from '../routing/assignment.ts';
 import { routingStateSchema } from '../routing/routing.ts';
 import type { ModelServer } from '../runtime/model_server.ts';
+import { parsedBody } from './requests.ts';
 import * as schemas from './schemas.ts';
 
 /** Where outcomes of predictions are kept, and compared. */
@@ -28,6 +30,8 @@ export type FeedbackStore = Pick<
 >;
 
 const MOST_AT_ONCE = 10_000;
+/** Ten for each: more than one can have. */
+const MOST_VALUES = 10 * MOST_AT_ONCE;
 /** An `integer` of the store. */
 const LAST_ROW_INDEX = 2 ** 31 - 1;
 
@@ -117,9 +121,9 @@ export function registerFeedbackRoutes(
   app.post('/feedback', { schema: schemas.feedback, config: { access: needsSome('feedback') } }, async (request) => {
     const { body } = request;
     const isList = typeof body === 'object' && body !== null && 'feedback' in body;
-    const parsed = (isList ? bodySchema.options[0] : oneSchema).safeParse(body);
-    if (!parsed.success) throw new InvalidRequestError(z.prettifyError(parsed.error));
-    const list = 'feedback' in parsed.data ? parsed.data.feedback : [parsed.data];
+    const list = isList
+      ? parsedBody(bodySchema.options[0], body, MOST_VALUES).feedback
+      : [parsedBody(oneSchema, body, MOST_VALUES)];
     await requireFeedbackScope(request, list);
     const receivedAtMs = clock.now();
     const ids = await namedPredictions(feedback, list);
@@ -140,7 +144,7 @@ export function registerFeedbackRoutes(
       })),
     );
     const problems = rejected.map(({ value, reason }) => `feedback.${rows.indexOf(value)} ${reason}`);
-    if (accepted === 0) throw new InvalidRequestError(problems.join('; '));
+    if (accepted === 0) throw new InvalidRequestError(listed(problems, { separator: '; ', longest: 500 }));
     return { accepted, rejected: problems };
   });
 

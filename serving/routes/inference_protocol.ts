@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { requireScope } from '#connectors/http/access';
+import { listed } from '#kernel/problem_list';
 import { needs, needsSome, open } from '#monitoring/route_access';
 import { InvalidRequestError } from '../errors.ts';
 import { type AnswerIds, listOf } from '../runtime/answered_rows.ts';
@@ -138,7 +139,7 @@ export function registerInferenceProtocol(
         const unknown = wanted.filter((name) => all.every((each) => each.name !== name));
         if (unknown.length > 0) {
           throw new InvalidRequestError(
-            `there is no output ${unknown.join(', ')}; there is ${all.map(({ name }) => name).join(', ')}`,
+            `there is no output ${listed(unknown)}; there is ${all.map(({ name }) => name).join(', ')}`,
           );
         }
         return {

@@ -5,6 +5,7 @@ import { InvalidRequestError } from '../errors.ts';
 import type { Routing } from '../routing/routing.ts';
 import { routingSchema } from '../routing/routing.ts';
 import type { ModelServer } from '../runtime/model_server.ts';
+import { parsedBody } from './requests.ts';
 import * as schemas from './schemas.ts';
 
 const changeSchema = z.strictObject({
@@ -29,9 +30,7 @@ export function registerRoutingRoutes(app: FastifyInstance, models: ModelServer)
   const put = { schema: schemas.putRouting, config: changed };
   app.put<{ Params: { name: string } }>('/models/:name/routing', put, async (request) => {
     const { params, body, caller } = request;
-    const parsed = changeSchema.safeParse(body);
-    if (!parsed.success) throw new InvalidRequestError(z.prettifyError(parsed.error));
-    const { routing, reason, revision } = parsed.data;
+    const { routing, reason, revision } = parsedBody(changeSchema, body);
     return models.setRouting(params.name, routing as Routing | null, { by: caller, reason }, revision);
   });
   app.get<{ Params: { name: string }; Querystring: { limit?: string } }>(

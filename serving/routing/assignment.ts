@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { stableHash32 } from '#kernel/hash';
+import { listed } from '#kernel/problem_list';
 import { OUTCOMES } from '../experiments/results.ts';
 import { followSchema } from './follow.ts';
 
@@ -53,9 +54,10 @@ export const experimentSchema = z
   .superRefine(({ variants, rules, explore }, context) => {
     const names = variants.map(({ name }) => name);
     const issue = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
-    if (new Set(names).size !== names.length) issue('variants', 'two variants have one name');
-    const unknown = rules.filter(({ variant }) => !names.includes(variant)).map(({ variant }) => variant);
-    if (unknown.length > 0) issue('rules', `${unknown.join(', ')} is no variant; variants are ${names.join(', ')}`);
+    const known = new Set(names);
+    if (known.size !== names.length) issue('variants', 'two variants have one name');
+    const unknown = rules.filter(({ variant }) => !known.has(variant)).map(({ variant }) => variant);
+    if (unknown.length > 0) issue('rules', `${listed(unknown)} is no variant; variants are ${listed(names)}`);
     if (explore * names.length >= 1) issue('explore', 'leaves nothing to deal: it times the variants must be below 1');
   });
 export type Experiment = z.infer<typeof experimentSchema>;

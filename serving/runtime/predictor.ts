@@ -2,6 +2,7 @@ import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { requestFields } from '#feature_store/retrieval/feature_vector';
+import { MOST_NAMED } from '#kernel/problem_list';
 import { type Clock, type EventTime, isoTime } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { Counter, Gauge, type Registry } from '#monitoring/metrics';
@@ -40,8 +41,6 @@ export interface Row {
 
 /** When what is known of an entity became true, and how long ago that is; null: nothing is known of this view. */
 export type Freshness = Readonly<Record<string, { readonly event_time: string; readonly age_ms: number } | null>>;
-
-const MOST_PROBLEMS = 100;
 
 /** What the listeners have in common: which version answers, features of entities, encoding, running, and the log. */
 export class Predictor {
@@ -181,19 +180,23 @@ export class Predictor {
   /**
    * @param prefix - of a row's fields in messages
    * @returns FP32 [rows, columns], row-major
-   * @throws {@link InvalidFeaturesError} with every bad field
+   * @throws {@link InvalidFeaturesError} with the first bad fields, and how many there are
    */
   encode({ model }: ActiveModel, rows: readonly Row[], prefix: (index: number) => string): Float32Array {
     const { encoder } = model;
     const input = new Float32Array(rows.length * encoder.width);
     let problems: ColumnProblem[] | undefined;
+    let count = 0;
     for (let index = 0; index < rows.length; index += 1) {
       const found = encoder.encode((rows[index] as Row).features, input, index * encoder.width);
       if (found === undefined) continue;
       problems ??= [];
-      for (const { field, problem } of found) problems.push({ field: `${prefix(index)}${field}`, problem });
+      count += found.length;
+      for (const { field, problem } of found.slice(0, MOST_NAMED - problems.length)) {
+        problems.push({ field: `${prefix(index)}${field}`, problem });
+      }
     }
-    if (problems !== undefined) throw new InvalidFeaturesError(problems.slice(0, MOST_PROBLEMS));
+    if (problems !== undefined) throw new InvalidFeaturesError(problems, count);
     return input;
   }
 
