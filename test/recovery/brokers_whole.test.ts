@@ -9,11 +9,11 @@ import { KafkaBroker } from '#connectors/kafka/kafka_broker';
 import { systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { startKafka } from '#scripts/services/servers';
+import { serviceAddress } from '../integration/service_address.ts';
 import { runCommand } from '../support/command_line.ts';
 import { PlatformProcess } from '../support/platform_process.ts';
 import { until } from '../support/redis_servers.ts';
 import { startTraceCollector } from '../support/trace_collector.ts';
-import { serviceAddress } from '../integration/service_address.ts';
 
 // The whole platform on each broker: its topics, the same events to the same features, and a broker that is away.
 
