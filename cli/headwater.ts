@@ -416,7 +416,7 @@ program
 program
   .command('check')
   .description(
-    'whether a platform that runs does what it is for: one event from the door to a prediction, twelve PASS or FAIL; with --against, whether changed definitions break a model in use',
+    'whether a platform that runs does what it is for: one event from the gateway to a prediction, twelve PASS or FAIL; with --against, whether changed definitions break a model in use',
   )
   .option(
     '--against <ref>',

@@ -6,6 +6,10 @@ const LONGEST_SHOWN = 200;
 export const shown = (text: string, most = LONGEST_SHOWN): string =>
   text.length <= most ? text : `${text.slice(0, most).toWellFormed()}… (${text.length} characters)`;
 
+/** Says how many more there are than are named; empty when all are. */
+export const andMore = (others: number, separator: string): string =>
+  others > 0 ? `${separator}and ${others.toLocaleString('en-US')} more` : '';
+
 /**
  * Lists problems or names: the first {@link MOST_NAMED}, each cut to `longest` characters, and how many more there are.
  *
@@ -19,6 +23,5 @@ export function listed(
     .slice(0, MOST_NAMED)
     .map((item) => shown(item, longest))
     .join(separator);
-  const others = total - Math.min(items.length, MOST_NAMED);
-  return others > 0 ? `${list}${separator}and ${others.toLocaleString('en-US')} more` : list;
+  return list + andMore(total - Math.min(items.length, MOST_NAMED), separator);
 }

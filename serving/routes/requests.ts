@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify';
 import { v7 as newPredictionId } from 'uuid';
 import { z } from 'zod';
-import { listed, MOST_NAMED, shown } from '#kernel/problem_list';
+import { andMore, listed, MOST_NAMED, shown } from '#kernel/problem_list';
 import type { Task } from '#registry/model_package';
 import { InvalidRequestError } from '../errors.ts';
 import type { AnswerIds } from '../runtime/answered_rows.ts';
@@ -70,8 +70,7 @@ function valuesIn(value: unknown, most: number): number {
 function problemsOf({ issues }: z.ZodError): string {
   const first = issues.toSorted((a, b) => a.path.length - b.path.length).slice(0, MOST_NAMED);
   const named = z.prettifyError({ issues: first.map((issue) => ({ ...issue, message: messageOf(issue) })) });
-  const others = issues.length - first.length;
-  return others > 0 ? `${named}\nand ${others.toLocaleString('en-US')} more` : named;
+  return named + andMore(issues.length - first.length, '\n');
 }
 
 function messageOf(issue: z.core.$ZodIssue): string {

@@ -118,7 +118,7 @@ export class Oracle {
     if (newest === undefined) return undefined;
     const since = candidate.slot === undefined ? 0 : (this.#held.since.get(candidate.slot) as number);
     if (candidate.slot === 'previous') {
-      // Kept with the newest event: it is what the definition of then gave. What was forgotten before it is nobody's previous.
+      // Kept with the newest event: it is what the definition of then gave. No event has as its previous one what was forgotten before it.
       const forgotten = previous !== undefined && newest.at - previous.at > HOUR_MS;
       return newest.place < since || forgotten
         ? undefined
