@@ -5,6 +5,14 @@ const transform = {
   ],
 };
 
+// As a project imports the package.
+const moduleNameMapper = {
+  '^headwater$': '<rootDir>/public/index.ts',
+  '^headwater/pipelines/testing$': '<rootDir>/public/pipelines_testing.ts',
+  '^headwater/apache-beam$': '<rootDir>/public/apache_beam.ts',
+  '^headwater/(features|pipelines|testing)$': '<rootDir>/public/$1.ts',
+};
+
 // Five seconds are soon over for a test that starts a process, on a machine that has something else to do.
 const TIMEOUT_MS = 30_000;
 
@@ -15,6 +23,7 @@ const suite = (name, extra = {}) => ({
   testEnvironmentOptions: { customExportConditions: ['source', 'node', 'node-addons'] },
   extensionsToTreatAsEsm: ['.ts'],
   transform,
+  moduleNameMapper,
   modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/.headwater/'],
   ...extra,
 });

@@ -7,7 +7,7 @@ import { createConsoleSources } from '#cli/roles/console_sources';
 import { createOfflineStore } from '#feature_store/config';
 import { fromEvent } from '#feature_store/definitions/feature';
 import { featureView } from '#feature_store/definitions/feature_view';
-import { account, transactions } from '#feature_store/views/transactions';
+import { account, transactions } from '#examples/fraud/features/transactions';
 import { HOUR_MS } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';

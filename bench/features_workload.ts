@@ -3,7 +3,7 @@ import { type EntityKey, entityKeyFromId } from '#feature_store/definitions/enti
 import { field, hourOfDay, isWeekend } from '#feature_store/definitions/feature';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import { featureView } from '#feature_store/definitions/feature_view';
-import { account, transactions } from '#feature_store/views/transactions';
+import { account, transactions } from '#examples/fraud/features/transactions';
 import { eventTime, processingTime } from '#kernel/time';
 
 /** Fifteen features of an account. */

@@ -60,7 +60,7 @@ const DOORS: Readonly<Record<string, Door>> = {
     port: 8000,
     p95Ms: 100,
     requests: async () => {
-      const { examples } = (await readModelFolder(assetPath('registry/models/fraud_detector'))).package;
+      const { examples } = (await readModelFolder(assetPath('examples/fraud/models/fraud_detector'))).package;
       const bodies = examples.map(({ features }) =>
         JSON.stringify({ model_name: 'fraud_detector', features, return_probabilities: true }),
       );

@@ -71,7 +71,7 @@ try {
   const config = mlflowConfigSchema.parse({ kind: 'mlflow', trackingUri });
   const [client, registry] = [new MlflowClient(config), new MlflowRegistry(config)];
   const name = 'thousand';
-  const model = await readModelFolder(assetPath('registry/models/fraud_detector'));
+  const model = await readModelFolder(assetPath('examples/fraud/models/fraud_detector'));
   const first = await registry.register({ name, ...model });
   const { model_version: wire } = await client.get<{ model_version: { source: string; run_id: string } }>(
     'model-versions/get',

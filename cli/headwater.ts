@@ -69,11 +69,11 @@ program
       .env('ROLES'),
   )
   .action(async ({ role: roles = ROLES }: { role?: readonly Role[] }) => {
-    const [{ start }, { loadPlatformConfig }] = await Promise.all([
+    const [{ start }, { loadProject }] = await Promise.all([
       import('./roles/start.ts'),
-      import('./project/platform_config.ts'),
+      import('./project/project.ts'),
     ]);
-    await start(loadPlatformConfig(process.env), roles);
+    await start(await loadProject(process.env), roles);
   });
 
 program
@@ -421,10 +421,6 @@ program
   .option(
     '--against <ref>',
     'instead: compare the definitions of this working tree with those of a git commit or branch; exit code 1 when a model in use was trained on what has changed',
-  )
-  .option(
-    '--definitions <file>',
-    'with --against: the module that exports them (default: feature_store/views/catalog.ts)',
   )
   .option('--host <name>', 'where its roles listen, on the ports of the configuration', '127.0.0.1')
   .addOption(new Option('--api-key <key>', 'a key (default: the first of the configuration)').env('HEADWATER_API_KEY'))

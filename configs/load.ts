@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse as parseYaml, YAMLParseError } from 'yaml';
 import type { z } from 'zod';
@@ -18,6 +18,10 @@ export interface LoadOptions<T> {
   readonly schema: z.ZodType<T>;
   /** Folder of `default.yaml` and `<environment>.yaml`. */
   readonly directory: string;
+  /** Another such folder, laid over the first, file by file: a project's own. Either may lack a file, not both. */
+  readonly over?: string | undefined;
+  /** What code says, laid over `default.yaml` of the first folder. */
+  readonly defined?: Readonly<Record<string, unknown>> | undefined;
   /** Which files are laid over the default, in this order, comma-separated: `services`, or `services,kinesis`. */
   readonly environment: string;
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -27,7 +31,7 @@ export interface LoadOptions<T> {
 }
 
 /**
- * Configuration, lowest to highest: `default.yaml`, each `<environment>.yaml` (all with `${VAR}` and `${VAR:-default}`
+ * Configuration, lowest to highest: `default.yaml`, what code defines, the project's `default.yaml`, each `<environment>.yaml` (all with `${VAR}` and `${VAR:-default}`
  * replaced), named environment variables, overrides. The result is validated, complete and deeply frozen.
  *
  * @throws {@link ConfigError} listing every problem at once: unset `${VAR}`s, unreadable values, unknown or invalid
@@ -37,8 +41,14 @@ export function loadConfig<T extends object>(given: LoadOptions<T>): Readonly<T>
   const problems: string[] = [];
   const options = { ...given, env: withFiles(given, problems) };
   const tree: Tree = {};
-  for (const name of ['default', ...options.environment.split(',').map((part) => part.trim())]) {
-    merge(tree, readYaml(options.directory, name, options.env, problems));
+  merge(tree, readYaml([options.directory], 'default', options.env, problems));
+  merge(tree, structuredClone(options.defined ?? {}) as Tree);
+  if (options.over !== undefined && existsSync(join(options.over, 'default.yaml'))) {
+    merge(tree, readYaml([options.over], 'default', options.env, problems));
+  }
+  const folders = [options.directory, ...(options.over === undefined ? [] : [options.over])];
+  for (const name of options.environment.split(',').map((part) => part.trim())) {
+    merge(tree, readYaml(folders, name, options.env, problems));
   }
   const set = Object.entries(options.variables).filter(([name]) => (options.env[name] ?? '') !== '');
   for (const [name, variable] of set) {
@@ -86,16 +96,30 @@ type Tree = { [key: string]: unknown };
 
 const isTree = (value: unknown): value is Tree => typeof value === 'object' && value !== null && !Array.isArray(value);
 
-function readYaml(directory: string, name: string, env: LoadOptions<object>['env'], problems: string[]): Tree {
-  const file = join(directory, `${name}.yaml`);
+/** What the files of one name hold, the later folders' over the earlier ones'. @throws {@link ConfigError} where no folder has one */
+function readYaml(
+  folders: readonly string[],
+  name: string,
+  env: LoadOptions<object>['env'],
+  problems: string[],
+): Tree {
+  const files = folders.map((folder) => join(folder, `${name}.yaml`)).filter((file) => existsSync(file));
+  if (files.length === 0) {
+    throw new ConfigError(
+      `there is no ${name}.yaml in ${folders.join(' or ')}: ENVIRONMENT (and INGEST_SINK) name files there, such as embedded, services or kinesis`,
+    );
+  }
+  const tree: Tree = {};
+  for (const file of files) merge(tree, readYamlFile(file, name, env, problems));
+  return tree;
+}
+
+function readYamlFile(file: string, name: string, env: LoadOptions<object>['env'], problems: string[]): Tree {
   let bytes: Buffer;
   try {
     bytes = readFileSync(file);
   } catch (cause) {
-    throw new ConfigError(
-      `${file} cannot be read: ENVIRONMENT (and INGEST_SINK) name files in ${directory}, such as embedded, services or kinesis`,
-      cause,
-    );
+    throw new ConfigError(`${file} cannot be read`, cause);
   }
   if (!isUtf8(bytes)) throw new ConfigError(`${file} is not UTF-8: save it in this encoding`);
   let parsed: unknown;

@@ -50,3 +50,9 @@ export {
 } from '#feature_store/definitions/on_demand';
 export { inRange, matches, notNull, oneOf, type QualityRule, satisfies } from '#feature_store/definitions/quality_rule';
 export { type Entity, type EventSource, entity, eventSource, type History } from '#feature_store/definitions/source';
+export { DefinitionError } from '#feature_store/definitions/errors';
+export { envelope, id, time } from '#feature_store/definitions/event_envelope';
+export { clamp01, numberOr0 } from '#feature_store/definitions/numeric';
+export { stableHash32 } from '#kernel/hash';
+export { parseRfc3339 } from '#kernel/rfc3339';
+export { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '#kernel/time';

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { ENVIRONMENT_VARIABLES, platformConfigSchema } from '#cli/project/platform_config';
+import type { Catalog } from '#feature_store/definitions/catalog';
 import { describeView } from '#feature_store/definitions/feature_view';
-import { SERVICES, VIEWS } from '#feature_store/views/catalog';
 import { DAY_MS } from '#kernel/time';
 
 // docs/reference: what the code says of itself, as Markdown.
@@ -93,9 +93,9 @@ function takesOf({ type, const: only, enum: values, items, oneOf, anyOf }: JsonS
   );
 }
 
-/** Every view of the catalog with its features, and every service. */
-export function featureReference(): string {
-  const views = VIEWS.map((view) => {
+/** Every view of a catalog with its features, and every service. */
+export function featureReference({ views: defined, services: named }: Catalog): string {
+  const views = defined.map((view) => {
     const { features, rules, description, owner, entity, source, mode, ttlMs } = describeView(view);
     const about = `${description.replace(/[.]?$/, '.')} Of ${entity}, from ${source}, ${mode}; kept ${ttlMs / DAY_MS} days; owner: ${owner}.`;
     const rows = features.map((feature) => [`\`${feature.name}\``, feature.type, feature.kind, feature.description]);
@@ -107,7 +107,7 @@ export function featureReference(): string {
       ...(quality.length === 0 ? [] : [table(['rule', 'a row that breaks it', 'says'], quality)]),
     ].join('\n\n');
   });
-  const services = SERVICES.map(({ signature, description, owner }) => [
+  const services = named.map(({ signature, description, owner }) => [
     `\`${signature.service}\``,
     owner,
     description,

@@ -1,10 +1,10 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { loadPlatformConfig } from '#cli/project/platform_config';
+import { loadProject } from '#cli/project/project';
 import { startPlatform } from '#cli/roles/platform';
 import { ROLES } from '#cli/terminal/choices';
-import { assetPath } from '#kernel/project_root';
+import { assetPath, projectRoot } from '#kernel/project_root';
 import { silentLogger } from '#monitoring/log';
 import { configurationReference, featureReference, metricsReference, REFERENCE_FOLDER } from './reference.ts';
 
@@ -12,14 +12,15 @@ import { configurationReference, featureReference, metricsReference, REFERENCE_F
 const folder = await mkdtemp(join(tmpdir(), 'reference-'));
 const ports = ['GATEWAY_PORT', 'PIPELINE_PORT', 'FEATURE_API_PORT', 'API_PORT', 'MONITOR_PORT'];
 const env = { DATA_DIRECTORY: folder, ...Object.fromEntries(ports.map((name) => [name, '0'])) };
-const { services, urls } = await startPlatform(loadPlatformConfig(env), silentLogger, ROLES);
+const project = await loadProject({ ...env, HEADWATER_PROJECT: projectRoot });
+const { services, urls } = await startPlatform(project, silentLogger, ROLES);
 const texts = await Promise.all(ROLES.map(async (role) => (await fetch(`${urls[role]}/metrics`)).text()));
 await services[Symbol.asyncDispose]();
 await rm(folder, { recursive: true });
 
 const pages = {
   configuration: configurationReference(),
-  features: featureReference(),
+  features: featureReference(project.catalog),
   metrics: metricsReference(texts),
 };
 await mkdir(assetPath(REFERENCE_FOLDER), { recursive: true });

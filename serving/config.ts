@@ -23,7 +23,7 @@ export const servingConfigSchema = z.strictObject({
   port: z.int().min(0).max(65_535).default(8_000),
   /** Processes that serve behind one port, where this process only serves. */
   workers: z.int().min(1).max(64).default(1),
-  models: z.array(servedModel).min(1),
+  models: z.array(servedModel).default([]),
   /** Other models in production are loaded when somebody asks for them; absent: they are not served. */
   onDemand: z.strictObject({ memoryMb: z.number().positive().default(512) }).optional(),
   modelLimits: modelLimitsSchema.prefault({}),

@@ -1,21 +1,21 @@
+import { type Catalog, definitionsAsData } from '#feature_store/definitions/catalog';
 import { randomUUID } from 'node:crypto';
 import { createInterface } from 'node:readline/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describeView } from '#feature_store/definitions/feature_view';
 import type { ApplyLock, ApplyOwner } from '#feature_store/offline/applied_definitions';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
-import { VIEWS } from '#feature_store/views/catalog';
 import { messageOf } from '#kernel/errors';
 import { isRunning, thisProcess } from '#storage/process_identity';
 import { type BackfillResult, describeHandOver, runBackfill } from '../history/backfill.ts';
 import { RunningPlatform } from '../parts/control_client.ts';
 import { withOffline } from '../parts/with_offline.ts';
-import { loadPlatformConfig, type PlatformConfig } from '../project/platform_config.ts';
+import { loadProject, type Project } from '../project/project.ts';
 import { print } from '../terminal/print.ts';
 import { createProgress, type Progress } from '../terminal/progress.ts';
 import { shutdownRequested } from '../terminal/shutdown.ts';
 import { UsageError } from '../terminal/usage_error.ts';
-import { catalogDefinitions, recordsOf } from './catalog_definitions.ts';
+import { recordsOf } from './definition_records.ts';
 import { ApplyFailedError, ApplyRunsError, ApplyTakenOverError } from './definition_errors.ts';
 import { describePlan, describeTarget } from './plan.ts';
 import { hasWork, makePlan, type Plan, type PlannedBackfill, type PlanOptions } from './plan_contents.ts';
@@ -37,7 +37,7 @@ const GONE_AFTER_MS = 60_000;
  * killed is resumed by the next one: in the back-fill that it was in, at the last snapshot.
  */
 export async function apply({ yes, takeOver, json, ...options }: ApplyCommand): Promise<void> {
-  const config = loadPlatformConfig(process.env);
+  const config = await loadProject(process.env);
   const progress = createProgress(process.stderr);
   const owner: ApplyOwner = { ...thisProcess(), id: randomUUID() };
   const plan = await withOffline((offline) => makePlan(offline, config, options));
@@ -50,7 +50,7 @@ export async function apply({ yes, takeOver, json, ...options }: ApplyCommand): 
   if (plan.breaking && !yes && !(await isConfirmed())) {
     throw new UsageError('nothing was applied: there are breaking changes, and --yes was not given');
   }
-  await withOffline((offline) => begin(offline, owner, plan.apply?.owner.id));
+  await withOffline((offline) => begin(offline, config.catalog, owner, plan.apply?.owner.id));
   const stop = new AbortController();
   void shutdownRequested().then(() => stop.abort());
   const done: AppliedBackfill[] = [];
@@ -58,9 +58,9 @@ export async function apply({ yes, takeOver, json, ...options }: ApplyCommand): 
     const possible = plan.backfills.filter((backfill) => backfill.possible);
     for (const [index, backfill] of possible.entries()) {
       const of = `${index + 1} of ${possible.length}`;
-      done.push(await whileHeld(config, owner, () => compute(backfill, of, progress, stop.signal)));
+      done.push(await whileHeld(config, owner, () => compute(backfill, config.catalog, of, progress, stop.signal)));
     }
-    await withOffline((offline) => end(offline, owner, plan));
+    await withOffline((offline) => end(offline, config.catalog, owner, plan));
   } catch (error) {
     // What is interrupted is resumed by the next apply; the lock of a process that ends orderly does not stay.
     if (!(error instanceof ApplyTakenOverError))
@@ -86,23 +86,29 @@ function finish(json: boolean, backfills: readonly AppliedBackfill[]): void {
 }
 
 /** Takes the lock, and records what rows are written with from now on. */
-async function begin(offline: OfflineStore, owner: ApplyOwner, replaces: string | undefined): Promise<void> {
+async function begin(
+  offline: OfflineStore,
+  catalog: Catalog,
+  owner: ApplyOwner,
+  replaces: string | undefined,
+): Promise<void> {
   if (!(await offline.lockApply(owner, replaces))) {
     throw new ApplyRunsError((await offline.readApplyLock())?.owner);
   }
-  await offline.recordDefinitions(recordsOf(catalogDefinitions()), 'have_history');
-  for (const view of VIEWS) await offline.writeDefinition(describeView(view));
+  await offline.recordDefinitions(recordsOf(definitionsAsData(catalog)), 'have_history');
+  for (const view of catalog.views) await offline.writeDefinition(describeView(view));
 }
 
-async function end(offline: OfflineStore, owner: ApplyOwner, { changes }: Plan): Promise<void> {
+async function end(offline: OfflineStore, catalog: Catalog, owner: ApplyOwner, { changes }: Plan): Promise<void> {
   if (!(await offline.holdApplyLock(owner.id))) throw new ApplyTakenOverError();
-  await offline.recordApplied(recordsOf(catalogDefinitions()));
+  await offline.recordApplied(recordsOf(definitionsAsData(catalog)));
   await offline.removeDefinitions(changes.filter(({ change }) => change === 'removed'));
   await offline.unlockApply(owner.id);
 }
 
 async function compute(
   { views, features, source, in: patterns, estimated_events: total }: PlannedBackfill,
+  catalog: Catalog,
   of: string,
   progress: Progress,
   signal: AbortSignal,
@@ -123,7 +129,7 @@ async function compute(
   await withOffline(async (offline) => {
     const ids = new Set(views);
     await offline.recordApplied(
-      recordsOf(catalogDefinitions()).filter(({ kind, id }) => kind === 'view' && ids.has(id)),
+      recordsOf(definitionsAsData(catalog)).filter(({ kind, id }) => kind === 'view' && ids.has(id)),
     );
     const read = counts.events - counts.resumed_after;
     if (read > 0 && seconds > 0) await offline.recordBackfill(read, seconds);
@@ -137,7 +143,7 @@ async function compute(
 }
 
 /** Keeps the lock while `work` runs. In embedded mode without a platform, the folder of the offline store has one process at a time: its lock is enough. */
-async function whileHeld<T>(config: PlatformConfig, owner: ApplyOwner, work: () => Promise<T>): Promise<T> {
+async function whileHeld<T>(config: Project, owner: ApplyOwner, work: () => Promise<T>): Promise<T> {
   const isShared =
     config.offlineStore.kind !== 'pglite' || (await RunningPlatform.find(config, 'offline')) !== undefined;
   if (!isShared) return work();

@@ -9,10 +9,11 @@ import {
 } from '#feature_store/definitions/definition_plan';
 import type { DefinitionSet } from '#feature_store/definitions/definition_set';
 import { projectRoot } from '#kernel/project_root';
-import { loadPlatformConfig } from '../project/platform_config.ts';
+import { projectFolder } from '../project/find_project.ts';
+import { loadProject } from '../project/project.ts';
 import { print } from '../terminal/print.ts';
 import { withReference } from './git_reference.ts';
-import { CATALOG, loadDefinitions } from './load_definitions.ts';
+import { definitionsOfFolder } from './load_definitions.ts';
 import { type ModelInUse, modelsInUse, problemsOfModel } from './model_definitions.ts';
 
 export interface CheckAgainstOptions {
@@ -30,12 +31,12 @@ interface BrokenModel {
  * `headwater check --against REF`: whether what the working tree changes in the definitions since a commit breaks a model in use. Exit code 1 when it does: for pull requests. A model
  * that REF breaks already is not counted.
  */
-export async function checkAgainst({ against, definitions = CATALOG, json }: CheckAgainstOptions): Promise<void> {
-  const folder = process.cwd();
+export async function checkAgainst({ against, json }: CheckAgainstOptions): Promise<void> {
+  const folder = projectFolder(process.env);
   const packages = existsSync(join(folder, 'node_modules')) ? folder : projectRoot;
-  const before = await withReference(folder, against, (checkout) => loadDefinitions(checkout, definitions, packages));
-  const now = await loadDefinitions(folder, definitions, packages);
-  const models = await modelsInUse(loadPlatformConfig(process.env).registry);
+  const before = await withReference(folder, against, (checkout) => definitionsOfFolder(checkout, packages));
+  const now = await definitionsOfFolder(folder, packages);
+  const models = await modelsInUse(await loadProject(process.env));
   const known = definitionsOfSet(before);
   const changes = changesOf({ inUse: known, applied: known }, definitionsOfSet(now));
   const broken = brokenModels(models, before, now);

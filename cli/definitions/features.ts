@@ -1,18 +1,18 @@
 import { viewId } from '#feature_store/definitions/feature_row';
 import { servicesById } from '#feature_store/definitions/feature_service';
-import { describeView, type FeatureView, type ViewDescription } from '#feature_store/definitions/feature_view';
+import { describeView, type FeatureView } from '#feature_store/definitions/feature_view';
 import { changesBetween, lineageOf } from '#feature_store/definitions/lineage';
 import { UnknownViewError } from '#feature_store/errors';
-import { SERVICES, VIEWS } from '#feature_store/views/catalog';
 import type { RegistryConfig } from '#registry/catalog';
 import { openRegistry } from '../parts/open_registry.ts';
-import { definitionsOf, loadPlatformConfig } from '../project/platform_config.ts';
+import { definitionsOf, loadProject } from '../project/project.ts';
 import { print } from '../terminal/print.ts';
 import { UsageError } from '../terminal/usage_error.ts';
 
 /** `headwater features list`. */
-export function listFeatures({ json }: { readonly json: boolean }): void {
-  const views = VIEWS.map(describeView);
+export async function listFeatures({ json }: { readonly json: boolean }): Promise<void> {
+  const { catalog } = await loadProject(process.env);
+  const views = catalog.views.map(describeView);
   if (json) {
     const rows = views.flatMap(({ features, ...view }) =>
       features.map((feature) => ({ ...feature, view: viewId(view), entity: view.entity, owner: view.owner })),
@@ -29,14 +29,14 @@ export function listFeatures({ json }: { readonly json: boolean }): void {
 }
 
 /** `headwater features show fraud@1`. */
-export function showView(id: string): void {
-  print(JSON.stringify(describeView(viewOf(id)), null, 2));
+export async function showView(id: string): Promise<void> {
+  print(JSON.stringify(describeView(await viewOf(id)), null, 2));
 }
 
 /** `headwater features diff user_activity@1 user_activity@2`: what changes, and how to get from one to the other. */
-export function diffViews(before: string, after: string): void {
-  const [from, to]: readonly ViewDescription[] = [before, after].map((id) => describeView(viewOf(id)));
-  if (from === undefined || to === undefined) return;
+export async function diffViews(before: string, after: string): Promise<void> {
+  const from = describeView(await viewOf(before));
+  const to = describeView(await viewOf(after));
   const changes = changesBetween(from, to);
   for (const { feature, change, detail } of changes) {
     const sign = { added: '+', removed: '-', changed: '~' }[change];
@@ -59,9 +59,9 @@ export function diffViews(before: string, after: string): void {
 
 /** `headwater features lineage FEATURE`: from the source to the models that use it. */
 export async function showLineage(feature: string, { json }: { readonly json: boolean }): Promise<void> {
-  const found = VIEWS.map((view) => lineageOf(view, feature)).filter((lineage) => lineage !== undefined);
+  const { catalog, topics, onlineStore, offlineStore, registry } = await loadProject(process.env);
+  const found = catalog.views.map((view) => lineageOf(view, feature)).filter((lineage) => lineage !== undefined);
   if (found.length === 0) throw new UsageError(`no view has a feature "${feature}": headwater features list`);
-  const { topics, onlineStore, offlineStore, registry } = loadPlatformConfig(process.env);
   const models = await modelsBy(registry);
   const complete = found.map((lineage) => ({
     ...lineage,
@@ -103,8 +103,8 @@ export async function showLineage(feature: string, { json }: { readonly json: bo
 }
 
 /** `headwater features services`. */
-export function listServices({ json }: { readonly json: boolean }): void {
-  const definitions = definitionsOf(loadPlatformConfig(process.env));
+export async function listServices({ json }: { readonly json: boolean }): Promise<void> {
+  const definitions = definitionsOf(await loadProject(process.env));
   const all = [...servicesById(definitions).values()];
   if (json) {
     print(JSON.stringify(all.map(({ signature, owner, description }) => ({ ...signature, owner, description }))));
@@ -120,10 +120,12 @@ export function listServices({ json }: { readonly json: boolean }): void {
 }
 
 /** `headwater features validate`: definitions are checked when they are loaded; being here means that they are good. */
-export function validateFeatures(): void {
-  const features = VIEWS.reduce((sum, { features: all }) => sum + Object.keys(all).length, 0);
-  const { views, services } = definitionsOf(loadPlatformConfig(process.env));
-  print(`${VIEWS.length} views with ${features} features and ${SERVICES.length} feature services are well defined`);
+export async function validateFeatures(): Promise<void> {
+  const project = await loadProject(process.env);
+  const { catalog } = project;
+  const features = catalog.views.reduce((sum, { features: all }) => sum + Object.keys(all).length, 0);
+  const { views, services } = definitionsOf(project);
+  print(`${catalog.views.length} views with ${features} features and ${catalog.services.length} feature services are well defined`);
   print(`${views.length} views and ${services.length} services are switched on here`);
 }
 
@@ -157,8 +159,9 @@ async function modelsBy(config: RegistryConfig): Promise<readonly ModelInputs[]>
 }
 
 /** @throws {@link UnknownViewError} */
-export function viewOf(id: string): FeatureView {
-  const found = VIEWS.find((view) => viewId(view) === id);
-  if (found === undefined) throw new UnknownViewError(id, VIEWS.map(viewId));
+export async function viewOf(id: string): Promise<FeatureView> {
+  const { views } = (await loadProject(process.env)).catalog;
+  const found = views.find((view) => viewId(view) === id);
+  if (found === undefined) throw new UnknownViewError(id, views.map(viewId));
   return found;
 }

@@ -1,11 +1,11 @@
 import { describeDifference, serviceDifferences } from '#feature_store/definitions/definition_changes';
 import type { KnownService } from '#feature_store/definitions/definition_set';
 import type { ServiceData } from '#feature_store/definitions/feature_service';
-import type { RegistryConfig } from '#registry/catalog';
 import type { ModelSignature } from '#registry/model_package';
 import type { ModelVersion } from '#registry/model_registry';
 import { openRegistry } from '../parts/open_registry.ts';
-import { shippedFraudDetector } from '../roles/shipped_model.ts';
+import type { Project } from '../project/project.ts';
+import { initialModels } from '../roles/initial_models.ts';
 
 /** A version that serves, or may come to serve: in Production or Staging, or with an alias. */
 export interface ModelInUse {
@@ -14,15 +14,16 @@ export interface ModelInUse {
   readonly signature: ModelSignature;
 }
 
-/** Reads the signatures of the versions in use. A local registry without a fraud detector gets the one that is shipped when the platform starts: it counts as in use. */
-export async function modelsInUse(config: RegistryConfig): Promise<readonly ModelInUse[]> {
+/** Reads the signatures of the versions in use. A model without a version in a local registry gets its first one when the platform starts: that counts as in use. */
+export async function modelsInUse({ registry: config, models }: Pick<Project, 'registry' | 'models'>): Promise<readonly ModelInUse[]> {
   const registry = openRegistry(config);
   const found: ModelInUse[] = [];
   try {
     const names = await registry.listModels();
-    if (registry.kind === 'local' && !names.includes('fraud_detector')) {
-      const shipped = await shippedFraudDetector();
-      found.push({ id: `${shipped.name} (shipped)`, signature: shipped.package.signature });
+    for (const initial of registry.kind === 'local' ? initialModels(models) : []) {
+      if (names.includes(initial.name)) continue;
+      const { package: first } = await initial.load();
+      found.push({ id: `${initial.name} (initial)`, signature: first.signature });
     }
     for (const name of names) {
       for (const model of await registry.listVersions(name)) {

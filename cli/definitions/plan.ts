@@ -1,5 +1,5 @@
 import { withOffline } from '../parts/with_offline.ts';
-import { loadPlatformConfig } from '../project/platform_config.ts';
+import { loadProject } from '../project/project.ts';
 import { print } from '../terminal/print.ts';
 import { hasWork, makePlan, type Plan, type PlannedBackfill, type PlanOptions } from './plan_contents.ts';
 
@@ -13,7 +13,8 @@ const CHANGES = 2;
 
 /** `headwater plan`: what the definitions of the code need, compared with those of the platform. Changes nothing. */
 export async function plan({ json, detailedExitcode, ...options }: PlanCommand): Promise<void> {
-  const made = await withOffline((offline) => makePlan(offline, loadPlatformConfig(process.env), options));
+  const project = await loadProject(process.env);
+  const made = await withOffline((offline) => makePlan(offline, project, options));
   if (json) print(JSON.stringify(made));
   else for (const line of describePlan(made)) print(line);
   if (detailedExitcode && hasWork(made)) process.exitCode = CHANGES;

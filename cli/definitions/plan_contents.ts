@@ -1,3 +1,4 @@
+import { definitionsAsData } from '#feature_store/definitions/catalog';
 import { createFileSystems } from '#connectors/files/file_systems';
 import {
   changesOf,
@@ -15,12 +16,10 @@ import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { ApplyLock, StoredDefinition } from '#feature_store/offline/applied_definitions';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
-import { VIEWS } from '#feature_store/views/catalog';
 import { messageOf } from '#kernel/errors';
 import { type ArchiveList, readList } from '#pipelines/archive/archive_list';
 import { archiveToRead } from '../parts/open_archive.ts';
-import { definitionsOf, type PlatformConfig } from '../project/platform_config.ts';
-import { catalogDefinitions } from './catalog_definitions.ts';
+import { definitionsOf, type Project } from '../project/project.ts';
 import { type ModelInUse, modelsInUse, problemsOfModel, type Services, usesAny } from './model_definitions.ts';
 
 /** A change with what it concerns. */
@@ -75,12 +74,12 @@ export interface PlanOptions {
 const ASSUMED_RATE = 2_000;
 
 /** Returns what the definitions of the code need, compared with those of the store. */
-export async function makePlan(offline: OfflineStore, config: PlatformConfig, options: PlanOptions): Promise<Plan> {
+export async function makePlan(offline: OfflineStore, config: Project, options: PlanOptions): Promise<Plan> {
   const notes: string[] = [];
-  const code = catalogDefinitions();
+  const code = definitionsAsData(config.catalog);
   const next = definitionsOfSet(code);
   const known = knownFrom(await offline.readDefinitions());
-  for (const note of await unreadBefore(offline, known.inUse, next)) notes.push(note);
+  for (const note of await unreadBefore(offline, config.catalog.views, known.inUse, next)) notes.push(note);
   const changes = changesOf(known, next);
   const before = servicesOf(known.inUse);
   const models = await modelsOf(config, notes);
@@ -123,9 +122,14 @@ function knownFrom(stored: readonly StoredDefinition[]): KnownDefinitions {
 }
 
 /** Views of which only a description of a release before 0.2 is kept. */
-async function unreadBefore(offline: OfflineStore, inUse: Definitions, next: Definitions): Promise<readonly string[]> {
+async function unreadBefore(
+  offline: OfflineStore,
+  views: readonly FeatureView[],
+  inUse: Definitions,
+  next: Definitions,
+): Promise<readonly string[]> {
   const notes: string[] = [];
-  for (const view of VIEWS) {
+  for (const view of views) {
     const id = viewId(view);
     if (inUse.views[id] !== undefined || next.views[id] === undefined) continue;
     if ((await offline.readDefinition(view)) === undefined) continue;
@@ -149,9 +153,9 @@ function servicesOf({ views, services }: Definitions): Services {
   ]);
 }
 
-async function modelsOf({ registry }: PlatformConfig, notes: string[]): Promise<readonly ModelInUse[]> {
+async function modelsOf({ registry, models }: Pick<Project, 'registry' | 'models'>, notes: string[]): Promise<readonly ModelInUse[]> {
   try {
-    return await modelsInUse(registry);
+    return await modelsInUse({ registry, models });
   } catch (error) {
     notes.push(`models were not examined: ${messageOf(error)}`);
     return [];
@@ -160,7 +164,7 @@ async function modelsOf({ registry }: PlatformConfig, notes: string[]): Promise<
 
 async function backfillsOf(
   offline: OfflineStore,
-  config: PlatformConfig,
+  config: Project,
   needed: ReadonlyMap<string, NeededHistory>,
   options: PlanOptions,
 ): Promise<readonly PlannedBackfill[]> {
@@ -180,7 +184,7 @@ async function backfillsOf(
     groups.map(async ({ source, ids, features }): Promise<PlannedBackfill> => {
       const history = await historyOf(source, options.in, archive);
       const { hasOwn, ...found } = history;
-      const { events, times } = await sizeOf(offline, source, archive, hasOwn);
+      const { events, times } = await sizeOf(offline, config.catalog.views, source, archive, hasOwn);
       const estimated = found.possible ? events : undefined;
       return {
         ...{ views: ids, source: source.name, ...found, ...(features === undefined ? {} : { features }) },
@@ -206,11 +210,12 @@ const isoOf = (timeMs: number): string => new Date(timeMs).toISOString();
 /** How many events a source has had, by the archive and by rows that were made of them. */
 async function sizeOf(
   offline: OfflineStore,
+  views: readonly FeatureView[],
   source: FeatureView['source'],
   archive: ArchiveList | undefined,
   hasOwn: boolean,
 ) {
-  const siblings = VIEWS.filter((view) => view.source === source);
+  const siblings = views.filter((view) => view.source === source);
   const counts = await Promise.all(siblings.map((view) => offline.countRows(view)));
   const known = (await Promise.all(siblings.map((view) => offline.timesOf(view)))).filter((each) => each !== undefined);
   const files = filesOf(archive, source);

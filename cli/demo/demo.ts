@@ -9,8 +9,8 @@ import { entityKeyOf, idOf } from '#feature_store/definitions/entity_key';
 import { viewId } from '#feature_store/definitions/feature_row';
 import { serviceOfView } from '#feature_store/definitions/feature_service';
 import { buildTrainingSet, type TrainingSet, writeTrainingSet } from '#feature_store/retrieval/training_set';
-import { fraudView } from '#feature_store/views/fraud';
-import { account } from '#feature_store/views/transactions';
+import { fraudView } from '#examples/fraud/features/fraud';
+import { account } from '#examples/fraud/features/transactions';
 import { binaryMetrics } from '#kernel/binary_metrics';
 import { DAY_MS, eventTime, HOUR_MS } from '#kernel/time';
 import { createLogger } from '#monitoring/log';
@@ -19,9 +19,9 @@ import { instanceOf, scoreRows } from '#registry/trainers/score';
 import { trainMlp } from '#registry/trainers/tfjs/train_mlp';
 import { heldOutFrom, type TrainingTable } from '#registry/trainers/training_table';
 import { tableOf } from '../history/training_table.ts';
-import { loadPlatformConfig, type PlatformConfig } from '../project/platform_config.ts';
+import { loadProject, type Project } from '../project/project.ts';
 import { type Platform, startPlatform } from '../roles/platform.ts';
-import { shippedFraudDetector } from '../roles/shipped_model.ts';
+import { type InitialModel, initialModels } from '../roles/initial_models.ts';
 import { ROLES } from '../terminal/choices.ts';
 import { createProgress, type Progress, StallWatch } from '../terminal/progress.ts';
 import { shutDown } from '../terminal/shutdown.ts';
@@ -75,16 +75,16 @@ export async function runDemo(options: DemoOptions): Promise<void> {
 }
 
 /** A demo has a place of its own, and begins afresh: on servers it uses names that no other run has. */
-async function demoConfig(options: DemoOptions): Promise<PlatformConfig> {
+async function demoConfig(options: DemoOptions): Promise<Project> {
   const env = { ...process.env };
   const isDefault = env.DATA_DIRECTORY === undefined;
   env.DATA_DIRECTORY ??= `.headwater/demo-${env.ENVIRONMENT ?? 'embedded'}`;
   if (!options.keep) await beginDemoFolder(env.DATA_DIRECTORY, isDefault);
   const run = Date.now().toString(36);
-  const shared = loadPlatformConfig(env);
+  const shared = await loadProject(env);
   const suffix = shared.broker.kind === 'memory' ? '' : `-${run}`;
   const { topics } = shared;
-  return loadPlatformConfig(env, {
+  return await loadProject(env, {
     'topics.rawEvents': `${topics.rawEvents}${suffix}`,
     'topics.featureEvents': `${topics.featureEvents}${suffix}`,
     'topics.deadLetters': `${topics.deadLetters}${suffix}`,
@@ -98,7 +98,7 @@ async function demoConfig(options: DemoOptions): Promise<PlatformConfig> {
 
 async function runMainJob(
   platform: Platform,
-  config: PlatformConfig,
+  config: Project,
   options: DemoOptions,
   progress: Progress,
 ): Promise<Record<string, unknown>> {
@@ -123,7 +123,9 @@ async function runMainJob(
   const heldOut = table.labels.slice(split);
 
   const registering = progress.begin('register version 1 (XGBoost) and promote it');
-  const shipped = await shippedFraudDetector();
+  const initial = initialModels(config.models).find(({ name }) => name === MODEL);
+  check(initial !== undefined, `the project has no first version of ${MODEL}: the demo is of examples/fraud`);
+  const shipped = await (initial as InitialModel).load();
   const metricsV1 = binaryMetrics(heldOut, await scoreRows(shipped.package, table, split, table.rows.length));
   const v1 = await registry.register({ ...shipped, metrics: { ...metricsV1 } });
   await registry.transition(MODEL, v1.version, 'Production', { by: 'demo', reason: 'first version' });

@@ -6,7 +6,6 @@ import { offlineData, onlineData } from '#feature_store/erasure/stored_data';
 import { topicData } from '#feature_store/erasure/topic_data';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
-import { VIEWS } from '#feature_store/views/catalog';
 import { startAll } from '#kernel/lifecycle';
 import { createLogger, type Logger } from '#monitoring/log';
 import { archivedData } from '#pipelines/archive/archived_data';
@@ -15,7 +14,7 @@ import { RunningPlatform } from '../parts/control_client.ts';
 import { largeLetters } from '../parts/large_letters.ts';
 import { archiveToRead, createArchive } from '../parts/open_archive.ts';
 import { openBroker, openOffline, openOnline } from '../parts/open_parts.ts';
-import type { PlatformConfig } from '../project/platform_config.ts';
+import type { Project } from '../project/project.ts';
 
 /** Where data of entities is kept, with what it is reached by. */
 export interface EntityData {
@@ -28,10 +27,10 @@ export interface EntityData {
 }
 
 /** Does `work` with every place that keeps data of entities: the platform's that runs, or opened here. */
-export async function withEntityData<T>(config: PlatformConfig, work: (data: EntityData) => Promise<T>): Promise<T> {
+export async function withEntityData<T>(config: Project, work: (data: EntityData) => Promise<T>): Promise<T> {
   const log = createLogger({ level: 'error' });
   const broker = await openBroker(config, log);
-  const online = await openOnline(config, log, VIEWS);
+  const online = await openOnline(config, log, config.catalog.views);
   const offline = await openOffline(config, log);
   const services = await startAll([broker, online, offline], new AbortController().signal);
   try {
@@ -58,7 +57,7 @@ export async function withEntityData<T>(config: PlatformConfig, work: (data: Ent
 const CATCH_UP_MS = 60_000;
 
 /** The archive of events, by the platform that runs and has it, or opened for the time of an erasure. */
-function archived(config: PlatformConfig, broker: Broker, log: Logger): readonly Erasable[] {
+function archived(config: Project, broker: Broker, log: Logger): readonly Erasable[] {
   const place = archiveToRead(config);
   if (place === undefined) return [];
   const erase: EventArchive['eraseEntity'] = async (mention, dryRun) => {

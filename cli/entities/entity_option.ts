@@ -1,3 +1,4 @@
+import type { Catalog } from '#feature_store/definitions/catalog';
 import {
   type EntityKey,
   entityKeyFromId,
@@ -5,11 +6,11 @@ import {
   type KeyedEntity,
 } from '#feature_store/definitions/entity_key';
 import { EntityKeyError } from '#feature_store/definitions/errors';
-import { VIEWS } from '#feature_store/views/catalog';
 import { UsageError } from '../terminal/usage_error.ts';
 
 /** Entities by name. */
-const identities = (): ReadonlyMap<string, KeyedEntity> => new Map(VIEWS.map((view) => [view.entity.name, view]));
+const identities = ({ views }: Pick<Catalog, 'views'>): ReadonlyMap<string, KeyedEntity> =>
+  new Map(views.map((view) => [view.entity.name, view]));
 
 /**
  * Reads what a person may call an entity: a key such as `user:x9`; or an id such as `x9`, of `entity` if that is said, otherwise of every entity that has
@@ -17,8 +18,8 @@ const identities = (): ReadonlyMap<string, KeyedEntity> => new Map(VIEWS.map((vi
  *
  * @throws {@link UsageError} for an entity that is not defined; {@link EntityKeyError} for what is no key or id of it
  */
-export function entityKeysOf(text: string, entity?: string): readonly EntityKey[] {
-  const known = identities();
+export function entityKeysOf(catalog: Pick<Catalog, 'views'>, text: string, entity?: string): readonly EntityKey[] {
+  const known = identities(catalog);
   if (entity !== undefined) {
     const of = known.get(entity);
     if (of === undefined)

@@ -3,12 +3,11 @@ import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { countOf, type DataSubject, dataSubject, type Erasable } from '#feature_store/erasure/erasable';
 import { encodeErasureRequest, fingerprintOf } from '#feature_store/erasure/erasures';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
-import { VIEWS } from '#feature_store/views/catalog';
 import { systemClock } from '#kernel/time';
 import { createLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { RunningPlatform } from '../parts/control_client.ts';
-import { definitionsOf, loadPlatformConfig, type PlatformConfig } from '../project/platform_config.ts';
+import { definitionsOf, loadProject, type Project } from '../project/project.ts';
 import { createFeatureJob } from '../roles/pipeline_service.ts';
 import { print } from '../terminal/print.ts';
 import { createProgress } from '../terminal/progress.ts';
@@ -36,11 +35,11 @@ export async function eraseEntity(text: string, options: EraseOptions): Promise<
   const { entity, dryRun, yes, wait = DEFAULT_WAIT_S } = options;
   if (!dryRun && !yes)
     throw new UsageError(`this cannot be undone: --yes erases ${text}, --dry-run counts what there is`);
-  const config = loadPlatformConfig(process.env);
-  const keys = entityKeysOf(text, entity);
+  const config = await loadProject(process.env);
+  const keys = entityKeysOf(config.catalog, text, entity);
   await withEntityData(config, async (data) => {
     const key = await chooseKey(data.offline, text, keys);
-    const subject = dataSubject(key, VIEWS);
+    const subject = dataSubject(key, config.catalog.views);
     if (dryRun) {
       const counts = await counted([...data.stores, ...data.records], (place) => countOf(place, subject));
       print(JSON.stringify({ entity: key, erased: false, ...counts }));
@@ -52,7 +51,7 @@ export async function eraseEntity(text: string, options: EraseOptions): Promise<
 }
 
 /** @returns whether the feature pipeline has forgotten the entity as well */
-async function erase(config: PlatformConfig, data: EntityData, subject: DataSubject, waitMs: number): Promise<boolean> {
+async function erase(config: Project, data: EntityData, subject: DataSubject, waitMs: number): Promise<boolean> {
   const { offline, broker } = data;
   const { key } = subject;
   const progress = createProgress(process.stderr);
@@ -91,7 +90,7 @@ async function erase(config: PlatformConfig, data: EntityData, subject: DataSubj
 
 /** Waits for the pipeline that runs; where none can, because its folders are free, it runs here until then. */
 async function applied(
-  config: PlatformConfig,
+  config: Project,
   data: EntityData,
   fingerprint: string,
   waitMs: number,

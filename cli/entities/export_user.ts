@@ -1,8 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { dataSubject } from '#feature_store/erasure/erasable';
-import { VIEWS } from '#feature_store/views/catalog';
 import { onDisk } from '#storage/errors';
-import { loadPlatformConfig } from '../project/platform_config.ts';
+import { loadProject } from '../project/project.ts';
 import { createProgress } from '../terminal/progress.ts';
 import { withEntityData } from './entity_data.ts';
 import { entityKeysOf } from './entity_option.ts';
@@ -17,11 +16,11 @@ export interface ExportUserOptions {
 
 /** `headwater export-user u1 --output u1.json`: everything that the platform keeps of a person, by place, from where `headwater erase` removes it. */
 export async function exportUser(text: string, { entity, format, output }: ExportUserOptions): Promise<void> {
-  const config = loadPlatformConfig(process.env);
-  const keys = entityKeysOf(text, entity);
+  const config = await loadProject(process.env);
+  const keys = entityKeysOf(config.catalog, text, entity);
   await withEntityData(config, async ({ offline, stores, records }) => {
     const key = await chooseKey(offline, text, keys);
-    const subject = dataSubject(key, VIEWS);
+    const subject = dataSubject(key, config.catalog.views);
     const progress = createProgress(process.stderr);
     // Only its owner may read it.
     const file: FileHandle | undefined =

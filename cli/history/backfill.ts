@@ -16,7 +16,7 @@ import { runEmbedded } from '#pipelines/runner/embedded';
 import { createFeatureMetrics, type FeatureMetrics } from '#pipelines/transforms/feature_metrics';
 import { backfillViews, openBackfillPipeline } from '../jobs/features_pipeline.ts';
 import { RunningPlatform, RunningPlatformError } from '../parts/control_client.ts';
-import { loadPlatformConfig, type PlatformConfig } from '../project/platform_config.ts';
+import { loadProject, type Project } from '../project/project.ts';
 import { backfillsFolder, type HandOverOrder, isHandOverOrdered, orderHandOver } from '../roles/state_hand_over.ts';
 
 export interface BackfillRequest {
@@ -111,7 +111,7 @@ export async function runBackfill(
     views: ids.join(','),
     ...(features === undefined ? {} : { features: JSON.stringify(features) }),
   };
-  const config = loadPlatformConfig(process.env);
+  const config = await loadProject(process.env);
   const startedMs = performance.now();
   if (patterns !== undefined && (await filesMatching(patterns)).length === 0) return noFiles(request);
   const chosen = backfillViews(config, options);
@@ -145,7 +145,7 @@ export async function runBackfill(
 
 /** Hands state over now, where a platform runs with the same definitions, or when it starts with them. */
 async function orderAndTakeOver(
-  config: PlatformConfig,
+  config: Project,
   directory: string,
   order: HandOverOrder,
 ): Promise<HandedOver | 'at_next_start' | 'at_restart'> {

@@ -15,7 +15,7 @@ export interface StatisticsOptions {
 /** `headwater features stats`. */
 export async function showStatistics({ view, feature, from, to, limit, json }: StatisticsOptions): Promise<void> {
   const filter = {
-    view: view === undefined ? undefined : viewOf(view),
+    view: view === undefined ? undefined : await viewOf(view),
     feature,
     fromMs: timeOption('--from', from),
     toMs: timeOption('--to', to),

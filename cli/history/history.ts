@@ -6,7 +6,7 @@ import { DAY_MS, eventTime } from '#kernel/time';
 import { viewOf } from '../definitions/features.ts';
 import { compareViews, rebuildOnline } from '../jobs/features_pipeline.ts';
 import { withOffline } from '../parts/with_offline.ts';
-import { definitionsOf, loadPlatformConfig } from '../project/platform_config.ts';
+import { definitionsOf, loadProject } from '../project/project.ts';
 import { timeOption } from '../terminal/options.ts';
 import { createProgress } from '../terminal/progress.ts';
 import { shutdownRequested } from '../terminal/shutdown.ts';
@@ -46,7 +46,7 @@ export async function backfill({ view, mostViolations, ...request }: BackfillOpt
 
 /** `headwater materialize`: the same for views computed in batch. */
 export async function materialize(settings: BackfillOptions): Promise<void> {
-  const inBatch = definitionsOf(loadPlatformConfig(process.env))
+  const inBatch = definitionsOf(await loadProject(process.env))
     .views.filter(({ mode }) => mode === 'batch')
     .map(viewId);
   const view = settings.view.length > 0 ? settings.view : inBatch;
@@ -89,14 +89,14 @@ export async function exportFeatures({ view: id, from, to, out }: ExportOptions)
   const range = { from: timeOption('--from', from) ?? 0, to: timeOption('--to', to) ?? Date.now() + DAY_MS };
   await withOffline(async (offline) => {
     // A range without an end or a beginning is that of the rows there are.
-    const bounds = await offline.timesOf(viewOf(id));
+    const bounds = await offline.timesOf(await viewOf(id));
     const within = {
       from: eventTime(Math.max(range.from, bounds?.oldest ?? range.to)),
       to: eventTime(Math.min(range.to, (bounds?.newest ?? range.from) + 1)),
     };
     const task = createProgress().begin(`write rows of ${id} to ${out}`);
     const target = { out, fileSystemOf: createFileSystems() };
-    const done = await exportRows(offline, viewOf(id), within, target, ({ files, rows }) =>
+    const done = await exportRows(offline, await viewOf(id), within, target, ({ files, rows }) =>
       task.update(rows, `${files} files`),
     );
     task.finish();
@@ -115,7 +115,7 @@ export async function importFeatures({
   await withOffline(async (offline) => {
     const task = createProgress().begin(`read rows of ${id} from ${from}`);
     const source = { from, fileSystemOf: createFileSystems() };
-    const done = await importRows(offline, viewOf(id), source, ({ files, rows }) =>
+    const done = await importRows(offline, await viewOf(id), source, ({ files, rows }) =>
       task.update(rows, `${files} files`),
     );
     task.finish();

@@ -1,7 +1,7 @@
 import { partsOf, type ScoreFilesSettings, scoreFiles } from '#serving/batch/score_files';
 import { LoadedModel } from '#serving/runtime/loaded_model';
 import { openRegistry } from '../parts/open_registry.ts';
-import { loadPlatformConfig } from '../project/platform_config.ts';
+import { loadSettings } from '../project/project.ts';
 import { UsageError } from '../terminal/usage_error.ts';
 import type { OpenPipeline } from './features_pipeline.ts';
 
@@ -22,7 +22,7 @@ export async function openBatchPredictPipeline(options: Readonly<Record<string, 
   };
   const parts = await partsOf(settings);
   const load = async (): Promise<LoadedModel> => {
-    const registry = openRegistry(loadPlatformConfig(process.env).registry);
+    const registry = openRegistry(loadSettings(process.env).registry);
     try {
       const found = await registry.resolve(model, { version: Number(version) });
       if (found === undefined) throw new UsageError(`there is no version ${version} of ${model}`);

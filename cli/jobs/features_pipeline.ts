@@ -10,7 +10,6 @@ import { checkDefinitions } from '#feature_store/offline/check_definitions';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { type Consistency, compareStores } from '#feature_store/retrieval/consistency';
-import { VIEWS } from '#feature_store/views/catalog';
 import { durationMs } from '#kernel/duration';
 import { type Service, startAll } from '#kernel/lifecycle';
 import { systemClock } from '#kernel/time';
@@ -24,11 +23,11 @@ import {
 } from '#pipelines/jobs/feature_pipeline';
 import type { Construct } from '#pipelines/model/graph';
 import { createFeatureMetrics, type FeatureMetrics } from '#pipelines/transforms/feature_metrics';
-import { recordsBesideViews } from '../definitions/catalog_definitions.ts';
+import { recordsBesideViews } from '../definitions/definition_records.ts';
 import { largeLetters } from '../parts/large_letters.ts';
 import { archiveToRead } from '../parts/open_archive.ts';
 import { openBroker, openOffline, openOnline } from '../parts/open_parts.ts';
-import { definitionsOf, loadPlatformConfig, type PlatformConfig } from '../project/platform_config.ts';
+import { definitionsOf, loadProject, type Project } from '../project/project.ts';
 import { UsageError } from '../terminal/usage_error.ts';
 
 /** A pipeline with what it holds open. */
@@ -39,7 +38,7 @@ export interface OpenPipeline {
 
 /** The stores of the configuration, started, and what of the catalog it runs. */
 async function openStores(
-  config: PlatformConfig,
+  config: Project,
   log = createLogger({ level: config.log.level }),
   more: readonly Service[] = [],
 ) {
@@ -51,14 +50,14 @@ async function openStores(
 }
 
 /** What the platform's pipelines work on: the broker as well. */
-async function openBrokerAndStores(config: PlatformConfig) {
+async function openBrokerAndStores(config: Project) {
   const log = createLogger({ level: config.log.level });
   const broker = await openBroker(config, log);
   const stores = await openStores(config, log, [broker]);
   const { topics } = config;
   const names = [topics.rawEvents, topics.featureEvents, topics.deadLetters];
   await broker.ensureTopics(names.map((name) => ({ name, partitions: topics.partitions })));
-  await checkDefinitions(stores.offline, VIEWS, recordsBesideViews());
+  await checkDefinitions(stores.offline, config.catalog.views, recordsBesideViews(config.catalog));
   const erasures = new Erasures();
   erasures.load(await stores.offline.readErasures(0));
   return { ...stores, broker, erasures, metrics: createFeatureMetrics(stores.metrics) };
@@ -69,7 +68,7 @@ async function openBrokerAndStores(config: PlatformConfig) {
  * configuration, on whatever runner. Option `bounded=true` ends at what the topic holds now.
  */
 export async function openFeaturesPipeline(options: Readonly<Record<string, string>>): Promise<OpenPipeline> {
-  const config = loadPlatformConfig(process.env);
+  const config = await loadProject(process.env);
   const { close, ...deps } = await openBrokerAndStores(config);
   const { topics, pipeline } = config;
   return {
@@ -102,7 +101,7 @@ export async function openBackfillPipeline(
   options: Readonly<Record<string, string>>,
   { metrics, ...hooks }: BackfillHooks & { readonly metrics?: FeatureMetrics } = {},
 ): Promise<OpenBackfill> {
-  const config = loadPlatformConfig(process.env);
+  const config = await loadProject(process.env);
   const views = backfillViews(config, options);
   const { close, broker, ...deps } = await openBrokerAndStores(config);
   const counted = { ...deps, metrics: metrics ?? deps.metrics };
@@ -114,7 +113,7 @@ type BackfillHooks = Pick<BackfillSettings, 'onProgress' | 'onRefused' | 'onCaug
 
 /** The views of a back-fill with these options. */
 export function backfillViews(
-  config: PlatformConfig,
+  config: Project,
   options: Readonly<Record<string, string>>,
 ): readonly FeatureView[] {
   const isChosen = historyOption(options) !== undefined || (options.views ?? '') !== '' || config.archive.enabled;
@@ -124,7 +123,7 @@ export function backfillViews(
 /** The pipeline of a back-fill with these options. */
 export function constructBackfill(
   deps: FeatureDeps,
-  config: PlatformConfig,
+  config: Project,
   options: Readonly<Record<string, string>>,
   hooks: BackfillHooks,
 ): Construct {
@@ -165,12 +164,12 @@ function historyOption(options: Readonly<Record<string, string>>): History | und
 }
 
 /** The setting of pipelines for statistics of features. */
-export function statisticsOf({ features }: Pick<PlatformConfig, 'features'>): { readonly statisticsWindowMs?: number } {
+export function statisticsOf({ features }: Pick<Project, 'features'>): { readonly statisticsWindowMs?: number } {
   const { statisticsWindow } = features;
   return statisticsWindow === 'off' ? {} : { statisticsWindowMs: durationMs(statisticsWindow) };
 }
 
-function chosenViews(config: PlatformConfig, ids: string | undefined): readonly FeatureView[] {
+function chosenViews(config: Project, ids: string | undefined): readonly FeatureView[] {
   const { views } = definitionsOf(config);
   if (ids === undefined || ids === '') return views;
   return ids.split(',').map((id) => {
@@ -185,7 +184,7 @@ export async function rebuildOnline(
   ids: string | undefined,
   onProgress: (rows: number) => void,
 ): Promise<Readonly<Record<string, number>>> {
-  const config = loadPlatformConfig(process.env);
+  const config = await loadProject(process.env);
   const views = chosenViews(config, ids);
   const { close, online, offline } = await openStores(config);
   const counts: Record<string, number> = {};
@@ -225,7 +224,7 @@ export async function compareViews(
   ids: string | undefined,
   sample: number,
 ): Promise<Readonly<Record<string, Consistency>>> {
-  const config = loadPlatformConfig(process.env);
+  const config = await loadProject(process.env);
   const views = chosenViews(config, ids);
   const { close, ...stores } = await openStores(config);
   try {

@@ -9,7 +9,7 @@ import { examineModel } from '#serving/runtime/loaded_model';
 import { tableOf } from '../history/training_table.ts';
 import { openRegistry } from '../parts/open_registry.ts';
 import { registrationQueue } from '../parts/registrations.ts';
-import { loadPlatformConfig } from '../project/platform_config.ts';
+import { loadSettings } from '../project/project.ts';
 import { print } from '../terminal/print.ts';
 import { UsageError } from '../terminal/usage_error.ts';
 import { describeMetrics, writeReport } from './evaluation_report.ts';
@@ -58,7 +58,7 @@ const registerPending = (): Promise<void> =>
 
 /** Another registry: an MLflow server, with the credentials and time limits of this one's configuration where that is MLflow too. */
 function registryAt(trackingUri: string) {
-  const { registry } = loadPlatformConfig(process.env);
+  const { registry } = loadSettings(process.env);
   const usual = registry.kind === 'mlflow' ? registry : {};
   const parsed = mlflowConfigSchema.safeParse({ ...usual, kind: 'mlflow', trackingUri });
   if (!parsed.success) throw new UsageError(`${trackingUri} is no address of an MLflow server: http(s)://host:port`);

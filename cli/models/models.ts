@@ -8,14 +8,14 @@ import { examineModel } from '#serving/runtime/loaded_model';
 import { openSigningAnchors } from '../parts/open_anchors.ts';
 import { openRegistry } from '../parts/open_registry.ts';
 import { withOffline } from '../parts/with_offline.ts';
-import { definitionsOf, loadPlatformConfig, type PlatformConfig } from '../project/platform_config.ts';
+import { definitionsOf, loadProject, type Project } from '../project/project.ts';
 import { print } from '../terminal/print.ts';
 import { UsageError } from '../terminal/usage_error.ts';
 
 export async function withRegistry<T>(
-  work: (registry: ModelRegistry, config: PlatformConfig) => Promise<T>,
+  work: (registry: ModelRegistry, config: Project) => Promise<T>,
 ): Promise<T> {
-  const config = loadPlatformConfig(process.env);
+  const config = await loadProject(process.env);
   const registry = openRegistry(config.registry);
   try {
     return await work(registry, config);
@@ -38,7 +38,7 @@ const withLifecycle = <T>(work: (lifecycle: Lifecycle, registry: ModelRegistry) 
   });
 
 /** The registry has its own trail; the one beside it must not hold up what has happened already. PGlite belongs to one process at a time. */
-function recorderOf(config: PlatformConfig) {
+function recorderOf(config: Project) {
   return async (entry: AuditEntry): Promise<void> => {
     if (config.offlineStore.kind === 'pglite') return;
     try {

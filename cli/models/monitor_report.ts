@@ -3,7 +3,7 @@ import type { DriftReport, OfflineStore } from '#feature_store/offline/offline_s
 import type { Chart, Table } from '#registry/evaluation/evaluation';
 import { reportPage } from '#registry/evaluation/report';
 import { withOffline } from '../parts/with_offline.ts';
-import { loadPlatformConfig } from '../project/platform_config.ts';
+import { loadProject } from '../project/project.ts';
 import { timeOption } from '../terminal/options.ts';
 import { print } from '../terminal/print.ts';
 import { UsageError } from '../terminal/usage_error.ts';
@@ -25,7 +25,7 @@ const CHARTED_COLUMNS = 6;
  */
 export async function reportOnModels(model: string | undefined, options: MonitorReportOptions): Promise<void> {
   const sinceMs = timeOption('--since', options.since);
-  const names = model === undefined ? loadPlatformConfig(process.env).serving.models.map(({ name }) => name) : [model];
+  const names = model === undefined ? (await loadProject(process.env)).serving.models.map(({ name }) => name) : [model];
   await withOffline(async (offline) => {
     for (const name of names) {
       if (await reportOn(offline, name, sinceMs, options)) continue;

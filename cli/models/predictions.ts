@@ -1,6 +1,7 @@
 import Table from 'cli-table3';
 import { entityKeysOf } from '../entities/entity_option.ts';
 import { withOffline } from '../parts/with_offline.ts';
+import { loadProject } from '../project/project.ts';
 import { timeOption } from '../terminal/options.ts';
 
 export interface PredictionQuery {
@@ -14,11 +15,12 @@ export interface PredictionQuery {
 /** `headwater predictions`: what was predicted, newest first. */
 export async function listPredictions({ limit, model, entity, since, json }: PredictionQuery): Promise<void> {
   const sinceMs = timeOption('--since', since);
+  const { catalog } = await loadProject(process.env);
   await withOffline(async (offline) => {
     const rows = await offline.listPredictions({
       limit,
       ...(model === undefined ? {} : { modelName: model }),
-      ...(entity === undefined ? {} : { entityKeys: entityKeysOf(entity) }),
+      ...(entity === undefined ? {} : { entityKeys: entityKeysOf(catalog, entity) }),
       ...(sinceMs === undefined ? {} : { sinceMs }),
     });
     if (json) {

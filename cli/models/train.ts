@@ -13,7 +13,7 @@ import { judgedAs, type TrainingConfig } from '#registry/trainers/training_confi
 import { makeTrainingSet } from '../history/training_set.ts';
 import { tableOf } from '../history/training_table.ts';
 import { registrationQueue } from '../parts/registrations.ts';
-import { loadPlatformConfig } from '../project/platform_config.ts';
+import { loadProject } from '../project/project.ts';
 import { print } from '../terminal/print.ts';
 import { UsageError } from '../terminal/usage_error.ts';
 import { describeMetrics, writeReport } from './evaluation_report.ts';
@@ -37,7 +37,7 @@ export interface TrainOptions {
  * rows; a new version in the registry, when told to.
  */
 export async function trainModel(name: string, options: TrainOptions): Promise<void> {
-  const config = loadPlatformConfig(process.env);
+  const config = await loadProject(process.env);
   const training = config.training[name];
   if (training === undefined) {
     const known = Object.keys(config.training).join(', ');

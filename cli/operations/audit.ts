@@ -2,7 +2,7 @@ import { startAll } from '#kernel/lifecycle';
 import { createLogger } from '#monitoring/log';
 import { openAuditAnchors } from '../parts/open_anchors.ts';
 import { openOffline } from '../parts/open_parts.ts';
-import { loadPlatformConfig } from '../project/platform_config.ts';
+import { loadProject } from '../project/project.ts';
 import { print } from '../terminal/print.ts';
 
 export interface AuditOptions {
@@ -12,7 +12,7 @@ export interface AuditOptions {
 
 /** `headwater audit verify`: whether the trail of promotions and routing is whole, and as its anchors say; exit code 1 where it is not. */
 export async function verifyAudit({ head }: AuditOptions): Promise<void> {
-  const config = loadPlatformConfig(process.env);
+  const config = await loadProject(process.env);
   const offline = await openOffline(config, createLogger({ level: 'error' }));
   await using _ = await startAll([offline], new AbortController().signal);
   const check = await offline.verifyAuditTrail(head);

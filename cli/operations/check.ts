@@ -4,7 +4,7 @@ import { request as requestSecurely } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AccessConfig } from '#connectors/http/config';
 import { messageOf } from '#kernel/errors';
-import { loadPlatformConfig, type PlatformConfig } from '../project/platform_config.ts';
+import { loadProject, type Project } from '../project/project.ts';
 import { PORTS, ROLES, type Role } from '../terminal/choices.ts';
 import { print } from '../terminal/print.ts';
 
@@ -38,7 +38,7 @@ type Check = (context: Context) => Promise<string>;
  * its own. A line for each of twelve categories; exit code 1 when one fails.
  */
 export async function checkPlatform({ host, timeout, json, apiKey }: CheckOptions): Promise<void> {
-  const config = loadPlatformConfig(process.env);
+  const config = await loadProject(process.env);
   const entity = `check-${randomUUID()}`;
   const context: Context = {
     ask: (role, path, body) => ask(addressOf(config, role, host), apiKey ?? keyOf(config, role), path, body),
@@ -169,12 +169,12 @@ async function until(waitMs: number, get: () => Promise<Answer>, isDone: (answer
   }
 }
 
-function addressOf(config: PlatformConfig, role: Role, host: string): URL {
+function addressOf(config: Project, role: Role, host: string): URL {
   const { port, tls = config.tls } = config[PORTS[role].settings];
   return new URL(`${tls === undefined ? 'http' : 'https'}://${host}:${port || PORTS[role].usual}`);
 }
 
-function keyOf(config: PlatformConfig, role: Role): string | undefined {
+function keyOf(config: Project, role: Role): string | undefined {
   const { apiKeys = [] } = config[PORTS[role].settings] as Partial<AccessConfig>;
   const [first] = apiKeys;
   return typeof first === 'string' ? first : first?.key;

@@ -11,7 +11,7 @@ import { createFileSystems } from '#connectors/files/file_systems';
 import { LazyStores, replaySinks } from '../parts/replay_sinks.ts';
 import { withBroker } from '../parts/with_broker.ts';
 import { replayGroupOf } from '../project/namespace.ts';
-import { loadPlatformConfig, type PlatformConfig } from '../project/platform_config.ts';
+import { loadProject, type Project } from '../project/project.ts';
 import { timeOption } from '../terminal/options.ts';
 import { shutdownRequested } from '../terminal/shutdown.ts';
 import { UsageError } from '../terminal/usage_error.ts';
@@ -100,9 +100,9 @@ export async function replayDeadLetters(
 }
 
 async function withQueue(
-  work: (queue: DeadLetterQueue, config: PlatformConfig, broker: Broker) => Promise<void>,
+  work: (queue: DeadLetterQueue, config: Project, broker: Broker) => Promise<void>,
 ): Promise<void> {
-  await withBroker(loadPlatformConfig(process.env), (broker, config) =>
+  await withBroker(await loadProject(process.env), (broker, config) =>
     work(
       new DeadLetterQueue(broker, config.topics.deadLetters, {
         group: replayGroupOf(config),

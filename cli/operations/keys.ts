@@ -3,7 +3,7 @@ import { changeKey, createKey, readKeysFile, revokeKey, rotateKey, type StoredKe
 import { Grants, SCOPES, scopeSchema } from '#connectors/http/scopes';
 import { tryParseDuration } from '#kernel/duration';
 import { systemClock } from '#kernel/time';
-import { loadPlatformConfig } from '../project/platform_config.ts';
+import { loadSettings } from '../project/project.ts';
 import { print } from '../terminal/print.ts';
 import { UsageError } from '../terminal/usage_error.ts';
 
@@ -15,7 +15,7 @@ interface ShownOption extends FileOption {
   readonly json: boolean;
 }
 
-const fileOf = ({ file }: FileOption): string => file ?? (loadPlatformConfig(process.env).gateway.keysFile as string);
+const fileOf = ({ file }: FileOption): string => file ?? (loadSettings(process.env).gateway.keysFile as string);
 
 /** `headwater keys create NAME --scope …`: prints the key, which is shown this once. */
 export async function create(

@@ -1,7 +1,7 @@
 import Table from 'cli-table3';
 import type { Broker } from '#connectors/connector';
 import { withBroker } from '../parts/with_broker.ts';
-import { loadPlatformConfig } from '../project/platform_config.ts';
+import { loadSettings } from '../project/project.ts';
 
 export interface LagOptions {
   readonly group?: string;
@@ -32,7 +32,7 @@ export async function lagOf(broker: Broker, group: string, topic: string): Promi
 
 /** `headwater lag`: the pipeline's distance from the end of its topic. */
 export async function showLag(options: LagOptions): Promise<void> {
-  await withBroker(loadPlatformConfig(process.env), async (broker, { topics, pipeline }) => {
+  await withBroker(loadSettings(process.env), async (broker, { topics, pipeline }) => {
     const { group = pipeline.group, topic = topics.rawEvents } = options;
     const lags = await lagOf(broker, group, topic);
     const total = lags.reduce((sum, { lag }) => sum + lag, 0);

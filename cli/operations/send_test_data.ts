@@ -4,13 +4,13 @@ import { EventIntake } from '#connectors/gateway/event_intake';
 import { createEventValidator } from '#connectors/gateway/event_validator';
 import { splitBatch } from '#connectors/gateway/split_batch';
 import { generateTransactions } from '#examples/fraud/transaction_generator';
-import { transactions } from '#feature_store/views/transactions';
+import { transactions } from '#examples/fraud/features/transactions';
 import { HOUR_MS, systemClock } from '#kernel/time';
 import { createLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { largeLetters } from '../parts/large_letters.ts';
 import { withBroker } from '../parts/with_broker.ts';
-import { loadPlatformConfig } from '../project/platform_config.ts';
+import { loadProject } from '../project/project.ts';
 import type { TARGETS } from '../terminal/choices.ts';
 import { createProgress } from '../terminal/progress.ts';
 import { UsageError } from '../terminal/usage_error.ts';
@@ -31,7 +31,7 @@ const ACCOUNTS = 200;
  */
 export async function sendTestData({ inputFile, to, events, seed }: TestDataOptions): Promise<void> {
   const texts = inputFile === undefined ? generated(events, seed) : await readEvents(inputFile);
-  const config = loadPlatformConfig(to === undefined ? process.env : { ...process.env, INGEST_SINK: to });
+  const config = await loadProject(to === undefined ? process.env : { ...process.env, INGEST_SINK: to });
   await withBroker(config, async (broker, { topics, gateway, pipeline }) => {
     const base = {
       producer: broker.producer,

@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import type { Broker } from '#connectors/connector';
 import { createFileSystems } from '#connectors/files/file_systems';
-import { SOURCES } from '#feature_store/views/catalog';
 import { durationMs } from '#kernel/duration';
 import { systemClock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
@@ -9,6 +8,7 @@ import { createMetricsRegistry, type Registry } from '#monitoring/metrics';
 import { type ArchivePlace, archivePlace } from '#pipelines/archive/archive_place';
 import { EventArchive } from '#pipelines/archive/event_archive';
 import type { PlatformConfig } from '../project/platform_config.ts';
+import type { Project } from '../project/project.ts';
 
 /** Where the archive of raw events lies. */
 export const archiveDirectoryOf = ({
@@ -23,7 +23,7 @@ export const archiveToRead = (config: Pick<PlatformConfig, 'archive' | 'dataDire
 /** Returns the archive's writer, which owns its folder; undefined where it is switched off, as it must be on Pub/Sub. */
 export function createArchive(
   deps: { readonly broker: Broker; readonly log: Logger; readonly metrics?: Registry },
-  config: PlatformConfig,
+  config: Project,
 ): EventArchive | undefined {
   const { archive, topics } = config;
   if (!archive.enabled) return undefined;
@@ -33,7 +33,7 @@ export function createArchive(
         broker: deps.broker,
         log: deps.log,
         clock: systemClock,
-        sources: SOURCES,
+        sources: config.catalog.sources,
         fileSystems: createFileSystems(),
       },
       metrics: deps.metrics ?? createMetricsRegistry({ process: false }),

@@ -7,11 +7,10 @@ import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import type { DriftReport, FeedbackRow, NewPrediction, OfflineStore } from '#feature_store/offline/offline_store';
 import { withFeatures } from '#feature_store/offline/sql_predictions';
 import type { OnlineStore } from '#feature_store/online/online_store';
-import { VIEWS } from '#feature_store/views/catalog';
 import { type Service, startAll } from '#kernel/lifecycle';
 import { createLogger } from '#monitoring/log';
 import { UnusableRowError } from '../history/unusable_row_error.ts';
-import type { PlatformConfig } from '../project/platform_config.ts';
+import type { Project } from '../project/project.ts';
 import { openOffline, openOnline } from './open_parts.ts';
 
 const rowSchema = z.object({
@@ -113,18 +112,18 @@ export function replaySinks({
 
 /** The stores of a configuration, or those of the platform that runs and has their folders; each is opened when it is first needed. */
 export class LazyStores {
-  readonly #config: PlatformConfig;
+  readonly #config: Project;
   readonly #log = createLogger({ level: 'error' });
   readonly #open: AsyncDisposable[] = [];
   #online: Promise<OnlineStore> | undefined;
   #offline: Promise<OfflineStore> | undefined;
 
-  constructor(config: PlatformConfig) {
+  constructor(config: Project) {
     this.#config = config;
   }
 
   readonly online = (): Promise<OnlineStore> => {
-    this.#online ??= openOnline(this.#config, this.#log, VIEWS).then((store) => this.#started(store));
+    this.#online ??= openOnline(this.#config, this.#log, this.#config.catalog.views).then((store) => this.#started(store));
     return this.#online;
   };
 

@@ -5,9 +5,9 @@ import type { PlatformConfig } from '../project/platform_config.ts';
 import { openBroker } from './open_parts.ts';
 
 /** Does `work` with the broker of the configuration, or that of the platform that runs and has its folder, in which missing topics of the platform are created. */
-export async function withBroker(
-  config: PlatformConfig,
-  work: (broker: Broker, config: PlatformConfig) => Promise<void>,
+export async function withBroker<C extends PlatformConfig>(
+  config: C,
+  work: (broker: Broker, config: C) => Promise<void>,
 ): Promise<void> {
   const broker = await openBroker(config, createLogger({ level: 'error' }));
   const services = await startAll([broker], new AbortController().signal);

@@ -11,8 +11,7 @@ import {
   offlineStoreConfigSchema,
   onlineStoreConfigSchema,
 } from '#feature_store/config';
-import { SERVICES, VIEWS } from '#feature_store/views/catalog';
-import { type Definitions, featuresConfigSchema, selectDefinitions } from '#feature_store/views/selection';
+import { featuresConfigSchema } from '#feature_store/definitions/selection';
 import type { Duration } from '#kernel/duration';
 import { assetPath } from '#kernel/project_root';
 import { isSecretName, rememberSecrets, secretsIn } from '#kernel/secrets';
@@ -25,6 +24,7 @@ import { gatesConfigSchema } from '#registry/lifecycle/gates';
 import { modelNameSchema } from '#registry/names';
 import { trainingConfigSchema } from '#registry/trainers/training_config';
 import { servingConfigSchema } from '#serving/config';
+import { type ModelDefinition, settingsOfModels } from './define_model.ts';
 import { monitorConfigSchema } from './monitor_config.ts';
 import { namespaceSchema, withNamespace } from './namespace.ts';
 import { checkProduction, waiverSchema } from './production.ts';
@@ -276,16 +276,26 @@ export const ENVIRONMENT_VARIABLES: Readonly<Record<string, EnvironmentVariable>
 /** Of shells: their names look like those of passwords. */
 const WORKING_DIRECTORIES: ReadonlySet<string> = new Set(['PWD', 'OLDPWD']);
 
+/** What a project adds to the package's settings. */
+export interface ProjectSettings {
+  /** The folder of its own settings. */
+  readonly configs?: string | undefined;
+  readonly models?: readonly ModelDefinition[];
+}
+
 /** @throws {@link ConfigError} listing every problem */
 export function loadPlatformConfig(
   env: Readonly<Record<string, string | undefined>>,
   overrides: Readonly<Record<string, unknown>> = {},
+  { configs, models = [] }: ProjectSettings = {},
 ): Readonly<PlatformConfig> {
   const variables = Object.entries(env).filter(([name]) => isSecretName(name) && !WORKING_DIRECTORIES.has(name));
   rememberSecrets(variables.map(([, value]) => value ?? ''));
   const loaded = loadConfig({
     schema: platformConfigSchema,
     directory: assetPath('configs'),
+    over: configs,
+    defined: settingsOfModels(models),
     environment: `features,${environmentOf(env)}`,
     env,
     variables: ENVIRONMENT_VARIABLES,
@@ -301,10 +311,6 @@ export function loadPlatformConfig(
   }
   return config;
 }
-
-/** The views and services of the catalog that this configuration runs. @throws {@link DefinitionError} */
-export const definitionsOf = ({ features }: Pick<PlatformConfig, 'features'>): Definitions =>
-  selectDefinitions({ views: VIEWS, services: SERVICES }, features);
 
 /** ENVIRONMENT, and over it the broker that INGEST_SINK names. */
 function environmentOf({ ENVIRONMENT, INGEST_SINK }: Readonly<Record<string, string | undefined>>): string {

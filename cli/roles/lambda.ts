@@ -7,13 +7,13 @@ import type { AccessConfig } from '#connectors/http/config';
 import { hasCallers } from '#connectors/http/key_ring';
 import { InvalidJsonError, parseExactJsonBytes } from '#kernel/exact_json';
 import { createLogger, type Logger } from '#monitoring/log';
-import { loadPlatformConfig } from '../project/platform_config.ts';
+import { loadProject } from '../project/project.ts';
 import { type LAMBDA_FUNCTIONS, PORTS } from '../terminal/choices.ts';
 import { print } from '../terminal/print.ts';
 import { shutDown } from '../terminal/shutdown.ts';
 import { UsageError } from '../terminal/usage_error.ts';
 import { type Platform, startPlatform } from './platform.ts';
-import { ensureShippedModel } from './shipped_model.ts';
+import { ensureInitialModels } from './initial_models.ts';
 
 // The listeners as AWS Lambda functions behind API Gateway, a function URL or a load balancer: `dist/cli/roles/lambda.predict` and so on as the handler.
 // The same routes answer as in a process of their own.
@@ -35,7 +35,7 @@ interface Instance {
 
 /** What an instance of a function opens at its first event, and keeps for those after it. */
 async function open(name: LambdaFunction, isLocal: boolean): Promise<Instance> {
-  const config = loadPlatformConfig(process.env);
+  const config = await loadProject(process.env);
   const role = ROLE_OF[name];
   // Nobody connects: events come by a way of their own.
   const unbound = { host: '127.0.0.1', port: 0, allowedHosts: ['*'] };
@@ -50,7 +50,7 @@ async function open(name: LambdaFunction, isLocal: boolean): Promise<Instance> {
     },
     log,
     [role],
-    ensureShippedModel([role]),
+    ensureInitialModels(config, [role]),
   );
   const answer = awsLambdaFastify(platform.listeners[role].app, { decorateRequest: false }) as Handler;
   return { platform, answer };
@@ -86,7 +86,7 @@ function handlerOf(
     async close() {
       const instance = await opened;
       if (instance === undefined) return;
-      const { log, drainTimeoutMs } = loadPlatformConfig(process.env);
+      const { log, drainTimeoutMs } = await loadProject(process.env);
       await shutDown(instance.platform.services, createLogger({ level: log.level }), drainTimeoutMs);
     },
   };

@@ -16,7 +16,6 @@ import type { OnlineStore } from '#feature_store/online/online_store';
 import { OnlineStoreRefill, type RefillDeps } from '#feature_store/online/refill';
 import { ConsistencyMonitor } from '#feature_store/retrieval/consistency_monitor';
 import { FeatureReader } from '#feature_store/retrieval/feature_reader';
-import { SOURCES, VIEWS } from '#feature_store/views/catalog';
 import { durationMs } from '#kernel/duration';
 import { type RunningServices, type Service, startAll } from '#kernel/lifecycle';
 import { systemClock } from '#kernel/time';
@@ -36,13 +35,14 @@ import { serviceProblems } from '#serving/runtime/feature_check';
 import { examineModel } from '#serving/runtime/loaded_model';
 import { ModelServer } from '#serving/runtime/model_server';
 import { createServing } from '#serving/server';
-import { recordsBesideViews } from '../definitions/catalog_definitions.ts';
+import { recordsBesideViews } from '../definitions/definition_records.ts';
 import { largeLetters } from '../parts/large_letters.ts';
 import { openSigningAnchors } from '../parts/open_anchors.ts';
 import { createArchive } from '../parts/open_archive.ts';
 import { openRegistry } from '../parts/open_registry.ts';
 import { PendingRegistrations, registrationQueue } from '../parts/registrations.ts';
-import { definitionsOf, type PlatformConfig } from '../project/platform_config.ts';
+import { definitionsOf, type Project } from '../project/project.ts';
+import type { PlatformConfig } from '../project/platform_config.ts';
 import type { Role } from '../terminal/choices.ts';
 import { createConsoleSources } from './console_sources.ts';
 import { ControlServer } from './control_server.ts';
@@ -73,17 +73,18 @@ export interface Platform {
  * process by default; in production each in its own.
  */
 export async function startPlatform(
-  config: PlatformConfig,
+  config: Project,
   log: Logger,
   roles: readonly Role[],
   prepare: (parts: { readonly registry: ModelRegistry }) => Promise<void> = async () => {},
 ): Promise<Platform> {
   const clock = systemClock;
   const metrics = createMetricsRegistry();
+  const { catalog } = config;
   const { views, services: featureServices } = definitionsOf(config);
   const base = { log, clock, metrics, views };
   const broker = createBroker(base, config.broker);
-  const offline = createOfflineStore({ ...base, views: VIEWS }, config.offlineStore);
+  const offline = createOfflineStore({ ...base, views: catalog.views }, config.offlineStore);
   const store = createOnlineStore(base, config.onlineStore);
   const refills = createRefills({ ...base, store, offline }, config, roles);
   const readable = new FallbackOnlineStore(store, {
@@ -155,7 +156,7 @@ export async function startPlatform(
   const listeners: Record<Role, HttpService> = {
     gateway: await createGateway(
       {
-        ...{ ...base, producer: broker.producer, deadLetters, eventTypes: SOURCES, health: health.of('gateway') },
+        ...{ ...base, producer: broker.producer, deadLetters, eventTypes: catalog.sources, health: health.of('gateway') },
         allowedLatenessMs: config.pipeline.allowedLatenessMs,
       },
       secured(config.gateway),
@@ -196,7 +197,7 @@ export async function startPlatform(
     async start() {
       const { partitions } = topics;
       const names = [topics.rawEvents, topics.featureEvents, topics.deadLetters, topics.predictions];
-      if (needsOffline) await checkDefinitions(offline, VIEWS, recordsBesideViews());
+      if (needsOffline) await checkDefinitions(offline, catalog.views, recordsBesideViews(catalog));
       await broker.ensureTopics(names.map((name) => ({ name, partitions })));
       await prepare({ registry });
     },

@@ -1,12 +1,12 @@
 import type { RunningServices } from '#kernel/lifecycle';
 import { createLogger } from '#monitoring/log';
-import type { PlatformConfig } from '../project/platform_config.ts';
+import type { Project } from '../project/project.ts';
 import { checkDoors } from '../project/production.ts';
 import type { Role } from '../terminal/choices.ts';
 import { shutDown, shutdownRequested } from '../terminal/shutdown.ts';
 import { startPlatform } from './platform.ts';
 import { isServingWorker, reportReady, runServingWorkers, stopRequested } from './serving_workers.ts';
-import { ensureShippedModel } from './shipped_model.ts';
+import { ensureInitialModels } from './initial_models.ts';
 
 const LABELS: Readonly<Record<Role, string>> = {
   gateway: 'ingestion gateway',
@@ -17,13 +17,13 @@ const LABELS: Readonly<Record<Role, string>> = {
 };
 
 /** Runs the platform until SIGINT or SIGTERM, then drains it. */
-export async function start(config: PlatformConfig, roles: readonly Role[]): Promise<void> {
+export async function start(config: Project, roles: readonly Role[]): Promise<void> {
   if (config.production) checkDoors(config, roles);
   if (config.serving.workers > 1 && !isServingWorker()) return runServingWorkers(config, roles);
   const log = createLogger({ level: config.log.level });
   const requested = isServingWorker() ? stopRequested() : shutdownRequested();
   const { services, urls }: { services: RunningServices; urls: Readonly<Partial<Record<Role, string>>> } =
-    await startPlatform(config, log, roles, ensureShippedModel(roles));
+    await startPlatform(config, log, roles, ensureInitialModels(config, roles));
   if (isServingWorker()) {
     reportReady(urls.serving as string);
     await requested;

@@ -14,6 +14,7 @@ import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
 import { parseCheckedJson, writeCheckedJson } from '#storage/checked_json';
 import { backfillViews, constructBackfill, featuresOption, writeNewestOnline } from '../jobs/features_pipeline.ts';
 import type { PlatformConfig } from '../project/platform_config.ts';
+import type { Project } from '../project/project.ts';
 import type { EmbeddedJob } from './embedded_job.ts';
 
 const NAME = 'hand-over.json';
@@ -45,10 +46,10 @@ interface Deps extends Omit<FeaturePipelineDeps, 'metrics'> {
 export class StateHandOver implements Service {
   readonly name = 'hand-over of state';
   readonly #deps: Deps;
-  readonly #config: PlatformConfig;
+  readonly #config: Project;
   #pending: Promise<void> = Promise.resolve();
 
-  constructor(deps: Deps, config: PlatformConfig) {
+  constructor(deps: Deps, config: Project) {
     this.#deps = deps;
     this.#config = config;
   }

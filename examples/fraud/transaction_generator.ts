@@ -1,6 +1,6 @@
-import { MERCHANT_CATEGORIES as CATEGORIES } from '#feature_store/views/transactions';
-import { Random } from '#kernel/random';
-import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '#kernel/time';
+import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from 'headwater/features';
+import { Random } from 'headwater/testing';
+import { MERCHANT_CATEGORIES as CATEGORIES } from './features/transactions.ts';
 
 /** How an event was made to arrive; the pipeline is not told. */
 export type Arrival = 'in_order' | 'out_of_order' | 'late' | 'too_late' | 'invalid';

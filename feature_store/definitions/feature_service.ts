@@ -6,6 +6,7 @@ import {
   type ViewData,
   viewData,
 } from './definition_data.ts';
+import { definitionOfKind } from './definition_kind.ts';
 import type { KeyedEntity } from './entity_key.ts';
 import { DefinitionError, definedIn } from './errors.ts';
 import type { FeatureType } from './feature.ts';
@@ -14,13 +15,13 @@ import type { FeatureView } from './feature_view.ts';
 import type { OnDemandView, ViewColumns } from './on_demand.ts';
 import type { Entity, JoinKeyType } from './source.ts';
 
-export interface FeatureServiceSpec {
+export interface FeatureServiceSpec<Part extends ViewColumns | OnDemandView = ViewColumns | OnDemandView> {
   readonly name: string;
   readonly version: number;
   readonly owner: string;
   readonly description: string;
   /** The columns, in this order. */
-  readonly features: readonly (ViewColumns | OnDemandView)[];
+  readonly features: readonly Part[];
   /** Whether an entity of which nothing is stored is refused, or gets missing values, and what on-demand features make of them. */
   readonly unknownEntities?: 'refuse' | 'defaults';
 }
@@ -54,8 +55,17 @@ export interface ServiceData {
   readonly onDemand: Readonly<Record<string, OnDemandData>>;
 }
 
+declare const COLUMN_NAMES: unique symbol;
+
+/** Names of the columns that a part of a service brings. */
+export type ColumnsOf<Part> =
+  Part extends OnDemandView<infer Name> ? Name : Part extends ViewColumns<infer Name> ? Name : never;
+
 /** The features one model uses, of one entity: read, joined and versioned together. */
-export interface FeatureService extends KeyedEntity {
+// biome-ignore lint/correctness/noUnusedVariables: it is read by ColumnOf
+export interface FeatureService<Name extends string = string> extends KeyedEntity {
+  /** Only types know it: the names of the columns. */
+  readonly [COLUMN_NAMES]?: Name;
   readonly name: string;
   readonly version: number;
   readonly owner: string;
@@ -70,7 +80,9 @@ export interface FeatureService extends KeyedEntity {
 }
 
 /** @throws {@link DefinitionError} when its columns are of several entities, or two have one name */
-export function featureService(spec: FeatureServiceSpec): FeatureService {
+export function featureService<const Part extends ViewColumns | OnDemandView>(
+  spec: FeatureServiceSpec<Part>,
+): FeatureService<ColumnsOf<Part>> {
   const id = `${spec.name}@${spec.version}`;
   const problems: string[] = [];
   const columns: ServiceColumn[] = [];
@@ -126,7 +138,7 @@ export function featureService(spec: FeatureServiceSpec): FeatureService {
     onDemand: Object.fromEntries(onDemand.map((view) => [viewId(view), onDemandData(view)])),
   };
   const fingerprint = dataFingerprint([id, data]);
-  return Object.freeze({
+  return definitionOfKind('service', {
     ...spec,
     unknownEntities,
     data,

@@ -1,5 +1,6 @@
 import { type Duration, durationMs } from '#kernel/duration';
 import { type Code, type CodeOptions, codeProblems } from './code_identity.ts';
+import { definitionOfKind } from './definition_kind.ts';
 import type { KeyedEntity } from './entity_key.ts';
 import { DefinitionError, definedIn } from './errors.ts';
 import {
@@ -105,7 +106,7 @@ export function featureView<Name extends string>(spec: FeatureViewSpec<Name>): F
   if (problems.length > 0) throw new DefinitionError(problems, definedIn());
   const asOfOrder = dependOnTime(spec.features, expressionOrder);
   const { rules = {}, mode = 'streaming' } = spec;
-  return Object.freeze({
+  return definitionOfKind('view', {
     ...{ ...rest, rules, mode, view: spec.name, ttlMs: durationMs(ttl), expressionOrder, asOfOrder },
     joinKeyTypes: joinKeyTypes as readonly JoinKeyType[],
   });

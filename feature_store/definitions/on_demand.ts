@@ -1,4 +1,5 @@
 import { type Code, type CodeOptions, codeProblems } from './code_identity.ts';
+import { definitionOfKind } from './definition_kind.ts';
 import { DefinitionError, definedIn } from './errors.ts';
 import type { FeatureType } from './feature.ts';
 import { type FeatureValue, type ViewReference, viewId } from './feature_row.ts';
@@ -6,18 +7,18 @@ import type { FeatureView } from './feature_view.ts';
 import type { Entity } from './source.ts';
 
 /** Some features of a view; all of them when none is named. */
-export interface ViewColumns {
+export interface ViewColumns<Name extends string = string> {
   readonly view: FeatureView;
-  readonly names: readonly string[];
+  readonly names: readonly Name[];
 }
 
 /** @throws {@link DefinitionError} when the view has no such feature */
-export function columns<Name extends string>(view: FeatureView<Name>, ...names: readonly Name[]): ViewColumns {
+export function columns<Name extends string>(view: FeatureView<Name>, ...names: readonly Name[]): ViewColumns<Name> {
   const unknown = names.filter((name) => view.features[name] === undefined);
   if (unknown.length > 0) {
     throw new DefinitionError([`view ${viewId(view)} has no feature "${unknown.join('", "')}"`], definedIn());
   }
-  return { view: view as FeatureView, names: names.length === 0 ? Object.keys(view.features) : names };
+  return { view: view as FeatureView, names: names.length === 0 ? (Object.keys(view.features) as Name[]) : names };
 }
 
 /** Computed when asked for, from stored features and what the request brings. */
@@ -77,5 +78,5 @@ export function onDemandView<Name extends string>(spec: OnDemandViewSpec<Name>):
     problems.push(...codeProblems(compute as Code, code).map((problem) => `view ${id}, feature ${name}: ${problem}`));
   }
   if (problems.length > 0) throw new DefinitionError(problems, definedIn());
-  return Object.freeze({ ...spec, kind: 'on_demand', view: spec.name });
+  return definitionOfKind('on_demand', { ...spec, kind: 'on_demand', view: spec.name });
 }

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { definitionOfKind } from './definition_kind.ts';
 import type { EventFields } from './feature.ts';
 
 /** What a join key may hold, by the source's schema. */
@@ -44,4 +45,5 @@ export interface EventSource {
   }[];
 }
 
-export const eventSource = (source: EventSource): EventSource => source;
+/** Declares a source with the envelope's field names: `source()` maps other names to them. */
+export const eventSource = (source: EventSource): EventSource => definitionOfKind('source', { ...source });

@@ -6,7 +6,7 @@ import pg from 'pg';
 import { ROLES, type Role } from '#cli/terminal/choices';
 import { generateTransactions } from '#examples/fraud/transaction_generator';
 import { type EntityKey, idOf } from '#feature_store/definitions/entity_key';
-import { assetPath } from '#kernel/project_root';
+import { assetPath, projectRoot } from '#kernel/project_root';
 import { readModelFolder } from '#registry/model_folder';
 import { run } from '../services/install.ts';
 import type { ManagedProcess } from '../services/managed_process.ts';
@@ -17,7 +17,7 @@ import { startStack } from '../services/stack.ts';
 // that was accepted must have its row.
 
 const CLI = assetPath('dist/cli/headwater.js');
-const SHIPPED = assetPath('registry/models/fraud_detector');
+const SHIPPED = assetPath('examples/fraud/models/fraud_detector');
 const EVENTS_A_BATCH = 20;
 const BATCH_EVERY_MS = 100;
 const PREDICTIONS_A_SECOND = 100;
@@ -237,4 +237,4 @@ async function memoryOf(port: number): Promise<number> {
 }
 
 const command = (folder: string, env: Readonly<Record<string, string>>, ...args: readonly string[]): Promise<string> =>
-  run(process.execPath, [CLI, ...args], { cwd: folder, env: { ...env, DATA_DIRECTORY: join(folder, 'cli') } });
+  run(process.execPath, [CLI, ...args], { cwd: folder, env: { ...env, HEADWATER_PROJECT: projectRoot, DATA_DIRECTORY: join(folder, 'cli') } });

@@ -4,9 +4,8 @@ import { join } from 'node:path';
 import awsLambdaFastify from '@fastify/aws-lambda';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { RouteOptions } from 'fastify';
-import { loadPlatformConfig } from '#cli/project/platform_config';
 import { type Platform, startPlatform } from '#cli/roles/platform';
-import { ensureShippedModel } from '#cli/roles/shipped_model';
+import { ensureInitialModels } from '#cli/roles/initial_models';
 import { ROLES, type Role } from '#cli/terminal/choices';
 import { gatewayConfigSchema } from '#connectors/gateway/config';
 import { controlAccess } from '#connectors/http/access';
@@ -17,6 +16,7 @@ import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { type Access, open } from '#monitoring/route_access';
 import { type RawAnswer, sendRaw } from '../support/raw_http.ts';
+import { testProject } from '../support/test_project.ts';
 
 // The contract of access, over every route of every listener of a real platform. The routes are those that Fastify registered: a new one is
 // tested, or fails this suite, without being added here.
@@ -69,8 +69,8 @@ beforeAll(async () => {
   const env = { ...ports, DATA_DIRECTORY: join(folder, 'data'), KEYS_FILE: keysFile, ACCESS_API_KEYS: CONFIGURED };
   // Of thousands of requests without a key, each is to have its answer.
   const unlimited = { requests: 1_000_000, windowMs: 60_000 };
-  const config = loadPlatformConfig(env, { 'serving.onDemand': {}, 'access.refusedLimit': unlimited });
-  platform = await startPlatform(config, silentLogger, ROLES, ensureShippedModel(ROLES));
+  const config = testProject(env, { 'serving.onDemand': {}, 'access.refusedLimit': unlimited });
+  platform = await startPlatform(config, silentLogger, ROLES, ensureInitialModels(config, ROLES));
   routes = ROLES.flatMap((role) =>
     platform.listeners[role].app.registeredRoutes.flatMap((route) => routesOf(role, route)),
   );

@@ -5,19 +5,19 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import pg from 'pg';
-import { loadPlatformConfig } from '#cli/project/platform_config';
 import { startPlatform } from '#cli/roles/platform';
 import { createOfflineStore, createOnlineStore } from '#feature_store/config';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import { fingerprintOf } from '#feature_store/erasure/erasures';
 import { writeUnerased } from '#feature_store/erasure/write_unerased';
-import { fraudView } from '#feature_store/views/fraud';
+import { fraudView } from '#examples/fraud/features/fraud';
 import { eventTime, processingTime, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { serviceAddress } from '../integration/service_address.ts';
 import { runCommand } from '../support/command_line.ts';
 import { keyOf } from '../support/entity_keys.ts';
+import { testProject } from '../support/test_project.ts';
 
 // Erasing with a real Kafka, Redis and PostgreSQL, the pipeline in another process than the command: every table, every Redis key and value and every file of the
 // platform is searched for the id.
@@ -34,7 +34,7 @@ const env = {
 };
 const data = join(folder, 'data');
 const ports = { GATEWAY_PORT: '0', PIPELINE_PORT: '0', FEATURE_API_PORT: '0', API_PORT: '0', MONITOR_PORT: '0' };
-const config = loadPlatformConfig(
+const config = testProject(
   { ...env, ...ports, DATA_DIRECTORY: data },
   { registry: { kind: 'local', directory: join(folder, 'models') } },
 );

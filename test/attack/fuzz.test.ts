@@ -6,15 +6,14 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { APIGatewayProxyEventV2, Context } from 'aws-lambda';
 import fc from 'fast-check';
 import type { RouteOptions } from 'fastify';
-import { loadPlatformConfig } from '#cli/project/platform_config';
 import { closeFunctions, features, ingest, predict } from '#cli/roles/lambda';
 import { type Platform, startPlatform } from '#cli/roles/platform';
-import { shippedFraudDetector } from '#cli/roles/shipped_model';
 import { ROLES, type Role } from '#cli/terminal/choices';
 import { silentLogger } from '#monitoring/log';
 import { goodEvent } from '../support/good_event.ts';
 import { hostileBody, hostileHeaders, hostileText, hostileType } from '../support/hostile_requests.ts';
 import { type RawAnswer, sendRaw } from '../support/raw_http.ts';
+import { fraudDetectorVersion, testProject } from '../support/test_project.ts';
 
 // Fuzzed targets, headers and bodies on every route of every listener of a real platform, and on its functions for AWS Lambda: no 500, no unhandled
 // rejection, no hang, and no good event of another client harmed. The routes are those that Fastify registered: a new one is fuzzed without being added here.
@@ -52,12 +51,12 @@ beforeAll(async () => {
   process.on('unhandledRejection', note).on('uncaughtException', note);
   folder = mkdtempSync(join(tmpdir(), 'fuzz-'));
   const ports = { GATEWAY_PORT: '0', PIPELINE_PORT: '0', FEATURE_API_PORT: '0', API_PORT: '0', MONITOR_PORT: '0' };
-  const config = loadPlatformConfig(
+  const config = testProject(
     { ...ports, DATA_DIRECTORY: join(folder, 'data') },
     { 'serving.models': [{ name: MODEL }, { name: SPARE }], 'serving.onDemand': {} },
   );
   platform = await startPlatform(config, silentLogger, ROLES, async ({ registry }) => {
-    const shipped = await shippedFraudDetector();
+    const shipped = await fraudDetectorVersion();
     for (const name of [MODEL, SPARE]) {
       await registry.register({ ...shipped, name });
       await registry.transition(name, 1, 'Production');

@@ -10,7 +10,7 @@ import { commandEnvironment, runCommand } from '../support/command_line.ts';
 
 // Files scored on the command line, stopped in the middle, and gone on with.
 
-const SHIPPED = assetPath('registry/models/fraud_detector');
+const SHIPPED = assetPath('examples/fraud/models/fraud_detector');
 const FILES = 24;
 const ROWS = 10_000;
 let folder: string;

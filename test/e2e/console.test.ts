@@ -15,7 +15,7 @@ import { trainingLikeRow } from '../support/training_like_rows.ts';
 
 // The console in a real browser, on a platform that runs: every page, what can be done on it, and whether everybody can use it.
 
-const SHIPPED = assetPath('registry/models/fraud_detector');
+const SHIPPED = assetPath('examples/fraud/models/fraud_detector');
 const PAGES = ['pipelines', 'features', 'models', 'experiments', 'drift', 'alerts', 'dead-letters'] as const;
 const STEP_MS = 20_000;
 

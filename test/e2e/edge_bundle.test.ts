@@ -8,7 +8,7 @@ import { runCommand } from '../support/command_line.ts';
 
 // A model in a folder, elsewhere: nothing of this project beside it, and no network.
 
-const SHIPPED = assetPath('registry/models/fraud_detector');
+const SHIPPED = assetPath('examples/fraud/models/fraud_detector');
 let folder: string;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'edge-'));

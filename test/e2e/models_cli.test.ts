@@ -7,7 +7,7 @@ import { runCommand } from '../support/command_line.ts';
 
 // The life of a model on the command line, in the embedded registry.
 
-const SHIPPED = assetPath('registry/models/fraud_detector');
+const SHIPPED = assetPath('examples/fraud/models/fraud_detector');
 let folder: string;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'models-cli-'));

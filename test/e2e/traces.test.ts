@@ -19,7 +19,7 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'traces-'));
   stack = await startStack(folder);
   collector = await startTraceCollector();
-  const shipped = assetPath('registry/models/fraud_detector');
+  const shipped = assetPath('examples/fraud/models/fraud_detector');
   await runCommand(folder, ['models', 'register', 'fraud_detector', shipped], stack.env);
   await runCommand(folder, ['models', 'promote', 'fraud_detector', '1', '--force'], stack.env);
   const env = { ...stack.env, OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_BSP_SCHEDULE_DELAY: '100' };

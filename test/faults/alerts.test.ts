@@ -31,7 +31,7 @@ beforeAll(async () => {
   stack = await startStack(folder);
   await runCommand(
     folder,
-    ['models', 'register', 'fraud_detector', assetPath('registry/models/fraud_detector')],
+    ['models', 'register', 'fraud_detector', assetPath('examples/fraud/models/fraud_detector')],
     stack.env,
   );
   await runCommand(folder, ['models', 'promote', 'fraud_detector', '1', '--force'], stack.env);

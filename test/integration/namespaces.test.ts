@@ -6,13 +6,13 @@ import { afterAll, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { Kafka, logLevel } from 'kafkajs';
 import pg from 'pg';
-import { loadPlatformConfig } from '#cli/project/platform_config';
 import { startPlatform } from '#cli/roles/platform';
-import { ensureShippedModel } from '#cli/roles/shipped_model';
+import { ensureInitialModels } from '#cli/roles/initial_models';
 import { ROLES } from '#cli/terminal/choices';
 import { silentLogger } from '#monitoring/log';
 import { goodEvent } from '../support/good_event.ts';
 import { serviceAddress } from './service_address.ts';
+import { testProject } from '../support/test_project.ts';
 
 // Two environments on one Kafka, one Redis and one PostgreSQL: whole platforms, with the names of their configuration the same.
 
@@ -26,7 +26,7 @@ const brokers = serviceAddress('TEST_KAFKA_BROKERS');
 
 function configOf(namespace: string) {
   const ports = { GATEWAY_PORT: '0', PIPELINE_PORT: '0', FEATURE_API_PORT: '0', API_PORT: '0', MONITOR_PORT: '0' };
-  return loadPlatformConfig(
+  return testProject(
     {
       ...ports,
       ...{ ENVIRONMENT: 'services', NAMESPACE: namespace, DATA_DIRECTORY: join(folder, namespace) },
@@ -52,7 +52,7 @@ test('two namespaces on one Kafka, Redis and PostgreSQL do not see each other', 
   const configs = NAMES.map(configOf);
   const platforms: Awaited<ReturnType<typeof startPlatform>>[] = [];
   for (const config of configs)
-    platforms.push(await startPlatform(config, silentLogger, ROLES, ensureShippedModel(ROLES)));
+    platforms.push(await startPlatform(config, silentLogger, ROLES, ensureInitialModels(config, ROLES)));
   const [red, blue] = platforms as [(typeof platforms)[number], (typeof platforms)[number]];
   const send = (platform: typeof red, path: string, body: object) =>
     fetch(`${path.startsWith('/ingest') ? platform.urls.gateway : platform.urls.features}${path}`, {

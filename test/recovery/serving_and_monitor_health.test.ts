@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
-import { shippedFraudDetector } from '#cli/roles/shipped_model';
 import { assetPath } from '#kernel/project_root';
 import { mlflowConfigSchema } from '#registry/mlflow/client';
 import { MlflowRegistry } from '#registry/mlflow/mlflow_registry';
 import { until } from '../support/redis_servers.ts';
 import { WatchedPlatform, type WatchedRole } from '../support/watched_platform.ts';
+import { fraudDetectorVersion } from '../support/test_project.ts';
 
 // Real servers are stopped beneath the roles serving and monitor: each is named with its reason by every role of the process, models answer
 // throughout, and there is a metric, an alert and a runbook for each.
@@ -21,7 +21,7 @@ let watched: WatchedPlatform;
 beforeAll(async () => {
   watched = await WatchedPlatform.start(ROLES, async (url) => {
     const registry = new MlflowRegistry(mlflowConfigSchema.parse({ kind: 'mlflow', trackingUri: url }));
-    const { version } = await registry.register(await shippedFraudDetector());
+    const { version } = await registry.register(await fraudDetectorVersion());
     await registry.transition('fraud_detector', version, 'Production', { by: 'test', reason: 'first start' });
   });
 }, 300_000);

@@ -10,7 +10,7 @@ import { redisConfigSchema } from '#connectors/redis/config';
 import { createOfflineStore, createOnlineStore } from '#feature_store/config';
 import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
-import { fraudView } from '#feature_store/views/fraud';
+import { fraudView } from '#examples/fraud/features/fraud';
 import { startAll } from '#kernel/lifecycle';
 import { assetPath } from '#kernel/project_root';
 import { eventTime, processingTime, systemClock } from '#kernel/time';
@@ -23,7 +23,7 @@ import { PlatformProcess } from '../support/platform_process.ts';
 
 // Everything that serving leans on dies under load, one after the other, and both stores at once.
 
-const SHIPPED = assetPath('registry/models/fraud_detector');
+const SHIPPED = assetPath('examples/fraud/models/fraud_detector');
 const ACCOUNTS = 20;
 const CALLERS = 4;
 

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { assetPath } from '#kernel/project_root';
+import { assetPath, projectRoot } from '#kernel/project_root';
 
 export interface CommandOutcome {
   readonly code: number;
@@ -14,7 +14,7 @@ const TIMEOUT_MS = 300_000;
 /** What a command of `headwater` sees: its data below the folder that it is run in. */
 export const commandEnvironment = (folder: string, env: Readonly<Record<string, string>> = {}) => ({
   ...process.env,
-  ...{ NODE_OPTIONS: '', LOG_LEVEL: 'error', DATA_DIRECTORY: join(folder, 'data'), USER: 'ann' },
+  ...{ HEADWATER_PROJECT: projectRoot, NODE_OPTIONS: '', LOG_LEVEL: 'error', DATA_DIRECTORY: join(folder, 'data'), USER: 'ann' },
   ...env,
 });
 

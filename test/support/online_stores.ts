@@ -7,7 +7,7 @@ import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { FallbackOnlineStore } from '#feature_store/online/fallback_store';
 import { OnlineStoreRefill, type RefillSettings } from '#feature_store/online/refill';
-import { fraudView } from '#feature_store/views/fraud';
+import { fraudView } from '#examples/fraud/features/fraud';
 import { type RunningServices, startAll } from '#kernel/lifecycle';
 import { eventTime, processingTime, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { assetPath } from '#kernel/project_root';
+import { assetPath, projectRoot } from '#kernel/project_root';
 
 export interface PlatformUrls {
   readonly gateway: string;
@@ -33,6 +33,7 @@ export class PlatformProcess {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {
         ...process.env,
+        HEADWATER_PROJECT: projectRoot,
         NODE_OPTIONS: '',
         DATA_DIRECTORY: dataDirectory,
         GATEWAY_PORT: '0',

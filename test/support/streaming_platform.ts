@@ -8,7 +8,7 @@ import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row'
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
-import { transactions } from '#feature_store/views/transactions';
+import { transactions } from '#examples/fraud/features/transactions';
 import { DAY_MS, HOUR_MS, MINUTE_MS, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';

@@ -4,7 +4,7 @@ import { assetPath } from '#kernel/project_root';
 import type { Random } from '#kernel/random';
 
 const STATISTICS = JSON.parse(
-  readFileSync(assetPath('registry/models/fraud_detector/statistics.json'), 'utf8'),
+  readFileSync(assetPath('examples/fraud/models/fraud_detector/statistics.json'), 'utf8'),
 ) as Readonly<Record<string, FeatureStatistics>>;
 
 /** Columns of the shipped fraud detector, each distributed as in its training set, whatever the others are. */

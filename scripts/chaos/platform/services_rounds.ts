@@ -1,8 +1,10 @@
+import { projectRoot } from '#kernel/project_root';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { loadPlatformConfig, type PlatformConfig } from '#cli/project/platform_config';
+import type { PlatformConfig } from '#cli/project/platform_config';
+import { loadProject } from '#cli/project/project';
 import type { Role } from '#cli/terminal/choices';
 import { createBroker } from '#connectors/catalog';
 import type { Broker } from '#connectors/connector';
@@ -10,7 +12,6 @@ import { createRedis } from '#connectors/redis/client';
 import { createOfflineStore, createOnlineStore } from '#feature_store/config';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
-import { VIEWS } from '#feature_store/views/catalog';
 import { systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import type { ManagedProcess, RunningServer } from '../../services/managed_process.ts';
@@ -82,8 +83,9 @@ export class ServicesPlatform {
       MLFLOW_TRACKING_URI: 'http://127.0.0.1:9',
     };
     const { roles, ports } = await startRoles(folder, env, ROLES_RUN, { serving: '/health/live' });
-    const config = loadPlatformConfig({ ...env, DATA_DIRECTORY: join(folder, 'data') });
-    const deps = { log: silentLogger, clock: systemClock, views: VIEWS };
+    const data = { DATA_DIRECTORY: join(folder, 'data'), HEADWATER_PROJECT: projectRoot };
+    const config = await loadProject({ ...env, ...data });
+    const deps = { log: silentLogger, clock: systemClock, views: config.catalog.views };
     const online = createOnlineStore(deps, config.onlineStore);
     const offline = createOfflineStore(deps, config.offlineStore);
     const broker = createBroker(deps, config.broker);

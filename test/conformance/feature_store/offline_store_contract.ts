@@ -14,7 +14,7 @@ import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row'
 import { checkDefinitions } from '#feature_store/offline/check_definitions';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { exportRows, importRows } from '#feature_store/offline/row_files';
-import { fraudView } from '#feature_store/views/fraud';
+import { fraudView } from '#examples/fraud/features/fraud';
 import { DAY_MS, eventTime, HOUR_MS, processingTime } from '#kernel/time';
 import { keyOf } from '../../support/entity_keys.ts';
 import { testView } from '../../support/test_view.ts';

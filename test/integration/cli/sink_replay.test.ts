@@ -11,12 +11,13 @@ import { createOfflineStore, createOnlineStore } from '#feature_store/config';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
-import { VIEWS } from '#feature_store/views/catalog';
+import { VIEWS } from '../../support/all_definitions.ts';
 import { eventTime, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { runCommand } from '../../support/command_line.ts';
 import { PlatformProcess } from '../../support/platform_process.ts';
 import { serviceAddress } from '../service_address.ts';
+import { testProject } from '../../support/test_project.ts';
 
 // `headwater dlq replay` of letters that sinks have written, into the real stores and into those of a platform that runs.
 
@@ -84,7 +85,7 @@ test('each letter goes to its own store or topic once; what is refused again com
     ...{ DATABASE_HOST: postgres.hostname, DATABASE_PORT: postgres.port, DATABASE_NAME: 'postgres' },
     ...{ DATABASE_USER: postgres.username },
   };
-  const config = loadPlatformConfig(env);
+  const config = testProject(env);
   const deps = { log: silentLogger, clock: systemClock, views: VIEWS };
   const broker: Broker = createBroker(deps, config.broker);
   const online: OnlineStore = createOnlineStore(deps, config.onlineStore);
@@ -127,7 +128,7 @@ test('each letter goes to its own store or topic once; what is refused again com
 test('beside a platform that runs, letters go through it to the folders it has', async () => {
   const data = join(folder, 'running');
   const env = { DATA_DIRECTORY: data };
-  const config = loadPlatformConfig({ ENVIRONMENT: 'embedded', ...env });
+  const config = testProject({ ENVIRONMENT: 'embedded', ...env });
   const before = createBroker({ log: silentLogger, clock: systemClock }, config.broker);
   await before.start(new AbortController().signal);
   await before.ensureTopics([{ name: config.topics.deadLetters, partitions: config.topics.partitions }]);

@@ -6,7 +6,7 @@ import { createOfflineStore, createOnlineStore } from '#feature_store/config';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import { compareStores } from '#feature_store/retrieval/consistency';
 import { ConsistencyMonitor } from '#feature_store/retrieval/consistency_monitor';
-import { fraudView } from '#feature_store/views/fraud';
+import { fraudView } from '#examples/fraud/features/fraud';
 import { startAll } from '#kernel/lifecycle';
 import { DAY_MS, eventTime, processingTime, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';

@@ -5,7 +5,7 @@ import { redisConfigSchema } from '#connectors/redis/config';
 import { createOfflineStore, createOnlineStore, ttlsOf } from '#feature_store/config';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import { FallbackOnlineStore } from '#feature_store/online/fallback_store';
-import { fraudView } from '#feature_store/views/fraud';
+import { fraudView } from '#examples/fraud/features/fraud';
 import { startAll } from '#kernel/lifecycle';
 import { DAY_MS, eventTime, processingTime, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';

@@ -11,7 +11,7 @@ import { createRedis } from '#connectors/redis/client';
 import { redisConfigSchema } from '#connectors/redis/config';
 import { createOfflineStore, createOnlineStore } from '#feature_store/config';
 import { compareStores } from '#feature_store/retrieval/consistency';
-import { fraudView } from '#feature_store/views/fraud';
+import { fraudView } from '#examples/fraud/features/fraud';
 import { startAll } from '#kernel/lifecycle';
 import { assetPath } from '#kernel/project_root';
 import { DAY_MS, MINUTE_MS, systemClock } from '#kernel/time';

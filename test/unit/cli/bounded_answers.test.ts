@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { RouteOptions } from 'fastify';
-import { loadPlatformConfig } from '#cli/project/platform_config';
 import { type Platform, startPlatform } from '#cli/roles/platform';
-import { ensureShippedModel } from '#cli/roles/shipped_model';
+import { ensureInitialModels } from '#cli/roles/initial_models';
 import { ROLES, type Role } from '#cli/terminal/choices';
 import { silentLogger } from '#monitoring/log';
+import { testProject } from '../../support/test_project.ts';
 
 // What a refusal costs, over every route of every listener of a real platform: however many mistakes a request has, its answer is small and is
 // found without holding up other requests. The routes are those that Fastify registered.
@@ -27,8 +27,8 @@ let platform: Platform;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'bounded-'));
   const ports = { GATEWAY_PORT: '0', PIPELINE_PORT: '0', FEATURE_API_PORT: '0', API_PORT: '0', MONITOR_PORT: '0' };
-  const config = loadPlatformConfig({ ...ports, DATA_DIRECTORY: folder }, { 'serving.onDemand': {} });
-  platform = await startPlatform(config, silentLogger, ROLES, ensureShippedModel(ROLES));
+  const config = testProject({ ...ports, DATA_DIRECTORY: folder }, { 'serving.onDemand': {} });
+  platform = await startPlatform(config, silentLogger, ROLES, ensureInitialModels(config, ROLES));
 }, 120_000);
 afterAll(async () => {
   await platform?.services[Symbol.asyncDispose]();

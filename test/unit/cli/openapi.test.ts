@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import type { RouteOptions } from 'fastify';
-import { loadPlatformConfig } from '#cli/project/platform_config';
 import { type Platform, startPlatform } from '#cli/roles/platform';
 import { ROLES } from '#cli/terminal/choices';
 import { assetPath } from '#kernel/project_root';
 import { silentLogger } from '#monitoring/log';
+import { testProject } from '../../support/test_project.ts';
 
 // The contract of GET /openapi.json: every route of the three APIs is in it, with its access, the statuses that follow from what it is, and
 // examples that its own schemas allow. The routes are those that Fastify registered.
@@ -51,7 +51,7 @@ const documents = {} as Record<Api, Document>;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'openapi-'));
   const ports = { GATEWAY_PORT: '0', PIPELINE_PORT: '0', FEATURE_API_PORT: '0', API_PORT: '0', MONITOR_PORT: '0' };
-  const config = loadPlatformConfig({ ...ports, DATA_DIRECTORY: folder });
+  const config = testProject({ ...ports, DATA_DIRECTORY: folder });
   platform = await startPlatform(config, silentLogger, ROLES);
   for (const api of APIS) {
     documents[api] = (await (await fetch(`${platform.urls[api]}/openapi.json`)).json()) as Document;

@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { loadPlatformConfig } from '#cli/project/platform_config';
 import { type Platform, startPlatform } from '#cli/roles/platform';
 import { ROLES, type Role } from '#cli/terminal/choices';
 import { createLogger } from '#monitoring/log';
 import { sendRaw } from '../../support/raw_http.ts';
 import { startTraceCollector, type TraceCollector } from '../../support/trace_collector.ts';
+import { testProject } from '../../support/test_project.ts';
 
 // The id of a request, on every listener: in its answer, in its log lines, in its span. The caller's own where it is usable, a new one otherwise.
 
@@ -24,7 +24,7 @@ beforeAll(async () => {
   Object.assign(process.env, { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_BSP_SCHEDULE_DELAY: '50' });
   const ports = { GATEWAY_PORT: '0', PIPELINE_PORT: '0', FEATURE_API_PORT: '0', API_PORT: '0', MONITOR_PORT: '0' };
   const log = createLogger({ level: 'debug' }, { write: (line) => void lines.push(line) });
-  platform = await startPlatform(loadPlatformConfig({ ...ports, DATA_DIRECTORY: folder }), log, ROLES);
+  platform = await startPlatform(testProject({ ...ports, DATA_DIRECTORY: folder }), log, ROLES);
 }, 120_000);
 afterAll(async () => {
   await platform?.services[Symbol.asyncDispose]();

@@ -1,7 +1,6 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { shippedFraudDetector } from '#cli/roles/shipped_model';
 import { readTreeEnsemble, type TreeEnsemble } from '#registry/onnx/tree_ensemble';
 import { LoadedModel } from '#serving/runtime/loaded_model';
 import { TreeInference } from '#serving/trees/tree_inference';
@@ -16,6 +15,7 @@ import {
   trees,
   treesToOnnx,
 } from '../../support/random_trees.ts';
+import { fraudDetectorVersion } from '../../support/test_project.ts';
 
 const read = (onnx: Uint8Array): TreeEnsemble => {
   const ensemble = readTreeEnsemble(onnx);
@@ -161,7 +161,7 @@ test('what is no sum of trees is left to onnxruntime; trees without covers are n
 });
 
 test('a model that is released while its trees are timed goes quietly', async () => {
-  const { package: model } = await shippedFraudDetector();
+  const { package: model } = await fraudDetectorVersion();
   for (let pauseMs = 0; pauseMs < 40; pauseMs += 5) {
     const loaded = await LoadedModel.load(model);
     await new Promise((resolve) => setTimeout(resolve, pauseMs));

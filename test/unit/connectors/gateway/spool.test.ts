@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { RecordRefusedError, RecordTooLargeError } from '#connectors/errors';
-import { transactions } from '#feature_store/views/transactions';
+import { transactions } from '#examples/fraud/features/transactions';
 import { goodEvent } from '../../../support/good_event.ts';
 import { createTestGateway, type TestGateway } from './test_gateway.ts';
 

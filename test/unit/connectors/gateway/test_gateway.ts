@@ -5,7 +5,7 @@ import { ConnectionError, refusalOf } from '#connectors/errors';
 import { gatewayConfigSchema } from '#connectors/gateway/config';
 import type { EventType } from '#connectors/gateway/event_validator';
 import { createGateway } from '#connectors/gateway/gateway';
-import { transactions } from '#feature_store/views/transactions';
+import { transactions } from '#examples/fraud/features/transactions';
 import { DAY_MS, systemClock } from '#kernel/time';
 import type { HttpService } from '#monitoring/http_service';
 import { silentLogger } from '#monitoring/log';

@@ -20,7 +20,7 @@ import {
 import type { EventFields } from '#feature_store/definitions/feature';
 import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import { featureView } from '#feature_store/definitions/feature_view';
-import { account, transactions } from '#feature_store/views/transactions';
+import { account, transactions } from '#examples/fraud/features/transactions';
 import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '#kernel/time';
 
 // At any time the newest row, by an event or without one, against a plain loop over all events.

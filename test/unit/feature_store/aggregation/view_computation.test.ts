@@ -4,7 +4,7 @@ import { type EntityState, emptyEntityState, ViewComputation } from '#feature_st
 import { count, distinct, max, mean, min, stddev, sum } from '#feature_store/definitions/aggregations';
 import { expression, field } from '#feature_store/definitions/feature';
 import { featureView } from '#feature_store/definitions/feature_view';
-import { account, transactions } from '#feature_store/views/transactions';
+import { account, transactions } from '#examples/fraud/features/transactions';
 import { HOUR_MS, MINUTE_MS } from '#kernel/time';
 
 const view = featureView({

@@ -10,10 +10,10 @@ import type { FeatureRow, FeatureValue } from '#feature_store/definitions/featur
 import type { StatisticsFilter } from '#feature_store/offline/offline_store';
 import { MemoryOnlineStore } from '#feature_store/online/memory_store';
 import { FeatureReader } from '#feature_store/retrieval/feature_reader';
-import { SERVICES } from '#feature_store/views/catalog';
-import { fraudView } from '#feature_store/views/fraud';
-import { recommendationView } from '#feature_store/views/recommendation';
-import { userActivityV1, userActivityV2 } from '#feature_store/views/user_activity';
+import { SERVICES } from '../../../support/all_definitions.ts';
+import { fraudView } from '#examples/fraud/features/fraud';
+import { recommendationView } from '#examples/activity/features/recommendation';
+import { userActivityV1, userActivityV2 } from '#examples/activity/features/user_activity';
 import { eventTime, HOUR_MS, processingTime, systemClock } from '#kernel/time';
 import type { HttpService } from '#monitoring/http_service';
 import { silentLogger } from '#monitoring/log';

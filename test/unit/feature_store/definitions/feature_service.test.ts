@@ -6,8 +6,8 @@ import { checkViews } from '#feature_store/definitions/feature_view';
 import { columns, onDemand, onDemandView } from '#feature_store/definitions/on_demand';
 import { RequestFieldsError } from '#feature_store/errors';
 import { requestFields, vectorOf } from '#feature_store/retrieval/feature_vector';
-import { ON_DEMAND_VIEWS, SERVICES, VIEWS } from '#feature_store/views/catalog';
-import { account } from '#feature_store/views/transactions';
+import { ON_DEMAND_VIEWS, SERVICES, VIEWS } from '../../../support/all_definitions.ts';
+import { account } from '#examples/fraud/features/transactions';
 import { testView } from '../../../support/test_view.ts';
 
 const base = { version: 1, entity: account, owner: 'tests', description: 'd' } as const;

@@ -2,8 +2,8 @@ import { expect, test } from '@jest/globals';
 import { count, sum } from '#feature_store/definitions/aggregations';
 import { expression, field } from '#feature_store/definitions/feature';
 import { checkViews, describeView, featureView } from '#feature_store/definitions/feature_view';
-import { fraudView } from '#feature_store/views/fraud';
-import { account, transactions } from '#feature_store/views/transactions';
+import { fraudView } from '#examples/fraud/features/fraud';
+import { account, transactions } from '#examples/fraud/features/transactions';
 
 const base = {
   name: 'v',

@@ -17,7 +17,7 @@ import { columns, onDemand, onDemandView } from '#feature_store/definitions/on_d
 import { previousFingerprint } from '#feature_store/definitions/previous_fingerprint';
 import { inRange } from '#feature_store/definitions/quality_rule';
 import { entity, eventSource } from '#feature_store/definitions/source';
-import { VIEWS } from '#feature_store/views/catalog';
+import { VIEWS } from '../../../support/all_definitions.ts';
 import { serviceProblems } from '#serving/runtime/feature_check';
 
 /** Everything that a definition is made of, each a value that can be changed by itself. */

@@ -3,8 +3,8 @@ import { describeView } from '#feature_store/definitions/feature_view';
 import { changesBetween, lineageOf } from '#feature_store/definitions/lineage';
 import type { StoredDefinition } from '#feature_store/offline/applied_definitions';
 import { checkDefinitions } from '#feature_store/offline/check_definitions';
-import { fraudView } from '#feature_store/views/fraud';
-import { userActivityV1, userActivityV2 } from '#feature_store/views/user_activity';
+import { fraudView } from '#examples/fraud/features/fraud';
+import { userActivityV1, userActivityV2 } from '#examples/activity/features/user_activity';
 
 test('a feature’s lineage goes through other features down to fields and source', () => {
   expect(lineageOf(fraudView, 'risk_score')).toMatchObject({

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { describeView } from '#feature_store/definitions/feature_view';
-import { SERVICES, VIEWS } from '#feature_store/views/catalog';
-import { featuresConfigSchema, selectDefinitions } from '#feature_store/views/selection';
+import { SERVICES, VIEWS } from '../../../support/all_definitions.ts';
+import { featuresConfigSchema, selectDefinitions } from '#feature_store/definitions/selection';
 import { DAY_MS } from '#kernel/time';
 
 const catalog = { views: VIEWS, services: SERVICES };

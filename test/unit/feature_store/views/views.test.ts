@@ -8,15 +8,15 @@ import type { FeatureService } from '#feature_store/definitions/feature_service'
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { valuesAsOf } from '#feature_store/retrieval/as_of';
 import { vectorOf } from '#feature_store/retrieval/feature_vector';
-import { SERVICES, VIEWS } from '#feature_store/views/catalog';
-import { claimView } from '#feature_store/views/claims';
-import { creditView } from '#feature_store/views/credit';
-import { customerValueView } from '#feature_store/views/customer_value';
-import { closesOldestFirst, marketView, priceHistoryView } from '#feature_store/views/market';
-import { recommendationView } from '#feature_store/views/recommendation';
-import { sensorView } from '#feature_store/views/sensors';
-import { userActivityV1, userActivityV2 } from '#feature_store/views/user_activity';
-import { USER_EVENT_TYPES } from '#feature_store/views/user_events';
+import { SERVICES, VIEWS } from '../../../support/all_definitions.ts';
+import { claimView } from '#examples/claims/features/claims';
+import { creditView } from '#examples/credit/features/credit';
+import { customerValueView } from '#examples/activity/features/customer_value';
+import { closesOldestFirst, marketView, priceHistoryView } from '#examples/market/features/market';
+import { recommendationView } from '#examples/activity/features/recommendation';
+import { sensorView } from '#examples/sensors/features/sensors';
+import { userActivityV1, userActivityV2 } from '#examples/activity/features/user_activity';
+import { USER_EVENT_TYPES } from '#examples/activity/features/user_events';
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '#kernel/time';
 
 type Values = Readonly<Record<string, FeatureValue>>;

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { createFileSystems } from '#connectors/files/file_systems';
 import { MemoryLog } from '#connectors/memory/memory_log';
-import { fraudView } from '#feature_store/views/fraud';
+import { fraudView } from '#examples/fraud/features/fraud';
 import { DAY_MS, HOUR_MS, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';

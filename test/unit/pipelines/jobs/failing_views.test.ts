@@ -5,7 +5,7 @@ import { count } from '#feature_store/definitions/aggregations';
 import { fromEvent } from '#feature_store/definitions/feature';
 import { featureView } from '#feature_store/definitions/feature_view';
 import { notNull, satisfies } from '#feature_store/definitions/quality_rule';
-import { account, transactions } from '#feature_store/views/transactions';
+import { account, transactions } from '#examples/fraud/features/transactions';
 import { eventTime } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';

@@ -15,10 +15,10 @@ import { inRange, notNull, oneOf } from '#feature_store/definitions/quality_rule
 import type { History } from '#feature_store/definitions/source';
 import type { HistoryPage, OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
-import { VIEWS } from '#feature_store/views/catalog';
-import { fraudView } from '#feature_store/views/fraud';
-import { account, transactions } from '#feature_store/views/transactions';
-import { USER_EVENT_TYPES } from '#feature_store/views/user_events';
+import { VIEWS } from '../../../support/all_definitions.ts';
+import { fraudView } from '#examples/fraud/features/fraud';
+import { account, transactions } from '#examples/fraud/features/transactions';
+import { USER_EVENT_TYPES } from '#examples/activity/features/user_events';
 import { DAY_MS, HOUR_MS, MINUTE_MS, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry, totalOf } from '#monitoring/metrics';

@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { LogRecord } from '#connectors/connector';
 import { ATTEMPTS_HEADER } from '#connectors/dead_letters';
-import { transactions } from '#feature_store/views/transactions';
+import { transactions } from '#examples/fraud/features/transactions';
 import { DAY_MS, MIN_EVENT_TIME, MINUTE_MS, processingTime } from '#kernel/time';
 import { createEventDecoder, createRowDecoder } from '#pipelines/transforms/decode_events';
 

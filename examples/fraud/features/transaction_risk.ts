@@ -1,6 +1,5 @@
-import { columns, onDemand, onDemandView } from '#feature_store/definitions/on_demand';
+import { columns, numberOr0, onDemand, onDemandView } from 'headwater/features';
 import { fraudView } from './fraud.ts';
-import { numberOr0 } from './numeric.ts';
 import { account } from './transactions.ts';
 
 /** A payment that is being authorised, against what the account has done so far. */

@@ -1,10 +1,6 @@
-import { type DefinitionSet, definitionSet } from '#feature_store/definitions/definition_set';
+import { type Catalog, definitionsAsData } from '#feature_store/definitions/catalog';
+import type { DefinitionSet } from '#feature_store/definitions/definition_set';
 import type { DefinitionRecord } from '#feature_store/offline/applied_definitions';
-import { ON_DEMAND_VIEWS, SERVICES, VIEWS } from '#feature_store/views/catalog';
-
-/** Returns the definitions of the code as data. */
-export const catalogDefinitions = (): DefinitionSet =>
-  definitionSet({ views: VIEWS, onDemand: ON_DEMAND_VIEWS, services: SERVICES });
 
 /** Returns definitions as the offline store keeps them. */
 export const recordsOf = ({ views, onDemand, services, named }: DefinitionSet): readonly DefinitionRecord[] => [
@@ -16,6 +12,6 @@ export const recordsOf = ({ views, onDemand, services, named }: DefinitionSet): 
   }),
 ];
 
-/** Returns on-demand views and services of the code, as the offline store keeps them. */
-export const recordsBesideViews = (): readonly DefinitionRecord[] =>
-  recordsOf(catalogDefinitions()).filter(({ kind }) => kind !== 'view');
+/** Returns on-demand views and services of a catalog, as the offline store keeps them. */
+export const recordsBesideViews = (catalog: Catalog): readonly DefinitionRecord[] =>
+  recordsOf(definitionsAsData(catalog)).filter(({ kind }) => kind !== 'view');

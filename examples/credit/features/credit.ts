@@ -1,11 +1,5 @@
+import { clamp01, count, entity, envelope, type EventFields, eventSource, expression, featureView, field, fromEvent, id, inRange, max, mean, numberOr0 } from 'headwater/features';
 import { z } from 'zod';
-import { count, max, mean } from '#feature_store/definitions/aggregations';
-import { type EventFields, expression, field, fromEvent } from '#feature_store/definitions/feature';
-import { featureView } from '#feature_store/definitions/feature_view';
-import { inRange } from '#feature_store/definitions/quality_rule';
-import { entity, eventSource } from '#feature_store/definitions/source';
-import { envelope, id } from './event_envelope.ts';
-import { clamp01, numberOr0 } from './numeric.ts';
 
 const money = z.number().nonnegative().max(1e9);
 

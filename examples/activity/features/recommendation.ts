@@ -1,7 +1,4 @@
-import { count, last, ratio, top } from '#feature_store/definitions/aggregations';
-import { type EventFields, field } from '#feature_store/definitions/feature';
-import { featureView } from '#feature_store/definitions/feature_view';
-import { columns, onDemand, onDemandView } from '#feature_store/definitions/on_demand';
+import { columns, count, type EventFields, featureView, field, last, onDemand, onDemandView, ratio, top } from 'headwater/features';
 import { isClick, isPurchase, user, userEvents } from './user_events.ts';
 
 const isView = ({ event_type: type }: EventFields): boolean => type === 'view' || type === 'page_view';

@@ -1,10 +1,5 @@
+import { count, DAY_MS, entity, envelope, eventSource, expression, featureView, field, fromEvent, last, max, mean, min, sincePrevious, stddev, sum } from 'headwater/features';
 import { z } from 'zod';
-import { count, last, max, mean, min, stddev, sum } from '#feature_store/definitions/aggregations';
-import { expression, field, fromEvent, sincePrevious } from '#feature_store/definitions/feature';
-import { featureView } from '#feature_store/definitions/feature_view';
-import { entity, eventSource } from '#feature_store/definitions/source';
-import { DAY_MS } from '#kernel/time';
-import { envelope } from './event_envelope.ts';
 
 const price = z.number().positive();
 

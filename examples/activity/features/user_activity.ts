@@ -1,27 +1,4 @@
-import {
-  approxDistinct,
-  count,
-  distinct,
-  last,
-  ratio,
-  session,
-  sum,
-  top,
-} from '#feature_store/definitions/aggregations';
-import {
-  asOf,
-  dayOfWeek,
-  expression,
-  field,
-  fromEvent,
-  hourOfDay,
-  isWeekend,
-} from '#feature_store/definitions/feature';
-import type { FeatureValue } from '#feature_store/definitions/feature_row';
-import { featureView } from '#feature_store/definitions/feature_view';
-import { stableHash32 } from '#kernel/hash';
-import { SECOND_MS } from '#kernel/time';
-import { numberOr0 } from './numeric.ts';
+import { approxDistinct, asOf, count, dayOfWeek, distinct, expression, type FeatureValue, featureView, field, fromEvent, hourOfDay, isWeekend, last, numberOr0, ratio, SECOND_MS, session, stableHash32, sum, top } from 'headwater/features';
 import { isClick, isMobile, isPurchase, user, userEvents } from './user_events.ts';
 
 type Values = Readonly<Record<string, FeatureValue>>;

@@ -1,7 +1,5 @@
+import { entity, envelope, type EventFields, eventSource, id } from 'headwater/features';
 import { z } from 'zod';
-import type { EventFields } from '#feature_store/definitions/feature';
-import { entity, eventSource } from '#feature_store/definitions/source';
-import { envelope, id } from './event_envelope.ts';
 
 export const USER_EVENT_TYPES = [
   'page_view',

@@ -1,6 +1,5 @@
+import { entity, envelope, eventSource, id } from 'headwater/features';
 import { z } from 'zod';
-import { entity, eventSource } from '#feature_store/definitions/source';
-import { envelope, id } from './event_envelope.ts';
 
 export const MERCHANT_CATEGORIES = [
   'grocery',

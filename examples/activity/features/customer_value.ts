@@ -1,8 +1,4 @@
-import { count, max, mean, sum } from '#feature_store/definitions/aggregations';
-import { asOf, fromEvent } from '#feature_store/definitions/feature';
-import { featureView } from '#feature_store/definitions/feature_view';
-import { DAY_MS } from '#kernel/time';
-import { numberOr0 } from './numeric.ts';
+import { asOf, count, DAY_MS, featureView, fromEvent, max, mean, numberOr0, sum } from 'headwater/features';
 import { isPurchase, user, userEvents } from './user_events.ts';
 
 /** Recency, frequency, monetary value: what customers are segmented by. Computed in batch: it changes slowly and reaches back a year. */

@@ -1,13 +1,5 @@
+import { count, DAY_MS, entity, envelope, eventSource, expression, type FeatureValue, featureView, field, fromEvent, id, numberOr0, parseRfc3339, sum, time } from 'headwater/features';
 import { z } from 'zod';
-import { count, sum } from '#feature_store/definitions/aggregations';
-import { expression, field, fromEvent } from '#feature_store/definitions/feature';
-import type { FeatureValue } from '#feature_store/definitions/feature_row';
-import { featureView } from '#feature_store/definitions/feature_view';
-import { entity, eventSource } from '#feature_store/definitions/source';
-import { parseRfc3339 } from '#kernel/rfc3339';
-import { DAY_MS } from '#kernel/time';
-import { envelope, id, time } from './event_envelope.ts';
-import { numberOr0 } from './numeric.ts';
 
 /** A claim on an insurance policy, as it is reported. */
 export const insuranceClaimSchema = z.strictObject({

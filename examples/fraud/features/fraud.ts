@@ -1,14 +1,4 @@
-import { count, distinct, max, mean, stddev, sum } from '#feature_store/definitions/aggregations';
-import {
-  type EventFields,
-  expression,
-  field,
-  hourOfDay,
-  isWeekend,
-  sincePrevious,
-} from '#feature_store/definitions/feature';
-import { featureView } from '#feature_store/definitions/feature_view';
-import { clamp01, numberOr0 } from './numeric.ts';
+import { clamp01, count, distinct, type EventFields, expression, featureView, field, hourOfDay, isWeekend, max, mean, numberOr0, sincePrevious, stddev, sum } from 'headwater/features';
 import { account, transactions } from './transactions.ts';
 
 /** How often a category is where stolen cards go, relative to its honest use: a prior, not learned. */

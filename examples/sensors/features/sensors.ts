@@ -1,10 +1,5 @@
+import { count, entity, envelope, eventSource, expression, featureView, field, id, max, mean, min, numberOr0, sincePrevious, stddev } from 'headwater/features';
 import { z } from 'zod';
-import { count, max, mean, min, stddev } from '#feature_store/definitions/aggregations';
-import { expression, field, sincePrevious } from '#feature_store/definitions/feature';
-import { featureView } from '#feature_store/definitions/feature_view';
-import { entity, eventSource } from '#feature_store/definitions/source';
-import { envelope, id } from './event_envelope.ts';
-import { numberOr0 } from './numeric.ts';
 
 /** One measurement of a machine, a network link, a price feed. */
 export const sensorReadingSchema = z.strictObject({

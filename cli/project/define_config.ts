@@ -1,0 +1,14 @@
+/** Where a project keeps its parts: folders, or single files, relative to headwater.config.ts. */
+export interface ProjectSpec {
+  /** Modules with sources, views and services; default: `./features`. Files of tests and declarations are left out. */
+  readonly features?: string | readonly string[];
+  /** Modules with models; default: `./models`. */
+  readonly models?: string | readonly string[];
+  /** Pipelines that `headwater run` finds by name; default: `./pipelines`. */
+  readonly pipelines?: string;
+  /** Settings in YAML, laid over the package's: `configs/default.yaml`, `configs/<ENVIRONMENT>.yaml`; default: `./configs`. */
+  readonly configs?: string;
+}
+
+/** Declares a project, as the default export of headwater.config.ts. */
+export const defineConfig = (spec: ProjectSpec = {}): ProjectSpec => Object.freeze({ ...spec });

@@ -1,0 +1,19 @@
+import { register } from 'node:module';
+import { pathToFileURL } from 'node:url';
+import { projectRoot } from '#kernel/project_root';
+import type { ModuleFolders } from './module_hooks.ts';
+
+const registered = new Set<string>();
+
+/** Lets this thread load a project's modules from their TypeScript sources; once for each folder. */
+export function useSourcesOf({ project, packages = projectRoot, ...rest }: Partial<ModuleFolders> & { readonly project: string }): void {
+  if (registered.has(project)) return;
+  registered.add(project);
+  const folders: ModuleFolders = { project, packages, ...rest };
+  const hooks = `./module_hooks${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`;
+  register(hooks, { parentURL: import.meta.url, data: folders });
+}
+
+/** Loads a module of a project whose sources this thread uses. */
+export const loadModule = (file: string): Promise<Readonly<Record<string, unknown>>> =>
+  import(pathToFileURL(file).href) as Promise<Readonly<Record<string, unknown>>>;

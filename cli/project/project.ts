@@ -1,0 +1,142 @@
+import { existsSync, statSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { glob } from 'tinyglobby';
+import { type Catalog, createCatalog, EMPTY_CATALOG } from '#feature_store/definitions/catalog';
+import { definitionKind } from '#feature_store/definitions/definition_kind';
+import { DefinitionError } from '#feature_store/definitions/errors';
+import type { FeatureService } from '#feature_store/definitions/feature_service';
+import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { selectDefinitions } from '#feature_store/definitions/selection';
+import { messageOf } from '#kernel/errors';
+import type { ProjectSpec } from './define_config.ts';
+import type { ModelDefinition } from './define_model.ts';
+import { ProjectModuleError, ProjectNotFoundError } from './errors.ts';
+import { configFileOf, projectAbove, projectFolder } from './find_project.ts';
+import { loadModule, useSourcesOf } from './load_module.ts';
+import { loadPlatformConfig, type PlatformConfig } from './platform_config.ts';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** What a project defines, in code. */
+export interface ProjectDefinitions {
+  /** Its folder. */
+  readonly root: string;
+  readonly spec: ProjectSpec;
+  readonly catalog: Catalog;
+  readonly models: readonly ModelDefinition[];
+}
+
+/** A project as a process runs it: its configuration here, and its definitions. */
+export interface Project extends PlatformConfig {
+  readonly catalog: Catalog;
+  readonly models: readonly ModelDefinition[];
+}
+
+/** The views and services that are switched on here. @throws {@link DefinitionError} for names of the configuration that are not defined */
+export const definitionsOf = ({
+  catalog,
+  features,
+}: Pick<Project, 'catalog' | 'features'>): {
+  readonly views: readonly FeatureView[];
+  readonly services: readonly FeatureService[];
+} => selectDefinitions(catalog, features);
+
+/**
+ * Loads the project of this process: its definitions and its configuration.
+ *
+ * @throws {@link ProjectNotFoundError}; {@link ProjectModuleError} for a module that cannot be loaded; ConfigError with every problem of the settings
+ */
+export async function loadProject(env: Environment, overrides: Readonly<Record<string, unknown>> = {}): Promise<Project> {
+  const folder = projectFolder(env);
+  const definitions = await loadDefinitions(folder);
+  return withDefinitions(definitions, env, overrides);
+}
+
+/** Returns the configuration with the definitions of a project. */
+export function withDefinitions(
+  { catalog, models, root, spec }: ProjectDefinitions,
+  env: Environment,
+  overrides: Readonly<Record<string, unknown>> = {},
+): Project {
+  const config = loadPlatformConfig(env, overrides, { models, configs: configsOf(root, spec) });
+  return Object.freeze({ ...config, catalog, models });
+}
+
+/**
+ * Loads the modules of a project.
+ *
+ * @param packages - whose node_modules the project uses where its own lack a package; default: this package's
+ * @throws {@link ProjectNotFoundError}, {@link ProjectModuleError}
+ */
+export async function loadDefinitions(folder: string, packages?: string): Promise<ProjectDefinitions> {
+  const file = configFileOf(folder);
+  if (file === undefined) throw new ProjectNotFoundError(folder, projectAbove(folder));
+  useSourcesOf({ project: folder, ...(packages === undefined ? {} : { packages }) });
+  const module = await load(file, folder);
+  const spec = module.default as ProjectSpec | undefined;
+  if (typeof spec !== 'object' || spec === null) {
+    throw new ProjectModuleError(file, 'its default export must be defineConfig({ … })');
+  }
+  const exported: unknown[] = [];
+  for (const path of [...(await modulesOf(folder, spec.features ?? 'features', spec.features !== undefined)), ...(await modulesOf(folder, spec.models ?? 'models', spec.models !== undefined))]) {
+    exported.push(...Object.values(await load(path, folder)));
+  }
+  const models = [...new Set(exported.filter((value) => definitionKind(value) === 'model'))] as ModelDefinition[];
+  return { root: folder, spec, catalog: catalogOf(exported), models: uniqueModels(models) };
+}
+
+/** The modules of folders, and single files; sorted by name, tests and declarations left out. */
+async function modulesOf(root: string, places: string | readonly string[], isDeclared: boolean): Promise<readonly string[]> {
+  const found: string[] = [];
+  for (const place of [places].flat()) {
+    const path = resolve(root, place);
+    if (!existsSync(path)) {
+      if (isDeclared) throw new ProjectModuleError(relative(root, path), 'headwater.config names it, and it does not exist');
+      continue;
+    }
+    if (!statSync(path).isDirectory()) {
+      found.push(path);
+      continue;
+    }
+    const files = await glob(['**/*.{ts,mts,js,mjs}'], {
+      ...{ cwd: path, absolute: true, ignore: ['**/*.d.ts', '**/*.test.*', '**/*.spec.*', '**/node_modules/**'] },
+    });
+    found.push(...files.sort());
+  }
+  return found;
+}
+
+async function load(file: string, root: string): Promise<Readonly<Record<string, unknown>>> {
+  try {
+    return await loadModule(file);
+  } catch (error) {
+    const problem = error instanceof DefinitionError ? error.message : messageOf(error);
+    throw new ProjectModuleError(relative(root, file), problem, error);
+  }
+}
+
+function catalogOf(exported: readonly unknown[]): Catalog {
+  return exported.length === 0 ? EMPTY_CATALOG : createCatalog(exported);
+}
+
+function uniqueModels(models: readonly ModelDefinition[]): readonly ModelDefinition[] {
+  const seen = new Set<string>();
+  for (const { name } of models) {
+    if (seen.has(name)) throw new DefinitionError([`two models are called "${name}": give one another name`]);
+    seen.add(name);
+  }
+  return models;
+}
+
+/** The folder of a project's own settings; undefined where it has none. */
+export function configsOf(root: string, { configs }: Pick<ProjectSpec, 'configs'> = {}): string | undefined {
+  const folder = join(root, configs ?? 'configs');
+  return existsSync(folder) ? folder : undefined;
+}
+
+/** The settings of a process that needs no definitions, such as `headwater lag`. */
+export function loadSettings(env: Environment, overrides: Readonly<Record<string, unknown>> = {}): PlatformConfig {
+  const folder = projectFolder(env);
+  const isProject = configFileOf(folder) !== undefined;
+  return loadPlatformConfig(env, overrides, isProject ? { configs: configsOf(folder) } : {});
+}

@@ -1,0 +1,4 @@
+import { defineConfig } from 'headwater';
+
+/** A shop: what users do, what they are worth and what to recommend them. */
+export default defineConfig();

@@ -1,0 +1,4 @@
+import { defineConfig } from 'headwater';
+
+/** Insurance claims: how unusual a claim is for its policy. */
+export default defineConfig();

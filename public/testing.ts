@@ -1,0 +1,2 @@
+/** `headwater/testing`: for tests of a project. */
+export { Random } from '#kernel/random';
