@@ -24,7 +24,8 @@ COPY --from=build /app/dist dist
 COPY --from=build /app/configs configs
 COPY --from=build /app/docs/errors.md docs/errors.md
 COPY --from=build /app/feature_store/offline/migrations feature_store/offline/migrations
-COPY --from=build /app/registry/models registry/models
+COPY --from=build /app/headwater.config.ts ./
+COPY --from=build /app/examples examples
 COPY --from=build --chown=1000:1000 /app/.empty /data
 COPY --from=build --chown=1000:1000 /app/.empty /keys
 # A number: Kubernetes cannot tell of a name that it is not root.

@@ -1,7 +1,6 @@
 import { execFile, execFileSync } from 'node:child_process';
 import {
   chmodSync,
-  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -23,7 +22,7 @@ import { ProjectCopy } from '../support/project_copy.ts';
 
 // docs/evolving.md: its edits and commands, in their order, by a user of a project in git, on a platform that runs.
 
-const MODULE = 'feature_store/views/user_activity';
+const MODULE = 'examples/activity/features/user_activity.ts';
 let folder: string;
 let sources: string;
 let project: ProjectCopy;
@@ -31,20 +30,17 @@ let platform: PlatformProcess | undefined;
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'evolving-'));
-  const [build, bin] = [join(folder, 'build'), join(folder, 'bin')];
+  const bin = join(folder, 'bin');
   sources = join(folder, 'sources');
-  for (const each of [build, bin, sources]) mkdirSync(each);
-  project = new ProjectCopy(build);
-  for (const name of ['kernel', 'feature_store', 'package.json']) {
-    cpSync(assetPath(name), join(sources, name), { recursive: true });
-  }
+  for (const each of [bin, sources]) mkdirSync(each);
+  project = new ProjectCopy(sources);
   const git = (...args: readonly string[]) =>
     execFileSync('git', ['-c', 'user.name=ann', '-c', 'user.email=ann@example.com', ...args], { cwd: sources });
   git('init', '--quiet', '--initial-branch=main');
   git('add', '--all');
   git('commit', '--quiet', '--message', 'Define features');
   const headwater = join(bin, 'headwater');
-  writeFileSync(headwater, `#!/bin/sh\nexec '${process.execPath}' '${project.program}' "$@"\n`);
+  writeFileSync(headwater, `#!/bin/sh\nexec '${process.execPath}' '${assetPath('dist/cli/headwater.js')}' "$@"\n`);
   chmodSync(headwater, 0o755);
 });
 afterAll(async () => {
@@ -55,19 +51,19 @@ afterAll(async () => {
 const data = (): string => join(folder, 'data');
 const restart = async (): Promise<void> => {
   await platform?.terminate();
-  platform = await PlatformProcess.start(data(), {}, project.program);
+  platform = await PlatformProcess.start(data(), project.env);
 };
 
 async function run(command: string): Promise<string> {
   const env = {
-    ...commandEnvironment(sources),
+    ...commandEnvironment(sources, project.env),
     ...{ DATA_DIRECTORY: data(), PATH: `${join(folder, 'bin')}${delimiter}${process.env.PATH}` },
   };
   const { stdout } = await promisify(execFile)('sh', ['-e', '-c', command], { cwd: sources, env });
   return stdout;
 }
 
-/** As the page has it: in the sources, and in what is deployed. */
+/** As the page has it. */
 function edit(diff: string): void {
   const lines = (sign: string): string =>
     diff
@@ -75,11 +71,10 @@ function edit(diff: string): void {
       .filter((line) => line.startsWith(sign))
       .map((line) => line.slice(1))
       .join('\n');
-  const file = join(sources, `${MODULE}.ts`);
+  const file = join(sources, MODULE);
   const source = readFileSync(file, 'utf8');
   expect(source).toContain(lines('-'));
   writeFileSync(file, source.replace(lines('-'), lines('+')));
-  project.build(MODULE, readFileSync(file, 'utf8'));
 }
 
 async function featuresOf(user: string): Promise<Readonly<Record<string, unknown>>> {

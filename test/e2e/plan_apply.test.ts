@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { assetPath } from '#kernel/project_root';
 import { DAY_MS, HOUR_MS } from '#kernel/time';
 import { commandEnvironment, runCommand } from '../support/command_line.ts';
 import { PlatformProcess } from '../support/platform_process.ts';
@@ -32,8 +33,8 @@ afterAll(async () => {
 });
 
 const data = (): string => join(folder, 'data');
-const headwater = (...args: readonly string[]) => runCommand(folder, args, {}, project.program);
-const start = () => PlatformProcess.start(data(), {}, project.program);
+const headwater = (...args: readonly string[]) => runCommand(folder, args, project.env);
+const start = () => PlatformProcess.start(data(), project.env);
 
 const transaction = (id: string, account: string, atMs: number) => ({
   ...{ event_id: id, user_id: account, event_type: 'transaction', timestamp: new Date(atMs).toISOString() },
@@ -80,7 +81,7 @@ const ingest = (event: object) =>
   fetch(`${platform?.urls.gateway}/ingest`, { method: 'POST', body: JSON.stringify(event) });
 
 function spawnApply(...args: readonly string[]): { readonly child: ChildProcess; readonly ended: Promise<unknown> } {
-  const child = spawn(process.execPath, [project.program, 'apply', ...args], {
+  const child = spawn(process.execPath, [assetPath('dist/cli/headwater.js'), 'apply', ...args], {
     ...{ cwd: folder, env: commandEnvironment(folder), stdio: 'ignore' },
   });
   return { child, ended: new Promise((resolve) => child.once('exit', resolve)) };
@@ -101,7 +102,7 @@ test('a new feature: planned, applied beside the platform, killed with -9, resum
   const unchanged = await planned('--detailed-exitcode');
   expect(unchanged).toMatchObject({ code: 0, changes: [], backfills: [], breaking: false });
 
-  project.edit('feature_store/views/fraud', {
+  project.edit('examples/fraud/features/fraud.ts', {
     "count().over('1h', '6h', '24h', '7d')": "count().over('1h', '6h', '24h', '3d', '7d')",
   });
   const history = join(folder, 'history');
@@ -169,7 +170,7 @@ test('a new feature: planned, applied beside the platform, killed with -9, resum
 }, 900_000);
 
 test('a formula that a model was trained on: named as breaking, applied only with --yes, refused at start before', async () => {
-  project.edit('feature_store/views/fraud', {
+  project.edit('examples/fraud/features/fraud.ts', {
     "count().over('1h', '6h', '24h', '7d')": "count().over('1h', '6h', '24h', '3d', '7d')",
     'numberOr0(row.count_24h) / 24)': 'numberOr0(row.count_24h) / 23)',
   });

@@ -1,46 +1,34 @@
-import { cpSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { transformSync } from '@swc/core';
-import { assetPath, projectRoot } from '#kernel/project_root';
+import { assetPath } from '#kernel/project_root';
 
-/** A build of the platform in a folder of its own, whose definitions a test edits. */
+/** The project of this repository in a folder of its own, whose definitions a test edits. */
 export class ProjectCopy {
   readonly folder: string;
 
   constructor(folder: string) {
     this.folder = folder;
-    for (const name of ['configs', 'feature_store', 'registry', 'monitoring', 'node_modules', 'serving']) {
-      symlinkSync(join(projectRoot, name), join(folder, name));
+    for (const name of ['headwater.config.ts', 'examples']) {
+      cpSync(assetPath(name), join(folder, name), { recursive: true });
     }
-    cpSync(assetPath('package.json'), join(folder, 'package.json'));
-    cpSync(assetPath('dist'), join(folder, 'dist'), { recursive: true });
   }
 
-  /** `headwater` of this build. */
-  get program(): string {
-    return join(this.folder, 'dist/cli/headwater.js');
+  /** What commands need to find it. */
+  get env(): Readonly<Record<string, string>> {
+    return { HEADWATER_PROJECT: this.folder };
   }
 
   /**
-   * Builds a module anew from its source with changes, each a text and what replaces it; without any, as it is.
+   * Writes a module anew with changes, each a text and what replaces it; without any, as it is in the repository.
    *
-   * @param module - such as `feature_store/views/fraud`
+   * @param module - such as `examples/fraud/features/fraud.ts`
    */
   edit(module: string, changes: Readonly<Record<string, string>>): void {
-    let source = readFileSync(assetPath(`${module}.ts`), 'utf8');
+    let source = readFileSync(assetPath(module), 'utf8');
     for (const [before, after] of Object.entries(changes)) {
-      if (!source.includes(before)) throw new Error(`${module}.ts has no ${before}`);
+      if (!source.includes(before)) throw new Error(`${module} has no ${before}`);
       source = source.replace(before, after);
     }
-    this.build(module, source);
-  }
-
-  /** Builds a module from this source. */
-  build(module: string, source: string): void {
-    const { code } = transformSync(source, { jsc: { parser: { syntax: 'typescript' }, target: 'es2023' } });
-    writeFileSync(
-      join(this.folder, 'dist', `${module}.js`),
-      code.replaceAll(/(from ["']\.{1,2}\/[\w/]+)\.ts/g, '$1.js'),
-    );
+    writeFileSync(join(this.folder, module), source);
   }
 }

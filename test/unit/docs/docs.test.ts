@@ -22,7 +22,7 @@ test('links between documents lead somewhere', () => {
 });
 
 /** What a reader is told to write. */
-const EXAMPLES = ['feature_store/views/spending.ts'];
+const EXAMPLES = ['features/spending.ts'];
 
 test('files that are named are there, but for what has been', () => {
   const broken = PAGES.filter((page) => page !== 'CHANGELOG.md' && !page.startsWith('docs/adr/')).flatMap((page) =>
