@@ -1,3 +1,4 @@
+import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import { z } from 'zod';
 import { ENVIRONMENT_VARIABLES, platformConfigSchema } from '#cli/project/platform_config';
 import type { Catalog } from '#feature_store/definitions/catalog';
@@ -107,12 +108,48 @@ export function featureReference({ views: defined, services: named }: Catalog): 
       ...(quality.length === 0 ? [] : [table(['rule', 'a row that breaks it', 'says'], quality)]),
     ].join('\n\n');
   });
-  const services = named.map(({ signature, description, owner }) => [
-    `\`${signature.service}\``,
-    owner,
-    description,
-  ]);
+  const services = named.map(({ signature, description, owner }) => [`\`${signature.service}\``, owner, description]);
   return page('Features', ...views, `## Services\n\n${table(['service', 'owner', 'is'], services)}`);
+}
+
+/** Every command with its arguments and options, and what they are without. */
+export function commandsReference(program: CommandUnknownOpts): string {
+  const help = program.createHelp();
+  const leaves = (command: CommandUnknownOpts): readonly CommandUnknownOpts[] =>
+    command.commands.length === 0 ? [command] : command.commands.flatMap(leaves);
+  const nameOf = (command: CommandUnknownOpts): string =>
+    command.parent === null ? command.name() : `${nameOf(command.parent)} ${command.name()}`;
+  const optionRows = (command: CommandUnknownOpts) =>
+    help
+      .visibleOptions(command)
+      .filter(({ long }) => long !== '--help')
+      .map((option) => [`\`${option.flags}\``, help.optionDescription(option), option.mandatory ? 'yes' : '']);
+  const options = (command: CommandUnknownOpts): readonly string[] => {
+    const rows = optionRows(command);
+    return rows.length === 0 ? [] : [table(['option', 'is', 'required'], rows)];
+  };
+  const sections = leaves(program).map((command) => {
+    const named = help
+      .visibleArguments(command)
+      .map((argument) => [
+        `\`${argument.name()}\``,
+        help.argumentDescription(argument),
+        argument.required ? 'yes' : '',
+      ]);
+    return [
+      `## ${nameOf(command)}`,
+      `${command.description()}.`,
+      `\`\`\`\n${nameOf(command)} ${command.usage()}\n\`\`\``,
+      ...(named.length === 0 ? [] : [table(['argument', 'is', 'required'], named)]),
+      ...options(command),
+    ].join('\n\n');
+  });
+  return page(
+    'Commands',
+    'Every command of `headwater`; [commands](../commands.md) describes exit codes, output and the options of all of them.',
+    ...options(program),
+    ...sections,
+  );
 }
 
 /** Made by the runtime: which there are depends on it. */

@@ -1,12 +1,19 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createProgram } from '#cli/commands/program';
 import { loadProject } from '#cli/project/project';
 import { startPlatform } from '#cli/roles/platform';
 import { ROLES } from '#cli/terminal/choices';
 import { assetPath, projectRoot } from '#kernel/project_root';
 import { silentLogger } from '#monitoring/log';
-import { configurationReference, featureReference, metricsReference, REFERENCE_FOLDER } from './reference.ts';
+import {
+  commandsReference,
+  configurationReference,
+  featureReference,
+  metricsReference,
+  REFERENCE_FOLDER,
+} from './reference.ts';
 
 // npm run reference: docs/reference, from the code. Metrics are those of a platform that runs for a moment.
 const folder = await mkdtemp(join(tmpdir(), 'reference-'));
@@ -19,6 +26,7 @@ await services[Symbol.asyncDispose]();
 await rm(folder, { recursive: true });
 
 const pages = {
+  commands: commandsReference(createProgram()),
   configuration: configurationReference(),
   features: featureReference(project.catalog),
   metrics: metricsReference(texts),

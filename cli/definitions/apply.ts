@@ -1,7 +1,7 @@
-import { type Catalog, definitionsAsData } from '#feature_store/definitions/catalog';
 import { randomUUID } from 'node:crypto';
 import { createInterface } from 'node:readline/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type Catalog, definitionsAsData } from '#feature_store/definitions/catalog';
 import { describeView } from '#feature_store/definitions/feature_view';
 import type { ApplyLock, ApplyOwner } from '#feature_store/offline/applied_definitions';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
@@ -11,12 +11,12 @@ import { type BackfillResult, describeHandOver, runBackfill } from '../history/b
 import { RunningPlatform } from '../parts/control_client.ts';
 import { withOffline } from '../parts/with_offline.ts';
 import { loadProject, type Project } from '../project/project.ts';
+import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { print } from '../terminal/print.ts';
 import { createProgress, type Progress } from '../terminal/progress.ts';
 import { shutdownRequested } from '../terminal/shutdown.ts';
-import { UsageError } from '../terminal/usage_error.ts';
-import { recordsOf } from './definition_records.ts';
 import { ApplyFailedError, ApplyRunsError, ApplyTakenOverError } from './definition_errors.ts';
+import { recordsOf } from './definition_records.ts';
 import { describePlan, describeTarget } from './plan.ts';
 import { hasWork, makePlan, type Plan, type PlannedBackfill, type PlanOptions } from './plan_contents.ts';
 
@@ -48,7 +48,7 @@ export async function apply({ yes, takeOver, json, ...options }: ApplyCommand): 
   }
   if (plan.apply !== undefined && !takeOver && !isInterrupted(plan.apply)) throw new ApplyRunsError(plan.apply.owner);
   if (plan.breaking && !yes && !(await isConfirmed())) {
-    throw new UsageError('nothing was applied: there are breaking changes, and --yes was not given');
+    throw new CommandFailedError('nothing was applied: there are breaking changes, and --yes was not given');
   }
   await withOffline((offline) => begin(offline, config.catalog, owner, plan.apply?.owner.id));
   const stop = new AbortController();

@@ -6,8 +6,8 @@ import { UnknownViewError } from '#feature_store/errors';
 import type { RegistryConfig } from '#registry/catalog';
 import { openRegistry } from '../parts/open_registry.ts';
 import { definitionsOf, loadProject } from '../project/project.ts';
+import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { print } from '../terminal/print.ts';
-import { UsageError } from '../terminal/usage_error.ts';
 
 /** `headwater features list`. */
 export async function listFeatures({ json }: { readonly json: boolean }): Promise<void> {
@@ -61,7 +61,7 @@ export async function diffViews(before: string, after: string): Promise<void> {
 export async function showLineage(feature: string, { json }: { readonly json: boolean }): Promise<void> {
   const { catalog, topics, onlineStore, offlineStore, registry } = await loadProject(process.env);
   const found = catalog.views.map((view) => lineageOf(view, feature)).filter((lineage) => lineage !== undefined);
-  if (found.length === 0) throw new UsageError(`no view has a feature "${feature}": headwater features list`);
+  if (found.length === 0) throw new CommandFailedError(`no view has a feature "${feature}": headwater features list`);
   const models = await modelsBy(registry);
   const complete = found.map((lineage) => ({
     ...lineage,
@@ -125,7 +125,9 @@ export async function validateFeatures(): Promise<void> {
   const { catalog } = project;
   const features = catalog.views.reduce((sum, { features: all }) => sum + Object.keys(all).length, 0);
   const { views, services } = definitionsOf(project);
-  print(`${catalog.views.length} views with ${features} features and ${catalog.services.length} feature services are well defined`);
+  print(
+    `${catalog.views.length} views with ${features} features and ${catalog.services.length} feature services are well defined`,
+  );
   print(`${views.length} views and ${services.length} services are switched on here`);
 }
 

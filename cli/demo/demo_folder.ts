@@ -3,7 +3,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { makeFolder, writeSynced } from '#storage/durable_files';
 import { onDisk } from '#storage/errors';
 import { FolderLock } from '#storage/folder_lock';
-import { UsageError } from '../terminal/usage_error.ts';
+import { CommandFailedError } from '../terminal/command_failed_error.ts';
 
 /** Marks a folder as a demo's, whose data may be removed. */
 const MARKER = '.demo';
@@ -14,7 +14,7 @@ const LOCK = '.lock';
  * Makes a folder for a demo, or removes what an earlier demo has left there.
  *
  * @param isDefault - no configuration names it: it is a demo's, with the marker or without
- * @throws {@link UsageError} when it holds data that no demo has made; {@link FolderLockedError} while a process uses it. Nothing is removed then
+ * @throws {@link CommandFailedError} when it holds data that no demo has made; {@link FolderLockedError} while a process uses it. Nothing is removed then
  */
 export async function beginDemoFolder(directory: string, isDefault: boolean): Promise<void> {
   const folder = resolve(directory);
@@ -32,7 +32,7 @@ export async function beginDemoFolder(directory: string, isDefault: boolean): Pr
     for (const lock of locks) await lock.release();
   }
   if (!isDefault && names.length > 0 && !names.includes(MARKER)) {
-    throw new UsageError(
+    throw new CommandFailedError(
       `${folder} holds data that no demo has made, and a demo begins with an empty folder: set DATA_DIRECTORY to another one, or keep the data with --keep`,
     );
   }

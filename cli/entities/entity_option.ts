@@ -6,7 +6,7 @@ import {
   type KeyedEntity,
 } from '#feature_store/definitions/entity_key';
 import { EntityKeyError } from '#feature_store/definitions/errors';
-import { UsageError } from '../terminal/usage_error.ts';
+import { CommandFailedError } from '../terminal/command_failed_error.ts';
 
 /** Entities by name. */
 const identities = ({ views }: Pick<Catalog, 'views'>): ReadonlyMap<string, KeyedEntity> =>
@@ -16,14 +16,14 @@ const identities = ({ views }: Pick<Catalog, 'views'>): ReadonlyMap<string, Keye
  * Reads what a person may call an entity: a key such as `user:x9`; or an id such as `x9`, of `entity` if that is said, otherwise of every entity that has
  * such ids.
  *
- * @throws {@link UsageError} for an entity that is not defined; {@link EntityKeyError} for what is no key or id of it
+ * @throws {@link CommandFailedError} for an entity that is not defined; {@link EntityKeyError} for what is no key or id of it
  */
 export function entityKeysOf(catalog: Pick<Catalog, 'views'>, text: string, entity?: string): readonly EntityKey[] {
   const known = identities(catalog);
   if (entity !== undefined) {
     const of = known.get(entity);
     if (of === undefined)
-      throw new UsageError(`there is no entity "${entity}"; there is ${[...known.keys()].join(', ')}`);
+      throw new CommandFailedError(`there is no entity "${entity}"; there is ${[...known.keys()].join(', ')}`);
     return [entityKeyFromId(of, text)];
   }
   const named = known.get(text.slice(0, Math.max(0, text.indexOf(':'))));

@@ -9,6 +9,7 @@ import { createMetricsRegistry } from '#monitoring/metrics';
 import { RunningPlatform } from '../parts/control_client.ts';
 import { definitionsOf, loadProject, type Project } from '../project/project.ts';
 import { createFeatureJob } from '../roles/pipeline_service.ts';
+import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { print } from '../terminal/print.ts';
 import { createProgress } from '../terminal/progress.ts';
 import { UsageError } from '../terminal/usage_error.ts';
@@ -89,12 +90,7 @@ async function erase(config: Project, data: EntityData, subject: DataSubject, wa
 }
 
 /** Waits for the pipeline that runs; where none can, because its folders are free, it runs here until then. */
-async function applied(
-  config: Project,
-  data: EntityData,
-  fingerprint: string,
-  waitMs: number,
-): Promise<boolean> {
+async function applied(config: Project, data: EntityData, fingerprint: string, waitMs: number): Promise<boolean> {
   const untilMs = performance.now() + waitMs;
   const look = async (): Promise<boolean> => {
     while (!(await data.offline.isErasureApplied(fingerprint))) {
@@ -129,10 +125,10 @@ async function counted(
   return counts;
 }
 
-/** The only one of which anything is known. @throws {@link UsageError} naming the entities */
+/** The only one of which anything is known. @throws {@link CommandFailedError} naming the entities */
 export async function chooseKey(store: OfflineStore, text: string, keys: readonly EntityKey[]): Promise<EntityKey> {
   const [first, ...others] = keys;
-  if (first === undefined) throw new UsageError(`"${text}" is no id of any entity`);
+  if (first === undefined) throw new CommandFailedError(`"${text}" is no id of any entity`);
   if (others.length === 0) return first;
   const known: EntityKey[] = [];
   for (const key of keys) {
@@ -141,7 +137,7 @@ export async function chooseKey(store: OfflineStore, text: string, keys: readonl
   }
   const [only, ...more] = known;
   if (only !== undefined && more.length === 0) return only;
-  throw new UsageError(
+  throw new CommandFailedError(
     only === undefined
       ? `history knows nothing of "${text}": name its entity, such as ${first}, to erase what is online`
       : `"${text}" is an id of several entities: erase ${known.join(' or ')}, or add --entity`,

@@ -2,8 +2,8 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DATASETS } from '#examples/datasets/datasets';
 import { installPackage } from '#registry/trainers/python_environment';
+import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { print } from '../terminal/print.ts';
-import { UsageError } from '../terminal/usage_error.ts';
 
 /** `headwater datasets list`. */
 export function listDatasets(): void {
@@ -17,7 +17,9 @@ export function listDatasets(): void {
 export async function fetchDataset(name: string, { out }: { readonly out: string }): Promise<void> {
   const dataset = DATASETS.find((candidate) => candidate.name === name);
   if (dataset === undefined) {
-    throw new UsageError(`there is no data set ${name}; there is ${DATASETS.map((each) => each.name).join(', ')}`);
+    throw new CommandFailedError(
+      `there is no data set ${name}; there is ${DATASETS.map((each) => each.name).join(', ')}`,
+    );
   }
   const { events, labels } = await dataset.read(await installPackage(dataset.requirement, { onLine: print }));
   await mkdir(out, { recursive: true });

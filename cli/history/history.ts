@@ -7,6 +7,7 @@ import { viewOf } from '../definitions/features.ts';
 import { compareViews, rebuildOnline } from '../jobs/features_pipeline.ts';
 import { withOffline } from '../parts/with_offline.ts';
 import { definitionsOf, loadProject } from '../project/project.ts';
+import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { timeOption } from '../terminal/options.ts';
 import { createProgress } from '../terminal/progress.ts';
 import { shutdownRequested } from '../terminal/shutdown.ts';
@@ -50,7 +51,7 @@ export async function materialize(settings: BackfillOptions): Promise<void> {
     .views.filter(({ mode }) => mode === 'batch')
     .map(viewId);
   const view = settings.view.length > 0 ? settings.view : inBatch;
-  if (view.length === 0) throw new UsageError('no view is computed in batch');
+  if (view.length === 0) throw new CommandFailedError('no view is computed in batch');
   await backfill({ ...settings, view });
 }
 

@@ -2,6 +2,7 @@ import { partsOf, type ScoreFilesSettings, scoreFiles } from '#serving/batch/sco
 import { LoadedModel } from '#serving/runtime/loaded_model';
 import { openRegistry } from '../parts/open_registry.ts';
 import { loadSettings } from '../project/project.ts';
+import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { UsageError } from '../terminal/usage_error.ts';
 import type { OpenPipeline } from './features_pipeline.ts';
 
@@ -25,7 +26,7 @@ export async function openBatchPredictPipeline(options: Readonly<Record<string, 
     const registry = openRegistry(loadSettings(process.env).registry);
     try {
       const found = await registry.resolve(model, { version: Number(version) });
-      if (found === undefined) throw new UsageError(`there is no version ${version} of ${model}`);
+      if (found === undefined) throw new CommandFailedError(`there is no version ${version} of ${model}`);
       return await LoadedModel.load(await registry.download(found), { isRepeatable: true });
     } finally {
       await registry.close();

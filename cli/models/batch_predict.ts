@@ -4,8 +4,8 @@ import type { JsonObject } from '#kernel/json';
 import type { ModelRegistry, ModelVersion } from '#registry/model_registry';
 import { type BATCH_FORMATS, donePathOf, type PartScored, partsOf, type ScorePart } from '#serving/batch/score_files';
 import { runPipeline } from '../jobs/run_pipeline.ts';
+import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { createProgress } from '../terminal/progress.ts';
-import { UsageError } from '../terminal/usage_error.ts';
 import { withRegistry } from './models.ts';
 
 export interface BatchPredictOptions {
@@ -28,7 +28,7 @@ export async function batchPredict(model: string, options: BatchPredictOptions):
   const version = await withRegistry((registry) => versionOf(registry, model, options));
   const settings = { patterns, directory: out, format };
   const parts = await partsOf(settings);
-  if (parts.length === 0) throw new UsageError(`there are no files like ${patterns.join(', ')}`);
+  if (parts.length === 0) throw new CommandFailedError(`there are no files like ${patterns.join(', ')}`);
   const files = createFileSystems()(out);
   const doneParts = () => files.glob(pathIn(out, '_done/*.json'));
   await claim(files, out, {
@@ -76,16 +76,16 @@ async function versionOf(registry: ModelRegistry, model: string, options: BatchP
   const found = await registry.resolve(model, modelVersion === undefined ? { stage } : { version: modelVersion });
   if (found !== undefined) return found;
   const which = modelVersion === undefined ? `version in ${stage}` : `version ${modelVersion}`;
-  throw new UsageError(`there is no ${which} of ${model}: see headwater models list`);
+  throw new CommandFailedError(`there is no ${which} of ${model}: see headwater models list`);
 }
 
-/** @throws {@link UsageError} for a folder that holds answers of something else */
+/** @throws {@link CommandFailedError} for a folder that holds answers of something else */
 async function claim(files: FileSystem, out: string, wanted: JsonObject): Promise<void> {
   const path = pathIn(out, MANIFEST);
   if ((await files.glob(path)).length > 0) {
     const text = (await readWhole(files, path)).toString();
     if (text === JSON.stringify(wanted)) return;
-    throw new UsageError(`${out} holds answers of another run (${text}): name another folder`);
+    throw new CommandFailedError(`${out} holds answers of another run (${text}): name another folder`);
   }
   await files.write(path, Buffer.from(JSON.stringify(wanted)));
 }

@@ -1,7 +1,7 @@
 import Table from 'cli-table3';
 import type { ExperimentResults } from '#serving/experiments/results';
+import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { print } from '../terminal/print.ts';
-import { UsageError } from '../terminal/usage_error.ts';
 
 export interface ResultsQuery {
   readonly url: string;
@@ -27,10 +27,12 @@ export async function showResults(
   const where = `${url.replace(/\/$/, '')}/models/${encodeURIComponent(name)}/results?${query}`;
   const headers = apiKey === undefined ? {} : { 'x-api-key': apiKey };
   const answer = await fetch(where, { headers, signal: AbortSignal.timeout(30_000) }).catch((error: unknown) => {
-    throw new UsageError(`no platform answers at ${url}: start one, or name another with --url (${String(error)})`);
+    throw new CommandFailedError(
+      `no platform answers at ${url}: start one, or name another with --url (${String(error)})`,
+    );
   });
   const body = (await answer.json()) as ExperimentResults | { readonly error: { readonly message: string } };
-  if ('error' in body) throw new UsageError(body.error.message);
+  if ('error' in body) throw new CommandFailedError(body.error.message);
   if (json) return print(JSON.stringify(body));
   const head = [
     'variant',

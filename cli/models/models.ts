@@ -9,12 +9,10 @@ import { openSigningAnchors } from '../parts/open_anchors.ts';
 import { openRegistry } from '../parts/open_registry.ts';
 import { withOffline } from '../parts/with_offline.ts';
 import { definitionsOf, loadProject, type Project } from '../project/project.ts';
+import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { print } from '../terminal/print.ts';
-import { UsageError } from '../terminal/usage_error.ts';
 
-export async function withRegistry<T>(
-  work: (registry: ModelRegistry, config: Project) => Promise<T>,
-): Promise<T> {
+export async function withRegistry<T>(work: (registry: ModelRegistry, config: Project) => Promise<T>): Promise<T> {
   const config = await loadProject(process.env);
   const registry = openRegistry(config.registry);
   try {
@@ -83,7 +81,7 @@ export async function versionOf(
   const selector = version === undefined ? ({ stage: 'Production' } as const) : { version };
   const found = await registry.resolve(name, selector);
   if (found === undefined) {
-    throw new UsageError(`there is no ${name} ${version ?? 'in production'}: headwater models list`);
+    throw new CommandFailedError(`there is no ${name} ${version ?? 'in production'}: headwater models list`);
   }
   return found;
 }

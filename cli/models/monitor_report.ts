@@ -4,9 +4,9 @@ import type { Chart, Table } from '#registry/evaluation/evaluation';
 import { reportPage } from '#registry/evaluation/report';
 import { withOffline } from '../parts/with_offline.ts';
 import { loadProject } from '../project/project.ts';
+import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { timeOption } from '../terminal/options.ts';
 import { print } from '../terminal/print.ts';
-import { UsageError } from '../terminal/usage_error.ts';
 
 export interface MonitorReportOptions {
   readonly modelVersion?: number;
@@ -30,7 +30,7 @@ export async function reportOnModels(model: string | undefined, options: Monitor
     for (const name of names) {
       if (await reportOn(offline, name, sinceMs, options)) continue;
       const why = `no window of ${name} was compared yet: the role "monitor" does it (monitor.minRows predictions a window)`;
-      if (model !== undefined) throw new UsageError(why);
+      if (model !== undefined) throw new CommandFailedError(why);
       process.stderr.write(`${why}\n`);
     }
   });

@@ -9,8 +9,8 @@ import { judgedAs } from '#registry/trainers/training_config';
 import { heldOutFrom } from '#registry/trainers/training_table';
 import { LoadedModel } from '#serving/runtime/loaded_model';
 import { tableOf } from '../history/training_table.ts';
+import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { print } from '../terminal/print.ts';
-import { UsageError } from '../terminal/usage_error.ts';
 import { describeMetrics } from './evaluation_report.ts';
 import { summaryOf, versionOf, withRegistry } from './models.ts';
 
@@ -39,7 +39,8 @@ export const optimizeModel = (name: string, version: number, options: OptimizeOp
 
     const from = heldOutFrom(table.rows.length);
     const before = await scoreTable(original.package, table, from, table.rows.length);
-    if (before.rows.length === 0) throw new UsageError(`the model takes none of the rows of ${options.trainingSet}`);
+    if (before.rows.length === 0)
+      throw new CommandFailedError(`the model takes none of the rows of ${options.trainingSet}`);
     const small = await withOwnExamples({ ...original.package, onnx });
     const drift = driftOf(before, await scoreTable(small, table, from, table.rows.length));
     const training = config.training[name];
@@ -55,9 +56,12 @@ export const optimizeModel = (name: string, version: number, options: OptimizeOp
     say(`outputs differ by ${(drift * 100).toFixed(2)} % of their range at most, over ${before.rows.length} rows`);
     say(`judged anew: ${describeMetrics(metrics)}; before: ${describeMetrics(original.metrics)}`);
     if (drift > options.maxDrift) {
-      throw new UsageError(`that is more than ${options.maxDrift * 100} %: not registered; --max-drift allows more`);
+      throw new CommandFailedError(
+        `that is more than ${options.maxDrift * 100} %: not registered; --max-drift allows more`,
+      );
     }
-    if (is >= was && usAfter >= usBefore) throw new UsageError('it is neither smaller nor faster: not registered');
+    if (is >= was && usAfter >= usBefore)
+      throw new CommandFailedError('it is neither smaller nor faster: not registered');
     if (!options.register) return;
     const made = await registry.register({
       ...{ ...original, name, package: small, metrics: { ...metrics, quantization_drift: drift } },

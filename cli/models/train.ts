@@ -14,8 +14,8 @@ import { makeTrainingSet } from '../history/training_set.ts';
 import { tableOf } from '../history/training_table.ts';
 import { registrationQueue } from '../parts/registrations.ts';
 import { loadProject } from '../project/project.ts';
+import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { print } from '../terminal/print.ts';
-import { UsageError } from '../terminal/usage_error.ts';
 import { describeMetrics, writeReport } from './evaluation_report.ts';
 import { registerFolder } from './model_files.ts';
 
@@ -41,7 +41,7 @@ export async function trainModel(name: string, options: TrainOptions): Promise<v
   const training = config.training[name];
   if (training === undefined) {
     const known = Object.keys(config.training).join(', ');
-    throw new UsageError(`${name} cannot be trained: "training" in configs/*.yaml has ${known}`);
+    throw new CommandFailedError(`${name} cannot be trained: "training" in configs/*.yaml has ${known}`);
   }
   const out = resolve(options.out ?? join(config.dataDirectory, 'training', name));
   const trainingSet = resolve(options.trainingSet ?? join(out, 'training-set'));

@@ -12,9 +12,9 @@ import { LazyStores, replaySinks } from '../parts/replay_sinks.ts';
 import { withBroker } from '../parts/with_broker.ts';
 import { replayGroupOf } from '../project/namespace.ts';
 import { loadProject, type Project } from '../project/project.ts';
+import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { timeOption } from '../terminal/options.ts';
 import { shutdownRequested } from '../terminal/shutdown.ts';
-import { UsageError } from '../terminal/usage_error.ts';
 
 export interface DlqFilter {
   readonly stage?: string;
@@ -63,7 +63,7 @@ export async function showDeadLetter(place: string): Promise<void> {
       process.stdout.write(`${JSON.stringify(asJson(filed), undefined, 2)}\n`);
       return;
     }
-    throw new UsageError(`there is no dead letter at ${place}: "headwater dlq list" says where they are`);
+    throw new CommandFailedError(`there is no dead letter at ${place}: "headwater dlq list" says where they are`);
   });
 }
 

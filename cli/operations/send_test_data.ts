@@ -3,8 +3,8 @@ import { DeadLetterWriter } from '#connectors/dead_letter_writer';
 import { EventIntake } from '#connectors/gateway/event_intake';
 import { createEventValidator } from '#connectors/gateway/event_validator';
 import { splitBatch } from '#connectors/gateway/split_batch';
-import { generateTransactions } from '#examples/fraud/transaction_generator';
 import { transactions } from '#examples/fraud/features/transactions';
+import { generateTransactions } from '#examples/fraud/transaction_generator';
 import { HOUR_MS, systemClock } from '#kernel/time';
 import { createLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
@@ -12,8 +12,8 @@ import { largeLetters } from '../parts/large_letters.ts';
 import { withBroker } from '../parts/with_broker.ts';
 import { loadProject } from '../project/project.ts';
 import type { TARGETS } from '../terminal/choices.ts';
+import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { createProgress } from '../terminal/progress.ts';
-import { UsageError } from '../terminal/usage_error.ts';
 
 export interface TestDataOptions {
   readonly inputFile?: string;
@@ -80,10 +80,10 @@ const generated = (events: number, seed: number): readonly string[] =>
 /** A JSON array of events, or one event a line. */
 async function readEvents(path: string): Promise<readonly (Buffer | string)[]> {
   const file = await readFile(path).catch((error: NodeJS.ErrnoException) => {
-    throw new UsageError(`--input-file ${path} cannot be read: ${error.message}`);
+    throw new CommandFailedError(`--input-file ${path} cannot be read: ${error.message}`);
   });
   const events = await splitBatch(file, Number.POSITIVE_INFINITY);
   if (events.length === 1 && events[0] === file)
-    throw new UsageError(`--input-file ${path} begins as a JSON array and is none`);
+    throw new CommandFailedError(`--input-file ${path} begins as a JSON array and is none`);
   return events;
 }

@@ -9,11 +9,11 @@ import { InvalidJsonError, parseExactJsonBytes } from '#kernel/exact_json';
 import { createLogger, type Logger } from '#monitoring/log';
 import { loadProject } from '../project/project.ts';
 import { type LAMBDA_FUNCTIONS, PORTS } from '../terminal/choices.ts';
+import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { print } from '../terminal/print.ts';
 import { shutDown } from '../terminal/shutdown.ts';
-import { UsageError } from '../terminal/usage_error.ts';
-import { type Platform, startPlatform } from './platform.ts';
 import { ensureInitialModels } from './initial_models.ts';
+import { type Platform, startPlatform } from './platform.ts';
 
 // The listeners as AWS Lambda functions behind API Gateway, a function URL or a load balancer: `dist/cli/roles/lambda.predict` and so on as the handler.
 // The same routes answer as in a process of their own.
@@ -115,12 +115,12 @@ export async function invokeLambda(name: LambdaFunction, { event: path }: { read
 
 async function readEvent(path: string): Promise<Event> {
   const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
-    throw new UsageError(`--event ${path} cannot be read: ${error.message}`);
+    throw new CommandFailedError(`--event ${path} cannot be read: ${error.message}`);
   });
   try {
     return parseExactJsonBytes(bytes) as Event;
   } catch (error) {
     if (!(error instanceof InvalidJsonError)) throw error;
-    throw new UsageError(`--event ${path} cannot be used: ${error.problems}`);
+    throw new CommandFailedError(`--event ${path} cannot be used: ${error.problems}`);
   }
 }

@@ -5,9 +5,9 @@ import { createLogger } from '#monitoring/log';
 import { answerWithAllMetrics } from '#monitoring/worker_metrics';
 import type { PlatformConfig } from '../project/platform_config.ts';
 import type { Role } from '../terminal/choices.ts';
+import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { print } from '../terminal/print.ts';
 import { shutdownRequested } from '../terminal/shutdown.ts';
-import { UsageError } from '../terminal/usage_error.ts';
 
 // API_WORKERS: several processes behind one port, which the operating system deals connections to.
 
@@ -20,10 +20,10 @@ interface Ready {
   readonly url: string;
 }
 
-/** @throws {@link UsageError} for what several processes cannot share */
+/** @throws {@link CommandFailedError} for what several processes cannot share */
 function checkShareable({ offlineStore, onlineStore, broker }: PlatformConfig, roles: readonly Role[]): void {
   if (roles.some((role) => role !== 'serving')) {
-    throw new UsageError(
+    throw new CommandFailedError(
       'API_WORKERS is for processes that only serve: start the other roles elsewhere, and this one with --role serving',
     );
   }
@@ -31,7 +31,7 @@ function checkShareable({ offlineStore, onlineStore, broker }: PlatformConfig, r
     (kind) => kind === 'pglite' || kind === 'memory',
   );
   if (own.length > 0) {
-    throw new UsageError(
+    throw new CommandFailedError(
       `API_WORKERS needs stores and a broker that processes share (ENVIRONMENT=services), not ${own.join(', ')}`,
     );
   }

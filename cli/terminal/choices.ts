@@ -1,4 +1,7 @@
-// What options may be, apart from the modules that do the work: --help must not load those.
+import type { LogLevel } from '#monitoring/log';
+import type { BATCH_FORMATS as BatchFormats } from '#serving/batch/score_files';
+
+// Values of options, apart from the modules that do the work: --help must not load those.
 
 export const ROLES = ['gateway', 'pipeline', 'features', 'serving', 'monitor'] as const;
 export type Role = (typeof ROLES)[number];
@@ -18,5 +21,11 @@ export type Runner = (typeof RUNNERS)[number];
 /** Brokers that test data can go to. */
 export const TARGETS = ['kafka', 'pubsub', 'kinesis', 'memory'] as const;
 
-/** Doors that run as functions of AWS Lambda. */
+/** Endpoints that run as functions of AWS Lambda. */
 export const LAMBDA_FUNCTIONS = ['predict', 'ingest', 'features'] as const;
+
+/** Levels of the log, from the most detailed one. */
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const satisfies readonly LogLevel[];
+
+/** Formats of the files that batch-predict writes. */
+export const BATCH_FORMATS = ['parquet', 'jsonl', 'csv'] as const satisfies typeof BatchFormats;

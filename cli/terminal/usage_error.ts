@@ -1,6 +1,6 @@
 import { PlatformError } from '#kernel/errors';
 
-/** A command line that cannot be followed. */
+/** A command line that is not valid: its form, not the data that it names. Exit code 2. */
 export class UsageError extends PlatformError {
   readonly code = 'CLI_USAGE';
 

@@ -1,8 +1,9 @@
-import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import { expect, test } from '@jest/globals';
 import { globSync } from 'tinyglobby';
+import { createProgram } from '#cli/commands/program';
 import { assetPath, projectRoot } from '#kernel/project_root';
 
 // What the documents say is there, is there.
@@ -49,20 +50,15 @@ test('npm scripts that are named are there', () => {
   expect(unknown).toEqual([]);
 });
 
-test('commands that are named are there', () => {
-  const help = (...path: readonly string[]): string =>
-    execFileSync(process.execPath, [assetPath('dist/cli/headwater.js'), ...path, '--help'], { encoding: 'utf8' });
-  const commandsIn = (text: string): ReadonlySet<string> =>
-    new Set([...text.matchAll(/^ {2}([a-z][a-z-]*)/gm)].map(([, name]) => name as string));
-  const known = commandsIn(help());
-  const groups = new Map(
-    ['features', 'models', 'datasets', 'dlq', 'monitor'].map((group) => [group, commandsIn(help(group))]),
-  );
+test('commands that are named exist', () => {
+  const program = createProgram();
+  const below = (command: CommandUnknownOpts, name: string) => command.commands.find((each) => each.name() === name);
   const unknown = PAGES.flatMap((page) =>
     [...textOf(page).matchAll(/(?:`|^)headwater ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?/gm)]
-      .filter(([, command, sub]) => {
-        if (!known.has(command as string)) return true;
-        return sub !== undefined && groups.get(command as string)?.has(sub) === false;
+      .filter(([, name, sub]) => {
+        const command = below(program, name as string);
+        if (command === undefined) return true;
+        return sub !== undefined && command.commands.length > 0 && below(command, sub) === undefined;
       })
       .map(([found]) => `${page}: ${found}`),
   );

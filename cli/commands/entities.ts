@@ -1,0 +1,29 @@
+import { Option } from '@commander-js/extra-typings';
+import type { Program } from './command_group.ts';
+import { lazily } from './lazily.ts';
+import { integer } from './values.ts';
+
+export function registerEntities(program: Program): void {
+  program
+    .command('erase')
+    .description('Erase an entity from stores, topics, files and the state of the feature pipeline')
+    .argument('<entity>', 'key such as user:x9, or id such as x9')
+    .option('--entity <name>', 'entity that has the id, if several do')
+    .option('--dry-run', 'print the counts without erasing', false)
+    .option('--yes', 'confirm: an erasure cannot be undone', false)
+    .option('--wait <seconds>', 'time limit for the feature pipeline (default: 120)', integer())
+    .action(lazily(() => import('../entities/erase.ts'), 'eraseEntity'));
+
+  program
+    .command('export-user')
+    .description('Export everything that erase would remove, by place')
+    .argument('<id>', 'key such as user:x9, or id such as x9')
+    .option('--entity <name>', 'entity that has the id, if several do')
+    .addOption(
+      new Option('--format <format>', 'one JSON object, or a line for each record')
+        .choices(['json', 'jsonl'] as const)
+        .default('json' as const),
+    )
+    .option('--output <file>', 'target file (default: standard output)')
+    .action(lazily(() => import('../entities/export_user.ts'), 'exportUser'));
+}

@@ -1,0 +1,41 @@
+import { Option } from '@commander-js/extra-typings';
+import { LOG_LEVELS, RUNNERS } from '../terminal/choices.ts';
+import type { Program } from './command_group.ts';
+import { lazily } from './lazily.ts';
+import { integer, NONE, repeated, threadCount } from './values.ts';
+
+export function registerPipelines(program: Program): void {
+  program
+    .command('run')
+    .description('Run a Beam pipeline here, or on Flink, Prism, Dataflow or another portable runner')
+    .argument(
+      '<pipeline>',
+      'features, a module whose default export builds the graph, or an example such as nexmark/pipeline',
+    )
+    .addOption(new Option('--runner <name>', 'runner').choices(RUNNERS).default('embedded' as const))
+    .option('--option <key=value>', 'option of the pipeline; repeatable', repeated, NONE)
+    .option('--job-endpoint <host:port>', 'job service of the runner')
+    .option('--job-name <name>', 'name of the job on the runner')
+    .option('--environment <where>', 'workers: loopback, external:HOST:PORT or docker:IMAGE', 'loopback')
+    .option('--runner-option <key=value>', 'pipeline option of the runner, in snake case; repeatable', repeated, NONE)
+    .option('--threads <count>', 'embedded: worker threads that share the keys; 0: the main thread', threadCount, 0)
+    .option('--snapshots <folder>', 'embedded: keep the state in this folder and resume from it')
+    .option('--snapshot-interval <ms>', 'embedded: time between snapshots', integer(1), 10_000)
+    .addOption(
+      new Option('--log-level <level>', 'lowest level that is logged').choices(LOG_LEVELS).default('warn' as const),
+    )
+    .action(lazily(() => import('../jobs/run_pipeline.ts'), 'runPipeline'));
+
+  program
+    .command('worker')
+    .description('Run Beam workers for a pipeline: a pool, or the single worker of a container')
+    .argument('<pipeline>', 'as for run, with the same options')
+    .option('--option <key=value>', 'option of the pipeline; repeatable', repeated, NONE)
+    .option('--listen <host:port>', 'serve a worker pool on this address')
+    .option('--id <id>', 'worker id, set by the runner')
+    .option('--control_endpoint <host:port>', 'set by the runner')
+    .option('--logging_endpoint <host:port>', 'set by the runner')
+    .option('--provision_endpoint <host:port>', 'set by the runner')
+    .option('--artifact_endpoint <host:port>', 'set by the runner; ignored')
+    .action(lazily(() => import('../jobs/run_pipeline.ts'), 'runWorker'));
+}

@@ -1,0 +1,82 @@
+import { InvalidArgumentError, Option } from '@commander-js/extra-typings';
+import { ROLES, type Role, TARGETS } from '../terminal/choices.ts';
+import type { Program } from './command_group.ts';
+import { lazily } from './lazily.ts';
+import { integer } from './values.ts';
+
+/** Parses roles separated by commas, and adds them to those before. */
+function rolesOf(value: string, before: readonly Role[] = []): readonly Role[] {
+  const roles = value.split(',').map((name) => name.trim()) as Role[];
+  const unknown = roles.filter((name) => !ROLES.includes(name));
+  if (unknown.length === 0) return [...before, ...roles];
+  throw new InvalidArgumentError(`${unknown.join(', ')} is not a role. Roles are ${ROLES.join(', ')}.`);
+}
+
+export function registerPlatform(program: Program): void {
+  program
+    .command('start')
+    .description('Run the platform until SIGINT or SIGTERM')
+    .addOption(
+      new Option('--role <roles...>', `roles that run in this process: ${ROLES.join(', ')} (default: all)`)
+        .argParser(rolesOf)
+        .env('ROLES'),
+    )
+    .action(async ({ role: roles = ROLES }) => {
+      const [{ start }, { loadProject }] = await Promise.all([
+        import('../roles/start.ts'),
+        import('../project/project.ts'),
+      ]);
+      await start(await loadProject(process.env), roles);
+    });
+
+  program
+    .command('demo')
+    .description('Run the fraud example from card transactions to predictions')
+    .option('--events <n>', 'transactions to post', integer(1), 22_000)
+    .option('--accounts <n>', 'card accounts', integer(1), 600)
+    .option('--seed <n>', 'seed of the generator', integer(), 42)
+    .option('--keep', 'keep the data of an earlier demo', false)
+    .option('--training-set <folder>', 'write the training set to this folder as well')
+    .action(lazily(() => import('../demo/demo.ts'), 'runDemo'));
+
+  program
+    .command('check')
+    .description('Check a running platform with one event, or definitions against a git commit')
+    .option(
+      '--against <ref>',
+      'compare the definitions with those of a git commit or branch; exit code 1 if a model in use breaks',
+    )
+    .option('--host <name>', 'host of the running platform; ports are those of the configuration', '127.0.0.1')
+    .addOption(
+      new Option('--api-key <key>', 'API key (default: the first of the configuration)').env('HEADWATER_API_KEY'),
+    )
+    .option('--timeout <seconds>', 'time limit for features', integer(1), 30)
+    .option('--json', 'print JSON lines', false)
+    .action(async ({ against, ...options }) => {
+      if (against === undefined) await (await import('../operations/check.ts')).checkPlatform(options);
+      else await (await import('../definitions/check_against.ts')).checkAgainst({ ...options, against });
+    });
+
+  program
+    .command('config')
+    .description('Print the validated configuration without secrets')
+    .option('--json', 'print JSON', false)
+    .action(lazily(() => import('../operations/show_config.ts'), 'showConfig'));
+
+  program
+    .command('send-test-data')
+    .description('Validate events as the gateway does and write them to the raw-events topic')
+    .option('--input-file <path>', 'events as a JSON array or JSON lines (default: generated card transactions)')
+    .addOption(new Option('--to <broker>', 'broker (default: the configured one)').choices(TARGETS))
+    .option('--events <n>', 'events to generate', integer(), 1_000)
+    .option('--seed <n>', 'seed of the generator', integer(), 1)
+    .action(lazily(() => import('../operations/send_test_data.ts'), 'sendTestData'));
+
+  program
+    .command('lag')
+    .description("Print a consumer group's lag in each partition of a topic")
+    .option('--group <name>', 'consumer group (default: the feature pipeline)')
+    .option('--topic <name>', 'topic (default: raw events)')
+    .option('--json', 'print one JSON object', false)
+    .action(lazily(() => import('../operations/lag.ts'), 'showLag'));
+}

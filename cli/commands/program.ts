@@ -1,0 +1,70 @@
+import { readFileSync } from 'node:fs';
+import { Command, Help, Option } from '@commander-js/extra-typings';
+import { assetPath } from '#kernel/project_root';
+import { enterProject } from '../terminal/enter_project.ts';
+import { registerAudit } from './audit.ts';
+import type { Program, Register } from './command_group.ts';
+import { registerDatasets } from './datasets.ts';
+import { registerDefinitions } from './definitions.ts';
+import { registerDlq } from './dlq.ts';
+import { registerEntities } from './entities.ts';
+import { registerFeatures } from './features.ts';
+import { registerHistory } from './history.ts';
+import { registerKeys } from './keys.ts';
+import { registerLambda } from './lambda.ts';
+import { registerLog } from './log.ts';
+import { registerModels } from './models.ts';
+import { registerMonitor } from './monitor.ts';
+import { registerPipelines } from './pipelines.ts';
+import { registerPlatform } from './platform.ts';
+import { registerPredictions } from './predictions.ts';
+import { registerTraining } from './training.ts';
+
+/** Files of commands by the heading that `--help` shows them under. Add a file: import its register function and list it here. */
+const COMMANDS: Readonly<Record<string, readonly Register[]>> = {
+  'Platform:': [registerPlatform, registerLambda],
+  'Features:': [registerDefinitions, registerFeatures, registerHistory, registerDatasets],
+  'Models:': [registerTraining, registerModels, registerPredictions, registerMonitor],
+  'Pipelines:': [registerPipelines],
+  'Operations:': [registerKeys, registerDlq, registerLog, registerAudit, registerEntities],
+};
+
+/** Options of every command. */
+export interface GlobalOptions {
+  readonly debug?: true;
+  readonly project?: string;
+}
+
+const versionOfPackage = (): string =>
+  (JSON.parse(readFileSync(assetPath('package.json'), 'utf8')) as { version: string }).version;
+
+/** Describes an option without a default that its absence already says: false, an empty string, an empty list. */
+function describeOption(this: Help, option: Option): string {
+  const { defaultValue, defaultValueDescription } = option;
+  const isPlain = defaultValueDescription === undefined && (defaultValue === false || defaultValue?.length === 0);
+  return Help.prototype.optionDescription.call(
+    this,
+    isPlain ? new Option(option.flags, option.description) : option,
+  );
+}
+
+/** Returns `headwater` with every command. It loads no module that does the work of one. */
+export function createProgram(): Program {
+  const program = new Command('headwater')
+    .description(
+      'Real-time machine learning in TypeScript. Configuration: configs/*.yaml and environment variables (docs/configuration.md).',
+    )
+    .version(versionOfPackage(), '-V, --version', 'print the version')
+    .option('-C, --project <folder>', 'run as if started in this folder')
+    .option('--debug', 'print stack traces of errors')
+    .helpOption('-h, --help', 'print help')
+    .helpCommand('help [command]', 'print help of a command')
+    .configureHelp({ optionDescription: describeOption })
+    .hook('preAction', (command) => enterProject(command.opts().project))
+    .exitOverride();
+  for (const [heading, registers] of Object.entries(COMMANDS)) {
+    program.commandsGroup(heading);
+    for (const register of registers) register(program);
+  }
+  return program;
+}

@@ -1,0 +1,112 @@
+import { execFile, spawn } from 'node:child_process';
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { assetPath, projectRoot } from '#kernel/project_root';
+import { commandEnvironment, runCommand } from '../support/command_line.ts';
+import { temporaryFolder } from '../support/disk_folder.ts';
+
+// What holds for every command, with real processes: exit codes, output that is not read, --project, --debug, colours.
+
+let folder: string;
+const PROGRAM = assetPath('dist/cli/headwater.js');
+const STACK = /^\s+at .+:\d+:\d+\)?$/m;
+
+beforeAll(() => {
+  folder = temporaryFolder('command-line');
+  mkdirSync(join(folder, 'empty'), { recursive: true });
+  mkdirSync(join(folder, 'broken'));
+  writeFileSync(join(folder, 'broken', 'headwater.config.ts'), "throw new TypeError('the project is broken');\n");
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Runs a line of bash with the program as $HEADWATER, and returns the exit code of the program in a pipe. */
+async function inPipe(line: string, env: Readonly<Record<string, string>> = {}) {
+  const { stdout, stderr } = await promisify(execFile)('bash', ['-c', `${line}; echo "\${PIPESTATUS[0]}"`], {
+    cwd: folder,
+    env: { ...commandEnvironment(folder, env), HEADWATER: `${process.execPath} ${PROGRAM}` },
+  });
+  return { code: Number(stdout.trim().split('\n').at(-1)), stdout, stderr };
+}
+
+test('exit codes: 0 success, 1 failure, 2 a command line that is not valid', async () => {
+  const codes = async (...args: readonly string[]) => (await runCommand(folder, args)).code;
+  expect([
+    await codes('--version'),
+    await codes('features', 'show', 'fraud@1'),
+    await codes('features', 'show', 'none@1'),
+    await codes('features', 'show'),
+    await codes('features', 'stats', '--from', 'yesterday'),
+  ]).toEqual([0, 0, 1, 2, 2]);
+}, 120_000);
+
+test('output that is not read ends a command quietly, and lets one that runs drain', async () => {
+  expect(await inPipe('$HEADWATER features list | head -1')).toMatchObject({ code: 0, stderr: '' });
+  expect(await inPipe('$HEADWATER features list | true')).toMatchObject({ code: 0, stderr: '' });
+  expect(await inPipe('$HEADWATER --help | true')).toMatchObject({ code: 0, stderr: '' });
+  expect((await inPipe('$HEADWATER features none 2>&1 >/dev/null | true')).stderr).toBe('');
+  const served = await inPipe('$HEADWATER start --role gateway | true', {
+    ...{ ENVIRONMENT: 'development', GATEWAY_PORT: '0', LOG_LEVEL: 'info' },
+  });
+  expect(served).toMatchObject({ code: 0, stderr: expect.stringContaining('"msg":"platform.stopped"') });
+  expect(served.stderr).not.toMatch(/EPIPE/);
+}, 120_000);
+
+test('--project runs a command as if it was started in that folder', async () => {
+  const elsewhere = join(folder, 'empty');
+  const env = { HEADWATER_PROJECT: elsewhere };
+  const here = await runCommand(elsewhere, ['features', 'list', '--json'], { HEADWATER_PROJECT: projectRoot });
+  expect(await runCommand(elsewhere, ['features', 'list', '--json'], env)).toMatchObject({ code: 1 });
+  for (const args of [
+    ['-C', projectRoot, 'features', 'list', '--json'],
+    ['features', 'list', '--json', '--project', projectRoot],
+  ])
+    expect(await runCommand(elsewhere, args, env)).toEqual(here);
+  // Paths of other options are below it too.
+  symlinkSync(assetPath('headwater.config.ts'), join(folder, 'empty', 'file'));
+  const keys = await runCommand(folder, ['keys', 'list', '--file', 'none.json', '-C', 'empty']);
+  expect(keys).toMatchObject({ code: 0, stderr: expect.stringMatching(/no keys/) });
+  for (const missing of ['missing', 'empty/file']) {
+    expect(await runCommand(folder, ['features', 'list', '-C', missing])).toMatchObject({
+      ...{ code: 2, stdout: '' },
+      stderr: expect.stringContaining(`--project "${missing}" is not a folder that can be entered`),
+    });
+  }
+}, 120_000);
+
+test('a stack trace is printed only with --debug', async () => {
+  const short = await runCommand(folder, ['features', 'list', '-C', 'broken']);
+  const long = await runCommand(folder, ['features', 'list', '-C', 'broken', '--debug']);
+  for (const { code, stdout, stderr } of [short, long])
+    expect([code, stdout, stderr]).toEqual([1, '', expect.stringContaining('the project is broken')]);
+  expect([STACK.test(short.stderr), STACK.test(long.stderr)]).toEqual([false, true]);
+}, 60_000);
+
+test('colours: none with NO_COLOR', async () => {
+  const script = `
+    import { PassThrough } from 'node:stream';
+    import { createProgress } from ${JSON.stringify(assetPath('dist/cli/terminal/progress.js'))};
+    const terminal = Object.assign(new PassThrough(), { isTTY: true, columns: 80, cursorTo() {}, clearLine() {} });
+    terminal.pipe(process.stdout);
+    const task = createProgress(terminal).begin('work', 2);
+    task.update(1);
+    task.finish('done');
+  `;
+  const written = async (env: Readonly<Record<string, string>>): Promise<string> => {
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      env: { ...commandEnvironment(folder, env) },
+    });
+    let text = '';
+    child.stdout.on('data', (chunk: Buffer) => (text += chunk));
+    await new Promise((resolve) => child.on('close', resolve));
+    return text;
+  };
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the sequences that set colours
+  const colour = /\u001b\[\d+m/;
+  const [coloured, plain] = [await written({ FORCE_COLOR: '1' }), await written({ FORCE_COLOR: '1', NO_COLOR: '1' })];
+  expect([coloured, plain].map((text) => [text.includes('work'), colour.test(text)])).toEqual([
+    [true, true],
+    [true, false],
+  ]);
+}, 60_000);
