@@ -15,8 +15,8 @@ import { createMetricsRegistry } from '#monitoring/metrics';
 import { LocalRegistry } from '#registry/local/local_registry';
 import type { ModelPackage } from '#registry/model_package';
 import { servingConfigSchema } from '#serving/config';
-import { PredictionLog } from '#serving/prediction_log';
-import { ModelServer } from '#serving/runtime/model_server';
+import { ModelServer } from '#serving/inference/model_server';
+import { PredictionLog } from '#serving/prediction_store/prediction_log';
 import { createServing } from '#serving/server';
 
 /** Until everything that is begun at the start is done. */

@@ -1,5 +1,5 @@
 import { partsOf, type ScoreFilesSettings, scoreFiles } from '#serving/batch/score_files';
-import { LoadedModel } from '#serving/runtime/loaded_model';
+import { LoadedModel } from '#serving/models/loaded_model';
 import type { OpenPipeline } from './features_pipeline.ts';
 import { openRegistry } from './open_registry.ts';
 import { loadPlatformConfig } from './platform_config.ts';

@@ -5,7 +5,7 @@ import { dirname, join, resolve } from 'node:path';
 import { build } from 'esbuild';
 import { assetPath } from '#kernel/project_root';
 import { writeModelFolder } from '#registry/model_folder';
-import { examineModel } from '#serving/runtime/loaded_model';
+import { examineModel } from '#serving/models/loaded_model';
 import { versionOf, withRegistry } from './models.ts';
 import { print } from './print.ts';
 import { UsageError } from './usage_error.ts';

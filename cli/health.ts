@@ -17,7 +17,7 @@ import {
 } from '#monitoring/health';
 import type { Registry } from '#monitoring/metrics';
 import type { ModelRegistry } from '#registry/model_registry';
-import type { PredictionSink } from '#serving/prediction_log';
+import type { PredictionSink } from '#serving/prediction_store/prediction_log';
 import type { Role } from './choices.ts';
 import type { PlatformConfig } from './platform_config.ts';
 

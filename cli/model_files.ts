@@ -5,7 +5,7 @@ import { mlflowConfigSchema } from '#registry/mlflow/client';
 import { readModelFolder, writeModelFolder } from '#registry/model_folder';
 import type { NewModelVersion } from '#registry/model_registry';
 import { judgedAs } from '#registry/trainers/training_config';
-import { examineModel } from '#serving/runtime/loaded_model';
+import { examineModel } from '#serving/models/loaded_model';
 import { describeMetrics, writeReport } from './evaluation_report.ts';
 import { summaryOf, versionOf, withRegistry } from './models.ts';
 import { openRegistry } from './open_registry.ts';

@@ -7,7 +7,7 @@ import { quantize } from '#registry/trainers/quantize';
 import { type ScoredRows, scoreTable } from '#registry/trainers/score';
 import { judgedAs } from '#registry/trainers/training_config';
 import { heldOutFrom } from '#registry/trainers/training_table';
-import { LoadedModel } from '#serving/runtime/loaded_model';
+import { LoadedModel } from '#serving/models/loaded_model';
 import { describeMetrics } from './evaluation_report.ts';
 import { summaryOf, versionOf, withRegistry } from './models.ts';
 import { print } from './print.ts';

@@ -3,9 +3,9 @@ import { accessSettings } from '#connectors/http/config';
 import { tlsSchema } from '#monitoring/http_app';
 import { modelLimitsSchema } from '#registry/graphs/model_limits';
 import { modelNameSchema } from '#registry/names';
-import { followSchema } from './routing/follow.ts';
+import { thresholdRuleSchema } from './models/adaptive_threshold.ts';
+import { followSchema } from './models/follow.ts';
 import { DEALT_TWICE, isDealtTwice, routingSettings } from './routing/routing.ts';
-import { thresholdRuleSchema } from './runtime/adaptive_threshold.ts';
 
 const servedModel = z
   .strictObject({

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { stableHash32 } from '#kernel/hash';
 import { listed } from '#kernel/problem_list';
 import { OUTCOMES } from '../experiments/results.ts';
-import { followSchema } from './follow.ts';
+import { followSchema } from '../models/follow.ts';
 
 const HASHES = 2 ** 32;
 

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import type { RoutingRow } from '#feature_store/offline/offline_store';
+import { type Follow, followSchema } from '../models/follow.ts';
 import { type Experiment, experimentSchema } from './assignment.ts';
 import { type Canary, type CanaryProgress, canaryProgressSchema, canarySchema } from './canary.ts';
-import { type Follow, followSchema } from './follow.ts';
 
 /** How requests for a model are dealt to its versions. */
 export interface Routing {

@@ -15,7 +15,7 @@ import { PACKAGE_FILE, packageDocument } from '#registry/package_files';
 import { quantize } from '#registry/trainers/quantize';
 import { scoreTable } from '#registry/trainers/score';
 import type { TrainingTable } from '#registry/trainers/training_table';
-import { examineModel, LoadedModel } from '#serving/runtime/loaded_model';
+import { examineModel, LoadedModel } from '#serving/models/loaded_model';
 import {
   EXTERNAL_PLACES,
   endlessModel,

@@ -34,7 +34,7 @@ import { createPipeline } from '#pipelines/model/pipeline';
 import { runEmbedded } from '#pipelines/runner/embedded';
 import { createPipelineMetrics } from '#pipelines/runner/pipeline_metrics';
 import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
-import { PredictionLog } from '#serving/prediction_log';
+import { PredictionLog } from '#serving/prediction_store/prediction_log';
 import { serviceAddress } from '../integration/service_address.ts';
 import { keyOf } from '../support/entity_keys.ts';
 

@@ -12,8 +12,8 @@ import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry, type Registry } from '#monitoring/metrics';
 import { LocalRegistry } from '#registry/local/local_registry';
 import { servingConfigSchema } from '#serving/config';
-import { PredictionLog } from '#serving/prediction_log';
-import { ModelServer } from '#serving/runtime/model_server';
+import { ModelServer } from '#serving/inference/model_server';
+import { PredictionLog } from '#serving/prediction_store/prediction_log';
 import { createServing } from '#serving/server';
 import { tinyModel, tinyView } from './tiny_model.ts';
 

@@ -5,7 +5,7 @@ import { ConnectionError, RecordRefusedError } from '#connectors/errors';
 import type { NewPrediction } from '#feature_store/offline/offline_store';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
-import { PredictionLog } from '#serving/prediction_log';
+import { PredictionLog } from '#serving/prediction_store/prediction_log';
 
 const row = (id: string): NewPrediction => ({
   ...{

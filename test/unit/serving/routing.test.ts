@@ -8,11 +8,11 @@ import { createMetricsRegistry } from '#monitoring/metrics';
 import { LocalRegistry } from '#registry/local/local_registry';
 import type { ModelPackage } from '#registry/model_package';
 import { servingConfigSchema } from '#serving/config';
+import { ModelServer } from '#serving/inference/model_server';
 import { canarySchema } from '#serving/routing/canary';
 import { Guardrails, guardrailsSchema } from '#serving/routing/guardrails';
 import { type RoutingStore, routingSchema } from '#serving/routing/routing';
 import { inferWatched } from '#serving/routing/watched_inference';
-import { ModelServer } from '#serving/runtime/model_server';
 import { tinyModel } from '../../support/tiny_model.ts';
 
 /** Keeps changes as the offline store does. */

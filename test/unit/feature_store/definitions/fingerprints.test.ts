@@ -18,7 +18,7 @@ import { previousFingerprint } from '#feature_store/definitions/previous_fingerp
 import { inRange } from '#feature_store/definitions/quality_rule';
 import { entity, eventSource } from '#feature_store/definitions/source';
 import { VIEWS } from '#feature_store/views/catalog';
-import { serviceProblems } from '#serving/runtime/feature_check';
+import { serviceProblems } from '#serving/models/feature_check';
 
 /** Everything that a definition is made of, each a value that can be changed by itself. */
 interface Parts {

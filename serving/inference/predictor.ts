@@ -9,16 +9,16 @@ import { Counter, Gauge, type Registry } from '#monitoring/metrics';
 import type { InputColumn } from '#registry/model_package';
 import type { ColumnProblem } from '#registry/signature_encoder';
 import { InvalidFeaturesError, InvalidRequestError, UnknownEntityError } from '../errors.ts';
-import type { PredictionLog } from '../prediction_log.ts';
+import type { Call } from '../models/call.ts';
+import type { ActiveModel } from '../models/model_slot.ts';
+import { OutputCache, type OutputCacheSettings } from '../models/output_cache.ts';
+import type { PredictionLog } from '../prediction_store/prediction_log.ts';
 import type { Subject } from '../routing/assignment.ts';
 import { ShadowRuns } from '../routing/shadow.ts';
 import { type Inferred, inferWatched } from '../routing/watched_inference.ts';
 import { Admission, type AdmissionSettings } from './admission.ts';
 import { AnsweredRows, type AnswerIds, type AskedRows } from './answered_rows.ts';
-import type { Call } from './call.ts';
 import type { ModelServer } from './model_server.ts';
-import type { ActiveModel } from './model_slot.ts';
-import { OutputCache, type OutputCacheSettings } from './output_cache.ts';
 
 export interface PredictorDeps {
   readonly models: ModelServer;

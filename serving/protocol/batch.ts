@@ -1,6 +1,6 @@
 import { InvalidRequestError } from '../errors.ts';
-import type { ActiveModel } from '../runtime/model_slot.ts';
-import type { Features, Predictor, Row } from '../runtime/predictor.ts';
+import type { Features, Predictor, Row } from '../inference/predictor.ts';
+import type { ActiveModel } from '../models/model_slot.ts';
 import { isObject } from './requests.ts';
 
 export interface BatchBody {

@@ -1,5 +1,5 @@
-import type { AskedRow, AskedRows } from '../runtime/answered_rows.ts';
-import type { ActiveModel } from '../runtime/model_slot.ts';
+import type { AskedRow, AskedRows } from '../inference/answered_rows.ts';
+import type { ActiveModel } from '../models/model_slot.ts';
 
 /** A body whose rows were read straight into the model's input. */
 export class ScannedBody {

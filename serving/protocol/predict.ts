@@ -7,11 +7,11 @@ import { checkCharset, parseJsonBody } from '#monitoring/json_body';
 import { Histogram, LATENCY_BUCKETS_SECONDS, type Registry } from '#monitoring/metrics';
 import { needsSome } from '#monitoring/route_access';
 import { InvalidRequestError } from '../errors.ts';
-import { listOf } from '../runtime/answered_rows.ts';
-import { Explainer } from '../runtime/explainer.ts';
-import type { Predicted } from '../runtime/interpret.ts';
-import type { ActiveModel } from '../runtime/model_slot.ts';
-import type { Features, Freshness, Predictor, Row } from '../runtime/predictor.ts';
+import { Explainer } from '../explain/explainer.ts';
+import { listOf } from '../inference/answered_rows.ts';
+import type { Features, Freshness, Predictor, Row } from '../inference/predictor.ts';
+import type { Predicted } from '../models/interpret.ts';
+import type { ActiveModel } from '../models/model_slot.ts';
 import { type BatchBody, batchParts, MIXED } from './batch.ts';
 import { callOf, tellStages } from './calls.ts';
 import {

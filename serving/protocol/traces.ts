@@ -1,5 +1,5 @@
 import { context, type Span, trace } from '@opentelemetry/api';
-import type { StageTimes } from '../runtime/call.ts';
+import type { StageTimes } from '../models/call.ts';
 
 const tracer = trace.getTracer('headwater.serving');
 const STAGES = ['parse', 'features', 'queue', 'inference'] as const;

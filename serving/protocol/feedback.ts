@@ -17,9 +17,9 @@ import {
   UnknownPredictionError,
 } from '../errors.ts';
 import { OUTCOMES, type Outcome, resultsOf } from '../experiments/results.ts';
+import type { ModelServer } from '../inference/model_server.ts';
 import type { Experiment } from '../routing/assignment.ts';
 import { routingStateSchema } from '../routing/routing.ts';
-import type { ModelServer } from '../runtime/model_server.ts';
 import { parsedBody } from './requests.ts';
 import * as schemas from './schemas.ts';
 

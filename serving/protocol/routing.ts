@@ -2,9 +2,9 @@ import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { needs } from '#monitoring/route_access';
 import { InvalidRequestError } from '../errors.ts';
+import type { ModelServer } from '../inference/model_server.ts';
 import type { Routing } from '../routing/routing.ts';
 import { routingSchema } from '../routing/routing.ts';
-import type { ModelServer } from '../runtime/model_server.ts';
 import { parsedBody } from './requests.ts';
 import * as schemas from './schemas.ts';
 

@@ -1,7 +1,7 @@
 import { isExactNumber } from '#kernel/exact_json';
 import type { SignatureEncoder } from '#registry/signature_encoder';
-import { ROW_SCAN_WASM } from '../kernels/row_scan_wasm.ts';
-import { loadKernel, Memory } from '../kernels/web_assembly.ts';
+import { ROW_SCAN_WASM } from './kernels/row_scan_wasm.ts';
+import { loadKernel, Memory } from './kernels/web_assembly.ts';
 
 interface Kernel {
   readonly TABLES: { readonly value: number };

@@ -3,10 +3,10 @@ import { PlatformError } from '#kernel/errors';
 import { decodeUtf8, parseExactJson } from '#kernel/exact_json';
 import { failureOf } from '#monitoring/error_answer';
 import { InvalidRequestError } from '../errors.ts';
-import { type AnswerIds, type AskedRow, listOf } from '../runtime/answered_rows.ts';
-import type { Call } from '../runtime/call.ts';
-import type { ActiveModel } from '../runtime/model_slot.ts';
-import type { Predictor } from '../runtime/predictor.ts';
+import { type AnswerIds, type AskedRow, listOf } from '../inference/answered_rows.ts';
+import type { Predictor } from '../inference/predictor.ts';
+import type { Call } from '../models/call.ts';
+import type { ActiveModel } from '../models/model_slot.ts';
 import { byteLines } from './byte_lines.ts';
 import { isObject } from './requests.ts';
 

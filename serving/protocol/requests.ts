@@ -4,10 +4,10 @@ import { z } from 'zod';
 import { andMore, listed, MOST_NAMED, shown } from '#kernel/problem_list';
 import type { Task } from '#registry/model_package';
 import { InvalidRequestError } from '../errors.ts';
-import type { AnswerIds } from '../runtime/answered_rows.ts';
-import type { Predicted } from '../runtime/interpret.ts';
-import type { ActiveModel } from '../runtime/model_slot.ts';
-import type { Features } from '../runtime/predictor.ts';
+import type { AnswerIds } from '../inference/answered_rows.ts';
+import type { Features } from '../inference/predictor.ts';
+import type { Predicted } from '../models/interpret.ts';
+import type { ActiveModel } from '../models/model_slot.ts';
 
 // What requests and answers of the platform's own API have in common.
 

@@ -10,12 +10,12 @@ import { hasBoundedWork } from '#registry/onnx/bounded_work';
 import { refuseExternalData } from '#registry/onnx/external_data';
 import { readTreeEnsemble, type TreeEnsemble } from '#registry/onnx/tree_ensemble';
 import { createEncoder, type SignatureEncoder } from '#registry/signature_encoder';
-import { TreeInference } from '../trees/tree_inference.ts';
-import { TreeShap } from '../trees/tree_shap.ts';
-import { TreeTrial } from '../trees/tree_trial.ts';
 import { feedsOf } from './onnx_feeds.ts';
 import { RowScanner } from './row_scanner.ts';
 import { SessionThread } from './session_thread.ts';
+import { TreeInference } from './trees/tree_inference.ts';
+import { TreeShap } from './trees/tree_shap.ts';
+import { TreeTrial } from './trees/tree_trial.ts';
 
 /** Golden rows must come back this close to what the trainer saw. */
 const TOLERANCE = 1e-3;

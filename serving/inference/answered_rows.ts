@@ -1,7 +1,7 @@
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import type { NewPrediction } from '#feature_store/offline/offline_store';
+import { interpret, type Predicted, predictionOf } from '../models/interpret.ts';
 import type { Inferred } from '../routing/watched_inference.ts';
-import { interpret, type Predicted, predictionOf } from './interpret.ts';
 
 /** A row as the log takes it: its features as they are, or as the JSON text that they came in. */
 export interface AskedRow {

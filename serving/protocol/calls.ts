@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { InvalidRequestError } from '../errors.ts';
-import { type Call, type StageTimes, serverTiming } from '../runtime/call.ts';
+import { type Call, type StageTimes, serverTiming } from '../models/call.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {

@@ -6,8 +6,8 @@ import type { ModelLimits } from '#registry/graphs/model_limits';
 import { StageAliasSync } from '#registry/lifecycle/stage_alias_sync';
 import type { ModelSignature } from '#registry/model_package';
 import type { ModelRegistry, ModelVersion } from '#registry/model_registry';
-import type { Follow } from '../routing/follow.ts';
 import { AdaptiveThreshold, type ThresholdRule } from './adaptive_threshold.ts';
+import type { Follow } from './follow.ts';
 import { LoadedModel } from './loaded_model.ts';
 import { MicroBatcher } from './micro_batcher.ts';
 

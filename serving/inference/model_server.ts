@@ -12,12 +12,12 @@ import type { ServedModel } from '../config.ts';
 import { ModelNotReadyError, RoutingConflictError, UnknownServedModelError } from '../errors.ts';
 import { estimateOf } from '../experiments/results.ts';
 import { thompsonShares } from '../experiments/thompson.ts';
+import type { Follow } from '../models/follow.ts';
+import { type ActiveModel, ModelLoader } from '../models/model_slot.ts';
 import type { Subject } from '../routing/assignment.ts';
 import type { CanaryProgress } from '../routing/canary.ts';
-import type { Follow } from '../routing/follow.ts';
 import { ModelRouter, type Noted } from '../routing/model_router.ts';
 import type { Routing, RoutingStore } from '../routing/routing.ts';
-import { type ActiveModel, ModelLoader } from './model_slot.ts';
 import { OnDemandModels, type OnDemandSettings } from './on_demand.ts';
 
 export interface ModelStatus {

@@ -1,5 +1,5 @@
 import { DeadlinePassedError, OverloadedError } from '../errors.ts';
-import { UsualTime } from './usual_time.ts';
+import { UsualTime } from '../models/usual_time.ts';
 
 /** Why a request is refused: too much waits, too many rows are in flight, or it would be too late. */
 export type Refusal = 'wait' | 'rows' | 'deadline';

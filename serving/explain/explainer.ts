@@ -1,6 +1,6 @@
 import { InvalidRequestError } from '../errors.ts';
+import type { ActiveModel } from '../models/model_slot.ts';
 import { kernelShap } from './kernel_shap.ts';
-import type { ActiveModel } from './model_slot.ts';
 
 /** What each column has added to one output of a row. With the base value they add up to the value. */
 export interface OutputExplanation {
