@@ -8,7 +8,6 @@ import type { ModelLimits } from '#registry/graphs/model_limits';
 import type { Authorship } from '#registry/lifecycle/lifecycle';
 import type { ModelSignature } from '#registry/model_package';
 import type { ModelRegistry } from '#registry/model_registry';
-import type { ServedModel } from '../config.ts';
 import { ModelNotReadyError, RoutingConflictError, UnknownServedModelError } from '../errors.ts';
 import { estimateOf } from '../experiments/results.ts';
 import { thompsonShares } from '../experiments/thompson.ts';
@@ -18,6 +17,7 @@ import type { Subject } from '../routing/assignment.ts';
 import type { CanaryProgress } from '../routing/canary.ts';
 import { ModelRouter, type Noted } from '../routing/model_router.ts';
 import type { Routing, RoutingStore } from '../routing/routing.ts';
+import type { ServedModel } from '../routing/served_model.ts';
 import { OnDemandModels, type OnDemandSettings } from './on_demand.ts';
 
 export interface ModelStatus {

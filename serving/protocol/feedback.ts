@@ -16,9 +16,9 @@ import {
   UnknownExperimentError,
   UnknownPredictionError,
 } from '../errors.ts';
-import { OUTCOMES, type Outcome, resultsOf } from '../experiments/results.ts';
+import { resultsOf } from '../experiments/results.ts';
 import type { ModelServer } from '../inference/model_server.ts';
-import type { Experiment } from '../routing/assignment.ts';
+import { type Experiment, OUTCOMES, type Outcome } from '../routing/assignment.ts';
 import { routingStateSchema } from '../routing/routing.ts';
 import { parsedBody } from './requests.ts';
 import * as schemas from './schemas.ts';

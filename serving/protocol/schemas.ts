@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { foreignErrors, HEADERS, problems, REQUEST_HEADERS } from '#monitoring/api_schemas';
-import { OUTCOMES } from '../experiments/results.ts';
+import { OUTCOMES } from '../routing/assignment.ts';
 import { routingSchema } from '../routing/routing.ts';
 import { examples } from './examples.ts';
 
