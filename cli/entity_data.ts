@@ -1,9 +1,9 @@
 import type { Broker } from '#connectors/connector';
-import type { Erasable } from '#feature_store/erasure/erasable';
-import { letterFiles } from '#feature_store/erasure/letter_files';
-import { spooledData } from '#feature_store/erasure/spooled_data';
-import { offlineData, onlineData } from '#feature_store/erasure/stored_data';
-import { topicData } from '#feature_store/erasure/topic_data';
+import type { Erasable } from '#feature_store/data_subjects/erasable';
+import { letterFiles } from '#feature_store/data_subjects/letter_files';
+import { spooledData } from '#feature_store/data_subjects/spooled_data';
+import { offlineData, onlineData } from '#feature_store/data_subjects/stored_data';
+import { topicData } from '#feature_store/data_subjects/topic_data';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { VIEWS } from '#feature_store/views/catalog';

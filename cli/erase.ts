@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { countOf, type DataSubject, dataSubject, type Erasable } from '#feature_store/data_subjects/erasable';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
-import { countOf, type DataSubject, dataSubject, type Erasable } from '#feature_store/erasure/erasable';
 import { encodeErasureRequest, fingerprintOf } from '#feature_store/erasure/erasures';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { VIEWS } from '#feature_store/views/catalog';

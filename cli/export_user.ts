@@ -1,5 +1,5 @@
 import { type FileHandle, open } from 'node:fs/promises';
-import { dataSubject } from '#feature_store/erasure/erasable';
+import { dataSubject } from '#feature_store/data_subjects/erasable';
 import { VIEWS } from '#feature_store/views/catalog';
 import { onDisk } from '#storage/errors';
 import { withEntityData } from './entity_data.ts';

@@ -19,7 +19,6 @@ export {
 export {
   asOf,
   dayOfWeek,
-  type EventFields,
   expression,
   type Feature,
   type FeatureType,
@@ -49,4 +48,5 @@ export {
   onDemandView,
 } from '#feature_store/definitions/on_demand';
 export { inRange, matches, notNull, oneOf, type QualityRule, satisfies } from '#feature_store/definitions/quality_rule';
+export type { EventFields } from '#feature_store/definitions/source';
 export { type Entity, type EventSource, entity, eventSource, type History } from '#feature_store/definitions/source';

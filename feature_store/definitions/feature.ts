@@ -1,12 +1,10 @@
 import { HOUR_MS } from '#kernel/time';
 import type { CodeOptions } from './code_identity.ts';
 import type { FeatureValue } from './feature_row.ts';
+import type { EventFields } from './source.ts';
 
 export const FEATURE_TYPES = ['double', 'long', 'boolean', 'string'] as const;
 export type FeatureType = (typeof FEATURE_TYPES)[number];
-
-/** The validated event a feature is computed from. */
-export type EventFields = Readonly<Record<string, unknown>>;
 
 interface Described {
   readonly type: FeatureType;

@@ -1,5 +1,7 @@
 import type { z } from 'zod';
-import type { EventFields } from './feature.ts';
+
+/** The validated event a feature is computed from. */
+export type EventFields = Readonly<Record<string, unknown>>;
 
 /** What a join key may hold, by the source's schema. */
 export type JoinKeyType = 'string' | 'number' | 'bigint' | 'boolean';

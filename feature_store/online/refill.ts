@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type FeatureRow, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
-import { writeUnerased } from '#feature_store/erasure/write_unerased';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
+import { writeUnerased } from '#feature_store/online/write_unerased';
 import { messageOf } from '#kernel/errors';
 import type { Service } from '#kernel/lifecycle';
 import type { HealthSource, HealthState } from '#monitoring/health';

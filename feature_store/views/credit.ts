@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import { count, max, mean } from '#feature_store/definitions/aggregations';
-import { type EventFields, expression, field, fromEvent } from '#feature_store/definitions/feature';
+import { expression, field, fromEvent } from '#feature_store/definitions/feature';
 import { featureView } from '#feature_store/definitions/feature_view';
 import { inRange } from '#feature_store/definitions/quality_rule';
+import type { EventFields } from '#feature_store/definitions/source';
 import { entity, eventSource } from '#feature_store/definitions/source';
 import { envelope, id } from './event_envelope.ts';
 import { clamp01, numberOr0 } from './numeric.ts';

@@ -1,13 +1,7 @@
 import { count, distinct, max, mean, stddev, sum } from '#feature_store/definitions/aggregations';
-import {
-  type EventFields,
-  expression,
-  field,
-  hourOfDay,
-  isWeekend,
-  sincePrevious,
-} from '#feature_store/definitions/feature';
+import { expression, field, hourOfDay, isWeekend, sincePrevious } from '#feature_store/definitions/feature';
 import { featureView } from '#feature_store/definitions/feature_view';
+import type { EventFields } from '#feature_store/definitions/source';
 import { clamp01, numberOr0 } from './numeric.ts';
 import { account, transactions } from './transactions.ts';
 

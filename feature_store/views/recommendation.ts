@@ -1,7 +1,8 @@
 import { count, last, ratio, top } from '#feature_store/definitions/aggregations';
-import { type EventFields, field } from '#feature_store/definitions/feature';
+import { field } from '#feature_store/definitions/feature';
 import { featureView } from '#feature_store/definitions/feature_view';
 import { columns, onDemand, onDemandView } from '#feature_store/definitions/on_demand';
+import type { EventFields } from '#feature_store/definitions/source';
 import { isClick, isPurchase, user, userEvents } from './user_events.ts';
 
 const isView = ({ event_type: type }: EventFields): boolean => type === 'view' || type === 'page_view';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { EventFields } from '#feature_store/definitions/feature';
+import type { EventFields } from '#feature_store/definitions/source';
 import { entity, eventSource } from '#feature_store/definitions/source';
 import { envelope, id } from './event_envelope.ts';
 

@@ -15,6 +15,12 @@ import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import type { ArchivePlace } from '#pipelines/archive/archive_place';
 import type { ArchivePosition } from '#pipelines/archive/archive_reader';
+import {
+  createEventDecoder,
+  createRowDecoder,
+  type DecodedEvent,
+  unreadableEvent,
+} from '#pipelines/events/decode_events';
 import { BrokerSource, type OffsetOutOfRangePolicy } from '#pipelines/io/broker_source';
 import {
   archiveCursor,
@@ -27,21 +33,15 @@ import { HistorySource } from '#pipelines/io/history_source';
 import { type HistoryRows, MergedHistory } from '#pipelines/io/merged_history';
 import { QuerySource } from '#pipelines/io/query_source';
 import { createSourceMetrics } from '#pipelines/io/source_metrics';
-import { WriteDeadLetters, WriteRows } from '#pipelines/io/write_rows';
 import type { PCollection, PipelineRoot } from '#pipelines/model/pcollection';
 import { filter, flatten, keyedCoder, parDo, parDoTagged, read } from '#pipelines/model/transforms';
 import { ApplyErasures } from '#pipelines/transforms/apply_erasures';
 import { type ComputedRow, ComputeFeatures, DEAD, SplitInvalid } from '#pipelines/transforms/compute_features';
-import {
-  createEventDecoder,
-  createRowDecoder,
-  type DecodedEvent,
-  unreadableEvent,
-} from '#pipelines/transforms/decode_events';
 import type { FailureLimit } from '#pipelines/transforms/failure_limit';
 import type { FeatureMetrics } from '#pipelines/transforms/feature_metrics';
 import { writeStatistics } from '#pipelines/transforms/feature_statistics';
 import { KeyByEntity } from '#pipelines/transforms/key_by_entity';
+import { WriteDeadLetters, WriteRows } from '#pipelines/transforms/write_rows';
 
 /** Where features go, and what they are. */
 export interface FeatureDeps {

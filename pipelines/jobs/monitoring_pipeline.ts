@@ -9,7 +9,6 @@ import type { Registry } from '#monitoring/metrics';
 import { type DoFn, outputTag, type ProcessContext } from '#pipelines/engine/dofn';
 import { BrokerSource } from '#pipelines/io/broker_source';
 import { createSourceMetrics } from '#pipelines/io/source_metrics';
-import { WriteDeadLetters } from '#pipelines/io/write_rows';
 import { combinePerKey } from '#pipelines/model/grouping';
 import type { KV, PCollection, PipelineRoot } from '#pipelines/model/pcollection';
 import { keyBy, parDo, parDoTagged, read, windowInto } from '#pipelines/model/transforms';
@@ -30,6 +29,7 @@ import {
   type UnreadablePrediction,
 } from '#pipelines/transforms/drift/prediction_window';
 import { periodicImpulse } from '#pipelines/transforms/standard/periodic_impulse';
+import { WriteDeadLetters } from '#pipelines/transforms/write_rows';
 
 export interface MonitoringDeps {
   readonly broker: Broker;

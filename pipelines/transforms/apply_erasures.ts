@@ -8,7 +8,7 @@ import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import type { Logger } from '#monitoring/log';
 import type { DoFn, ProcessContext } from '#pipelines/engine/dofn';
-import type { DecodedEvent, ErasedEntity } from './decode_events.ts';
+import type { DecodedEvent, ErasedEntity } from '../events/decode_events.ts';
 
 interface Deps {
   readonly producer: Producer;

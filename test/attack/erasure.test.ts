@@ -10,7 +10,7 @@ import { loadPlatformConfig } from '#cli/platform_config';
 import { createOfflineStore, createOnlineStore } from '#feature_store/config';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import { fingerprintOf } from '#feature_store/erasure/erasures';
-import { writeUnerased } from '#feature_store/erasure/write_unerased';
+import { writeUnerased } from '#feature_store/online/write_unerased';
 import { fraudView } from '#feature_store/views/fraud';
 import { eventTime, processingTime, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';

@@ -16,7 +16,7 @@ import { MlflowRegistry } from '#registry/mlflow/mlflow_registry';
 import { readModelFolder } from '#registry/model_folder';
 import { trainInPython } from '#registry/trainers/python_trainer';
 import { trainingConfigSchema } from '#registry/trainers/training_config';
-import type { TrainingTable } from '#registry/trainers/training_table';
+import type { TrainingTable } from '#registry/training_table';
 import { servingConfigSchema } from '#serving/config';
 import { ModelServer } from '#serving/inference/model_server';
 import { examineModel } from '#serving/models/loaded_model';

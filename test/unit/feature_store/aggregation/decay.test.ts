@@ -1,6 +1,7 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { emptyEntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
+import { emptyEntityState } from '#feature_store/aggregation/entity_state';
+import { ViewComputation } from '#feature_store/aggregation/view_computation';
 import {
   approxDistinct,
   count,
@@ -17,9 +18,9 @@ import {
   top,
   variance,
 } from '#feature_store/definitions/aggregations';
-import type { EventFields } from '#feature_store/definitions/feature';
 import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import { featureView } from '#feature_store/definitions/feature_view';
+import type { EventFields } from '#feature_store/definitions/source';
 import { account, transactions } from '#feature_store/views/transactions';
 import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '#kernel/time';
 

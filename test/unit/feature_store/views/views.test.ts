@@ -1,11 +1,12 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { emptyEntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
+import { emptyEntityState } from '#feature_store/aggregation/entity_state';
+import { ViewComputation } from '#feature_store/aggregation/view_computation';
 import { entityKeyOf } from '#feature_store/definitions/entity_key';
-import type { EventFields } from '#feature_store/definitions/feature';
 import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import type { FeatureService } from '#feature_store/definitions/feature_service';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import type { EventFields } from '#feature_store/definitions/source';
 import { valuesAsOf } from '#feature_store/retrieval/as_of';
 import { vectorOf } from '#feature_store/retrieval/feature_vector';
 import { SERVICES, VIEWS } from '#feature_store/views/catalog';

@@ -1,8 +1,9 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { count, distinct, mean, sum } from '#feature_store/definitions/aggregations';
-import { type EventFields, expression, type Feature, sincePrevious } from '#feature_store/definitions/feature';
+import { expression, type Feature, sincePrevious } from '#feature_store/definitions/feature';
 import { type FeatureView, featureView } from '#feature_store/definitions/feature_view';
+import type { EventFields } from '#feature_store/definitions/source';
 import { fraudView } from '#feature_store/views/fraud';
 import { MINUTE_MS } from '#kernel/time';
 import { fromScratch, ofEvents, Platform, START, transaction } from '../../../support/streaming_platform.ts';

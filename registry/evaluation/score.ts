@@ -6,7 +6,7 @@ import { DEFAULT_LIMITS, type ModelLimits } from '../graphs/model_limits.ts';
 import { type ModelPackage, type ModelSignature, outputWidth } from '../model_package.ts';
 import { refuseExternalData } from '../onnx/external_data.ts';
 import { createEncoder } from '../signature_encoder.ts';
-import type { CellValue, TrainingTable } from './training_table.ts';
+import type { CellValue, TrainingTable } from '../training_table.ts';
 
 const ROWS_A_RUN = 1_000;
 const MOST_EXAMPLES = 16;

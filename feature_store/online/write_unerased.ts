@@ -1,7 +1,7 @@
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
-import { Erasures } from './erasures.ts';
+import { Erasures } from '../erasure/erasures.ts';
 
 /** Clocks of machines may differ by so much, ms. */
 const CLOCK_DIFFERENCE_MS = 60_000;

@@ -4,7 +4,7 @@ import type { LogRecord } from '#connectors/connector';
 import { ATTEMPTS_HEADER } from '#connectors/dead_letters';
 import { transactions } from '#feature_store/views/transactions';
 import { DAY_MS, MIN_EVENT_TIME, MINUTE_MS, processingTime } from '#kernel/time';
-import { createEventDecoder, createRowDecoder } from '#pipelines/transforms/decode_events';
+import { createEventDecoder, createRowDecoder } from '#pipelines/events/decode_events';
 
 // The broker is an open door: whatever lies in it, a pipeline goes on, and nothing that it cannot use moves its watermark.
 

@@ -11,9 +11,8 @@ import {
 import { formatOf, type ReadRow } from '#connectors/files/formats';
 import type { UnreadableBatchError } from '#connectors/kafka/errors';
 import { type EntityKey, joinKeyValue } from '#feature_store/definitions/entity_key';
-import type { EventFields } from '#feature_store/definitions/feature';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
-import type { EventSource, JoinKeyType } from '#feature_store/definitions/source';
+import type { EventFields, EventSource, JoinKeyType } from '#feature_store/definitions/source';
 import { type ErasureRequest, Erasures, readErasureRequest } from '#feature_store/erasure/erasures';
 import { messageOf } from '#kernel/errors';
 import { readEventTime } from '#kernel/event_time_text';
