@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import autocannon from 'autocannon';
 import type { Broker } from '#connectors/connector';
-import { MemoryLog } from '#connectors/memory/memory_log';
+import { DiskLog } from '#connectors/disk_log/disk_log';
 import { postgresConfigSchema } from '#connectors/postgres/config';
 import { createPostgresPool } from '#connectors/postgres/pool';
 import { createRedis } from '#connectors/redis/client';
@@ -217,9 +217,9 @@ async function cacheHits(): Promise<void> {
 
 async function stream(): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), 'features-bench-'));
-  const broker = new MemoryLog(
+  const broker = new DiskLog(
     { log: silentLogger, clock },
-    { kind: 'memory', directory: join(directory, 'log'), fsync: 'never', segmentBytes: 1e8 },
+    { kind: 'disk_log', directory: join(directory, 'log'), fsync: 'never', segmentBytes: 1e8 },
   );
   await broker.start();
   const topics = { rawEventsTopic: 'raw', featureEventsTopic: 'features', deadLetterTopic: 'dead' };

@@ -86,7 +86,7 @@ export class RunningPlatform {
 
   broker(): Broker {
     return this.#proxy('broker', {
-      ...{ kind: 'memory', name: `log of process ${this.pid}`, hasHeaders: true, addsPartitions: false, ...NO_LIFE },
+      ...{ kind: 'disk_log', name: `log of process ${this.pid}`, hasHeaders: true, addsPartitions: false, ...NO_LIFE },
       producer: { send: (...args: readonly unknown[]) => this.#call('broker', 'send', args) },
       openPartition: (...args: readonly unknown[]) => this.#open(args),
     });

@@ -104,7 +104,7 @@ async function applied(
     }
     return true;
   };
-  const isElsewhere = data.broker.kind !== 'memory' || (await RunningPlatform.find(config, 'broker')) !== undefined;
+  const isElsewhere = data.broker.kind !== 'disk_log' || (await RunningPlatform.find(config, 'broker')) !== undefined;
   if (isElsewhere) return look();
   const { views } = definitionsOf(config);
   const log = createLogger({ level: 'error' });

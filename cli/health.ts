@@ -99,7 +99,7 @@ export function createHealth(deps: Deps, config: PlatformConfig, roles: readonly
   const sources: HealthSource[] = [...probes, ...roles.flatMap((role) => jobs[role] ?? [])];
   reportHealthMetrics(metrics, sources);
   const jobsOf = (role: Role): readonly string[] => (jobs[role] ?? []).map(({ name }) => name);
-  const writesToDisk = config.broker.kind === 'memory' || config.gateway.spool !== undefined;
+  const writesToDisk = config.broker.kind === 'disk_log' || config.gateway.spool !== undefined;
   const rules: Readonly<Record<Role, Health['notReady']>> = {
     // With a spool it takes events without the broker; the spool reports itself.
     gateway: whenAnyIsDown([...(config.gateway.spool === undefined ? [BROKER] : []), ...(writesToDisk ? [DISK] : [])]),

@@ -100,7 +100,7 @@ export async function repairLogs(folders: readonly string[], { json }: { readonl
 async function placesOf(config: PlatformConfig, folders: readonly string[]): Promise<readonly Place[]> {
   const { broker, onlineStore, gateway } = config;
   const known: [string, string | undefined][] = [
-    ['broker', broker.kind === 'memory' ? broker.directory : undefined],
+    ['broker', broker.kind === 'disk_log' ? broker.directory : undefined],
     ['online store', onlineStore.kind === 'memory' ? `${onlineStore.file}.changes` : undefined],
     ['spool', gateway.spool?.directory],
   ];

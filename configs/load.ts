@@ -14,6 +14,14 @@ export interface EnvironmentVariable {
   readonly when?: { readonly path: string; readonly is: string };
 }
 
+/** A value with a new name: the old one works for one more version. */
+export interface RenamedValue {
+  /** Dotted path: `broker.kind`. */
+  readonly path: string;
+  readonly old: string;
+  readonly now: string;
+}
+
 export interface LoadOptions<T> {
   readonly schema: z.ZodType<T>;
   /** Folder of `default.yaml` and `<environment>.yaml`. */
@@ -24,6 +32,10 @@ export interface LoadOptions<T> {
   readonly variables: Readonly<Record<string, EnvironmentVariable>>;
   /** Laid over everything else: command-line flags, by dotted path. */
   readonly overrides?: Readonly<Record<string, unknown>>;
+  /** Values with a new name. */
+  readonly renamed?: readonly RenamedValue[];
+  /** Called for each place that uses an old name, with a message for the operator. */
+  readonly onOldName?: (message: string) => void;
 }
 
 /**
@@ -38,7 +50,9 @@ export function loadConfig<T extends object>(given: LoadOptions<T>): Readonly<T>
   const options = { ...given, env: withFiles(given, problems) };
   const tree: Tree = {};
   for (const name of ['default', ...options.environment.split(',').map((part) => part.trim())]) {
-    merge(tree, readYaml(options.directory, name, options.env, problems));
+    const layer = readYaml(options.directory, name, options.env, problems);
+    for (const renamed of options.renamed ?? []) replaceOldName(layer, renamed, `${name}.yaml`, options.onOldName);
+    merge(tree, layer);
   }
   const set = Object.entries(options.variables).filter(([name]) => (options.env[name] ?? '') !== '');
   for (const [name, variable] of set) {
@@ -51,6 +65,7 @@ export function loadConfig<T extends object>(given: LoadOptions<T>): Readonly<T>
   for (const [path, value] of Object.entries(options.overrides ?? {})) {
     if (value !== undefined) setPath(tree, path, value);
   }
+  for (const renamed of options.renamed ?? []) replaceOldName(tree, renamed, 'the environment', options.onOldName);
   const parsed = options.schema.safeParse(tree);
   if (!parsed.success) problems.push(...parsed.error.issues.map(describeIssue));
   if (problems.length > 0 || !parsed.success) {
@@ -161,10 +176,23 @@ function readVariable(text: string, type: EnvironmentVariable['type']): unknown 
   }
 }
 
+function replaceOldName(
+  tree: Tree,
+  { path, old, now }: RenamedValue,
+  where: string,
+  onOldName: LoadOptions<object>['onOldName'],
+): void {
+  if (getPath(tree, path) !== old) return;
+  setPath(tree, path, now);
+  onOldName?.(
+    `${path}: ${old} in ${where} is the old name of ${now}; the next version refuses it. Write ${path}: ${now}`,
+  );
+}
+
 function merge(target: Tree, source: Tree): void {
   for (const [key, value] of Object.entries(source)) {
     const existing = target[key];
-    // A section that changes kind starts afresh: keys of a memory broker mean nothing to Kafka.
+    // A section that changes kind starts afresh: keys of a disk log mean nothing to Kafka.
     const sameKind = isTree(existing) && isTree(value) && (value.kind === undefined || value.kind === existing.kind);
     if (sameKind) merge(existing, value);
     else target[key] = value;

@@ -82,7 +82,7 @@ async function demoConfig(options: DemoOptions): Promise<PlatformConfig> {
   if (!options.keep) await beginDemoFolder(env.DATA_DIRECTORY, isDefault);
   const run = Date.now().toString(36);
   const shared = loadPlatformConfig(env);
-  const suffix = shared.broker.kind === 'memory' ? '' : `-${run}`;
+  const suffix = shared.broker.kind === 'disk_log' ? '' : `-${run}`;
   const { topics } = shared;
   return loadPlatformConfig(env, {
     'topics.rawEvents': `${topics.rawEvents}${suffix}`,

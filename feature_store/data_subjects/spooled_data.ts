@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { PartitionLog } from '#connectors/disk_log/partition_log';
 import { isMentioned } from '#connectors/entity_mention';
-import { PartitionLog } from '#connectors/memory/partition_log';
 import type { Logger } from '#monitoring/log';
 import { FolderLockedError } from '#storage/errors';
 import { FolderLock } from '#storage/folder_lock';

@@ -5,13 +5,13 @@ import type { DataSubject, Erasable, SubjectRecord } from './erasable.ts';
 const POLL = { maxRecords: 500, maxWaitMs: 300 };
 
 /**
- * Records of a topic. The memory log erases them; other brokers cannot.
+ * Records of a topic. The disk log erases them; other brokers cannot.
  *
  * @param hasKeys - records have the entity's key: their broker is given a record that deletes it, which counts where the topic is compacted
  */
 export const topicData = (broker: Broker, topic: string, hasKeys: boolean): Erasable => ({
   place: `topic ${topic}`,
-  ...(broker.kind === 'memory'
+  ...(broker.kind === 'disk_log'
     ? {}
     : { stays: `records last until the retention${hasKeys ? ' or compaction' : ''} of topic ${topic} removes them` }),
   ...(broker.kind === 'pubsub'
@@ -20,7 +20,7 @@ export const topicData = (broker: Broker, topic: string, hasKeys: boolean): Eras
       }
     : {}),
   async erase({ key, mention }) {
-    if (broker.kind === 'memory') return (await broker.eraseRecords?.(topic, mention)) ?? 0;
+    if (broker.kind === 'disk_log') return (await broker.eraseRecords?.(topic, mention)) ?? 0;
     if (hasKeys && broker.kind === 'kafka') await broker.producer.send(topic, [{ key, value: null }]);
     return 0;
   },

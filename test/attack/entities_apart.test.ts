@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import pg from 'pg';
 import { z } from 'zod';
 import type { DeadLetter } from '#connectors/dead_letters';
-import { MemoryLog } from '#connectors/memory/memory_log';
+import { DiskLog } from '#connectors/disk_log/disk_log';
 import { createRedis } from '#connectors/redis/client';
 import { redisConfigSchema } from '#connectors/redis/config';
 import { createFeatureApi } from '#feature_store/api/feature_api';
@@ -149,9 +149,9 @@ test.each(['memory', 'redis'] as const)(
         const views = viewsOf(run);
         const online = await onlineStore(kind, views, folder);
         await online.start(new AbortController().signal);
-        const broker = new MemoryLog(
+        const broker = new DiskLog(
           { log: silentLogger, clock: systemClock },
-          { kind: 'memory', directory: join(folder, 'log'), fsync: 'never', segmentBytes: 1e8 },
+          { kind: 'disk_log', directory: join(folder, 'log'), fsync: 'never', segmentBytes: 1e8 },
         );
         await broker.start();
         const topics = { rawEventsTopic: 'raw', featureEventsTopic: 'features', deadLetterTopic: 'dead' };

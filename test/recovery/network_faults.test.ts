@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { DiskLog } from '#connectors/disk_log/disk_log';
 import { kafkaConfigSchema } from '#connectors/kafka/config';
-import { MemoryLog } from '#connectors/memory/memory_log';
 import { postgresConfigSchema } from '#connectors/postgres/config';
 import { redisConfigSchema } from '#connectors/redis/config';
 import { createOfflineStore, createOnlineStore } from '#feature_store/config';
@@ -106,9 +106,9 @@ test.each(['Redis', 'PostgreSQL'] as const)(
     const proxy = await startProxy(Number(which === 'Redis' ? redisUrl.port : postgresUrl.port));
     const portOf = (server: typeof which, url: URL): number => (which === server ? proxy.port : Number(url.port));
     const own = join(folder, which);
-    const broker = new MemoryLog(
+    const broker = new DiskLog(
       { log: silentLogger, clock: systemClock },
-      { kind: 'memory', directory: join(own, 'log'), fsync: 'never', segmentBytes: 1e8 },
+      { kind: 'disk_log', directory: join(own, 'log'), fsync: 'never', segmentBytes: 1e8 },
     );
     const deps = { log: silentLogger, clock: systemClock, views: [fraudView] };
     const redis = redisConfigSchema.parse({

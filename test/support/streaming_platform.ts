@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { DiskLog } from '#connectors/disk_log/disk_log';
 import { createFileSystems } from '#connectors/files/file_systems';
-import { MemoryLog } from '#connectors/memory/memory_log';
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
@@ -82,9 +82,9 @@ export class Rows {
 
 export class Platform {
   readonly directory = mkdtempSync(join(tmpdir(), 'hand-over-'));
-  readonly broker = new MemoryLog(
+  readonly broker = new DiskLog(
     { log: silentLogger, clock: systemClock },
-    { kind: 'memory', directory: join(this.directory, 'log'), fsync: 'never', segmentBytes: 1e8 },
+    { kind: 'disk_log', directory: join(this.directory, 'log'), fsync: 'never', segmentBytes: 1e8 },
   );
   readonly live = new Rows();
   metrics = createFeatureMetrics(createMetricsRegistry({ process: false }));

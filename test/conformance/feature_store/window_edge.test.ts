@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { MemoryLog } from '#connectors/memory/memory_log';
+import { DiskLog } from '#connectors/disk_log/disk_log';
 import { count, sum } from '#feature_store/definitions/aggregations';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import { featureService } from '#feature_store/definitions/feature_service';
@@ -64,9 +64,9 @@ const bodyOf = (id: number, at: number): string =>
 /** Runs a job with the events to its end. @returns its rows, and what an online store holds of the account */
 async function run(view: View, times: readonly number[], from: 'stream' | 'history') {
   const folder = mkdtempSync(join(tmpdir(), 'edge-'));
-  const broker = new MemoryLog(
+  const broker = new DiskLog(
     { log: silentLogger, clock: systemClock },
-    { kind: 'memory', directory: join(folder, 'log'), fsync: 'never', segmentBytes: 1e8 },
+    { kind: 'disk_log', directory: join(folder, 'log'), fsync: 'never', segmentBytes: 1e8 },
   );
   const online = new MemoryOnlineStore(
     { log: silentLogger, clock: systemClock, ttlMs: new Map() },

@@ -117,7 +117,7 @@ test('the platform does not start where sslMode requires what the server does no
   const services = {
     ...env,
     ENVIRONMENT: 'services',
-    INGEST_SINK: 'memory',
+    INGEST_SINK: 'disk_log',
     REDIS_HOST: plainRedis.hostname,
     REDIS_PORT: plainRedis.port,
   };

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { MemoryLog } from '#connectors/memory/memory_log';
+import { DiskLog } from '#connectors/disk_log/disk_log';
 import { postgresConfigSchema } from '#connectors/postgres/config';
 import { createRedis } from '#connectors/redis/client';
 import { redisConfigSchema } from '#connectors/redis/config';
@@ -64,8 +64,8 @@ test('kill -9 of Redis and PostgreSQL during writes loses nothing, and counts no
       database: 'postgres',
     }),
   });
-  const broker = new MemoryLog(base, {
-    kind: 'memory',
+  const broker = new DiskLog(base, {
+    kind: 'disk_log',
     directory: join(folder, 'log'),
     fsync: 'never',
     segmentBytes: 1e8,

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { MemoryLog } from '#connectors/memory/memory_log';
+import { DiskLog } from '#connectors/disk_log/disk_log';
 import type { WindowStatistics } from '#feature_store/aggregation/statistics';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
@@ -27,12 +27,12 @@ const START = Math.floor(Date.now() / HOUR_MS) * HOUR_MS - 3 * DAY_MS;
 const EVENTS = 400;
 
 let directory: string;
-let broker: MemoryLog;
+let broker: DiskLog;
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'fraud-runners-'));
-  broker = new MemoryLog(
+  broker = new DiskLog(
     { log: silentLogger, clock: systemClock },
-    { kind: 'memory', directory: join(directory, 'log'), fsync: 'never', segmentBytes: 1e8 },
+    { kind: 'disk_log', directory: join(directory, 'log'), fsync: 'never', segmentBytes: 1e8 },
   );
   await broker.start();
   await broker.ensureTopics(Object.values(TOPICS).map((name) => ({ name, partitions: 1 })));

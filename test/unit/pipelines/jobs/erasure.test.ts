@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { z } from 'zod';
-import { MemoryLog } from '#connectors/memory/memory_log';
+import { DiskLog } from '#connectors/disk_log/disk_log';
 import { dataSubject } from '#feature_store/data_subjects/erasable';
 import { offlineData, onlineData } from '#feature_store/data_subjects/stored_data';
 import { topicData } from '#feature_store/data_subjects/topic_data';
@@ -68,15 +68,15 @@ function filesWith(directory: string, text: string): readonly string[] {
 
 class Platform {
   readonly directory: string;
-  readonly broker: MemoryLog;
+  readonly broker: DiskLog;
   readonly online: MemoryOnlineStore;
   #handle: PipelineHandle | undefined;
 
   constructor(directory: string) {
     this.directory = directory;
-    this.broker = new MemoryLog(
+    this.broker = new DiskLog(
       { log: silentLogger, clock },
-      { kind: 'memory', directory: join(directory, 'log'), fsync: 'never', segmentBytes: 10_000 },
+      { kind: 'disk_log', directory: join(directory, 'log'), fsync: 'never', segmentBytes: 10_000 },
     );
     this.online = new MemoryOnlineStore(
       { log: silentLogger, clock, ttlMs: new Map() },

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
 import { z } from 'zod';
+import { DiskLog } from '#connectors/disk_log/disk_log';
 import { encodeRows } from '#connectors/files/encode_rows';
 import { createFileSystems } from '#connectors/files/file_systems';
-import { MemoryLog } from '#connectors/memory/memory_log';
 import { count } from '#feature_store/definitions/aggregations';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import { serviceOfView } from '#feature_store/definitions/feature_service';
@@ -42,9 +42,9 @@ const viewOf = (type: z.ZodType) =>
 
 async function backfill(view: ReturnType<typeof viewOf>, file: string) {
   const written: FeatureRow[] = [];
-  const broker = new MemoryLog(
+  const broker = new DiskLog(
     { log: silentLogger, clock: systemClock },
-    { kind: 'memory', directory: join(folder, `log-${Math.random()}`), fsync: 'never', segmentBytes: 1e8 },
+    { kind: 'disk_log', directory: join(folder, `log-${Math.random()}`), fsync: 'never', segmentBytes: 1e8 },
   );
   await broker.start();
   await broker.ensureTopics([{ name: 'dead', partitions: 1 }]);

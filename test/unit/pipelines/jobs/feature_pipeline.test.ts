@@ -5,8 +5,8 @@ import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { DeadLetter } from '#connectors/dead_letters';
+import { DiskLog } from '#connectors/disk_log/disk_log';
 import { encodeRows } from '#connectors/files/encode_rows';
-import { MemoryLog } from '#connectors/memory/memory_log';
 import type { WindowStatistics } from '#feature_store/aggregation/statistics';
 import { fromEvent } from '#feature_store/definitions/feature';
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
@@ -41,12 +41,12 @@ const START = Math.floor(Date.now() / HOUR_MS) * HOUR_MS - 3 * DAY_MS + 17;
 const isOfEvent = ({ eventTime }: FeatureRow): boolean => eventTime % MINUTE_MS !== 0;
 
 let directory: string;
-let broker: MemoryLog;
+let broker: DiskLog;
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), 'feature-pipeline-'));
-  broker = new MemoryLog(
+  broker = new DiskLog(
     { log: silentLogger, clock: systemClock },
-    { kind: 'memory', directory: join(directory, 'log'), fsync: 'never', segmentBytes: 1e8 },
+    { kind: 'disk_log', directory: join(directory, 'log'), fsync: 'never', segmentBytes: 1e8 },
   );
   await broker.start();
   await broker.ensureTopics(Object.values(TOPICS).map((name) => ({ name, partitions: 1 })));

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { type DeadLetter, DeadLetterQueue } from '#connectors/dead_letters';
-import { MemoryLog } from '#connectors/memory/memory_log';
+import { DiskLog } from '#connectors/disk_log/disk_log';
 import { StatisticsOf } from '#feature_store/aggregation/statistics';
 import type { DriftReport, OfflineStore } from '#feature_store/offline/offline_store';
 import { Random } from '#kernel/random';
@@ -22,12 +22,12 @@ const WINDOWS = 100;
 const ROWS = 300;
 
 let directory: string;
-let broker: MemoryLog;
+let broker: DiskLog;
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), 'monitoring-'));
-  broker = new MemoryLog(
+  broker = new DiskLog(
     { log: silentLogger, clock: systemClock },
-    { kind: 'memory', directory, fsync: 'never', segmentBytes: 1e8 },
+    { kind: 'disk_log', directory, fsync: 'never', segmentBytes: 1e8 },
   );
   await broker.start();
   await broker.ensureTopics([TOPIC, DEAD_LETTERS].map((name) => ({ name, partitions: 1 })));

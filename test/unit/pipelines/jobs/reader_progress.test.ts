@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { MemoryLog } from '#connectors/memory/memory_log';
+import { DiskLog } from '#connectors/disk_log/disk_log';
 import { count, session, sum } from '#feature_store/definitions/aggregations';
 import { type FeatureRow, replaces } from '#feature_store/definitions/feature_row';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
@@ -48,9 +48,9 @@ class Run {
   readonly history = new Map<string, FeatureRow>();
   readonly metrics = createFeatureMetrics(createMetricsRegistry({ process: false }));
   readonly #folder = mkdtempSync(join(tmpdir(), 'reader-'));
-  readonly broker = new MemoryLog(
+  readonly broker = new DiskLog(
     { log: silentLogger, clock: systemClock },
-    { kind: 'memory', directory: join(this.#folder, 'log'), fsync: 'never', segmentBytes: 1e8 },
+    { kind: 'disk_log', directory: join(this.#folder, 'log'), fsync: 'never', segmentBytes: 1e8 },
   );
   readonly online = new MemoryOnlineStore(
     { log: silentLogger, clock: systemClock, ttlMs: new Map() },

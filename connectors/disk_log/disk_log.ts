@@ -26,7 +26,7 @@ import { OffsetOutOfRangeError, RecordTooLargeError, refusalOf, UnknownTopicErro
 import { checkedRecords } from '../record_check.ts';
 import { mostRecordBytes, recordBytes } from '../record_size.ts';
 import { fromTextRecord, toTextRecord } from '../text_record.ts';
-import type { MemoryLogConfig } from './config.ts';
+import type { DiskLogConfig } from './config.ts';
 import { LARGEST_FRAME, PartitionLog } from './partition_log.ts';
 
 interface Topic {
@@ -54,13 +54,13 @@ const positionsSchema = z.record(z.string(), z.string());
  * The embedded broker: a partitioned log on this machine's disk, for one process. Semantics are those of Kafka that the
  * platform relies on: order within a partition, records kept until retention, readers that own their positions.
  */
-export class MemoryLog implements Broker {
-  readonly kind = 'memory';
+export class DiskLog implements Broker {
+  readonly kind = 'disk_log';
   readonly hasHeaders = true;
   readonly addsPartitions = false;
-  readonly name = 'memory log';
+  readonly name = 'disk log';
   readonly producer: Producer;
-  readonly #config: MemoryLogConfig;
+  readonly #config: DiskLogConfig;
   readonly #log: Logger;
   readonly #clock: Clock;
   readonly #topics = new Map<string, Topic>();
@@ -68,10 +68,10 @@ export class MemoryLog implements Broker {
   #timers: NodeJS.Timeout[] = [];
   #roundRobin = 0;
 
-  constructor(deps: { log: Logger; clock: Clock }, config: MemoryLogConfig) {
+  constructor(deps: { log: Logger; clock: Clock }, config: DiskLogConfig) {
     this.#config = config;
     this.#clock = deps.clock;
-    this.#log = deps.log.child({ component: 'connectors.memory' });
+    this.#log = deps.log.child({ component: 'connectors.disk_log' });
     this.producer = { send: (topic, records) => this.#send(topic, records) };
   }
 
@@ -141,7 +141,7 @@ export class MemoryLog implements Broker {
       }
     };
     const timer = setInterval(() => {
-      run().catch((error: unknown) => this.#log.error({ error }, 'memory_log.housekeeping_failed'));
+      run().catch((error: unknown) => this.#log.error({ error }, 'disk_log.housekeeping_failed'));
     }, intervalMs);
     timer.unref();
     this.#timers.push(timer);
@@ -176,7 +176,7 @@ export class MemoryLog implements Broker {
 
   async #send(topicName: string, sent: readonly OutgoingRecord[]): Promise<void> {
     const { partitions } = this.#topic(topicName);
-    const records = checkedRecords('the memory log', topicName, sent).map(toTextRecord);
+    const records = checkedRecords('the disk log', topicName, sent).map(toTextRecord);
     const nowMs = this.#clock.now();
     if (records.some(isTooLarge)) return this.#sendOthers(topicName, records);
     if (records.length === 1) {
@@ -198,7 +198,7 @@ export class MemoryLog implements Broker {
     for (const [index, record] of records.entries()) {
       if (!isTooLarge(record)) continue;
       const size = { sizeBytes: recordBytes(record), maxBytes: LARGEST_FRAME - FRAME_OVERHEAD_BYTES };
-      refused.set(index, new RecordTooLargeError('the memory log', topicName, record.key, size));
+      refused.set(index, new RecordTooLargeError('the disk log', topicName, record.key, size));
     }
     if (refused.size < records.length)
       await this.#send(
@@ -215,7 +215,7 @@ export class MemoryLog implements Broker {
 
   #topic(name: string): Topic {
     const topic = this.#topics.get(name);
-    if (topic === undefined) throw new UnknownTopicError('the memory log', name);
+    if (topic === undefined) throw new UnknownTopicError('the disk log', name);
     return topic;
   }
 
@@ -229,7 +229,7 @@ export class MemoryLog implements Broker {
 
   async openPartition(topicName: string, partition: string, from: ReadFrom): Promise<SourcePartition> {
     const log = this.#topic(topicName).partitions[Number(partition)];
-    if (log === undefined) throw new UnknownTopicError('the memory log', topicName, partition);
+    if (log === undefined) throw new UnknownTopicError('the disk log', topicName, partition);
     let next: bigint;
     if ('resumeAfter' in from) next = BigInt(from.resumeAfter) + 1n;
     else next = await startOffset(log, from.startAt);
@@ -271,7 +271,7 @@ export class MemoryLog implements Broker {
       for (const [index, partition] of partitions.entries()) {
         await partition
           .close()
-          .catch((error: unknown) => this.#log.error({ error, topic: spec.name, index }, 'memory_log.close_failed'));
+          .catch((error: unknown) => this.#log.error({ error, topic: spec.name, index }, 'disk_log.close_failed'));
       }
     }
     this.#topics.clear();

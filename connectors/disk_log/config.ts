@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
-export const memoryLogConfigSchema = z.strictObject({
-  kind: z.literal('memory'),
+export const diskLogConfigSchema = z.strictObject({
+  kind: z.literal('disk_log'),
   /** Folder of the log; made when absent. */
   directory: z.string().min(1),
   /** When written records reach the disk itself: `never` leaves it to the system, `interval` once a second, `always` before an answer. */
@@ -11,4 +11,4 @@ export const memoryLogConfigSchema = z.strictObject({
     .positive()
     .default(64 * 1024 * 1024),
 });
-export type MemoryLogConfig = z.infer<typeof memoryLogConfigSchema>;
+export type DiskLogConfig = z.infer<typeof diskLogConfigSchema>;

@@ -2,7 +2,7 @@ import { appendFileSync, readdirSync, rmSync, statSync, truncateSync, writeFileS
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { MemoryLog } from '#connectors/memory/memory_log';
+import { DiskLog } from '#connectors/disk_log/disk_log';
 import { systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { DamagedFileError } from '#storage/errors';
@@ -11,23 +11,23 @@ import { flipped, imageOf, layOut, temporaryFolder } from '../../../support/disk
 
 let directory: string;
 beforeEach(() => {
-  directory = temporaryFolder('memory-log');
+  directory = temporaryFolder('disk-log');
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
 const signal = new AbortController().signal;
 
-async function open(segmentBytes = 500): Promise<MemoryLog> {
-  const log = new MemoryLog(
+async function open(segmentBytes = 500): Promise<DiskLog> {
+  const log = new DiskLog(
     { log: silentLogger, clock: systemClock },
-    { kind: 'memory', directory, fsync: 'never', segmentBytes },
+    { kind: 'disk_log', directory, fsync: 'never', segmentBytes },
   );
   await log.start();
   await log.ensureTopics([{ name: 't', partitions: 1 }]);
   return log;
 }
 
-async function readAll(log: MemoryLog): Promise<string[]> {
+async function readAll(log: DiskLog): Promise<string[]> {
   const reader = await log.openPartition('t', '0', { startAt: 'earliest' });
   const values: string[] = [];
   for (;;) {
@@ -126,7 +126,7 @@ test('a topic without its description, a partition without its files, a damaged 
 test('a log of version 0.1 is read whole, goes on in the new form, and a damaged one is an error', async () => {
   const before = imageOf('test/data/before_0.2/log');
   layOut(directory, before);
-  const reading = async (log: MemoryLog): Promise<string[]> => {
+  const reading = async (log: DiskLog): Promise<string[]> => {
     const found: string[] = [];
     for (const partition of ['0', '1']) {
       const reader = await log.openPartition('raw-events', partition, { startAt: 'earliest' });
@@ -142,9 +142,9 @@ test('a log of version 0.1 is read whole, goes on in the new form, and a damaged
     return found;
   };
   const create = () =>
-    new MemoryLog(
+    new DiskLog(
       { log: silentLogger, clock: systemClock },
-      { kind: 'memory', directory, fsync: 'never', segmentBytes: 500 },
+      { kind: 'disk_log', directory, fsync: 'never', segmentBytes: 500 },
     );
   const log = create();
   await log.start();
