@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { loadPlatformConfig } from '#cli/platform_config';
+import { loadPlatformConfig } from '#cli/project/platform_config';
 
 test.each(['memory', 'disk_log'])('INGEST_SINK=%s is the log on disk, over another environment', (sink) => {
   const env = { ENVIRONMENT: 'services', INGEST_SINK: sink, DATA_DIRECTORY: '/data' };
