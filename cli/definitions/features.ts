@@ -1,11 +1,11 @@
 import { viewId } from '#feature_store/definitions/feature_row';
 import { servicesById } from '#feature_store/definitions/feature_service';
-import { describeView, type FeatureView, type ViewDescription } from '#feature_store/definitions/feature_view';
+import { describeView, type ViewDescription } from '#feature_store/definitions/feature_view';
 import { changesBetween, lineageOf } from '#feature_store/definitions/lineage';
-import { UnknownViewError } from '#feature_store/errors';
 import { SERVICES, VIEWS } from '#feature_store/views/catalog';
 import type { RegistryConfig } from '#registry/catalog';
 import { openRegistry } from '../parts/open_registry.ts';
+import { viewOf } from '../project/catalog_definitions.ts';
 import { definitionsOf, loadPlatformConfig } from '../project/platform_config.ts';
 import { print } from '../terminal/print.ts';
 import { UsageError } from '../terminal/usage_error.ts';
@@ -153,12 +153,5 @@ async function modelsBy(config: RegistryConfig): Promise<readonly ModelInputs[]>
   } finally {
     await registry.close();
   }
-  return found;
-}
-
-/** @throws {@link UnknownViewError} */
-export function viewOf(id: string): FeatureView {
-  const found = VIEWS.find((view) => viewId(view) === id);
-  if (found === undefined) throw new UnknownViewError(id, VIEWS.map(viewId));
   return found;
 }

@@ -19,8 +19,8 @@ import { VIEWS } from '#feature_store/views/catalog';
 import { messageOf } from '#kernel/errors';
 import { type ArchiveList, readList } from '#pipelines/archive/archive_list';
 import { archiveToRead } from '../parts/open_archive.ts';
+import { catalogDefinitions } from '../project/catalog_definitions.ts';
 import { definitionsOf, type PlatformConfig } from '../project/platform_config.ts';
-import { catalogDefinitions } from './catalog_definitions.ts';
 import { type ModelInUse, modelsInUse, problemsOfModel, type Services, usesAny } from './model_definitions.ts';
 
 /** A change with what it concerns. */

@@ -1,6 +1,6 @@
 import { viewId } from '#feature_store/definitions/feature_row';
-import { viewOf } from '../definitions/features.ts';
 import { withOffline } from '../parts/with_offline.ts';
+import { viewOf } from '../project/catalog_definitions.ts';
 import { timeOption } from '../terminal/options.ts';
 
 export interface StatisticsOptions {

@@ -24,10 +24,10 @@ import {
 } from '#pipelines/jobs/feature_pipeline';
 import type { Construct } from '#pipelines/model/graph';
 import { createFeatureMetrics, type FeatureMetrics } from '#pipelines/transforms/feature_metrics';
-import { recordsBesideViews } from '../definitions/catalog_definitions.ts';
 import { largeLetters } from '../parts/large_letters.ts';
 import { archiveToRead } from '../parts/open_archive.ts';
 import { openBroker, openOffline, openOnline } from '../parts/open_parts.ts';
+import { recordsBesideViews } from '../project/catalog_definitions.ts';
 import { definitionsOf, loadPlatformConfig, type PlatformConfig } from '../project/platform_config.ts';
 import { UsageError } from '../terminal/usage_error.ts';
 

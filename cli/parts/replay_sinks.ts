@@ -10,9 +10,9 @@ import type { OnlineStore } from '#feature_store/online/online_store';
 import { VIEWS } from '#feature_store/views/catalog';
 import { type Service, startAll } from '#kernel/lifecycle';
 import { createLogger } from '#monitoring/log';
-import { UnusableRowError } from '../history/unusable_row_error.ts';
 import type { PlatformConfig } from '../project/platform_config.ts';
 import { openOffline, openOnline } from './open_parts.ts';
+import { UnusableRowError } from './unusable_row_error.ts';
 
 const rowSchema = z.object({
   view: z.string(),

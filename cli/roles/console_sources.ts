@@ -9,7 +9,7 @@ import type { Registry } from '#monitoring/metrics';
 import type { Lifecycle } from '#registry/lifecycle/lifecycle';
 import type { ModelRegistry } from '#registry/model_registry';
 import type { ConsoleSources, DeadLetterStatus, FeatureStatus, PipelineStatus } from '#serving/console/sources';
-import { lagOf } from '../operations/lag.ts';
+import { lagOf } from '../parts/partition_lag.ts';
 import { replaySinks } from '../parts/replay_sinks.ts';
 import { replayGroupOf } from '../project/namespace.ts';
 import type { PlatformConfig } from '../project/platform_config.ts';

@@ -1,4 +1,7 @@
 import { type DefinitionSet, definitionSet } from '#feature_store/definitions/definition_set';
+import { viewId } from '#feature_store/definitions/feature_row';
+import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { UnknownViewError } from '#feature_store/errors';
 import type { DefinitionRecord } from '#feature_store/offline/applied_definitions';
 import { ON_DEMAND_VIEWS, SERVICES, VIEWS } from '#feature_store/views/catalog';
 
@@ -19,3 +22,10 @@ export const recordsOf = ({ views, onDemand, services, named }: DefinitionSet): 
 /** Returns on-demand views and services of the code, as the offline store keeps them. */
 export const recordsBesideViews = (): readonly DefinitionRecord[] =>
   recordsOf(catalogDefinitions()).filter(({ kind }) => kind !== 'view');
+
+/** Returns the view with an id such as `fraud@1`. @throws {@link UnknownViewError} */
+export function viewOf(id: string): FeatureView {
+  const found = VIEWS.find((view) => viewId(view) === id);
+  if (found === undefined) throw new UnknownViewError(id, VIEWS.map(viewId));
+  return found;
+}
