@@ -12,7 +12,7 @@ import type { ConsoleSources } from './console/sources.ts';
 import { UnknownServedModelError } from './errors.ts';
 import type { ModelServer } from './inference/model_server.ts';
 import { Predictor, type PredictorDeps } from './inference/predictor.ts';
-import { type FeedbackStore, registerFeedbackRoutes } from './protocol/feedback.ts';
+import { type FeedbackStores, registerFeedbackRoutes } from './protocol/feedback.ts';
 import { registerInferenceProtocol } from './protocol/inference_protocol.ts';
 import { registerPredictRoutes } from './protocol/predict.ts';
 import { PROTOCOL_ERRORS } from './protocol/protocol_errors.ts';
@@ -21,7 +21,7 @@ import * as schemas from './protocol/schemas.ts';
 
 export interface ServingDeps extends PredictorDeps, Pick<HttpServiceDeps, 'scrape' | 'health'> {
   /** Where outcomes of predictions are kept; without, nobody can tell them. */
-  readonly feedback?: FeedbackStore;
+  readonly feedback?: FeedbackStores;
   /** For feedback that its store refuses. */
   readonly deadLetters?: Pick<DeadLetterWriter, 'write'>;
   /** What the console shows; absent: there is none. */

@@ -104,8 +104,8 @@ async function runMainJob(
 ): Promise<Record<string, unknown>> {
   const { offline, registry, predictions } = platform;
   const generator: GeneratorOptions = { ...options, days: DAYS, endMs: Math.floor(Date.now() / HOUR_MS) * HOUR_MS };
-  const rowsBefore = await offline.countRows(fraudView);
-  const predictionsBefore = await offline.countPredictions();
+  const rowsBefore = await offline.features.countRows(fraudView);
+  const predictionsBefore = await offline.predictions.count();
 
   const latencies: number[] = [];
   const ingested = await post(platform, generator, progress, latencies);
@@ -148,7 +148,7 @@ async function runMainJob(
   const switched = await promoteUnderLoad(platform, table, v1.version, v2.version, progress);
   await predictions.drain();
   const made = scored.predictions + switched.predictions;
-  const logged = (await offline.countPredictions()) - predictionsBefore;
+  const logged = (await offline.predictions.count()) - predictionsBefore;
   check(logged === made, `${made} predictions were answered, ${logged} were logged`);
 
   latencies.sort((a, b) => a - b);
@@ -159,7 +159,7 @@ async function runMainJob(
     invalid: ingested.rejected,
     dead_lettered: deadLetters,
     late: counts.late,
-    feature_rows: (await offline.countRows(fraudView)) - rowsBefore,
+    feature_rows: (await offline.features.countRows(fraudView)) - rowsBefore,
     training_rows: table.rows.length,
     predictions: made,
     failed_requests: ingested.failed + scored.failed + switched.failed,
@@ -291,12 +291,12 @@ async function makeTrainingSet(
   const making = progress.begin('join labels with features as of their time');
   const usable = generateTransactions(generator).filter(({ arrival }) => arrival !== 'invalid');
   const source = `chargebacks-${generator.endMs}-${options.seed}`;
-  await offline.writeLabels(source, usable.map(labelOf));
+  await offline.labels.write(source, usable.map(labelOf));
   const times = usable.map(({ timestampMs }) => timestampMs);
   const range = { from: eventTime(Math.min(...times)), to: eventTime(Math.max(...times) + 1) };
-  const labels = await offline.readLabels(source, range);
+  const labels = await offline.labels.read(source, range);
   const spec = { service: serviceOfView(fraudView), labels: { source }, range };
-  const training = await buildTrainingSet(offline, spec, labels);
+  const training = await buildTrainingSet(offline.features, spec, labels);
   if (options.trainingSet !== undefined) await writeTrainingSet(options.trainingSet, training);
   making.finish(`${training.manifest.rows} rows, ${training.manifest.positives} fraudulent`);
   return training;

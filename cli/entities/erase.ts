@@ -2,12 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { countOf, type DataSubject, dataSubject, type Erasable } from '#feature_store/data_subjects/erasable';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { encodeErasureRequest, fingerprintOf } from '#feature_store/erasure/erasures';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { VIEWS } from '#feature_store/views/catalog';
 import { systemClock } from '#kernel/time';
 import { createLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { RunningPlatform } from '../parts/control_client.ts';
+import type { OfflineDatabase } from '../parts/offline_database.ts';
 import { definitionsOf, loadPlatformConfig, type PlatformConfig } from '../project/platform_config.ts';
 import { createFeatureJob } from '../roles/pipeline_service.ts';
 import { print } from '../terminal/print.ts';
@@ -57,10 +57,10 @@ async function erase(config: PlatformConfig, data: EntityData, subject: DataSubj
   const { key } = subject;
   const progress = createProgress(process.stderr);
   const erasedAtMs = systemClock.now();
-  const { secret } = await offline.readErasures(erasedAtMs);
+  const { secret } = await offline.erasures.read(erasedAtMs);
   const erasure = { fingerprint: fingerprintOf(secret, key), erasedAtMs };
   // First: whatever is restored, replayed or filled again from now on is measured against it.
-  await offline.writeErasure(erasure);
+  await offline.erasures.write(erasure);
   const stores = progress.begin('erase rows in the stores');
   const counts: Record<string, number> = { ...(await counted(data.stores, (place) => place.erase(subject))) };
   stores.finish();
@@ -98,7 +98,7 @@ async function applied(
 ): Promise<boolean> {
   const untilMs = performance.now() + waitMs;
   const look = async (): Promise<boolean> => {
-    while (!(await data.offline.isErasureApplied(fingerprint))) {
+    while (!(await data.offline.erasures.isApplied(fingerprint))) {
       if (performance.now() > untilMs) return false;
       await sleep(LOOK_EVERY_MS);
     }
@@ -131,13 +131,13 @@ async function counted(
 }
 
 /** The only one of which anything is known. @throws {@link UsageError} naming the entities */
-export async function chooseKey(store: OfflineStore, text: string, keys: readonly EntityKey[]): Promise<EntityKey> {
+export async function chooseKey(store: OfflineDatabase, text: string, keys: readonly EntityKey[]): Promise<EntityKey> {
   const [first, ...others] = keys;
   if (first === undefined) throw new UsageError(`"${text}" is no id of any entity`);
   if (others.length === 0) return first;
   const known: EntityKey[] = [];
   for (const key of keys) {
-    const counts = Object.values(await store.eraseEntity(key, true)) as number[];
+    const counts = Object.values(await store.subjects.erase(key, true)) as number[];
     if (counts.some((rows) => rows > 0)) known.push(key);
   }
   const [only, ...more] = known;

@@ -43,7 +43,7 @@ function recorderOf(config: PlatformConfig) {
     if (config.offlineStore.kind === 'pglite') return;
     try {
       await withOffline(async (offline) => {
-        await offline.writeModelAudit(entry);
+        await offline.modelAudit.write(entry);
         await openSigningAnchors(offline, config)?.anchor();
       });
     } catch (error) {

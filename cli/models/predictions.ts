@@ -15,7 +15,7 @@ export interface PredictionQuery {
 export async function listPredictions({ limit, model, entity, since, json }: PredictionQuery): Promise<void> {
   const sinceMs = timeOption('--since', since);
   await withOffline(async (offline) => {
-    const rows = await offline.listPredictions({
+    const rows = await offline.predictions.list({
       limit,
       ...(model === undefined ? {} : { modelName: model }),
       ...(entity === undefined ? {} : { entityKeys: entityKeysOf(entity) }),

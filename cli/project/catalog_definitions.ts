@@ -1,8 +1,8 @@
+import type { DefinitionRecord } from '#feature_store/definition_store/applied_definitions';
 import { type DefinitionSet, definitionSet } from '#feature_store/definitions/definition_set';
 import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { UnknownViewError } from '#feature_store/errors';
-import type { DefinitionRecord } from '#feature_store/offline/applied_definitions';
 import { ON_DEMAND_VIEWS, SERVICES, VIEWS } from '#feature_store/views/catalog';
 
 /** Returns the definitions of the code as data. */

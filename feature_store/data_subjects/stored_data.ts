@@ -1,6 +1,6 @@
-import { ENTITY_TABLES, type OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import type { DataSubject, Erasable, SubjectRecord } from './erasable.ts';
+import { ENTITY_TABLES, type SubjectRows } from './subject_rows.ts';
 
 const PAGE = 500;
 
@@ -19,18 +19,18 @@ export const onlineData = (store: OnlineStore): Erasable => ({
 });
 
 /** Feature rows, predictions, how they turned out, and labels. */
-export const offlineData = (store: OfflineStore): Erasable => ({
+export const offlineData = (rows: SubjectRows): Erasable => ({
   place: 'offline store',
   async erase({ key, mention }) {
-    const counts = await store.eraseEntity(key, false, mention.joinKeys);
-    return Object.values(counts as unknown as Record<string, number>).reduce((sum, rows) => sum + rows, 0);
+    const counts = await rows.erase(key, false, mention.joinKeys);
+    return Object.values(counts as unknown as Record<string, number>).reduce((sum, count) => sum + count, 0);
   },
   async *read({ key, mention }: DataSubject): AsyncGenerator<SubjectRecord> {
     for (const table of ENTITY_TABLES) {
       for (let offset = 0; ; offset += PAGE) {
-        const rows = await store.entityRows(table, key, mention.joinKeys, { offset, limit: PAGE });
-        for (const row of rows) yield { table, ...row };
-        if (rows.length < PAGE) break;
+        const found = await rows.read(table, key, mention.joinKeys, { offset, limit: PAGE });
+        for (const row of found) yield { table, ...row };
+        if (found.length < PAGE) break;
       }
     }
   },

@@ -1,5 +1,5 @@
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
+import type { ErasureStore } from '#feature_store/erasure/erasure_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { Erasures } from '../erasure/erasures.ts';
 
@@ -18,14 +18,14 @@ export async function writeUnerased(
     offline,
   }: {
     readonly online: Pick<OnlineStore, 'write' | 'read' | 'erase'>;
-    readonly offline: Pick<OfflineStore, 'readErasures'>;
+    readonly offline: { readonly erasures: Pick<ErasureStore, 'read'> };
   },
   rows: readonly FeatureRow[],
   readAtMs: number,
 ): Promise<void> {
   await online.write(rows);
   const erasures = new Erasures();
-  erasures.load(await offline.readErasures(readAtMs - CLOCK_DIFFERENCE_MS));
+  erasures.load(await offline.erasures.read(readAtMs - CLOCK_DIFFERENCE_MS));
   for (const row of rows) {
     if (!erasures.isErased(row.entityKey, row.computedAt)) continue;
     // It may be here again, with a row of its own.

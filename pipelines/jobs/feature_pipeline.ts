@@ -10,6 +10,7 @@ import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { EventSource, History } from '#feature_store/definitions/source';
 import type { Erasures } from '#feature_store/erasure/erasures';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
+import type { OfflineStores } from '#feature_store/offline_stores';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
@@ -48,7 +49,7 @@ export interface FeatureDeps {
   /** For the feature-events topic and the dead letters. */
   readonly producer: Producer;
   readonly online: OnlineStore;
-  readonly offline: OfflineStore;
+  readonly offline: Pick<OfflineStores, 'features' | 'history' | 'statistics' | 'erasures'>;
   readonly views: readonly FeatureView[];
   readonly metrics: FeatureMetrics;
   readonly log: Logger;
@@ -162,7 +163,7 @@ const PAGE = 2_000;
 export function buildBackfillPipeline(root: PipelineRoot, deps: FeatureDeps, settings: BackfillSettings): void {
   const sources = [...new Set(deps.views.map((view) => view.source))];
   const { archive, features, onRefused } = settings;
-  const sinks = features === undefined ? deps : sinksOfFeatures(deps, features);
+  const sinks = features === undefined ? undefined : sinksOfFeatures(deps, features);
   if (archive !== undefined) {
     const events = readWithArchive(root, archive, sources, deps, settings);
     computeFeatures(events, deps, settings, false, onRefused, sinks);
@@ -189,10 +190,10 @@ function sinksOfFeatures(
     online: { write: (rows) => online.write(rows.filter(isWhole)) },
     offline: {
       async write(rows) {
-        await offline.write(rows.filter(isWhole));
+        await offline.features.write(rows.filter(isWhole));
         for (const [id, names] of Object.entries(features)) {
           const part = rows.filter((row) => viewId(row) === id);
-          if (part.length > 0) await offline.writeFeatures(part, names);
+          if (part.length > 0) await offline.features.writeFeatures(part, names);
         }
       },
     },
@@ -218,7 +219,7 @@ function readWithArchive(
     if ('files' in history) return filesCursor(pieces, history.files, { decode, outOfOrderMs });
     const [{ timestampField, eventIdField: idField }] = of as readonly [EventSource];
     const readPage: PagedHistory['readPage'] = (after) =>
-      offline.readHistory(history.query, { timestampField, idField, after, limit: PAGE });
+      offline.history.read(history.query, { timestampField, idField, after, limit: PAGE });
     return pagesCursor({ readPage, timestampField, idField, decode });
   };
   const own =
@@ -260,7 +261,7 @@ function readHistory(
   // Rows say when and which they are in the fields that the sources agree on.
   const [{ timestampField, eventIdField: idField }] = sources as readonly [EventSource];
   const source = new QuerySource<DecodedEvent>({
-    readPage: (after) => offline.readHistory(history.query, { timestampField, idField, after, limit: PAGE }),
+    readPage: (after) => offline.history.read(history.query, { timestampField, idField, after, limit: PAGE }),
     timestampField,
     idField,
     decode,
@@ -275,7 +276,7 @@ function computeFeatures(
   settings: FeatureSettings,
   isLive: boolean,
   onRefused?: (letter: DeadLetter) => void,
-  sinks: Sinks = deps,
+  sinks: Sinks = { online: deps.online, offline: deps.offline.features },
 ): void {
   const { producer, views, metrics, log } = deps;
   const valid = records.apply(
@@ -318,7 +319,7 @@ function computeFeatures(
     dead.push(keyed.dead, computed.dead);
     if (settings.statisticsWindowMs !== undefined) {
       const statistics = { windowMs: settings.statisticsWindowMs, isLive };
-      const to = { offline: deps.offline, log, metrics: metrics.registry };
+      const to = { statistics: deps.offline.statistics, log, metrics: metrics.registry };
       dead.push(computed.main.apply(writeStatistics(view, to, statistics)));
     }
   }

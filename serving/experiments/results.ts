@@ -1,5 +1,5 @@
-import type { ExperimentOutcomes } from '#feature_store/offline/offline_store';
 import { chiSquareTail } from '#kernel/distributions';
+import type { ExperimentOutcomes } from '#serving/prediction_store/feedback_store';
 import type { Experiment, Outcome } from '../routing/assignment.ts';
 import { type Comparison, compare, type Estimate, meanOutcome } from './comparison.ts';
 

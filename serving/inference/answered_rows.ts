@@ -1,5 +1,5 @@
 import type { EntityKey } from '#feature_store/definitions/entity_key';
-import type { NewPrediction } from '#feature_store/offline/offline_store';
+import type { NewPrediction } from '#serving/prediction_store/prediction_store';
 import { interpret, type Predicted, predictionOf } from '../models/interpret.ts';
 import type { Inferred } from '../routing/watched_inference.ts';
 

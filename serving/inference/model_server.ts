@@ -1,4 +1,3 @@
-import type { ExperimentOutcomes, OutcomesQuery, RoutingRow } from '#feature_store/offline/offline_store';
 import { messageOf } from '#kernel/errors';
 import type { JsonObject } from '#kernel/json';
 import type { Service } from '#kernel/lifecycle';
@@ -8,6 +7,8 @@ import type { ModelLimits } from '#registry/graphs/model_limits';
 import type { Authorship } from '#registry/lifecycle/lifecycle';
 import type { ModelSignature } from '#registry/model_package';
 import type { ModelRegistry } from '#registry/model_registry';
+import type { ExperimentOutcomes, OutcomesQuery } from '#serving/prediction_store/feedback_store';
+import type { RoutingRow } from '#serving/routing/routing';
 import { ModelNotReadyError, RoutingConflictError, UnknownServedModelError } from '../errors.ts';
 import { estimateOf } from '../experiments/results.ts';
 import { thompsonShares } from '../experiments/thompson.ts';
@@ -158,7 +159,7 @@ export class ModelServer implements Service {
     const { routings } = this.#deps;
     if (routings === undefined) return;
     try {
-      for (const row of await routings.readRouting()) this.#follow(row);
+      for (const row of await routings.read()) this.#follow(row);
     } catch (error) {
       this.#log.warn({ error }, 'routing.unreachable_keeping_it');
     }
@@ -214,7 +215,7 @@ export class ModelServer implements Service {
   async #append(routings: RoutingStore, router: ModelRouter, { by, reason, state }: Noted): Promise<boolean> {
     const row = { model: router.name, revision: router.revision + 1, atMs: Date.now(), by, reason };
     const written = { ...row, state: JSON.parse(JSON.stringify(state)) as JsonObject };
-    if (!(await routings.appendRouting(written))) return false;
+    if (!(await routings.append(written))) return false;
     this.#follow(written);
     return true;
   }
@@ -266,7 +267,7 @@ export class ModelServer implements Service {
   /** The newest changes first. */
   async routingHistory(name: string, limit: number): Promise<readonly RoutingRow[]> {
     this.#router(name);
-    return (await this.#deps.routings?.listRouting(name, limit)) ?? [];
+    return (await this.#deps.routings?.list(name, limit)) ?? [];
   }
 
   routingOf(name: string): RoutingStatus {

@@ -1,12 +1,12 @@
 import { setImmediate } from 'node:timers/promises';
 import type { DeadLetterWriter } from '#connectors/dead_letter_writer';
 import { Delivery, type Rejected } from '#connectors/delivery';
-import type { NewPrediction } from '#feature_store/offline/offline_store';
-import { withFeatures } from '#feature_store/offline/sql_predictions';
 import { messageOf } from '#kernel/errors';
 import type { Service } from '#kernel/lifecycle';
 import type { Logger } from '#monitoring/log';
 import { Counter, type Registry } from '#monitoring/metrics';
+import type { NewPrediction } from '#serving/prediction_store/prediction_store';
+import { withFeatures } from '#serving/prediction_store/sql_predictions';
 
 /** Where predictions are kept. */
 export interface PredictionSink {

@@ -4,7 +4,6 @@ import { z } from 'zod';
 import type { DeadLetterWriter } from '#connectors/dead_letter_writer';
 import { writeInHalves } from '#connectors/delivery';
 import { hasScope } from '#connectors/http/access';
-import type { FeedbackRow, NamedPrediction, OfflineStore, RequestRow } from '#feature_store/offline/offline_store';
 import { listed } from '#kernel/problem_list';
 import type { Clock } from '#kernel/time';
 import { Counter, type Registry } from '#monitoring/metrics';
@@ -18,16 +17,18 @@ import {
 } from '../errors.ts';
 import { resultsOf } from '../experiments/results.ts';
 import type { ModelServer } from '../inference/model_server.ts';
+import type { FeedbackRow, FeedbackStore } from '../prediction_store/feedback_store.ts';
+import type { NamedPrediction, PredictionStore, RequestRow } from '../prediction_store/prediction_store.ts';
 import { type Experiment, OUTCOMES, type Outcome } from '../routing/assignment.ts';
 import { routingStateSchema } from '../routing/routing.ts';
 import { parsedBody } from './requests.ts';
 import * as schemas from './schemas.ts';
 
-/** Where outcomes of predictions are kept, and compared. */
-export type FeedbackStore = Pick<
-  OfflineStore,
-  'writeFeedback' | 'findPredictions' | 'experimentOutcomes' | 'modelsOfRequests'
->;
+/** Stores of predictions and their outcomes. */
+export interface FeedbackStores {
+  readonly predictions: Pick<PredictionStore, 'find' | 'modelsOfRequests'>;
+  readonly feedback: FeedbackStore;
+}
 
 const MOST_AT_ONCE = 10_000;
 /** Ten for each: more than one can have. */
@@ -64,7 +65,10 @@ const SHOWN_CANDIDATES = 5;
  *
  * @throws {@link AmbiguousFeedbackError}, {@link UnknownPredictionError}
  */
-async function namedPredictions(store: FeedbackStore, list: readonly Told[]): Promise<readonly string[]> {
+async function namedPredictions(
+  store: FeedbackStores['predictions'],
+  list: readonly Told[],
+): Promise<readonly string[]> {
   const keyOf = ({ requestId, rowIndex }: RequestRow): string => `${rowIndex}#${requestId}`;
   const asked = new Map<string, RequestRow>();
   for (const { request_id: requestId, row_index: rowIndex } of list) {
@@ -74,7 +78,7 @@ async function namedPredictions(store: FeedbackStore, list: readonly Told[]): Pr
   for (let look = 1; look <= LOOKS && found.size < asked.size; look += 1) {
     if (look > 1) await sleep(BETWEEN_LOOKS_MS);
     const missing = [...asked].filter(([key]) => !found.has(key)).map(([, row]) => row);
-    for (const prediction of await store.findPredictions(missing)) {
+    for (const prediction of await store.find(missing)) {
       const key = keyOf(prediction);
       found.set(key, [...(found.get(key) ?? []), prediction]);
     }
@@ -105,13 +109,14 @@ export function registerFeedbackRoutes(
   app: FastifyInstance,
   deps: {
     readonly models: ModelServer;
-    readonly feedback: FeedbackStore;
+    readonly feedback: FeedbackStores;
     readonly deadLetters?: Pick<DeadLetterWriter, 'write'>;
     readonly clock: Clock;
     readonly metrics: Registry;
   },
 ): void {
-  const { models, feedback, clock } = deps;
+  const { models, clock } = deps;
+  const { predictions, feedback } = deps.feedback;
   const received = new Counter({
     name: 'prediction_feedback_total',
     help: 'Predictions whose outcome was told',
@@ -126,14 +131,14 @@ export function registerFeedbackRoutes(
       : [parsedBody(oneSchema, body, MOST_VALUES)];
     await requireFeedbackScope(request, list);
     const receivedAtMs = clock.now();
-    const ids = await namedPredictions(feedback, list);
+    const ids = await namedPredictions(predictions, list);
     const rows = list.map(
       ({ row_index: rowIndex, label, value }, at): FeedbackRow => ({
         ...{ predictionId: ids[at] as string, rowIndex, label, value, receivedAtMs },
       }),
     );
     // An outage is the caller's to wait for; what the store refuses is refused alone.
-    const rejected = await writeInHalves(rows, (part) => feedback.writeFeedback(part));
+    const rejected = await writeInHalves(rows, (part) => feedback.write(part));
     const accepted = rows.length - rejected.length;
     received.inc(accepted);
     if (rejected.length === 0) return { accepted };
@@ -152,7 +157,7 @@ export function registerFeedbackRoutes(
   const requireFeedbackScope = async (request: FastifyRequest, list: readonly Told[]): Promise<void> => {
     if (hasScope(request, 'feedback', '*')) return;
     const ids = [...new Set(list.map(({ prediction_id: own, request_id: callers }) => (own ?? callers) as string))];
-    const modelsOf = await feedback.modelsOfRequests(ids);
+    const modelsOf = await predictions.modelsOfRequests(ids);
     for (const id of ids) {
       const names = modelsOf.get(id) ?? [];
       // The same answer for a prediction of another model and for one that does not exist.

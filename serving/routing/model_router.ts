@@ -1,5 +1,5 @@
-import type { RoutingRow } from '#feature_store/offline/offline_store';
 import { messageOf } from '#kernel/errors';
+import type { RoutingRow } from '#serving/routing/routing';
 import type { ThresholdRule } from '../models/adaptive_threshold.ts';
 import type { Follow } from '../models/follow.ts';
 import { type ActiveModel, type ModelLoader, ModelSlot } from '../models/model_slot.ts';

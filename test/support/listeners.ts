@@ -74,7 +74,7 @@ export async function startListeners(
       ...base,
       store: { ...tinyOnline, increment: async () => 1 },
       features: new FeatureReader({ online: tinyOnline, clock: systemClock }, { views: [tinyView], services: [] }),
-      offline: { listStatistics: async () => [] },
+      statistics: { list: async () => [] },
       views: [tinyView],
       metrics: createMetricsRegistry({ process: false }),
     },

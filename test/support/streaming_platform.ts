@@ -2,11 +2,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { OfflineDatabase } from '#cli/parts/offline_database';
 import { DiskLog } from '#connectors/disk_log/disk_log';
 import { createFileSystems } from '#connectors/files/file_systems';
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { transactions } from '#feature_store/views/transactions';
 import { DAY_MS, HOUR_MS, MINUTE_MS, systemClock } from '#kernel/time';
@@ -46,9 +46,12 @@ export class Rows {
   readonly stores = {
     online: { write: async (rows: readonly FeatureRow[]) => this.#write(rows) } as unknown as OnlineStore,
     offline: {
-      write: async (rows: readonly FeatureRow[]) => this.#write(rows),
-      writeFeatures: async (rows: readonly FeatureRow[], names: readonly string[]) => this.#writeFeatures(rows, names),
-    } as unknown as OfflineStore,
+      features: {
+        write: async (rows: readonly FeatureRow[]) => this.#write(rows),
+        writeFeatures: async (rows: readonly FeatureRow[], names: readonly string[]) =>
+          this.#writeFeatures(rows, names),
+      },
+    } as unknown as OfflineDatabase,
   };
 
   #write(rows: readonly FeatureRow[]) {

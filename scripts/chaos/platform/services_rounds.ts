@@ -2,13 +2,13 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { createOfflineDatabase, type OfflineDatabase } from '#cli/parts/offline_database';
 import { loadPlatformConfig, type PlatformConfig } from '#cli/project/platform_config';
 import type { Role } from '#cli/terminal/choices';
 import { createBroker } from '#connectors/catalog';
 import type { Broker } from '#connectors/connector';
 import { createRedis } from '#connectors/redis/client';
-import { createOfflineStore, createOnlineStore } from '#feature_store/config';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
+import { createOnlineStore } from '#feature_store/config';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { VIEWS } from '#feature_store/views/catalog';
 import { systemClock } from '#kernel/time';
@@ -33,7 +33,7 @@ export class ServicesPlatform {
   readonly #gateway: string;
   readonly #config: PlatformConfig;
   readonly #online: OnlineStore;
-  readonly #offline: OfflineStore;
+  readonly #offline: OfflineDatabase;
   readonly #broker: Broker;
   #rounds = 0;
 
@@ -44,7 +44,7 @@ export class ServicesPlatform {
     gateway: string;
     config: PlatformConfig;
     online: OnlineStore;
-    offline: OfflineStore;
+    offline: OfflineDatabase;
     broker: Broker;
   }) {
     this.#folder = parts.folder;
@@ -85,7 +85,7 @@ export class ServicesPlatform {
     const config = loadPlatformConfig({ ...env, DATA_DIRECTORY: join(folder, 'data') });
     const deps = { log: silentLogger, clock: systemClock, views: VIEWS };
     const online = createOnlineStore(deps, config.onlineStore);
-    const offline = createOfflineStore(deps, config.offlineStore);
+    const offline = createOfflineDatabase(deps, config.offlineStore);
     const broker = createBroker(deps, config.broker);
     const { signal } = new AbortController();
     for (const part of [online, offline, broker]) await part.start(signal);

@@ -6,7 +6,7 @@ import { afterAll, expect, test } from '@jest/globals';
 import pg from 'pg';
 import { createRedis } from '#connectors/redis/client';
 import { type RedisConfig, redisConfigSchema } from '#connectors/redis/config';
-import { PostgresExecutor } from '#feature_store/offline/postgres_executor';
+import { PostgresExecutor } from '#feature_store/database/postgres_executor';
 import { RedisOnlineStore } from '#feature_store/online/redis_store';
 import { RowCodec } from '#feature_store/online/row_codec';
 import { fraudView } from '#feature_store/views/fraud';

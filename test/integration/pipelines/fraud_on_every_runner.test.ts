@@ -2,10 +2,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import type { OfflineDatabase } from '#cli/parts/offline_database';
 import { DiskLog } from '#connectors/disk_log/disk_log';
 import type { WindowStatistics } from '#feature_store/aggregation/statistics';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { fraudView } from '#feature_store/views/fraud';
 import { DAY_MS, HOUR_MS, MINUTE_MS, systemClock } from '#kernel/time';
@@ -90,7 +90,7 @@ async function rowsOf(run: Run): Promise<string[]> {
       {
         broker,
         online: { write } as unknown as OnlineStore,
-        offline: { write, writeStatistics } as unknown as OfflineStore,
+        offline: { features: { write }, statistics: { write: writeStatistics } } as unknown as OfflineDatabase,
         views: [fraudView],
         metrics,
         log: silentLogger,

@@ -7,9 +7,9 @@ import { createFeatureApi } from '#feature_store/api/feature_api';
 import { featuresJson } from '#feature_store/api/served_features';
 import { featureApiConfigSchema, ttlsOf } from '#feature_store/config';
 import type { FeatureRow, FeatureValue } from '#feature_store/definitions/feature_row';
-import type { StatisticsFilter } from '#feature_store/offline/offline_store';
 import { MemoryOnlineStore } from '#feature_store/online/memory_store';
 import { FeatureReader } from '#feature_store/retrieval/feature_reader';
+import type { StatisticsFilter } from '#feature_store/statistics/statistics_store';
 import { SERVICES } from '#feature_store/views/catalog';
 import { fraudView } from '#feature_store/views/fraud';
 import { recommendationView } from '#feature_store/views/recommendation';
@@ -48,10 +48,10 @@ async function open(settings: object = {}) {
     rowOf('user_activity', 2, 'u1', { activity_count_1h: 2, last_event_ms: nowMs - 2_000, top_device_type_7d: 'tv' }),
     rowOf('recommendation', 1, 'u1', { view_count_7d: 4, view_count_30d: 9, top_categories_30d: 'hats,shoes' }),
   ]);
-  const offline = {
-    async listStatistics(filter: StatisticsFilter) {
+  const statistics = {
+    async list(filter: StatisticsFilter) {
       asked = filter;
-      const statistics = {
+      const measured = {
         rows: 4,
         nulls: 1,
         mean: 2,
@@ -62,13 +62,15 @@ async function open(settings: object = {}) {
         top: [],
         sampled: 3,
       };
-      return [{ view: 'fraud', version: 1, feature: 'amount', windowStartMs: 0, windowMs: HOUR_MS, statistics }];
+      return [
+        { view: 'fraud', version: 1, feature: 'amount', windowStartMs: 0, windowMs: HOUR_MS, statistics: measured },
+      ];
     },
   };
   const features = new FeatureReader({ online: store, clock: systemClock }, { views: VIEWS, services: SERVICES });
   const metrics = createMetricsRegistry({ process: false });
   service = await createFeatureApi(
-    { store, features, offline, views: VIEWS, clock: systemClock, log: silentLogger, metrics },
+    { store, features, statistics, views: VIEWS, clock: systemClock, log: silentLogger, metrics },
     featureApiConfigSchema.parse(settings),
   );
 }

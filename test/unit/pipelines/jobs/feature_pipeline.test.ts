@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import type { OfflineDatabase } from '#cli/parts/offline_database';
 import type { DeadLetter } from '#connectors/dead_letters';
 import { DiskLog } from '#connectors/disk_log/disk_log';
 import { encodeRows } from '#connectors/files/encode_rows';
@@ -13,7 +14,7 @@ import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row'
 import { type FeatureView, featureView } from '#feature_store/definitions/feature_view';
 import { inRange, notNull, oneOf } from '#feature_store/definitions/quality_rule';
 import type { History } from '#feature_store/definitions/source';
-import type { HistoryPage, OfflineStore } from '#feature_store/offline/offline_store';
+import type { HistoryPage } from '#feature_store/offline/query_history';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { VIEWS } from '#feature_store/views/catalog';
 import { fraudView } from '#feature_store/views/fraud';
@@ -100,15 +101,19 @@ async function run({ failures = 0, patterns, views = [fraudView], query }: RunOp
   const deps = {
     online: { write } as unknown as OnlineStore,
     offline: {
-      write,
-      writeStatistics: async (rows: readonly WindowStatistics[]) => {
-        for (const row of rows) statistics.set(`${viewId(row)}|${row.feature}|${row.windowStartMs}`, row);
+      features: { write },
+      statistics: {
+        write: async (rows: readonly WindowStatistics[]) => {
+          for (const row of rows) statistics.set(`${viewId(row)}|${row.feature}|${row.windowStartMs}`, row);
+        },
       },
-      readHistory: async (_: string, { after, limit }: HistoryPage) => {
-        const begin = after === undefined ? 0 : (query ?? []).findIndex(({ event_id: id }) => id === after.id) + 1;
-        return (query ?? []).slice(begin, begin + Math.min(limit, 7));
+      history: {
+        read: async (_: string, { after, limit }: HistoryPage) => {
+          const begin = after === undefined ? 0 : (query ?? []).findIndex(({ event_id: id }) => id === after.id) + 1;
+          return (query ?? []).slice(begin, begin + Math.min(limit, 7));
+        },
       },
-    } as unknown as OfflineStore,
+    } as unknown as OfflineDatabase,
     views,
     metrics,
     log: silentLogger,

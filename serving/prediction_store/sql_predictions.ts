@@ -1,7 +1,14 @@
 import { upsertStatement } from '#connectors/postgres/upsert';
+import type { SqlExecutor } from '#feature_store/database/sql_executor';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
-import type { NamedPrediction, NewPrediction, PredictionFilter, PredictionRow, RequestRow } from './offline_store.ts';
-import type { SqlExecutor } from './sql_executor.ts';
+import type {
+  NamedPrediction,
+  NewPrediction,
+  PredictionFilter,
+  PredictionRow,
+  PredictionStore,
+  RequestRow,
+} from './prediction_store.ts';
 
 // What was predicted, in SQL.
 
@@ -25,7 +32,7 @@ export function withFeatures(row: object, features: NewPrediction['features']): 
   return `${JSON.stringify(row).slice(0, -1)},"features":${text}}`;
 }
 
-export async function writePredictions(sql: SqlExecutor, rows: readonly NewPrediction[]): Promise<void> {
+async function writePredictions(sql: SqlExecutor, rows: readonly NewPrediction[]): Promise<void> {
   const batch = rows.map((row) =>
     withFeatures(
       {
@@ -47,12 +54,12 @@ export async function writePredictions(sql: SqlExecutor, rows: readonly NewPredi
   await sql.query(INSERT_PREDICTIONS, [`[${batch.join(',')}]`]);
 }
 
-export async function countPredictions(sql: SqlExecutor): Promise<number> {
+async function countPredictions(sql: SqlExecutor): Promise<number> {
   const [row] = await sql.query<{ n: number }>('SELECT count(*)::integer AS n FROM predictions');
   return row?.n ?? 0;
 }
 
-export async function listPredictions(
+async function listPredictions(
   sql: SqlExecutor,
   { limit, modelName, entityKeys, sinceMs }: PredictionFilter,
 ): Promise<readonly PredictionRow[]> {
@@ -96,10 +103,7 @@ export async function listPredictions(
   }));
 }
 
-export async function findPredictions(
-  sql: SqlExecutor,
-  rows: readonly RequestRow[],
-): Promise<readonly NamedPrediction[]> {
+async function findPredictions(sql: SqlExecutor, rows: readonly RequestRow[]): Promise<readonly NamedPrediction[]> {
   return sql.query<NamedPrediction>(
     `SELECT p.request_id AS "requestId", p.row_index AS "rowIndex", p.prediction_id AS "predictionId",
             p.model_name AS "modelName", p.model_version AS "modelVersion",
@@ -110,3 +114,26 @@ export async function findPredictions(
     [rows.map(({ requestId }) => requestId), rows.map(({ rowIndex }) => rowIndex)],
   );
 }
+
+async function modelsOfRequests(
+  sql: SqlExecutor,
+  requestIds: readonly string[],
+): Promise<ReadonlyMap<string, readonly string[]>> {
+  const rows = await sql.query<{ readonly id: string; readonly models: readonly string[] }>(
+    `SELECT id, array_agg(DISTINCT model_name) AS models
+     FROM (
+       SELECT request_id AS id, model_name FROM predictions WHERE request_id = ANY($1::text[])
+       UNION SELECT prediction_id, model_name FROM predictions WHERE prediction_id = ANY($1::text[])
+     ) named GROUP BY id`,
+    [requestIds],
+  );
+  return new Map(rows.map(({ id, models }) => [id, models]));
+}
+
+export const sqlPredictionStore = (sql: SqlExecutor): PredictionStore => ({
+  write: (rows) => writePredictions(sql, rows),
+  count: () => countPredictions(sql),
+  list: (filter) => listPredictions(sql, filter),
+  find: (rows) => findPredictions(sql, rows),
+  modelsOfRequests: (requestIds) => modelsOfRequests(sql, requestIds),
+});

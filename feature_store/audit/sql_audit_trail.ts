@@ -1,5 +1,5 @@
-import type { AuditCheck, AuditHash } from './offline_store.ts';
-import type { SqlExecutor } from './sql_executor.ts';
+import type { SqlExecutor } from '../database/sql_executor.ts';
+import type { AuditCheck, AuditHash, AuditTrail } from './audit_trail.ts';
 
 // The chain of what was done by whom, in SQL: migration 0008 makes it.
 
@@ -7,7 +7,7 @@ import type { SqlExecutor } from './sql_executor.ts';
 const SOURCES = { model_audit: ['id'], model_routing: ['model', 'revision'] } as const;
 
 /** @param head - a hash that was the newest one once: it must still be in the chain */
-export async function verifyAuditTrail(sql: SqlExecutor, head: string | undefined): Promise<AuditCheck> {
+async function verifyAuditTrail(sql: SqlExecutor, head: string | undefined): Promise<AuditCheck> {
   const [found] = await sql.query<{
     readonly entries: number;
     readonly newest: string | null;
@@ -24,7 +24,7 @@ export async function verifyAuditTrail(sql: SqlExecutor, head: string | undefine
 }
 
 /** In the order of the chain, the first `from` left out. */
-export const readAuditHashes = (sql: SqlExecutor, from: number, limit: number): Promise<readonly AuditHash[]> =>
+const readAuditHashes = (sql: SqlExecutor, from: number, limit: number): Promise<readonly AuditHash[]> =>
   sql.query<AuditHash>(
     `SELECT id::text, encode(hash, 'hex') AS hash FROM audit_trail ORDER BY audit_trail.id OFFSET $1 LIMIT $2`,
     [from, limit],
@@ -61,3 +61,8 @@ async function changedRows(sql: SqlExecutor): Promise<readonly string[]> {
   }
   return problems;
 }
+
+export const sqlAuditTrail = (sql: SqlExecutor): AuditTrail => ({
+  verify: (head) => verifyAuditTrail(sql, head),
+  readHashes: (from, limit) => readAuditHashes(sql, from, limit),
+});

@@ -1,6 +1,7 @@
 import { upsertStatement } from '#connectors/postgres/upsert';
-import type { DriftFilter, DriftReport, JudgedPrediction } from './offline_store.ts';
-import type { SqlExecutor } from './sql_executor.ts';
+import type { SqlExecutor } from '#feature_store/database/sql_executor';
+import type { DriftReport } from '#monitoring/drift/drift_report';
+import type { DriftFilter, DriftStore, JudgedPrediction } from './drift_store.ts';
 
 // How models fare, in SQL.
 
@@ -16,7 +17,7 @@ const UPSERT_REPORTS = upsertStatement({
   replace: 'always',
 });
 
-export async function writeDriftReports(sql: SqlExecutor, reports: readonly DriftReport[]): Promise<void> {
+async function writeDriftReports(sql: SqlExecutor, reports: readonly DriftReport[]): Promise<void> {
   const batch = reports.map(({ model, version, windowStartMs, windowMs, rows, columns, reportedAtMs }) => ({
     ...{ model, version, rows, columns, window_ms: windowMs },
     window_start: new Date(windowStartMs),
@@ -26,7 +27,7 @@ export async function writeDriftReports(sql: SqlExecutor, reports: readonly Drif
 }
 
 /** The newest windows first. */
-export async function listDriftReports(
+async function listDriftReports(
   sql: SqlExecutor,
   { model, version, sinceMs, limit }: DriftFilter,
 ): Promise<readonly DriftReport[]> {
@@ -53,7 +54,7 @@ export async function listDriftReports(
 }
 
 /** The newest predictions of each version whose outcome was told since then, at most so many of a version. */
-export async function judgedPredictions(
+async function judgedPredictions(
   sql: SqlExecutor,
   sinceMs: number,
   limit: number,
@@ -68,3 +69,9 @@ export async function judgedPredictions(
     [new Date(sinceMs), limit],
   );
 }
+
+export const sqlDriftStore = (sql: SqlExecutor): DriftStore => ({
+  write: (reports) => writeDriftReports(sql, reports),
+  list: (filter) => listDriftReports(sql, filter),
+  judgedPredictions: (sinceMs, limit) => judgedPredictions(sql, sinceMs, limit),
+});

@@ -5,15 +5,15 @@ import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import { numberOfInteger } from '#kernel/exact_number';
 import { eventTime } from '#kernel/time';
 import { unstorableTextIn } from '#kernel/unstorable_text';
+import { EXACT_INTEGERS, type ExactRow, withExactIntegers } from '../database/exact_integers.ts';
+import type { SqlExecutor } from '../database/sql_executor.ts';
 import { TrainingSetError } from '../errors.ts';
-import { EXACT_INTEGERS, type ExactRow, withExactIntegers } from './exact_integers.ts';
-import type { LabelRow, Moment, PointInTimeQuery, TimeRange } from './offline_store.ts';
-import type { SqlExecutor } from './sql_executor.ts';
+import type { TimeRange } from '../offline/offline_store.ts';
+import type { LabelRow, LabelStore } from './label_store.ts';
 
-// Labels, and the point-in-time join with them, in SQL.
+// Labels, in SQL.
 
 const LABELS_A_STATEMENT = 500;
-const MOMENTS_A_STATEMENT = 10_000;
 
 const UPSERT_LABELS = upsertStatement({
   table: 'labels',
@@ -27,7 +27,7 @@ const UPSERT_LABELS = upsertStatement({
   replace: 'always',
 });
 
-export async function writeLabels(sql: SqlExecutor, source: string, labels: readonly LabelRow[]): Promise<void> {
+async function writeLabels(sql: SqlExecutor, source: string, labels: readonly LabelRow[]): Promise<void> {
   for (let start = 0; start < labels.length; start += LABELS_A_STATEMENT) {
     const batch = labels.slice(start, start + LABELS_A_STATEMENT).map((label) => ({
       source,
@@ -49,11 +49,7 @@ interface StoredLabel {
   readonly request: Readonly<Record<string, FeatureValue>> | null;
 }
 
-export async function readLabels(
-  sql: SqlExecutor,
-  source: string,
-  { from, to }: TimeRange,
-): Promise<readonly LabelRow[]> {
+async function readLabels(sql: SqlExecutor, source: string, { from, to }: TimeRange): Promise<readonly LabelRow[]> {
   const rows = await sql.query<StoredLabel>(
     `SELECT label_id, entity_key, floor(extract(epoch FROM event_time) * 1000)::bigint::text AS at, label, request
      FROM labels WHERE source = $1 AND event_time >= $2 AND event_time < $3
@@ -72,7 +68,7 @@ const labelOf = ({ label_id: labelId, entity_key: entityKey, at, label, request 
 });
 
 /** @throws {@link TrainingSetError} when a column that a label needs is not among the query's */
-export async function queryLabels(
+async function queryLabels(
   sql: SqlExecutor,
   query: string,
   { from, to }: TimeRange,
@@ -123,51 +119,8 @@ function keyOf(of: KeyedEntity, row: Readonly<Record<string, unknown>>, index: n
   }
 }
 
-/** The newest row that counts for a moment: one index lookup. */
-const newestIn = (table: 'feature_rows' | 'feature_row_revisions'): string =>
-  `SELECT r."values", r.event_time, r.computed_at
-   FROM ${table} r
-   WHERE r.view = $3 AND r.version = $4 AND r.entity_key = m.entity_key
-     AND r.event_time <= m.event_time
-     AND ($5::double precision IS NULL OR r.event_time >= m.event_time - $5::double precision * interval '1 millisecond')
-     AND ($6::timestamptz IS NULL OR r.computed_at <= $6::timestamptz)
-     AND (NOT $7::boolean OR r.computed_at <= m.event_time)
-   ORDER BY r.event_time DESC, r.computed_at DESC
-   LIMIT 1`;
-
-/** As it was known: a row whose values changed later counts with what it held before. */
-const NEWEST_KNOWN = `SELECT known."values"
-  FROM ((${newestIn('feature_rows')}) UNION ALL (${newestIn('feature_row_revisions')})) known
-  ORDER BY known.event_time DESC, known.computed_at DESC
-  LIMIT 1`;
-
-/** @returns for each moment, in order, the values of the newest row at or before it */
-export async function pointInTimeJoin(
-  sql: SqlExecutor,
-  moments: readonly Moment[],
-  { view, ttlMs, knownBy, knownAtMoment }: PointInTimeQuery,
-): Promise<readonly (Readonly<Record<string, FeatureValue>> | undefined)[]> {
-  const found: (Readonly<Record<string, FeatureValue>> | undefined)[] = [];
-  const isAsKnown = knownBy !== undefined || knownAtMoment === true;
-  const newest = isAsKnown ? NEWEST_KNOWN : newestIn('feature_rows');
-  for (let start = 0; start < moments.length; start += MOMENTS_A_STATEMENT) {
-    const some = moments.slice(start, start + MOMENTS_A_STATEMENT);
-    const rows = await sql.query<{ readonly values: Readonly<Record<string, FeatureValue>> | null }>(
-      `SELECT f."values"
-       FROM unnest($1::text[], $2::timestamptz[]) WITH ORDINALITY AS m(entity_key, event_time, place)
-       LEFT JOIN LATERAL (${newest}) f ON true
-       ORDER BY m.place`,
-      [
-        some.map(({ entityKey }) => entityKey),
-        some.map(({ eventTime: at }) => new Date(at).toISOString()),
-        view.view,
-        view.version,
-        ttlMs === undefined || ttlMs === 0 ? null : ttlMs,
-        knownBy === undefined ? null : new Date(knownBy),
-        knownAtMoment ?? false,
-      ],
-    );
-    for (const { values } of rows) found.push(values ?? undefined);
-  }
-  return found;
-}
+export const sqlLabelStore = (sql: SqlExecutor): LabelStore => ({
+  write: (source, labels) => writeLabels(sql, source, labels),
+  read: (source, range) => readLabels(sql, source, range),
+  query: (query, range, of) => queryLabels(sql, query, range, of),
+});

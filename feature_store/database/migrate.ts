@@ -26,7 +26,7 @@ export async function migrate(sql: SqlExecutor, log: Logger, views: readonly Fea
   };
   const umzug = new Umzug({
     migrations: {
-      glob: ['*.sql', { cwd: assetPath('feature_store/offline/migrations') }],
+      glob: ['*.sql', { cwd: assetPath('feature_store/database/migrations') }],
       resolve: ({ name, path }) => ({
         name,
         up: async () => {

@@ -1,7 +1,7 @@
 import { upsertStatement } from '#connectors/postgres/upsert';
 import type { FeatureStatistics, WindowStatistics } from '#feature_store/aggregation/statistics';
-import type { StatisticsFilter } from './offline_store.ts';
-import type { SqlExecutor } from './sql_executor.ts';
+import type { SqlExecutor } from '../database/sql_executor.ts';
+import type { StatisticsFilter, StatisticsStore } from './statistics_store.ts';
 
 // Statistics of features, in SQL.
 
@@ -18,7 +18,7 @@ const UPSERT_STATISTICS = upsertStatement({
   also: 'updated_at = now()',
 });
 
-export async function writeStatistics(sql: SqlExecutor, rows: readonly WindowStatistics[]): Promise<void> {
+async function writeStatistics(sql: SqlExecutor, rows: readonly WindowStatistics[]): Promise<void> {
   const batch = rows.map(({ view, version, feature, windowStartMs, windowMs, statistics }) => ({
     view,
     version,
@@ -31,7 +31,7 @@ export async function writeStatistics(sql: SqlExecutor, rows: readonly WindowSta
 }
 
 /** The newest windows first. */
-export async function listStatistics(
+async function listStatistics(
   sql: SqlExecutor,
   { view, feature, fromMs, toMs, limit }: StatisticsFilter,
 ): Promise<readonly WindowStatistics[]> {
@@ -65,3 +65,8 @@ export async function listStatistics(
     windowMs: Number(windowMs),
   }));
 }
+
+export const sqlStatisticsStore = (sql: SqlExecutor): StatisticsStore => ({
+  write: (rows) => writeStatistics(sql, rows),
+  list: (filter) => listStatistics(sql, filter),
+});

@@ -1,6 +1,6 @@
 import { upsertStatement } from '#connectors/postgres/upsert';
-import type { ExperimentOutcomes, FeedbackRow, OutcomesQuery } from './offline_store.ts';
-import type { SqlExecutor } from './sql_executor.ts';
+import type { SqlExecutor } from '#feature_store/database/sql_executor';
+import type { ExperimentOutcomes, FeedbackRow, FeedbackStore, OutcomesQuery } from './feedback_store.ts';
 
 // How predictions turned out, in SQL.
 
@@ -16,7 +16,7 @@ const UPSERT_FEEDBACK = upsertStatement({
   replace: { unlessNewer: 'received_at' },
 });
 
-export async function writeFeedback(sql: SqlExecutor, rows: readonly FeedbackRow[]): Promise<void> {
+async function writeFeedback(sql: SqlExecutor, rows: readonly FeedbackRow[]): Promise<void> {
   const batch = rows.map(({ predictionId, rowIndex, label, value, receivedAtMs }) => ({
     // The column is named as before there were ids of the platform's own.
     request_id: predictionId,
@@ -28,23 +28,8 @@ export async function writeFeedback(sql: SqlExecutor, rows: readonly FeedbackRow
   await sql.query(UPSERT_FEEDBACK, [JSON.stringify(batch)]);
 }
 
-export async function modelsOfRequests(
-  sql: SqlExecutor,
-  requestIds: readonly string[],
-): Promise<ReadonlyMap<string, readonly string[]>> {
-  const rows = await sql.query<{ readonly id: string; readonly models: readonly string[] }>(
-    `SELECT id, array_agg(DISTINCT model_name) AS models
-     FROM (
-       SELECT request_id AS id, model_name FROM predictions WHERE request_id = ANY($1::text[])
-       UNION SELECT prediction_id, model_name FROM predictions WHERE prediction_id = ANY($1::text[])
-     ) named GROUP BY id`,
-    [requestIds],
-  );
-  return new Map(rows.map(({ id, models }) => [id, models]));
-}
-
 /** Sums over entities: they are what variants are assigned to, and what is independent. */
-export async function experimentOutcomes(
+async function experimentOutcomes(
   sql: SqlExecutor,
   { model, experiment, outcome, sinceMs }: OutcomesQuery,
 ): Promise<readonly ExperimentOutcomes[]> {
@@ -64,3 +49,8 @@ export async function experimentOutcomes(
     [model, experiment, sinceMs === undefined ? null : new Date(sinceMs)],
   );
 }
+
+export const sqlFeedbackStore = (sql: SqlExecutor): FeedbackStore => ({
+  write: (rows) => writeFeedback(sql, rows),
+  experimentOutcomes: (query) => experimentOutcomes(sql, query),
+});

@@ -4,10 +4,9 @@ import { DefinitionError } from '#feature_store/definitions/errors';
 import { viewId } from '#feature_store/definitions/feature_row';
 import { describeView, type FeatureView } from '#feature_store/definitions/feature_view';
 import { changesBetween, identityChanges } from '#feature_store/definitions/lineage';
-import type { DefinitionRecord } from './applied_definitions.ts';
-import type { OfflineStore } from './offline_store.ts';
+import type { DefinitionRecord, DefinitionStore } from './applied_definitions.ts';
 
-type Store = Pick<OfflineStore, 'readDefinition' | 'writeDefinition' | 'readDefinitions' | 'recordDefinitions'>;
+type Store = Pick<DefinitionStore, 'readView' | 'writeView' | 'readDefinitions' | 'recordDefinitions'>;
 
 /**
  * Compares views with what they were when rows were last written with them, and records what is new. A feature may be added to a version; one that is taken out or computes something else would break
@@ -41,15 +40,12 @@ export async function checkDefinitions(
   if (problems.length > 0) throw new DefinitionError(problems);
   const records = views.map((view): DefinitionRecord => ({ kind: 'view', id: viewId(view), data: viewData(view) }));
   await offline.recordDefinitions([...records, ...others], 'have_no_history');
-  for (const view of views) await offline.writeDefinition(describeView(view));
+  for (const view of views) await offline.writeView(describeView(view));
 }
 
 /** Changes of a view that a release before 0.2 recorded: by its description, which does not show functions and filters. */
-async function changesOfDescription(
-  offline: Pick<Store, 'readDefinition'>,
-  view: FeatureView,
-): Promise<readonly string[]> {
-  const before = await offline.readDefinition(view);
+async function changesOfDescription(offline: Pick<Store, 'readView'>, view: FeatureView): Promise<readonly string[]> {
+  const before = await offline.readView(view);
   if (before === undefined) return [];
   const now = describeView(view);
   return [

@@ -1,7 +1,7 @@
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import type { JsonObject } from '#kernel/json';
-import type { EntityTable, Erased, JoinKeyValues } from './offline_store.ts';
-import type { SqlExecutor } from './sql_executor.ts';
+import type { SqlExecutor } from '../database/sql_executor.ts';
+import type { EntityTable, Erased, JoinKeyValues, SubjectRows } from './subject_rows.ts';
 
 // What is known of one entity, in SQL.
 
@@ -42,7 +42,7 @@ const parametersOf = ({ entityKey, joinKeys }: Subject): readonly unknown[] => [
 ];
 
 /** Everything in one statement: an entity is gone, or it is as it was. */
-export async function eraseEntity(sql: SqlExecutor, subject: Subject, dryRun: boolean): Promise<Erased> {
+async function eraseEntity(sql: SqlExecutor, subject: Subject, dryRun: boolean): Promise<Erased> {
   const part = (table: EntityTable): string =>
     dryRun ? `SELECT 1 ${ROWS_OF[table]}` : `DELETE ${ROWS_OF[table]} RETURNING 1`;
   const [found] = await sql.query<{ rows: number; feedback: number; predictions: number; labels: number }>(
@@ -56,17 +56,7 @@ export async function eraseEntity(sql: SqlExecutor, subject: Subject, dryRun: bo
   return { featureRows: rows, predictions, feedback, labels };
 }
 
-export async function eraseRowsComputedBy(sql: SqlExecutor, key: EntityKey, computedAtMs: number): Promise<number> {
-  const [found] = await sql.query<{ n: number }>(
-    `WITH gone AS (DELETE FROM feature_rows WHERE entity_key = $1 AND computed_at <= $2 RETURNING 1),
-          revised AS (DELETE FROM feature_row_revisions WHERE entity_key = $1 AND computed_at <= $2)
-     SELECT count(*)::integer AS n FROM gone`,
-    [key, new Date(computedAtMs)],
-  );
-  return found?.n ?? 0;
-}
-
-export async function entityRows(
+async function entityRows(
   sql: SqlExecutor,
   table: EntityTable,
   subject: Subject,
@@ -78,3 +68,8 @@ export async function entityRows(
   );
   return rows.map(({ row }) => row);
 }
+
+export const sqlSubjectRows = (sql: SqlExecutor): SubjectRows => ({
+  erase: (entityKey, dryRun, joinKeys = {}) => eraseEntity(sql, { entityKey, joinKeys }, dryRun),
+  read: (table, entityKey, joinKeys, page) => entityRows(sql, table, { entityKey, joinKeys }, page),
+});

@@ -1,11 +1,11 @@
 import { storableValue } from '#kernel/unstorable_text';
-import type { ModelAuditEntry } from './offline_store.ts';
-import type { SqlExecutor } from './sql_executor.ts';
+import type { SqlExecutor } from '../database/sql_executor.ts';
+import type { ModelAuditEntry, ModelAuditStore } from './model_audit_store.ts';
 
 // What became of models, in SQL.
 
 /** An entry is never lost for a character that PostgreSQL does not store: U+FFFD stands in its place. */
-export async function writeModelAudit(sql: SqlExecutor, given: ModelAuditEntry): Promise<void> {
+async function writeModelAudit(sql: SqlExecutor, given: ModelAuditEntry): Promise<void> {
   const entry = storableValue(given);
   await sql.query(
     `INSERT INTO model_audit (at, model, version, action, stage, replaced, by_whom, reason, gates, metrics)
@@ -26,11 +26,7 @@ export async function writeModelAudit(sql: SqlExecutor, given: ModelAuditEntry):
 }
 
 /** The newest first. */
-export async function listModelAudit(
-  sql: SqlExecutor,
-  model: string,
-  limit: number,
-): Promise<readonly ModelAuditEntry[]> {
+async function listModelAudit(sql: SqlExecutor, model: string, limit: number): Promise<readonly ModelAuditEntry[]> {
   const rows = await sql.query<
     Omit<ModelAuditEntry, 'atMs' | 'replaced'> & { readonly at_ms: string; readonly replaced: number | null }
   >(
@@ -44,3 +40,8 @@ export async function listModelAudit(
     atMs: Number(atMs),
   }));
 }
+
+export const sqlModelAuditStore = (sql: SqlExecutor): ModelAuditStore => ({
+  write: (entry) => writeModelAudit(sql, entry),
+  list: (model, limit) => listModelAudit(sql, model, limit),
+});

@@ -1,6 +1,6 @@
+import type { SqlExecutor } from '#feature_store/database/sql_executor';
 import type { JsonObject } from '#kernel/json';
-import type { RoutingRow } from './offline_store.ts';
-import type { SqlExecutor } from './sql_executor.ts';
+import type { RoutingRow, RoutingStore } from './routing.ts';
 
 // How requests are dealt to versions, in SQL.
 
@@ -20,14 +20,14 @@ const rowOf = ({ model, revision, at_ms, by_whom, reason, state }: Stored): Rout
   atMs: Number(at_ms),
 });
 
-export async function readRouting(sql: SqlExecutor): Promise<readonly RoutingRow[]> {
+async function readRouting(sql: SqlExecutor): Promise<readonly RoutingRow[]> {
   const rows = await sql.query<Stored>(
     `SELECT DISTINCT ON (model) ${COLUMNS} FROM model_routing ORDER BY model, revision DESC`,
   );
   return rows.map(rowOf);
 }
 
-export async function appendRouting(sql: SqlExecutor, row: RoutingRow): Promise<boolean> {
+async function appendRouting(sql: SqlExecutor, row: RoutingRow): Promise<boolean> {
   const written = await sql.query(
     `INSERT INTO model_routing (model, revision, at, by_whom, reason, state) VALUES ($1, $2, $3, $4, $5, $6::jsonb)
      ON CONFLICT DO NOTHING RETURNING revision`,
@@ -36,10 +36,16 @@ export async function appendRouting(sql: SqlExecutor, row: RoutingRow): Promise<
   return written.length > 0;
 }
 
-export async function listRouting(sql: SqlExecutor, model: string, limit: number): Promise<readonly RoutingRow[]> {
+async function listRouting(sql: SqlExecutor, model: string, limit: number): Promise<readonly RoutingRow[]> {
   const rows = await sql.query<Stored>(
     `SELECT ${COLUMNS} FROM model_routing WHERE model = $1 ORDER BY revision DESC LIMIT $2`,
     [model, limit],
   );
   return rows.map(rowOf);
 }
+
+export const sqlRoutingStore = (sql: SqlExecutor): RoutingStore => ({
+  read: () => readRouting(sql),
+  append: (row) => appendRouting(sql, row),
+  list: (model, limit) => listRouting(sql, model, limit),
+});

@@ -1,5 +1,7 @@
 import type { OnDemandData, ViewData } from '#feature_store/definitions/definition_data';
+import type { ViewReference } from '#feature_store/definitions/feature_row';
 import type { ServiceData } from '#feature_store/definitions/feature_service';
+import type { ViewDescription } from '#feature_store/definitions/feature_view';
 
 /** A definition as data. */
 export type DefinitionRecord =
@@ -51,6 +53,9 @@ export type FirstDefinitions = 'have_history' | 'have_no_history';
 
 /** What the offline store keeps about definitions. */
 export interface DefinitionStore {
+  /** Returns what a version of a view was when it was last in use; undefined when it never was. */
+  readView(view: ViewReference): Promise<ViewDescription | undefined>;
+  writeView(description: ViewDescription): Promise<void>;
   readDefinitions(): Promise<readonly StoredDefinition[]>;
   /** Adds definitions that rows are written with, or replaces those of the same kind and id; others stay. */
   recordDefinitions(definitions: readonly DefinitionRecord[], first: FirstDefinitions): Promise<void>;

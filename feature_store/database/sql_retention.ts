@@ -1,18 +1,14 @@
 import type { EventTime } from '#kernel/time';
-import type { Deleted } from './offline_store.ts';
+import type { Deleted, Retention } from './retention.ts';
+import type { SqlDatabase } from './sql_database.ts';
 import type { SqlExecutor } from './sql_executor.ts';
 
-interface RetentionSettings {
-  readonly dryRun: boolean;
-  /** Whether feature rows lie in a TimescaleDB hypertable. */
-  readonly isHypertable: boolean;
-}
-
 /** Drops partitions of feature rows that are older as a whole, and deletes older predictions, feedback, labels and statistics. */
-export async function deleteBefore(
+async function deleteBefore(
   sql: SqlExecutor,
   time: EventTime,
-  { dryRun, isHypertable }: RetentionSettings,
+  dryRun: boolean,
+  isHypertable: boolean,
 ): Promise<Deleted> {
   const before = new Date(time);
   const featureRows = isHypertable ? await dropChunks(sql, before, dryRun) : await dropMonths(sql, before, dryRun);
@@ -74,3 +70,11 @@ async function dropCounted(sql: SqlExecutor, tables: readonly string[], dryRun: 
   }
   return rows;
 }
+
+export const sqlRetention = ({ sql, partitions }: Pick<SqlDatabase, 'sql' | 'partitions'>): Retention => ({
+  async deleteBefore(time, dryRun) {
+    const deleted = await deleteBefore(sql, time, dryRun, partitions.isHypertable);
+    partitions.forget();
+    return deleted;
+  },
+});
