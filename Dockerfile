@@ -23,7 +23,7 @@ COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
 COPY --from=build /app/configs configs
 COPY --from=build /app/docs/errors.md docs/errors.md
-COPY --from=build /app/feature_store/offline/migrations feature_store/offline/migrations
+COPY --from=build /app/feature_store/database/migrations feature_store/database/migrations
 COPY --from=build /app/headwater.config.ts ./
 COPY --from=build /app/examples examples
 COPY --from=build --chown=1000:1000 /app/.empty /data

@@ -33,7 +33,7 @@ export default {
   collectCoverageFrom: [
     '{kernel,configs,monitoring,storage,connectors,registry,feature_store,pipelines,serving,cli}/**/*.ts',
     // AssemblyScript.
-    '!serving/kernels/{row_scan,tree_walk}.ts',
+    '!serving/models/kernels/{row_scan,tree_walk}.ts',
   ],
   testTimeout: TIMEOUT_MS,
   projects: [

@@ -3,8 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
-import type { NewPrediction } from '#feature_store/offline/offline_store';
-import { withFeatures } from '#feature_store/offline/sql_predictions';
 import { MemoryOnlineStore } from '#feature_store/online/memory_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { FeatureReader } from '#feature_store/retrieval/feature_reader';
@@ -15,8 +13,10 @@ import { createMetricsRegistry } from '#monitoring/metrics';
 import { LocalRegistry } from '#registry/local/local_registry';
 import type { ModelPackage } from '#registry/model_package';
 import { servingConfigSchema } from '#serving/config';
-import { PredictionLog } from '#serving/prediction_log';
-import { ModelServer } from '#serving/runtime/model_server';
+import { ModelServer } from '#serving/inference/model_server';
+import { PredictionLog } from '#serving/prediction_store/prediction_log';
+import type { NewPrediction } from '#serving/prediction_store/prediction_store';
+import { withFeatures } from '#serving/prediction_store/sql_predictions';
 import { createServing } from '#serving/server';
 
 /** Until everything that is begun at the start is done. */

@@ -2,12 +2,12 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fastify } from 'fastify';
+import { createOfflineDatabase } from '#cli/parts/offline_database';
 import { loadPlatformConfig } from '#cli/project/platform_config';
 import { createConsoleSources } from '#cli/roles/console_sources';
-import { createOfflineStore } from '#feature_store/config';
+import { account, transactions } from '#examples/fraud/features/transactions';
 import { fromEvent } from '#feature_store/definitions/feature';
 import { featureView } from '#feature_store/definitions/feature_view';
-import { account, transactions } from '#examples/fraud/features/transactions';
 import { HOUR_MS } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
@@ -34,14 +34,14 @@ const views = Array.from({ length: VIEWS }, (_, index) =>
     ),
   }),
 );
-const offline = createOfflineStore({ log: silentLogger, views: [] }, { kind: 'pglite', directory });
+const offline = createOfflineDatabase({ log: silentLogger, views: [] }, { kind: 'pglite', directory });
 await offline.start(new AbortController().signal);
 const statistics = {
   ...{ rows: 10_000, nulls: 12, mean: 3.14, stddev: 2.7, min: 0, max: 99, top: [], sampled: 512 },
   quantiles: Array.from({ length: 21 }, (_, step) => step * 4.7123),
 };
 for (let hour = 0; hour < HOURS; hour += 1) {
-  await offline.writeStatistics(
+  await offline.statistics.write(
     views.flatMap(({ name: view, version, features }) =>
       Object.keys(features).map((feature) => ({
         ...{ view, version, feature, windowStartMs: hour * HOUR_MS, windowMs: HOUR_MS, statistics },

@@ -1,6 +1,6 @@
+import { account, transactions } from '#examples/fraud/features/transactions';
 import { fromEvent } from '#feature_store/definitions/feature';
 import { type FeatureView, featureView } from '#feature_store/definitions/feature_view';
-import { account, transactions } from '#examples/fraud/features/transactions';
 import { COLUMNS } from './serving_workload.ts';
 
 /** What is stored of an entity. */

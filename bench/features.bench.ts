@@ -2,20 +2,21 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import autocannon from 'autocannon';
+import { createOfflineDatabase } from '#cli/parts/offline_database';
 import type { Broker } from '#connectors/connector';
-import { MemoryLog } from '#connectors/memory/memory_log';
+import { DiskLog } from '#connectors/disk_log/disk_log';
 import { postgresConfigSchema } from '#connectors/postgres/config';
 import { createPostgresPool } from '#connectors/postgres/pool';
 import { createRedis } from '#connectors/redis/client';
 import { redisConfigSchema } from '#connectors/redis/config';
+import { userActivityV2 } from '#examples/activity/features/user_activity';
+import { fraudView } from '#examples/fraud/features/fraud';
 import { createFeatureApi } from '#feature_store/api/feature_api';
-import { createOfflineStore, createOnlineStore, featureApiConfigSchema } from '#feature_store/config';
+import { createOnlineStore, featureApiConfigSchema } from '#feature_store/config';
 import { serviceOfView } from '#feature_store/definitions/feature_service';
 import { CachedOnlineStore } from '#feature_store/online/cached_store';
 import { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { buildTrainingSet } from '#feature_store/retrieval/training_set';
-import { fraudView } from '#examples/fraud/features/fraud';
-import { userActivityV2 } from '#examples/activity/features/user_activity';
 import { DAY_MS, eventTime, HOUR_MS, MINUTE_MS, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry, totalOf } from '#monitoring/metrics';
@@ -47,7 +48,7 @@ const clock = systemClock;
 const base = { log: silentLogger, clock, views: [fifteen, userActivityV2, fraudView] };
 const run = Date.now().toString(36);
 const online = createOnlineStore(base, { kind: 'redis', ...redisConfig, keyPrefix: `bench-${run}` });
-const offline = createOfflineStore(base, { kind: 'postgres', ...postgres });
+const offline = createOfflineDatabase(base, { kind: 'postgres', ...postgres });
 const { signal } = new AbortController();
 await online.start(signal);
 await offline.start(signal);
@@ -73,7 +74,7 @@ async function readOverHttp(): Promise<void> {
   const metrics = createMetricsRegistry({ process: false });
   const features = new FeatureReader({ online, clock }, { views: [fifteen], services: [] });
   const api = await createFeatureApi(
-    { store: online, features, offline, views: [fifteen], clock, log: silentLogger, metrics },
+    { store: online, features, statistics: offline.statistics, views: [fifteen], clock, log: silentLogger, metrics },
     featureApiConfigSchema.parse({ port: 0 }),
   );
   await api.start();
@@ -217,9 +218,9 @@ async function cacheHits(): Promise<void> {
 
 async function stream(): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), 'features-bench-'));
-  const broker = new MemoryLog(
+  const broker = new DiskLog(
     { log: silentLogger, clock },
-    { kind: 'memory', directory: join(directory, 'log'), fsync: 'never', segmentBytes: 1e8 },
+    { kind: 'disk_log', directory: join(directory, 'log'), fsync: 'never', segmentBytes: 1e8 },
   );
   await broker.start();
   const topics = { rawEventsTopic: 'raw', featureEventsTopic: 'features', deadLetterTopic: 'dead' };
@@ -279,7 +280,8 @@ async function stream(): Promise<void> {
   report({ bench, case: name, metric: 'throughput', value: rate, unit: 'events/s', floor: 20_000 });
 
   // Counted when computed, durable a little later.
-  while ((await offline.countRows(userActivityV2)) < EVENTS) await new Promise((resolve) => setTimeout(resolve, 200));
+  while ((await offline.features.countRows(userActivityV2)) < EVENTS)
+    await new Promise((resolve) => setTimeout(resolve, 200));
   metrics.onEndToEnd = (latencyMs) => latencies.push(latencyMs);
   const LIVE = 10_000;
   const liveBegin = performance.now();
@@ -312,7 +314,7 @@ async function trainingSet(): Promise<void> {
   const start = Date.UTC(2026, 0, 1);
   const values = JSON.stringify(rowOf('x', 0, 1).values);
   // One row makes the month's partition.
-  await offline.write([rowOf(`${run}-first`, start, 0)]);
+  await offline.features.write([rowOf(`${run}-first`, start, 0)]);
   const source = `bench-${run}`;
   await pool.query(
     `INSERT INTO feature_rows SELECT 'fifteen', 1, '${run}-' || (n % ${KEYS}), to_timestamp(${start / 1_000} + (n / ${KEYS}) * 21600), now(), $1::jsonb FROM generate_series(1, ${ROWS}) n`,
@@ -326,9 +328,9 @@ async function trainingSet(): Promise<void> {
   await pool.end();
   const begin = performance.now();
   const range = { from: eventTime(start), to: eventTime(start + 40 * DAY_MS) };
-  const labels = await offline.readLabels(source, range);
+  const labels = await offline.labels.read(source, range);
   const spec = { service: serviceOfView(fifteen), labels: { source }, range };
-  const { rows } = await buildTrainingSet(offline, spec, labels);
+  const { rows } = await buildTrainingSet(offline.features, spec, labels);
   if (rows.length !== LABELS) throw new Error(`${rows.length} training rows of ${LABELS}`);
   const seconds = (performance.now() - begin) / 1_000;
   const peerValue = await duckdbAsofSeconds(LABELS, ROWS, KEYS);

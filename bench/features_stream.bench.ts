@@ -1,6 +1,7 @@
-import { generateTransactions } from '#examples/fraud/transaction_generator';
-import { type EntityState, emptyEntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
 import { fraudView } from '#examples/fraud/features/fraud';
+import { generateTransactions } from '#examples/fraud/transaction_generator';
+import { type EntityState, emptyEntityState } from '#feature_store/aggregation/entity_state';
+import { ViewComputation } from '#feature_store/aggregation/view_computation';
 import { DAY_MS } from '#kernel/time';
 import { report } from './result.ts';
 

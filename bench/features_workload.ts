@@ -1,9 +1,9 @@
+import { account, transactions } from '#examples/fraud/features/transactions';
 import { count, mean, session, sum } from '#feature_store/definitions/aggregations';
 import { type EntityKey, entityKeyFromId } from '#feature_store/definitions/entity_key';
 import { field, hourOfDay, isWeekend } from '#feature_store/definitions/feature';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import { featureView } from '#feature_store/definitions/feature_view';
-import { account, transactions } from '#examples/fraud/features/transactions';
 import { eventTime, processingTime } from '#kernel/time';
 
 /** Fifteen features of an account. */

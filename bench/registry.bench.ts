@@ -8,8 +8,8 @@ import { MlflowRegistry } from '#registry/mlflow/mlflow_registry';
 import { readModelFolder } from '#registry/model_folder';
 import { startServers } from '#scripts/services/start_all';
 import { servingConfigSchema } from '#serving/config';
-import { examineModel } from '#serving/runtime/loaded_model';
-import { ModelServer } from '#serving/runtime/model_server';
+import { ModelServer } from '#serving/inference/model_server';
+import { examineModel } from '#serving/models/loaded_model';
 import { median } from './quantiles.ts';
 import { report } from './result.ts';
 

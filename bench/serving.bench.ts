@@ -1,6 +1,6 @@
 import autocannon from 'autocannon';
 import { fastify } from 'fastify';
-import { LoadedModel } from '#serving/runtime/loaded_model';
+import { LoadedModel } from '#serving/models/loaded_model';
 import { serveForBench } from './bench_serving.ts';
 import { median } from './quantiles.ts';
 import { requestTimes } from './request_times.ts';

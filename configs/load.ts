@@ -14,6 +14,14 @@ export interface EnvironmentVariable {
   readonly when?: { readonly path: string; readonly is: string };
 }
 
+/** A value with a new name: the old one works for one more version. */
+export interface RenamedValue {
+  /** Dotted path: `broker.kind`. */
+  readonly path: string;
+  readonly old: string;
+  readonly now: string;
+}
+
 export interface LoadOptions<T> {
   readonly schema: z.ZodType<T>;
   /** Folder of `default.yaml` and `<environment>.yaml`. */
@@ -28,6 +36,10 @@ export interface LoadOptions<T> {
   readonly variables: Readonly<Record<string, EnvironmentVariable>>;
   /** Laid over everything else: command-line flags, by dotted path. */
   readonly overrides?: Readonly<Record<string, unknown>>;
+  /** Values with a new name. */
+  readonly renamed?: readonly RenamedValue[];
+  /** Called for each place that uses an old name, with a message for the operator. */
+  readonly onOldName?: (message: string) => void;
 }
 
 /**
@@ -41,14 +53,25 @@ export function loadConfig<T extends object>(given: LoadOptions<T>): Readonly<T>
   const problems: string[] = [];
   const options = { ...given, env: withFiles(given, problems) };
   const tree: Tree = {};
-  merge(tree, readYaml([options.directory], 'default', options.env, problems));
+  const layer = (folders: readonly string[], name: string): void => {
+    for (const folder of folders) {
+      const read = readYaml(folder, name, options.env, problems);
+      for (const renamed of options.renamed ?? []) replaceOldName(read, renamed, `${name}.yaml`, options.onOldName);
+      merge(tree, read);
+    }
+  };
+  layer([options.directory], 'default');
   merge(tree, structuredClone(options.defined ?? {}) as Tree);
-  if (options.over !== undefined && existsSync(join(options.over, 'default.yaml'))) {
-    merge(tree, readYaml([options.over], 'default', options.env, problems));
-  }
   const folders = [options.directory, ...(options.over === undefined ? [] : [options.over])];
+  layer(foldersWith(folders.slice(1), 'default'), 'default');
   for (const name of options.environment.split(',').map((part) => part.trim())) {
-    merge(tree, readYaml(folders, name, options.env, problems));
+    const having = foldersWith(folders, name);
+    if (having.length === 0) {
+      throw new ConfigError(
+        `there is no ${name}.yaml in ${folders.join(' or ')}: ENVIRONMENT (and INGEST_SINK) name files there, such as embedded, services or kinesis`,
+      );
+    }
+    layer(having, name);
   }
   const set = Object.entries(options.variables).filter(([name]) => (options.env[name] ?? '') !== '');
   for (const [name, variable] of set) {
@@ -61,6 +84,7 @@ export function loadConfig<T extends object>(given: LoadOptions<T>): Readonly<T>
   for (const [path, value] of Object.entries(options.overrides ?? {})) {
     if (value !== undefined) setPath(tree, path, value);
   }
+  for (const renamed of options.renamed ?? []) replaceOldName(tree, renamed, 'the environment', options.onOldName);
   const parsed = options.schema.safeParse(tree);
   if (!parsed.success) problems.push(...parsed.error.issues.map(describeIssue));
   if (problems.length > 0 || !parsed.success) {
@@ -96,25 +120,11 @@ type Tree = { [key: string]: unknown };
 
 const isTree = (value: unknown): value is Tree => typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** What the files of one name hold, the later folders' over the earlier ones'. @throws {@link ConfigError} where no folder has one */
-function readYaml(
-  folders: readonly string[],
-  name: string,
-  env: LoadOptions<object>['env'],
-  problems: string[],
-): Tree {
-  const files = folders.map((folder) => join(folder, `${name}.yaml`)).filter((file) => existsSync(file));
-  if (files.length === 0) {
-    throw new ConfigError(
-      `there is no ${name}.yaml in ${folders.join(' or ')}: ENVIRONMENT (and INGEST_SINK) name files there, such as embedded, services or kinesis`,
-    );
-  }
-  const tree: Tree = {};
-  for (const file of files) merge(tree, readYamlFile(file, name, env, problems));
-  return tree;
-}
+const foldersWith = (folders: readonly string[], name: string): readonly string[] =>
+  folders.filter((folder) => existsSync(join(folder, `${name}.yaml`)));
 
-function readYamlFile(file: string, name: string, env: LoadOptions<object>['env'], problems: string[]): Tree {
+function readYaml(directory: string, name: string, env: LoadOptions<object>['env'], problems: string[]): Tree {
+  const file = join(directory, `${name}.yaml`);
   let bytes: Buffer;
   try {
     bytes = readFileSync(file);
@@ -185,10 +195,23 @@ function readVariable(text: string, type: EnvironmentVariable['type']): unknown 
   }
 }
 
+function replaceOldName(
+  tree: Tree,
+  { path, old, now }: RenamedValue,
+  where: string,
+  onOldName: LoadOptions<object>['onOldName'],
+): void {
+  if (getPath(tree, path) !== old) return;
+  setPath(tree, path, now);
+  onOldName?.(
+    `${path}: ${old} in ${where} is the old name of ${now}; the next version refuses it. Write ${path}: ${now}`,
+  );
+}
+
 function merge(target: Tree, source: Tree): void {
   for (const [key, value] of Object.entries(source)) {
     const existing = target[key];
-    // A section that changes kind starts afresh: keys of a memory broker mean nothing to Kafka.
+    // A section that changes kind starts afresh: keys of a disk log mean nothing to Kafka.
     const sameKind = isTree(existing) && isTree(value) && (value.kind === undefined || value.kind === existing.kind);
     if (sameKind) merge(existing, value);
     else target[key] = value;

@@ -12,7 +12,7 @@ export interface LogRecord {
   readonly keyBytes?: Buffer | undefined;
   /** Empty when {@link isTombstone}. */
   readonly value: Buffer;
-  /** The record says that its key is deleted. Only Kafka and the memory log know such records. */
+  /** The record says that its key is deleted. Only Kafka and the disk log know such records. */
   readonly isTombstone?: boolean;
   /** Each name once, with its last value as UTF-8. */
   readonly headers: Readonly<Record<string, string>>;
@@ -113,7 +113,7 @@ export interface Producer {
 }
 
 /**
- * A broker of partitioned logs: memory (on disk), Kafka, Kinesis, Pub/Sub. Records of one key stay in order within
+ * A broker of partitioned logs: a log on this machine's disk, Kafka, Kinesis, Pub/Sub. Records of one key stay in order within
  * their partition. Positions are owned by the reader (a pipeline snapshot); `commit` only publishes progress to the
  * broker's own tools and lag metrics.
  */

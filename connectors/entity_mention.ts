@@ -1,5 +1,3 @@
-import type { LogRecord, OutgoingRecord } from './connector.ts';
-
 /** What makes a record one of an entity: plain data, so that another process can be asked about it. */
 export interface EntityMention {
   /** Its key as stores and topics have it: `user:u1`. */
@@ -16,7 +14,7 @@ const KEY_FIELDS = ['entityKey', 'entity_key'];
 
 /** Returns whether a record is about an entity: by the JSON that it holds, also within strings and base64; a tombstone by its key. */
 export function isMentioned(
-  { key, value }: Pick<LogRecord | OutgoingRecord, 'key' | 'value'>,
+  { key, value }: { readonly key: string | null | undefined; readonly value: string | Buffer | null },
   mention: EntityMention,
 ): boolean {
   if (value === null || value.length === 0) return key === mention.key;

@@ -7,12 +7,11 @@ import { redisConfigSchema } from '#connectors/redis/config';
 import type { Clock } from '#kernel/time';
 import { tlsSchema } from '#monitoring/http_app';
 import type { Logger } from '#monitoring/log';
+import { PgliteExecutor } from './database/pglite_executor.ts';
+import { PostgresExecutor } from './database/postgres_executor.ts';
+import { SqlDatabase } from './database/sql_database.ts';
 import { viewId } from './definitions/feature_row.ts';
 import type { FeatureView } from './definitions/feature_view.ts';
-import type { OfflineStore } from './offline/offline_store.ts';
-import { PgliteExecutor } from './offline/pglite_executor.ts';
-import { PostgresExecutor } from './offline/postgres_executor.ts';
-import { SqlOfflineStore } from './offline/sql_store.ts';
 import { MemoryOnlineStore } from './online/memory_store.ts';
 import type { OnlineStore } from './online/online_store.ts';
 import { RedisOnlineStore } from './online/redis_store.ts';
@@ -68,13 +67,10 @@ export function createOnlineStore({ log, clock, views }: Deps, config: OnlineSto
   return new RedisOnlineStore({ redis: createRedis(redis, log), views, log }, { redis, keyPrefix });
 }
 
-export function createOfflineStore(
-  { log, views }: Pick<Deps, 'log' | 'views'>,
-  config: OfflineStoreConfig,
-): OfflineStore {
+export function createDatabase({ log, views }: Pick<Deps, 'log' | 'views'>, config: OfflineStoreConfig): SqlDatabase {
   const sql =
     config.kind === 'pglite'
       ? new PgliteExecutor(config.directory)
       : new PostgresExecutor(createPostgresPool(config, log), config.schema);
-  return new SqlOfflineStore({ sql, log, views }, config.kind);
+  return new SqlDatabase({ sql, log, views }, config.kind);
 }

@@ -16,10 +16,11 @@ export {
   top,
   variance,
 } from '#feature_store/definitions/aggregations';
+export { DefinitionError } from '#feature_store/definitions/errors';
+export { envelope, id, time } from '#feature_store/definitions/event_envelope';
 export {
   asOf,
   dayOfWeek,
-  type EventFields,
   expression,
   type Feature,
   type FeatureType,
@@ -41,6 +42,7 @@ export {
   featureView,
   type RowOf,
 } from '#feature_store/definitions/feature_view';
+export { clamp01, numberOr0 } from '#feature_store/definitions/numeric';
 export {
   columns,
   type OnDemandView,
@@ -49,10 +51,16 @@ export {
   onDemandView,
 } from '#feature_store/definitions/on_demand';
 export { inRange, matches, notNull, oneOf, type QualityRule, satisfies } from '#feature_store/definitions/quality_rule';
-export { type Entity, type EventSource, entity, eventSource, type History, type SourceSpec, source } from '#feature_store/definitions/source';
-export { DefinitionError } from '#feature_store/definitions/errors';
-export { envelope, id, time } from '#feature_store/definitions/event_envelope';
-export { clamp01, numberOr0 } from '#feature_store/definitions/numeric';
+export {
+  type Entity,
+  type EventFields,
+  type EventSource,
+  entity,
+  eventSource,
+  type History,
+  type SourceSpec,
+  source,
+} from '#feature_store/definitions/source';
 export { stableHash32 } from '#kernel/hash';
 export { parseRfc3339 } from '#kernel/rfc3339';
 export { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '#kernel/time';

@@ -10,8 +10,12 @@ interface Kernel {
 }
 
 export const KERNELS: readonly Kernel[] = [
-  { from: 'serving/kernels/row_scan.ts', to: 'serving/kernels/row_scan_wasm.ts', name: 'ROW_SCAN_WASM' },
-  { from: 'serving/kernels/tree_walk.ts', to: 'serving/kernels/tree_walk_wasm.ts', name: 'TREE_WALK_WASM' },
+  { from: 'serving/models/kernels/row_scan.ts', to: 'serving/models/kernels/row_scan_wasm.ts', name: 'ROW_SCAN_WASM' },
+  {
+    from: 'serving/models/kernels/tree_walk.ts',
+    to: 'serving/models/kernels/tree_walk_wasm.ts',
+    name: 'TREE_WALK_WASM',
+  },
 ];
 
 const BASE64_A_LINE = 120;

@@ -2,20 +2,7 @@ import { z } from 'zod';
 import { accessSettings } from '#connectors/http/config';
 import { tlsSchema } from '#monitoring/http_app';
 import { modelLimitsSchema } from '#registry/graphs/model_limits';
-import { modelNameSchema } from '#registry/names';
-import { followSchema } from './routing/follow.ts';
-import { DEALT_TWICE, isDealtTwice, routingSettings } from './routing/routing.ts';
-import { thresholdRuleSchema } from './runtime/adaptive_threshold.ts';
-
-const servedModel = z
-  .strictObject({
-    name: modelNameSchema,
-    follow: followSchema.default({ stage: 'Production' }),
-    ...routingSettings,
-    /** Move the threshold of a row; every one that holds counts. */
-    thresholds: z.array(thresholdRuleSchema).default([]),
-  })
-  .refine((served) => !isDealtTwice(served), { message: DEALT_TWICE });
+import { servedModelSchema } from './routing/served_model.ts';
 
 export const servingConfigSchema = z.strictObject({
   ...accessSettings,
@@ -23,7 +10,7 @@ export const servingConfigSchema = z.strictObject({
   port: z.int().min(0).max(65_535).default(8_000),
   /** Processes that serve behind one port, where this process only serves. */
   workers: z.int().min(1).max(64).default(1),
-  models: z.array(servedModel).default([]),
+  models: z.array(servedModelSchema).default([]),
   /** Other models in production are loaded when somebody asks for them; absent: they are not served. */
   onDemand: z.strictObject({ memoryMb: z.number().positive().default(512) }).optional(),
   modelLimits: modelLimitsSchema.prefault({}),
@@ -53,4 +40,3 @@ export const servingConfigSchema = z.strictObject({
   maxPendingLog: z.int().positive().default(100_000),
 });
 export type ServingConfig = z.infer<typeof servingConfigSchema>;
-export type ServedModel = z.infer<typeof servedModel>;

@@ -10,18 +10,18 @@ import type { ServingConfig } from './config.ts';
 import { registerConsole } from './console/routes.ts';
 import type { ConsoleSources } from './console/sources.ts';
 import { UnknownServedModelError } from './errors.ts';
-import { type FeedbackStore, registerFeedbackRoutes } from './routes/feedback.ts';
-import { registerInferenceProtocol } from './routes/inference_protocol.ts';
-import { registerPredictRoutes } from './routes/predict.ts';
-import { PROTOCOL_ERRORS } from './routes/protocol_errors.ts';
-import { registerRoutingRoutes } from './routes/routing.ts';
-import * as schemas from './routes/schemas.ts';
-import type { ModelServer } from './runtime/model_server.ts';
-import { Predictor, type PredictorDeps } from './runtime/predictor.ts';
+import type { ModelServer } from './inference/model_server.ts';
+import { Predictor, type PredictorDeps } from './inference/predictor.ts';
+import { type FeedbackStores, registerFeedbackRoutes } from './protocol/feedback.ts';
+import { registerInferenceProtocol } from './protocol/inference_protocol.ts';
+import { registerPredictRoutes } from './protocol/predict.ts';
+import { PROTOCOL_ERRORS } from './protocol/protocol_errors.ts';
+import { registerRoutingRoutes } from './protocol/routing.ts';
+import * as schemas from './protocol/schemas.ts';
 
 export interface ServingDeps extends PredictorDeps, Pick<HttpServiceDeps, 'scrape' | 'health'> {
   /** Where outcomes of predictions are kept; without, nobody can tell them. */
-  readonly feedback?: FeedbackStore;
+  readonly feedback?: FeedbackStores;
   /** For feedback that its store refuses. */
   readonly deadLetters?: Pick<DeadLetterWriter, 'write'>;
   /** What the console shows; absent: there is none. */

@@ -1,16 +1,9 @@
-import { InvalidArgumentError, Option } from '@commander-js/extra-typings';
-import { ROLES, type Role, TARGETS } from '../terminal/choices.ts';
+import { Option } from '@commander-js/extra-typings';
+import { ROLES, TARGETS } from '../terminal/choices.ts';
 import type { Program } from './command_group.ts';
 import { lazily } from './lazily.ts';
+import { rolesOf } from './roles.ts';
 import { integer } from './values.ts';
-
-/** Parses roles separated by commas, and adds them to those before. */
-function rolesOf(value: string, before: readonly Role[] = []): readonly Role[] {
-  const roles = value.split(',').map((name) => name.trim()) as Role[];
-  const unknown = roles.filter((name) => !ROLES.includes(name));
-  if (unknown.length === 0) return [...before, ...roles];
-  throw new InvalidArgumentError(`${unknown.join(', ')} is not a role. Roles are ${ROLES.join(', ')}.`);
-}
 
 export function registerPlatform(program: Program): void {
   program

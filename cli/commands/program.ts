@@ -18,10 +18,12 @@ import { registerMonitor } from './monitor.ts';
 import { registerPipelines } from './pipelines.ts';
 import { registerPlatform } from './platform.ts';
 import { registerPredictions } from './predictions.ts';
+import { registerProject } from './project.ts';
 import { registerTraining } from './training.ts';
 
 /** Files of commands by the heading that `--help` shows them under. Add a file: import its register function and list it here. */
 const COMMANDS: Readonly<Record<string, readonly Register[]>> = {
+  'Project:': [registerProject],
   'Platform:': [registerPlatform, registerLambda],
   'Features:': [registerDefinitions, registerFeatures, registerHistory, registerDatasets],
   'Models:': [registerTraining, registerModels, registerPredictions, registerMonitor],
@@ -42,10 +44,7 @@ const versionOfPackage = (): string =>
 function describeOption(this: Help, option: Option): string {
   const { defaultValue, defaultValueDescription } = option;
   const isPlain = defaultValueDescription === undefined && (defaultValue === false || defaultValue?.length === 0);
-  return Help.prototype.optionDescription.call(
-    this,
-    isPlain ? new Option(option.flags, option.description) : option,
-  );
+  return Help.prototype.optionDescription.call(this, isPlain ? new Option(option.flags, option.description) : option);
 }
 
 /** Returns `headwater` with every command. It loads no module that does the work of one. */

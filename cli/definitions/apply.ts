@@ -1,14 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { createInterface } from 'node:readline/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { ApplyLock, ApplyOwner } from '#feature_store/definition_store/applied_definitions';
 import { type Catalog, definitionsAsData } from '#feature_store/definitions/catalog';
 import { describeView } from '#feature_store/definitions/feature_view';
-import type { ApplyLock, ApplyOwner } from '#feature_store/offline/applied_definitions';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { messageOf } from '#kernel/errors';
 import { isRunning, thisProcess } from '#storage/process_identity';
 import { type BackfillResult, describeHandOver, runBackfill } from '../history/backfill.ts';
 import { RunningPlatform } from '../parts/control_client.ts';
+import type { OfflineDatabase } from '../parts/offline_database.ts';
 import { withOffline } from '../parts/with_offline.ts';
 import { loadProject, type Project } from '../project/project.ts';
 import { CommandFailedError } from '../terminal/command_failed_error.ts';
@@ -64,7 +64,7 @@ export async function apply({ yes, takeOver, json, ...options }: ApplyCommand): 
   } catch (error) {
     // What is interrupted is resumed by the next apply; the lock of a process that ends orderly does not stay.
     if (!(error instanceof ApplyTakenOverError))
-      await withOffline((offline) => offline.unlockApply(owner.id)).catch(() => {});
+      await withOffline((offline) => offline.definitions.unlockApply(owner.id)).catch(() => {});
     throw error;
   }
   finish(json, done);
@@ -87,23 +87,23 @@ function finish(json: boolean, backfills: readonly AppliedBackfill[]): void {
 
 /** Takes the lock, and records what rows are written with from now on. */
 async function begin(
-  offline: OfflineStore,
+  offline: OfflineDatabase,
   catalog: Catalog,
   owner: ApplyOwner,
   replaces: string | undefined,
 ): Promise<void> {
-  if (!(await offline.lockApply(owner, replaces))) {
-    throw new ApplyRunsError((await offline.readApplyLock())?.owner);
+  if (!(await offline.definitions.lockApply(owner, replaces))) {
+    throw new ApplyRunsError((await offline.definitions.readApplyLock())?.owner);
   }
-  await offline.recordDefinitions(recordsOf(definitionsAsData(catalog)), 'have_history');
-  for (const view of catalog.views) await offline.writeDefinition(describeView(view));
+  await offline.definitions.recordDefinitions(recordsOf(definitionsAsData(catalog)), 'have_history');
+  for (const view of catalog.views) await offline.definitions.writeView(describeView(view));
 }
 
-async function end(offline: OfflineStore, catalog: Catalog, owner: ApplyOwner, { changes }: Plan): Promise<void> {
-  if (!(await offline.holdApplyLock(owner.id))) throw new ApplyTakenOverError();
-  await offline.recordApplied(recordsOf(definitionsAsData(catalog)));
-  await offline.removeDefinitions(changes.filter(({ change }) => change === 'removed'));
-  await offline.unlockApply(owner.id);
+async function end(offline: OfflineDatabase, catalog: Catalog, owner: ApplyOwner, { changes }: Plan): Promise<void> {
+  if (!(await offline.definitions.holdApplyLock(owner.id))) throw new ApplyTakenOverError();
+  await offline.definitions.recordApplied(recordsOf(definitionsAsData(catalog)));
+  await offline.definitions.removeDefinitions(changes.filter(({ change }) => change === 'removed'));
+  await offline.definitions.unlockApply(owner.id);
 }
 
 async function compute(
@@ -128,11 +128,11 @@ async function compute(
   task.finish(`${counts.events} events`);
   await withOffline(async (offline) => {
     const ids = new Set(views);
-    await offline.recordApplied(
+    await offline.definitions.recordApplied(
       recordsOf(definitionsAsData(catalog)).filter(({ kind, id }) => kind === 'view' && ids.has(id)),
     );
     const read = counts.events - counts.resumed_after;
-    if (read > 0 && seconds > 0) await offline.recordBackfill(read, seconds);
+    if (read > 0 && seconds > 0) await offline.definitions.recordBackfill(read, seconds);
   });
   const { handedOver } = result;
   const state =
@@ -150,7 +150,7 @@ async function whileHeld<T>(config: Project, owner: ApplyOwner, work: () => Prom
   const ended = new AbortController();
   const lost = withOffline(async (offline) => {
     while (!ended.signal.aborted) {
-      const isHeld = await offline.holdApplyLock(owner.id).catch((error: unknown) => {
+      const isHeld = await offline.definitions.holdApplyLock(owner.id).catch((error: unknown) => {
         process.stderr.write(`the lock of the apply could not be kept: ${messageOf(error)}\n`);
         return true;
       });

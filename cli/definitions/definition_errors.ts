@@ -1,4 +1,4 @@
-import type { ApplyOwner } from '#feature_store/offline/applied_definitions';
+import type { ApplyOwner } from '#feature_store/definition_store/applied_definitions';
 import { PlatformError } from '#kernel/errors';
 
 /** Another `headwater apply` runs. */

@@ -1,6 +1,6 @@
+import type { DefinitionRecord } from '#feature_store/definition_store/applied_definitions';
 import { type Catalog, definitionsAsData } from '#feature_store/definitions/catalog';
 import type { DefinitionSet } from '#feature_store/definitions/definition_set';
-import type { DefinitionRecord } from '#feature_store/offline/applied_definitions';
 
 /** Returns definitions as the offline store keeps them. */
 export const recordsOf = ({ views, onDemand, services, named }: DefinitionSet): readonly DefinitionRecord[] => [

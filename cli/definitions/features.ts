@@ -1,11 +1,11 @@
 import { viewId } from '#feature_store/definitions/feature_row';
 import { servicesById } from '#feature_store/definitions/feature_service';
-import { describeView, type FeatureView } from '#feature_store/definitions/feature_view';
+import { describeView, } from '#feature_store/definitions/feature_view';
 import { changesBetween, lineageOf } from '#feature_store/definitions/lineage';
-import { UnknownViewError } from '#feature_store/errors';
 import type { RegistryConfig } from '#registry/catalog';
 import { openRegistry } from '../parts/open_registry.ts';
 import { definitionsOf, loadProject } from '../project/project.ts';
+import { viewOf } from '../project/view_of.ts';
 import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { print } from '../terminal/print.ts';
 
@@ -157,13 +157,5 @@ async function modelsBy(config: RegistryConfig): Promise<readonly ModelInputs[]>
   } finally {
     await registry.close();
   }
-  return found;
-}
-
-/** @throws {@link UnknownViewError} */
-export async function viewOf(id: string): Promise<FeatureView> {
-  const { views } = (await loadProject(process.env)).catalog;
-  const found = views.find((view) => viewId(view) === id);
-  if (found === undefined) throw new UnknownViewError(id, views.map(viewId));
   return found;
 }

@@ -15,7 +15,10 @@ export interface ModelInUse {
 }
 
 /** Reads the signatures of the versions in use. A model without a version in a local registry gets its first one when the platform starts: that counts as in use. */
-export async function modelsInUse({ registry: config, models }: Pick<Project, 'registry' | 'models'>): Promise<readonly ModelInUse[]> {
+export async function modelsInUse({
+  registry: config,
+  models,
+}: Pick<Project, 'registry' | 'models'>): Promise<readonly ModelInUse[]> {
   const registry = openRegistry(config);
   const found: ModelInUse[] = [];
   try {

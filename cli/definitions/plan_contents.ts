@@ -1,5 +1,6 @@
-import { definitionsAsData } from '#feature_store/definitions/catalog';
 import { createFileSystems } from '#connectors/files/file_systems';
+import type { ApplyLock, StoredDefinition } from '#feature_store/definition_store/applied_definitions';
+import { definitionsAsData } from '#feature_store/definitions/catalog';
 import {
   changesOf,
   type DefinitionKind,
@@ -14,10 +15,9 @@ import {
 import type { KnownService } from '#feature_store/definitions/definition_set';
 import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
-import type { ApplyLock, StoredDefinition } from '#feature_store/offline/applied_definitions';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { messageOf } from '#kernel/errors';
 import { type ArchiveList, readList } from '#pipelines/archive/archive_list';
+import type { OfflineDatabase } from '../parts/offline_database.ts';
 import { archiveToRead } from '../parts/open_archive.ts';
 import { definitionsOf, type Project } from '../project/project.ts';
 import { type ModelInUse, modelsInUse, problemsOfModel, type Services, usesAny } from './model_definitions.ts';
@@ -74,11 +74,11 @@ export interface PlanOptions {
 const ASSUMED_RATE = 2_000;
 
 /** Returns what the definitions of the code need, compared with those of the store. */
-export async function makePlan(offline: OfflineStore, config: Project, options: PlanOptions): Promise<Plan> {
+export async function makePlan(offline: OfflineDatabase, config: Project, options: PlanOptions): Promise<Plan> {
   const notes: string[] = [];
   const code = definitionsAsData(config.catalog);
   const next = definitionsOfSet(code);
-  const known = knownFrom(await offline.readDefinitions());
+  const known = knownFrom(await offline.definitions.readDefinitions());
   for (const note of await unreadBefore(offline, config.catalog.views, known.inUse, next)) notes.push(note);
   const changes = changesOf(known, next);
   const before = servicesOf(known.inUse);
@@ -91,7 +91,14 @@ export async function makePlan(offline: OfflineStore, config: Project, options: 
   const needed = new Map(changes.flatMap(({ id, history }) => (history === undefined ? [] : [[id, history]])));
   const backfills = await backfillsOf(offline, config, needed as ReadonlyMap<string, NeededHistory>, options);
   const breaking = refused.length > 0 || lines.some((line) => line.breaking);
-  return { changes: lines, backfills, refused_models: refused, breaking, apply: await offline.readApplyLock(), notes };
+  return {
+    changes: lines,
+    backfills,
+    refused_models: refused,
+    breaking,
+    apply: await offline.definitions.readApplyLock(),
+    notes,
+  };
 }
 
 function lineOf(
@@ -123,7 +130,7 @@ function knownFrom(stored: readonly StoredDefinition[]): KnownDefinitions {
 
 /** Views of which only a description of a release before 0.2 is kept. */
 async function unreadBefore(
-  offline: OfflineStore,
+  offline: OfflineDatabase,
   views: readonly FeatureView[],
   inUse: Definitions,
   next: Definitions,
@@ -132,7 +139,7 @@ async function unreadBefore(
   for (const view of views) {
     const id = viewId(view);
     if (inUse.views[id] !== undefined || next.views[id] === undefined) continue;
-    if ((await offline.readDefinition(view)) === undefined) continue;
+    if ((await offline.definitions.readView(view)) === undefined) continue;
     notes.push(`view ${id} was recorded by a release that did not keep formulas: start the platform once to record it`);
   }
   return notes;
@@ -153,7 +160,10 @@ function servicesOf({ views, services }: Definitions): Services {
   ]);
 }
 
-async function modelsOf({ registry, models }: Pick<Project, 'registry' | 'models'>, notes: string[]): Promise<readonly ModelInUse[]> {
+async function modelsOf(
+  { registry, models }: Pick<Project, 'registry' | 'models'>,
+  notes: string[],
+): Promise<readonly ModelInUse[]> {
   try {
     return await modelsInUse({ registry, models });
   } catch (error) {
@@ -163,7 +173,7 @@ async function modelsOf({ registry, models }: Pick<Project, 'registry' | 'models
 }
 
 async function backfillsOf(
-  offline: OfflineStore,
+  offline: OfflineDatabase,
   config: Project,
   needed: ReadonlyMap<string, NeededHistory>,
   options: PlanOptions,
@@ -172,7 +182,7 @@ async function backfillsOf(
   const views = enabled.filter((view) => needed.has(viewId(view)));
   const place = archiveToRead(config);
   const archive = place === undefined ? undefined : await readList(place);
-  const rate = await offline.readBackfillRate();
+  const rate = await offline.definitions.readBackfillRate();
   const groups = [...new Set(views.map(({ source }) => source))].flatMap((source) => {
     const ids = views.filter((view) => view.source === source).map(viewId);
     const isWhole = (id: string): boolean => needed.get(id) === 'view';
@@ -209,15 +219,17 @@ const isoOf = (timeMs: number): string => new Date(timeMs).toISOString();
 
 /** How many events a source has had, by the archive and by rows that were made of them. */
 async function sizeOf(
-  offline: OfflineStore,
+  offline: OfflineDatabase,
   views: readonly FeatureView[],
   source: FeatureView['source'],
   archive: ArchiveList | undefined,
   hasOwn: boolean,
 ) {
   const siblings = views.filter((view) => view.source === source);
-  const counts = await Promise.all(siblings.map((view) => offline.countRows(view)));
-  const known = (await Promise.all(siblings.map((view) => offline.timesOf(view)))).filter((each) => each !== undefined);
+  const counts = await Promise.all(siblings.map((view) => offline.features.countRows(view)));
+  const known = (await Promise.all(siblings.map((view) => offline.features.timesOf(view)))).filter(
+    (each) => each !== undefined,
+  );
   const files = filesOf(archive, source);
   const archived = files.reduce((sum, { rows }) => sum + rows, 0);
   const days = files.map(({ date }) => Date.parse(date)).filter(Number.isFinite);

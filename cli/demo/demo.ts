@@ -1,5 +1,7 @@
 import Table from 'cli-table3';
 import { DeadLetterQueue } from '#connectors/dead_letters';
+import { fraudView } from '#examples/fraud/features/fraud';
+import { account } from '#examples/fraud/features/transactions';
 import {
   type GeneratedEvent,
   type GeneratorOptions,
@@ -9,19 +11,17 @@ import { entityKeyOf, idOf } from '#feature_store/definitions/entity_key';
 import { viewId } from '#feature_store/definitions/feature_row';
 import { serviceOfView } from '#feature_store/definitions/feature_service';
 import { buildTrainingSet, type TrainingSet, writeTrainingSet } from '#feature_store/retrieval/training_set';
-import { fraudView } from '#examples/fraud/features/fraud';
-import { account } from '#examples/fraud/features/transactions';
 import { binaryMetrics } from '#kernel/binary_metrics';
 import { DAY_MS, eventTime, HOUR_MS } from '#kernel/time';
 import { createLogger } from '#monitoring/log';
 import { totalOf } from '#monitoring/metrics';
-import { instanceOf, scoreRows } from '#registry/trainers/score';
+import { instanceOf, scoreRows } from '#registry/evaluation/score';
 import { trainMlp } from '#registry/trainers/tfjs/train_mlp';
-import { heldOutFrom, type TrainingTable } from '#registry/trainers/training_table';
+import { heldOutFrom, type TrainingTable } from '#registry/training_table';
 import { tableOf } from '../history/training_table.ts';
 import { loadProject, type Project } from '../project/project.ts';
-import { type Platform, startPlatform } from '../roles/platform.ts';
 import { type InitialModel, initialModels } from '../roles/initial_models.ts';
+import { type Platform, startPlatform } from '../roles/platform.ts';
 import { ROLES } from '../terminal/choices.ts';
 import { createProgress, type Progress, StallWatch } from '../terminal/progress.ts';
 import { shutDown } from '../terminal/shutdown.ts';
@@ -82,7 +82,7 @@ async function demoConfig(options: DemoOptions): Promise<Project> {
   if (!options.keep) await beginDemoFolder(env.DATA_DIRECTORY, isDefault);
   const run = Date.now().toString(36);
   const shared = await loadProject(env);
-  const suffix = shared.broker.kind === 'memory' ? '' : `-${run}`;
+  const suffix = shared.broker.kind === 'disk_log' ? '' : `-${run}`;
   const { topics } = shared;
   return await loadProject(env, {
     'topics.rawEvents': `${topics.rawEvents}${suffix}`,
@@ -104,8 +104,8 @@ async function runMainJob(
 ): Promise<Record<string, unknown>> {
   const { offline, registry, predictions } = platform;
   const generator: GeneratorOptions = { ...options, days: DAYS, endMs: Math.floor(Date.now() / HOUR_MS) * HOUR_MS };
-  const rowsBefore = await offline.countRows(fraudView);
-  const predictionsBefore = await offline.countPredictions();
+  const rowsBefore = await offline.features.countRows(fraudView);
+  const predictionsBefore = await offline.predictions.count();
 
   const latencies: number[] = [];
   const ingested = await post(platform, generator, progress, latencies);
@@ -150,7 +150,7 @@ async function runMainJob(
   const switched = await promoteUnderLoad(platform, table, v1.version, v2.version, progress);
   await predictions.drain();
   const made = scored.predictions + switched.predictions;
-  const logged = (await offline.countPredictions()) - predictionsBefore;
+  const logged = (await offline.predictions.count()) - predictionsBefore;
   check(logged === made, `${made} predictions were answered, ${logged} were logged`);
 
   latencies.sort((a, b) => a - b);
@@ -161,7 +161,7 @@ async function runMainJob(
     invalid: ingested.rejected,
     dead_lettered: deadLetters,
     late: counts.late,
-    feature_rows: (await offline.countRows(fraudView)) - rowsBefore,
+    feature_rows: (await offline.features.countRows(fraudView)) - rowsBefore,
     training_rows: table.rows.length,
     predictions: made,
     failed_requests: ingested.failed + scored.failed + switched.failed,
@@ -293,12 +293,12 @@ async function makeTrainingSet(
   const making = progress.begin('join labels with features as of their time');
   const usable = generateTransactions(generator).filter(({ arrival }) => arrival !== 'invalid');
   const source = `chargebacks-${generator.endMs}-${options.seed}`;
-  await offline.writeLabels(source, usable.map(labelOf));
+  await offline.labels.write(source, usable.map(labelOf));
   const times = usable.map(({ timestampMs }) => timestampMs);
   const range = { from: eventTime(Math.min(...times)), to: eventTime(Math.max(...times) + 1) };
-  const labels = await offline.readLabels(source, range);
+  const labels = await offline.labels.read(source, range);
   const spec = { service: serviceOfView(fraudView), labels: { source }, range };
-  const training = await buildTrainingSet(offline, spec, labels);
+  const training = await buildTrainingSet(offline.features, spec, labels);
   if (options.trainingSet !== undefined) await writeTrainingSet(options.trainingSet, training);
   making.finish(`${training.manifest.rows} rows, ${training.manifest.positives} fraudulent`);
   return training;

@@ -1,10 +1,9 @@
 import type { Broker } from '#connectors/connector';
-import type { Erasable } from '#feature_store/erasure/erasable';
-import { letterFiles } from '#feature_store/erasure/letter_files';
-import { spooledData } from '#feature_store/erasure/spooled_data';
-import { offlineData, onlineData } from '#feature_store/erasure/stored_data';
-import { topicData } from '#feature_store/erasure/topic_data';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
+import type { Erasable } from '#feature_store/data_subjects/erasable';
+import { letterFiles } from '#feature_store/data_subjects/letter_files';
+import { spooledData } from '#feature_store/data_subjects/spooled_data';
+import { offlineData, onlineData } from '#feature_store/data_subjects/stored_data';
+import { topicData } from '#feature_store/data_subjects/topic_data';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { startAll } from '#kernel/lifecycle';
 import { createLogger, type Logger } from '#monitoring/log';
@@ -12,13 +11,14 @@ import { archivedData } from '#pipelines/archive/archived_data';
 import type { EventArchive } from '#pipelines/archive/event_archive';
 import { RunningPlatform } from '../parts/control_client.ts';
 import { largeLetters } from '../parts/large_letters.ts';
+import type { OfflineDatabase } from '../parts/offline_database.ts';
 import { archiveToRead, createArchive } from '../parts/open_archive.ts';
 import { openBroker, openOffline, openOnline } from '../parts/open_parts.ts';
 import type { Project } from '../project/project.ts';
 
 /** Where data of entities is kept, with what it is reached by. */
 export interface EntityData {
-  readonly offline: OfflineStore;
+  readonly offline: OfflineDatabase;
   readonly online: OnlineStore;
   readonly broker: Broker;
   readonly stores: readonly Erasable[];
@@ -40,7 +40,7 @@ export async function withEntityData<T>(config: Project, work: (data: EntityData
     const { directory, fileSystems } = largeLetters(config);
     return await work({
       ...{ offline, online, broker },
-      stores: [offlineData(offline), onlineData(online)],
+      stores: [offlineData(offline.subjects), onlineData(online)],
       records: [
         ...all.map((topic) => topicData(broker, topic, topic === topics.featureEvents || topic === topics.predictions)),
         letterFiles(directory, fileSystems),

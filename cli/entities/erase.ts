@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { countOf, type DataSubject, dataSubject, type Erasable } from '#feature_store/data_subjects/erasable';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
-import { countOf, type DataSubject, dataSubject, type Erasable } from '#feature_store/erasure/erasable';
 import { encodeErasureRequest, fingerprintOf } from '#feature_store/erasure/erasures';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { systemClock } from '#kernel/time';
 import { createLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { RunningPlatform } from '../parts/control_client.ts';
+import type { OfflineDatabase } from '../parts/offline_database.ts';
 import { definitionsOf, loadProject, type Project } from '../project/project.ts';
 import { createFeatureJob } from '../roles/pipeline_service.ts';
 import { CommandFailedError } from '../terminal/command_failed_error.ts';
@@ -57,10 +57,10 @@ async function erase(config: Project, data: EntityData, subject: DataSubject, wa
   const { key } = subject;
   const progress = createProgress(process.stderr);
   const erasedAtMs = systemClock.now();
-  const { secret } = await offline.readErasures(erasedAtMs);
+  const { secret } = await offline.erasures.read(erasedAtMs);
   const erasure = { fingerprint: fingerprintOf(secret, key), erasedAtMs };
   // First: whatever is restored, replayed or filled again from now on is measured against it.
-  await offline.writeErasure(erasure);
+  await offline.erasures.write(erasure);
   const stores = progress.begin('erase rows in the stores');
   const counts: Record<string, number> = { ...(await counted(data.stores, (place) => place.erase(subject))) };
   stores.finish();
@@ -93,13 +93,13 @@ async function erase(config: Project, data: EntityData, subject: DataSubject, wa
 async function applied(config: Project, data: EntityData, fingerprint: string, waitMs: number): Promise<boolean> {
   const untilMs = performance.now() + waitMs;
   const look = async (): Promise<boolean> => {
-    while (!(await data.offline.isErasureApplied(fingerprint))) {
+    while (!(await data.offline.erasures.isApplied(fingerprint))) {
       if (performance.now() > untilMs) return false;
       await sleep(LOOK_EVERY_MS);
     }
     return true;
   };
-  const isElsewhere = data.broker.kind !== 'memory' || (await RunningPlatform.find(config, 'broker')) !== undefined;
+  const isElsewhere = data.broker.kind !== 'disk_log' || (await RunningPlatform.find(config, 'broker')) !== undefined;
   if (isElsewhere) return look();
   const { views } = definitionsOf(config);
   const log = createLogger({ level: 'error' });
@@ -126,13 +126,13 @@ async function counted(
 }
 
 /** The only one of which anything is known. @throws {@link CommandFailedError} naming the entities */
-export async function chooseKey(store: OfflineStore, text: string, keys: readonly EntityKey[]): Promise<EntityKey> {
+export async function chooseKey(store: OfflineDatabase, text: string, keys: readonly EntityKey[]): Promise<EntityKey> {
   const [first, ...others] = keys;
   if (first === undefined) throw new CommandFailedError(`"${text}" is no id of any entity`);
   if (others.length === 0) return first;
   const known: EntityKey[] = [];
   for (const key of keys) {
-    const counts = Object.values(await store.eraseEntity(key, true)) as number[];
+    const counts = Object.values(await store.subjects.erase(key, true)) as number[];
     if (counts.some((rows) => rows > 0)) known.push(key);
   }
   const [only, ...more] = known;

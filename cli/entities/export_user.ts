@@ -1,5 +1,5 @@
 import { type FileHandle, open } from 'node:fs/promises';
-import { dataSubject } from '#feature_store/erasure/erasable';
+import { dataSubject } from '#feature_store/data_subjects/erasable';
 import { onDisk } from '#storage/errors';
 import { loadProject } from '../project/project.ts';
 import { createProgress } from '../terminal/progress.ts';

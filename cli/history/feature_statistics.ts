@@ -1,6 +1,6 @@
 import { viewId } from '#feature_store/definitions/feature_row';
-import { viewOf } from '../definitions/features.ts';
 import { withOffline } from '../parts/with_offline.ts';
+import { viewOf } from '../project/view_of.ts';
 import { timeOption } from '../terminal/options.ts';
 
 export interface StatisticsOptions {
@@ -22,7 +22,7 @@ export async function showStatistics({ view, feature, from, to, limit, json }: S
     limit,
   };
   await withOffline(async (offline) => {
-    const found = await offline.listStatistics(filter);
+    const found = await offline.statistics.list(filter);
     if (!json) process.stdout.write(`${HEADER}\n`);
     for (const { windowStartMs, statistics, ...of } of found) {
       const start = new Date(windowStartMs).toISOString();

@@ -3,10 +3,10 @@ import { viewId } from '#feature_store/definitions/feature_row';
 import { exportRows, importRows } from '#feature_store/offline/row_files';
 import { tryParseDuration } from '#kernel/duration';
 import { DAY_MS, eventTime } from '#kernel/time';
-import { viewOf } from '../definitions/features.ts';
 import { compareViews, rebuildOnline } from '../jobs/features_pipeline.ts';
 import { withOffline } from '../parts/with_offline.ts';
 import { definitionsOf, loadProject } from '../project/project.ts';
+import { viewOf } from '../project/view_of.ts';
 import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { timeOption } from '../terminal/options.ts';
 import { createProgress } from '../terminal/progress.ts';
@@ -90,14 +90,14 @@ export async function exportFeatures({ view: id, from, to, out }: ExportOptions)
   const range = { from: timeOption('--from', from) ?? 0, to: timeOption('--to', to) ?? Date.now() + DAY_MS };
   await withOffline(async (offline) => {
     // A range without an end or a beginning is that of the rows there are.
-    const bounds = await offline.timesOf(await viewOf(id));
+    const bounds = await offline.features.timesOf(await viewOf(id));
     const within = {
       from: eventTime(Math.max(range.from, bounds?.oldest ?? range.to)),
       to: eventTime(Math.min(range.to, (bounds?.newest ?? range.from) + 1)),
     };
     const task = createProgress().begin(`write rows of ${id} to ${out}`);
     const target = { out, fileSystemOf: createFileSystems() };
-    const done = await exportRows(offline, await viewOf(id), within, target, ({ files, rows }) =>
+    const done = await exportRows(offline.features, await viewOf(id), within, target, ({ files, rows }) =>
       task.update(rows, `${files} files`),
     );
     task.finish();
@@ -116,7 +116,7 @@ export async function importFeatures({
   await withOffline(async (offline) => {
     const task = createProgress().begin(`read rows of ${id} from ${from}`);
     const source = { from, fileSystemOf: createFileSystems() };
-    const done = await importRows(offline, await viewOf(id), source, ({ files, rows }) =>
+    const done = await importRows(offline.features, await viewOf(id), source, ({ files, rows }) =>
       task.update(rows, `${files} files`),
     );
     task.finish();
@@ -135,7 +135,7 @@ export async function applyRetention({
   const keepMs = tryParseDuration(keep);
   if (keepMs === undefined) throw new UsageError(`--keep is a duration such as 400d, not "${keep}"`);
   await withOffline(async (offline) => {
-    const deleted = await offline.deleteBefore(eventTime(Date.now() - keepMs), dryRun);
+    const deleted = await offline.retention.deleteBefore(eventTime(Date.now() - keepMs), dryRun);
     process.stdout.write(`${JSON.stringify({ ...deleted, dry_run: dryRun })}\n`);
   });
 }

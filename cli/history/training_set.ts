@@ -46,7 +46,7 @@ export async function makeTrainingSet(options: TrainingSetOptions): Promise<void
       spec.service,
       spec.range,
     );
-    const set = await buildTrainingSet(offline, spec, labels);
+    const set = await buildTrainingSet(offline.features, spec, labels);
     await writeTrainingSet(options.out, set);
     const { rows, positives, service, files } = set.manifest;
     task.finish(`${rows} rows`);

@@ -1,5 +1,5 @@
 import type { TrainingSet } from '#feature_store/retrieval/training_set';
-import type { TrainingTable } from '#registry/trainers/training_table';
+import type { TrainingTable } from '#registry/training_table';
 
 /** A training set as trainers and evaluation take it. */
 export const tableOf = ({ manifest, rows }: Pick<TrainingSet, 'manifest' | 'rows'>): TrainingTable => ({

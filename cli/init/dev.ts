@@ -1,14 +1,14 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { type FSWatcher, existsSync, watch } from 'node:fs';
+import { existsSync, type FSWatcher, watch } from 'node:fs';
 import { basename, join, sep } from 'node:path';
 import { promisify } from 'node:util';
 import { assetPath } from '#kernel/project_root';
 import type { ProjectSpec } from '../project/define_config.ts';
-import { configFileOf, projectAbove, projectFolder } from '../project/find_project.ts';
 import { ProjectNotFoundError } from '../project/errors.ts';
+import { configFileOf, projectAbove, projectFolder } from '../project/find_project.ts';
 import { loadDefinitions } from '../project/project.ts';
-import { print } from '../terminal/print.ts';
 import type { Role } from '../terminal/choices.ts';
+import { print } from '../terminal/print.ts';
 
 /** Editors write a file in several steps: a change counts when nothing more has come for so long, ms. */
 const QUIET_MS = 150;
@@ -63,13 +63,15 @@ class ProjectWatcher {
     // Files beside them: headwater.config.ts, .env, folders that are made later.
     this.#watchers.push(
       watch(folder, (_, file) => {
-        if (file !== null && /^headwater\.config\.|^\.env$|^package\.json$/.test(String(file))) this.#note(String(file));
+        if (file !== null && /^headwater\.config\.|^\.env$|^package\.json$/.test(String(file)))
+          this.#note(String(file));
       }),
     );
   }
 
   #note(file: string): void {
-    if (/(^|[\\/])(\.|~|#)|\.(test|spec)\.[mc]?[tj]s$|~$/.test(basename(file)) || file.includes(`node_modules${sep}`)) return;
+    if (/(^|[\\/])(\.|~|#)|\.(test|spec)\.[mc]?[tj]s$|~$/.test(basename(file)) || file.includes(`node_modules${sep}`))
+      return;
     this.#changed.add(file);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
@@ -109,7 +111,9 @@ class DevServer {
       const startedMs = performance.now();
       const problem = await definitionProblem();
       if (problem !== undefined) {
-        process.stderr.write(`${problem}\n${this.#child === undefined ? 'waiting for a change' : 'the definitions of before stay in use'}\n`);
+        process.stderr.write(
+          `${problem}\n${this.#child === undefined ? 'waiting for a change' : 'the definitions of before stay in use'}\n`,
+        );
         return;
       }
       await this.#end();

@@ -25,7 +25,9 @@ export async function initProject(folder: string, { template, headwater }: InitO
   }
   const held = existsSync(root) ? readdirSync(root).filter((each) => !HARMLESS.has(each)) : [];
   if (held.length > 0) {
-    throw new UsageError(`${root} is not empty (${held.slice(0, 3).join(', ')}${held.length > 3 ? ', …' : ''}): name another folder`);
+    throw new UsageError(
+      `${root} is not empty (${held.slice(0, 3).join(', ')}${held.length > 3 ? ', …' : ''}): name another folder`,
+    );
   }
   const { dependencies = {}, devDependencies = {} } = ownPackage();
   const facts: ProjectFacts = {
@@ -83,4 +85,3 @@ function dependencyOnThis(root: string): string {
   const path = resolve(installedIn, spec.slice('file:'.length));
   return `file:${relative(root, path)}`;
 }
-

@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { glob } from 'tinyglobby';
-import { configFileOf, projectAbove, projectFolder } from '../project/find_project.ts';
 import { ProjectNotFoundError } from '../project/errors.ts';
+import { configFileOf, projectAbove, projectFolder } from '../project/find_project.ts';
 import { UsageError } from '../terminal/usage_error.ts';
 
 /** `headwater test`: runs the tests of a project with Node's test runner, from their TypeScript sources. */
@@ -14,7 +14,10 @@ export async function testProject(patterns: readonly string[], { watch }: { read
     ...{ cwd: folder, absolute: true, ignore: ['**/node_modules/**'] },
   });
   if (files.length === 0) {
-    const where = patterns.length === 0 ? `${relative(process.cwd(), join(folder, 'test')) || '.'}/**/*.test.ts` : patterns.join(', ');
+    const where =
+      patterns.length === 0
+        ? `${relative(process.cwd(), join(folder, 'test')) || '.'}/**/*.test.ts`
+        : patterns.join(', ');
     throw new UsageError(`no file matches ${where}`);
   }
   const hooks = new URL(`../project/register_hooks${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);

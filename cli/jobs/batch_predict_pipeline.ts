@@ -1,5 +1,5 @@
 import { partsOf, type ScoreFilesSettings, scoreFiles } from '#serving/batch/score_files';
-import { LoadedModel } from '#serving/runtime/loaded_model';
+import { LoadedModel } from '#serving/models/loaded_model';
 import { openRegistry } from '../parts/open_registry.ts';
 import { loadSettings } from '../project/project.ts';
 import { CommandFailedError } from '../terminal/command_failed_error.ts';

@@ -1,14 +1,13 @@
 import { z } from 'zod';
+import { checkDefinitions } from '#feature_store/definition_store/check_definitions';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { History } from '#feature_store/definitions/source';
 import { Erasures } from '#feature_store/erasure/erasures';
-import { writeUnerased } from '#feature_store/erasure/write_unerased';
 import { UnknownViewError } from '#feature_store/errors';
-import { checkDefinitions } from '#feature_store/offline/check_definitions';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
+import { writeUnerased } from '#feature_store/online/write_unerased';
 import { type Consistency, compareStores } from '#feature_store/retrieval/consistency';
 import { durationMs } from '#kernel/duration';
 import { type Service, startAll } from '#kernel/lifecycle';
@@ -25,6 +24,7 @@ import type { Construct } from '#pipelines/model/graph';
 import { createFeatureMetrics, type FeatureMetrics } from '#pipelines/transforms/feature_metrics';
 import { recordsBesideViews } from '../definitions/definition_records.ts';
 import { largeLetters } from '../parts/large_letters.ts';
+import type { OfflineDatabase } from '../parts/offline_database.ts';
 import { archiveToRead } from '../parts/open_archive.ts';
 import { openBroker, openOffline, openOnline } from '../parts/open_parts.ts';
 import { definitionsOf, loadProject, type Project } from '../project/project.ts';
@@ -57,9 +57,9 @@ async function openBrokerAndStores(config: Project) {
   const { topics } = config;
   const names = [topics.rawEvents, topics.featureEvents, topics.deadLetters];
   await broker.ensureTopics(names.map((name) => ({ name, partitions: topics.partitions })));
-  await checkDefinitions(stores.offline, config.catalog.views, recordsBesideViews(config.catalog));
+  await checkDefinitions(stores.offline.definitions, config.catalog.views, recordsBesideViews(config.catalog));
   const erasures = new Erasures();
-  erasures.load(await stores.offline.readErasures(0));
+  erasures.load(await stores.offline.erasures.read(0));
   return { ...stores, broker, erasures, metrics: createFeatureMetrics(stores.metrics) };
 }
 
@@ -112,10 +112,7 @@ export async function openBackfillPipeline(
 type BackfillHooks = Pick<BackfillSettings, 'onProgress' | 'onRefused' | 'onCaughtUp' | 'archiveUntil'>;
 
 /** The views of a back-fill with these options. */
-export function backfillViews(
-  config: Project,
-  options: Readonly<Record<string, string>>,
-): readonly FeatureView[] {
+export function backfillViews(config: Project, options: Readonly<Record<string, string>>): readonly FeatureView[] {
   const isChosen = historyOption(options) !== undefined || (options.views ?? '') !== '' || config.archive.enabled;
   return chosenViews(config, options.views).filter(({ source }) => isChosen || source.history !== undefined);
 }
@@ -203,14 +200,17 @@ export async function rebuildOnline(
 /** Puts each entity's newest row of history into the online store; a newer one that is there stays. @returns how many rows */
 export async function writeNewestOnline(
   view: FeatureView,
-  { online, offline }: { readonly online: OnlineStore; readonly offline: OfflineStore },
+  {
+    online,
+    offline,
+  }: { readonly online: OnlineStore; readonly offline: Pick<OfflineDatabase, 'features' | 'erasures'> },
   onProgress: (rows: number) => void = () => {},
 ): Promise<number> {
   let after: EntityKey | undefined;
   let written = 0;
   for (;;) {
     const readAtMs = Date.now();
-    const rows = await offline.newestRows(view, { limit: PAGE, ...(after === undefined ? {} : { after }) });
+    const rows = await offline.features.newestRows(view, { limit: PAGE, ...(after === undefined ? {} : { after }) });
     if (rows.length === 0) return written;
     await writeUnerased({ online, offline }, rows, readAtMs);
     after = rows.at(-1)?.entityKey;

@@ -5,7 +5,7 @@ import { dirname, join, resolve } from 'node:path';
 import { build } from 'esbuild';
 import { assetPath } from '#kernel/project_root';
 import { writeModelFolder } from '#registry/model_folder';
-import { examineModel } from '#serving/runtime/loaded_model';
+import { examineModel } from '#serving/models/loaded_model';
 import { print } from '../terminal/print.ts';
 import { UsageError } from '../terminal/usage_error.ts';
 import { versionOf, withRegistry } from './models.ts';

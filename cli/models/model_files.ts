@@ -5,7 +5,7 @@ import { mlflowConfigSchema } from '#registry/mlflow/client';
 import { readModelFolder, writeModelFolder } from '#registry/model_folder';
 import type { NewModelVersion } from '#registry/model_registry';
 import { judgedAs } from '#registry/trainers/training_config';
-import { examineModel } from '#serving/runtime/loaded_model';
+import { examineModel } from '#serving/models/loaded_model';
 import { tableOf } from '../history/training_table.ts';
 import { openRegistry } from '../parts/open_registry.ts';
 import { registrationQueue } from '../parts/registrations.ts';

@@ -3,8 +3,8 @@ import { messageOf } from '#kernel/errors';
 import type { GateResult } from '#registry/lifecycle/gates';
 import { type AuditEntry, Lifecycle } from '#registry/lifecycle/lifecycle';
 import type { ModelRegistry, ModelVersion } from '#registry/model_registry';
-import { serviceProblems } from '#serving/runtime/feature_check';
-import { examineModel } from '#serving/runtime/loaded_model';
+import { serviceProblems } from '#serving/models/feature_check';
+import { examineModel } from '#serving/models/loaded_model';
 import { openSigningAnchors } from '../parts/open_anchors.ts';
 import { openRegistry } from '../parts/open_registry.ts';
 import { withOffline } from '../parts/with_offline.ts';
@@ -41,7 +41,7 @@ function recorderOf(config: Project) {
     if (config.offlineStore.kind === 'pglite') return;
     try {
       await withOffline(async (offline) => {
-        await offline.writeModelAudit(entry);
+        await offline.modelAudit.write(entry);
         await openSigningAnchors(offline, config)?.anchor();
       });
     } catch (error) {

@@ -1,7 +1,8 @@
 import { createFileSystems } from '#connectors/files/file_systems';
-import type { DriftReport, OfflineStore } from '#feature_store/offline/offline_store';
+import type { DriftReport } from '#monitoring/drift/drift_report';
 import type { Chart, Table } from '#registry/evaluation/evaluation';
 import { reportPage } from '#registry/evaluation/report';
+import type { OfflineDatabase } from '../parts/offline_database.ts';
 import { withOffline } from '../parts/with_offline.ts';
 import { loadProject } from '../project/project.ts';
 import { CommandFailedError } from '../terminal/command_failed_error.ts';
@@ -38,12 +39,12 @@ export async function reportOnModels(model: string | undefined, options: Monitor
 
 /** @returns false when there is nothing to tell */
 async function reportOn(
-  offline: OfflineStore,
+  offline: OfflineDatabase,
   model: string,
   sinceMs: number | undefined,
   { modelVersion, out = '{model}-monitoring.html', json }: MonitorReportOptions,
 ): Promise<boolean> {
-  const reports = await offline.listDriftReports({ model, version: modelVersion, sinceMs, limit: WINDOWS });
+  const reports = await offline.drift.list({ model, version: modelVersion, sinceMs, limit: WINDOWS });
   const [newest] = reports;
   if (newest === undefined) return false;
   if (json) {

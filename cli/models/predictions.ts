@@ -17,7 +17,7 @@ export async function listPredictions({ limit, model, entity, since, json }: Pre
   const sinceMs = timeOption('--since', since);
   const { catalog } = await loadProject(process.env);
   await withOffline(async (offline) => {
-    const rows = await offline.listPredictions({
+    const rows = await offline.predictions.list({
       limit,
       ...(model === undefined ? {} : { modelName: model }),
       ...(entity === undefined ? {} : { entityKeys: entityKeysOf(catalog, entity) }),

@@ -15,7 +15,7 @@ export async function verifyAudit({ head }: AuditOptions): Promise<void> {
   const config = await loadProject(process.env);
   const offline = await openOffline(config, createLogger({ level: 'error' }));
   await using _ = await startAll([offline], new AbortController().signal);
-  const check = await offline.verifyAuditTrail(head);
+  const check = await offline.auditTrail.verify(head);
   const anchors = await openAuditAnchors(offline, config)?.verify();
   const problems = [...check.problems, ...(anchors?.problems ?? [])];
   const kept = anchors === undefined ? {} : { anchored: anchors.anchored, notAnchored: anchors.notAnchored };

@@ -9,8 +9,8 @@ import { FolderLock, holderOf } from '#storage/folder_lock';
 import { checkLog, type Damage } from '#storage/log_check';
 import { repairLog } from '#storage/log_repair';
 import { listSegments, MARK_FILE } from '#storage/segment_files';
-import { loadSettings } from '../project/project.ts';
 import type { PlatformConfig } from '../project/platform_config.ts';
+import { loadSettings } from '../project/project.ts';
 import { print } from '../terminal/print.ts';
 
 /** A log of records, and whose lock covers it. */
@@ -101,7 +101,7 @@ export async function repairLogs(folders: readonly string[], { json }: { readonl
 async function placesOf(config: PlatformConfig, folders: readonly string[]): Promise<readonly Place[]> {
   const { broker, onlineStore, gateway } = config;
   const known: [string, string | undefined][] = [
-    ['broker', broker.kind === 'memory' ? broker.directory : undefined],
+    ['broker', broker.kind === 'disk_log' ? broker.directory : undefined],
     ['online store', onlineStore.kind === 'memory' ? `${onlineStore.file}.changes` : undefined],
     ['spool', gateway.spool?.directory],
   ];

@@ -2,13 +2,13 @@ import { request } from 'node:http';
 import { deserialize, serialize } from 'node:v8';
 import type { Broker, LogRecord, SourcePartition } from '#connectors/connector';
 import type { FailureClass } from '#connectors/failure_class';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { PlatformError } from '#kernel/errors';
 import type { EventArchive } from '#pipelines/archive/event_archive';
 import type { HandedOver } from '#pipelines/jobs/hand_over';
 import type { PlatformConfig } from '../project/platform_config.ts';
 import { type Answer, type Call, controlSocketOf, foldersOf, type Part, type PartFolders } from './control_socket.ts';
+import { type OfflineDatabase, STORES } from './offline_database.ts';
 
 type RemoteFailure = Omit<Extract<Answer, { readonly error: unknown }>['error'], 'message'>;
 
@@ -56,12 +56,12 @@ export class RunningPlatform {
   }
 
   /** The platform's own store: each method is done there. Starting and stopping it here does nothing. */
-  #proxy<T extends object>(part: Part, own: object): T {
+  #proxy<T extends object>(part: Part, own: object, prefix = ''): T {
     return new Proxy(own, {
       get: (target, name) => {
         if (name in target) return target[name as keyof typeof target];
         if (typeof name === 'symbol' || name === 'then') return undefined;
-        return (...args: readonly unknown[]) => this.#call(part, name, args);
+        return (...args: readonly unknown[]) => this.#call(part, `${prefix}${name}`, args);
       },
     }) as T;
   }
@@ -76,8 +76,10 @@ export class RunningPlatform {
     return (await this.#call('stream', 'takeOver', [directory])) as HandedOver;
   }
 
-  offline(): OfflineStore {
-    return this.#proxy('offline', { kind: 'pglite', name: `offline store of process ${this.pid}`, ...NO_LIFE });
+  offline(): OfflineDatabase {
+    const stores = STORES.map((store) => [store, this.#proxy('offline', {}, `${store}.`)]);
+    const own = { kind: 'pglite', name: `offline store of process ${this.pid}`, ...NO_LIFE };
+    return this.#proxy('offline', { ...Object.fromEntries(stores), ...own });
   }
 
   online(): OnlineStore {
@@ -86,7 +88,7 @@ export class RunningPlatform {
 
   broker(): Broker {
     return this.#proxy('broker', {
-      ...{ kind: 'memory', name: `log of process ${this.pid}`, hasHeaders: true, addsPartitions: false, ...NO_LIFE },
+      ...{ kind: 'disk_log', name: `log of process ${this.pid}`, hasHeaders: true, addsPartitions: false, ...NO_LIFE },
       producer: { send: (...args: readonly unknown[]) => this.#call('broker', 'send', args) },
       openPartition: (...args: readonly unknown[]) => this.#open(args),
     });

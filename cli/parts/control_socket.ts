@@ -35,7 +35,7 @@ export function foldersOf({
   return {
     offline: offlineStore.kind === 'pglite' ? resolve(offlineStore.directory) : undefined,
     online: onlineStore.kind === 'memory' ? resolve(onlineStore.file) : undefined,
-    broker: broker.kind === 'memory' ? resolve(broker.directory) : undefined,
+    broker: broker.kind === 'disk_log' ? resolve(broker.directory) : undefined,
     archive: archived === undefined || archived.startsWith('s3://') ? archived : resolve(archived),
     // The job's snapshots, where there is an archive to hand state over from.
     stream: archived === undefined ? undefined : resolve(dataDirectory, 'snapshots'),

@@ -1,20 +1,20 @@
 import { createBroker } from '#connectors/catalog';
 import type { Broker } from '#connectors/connector';
-import { createOfflineStore, createOnlineStore } from '#feature_store/config';
+import { createOnlineStore } from '#feature_store/config';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { systemClock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import type { PlatformConfig } from '../project/platform_config.ts';
 import type { Project } from '../project/project.ts';
 import { RunningPlatform } from './control_client.ts';
+import { createOfflineDatabase, type OfflineDatabase } from './offline_database.ts';
 
 // The parts that a command needs: those of the platform that runs and has their folders, or parts of its own.
 
-export async function openOffline(config: Project, log: Logger): Promise<OfflineStore> {
+export async function openOffline(config: Project, log: Logger): Promise<OfflineDatabase> {
   const running = await RunningPlatform.find(config, 'offline');
-  return running?.offline() ?? createOfflineStore({ log, views: config.catalog.views }, config.offlineStore);
+  return running?.offline() ?? createOfflineDatabase({ log, views: config.catalog.views }, config.offlineStore);
 }
 
 export async function openOnline(

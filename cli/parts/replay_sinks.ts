@@ -4,14 +4,17 @@ import type { SinkReplay } from '#connectors/dead_letters';
 import type { WindowStatistics } from '#feature_store/aggregation/statistics';
 import { rowJson } from '#feature_store/definitions/encode_row';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
-import type { DriftReport, FeedbackRow, NewPrediction, OfflineStore } from '#feature_store/offline/offline_store';
-import { withFeatures } from '#feature_store/offline/sql_predictions';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { type Service, startAll } from '#kernel/lifecycle';
+import type { DriftReport } from '#monitoring/drift/drift_report';
 import { createLogger } from '#monitoring/log';
-import { UnusableRowError } from '../history/unusable_row_error.ts';
+import type { FeedbackRow } from '#serving/prediction_store/feedback_store';
+import type { NewPrediction } from '#serving/prediction_store/prediction_store';
+import { withFeatures } from '#serving/prediction_store/sql_predictions';
 import type { Project } from '../project/project.ts';
+import type { OfflineDatabase } from './offline_database.ts';
 import { openOffline, openOnline } from './open_parts.ts';
+import { UnusableRowError } from './unusable_row_error.ts';
 
 const rowSchema = z.object({
   view: z.string(),
@@ -53,7 +56,7 @@ const statisticsSchema = z.looseObject({ view: z.string(), version: z.int(), fea
 export interface ReplayTargets {
   /** Opens a store when a letter needs it. Undefined: its letters cannot be replayed here. */
   readonly online: (() => Promise<OnlineStore>) | undefined;
-  readonly offline: () => Promise<OfflineStore>;
+  readonly offline: () => Promise<OfflineDatabase>;
   readonly producer: Producer;
   readonly featureEventsTopic: string;
   readonly predictionsTopic: string;
@@ -68,7 +71,7 @@ export function replaySinks({
   predictionsTopic,
 }: ReplayTargets): ReadonlyMap<string, SinkReplay> {
   const sinks = new Map<string, SinkReplay>([
-    ['sink.offline_store', async (payload) => void (await (await offline()).write([rowOf(payload)]))],
+    ['sink.offline_store', async (payload) => void (await (await offline()).features.write([rowOf(payload)]))],
     [
       'sink.feature_events',
       async (payload) => {
@@ -79,17 +82,17 @@ export function replaySinks({
     [
       'sink.feature_statistics',
       async (payload) => {
-        await (await offline()).writeStatistics([parse<WindowStatistics>(statisticsSchema, payload)]);
+        await (await offline()).statistics.write([parse<WindowStatistics>(statisticsSchema, payload)]);
       },
     ],
     [
       'sink.drift_reports',
-      async (payload) => void (await (await offline()).writeDriftReports([parse<DriftReport>(driftSchema, payload)])),
+      async (payload) => void (await (await offline()).drift.write([parse<DriftReport>(driftSchema, payload)])),
     ],
     [
       'prediction_log.prediction_store',
       async (payload) => {
-        await (await offline()).writePredictions([parse<NewPrediction>(predictionSchema, payload)]);
+        await (await offline()).predictions.write([parse<NewPrediction>(predictionSchema, payload)]);
       },
     ],
     [
@@ -101,7 +104,7 @@ export function replaySinks({
     ],
     [
       'serving.feedback',
-      async (payload) => void (await (await offline()).writeFeedback([parse<FeedbackRow>(feedbackSchema, payload)])),
+      async (payload) => void (await (await offline()).feedback.write([parse<FeedbackRow>(feedbackSchema, payload)])),
     ],
   ]);
   if (online !== undefined) {
@@ -116,18 +119,20 @@ export class LazyStores {
   readonly #log = createLogger({ level: 'error' });
   readonly #open: AsyncDisposable[] = [];
   #online: Promise<OnlineStore> | undefined;
-  #offline: Promise<OfflineStore> | undefined;
+  #offline: Promise<OfflineDatabase> | undefined;
 
   constructor(config: Project) {
     this.#config = config;
   }
 
   readonly online = (): Promise<OnlineStore> => {
-    this.#online ??= openOnline(this.#config, this.#log, this.#config.catalog.views).then((store) => this.#started(store));
+    this.#online ??= openOnline(this.#config, this.#log, this.#config.catalog.views).then((store) =>
+      this.#started(store),
+    );
     return this.#online;
   };
 
-  readonly offline = (): Promise<OfflineStore> => {
+  readonly offline = (): Promise<OfflineDatabase> => {
     this.#offline ??= openOffline(this.#config, this.#log).then((store) => this.#started(store));
     return this.#offline;
   };

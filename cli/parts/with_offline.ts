@@ -1,11 +1,11 @@
-import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { startAll } from '#kernel/lifecycle';
 import { createLogger } from '#monitoring/log';
 import { loadProject } from '../project/project.ts';
+import type { OfflineDatabase } from './offline_database.ts';
 import { openOffline } from './open_parts.ts';
 
 /** Does `work` with the offline store of the configuration, or that of the platform that runs and has its folder. */
-export async function withOffline<T>(work: (offline: OfflineStore) => Promise<T>): Promise<T> {
+export async function withOffline<T>(work: (offline: OfflineDatabase) => Promise<T>): Promise<T> {
   const log = createLogger({ level: 'error' });
   const offline = await openOffline(await loadProject(process.env), log);
   const services = await startAll([offline], new AbortController().signal);

@@ -91,7 +91,9 @@ export function defineModel<S extends ModelFeatures>(spec: ModelSpec<S>): ModelD
 
 /** Returns the settings that models bring: `training`, `promotion` and `serving.models` of the configuration, which may say otherwise. */
 export const settingsOfModels = (models: readonly ModelDefinition[]): Readonly<Record<string, unknown>> => ({
-  training: Object.fromEntries(models.flatMap(({ name, training }) => (training === undefined ? [] : [[name, training]]))),
+  training: Object.fromEntries(
+    models.flatMap(({ name, training }) => (training === undefined ? [] : [[name, training]])),
+  ),
   promotion: Object.fromEntries(models.flatMap(({ name, gates }) => (gates === undefined ? [] : [[name, gates]]))),
   serving: { models: models.filter(({ serve }) => serve).map(({ name }) => ({ name })) },
 });

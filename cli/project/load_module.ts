@@ -6,7 +6,11 @@ import type { ModuleFolders } from './module_hooks.ts';
 const registered = new Set<string>();
 
 /** Lets this thread load a project's modules from their TypeScript sources; once for each folder. */
-export function useSourcesOf({ project, packages = projectRoot, ...rest }: Partial<ModuleFolders> & { readonly project: string }): void {
+export function useSourcesOf({
+  project,
+  packages = projectRoot,
+  ...rest
+}: Partial<ModuleFolders> & { readonly project: string }): void {
   if (registered.has(project)) return;
   registered.add(project);
   const folders: ModuleFolders = { project, packages, ...rest };

@@ -25,7 +25,10 @@ export const initialize: InitializeHook<ModuleFolders> = (given) => {
 const isOfProject = (url: string | undefined): url is string => {
   if (url?.startsWith('file:') !== true) return false;
   const file = fileURLToPath(url);
-  return file.startsWith(`${folders.project}${sep}`) && !file.slice(folders.project.length).includes(`${sep}node_modules${sep}`);
+  return (
+    file.startsWith(`${folders.project}${sep}`) &&
+    !file.slice(folders.project.length).includes(`${sep}node_modules${sep}`)
+  );
 };
 
 const OWN_NAME = /^headwater(\/|$)/;

@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { DEAD_LETTER_REPLAY_GROUP } from '#connectors/dead_letters';
-import type { PlatformConfig } from './platform_config.ts';
 
 /** A name that topics, groups, Redis keys and schemas of PostgreSQL can all begin with. */
 export const namespaceSchema = z
@@ -8,8 +7,20 @@ export const namespaceSchema = z
   .regex(/^[a-z][a-z0-9_]{0,30}$/, 'must be a to z, 0 to 9 and _, beginning with a letter, 31 characters at most')
   .refine((name) => !/^(pg_|information_schema$|public$)/.test(name), 'is a name of PostgreSQL’s own');
 
+/** What a configuration names on servers that others use as well. */
+interface NamedOnServers {
+  readonly namespace?: string | undefined;
+  readonly topics: Readonly<Record<'rawEvents' | 'featureEvents' | 'deadLetters' | 'predictions', string>>;
+  readonly pipeline: { readonly group: string };
+  readonly monitor: { readonly group: string };
+  readonly onlineStore: { readonly kind: 'redis'; readonly keyPrefix: string } | { readonly kind: 'memory' };
+  readonly offlineStore:
+    | { readonly kind: 'postgres'; readonly schema?: string | undefined }
+    | { readonly kind: 'pglite' };
+}
+
 /** A configuration whose names on shared servers are its own. */
-export function withNamespace(config: Readonly<PlatformConfig>): Readonly<PlatformConfig> {
+export function withNamespace<Config extends NamedOnServers>(config: Readonly<Config>): Readonly<Config> {
   const { namespace, topics, pipeline, monitor, onlineStore, offlineStore } = config;
   if (namespace === undefined) return config;
   const own = (name: string): string => prefixed(namespace, '.', name);
@@ -34,7 +45,7 @@ export function withNamespace(config: Readonly<PlatformConfig>): Readonly<Platfo
 }
 
 /** The group whose offsets say which dead letters were replayed. */
-export const replayGroupOf = ({ namespace }: Pick<PlatformConfig, 'namespace'>): string =>
+export const replayGroupOf = ({ namespace }: Pick<NamedOnServers, 'namespace'>): string =>
   namespace === undefined ? DEAD_LETTER_REPLAY_GROUP : prefixed(namespace, '.', DEAD_LETTER_REPLAY_GROUP);
 
 /** Once: names of a configuration that was made from another have it already. */

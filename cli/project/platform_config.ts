@@ -300,6 +300,8 @@ export function loadPlatformConfig(
     env,
     variables: ENVIRONMENT_VARIABLES,
     overrides,
+    renamed: [{ path: 'broker.kind', old: OLD_DISK_LOG, now: 'disk_log' }],
+    onOldName: warnOfOldName,
   });
   const config = withSharedAccess(withNamespace(loaded));
   rememberSecrets(secretsIn(config).map(({ value }) => value));
@@ -312,8 +314,24 @@ export function loadPlatformConfig(
   return config;
 }
 
+/** The broker on this machine's disk was called so up to version 0.1. */
+const OLD_DISK_LOG = 'memory';
+
+/** Prints a warning, as Node.js prints its own, once a process and message. */
+const warnOfOldName = (message: string): void => {
+  if (warned.has(message)) return;
+  warned.add(message);
+  process.emitWarning(message, { type: 'DeprecationWarning', code: 'HEADWATER_OLD_NAME' });
+};
+const warned = new Set<string>();
+
 /** ENVIRONMENT, and over it the broker that INGEST_SINK names. */
 function environmentOf({ ENVIRONMENT, INGEST_SINK }: Readonly<Record<string, string | undefined>>): string {
   const environment = (ENVIRONMENT ?? '') === '' ? 'embedded' : ENVIRONMENT;
-  return (INGEST_SINK ?? '') === '' ? `${environment}` : `${environment},${INGEST_SINK}`;
+  if ((INGEST_SINK ?? '') === '') return `${environment}`;
+  if (INGEST_SINK !== OLD_DISK_LOG) return `${environment},${INGEST_SINK}`;
+  warnOfOldName(
+    'INGEST_SINK=memory is the old name of disk_log; the next version refuses it. Set INGEST_SINK=disk_log',
+  );
+  return `${environment},disk_log`;
 }

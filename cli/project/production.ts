@@ -36,7 +36,7 @@ interface Door extends Listener {
   readonly keysFile?: string | undefined;
 }
 
-const ON_ONE_MACHINE = ['memory', 'pglite', 'local'];
+const ON_ONE_MACHINE = ['disk_log', 'memory', 'pglite', 'local'];
 const LOOPBACK = ['127.0.0.1', 'localhost', '::1'];
 const PARTS = ['broker', 'onlineStore', 'offlineStore', 'registry'] as const;
 

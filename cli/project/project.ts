@@ -1,5 +1,5 @@
 import { existsSync, statSync } from 'node:fs';
-import { dirname, join, relative, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { glob } from 'tinyglobby';
 import { type Catalog, createCatalog, EMPTY_CATALOG } from '#feature_store/definitions/catalog';
 import { definitionKind } from '#feature_store/definitions/definition_kind';
@@ -46,7 +46,10 @@ export const definitionsOf = ({
  *
  * @throws {@link ProjectNotFoundError}; {@link ProjectModuleError} for a module that cannot be loaded; ConfigError with every problem of the settings
  */
-export async function loadProject(env: Environment, overrides: Readonly<Record<string, unknown>> = {}): Promise<Project> {
+export async function loadProject(
+  env: Environment,
+  overrides: Readonly<Record<string, unknown>> = {},
+): Promise<Project> {
   const folder = projectFolder(env);
   const definitions = await loadDefinitions(folder);
   return withDefinitions(definitions, env, overrides);
@@ -78,7 +81,10 @@ export async function loadDefinitions(folder: string, packages?: string): Promis
     throw new ProjectModuleError(file, 'its default export must be defineConfig({ … })');
   }
   const exported: unknown[] = [];
-  for (const path of [...(await modulesOf(folder, spec.features ?? 'features', spec.features !== undefined)), ...(await modulesOf(folder, spec.models ?? 'models', spec.models !== undefined))]) {
+  for (const path of [
+    ...(await modulesOf(folder, spec.features ?? 'features', spec.features !== undefined)),
+    ...(await modulesOf(folder, spec.models ?? 'models', spec.models !== undefined)),
+  ]) {
     exported.push(...Object.values(await load(path, folder)));
   }
   const models = [...new Set(exported.filter((value) => definitionKind(value) === 'model'))] as ModelDefinition[];
@@ -86,12 +92,17 @@ export async function loadDefinitions(folder: string, packages?: string): Promis
 }
 
 /** The modules of folders, and single files; sorted by name, tests and declarations left out. */
-async function modulesOf(root: string, places: string | readonly string[], isDeclared: boolean): Promise<readonly string[]> {
+async function modulesOf(
+  root: string,
+  places: string | readonly string[],
+  isDeclared: boolean,
+): Promise<readonly string[]> {
   const found: string[] = [];
   for (const place of [places].flat()) {
     const path = resolve(root, place);
     if (!existsSync(path)) {
-      if (isDeclared) throw new ProjectModuleError(relative(root, path), 'headwater.config names it, and it does not exist');
+      if (isDeclared)
+        throw new ProjectModuleError(relative(root, path), 'headwater.config names it, and it does not exist');
       continue;
     }
     if (!statSync(path).isDirectory()) {

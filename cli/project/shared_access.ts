@@ -2,7 +2,6 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { type AccessConfig, accessSettings } from '#connectors/http/config';
 import type { PORTS } from '../terminal/choices.ts';
-import type { PlatformConfig } from './platform_config.ts';
 
 const { apiKeys, keysFile, jwt, rateLimit, refusedLimit, cors, allowedHosts, withoutKeys } = accessSettings;
 
@@ -13,8 +12,14 @@ export const sharedAccessSchema = z.strictObject({
   keysFile,
 });
 
+type ListenerSettings = (typeof PORTS)[keyof typeof PORTS]['settings'];
+interface WithListeners extends Readonly<Record<ListenerSettings, AccessConfig>> {
+  readonly access: z.infer<typeof sharedAccessSchema>;
+  readonly dataDirectory: string;
+}
+
 /** Listeners with their own callers and those of every listener: lists are joined, of other settings the listener's own wins. */
-export function withSharedAccess(config: Readonly<PlatformConfig>): Readonly<PlatformConfig> {
+export function withSharedAccess<Config extends WithListeners>(config: Readonly<Config>): Readonly<Config> {
   const { access, dataDirectory } = config;
   const shared = <T extends AccessConfig>(listener: T): T => ({
     ...listener,
@@ -35,5 +40,5 @@ export function withSharedAccess(config: Readonly<PlatformConfig>): Readonly<Pla
     featureApi: shared(featureApi),
     serving: shared(serving),
     monitor: shared(monitor),
-  } satisfies Record<(typeof PORTS)[keyof typeof PORTS]['settings'], unknown> & PlatformConfig);
+  } satisfies Record<ListenerSettings, unknown>);
 }

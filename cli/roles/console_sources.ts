@@ -4,12 +4,12 @@ import { createFileSystems } from '#connectors/files/file_systems';
 import type { WindowStatistics } from '#feature_store/aggregation/statistics';
 import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { Registry } from '#monitoring/metrics';
 import type { Lifecycle } from '#registry/lifecycle/lifecycle';
 import type { ModelRegistry } from '#registry/model_registry';
 import type { ConsoleSources, DeadLetterStatus, FeatureStatus, PipelineStatus } from '#serving/console/sources';
-import { lagOf } from '../operations/lag.ts';
+import type { OfflineDatabase } from '../parts/offline_database.ts';
+import { lagOf } from '../parts/partition_lag.ts';
 import { replaySinks } from '../parts/replay_sinks.ts';
 import { replayGroupOf } from '../project/namespace.ts';
 import type { PlatformConfig } from '../project/platform_config.ts';
@@ -17,7 +17,7 @@ import { createMetricReader, type MetricReader } from './metric_reader.ts';
 
 interface Deps {
   readonly broker: Broker;
-  readonly offline: OfflineStore;
+  readonly offline: OfflineDatabase;
   readonly registry: ModelRegistry;
   readonly lifecycle: Lifecycle;
   readonly views: readonly FeatureView[];
@@ -56,8 +56,8 @@ export function createConsoleSources(deps: Deps, config: PlatformConfig): Consol
       const { approvedBy } = authorship;
       return lifecycle.promote(model, version, { ...by, stage, ...(approvedBy === undefined ? {} : { approvedBy }) });
     },
-    trail: (model) => offline.listModelAudit(model, TRAIL),
-    drift: () => offline.listDriftReports({ limit: REPORTS }),
+    trail: (model) => offline.modelAudit.list(model, TRAIL),
+    drift: () => offline.drift.list({ limit: REPORTS }),
     alerts: () => metrics.alerts(),
     async deadLetters(filter, limit) {
       const { newest, ...summary } = await queue.summarise(filter, limit);
@@ -92,7 +92,7 @@ async function statusOf(
 }
 
 async function featureStatus(
-  offline: OfflineStore,
+  offline: OfflineDatabase,
   views: readonly FeatureView[],
   metrics: MetricReader,
 ): Promise<readonly FeatureStatus[]> {
@@ -125,7 +125,7 @@ async function featureStatus(
 
 /** The newest window of each feature: most are among the newest of all; views that have been still for a while are asked for by name. */
 async function newestWindows(
-  offline: OfflineStore,
+  offline: OfflineDatabase,
   views: readonly FeatureView[],
 ): Promise<ReadonlyMap<string, WindowStatistics>> {
   const newest = new Map<string, WindowStatistics>();
@@ -137,9 +137,9 @@ async function newestWindows(
   };
   const featuresOf = (view: FeatureView): readonly string[] => Object.keys(view.features);
   const all = views.reduce((sum, view) => sum + featuresOf(view).length, 0);
-  keep(await offline.listStatistics({ limit: 2 * all }));
+  keep(await offline.statistics.list({ limit: 2 * all }));
   const still = views.filter((view) => !featuresOf(view).some((feature) => newest.has(`${viewId(view)}|${feature}`)));
-  const asked = still.map((view) => offline.listStatistics({ view, limit: featuresOf(view).length }));
+  const asked = still.map((view) => offline.statistics.list({ view, limit: featuresOf(view).length }));
   for (const windows of await Promise.all(asked)) keep(windows);
   return newest;
 }

@@ -4,7 +4,6 @@ import { dirname } from 'node:path';
 import { deserialize, serialize } from 'node:v8';
 import type { Broker, ReadFrom, SourcePartition } from '#connectors/connector';
 import { failureClassOf } from '#connectors/failure_class';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { messageOf, PlatformError } from '#kernel/errors';
 import type { Service } from '#kernel/lifecycle';
@@ -20,11 +19,12 @@ import {
   PARTS,
   type PartFolders,
 } from '../parts/control_socket.ts';
+import { isStore, type OfflineDatabase } from '../parts/offline_database.ts';
 import type { PlatformConfig } from '../project/platform_config.ts';
 import type { StateHandOver } from './state_hand_over.ts';
 
 interface Parts {
-  readonly offline: OfflineStore;
+  readonly offline: OfflineDatabase;
   readonly online: OnlineStore;
   readonly broker: Broker;
   /** Of a process with the pipeline. */
@@ -102,8 +102,12 @@ export class ControlServer implements Service {
       if (method === 'poll') return this.#poll(args[0] as number, args[1] as number, args[2] as number);
       if (method === 'closePartition') return this.#close(args[0] as number);
     }
-    const target = this.#parts[part] as unknown as Record<string, unknown>;
-    const called = NOT_FOR_COMMANDS.has(method) ? undefined : target?.[method];
+    // A method of the offline database's stores is named with its store: `features.countRows`.
+    const [store, name] = method.includes('.') ? (method.split('.') as [string, string]) : [undefined, method];
+    if (store !== undefined && !(part === 'offline' && isStore(store))) throw new TypeError(`${part} has no ${method}`);
+    const parts = this.#parts[part] as unknown as Record<string, unknown>;
+    const target = store === undefined ? parts : (parts[store] as Record<string, unknown>);
+    const called = NOT_FOR_COMMANDS.has(name) ? undefined : target?.[name];
     if (typeof called !== 'function') throw new TypeError(`${part} has no ${method}`);
     return (called as (...given: readonly unknown[]) => unknown).apply(target, [...args]);
   }

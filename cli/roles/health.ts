@@ -2,7 +2,6 @@ import { mkdir } from 'node:fs/promises';
 import type { Broker } from '#connectors/connector';
 import { checkWritable } from '#connectors/disk';
 import { storeProblemOf } from '#connectors/store_problem';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { messageOf } from '#kernel/errors';
 import { SECOND_MS } from '#kernel/time';
@@ -17,7 +16,8 @@ import {
 } from '#monitoring/health';
 import type { Registry } from '#monitoring/metrics';
 import type { ModelRegistry } from '#registry/model_registry';
-import type { PredictionSink } from '#serving/prediction_log';
+import type { PredictionSink } from '#serving/prediction_store/prediction_log';
+import type { OfflineDatabase } from '../parts/offline_database.ts';
 import type { PlatformConfig } from '../project/platform_config.ts';
 import type { Role } from '../terminal/choices.ts';
 
@@ -31,7 +31,7 @@ const DISK = 'disk';
 interface Deps {
   readonly broker: Broker;
   readonly online: OnlineStore;
-  readonly offline: OfflineStore;
+  readonly offline: OfflineDatabase;
   readonly registry: ModelRegistry;
   readonly metrics: Registry;
   /** Of each role that has some. */
@@ -99,7 +99,7 @@ export function createHealth(deps: Deps, config: PlatformConfig, roles: readonly
   const sources: HealthSource[] = [...probes, ...roles.flatMap((role) => jobs[role] ?? [])];
   reportHealthMetrics(metrics, sources);
   const jobsOf = (role: Role): readonly string[] => (jobs[role] ?? []).map(({ name }) => name);
-  const writesToDisk = config.broker.kind === 'memory' || config.gateway.spool !== undefined;
+  const writesToDisk = config.broker.kind === 'disk_log' || config.gateway.spool !== undefined;
   const rules: Readonly<Record<Role, Health['notReady']>> = {
     // With a spool it takes events without the broker; the spool reports itself.
     gateway: whenAnyIsDown([...(config.gateway.spool === undefined ? [BROKER] : []), ...(writesToDisk ? [DISK] : [])]),

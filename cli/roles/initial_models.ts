@@ -18,7 +18,11 @@ export const initialModels = (models: readonly ModelDefinition[]): readonly Init
       : [
           {
             name,
-            load: async () => ({ name, description: `the first version, of ${initial}`, ...(await readModelFolder(initial)) }),
+            load: async () => ({
+              name,
+              description: `the first version, of ${initial}`,
+              ...(await readModelFolder(initial)),
+            }),
           },
         ],
   );

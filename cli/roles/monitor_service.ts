@@ -2,7 +2,6 @@ import { join } from 'node:path';
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import type { Broker } from '#connectors/connector';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { STATISTICS_FILE } from '#feature_store/retrieval/training_set';
 import { durationMs } from '#kernel/duration';
 import type { Clock } from '#kernel/time';
@@ -15,12 +14,13 @@ import type { ModelRegistry, ModelVersion } from '#registry/model_registry';
 import { DamagedFileError } from '#storage/errors';
 import { parseJsonFile } from '#storage/json_file';
 import { largeLetters } from '../parts/large_letters.ts';
+import type { OfflineDatabase } from '../parts/offline_database.ts';
 import type { PlatformConfig } from '../project/platform_config.ts';
 import { EmbeddedJob } from './embedded_job.ts';
 
 interface Deps {
   readonly broker: Broker;
-  readonly offline: OfflineStore;
+  readonly offline: OfflineDatabase;
   readonly registry: ModelRegistry;
   readonly log: Logger;
   readonly metrics: Registry;
@@ -31,7 +31,12 @@ interface Deps {
 export function createMonitorJob(deps: Deps, config: PlatformConfig): EmbeddedJob {
   const { monitor, topics, dataDirectory, health } = config;
   const { window, every, performance, snapshotIntervalMs, ...settings } = monitor;
-  const parts = { ...deps, registry: deps.metrics, referenceOf: trainingReferences(deps.registry) };
+  const parts = {
+    ...deps,
+    drift: deps.offline.drift,
+    registry: deps.metrics,
+    referenceOf: trainingReferences(deps.registry),
+  };
   return new EmbeddedJob(
     deps,
     {

@@ -2,7 +2,6 @@ import { join } from 'node:path';
 import type { Broker } from '#connectors/connector';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { Erasures } from '#feature_store/erasure/erasures';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { durationMs } from '#kernel/duration';
 import type { Clock } from '#kernel/time';
@@ -12,13 +11,14 @@ import { buildFeaturePipeline } from '#pipelines/jobs/feature_pipeline';
 import { createFeatureMetrics, type FeatureMetrics } from '#pipelines/transforms/feature_metrics';
 import { statisticsOf } from '../jobs/features_pipeline.ts';
 import { largeLetters } from '../parts/large_letters.ts';
+import type { OfflineDatabase } from '../parts/offline_database.ts';
 import type { PlatformConfig } from '../project/platform_config.ts';
 import { EmbeddedJob } from './embedded_job.ts';
 
 interface Deps {
   readonly broker: Broker;
   readonly online: OnlineStore;
-  readonly offline: OfflineStore;
+  readonly offline: OfflineDatabase;
   readonly views: readonly FeatureView[];
   readonly log: Logger;
   readonly metrics: Registry;
@@ -42,7 +42,7 @@ export function createFeatureJob(
       snapshotIntervalMs,
       stalledAfterMs: durationMs(config.health.stalledAfter),
       // Events and snapshots of before an erasure may come after it, as those of a backlog.
-      prepare: async () => erasures.load(await deps.offline.readErasures(0)),
+      prepare: async () => erasures.load(await deps.offline.erasures.read(0)),
     },
     (root) =>
       buildFeaturePipeline(

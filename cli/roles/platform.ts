@@ -4,12 +4,10 @@ import { DeadLetterWriter } from '#connectors/dead_letter_writer';
 import { createGateway } from '#connectors/gateway/gateway';
 import { createFeatureApi } from '#feature_store/api/feature_api';
 import { AuditAnchorWriter } from '#feature_store/audit/anchor_writer';
-import { createOfflineStore, createOnlineStore, ttlsOf } from '#feature_store/config';
+import { createOnlineStore, ttlsOf } from '#feature_store/config';
+import { checkDefinitions } from '#feature_store/definition_store/check_definitions';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import type { FeatureRow, ViewReference } from '#feature_store/definitions/feature_row';
-import { checkDefinitions } from '#feature_store/offline/check_definitions';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
-import { withFeatures } from '#feature_store/offline/sql_predictions';
 import { CachedOnlineStore } from '#feature_store/online/cached_store';
 import { FallbackOnlineStore } from '#feature_store/online/fallback_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
@@ -30,19 +28,21 @@ import type { FeatureMetrics } from '#pipelines/transforms/feature_metrics';
 import { type AuditEntry, Lifecycle } from '#registry/lifecycle/lifecycle';
 import type { ModelSignature } from '#registry/model_package';
 import type { ModelRegistry } from '#registry/model_registry';
-import { PredictionLog, type PredictionSink } from '#serving/prediction_log';
-import { serviceProblems } from '#serving/runtime/feature_check';
-import { examineModel } from '#serving/runtime/loaded_model';
-import { ModelServer } from '#serving/runtime/model_server';
+import { ModelServer } from '#serving/inference/model_server';
+import { serviceProblems } from '#serving/models/feature_check';
+import { examineModel } from '#serving/models/loaded_model';
+import { PredictionLog, type PredictionSink } from '#serving/prediction_store/prediction_log';
+import { withFeatures } from '#serving/prediction_store/sql_predictions';
 import { createServing } from '#serving/server';
 import { recordsBesideViews } from '../definitions/definition_records.ts';
 import { largeLetters } from '../parts/large_letters.ts';
+import { createOfflineDatabase, type OfflineDatabase } from '../parts/offline_database.ts';
 import { openSigningAnchors } from '../parts/open_anchors.ts';
 import { createArchive } from '../parts/open_archive.ts';
 import { openRegistry } from '../parts/open_registry.ts';
 import { PendingRegistrations, registrationQueue } from '../parts/registrations.ts';
-import { definitionsOf, type Project } from '../project/project.ts';
 import type { PlatformConfig } from '../project/platform_config.ts';
+import { definitionsOf, type Project } from '../project/project.ts';
 import type { Role } from '../terminal/choices.ts';
 import { createConsoleSources } from './console_sources.ts';
 import { ControlServer } from './control_server.ts';
@@ -57,7 +57,7 @@ import { StateHandOver } from './state_hand_over.ts';
 export interface Platform {
   readonly services: RunningServices;
   readonly broker: Broker;
-  readonly offline: OfflineStore;
+  readonly offline: OfflineDatabase;
   readonly registry: ModelRegistry;
   readonly models: ModelServer;
   readonly predictions: PredictionLog;
@@ -84,7 +84,7 @@ export async function startPlatform(
   const { views, services: featureServices } = definitionsOf(config);
   const base = { log, clock, metrics, views };
   const broker = createBroker(base, config.broker);
-  const offline = createOfflineStore({ ...base, views: catalog.views }, config.offlineStore);
+  const offline = createOfflineDatabase({ ...base, views: catalog.views }, config.offlineStore);
   const store = createOnlineStore(base, config.onlineStore);
   const refills = createRefills({ ...base, store, offline }, config, roles);
   const readable = new FallbackOnlineStore(store, {
@@ -99,12 +99,12 @@ export async function startPlatform(
   const { topics } = config;
 
   const checkSignature = (signature: ModelSignature) => serviceProblems(features, signature);
-  const record = (entry: AuditEntry) => offline.writeModelAudit(entry);
+  const record = (entry: AuditEntry) => offline.modelAudit.write(entry);
   const lifecycle = new Lifecycle({ registry, examine: examineModel, checkSignature, record }, config.promotion);
   const models = new ModelServer(
     {
-      ...{ registry, log, metrics, checkSignature, routings: offline },
-      outcomes: (query) => offline.experimentOutcomes(query),
+      ...{ registry, log, metrics, checkSignature, routings: offline.routing },
+      outcomes: (query) => offline.feedback.experimentOutcomes(query),
       promote: async (name, version, authorship) => {
         await lifecycle.promote(name, version, { ...authorship, stage: 'Production' });
       },
@@ -156,7 +156,13 @@ export async function startPlatform(
   const listeners: Record<Role, HttpService> = {
     gateway: await createGateway(
       {
-        ...{ ...base, producer: broker.producer, deadLetters, eventTypes: catalog.sources, health: health.of('gateway') },
+        ...{
+          ...base,
+          producer: broker.producer,
+          deadLetters,
+          eventTypes: catalog.sources,
+          health: health.of('gateway'),
+        },
         allowedLatenessMs: config.pipeline.allowedLatenessMs,
       },
       secured(config.gateway),
@@ -171,7 +177,7 @@ export async function startPlatform(
       { ...secured(config.monitor), name: 'monitor', portSetting: 'MONITOR_PORT' },
     ),
     features: await createFeatureApi(
-      { ...base, store: online, features, offline, health: health.of('features') },
+      { ...base, store: online, features, statistics: offline.statistics, health: health.of('features') },
       secured(config.featureApi),
     ),
     serving: await createServing(
@@ -197,7 +203,7 @@ export async function startPlatform(
     async start() {
       const { partitions } = topics;
       const names = [topics.rawEvents, topics.featureEvents, topics.deadLetters, topics.predictions];
-      if (needsOffline) await checkDefinitions(offline, catalog.views, recordsBesideViews(catalog));
+      if (needsOffline) await checkDefinitions(offline.definitions, catalog.views, recordsBesideViews(catalog));
       await broker.ensureTopics(names.map((name) => ({ name, partitions })));
       await prepare({ registry });
     },
@@ -260,7 +266,7 @@ function createRefills(
 }
 
 /** Predictions go to their topic, and to the offline store for audit. */
-const predictionSinks = (broker: Broker, offline: OfflineStore, topic: string): readonly PredictionSink[] => [
+const predictionSinks = (broker: Broker, offline: OfflineDatabase, topic: string): readonly PredictionSink[] => [
   {
     target: 'prediction topic',
     write: (rows) =>
@@ -269,5 +275,5 @@ const predictionSinks = (broker: Broker, offline: OfflineStore, topic: string): 
         rows.map(({ features, ...row }) => ({ key: row.entityKey, value: withFeatures(row, features) })),
       ),
   },
-  { target: 'prediction store', write: (rows) => offline.writePredictions(rows) },
+  { target: 'prediction store', write: (rows) => offline.predictions.write(rows) },
 ];

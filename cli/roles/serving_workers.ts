@@ -28,7 +28,7 @@ function checkShareable({ offlineStore, onlineStore, broker }: PlatformConfig, r
     );
   }
   const own = [offlineStore.kind, onlineStore.kind, broker.kind].filter(
-    (kind) => kind === 'pglite' || kind === 'memory',
+    (kind) => kind === 'pglite' || kind === 'memory' || kind === 'disk_log',
   );
   if (own.length > 0) {
     throw new CommandFailedError(

@@ -1,12 +1,12 @@
 import type { RunningServices } from '#kernel/lifecycle';
 import { createLogger } from '#monitoring/log';
-import type { Project } from '../project/project.ts';
 import { checkDoors } from '../project/production.ts';
+import type { Project } from '../project/project.ts';
 import type { Role } from '../terminal/choices.ts';
 import { shutDown, shutdownRequested } from '../terminal/shutdown.ts';
+import { ensureInitialModels } from './initial_models.ts';
 import { startPlatform } from './platform.ts';
 import { isServingWorker, reportReady, runServingWorkers, stopRequested } from './serving_workers.ts';
-import { ensureInitialModels } from './initial_models.ts';
 
 const LABELS: Readonly<Record<Role, string>> = {
   gateway: 'ingestion gateway',

@@ -18,8 +18,8 @@ export const PORTS = {
 export const RUNNERS = ['embedded', 'flink', 'prism', 'dataflow', 'portable'] as const;
 export type Runner = (typeof RUNNERS)[number];
 
-/** Brokers that test data can go to. */
-export const TARGETS = ['kafka', 'pubsub', 'kinesis', 'memory'] as const;
+/** Brokers that test data can go to; `memory` is the old name of `disk_log`. */
+export const TARGETS = ['kafka', 'pubsub', 'kinesis', 'disk_log', 'memory'] as const;
 
 /** Endpoints that run as functions of AWS Lambda. */
 export const LAMBDA_FUNCTIONS = ['predict', 'ingest', 'features'] as const;

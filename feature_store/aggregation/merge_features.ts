@@ -1,6 +1,6 @@
 import { ACCUMULATORS, type AccumulatorKind } from './accumulators.ts';
+import type { EntityState } from './entity_state.ts';
 import type { Tile } from './tiles.ts';
-import type { EntityState } from './view_computation.ts';
 
 /** What some features of a view keep in an entity's state. */
 export interface StateOfFeatures {

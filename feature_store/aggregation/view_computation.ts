@@ -1,17 +1,18 @@
 import { declaredValue } from '#feature_store/definitions/declared_value';
-import type { EventFields, Feature, SessionFeature, WindowFeature } from '#feature_store/definitions/feature';
+import type { Feature, SessionFeature, WindowFeature } from '#feature_store/definitions/feature';
 import { type FeatureValue, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import type { EventFields } from '#feature_store/definitions/source';
 import { HOUR_MS } from '#kernel/time';
 import { FeatureComputationError } from '../errors.ts';
 import { ACCUMULATORS, type AccumulatorKind, accumulatorKindOf, resultOf } from './accumulators.ts';
+import type { EntityState } from './entity_state.ts';
 import type { StateOfFeatures } from './merge_features.ts';
-import { dropSessions, measureSession, type Session, sessionEndsAt, withEvent } from './sessions.ts';
+import { dropSessions, measureSession, sessionEndsAt, withEvent } from './sessions.ts';
 import {
   addToTile,
   edgeStepMs,
   emptyTile,
-  emptyTiles,
   leavesAt,
   mergeTile,
   openTile,
@@ -25,19 +26,6 @@ import {
 } from './tiles.ts';
 import { slotName, type ViewLayout } from './view_layout.ts';
 
-/** Everything a view remembers of one entity. Plain data; bounded by tiles, not by events. */
-export interface EntityState {
-  readonly tiles: TileState;
-  /** In the order of the view's gaps; oldest session first. */
-  readonly sessions: Session[][];
-  /** The newest event so far, and the values it had from the one before it. */
-  latest: { readonly event: EventFields; readonly eventTimeMs: number; readonly sincePrevious: Values } | undefined;
-  /** Time of the newest row. */
-  asOfMs: number;
-  /** Times after the newest event of which rows were emitted before that event was known, besides those at which values change. */
-  emitted?: number[] | undefined;
-}
-
 /** Rows that were emitted without an event of before their time. */
 export interface EarlyRows {
   /** Of the oldest of them at most, ms. */
@@ -46,13 +34,6 @@ export interface EarlyRows {
   readonly untilMs: number;
   readonly times: readonly number[];
 }
-
-export const emptyEntityState = (): EntityState => ({
-  tiles: emptyTiles(),
-  sessions: [],
-  latest: undefined,
-  asOfMs: Number.NEGATIVE_INFINITY,
-});
 
 interface PlannedWindow {
   readonly name: string;

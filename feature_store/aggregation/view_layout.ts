@@ -4,8 +4,8 @@ import { type Feature, field, type WindowFeature } from '#feature_store/definiti
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { functionIdentityOf } from '#kernel/function_identity';
 import { ACCUMULATORS, type AccumulatorKind } from './accumulators.ts';
+import type { EntityState } from './entity_state.ts';
 import type { Tile } from './tiles.ts';
-import type { EntityState } from './view_computation.ts';
 
 /** What the parts of a view's state mean, by name: saved with the state, so that a changed definition finds its own parts (docs/adr/0017). */
 export interface ViewLayout {

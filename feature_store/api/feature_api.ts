@@ -3,9 +3,9 @@ import { controlAccess } from '#connectors/http/access';
 import { viewId } from '#feature_store/definitions/feature_row';
 import { describeView, type FeatureView } from '#feature_store/definitions/feature_view';
 import { lineageOf } from '#feature_store/definitions/lineage';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import type { FeatureReader } from '#feature_store/retrieval/feature_reader';
+import type { StatisticsStore } from '#feature_store/statistics/statistics_store';
 import type { Clock } from '#kernel/time';
 import { registerApiDocs } from '#monitoring/api_docs';
 import { acceptCompressedBodies } from '#monitoring/compressed_body';
@@ -31,7 +31,7 @@ export interface FeatureApiDeps {
   readonly store: OnlineStore;
   /** Vectors of feature services. */
   readonly features: FeatureReader;
-  readonly offline: Pick<OfflineStore, 'listStatistics'>;
+  readonly statistics: Pick<StatisticsStore, 'list'>;
   readonly views: readonly FeatureView[];
   readonly clock: Clock;
   readonly log: Logger;
@@ -241,6 +241,6 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
 
   registerCounterRoutes(app, store, lookup, views);
   registerVectorRoutes(app, deps.features);
-  registerStatisticsRoutes(app, deps.offline, readable);
+  registerStatisticsRoutes(app, deps.statistics, readable);
   return service;
 }

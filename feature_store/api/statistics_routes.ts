@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { hasScope } from '#connectors/http/access';
 import { viewId } from '#feature_store/definitions/feature_row';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
+import type { StatisticsStore } from '#feature_store/statistics/statistics_store';
 import { parseUtcTime } from '#kernel/utc_time';
 import { needsSome } from '#monitoring/route_access';
 import { UnknownViewError } from '../errors.ts';
@@ -30,7 +30,7 @@ function storableTime(text: string | undefined): number | undefined {
 /** Distributions of features over time. */
 export function registerStatisticsRoutes(
   app: FastifyInstance,
-  offline: Pick<OfflineStore, 'listStatistics'>,
+  statistics: Pick<StatisticsStore, 'list'>,
   readable: (request: FastifyRequest, named?: string) => ReadableViews,
 ): void {
   app.get<{ Querystring: StatisticsQuery }>(
@@ -66,7 +66,7 @@ export function registerStatisticsRoutes(
       };
       // A caller of every view also reads windows of views that are no longer defined.
       const chosen = view !== undefined || hasScope(request, 'features', '*') ? [view] : views;
-      const found = (await Promise.all(chosen.map((each) => offline.listStatistics({ ...filter, view: each }))))
+      const found = (await Promise.all(chosen.map((each) => statistics.list({ ...filter, view: each }))))
         .flat()
         .sort((a, b) => b.windowStartMs - a.windowStartMs)
         .slice(0, query.limit);

@@ -2,11 +2,11 @@ import { type FileSystem, pathIn, readWhole } from '#connectors/files/file_syste
 import type { FileSystemOf } from '#connectors/files/file_systems';
 import type { Clock } from '#kernel/time';
 import { AuditTrailChangedError } from '../errors.ts';
-import type { OfflineStore } from '../offline/offline_store.ts';
 import { type AuditAnchor, type AuditKeys, MOST_HASHES } from './anchor.ts';
+import type { AuditTrail } from './audit_trail.ts';
 
 export interface AuditAnchorsDeps {
-  readonly offline: Pick<OfflineStore, 'readAuditHashes'>;
+  readonly trail: Pick<AuditTrail, 'readHashes'>;
   readonly fileSystems: FileSystemOf;
   readonly clock: Clock;
 }
@@ -62,7 +62,7 @@ export class AuditAnchors {
     for (;;) {
       const { entries, head } = last;
       const from = Math.max(0, entries - 1);
-      const found = await this.#deps.offline.readAuditHashes(from, MOST_HASHES + 1);
+      const found = await this.#deps.trail.readHashes(from, MOST_HASHES + 1);
       const [before] = found;
       if (entries > 0 && before?.hash !== head) {
         throw new AuditTrailChangedError(entries, head ?? '', before?.hash);
@@ -91,7 +91,7 @@ export class AuditAnchors {
   async #firstDifference(anchors: readonly KeptAnchor[]): Promise<string | undefined> {
     let first: { readonly entry: number; readonly text: string } | undefined;
     for (const { file, from, hashes, anchoredAt } of anchors) {
-      const found = await this.#deps.offline.readAuditHashes(from, hashes.length);
+      const found = await this.#deps.trail.readHashes(from, hashes.length);
       const at = hashes.findIndex((hash, index) => found[index]?.hash !== hash);
       const entry = from + at + 1;
       if (at < 0 || (first !== undefined && first.entry <= entry)) continue;
@@ -107,7 +107,7 @@ export class AuditAnchors {
 
   async #countFrom(from: number): Promise<number> {
     for (let count = 0; ; count += MOST_HASHES) {
-      const found = await this.#deps.offline.readAuditHashes(from + count, MOST_HASHES);
+      const found = await this.#deps.trail.readHashes(from + count, MOST_HASHES);
       if (found.length < MOST_HASHES) return count + found.length;
     }
   }

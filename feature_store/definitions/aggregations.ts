@@ -1,6 +1,5 @@
 import { type Duration, durationMs } from '#kernel/duration';
 import type { CodeOptions } from './code_identity.ts';
-import type { FeatureValue } from './feature_row.ts';
 import {
   type Aggregation,
   type EventFilter,
@@ -12,6 +11,7 @@ import {
   type ValueOfType,
   type WindowFeature,
 } from './feature.ts';
+import type { FeatureValue } from './feature_row.ts';
 
 /** Several windows of one aggregation. */
 export interface Windowed<Base extends string, V extends FeatureValue = FeatureValue> {
@@ -87,7 +87,11 @@ export const variance = overField<'variance', number>('variance', 'double', 'Var
 /** Exactly; memory grows with how many there are. */
 export const distinct = overField<'distinct', number>('distinct', 'long', 'Distinct values of');
 /** HyperLogLog, standard error 3.25 %; exact up to 128. */
-export const approxDistinct = overField<'approx_distinct', number>('approx_distinct', 'long', 'Distinct values, approximately, of');
+export const approxDistinct = overField<'approx_distinct', number>(
+  'approx_distinct',
+  'long',
+  'Distinct values, approximately, of',
+);
 
 /** t-digest; exact up to 256 values. @param q - 0 to 1, in the name as per cent: `p95_amount_1h` */
 export const percentile = <Field extends string, As extends string = `p${string}_${Field}`>(

@@ -10,6 +10,4 @@ export const definitionOfKind = <T extends object>(kind: DefinitionKind, definit
 
 /** Returns what a value defines; undefined for all else. */
 export const definitionKind = (value: unknown): DefinitionKind | undefined =>
-  typeof value === 'object' && value !== null
-    ? (value as { readonly [KIND]?: DefinitionKind })[KIND]
-    : undefined;
+  typeof value === 'object' && value !== null ? (value as { readonly [KIND]?: DefinitionKind })[KIND] : undefined;

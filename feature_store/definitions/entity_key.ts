@@ -2,8 +2,7 @@ import { messageOf } from '#kernel/errors';
 import { InvalidKeyError, MalformedKeyError } from '#kernel/key_errors';
 import { type KeyPart, keyTextOf, parseKeyText } from '#kernel/key_text';
 import { EntityKeyError } from './errors.ts';
-import type { EventFields } from './feature.ts';
-import type { Entity, JoinKeyType } from './source.ts';
+import type { Entity, EventFields, JoinKeyType } from './source.ts';
 
 /**
  * Identifies an entity everywhere: `<entity>:<text>`, such as `user:u1`, `order:#5`, `sensor:s1|temperature`. The entity's name ends at the first colon, what

@@ -1,12 +1,10 @@
 import { HOUR_MS } from '#kernel/time';
 import type { CodeOptions } from './code_identity.ts';
 import type { FeatureValue } from './feature_row.ts';
+import type { EventFields } from './source.ts';
 
 export const FEATURE_TYPES = ['double', 'long', 'boolean', 'string'] as const;
 export type FeatureType = (typeof FEATURE_TYPES)[number];
-
-/** The validated event a feature is computed from. */
-export type EventFields = Readonly<Record<string, unknown>>;
 
 interface Described {
   readonly type: FeatureType;
@@ -174,7 +172,14 @@ export const expression = <T extends FeatureType>(
   description: string,
   compute: ExpressionFeature['compute'],
   code?: CodeOptions,
-): Valued<ExpressionFeature, ValueOfType<T> | null> => ({ kind: 'expression', inputs, type, description, compute, code });
+): Valued<ExpressionFeature, ValueOfType<T> | null> => ({
+  kind: 'expression',
+  inputs,
+  type,
+  description,
+  compute,
+  code,
+});
 
 /** Up to so many values of `first` and `last` are kept together with those of other features of the same field; more are a sequence of their own. */
 export const MOST_ENDS = 10;

@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import { definitionOfKind } from './definition_kind.ts';
 import { DefinitionError, definedIn } from './errors.ts';
-import type { EventFields } from './feature.ts';
+
+/** The validated event a feature is computed from. */
+export type EventFields = Readonly<Record<string, unknown>>;
 
 /** What a join key may hold, by the source's schema. */
 export type JoinKeyType = 'string' | 'number' | 'bigint' | 'boolean';
@@ -89,7 +91,8 @@ export function source<T extends z.ZodRawShape>(name: string, spec: SourceSpec<T
   const problems: string[] = [];
   if (!SOURCE_NAME.test(name)) problems.push(`source "${name}": a name is lower-case letters, digits and _`);
   for (const each of types) {
-    if (!EVENT_TYPE.test(each)) problems.push(`source ${name}: event type ${JSON.stringify(each)} must be 1 to 128 printable characters`);
+    if (!EVENT_TYPE.test(each))
+      problems.push(`source ${name}: event type ${JSON.stringify(each)} must be 1 to 128 printable characters`);
   }
   if (!Number.isInteger(version) || version < 1) problems.push(`source ${name}: version must be 1 or more`);
   const added: Record<string, z.ZodType> = {};
@@ -101,7 +104,8 @@ export function source<T extends z.ZodRawShape>(name: string, spec: SourceSpec<T
   for (const [what, field] of Object.entries({ id, timestamp, ...(key === undefined ? {} : { key }) })) {
     const held = fields[field];
     if (held === undefined) problems.push(`source ${name}: ${what} is "${field}", which is no field of the schema`);
-    else if (!isString(held)) problems.push(`source ${name}: field "${field}", its ${what}, must be a string in the schema`);
+    else if (!isString(held))
+      problems.push(`source ${name}: field "${field}", its ${what}, must be a string in the schema`);
   }
   if (problems.length > 0) throw new DefinitionError(problems, definedIn());
   return eventSource({

@@ -1,9 +1,9 @@
-import { EXACT_INTEGERS, type ExactRow, withExactIntegers } from './exact_integers.ts';
-import type { HistoryPage } from './offline_store.ts';
-import type { SqlExecutor } from './sql_executor.ts';
+import { EXACT_INTEGERS, type ExactRow, withExactIntegers } from '../database/exact_integers.ts';
+import type { SqlExecutor } from '../database/sql_executor.ts';
+import type { HistoryPage, QueryHistory } from './query_history.ts';
 
 /** Rows of somebody's query by time and id, a page at a time; the query sees no parameters. */
-export async function readHistory(
+async function readHistory(
   sql: SqlExecutor,
   query: string,
   { timestampField, idField, after, limit }: HistoryPage,
@@ -20,3 +20,7 @@ export async function readHistory(
 }
 
 const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`;
+
+export const sqlHistory = (sql: SqlExecutor): QueryHistory => ({
+  read: (query, page) => readHistory(sql, query, page),
+});

@@ -1,81 +1,18 @@
 import { upsertStatement } from '#connectors/postgres/upsert';
-import type { WindowStatistics } from '#feature_store/aggregation/statistics';
 import { valuesJson } from '#feature_store/definitions/encode_row';
-import type { EntityKey, KeyedEntity } from '#feature_store/definitions/entity_key';
+import type { EntityKey } from '#feature_store/definitions/entity_key';
 import type { FeatureRow, FeatureValue, ViewReference } from '#feature_store/definitions/feature_row';
-import type { FeatureView, ViewDescription } from '#feature_store/definitions/feature_view';
-import type { Erasure, StoredErasures } from '#feature_store/erasure/erasures';
-import type { JsonObject } from '#kernel/json';
-import { DAY_MS, type EventTime, eventTime, isoTime, processingTime } from '#kernel/time';
-import type { Logger } from '#monitoring/log';
+import { DAY_MS, eventTime, isoTime, processingTime } from '#kernel/time';
+import type { MonthPartitions } from '../database/month_partitions.ts';
+import type { SqlDatabase } from '../database/sql_database.ts';
+import type { SqlExecutor } from '../database/sql_executor.ts';
 import { OfflineStoreError } from '../errors.ts';
-import type {
-  ApplyLock,
-  ApplyOwner,
-  DefinitionRecord,
-  FirstDefinitions,
-  StoredDefinition,
-} from './applied_definitions.ts';
-import { ensureHypertable } from './hypertable.ts';
-import { migrate } from './migrate.ts';
-import type {
-  AuditCheck,
-  AuditHash,
-  Deleted,
-  DriftFilter,
-  DriftReport,
-  EntityTable,
-  Erased,
-  ExperimentOutcomes,
-  FeedbackRow,
-  HistoryPage,
-  JoinKeyValues,
-  JudgedPrediction,
-  LabelRow,
-  ModelAuditEntry,
-  Moment,
-  NamedPrediction,
-  NewPrediction,
-  OfflineStore,
-  OutcomesQuery,
-  PointInTimeQuery,
-  PredictionFilter,
-  PredictionRow,
-  RequestRow,
-  RoutingRow,
-  StatisticsFilter,
-  TimeRange,
-} from './offline_store.ts';
-import { readAuditHashes, verifyAuditTrail } from './sql_audit_trail.ts';
-import {
-  holdApplyLock,
-  lockApply,
-  readApplyLock,
-  readBackfillRate,
-  readDefinitions,
-  recordApplied,
-  recordBackfill,
-  recordDefinitions,
-  removeDefinitions,
-  unlockApply,
-} from './sql_definitions.ts';
-import { judgedPredictions, listDriftReports, writeDriftReports } from './sql_drift.ts';
-import { entityRows, eraseEntity, eraseRowsComputedBy } from './sql_entity.ts';
-import { isErasureApplied, markErasureApplied, readErasures, writeErasure } from './sql_erasures.ts';
-import type { SqlExecutor } from './sql_executor.ts';
-import { experimentOutcomes, modelsOfRequests, writeFeedback } from './sql_feedback.ts';
-import { readHistory } from './sql_history.ts';
-import { pointInTimeJoin, queryLabels, readLabels, writeLabels } from './sql_labels.ts';
-import { listModelAudit, writeModelAudit } from './sql_model_audit.ts';
-import { countPredictions, findPredictions, listPredictions, writePredictions } from './sql_predictions.ts';
-import { deleteBefore } from './sql_retention.ts';
-import { appendRouting, listRouting, readRouting } from './sql_routing.ts';
-import { listStatistics, writeStatistics } from './sql_statistics.ts';
+import type { Moment, OfflineStore, PointInTimeQuery, TimeRange } from './offline_store.ts';
+import { pointInTimeJoin } from './point_in_time_join.ts';
 
 const ROWS_A_STATEMENT = 500;
 const SAMPLED_FOR_EACH = 50;
 
-const READ_ONLY_SQL_TRANSACTION = '25006';
 const ROW_COLUMNS = ['view', 'version', 'entity_key', 'event_time', 'computed_at', 'values'];
 const UPSERT_ROWS = upsertStatement({
   table: 'feature_rows',
@@ -113,38 +50,12 @@ const UPSERT_FEATURES = `INSERT INTO feature_rows AS held (view, version, entity
 
 /** The offline store in SQL; the same statements on a PostgreSQL server and on PGlite. */
 export class SqlOfflineStore implements OfflineStore {
-  readonly kind: string;
-  readonly name: string;
   readonly #sql: SqlExecutor;
-  readonly #log: Logger;
-  readonly #views: readonly FeatureView[];
-  readonly #months = new Set<string>();
-  #isHypertable = false;
+  readonly #partitions: MonthPartitions;
 
-  /** @param deps - `views`: those that are defined, for rows of releases before entity keys */
-  constructor(deps: { sql: SqlExecutor; log: Logger; views?: readonly FeatureView[] }, kind: string) {
-    this.kind = kind;
-    this.name = `offline store (${kind})`;
-    this.#sql = deps.sql;
-    this.#views = deps.views ?? [];
-    this.#log = deps.log.child({ component: 'feature_store.offline' });
-  }
-
-  async start(): Promise<void> {
-    await this.#sql.open();
-    await migrate(this.#sql, this.#log, this.#views);
-    this.#isHypertable = await ensureHypertable(this.#sql, this.#log);
-  }
-
-  async checkHealth(): Promise<void> {
-    const [state] = await this.#sql.query<{ readonly recovering: boolean; readonly read_only: string }>(
-      `SELECT pg_is_in_recovery() AS recovering, current_setting('transaction_read_only') AS read_only`,
-    );
-    const isReadOnly = state?.recovering === true || state?.read_only === 'on';
-    if (!isReadOnly) return;
-    const why = state.recovering ? 'it is a standby' : 'default_transaction_read_only is on';
-    const cause = Object.assign(new Error(`the database is read-only: ${why}`), { code: READ_ONLY_SQL_TRANSACTION });
-    throw new OfflineStoreError('take a write', cause, 'transient');
+  constructor({ sql, partitions }: Pick<SqlDatabase, 'sql' | 'partitions'>) {
+    this.#sql = sql;
+    this.#partitions = partitions;
   }
 
   write(rows: readonly FeatureRow[]): Promise<void> {
@@ -156,8 +67,7 @@ export class SqlOfflineStore implements OfflineStore {
   }
 
   async #writeRows(rows: readonly FeatureRow[], statement: string, more: readonly unknown[]): Promise<void> {
-    // Months are few, and nearly always known.
-    if (!this.#isHypertable) for (const month of monthsOf(rows)) await this.#ensureMonth(month);
+    await this.#partitions.ensureMonthsOf(rows);
     // Statements run side by side: none may have a key of another. Of rows with one key the newest counts, or the last.
     const unique = new Map<string, FeatureRow>();
     for (const row of rows) {
@@ -187,52 +97,8 @@ export class SqlOfflineStore implements OfflineStore {
     ]);
   }
 
-  /** Makes the partition of a month when it is first needed; two writers at once may both try. */
-  async #ensureMonth(month: string): Promise<void> {
-    if (this.#months.has(month)) return;
-    const from = new Date(`${month}-01T00:00:00Z`);
-    const to = new Date(Date.UTC(from.getUTCFullYear(), from.getUTCMonth() + 1, 1));
-    const partition = `feature_rows_${month.replace('-', '_')}`;
-    try {
-      await this.#sql.query(
-        `CREATE TABLE IF NOT EXISTS ${partition} PARTITION OF feature_rows FOR VALUES FROM ('${from.toISOString()}') TO ('${to.toISOString()}')`,
-      );
-    } catch (error) {
-      const [found] = await this.#sql.query(
-        'SELECT 1 FROM pg_class WHERE relname = $1 AND relnamespace = current_schema()::regnamespace',
-        [partition],
-      );
-      if (found === undefined) throw error;
-    }
-    this.#months.add(month);
-  }
-
-  writeLabels(source: string, labels: readonly LabelRow[]): Promise<void> {
-    return writeLabels(this.#sql, source, labels);
-  }
-
-  readLabels(source: string, range: TimeRange): Promise<readonly LabelRow[]> {
-    return readLabels(this.#sql, source, range);
-  }
-
-  queryLabels(query: string, range: TimeRange, of: KeyedEntity): Promise<readonly LabelRow[]> {
-    return queryLabels(this.#sql, query, range, of);
-  }
-
   pointInTimeJoin(moments: readonly Moment[], query: PointInTimeQuery) {
     return pointInTimeJoin(this.#sql, moments, query);
-  }
-
-  readHistory(query: string, page: HistoryPage) {
-    return readHistory(this.#sql, query, page);
-  }
-
-  writeStatistics(rows: readonly WindowStatistics[]): Promise<void> {
-    return writeStatistics(this.#sql, rows);
-  }
-
-  listStatistics(filter: StatisticsFilter): Promise<readonly WindowStatistics[]> {
-    return listStatistics(this.#sql, filter);
   }
 
   async countRows({ view, version }: ViewReference): Promise<number> {
@@ -354,186 +220,15 @@ export class SqlOfflineStore implements OfflineStore {
     return rows.map((row) => rowOf(view, row));
   }
 
-  async readDefinition({ view, version }: ViewReference): Promise<ViewDescription | undefined> {
-    const [row] = await this.#sql.query<{ readonly description: ViewDescription }>(
-      'SELECT description FROM feature_views WHERE view = $1 AND version = $2',
-      [view, version],
+  async eraseRowsComputedBy(key: EntityKey, computedAtMs: number): Promise<number> {
+    const [found] = await this.#sql.query<{ n: number }>(
+      `WITH gone AS (DELETE FROM feature_rows WHERE entity_key = $1 AND computed_at <= $2 RETURNING 1),
+          revised AS (DELETE FROM feature_row_revisions WHERE entity_key = $1 AND computed_at <= $2)
+     SELECT count(*)::integer AS n FROM gone`,
+      [key, new Date(computedAtMs)],
     );
-    return row?.description;
+    return found?.n ?? 0;
   }
-
-  async writeDefinition(description: ViewDescription): Promise<void> {
-    await this.#sql.query(
-      `INSERT INTO feature_views (view, version, description) VALUES ($1, $2, $3::jsonb)
-       ON CONFLICT (view, version) DO UPDATE SET description = excluded.description, updated_at = now()
-       WHERE feature_views.description IS DISTINCT FROM excluded.description`,
-      [description.view, description.version, JSON.stringify(description)],
-    );
-  }
-
-  readDefinitions(): Promise<readonly StoredDefinition[]> {
-    return readDefinitions(this.#sql);
-  }
-
-  recordDefinitions(definitions: readonly DefinitionRecord[], first: FirstDefinitions): Promise<void> {
-    return recordDefinitions(this.#sql, definitions, first);
-  }
-
-  recordApplied(definitions: readonly DefinitionRecord[]): Promise<void> {
-    return recordApplied(this.#sql, definitions);
-  }
-
-  removeDefinitions(definitions: readonly Pick<DefinitionRecord, 'kind' | 'id'>[]): Promise<void> {
-    return removeDefinitions(this.#sql, definitions);
-  }
-
-  lockApply(owner: ApplyOwner, replaces: string | undefined): Promise<boolean> {
-    return lockApply(this.#sql, owner, replaces);
-  }
-
-  readApplyLock(): Promise<ApplyLock | undefined> {
-    return readApplyLock(this.#sql);
-  }
-
-  holdApplyLock(id: string): Promise<boolean> {
-    return holdApplyLock(this.#sql, id);
-  }
-
-  unlockApply(id: string): Promise<void> {
-    return unlockApply(this.#sql, id);
-  }
-
-  recordBackfill(events: number, seconds: number): Promise<void> {
-    return recordBackfill(this.#sql, events, seconds);
-  }
-
-  readBackfillRate(): Promise<number | undefined> {
-    return readBackfillRate(this.#sql);
-  }
-
-  writePredictions(rows: readonly NewPrediction[]): Promise<void> {
-    return writePredictions(this.#sql, rows);
-  }
-
-  findPredictions(rows: readonly RequestRow[]): Promise<readonly NamedPrediction[]> {
-    return findPredictions(this.#sql, rows);
-  }
-
-  countPredictions(): Promise<number> {
-    return countPredictions(this.#sql);
-  }
-
-  listPredictions(filter: PredictionFilter): Promise<readonly PredictionRow[]> {
-    return listPredictions(this.#sql, filter);
-  }
-
-  writeModelAudit(entry: ModelAuditEntry): Promise<void> {
-    return writeModelAudit(this.#sql, entry);
-  }
-
-  listModelAudit(model: string, limit: number): Promise<readonly ModelAuditEntry[]> {
-    return listModelAudit(this.#sql, model, limit);
-  }
-
-  verifyAuditTrail(head?: string): Promise<AuditCheck> {
-    return verifyAuditTrail(this.#sql, head);
-  }
-
-  readAuditHashes(from: number, limit: number): Promise<readonly AuditHash[]> {
-    return readAuditHashes(this.#sql, from, limit);
-  }
-
-  readRouting(): Promise<readonly RoutingRow[]> {
-    return readRouting(this.#sql);
-  }
-
-  appendRouting(row: RoutingRow): Promise<boolean> {
-    return appendRouting(this.#sql, row);
-  }
-
-  listRouting(model: string, limit: number): Promise<readonly RoutingRow[]> {
-    return listRouting(this.#sql, model, limit);
-  }
-
-  modelsOfRequests(requestIds: readonly string[]): Promise<ReadonlyMap<string, readonly string[]>> {
-    return modelsOfRequests(this.#sql, requestIds);
-  }
-
-  writeFeedback(rows: readonly FeedbackRow[]): Promise<void> {
-    return writeFeedback(this.#sql, rows);
-  }
-
-  experimentOutcomes(query: OutcomesQuery): Promise<readonly ExperimentOutcomes[]> {
-    return experimentOutcomes(this.#sql, query);
-  }
-
-  writeDriftReports(reports: readonly DriftReport[]): Promise<void> {
-    return writeDriftReports(this.#sql, reports);
-  }
-
-  listDriftReports(filter: DriftFilter): Promise<readonly DriftReport[]> {
-    return listDriftReports(this.#sql, filter);
-  }
-
-  judgedPredictions(sinceMs: number, limit: number): Promise<readonly JudgedPrediction[]> {
-    return judgedPredictions(this.#sql, sinceMs, limit);
-  }
-
-  async deleteBefore(time: EventTime, dryRun: boolean): Promise<Deleted> {
-    const deleted = await deleteBefore(this.#sql, time, { dryRun, isHypertable: this.#isHypertable });
-    // A month that comes again needs its partition made again.
-    this.#months.clear();
-    return deleted;
-  }
-
-  eraseEntity(entityKey: EntityKey, dryRun: boolean, joinKeys: JoinKeyValues = {}): Promise<Erased> {
-    return eraseEntity(this.#sql, { entityKey, joinKeys }, dryRun);
-  }
-
-  eraseRowsComputedBy(entityKey: EntityKey, computedAtMs: number): Promise<number> {
-    return eraseRowsComputedBy(this.#sql, entityKey, computedAtMs);
-  }
-
-  async compact(): Promise<void> {
-    await this.#sql.compact?.();
-  }
-
-  entityRows(
-    table: EntityTable,
-    entityKey: EntityKey,
-    joinKeys: JoinKeyValues,
-    page: { readonly offset: number; readonly limit: number },
-  ): Promise<readonly JsonObject[]> {
-    return entityRows(this.#sql, table, { entityKey, joinKeys }, page);
-  }
-
-  readErasures(sinceMs: number): Promise<StoredErasures> {
-    return readErasures(this.#sql, sinceMs);
-  }
-
-  writeErasure(erasure: Erasure): Promise<void> {
-    return writeErasure(this.#sql, erasure);
-  }
-
-  markErasureApplied(erasure: Erasure): Promise<void> {
-    return markErasureApplied(this.#sql, erasure);
-  }
-
-  isErasureApplied(fingerprint: string): Promise<boolean> {
-    return isErasureApplied(this.#sql, fingerprint);
-  }
-
-  async drain(): Promise<void> {}
-
-  stop(): Promise<void> {
-    return this.#sql.close();
-  }
-}
-
-/** `2026-11`, of each row's event time. */
-function monthsOf(rows: readonly FeatureRow[]): ReadonlySet<string> {
-  const days = new Set(rows.map(({ eventTime: at }) => Math.floor(at / DAY_MS)));
-  return new Set([...days].map((day) => new Date(day * DAY_MS).toISOString().slice(0, 7)));
 }
 
 interface RowPage {

@@ -3,8 +3,9 @@ import { createCircuit } from '#connectors/circuit';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { type FeatureRow, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
 import { oldestReadable } from '#feature_store/definitions/ttl';
-import { writeUnerased } from '#feature_store/erasure/write_unerased';
+import type { ErasureStore } from '#feature_store/erasure/erasure_store';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
+import { writeUnerased } from '#feature_store/online/write_unerased';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { Counter, type Registry } from '#monitoring/metrics';
@@ -13,7 +14,10 @@ import type { OnlineStore, WriteResult } from './online_store.ts';
 import type { StoreContents } from './store_contents.ts';
 
 export interface FallbackDeps {
-  readonly offline: Pick<OfflineStore, 'newestOf' | 'readErasures'>;
+  readonly offline: {
+    readonly features: Pick<OfflineStore, 'newestOf'>;
+    readonly erasures: Pick<ErasureStore, 'read'>;
+  };
   readonly log: Logger;
   readonly clock: Clock;
   readonly metrics: Registry;
@@ -158,7 +162,7 @@ export class FallbackOnlineStore implements OnlineStore {
 
   async #readHistory(view: ViewReference, entityKeys: readonly EntityKey[]) {
     const { offline, clock, ttlMs } = this.#deps;
-    const rows = new Map((await offline.newestOf(view, entityKeys)).map((row) => [row.entityKey, row]));
+    const rows = new Map((await offline.features.newestOf(view, entityKeys)).map((row) => [row.entityKey, row]));
     const oldest = oldestReadable(clock.now(), ttlMs.get(viewId(view)));
     return entityKeys.map((key) => {
       const row = rows.get(key);

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type FeatureRow, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
-import { writeUnerased } from '#feature_store/erasure/write_unerased';
+import type { ErasureStore } from '#feature_store/erasure/erasure_store';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
+import { writeUnerased } from '#feature_store/online/write_unerased';
 import { messageOf } from '#kernel/errors';
 import type { Service } from '#kernel/lifecycle';
 import type { HealthSource, HealthState } from '#monitoring/health';
@@ -14,7 +15,10 @@ import type { RefillProgress, StoreContents } from './store_contents.ts';
 export interface RefillDeps {
   /** The store itself, without a cache before it. */
   readonly online: Pick<OnlineStore, 'write' | 'read' | 'erase'> & { readonly contents: StoreContents };
-  readonly offline: Pick<OfflineStore, 'newestRows' | 'rowsComputedSince' | 'readErasures'>;
+  readonly offline: {
+    readonly features: Pick<OfflineStore, 'newestRows' | 'rowsComputedSince'>;
+    readonly erasures: Pick<ErasureStore, 'read'>;
+  };
   readonly views: readonly ViewReference[];
   readonly log: Logger;
   readonly metrics: Registry;
@@ -185,7 +189,10 @@ export class OnlineStoreRefill implements Service, HealthSource {
       const beganMs = performance.now();
       const { after } = progress;
       const readAtMs = Date.now();
-      const rows = await offline.newestRows(view, { limit: PAGE_ROWS, ...(after === undefined ? {} : { after }) });
+      const rows = await offline.features.newestRows(view, {
+        limit: PAGE_ROWS,
+        ...(after === undefined ? {} : { after }),
+      });
       if (rows.length === 0) return progress;
       await this.#write(rows, readAtMs);
       progress = { ...progress, after: rows.at(-1)?.entityKey, rows: progress.rows + rows.length };
@@ -235,7 +242,7 @@ export class OnlineStoreRefill implements Service, HealthSource {
         const workBeganMs = performance.now();
         const since = beganMs - LONGEST_DELIVERY_MS;
         const readAtMs = Date.now();
-        const rows = await offline.rowsComputedSince(view, since, { limit: PAGE_ROWS, after });
+        const rows = await offline.features.rowsComputedSince(view, since, { limit: PAGE_ROWS, after });
         if (rows.length === 0) break;
         await this.#write(rows, readAtMs);
         after = rows.at(-1);

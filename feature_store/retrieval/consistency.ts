@@ -2,7 +2,7 @@ import type { EntityKey } from '#feature_store/definitions/entity_key';
 import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { oldestReadable } from '#feature_store/definitions/ttl';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
+import type { OfflineStores } from '#feature_store/offline_stores';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import type { Clock } from '#kernel/time';
 
@@ -35,12 +35,16 @@ const RELATIVE = 1e-9;
  */
 export async function compareStores(
   view: FeatureView,
-  { online, offline, clock }: { readonly online: OnlineStore; readonly offline: OfflineStore; readonly clock: Clock },
+  {
+    online,
+    offline,
+    clock,
+  }: { readonly online: OnlineStore; readonly offline: Pick<OfflineStores, 'features'>; readonly clock: Clock },
   sample: number,
 ): Promise<Consistency> {
-  const entities = await offline.sampleEntities(view, sample);
+  const entities = await offline.features.sampleEntities(view, sample);
   const oldest = oldestReadable(clock.now(), view.ttlMs);
-  const rows = (await offline.newestOf(view, entities)).filter(({ eventTime }) => eventTime >= oldest);
+  const rows = (await offline.features.newestOf(view, entities)).filter(({ eventTime }) => eventTime >= oldest);
   const served = await online.read(
     view,
     rows.map(({ entityKey }) => entityKey),

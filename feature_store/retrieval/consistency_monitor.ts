@@ -1,6 +1,6 @@
 import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
+import type { OfflineStores } from '#feature_store/offline_stores';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import type { Service } from '#kernel/lifecycle';
 import type { Clock } from '#kernel/time';
@@ -10,7 +10,7 @@ import { compareStores } from './consistency.ts';
 
 interface Deps {
   readonly online: OnlineStore;
-  readonly offline: OfflineStore;
+  readonly offline: Pick<OfflineStores, 'features'>;
   readonly views: readonly FeatureView[];
   readonly clock: Clock;
   readonly log: Logger;

@@ -11,7 +11,9 @@ import { eventTime } from '#kernel/time';
 import { UnreadableValue } from '#kernel/unstorable_text';
 import { parseUtcTime } from '#kernel/utc_time';
 import { TrainingSetError } from '../errors.ts';
-import type { LabelRow, OfflineStore, TimeRange } from '../offline/offline_store.ts';
+import type { LabelRow } from '../labels/label_store.ts';
+import type { OfflineStore, TimeRange } from '../offline/offline_store.ts';
+import type { OfflineStores } from '../offline_stores.ts';
 
 /**
  * Where labels are: a source in the offline store, files, or a query of the offline store's database. Or there are none, and each row of the
@@ -30,14 +32,17 @@ export type LabelOrigin =
  * @throws {@link TrainingSetError} naming the file, the row and what it lacks
  */
 export async function loadLabels(
-  { offline, fileSystemOf }: { readonly offline: OfflineStore; readonly fileSystemOf: FileSystemOf },
+  {
+    offline,
+    fileSystemOf,
+  }: { readonly offline: Pick<OfflineStores, 'features' | 'labels'>; readonly fileSystemOf: FileSystemOf },
   origin: LabelOrigin,
   service: FeatureService,
   range: TimeRange,
 ): Promise<readonly LabelRow[]> {
-  if ('source' in origin) return offline.readLabels(origin.source, range);
-  if ('query' in origin) return offline.queryLabels(origin.query, range, service);
-  if ('each' in origin) return unlabelled(offline, origin.each, service, range);
+  if ('source' in origin) return offline.labels.read(origin.source, range);
+  if ('query' in origin) return offline.labels.query(origin.query, range, service);
+  if ('each' in origin) return unlabelled(offline.features, origin.each, service, range);
   const pieces = new FilePieces(fileSystemOf);
   const labels: LabelRow[] = [];
   try {

@@ -1,13 +1,14 @@
-import { type EarlyRows, emptyEntityState, type EntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
 import { createEventValidator, type ValidateEvent } from '#connectors/gateway/event_validator';
+import { type EntityState, emptyEntityState } from '#feature_store/aggregation/entity_state';
+import { type EarlyRows, ViewComputation } from '#feature_store/aggregation/view_computation';
 import { type Duration, durationMs } from '#kernel/duration';
 import { readEventTime } from '#kernel/event_time_text';
 import { parseUtcTime } from '#kernel/utc_time';
 import { type EntityKey, entityKeyFromRow, entityKeyOf } from '../definitions/entity_key.ts';
 import { DefinitionError } from '../definitions/errors.ts';
-import type { EventFields } from '../definitions/feature.ts';
 import type { FeatureValue } from '../definitions/feature_row.ts';
 import type { FeatureView, RowOf } from '../definitions/feature_view.ts';
+import type { EventFields } from '../definitions/source.ts';
 import { valuesAsOf } from '../retrieval/as_of.ts';
 
 export interface FeatureTestOptions {
@@ -48,7 +49,10 @@ export class FeatureTest {
   #nowMs: number;
 
   /** @throws {@link DefinitionError} for a time that cannot be read */
-  constructor(views: readonly FeatureView[], { now = DEFAULT_NOW, allowedLateness = '7d' as Duration }: FeatureTestOptions = {}) {
+  constructor(
+    views: readonly FeatureView[],
+    { now = DEFAULT_NOW, allowedLateness = '7d' as Duration }: FeatureTestOptions = {},
+  ) {
     const allowedLatenessMs = durationMs(allowedLateness);
     this.#views = views;
     this.#nowMs = timeOf(now);

@@ -1,5 +1,5 @@
 import { isInText } from '#connectors/entity_mention';
-import type { DataSubject, Erasable, SubjectRecord } from '#feature_store/erasure/erasable';
+import type { DataSubject, Erasable, SubjectRecord } from '#feature_store/data_subjects/erasable';
 import { readList } from './archive_list.ts';
 import type { ArchivePlace } from './archive_place.ts';
 import { readEvents } from './archived_event.ts';

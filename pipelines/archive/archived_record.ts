@@ -3,7 +3,7 @@ import type { EventSource } from '#feature_store/definitions/source';
 import { readEventTime } from '#kernel/event_time_text';
 import { decodeUtf8 } from '#kernel/exact_json';
 import { type Clock, MIN_EVENT_TIME, processingTime } from '#kernel/time';
-import { createEventDecoder, type DecodedEvent } from '#pipelines/transforms/decode_events';
+import { createEventDecoder, type DecodedEvent } from '#pipelines/events/decode_events';
 import type { ArchivedEvent } from './archived_event.ts';
 
 type Fields = Readonly<Record<string, unknown>>;

@@ -1,6 +1,6 @@
 import { declarationsOf } from './declarations.ts';
+import type { ExchangeMode } from './element_codec.ts';
 import { InvalidPipelineError } from './errors.ts';
-import type { ExchangeMode } from './operators/exchange.ts';
 import { inputsOf, outputsOf, type Plan, type PlanTransform } from './plan.ts';
 
 /** A PCollection that crosses from one stage to a later one. */

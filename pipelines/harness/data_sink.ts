@@ -1,6 +1,6 @@
 import type { EventTime } from '#kernel/time';
 import type { PaneInfo } from '#pipelines/engine/dofn';
-import type { Receiver } from '#pipelines/engine/operators/operator';
+import type { Receiver } from '#pipelines/engine/receiver';
 import type { Window } from '#pipelines/engine/windowing/window';
 import { ByteWriter } from '#pipelines/model/coders/bytes';
 import type { WindowedValueCoder } from '#pipelines/model/coders/standard_coders';

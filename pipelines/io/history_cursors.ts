@@ -4,7 +4,7 @@ import { type EventTime, eventTime, MIN_EVENT_TIME } from '#kernel/time';
 import type { ArchivePlace } from '#pipelines/archive/archive_place';
 import { type ArchivePosition, ArchiveReader } from '#pipelines/archive/archive_reader';
 import { createArchiveDecoder } from '#pipelines/archive/archived_record';
-import type { DecodedEvent } from '#pipelines/transforms/decode_events';
+import type { DecodedEvent } from '#pipelines/events/decode_events';
 import type { DecodeHistory } from './history_rows.ts';
 
 /** The next event of a history, and its time when it has one. */

@@ -8,7 +8,7 @@ import {
   type SplittableDoFn,
   STOP,
 } from '#pipelines/engine/splittable';
-import type { DecodedEvent } from '#pipelines/transforms/decode_events';
+import type { DecodedEvent } from '#pipelines/events/decode_events';
 import type { HistoryCursor, NextEvent, OpenCursor } from './history_cursors.ts';
 
 /** Plain data, for snapshots. */

@@ -10,11 +10,18 @@ import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { EventSource, History } from '#feature_store/definitions/source';
 import type { Erasures } from '#feature_store/erasure/erasures';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
+import type { OfflineStores } from '#feature_store/offline_stores';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import type { ArchivePlace } from '#pipelines/archive/archive_place';
 import type { ArchivePosition } from '#pipelines/archive/archive_reader';
+import {
+  createEventDecoder,
+  createRowDecoder,
+  type DecodedEvent,
+  unreadableEvent,
+} from '#pipelines/events/decode_events';
 import { BrokerSource, type OffsetOutOfRangePolicy } from '#pipelines/io/broker_source';
 import {
   archiveCursor,
@@ -27,28 +34,22 @@ import { HistorySource } from '#pipelines/io/history_source';
 import { type HistoryRows, MergedHistory } from '#pipelines/io/merged_history';
 import { QuerySource } from '#pipelines/io/query_source';
 import { createSourceMetrics } from '#pipelines/io/source_metrics';
-import { WriteDeadLetters, WriteRows } from '#pipelines/io/write_rows';
 import type { PCollection, PipelineRoot } from '#pipelines/model/pcollection';
 import { filter, flatten, keyedCoder, parDo, parDoTagged, read } from '#pipelines/model/transforms';
 import { ApplyErasures } from '#pipelines/transforms/apply_erasures';
 import { type ComputedRow, ComputeFeatures, DEAD, SplitInvalid } from '#pipelines/transforms/compute_features';
-import {
-  createEventDecoder,
-  createRowDecoder,
-  type DecodedEvent,
-  unreadableEvent,
-} from '#pipelines/transforms/decode_events';
 import type { FailureLimit } from '#pipelines/transforms/failure_limit';
 import type { FeatureMetrics } from '#pipelines/transforms/feature_metrics';
 import { writeStatistics } from '#pipelines/transforms/feature_statistics';
 import { KeyByEntity } from '#pipelines/transforms/key_by_entity';
+import { WriteDeadLetters, WriteRows } from '#pipelines/transforms/write_rows';
 
 /** Where features go, and what they are. */
 export interface FeatureDeps {
   /** For the feature-events topic and the dead letters. */
   readonly producer: Producer;
   readonly online: OnlineStore;
-  readonly offline: OfflineStore;
+  readonly offline: Pick<OfflineStores, 'features' | 'history' | 'statistics' | 'erasures'>;
   readonly views: readonly FeatureView[];
   readonly metrics: FeatureMetrics;
   readonly log: Logger;
@@ -162,7 +163,7 @@ const PAGE = 2_000;
 export function buildBackfillPipeline(root: PipelineRoot, deps: FeatureDeps, settings: BackfillSettings): void {
   const sources = [...new Set(deps.views.map((view) => view.source))];
   const { archive, features, onRefused } = settings;
-  const sinks = features === undefined ? deps : sinksOfFeatures(deps, features);
+  const sinks = features === undefined ? undefined : sinksOfFeatures(deps, features);
   if (archive !== undefined) {
     const events = readWithArchive(root, archive, sources, deps, settings);
     computeFeatures(events, deps, settings, false, onRefused, sinks);
@@ -189,10 +190,10 @@ function sinksOfFeatures(
     online: { write: (rows) => online.write(rows.filter(isWhole)) },
     offline: {
       async write(rows) {
-        await offline.write(rows.filter(isWhole));
+        await offline.features.write(rows.filter(isWhole));
         for (const [id, names] of Object.entries(features)) {
           const part = rows.filter((row) => viewId(row) === id);
-          if (part.length > 0) await offline.writeFeatures(part, names);
+          if (part.length > 0) await offline.features.writeFeatures(part, names);
         }
       },
     },
@@ -218,7 +219,7 @@ function readWithArchive(
     if ('files' in history) return filesCursor(pieces, history.files, { decode, outOfOrderMs });
     const [{ timestampField, eventIdField: idField }] = of as readonly [EventSource];
     const readPage: PagedHistory['readPage'] = (after) =>
-      offline.readHistory(history.query, { timestampField, idField, after, limit: PAGE });
+      offline.history.read(history.query, { timestampField, idField, after, limit: PAGE });
     return pagesCursor({ readPage, timestampField, idField, decode });
   };
   const own =
@@ -260,7 +261,7 @@ function readHistory(
   // Rows say when and which they are in the fields that the sources agree on.
   const [{ timestampField, eventIdField: idField }] = sources as readonly [EventSource];
   const source = new QuerySource<DecodedEvent>({
-    readPage: (after) => offline.readHistory(history.query, { timestampField, idField, after, limit: PAGE }),
+    readPage: (after) => offline.history.read(history.query, { timestampField, idField, after, limit: PAGE }),
     timestampField,
     idField,
     decode,
@@ -275,7 +276,7 @@ function computeFeatures(
   settings: FeatureSettings,
   isLive: boolean,
   onRefused?: (letter: DeadLetter) => void,
-  sinks: Sinks = deps,
+  sinks: Sinks = { online: deps.online, offline: deps.offline.features },
 ): void {
   const { producer, views, metrics, log } = deps;
   const valid = records.apply(
@@ -318,7 +319,7 @@ function computeFeatures(
     dead.push(keyed.dead, computed.dead);
     if (settings.statisticsWindowMs !== undefined) {
       const statistics = { windowMs: settings.statisticsWindowMs, isLive };
-      const to = { offline: deps.offline, log, metrics: metrics.registry };
+      const to = { statistics: deps.offline.statistics, log, metrics: metrics.registry };
       dead.push(computed.main.apply(writeStatistics(view, to, statistics)));
     }
   }

@@ -2,14 +2,12 @@ import type { Broker } from '#connectors/connector';
 import { DeadLetterWriter, type LargeLetters } from '#connectors/dead_letter_writer';
 import type { DeadLetter } from '#connectors/dead_letters';
 import { Delivery } from '#connectors/delivery';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { SECOND_MS } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import type { Registry } from '#monitoring/metrics';
 import { type DoFn, outputTag, type ProcessContext } from '#pipelines/engine/dofn';
 import { BrokerSource } from '#pipelines/io/broker_source';
 import { createSourceMetrics } from '#pipelines/io/source_metrics';
-import { WriteDeadLetters } from '#pipelines/io/write_rows';
 import { combinePerKey } from '#pipelines/model/grouping';
 import type { KV, PCollection, PipelineRoot } from '#pipelines/model/pcollection';
 import { keyBy, parDo, parDoTagged, read, windowInto } from '#pipelines/model/transforms';
@@ -21,6 +19,7 @@ import {
   type WindowOfVersion,
 } from '#pipelines/transforms/drift/compare_with_training';
 import { DriftMetrics } from '#pipelines/transforms/drift/drift_metrics';
+import type { DriftStore } from '#pipelines/transforms/drift/drift_store';
 import { JudgePredictions, type JudgeSettings } from '#pipelines/transforms/drift/judge_predictions';
 import {
   decodePrediction,
@@ -30,10 +29,11 @@ import {
   type UnreadablePrediction,
 } from '#pipelines/transforms/drift/prediction_window';
 import { periodicImpulse } from '#pipelines/transforms/standard/periodic_impulse';
+import { WriteDeadLetters } from '#pipelines/transforms/write_rows';
 
 export interface MonitoringDeps {
   readonly broker: Broker;
-  readonly offline: OfflineStore;
+  readonly drift: DriftStore;
   readonly referenceOf: ReferenceOf;
   readonly log: Logger;
   readonly registry: Registry;
@@ -58,7 +58,7 @@ const OUT_OF_ORDER_MS = 10 * SECOND_MS;
 /** Watches models at work: predictions of the log in windows against the training set of their version, and outcomes as they are told. */
 export function buildMonitoringPipeline(
   root: PipelineRoot,
-  { broker, offline, referenceOf, log, registry }: MonitoringDeps,
+  { broker, drift, referenceOf, log, registry }: MonitoringDeps,
   settings: MonitoringSettings,
 ): void {
   const delivery = new Delivery({ log, metrics: registry }, { target: 'drift reports' });
@@ -104,14 +104,14 @@ export function buildMonitoringPipeline(
     .apply(parDo(new TellWindow(), { name: 'TellWindow' }))
     .apply(windowInto({ windowFn: globalWindows() }, 'AllOfTime'))
     .apply(
-      parDo(new CompareWithTraining({ referenceOf, offline, delivery, metrics, deadLetters, log }, settings), {
+      parDo(new CompareWithTraining({ referenceOf, drift, delivery, metrics, deadLetters, log }, settings), {
         name: 'Compare',
       }),
     );
   if (bounded === true) return;
   root
     .apply(periodicImpulse({ name: 'EverySoOften', start: Date.now(), intervalMs: everyMs }))
-    .apply(parDo(new JudgePredictions({ offline, referenceOf, delivery, registry, log }, settings), { name: 'Judge' }));
+    .apply(parDo(new JudgePredictions({ drift, referenceOf, delivery, registry, log }, settings), { name: 'Judge' }));
 }
 
 const DEAD = outputTag<DeadLetter>('dead');

@@ -1,5 +1,5 @@
 import type { EventTime } from '#kernel/time';
-import type { ElementCodec, ElementWriter } from '#pipelines/engine/operators/exchange';
+import type { ElementCodec, ElementWriter } from '#pipelines/engine/element_codec';
 import { ByteReader, ByteWriter } from './coders/bytes.ts';
 import type { WindowedValueCoder } from './coders/standard_coders.ts';
 

@@ -5,7 +5,6 @@ import type { WindowingStrategy } from '#pipelines/engine/windowing/windowing_st
 import * as runnerApi from '#pipelines/proto/beam_runner_api';
 import type { Duration } from '#pipelines/proto/duration';
 import * as protos from '#pipelines/proto/standard_window_fns';
-import type { BeamPipeline, ComponentsProto } from './beam_pipeline.ts';
 import type { Coder } from './coders/coder.ts';
 import { GlobalWindowCoder, IntervalWindowCoder } from './coders/standard_coders.ts';
 import { findFunction, registerFunction } from './function_table.ts';
@@ -13,6 +12,13 @@ import { continuationOf, triggerFromProto, triggerToProto } from './triggers.ts'
 import * as urns from './urns.ts';
 
 export type StrategyProto = runnerApi.WindowingStrategy;
+type ComponentsProto = runnerApi.Components;
+
+/** The graph that a strategy is written into. */
+interface Graph {
+  readonly defaultEnvironment: string;
+  getCoderId(coder: Coder<engine.Window>): string;
+}
 
 /** A window function as a graph holds it. */
 export interface WindowFnSpec {
@@ -101,7 +107,7 @@ export const customWindows = (windowFn: engine.WindowFn): WindowFnSpec => ({
 
 const customKey = (name: string): string => `\u0000windowFn:${name}`;
 
-export function windowingStrategyProto(pipeline: BeamPipeline, windowing: Windowing): StrategyProto {
+export function windowingStrategyProto(pipeline: Graph, windowing: Windowing): StrategyProto {
   const { windowFn, trigger = { kind: 'default' }, timestampCombiner = 'endOfWindow' } = windowing;
   const { custom } = windowFn;
   if (custom !== undefined) {
@@ -179,11 +185,7 @@ export function strategyAfterGrouping(strategy: StrategyProto): StrategyProto {
 }
 
 /** The engine's view of a collection's windowing. */
-export function windowingOf(
-  pipeline: BeamPipeline,
-  components: ComponentsProto,
-  collectionId: string,
-): WindowingStrategy {
+export function windowingOf(pipeline: object, components: ComponentsProto, collectionId: string): WindowingStrategy {
   const strategy = strategyOf(components, collectionId);
   const windowFn = windowFnOf(pipeline, strategy.windowFn);
   const { AccumulationMode_Enum, MergeStatus_Enum, OnTimeBehavior_Enum } = runnerApi;
@@ -201,7 +203,7 @@ const withoutMerging = ({ name, assign }: engine.WindowFn): engine.WindowFn => (
 
 /** The engine's window function for a spec. @throws {@link InvalidPipelineError} for one it does not know */
 export function windowFnOf(
-  pipeline: BeamPipeline,
+  pipeline: object,
   spec: { readonly urn: string; readonly payload: Uint8Array } | undefined,
 ): engine.WindowFn {
   switch (spec?.urn) {

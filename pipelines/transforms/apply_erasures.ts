@@ -4,16 +4,16 @@ import { RecordRefusedError } from '#connectors/errors';
 import { entityOf } from '#feature_store/definitions/entity_key';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { fingerprintOf } from '#feature_store/erasure/erasures';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
+import type { OfflineStores } from '#feature_store/offline_stores';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import type { Logger } from '#monitoring/log';
 import type { DoFn, ProcessContext } from '#pipelines/engine/dofn';
-import type { DecodedEvent, ErasedEntity } from './decode_events.ts';
+import type { DecodedEvent, ErasedEntity } from '../events/decode_events.ts';
 
 interface Deps {
   readonly producer: Producer;
   readonly online: OnlineStore;
-  readonly offline: OfflineStore;
+  readonly offline: Pick<OfflineStores, 'features' | 'erasures'>;
   readonly views: readonly FeatureView[];
   readonly log: Logger;
   readonly discardSnapshots?: () => Promise<void>;
@@ -62,11 +62,11 @@ export class ApplyErasures implements DoFn<Extract<DecodedEvent, { ok: true | 'e
 
   async #apply({ entityKey, erasedAtMs }: ErasedEntity, readAtMs: number): Promise<void> {
     const { online, offline, producer, discardSnapshots } = this.#deps;
-    const { secret } = await offline.readErasures(erasedAtMs);
+    const { secret } = await offline.erasures.read(erasedAtMs);
     const erasure = { fingerprint: fingerprintOf(secret, entityKey), erasedAtMs };
     // Read again after a restart, it has nothing to do: rows since then are of events since then.
-    if (await offline.isErasureApplied(erasure.fingerprint)) return;
-    await offline.eraseRowsComputedBy(entityKey, readAtMs);
+    if (await offline.erasures.isApplied(erasure.fingerprint)) return;
+    await offline.features.eraseRowsComputedBy(entityKey, readAtMs);
     const views = this.#deps.views.filter(({ entity }) => entity.name === entityOf(entityKey));
     for (const view of views) {
       const [row] = await online.read(view, [entityKey]);
@@ -79,6 +79,6 @@ export class ApplyErasures implements DoFn<Extract<DecodedEvent, { ok: true | 'e
       });
     }
     await discardSnapshots?.();
-    await offline.markErasureApplied(erasure);
+    await offline.erasures.markApplied(erasure);
   }
 }

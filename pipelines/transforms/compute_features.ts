@@ -1,21 +1,16 @@
 import type { Span } from '@opentelemetry/api';
 import type { DeadLetter } from '#connectors/dead_letters';
+import { type EntityState, emptyEntityState } from '#feature_store/aggregation/entity_state';
 import { mergeFeatures } from '#feature_store/aggregation/merge_features';
-import {
-  type EarlyRows,
-  type EntityState,
-  emptyEntityState,
-  ViewComputation,
-} from '#feature_store/aggregation/view_computation';
+import { type EarlyRows, ViewComputation } from '#feature_store/aggregation/view_computation';
 import { adaptLayout, type ViewLayout } from '#feature_store/aggregation/view_layout';
 import { type EntityKey, entityKeyOf, identifies } from '#feature_store/definitions/entity_key';
 import { EntityKeyError } from '#feature_store/definitions/errors';
-import type { EventFields } from '#feature_store/definitions/feature';
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { entityKeyFromPrevious } from '#feature_store/definitions/previous_entity_key';
 import { type Violation, violationsOf } from '#feature_store/definitions/quality_rule';
-import type { Entity } from '#feature_store/definitions/source';
+import type { Entity, EventFields } from '#feature_store/definitions/source';
 import { Erasures } from '#feature_store/erasure/erasures';
 import { FeatureComputationError } from '#feature_store/errors';
 import { contentHash } from '#kernel/content_hash';
@@ -38,7 +33,7 @@ import {
   valueState,
 } from '#pipelines/engine/dofn';
 import type { KV } from '#pipelines/model/pcollection';
-import { type DecodedEvent, type ErasedEntity, jsonOfEvent } from './decode_events.ts';
+import { type DecodedEvent, type ErasedEntity, jsonOfEvent } from '../events/decode_events.ts';
 import { EventCounter } from './event_counter.ts';
 import { startComputing } from './event_traces.ts';
 import { DEFAULT_FAILURE_LIMIT, type FailureLimit, FailureShare } from './failure_limit.ts';

@@ -1,5 +1,5 @@
 import { isLate } from '#kernel/event_time_text';
-import type { DecodedEvent } from './decode_events.ts';
+import type { DecodedEvent } from '../events/decode_events.ts';
 import type { FeatureMetrics } from './feature_metrics.ts';
 import { hashOf } from './recent_ids.ts';
 

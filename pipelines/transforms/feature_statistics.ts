@@ -3,7 +3,7 @@ import type { DeliveryDeps } from '#connectors/delivery';
 import { type FeatureStatistics, StatisticsOf, type WindowStatistics } from '#feature_store/aggregation/statistics';
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
+import type { StatisticsStore } from '#feature_store/statistics/statistics_store';
 import { HOUR_MS, SECOND_MS } from '#kernel/time';
 import type { DoFn, ProcessContext } from '#pipelines/engine/dofn';
 import { writeTo } from '#pipelines/io/sink';
@@ -30,7 +30,7 @@ export interface StatisticsSettings {
  */
 export const writeStatistics = (
   view: FeatureView,
-  deps: DeliveryDeps & { readonly offline: Pick<OfflineStore, 'writeStatistics'> },
+  deps: DeliveryDeps & { readonly statistics: Pick<StatisticsStore, 'write'> },
   { windowMs, isLive }: StatisticsSettings,
 ): PTransform<PCollection<ComputedRow>, PCollection<DeadLetter>> =>
   named(`Statistics of ${viewId(view)}`, (rows) =>
@@ -57,7 +57,7 @@ export const writeStatistics = (
       .apply(
         writeTo<WindowStatistics>(deps, {
           target: 'feature statistics',
-          write: (batch) => deps.offline.writeStatistics(batch),
+          write: (batch) => deps.statistics.write(batch),
         }),
       ),
   );

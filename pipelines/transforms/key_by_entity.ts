@@ -3,8 +3,8 @@ import { EntityKeyError } from '#feature_store/definitions/errors';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { DoFn, ProcessContext } from '#pipelines/engine/dofn';
 import type { KV } from '#pipelines/model/pcollection';
+import type { DecodedEvent, ErasedEntity } from '../events/decode_events.ts';
 import { DEAD } from './compute_features.ts';
-import type { DecodedEvent, ErasedEntity } from './decode_events.ts';
 import type { FeatureMetrics } from './feature_metrics.ts';
 
 type UsableEvent = Extract<DecodedEvent, { ok: true }>;

@@ -1,12 +1,12 @@
 import { TrainingError } from '../errors.ts';
 import { DEFAULT_THRESHOLD, type ModelPackage } from '../model_package.ts';
-import { instanceOf, type ScoredRows, scoreTable } from '../trainers/score.ts';
-import { heldOutFrom, type TrainingTable } from '../trainers/training_table.ts';
+import { heldOutFrom, type TrainingTable } from '../training_table.ts';
 import { evaluateAnomalies } from './anomalies.ts';
 import { type Costs, evaluateBinary, evaluateMulticlass } from './classification.ts';
 import { evaluateClusters } from './clustering.ts';
 import type { Slice, TaskEvaluation } from './evaluation.ts';
 import { evaluateRegression } from './regression.ts';
+import { instanceOf, type ScoredRows, scoreTable } from './score.ts';
 
 export interface EvaluationOptions {
   /** Columns by whose values the rows are looked at separately; `entity_key` is one too. */

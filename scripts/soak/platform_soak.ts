@@ -237,4 +237,7 @@ async function memoryOf(port: number): Promise<number> {
 }
 
 const command = (folder: string, env: Readonly<Record<string, string>>, ...args: readonly string[]): Promise<string> =>
-  run(process.execPath, [CLI, ...args], { cwd: folder, env: { ...env, HEADWATER_PROJECT: projectRoot, DATA_DIRECTORY: join(folder, 'cli') } });
+  run(process.execPath, [CLI, ...args], {
+    cwd: folder,
+    env: { ...env, HEADWATER_PROJECT: projectRoot, DATA_DIRECTORY: join(folder, 'cli') },
+  });

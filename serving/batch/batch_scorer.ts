@@ -2,8 +2,8 @@ import type { Columns } from '#connectors/files/columns';
 import { numberOfInteger, numberOfText } from '#kernel/exact_number';
 import { UnreadableValue } from '#kernel/unstorable_text';
 import type { ColumnType } from '#registry/model_package';
-import { predictionOf } from '../runtime/interpret.ts';
-import type { LoadedModel } from '../runtime/loaded_model.ts';
+import { predictionOf } from '../models/interpret.ts';
+import type { LoadedModel } from '../models/loaded_model.ts';
 
 /** Rows that go through the model at once. */
 const ROWS_A_RUN = 4_096;

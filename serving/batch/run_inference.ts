@@ -3,8 +3,8 @@ import type { BoundedWindow, DoFn, FinishBundleContext, ProcessContext } from '#
 import type { PCollection, PTransform } from '#pipelines/model/pcollection';
 import { parDo } from '#pipelines/model/transforms';
 import type { ColumnProblem } from '#registry/signature_encoder';
-import { interpret, type Predicted } from '../runtime/interpret.ts';
-import type { LoadedModel } from '../runtime/loaded_model.ts';
+import { interpret, type Predicted } from '../models/interpret.ts';
+import type { LoadedModel } from '../models/loaded_model.ts';
 
 export type InferenceRow = Readonly<Record<string, unknown>>;
 

@@ -10,7 +10,7 @@ import { Counter } from '#pipelines/engine/metrics';
 import { groupByKey } from '#pipelines/model/grouping';
 import type { KV, PCollection, PipelineRoot, PTransform } from '#pipelines/model/pcollection';
 import { create, keyBy, named, parDo } from '#pipelines/model/transforms';
-import type { LoadedModel } from '../runtime/loaded_model.ts';
+import type { LoadedModel } from '../models/loaded_model.ts';
 import { predictionColumns, scoreColumns } from './batch_scorer.ts';
 
 export const BATCH_FORMATS = ['parquet', 'jsonl', 'csv'] as const;

@@ -6,7 +6,7 @@ import { UnsupportedMediaTypeError } from '#connectors/http/errors';
 import { assetPath } from '#kernel/project_root';
 import { needs, open } from '#monitoring/route_access';
 import { InvalidRequestError } from '../errors.ts';
-import { parsedBody } from '../routes/requests.ts';
+import { parsedBody } from '../protocol/requests.ts';
 import type { ConsoleSources } from './sources.ts';
 
 const FOLDER = 'dist/serving/console';

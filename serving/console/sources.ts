@@ -1,5 +1,6 @@
 import type { LetterFilter } from '#connectors/dead_letters';
-import type { DriftReport, ModelAuditEntry } from '#feature_store/offline/offline_store';
+import type { ModelAuditEntry } from '#feature_store/audit/model_audit_store';
+import type { DriftReport } from '#monitoring/drift/drift_report';
 import type { ModelVersion, Stage } from '#registry/model_registry';
 
 /** A job of the platform, as its broker and its metrics tell. */

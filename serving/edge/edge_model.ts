@@ -1,8 +1,8 @@
 import type { JsonObject } from '#kernel/json';
 import { readModelFolder } from '#registry/model_folder';
 import { InvalidFeaturesError } from '../errors.ts';
-import { interpret, type Predicted } from '../runtime/interpret.ts';
-import { LoadedModel } from '../runtime/loaded_model.ts';
+import { interpret, type Predicted } from '../models/interpret.ts';
+import { LoadedModel } from '../models/loaded_model.ts';
 
 /** A model out of a folder: no registry, no stores, no network. */
 export class EdgeModel {

@@ -1,5 +1,5 @@
-import type { ExperimentOutcomes } from '#feature_store/offline/offline_store';
 import { normalCdf, normalQuantile } from '#kernel/distributions';
+import type { ExperimentOutcomes } from '#serving/prediction_store/feedback_store';
 
 /** An estimate and the variance of it (not of the data). */
 export interface Estimate {

@@ -1,11 +1,7 @@
-import type { ExperimentOutcomes } from '#feature_store/offline/offline_store';
 import { chiSquareTail } from '#kernel/distributions';
-import type { Experiment } from '../routing/assignment.ts';
+import type { ExperimentOutcomes } from '#serving/prediction_store/feedback_store';
+import type { Experiment, Outcome } from '../routing/assignment.ts';
 import { type Comparison, compare, type Estimate, meanOutcome } from './comparison.ts';
-
-/** What counts as the outcome of a prediction: the value that came back, or whether the label was the one predicted. */
-export const OUTCOMES = ['value', 'correct'] as const;
-export type Outcome = (typeof OUTCOMES)[number];
 
 export interface VariantResult {
   readonly variant: string;

@@ -1,10 +1,13 @@
 import { z } from 'zod';
 import { stableHash32 } from '#kernel/hash';
 import { listed } from '#kernel/problem_list';
-import { OUTCOMES } from '../experiments/results.ts';
-import { followSchema } from './follow.ts';
+import { followSchema } from '../models/follow.ts';
 
 const HASHES = 2 ** 32;
+
+/** What counts as the outcome of a prediction: the value that came back, or whether the label was the one predicted. */
+export const OUTCOMES = ['value', 'correct'] as const;
+export type Outcome = (typeof OUTCOMES)[number];
 
 const variantName = z.string().regex(/^[a-z][a-z0-9_-]{0,62}$/, 'must be a name such as challenger');
 const scalar = z.union([z.string(), z.number(), z.boolean()]);

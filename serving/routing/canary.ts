@@ -1,6 +1,6 @@
 import { z } from 'zod';
+import { followSchema } from '../models/follow.ts';
 import { shareOf } from './assignment.ts';
-import { followSchema } from './follow.ts';
 import { Guardrails, guardrailsSchema, type Observation } from './guardrails.ts';
 
 /** A version is tried on a growing share of the entities, and taken back by itself when something speaks against it. */

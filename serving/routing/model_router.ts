@@ -1,10 +1,10 @@
-import type { RoutingRow } from '#feature_store/offline/offline_store';
 import { messageOf } from '#kernel/errors';
-import type { ThresholdRule } from '../runtime/adaptive_threshold.ts';
-import { type ActiveModel, type ModelLoader, ModelSlot } from '../runtime/model_slot.ts';
+import type { RoutingRow } from '#serving/routing/routing';
+import type { ThresholdRule } from '../models/adaptive_threshold.ts';
+import type { Follow } from '../models/follow.ts';
+import { type ActiveModel, type ModelLoader, ModelSlot } from '../models/model_slot.ts';
 import { Assignment, type Subject } from './assignment.ts';
 import { type CanaryProgress, CanaryRun } from './canary.ts';
-import type { Follow } from './follow.ts';
 import type { Observation } from './guardrails.ts';
 import { type Routing, type RoutingState, routingStateSchema } from './routing.ts';
 

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import type { RoutingRow } from '#feature_store/offline/offline_store';
+import type { JsonObject } from '#kernel/json';
+import { type Follow, followSchema } from '../models/follow.ts';
 import { type Experiment, experimentSchema } from './assignment.ts';
 import { type Canary, type CanaryProgress, canaryProgressSchema, canarySchema } from './canary.ts';
-import { type Follow, followSchema } from './follow.ts';
 
 /** How requests for a model are dealt to its versions. */
 export interface Routing {
@@ -40,12 +40,23 @@ export interface RoutingState {
   readonly canary?: CanaryProgress | undefined;
 }
 
+/** A change to how requests for a model are dealt to its versions. */
+export interface RoutingRow {
+  readonly model: string;
+  /** Counts from 1; the highest holds. */
+  readonly revision: number;
+  readonly atMs: number;
+  readonly by: string;
+  readonly reason: string;
+  readonly state: JsonObject;
+}
+
 /** Where changes are kept, for every process that serves; the trail of who changed what, and why. */
 export interface RoutingStore {
   /** The newest change of each model. */
-  readRouting(): Promise<readonly RoutingRow[]>;
+  read(): Promise<readonly RoutingRow[]>;
   /** @returns false when there is a change of this revision already */
-  appendRouting(row: RoutingRow): Promise<boolean>;
+  append(row: RoutingRow): Promise<boolean>;
   /** The newest first. */
-  listRouting(model: string, limit: number): Promise<readonly RoutingRow[]>;
+  list(model: string, limit: number): Promise<readonly RoutingRow[]>;
 }

@@ -1,8 +1,8 @@
 import { messageOf } from '#kernel/errors';
 import type { Logger } from '#monitoring/log';
 import { Counter, Histogram, type Registry } from '#monitoring/metrics';
-import { predictionOf } from '../runtime/interpret.ts';
-import type { ActiveModel } from '../runtime/model_slot.ts';
+import { predictionOf } from '../models/interpret.ts';
+import type { ActiveModel } from '../models/model_slot.ts';
 
 /** Rows that may wait to be computed in the shadow: more are left out, and counted. */
 const MOST_WAITING_ROWS = 2_000;

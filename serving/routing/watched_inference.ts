@@ -1,8 +1,8 @@
 import { DeadlinePassedError } from '../errors.ts';
-import type { Call } from '../runtime/call.ts';
-import { bestClass } from '../runtime/interpret.ts';
-import type { LoadedModel } from '../runtime/loaded_model.ts';
-import type { ActiveModel } from '../runtime/model_slot.ts';
+import type { Call } from '../models/call.ts';
+import { bestClass } from '../models/interpret.ts';
+import type { LoadedModel } from '../models/loaded_model.ts';
+import type { ActiveModel } from '../models/model_slot.ts';
 import type { ModelRouter } from './model_router.ts';
 
 /** What came out, and of which version: another one than was asked when that one failed. */

@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import pg from 'pg';
+import { type OfflineDatabase, sqlOfflineDatabase } from '#cli/parts/offline_database';
 import { createFileSystems } from '#connectors/files/file_systems';
 import { AuditKeys } from '#feature_store/audit/anchor';
 import { AuditAnchors } from '#feature_store/audit/audit_anchors';
-import { PostgresExecutor } from '#feature_store/offline/postgres_executor';
-import { SqlOfflineStore } from '#feature_store/offline/sql_store';
+import { PostgresExecutor } from '#feature_store/database/postgres_executor';
 import { systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { serviceAddress } from '../integration/service_address.ts';
@@ -23,7 +23,7 @@ let folder: string;
 let admin: pg.Pool;
 let database: string;
 let pool: pg.Pool;
-let store: SqlOfflineStore;
+let store: OfflineDatabase;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'anchors-'));
@@ -35,7 +35,7 @@ beforeAll(async () => {
   pool = new pg.Pool({ connectionString: address.href });
   // Its idle connections are cut when the database is dropped.
   pool.on('error', () => {});
-  store = new SqlOfflineStore({ sql: new PostgresExecutor(pool), log: silentLogger }, 'postgres');
+  store = sqlOfflineDatabase({ sql: new PostgresExecutor(pool), log: silentLogger }, 'postgres');
   await store.start();
   for (let number = 1; number <= ENTRIES; number += 1) await write(number);
 }, 60_000);
@@ -49,10 +49,10 @@ afterAll(async () => {
 
 async function write(number: number): Promise<void> {
   if (number % 4 === 0) {
-    await store.appendRouting({ model: 'fraud', revision: number, atMs: 0, by: 'bob', reason: 'try', state: {} });
+    await store.routing.append({ model: 'fraud', revision: number, atMs: 0, by: 'bob', reason: 'try', state: {} });
     return;
   }
-  await store.writeModelAudit({
+  await store.modelAudit.write({
     ...{ model: 'fraud', version: number, action: 'promote', stage: 'Production', replaced: undefined, by: 'ann' },
     ...{ reason: 'better', gates: [], metrics: { auc: 0.9 }, atMs: Date.UTC(2026, 0, number) },
   });
@@ -63,13 +63,13 @@ const pemOf = (key: typeof privateKey, type: 'pkcs8' | 'spki'): string => String
 const signing = new AuditKeys({ path: 'key.pem', pem: pemOf(privateKey, 'pkcs8') });
 const verifying = new AuditKeys({ path: 'key.pub', pem: pemOf(publicKey, 'spki') });
 
-function anchorsIn(name: string, keys: AuditKeys, of: Pick<SqlOfflineStore, 'readAuditHashes'> = store): AuditAnchors {
-  const deps = { offline: of, fileSystems: createFileSystems(), clock: systemClock };
+function anchorsIn(name: string, keys: AuditKeys, of: Pick<OfflineDatabase, 'auditTrail'> = store): AuditAnchors {
+  const deps = { trail: of.auditTrail, fileSystems: createFileSystems(), clock: systemClock };
   return new AuditAnchors(deps, { directory: join(folder, name), keys });
 }
 
 /** Does what `change` does, and hashes the whole chain anew, in a transaction that is rolled back. */
-async function rewritten<T>(change: string, look: (changed: SqlOfflineStore) => Promise<T>): Promise<T> {
+async function rewritten<T>(change: string, look: (changed: OfflineDatabase) => Promise<T>): Promise<T> {
   const client = await pool.connect();
   try {
     await client.query('BEGIN');
@@ -84,7 +84,7 @@ async function rewritten<T>(change: string, look: (changed: SqlOfflineStore) => 
         END LOOP;
       END $$`);
     const inside = { query: client.query.bind(client) } as unknown as pg.Pool;
-    return await look(new SqlOfflineStore({ sql: new PostgresExecutor(inside), log: silentLogger }, 'postgres'));
+    return await look(sqlOfflineDatabase({ sql: new PostgresExecutor(inside), log: silentLogger }, 'postgres'));
   } finally {
     await client.query('ROLLBACK');
     client.release();
@@ -109,7 +109,7 @@ test('whichever entries are written anew, in a chain that fits: the first one is
   await fc.assert(
     fc.asyncProperty(ids, async (forged) => {
       await rewritten(forged.map(forge).join(''), async (changed) => {
-        expect((await changed.verifyAuditTrail()).problems).toEqual([]);
+        expect((await changed.auditTrail.verify()).problems).toEqual([]);
         const { problems } = await anchorsIn('forged', verifying, changed).verify();
         expect(problems).toHaveLength(1);
         expect(problems[0]).toContain(`entry ${Math.min(...forged)} of the trail (id ${Math.min(...forged)}) has hash`);
@@ -131,7 +131,7 @@ test.each([
     DELETE FROM model_routing WHERE revision IN (SELECT (entry->>'revision')::bigint FROM audit_trail WHERE ${which} AND source = 'model_routing');
     DELETE FROM audit_trail WHERE ${which};`;
   await rewritten(change, async (changed) => {
-    expect((await changed.verifyAuditTrail()).problems).toEqual([]);
+    expect((await changed.auditTrail.verify()).problems).toEqual([]);
     const { problems } = await anchorsIn('cut', verifying, changed).verify();
     expect(problems).toEqual([expect.stringContaining(problem)]);
   });

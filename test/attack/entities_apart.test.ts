@@ -6,19 +6,19 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import pg from 'pg';
 import { z } from 'zod';
+import { type OfflineDatabase, sqlOfflineDatabase } from '#cli/parts/offline_database';
 import type { DeadLetter } from '#connectors/dead_letters';
-import { MemoryLog } from '#connectors/memory/memory_log';
+import { DiskLog } from '#connectors/disk_log/disk_log';
 import { createRedis } from '#connectors/redis/client';
 import { redisConfigSchema } from '#connectors/redis/config';
 import { createFeatureApi } from '#feature_store/api/feature_api';
 import { featureApiConfigSchema, ttlsOf } from '#feature_store/config';
+import { PostgresExecutor } from '#feature_store/database/postgres_executor';
 import { count } from '#feature_store/definitions/aggregations';
 import { type EntityKey, entityKeyFromId, idOf } from '#feature_store/definitions/entity_key';
 import { hourOfDay } from '#feature_store/definitions/feature';
 import { type FeatureView, featureView } from '#feature_store/definitions/feature_view';
 import { entity, eventSource } from '#feature_store/definitions/source';
-import { PostgresExecutor } from '#feature_store/offline/postgres_executor';
-import { SqlOfflineStore } from '#feature_store/offline/sql_store';
 import { CachedOnlineStore } from '#feature_store/online/cached_store';
 import { MemoryOnlineStore } from '#feature_store/online/memory_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
@@ -110,10 +110,10 @@ const happening = fc.oneof(
 );
 
 let pool: pg.Pool;
-let offline: SqlOfflineStore;
+let offline: OfflineDatabase;
 beforeAll(async () => {
   pool = new pg.Pool({ connectionString: serviceAddress('TEST_POSTGRES_URL') });
-  offline = new SqlOfflineStore({ sql: new PostgresExecutor(pool), log: silentLogger }, 'postgres');
+  offline = sqlOfflineDatabase({ sql: new PostgresExecutor(pool), log: silentLogger }, 'postgres');
   await offline.start();
 }, 60_000);
 afterAll(() => offline.stop());
@@ -149,9 +149,9 @@ test.each(['memory', 'redis'] as const)(
         const views = viewsOf(run);
         const online = await onlineStore(kind, views, folder);
         await online.start(new AbortController().signal);
-        const broker = new MemoryLog(
+        const broker = new DiskLog(
           { log: silentLogger, clock: systemClock },
-          { kind: 'memory', directory: join(folder, 'log'), fsync: 'never', segmentBytes: 1e8 },
+          { kind: 'disk_log', directory: join(folder, 'log'), fsync: 'never', segmentBytes: 1e8 },
         );
         await broker.start();
         const topics = { rawEventsTopic: 'raw', featureEventsTopic: 'features', deadLetterTopic: 'dead' };
@@ -241,7 +241,7 @@ test.each(['memory', 'redis'] as const)(
           {
             store: online,
             features,
-            offline,
+            statistics: offline.statistics,
             views,
             clock: systemClock,
             log: silentLogger,
@@ -292,7 +292,7 @@ test.each(['memory', 'redis'] as const)(
             expect(vector.body).toMatchObject({ entity: of, vectors: [{ entity: written, features: { n_24h: n } }] });
           }
           for (const view of views) {
-            const rows = await offline.newestRows(view, { limit: 1_000 });
+            const rows = await offline.features.newestRows(view, { limit: 1_000 });
             const own = [...expected].filter(([, { entity: of }]) => of === view.entity.name);
             expect(new Map(rows.map((row) => [row.entityKey, row.values.n_24h]))).toEqual(
               new Map(own.map(([key, { n }]) => [key, n])),
@@ -307,7 +307,7 @@ test.each(['memory', 'redis'] as const)(
           if (own === undefined) continue;
           expected.delete(gone);
           expect(await online.erase(views, gone)).toBe(1);
-          expect((await offline.eraseEntity(gone, false)).featureRows).toBe(own.n);
+          expect((await offline.subjects.erase(gone, false)).featureRows).toBe(own.n);
           expect(await online.increment(gone, 'seen', 0)).toBe(0);
           expect((await inject(`/features/${encodeURIComponent(idOf(gone))}?entity=${own.entity}`)).status).toBe(404);
         }

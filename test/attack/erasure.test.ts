@@ -5,12 +5,14 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import pg from 'pg';
+import { createOfflineDatabase } from '#cli/parts/offline_database';
+import { loadPlatformConfig } from '#cli/project/platform_config';
 import { startPlatform } from '#cli/roles/platform';
-import { createOfflineStore, createOnlineStore } from '#feature_store/config';
+import { fraudView } from '#examples/fraud/features/fraud';
+import { createOnlineStore } from '#feature_store/config';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import { fingerprintOf } from '#feature_store/erasure/erasures';
-import { writeUnerased } from '#feature_store/erasure/write_unerased';
-import { fraudView } from '#examples/fraud/features/fraud';
+import { writeUnerased } from '#feature_store/online/write_unerased';
 import { eventTime, processingTime, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
@@ -119,7 +121,7 @@ test('an erased account is in no table, no Redis key and no file, also after a r
   }
   await countBecomes(platform, gone, 4);
   await countBecomes(platform, stays, 4);
-  await platform.offline.writeLabels('chargebacks', [
+  await platform.offline.labels.write('chargebacks', [
     { labelId: 'l1', entityKey: keyOf(gone), eventTime: eventTime(Date.now()), label: 1 },
   ]);
   expect((await placesWith(gone)).length).toBeGreaterThan(2);
@@ -176,7 +178,7 @@ test('an erased account is in no table, no Redis key and no file, also after a r
 test('rows of history that are on their way into Redis while their entity is erased do not stay there', async () => {
   const base = { log: silentLogger, clock: systemClock, metrics: createMetricsRegistry(), views: [fraudView] };
   const online = createOnlineStore(base, config.onlineStore);
-  const offline = createOfflineStore(base, config.offlineStore);
+  const offline = createOfflineDatabase(base, config.offlineStore);
   await online.start(new AbortController().signal);
   await offline.start(new AbortController().signal);
   const key = keyOf(`refilled-${randomUUID()}`);
@@ -184,9 +186,9 @@ test('rows of history that are on their way into Redis while their entity is era
     ...{ view: 'fraud', version: 1, entityKey: key, eventTime: eventTime(Date.now()), values: { amount: 1 } },
     computedAt: processingTime(Date.now()),
   });
-  const { secret } = await offline.readErasures(0);
+  const { secret } = await offline.erasures.read(0);
   const erase = async (): Promise<void> => {
-    await offline.writeErasure({ fingerprint: fingerprintOf(secret, key), erasedAtMs: Date.now() });
+    await offline.erasures.write({ fingerprint: fingerprintOf(secret, key), erasedAtMs: Date.now() });
     await online.erase([fraudView], key);
   };
   for (const when of ['before the write', 'during the write']) {

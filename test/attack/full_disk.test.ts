@@ -3,7 +3,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { MemoryLog } from '#connectors/memory/memory_log';
+import { DiskLog } from '#connectors/disk_log/disk_log';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { MemoryOnlineStore } from '#feature_store/online/memory_store';
 import { eventTime, processingTime, systemClock } from '#kernel/time';
@@ -58,16 +58,16 @@ function fill(): string {
 const signal = new AbortController().signal;
 
 (canMount ? describe : describe.skip)('a disk without room', () => {
-  const openLog = async (): Promise<MemoryLog> => {
-    const log = new MemoryLog(
+  const openLog = async (): Promise<DiskLog> => {
+    const log = new DiskLog(
       { log: silentLogger, clock: systemClock },
-      { kind: 'memory', directory: join(disk, 'log'), fsync: 'always', segmentBytes: 20_000 },
+      { kind: 'disk_log', directory: join(disk, 'log'), fsync: 'always', segmentBytes: 20_000 },
     );
     await log.start();
     await log.ensureTopics([{ name: 't', partitions: 1 }]);
     return log;
   };
-  const readAll = async (log: MemoryLog): Promise<string[]> => {
+  const readAll = async (log: DiskLog): Promise<string[]> => {
     const reader = await log.openPartition('t', '0', { startAt: 'earliest' });
     const values: string[] = [];
     for (;;) {
@@ -199,9 +199,9 @@ test('what the file system refuses has a name, the path, and what to do', async 
   }
   const occupied = join(disk, 'log');
   writeFileSync(occupied, 'a file where a folder must be');
-  const log = new MemoryLog(
+  const log = new DiskLog(
     { log: silentLogger, clock: systemClock },
-    { kind: 'memory', directory: occupied, fsync: 'never', segmentBytes: 1_000 },
+    { kind: 'disk_log', directory: occupied, fsync: 'never', segmentBytes: 1_000 },
   );
   await expect(log.start()).rejects.toMatchObject({ code: 'STORAGE_PATH', message: expect.stringContaining(occupied) });
   mkdirSync(join(disk, 'other'));

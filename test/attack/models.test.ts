@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { scoreTable } from '#registry/evaluation/score';
 import { modelLimitsSchema } from '#registry/graphs/model_limits';
 import { Artifacts } from '#registry/mlflow/artifacts';
 import { MlflowClient, mlflowConfigSchema } from '#registry/mlflow/client';
@@ -13,9 +14,8 @@ import { readModelFolder } from '#registry/model_folder';
 import { hasBoundedWork } from '#registry/onnx/bounded_work';
 import { PACKAGE_FILE, packageDocument } from '#registry/package_files';
 import { quantize } from '#registry/trainers/quantize';
-import { scoreTable } from '#registry/trainers/score';
-import type { TrainingTable } from '#registry/trainers/training_table';
-import { examineModel, LoadedModel } from '#serving/runtime/loaded_model';
+import type { TrainingTable } from '#registry/training_table';
+import { examineModel, LoadedModel } from '#serving/models/loaded_model';
 import {
   EXTERNAL_PLACES,
   endlessModel,

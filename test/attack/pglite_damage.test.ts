@@ -1,8 +1,8 @@
 import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { PgliteExecutor } from '#feature_store/offline/pglite_executor';
-import { SqlOfflineStore } from '#feature_store/offline/sql_store';
+import { type OfflineDatabase, sqlOfflineDatabase } from '#cli/parts/offline_database';
+import { PgliteExecutor } from '#feature_store/database/pglite_executor';
 import { PlatformError } from '#kernel/errors';
 import { eventTime, processingTime } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
@@ -22,9 +22,9 @@ const template = join(root, 'template');
 /** Path of the file that holds the rows. */
 let rowsFile: string;
 
-const open = (): { readonly sql: PgliteExecutor; readonly store: SqlOfflineStore } => {
+const open = (): { readonly sql: PgliteExecutor; readonly store: OfflineDatabase } => {
   const sql = new PgliteExecutor(directory);
-  return { sql, store: new SqlOfflineStore({ sql, log: silentLogger }, 'pglite') };
+  return { sql, store: sqlOfflineDatabase({ sql, log: silentLogger }, 'pglite') };
 };
 
 const rows = Array.from({ length: ROWS }, (_, index) => ({
@@ -35,7 +35,7 @@ const rows = Array.from({ length: ROWS }, (_, index) => ({
 beforeAll(async () => {
   const { sql, store } = open();
   await store.start();
-  await store.write(rows);
+  await store.features.write(rows);
   const [table] = await sql.query<{ readonly path: string }>(
     `SELECT pg_relation_filepath(c.oid) AS path FROM pg_class c
      JOIN pg_inherits i ON i.inhrelid = c.oid WHERE i.inhparent = 'feature_rows'::regclass ORDER BY c.relpages DESC, c.oid LIMIT 1`,
@@ -59,7 +59,7 @@ async function outcome(): Promise<string> {
   }
   try {
     const range = { from: eventTime(FROM_MS), to: eventTime(FROM_MS + ROWS) };
-    const found = await store.rowsBetween(VIEW, range, { limit: ROWS * 2, after: undefined });
+    const found = await store.features.rowsBetween(VIEW, range, { limit: ROWS * 2, after: undefined });
     const contents = new Map(found.map(({ entityKey, values }) => [entityKey, values.content]));
     const wrong = rows.filter(({ entityKey, values }) => contents.get(entityKey) !== values.content);
     return wrong.length === 0 ? 'whole' : `${wrong.length} rows missing or wrong`;

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Kafka, logLevel } from 'kafkajs';
 import pg from 'pg';
 import { z } from 'zod';
+import { type OfflineDatabase, sqlOfflineDatabase } from '#cli/parts/offline_database';
 import type { OutgoingRecord } from '#connectors/connector';
 import { DeadLetterWriter } from '#connectors/dead_letter_writer';
 import { type DeadLetter, DeadLetterQueue } from '#connectors/dead_letters';
@@ -16,13 +17,12 @@ import { kafkaConfigSchema } from '#connectors/kafka/config';
 import { KafkaBroker } from '#connectors/kafka/kafka_broker';
 import { createRedis, type RedisClient } from '#connectors/redis/client';
 import { redisConfigSchema } from '#connectors/redis/config';
+import { PostgresExecutor } from '#feature_store/database/postgres_executor';
 import { count } from '#feature_store/definitions/aggregations';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { expression, field, fromEvent } from '#feature_store/definitions/feature';
 import { featureView } from '#feature_store/definitions/feature_view';
 import { entity, eventSource } from '#feature_store/definitions/source';
-import { PostgresExecutor } from '#feature_store/offline/postgres_executor';
-import { SqlOfflineStore } from '#feature_store/offline/sql_store';
 import { rowKey } from '#feature_store/online/redis_keys';
 import { RedisOnlineStore } from '#feature_store/online/redis_store';
 import { eventTime, HOUR_MS, isoTime, systemClock } from '#kernel/time';
@@ -34,7 +34,7 @@ import { createPipeline } from '#pipelines/model/pipeline';
 import { runEmbedded } from '#pipelines/runner/embedded';
 import { createPipelineMetrics } from '#pipelines/runner/pipeline_metrics';
 import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
-import { PredictionLog } from '#serving/prediction_log';
+import { PredictionLog } from '#serving/prediction_store/prediction_log';
 import { serviceAddress } from '../integration/service_address.ts';
 import { keyOf } from '../support/entity_keys.ts';
 
@@ -95,7 +95,7 @@ const view = featureView({
 let broker: KafkaBroker;
 let redis: RedisClient;
 let online: RedisOnlineStore;
-let offline: SqlOfflineStore;
+let offline: OfflineDatabase;
 let pool: pg.Pool;
 let admin: pg.Client;
 const database = `poison_${RUN}`;
@@ -130,7 +130,7 @@ beforeAll(async () => {
   pool = new pg.Pool({ connectionString: url.href });
   // Its database is dropped in the end, with its connections.
   pool.on('error', () => {});
-  offline = new SqlOfflineStore({ sql: new PostgresExecutor(pool), log: silentLogger }, 'postgres');
+  offline = sqlOfflineDatabase({ sql: new PostgresExecutor(pool), log: silentLogger }, 'postgres');
   await offline.start();
   await pool.query(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN IF to_jsonb(NEW)::text LIKE '%poison-here%' THEN RAISE EXCEPTION 'poisoned row'; END IF; RETURN NEW; END $$`);
@@ -237,12 +237,12 @@ test('events: poison of every kind between 40 good ones', async () => {
   const names = Array.from({ length: GOOD }, (_, index) => keyOf(`good-${index}`, 'user'));
   const stored = await online.read(view, names);
   expect(stored.map((row) => row?.values.count_24h)).toEqual(names.map(() => 1));
-  expect((await offline.newestOf(view, names)).length).toBe(GOOD);
+  expect((await offline.features.newestOf(view, names)).length).toBe(GOOD);
   const published = await valuesOf(topics.features);
   expect(new Set(published.map(({ entityKey }) => entityKey))).toEqual(expect.objectContaining(new Set(names)));
   for (const name of names) expect(published.some(({ entityKey }) => entityKey === name)).toBe(true);
   // Rows that reached the engine: 40, and the two that a sink refused.
-  const [statistics] = await offline.listStatistics({ view, feature: 'count_24h', limit: 1 });
+  const [statistics] = await offline.statistics.list({ view, feature: 'count_24h', limit: 1 });
   expect(statistics?.statistics.rows).toBe(GOOD + 2);
 
   const letters = await lettersOf();
@@ -304,7 +304,7 @@ test('history: poisoned lines of a file between 40 good ones', async () => {
     { log: silentLogger, clock: systemClock, metrics: createPipelineMetrics(registry), maxRetries: 0 },
   ).finished;
   const names = Array.from({ length: GOOD }, (_, index) => keyOf(`past-${index}`, 'user'));
-  expect((await offline.newestOf(view, names)).length).toBe(GOOD);
+  expect((await offline.features.newestOf(view, names)).length).toBe(GOOD);
   const of = (await lettersOf()).filter(({ payload, reason }) => payload.includes('past-') || /past-/.test(reason));
   expect(of.map(({ reason }) => reason).sort()).toEqual([
     expect.stringMatching(/"ratio" of view poisoned_.*unlucky/),
@@ -320,9 +320,9 @@ test('statistics that the store refuses go to the dead letters; the others are w
     ...{ view: `s_${RUN}`, version: 1, feature: index === 7 ? 'poison-here' : `f${index}` },
     ...{ windowStartMs: START, windowMs: HOUR_MS, statistics: { rows: index } as never },
   }));
-  const rejected = await writeInHalves(statistics, (part) => offline.writeStatistics(part));
+  const rejected = await writeInHalves(statistics, (part) => offline.statistics.write(part));
   expect(rejected).toEqual([{ value: statistics[7], reason: expect.stringContaining('poisoned row') }]);
-  expect((await offline.listStatistics({ view: { view: `s_${RUN}`, version: 1 }, limit: 100 })).length).toBe(GOOD - 1);
+  expect((await offline.statistics.list({ view: { view: `s_${RUN}`, version: 1 }, limit: 100 })).length).toBe(GOOD - 1);
 });
 
 test('drift: predictions that are none, and a report that its store refuses; the monitor goes on', async () => {
@@ -345,7 +345,7 @@ test('drift: predictions that are none, and a report that its store refuses; the
     createPipeline((root) =>
       buildMonitoringPipeline(
         root,
-        { broker, offline, log: silentLogger, registry, referenceOf: async () => undefined },
+        { broker, drift: offline.drift, log: silentLogger, registry, referenceOf: async () => undefined },
         {
           ...{ predictionsTopic: topics.predictions, deadLetterTopic: topics.dead, group: RUN, everyMs: 60_000 },
           ...{ idleAfterMs: 200, bounded: true, windowMs: HOUR_MS, minRows: 10, ignore: [], performanceMs: HOUR_MS },
@@ -355,7 +355,7 @@ test('drift: predictions that are none, and a report that its store refuses; the
     ),
     { log: silentLogger, clock: systemClock, metrics: createPipelineMetrics(registry), maxRetries: 0 },
   ).finished;
-  const [report] = await offline.listDriftReports({ model: `good-${RUN}`, limit: 10 });
+  const [report] = await offline.drift.list({ model: `good-${RUN}`, limit: 10 });
   expect(report?.rows).toBe(GOOD);
   const letters = (await lettersOf()).slice();
   expect(letters.length - before).toBe(bad.length + 1);
@@ -385,7 +385,7 @@ test('the prediction log: a refused row is alone in the dead letters; each sink 
             );
           },
         },
-        { target: 'prediction store', write: (rows) => offline.writePredictions(rows) },
+        { target: 'prediction store', write: (rows) => offline.predictions.write(rows) },
       ],
     },
     { maxPending: 1_000 },
@@ -415,7 +415,7 @@ test('the prediction log: a refused row is alone in the dead letters; each sink 
   add('later');
   await log.drain();
   await log.stop();
-  const kept = await offline.listPredictions({ modelName: `log-${RUN}`, limit: 100 });
+  const kept = await offline.predictions.list({ modelName: `log-${RUN}`, limit: 100 });
   expect(kept.length).toBe(GOOD + 1);
   // Each row once, also the two that the store refused.
   expect(sent.length).toBe(new Set(sent).size);
@@ -440,7 +440,7 @@ describe('rows of', () => {
         receivedAtMs: START,
       },
     }));
-    expect((await writeInHalves(feedback, (part) => offline.writeFeedback(part))).map(({ value }) => value)).toEqual([
+    expect((await writeInHalves(feedback, (part) => offline.feedback.write(part))).map(({ value }) => value)).toEqual([
       feedback[3],
     ]);
     const labels = indices.map((index) => ({
@@ -451,10 +451,10 @@ describe('rows of', () => {
         label: 1,
       },
     }));
-    const rejected = await writeInHalves(labels, (part) => offline.writeLabels(`labels-${RUN}`, part));
+    const rejected = await writeInHalves(labels, (part) => offline.labels.write(`labels-${RUN}`, part));
     expect(rejected.map(({ value }) => value)).toEqual([labels[5]]);
     const range = { from: eventTime(START), to: eventTime(START + 1) };
-    expect((await offline.readLabels(`labels-${RUN}`, range)).length).toBe(GOOD - 1);
+    expect((await offline.labels.read(`labels-${RUN}`, range)).length).toBe(GOOD - 1);
   });
 
   test('Kafka: a record that is too large is refused alone, and no record of another sender with it; a batch that is too large is split', async () => {

@@ -30,7 +30,10 @@ beforeAll(() => {
 afterEach(() => void restore());
 afterAll(() => rmSync(repository, { recursive: true, force: true }));
 
-const FILES: Readonly<Record<string, string>> = { fraud: 'examples/fraud/features', sensors: 'examples/sensors/features' };
+const FILES: Readonly<Record<string, string>> = {
+  fraud: 'examples/fraud/features',
+  sensors: 'examples/sensors/features',
+};
 
 function edit(view: string, before: string, after: string): void {
   const file = join(project, FILES[view] as string, `${view}.ts`);

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
-import { MemoryLog } from '#connectors/memory/memory_log';
+import { DiskLog } from '#connectors/disk_log/disk_log';
 import { generateTransactions } from '#examples/fraud/transaction_generator';
 import { HOUR_MS, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
@@ -49,9 +49,9 @@ test('told to stop under load, the gateway finishes what it has taken: accepted 
   expect(accepted.size).toBeGreaterThan(100);
   expect(events.length).toBeGreaterThan(0);
 
-  const log = new MemoryLog(
+  const log = new DiskLog(
     { log: silentLogger, clock: systemClock },
-    { kind: 'memory', directory: join(directory, 'log'), fsync: 'never', segmentBytes: 1e8 },
+    { kind: 'disk_log', directory: join(directory, 'log'), fsync: 'never', segmentBytes: 1e8 },
   );
   await log.start();
   const produced = new Map<string, number>();

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { sqlOfflineDatabase } from '#cli/parts/offline_database';
 import { S3Files, s3ConfigSchema } from '#connectors/files/s3_files';
-import { PgliteExecutor } from '#feature_store/offline/pglite_executor';
-import { SqlOfflineStore } from '#feature_store/offline/sql_store';
+import { PgliteExecutor } from '#feature_store/database/pglite_executor';
 import { HOUR_MS } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { serviceAddress } from '../integration/service_address.ts';
@@ -31,7 +31,7 @@ beforeAll(async () => {
   });
   await client.send(new CreateBucketCommand({ Bucket: BUCKET })).catch(() => {});
   const sql = new PgliteExecutor(join(folder, 'data', 'offline'));
-  const store = new SqlOfflineStore({ sql, log: silentLogger }, 'pglite');
+  const store = sqlOfflineDatabase({ sql, log: silentLogger }, 'pglite');
   await store.start();
   const column = {
     column: 'amount',
@@ -50,7 +50,7 @@ beforeAll(async () => {
     },
     ...{ rows: 500, columns: [column], reportedAtMs: Date.now() },
   }));
-  await store.writeDriftReports(windows);
+  await store.drift.write(windows);
   await store.stop();
 }, 60_000);
 

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -35,26 +35,34 @@ async function init(name: string, template: string): Promise<string> {
 const inProject = (project: string, ...args: readonly string[]) =>
   runCommand(project, args, { HEADWATER_PROJECT: project });
 
-test.each(TEMPLATES)('the template %s compiles, its tests pass, and its definitions load', async (template) => {
-  const project = await init(`app-${template}`, template);
-  const tsc = spawn(process.execPath, [assetPath('node_modules/typescript/bin/tsc'), '-p', project], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let problems = '';
-  tsc.stdout.on('data', (chunk: Buffer) => (problems += chunk.toString()));
-  await once(tsc, 'close');
-  expect(problems).toBe('');
-  const tested = await inProject(project, 'test');
-  expect([tested.code, tested.stdout]).toEqual([0, expect.stringMatching(/^# pass [1-9]/m)]);
-  expect(await inProject(project, 'features', 'validate')).toMatchObject({ code: 0 });
-}, 120_000);
+test.each(TEMPLATES)(
+  'the template %s compiles, its tests pass, and its definitions load',
+  async (template) => {
+    const project = await init(`app-${template}`, template);
+    const tsc = spawn(process.execPath, [assetPath('node_modules/typescript/bin/tsc'), '-p', project], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let problems = '';
+    tsc.stdout.on('data', (chunk: Buffer) => (problems += chunk.toString()));
+    await once(tsc, 'close');
+    expect(problems).toBe('');
+    const tested = await inProject(project, 'test');
+    expect([tested.code, tested.stdout]).toEqual([0, expect.stringMatching(/^# pass [1-9]/m)]);
+    expect(await inProject(project, 'features', 'validate')).toMatchObject({ code: 0 });
+  },
+  120_000,
+);
 
 test('nothing is overwritten, and a name that npm would refuse is refused', async () => {
   const held = join(folder, 'held');
   await mkdir(held);
   await writeFile(join(held, 'notes.txt'), 'mine');
-  expect(await runCommand(folder, ['init', 'held'])).toMatchObject({ stderr: expect.stringMatching(/held is not empty \(notes\.txt\)/) });
-  expect(await runCommand(folder, ['init', '_x'])).toMatchObject({ stderr: expect.stringMatching(/cannot be a package's name/) });
+  expect(await runCommand(folder, ['init', 'held'])).toMatchObject({
+    stderr: expect.stringMatching(/held is not empty \(notes\.txt\)/),
+  });
+  expect(await runCommand(folder, ['init', '_x'])).toMatchObject({
+    stderr: expect.stringMatching(/cannot be a package's name/),
+  });
   const { stderr } = await runCommand(folder, ['init', 'ok', '--template', 'fraude']);
   expect(stderr).toMatch(/fraud/);
 }, 60_000);

@@ -6,13 +6,13 @@ import { afterAll, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { Kafka, logLevel } from 'kafkajs';
 import pg from 'pg';
-import { startPlatform } from '#cli/roles/platform';
 import { ensureInitialModels } from '#cli/roles/initial_models';
+import { startPlatform } from '#cli/roles/platform';
 import { ROLES } from '#cli/terminal/choices';
 import { silentLogger } from '#monitoring/log';
 import { goodEvent } from '../support/good_event.ts';
-import { serviceAddress } from './service_address.ts';
 import { testProject } from '../support/test_project.ts';
+import { serviceAddress } from './service_address.ts';
 
 // Two environments on one Kafka, one Redis and one PostgreSQL: whole platforms, with the names of their configuration the same.
 

@@ -7,7 +7,7 @@ import { evaluateModel } from '#registry/evaluation/evaluate_model';
 import { readModelFolder } from '#registry/model_folder';
 import { trainInPython } from '#registry/trainers/python_trainer';
 import { type TrainingConfig, trainingConfigSchema } from '#registry/trainers/training_config';
-import { LoadedModel } from '#serving/runtime/loaded_model';
+import { LoadedModel } from '#serving/models/loaded_model';
 import { type TestColumn, type TestRow, writeTrainingSet } from '../support/training_folder.ts';
 
 // The Python trainers, in the environment they make, on data whose answer is known.

@@ -4,12 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { createOfflineDatabase } from '#cli/parts/offline_database';
+import { DiskLog } from '#connectors/disk_log/disk_log';
 import { kafkaConfigSchema } from '#connectors/kafka/config';
-import { MemoryLog } from '#connectors/memory/memory_log';
 import { postgresConfigSchema } from '#connectors/postgres/config';
 import { redisConfigSchema } from '#connectors/redis/config';
-import { createOfflineStore, createOnlineStore } from '#feature_store/config';
 import { fraudView } from '#examples/fraud/features/fraud';
+import { createOnlineStore } from '#feature_store/config';
 import { startAll } from '#kernel/lifecycle';
 import { DAY_MS, HOUR_MS, MINUTE_MS, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
@@ -106,9 +107,9 @@ test.each(['Redis', 'PostgreSQL'] as const)(
     const proxy = await startProxy(Number(which === 'Redis' ? redisUrl.port : postgresUrl.port));
     const portOf = (server: typeof which, url: URL): number => (which === server ? proxy.port : Number(url.port));
     const own = join(folder, which);
-    const broker = new MemoryLog(
+    const broker = new DiskLog(
       { log: silentLogger, clock: systemClock },
-      { kind: 'memory', directory: join(own, 'log'), fsync: 'never', segmentBytes: 1e8 },
+      { kind: 'disk_log', directory: join(own, 'log'), fsync: 'never', segmentBytes: 1e8 },
     );
     const deps = { log: silentLogger, clock: systemClock, views: [fraudView] };
     const redis = redisConfigSchema.parse({
@@ -125,7 +126,7 @@ test.each(['Redis', 'PostgreSQL'] as const)(
       connectTimeoutMs: 1_000,
       statementTimeoutMs: 1_000,
     });
-    const offline = createOfflineStore(deps, { kind: 'postgres', ...postgres });
+    const offline = createOfflineDatabase(deps, { kind: 'postgres', ...postgres });
     const services = await startAll([broker, online, offline], new AbortController().signal);
     await broker.ensureTopics(Object.values(TOPICS).map((name) => ({ name, partitions: 2 })));
     const prefix = randomUUID().slice(0, 8);
@@ -137,7 +138,7 @@ test.each(['Redis', 'PostgreSQL'] as const)(
         { ...TOPICS, group: 'g', outOfOrderMs: MINUTE_MS, allowedLatenessMs: 7 * DAY_MS, idleAfterMs: 1_000 },
       ),
     );
-    const before = await offline.countRows(fraudView);
+    const before = await offline.features.countRows(fraudView);
     const handle = runEmbedded(plan, { snapshots: { directory: join(own, 'snapshots'), intervalMs: 200 } });
     const storming = storm(proxy);
     for (let from = 0; from < EVENTS; from += 100) {
@@ -156,14 +157,14 @@ test.each(['Redis', 'PostgreSQL'] as const)(
     await storming;
     // To drain is to read no more. What is processed again after a failure counts again, so that it is the rows that say when all is there.
     const giveUpAt = Date.now() + ALL_THERE_WITHIN_MS;
-    while ((await offline.countRows(fraudView)) < before + EVENTS && Date.now() < giveUpAt) await sleep(200);
+    while ((await offline.features.countRows(fraudView)) < before + EVENTS && Date.now() < giveUpAt) await sleep(200);
     expect(await totalOf(metrics.processed)).toBeGreaterThanOrEqual(EVENTS);
     await handle.drain();
     expect(handle.state).toBe('done');
     const accounts = Array.from({ length: ACCOUNTS }, (_, index) => keyOf(`${prefix}-a${index}`));
     const latest = await online.read(fraudView, accounts);
     for (const row of latest) expect(row?.values.count_7d).toBe(EVENTS / ACCOUNTS);
-    expect(await offline.countRows(fraudView)).toBe(before + EVENTS);
+    expect(await offline.features.countRows(fraudView)).toBe(before + EVENTS);
     await services[Symbol.asyncDispose]();
   },
   120_000,

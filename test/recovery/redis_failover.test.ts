@@ -44,7 +44,7 @@ function load({ store, offline, view, row, metrics }: OpenStores) {
         row(keyOf(`entity-${(round * 20 + index) % 2_000}`), round),
       );
       const beganMs = performance.now();
-      await Promise.all([delivery.run(() => store.write(rows)), offline.write(rows)]);
+      await Promise.all([delivery.run(() => store.write(rows)), offline.features.write(rows)]);
       longest.writeMs = Math.max(longest.writeMs, performance.now() - beganMs);
       for (const { entityKey } of rows) acknowledged.set(entityKey, round);
       await sleep(2);

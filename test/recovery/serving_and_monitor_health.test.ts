@@ -5,8 +5,8 @@ import { assetPath } from '#kernel/project_root';
 import { mlflowConfigSchema } from '#registry/mlflow/client';
 import { MlflowRegistry } from '#registry/mlflow/mlflow_registry';
 import { until } from '../support/redis_servers.ts';
-import { WatchedPlatform, type WatchedRole } from '../support/watched_platform.ts';
 import { fraudDetectorVersion } from '../support/test_project.ts';
+import { WatchedPlatform, type WatchedRole } from '../support/watched_platform.ts';
 
 // Real servers are stopped beneath the roles serving and monitor: each is named with its reason by every role of the process, models answer
 // throughout, and there is a metric, an alert and a runbook for each.

@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { createOfflineDatabase, type OfflineDatabase } from '#cli/parts/offline_database';
 import { postgresConfigSchema } from '#connectors/postgres/config';
 import { redisConfigSchema } from '#connectors/redis/config';
-import { createOfflineStore, createOnlineStore } from '#feature_store/config';
-import type { FeatureValue } from '#feature_store/definitions/feature_row';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { fraudView } from '#examples/fraud/features/fraud';
+import { createOnlineStore } from '#feature_store/config';
+import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import { startAll } from '#kernel/lifecycle';
 import { assetPath } from '#kernel/project_root';
 import { eventTime, processingTime, systemClock } from '#kernel/time';
@@ -53,7 +53,7 @@ afterAll(async () => {
 const headwater = (...args: readonly string[]) => runCommand(folder, args, env);
 
 /** The stores, as the platform configures them, with a row of each account. */
-async function fillStores(): Promise<{ offline: OfflineStore; close(): Promise<void> }> {
+async function fillStores(): Promise<{ offline: OfflineDatabase; close(): Promise<void> }> {
   const base = {
     log: silentLogger,
     clock: systemClock,
@@ -64,7 +64,7 @@ async function fillStores(): Promise<{ offline: OfflineStore; close(): Promise<v
     ...{ kind: 'redis' as const, keyPrefix: 'headwater' },
     ...redisConfigSchema.parse({ host: env.REDIS_HOST, port: Number(env.REDIS_PORT) }),
   });
-  const offline = createOfflineStore(base, {
+  const offline = createOfflineDatabase(base, {
     kind: 'postgres',
     ...postgresConfigSchema.parse({
       ...{ host: env.DATABASE_HOST, port: Number(env.DATABASE_PORT), user: env.DATABASE_USER, database: 'postgres' },
@@ -76,7 +76,7 @@ async function fillStores(): Promise<{ offline: OfflineStore; close(): Promise<v
     eventTime: eventTime(Date.now()),
     computedAt: processingTime(Date.now()),
   }));
-  await offline.write(rows);
+  await offline.features.write(rows);
   await online.write(rows);
   return { offline, close: async () => services[Symbol.asyncDispose]() };
 }
@@ -154,8 +154,8 @@ test('by features every request is answered; by entity from history, or told at 
     return Number(/^prediction_log_dropped_total (\d+)/m.exec(text)?.[1] ?? 0);
   };
   const giveUpAt = Date.now() + 40_000;
-  while ((await offline.countPredictions()) + (await dropped()) < answered && Date.now() < giveUpAt) await sleep(200);
-  expect((await offline.countPredictions()) + (await dropped())).toBe(answered);
+  while ((await offline.predictions.count()) + (await dropped()) < answered && Date.now() < giveUpAt) await sleep(200);
+  expect((await offline.predictions.count()) + (await dropped())).toBe(answered);
   expect(await platform.terminate()).toBe(0);
   await close();
 }, 200_000);

@@ -14,7 +14,13 @@ const TIMEOUT_MS = 300_000;
 /** What a command of `headwater` sees: its data below the folder that it is run in. */
 export const commandEnvironment = (folder: string, env: Readonly<Record<string, string>> = {}) => ({
   ...process.env,
-  ...{ HEADWATER_PROJECT: projectRoot, NODE_OPTIONS: '', LOG_LEVEL: 'error', DATA_DIRECTORY: join(folder, 'data'), USER: 'ann' },
+  ...{
+    HEADWATER_PROJECT: projectRoot,
+    NODE_OPTIONS: '',
+    LOG_LEVEL: 'error',
+    DATA_DIRECTORY: join(folder, 'data'),
+    USER: 'ann',
+  },
   ...env,
 });
 

@@ -3,10 +3,10 @@ import { DeadLetterWriter, type LargeLetters } from '#connectors/dead_letter_wri
 import { refusalOf } from '#connectors/errors';
 import { gatewayConfigSchema } from '#connectors/gateway/config';
 import { createGateway } from '#connectors/gateway/gateway';
+import { transactions } from '#examples/fraud/features/transactions';
 import { createFeatureApi } from '#feature_store/api/feature_api';
 import { featureApiConfigSchema } from '#feature_store/config';
 import { FeatureReader } from '#feature_store/retrieval/feature_reader';
-import { transactions } from '#examples/fraud/features/transactions';
 import { DAY_MS, systemClock } from '#kernel/time';
 import type { HttpService } from '#monitoring/http_service';
 import { silentLogger } from '#monitoring/log';
@@ -74,7 +74,7 @@ export async function startListeners(
       ...base,
       store: { ...tinyOnline, increment: async () => 1 },
       features: new FeatureReader({ online: tinyOnline, clock: systemClock }, { views: [tinyView], services: [] }),
-      offline: { listStatistics: async () => [] },
+      statistics: { list: async () => [] },
       views: [tinyView],
       metrics: createMetricsRegistry({ process: false }),
     },

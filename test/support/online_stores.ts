@@ -1,13 +1,14 @@
 import { randomUUID } from 'node:crypto';
+import { createOfflineDatabase } from '#cli/parts/offline_database';
 import { postgresConfigSchema } from '#connectors/postgres/config';
 import { redisConfigSchema } from '#connectors/redis/config';
-import { createOfflineStore, createOnlineStore, ttlsOf } from '#feature_store/config';
+import { fraudView } from '#examples/fraud/features/fraud';
+import { createOnlineStore, ttlsOf } from '#feature_store/config';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { FallbackOnlineStore } from '#feature_store/online/fallback_store';
 import { OnlineStoreRefill, type RefillSettings } from '#feature_store/online/refill';
-import { fraudView } from '#examples/fraud/features/fraud';
 import { type RunningServices, startAll } from '#kernel/lifecycle';
 import { eventTime, processingTime, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
@@ -25,7 +26,7 @@ export async function openStores(
   const config = { kind: 'redis' as const, ...redisConfigSchema.parse(redis), keyPrefix: `refill-${own}` };
   const online = createOnlineStore(base, config);
   const postgres = { host: postgresUrl.hostname, port: Number(postgresUrl.port), database: 'postgres' };
-  const offline = createOfflineStore(base, { kind: 'postgres', ...postgresConfigSchema.parse(postgres) });
+  const offline = createOfflineDatabase(base, { kind: 'postgres', ...postgresConfigSchema.parse(postgres) });
   const store = new FallbackOnlineStore(online, { ...base, offline, ttlMs: ttlsOf([view]) });
   const { contents } = online;
   if (contents === undefined) throw new Error('a Redis knows of its contents');

@@ -2,13 +2,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { OfflineDatabase } from '#cli/parts/offline_database';
+import { DiskLog } from '#connectors/disk_log/disk_log';
 import { createFileSystems } from '#connectors/files/file_systems';
-import { MemoryLog } from '#connectors/memory/memory_log';
+import { transactions } from '#examples/fraud/features/transactions';
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
-import { transactions } from '#examples/fraud/features/transactions';
 import { DAY_MS, HOUR_MS, MINUTE_MS, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
@@ -46,9 +46,12 @@ export class Rows {
   readonly stores = {
     online: { write: async (rows: readonly FeatureRow[]) => this.#write(rows) } as unknown as OnlineStore,
     offline: {
-      write: async (rows: readonly FeatureRow[]) => this.#write(rows),
-      writeFeatures: async (rows: readonly FeatureRow[], names: readonly string[]) => this.#writeFeatures(rows, names),
-    } as unknown as OfflineStore,
+      features: {
+        write: async (rows: readonly FeatureRow[]) => this.#write(rows),
+        writeFeatures: async (rows: readonly FeatureRow[], names: readonly string[]) =>
+          this.#writeFeatures(rows, names),
+      },
+    } as unknown as OfflineDatabase,
   };
 
   #write(rows: readonly FeatureRow[]) {
@@ -82,9 +85,9 @@ export class Rows {
 
 export class Platform {
   readonly directory = mkdtempSync(join(tmpdir(), 'hand-over-'));
-  readonly broker = new MemoryLog(
+  readonly broker = new DiskLog(
     { log: silentLogger, clock: systemClock },
-    { kind: 'memory', directory: join(this.directory, 'log'), fsync: 'never', segmentBytes: 1e8 },
+    { kind: 'disk_log', directory: join(this.directory, 'log'), fsync: 'never', segmentBytes: 1e8 },
   );
   readonly live = new Rows();
   metrics = createFeatureMetrics(createMetricsRegistry({ process: false }));

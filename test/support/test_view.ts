@@ -1,6 +1,6 @@
+import { account, transactions } from '#examples/fraud/features/transactions';
 import type { Feature } from '#feature_store/definitions/feature';
 import { type FeatureView, type FeatureViewSpec, featureView } from '#feature_store/definitions/feature_view';
-import { account, transactions } from '#examples/fraud/features/transactions';
 
 /** A view of accounts over transactions, with these features. */
 export const testView = <Name extends string>(

@@ -1,9 +1,9 @@
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { OfflineDatabase } from '#cli/parts/offline_database';
 import { type EntityKey, idOf } from '#feature_store/definitions/entity_key';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
-import type { NewPrediction, OfflineStore, OutcomesQuery } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { eventTime, processingTime, systemClock } from '#kernel/time';
@@ -12,8 +12,10 @@ import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry, type Registry } from '#monitoring/metrics';
 import { LocalRegistry } from '#registry/local/local_registry';
 import { servingConfigSchema } from '#serving/config';
-import { PredictionLog } from '#serving/prediction_log';
-import { ModelServer } from '#serving/runtime/model_server';
+import { ModelServer } from '#serving/inference/model_server';
+import type { OutcomesQuery } from '#serving/prediction_store/feedback_store';
+import { PredictionLog } from '#serving/prediction_store/prediction_log';
+import type { NewPrediction } from '#serving/prediction_store/prediction_store';
 import { createServing } from '#serving/server';
 import { tinyModel, tinyView } from './tiny_model.ts';
 
@@ -56,7 +58,7 @@ export interface TinyServing {
 export async function serveTiny(
   config: object = {},
   prepare: (registry: LocalRegistry) => Promise<void> = async () => {},
-  offline?: OfflineStore,
+  offline?: OfflineDatabase,
 ): Promise<TinyServing> {
   const directory = mkdtempSync(join(tmpdir(), 'tiny-serving-'));
   const registry = new LocalRegistry({ kind: 'local', directory });
@@ -70,7 +72,7 @@ export async function serveTiny(
   const kept =
     offline === undefined
       ? {}
-      : { routings: offline, outcomes: (query: OutcomesQuery) => offline.experimentOutcomes(query) };
+      : { routings: offline.routing, outcomes: (query: OutcomesQuery) => offline.feedback.experimentOutcomes(query) };
   const models = new ModelServer({ registry, ...base, ...kept }, settings);
   const log = new PredictionLog(
     {

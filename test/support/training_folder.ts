@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { CellValue, TrainingTable } from '#registry/trainers/training_table';
+import type { CellValue, TrainingTable } from '#registry/training_table';
 
 export interface TestRow {
   readonly label: number;

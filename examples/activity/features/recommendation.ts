@@ -1,4 +1,15 @@
-import { columns, count, type EventFields, featureView, field, last, onDemand, onDemandView, ratio, top } from 'headwater/features';
+import {
+  columns,
+  count,
+  type EventFields,
+  featureView,
+  field,
+  last,
+  onDemand,
+  onDemandView,
+  ratio,
+  top,
+} from 'headwater/features';
 import { isClick, isPurchase, user, userEvents } from './user_events.ts';
 
 const isView = ({ event_type: type }: EventFields): boolean => type === 'view' || type === 'page_view';

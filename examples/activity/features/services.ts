@@ -21,14 +21,7 @@ export const productRecommendation = featureService({
   description: 'What products are recommended by; defaults for users without events',
   unknownEntities: 'defaults',
   features: [
-    columns(
-      recommendationView,
-      'view_count_7d',
-      'cart_count_7d',
-      'purchase_count_30d',
-      'last_products_30d',
-      'country',
-    ),
+    columns(recommendationView, 'view_count_7d', 'cart_count_7d', 'purchase_count_30d', 'last_products_30d', 'country'),
     recommendationContext,
   ],
 });

@@ -1,4 +1,25 @@
-import { approxDistinct, asOf, count, dayOfWeek, distinct, expression, type FeatureValue, featureView, field, fromEvent, hourOfDay, isWeekend, last, numberOr0, ratio, SECOND_MS, session, stableHash32, sum, top } from 'headwater/features';
+import {
+  approxDistinct,
+  asOf,
+  count,
+  dayOfWeek,
+  distinct,
+  expression,
+  type FeatureValue,
+  featureView,
+  field,
+  fromEvent,
+  hourOfDay,
+  isWeekend,
+  last,
+  numberOr0,
+  ratio,
+  SECOND_MS,
+  session,
+  stableHash32,
+  sum,
+  top,
+} from 'headwater/features';
 import { isClick, isMobile, isPurchase, user, userEvents } from './user_events.ts';
 
 type Values = Readonly<Record<string, FeatureValue>>;

@@ -1,4 +1,4 @@
-import { entity, envelope, type EventFields, eventSource, id } from 'headwater/features';
+import { type EventFields, entity, envelope, eventSource, id } from 'headwater/features';
 import { z } from 'zod';
 
 export const USER_EVENT_TYPES = [

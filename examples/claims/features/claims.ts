@@ -1,4 +1,20 @@
-import { count, DAY_MS, entity, envelope, eventSource, expression, type FeatureValue, featureView, field, fromEvent, id, numberOr0, parseRfc3339, sum, time } from 'headwater/features';
+import {
+  count,
+  DAY_MS,
+  entity,
+  envelope,
+  eventSource,
+  expression,
+  type FeatureValue,
+  featureView,
+  field,
+  fromEvent,
+  id,
+  numberOr0,
+  parseRfc3339,
+  sum,
+  time,
+} from 'headwater/features';
 import { z } from 'zod';
 
 /** A claim on an insurance policy, as it is reported. */

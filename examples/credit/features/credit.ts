@@ -1,4 +1,20 @@
-import { clamp01, count, entity, envelope, type EventFields, eventSource, expression, featureView, field, fromEvent, id, inRange, max, mean, numberOr0 } from 'headwater/features';
+import {
+  clamp01,
+  count,
+  type EventFields,
+  entity,
+  envelope,
+  eventSource,
+  expression,
+  featureView,
+  field,
+  fromEvent,
+  id,
+  inRange,
+  max,
+  mean,
+  numberOr0,
+} from 'headwater/features';
 import { z } from 'zod';
 
 const money = z.number().nonnegative().max(1e9);

@@ -1,4 +1,20 @@
-import { clamp01, count, distinct, type EventFields, expression, featureView, field, hourOfDay, isWeekend, max, mean, numberOr0, sincePrevious, stddev, sum } from 'headwater/features';
+import {
+  clamp01,
+  count,
+  distinct,
+  type EventFields,
+  expression,
+  featureView,
+  field,
+  hourOfDay,
+  isWeekend,
+  max,
+  mean,
+  numberOr0,
+  sincePrevious,
+  stddev,
+  sum,
+} from 'headwater/features';
 import { account, transactions } from './transactions.ts';
 
 /** How often a category is where stolen cards go, relative to its honest use: a prior, not learned. */

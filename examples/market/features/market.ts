@@ -1,4 +1,21 @@
-import { count, DAY_MS, entity, envelope, eventSource, expression, featureView, field, fromEvent, last, max, mean, min, sincePrevious, stddev, sum } from 'headwater/features';
+import {
+  count,
+  DAY_MS,
+  entity,
+  envelope,
+  eventSource,
+  expression,
+  featureView,
+  field,
+  fromEvent,
+  last,
+  max,
+  mean,
+  min,
+  sincePrevious,
+  stddev,
+  sum,
+} from 'headwater/features';
 import { z } from 'zod';
 
 const price = z.number().positive();

@@ -1,4 +1,19 @@
-import { count, entity, envelope, eventSource, expression, featureView, field, id, max, mean, min, numberOr0, sincePrevious, stddev } from 'headwater/features';
+import {
+  count,
+  entity,
+  envelope,
+  eventSource,
+  expression,
+  featureView,
+  field,
+  id,
+  max,
+  mean,
+  min,
+  numberOr0,
+  sincePrevious,
+  stddev,
+} from 'headwater/features';
 import { z } from 'zod';
 
 /** One measurement of a machine, a network link, a price feed. */

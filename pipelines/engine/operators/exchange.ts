@@ -2,28 +2,10 @@ import { stableHash32 } from '#kernel/hash';
 import { keyIdOf } from '#kernel/key_codec';
 import type { EventTime } from '#kernel/time';
 import type { PaneInfo } from '../dofn.ts';
+import type { ElementCodec, ElementWriter, ExchangeMode } from '../element_codec.ts';
 import type { Window } from '../windowing/window.ts';
-import { type Edge, Operator, type Receiver } from './operator.ts';
+import { type Edge, Operator } from './operator.ts';
 import { unencodable } from './strict_edge.ts';
-
-/** Which shards an element goes to: the one of its key, any one, or each. */
-export type ExchangeMode = 'byKey' | 'anywhere' | 'everywhere';
-
-/** Elements with their time, window and pane, one after another as bytes. */
-export interface ElementWriter {
-  readonly length: number;
-  write(value: unknown, timestamp: EventTime, window: Window, pane: PaneInfo): void;
-  /** What was written since the last call, as bytes of their own. */
-  take(): Uint8Array;
-}
-
-export interface ElementCodec {
-  /** The coder's, for messages. */
-  readonly name: string;
-  createWriter(): ElementWriter;
-  /** Passes each element of `bytes` on. */
-  read(bytes: Uint8Array, receiver: Receiver): void;
-}
 
 /** Returns the shard of a key, 0 to `shards` - 1: the same in every process. */
 export const shardOf = (key: unknown, shards: number): number => stableHash32(String(keyIdOf(key))) % shards;

@@ -1,13 +1,9 @@
 import { type EventTime, MAX_EVENT_TIME, MIN_EVENT_TIME } from '#kernel/time';
 import type { PaneInfo } from '../dofn.ts';
+import type { Receiver } from '../receiver.ts';
 import type { OperatorSnapshot, TakeEntry } from '../snapshot.ts';
 import type { CellMapping } from '../state_schema.ts';
 import type { Window } from '../windowing/window.ts';
-
-/** Takes elements: one call an element, no wrapper object. */
-export interface Receiver {
-  receive(value: unknown, timestamp: EventTime, window: Window, pane: PaneInfo): void;
-}
 
 export const NO_FIRING: PaneInfo = { timing: 'UNKNOWN', index: 0, onTimeIndex: 0, isFirst: true, isLast: true };
 

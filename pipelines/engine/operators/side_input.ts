@@ -2,6 +2,7 @@ import { keyIdOf } from '#kernel/key_codec';
 import { type EventTime, MIN_EVENT_TIME } from '#kernel/time';
 import type { PaneInfo, SideInputMap, SideInputView } from '../dofn.ts';
 import { InvalidPipelineError } from '../errors.ts';
+import type { Receiver } from '../receiver.ts';
 import {
   GLOBAL_WINDOW,
   reviveWindow,
@@ -10,7 +11,7 @@ import {
   type Window,
   type WindowFn,
 } from '../windowing/window.ts';
-import type { Edge, Receiver } from './operator.ts';
+import type { Edge } from './operator.ts';
 
 /** Where a DoFn's side inputs come from: collected here, or fetched from a runner. */
 export interface SideInputs {

@@ -3,8 +3,9 @@ import type { EventTime } from '#kernel/time';
 import type { PaneInfo } from '../dofn.ts';
 import { describeElement, InvalidPipelineError } from '../errors.ts';
 import type { Codec } from '../plan.ts';
+import type { Receiver } from '../receiver.ts';
 import type { Window } from '../windowing/window.ts';
-import { Edge, type Receiver } from './operator.ts';
+import { Edge } from './operator.ts';
 
 /**
  * A PCollection that behaves as if every consumer were on another machine: each gets a copy of its own, made by encoding and

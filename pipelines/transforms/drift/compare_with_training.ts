@@ -1,13 +1,14 @@
 import type { DeadLetterWriter } from '#connectors/dead_letter_writer';
 import type { Delivery, Rejected } from '#connectors/delivery';
 import { isRefusal } from '#connectors/failure_class';
-import type { DriftedColumn, DriftReport, OfflineStore } from '#feature_store/offline/offline_store';
 import { messageOf } from '#kernel/errors';
 import { type ColumnReference, columnDrift, type DriftThresholds } from '#monitoring/drift/column_drift';
+import type { DriftedColumn, DriftReport } from '#monitoring/drift/drift_report';
 import type { Logger } from '#monitoring/log';
 import { type DoFn, type FinishBundleContext, type ProcessContext, valueState } from '#pipelines/engine/dofn';
 import type { KV } from '#pipelines/model/pcollection';
 import type { DriftMetrics } from './drift_metrics.ts';
+import type { DriftStore } from './drift_store.ts';
 import { type PredictionWindow, scoresOf, valuesOf } from './prediction_window.ts';
 
 /** What a version was like when it was trained. */
@@ -32,7 +33,7 @@ export interface DriftSettings {
 
 export interface DriftDeps {
   readonly referenceOf: ReferenceOf;
-  readonly offline: Pick<OfflineStore, 'writeDriftReports'>;
+  readonly drift: Pick<DriftStore, 'write'>;
   readonly delivery: Delivery;
   readonly metrics: DriftMetrics;
   /** For reports that cannot be made or kept. */
@@ -95,7 +96,7 @@ export class CompareWithTraining implements DoFn<KV<string, WindowOfVersion>, Dr
   async finishBundle(context: FinishBundleContext<DriftReport>): Promise<void> {
     const buffered = this.#buffer;
     this.#buffer = [];
-    const { offline, delivery, metrics } = this.#deps;
+    const { drift, delivery, metrics } = this.#deps;
     const reports: DriftReport[] = [];
     const refused: Rejected<object>[] = [];
     for (const { context: at, ...compared } of buffered) {
@@ -112,7 +113,7 @@ export class CompareWithTraining implements DoFn<KV<string, WindowOfVersion>, Dr
         refused.push({ value: of, reason: messageOf(error) });
       }
     }
-    refused.push(...(await delivery.writeAll(reports, (part) => offline.writeDriftReports(part))));
+    refused.push(...(await delivery.writeAll(reports, (part) => drift.write(part))));
     if (refused.length > 0) {
       const timestamp = new Date(context.clock.now()).toISOString();
       await this.#deps.deadLetters.write(

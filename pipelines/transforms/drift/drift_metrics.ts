@@ -1,4 +1,4 @@
-import type { DriftReport } from '#feature_store/offline/offline_store';
+import type { DriftReport } from '#monitoring/drift/drift_report';
 import { Gauge, type Registry } from '#monitoring/metrics';
 
 const STATISTICS = { psi: 'psi', ks: 'ks', cramersV: 'cramers_v' } as const;

@@ -1,11 +1,12 @@
 import type { Delivery } from '#connectors/delivery';
 import { isRefusal } from '#connectors/failure_class';
-import type { JudgedPrediction, OfflineStore } from '#feature_store/offline/offline_store';
 import { binaryMetrics } from '#kernel/binary_metrics';
 import type { Logger } from '#monitoring/log';
 import { Gauge, type Registry } from '#monitoring/metrics';
 import type { DoFn, FinishBundleContext } from '#pipelines/engine/dofn';
+import type { JudgedPrediction } from '#pipelines/transforms/drift/drift_store';
 import type { ReferenceOf } from './compare_with_training.ts';
+import type { DriftStore } from './drift_store.ts';
 
 export interface JudgeSettings {
   /** Outcomes that were told so long ago still count, ms. */
@@ -15,7 +16,7 @@ export interface JudgeSettings {
 }
 
 export interface JudgeDeps {
-  readonly offline: Pick<OfflineStore, 'judgedPredictions'>;
+  readonly drift: Pick<DriftStore, 'judgedPredictions'>;
   readonly referenceOf: ReferenceOf;
   readonly delivery: Delivery;
   readonly registry: Registry;
@@ -67,9 +68,9 @@ export class JudgePredictions implements DoFn<number, never> {
   async finishBundle({ clock }: FinishBundleContext<never>): Promise<void> {
     if (!this.#isDue) return;
     this.#isDue = false;
-    const { offline, referenceOf, delivery, log } = this.#deps;
+    const { drift, referenceOf, delivery, log } = this.#deps;
     const sinceMs = clock.now() - this.#settings.performanceMs;
-    const judged = await delivery.run(() => offline.judgedPredictions(sinceMs, MOST_ROWS));
+    const judged = await delivery.run(() => drift.judgedPredictions(sinceMs, MOST_ROWS));
     for (const gauge of [this.#live, this.#reference, this.#judged]) gauge.reset();
     for (const rows of byVersion(judged)) {
       const [{ model, version: number }] = rows as readonly [JudgedPrediction];

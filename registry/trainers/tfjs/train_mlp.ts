@@ -2,9 +2,9 @@ import { type BinaryMetrics, binaryMetrics } from '#kernel/binary_metrics';
 import { workerEntry } from '#kernel/worker_entry';
 import { runWorkerJob } from '#kernel/worker_job';
 import { TrainingError } from '../../errors.ts';
+import { encodeRows, scoreRows, withExamples } from '../../evaluation/score.ts';
 import type { ModelPackage, ModelSignature } from '../../model_package.ts';
-import { encodeRows, scoreRows, withExamples } from '../score.ts';
-import { heldOutFrom, inputColumns, type TrainingTable } from '../training_table.ts';
+import { heldOutFrom, inputColumns, type TrainingTable } from '../../training_table.ts';
 import type { MlpJob, MlpProgress } from './mlp_worker.ts';
 import { MLP_INPUT, MLP_OUTPUT, type Mlp, mlpToOnnx } from './onnx_mlp.ts';
 

@@ -1,3 +1,4 @@
+import { account, transactions } from '#examples/fraud/features/transactions';
 import {
   count,
   distinct,
@@ -16,7 +17,6 @@ import {
 import { type Feature, field, sincePrevious } from '#feature_store/definitions/feature';
 import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import { type FeatureView, featureView } from '#feature_store/definitions/feature_view';
-import { account, transactions } from '#examples/fraud/features/transactions';
 import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '#kernel/time';
 
 // The features that a sequence of changes chooses from, each with the slow and obvious way to compute it.

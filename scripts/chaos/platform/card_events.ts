@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { OfflineDatabase } from '#cli/parts/offline_database';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { eventTime } from '#kernel/time';
 import { NOTHING, type Outcome } from './outcome.ts';
@@ -17,7 +17,7 @@ const FRAUD = { view: 'fraud', version: 1 };
 
 export interface Stores {
   readonly online: Pick<OnlineStore, 'read'>;
-  readonly offline: Pick<OfflineStore, 'rowsBetween'>;
+  readonly offline: Pick<OfflineDatabase, 'features'>;
 }
 
 interface CardEvent {
@@ -127,7 +127,7 @@ export class CardEvents {
     const range = { from: eventTime(this.#beginMs), to: eventTime(this.#beginMs + 60_000) };
     const found = new Map<string, Map<number, number>>();
     for (let after: FeatureRow | undefined; ; ) {
-      const rows = await offline.rowsBetween(FRAUD, range, { limit: PAGE, after });
+      const rows = await offline.features.rowsBetween(FRAUD, range, { limit: PAGE, after });
       for (const { entityKey, eventTime: at, values } of rows) {
         const times = found.get(entityKey) ?? new Map<number, number>();
         found.set(entityKey, times.set(at, Number(values.count_7d)));

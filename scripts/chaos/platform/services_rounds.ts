@@ -1,17 +1,17 @@
-import { projectRoot } from '#kernel/project_root';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { PlatformConfig } from '#cli/project/platform_config';
+import { createOfflineDatabase, type OfflineDatabase } from '#cli/parts/offline_database';
+import { loadPlatformConfig, type PlatformConfig } from '#cli/project/platform_config';
 import { loadProject } from '#cli/project/project';
 import type { Role } from '#cli/terminal/choices';
 import { createBroker } from '#connectors/catalog';
 import type { Broker } from '#connectors/connector';
 import { createRedis } from '#connectors/redis/client';
-import { createOfflineStore, createOnlineStore } from '#feature_store/config';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
+import { createOnlineStore } from '#feature_store/config';
 import type { OnlineStore } from '#feature_store/online/online_store';
+import { projectRoot } from '#kernel/project_root';
 import { systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import type { ManagedProcess, RunningServer } from '../../services/managed_process.ts';
@@ -34,7 +34,7 @@ export class ServicesPlatform {
   readonly #gateway: string;
   readonly #config: PlatformConfig;
   readonly #online: OnlineStore;
-  readonly #offline: OfflineStore;
+  readonly #offline: OfflineDatabase;
   readonly #broker: Broker;
   #rounds = 0;
 
@@ -45,7 +45,7 @@ export class ServicesPlatform {
     gateway: string;
     config: PlatformConfig;
     online: OnlineStore;
-    offline: OfflineStore;
+    offline: OfflineDatabase;
     broker: Broker;
   }) {
     this.#folder = parts.folder;
@@ -87,7 +87,7 @@ export class ServicesPlatform {
     const config = await loadProject({ ...env, ...data });
     const deps = { log: silentLogger, clock: systemClock, views: config.catalog.views };
     const online = createOnlineStore(deps, config.onlineStore);
-    const offline = createOfflineStore(deps, config.offlineStore);
+    const offline = createOfflineDatabase(deps, config.offlineStore);
     const broker = createBroker(deps, config.broker);
     const { signal } = new AbortController();
     for (const part of [online, offline, broker]) await part.start(signal);

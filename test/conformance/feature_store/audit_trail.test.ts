@@ -2,24 +2,24 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { PgliteExecutor } from '#feature_store/offline/pglite_executor';
-import { SqlOfflineStore } from '#feature_store/offline/sql_store';
+import { sqlOfflineDatabase } from '#cli/parts/offline_database';
+import { PgliteExecutor } from '#feature_store/database/pglite_executor';
 import { silentLogger } from '#monitoring/log';
 
 // Somebody who may do anything in the database, and uses it.
 
 const directory = mkdtempSync(join(tmpdir(), 'audit-'));
 const sql = new PgliteExecutor(directory);
-const store = new SqlOfflineStore({ sql, log: silentLogger }, 'pglite');
+const store = sqlOfflineDatabase({ sql, log: silentLogger }, 'pglite');
 beforeAll(async () => {
   await store.start();
   for (const version of [1, 2, 3, 4]) {
-    await store.writeModelAudit({
+    await store.modelAudit.write({
       ...{ model: 'fraud', version, action: 'promote', stage: 'Production', replaced: undefined, by: 'ann' },
       ...{ reason: 'better', gates: [], metrics: { auc: 0.9 }, atMs: Date.UTC(2026, 0, version) },
     });
   }
-  await store.appendRouting({
+  await store.routing.append({
     model: 'fraud',
     revision: 1,
     atMs: 0,
@@ -51,7 +51,7 @@ async function tampered(change: string): Promise<readonly string[]> {
       await sql.query(`ALTER TABLE ${table} DISABLE TRIGGER ALL`);
     }
     await sql.query(change);
-    return (await store.verifyAuditTrail()).problems;
+    return (await store.auditTrail.verify()).problems;
   } finally {
     await sql.query('ROLLBACK');
   }
@@ -91,13 +91,13 @@ test.each([
 });
 
 test('the newest entry and its row taken away: whoever kept the head sees it', async () => {
-  const { head } = await store.verifyAuditTrail();
+  const { head } = await store.auditTrail.verify();
   await sql.query('BEGIN');
   for (const table of ['model_routing', 'audit_trail']) await sql.query(`ALTER TABLE ${table} DISABLE TRIGGER ALL`);
   await sql.query('DELETE FROM model_routing');
   await sql.query(`DELETE FROM audit_trail WHERE source = 'model_routing'`);
-  expect((await store.verifyAuditTrail()).problems).toEqual([]);
-  expect((await store.verifyAuditTrail(head)).problems).toEqual([`no entry has the hash ${head} any more`]);
+  expect((await store.auditTrail.verify()).problems).toEqual([]);
+  expect((await store.auditTrail.verify(head)).problems).toEqual([`no entry has the hash ${head} any more`]);
   await sql.query('ROLLBACK');
-  expect((await store.verifyAuditTrail(head)).problems).toEqual([]);
+  expect((await store.auditTrail.verify(head)).problems).toEqual([]);
 });

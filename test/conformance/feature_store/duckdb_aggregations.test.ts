@@ -1,16 +1,13 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { z } from 'zod';
-import { emptyEntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
+import { emptyEntityState } from '#feature_store/aggregation/entity_state';
+import { ViewComputation } from '#feature_store/aggregation/view_computation';
 import * as catalog from '#feature_store/definitions/aggregations';
-import {
-  AGGREGATIONS,
-  type Aggregation,
-  type EventFields,
-  type WindowFeature,
-} from '#feature_store/definitions/feature';
+import { AGGREGATIONS, type Aggregation, type WindowFeature } from '#feature_store/definitions/feature';
 import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import { featureView } from '#feature_store/definitions/feature_view';
+import type { EventFields } from '#feature_store/definitions/source';
 import { entity, eventSource } from '#feature_store/definitions/source';
 import { Random } from '#kernel/random';
 import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '#kernel/time';

@@ -3,14 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { type OfflineDatabase, sqlOfflineDatabase } from '#cli/parts/offline_database';
 import { createFileSystems } from '#connectors/files/file_systems';
+import { PgliteExecutor } from '#feature_store/database/pglite_executor';
 import { entityKeyFromId } from '#feature_store/definitions/entity_key';
 import { asOf, field } from '#feature_store/definitions/feature';
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import { featureService } from '#feature_store/definitions/feature_service';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
-import { PgliteExecutor } from '#feature_store/offline/pglite_executor';
-import { SqlOfflineStore } from '#feature_store/offline/sql_store';
 import { type LabelOrigin, loadLabels } from '#feature_store/retrieval/labels';
 import { buildTrainingSet } from '#feature_store/retrieval/training_set';
 import { DAY_MS, eventTime, HOUR_MS, processingTime, SECOND_MS } from '#kernel/time';
@@ -113,13 +113,13 @@ const labels = fc.array(
 );
 
 let duck: Duck;
-let store: SqlOfflineStore;
+let store: OfflineDatabase;
 let executor: PgliteExecutor;
 let folder: string;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'joins-'));
   executor = new PgliteExecutor(join(folder, 'pglite'));
-  store = new SqlOfflineStore({ sql: executor, log: silentLogger }, 'pglite');
+  store = sqlOfflineDatabase({ sql: executor, log: silentLogger }, 'pglite');
   duck = await Duck.open();
   await store.start();
 }, 120_000);
@@ -272,7 +272,7 @@ const ORIGINS: readonly Origin[] = [
         ...{ labelId: `l${index}`, entityKey: accountKey(views.forever, key), label: index % 2 },
         eventTime: eventTime(Number(atUs / 1_000n)),
       }));
-      await store.writeLabels(`outcomes_${run}`, found);
+      await store.labels.write(`outcomes_${run}`, found);
       await duck.load(
         'sent',
         { label_id: 'VARCHAR', key: 'VARCHAR', us: 'BIGINT' },
@@ -308,7 +308,7 @@ async function write(list: readonly Write[], views: Readonly<Record<ViewName, Fe
       computedAt: processingTime(computedMs),
       values: { [`v_${name}`]: value, [`at_${name}`]: atMs },
     };
-    await store.write([row]);
+    await store.features.write([row]);
   }
 }
 
@@ -332,7 +332,11 @@ test.each(ORIGINS)(
           features: VIEW_NAMES.map((name) => ({ view: views[name], names: [`v_${name}`, `age_${name}`] })),
         });
         const found = await loadLabels({ offline: store, fileSystemOf: createFileSystems() }, origin, service, RANGE);
-        const { rows } = await buildTrainingSet(store, { service, labels: origin, range: RANGE, knownAtLabel }, found);
+        const { rows } = await buildTrainingSet(
+          store.features,
+          { service, labels: origin, range: RANGE, knownAtLabel },
+          found,
+        );
         const got = new Map(rows.map(({ labelId, eventTime: at, values }) => [labelId, { moment_ms: at, ...values }]));
         for (const name of VIEW_NAMES) {
           const sql = knownAtLabel ? knownAtLabelSql(moments, name) : asofSql(moments, name);
@@ -372,7 +376,7 @@ test('a join by what was known at one time is the ASOF JOIN of what had been com
       for (const name of VIEW_NAMES) {
         const view = views[name];
         const query = { view, ttlMs: view.ttlMs, knownBy: processingTime(knownMs) };
-        const got = await store.pointInTimeJoin(moments, query);
+        const got = await store.features.pointInTimeJoin(moments, query);
         const sql = asofSql(`SELECT label_id, key, ${MOMENT_SQL} FROM sent`, name, `computed_ms <= ${knownMs}`);
         for (const { label_id: labelId, ...values } of await duck.query(sql)) {
           const value = got[Number(labelId)]?.[`v_${name}`] ?? null;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { expect, test } from '@jest/globals';
 import { ttlsOf } from '#feature_store/config';
-import { PgliteExecutor } from '#feature_store/offline/pglite_executor';
+import { PgliteExecutor } from '#feature_store/database/pglite_executor';
 import { MemoryOnlineStore } from '#feature_store/online/memory_store';
 import { systemClock } from '#kernel/time';
 import { keyOf } from '../../support/entity_keys.ts';

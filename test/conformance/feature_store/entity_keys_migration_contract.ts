@@ -1,11 +1,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { pino } from 'pino';
-import type { SqlExecutor } from '#feature_store/offline/sql_executor';
-import { SqlOfflineStore } from '#feature_store/offline/sql_store';
+import { sqlOfflineDatabase } from '#cli/parts/offline_database';
+import { userActivityV1 } from '#examples/activity/features/user_activity';
 import { fraudView } from '#examples/fraud/features/fraud';
 import { sensorView } from '#examples/sensors/features/sensors';
-import { userActivityV1 } from '#examples/activity/features/user_activity';
+import type { SqlExecutor } from '#feature_store/database/sql_executor';
+import { SqlOfflineStore } from '#feature_store/offline/sql_store';
 import { assetPath } from '#kernel/project_root';
 import { eventTime } from '#kernel/time';
 import { keyOf } from '../../support/entity_keys.ts';
@@ -20,7 +21,7 @@ export function listeningLogger() {
   return { lines, log: pino({ level: 'info' }, { write: (line: string) => lines.push(JSON.parse(line)) }) };
 }
 
-const MIGRATIONS = assetPath('feature_store/offline/migrations');
+const MIGRATIONS = assetPath('feature_store/database/migrations');
 
 /** The schema as releases before entity keys left it, with what they wrote. */
 async function previousRelease(sql: SqlExecutor): Promise<void> {
@@ -92,7 +93,7 @@ export function describeEntityKeysMigration(name: string, open: () => Promise<Sq
         query: (text, parameters) => executor.query(text, parameters),
       };
       const { lines, log } = listeningLogger();
-      const store = new SqlOfflineStore({ sql, log, views: MIGRATED }, 'test');
+      const store = sqlOfflineDatabase({ sql, log, views: MIGRATED }, 'test');
       await store.start();
       try {
         const keys = async (view: string) =>
@@ -124,7 +125,7 @@ export function describeEntityKeysMigration(name: string, open: () => Promise<Sq
 
         const range = { from: eventTime(START), to: eventTime(START + 1) };
         const labels = async (source: string) =>
-          (await store.readLabels(source, range)).map(({ entityKey }) => entityKey);
+          (await store.labels.read(source, range)).map(({ entityKey }) => entityKey);
         expect(await labels('chargebacks')).toEqual([
           'account:x9',
           'account:a\\|b',
@@ -132,7 +133,7 @@ export function describeEntityKeysMigration(name: string, open: () => Promise<Sq
           'account:account:x9',
         ]);
         expect(await labels('unclear')).toEqual(['x9']);
-        const predicted = await store.listPredictions({ limit: 10 });
+        const predicted = await store.predictions.list({ limit: 10 });
         expect(Object.fromEntries(predicted.map(({ requestId, entityKey }) => [requestId, entityKey]))).toEqual({
           ...{ p1: 'account:x9', p2: 'account:\\#5', p3: undefined, p4: 'user:user:x9', p5: 'x9' },
         });
@@ -145,10 +146,17 @@ export function describeEntityKeysMigration(name: string, open: () => Promise<Sq
         ]);
 
         // One x9 goes, the other stays.
-        expect(await store.eraseEntity(keyOf('x9', 'user'), false)).toMatchObject({ featureRows: 1, predictions: 0 });
-        expect(await store.eraseEntity(keyOf('x9'), true)).toMatchObject({ featureRows: 2, predictions: 1, labels: 1 });
+        expect(await store.subjects.erase(keyOf('x9', 'user'), false)).toMatchObject({
+          featureRows: 1,
+          predictions: 0,
+        });
+        expect(await store.subjects.erase(keyOf('x9'), true)).toMatchObject({
+          featureRows: 2,
+          predictions: 1,
+          labels: 1,
+        });
         // A second start renames nothing again.
-        await new SqlOfflineStore({ sql, log, views: MIGRATED }, 'test').start();
+        await sqlOfflineDatabase({ sql, log, views: MIGRATED }, 'test').start();
         expect(await keys('fraud')).toEqual(accounts);
       } finally {
         await store.stop();

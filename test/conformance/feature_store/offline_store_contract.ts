@@ -4,17 +4,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import type { OfflineDatabase } from '#cli/parts/offline_database';
 import { createFileSystems } from '#connectors/files/file_systems';
-import { emptyEntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
+import { fraudView } from '#examples/fraud/features/fraud';
+import { emptyEntityState } from '#feature_store/aggregation/entity_state';
+import { ViewComputation } from '#feature_store/aggregation/view_computation';
+import { checkDefinitions } from '#feature_store/definition_store/check_definitions';
 import { count } from '#feature_store/definitions/aggregations';
 import { type ViewData, viewData } from '#feature_store/definitions/definition_data';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { field } from '#feature_store/definitions/feature';
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
-import { checkDefinitions } from '#feature_store/offline/check_definitions';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { exportRows, importRows } from '#feature_store/offline/row_files';
-import { fraudView } from '#examples/fraud/features/fraud';
 import { DAY_MS, eventTime, HOUR_MS, processingTime } from '#kernel/time';
 import { keyOf } from '../../support/entity_keys.ts';
 import { testView } from '../../support/test_view.ts';
@@ -23,9 +24,9 @@ const START = Date.UTC(2026, 4, 30);
 const at = (hours: number) => eventTime(START + hours * HOUR_MS);
 
 /** What every offline store must do. */
-export function describeOfflineStore(name: string, open: () => Promise<OfflineStore>): void {
+export function describeOfflineStore(name: string, open: () => Promise<OfflineDatabase>): void {
   describe(`${name} keeps the contract of an offline store`, () => {
-    let store: OfflineStore;
+    let store: OfflineDatabase;
     beforeAll(async () => {
       store = await open();
     }, 180_000);
@@ -46,11 +47,11 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       for (const hours of [0, 5, 40 * 24]) {
         // Not every entity has been seen lately.
         const seen = keys.filter((_, index) => hours === 0 || index % (hours === 5 ? 2 : 3) === 0);
-        await store.write(seen.map((key) => row(view, key, hours, hours)));
+        await store.features.write(seen.map((key) => row(view, key, hours, hours)));
       }
       const newest: FeatureRow[] = [];
       for (let after: EntityKey | undefined; ; after = newest.at(-1)?.entityKey) {
-        const page = await store.newestRows(
+        const page = await store.features.newestRows(
           { view, version: 1 },
           { limit: 10, ...(after === undefined ? {} : { after }) },
         );
@@ -65,8 +66,13 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
 
     test('the newest rows of some entities; those without one are left out', async () => {
       const view = randomUUID();
-      await store.write([row(view, 'a', 0, 1), row(view, 'a', 3, 2), row(view, 'b', 1, 3), row(view, 'c', 1, 4)]);
-      const found = await store.newestOf(
+      await store.features.write([
+        row(view, 'a', 0, 1),
+        row(view, 'a', 3, 2),
+        row(view, 'b', 1, 3),
+        row(view, 'c', 1, 4),
+      ]);
+      const found = await store.features.newestOf(
         { view, version: 1 },
         ['b', 'nobody', 'a', 'a'].map((id) => keyOf(id)),
       );
@@ -90,16 +96,16 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
         probabilities: { fraud: 0.75, legitimate: 0.25 },
         predictedAtMs: START + index,
       });
-      await store.writePredictions([0, 1, 2, 3].map(prediction));
+      await store.predictions.write([0, 1, 2, 3].map(prediction));
       const ids = async (filter: object) =>
-        (await store.listPredictions({ limit: 10, modelName: model, ...filter })).map(
+        (await store.predictions.list({ limit: 10, modelName: model, ...filter })).map(
           ({ predictedAtMs }) => predictedAtMs - START,
         );
       expect(await ids({})).toEqual([2, 1, 0]);
       expect(await ids({ limit: 1 })).toEqual([2]);
       expect(await ids({ entityKeys: [keyOf('even'), keyOf('odd')] })).toEqual([2, 0]);
       expect(await ids({ sinceMs: START + 1 })).toEqual([2, 1]);
-      expect(await store.listPredictions({ limit: 1, modelName: model })).toEqual([prediction(2)]);
+      expect(await store.predictions.list({ limit: 1, modelName: model })).toEqual([prediction(2)]);
     });
 
     test('rows leave as Parquet, and come back the same', async () => {
@@ -127,21 +133,24 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
           });
         }
       }
-      await store.write(rows);
+      await store.features.write(rows);
       const range = { from: at(-24), to: at(24 * 10) };
       const page = { limit: 1_000, after: undefined };
-      const before = await store.rowsBetween(view, range, page);
+      const before = await store.features.rowsBetween(view, range, page);
       expect(before).toHaveLength(rows.length);
       const fileSystemOf = createFileSystems();
-      expect(await exportRows(store, view, range, { out: folder, fileSystemOf })).toEqual({ files: 4, rows: 60 });
+      expect(await exportRows(store.features, view, range, { out: folder, fileSystemOf })).toEqual({
+        files: 4,
+        rows: 60,
+      });
       const copy = { ...view, view: randomUUID() };
       renameSync(join(folder, viewId(view)), join(folder, viewId(copy)));
-      expect(await importRows(store, copy, { from: folder, fileSystemOf })).toEqual({ files: 4, rows: 60 });
-      const after = await store.rowsBetween(copy, range, page);
+      expect(await importRows(store.features, copy, { from: folder, fileSystemOf })).toEqual({ files: 4, rows: 60 });
+      const after = await store.features.rowsBetween(copy, range, page);
       expect(after.map((row) => ({ ...row, view: view.view }))).toEqual(before);
-      await expect(importRows(store, { ...view, view: 'none' }, { from: folder, fileSystemOf })).rejects.toThrow(
-        /no file matches/,
-      );
+      await expect(
+        importRows(store.features, { ...view, view: 'none' }, { from: folder, fileSystemOf }),
+      ).rejects.toThrow(/no file matches/);
       rmSync(folder, { recursive: true });
     });
 
@@ -149,24 +158,28 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       const view = randomUUID();
       const years = 24 * 365;
       const before = at(-20 * years);
-      await store.deleteBefore(before, false);
-      await store.write([row(view, 'a', -30 * years, 1), row(view, 'a', -30 * years + 1, 2), row(view, 'a', 0, 3)]);
+      await store.retention.deleteBefore(before, false);
+      await store.features.write([
+        row(view, 'a', -30 * years, 1),
+        row(view, 'a', -30 * years + 1, 2),
+        row(view, 'a', 0, 3),
+      ]);
       const labels = [-30 * years, 0].map((hours, index) => ({
         labelId: `${view}-${index}`,
         entityKey: keyOf('a'),
         eventTime: at(hours),
         label: 1,
       }));
-      await store.writeLabels(view, labels);
+      await store.labels.write(view, labels);
       const statistics = { rows: 1, nulls: 0, mean: 1, stddev: 0, min: 1, max: 1, quantiles: [], top: [], sampled: 1 };
       const ofWindow = { view, version: 1, feature: 'value', windowMs: HOUR_MS, statistics };
-      await store.writeStatistics([-30 * years, 0].map((hours) => ({ ...ofWindow, windowStartMs: at(hours) })));
+      await store.statistics.write([-30 * years, 0].map((hours) => ({ ...ofWindow, windowStartMs: at(hours) })));
       const expired = { featureRows: 2, predictions: 0, feedback: 0, labels: 1, statistics: 1, driftReports: 0 };
-      expect(await store.deleteBefore(before, true)).toEqual(expired);
-      expect(await store.countRows({ view, version: 1 })).toBe(3);
-      expect(await store.deleteBefore(before, false)).toEqual(expired);
-      expect(await store.countRows({ view, version: 1 })).toBe(1);
-      expect(await store.deleteBefore(before, false)).toEqual({
+      expect(await store.retention.deleteBefore(before, true)).toEqual(expired);
+      expect(await store.features.countRows({ view, version: 1 })).toBe(3);
+      expect(await store.retention.deleteBefore(before, false)).toEqual(expired);
+      expect(await store.features.countRows({ view, version: 1 })).toBe(1);
+      expect(await store.retention.deleteBefore(before, false)).toEqual({
         featureRows: 0,
         predictions: 0,
         feedback: 0,
@@ -174,20 +187,20 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
         statistics: 0,
         driftReports: 0,
       });
-      await store.write([row(view, 'a', -30 * years, 1)]);
-      expect(await store.countRows({ view, version: 1 })).toBe(2);
-      expect(await store.deleteBefore(before, false)).toMatchObject({ featureRows: 1 });
+      await store.features.write([row(view, 'a', -30 * years, 1)]);
+      expect(await store.features.countRows({ view, version: 1 })).toBe(2);
+      expect(await store.retention.deleteBefore(before, false)).toMatchObject({ featureRows: 1 });
     });
 
     test('writing again changes nothing; an older computation never replaces a newer one', async () => {
       const view = randomUUID();
       const rows = [row(view, 'a', 0, 1), row(view, 'a', 1, 2), row(view, 'b', 0, 3), row(view, 'b', 0, 4, 5)];
-      await store.write(rows);
-      await store.write(rows);
-      await store.write([row(view, 'b', 0, 99, -5)]);
-      expect(await store.countRows({ view, version: 1 })).toBe(3);
+      await store.features.write(rows);
+      await store.features.write(rows);
+      await store.features.write([row(view, 'b', 0, 99, -5)]);
+      expect(await store.features.countRows({ view, version: 1 })).toBe(3);
       const moments = [{ entityKey: keyOf('b'), eventTime: at(2) }];
-      const [joined] = await store.pointInTimeJoin(moments, { view: { view, version: 1 } });
+      const [joined] = await store.features.pointInTimeJoin(moments, { view: { view, version: 1 } });
       expect(joined?.value).toBe(4);
     });
 
@@ -211,7 +224,7 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
             const held = versions.get(`${key}${hours}`) ?? [];
             versions.set(`${key}${hours}`, held);
             const last = held.at(-1);
-            await store.write([candidate]);
+            await store.features.write([candidate]);
             if (last?.values.value === value) continue;
             if (last?.computedAt === candidate.computedAt) held.pop();
             held.push(candidate);
@@ -220,7 +233,7 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
             [0, 1, 2, 3].map((hours) => ({ entityKey: keyOf(key), eventTime: at(hours) })),
           );
           const by = processingTime(START + 10 * DAY_MS + knownBy);
-          const joined = await store.pointInTimeJoin(moments, { view: { view, version: 1 }, knownBy: by });
+          const joined = await store.features.pointInTimeJoin(moments, { view: { view, version: 1 }, knownBy: by });
           const expected = moments.map(
             ({ entityKey, eventTime: momentMs }) =>
               [...versions.values()]
@@ -229,7 +242,7 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
                 .sort((x, y) => y.eventTime - x.eventTime || y.computedAt - x.computedAt)[0]?.values,
           );
           expect(joined).toEqual(expected);
-          const now1 = await store.pointInTimeJoin(moments, { view: { view, version: 1 } });
+          const now1 = await store.features.pointInTimeJoin(moments, { view: { view, version: 1 } });
           const newest = moments.map(
             ({ entityKey, eventTime: momentMs }) =>
               [...versions.values()]
@@ -265,7 +278,7 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
               if (held === undefined || held.computedAt <= candidate.computedAt)
                 unique.set(`${key}${hours}`, candidate);
             }
-            await store.write([...unique.values()]);
+            await store.features.write([...unique.values()]);
             const known = knownBy === undefined ? undefined : processingTime(START + 10 * DAY_MS + knownBy);
             const ttlMs = ttlHours === undefined ? undefined : ttlHours * HOUR_MS;
             // Rows are computed ten days after the first of them: some moments come before.
@@ -274,7 +287,7 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
               eventTime: at(hours * 3 + computed),
             }));
             const query = { view: { view, version: 1 }, ttlMs, knownBy: known, knownAtMoment };
-            const joined = await store.pointInTimeJoin(moments, query);
+            const joined = await store.features.pointInTimeJoin(moments, query);
             const expected = moments.map(
               ({ entityKey, eventTime: momentMs }) =>
                 [...unique.values()]
@@ -300,16 +313,20 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
         label: hours / 2,
         ...(hours === 2 ? {} : { request: { amount: hours, kind: "it's", none: null } }),
       }));
-      await store.writeLabels(source, labels);
+      await store.labels.write(source, labels);
       const range = { from: at(1), to: at(3) };
       const byTime = [labels[1], labels[2]];
-      expect(await store.readLabels(source, range)).toEqual(byTime);
+      expect(await store.labels.read(source, range)).toEqual(byTime);
       const query = `SELECT label_id, entity_key, event_time, label, 'x' AS kind FROM labels WHERE source = '${source}'`;
-      expect(await store.queryLabels(query, range, fraudView)).toEqual(
+      expect(await store.labels.query(query, range, fraudView)).toEqual(
         byTime.map((label) => ({ ...label, request: { kind: 'x' } })),
       );
       await expect(
-        store.queryLabels('SELECT now() AS event_time', { from: at(0), to: eventTime(Date.now() + DAY_MS) }, fraudView),
+        store.labels.query(
+          'SELECT now() AS event_time',
+          { from: at(0), to: eventTime(Date.now() + DAY_MS) },
+          fraudView,
+        ),
       ).rejects.toThrow(/row 0 of the label query needs entity_key/);
     });
 
@@ -325,11 +342,11 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       ] as const;
       for (const [time, expected] of times) {
         const query = `SELECT 'a' AS account_id, ${time} AS event_time, 1 AS label`;
-        const [label] = await store.queryLabels(query, range, fraudView);
+        const [label] = await store.labels.query(query, range, fraudView);
         expect([time, label?.eventTime]).toEqual([time, expected]);
       }
       expect(
-        await store.readHistory("SELECT timestamp '2026-05-30 12:00' AS at, 'e' AS id", {
+        await store.history.read("SELECT timestamp '2026-05-30 12:00' AS at, 'e' AS id", {
           ...{ timestampField: 'at', idField: 'id', after: { time: '2026-05-30T12:00:00Z', id: 'd' }, limit: 2 },
         }),
       ).toHaveLength(1);
@@ -338,7 +355,7 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
     test('a row exactly as old as the ttl is joined, an older one is not; ttl 0 joins rows of any age', async () => {
       const view = randomUUID();
       const entityKey = keyOf('a');
-      await store.write([
+      await store.features.write([
         {
           ...{ view, version: 1, entityKey, eventTime: at(0), computedAt: processingTime(Date.now()) },
           values: { v: 1 },
@@ -346,7 +363,7 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       ]);
       const valuesAt = async (ms: number, ttlMs: number) => {
         const moments = [{ entityKey, eventTime: eventTime(at(0) + ms) }];
-        const [found] = await store.pointInTimeJoin(moments, { view: { view, version: 1 }, ttlMs });
+        const [found] = await store.features.pointInTimeJoin(moments, { view: { view, version: 1 }, ttlMs });
         return found?.v;
       };
       expect(await valuesAt(-1, 5_000)).toBeUndefined();
@@ -362,7 +379,7 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       const found: number[] = [];
       let after: { time: string; id: string } | undefined;
       for (;;) {
-        const page = await store.readHistory(query, { timestampField: 'at', idField: 'id', after, limit: 4 });
+        const page = await store.history.read(query, { timestampField: 'at', idField: 'id', after, limit: 4 });
         if (page.length === 0) break;
         found.push(...page.map(({ n }) => n as number));
         const last = page.at(-1);
@@ -390,11 +407,11 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
           sampled: 2,
         },
       });
-      await store.writeStatistics([of(0, 'a', 1), of(1, 'a', 2), of(1, 'b', 3)]);
-      await store.writeStatistics([of(1, 'a', 4)]);
-      expect(await store.listStatistics({ view, limit: 10 })).toEqual([of(1, 'a', 4), of(1, 'b', 3), of(0, 'a', 1)]);
-      expect(await store.listStatistics({ view, feature: 'a', toMs: at(1), limit: 10 })).toEqual([of(0, 'a', 1)]);
-      expect(await store.listStatistics({ view, fromMs: at(1), limit: 1 })).toEqual([of(1, 'a', 4)]);
+      await store.statistics.write([of(0, 'a', 1), of(1, 'a', 2), of(1, 'b', 3)]);
+      await store.statistics.write([of(1, 'a', 4)]);
+      expect(await store.statistics.list({ view, limit: 10 })).toEqual([of(1, 'a', 4), of(1, 'b', 3), of(0, 'a', 1)]);
+      expect(await store.statistics.list({ view, feature: 'a', toMs: at(1), limit: 10 })).toEqual([of(0, 'a', 1)]);
+      expect(await store.statistics.list({ view, fromMs: at(1), limit: 1 })).toEqual([of(1, 'a', 4)]);
     });
 
     test('what became of models is listed, newest first', async () => {
@@ -411,31 +428,31 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
         metrics: { auc: 0.9 },
         atMs: START + version,
       });
-      for (const version of [1, 2, 3]) await store.writeModelAudit(entry(version));
-      expect(await store.listModelAudit(model, 2)).toEqual([entry(3), entry(2)]);
+      for (const version of [1, 2, 3]) await store.modelAudit.write(entry(version));
+      expect(await store.modelAudit.list(model, 2)).toEqual([entry(3), entry(2)]);
     });
 
     test('what was done by whom is one chain, whoever adds to it at the same time', async () => {
       const model = randomUUID();
-      const before = await store.verifyAuditTrail();
+      const before = await store.auditTrail.verify();
       const adding = Array.from({ length: 20 }, (_, index) =>
         index % 2 === 0
-          ? store.writeModelAudit({
+          ? store.modelAudit.write({
               ...{ model, version: index, action: 'promote', stage: 'Production', replaced: undefined, by: 'ann' },
               ...{ reason: 'better', gates: [], metrics: {}, atMs: START + index },
             })
-          : store.appendRouting({ model, revision: index, atMs: START, by: 'bob', reason: 'try', state: {} }),
+          : store.routing.append({ model, revision: index, atMs: START, by: 'bob', reason: 'try', state: {} }),
       );
       await Promise.all(adding);
       // What is there already adds nothing.
-      await store.appendRouting({ model, revision: 1, atMs: START, by: 'eve', reason: 'try', state: {} });
-      const after = await store.verifyAuditTrail(before.head);
+      await store.routing.append({ model, revision: 1, atMs: START, by: 'eve', reason: 'try', state: {} });
+      const after = await store.auditTrail.verify(before.head);
       expect(after).toEqual({
         entries: before.entries + 20,
         head: expect.stringMatching(/^[0-9a-f]{64}$/),
         problems: [],
       });
-      expect((await store.verifyAuditTrail('00ff')).problems).toEqual(['no entry has the hash 00ff any more']);
+      expect((await store.auditTrail.verify('00ff')).problems).toEqual(['no entry has the hash 00ff any more']);
     });
 
     test('changes of routing: one of each revision, the newest holds, all are listed', async () => {
@@ -444,10 +461,10 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
         ...{ model, revision, atMs: START + revision, by: 'ada', reason: `change ${revision}` },
         state: { routing: null, canary: { version: revision } },
       });
-      for (const revision of [1, 2, 3]) expect(await store.appendRouting(change(revision))).toBe(true);
-      expect(await store.appendRouting({ ...change(3), by: 'bob' })).toBe(false);
-      expect((await store.readRouting()).filter((row) => row.model === model)).toEqual([change(3)]);
-      expect(await store.listRouting(model, 2)).toEqual([change(3), change(2)]);
+      for (const revision of [1, 2, 3]) expect(await store.routing.append(change(revision))).toBe(true);
+      expect(await store.routing.append({ ...change(3), by: 'bob' })).toBe(false);
+      expect((await store.routing.read()).filter((row) => row.model === model)).toEqual([change(3)]);
+      expect(await store.routing.list(model, 2)).toEqual([change(3), change(2)]);
     });
 
     test('outcomes of an experiment are summed by entity; the newest word about a prediction counts', async () => {
@@ -462,16 +479,16 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
         entityKey: index % 5 === 0 ? undefined : keyOf(`user-${index % 20}`, 'user'),
         ...{ features: {}, prediction: index % 2 === 0 ? 'yes' : 'no', predictedAtMs: START },
       }));
-      await store.writePredictions(predictions);
+      await store.predictions.write(predictions);
       const answered = predictions.filter((_, index) => index % 4 !== 0);
       const feedback = answered.map(({ predictionId, rowIndex }, index) => ({
         ...{ predictionId, rowIndex, label: 'yes', receivedAtMs: START + 1 },
         value: index % 3,
       }));
       const [first] = feedback as [(typeof feedback)[number]];
-      await store.writeFeedback([...feedback, { ...first, value: 50 }]);
-      await store.writeFeedback([first]);
-      await store.writeFeedback([{ ...first, value: 99, receivedAtMs: START }]);
+      await store.feedback.write([...feedback, { ...first, value: 50 }]);
+      await store.feedback.write([first]);
+      await store.feedback.write([{ ...first, value: 99, receivedAtMs: START }]);
       const told = new Map(feedback.map((each) => [`${each.predictionId}#${each.rowIndex}`, each.value]));
       for (const outcome of ['value', 'correct'] as const) {
         const expected = variants.map((variant) => {
@@ -497,11 +514,11 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
             product: sum(({ n, total }) => n * total),
           };
         });
-        const found = await store.experimentOutcomes({ model, experiment: 'lift', outcome });
+        const found = await store.feedback.experimentOutcomes({ model, experiment: 'lift', outcome });
         expect([...found].reverse()).toEqual(expected);
       }
       const later = { model, experiment: 'lift', outcome: 'value', sinceMs: START + 1 } as const;
-      expect(await store.experimentOutcomes(later)).toEqual([]);
+      expect(await store.feedback.experimentOutcomes(later)).toEqual([]);
     });
 
     test('an entity that is erased is gone everywhere, once that is wanted; others stay', async () => {
@@ -512,28 +529,33 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
           values: { n: hours },
         })),
       );
-      await store.write(rows);
+      await store.features.write(rows);
       const predictions = [gone, stays].map((entityKey) => ({
         ...{ predictionId: entityKey, requestId: entityKey, rowIndex: 0 },
         ...{ modelName: model, modelVersion: 1, entityKey },
         ...{ features: {}, prediction: 'yes', predictedAtMs: START },
       }));
-      await store.writePredictions(predictions);
-      await store.writeFeedback(
+      await store.predictions.write(predictions);
+      await store.feedback.write(
         predictions.map(({ predictionId }) => ({ predictionId, rowIndex: 0, label: 'no', receivedAtMs: START })),
       );
-      await store.writeLabels(model, [
+      await store.labels.write(model, [
         { labelId: gone, entityKey: gone, eventTime: at(0), label: 1 },
         { labelId: stays, entityKey: stays, eventTime: at(0), label: 0 },
       ]);
       const all = { featureRows: 2, predictions: 1, feedback: 1, labels: 1 };
-      expect(await store.eraseEntity(gone, true)).toEqual(all);
-      expect(await store.eraseEntity(gone, false)).toEqual(all);
-      expect(await store.eraseEntity(gone, false)).toEqual({ featureRows: 0, predictions: 0, feedback: 0, labels: 0 });
-      expect((await store.listPredictions({ limit: 10, modelName: model })).map(({ entityKey }) => entityKey)).toEqual([
-        stays,
-      ]);
-      expect(await store.eraseEntity(stays, true)).toEqual(all);
+      expect(await store.subjects.erase(gone, true)).toEqual(all);
+      expect(await store.subjects.erase(gone, false)).toEqual(all);
+      expect(await store.subjects.erase(gone, false)).toEqual({
+        featureRows: 0,
+        predictions: 0,
+        feedback: 0,
+        labels: 0,
+      });
+      expect((await store.predictions.list({ limit: 10, modelName: model })).map(({ entityKey }) => entityKey)).toEqual(
+        [stays],
+      );
+      expect(await store.subjects.erase(stays, true)).toEqual(all);
     });
 
     test('entities of two types with one id are two, in rows, joins, predictions, labels and erasure', async () => {
@@ -541,30 +563,35 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       const keys = ['', '|', '\\', '#5', ':x', '{}', '%', '_', "'", 'é'].flatMap((end) =>
         ['user', 'account'].map((entity) => keyOf(`${id}${end}`, entity)),
       );
-      await store.write(keys.map((entityKey, index) => ({ ...row(view, 'x', 0, index), entityKey })));
-      await store.writePredictions(
+      await store.features.write(keys.map((entityKey, index) => ({ ...row(view, 'x', 0, index), entityKey })));
+      await store.predictions.write(
         keys.map((entityKey, rowIndex) => ({
           ...{ predictionId: id, requestId: id, rowIndex, modelName: view, modelVersion: 1, entityKey, features: {} },
           prediction: 'yes',
           predictedAtMs: START,
         })),
       );
-      await store.writeLabels(
+      await store.labels.write(
         view,
         keys.map((entityKey, index) => ({ labelId: `${index}`, entityKey, eventTime: at(1), label: index })),
       );
       const moments = keys.map((entityKey) => ({ entityKey, eventTime: at(1) }));
       const joined = async () =>
-        (await store.pointInTimeJoin(moments, { view: { view, version: 1 } })).map((values) => values?.value);
+        (await store.features.pointInTimeJoin(moments, { view: { view, version: 1 } })).map((values) => values?.value);
       expect(await joined()).toEqual(keys.map((_, index) => index));
       for (const key of keys.slice(0, 6)) {
-        expect(await store.eraseEntity(key, false)).toEqual({ featureRows: 1, predictions: 1, feedback: 0, labels: 1 });
+        expect(await store.subjects.erase(key, false)).toEqual({
+          featureRows: 1,
+          predictions: 1,
+          feedback: 0,
+          labels: 1,
+        });
       }
       expect(await joined()).toEqual(keys.map((_, index) => (index < 6 ? undefined : index)));
       const left = keys.slice(6);
-      const predicted = await store.listPredictions({ limit: 100, modelName: view });
+      const predicted = await store.predictions.list({ limit: 100, modelName: view });
       expect(predicted.map(({ entityKey }) => entityKey)).toEqual(left);
-      const labels = await store.readLabels(view, { from: at(0), to: at(2) });
+      const labels = await store.labels.read(view, { from: at(0), to: at(2) });
       expect(new Set(labels.map(({ entityKey }) => entityKey))).toEqual(new Set(left));
     });
 
@@ -576,17 +603,17 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
         `SELECT id AS ${column}, timestamptz '2026-05-30Z' AS event_time, 1 AS label, 7 AS amount FROM (VALUES ${values}) AS v(id)`;
       const range = { from: at(-1), to: at(1) };
       for (const column of ['order_id', 'entity_key']) {
-        const found = await store.queryLabels(query(column), range, orders);
+        const found = await store.labels.query(query(column), range, orders);
         expect(new Set(found.map(({ entityKey }) => entityKey))).toEqual(new Set(ids.map((id) => `order:#${id}`)));
         for (const { request } of found) expect(request?.amount).toBe(7);
       }
       // Other columns are numbers of features: an integer that they would change is refused.
       const large = `SELECT 'a' AS entity_key, timestamptz '2026-05-30Z' AS event_time, 1 AS label, ${2n ** 53n + 1n} AS amount`;
-      await expect(store.queryLabels(large, range, orders)).rejects.toThrow(
+      await expect(store.labels.query(large, range, orders)).rejects.toThrow(
         /row 0 of the label query: amount: .*9007199254740993/,
       );
       const page = { timestampField: 'event_time', idField: 'order_id', after: undefined, limit: 10 };
-      const rows = await store.readHistory(query('order_id'), page);
+      const rows = await store.history.read(query('order_id'), page);
       expect(new Set(rows.map((found) => BigInt(found.order_id as number | bigint)))).toEqual(new Set(ids));
       expect(rows.find((found) => found.order_id === 5)).toBeDefined();
     });
@@ -605,15 +632,13 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
         ...{ model, version, rows, windowMs: HOUR_MS, windowStartMs: START + window * HOUR_MS },
         ...{ columns: [column], reportedAtMs: START + rows },
       });
-      await store.writeDriftReports([report(1, 0, 10), report(1, 1, 20), report(2, 1, 30)]);
-      await store.writeDriftReports([report(1, 1, 25)]);
-      const all = await store.listDriftReports({ model, limit: 10 });
+      await store.drift.write([report(1, 0, 10), report(1, 1, 20), report(2, 1, 30)]);
+      await store.drift.write([report(1, 1, 25)]);
+      const all = await store.drift.list({ model, limit: 10 });
       expect(all).toEqual([report(2, 1, 30), report(1, 1, 25), report(1, 0, 10)]);
       const since = START + HOUR_MS;
-      expect(await store.listDriftReports({ model, version: 1, sinceMs: since, limit: 10 })).toEqual([
-        report(1, 1, 25),
-      ]);
-      expect(await store.listDriftReports({ model, limit: 1 })).toHaveLength(1);
+      expect(await store.drift.list({ model, version: 1, sinceMs: since, limit: 10 })).toEqual([report(1, 1, 25)]);
+      expect(await store.drift.list({ model, limit: 1 })).toHaveLength(1);
     });
 
     test('judged predictions are those whose outcome was told, the newest of each version', async () => {
@@ -626,14 +651,14 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       const predictions = [1, 2].flatMap((version) =>
         Array.from({ length: 6 }, (_, index) => prediction(version, index)),
       );
-      await store.writePredictions(predictions);
+      await store.predictions.write(predictions);
       const told = predictions.filter((_, index) => index % 2 === 0);
       const toldAt = Date.UTC(2031, 0, 1);
       const feedback = told.map(({ predictionId }, index) => ({
         ...{ predictionId, rowIndex: 0, label: 'no', value: index, receivedAtMs: toldAt },
       }));
-      await store.writeFeedback(feedback);
-      const found = (await store.judgedPredictions(toldAt, 2)).filter((row) => row.model === model);
+      await store.feedback.write(feedback);
+      const found = (await store.drift.judgedPredictions(toldAt, 2)).filter((row) => row.model === model);
       expect(found.map(({ version, value }) => [version, value]).sort()).toEqual([
         [1, 1],
         [1, 2],
@@ -641,11 +666,11 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
         [2, 5],
       ]);
       expect(found[0]).toMatchObject({ prediction: 'yes', probabilities: { no: 0.2, yes: 0.8 }, label: 'no' });
-      expect((await store.judgedPredictions(toldAt + 1, 2)).filter((row) => row.model === model)).toEqual([]);
+      expect((await store.drift.judgedPredictions(toldAt + 1, 2)).filter((row) => row.model === model)).toEqual([]);
     });
 
     test('predictions are kept once each', async () => {
-      const before = await store.countPredictions();
+      const before = await store.predictions.count();
       const prediction = {
         predictionId: randomUUID(),
         requestId: randomUUID(),
@@ -657,17 +682,17 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
         probabilities: { legitimate: 0.2, fraud: 0.8 },
         predictedAtMs: Date.now(),
       };
-      await store.writePredictions([prediction, { ...prediction, rowIndex: 1, entityKey: keyOf('a') }]);
-      await store.writePredictions([prediction]);
-      expect(await store.countPredictions()).toBe(before + 2);
+      await store.predictions.write([prediction, { ...prediction, rowIndex: 1, entityKey: keyOf('a') }]);
+      await store.predictions.write([prediction]);
+      expect(await store.predictions.count()).toBe(before + 2);
       // One request id, several answers: each is kept, and found by it.
       const others = Array.from({ length: 5 }, (_, index) => ({
         ...{ ...prediction, predictionId: randomUUID(), predictedAtMs: prediction.predictedAtMs + index + 1 },
       }));
-      await store.writePredictions(others);
-      expect(await store.countPredictions()).toBe(before + 7);
+      await store.predictions.write(others);
+      expect(await store.predictions.count()).toBe(before + 7);
       const { requestId } = prediction;
-      const named = await store.findPredictions([
+      const named = await store.predictions.find([
         { requestId, rowIndex: 0 },
         { requestId: randomUUID(), rowIndex: 0 },
       ]);
@@ -705,24 +730,24 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
           }
           const sorted = (map: ReadonlyMap<number, number>) => [...map].sort(([a], [b]) => a - b);
 
-          await store.write(batch.map(({ key, at: time, n }) => row(id, `e${key}`, 0, n, time)));
-          const rows = await store.newestRows({ view: id, version: 1 }, { limit: 10 });
+          await store.features.write(batch.map(({ key, at: time, n }) => row(id, `e${key}`, 0, n, time)));
+          const rows = await store.features.newestRows({ view: id, version: 1 }, { limit: 10 });
           expect(
             rows.map(({ entityKey, values }) => [Number(entityKey.slice(keyOf('e').length)), values.value]),
           ).toEqual(sorted(newest));
 
-          await store.writeStatistics(
+          await store.statistics.write(
             batch.map(({ key, n }) => ({
               ...{ view: id, version: 1, feature: `f${key}`, windowStartMs: START, windowMs: HOUR_MS },
               statistics: { rows: n } as never,
             })),
           );
-          const statistics = await store.listStatistics({ view: { view: id, version: 1 }, limit: 10 });
+          const statistics = await store.statistics.list({ view: { view: id, version: 1 }, limit: 10 });
           expect(statistics.map(({ feature, statistics: of }) => [Number(feature.slice(1)), of.rows])).toEqual(
             sorted(last),
           );
 
-          await store.writeDriftReports(
+          await store.drift.write(
             batch.map(({ key, n }) => ({
               ...{
                 model: id,
@@ -735,14 +760,14 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
               },
             })),
           );
-          const reports = await store.listDriftReports({ model: id, limit: 10 });
+          const reports = await store.drift.list({ model: id, limit: 10 });
           expect(reports.map(({ version, rows: n }) => [version, n]).sort()).toEqual(sorted(last));
 
-          await store.writeLabels(
+          await store.labels.write(
             id,
             batch.map(({ key, n }) => ({ labelId: `l${key}`, entityKey: keyOf('e'), eventTime: at(0), label: n })),
           );
-          const labels = await store.readLabels(id, { from: at(-1), to: at(1) });
+          const labels = await store.labels.read(id, { from: at(-1), to: at(1) });
           expect(labels.map(({ labelId, label }) => [Number(labelId.slice(1)), label])).toEqual(sorted(last));
 
           const prediction = ({ key, n }: { key: number; n: number }) => ({
@@ -757,11 +782,11 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
             },
             predictedAtMs: START,
           });
-          await store.writePredictions(batch.map(prediction));
-          const predictions = await store.listPredictions({ modelName: id, limit: 10 });
+          await store.predictions.write(batch.map(prediction));
+          const predictions = await store.predictions.list({ modelName: id, limit: 10 });
           expect(predictions.map(({ rowIndex, prediction: n }) => [rowIndex, Number(n)])).toEqual(sorted(first));
 
-          await store.writeFeedback(
+          await store.feedback.write(
             batch.map(({ key, at: time, n }) => ({
               predictionId: id,
               rowIndex: key,
@@ -769,7 +794,7 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
               receivedAtMs: START + time,
             })),
           );
-          const judged = (await store.judgedPredictions(START, 10)).filter(({ model }) => model === id);
+          const judged = (await store.drift.judgedPredictions(START, 10)).filter(({ model }) => model === id);
           expect(judged.map(({ value }) => value).sort()).toEqual([...newest.values()].sort());
         }),
         { numRuns: 15 },
@@ -782,7 +807,7 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       ['a key that no index takes', Array.from({ length: 600 }, () => randomUUID()).join(''), /index row/],
     ])('a row with %s is refused as a record, and not as an outage', async (_, entityKey, problem) => {
       const refused = { ...row(randomUUID(), 'a', 0, 1), entityKey: `account:${entityKey}` as EntityKey };
-      const refusal = store.write([{ ...refused, values: { name: entityKey } }]);
+      const refusal = store.features.write([{ ...refused, values: { name: entityKey } }]);
       await expect(refusal).rejects.toMatchObject({ failure: 'record', message: expect.stringMatching(problem) });
     });
 
@@ -791,9 +816,9 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       const entry = {
         ...{ atMs: START, model, version: 1, action: 'promote', stage: 'Production', by: 'a\0b', reason: 'c\ud800d' },
         ...{ gates: [], metrics: {} },
-      } as unknown as Parameters<OfflineStore['writeModelAudit']>[0];
-      await store.writeModelAudit(entry);
-      expect(await store.listModelAudit(model, 1)).toMatchObject([{ by: 'a\ufffdb', reason: 'c\ufffdd' }]);
+      } as unknown as Parameters<OfflineDatabase['modelAudit']['write']>[0];
+      await store.modelAudit.write(entry);
+      expect(await store.modelAudit.list(model, 1)).toMatchObject([{ by: 'a\ufffdb', reason: 'c\ufffdd' }]);
     });
 
     test('some features of rows are written beside the others, which stay; what rows held before is still known', async () => {
@@ -802,15 +827,15 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
         ...row(view, 'a', atHours, 0),
         ...{ values, computedAt: processingTime(START + computedHours * HOUR_MS) },
       });
-      await store.write([of(1, { old: 1, more: 1 }, 1), of(3, { old: 3, more: 3 }, 3)]);
+      await store.features.write([of(1, { old: 1, more: 1 }, 1), of(3, { old: 3, more: 3 }, 3)]);
       const computed = [0, 1, 2, 3].map((hours) => of(hours, { old: 10 + hours, more: 10 + hours }, 9));
       const features = async (atHours: number, knownBy?: number) => {
         const moment = { entityKey: keyOf('a'), eventTime: eventTime(START + atHours * HOUR_MS) };
         const by = knownBy === undefined ? undefined : processingTime(START + knownBy * HOUR_MS);
-        return (await store.pointInTimeJoin([moment], { view: { view, version: 1 }, knownBy: by }))[0];
+        return (await store.features.pointInTimeJoin([moment], { view: { view, version: 1 }, knownBy: by }))[0];
       };
       for (let times = 0; times < 2; times += 1) {
-        await store.writeFeatures(computed, ['more', 'fresh']);
+        await store.features.writeFeatures(computed, ['more', 'fresh']);
         // There was no row before the first: it is written whole.
         expect(await features(0)).toEqual({ old: 10, more: 10, fresh: null });
         expect(await features(1)).toEqual({ old: 1, more: 11, fresh: null });
@@ -819,8 +844,8 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
         expect(await features(3, 4)).toEqual({ old: 3, more: 3 });
       }
       // The stream's row was computed after the back-fill's: its other features stay.
-      await store.write([of(3, { old: 4, more: 4 }, 12)]);
-      await store.writeFeatures(computed, ['more']);
+      await store.features.write([of(3, { old: 4, more: 4 }, 12)]);
+      await store.features.writeFeatures(computed, ['more']);
       expect(await features(3)).toEqual({ old: 4, more: 13 });
     });
 
@@ -829,19 +854,19 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       const viewOf = (filter: (event: Readonly<Record<string, unknown>>) => boolean) =>
         testView({ ...count({ where: filter }).over('1h') }, { name });
       const before = viewOf((event) => Number(event.amount) > 100);
-      await checkDefinitions(store, [before]);
-      await checkDefinitions(store, [before]);
-      const kept = (await store.readDefinitions()).filter(({ id }) => id === `${name}@1`);
+      await checkDefinitions(store.definitions, [before]);
+      await checkDefinitions(store.definitions, [before]);
+      const kept = (await store.definitions.readDefinitions()).filter(({ id }) => id === `${name}@1`);
       expect(kept).toMatchObject([
         { kind: 'view', id: `${name}@1`, data: JSON.parse(JSON.stringify(viewData(before))) },
       ]);
-      await expect(checkDefinitions(store, [viewOf((event) => Number(event.amount) > 1)])).rejects.toThrow(
+      await expect(checkDefinitions(store.definitions, [viewOf((event) => Number(event.amount) > 1)])).rejects.toThrow(
         /feature count_1h of kept_\w+@1 has changed: its filter was `.*> 100`, is `.*> 1`/,
       );
-      await checkDefinitions(store, [
+      await checkDefinitions(store.definitions, [
         { ...before, features: { ...before.features, more: field('amount', 'double', 'd') } },
       ]);
-      const now = (await store.readDefinitions()).find(({ id }) => id === `${name}@1`);
+      const now = (await store.definitions.readDefinitions()).find(({ id }) => id === `${name}@1`);
       expect(now).toMatchObject({ data: { features: { count_1h: {}, more: { type: 'double' } } } });
     });
 
@@ -853,39 +878,42 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineSt
       const name = `applied_${randomUUID().slice(0, 8)}`;
       const [before, after] = [record({}), record({ more: field('amount', 'double', 'd') })];
       const featuresIn = (data: unknown) => (data as ViewData | undefined)?.features ?? {};
-      const known = async () => (await store.readDefinitions()).find(({ id }) => id === `${name}@1`);
+      const known = async () => (await store.definitions.readDefinitions()).find(({ id }) => id === `${name}@1`);
       // A store that has other views has a stream of before.
-      await store.recordApplied([{ ...before, id: `${name}_other@1` }]);
-      await store.recordDefinitions([before], 'have_no_history');
+      await store.definitions.recordApplied([{ ...before, id: `${name}_other@1` }]);
+      await store.definitions.recordDefinitions([before], 'have_no_history');
       expect(await known()).toMatchObject({ applied: null });
-      await store.recordApplied([before]);
-      await store.recordDefinitions([after], 'have_no_history');
+      await store.definitions.recordApplied([before]);
+      await store.definitions.recordDefinitions([after], 'have_no_history');
       expect(Object.keys(featuresIn((await known())?.data)).sort()).toEqual(['count_1h', 'more']);
       expect(Object.keys(featuresIn((await known())?.applied))).toEqual(['count_1h']);
-      await store.recordApplied([after]);
+      await store.definitions.recordApplied([after]);
       expect(Object.keys(featuresIn((await known())?.applied)).sort()).toEqual(['count_1h', 'more']);
-      await store.removeDefinitions([before, { kind: 'view', id: `${name}_other@1` }]);
+      await store.definitions.removeDefinitions([before, { kind: 'view', id: `${name}_other@1` }]);
       expect(await known()).toBeUndefined();
     });
 
     test('one apply has the lock; another takes it over by the id of the one that it replaces', async () => {
       const owner = (id: string) => ({ id, host: 'h', bootId: 'b', pidNamespace: 'n', pid: 1, startTime: '1' });
-      expect(await store.lockApply(owner('first'), undefined)).toBe(true);
-      expect(await store.lockApply(owner('second'), undefined)).toBe(false);
-      expect(await store.lockApply(owner('second'), 'another')).toBe(false);
-      expect(await store.holdApplyLock('first')).toBe(true);
-      expect(await store.readApplyLock()).toMatchObject({ owner: owner('first'), idleMs: expect.any(Number) });
-      expect(await store.lockApply(owner('second'), 'first')).toBe(true);
-      expect(await store.holdApplyLock('first')).toBe(false);
-      await store.unlockApply('first');
-      expect(await store.readApplyLock()).toMatchObject({ owner: owner('second') });
-      await store.unlockApply('second');
-      expect(await store.readApplyLock()).toBeUndefined();
+      expect(await store.definitions.lockApply(owner('first'), undefined)).toBe(true);
+      expect(await store.definitions.lockApply(owner('second'), undefined)).toBe(false);
+      expect(await store.definitions.lockApply(owner('second'), 'another')).toBe(false);
+      expect(await store.definitions.holdApplyLock('first')).toBe(true);
+      expect(await store.definitions.readApplyLock()).toMatchObject({
+        owner: owner('first'),
+        idleMs: expect.any(Number),
+      });
+      expect(await store.definitions.lockApply(owner('second'), 'first')).toBe(true);
+      expect(await store.definitions.holdApplyLock('first')).toBe(false);
+      await store.definitions.unlockApply('first');
+      expect(await store.definitions.readApplyLock()).toMatchObject({ owner: owner('second') });
+      await store.definitions.unlockApply('second');
+      expect(await store.definitions.readApplyLock()).toBeUndefined();
     });
 
     test('the rate of back-fills is that of the newest five', async () => {
-      for (const seconds of [1_000, 1, 1, 1, 1, 1]) await store.recordBackfill(100, seconds);
-      expect(await store.readBackfillRate()).toBeCloseTo(100);
+      for (const seconds of [1_000, 1, 1, 1, 1, 1]) await store.definitions.recordBackfill(100, seconds);
+      expect(await store.definitions.readBackfillRate()).toBeCloseTo(100);
     });
   });
 }

@@ -3,13 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { MemoryLog } from '#connectors/memory/memory_log';
+import { type OfflineDatabase, sqlOfflineDatabase } from '#cli/parts/offline_database';
+import { DiskLog } from '#connectors/disk_log/disk_log';
+import { PgliteExecutor } from '#feature_store/database/pglite_executor';
 import { count, sum } from '#feature_store/definitions/aggregations';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import { featureService } from '#feature_store/definitions/feature_service';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
-import { PgliteExecutor } from '#feature_store/offline/pglite_executor';
-import { SqlOfflineStore } from '#feature_store/offline/sql_store';
 import { MemoryOnlineStore } from '#feature_store/online/memory_store';
 import { buildTrainingSet } from '#feature_store/retrieval/training_set';
 import { DAY_MS, eventTime, HOUR_MS, MINUTE_MS, systemClock } from '#kernel/time';
@@ -64,9 +63,9 @@ const bodyOf = (id: number, at: number): string =>
 /** Runs a job with the events to its end. @returns its rows, and what an online store holds of the account */
 async function run(view: View, times: readonly number[], from: 'stream' | 'history') {
   const folder = mkdtempSync(join(tmpdir(), 'edge-'));
-  const broker = new MemoryLog(
+  const broker = new DiskLog(
     { log: silentLogger, clock: systemClock },
-    { kind: 'memory', directory: join(folder, 'log'), fsync: 'never', segmentBytes: 1e8 },
+    { kind: 'disk_log', directory: join(folder, 'log'), fsync: 'never', segmentBytes: 1e8 },
   );
   const online = new MemoryOnlineStore(
     { log: silentLogger, clock: systemClock, ttlMs: new Map() },
@@ -74,10 +73,12 @@ async function run(view: View, times: readonly number[], from: 'stream' | 'histo
   );
   const rows = new Map<number, FeatureRow>();
   const offline = {
-    write: async (written: readonly FeatureRow[]) => {
-      for (const row of written) rows.set(row.eventTime, row);
+    features: {
+      write: async (written: readonly FeatureRow[]) => {
+        for (const row of written) rows.set(row.eventTime, row);
+      },
     },
-  } as unknown as OfflineStore;
+  } as unknown as OfflineDatabase;
   const metrics = createFeatureMetrics(createMetricsRegistry({ process: false }));
   const deps = { online, offline, views: [view], metrics, log: silentLogger, clock: systemClock };
   try {
@@ -133,7 +134,7 @@ function expectedAt(times: readonly number[], asOfMs: number): Record<string, nu
 
 test('an event exactly one window old counts, until its step has left: in stream, back-fill, online and training sets', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'edge-store-'));
-  const store = new SqlOfflineStore({ sql: new PgliteExecutor(join(folder, 'pglite')), log: silentLogger }, 'pglite');
+  const store = sqlOfflineDatabase({ sql: new PgliteExecutor(join(folder, 'pglite')), log: silentLogger }, 'pglite');
   await store.start();
   /** Where in its step the older event lies: at its edges, a millisecond beside them, or anywhere. */
   const within = fc.oneof(fc.constantFrom(0, 1, -1), fc.integer({ min: 0, max: DAY_MS }));
@@ -161,7 +162,7 @@ test('an event exactly one window old counts, until its step has left: in stream
           expect(newest?.eventTime).toBe(leavesAt(WINDOWS[2], times[1] as number));
         }
 
-        await store.write(stream.rows);
+        await store.features.write(stream.rows);
         const leaves = leavesAt(one, older);
         const looks = [times[1] as number, leaves - 1, leaves, leaves + 1];
         const service = featureService({
@@ -172,7 +173,7 @@ test('an event exactly one window old counts, until its step has left: in stream
           ...{ labelId: `l${index}`, entityKey: keyOf('a'), eventTime: eventTime(at), label: index % 2 },
         }));
         const range = { from: eventTime(START), to: eventTime(Date.now()) };
-        const set = await buildTrainingSet(store, { service, labels: { source: 's' }, range }, labels);
+        const set = await buildTrainingSet(store.features, { service, labels: { source: 's' }, range }, labels);
         for (const { eventTime: at, values } of set.rows) expect([at, values]).toEqual([at, expectedAt(times, at)]);
         expect(set.rows.map(({ values }) => values[`count_${one.window}`])).toEqual([2, 2, 1, 1]);
       }),

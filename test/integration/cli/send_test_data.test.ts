@@ -86,7 +86,7 @@ test('the same file sent to any broker is the same records there', async () => {
   const file = join(folder, 'events.json');
   writeFileSync(file, JSON.stringify([...EVENTS, { event_id: 'bad' }, EVENTS[0]]));
   const seen: (readonly unknown[])[] = [];
-  for (const to of ['memory', 'kafka', 'kinesis', 'pubsub']) {
+  for (const to of ['disk_log', 'kafka', 'kinesis', 'pubsub']) {
     const last = await headwater(['send-test-data', '--input-file', file, '--to', to], environmentFor(to));
     expect(JSON.parse(last)).toMatchObject({ accepted: EVENTS.length, duplicate: 1, rejected: 1, failed: 0 });
     seen.push(await recordsOf(to));
@@ -97,7 +97,7 @@ test('the same file sent to any broker is the same records there', async () => {
   for (const other of others) expect(other).toEqual(first);
 }, 120_000);
 
-test.each(['memory', 'kafka'])(
+test.each(['disk_log', 'kafka'])(
   '%s: the lag is what was produced and not committed',
   async (to) => {
     const env = { ...environmentFor(to), INGEST_SINK: to };

@@ -3,21 +3,21 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { createOfflineDatabase, type OfflineDatabase } from '#cli/parts/offline_database';
 import { loadPlatformConfig, type PlatformConfig } from '#cli/project/platform_config';
 import { createBroker } from '#connectors/catalog';
 import type { Broker } from '#connectors/connector';
 import type { DeadLetter } from '#connectors/dead_letter';
-import { createOfflineStore, createOnlineStore } from '#feature_store/config';
+import { createOnlineStore } from '#feature_store/config';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
-import { VIEWS } from '../../support/all_definitions.ts';
 import { eventTime, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
+import { VIEWS } from '../../support/all_definitions.ts';
 import { runCommand } from '../../support/command_line.ts';
 import { PlatformProcess } from '../../support/platform_process.ts';
-import { serviceAddress } from '../service_address.ts';
 import { testProject } from '../../support/test_project.ts';
+import { serviceAddress } from '../service_address.ts';
 
 // `headwater dlq replay` of letters that sinks have written, into the real stores and into those of a platform that runs.
 
@@ -89,7 +89,7 @@ test('each letter goes to its own store or topic once; what is refused again com
   const deps = { log: silentLogger, clock: systemClock, views: VIEWS };
   const broker: Broker = createBroker(deps, config.broker);
   const online: OnlineStore = createOnlineStore(deps, config.onlineStore);
-  const offline: OfflineStore = createOfflineStore(deps, config.offlineStore);
+  const offline: OfflineDatabase = createOfflineDatabase(deps, config.offlineStore);
   const { signal } = new AbortController();
   for (const part of [broker, online, offline]) await part.start(signal);
   try {
@@ -103,9 +103,9 @@ test('each letter goes to its own store or topic once; what is refused again com
     const [row] = await online.read(view, [keyOf(`${run}-online`)]);
     expect(row?.values).toMatchObject({ amount: 5 });
     const range = { from: eventTime(AT), to: eventTime(AT + 1) };
-    const rows = await offline.rowsBetween(view, range, { limit: 100, after: undefined });
+    const rows = await offline.features.rowsBetween(view, range, { limit: 100, after: undefined });
     expect(rows.map(({ entityKey }) => entityKey)).toEqual([keyOf(`${run}-offline`)]);
-    const predictions = await offline.listPredictions({ model: 'replayed', limit: 10 } as never);
+    const predictions = await offline.predictions.list({ model: 'replayed', limit: 10 } as never);
     expect(predictions.map(({ predictionId }) => predictionId)).toEqual([`${run}-prediction`]);
     const inTopic = (await valuesIn(broker, topics.predictions)).map((value) => JSON.parse(value).predictionId);
     expect(inTopic).toEqual([`${run}-topic`]);

@@ -5,9 +5,10 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { createOfflineDatabase } from '#cli/parts/offline_database';
 import { connectRedis, createRedis } from '#connectors/redis/client';
 import { redisConfigSchema } from '#connectors/redis/config';
-import { createOfflineStore, offlineStoreConfigSchema } from '#feature_store/config';
+import { offlineStoreConfigSchema } from '#feature_store/config';
 import { silentLogger } from '#monitoring/log';
 import { runCommand } from '../../support/command_line.ts';
 import { makeSelfSigned } from '../../support/self_signed.ts';
@@ -86,7 +87,7 @@ test('PostgreSQL without TLS is refused where sslMode requires it, at once, and 
     user: postgres.username,
   };
   const open = async (more: object): Promise<void> => {
-    const store = createOfflineStore(
+    const store = createOfflineDatabase(
       { log: silentLogger, views: [] },
       offlineStoreConfigSchema.parse({ ...settings, ...more }),
     );
@@ -117,7 +118,7 @@ test('the platform does not start where sslMode requires what the server does no
   const services = {
     ...env,
     ENVIRONMENT: 'services',
-    INGEST_SINK: 'memory',
+    INGEST_SINK: 'disk_log',
     REDIS_HOST: plainRedis.hostname,
     REDIS_PORT: plainRedis.port,
   };

@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { expect, test } from '@jest/globals';
+import { createOfflineDatabase } from '#cli/parts/offline_database';
 import { postgresConfigSchema } from '#connectors/postgres/config';
 import { redisConfigSchema } from '#connectors/redis/config';
-import { createOfflineStore, createOnlineStore } from '#feature_store/config';
+import { fraudView } from '#examples/fraud/features/fraud';
+import { createOnlineStore } from '#feature_store/config';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import { compareStores } from '#feature_store/retrieval/consistency';
 import { ConsistencyMonitor } from '#feature_store/retrieval/consistency_monitor';
-import { fraudView } from '#examples/fraud/features/fraud';
 import { startAll } from '#kernel/lifecycle';
 import { DAY_MS, eventTime, processingTime, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
@@ -22,7 +23,7 @@ test('what differs between Redis and PostgreSQL is counted, and shown', async ()
   const redis = redisConfigSchema.parse({ host: redisUrl.hostname, port: Number(redisUrl.port) });
   const online = createOnlineStore(base, { kind: 'redis', ...redis, keyPrefix: `consistency-${randomUUID()}` });
   const postgres = { host: postgresUrl.hostname, port: Number(postgresUrl.port), database: 'postgres' };
-  const offline = createOfflineStore(base, { kind: 'postgres', ...postgresConfigSchema.parse(postgres) });
+  const offline = createOfflineDatabase(base, { kind: 'postgres', ...postgresConfigSchema.parse(postgres) });
   const services = await startAll([online, offline], new AbortController().signal);
   const row = (entity: number, ageMs: number, sum = 1): FeatureRow => ({
     view: view.view,
@@ -36,15 +37,15 @@ test('what differs between Redis and PostgreSQL is counted, and shown', async ()
   expect(await compareStores(view, stores, 10)).toMatchObject({ entities: 0, share: 1 });
   const rows = Array.from({ length: 100 }, (_, index) => row(index, 1_000));
   await online.write(rows);
-  await offline.write(rows);
+  await offline.features.write(rows);
   // One is too old to be served: no difference.
-  await offline.write([row(1_000, 40 * DAY_MS)]);
+  await offline.features.write([row(1_000, 40 * DAY_MS)]);
   expect(await compareStores(view, stores, 1_000)).toEqual({
     ...{ entities: 100, values: 200, share: 1, missing: 0, behind: 0, ahead: 0 },
     examples: [],
   });
   expect((await compareStores(view, stores, 7)).entities).toBeLessThanOrEqual(7);
-  await offline.write([row(0, 10, 2), row(500, 10)]);
+  await offline.features.write([row(0, 10, 2), row(500, 10)]);
   await online.write([row(1, 5, 3)]);
   const differing = await compareStores(view, stores, 1_000);
   expect(differing).toMatchObject({ entities: 101, values: 202, missing: 1, behind: 1, ahead: 1 });

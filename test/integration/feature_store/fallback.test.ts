@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { expect, test } from '@jest/globals';
+import { createOfflineDatabase } from '#cli/parts/offline_database';
 import { postgresConfigSchema } from '#connectors/postgres/config';
 import { redisConfigSchema } from '#connectors/redis/config';
-import { createOfflineStore, createOnlineStore, ttlsOf } from '#feature_store/config';
+import { fraudView } from '#examples/fraud/features/fraud';
+import { createOnlineStore, ttlsOf } from '#feature_store/config';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import { FallbackOnlineStore } from '#feature_store/online/fallback_store';
-import { fraudView } from '#examples/fraud/features/fraud';
 import { startAll } from '#kernel/lifecycle';
 import { DAY_MS, eventTime, processingTime, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
@@ -23,7 +24,7 @@ test('while Redis does not answer, reads come from PostgreSQL, soon without wait
   const redis = redisConfigSchema.parse({ host: '127.0.0.1', port: proxy.port, commandTimeoutMs: 300 });
   const online = createOnlineStore(base, { kind: 'redis', ...redis, keyPrefix: `fallback-${randomUUID()}` });
   const postgres = { host: postgresUrl.hostname, port: Number(postgresUrl.port), database: 'postgres' };
-  const offline = createOfflineStore(base, { kind: 'postgres', ...postgresConfigSchema.parse(postgres) });
+  const offline = createOfflineDatabase(base, { kind: 'postgres', ...postgresConfigSchema.parse(postgres) });
   const store = new FallbackOnlineStore(online, { ...base, offline, ttlMs: ttlsOf([fraudView]) });
   const services = await startAll([offline, store], new AbortController().signal);
 
@@ -38,7 +39,7 @@ test('while Redis does not answer, reads come from PostgreSQL, soon without wait
   });
   const rows = [row('a', 1_000), row('b', 2_000)];
   await store.write(rows);
-  await offline.write([...rows, row('old', 40 * DAY_MS)]);
+  await offline.features.write([...rows, row('old', 40 * DAY_MS)]);
   const keys = ['a', 'unknown', 'old', 'b', 'a'].map((name) => keyOf(`${own}-${name}`));
   const expected = [1_000, undefined, undefined, 2_000, 1_000];
   const amounts = async () => (await store.read(fraudView, keys)).map((found) => found?.values.amount);

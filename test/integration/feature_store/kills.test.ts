@@ -5,13 +5,14 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { MemoryLog } from '#connectors/memory/memory_log';
+import { createOfflineDatabase } from '#cli/parts/offline_database';
+import { DiskLog } from '#connectors/disk_log/disk_log';
 import { postgresConfigSchema } from '#connectors/postgres/config';
 import { createRedis } from '#connectors/redis/client';
 import { redisConfigSchema } from '#connectors/redis/config';
-import { createOfflineStore, createOnlineStore } from '#feature_store/config';
-import { compareStores } from '#feature_store/retrieval/consistency';
 import { fraudView } from '#examples/fraud/features/fraud';
+import { createOnlineStore } from '#feature_store/config';
+import { compareStores } from '#feature_store/retrieval/consistency';
 import { startAll } from '#kernel/lifecycle';
 import { assetPath } from '#kernel/project_root';
 import { DAY_MS, MINUTE_MS, systemClock } from '#kernel/time';
@@ -55,7 +56,7 @@ test('kill -9 of Redis and PostgreSQL during writes loses nothing, and counts no
     keyPrefix: 'kills',
   });
   const url = new URL(postgres.env.TEST_POSTGRES_URL as string);
-  const offline = createOfflineStore(base, {
+  const offline = createOfflineDatabase(base, {
     kind: 'postgres',
     ...postgresConfigSchema.parse({
       host: url.hostname,
@@ -64,8 +65,8 @@ test('kill -9 of Redis and PostgreSQL during writes loses nothing, and counts no
       database: 'postgres',
     }),
   });
-  const broker = new MemoryLog(base, {
-    kind: 'memory',
+  const broker = new DiskLog(base, {
+    kind: 'disk_log',
     directory: join(folder, 'log'),
     fsync: 'never',
     segmentBytes: 1e8,
@@ -133,7 +134,7 @@ test('kill -9 of Redis and PostgreSQL during writes loses nothing, and counts no
   }
   await handle.drain();
   expect(await newest()).toEqual(complete);
-  const sums = (await offline.newestOf(fraudView, entities)).map(({ entityKey, values }) => [
+  const sums = (await offline.features.newestOf(fraudView, entities)).map(({ entityKey, values }) => [
     entityKey,
     values.sum_amount_7d,
   ]);
@@ -145,7 +146,7 @@ test('kill -9 of Redis and PostgreSQL during writes loses nothing, and counts no
   });
   expect(sums.sort()).toEqual(expected.sort());
   // A row for each event, as far as they are of different milliseconds: here all are.
-  expect(await offline.countRows(fraudView)).toBeGreaterThanOrEqual(EVENTS);
+  expect(await offline.features.countRows(fraudView)).toBeGreaterThanOrEqual(EVENTS);
   expect(await compareStores(fraudView, { online, offline, clock: systemClock }, ACCOUNTS)).toMatchObject({
     entities: ACCOUNTS,
     share: 1,

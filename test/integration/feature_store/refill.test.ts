@@ -45,7 +45,7 @@ async function writeAll(
   amount: number,
 ): Promise<void> {
   const rows = keys.map((key) => row(key, amount));
-  await Promise.all([store.write(rows), offline.write(rows)]);
+  await Promise.all([store.write(rows), offline.features.write(rows)]);
 }
 
 test('FLUSHALL under load: every read is right from the first one on, and Redis is full again without a command', async () => {
@@ -73,7 +73,7 @@ test('FLUSHALL under load: every read is right from the first one on, and Redis 
     for (let at = 0; !isOver; at = (at + 1) % keys.length) {
       const key = keys[at] as EntityKey;
       const next = row(key, (newest.get(key) ?? 0) + 1);
-      await Promise.all([store.write([next]), offline.write([next])]);
+      await Promise.all([store.write([next]), offline.features.write([next])]);
       newest.set(key, Number(next.values.amount));
       await sleep(2);
     }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import pg from 'pg';
-import { PostgresExecutor } from '#feature_store/offline/postgres_executor';
-import { SqlOfflineStore } from '#feature_store/offline/sql_store';
+import { type OfflineDatabase, sqlOfflineDatabase } from '#cli/parts/offline_database';
+import { PostgresExecutor } from '#feature_store/database/postgres_executor';
 import { eventTime, processingTime } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { describeOfflineStore } from '../../conformance/feature_store/offline_store_contract.ts';
@@ -11,7 +11,7 @@ import { keyOf } from '../../support/entity_keys.ts';
 
 const url = process.env.TEST_TIMESCALE_URL;
 
-async function open(database: string): Promise<{ readonly store: SqlOfflineStore; readonly pool: pg.Pool }> {
+async function open(database: string): Promise<{ readonly store: OfflineDatabase; readonly pool: pg.Pool }> {
   const target = new URL(url as string);
   const admin = new pg.Pool({ connectionString: target.href });
   const [found] = (await admin.query('SELECT 1 FROM pg_database WHERE datname = $1', [database])).rows;
@@ -19,7 +19,7 @@ async function open(database: string): Promise<{ readonly store: SqlOfflineStore
   await admin.end();
   target.pathname = `/${database}`;
   const pool = new pg.Pool({ connectionString: target.href });
-  return { store: new SqlOfflineStore({ sql: new PostgresExecutor(pool), log: silentLogger }, 'postgres'), pool };
+  return { store: sqlOfflineDatabase({ sql: new PostgresExecutor(pool), log: silentLogger }, 'postgres'), pool };
 }
 
 if (url === undefined) {
@@ -44,12 +44,12 @@ if (url === undefined) {
       values: { month },
     });
     await store.start();
-    await store.write([row(0), row(3)]);
+    await store.features.write([row(0), row(3)]);
     await pool.query('CREATE EXTENSION timescaledb');
-    const after = new SqlOfflineStore({ sql: new PostgresExecutor(pool), log: silentLogger }, 'postgres');
+    const after = sqlOfflineDatabase({ sql: new PostgresExecutor(pool), log: silentLogger }, 'postgres');
     await after.start();
-    await after.write([row(6), row(3)]);
-    expect(await after.countRows({ view: 'v', version: 1 })).toBe(3);
+    await after.features.write([row(6), row(3)]);
+    expect(await after.features.countRows({ view: 'v', version: 1 })).toBe(3);
     const { rows } = await pool.query(
       "SELECT num_chunks FROM timescaledb_information.hypertables WHERE hypertable_name = 'feature_rows'",
     );

@@ -2,12 +2,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { MemoryLog } from '#connectors/memory/memory_log';
+import type { OfflineDatabase } from '#cli/parts/offline_database';
+import { DiskLog } from '#connectors/disk_log/disk_log';
+import { fraudView } from '#examples/fraud/features/fraud';
 import type { WindowStatistics } from '#feature_store/aggregation/statistics';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
-import { fraudView } from '#examples/fraud/features/fraud';
 import { DAY_MS, HOUR_MS, MINUTE_MS, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
@@ -27,12 +27,12 @@ const START = Math.floor(Date.now() / HOUR_MS) * HOUR_MS - 3 * DAY_MS;
 const EVENTS = 400;
 
 let directory: string;
-let broker: MemoryLog;
+let broker: DiskLog;
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'fraud-runners-'));
-  broker = new MemoryLog(
+  broker = new DiskLog(
     { log: silentLogger, clock: systemClock },
-    { kind: 'memory', directory: join(directory, 'log'), fsync: 'never', segmentBytes: 1e8 },
+    { kind: 'disk_log', directory: join(directory, 'log'), fsync: 'never', segmentBytes: 1e8 },
   );
   await broker.start();
   await broker.ensureTopics(Object.values(TOPICS).map((name) => ({ name, partitions: 1 })));
@@ -90,7 +90,7 @@ async function rowsOf(run: Run): Promise<string[]> {
       {
         broker,
         online: { write } as unknown as OnlineStore,
-        offline: { write, writeStatistics } as unknown as OfflineStore,
+        offline: { features: { write }, statistics: { write: writeStatistics } } as unknown as OfflineDatabase,
         views: [fraudView],
         metrics,
         log: silentLogger,

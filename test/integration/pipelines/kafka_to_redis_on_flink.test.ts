@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { createOfflineDatabase } from '#cli/parts/offline_database';
 import { kafkaConfigSchema } from '#connectors/kafka/config';
 import { KafkaBroker } from '#connectors/kafka/kafka_broker';
 import { redisConfigSchema } from '#connectors/redis/config';
-import { createOfflineStore, createOnlineStore } from '#feature_store/config';
 import { fraudView } from '#examples/fraud/features/fraud';
+import { createOnlineStore } from '#feature_store/config';
 import { type RunningServices, startAll } from '#kernel/lifecycle';
 import { DAY_MS, HOUR_MS, MINUTE_MS, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
@@ -64,7 +65,7 @@ async function latestAfter(run: (construct: Construct) => Promise<unknown>): Pro
   const redis = redisConfigSchema.parse({ host: redisUrl.hostname, port: Number(redisUrl.port) });
   const online = createOnlineStore(deps, { kind: 'redis', ...redis, keyPrefix: `flink-${randomUUID()}` });
   const postgresUrl = new URL(serviceAddress('TEST_POSTGRES_URL'));
-  const offline = createOfflineStore(deps, {
+  const offline = createOfflineDatabase(deps, {
     kind: 'postgres',
     host: postgresUrl.hostname,
     port: Number(postgresUrl.port),

@@ -3,7 +3,7 @@ import { expect, test } from '@jest/globals';
 import { mlflowConfigSchema } from '#registry/mlflow/client';
 import { MlflowRegistry } from '#registry/mlflow/mlflow_registry';
 import type { ModelVersion } from '#registry/model_registry';
-import { LoadedModel } from '#serving/runtime/loaded_model';
+import { LoadedModel } from '#serving/models/loaded_model';
 import { describeRegistry } from '../../conformance/registry/registry_contract.ts';
 import { tinyModel, tinyScore } from '../../support/tiny_model.ts';
 import { serviceAddress } from '../service_address.ts';

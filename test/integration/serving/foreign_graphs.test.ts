@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { assetPath } from '#kernel/project_root';
 import { packageOfForeign, readMlmodel } from '#registry/mlflow/foreign_model';
 import { runPython, virtualEnvironment } from '#registry/trainers/python_environment';
-import { LoadedModel } from '#serving/runtime/loaded_model';
+import { LoadedModel } from '#serving/models/loaded_model';
 
 // Pipelines of scikit-learn as skl2onnx writes them by default: an input a column, of texts, whole numbers and numbers, and probabilities in maps.
 

@@ -4,8 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { createOfflineStore } from '#feature_store/config';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
+import { createOfflineDatabase, type OfflineDatabase } from '#cli/parts/offline_database';
 import { assetPath } from '#kernel/project_root';
 import { silentLogger } from '#monitoring/log';
 import { virtualEnvironment } from '#registry/trainers/python_environment';
@@ -20,13 +19,13 @@ const CHECKS = [
   'response_headers_conformance',
 ];
 let folder: string;
-let offline: OfflineStore;
+let offline: OfflineDatabase;
 let tiny: TinyServing;
 let listeners: Listeners;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'schemathesis-'));
-  offline = createOfflineStore(
+  offline = createOfflineDatabase(
     { log: silentLogger, views: [] },
     { kind: 'pglite', directory: join(folder, 'offline') },
   );

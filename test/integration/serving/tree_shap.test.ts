@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { assetPath } from '#kernel/project_root';
 import { readTreeEnsemble } from '#registry/onnx/tree_ensemble';
 import { runPython, virtualEnvironment } from '#registry/trainers/python_environment';
-import { TreeShap } from '#serving/trees/tree_shap';
+import { TreeShap } from '#serving/models/trees/tree_shap';
 
 // Exact explanations beside XGBoost's own (pred_contribs), on a model with missing values, as our trainer exports it.
 

@@ -35,7 +35,7 @@ test('passwords that everybody knows, or none, are refused; the message holds no
     [{ DATABASE_PASSWORD: '' }, /offlineStore\.password: is empty/],
     [{ REDIS_PASSWORD: 'ab3-xyz' }, /onlineStore\.password: is shorter than 12/],
     [{ DEBUG: 'true' }, /debug: is on/],
-    [{ ENVIRONMENT: 'embedded,production' }, /broker\.kind: is "memory"[\s\S]*registry\.kind: is "local"/],
+    [{ ENVIRONMENT: 'embedded,production' }, /broker\.kind: is "disk_log"[\s\S]*registry\.kind: is "local"/],
   ] as const;
   for (const [change, message] of refusals) {
     expect(() => loadPlatformConfig({ ...GOOD, ...change })).toThrow(message);

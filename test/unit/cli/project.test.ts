@@ -62,19 +62,59 @@ test('a folder without a project is named, and where the project is', async () =
 test.each([
   ['a syntax error', { 'features/bad.ts': 'export const = 1;\n' }, /features\/bad\.ts: /],
   ['a module that throws', { 'features/bad.ts': "throw new Error('no luck');\n" }, /features\/bad\.ts: no luck/],
-  ['a package that is not installed', { 'features/bad.ts': "import 'absent-package';\n" }, /features\/bad\.ts: .*absent-package/],
-  ['a mistake in a view', { 'features/visits.ts': VIEW.replace("count().over('1h')", "count().over('900d')") }, /features\/visits\.ts: .*366d/s],
-  ['two views of one name', { 'features/visits.ts': VIEW, 'features/w.ts': VIEW.replace("name: 'visits'", "name: 'visits'").replace('source(\'visits\'', "source('other'") }, /two views are called visits@1/],
-  ['two sources of one event type', { 'features/visits.ts': VIEW, 'features/w.ts': VIEW.replace("name: 'visits'", "name: 'w'").replace("source('visits', {", "source('other', { type: 'visits',").replace("count()", "count({ as: 'n' })") }, /sources visits and other both have the event type "visits"/],
-  ['a config that exports nothing', { 'headwater.config.ts': 'export const a = 1;\n' }, /its default export must be defineConfig/],
-  ['a folder that is named and absent', { 'headwater.config.ts': CONFIG.replace('()', "({ features: './absent' })") }, /absent: headwater\.config names it, and it does not exist/],
-  ['settings that are wrong', { 'features/visits.ts': VIEW, 'configs/default.yaml': 'gateway: { prot: 1 }\n' }, /gateway\.prot: unknown key/],
-])('%s is an error that names the file', async (_, files, problem) => {
-  await write({ 'headwater.config.ts': CONFIG, ...files } as Record<string, string>);
-  const { code, stderr } = await headwater('features', 'validate');
-  expect([code === 0, stderr]).toEqual([false, expect.stringMatching(problem)]);
-  expect(stderr).not.toMatch(/\n {4}at /);
-}, 60_000);
+  [
+    'a package that is not installed',
+    { 'features/bad.ts': "import 'absent-package';\n" },
+    /features\/bad\.ts: .*absent-package/,
+  ],
+  [
+    'a mistake in a view',
+    { 'features/visits.ts': VIEW.replace("count().over('1h')", "count().over('900d')") },
+    /features\/visits\.ts: .*366d/s,
+  ],
+  [
+    'two views of one name',
+    {
+      'features/visits.ts': VIEW,
+      'features/w.ts': VIEW.replace("name: 'visits'", "name: 'visits'").replace("source('visits'", "source('other'"),
+    },
+    /two views are called visits@1/,
+  ],
+  [
+    'two sources of one event type',
+    {
+      'features/visits.ts': VIEW,
+      'features/w.ts': VIEW.replace("name: 'visits'", "name: 'w'")
+        .replace("source('visits', {", "source('other', { type: 'visits',")
+        .replace('count()', "count({ as: 'n' })"),
+    },
+    /sources visits and other both have the event type "visits"/,
+  ],
+  [
+    'a config that exports nothing',
+    { 'headwater.config.ts': 'export const a = 1;\n' },
+    /its default export must be defineConfig/,
+  ],
+  [
+    'a folder that is named and absent',
+    { 'headwater.config.ts': CONFIG.replace('()', "({ features: './absent' })") },
+    /absent: headwater\.config names it, and it does not exist/,
+  ],
+  [
+    'settings that are wrong',
+    { 'features/visits.ts': VIEW, 'configs/default.yaml': 'gateway: { prot: 1 }\n' },
+    /gateway\.prot: unknown key/,
+  ],
+])(
+  '%s is an error that names the file',
+  async (_, files, problem) => {
+    await write({ 'headwater.config.ts': CONFIG, ...files } as Record<string, string>);
+    const { code, stderr } = await headwater('features', 'validate');
+    expect([code === 0, stderr]).toEqual([false, expect.stringMatching(problem)]);
+    expect(stderr).not.toMatch(/\n {4}at /);
+  },
+  60_000,
+);
 
 test("a project's settings are laid over those of the package, file by file; what code defines lies between", async () => {
   await write({
@@ -89,7 +129,11 @@ export const churn = defineModel({ name: 'churn', service: visitView, training: 
     'configs/mine.yaml': 'topics: { partitions: 3 }\n',
   });
   const config = async (env: Readonly<Record<string, string>> = {}) => {
-    const { stdout, stderr } = await runCommand(folder, ['config', '--json'], { HEADWATER_PROJECT: folder, LOG_LEVEL: '', ...env });
+    const { stdout, stderr } = await runCommand(folder, ['config', '--json'], {
+      HEADWATER_PROJECT: folder,
+      LOG_LEVEL: '',
+      ...env,
+    });
     if (stdout === '') throw new Error(stderr);
     return JSON.parse(stdout) as Record<string, unknown>;
   };

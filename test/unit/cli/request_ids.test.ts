@@ -7,8 +7,8 @@ import { type Platform, startPlatform } from '#cli/roles/platform';
 import { ROLES, type Role } from '#cli/terminal/choices';
 import { createLogger } from '#monitoring/log';
 import { sendRaw } from '../../support/raw_http.ts';
-import { startTraceCollector, type TraceCollector } from '../../support/trace_collector.ts';
 import { testProject } from '../../support/test_project.ts';
+import { startTraceCollector, type TraceCollector } from '../../support/trace_collector.ts';
 
 // The id of a request, on every listener: in its answer, in its log lines, in its span. The caller's own where it is usable, a new one otherwise.
 

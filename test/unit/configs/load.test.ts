@@ -94,3 +94,30 @@ test('the result is frozen to the bottom', () => {
   const config = load('services');
   expect(() => Object.assign(config.store, { host: 'other' })).toThrow(TypeError);
 });
+
+test('an old name works in files and overrides, is reported once each, and is laid over the new one as the same kind', () => {
+  const named = z.strictObject({
+    broker: z.strictObject({ kind: z.enum(['disk_log', 'kafka']), directory: z.string(), fsync: z.string() }),
+  });
+  write('default', 'broker: { kind: disk_log, directory: log, fsync: never }\n');
+  write('own', 'broker: { kind: memory, fsync: always }\n');
+  write('other', 'broker: { kind: kafka, directory: none, fsync: none }\n');
+  const reported: string[] = [];
+  const options = {
+    ...{ schema: named, directory, env: {}, variables: {} },
+    renamed: [{ path: 'broker.kind', old: 'memory', now: 'disk_log' }],
+    onOldName: (message: string) => reported.push(message),
+  };
+  expect(loadConfig({ ...options, environment: 'own' })).toEqual({
+    broker: { kind: 'disk_log', directory: 'log', fsync: 'always' },
+  });
+  expect(reported).toEqual([
+    expect.stringMatching(/^broker\.kind: memory in own\.yaml .* Write broker\.kind: disk_log$/),
+  ]);
+  expect(loadConfig({ ...options, environment: 'other', overrides: { 'broker.kind': 'memory' } }).broker.kind).toBe(
+    'disk_log',
+  );
+  expect(reported).toHaveLength(2);
+  expect(loadConfig({ ...options, environment: 'other' }).broker.kind).toBe('kafka');
+  expect(reported).toHaveLength(2);
+});

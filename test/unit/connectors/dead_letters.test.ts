@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { type DeadLetter, DeadLetterQueue, earlierAttempts } from '#connectors/dead_letters';
+import { DiskLog } from '#connectors/disk_log/disk_log';
 import { RecordRefusedError } from '#connectors/errors';
 import { createFileSystems } from '#connectors/files/file_systems';
-import { MemoryLog } from '#connectors/memory/memory_log';
 import { systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { pollUntil } from '../../conformance/connectors/broker_contract.ts';
@@ -14,12 +14,12 @@ const TOPIC = 'dead-letter-queue';
 const RAW = 'raw-events';
 
 let directory: string;
-let broker: MemoryLog;
+let broker: DiskLog;
 let queue: DeadLetterQueue;
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), 'dlq-'));
-  const config = { kind: 'memory', directory, fsync: 'never', segmentBytes: 1_000_000 } as const;
-  broker = new MemoryLog({ log: silentLogger, clock: systemClock }, config);
+  const config = { kind: 'disk_log', directory, fsync: 'never', segmentBytes: 1_000_000 } as const;
+  broker = new DiskLog({ log: silentLogger, clock: systemClock }, config);
   await broker.start();
   await broker.ensureTopics([
     { name: TOPIC, partitions: 2 },

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import type { OfflineDatabase } from '#cli/parts/offline_database';
 import { encodeRows } from '#connectors/files/encode_rows';
 import { createFileSystems } from '#connectors/files/file_systems';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { importRows } from '#feature_store/offline/row_files';
 import { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { loadLabels } from '#feature_store/retrieval/labels';
@@ -22,7 +22,7 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Fails for every call: no row may reach it. */
-const untouched = new Proxy({} as OfflineStore, {
+const untouched = new Proxy({} as OfflineDatabase, {
   get: (_, name) => () => {
     throw new Error(`the store was called: ${String(name)}`);
   },
@@ -73,7 +73,7 @@ test('rows of a feature view that are imported: the file is refused before its r
   const file = join(folder, 'rows', 'tiny@1', 'part.parquet');
   writeFileSync(file, encodeRows('parquet', [{ ...row, amount: 1, category: 'a' }]));
   const source = { from: join(folder, 'rows'), fileSystemOf: createFileSystems() };
-  await expect(importRows(untouched, tinyView, source)).rejects.toThrow(
+  await expect(importRows(untouched.features, tinyView, source)).rejects.toThrow(
     `${file}, row group 0, row 0: entity_key: holds a NUL character`,
   );
 });

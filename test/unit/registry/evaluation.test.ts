@@ -6,7 +6,7 @@ import { evaluateClusters } from '#registry/evaluation/clustering';
 import { evaluateModel } from '#registry/evaluation/evaluate_model';
 import { evaluateRegression } from '#registry/evaluation/regression';
 import { evaluationReport } from '#registry/evaluation/report';
-import type { TrainingTable } from '#registry/trainers/training_table';
+import type { TrainingTable } from '#registry/training_table';
 import { tinyModel, tinyScore } from '../../support/tiny_model.ts';
 
 const probabilities = { threshold: 0.5, areProbabilities: true };

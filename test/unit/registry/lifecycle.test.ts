@@ -7,7 +7,7 @@ import { type AuditEntry, Lifecycle } from '#registry/lifecycle/lifecycle';
 import { LocalRegistry } from '#registry/local/local_registry';
 import type { ModelVersion } from '#registry/model_registry';
 import { ModelProto } from '#registry/onnx/onnx_proto';
-import { examineModel } from '#serving/runtime/loaded_model';
+import { examineModel } from '#serving/models/loaded_model';
 import { tinyModel } from '../../support/tiny_model.ts';
 
 const NAME = 'tiny';

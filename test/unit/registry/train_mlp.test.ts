@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { trainMlp } from '#registry/trainers/tfjs/train_mlp';
-import type { TrainingTable } from '#registry/trainers/training_table';
+import type { TrainingTable } from '#registry/training_table';
 
 /** Two informative columns, one of them a category, some values missing. */
 function table(rows: number): TrainingTable {

@@ -2,7 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { expect, test } from '@jest/globals';
 import type { ModelPackage } from '#registry/model_package';
 import { type Mlp, mlpToOnnx } from '#registry/trainers/tfjs/onnx_mlp';
-import { LoadedModel } from '#serving/runtime/loaded_model';
+import { LoadedModel } from '#serving/models/loaded_model';
 import { tinyModel } from '../../support/tiny_model.ts';
 import { serveTiny } from '../../support/tiny_serving.ts';
 

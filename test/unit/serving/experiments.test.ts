@@ -1,10 +1,10 @@
 import { expect, test } from '@jest/globals';
-import type { ExperimentOutcomes } from '#feature_store/offline/offline_store';
 import { Random } from '#kernel/random';
 import { populationStability } from '#monitoring/drift/population_stability';
 import { compare, meanOutcome } from '#serving/experiments/comparison';
 import { resultsOf } from '#serving/experiments/results';
 import { thompsonShares } from '#serving/experiments/thompson';
+import type { ExperimentOutcomes } from '#serving/prediction_store/feedback_store';
 import { experimentSchema } from '#serving/routing/assignment';
 
 const experiment = experimentSchema.parse({

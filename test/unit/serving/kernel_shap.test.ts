@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { kernelShap } from '#serving/runtime/kernel_shap';
+import { kernelShap } from '#serving/explain/kernel_shap';
 
 const COLUMNS = 5;
 const number = fc.double({ min: -3, max: 3, noNaN: true }).map(Math.fround);

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { Random } from '#kernel/random';
-import { LoadedModel } from '#serving/runtime/loaded_model';
-import { MicroBatcher } from '#serving/runtime/micro_batcher';
+import { LoadedModel } from '#serving/models/loaded_model';
+import { MicroBatcher } from '#serving/models/micro_batcher';
 import { tinyModel, tinyScore } from '../../support/tiny_model.ts';
 
 const REQUESTS = 1_000_000;

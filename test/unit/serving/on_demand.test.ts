@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { createMetricsRegistry } from '#monitoring/metrics';
+import { OnDemandModels } from '#serving/inference/on_demand';
 import type { ModelRouter } from '#serving/routing/model_router';
-import { OnDemandModels } from '#serving/runtime/on_demand';
 
 test('a version that takes another space is reckoned with: others make room, one that does not fit goes', async () => {
   const sizes = new Map([

@@ -2,10 +2,10 @@ import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { DeadLetter } from '#connectors/dead_letters';
 import { ConnectionError, RecordRefusedError } from '#connectors/errors';
-import type { NewPrediction } from '#feature_store/offline/offline_store';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
-import { PredictionLog } from '#serving/prediction_log';
+import { PredictionLog } from '#serving/prediction_store/prediction_log';
+import type { NewPrediction } from '#serving/prediction_store/prediction_store';
 
 const row = (id: string): NewPrediction => ({
   ...{

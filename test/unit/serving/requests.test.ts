@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, test } from '@jest/globals';
 import type { LocalRegistry } from '#registry/local/local_registry';
-import { Admission } from '#serving/runtime/admission';
+import { Admission } from '#serving/inference/admission';
 import { keyOf } from '../../support/entity_keys.ts';
 import { makeSelfSigned } from '../../support/self_signed.ts';
 import { tinyModel, tinyScore } from '../../support/tiny_model.ts';

@@ -2,17 +2,17 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import type { RoutingRow } from '#feature_store/offline/offline_store';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { LocalRegistry } from '#registry/local/local_registry';
 import type { ModelPackage } from '#registry/model_package';
 import { servingConfigSchema } from '#serving/config';
+import { ModelServer } from '#serving/inference/model_server';
 import { canarySchema } from '#serving/routing/canary';
 import { Guardrails, guardrailsSchema } from '#serving/routing/guardrails';
+import type { RoutingRow } from '#serving/routing/routing';
 import { type RoutingStore, routingSchema } from '#serving/routing/routing';
 import { inferWatched } from '#serving/routing/watched_inference';
-import { ModelServer } from '#serving/runtime/model_server';
 import { tinyModel } from '../../support/tiny_model.ts';
 
 /** Keeps changes as the offline store does. */
@@ -20,19 +20,19 @@ class MemoryRoutings implements RoutingStore {
   readonly rows: RoutingRow[] = [];
   isDown = false;
 
-  async readRouting() {
+  async read() {
     this.#check();
     return [...new Map(this.rows.map((row) => [row.model, row])).values()];
   }
 
-  async appendRouting(row: RoutingRow) {
+  async append(row: RoutingRow) {
     this.#check();
     if (this.rows.some(({ model, revision }) => model === row.model && revision === row.revision)) return false;
     this.rows.push(row);
     return true;
   }
 
-  async listRouting(model: string, limit: number) {
+  async list(model: string, limit: number) {
     this.#check();
     return this.rows
       .filter((row) => row.model === model)

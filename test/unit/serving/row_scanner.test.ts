@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { ModelSignature } from '#registry/model_package';
 import { createEncoder } from '#registry/signature_encoder';
-import { RowScanner } from '#serving/runtime/row_scanner';
+import { RowScanner } from '#serving/models/row_scanner';
 
 const signature: ModelSignature = {
   inputs: [

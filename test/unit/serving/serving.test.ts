@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
-import type { FeedbackRow, NewPrediction, RequestRow, RoutingRow } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { eventTime, processingTime, systemClock } from '#kernel/time';
@@ -14,11 +13,14 @@ import { createMetricsRegistry } from '#monitoring/metrics';
 import { LocalRegistry } from '#registry/local/local_registry';
 import type { ModelPackage } from '#registry/model_package';
 import { servingConfigSchema } from '#serving/config';
-import { PredictionLog } from '#serving/prediction_log';
+import { ModelServer } from '#serving/inference/model_server';
+import { LoadedModel } from '#serving/models/loaded_model';
+import { MicroBatcher } from '#serving/models/micro_batcher';
+import type { FeedbackRow } from '#serving/prediction_store/feedback_store';
+import { PredictionLog } from '#serving/prediction_store/prediction_log';
+import type { NewPrediction, RequestRow } from '#serving/prediction_store/prediction_store';
 import { Assignment, experimentSchema } from '#serving/routing/assignment';
-import { LoadedModel } from '#serving/runtime/loaded_model';
-import { MicroBatcher } from '#serving/runtime/micro_batcher';
-import { ModelServer } from '#serving/runtime/model_server';
+import type { RoutingRow } from '#serving/routing/routing';
 import { createServing } from '#serving/server';
 import { keyOf } from '../../support/entity_keys.ts';
 import { tinyModel, tinyScore, tinyView } from '../../support/tiny_model.ts';
@@ -494,14 +496,13 @@ test('over HTTP: routing is changed with a reason, feedback taken, results told'
   await register(tinyModel(3));
   const rows: RoutingRow[] = [];
   const routings = {
-    readRouting: async () => rows.slice(-1),
-    appendRouting: async (row: RoutingRow) => rows.push(row) > 0,
-    listRouting: async () => [...rows].reverse(),
+    read: async () => rows.slice(-1),
+    append: async (row: RoutingRow) => rows.push(row) > 0,
+    list: async () => [...rows].reverse(),
   };
   const told: FeedbackRow[] = [];
-  const feedback = {
-    writeFeedback: async (given: readonly FeedbackRow[]) => void told.push(...given),
-    findPredictions: async (rows: readonly RequestRow[]) =>
+  const predictions = {
+    find: async (rows: readonly RequestRow[]) =>
       rows
         .filter(({ requestId }) => requestId !== 'never')
         .flatMap((row) =>
@@ -509,9 +510,13 @@ test('over HTTP: routing is changed with a reason, feedback taken, results told'
             ...{ ...row, predictionId, modelName: 'tiny', modelVersion: 1, predictedAtMs: 0 },
           })),
         ),
-    experimentOutcomes: async () => [],
     modelsOfRequests: async () => new Map(),
   };
+  const outcomes = {
+    write: async (given: readonly FeedbackRow[]) => void told.push(...given),
+    experimentOutcomes: async () => [],
+  };
+  const feedback = { predictions, feedback: outcomes };
   const metrics = createMetricsRegistry({ process: false });
   const config = servingConfigSchema.parse({ models: [{ name: 'tiny' }] });
   const dealing = new ModelServer({ registry, log: silentLogger, metrics, routings }, config);

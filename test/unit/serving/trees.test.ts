@@ -2,9 +2,9 @@ import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { readTreeEnsemble, type TreeEnsemble } from '#registry/onnx/tree_ensemble';
-import { LoadedModel } from '#serving/runtime/loaded_model';
-import { TreeInference } from '#serving/trees/tree_inference';
-import { TreeShap } from '#serving/trees/tree_shap';
+import { LoadedModel } from '#serving/models/loaded_model';
+import { TreeInference } from '#serving/models/trees/tree_inference';
+import { TreeShap } from '#serving/models/trees/tree_shap';
 import {
   COLUMNS,
   coverOf,

@@ -1,8 +1,8 @@
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeEach, expect, test } from '@jest/globals';
-import { MemoryOnlineStore } from '#feature_store/online/memory_store';
 import { fraudView } from '#examples/fraud/features/fraud';
+import { MemoryOnlineStore } from '#feature_store/online/memory_store';
 import { systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { DamagedFileError } from '#storage/errors';

@@ -5,7 +5,7 @@ import { createFileSystems } from '#connectors/files/file_systems';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { type Component, contentOf, type OpenComponent } from '../component.ts';
-import { memoryLog } from './log.ts';
+import { diskLog } from './log.ts';
 
 const TOPIC = 'dead-letter-queue';
 
@@ -16,7 +16,7 @@ export const DEAD_LETTERS: Component = {
   needsMib: 0,
   isExclusive: true,
   async open(folder): Promise<OpenComponent> {
-    const log = memoryLog(join(folder, 'log'));
+    const log = diskLog(join(folder, 'log'));
     await log.start();
     await log.ensureTopics([{ name: TOPIC, partitions: 1 }]);
     const deps = { producer: log.producer, log: silentLogger, metrics: createMetricsRegistry({ process: false }) };

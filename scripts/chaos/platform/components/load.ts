@@ -2,7 +2,7 @@ import type { Component } from '../component.ts';
 
 /** A process of a round loads what its component needs, and no more. */
 const LOADERS: Readonly<Record<string, () => Promise<Component>>> = {
-  'memory log': async () => (await import('./log.ts')).LOG,
+  'disk log': async () => (await import('./log.ts')).LOG,
   'gateway spool': async () => (await import('./spool.ts')).SPOOL,
   'online store': async () => (await import('./online_store.ts')).ONLINE_STORE,
   'offline store': async () => (await import('./offline_store.ts')).OFFLINE_STORE,

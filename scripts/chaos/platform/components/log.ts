@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Broker } from '#connectors/connector';
-import { MemoryLog } from '#connectors/memory/memory_log';
+import { DiskLog } from '#connectors/disk_log/disk_log';
 import { systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { type Component, contentOf, counted, type OpenComponent } from '../component.ts';
@@ -9,10 +9,10 @@ const TOPIC = 'records';
 const GROUP = 'readers';
 const PARTITIONS = 2;
 
-export const memoryLog = (folder: string, fsync: 'always' | 'interval' = 'interval'): MemoryLog =>
-  new MemoryLog(
+export const diskLog = (folder: string, fsync: 'always' | 'interval' = 'interval'): DiskLog =>
+  new DiskLog(
     { log: silentLogger, clock: systemClock },
-    { kind: 'memory', directory: folder, fsync, segmentBytes: 20_000 },
+    { kind: 'disk_log', directory: folder, fsync, segmentBytes: 20_000 },
   );
 
 /** Returns the ids of a topic's records whose content is right, by partition and offset; each of its records has its id as key. */
@@ -33,12 +33,12 @@ export async function idsIn(broker: Broker, topic: string): Promise<string[]> {
 
 /** The log of the embedded platform, and the positions of its readers. */
 export const LOG: Component = {
-  name: 'memory log',
+  name: 'disk log',
   batch: 5,
   needsMib: 0,
   isExclusive: true,
   async open(folder): Promise<OpenComponent> {
-    const log = memoryLog(join(folder, 'log'));
+    const log = diskLog(join(folder, 'log'));
     await log.start();
     await log.ensureTopics([{ name: TOPIC, partitions: PARTITIONS }]);
     return {

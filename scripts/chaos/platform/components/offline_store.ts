@@ -1,10 +1,9 @@
 import { existsSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createOfflineStore } from '#feature_store/config';
+import { createOfflineDatabase, type OfflineDatabase } from '#cli/parts/offline_database';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { eventTime, processingTime } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { type Component, contentOf, type OpenComponent } from '../component.ts';
@@ -27,8 +26,8 @@ export async function makeTemplate(under: string): Promise<string> {
   return folder;
 }
 
-export const openStore = (folder: string): OfflineStore =>
-  createOfflineStore({ log: silentLogger, views: [] }, { kind: 'pglite', directory: join(folder, 'offline') });
+export const openStore = (folder: string): OfflineDatabase =>
+  createOfflineDatabase({ log: silentLogger, views: [] }, { kind: 'pglite', directory: join(folder, 'offline') });
 
 /** Puts a database where there is none. */
 export async function placeDatabase(folder: string): Promise<void> {
@@ -64,13 +63,13 @@ export const OFFLINE_STORE: Component = {
           const values = { content: contentOf(id) };
           return { ...VIEW, entityKey: keyOf(id), eventTime: at, computedAt: processingTime(1), values };
         });
-        await store.write(rows);
+        await store.features.write(rows);
       },
       async found() {
         const counts = new Map<string, number>();
         const range = { from: eventTime(FROM_MS - DAY_MS), to: eventTime(FROM_MS + 2 * DAY_MS) };
         for (let after: FeatureRow | undefined; ; ) {
-          const rows = await store.rowsBetween(VIEW, range, { limit: PAGE, after });
+          const rows = await store.features.rowsBetween(VIEW, range, { limit: PAGE, after });
           for (const { entityKey, values } of rows) {
             const id = entityKey.slice('user:'.length);
             if (values.content === contentOf(id)) counts.set(id, (counts.get(id) ?? 0) + 1);

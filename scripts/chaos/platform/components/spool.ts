@@ -9,7 +9,7 @@ import { systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { type Component, contentOf, type OpenComponent } from '../component.ts';
-import { idsIn, memoryLog } from './log.ts';
+import { diskLog, idsIn } from './log.ts';
 
 const TOPIC = 'sent';
 /** What the broker refuses for good, as dead letters. */
@@ -29,7 +29,7 @@ export const SPOOL: Component = {
   isExclusive: true,
   async open(folder): Promise<OpenComponent> {
     // The broker is a machine of its own: its folder is not among the files that are damaged.
-    const broker = memoryLog(join(folder, '.broker'));
+    const broker = diskLog(join(folder, '.broker'));
     await broker.start();
     await broker.ensureTopics([TOPIC, REFUSED].map((name) => ({ name, partitions: 1 })));
     let sends = 0;

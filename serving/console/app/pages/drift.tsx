@@ -1,4 +1,4 @@
-import type { DriftReport } from '#feature_store/offline/offline_store';
+import type { DriftReport } from '#monitoring/drift/drift_report';
 import { useAsked } from '../api.ts';
 import { Loaded, number, percent, Spark, Table } from '../parts.tsx';
 

@@ -1,6 +1,8 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { emptyEntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
+import { account, transactions } from '#examples/fraud/features/transactions';
+import { emptyEntityState } from '#feature_store/aggregation/entity_state';
+import { ViewComputation } from '#feature_store/aggregation/view_computation';
 import {
   approxDistinct,
   count,
@@ -17,10 +19,9 @@ import {
   top,
   variance,
 } from '#feature_store/definitions/aggregations';
-import type { EventFields } from '#feature_store/definitions/feature';
 import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import { featureView } from '#feature_store/definitions/feature_view';
-import { account, transactions } from '#examples/fraud/features/transactions';
+import type { EventFields } from '#feature_store/definitions/source';
 import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '#kernel/time';
 
 // At any time the newest row, by an event or without one, against a plain loop over all events.

@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { z } from 'zod';
-import { type EntityState, emptyEntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
+import { type EntityState, emptyEntityState } from '#feature_store/aggregation/entity_state';
+import { ViewComputation } from '#feature_store/aggregation/view_computation';
 import {
   approxDistinct,
   count,

@@ -1,10 +1,11 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { type EntityState, emptyEntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
+import { account, transactions } from '#examples/fraud/features/transactions';
+import { type EntityState, emptyEntityState } from '#feature_store/aggregation/entity_state';
+import { ViewComputation } from '#feature_store/aggregation/view_computation';
 import { count, distinct, max, mean, min, stddev, sum } from '#feature_store/definitions/aggregations';
 import { expression, field } from '#feature_store/definitions/feature';
 import { featureView } from '#feature_store/definitions/feature_view';
-import { account, transactions } from '#examples/fraud/features/transactions';
 import { HOUR_MS, MINUTE_MS } from '#kernel/time';
 
 const view = featureView({

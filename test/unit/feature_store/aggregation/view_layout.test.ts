@@ -1,9 +1,11 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { type EntityState, emptyEntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
+import { type EntityState, emptyEntityState } from '#feature_store/aggregation/entity_state';
+import { ViewComputation } from '#feature_store/aggregation/view_computation';
 import { adaptLayout, type ViewLayout } from '#feature_store/aggregation/view_layout';
 import { count, distinct, last, max, sum } from '#feature_store/definitions/aggregations';
-import { type EventFields, type Feature, field } from '#feature_store/definitions/feature';
+import { type Feature, field } from '#feature_store/definitions/feature';
+import type { EventFields } from '#feature_store/definitions/source';
 import { functionIdentityOf } from '#kernel/function_identity';
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '#kernel/time';
 import { testView } from '../../../support/test_view.ts';

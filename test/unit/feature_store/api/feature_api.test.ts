@@ -3,21 +3,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { recommendationView } from '#examples/activity/features/recommendation';
+import { userActivityV1, userActivityV2 } from '#examples/activity/features/user_activity';
+import { fraudView } from '#examples/fraud/features/fraud';
 import { createFeatureApi } from '#feature_store/api/feature_api';
 import { featuresJson } from '#feature_store/api/served_features';
 import { featureApiConfigSchema, ttlsOf } from '#feature_store/config';
 import type { FeatureRow, FeatureValue } from '#feature_store/definitions/feature_row';
-import type { StatisticsFilter } from '#feature_store/offline/offline_store';
 import { MemoryOnlineStore } from '#feature_store/online/memory_store';
 import { FeatureReader } from '#feature_store/retrieval/feature_reader';
-import { SERVICES } from '../../../support/all_definitions.ts';
-import { fraudView } from '#examples/fraud/features/fraud';
-import { recommendationView } from '#examples/activity/features/recommendation';
-import { userActivityV1, userActivityV2 } from '#examples/activity/features/user_activity';
+import type { StatisticsFilter } from '#feature_store/statistics/statistics_store';
 import { eventTime, HOUR_MS, processingTime, systemClock } from '#kernel/time';
 import type { HttpService } from '#monitoring/http_service';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
+import { SERVICES } from '../../../support/all_definitions.ts';
 import { keyOf } from '../../../support/entity_keys.ts';
 
 const VIEWS = [fraudView, userActivityV1, userActivityV2, recommendationView];
@@ -48,10 +48,10 @@ async function open(settings: object = {}) {
     rowOf('user_activity', 2, 'u1', { activity_count_1h: 2, last_event_ms: nowMs - 2_000, top_device_type_7d: 'tv' }),
     rowOf('recommendation', 1, 'u1', { view_count_7d: 4, view_count_30d: 9, top_categories_30d: 'hats,shoes' }),
   ]);
-  const offline = {
-    async listStatistics(filter: StatisticsFilter) {
+  const statistics = {
+    async list(filter: StatisticsFilter) {
       asked = filter;
-      const statistics = {
+      const measured = {
         rows: 4,
         nulls: 1,
         mean: 2,
@@ -62,13 +62,15 @@ async function open(settings: object = {}) {
         top: [],
         sampled: 3,
       };
-      return [{ view: 'fraud', version: 1, feature: 'amount', windowStartMs: 0, windowMs: HOUR_MS, statistics }];
+      return [
+        { view: 'fraud', version: 1, feature: 'amount', windowStartMs: 0, windowMs: HOUR_MS, statistics: measured },
+      ];
     },
   };
   const features = new FeatureReader({ online: store, clock: systemClock }, { views: VIEWS, services: SERVICES });
   const metrics = createMetricsRegistry({ process: false });
   service = await createFeatureApi(
-    { store, features, offline, views: VIEWS, clock: systemClock, log: silentLogger, metrics },
+    { store, features, statistics, views: VIEWS, clock: systemClock, log: silentLogger, metrics },
     featureApiConfigSchema.parse(settings),
   );
 }

@@ -24,11 +24,15 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
 function anchors(using = keys): AuditAnchors {
-  const offline = {
-    readAuditHashes: async (from: number, limit: number) =>
+  const kept = {
+    readHashes: async (from: number, limit: number) =>
       trail.slice(from, from + limit).map((hash, index) => ({ id: String(from + index + 1), hash })),
   };
-  const deps = { offline, fileSystems: createFileSystems(), clock: { now: () => processingTime(1_800_000_000_000) } };
+  const deps = {
+    trail: kept,
+    fileSystems: createFileSystems(),
+    clock: { now: () => processingTime(1_800_000_000_000) },
+  };
   return new AuditAnchors(deps, { directory: folder, keys: using });
 }
 

@@ -1,4 +1,5 @@
 import { expect, test } from '@jest/globals';
+import { account } from '#examples/fraud/features/transactions';
 import { count, sum } from '#feature_store/definitions/aggregations';
 import { type Feature, field } from '#feature_store/definitions/feature';
 import { checkServices, featureService, serviceOfView } from '#feature_store/definitions/feature_service';
@@ -7,7 +8,6 @@ import { columns, onDemand, onDemandView } from '#feature_store/definitions/on_d
 import { RequestFieldsError } from '#feature_store/errors';
 import { requestFields, vectorOf } from '#feature_store/retrieval/feature_vector';
 import { ON_DEMAND_VIEWS, SERVICES, VIEWS } from '../../../support/all_definitions.ts';
-import { account } from '#examples/fraud/features/transactions';
 import { testView } from '../../../support/test_view.ts';
 
 const base = { version: 1, entity: account, owner: 'tests', description: 'd' } as const;

@@ -1,9 +1,9 @@
 import { expect, test } from '@jest/globals';
+import { fraudView } from '#examples/fraud/features/fraud';
+import { account, transactions } from '#examples/fraud/features/transactions';
 import { count, sum } from '#feature_store/definitions/aggregations';
 import { expression, field } from '#feature_store/definitions/feature';
 import { checkViews, describeView, featureView } from '#feature_store/definitions/feature_view';
-import { fraudView } from '#examples/fraud/features/fraud';
-import { account, transactions } from '#examples/fraud/features/transactions';
 
 const base = {
   name: 'v',

@@ -2,23 +2,16 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { z } from 'zod';
 import { count, session, sum } from '#feature_store/definitions/aggregations';
-import {
-  asOf,
-  type EventFields,
-  expression,
-  type Feature,
-  field,
-  fromEvent,
-  sincePrevious,
-} from '#feature_store/definitions/feature';
+import { asOf, expression, type Feature, field, fromEvent, sincePrevious } from '#feature_store/definitions/feature';
 import { type FeatureService, featureService, serviceOfView } from '#feature_store/definitions/feature_service';
 import { type FeatureViewSpec, featureView } from '#feature_store/definitions/feature_view';
 import { columns, onDemand, onDemandView } from '#feature_store/definitions/on_demand';
 import { previousFingerprint } from '#feature_store/definitions/previous_fingerprint';
 import { inRange } from '#feature_store/definitions/quality_rule';
+import type { EventFields } from '#feature_store/definitions/source';
 import { entity, eventSource } from '#feature_store/definitions/source';
+import { serviceProblems } from '#serving/models/feature_check';
 import { VIEWS } from '../../../support/all_definitions.ts';
-import { serviceProblems } from '#serving/runtime/feature_check';
 
 /** Everything that a definition is made of, each a value that can be changed by itself. */
 interface Parts {

@@ -1,10 +1,10 @@
 import { expect, test } from '@jest/globals';
+import { userActivityV1, userActivityV2 } from '#examples/activity/features/user_activity';
+import { fraudView } from '#examples/fraud/features/fraud';
+import type { StoredDefinition } from '#feature_store/definition_store/applied_definitions';
+import { checkDefinitions } from '#feature_store/definition_store/check_definitions';
 import { describeView } from '#feature_store/definitions/feature_view';
 import { changesBetween, lineageOf } from '#feature_store/definitions/lineage';
-import type { StoredDefinition } from '#feature_store/offline/applied_definitions';
-import { checkDefinitions } from '#feature_store/offline/check_definitions';
-import { fraudView } from '#examples/fraud/features/fraud';
-import { userActivityV1, userActivityV2 } from '#examples/activity/features/user_activity';
 
 test('a feature’s lineage goes through other features down to fields and source', () => {
   expect(lineageOf(fraudView, 'risk_score')).toMatchObject({
@@ -37,8 +37,8 @@ test('a version that has been in use must not break: what was taken out or chang
     readDefinitions: async () => applied,
     recordDefinitions: async (definitions) =>
       void applied.splice(0, applied.length, ...definitions.map((each) => ({ ...each, applied: null }))),
-    readDefinition: async ({ view, version }) => kept.get(`${view}@${version}`),
-    writeDefinition: async (description) => void kept.set(`${description.view}@${description.version}`, description),
+    readView: async ({ view, version }) => kept.get(`${view}@${version}`),
+    writeView: async (description) => void kept.set(`${description.view}@${description.version}`, description),
   };
   await checkDefinitions(offline, [fraudView]);
   await checkDefinitions(offline, [fraudView]);

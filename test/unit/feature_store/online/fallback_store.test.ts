@@ -20,13 +20,15 @@ test('while neither store answers, readers are told at once; when history is bac
     },
   };
   const offline = {
-    newestOf: async () => {
-      asked.history += 1;
-      await sleep(20);
-      if (isHistoryAway) throw new OfflineStoreError('read', new Error('away'), 'transient');
-      return [];
+    features: {
+      newestOf: async () => {
+        asked.history += 1;
+        await sleep(20);
+        if (isHistoryAway) throw new OfflineStoreError('read', new Error('away'), 'transient');
+        return [];
+      },
     },
-    readErasures: async () => ({ secret: 's', erasures: [] }),
+    erasures: { read: async () => ({ secret: 's', erasures: [] }) },
   };
   const deps = { offline, log: silentLogger, clock: systemClock, metrics, ttlMs: new Map() };
   const store = new FallbackOnlineStore(online, deps);

@@ -1,8 +1,8 @@
 import { expect, test } from '@jest/globals';
 import { describeView } from '#feature_store/definitions/feature_view';
-import { SERVICES, VIEWS } from '../../../support/all_definitions.ts';
 import { featuresConfigSchema, selectDefinitions } from '#feature_store/definitions/selection';
 import { DAY_MS } from '#kernel/time';
+import { SERVICES, VIEWS } from '../../../support/all_definitions.ts';
 
 const catalog = { views: VIEWS, services: SERVICES };
 const select = (config: unknown) => selectDefinitions(catalog, featuresConfigSchema.parse(config));

@@ -1,23 +1,24 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { emptyEntityState, ViewComputation } from '#feature_store/aggregation/view_computation';
+import { customerValueView } from '#examples/activity/features/customer_value';
+import { recommendationView } from '#examples/activity/features/recommendation';
+import { userActivityV1, userActivityV2 } from '#examples/activity/features/user_activity';
+import { USER_EVENT_TYPES } from '#examples/activity/features/user_events';
+import { claimView } from '#examples/claims/features/claims';
+import { creditView } from '#examples/credit/features/credit';
+import { closesOldestFirst, marketView, priceHistoryView } from '#examples/market/features/market';
+import { sensorView } from '#examples/sensors/features/sensors';
+import { emptyEntityState } from '#feature_store/aggregation/entity_state';
+import { ViewComputation } from '#feature_store/aggregation/view_computation';
 import { entityKeyOf } from '#feature_store/definitions/entity_key';
-import type { EventFields } from '#feature_store/definitions/feature';
 import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import type { FeatureService } from '#feature_store/definitions/feature_service';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import type { EventFields } from '#feature_store/definitions/source';
 import { valuesAsOf } from '#feature_store/retrieval/as_of';
 import { vectorOf } from '#feature_store/retrieval/feature_vector';
-import { SERVICES, VIEWS } from '../../../support/all_definitions.ts';
-import { claimView } from '#examples/claims/features/claims';
-import { creditView } from '#examples/credit/features/credit';
-import { customerValueView } from '#examples/activity/features/customer_value';
-import { closesOldestFirst, marketView, priceHistoryView } from '#examples/market/features/market';
-import { recommendationView } from '#examples/activity/features/recommendation';
-import { sensorView } from '#examples/sensors/features/sensors';
-import { userActivityV1, userActivityV2 } from '#examples/activity/features/user_activity';
-import { USER_EVENT_TYPES } from '#examples/activity/features/user_events';
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '#kernel/time';
+import { SERVICES, VIEWS } from '../../../support/all_definitions.ts';
 
 type Values = Readonly<Record<string, FeatureValue>>;
 

@@ -4,17 +4,17 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { z } from 'zod';
-import { MemoryLog } from '#connectors/memory/memory_log';
+import { sqlOfflineDatabase } from '#cli/parts/offline_database';
+import { DiskLog } from '#connectors/disk_log/disk_log';
+import { dataSubject } from '#feature_store/data_subjects/erasable';
+import { offlineData, onlineData } from '#feature_store/data_subjects/stored_data';
+import { topicData } from '#feature_store/data_subjects/topic_data';
+import { PgliteExecutor } from '#feature_store/database/pglite_executor';
 import { count, sum } from '#feature_store/definitions/aggregations';
 import { type EntityKey, entityKeyFromId } from '#feature_store/definitions/entity_key';
 import { featureView } from '#feature_store/definitions/feature_view';
 import { entity, eventSource } from '#feature_store/definitions/source';
-import { dataSubject } from '#feature_store/erasure/erasable';
 import { Erasures, encodeErasureRequest, fingerprintOf } from '#feature_store/erasure/erasures';
-import { offlineData, onlineData } from '#feature_store/erasure/stored_data';
-import { topicData } from '#feature_store/erasure/topic_data';
-import { PgliteExecutor } from '#feature_store/offline/pglite_executor';
-import { SqlOfflineStore } from '#feature_store/offline/sql_store';
 import { MemoryOnlineStore } from '#feature_store/online/memory_store';
 import { HOUR_MS, type ProcessingTime } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
@@ -49,7 +49,7 @@ const VIEWS = [viewOf('user', 'user_id'), viewOf('account', 'account_id')] as co
 let aheadMs = 0;
 const clock = { now: () => (Date.now() + aheadMs) as ProcessingTime };
 
-const offline = new SqlOfflineStore(
+const offline = sqlOfflineDatabase(
   { sql: new PgliteExecutor(join(folder, 'offline')), log: silentLogger, views: VIEWS },
   'pglite',
 );
@@ -68,15 +68,15 @@ function filesWith(directory: string, text: string): readonly string[] {
 
 class Platform {
   readonly directory: string;
-  readonly broker: MemoryLog;
+  readonly broker: DiskLog;
   readonly online: MemoryOnlineStore;
   #handle: PipelineHandle | undefined;
 
   constructor(directory: string) {
     this.directory = directory;
-    this.broker = new MemoryLog(
+    this.broker = new DiskLog(
       { log: silentLogger, clock },
-      { kind: 'memory', directory: join(directory, 'log'), fsync: 'never', segmentBytes: 10_000 },
+      { kind: 'disk_log', directory: join(directory, 'log'), fsync: 'never', segmentBytes: 10_000 },
     );
     this.online = new MemoryOnlineStore(
       { log: silentLogger, clock, ttlMs: new Map() },
@@ -92,7 +92,7 @@ class Platform {
 
   async run(): Promise<void> {
     const erasures = new Erasures();
-    erasures.load(await offline.readErasures(0));
+    erasures.load(await offline.erasures.read(0));
     const deps = {
       ...{ broker: this.broker, online: this.online, offline, views: VIEWS, log: silentLogger, clock, erasures },
       metrics: createFeatureMetrics(createMetricsRegistry({ process: false })),
@@ -216,7 +216,7 @@ test('random events, erasures, kills and comebacks: each entity has what it has 
         await platform.end(false);
         for (const key of known.erased) {
           expect(await read(platform, key)).toBeUndefined();
-          const rows = await offline.entityRows('feature_rows', key, {}, { offset: 0, limit: 10 });
+          const rows = await offline.subjects.read('feature_rows', key, {}, { offset: 0, limit: 10 });
           expect(rows).toEqual([]);
           expect(filesWith(platform.directory, key.slice(key.indexOf(':') + 1))).toEqual([]);
         }
@@ -249,18 +249,18 @@ async function eraseOn(platform: Platform, key: EntityKey, id: string, restart: 
   const { broker, online } = platform;
   const erasedAtMs = clock.now();
   aheadMs += 5;
-  const { secret } = await offline.readErasures(erasedAtMs);
+  const { secret } = await offline.erasures.read(erasedAtMs);
   const fingerprint = fingerprintOf(secret, key);
-  await offline.writeErasure({ fingerprint, erasedAtMs });
+  await offline.erasures.write({ fingerprint, erasedAtMs });
   const subject = dataSubject(key, VIEWS);
-  for (const place of [offlineData(offline), onlineData(online)]) await place.erase(subject);
+  for (const place of [offlineData(offline.subjects), onlineData(online)]) await place.erase(subject);
   const value = encodeErasureRequest(secret, key, erasedAtMs);
   await broker.producer.send(TOPICS.raw, [{ key: id, value }]);
   if (restart) {
     await platform.end(true);
     await platform.run();
   }
-  await until(() => offline.isErasureApplied(fingerprint), 'the erasure');
+  await until(() => offline.erasures.isApplied(fingerprint), 'the erasure');
   for (const topic of Object.values(TOPICS)) await topicData(broker, topic, false).erase(subject);
 }
 

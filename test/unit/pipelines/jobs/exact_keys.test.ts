@@ -3,15 +3,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
 import { z } from 'zod';
+import type { OfflineDatabase } from '#cli/parts/offline_database';
+import { DiskLog } from '#connectors/disk_log/disk_log';
 import { encodeRows } from '#connectors/files/encode_rows';
 import { createFileSystems } from '#connectors/files/file_systems';
-import { MemoryLog } from '#connectors/memory/memory_log';
 import { count } from '#feature_store/definitions/aggregations';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import { serviceOfView } from '#feature_store/definitions/feature_service';
 import { featureView } from '#feature_store/definitions/feature_view';
 import { entity, eventSource } from '#feature_store/definitions/source';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { loadLabels } from '#feature_store/retrieval/labels';
 import { eventTime, systemClock } from '#kernel/time';
@@ -42,9 +42,9 @@ const viewOf = (type: z.ZodType) =>
 
 async function backfill(view: ReturnType<typeof viewOf>, file: string) {
   const written: FeatureRow[] = [];
-  const broker = new MemoryLog(
+  const broker = new DiskLog(
     { log: silentLogger, clock: systemClock },
-    { kind: 'memory', directory: join(folder, `log-${Math.random()}`), fsync: 'never', segmentBytes: 1e8 },
+    { kind: 'disk_log', directory: join(folder, `log-${Math.random()}`), fsync: 'never', segmentBytes: 1e8 },
   );
   await broker.start();
   await broker.ensureTopics([{ name: 'dead', partitions: 1 }]);
@@ -55,7 +55,7 @@ async function backfill(view: ReturnType<typeof viewOf>, file: string) {
   const metrics = createFeatureMetrics(createMetricsRegistry({ process: false }));
   const deps = {
     ...{ online: { write: async () => ({ written: 0, stale: 0 }) } as unknown as OnlineStore, views: [view], metrics },
-    ...{ offline: { write } as unknown as OfflineStore, log: silentLogger, clock: systemClock },
+    ...{ offline: { features: { write } } as unknown as OfflineDatabase, log: silentLogger, clock: systemClock },
     producer: broker.producer,
   };
   const settings = { outOfOrderMs: 1_000, allowedLatenessMs: 86_400_000, featureEventsTopic: undefined };
@@ -112,7 +112,7 @@ test.each([
         }));
         writeFileSync(file, encodeRows(format, labels));
         const loaded = await loadLabels(
-          { offline: {} as OfflineStore, fileSystemOf: createFileSystems() },
+          { offline: {} as OfflineDatabase, fileSystemOf: createFileSystems() },
           { file },
           serviceOfView(view),
           range,

@@ -1,18 +1,18 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { DeadLetter } from '#connectors/dead_letters';
+import { account, transactions } from '#examples/fraud/features/transactions';
 import { count } from '#feature_store/definitions/aggregations';
 import { fromEvent } from '#feature_store/definitions/feature';
 import { featureView } from '#feature_store/definitions/feature_view';
 import { notNull, satisfies } from '#feature_store/definitions/quality_rule';
-import { account, transactions } from '#examples/fraud/features/transactions';
 import { eventTime } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
+import type { DecodedEvent } from '#pipelines/events/decode_events';
 import { create, keyBy, parDoTagged } from '#pipelines/model/transforms';
 import { type Collected, collectInto, runToEnd } from '#pipelines/testing/collect';
 import { type ComputedRow, ComputeFeatures, DEAD } from '#pipelines/transforms/compute_features';
-import type { DecodedEvent } from '#pipelines/transforms/decode_events';
 import { FailureShare } from '#pipelines/transforms/failure_limit';
 import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
 import { keyOf } from '../../../support/entity_keys.ts';
@@ -46,7 +46,14 @@ async function run(events: readonly { readonly id: string; readonly fails?: stri
   const metrics = createFeatureMetrics(registry);
   const elements = events.map(
     ({ id, fails }, index): Usable => ({
-      ...{ ok: true, userId: undefined, source: 'transactions', eventId: id, event: { account_id: 'a', fails }, watermark: eventTime(0) },
+      ...{
+        ok: true,
+        userId: undefined,
+        source: 'transactions',
+        eventId: id,
+        event: { account_id: 'a', fails },
+        watermark: eventTime(0),
+      },
       ...{
         eventTimeMs: START + index,
         receivedAtMs: undefined,
@@ -119,7 +126,14 @@ test('a view of which too many events fail stops, with a metric; the other view 
 test('each instance of a view, as each worker thread has one, counts the failures of its own keys', async () => {
   const metrics = createFeatureMetrics(createMetricsRegistry({ process: false }));
   const usable = (id: string, fails?: string): Usable => ({
-    ...{ ok: true, userId: undefined, source: 'transactions', eventId: id, event: { account_id: 'a', fails }, watermark: eventTime(0) },
+    ...{
+      ok: true,
+      userId: undefined,
+      source: 'transactions',
+      eventId: id,
+      event: { account_id: 'a', fails },
+      watermark: eventTime(0),
+    },
     ...{ eventTimeMs: START, receivedAtMs: undefined, knownAtMs: START, arrivedAtMs: 0, payload: id, attempt: 1 },
   });
   const elements = (fails?: string) => Array.from({ length: 30 }, (_, index) => usable(`e${index}`, fails));

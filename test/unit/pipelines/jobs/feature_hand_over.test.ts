@@ -1,9 +1,10 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { count, distinct, mean, sum } from '#feature_store/definitions/aggregations';
-import { type EventFields, expression, type Feature, sincePrevious } from '#feature_store/definitions/feature';
-import { type FeatureView, featureView } from '#feature_store/definitions/feature_view';
 import { fraudView } from '#examples/fraud/features/fraud';
+import { count, distinct, mean, sum } from '#feature_store/definitions/aggregations';
+import { expression, type Feature, sincePrevious } from '#feature_store/definitions/feature';
+import { type FeatureView, featureView } from '#feature_store/definitions/feature_view';
+import type { EventFields } from '#feature_store/definitions/source';
 import { MINUTE_MS } from '#kernel/time';
 import { fromScratch, ofEvents, Platform, START, transaction } from '../../../support/streaming_platform.ts';
 

@@ -4,21 +4,21 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import type { OfflineDatabase } from '#cli/parts/offline_database';
 import type { DeadLetter } from '#connectors/dead_letters';
+import { DiskLog } from '#connectors/disk_log/disk_log';
 import { encodeRows } from '#connectors/files/encode_rows';
-import { MemoryLog } from '#connectors/memory/memory_log';
+import { USER_EVENT_TYPES } from '#examples/activity/features/user_events';
+import { fraudView } from '#examples/fraud/features/fraud';
+import { account, transactions } from '#examples/fraud/features/transactions';
 import type { WindowStatistics } from '#feature_store/aggregation/statistics';
 import { fromEvent } from '#feature_store/definitions/feature';
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import { type FeatureView, featureView } from '#feature_store/definitions/feature_view';
 import { inRange, notNull, oneOf } from '#feature_store/definitions/quality_rule';
 import type { History } from '#feature_store/definitions/source';
-import type { HistoryPage, OfflineStore } from '#feature_store/offline/offline_store';
+import type { HistoryPage } from '#feature_store/offline/query_history';
 import type { OnlineStore } from '#feature_store/online/online_store';
-import { VIEWS } from '../../../support/all_definitions.ts';
-import { fraudView } from '#examples/fraud/features/fraud';
-import { account, transactions } from '#examples/fraud/features/transactions';
-import { USER_EVENT_TYPES } from '#examples/activity/features/user_events';
 import { DAY_MS, HOUR_MS, MINUTE_MS, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry, totalOf } from '#monitoring/metrics';
@@ -26,6 +26,7 @@ import { buildBackfillPipeline, buildFeaturePipeline } from '#pipelines/jobs/fea
 import { createPipeline } from '#pipelines/model/pipeline';
 import { runEmbedded } from '#pipelines/runner/embedded';
 import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
+import { VIEWS } from '../../../support/all_definitions.ts';
 import { keyOf } from '../../../support/entity_keys.ts';
 
 /** Also those of batch views: what is computed from history is what the stream would have given. */
@@ -41,12 +42,12 @@ const START = Math.floor(Date.now() / HOUR_MS) * HOUR_MS - 3 * DAY_MS + 17;
 const isOfEvent = ({ eventTime }: FeatureRow): boolean => eventTime % MINUTE_MS !== 0;
 
 let directory: string;
-let broker: MemoryLog;
+let broker: DiskLog;
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), 'feature-pipeline-'));
-  broker = new MemoryLog(
+  broker = new DiskLog(
     { log: silentLogger, clock: systemClock },
-    { kind: 'memory', directory: join(directory, 'log'), fsync: 'never', segmentBytes: 1e8 },
+    { kind: 'disk_log', directory: join(directory, 'log'), fsync: 'never', segmentBytes: 1e8 },
   );
   await broker.start();
   await broker.ensureTopics(Object.values(TOPICS).map((name) => ({ name, partitions: 1 })));
@@ -100,15 +101,19 @@ async function run({ failures = 0, patterns, views = [fraudView], query }: RunOp
   const deps = {
     online: { write } as unknown as OnlineStore,
     offline: {
-      write,
-      writeStatistics: async (rows: readonly WindowStatistics[]) => {
-        for (const row of rows) statistics.set(`${viewId(row)}|${row.feature}|${row.windowStartMs}`, row);
+      features: { write },
+      statistics: {
+        write: async (rows: readonly WindowStatistics[]) => {
+          for (const row of rows) statistics.set(`${viewId(row)}|${row.feature}|${row.windowStartMs}`, row);
+        },
       },
-      readHistory: async (_: string, { after, limit }: HistoryPage) => {
-        const begin = after === undefined ? 0 : (query ?? []).findIndex(({ event_id: id }) => id === after.id) + 1;
-        return (query ?? []).slice(begin, begin + Math.min(limit, 7));
+      history: {
+        read: async (_: string, { after, limit }: HistoryPage) => {
+          const begin = after === undefined ? 0 : (query ?? []).findIndex(({ event_id: id }) => id === after.id) + 1;
+          return (query ?? []).slice(begin, begin + Math.min(limit, 7));
+        },
       },
-    } as unknown as OfflineStore,
+    } as unknown as OfflineDatabase,
     views,
     metrics,
     log: silentLogger,

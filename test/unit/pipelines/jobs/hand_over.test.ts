@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { fraudView } from '#examples/fraud/features/fraud';
+import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { MINUTE_MS } from '#kernel/time';
 import { totalOf } from '#monitoring/metrics';
 import { fromScratch, ofEvents, Platform, START, transaction } from '../../../support/streaming_platform.ts';

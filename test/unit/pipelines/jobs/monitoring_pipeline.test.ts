@@ -3,16 +3,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { type DeadLetter, DeadLetterQueue } from '#connectors/dead_letters';
-import { MemoryLog } from '#connectors/memory/memory_log';
+import { DiskLog } from '#connectors/disk_log/disk_log';
 import { StatisticsOf } from '#feature_store/aggregation/statistics';
-import type { DriftReport, OfflineStore } from '#feature_store/offline/offline_store';
 import { Random } from '#kernel/random';
 import { eventTime, HOUR_MS, systemClock } from '#kernel/time';
+import type { DriftReport } from '#monitoring/drift/drift_report';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { buildMonitoringPipeline } from '#pipelines/jobs/monitoring_pipeline';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { runEmbedded } from '#pipelines/runner/embedded';
+import type { DriftStore } from '#pipelines/transforms/drift/drift_store';
 import { keyOf } from '../../../support/entity_keys.ts';
 
 const TOPIC = 'predictions';
@@ -22,12 +23,12 @@ const WINDOWS = 100;
 const ROWS = 300;
 
 let directory: string;
-let broker: MemoryLog;
+let broker: DiskLog;
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), 'monitoring-'));
-  broker = new MemoryLog(
+  broker = new DiskLog(
     { log: silentLogger, clock: systemClock },
-    { kind: 'memory', directory, fsync: 'never', segmentBytes: 1e8 },
+    { kind: 'disk_log', directory, fsync: 'never', segmentBytes: 1e8 },
   );
   await broker.start();
   await broker.ensureTopics([TOPIC, DEAD_LETTERS].map((name) => ({ name, partitions: 1 })));
@@ -88,14 +89,14 @@ const POISON = [
 
 async function monitor(random: Random) {
   const reports = new Map<number, DriftReport>();
-  const offline = {
-    async writeDriftReports(written: readonly DriftReport[]) {
+  const drift = {
+    async write(written: readonly DriftReport[]) {
       for (const report of written) reports.set((report.windowStartMs - START) / HOUR_MS, report);
     },
-  } as unknown as OfflineStore;
+  } as unknown as DriftStore;
   const reference = { columns: trainingColumns(random), metrics: {} };
   const registry = createMetricsRegistry({ process: false });
-  const deps = { broker, offline, log: silentLogger, registry, referenceOf: async () => reference };
+  const deps = { broker, drift, log: silentLogger, registry, referenceOf: async () => reference };
   const thresholds = { psi: 0.2, cramersV: 0.1, significance: 0.001, nullShare: 0.1 };
   const settings = {
     ...{

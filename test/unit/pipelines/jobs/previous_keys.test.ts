@@ -10,13 +10,13 @@ import { eventTime } from '#kernel/time';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { Executor, type RestoredTransform, type RestorePolicy } from '#pipelines/engine/executor';
 import type { StateChange } from '#pipelines/engine/state_schema';
+import type { DecodedEvent } from '#pipelines/events/decode_events';
 import type { KV } from '#pipelines/model/pcollection';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { parDo } from '#pipelines/model/transforms';
 import { type Collected, collectInto } from '#pipelines/testing/collect';
 import { testStream } from '#pipelines/testing/test_stream';
 import { type ComputedRow, ComputeFeatures } from '#pipelines/transforms/compute_features';
-import type { DecodedEvent } from '#pipelines/transforms/decode_events';
 import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
 
 // A snapshot of a release before entity keys: state is found under the key of now, what cannot be read is dropped and logged, and worker threads refuse it.

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { MemoryLog } from '#connectors/memory/memory_log';
+import type { OfflineDatabase } from '#cli/parts/offline_database';
+import { DiskLog } from '#connectors/disk_log/disk_log';
 import { count, session, sum } from '#feature_store/definitions/aggregations';
 import { type FeatureRow, replaces } from '#feature_store/definitions/feature_row';
-import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { MemoryOnlineStore } from '#feature_store/online/memory_store';
 import { DAY_MS, HOUR_MS, MINUTE_MS, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
@@ -48,9 +48,9 @@ class Run {
   readonly history = new Map<string, FeatureRow>();
   readonly metrics = createFeatureMetrics(createMetricsRegistry({ process: false }));
   readonly #folder = mkdtempSync(join(tmpdir(), 'reader-'));
-  readonly broker = new MemoryLog(
+  readonly broker = new DiskLog(
     { log: silentLogger, clock: systemClock },
-    { kind: 'memory', directory: join(this.#folder, 'log'), fsync: 'never', segmentBytes: 1e8 },
+    { kind: 'disk_log', directory: join(this.#folder, 'log'), fsync: 'never', segmentBytes: 1e8 },
   );
   readonly online = new MemoryOnlineStore(
     { log: silentLogger, clock: systemClock, ttlMs: new Map() },
@@ -71,15 +71,14 @@ class Run {
   }
 
   job(bounded: boolean, intervalMs: number): PipelineHandle {
-    const offline = {
-      write: async (rows: readonly FeatureRow[]) => {
-        for (const row of rows) {
-          const key = `${row.entityKey}|${row.eventTime}`;
-          const held = this.history.get(key);
-          if (held === undefined || replaces(row, held)) this.history.set(key, row);
-        }
-      },
-    } as unknown as OfflineStore;
+    const write = async (rows: readonly FeatureRow[]) => {
+      for (const row of rows) {
+        const key = `${row.entityKey}|${row.eventTime}`;
+        const held = this.history.get(key);
+        if (held === undefined || replaces(row, held)) this.history.set(key, row);
+      }
+    };
+    const offline = { features: { write } } as unknown as OfflineDatabase;
     const deps = { broker: this.broker, online: this.online, offline, views: [VIEW], metrics: this.metrics };
     const times = { outOfOrderMs: MINUTE_MS, allowedLatenessMs: ALLOWED_LATENESS_MS, idleAfterMs: 1 };
     return runEmbedded(

@@ -21,7 +21,7 @@ import { fixedWindows } from '#pipelines/model/windowing';
 import { type Collected, collectInto, runToEnd } from '#pipelines/testing/collect';
 import { type Inference, runInference } from '#serving/batch/run_inference';
 import { partsOf, type ScoreFilesSettings, scoreFiles } from '#serving/batch/score_files';
-import { LoadedModel } from '#serving/runtime/loaded_model';
+import { LoadedModel } from '#serving/models/loaded_model';
 import { tinyModel, tinyScore } from '../../../support/tiny_model.ts';
 
 let folder: string;

@@ -1,0 +1,33 @@
+import { Option } from '@commander-js/extra-typings';
+import { TEMPLATES } from '../init/templates.ts';
+import type { Program } from './command_group.ts';
+import { lazily } from './lazily.ts';
+import { rolesOf } from './roles.ts';
+import { ROLES } from '../terminal/choices.ts';
+
+export function registerProject(program: Program): void {
+  program
+    .command('init')
+    .description('Write a new project into an empty folder')
+    .argument('<folder>', 'folder of the project; its name is that of the package')
+    .addOption(
+      new Option('-t, --template <name>', 'project to begin with').choices(TEMPLATES).default('minimal' as const),
+    )
+    .option('--headwater <spec>', 'version or tarball that package.json depends on (default: the one that runs)')
+    .action(lazily(() => import('../init/init.ts'), 'initProject'));
+
+  program
+    .command('dev')
+    .description('Run the project and restart it when a file changes; state is kept')
+    .addOption(
+      new Option('--role <roles...>', `roles that run: ${ROLES.join(', ')} (default: all)`).argParser(rolesOf),
+    )
+    .action(lazily(() => import('../init/dev.ts'), 'dev'));
+
+  program
+    .command('test')
+    .description("Run the project's tests with Node's test runner, from their TypeScript sources")
+    .argument('[patterns...]', 'files (default: test/**/*.test.ts)')
+    .option('--watch', 'run them again when a file changes', false)
+    .action(lazily(() => import('../init/test_project.ts'), 'testProject'));
+}

@@ -1,0 +1,73 @@
+import { createDatabase, type OfflineStoreConfig } from '#feature_store/config';
+import { SqlDatabase } from '#feature_store/database/sql_database';
+import { type OfflineStores, offlineStoresIn } from '#feature_store/offline_stores';
+import type { Service } from '#kernel/lifecycle';
+import type { DriftStore } from '#pipelines/transforms/drift/drift_store';
+import { sqlDriftStore } from '#pipelines/transforms/drift/sql_drift';
+import type { FeedbackStore } from '#serving/prediction_store/feedback_store';
+import type { PredictionStore } from '#serving/prediction_store/prediction_store';
+import { sqlFeedbackStore } from '#serving/prediction_store/sql_feedback';
+import { sqlPredictionStore } from '#serving/prediction_store/sql_predictions';
+import type { RoutingStore } from '#serving/routing/routing';
+import { sqlRoutingStore } from '#serving/routing/sql_routing';
+
+/** The offline database with every store in it. */
+export interface OfflineDatabase extends OfflineStores, Service {
+  readonly kind: string;
+  readonly predictions: PredictionStore;
+  readonly feedback: FeedbackStore;
+  readonly routing: RoutingStore;
+  readonly drift: DriftStore;
+  start(signal?: AbortSignal): Promise<void>;
+  /** @throws {OfflineStoreError} while the database does not answer, or takes no writes */
+  checkHealth(): Promise<void>;
+  /** Removes what deleted rows have left in the database's files, where those are its own. */
+  compact(): Promise<void>;
+}
+
+/** Names of the stores: a command calls their methods in the platform that runs. */
+export const STORES = [
+  'features',
+  'labels',
+  'history',
+  'statistics',
+  'definitions',
+  'erasures',
+  'subjects',
+  'retention',
+  'modelAudit',
+  'auditTrail',
+  'predictions',
+  'feedback',
+  'routing',
+  'drift',
+] as const satisfies readonly (keyof OfflineDatabase)[];
+
+export const isStore = (name: string): name is (typeof STORES)[number] => (STORES as readonly string[]).includes(name);
+
+/** Returns the offline database of a configuration. */
+export const createOfflineDatabase = (
+  deps: Parameters<typeof createDatabase>[0],
+  config: OfflineStoreConfig,
+): OfflineDatabase => withStores(createDatabase(deps, config));
+
+/** Returns the offline database over an executor. */
+export const sqlOfflineDatabase = (deps: ConstructorParameters<typeof SqlDatabase>[0], kind: string): OfflineDatabase =>
+  withStores(new SqlDatabase(deps, kind));
+
+function withStores(database: SqlDatabase): OfflineDatabase {
+  const { sql, kind, name } = database;
+  return {
+    ...offlineStoresIn(database),
+    predictions: sqlPredictionStore(sql),
+    feedback: sqlFeedbackStore(sql),
+    routing: sqlRoutingStore(sql),
+    drift: sqlDriftStore(sql),
+    ...{ kind, name },
+    start: () => database.start(),
+    drain: () => database.drain(),
+    stop: () => database.stop(),
+    checkHealth: () => database.checkHealth(),
+    compact: () => database.compact(),
+  };
+}

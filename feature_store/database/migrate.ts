@@ -1,0 +1,46 @@
+import { readFile } from 'node:fs/promises';
+import { Umzug, type UmzugStorage } from 'umzug';
+import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { assetPath } from '#kernel/project_root';
+import type { Logger } from '#monitoring/log';
+import type { SqlExecutor } from './sql_executor.ts';
+import { ENTITY_KEYS_MIGRATION, reportKeysLeft, viewIdentities } from './view_identities.ts';
+
+/**
+ * Brings the schema up to date: SQL files in order, each in one transaction with the note that it was applied.
+ *
+ * @param views - those that are defined: rows of releases before entity keys are renamed by them
+ */
+export async function migrate(sql: SqlExecutor, log: Logger, views: readonly FeatureView[]): Promise<void> {
+  await sql.script(
+    'CREATE TABLE IF NOT EXISTS headwater_migrations (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())',
+  );
+  const applied: UmzugStorage = {
+    executed: async () =>
+      (await sql.query<{ name: string }>('SELECT name FROM headwater_migrations ORDER BY name')).map(
+        ({ name }) => name,
+      ),
+    // The migration's own script records it, in the same transaction.
+    logMigration: async () => {},
+    unlogMigration: async () => {},
+  };
+  const umzug = new Umzug({
+    migrations: {
+      glob: ['*.sql', { cwd: assetPath('feature_store/database/migrations') }],
+      resolve: ({ name, path }) => ({
+        name,
+        up: async () => {
+          const text = await readFile(path as string, 'utf8');
+          const isOfKeys = name === ENTITY_KEYS_MIGRATION;
+          const before = isOfKeys ? viewIdentities(views) : '';
+          await sql.script(`${before}${text};\nINSERT INTO headwater_migrations (name) VALUES ('${name}')`);
+          log.info({ migration: name }, 'offline_store.migrated');
+          if (isOfKeys) await reportKeysLeft(sql, log);
+        },
+      }),
+    },
+    storage: applied,
+    logger: undefined,
+  });
+  await umzug.up();
+}

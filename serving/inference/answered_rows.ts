@@ -1,0 +1,103 @@
+import type { EntityKey } from '#feature_store/definitions/entity_key';
+import type { NewPrediction } from '#serving/prediction_store/prediction_store';
+import { interpret, type Predicted, predictionOf } from '../models/interpret.ts';
+import type { Inferred } from '../routing/watched_inference.ts';
+
+/** A row as the log takes it: its features as they are, or as the JSON text that they came in. */
+export interface AskedRow {
+  readonly features: NewPrediction['features'];
+  /** Whose they are when they were looked up. */
+  readonly entity: EntityKey | undefined;
+}
+
+/** The rows of a request. */
+export interface AskedRows {
+  readonly count: number;
+  at(index: number): AskedRow;
+}
+
+export const listOf = (rows: readonly AskedRow[]): AskedRows => ({
+  count: rows.length,
+  at: (index) => rows[index] as AskedRow,
+});
+
+/** What names an answer. */
+export interface AnswerIds {
+  /** The caller's, or one made for it. */
+  readonly requestId: string;
+  /** The platform's own: no two answers have one. */
+  readonly predictionId: string;
+}
+
+/** Which answer it is, and when it was given. */
+interface Occasion extends AnswerIds {
+  readonly predictedAtMs: number;
+  /** Of the rows in their request, where they are not all of it. */
+  readonly indices?: readonly number[] | undefined;
+}
+
+/**
+ * Rows that were computed. What a row's output means is made when it is asked for: many answers want the predictions alone, and the log takes the rest
+ * later, a few rows at a time. Until then a hundred rows are one object.
+ */
+export class AnsweredRows {
+  readonly count: number;
+  readonly #inferred: Inferred;
+  readonly #asked: AskedRows;
+  readonly #occasion: Occasion;
+
+  constructor(inferred: Inferred, asked: AskedRows, occasion: Occasion) {
+    this.count = asked.count;
+    this.#inferred = inferred;
+    this.#asked = asked;
+    this.#occasion = occasion;
+  }
+
+  prediction(index: number): string | number {
+    const { model } = this.#inferred.by;
+    return predictionOf(model.signature, this.#inferred.output, index * model.outputWidth, this.#threshold(index));
+  }
+
+  predictions(): (string | number)[] {
+    return Array.from({ length: this.count }, (_, index) => this.prediction(index));
+  }
+
+  at(index: number): Predicted {
+    const { output, by } = this.#inferred;
+    const threshold = this.#threshold(index);
+    const predicted = interpret(by.model.signature, output, index * by.model.outputWidth, threshold);
+    return threshold === undefined ? predicted : { ...predicted, threshold };
+  }
+
+  all(): Predicted[] {
+    return Array.from({ length: this.count }, (_, index) => this.at(index));
+  }
+
+  /** A row for the log. */
+  logged(index: number): NewPrediction {
+    const { name, version, variant, experiment } = this.#inferred.by;
+    const { requestId, predictionId, predictedAtMs, indices } = this.#occasion;
+    const { features, entity } = this.#asked.at(index);
+    const { prediction, outputs } = this.at(index);
+    return {
+      predictionId,
+      requestId,
+      rowIndex: indices?.[index] ?? index,
+      modelName: name,
+      modelVersion: version,
+      variant,
+      experiment,
+      entityKey: entity,
+      features,
+      prediction: String(prediction),
+      probabilities: outputs,
+      predictedAtMs,
+    };
+  }
+
+  /** Where it depends on the row. */
+  #threshold(index: number): number | undefined {
+    const { by, input } = this.#inferred;
+    return by.threshold?.of(input, index * by.model.encoder.width);
+  }
+}

@@ -1,0 +1,254 @@
+import type { EntityKey } from '#feature_store/definitions/entity_key';
+import { viewId } from '#feature_store/definitions/feature_row';
+import type { FeatureReader } from '#feature_store/retrieval/feature_reader';
+import { requestFields } from '#feature_store/retrieval/feature_vector';
+import { MOST_NAMED } from '#kernel/problem_list';
+import { type Clock, type EventTime, isoTime } from '#kernel/time';
+import type { Logger } from '#monitoring/log';
+import { Counter, Gauge, type Registry } from '#monitoring/metrics';
+import type { InputColumn } from '#registry/model_package';
+import type { ColumnProblem } from '#registry/signature_encoder';
+import { InvalidFeaturesError, InvalidRequestError, UnknownEntityError } from '../errors.ts';
+import type { Call } from '../models/call.ts';
+import type { ActiveModel } from '../models/model_slot.ts';
+import { OutputCache, type OutputCacheSettings } from '../models/output_cache.ts';
+import type { PredictionLog } from '../prediction_store/prediction_log.ts';
+import type { Subject } from '../routing/assignment.ts';
+import { ShadowRuns } from '../routing/shadow.ts';
+import { type Inferred, inferWatched } from '../routing/watched_inference.ts';
+import { Admission, type AdmissionSettings } from './admission.ts';
+import { AnsweredRows, type AnswerIds, type AskedRows } from './answered_rows.ts';
+import type { ModelServer } from './model_server.ts';
+
+export interface PredictorDeps {
+  readonly models: ModelServer;
+  readonly features: FeatureReader;
+  readonly predictions: PredictionLog;
+  readonly clock: Clock;
+  readonly metrics: Registry;
+  readonly log: Logger;
+}
+
+export type Features = Readonly<Record<string, unknown>>;
+
+/** A row to predict: its features, and whose they are when they were looked up. */
+export interface Row {
+  readonly features: Features;
+  readonly entity: EntityKey | undefined;
+  /** By view, of what was looked up. */
+  readonly freshness?: Freshness;
+}
+
+/** When what is known of an entity became true, and how long ago that is; null: nothing is known of this view. */
+export type Freshness = Readonly<Record<string, { readonly event_time: string; readonly age_ms: number } | null>>;
+
+/** What the listeners have in common: which version answers, features of entities, encoding, running, and the log. */
+export class Predictor {
+  readonly #deps: PredictorDeps;
+  /** Who is let in. */
+  readonly admission: Admission;
+  readonly #cache: OutputCache | undefined;
+  readonly #shadows: ShadowRuns;
+  /** Rows answered since the metrics were last read. */
+  readonly #answered = new Map<ActiveModel, number>();
+
+  constructor(
+    deps: PredictorDeps,
+    settings: AdmissionSettings & { readonly predictionCache?: OutputCacheSettings | undefined },
+  ) {
+    this.#deps = deps;
+    const refused = new Counter({
+      name: 'requests_refused_total',
+      help: 'Requests that could not be answered in time: wait (too much before it), rows (too many in flight), deadline',
+      labelNames: ['reason'],
+      registers: [deps.metrics],
+    });
+    this.admission = new Admission(settings, (reason) => refused.inc({ reason }));
+    const { admission } = this;
+    new Gauge({
+      name: 'serving_queue_seconds',
+      help: 'The longest that a request had to wait for those before it, since the metrics were last read',
+      registers: [deps.metrics],
+      collect() {
+        this.set(admission.takeLongestWait() / 1_000);
+      },
+    });
+    const { predictionCache } = settings;
+    this.#cache = predictionCache === undefined ? undefined : new OutputCache(deps.metrics, predictionCache);
+    this.#shadows = new ShadowRuns(deps);
+    const answered = this.#answered;
+    new Counter({
+      name: 'predictions_total',
+      help: 'Rows answered',
+      labelNames: ['model', 'version', 'variant'],
+      registers: [deps.metrics],
+      collect() {
+        for (const [{ name: model, version, variant }, rows] of answered) {
+          this.inc({ model, version: String(version), variant }, rows);
+        }
+        answered.clear();
+      },
+    });
+  }
+
+  /**
+   * @param name - undefined: the only one that is served
+   * @param subject - whom the prediction is about, as far as is known: the same one is answered by the same variant
+   * @throws what says that no version can answer
+   */
+  activeFor(name: string | undefined, subject?: Subject): ActiveModel {
+    const active = this.#deps.models.active(this.nameOf(name), subject);
+    this.#deps.models.countDealt(active);
+    return active;
+  }
+
+  /** For rows of nobody in particular that are being read: counted once they were ({@link countDealt}). Undefined: their features decide who answers. */
+  activeForRows(name: string | undefined): ActiveModel | undefined {
+    const { models } = this.#deps;
+    const chosen = this.nameOf(name);
+    return models.asksFeatures(chosen) ? undefined : models.active(chosen);
+  }
+
+  countDealt(active: ActiveModel): void {
+    this.#deps.models.countDealt(active);
+  }
+
+  /** As {@link activeFor}; a model that is served on demand is loaded first. */
+  async choose(name: string | undefined, subject?: Subject): Promise<ActiveModel> {
+    await this.ensure(name);
+    return this.activeFor(name, subject);
+  }
+
+  /** Loads a model that is served on demand. @throws what says that there is none */
+  async ensure(name: string | undefined): Promise<void> {
+    if (name !== undefined) await this.#deps.models.ensure(name);
+  }
+
+  /** Whether entities are dealt to several versions; not for a name that is not known. */
+  isDealt(name: string | undefined): boolean {
+    return this.#deps.models.isDealt(this.nameOf(name));
+  }
+
+  /** @throws {@link InvalidRequestError} for undefined when there are several */
+  nameOf(name: string | undefined): string {
+    const chosen = name ?? this.#deps.models.onlyName;
+    if (chosen === undefined) throw new InvalidRequestError('model_name is required: several models are served here');
+    return chosen;
+  }
+
+  /**
+   * Looks up features of entities, by their ids, in the online store and on demand; those given on top. They are of the entity that the model's feature service
+   * is of.
+   *
+   * @throws {@link UnknownEntityError}; {@link EntityKeyError} for what is no id of it
+   */
+  async lookUp(
+    active: ActiveModel,
+    entities: readonly string[],
+    given: Features,
+    wantsFreshness: boolean,
+  ): Promise<Row[]> {
+    const { features: reader, clock } = this.#deps;
+    const { featureService, inputs } = active.model.signature;
+    const service = featureService === undefined ? undefined : reader.find(featureService.service);
+    if (service === undefined) {
+      const why =
+        featureService === undefined
+          ? 'names no feature service'
+          : `names ${featureService.service}, which is not defined here`;
+      throw new InvalidRequestError(`model "${active.name}" ${why}: send "features" instead of an entity`);
+    }
+    const request = requestFields(service, given);
+    const vectors = await reader.read(
+      service,
+      entities.map((entity) => ({ entity, request })),
+    );
+    const overrides = overridesOf(given, request, inputs);
+    const nowMs = clock.now();
+    return vectors.map(({ entity: id, entityKey: entity, values, rows, isKnown, failure }) => {
+      if (failure !== undefined) throw failure;
+      if (!isKnown) throw new UnknownEntityError(id, service.signature.service);
+      const features: Record<string, unknown> = {};
+      for (const { name } of inputs) features[name] = values[name];
+      if (overrides !== undefined) Object.assign(features, overrides);
+      if (!wantsFreshness) return { features, entity };
+      const ages = service.stored.map(({ view }, at) => [viewId(view), ageOf(rows[at]?.eventTime, nowMs)] as const);
+      return { features, entity, freshness: Object.fromEntries(ages) };
+    });
+  }
+
+  /**
+   * @param prefix - of a row's fields in messages
+   * @returns FP32 [rows, columns], row-major
+   * @throws {@link InvalidFeaturesError} with the first bad fields, and how many there are
+   */
+  encode({ model }: ActiveModel, rows: readonly Row[], prefix: (index: number) => string): Float32Array {
+    const { encoder } = model;
+    const input = new Float32Array(rows.length * encoder.width);
+    let problems: ColumnProblem[] | undefined;
+    let count = 0;
+    for (let index = 0; index < rows.length; index += 1) {
+      const found = encoder.encode((rows[index] as Row).features, input, index * encoder.width);
+      if (found === undefined) continue;
+      problems ??= [];
+      count += found.length;
+      for (const { field, problem } of found.slice(0, MOST_NAMED - problems.length)) {
+        problems.push({ field: `${prefix(index)}${field}`, problem });
+      }
+    }
+    if (problems !== undefined) throw new InvalidFeaturesError(problems, count);
+    return input;
+  }
+
+  /** What is known of this row; undefined while a canary runs, which is to be seen at work. */
+  recall(active: ActiveModel, input: Float32Array): Inferred | undefined {
+    if (this.#cache === undefined || this.#deps.models.watching(active.name) !== undefined) return undefined;
+    const output = this.#cache.get(active, input);
+    return output === undefined ? undefined : { output, input, by: active };
+  }
+
+  /** @throws {@link OverloadedError} or {@link DeadlinePassedError}; what the model throws */
+  async infer(active: ActiveModel, input: Float32Array, rows: number, call?: Call): Promise<Inferred> {
+    const { models } = this.#deps;
+    const costMs = rows * active.batcher.rowMs;
+    this.admission.take(rows, costMs, call?.deadlineMs);
+    try {
+      const watching = models.watching(active.name);
+      const inferred =
+        watching === undefined
+          ? { output: await active.batcher.infer(input, rows, call), input, by: active }
+          : await inferWatched(watching, active, input, rows, call);
+      const shadow = models.shadowOf(active.name);
+      if (shadow !== undefined) this.#shadows.run(shadow, inferred.by, input, rows, inferred.output);
+      if (rows === 1) this.#cache?.set(inferred.by, input, inferred.output);
+      return inferred;
+    } finally {
+      this.admission.give(rows, costMs);
+    }
+  }
+
+  #count(active: ActiveModel, rows: number): void {
+    this.#answered.set(active, (this.#answered.get(active) ?? 0) + rows);
+  }
+
+  /** Counts the rows and hands them to the log. @param indices - of the rows in their request, where they are not all of it */
+  finish(inferred: Inferred, ids: AnswerIds, asked: AskedRows, indices?: readonly number[]): AnsweredRows {
+    const { predictions, clock } = this.#deps;
+    const answered = new AnsweredRows(inferred, asked, { ...ids, predictedAtMs: clock.now(), indices });
+    this.#count(inferred.by, asked.count);
+    predictions.add(answered);
+    return answered;
+  }
+}
+
+/** What a request says instead of the store: columns of the model, and what nobody asks for, which is told then. */
+function overridesOf(given: Features, request: Features, inputs: readonly InputColumn[]): Features | undefined {
+  const names = Object.keys(given);
+  if (names.length === 0) return undefined;
+  const columns = new Set(inputs.map(({ name }) => name));
+  const kept = names.filter((name) => columns.has(name) || request[name] === undefined);
+  return Object.fromEntries(kept.map((name) => [name, given[name]]));
+}
+
+const ageOf = (time: EventTime | undefined, nowMs: number) =>
+  time === undefined ? null : { event_time: isoTime(time), age_ms: nowMs - time };

@@ -1,0 +1,296 @@
+import { messageOf } from '#kernel/errors';
+import type { Logger } from '#monitoring/log';
+import { Counter, Gauge, Histogram, type Registry } from '#monitoring/metrics';
+import { InvalidModelError } from '#registry/errors';
+import type { ModelLimits } from '#registry/graphs/model_limits';
+import { StageAliasSync } from '#registry/lifecycle/stage_alias_sync';
+import type { ModelSignature } from '#registry/model_package';
+import type { ModelRegistry, ModelVersion } from '#registry/model_registry';
+import { AdaptiveThreshold, type ThresholdRule } from './adaptive_threshold.ts';
+import type { Follow } from './follow.ts';
+import { LoadedModel } from './loaded_model.ts';
+import { MicroBatcher } from './micro_batcher.ts';
+
+/** A version that answers. */
+export interface ActiveModel {
+  readonly name: string;
+  readonly version: number;
+  /** What it answers as: a variant of an experiment, `canary`, `shadow`; `production` otherwise. */
+  readonly variant: string;
+  /** That the variant belongs to. */
+  readonly experiment: string | undefined;
+  readonly model: LoadedModel;
+  readonly batcher: MicroBatcher;
+  /** Where it depends on the row; undefined: the model's own. */
+  readonly threshold: AdaptiveThreshold | undefined;
+}
+
+/** A request holds a version for far less than this between choosing and running it. */
+const RELEASE_AFTER_MS = 30_000;
+
+/** Requests of all slots of a version run together. */
+type Runnable = Pick<ActiveModel, 'model' | 'batcher'>;
+
+interface Shared {
+  readonly loading: Promise<Runnable>;
+  users: number;
+}
+
+/** Downloads, checks and warms up versions; one that several slots follow is loaded once. */
+export class ModelLoader {
+  readonly #registry: ModelRegistry;
+  readonly #checkSignature: (signature: ModelSignature) => readonly string[];
+  readonly #sync: StageAliasSync;
+  readonly #loaded = new Map<string, Shared>();
+  readonly #loadSeconds: Histogram<'model'>;
+  readonly #loadFailures: Counter<'model'>;
+  readonly #limits: ModelLimits | undefined;
+  readonly info: Gauge<'model' | 'version' | 'variant'>;
+  readonly withdrawn: Counter<'model'>;
+  readonly log: Logger;
+
+  constructor(
+    deps: {
+      readonly registry: ModelRegistry;
+      readonly log: Logger;
+      readonly metrics: Registry;
+      /** What speaks against serving a model with this signature here, besides the model itself. */
+      readonly checkSignature?: (signature: ModelSignature) => readonly string[];
+    },
+    limits?: ModelLimits,
+  ) {
+    this.#limits = limits;
+    this.#registry = deps.registry;
+    this.#checkSignature = deps.checkSignature ?? (() => []);
+    this.log = deps.log;
+    this.#sync = new StageAliasSync(deps.registry, (model, version, error) => {
+      this.log.warn({ model, version, error }, 'registry.stage_and_alias_differ');
+    });
+    const registers = [deps.metrics];
+    this.#loadSeconds = new Histogram({
+      name: 'model_load_seconds',
+      help: 'Download, verification and warm-up of a version',
+      labelNames: ['model'],
+      registers,
+    });
+    this.#loadFailures = new Counter({
+      name: 'model_load_failures_total',
+      help: 'Versions that were promoted and could not be taken',
+      labelNames: ['model'],
+      registers,
+    });
+    this.withdrawn = new Counter({
+      name: 'models_withdrawn_total',
+      help: 'Versions that were taken out of service because a run of them did not end',
+      labelNames: ['model'],
+      registers,
+    });
+    this.info = new Gauge({
+      name: 'model_info',
+      help: '1 for the version that answers',
+      labelNames: ['model', 'version', 'variant'],
+      registers,
+    });
+  }
+
+  /** The version that is followed now; undefined when there is none. */
+  resolve(name: string, follow: Follow): Promise<ModelVersion | undefined> {
+    const isProduction = 'stage' in follow && follow.stage === 'Production';
+    return isProduction ? this.#sync.check(name) : this.#registry.resolve(name, follow);
+  }
+
+  /** Call {@link release} for each. @throws what is wrong with the version */
+  async acquire(version: ModelVersion): Promise<Runnable> {
+    const key = keyOf(version);
+    const shared = this.#loaded.get(key) ?? { loading: this.#load(version), users: 0 };
+    this.#loaded.set(key, shared);
+    shared.users += 1;
+    try {
+      return await shared.loading;
+    } catch (error) {
+      this.#loaded.delete(key);
+      throw error;
+    }
+  }
+
+  async #load(version: ModelVersion): Promise<Runnable> {
+    const { name } = version;
+    const stopTimer = this.#loadSeconds.startTimer({ model: name });
+    try {
+      const downloaded = await this.#registry.download(version);
+      const problems = this.#checkSignature(downloaded.signature);
+      if (problems.length > 0) throw new InvalidModelError(problems);
+      const model = await LoadedModel.load(downloaded, this.#limits === undefined ? {} : { limits: this.#limits });
+      stopTimer();
+      return { model, batcher: new MicroBatcher(model) };
+    } catch (error) {
+      if ((error as { retryable?: boolean }).retryable !== true) this.#loadFailures.inc({ model: name });
+      throw error;
+    }
+  }
+
+  /**
+   * Frees a version once no slot uses it any more; whoever follows it after that gets it, and its checks, anew.
+   *
+   * @param afterMs - requests that took it have so long to run it
+   */
+  async release(version: Pick<ModelVersion, 'name' | 'version'>, afterMs = 0): Promise<void> {
+    const key = keyOf(version);
+    const shared = this.#loaded.get(key);
+    if (shared === undefined) return;
+    shared.users -= 1;
+    if (shared.users > 0) return;
+    this.#loaded.delete(key);
+    const { model } = await shared.loading;
+    if (afterMs === 0) await model.release();
+    else setTimeout(() => void model.release(), afterMs).unref();
+  }
+}
+
+const keyOf = ({ name, version }: Pick<ModelVersion, 'name' | 'version'>): string => `${name}/${version}`;
+
+export interface SlotSettings {
+  readonly name: string;
+  readonly variant: string;
+  readonly follow: Follow;
+  readonly experiment?: string | undefined;
+  readonly thresholds?: readonly ThresholdRule[];
+}
+
+/** What follows the registry for a variant: the version that answers, and the newest that could not be taken. */
+export class ModelSlot {
+  readonly name: string;
+  readonly variant: string;
+  readonly follow: Follow;
+  readonly experiment: string | undefined;
+  readonly #thresholds: readonly ThresholdRule[];
+  readonly #loader: ModelLoader;
+  #active: ActiveModel | undefined;
+  #rejected: { readonly version: number; readonly reason: string } | undefined;
+  /** The version that answered before. */
+  #before: ModelVersion | undefined;
+  #current: ModelVersion | undefined;
+
+  constructor(loader: ModelLoader, { name, variant, follow, experiment, thresholds = [] }: SlotSettings) {
+    this.#loader = loader;
+    this.name = name;
+    this.variant = variant;
+    this.follow = follow;
+    this.experiment = experiment;
+    this.#thresholds = thresholds;
+  }
+
+  get active(): ActiveModel | undefined {
+    return this.#active;
+  }
+
+  /** A version that was promoted and could not be taken, and why. */
+  get rejected(): { readonly version: number; readonly reason: string } | undefined {
+    return this.#rejected;
+  }
+
+  /** Takes the version that is followed now, in one step, when it is another one; one that fails leaves the old one answering. */
+  async refresh(): Promise<void> {
+    const { name, variant } = this;
+    const { log, info } = this.#loader;
+    try {
+      const version = await this.#loader.resolve(name, this.follow);
+      if (version !== undefined) await this.#take(version);
+    } catch (error) {
+      log.warn({ model: name, variant, error }, 'registry.unreachable_keeping_model');
+    }
+    // Again each time: whoever has followed the same under this variant may have taken the label with it.
+    if (this.#active !== undefined) info.set({ model: name, version: String(this.#active.version), variant }, 1);
+  }
+
+  async #take(version: ModelVersion): Promise<void> {
+    const { name, variant } = this;
+    const { log } = this.#loader;
+    if (this.#active?.version === version.version || this.#rejected?.version === version.version) return;
+    let runnable: Runnable;
+    let threshold: AdaptiveThreshold | undefined;
+    try {
+      runnable = await this.#loader.acquire(version);
+      threshold = await this.#thresholdOf(runnable.model, version);
+    } catch (error) {
+      if ((error as { retryable?: boolean }).retryable === true) throw error;
+      this.#rejected = { version: version.version, reason: messageOf(error) };
+      log.error({ model: name, version: version.version, kept: this.#active?.version, error }, 'model.refused');
+      return;
+    }
+    const previous = this.#active;
+    this.#active = { name, version: version.version, variant, experiment: this.experiment, ...runnable, threshold };
+    this.#rejected = undefined;
+    this.#before = this.#current;
+    this.#current = version;
+    void runnable.model.lost?.then((error) => this.#withdraw(version, error));
+    this.#forget(previous);
+    log.info({ model: name, variant, version: version.version, previous: previous?.version }, 'model.switched');
+  }
+
+  /** Takes a version out of service that was stopped, for good; the one before it answers again, or none does. */
+  async #withdraw(version: ModelVersion, error: Error): Promise<void> {
+    if (this.#active?.version !== version.version) return;
+    const { name, variant } = this;
+    const { log, withdrawn } = this.#loader;
+    const withdrawnModel = this.#active;
+    const before = this.#before;
+    this.#active = undefined;
+    this.#current = undefined;
+    this.#before = undefined;
+    this.#rejected = { version: version.version, reason: error.message };
+    withdrawn.inc({ model: name });
+    log.error({ model: name, variant, version: version.version, back: before?.version, error }, 'model.withdrawn');
+    this.#forget(withdrawnModel, 0);
+    if (before === undefined) return;
+    try {
+      await this.#takeBack(before);
+    } catch (failure) {
+      log.error({ model: name, variant, version: before.version, error: failure }, 'model.not_taken_back');
+    }
+  }
+
+  async #takeBack(version: ModelVersion): Promise<void> {
+    const { name, variant, experiment } = this;
+    const runnable = await this.#loader.acquire(version);
+    const threshold = await this.#thresholdOf(runnable.model, version);
+    // Another was promoted meanwhile.
+    if (this.#active !== undefined || this.#rejected === undefined) return void this.#loader.release(version);
+    this.#active = { name, version: version.version, variant, experiment, ...runnable, threshold };
+    this.#current = version;
+    void runnable.model.lost?.then((error) => this.#withdraw(version, error));
+    this.#loader.log.info({ model: name, variant, version: version.version }, 'model.taken_back');
+  }
+
+  /** @throws what speaks against the rules for this version, which is let go of then */
+  async #thresholdOf(model: LoadedModel, version: ModelVersion): Promise<AdaptiveThreshold | undefined> {
+    if (this.#thresholds.length === 0) return undefined;
+    try {
+      return new AdaptiveThreshold(this.#thresholds, model.signature, model.encoder);
+    } catch (error) {
+      await this.#loader.release(version);
+      throw error;
+    }
+  }
+
+  /** Requests that took it keep it: it is freed after the last of them. */
+  #forget(previous: ActiveModel | undefined, afterMs = RELEASE_AFTER_MS): void {
+    if (previous === undefined) return;
+    const { name, version, variant } = previous;
+    this.#loader.info.remove({ model: name, version: String(version), variant });
+    void this.#loader.release(previous, afterMs);
+  }
+
+  /** It is not asked any more. */
+  retire(): void {
+    const previous = this.#active;
+    this.#active = undefined;
+    this.#forget(previous);
+  }
+
+  async stop(): Promise<void> {
+    const previous = this.#active;
+    this.#active = undefined;
+    if (previous !== undefined) await this.#loader.release(previous);
+  }
+}

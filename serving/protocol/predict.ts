@@ -1,0 +1,281 @@
+import { isUtf8 } from 'node:buffer';
+import { Readable } from 'node:stream';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { requireScope } from '#connectors/http/access';
+import { UnsupportedMediaTypeError } from '#monitoring/errors';
+import { checkCharset, parseJsonBody } from '#monitoring/json_body';
+import { Histogram, LATENCY_BUCKETS_SECONDS, type Registry } from '#monitoring/metrics';
+import { needsSome } from '#monitoring/route_access';
+import { InvalidRequestError } from '../errors.ts';
+import { Explainer } from '../explain/explainer.ts';
+import { listOf } from '../inference/answered_rows.ts';
+import type { Features, Freshness, Predictor, Row } from '../inference/predictor.ts';
+import type { Predicted } from '../models/interpret.ts';
+import type { ActiveModel } from '../models/model_slot.ts';
+import { type BatchBody, batchParts, MIXED } from './batch.ts';
+import { callOf, tellStages } from './calls.ts';
+import {
+  checkBody,
+  checkRow,
+  describeAnswer,
+  idsOf,
+  outputsOf,
+  PREDICTION_ID,
+  type PredictBody,
+  requestIdOf,
+  thresholdsOf,
+} from './requests.ts';
+import { scoreLines } from './row_lines.ts';
+import { ScannedBody, scanBody } from './scanned_body.ts';
+import * as schemas from './schemas.ts';
+import { traceStages } from './traces.ts';
+
+export interface PredictSettings {
+  readonly maxBatchRows: number;
+  readonly explainBudget: number;
+  readonly serverTiming: boolean;
+  /** Longest line of NDJSON, bytes. */
+  readonly maxLineBytes: number;
+}
+
+/** Rows of one model that are ready to be run: scanned, or parsed and encoded. */
+interface Prepared extends Pick<ScannedBody, 'active' | 'input' | 'rows' | 'isSingle' | 'wantsProbabilities'> {
+  readonly wantsExplanation?: boolean;
+  readonly freshness?: Freshness | readonly Freshness[] | undefined;
+}
+
+type Taken = Pick<Histogram.Internal<'route'>, 'observe'>;
+
+const PREDICT_KEYS = new Set([
+  ...['model_name', 'features', 'entity_id', 'return_probabilities', 'return_freshness', 'explain'],
+]);
+const EXPLAIN_KEYS = new Set(['model_name', 'features', 'entity_id']);
+const BATCH_KEYS = new Set(['model_name', 'instances', 'entity_ids', 'return_probabilities', 'return_freshness']);
+const LINES = 'application/x-ndjson';
+const nowhere = (): string => '';
+
+/** POST /predict, POST /predict/batch, POST /explain. */
+export async function registerPredictRoutes(
+  app: FastifyInstance,
+  { predictor, metrics }: { readonly predictor: Predictor; readonly metrics: Registry },
+  settings: PredictSettings,
+): Promise<void> {
+  const seconds = new Histogram({
+    name: 'prediction_latency_seconds',
+    help: 'From a request read to its answer ready',
+    labelNames: ['route'],
+    buckets: LATENCY_BUCKETS_SECONDS,
+    registers: [metrics],
+  });
+  // Looked up once, not for each request.
+  const ofPredict = seconds.labels({ route: '/predict' });
+  const ofBatch = seconds.labels({ route: '/predict/batch' });
+  const explainer = new Explainer({ evaluations: settings.explainBudget });
+
+  const rowOf = async (active: ActiveModel, body: PredictBody): Promise<Row> => {
+    const { features, entity_id: entity, return_freshness: wantsFreshness } = body;
+    if (entity === undefined) return { features: features as Features, entity: undefined };
+    const [row] = await predictor.lookUp(active, [entity], features ?? {}, wantsFreshness === true);
+    return row as Row;
+  };
+
+  /** The one row that a parsed body is about, and who answers it. What the caller may not use is neither looked for nor loaded. */
+  const readRow = async (request: FastifyRequest, body: PredictBody, keys: ReadonlySet<string>, action: string) => {
+    // Lines are read by batches alone.
+    if ((body as unknown) instanceof Readable) {
+      throw new UnsupportedMediaTypeError(request.headers['content-type'], 'application/json');
+    }
+    checkRow(checkBody(body, keys));
+    requireScope(request, action, predictor.nameOf(body.model_name));
+    const active = await predictor.choose(body.model_name, { entity: body.entity_id, features: body.features });
+    const row = await rowOf(active, body);
+    return { active, row, input: predictor.encode(active, [row], nowhere) };
+  };
+
+  // What most callers send is read without making objects of it.
+  app.removeContentTypeParser('application/json');
+  app.addContentTypeParser(
+    'application/json',
+    { parseAs: 'buffer' },
+    async (request: FastifyRequest, body: Buffer | string) => {
+      checkCharset(request);
+      const bytes = body as Buffer;
+      return scan(bytes, predictor, settings.maxBatchRows) ?? parseJsonBody(request, bytes);
+    },
+  );
+  app.addContentTypeParser(LINES, async (request: FastifyRequest, payload: Readable) => {
+    checkCharset(request);
+    return payload;
+  });
+
+  /** Answers rows whose model the caller may use. */
+  const answer = async (
+    prepared: Prepared,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    startedMs: number,
+    taken: Taken,
+  ) => {
+    const { active, input, rows, isSingle, wantsProbabilities, wantsExplanation, freshness } = prepared;
+    if (wantsExplanation === true) requireScope(request, 'explain', active.name);
+    const { span } = request;
+    const call = callOf(request, settings.serverTiming || span?.isRecording() === true, startedMs);
+    const known = isSingle ? predictor.recall(active, input) : undefined;
+    const inferred = known ?? (await predictor.infer(active, input, rows.count, call));
+    const ids = idsOf(requestIdOf(request));
+    const answered = predictor.finish(inferred, ids, rows);
+    // Put together without copies: this is done for every request.
+    const body: Record<string, unknown> = {};
+    if (isSingle) body.prediction = answered.prediction(0);
+    else body.predictions = answered.predictions();
+    if (wantsProbabilities || inferred.by.threshold !== undefined) {
+      const predicted = answered.all();
+      if (wantsProbabilities) Object.assign(body, outputsOf(inferred.by, predicted, isSingle));
+      Object.assign(body, thresholdsOf(predicted, isSingle));
+    }
+    if (wantsExplanation === true) body.explanation = await explainer.explain(active, input);
+    if (freshness !== undefined) body.freshness = freshness;
+    if (known !== undefined) body.cached = true;
+    if (!isSingle) body.count = rows.count;
+    const latencyMs = performance.now() - startedMs;
+    taken.observe(latencyMs / 1_000);
+    describeAnswer(body, inferred.by, ids, latencyMs);
+    if (span !== undefined && call?.timing !== undefined) {
+      span.setAttributes({ 'headwater.model': inferred.by.name, 'headwater.model_version': inferred.by.version });
+      traceStages(span, call.timing, performance.now());
+    }
+    return settings.serverTiming && call?.timing !== undefined ? tellStages(reply, call.timing, body) : body;
+  };
+
+  /** Rows that were scanned, before anything else was asked of their model. */
+  const answerScanned = (
+    scanned: ScannedBody,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    startedMs: number,
+    taken: Taken,
+  ) => {
+    requireScope(request, 'predict', scanned.active.name);
+    predictor.countDealt(scanned.active);
+    return answer(scanned, request, reply, startedMs, taken);
+  };
+
+  const predicting = { access: needsSome('predict') };
+  const onePredicted = { schema: schemas.predict, config: predicting };
+  app.post<{ Body: PredictBody | ScannedBody }>('/predict', onePredicted, async (request, reply) => {
+    const startedMs = performance.now();
+    if (request.body instanceof ScannedBody) {
+      if (request.body.isSingle) return answerScanned(request.body, request, reply, startedMs, ofPredict);
+      throw new InvalidRequestError('instances are not known here: send "features", or post to /predict/batch');
+    }
+    const { body } = request;
+    const { active, row, input } = await readRow(request, body, PREDICT_KEYS, 'predict');
+    // No spreading here either.
+    const prepared: Prepared = {
+      active,
+      rows: listOf([row]),
+      input,
+      isSingle: true,
+      wantsProbabilities: body.return_probabilities === true,
+      wantsExplanation: body.explain === true,
+      freshness: body.return_freshness === true ? row.freshness : undefined,
+    };
+    return answer(prepared, request, reply, startedMs, ofPredict);
+  });
+
+  const toExplain = async (request: FastifyRequest, given: PredictBody | ScannedBody) => {
+    if (given instanceof ScannedBody) {
+      requireScope(request, 'explain', given.active.name);
+      predictor.countDealt(given.active);
+      if (given.isSingle) return given;
+      throw new InvalidRequestError('send one row: "features", or "entity_id"');
+    }
+    return readRow(request, given, EXPLAIN_KEYS, 'explain');
+  };
+
+  const explained = { schema: schemas.explain, config: { access: needsSome('explain') } };
+  app.post<{ Body: PredictBody | ScannedBody }>('/explain', explained, async (request) => {
+    const startedMs = performance.now();
+    const { active, input } = await toExplain(request, request.body);
+    const explanation = await explainer.explain(active, input);
+    const latencyMs = performance.now() - startedMs;
+    seconds.observe({ route: '/explain' }, latencyMs / 1_000);
+    return describeAnswer({ ...explanation }, active, { requestId: requestIdOf(request) }, latencyMs);
+  });
+
+  /** Entities of an experiment or canary, each by its own version. */
+  const answerMixed = async (request: FastifyRequest, body: BatchBody, startedMs: number) => {
+    const ids = idsOf(requestIdOf(request));
+    const wantsProbabilities = body.return_probabilities === true;
+    const parts = await batchParts(predictor, body, settings.maxBatchRows);
+    const answered: { predicted: Predicted; by: ActiveModel; freshness: Freshness | undefined }[] = [];
+    for (const { active, rows, indices } of parts) {
+      const input = predictor.encode(active, rows, (index) => `entity_ids.${indices[index]}.`);
+      const inferred = await predictor.infer(active, input, rows.length, callOf(request, false, startedMs));
+      for (const [at, predicted] of predictor.finish(inferred, ids, listOf(rows), indices).all().entries()) {
+        answered[indices[at] as number] = { predicted, by: inferred.by, freshness: rows[at]?.freshness };
+      }
+    }
+    const [first] = answered as [(typeof answered)[number]];
+    const all = answered.map(({ predicted }) => predicted);
+    const latencyMs = performance.now() - startedMs;
+    ofBatch.observe(latencyMs / 1_000);
+    const mixed = {
+      predictions: all.map(({ prediction }) => prediction),
+      ...(wantsProbabilities ? outputsOf(first.by, all, false) : {}),
+      ...thresholdsOf(all, false),
+      ...(body.return_freshness === true ? { freshness: answered.map(({ freshness }) => freshness) } : {}),
+      count: all.length,
+      variants: answered.map(({ by }) => by.variant),
+      model_versions: answered.map(({ by }) => by.version),
+    };
+    return describeAnswer(mixed, { ...first.by, variant: MIXED }, ids, latencyMs);
+  };
+
+  app.post<{ Body: BatchBody | ScannedBody | Readable; Querystring: Readonly<Record<string, string>> }>(
+    '/predict/batch',
+    { schema: schemas.batch, config: predicting },
+    async (request, reply) => {
+      const startedMs = performance.now();
+      const { body } = request;
+      if (body instanceof ScannedBody) {
+        if (!body.isSingle) return answerScanned(body, request, reply, startedMs, ofBatch);
+        throw new InvalidRequestError('features are not known here: send "instances", or post to /predict');
+      }
+      if (body instanceof Readable) {
+        requireScope(request, 'predict', predictor.nameOf(request.query.model_name));
+        const active = await predictor.choose(request.query.model_name);
+        const wantsProbabilities = request.query.return_probabilities === 'true';
+        const { maxLineBytes } = settings;
+        const ids = idsOf(requestIdOf(request));
+        const lines = scoreLines(predictor, active, body, { ids, wantsProbabilities, maxLineBytes });
+        reply.header(PREDICTION_ID, ids.predictionId);
+        return reply.type(LINES).send(Readable.from(lines));
+      }
+      checkBody(body, BATCH_KEYS);
+      requireScope(request, 'predict', predictor.nameOf(body.model_name));
+      if (predictor.isDealt(body.model_name) && body.entity_ids !== undefined) {
+        return answerMixed(request, body, startedMs);
+      }
+      const [{ active, rows }] = await batchParts(predictor, body, settings.maxBatchRows);
+      const prepared = {
+        ...{ active, rows: listOf(rows), isSingle: false },
+        input: predictor.encode(active, rows, (index) => `instances.${index}.`),
+        wantsProbabilities: body.return_probabilities === true,
+        freshness: body.return_freshness === true ? rows.map(({ freshness }) => freshness ?? {}) : undefined,
+      };
+      return answer(prepared, request, reply, startedMs, ofBatch);
+    },
+  );
+}
+
+function scan(body: Buffer, predictor: Predictor, maxRows: number): ScannedBody | undefined {
+  // Strings are compared as bytes: what is not UTF-8 is refused by who parses.
+  if (!isUtf8(body)) return undefined;
+  try {
+    return scanBody(body, (name) => predictor.activeForRows(name), maxRows);
+  } catch {
+    // A model that is not there is told of when the request is answered.
+    return undefined;
+  }
+}
