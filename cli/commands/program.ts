@@ -42,10 +42,7 @@ const versionOfPackage = (): string =>
 function describeOption(this: Help, option: Option): string {
   const { defaultValue, defaultValueDescription } = option;
   const isPlain = defaultValueDescription === undefined && (defaultValue === false || defaultValue?.length === 0);
-  return Help.prototype.optionDescription.call(
-    this,
-    isPlain ? new Option(option.flags, option.description) : option,
-  );
+  return Help.prototype.optionDescription.call(this, isPlain ? new Option(option.flags, option.description) : option);
 }
 
 /** Returns `headwater` with every command. It loads no module that does the work of one. */
