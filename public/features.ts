@@ -49,7 +49,7 @@ export {
   onDemandView,
 } from '#feature_store/definitions/on_demand';
 export { inRange, matches, notNull, oneOf, type QualityRule, satisfies } from '#feature_store/definitions/quality_rule';
-export { type Entity, type EventSource, entity, eventSource, type History } from '#feature_store/definitions/source';
+export { type Entity, type EventSource, entity, eventSource, type History, type SourceSpec, source } from '#feature_store/definitions/source';
 export { DefinitionError } from '#feature_store/definitions/errors';
 export { envelope, id, time } from '#feature_store/definitions/event_envelope';
 export { clamp01, numberOr0 } from '#feature_store/definitions/numeric';

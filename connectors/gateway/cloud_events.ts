@@ -85,7 +85,8 @@ export class CloudEventReader {
     fill('event_type', attributes.type);
     fill(type?.eventIdField ?? 'event_id', attributes.id);
     fill(type?.timestampField ?? 'timestamp', attributes.time);
-    if (type === undefined || 'user_id' in type.schema.shape) fill('user_id', attributes.subject);
+    const owner = type?.keyField ?? 'user_id';
+    if (type === undefined || owner in type.schema.shape) fill(owner, attributes.subject);
     return { text: merged(added, data, text), headers: headersOf(attributes) };
   }
 }

@@ -10,6 +10,8 @@ export interface EventType {
   readonly schemaVersion: number;
   readonly eventIdField: string;
   readonly timestampField: string;
+  /** Field with whose event it is; default: `user_id`. */
+  readonly keyField?: string | undefined;
   /** An event as a client posts it, for documents. */
   readonly example?: Readonly<Record<string, unknown>> | undefined;
   /** Versions that clients may still send, as `schema_version`; absent there, the newest is meant. */
@@ -95,7 +97,8 @@ function validateKnown(type: EventType, sent: Readonly<Record<string, unknown>>,
   const fields = earlier === undefined ? parsedFields : earlier.upgrade(parsedFields);
   const eventId = String(fields[type.eventIdField]);
   const isAsSent = earlier === undefined && isSame(fields, sent);
-  const userId = fields.user_id === undefined || fields.user_id === null ? undefined : String(fields.user_id);
+  const owner = fields[type.keyField ?? 'user_id'];
+  const userId = owner === undefined || owner === null ? undefined : String(owner);
   const { schemaVersion } = type;
   return { eventId, userId, key: userId ?? eventId, fields, schemaVersion, isAsSent, receivedAtMs: received.nowMs };
 }

@@ -1,5 +1,6 @@
 import { type Duration, durationMs } from '#kernel/duration';
 import type { CodeOptions } from './code_identity.ts';
+import type { FeatureValue } from './feature_row.ts';
 import {
   type Aggregation,
   type EventFilter,
@@ -7,13 +8,15 @@ import {
   expression,
   type FeatureType,
   type SessionFeature,
+  type Valued,
+  type ValueOfType,
   type WindowFeature,
 } from './feature.ts';
 
 /** Several windows of one aggregation. */
-export interface Windowed<Base extends string> {
+export interface Windowed<Base extends string, V extends FeatureValue = FeatureValue> {
   /** As features named `count_1h`, `sum_amount_24h`, …; with `as`, `<as>_1h`, … */
-  over<W extends Duration>(...windows: readonly W[]): Readonly<Record<`${Base}_${W}`, WindowFeature>>;
+  over<W extends Duration>(...windows: readonly W[]): Readonly<Record<`${Base}_${W}`, Valued<WindowFeature, V>>>;
 }
 
 /** `uses` and `version` are those of the filter. */
@@ -35,11 +38,11 @@ interface Aggregated {
 }
 
 /** @param base - the features' names, before the window, unless the options say otherwise */
-function windowed<Base extends string>(
+function windowed<Base extends string, V extends FeatureValue>(
   base: string,
   { aggregation, field, type, what, parameter }: Aggregated,
   options: AggregateOptions<Base>,
-): Windowed<Base> {
+): Windowed<Base, V> {
   const { where, as = base, uses, version } = options;
   const code = uses === undefined && version === undefined ? undefined : { uses, version };
   return {
@@ -59,39 +62,39 @@ function windowed<Base extends string>(
             windowMs: durationMs(window),
           },
         ]),
-      ) as unknown as Readonly<Record<`${Base}_${W}`, WindowFeature>>,
+      ) as unknown as Readonly<Record<`${Base}_${W}`, Valued<WindowFeature, V>>>,
   };
 }
 
 const overField =
-  <A extends Aggregation>(aggregation: A, type: FeatureType, what: string) =>
+  <A extends Aggregation, V extends number | null>(aggregation: A, type: FeatureType, what: string) =>
   <Field extends string, As extends string = `${A}_${Field}`>(
     field: Field,
     options: AggregateOptions<As> = {},
-  ): Windowed<As> =>
+  ): Windowed<As, V> =>
     windowed(`${aggregation}_${field}`, { aggregation, field, type, what: `${what} ${field}` }, options);
 
-export const count = <As extends string = 'count'>(options: AggregateOptions<As> = {}): Windowed<As> =>
+export const count = <As extends string = 'count'>(options: AggregateOptions<As> = {}): Windowed<As, number> =>
   windowed('count', { aggregation: 'count', type: 'long', what: 'Number of events' }, options);
-export const sum = overField('sum', 'double', 'Sum of');
-export const mean = overField('mean', 'double', 'Mean of');
-export const min = overField('min', 'double', 'Smallest');
-export const max = overField('max', 'double', 'Largest');
+export const sum = overField<'sum', number>('sum', 'double', 'Sum of');
+export const mean = overField<'mean', number | null>('mean', 'double', 'Mean of');
+export const min = overField<'min', number | null>('min', 'double', 'Smallest');
+export const max = overField<'max', number | null>('max', 'double', 'Largest');
 /** Population standard deviation; 0 for a single event. */
-export const stddev = overField('stddev', 'double', 'Standard deviation of');
+export const stddev = overField<'stddev', number>('stddev', 'double', 'Standard deviation of');
 /** Population variance; 0 for a single event. */
-export const variance = overField('variance', 'double', 'Variance of');
+export const variance = overField<'variance', number>('variance', 'double', 'Variance of');
 /** Exactly; memory grows with how many there are. */
-export const distinct = overField('distinct', 'long', 'Distinct values of');
+export const distinct = overField<'distinct', number>('distinct', 'long', 'Distinct values of');
 /** HyperLogLog, standard error 3.25 %; exact up to 128. */
-export const approxDistinct = overField('approx_distinct', 'long', 'Distinct values, approximately, of');
+export const approxDistinct = overField<'approx_distinct', number>('approx_distinct', 'long', 'Distinct values, approximately, of');
 
 /** t-digest; exact up to 256 values. @param q - 0 to 1, in the name as per cent: `p95_amount_1h` */
 export const percentile = <Field extends string, As extends string = `p${string}_${Field}`>(
   field: Field,
   q: number,
   options: AggregateOptions<As> = {},
-): Windowed<As> =>
+): Windowed<As, number | null> =>
   windowed(
     `p${Math.round(q * 1_000) / 10}_${field}`.replace('.', '_'),
     { aggregation: 'percentile', field, type: 'double', what: `${q * 100}th percentile of ${field}`, parameter: q },
@@ -102,14 +105,15 @@ const ofValues =
   <A extends 'top' | 'first' | 'last'>(aggregation: A, what: string) =>
   <
     Field extends string,
+    T extends FeatureType,
     N extends number = 1,
     As extends string = N extends 1 ? `${A}_${Field}` : `${A}_${N}_${Field}`,
   >(
     field: Field,
-    type: FeatureType,
+    type: T,
     n?: N,
     options: AggregateOptions<As> = {},
-  ): Windowed<As> => {
+  ): Windowed<As, N extends 1 ? ValueOfType<T> | null : string> => {
     const [parameter, single] = [n ?? 1, (n ?? 1) === 1];
     return windowed(
       single ? `${aggregation}_${field}` : `${aggregation}_${parameter}_${field}`,
@@ -138,13 +142,17 @@ export const ratio = <Name extends string>(name: Name, of: string, to: string, d
           expression(inputs, 'double', `${description}, last ${window}`, compute, { uses: { inputs } }),
         ];
       }),
-    ) as unknown as Readonly<Record<`${Name}_${W}`, ExpressionFeature>>,
+    ) as unknown as Readonly<Record<`${Name}_${W}`, Valued<ExpressionFeature, number | null>>>,
 });
 
 /** `is_active_session`, `session_event_count` and `session_duration_seconds`. */
 export const session = (gap: Duration) => {
   const gapMs = durationMs(gap);
-  const feature = (measure: SessionFeature['measure'], type: FeatureType, description: string): SessionFeature => ({
+  const feature = <T extends FeatureType>(
+    measure: SessionFeature['measure'],
+    type: T,
+    description: string,
+  ): Valued<SessionFeature, ValueOfType<T>> => ({
     kind: 'session',
     measure,
     gapMs,

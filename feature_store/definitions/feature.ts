@@ -15,6 +15,17 @@ interface Described {
   readonly code?: CodeOptions | undefined;
 }
 
+declare const VALUE: unique symbol;
+
+/** A feature whose values TypeScript knows to be `V`. */
+export type Valued<F extends Described, V extends FeatureValue> = F & { readonly [VALUE]?: V };
+
+/** What values of a type are, where there is one. */
+export type ValueOfType<T extends FeatureType> = T extends 'string' ? string : T extends 'boolean' ? boolean : number;
+
+/** What a feature's values are, as far as its definition says. */
+export type ValueOf<F> = F extends { readonly [VALUE]?: infer V extends FeatureValue } ? V : FeatureValue;
+
 /** Computed from the event alone. */
 export interface EventFeature extends Described {
   readonly kind: 'event';
@@ -97,7 +108,11 @@ export type Feature =
   | AsOfFeature;
 
 /** The event's own field. */
-export const field = (name: string, type: FeatureType, description: string): EventFeature => ({
+export const field = <T extends FeatureType>(
+  name: string,
+  type: T,
+  description: string,
+): Valued<EventFeature, ValueOfType<T> | null> => ({
   kind: 'event',
   field: name,
   type,
@@ -107,7 +122,7 @@ export const field = (name: string, type: FeatureType, description: string): Eve
 });
 
 /** Hour of the event in UTC, 0–23. */
-export const hourOfDay = (): EventFeature => ({
+export const hourOfDay = (): Valued<EventFeature, number> => ({
   kind: 'event',
   type: 'long',
   description: 'Hour of the event, UTC, 0 to 23',
@@ -115,7 +130,7 @@ export const hourOfDay = (): EventFeature => ({
 });
 
 /** Saturday or Sunday in UTC. */
-export const isWeekend = (): EventFeature => ({
+export const isWeekend = (): Valued<EventFeature, boolean> => ({
   kind: 'event',
   type: 'boolean',
   description: 'Whether the event is on a Saturday or Sunday, UTC',
@@ -123,7 +138,7 @@ export const isWeekend = (): EventFeature => ({
 });
 
 /** 0 is Monday, 6 is Sunday (ISO 8601 less one), in UTC. */
-export const dayOfWeek = (): EventFeature => ({
+export const dayOfWeek = (): Valued<EventFeature, number> => ({
   kind: 'event',
   type: 'long',
   description: 'Day of the event, UTC, 0 Monday to 6 Sunday',
@@ -131,35 +146,35 @@ export const dayOfWeek = (): EventFeature => ({
 });
 
 /** Computed from the event's fields and time. */
-export const fromEvent = (
-  type: FeatureType,
+export const fromEvent = <T extends FeatureType>(
+  type: T,
   description: string,
   compute: EventFeature['compute'],
   code?: CodeOptions,
-): EventFeature => ({ kind: 'event', type, description, compute, code });
+): Valued<EventFeature, ValueOfType<T> | null> => ({ kind: 'event', type, description, compute, code });
 
-export const asOf = (
+export const asOf = <T extends FeatureType>(
   inputs: readonly string[],
-  type: FeatureType,
+  type: T,
   description: string,
   compute: AsOfFeature['compute'],
   code?: CodeOptions,
-): AsOfFeature => ({ kind: 'as_of', inputs, type, description, compute, code });
+): Valued<AsOfFeature, ValueOfType<T> | null> => ({ kind: 'as_of', inputs, type, description, compute, code });
 
-export const sincePrevious = (
-  type: FeatureType,
+export const sincePrevious = <T extends FeatureType>(
+  type: T,
   description: string,
   compute: PreviousEventFeature['compute'],
   code?: CodeOptions,
-): PreviousEventFeature => ({ kind: 'previous', type, description, compute, code });
+): Valued<PreviousEventFeature, ValueOfType<T> | null> => ({ kind: 'previous', type, description, compute, code });
 
-export const expression = (
+export const expression = <T extends FeatureType>(
   inputs: readonly string[],
-  type: FeatureType,
+  type: T,
   description: string,
   compute: ExpressionFeature['compute'],
   code?: CodeOptions,
-): ExpressionFeature => ({ kind: 'expression', inputs, type, description, compute, code });
+): Valued<ExpressionFeature, ValueOfType<T> | null> => ({ kind: 'expression', inputs, type, description, compute, code });
 
 /** Up to so many values of `first` and `last` are kept together with those of other features of the same field; more are a sequence of their own. */
 export const MOST_ENDS = 10;

@@ -12,6 +12,7 @@ import {
   LARGEST_TOP,
   LONGEST_SEQUENCE,
   LONGEST_WINDOW_MS,
+  type ValueOf,
   type WindowFeature,
 } from './feature.ts';
 import { type FeatureValue, type ViewReference, viewId } from './feature_row.ts';
@@ -37,8 +38,14 @@ export interface FeatureViewSpec<Name extends string> {
   readonly mode?: ComputationMode;
 }
 
+declare const ROW: unique symbol;
+
 /** A set of features of one entity, computed from one source: the unit that is versioned, stored and served together. */
-export interface FeatureView<Name extends string = string> extends ViewReference, KeyedEntity {
+export interface FeatureView<Name extends string = string, Row = Readonly<Record<Name, FeatureValue>>>
+  extends ViewReference,
+    KeyedEntity {
+  /** Only types know it: the values of a row. */
+  readonly [ROW]?: Row;
   readonly name: string;
   readonly source: EventSource;
   readonly ttlMs: number;
@@ -53,8 +60,11 @@ export interface FeatureView<Name extends string = string> extends ViewReference
   readonly asOfOrder: readonly Name[];
 }
 
-/** The values of one row of a view. */
-export type RowOf<V> = V extends FeatureView<infer Name> ? Readonly<Record<Name, FeatureValue>> : never;
+/** The values of one row of a view, as its features declare them: `{ count_1h: number; top_device: string | null }`. */
+export type RowOf<V> = V extends { readonly [ROW]?: infer Row } ? NonNullable<Row> : never;
+
+/** Values by feature. */
+export type ValuesOf<F extends Readonly<Record<string, Feature>>> = { readonly [Name in keyof F]: ValueOf<F[Name]> };
 
 const NAME = /^[a-z][a-z0-9_]*$/;
 
@@ -64,7 +74,13 @@ const NAME = /^[a-z][a-z0-9_]*$/;
  *
  * @throws {@link DefinitionError} with all problems at once, naming view and feature
  */
-export function featureView<Name extends string>(spec: FeatureViewSpec<Name>): FeatureView<Name> {
+export function featureView<F extends Readonly<Record<string, Feature>>>(
+  spec: Omit<FeatureViewSpec<keyof F & string>, 'features'> & { readonly features: F },
+): FeatureView<keyof F & string, ValuesOf<F>> {
+  return createView(spec) as FeatureView<keyof F & string, ValuesOf<F>>;
+}
+
+function createView<Name extends string>(spec: FeatureViewSpec<Name>): FeatureView<Name> {
   const { ttl, ...rest } = spec;
   const id = viewId({ view: spec.name, version: spec.version });
   const problems: string[] = [];

@@ -1,5 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
-import { type FileHandle, open, readdir, readFile, rename, unlink } from 'node:fs/promises';
+import { type FileHandle, open, readdir, readFile, rename, rm, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DefaultDeserializer, DefaultSerializer, deserialize, serialize } from 'node:v8';
 import { messageOf } from '#kernel/errors';
@@ -91,16 +91,19 @@ export class SnapshotStore {
       this.#guard();
       await onDisk(file, () => rename(temporary, file));
       await syncFolder(this.#directory);
-      for (const old of (await this.#list()).slice(this.#kept)) {
-        await onDisk(this.#directory, () => unlink(this.#file(old)));
-      }
+      await this.#remove((await this.#list()).slice(this.#kept));
     });
   }
 
   /** Removes all snapshots but the newest. */
   async discardOlder(): Promise<void> {
     this.#guard();
-    for (const old of (await this.#list()).slice(1)) await onDisk(this.#directory, () => unlink(this.#file(old)));
+    await this.#remove((await this.#list()).slice(1));
+  }
+
+  /** A snapshot may be gone already: a new one and `discardOlder` remove old ones at the same time. */
+  async #remove(sequences: readonly number[]): Promise<void> {
+    for (const old of sequences) await onDisk(this.#directory, () => rm(this.#file(old), { force: true }));
   }
 
   #file(sequence: number): string {

@@ -83,10 +83,7 @@ export interface ComputedRow {
 
 type UsableEvent = Extract<DecodedEvent, { ok: true }>;
 
-const identityOf = ({ eventId, event }: UsableEvent): EventIdentity => ({
-  eventId,
-  userId: typeof event.user_id === 'string' ? event.user_id : undefined,
-});
+const identityOf = ({ eventId, userId }: UsableEvent): EventIdentity => ({ eventId, userId });
 
 /** So long after a change is due it is told although no events move the watermark: one may still be on its way, ms. */
 const QUIET_MS = 3_000;

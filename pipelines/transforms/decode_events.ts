@@ -38,6 +38,8 @@ export type DecodedEvent =
       readonly ok: true;
       readonly source: string;
       readonly eventId: string;
+      /** Whose event it is, where the source says so: its id is unique among theirs. */
+      readonly userId: string | undefined;
       readonly event: EventFields;
       readonly eventTimeMs: number;
       /** Its partition's watermark when it was read: an event of before that is out of order. */
@@ -239,6 +241,11 @@ function asJson(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, asJson(field)]));
 }
 
+function ownerOf({ keyField = 'user_id' }: EventSource, event: EventFields): string | undefined {
+  const owner = event[keyField];
+  return typeof owner === 'string' ? owner : undefined;
+}
+
 export interface Decoded {
   readonly element: DecodedEvent;
   readonly eventTimeMs: number | undefined;
@@ -295,6 +302,7 @@ function createEventCheck(sources: readonly EventSource[], clock: Clock) {
         ok: true,
         source: source.name,
         eventId: String(event[source.eventIdField]),
+        userId: ownerOf(source, event),
         event,
         eventTimeMs: time.timeMs,
         watermark,

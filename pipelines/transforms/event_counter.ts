@@ -23,9 +23,9 @@ export class EventCounter {
     this.#allowedLatenessMs = allowedLatenessMs;
   }
 
-  add({ eventId, event, eventTimeMs, arrivedAtMs }: UsableEvent): void {
+  add({ eventId, userId, eventTimeMs, arrivedAtMs }: UsableEvent): void {
     if (isLate(eventTimeMs, arrivedAtMs, this.#allowedLatenessMs)) return;
-    const hash = hashOf({ eventId, userId: typeof event.user_id === 'string' ? event.user_id : undefined });
+    const hash = hashOf({ eventId, userId });
     if (this.#younger.has(hash) || this.#older.has(hash)) return;
     if (this.#younger.size >= REMEMBERED) {
       this.#older = this.#younger;

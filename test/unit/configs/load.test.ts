@@ -82,7 +82,7 @@ test('every problem is listed at once, by key, without the values', () => {
 });
 
 test('an unknown environment names the folder to look in', () => {
-  expect(() => load('prodution')).toThrow(/prodution\.yaml cannot be read: ENVIRONMENT .*name files/);
+  expect(() => load('prodution')).toThrow(/there is no prodution\.yaml in .*: ENVIRONMENT .*name files/);
 });
 
 test('broken YAML names the file and the line', () => {

@@ -46,7 +46,7 @@ async function run(events: readonly { readonly id: string; readonly fails?: stri
   const metrics = createFeatureMetrics(registry);
   const elements = events.map(
     ({ id, fails }, index): Usable => ({
-      ...{ ok: true, source: 'transactions', eventId: id, event: { account_id: 'a', fails }, watermark: eventTime(0) },
+      ...{ ok: true, userId: undefined, source: 'transactions', eventId: id, event: { account_id: 'a', fails }, watermark: eventTime(0) },
       ...{
         eventTimeMs: START + index,
         receivedAtMs: undefined,
@@ -119,7 +119,7 @@ test('a view of which too many events fail stops, with a metric; the other view 
 test('each instance of a view, as each worker thread has one, counts the failures of its own keys', async () => {
   const metrics = createFeatureMetrics(createMetricsRegistry({ process: false }));
   const usable = (id: string, fails?: string): Usable => ({
-    ...{ ok: true, source: 'transactions', eventId: id, event: { account_id: 'a', fails }, watermark: eventTime(0) },
+    ...{ ok: true, userId: undefined, source: 'transactions', eventId: id, event: { account_id: 'a', fails }, watermark: eventTime(0) },
     ...{ eventTimeMs: START, receivedAtMs: undefined, knownAtMs: START, arrivedAtMs: 0, payload: id, attempt: 1 },
   });
   const elements = (fails?: string) => Array.from({ length: 30 }, (_, index) => usable(`e${index}`, fails));

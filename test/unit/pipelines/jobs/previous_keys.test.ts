@@ -45,7 +45,7 @@ const eventOf = (id: number): Usable => {
     payload: '',
     attempt: 1,
   };
-  return { ok: true, source: 'readings', eventId: `e${id}`, event, eventTimeMs, ...settled };
+  return { ok: true, userId: undefined, source: 'readings', eventId: `e${id}`, event, eventTimeMs, ...settled };
 };
 
 function start(elements: readonly (readonly [key: string, id: number])[], isPrevious: boolean, policy?: RestorePolicy) {

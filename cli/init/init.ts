@@ -1,0 +1,86 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { cp, mkdir, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, relative, resolve } from 'node:path';
+import { assetPath, projectRoot } from '#kernel/project_root';
+import { print } from '../terminal/print.ts';
+import { UsageError } from '../terminal/usage_error.ts';
+import { commonFiles, minimalFiles, type ProjectFacts, readmeOf, type Template } from './templates.ts';
+
+export interface InitOptions {
+  readonly template: Template;
+  /** What package.json depends on, instead of the package that runs. */
+  readonly headwater?: string;
+}
+
+const NAME = /^[a-z0-9][a-z0-9._-]{0,213}$/;
+/** What an empty repository may have. */
+const HARMLESS: ReadonlySet<string> = new Set(['.git', '.gitignore', 'LICENSE', '.DS_Store', '.idea', '.vscode']);
+
+/** `headwater init my-app --template fraud`: writes a project. Nothing is overwritten. */
+export async function initProject(folder: string, { template, headwater }: InitOptions): Promise<void> {
+  const root = resolve(folder);
+  const name = basename(root).toLowerCase();
+  if (!NAME.test(name)) {
+    throw new UsageError(`"${name}" cannot be a package's name: use lower-case letters, digits, ".", "_" and "-"`);
+  }
+  const held = existsSync(root) ? readdirSync(root).filter((each) => !HARMLESS.has(each)) : [];
+  if (held.length > 0) {
+    throw new UsageError(`${root} is not empty (${held.slice(0, 3).join(', ')}${held.length > 3 ? ', …' : ''}): name another folder`);
+  }
+  const { dependencies = {}, devDependencies = {} } = ownPackage();
+  const facts: ProjectFacts = {
+    ...{ name, template, headwater: headwater ?? dependencyOnThis(root), zod: dependencies.zod ?? '4' },
+    ...{ pubsub: dependencies['@google-cloud/pubsub'] ?? '5' },
+    ...{ typescript: devDependencies.typescript ?? '7', nodeTypes: devDependencies['@types/node'] ?? '20' },
+  };
+  const files = {
+    ...commonFiles(facts),
+    ...(template === 'minimal' ? minimalFiles() : {}),
+    'README.md': readmeOf(facts),
+  };
+  if (template !== 'minimal') await copyTemplate(template, root);
+  for (const [path, text] of Object.entries(files)) {
+    const file = join(root, path);
+    if (existsSync(file)) continue;
+    await mkdir(dirname(file), { recursive: true });
+    await writeFile(file, text);
+  }
+  const at = relative(process.cwd(), root) || '.';
+  print(`${name}: a project of the template "${template}" in ${at}`);
+  print(`\n  cd ${at}\n  npm install\n  npm run dev\n`);
+}
+
+/** The examples of the repository, as the package carries them. */
+async function copyTemplate(template: Template, root: string): Promise<void> {
+  const packed = assetPath(`dist/templates/${template}`);
+  const from = existsSync(packed) ? packed : assetPath(`examples/${template}`);
+  await cp(from, root, { recursive: true, filter: (path) => basename(path) !== 'node_modules' });
+}
+
+interface PackageJson {
+  readonly version: string;
+  readonly dependencies?: Readonly<Record<string, string>>;
+  readonly devDependencies?: Readonly<Record<string, string>>;
+}
+
+const packageAt = (folder: string): PackageJson | undefined => {
+  const file = join(folder, 'package.json');
+  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as PackageJson) : undefined;
+};
+
+const ownPackage = (): PackageJson => packageAt(projectRoot) as PackageJson;
+
+/**
+ * What a project has to depend on to get this package: its version; or the tarball or folder that it was installed from, as by
+ * `npm exec --package=headwater.tgz headwater init`; or its own folder, when it runs from a clone.
+ */
+function dependencyOnThis(root: string): string {
+  const installedIn = resolve(projectRoot, '../..');
+  const isInstalled = basename(resolve(projectRoot, '..')) === 'node_modules';
+  if (!isInstalled) return `file:${relative(root, resolve(projectRoot))}`;
+  const spec = packageAt(installedIn)?.dependencies?.headwater;
+  if (spec?.startsWith('file:') !== true) return `^${ownPackage().version}`;
+  const path = resolve(installedIn, spec.slice('file:'.length));
+  return `file:${relative(root, path)}`;
+}
+
