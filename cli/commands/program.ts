@@ -31,12 +31,6 @@ const COMMANDS: Readonly<Record<string, readonly Register[]>> = {
   'Operations:': [registerKeys, registerDlq, registerLog, registerAudit, registerEntities],
 };
 
-/** Options of every command. */
-export interface GlobalOptions {
-  readonly debug?: true;
-  readonly project?: string;
-}
-
 const versionOfPackage = (): string =>
   (JSON.parse(readFileSync(assetPath('package.json'), 'utf8')) as { version: string }).version;
 

@@ -2,6 +2,12 @@ import { chdir, cwd, env } from 'node:process';
 import { messageOf } from '#kernel/errors';
 import { UsageError } from './usage_error.ts';
 
+const PROBLEMS: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such folder',
+  ENOTDIR: 'it is not a folder',
+  EACCES: 'permission denied',
+};
+
 /**
  * Continues as if the process was started in `folder`: paths of the command line are relative to it, and its project is used instead of HEADWATER_PROJECT's,
  * also by processes that this one starts. Without a folder nothing changes.
@@ -13,7 +19,8 @@ export function enterProject(folder: string | undefined): void {
   try {
     chdir(folder);
   } catch (error) {
-    throw new UsageError(`--project "${folder}" is not a folder that can be entered: ${messageOf(error)}`);
+    const { code = '' } = error as NodeJS.ErrnoException;
+    throw new UsageError(`--project "${folder}": ${PROBLEMS[code] ?? messageOf(error)}`);
   }
   env.HEADWATER_PROJECT = cwd();
 }
