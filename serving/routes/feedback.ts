@@ -114,7 +114,7 @@ export function registerFeedbackRoutes(
   const { models, feedback, clock } = deps;
   const received = new Counter({
     name: 'prediction_feedback_total',
-    help: 'Predictions whose outcome was told',
+    help: 'Predictions whose outcome was reported',
     registers: [deps.metrics],
   });
 
