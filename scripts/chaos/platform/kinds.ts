@@ -7,11 +7,14 @@ import type { Outcome } from './outcome.ts';
 export interface Kind {
   readonly name: string;
   readonly weight: number;
+  /** Its rounds share one platform, one at a time: they have a lane of their own, beside those of single components. */
+  readonly sharesPlatform?: boolean;
   run(round: Round): Promise<Outcome>;
 }
 
 /** What takes a second to open comes up less often. */
 const SLOW = new Set(['offline store']);
+const SLOW_SHARE = 2;
 
 const DAMAGES: readonly (readonly [Damage, number])[] = [
   [BIT_FLIP, 14],
@@ -21,7 +24,7 @@ const DAMAGES: readonly (readonly [Damage, number])[] = [
 ];
 
 const weightOf = (component: Component, weight: number): number =>
-  SLOW.has(component.name) ? Math.ceil(weight / 1.5) : weight;
+  SLOW.has(component.name) ? Math.ceil(weight / SLOW_SHARE) : weight;
 
 export function componentKinds(components: readonly Component[], withDisks: boolean): readonly Kind[] {
   return components.flatMap((component): readonly Kind[] => {
