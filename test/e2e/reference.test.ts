@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { ROLES } from '#cli/choices';
+import { ROLES } from '#cli/terminal/choices';
 import { assetPath } from '#kernel/project_root';
 import { declaredMetrics } from '#scripts/declared_metrics';
 import { REFERENCE_FOLDER } from '#scripts/reference';
