@@ -17,8 +17,8 @@ import { buildFeaturePipeline } from '#pipelines/jobs/feature_pipeline';
 import { FLINK_DEFAULTS } from '#pipelines/runner/portable/flink_options';
 import { runPortable } from '#pipelines/runner/portable/portable';
 import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
-import { keyOf } from '../support/entity_keys.ts';
 import { serviceAddress } from '../integration/service_address.ts';
+import { keyOf } from '../support/entity_keys.ts';
 
 // An erasure while the feature pipeline runs on Flink: state in Flink, stores, and the windows that pass afterwards.
 

@@ -15,7 +15,9 @@ test.each([
 test('metrics are found wherever the code makes one, also in parts that no default configuration starts', () => {
   const names = declaredMetrics().map(({ name }) => name);
   expect(names.length).toBeGreaterThan(75);
-  expect(names).toEqual(expect.arrayContaining(['audit_trail_anchored_entries', 'events_accepted_total', 'spool_bytes']));
+  expect(names).toEqual(
+    expect.arrayContaining(['audit_trail_anchored_entries', 'events_accepted_total', 'spool_bytes']),
+  );
   const source = `
     import { Counter as Count, gaugeOf, type Registry } from '#monitoring/metrics';
     const made = (registry: Registry) => [
