@@ -1,6 +1,14 @@
 import type { Component } from './component.ts';
 import { damaged, fullDisk, killed, paused, type Round, twoOwners } from './component_rounds.ts';
-import { BIT_FLIP, type Damage, GARBAGE, TRUNCATION, ZEROED_SECTOR } from './damage.ts';
+import {
+  BIT_FLIP,
+  type Damage,
+  GARBAGE,
+  REPEATED_BYTES,
+  SWAPPED_SECTORS,
+  TRUNCATION,
+  ZEROED_SECTOR,
+} from './damage.ts';
 import type { Outcome } from './outcome.ts';
 
 /** A kind of fault: rounds of it come up as often as its weight says. */
@@ -21,6 +29,8 @@ const DAMAGES: readonly (readonly [Damage, number])[] = [
   [TRUNCATION, 8],
   [ZEROED_SECTOR, 4],
   [GARBAGE, 3],
+  [SWAPPED_SECTORS, 3],
+  [REPEATED_BYTES, 3],
 ];
 
 const weightOf = (component: Component, weight: number): number =>
