@@ -28,6 +28,9 @@ const suite = (name, extra = {}) => ({
   ...extra,
 });
 
+/** Two files at a time: the second worker has servers of its own (scripts/test.ts). */
+const sharingServers = { testEnvironment: '<rootDir>/test/support/worker_environment.mjs' };
+
 export default {
   coverageProvider: 'v8',
   collectCoverageFrom: [
@@ -39,9 +42,9 @@ export default {
   projects: [
     suite('unit'),
     suite('conformance'),
-    suite('integration'),
-    suite('e2e'),
-    suite('attack'),
+    suite('integration', sharingServers),
+    suite('e2e', sharingServers),
+    suite('attack', sharingServers),
     suite('recovery'),
     suite('models'),
     suite('faults'),

@@ -4,6 +4,7 @@ import { ENVIRONMENT_VARIABLES, platformConfigSchema } from '#cli/project/platfo
 import type { Catalog } from '#feature_store/definitions/catalog';
 import { describeView } from '#feature_store/definitions/feature_view';
 import { DAY_MS } from '#kernel/time';
+import { declaredMetrics } from './declared_metrics.ts';
 
 // docs/reference: what the code says of itself, as Markdown.
 
@@ -152,23 +153,12 @@ export function commandsReference(program: CommandUnknownOpts): string {
   );
 }
 
-/** Made by the runtime: which there are depends on it. */
-const OF_THE_RUNTIME = /^(nodejs|process)_/;
-
-/** @param texts - what GET /metrics answers */
-export function metricsReference(texts: readonly string[]): string {
-  const types = new Map<string, string>();
-  const helps = new Map<string, string>();
-  for (const line of texts.flatMap((text) => text.split('\n'))) {
-    const [, kind, name = '', rest = ''] = /^# (HELP|TYPE) (\S+) (.*)$/.exec(line) ?? [];
-    if (kind !== undefined && !OF_THE_RUNTIME.test(name)) (kind === 'TYPE' ? types : helps).set(name, rest);
-  }
-  const rows = [...types]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, type]) => [`\`${name}\``, type, helps.get(name) ?? '']);
+/** Every metric that the code makes, also of parts that a configuration leaves out. */
+export function metricsReference(): string {
+  const rows = declaredMetrics().map(({ name, type, help }) => [`\`${name}\``, type, help]);
   return page(
     'Metrics',
-    'What processes tell at GET /metrics, besides `nodejs_*` and `process_*` of the runtime; [monitoring](../monitoring.md) says what is made of it.',
+    'What processes report at GET /metrics, besides `nodejs_*` and `process_*` of the runtime; [monitoring](../monitoring.md) says what is made of it. A part that is not configured reports none of its own.',
     table(['metric', 'type', 'is'], rows),
   );
 }

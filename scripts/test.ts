@@ -5,22 +5,28 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { projectRoot } from '#kernel/project_root';
 import { LEAST_LINES, reportCoverage } from './coverage.ts';
+import { SecondsByFile } from './seconds_by_file.ts';
 import { ALL_SERVERS, type StartedServers, startServers } from './services/start_all.ts';
 
 /**
- * npm test: the stages in order, also after a failure; the servers the later ones need are started once and stopped at the end.
+ * npm test: the stages in order, also after a failure; the servers the later ones need are started once and stopped at the end. Two files run at a time.
  * `--coverage` says how much of the code they run (of what runs in Jest: commands as processes of their own do not count), and fails below 80 % of the lines.
  * `--only unit,integration` picks stages, also those that take minutes and are not among npm test's: `recovery` and `models`, which `--all` adds, and
- * `faults`. Anything else narrows Jest by path. The last line counts everything.
+ * `faults`. `--long` runs tests that have a long form in it (test/support/forms.ts). Anything else narrows Jest by path. The seconds of each stage and of the slowest files come at the end; the last line counts everything.
  */
 const USUAL_STAGES = ['lint', 'types', 'unit', 'conformance', 'integration', 'e2e', 'attack'] as const;
 /** Kills and outages; training in Python. */
 const ALL_STAGES = [...USUAL_STAGES, 'recovery', 'models'] as const;
 const STAGES = [...ALL_STAGES, 'faults'] as const;
+/** Those break servers, or load both cores by themselves: one file at a time. */
+const ALONE: ReadonlySet<Stage> = new Set(['recovery', 'models', 'faults']);
+const WORKERS = 2;
 type Stage = (typeof STAGES)[number];
 const COVERAGE_FOLDER = `${projectRoot}coverage`;
 /** `faults` starts what it needs itself. */
 const NEEDS_SERVERS: readonly Stage[] = ['integration', 'e2e', 'attack', 'recovery', 'models'];
+/** What files of one worker empty, fill or use by fixed names: the second worker has its own (test/support/worker_environment.mjs). */
+const OF_EACH_WORKER: readonly string[] = ['kafka', 'redis', 'postgres', 'mlflow'];
 
 interface Counts {
   passed: number;
@@ -28,11 +34,17 @@ interface Counts {
 }
 
 const wantsCoverage = process.argv.includes('--coverage');
-const { stages, patterns } = readArguments(process.argv.slice(2).filter((argument) => argument !== '--coverage'));
+const isLong = process.argv.includes('--long');
+const { stages, patterns } = readArguments(
+  process.argv.slice(2).filter((argument) => !['--coverage', '--long'].includes(argument)),
+);
+const NODE_OPTIONS = '--experimental-vm-modules --no-warnings';
 const covered: string[] = [];
 const counts: Counts = { passed: 0, failed: 0 };
 const results: string[] = [];
-let servers: StartedServers | undefined;
+const times = new SecondsByFile();
+const servers: StartedServers[] = [];
+const serverEnv: Record<string, string> = {};
 let interrupted = false;
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => {
@@ -43,20 +55,18 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 try {
   for (const stage of stages) {
     if (interrupted) break;
-    if (servers === undefined && NEEDS_SERVERS.includes(stage)) {
-      servers = await startServers(ALL_SERVERS);
-      count('servers', { passed: ALL_SERVERS.length - servers.failures.length, failed: servers.failures.length }, 0);
-    }
-    await runStage(stage, servers?.env ?? {});
+    if (servers.length === 0 && NEEDS_SERVERS.includes(stage)) await startAllServers();
+    await runStage(stage, serverEnv);
   }
 } finally {
-  await servers?.stop();
+  await Promise.all(servers.map((each) => each.stop()));
 }
 if (wantsCoverage) {
   const lines = reportCoverage(covered, COVERAGE_FOLDER);
   const enough = lines >= LEAST_LINES;
   count('coverage', { passed: enough ? 1 : 0, failed: enough ? 0 : 1 }, 0);
 }
+process.stdout.write(`\n${times.slowest()}\n`);
 process.stdout.write(`\n${results.join('\n')}\n${counts.passed} passed, ${counts.failed} failed\n`);
 process.exitCode = counts.failed > 0 || counts.passed === 0 || interrupted ? 1 : 0;
 
@@ -74,6 +84,22 @@ function readArguments(args: readonly string[]): { stages: readonly Stage[]; pat
     stages: STAGES.filter((stage) => chosen.includes(stage)),
     patterns: args.filter((_, at) => at !== only && at !== only + 1),
   };
+}
+
+async function startAllServers(): Promise<void> {
+  const startedMs = Date.now();
+  const first = await startServers(ALL_SERVERS);
+  servers.push(first);
+  Object.assign(serverEnv, first.env);
+  const failures = [...first.failures];
+  if (stages.some((stage) => NEEDS_SERVERS.includes(stage) && !ALONE.has(stage))) {
+    const second = await startServers(OF_EACH_WORKER);
+    servers.push(second);
+    for (const [name, value] of Object.entries(second.env)) serverEnv[`WORKER_2_${name}`] = value;
+    failures.push(...second.failures);
+  }
+  const started = ALL_SERVERS.length + (servers.length - 1) * OF_EACH_WORKER.length;
+  count('servers', { passed: started - failures.length, failed: failures.length }, startedMs);
 }
 
 async function runStage(stage: Stage, env: Readonly<Record<string, string>>): Promise<void> {
@@ -95,8 +121,7 @@ async function runStage(stage: Stage, env: Readonly<Record<string, string>>): Pr
   const folder = await mkdtemp(join(tmpdir(), 'headwater-jest-'));
   const report = join(folder, 'report.json');
   const filter = patterns.length === 0 ? [] : ['--testPathPatterns', ...patterns];
-  // One worker for tests that share servers; two cores for the rest.
-  const workers = NEEDS_SERVERS.includes(stage) || stage === 'faults' ? ['--runInBand'] : ['--maxWorkers=2'];
+  const workers = ALONE.has(stage) ? ['--runInBand'] : [`--maxWorkers=${WORKERS}`];
   const args = [
     '--no-install',
     'jest',
@@ -111,7 +136,7 @@ async function runStage(stage: Stage, env: Readonly<Record<string, string>>): Pr
       ? ['--coverage', '--coverageReporters=json', `--coverageDirectory=${COVERAGE_FOLDER}/${stage}`]
       : []),
   ];
-  await spawned('npx', args, { ...env, NODE_OPTIONS: '--experimental-vm-modules --no-warnings' });
+  await spawned('npx', args, { ...env, ...(isLong ? { TEST_LONG: 'yes' } : {}), NODE_OPTIONS });
   count(stage, await readReport(report), startedMs);
   const coverage = `${COVERAGE_FOLDER}/${stage}/coverage-final.json`;
   if (wantsCoverage && existsSync(coverage)) covered.push(coverage);
@@ -123,9 +148,11 @@ async function readReport(report: string): Promise<Counts> {
     readonly numPassedTests: number;
     readonly numFailedTests: number;
     readonly numRuntimeErrorTestSuites: number;
+    readonly testResults: readonly { readonly name: string; readonly startTime: number; readonly endTime: number }[];
   }
   try {
     const read = JSON.parse(await readFile(report, 'utf8')) as JestReport;
+    for (const { name, startTime, endTime } of read.testResults) times.add(name, (endTime - startTime) / 1_000);
     return { passed: read.numPassedTests, failed: read.numFailedTests + read.numRuntimeErrorTestSuites };
   } catch {
     return { passed: 0, failed: 1 };

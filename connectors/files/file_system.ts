@@ -18,6 +18,26 @@ export interface FileSystem {
   remove(path: string): Promise<void>;
 }
 
+/** A file and a tag that changes whenever it is written. */
+export interface TaggedFile {
+  readonly bytes: Buffer;
+  readonly tag: string;
+}
+
+/** A place that compares before it writes, as S3 does: of several writers that have seen the same file, one replaces it. */
+export interface ComparingFileSystem extends FileSystem {
+  /** @returns undefined when there is no such file */
+  readTagged(path: string): Promise<TaggedFile | undefined>;
+  /**
+   * Writes a file that still has this tag, or one that does not exist yet, with `undefined`.
+   *
+   * @returns the new tag; undefined when another writer was faster, and nothing was written
+   */
+  writeIf(path: string, bytes: Uint8Array, tag: string | undefined): Promise<string | undefined>;
+}
+
+export const compares = (files: FileSystem): files is ComparingFileSystem => 'writeIf' in files;
+
 /** The path of something in a folder, of whichever place. */
 export const pathIn = (directory: string, name: string): string => `${directory.replace(/\/+$/, '')}/${name}`;
 

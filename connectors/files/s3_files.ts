@@ -15,7 +15,7 @@ import picomatch from 'picomatch';
 import { z } from 'zod';
 import { messageOf } from '#kernel/errors';
 import { ConnectionError, UnreadableFileError } from '../errors.ts';
-import type { FileSystem, OpenFile } from './file_system.ts';
+import type { ComparingFileSystem, OpenFile, TaggedFile } from './file_system.ts';
 
 export const s3ConfigSchema = z.strictObject({
   region: z.string().min(1).default('us-east-1'),
@@ -32,6 +32,10 @@ const ATTEMPTS = 6;
 const FIRST_RETRY_MS = 50;
 const CONNECT_MS = 5_000;
 const OUT_OF_RANGE = 416;
+const NOT_FOUND = 404;
+/** Another request changes the object at this moment: try again. */
+const CONFLICT = 409;
+const CHANGED = 412;
 
 interface S3Location {
   readonly bucket: string;
@@ -43,7 +47,7 @@ interface S3Location {
  * Buckets of S3 and of what speaks its protocol. Paths are `s3://bucket/key`, with `?versionId=…` for a version that has been
  * replaced. Objects appear whole by themselves.
  */
-export class S3Files implements FileSystem {
+export class S3Files implements ComparingFileSystem {
   readonly chunkBytes = CHUNK_BYTES;
   readonly #client: S3Client;
   readonly #where: string;
@@ -122,6 +126,47 @@ export class S3Files implements FileSystem {
       this.#client.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: bytes })),
     );
     return version === undefined || version === 'null' ? path : `${path}?versionId=${encodeURIComponent(version)}`;
+  }
+
+  async readTagged(path: string): Promise<TaggedFile | undefined> {
+    const { bucket, key } = locationOf(path);
+    return this.#ask(path, async () => {
+      try {
+        const { Body: body, ETag: tag = '' } = await this.#client.send(
+          new GetObjectCommand({ Bucket: bucket, Key: key }),
+        );
+        return { bytes: Buffer.from((await body?.transformToByteArray()) ?? []), tag };
+      } catch (error) {
+        if (statusOf(error) === NOT_FOUND && (error as Error).name !== 'NoSuchBucket') return undefined;
+        throw error;
+      }
+    });
+  }
+
+  async writeIf(path: string, bytes: Uint8Array, tag: string | undefined): Promise<string | undefined> {
+    const { bucket, key } = locationOf(path);
+    const condition = tag === undefined ? { IfNoneMatch: '*' } : { IfMatch: tag };
+    const put = new PutObjectCommand({ Bucket: bucket, Key: key, Body: bytes, ...condition });
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return (await this.#client.send(put)).ETag ?? '';
+      } catch (error) {
+        const status = statusOf(error);
+        if (status === CONFLICT && attempt < ATTEMPTS) {
+          await sleep(FIRST_RETRY_MS * 2 ** attempt * (0.5 + Math.random() / 2));
+          continue;
+        }
+        // An object that was removed meanwhile has no tag to compare.
+        if (status === CHANGED || (status === NOT_FOUND && tag !== undefined)) return this.#ownTag(path, bytes);
+        return this.#ask(path, () => Promise.reject(error));
+      }
+    }
+  }
+
+  /** An answer that was lost is asked for again, and then finds what it has written itself. */
+  async #ownTag(path: string, bytes: Uint8Array): Promise<string | undefined> {
+    const found = await this.readTagged(path);
+    return found?.bytes.equals(bytes) ? found.tag : undefined;
   }
 
   async remove(path: string): Promise<void> {

@@ -84,8 +84,21 @@ export class AuditAnchors {
     const difference = await this.#firstDifference(anchors);
     const notAnchored = await this.#countFrom(anchored);
     if (anchors.length === 0 && notAnchored > 0) problems.push(`there is no anchor in ${this.#directory}`);
+    // Files that cannot be read leave a gap that is named already.
+    if (problems.length === 0) problems.push(...this.#gaps(anchors));
     if (difference !== undefined) problems.push(difference);
     return { anchored, notAnchored, problems };
+  }
+
+  /** Entries that no anchor covers, though a later one covers its own: their anchors were removed. */
+  #gaps(anchors: readonly KeptAnchor[]): readonly string[] {
+    const gaps: string[] = [];
+    let covered = 0;
+    for (const { from, hashes } of anchors.toSorted((one, other) => one.from - other.from)) {
+      if (from > covered) gaps.push(`${this.#directory} has no anchor of entries ${covered + 1} to ${from}`);
+      covered = Math.max(covered, from + hashes.length);
+    }
+    return gaps;
   }
 
   async #firstDifference(anchors: readonly KeptAnchor[]): Promise<string | undefined> {

@@ -42,6 +42,8 @@ const listSchema = z.strictObject({
   partitions: z.record(z.string(), partitionSchema),
   /** What the broker had deleted before it was read. */
   gaps: z.array(z.strictObject({ partition: z.string(), after: offsetText, at: z.string() })),
+  /** Token of the writer that opened it last, in a bucket: what it has replaced, an earlier writer cannot replace any more. */
+  writer: z.string().optional(),
 });
 export type ArchiveList = z.infer<typeof listSchema>;
 
@@ -55,30 +57,50 @@ export const emptyList = (topic: string): ArchiveList => ({ format: 1, topic, fi
  */
 export async function readList(place: ArchivePlace): Promise<ArchiveList | undefined> {
   const bytes = await place.read(LIST_NAME);
-  if (bytes === undefined) return undefined;
-  const remedy = 'restore it from a backup: without it no file of the archive is read';
-  return parseCheckedJson(bytes, listSchema, { file: `${place.location}/${LIST_NAME}`, remedy });
+  return bytes === undefined ? undefined : parseList(place, bytes);
 }
 
-/** Replaces the list as a whole: this is what commits a change of the archive. */
-export const writeList = (place: ArchivePlace, list: ArchiveList): Promise<void> =>
-  place.write(LIST_NAME, Buffer.from(checkedJson(list)));
+const parseList = (place: ArchivePlace, bytes: Buffer): ArchiveList =>
+  parseCheckedJson(bytes, listSchema, {
+    file: `${place.location}/${LIST_NAME}`,
+    remedy: 'restore it from a backup: without it no file of the archive is read',
+  });
+
+/** A list as it lies there. */
+export interface OpenList {
+  readonly list: ArchiveList;
+  /** Of the file: what {@link writeList} replaces. */
+  readonly tag: string;
+}
+
+/** Replaces the list as a whole: this is what commits a change of the archive. @throws {@link LockLostError} */
+export const writeList = async (
+  place: ArchivePlace,
+  list: ArchiveList,
+  tag: string | undefined,
+): Promise<OpenList> => ({
+  list,
+  tag: await place.replace(LIST_NAME, Buffer.from(checkedJson(list)), tag),
+});
 
 /**
  * Opens an archive for its writer: makes the list where there is none, and removes files that no list names, which a crash has left.
  *
+ * @param writer - the owner's token: written to the list first, so that a writer of before commits nothing any more
  * @throws {@link ArchiveListMissingError} where files lie without a list
  */
-export async function openList(place: ArchivePlace, topic: string): Promise<ArchiveList> {
-  const names = await place.names();
-  const list = await readList(place);
-  if (list === undefined) {
+export async function openList(place: ArchivePlace, topic: string, writer?: string): Promise<OpenList> {
+  const found = await place.readTagged(LIST_NAME);
+  const own = writer === undefined ? {} : { writer };
+  if (found === undefined) {
+    const names = await place.names();
     if (names.length > 0) throw new ArchiveListMissingError(place.location, names.length);
-    const made = emptyList(topic);
-    await writeList(place, made);
-    return made;
+    return writeList(place, { ...emptyList(topic), ...own }, undefined);
   }
-  const listed = new Set(list.files.map(({ name }) => name));
-  for (const name of names) if (!listed.has(name)) await place.remove(name);
-  return list;
+  const read: OpenList = { list: parseList(place, found.bytes), tag: found.tag };
+  const opened = writer === undefined ? read : await writeList(place, { ...read.list, ...own }, read.tag);
+  const listed = new Set(opened.list.files.map(({ name }) => name));
+  // Looked for after that: an earlier writer adds nothing now that a list could name.
+  for (const name of await place.names()) if (!listed.has(name)) await place.remove(name);
+  return opened;
 }

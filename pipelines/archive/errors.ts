@@ -32,3 +32,15 @@ export class ArchiveIncompleteError extends PlatformError {
     super(problem, { fault: 'caller', retryable: false });
   }
 }
+
+/** A server of buckets that writes without comparing: two processes could not be kept apart. */
+export class UnsafeBucketError extends PlatformError {
+  readonly code = 'ARCHIVE_UNSAFE_BUCKET';
+
+  constructor(location: string) {
+    super(
+      `the server of ${location} ignores the header If-None-Match, so that two processes could write one archive: use a server that compares (S3, MinIO), or set archive.directory to a folder`,
+      { fault: 'caller', retryable: false },
+    );
+  }
+}

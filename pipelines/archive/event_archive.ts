@@ -9,11 +9,12 @@ import type { Service } from '#kernel/lifecycle';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { counterOf, type Registry } from '#monitoring/metrics';
-import { FolderLock } from '#storage/folder_lock';
-import { type ArchivedFile, type ArchiveList, openList, writeList } from './archive_list.ts';
-import { type ArchivePlace, archivePlace } from './archive_place.ts';
+import { LockLostError } from '#storage/errors';
+import { type ArchivedFile, type ArchiveList, type OpenList, openList, writeList } from './archive_list.ts';
+import { type ArchivePlace, archivePlace, type PlaceOwner } from './archive_place.ts';
 import { type ArchivedEvent, dateOf, writeEvents } from './archived_event.ts';
 import { createRecordReader } from './archived_record.ts';
+import type { OwnerSettings } from './bucket_owner.ts';
 import { type ArchiveChange, dropOldDays, eraseEvents, joinSmallFiles } from './maintenance.ts';
 
 export interface ArchiveDeps {
@@ -34,6 +35,7 @@ export interface ArchiveSettings {
   readonly flushEveryMs: number;
   /** Days of events older than this are removed. */
   readonly keepMs: number;
+  readonly owner?: OwnerSettings;
 }
 
 /** What an erasure has removed, or would. */
@@ -71,8 +73,8 @@ export class EventArchive implements Service {
   readonly #events;
   readonly #failures;
   readonly #lanes = new Map<string, Lane>();
-  #list: ArchiveList | undefined;
-  #lock: FolderLock | undefined;
+  #opened: OpenList | undefined;
+  #owner: PlaceOwner | undefined;
   #bytes = 0;
   #session = new AbortController();
   #stopped = new AbortController();
@@ -101,11 +103,19 @@ export class EventArchive implements Service {
   }
 
   async start(): Promise<void> {
-    const { directory } = this.#settings;
-    if (!directory.startsWith('s3://')) this.#lock = await FolderLock.acquire(this.#place.location);
     this.#stopped = new AbortController();
-    this.#list = await openList(this.#place, this.#settings.topic);
+    await this.#open();
     this.#running = this.#run();
+  }
+
+  /** Owns the place, where it does not yet, and opens the list. */
+  async #open(): Promise<void> {
+    this.#owner ??= await this.#place.own(this.#settings.owner);
+    this.#opened = await openList(this.#place, this.#settings.topic, this.#owner.token);
+  }
+
+  get #list(): ArchiveList | undefined {
+    return this.#opened?.list;
   }
 
   async #run(): Promise<void> {
@@ -122,8 +132,21 @@ export class EventArchive implements Service {
         const delayMs = Math.min(FIRST_RETRY_MS * 2 ** failures, LONGEST_RETRY_MS);
         this.#log.error({ error, delayMs }, 'archive.failed_starting_again');
         await sleep(delayMs, undefined, { signal: this.#stopped.signal }).catch(() => {});
-        this.#list = await openList(this.#place, this.#settings.topic).catch(() => this.#list);
+        await this.#reopen(error);
       }
+    }
+  }
+
+  /** Opens it as at a start. One whose place another process has taken takes it again when that one is gone. */
+  async #reopen(error: unknown): Promise<void> {
+    try {
+      if (error instanceof LockLostError) {
+        await this.#owner?.release();
+        this.#owner = undefined;
+      }
+      await this.#open();
+    } catch (reason) {
+      this.#log.error({ error: reason }, 'archive.not_opened');
     }
   }
 
@@ -159,11 +182,11 @@ export class EventArchive implements Service {
 
   async #discover(run: (task: () => Promise<void>) => void, signal: AbortSignal): Promise<void> {
     for (const partition of await this.#deps.broker.listPartitions(this.#settings.topic, 'earliest')) {
-      if (!this.#lanes.has(partition)) await this.#open(partition, run, signal);
+      if (!this.#lanes.has(partition)) await this.#openLane(partition, run, signal);
     }
   }
 
-  async #open(partition: string, run: (task: () => Promise<void>) => void, signal: AbortSignal): Promise<void> {
+  async #openLane(partition: string, run: (task: () => Promise<void>) => void, signal: AbortSignal): Promise<void> {
     const saved = this.#list?.partitions[partition];
     const lane: Lane = {
       partition,
@@ -215,7 +238,7 @@ export class EventArchive implements Service {
       if (this.#bytes > MOST_BYTES) await this.flush();
       const successors = lane.reader.successors?.();
       if (successors === undefined) continue;
-      for (const child of successors) if (!this.#lanes.has(child)) await this.#open(child, run, signal);
+      for (const child of successors) if (!this.#lanes.has(child)) await this.#openLane(child, run, signal);
       return;
     }
   }
@@ -255,12 +278,13 @@ export class EventArchive implements Service {
     const changed = this.#changing
       .catch(() => {})
       .then(async () => {
-        const before = this.#list as ArchiveList;
+        const { list: before, tag } = this.#opened as OpenList;
+        // Before any file is written, too.
+        this.#owner?.check();
         const after = await make(before);
         if (after === before) return;
-        this.#lock?.check();
-        await writeList(this.#place, after);
-        this.#list = after;
+        this.#owner?.check();
+        this.#opened = await writeList(this.#place, after, tag);
       });
     this.#changing = changed;
     return changed;
@@ -358,7 +382,7 @@ export class EventArchive implements Service {
     this.#session.abort();
     await this.#running.catch(() => {});
     await this.#changing.catch(() => {});
-    await this.#lock?.release();
-    this.#lock = undefined;
+    await this.#owner?.release();
+    this.#owner = undefined;
   }
 }

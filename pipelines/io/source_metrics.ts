@@ -29,18 +29,32 @@ export function createSourceMetrics(registry: Registry): SourceMetrics {
     help: 'How far behind the newest record reading is, for brokers that say so (Kinesis)',
     labelNames,
   });
-  const count = (name: string, help: string) => counterOf(registry, { name, help, labelNames: ['topic'] });
-  const gaps = count('source_gaps_total', 'Times that a reader found its position deleted and went on elsewhere');
-  const lost = count(
-    'source_records_lost_total',
-    'Records that retention deleted before they were read, where they are numbered',
-  );
-  const recreated = count(
-    'source_topics_recreated_total',
-    'Partitions read from their start because their topic was created again',
-  );
-  const unreadable = count('source_batches_unreadable_total', 'Batches set aside because they cannot be read');
-  const failedCommits = count('source_commits_failed_total', 'Commits of progress that failed and are tried again');
+  const byTopic = ['topic'] as const;
+  const gaps = counterOf(registry, {
+    name: 'source_gaps_total',
+    help: 'Times that a reader found its position deleted and went on elsewhere',
+    labelNames: byTopic,
+  });
+  const lost = counterOf(registry, {
+    name: 'source_records_lost_total',
+    help: 'Records that retention deleted before they were read, where they are numbered',
+    labelNames: byTopic,
+  });
+  const recreated = counterOf(registry, {
+    name: 'source_topics_recreated_total',
+    help: 'Partitions read from their start because their topic was created again',
+    labelNames: byTopic,
+  });
+  const unreadable = counterOf(registry, {
+    name: 'source_batches_unreadable_total',
+    help: 'Batches set aside because they cannot be read',
+    labelNames: byTopic,
+  });
+  const failedCommits = counterOf(registry, {
+    name: 'source_commits_failed_total',
+    help: 'Commits of progress that failed and are tried again',
+    labelNames: byTopic,
+  });
   const workers = gaugeOf(registry, {
     name: 'subscriber_workers',
     help: 'Streams by which a subscription is read, for brokers whose readers scale (Pub/Sub)',

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { JsonObject } from '#kernel/json';
 import { readCheckedJson, writeCheckedJson } from '#storage/checked_json';
 import { makeFolder, syncFolder, writeSynced } from '#storage/durable_files';
-import { FolderLockedError, onDisk, PathError } from '#storage/errors';
+import { DamagedFileError, FolderLockedError, onDisk, PathError } from '#storage/errors';
 import { FolderLock } from '#storage/folder_lock';
 import {
   ArtifactIntegrityError,
@@ -78,6 +78,8 @@ export class LocalRegistry implements ModelRegistry {
     for (const name of model.attachments?.keys() ?? []) checkFileName(name);
     refuseExternalData(model.package.onnx);
     return this.#update(model.name, async (index) => {
+      // Versions without an index are one that was lost: the first version comes after its index.
+      if (index === EMPTY) await writeCheckedJson(this.#indexFile(model.name), EMPTY);
       const version = index.versions.length + 1;
       const folder = this.#versionFolder(model.name, version);
       await makeFolder(folder);
@@ -225,9 +227,24 @@ export class LocalRegistry implements ModelRegistry {
     return join(this.#directory, folderOfModel(checkModelName(name)));
   }
 
+  #indexFile(name: string): string {
+    return join(this.#folder(name), 'index.json');
+  }
+
+  /** @throws {@link DamagedFileError} for an index that is damaged, or gone while versions exist */
   async #read(name: string): Promise<Index> {
-    const file = join(this.#folder(name), 'index.json');
-    return (await readCheckedJson(file, indexSchema, { before: indexSchema, remedy: INDEX_REMEDY })) ?? EMPTY;
+    const file = this.#indexFile(name);
+    const index = await readCheckedJson(file, indexSchema, { before: indexSchema, remedy: INDEX_REMEDY });
+    if (index !== undefined) return index;
+    const folder = join(this.#folder(name), 'versions');
+    const versions = await onDisk(folder, () =>
+      readdir(folder).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT') return [];
+        throw error;
+      }),
+    );
+    if (versions.length === 0) return EMPTY;
+    throw new DamagedFileError(file, 0, `it does not exist, and ${versions.length} versions do`, INDEX_REMEDY);
   }
 
   /** Reads, changes and replaces the index while no other process does. */
@@ -239,7 +256,7 @@ export class LocalRegistry implements ModelRegistry {
     try {
       const { index, result } = await change(await this.#read(name));
       lock.check();
-      await writeCheckedJson(join(folder, 'index.json'), index);
+      await writeCheckedJson(this.#indexFile(name), index);
       return result;
     } finally {
       await lock.release();

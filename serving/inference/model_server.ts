@@ -103,7 +103,7 @@ export class ModelServer implements Service {
     const registers = [deps.metrics];
     this.#assignments = new Counter({
       name: 'ab_variant_assignments',
-      help: 'Requests by the variant of an experiment that they were dealt to',
+      help: 'Requests by the variant of an experiment that they were assigned to',
       labelNames: ['model', 'experiment', 'variant'],
       registers,
     });

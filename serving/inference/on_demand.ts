@@ -26,7 +26,7 @@ export class OnDemandModels {
     this.#make = make;
     const evicted = new Counter({
       name: 'models_evicted_total',
-      help: 'Models that were let go of to make room for others',
+      help: 'Models that were evicted to make room for others',
       registers: [metrics],
     });
     this.#loaded = new LRUCache({

@@ -119,7 +119,7 @@ export function registerFeedbackRoutes(
   const { predictions, feedback } = deps.feedback;
   const received = new Counter({
     name: 'prediction_feedback_total',
-    help: 'Predictions whose outcome was told',
+    help: 'Predictions whose outcome was reported',
     registers: [deps.metrics],
   });
 

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -18,6 +18,8 @@ const EVENTS = 20_000;
 /** Of events of the history: one half from 5 days ago on, the other from 60 hours ago on, each of 28 hours. */
 const timeOf = (nth: number): number =>
   NOW - (nth < EVENTS / 2 ? 5 * DAY_MS : 60 * HOUR_MS) + (nth % (EVENTS / 2)) * 10_000;
+/** A snapshot of some entities takes more. */
+const STATE_BYTES = 4_096;
 let folder: string;
 let project: ProjectCopy;
 let platform: PlatformProcess | undefined;
@@ -91,7 +93,9 @@ const snapshots = (): readonly string[] => {
   const backfills = join(data(), 'backfills');
   if (!existsSync(backfills)) return [];
   return readdirSync(backfills).flatMap((name) =>
-    readdirSync(join(backfills, name)).filter((file) => /^snapshot-\d+\.bin$/.test(file)),
+    readdirSync(join(backfills, name))
+      .filter((file) => /^snapshot-\d+\.bin$/.test(file))
+      .map((file) => join(backfills, name, file)),
   );
 };
 
@@ -146,7 +150,9 @@ test('a new feature: planned, applied beside the platform, killed with -9, resum
   platform = await start();
 
   const first = spawnApply(...inHistory);
-  while (snapshots().length === 0 && first.child.exitCode === null) await sleep(20);
+  // On a slow machine the first snapshots are of before the first event.
+  const sizes = () => snapshots().map((file) => statSync(file, { throwIfNoEntry: false })?.size ?? 0);
+  while (!sizes().some((size) => size > STATE_BYTES) && first.child.exitCode === null) await sleep(20);
   const second = await headwater('apply', ...inHistory);
   expect(second).toMatchObject({
     code: 1,

@@ -125,7 +125,7 @@ export class Platform {
   async emptyArchive(): Promise<void> {
     await this.archive.stop();
     const list = await readList(this.archive.place);
-    if (list !== undefined) await writeList(this.archive.place, { ...list, files: [] });
+    if (list !== undefined) await writeList(this.archive.place, { ...list, files: [] }, '');
     this.archive = this.#archive();
     await this.archive.start();
   }

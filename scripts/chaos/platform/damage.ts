@@ -82,3 +82,30 @@ export const GARBAGE: Damage = {
     return `${garbage.length} random bytes put at byte ${at} of ${relative(folder, file)} (${bytes.length} bytes)`;
   },
 };
+
+export const SWAPPED_SECTORS: Damage = {
+  name: 'swapped sectors',
+  happen(folder, random) {
+    const file = pickFile(folder, random);
+    const bytes = readFileSync(file);
+    const size = Math.min(512, Math.max(1, bytes.length >> 1));
+    const sectors = Math.floor(bytes.length / size);
+    const [one, other] = [random.between(0, sectors - 1), random.between(0, sectors - 1)];
+    const kept = Buffer.from(bytes.subarray(one * size, (one + 1) * size));
+    bytes.copyWithin(one * size, other * size, (other + 1) * size);
+    kept.copy(bytes, other * size);
+    writeFileSync(file, bytes);
+    return `${size} bytes from ${one * size} and from ${other * size} of ${relative(folder, file)} have changed places`;
+  },
+};
+
+export const REPEATED_BYTES: Damage = {
+  name: 'repeated bytes',
+  happen(folder, random) {
+    const file = pickFile(folder, random);
+    const bytes = readFileSync(file);
+    const from = random.next() < 0.3 ? 0 : random.between(0, bytes.length - 1);
+    writeFileSync(file, Buffer.concat([bytes, bytes.subarray(from)]));
+    return `bytes from ${from} on of ${relative(folder, file)} (${bytes.length} bytes) follow once more`;
+  },
+};

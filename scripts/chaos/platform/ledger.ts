@@ -53,10 +53,11 @@ export class Ledger {
     const kinds = [...new Set(this.entries.map(({ kind }) => kind))].sort();
     const line = (name: string, entries: readonly Entry[]): readonly (string | number)[] => {
       const { accepted, found, lost, doubled, refused, problems } = joined(entries);
-      return [name, entries.length, accepted, found, lost, doubled, refused, problems.length];
+      const seconds = Math.round(entries.reduce((sum, { elapsedMs }) => sum + elapsedMs, 0) / 1_000);
+      return [name, entries.length, accepted, found, lost, doubled, refused, problems.length, seconds];
     };
     const rows = [
-      ['fault kind', 'rounds', 'accepted', 'found', 'lost', 'doubled', 'refused at start', 'problems'],
+      ['fault kind', 'rounds', 'accepted', 'found', 'lost', 'doubled', 'refused at start', 'problems', 'seconds'],
       ...kinds.map((kind) =>
         line(
           kind,

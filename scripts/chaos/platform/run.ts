@@ -30,7 +30,7 @@ export interface ChaosOptions {
   readonly isQuick: boolean;
 }
 
-/** Rounds at once, on two cores. */
+/** Rounds of single components and embedded platforms at once, on two cores; those with real servers, which mostly wait, run beside them. */
 const LANES = 2;
 const REPORT_EVERY = 50;
 /** Files in memory where there is such a file system: rounds sync thousands of times. */
@@ -63,17 +63,19 @@ export async function chaosPlatform(options: ChaosOptions): Promise<{ passed: nu
       isInterrupted = true;
     });
   }
-  let next = 0;
-  const lane = async (number: number): Promise<void> => {
+  const rounds = order
+    .map((kind, index) => ({ kind, index }))
+    .filter(({ index }) => !ledger.has(index) && (options.round ?? index) === index);
+  const [shared, alone] = [true, false].map((isShared) =>
+    rounds.filter(({ kind }) => (kind.sharesPlatform ?? false) === isShared),
+  ) as [typeof rounds, typeof rounds];
+  const lane = async (number: number, queue: typeof rounds): Promise<void> => {
     const own = join(base, `lane-${number}`);
     mkdirSync(own);
     const images = new Images(own);
-    for (;;) {
+    for (let round = queue.shift(); round !== undefined; round = queue.shift()) {
       if (isInterrupted || Date.now() - startedMs > options.minutes * 60_000) return;
-      const index = next++;
-      const kind = order[index];
-      if (kind === undefined) return;
-      if (ledger.has(index) || (options.round ?? index) !== index) continue;
+      const { kind, index } = round;
       const notes: string[] = [];
       const folder = join(base, `round-${index}`);
       mkdirSync(folder);
@@ -94,7 +96,8 @@ export async function chaosPlatform(options: ChaosOptions): Promise<{ passed: nu
     }
   };
   try {
-    await Promise.all(Array.from({ length: LANES }, (_, number) => lane(number)));
+    const queues = [...Array.from({ length: LANES }, () => alone), shared];
+    await Promise.all(queues.map((queue, number) => lane(number, queue)));
   } finally {
     await services.stop();
     if (!options.keep) rmSync(base, { recursive: true, force: true });

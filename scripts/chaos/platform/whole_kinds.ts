@@ -30,12 +30,12 @@ export function embeddedKinds(image: (round: Round) => EmbeddedImage, withDisks:
     ...{ name: `${name}: embedded platform`, weight, run },
   });
   return [
-    kind('kill', 14, (round) => embeddedKilled(image(round), round)),
-    kind('two owners', 5, (round) => embeddedOwners(image(round), round)),
+    kind('kill', 9, (round) => embeddedKilled(image(round), round)),
+    kind('two owners', 3, (round) => embeddedOwners(image(round), round)),
     ...[BIT_FLIP, TRUNCATION, ZEROED_SECTOR, GARBAGE].map((damage) =>
-      kind(damage.name, 5, (round) => embeddedDamaged(image(round), damage, round)),
+      kind(damage.name, 4, (round) => embeddedDamaged(image(round), damage, round)),
     ),
-    ...(withDisks ? [kind('full disk', 6, (round) => embeddedFullDisk(image(round), round))] : []),
+    ...(withDisks ? [kind('full disk', 4, (round) => embeddedFullDisk(image(round), round))] : []),
   ];
 }
 
@@ -47,6 +47,7 @@ export function servicesKinds(services: SharedServices): readonly Kind[] {
   ): Kind => ({
     name: `${name}, real servers`,
     weight,
+    sharesPlatform: true,
     run: (round) => services.round((platform) => happen(platform, round), round),
   });
   const killed = (role: Role, weight: number): Kind =>

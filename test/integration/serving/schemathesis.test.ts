@@ -8,6 +8,7 @@ import { createOfflineDatabase, type OfflineDatabase } from '#cli/parts/offline_
 import { assetPath } from '#kernel/project_root';
 import { silentLogger } from '#monitoring/log';
 import { virtualEnvironment } from '#registry/trainers/python_environment';
+import { byForm } from '../../support/forms.ts';
 import { type Listeners, startListeners } from '../../support/listeners.ts';
 import { tinyModel } from '../../support/tiny_model.ts';
 import { serveTiny, type TinyServing } from '../../support/tiny_serving.ts';
@@ -59,7 +60,7 @@ test.each([
     const args = ['run', `${urlOf()}/openapi.json`, '--checks', CHECKS.join(','), '--seed', '7'];
     const settings = [
       '--max-examples',
-      '60',
+      byForm({ short: '15', long: '60' }),
       '--phases',
       'examples,coverage,fuzzing',
       '--no-color',

@@ -125,3 +125,23 @@ test('what the gateway has acknowledged is on a volume that outlives it', () => 
   expect(mounts).toContain('gateway:/data');
   expect(volumes).toHaveProperty('gateway');
 });
+
+test('what npm test leaves out runs each night: long forms, and every kind of chaos and soak', () => {
+  const { scripts } = JSON.parse(readFileSync(assetPath('package.json'), 'utf8')) as {
+    scripts: Readonly<Record<string, string>>;
+  };
+  const { jobs } = read('.github/workflows/nightly.yml') as {
+    jobs: { slow: { strategy: { matrix: { command: readonly string[] } } } };
+  };
+  const nightly = jobs.slow.strategy.matrix.command;
+  const usual = ['test:unit', 'test:conformance', 'test:integration', 'test:e2e', 'test:all'];
+  const left = Object.keys(scripts).filter((name) => name.startsWith('test:') && !usual.includes(name));
+  const kinds = [
+    ...['engine', 'engine-threads', 'features', 'platform'].map((kind) => `test:chaos -- ${kind}`),
+    ...['engine', 'slow-sink', 'platform'].map((kind) => `test:soak -- ${kind}`),
+  ];
+  const missing = [...left, ...kinds].filter(
+    (name) => !nightly.some((command) => command.startsWith(`npm run ${name}`)),
+  );
+  expect(missing).toEqual([]);
+});

@@ -102,6 +102,20 @@ test('anchors that were removed are missed while entries exist', async () => {
 });
 
 test.each([
+  [0, 'entries 1 to 2'],
+  [1, 'entries 3 to 5'],
+])('the anchor number %i, removed while later ones exist, leaves a gap that is named', async (removed, gap) => {
+  for (const count of [2, 3, 1]) {
+    add(count);
+    await anchors().anchor();
+  }
+  const names = (await readdir(folder)).sort();
+  expect(names).toHaveLength(3);
+  await rm(join(folder, names[removed] as string));
+  expect((await anchors().verify()).problems).toEqual([`${folder} has no anchor of ${gap}`]);
+});
+
+test.each([
   ['no key', 'hello', 'holds no key in PEM'],
   [
     'an RSA key',
