@@ -4,10 +4,10 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { ROLES, type Role } from '#cli/choices';
-import { type Platform, startPlatform } from '#cli/platform';
-import { loadPlatformConfig } from '#cli/platform_config';
-import { shippedFraudDetector } from '#cli/shipped_model';
+import { loadPlatformConfig } from '#cli/project/platform_config';
+import { type Platform, startPlatform } from '#cli/roles/platform';
+import { shippedFraudDetector } from '#cli/roles/shipped_model';
+import { ROLES, type Role } from '#cli/terminal/choices';
 import { silentLogger } from '#monitoring/log';
 import { goodEvent } from '../support/good_event.ts';
 
