@@ -54,6 +54,74 @@ export class InvalidTargetError extends PlatformError {
   }
 }
 
+/** RFC 9112, section 3.2: exactly one. */
+export class HostHeaderError extends PlatformError {
+  readonly code = 'HTTP_INVALID_HOST';
+  readonly httpStatus = 400;
+
+  constructor(problem: 'has none' | 'has several') {
+    super(`a request of HTTP/1.1 has one Host header, and this one ${problem}: send one`, {
+      fault: 'caller',
+      retryable: false,
+    });
+  }
+}
+
+/** A header of one value came several times: clients, proxies and servers differ in which of them counts. */
+export class RepeatedHeaderError extends PlatformError {
+  readonly code = 'HTTP_REPEATED_HEADER';
+  readonly httpStatus = 400;
+
+  constructor(name: string) {
+    super(`the header ${shown(name)} was sent more than once: send it once`, { fault: 'caller', retryable: false });
+  }
+}
+
+export class UnsupportedExpectationError extends PlatformError {
+  readonly code = 'HTTP_UNSUPPORTED_EXPECTATION';
+  readonly httpStatus = 417;
+
+  constructor(expectation: string) {
+    super(`"expect: ${shown(expectation)}" is not supported: send 100-continue, or leave the header out`, {
+      fault: 'caller',
+      retryable: false,
+    });
+  }
+}
+
+export class UnsupportedTransferCodingError extends PlatformError {
+  readonly code = 'HTTP_UNSUPPORTED_TRANSFER_CODING';
+  readonly httpStatus = 400;
+
+  constructor(coding: string) {
+    super(`"transfer-encoding: ${shown(coding)}" is not supported: send chunked, and compress with content-encoding`, {
+      fault: 'caller',
+      retryable: false,
+    });
+  }
+}
+
+const BROKEN = {
+  head: 'this is no request of HTTP/1.1, or its head is too large or too late',
+  body: 'the body of this request is no body of HTTP/1.1, such as a chunk of a wrong length, ends before its end, or is too late',
+} as const;
+const BROKEN_CODES: Readonly<Record<number, string>> = { 408: 'HTTP_REQUEST_TIMEOUT', 431: 'HTTP_HEADERS_TOO_LARGE' };
+
+/** What Node's parser cannot read. */
+export class BrokenRequestError extends PlatformError {
+  readonly code: string;
+  readonly httpStatus: number;
+  /** For the framework, which reads the body. */
+  readonly statusCode: number;
+
+  constructor(part: keyof typeof BROKEN, status: number) {
+    super(BROKEN[part], { fault: 'caller', retryable: status === 408 });
+    this.httpStatus = status;
+    this.statusCode = status;
+    this.code = BROKEN_CODES[status] ?? 'HTTP_BAD_REQUEST';
+  }
+}
+
 /** A listener with routes that do not declare who may call them, or that nothing guards. */
 export class UndeclaredAccessError extends PlatformError {
   readonly code = 'MONITORING_UNDECLARED_ACCESS';

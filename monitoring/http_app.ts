@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import {
   type FastifyInstance,
@@ -9,8 +8,10 @@ import {
   fastify,
 } from 'fastify';
 import { z } from 'zod';
+import { ConnectionErrors } from './connection_errors.ts';
 import { type ErrorForms, failureOf, formFor, PROBLEM_TYPE, problemOf } from './error_answer.ts';
 import { acceptJsonOnly } from './json_body.ts';
+import { headerProblem } from './request_headers.ts';
 import { REQUEST_ID, requestIdIn } from './request_id.ts';
 import { RouteMethods } from './route_methods.ts';
 
@@ -27,6 +28,9 @@ import { SECURITY_HEADERS, TLS_HEADERS } from './security_headers.ts';
 /** PEM files of a listener; absent: plain HTTP, for behind something that ends TLS. */
 export const tlsSchema = z.strictObject({ certFile: z.string().min(1), keyFile: z.string().min(1) });
 export type TlsConfig = z.infer<typeof tlsSchema>;
+
+/** The application refuses a request without Host, with an answer that says why. */
+const PARSER = { requireHostHeader: false } as const;
 
 /** Longer path parameters have no route: an entity's id has 1,024 bytes at most, each 3 characters when encoded. */
 const LONGEST_PARAM = 3_072;
@@ -54,18 +58,22 @@ export function createHttpApp(tls: TlsConfig | undefined, options: HttpAppOption
       reply.headers(headers).header(REQUEST_ID, request.id);
       void answerUnrouted(app, error, request, reply);
     },
-    clientErrorHandler: (error: NodeJS.ErrnoException, socket: Socket) => answerBroken(error, socket, headers),
+    clientErrorHandler: (error: NodeJS.ErrnoException, socket: Socket) => connectionErrors.answer(error, socket),
   };
   const app: FastifyInstance =
     tls === undefined
-      ? fastify(settings)
+      ? fastify({ ...settings, http: PARSER })
       : (fastify({
           ...settings,
-          https: { cert: readFileSync(tls.certFile), key: readFileSync(tls.keyFile) },
+          https: { cert: readFileSync(tls.certFile), key: readFileSync(tls.keyFile), ...PARSER },
         }) as unknown as FastifyInstance);
+  const connectionErrors = new ConnectionErrors(app, headers);
   app.addHook('onRequest', (request, reply, done) => {
     reply.headers(headers).header(REQUEST_ID, request.id);
-    done();
+    const problem = headerProblem(request.raw);
+    // Where the next request begins may be read differently by what is in front.
+    if (problem !== undefined) reply.header('connection', 'close');
+    done(problem);
   });
   requireDeclaredAccess(app);
   app.decorate('errorForms', errorForms);
@@ -120,30 +128,3 @@ export function sendError(
 
 const without = (headers: Readonly<Record<string, string>>, name: string): Record<string, string> =>
   Object.fromEntries(Object.entries(headers).filter(([each]) => each !== name));
-
-const STATUS_OF_BROKEN: Readonly<Record<string, number>> = {
-  HPE_HEADER_OVERFLOW: 431,
-  ERR_HTTP_REQUEST_TIMEOUT: 408,
-};
-
-/** Answers what is no HTTP request, and closes the connection. */
-function answerBroken(error: NodeJS.ErrnoException, socket: Socket, headers: Readonly<Record<string, string>>): void {
-  if (error.code === 'ECONNRESET' || socket.destroyed) return;
-  const status = STATUS_OF_BROKEN[error.code ?? ''] ?? 400;
-  const requestId = requestIdIn({});
-  const failure = failureOf(
-    Object.assign(new Error('this is not a request of HTTP/1.1, or its head is too large or too late'), {
-      statusCode: status,
-    }),
-  );
-  const body = JSON.stringify(problemOf(failure, '', requestId));
-  const securityHeaders = Object.entries(headers)
-    .map(([name, value]) => `${name}: ${value}\r\n`)
-    .join('');
-  if (socket.writable && socket.bytesWritten === 0) {
-    socket.write(
-      `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${securityHeaders}content-type: ${PROBLEM_TYPE}\r\n${REQUEST_ID}: ${requestId}\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
-    );
-  }
-  socket.destroy(error);
-}

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import { messageOf, PortInUseError } from '#kernel/errors';
 import type { Service } from '#kernel/lifecycle';
 import { systemClock } from '#kernel/time';
+import { methodOf } from './connection_errors.ts';
 import { InvalidTargetError, MethodNotAllowedError, RouteNotFoundError } from './errors.ts';
 import { type Health, HealthReporter } from './health.ts';
 import { pathOf, sendError, type TlsConfig } from './http_app.ts';
@@ -109,7 +110,7 @@ export class HttpService implements Service {
       return reply;
     });
     app.setNotFoundHandler((request, reply) => {
-      const { method } = request;
+      const method = methodOf(request.raw);
       const path = pathOf(request);
       const allowed = app.routeMethods?.of(path) ?? [];
       if (allowed.length === 0 || (allowed.includes(method) && method !== 'OPTIONS')) {

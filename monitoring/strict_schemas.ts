@@ -41,6 +41,15 @@ export function acceptExactlyWhatSchemasSay(app: FastifyInstance): void {
   });
 }
 
+/** The same for query parameters alone: for applications whose routes check their bodies themselves. */
+export function acceptQueriesAsSchemasSay(app: FastifyInstance): void {
+  const factory = AjvCompiler();
+  const ofText = factory({}, { customOptions: { removeAdditional: false, coerceTypes: 'array', allErrors: true } });
+  app.setValidatorCompiler((route: FastifyRouteSchemaDef<FastifySchema>) =>
+    route.httpPart === 'querystring' ? (ofText(route as never) as never) : () => true,
+  );
+}
+
 /** Stops at the first mistake; only then searches for the others, and no further than lists may be long. */
 function boundedValidator(schema: ListLimits, first: Validate, all: Validate): Validate {
   const validate: Validate = (value) => {

@@ -6,6 +6,7 @@ import { acceptCompressedBodies } from '#monitoring/compressed_body';
 import { createHttpApp } from '#monitoring/http_app';
 import { HttpService, type HttpServiceDeps } from '#monitoring/http_service';
 import { needs, needsSome } from '#monitoring/route_access';
+import { acceptQueriesAsSchemasSay } from '#monitoring/strict_schemas';
 import type { ServingConfig } from './config.ts';
 import { registerConsole } from './console/routes.ts';
 import type { ConsoleSources } from './console/sources.ts';
@@ -37,8 +38,8 @@ export async function createServing(deps: ServingDeps, config: ServingConfig): P
   const predictor = new Predictor(deps, config);
   const limits = { bodyLimit: config.maxBodyBytes, requestTimeout: REQUEST_TIMEOUT_MS };
   const app = createHttpApp(config.tls, { ...limits, errorForms: PROTOCOL_ERRORS });
-  // The schemas describe: routes check what they are given themselves, and name every mistake.
-  app.setValidatorCompiler(() => () => true);
+  // Of bodies the schemas describe: routes check them themselves, and name every mistake.
+  acceptQueriesAsSchemasSay(app);
   app.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
   app.decorateRequest('arrivedMs', 0);
   await acceptCompressedBodies(app);

@@ -139,6 +139,8 @@ export const platformConfigSchema = z.strictObject({
         minEvents: z.int().positive().default(100),
       })
       .prefault({}),
+    /** Ids of views that start again although they had stopped at the failure limit; without it, a view starts again when its definition changes. */
+    resumedViews: z.array(z.string()).default([]),
   }),
   features: featuresConfigSchema,
   featureApi: featureApiConfigSchema,

@@ -37,11 +37,13 @@ export function checkOrigin(request: FastifyRequest, allowed: ReadonlySet<string
   if (!isOwn(origin, host)) throw new ForeignOriginError(origin, ownOnly);
 }
 
+/** Scheme, host and port, and nothing else (RFC 6454, section 7). */
+const ORIGIN = /^https?:\/\/[^\s/?#@\\]+$/i;
+
 /** By host and port: what ends TLS in front may have changed the scheme. */
 function isOwn(origin: string, host: string | undefined): boolean {
-  if (host === undefined || !URL.canParse(origin)) return false;
+  if (host === undefined || !ORIGIN.test(origin) || !URL.canParse(origin)) return false;
   const { host: sent, protocol } = new URL(origin);
-  if (protocol !== 'http:' && protocol !== 'https:') return false;
   const own = `${protocol}//${host}`;
-  return URL.canParse(own) && new URL(own).host === sent;
+  return ORIGIN.test(own) && URL.canParse(own) && new URL(own).host === sent;
 }

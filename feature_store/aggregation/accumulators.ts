@@ -1,6 +1,6 @@
 import { LONGEST_SEQUENCE, MOST_ENDS, type WindowFeature } from '#feature_store/definitions/feature';
 import type { FeatureValue } from '#feature_store/definitions/feature_row';
-import { addValue, emptyMoments, type Moments, mergeMoments, stddevOf, varianceOf } from './moments.ts';
+import { addValue, emptyMoments, type Moments, mergeMoments, stddevOf, sumOf, varianceOf } from './moments.ts';
 import {
   addDistinct,
   addQuantileValue,
@@ -214,7 +214,7 @@ export function resultOf({ aggregation, parameter = 1, type }: WindowFeature, ac
 }
 
 function momentOf(aggregation: 'sum' | 'mean' | 'min' | 'max' | 'stddev' | 'variance', held: Moments): FeatureValue {
-  if (aggregation === 'sum') return held.sum;
+  if (aggregation === 'sum') return sumOf(held);
   if (aggregation === 'stddev') return stddevOf(held);
   if (aggregation === 'variance') return varianceOf(held);
   return held.n === 0 ? null : held[aggregation];

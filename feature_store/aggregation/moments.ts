@@ -1,12 +1,32 @@
-/** Count, sum, mean and squared deviations, mergeable without loss: Chan, Golub and LeVeque (1979), "Updating formulae". */
+/**
+ * Count, sum, mean and squared deviations, mergeable without loss: Chan, Golub and LeVeque (1979), "Updating formulae". What would overflow or underflow on its
+ * way to a result that does not is kept apart, scaled by powers of two: Blue (1978), "A portable Fortran program to find the Euclidean norm of a vector".
+ */
 export interface Moments {
   n: number;
+  /** Of values up to {@link LARGE_VALUE}. */
   sum: number;
+  /** Of larger values, in units of {@link VALUE_UNIT}; absent where there are none. */
+  largeSum?: number;
   mean: number;
   m2: number;
+  /** Squared deviations above {@link LARGE_DEVIATION}, in units of {@link DEVIATION_UNIT} squared; absent where there are none. */
+  largeM2?: number;
+  /** Squared deviations below {@link SMALL_DEVIATION}, in units of 1/{@link DEVIATION_UNIT} squared; absent where there are none. */
+  smallM2?: number;
   min: number;
   max: number;
 }
+
+/** Sums of 2^53 values up to this stay below the largest double. */
+const LARGE_VALUE = 2 ** 960;
+const VALUE_UNIT = 2 ** 64;
+/** Sums of 2^53 squares of deviations between these neither overflow nor underflow. */
+const LARGE_DEVIATION = 2 ** 450;
+const SMALL_DEVIATION = 2 ** -450;
+const DEVIATION_UNIT = 2 ** 600;
+/** Steps of a mean below this round to nothing; sums of such values are exact. */
+const TINY_MEAN = 2 ** -960;
 
 export const emptyMoments = (): Moments => ({
   n: 0,
@@ -19,27 +39,96 @@ export const emptyMoments = (): Moments => ({
 
 export function addValue(into: Moments, value: number): void {
   into.n += 1;
-  into.sum += value;
-  const delta = value - into.mean;
-  into.mean += delta / into.n;
-  into.m2 += delta * (value - into.mean);
   if (value < into.min) into.min = value;
   if (value > into.max) into.max = value;
+  const delta = value - into.mean;
+  const deviation = delta < 0 ? -delta : delta;
+  if (
+    deviation > LARGE_DEVIATION ||
+    (deviation < SMALL_DEVIATION && deviation !== 0) ||
+    value > LARGE_VALUE ||
+    value < -LARGE_VALUE
+  ) {
+    if (value > LARGE_VALUE || value < -LARGE_VALUE) into.largeSum = (into.largeSum ?? 0) + value / VALUE_UNIT;
+    else into.sum += value;
+    mergeMean(into, value, into.n - 1, 1);
+    return;
+  }
+  into.sum += value;
+  into.mean += delta / into.n;
+  into.m2 += delta * (value - into.mean);
 }
 
 export function mergeMoments(into: Moments, other: Moments): void {
   if (other.n === 0) return;
-  into.sum += other.sum;
   const n = into.n + other.n;
   const delta = other.mean - into.mean;
-  into.m2 += other.m2 + (delta * delta * into.n * other.n) / n;
-  into.mean += (delta * other.n) / n;
+  const deviation = Math.abs(delta);
+  if (other.largeM2 !== undefined) into.largeM2 = (into.largeM2 ?? 0) + other.largeM2;
+  if (other.smallM2 !== undefined) into.smallM2 = (into.smallM2 ?? 0) + other.smallM2;
+  if (other.largeSum !== undefined) into.largeSum = (into.largeSum ?? 0) + other.largeSum;
+  into.sum += other.sum;
+  if (deviation <= LARGE_DEVIATION && deviation >= SMALL_DEVIATION) {
+    into.m2 += other.m2 + (delta * delta * into.n * other.n) / n;
+    into.mean += (delta * other.n) / n;
+  } else {
+    into.m2 += other.m2;
+    mergeMean(into, other.mean, into.n, other.n);
+  }
   into.n = n;
   if (other.min < into.min) into.min = other.min;
   if (other.max > into.max) into.max = other.max;
 }
 
-/** Population variance; 0 for fewer than two values. */
-export const varianceOf = ({ n, m2 }: Moments): number => (n < 2 ? 0 : Math.max(0, m2) / n);
+/**
+ * Merges the mean of `weight` values into that of `before` others, and adds the squares of how far both are from their common mean.
+ *
+ * @param into - has the values in its sum already
+ */
+function mergeMean(into: Moments, mean: number, before: number, weight: number): void {
+  const held = into.mean;
+  const n = before + weight;
+  const delta = mean - held;
+  const deviation = Math.abs(delta);
+  const squares = (before / n) * weight;
+  if (deviation > LARGE_DEVIATION) {
+    // The difference itself may overflow.
+    const scaled = mean / DEVIATION_UNIT - held / DEVIATION_UNIT;
+    if (squares > 0) into.largeM2 = (into.largeM2 ?? 0) + scaled * scaled * squares;
+  } else if (deviation >= SMALL_DEVIATION) into.m2 += delta * delta * squares;
+  else if (deviation > 0 && squares > 0) {
+    const scaled = delta * DEVIATION_UNIT;
+    into.smallM2 = (into.smallM2 ?? 0) + scaled * scaled * squares;
+  }
+  const share = weight / n;
+  if (Math.abs(held) < TINY_MEAN && Math.abs(mean) < TINY_MEAN && into.largeSum === undefined) into.mean = into.sum / n;
+  else {
+    const moved = Number.isFinite(delta) ? held + delta * share : held + (mean * share - held * share);
+    // Rounding must not carry it beyond both, and so beyond the largest double.
+    into.mean = Math.min(Math.max(moved, Math.min(held, mean)), Math.max(held, mean));
+  }
+}
 
-export const stddevOf = (moments: Moments): number => Math.sqrt(varianceOf(moments));
+/** Infinite only where the sum is. */
+export const sumOf = ({ sum, largeSum = 0 }: Moments): number =>
+  largeSum === 0 ? sum : (sum / VALUE_UNIT + largeSum) * VALUE_UNIT;
+
+/** Population variance; 0 for fewer than two values. Infinite only where the variance is. */
+export function varianceOf(moments: Moments): number {
+  const [mean, unit] = meanSquare(moments);
+  return mean * unit * unit;
+}
+
+export function stddevOf(moments: Moments): number {
+  const [mean, unit] = meanSquare(moments);
+  return Math.sqrt(mean) * unit;
+}
+
+/** @returns the mean of squared deviations in units of the square of a power of two, and that power */
+function meanSquare({ n, m2, largeM2 = 0, smallM2 = 0 }: Moments): readonly [mean: number, unit: number] {
+  if (n < 2) return [0, 1];
+  const middle = Math.max(0, m2);
+  if (largeM2 > 0) return [(largeM2 + middle / DEVIATION_UNIT / DEVIATION_UNIT) / n, DEVIATION_UNIT];
+  if (middle === 0 && smallM2 > 0) return [smallM2 / n, 1 / DEVIATION_UNIT];
+  return [(middle + smallM2 / DEVIATION_UNIT / DEVIATION_UNIT) / n, 1];
+}

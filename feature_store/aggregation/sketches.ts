@@ -124,7 +124,9 @@ export function quantileOf({ values, centroids }: QuantileSketch, q: number): nu
     if (middle >= wanted) {
       if (previous === undefined) return mean;
       const share = (wanted - previous.middle) / (middle - previous.middle);
-      return previous.mean + share * (mean - previous.mean);
+      const step = mean - previous.mean;
+      // The difference of two doubles can be infinite where what lies between them is not.
+      return Number.isFinite(step) ? previous.mean + share * step : previous.mean * (1 - share) + mean * share;
     }
     previous = { middle, mean };
     before += n;
@@ -132,11 +134,18 @@ export function quantileOf({ values, centroids }: QuantileSketch, q: number): nu
   return (all[all.length - 1] as Centroid).mean;
 }
 
+/** The digest multiplies differences by counts: values beyond this could overflow there, and are folded in smaller units. */
+const LARGE_VALUE = 2 ** 960;
+const SMALLER_UNIT = 2 ** 64;
+
 function foldQuantiles(sketch: QuantileSketch): void {
+  const isLarge = (value: number): boolean => Math.abs(value) > LARGE_VALUE;
+  const unit = sketch.values.some(isLarge) || sketch.centroids.some(({ mean }) => isLarge(mean)) ? SMALLER_UNIT : 1;
   const digest = new TDigest(DELTA);
-  if (sketch.centroids.length > 0) digest.push_centroid(sketch.centroids);
-  digest.push(sketch.values);
+  if (sketch.centroids.length > 0)
+    digest.push_centroid(sketch.centroids.map(({ mean, n }) => ({ mean: mean / unit, n })));
+  digest.push(unit === 1 ? sketch.values : sketch.values.map((value) => value / unit));
   digest.compress();
-  sketch.centroids = digest.toArray().map(({ mean, n }) => ({ mean, n }));
+  sketch.centroids = digest.toArray().map(({ mean, n }) => ({ mean: mean * unit, n }));
   sketch.values = [];
 }

@@ -439,11 +439,12 @@ export class ViewComputation {
       const window = running[group] as RunningWindow;
       if (window.leavesMs <= asOfMs) Object.assign(window, this.#addUp(state.tiles, windowMs, asOfMs));
       if (adding !== undefined) this.#addToWindow(window, windowMs, adding);
-      for (const { name, feature, slot } of features) values[name] = this.#resultIn(window.tile, feature, slot);
+      for (const { name, feature, slot } of features) values[name] = this.#resultIn(window.tile, name, feature, slot);
     }
   }
 
-  #resultIn({ slots }: Tile, feature: WindowFeature, slot: number): FeatureValue {
+  #resultIn({ slots }: Tile, name: string, feature: WindowFeature, slot: number): FeatureValue {
+    this.#current = name;
     const accumulated = slots[slot] ?? (this.#layout.slots[slot] as Slot).accumulator.empty();
     return declaredValue(feature.type, resultOf(feature, accumulated));
   }
@@ -511,7 +512,7 @@ export class ViewComputation {
           addToTile(merged, this.#layout, adding.event, adding.eventTimeMs, adding.passed);
         }
       }
-      for (const { name, feature, slot } of features) values[name] = this.#resultIn(merged, feature, slot);
+      for (const { name, feature, slot } of features) values[name] = this.#resultIn(merged, name, feature, slot);
     }
   }
 }

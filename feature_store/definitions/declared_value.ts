@@ -3,19 +3,18 @@ import type { FeatureType } from './feature.ts';
 import type { FeatureValue } from './feature_row.ts';
 
 /**
- * Returns what a feature's function returned, as stores and models take it: undefined, NaN and infinities are missing (null).
+ * Returns what a feature's function or aggregation returned, as stores and models take it: undefined is missing (null).
  *
- * @throws {WrongTypeError} for a value of another type than declared
+ * @throws {WrongTypeError} for a value of another type than declared, and for a number beyond all doubles (Infinity) or that is none (NaN)
  */
 export function declaredValue(type: FeatureType, value: unknown): FeatureValue {
   if (value === null || value === undefined) return null;
   switch (type) {
     case 'double':
-      if (typeof value === 'number') return Number.isFinite(value) ? value : null;
+      if (typeof value === 'number' && Number.isFinite(value)) return value;
       break;
     case 'long':
       if (Number.isSafeInteger(value)) return value as number;
-      if (typeof value === 'number' && !Number.isFinite(value)) return null;
       break;
     case 'boolean':
       if (typeof value === 'boolean') return value;
@@ -40,6 +39,8 @@ function described(value: unknown): string {
     const shown = JSON.stringify(value.slice(0, SHOWN_CHARS));
     return isStorable(value) ? `the string ${shown}` : `a string that no store takes, ${shown}`;
   }
+  if (Number.isNaN(value)) return 'NaN, which is no number: a function returns null where there is no value';
+  if (typeof value === 'number' && !Number.isFinite(value)) return `${value}, which is beyond the largest double`;
   if (typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint')
     return `${typeof value} ${value}`;
   if (value instanceof Promise) return 'a promise: features are computed synchronously';

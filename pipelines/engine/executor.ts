@@ -1,5 +1,7 @@
 import { type EventTime, MAX_EVENT_TIME } from '#kernel/time';
 import { InvalidPipelineError } from './errors.ts';
+import type { SavedJobState } from './job_state.ts';
+import { JobStates } from './job_states.ts';
 import { type Metric, metricsOf } from './metrics.ts';
 import { ExchangeIn, ExchangeOut } from './operators/exchange.ts';
 import { collectValues, combineValues, GroupByKeyOperator } from './operators/group_by_key.ts';
@@ -52,6 +54,8 @@ export interface SavedTransform {
   readonly hasState: boolean;
   /** The operator's own, without its entries. */
   readonly head: unknown;
+  /** Of its DoFn; absent where it has none. */
+  readonly jobStates?: readonly SavedJobState[] | undefined;
 }
 
 export interface TransformSnapshot extends SavedTransform {
@@ -86,11 +90,16 @@ export class Executor {
   readonly #restorePolicy: RestorePolicy;
   /** Counters, distributions and gauges of DoFns, by transform. */
   readonly metrics: { readonly transform: string; readonly metric: Metric }[] = [];
+  /** What DoFns share with their like on other threads. */
+  readonly jobStates: JobStates;
 
   constructor(plan: Plan, options: ExecutorOptions) {
     this.#onStage = options.onStage;
     this.#onStateChange = options.onStateChange;
     this.#restorePolicy = options.restorePolicy ?? {};
+    this.jobStates = new JobStates(plan);
+    // What a bundle had changed that failed.
+    this.jobStates.takeChanges();
     this.#codecs = options.strict === true ? plan.codecs : NO_CODECS;
     const context: EngineContext = {
       now: options.now,
@@ -311,6 +320,7 @@ export class Executor {
         outputWatermark: operator.outputWatermark,
         hasState: snapshot !== undefined,
         head: snapshot?.head,
+        jobStates: this.jobStates.saved(operator.name),
         entries: snapshot?.entries ?? NO_ENTRIES,
       };
     });
@@ -331,7 +341,7 @@ export class Executor {
     const problems: string[] = [];
     const changes: StateChange[] = [];
     const restores: (() => void)[] = [];
-    for (const { name, schema, inputWatermark, outputWatermark, hasState, head, entries } of snapshot) {
+    for (const { name, schema, inputWatermark, outputWatermark, hasState, head, entries, jobStates } of snapshot) {
       const operator = operators.get(name);
       const transform = this.#transforms.get(name);
       const isDiscarded = policy.discard?.includes(name) === true;
@@ -348,6 +358,7 @@ export class Executor {
         if (hasState) changes.push({ transform: name, change: 'dropped', detail: 'as requested; it starts empty' });
         continue;
       }
+      restores.push(() => this.jobStates.restore(name, jobStates ?? []));
       const current = this.#schemas.get(name) as OperatorSchema;
       if (!hasState && schema.operator !== current.operator) continue;
       const fit = fitOf(transform, schema, current, policy.keysStay);

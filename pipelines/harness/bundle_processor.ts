@@ -2,6 +2,7 @@ import { type EventTime, MAX_EVENT_TIME } from '#kernel/time';
 import { declarationsOf } from '#pipelines/engine/declarations';
 import type { CombineFn } from '#pipelines/engine/dofn';
 import { InvalidPipelineError } from '#pipelines/engine/errors';
+import { type JobState, jobStatesOf } from '#pipelines/engine/job_state';
 import { Counter, Distribution, type Metric, metricsOf } from '#pipelines/engine/metrics';
 import { Edge, type EngineContext, type Operator } from '#pipelines/engine/operators/operator';
 import { ParDoOperator, type RemoteKeeper, WINDOW_EXPIRY } from '#pipelines/engine/operators/par_do';
@@ -90,6 +91,7 @@ export class BundleProcessor {
   readonly #keyed = new Map<string, KeyedTransform>();
   readonly #sideInputs: RemoteSideInputs[] = [];
   readonly #splittables = new Map<string, ProcessSizedElement>();
+  readonly #jobStates: JobState<unknown, unknown>[] = [];
   readonly #metrics: { readonly transform: string; readonly metric: Metric }[] = [];
   readonly #coders = new Map<string, AnyCoder>();
   readonly #context: EngineContext;
@@ -264,6 +266,7 @@ export class BundleProcessor {
     );
     const remoteTimers = new RemoteTimers(new Map(families));
     const remote: RemoteKeeper = { state, timers: remoteTimers, sideInputs };
+    this.#jobStates.push(...jobStatesOf(doFn));
     for (const metric of metricsOf(doFn)) this.#metrics.push({ transform: id, metric });
     const expires = EXPIRY_FAMILY in payload.timerFamilySpecs;
     const operator = new ParDoOperator({
@@ -474,6 +477,10 @@ export class BundleProcessor {
     await Promise.all([...this.#keyed.values()].map(({ state }) => state.flush()));
     for (const keyed of this.#keyed.values()) await this.#sendTimers(instructionId, keyed);
     for (const sink of this.#sinks) await sink.finish();
+    for (const state of this.#jobStates) {
+      const change = state.takeChange();
+      if (change !== undefined) state.apply([change.value]);
+    }
   }
 
   async #sendTimers(instructionId: string, { transformId, timers }: KeyedTransform): Promise<void> {

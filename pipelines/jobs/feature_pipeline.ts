@@ -70,6 +70,8 @@ export interface FeatureSettings {
   readonly deadLetterTopic: string;
   /** When the features of a view fail for too many events, it stops. */
   readonly failureLimit?: FailureLimit;
+  /** Ids of views that start again although they had stopped. */
+  readonly resumedViews?: readonly string[];
   /** Where dead letters go that are too large for their topic. */
   readonly largeLetters?: LargeLetters;
   /** How old an event may be when it arrives and count, ms (docs/adr/0020). */

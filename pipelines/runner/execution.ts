@@ -61,14 +61,17 @@ export class LocalExecution implements Execution {
   }
   async open(snapshot?: { readonly transforms: readonly RestoredTransform[] }): Promise<void> {
     if (snapshot !== undefined) this.#executor.restore(snapshot.transforms);
+    this.#executor.jobStates.announce();
     await this.#executor.setup();
   }
-  runBundle(feed: () => void, now: number): Promise<void> {
+  async runBundle(feed: () => void, now: number): Promise<void> {
     this.#now = now;
-    return this.#executor.runBundle(feed, now, this.#overlap);
+    await this.#executor.runBundle(feed, now, this.#overlap);
+    this.#executor.jobStates.applyOwn();
   }
-  settle(): Promise<void> {
-    return this.#executor.complete(this.#now);
+  async settle(): Promise<void> {
+    await this.#executor.complete(this.#now);
+    this.#executor.jobStates.applyOwn();
   }
   takeCallbacks(): ReturnType<Executor['takeCallbacks']> {
     return this.#executor.takeCallbacks();

@@ -4,6 +4,7 @@ import { type EntityState, emptyEntityState } from '#feature_store/aggregation/e
 import { mergeFeatures } from '#feature_store/aggregation/merge_features';
 import { type EarlyRows, ViewComputation } from '#feature_store/aggregation/view_computation';
 import { adaptLayout, type ViewLayout } from '#feature_store/aggregation/view_layout';
+import { dataFingerprint, viewData } from '#feature_store/definitions/definition_data';
 import { type EntityKey, entityKeyOf, identifies } from '#feature_store/definitions/entity_key';
 import { EntityKeyError } from '#feature_store/definitions/errors';
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
@@ -32,11 +33,18 @@ import {
   type ValueState,
   valueState,
 } from '#pipelines/engine/dofn';
+import type { JobState } from '#pipelines/engine/job_state';
 import type { KV } from '#pipelines/model/pcollection';
 import { type DecodedEvent, type ErasedEntity, jsonOfEvent } from '../events/decode_events.ts';
 import { EventCounter } from './event_counter.ts';
 import { startComputing } from './event_traces.ts';
-import { DEFAULT_FAILURE_LIMIT, type FailureLimit, FailureShare } from './failure_limit.ts';
+import {
+  type CountedEvents,
+  DEFAULT_FAILURE_LIMIT,
+  type FailureCounts,
+  type FailureLimit,
+  failureCounts,
+} from './failure_limit.ts';
 import type { FeatureMetrics } from './feature_metrics.ts';
 import { currentIds, type EventIdentity, fateOf, MOST_IDS, noIds, type RecentIds, rememberId } from './recent_ids.ts';
 
@@ -101,6 +109,8 @@ export interface ComputeSettings {
   /** Events come as they happen: what changes without them is told in time, and not only when others come. */
   readonly isLive: boolean;
   readonly failureLimit?: FailureLimit | undefined;
+  /** Ids of views that start again although they had stopped. */
+  readonly resumedViews?: readonly string[] | undefined;
   /**
    * Entities of views before this one with the same source, whose views report that an event is repeated or late, where the event identifies one of
    * them: lateness and repetition are the same in all views, and are reported once. Default: none.
@@ -192,9 +202,8 @@ function entityKeyLayout(view: FeatureView, log: Logger): KeyLayout {
  * row: that of the one read last, which includes both.
  *
  * An event for which a function of the view throws, or gives a value of another type than declared, goes to the dead letters and leaves no trace in
- * the state. When too many do, the view stops: its events are passed over until the process starts again; other views go on. A stopped view still reports
- * what is repeated, late or in conflict. Each instance counts the failures of its own keys: on several threads (`headwater run --threads`) a view
- * stops on each thread by itself.
+ * the state. When too many do in the whole job, on all of its threads together, the view stops with the next bundle: its events are passed over, also after a restart, until its
+ * definition changes or it is resumed; other views continue. A stopped view still reports what is repeated, late or in conflict.
  */
 export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedEntity>, ComputedRow> {
   readonly remembered: StateSpec<ValueState<Remembered>>;
@@ -202,6 +211,8 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
   readonly wake = eventTimer('wake');
   /** For the same when no events move the watermark. */
   readonly quiet = processingTimer('quiet');
+  /** Of all threads of the job. */
+  readonly failures: JobState<FailureCounts, CountedEvents>;
   readonly keyLayout: KeyLayout;
   readonly #computation: ViewComputation;
   readonly #allowedLatenessMs: number;
@@ -213,8 +224,9 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
   readonly #erasures: Erasures;
   /** Other entities that the view's events name. */
   readonly #others: readonly Entity[];
-  readonly #failures: FailureShare;
   readonly #id: string;
+  /** Of the bundle under way, on this thread. */
+  #counted = { events: 0, failed: 0, reason: undefined as string | undefined };
 
   constructor(view: FeatureView, deps: ComputeDeps, settings: ComputeSettings) {
     this.#isLive = settings.isLive;
@@ -233,9 +245,23 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
     this.#log = deps.log;
     this.#erasures = deps.erasures ?? new Erasures();
     this.keyLayout = entityKeyLayout(view, deps.log);
-    this.#failures = new FailureShare(settings.failureLimit ?? DEFAULT_FAILURE_LIMIT);
     this.#id = viewId(view);
+    this.failures = failureCounts({
+      limit: settings.failureLimit ?? DEFAULT_FAILURE_LIMIT,
+      identity: dataFingerprint(viewData(view)),
+      isResumed: settings.resumedViews?.includes(this.#id) === true,
+      onStop: (counts, reason) => this.#reportStop(counts, reason),
+    });
     this.#metrics.stoppedViews.set({ view: this.#id }, 0);
+  }
+
+  startBundle(): void {
+    this.#counted = { events: 0, failed: 0, reason: undefined };
+  }
+
+  finishBundle(): void {
+    if (this.#counted.events > 0) this.failures.add(this.#counted);
+    this.startBundle();
   }
 
   process({ key, value }: KV<EntityKey, UsableEvent | ErasedEntity>, context: ProcessContext<ComputedRow>): void {
@@ -285,7 +311,7 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
     }
     if (eventTimeMs < watermark && this.#reports(value)) this.#metrics.late.inc();
     if (eventTimeMs < remembered.seen.forgottenBeforeMs) this.#metrics.uncheckedIds.inc({ view: this.#id });
-    if (this.#failures.isExceeded) {
+    if (this.failures.read().isExceeded) {
       this.#metrics.failed.inc({ reason: 'view_stopped' });
       this.#metrics.events.inc({ view: this.#id, outcome: 'view_stopped' });
       return;
@@ -313,7 +339,7 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
       return;
     }
     this.#remember(remembered.seen, identity, content, eventTimeMs, context.inputWatermark);
-    this.#failures.add(false);
+    this.#counted.events += 1;
     this.#metrics.computationSeconds.observe((performance.now() - startedMs) / 1_000);
     this.#metrics.events.inc({ view: this.#id, outcome: 'computed' });
     this.#output(key, eventTimeMs, values, violations, value, context, span);
@@ -387,13 +413,15 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
     this.#metrics.failures.inc({ view: this.#id, feature: error.feature });
     const reason = `${error.message}; event ${event.eventId} of ${key}`;
     this.#toDeadLetters(event, reason, 'pipeline.compute_features', context);
-    this.#failures.add(true);
-    if (!this.#failures.isExceeded) return;
+    this.#counted.events += 1;
+    this.#counted.failed += 1;
+    this.#counted.reason ??= reason;
+  }
+
+  #reportStop({ events, failed }: FailureCounts, reason: string | undefined): void {
     this.#metrics.stoppedViews.set({ view: this.#id }, 1);
-    this.#log.error(
-      { component: 'pipelines.features', view: this.#id, ...this.#failures.counts, error },
-      'view.stopped',
-    );
+    const counts = { events: Math.round(events), failed: Math.round(failed) };
+    this.#log.error({ component: 'pipelines.features', view: this.#id, ...counts, reason }, 'view.stopped');
   }
 
   /** @param origin - the event that made the row; undefined when something left a window */

@@ -135,7 +135,9 @@ export function registerInferenceProtocol(
             data: Array.from(output),
           },
         ];
-        const wanted = body.outputs?.map(({ name }) => name) ?? all.map(({ name }) => name);
+        // None are named: all of them, as other servers of the protocol have it.
+        const named = body.outputs?.length === 0 ? undefined : body.outputs;
+        const wanted = named?.map(({ name }) => name) ?? all.map(({ name }) => name);
         const unknown = wanted.filter((name) => all.every((each) => each.name !== name));
         if (unknown.length > 0) {
           throw new InvalidRequestError(
@@ -175,14 +177,33 @@ const versionNumber = (text: string): number => (/^[1-9]\d{0,14}$/.test(text) ? 
 /** @throws {@link InvalidRequestError} for what names no outputs */
 function checkOutputs(outputs: unknown): void {
   const isNamed = (output: unknown): boolean => isObject(output) && typeof output.name === 'string';
-  if (outputs === undefined || (Array.isArray(outputs) && outputs.every(isNamed))) return;
+  if (outputs === undefined) return;
+  if (Array.isArray(outputs) && outputs.every(isNamed)) {
+    refuseRepeated('output', outputs);
+    return;
+  }
   throw new InvalidRequestError('outputs must be a list of objects with a name');
+}
+
+/** @throws {@link InvalidRequestError} for names that come twice: which of them counts would be a guess */
+function refuseRepeated(what: string, named: readonly unknown[]): void {
+  const seen = new Set<unknown>();
+  const repeated = new Set<string>();
+  for (const each of named) {
+    const name = isObject(each) ? each.name : each;
+    if (typeof name === 'string' && seen.has(name)) repeated.add(name);
+    seen.add(name);
+  }
+  if (repeated.size > 0) {
+    throw new InvalidRequestError(`${what} ${listed([...repeated])} was sent more than once: send each name once`);
+  }
 }
 
 /** Rows of tensors: one for each column, or a single one [rows, columns]. */
 function rowsOf({ model }: ActiveModel, inputs: InferBody['inputs']): Row[] {
   if (!Array.isArray(inputs) || inputs.length === 0) throw new InvalidRequestError('inputs must be a list of tensors');
   const columns = model.signature.inputs;
+  refuseRepeated('input', inputs);
   const tensors = (inputs as readonly Tensor[]).map((tensor) => {
     const { name, shape, data } = isObject(tensor as unknown) ? tensor : ({} as Partial<Tensor>);
     if (typeof name !== 'string' || !Array.isArray(shape) || !Array.isArray(data)) {
@@ -237,6 +258,7 @@ function mlflowRows({ model }: ActiveModel, body: unknown): Row[] {
     if (!Array.isArray(columns) || !columns.every((name) => typeof name === 'string')) {
       throw new InvalidRequestError('columns of dataframe_split must be a list of names');
     }
+    refuseRepeated('column', columns);
     if (Array.isArray(data)) return data.map((value, at) => row(value, at, columns));
   }
   const list = records ?? instances ?? inputs;

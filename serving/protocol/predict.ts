@@ -238,6 +238,11 @@ export async function registerPredictRoutes(
     async (request, reply) => {
       const startedMs = performance.now();
       const { body } = request;
+      if (!(body instanceof Readable)) {
+        for (const name in request.query) {
+          throw new InvalidRequestError(`${name} in the query is for ${LINES}: send it in the body of JSON`);
+        }
+      }
       if (body instanceof ScannedBody) {
         if (!body.isSingle) return answerScanned(body, request, reply, startedMs, ofBatch);
         throw new InvalidRequestError('features are not known here: send "instances", or post to /predict');

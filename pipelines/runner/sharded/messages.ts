@@ -1,5 +1,6 @@
 import type { EventTime } from '#kernel/time';
 import type { RestorePolicy } from '#pipelines/engine/executor';
+import type { JobStateOf } from '#pipelines/engine/job_state';
 import type { SavedMetric } from '#pipelines/engine/metrics';
 
 /** What one exchange brings a shard in one bundle. */
@@ -32,17 +33,31 @@ export interface StageEvents {
   readonly droppedLate: readonly string[];
   /** How long transforms took at the end of the bundle; empty unless asked for. */
   readonly seconds: readonly (readonly [transform: string, seconds: number])[];
+  /** Changes of job states in this bundle, on this shard. */
+  readonly changes: readonly JobStateOf<unknown>[];
 }
 
 export type ToShard =
   | { readonly kind: 'open'; readonly graph: string; readonly snapshot: number | undefined; readonly timed: boolean }
-  | { readonly kind: 'bundle'; readonly stage: number; readonly now: number; readonly deliveries: readonly Delivery[] }
-  | { readonly kind: 'snapshot'; readonly sequence: number }
+  | {
+      readonly kind: 'bundle';
+      readonly stage: number;
+      readonly now: number;
+      readonly deliveries: readonly Delivery[];
+      /** Job states of all stages, as of the bundle before. */
+      readonly states: readonly JobStateOf<unknown>[];
+    }
+  | { readonly kind: 'snapshot'; readonly sequence: number; readonly states: readonly JobStateOf<unknown>[] }
   | { readonly kind: 'commit' }
   | { readonly kind: 'close' };
 
 export type FromShard =
-  | { readonly kind: 'opened'; readonly reports: readonly StageReport[] }
+  | {
+      readonly kind: 'opened';
+      readonly reports: readonly StageReport[];
+      /** As restored: the same on every shard. */
+      readonly states: readonly JobStateOf<unknown>[];
+    }
   | {
       readonly kind: 'bundle';
       readonly departures: readonly Departure[];

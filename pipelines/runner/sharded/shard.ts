@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { type Logger, silentLogger } from '#monitoring/log';
 import { InvalidPipelineError } from '#pipelines/engine/errors';
 import { Executor, type RestoredTransform, type TransformSnapshot } from '#pipelines/engine/executor';
+import type { JobStateOf } from '#pipelines/engine/job_state';
 import { saveMetric } from '#pipelines/engine/metrics';
 import type { Plan } from '#pipelines/engine/plan';
 import { cutIntoStages } from '#pipelines/engine/stages';
@@ -80,8 +81,10 @@ export class Shard {
       case 'open':
         return this.#open(message.graph, message.snapshot, message.timed);
       case 'bundle':
+        this.#follow(message.states);
         return this.#bundle(message.stage, message.now, message.deliveries);
       case 'snapshot':
+        this.#follow(message.states);
         this.#beginSnapshot(message.sequence);
         return;
       case 'commit': {
@@ -111,7 +114,13 @@ export class Shard {
       if (snapshot !== undefined && loaded !== undefined) executor.restore(ownOf(executor, loaded.transforms));
       await executor.setup();
     }
-    this.#options.post({ kind: 'opened', reports: this.#executors.map((_, index) => this.#report(index + 1)) }, []);
+    const reports = this.#executors.map((_, index) => this.#report(index + 1));
+    const states = this.#executors.flatMap(({ jobStates }) => jobStates.values());
+    this.#options.post({ kind: 'opened', reports, states }, []);
+  }
+
+  #follow(states: readonly JobStateOf<unknown>[]): void {
+    for (const { jobStates } of this.#executors) jobStates.follow(states);
   }
 
   async #bundle(stage: number, now: number, deliveries: readonly Delivery[]): Promise<void> {
@@ -129,7 +138,8 @@ export class Shard {
     const buffers = departures.flatMap(({ byShard }) =>
       byShard.map((bytes) => bytes?.buffer as ArrayBuffer | undefined),
     );
-    const events = { droppedLate: this.#droppedLate, seconds: this.#seconds };
+    const changes = executor.jobStates.takeChanges();
+    const events = { droppedLate: this.#droppedLate, seconds: this.#seconds, changes };
     this.#droppedLate = [];
     this.#seconds = [];
     this.#options.post({ kind: 'bundle', departures, report: this.#report(stage), events }, distinct(buffers));

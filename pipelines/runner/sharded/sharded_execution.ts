@@ -1,6 +1,9 @@
 import { type EventTime, MAX_EVENT_TIME, MIN_EVENT_TIME } from '#kernel/time';
 import type { Executor, TransformSnapshot } from '#pipelines/engine/executor';
+import type { JobStateOf } from '#pipelines/engine/job_state';
+import { JobStates } from '#pipelines/engine/job_states';
 import { type Metric, mergeMetrics, type SavedMetric, saveMetric } from '#pipelines/engine/metrics';
+import type { Plan } from '#pipelines/engine/plan';
 import type { Stages } from '#pipelines/engine/stages';
 import type { Execution } from '../execution.ts';
 import type { LoadedSnapshot } from '../snapshot_store.ts';
@@ -42,6 +45,8 @@ export class ShardedExecution implements Execution {
   readonly #told: number[][];
   /** By stage (1 is the first), then by shard. */
   readonly #reports: StageReport[][];
+  /** What the shards' DoFns share: decided here, by the DoFns of this thread, which process nothing. */
+  readonly #jobStates: JobStates;
   #callbacks: Callback[] = [];
   #underWay: Promise<void> = Promise.resolve();
   #snapshots: Promise<void> | undefined;
@@ -57,6 +62,10 @@ export class ShardedExecution implements Execution {
     }));
     this.#told = stages.exchanges.map(() => shards.map(() => Number.NEGATIVE_INFINITY));
     this.#reports = stages.plans.map(() => []);
+    this.#jobStates = new JobStates({
+      ...(stages.plans[0] as Plan),
+      transforms: stages.plans.slice(1).flatMap(({ transforms }) => transforms),
+    });
   }
 
   get shards(): number {
@@ -81,14 +90,18 @@ export class ShardedExecution implements Execution {
     const opened = this.#shards.map((shard) =>
       shard.ask('opened', { kind: 'open', graph, snapshot: snapshot?.sequence, timed: onStage !== undefined }),
     );
-    for (const [index, { reports }] of (await Promise.all(opened)).entries()) {
+    for (const [index, { reports, states }] of (await Promise.all(opened)).entries()) {
       for (const report of reports) this.#take(index, report);
+      if (index === 0) this.#jobStates.follow(states);
     }
+    this.#jobStates.announce();
+    this.#local.jobStates.announce();
     await this.#local.setup();
   }
 
   async runBundle(feed: () => void, now: number): Promise<void> {
     await this.#local.runBundle(feed, now);
+    this.#local.jobStates.applyOwn();
     const callbacks = this.#local.takeCallbacks();
     await this.settle();
     for (const out of this.#local.exchangesOut) this.#depart(out.exchange, out.take(), 0, out.outputWatermark);
@@ -107,11 +120,18 @@ export class ShardedExecution implements Execution {
 
   async #runStages(now: number): Promise<void> {
     for (let stage = 1; stage < this.#options.stages.plans.length; stage += 1) {
-      await Promise.all(this.#shards.map((shard, index) => this.#runStage(stage, shard, index, now)));
+      const changes = await Promise.all(this.#shards.map((shard, index) => this.#runStage(stage, shard, index, now)));
+      this.#jobStates.apply(changes.flat());
     }
   }
 
-  async #runStage(stage: number, shard: ShardHandle, index: number, now: number): Promise<void> {
+  /** @returns the changes of job states */
+  async #runStage(
+    stage: number,
+    shard: ShardHandle,
+    index: number,
+    now: number,
+  ): Promise<readonly JobStateOf<unknown>[]> {
     let isDue = (this.#reports[stage]?.[index]?.nextProcessingTime ?? Number.POSITIVE_INFINITY) <= now;
     const deliveries = this.#options.stages.exchanges
       .filter(({ to }) => to === stage)
@@ -125,19 +145,20 @@ export class ShardedExecution implements Execution {
         told[index] = watermark;
         return { exchange: id, chunks: own, watermark };
       });
-    if (!isDue) return;
+    if (!isDue) return [];
     const buffers = deliveries.flatMap(({ chunks }) => chunks.map(({ buffer }) => buffer as ArrayBuffer));
     // What goes to every shard cannot be given away to one.
     const transfer = this.shards === 1 ? buffers : buffers.filter((buffer) => !this.#shared.has(buffer));
     const { departures, report, events } = await shard.ask(
       'bundle',
-      { kind: 'bundle', stage, now, deliveries },
+      { kind: 'bundle', stage, now, deliveries, states: this.#jobStates.values() },
       transfer,
     );
     this.#take(index, report);
     for (const { exchange, byShard } of departures) this.#depart(exchange, byShard, index);
     for (const transform of events.droppedLate) this.#options.onDroppedLate(transform);
     for (const [transform, seconds] of events.seconds) this.#options.onStage?.(transform, seconds);
+    return events.changes;
   }
 
   readonly #shared = new WeakSet<ArrayBufferLike>();
@@ -227,7 +248,8 @@ export class ShardedExecution implements Execution {
   }
 
   beginSnapshot(sequence: number, take: (transform: number, entry: unknown) => void): readonly TransformSnapshot[] {
-    const written = this.#shards.map((shard) => shard.ask('snapshot', { kind: 'snapshot', sequence }));
+    const states = this.#jobStates.values();
+    const written = this.#shards.map((shard) => shard.ask('snapshot', { kind: 'snapshot', sequence, states }));
     const snapshots = Promise.all(written).then(() => {
       if (this.#snapshots === snapshots) this.#snapshots = undefined;
     });

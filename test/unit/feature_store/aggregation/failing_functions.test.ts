@@ -81,7 +81,12 @@ const view = featureView({
       ['sum_inner_24h', 'count_24h', 'failing', 'n'],
       'double',
       'expression',
-      (row) => give({ fails: row.failing, n: row.n }, 'expression', Number(row.sum_inner_24h) / Number(row.count_24h)),
+      (row) =>
+        give(
+          { fails: row.failing, n: row.n },
+          'expression',
+          row.count_24h === 0 ? null : Number(row.sum_inner_24h) / Number(row.count_24h),
+        ),
       GIVEN,
     ),
     age: asOf(['failing', 'n'], 'long', 'as of', (row) => give({ fails: row.failing, n: row.n }, 'as_of', 1), GIVEN),
