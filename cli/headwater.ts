@@ -73,7 +73,7 @@ program
       import('./roles/start.ts'),
       import('./project/platform_config.ts'),
     ]);
-    await start(loadPlatformConfig(process.env), roles);
+    await start(loadPlatformConfig(), roles);
   });
 
 program

@@ -35,7 +35,7 @@ export async function checkAgainst({ against, definitions = CATALOG, json }: Che
   const packages = existsSync(join(folder, 'node_modules')) ? folder : projectRoot;
   const before = await withReference(folder, against, (checkout) => loadDefinitions(checkout, definitions, packages));
   const now = await loadDefinitions(folder, definitions, packages);
-  const models = await modelsInUse(loadPlatformConfig(process.env).registry);
+  const models = await modelsInUse(loadPlatformConfig().registry);
   const known = definitionsOfSet(before);
   const changes = changesOf({ inUse: known, applied: known }, definitionsOfSet(now));
   const broken = brokenModels(models, before, now);

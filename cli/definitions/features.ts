@@ -61,7 +61,7 @@ export function diffViews(before: string, after: string): void {
 export async function showLineage(feature: string, { json }: { readonly json: boolean }): Promise<void> {
   const found = VIEWS.map((view) => lineageOf(view, feature)).filter((lineage) => lineage !== undefined);
   if (found.length === 0) throw new UsageError(`no view has a feature "${feature}": headwater features list`);
-  const { topics, onlineStore, offlineStore, registry } = loadPlatformConfig(process.env);
+  const { topics, onlineStore, offlineStore, registry } = loadPlatformConfig();
   const models = await modelsBy(registry);
   const complete = found.map((lineage) => ({
     ...lineage,
@@ -104,7 +104,7 @@ export async function showLineage(feature: string, { json }: { readonly json: bo
 
 /** `headwater features services`. */
 export function listServices({ json }: { readonly json: boolean }): void {
-  const definitions = definitionsOf(loadPlatformConfig(process.env));
+  const definitions = definitionsOf(loadPlatformConfig());
   const all = [...servicesById(definitions).values()];
   if (json) {
     print(JSON.stringify(all.map(({ signature, owner, description }) => ({ ...signature, owner, description }))));
@@ -122,7 +122,7 @@ export function listServices({ json }: { readonly json: boolean }): void {
 /** `headwater features validate`: definitions are checked when they are loaded; being here means that they are good. */
 export function validateFeatures(): void {
   const features = VIEWS.reduce((sum, { features: all }) => sum + Object.keys(all).length, 0);
-  const { views, services } = definitionsOf(loadPlatformConfig(process.env));
+  const { views, services } = definitionsOf(loadPlatformConfig());
   print(`${VIEWS.length} views with ${features} features and ${SERVICES.length} feature services are well defined`);
   print(`${views.length} views and ${services.length} services are switched on here`);
 }

@@ -36,7 +36,7 @@ export async function eraseEntity(text: string, options: EraseOptions): Promise<
   const { entity, dryRun, yes, wait = DEFAULT_WAIT_S } = options;
   if (!dryRun && !yes)
     throw new UsageError(`this cannot be undone: --yes erases ${text}, --dry-run counts what there is`);
-  const config = loadPlatformConfig(process.env);
+  const config = loadPlatformConfig();
   const keys = entityKeysOf(text, entity);
   await withEntityData(config, async (data) => {
     const key = await chooseKey(data.offline, text, keys);

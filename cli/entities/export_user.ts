@@ -17,7 +17,7 @@ export interface ExportUserOptions {
 
 /** `headwater export-user u1 --output u1.json`: everything that the platform keeps of a person, by place, from where `headwater erase` removes it. */
 export async function exportUser(text: string, { entity, format, output }: ExportUserOptions): Promise<void> {
-  const config = loadPlatformConfig(process.env);
+  const config = loadPlatformConfig();
   const keys = entityKeysOf(text, entity);
   await withEntityData(config, async ({ offline, stores, records }) => {
     const key = await chooseKey(offline, text, keys);

@@ -126,7 +126,7 @@ function originOf({ labels, labelsFile, labelsQuery, each }: TrainingSetOptions)
 }
 
 function serviceOf(id: string): FeatureService {
-  const services = servicesById(definitionsOf(loadPlatformConfig(process.env)));
+  const services = servicesById(definitionsOf(loadPlatformConfig()));
   const found = services.get(id);
   if (found === undefined) throw new UnknownServiceError(id, [...services.keys()]);
   return found;

@@ -22,7 +22,7 @@ export async function openBatchPredictPipeline(options: Readonly<Record<string, 
   };
   const parts = await partsOf(settings);
   const load = async (): Promise<LoadedModel> => {
-    const registry = openRegistry(loadPlatformConfig(process.env).registry);
+    const registry = openRegistry(loadPlatformConfig().registry);
     try {
       const found = await registry.resolve(model, { version: Number(version) });
       if (found === undefined) throw new UsageError(`there is no version ${version} of ${model}`);

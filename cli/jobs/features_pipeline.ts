@@ -69,7 +69,7 @@ async function openBrokerAndStores(config: PlatformConfig) {
  * configuration, on whatever runner. Option `bounded=true` ends at what the topic holds now.
  */
 export async function openFeaturesPipeline(options: Readonly<Record<string, string>>): Promise<OpenPipeline> {
-  const config = loadPlatformConfig(process.env);
+  const config = loadPlatformConfig();
   const { close, ...deps } = await openBrokerAndStores(config);
   const { topics, pipeline } = config;
   return {
@@ -102,7 +102,7 @@ export async function openBackfillPipeline(
   options: Readonly<Record<string, string>>,
   { metrics, ...hooks }: BackfillHooks & { readonly metrics?: FeatureMetrics } = {},
 ): Promise<OpenBackfill> {
-  const config = loadPlatformConfig(process.env);
+  const config = loadPlatformConfig();
   const views = backfillViews(config, options);
   const { close, broker, ...deps } = await openBrokerAndStores(config);
   const counted = { ...deps, metrics: metrics ?? deps.metrics };
@@ -185,7 +185,7 @@ export async function rebuildOnline(
   ids: string | undefined,
   onProgress: (rows: number) => void,
 ): Promise<Readonly<Record<string, number>>> {
-  const config = loadPlatformConfig(process.env);
+  const config = loadPlatformConfig();
   const views = chosenViews(config, ids);
   const { close, online, offline } = await openStores(config);
   const counts: Record<string, number> = {};
@@ -228,7 +228,7 @@ export async function compareViews(
   ids: string | undefined,
   sample: number,
 ): Promise<Readonly<Record<string, Consistency>>> {
-  const config = loadPlatformConfig(process.env);
+  const config = loadPlatformConfig();
   const views = chosenViews(config, ids);
   const { close, ...stores } = await openStores(config);
   try {

@@ -1,3 +1,4 @@
+import { environment } from '#configs/environment';
 import { servicesById } from '#feature_store/definitions/feature_service';
 import { messageOf } from '#kernel/errors';
 import type { GateResult } from '#registry/lifecycle/gates';
@@ -15,7 +16,7 @@ import { UsageError } from '../terminal/usage_error.ts';
 export async function withRegistry<T>(
   work: (registry: ModelRegistry, config: PlatformConfig) => Promise<T>,
 ): Promise<T> {
-  const config = loadPlatformConfig(process.env);
+  const config = loadPlatformConfig();
   const registry = openRegistry(config.registry);
   try {
     return await work(registry, config);
@@ -52,7 +53,7 @@ function recorderOf(config: PlatformConfig) {
   };
 }
 
-const authorOf = (by: string | undefined): string => by ?? process.env.USER ?? 'unknown';
+const authorOf = (by: string | undefined): string => by ?? environment().USER ?? 'unknown';
 
 /** `--json` shows all. */
 const METRICS_SHOWN = 4;

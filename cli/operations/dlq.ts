@@ -102,7 +102,7 @@ export async function replayDeadLetters(
 async function withQueue(
   work: (queue: DeadLetterQueue, config: PlatformConfig, broker: Broker) => Promise<void>,
 ): Promise<void> {
-  await withBroker(loadPlatformConfig(process.env), (broker, config) =>
+  await withBroker(loadPlatformConfig(), (broker, config) =>
     work(
       new DeadLetterQueue(broker, config.topics.deadLetters, {
         group: replayGroupOf(config),

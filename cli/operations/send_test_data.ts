@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { environment } from '#configs/environment';
 import { DeadLetterWriter } from '#connectors/dead_letter_writer';
 import { EventIntake } from '#connectors/gateway/event_intake';
 import { createEventValidator } from '#connectors/gateway/event_validator';
@@ -31,7 +32,7 @@ const ACCOUNTS = 200;
  */
 export async function sendTestData({ inputFile, to, events, seed }: TestDataOptions): Promise<void> {
   const texts = inputFile === undefined ? generated(events, seed) : await readEvents(inputFile);
-  const config = loadPlatformConfig(to === undefined ? process.env : { ...process.env, INGEST_SINK: to });
+  const config = loadPlatformConfig(to === undefined ? environment() : { ...environment(), INGEST_SINK: to });
   await withBroker(config, async (broker, { topics, gateway, pipeline }) => {
     const base = {
       producer: broker.producer,
