@@ -16,6 +16,7 @@ import {
   trees,
   treesToOnnx,
 } from '../../support/random_trees.ts';
+import { turns } from '../../support/turns.ts';
 
 const read = (onnx: Uint8Array): TreeEnsemble => {
   const ensemble = readTreeEnsemble(onnx);
@@ -162,10 +163,10 @@ test('what is no sum of trees is left to onnxruntime; trees without covers are n
 
 test('a model that is released while its trees are timed goes quietly', async () => {
   const { package: model } = await shippedFraudDetector();
-  for (let pauseMs = 0; pauseMs < 40; pauseMs += 5) {
+  for (let pause = 0; pause < 40; pause += 5) {
     const loaded = await LoadedModel.load(model);
-    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    await turns(pause);
     await loaded.release();
   }
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  await turns(100);
 }, 30_000);
