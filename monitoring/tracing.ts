@@ -12,6 +12,7 @@ import {
 } from '@opentelemetry/api';
 import type { ReadableSpan, SpanProcessor } from '@opentelemetry/sdk-trace-node';
 import type { FastifyInstance } from 'fastify';
+import { type Environment, environment } from '#configs/environment';
 import type { Service } from '#kernel/lifecycle';
 import { hideSecrets, isSecretName, REDACTED } from '#kernel/secrets';
 
@@ -23,7 +24,7 @@ declare module 'fastify' {
 }
 
 /** Where spans go, as OpenTelemetry names it; without, none are made. */
-export const isTraced = (env: Readonly<Record<string, string | undefined>> = process.env): boolean =>
+export const isTraced = (env: Environment = environment()): boolean =>
   (env.OTEL_EXPORTER_OTLP_ENDPOINT ?? env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? '') !== '';
 
 /**

@@ -19,7 +19,7 @@ export function registerPlatform(program: Program): void {
         import('../roles/start.ts'),
         import('../project/project.ts'),
       ]);
-      await start(await loadProject(process.env), roles);
+      await start(await loadProject(), roles);
     });
 
   program

@@ -37,7 +37,7 @@ const GONE_AFTER_MS = 60_000;
  * killed is resumed by the next one: in the back-fill that it was in, at the last snapshot.
  */
 export async function apply({ yes, takeOver, json, ...options }: ApplyCommand): Promise<void> {
-  const config = await loadProject(process.env);
+  const config = await loadProject();
   const progress = createProgress(process.stderr);
   const owner: ApplyOwner = { ...thisProcess(), id: randomUUID() };
   const plan = await withOffline((offline) => makePlan(offline, config, options));

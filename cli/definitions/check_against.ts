@@ -32,11 +32,11 @@ interface BrokenModel {
  * that REF breaks already is not counted.
  */
 export async function checkAgainst({ against, json }: CheckAgainstOptions): Promise<void> {
-  const folder = projectFolder(process.env);
+  const folder = projectFolder();
   const packages = existsSync(join(folder, 'node_modules')) ? folder : projectRoot;
   const before = await withReference(folder, against, (checkout) => definitionsOfFolder(checkout, packages));
   const now = await definitionsOfFolder(folder, packages);
-  const models = await modelsInUse(await loadProject(process.env));
+  const models = await modelsInUse(await loadProject());
   const known = definitionsOfSet(before);
   const changes = changesOf({ inUse: known, applied: known }, definitionsOfSet(now));
   const broken = brokenModels(models, before, now);

@@ -11,7 +11,7 @@ import { print } from '../terminal/print.ts';
 
 /** `headwater features list`. */
 export async function listFeatures({ json }: { readonly json: boolean }): Promise<void> {
-  const { catalog } = await loadProject(process.env);
+  const { catalog } = await loadProject();
   const views = catalog.views.map(describeView);
   if (json) {
     const rows = views.flatMap(({ features, ...view }) =>
@@ -59,7 +59,7 @@ export async function diffViews(before: string, after: string): Promise<void> {
 
 /** `headwater features lineage FEATURE`: from the source to the models that use it. */
 export async function showLineage(feature: string, { json }: { readonly json: boolean }): Promise<void> {
-  const { catalog, topics, onlineStore, offlineStore, registry } = await loadProject(process.env);
+  const { catalog, topics, onlineStore, offlineStore, registry } = await loadProject();
   const found = catalog.views.map((view) => lineageOf(view, feature)).filter((lineage) => lineage !== undefined);
   if (found.length === 0) throw new CommandFailedError(`no view has a feature "${feature}": headwater features list`);
   const models = await modelsBy(registry);
@@ -104,7 +104,7 @@ export async function showLineage(feature: string, { json }: { readonly json: bo
 
 /** `headwater features services`. */
 export async function listServices({ json }: { readonly json: boolean }): Promise<void> {
-  const definitions = definitionsOf(await loadProject(process.env));
+  const definitions = definitionsOf(await loadProject());
   const all = [...servicesById(definitions).values()];
   if (json) {
     print(JSON.stringify(all.map(({ signature, owner, description }) => ({ ...signature, owner, description }))));
@@ -121,7 +121,7 @@ export async function listServices({ json }: { readonly json: boolean }): Promis
 
 /** `headwater features validate`: definitions are checked when they are loaded; being here means that they are good. */
 export async function validateFeatures(): Promise<void> {
-  const project = await loadProject(process.env);
+  const project = await loadProject();
   const { catalog } = project;
   const features = catalog.views.reduce((sum, { features: all }) => sum + Object.keys(all).length, 0);
   const { views, services } = definitionsOf(project);

@@ -1,3 +1,4 @@
+import { environment } from '#configs/environment';
 import Table from 'cli-table3';
 import { DeadLetterQueue } from '#connectors/dead_letters';
 import { fraudView } from '#examples/fraud/features/fraud';
@@ -54,7 +55,7 @@ export async function runDemo(options: DemoOptions): Promise<void> {
   const startedMs = Date.now();
   const progress = createProgress();
   const config = await demoConfig(options);
-  const log = createLogger({ level: process.env.LOG_LEVEL === undefined ? 'warn' : config.log.level });
+  const log = createLogger({ level: environment().LOG_LEVEL === undefined ? 'warn' : config.log.level });
   const starting = progress.begin('start the platform');
   const platform = await startPlatform(config, log, ROLES);
   starting.finish(
@@ -76,7 +77,7 @@ export async function runDemo(options: DemoOptions): Promise<void> {
 
 /** A demo has a place of its own, and begins afresh: on servers it uses names that no other run has. */
 async function demoConfig(options: DemoOptions): Promise<Project> {
-  const env = { ...process.env };
+  const env = { ...environment() };
   const isDefault = env.DATA_DIRECTORY === undefined;
   env.DATA_DIRECTORY ??= `.headwater/demo-${env.ENVIRONMENT ?? 'embedded'}`;
   if (!options.keep) await beginDemoFolder(env.DATA_DIRECTORY, isDefault);

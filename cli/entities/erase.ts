@@ -36,7 +36,7 @@ export async function eraseEntity(text: string, options: EraseOptions): Promise<
   const { entity, dryRun, yes, wait = DEFAULT_WAIT_S } = options;
   if (!dryRun && !yes)
     throw new UsageError(`this cannot be undone: --yes erases ${text}, --dry-run counts what there is`);
-  const config = await loadProject(process.env);
+  const config = await loadProject();
   const keys = entityKeysOf(config.catalog, text, entity);
   await withEntityData(config, async (data) => {
     const key = await chooseKey(data.offline, text, keys);

@@ -16,7 +16,7 @@ export interface ExportUserOptions {
 
 /** `headwater export-user u1 --output u1.json`: everything that the platform keeps of a person, by place, from where `headwater erase` removes it. */
 export async function exportUser(text: string, { entity, format, output }: ExportUserOptions): Promise<void> {
-  const config = await loadProject(process.env);
+  const config = await loadProject();
   const keys = entityKeysOf(config.catalog, text, entity);
   await withEntityData(config, async ({ offline, stores, records }) => {
     const key = await chooseKey(offline, text, keys);

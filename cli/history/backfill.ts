@@ -111,7 +111,7 @@ export async function runBackfill(
     views: ids.join(','),
     ...(features === undefined ? {} : { features: JSON.stringify(features) }),
   };
-  const config = await loadProject(process.env);
+  const config = await loadProject();
   const startedMs = performance.now();
   if (patterns !== undefined && (await filesMatching(patterns)).length === 0) return noFiles(request);
   const chosen = backfillViews(config, options);

@@ -47,7 +47,7 @@ export async function backfill({ view, mostViolations, ...request }: BackfillOpt
 
 /** `headwater materialize`: the same for views computed in batch. */
 export async function materialize(settings: BackfillOptions): Promise<void> {
-  const inBatch = definitionsOf(await loadProject(process.env))
+  const inBatch = definitionsOf(await loadProject())
     .views.filter(({ mode }) => mode === 'batch')
     .map(viewId);
   const view = settings.view.length > 0 ? settings.view : inBatch;

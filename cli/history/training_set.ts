@@ -126,7 +126,7 @@ function originOf({ labels, labelsFile, labelsQuery, each }: TrainingSetOptions)
 }
 
 async function serviceOf(id: string): Promise<FeatureService> {
-  const services = servicesById(definitionsOf(await loadProject(process.env)));
+  const services = servicesById(definitionsOf(await loadProject()));
   const found = services.get(id);
   if (found === undefined) throw new UnknownServiceError(id, [...services.keys()]);
   return found;

@@ -1,3 +1,4 @@
+import { environment } from '#configs/environment';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { existsSync, type FSWatcher, watch } from 'node:fs';
 import { basename, join, sep } from 'node:path';
@@ -21,7 +22,7 @@ const PROGRAM = assetPath('dist/cli/headwater.js');
  * resumes from it. Definitions are checked first; while they are wrong, the platform that runs stays.
  */
 export async function dev({ role }: { readonly role?: readonly Role[] }): Promise<void> {
-  const folder = projectFolder(process.env);
+  const folder = projectFolder();
   if (configFileOf(folder) === undefined) throw new ProjectNotFoundError(folder, projectAbove(folder));
   const args = role === undefined ? [] : ['--role', role.join(',')];
   const server = new DevServer(args);
@@ -165,7 +166,7 @@ class DevServer {
 /** Returns what is wrong with the definitions; undefined where nothing is. In a process of its own, since modules are loaded once. */
 async function definitionProblem(): Promise<string | undefined> {
   try {
-    await promisify(execFile)(process.execPath, [PROGRAM, 'features', 'validate'], { env: process.env });
+    await promisify(execFile)(process.execPath, [PROGRAM, 'features', 'validate'], { env: environment() });
     return undefined;
   } catch (error) {
     return ((error as { readonly stderr?: string }).stderr ?? String(error)).trim();

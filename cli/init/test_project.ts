@@ -8,7 +8,7 @@ import { UsageError } from '../terminal/usage_error.ts';
 
 /** `headwater test`: runs the tests of a project with Node's test runner, from their TypeScript sources. */
 export async function testProject(patterns: readonly string[], { watch }: { readonly watch: boolean }): Promise<void> {
-  const folder = projectFolder(process.env);
+  const folder = projectFolder();
   if (configFileOf(folder) === undefined) throw new ProjectNotFoundError(folder, projectAbove(folder));
   const files = await glob(patterns.length === 0 ? ['test/**/*.test.{ts,mts,js,mjs}'] : [...patterns], {
     ...{ cwd: folder, absolute: true, ignore: ['**/node_modules/**'] },

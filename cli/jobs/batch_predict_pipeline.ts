@@ -23,7 +23,7 @@ export async function openBatchPredictPipeline(options: Readonly<Record<string, 
   };
   const parts = await partsOf(settings);
   const load = async (): Promise<LoadedModel> => {
-    const registry = openRegistry(loadSettings(process.env).registry);
+    const registry = openRegistry(loadSettings().registry);
     try {
       const found = await registry.resolve(model, { version: Number(version) });
       if (found === undefined) throw new CommandFailedError(`there is no version ${version} of ${model}`);

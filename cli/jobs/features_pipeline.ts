@@ -68,7 +68,7 @@ async function openBrokerAndStores(config: Project) {
  * configuration, on whatever runner. Option `bounded=true` ends at what the topic holds now.
  */
 export async function openFeaturesPipeline(options: Readonly<Record<string, string>>): Promise<OpenPipeline> {
-  const config = await loadProject(process.env);
+  const config = await loadProject();
   const { close, ...deps } = await openBrokerAndStores(config);
   const { topics, pipeline } = config;
   return {
@@ -101,7 +101,7 @@ export async function openBackfillPipeline(
   options: Readonly<Record<string, string>>,
   { metrics, ...hooks }: BackfillHooks & { readonly metrics?: FeatureMetrics } = {},
 ): Promise<OpenBackfill> {
-  const config = await loadProject(process.env);
+  const config = await loadProject();
   const views = backfillViews(config, options);
   const { close, broker, ...deps } = await openBrokerAndStores(config);
   const counted = { ...deps, metrics: metrics ?? deps.metrics };
@@ -181,7 +181,7 @@ export async function rebuildOnline(
   ids: string | undefined,
   onProgress: (rows: number) => void,
 ): Promise<Readonly<Record<string, number>>> {
-  const config = await loadProject(process.env);
+  const config = await loadProject();
   const views = chosenViews(config, ids);
   const { close, online, offline } = await openStores(config);
   const counts: Record<string, number> = {};
@@ -224,7 +224,7 @@ export async function compareViews(
   ids: string | undefined,
   sample: number,
 ): Promise<Readonly<Record<string, Consistency>>> {
-  const config = await loadProject(process.env);
+  const config = await loadProject();
   const views = chosenViews(config, ids);
   const { close, ...stores } = await openStores(config);
   try {

@@ -58,7 +58,7 @@ const registerPending = (): Promise<void> =>
 
 /** Another registry: an MLflow server, with the credentials and time limits of this one's configuration where that is MLflow too. */
 function registryAt(trackingUri: string) {
-  const { registry } = loadSettings(process.env);
+  const { registry } = loadSettings();
   const usual = registry.kind === 'mlflow' ? registry : {};
   const parsed = mlflowConfigSchema.safeParse({ ...usual, kind: 'mlflow', trackingUri });
   if (!parsed.success) throw new UsageError(`${trackingUri} is no address of an MLflow server: http(s)://host:port`);

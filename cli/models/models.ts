@@ -1,3 +1,4 @@
+import { environment } from '#configs/environment';
 import { servicesById } from '#feature_store/definitions/feature_service';
 import { messageOf } from '#kernel/errors';
 import type { GateResult } from '#registry/lifecycle/gates';
@@ -13,7 +14,7 @@ import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { print } from '../terminal/print.ts';
 
 export async function withRegistry<T>(work: (registry: ModelRegistry, config: Project) => Promise<T>): Promise<T> {
-  const config = await loadProject(process.env);
+  const config = await loadProject();
   const registry = openRegistry(config.registry);
   try {
     return await work(registry, config);
@@ -50,7 +51,7 @@ function recorderOf(config: Project) {
   };
 }
 
-const authorOf = (by: string | undefined): string => by ?? process.env.USER ?? 'unknown';
+const authorOf = (by: string | undefined): string => by ?? environment().USER ?? 'unknown';
 
 /** `--json` shows all. */
 const METRICS_SHOWN = 4;

@@ -26,7 +26,7 @@ const CHARTED_COLUMNS = 6;
  */
 export async function reportOnModels(model: string | undefined, options: MonitorReportOptions): Promise<void> {
   const sinceMs = timeOption('--since', options.since);
-  const names = model === undefined ? (await loadProject(process.env)).serving.models.map(({ name }) => name) : [model];
+  const names = model === undefined ? (await loadProject()).serving.models.map(({ name }) => name) : [model];
   await withOffline(async (offline) => {
     for (const name of names) {
       if (await reportOn(offline, name, sinceMs, options)) continue;

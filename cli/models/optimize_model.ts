@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { environment } from '#configs/environment';
 import { readTrainingSet } from '#feature_store/retrieval/training_set';
 import { copyOf } from '#registry/copy_version';
 import { evaluateModel } from '#registry/evaluation/evaluate_model';
@@ -33,7 +34,7 @@ export const optimizeModel = (name: string, version: number, options: OptimizeOp
     const found = await versionOf(registry, name, version);
     const original = await copyOf(registry, found);
     const table = tableOf(await readTrainingSet(resolve(options.trainingSet)));
-    const python = process.env.PYTHON === undefined ? {} : { python: process.env.PYTHON };
+    const python = environment().PYTHON === undefined ? {} : { python: environment().PYTHON };
     const say = options.json ? () => {} : print;
     const onnx = await quantize(original.package.onnx, { ...python, onLine: say });
 

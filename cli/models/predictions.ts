@@ -15,7 +15,7 @@ export interface PredictionQuery {
 /** `headwater predictions`: what was predicted, newest first. */
 export async function listPredictions({ limit, model, entity, since, json }: PredictionQuery): Promise<void> {
   const sinceMs = timeOption('--since', since);
-  const { catalog } = await loadProject(process.env);
+  const { catalog } = await loadProject();
   await withOffline(async (offline) => {
     const rows = await offline.predictions.list({
       limit,

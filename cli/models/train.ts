@@ -1,3 +1,4 @@
+import { environment } from '#configs/environment';
 import { execFile } from 'node:child_process';
 import { copyFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -37,7 +38,7 @@ export interface TrainOptions {
  * rows; a new version in the registry, when told to.
  */
 export async function trainModel(name: string, options: TrainOptions): Promise<void> {
-  const config = await loadProject(process.env);
+  const config = await loadProject();
   const training = config.training[name];
   if (training === undefined) {
     const known = Object.keys(config.training).join(', ');
@@ -55,7 +56,7 @@ export async function trainModel(name: string, options: TrainOptions): Promise<v
   const startedMs = performance.now();
   await trainInPython({
     ...{ config: training, trainingSet, out, trials: options.search, onLine: print },
-    ...(process.env.PYTHON === undefined ? {} : { python: process.env.PYTHON }),
+    ...(environment().PYTHON === undefined ? {} : { python: environment().PYTHON }),
   });
   const seconds = (performance.now() - startedMs) / 1_000;
 

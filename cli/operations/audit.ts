@@ -12,7 +12,7 @@ export interface AuditOptions {
 
 /** `headwater audit verify`: whether the trail of promotions and routing is whole, and as its anchors say; exit code 1 where it is not. */
 export async function verifyAudit({ head }: AuditOptions): Promise<void> {
-  const config = await loadProject(process.env);
+  const config = await loadProject();
   const offline = await openOffline(config, createLogger({ level: 'error' }));
   await using _ = await startAll([offline], new AbortController().signal);
   const check = await offline.auditTrail.verify(head);

@@ -38,7 +38,7 @@ type Check = (context: Context) => Promise<string>;
  * its own. A line for each of twelve categories; exit code 1 when one fails.
  */
 export async function checkPlatform({ host, timeout, json, apiKey }: CheckOptions): Promise<void> {
-  const config = await loadProject(process.env);
+  const config = await loadProject();
   const entity = `check-${randomUUID()}`;
   const context: Context = {
     ask: (role, path, body) => ask(addressOf(config, role, host), apiKey ?? keyOf(config, role), path, body),

@@ -102,7 +102,7 @@ export async function replayDeadLetters(
 async function withQueue(
   work: (queue: DeadLetterQueue, config: Project, broker: Broker) => Promise<void>,
 ): Promise<void> {
-  await withBroker(await loadProject(process.env), (broker, config) =>
+  await withBroker(await loadProject(), (broker, config) =>
     work(
       new DeadLetterQueue(broker, config.topics.deadLetters, {
         group: replayGroupOf(config),

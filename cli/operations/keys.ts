@@ -15,7 +15,7 @@ interface ShownOption extends FileOption {
   readonly json: boolean;
 }
 
-const fileOf = ({ file }: FileOption): string => file ?? (loadSettings(process.env).gateway.keysFile as string);
+const fileOf = ({ file }: FileOption): string => file ?? (loadSettings().gateway.keysFile as string);
 
 /** `headwater keys create NAME --scope …`: prints the key, which is shown this once. */
 export async function create(

@@ -11,7 +11,7 @@ export interface LagOptions {
 
 /** `headwater lag`: the pipeline's distance from the end of its topic. */
 export async function showLag(options: LagOptions): Promise<void> {
-  await withBroker(loadSettings(process.env), async (broker, { topics, pipeline }) => {
+  await withBroker(loadSettings(), async (broker, { topics, pipeline }) => {
     const { group = pipeline.group, topic = topics.rawEvents } = options;
     const lags = await lagOf(broker, group, topic);
     const total = lags.reduce((sum, { lag }) => sum + lag, 0);

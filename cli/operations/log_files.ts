@@ -24,7 +24,7 @@ interface Place {
 
 /** `headwater log verify [FOLDER...]`: every log, spool, online store and snapshot there is, checked to the last byte; exit code 1 for damage. */
 export async function verifyLogs(folders: readonly string[], { json }: { readonly json: boolean }): Promise<void> {
-  const config = loadSettings(process.env);
+  const config = loadSettings();
   let damaged = 0;
   for (const { what, folder, owned, at } of await placesOf(config, folders)) {
     // What a process is writing changes while it is read: it has checked it when it started.
@@ -78,7 +78,7 @@ async function verifyOthers(config: PlatformConfig, json: boolean): Promise<numb
 
 /** `headwater log repair [FOLDER...]`: moves what is damaged aside, and reports what was in it. */
 export async function repairLogs(folders: readonly string[], { json }: { readonly json: boolean }): Promise<void> {
-  for (const { what, folder, owned, at } of await placesOf(loadSettings(process.env), folders)) {
+  for (const { what, folder, owned, at } of await placesOf(loadSettings(), folders)) {
     const lock = await FolderLock.acquire(owned, { at });
     try {
       const { damage, moved, lost, records } = await repairLog(folder);

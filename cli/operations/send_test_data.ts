@@ -1,3 +1,4 @@
+import { environment } from '#configs/environment';
 import { readFile } from 'node:fs/promises';
 import { DeadLetterWriter } from '#connectors/dead_letter_writer';
 import { EventIntake } from '#connectors/gateway/event_intake';
@@ -31,7 +32,7 @@ const ACCOUNTS = 200;
  */
 export async function sendTestData({ inputFile, to, events, seed }: TestDataOptions): Promise<void> {
   const texts = inputFile === undefined ? generated(events, seed) : await readEvents(inputFile);
-  const config = await loadProject(to === undefined ? process.env : { ...process.env, INGEST_SINK: to });
+  const config = await loadProject(to === undefined ? environment() : { ...environment(), INGEST_SINK: to });
   await withBroker(config, async (broker, { topics, gateway, pipeline }) => {
     const base = {
       producer: broker.producer,

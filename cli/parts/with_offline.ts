@@ -7,7 +7,7 @@ import { openOffline } from './open_parts.ts';
 /** Does `work` with the offline store of the configuration, or that of the platform that runs and has its folder. */
 export async function withOffline<T>(work: (offline: OfflineDatabase) => Promise<T>): Promise<T> {
   const log = createLogger({ level: 'error' });
-  const offline = await openOffline(await loadProject(process.env), log);
+  const offline = await openOffline(await loadProject(), log);
   const services = await startAll([offline], new AbortController().signal);
   try {
     return await work(offline);

@@ -1,10 +1,11 @@
+import { type Environment, environment } from '#configs/environment';
 import { existsSync, realpathSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 
 const CONFIG_FILES = ['headwater.config.ts', 'headwater.config.mts', 'headwater.config.js', 'headwater.config.mjs'];
 
 /** Returns the folder that commands look for a project in: that of HEADWATER_PROJECT, or the one they are run in. */
-export const projectFolder = (env: Readonly<Record<string, string | undefined>>): string => {
+export const projectFolder = (env: Environment = environment()): string => {
   const folder = resolve(env.HEADWATER_PROJECT || '.');
   return existsSync(folder) ? realpathSync(folder) : folder;
 };

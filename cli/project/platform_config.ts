@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { duration } from '#configs/duration';
+import { type Environment, environment } from '#configs/environment';
 import { ConfigError } from '#configs/errors';
 import { type EnvironmentVariable, loadConfig } from '#configs/load';
 import { brokerConfigSchema } from '#connectors/catalog';
@@ -287,7 +288,7 @@ export interface ProjectSettings {
 
 /** @throws {@link ConfigError} listing every problem */
 export function loadPlatformConfig(
-  env: Readonly<Record<string, string | undefined>>,
+  env: Environment = environment(),
   overrides: Readonly<Record<string, unknown>> = {},
   { configs, models = [] }: ProjectSettings = {},
 ): Readonly<PlatformConfig> {
@@ -328,7 +329,7 @@ const warnOfOldName = (message: string): void => {
 const warned = new Set<string>();
 
 /** ENVIRONMENT, and over it the broker that INGEST_SINK names. */
-function environmentOf({ ENVIRONMENT, INGEST_SINK }: Readonly<Record<string, string | undefined>>): string {
+function environmentOf({ ENVIRONMENT, INGEST_SINK }: Environment): string {
   const environment = (ENVIRONMENT ?? '') === '' ? 'embedded' : ENVIRONMENT;
   if ((INGEST_SINK ?? '') === '') return `${environment}`;
   if (INGEST_SINK !== OLD_DISK_LOG) return `${environment},${INGEST_SINK}`;

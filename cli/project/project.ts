@@ -1,3 +1,4 @@
+import { type Environment, environment } from '#configs/environment';
 import { existsSync, statSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { glob } from 'tinyglobby';
@@ -15,7 +16,6 @@ import { configFileOf, projectAbove, projectFolder } from './find_project.ts';
 import { loadModule, useSourcesOf } from './load_module.ts';
 import { loadPlatformConfig, type PlatformConfig } from './platform_config.ts';
 
-type Environment = Readonly<Record<string, string | undefined>>;
 
 /** What a project defines, in code. */
 export interface ProjectDefinitions {
@@ -47,7 +47,7 @@ export const definitionsOf = ({
  * @throws {@link ProjectNotFoundError}; {@link ProjectModuleError} for a module that cannot be loaded; ConfigError with every problem of the settings
  */
 export async function loadProject(
-  env: Environment,
+  env: Environment = environment(),
   overrides: Readonly<Record<string, unknown>> = {},
 ): Promise<Project> {
   const folder = projectFolder(env);
@@ -146,7 +146,7 @@ export function configsOf(root: string, { configs }: Pick<ProjectSpec, 'configs'
 }
 
 /** The settings of a process that needs no definitions, such as `headwater lag`. */
-export function loadSettings(env: Environment, overrides: Readonly<Record<string, unknown>> = {}): PlatformConfig {
+export function loadSettings(env: Environment = environment(), overrides: Readonly<Record<string, unknown>> = {}): PlatformConfig {
   const folder = projectFolder(env);
   const isProject = configFileOf(folder) !== undefined;
   return loadPlatformConfig(env, overrides, isProject ? { configs: configsOf(folder) } : {});

@@ -5,7 +5,7 @@ import { loadProject } from './project.ts';
 
 /** Returns the view of the project with an id such as `fraud@1`. @throws {@link UnknownViewError} */
 export async function viewOf(id: string): Promise<FeatureView> {
-  const { views } = (await loadProject(process.env)).catalog;
+  const { views } = (await loadProject()).catalog;
   const found = views.find((view) => viewId(view) === id);
   if (found === undefined) throw new UnknownViewError(id, views.map(viewId));
   return found;

@@ -35,7 +35,7 @@ interface Instance {
 
 /** What an instance of a function opens at its first event, and keeps for those after it. */
 async function open(name: LambdaFunction, isLocal: boolean): Promise<Instance> {
-  const config = await loadProject(process.env);
+  const config = await loadProject();
   const role = ROLE_OF[name];
   // Nobody connects: events come by a way of their own.
   const unbound = { host: '127.0.0.1', port: 0, allowedHosts: ['*'] };
@@ -86,7 +86,7 @@ function handlerOf(
     async close() {
       const instance = await opened;
       if (instance === undefined) return;
-      const { log, drainTimeoutMs } = await loadProject(process.env);
+      const { log, drainTimeoutMs } = await loadProject();
       await shutDown(instance.platform.services, createLogger({ level: log.level }), drainTimeoutMs);
     },
   };

@@ -1,3 +1,4 @@
+import { type Environment, environment } from '#configs/environment';
 import type { FileSystem } from './file_system.ts';
 import { LocalFiles } from './local_files.ts';
 import { S3Files, s3ConfigSchema } from './s3_files.ts';
@@ -9,7 +10,7 @@ export type FileSystemOf = (path: string) => FileSystem;
  * `s3://bucket/key` is in S3, with what the environment says of it (AWS_REGION, AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID
  * and the rest of the SDK's chain); anything else is a path on this machine.
  */
-export function createFileSystems(env: Readonly<Record<string, string | undefined>> = process.env): FileSystemOf {
+export function createFileSystems(env: Environment = environment()): FileSystemOf {
   const local = new LocalFiles();
   let s3: S3Files | undefined;
   return (path) => {

@@ -4,12 +4,13 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { environment } from '#configs/environment';
 import { assetPath } from '#kernel/project_root';
 import { TrainingError } from '../errors.ts';
 
 export interface PythonSettings {
   /** The interpreter that makes virtual environments; `python3` without. */
-  readonly python?: string;
+  readonly python?: string | undefined;
   readonly onLine: (line: string) => void;
   readonly signal?: AbortSignal;
 }
@@ -20,7 +21,7 @@ const QUIETLY = ['--quiet', '--disable-pip-version-check'];
 /** Below the project's root. */
 export const PYTHON_TRAINERS = 'registry/trainers/python';
 
-const cacheFolder = (): string => process.env.HEADWATER_CACHE ?? assetPath('.cache');
+const cacheFolder = (): string => environment().HEADWATER_CACHE ?? assetPath('.cache');
 
 /**
  * A virtual environment with the pinned requirements of a file, made once, below `.cache/`.
@@ -70,7 +71,7 @@ export function runPython(
   return new Promise((resolve, reject) => {
     const child = spawn(interpreter, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, PYTHONUNBUFFERED: '1' },
+      env: { ...environment(), PYTHONUNBUFFERED: '1' },
       ...(signal === undefined ? {} : { signal }),
     });
     let errors = '';

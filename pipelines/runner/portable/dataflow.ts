@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { environment } from '#configs/environment';
 import { PlatformError } from '#kernel/errors';
 import type { OptionValue } from './job_client.ts';
 
@@ -37,7 +38,7 @@ const READY_WITHIN_MS = 60_000;
  */
 export async function startDataflowJobService(
   { project, region, tempLocation }: DataflowSettings,
-  python = process.env.HEADWATER_PYTHON ?? 'python3',
+  python = environment().HEADWATER_PYTHON ?? 'python3',
 ): Promise<DataflowJobService> {
   const port = await freePort();
   const child = spawn(python, ['-m', MODULE, '--port', String(port)], { stdio: ['ignore', 'ignore', 'pipe'] });

@@ -1,3 +1,5 @@
+import { turns } from '../../support/turns.ts';
+import { fraudDetectorVersion } from '../../support/test_project.ts';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
@@ -5,17 +7,7 @@ import { readTreeEnsemble, type TreeEnsemble } from '#registry/onnx/tree_ensembl
 import { LoadedModel } from '#serving/models/loaded_model';
 import { TreeInference } from '#serving/models/trees/tree_inference';
 import { TreeShap } from '#serving/models/trees/tree_shap';
-import {
-  COLUMNS,
-  coverOf,
-  goesTrue,
-  isLeaf,
-  type RandomTree,
-  rows,
-  trees,
-  treesToOnnx,
-} from '../../support/random_trees.ts';
-import { fraudDetectorVersion } from '../../support/test_project.ts';
+import { COLUMNS, coverOf, goesTrue, isLeaf, type RandomTree, rows, trees, treesToOnnx } from '../../support/random_trees.ts';
 
 const read = (onnx: Uint8Array): TreeEnsemble => {
   const ensemble = readTreeEnsemble(onnx);
@@ -162,10 +154,10 @@ test('what is no sum of trees is left to onnxruntime; trees without covers are n
 
 test('a model that is released while its trees are timed goes quietly', async () => {
   const { package: model } = await fraudDetectorVersion();
-  for (let pauseMs = 0; pauseMs < 40; pauseMs += 5) {
+  for (let pause = 0; pause < 40; pause += 5) {
     const loaded = await LoadedModel.load(model);
-    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    await turns(pause);
     await loaded.release();
   }
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  await turns(100);
 }, 30_000);

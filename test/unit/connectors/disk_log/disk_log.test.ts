@@ -205,14 +205,12 @@ test('a reader far behind reads segments from disk, one that keeps up reads memo
   await log.stop();
 });
 
-test('a waiting poll wakes within milliseconds of an append', async () => {
+test('an append wakes a waiting poll, long before its wait ends', async () => {
   const log = await open();
   const reader = await log.openPartition('t', '0', { startAt: 'latest' });
-  const polling = reader.poll({ maxRecords: 10, maxWaitMs: 5_000, signal });
-  const startedMs = performance.now();
+  const polling = reader.poll({ maxRecords: 10, maxWaitMs: 600_000, signal });
   await log.producer.send('t', [{ value: 'x' }]);
   expect(await polling).toHaveLength(1);
-  expect(performance.now() - startedMs).toBeLessThan(500);
   await log.stop();
 });
 

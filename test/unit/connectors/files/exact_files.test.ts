@@ -1,7 +1,8 @@
 import { isUtf8 } from 'node:buffer';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createWriteStream, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { finished } from 'node:stream/promises';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import avro from 'avsc';
@@ -131,15 +132,12 @@ async function avroFile(path: string, rows: readonly Written[]): Promise<void> {
       },
     },
   );
-  const encoder = avro.createFileEncoder(path, type);
+  const encoder = new avro.streams.BlockEncoder(type);
+  const file = encoder.pipe(createWriteStream(path));
   for (const { id, text, whole } of rows)
     encoder.write({ id: Buffer.from(id), text: { string: text }, whole: { long: whole } });
-  await new Promise<void>((resolve) => {
-    (encoder as unknown as NodeJS.EventEmitter).on('finish', resolve);
-    encoder.end();
-  });
-  // The encoder ends before its file is closed.
-  await new Promise((resolve) => setTimeout(resolve, 20));
+  encoder.end();
+  await finished(file);
 }
 
 async function write(format: string, path: string, rows: readonly Written[]): Promise<void> {

@@ -1,6 +1,16 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  createWriteStream,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { finished } from 'node:stream/promises';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import avro from 'avsc';
@@ -15,6 +25,7 @@ import { createPipeline } from '#pipelines/model/pipeline';
 import { create, parDo, read, withTimestamps } from '#pipelines/model/transforms';
 import { type EmbeddedOptions, type PipelineHandle, runEmbedded } from '#pipelines/runner/embedded';
 import { type Collected, collectInto } from '#pipelines/testing/collect';
+import { until as untilSo } from '../../../support/turns.ts';
 
 let directory: string;
 beforeEach(() => {
@@ -94,13 +105,11 @@ test('Avro container files', async () => {
     ],
   });
   const path = join(directory, 'a.avro');
-  const encoder = avro.createFileEncoder(path, type);
+  const encoder = new avro.streams.BlockEncoder(type);
+  const file = encoder.pipe(createWriteStream(path));
   for (const { n, text } of ROWS) encoder.write({ n, text });
-  await new Promise<void>((resolve) => {
-    encoder.on('finish', () => resolve());
-    encoder.end();
-  });
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  encoder.end();
+  await finished(file);
   expect(byN(good(await readAll())).map(({ n, text }) => ({ n, text }))).toEqual(
     ROWS.map(({ n, text }) => ({ n, text })),
   );
@@ -154,8 +163,7 @@ test('new files are found while it watches', async () => {
   writeFileSync(join(directory, 'a.jsonl'), '{"n":1}\n');
   const handle = start({ patterns: [join(directory, '*.jsonl')], watchEveryMs: 20 }, (row) => rows.push(row));
   const until = async (count: number): Promise<void> => {
-    const giveUpAt = Date.now() + 5_000;
-    while (rows.length < count && Date.now() < giveUpAt) await new Promise((resolve) => setTimeout(resolve, 5));
+    await untilSo(() => rows.length >= count);
     expect(rows).toHaveLength(count);
   };
   await until(1);

@@ -7,6 +7,7 @@ import { createMetricsRegistry } from '#monitoring/metrics';
 import { type SinkSettings, writeTo } from '#pipelines/io/sink';
 import { create } from '#pipelines/model/transforms';
 import { type Collected, collectInto, runToEnd } from '#pipelines/testing/collect';
+import { turns } from '../../../support/turns.ts';
 
 async function run(values: readonly number[], settings: Omit<SinkSettings<number>, 'target'>) {
   const letters: Collected<DeadLetter>[] = [];
@@ -38,7 +39,7 @@ test('batches are as large as asked, and so many are under way at once', async (
       underWay += 1;
       most = Math.max(most, underWay);
       sizes.push(batch.length);
-      await new Promise((resolve) => setTimeout(resolve, 1));
+      await turns();
       written.push(...batch);
       underWay -= 1;
     },

@@ -5,6 +5,7 @@ import type { KV } from '#pipelines/model/pcollection';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { create, flatten, keyBy, parDo, parDoTagged, withTimestamps } from '#pipelines/model/transforms';
 import { type Collected, collectInto, runToEnd } from '#pipelines/testing/collect';
+import { turns } from '../../../support/turns.ts';
 
 const values = <T>(collected: readonly Collected<T>[]): T[] => collected.map(({ value }) => value);
 
@@ -82,7 +83,7 @@ test('async process keeps the order of each key and the bundle waits for all', a
     readonly seen = valueState<string>('seen');
     async process(element: KV<number, number>, context: ProcessContext<string>): Promise<void> {
       most = Math.max(most, ++running);
-      await new Promise((resolve) => setTimeout(resolve, element.value % 3));
+      await turns(element.value % 3);
       const seen = context.state(this.seen);
       seen.write((seen.read() ?? '') + element.value);
       context.output(`${element.key}:${seen.read()}`);

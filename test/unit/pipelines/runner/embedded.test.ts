@@ -17,6 +17,7 @@ import { createPipeline } from '#pipelines/model/pipeline';
 import { keyBy, parDo, read } from '#pipelines/model/transforms';
 import { type EmbeddedOptions, runEmbedded } from '#pipelines/runner/embedded';
 import { createPipelineMetrics } from '#pipelines/runner/pipeline_metrics';
+import { turns } from '../../../support/turns.ts';
 
 let directory: string;
 beforeEach(() => {
@@ -229,7 +230,7 @@ class LeavingUnderWay implements DoFn<number, number> {
   async #write(batch: readonly number[]): Promise<number> {
     this.writing += 1;
     this.mostAtOnce = Math.max(this.mostAtOnce, this.writing);
-    await new Promise((resolve) => setTimeout(resolve, 3));
+    await turns(3);
     this.writing -= 1;
     for (const value of batch) {
       if (this.#failOn.delete(value)) throw new TransientError();

@@ -19,6 +19,7 @@ import { create, keyBy, parDo, parDoSplittable, read } from '#pipelines/model/tr
 import { type EmbeddedOptions, type PipelineHandle, runEmbedded } from '#pipelines/runner/embedded';
 import { createPipelineMetrics } from '#pipelines/runner/pipeline_metrics';
 import { inProcessShards } from '#pipelines/testing/in_process_shards';
+import { until } from '../../../support/turns.ts';
 
 let directory: string;
 beforeEach(() => {
@@ -214,7 +215,7 @@ test('metrics and element counts add up over the shards', async () => {
 test('what a drain has read is durable on every shard', async () => {
   const sink = new Map<number, number>();
   const first = run(pipeline(sink), 2);
-  await new Promise((resolve) => setTimeout(resolve, 5));
+  await until(() => sink.size > 0);
   await first.drain();
   await run(pipeline(sink), 2).finished;
   expect(sink).toEqual(expected);

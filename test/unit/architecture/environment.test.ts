@@ -1,0 +1,26 @@
+import { expect, test } from '@jest/globals';
+import { projectRoot } from '#kernel/project_root';
+import { readSources } from '../../support/import_graph.ts';
+
+const PRODUCT = [
+  ...['kernel', 'monitoring', 'storage', 'connectors', 'registry', 'feature_store', 'pipelines', 'serving', 'cli'],
+  ...['public', 'examples'],
+];
+const READS =
+  /\bprocess\s*(?:\.\s*env\b|\[\s*['"]env['"]\s*\])|\{[^}]*\benv\b[^}]*\}\s*=\s*process\b|import\s*\{[^}]*\benv\b[^}]*\}\s*from\s*'(?:node:)?process'/;
+
+test('only configs/ reads the environment', () => {
+  const sources = readSources(projectRoot, PRODUCT);
+  expect(sources.size).toBeGreaterThan(300);
+  expect([...sources].filter(([, text]) => READS.test(text)).map(([file]) => file)).toEqual([]);
+});
+
+test.each([
+  'process.env.HOME',
+  "process['env'].HOME",
+  'const { env } = process;',
+  'const { argv, env: variables } = process;',
+  "import { env } from 'node:process';",
+])('%s is found', (text) => {
+  expect(READS.test(text)).toBe(true);
+});
