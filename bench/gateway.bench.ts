@@ -1,60 +1,83 @@
-import { fastify } from 'fastify';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type PredictResult, runTraffic } from '#cli/demo/traffic';
-import { DeadLetterWriter } from '#connectors/dead_letter_writer';
-import { gatewayConfigSchema } from '#connectors/gateway/config';
-import { createGateway } from '#connectors/gateway/gateway';
-import { kafkaConfigSchema } from '#connectors/kafka/config';
-import { KafkaBroker } from '#connectors/kafka/kafka_broker';
-import { transactions } from '#examples/fraud/features/transactions';
-import { DAY_MS, systemClock } from '#kernel/time';
-import { silentLogger } from '#monitoring/log';
-import { createMetricsRegistry } from '#monitoring/metrics';
+import { projectRoot } from '#kernel/project_root';
 import { startServers } from '#scripts/services/start_all';
+import { withBuiltReference } from './reference_build.ts';
 import { report } from './result.ts';
+import { type ServerProcess, startServerProcess } from './server_process.ts';
 
-// POST /ingest of events of some 300 bytes, 32 connections from another thread, into Kafka with acks=all; beside it a Fastify that only
-// takes the body as text and answers. Then POST /ingest/batch.
+// POST /ingest of events of some 300 bytes, 32 connections from another process, into Kafka with acks=all; beside it a Fastify that only takes the body as text
+// and answers. Then POST /ingest/batch. Each server is a process of its own, and a gateway is `headwater start --role gateway`. With a commit as argument
+// (`npm run bench -- gateway --before REF`), the gateway of that commit runs in turn with this tree's, on the same Kafka.
 const CONNECTIONS = 32;
-/** Both in turn, so often: a machine's other work then falls on both alike, and medians are compared. */
+/** All in turn, so often: a machine's other work then falls on all alike, and medians are compared. */
 const ROUNDS = 9;
 const SINGLES = 10_000;
 const WARM_UP = 10_000;
-const BATCHES = 400;
+const BATCHES = 60;
 const BATCH = 1_000;
 
+const [reference] = process.argv.slice(2);
 const given = process.env.TEST_KAFKA_BROKERS;
 const servers = given === undefined ? await startServers(['kafka']) : undefined;
-const brokers = (given ?? servers?.env.TEST_KAFKA_BROKERS ?? '').split(',');
-const kafka = new KafkaBroker(
-  { log: silentLogger, clock: systemClock },
-  kafkaConfigSchema.parse({ kind: 'kafka', brokers }),
-);
-await kafka.start();
+const brokers = given ?? servers?.env.TEST_KAFKA_BROKERS ?? '';
+const data = await mkdtemp(join(tmpdir(), 'headwater-bench-'));
 const suffix = Date.now();
-const topics = { rawEvents: `bench-raw-${suffix}`, deadLetters: `bench-dead-${suffix}` };
-await kafka.ensureTopics(Object.values(topics).map((name) => ({ name, partitions: 4, retentionMs: 600_000 })));
-const metrics = createMetricsRegistry();
-const gateway = await createGateway(
-  {
-    ...{ producer: kafka.producer, eventTypes: [transactions], clock: systemClock, log: silentLogger, metrics },
-    allowedLatenessMs: 7 * DAY_MS,
-    deadLetters: new DeadLetterWriter(
-      { producer: kafka.producer, log: silentLogger, metrics },
-      { topic: topics.deadLetters },
-    ),
-  },
-  gatewayConfigSchema.parse({ port: 0 }),
-  topics,
-);
-await gateway.start();
-const bare = fastify();
-bare.removeAllContentTypeParsers();
-bare.addContentTypeParser('*', { parseAs: 'string' }, (_, body, done) => done(null, body));
-bare.post('/ingest', async (_, reply) => {
-  reply.code(202);
-  return { event_id: '0000000000', status: 'accepted' };
-});
-const bareUrl = await bare.listen({ host: '127.0.0.1', port: 0 });
+
+interface Round {
+  readonly result: PredictResult;
+  readonly cpuMs: number | undefined;
+}
+interface Contender {
+  readonly server: ServerProcess;
+  readonly singles: Round[];
+  readonly batches: Round[];
+}
+
+const gatewayOf = (folder: string, name: string): Promise<ServerProcess> =>
+  startServerProcess(join(folder, 'dist', 'cli', 'headwater.js'), ['start', '--role', 'gateway'], {
+    cwd: folder,
+    env: {
+      INGEST_SINK: 'kafka',
+      KAFKA_BROKERS: brokers,
+      GATEWAY_PORT: '0',
+      DATA_DIRECTORY: join(data, name),
+      LOG_LEVEL: 'error',
+      TZ: 'UTC',
+    },
+  });
+const contender = (server: ServerProcess): Contender => ({ server, singles: [], batches: [] });
+
+async function compare(folder: string | undefined): Promise<void> {
+  const started: ServerProcess[] = [];
+  const start = async (server: Promise<ServerProcess>): Promise<Contender> => {
+    started.push(await server);
+    return contender(await server);
+  };
+  try {
+    const bare = await start(startServerProcess(join(projectRoot, 'dist', 'bench', 'bare_fastify.js'), []));
+    const after = await start(gatewayOf(projectRoot, 'after'));
+    const before = folder === undefined ? undefined : await start(gatewayOf(folder, 'before'));
+    const gateways = before === undefined ? [after] : [before, after];
+    for (const { server } of [bare, ...gateways]) await load(server, '/ingest', singles(WARM_UP));
+    for (let round = 0; round < ROUNDS; round += 1) {
+      for (const each of rotated([bare, ...gateways], round)) {
+        each.singles.push(await load(each.server, '/ingest', singles(SINGLES)));
+      }
+    }
+    for (const { server } of gateways) await load(server, '/ingest/batch', batches(BATCHES));
+    for (let round = 0; round < ROUNDS; round += 1) {
+      for (const each of rotated(gateways, round)) {
+        each.batches.push(await load(each.server, '/ingest/batch', batches(BATCHES)));
+      }
+    }
+    reportAll(bare, after, before);
+  } finally {
+    for (const server of started) await server.stop();
+  }
+}
 
 let next = 0;
 function event(): string {
@@ -73,72 +96,89 @@ function event(): string {
     country: 'DE',
   });
 }
-const load = (url: string, path: string, bodies: readonly string[]) =>
-  runTraffic({
-    kind: 'predict',
-    url,
-    path,
-    bodies,
-    connections: CONNECTIONS,
-    repeat: false,
+
+function singles(count: number): string[] {
+  return Array.from({ length: count }, event);
+}
+
+function batches(count: number): string[] {
+  return Array.from({ length: count }, () => singles(BATCH).join('\n'));
+}
+
+function rotated<T>(list: readonly T[], by: number): T[] {
+  return list.map((_, index) => list[(index + by) % list.length] as T);
+}
+
+async function load(server: ServerProcess, path: string, bodies: readonly string[]): Promise<Round> {
+  const startedMs = await server.cpuMs();
+  const result = await runTraffic({
+    ...{ kind: 'predict', url: server.url, path, bodies, connections: CONNECTIONS, repeat: false },
     stop: new SharedArrayBuffer(4),
   });
-const singles = (count: number): string[] => Array.from({ length: count }, event);
-
-for (const url of [bareUrl, gateway.url]) await load(url, '/ingest', singles(WARM_UP));
-const peers: PredictResult[] = [];
-const all: PredictResult[] = [];
-for (let round = 0; round < ROUNDS; round += 1) {
-  peers.push(await load(bareUrl, '/ingest', singles(SINGLES)));
-  all.push(await load(gateway.url, '/ingest', singles(SINGLES)));
+  const endedMs = await server.cpuMs();
+  if (result.failed > 0) throw new Error(`${result.failed} requests failed: ${result.firstFailure}`);
+  return { result, cpuMs: startedMs === undefined || endedMs === undefined ? undefined : endedMs - startedMs };
 }
-for (const { failed, firstFailure } of all)
-  if (failed > 0) throw new Error(`${failed} requests failed: ${firstFailure}`);
-const rate = ({ requests, elapsedMs }: PredictResult): number => (requests / elapsedMs) * 1_000;
-const median = (results: readonly PredictResult[], of: (result: PredictResult) => number): number =>
-  results.map(of).sort((a, b) => a - b)[Math.floor(results.length / 2)] as number;
-const single = {
-  bench: 'gateway',
-  case: `POST /ingest, ${event().length} bytes, 32 connections, Kafka acks=all`,
-  peer: 'bare Fastify POST',
-};
-report({
-  ...single,
-  metric: 'throughput',
-  value: median(all, rate),
-  unit: 'requests/s',
-  peerValue: median(peers, rate),
-  floor: 10_000,
-  ratioFloor: 0.6,
-});
-report({
-  ...single,
-  metric: 'added p50',
-  value: median(all, ({ p50Ms }) => p50Ms) - median(peers, ({ p50Ms }) => p50Ms),
-  unit: 'ms',
-  ceiling: 1,
-});
-report({
-  ...single,
-  metric: 'p99',
-  value: median(all, ({ p99Ms }) => p99Ms),
-  unit: 'ms',
-  peerValue: median(peers, ({ p99Ms }) => p99Ms),
-});
 
-const batches = Array.from({ length: BATCHES }, () => singles(BATCH).join('\n'));
-const batched = await load(gateway.url, '/ingest/batch', batches);
-if (batched.failed > 0) throw new Error(`${batched.failed} batches failed: ${batched.firstFailure}`);
-report({
-  bench: 'gateway',
-  case: `POST /ingest/batch, ${BATCH} events each, Kafka acks=all`,
-  metric: 'throughput',
-  value: rate(batched) * BATCH,
-  unit: 'events/s',
-  floor: 100_000,
-});
+function median<T>(list: readonly T[], of: (one: T) => number): number {
+  return list.map(of).sort((a, b) => a - b)[Math.floor(list.length / 2)] as number;
+}
 
-await gateway.stop();
-await bare.close();
-await kafka.stop();
-await servers?.stop();
+const rate = ({ result: { requests, elapsedMs } }: Round): number => (requests / elapsedMs) * 1_000;
+const cpuMicros = ({ result, cpuMs }: Round): number => ((cpuMs ?? Number.NaN) / result.requests) * 1_000;
+
+function reportAll(bare: Contender, after: Contender, before: Contender | undefined): void {
+  const single = {
+    bench: 'gateway',
+    case: `POST /ingest, ${event().length} bytes, 32 connections, Kafka acks=all`,
+    peer: 'bare Fastify POST',
+  };
+  const hasCpu = bare.singles.every(({ cpuMs }) => cpuMs !== undefined);
+  const named = before === undefined ? [after] : [before, after];
+  const nameOf = (one: Contender): string => (one === before ? `${reference}: ` : '');
+  for (const one of named) {
+    const name = nameOf(one);
+    report({
+      ...{ ...single, metric: `${name}throughput`, unit: 'requests/s', ratioFloor: 0.65 },
+      ...{ value: median(one.singles, rate), peerValue: median(bare.singles, rate) },
+    });
+    if (hasCpu) {
+      report({
+        ...{ ...single, metric: `${name}CPU time`, unit: 'µs/request' },
+        ...{ value: median(one.singles, cpuMicros), peerValue: median(bare.singles, cpuMicros) },
+      });
+    }
+    report({
+      ...{ ...single, metric: `${name}added p50`, unit: 'ms', ceiling: 1 },
+      value: median(one.singles, ({ result }) => result.p50Ms) - median(bare.singles, ({ result }) => result.p50Ms),
+    });
+    report({
+      ...{ ...single, metric: `${name}p99`, unit: 'ms' },
+      value: median(one.singles, ({ result }) => result.p99Ms),
+      peerValue: median(bare.singles, ({ result }) => result.p99Ms),
+    });
+  }
+  const batch = { bench: 'gateway', case: `POST /ingest/batch, ${BATCH} events each, Kafka acks=all` };
+  const ofBefore = (of: (round: Round) => number) =>
+    before === undefined ? {} : { peer: `the gateway of ${reference}`, peerValue: median(before.batches, of) };
+  report({
+    ...{ ...batch, metric: 'throughput', unit: 'events/s', value: median(after.batches, rate) * BATCH },
+    ...(before === undefined
+      ? { floor: 100_000 }
+      : { peer: `the gateway of ${reference}`, peerValue: median(before.batches, rate) * BATCH, ratioFloor: 1 }),
+  });
+  if (hasCpu) {
+    report({
+      ...{ ...batch, metric: 'CPU time', unit: 'µs/event', value: median(after.batches, cpuMicros) / BATCH },
+      ...ofBefore((round) => cpuMicros(round) / BATCH),
+    });
+  }
+}
+
+try {
+  if (reference === undefined) await compare(undefined);
+  else await withBuiltReference(reference, compare);
+} finally {
+  await servers?.stop();
+  await rm(data, { recursive: true, force: true });
+}

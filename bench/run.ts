@@ -1,11 +1,17 @@
 import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
+import { parseArgs } from 'node:util';
 import Table from 'cli-table3';
 import { projectRoot } from '#kernel/project_root';
 
-// npm run bench [-- SUITE] [--json]: each suite in a process of its own; JSON lines, or a table.
-const [suite] = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
-const json = process.argv.includes('--json');
+// npm run bench [-- SUITE] [--json] [--before REF]: each suite in a process of its own; JSON lines, or a table.
+const {
+  positionals: [suite],
+  values: { json, before },
+} = parseArgs({
+  allowPositionals: true,
+  options: { json: { type: 'boolean', default: false }, before: { type: 'string' } },
+});
 const folder = `${projectRoot}dist/bench`;
 const files = readdirSync(folder).filter((name) => name.endsWith('.bench.js') && name.startsWith(suite ?? ''));
 if (files.length === 0) {
@@ -15,11 +21,15 @@ if (files.length === 0) {
   );
   process.exitCode = 1;
 }
+if (before !== undefined && files.some((file) => file !== 'gateway.bench.js')) {
+  process.stderr.write('--before REF compares the gateway alone: npm run bench -- gateway --before REF\n');
+  process.exit(1);
+}
 
 const columns = ['bench', 'case', 'metric', 'value', 'unit', 'peer', 'peer_value', 'ratio', 'floor', 'pass'] as const;
 const table = new Table({ head: [...columns], style: { head: [], border: [] } });
 for (const file of files) {
-  const output = await run(`${folder}/${file}`);
+  const output = await run(`${folder}/${file}`, before === undefined ? [] : [before]);
   for (const line of output.split('\n').filter((text) => text.startsWith('{'))) {
     if (json) process.stdout.write(`${line}\n`);
     const row = JSON.parse(line) as Record<string, unknown>;
@@ -33,9 +43,9 @@ function format(value: unknown): string {
   return typeof value === 'number' ? value.toLocaleString('en', { maximumSignificantDigits: 4 }) : String(value);
 }
 
-function run(file: string): Promise<string> {
+function run(file: string, args: readonly string[]): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, [file, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
     let output = '';
     child.stdout.on('data', (chunk: Buffer) => {
       output += chunk.toString('utf8');
