@@ -1,9 +1,9 @@
 import { Option } from '@commander-js/extra-typings';
 import { TEMPLATES } from '../init/templates.ts';
+import { ROLES } from '../terminal/choices.ts';
 import type { Program } from './command_group.ts';
 import { lazily } from './lazily.ts';
 import { rolesOf } from './roles.ts';
-import { ROLES } from '../terminal/choices.ts';
 
 export function registerProject(program: Program): void {
   program
@@ -19,9 +19,7 @@ export function registerProject(program: Program): void {
   program
     .command('dev')
     .description('Run the project and restart it when a file changes; state is kept')
-    .addOption(
-      new Option('--role <roles...>', `roles that run: ${ROLES.join(', ')} (default: all)`).argParser(rolesOf),
-    )
+    .addOption(new Option('--role <roles...>', `roles that run: ${ROLES.join(', ')} (default: all)`).argParser(rolesOf))
     .action(lazily(() => import('../init/dev.ts'), 'dev'));
 
   program

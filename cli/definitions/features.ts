@@ -1,6 +1,6 @@
 import { viewId } from '#feature_store/definitions/feature_row';
 import { servicesById } from '#feature_store/definitions/feature_service';
-import { describeView, } from '#feature_store/definitions/feature_view';
+import { describeView } from '#feature_store/definitions/feature_view';
 import { changesBetween, lineageOf } from '#feature_store/definitions/lineage';
 import type { RegistryConfig } from '#registry/catalog';
 import { openRegistry } from '../parts/open_registry.ts';

@@ -1,5 +1,5 @@
-import { environment } from '#configs/environment';
 import Table from 'cli-table3';
+import { environment } from '#configs/environment';
 import { DeadLetterQueue } from '#connectors/dead_letters';
 import { fraudView } from '#examples/fraud/features/fraud';
 import { account } from '#examples/fraud/features/transactions';

@@ -1,8 +1,8 @@
-import { environment } from '#configs/environment';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { existsSync, type FSWatcher, watch } from 'node:fs';
 import { basename, join, sep } from 'node:path';
 import { promisify } from 'node:util';
+import { environment } from '#configs/environment';
 import { assetPath } from '#kernel/project_root';
 import type { ProjectSpec } from '../project/define_config.ts';
 import { ProjectNotFoundError } from '../project/errors.ts';

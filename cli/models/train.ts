@@ -1,8 +1,8 @@
-import { environment } from '#configs/environment';
 import { execFile } from 'node:child_process';
 import { copyFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
+import { environment } from '#configs/environment';
 import { readTrainingSet, STATISTICS_FILE, trainingSetProblems } from '#feature_store/retrieval/training_set';
 import { messageOf } from '#kernel/errors';
 import { RegistryUnavailableError } from '#registry/errors';

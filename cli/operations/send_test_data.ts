@@ -1,5 +1,5 @@
-import { environment } from '#configs/environment';
 import { readFile } from 'node:fs/promises';
+import { environment } from '#configs/environment';
 import { DeadLetterWriter } from '#connectors/dead_letter_writer';
 import { EventIntake } from '#connectors/gateway/event_intake';
 import { createEventValidator } from '#connectors/gateway/event_validator';

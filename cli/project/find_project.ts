@@ -1,6 +1,6 @@
-import { type Environment, environment } from '#configs/environment';
 import { existsSync, realpathSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import { type Environment, environment } from '#configs/environment';
 
 const CONFIG_FILES = ['headwater.config.ts', 'headwater.config.mts', 'headwater.config.js', 'headwater.config.mjs'];
 

@@ -1,7 +1,7 @@
-import { type Environment, environment } from '#configs/environment';
 import { existsSync, statSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { glob } from 'tinyglobby';
+import { type Environment, environment } from '#configs/environment';
 import { type Catalog, createCatalog, EMPTY_CATALOG } from '#feature_store/definitions/catalog';
 import { definitionKind } from '#feature_store/definitions/definition_kind';
 import { DefinitionError } from '#feature_store/definitions/errors';
@@ -15,7 +15,6 @@ import { ProjectModuleError, ProjectNotFoundError } from './errors.ts';
 import { configFileOf, projectAbove, projectFolder } from './find_project.ts';
 import { loadModule, useSourcesOf } from './load_module.ts';
 import { loadPlatformConfig, type PlatformConfig } from './platform_config.ts';
-
 
 /** What a project defines, in code. */
 export interface ProjectDefinitions {
@@ -146,7 +145,10 @@ export function configsOf(root: string, { configs }: Pick<ProjectSpec, 'configs'
 }
 
 /** The settings of a process that needs no definitions, such as `headwater lag`. */
-export function loadSettings(env: Environment = environment(), overrides: Readonly<Record<string, unknown>> = {}): PlatformConfig {
+export function loadSettings(
+  env: Environment = environment(),
+  overrides: Readonly<Record<string, unknown>> = {},
+): PlatformConfig {
   const folder = projectFolder(env);
   const isProject = configFileOf(folder) !== undefined;
   return loadPlatformConfig(env, overrides, isProject ? { configs: configsOf(folder) } : {});

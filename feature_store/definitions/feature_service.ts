@@ -62,7 +62,6 @@ export type ColumnsOf<Part> =
   Part extends OnDemandView<infer Name> ? Name : Part extends ViewColumns<infer Name> ? Name : never;
 
 /** The features one model uses, of one entity: read, joined and versioned together. */
-// biome-ignore lint/correctness/noUnusedVariables: it is read by ColumnOf
 export interface FeatureService<Name extends string = string> extends KeyedEntity {
   /** Only types know it: the names of the columns. */
   readonly [COLUMN_NAMES]?: Name;

@@ -78,7 +78,12 @@ const pemOf = (key: typeof privateKey, type: 'pkcs8' | 'spki'): string => String
 const signing = new AuditKeys({ path: 'key.pem', pem: pemOf(privateKey, 'pkcs8') });
 const verifying = new AuditKeys({ path: 'key.pub', pem: pemOf(publicKey, 'spki') });
 
-function anchorsIn(where: Place, name: string, keys: AuditKeys, of: Pick<OfflineDatabase, 'auditTrail'> = store): AuditAnchors {
+function anchorsIn(
+  where: Place,
+  name: string,
+  keys: AuditKeys,
+  of: Pick<OfflineDatabase, 'auditTrail'> = store,
+): AuditAnchors {
   const isFolder = where === 'a folder';
   const deps = { trail: of.auditTrail, fileSystems: isFolder ? createFileSystems() : () => s3, clock: systemClock };
   return new AuditAnchors(deps, { directory: isFolder ? join(folder, name) : `s3://${bucket}/${name}`, keys });

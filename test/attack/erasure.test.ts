@@ -6,7 +6,6 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import pg from 'pg';
 import { createOfflineDatabase } from '#cli/parts/offline_database';
-import { loadPlatformConfig } from '#cli/project/platform_config';
 import { startPlatform } from '#cli/roles/platform';
 import { fraudView } from '#examples/fraud/features/fraud';
 import { createOnlineStore } from '#feature_store/config';

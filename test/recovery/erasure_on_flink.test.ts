@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { createOfflineDatabase, type OfflineDatabase } from '#cli/parts/offline_database';
 import { kafkaConfigSchema } from '#connectors/kafka/config';
 import { KafkaBroker } from '#connectors/kafka/kafka_broker';
 import { redisConfigSchema } from '#connectors/redis/config';
 import { createOnlineStore } from '#feature_store/config';
 import { Erasures, encodeErasureRequest, fingerprintOf } from '#feature_store/erasure/erasures';
-import { createOfflineDatabase, type OfflineDatabase } from '#cli/parts/offline_database';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { type RunningServices, startAll } from '#kernel/lifecycle';
 import { eventTime, HOUR_MS, MINUTE_MS, systemClock } from '#kernel/time';
@@ -16,8 +16,8 @@ import { buildFeaturePipeline } from '#pipelines/jobs/feature_pipeline';
 import { FLINK_DEFAULTS } from '#pipelines/runner/portable/flink_options';
 import { runPortable } from '#pipelines/runner/portable/portable';
 import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
-import { serviceAddress } from '../integration/service_address.ts';
 import { fraudView } from '../../examples/fraud/features/fraud.ts';
+import { serviceAddress } from '../integration/service_address.ts';
 import { keyOf } from '../support/entity_keys.ts';
 
 // An erasure while the feature pipeline runs on Flink: state in Flink, stores, and the windows that pass afterwards.

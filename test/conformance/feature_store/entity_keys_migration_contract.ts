@@ -6,7 +6,6 @@ import { userActivityV1 } from '#examples/activity/features/user_activity';
 import { fraudView } from '#examples/fraud/features/fraud';
 import { sensorView } from '#examples/sensors/features/sensors';
 import type { SqlExecutor } from '#feature_store/database/sql_executor';
-import { SqlOfflineStore } from '#feature_store/offline/sql_store';
 import { assetPath } from '#kernel/project_root';
 import { eventTime } from '#kernel/time';
 import { keyOf } from '../../support/entity_keys.ts';

@@ -7,7 +7,6 @@ import { afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { S3Files, s3ConfigSchema } from '#connectors/files/s3_files';
 import { MemoryLog } from '#connectors/memory/memory_log';
-import { fraudView } from '#feature_store/views/fraud';
 import { DAY_MS, HOUR_MS, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
@@ -17,6 +16,7 @@ import { ArchiveReader } from '#pipelines/archive/archive_reader';
 import { BucketOwner } from '#pipelines/archive/bucket_owner';
 import { EventArchive } from '#pipelines/archive/event_archive';
 import { thisProcess } from '#storage/process_identity';
+import { fraudView } from '../../../examples/fraud/features/fraud.ts';
 import { serviceAddress } from '../service_address.ts';
 
 // The archive of raw events in a bucket: each event once, whatever happens to the process that writes, and whoever else writes.
@@ -161,7 +161,9 @@ test('a second writer is refused by name while the first one works, and may begi
 test('of many that begin at once, one owns the place', async () => {
   for (let round = 0; round < 5; round += 1) {
     const location = `s3://${bucket}/${randomUUID()}`;
-    const tries = await Promise.allSettled(Array.from({ length: 6 }, () => BucketOwner.acquire(files, location, OWNER)));
+    const tries = await Promise.allSettled(
+      Array.from({ length: 6 }, () => BucketOwner.acquire(files, location, OWNER)),
+    );
     const owners = tries.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
     expect(owners).toHaveLength(1);
     await owners[0]?.release();

@@ -12,7 +12,7 @@ const PRODUCT = [
 const FEW_FILES = 3;
 const LONGEST_LINES = 40;
 /** Examples of users' definitions, on their way out of the product. */
-const NOT_YET = new Set(['feature_store/views']);
+const NOT_YET = new Set<string>();
 
 test('each folder says what it is, what it imports and how to add one more', () => {
   const counts = new Map<string, number>();

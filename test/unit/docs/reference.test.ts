@@ -2,9 +2,15 @@ import { readFileSync } from 'node:fs';
 import { expect, test } from '@jest/globals';
 import { createProgram } from '#cli/commands/program';
 import { assetPath } from '#kernel/project_root';
-import { commandsReference, configurationReference, featureReference, REFERENCE_FOLDER, metricsReference } from '#scripts/reference';
-import { CATALOG } from '../../support/all_definitions.ts';
 import { declaredMetrics, metricsIn } from '#scripts/declared_metrics';
+import {
+  commandsReference,
+  configurationReference,
+  featureReference,
+  metricsReference,
+  REFERENCE_FOLDER,
+} from '#scripts/reference';
+import { CATALOG } from '../../support/all_definitions.ts';
 
 test.each([
   ['commands', () => commandsReference(createProgram())],

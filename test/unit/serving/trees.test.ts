@@ -1,5 +1,3 @@
-import { turns } from '../../support/turns.ts';
-import { fraudDetectorVersion } from '../../support/test_project.ts';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
@@ -7,7 +5,18 @@ import { readTreeEnsemble, type TreeEnsemble } from '#registry/onnx/tree_ensembl
 import { LoadedModel } from '#serving/models/loaded_model';
 import { TreeInference } from '#serving/models/trees/tree_inference';
 import { TreeShap } from '#serving/models/trees/tree_shap';
-import { COLUMNS, coverOf, goesTrue, isLeaf, type RandomTree, rows, trees, treesToOnnx } from '../../support/random_trees.ts';
+import {
+  COLUMNS,
+  coverOf,
+  goesTrue,
+  isLeaf,
+  type RandomTree,
+  rows,
+  trees,
+  treesToOnnx,
+} from '../../support/random_trees.ts';
+import { fraudDetectorVersion } from '../../support/test_project.ts';
+import { turns } from '../../support/turns.ts';
 
 const read = (onnx: Uint8Array): TreeEnsemble => {
   const ensemble = readTreeEnsemble(onnx);

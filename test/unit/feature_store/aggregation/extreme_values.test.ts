@@ -1,11 +1,25 @@
-import { emptyEntityState } from '#feature_store/aggregation/entity_state';
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { z } from 'zod';
+import { emptyEntityState } from '#feature_store/aggregation/entity_state';
 import { addValue, emptyMoments, mergeMoments, stddevOf, sumOf, varianceOf } from '#feature_store/aggregation/moments';
 import { StatisticsOf } from '#feature_store/aggregation/statistics';
 import { ViewComputation } from '#feature_store/aggregation/view_computation';
-import { approxDistinct, count, distinct, first, last, max, mean, min, percentile, stddev, sum, top, variance } from '#feature_store/definitions/aggregations';
+import {
+  approxDistinct,
+  count,
+  distinct,
+  first,
+  last,
+  max,
+  mean,
+  min,
+  percentile,
+  stddev,
+  sum,
+  top,
+  variance,
+} from '#feature_store/definitions/aggregations';
 import type { Feature } from '#feature_store/definitions/feature';
 import { expression, fromEvent, sincePrevious } from '#feature_store/definitions/feature';
 import { featureService } from '#feature_store/definitions/feature_service';

@@ -9,7 +9,6 @@ import { count } from '#feature_store/definitions/aggregations';
 import { fromEvent } from '#feature_store/definitions/feature';
 import { featureView } from '#feature_store/definitions/feature_view';
 import { notNull, satisfies } from '#feature_store/definitions/quality_rule';
-import { account, transactions } from '../../../../examples/fraud/features/transactions.ts';
 import { eventTime } from '#kernel/time';
 import { type Logger, silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
@@ -25,6 +24,7 @@ import { type ComputedRow, ComputeFeatures, DEAD } from '#pipelines/transforms/c
 import type { DecodedEvent } from '#pipelines/transforms/decode_events';
 import { type FailureCounts, withEvents } from '#pipelines/transforms/failure_limit';
 import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
+import { account, transactions } from '../../../../examples/fraud/features/transactions.ts';
 import { keyOf } from '../../../support/entity_keys.ts';
 
 type Usable = Extract<DecodedEvent, { ok: true }>;
@@ -56,7 +56,14 @@ async function run(events: readonly { readonly id: string; readonly fails?: stri
   const metrics = createFeatureMetrics(registry);
   const elements = events.map(
     ({ id, fails }, index): Usable => ({
-      ...{ ok: true, source: 'transactions', userId: undefined, eventId: id, event: { account_id: 'a', fails }, watermark: eventTime(0) },
+      ...{
+        ok: true,
+        source: 'transactions',
+        userId: undefined,
+        eventId: id,
+        event: { account_id: 'a', fails },
+        watermark: eventTime(0),
+      },
       ...{
         eventTimeMs: START + index,
         receivedAtMs: undefined,
@@ -159,7 +166,13 @@ function usableOf(bundles: Bundles): readonly (readonly Usable[])[] {
       const payload = `e${next}`;
       next += 1;
       return {
-        ...{ ok: true, source: 'transactions', userId: undefined, eventId: payload, event: { account_id: `${account}`, fails } },
+        ...{
+          ok: true,
+          source: 'transactions',
+          userId: undefined,
+          eventId: payload,
+          event: { account_id: `${account}`, fails },
+        },
         ...{ watermark: eventTime(0), eventTimeMs: START + next, receivedAtMs: undefined, knownAtMs: START },
         ...{ arrivedAtMs: 0, payload, attempt: 1 },
       };
