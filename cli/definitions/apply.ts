@@ -10,13 +10,13 @@ import { type BackfillResult, describeHandOver, runBackfill } from '../history/b
 import { RunningPlatform } from '../parts/control_client.ts';
 import type { OfflineDatabase } from '../parts/offline_database.ts';
 import { withOffline } from '../parts/with_offline.ts';
+import { recordsOf } from '../project/definition_records.ts';
 import { loadProject, type Project } from '../project/project.ts';
 import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { print } from '../terminal/print.ts';
 import { createProgress, type Progress } from '../terminal/progress.ts';
 import { shutdownRequested } from '../terminal/shutdown.ts';
 import { ApplyFailedError, ApplyRunsError, ApplyTakenOverError } from './definition_errors.ts';
-import { recordsOf } from './definition_records.ts';
 import { describePlan, describeTarget } from './plan.ts';
 import { hasWork, makePlan, type Plan, type PlannedBackfill, type PlanOptions } from './plan_contents.ts';
 

@@ -4,8 +4,8 @@ import type { ServiceData } from '#feature_store/definitions/feature_service';
 import type { ModelSignature } from '#registry/model_package';
 import type { ModelVersion } from '#registry/model_registry';
 import { openRegistry } from '../parts/open_registry.ts';
+import { initialModels } from '../project/initial_models.ts';
 import type { Project } from '../project/project.ts';
-import { initialModels } from '../roles/initial_models.ts';
 
 /** A version that serves, or may come to serve: in Production or Staging, or with an alias. */
 export interface ModelInUse {

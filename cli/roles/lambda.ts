@@ -7,12 +7,12 @@ import type { AccessConfig } from '#connectors/http/config';
 import { hasCallers } from '#connectors/http/key_ring';
 import { InvalidJsonError, parseExactJsonBytes } from '#kernel/exact_json';
 import { createLogger, type Logger } from '#monitoring/log';
+import { ensureInitialModels } from '../project/initial_models.ts';
 import { loadProject } from '../project/project.ts';
 import { type LAMBDA_FUNCTIONS, PORTS } from '../terminal/choices.ts';
 import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { print } from '../terminal/print.ts';
 import { shutDown } from '../terminal/shutdown.ts';
-import { ensureInitialModels } from './initial_models.ts';
 import { type Platform, startPlatform } from './platform.ts';
 
 // The listeners as AWS Lambda functions behind API Gateway, a function URL or a load balancer: `dist/cli/roles/lambda.predict` and so on as the handler.

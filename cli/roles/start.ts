@@ -1,10 +1,10 @@
 import type { RunningServices } from '#kernel/lifecycle';
 import { createLogger } from '#monitoring/log';
+import { ensureInitialModels } from '../project/initial_models.ts';
 import { checkDoors } from '../project/production.ts';
 import type { Project } from '../project/project.ts';
 import type { Role } from '../terminal/choices.ts';
 import { shutDown, shutdownRequested } from '../terminal/shutdown.ts';
-import { ensureInitialModels } from './initial_models.ts';
 import { startPlatform } from './platform.ts';
 import { isServingWorker, reportReady, runServingWorkers, stopRequested } from './serving_workers.ts';
 

@@ -1,4 +1,5 @@
-import { chdir, cwd, env } from 'node:process';
+import { chdir, cwd } from 'node:process';
+import { setEnvironment } from '#configs/environment';
 import { messageOf } from '#kernel/errors';
 import { UsageError } from './usage_error.ts';
 
@@ -22,5 +23,5 @@ export function enterProject(folder: string | undefined): void {
     const { code = '' } = error as NodeJS.ErrnoException;
     throw new UsageError(`--project "${folder}": ${PROBLEMS[code] ?? messageOf(error)}`);
   }
-  env.HEADWATER_PROJECT = cwd();
+  setEnvironment('HEADWATER_PROJECT', cwd());
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import awsLambdaFastify from '@fastify/aws-lambda';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { RouteOptions } from 'fastify';
-import { ensureInitialModels } from '#cli/roles/initial_models';
+import { ensureInitialModels } from '#cli/project/initial_models';
 import { type Platform, startPlatform } from '#cli/roles/platform';
 import { ROLES, type Role } from '#cli/terminal/choices';
 import { gatewayConfigSchema } from '#connectors/gateway/config';

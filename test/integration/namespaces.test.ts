@@ -6,7 +6,7 @@ import { afterAll, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { Kafka, logLevel } from 'kafkajs';
 import pg from 'pg';
-import { ensureInitialModels } from '#cli/roles/initial_models';
+import { ensureInitialModels } from '#cli/project/initial_models';
 import { startPlatform } from '#cli/roles/platform';
 import { ROLES } from '#cli/terminal/choices';
 import { silentLogger } from '#monitoring/log';

@@ -13,9 +13,10 @@ import * as market from '../../examples/market/features/market.ts';
 import * as priceForecast from '../../examples/market/features/price_forecast.ts';
 import * as sensors from '../../examples/sensors/features/sensors.ts';
 
+// In the order in which they are found in folders and files.
 const MODULES = [
-  ...[fraud, transactionRisk, paymentAuthorisation, userActivity, recommendation, customerValue, activityServices],
-  ...[market, priceForecast, sensors, credit, claims],
+  ...[customerValue, recommendation, activityServices, userActivity],
+  ...[claims, credit, fraud, paymentAuthorisation, transactionRisk, market, priceForecast, sensors],
 ];
 
 /** The definitions of all examples: what headwater.config.ts of this repository runs. */

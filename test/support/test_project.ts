@@ -1,5 +1,5 @@
+import { initialModels } from '#cli/project/initial_models';
 import { type Project, withDefinitions } from '#cli/project/project';
-import { initialModels } from '#cli/roles/initial_models';
 import { projectRoot } from '#kernel/project_root';
 import type { NewModelVersion } from '#registry/model_registry';
 import { CATALOG, MODELS } from './all_definitions.ts';

@@ -1,7 +1,6 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { DeadLetter } from '#connectors/dead_letters';
@@ -152,10 +151,9 @@ class Bundled implements SplittableDoFn<number, Usable, OffsetRange, number> {
     return new OffsetRangeTracker(range);
   }
   async process(total: number, { from }: OffsetRange, tracker: OffsetRangeTracker, context: SplittableContext<Usable>) {
-    await sleep(20);
     for (const event of this.#bundles[from] ?? []) context.output(event, eventTime(event.eventTimeMs));
     tracker.tryClaim(from);
-    return from + 1 >= total ? STOP : resumeAfter(0);
+    return from + 1 >= total ? STOP : resumeAfter(20);
   }
 }
 

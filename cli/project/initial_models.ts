@@ -1,8 +1,8 @@
 import { readModelFolder } from '#registry/model_folder';
 import type { ModelRegistry, NewModelVersion } from '#registry/model_registry';
-import type { ModelDefinition } from '../project/define_model.ts';
-import type { Project } from '../project/project.ts';
 import type { Role } from '../terminal/choices.ts';
+import type { ModelDefinition } from './define_model.ts';
+import type { Project } from './project.ts';
 
 /** A version that a project brings along. */
 export interface InitialModel {
