@@ -325,6 +325,8 @@ export const KEY_GROUPS = 128;
  * (as Apache Flink's key groups). FNV-1a over the encoding, 32 bits, then the finaliser of MurmurHash3.
  */
 export function keyGroupOf(key: unknown, groups = KEY_GROUPS): number {
+  const ofText = typeof key === 'string' ? hashOfText(key) : undefined;
+  if (ofText !== undefined) return (avalanche(ofText) >>> 0) % groups;
   const bytes = key === undefined ? UNDEFINED : encodeKey(key as KeyValue);
   let hash = 0x811c9dc5;
   for (let index = 0; index < bytes.length; index += 1) hash = Math.imul(hash ^ (bytes[index] as number), 0x01000193);
@@ -332,6 +334,17 @@ export function keyGroupOf(key: unknown, groups = KEY_GROUPS): number {
 }
 
 const UNDEFINED = new Uint8Array(0);
+
+/** FNV-1a over the encoding of a string, without making it; undefined where it is more than ASCII. */
+function hashOfText(key: string): number | undefined {
+  let hash = Math.imul(0x811c9dc5 ^ STRING, 0x01000193);
+  for (let index = 0; index < key.length; index += 1) {
+    const code = key.charCodeAt(index);
+    if (code === 0 || code > 0x7f) return undefined;
+    hash = Math.imul(hash ^ code, 0x01000193);
+  }
+  return Math.imul(hash ^ END, 0x01000193);
+}
 
 /** Returns which of `workers` owns a key group: contiguous ranges, as even as they come. */
 export const ownerOfKeyGroup = (group: number, workers: number, groups = KEY_GROUPS): number =>

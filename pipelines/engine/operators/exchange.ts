@@ -1,7 +1,6 @@
-import { stableHash32 } from '#kernel/hash';
-import { keyIdOf } from '#kernel/key_codec';
 import type { EventTime } from '#kernel/time';
 import type { PaneInfo } from '../dofn.ts';
+import { workerOf } from '../key_share.ts';
 import type { Window } from '../windowing/window.ts';
 import { type Edge, Operator, type Receiver } from './operator.ts';
 import { unencodable } from './strict_edge.ts';
@@ -24,9 +23,6 @@ export interface ElementCodec {
   /** Passes each element of `bytes` on. */
   read(bytes: Uint8Array, receiver: Receiver): void;
 }
-
-/** Returns the shard of a key, 0 to `shards` - 1: the same in every process. */
-export const shardOf = (key: unknown, shards: number): number => stableHash32(String(keyIdOf(key))) % shards;
 
 export interface ExchangeOutOptions {
   readonly name: string;
@@ -65,7 +61,7 @@ export class ExchangeOut extends Operator {
   }
 
   #writerOf(value: unknown): number {
-    if (this.#mode === 'byKey') return shardOf((value as { readonly key: unknown }).key, this.#shards);
+    if (this.#mode === 'byKey') return workerOf((value as { readonly key: unknown }).key, this.#shards);
     if (this.#mode === 'everywhere') return 0;
     this.#next = (this.#next + 1) % this.#shards;
     return this.#next;

@@ -1,6 +1,8 @@
 import type { EventTime } from '#kernel/time';
 import type { RestorePolicy } from '#pipelines/engine/executor';
 import type { SavedMetric } from '#pipelines/engine/metrics';
+import type { StateChange } from '#pipelines/engine/state_schema';
+import type { SnapshotReference } from '../snapshot_parts.ts';
 
 /** What one exchange brings a shard in one bundle. */
 export interface Delivery {
@@ -35,14 +37,24 @@ export interface StageEvents {
 }
 
 export type ToShard =
-  | { readonly kind: 'open'; readonly graph: string; readonly snapshot: number | undefined; readonly timed: boolean }
+  | {
+      readonly kind: 'open';
+      readonly graph: string;
+      readonly snapshot: SnapshotReference | undefined;
+      readonly timed: boolean;
+    }
   | { readonly kind: 'bundle'; readonly stage: number; readonly now: number; readonly deliveries: readonly Delivery[] }
   | { readonly kind: 'snapshot'; readonly sequence: number }
   | { readonly kind: 'commit' }
   | { readonly kind: 'close' };
 
 export type FromShard =
-  | { readonly kind: 'opened'; readonly reports: readonly StageReport[] }
+  | {
+      readonly kind: 'opened';
+      readonly reports: readonly StageReport[];
+      /** What the restore did not take over as it was. */
+      readonly changes: readonly StateChange[];
+    }
   | {
       readonly kind: 'bundle';
       readonly departures: readonly Departure[];

@@ -2,6 +2,7 @@ import { type EventTime, MAX_EVENT_TIME, MIN_EVENT_TIME } from '#kernel/time';
 import type { Executor, TransformSnapshot } from '#pipelines/engine/executor';
 import { type Metric, mergeMetrics, type SavedMetric, saveMetric } from '#pipelines/engine/metrics';
 import type { Stages } from '#pipelines/engine/stages';
+import type { StateChange } from '#pipelines/engine/state_schema';
 import type { Execution } from '../execution.ts';
 import type { LoadedSnapshot } from '../snapshot_store.ts';
 import type { StageReport } from './messages.ts';
@@ -16,6 +17,7 @@ export interface ShardedOptions {
   readonly transforms: ReadonlySet<string>;
   readonly graph: string;
   readonly onDroppedLate: (transform: string) => void;
+  readonly onStateChange: (change: StateChange) => void;
   readonly onStage?: (transform: string, seconds: number) => void;
 }
 
@@ -75,15 +77,27 @@ export class ShardedExecution implements Execution {
     return this.#local.isFinished && this.#allReports().every(({ isFinished }) => isFinished);
   }
 
-  async open(snapshot?: LoadedSnapshot): Promise<void> {
-    const { graph, onStage } = this.#options;
-    if (snapshot !== undefined) this.#local.restore(snapshot.transforms);
-    const opened = this.#shards.map((shard) =>
-      shard.ask('opened', { kind: 'open', graph, snapshot: snapshot?.sequence, timed: onStage !== undefined }),
-    );
-    for (const [index, { reports }] of (await Promise.all(opened)).entries()) {
-      for (const report of reports) this.#take(index, report);
+  async restore(snapshot?: LoadedSnapshot): Promise<void> {
+    const { graph, onStage, stages, onStateChange } = this.#options;
+    if (snapshot !== undefined) {
+      const elsewhere = new Set(stages.plans.flatMap(({ transforms }) => transforms.map(({ name }) => name)));
+      this.#local.restore(snapshot.transforms, { elsewhere });
     }
+    const reference = snapshot && {
+      ...{ sequence: snapshot.sequence, shards: snapshot.shards, keyGroups: snapshot.keyGroups },
+    };
+    const opened = this.#shards.map((shard) =>
+      shard.ask('opened', { kind: 'open', graph, snapshot: reference, timed: onStage !== undefined }),
+    );
+    const changes = new Map<string, StateChange>();
+    for (const [index, { reports, changes: ofShard }] of (await Promise.all(opened)).entries()) {
+      for (const report of reports) this.#take(index, report);
+      for (const change of ofShard) changes.set(JSON.stringify(change), change);
+    }
+    for (const change of changes.values()) onStateChange(change);
+  }
+
+  async setup(): Promise<void> {
     await this.#local.setup();
   }
 
