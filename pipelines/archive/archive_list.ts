@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { checkedJson, parseCheckedJson } from '#storage/checked_json';
 import type { ArchivePlace } from './archive_place.ts';
-import { ArchiveListMissingError } from './errors.ts';
+import { ArchiveListMissingError, ArchiveOfOtherTopicError } from './errors.ts';
 
 export const LIST_NAME = '_archive.json';
 
@@ -67,7 +67,7 @@ export const writeList = (place: ArchivePlace, list: ArchiveList): Promise<void>
 /**
  * Opens an archive for its writer: makes the list where there is none, and removes files that no list names, which a crash has left.
  *
- * @throws {@link ArchiveListMissingError} where files lie without a list
+ * @throws {@link ArchiveListMissingError} where files lie without a list, {@link ArchiveOfOtherTopicError} where its positions are of another topic
  */
 export async function openList(place: ArchivePlace, topic: string): Promise<ArchiveList> {
   const names = await place.names();
@@ -78,6 +78,7 @@ export async function openList(place: ArchivePlace, topic: string): Promise<Arch
     await writeList(place, made);
     return made;
   }
+  if (list.topic !== topic) throw new ArchiveOfOtherTopicError(place.location, list.topic, topic);
   const listed = new Set(list.files.map(({ name }) => name));
   for (const name of names) if (!listed.has(name)) await place.remove(name);
   return list;

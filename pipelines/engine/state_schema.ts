@@ -112,7 +112,7 @@ function doFnSchema(doFn: DoFn<never, unknown>): OperatorSchema {
   return { operator: 'parDo', parts, source: functionIdentityOf(doFn.process as never).hash };
 }
 
-/** How long a trigger waits is no part of what it has kept: the pane under way keeps its time, the next one has the new delay. */
+/** How long a trigger waits is no part of what it has kept: the pane under way is due by the new delay at the latest. */
 const withoutDelays = (operator: string): string => operator.replaceAll(/"delayMs":[\d.e+]+,?/g, '');
 
 /** Compares what was saved with what is there now. `transform` is for messages. */

@@ -249,6 +249,7 @@ class EmbeddedJob implements PipelineHandle {
       transforms: new Set(plan.transforms.map(({ name }) => name)),
       graph: graphOf(plan),
       onDroppedLate,
+      now: () => this.#clock.now(),
       onStateChange: (change) => this.#reportStateChange(change),
       ...this.#stageTimes(),
     });

@@ -466,6 +466,10 @@ export class GroupByKeyOperator extends Operator implements TriggerScope {
       const keyId = keyIdOf(group.key);
       open.groups.set(keyId, group);
       if (!Number.isNaN(group.hold)) this.#holds.add(group.hold);
+      if (this.#trigger !== undefined && group.trigger !== undefined) {
+        this.#look(keyId, open);
+        this.#trigger.resume(group.trigger, this);
+      }
       if (this.#windowing.windowFn.merge !== undefined) {
         this.#windowsOfKey.set(keyId, [...(this.#windowsOfKey.get(keyId) ?? []), open.window]);
       }

@@ -42,6 +42,8 @@ export type ToShard =
       readonly graph: string;
       readonly snapshot: SnapshotReference | undefined;
       readonly timed: boolean;
+      /** Processing time, ms. */
+      readonly now: number;
     }
   | { readonly kind: 'bundle'; readonly stage: number; readonly now: number; readonly deliveries: readonly Delivery[] }
   | { readonly kind: 'snapshot'; readonly sequence: number }

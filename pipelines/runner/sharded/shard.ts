@@ -83,7 +83,7 @@ export class Shard {
   async #handle(message: ToShard): Promise<void> {
     switch (message.kind) {
       case 'open':
-        return this.#open(message.graph, message.snapshot, message.timed);
+        return this.#open(message);
       case 'bundle':
         return this.#bundle(message.stage, message.now, message.deliveries);
       case 'snapshot':
@@ -104,7 +104,8 @@ export class Shard {
     }
   }
 
-  async #open(graph: string, snapshot: SnapshotReference | undefined, timed: boolean): Promise<void> {
+  async #open({ graph, snapshot, timed, now }: Extract<ToShard, { kind: 'open' }>): Promise<void> {
+    this.#now = now;
     if (graph !== graphOf(this.#options.plan)) {
       throw new InvalidPipelineError(
         `worker thread ${this.#options.shard} has built another graph than the job: a pipeline must come out the same each time it is built with the same options`,

@@ -17,6 +17,7 @@ export interface ShardedOptions {
   readonly transforms: ReadonlySet<string>;
   readonly graph: string;
   readonly onDroppedLate: (transform: string) => void;
+  readonly now: () => number;
   readonly onStateChange: (change: StateChange) => void;
   readonly onStage?: (transform: string, seconds: number) => void;
 }
@@ -78,7 +79,7 @@ export class ShardedExecution implements Execution {
   }
 
   async restore(snapshot?: LoadedSnapshot): Promise<void> {
-    const { graph, onStage, stages, onStateChange } = this.#options;
+    const { graph, onStage, stages, onStateChange, now } = this.#options;
     if (snapshot !== undefined) {
       const elsewhere = new Set(stages.plans.flatMap(({ transforms }) => transforms.map(({ name }) => name)));
       this.#local.restore(snapshot.transforms, { elsewhere });
@@ -87,7 +88,7 @@ export class ShardedExecution implements Execution {
       ...{ sequence: snapshot.sequence, shards: snapshot.shards, keyGroups: snapshot.keyGroups },
     };
     const opened = this.#shards.map((shard) =>
-      shard.ask('opened', { kind: 'open', graph, snapshot: reference, timed: onStage !== undefined }),
+      shard.ask('opened', { kind: 'open', graph, snapshot: reference, timed: onStage !== undefined, now: now() }),
     );
     const changes = new Map<string, StateChange>();
     for (const [index, { reports, changes: ofShard }] of (await Promise.all(opened)).entries()) {

@@ -142,7 +142,7 @@ class Run {
     return { ...event, sent: { body, arrivedAtMs } };
   }
 
-  /** Compares the newest row of each entity with what all events give, as of its time and as of now. */
+  /** Compares the rows of each entity from its newest event on with what all events give as of their times. */
   difference(): string | undefined {
     return (
       this.#differenceOf(this.#steady, this.#steadyView, chosen(STEADY), () => true) ??
@@ -157,20 +157,33 @@ class Run {
     isComparable: (row: WrittenRow) => boolean,
   ): string | undefined {
     for (const account of oracle.accounts) {
-      const row = this.stream.online.get(rowKey(view.view, entityKeyFromId(view, account)));
+      const key = rowKey(view.view, entityKeyFromId(view, account));
+      const row = this.stream.online.get(key);
       const newest = oracle.newestAt(account) as number;
       if (row === undefined) return `${viewId(view)} has no row of ${account}`;
       if (row.eventTime < newest)
         return `the row of ${account} is of ${iso(row.eventTime)}, its newest event of ${iso(newest)}`;
-      if (row.isLost || !isComparable(row)) continue;
-      for (const candidate of candidates) {
-        const problem = differs(row.values[candidate.name], oracle.expected(account, candidate, row.eventTime));
-        if (problem !== undefined)
-          return `${candidate.id} of ${account} in ${view.view} as of ${iso(row.eventTime)}: ${problem}`;
+      for (const one of this.stream.offline.get(key)?.values() ?? []) {
+        if (one.eventTime < newest || !isComparable(one)) continue;
+        const problem = rowDiffers(one, account, oracle, candidates);
+        if (problem !== undefined) return `${problem} in ${view.view}, ${one === row ? 'online' : 'in history'}`;
       }
     }
     return undefined;
   }
+}
+
+function rowDiffers(
+  { values, eventTime }: WrittenRow,
+  account: string,
+  oracle: Oracle,
+  candidates: readonly Candidate[],
+): string | undefined {
+  for (const candidate of candidates) {
+    const problem = differs(values[candidate.name], oracle.expected(account, candidate, eventTime));
+    if (problem !== undefined) return `${candidate.id} of ${account} as of ${iso(eventTime)}: ${problem}`;
+  }
+  return undefined;
 }
 
 const iso = (ms: number): string => new Date(ms).toISOString();
