@@ -35,8 +35,8 @@ export interface EntityState {
   /** Time of the newest row. */
   asOfMs: number;
   /**
-   * Times after the newest event at which stores hold a row, or may, besides those at which values change: that of a session which has gone on since. Rows of them are emitted
-   * again with what has come; those after {@link asOfMs} when their time comes.
+   * Times after the newest event of which rows were emitted before that event was known, besides those at which values change: ends of sessions that have gone on since. Each is emitted
+   * again with every event of before it.
    */
   emitted?: number[] | undefined;
   /** Ends of sessions up to {@link asOfMs} of which no row was emitted yet: see {@link ViewComputation.decay}. */
@@ -363,11 +363,24 @@ export class ViewComputation {
     return ends.filter((at) => at !== undefined).filter((at) => at <= untilMs);
   }
 
-  /** Notes ends of sessions of which stores may hold rows, where the sessions have gone on since: those rows are emitted again, at their times. */
-  noteEmitted(state: EntityState, ends: readonly number[]): void {
-    const newest = state.latest?.eventTimeMs ?? Number.NEGATIVE_INFINITY;
-    const moved = ends.filter((at) => at > newest && !this.endsSession(state, at));
-    if (moved.length > 0) state.emitted = [...new Set([...(state.emitted ?? []), ...moved])];
+  /** Emits rows of ends of sessions again of which stores may hold some, where the sessions have gone on since; and notes their times for events to come. */
+  correctEnds(
+    state: EntityState,
+    ends: readonly number[],
+    emit: (asOfMs: number, values: Readonly<Values>) => void,
+    fail?: (asOfMs: number, error: FeatureComputationError) => void,
+  ): void {
+    const latest = state.latest as NonNullable<EntityState['latest']>;
+    const moved = ends.filter((at) => at > latest.eventTimeMs && !this.endsSession(state, at));
+    if (moved.length === 0) return;
+    for (const at of moved) {
+      try {
+        emit(at, this.#valuesAt(state, latest, at, false, undefined));
+      } catch (error) {
+        fail?.(at, this.#failure(error));
+      }
+    }
+    state.emitted = [...new Set([...(state.emitted ?? []), ...moved])];
   }
 
   /**
@@ -375,10 +388,11 @@ export class ViewComputation {
    * were known. Undefined when there are none, as for events in order.
    */
   earlyRows(state: EntityState, eventTimeMs: number): EarlyRows | undefined {
-    const { latest, asOfMs } = state;
-    if (latest === undefined || eventTimeMs >= asOfMs) return undefined;
+    const { latest, asOfMs, emitted = [] } = state;
+    if (latest === undefined) return undefined;
     const fromMs = Math.max(eventTimeMs, latest.eventTimeMs);
-    const times = (state.emitted ?? []).filter((at) => at > fromMs && at <= asOfMs);
+    const times = emitted.filter((at) => at > fromMs);
+    if (eventTimeMs >= asOfMs) return times.length > 0 ? { fromMs, untilMs: asOfMs, times } : undefined;
     if (eventTimeMs < latest.eventTimeMs) times.push(latest.eventTimeMs);
     const changes = this.#changesBetween(state, fromMs, asOfMs).filter((at) => !(state.owed ?? []).includes(at));
     return { fromMs, untilMs: asOfMs, times: [...times, ...changes] };
@@ -415,10 +429,10 @@ export class ViewComputation {
       }
       if (values !== undefined) emit(at, values);
     }
+    if (times.some((at) => at > untilMs)) this.#running.delete(state);
     state.asOfMs = Math.max(untilMs, latest.eventTimeMs);
     const others = times.filter((at) => at > latest.eventTimeMs && !changes.includes(at));
-    const later = (state.emitted ?? []).filter((at) => at > untilMs);
-    if (state.emitted !== undefined || others.length > 0) state.emitted = nonEmpty([...others, ...later]);
+    if (state.emitted !== undefined || others.length > 0) state.emitted = nonEmpty(others);
   }
 
   /** Times after `fromMs` up to `untilMs` at which values change, should nothing more happen. */
@@ -433,16 +447,9 @@ export class ViewComputation {
     return changes;
   }
 
-  /** When the next row is due, should nothing more happen: values change, or one was emitted that is not right any more. Undefined when there is none. */
-  nextChange({
-    tiles: { tiles },
-    sessions,
-    asOfMs,
-    emitted = [],
-    owed = [],
-  }: Omit<EntityState, 'latest'>): number | undefined {
+  /** When values change next, should nothing more happen; undefined when they stay as they are. */
+  nextChange({ tiles: { tiles }, sessions, asOfMs, owed = [] }: Omit<EntityState, 'latest'>): number | undefined {
     let next = Number.POSITIVE_INFINITY;
-    for (const at of emitted) if (at > asOfMs && at < next) next = at;
     for (const at of owed) if (at < next) next = at;
     for (const { windowMs } of this.#groups) {
       let low = 0;

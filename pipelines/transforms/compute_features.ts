@@ -337,14 +337,13 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
       this.#fail(error, value, key, context);
       return;
     }
-    if (ends.length > 0) this.#computation.noteEmitted(state, ends);
     if (isNewest) this.#noteChange(state, context);
     this.#remember(remembered.seen, identity, content, eventTimeMs, context.inputWatermark);
     this.#failures.add(false);
     this.#metrics.computationSeconds.observe((performance.now() - startedMs) / 1_000);
     this.#metrics.events.inc({ view: this.#id, outcome: 'computed' });
     this.#output(key, eventTimeMs, values, violations, value, context, span);
-    if (early !== undefined) this.#correct(key, state, early, context);
+    if (early !== undefined || ends.length > 0) this.#correct(key, state, early, ends, context);
     cell.write(remembered);
     this.#setTimers(state, context);
   }
@@ -517,9 +516,16 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
   }
 
   /** Emits rows again that were emitted without an event of before their time. */
-  #correct(key: EntityKey, state: EntityState, early: EarlyRows, context: ProcessContext<ComputedRow>): void {
+  #correct(
+    key: EntityKey,
+    state: EntityState,
+    early: EarlyRows | undefined,
+    ends: readonly number[],
+    context: ProcessContext<ComputedRow>,
+  ): void {
     const { emit, fail } = this.#rowsWithoutEvent(key, state, this.#metrics.corrected, context);
-    this.#computation.correct(state, early, emit, fail, this.#isDurable(state));
+    if (early !== undefined) this.#computation.correct(state, early, emit, fail, this.#isDurable(state));
+    this.#computation.correctEnds(state, ends, emit, fail);
   }
 
   #rowsWithoutEvent(
@@ -585,7 +591,12 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
     const state = remembered.entity;
     const dueMs = isQuiet ? nowMs - QUIET_MS : isRelease ? Math.min(context.inputWatermark, nowMs) : context.firedAt;
     this.#decay(context.key, state, dueMs + 1, context);
-    if (isQuiet || isRelease || this.#computation.nextChange(state) !== undefined || this.#forgetAt(state) > context.firedAt) {
+    if (
+      isQuiet ||
+      isRelease ||
+      this.#computation.nextChange(state) !== undefined ||
+      this.#forgetAt(state) > context.firedAt
+    ) {
       cell.write(remembered);
       this.#setTimers(state, context);
       return;

@@ -19,13 +19,15 @@ const STEADY = [
   'pause',
 ];
 
+const SETTLES_MS = 5_000;
+
 /** Runs a sequence. @returns the first difference from the oracle; undefined when there is none */
 export async function checkSequence({ features, steps }: Sequence): Promise<string | undefined> {
   const run = await Run.start(features);
   try {
     for (const [at, step] of steps.entries()) {
       await run.take(step);
-      const problem = run.difference();
+      const problem = run.difference() && (await run.settledDifference());
       if (problem !== undefined) return `after step ${at + 1} (${step.kind}): ${problem}`;
     }
     return undefined;
@@ -43,6 +45,8 @@ class Run {
   #events: (LoggedEvent & { readonly sent: SentEvent })[] = [];
   /** Rows of the changing view that were written before are of other definitions, or other state. */
   #epoch = 0;
+  /** Until then a job that was killed may not have emitted all again. */
+  #settledMs = Number.NEGATIVE_INFINITY;
 
   private constructor(stream: Stream, candidates: readonly Candidate[], steadyView: FeatureView) {
     this.stream = stream;
@@ -83,6 +87,7 @@ class Run {
           this.#nextEpoch();
         }
         this.#changing.restore(this.#candidates, this.stream.nowMs);
+        if (step.kind === 'kill') this.#settledMs = this.stream.nowMs + SETTLES_MS;
         return this.stream.restart([this.#steadyView, this.#view], step.kind === 'kill');
       }
     }
@@ -140,6 +145,12 @@ class Run {
       ...{ source: 'gateway', schema_version: 1 },
     });
     return { ...event, sent: { body, arrivedAtMs } };
+  }
+
+  /** The same a few seconds after a job was killed: what it may have emitted without events is emitted again by then. */
+  async settledDifference(): Promise<string | undefined> {
+    if (this.stream.nowMs <= this.#settledMs) await this.stream.passTime(SETTLES_MS);
+    return this.difference();
   }
 
   /** Compares the rows of each entity from its newest event on with what all events give as of their times. */
