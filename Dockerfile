@@ -31,6 +31,6 @@ COPY --from=build --chown=1000:1000 /app/.empty /keys
 USER 1000
 VOLUME /data
 EXPOSE 8000 8080 8082 8083 8084
-HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["node", "dist/cli/health_check.js"]
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["node", "dist/cli/roles/health_check.js"]
 ENTRYPOINT ["node", "dist/cli/headwater.js"]
 CMD ["start"]

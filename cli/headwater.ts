@@ -5,7 +5,7 @@ import { TRAINING_FORMATS } from '#feature_store/retrieval/training_format';
 import { PlatformError } from '#kernel/errors';
 import { hideSecrets } from '#kernel/secrets';
 import { LOG_LEVELS } from '#monitoring/log';
-import { LAMBDA_FUNCTIONS, ROLES, type Role, RUNNERS, TARGETS } from './choices.ts';
+import { LAMBDA_FUNCTIONS, ROLES, type Role, RUNNERS, TARGETS } from './terminal/choices.ts';
 
 /** A command's module is loaded when it runs: all of them together take seconds. */
 const lazily =
@@ -16,36 +16,36 @@ const lazily =
   };
 
 const modules = {
-  checks: () => import('./check.ts'),
-  checksAgainst: () => import('./check_against.ts'),
-  applying: () => import('./apply.ts'),
-  audit: () => import('./audit.ts'),
-  batch: () => import('./batch_predict.ts'),
-  bundles: () => import('./edge_bundle.ts'),
-  config: () => import('./show_config.ts'),
-  datasets: () => import('./datasets.ts'),
+  checks: () => import('./operations/check.ts'),
+  checksAgainst: () => import('./definitions/check_against.ts'),
+  applying: () => import('./definitions/apply.ts'),
+  audit: () => import('./operations/audit.ts'),
+  batch: () => import('./models/batch_predict.ts'),
+  bundles: () => import('./models/edge_bundle.ts'),
+  config: () => import('./operations/show_config.ts'),
+  datasets: () => import('./history/datasets.ts'),
   demo: () => import('./demo/demo.ts'),
-  dlq: () => import('./dlq.ts'),
-  statistics: () => import('./feature_statistics.ts'),
-  definitions: () => import('./features.ts'),
-  erasing: () => import('./erase.ts'),
-  exportUser: () => import('./export_user.ts'),
-  experiments: () => import('./experiment_results.ts'),
-  history: () => import('./history.ts'),
-  keys: () => import('./keys.ts'),
-  lag: () => import('./lag.ts'),
-  lambda: () => import('./lambda.ts'),
-  logFiles: () => import('./log_files.ts'),
-  modelFiles: () => import('./model_files.ts'),
-  models: () => import('./models.ts'),
-  monitoring: () => import('./monitor_report.ts'),
-  optimization: () => import('./optimize_model.ts'),
-  predictions: () => import('./predictions.ts'),
-  pipelines: () => import('./run_pipeline.ts'),
-  planning: () => import('./plan.ts'),
-  testData: () => import('./send_test_data.ts'),
-  training: () => import('./train.ts'),
-  trainingSets: () => import('./training_set.ts'),
+  dlq: () => import('./operations/dlq.ts'),
+  statistics: () => import('./history/feature_statistics.ts'),
+  definitions: () => import('./definitions/features.ts'),
+  erasing: () => import('./entities/erase.ts'),
+  exportUser: () => import('./entities/export_user.ts'),
+  experiments: () => import('./models/experiment_results.ts'),
+  history: () => import('./history/history.ts'),
+  keys: () => import('./operations/keys.ts'),
+  lag: () => import('./operations/lag.ts'),
+  lambda: () => import('./roles/lambda.ts'),
+  logFiles: () => import('./operations/log_files.ts'),
+  modelFiles: () => import('./models/model_files.ts'),
+  models: () => import('./models/models.ts'),
+  monitoring: () => import('./models/monitor_report.ts'),
+  optimization: () => import('./models/optimize_model.ts'),
+  predictions: () => import('./models/predictions.ts'),
+  pipelines: () => import('./jobs/run_pipeline.ts'),
+  planning: () => import('./definitions/plan.ts'),
+  testData: () => import('./operations/send_test_data.ts'),
+  training: () => import('./models/train.ts'),
+  trainingSets: () => import('./history/training_set.ts'),
 };
 
 const program = new Command('headwater').description(
@@ -70,8 +70,8 @@ program
   )
   .action(async ({ role: roles = ROLES }: { role?: readonly Role[] }) => {
     const [{ start }, { loadPlatformConfig }] = await Promise.all([
-      import('./start.ts'),
-      import('./platform_config.ts'),
+      import('./roles/start.ts'),
+      import('./project/platform_config.ts'),
     ]);
     await start(loadPlatformConfig(process.env), roles);
   });

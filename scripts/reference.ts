@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ENVIRONMENT_VARIABLES, platformConfigSchema } from '#cli/platform_config';
+import { ENVIRONMENT_VARIABLES, platformConfigSchema } from '#cli/project/platform_config';
 import { describeView } from '#feature_store/definitions/feature_view';
 import { SERVICES, VIEWS } from '#feature_store/views/catalog';
 import { DAY_MS } from '#kernel/time';

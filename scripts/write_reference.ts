@@ -1,9 +1,9 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ROLES } from '#cli/choices';
-import { startPlatform } from '#cli/platform';
-import { loadPlatformConfig } from '#cli/platform_config';
+import { loadPlatformConfig } from '#cli/project/platform_config';
+import { startPlatform } from '#cli/roles/platform';
+import { ROLES } from '#cli/terminal/choices';
 import { assetPath } from '#kernel/project_root';
 import { silentLogger } from '#monitoring/log';
 import { configurationReference, featureReference, metricsReference, REFERENCE_FOLDER } from './reference.ts';

@@ -3,7 +3,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { makeFolder, writeSynced } from '#storage/durable_files';
 import { onDisk } from '#storage/errors';
 import { FolderLock } from '#storage/folder_lock';
-import { UsageError } from '../usage_error.ts';
+import { UsageError } from '../terminal/usage_error.ts';
 
 /** Marks a folder as a demo's, whose data may be removed. */
 const MARKER = '.demo';

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { PORTS, type Role } from '#cli/choices';
+import { PORTS, type Role } from '#cli/terminal/choices';
 import { assetPath } from '#kernel/project_root';
 import { freePort, type ManagedProcess, startProcess } from './managed_process.ts';
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { ROLES, type Role } from '#cli/choices';
+import { ROLES, type Role } from '#cli/terminal/choices';
 import { generateTransactions } from '#examples/fraud/transaction_generator';
 import { type EntityKey, idOf } from '#feature_store/definitions/entity_key';
 import { assetPath } from '#kernel/project_root';

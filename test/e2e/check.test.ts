@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { PORTS, ROLES } from '#cli/choices';
+import { PORTS, ROLES } from '#cli/terminal/choices';
 import { freePort } from '#scripts/services/managed_process';
 import { runCommand } from '../support/command_line.ts';
 import { PlatformProcess } from '../support/platform_process.ts';

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { ROLES } from '#cli/choices';
+import { ROLES } from '#cli/terminal/choices';
 import { assetPath } from '#kernel/project_root';
 import { metricsReference, REFERENCE_FOLDER } from '#scripts/reference';
 import { PlatformProcess } from '../support/platform_process.ts';

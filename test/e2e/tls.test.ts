@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { PORTS, ROLES } from '#cli/choices';
+import { PORTS, ROLES } from '#cli/terminal/choices';
 import { assetPath } from '#kernel/project_root';
 import { PlatformProcess } from '../support/platform_process.ts';
 import { makeSelfSigned } from '../support/self_signed.ts';
@@ -49,5 +49,5 @@ test.each(ROLES)('%s listens with TLS, and with nothing else', async (role) => {
 test('a container that speaks TLS knows that it is well', () => {
   const ports = ROLES.map((role) => [PORTS[role].variable, new URL(platform.urls[role]).port]);
   const env = { ...process.env, NODE_OPTIONS: '', ...Object.fromEntries(ports) };
-  expect(spawnSync(process.execPath, [assetPath('dist/cli/health_check.js')], { env }).status).toBe(0);
+  expect(spawnSync(process.execPath, [assetPath('dist/cli/roles/health_check.js')], { env }).status).toBe(0);
 });

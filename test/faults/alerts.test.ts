@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { PORTS, ROLES, type Role } from '#cli/choices';
+import { PORTS, ROLES, type Role } from '#cli/terminal/choices';
 import { generateTransactions } from '#examples/fraud/transaction_generator';
 import { assetPath } from '#kernel/project_root';
 import { Random } from '#kernel/random';

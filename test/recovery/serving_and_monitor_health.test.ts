@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
-import { shippedFraudDetector } from '#cli/shipped_model';
+import { shippedFraudDetector } from '#cli/roles/shipped_model';
 import { assetPath } from '#kernel/project_root';
 import { mlflowConfigSchema } from '#registry/mlflow/client';
 import { MlflowRegistry } from '#registry/mlflow/mlflow_registry';

@@ -2,8 +2,8 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Role } from '#cli/choices';
-import { loadPlatformConfig, type PlatformConfig } from '#cli/platform_config';
+import { loadPlatformConfig, type PlatformConfig } from '#cli/project/platform_config';
+import type { Role } from '#cli/terminal/choices';
 import { createBroker } from '#connectors/catalog';
 import type { Broker } from '#connectors/connector';
 import { createRedis } from '#connectors/redis/client';

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Role } from '#cli/choices';
+import type { Role } from '#cli/terminal/choices';
 import type { Round } from './component_rounds.ts';
 import { BIT_FLIP, GARBAGE, TRUNCATION, ZEROED_SECTOR } from './damage.ts';
 import {

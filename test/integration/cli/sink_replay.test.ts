@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { loadPlatformConfig, type PlatformConfig } from '#cli/platform_config';
+import { loadPlatformConfig, type PlatformConfig } from '#cli/project/platform_config';
 import { createBroker } from '#connectors/catalog';
 import type { Broker } from '#connectors/connector';
 import type { DeadLetter } from '#connectors/dead_letter';

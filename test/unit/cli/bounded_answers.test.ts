@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { RouteOptions } from 'fastify';
-import { ROLES, type Role } from '#cli/choices';
-import { type Platform, startPlatform } from '#cli/platform';
-import { loadPlatformConfig } from '#cli/platform_config';
-import { ensureShippedModel } from '#cli/shipped_model';
+import { loadPlatformConfig } from '#cli/project/platform_config';
+import { type Platform, startPlatform } from '#cli/roles/platform';
+import { ensureShippedModel } from '#cli/roles/shipped_model';
+import { ROLES, type Role } from '#cli/terminal/choices';
 import { silentLogger } from '#monitoring/log';
 
 // What a refusal costs, over every route of every listener of a real platform: however many mistakes a request has, its answer is small and is

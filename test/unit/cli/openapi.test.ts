@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import type { RouteOptions } from 'fastify';
-import { ROLES } from '#cli/choices';
-import { type Platform, startPlatform } from '#cli/platform';
-import { loadPlatformConfig } from '#cli/platform_config';
+import { loadPlatformConfig } from '#cli/project/platform_config';
+import { type Platform, startPlatform } from '#cli/roles/platform';
+import { ROLES } from '#cli/terminal/choices';
 import { assetPath } from '#kernel/project_root';
 import { silentLogger } from '#monitoring/log';
 

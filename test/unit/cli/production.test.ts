@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { parse } from 'yaml';
-import { ROLES } from '#cli/choices';
-import { loadPlatformConfig } from '#cli/platform_config';
-import { checkDoors } from '#cli/production';
+import { loadPlatformConfig } from '#cli/project/platform_config';
+import { checkDoors } from '#cli/project/production';
+import { ROLES } from '#cli/terminal/choices';
 import { assetPath } from '#kernel/project_root';
 
 const GOOD = {

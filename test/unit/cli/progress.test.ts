@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { createPlainLines, StallWatch } from '#cli/progress';
+import { createPlainLines, StallWatch } from '#cli/terminal/progress';
 
 test('plain lines are rate-limited and end with the time taken', () => {
   let nowMs = 0;

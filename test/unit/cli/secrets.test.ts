@@ -3,7 +3,7 @@ import { SpanStatusCode } from '@opentelemetry/api';
 import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-base';
 import fc from 'fast-check';
 import { z } from 'zod';
-import { loadPlatformConfig, platformConfigSchema } from '#cli/platform_config';
+import { loadPlatformConfig, platformConfigSchema } from '#cli/project/platform_config';
 import { messageOf } from '#kernel/errors';
 import { hideSecretFields, isSecretName } from '#kernel/secrets';
 import { failureOf, problemOf } from '#monitoring/error_answer';

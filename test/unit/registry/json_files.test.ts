@@ -2,7 +2,7 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { trainingReferences } from '#cli/monitor_service';
+import { trainingReferences } from '#cli/roles/monitor_service';
 import { isRefusal } from '#connectors/failure_class';
 import { createKey, readKeysFile } from '#connectors/http/keys_file';
 import { readManifest } from '#feature_store/retrieval/training_set';

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { shippedFraudDetector } from '#cli/shipped_model';
+import { shippedFraudDetector } from '#cli/roles/shipped_model';
 import { readTreeEnsemble, type TreeEnsemble } from '#registry/onnx/tree_ensemble';
 import { LoadedModel } from '#serving/runtime/loaded_model';
 import { TreeInference } from '#serving/trees/tree_inference';

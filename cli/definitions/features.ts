@@ -1,0 +1,164 @@
+import { viewId } from '#feature_store/definitions/feature_row';
+import { servicesById } from '#feature_store/definitions/feature_service';
+import { describeView, type FeatureView, type ViewDescription } from '#feature_store/definitions/feature_view';
+import { changesBetween, lineageOf } from '#feature_store/definitions/lineage';
+import { UnknownViewError } from '#feature_store/errors';
+import { SERVICES, VIEWS } from '#feature_store/views/catalog';
+import type { RegistryConfig } from '#registry/catalog';
+import { openRegistry } from '../parts/open_registry.ts';
+import { definitionsOf, loadPlatformConfig } from '../project/platform_config.ts';
+import { print } from '../terminal/print.ts';
+import { UsageError } from '../terminal/usage_error.ts';
+
+/** `headwater features list`. */
+export function listFeatures({ json }: { readonly json: boolean }): void {
+  const views = VIEWS.map(describeView);
+  if (json) {
+    const rows = views.flatMap(({ features, ...view }) =>
+      features.map((feature) => ({ ...feature, view: viewId(view), entity: view.entity, owner: view.owner })),
+    );
+    print(JSON.stringify(rows));
+    return;
+  }
+  for (const view of views) {
+    print(`${viewId(view)} of ${view.entity} from ${view.source}: ${view.description}`);
+    for (const { name, type, description } of view.features) {
+      print(`  ${name.padEnd(28)} ${type.padEnd(8)} ${description}`);
+    }
+  }
+}
+
+/** `headwater features show fraud@1`. */
+export function showView(id: string): void {
+  print(JSON.stringify(describeView(viewOf(id)), null, 2));
+}
+
+/** `headwater features diff user_activity@1 user_activity@2`: what changes, and how to get from one to the other. */
+export function diffViews(before: string, after: string): void {
+  const [from, to]: readonly ViewDescription[] = [before, after].map((id) => describeView(viewOf(id)));
+  if (from === undefined || to === undefined) return;
+  const changes = changesBetween(from, to);
+  for (const { feature, change, detail } of changes) {
+    const sign = { added: '+', removed: '-', changed: '~' }[change];
+    print(`${sign} ${feature}${detail === undefined ? '' : `: ${detail}`}`);
+  }
+  if (changes.length === 0) print('no feature differs');
+  const breaking = changes.filter(({ isBreaking }) => isBreaking).length;
+  print(
+    [
+      '',
+      `${changes.length} changes, ${breaking} of them breaking`,
+      'To go over:',
+      `  1. headwater start: computes both, side by side, from now on`,
+      `  2. headwater backfill --in 'HISTORY' --view ${after}: the new version's rows of the past`,
+      `  3. train on ${after}, promote; models of ${before} keep reading it`,
+      `  4. take ${before} out of the catalog when no model names it (headwater features lineage)`,
+    ].join('\n'),
+  );
+}
+
+/** `headwater features lineage FEATURE`: from the source to the models that use it. */
+export async function showLineage(feature: string, { json }: { readonly json: boolean }): Promise<void> {
+  const found = VIEWS.map((view) => lineageOf(view, feature)).filter((lineage) => lineage !== undefined);
+  if (found.length === 0) throw new UsageError(`no view has a feature "${feature}": headwater features list`);
+  const { topics, onlineStore, offlineStore, registry } = loadPlatformConfig(process.env);
+  const models = await modelsBy(registry);
+  const complete = found.map((lineage) => ({
+    ...lineage,
+    topic: topics.rawEvents,
+    pipeline: `features, Compute ${lineage.view}`,
+    sinks: [
+      `online store (${onlineStore.kind})`,
+      `offline store (${offlineStore.kind})`,
+      `topic ${topics.featureEvents}`,
+    ],
+    models: models.filter(({ view, inputs }) => view === lineage.view && inputs.includes(feature)).map(({ id }) => id),
+  }));
+  if (json) {
+    print(JSON.stringify(complete));
+    return;
+  }
+  for (const {
+    view,
+    entity,
+    source,
+    eventTypes,
+    fields,
+    features,
+    topic,
+    pipeline,
+    sinks,
+    models: users,
+  } of complete) {
+    print(`${feature} of ${view} (${entity})`);
+    print(`  from      ${source} (${eventTypes.join(', ')}) in topic ${topic}`);
+    print(
+      `  fields    ${fields.map((field) => (field === '*' ? 'the whole event' : field)).join(', ') || 'that there are events'}`,
+    );
+    print(`  features  ${features.join(', ') || 'none'}`);
+    print(`  pipeline  ${pipeline}`);
+    print(`  kept in   ${sinks.join(', ')}`);
+    print(`  used by   ${users.join(', ') || 'no model'}`);
+  }
+}
+
+/** `headwater features services`. */
+export function listServices({ json }: { readonly json: boolean }): void {
+  const definitions = definitionsOf(loadPlatformConfig(process.env));
+  const all = [...servicesById(definitions).values()];
+  if (json) {
+    print(JSON.stringify(all.map(({ signature, owner, description }) => ({ ...signature, owner, description }))));
+    return;
+  }
+  for (const { signature, description } of all) {
+    const { service, entity, columns, request, fingerprint } = signature;
+    print(`${service} of ${entity}, ${columns.length} columns, fingerprint ${fingerprint}: ${description}`);
+    if (definitions.services.every((candidate) => candidate.signature !== signature)) continue;
+    for (const { name, type, view } of columns) print(`  ${name.padEnd(28)} ${type.padEnd(8)} ${view}`);
+    for (const { name, type } of request) print(`  ${name.padEnd(28)} ${type.padEnd(8)} of the request`);
+  }
+}
+
+/** `headwater features validate`: definitions are checked when they are loaded; being here means that they are good. */
+export function validateFeatures(): void {
+  const features = VIEWS.reduce((sum, { features: all }) => sum + Object.keys(all).length, 0);
+  const { views, services } = definitionsOf(loadPlatformConfig(process.env));
+  print(`${VIEWS.length} views with ${features} features and ${SERVICES.length} feature services are well defined`);
+  print(`${views.length} views and ${services.length} services are switched on here`);
+}
+
+interface ModelInputs {
+  readonly id: string;
+  readonly view: string | undefined;
+  readonly inputs: readonly string[];
+}
+
+/** Versions in use: others can be many. */
+async function modelsBy(config: RegistryConfig): Promise<readonly ModelInputs[]> {
+  const registry = openRegistry(config);
+  const found: ModelInputs[] = [];
+  try {
+    for (const name of await registry.listModels()) {
+      for (const model of await registry.listVersions(name)) {
+        if (model.stage !== 'Production' && model.stage !== 'Staging') continue;
+        const { signature } = await registry.download(model);
+        const inputs = signature.inputs.map((input) => input.name);
+        found.push({
+          id: `${name} ${model.version} (${model.stage})`,
+          view: signature.featureService?.service,
+          inputs,
+        });
+      }
+    }
+  } finally {
+    await registry.close();
+  }
+  return found;
+}
+
+/** @throws {@link UnknownViewError} */
+export function viewOf(id: string): FeatureView {
+  const found = VIEWS.find((view) => viewId(view) === id);
+  if (found === undefined) throw new UnknownViewError(id, VIEWS.map(viewId));
+  return found;
+}

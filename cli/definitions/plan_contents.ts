@@ -1,0 +1,263 @@
+import { createFileSystems } from '#connectors/files/file_systems';
+import {
+  changesOf,
+  type DefinitionKind,
+  type Definitions,
+  definitionsOfSet,
+  describeChange,
+  type KnownDefinitions,
+  type NeededHistory,
+  type PlannedChange,
+  servicesConcerned,
+} from '#feature_store/definitions/definition_plan';
+import type { KnownService } from '#feature_store/definitions/definition_set';
+import { viewId } from '#feature_store/definitions/feature_row';
+import type { FeatureView } from '#feature_store/definitions/feature_view';
+import type { ApplyLock, StoredDefinition } from '#feature_store/offline/applied_definitions';
+import type { OfflineStore } from '#feature_store/offline/offline_store';
+import { VIEWS } from '#feature_store/views/catalog';
+import { messageOf } from '#kernel/errors';
+import { type ArchiveList, readList } from '#pipelines/archive/archive_list';
+import { archiveToRead } from '../parts/open_archive.ts';
+import { definitionsOf, type PlatformConfig } from '../project/platform_config.ts';
+import { catalogDefinitions } from './catalog_definitions.ts';
+import { type ModelInUse, modelsInUse, problemsOfModel, type Services, usesAny } from './model_definitions.ts';
+
+/** A change with what it concerns. */
+export interface PlanLine {
+  readonly kind: DefinitionKind;
+  readonly id: string;
+  readonly change: PlannedChange['change'];
+  readonly breaking: boolean;
+  readonly differences: readonly string[];
+  readonly services: readonly string[];
+  /** Versions of models in use that read it. */
+  readonly models: readonly string[];
+}
+
+/** A back-fill that changes need. */
+export interface PlannedBackfill {
+  /** Of one source. */
+  readonly views: readonly string[];
+  /** By view, features that are computed beside the others; absent: whole views. */
+  readonly features?: Readonly<Record<string, readonly string[]>>;
+  readonly source: string;
+  /** Patterns of files, where they are not those of the source's history. */
+  readonly in?: readonly string[];
+  /** Where its history lies, or why there is none. */
+  readonly from: string;
+  readonly possible: boolean;
+  readonly range: { readonly from: string; readonly to: string } | undefined;
+  readonly estimated_events: number | undefined;
+  readonly estimated_seconds: number | undefined;
+  /** Whether the estimate is by back-fills that ran here. */
+  readonly measured: boolean;
+}
+
+export interface Plan {
+  readonly changes: readonly PlanLine[];
+  readonly backfills: readonly PlannedBackfill[];
+  /** Models in use that would be refused, with the reasons. */
+  readonly refused_models: readonly { readonly model: string; readonly problems: readonly string[] }[];
+  readonly breaking: boolean;
+  /** The apply that runs, or was interrupted. */
+  readonly apply: ApplyLock | undefined;
+  /** What could not be examined. */
+  readonly notes: readonly string[];
+}
+
+export interface PlanOptions {
+  /** Files for sources that declare no history. */
+  readonly in?: readonly string[];
+}
+
+/** Events a second that are assumed where no back-fill was measured. */
+const ASSUMED_RATE = 2_000;
+
+/** Returns what the definitions of the code need, compared with those of the store. */
+export async function makePlan(offline: OfflineStore, config: PlatformConfig, options: PlanOptions): Promise<Plan> {
+  const notes: string[] = [];
+  const code = catalogDefinitions();
+  const next = definitionsOfSet(code);
+  const known = knownFrom(await offline.readDefinitions());
+  for (const note of await unreadBefore(offline, known.inUse, next)) notes.push(note);
+  const changes = changesOf(known, next);
+  const before = servicesOf(known.inUse);
+  const models = await modelsOf(config, notes);
+  const refused = models.flatMap((model) => {
+    const problems = problemsOfModel(model, before, code.services);
+    return problems.length === 0 ? [] : [{ model: model.id, problems }];
+  });
+  const lines = changes.map((change) => lineOf(change, [next, known.inUse], models, { ...before, ...code.services }));
+  const needed = new Map(changes.flatMap(({ id, history }) => (history === undefined ? [] : [[id, history]])));
+  const backfills = await backfillsOf(offline, config, needed as ReadonlyMap<string, NeededHistory>, options);
+  const breaking = refused.length > 0 || lines.some((line) => line.breaking);
+  return { changes: lines, backfills, refused_models: refused, breaking, apply: await offline.readApplyLock(), notes };
+}
+
+function lineOf(
+  change: PlannedChange,
+  definitions: readonly Definitions[],
+  models: readonly ModelInUse[],
+  services: Services,
+): PlanLine {
+  const { kind, id, isBreaking } = change;
+  const concerned = servicesConcerned(change, definitions);
+  const users = models.filter((model) =>
+    usesAny(model, change.kind === 'service' ? [id] : [id, ...concerned], services),
+  );
+  return {
+    ...{ kind, id, change: change.change, breaking: isBreaking, differences: describeChange(change) },
+    ...{ services: concerned, models: users.map((model) => model.id) },
+  };
+}
+
+function knownFrom(stored: readonly StoredDefinition[]): KnownDefinitions {
+  const of = (kind: DefinitionKind, part: 'data' | 'applied') =>
+    Object.fromEntries(
+      stored.flatMap((each) => (each.kind === kind && each[part] !== null ? [[each.id, each[part]]] : [])),
+    );
+  const all = (part: 'data' | 'applied') =>
+    ({ views: of('view', part), onDemand: of('on_demand', part), services: of('service', part) }) as Definitions;
+  return { inUse: all('data'), applied: all('applied') };
+}
+
+/** Views of which only a description of a release before 0.2 is kept. */
+async function unreadBefore(offline: OfflineStore, inUse: Definitions, next: Definitions): Promise<readonly string[]> {
+  const notes: string[] = [];
+  for (const view of VIEWS) {
+    const id = viewId(view);
+    if (inUse.views[id] !== undefined || next.views[id] === undefined) continue;
+    if ((await offline.readDefinition(view)) === undefined) continue;
+    notes.push(`view ${id} was recorded by a release that did not keep formulas: start the platform once to record it`);
+  }
+  return notes;
+}
+
+/** Returns services as models see them: views as services of their own among them. */
+function servicesOf({ views, services }: Definitions): Services {
+  const known = (service: string, data: KnownService['data']): [string, KnownService] => [
+    service,
+    { service, fingerprint: '', previous: undefined, data },
+  ];
+  return Object.fromEntries([
+    ...Object.entries(views).map(([id, data]) => {
+      const columns = Object.fromEntries(Object.keys(data.features).map((name) => [name, id]));
+      return known(id, { unknownEntities: 'refuse', columns, views: { [id]: data }, onDemand: {} });
+    }),
+    ...Object.entries(services).map(([id, data]) => known(id, data)),
+  ]);
+}
+
+async function modelsOf({ registry }: PlatformConfig, notes: string[]): Promise<readonly ModelInUse[]> {
+  try {
+    return await modelsInUse(registry);
+  } catch (error) {
+    notes.push(`models were not examined: ${messageOf(error)}`);
+    return [];
+  }
+}
+
+async function backfillsOf(
+  offline: OfflineStore,
+  config: PlatformConfig,
+  needed: ReadonlyMap<string, NeededHistory>,
+  options: PlanOptions,
+): Promise<readonly PlannedBackfill[]> {
+  const enabled = definitionsOf(config).views;
+  const views = enabled.filter((view) => needed.has(viewId(view)));
+  const place = archiveToRead(config);
+  const archive = place === undefined ? undefined : await readList(place);
+  const rate = await offline.readBackfillRate();
+  const groups = [...new Set(views.map(({ source }) => source))].flatMap((source) => {
+    const ids = views.filter((view) => view.source === source).map(viewId);
+    const isWhole = (id: string): boolean => needed.get(id) === 'view';
+    return [ids.filter(isWhole), ids.filter((id) => !isWhole(id))]
+      .filter((part) => part.length > 0)
+      .map((part) => ({ source, ids: part, features: featuresOf(part, needed) }));
+  });
+  return Promise.all(
+    groups.map(async ({ source, ids, features }): Promise<PlannedBackfill> => {
+      const history = await historyOf(source, options.in, archive);
+      const { hasOwn, ...found } = history;
+      const { events, times } = await sizeOf(offline, source, archive, hasOwn);
+      const estimated = found.possible ? events : undefined;
+      return {
+        ...{ views: ids, source: source.name, ...found, ...(features === undefined ? {} : { features }) },
+        range: times === undefined ? undefined : { from: isoOf(times.from), to: isoOf(times.to) },
+        estimated_events: estimated,
+        estimated_seconds: estimated === undefined ? undefined : Math.ceil(estimated / (rate ?? ASSUMED_RATE)),
+        measured: rate !== undefined,
+      };
+    }),
+  );
+}
+
+function featuresOf(ids: readonly string[], needed: ReadonlyMap<string, NeededHistory>): PlannedBackfill['features'] {
+  const found = ids.flatMap((id): [string, readonly string[]][] => {
+    const names = needed.get(id);
+    return names === undefined || names === 'view' ? [] : [[id, names]];
+  });
+  return found.length === 0 ? undefined : Object.fromEntries(found);
+}
+
+const isoOf = (timeMs: number): string => new Date(timeMs).toISOString();
+
+/** How many events a source has had, by the archive and by rows that were made of them. */
+async function sizeOf(
+  offline: OfflineStore,
+  source: FeatureView['source'],
+  archive: ArchiveList | undefined,
+  hasOwn: boolean,
+) {
+  const siblings = VIEWS.filter((view) => view.source === source);
+  const counts = await Promise.all(siblings.map((view) => offline.countRows(view)));
+  const known = (await Promise.all(siblings.map((view) => offline.timesOf(view)))).filter((each) => each !== undefined);
+  const files = filesOf(archive, source);
+  const archived = files.reduce((sum, { rows }) => sum + rows, 0);
+  const days = files.map(({ date }) => Date.parse(date)).filter(Number.isFinite);
+  const events = hasOwn ? Math.max(archived, ...counts, 0) : archived;
+  const starts = [...known.map(({ oldest }) => Number(oldest)), ...days];
+  if (starts.length === 0) return { events: events || undefined, times: undefined };
+  const to = Math.max(...known.map(({ newest }) => Number(newest)), ...days);
+  return { events: events || undefined, times: { from: Math.min(...starts), to } };
+}
+
+const filesOf = (archive: ArchiveList | undefined, { eventTypes }: FeatureView['source']) =>
+  (archive?.files ?? []).filter(({ eventType }) => eventTypes.includes(eventType));
+
+/** Where events of the past are to be read. */
+async function historyOf(
+  source: FeatureView['source'],
+  patterns: readonly string[] | undefined,
+  archive: ArchiveList | undefined,
+): Promise<Pick<PlannedBackfill, 'from' | 'possible' | 'in'> & { readonly hasOwn: boolean }> {
+  const places: string[] = [];
+  const missing: string[] = [];
+  const { history } = source;
+  const files = history === undefined ? patterns : 'files' in history ? history.files : undefined;
+  if (history !== undefined && 'query' in history) places.push(`the query ${history.query}`);
+  if (files !== undefined) {
+    const fileSystemOf = createFileSystems();
+    const found = await Promise.all(files.map(async (pattern) => (await fileSystemOf(pattern).glob(pattern)).length));
+    const total = found.reduce((sum, each) => sum + each, 0);
+    if (total === 0) missing.push(`no file matches ${files.join(', ')}`);
+    else places.push(`${total} ${total === 1 ? 'file' : 'files'} of ${files.join(', ')}`);
+  }
+  // Besides the archive.
+  const hasOwn = places.length > 0;
+  const archived = filesOf(archive, source).length;
+  if (archived > 0) places.push(`${archived} ${archived === 1 ? 'file' : 'files'} of the archive of raw events`);
+  else
+    missing.push(archive === undefined ? 'there is no archive of raw events' : 'the archive holds none of its events');
+  const isGiven = history === undefined && hasOwn && patterns !== undefined;
+  if (places.length > 0) {
+    return { from: places.join(' and '), possible: true, hasOwn, ...(isGiven ? { in: patterns } : {}) };
+  }
+  if (history === undefined && patterns === undefined)
+    missing.push('its source declares no history, and --in names no files');
+  return { from: missing.join('; '), possible: false, hasOwn };
+}
+
+/** Whether there is something to apply. */
+export const hasWork = ({ changes, apply }: Plan): boolean => changes.length > 0 || apply !== undefined;

@@ -1,0 +1,80 @@
+import type { Broker } from '#connectors/connector';
+import type { Erasable } from '#feature_store/erasure/erasable';
+import { letterFiles } from '#feature_store/erasure/letter_files';
+import { spooledData } from '#feature_store/erasure/spooled_data';
+import { offlineData, onlineData } from '#feature_store/erasure/stored_data';
+import { topicData } from '#feature_store/erasure/topic_data';
+import type { OfflineStore } from '#feature_store/offline/offline_store';
+import type { OnlineStore } from '#feature_store/online/online_store';
+import { VIEWS } from '#feature_store/views/catalog';
+import { startAll } from '#kernel/lifecycle';
+import { createLogger, type Logger } from '#monitoring/log';
+import { archivedData } from '#pipelines/archive/archived_data';
+import type { EventArchive } from '#pipelines/archive/event_archive';
+import { RunningPlatform } from '../parts/control_client.ts';
+import { largeLetters } from '../parts/large_letters.ts';
+import { archiveToRead, createArchive } from '../parts/open_archive.ts';
+import { openBroker, openOffline, openOnline } from '../parts/open_parts.ts';
+import type { PlatformConfig } from '../project/platform_config.ts';
+
+/** Where data of entities is kept, with what it is reached by. */
+export interface EntityData {
+  readonly offline: OfflineStore;
+  readonly online: OnlineStore;
+  readonly broker: Broker;
+  readonly stores: readonly Erasable[];
+  /** What lies in topics, files and spools: erased when the feature pipeline has read what it needs of it. */
+  readonly records: readonly Erasable[];
+}
+
+/** Does `work` with every place that keeps data of entities: the platform's that runs, or opened here. */
+export async function withEntityData<T>(config: PlatformConfig, work: (data: EntityData) => Promise<T>): Promise<T> {
+  const log = createLogger({ level: 'error' });
+  const broker = await openBroker(config, log);
+  const online = await openOnline(config, log, VIEWS);
+  const offline = await openOffline(config, log);
+  const services = await startAll([broker, online, offline], new AbortController().signal);
+  try {
+    const { topics, gateway } = config;
+    const all = [topics.rawEvents, topics.featureEvents, topics.deadLetters, topics.predictions];
+    await broker.ensureTopics(all.map((name) => ({ name, partitions: topics.partitions })));
+    const { directory, fileSystems } = largeLetters(config);
+    return await work({
+      ...{ offline, online, broker },
+      stores: [offlineData(offline), onlineData(online)],
+      records: [
+        ...all.map((topic) => topicData(broker, topic, topic === topics.featureEvents || topic === topics.predictions)),
+        letterFiles(directory, fileSystems),
+        ...(gateway.spool === undefined ? [] : [spooledData(gateway.spool.directory, log)]),
+        ...archived(config, broker, log),
+      ],
+    });
+  } finally {
+    await services[Symbol.asyncDispose]();
+  }
+}
+
+/** How long the archive may take to read the topic to its end, before it erases. */
+const CATCH_UP_MS = 60_000;
+
+/** The archive of events, by the platform that runs and has it, or opened for the time of an erasure. */
+function archived(config: PlatformConfig, broker: Broker, log: Logger): readonly Erasable[] {
+  const place = archiveToRead(config);
+  if (place === undefined) return [];
+  const erase: EventArchive['eraseEntity'] = async (mention, dryRun) => {
+    const running = await RunningPlatform.find(config, 'archive');
+    if (running !== undefined) return running.archive().eraseEntity(mention, dryRun);
+    const archive = createArchive({ broker, log }, config) as EventArchive;
+    await archive.start();
+    try {
+      await archive.catchUp(CATCH_UP_MS);
+      return await archive.eraseEntity(mention, dryRun);
+    } finally {
+      await archive.stop();
+    }
+  };
+  const data = archivedData(place, erase);
+  return place.location.startsWith('s3://')
+    ? [{ ...data, stays: 'erase while the pipeline that writes the archive runs on this machine, or is stopped' }]
+    : [data];
+}

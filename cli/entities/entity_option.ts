@@ -1,0 +1,38 @@
+import {
+  type EntityKey,
+  entityKeyFromId,
+  entityKeyFromText,
+  type KeyedEntity,
+} from '#feature_store/definitions/entity_key';
+import { EntityKeyError } from '#feature_store/definitions/errors';
+import { VIEWS } from '#feature_store/views/catalog';
+import { UsageError } from '../terminal/usage_error.ts';
+
+/** Entities by name. */
+const identities = (): ReadonlyMap<string, KeyedEntity> => new Map(VIEWS.map((view) => [view.entity.name, view]));
+
+/**
+ * Reads what a person may call an entity: a key such as `user:x9`; or an id such as `x9`, of `entity` if that is said, otherwise of every entity that has
+ * such ids.
+ *
+ * @throws {@link UsageError} for an entity that is not defined; {@link EntityKeyError} for what is no key or id of it
+ */
+export function entityKeysOf(text: string, entity?: string): readonly EntityKey[] {
+  const known = identities();
+  if (entity !== undefined) {
+    const of = known.get(entity);
+    if (of === undefined)
+      throw new UsageError(`there is no entity "${entity}"; there is ${[...known.keys()].join(', ')}`);
+    return [entityKeyFromId(of, text)];
+  }
+  const named = known.get(text.slice(0, Math.max(0, text.indexOf(':'))));
+  if (named !== undefined) return [entityKeyFromText(named, text)];
+  return [...known.values()].flatMap((of) => {
+    try {
+      return [entityKeyFromId(of, text)];
+    } catch (error) {
+      if (!(error instanceof EntityKeyError)) throw error;
+      return [];
+    }
+  });
+}

@@ -1,0 +1,150 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { EntityKey } from '#feature_store/definitions/entity_key';
+import { countOf, type DataSubject, dataSubject, type Erasable } from '#feature_store/erasure/erasable';
+import { encodeErasureRequest, fingerprintOf } from '#feature_store/erasure/erasures';
+import type { OfflineStore } from '#feature_store/offline/offline_store';
+import { VIEWS } from '#feature_store/views/catalog';
+import { systemClock } from '#kernel/time';
+import { createLogger } from '#monitoring/log';
+import { createMetricsRegistry } from '#monitoring/metrics';
+import { RunningPlatform } from '../parts/control_client.ts';
+import { definitionsOf, loadPlatformConfig, type PlatformConfig } from '../project/platform_config.ts';
+import { createFeatureJob } from '../roles/pipeline_service.ts';
+import { print } from '../terminal/print.ts';
+import { createProgress } from '../terminal/progress.ts';
+import { UsageError } from '../terminal/usage_error.ts';
+import { type EntityData, withEntityData } from './entity_data.ts';
+import { entityKeysOf } from './entity_option.ts';
+
+export interface EraseOptions {
+  /** Whose id it is. */
+  readonly entity?: string;
+  readonly dryRun: boolean;
+  readonly yes: boolean;
+  /** How long to wait for the feature pipeline, seconds. */
+  readonly wait?: number;
+}
+
+const DEFAULT_WAIT_S = 120;
+const LOOK_EVERY_MS = 200;
+
+/**
+ * `headwater erase user:x9`, or `headwater erase x9 --entity user`: all that the platform keeps of an entity, in stores, topics, files and the feature
+ * pipeline's state; a JSON line of how much that was, by place.
+ */
+export async function eraseEntity(text: string, options: EraseOptions): Promise<void> {
+  const { entity, dryRun, yes, wait = DEFAULT_WAIT_S } = options;
+  if (!dryRun && !yes)
+    throw new UsageError(`this cannot be undone: --yes erases ${text}, --dry-run counts what there is`);
+  const config = loadPlatformConfig(process.env);
+  const keys = entityKeysOf(text, entity);
+  await withEntityData(config, async (data) => {
+    const key = await chooseKey(data.offline, text, keys);
+    const subject = dataSubject(key, VIEWS);
+    if (dryRun) {
+      const counts = await counted([...data.stores, ...data.records], (place) => countOf(place, subject));
+      print(JSON.stringify({ entity: key, erased: false, ...counts }));
+      return;
+    }
+    const isApplied = await erase(config, data, subject, wait * 1_000);
+    if (!isApplied) process.exitCode = 1;
+  });
+}
+
+/** @returns whether the feature pipeline has forgotten the entity as well */
+async function erase(config: PlatformConfig, data: EntityData, subject: DataSubject, waitMs: number): Promise<boolean> {
+  const { offline, broker } = data;
+  const { key } = subject;
+  const progress = createProgress(process.stderr);
+  const erasedAtMs = systemClock.now();
+  const { secret } = await offline.readErasures(erasedAtMs);
+  const erasure = { fingerprint: fingerprintOf(secret, key), erasedAtMs };
+  // First: whatever is restored, replayed or filled again from now on is measured against it.
+  await offline.writeErasure(erasure);
+  const stores = progress.begin('erase rows in the stores');
+  const counts: Record<string, number> = { ...(await counted(data.stores, (place) => place.erase(subject))) };
+  stores.finish();
+  const [id = key] = Object.values(subject.mention.joinKeys);
+  const value = encodeErasureRequest(secret, key, erasedAtMs);
+  await broker.producer.send(config.topics.rawEvents, [{ key: id, value }]);
+  const pipeline = progress.begin('wait for the feature pipeline to forget it');
+  const isApplied = await applied(config, data, erasure.fingerprint, waitMs);
+  pipeline.finish(isApplied ? undefined : 'it has not read the erasure yet');
+  // What was predicted in the meantime.
+  for (const place of data.stores.slice(0, 1))
+    counts[place.place] = (counts[place.place] ?? 0) + (await place.erase(subject));
+  if (isApplied) {
+    const records = progress.begin('erase records in topics and files');
+    Object.assign(counts, await counted(data.records, (place) => place.erase(subject)));
+    await offline.compact();
+    records.finish();
+  }
+  print(JSON.stringify({ entity: key, erased: true, pipeline: isApplied ? 'applied' : 'pending', ...counts }));
+  if (!isApplied) {
+    process.stderr.write(
+      'the feature pipeline has not read the erasure: it forgets the entity when it does, as soon as it runs. Run this command again then, for topics and files\n',
+    );
+  }
+  for (const { place, stays } of data.records) if (stays !== undefined) process.stderr.write(`${place}: ${stays}\n`);
+  return isApplied;
+}
+
+/** Waits for the pipeline that runs; where none can, because its folders are free, it runs here until then. */
+async function applied(
+  config: PlatformConfig,
+  data: EntityData,
+  fingerprint: string,
+  waitMs: number,
+): Promise<boolean> {
+  const untilMs = performance.now() + waitMs;
+  const look = async (): Promise<boolean> => {
+    while (!(await data.offline.isErasureApplied(fingerprint))) {
+      if (performance.now() > untilMs) return false;
+      await sleep(LOOK_EVERY_MS);
+    }
+    return true;
+  };
+  const isElsewhere = data.broker.kind !== 'memory' || (await RunningPlatform.find(config, 'broker')) !== undefined;
+  if (isElsewhere) return look();
+  const { views } = definitionsOf(config);
+  const log = createLogger({ level: 'error' });
+  const { job } = createFeatureJob(
+    { ...data, views, log, metrics: createMetricsRegistry({ process: false }), clock: systemClock },
+    config,
+  );
+  try {
+    await job.start();
+    return await look();
+  } finally {
+    await job.drain();
+    await job.stop();
+  }
+}
+
+async function counted(
+  places: readonly Erasable[],
+  count: (place: Erasable) => Promise<number>,
+): Promise<Readonly<Record<string, number>>> {
+  const counts: Record<string, number> = {};
+  for (const place of places) counts[place.place] = await count(place);
+  return counts;
+}
+
+/** The only one of which anything is known. @throws {@link UsageError} naming the entities */
+export async function chooseKey(store: OfflineStore, text: string, keys: readonly EntityKey[]): Promise<EntityKey> {
+  const [first, ...others] = keys;
+  if (first === undefined) throw new UsageError(`"${text}" is no id of any entity`);
+  if (others.length === 0) return first;
+  const known: EntityKey[] = [];
+  for (const key of keys) {
+    const counts = Object.values(await store.eraseEntity(key, true)) as number[];
+    if (counts.some((rows) => rows > 0)) known.push(key);
+  }
+  const [only, ...more] = known;
+  if (only !== undefined && more.length === 0) return only;
+  throw new UsageError(
+    only === undefined
+      ? `history knows nothing of "${text}": name its entity, such as ${first}, to erase what is online`
+      : `"${text}" is an id of several entities: erase ${known.join(' or ')}, or add --entity`,
+  );
+}

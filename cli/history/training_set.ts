@@ -1,0 +1,133 @@
+import { createFileSystems } from '#connectors/files/file_systems';
+import { type FeatureService, servicesById } from '#feature_store/definitions/feature_service';
+import { UnknownServiceError } from '#feature_store/errors';
+import { type LabelOrigin, loadLabels } from '#feature_store/retrieval/labels';
+import type { TrainingFormat } from '#feature_store/retrieval/training_format';
+import {
+  buildTrainingSet,
+  readManifest,
+  type TrainingSetSpec,
+  writeTrainingSet,
+} from '#feature_store/retrieval/training_set';
+import { eventTime } from '#kernel/time';
+import { withOffline } from '../parts/with_offline.ts';
+import { definitionsOf, loadPlatformConfig } from '../project/platform_config.ts';
+import { timeOption } from '../terminal/options.ts';
+import { createProgress } from '../terminal/progress.ts';
+import { UsageError } from '../terminal/usage_error.ts';
+
+export interface TrainingSetOptions {
+  readonly out: string;
+  readonly service?: string;
+  readonly labels?: string;
+  readonly labelsFile?: string;
+  readonly labelsQuery?: string;
+  readonly each?: 'row' | 'entity';
+  readonly from?: string;
+  readonly to?: string;
+  readonly splitAt?: readonly string[];
+  readonly knownAtLabel: boolean;
+  readonly format: TrainingFormat;
+  readonly like?: string;
+}
+
+/** As far as JavaScript's dates and PostgreSQL both go. */
+const ALWAYS = { from: '1970-01-01T00:00:00Z', to: '9999-12-31T00:00:00Z' };
+
+/** `headwater training-set`. */
+export async function makeTrainingSet(options: TrainingSetOptions): Promise<void> {
+  const before = options.like === undefined ? undefined : await readManifest(options.like);
+  const spec = before === undefined ? specOf(options) : specOf({ ...options, ...likeManifest(before) });
+  const task = createProgress().begin(`join labels with ${spec.service.signature.service}`);
+  await withOffline(async (offline) => {
+    const labels = await loadLabels(
+      { offline, fileSystemOf: createFileSystems() },
+      spec.labels,
+      spec.service,
+      spec.range,
+    );
+    const set = await buildTrainingSet(offline, spec, labels);
+    await writeTrainingSet(options.out, set);
+    const { rows, positives, service, files } = set.manifest;
+    task.finish(`${rows} rows`);
+    const summary = { service: service.service, fingerprint: service.fingerprint, rows, positives, files };
+    if (before === undefined) {
+      process.stdout.write(`${JSON.stringify(summary)}\n`);
+      return;
+    }
+    const isSame = JSON.stringify(before.files) === JSON.stringify(files);
+    process.stdout.write(`${JSON.stringify({ ...summary, same_as_before: isSame })}\n`);
+    if (isSame) return;
+    process.stderr.write(
+      before.service.fingerprint === service.fingerprint
+        ? 'history or labels have changed since\n'
+        : 'the definitions of its features have changed since\n',
+    );
+    process.exitCode = 1;
+  });
+}
+
+type Manifest = Awaited<ReturnType<typeof readManifest>>;
+
+/** The options that give a manifest's set. */
+function likeManifest({
+  service,
+  labels,
+  from,
+  to,
+  splitAt,
+  knownAtLabel,
+  files,
+}: Manifest): Partial<TrainingSetOptions> {
+  return {
+    service: service.service,
+    ...('source' in labels
+      ? { labels: labels.source }
+      : 'file' in labels
+        ? { labelsFile: labels.file }
+        : 'query' in labels
+          ? { labelsQuery: labels.query }
+          : { each: labels.each }),
+    ...{ from, to, splitAt, knownAtLabel },
+    format: files[0]?.name.endsWith('.parquet') === true ? 'parquet' : 'csv',
+  };
+}
+
+function specOf(options: TrainingSetOptions): TrainingSetSpec {
+  const { service, splitAt = [], knownAtLabel, format } = options;
+  if (service === undefined) throw new UsageError('say --service, or --like with the folder of an earlier set');
+  return {
+    service: serviceOf(service),
+    labels: originOf(options),
+    range: {
+      from: eventTime(timeOption('--from', options.from ?? ALWAYS.from) as number),
+      to: eventTime(timeOption('--to', options.to ?? ALWAYS.to) as number),
+    },
+    knownAtLabel,
+    format,
+    splitAt: splitAt.map((text) => eventTime(timeOption('--split-at', text) as number)).sort((a, b) => a - b),
+  };
+}
+
+function originOf({ labels, labelsFile, labelsQuery, each }: TrainingSetOptions): LabelOrigin {
+  const given: LabelOrigin[] = [
+    ...(labels === undefined ? [] : [{ source: labels }]),
+    ...(labelsFile === undefined ? [] : [{ file: labelsFile }]),
+    ...(labelsQuery === undefined ? [] : [{ query: labelsQuery }]),
+    ...(each === undefined ? [] : [{ each }]),
+  ];
+  const [origin, ...others] = given;
+  if (origin === undefined || others.length > 0) {
+    throw new UsageError(
+      'say where the labels are: one of --labels, --labels-file, --labels-query; or --each row, --each entity',
+    );
+  }
+  return origin;
+}
+
+function serviceOf(id: string): FeatureService {
+  const services = servicesById(definitionsOf(loadPlatformConfig(process.env)));
+  const found = services.get(id);
+  if (found === undefined) throw new UnknownServiceError(id, [...services.keys()]);
+  return found;
+}

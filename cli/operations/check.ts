@@ -1,0 +1,211 @@
+import { randomUUID } from 'node:crypto';
+import { request as requestInsecurely } from 'node:http';
+import { request as requestSecurely } from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { AccessConfig } from '#connectors/http/config';
+import { messageOf } from '#kernel/errors';
+import { loadPlatformConfig, type PlatformConfig } from '../project/platform_config.ts';
+import { PORTS, ROLES, type Role } from '../terminal/choices.ts';
+import { print } from '../terminal/print.ts';
+
+export interface CheckOptions {
+  readonly host: string;
+  readonly timeout: number;
+  readonly json: boolean;
+  readonly apiKey?: string | undefined;
+}
+
+const REQUEST_TIMEOUT_MS = 10_000;
+const AGAIN_MS = 100;
+
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+}
+
+/** What checks know of each other. */
+interface Context {
+  readonly ask: (role: Role, path: string, body?: unknown) => Promise<Answer>;
+  readonly entity: string;
+  readonly event: Readonly<Record<string, unknown>>;
+  readonly waitMs: number;
+}
+
+type Check = (context: Context) => Promise<string>;
+
+/**
+ * `headwater check`: whether a platform that runs does what it is for, from the door for events to predictions, with one event of an account of
+ * its own. A line for each of twelve categories; exit code 1 when one fails.
+ */
+export async function checkPlatform({ host, timeout, json, apiKey }: CheckOptions): Promise<void> {
+  const config = loadPlatformConfig(process.env);
+  const entity = `check-${randomUUID()}`;
+  const context: Context = {
+    ask: (role, path, body) => ask(addressOf(config, role, host), apiKey ?? keyOf(config, role), path, body),
+    ...{ entity, event: eventOf(entity), waitMs: timeout * 1_000 },
+  };
+  let failed = 0;
+  for (const [name, check] of Object.entries(CHECKS)) {
+    const beganMs = performance.now();
+    const outcome = await check(context).then(
+      (detail) => ({ passed: true, detail }),
+      (error: unknown) => ({ passed: false, detail: messageOf(error) }),
+    );
+    if (!outcome.passed) failed += 1;
+    const tookMs = Math.round(performance.now() - beganMs);
+    if (json) print(JSON.stringify({ check: name, ...outcome, tookMs }));
+    else print(`${outcome.passed ? 'PASS' : 'FAIL'}  ${name.padEnd(15)} ${outcome.detail} (${tookMs} ms)`);
+  }
+  if (failed > 0) process.exitCode = 1;
+  else process.stderr.write(`what came of it is of account ${entity}: headwater erase ${entity} --yes\n`);
+}
+
+const eventOf = (account: string) => ({
+  ...{ event_id: account, user_id: account, event_type: 'transaction', timestamp: new Date().toISOString() },
+  ...{ account_id: account, amount: 10, currency: 'EUR', merchant_id: 'check', merchant_category: 'grocery' },
+  country: 'DE',
+});
+
+const CHECKS: Readonly<Record<string, Check>> = {
+  gateway: async ({ ask }) => ready(await ask('gateway', '/health/ready')),
+  async ingestion({ ask, event }) {
+    const { event_id: id, status } = parsed<{ event_id: string; status: string }>(
+      await ask('gateway', '/ingest', event),
+      202,
+    );
+    return `${id} is ${status}`;
+  },
+  async repetition({ ask, event }) {
+    const { status } = parsed<{ status: string }>(await ask('gateway', '/ingest', event), 200);
+    if (status !== 'duplicate') throw new Error(`the same event again is ${status}`);
+    return 'the same event again is known to be one';
+  },
+  pipeline: async ({ ask }) => ready(await ask('pipeline', '/health/ready')),
+  async features({ ask, entity, waitMs }) {
+    const path = `/features/${entity}`;
+    const answer = await until(
+      waitMs,
+      () => ask('features', path),
+      ({ status }) => status !== 404,
+    );
+    const { features } = parsed<{ features: Readonly<Record<string, unknown>> }>(answer, 200);
+    return `${Object.keys(features).length} features of the event can be read`;
+  },
+  async vectors({ ask, entity }) {
+    const body = { service: 'fraud@1', rows: [{ entity }] };
+    const answer = await ask('features', '/features/vector', body);
+    const { vectors } = parsed<{ vectors: readonly { features: object | null }[] }>(answer, 200);
+    const columns = vectors[0]?.features;
+    if (columns === null || columns === undefined) throw new Error('nothing is known of the account');
+    return `${Object.keys(columns).length} columns of fraud@1`;
+  },
+  async models({ ask }) {
+    const { models } = parsed<{ models: readonly { name: string; version: number; ready: boolean }[] }>(
+      await ask('serving', '/models'),
+      200,
+    );
+    const waiting = models.filter((model) => !model.ready).map(({ name }) => name);
+    if (models.length === 0 || waiting.length > 0)
+      throw new Error(`no version answers of ${waiting.join(', ') || 'any model'}`);
+    return models.map(({ name, version }) => `${name} ${version}`).join(', ');
+  },
+  async predictions({ ask, entity }) {
+    const body = { model_name: 'fraud_detector', entity_id: entity };
+    const { prediction } = parsed<{ prediction: unknown }>(await ask('serving', '/predict', body), 200);
+    return `fraud_detector says ${prediction}`;
+  },
+  async batches({ ask, entity }) {
+    const body = { model_name: 'fraud_detector', entity_ids: [entity, entity] };
+    const { count } = parsed<{ count: number }>(await ask('serving', '/predict/batch', body), 200);
+    return `${count} rows at once`;
+  },
+  async explanations({ ask, entity }) {
+    const body = { model_name: 'fraud_detector', entity_id: entity };
+    const answer = await ask('serving', '/explain', body);
+    const { method, outputs } = parsed<{ method: string; outputs: readonly { contributions: object }[] }>(answer, 200);
+    return `${method}, ${Object.keys(outputs[0]?.contributions ?? {}).length} columns`;
+  },
+  async monitoring({ ask }) {
+    const texts = await Promise.all(ROLES.map(async (role) => text(await ask(role, '/metrics'), 200)));
+    const wanted = [
+      'events_accepted_total',
+      'events_processed_total',
+      'cache_hits_total',
+      'predictions_total',
+      'monitored_rows',
+    ];
+    const missing = wanted.filter((name) => !texts.some((told) => told.includes(`# TYPE ${name} `)));
+    if (missing.length > 0) throw new Error(`nobody tells ${missing.join(', ')}`);
+    return `${ROLES.length} roles tell their metrics`;
+  },
+  async console({ ask }) {
+    const { pipelines } = parsed<{ pipelines: readonly { name: string; lag: number }[] }>(
+      await ask('serving', '/console/api/pipelines'),
+      200,
+    );
+    return pipelines.map(({ name, lag }) => `${name}: ${lag} wait`).join(', ');
+  },
+};
+
+function ready(answer: Answer): string {
+  text(answer, 200);
+  return 'ready';
+}
+
+/** @throws {Error} that says what was answered instead */
+function text({ status, text: body }: Answer, wanted: number): string {
+  if (status !== wanted) throw new Error(`${status} instead of ${wanted}: ${body.slice(0, 300)}`);
+  return body;
+}
+
+const parsed = <T>(answer: Answer, wanted: number): T => JSON.parse(text(answer, wanted)) as T;
+
+async function until(waitMs: number, get: () => Promise<Answer>, isDone: (answer: Answer) => boolean): Promise<Answer> {
+  const giveUpAt = performance.now() + waitMs;
+  for (;;) {
+    const answer = await get();
+    if (isDone(answer) || performance.now() > giveUpAt) return answer;
+    await sleep(AGAIN_MS);
+  }
+}
+
+function addressOf(config: PlatformConfig, role: Role, host: string): URL {
+  const { port, tls = config.tls } = config[PORTS[role].settings];
+  return new URL(`${tls === undefined ? 'http' : 'https'}://${host}:${port || PORTS[role].usual}`);
+}
+
+function keyOf(config: PlatformConfig, role: Role): string | undefined {
+  const { apiKeys = [] } = config[PORTS[role].settings] as Partial<AccessConfig>;
+  const [first] = apiKeys;
+  return typeof first === 'string' ? first : first?.key;
+}
+
+function ask(address: URL, key: string | undefined, path: string, body?: unknown): Promise<Answer> {
+  const request = address.protocol === 'https:' ? requestSecurely : requestInsecurely;
+  const headers = {
+    ...(key === undefined ? {} : { 'x-api-key': key }),
+    ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+  };
+  // By address, not by the certificate's name.
+  const options = {
+    method: body === undefined ? 'GET' : 'POST',
+    headers,
+    timeout: REQUEST_TIMEOUT_MS,
+    rejectUnauthorized: false,
+  };
+  return new Promise((resolve, reject) => {
+    const asking = request(new URL(path, address), options, (response) => {
+      const chunks: Buffer[] = [];
+      response.on('data', (chunk: Buffer) => chunks.push(chunk));
+      response.on('end', () =>
+        resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') }),
+      );
+      response.on('error', reject);
+    });
+    asking.on('timeout', () =>
+      asking.destroy(new Error(`${address.href} did not answer within ${REQUEST_TIMEOUT_MS / 1_000} s`)),
+    );
+    asking.on('error', reject);
+    asking.end(body === undefined ? undefined : JSON.stringify(body));
+  });
+}

@@ -1,0 +1,159 @@
+import { z } from 'zod';
+import type { Producer } from '#connectors/connector';
+import type { SinkReplay } from '#connectors/dead_letters';
+import type { WindowStatistics } from '#feature_store/aggregation/statistics';
+import { rowJson } from '#feature_store/definitions/encode_row';
+import type { FeatureRow } from '#feature_store/definitions/feature_row';
+import type { DriftReport, FeedbackRow, NewPrediction, OfflineStore } from '#feature_store/offline/offline_store';
+import { withFeatures } from '#feature_store/offline/sql_predictions';
+import type { OnlineStore } from '#feature_store/online/online_store';
+import { VIEWS } from '#feature_store/views/catalog';
+import { type Service, startAll } from '#kernel/lifecycle';
+import { createLogger } from '#monitoring/log';
+import { UnusableRowError } from '../history/unusable_row_error.ts';
+import type { PlatformConfig } from '../project/platform_config.ts';
+import { openOffline, openOnline } from './open_parts.ts';
+
+const rowSchema = z.object({
+  view: z.string(),
+  version: z.int(),
+  entityKey: z.string(),
+  eventTime: z.number(),
+  computedAt: z.number(),
+  values: z.record(z.string(), z.union([z.number(), z.string(), z.boolean(), z.null()])),
+});
+
+const predictionSchema = z.looseObject({
+  predictionId: z.string(),
+  requestId: z.string(),
+  rowIndex: z.int(),
+  modelName: z.string(),
+  modelVersion: z.int(),
+  prediction: z.string(),
+  predictedAtMs: z.number(),
+  features: z.record(z.string(), z.unknown()),
+});
+const feedbackSchema = z.strictObject({
+  predictionId: z.string(),
+  rowIndex: z.int(),
+  label: z.string().optional(),
+  value: z.number().optional(),
+  receivedAtMs: z.number(),
+});
+const driftSchema = z.looseObject({
+  model: z.string(),
+  version: z.int(),
+  windowStartMs: z.number(),
+  windowMs: z.number(),
+  rows: z.int(),
+  columns: z.array(z.looseObject({ column: z.string() })),
+  reportedAtMs: z.number(),
+});
+const statisticsSchema = z.looseObject({ view: z.string(), version: z.int(), feature: z.string() });
+
+export interface ReplayTargets {
+  /** Opens a store when a letter needs it. Undefined: its letters cannot be replayed here. */
+  readonly online: (() => Promise<OnlineStore>) | undefined;
+  readonly offline: () => Promise<OfflineStore>;
+  readonly producer: Producer;
+  readonly featureEventsTopic: string;
+  readonly predictionsTopic: string;
+}
+
+/** The platform's own sinks, which take the rows that they have refused: writing a row again changes nothing else. */
+export function replaySinks({
+  online,
+  offline,
+  producer,
+  featureEventsTopic,
+  predictionsTopic,
+}: ReplayTargets): ReadonlyMap<string, SinkReplay> {
+  const sinks = new Map<string, SinkReplay>([
+    ['sink.offline_store', async (payload) => void (await (await offline()).write([rowOf(payload)]))],
+    [
+      'sink.feature_events',
+      async (payload) => {
+        const row = rowOf(payload);
+        await producer.send(featureEventsTopic, [{ key: row.entityKey, value: rowJson(row) }]);
+      },
+    ],
+    [
+      'sink.feature_statistics',
+      async (payload) => {
+        await (await offline()).writeStatistics([parse<WindowStatistics>(statisticsSchema, payload)]);
+      },
+    ],
+    [
+      'sink.drift_reports',
+      async (payload) => void (await (await offline()).writeDriftReports([parse<DriftReport>(driftSchema, payload)])),
+    ],
+    [
+      'prediction_log.prediction_store',
+      async (payload) => {
+        await (await offline()).writePredictions([parse<NewPrediction>(predictionSchema, payload)]);
+      },
+    ],
+    [
+      'prediction_log.prediction_topic',
+      async (payload) => {
+        const { features, ...row } = parse<NewPrediction>(predictionSchema, payload);
+        await producer.send(predictionsTopic, [{ key: row.entityKey, value: withFeatures(row, features) }]);
+      },
+    ],
+    [
+      'serving.feedback',
+      async (payload) => void (await (await offline()).writeFeedback([parse<FeedbackRow>(feedbackSchema, payload)])),
+    ],
+  ]);
+  if (online !== undefined) {
+    sinks.set('sink.online_store', async (payload) => void (await (await online()).write([rowOf(payload)])));
+  }
+  return sinks;
+}
+
+/** The stores of a configuration, or those of the platform that runs and has their folders; each is opened when it is first needed. */
+export class LazyStores {
+  readonly #config: PlatformConfig;
+  readonly #log = createLogger({ level: 'error' });
+  readonly #open: AsyncDisposable[] = [];
+  #online: Promise<OnlineStore> | undefined;
+  #offline: Promise<OfflineStore> | undefined;
+
+  constructor(config: PlatformConfig) {
+    this.#config = config;
+  }
+
+  readonly online = (): Promise<OnlineStore> => {
+    this.#online ??= openOnline(this.#config, this.#log, VIEWS).then((store) => this.#started(store));
+    return this.#online;
+  };
+
+  readonly offline = (): Promise<OfflineStore> => {
+    this.#offline ??= openOffline(this.#config, this.#log).then((store) => this.#started(store));
+    return this.#offline;
+  };
+
+  async #started<T extends Service>(store: T): Promise<T> {
+    this.#open.push(await startAll([store], new AbortController().signal));
+    return store;
+  }
+
+  async close(): Promise<void> {
+    for (const one of this.#open.splice(0)) await one[Symbol.asyncDispose]();
+  }
+}
+
+const rowOf = (payload: string): FeatureRow => parse<FeatureRow>(rowSchema, payload);
+
+/** @throws {@link UnusableRowError} */
+function parse<Row>(schema: z.ZodType, payload: string): Row {
+  let body: unknown;
+  try {
+    body = JSON.parse(payload);
+  } catch (error) {
+    throw new UnusableRowError('it is not JSON', error);
+  }
+  const parsed = schema.safeParse(body);
+  if (!parsed.success) throw new UnusableRowError(z.prettifyError(parsed.error));
+  return parsed.data as Row;
+}

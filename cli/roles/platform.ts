@@ -1,0 +1,272 @@
+import { createBroker } from '#connectors/catalog';
+import type { Broker } from '#connectors/connector';
+import { DeadLetterWriter } from '#connectors/dead_letter_writer';
+import { createGateway } from '#connectors/gateway/gateway';
+import { createFeatureApi } from '#feature_store/api/feature_api';
+import { AuditAnchorWriter } from '#feature_store/audit/anchor_writer';
+import { createOfflineStore, createOnlineStore, ttlsOf } from '#feature_store/config';
+import type { EntityKey } from '#feature_store/definitions/entity_key';
+import type { FeatureRow, ViewReference } from '#feature_store/definitions/feature_row';
+import { checkDefinitions } from '#feature_store/offline/check_definitions';
+import type { OfflineStore } from '#feature_store/offline/offline_store';
+import { withFeatures } from '#feature_store/offline/sql_predictions';
+import { CachedOnlineStore } from '#feature_store/online/cached_store';
+import { FallbackOnlineStore } from '#feature_store/online/fallback_store';
+import type { OnlineStore } from '#feature_store/online/online_store';
+import { OnlineStoreRefill, type RefillDeps } from '#feature_store/online/refill';
+import { ConsistencyMonitor } from '#feature_store/retrieval/consistency_monitor';
+import { FeatureReader } from '#feature_store/retrieval/feature_reader';
+import { SOURCES, VIEWS } from '#feature_store/views/catalog';
+import { durationMs } from '#kernel/duration';
+import { type RunningServices, type Service, startAll } from '#kernel/lifecycle';
+import { systemClock } from '#kernel/time';
+import { CloudWatchExporter } from '#monitoring/cloudwatch_exporter';
+import type { TlsConfig } from '#monitoring/http_app';
+import type { HttpService } from '#monitoring/http_service';
+import type { Logger } from '#monitoring/log';
+import { createMetricsRegistry } from '#monitoring/metrics';
+import { isTraced, Tracing } from '#monitoring/tracing';
+import { metricsOfAll } from '#monitoring/worker_metrics';
+import type { FeatureMetrics } from '#pipelines/transforms/feature_metrics';
+import { type AuditEntry, Lifecycle } from '#registry/lifecycle/lifecycle';
+import type { ModelSignature } from '#registry/model_package';
+import type { ModelRegistry } from '#registry/model_registry';
+import { PredictionLog, type PredictionSink } from '#serving/prediction_log';
+import { serviceProblems } from '#serving/runtime/feature_check';
+import { examineModel } from '#serving/runtime/loaded_model';
+import { ModelServer } from '#serving/runtime/model_server';
+import { createServing } from '#serving/server';
+import { recordsBesideViews } from '../definitions/catalog_definitions.ts';
+import { largeLetters } from '../parts/large_letters.ts';
+import { openSigningAnchors } from '../parts/open_anchors.ts';
+import { createArchive } from '../parts/open_archive.ts';
+import { openRegistry } from '../parts/open_registry.ts';
+import { PendingRegistrations, registrationQueue } from '../parts/registrations.ts';
+import { definitionsOf, type PlatformConfig } from '../project/platform_config.ts';
+import type { Role } from '../terminal/choices.ts';
+import { createConsoleSources } from './console_sources.ts';
+import { ControlServer } from './control_server.ts';
+import { createJobHttp, type EmbeddedJob } from './embedded_job.ts';
+import { createHealth, watchPredictionSinks } from './health.ts';
+import { createMonitorJob } from './monitor_service.ts';
+import { createFeatureJob } from './pipeline_service.ts';
+import { isServingWorker } from './serving_workers.ts';
+import { StateHandOver } from './state_hand_over.ts';
+
+/** A running platform: what its commands need of it. */
+export interface Platform {
+  readonly services: RunningServices;
+  readonly broker: Broker;
+  readonly offline: OfflineStore;
+  readonly registry: ModelRegistry;
+  readonly models: ModelServer;
+  readonly predictions: PredictionLog;
+  readonly pipeline: EmbeddedJob;
+  readonly featureMetrics: FeatureMetrics;
+  /** Where each started role answers. */
+  readonly urls: Readonly<Partial<Record<Role, string>>>;
+  readonly listeners: Readonly<Record<Role, HttpService>>;
+}
+
+/**
+ * Wires the parts that `roles` need and starts them: stores and broker first, then what works on them, the listeners last. All roles in one
+ * process by default; in production each in its own.
+ */
+export async function startPlatform(
+  config: PlatformConfig,
+  log: Logger,
+  roles: readonly Role[],
+  prepare: (parts: { readonly registry: ModelRegistry }) => Promise<void> = async () => {},
+): Promise<Platform> {
+  const clock = systemClock;
+  const metrics = createMetricsRegistry();
+  const { views, services: featureServices } = definitionsOf(config);
+  const base = { log, clock, metrics, views };
+  const broker = createBroker(base, config.broker);
+  const offline = createOfflineStore({ ...base, views: VIEWS }, config.offlineStore);
+  const store = createOnlineStore(base, config.onlineStore);
+  const refills = createRefills({ ...base, store, offline }, config, roles);
+  const readable = new FallbackOnlineStore(store, {
+    ...base,
+    offline,
+    ttlMs: ttlsOf(views),
+  });
+  const online = new CachedOnlineStore(readable, metrics, config.cache);
+  const features = new FeatureReader({ online, clock }, { views, services: featureServices });
+  const registry = openRegistry(config.registry);
+  const registrations = new PendingRegistrations(registrationQueue(config), { registry, log });
+  const { topics } = config;
+
+  const checkSignature = (signature: ModelSignature) => serviceProblems(features, signature);
+  const record = (entry: AuditEntry) => offline.writeModelAudit(entry);
+  const lifecycle = new Lifecycle({ registry, examine: examineModel, checkSignature, record }, config.promotion);
+  const models = new ModelServer(
+    {
+      ...{ registry, log, metrics, checkSignature, routings: offline },
+      outcomes: (query) => offline.experimentOutcomes(query),
+      promote: async (name, version, authorship) => {
+        await lifecycle.promote(name, version, { ...authorship, stage: 'Production' });
+      },
+    },
+    config.serving,
+  );
+  const deadLetters = new DeadLetterWriter(
+    { producer: broker.producer, log, metrics },
+    { topic: topics.deadLetters, large: largeLetters(config) },
+  );
+  const watched = watchPredictionSinks(predictionSinks(broker, offline, topics.predictions), () => clock.now());
+  const predictions = new PredictionLog(
+    { sinks: watched.sinks, deadLetters, log, metrics },
+    { maxPending: config.serving.maxPendingLog },
+  );
+  const { job: pipeline, metrics: featureMetrics } = createFeatureJob({ ...base, broker, online, offline }, config);
+  const archive = createArchive({ broker, log, metrics }, config);
+  const handOvers =
+    archive === undefined
+      ? undefined
+      : new StateHandOver({ ...base, broker, online, offline, job: pipeline, archive }, config);
+  // Two jobs of one process, each with metrics of its own.
+  const monitorMetrics = createMetricsRegistry({ process: roles.includes('monitor') });
+  const monitor = createMonitorJob({ ...base, metrics: monitorMetrics, broker, offline, registry }, config);
+  const health = createHealth(
+    {
+      ...{ broker, online, offline, registry },
+      // Of a process of its own, the monitor's listener shows the monitor's metrics alone.
+      metrics: roles.every((role) => role === 'monitor') ? monitorMetrics : metrics,
+      jobs: { pipeline: [pipeline, ...refills], monitor: [monitor], serving: [watched.source] },
+    },
+    config,
+    roles,
+  );
+  const { consistencyInterval } = config.features;
+  // What is in the stores is compared, not what is cached of it.
+  const stores = { ...base, online: readable, offline };
+  const consistency =
+    consistencyInterval === 'off'
+      ? []
+      : [new ConsistencyMonitor(stores, { intervalMs: durationMs(consistencyInterval), sample: 200 })];
+  const consoleDeps = { broker, offline, registry, lifecycle, views, metrics, monitorMetrics };
+  const shown = config.serving.console.enabled ? createConsoleSources(consoleDeps, config) : undefined;
+  const scrape = isServingWorker() ? metricsOfAll(metrics) : undefined;
+  const secured = <T extends { readonly tls?: TlsConfig | undefined }>(listener: T): T => ({
+    ...listener,
+    tls: listener.tls ?? config.tls,
+  });
+  const listeners: Record<Role, HttpService> = {
+    gateway: await createGateway(
+      {
+        ...{ ...base, producer: broker.producer, deadLetters, eventTypes: SOURCES, health: health.of('gateway') },
+        allowedLatenessMs: config.pipeline.allowedLatenessMs,
+      },
+      secured(config.gateway),
+      { rawEvents: topics.rawEvents, deadLetters: topics.deadLetters },
+    ),
+    pipeline: await createJobHttp(
+      { log, metrics, health: health.of('pipeline') },
+      { ...secured(config.pipeline), name: 'pipeline', portSetting: 'PIPELINE_PORT' },
+    ),
+    monitor: await createJobHttp(
+      { log, metrics: monitorMetrics, health: health.of('monitor') },
+      { ...secured(config.monitor), name: 'monitor', portSetting: 'MONITOR_PORT' },
+    ),
+    features: await createFeatureApi(
+      { ...base, store: online, features, offline, health: health.of('features') },
+      secured(config.featureApi),
+    ),
+    serving: await createServing(
+      {
+        ...base,
+        models,
+        features,
+        predictions,
+        feedback: offline,
+        deadLetters,
+        console: shown,
+        scrape,
+        health: health.of('serving'),
+      },
+      secured(config.serving),
+    ),
+  };
+  if (!config.metrics.enabled) for (const listener of Object.values(listeners)) listener.hideMetrics();
+  const anchors = openSigningAnchors(offline, config);
+  const needsOffline = roles.some((role) => role !== 'gateway');
+  const prepared: Service = {
+    name: 'topics and models',
+    async start() {
+      const { partitions } = topics;
+      const names = [topics.rawEvents, topics.featureEvents, topics.deadLetters, topics.predictions];
+      if (needsOffline) await checkDefinitions(offline, VIEWS, recordsBesideViews());
+      await broker.ensureTopics(names.map((name) => ({ name, partitions })));
+      await prepare({ registry });
+    },
+    drain: async () => {},
+    stop: () => registry.close(),
+  };
+  const cloudWatch = new CloudWatchExporter({ registries: [metrics, monitorMetrics], log }, config.metrics.cloudwatch);
+  const wanted = (role: Role, ...services: Service[]): Service[] => (roles.includes(role) ? services : []);
+  const services = await startAll(
+    [
+      ...(isTraced() ? [new Tracing()] : []),
+      ...(config.metrics.exporter === 'cloudwatch' ? [cloudWatch] : []),
+      broker,
+      online,
+      ...(needsOffline ? [offline] : []),
+      ...(anchors !== undefined && needsOffline
+        ? [new AuditAnchorWriter({ anchors, log, metrics }, durationMs(config.audit.anchor?.every ?? '10s'))]
+        : []),
+      prepared,
+      ...health.probes,
+      ...refills,
+      new ControlServer(
+        { broker, online, offline, ...(roles.includes('pipeline') ? { archive, stream: handOvers } : {}) },
+        log,
+        config,
+      ),
+      ...wanted('pipeline', ...(archive === undefined ? [] : [archive]), pipeline, listeners.pipeline),
+      ...wanted('pipeline', ...(handOvers === undefined ? [] : [handOvers])),
+      ...wanted('features', ...consistency, listeners.features),
+      ...wanted('serving', registrations, models, predictions, listeners.serving),
+      ...wanted('monitor', monitor, listeners.monitor),
+      ...wanted('gateway', listeners.gateway),
+    ],
+    new AbortController().signal,
+  );
+  const urls = Object.fromEntries(roles.map((role) => [role, listeners[role].url]));
+  return { services, broker, offline, registry, models, predictions, pipeline, featureMetrics, urls, listeners };
+}
+
+/** A role besides the pipeline fills the online store only when no pipeline has begun to for so long. */
+const STANDBY_MS = 15_000;
+
+/** Of stores that another process can empty. */
+function createRefills(
+  { store, ...deps }: Omit<RefillDeps, 'online'> & { readonly store: OnlineStore },
+  { onlineStore }: PlatformConfig,
+  roles: readonly Role[],
+): readonly OnlineStoreRefill[] {
+  const { contents } = store;
+  const reads = roles.some((role) => role !== 'gateway' && role !== 'monitor');
+  if (contents === undefined || onlineStore.kind !== 'redis' || !reads) return [];
+  const online = {
+    contents,
+    write: (rows: readonly FeatureRow[]) => store.write(rows),
+    read: (view: ViewReference, keys: readonly EntityKey[]) => store.read(view, keys),
+    erase: (of: readonly ViewReference[], key: EntityKey) => store.erase(of, key),
+  };
+  const standbyMs = roles.includes('pipeline') ? 0 : STANDBY_MS;
+  return [new OnlineStoreRefill({ ...deps, online }, { ...onlineStore.refill, standbyMs })];
+}
+
+/** Predictions go to their topic, and to the offline store for audit. */
+const predictionSinks = (broker: Broker, offline: OfflineStore, topic: string): readonly PredictionSink[] => [
+  {
+    target: 'prediction topic',
+    write: (rows) =>
+      broker.producer.send(
+        topic,
+        rows.map(({ features, ...row }) => ({ key: row.entityKey, value: withFeatures(row, features) })),
+      ),
+  },
+  { target: 'prediction store', write: (rows) => offline.writePredictions(rows) },
+];

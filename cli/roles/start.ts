@@ -1,0 +1,40 @@
+import type { RunningServices } from '#kernel/lifecycle';
+import { createLogger } from '#monitoring/log';
+import type { PlatformConfig } from '../project/platform_config.ts';
+import { checkDoors } from '../project/production.ts';
+import type { Role } from '../terminal/choices.ts';
+import { shutDown, shutdownRequested } from '../terminal/shutdown.ts';
+import { startPlatform } from './platform.ts';
+import { isServingWorker, reportReady, runServingWorkers, stopRequested } from './serving_workers.ts';
+import { ensureShippedModel } from './shipped_model.ts';
+
+const LABELS: Readonly<Record<Role, string>> = {
+  gateway: 'ingestion gateway',
+  features: 'feature API',
+  serving: 'model serving',
+  pipeline: 'pipeline health and metrics',
+  monitor: 'drift and quality of models',
+};
+
+/** Runs the platform until SIGINT or SIGTERM, then drains it. */
+export async function start(config: PlatformConfig, roles: readonly Role[]): Promise<void> {
+  if (config.production) checkDoors(config, roles);
+  if (config.serving.workers > 1 && !isServingWorker()) return runServingWorkers(config, roles);
+  const log = createLogger({ level: config.log.level });
+  const requested = isServingWorker() ? stopRequested() : shutdownRequested();
+  const { services, urls }: { services: RunningServices; urls: Readonly<Partial<Record<Role, string>>> } =
+    await startPlatform(config, log, roles, ensureShippedModel(roles));
+  if (isServingWorker()) {
+    reportReady(urls.serving as string);
+    await requested;
+    await shutDown(services, log, config.drainTimeoutMs);
+    // The way to the process that has started this one would keep it.
+    process.disconnect?.();
+    return;
+  }
+  for (const role of roles) process.stdout.write(`${LABELS[role].padEnd(28)} ${urls[role]}\n`);
+  process.stdout.write('ready; Ctrl-C drains and stops\n');
+  const signal = await requested;
+  process.stdout.write(`${signal}: draining\n`);
+  await shutDown(services, log, config.drainTimeoutMs);
+}

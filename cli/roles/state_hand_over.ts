@@ -1,0 +1,115 @@
+import { existsSync } from 'node:fs';
+import { readdir, readFile, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { z } from 'zod';
+import { viewId } from '#feature_store/definitions/feature_row';
+import type { Service } from '#kernel/lifecycle';
+import { createMetricsRegistry } from '#monitoring/metrics';
+import type { EventArchive } from '#pipelines/archive/event_archive';
+import type { FeaturePipelineDeps } from '#pipelines/jobs/feature_pipeline';
+import { type HandedOver, handOver } from '#pipelines/jobs/hand_over';
+import type { MergeCells } from '#pipelines/runner/take_over';
+import { mergeOfFeatures } from '#pipelines/transforms/compute_features';
+import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
+import { parseCheckedJson, writeCheckedJson } from '#storage/checked_json';
+import { backfillViews, constructBackfill, featuresOption, writeNewestOnline } from '../jobs/features_pipeline.ts';
+import type { PlatformConfig } from '../project/platform_config.ts';
+import type { EmbeddedJob } from './embedded_job.ts';
+
+const NAME = 'hand-over.json';
+
+const requestSchema = z.strictObject({
+  options: z.record(z.string(), z.string()),
+  /** Whose state the stream takes over. */
+  views: z.array(z.string()),
+});
+export type HandOverOrder = z.infer<typeof requestSchema>;
+
+/** Where back-fills keep their state, each in a folder of its own. */
+export const backfillsFolder = ({ dataDirectory }: Pick<PlatformConfig, 'dataDirectory'>): string =>
+  join(resolve(dataDirectory), 'backfills');
+
+/** Whether state waits in a folder for the platform's next start. */
+export const isHandOverOrdered = (directory: string): boolean => existsSync(join(directory, NAME));
+
+/** Notes in a back-fill's folder that the stream is to take its state over: at once where a platform runs, else when it starts. */
+export const orderHandOver = (directory: string, order: HandOverOrder): Promise<void> =>
+  writeCheckedJson(join(directory, NAME), order);
+
+interface Deps extends Omit<FeaturePipelineDeps, 'metrics'> {
+  readonly job: EmbeddedJob;
+  readonly archive: EventArchive;
+}
+
+/** Takes the state of back-fills over into the job that runs. Those that were complete before it started are taken over when it starts. */
+export class StateHandOver implements Service {
+  readonly name = 'hand-over of state';
+  readonly #deps: Deps;
+  readonly #config: PlatformConfig;
+  #pending: Promise<void> = Promise.resolve();
+
+  constructor(deps: Deps, config: PlatformConfig) {
+    this.#deps = deps;
+    this.#config = config;
+  }
+
+  async start(): Promise<void> {
+    this.#pending = this.#takePending();
+  }
+
+  async #takePending(): Promise<void> {
+    const folder = backfillsFolder(this.#config);
+    const { log } = this.#deps;
+    for (const name of await readdir(folder).catch(() => [])) {
+      const directory = join(folder, name);
+      try {
+        if ((await readdir(directory)).includes(NAME)) await this.takeOver(directory);
+      } catch (error) {
+        log.error({ error, directory }, 'state.hand_over_failed');
+      }
+    }
+  }
+
+  /** @param directory - of a back-fill that has ended; one in the data directory is removed when its state was taken over */
+  async takeOver(directory: string): Promise<HandedOver> {
+    const { job, archive, broker, ...deps } = this.#deps;
+    const file = join(directory, NAME);
+    const { options, views: ids } = parseCheckedJson(await readFile(file), requestSchema, { file });
+    const views = backfillViews(this.#config, options);
+    const metrics = createFeatureMetrics(createMetricsRegistry({ process: false }));
+    const features = featuresOption(options) ?? {};
+    const { allowedLatenessMs } = this.#config.pipeline;
+    const merges = views.flatMap((view): [string, MergeCells][] => {
+      const names = features[viewId(view)];
+      return names === undefined ? [] : [[viewId(view), mergeOfFeatures(view, names, allowedLatenessMs)]];
+    });
+    const done = await handOver(
+      { broker, archive, log: deps.log, pause: (work) => job.pause(work) },
+      {
+        topic: this.#config.topics.rawEvents,
+        views: ids,
+        merges: new Map(merges),
+        directory,
+        construct: (archiveUntil, onCaughtUp) =>
+          constructBackfill({ ...deps, metrics, views, producer: broker.producer }, this.#config, options, {
+            archiveUntil,
+            onCaughtUp,
+          }),
+      },
+    );
+    // The newest rows of history have the features now; those that are online were written without.
+    for (const view of views) if (features[viewId(view)] !== undefined) await writeNewestOnline(view, deps);
+    // A folder that the user named is the user's.
+    const isOwn = directory.startsWith(`${backfillsFolder(this.#config)}/`);
+    await rm(isOwn ? directory : file, { recursive: true, force: true });
+    return done;
+  }
+
+  async drain(): Promise<void> {
+    await this.#pending;
+  }
+
+  async stop(): Promise<void> {
+    await this.#pending;
+  }
+}
