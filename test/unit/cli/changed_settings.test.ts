@@ -4,10 +4,15 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { z } from 'zod';
-import { createMonitorJob } from '#cli/monitor_service';
-import { createArchive } from '#cli/open_archive';
-import { createFeatureJob } from '#cli/pipeline_service';
-import { definitionsOf, loadPlatformConfig, type PlatformConfig, platformConfigSchema } from '#cli/platform_config';
+import { createArchive } from '#cli/parts/open_archive';
+import {
+  definitionsOf,
+  loadPlatformConfig,
+  type PlatformConfig,
+  platformConfigSchema,
+} from '#cli/project/platform_config';
+import { createMonitorJob } from '#cli/roles/monitor_service';
+import { createFeatureJob } from '#cli/roles/pipeline_service';
 import { createFileSystems } from '#connectors/files/file_systems';
 import { MemoryLog } from '#connectors/memory/memory_log';
 import type { WindowStatistics } from '#feature_store/aggregation/statistics';

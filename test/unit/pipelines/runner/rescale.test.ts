@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { eventTime } from '#kernel/time';
+import { silentLogger } from '#monitoring/log';
 import {
   bagState,
   combiningState,
@@ -27,6 +28,9 @@ import { asSingleton } from '#pipelines/model/side_inputs';
 import { filter, keyBy, parDo, read, windowInto } from '#pipelines/model/transforms';
 import { fixedWindows, globalWindows, sessions, slidingWindows } from '#pipelines/model/windowing';
 import { runEmbedded } from '#pipelines/runner/embedded';
+import { loadWhole } from '#pipelines/runner/snapshot_parts';
+import { type LoadedSnapshot, SnapshotStore } from '#pipelines/runner/snapshot_store';
+import { takeOverState } from '#pipelines/runner/take_over';
 import { inProcessShards } from '#pipelines/testing/in_process_shards';
 import { count, sum } from '#pipelines/transforms/standard/combiners';
 import { reify } from '#pipelines/transforms/standard/reify';
@@ -293,6 +297,26 @@ test('any numbers of threads one after another, drained or killed anywhere, give
     { numRuns: 12 },
   );
 }, 120_000);
+
+test('state that a job of 3 threads has computed is taken over by a job of 2, which resumes with 4', async () => {
+  const oracle = await expected();
+  const [stream, backfill, sink] = [join(directory, 'stream'), join(directory, 'backfill'), new Map() as Sink];
+  const inFolder = async (folder: string, threads: number, until: number): Promise<void> => {
+    const outer = directory;
+    directory = folder;
+    await run(sink, threads, until, false);
+    directory = outer;
+  };
+  await inFolder(stream, 2, 80);
+  await inFolder(backfill, 3, 80);
+  const saved = await new SnapshotStore(backfill, silentLogger).load();
+  const { transforms } = await loadWhole(backfill, silentLogger, saved as LoadedSnapshot);
+  const names = [...new Set(transforms.map(({ name }) => name))].filter((name) => /AtTheEnd|EveryState/.test(name));
+  const keyed = names.filter((name) => transforms.some((one) => one.name === name && one.hasState));
+  expect(await takeOverState({ into: stream, from: backfill }, keyed, silentLogger)).toBe(2 * KEYS.length);
+  await inFolder(stream, 4, Number.POSITIVE_INFINITY);
+  expect(sorted(sink)).toEqual(oracle);
+});
 
 test('files of threads that a job does not run any more are removed once no snapshot needs them', async () => {
   const sink: Sink = new Map();
