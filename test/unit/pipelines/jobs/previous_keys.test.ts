@@ -118,19 +118,22 @@ test('a snapshot with ids alone as keys is restored under entity keys; what cann
   expect(dropped.map(({ key }) => key)).toEqual(['a|b|heat']);
 });
 
-test.each([1, 2, 4])('of %i worker threads each restores the keys that are its own under their name of now', async (workers) => {
-  const keys = Array.from({ length: 12 }, (_, index) => `s${index}|heat`);
-  const snapshot = await previousSnapshot(keys);
-  const found: string[] = [];
-  for (let worker = 0; worker < workers; worker += 1) {
-    const run = start(
-      keys.map((key, index) => [`sensor:${key}`, 100 + index] as const),
-      false,
-    );
-    expect(run.executor.changesKeys(snapshot)).toBe(true);
-    run.executor.restore(snapshot, { share: shareOf(worker, workers) });
-    await step(run, keys.length + 1);
-    for (const { value } of run.output) if (value.row.values.n_24h === 2) found.push(value.row.entityKey);
-  }
-  expect(found.sort()).toEqual(keys.map((key) => `sensor:${key}`).sort());
-});
+test.each([1, 2, 4])(
+  'of %i worker threads each restores the keys that are its own under their name of now',
+  async (workers) => {
+    const keys = Array.from({ length: 12 }, (_, index) => `s${index}|heat`);
+    const snapshot = await previousSnapshot(keys);
+    const found: string[] = [];
+    for (let worker = 0; worker < workers; worker += 1) {
+      const run = start(
+        keys.map((key, index) => [`sensor:${key}`, 100 + index] as const),
+        false,
+      );
+      expect(run.executor.changesKeys(snapshot)).toBe(true);
+      run.executor.restore(snapshot, { share: shareOf(worker, workers) });
+      await step(run, keys.length + 1);
+      for (const { value } of run.output) if (value.row.values.n_24h === 2) found.push(value.row.entityKey);
+    }
+    expect(found.sort()).toEqual(keys.map((key) => `sensor:${key}`).sort());
+  },
+);
