@@ -16,26 +16,6 @@ export interface FileSystem {
   write(path: string, bytes: Uint8Array): Promise<string>;
   /** Removes a file; one that does not exist is no error. */
   remove(path: string): Promise<void>;
-  /** Where the place can replace a file only if it is still the one that was read. */
-  readonly conditional?: ConditionalFiles;
-}
-
-/** A file's bytes, and what tells them from those of any other write. */
-export interface TaggedFile {
-  readonly bytes: Buffer;
-  readonly tag: string;
-}
-
-/** Reads and writes that notice another writer. */
-export interface ConditionalFiles {
-  /** @returns undefined where there is no such file */
-  read(path: string): Promise<TaggedFile | undefined>;
-  /**
-   * Replaces the file that has a tag; undefined: makes a file where there is none. No two writes may have the same bytes.
-   *
-   * @returns its tag; undefined when another writer was first, and nothing was written
-   */
-  replace(path: string, bytes: Uint8Array, tag: string | undefined): Promise<string | undefined>;
 }
 
 /** The path of something in a folder, of whichever place. */

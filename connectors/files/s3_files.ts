@@ -15,7 +15,7 @@ import picomatch from 'picomatch';
 import { z } from 'zod';
 import { messageOf } from '#kernel/errors';
 import { ConnectionError, UnreadableFileError } from '../errors.ts';
-import type { ConditionalFiles, FileSystem, OpenFile, TaggedFile } from './file_system.ts';
+import type { FileSystem, OpenFile } from './file_system.ts';
 
 export const s3ConfigSchema = z.strictObject({
   region: z.string().min(1).default('us-east-1'),
@@ -32,9 +32,6 @@ const ATTEMPTS = 6;
 const FIRST_RETRY_MS = 50;
 const CONNECT_MS = 5_000;
 const OUT_OF_RANGE = 416;
-const MISSING = 404;
-/** Another object has the name; two writes were under way. */
-const OTHER_WRITER: readonly (number | undefined)[] = [409, 412];
 
 interface S3Location {
   readonly bucket: string;
@@ -130,46 +127,6 @@ export class S3Files implements FileSystem {
   async remove(path: string): Promise<void> {
     const { bucket, key } = locationOf(path);
     await this.#ask(path, () => this.#client.send(new DeleteObjectCommand({ Bucket: bucket, Key: key })));
-  }
-
-  readonly conditional: ConditionalFiles = {
-    read: (path) => this.#readTagged(path),
-    replace: (path, bytes, tag) => this.#replace(path, bytes, tag),
-  };
-
-  #readTagged(path: string): Promise<TaggedFile | undefined> {
-    const { bucket, key } = locationOf(path);
-    return this.#ask(path, async () => {
-      try {
-        const { Body: body, ETag: tag = '' } = await this.#client.send(
-          new GetObjectCommand({ Bucket: bucket, Key: key }),
-        );
-        const pieces: Buffer[] = [];
-        for await (const piece of body as Readable) pieces.push(piece as Buffer);
-        return { bytes: Buffer.concat(pieces), tag };
-      } catch (error) {
-        if (statusOf(error) === MISSING) return undefined;
-        throw error;
-      }
-    });
-  }
-
-  async #replace(path: string, bytes: Uint8Array, tag: string | undefined): Promise<string | undefined> {
-    const { bucket, key } = locationOf(path);
-    const condition = tag === undefined ? { IfNoneMatch: '*' } : { IfMatch: tag };
-    const written = await this.#ask(path, async () => {
-      try {
-        const put = new PutObjectCommand({ Bucket: bucket, Key: key, Body: bytes, ...condition });
-        return (await this.#client.send(put)).ETag;
-      } catch (error) {
-        if (OTHER_WRITER.includes(statusOf(error))) return undefined;
-        throw error;
-      }
-    });
-    if (written !== undefined) return written;
-    // The answer to a first try may have been lost, and the second found its own object.
-    const held = await this.#readTagged(path);
-    return held?.bytes.equals(bytes) === true ? held.tag : undefined;
   }
 
   /** What the server refuses is the caller's; that it does not answer is nobody's. */

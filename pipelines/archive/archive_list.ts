@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { checkedJson, parseCheckedJson } from '#storage/checked_json';
 import type { ArchivePlace } from './archive_place.ts';
-import { ArchiveInUseError, ArchiveListMissingError, ArchiveOfOtherTopicError } from './errors.ts';
+import { ArchiveListMissingError, ArchiveOfOtherTopicError } from './errors.ts';
 
 export const LIST_NAME = '_archive.json';
 
@@ -40,8 +40,6 @@ const listSchema = z.strictObject({
   topic: z.string(),
   files: z.array(fileSchema),
   partitions: z.record(z.string(), partitionSchema),
-  /** In a bucket, the writer that has it: another one's commits find a list that is not theirs. */
-  writer: z.string().optional(),
   /** What the broker had deleted before it was read. */
   gaps: z.array(z.strictObject({ partition: z.string(), after: offsetText, at: z.string() })),
 });
@@ -62,58 +60,26 @@ export async function readList(place: ArchivePlace): Promise<ArchiveList | undef
   return parseCheckedJson(bytes, listSchema, { file: `${place.location}/${LIST_NAME}`, remedy });
 }
 
-/**
- * Replaces the list as a whole: this is what commits a change of the archive.
- *
- * @param tag - of the list that it takes the place of, in a bucket
- * @returns the tag of the new one
- * @throws {@link ArchiveInUseError} where another process has replaced that list
- */
-export async function writeList(place: ArchivePlace, list: ArchiveList, tag?: string): Promise<string | undefined> {
-  const bytes = Buffer.from(checkedJson(list));
-  if (place.conditional === undefined) {
-    await place.write(LIST_NAME, bytes);
-    return undefined;
-  }
-  const written = await place.conditional.replace(LIST_NAME, bytes, tag);
-  if (written === undefined) throw new ArchiveInUseError(place.location);
-  return written;
-}
-
-/** A list that its writer has opened. */
-export interface OpenList {
-  readonly list: ArchiveList;
-  /** In a bucket; see {@link writeList}. */
-  readonly tag: string | undefined;
-}
+/** Replaces the list as a whole: this is what commits a change of the archive. */
+export const writeList = (place: ArchivePlace, list: ArchiveList): Promise<void> =>
+  place.write(LIST_NAME, Buffer.from(checkedJson(list)));
 
 /**
  * Opens an archive for its writer: makes the list where there is none, and removes files that no list names, which a crash has left.
  *
- * @param writer - in a bucket, who opens it: no two may have the same
  * @throws {@link ArchiveListMissingError} where files lie without a list, {@link ArchiveOfOtherTopicError} where its positions are of another topic
  */
-export async function openList(place: ArchivePlace, topic: string, writer?: string): Promise<OpenList> {
+export async function openList(place: ArchivePlace, topic: string): Promise<ArchiveList> {
   const names = await place.names();
-  const held = await place.conditional?.read(LIST_NAME);
-  const found = await readList(place);
-  if (found === undefined && names.length > 0) throw new ArchiveListMissingError(place.location, names.length);
-  if (found !== undefined && found.topic !== topic)
-    throw new ArchiveOfOtherTopicError(place.location, found.topic, topic);
-  if (place.conditional === undefined) {
-    const list = found ?? emptyList(topic);
-    if (found === undefined) await writeList(place, list);
-    await removeUnlisted(place, names, list);
-    return { list, tag: undefined };
+  const list = await readList(place);
+  if (list === undefined) {
+    if (names.length > 0) throw new ArchiveListMissingError(place.location, names.length);
+    const made = emptyList(topic);
+    await writeList(place, made);
+    return made;
   }
-  // Before anything is removed: what a writer of before has not committed yet it cannot commit any more.
-  const list = { ...(found ?? emptyList(topic)), writer };
-  const tag = await writeList(place, list, held?.tag);
-  await removeUnlisted(place, names, list);
-  return { list, tag };
-}
-
-async function removeUnlisted(place: ArchivePlace, names: readonly string[], { files }: ArchiveList): Promise<void> {
-  const listed = new Set(files.map(({ name }) => name));
+  if (list.topic !== topic) throw new ArchiveOfOtherTopicError(place.location, list.topic, topic);
+  const listed = new Set(list.files.map(({ name }) => name));
   for (const name of names) if (!listed.has(name)) await place.remove(name);
+  return list;
 }

@@ -1,6 +1,6 @@
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
-import { type ConditionalFiles, pathIn, readWhole } from '#connectors/files/file_system';
+import { pathIn, readWhole } from '#connectors/files/file_system';
 import type { FileSystemOf } from '#connectors/files/file_systems';
 import { makeFolder, replaceFile, syncFolder } from '#storage/durable_files';
 import { onDisk } from '#storage/errors';
@@ -14,8 +14,6 @@ export interface ArchivePlace {
   remove(name: string): Promise<void>;
   /** Names of the Parquet files that lie there. */
   names(): Promise<readonly string[]>;
-  /** Where no lock keeps a second writer out, but writes can be refused: a bucket. Names are as above. */
-  readonly conditional?: ConditionalFiles;
 }
 
 /** Returns the place of an archive: a folder of this machine, or `s3://bucket/prefix`. */
@@ -61,17 +59,8 @@ const ifMissing =
 function bucketPlace(directory: string, fileSystems: FileSystemOf): ArchivePlace {
   const location = directory.replace(/\/+$/, '');
   const files = fileSystems(location);
-  const { conditional } = files;
   return {
     location,
-    ...(conditional === undefined
-      ? {}
-      : {
-          conditional: {
-            read: (name) => conditional.read(pathIn(location, name)),
-            replace: (name, bytes, tag) => conditional.replace(pathIn(location, name), bytes, tag),
-          },
-        }),
     async write(name, bytes) {
       await files.write(pathIn(location, name), bytes);
     },

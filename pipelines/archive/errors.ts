@@ -36,19 +36,6 @@ export class ArchiveOfOtherTopicError extends PlatformError {
   }
 }
 
-/** Another process writes an archive. */
-export class ArchiveInUseError extends PlatformError {
-  readonly code = 'ARCHIVE_IN_USE';
-
-  /** @param holder - the process, where it is known */
-  constructor(location: string, holder?: string) {
-    super(
-      `the archive in ${location} is written by ${holder ?? 'another process'}: one process at a time may write it. Stop that process, or set another archive.directory`,
-      { fault: 'caller', retryable: false },
-    );
-  }
-}
-
 /** What is requested needs events that the archive does not hold. */
 export class ArchiveIncompleteError extends PlatformError {
   readonly code = 'ARCHIVE_INCOMPLETE';

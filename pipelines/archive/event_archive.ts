@@ -15,7 +15,6 @@ import { type ArchivePlace, archivePlace } from './archive_place.ts';
 import { type ArchivedEvent, dateOf, writeEvents } from './archived_event.ts';
 import { createRecordReader } from './archived_record.ts';
 import { type ArchiveChange, dropOldDays, eraseEvents, joinSmallFiles } from './maintenance.ts';
-import { type LeaseTimes, WriterLease } from './writer_lease.ts';
 
 export interface ArchiveDeps {
   readonly broker: Broker;
@@ -35,8 +34,6 @@ export interface ArchiveSettings {
   readonly flushEveryMs: number;
   /** Days of events older than this are removed. */
   readonly keepMs: number;
-  /** In a bucket: when a writer that is gone has lost the archive. */
-  readonly lease?: LeaseTimes;
 }
 
 /** What an erasure has removed, or would. */
@@ -75,9 +72,7 @@ export class EventArchive implements Service {
   readonly #failures;
   readonly #lanes = new Map<string, Lane>();
   #list: ArchiveList | undefined;
-  #lock: FolderLock | WriterLease | undefined;
-  /** Of the list, in a bucket. */
-  #tag: string | undefined;
+  #lock: FolderLock | undefined;
   #bytes = 0;
   #session = new AbortController();
   #stopped = new AbortController();
@@ -106,33 +101,11 @@ export class EventArchive implements Service {
   }
 
   async start(): Promise<void> {
-    await this.#acquire();
+    const { directory } = this.#settings;
+    if (!directory.startsWith('s3://')) this.#lock = await FolderLock.acquire(this.#place.location);
     this.#stopped = new AbortController();
-    await this.#openList();
+    this.#list = await openList(this.#place, this.#settings.topic);
     this.#running = this.#run();
-  }
-
-  async #acquire(): Promise<void> {
-    const { location, conditional } = this.#place;
-    if (conditional !== undefined) {
-      this.#lock = await WriterLease.acquire(conditional, location, this.#settings.lease);
-    } else if (!location.startsWith('s3://')) this.#lock = await FolderLock.acquire(location);
-  }
-
-  async #openList(): Promise<void> {
-    const writer = this.#lock instanceof WriterLease ? this.#lock.writer : undefined;
-    const { list, tag } = await openList(this.#place, this.#settings.topic, writer);
-    this.#list = list;
-    this.#tag = tag;
-  }
-
-  /** Begins again after a failure: as the writer, with the list as it is. */
-  async #resume(): Promise<void> {
-    if (this.#lock instanceof WriterLease && this.#lock.isLost) {
-      await this.#lock.release();
-      await this.#acquire();
-    }
-    await this.#openList();
   }
 
   async #run(): Promise<void> {
@@ -140,7 +113,6 @@ export class EventArchive implements Service {
       this.#session = new AbortController();
       const startedMs = performance.now();
       try {
-        if (failures > 0) await this.#resume();
         await this.#readAll(this.#session.signal);
       } catch (error) {
         if (this.#stopped.signal.aborted) break;
@@ -150,6 +122,7 @@ export class EventArchive implements Service {
         const delayMs = Math.min(FIRST_RETRY_MS * 2 ** failures, LONGEST_RETRY_MS);
         this.#log.error({ error, delayMs }, 'archive.failed_starting_again');
         await sleep(delayMs, undefined, { signal: this.#stopped.signal }).catch(() => {});
+        this.#list = await openList(this.#place, this.#settings.topic).catch(() => this.#list);
       }
     }
   }
@@ -286,7 +259,7 @@ export class EventArchive implements Service {
         const after = await make(before);
         if (after === before) return;
         this.#lock?.check();
-        this.#tag = await writeList(this.#place, after, this.#tag);
+        await writeList(this.#place, after);
         this.#list = after;
       });
     this.#changing = changed;

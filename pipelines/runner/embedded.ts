@@ -370,8 +370,6 @@ class EmbeddedJob implements PipelineHandle {
         await this.#bundle(now);
         await this.#settle();
         if (execution.isFinished || execution.nextProcessingTime() === undefined) break;
-        // What is left may wait for a snapshot.
-        this.#snapshotDueAt = Math.min(this.#snapshotDueAt, this.#clock.now());
         if (this.#scriptedClock === undefined) await this.#sleepUntil(execution.nextProcessingTime() as number);
         else this.#scriptedClock.advanceTo(execution.nextProcessingTime() as number);
       } else {
