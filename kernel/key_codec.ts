@@ -325,6 +325,8 @@ export const KEY_GROUPS = 128;
  * (as Apache Flink's key groups). FNV-1a over the encoding, 32 bits, then the finaliser of MurmurHash3.
  */
 export function keyGroupOf(key: unknown, groups = KEY_GROUPS): number {
+  const known = typeof key === 'string' ? hashOfText(key) : typeof key === 'number' ? hashOfNumber(key) : undefined;
+  if (known !== undefined) return (avalanche(known) >>> 0) % groups;
   const bytes = key === undefined ? UNDEFINED : encodeKey(key as KeyValue);
   let hash = 0x811c9dc5;
   for (let index = 0; index < bytes.length; index += 1) hash = Math.imul(hash ^ (bytes[index] as number), 0x01000193);
@@ -332,6 +334,28 @@ export function keyGroupOf(key: unknown, groups = KEY_GROUPS): number {
 }
 
 const UNDEFINED = new Uint8Array(0);
+
+/** FNV-1a over the encoding of a number, without making it; undefined where it has more than eight bytes. */
+function hashOfNumber(key: number): number | undefined {
+  if (!(Math.abs(key) < FIRST_INEXACT)) return undefined;
+  scratch.setFloat64(0, key + 0);
+  const flip = key < 0 ? 0xff : 0;
+  let hash = Math.imul(0x811c9dc5 ^ NUMBER, 0x01000193);
+  hash = Math.imul(hash ^ scratch.getUint8(0) ^ (flip | 0x80), 0x01000193);
+  for (let index = 1; index < 8; index += 1) hash = Math.imul(hash ^ scratch.getUint8(index) ^ flip, 0x01000193);
+  return hash;
+}
+
+/** FNV-1a over the encoding of a string, without making it; undefined where it is more than ASCII. */
+function hashOfText(key: string): number | undefined {
+  let hash = Math.imul(0x811c9dc5 ^ STRING, 0x01000193);
+  for (let index = 0; index < key.length; index += 1) {
+    const code = key.charCodeAt(index);
+    if (code === 0 || code > 0x7f) return undefined;
+    hash = Math.imul(hash ^ code, 0x01000193);
+  }
+  return Math.imul(hash ^ END, 0x01000193);
+}
 
 /** Returns which of `workers` owns a key group: contiguous ranges, as even as they come. */
 export const ownerOfKeyGroup = (group: number, workers: number, groups = KEY_GROUPS): number =>

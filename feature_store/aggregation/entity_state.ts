@@ -18,8 +18,13 @@ export interface EntityState {
     | undefined;
   /** Time of the newest row. */
   asOfMs: number;
-  /** Times after the newest event of which rows were emitted before that event was known, besides those at which values change. */
+  /**
+   * Times after the newest event of which rows were emitted before that event was known, besides those at which values change: ends of sessions that have gone on since. Each is emitted
+   * again with every event of before it.
+   */
   emitted?: number[] | undefined;
+  /** Ends of sessions up to {@link asOfMs} of which no row was emitted yet: see `ViewComputation.decay`. */
+  owed?: number[] | undefined;
 }
 
 export const emptyEntityState = (): EntityState => ({

@@ -249,7 +249,13 @@ export class ViewComputation {
       if (!isRunning) this.#addToRunning(state, adding);
       addToTile(adding.tile, this.#layout, counted, eventTimeMs, passed);
     }
-    if (isNewest) state.latest = { event, eventTimeMs, sincePrevious };
+    if (isNewest) {
+      state.latest = { event, eventTimeMs, sincePrevious };
+      // Rows of before the newest event stay as they were known.
+      if (state.emitted !== undefined) state.emitted = nonEmpty(state.emitted.filter((at) => at > eventTimeMs));
+      if (state.owed !== undefined)
+        state.owed = nonEmpty(state.owed.filter((at) => at > eventTimeMs && this.endsSession(state, at)));
+    }
     if (eventTimeMs > state.asOfMs) state.asOfMs = eventTimeMs;
     return values;
   }
@@ -286,16 +292,21 @@ export class ViewComputation {
    * runs out. Windows move by the steps of {@link leavesAt}.
    *
    * @param fail - is given rows that cannot be computed; without it they are skipped
+   * @param endsSessions - false: stops before the end of a session, which an event that is read again after a crash could move
    */
   decay(
     state: EntityState,
     beforeMs: number,
     emit: (asOfMs: number, values: Readonly<Values>) => void,
     fail?: (asOfMs: number, error: FeatureComputationError) => void,
+    endsSessions = true,
   ): void {
     const { latest } = state;
     if (latest === undefined) return;
     for (let at = this.nextChange(state); at !== undefined && at < beforeMs; at = this.nextChange(state)) {
+      if (!endsSessions && this.endsSession(state, at)) return;
+      // Sums that are kept have moved past it.
+      if (at <= state.asOfMs) this.#running.delete(state);
       let values: Readonly<Values> | undefined;
       try {
         values = this.#valuesAt(state, latest, at, state.tiles.tiles.length > this.#fewTiles, undefined);
@@ -304,8 +315,48 @@ export class ViewComputation {
         fail?.(at, this.#failure(error));
       }
       if (values !== undefined) emit(at, values);
-      state.asOfMs = at;
+      if (at > state.asOfMs) state.asOfMs = at;
+      else state.owed = nonEmpty((state.owed ?? []).filter((time) => time !== at));
     }
+  }
+
+  /** Whether a session ends at a time, should nothing more happen. */
+  endsSession({ sessions }: Pick<EntityState, 'sessions'>, atMs: number): boolean {
+    return this.#gaps.some((gapMs, gap) => {
+      const last = sessions[gap]?.at(-1);
+      return last !== undefined && last.end + gapMs === atMs;
+    });
+  }
+
+  /** Whether the view has features of sessions. */
+  get hasSessions(): boolean {
+    return this.#gaps.length > 0;
+  }
+
+  /** Returns when sessions end of which no row is known to have been emitted, after `afterMs` up to `untilMs`. */
+  openEnds({ sessions, asOfMs }: EntityState, afterMs: number, untilMs: number): number[] {
+    const ends = this.#gaps.map((gapMs, gap) => sessionEndsAt(sessions[gap] ?? [], gapMs, Math.max(asOfMs, afterMs)));
+    return ends.filter((at) => at !== undefined).filter((at) => at <= untilMs);
+  }
+
+  /** Emits rows of ends of sessions again of which stores may hold some, where the sessions have gone on since; and notes their times for events to come. */
+  correctEnds(
+    state: EntityState,
+    ends: readonly number[],
+    emit: (asOfMs: number, values: Readonly<Values>) => void,
+    fail?: (asOfMs: number, error: FeatureComputationError) => void,
+  ): void {
+    const latest = state.latest as NonNullable<EntityState['latest']>;
+    const moved = ends.filter((at) => at > latest.eventTimeMs && !this.endsSession(state, at));
+    if (moved.length === 0) return;
+    for (const at of moved) {
+      try {
+        emit(at, this.#valuesAt(state, latest, at, false, undefined));
+      } catch (error) {
+        fail?.(at, this.#failure(error));
+      }
+    }
+    state.emitted = [...new Set([...(state.emitted ?? []), ...moved])];
   }
 
   /**
@@ -313,26 +364,38 @@ export class ViewComputation {
    * were known. Undefined when there are none, as for events in order.
    */
   earlyRows(state: EntityState, eventTimeMs: number): EarlyRows | undefined {
-    const { latest, asOfMs } = state;
-    if (latest === undefined || eventTimeMs >= asOfMs) return undefined;
+    const { latest, asOfMs, emitted = [] } = state;
+    if (latest === undefined) return undefined;
     const fromMs = Math.max(eventTimeMs, latest.eventTimeMs);
-    const times = (state.emitted ?? []).filter((at) => at > fromMs);
+    const times = emitted.filter((at) => at > fromMs);
+    if (eventTimeMs >= asOfMs) return times.length > 0 ? { fromMs, untilMs: asOfMs, times } : undefined;
     if (eventTimeMs < latest.eventTimeMs) times.push(latest.eventTimeMs);
-    return { fromMs, untilMs: asOfMs, times: [...times, ...this.#changesBetween(state, fromMs, asOfMs)] };
+    const changes = this.#changesBetween(state, fromMs, asOfMs).filter((at) => !(state.owed ?? []).includes(at));
+    return { fromMs, untilMs: asOfMs, times: [...times, ...changes] };
   }
 
-  /** Emits rows again that {@link earlyRows} has named before {@link apply}, and those that the event adds between them. */
+  /**
+   * Emits rows again that {@link earlyRows} has named before {@link apply}, and those that the event adds between them.
+   *
+   * @param endsSessions - false: rows of sessions that end anew are owed, see {@link decay}
+   */
   correct(
     state: EntityState,
     { fromMs, untilMs, times }: EarlyRows,
     emit: (asOfMs: number, values: Readonly<Values>) => void,
     fail?: (asOfMs: number, error: FeatureComputationError) => void,
+    endsSessions = true,
   ): void {
     const latest = state.latest as NonNullable<EntityState['latest']>;
     // Sums that are kept may have moved past these times.
     if (untilMs > fromMs) this.#running.delete(state);
     const changes = this.#changesBetween(state, fromMs, untilMs);
+    const held = (state.owed ?? []).filter((at) => changes.includes(at));
+    const anew = endsSessions ? [] : changes.filter((at) => !times.includes(at) && this.endsSession(state, at));
+    const owed = [...new Set([...held, ...anew])];
+    state.owed = nonEmpty(owed);
     for (const at of [...new Set([...times, ...changes])].sort((a, b) => a - b)) {
+      if (owed.includes(at)) continue;
       let values: Readonly<Values> | undefined;
       try {
         values = this.#valuesAt(state, latest, at, state.tiles.tiles.length > this.#fewTiles, undefined);
@@ -342,25 +405,28 @@ export class ViewComputation {
       }
       if (values !== undefined) emit(at, values);
     }
+    if (times.some((at) => at > untilMs)) this.#running.delete(state);
     state.asOfMs = Math.max(untilMs, latest.eventTimeMs);
     const others = times.filter((at) => at > latest.eventTimeMs && !changes.includes(at));
-    if (others.length > 0 || state.emitted !== undefined) state.emitted = others.length > 0 ? others : undefined;
+    if (state.emitted !== undefined || others.length > 0) state.emitted = nonEmpty(others);
   }
 
   /** Times after `fromMs` up to `untilMs` at which values change, should nothing more happen. */
   #changesBetween(state: EntityState, fromMs: number, untilMs: number): number[] {
     const changes: number[] = [];
-    let at = this.nextChange({ ...state, asOfMs: fromMs });
+    const { tiles, sessions } = state;
+    let at = this.nextChange({ tiles, sessions, asOfMs: fromMs });
     while (at !== undefined && at <= untilMs) {
       changes.push(at);
-      at = this.nextChange({ ...state, asOfMs: at });
+      at = this.nextChange({ tiles, sessions, asOfMs: at });
     }
     return changes;
   }
 
   /** When values change next, should nothing more happen; undefined when they stay as they are. */
-  nextChange({ tiles: { tiles }, sessions, asOfMs }: EntityState): number | undefined {
+  nextChange({ tiles: { tiles }, sessions, asOfMs, owed = [] }: Omit<EntityState, 'latest'>): number | undefined {
     let next = Number.POSITIVE_INFINITY;
+    for (const at of owed) if (at < next) next = at;
     for (const { windowMs } of this.#groups) {
       let low = 0;
       for (let high = tiles.length; low < high; ) {
@@ -516,6 +582,8 @@ export class ViewComputation {
     }
   }
 }
+
+const nonEmpty = (times: number[]): number[] | undefined => (times.length > 0 ? times : undefined);
 
 function named<Kind extends Feature['kind']>({ features }: FeatureView, kind: Kind): readonly Named<Kind>[] {
   return Object.entries<Feature>(features).filter(([, feature]) => feature.kind === kind) as unknown as Named<Kind>[];

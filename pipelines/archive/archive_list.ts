@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { checkedJson, parseCheckedJson } from '#storage/checked_json';
 import type { ArchivePlace } from './archive_place.ts';
-import { ArchiveListMissingError } from './errors.ts';
+import { ArchiveListMissingError, ArchiveOfOtherTopicError } from './errors.ts';
 
 export const LIST_NAME = '_archive.json';
 
@@ -87,7 +87,7 @@ export const writeList = async (
  * Opens an archive for its writer: makes the list where there is none, and removes files that no list names, which a crash has left.
  *
  * @param writer - the owner's token: written to the list first, so that a writer of before commits nothing any more
- * @throws {@link ArchiveListMissingError} where files lie without a list
+ * @throws {@link ArchiveListMissingError} where files lie without a list, {@link ArchiveOfOtherTopicError} where its positions are of another topic
  */
 export async function openList(place: ArchivePlace, topic: string, writer?: string): Promise<OpenList> {
   const found = await place.readTagged(LIST_NAME);
@@ -98,6 +98,7 @@ export async function openList(place: ArchivePlace, topic: string, writer?: stri
     return writeList(place, { ...emptyList(topic), ...own }, undefined);
   }
   const read: OpenList = { list: parseList(place, found.bytes), tag: found.tag };
+  if (read.list.topic !== topic) throw new ArchiveOfOtherTopicError(place.location, read.list.topic, topic);
   const opened = writer === undefined ? read : await writeList(place, { ...read.list, ...own }, read.tag);
   const listed = new Set(opened.list.files.map(({ name }) => name));
   // Looked for after that: an earlier writer adds nothing now that a list could name.

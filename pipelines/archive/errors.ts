@@ -24,6 +24,18 @@ export class ArchiveListMissingError extends PlatformError {
   }
 }
 
+/** An archive has positions of one topic, and the configuration names another. */
+export class ArchiveOfOtherTopicError extends PlatformError {
+  readonly code = 'ARCHIVE_OF_OTHER_TOPIC';
+
+  constructor(location: string, archived: string, configured: string) {
+    super(
+      `the archive in ${location} is of topic ${archived}, and topics.rawEvents is ${configured}: set archive.directory to a folder of its own for that topic`,
+      { fault: 'caller', retryable: false },
+    );
+  }
+}
+
 /** What is requested needs events that the archive does not hold. */
 export class ArchiveIncompleteError extends PlatformError {
   readonly code = 'ARCHIVE_INCOMPLETE';

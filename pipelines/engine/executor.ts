@@ -1,7 +1,9 @@
+import { messageOf } from '#kernel/errors';
 import { type EventTime, MAX_EVENT_TIME } from '#kernel/time';
-import { InvalidPipelineError } from './errors.ts';
+import { SnapshotError } from './errors.ts';
 import type { SavedJobState } from './job_state.ts';
 import { JobStates } from './job_states.ts';
+import type { KeyShare } from './key_share.ts';
 import { type Metric, metricsOf } from './metrics.ts';
 import { ExchangeIn, ExchangeOut } from './operators/exchange.ts';
 import { collectValues, combineValues, GroupByKeyOperator } from './operators/group_by_key.ts';
@@ -20,7 +22,8 @@ import { SlidingCombineOperator } from './operators/sliding_combine.ts';
 import { SplittableOperator } from './operators/splittable_operator.ts';
 import { StrictEdge } from './operators/strict_edge.ts';
 import type { Codec, Plan, PlanTransform } from './plan.ts';
-import { fitOf, type OperatorSchema, type StateChange, schemaOf } from './state_schema.ts';
+import type { SavedTask } from './splittable.ts';
+import { fitOf, fitSource, type OperatorSchema, type StateChange, schemaOf } from './state_schema.ts';
 
 export interface ExecutorOptions {
   readonly now: () => number;
@@ -41,8 +44,14 @@ export interface RestorePolicy {
   readonly discard?: readonly string[] | undefined;
   /** State of transforms that are not in the pipeline any more; refused by default. */
   readonly removed?: 'refuse' | 'drop' | undefined;
-  /** Keys of another layout are refused: they may belong elsewhere now. */
-  readonly keysStay?: boolean | undefined;
+}
+
+/** What of a snapshot an executor restores. */
+export interface RestoreOptions {
+  /** The keys that are its own; all without it. */
+  readonly share?: KeyShare | undefined;
+  /** Transforms that other executors restore. */
+  readonly elsewhere?: ReadonlySet<string>;
 }
 
 /** A transform in a snapshot, with the declaration it was made under. */
@@ -332,42 +341,58 @@ export class Executor {
 
   /**
    * Takes saved state over, part by part by name: parts that are new start empty, parts that are gone are dropped, parts that mean something else are refused (docs/adr/0017).
+   * A transform that several threads have kept is in `snapshot` once for each.
    *
-   * @throws {@link InvalidPipelineError} naming each transform whose state does not fit, and how it differs; nothing is restored then
+   * @throws {@link SnapshotError} naming each transform whose state does not fit, and how it differs; nothing is restored then
    */
-  restore(snapshot: readonly RestoredTransform[]): void {
+  restore(snapshot: readonly RestoredTransform[], { share, elsewhere }: RestoreOptions = {}): void {
     const policy = this.#restorePolicy;
     const operators = new Map(this.#operators.map((operator) => [operator.name, operator]));
     const problems: string[] = [];
     const changes: StateChange[] = [];
-    const restores: (() => void)[] = [];
-    for (const { name, schema, inputWatermark, outputWatermark, hasState, head, entries, jobStates } of snapshot) {
+    const restores: [name: string, restore: () => void][] = [];
+    for (const [name, parts] of byName(snapshot)) {
       const operator = operators.get(name);
       const transform = this.#transforms.get(name);
       const isDiscarded = policy.discard?.includes(name) === true;
+      const hasState = parts.some((part) => part.hasState);
       if (operator === undefined || transform === undefined) {
-        if (!hasState) continue;
+        if (!hasState || elsewhere?.has(name) === true) continue;
         if (isDiscarded || policy.removed === 'drop') {
           changes.push({ transform: name, change: 'dropped', detail: 'it is not in the pipeline any more' });
         } else problems.push(`"${name}" is in the snapshot with state, but not in the pipeline`);
         continue;
       }
-      operator.inputWatermark = inputWatermark;
-      operator.outputWatermark = outputWatermark;
+      // What one of the threads can still emit, the transform can.
+      operator.inputWatermark = Math.min(...parts.map((part) => part.inputWatermark)) as EventTime;
+      operator.outputWatermark = Math.min(...parts.map((part) => part.outputWatermark)) as EventTime;
       if (isDiscarded) {
         if (hasState) changes.push({ transform: name, change: 'dropped', detail: 'as requested; it starts empty' });
         continue;
       }
-      restores.push(() => this.jobStates.restore(name, jobStates ?? []));
+      // One value for all threads of the job: each part holds the same.
+      const jobStates = parts.find((part) => part.jobStates !== undefined)?.jobStates ?? [];
+      restores.push([name, () => this.jobStates.restore(name, jobStates)]);
+      const [{ schema }] = parts as readonly [RestoredTransform];
       const current = this.#schemas.get(name) as OperatorSchema;
       if (!hasState && schema.operator !== current.operator) continue;
-      const fit = fitOf(transform, schema, current, policy.keysStay);
+      const fit = fitOf(transform, schema, current);
       problems.push(...fit.problems);
       changes.push(...fit.changes);
-      if (hasState && !fit.isDiscarded) restores.push(() => operator.restore(head, entries, fit.mapping));
+      if (!hasState || fit.isDiscarded || fit.problems.length > 0) continue;
+      const held = parts.filter((part) => part.hasState);
+      if (transform.kind === 'splittable') {
+        const source = fitSource(
+          transform,
+          held.flatMap(({ head }) => head as readonly SavedTask[]),
+        );
+        problems.push(...source.problems);
+        changes.push(...source.changes);
+        restores.push([name, () => operator.restore([{ head: source.tasks, entries: [] }], {})]);
+      } else restores.push([name, () => operator.restore(held, { mapping: fit.mapping, share })]);
     }
     if (problems.length > 0) {
-      throw new InvalidPipelineError(
+      throw new SnapshotError(
         `the snapshot is of another pipeline: ${problems.join('; ')}. Restore it with the pipeline that wrote it, drain that one first, discard the state of the transforms named (discardState), or start from another snapshot directory`,
       );
     }
@@ -377,7 +402,36 @@ export class Executor {
         changes.push({ transform: name, change: 'started_empty', detail: 'it is new in the pipeline' });
       }
     }
-    for (const restore of restores) restore();
+    for (const [name, restore] of restores) {
+      try {
+        restore();
+      } catch (error) {
+        throw new SnapshotError(`the state of "${name}" cannot be read: ${messageOf(error)}`, error);
+      }
+    }
     for (const change of changes) this.#onStateChange?.(change);
   }
+
+  /** Whether keys of saved state have another form by now: whose they are is known only when they were read. */
+  changesKeys(snapshot: readonly RestoredTransform[]): boolean {
+    return snapshot.some(({ name, hasState, schema }) => {
+      const current = this.#schemas.get(name);
+      return hasState && current !== undefined && schema.keys !== current.keys;
+    });
+  }
+
+  /** Names of its transforms. */
+  get transforms(): Iterable<string> {
+    return this.#transforms.keys();
+  }
+}
+
+function byName(snapshot: readonly RestoredTransform[]): ReadonlyMap<string, readonly RestoredTransform[]> {
+  const parts = new Map<string, RestoredTransform[]>();
+  for (const part of snapshot) {
+    const held = parts.get(part.name);
+    if (held === undefined) parts.set(part.name, [part]);
+    else held.push(part);
+  }
+  return parts;
 }

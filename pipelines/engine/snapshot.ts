@@ -1,3 +1,6 @@
+import type { KeyShare } from './key_share.ts';
+import type { CellMapping } from './state_schema.ts';
+
 /** Takes one entry of an operator's state, at once: what it refers to may change right after. */
 export type TakeEntry = (entry: unknown) => void;
 
@@ -9,6 +12,20 @@ export type TakeEntry = (entry: unknown) => void;
 export interface OperatorSnapshot {
   readonly head: unknown;
   readonly entries: Iterator<unknown>;
+}
+
+/** Part of an operator's saved state: there is one for each thread that kept some of it. */
+export interface SavedPart {
+  readonly head: unknown;
+  readonly entries: Iterable<unknown>;
+}
+
+/** How saved state becomes an operator's. */
+export interface RestoreScope {
+  /** Where the cells of entries are, for operators that declare cells. */
+  readonly mapping?: CellMapping | undefined;
+  /** The keys that are restored; all without it. */
+  readonly share?: KeyShare | undefined;
 }
 
 const NOTHING: Iterator<unknown> = [][Symbol.iterator]();

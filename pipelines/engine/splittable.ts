@@ -38,6 +38,28 @@ export interface SplittableContext<Out, R = unknown> {
   readonly signal: AbortSignal;
 }
 
+/** One restriction of an element as snapshots hold it. */
+export interface SavedTask {
+  readonly element: unknown;
+  readonly restriction: unknown;
+  /** Outputs from it are not older. */
+  readonly watermark: number;
+  readonly idle: boolean;
+}
+
+/** What a source with other settings makes of what was saved of it. */
+export type AdaptedRestrictions<R> =
+  | {
+      /** In the order in which they were saved; undefined: it is given up. */
+      readonly restrictions: readonly (R | undefined)[];
+      /** Work that the settings add. */
+      readonly added?: readonly R[];
+      /** For the log, one each. */
+      readonly changes: readonly string[];
+    }
+  /** Why the saved work cannot be resumed with these settings. */
+  | { readonly refused: string };
+
 /**
  * A DoFn whose work on one element can be paused, resumed elsewhere and done in parts: every source is one.
  * `process` does a bounded piece (a poll, a block of a file) and says whether to come back.
@@ -48,6 +70,8 @@ export interface SplittableDoFn<In, Out, R, P> {
   setup?(): void | Promise<void>;
   initialRestrictions(element: In): readonly R[] | Promise<readonly R[]>;
   createTracker(restriction: R): RestrictionTracker<R, P>;
+  /** Called with what was saved, before it is resumed. By default it is resumed as it is. */
+  adaptRestrictions?(saved: readonly R[]): AdaptedRestrictions<R>;
   /** How much work a restriction is, in any unit; a runner balances by it. Default 1. */
   restrictionSize?(restriction: R): number;
   /** What of a restriction is still to be done when the job is drained; by default all when bounded, otherwise nothing. */

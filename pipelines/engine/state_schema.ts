@@ -1,9 +1,11 @@
 import { functionIdentityOf } from '#kernel/function_identity';
 import { canonicalJson } from '#kernel/json';
+import { MIN_EVENT_TIME } from '#kernel/time';
 import { combineIdentityOf } from './combine_identity.ts';
 import { declarationsOf } from './declarations.ts';
 import type { CombineFn, DoFn, KeyLayout, StateSpec, ValueSchema } from './dofn.ts';
 import type { PlanTransform } from './plan.ts';
+import type { SavedTask } from './splittable.ts';
 import type { WindowingStrategy } from './windowing/windowing_strategy.ts';
 
 /** One thing that an operator keeps: a cell, a timer family, accumulators. */
@@ -110,15 +112,17 @@ function doFnSchema(doFn: DoFn<never, unknown>): OperatorSchema {
   return { operator: 'parDo', parts, source: functionIdentityOf(doFn.process as never).hash };
 }
 
-/**
- * Compares what was saved with what is there now. `transform` is for messages.
- *
- * @param keysStay - a worker thread restores its own keys only: another form of them may be another thread's
- */
-export function fitOf(transform: PlanTransform, saved: OperatorSchema, current: OperatorSchema, keysStay = false): Fit {
+/** How long a trigger waits is no part of what it has kept: the pane under way is due by the new delay at the latest. */
+const withoutDelays = (operator: string): string => operator.replaceAll(/"delayMs":[\d.e+]+,?/g, '');
+
+/** Compares what was saved with what is there now. `transform` is for messages. */
+export function fitOf(transform: PlanTransform, saved: OperatorSchema, current: OperatorSchema): Fit {
   const { name } = transform;
-  if (saved.operator !== current.operator) {
-    return refused(`"${name}" was saved as ${saved.operator} and is now ${current.operator}`);
+  if (withoutDelays(saved.operator) !== withoutDelays(current.operator)) {
+    const difference = `was saved as ${saved.operator} and is now ${current.operator}`;
+    return startsAnew(current)
+      ? restarted(name, `it ${difference}: windows under way start empty`)
+      : refused(`"${name}" ${difference}`);
   }
   const changes: StateChange[] = [];
   if (saved.source !== undefined && current.source !== undefined && saved.source !== current.source) {
@@ -130,39 +134,33 @@ export function fitOf(transform: PlanTransform, saved: OperatorSchema, current: 
   }
   if (transform.kind === 'parDo') {
     const fit = fitCells(name, declarationsOf(transform.doFn).states, saved, current, changes);
-    return saved.keys === current.keys ? fit : fitKeys(name, transform.doFn.keyLayout, saved.keys, fit, keysStay);
+    return saved.keys === current.keys ? fit : fitKeys(name, transform.doFn.keyLayout, saved.keys, fit);
   }
   for (const part of current.parts) {
     const before = saved.parts.find(({ id }) => id === part.id);
     if (before === undefined || before.identity === part.identity) continue;
     if (part.layout === 'restart') {
-      const detail = `${part.id} were of ${before.identity} and are of ${part.identity}: windows under way start empty`;
-      return {
-        problems: [],
-        changes: [{ transform: name, change: 'started_empty', detail }],
-        mapping: undefined,
-        isDiscarded: true,
-      };
+      const difference = `${part.id} were of ${before.identity} and are of ${part.identity}`;
+      return restarted(name, `${difference}: windows under way start empty`);
     }
     return refused(`"${name}" holds ${part.id} of ${before.identity} and is now ${part.identity}`);
   }
   return { problems: [], changes, mapping: undefined, isDiscarded: false };
 }
 
-function fitKeys(
-  transform: string,
-  layout: KeyLayout | undefined,
-  saved: string | undefined,
-  fit: Fit,
-  keysStay: boolean,
-): Fit {
+/** Whether a combine's windows may start empty when it changes (`whenChanged`). */
+const startsAnew = ({ parts }: OperatorSchema): boolean => parts.some(({ layout }) => layout === 'restart');
+
+const restarted = (transform: string, detail: string): Fit => ({
+  problems: [],
+  changes: [{ transform, change: 'started_empty', detail }],
+  mapping: undefined,
+  isDiscarded: true,
+});
+
+function fitKeys(transform: string, layout: KeyLayout | undefined, saved: string | undefined, fit: Fit): Fit {
   const was = `"${transform}" was saved with keys of layout ${saved ?? '0'}`;
   if (layout === undefined) return refused(`${was}, and its keys have none now`);
-  if (keysStay) {
-    return refused(
-      `${was}, now ${layout.layout}, on several worker threads: restore it once on one thread, or start from an empty snapshot folder`,
-    );
-  }
   if (fit.mapping === undefined) return fit;
   const detail = `its keys were of layout ${saved ?? '0'} and are of ${layout.layout}`;
   return {
@@ -236,6 +234,36 @@ function adapt(transform: string, id: string, saved: StatePart, schema: ValueSch
   if (schema === undefined) return `"${transform}" holds state "${id}" with a layout, and now declares none`;
   const adapted = schema.adapt(saved.layout);
   return 'refused' in adapted ? `"${transform}", state "${id}": ${adapted.refused}` : adapted;
+}
+
+/** How a source's saved work fits its settings of now. */
+export interface SourceFit {
+  readonly problems: readonly string[];
+  readonly changes: readonly StateChange[];
+  readonly tasks: readonly SavedTask[];
+}
+
+/** Asks a source what it makes of the work that was saved of it. */
+export function fitSource(
+  { name, doFn }: Extract<PlanTransform, { kind: 'splittable' }>,
+  saved: readonly SavedTask[],
+): SourceFit {
+  const adapted = doFn.adaptRestrictions?.(saved.map(({ restriction }) => restriction));
+  if (adapted === undefined) return { problems: [], changes: [], tasks: saved };
+  if ('refused' in adapted) return { problems: [`"${name}": ${adapted.refused}`], changes: [], tasks: [] };
+  const { restrictions, added = [], changes } = adapted;
+  const tasks = saved.flatMap((task, at): SavedTask[] =>
+    restrictions[at] === undefined ? [] : [{ ...task, restriction: restrictions[at] }],
+  );
+  const [first] = saved;
+  const more = added.map((restriction): SavedTask => {
+    return { element: first?.element, restriction, watermark: MIN_EVENT_TIME, idle: false };
+  });
+  return {
+    problems: [],
+    changes: changes.map((detail) => ({ transform: name, change: 'adapted', detail })),
+    tasks: [...tasks, ...more],
+  };
 }
 
 /** Whether a saved timer's family is declared still. */

@@ -5,6 +5,7 @@ import { type EventTime, eventTime, MIN_EVENT_TIME } from '#kernel/time';
 import { type Logger, silentLogger } from '#monitoring/log';
 import { RestTracker } from '#pipelines/engine/rest_tracker';
 import {
+  type AdaptedRestrictions,
   type ProcessContinuation,
   type RestrictionTracker,
   resumeAfter,
@@ -25,6 +26,8 @@ interface Discovery {
 /** One partition of a topic, from a position on. */
 interface PartitionPart {
   readonly kind: 'partition';
+  /** Kind of the broker that the position is of; absent in snapshots of earlier releases. */
+  readonly broker?: string;
   readonly topic: string;
   readonly partition: string;
   /** Where reading begins, until there is a position. */
@@ -129,6 +132,39 @@ export class BrokerSource<T> implements SplittableDoFn<string, T, BrokerRestrict
     return [{ kind: 'discovery', known: [] }];
   }
 
+  /** Partitions of topics that are not read any more are given up; new topics are looked for. A position is no other broker's. */
+  adaptRestrictions(saved: readonly BrokerRestriction[]): AdaptedRestrictions<BrokerRestriction> {
+    const { kind } = this.#broker;
+    const foreign = saved.find((part) => part.kind === 'partition' && (part.broker ?? kind) !== kind);
+    if (foreign?.kind === 'partition') {
+      return {
+        refused: `it was saved at position ${foreign.position ?? foreign.startAt} of topic ${foreign.topic}[${foreign.partition}] of a ${foreign.broker} broker, and the broker is ${kind} now: positions of one are none of the other`,
+      };
+    }
+    const { topics } = this.#settings;
+    const isRead = (topic: string): boolean =>
+      topics instanceof RegExp ? topic.search(topics) >= 0 : topics.includes(topic);
+    const changes: string[] = [];
+    const known: (readonly [string, string])[] = [];
+    const restrictions = saved.map((part): BrokerRestriction | undefined => {
+      if (part.kind === 'discovery') return { ...part, known: part.known.filter(([topic]) => isRead(topic)) };
+      const { topic, partition, position } = part;
+      if (isRead(topic)) {
+        known.push([topic, partition]);
+        return { ...part, broker: kind };
+      }
+      changes.push(
+        `topic ${topic} is not read any more: what partition ${partition} holds after position ${position ?? part.startAt} is not processed`,
+      );
+      return undefined;
+    });
+    const names = topics instanceof RegExp ? [] : topics;
+    const missing = names.filter((name) => known.every(([topic]) => topic !== name));
+    const isLookedFor = saved.some((part) => part.kind === 'discovery');
+    if (changes.length === 0 || missing.length === 0 || isLookedFor) return { restrictions, changes };
+    return { restrictions, added: [{ kind: 'discovery', known }], changes };
+  }
+
   createTracker(restriction: BrokerRestriction): RestTracker<BrokerRestriction> {
     return new RestTracker(restriction);
   }
@@ -180,6 +216,7 @@ export class BrokerSource<T> implements SplittableDoFn<string, T, BrokerRestrict
         context.splitOff(
           {
             kind: 'partition',
+            broker: this.#broker.kind,
             topic,
             partition,
             startAt: from,

@@ -23,6 +23,7 @@ import type { LaunchShard } from './sharded/messages.ts';
 import { graphOf } from './sharded/shard.ts';
 import { ShardHandle } from './sharded/shard_handle.ts';
 import { ShardedExecution } from './sharded/sharded_execution.ts';
+import { loadWhole } from './snapshot_parts.ts';
 import { SnapshotStore, type SnapshotWriter } from './snapshot_store.ts';
 
 export interface EmbeddedOptions {
@@ -61,7 +62,7 @@ export interface PipelineHandle {
   readonly bundleSinceMs: number | undefined;
   /** Resolves when the job has ended: all sources done, drained or stopped. Rejects with what made it fail. */
   readonly finished: Promise<void>;
-  /** Resolves when the snapshots' folder is this process's and the newest snapshot was read. Rejects where that cannot be. */
+  /** Resolves when the snapshots' folder is this process's and the newest snapshot was restored. Rejects where that cannot be. */
   readonly loaded: Promise<void>;
   /** Records the sources know of and have not read. */
   backlogRecords(): number;
@@ -149,6 +150,8 @@ class EmbeddedJob implements PipelineHandle {
   #snapshotDueAt = 0;
   #changedSinceSnapshot = false;
   #failures = 0;
+  /** There may be parts of threads that it does not have. */
+  #hasForeignShards = false;
   readonly #finalising = new Set<Promise<void>>();
   #snapshot: SnapshotInProgress | undefined;
 
@@ -246,6 +249,8 @@ class EmbeddedJob implements PipelineHandle {
       transforms: new Set(plan.transforms.map(({ name }) => name)),
       graph: graphOf(plan),
       onDroppedLate,
+      now: () => this.#clock.now(),
+      onStateChange: (change) => this.#reportStateChange(change),
       ...this.#stageTimes(),
     });
   }
@@ -325,15 +330,20 @@ class EmbeddedJob implements PipelineHandle {
 
   async #open(): Promise<void> {
     const snapshot = await this.#store?.load();
-    this.#onLoaded();
     const { shards } = this.#execution;
-    if (snapshot !== undefined && snapshot.shards !== shards) {
-      throw new SnapshotError(
-        `the snapshot was taken with ${snapshot.shards} worker threads, and this run has ${shards}: run with as many as then, or start from another snapshot directory`,
+    const isSplit = snapshot !== undefined && shards === 0;
+    await this.#execution.restore(
+      isSplit ? await loadWhole(this.#snapshotDirectory as string, this.#log, snapshot) : snapshot,
+    );
+    this.#onLoaded();
+    await this.#execution.setup();
+    if (snapshot !== undefined) {
+      this.#log.info(
+        { sequence: snapshot.sequence, threads: shards, threadsBefore: snapshot.shards },
+        'snapshot.restored',
       );
     }
-    await this.#execution.open(snapshot);
-    if (snapshot !== undefined) this.#log.info({ sequence: snapshot.sequence }, 'snapshot.restored');
+    this.#hasForeignShards = snapshot !== undefined;
     this.#snapshotDueAt = this.#clock.now() + this.#intervalMs;
     this.state = 'running';
   }
@@ -477,6 +487,8 @@ class EmbeddedJob implements PipelineHandle {
     this.#snapshot = undefined;
     await writer.finish();
     this.#execution.commitSnapshot();
+    if (this.#hasForeignShards)
+      this.#hasForeignShards = (await this.#store?.discardShards(this.#execution.shards)) ?? false;
     this.#failures = 0;
     this.#snapshotDueAt = this.#clock.now() + this.#intervalMs;
     const elapsedMs = performance.now() - startedMs;

@@ -1,4 +1,5 @@
-import type { Executor, RestoredTransform, TransformSnapshot } from '#pipelines/engine/executor';
+import type { Executor, TransformSnapshot } from '#pipelines/engine/executor';
+import type { LoadedSnapshot } from './snapshot_store.ts';
 
 type Same =
   | 'sources'
@@ -19,8 +20,15 @@ type Same =
 export interface Execution extends Pick<Executor, Same> {
   /** Threads beside this one. */
   readonly shards: number;
-  /** @param snapshot - the one to go on from */
-  open(snapshot?: { readonly sequence: number; readonly transforms: readonly RestoredTransform[] }): Promise<void>;
+  /**
+   * Takes over the state of the snapshot to resume from.
+   *
+   * @param snapshot - whole where there are no threads beside this one; otherwise each thread reads its part
+   * @throws SnapshotError naming what does not fit
+   */
+  restore(snapshot?: LoadedSnapshot): Promise<void>;
+  /** Opens what transforms work with; after {@link restore}. */
+  setup(): Promise<void>;
   /** Resolves when the bundles so far are through all stages. Rejects when one has failed. */
   settle(): Promise<void>;
   /** Call when settled. The shards write theirs at the same point, each to its own file. */
@@ -59,10 +67,12 @@ export class LocalExecution implements Execution {
   get isFinished(): boolean {
     return this.#executor.isFinished;
   }
-  async open(snapshot?: { readonly transforms: readonly RestoredTransform[] }): Promise<void> {
+  async restore(snapshot?: LoadedSnapshot): Promise<void> {
     if (snapshot !== undefined) this.#executor.restore(snapshot.transforms);
     this.#executor.jobStates.announce();
-    await this.#executor.setup();
+  }
+  setup(): Promise<void> {
+    return this.#executor.setup();
   }
   async runBundle(feed: () => void, now: number): Promise<void> {
     this.#now = now;

@@ -3,14 +3,18 @@ import { type FileHandle, open, readdir, readFile, rename, rm, unlink } from 'no
 import { join } from 'node:path';
 import { DefaultDeserializer, DefaultSerializer, deserialize, serialize } from 'node:v8';
 import { messageOf } from '#kernel/errors';
+import { KEY_GROUPS } from '#kernel/key_codec';
 import type { Logger } from '#monitoring/log';
 import { SnapshotError } from '#pipelines/engine/errors';
 import type { RestoredTransform, SavedTransform, TransformSnapshot } from '#pipelines/engine/executor';
 import { FILE_MODE, makeFolder, syncFolder } from '#storage/durable_files';
 import { diskError, onDisk } from '#storage/errors';
 
-/** Bumped when the layout of a snapshot file changes. */
-const FORMAT = 'headwater-snapshot-4';
+/** Bumped when the layout of a snapshot file changes, or what its parts hold. */
+const FORMAT = 'headwater-snapshot-5';
+/** The same layout, with keys that were assigned to threads otherwise. */
+const PREVIOUS_FORMAT = 'headwater-snapshot-4';
+const SHARD_FOLDER = /^shard-(\d+)$/;
 const NAME = /^snapshot-(\d{12})\.bin$/;
 const KEPT = 2;
 const LENGTH_BYTES = 4;
@@ -22,11 +26,14 @@ export interface LoadedSnapshot {
   readonly sequence: number;
   /** Worker threads that have a part of it, in files of their own. */
   readonly shards: number;
+  /** How many groups keys were assigned to those threads by; undefined in snapshots of earlier releases. */
+  readonly keyGroups: number | undefined;
   readonly transforms: readonly RestoredTransform[];
 }
 
 interface SavedHeads {
   readonly shards: number;
+  readonly keyGroups?: number;
   readonly transforms: readonly SavedTransform[];
 }
 
@@ -91,19 +98,49 @@ export class SnapshotStore {
       this.#guard();
       await onDisk(file, () => rename(temporary, file));
       await syncFolder(this.#directory);
-      await this.#remove((await this.#list()).slice(this.#kept));
+      for (const old of (await this.#list()).slice(this.#kept)) await this.#remove(old);
     });
   }
 
-  /** Removes all snapshots but the newest. */
+  /** Removes all snapshots but the newest, with what worker threads have of them. */
   async discardOlder(): Promise<void> {
     this.#guard();
-    await this.#remove((await this.#list()).slice(1));
+    const [newest, ...older] = await this.#list();
+    for (const old of older) await this.#remove(old);
+    if (newest !== undefined) await this.#removeShardsBefore(newest, 0, false);
   }
 
-  /** A snapshot may be gone already: a new one and `discardOlder` remove old ones at the same time. */
-  async #remove(sequences: readonly number[]): Promise<void> {
-    for (const old of sequences) await onDisk(this.#directory, () => rm(this.#file(old), { force: true }));
+  /**
+   * Removes what worker threads have left that the job does not run any more, once no snapshot needs it.
+   *
+   * @param shards - that it runs now
+   * @returns whether some is still needed
+   */
+  async discardShards(shards: number): Promise<boolean> {
+    this.#guard();
+    const oldest = (await this.#list()).at(-1);
+    return oldest !== undefined && (await this.#removeShardsBefore(oldest, shards));
+  }
+
+  /** @param isForeign - no thread writes there: folders that are empty then are removed. @returns whether some are left */
+  async #removeShardsBefore(sequence: number, firstShard: number, isForeign = true): Promise<boolean> {
+    let isLeft = false;
+    for (const name of await onDisk(this.#directory, () => readdir(this.#directory))) {
+      const shard = SHARD_FOLDER.exec(name)?.[1];
+      if (shard === undefined || Number(shard) < firstShard) continue;
+      const folder = join(this.#directory, name);
+      const store = new SnapshotStore(folder, this.#log);
+      const sequences = await store.#list();
+      for (const old of sequences) if (old < sequence) await store.#remove(old);
+      if (sequences.some((one) => one >= sequence)) isLeft = true;
+      else if (isForeign) await onDisk(folder, () => rm(folder, { recursive: true, force: true }));
+    }
+    return isLeft;
+  }
+
+  /** Another thread may remove it at the same time. */
+  #remove(sequence: number): Promise<void> {
+    return onDisk(this.#directory, () => rm(this.#file(sequence), { force: true }));
   }
 
   #file(sequence: number): string {
@@ -159,7 +196,7 @@ export class SnapshotWriter {
     this.#transforms = transforms;
     this.#write(Buffer.from(`${FORMAT}\n`));
     const saved = transforms.map(({ entries: _, ...head }): SavedTransform => head);
-    const heads = serialize({ shards, transforms: saved } satisfies SavedHeads);
+    const heads = serialize({ shards, keyGroups: KEY_GROUPS, transforms: saved } satisfies SavedHeads);
     const length = Buffer.allocUnsafe(LENGTH_BYTES);
     length.writeUInt32BE(heads.length);
     this.#write(length);
@@ -277,7 +314,9 @@ function decode(file: Buffer): Omit<LoadedSnapshot, 'sequence'> {
   const end = file.indexOf(0x0a);
   if (end < 0) throw new Error('it has no header');
   const format = file.toString('utf8', 0, end);
-  if (format !== FORMAT) throw new Error(`its format is ${format.slice(0, 40)}, this version reads ${FORMAT}`);
+  if (format !== FORMAT && format !== PREVIOUS_FORMAT) {
+    throw new Error(`its format is ${format.slice(0, 40)}, this version reads ${FORMAT}`);
+  }
   const body = file.subarray(0, file.length - HASH_BYTES);
   if (
     !createHash('sha256')
@@ -301,5 +340,5 @@ function decode(file: Buffer): Omit<LoadedSnapshot, 'sequence'> {
     deserializer.readHeader();
     for (let count = header.readUInt32BE(LENGTH_BYTES); count > 0; count -= 1) entries?.push(deserializer.readValue());
   }
-  return { shards: heads.shards, transforms };
+  return { shards: heads.shards, keyGroups: heads.keyGroups, transforms };
 }

@@ -7,6 +7,7 @@ import type { RestoredTransform } from '#pipelines/engine/executor';
 import type { SavedKey } from '#pipelines/engine/operators/keyed_state';
 import type { SavedTimer } from '#pipelines/engine/time/timer_queue';
 import { FolderLock } from '#storage/folder_lock';
+import { loadWhole } from './snapshot_parts.ts';
 import { SnapshotStore } from './snapshot_store.ts';
 
 const STEP_MS = 20;
@@ -51,37 +52,38 @@ export async function takeOverState(
   const lock = await FolderLock.acquire(folders.into);
   try {
     const store = new SnapshotStore(folders.into, log, undefined, () => lock.check());
-    const own = await store.load();
-    const other = await new SnapshotStore(folders.from, log).load();
-    if (own === undefined || other === undefined) {
-      throw new SnapshotError(`there is no snapshot in ${own === undefined ? folders.into : folders.from}`);
+    const [newest, filled] = await Promise.all([store.load(), new SnapshotStore(folders.from, log).load()]);
+    if (newest === undefined || filled === undefined) {
+      throw new SnapshotError(`there is no snapshot in ${newest === undefined ? folders.into : folders.from}`);
     }
-    if (own.shards !== other.shards) {
-      throw new SnapshotError(
-        `the job's snapshot is of ${own.shards} worker threads and the back-fill's of ${other.shards}: state is taken over between equal numbers`,
-      );
-    }
+    // Either may be of several threads: what is written is one file, which any number of threads can restore.
+    const { transforms: own } = await loadWhole(folders.into, log, newest);
+    const { transforms: other } = await loadWhole(folders.from, log, filled);
     let keys = 0;
-    const merged = own.transforms.map((transform) => {
-      if (!transforms.includes(transform.name)) return transform;
-      const filled = other.transforms.find(({ name }) => name === transform.name);
-      if (filled === undefined) throw new SnapshotError(`the back-fill has no state of "${transform.name}"`);
-      if (canonicalJson(filled.schema) !== canonicalJson(transform.schema)) {
-        throw new OtherDefinitionsError(
-          `"${transform.name}" was computed with other definitions than those of the job`,
-        );
+    const merged = new Map<RestoredTransform, readonly unknown[]>();
+    for (const name of transforms) {
+      const held = own.filter((transform) => transform.name === name);
+      const parts = other.filter((transform) => transform.name === name);
+      const [first] = held;
+      if (first === undefined) continue;
+      if (parts.length === 0) throw new SnapshotError(`the back-fill has no state of "${name}"`);
+      if (parts.some(({ schema }) => canonicalJson(schema) !== canonicalJson(first.schema))) {
+        throw new OtherDefinitionsError(`"${name}" was computed with other definitions than those of the job`);
       }
-      const entries = mergedEntries(transform, filled, wakeUp, merges.get(transform.name));
+      const entries = mergedEntries(entriesOf(held), entriesOf(parts), wakeUp, merges.get(name));
       keys += entries.taken;
-      return { ...transform, hasState: true, entries: entries.list };
-    });
-    const missing = transforms.filter((name) => own.transforms.every((transform) => transform.name !== name));
+      for (const part of held) merged.set(part, part === first ? entries.list : []);
+    }
+    const missing = transforms.filter((name) => own.every((transform) => transform.name !== name));
     if (missing.length > 0) throw new OtherDefinitionsError(`the job has no transform "${missing.join('", "')}"`);
     const writer = store.begin();
     try {
       writer.start(
-        merged.map((transform) => ({ ...transform, entries: transform.entries[Symbol.iterator]() })),
-        own.shards,
+        own.map((transform) => {
+          const entries = merged.get(transform) ?? transform.entries;
+          return { ...transform, entries: entries[Symbol.iterator]() };
+        }),
+        0,
       );
       while (!writer.step(STEP_MS)) await nextTurn();
       await writer.finish();
@@ -95,21 +97,23 @@ export async function takeOverState(
   }
 }
 
+const entriesOf = (parts: readonly RestoredTransform[]): readonly SavedEntry[] =>
+  parts.flatMap(({ entries }) => [...(entries as Iterable<SavedEntry>)]);
+
 function mergedEntries(
-  own: RestoredTransform,
-  filled: RestoredTransform,
+  held: readonly SavedEntry[],
+  filled: readonly SavedEntry[],
   wakeUp: WakeUp | undefined,
   merge: MergeCells | undefined,
 ): { readonly list: readonly unknown[]; readonly taken: number } {
   const list: unknown[] = [];
   const taken = new Set<unknown>();
   const woken = new Set<unknown>();
-  const held = [...(own.entries as Iterable<SavedEntry>)];
   /** Keys whose state is merged: timers of event time are the job's own. */
   const merged = new Map<unknown, SavedKey>();
   if (merge !== undefined) for (const { key } of held) if (key !== undefined) merged.set(keyIdOf(key[0]), key);
   const nowMs = wakeUp?.atMs ?? Date.now();
-  for (const entry of filled.entries as Iterable<SavedEntry>) {
+  for (const entry of filled) {
     const { key, eventTimer, processingTimer } = entry;
     if (key !== undefined) taken.add(keyIdOf(key[0]));
     const ownKey = merged.get(keyIdOf(key?.[0] ?? (eventTimer ?? processingTimer)?.key));

@@ -90,8 +90,15 @@ const identityOf = ({ eventId, userId }: UsableEvent): EventIdentity => ({ event
 
 /** So long after a change is due it is told although no events move the watermark: one may still be on its way, ms. */
 const QUIET_MS = 3_000;
+/** How often the end of a session is looked at that waits for a snapshot, ms. */
+const RELEASE_MS = 200;
 /** Ids are kept longer than their events can count, for partitions that are not read in step, ms. */
 const IDS_KEPT_LONGER_MS = HOUR_MS;
+
+/** A bundle's events, as the failure limit counts them. */
+const noEvents = (): { events: number; failed: number; reason: string | undefined } => ({
+  ...{ events: 0, failed: 0, reason: undefined },
+});
 
 export interface ComputeDeps {
   readonly metrics: FeatureMetrics;
@@ -213,6 +220,8 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
   readonly quiet = processingTimer('quiet');
   /** Of all threads of the job. */
   readonly failures: JobState<FailureCounts, CountedEvents>;
+  /** For ends of sessions whose events no snapshot holds yet. */
+  readonly release = processingTimer('release');
   readonly keyLayout: KeyLayout;
   readonly #computation: ViewComputation;
   readonly #allowedLatenessMs: number;
@@ -226,7 +235,14 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
   readonly #others: readonly Entity[];
   readonly #id: string;
   /** Of the bundle under way, on this thread. */
-  #counted = { events: 0, failed: 0, reason: undefined as string | undefined };
+  #counted = noEvents();
+  /** The bundle in which an entity's newest session has changed; state that is not in it is of the snapshot that the job resumed from. */
+  readonly #changedIn = new WeakMap<EntityState, number>();
+  #bundle = 0;
+  /** The newest bundle whose effects are durable. */
+  #durableBundle = 0;
+  /** The newest bundle for which {@link #durableBundle} will be set. */
+  #notedBundle = 0;
 
   constructor(view: FeatureView, deps: ComputeDeps, settings: ComputeSettings) {
     this.#isLive = settings.isLive;
@@ -256,12 +272,13 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
   }
 
   startBundle(): void {
-    this.#counted = { events: 0, failed: 0, reason: undefined };
+    this.#bundle += 1;
+    this.#counted = noEvents();
   }
 
   finishBundle(): void {
     if (this.#counted.events > 0) this.failures.add(this.#counted);
-    this.startBundle();
+    this.#counted = noEvents();
   }
 
   process({ key, value }: KV<EntityKey, UsableEvent | ErasedEntity>, context: ProcessContext<ComputedRow>): void {
@@ -321,6 +338,8 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
     const isNew = state.latest === undefined;
     this.#decay(key, state, eventTimeMs, context, value);
     const early = this.#computation.earlyRows(state, eventTimeMs);
+    const isNewest = state.latest === undefined || eventTimeMs > state.latest.eventTimeMs;
+    const ends = isNewest ? this.#endsToNote(state, eventTimeMs, context) : [];
     let violations: readonly Violation[] = [];
     let values: FeatureRow['values'];
     try {
@@ -338,12 +357,13 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
       this.#fail(error, value, key, context);
       return;
     }
+    if (isNewest) this.#noteChange(state, context);
     this.#remember(remembered.seen, identity, content, eventTimeMs, context.inputWatermark);
     this.#counted.events += 1;
     this.#metrics.computationSeconds.observe((performance.now() - startedMs) / 1_000);
     this.#metrics.events.inc({ view: this.#id, outcome: 'computed' });
     this.#output(key, eventTimeMs, values, violations, value, context, span);
-    if (early !== undefined) this.#correct(key, state, early, context);
+    if (early !== undefined || ends.length > 0) this.#correct(key, state, early, ends, context);
     cell.write(remembered);
     this.#setTimers(state, context);
   }
@@ -394,6 +414,7 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
     cell.clear();
     context.timer(this.wake).clear();
     context.timer(this.quiet).clear();
+    context.timer(this.release).clear();
   }
 
   /** Whether no other view reports that the event is repeated or late. */
@@ -487,13 +508,46 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
     event?: UsableEvent,
   ): void {
     const { emit, fail } = this.#rowsWithoutEvent(key, state, this.#metrics.decayed, context, event);
-    this.#computation.decay(state, beforeMs, emit, fail);
+    // A row of before an event is none of the newest.
+    this.#computation.decay(state, beforeMs, emit, fail, event !== undefined || this.#isDurable(state));
+  }
+
+  /**
+   * Whether a snapshot holds the newest session of an entity. A row of its end is emitted only then: after a crash the job resumes from a snapshot that knows of it, and can emit it
+   * again when an event that is read only then has moved the end (docs/adr/0020).
+   */
+  #isDurable(state: EntityState): boolean {
+    return (this.#changedIn.get(state) ?? 0) <= this.#durableBundle;
+  }
+
+  /** Ends of sessions as the snapshot had them: a job that ended in a crash may have emitted rows of those that are due. */
+  #endsToNote(state: EntityState, eventTimeMs: number, context: ProcessContext<ComputedRow>): readonly number[] {
+    if (!this.#computation.hasSessions || this.#changedIn.has(state)) return [];
+    return this.#computation.openEnds(state, eventTimeMs, context.clock.now());
+  }
+
+  #noteChange(state: EntityState, context: ProcessContext<ComputedRow>): void {
+    if (!this.#computation.hasSessions) return;
+    const bundle = this.#bundle;
+    this.#changedIn.set(state, bundle);
+    if (this.#notedBundle === bundle) return;
+    this.#notedBundle = bundle;
+    context.afterBundleCommit(() => {
+      this.#durableBundle = Math.max(this.#durableBundle, bundle);
+    });
   }
 
   /** Emits rows again that were emitted without an event of before their time. */
-  #correct(key: EntityKey, state: EntityState, early: EarlyRows, context: ProcessContext<ComputedRow>): void {
+  #correct(
+    key: EntityKey,
+    state: EntityState,
+    early: EarlyRows | undefined,
+    ends: readonly number[],
+    context: ProcessContext<ComputedRow>,
+  ): void {
     const { emit, fail } = this.#rowsWithoutEvent(key, state, this.#metrics.corrected, context);
-    this.#computation.correct(state, early, emit, fail);
+    if (early !== undefined) this.#computation.correct(state, early, emit, fail, this.#isDurable(state));
+    this.#computation.correctEnds(state, ends, emit, fail);
   }
 
   #rowsWithoutEvent(
@@ -529,9 +583,17 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
 
   #setTimers(state: EntityState, context: ProcessContext<ComputedRow>): void {
     const next = this.#computation.nextChange(state);
-    context.timer(this.wake).set(next ?? this.#forgetAt(state));
+    if (next !== undefined && next <= context.inputWatermark && this.#isHeld(state, next)) {
+      // The watermark has passed it: nothing but time fires it.
+      context.timer(this.wake).clear();
+      context.timer(this.release).setAfter(RELEASE_MS);
+    } else context.timer(this.wake).set(next ?? this.#forgetAt(state));
     if (!this.#isLive || next === undefined) return;
     context.timer(this.quiet).set(Math.max(next, context.clock.now()) + QUIET_MS);
+  }
+
+  #isHeld(state: EntityState, atMs: number): boolean {
+    return this.#computation.hasSessions && !this.#isDurable(state) && this.#computation.endsSession(state, atMs);
   }
 
   #forgetAt({ latest }: EntityState): number {
@@ -545,11 +607,18 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
     if (held !== undefined && remembered === undefined) cell.clear();
     const nowMs = context.clock.now();
     const isQuiet = timer.id === this.quiet.id;
+    const isRelease = timer.id === this.release.id;
     // At the end of a bounded input all timers fire. What has not come about yet is not told: more events may come another time.
-    if (remembered === undefined || (!isQuiet && context.firedAt > nowMs)) return;
+    if (remembered === undefined || (timer.id === this.wake.id && context.firedAt > nowMs)) return;
     const state = remembered.entity;
-    this.#decay(context.key, state, isQuiet ? nowMs + 1 - QUIET_MS : context.firedAt + 1, context);
-    if (isQuiet || this.#computation.nextChange(state) !== undefined || this.#forgetAt(state) > context.firedAt) {
+    const dueMs = isQuiet ? nowMs - QUIET_MS : isRelease ? Math.min(context.inputWatermark, nowMs) : context.firedAt;
+    this.#decay(context.key, state, dueMs + 1, context);
+    if (
+      isQuiet ||
+      isRelease ||
+      this.#computation.nextChange(state) !== undefined ||
+      this.#forgetAt(state) > context.firedAt
+    ) {
       cell.write(remembered);
       this.#setTimers(state, context);
       return;

@@ -1,14 +1,10 @@
-import { stableHash32 } from '#kernel/hash';
-import { keyIdOf } from '#kernel/key_codec';
 import type { EventTime } from '#kernel/time';
 import type { PaneInfo } from '../dofn.ts';
 import type { ElementCodec, ElementWriter, ExchangeMode } from '../element_codec.ts';
+import { workerOf } from '../key_share.ts';
 import type { Window } from '../windowing/window.ts';
 import { type Edge, Operator } from './operator.ts';
 import { unencodable } from './strict_edge.ts';
-
-/** Returns the shard of a key, 0 to `shards` - 1: the same in every process. */
-export const shardOf = (key: unknown, shards: number): number => stableHash32(String(keyIdOf(key))) % shards;
 
 export interface ExchangeOutOptions {
   readonly name: string;
@@ -47,7 +43,7 @@ export class ExchangeOut extends Operator {
   }
 
   #writerOf(value: unknown): number {
-    if (this.#mode === 'byKey') return shardOf((value as { readonly key: unknown }).key, this.#shards);
+    if (this.#mode === 'byKey') return workerOf((value as { readonly key: unknown }).key, this.#shards);
     if (this.#mode === 'everywhere') return 0;
     this.#next = (this.#next + 1) % this.#shards;
     return this.#next;

@@ -1,7 +1,7 @@
 import { keyIdOf } from '#kernel/key_codec';
 import { type EventTime, MAX_EVENT_TIME } from '#kernel/time';
 import type { CombineFn, PaneInfo } from '../dofn.ts';
-import type { OperatorSnapshot, TakeEntry } from '../snapshot.ts';
+import type { OperatorSnapshot, RestoreScope, SavedPart, TakeEntry } from '../snapshot.ts';
 import { TimeHeap } from '../time/time_heap.ts';
 import { WatermarkHolds } from '../time/watermark_holds.ts';
 import { compileTrigger, type TriggerMachine, type TriggerScope, type TriggerState } from '../windowing/trigger.ts';
@@ -441,8 +441,20 @@ export class GroupByKeyOperator extends Operator implements TriggerScope {
     this.#take = undefined;
   }
 
-  override restore(head: unknown, entries: Iterable<unknown>): void {
-    for (const { window: savedWindow, ended, group: saved } of entries as Iterable<SavedGroup>) {
+  override restore(parts: readonly SavedPart[], { share }: RestoreScope): void {
+    for (const { entries } of parts) this.#restoreGroups(entries as Iterable<SavedGroup>, share);
+    for (const { head } of parts) {
+      const { wakes, wakeTimes } = head as SavedHead;
+      for (const [index, wake] of wakes.entries()) {
+        const isOwn = this.#open.get(wake.windowId)?.groups.has(wake.keyId) === true;
+        if (isOwn) this.#wakes.push(wakeTimes[index] as number, wake);
+      }
+    }
+  }
+
+  #restoreGroups(entries: Iterable<SavedGroup>, share: RestoreScope['share']): void {
+    for (const { window: savedWindow, ended, group: saved } of entries) {
+      if (share?.ownsKey(saved.key) === false) continue;
       let open = this.#open.get(savedWindow.id);
       if (open === undefined) {
         const window = reviveWindow(savedWindow);
@@ -454,12 +466,14 @@ export class GroupByKeyOperator extends Operator implements TriggerScope {
       const keyId = keyIdOf(group.key);
       open.groups.set(keyId, group);
       if (!Number.isNaN(group.hold)) this.#holds.add(group.hold);
+      if (this.#trigger !== undefined && group.trigger !== undefined) {
+        this.#look(keyId, open);
+        this.#trigger.resume(group.trigger, this);
+      }
       if (this.#windowing.windowFn.merge !== undefined) {
         this.#windowsOfKey.set(keyId, [...(this.#windowsOfKey.get(keyId) ?? []), open.window]);
       }
     }
-    const { wakes, wakeTimes } = head as SavedHead;
-    for (const [index, wake] of wakes.entries()) this.#wakes.push(wakeTimes[index] as number, wake);
   }
 }
 

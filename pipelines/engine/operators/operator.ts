@@ -1,8 +1,7 @@
 import { type EventTime, MAX_EVENT_TIME, MIN_EVENT_TIME } from '#kernel/time';
 import type { PaneInfo } from '../dofn.ts';
 import type { Receiver } from '../receiver.ts';
-import type { OperatorSnapshot, TakeEntry } from '../snapshot.ts';
-import type { CellMapping } from '../state_schema.ts';
+import type { OperatorSnapshot, RestoreScope, SavedPart, TakeEntry } from '../snapshot.ts';
 import type { Window } from '../windowing/window.ts';
 
 export const NO_FIRING: PaneInfo = { timing: 'UNKNOWN', index: 0, onTimeIndex: 0, isFirst: true, isLast: true };
@@ -121,6 +120,6 @@ export abstract class Operator implements Receiver {
   }
   /** The snapshot is complete, or given up: entries need not be handed over any more. */
   endSnapshot(): void {}
-  /** @param _mapping - where the cells of its entries are, for operators that declare cells */
-  restore(_head: unknown, _entries: Iterable<unknown>, _mapping?: CellMapping): void {}
+  /** Takes saved state over, of one thread or of several. */
+  restore(_parts: readonly SavedPart[], _scope: RestoreScope): void {}
 }

@@ -14,8 +14,8 @@ import type {
   TimerSpec,
 } from '../dofn.ts';
 import { InvalidPipelineError, TransformFailedError } from '../errors.ts';
-import type { OperatorSnapshot, TakeEntry } from '../snapshot.ts';
-import { type CellMapping, keepsTimer } from '../state_schema.ts';
+import type { OperatorSnapshot, RestoreScope, SavedPart, TakeEntry } from '../snapshot.ts';
+import { keepsTimer } from '../state_schema.ts';
 import { type PendingTimer, type SavedTimer, TimerQueue, type TimerStore } from '../time/timer_queue.ts';
 import { WatermarkHolds } from '../time/watermark_holds.ts';
 import { GLOBAL_WINDOW, reviveWindow, type SavedWindow, saveWindow, type Window } from '../windowing/window.ts';
@@ -414,18 +414,31 @@ export class ParDoOperator extends Operator {
     this.#state.endSnapshot();
   }
 
-  override restore(head: unknown, entries: Iterable<unknown>, mapping?: CellMapping): void {
-    const { sideInputs, waiting } = head as SavedHead;
-    this.#options.sideInputs?.restore(sideInputs);
-    this.#waiting = waiting.map((saved) => ({ ...saved, window: reviveWindow(saved.window) }));
+  override restore(parts: readonly SavedPart[], scope: RestoreScope): void {
+    const waiting = parts.flatMap(({ head }) => (head as SavedHead).waiting);
+    const own = waiting.filter((saved, place) => this.#ownsWaiting(saved, place, scope));
+    this.#waiting = own.map((saved) => ({ ...saved, window: reviveWindow(saved.window) }));
     for (const { timestamp } of this.#waiting) this.#waitingHolds.add(timestamp);
+    for (const { head, entries } of parts) {
+      // Each thread has all of its side inputs.
+      this.#options.sideInputs?.restore((head as SavedHead).sideInputs);
+      this.#restoreEntries(entries, scope);
+    }
+  }
+
+  #ownsWaiting({ value }: Pick<Waiting, 'value'>, place: number, { share }: RestoreScope): boolean {
+    if (share === undefined) return true;
+    return this.#keyed ? share.ownsKey((value as { readonly key: unknown }).key) : share.ownsElement(place);
+  }
+
+  #restoreEntries(entries: Iterable<unknown>, { mapping, share }: RestoreScope): void {
     const keeps = (domain: 'event' | 'processing', { specId }: SavedTimer): boolean =>
       mapping === undefined || keepsTimer(mapping, domain, specId);
     const keyOf = mapping?.keyOf ?? ((key: unknown): unknown => key);
     for (const { key: saved, eventTimer, processingTimer } of entries as Iterable<SavedEntry>) {
       const timer = eventTimer ?? processingTimer;
       const key = keyOf(saved === undefined ? timer?.key : saved[0]);
-      if (key === undefined) continue;
+      if (key === undefined || share?.ownsKey(key) === false) continue;
       if (saved !== undefined) this.#state.restore([key, saved[1]], mapping);
       if (eventTimer !== undefined && keeps('event', eventTimer)) {
         this.#eventTimers.restore({ ...eventTimer, key }, keyIdOf);

@@ -187,6 +187,9 @@ class CollectedView implements Receiver {
 
   restore(windows: readonly SavedSideWindow[]): void {
     for (const { window, values, fired } of windows) {
+      // Several threads have saved the same; one may have forgotten a window already.
+      const held = this.#windows.get(window.id);
+      if (held !== undefined && (held.values.length > values.length || (held.fired && !fired))) continue;
       this.#windows.set(window.id, { window: reviveWindow(window), values, fired, made: undefined });
     }
   }

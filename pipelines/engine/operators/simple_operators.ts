@@ -1,7 +1,7 @@
 import { type EventTime, MAX_EVENT_TIME, MIN_EVENT_TIME } from '#kernel/time';
 import type { PaneInfo } from '../dofn.ts';
 import type { TestStreamEvent } from '../plan.ts';
-import { type OperatorSnapshot, smallSnapshot } from '../snapshot.ts';
+import { type OperatorSnapshot, type SavedPart, smallSnapshot } from '../snapshot.ts';
 import { GLOBAL_WINDOW, type Window, type WindowFn } from '../windowing/window.ts';
 import { type Edge, NO_FIRING, Operator } from './operator.ts';
 
@@ -33,8 +33,8 @@ export class ImpulseOperator extends Operator {
     return smallSnapshot({ fired: this.#fired });
   }
 
-  override restore(data: unknown): void {
-    this.#fired = (data as { readonly fired: boolean }).fired;
+  override restore(parts: readonly SavedPart[]): void {
+    this.#fired = parts.some(({ head }) => (head as { readonly fired: boolean }).fired);
     if (this.#fired) this.inputWatermark = MAX_EVENT_TIME;
   }
 }
@@ -152,7 +152,7 @@ export class TestStreamOperator extends Operator {
     return smallSnapshot({ next: this.#next });
   }
 
-  override restore(head: unknown): void {
-    this.#next = (head as { readonly next: number }).next;
+  override restore(parts: readonly SavedPart[]): void {
+    for (const { head } of parts) this.#next = (head as { readonly next: number }).next;
   }
 }

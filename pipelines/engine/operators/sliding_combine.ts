@@ -1,7 +1,7 @@
 import { keyIdOf } from '#kernel/key_codec';
 import type { EventTime } from '#kernel/time';
 import type { CombineFn, PaneInfo } from '../dofn.ts';
-import type { OperatorSnapshot, TakeEntry } from '../snapshot.ts';
+import type { OperatorSnapshot, RestoreScope, SavedPart, TakeEntry } from '../snapshot.ts';
 import { Window } from '../windowing/window.ts';
 import { type Edge, type EngineContext, Operator } from './operator.ts';
 
@@ -204,14 +204,20 @@ export class SlidingCombineOperator extends Operator {
     this.#take = undefined;
   }
 
-  override restore(head: unknown, entries: Iterable<unknown>): void {
-    this.#nextEnd = (head as { readonly nextEnd: number }).nextEnd;
-    for (const { key, tiles: savedTiles } of entries as Iterable<SavedKeyTiles>) {
-      const tiles = new KeyTiles(key, 0);
-      for (const [start, accumulator] of savedTiles) tiles.tiles.set(start, accumulator);
-      tiles.isStale = true;
-      this.#keys.set(keyIdOf(key), tiles);
+  override restore(parts: readonly SavedPart[], { share }: RestoreScope): void {
+    for (const { entries } of parts) {
+      for (const { key, tiles: savedTiles } of entries as Iterable<SavedKeyTiles>) {
+        if (share?.ownsKey(key) === false) continue;
+        const tiles = new KeyTiles(key, 0);
+        for (const [start, accumulator] of savedTiles) tiles.tiles.set(start, accumulator);
+        tiles.isStale = true;
+        this.#keys.set(keyIdOf(key), tiles);
+      }
     }
+    // The first of all threads: before its own next window a key has nothing to emit.
+    const ends = parts.map(({ head }) => (head as { readonly nextEnd: number }).nextEnd);
+    const open = ends.filter((end) => !Number.isNaN(end));
+    this.#nextEnd = this.#keys.size === 0 || open.length === 0 ? Number.NaN : Math.min(...open);
   }
 }
 

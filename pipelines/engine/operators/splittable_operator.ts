@@ -1,8 +1,8 @@
 import { PlatformError } from '#kernel/errors';
 import { type EventTime, MAX_EVENT_TIME, MIN_EVENT_TIME } from '#kernel/time';
 import { TransformFailedError } from '../errors.ts';
-import { type OperatorSnapshot, smallSnapshot } from '../snapshot.ts';
-import type { SplittableContext, SplittableDoFn } from '../splittable.ts';
+import { type OperatorSnapshot, type SavedPart, smallSnapshot } from '../snapshot.ts';
+import type { SavedTask, SplittableContext, SplittableDoFn } from '../splittable.ts';
 import { GLOBAL_WINDOW } from '../windowing/window.ts';
 import { type Edge, type EngineContext, NO_FIRING, Operator } from './operator.ts';
 
@@ -239,9 +239,9 @@ export class SplittableOperator extends Operator {
     );
   }
 
-  override restore(data: unknown): void {
-    const saved = data as Pick<RestrictionTask, 'element' | 'restriction' | 'watermark' | 'idle'>[];
+  override restore(parts: readonly SavedPart[]): void {
+    const saved = parts.flatMap(({ head }) => head as readonly SavedTask[]);
     // What was idle when it was saved may have work by now: it holds the watermark until it was looked at.
-    this.#tasks = saved.map((task) => ({ ...task, idle: false, resumeAt: 0, failures: 0, backlog: 0 }));
+    this.#tasks = saved.map(({ element, restriction, watermark }) => newTask(element, restriction, watermark));
   }
 }

@@ -60,6 +60,11 @@ export abstract class TriggerMachine {
     for (const [index, part] of this.parts.entries()) part.reset(partOf(state, index));
   }
 
+  /** What was saved under a longer delay is due by the delay of now. */
+  resume(state: TriggerState, scope: TriggerScope): void {
+    for (const [index, part] of this.parts.entries()) part.resume(partOf(state, index), scope);
+  }
+
   abstract onElement(state: TriggerState, scope: TriggerScope): void;
   abstract shouldFire(state: TriggerState, scope: TriggerScope): boolean;
   /** Called when the whole trigger fires; may finish this node, or begin it again. */
@@ -147,6 +152,13 @@ class AfterProcessingTime extends TriggerMachine {
     if (state.dueAt !== Number.POSITIVE_INFINITY) return;
     state.dueAt = scope.now + this.#delayMs;
     scope.wakeAt(state.dueAt);
+  }
+
+  override resume(state: TriggerState, scope: TriggerScope): void {
+    const latest = scope.now + this.#delayMs;
+    if (!Number.isFinite(state.dueAt) || state.dueAt <= latest) return;
+    state.dueAt = latest;
+    scope.wakeAt(latest);
   }
 
   shouldFire(state: TriggerState, scope: TriggerScope): boolean {

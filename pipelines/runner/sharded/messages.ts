@@ -2,6 +2,8 @@ import type { EventTime } from '#kernel/time';
 import type { RestorePolicy } from '#pipelines/engine/executor';
 import type { JobStateOf } from '#pipelines/engine/job_state';
 import type { SavedMetric } from '#pipelines/engine/metrics';
+import type { StateChange } from '#pipelines/engine/state_schema';
+import type { SnapshotReference } from '../snapshot_parts.ts';
 
 /** What one exchange brings a shard in one bundle. */
 export interface Delivery {
@@ -38,7 +40,14 @@ export interface StageEvents {
 }
 
 export type ToShard =
-  | { readonly kind: 'open'; readonly graph: string; readonly snapshot: number | undefined; readonly timed: boolean }
+  | {
+      readonly kind: 'open';
+      readonly graph: string;
+      readonly snapshot: SnapshotReference | undefined;
+      readonly timed: boolean;
+      /** Processing time, ms. */
+      readonly now: number;
+    }
   | {
       readonly kind: 'bundle';
       readonly stage: number;
@@ -57,6 +66,8 @@ export type FromShard =
       readonly reports: readonly StageReport[];
       /** As restored: the same on every shard. */
       readonly states: readonly JobStateOf<unknown>[];
+      /** What the restore did not take over as it was. */
+      readonly changes: readonly StateChange[];
     }
   | {
       readonly kind: 'bundle';

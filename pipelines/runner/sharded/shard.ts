@@ -1,11 +1,13 @@
-import { join } from 'node:path';
 import { type Logger, silentLogger } from '#monitoring/log';
 import { InvalidPipelineError } from '#pipelines/engine/errors';
-import { Executor, type RestoredTransform, type TransformSnapshot } from '#pipelines/engine/executor';
+import { Executor, type TransformSnapshot } from '#pipelines/engine/executor';
 import type { JobStateOf } from '#pipelines/engine/job_state';
 import { saveMetric } from '#pipelines/engine/metrics';
 import type { Plan } from '#pipelines/engine/plan';
 import { cutIntoStages } from '#pipelines/engine/stages';
+import type { StateChange } from '#pipelines/engine/state_schema';
+import { makeFolder } from '#storage/durable_files';
+import { loadPart, type SnapshotReference, shardFolder } from '../snapshot_parts.ts';
 import { SnapshotStore, type SnapshotWriter } from '../snapshot_store.ts';
 import { failureOf } from './failures.ts';
 import type { Delivery, FromShard, ShardSpec, StageReport, ToShard } from './messages.ts';
@@ -33,6 +35,9 @@ export class Shard {
   readonly #options: ShardOptions;
   readonly #log: Logger;
   readonly #executors: readonly Executor[];
+  /** Names of the transforms of all stages. */
+  readonly #transforms: ReadonlySet<string>;
+  #changes: StateChange[] = [];
   readonly #store: SnapshotStore | undefined;
   #now = 0;
   #isTimed = false;
@@ -47,26 +52,26 @@ export class Shard {
     const { plan, shard, shards, snapshotDirectory, strict, restore } = options;
     this.#options = options;
     this.#log = (options.log ?? silentLogger).child({ component: 'pipelines.shard', shard });
-    this.#executors = cutIntoStages(plan, shards)
-      .plans.slice(1)
-      .map(
-        (stage) =>
-          new Executor(stage, {
-            strict,
-            now: () => this.#now,
-            onDroppedLate: (transform) => this.#droppedLate.push(transform),
-            restorePolicy: { ...restore, keysStay: true },
-            onStateChange: (change) => this.#log.warn({ ...change }, `state.${change.change}`),
-            onRetry: () => {},
-            onStage: (transform, seconds) => {
-              if (this.#isTimed) this.#seconds.push([transform, seconds]);
-            },
-          }),
-      );
+    const { plans } = cutIntoStages(plan, shards);
+    this.#transforms = new Set(plans.flatMap(({ transforms }) => transforms.map(({ name }) => name)));
+    this.#executors = plans.slice(1).map(
+      (stage) =>
+        new Executor(stage, {
+          strict,
+          now: () => this.#now,
+          onDroppedLate: (transform) => this.#droppedLate.push(transform),
+          restorePolicy: restore,
+          onStateChange: (change) => this.#changes.push(change),
+          onRetry: () => {},
+          onStage: (transform, seconds) => {
+            if (this.#isTimed) this.#seconds.push([transform, seconds]);
+          },
+        }),
+    );
     this.#store =
       snapshotDirectory === undefined
         ? undefined
-        : new SnapshotStore(join(snapshotDirectory, `shard-${shard}`), this.#log, KEPT_SNAPSHOTS);
+        : new SnapshotStore(shardFolder(snapshotDirectory, shard), this.#log, KEPT_SNAPSHOTS);
   }
 
   /** Takes messages in the order they come. */
@@ -79,7 +84,7 @@ export class Shard {
   async #handle(message: ToShard): Promise<void> {
     switch (message.kind) {
       case 'open':
-        return this.#open(message.graph, message.snapshot, message.timed);
+        return this.#open(message);
       case 'bundle':
         this.#follow(message.states);
         return this.#bundle(message.stage, message.now, message.deliveries);
@@ -102,21 +107,34 @@ export class Shard {
     }
   }
 
-  async #open(graph: string, snapshot: number | undefined, timed: boolean): Promise<void> {
+  async #open({ graph, snapshot, timed, now }: Extract<ToShard, { kind: 'open' }>): Promise<void> {
+    this.#now = now;
     if (graph !== graphOf(this.#options.plan)) {
       throw new InvalidPipelineError(
         `worker thread ${this.#options.shard} has built another graph than the job: a pipeline must come out the same each time it is built with the same options`,
       );
     }
     this.#isTimed = timed;
-    const loaded = await this.#store?.load(snapshot);
-    for (const executor of this.#executors) {
-      if (snapshot !== undefined && loaded !== undefined) executor.restore(ownOf(executor, loaded.transforms));
-      await executor.setup();
-    }
+    const { shard, snapshotDirectory } = this.#options;
+    if (snapshotDirectory !== undefined) await makeFolder(shardFolder(snapshotDirectory, shard));
+    if (snapshot !== undefined) await this.#restore(snapshot);
+    for (const executor of this.#executors) await executor.setup();
     const reports = this.#executors.map((_, index) => this.#report(index + 1));
     const states = this.#executors.flatMap(({ jobStates }) => jobStates.values());
-    this.#options.post({ kind: 'opened', reports, states }, []);
+    this.#options.post({ kind: 'opened', reports, states, changes: this.#changes }, []);
+  }
+
+  async #restore(snapshot: SnapshotReference): Promise<void> {
+    const { shard, shards, snapshotDirectory = '' } = this.#options;
+    const { transforms, share } = await loadPart(snapshotDirectory, this.#log, snapshot, [shard, shards], (saved) =>
+      this.#executors.some((executor) => executor.changesKeys(saved)),
+    );
+    // What the pipeline has no more is found once: by the job in a file of its own, else by the first thread.
+    const all = new Set([...this.#transforms, ...transforms.map(({ name }) => name)]);
+    const looks = shard === 0 && snapshot.shards > 0;
+    for (const [index, executor] of this.#executors.entries()) {
+      executor.restore(transforms, { share, elsewhere: looks && index === 0 ? this.#transforms : all });
+    }
   }
 
   #follow(states: readonly JobStateOf<unknown>[]): void {
@@ -209,9 +227,3 @@ export class Shard {
 const distinct = (buffers: readonly (ArrayBuffer | undefined)[]): ArrayBuffer[] => [
   ...new Set(buffers.filter((buffer) => buffer !== undefined)),
 ];
-
-/** A shard's snapshot holds the transforms of all its stages. */
-function ownOf(executor: Executor, transforms: readonly RestoredTransform[]): readonly RestoredTransform[] {
-  const names = new Set(executor.watermarks().keys());
-  return transforms.filter(({ name }) => names.has(name));
-}

@@ -5,6 +5,7 @@ import { JobStates } from '#pipelines/engine/job_states';
 import { type Metric, mergeMetrics, type SavedMetric, saveMetric } from '#pipelines/engine/metrics';
 import type { Plan } from '#pipelines/engine/plan';
 import type { Stages } from '#pipelines/engine/stages';
+import type { StateChange } from '#pipelines/engine/state_schema';
 import type { Execution } from '../execution.ts';
 import type { LoadedSnapshot } from '../snapshot_store.ts';
 import type { StageReport } from './messages.ts';
@@ -19,6 +20,8 @@ export interface ShardedOptions {
   readonly transforms: ReadonlySet<string>;
   readonly graph: string;
   readonly onDroppedLate: (transform: string) => void;
+  readonly now: () => number;
+  readonly onStateChange: (change: StateChange) => void;
   readonly onStage?: (transform: string, seconds: number) => void;
 }
 
@@ -84,18 +87,30 @@ export class ShardedExecution implements Execution {
     return this.#local.isFinished && this.#allReports().every(({ isFinished }) => isFinished);
   }
 
-  async open(snapshot?: LoadedSnapshot): Promise<void> {
-    const { graph, onStage } = this.#options;
-    if (snapshot !== undefined) this.#local.restore(snapshot.transforms);
+  async restore(snapshot?: LoadedSnapshot): Promise<void> {
+    const { graph, onStage, stages, onStateChange, now } = this.#options;
+    if (snapshot !== undefined) {
+      const elsewhere = new Set(stages.plans.flatMap(({ transforms }) => transforms.map(({ name }) => name)));
+      this.#local.restore(snapshot.transforms, { elsewhere });
+    }
+    const reference = snapshot && {
+      ...{ sequence: snapshot.sequence, shards: snapshot.shards, keyGroups: snapshot.keyGroups },
+    };
     const opened = this.#shards.map((shard) =>
-      shard.ask('opened', { kind: 'open', graph, snapshot: snapshot?.sequence, timed: onStage !== undefined }),
+      shard.ask('opened', { kind: 'open', graph, snapshot: reference, timed: onStage !== undefined, now: now() }),
     );
-    for (const [index, { reports, states }] of (await Promise.all(opened)).entries()) {
+    const changes = new Map<string, StateChange>();
+    for (const [index, { reports, states, changes: ofShard }] of (await Promise.all(opened)).entries()) {
       for (const report of reports) this.#take(index, report);
+      for (const change of ofShard) changes.set(JSON.stringify(change), change);
       if (index === 0) this.#jobStates.follow(states);
     }
+    for (const change of changes.values()) onStateChange(change);
     this.#jobStates.announce();
     this.#local.jobStates.announce();
+  }
+
+  async setup(): Promise<void> {
     await this.#local.setup();
   }
 

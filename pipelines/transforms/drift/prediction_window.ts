@@ -114,6 +114,8 @@ export interface PredictionWindow {
 /** Gathers them: how many there were, and some of them at random. */
 export const predictionWindowFn = {
   identity: 'prediction window 1',
+  // Windows of another length begin with what comes from now on.
+  whenChanged: 'restart' as const,
   createAccumulator: (): PredictionWindow => ({ rows: 0, sample: [] }),
   addInput(
     into: PredictionWindow,

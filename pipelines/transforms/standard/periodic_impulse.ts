@@ -1,5 +1,6 @@
 import { type EventTime, eventTime } from '#kernel/time';
 import {
+  type AdaptedRestrictions,
   type ProcessContinuation,
   type RestrictionTracker,
   resumeAfter,
@@ -38,14 +39,30 @@ class TicksTracker implements RestrictionTracker<Ticks, number> {
 class PeriodicImpulseFn implements SplittableDoFn<Ticks, number, Ticks, number> {
   readonly splittable = true;
   readonly bounded = false;
+  readonly #settings: Ticks;
   readonly #now: () => number;
 
-  constructor(now: () => number) {
+  constructor(settings: Ticks, now: () => number) {
+    this.#settings = settings;
     this.#now = now;
   }
 
   initialRestrictions(ticks: Ticks): readonly Ticks[] {
     return [ticks];
+  }
+
+  /** Another interval counts from the last tick on. */
+  adaptRestrictions(saved: readonly Ticks[]): AdaptedRestrictions<Ticks> {
+    const { next: start, intervalMs, end } = this.#settings;
+    const changed = saved.filter((ticks) => ticks.intervalMs !== intervalMs);
+    return {
+      restrictions: saved.map((ticks) =>
+        changed.includes(ticks)
+          ? { next: Math.max(start, ticks.next - ticks.intervalMs + intervalMs), end, intervalMs }
+          : { ...ticks, end },
+      ),
+      changes: changed.map((ticks) => `it ticked every ${ticks.intervalMs} ms and ticks every ${intervalMs} ms now`),
+    };
   }
 
   createTracker(ticks: Ticks): TicksTracker {
@@ -88,5 +105,6 @@ export function periodicImpulse({
   now = Date.now,
 }: PeriodicImpulseSettings): PTransform<PipelineRoot, PCollection<number>> {
   if (!(intervalMs > 0)) throw new RangeError(`intervalMs must be more than 0, not ${intervalMs}`);
-  return read({ next: start, end, intervalMs }, new PeriodicImpulseFn(now), name);
+  const ticks: Ticks = { next: start, end, intervalMs };
+  return read(ticks, new PeriodicImpulseFn(ticks, now), name);
 }

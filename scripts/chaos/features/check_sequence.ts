@@ -19,13 +19,15 @@ const STEADY = [
   'pause',
 ];
 
+const SETTLES_MS = 5_000;
+
 /** Runs a sequence. @returns the first difference from the oracle; undefined when there is none */
 export async function checkSequence({ features, steps }: Sequence): Promise<string | undefined> {
   const run = await Run.start(features);
   try {
     for (const [at, step] of steps.entries()) {
       await run.take(step);
-      const problem = run.difference();
+      const problem = run.difference() && (await run.settledDifference());
       if (problem !== undefined) return `after step ${at + 1} (${step.kind}): ${problem}`;
     }
     return undefined;
@@ -43,6 +45,8 @@ class Run {
   #events: (LoggedEvent & { readonly sent: SentEvent })[] = [];
   /** Rows of the changing view that were written before are of other definitions, or other state. */
   #epoch = 0;
+  /** Until then a job that was killed may not have emitted all again. */
+  #settledMs = Number.NEGATIVE_INFINITY;
 
   private constructor(stream: Stream, candidates: readonly Candidate[], steadyView: FeatureView) {
     this.stream = stream;
@@ -83,6 +87,7 @@ class Run {
           this.#nextEpoch();
         }
         this.#changing.restore(this.#candidates, this.stream.nowMs);
+        if (step.kind === 'kill') this.#settledMs = this.stream.nowMs + SETTLES_MS;
         return this.stream.restart([this.#steadyView, this.#view], step.kind === 'kill');
       }
     }
@@ -142,7 +147,13 @@ class Run {
     return { ...event, sent: { body, arrivedAtMs } };
   }
 
-  /** Compares the newest row of each entity with what all events give, as of its time and as of now. */
+  /** The same a few seconds after a job was killed: what it may have emitted without events is emitted again by then. */
+  async settledDifference(): Promise<string | undefined> {
+    if (this.stream.nowMs <= this.#settledMs) await this.stream.passTime(SETTLES_MS);
+    return this.difference();
+  }
+
+  /** Compares the rows of each entity from its newest event on with what all events give as of their times. */
   difference(): string | undefined {
     return (
       this.#differenceOf(this.#steady, this.#steadyView, chosen(STEADY), () => true) ??
@@ -157,20 +168,33 @@ class Run {
     isComparable: (row: WrittenRow) => boolean,
   ): string | undefined {
     for (const account of oracle.accounts) {
-      const row = this.stream.online.get(rowKey(view.view, entityKeyFromId(view, account)));
+      const key = rowKey(view.view, entityKeyFromId(view, account));
+      const row = this.stream.online.get(key);
       const newest = oracle.newestAt(account) as number;
       if (row === undefined) return `${viewId(view)} has no row of ${account}`;
       if (row.eventTime < newest)
         return `the row of ${account} is of ${iso(row.eventTime)}, its newest event of ${iso(newest)}`;
-      if (row.isLost || !isComparable(row)) continue;
-      for (const candidate of candidates) {
-        const problem = differs(row.values[candidate.name], oracle.expected(account, candidate, row.eventTime));
-        if (problem !== undefined)
-          return `${candidate.id} of ${account} in ${view.view} as of ${iso(row.eventTime)}: ${problem}`;
+      for (const one of this.stream.offline.get(key)?.values() ?? []) {
+        if (one.eventTime < newest || !isComparable(one)) continue;
+        const problem = rowDiffers(one, account, oracle, candidates);
+        if (problem !== undefined) return `${problem} in ${view.view}, ${one === row ? 'online' : 'in history'}`;
       }
     }
     return undefined;
   }
+}
+
+function rowDiffers(
+  { values, eventTime }: WrittenRow,
+  account: string,
+  oracle: Oracle,
+  candidates: readonly Candidate[],
+): string | undefined {
+  for (const candidate of candidates) {
+    const problem = differs(values[candidate.name], oracle.expected(account, candidate, eventTime));
+    if (problem !== undefined) return `${candidate.id} of ${account} as of ${iso(eventTime)}: ${problem}`;
+  }
+  return undefined;
 }
 
 const iso = (ms: number): string => new Date(ms).toISOString();

@@ -29,10 +29,6 @@ export interface SentEvent {
 export interface WrittenRow extends FeatureRow {
   /** {@link Stream.writer} when it came. */
   readonly writtenBy: number;
-  /** The newest snapshot does not know it. */
-  isUnsaved: boolean;
-  /** The job that emitted it was killed before its next snapshot: what was read again may not emit it (docs/adr/0020, "Consequences"). */
-  isLost: boolean;
 }
 
 const OUT_OF_ORDER_MS = MINUTE_MS;
@@ -135,9 +131,11 @@ class Life {
       this.#executor.beginSnapshot((transform, entry) => writer.take(transform, entry)),
       0,
     );
+    const callbacks = this.#executor.takeCallbacks();
     while (!writer.step(STEP_MS));
     this.#executor.endSnapshot();
     await writer.finish();
+    for (const callback of callbacks) await callback();
   }
 }
 
@@ -148,6 +146,8 @@ export class Stream {
   readonly topic: SentEvent[] = [];
   /** The newest row of each view and entity, as an online store keeps it. */
   readonly online = new Map<string, WrittenRow>();
+  /** The rows of each view and entity by time, as an offline store keeps them. */
+  readonly offline = new Map<string, Map<number, WrittenRow>>();
   readonly letters: DeadLetter[] = [];
   readonly #folder = mkdtempSync(join(tmpdir(), 'chaos-features-'));
   #views: readonly FeatureView[];
@@ -191,9 +191,11 @@ export class Stream {
 
   #write(row: FeatureRow): void {
     const key = rowKey(row.view, row.entityKey);
+    const written = { ...row, writtenBy: this.writer };
     const held = this.online.get(key);
-    if (held === undefined || replaces(row, held))
-      this.online.set(key, { ...row, writtenBy: this.writer, isUnsaved: true, isLost: false });
+    if (held === undefined || replaces(row, held)) this.online.set(key, written);
+    const rows = this.offline.get(key) ?? new Map<number, WrittenRow>();
+    this.offline.set(key, rows.set(row.eventTime, written));
   }
 
   async send(events: readonly SentEvent[]): Promise<void> {
@@ -220,12 +222,10 @@ export class Stream {
   async snapshot(): Promise<void> {
     await this.#life.snapshot(this.#snapshots);
     this.#readAtSnapshot = this.#read;
-    for (const row of this.online.values()) row.isUnsaved = false;
   }
 
   async restart(views: readonly FeatureView[], isKilled: boolean): Promise<void> {
     if (!isKilled) await this.snapshot();
-    for (const row of this.online.values()) row.isLost ||= row.isUnsaved;
     this.#views = views;
     this.#life = this.#begin(views, true);
     await this.#life.restore(this.#snapshots);

@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { avalanche } from '#kernel/hash';
 import { decodeKey, encodeKey, type KeyValue, keyGroupOf, keyIdOf, ownerOfKeyGroup } from '#kernel/key_codec';
 import { InvalidKeyError, MalformedKeyError } from '#kernel/key_errors';
 import { keyTextOf, parseKeyText } from '#kernel/key_text';
@@ -151,6 +152,23 @@ test('key groups are stable, even and independent of how a number is held', () =
     counts[keyGroupOf(`user_${index}`)] = (counts[keyGroupOf(`user_${index}`)] as number) + 1;
   expect(Math.min(...counts)).toBeGreaterThan(850);
   expect(Math.max(...counts)).toBeLessThan(1_150);
+});
+
+test('the group of a string or a number is that of its encoding', () => {
+  const ofEncoding = (key: KeyValue): number => {
+    let hash = 0x811c9dc5;
+    for (const byte of encodeKey(key)) hash = Math.imul(hash ^ byte, 0x01000193);
+    return (avalanche(hash) >>> 0) % 128;
+  };
+  fc.assert(
+    fc.property(
+      fc.oneof(fc.string({ unit: 'binary' }), fc.string(), double, fc.constantFrom(0, -0, 2 ** 53, -1.5)),
+      (key) => {
+        expect(keyGroupOf(key)).toBe(ofEncoding(key));
+      },
+    ),
+    { numRuns: RUNS },
+  );
 });
 
 test.each([1, 2, 3, 4, 7, 128])('%i workers own all key groups, in ranges as even as they come', (workers) => {

@@ -11,7 +11,7 @@ import {
   type TimerSpec,
   valueState,
 } from '#pipelines/engine/dofn';
-import { InvalidPipelineError } from '#pipelines/engine/errors';
+import { SnapshotError } from '#pipelines/engine/errors';
 import { Executor, type RestoredTransform, type RestorePolicy } from '#pipelines/engine/executor';
 import type { StateChange } from '#pipelines/engine/state_schema';
 import { combinePerKey } from '#pipelines/model/grouping';
@@ -108,7 +108,7 @@ test.each<[string, CombineFn<number, never, unknown>, CombineFn<number, never, u
   ['a function by one of another source', own(Math.max) as never, larger as never],
 ])('%s: the accumulators are refused, and the transform is named', async (_, before, after) => {
   const snapshot = await snapshotOf([1, 2, 3], combined(before));
-  await expect(resume(snapshot, [4], combined(after))).rejects.toThrow(InvalidPipelineError);
+  await expect(resume(snapshot, [4], combined(after))).rejects.toThrow(SnapshotError);
   await expect(resume(snapshot, [4], combined(after))).rejects.toThrow(/Combine.*accumulators.*discardState/s);
   const discarded = await resume(snapshot, [4], combined(after), {
     discard: snapshot.map(({ name }) => name).filter((name) => name.includes('Combine')),

@@ -14,13 +14,13 @@ import { createMetricsRegistry } from '#monitoring/metrics';
 import type { DoFn } from '#pipelines/engine/dofn';
 import { type OffsetRange, OffsetRangeTracker } from '#pipelines/engine/offset_range';
 import { resumeAfter, type SplittableContext, type SplittableDoFn, STOP } from '#pipelines/engine/splittable';
+import type { DecodedEvent } from '#pipelines/events/decode_events';
 import type { Construct } from '#pipelines/model/graph';
 import { create, keyBy, parDo, parDoTagged, read } from '#pipelines/model/transforms';
 import { type Collected, collectInto, runToEnd } from '#pipelines/testing/collect';
 import { inProcessShards } from '#pipelines/testing/in_process_shards';
 import { testStream } from '#pipelines/testing/test_stream';
 import { type ComputedRow, ComputeFeatures, DEAD } from '#pipelines/transforms/compute_features';
-import type { DecodedEvent } from '#pipelines/transforms/decode_events';
 import { type FailureCounts, withEvents } from '#pipelines/transforms/failure_limit';
 import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
 import { account, transactions } from '../../../../examples/fraud/features/transactions.ts';
@@ -312,20 +312,23 @@ test('a thread whose events all fail does not stop the view while the share of a
   }
 });
 
-test.each([0, 1, 2, 4])(
-  'a stop survives a restart from a snapshot, until the view is resumed (%i shards)',
-  async (shards) => {
+test.each([
+  ...[[0, 0, 0] as const, [1, 1, 1] as const, [2, 2, 2] as const, [4, 4, 4] as const],
+  ...[[0, 4, 2] as const, [1, 4, 2] as const, [4, 2, 0] as const, [2, 0, 4] as const],
+])(
+  'a stop survives restarts from a snapshot, on %i, %i and %i shards, until the view is resumed',
+  async (...shards) => {
     const bundles: Bundles = Array.from({ length: 24 }, (_, bundle) =>
       Array.from({ length: 8 }, (_, account) => ({ account, fails: bundle < 12 ? 'one' : undefined })),
     );
     const snapshots = mkdtempSync(join(tmpdir(), 'failing-views-'));
     try {
-      const first = await runBundles(bundles, shards, { snapshots, crashAt: 'e100' });
+      const first = await runBundles(bundles, shards[0], { snapshots, crashAt: 'e100' });
       expect([first.stopped, first.refused.one?.length]).toEqual([['one'], 16]);
-      const second = await runBundles(bundles, shards, { snapshots, crashAt: 'e150' });
+      const second = await runBundles(bundles, shards[1], { snapshots, crashAt: 'e150' });
       expect([second.stopped, second.refused.one, second.computed.one]).toEqual([['one'], [], []]);
       expect(second.logged).toEqual(['view.stopped one@1']);
-      const third = await runBundles(bundles, shards, { snapshots, resumedViews: ['one@1'] });
+      const third = await runBundles(bundles, shards[2], { snapshots, resumedViews: ['one@1'] });
       expect([third.stopped, third.refused.one]).toEqual([[], []]);
       expect(third.computed.one).toEqual(third.computed.two);
       expect(third.computed.one).toContain('e191');
@@ -337,6 +340,42 @@ test.each([0, 1, 2, 4])(
     }
   },
 );
+
+const anyShards = fc.constantFrom(0, 1, 2, 4);
+
+test('killed twice and resumed on any numbers of shards, a view stops at the same bundle as without', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      anyBundles,
+      fc.tuple(anyShards, anyShards, anyShards),
+      fc.tuple(fc.nat(), fc.nat()),
+      async (bundles, [first, second, third], crashes) => {
+        const { computed, refused, stopped } = expectedOutcome(bundles);
+        const total = bundles.flat().length;
+        const [early, late] = crashes.map((at) => at % total).sort((a, b) => a - b) as [number, number];
+        const snapshots = mkdtempSync(join(tmpdir(), 'failing-views-'));
+        try {
+          const runs = [
+            await runBundles(bundles, first, { snapshots, crashAt: `e${early}` }),
+            await runBundles(bundles, second, { snapshots, crashAt: `e${late}` }),
+            await runBundles(bundles, third, { snapshots }),
+          ];
+          // What is read again after a kill has the same outcome again.
+          const all = (of: (run: Outcome) => Outcome['computed'], name: string) =>
+            [...new Set(runs.flatMap((run) => of(run)[name] ?? []))].sort();
+          for (const name of ['one', 'two']) {
+            expect(all((run) => run.computed, name)).toEqual(computed[name]);
+            expect(all((run) => run.refused, name)).toEqual(refused[name]);
+          }
+          expect(runs[2]?.stopped).toEqual(stopped);
+        } finally {
+          rmSync(snapshots, { recursive: true, force: true });
+        }
+      },
+    ),
+    { numRuns: 15 },
+  );
+}, 120_000);
 
 test('a stopped view counts what it passes over', async () => {
   const list = Array.from({ length: 60 }, (_, index) => ({ id: `e${index}`, fails: 'one' }));

@@ -9,6 +9,7 @@ import { entity, eventSource } from '#feature_store/definitions/source';
 import { eventTime } from '#kernel/time';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { Executor, type RestoredTransform, type RestorePolicy } from '#pipelines/engine/executor';
+import { shareOf } from '#pipelines/engine/key_share';
 import type { StateChange } from '#pipelines/engine/state_schema';
 import type { DecodedEvent } from '#pipelines/events/decode_events';
 import type { KV } from '#pipelines/model/pcollection';
@@ -19,7 +20,7 @@ import { testStream } from '#pipelines/testing/test_stream';
 import { type ComputedRow, ComputeFeatures } from '#pipelines/transforms/compute_features';
 import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
 
-// A snapshot of a release before entity keys: state is found under the key of now, what cannot be read is dropped and logged, and worker threads refuse it.
+// A snapshot of a release before entity keys: state is found under the key of now, what cannot be read is dropped and logged.
 
 const view = featureView({
   ...{ name: 'readings', version: 1, entity: entity('sensor', ['sensor_id', 'metric']), ttl: '30d' },
@@ -117,10 +118,22 @@ test('a snapshot with ids alone as keys is restored under entity keys; what cann
   expect(dropped.map(({ key }) => key)).toEqual(['a|b|heat']);
 });
 
-test('worker threads refuse it by name: another thread may have the key now', async () => {
-  const snapshot = await previousSnapshot(['s1|heat']);
-  const run = start([], false, { keysStay: true });
-  expect(() => run.executor.restore(snapshot)).toThrow(
-    /"Compute\/Keyed" was saved with keys of layout 0, now entity, on several worker threads: restore it once on one thread/,
-  );
-});
+test.each([1, 2, 4])(
+  'of %i worker threads each restores the keys that are its own under their name of now',
+  async (workers) => {
+    const keys = Array.from({ length: 12 }, (_, index) => `s${index}|heat`);
+    const snapshot = await previousSnapshot(keys);
+    const found: string[] = [];
+    for (let worker = 0; worker < workers; worker += 1) {
+      const run = start(
+        keys.map((key, index) => [`sensor:${key}`, 100 + index] as const),
+        false,
+      );
+      expect(run.executor.changesKeys(snapshot)).toBe(true);
+      run.executor.restore(snapshot, { share: shareOf(worker, workers) });
+      await step(run, keys.length + 1);
+      for (const { value } of run.output) if (value.row.values.n_24h === 2) found.push(value.row.entityKey);
+    }
+    expect(found.sort()).toEqual(keys.map((key) => `sensor:${key}`).sort());
+  },
+);

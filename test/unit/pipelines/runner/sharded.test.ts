@@ -6,9 +6,9 @@ import fc from 'fast-check';
 import { eventTime } from '#kernel/time';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { type DoFn, type ProcessContext, valueState } from '#pipelines/engine/dofn';
+import { workerOf } from '#pipelines/engine/key_share';
 import { Counter } from '#pipelines/engine/metrics';
 import { type OffsetRange, OffsetRangeTracker } from '#pipelines/engine/offset_range';
-import { shardOf } from '#pipelines/engine/operators/exchange';
 import { resumeAfter, type SplittableContext, type SplittableDoFn, STOP } from '#pipelines/engine/splittable';
 import { cutIntoStages } from '#pipelines/engine/stages';
 import type { Construct } from '#pipelines/model/graph';
@@ -96,15 +96,15 @@ const expected = new Map(
 test('keys are spread evenly, and equal keys meet', () => {
   const counts = [0, 0, 0, 0];
   for (let index = 0; index < 4_000; index += 1) {
-    const shard = shardOf(`account-${index}`, counts.length);
+    const shard = workerOf(`account-${index}`, counts.length);
     counts[shard] = (counts[shard] as number) + 1;
   }
   for (const count of counts) expect(Math.abs(count - 1_000)).toBeLessThan(120);
   fc.assert(
     fc.property(fc.jsonValue(), fc.integer({ min: 1, max: 64 }), (key, shards) => {
       const copy = structuredClone(key);
-      expect(shardOf(copy, shards)).toBe(shardOf(key, shards));
-      expect(shardOf(key, shards)).toBeLessThan(shards);
+      expect(workerOf(copy, shards)).toBe(workerOf(key, shards));
+      expect(workerOf(key, shards)).toBeLessThan(shards);
     }),
   );
 });
@@ -182,12 +182,6 @@ test('a failing shard is started again from the newest snapshot, within one job'
   await handle.finished;
   expect(launched).toBe(4);
   expect(sink).toEqual(expected);
-});
-
-test('a snapshot of another number of threads is refused, naming both', async () => {
-  await run(pipeline(new Map()), 2).finished;
-  await expect(run(pipeline(new Map()), 3).finished).rejects.toThrow(/taken with 2 worker threads, and this run has 3/);
-  await expect(run(pipeline(new Map()), 0).finished).rejects.toThrow(/taken with 2 worker threads, and this run has 0/);
 });
 
 test('a shard that has built another graph is refused', async () => {
