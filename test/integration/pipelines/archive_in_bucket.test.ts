@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { CreateBucketCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { DiskLog } from '#connectors/disk_log/disk_log';
 import { S3Files, s3ConfigSchema } from '#connectors/files/s3_files';
-import { MemoryLog } from '#connectors/memory/memory_log';
 import { DAY_MS, HOUR_MS, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
@@ -35,13 +35,13 @@ const bucket = `archive-${randomUUID()}`;
 
 let prefix: string;
 let directory: string;
-let broker: MemoryLog;
+let broker: DiskLog;
 beforeAll(async () => void (await client.send(new CreateBucketCommand({ Bucket: bucket }))));
 beforeEach(async () => {
   prefix = `s3://${bucket}/${randomUUID()}`;
   directory = mkdtempSync(join(tmpdir(), 'archive-bucket-'));
-  const config = { kind: 'memory', directory: join(directory, 'log'), fsync: 'never', segmentBytes: 1e8 } as const;
-  broker = new MemoryLog({ log: silentLogger, clock: systemClock }, config);
+  const config = { kind: 'disk_log', directory: join(directory, 'log'), fsync: 'never', segmentBytes: 1e8 } as const;
+  broker = new DiskLog({ log: silentLogger, clock: systemClock }, config);
   await broker.start();
   await broker.ensureTopics([{ name: TOPIC, partitions: 2 }]);
 });
