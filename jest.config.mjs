@@ -48,5 +48,6 @@ export default {
     suite('recovery'),
     suite('models'),
     suite('faults'),
+    suite('package'),
   ],
 };

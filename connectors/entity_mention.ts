@@ -1,3 +1,5 @@
+import { textOf } from '#kernel/text_of';
+
 /** What makes a record one of an entity: plain data, so that another process can be asked about it. */
 export interface EntityMention {
   /** Its key as stores and topics have it: `user:u1`. */
@@ -55,7 +57,7 @@ function hasAll(fields: Readonly<Record<string, unknown>>, joinKeys: EntityMenti
   const entries = Object.entries(joinKeys);
   return (
     entries.length > 0 &&
-    entries.every(([name, value]) => Object.hasOwn(fields, name) && String(fields[name]) === value)
+    entries.every(([name, value]) => Object.hasOwn(fields, name) && textOf(fields[name]) === value)
   );
 }
 

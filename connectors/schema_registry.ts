@@ -1,6 +1,7 @@
 import avsc, { type ForSchemaOptions } from 'avsc';
 import { z } from 'zod';
 import { messageOf, PlatformError } from '#kernel/errors';
+import { textOf } from '#kernel/text_of';
 import { ConnectionError } from './errors.ts';
 import { ProtobufFile } from './protobuf_messages.ts';
 import { AVRO_OPTIONS, DialectAjv } from './schema_types.ts';
@@ -250,7 +251,7 @@ function avroCodec(schema: string, references: readonly NamedSchema[]): Codec {
     encode(value) {
       const problems: string[] = [];
       const errorHook = (path: string[], wrong: unknown): void =>
-        void problems.push(`${path.join('.') || '(value)'} is ${typeof wrong} ${String(wrong)}`);
+        void problems.push(`${path.join('.') || '(value)'} is ${typeof wrong} ${textOf(wrong)}`);
       if (!type.isValid(value, { errorHook })) throw new Error(problems.join('; '));
       return type.toBuffer(value);
     },

@@ -59,7 +59,11 @@ export function registerPlatform(program: Program): void {
   program
     .command('send-test-data')
     .description('Validate events as the gateway does and write them to the raw-events topic')
-    .option('--input-file <path>', 'events as a JSON array or JSON lines (default: generated card transactions)')
+    .option('--input-file <path>', 'events as a JSON array or JSON lines (default: generated)')
+    .option(
+      '--source <names...>',
+      'sources whose events are generated (default: those that declare testEvents, or all)',
+    )
     .addOption(new Option('--to <broker>', 'broker (default: the configured one)').choices(TARGETS))
     .option('--events <n>', 'events to generate', integer(), 1_000)
     .option('--seed <n>', 'seed of the generator', integer(), 1)

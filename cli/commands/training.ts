@@ -18,7 +18,7 @@ export function registerTraining(program: Program): void {
     .action(lazily(() => import('../history/training_set.ts'), 'makeTrainingSet'));
 
   withLabels(program.command('train').description('Train a model on a training set or on labels, and evaluate it'))
-    .argument('[model]', 'name under "training" in configs/*.yaml', 'fraud_detector')
+    .argument('[model]', 'model of the project (default: the one that can be trained, if there is only one)')
     .option('--training-set <folder>', 'folder with data.csv and manifest.json')
     .option('--out <folder>', 'folder for the model and its report (default: in the data directory)')
     .option(

@@ -37,12 +37,18 @@ export interface TrainOptions {
  * `headwater train`: a training set, if there is none yet; a search for parameters, when told to; the model, judged on the newest fifth of the
  * rows; a new version in the registry, when told to.
  */
-export async function trainModel(name: string, options: TrainOptions): Promise<void> {
+export async function trainModel(given: string | undefined, options: TrainOptions): Promise<void> {
   const config = await loadProject();
+  const known = Object.keys(config.training);
+  const name = given ?? (known.length === 1 ? known[0] : undefined);
+  if (name === undefined) {
+    throw new CommandFailedError(
+      known.length === 0 ? 'the project has no model with a training' : `name the model to train: ${known.join(', ')}`,
+    );
+  }
   const training = config.training[name];
   if (training === undefined) {
-    const known = Object.keys(config.training).join(', ');
-    throw new CommandFailedError(`${name} cannot be trained: "training" in configs/*.yaml has ${known}`);
+    throw new CommandFailedError(`${name} cannot be trained: models with a training are ${known.join(', ') || 'none'}`);
   }
   const out = resolve(options.out ?? join(config.dataDirectory, 'training', name));
   const trainingSet = resolve(options.trainingSet ?? join(out, 'training-set'));

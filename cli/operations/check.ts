@@ -3,9 +3,16 @@ import { request as requestInsecurely } from 'node:http';
 import { request as requestSecurely } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AccessConfig } from '#connectors/http/config';
+import { entityKeyOf, idOf } from '#feature_store/definitions/entity_key';
+import { viewId } from '#feature_store/definitions/feature_row';
+import { servicesById } from '#feature_store/definitions/feature_service';
+import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { type EventFields, keyFieldOf } from '#feature_store/definitions/source';
+import { sampleEvents } from '#feature_store/testing/sample_events';
 import { messageOf } from '#kernel/errors';
-import { loadProject, type Project } from '../project/project.ts';
+import { definitionsOf, loadProject, type Project } from '../project/project.ts';
 import { PORTS, ROLES, type Role } from '../terminal/choices.ts';
+import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { print } from '../terminal/print.ts';
 
 export interface CheckOptions {
@@ -23,26 +30,37 @@ interface Answer {
   readonly text: string;
 }
 
-/** What checks know of each other. */
-interface Context {
-  readonly ask: (role: Role, path: string, body?: unknown) => Promise<Answer>;
+/** What an event of the check is about. */
+interface Subject {
+  readonly view: FeatureView;
+  /** The entity's id. */
   readonly entity: string;
-  readonly event: Readonly<Record<string, unknown>>;
+  readonly event: EventFields;
+  /** A model that reads features of this entity; undefined where the project serves none. */
+  readonly model: string | undefined;
+}
+
+/** What checks know of each other. */
+interface Context extends Subject {
+  readonly ask: (role: Role, path: string, body?: unknown) => Promise<Answer>;
   readonly waitMs: number;
 }
 
 type Check = (context: Context) => Promise<string>;
 
+/** Checks that need a model, where the project serves none. */
+const NO_MODEL = 'skipped: no served model reads features of this entity';
+
 /**
- * `headwater check`: whether a platform that runs does what it is for, from the door for events to predictions, with one event of an account of
- * its own. A line for each of twelve categories; exit code 1 when one fails.
+ * `headwater check`: checks a running platform from ingestion to predictions with one event of an entity of its own. A line for each of twelve
+ * categories; exit code 1 when one fails.
  */
 export async function checkPlatform({ host, timeout, json, apiKey }: CheckOptions): Promise<void> {
   const config = await loadProject();
-  const entity = `check-${randomUUID()}`;
+  const subject = subjectOf(config);
   const context: Context = {
     ask: (role, path, body) => ask(addressOf(config, role, host), apiKey ?? keyOf(config, role), path, body),
-    ...{ entity, event: eventOf(entity), waitMs: timeout * 1_000 },
+    ...{ ...subject, waitMs: timeout * 1_000 },
   };
   let failed = 0;
   for (const [name, check] of Object.entries(CHECKS)) {
@@ -57,14 +75,42 @@ export async function checkPlatform({ host, timeout, json, apiKey }: CheckOption
     else print(`${outcome.passed ? 'PASS' : 'FAIL'}  ${name.padEnd(15)} ${outcome.detail} (${tookMs} ms)`);
   }
   if (failed > 0) process.exitCode = 1;
-  else process.stderr.write(`what came of it is of account ${entity}: headwater erase ${entity} --yes\n`);
+  else {
+    const { entity, view } = subject;
+    process.stderr.write(`the check's data: headwater erase ${entity} --entity ${view.entity.name} --yes\n`);
+  }
 }
 
-const eventOf = (account: string) => ({
-  ...{ event_id: account, user_id: account, event_type: 'transaction', timestamp: new Date().toISOString() },
-  ...{ account_id: account, amount: 10, currency: 'EUR', merchant_id: 'check', merchant_category: 'grocery' },
-  country: 'DE',
-});
+/** Chooses a view that is computed as events come, of an entity that a served model reads if there is one. @throws {@link CommandFailedError} where no view is */
+function subjectOf(project: Project): Subject {
+  const { views, services } = definitionsOf(project);
+  const streaming = views.filter(({ mode }) => mode === 'streaming');
+  const known = servicesById({ views, services });
+  const served = project.models.filter(({ serve, initial }) => serve && initial !== undefined);
+  const others = project.models.filter(({ serve, initial }) => serve && initial === undefined);
+  for (const { name, service } of [...served, ...others]) {
+    const of = known.get(service);
+    const view = streaming.find(({ entity }) => entity.name === of?.entity.name);
+    if (view !== undefined) return { ...eventOf(view), view, model: name };
+  }
+  const [view] = streaming;
+  if (view === undefined)
+    throw new CommandFailedError('the project has no view that is computed as events come: there is nothing to check');
+  return { ...eventOf(view), view, model: undefined };
+}
+
+function eventOf(view: FeatureView): Pick<Subject, 'entity' | 'event'> {
+  const { source, entity } = view;
+  const settings = { events: 1, seed: Date.now() % 1e9, endMs: Date.now(), spanMs: 0 };
+  const [sample] = sampleEvents(source, entity.joinKeys, settings) as readonly [EventFields];
+  const id = `check-${randomUUID()}`;
+  const event: Record<string, unknown> = { ...sample, [source.eventIdField]: id };
+  // An entity of its own, where its ids may be any text.
+  for (const name of new Set([...entity.joinKeys, keyFieldOf(source)])) {
+    if (typeof event[name] === 'string' && event[name].startsWith('sample-')) event[name] = id;
+  }
+  return { event, entity: idOf(entityKeyOf(entity, event)) };
+}
 
 const CHECKS: Readonly<Record<string, Check>> = {
   gateway: async ({ ask }) => ready(await ask('gateway', '/health/ready')),
@@ -77,12 +123,12 @@ const CHECKS: Readonly<Record<string, Check>> = {
   },
   async repetition({ ask, event }) {
     const { status } = parsed<{ status: string }>(await ask('gateway', '/ingest', event), 200);
-    if (status !== 'duplicate') throw new Error(`the same event again is ${status}`);
-    return 'the same event again is known to be one';
+    if (status !== 'duplicate') throw new Error(`the repeated event is ${status}`);
+    return 'the repeated event is a duplicate';
   },
   pipeline: async ({ ask }) => ready(await ask('pipeline', '/health/ready')),
-  async features({ ask, entity, waitMs }) {
-    const path = `/features/${entity}`;
+  async features({ ask, entity, view, waitMs }) {
+    const path = `/features/${encodeURIComponent(entity)}?entity=${view.entity.name}`;
     const answer = await until(
       waitMs,
       () => ask('features', path),
@@ -91,36 +137,41 @@ const CHECKS: Readonly<Record<string, Check>> = {
     const { features } = parsed<{ features: Readonly<Record<string, unknown>> }>(answer, 200);
     return `${Object.keys(features).length} features of the event can be read`;
   },
-  async vectors({ ask, entity }) {
-    const body = { service: 'fraud@1', rows: [{ entity }] };
+  async vectors({ ask, entity, view }) {
+    const service = viewId(view);
+    const body = { service, rows: [{ entity }] };
     const answer = await ask('features', '/features/vector', body);
     const { vectors } = parsed<{ vectors: readonly { features: object | null }[] }>(answer, 200);
     const columns = vectors[0]?.features;
-    if (columns === null || columns === undefined) throw new Error('nothing is known of the account');
-    return `${Object.keys(columns).length} columns of fraud@1`;
+    if (columns === null || columns === undefined) throw new Error(`${service} has no row of ${entity}`);
+    return `${Object.keys(columns).length} columns of ${service}`;
   },
-  async models({ ask }) {
+  async models({ ask, model }) {
     const { models } = parsed<{ models: readonly { name: string; version: number; ready: boolean }[] }>(
       await ask('serving', '/models'),
       200,
     );
     const waiting = models.filter((model) => !model.ready).map(({ name }) => name);
+    if (models.length === 0 && model === undefined) return 'skipped: the project serves no model';
     if (models.length === 0 || waiting.length > 0)
       throw new Error(`no version answers of ${waiting.join(', ') || 'any model'}`);
     return models.map(({ name, version }) => `${name} ${version}`).join(', ');
   },
-  async predictions({ ask, entity }) {
-    const body = { model_name: 'fraud_detector', entity_id: entity };
+  async predictions({ ask, entity, model }) {
+    if (model === undefined) return NO_MODEL;
+    const body = { model_name: model, entity_id: entity };
     const { prediction } = parsed<{ prediction: unknown }>(await ask('serving', '/predict', body), 200);
-    return `fraud_detector says ${prediction}`;
+    return `${model} predicts ${prediction}`;
   },
-  async batches({ ask, entity }) {
-    const body = { model_name: 'fraud_detector', entity_ids: [entity, entity] };
+  async batches({ ask, entity, model }) {
+    if (model === undefined) return NO_MODEL;
+    const body = { model_name: model, entity_ids: [entity, entity] };
     const { count } = parsed<{ count: number }>(await ask('serving', '/predict/batch', body), 200);
     return `${count} rows at once`;
   },
-  async explanations({ ask, entity }) {
-    const body = { model_name: 'fraud_detector', entity_id: entity };
+  async explanations({ ask, entity, model }) {
+    if (model === undefined) return NO_MODEL;
+    const body = { model_name: model, entity_id: entity };
     const answer = await ask('serving', '/explain', body);
     const { method, outputs } = parsed<{ method: string; outputs: readonly { contributions: object }[] }>(answer, 200);
     return `${method}, ${Object.keys(outputs[0]?.contributions ?? {}).length} columns`;
@@ -134,16 +185,16 @@ const CHECKS: Readonly<Record<string, Check>> = {
       'predictions_total',
       'monitored_rows',
     ];
-    const missing = wanted.filter((name) => !texts.some((told) => told.includes(`# TYPE ${name} `)));
-    if (missing.length > 0) throw new Error(`nobody tells ${missing.join(', ')}`);
-    return `${ROLES.length} roles tell their metrics`;
+    const missing = wanted.filter((name) => !texts.some((exposed) => exposed.includes(`# TYPE ${name} `)));
+    if (missing.length > 0) throw new Error(`no role exposes ${missing.join(', ')}`);
+    return `${ROLES.length} roles expose metrics`;
   },
   async console({ ask }) {
     const { pipelines } = parsed<{ pipelines: readonly { name: string; lag: number }[] }>(
       await ask('serving', '/console/api/pipelines'),
       200,
     );
-    return pipelines.map(({ name, lag }) => `${name}: ${lag} wait`).join(', ');
+    return pipelines.map(({ name, lag }) => `${name}: lag ${lag}`).join(', ');
   },
 };
 

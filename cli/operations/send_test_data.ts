@@ -4,9 +4,9 @@ import { DeadLetterWriter } from '#connectors/dead_letter_writer';
 import { EventIntake } from '#connectors/gateway/event_intake';
 import { createEventValidator } from '#connectors/gateway/event_validator';
 import { splitBatch } from '#connectors/gateway/split_batch';
-import { transactions } from '#examples/fraud/features/transactions';
-import { generateTransactions } from '#examples/fraud/transaction_generator';
-import { HOUR_MS, systemClock } from '#kernel/time';
+import type { Catalog } from '#feature_store/definitions/catalog';
+import { sampleEvents } from '#feature_store/testing/sample_events';
+import { DAY_MS, HOUR_MS, systemClock } from '#kernel/time';
 import { createLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { largeLetters } from '../parts/large_letters.ts';
@@ -21,18 +21,20 @@ export interface TestDataOptions {
   readonly to?: (typeof TARGETS)[number];
   readonly events: number;
   readonly seed: number;
+  /** Only of these sources. */
+  readonly source?: readonly string[] | undefined;
 }
 
 const AT_ONCE = 500;
-const ACCOUNTS = 200;
 
 /**
  * `headwater send-test-data`: events into the raw-events topic of whichever broker, checked and enriched as the gateway does, so that one
  * pipeline makes the same of them wherever they went.
  */
-export async function sendTestData({ inputFile, to, events, seed }: TestDataOptions): Promise<void> {
-  const texts = inputFile === undefined ? generated(events, seed) : await readEvents(inputFile);
+export async function sendTestData({ inputFile, to, events, seed, source }: TestDataOptions): Promise<void> {
   const config = await loadProject(to === undefined ? environment() : { ...environment(), INGEST_SINK: to });
+  const texts =
+    inputFile === undefined ? generated(config.catalog, { events, seed, source }) : await readEvents(inputFile);
   await withBroker(config, async (broker, { topics, gateway, pipeline }) => {
     const base = {
       producer: broker.producer,
@@ -44,7 +46,7 @@ export async function sendTestData({ inputFile, to, events, seed }: TestDataOpti
       {
         ...base,
         deadLetters: new DeadLetterWriter(base, letters),
-        validate: createEventValidator([transactions], {
+        validate: createEventValidator(config.catalog.sources, {
           unknownTypes: gateway.unknownEventTypes,
           allowedLatenessMs: pipeline.allowedLatenessMs,
         }),
@@ -69,14 +71,39 @@ export async function sendTestData({ inputFile, to, events, seed }: TestDataOpti
   });
 }
 
-const generated = (events: number, seed: number): readonly string[] =>
-  generateTransactions({
-    seed,
-    events,
-    accounts: ACCOUNTS,
-    days: 2,
-    endMs: Math.floor(Date.now() / HOUR_MS) * HOUR_MS,
-  }).map(({ body }) => body);
+/**
+ * Makes events of the sources that are named; otherwise of those that say how, or, where none does, of all.
+ *
+ * @throws {@link CommandFailedError} for a source that is not defined
+ */
+function generated(
+  { sources, views }: Pick<Catalog, 'sources' | 'views'>,
+  { events, seed, source: names }: Pick<TestDataOptions, 'events' | 'seed' | 'source'>,
+): readonly string[] {
+  for (const name of names ?? []) {
+    if (sources.some((source) => source.name === name)) continue;
+    throw new CommandFailedError(
+      `there is no source "${name}"; sources are ${sources.map((source) => source.name).join(', ')}`,
+    );
+  }
+  const declaring = sources.filter(({ testEvents }) => testEvents !== undefined);
+  const chosen =
+    names === undefined
+      ? declaring.length > 0
+        ? declaring
+        : sources
+      : sources.filter(({ name }) => names.includes(name));
+  if (chosen.length === 0) throw new CommandFailedError('the project has no source whose events could be sent');
+  const endMs = Math.floor(Date.now() / HOUR_MS) * HOUR_MS;
+  return chosen.flatMap((source, nth) => {
+    const count = Math.floor(events / chosen.length) + (nth < events % chosen.length ? 1 : 0);
+    const joinKeys = views.filter((view) => view.source === source).flatMap(({ entity }) => entity.joinKeys);
+    const made =
+      source.testEvents?.({ events: count, seed, endMs }) ??
+      sampleEvents(source, joinKeys, { events: count, seed, endMs, spanMs: 2 * DAY_MS });
+    return [...made].map((event) => (typeof event === 'string' ? event : JSON.stringify(event)));
+  });
+}
 
 /** A JSON array of events, or one event a line. */
 async function readEvents(path: string): Promise<readonly (Buffer | string)[]> {

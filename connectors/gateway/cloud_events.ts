@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { decodeUtf8, InvalidJsonError, parseExactJson } from '#kernel/exact_json';
 import { parseRfc3339 } from '#kernel/rfc3339';
+import { textOf } from '#kernel/text_of';
 import { isJsonType, type MediaType, mediaTypeOf } from '#monitoring/media_type';
 import { TRACEPARENT } from '#monitoring/tracing';
 import { type FieldProblem, InvalidEventError, UnsupportedEventFormError } from './errors.ts';
@@ -77,7 +78,7 @@ export class CloudEventReader {
   /** @param text - of the data, when it is at hand as its client has written it */
   #plain(attributes: Attributes, data: Attributes, text: string | undefined): Incoming {
     const name = data.event_type ?? attributes.type;
-    const type = this.#byName.get(String(name));
+    const type = this.#byName.get(textOf(name));
     const added: Record<string, unknown> = {};
     const fill = (field: string, value: unknown): void => {
       if (value !== undefined && data[field] === undefined) added[field] = value;
@@ -103,7 +104,7 @@ function merged(added: Attributes, data: Attributes, text: string | undefined): 
 /** Where it came from stays with the record, and the trace it is part of. */
 function headersOf(attributes: Attributes): Record<string, string> {
   const headers: Record<string, string> = {};
-  for (const name of KEPT) if (attributes[name] !== undefined) headers[`ce_${name}`] = String(attributes[name]);
+  for (const name of KEPT) if (attributes[name] !== undefined) headers[`ce_${name}`] = textOf(attributes[name]);
   const { traceparent } = attributes;
   if (typeof traceparent === 'string' && /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(traceparent)) {
     headers[TRACEPARENT] = traceparent;

@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import { readEventTime } from '#kernel/event_time_text';
 import { InvalidJsonError, parseExactJson } from '#kernel/exact_json';
+import { textOf } from '#kernel/text_of';
 import { type FieldProblem, InvalidEventError } from './errors.ts';
 
 /** A type of event the gateway takes, or several that look alike. */
@@ -95,10 +96,10 @@ function validateKnown(type: EventType, sent: Readonly<Record<string, unknown>>,
   if (!parsed.success || problems.length > 0) throw new InvalidEventError(problems);
   const parsedFields = parsed.data as Record<string, unknown>;
   const fields = earlier === undefined ? parsedFields : earlier.upgrade(parsedFields);
-  const eventId = String(fields[type.eventIdField]);
+  const eventId = textOf(fields[type.eventIdField]);
   const isAsSent = earlier === undefined && isSame(fields, sent);
   const owner = fields[type.keyField ?? 'user_id'];
-  const userId = owner === undefined || owner === null ? undefined : String(owner);
+  const userId = owner === undefined || owner === null ? undefined : textOf(owner);
   const { schemaVersion } = type;
   return { eventId, userId, key: userId ?? eventId, fields, schemaVersion, isAsSent, receivedAtMs: received.nowMs };
 }

@@ -1,6 +1,6 @@
 import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from 'headwater/features';
 import { Random } from 'headwater/testing';
-import { MERCHANT_CATEGORIES as CATEGORIES } from './features/transactions.ts';
+import { MERCHANT_CATEGORIES as CATEGORIES } from './features/merchant_categories.ts';
 
 /** How an event was made to arrive; the pipeline is not told. */
 export type Arrival = 'in_order' | 'out_of_order' | 'late' | 'too_late' | 'invalid';

@@ -1,6 +1,7 @@
 import { messageOf } from '#kernel/errors';
 import { InvalidKeyError, MalformedKeyError } from '#kernel/key_errors';
 import { type KeyPart, keyTextOf, parseKeyText } from '#kernel/key_text';
+import { textOf } from '#kernel/text_of';
 import { EntityKeyError } from './errors.ts';
 import type { Entity, EventFields, JoinKeyType } from './source.ts';
 
@@ -86,7 +87,7 @@ export function entityKeyFromValues({ entity, joinKeyTypes }: KeyedEntity, value
   const parts = values.map((value, index) => {
     const read = joinKeyValue(joinKeyTypes[index] as JoinKeyType, value);
     if (read === undefined && value !== undefined && value !== null && value !== '') {
-      throw new EntityKeyError(name, `${joinKeys[index]} is "${String(value)}", and no ${joinKeyTypes[index]}`);
+      throw new EntityKeyError(name, `${joinKeys[index]} is "${textOf(value)}", and no ${joinKeyTypes[index]}`);
     }
     return read ?? value;
   });

@@ -22,6 +22,13 @@ export const entity = (name: string, joinKeys: readonly string[]): Entity => ({ 
 /** Where a source's past lies: files as a file source takes them, oldest first by name, or a query of the offline store's database. */
 export type History = { readonly files: readonly [string, ...string[]] } | { readonly query: string };
 
+export interface TestEventSettings {
+  readonly events: number;
+  readonly seed: number;
+  /** Time of the newest, ms. */
+  readonly endMs: number;
+}
+
 /** A stream of events, of one type or of several that look alike; or a table of rows that look like them. */
 export interface EventSource {
   readonly name: string;
@@ -38,6 +45,8 @@ export interface EventSource {
   readonly keyField?: string;
   /** An event as a client posts it, for documents. */
   readonly example?: EventFields;
+  /** Makes events for tests and demos, as clients post them; without it they are made from the schema. */
+  readonly testEvents?: (settings: TestEventSettings) => Iterable<string | EventFields>;
   /** The same data as it was: for back-fill, and all there is for views computed in batch. */
   readonly history?: History;
   /** Versions that clients may still send; the gateway upgrades them, so that only the newest reaches pipelines. */
@@ -49,6 +58,9 @@ export interface EventSource {
     readonly uses?: Readonly<Record<string, unknown>>;
   }[];
 }
+
+/** Returns the field with whose event it is. */
+export const keyFieldOf = ({ keyField = 'user_id' }: Pick<EventSource, 'keyField'>): string => keyField;
 
 /** Declares a source with the envelope's field names: `source()` maps other names to them. */
 export const eventSource = (source: EventSource): EventSource => definitionOfKind('source', { ...source });
@@ -73,6 +85,7 @@ export interface SourceSpec<T extends z.ZodRawShape> {
   readonly earlier?: EventSource['earlier'];
   readonly history?: History;
   readonly example?: EventFields;
+  readonly testEvents?: EventSource['testEvents'];
 }
 
 const SOURCE_NAME = /^[a-z][a-z0-9_]*$/;
@@ -86,7 +99,7 @@ const EVENT_TYPE = /^[^\p{Cc}]{1,128}$/u;
  */
 export function source<T extends z.ZodRawShape>(name: string, spec: SourceSpec<T>): EventSource {
   const { schema, type = name, id = 'event_id', timestamp = 'timestamp', key, version = 1 } = spec;
-  const { earlier, history, example } = spec;
+  const { earlier, history, example, testEvents } = spec;
   const types = [type].flat() as unknown as readonly [string, ...string[]];
   const problems: string[] = [];
   if (!SOURCE_NAME.test(name)) problems.push(`source "${name}": a name is lower-case letters, digits and _`);
@@ -115,6 +128,7 @@ export function source<T extends z.ZodRawShape>(name: string, spec: SourceSpec<T
     ...(earlier === undefined ? {} : { earlier }),
     ...(history === undefined ? {} : { history }),
     ...(example === undefined ? {} : { example }),
+    ...(testEvents === undefined ? {} : { testEvents }),
   });
 }
 

@@ -7,6 +7,7 @@ import type { FeatureType } from '#feature_store/definitions/feature';
 import type { FeatureRow, FeatureValue } from '#feature_store/definitions/feature_row';
 import type { FeatureService } from '#feature_store/definitions/feature_service';
 import { numberOfInteger, numberOfText } from '#kernel/exact_number';
+import { textOf } from '#kernel/text_of';
 import { eventTime } from '#kernel/time';
 import { UnreadableValue } from '#kernel/unstorable_text';
 import { parseUtcTime } from '#kernel/utc_time';
@@ -110,23 +111,23 @@ function labelOf(read: ReadRow, { path, row, types, of }: Place): LabelRow {
   const refuse = (why: string): TrainingSetError => new TrainingSetError(`${path}, row ${row}: ${why}`);
   if (!read.ok) throw refuse(read.reason);
   const { label_id: id, entity_key: _, event_time: time, label, ...rest } = read.row;
-  const timeMs = time instanceof Date ? time.getTime() : parseUtcTime(String(time));
+  const timeMs = time instanceof Date ? time.getTime() : parseUtcTime(textOf(time));
   if (timeMs === undefined || Number.isNaN(timeMs))
-    throw refuse(`event_time must be a time such as 2026-11-21T08:00:00Z, not "${String(time)}"`);
+    throw refuse(`event_time must be a time such as 2026-11-21T08:00:00Z, not "${textOf(time)}"`);
   const value = numberOf(label);
   if (value instanceof UnreadableValue) throw refuse(`label: ${value.problem}`);
-  if (value === undefined || Number.isNaN(value)) throw refuse(`label must be a number, not "${String(label)}"`);
+  if (value === undefined || Number.isNaN(value)) throw refuse(`label must be a number, not "${textOf(label)}"`);
   const isText = formatOf(path).format === 'csv';
   const request: Record<string, FeatureValue> = {};
   for (const [name, type] of types) {
     const given = rest[name];
     if (given === undefined) continue;
-    const field = isText ? readText(String(given), type) : typeof given === 'bigint' ? numberOfInteger(given) : given;
+    const field = isText ? readText(textOf(given), type) : typeof given === 'bigint' ? numberOfInteger(given) : given;
     if (field instanceof UnreadableValue) throw refuse(`${name}: ${field.problem}`);
     request[name] = field as FeatureValue;
   }
   return {
-    labelId: String(id ?? `${path}#${row}`),
+    labelId: textOf(id ?? `${path}#${row}`),
     entityKey: labelledKey(of, read.row, refuse),
     eventTime: eventTime(timeMs),
     label: value,

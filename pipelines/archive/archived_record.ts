@@ -2,6 +2,7 @@ import type { LogRecord } from '#connectors/connector';
 import type { EventSource } from '#feature_store/definitions/source';
 import { readEventTime } from '#kernel/event_time_text';
 import { decodeUtf8 } from '#kernel/exact_json';
+import { textOf } from '#kernel/text_of';
 import { type Clock, MIN_EVENT_TIME, processingTime } from '#kernel/time';
 import { createEventDecoder, type DecodedEvent } from '#pipelines/events/decode_events';
 import type { ArchivedEvent } from './archived_event.ts';
@@ -24,7 +25,7 @@ export function createRecordReader(sources: readonly EventSource[], clock: Clock
     if (element.ok === 'erasure') return undefined;
     if (element.ok) {
       const { eventId, eventTimeMs, receivedAtMs, payload, event } = element;
-      return { ...of, eventType: String(event.event_type), eventId, eventTimeMs, receivedAtMs, payload };
+      return { ...of, eventType: textOf(event.event_type), eventId, eventTimeMs, receivedAtMs, payload };
     }
     return foreignEvent(record, known, clock, of);
   };
@@ -43,11 +44,11 @@ function foreignEvent(
     const event = JSON.parse(payload) as Fields;
     if (typeof event !== 'object' || event === null || typeof event.event_type !== 'string') return undefined;
     if (event.event_type === '' || known.has(event.event_type)) return undefined;
-    const time = readEventTime(String(event.timestamp), clock.now());
+    const time = readEventTime(textOf(event.timestamp), clock.now());
     if ('problem' in time) return undefined;
-    const receivedAt = Date.parse(String(event.received_at));
+    const receivedAt = Date.parse(textOf(event.received_at));
     return {
-      ...{ ...of, payload, eventType: event.event_type, eventId: String(event.event_id), eventTimeMs: time.timeMs },
+      ...{ ...of, payload, eventType: event.event_type, eventId: textOf(event.event_id), eventTimeMs: time.timeMs },
       receivedAtMs: Number.isNaN(receivedAt) ? undefined : receivedAt,
     };
   } catch {

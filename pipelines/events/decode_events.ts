@@ -19,6 +19,7 @@ import { readEventTime } from '#kernel/event_time_text';
 import { decodeUtf8, InvalidJsonError, parseExactJson } from '#kernel/exact_json';
 import { numberOfInteger, numberOfText } from '#kernel/exact_number';
 import { parseRfc3339 } from '#kernel/rfc3339';
+import { textOf } from '#kernel/text_of';
 import { type Clock, type EventTime, HOUR_MS } from '#kernel/time';
 import { UnreadableValue, unstorableTextIn } from '#kernel/unstorable_text';
 import { parseUtcTime } from '#kernel/utc_time';
@@ -149,7 +150,7 @@ export function createRowDecoder(sources: readonly EventSource[], clock: Clock, 
   return (row: ReadRow, path: string | undefined, watermark: EventTime): Decoded => {
     if (!row.ok) return refusedRow(row);
     const isText = path !== undefined && formatOf(path).format === 'csv';
-    const type = String(row.row.event_type ?? onlyType);
+    const type = textOf(row.row.event_type ?? onlyType);
     const ofType = isText ? readers.get(type) : undefined;
     const joinKeys = keys.get(type);
     const body: Record<string, unknown> = { ...defaults };
@@ -158,7 +159,7 @@ export function createRowDecoder(sources: readonly EventSource[], clock: Clock, 
       if (value === null || value === undefined || (isText && value === '')) continue;
       const keyType = joinKeys?.get(name);
       if (keyType === undefined || !(isText || typeof value === 'bigint')) {
-        body[name] = ofType?.get(name)?.(String(value)) ?? asJson(value);
+        body[name] = ofType?.get(name)?.(textOf(value)) ?? asJson(value);
         continue;
       }
       const key = joinKeyValue(keyType, value) ?? value;
@@ -273,7 +274,7 @@ function createEventCheck(sources: readonly EventSource[], clock: Clock) {
     const fields = { ...(body as Record<string, unknown>) };
     const receivedAt = fields.received_at;
     for (const name of ENRICHED) delete fields[name];
-    const source = byType.get(String(fields.event_type));
+    const source = byType.get(textOf(fields.event_type));
     if (source === undefined) return refuse(`unknown event_type ${JSON.stringify(fields.event_type)}`);
     let parsed: ReturnType<typeof source.schema.safeParse>;
     try {
@@ -292,7 +293,7 @@ function createEventCheck(sources: readonly EventSource[], clock: Clock) {
     const isVouchedFor = receivedAtMs !== undefined && receivedAtMs <= nowMs + MOST_CLOCK_DIFFERENCE_MS;
     // What the gateway accepted by its clock is not refused by this one.
     const time = readEventTime(
-      String(event[source.timestampField]),
+      textOf(event[source.timestampField]),
       isVouchedFor ? Math.max(nowMs, receivedAtMs) : nowMs,
     );
     if ('problem' in time) return refuse(`${source.timestampField}: ${time.problem}`);
@@ -300,7 +301,7 @@ function createEventCheck(sources: readonly EventSource[], clock: Clock) {
       element: {
         ok: true,
         source: source.name,
-        eventId: String(event[source.eventIdField]),
+        eventId: textOf(event[source.eventIdField]),
         userId: ownerOf(source, event),
         event,
         eventTimeMs: time.timeMs,

@@ -1,5 +1,6 @@
 import type { FilePieces } from '#connectors/files/file_pieces';
 import type { EventSource } from '#feature_store/definitions/source';
+import { textOf } from '#kernel/text_of';
 import { type EventTime, eventTime, MIN_EVENT_TIME } from '#kernel/time';
 import type { ArchivePlace } from '#pipelines/archive/archive_place';
 import { type ArchivePosition, ArchiveReader } from '#pipelines/archive/archive_reader';
@@ -158,7 +159,7 @@ export const pagesCursor =
           }
           const last = page.at(-1);
           if (last === undefined) return undefined;
-          const after = { time: String(last[history.timestampField]), id: String(last[history.idField]) };
+          const after = { time: textOf(last[history.timestampField]), id: textOf(last[history.idField]) };
           position = { ...position, after, row: 0 };
           page = undefined;
         }

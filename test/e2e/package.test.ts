@@ -48,8 +48,10 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 test('it holds what runs and its types: no tests, examples, benchmarks, or sources', () => {
   const paths = packed.files.map(({ path }) => path);
   process.stdout.write(`the package: ${paths.length} files, ${(packed.unpackedSize / 1e6).toFixed(1)} MB unpacked\n`);
-  const code = paths.filter((path) => /\.(js|ts|map)$/.test(path));
+  const code = paths.filter((path) => /\.(js|ts|map)$/.test(path) && !path.startsWith('dist/templates/'));
   expect(code.filter((path) => !path.startsWith('dist/'))).toEqual([]);
+  // What `headwater init` writes.
+  expect(paths).toContain('dist/templates/fraud/models/fraud_detector/model.onnx');
   expect(code.filter((path) => /^dist\/(test|examples|bench|scripts)\//.test(path))).toEqual([]);
   expect(code.filter((path) => path.endsWith('.ts') && !path.endsWith('.d.ts'))).toEqual([]);
   for (const path of ['LICENSE', 'README.md', 'configs/default.yaml', 'dist/cli/headwater.js', 'docs/errors.md']) {

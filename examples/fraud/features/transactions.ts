@@ -1,18 +1,7 @@
 import { entity, envelope, eventSource, id } from 'headwater/features';
 import { z } from 'zod';
-
-export const MERCHANT_CATEGORIES = [
-  'grocery',
-  'electronics',
-  'travel',
-  'fuel',
-  'restaurant',
-  'fashion',
-  'online',
-  'cash',
-  'gambling',
-  'jewelry',
-] as const;
+import { generateTransactions } from '../transaction_generator.ts';
+import { MERCHANT_CATEGORIES } from './merchant_categories.ts';
 
 /** A card transaction as a client posts it. */
 export const transactionSchema = z.strictObject({
@@ -37,6 +26,8 @@ export const transactions = eventSource({
   schemaVersion: 1,
   eventIdField: 'event_id',
   timestampField: 'timestamp',
+  testEvents: ({ events, seed, endMs }) =>
+    generateTransactions({ seed, events, accounts: 200, days: 2, endMs }).map(({ body }) => body),
   example: {
     event_id: 'e-1',
     user_id: 'u-1',

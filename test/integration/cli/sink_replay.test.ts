@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { createOfflineDatabase, type OfflineDatabase } from '#cli/parts/offline_database';
-import { type PlatformConfig } from '#cli/project/platform_config';
+import type { PlatformConfig } from '#cli/project/platform_config';
 import { createBroker } from '#connectors/catalog';
 import type { Broker } from '#connectors/connector';
 import type { DeadLetter } from '#connectors/dead_letter';

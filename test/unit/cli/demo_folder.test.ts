@@ -25,7 +25,7 @@ test('a demo begins with an empty folder, whether an earlier demo has used it or
 test('data that no demo has made is not removed', async () => {
   await mkdir(join(folder, 'log'));
   await writeFile(join(folder, 'log', 'events'), 'of a platform');
-  await expect(beginDemoFolder(folder, false)).rejects.toMatchObject({ code: 'CLI_USAGE' });
+  await expect(beginDemoFolder(folder, false)).rejects.toMatchObject({ code: 'CLI_COMMAND_FAILED' });
   expect(await contents()).toEqual(['log', 'log/events']);
   // The folder that a demo uses when none is configured: releases before had no marker.
   await beginDemoFolder(folder, true);

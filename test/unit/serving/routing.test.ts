@@ -69,7 +69,7 @@ async function staged(model: ModelPackage): Promise<number> {
   return version;
 }
 
-const CANARY = { steps: [5, 25, 50, 100], rowsAStep: 300, guardrails: { judgeAfterRows: 100 } };
+const CANARY = { steps: [5, 25, 50, 100], rowsAStep: 300, guardrails: { judgeAfterRows: 100, latencyRatio: 1_000 } };
 
 async function serve(settings: object = { canary: CANARY }, more: object = {}): Promise<ModelServer> {
   const config = servingConfigSchema.parse({ models: [{ name: 'tiny', ...settings }] });

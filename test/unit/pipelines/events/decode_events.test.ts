@@ -5,6 +5,7 @@ import { ATTEMPTS_HEADER } from '#connectors/dead_letters';
 import { transactions } from '#examples/fraud/features/transactions';
 import { DAY_MS, MIN_EVENT_TIME, MINUTE_MS, processingTime } from '#kernel/time';
 import { createEventDecoder, createRowDecoder } from '#pipelines/events/decode_events';
+import { hostileValues } from '../../../support/hostile_values.ts';
 
 // The broker is an open door: whatever lies in it, a pipeline goes on, and nothing that it cannot use moves its watermark.
 
@@ -41,7 +42,7 @@ test('any bytes at all are an event or a dead letter with what they were', () =>
         fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes)),
         fc.json().map((text) => Buffer.from(text)),
         fc
-          .dictionary(fc.constantFrom(...Object.keys(EVENT)), fc.jsonValue())
+          .dictionary(fc.constantFrom(...Object.keys(EVENT), 'received_at'), fc.oneof(fc.jsonValue(), hostileValues))
           .map((changes) => encode({ ...EVENT, ...changes })),
       ),
       (bytes) => {
