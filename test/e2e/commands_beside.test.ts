@@ -31,6 +31,9 @@ const NO_VERSION = { code: 1, says: /no_model|no version/i } as const;
 const CONTRACTS: Readonly<Record<string, Contract>> = {
   start: { behaviour: 'refuses', args: ['--role', 'pipeline'] },
   demo: { behaviour: 'refuses', args: ['--events', '100'] },
+  init: { behaviour: 'apart', args: ['written', '--template', 'fraud'] },
+  dev: { behaviour: 'apart', args: ['--role', 'nothing'], code: 2, says: /nothing is not a role/ },
+  test: { behaviour: 'apart', args: ['no_such.test.ts'], code: 2, says: /no file matches/ },
   train: { behaviour: 'apart', args: ['fraud_detector', '--training-set', 'missing'], code: 1, says: /missing/ },
   run: { behaviour: 'apart', args: ['missing_pipeline'], code: 1, says: /missing_pipeline/ },
   worker: { behaviour: 'apart', args: ['missing_pipeline'], code: 1, says: /missing_pipeline|--listen/ },

@@ -169,7 +169,7 @@ test('an id of two entities is erased by its key: the other one stays', async ()
   const views = ['--view', 'fraud@1', '--view', 'user_activity@1'];
   expect(await headwater('backfill', '--in', 'both/*.jsonl', ...views)).toMatchObject({ code: 0 });
   expect(await headwater('erase', 'x9', '--dry-run')).toMatchObject({
-    stderr: expect.stringMatching(/"x9" is an id of several entities: erase account:x9 or user:x9/),
+    stderr: expect.stringMatching(/"x9" is an id of several entities: erase user:x9 or account:x9/),
   });
   const erased = await headwater('erase', 'user:x9', '--yes');
   expect(erased.last).toMatchObject({ entity: 'user:x9', erased: true });

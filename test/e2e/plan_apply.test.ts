@@ -84,7 +84,7 @@ const ingest = (event: object) =>
 
 function spawnApply(...args: readonly string[]): { readonly child: ChildProcess; readonly ended: Promise<unknown> } {
   const child = spawn(process.execPath, [assetPath('dist/cli/headwater.js'), 'apply', ...args], {
-    ...{ cwd: folder, env: commandEnvironment(folder), stdio: 'ignore' },
+    ...{ cwd: folder, env: commandEnvironment(folder, project.env), stdio: 'ignore' },
   });
   return { child, ended: new Promise((resolve) => child.once('exit', resolve)) };
 }

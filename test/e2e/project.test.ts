@@ -105,8 +105,9 @@ test('dev: an event becomes a feature; an edited definition is served with the s
   const dev = new Dev(project, ports);
   try {
     await dev.prints(/^ready;/m);
+    const at0 = new Date().toISOString();
     const post = async (id: string, amount: number) => {
-      const body = { event_type: 'purchase', purchase_id: id, customer_id: 'c1', amount, at: new Date().toISOString() };
+      const body = { event_type: 'purchase', purchase_id: id, customer_id: 'c1', amount, at: at0 };
       const answer = await fetch(`http://127.0.0.1:${ports.GATEWAY_PORT}/ingest`, {
         ...{ method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) },
       });
