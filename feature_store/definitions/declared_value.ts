@@ -3,12 +3,14 @@ import type { FeatureType } from './feature.ts';
 import type { FeatureValue } from './feature_row.ts';
 
 /**
- * Returns what a feature's function or aggregation returned, as stores and models take it: undefined is missing (null).
+ * Returns what a feature's function or aggregation returned, as stores and models take it: undefined is missing (null), and so is NaN for a number, as of
+ * a ratio 0/0.
  *
- * @throws {WrongTypeError} for a value of another type than declared, and for a number beyond all doubles (Infinity) or that is none (NaN)
+ * @throws {WrongTypeError} for a value of another type than declared, and for a number beyond all doubles (Infinity)
  */
 export function declaredValue(type: FeatureType, value: unknown): FeatureValue {
   if (value === null || value === undefined) return null;
+  if (Number.isNaN(value) && (type === 'double' || type === 'long')) return null;
   switch (type) {
     case 'double':
       if (typeof value === 'number' && Number.isFinite(value)) return value;
@@ -39,7 +41,6 @@ function described(value: unknown): string {
     const shown = JSON.stringify(value.slice(0, SHOWN_CHARS));
     return isStorable(value) ? `the string ${shown}` : `a string that no store takes, ${shown}`;
   }
-  if (Number.isNaN(value)) return 'NaN, which is no number: a function returns null where there is no value';
   if (typeof value === 'number' && !Number.isFinite(value)) return `${value}, which is beyond the largest double`;
   if (typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint')
     return `${typeof value} ${value}`;
