@@ -11,11 +11,11 @@ export function useSourcesOf({
   packages = projectRoot,
   ...rest
 }: Partial<ModuleFolders> & { readonly project: string }): void {
-  if (registered.has(project)) return;
+  // From its own sources, whatever loads this module loads TypeScript.
+  if (import.meta.url.endsWith('.ts') || registered.has(project)) return;
   registered.add(project);
   const folders: ModuleFolders = { project, packages, ...rest };
-  const hooks = `./module_hooks${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`;
-  register(hooks, { parentURL: import.meta.url, data: folders });
+  register('./module_hooks.js', { parentURL: import.meta.url, data: folders });
 }
 
 /** Loads a module of a project whose sources this thread uses. */
