@@ -61,7 +61,7 @@ test('what is worse than the gates allow is not promoted, nor what is not there;
   const refused = await models('promote', 'fraud_detector', '3');
   expect(refused).toMatchObject({ code: 1, stderr: expect.stringMatching(/metric: auc 0\.5 is worse than 0\.8/) });
   expect((await models('promote', 'fraud_detector', '9')).stderr).toMatch(/no model fraud_detector version 9/);
-  expect((await models('promote', 'fraud_detector', 'x')).stderr).toMatch(/a version is a number/);
+  expect((await models('promote', 'fraud_detector', 'x')).stderr).toMatch(/Give an integer of 1 or more/);
   expect((await models('promote', 'fraud_detector', '3', '--force')).code).toBe(0);
   const index = readFileSync(join(folder, 'data', 'models', 'fraud_detector', 'index.json'), 'utf8');
   expect(JSON.parse(index)).toMatchObject({
