@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { createInterface } from 'node:readline/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ApplyLock, ApplyOwner } from '#feature_store/definition_store/applied_definitions';
-import { type Catalog, definitionsAsData } from '#feature_store/definitions/catalog';
+import type { Catalog } from '#feature_store/definitions/catalog';
+import { definitionSet } from '#feature_store/definitions/definition_set';
 import { describeView } from '#feature_store/definitions/feature_view';
 import { messageOf } from '#kernel/errors';
 import { isRunning, thisProcess } from '#storage/process_identity';
@@ -40,7 +41,7 @@ export async function apply({ yes, takeOver, json, ...options }: ApplyCommand): 
   const config = await loadProject();
   const progress = createProgress(process.stderr);
   const owner: ApplyOwner = { ...thisProcess(), id: randomUUID() };
-  const plan = await withOffline((offline) => makePlan(offline, config, options));
+  const plan = await withOffline(config, (offline) => makePlan(offline, config, options));
   if (!json) for (const line of describePlan(plan)) progress.say(line);
   if (!hasWork(plan)) {
     finish(json, []);
@@ -50,7 +51,7 @@ export async function apply({ yes, takeOver, json, ...options }: ApplyCommand): 
   if (plan.breaking && !yes && !(await isConfirmed())) {
     throw new CommandFailedError('nothing was applied: there are breaking changes, and --yes was not given');
   }
-  await withOffline((offline) => begin(offline, config.catalog, owner, plan.apply?.owner.id));
+  await withOffline(config, (offline) => begin(offline, config.catalog, owner, plan.apply?.owner.id));
   const stop = new AbortController();
   void shutdownRequested().then(() => stop.abort());
   const done: AppliedBackfill[] = [];
@@ -58,13 +59,13 @@ export async function apply({ yes, takeOver, json, ...options }: ApplyCommand): 
     const possible = plan.backfills.filter((backfill) => backfill.possible);
     for (const [index, backfill] of possible.entries()) {
       const of = `${index + 1} of ${possible.length}`;
-      done.push(await whileHeld(config, owner, () => compute(backfill, config.catalog, of, progress, stop.signal)));
+      done.push(await whileHeld(config, owner, () => compute(backfill, config, of, progress, stop.signal)));
     }
-    await withOffline((offline) => end(offline, config.catalog, owner, plan));
+    await withOffline(config, (offline) => end(offline, config.catalog, owner, plan));
   } catch (error) {
     // What is interrupted is resumed by the next apply; the lock of a process that ends orderly does not stay.
     if (!(error instanceof ApplyTakenOverError))
-      await withOffline((offline) => offline.definitions.unlockApply(owner.id)).catch(() => {});
+      await withOffline(config, (offline) => offline.definitions.unlockApply(owner.id)).catch(() => {});
     throw error;
   }
   finish(json, done);
@@ -95,20 +96,20 @@ async function begin(
   if (!(await offline.definitions.lockApply(owner, replaces))) {
     throw new ApplyRunsError((await offline.definitions.readApplyLock())?.owner);
   }
-  await offline.definitions.recordDefinitions(recordsOf(definitionsAsData(catalog)), 'have_history');
+  await offline.definitions.recordDefinitions(recordsOf(definitionSet(catalog)), 'have_history');
   for (const view of catalog.views) await offline.definitions.writeView(describeView(view));
 }
 
 async function end(offline: OfflineDatabase, catalog: Catalog, owner: ApplyOwner, { changes }: Plan): Promise<void> {
   if (!(await offline.definitions.holdApplyLock(owner.id))) throw new ApplyTakenOverError();
-  await offline.definitions.recordApplied(recordsOf(definitionsAsData(catalog)));
+  await offline.definitions.recordApplied(recordsOf(definitionSet(catalog)));
   await offline.definitions.removeDefinitions(changes.filter(({ change }) => change === 'removed'));
   await offline.definitions.unlockApply(owner.id);
 }
 
 async function compute(
   { views, features, source, in: patterns, estimated_events: total }: PlannedBackfill,
-  catalog: Catalog,
+  project: Project,
   of: string,
   progress: Progress,
   signal: AbortSignal,
@@ -126,10 +127,10 @@ async function compute(
   const { counts, seconds, problem } = result;
   if (problem !== undefined) throw new ApplyFailedError(views, problem);
   task.finish(`${counts.events} events`);
-  await withOffline(async (offline) => {
+  await withOffline(project, async (offline) => {
     const ids = new Set(views);
     await offline.definitions.recordApplied(
-      recordsOf(definitionsAsData(catalog)).filter(({ kind, id }) => kind === 'view' && ids.has(id)),
+      recordsOf(definitionSet(project.catalog)).filter(({ kind, id }) => kind === 'view' && ids.has(id)),
     );
     const read = counts.events - counts.resumed_after;
     if (read > 0 && seconds > 0) await offline.definitions.recordBackfill(read, seconds);
@@ -148,7 +149,7 @@ async function whileHeld<T>(config: Project, owner: ApplyOwner, work: () => Prom
     config.offlineStore.kind !== 'pglite' || (await RunningPlatform.find(config, 'offline')) !== undefined;
   if (!isShared) return work();
   const ended = new AbortController();
-  const lost = withOffline(async (offline) => {
+  const lost = withOffline(config, async (offline) => {
     while (!ended.signal.aborted) {
       const isHeld = await offline.definitions.holdApplyLock(owner.id).catch((error: unknown) => {
         process.stderr.write(`the lock of the apply could not be kept: ${messageOf(error)}\n`);

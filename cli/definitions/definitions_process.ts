@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises';
-import { definitionsAsData } from '#feature_store/definitions/catalog';
+import { definitionSet } from '#feature_store/definitions/definition_set';
 import { messageOf } from '#kernel/errors';
 import { loadDefinitions } from '../project/project.ts';
 
@@ -8,7 +8,7 @@ import { loadDefinitions } from '../project/project.ts';
 const [folder = '', packages = '', output = ''] = process.argv.slice(2);
 try {
   const { catalog } = await loadDefinitions(folder, packages);
-  await writeFile(output, JSON.stringify(definitionsAsData(catalog)));
+  await writeFile(output, JSON.stringify(definitionSet(catalog)));
 } catch (error) {
   process.stderr.write(messageOf(error));
   process.exitCode = 1;

@@ -30,13 +30,14 @@ export async function listFeatures({ json }: { readonly json: boolean }): Promis
 
 /** `headwater features show fraud@1`. */
 export async function showView(id: string): Promise<void> {
-  print(JSON.stringify(describeView(await viewOf(id)), null, 2));
+  print(JSON.stringify(describeView(viewOf((await loadProject()).catalog, id)), null, 2));
 }
 
 /** `headwater features diff user_activity@1 user_activity@2`: what changes, and how to get from one to the other. */
 export async function diffViews(before: string, after: string): Promise<void> {
-  const from = describeView(await viewOf(before));
-  const to = describeView(await viewOf(after));
+  const { catalog } = await loadProject();
+  const from = describeView(viewOf(catalog, before));
+  const to = describeView(viewOf(catalog, after));
   const changes = changesBetween(from, to);
   for (const { feature, change, detail } of changes) {
     const sign = { added: '+', removed: '-', changed: '~' }[change];

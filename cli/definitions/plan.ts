@@ -14,7 +14,7 @@ const CHANGES = 2;
 /** `headwater plan`: what the definitions of the code need, compared with those of the platform. Changes nothing. */
 export async function plan({ json, detailedExitcode, ...options }: PlanCommand): Promise<void> {
   const project = await loadProject();
-  const made = await withOffline((offline) => makePlan(offline, project, options));
+  const made = await withOffline(project, (offline) => makePlan(offline, project, options));
   if (json) print(JSON.stringify(made));
   else for (const line of describePlan(made)) print(line);
   if (detailedExitcode && hasWork(made)) process.exitCode = CHANGES;

@@ -1,6 +1,5 @@
 import { createFileSystems } from '#connectors/files/file_systems';
 import type { ApplyLock, StoredDefinition } from '#feature_store/definition_store/applied_definitions';
-import { definitionsAsData } from '#feature_store/definitions/catalog';
 import {
   changesOf,
   type DefinitionKind,
@@ -13,6 +12,7 @@ import {
   servicesConcerned,
 } from '#feature_store/definitions/definition_plan';
 import type { KnownService } from '#feature_store/definitions/definition_set';
+import { definitionSet } from '#feature_store/definitions/definition_set';
 import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { messageOf } from '#kernel/errors';
@@ -76,7 +76,7 @@ const ASSUMED_RATE = 2_000;
 /** Returns what the definitions of the code need, compared with those of the store. */
 export async function makePlan(offline: OfflineDatabase, config: Project, options: PlanOptions): Promise<Plan> {
   const notes: string[] = [];
-  const code = definitionsAsData(config.catalog);
+  const code = definitionSet(config.catalog);
   const next = definitionsOfSet(code);
   const known = knownFrom(await offline.definitions.readDefinitions());
   for (const note of await unreadBefore(offline, config.catalog.views, known.inUse, next)) notes.push(note);

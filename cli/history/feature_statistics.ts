@@ -1,5 +1,6 @@
 import { viewId } from '#feature_store/definitions/feature_row';
 import { withOffline } from '../parts/with_offline.ts';
+import { loadProject } from '../project/project.ts';
 import { viewOf } from '../project/view_of.ts';
 import { timeOption } from '../terminal/options.ts';
 
@@ -14,14 +15,15 @@ export interface StatisticsOptions {
 
 /** `headwater features stats`. */
 export async function showStatistics({ view, feature, from, to, limit, json }: StatisticsOptions): Promise<void> {
+  const project = await loadProject();
   const filter = {
-    view: view === undefined ? undefined : await viewOf(view),
+    view: view === undefined ? undefined : viewOf(project.catalog, view),
     feature,
     fromMs: timeOption('--from', from),
     toMs: timeOption('--to', to),
     limit,
   };
-  await withOffline(async (offline) => {
+  await withOffline(project, async (offline) => {
     const found = await offline.statistics.list(filter);
     if (!json) process.stdout.write(`${HEADER}\n`);
     for (const { windowStartMs, statistics, ...of } of found) {

@@ -88,16 +88,18 @@ export interface ExportOptions {
 /** `headwater features export`: a view's rows as Parquet, a column a feature. */
 export async function exportFeatures({ view: id, from, to, out }: ExportOptions): Promise<void> {
   const range = { from: timeOption('--from', from) ?? 0, to: timeOption('--to', to) ?? Date.now() + DAY_MS };
-  await withOffline(async (offline) => {
+  const project = await loadProject();
+  const view = viewOf(project.catalog, id);
+  await withOffline(project, async (offline) => {
     // A range without an end or a beginning is that of the rows there are.
-    const bounds = await offline.features.timesOf(await viewOf(id));
+    const bounds = await offline.features.timesOf(view);
     const within = {
       from: eventTime(Math.max(range.from, bounds?.oldest ?? range.to)),
       to: eventTime(Math.min(range.to, (bounds?.newest ?? range.from) + 1)),
     };
     const task = createProgress().begin(`write rows of ${id} to ${out}`);
     const target = { out, fileSystemOf: createFileSystems() };
-    const done = await exportRows(offline.features, await viewOf(id), within, target, ({ files, rows }) =>
+    const done = await exportRows(offline.features, view, within, target, ({ files, rows }) =>
       task.update(rows, `${files} files`),
     );
     task.finish();
@@ -113,10 +115,12 @@ export async function importFeatures({
   readonly view: string;
   readonly from: string;
 }): Promise<void> {
-  await withOffline(async (offline) => {
+  const project = await loadProject();
+  const view = viewOf(project.catalog, id);
+  await withOffline(project, async (offline) => {
     const task = createProgress().begin(`read rows of ${id} from ${from}`);
     const source = { from, fileSystemOf: createFileSystems() };
-    const done = await importRows(offline.features, await viewOf(id), source, ({ files, rows }) =>
+    const done = await importRows(offline.features, view, source, ({ files, rows }) =>
       task.update(rows, `${files} files`),
     );
     task.finish();
@@ -134,7 +138,7 @@ export async function applyRetention({
 }): Promise<void> {
   const keepMs = tryParseDuration(keep);
   if (keepMs === undefined) throw new UsageError(`--keep is a duration such as 400d, not "${keep}"`);
-  await withOffline(async (offline) => {
+  await withOffline(await loadProject(), async (offline) => {
     const deleted = await offline.retention.deleteBefore(eventTime(Date.now() - keepMs), dryRun);
     process.stdout.write(`${JSON.stringify({ ...deleted, dry_run: dryRun })}\n`);
   });

@@ -11,7 +11,7 @@ import {
 } from '#feature_store/retrieval/training_set';
 import { eventTime } from '#kernel/time';
 import { withOffline } from '../parts/with_offline.ts';
-import { definitionsOf, loadProject } from '../project/project.ts';
+import { definitionsOf, loadProject, type Project } from '../project/project.ts';
 import { timeOption } from '../terminal/options.ts';
 import { createProgress } from '../terminal/progress.ts';
 import { UsageError } from '../terminal/usage_error.ts';
@@ -37,9 +37,10 @@ const ALWAYS = { from: '1970-01-01T00:00:00Z', to: '9999-12-31T00:00:00Z' };
 /** `headwater training-set`. */
 export async function makeTrainingSet(options: TrainingSetOptions): Promise<void> {
   const before = options.like === undefined ? undefined : await readManifest(options.like);
-  const spec = before === undefined ? await specOf(options) : await specOf({ ...options, ...likeManifest(before) });
+  const project = await loadProject();
+  const spec = specOf(project, before === undefined ? options : { ...options, ...likeManifest(before) });
   const task = createProgress().begin(`join labels with ${spec.service.signature.service}`);
-  await withOffline(async (offline) => {
+  await withOffline(project, async (offline) => {
     const labels = await loadLabels(
       { offline, fileSystemOf: createFileSystems() },
       spec.labels,
@@ -93,11 +94,11 @@ function likeManifest({
   };
 }
 
-async function specOf(options: TrainingSetOptions): Promise<TrainingSetSpec> {
+function specOf(project: Project, options: TrainingSetOptions): TrainingSetSpec {
   const { service, splitAt = [], knownAtLabel, format } = options;
   if (service === undefined) throw new UsageError('say --service, or --like with the folder of an earlier set');
   return {
-    service: await serviceOf(service),
+    service: serviceOf(project, service),
     labels: originOf(options),
     range: {
       from: eventTime(timeOption('--from', options.from ?? ALWAYS.from) as number),
@@ -125,8 +126,8 @@ function originOf({ labels, labelsFile, labelsQuery, each }: TrainingSetOptions)
   return origin;
 }
 
-async function serviceOf(id: string): Promise<FeatureService> {
-  const services = servicesById(definitionsOf(await loadProject()));
+function serviceOf(project: Project, id: string): FeatureService {
+  const services = servicesById(definitionsOf(project));
   const found = services.get(id);
   if (found === undefined) throw new UnknownServiceError(id, [...services.keys()]);
   return found;

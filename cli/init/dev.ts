@@ -5,8 +5,7 @@ import { promisify } from 'node:util';
 import { environment } from '#configs/environment';
 import { assetPath } from '#kernel/project_root';
 import type { ProjectSpec } from '../project/define_config.ts';
-import { ProjectNotFoundError } from '../project/errors.ts';
-import { configFileOf, projectAbove, projectFolder } from '../project/find_project.ts';
+import { projectFolder, requireConfigFile } from '../project/find_project.ts';
 import { loadDefinitions } from '../project/project.ts';
 import type { Role } from '../terminal/choices.ts';
 import { print } from '../terminal/print.ts';
@@ -23,7 +22,7 @@ const PROGRAM = assetPath('dist/cli/headwater.js');
  */
 export async function dev({ role }: { readonly role?: readonly Role[] }): Promise<void> {
   const folder = projectFolder();
-  if (configFileOf(folder) === undefined) throw new ProjectNotFoundError(folder, projectAbove(folder));
+  requireConfigFile(folder);
   const args = role === undefined ? [] : ['--role', role.join(',')];
   const server = new DevServer(args);
   const watcher = new ProjectWatcher(folder, await watchedPlaces(folder), (files) => void server.reload(files));

@@ -1,15 +1,13 @@
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { glob } from 'tinyglobby';
-import { ProjectNotFoundError } from '../project/errors.ts';
-import { configFileOf, projectAbove, projectFolder } from '../project/find_project.ts';
+import { projectFolder, requireConfigFile } from '../project/find_project.ts';
 import { UsageError } from '../terminal/usage_error.ts';
 
 /** `headwater test`: runs the tests of a project with Node's test runner, from their TypeScript sources. */
 export async function testProject(patterns: readonly string[], { watch }: { readonly watch: boolean }): Promise<void> {
   const folder = projectFolder();
-  if (configFileOf(folder) === undefined) throw new ProjectNotFoundError(folder, projectAbove(folder));
+  requireConfigFile(folder);
   const files = await glob(patterns.length === 0 ? ['test/**/*.test.{ts,mts,js,mjs}'] : [...patterns], {
     ...{ cwd: folder, absolute: true, ignore: ['**/node_modules/**'] },
   });
@@ -22,7 +20,7 @@ export async function testProject(patterns: readonly string[], { watch }: { read
   }
   const hooks = new URL(`../project/register_hooks${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
   const args = ['--import', hooks.href, '--test', ...(watch ? ['--watch'] : []), ...files.sort()];
-  const child = spawn(process.execPath, args, { cwd: existsSync(folder) ? folder : '.', stdio: 'inherit' });
+  const child = spawn(process.execPath, args, { cwd: folder, stdio: 'inherit' });
   process.exitCode = await new Promise<number>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code) => resolve(code ?? 1));

@@ -41,7 +41,7 @@ function recorderOf(config: Project) {
   return async (entry: AuditEntry): Promise<void> => {
     if (config.offlineStore.kind === 'pglite') return;
     try {
-      await withOffline(async (offline) => {
+      await withOffline(config, async (offline) => {
         await offline.modelAudit.write(entry);
         await openSigningAnchors(offline, config)?.anchor();
       });

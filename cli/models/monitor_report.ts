@@ -26,8 +26,9 @@ const CHARTED_COLUMNS = 6;
  */
 export async function reportOnModels(model: string | undefined, options: MonitorReportOptions): Promise<void> {
   const sinceMs = timeOption('--since', options.since);
-  const names = model === undefined ? (await loadProject()).serving.models.map(({ name }) => name) : [model];
-  await withOffline(async (offline) => {
+  const project = await loadProject();
+  const names = model === undefined ? project.serving.models.map(({ name }) => name) : [model];
+  await withOffline(project, async (offline) => {
     for (const name of names) {
       if (await reportOn(offline, name, sinceMs, options)) continue;
       const why = `no window of ${name} was compared yet: the role "monitor" does it (monitor.minRows predictions a window)`;

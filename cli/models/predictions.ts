@@ -15,12 +15,12 @@ export interface PredictionQuery {
 /** `headwater predictions`: what was predicted, newest first. */
 export async function listPredictions({ limit, model, entity, since, json }: PredictionQuery): Promise<void> {
   const sinceMs = timeOption('--since', since);
-  const { catalog } = await loadProject();
-  await withOffline(async (offline) => {
+  const project = await loadProject();
+  await withOffline(project, async (offline) => {
     const rows = await offline.predictions.list({
       limit,
       ...(model === undefined ? {} : { modelName: model }),
-      ...(entity === undefined ? {} : { entityKeys: entityKeysOf(catalog, entity) }),
+      ...(entity === undefined ? {} : { entityKeys: entityKeysOf(project.catalog, entity) }),
       ...(sinceMs === undefined ? {} : { sinceMs }),
     });
     if (json) {

@@ -2,12 +2,13 @@ import { randomUUID } from 'node:crypto';
 import { request as requestInsecurely } from 'node:http';
 import { request as requestSecurely } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { keyFieldOf } from '#connectors/gateway/event_validator';
 import type { AccessConfig } from '#connectors/http/config';
 import { entityKeyOf, idOf } from '#feature_store/definitions/entity_key';
 import { viewId } from '#feature_store/definitions/feature_row';
 import { servicesById } from '#feature_store/definitions/feature_service';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
-import { type EventFields, keyFieldOf } from '#feature_store/definitions/source';
+import type { EventFields } from '#feature_store/definitions/source';
 import { sampleEvents } from '#feature_store/testing/sample_events';
 import { messageOf } from '#kernel/errors';
 import { definitionsOf, loadProject, type Project } from '../project/project.ts';
@@ -177,7 +178,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
     return `${method}, ${Object.keys(outputs[0]?.contributions ?? {}).length} columns`;
   },
   async monitoring({ ask }) {
-    const texts = await Promise.all(ROLES.map(async (role) => text(await ask(role, '/metrics'), 200)));
+    const exposed = await Promise.all(ROLES.map(async (role) => text(await ask(role, '/metrics'), 200)));
     const wanted = [
       'events_accepted_total',
       'events_processed_total',
@@ -185,7 +186,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
       'predictions_total',
       'monitored_rows',
     ];
-    const missing = wanted.filter((name) => !texts.some((exposed) => exposed.includes(`# TYPE ${name} `)));
+    const missing = wanted.filter((name) => !exposed.some((metrics) => metrics.includes(`# TYPE ${name} `)));
     if (missing.length > 0) throw new Error(`no role exposes ${missing.join(', ')}`);
     return `${ROLES.length} roles expose metrics`;
   },

@@ -33,7 +33,7 @@ const AT_ONCE = 500;
  */
 export async function sendTestData({ inputFile, to, events, seed, source }: TestDataOptions): Promise<void> {
   const config = await loadProject(to === undefined ? environment() : { ...environment(), INGEST_SINK: to });
-  const texts =
+  const bodies =
     inputFile === undefined ? generated(config.catalog, { events, seed, source }) : await readEvents(inputFile);
   await withBroker(config, async (broker, { topics, gateway, pipeline }) => {
     const base = {
@@ -53,17 +53,17 @@ export async function sendTestData({ inputFile, to, events, seed, source }: Test
         clock: systemClock,
       },
       topics,
-      { ...gateway, rememberedIds: texts.length + 1 },
+      { ...gateway, rememberedIds: bodies.length + 1 },
     );
-    const task = createProgress().begin(`send test data to ${broker.name}`, texts.length);
+    const task = createProgress().begin(`send test data to ${broker.name}`, bodies.length);
     const counts = { accepted: 0, duplicate: 0, rejected: 0, failed: 0 };
     let firstFailure: string | undefined;
-    for (let from = 0; from < texts.length; from += AT_ONCE) {
-      for (const result of await intake.takeAll(texts.slice(from, from + AT_ONCE))) {
+    for (let from = 0; from < bodies.length; from += AT_ONCE) {
+      for (const result of await intake.takeAll(bodies.slice(from, from + AT_ONCE))) {
         counts[result.status] += 1;
         if ('reason' in result) firstFailure ??= result.reason;
       }
-      task.update(Math.min(texts.length, from + AT_ONCE));
+      task.update(Math.min(bodies.length, from + AT_ONCE));
     }
     task.finish(firstFailure === undefined ? undefined : `the first that was not taken: ${firstFailure}`);
     process.stdout.write(`${JSON.stringify({ topic: topics.rawEvents, broker: broker.kind, ...counts })}\n`);

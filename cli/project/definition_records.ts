@@ -1,6 +1,6 @@
 import type { DefinitionRecord } from '#feature_store/definition_store/applied_definitions';
-import { type Catalog, definitionsAsData } from '#feature_store/definitions/catalog';
-import type { DefinitionSet } from '#feature_store/definitions/definition_set';
+import type { Catalog } from '#feature_store/definitions/catalog';
+import { type DefinitionSet, definitionSet } from '#feature_store/definitions/definition_set';
 
 /** Returns definitions as the offline store keeps them. */
 export const recordsOf = ({ views, onDemand, services, named }: DefinitionSet): readonly DefinitionRecord[] => [
@@ -14,4 +14,4 @@ export const recordsOf = ({ views, onDemand, services, named }: DefinitionSet): 
 
 /** Returns on-demand views and services of a catalog, as the offline store keeps them. */
 export const recordsBesideViews = (catalog: Catalog): readonly DefinitionRecord[] =>
-  recordsOf(definitionsAsData(catalog)).filter(({ kind }) => kind !== 'view');
+  recordsOf(definitionSet(catalog)).filter(({ kind }) => kind !== 'view');

@@ -1,6 +1,7 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { type Environment, environment } from '#configs/environment';
+import { ProjectNotFoundError } from './errors.ts';
 
 const CONFIG_FILES = ['headwater.config.ts', 'headwater.config.mts', 'headwater.config.js', 'headwater.config.mjs'];
 
@@ -14,8 +15,15 @@ export const projectFolder = (env: Environment = environment()): string => {
 export const configFileOf = (folder: string): string | undefined =>
   CONFIG_FILES.map((name) => join(folder, name)).find((file) => existsSync(file));
 
+/** Returns the headwater.config file of a folder. @throws {@link ProjectNotFoundError} where it is no project's */
+export function requireConfigFile(folder: string): string {
+  const file = configFileOf(folder);
+  if (file === undefined) throw new ProjectNotFoundError(folder, projectAbove(folder));
+  return file;
+}
+
 /** Returns the nearest folder above that is a project's. */
-export function projectAbove(folder: string): string | undefined {
+function projectAbove(folder: string): string | undefined {
   for (let at = dirname(folder); ; at = dirname(at)) {
     if (configFileOf(at) !== undefined) return at;
     if (at === dirname(at)) return undefined;

@@ -86,7 +86,7 @@ async function withoutTypes(text: string, file: string): Promise<string> {
     return (await transform(text, { module: true, filename: file, mode: 'strip-only' })).code;
   } catch {
     const { code } = await transform(text, {
-      ...{ module: true, filename: file, mode: 'transform', sourceMap: true },
+      ...{ module: true, filename: file, mode: 'transform' },
       transform: { verbatimModuleSyntax: true },
     });
     return code;

@@ -2,7 +2,7 @@ import { existsSync, statSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { glob } from 'tinyglobby';
 import { type Environment, environment } from '#configs/environment';
-import { type Catalog, createCatalog, EMPTY_CATALOG } from '#feature_store/definitions/catalog';
+import { type Catalog, createCatalog } from '#feature_store/definitions/catalog';
 import { definitionKind } from '#feature_store/definitions/definition_kind';
 import { DefinitionError } from '#feature_store/definitions/errors';
 import type { FeatureService } from '#feature_store/definitions/feature_service';
@@ -11,8 +11,8 @@ import { selectDefinitions } from '#feature_store/definitions/selection';
 import { messageOf } from '#kernel/errors';
 import type { ProjectSpec } from './define_config.ts';
 import type { ModelDefinition } from './define_model.ts';
-import { ProjectModuleError, ProjectNotFoundError } from './errors.ts';
-import { configFileOf, projectAbove, projectFolder } from './find_project.ts';
+import { ProjectModuleError } from './errors.ts';
+import { configFileOf, projectFolder, requireConfigFile } from './find_project.ts';
 import { loadModule, useSourcesOf } from './load_module.ts';
 import { loadPlatformConfig, type PlatformConfig } from './platform_config.ts';
 
@@ -71,9 +71,8 @@ export function withDefinitions(
  * @throws {@link ProjectNotFoundError}, {@link ProjectModuleError}
  */
 export async function loadDefinitions(folder: string, packages?: string): Promise<ProjectDefinitions> {
-  const file = configFileOf(folder);
-  if (file === undefined) throw new ProjectNotFoundError(folder, projectAbove(folder));
-  useSourcesOf({ project: folder, ...(packages === undefined ? {} : { packages }) });
+  const file = requireConfigFile(folder);
+  useSourcesOf(folder, packages);
   const module = await load(file, folder);
   const spec = module.default as ProjectSpec | undefined;
   if (typeof spec !== 'object' || spec === null) {
@@ -87,7 +86,7 @@ export async function loadDefinitions(folder: string, packages?: string): Promis
     exported.push(...Object.values(await load(path, folder)));
   }
   const models = [...new Set(exported.filter((value) => definitionKind(value) === 'model'))] as ModelDefinition[];
-  return { root: folder, spec, catalog: catalogOf(exported), models: uniqueModels(models) };
+  return { root: folder, spec, catalog: createCatalog(exported), models: uniqueModels(models) };
 }
 
 /** The modules of folders, and single files; sorted by name, tests and declarations left out. */
@@ -120,13 +119,8 @@ async function load(file: string, root: string): Promise<Readonly<Record<string,
   try {
     return await loadModule(file);
   } catch (error) {
-    const problem = error instanceof DefinitionError ? error.message : messageOf(error);
-    throw new ProjectModuleError(relative(root, file), problem, error);
+    throw new ProjectModuleError(relative(root, file), messageOf(error), error);
   }
-}
-
-function catalogOf(exported: readonly unknown[]): Catalog {
-  return exported.length === 0 ? EMPTY_CATALOG : createCatalog(exported);
 }
 
 function uniqueModels(models: readonly ModelDefinition[]): readonly ModelDefinition[] {

@@ -6,7 +6,7 @@ import { isJsonType, type MediaType, mediaTypeOf } from '#monitoring/media_type'
 import { TRACEPARENT } from '#monitoring/tracing';
 import { type FieldProblem, InvalidEventError, UnsupportedEventFormError } from './errors.ts';
 import type { Incoming } from './event_intake.ts';
-import { type EventType, parseEvent } from './event_validator.ts';
+import { type EventType, keyFieldOf, parseEvent } from './event_validator.ts';
 
 // CloudEvents 1.0.2 over HTTP (cloudevents/spec: spec.md, bindings/http-protocol-binding.md, formats/json-format.md). The data are the event's fields;
 // what these leave out is taken from the attributes: id, type, time, and subject as the user.
@@ -86,7 +86,7 @@ export class CloudEventReader {
     fill('event_type', attributes.type);
     fill(type?.eventIdField ?? 'event_id', attributes.id);
     fill(type?.timestampField ?? 'timestamp', attributes.time);
-    const owner = type?.keyField ?? 'user_id';
+    const owner = keyFieldOf(type ?? {});
     if (type === undefined || owner in type.schema.shape) fill(owner, attributes.subject);
     return { text: merged(added, data, text), headers: headersOf(attributes) };
   }

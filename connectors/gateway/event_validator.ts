@@ -27,6 +27,9 @@ export interface EarlierVersion {
   upgrade(fields: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>>;
 }
 
+/** Returns the field with whose event it is. */
+export const keyFieldOf = ({ keyField = 'user_id' }: { readonly keyField?: string | undefined }): string => keyField;
+
 export interface ValidEvent {
   readonly eventId: string;
   /** Whose it is, where that is known: ids are unique for each user. */
@@ -98,7 +101,7 @@ function validateKnown(type: EventType, sent: Readonly<Record<string, unknown>>,
   const fields = earlier === undefined ? parsedFields : earlier.upgrade(parsedFields);
   const eventId = textOf(fields[type.eventIdField]);
   const isAsSent = earlier === undefined && isSame(fields, sent);
-  const owner = fields[type.keyField ?? 'user_id'];
+  const owner = fields[keyFieldOf(type)];
   const userId = owner === undefined || owner === null ? undefined : textOf(owner);
   const { schemaVersion } = type;
   return { eventId, userId, key: userId ?? eventId, fields, schemaVersion, isAsSent, receivedAtMs: received.nowMs };

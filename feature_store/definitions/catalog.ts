@@ -1,5 +1,4 @@
 import { definitionKind } from './definition_kind.ts';
-import { type DefinitionSet, definitionSet } from './definition_set.ts';
 import { DefinitionError } from './errors.ts';
 import { viewId } from './feature_row.ts';
 import { checkServices, type FeatureService } from './feature_service.ts';
@@ -16,8 +15,6 @@ export interface Catalog {
   /** The event types that the gateway takes: those that a streaming view is computed from. */
   readonly sources: readonly EventSource[];
 }
-
-export const EMPTY_CATALOG: Catalog = { views: [], onDemand: [], services: [], sources: [] };
 
 /**
  * Collects the views and services among `definitions`, each once, in their order, and checks them together; what is none of these is left out.
@@ -53,6 +50,3 @@ function checkSources(sources: readonly EventSource[]): void {
   }
   if (problems.length > 0) throw new DefinitionError(problems);
 }
-
-/** Returns the definitions of a catalog as data. */
-export const definitionsAsData = (catalog: Catalog): DefinitionSet => definitionSet(catalog);

@@ -59,9 +59,6 @@ export interface EventSource {
   }[];
 }
 
-/** Returns the field with whose event it is. */
-export const keyFieldOf = ({ keyField = 'user_id' }: Pick<EventSource, 'keyField'>): string => keyField;
-
 /** Declares a source with the envelope's field names: `source()` maps other names to them. */
 export const eventSource = (source: EventSource): EventSource => definitionOfKind('source', { ...source });
 

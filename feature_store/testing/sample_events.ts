@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { z } from 'zod';
+import { keyFieldOf } from '#connectors/gateway/event_validator';
 import { stableHash32 } from '#kernel/hash';
-import { type EventFields, type EventSource, keyFieldOf } from '../definitions/source.ts';
+import type { EventFields, EventSource } from '../definitions/source.ts';
 
 export interface SampleSettings {
   readonly events: number;
@@ -54,13 +55,12 @@ export function sampleEvents(
     seed: seed + 1,
   });
   return made.map((fields, nth) => {
-    const owner = owners[stableHash32(`${seed}:${nth}`) % entities] as Record<string, unknown>;
+    const entity = stableHash32(`${seed}:${nth}`) % entities;
+    const owner = owners[entity] as Record<string, unknown>;
     const event: Record<string, unknown> = { ...fields, ...without(source.example ?? {}, joinKeys) };
     for (const name of new Set([...joinKeys, keyField])) {
       if (schema.properties?.[name] === undefined) continue;
-      event[name] = isFree(schema.properties[name])
-        ? `sample-${stableHash32(`${seed}:${nth}`) % entities}`
-        : (owner[name] ?? fields[name]);
+      event[name] = isFree(schema.properties[name]) ? `sample-${entity}` : (owner[name] ?? fields[name]);
     }
     event.event_type = eventTypes[nth % eventTypes.length];
     event[eventIdField] = `sample-${seed}-${nth}`;

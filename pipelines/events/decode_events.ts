@@ -9,6 +9,7 @@ import {
   payloadOf,
 } from '#connectors/dead_letters';
 import { formatOf, type ReadRow } from '#connectors/files/formats';
+import { ENRICHED, keyFieldOf } from '#connectors/gateway/event_validator';
 import type { UnreadableBatchError } from '#connectors/kafka/errors';
 import { type EntityKey, joinKeyValue } from '#feature_store/definitions/entity_key';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
@@ -75,11 +76,8 @@ export function unreadableEvent(error: UnreadableBatchError): DecodedEvent {
 /** The gateway's clock may be so far ahead of the pipeline's; beyond, `received_at` does not vouch for an event's time. */
 const MOST_CLOCK_DIFFERENCE_MS = HOUR_MS;
 
-/** What the gateway adds to an event. */
-const ENRICHED = ['received_at', 'source', 'schema_version'] as const;
-
 /**
- * Reads events of `sources` from broker records. The broker is an open door, so everything is checked again as at the gateway.
+ * Reads events of `sources` from broker records. Others write to the broker too, so everything is checked again as at the gateway.
  * Only a valid event has an event time: a broken clock must not move the watermark.
  */
 export function createEventDecoder(sources: readonly EventSource[], clock: Clock, erasures = new Erasures()) {
@@ -241,8 +239,8 @@ function asJson(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, asJson(field)]));
 }
 
-function ownerOf({ keyField = 'user_id' }: EventSource, event: EventFields): string | undefined {
-  const owner = event[keyField];
+function ownerOf(source: EventSource, event: EventFields): string | undefined {
+  const owner = event[keyFieldOf(source)];
   return typeof owner === 'string' ? owner : undefined;
 }
 

@@ -12,7 +12,7 @@ export interface PredictionRow {
   readonly modelVersion: number;
   /** Of an experiment; `production` when there is none. */
   readonly variant?: string | undefined;
-  /** That dealt it; undefined when there was none. */
+  /** That assigned it; undefined when there was none. */
   readonly experiment?: string | undefined;
   readonly entityKey?: EntityKey | undefined;
   readonly features: Readonly<Record<string, unknown>>;

@@ -11,7 +11,7 @@ export interface BatchBody {
   readonly return_freshness?: boolean;
 }
 
-/** What a batch is said to be answered by when its rows were dealt to several variants. */
+/** What a batch is said to be answered by when its rows were assigned to several variants. */
 export const MIXED = 'mixed';
 
 /** Rows of a batch that one version answers. */
@@ -23,7 +23,7 @@ export interface BatchPart {
 }
 
 /**
- * Entities are dealt one by one, with their features looked up; instances are nobody's, and all go to one version.
+ * Entities are assigned one by one, with their features looked up; instances are nobody's, and all go to one version.
  *
  * @returns at least one
  * @throws {@link InvalidRequestError}

@@ -119,7 +119,7 @@ export class Assignment {
     return this.#rules.some((rule) => 'feature' in rule);
   }
 
-  /** Nobody in particular is dealt by chance. */
+  /** A request without an entity is assigned at random. */
   variantOf({ entity, features }: Subject): string {
     const rule = this.#rules.find((each) => holds(each, entity, features));
     if (rule !== undefined) return rule.variant;

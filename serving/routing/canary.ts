@@ -63,7 +63,7 @@ export class CanaryRun {
       : (this.#settings.steps[Math.min(step, this.#settings.steps.length - 1)] as number);
   }
 
-  /** Who was dealt to it at one step is at every later one. */
+  /** An entity that was assigned to it at one step is at every later one. */
   takes(entity: string | undefined): boolean {
     return shareOf(this.#salt, entity) * 100 < this.percent;
   }

@@ -4,7 +4,7 @@ import { type Follow, followSchema } from '../models/follow.ts';
 import { type Experiment, experimentSchema } from './assignment.ts';
 import { type Canary, type CanaryProgress, canaryProgressSchema, canarySchema } from './canary.ts';
 
-/** How requests for a model are dealt to its versions. */
+/** How requests for a model are assigned to its versions. */
 export interface Routing {
   readonly experiment?: Experiment | undefined;
   readonly canary?: Canary | undefined;
@@ -21,7 +21,7 @@ export const routingSettings = {
   shadow: followSchema.optional(),
 };
 
-/** @returns whether a request would be dealt twice */
+/** @returns whether a request would be assigned twice */
 export const isDealtTwice = ({ experiment, canary }: Routing): boolean =>
   experiment !== undefined && canary !== undefined;
 export const DEALT_TWICE = 'an experiment and a canary would both deal the requests: have one of them';
@@ -40,7 +40,7 @@ export interface RoutingState {
   readonly canary?: CanaryProgress | undefined;
 }
 
-/** A change to how requests for a model are dealt to its versions. */
+/** A change to how requests for a model are assigned to its versions. */
 export interface RoutingRow {
   readonly model: string;
   /** Counts from 1; the highest holds. */

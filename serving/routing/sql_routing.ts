@@ -2,7 +2,7 @@ import type { SqlExecutor } from '#feature_store/database/sql_executor';
 import type { JsonObject } from '#kernel/json';
 import type { RoutingRow, RoutingStore } from './routing.ts';
 
-// How requests are dealt to versions, in SQL.
+// How requests are assigned to versions, in SQL.
 
 interface Stored {
   readonly model: string;
