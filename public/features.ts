@@ -23,14 +23,13 @@ export {
   dayOfWeek,
   expression,
   type Feature,
-  type FeatureType,
   field,
   fromEvent,
   hourOfDay,
   isWeekend,
   sincePrevious,
 } from '#feature_store/definitions/feature';
-export type { FeatureRow, FeatureValue } from '#feature_store/definitions/feature_row';
+export type { ComputedValue, FeatureRow, FeatureValue } from '#feature_store/definitions/feature_row';
 export {
   type FeatureService,
   type FeatureServiceSpec,
@@ -61,6 +60,14 @@ export {
   type SourceSpec,
   source,
 } from '#feature_store/definitions/source';
+export {
+  array,
+  decimal,
+  embedding,
+  type FeatureType,
+  struct,
+  type ValueOfType,
+} from '#feature_store/definitions/value_type';
 export { stableHash32 } from '#kernel/hash';
 export { parseRfc3339 } from '#kernel/rfc3339';
 export { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '#kernel/time';

@@ -3,9 +3,9 @@ import type { FileSystemOf } from '#connectors/files/file_systems';
 import { formatOf, type ReadRow, type Row } from '#connectors/files/formats';
 import { type EntityKey, entityKeyFromRow, type KeyedEntity } from '#feature_store/definitions/entity_key';
 import { EntityKeyError } from '#feature_store/definitions/errors';
-import type { FeatureType } from '#feature_store/definitions/feature';
 import type { FeatureRow, FeatureValue } from '#feature_store/definitions/feature_row';
 import type { FeatureService } from '#feature_store/definitions/feature_service';
+import { type FeatureType, isPlainType, isWrittenAsJson } from '#feature_store/definitions/value_type';
 import { numberOfInteger, numberOfText } from '#kernel/exact_number';
 import { textOf } from '#kernel/text_of';
 import { eventTime } from '#kernel/time';
@@ -122,7 +122,11 @@ function labelOf(read: ReadRow, { path, row, types, of }: Place): LabelRow {
   for (const [name, type] of types) {
     const given = rest[name];
     if (given === undefined) continue;
-    const field = isText ? readText(textOf(given), type) : typeof given === 'bigint' ? numberOfInteger(given) : given;
+    const field = isText
+      ? readText(textOf(given), type)
+      : typeof given === 'bigint' && isPlainType(type)
+        ? numberOfInteger(given)
+        : given;
     if (field instanceof UnreadableValue) throw refuse(`${name}: ${field.problem}`);
     request[name] = field as FeatureValue;
   }
@@ -154,7 +158,16 @@ function numberOf(label: unknown): number | UnreadableValue | undefined {
 function readText(text: string, type: FeatureType): FeatureValue | UnreadableValue {
   if (text === '') return null;
   if (type === 'string') return text;
+  if (!isPlainType(type)) return isWrittenAsJson(type) ? parsedOr(text) : text;
   if (type === 'boolean')
     return text === 'true' || text === '1' ? true : text === 'false' || text === '0' ? false : text;
   return numberOfText(text) ?? text;
+}
+
+function parsedOr(text: string): FeatureValue {
+  try {
+    return JSON.parse(text) as FeatureValue;
+  } catch {
+    return text;
+  }
 }
