@@ -98,9 +98,14 @@ function takesOf({ type, const: only, enum: values, items, oneOf, anyOf }: JsonS
 /** Every view of a catalog with its features, and every service. */
 export function featureReference({ views: defined, services: named }: Catalog): string {
   const views = defined.map((view) => {
-    const { features, rules, description, owner, entity, source, mode, ttlMs } = describeView(view);
-    const about = `${description.replace(/[.]?$/, '.')} Of ${entity}, from ${source}, ${mode}; kept ${ttlMs / DAY_MS} days; owner: ${owner}.`;
-    const rows = features.map((feature) => [`\`${feature.name}\``, feature.type, feature.kind, feature.description]);
+    const { features, rules, description, owner, tags = [], entity, source, mode, ttlMs } = describeView(view);
+    const about = `${description.replace(/[.]?$/, '.')} Of ${entity}, from ${source}, ${mode}; kept ${ttlMs / DAY_MS} days; owner: ${owner}${tags.length === 0 ? '' : `; tags: ${tags.join(', ')}`}.`;
+    const rows = features.map((feature) => [
+      `\`${feature.name}\``,
+      `\`${feature.type}\``,
+      feature.kind,
+      feature.description,
+    ]);
     const quality = (rules ?? []).map((rule) => [`\`${rule.name}\``, rule.action, rule.description]);
     return [
       `## ${view.view}@${view.version}`,

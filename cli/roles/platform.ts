@@ -177,7 +177,14 @@ export async function startPlatform(
       { ...secured(config.monitor), name: 'monitor', portSetting: 'MONITOR_PORT' },
     ),
     features: await createFeatureApi(
-      { ...base, store: online, features, statistics: offline.statistics, embeddings: offline.embeddings, health: health.of('features') },
+      {
+        ...base,
+        store: online,
+        features,
+        statistics: offline.statistics,
+        embeddings: offline.embeddings,
+        health: health.of('features'),
+      },
       secured(config.featureApi),
     ),
     serving: await createServing(

@@ -1,4 +1,4 @@
-import { addExactly, type ExactSum, mergeExactly, roundedSum } from './exact_sum.ts';
+import { addExactly, type ExactSum, mergeExactly, partsOf, roundedSum } from './exact_sum.ts';
 
 /**
  * Count, exact sum, mean and squared deviations, mergeable without loss: Chan, Golub and LeVeque (1979), "Updating formulae". What would overflow or underflow on its
@@ -34,6 +34,7 @@ const TINY_MEAN = 2 ** -960;
 export const emptyMoments = (): Moments => ({
   n: 0,
   sum: 0,
+  low: 0,
   mean: 0,
   m2: 0,
   min: Number.POSITIVE_INFINITY,
@@ -69,8 +70,7 @@ export function mergeMoments(into: Moments, other: Moments): void {
   const deviation = Math.abs(delta);
   if (other.largeM2 !== undefined) into.largeM2 = (into.largeM2 ?? 0) + other.largeM2;
   if (other.smallM2 !== undefined) into.smallM2 = (into.smallM2 ?? 0) + other.smallM2;
-  const large = largeOf(other);
-  if (large !== undefined) addLarge(into, large);
+  if (other.largeSum !== undefined) addLarge(into, largeOf(other) as ExactSum);
   mergeExactly(into, other);
   if (deviation <= LARGE_DEVIATION && deviation >= SMALL_DEVIATION) {
     into.m2 += other.m2 + (delta * delta * into.n * other.n) / n;
@@ -124,25 +124,32 @@ function addLarge(into: Moments, added: ExactSum): void {
   const total = largeOf(into) ?? { sum: 0 };
   mergeExactly(total, added);
   into.largeSum = total.sum;
-  if (total.rest === undefined) delete into.largeRest;
-  else into.largeRest = total.rest;
+  const others = [...(total.rest ?? []), total.low ?? 0].filter((part) => part !== 0);
+  if (others.length > 0) into.largeRest = others;
+  else if (into.largeRest !== undefined) into.largeRest = [];
 }
 
 /** The exact sum, rounded once; infinite only where that is. */
 export function sumOf(moments: Moments): number {
-  const total = largeOf(moments);
-  if (total === undefined || (total.sum === 0 && total.rest === undefined)) return roundedSum(moments);
-  const { sum, rest = [] } = moments;
-  for (const part of [...rest, sum]) addExactly(total, part / VALUE_UNIT);
-  return roundedSum(total) * VALUE_UNIT;
+  const [sum, unit] = scaledSum(moments);
+  return sum * unit;
 }
 
 /** The exact sum divided by the count; null for no values. */
 export function meanOf(moments: Moments): number | null {
-  const { n, mean, min, max, largeSum } = moments;
+  const { n, min, max } = moments;
   if (n === 0) return null;
-  if (largeSum !== undefined) return mean;
-  return Math.min(Math.max(roundedSum(moments) / n, min), max);
+  const [sum, unit] = scaledSum(moments);
+  return Math.min(Math.max((sum / n) * unit, min), max);
+}
+
+/** Returns the exact sum, rounded once, in a unit in which it does not overflow. */
+function scaledSum(moments: Moments): readonly [sum: number, unit: number] {
+  if (moments.largeSum === undefined) return [roundedSum(moments), 1];
+  const total = largeOf(moments) as ExactSum;
+  if (roundedSum(total) === 0) return [roundedSum(moments), 1];
+  for (const part of partsOf(moments)) addExactly(total, part / VALUE_UNIT);
+  return [roundedSum(total), VALUE_UNIT];
 }
 
 /** Population variance; 0 for fewer than two values. Infinite only where the variance is. */

@@ -150,7 +150,8 @@ export class ViewComputation {
     this.#typedInputs = planned.flatMap(({ name, slot, feature }): TypedInput[] => {
       const type = inputTypeOf(view, feature);
       if (type === undefined || feature.field === undefined) return [];
-      const as = convertedTypeOf(view, feature) === undefined ? undefined : convertedField(feature.field, type, kinds[slot]);
+      const as =
+        convertedTypeOf(view, feature) === undefined ? undefined : convertedField(feature.field, type, kinds[slot]);
       const isNumber = isOfNumbers(kinds[slot]);
       return [{ name, slot, field: feature.field, type, as, isNumber }];
     });

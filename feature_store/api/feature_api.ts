@@ -24,8 +24,8 @@ import { EntityLookup, type Known, viewsOf } from './entity_lookup.ts';
 import { UnknownEntityError, UnknownFeatureError } from './errors.ts';
 import { type ReadableViews, readableViews } from './readable_views.ts';
 import { answers, paramsOf } from './schemas.ts';
-import { featuresJson, oneFeature } from './served_features.ts';
 import { registerSearchRoutes } from './search_routes.ts';
+import { featuresJson, oneFeature } from './served_features.ts';
 import { registerStatisticsRoutes } from './statistics_routes.ts';
 import { registerVectorRoutes } from './vector_routes.ts';
 
@@ -253,5 +253,9 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
 }
 
 /** The names of a view's rules that look at a feature. */
-const rulesOf = (rules: ReturnType<typeof describeView>['rules'], view: FeatureView, feature: string): readonly string[] =>
+const rulesOf = (
+  rules: ReturnType<typeof describeView>['rules'],
+  view: FeatureView,
+  feature: string,
+): readonly string[] =>
   (rules ?? []).map(({ name }) => name).filter((name) => view.rules[name]?.features.includes(feature));

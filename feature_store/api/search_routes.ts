@@ -42,7 +42,12 @@ const body = {
   properties: {
     view: { type: 'string', description: 'As name@version' },
     feature: { type: 'string', description: 'A feature of the view whose type is embedding(n)' },
-    vector: { type: 'array', minItems: 1, items: { type: 'number' }, description: 'What to be near to; or name an entity' },
+    vector: {
+      type: 'array',
+      minItems: 1,
+      items: { type: 'number' },
+      description: 'What to be near to; or name an entity',
+    },
     entity: { type: 'string', minLength: 1, description: 'Near to its own embedding; it is not found itself' },
     metric: { type: 'string', enum: [...METRICS], default: 'cosine', description: 'Smaller distances are nearer' },
     k: { type: 'integer', minimum: 1, maximum: MOST_NEIGHBOURS, default: USUAL_NEIGHBOURS },
@@ -103,7 +108,9 @@ function embeddingType(view: FeatureView, feature: string): Feature['type'] {
   const isEmbedding = (name: string): boolean => features[name]?.type.startsWith('embedding(') === true;
   const known = Object.keys(features).filter(isEmbedding);
   if (known.length === 0) {
-    throw new RequestFieldsError([{ field: 'view', problem: `is ${viewId(view)}, which has no feature of type embedding(n)` }]);
+    throw new RequestFieldsError([
+      { field: 'view', problem: `is ${viewId(view)}, which has no feature of type embedding(n)` },
+    ]);
   }
   if (!Object.hasOwn(features, feature) || !isEmbedding(feature)) throw new UnknownFeatureError(feature, known);
   return (features[feature] as Feature).type;

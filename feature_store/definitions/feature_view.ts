@@ -134,7 +134,9 @@ function createView<Name extends string>(spec: FeatureViewSpec<Name>): FeatureVi
 const TAG = /^[a-z0-9][a-z0-9_.:-]{0,63}$/;
 
 function tagProblems(tags: readonly string[]): string[] {
-  const problems = tags.filter((tag) => !TAG.test(tag)).map((tag) => `tag "${tag}" must be lower-case letters, digits, _, -, . and :`);
+  const problems = tags
+    .filter((tag) => !TAG.test(tag))
+    .map((tag) => `tag "${tag}" must be lower-case letters, digits, _, -, . and :`);
   return new Set(tags).size < tags.length ? [...problems, 'a tag is given twice'] : problems;
 }
 

@@ -107,7 +107,16 @@ export function sqlEmbeddingSearch(sql: SqlExecutor): EmbeddingSearch {
          WHERE d.distance IS NOT NULL
          ORDER BY d.distance, e.entity_key
          LIMIT $8`,
-        [view, version, feature, Array.from(vector), oldest === undefined ? null : new Date(oldest), except ?? null, vector.length, limit],
+        [
+          view,
+          version,
+          feature,
+          Array.from(vector),
+          oldest === undefined ? null : new Date(oldest),
+          except ?? null,
+          vector.length,
+          limit,
+        ],
       );
       return rows.map(
         ({ entity_key: entityKey, at, computed, distance: far }): Neighbour => ({

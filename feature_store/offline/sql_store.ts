@@ -9,9 +9,9 @@ import type { MonthPartitions } from '../database/month_partitions.ts';
 import type { SqlDatabase } from '../database/sql_database.ts';
 import type { SqlExecutor } from '../database/sql_executor.ts';
 import { OfflineStoreError, StoredValueError } from '../errors.ts';
-import { EmbeddingWriter } from './sql_embeddings.ts';
 import type { Moment, OfflineStore, PointInTimeQuery, TimeRange } from './offline_store.ts';
 import { pointInTimeJoin } from './point_in_time_join.ts';
+import { EmbeddingWriter } from './sql_embeddings.ts';
 
 const ROWS_A_STATEMENT = 500;
 const SAMPLED_FOR_EACH = 50;

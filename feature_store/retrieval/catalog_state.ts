@@ -8,7 +8,9 @@ export interface ViewState {
   /** How old that row is, ms. */
   readonly ageMs: number | null;
   /** Of the newest window that has statistics, by feature. */
-  readonly quality: Readonly<Record<string, { readonly windowStart: string; readonly rows: number; readonly nullShare: number }>>;
+  readonly quality: Readonly<
+    Record<string, { readonly windowStart: string; readonly rows: number; readonly nullShare: number }>
+  >;
 }
 
 /** Reads a view's state from history and statistics. */

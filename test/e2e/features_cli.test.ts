@@ -78,6 +78,19 @@ test('history becomes features, statistics and training sets; a set is made agai
   const windows = stats.lines.map((line) => JSON.parse(line) as { rows: number });
   expect(windows.reduce((sum, { rows }) => sum + rows, 0)).toBe(150);
 
+  const shown = await headwater('features', 'show', 'fraud@1', '--stored');
+  const { owner, tags, state } = JSON.parse(shown.lines.join('\n'));
+  expect({ owner, tags, state }).toMatchObject({
+    ...{ owner: 'risk', tags: [] },
+    state: { newestRow: expect.stringMatching(/^20/), quality: { amount: { nullShare: 0 } } },
+  });
+  expect(state.ageMs).toBeGreaterThan(0);
+  const { code, lines } = await headwater('features', 'list', '--stored');
+  expect(code).toBe(0);
+  expect(lines).toContainEqual(expect.stringMatching(/^ {2}owner risk; newest row 20/));
+  expect(lines).toContainEqual(expect.stringMatching(/^ {2}amount +double .* \(0 % missing\)$/));
+  expect((await headwater('features', 'list', '--tag', 'nothing')).lines).toEqual(['']);
+
   const labels = Array.from({ length: 60 }, (_, index) => {
     const { account_id: key, timestamp } = transaction(index * 2);
     return `l${index},${key},${timestamp},${index % 2},${index * 10},cash\n`;
@@ -111,7 +124,8 @@ test('history becomes features, statistics and training sets; a set is made agai
   expect(row).toMatchObject({
     label_id: 'l40',
     entity_key: 'account:a0',
-    count_24h: lately.length,
+    // A long is an integer of 64 bits.
+    count_24h: BigInt(lately.length),
     payment_is_cash_like: true,
     payment_to_max: 400 / Math.max(...seen.map(({ amount }) => amount)),
   });

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { z } from 'zod';
 import { first, last, top } from '#feature_store/definitions/aggregations';
@@ -86,9 +87,9 @@ export const typedView: FeatureView = featureView({
   features,
 });
 
-/** Of embeddings alone, with a ttl. */
+/** Of embeddings alone, with a ttl; of another name in each process, since databases stay. */
 export const nearView: FeatureView = featureView({
-  ...{ name: 'near', version: 1, entity: typedView.entity, source: typedView.source, ttl: '30d', owner: 'tests' },
+  ...{ name: `near_${randomBytes(4).toString('hex')}`, version: 1, entity: typedView.entity, source: typedView.source, ttl: '30d', owner: 'tests' },
   description: 'Embeddings',
   features: { near: field('vector', embedding(3), 'Where it is') },
 });

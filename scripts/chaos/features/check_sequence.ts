@@ -1,6 +1,7 @@
 import { entityKeyFromId } from '#feature_store/definitions/entity_key';
-import { viewId } from '#feature_store/definitions/feature_row';
+import { type FeatureValue, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { isSameValue } from '#feature_store/definitions/value_codec';
 import { type Candidate, chosen, viewOf } from './definitions.ts';
 import { type LoggedEvent, Oracle } from './oracle.ts';
 import type { EventSpec, Sequence, Step } from './sequence.ts';
@@ -218,6 +219,6 @@ function differs(got: unknown, expected: ReturnType<Oracle['expected']>): string
   const isSame =
     typeof got === 'number' && typeof value === 'number'
       ? Math.abs(got - value) <= 1e-6 * Math.max(1, Math.abs(value))
-      : got === value;
+      : isSameValue(got as FeatureValue, value as FeatureValue);
   return isSame ? undefined : `${JSON.stringify(got)}, where ${JSON.stringify(value)} was expected`;
 }

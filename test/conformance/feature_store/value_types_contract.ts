@@ -14,7 +14,7 @@ import { featureApiConfigSchema } from '#feature_store/config';
 import { rowJson } from '#feature_store/definitions/encode_row';
 import { type EntityKey, entityKeyFromId } from '#feature_store/definitions/entity_key';
 import type { Feature } from '#feature_store/definitions/feature';
-import { type FeatureRow, type FeatureValue, replaces } from '#feature_store/definitions/feature_row';
+import { type FeatureRow, type FeatureValue, replaces, viewId } from '#feature_store/definitions/feature_row';
 import { featureService, serviceOfView } from '#feature_store/definitions/feature_service';
 import { inputReader, modelInputsOf } from '#feature_store/definitions/model_inputs';
 import { columns } from '#feature_store/definitions/on_demand';
@@ -101,7 +101,14 @@ export function describeValueTypes(name: string, open: () => Promise<Stores & { 
       );
       const base = { clock: systemClock, log: silentLogger, metrics: createMetricsRegistry({ process: false }) };
       api = await createFeatureApi(
-        { ...base, store: stores.online, features, embeddings: stores.offline.embeddings, statistics: { list: async () => [] }, views: [typedView, nearView] },
+        {
+          ...base,
+          store: stores.online,
+          features,
+          embeddings: stores.offline.embeddings,
+          statistics: { list: async () => [] },
+          views: [typedView, nearView],
+        },
         featureApiConfigSchema.parse({}),
       );
     }, 120_000);
@@ -269,47 +276,68 @@ export function describeValueTypes(name: string, open: () => Promise<Stores & { 
       const number = fc.oneof(fc.constantFrom(0, 1, -1, 0.5), fc.float({ min: -100, max: 100, noNaN: true }));
       const vectors = fc.tuple(number, number, number).map((numbers) => Float32Array.from(numbers, (each) => each + 0));
       // Of each entity some rows, in any order: hours before now, and the embedding or none.
-      const history = fc.array(fc.tuple(fc.integer({ min: 0, max: 900 }), fc.option(vectors)), { minLength: 1, maxLength: 3 });
+      const history = fc.array(fc.tuple(fc.integer({ min: 0, max: 900 }), fc.option(vectors)), {
+        minLength: 1,
+        maxLength: 3,
+      });
       await fc.assert(
-        fc.asyncProperty(fc.array(history, { minLength: 1, maxLength: 12 }), vectors, fc.integer({ min: 1, max: 8 }), async (all, vector, limit) => {
-          const run = randomUUID().slice(0, 8);
-          const rows = all.flatMap((own, entity) =>
-            own.map(([hours, near], index): FeatureRow => ({
-              ...{ view: 'near', version: 1, entityKey: entityKeyFromId(nearView, `${run}-${entity}`) },
-              ...{ eventTime: eventTime(nowMs - hours * HOUR_MS), computedAt: processingTime(nowMs + index) },
-              values: { near },
-            })),
-          );
-          await features.write(rows);
-          const newest = new Map<EntityKey, FeatureRow>();
-          for (const row of rows) {
-            const held = newest.get(row.entityKey);
-            if (held === undefined || replaces(row, held)) newest.set(row.entityKey, row);
-          }
-          const oldest = eventTime(nowMs - 720 * HOUR_MS);
-          for (const metric of METRICS) {
-            const known = [...newest.values()].flatMap(({ entityKey, eventTime: at, values }) => {
-              const far = values.near instanceof Float32Array ? distance(metric, values.near, vector) : Number.NaN;
-              return at >= oldest && !Number.isNaN(far) ? [[entityKey, far] as const] : [];
-            });
-            const query = { view: 'near', version: 1, feature: 'near', vector, metric, limit, oldest };
-            const found = await embeddings.search(query);
-            const nearest = known.map(([, far]) => far).sort((a, b) => a - b).slice(0, limit);
-            expect(found.map((each) => each.distance)).toEqual(nearest.map((far) => expect.closeTo(far, 6)));
-            for (const { entityKey, distance: far } of found) {
-              expect(far).toBeCloseTo(new Map(known).get(entityKey) ?? Number.NaN, 6);
+        fc.asyncProperty(
+          fc.array(history, { minLength: 1, maxLength: 12 }),
+          vectors,
+          fc.integer({ min: 1, max: 8 }),
+          async (all, vector, limit) => {
+            const run = randomUUID().slice(0, 8);
+            const rows = all.flatMap((own, entity) =>
+              own.map(
+                ([hours, near], index): FeatureRow => ({
+                  ...{ view: nearView.name, version: 1, entityKey: entityKeyFromId(nearView, `${run}-${entity}`) },
+                  ...{ eventTime: eventTime(nowMs - hours * HOUR_MS), computedAt: processingTime(nowMs + index) },
+                  values: { near },
+                }),
+              ),
+            );
+            await features.write(rows);
+            const newest = new Map<EntityKey, FeatureRow>();
+            for (const row of rows) {
+              const held = newest.get(row.entityKey);
+              if (held === undefined || replaces(row, held)) newest.set(row.entityKey, row);
             }
-            const [first] = found;
-            if (first !== undefined) {
-              const others = await embeddings.search({ ...query, limit: 100, except: first.entityKey });
-              expect(others.map(({ entityKey }) => entityKey)).not.toContain(first.entityKey);
+            const oldest = eventTime(nowMs - 720 * HOUR_MS);
+            for (const metric of METRICS) {
+              const known = [...newest.values()].flatMap(({ entityKey, eventTime: at, values }) => {
+                const far = values.near instanceof Float32Array ? distance(metric, values.near, vector) : Number.NaN;
+                return at >= oldest && !Number.isNaN(far) ? [[entityKey, far] as const] : [];
+              });
+              const query = { view: nearView.name, version: 1, feature: 'near', vector, metric, limit, oldest };
+              const found = await embeddings.search(query);
+              const nearest = known
+                .map(([, far]) => far)
+                .sort((a, b) => a - b)
+                .slice(0, limit);
+              expect(found.map((each) => each.distance)).toEqual(nearest.map((far) => expect.closeTo(far, 6)));
+              for (const { entityKey, distance: far } of found) {
+                expect(far).toBeCloseTo(new Map(known).get(entityKey) ?? Number.NaN, 6);
+              }
+              const [first] = found;
+              if (first !== undefined) {
+                const others = await embeddings.search({ ...query, limit: 100, except: first.entityKey });
+                expect(others.map(({ entityKey }) => entityKey)).not.toContain(first.entityKey);
+              }
             }
-          }
-          // What is erased is found no more, and what is written for the next run is alone.
-          for (const key of newest.keys()) await features.eraseRowsComputedBy(key, nowMs + DAY_MS);
-          const left = { view: 'near', version: 1, feature: 'near', vector, metric: 'l2', limit: 10, oldest } as const;
-          expect(await embeddings.search(left)).toEqual([]);
-        }),
+            // What is erased is found no more, and what is written for the next run is alone.
+            for (const key of newest.keys()) await features.eraseRowsComputedBy(key, nowMs + DAY_MS);
+            const left = {
+              view: nearView.name,
+              version: 1,
+              feature: 'near',
+              vector,
+              metric: 'l2',
+              limit: 10,
+              oldest,
+            } as const;
+            expect(await embeddings.search(left)).toEqual([]);
+          },
+        ),
         { numRuns: 25, endOnFailure: true },
       );
     }, 120_000);
@@ -318,7 +346,12 @@ export function describeValueTypes(name: string, open: () => Promise<Stores & { 
       const nowMs = Date.now();
       const rows = Object.entries({ a: [1, 0, 0], b: [0.9, 0.1, 0], c: [0, 1, 0] }).map(
         ([id, numbers]): FeatureRow => ({
-          ...{ view: 'near', version: 1, entityKey: entityKeyFromId(nearView, id), values: { near: Float32Array.from(numbers) } },
+          ...{
+            view: nearView.name,
+            version: 1,
+            entityKey: entityKeyFromId(nearView, id),
+            values: { near: Float32Array.from(numbers) },
+          },
           ...{ eventTime: eventTime(nowMs - 1_000), computedAt: processingTime(nowMs) },
         }),
       );
@@ -328,7 +361,7 @@ export function describeValueTypes(name: string, open: () => Promise<Stores & { 
         const answer = await api.app.inject({ method: 'POST', url: '/features/search', payload });
         return { status: answer.statusCode, body: answer.json() };
       };
-      const of = { view: 'near@1', feature: 'near' };
+      const of = { view: viewId(nearView), feature: 'near' };
       const { body } = await ask({ ...of, entity: 'a', k: 2 });
       expect(body).toMatchObject({ ...of, metric: 'cosine', entity: 'thing' });
       expect(body.results.map((each: { entity: string }) => each.entity)).toEqual(['b', 'c']);
@@ -341,8 +374,29 @@ export function describeValueTypes(name: string, open: () => Promise<Stores & { 
       expect((await ask({ ...of, vector: [0, 1, 0], entity: 'a' })).status).toBe(422);
       expect((await ask({ ...of, entity: 'nothing is known of it' })).status).toBe(404);
       expect((await ask({ view: 'typed@1', feature: 'a_double', vector: [1] })).status).toBe(404);
-      expect((await ask({ view: 'near@1', feature: '__proto__', vector: [1] })).status).toBe(404);
+      expect((await ask({ view: viewId(nearView), feature: '__proto__', vector: [1] })).status).toBe(404);
       expect((await ask({ ...of, vector: [0, 1, 0], k: 0 })).status).toBe(400);
+    });
+
+    test('a value of another definition is refused by name in training sets and exports, and left out elsewhere', async () => {
+      const { features } = stores.offline;
+      const id = randomUUID();
+      const entityKey = entityKeyFromId(nearView, id);
+      const at = eventTime(Date.UTC(2026, 9, 5));
+      // As a release before lists wrote several values.
+      const values = { near: 'a,b' };
+      await features.write([
+        { view: nearView.name, version: 1, entityKey, eventTime: at, computedAt: processingTime(at), values },
+      ]);
+      const message = new RegExp(
+        `view ${viewId(nearView)} holds another type of feature "near" for thing:${id} at 2026-10-05T00:00:00.000Z: .*embedding\\(3\\), and the value is the string "a,b".*backfill`,
+      );
+      const query = { view: nearView };
+      await expect(features.pointInTimeJoin([{ entityKey, eventTime: at }], query)).rejects.toThrow(message);
+      const range = { from: at, to: eventTime(at + 1) };
+      await expect(features.rowsBetween(nearView, range, { limit: 10, after: undefined })).rejects.toThrow(message);
+      expect((await features.newestOf(nearView, [entityKey])).map((row) => row.values)).toEqual([{}]);
+      await features.eraseRowsComputedBy(entityKey, at);
     });
 
     test('what no model takes is refused by name', () => {
@@ -356,7 +410,8 @@ const isEmpty = (value: FeatureValue): boolean => value === '' || (value instanc
 
 /** What the metrics are, by their definitions. */
 function distance(metric: Metric, a: Float32Array, b: Float32Array): number {
-  const dot = (x: Float32Array, y: Float32Array): number => x.reduce((sum, each, at) => sum + each * (y[at] as number), 0);
+  const dot = (x: Float32Array, y: Float32Array): number =>
+    x.reduce((sum, each, at) => sum + each * (y[at] as number), 0);
   if (metric === 'inner_product') return -dot(a, b);
   if (metric === 'l2') return Math.hypot(...Array.from(a, (each, at) => each - (b[at] as number)));
   return 1 - dot(a, b) / (Math.sqrt(dot(a, a)) * Math.sqrt(dot(b, b)));
