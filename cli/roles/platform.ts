@@ -83,7 +83,7 @@ export async function startPlatform(
   const { catalog } = config;
   const { views, services: featureServices } = definitionsOf(config);
   const base = { log, clock, metrics, views };
-  const broker = createBroker(base, config.broker);
+  const broker = await createBroker(base, config.broker);
   const offline = createOfflineDatabase({ ...base, views: catalog.views }, config.offlineStore);
   const store = createOnlineStore(base, config.onlineStore);
   const refills = createRefills({ ...base, store, offline }, config, roles);
