@@ -1,8 +1,10 @@
 import { z } from 'zod';
+import { extensionSchema, resolveExtension } from '#configs/extension';
 import { importOptional } from '#kernel/optional_package';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import type { Broker } from './connector.ts';
+import type { Connector } from './define_connector.ts';
 import { diskLogConfigSchema } from './disk_log/config.ts';
 import { kafkaConfigSchema } from './kafka/config.ts';
 import { kinesisConfigSchema } from './kinesis/config.ts';
@@ -14,6 +16,7 @@ export const brokerConfigSchema = z.discriminatedUnion('kind', [
   kafkaConfigSchema,
   kinesisConfigSchema,
   pubSubConfigSchema,
+  extensionSchema,
 ]);
 export type BrokerConfig = z.infer<typeof brokerConfigSchema>;
 
@@ -23,9 +26,14 @@ const PUBSUB = ['@google-cloud/pubsub'];
 /**
  * Loads the client of the configured kind alone, and returns a broker that has not been started.
  *
- * @throws {@link PackageMissingError} when that client is not installed
+ * @param connectors - of the project
+ * @throws {@link PackageMissingError} when that client is not installed; {@link ConfigError} for a connector that the project lacks, or its settings
  */
-export async function createBroker(deps: { log: Logger; clock: Clock }, config: BrokerConfig): Promise<Broker> {
+export async function createBroker(
+  deps: { log: Logger; clock: Clock },
+  config: BrokerConfig,
+  connectors: readonly Connector[] = [],
+): Promise<Broker> {
   switch (config.kind) {
     case 'disk_log': {
       const { DiskLog } = await import('./disk_log/disk_log.ts');
@@ -44,6 +52,10 @@ export async function createBroker(deps: { log: Logger; clock: Clock }, config: 
       const load = () => import('./pubsub/pubsub_broker.ts');
       const { PubSubBroker } = await importOptional({ packages: PUBSUB, use: 'broker.kind pubsub' }, load);
       return new PubSubBroker(deps, config);
+    }
+    case 'extension': {
+      const { extension, settings } = resolveExtension('broker', 'connectors', connectors, config);
+      return extension.create(deps, settings);
     }
   }
 }

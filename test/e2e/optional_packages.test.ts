@@ -60,10 +60,13 @@ async function command(args: readonly string[], extra: Readonly<Record<string, s
     ...{ cwd: project, env: envWith(extra), stdio: ['ignore', 'pipe', 'pipe'] },
   });
   let output = '';
+  let isReady = false;
   for (const stream of [child.stdout, child.stderr]) {
     stream?.on('data', (chunk: Buffer) => {
       output += String(chunk);
-      if (/^ready;/m.test(output)) child.kill('SIGINT');
+      if (isReady || !/^ready;/m.test(output)) return;
+      isReady = true;
+      child.kill('SIGINT');
     });
   }
   await once(child, 'exit');

@@ -8,7 +8,7 @@ import { readSources } from '../../support/import_graph.ts';
 
 const PRODUCT = [
   ...['kernel', 'configs', 'monitoring', 'storage', 'connectors', 'registry', 'feature_store'],
-  ...['pipelines', 'serving', 'cli', 'public'],
+  ...['pipelines', 'serving', 'client', 'cli', 'public'],
 ];
 /** `import … from 'x'` and `export … from 'x'`, but of types. */
 const STATIC = /^(?:import|export) (?!type\b)[^;]*?from '([^']+)'/gm;
