@@ -10,6 +10,7 @@ import { createHttpApp } from '#monitoring/http_app';
 import { HttpService, type HttpServiceSettings } from '#monitoring/http_service';
 import type { Logger } from '#monitoring/log';
 import type { Registry } from '#monitoring/metrics';
+import { type RolePlugin, registerPlugins } from '#monitoring/role_plugin';
 import type { Plan } from '#pipelines/engine/plan';
 import { sourceProgressOf } from '#pipelines/io/source_progress';
 import type { Construct } from '#pipelines/model/graph';
@@ -130,10 +131,18 @@ export class EmbeddedJob implements Service, HealthSource {
 
 /** GET /health and /metrics of a job. */
 export async function createJobHttp(
-  deps: { readonly log: Logger; readonly metrics: Registry; readonly health: Health },
+  deps: {
+    readonly log: Logger;
+    readonly metrics: Registry;
+    readonly health: Health;
+    /** Of the project. */
+    readonly plugins: readonly RolePlugin[];
+  },
   settings: HttpServiceSettings & AccessConfig,
 ): Promise<HttpService> {
   const app = createHttpApp(settings.tls);
   await controlAccess(app, settings, deps.log);
-  return new HttpService(deps, settings, app);
+  const service = new HttpService(deps, settings, app);
+  await registerPlugins(app, deps.plugins, deps);
+  return service;
 }

@@ -80,12 +80,12 @@ export async function startPlatform(
 ): Promise<Platform> {
   const clock = systemClock;
   const metrics = createMetricsRegistry();
-  const { catalog } = config;
+  const { catalog, extensions } = config;
   const { views, services: featureServices } = definitionsOf(config);
   const base = { log, clock, metrics, views };
-  const broker = createBroker(base, config.broker);
+  const broker = await createBroker(base, config.broker, extensions.connectors);
   const offline = createOfflineDatabase({ ...base, views: catalog.views }, config.offlineStore);
-  const store = createOnlineStore(base, config.onlineStore);
+  const store = createOnlineStore(base, config.onlineStore, extensions.onlineStores);
   const refills = createRefills({ ...base, store, offline }, config, roles);
   const readable = new FallbackOnlineStore(store, {
     ...base,
@@ -162,6 +162,7 @@ export async function startPlatform(
           deadLetters,
           eventTypes: catalog.sources,
           health: health.of('gateway'),
+          plugins: extensions.plugins.gateway,
         },
         allowedLatenessMs: config.pipeline.allowedLatenessMs,
       },
@@ -169,15 +170,22 @@ export async function startPlatform(
       { rawEvents: topics.rawEvents, deadLetters: topics.deadLetters },
     ),
     pipeline: await createJobHttp(
-      { log, metrics, health: health.of('pipeline') },
+      { log, metrics, health: health.of('pipeline'), plugins: extensions.plugins.pipeline },
       { ...secured(config.pipeline), name: 'pipeline', portSetting: 'PIPELINE_PORT' },
     ),
     monitor: await createJobHttp(
-      { log, metrics: monitorMetrics, health: health.of('monitor') },
+      { log, metrics: monitorMetrics, health: health.of('monitor'), plugins: extensions.plugins.monitor },
       { ...secured(config.monitor), name: 'monitor', portSetting: 'MONITOR_PORT' },
     ),
     features: await createFeatureApi(
-      { ...base, store: online, features, statistics: offline.statistics, health: health.of('features') },
+      {
+        ...base,
+        store: online,
+        features,
+        statistics: offline.statistics,
+        health: health.of('features'),
+        plugins: extensions.plugins.features,
+      },
       secured(config.featureApi),
     ),
     serving: await createServing(
@@ -191,6 +199,7 @@ export async function startPlatform(
         console: shown,
         scrape,
         health: health.of('serving'),
+        plugins: extensions.plugins.serving,
       },
       secured(config.serving),
     ),

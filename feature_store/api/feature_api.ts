@@ -14,6 +14,7 @@ import { createHttpApp } from '#monitoring/http_app';
 import { HttpService } from '#monitoring/http_service';
 import type { Logger } from '#monitoring/log';
 import type { Registry } from '#monitoring/metrics';
+import { registerPlugins } from '#monitoring/role_plugin';
 import { needsSome } from '#monitoring/route_access';
 import { acceptExactlyWhatSchemasSay } from '#monitoring/strict_schemas';
 import type { FeatureApiConfig } from '../config.ts';
@@ -21,6 +22,7 @@ import { UnknownViewError } from '../errors.ts';
 import { registerCounterRoutes } from './counter_routes.ts';
 import { EntityLookup, type Known, viewsOf } from './entity_lookup.ts';
 import { UnknownEntityError, UnknownFeatureError } from './errors.ts';
+import { type FeaturesPlugin, featuresForPlugins } from './plugin.ts';
 import { type ReadableViews, readableViews } from './readable_views.ts';
 import { answers, paramsOf } from './schemas.ts';
 import { featuresJson, oneFeature } from './served_features.ts';
@@ -37,6 +39,8 @@ export interface FeatureApiDeps {
   readonly log: Logger;
   readonly metrics: Registry;
   readonly health?: Health;
+  /** Of the project. */
+  readonly plugins?: readonly FeaturesPlugin[];
 }
 
 interface Options {
@@ -242,5 +246,7 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
   registerCounterRoutes(app, store, lookup, views);
   registerVectorRoutes(app, deps.features);
   registerStatisticsRoutes(app, deps.statistics, readable);
+  const { log, metrics, plugins = [] } = deps;
+  await registerPlugins(app, plugins, { log, metrics, ...featuresForPlugins(store, clock) });
   return service;
 }

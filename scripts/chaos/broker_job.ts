@@ -55,7 +55,7 @@ class CountAndSum implements DoFn<KV<string, number>, never> {
 
 const job = JSON.parse(process.argv[2] ?? '{}') as BrokerJob;
 const log = createLogger({ level: 'error' });
-const broker = createBroker({ log, clock: systemClock }, job.broker);
+const broker = await createBroker({ log, clock: systemClock }, job.broker);
 try {
   await broker.start(new AbortController().signal);
 } catch (error) {
