@@ -73,10 +73,13 @@ class Run {
         this.#saved();
         return;
       case 'handOver': {
+        const only = step.only === undefined ? undefined : this.#candidates.filter(({ id }) => step.only?.includes(id));
+        if (only?.length === 0) return;
         this.#nextEpoch();
         this.#saved();
-        await this.stream.handOver(this.#view, step.kills);
-        this.#changing.refill();
+        await this.stream.handOver(this.#view, { kills: step.kills, only: only?.map(({ name }) => name) });
+        if (only === undefined) this.#changing.refill();
+        else this.#changing.refillOnly(only);
         // What changes without events is computed again a few seconds later.
         return this.stream.passTime(10_000);
       }
