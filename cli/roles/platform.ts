@@ -3,6 +3,7 @@ import type { Broker } from '#connectors/connector';
 import { DeadLetterWriter } from '#connectors/dead_letter_writer';
 import { createGateway } from '#connectors/gateway/gateway';
 import { createFeatureApi } from '#feature_store/api/feature_api';
+import { pushesOf } from '#feature_store/push/push_rows';
 import { AuditAnchorWriter } from '#feature_store/audit/anchor_writer';
 import { createOnlineStore, ttlsOf } from '#feature_store/config';
 import { checkDefinitions } from '#feature_store/definition_store/check_definitions';
@@ -177,7 +178,10 @@ export async function startPlatform(
       { ...secured(config.monitor), name: 'monitor', portSetting: 'MONITOR_PORT' },
     ),
     features: await createFeatureApi(
-      { ...base, store: online, features, statistics: offline.statistics, health: health.of('features') },
+      {
+        ...{ ...base, store: online, features, statistics: offline.statistics, health: health.of('features') },
+        pushes: pushesOf(catalog.views, { online, offline }, base.clock),
+      },
       secured(config.featureApi),
     ),
     serving: await createServing(
