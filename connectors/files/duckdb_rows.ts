@@ -3,7 +3,7 @@ import { messageOf, PlatformError } from '#kernel/errors';
 import { UnreadableFileError } from '../errors.ts';
 import { type DuckDb, openDuckDb, quotedName, quotedText } from './duckdb.ts';
 import { exactConverter } from './duckdb_values.ts';
-import { checkedRow } from './exact_rows.ts';
+import { checkedRow, jsonOfBytes } from './exact_rows.ts';
 import type { ReadRow } from './formats.ts';
 import { type PartitionValues, partitionValues } from './partition_values.ts';
 import { scanOf, tableOf } from './tables.ts';
@@ -47,6 +47,7 @@ export class DuckDbRows {
   readonly #columns: readonly string[];
   readonly #result: DuckDBResult;
   readonly #converter: DuckDBValueConverter<unknown>;
+  readonly #isJson: readonly boolean[];
   readonly #partitions = new Map<string, PartitionValues | undefined>();
 
   private constructor(
@@ -61,6 +62,7 @@ export class DuckDbRows {
     this.#columns = columns;
     this.#result = result;
     this.#converter = converter;
+    this.#isJson = result.columnTypes().map(({ alias }) => alias === 'JSON');
   }
 
   /**
@@ -90,7 +92,9 @@ export class DuckDbRows {
     try {
       const chunk = await this.#result.fetchChunk();
       if (chunk === null || chunk.rowCount === 0) return { rows: [] };
-      const columns = chunk.convertColumns(this.#converter);
+      const columns = chunk
+        .convertColumns(this.#converter)
+        .map((values, at) => (this.#isJson[at] ? values.map(jsonOf) : values));
       const files = columns[this.#columns.indexOf(FILE_NAME)] as readonly string[] | undefined;
       const places = columns[this.#columns.indexOf(FILE_ROW)] as readonly bigint[] | undefined;
       const rows = Array.from({ length: chunk.rowCount }, (_, at) => this.#rowOf(columns, at, files?.[at]));
@@ -120,6 +124,8 @@ export class DuckDbRows {
     this.#duckdb.close();
   }
 }
+
+const jsonOf = (value: unknown): unknown => (typeof value === 'string' ? jsonOfBytes(Buffer.from(value)) : value);
 
 async function relationOf(duckdb: DuckDb, path: string, shown: string): Promise<Relation> {
   const table = tableOf(path);

@@ -18,7 +18,6 @@ import { DAY_MS } from '#kernel/time';
 import { instantOf } from '#kernel/time_zone';
 import { UnreadableValue } from '#kernel/unstorable_text';
 import type { DuckDb } from './duckdb.ts';
-import { jsonOfBytes } from './exact_rows.ts';
 
 type ListType = DuckDBType & { readonly valueType: DuckDBType };
 type Timestamp = DuckDBValue & { readonly isFinite?: boolean } & Readonly<
@@ -37,8 +36,6 @@ export function exactConverter({ types }: Pick<DuckDb, 'types'>, zone: string): 
   return (value, type, self) => {
     if (value === null || value === undefined) return null;
     switch (type.typeId) {
-      case types.VARCHAR:
-        return type.alias === 'JSON' ? jsonOfBytes(Buffer.from(value as string)) : value;
       case types.DECIMAL:
         return new ExactDecimal(String(value));
       case types.DATE:

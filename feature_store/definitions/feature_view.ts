@@ -122,7 +122,9 @@ function createView<Name extends string>(spec: FeatureViewSpec<Name>): FeatureVi
   if (spec.mode === 'push') {
     const kept = features.filter(([, { kind }]) => kind === 'window' || kind === 'session' || kind === 'previous');
     for (const [name, { kind }] of kept)
-      problems.push(`view ${id}, feature ${name}: rows of a view of mode push are whole: they keep nothing for a ${kind}`);
+      problems.push(
+        `view ${id}, feature ${name}: rows of a view of mode push are whole: they keep nothing for a ${kind}`,
+      );
   }
   const expressionOrder = orderExpressions(spec.features, (name) =>
     problems.push(`view ${id}, feature ${name}: it depends on itself, directly or through others`),

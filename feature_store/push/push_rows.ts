@@ -89,7 +89,8 @@ export class PushRows {
       if ('problem' in time) return refuse(source.timestampField, time.problem);
       const values = this.#computation.apply(emptyEntityState(), fields, time.timeMs);
       const broken = violationsOf(rules, values).find(({ rule }) => rule.action !== 'warn');
-      if (broken !== undefined) return refuse(broken.rule.features.join(', '), `breaks rule ${broken.name}: ${broken.rule.description}`);
+      if (broken !== undefined)
+        return refuse(broken.rule.features.join(', '), `breaks rule ${broken.name}: ${broken.rule.description}`);
       const times = { eventTime: eventTime(time.timeMs), computedAt: processingTime(computedAtMs) };
       return { view, version, entityKey, ...times, values };
     } catch (error) {
@@ -114,7 +115,13 @@ export class PushRows {
 }
 
 /** Returns what pushes rows of each view that takes them, by id. */
-export const pushesOf = (views: readonly FeatureView[], stores: PushStores, clock: Clock): ReadonlyMap<string, PushRows> =>
+export const pushesOf = (
+  views: readonly FeatureView[],
+  stores: PushStores,
+  clock: Clock,
+): ReadonlyMap<string, PushRows> =>
   new Map(
-    views.filter(({ mode }) => mode === 'push').map((view) => [viewId(view), new PushRows(view, stores, clock)] as const),
+    views
+      .filter(({ mode }) => mode === 'push')
+      .map((view) => [viewId(view), new PushRows(view, stores, clock)] as const),
   );

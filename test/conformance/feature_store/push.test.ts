@@ -7,8 +7,8 @@ import { z } from 'zod';
 import { createOfflineDatabase, type OfflineDatabase } from '#cli/parts/offline_database';
 import { createFeatureApi } from '#feature_store/api/feature_api';
 import { featureApiConfigSchema, ttlsOf } from '#feature_store/config';
-import { DefinitionError } from '#feature_store/definitions/errors';
 import { count } from '#feature_store/definitions/aggregations';
+import { DefinitionError } from '#feature_store/definitions/errors';
 import { expression, field } from '#feature_store/definitions/feature';
 import { featureView } from '#feature_store/definitions/feature_view';
 import { inRange } from '#feature_store/definitions/quality_rule';
@@ -29,8 +29,15 @@ const scores = source('scores', {
   timestamp: { field: 'at', unit: 'ms' },
 });
 const spec = {
-  ...{ name: 'risk', version: 1, entity: entity('user', ['user_id']), source: scores, ttl: '30d', owner: 'o' } as const,
-  ...{ description: 'd', mode: 'push' } as const,
+  ...({
+    name: 'risk',
+    version: 1,
+    entity: entity('user', ['user_id']),
+    source: scores,
+    ttl: '30d',
+    owner: 'o',
+  } as const),
+  ...({ description: 'd', mode: 'push' } as const),
 };
 const risk = featureView({
   ...spec,
@@ -81,7 +88,11 @@ async function push(rows: readonly object[], view = 'risk@1') {
 const scoreOf = async (user: string) =>
   (await service.app.inject({ url: `/features/${user}/score` })).json<{ readonly value: number }>().value;
 const history = () =>
-  offline.features.rowsBetween(risk, { from: eventTime(0), to: eventTime(NOW + DAY_MS) }, { limit: 10_000, after: undefined });
+  offline.features.rowsBetween(
+    risk,
+    { from: eventTime(0), to: eventTime(NOW + DAY_MS) },
+    { limit: 10_000, after: undefined },
+  );
 
 test('rows are in both stores; pushed again they change nothing, and an older one does not replace a newer one online', async () => {
   const rows = [
@@ -138,24 +149,27 @@ test('in any order and however often, both stores hold what a map of the newest 
   });
   let run = 0;
   await fc.assert(
-    fc.asyncProperty(fc.array(fc.array(rowArbitrary, { minLength: 1, maxLength: 8 }), { minLength: 1, maxLength: 5 }), async (pushes) => {
-      run += 1;
-      const newest = new Map<string, { readonly at: number; readonly score: number }>();
-      for (const rows of pushes) {
-        const own = rows.map((row) => ({ ...row, user_id: `${row.user_id}-${run}` }));
-        await push(own);
-        for (const { user_id, at, score } of own) {
-          const held = newest.get(user_id);
-          if (held === undefined || at >= held.at) newest.set(user_id, { at, score });
+    fc.asyncProperty(
+      fc.array(fc.array(rowArbitrary, { minLength: 1, maxLength: 8 }), { minLength: 1, maxLength: 5 }),
+      async (pushes) => {
+        run += 1;
+        const newest = new Map<string, { readonly at: number; readonly score: number }>();
+        for (const rows of pushes) {
+          const own = rows.map((row) => ({ ...row, user_id: `${row.user_id}-${run}` }));
+          await push(own);
+          for (const { user_id, at, score } of own) {
+            const held = newest.get(user_id);
+            if (held === undefined || at >= held.at) newest.set(user_id, { at, score });
+          }
         }
-      }
-      const keys = [...newest.keys()].map((user) => `user:${user}` as const);
-      for (const [user, { score }] of newest) expect(await scoreOf(user)).toBe(score);
-      const stored = await offline.features.newestOf(risk, keys as never);
-      expect(new Map(stored.map(({ entityKey, values }) => [String(entityKey), values.score]))).toEqual(
-        new Map([...newest].map(([user, { score }]) => [`user:${user}`, score])),
-      );
-    }),
+        const keys = [...newest.keys()].map((user) => `user:${user}` as const);
+        for (const [user, { score }] of newest) expect(await scoreOf(user)).toBe(score);
+        const stored = await offline.features.newestOf(risk, keys as never);
+        expect(new Map(stored.map(({ entityKey, values }) => [String(entityKey), values.score]))).toEqual(
+          new Map([...newest].map(([user, { score }]) => [`user:${user}`, score])),
+        );
+      },
+    ),
     { numRuns: 20 },
   );
 }, 120_000);
