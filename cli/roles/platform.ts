@@ -12,6 +12,7 @@ import { CachedOnlineStore } from '#feature_store/online/cached_store';
 import { FallbackOnlineStore } from '#feature_store/online/fallback_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { OnlineStoreRefill, type RefillDeps } from '#feature_store/online/refill';
+import { pushesOf } from '#feature_store/push/push_rows';
 import { ConsistencyMonitor } from '#feature_store/retrieval/consistency_monitor';
 import { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { durationMs } from '#kernel/duration';
@@ -185,6 +186,7 @@ export async function startPlatform(
         statistics: offline.statistics,
         health: health.of('features'),
         plugins: extensions.plugins.features,
+        pushes: pushesOf(catalog.views, { online, offline }, base.clock),
       },
       secured(config.featureApi),
     ),

@@ -19,10 +19,12 @@ import { needsSome } from '#monitoring/route_access';
 import { acceptExactlyWhatSchemasSay } from '#monitoring/strict_schemas';
 import type { FeatureApiConfig } from '../config.ts';
 import { UnknownViewError } from '../errors.ts';
+import type { PushRows } from '../push/push_rows.ts';
 import { registerCounterRoutes } from './counter_routes.ts';
 import { EntityLookup, type Known, viewsOf } from './entity_lookup.ts';
 import { UnknownEntityError, UnknownFeatureError } from './errors.ts';
 import { type FeaturesPlugin, featuresForPlugins } from './plugin.ts';
+import { registerPushRoutes } from './push_routes.ts';
 import { type ReadableViews, readableViews } from './readable_views.ts';
 import { answers, paramsOf } from './schemas.ts';
 import { featuresJson, oneFeature } from './served_features.ts';
@@ -35,6 +37,8 @@ export interface FeatureApiDeps {
   readonly features: FeatureReader;
   readonly statistics: Pick<StatisticsStore, 'list'>;
   readonly views: readonly FeatureView[];
+  /** What takes rows of views that are pushed, by view id. */
+  readonly pushes?: ReadonlyMap<string, PushRows>;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Registry;
@@ -244,6 +248,7 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
   }));
 
   registerCounterRoutes(app, store, lookup, views);
+  registerPushRoutes(app, deps.pushes ?? new Map());
   registerVectorRoutes(app, deps.features);
   registerStatisticsRoutes(app, deps.statistics, readable);
   const { log, metrics, plugins = [] } = deps;
