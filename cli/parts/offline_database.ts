@@ -28,6 +28,7 @@ export interface OfflineDatabase extends OfflineStores, Service {
 /** Names of the stores: a command calls their methods in the platform that runs. */
 export const STORES = [
   'features',
+  'embeddings',
   'labels',
   'history',
   'statistics',

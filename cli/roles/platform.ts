@@ -184,6 +184,7 @@ export async function startPlatform(
         store: online,
         features,
         statistics: offline.statistics,
+        embeddings: offline.embeddings,
         health: health.of('features'),
         plugins: extensions.plugins.features,
         pushes: pushesOf(catalog.views, { online, offline }, base.clock),

@@ -63,7 +63,8 @@ export const writeStatistics = (
   );
 
 function statisticsFn(view: FeatureView) {
-  const of = new StatisticsOf(Object.keys(view.features));
+  const types = Object.entries(view.features).map(([name, { type }]) => [name, type] as const);
+  const of = new StatisticsOf(Object.keys(view.features), Object.fromEntries(types));
   return {
     identity: `statistics of ${Object.keys(view.features).sort().join(', ')}`,
     // A changed definition must not stop the job: the statistics of one window are of its second part.
