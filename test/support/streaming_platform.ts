@@ -166,7 +166,7 @@ export class Platform {
 
   /** As a crash: what the newest snapshot does not cover is done again. */
   async kill(): Promise<void> {
-    await this.#handle?.stop();
+    await this.#handle?.cancel();
   }
 
   /** @param features - by view id, where some features alone are handed over */
@@ -200,7 +200,7 @@ export class Platform {
     const job = runEmbedded(
       createPipeline(
         construct(undefined, () => {
-          drained ??= job.drain();
+          drained ??= job.stop();
         }),
       ),
       { snapshots: { directory, intervalMs: 20 } },
@@ -213,7 +213,7 @@ export class Platform {
       {
         ...{ broker: this.broker, archive: this.archive, log: silentLogger },
         pause: async (work) => {
-          await this.#handle?.drain();
+          await this.#handle?.stop();
           const done = await work(this.snapshots);
           await this.start(restart);
           return done;
@@ -227,7 +227,7 @@ export class Platform {
   meanwhile: string[] = [];
 
   async close(): Promise<void> {
-    await this.#handle?.stop();
+    await this.#handle?.cancel();
     await this.archive.stop();
     await this.broker.stop();
     rmSync(this.directory, { recursive: true, force: true });

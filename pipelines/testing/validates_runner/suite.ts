@@ -1,5 +1,6 @@
 import { groupingCases } from './grouping_cases.ts';
 import { parDoCases } from './par_do_cases.ts';
+import { refusalCases } from './refusal_cases.ts';
 import type { RunnerCase } from './runner_case.ts';
 import { sideInputCases } from './side_input_cases.ts';
 import { splittableCases } from './splittable_cases.ts';
@@ -14,4 +15,5 @@ export const validatesRunnerSuite: readonly RunnerCase[] = [
   ...stateCases,
   ...sideInputCases,
   ...splittableCases,
+  ...refusalCases,
 ];
