@@ -2,6 +2,7 @@ import { keyIdOf } from '#kernel/key_codec';
 import { type EventTime, MAX_EVENT_TIME } from '#kernel/time';
 import { callsOf, outputApart } from '../combine_calls.ts';
 import type { CombineFn, PaneInfo } from '../dofn.ts';
+import { LargeMap } from '../large_map.ts';
 import type { OperatorSnapshot, RestoreScope, SavedPart, TakeEntry } from '../snapshot.ts';
 import { TimeHeap } from '../time/time_heap.ts';
 import { WatermarkHolds } from '../time/watermark_holds.ts';
@@ -84,7 +85,7 @@ interface SavedGroup {
 
 interface OpenWindow {
   readonly window: Window;
-  readonly groups: Map<unknown, Group>;
+  readonly groups: LargeMap<unknown, Group>;
   ended: boolean;
 }
 
@@ -115,7 +116,7 @@ export class GroupByKeyOperator extends Operator implements TriggerScope {
   readonly #reducer: Reducer;
   readonly #context: EngineContext;
   readonly #trigger: TriggerMachine | undefined;
-  readonly #open = new Map<string, OpenWindow>();
+  readonly #open = new LargeMap<string, OpenWindow>();
   /** Ends and expiries of open windows. */
   readonly #deadlines = new TimeHeap<OpenWindow>();
   /** Merging functions only: open windows of each key. */
@@ -195,7 +196,7 @@ export class GroupByKeyOperator extends Operator implements TriggerScope {
     if (this.#last !== undefined && this.#last.window === window) return this.#last;
     let open = this.#open.get(window.id);
     if (open === undefined) {
-      open = { window, groups: new Map(), ended: window.maxTimestamp() < this.inputWatermark };
+      open = { window, groups: new LargeMap(), ended: window.maxTimestamp() < this.inputWatermark };
       this.#open.set(window.id, open);
       this.#deadlines.push(open.ended ? this.#expiryOf(window) : window.maxTimestamp(), open);
     }
@@ -470,7 +471,7 @@ export class GroupByKeyOperator extends Operator implements TriggerScope {
       let open = this.#open.get(savedWindow.id);
       if (open === undefined) {
         const window = reviveWindow(savedWindow);
-        open = { window, ended, groups: new Map() };
+        open = { window, ended, groups: new LargeMap() };
         this.#open.set(window.id, open);
         this.#deadlines.push(ended ? this.#expiryOf(window) : window.maxTimestamp(), open);
       }

@@ -2,6 +2,7 @@ import { keyIdOf } from '#kernel/key_codec';
 import type { EventTime } from '#kernel/time';
 import { callsOf, outputApart } from '../combine_calls.ts';
 import type { CombineFn, StateKind } from '../dofn.ts';
+import { LargeMap } from '../large_map.ts';
 import type { TakeEntry } from '../snapshot.ts';
 import type { CellMapping } from '../state_schema.ts';
 import type { Window } from '../windowing/window.ts';
@@ -164,7 +165,7 @@ interface KeyEntry {
 /** Cells by key, then by window, in memory. */
 export class KeyedState implements StateStore {
   readonly #slots: number;
-  readonly #keys = new Map<unknown, KeyEntry>();
+  readonly #keys = new LargeMap<unknown, KeyEntry>();
   #snapshot = 0;
   #take: TakeEntry | undefined;
   /** By slot. */

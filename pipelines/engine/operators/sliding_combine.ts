@@ -2,6 +2,7 @@ import { keyIdOf } from '#kernel/key_codec';
 import type { EventTime } from '#kernel/time';
 import { callsOf, outputApart } from '../combine_calls.ts';
 import type { CombineFn, PaneInfo } from '../dofn.ts';
+import { LargeMap } from '../large_map.ts';
 import type { OperatorSnapshot, RestoreScope, SavedPart, TakeEntry } from '../snapshot.ts';
 import { Window } from '../windowing/window.ts';
 import { keyIdIn } from './key_identity.ts';
@@ -64,7 +65,7 @@ export interface SlidingCombineOptions {
 export class SlidingCombineOperator extends Operator {
   readonly #options: SlidingCombineOptions;
   readonly #fn: AnyCombineFn;
-  readonly #keys = new Map<unknown, KeyTiles>();
+  readonly #keys = new LargeMap<unknown, KeyTiles>();
   /** End of the next window to emit; NaN while there is none. */
   #nextEnd = Number.NaN;
   #snapshot = 0;

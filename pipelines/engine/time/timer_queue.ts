@@ -1,3 +1,4 @@
+import { LargeMap } from '../large_map.ts';
 import { reviveWindow, type SavedWindow, saveWindow, type Window } from '../windowing/window.ts';
 import { NO_OUTPUT_TIMESTAMP } from './check_time.ts';
 import { TimeHeap } from './time_heap.ts';
@@ -38,7 +39,7 @@ interface Entry {
 export class TimerQueue implements TimerStore {
   readonly #domain: 'event' | 'processing';
   readonly #heap = new TimeHeap<Entry>();
-  readonly #byKey = new Map<unknown, Map<string, Entry>>();
+  readonly #byKey = new LargeMap<unknown, Map<string, Entry>>();
   #live = 0;
   readonly #holds = new WatermarkHolds();
 

@@ -5,6 +5,7 @@ import type { RunnerCase } from './runner_case.ts';
 import { sideInputCases } from './side_input_cases.ts';
 import { splittableCases } from './splittable_cases.ts';
 import { stateCases } from './state_cases.ts';
+import { transformCases } from './transform_cases.ts';
 import { windowCases } from './window_cases.ts';
 
 /** Pipelines that every runner must execute; names are unique. */
@@ -15,5 +16,6 @@ export const validatesRunnerSuite: readonly RunnerCase[] = [
   ...stateCases,
   ...sideInputCases,
   ...splittableCases,
+  ...transformCases,
   ...refusalCases,
 ];

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { eventTime } from '#kernel/time';
 import { createMetricsRegistry } from '#monitoring/metrics';
@@ -34,6 +34,7 @@ import { inProcessShards } from '#pipelines/testing/in_process_shards';
 import { testStream } from '#pipelines/testing/test_stream';
 import { sum } from '#pipelines/transforms/standard/combiners';
 import { deduplicate, distinct, groupIntoBatches } from '#pipelines/transforms/standard/grouping';
+import { until } from '../../../support/turns.ts';
 
 type Pair = KV<string, number>;
 const pair = (key: string, value: number): Pair => ({ key, value });
@@ -306,6 +307,7 @@ class OneByOne implements SplittableDoFn<number, number, OffsetRange, number> {
   readonly splittable = true;
   readonly bounded: boolean;
   readonly #pausesAt: number;
+  isPaused = false;
   constructor(bounded = true, pausesAt = Number.POSITIVE_INFINITY) {
     this.bounded = bounded;
     this.#pausesAt = pausesAt;
@@ -318,7 +320,10 @@ class OneByOne implements SplittableDoFn<number, number, OffsetRange, number> {
   }
   async process(_: number, range: OffsetRange, tracker: OffsetRangeTracker, context: SplittableContext<number>) {
     await nextTurn();
-    if (range.from >= this.#pausesAt) return resumeAfter(20);
+    if (range.from >= this.#pausesAt) {
+      this.isPaused = true;
+      return resumeAfter(20);
+    }
     if (!tracker.tryClaim(range.from)) return STOP;
     context.output(range.from, eventTime(range.from));
     context.advanceWatermark(eventTime(range.from));
@@ -450,8 +455,9 @@ const windowSums = (source: OneByOne, output: Collected<KV<string, number>>[]) =
 test('drain closes windows; the next job reads on where the sources are, with empty windows', async () => {
   const first: Collected<KV<string, number>>[] = [];
   const snapshots = { directory, intervalMs: 5 };
-  const job = runEmbedded(windowSums(new OneByOne(false, 100), first), { snapshots });
-  await sleep(300);
+  const source = new OneByOne(false, 100);
+  const job = runEmbedded(windowSums(source, first), { snapshots });
+  await until(() => source.isPaused);
   expect(first).toEqual([]);
   await job.drain();
   expect(job.state).toBe('done');
@@ -466,8 +472,9 @@ test('drain closes windows; the next job reads on where the sources are, with em
 test('stop keeps windows open in its snapshot; the next job resumes them', async () => {
   const first: Collected<KV<string, number>>[] = [];
   const snapshots = { directory, intervalMs: 5 };
-  const job = runEmbedded(windowSums(new OneByOne(false, 100), first), { snapshots });
-  await sleep(300);
+  const source = new OneByOne(false, 100);
+  const job = runEmbedded(windowSums(source, first), { snapshots });
+  await until(() => source.isPaused);
   await job.stop();
   expect(job.state).toBe('stopped');
   expect(first).toEqual([]);
@@ -477,8 +484,9 @@ test('stop keeps windows open in its snapshot; the next job resumes them', async
 
 test('a job without snapshots is not stopped, which would lose its state; it drains', async () => {
   const output: Collected<KV<string, number>>[] = [];
-  const job = runEmbedded(windowSums(new OneByOne(false, 100), output));
-  await sleep(200);
+  const source = new OneByOne(false, 100);
+  const job = runEmbedded(windowSums(source, output));
+  await until(() => source.isPaused);
   await expect(job.stop()).rejects.toThrow(/no snapshots.*drain it/);
   expect(job.state).toBe('running');
   await job.drain();
@@ -505,8 +513,9 @@ test('drain with keys on shards', async () => {
   };
   const start = (construct: (root: PipelineRoot) => void) =>
     runEmbedded(createPipeline(construct), { snapshots, shards: { count: 2, launch: inProcessShards(construct) } });
-  const job = start(build(new OneByOne(false, 99), output));
-  await sleep(400);
+  const source = new OneByOne(false, 99);
+  const job = start(build(source, output));
+  await until(() => source.isPaused);
   await job.drain();
   expect(output).toHaveLength(3);
   await start(build(new OneByOne(false), output)).finished;
@@ -516,16 +525,17 @@ test('drain with keys on shards', async () => {
 
 test('a drain does not wait for timers of processing time, and fails where they never end', async () => {
   const output: Collected<KV<string, readonly number[]>>[] = [];
+  const source = new OneByOne(false, 5);
   const job = runEmbedded(
     createPipeline((root) => {
       const batches = root
-        .apply(read(10, new OneByOne(false, 5), 'Numbers'))
+        .apply(read(10, source, 'Numbers'))
         .apply(keyBy(() => 'k'))
         .apply(groupIntoBatches<string, number>({ batchSize: 100, maxDelayMs: 3_600_000 }));
       collectInto(batches, output);
     }),
   );
-  await sleep(200);
+  await until(() => source.isPaused);
   await job.drain();
   expect(valuesOf(output)).toEqual([{ key: 'k', value: [0, 1, 2, 3, 4] }]);
 });
