@@ -242,7 +242,7 @@ class BackfillRun {
         snapshots: { directory, intervalMs: SNAPSHOT_INTERVAL_MS },
       });
       drain = (): void => {
-        drained ??= handle.drain().catch(() => {});
+        drained ??= handle.stop().catch(() => {});
       };
       const stop = (): void => {
         isComplete = false;
