@@ -15,6 +15,7 @@ import type { ModelServer } from './inference/model_server.ts';
 import { Predictor, type PredictorDeps } from './inference/predictor.ts';
 import { type FeedbackStores, registerFeedbackRoutes } from './protocol/feedback.ts';
 import { registerInferenceProtocol } from './protocol/inference_protocol.ts';
+import { registerInvocations } from './protocol/invocations.ts';
 import { registerPredictRoutes } from './protocol/predict.ts';
 import { PROTOCOL_ERRORS } from './protocol/protocol_errors.ts';
 import { registerRoutingRoutes } from './protocol/routing.ts';
@@ -58,6 +59,7 @@ export async function createServing(deps: ServingDeps, config: ServingConfig): P
   const service = new HttpService({ ...deps, notReady }, address, app);
   await registerApiDocs(app, { title: 'headwater serving', description: 'Predictions of the production models' });
   registerInferenceProtocol(app, { models, predictor }, config);
+  await app.register((scope) => registerInvocations(scope, { models, predictor }, config));
   // With a way of their own to read bodies.
   await app.register((scope) =>
     registerPredictRoutes(
