@@ -2,9 +2,13 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
+import { ViewComputation } from '#feature_store/aggregation/view_computation';
 import { viewId } from '#feature_store/definitions/feature_row';
 import type { Service } from '#kernel/lifecycle';
+import { systemClock } from '#kernel/time';
 import { createMetricsRegistry } from '#monitoring/metrics';
+import { missingEvents } from '#pipelines/archive/archive_coverage';
+import type { ArchiveList } from '#pipelines/archive/archive_list';
 import type { EventArchive } from '#pipelines/archive/event_archive';
 import type { FeaturePipelineDeps } from '#pipelines/jobs/feature_pipeline';
 import { type HandedOver, handOver } from '#pipelines/jobs/hand_over';
@@ -23,6 +27,10 @@ const requestSchema = z.strictObject({
   options: z.record(z.string(), z.string()),
   /** Whose state the stream takes over. */
   views: z.array(z.string()),
+  /** Events up to this time were read from files or a query, ms. */
+  historyUntilMs: z.number().optional(),
+  /** Also where the archive lacks events that the stream may have counted. */
+  acceptGaps: z.boolean().optional(),
 });
 export type HandOverOrder = z.infer<typeof requestSchema>;
 
@@ -36,6 +44,26 @@ export const isHandOverOrdered = (directory: string): boolean => existsSync(join
 /** Notes in a back-fill's folder that the stream is to take its state over: at once where a platform runs, else when it starts. */
 export const orderHandOver = (directory: string, order: HandOverOrder): Promise<void> =>
   writeCheckedJson(join(directory, NAME), order);
+
+/** Names events that views need and the archive lacks; undefined: there are none, or the order accepts it. */
+export function missingEventsOf(
+  list: ArchiveList,
+  { catalog, pipeline }: Pick<Project, 'catalog' | 'pipeline'>,
+  ids: readonly string[],
+  {
+    acceptGaps = false,
+    historyUntilMs = Number.NEGATIVE_INFINITY,
+  }: Pick<HandOverOrder, 'acceptGaps' | 'historyUntilMs'>,
+): string | undefined {
+  if (acceptGaps) return undefined;
+  const views = catalog.views
+    .filter((view) => ids.includes(viewId(view)))
+    .map((view) => ({
+      view: viewId(view),
+      horizonMs: new ViewComputation(view, pipeline.allowedLatenessMs).horizonMs,
+    }));
+  return missingEvents(list, views, { nowMs: systemClock.now(), historyUntilMs });
+}
 
 interface Deps extends Omit<FeaturePipelineDeps, 'metrics'> {
   readonly job: EmbeddedJob;
@@ -75,7 +103,7 @@ export class StateHandOver implements Service {
   async takeOver(directory: string): Promise<HandedOver> {
     const { job, archive, broker, ...deps } = this.#deps;
     const file = join(directory, NAME);
-    const { options, views: ids } = parseCheckedJson(await readFile(file), requestSchema, { file });
+    const { options, views: ids, ...order } = parseCheckedJson(await readFile(file), requestSchema, { file });
     const views = backfillViews(this.#config, options);
     const metrics = createFeatureMetrics(createMetricsRegistry({ process: false }));
     const features = featuresOption(options) ?? {};
@@ -89,6 +117,7 @@ export class StateHandOver implements Service {
       {
         topic: this.#config.topics.rawEvents,
         views: ids,
+        missing: (list) => missingEventsOf(list, this.#config, ids, order),
         merges: new Map(merges),
         directory,
         construct: (archiveUntil, onCaughtUp) =>
