@@ -139,7 +139,7 @@ export function registerInferenceProtocol(
       },
     );
   }
-  const everyModel = { schema: protocol.statistics, config: { access: needsSome('predict') } };
+  const everyModel = { schema: protocol.allStatistics, config: { access: needsSome('predict') } };
   app.get('/v2/models/stats', everyModel, async (request) => ({
     model_stats: predictor.statistics
       .of(undefined)

@@ -303,7 +303,16 @@ const modelParams = {
   required: ['name'],
 };
 
+const allStatistics = {
+  summary: 'Open Inference Protocol: what all models have computed since the process began',
+  response: {
+    ...ok(object({ model_stats: listOf(follow) }), { model_stats: [] }),
+    ...openInferenceErrors([401, 403, 405, 429]),
+  },
+};
+
 export const protocol = {
+  allStatistics,
   server: {
     summary: 'Open Inference Protocol: what this server is',
     response: {
@@ -342,6 +351,7 @@ export const protocol = {
     },
   },
   statistics: {
+    params: modelParams,
     summary: 'Open Inference Protocol: what the versions of a model have computed since the process began',
     response: { ...ok(object({ model_stats: listOf(follow) }), { model_stats: [] }), ...openInferenceErrors(ALWAYS) },
   },
@@ -358,11 +368,13 @@ export const protocol = {
   loadModel: {
     summary: 'Open Inference Protocol: loads what is in production under a name, and answers when it is ready',
     params: modelParams,
+    body: withExamples(follow, {}),
     response: { ...ok(follow, {}), ...openInferenceErrors([...WITH_BODY, 409]) },
   },
   unloadModel: {
     summary: 'Open Inference Protocol: frees a model that was loaded on demand',
     params: modelParams,
+    body: withExamples(follow, {}),
     response: { ...ok(follow, {}), ...openInferenceErrors([...WITH_BODY, 409]) },
   },
   infer: {
@@ -426,7 +438,14 @@ const v1Params = { type: 'object', properties: { name: nameOfModel }, required: 
 export const kserve = {
   version: {
     summary: 'MLflow: the version of the server',
-    response: { 200: { description: 'The version', content: { 'text/plain': { schema: text, example: '0.1.0' } } } },
+    response: {
+      200: {
+        description: 'The version',
+        headers: HEADERS,
+        content: { 'text/plain': { schema: text, example: '0.1.0' } },
+      },
+      ...errors([401, 403, 405, 429]),
+    },
   },
   models: {
     summary: 'KServe, protocol 1: the served models',

@@ -26,8 +26,8 @@ const tensors = fc.constantFrom(...TENSOR_TYPES).chain((type) =>
   }),
 );
 
-test('bytes of any tensor come back bit by bit', () => {
-  fc.assert(
+test('bytes of any tensor come back bit by bit', async () => {
+  await fc.assert(
     fc.property(tensors, (tensor) => {
       const { type, dims: shape } = tensor;
       const back = tensorFromBytes({ name: 'x', type, dims: shape }, bytesOf(tensor));
@@ -38,8 +38,8 @@ test('bytes of any tensor come back bit by bit', () => {
   );
 });
 
-test('JSON of any tensor comes back with its values: NaN, infinities, all digits of 64 bits', () => {
-  fc.assert(
+test('JSON of any tensor comes back with its values: NaN, infinities, all digits of 64 bits', async () => {
+  await fc.assert(
     fc.property(tensors, (tensor) => {
       const { type, dims: shape } = tensor;
       // Digits beyond 2^53 as clients that read exactly have them: here as strings.
@@ -55,8 +55,8 @@ test('JSON of any tensor comes back with its values: NaN, infinities, all digits
   );
 });
 
-test('bytes of another length are refused, whatever is cut off or added', () => {
-  fc.assert(
+test('bytes of another length are refused, whatever is cut off or added', async () => {
+  await fc.assert(
     fc.property(tensors, fc.integer({ min: 1, max: 9 }), fc.boolean(), (tensor, count, isLonger) => {
       const bytes = bytesOf(tensor);
       const other = isLonger ? Buffer.concat([bytes, Buffer.alloc(count)]) : bytes.subarray(0, -count);
