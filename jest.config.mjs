@@ -47,6 +47,7 @@ export default {
     suite('attack', sharingServers),
     suite('recovery'),
     suite('models'),
+    suite('clients'),
     suite('faults'),
     suite('package'),
   ],
