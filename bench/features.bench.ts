@@ -312,7 +312,7 @@ async function stream(): Promise<void> {
     unit: 'ms',
     ceiling: 100,
   });
-  await handle.drain();
+  await handle.cancel();
   await broker.stop();
   rmSync(directory, { recursive: true, force: true });
 }

@@ -25,6 +25,18 @@ export class OfflineStoreError extends PlatformError {
   }
 }
 
+/** The database of a history is not named as it should be. The URL is not shown: it may hold a password. */
+export class HistoryDatabaseError extends PlatformError {
+  readonly code = 'FEATURE_STORE_HISTORY_DATABASE';
+
+  constructor(variable: string, problem: string) {
+    super(
+      `history.database names the environment variable ${variable}, which ${problem}: set it, such as postgresql://user:password@host:5432/warehouse`,
+      { fault: 'caller', retryable: false },
+    );
+  }
+}
+
 /** The folder of the embedded database cannot be opened. */
 export class OfflineFolderError extends PlatformError {
   readonly code = 'FEATURE_STORE_OFFLINE_FOLDER';

@@ -1,14 +1,17 @@
 import { parseArgs } from 'node:util';
 import { chaosEngine } from './chaos/engine.ts';
 import { chaosFeatures } from './chaos/features/run.ts';
+import { chaosGraphs } from './chaos/graphs.ts';
 import { chaosPlatform } from './chaos/platform/run.ts';
 
 /**
  * npm run test:chaos -- engine|engine-threads [KILLS]
+ * npm run test:chaos -- graphs [--seed N] [--sequences N]
  * npm run test:chaos -- features [--seed N] [--sequences N] [--resume FILE] [--round N] [--only FILE]
  * npm run test:chaos -- platform [--seed N] [--faults N] [--minutes M] [--resume FILE] [--only KIND] [--round N] [--quick] [--keep]
  */
 const USAGE = `usage: npm run test:chaos -- engine|engine-threads [KILLS]
+       npm run test:chaos -- graphs [--seed N] [--sequences N]
        npm run test:chaos -- features [--seed N] [--sequences N] [--resume FILE] [--round N] [--only FILE]
        npm run test:chaos -- platform [--seed N] [--faults N] [--minutes M] [--resume FILE] [--only KIND] [--round N] [--quick] [--keep]
 `;
@@ -34,6 +37,7 @@ const [suite = '', kills = '50'] = positionals;
 const runs: Readonly<Record<string, () => Promise<{ passed: number; failed: number }>>> = {
   engine: () => chaosEngine(Number(kills)),
   'engine-threads': () => chaosEngine(Number(kills), 2),
+  graphs: () => chaosGraphs(Number(values.seed ?? Date.now() % 1_000_000), Number(values.sequences ?? SEQUENCES)),
   features: () =>
     chaosFeatures({
       seed: Number(values.seed ?? Date.now() % 1_000_000),

@@ -1,5 +1,7 @@
-/** Where a project keeps its parts: folders, or single files, relative to headwater.config.ts. */
-export interface ProjectSpec {
+import type { ExtensionSpec } from './extensions.ts';
+
+/** Where a project keeps its parts: folders, or single files, relative to headwater.config.ts; and what it adds to the platform. */
+export interface ProjectSpec extends ExtensionSpec {
   /** Modules with sources, views and services; default: `./features`. Files of tests and declarations are left out. */
   readonly features?: string | readonly string[];
   /** Modules with models; default: `./models`. */

@@ -12,6 +12,7 @@ import { CachedOnlineStore } from '#feature_store/online/cached_store';
 import { FallbackOnlineStore } from '#feature_store/online/fallback_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { OnlineStoreRefill, type RefillDeps } from '#feature_store/online/refill';
+import { pushesOf } from '#feature_store/push/push_rows';
 import { ConsistencyMonitor } from '#feature_store/retrieval/consistency_monitor';
 import { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { durationMs } from '#kernel/duration';
@@ -80,12 +81,12 @@ export async function startPlatform(
 ): Promise<Platform> {
   const clock = systemClock;
   const metrics = createMetricsRegistry();
-  const { catalog } = config;
+  const { catalog, extensions } = config;
   const { views, services: featureServices } = definitionsOf(config);
   const base = { log, clock, metrics, views };
-  const broker = createBroker(base, config.broker);
+  const broker = await createBroker(base, config.broker, extensions.connectors);
   const offline = createOfflineDatabase({ ...base, views: catalog.views }, config.offlineStore);
-  const store = createOnlineStore(base, config.onlineStore);
+  const store = createOnlineStore(base, config.onlineStore, extensions.onlineStores);
   const refills = createRefills({ ...base, store, offline }, config, roles);
   const readable = new FallbackOnlineStore(store, {
     ...base,
@@ -162,6 +163,7 @@ export async function startPlatform(
           deadLetters,
           eventTypes: catalog.sources,
           health: health.of('gateway'),
+          plugins: extensions.plugins.gateway,
         },
         allowedLatenessMs: config.pipeline.allowedLatenessMs,
       },
@@ -169,11 +171,11 @@ export async function startPlatform(
       { rawEvents: topics.rawEvents, deadLetters: topics.deadLetters },
     ),
     pipeline: await createJobHttp(
-      { log, metrics, health: health.of('pipeline') },
+      { log, metrics, health: health.of('pipeline'), plugins: extensions.plugins.pipeline },
       { ...secured(config.pipeline), name: 'pipeline', portSetting: 'PIPELINE_PORT' },
     ),
     monitor: await createJobHttp(
-      { log, metrics: monitorMetrics, health: health.of('monitor') },
+      { log, metrics: monitorMetrics, health: health.of('monitor'), plugins: extensions.plugins.monitor },
       { ...secured(config.monitor), name: 'monitor', portSetting: 'MONITOR_PORT' },
     ),
     features: await createFeatureApi(
@@ -184,6 +186,8 @@ export async function startPlatform(
         statistics: offline.statistics,
         embeddings: offline.embeddings,
         health: health.of('features'),
+        plugins: extensions.plugins.features,
+        pushes: pushesOf(catalog.views, { online, offline }, base.clock),
       },
       secured(config.featureApi),
     ),
@@ -198,6 +202,7 @@ export async function startPlatform(
         console: shown,
         scrape,
         health: health.of('serving'),
+        plugins: extensions.plugins.serving,
       },
       secured(config.serving),
     ),

@@ -15,13 +15,17 @@ import { createHttpApp } from '#monitoring/http_app';
 import { HttpService } from '#monitoring/http_service';
 import type { Logger } from '#monitoring/log';
 import type { Registry } from '#monitoring/metrics';
+import { registerPlugins } from '#monitoring/role_plugin';
 import { needsSome } from '#monitoring/route_access';
 import { acceptExactlyWhatSchemasSay } from '#monitoring/strict_schemas';
 import type { FeatureApiConfig } from '../config.ts';
 import { UnknownViewError } from '../errors.ts';
+import type { PushRows } from '../push/push_rows.ts';
 import { registerCounterRoutes } from './counter_routes.ts';
 import { EntityLookup, type Known, viewsOf } from './entity_lookup.ts';
 import { UnknownEntityError, UnknownFeatureError } from './errors.ts';
+import { type FeaturesPlugin, featuresForPlugins } from './plugin.ts';
+import { registerPushRoutes } from './push_routes.ts';
 import { type ReadableViews, readableViews } from './readable_views.ts';
 import { answers, paramsOf } from './schemas.ts';
 import { registerSearchRoutes } from './search_routes.ts';
@@ -36,10 +40,14 @@ export interface FeatureApiDeps {
   readonly statistics: Pick<StatisticsStore, 'list'>;
   readonly embeddings: EmbeddingSearch;
   readonly views: readonly FeatureView[];
+  /** What takes rows of views that are pushed, by view id. */
+  readonly pushes?: ReadonlyMap<string, PushRows>;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Registry;
   readonly health?: Health;
+  /** Of the project. */
+  readonly plugins?: readonly FeaturesPlugin[];
 }
 
 interface Options {
@@ -246,9 +254,12 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
   }));
 
   registerCounterRoutes(app, store, lookup, views);
+  registerPushRoutes(app, deps.pushes ?? new Map());
   registerVectorRoutes(app, deps.features);
   registerSearchRoutes(app, { embeddings: deps.embeddings, store, views, clock });
   registerStatisticsRoutes(app, deps.statistics, readable);
+  const { log, metrics, plugins = [] } = deps;
+  await registerPlugins(app, plugins, { log, metrics, ...featuresForPlugins(store, clock) });
   return service;
 }
 

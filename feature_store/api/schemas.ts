@@ -105,6 +105,14 @@ export const answers = {
   services: get(object({ services: listOf(open) }), {
     services: [{ service: 'fraud@1', entity: 'account', owner: 'risk', unknown_entities: 'null' }],
   }),
+  push: post(
+    object({
+      view: text,
+      written: { type: 'integer' },
+      refused: listOf(object({ row: { type: 'integer' }, problems: listOf(object({ field: text, problem: text })) })),
+    }),
+    { view: 'risk@1', written: 1, refused: [{ row: 1, problems: [{ field: 'score', problem: 'Invalid input' }] }] },
+  ),
   vectors: post(
     object({
       service: text,

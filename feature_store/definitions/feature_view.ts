@@ -19,8 +19,11 @@ import type { QualityRule } from './quality_rule.ts';
 import type { Entity, EventSource, JoinKeyType } from './source.ts';
 import { type FeatureType, parseType } from './value_type.ts';
 
-/** `streaming`: at each event. `batch`: from the source's history, when told to. */
-export type ComputationMode = 'streaming' | 'batch';
+/**
+ * `streaming`: at each event. `batch`: from the source's history, by `headwater materialize`. `push`: rows are computed elsewhere and come by `POST /features/push`, in the form of the
+ * source's events; the features are fields of a row, and what is computed of them.
+ */
+export type ComputationMode = 'streaming' | 'batch' | 'push';
 
 export interface FeatureViewSpec<Name extends string> {
   readonly name: string;
@@ -118,6 +121,13 @@ function createView<Name extends string>(spec: FeatureViewSpec<Name>): FeatureVi
   }
   if (spec.mode === 'batch' && spec.source.history === undefined) {
     problems.push(`view ${id} is computed in batch: its source ${spec.source.name} needs a history`);
+  }
+  if (spec.mode === 'push') {
+    const kept = features.filter(([, { kind }]) => kind === 'window' || kind === 'session' || kind === 'previous');
+    for (const [name, { kind }] of kept)
+      problems.push(
+        `view ${id}, feature ${name}: rows of a view of mode push are whole: they keep nothing for a ${kind}`,
+      );
   }
   const expressionOrder = orderExpressions(spec.features, (name) =>
     problems.push(`view ${id}, feature ${name}: it depends on itself, directly or through others`),

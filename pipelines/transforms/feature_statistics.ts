@@ -10,7 +10,7 @@ import { writeTo } from '#pipelines/io/sink';
 import { combinePerKey } from '#pipelines/model/grouping';
 import type { KV, PCollection, PTransform } from '#pipelines/model/pcollection';
 import { filter, keyBy, named, parDo, windowInto } from '#pipelines/model/transforms';
-import { fixedWindows } from '#pipelines/model/windowing';
+import { fixedWindows, globalWindows } from '#pipelines/model/windowing';
 import type { ComputedRow } from './compute_features.ts';
 
 /** How often a window that is still open is told of, ms of processing time. */
@@ -59,7 +59,9 @@ export const writeStatistics = (
           target: 'feature statistics',
           write: (batch) => deps.statistics.write(batch),
         }),
-      ),
+      )
+      // With the other dead letters, which are in no other window.
+      .apply(windowInto<DeadLetter>({ windowFn: globalWindows() }, 'LettersInAllOfTime')),
   );
 
 function statisticsFn(view: FeatureView) {

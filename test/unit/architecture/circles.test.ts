@@ -12,6 +12,7 @@ const PRODUCT = [
   'feature_store',
   'pipelines',
   'serving',
+  'client',
   'cli',
 ];
 
