@@ -12,20 +12,40 @@ const words = new Int32Array(double.buffer);
 
 /** Hashes of keys: events of one type have the same ones. */
 const keys = new Map<string, number>();
+/** Keys that do not count have none. */
+type HashOfKey = (key: string) => number | undefined;
 
 /**
  * Hashes the content of a JSON object, whatever the order of keys at any level: a signed 32-bit integer. Two different contents share one with a
  * probability of one in four billion; it is no defence against a sender that looks for such a pair.
- *
- * @param without - keys of the outermost object that do not count
  */
-export function contentHash(fields: Readonly<Record<string, unknown>>, without?: ReadonlySet<string>): number {
+export const contentHash = (fields: Readonly<Record<string, unknown>>): number => hashOfMembers(fields, hashOfKey);
+
+/** Makes a {@link contentHash} for which some keys of the outermost object do not count. */
+export function contentHashWithout(names: readonly string[]): typeof contentHash {
+  const excluded = new Set(names);
+  const counted = new Map<string, number>();
+  // One search a key tells both: whether it counts, and its hash.
+  const of = (key: string): number | undefined => {
+    const known = counted.get(key);
+    if (known !== undefined) return known;
+    if (excluded.has(key)) return undefined;
+    const hash = hashOfKey(key);
+    if (key.length <= LONGEST_KEY && counted.size < MOST_KEYS) counted.set(key, hash);
+    return hash;
+  };
+  return (fields) => hashOfMembers(fields, of);
+}
+
+function hashOfMembers(fields: Readonly<Record<string, unknown>>, of: HashOfKey): number {
   let sum: number = START.object;
   for (const key in fields) {
     const value = fields[key];
-    if (value === undefined || without?.has(key) === true) continue;
+    if (value === undefined) continue;
+    const seed = of(key);
+    if (seed === undefined) continue;
     // Members are added up: their order does not matter.
-    sum = (sum + avalanche(hashOfValue(value, hashOfKey(key)))) | 0;
+    sum = (sum + avalanche(hashOfValue(value, seed))) | 0;
   }
   return avalanche(sum);
 }

@@ -20,6 +20,11 @@ export function registerDefinitions(program: Program): void {
       .description('Record the definitions and run the back-fills of plan; run again, it resumes an interrupted apply'),
   )
     .option('--yes', 'apply breaking changes without confirmation', false)
+    .option(
+      '--accept-gaps',
+      'hand state over also where the archive lacks events that the stream may have counted',
+      false,
+    )
     .option('--take-over', 'continue an interrupted apply of another machine', false)
     .option('--json', 'print one JSON object', false)
     .action(lazily(() => import('../definitions/apply.ts'), 'apply'));

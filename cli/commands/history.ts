@@ -13,6 +13,7 @@ const withSource = (command: NewCommand) =>
     .option('--query <sql>', "query of the offline store's database that returns events, instead of files")
     .option('--view <name@version>', 'compute this view; repeatable', repeated, NONE)
     .option('--snapshots <folder>', 'keep the state in this folder and resume from it')
+    .option('--accept-gaps', 'hand the state over also where the archive lacks events that the stream may have counted')
     .option('--most-violations <percent>', 'fail when more than this share of the events breaks a rule', decimal(100));
 
 export function registerHistory(program: Program): void {

@@ -26,6 +26,8 @@ export interface ApplyCommand extends PlanOptions {
   readonly yes: boolean;
   /** Continues an apply of another machine that was interrupted. */
   readonly takeOver: boolean;
+  /** The stream takes state over also where the archive lacks events that it may have counted. */
+  readonly acceptGaps: boolean;
   readonly json: boolean;
 }
 
@@ -37,7 +39,7 @@ const GONE_AFTER_MS = 60_000;
  * `headwater apply`: records the definitions of the code, and computes the history that changes need. A back-fill that is complete is recorded at once, so that an apply that was
  * killed is resumed by the next one: in the back-fill that it was in, at the last snapshot.
  */
-export async function apply({ yes, takeOver, json, ...options }: ApplyCommand): Promise<void> {
+export async function apply({ yes, takeOver, acceptGaps, json, ...options }: ApplyCommand): Promise<void> {
   const config = await loadProject();
   const progress = createProgress(process.stderr);
   const owner: ApplyOwner = { ...thisProcess(), id: randomUUID() };
@@ -59,7 +61,9 @@ export async function apply({ yes, takeOver, json, ...options }: ApplyCommand): 
     const possible = plan.backfills.filter((backfill) => backfill.possible);
     for (const [index, backfill] of possible.entries()) {
       const of = `${index + 1} of ${possible.length}`;
-      done.push(await whileHeld(config, owner, () => compute(backfill, config, of, progress, stop.signal)));
+      done.push(
+        await whileHeld(config, owner, () => compute(backfill, config, { of, acceptGaps }, progress, stop.signal)),
+      );
     }
     await withOffline(config, (offline) => end(offline, config.catalog, owner, plan));
   } catch (error) {
@@ -110,14 +114,14 @@ async function end(offline: OfflineDatabase, catalog: Catalog, owner: ApplyOwner
 async function compute(
   { views, features, source, in: patterns, estimated_events: total }: PlannedBackfill,
   project: Project,
-  of: string,
+  { of, acceptGaps }: { readonly of: string; readonly acceptGaps: boolean },
   progress: Progress,
   signal: AbortSignal,
 ): Promise<AppliedBackfill> {
   const task = progress.begin(`back-fill ${of}: ${describeTarget({ views, features })} from ${source}`, total);
   const result = await runBackfill(
     {
-      ...{ views, signal },
+      ...{ views, signal, acceptGaps },
       ...(patterns === undefined ? {} : { in: patterns }),
       ...(features === undefined ? {} : { features }),
     },

@@ -20,6 +20,7 @@ import { type ArchiveList, readList } from '#pipelines/archive/archive_list';
 import type { OfflineDatabase } from '../parts/offline_database.ts';
 import { archiveToRead } from '../parts/open_archive.ts';
 import { definitionsOf, type Project } from '../project/project.ts';
+import { missingEventsOf } from '../roles/state_hand_over.ts';
 import { type ModelInUse, modelsInUse, problemsOfModel, type Services, usesAny } from './model_definitions.ts';
 
 /** A change with what it concerns. */
@@ -90,6 +91,7 @@ export async function makePlan(offline: OfflineDatabase, config: Project, option
   const lines = changes.map((change) => lineOf(change, [next, known.inUse], models, { ...before, ...code.services }));
   const needed = new Map(changes.flatMap(({ id, history }) => (history === undefined ? [] : [[id, history]])));
   const backfills = await backfillsOf(offline, config, needed as ReadonlyMap<string, NeededHistory>, options);
+  notes.push(...(await archiveNotes(config, backfills)));
   const breaking = refused.length > 0 || lines.some((line) => line.breaking);
   return {
     changes: lines,
@@ -205,6 +207,21 @@ async function backfillsOf(
       };
     }),
   );
+}
+
+/** What the archive lacks of the events that views of the stream need, where no other history is read. */
+async function archiveNotes(config: Project, backfills: readonly PlannedBackfill[]): Promise<readonly string[]> {
+  const place = archiveToRead(config);
+  const archive = place === undefined ? undefined : await readList(place);
+  if (archive === undefined) return [];
+  const ids = backfills
+    .filter(({ possible, in: files }) => possible && files === undefined)
+    .flatMap(({ views }) => views);
+  const views = config.catalog.views.filter(
+    ({ mode, source, ...view }) => mode === 'streaming' && source.history === undefined && ids.includes(viewId(view)),
+  );
+  const missing = missingEventsOf(archive, config, views.map(viewId), {});
+  return missing === undefined ? [] : [missing];
 }
 
 function featuresOf(ids: readonly string[], needed: ReadonlyMap<string, NeededHistory>): PlannedBackfill['features'] {

@@ -7,6 +7,7 @@ import { describeView, type FeatureView } from '#feature_store/definitions/featu
 import { textHash } from '#kernel/function_identity';
 import { canonicalJson } from '#kernel/json';
 import { createMetricsRegistry, totalOf } from '#monitoring/metrics';
+import { readList } from '#pipelines/archive/archive_list';
 import type { OtherDefinitionsError } from '#pipelines/engine/errors';
 import type { HistoryRows } from '#pipelines/io/merged_history';
 import type { BackfillProgress } from '#pipelines/jobs/feature_pipeline';
@@ -16,8 +17,17 @@ import { runEmbedded } from '#pipelines/runner/embedded';
 import { createFeatureMetrics, type FeatureMetrics } from '#pipelines/transforms/feature_metrics';
 import { backfillViews, openBackfillPipeline } from '../jobs/features_pipeline.ts';
 import { RunningPlatform, RunningPlatformError } from '../parts/control_client.ts';
+import { archiveToRead } from '../parts/open_archive.ts';
 import { loadProject, type Project } from '../project/project.ts';
-import { backfillsFolder, type HandOverOrder, isHandOverOrdered, orderHandOver } from '../roles/state_hand_over.ts';
+import { BucketHandOvers, ORDER_FILE, RemoteHandOverError } from '../roles/bucket_hand_overs.ts';
+import {
+  backfillsFolder,
+  definitionsOfViews,
+  type HandOverOrder,
+  isHandOverOrdered,
+  missingEventsOf,
+  orderHandOver,
+} from '../roles/state_hand_over.ts';
 
 export interface BackfillRequest {
   /** Patterns of files. Without them and {@link query}: where the sources say that their history is. */
@@ -28,6 +38,8 @@ export interface BackfillRequest {
   readonly views: readonly string[];
   /** By view id, features that are computed beside the others, which stay as they are; other views are computed whole. */
   readonly features?: Readonly<Record<string, readonly string[]>>;
+  /** The stream takes the state over also where the archive lacks events that it may have counted. */
+  readonly acceptGaps?: boolean;
   /** Where the state is kept until the back-fill is complete; by default a folder of its own in the data directory. */
   readonly snapshots?: string;
   /** Aborted: what was read is finished and kept, and the same request resumes there. */
@@ -113,10 +125,20 @@ export async function runBackfill(
   };
   const config = await loadProject();
   const startedMs = performance.now();
-  if (patterns !== undefined && (await filesMatching(patterns)).length === 0) return noFiles(request);
+  if (patterns !== undefined && (await filesMatching(patterns)).length === 0) {
+    return nothingRead(request, `no file with events matches ${describeHistory(request)}: nothing was computed`);
+  }
   const chosen = backfillViews(config, options);
   // The state of views of the stream is handed over, with an archive to read on from.
-  const streamed = config.archive.enabled ? chosen.filter(({ mode }) => mode === 'streaming').map(viewId) : [];
+  const ofStream = config.archive.enabled ? chosen.filter(({ mode }) => mode === 'streaming') : [];
+  const streamed = ofStream.map(viewId);
+  const given = { acceptGaps: request.acceptGaps ?? false };
+  const isGiven = patterns !== undefined || query !== undefined;
+  if (!isGiven && chosen.every(({ source }) => source.history === undefined)) {
+    // Nothing else that it reads can hold them.
+    const missing = await eventsMissing(config, streamed, given);
+    if (missing !== undefined) return nothingRead(request, missing);
+  }
   const own = join(backfillsFolder(config), identityOf(options, chosen));
   const directory = request.snapshots === undefined ? own : resolve(request.snapshots);
   // The same request again, while its state waits for a platform: it begins anew.
@@ -138,7 +160,19 @@ export async function runBackfill(
   };
   const problem = problemOf(request, outcome, await stoppedViews(run.metrics), run.read.rowsOf);
   const handsOver = isComplete && problem === undefined && streamed.length > 0;
-  const handedOver = handsOver ? await orderAndTakeOver(config, directory, { options, views: streamed }) : undefined;
+  const sources = new Set(chosen.map(({ source }) => source)).size;
+  const historyUntilMs = historiesUntil(run.read.rowsOf, isGiven ? 1 : sources);
+  const order = {
+    ...given,
+    definitions: definitionsOfViews(ofStream),
+    ...(historyUntilMs === undefined ? {} : { historyUntilMs }),
+  };
+  const missing = handsOver ? await eventsMissing(config, streamed, order) : undefined;
+  // The state stays: the same command with --accept-gaps reads nothing again.
+  if (missing !== undefined) return { ...outcome, handedOver: undefined, problem: missing };
+  const handedOver = handsOver
+    ? await orderAndTakeOver(config, directory, { options, views: streamed, ...order })
+    : undefined;
   if (isComplete && !handsOver && directory === own) await rm(own, { recursive: true, force: true });
   return { ...outcome, handedOver, problem };
 }
@@ -151,13 +185,26 @@ async function orderAndTakeOver(
 ): Promise<HandedOver | 'at_next_start' | 'at_restart'> {
   await orderHandOver(directory, order);
   const running = await RunningPlatform.find(config, 'stream');
-  if (running === undefined) return 'at_next_start';
+  if (running === undefined) return offered(config, directory);
   try {
     return await running.takeOver(directory);
   } catch (error) {
     if (error instanceof RunningPlatformError && error.code === OTHER_DEFINITIONS) return 'at_restart';
     throw error;
   }
+}
+
+/** Hands state over to a pipeline on another machine, by the bucket of the archive. Without one it waits for the next start. */
+async function offered(config: Project, directory: string): Promise<HandedOver | 'at_next_start' | 'at_restart'> {
+  const remote = BucketHandOvers.of(config);
+  if (remote === undefined) return 'at_next_start';
+  const result = await remote.offer(directory);
+  // It lies in the bucket now.
+  await rm(join(directory, ORDER_FILE), { force: true });
+  if (result?.handedOver !== undefined) return result.handedOver;
+  if (result?.error === undefined) return 'at_next_start';
+  if (result.error.code === OTHER_DEFINITIONS) return 'at_restart';
+  throw new RemoteHandOverError(result.error);
 }
 
 const OTHER_DEFINITIONS: OtherDefinitionsError['code'] = 'PIPELINE_OTHER_DEFINITIONS';
@@ -252,12 +299,31 @@ async function countsOf(
   };
 }
 
-function noFiles(request: BackfillRequest): BackfillResult {
+/** Names events of before that neither the archive nor a history holds; undefined where there is nothing to hand over. */
+async function eventsMissing(
+  config: Project,
+  views: readonly string[],
+  order: Pick<HandOverOrder, 'acceptGaps' | 'historyUntilMs'>,
+): Promise<string | undefined> {
+  const place = views.length === 0 ? undefined : archiveToRead(config);
+  const list = place === undefined ? undefined : await readList(place);
+  return list === undefined ? undefined : missingEventsOf(list, config, views, order);
+}
+
+/** Returns up to when `count` histories hold events; undefined where there are fewer, or one held none. The archive comes after them. */
+function historiesUntil(rowsOf: readonly HistoryRows[] = [], count: number): number | undefined {
+  const histories = rowsOf.slice(0, -1);
+  if (histories.length < count) return undefined;
+  const times = histories.map(({ newestMs }) => newestMs ?? Number.NEGATIVE_INFINITY);
+  const untilMs = Math.min(...times);
+  return Number.isFinite(untilMs) ? untilMs : undefined;
+}
+
+function nothingRead(request: BackfillRequest, problem: string): BackfillResult {
   const counts = {
     ...{ files: 0, events: 0, resumed_after: 0, rows_of_events: 0, rows_of_windows: 0, duplicates: 0, late: 0 },
     ...{ violations: 0, dead_lettered: 0 },
   };
-  const problem = `no file with events matches ${describeHistory(request)}: nothing was computed`;
   return { views: request.views, counts, reasons: [], seconds: 0, isComplete: true, handedOver: undefined, problem };
 }
 

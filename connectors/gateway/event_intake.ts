@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { OutgoingRecord, Producer } from '#connectors/connector';
-import { contentHash } from '#kernel/content_hash';
+import { contentHashWithout } from '#kernel/content_hash';
 import { messageOf, PlatformError } from '#kernel/errors';
 import { decodeUtf8, InvalidJsonError } from '#kernel/exact_json';
 import type { Clock } from '#kernel/time';
@@ -76,7 +76,7 @@ const MOST_BYTES_OF_UNIT = 3;
 const LONGEST_TURN_MS = 10;
 const LOOK_AT_CLOCK_EVERY = 16;
 /** Added by the gateway, or compared beside the content. */
-const NOT_CONTENT: ReadonlySet<string> = new Set([...ENRICHED, 'event_id', 'user_id']);
+const contentOf = contentHashWithout([...ENRICHED, 'event_id', 'user_id']);
 
 /**
  * Takes events in: checks them, drops repetitions, and answers once they are durable in the broker, not before. What is refused goes whole
@@ -128,7 +128,7 @@ export class EventIntake {
   async #take(incoming: Incoming, traceparent: string | undefined) {
     const event = this.#validate(incoming.text);
     const { eventId } = event;
-    const content = contentHash(event.fields, NOT_CONTENT);
+    const content = contentOf(event.fields);
     const held = this.#seen.get(eventId);
     const earlier = this.#ofUser(event, held);
     if (earlier !== undefined) {
@@ -173,7 +173,7 @@ export class EventIntake {
         payload = incoming.text;
         const event = this.#validate(incoming.text);
         const { eventId } = event;
-        const content = contentHash(event.fields, NOT_CONTENT);
+        const content = contentOf(event.fields);
         const held = this.#seen.get(eventId);
         const earlier = this.#ofUser(event, held);
         if (earlier === undefined) {

@@ -32,6 +32,8 @@ const partitionSchema = z.strictObject({
   generation: z.int().nonnegative(),
   /** Offset of the last record that was read, archived or not. */
   last: offsetText,
+  /** Offset of the first record that was ever read, and the broker's time for it. */
+  first: z.strictObject({ offset: offsetText, at: z.string() }).optional(),
 });
 export type ArchivedPartition = z.infer<typeof partitionSchema>;
 
@@ -42,6 +44,8 @@ const listSchema = z.strictObject({
   partitions: z.record(z.string(), partitionSchema),
   /** What the broker had deleted before it was read. */
   gaps: z.array(z.strictObject({ partition: z.string(), after: offsetText, at: z.string() })),
+  /** The first day that was kept when days were removed last. */
+  removedUntil: z.string().optional(),
   /** Token of the writer that opened it last, in a bucket: what it has replaced, an earlier writer cannot replace any more. */
   writer: z.string().optional(),
 });

@@ -10,7 +10,14 @@ import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { counterOf, type Registry } from '#monitoring/metrics';
 import { LockLostError } from '#storage/errors';
-import { type ArchivedFile, type ArchiveList, type OpenList, openList, writeList } from './archive_list.ts';
+import {
+  type ArchivedFile,
+  type ArchivedPartition,
+  type ArchiveList,
+  type OpenList,
+  openList,
+  writeList,
+} from './archive_list.ts';
 import { type ArchivePlace, archivePlace, type PlaceOwner } from './archive_place.ts';
 import { type ArchivedEvent, dateOf, writeEvents } from './archived_event.ts';
 import { createRecordReader } from './archived_record.ts';
@@ -49,6 +56,8 @@ interface Lane {
   readonly reader: SourcePartition;
   generation: number;
   last: bigint;
+  /** Of the first record that was ever read. */
+  first: ArchivedPartition['first'];
   position: Position | undefined;
   events: ArchivedEvent[];
 }
@@ -193,6 +202,7 @@ export class EventArchive implements Service {
       reader: await this.#reader(partition, saved?.position, saved?.last),
       generation: saved?.generation ?? 0,
       last: saved === undefined ? -1n : BigInt(saved.last),
+      first: saved?.first,
       position: saved?.position,
       events: [],
     };
@@ -226,6 +236,10 @@ export class EventArchive implements Service {
       });
       if (signal.aborted) return;
       for (const record of records) {
+        // Nothing was read before: what the topic held earlier is not in the archive.
+        if (lane.last === -1n) {
+          lane.first ??= { offset: String(record.offset), at: this.#timeOf(record) };
+        }
         // Offsets that begin anew: the topic was created again.
         if (record.offset <= lane.last) lane.generation += 1;
         lane.last = record.offset;
@@ -241,6 +255,12 @@ export class EventArchive implements Service {
       for (const child of successors) if (!this.#lanes.has(child)) await this.#openLane(child, run, signal);
       return;
     }
+  }
+
+  /** When the broker took a record in; a producer may have written any number there. */
+  #timeOf({ timestampMs }: LogRecord): string {
+    const { clock } = this.#deps;
+    return new Date(timestampMs >= 0 && timestampMs <= clock.now() ? timestampMs : clock.now()).toISOString();
   }
 
   async #flushRegularly(signal: AbortSignal): Promise<void> {
@@ -264,7 +284,8 @@ export class EventArchive implements Service {
           if (change === undefined) return list;
           changed = true;
           removed = change.removed;
-          return { ...list, files: [...change.files] };
+          const { removedUntil = list.removedUntil } = change;
+          return { ...list, files: [...change.files], ...(removedUntil === undefined ? {} : { removedUntil }) };
         });
         for (const name of removed) await this.#place.remove(name);
       };
@@ -307,7 +328,7 @@ export class EventArchive implements Service {
       const partitions = { ...list.partitions };
       let events = 0;
       for (const lane of this.#lanes.values()) {
-        const { partition, position, generation, last } = lane;
+        const { partition, position, generation, last, first } = lane;
         if (position === undefined) continue;
         for (const event of lane.events) {
           const group = `${event.eventType}\u0000${dateOf(event.eventTimeMs)}\u0000${partition}\u0000${event.generation}`;
@@ -317,7 +338,10 @@ export class EventArchive implements Service {
         }
         events += lane.events.length;
         lane.events = [];
-        partitions[partition] = { position, generation, last: String(last) };
+        partitions[partition] = {
+          ...{ position, generation, last: String(last) },
+          ...(first === undefined ? {} : { first }),
+        };
       }
       this.#bytes = 0;
       const isAsBefore = Object.entries(partitions).every(

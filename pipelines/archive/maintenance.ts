@@ -7,6 +7,8 @@ import { ArchiveDamagedError } from './errors.ts';
 export interface ArchiveChange {
   readonly files: readonly ArchivedFile[];
   readonly removed: readonly string[];
+  /** The first day that is kept, where days are removed. */
+  readonly removedUntil?: string;
 }
 
 const JOINED_ROWS = 200_000;
@@ -74,7 +76,7 @@ export function dropOldDays({ files }: ArchiveList, keepMs: number, nowMs: numbe
   const firstKept = dateOf(nowMs - keepMs);
   const removed = files.filter(({ date }) => date < firstKept).map(({ name }) => name);
   if (removed.length === 0) return undefined;
-  return { files: files.filter(({ date }) => date >= firstKept), removed };
+  return { files: files.filter(({ date }) => date >= firstKept), removed, removedUntil: firstKept };
 }
 
 /** Rewrites the files that hold events which match, without these. */

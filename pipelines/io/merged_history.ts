@@ -25,6 +25,8 @@ export interface HistoryRows {
   readonly rows: number;
   /** Of them events. */
   readonly events: number;
+  /** Time of the newest event; absent: there was none. */
+  readonly newestMs?: number;
 }
 
 export interface MergedHistorySettings {
@@ -96,9 +98,10 @@ export class MergedHistory implements SplittableDoFn<string, DecodedEvent, Merge
       context.output(next.element, next.timeMs === undefined ? watermark() : eventTime(next.timeMs));
       if (next.timeMs !== undefined && next.timeMs > newestMs) newestMs = next.timeMs;
       from = cursor.from;
-      const own = rowsOf[cursors.indexOf(cursor)] as { rows: number; events: number };
+      const own = rowsOf[cursors.indexOf(cursor)] as { rows: number; events: number; newestMs?: number };
       own.rows += 1;
       if (next.element.ok) own.events += 1;
+      if (next.timeMs !== undefined) own.newestMs = Math.max(own.newestMs ?? next.timeMs, next.timeMs);
       cursor.take();
       rows += 1;
     }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Broker, Position } from '#connectors/connector';
 import type { Logger } from '#monitoring/log';
-import { readList } from '#pipelines/archive/archive_list';
+import { type ArchiveList, readList } from '#pipelines/archive/archive_list';
 import type { ArchivePosition } from '#pipelines/archive/archive_reader';
 import { ArchiveIncompleteError } from '#pipelines/archive/errors';
 import type { EventArchive } from '#pipelines/archive/event_archive';
@@ -26,6 +26,8 @@ export interface HandOverRequest {
   readonly views: readonly string[];
   /** By id, of views of which some features alone are taken over: how. */
   readonly merges?: ReadonlyMap<string, MergeCells>;
+  /** Names events that the views need and the archive lacks. */
+  readonly missing?: (list: ArchiveList) => string | undefined;
   /** Snapshots of the back-fill, which has ended. */
   readonly directory: string;
   /** The back-fill's pipeline, reading the archive up to these events. */
@@ -51,8 +53,11 @@ export function handOver(deps: HandOverDeps, request: HandOverRequest): Promise<
   return deps.pause(async (snapshotDirectory) => {
     const { archive, log } = deps;
     await archive.catchUp(CATCH_UP_MS);
+    const { construct, directory, views, merges = new Map(), missing } = request;
+    const list = await readList(archive.place);
+    const problem = list === undefined ? undefined : missing?.(list);
+    if (problem !== undefined) throw new ArchiveIncompleteError(problem);
     const position = await positionOf(deps, request.topic, snapshotDirectory);
-    const { construct, directory, views, merges = new Map() } = request;
     const transformOf = (id: string): string => `Compute ${id}`;
     await runToEnd(construct, position, directory, log);
     const entities = await takeOverState(

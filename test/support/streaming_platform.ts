@@ -6,12 +6,14 @@ import type { OfflineDatabase } from '#cli/parts/offline_database';
 import { DiskLog } from '#connectors/disk_log/disk_log';
 import { createFileSystems } from '#connectors/files/file_systems';
 import { transactions } from '#examples/fraud/features/transactions';
+import { ViewComputation } from '#feature_store/aggregation/view_computation';
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { DAY_MS, HOUR_MS, MINUTE_MS, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
+import { missingEvents } from '#pipelines/archive/archive_coverage';
 import { readList, writeList } from '#pipelines/archive/archive_list';
 import { EventArchive } from '#pipelines/archive/event_archive';
 import { buildBackfillPipeline, buildFeaturePipeline } from '#pipelines/jobs/feature_pipeline';
@@ -122,10 +124,12 @@ export class Platform {
   }
 
   /** The archive loses the events that it has, as when their days are older than it keeps. */
-  async emptyArchive(): Promise<void> {
+  async emptyArchive(removedUntilMs?: number): Promise<void> {
     await this.archive.stop();
     const list = await readList(this.archive.place);
-    if (list !== undefined) await writeList(this.archive.place, { ...list, files: [] }, '');
+    const removed =
+      removedUntilMs === undefined ? {} : { removedUntil: new Date(removedUntilMs).toISOString().slice(0, 10) };
+    if (list !== undefined) await writeList(this.archive.place, { ...list, ...removed, files: [] }, '');
     this.archive = this.#archive();
     await this.archive.start();
   }
@@ -179,6 +183,10 @@ export class Platform {
       const names = features?.[viewId(view)];
       return names === undefined ? [] : [[viewId(view), mergeOfFeatures(view, names, TIMES.allowedLatenessMs)]];
     });
+    const needs = views.map((view) => ({
+      view: viewId(view),
+      horizonMs: new ViewComputation(view, TIMES.allowedLatenessMs).horizonMs,
+    }));
     const directory = join(this.directory, 'backfill');
     const construct =
       (until?: Parameters<Parameters<typeof handOver>[1]['construct']>[0], onCaughtUp?: () => void) =>
@@ -214,12 +222,17 @@ export class Platform {
         ...{ broker: this.broker, archive: this.archive, log: silentLogger },
         pause: async (work) => {
           await this.#handle?.drain();
-          const done = await work(this.snapshots);
-          await this.start(restart);
-          return done;
+          try {
+            return await work(this.snapshots);
+          } finally {
+            await this.start(restart);
+          }
         },
       },
-      { topic: 'raw-events', views: views.map(viewId), merges: new Map(merges), directory, construct },
+      {
+        ...{ topic: 'raw-events', views: views.map(viewId), merges: new Map(merges), directory, construct },
+        missing: (list) => missingEvents(list, needs, { nowMs: Date.now(), historyUntilMs: Number.NEGATIVE_INFINITY }),
+      },
     );
     rmSync(directory, { recursive: true, force: true });
   }

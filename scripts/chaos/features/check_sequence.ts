@@ -73,10 +73,13 @@ class Run {
         this.#saved();
         return;
       case 'handOver': {
+        const only = step.only === undefined ? undefined : this.#candidates.filter(({ id }) => step.only?.includes(id));
+        if (only?.length === 0) return;
         this.#nextEpoch();
         this.#saved();
-        await this.stream.handOver(this.#view, step.kills);
-        this.#changing.refill();
+        await this.stream.handOver(this.#view, { kills: step.kills, only: only?.map(({ name }) => name) });
+        if (only === undefined) this.#changing.refill();
+        else this.#changing.refillOnly(only);
         // What changes without events is computed again a few seconds later.
         return this.stream.passTime(10_000);
       }
@@ -147,9 +150,15 @@ class Run {
     return { ...event, sent: { body, arrivedAtMs } };
   }
 
-  /** The same a few seconds after a job was killed: what it may have emitted without events is emitted again by then. */
+  /** The same a few seconds after a job was killed: what it may have emitted without events is emitted again by then, and after ends of sessions once a snapshot holds these. */
   async settledDifference(): Promise<string | undefined> {
-    if (this.stream.nowMs <= this.#settledMs) await this.stream.passTime(SETTLES_MS);
+    if (this.stream.nowMs > this.#settledMs) return this.difference();
+    await this.stream.passTime(SETTLES_MS);
+    if (this.difference() === undefined) return undefined;
+    await this.stream.snapshot();
+    this.#saved();
+    // First the ends, then what was to come after them.
+    for (const ms of [SETTLES_MS, SETTLES_MS]) await this.stream.passTime(ms);
     return this.difference();
   }
 

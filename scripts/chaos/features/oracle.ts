@@ -17,9 +17,13 @@ interface Held {
   readonly candidates: readonly Candidate[];
   /** By slot: the first place in the topic whose event it has seen. */
   readonly since: ReadonlyMap<string, number>;
-  /** Windows that reach further back than this hold an unknown part of what was before, ms, by account. */
+  /** Slots that may have seen events of before as well: of another state that was merged into theirs. */
+  readonly mixed: ReadonlySet<string>;
+  /** By slot and account: windows that reach further back than this hold an unknown part of what was before, ms. */
   readonly wholeFrom: ReadonlyMap<string, number>;
 }
+
+const placeOf = (slot: string, account: string): string => `${slot} of ${account}`;
 
 /** What a value is to be: exactly, or at least and at most. */
 export type Expected = { readonly value: unknown } | { readonly least: number; readonly most: number } | undefined;
@@ -35,7 +39,7 @@ export class Oracle {
 
   constructor(candidates: readonly Candidate[]) {
     this.#held = {
-      ...{ candidates, wholeFrom: new Map() },
+      ...{ candidates, wholeFrom: new Map(), mixed: new Set() },
       since: new Map(slotsOf(candidates).map((slot) => [slot, 0])),
     };
     this.#saved = { ...this.#held, places: 0 };
@@ -79,19 +83,40 @@ export class Oracle {
         const newest = this.newestAt(account) as number;
         // What the entity was forgotten with is gone to its last event.
         const from = nowMs - newest > reach ? newest + 1 : newest - reach;
-        wholeFrom.set(account, Math.max(from, wholeFrom.get(account) ?? Number.NEGATIVE_INFINITY));
+        for (const slot of slotsOf(candidates)) {
+          const place = placeOf(slot, account);
+          wholeFrom.set(place, Math.max(from, wholeFrom.get(place) ?? Number.NEGATIVE_INFINITY));
+        }
       }
     }
     const since = new Map(slotsOf(candidates).map((slot) => [slot, saved.since.get(slot) ?? saved.places]));
-    this.#held = { candidates, since, wholeFrom };
+    const mixed = new Set(slotsOf(candidates).filter((slot) => saved.mixed.has(slot)));
+    this.#held = { candidates, since, wholeFrom, mixed };
   }
 
   /** State was computed of all events. */
   refill(): void {
     const { candidates } = this.#held;
     this.#held = {
-      ...{ candidates, wholeFrom: new Map() },
+      ...{ candidates, wholeFrom: new Map(), mixed: new Set() },
       since: new Map(slotsOf(candidates).map((slot) => [slot, 0])),
+    };
+    this.save();
+  }
+
+  /** State of some candidates alone was computed of all events. What they share with others has its older part added. */
+  refillOnly(only: readonly Candidate[]): void {
+    const { candidates, wholeFrom, since, mixed } = this.#held;
+    const others = slotsOf(candidates.filter((candidate) => !only.includes(candidate)));
+    const filled = slotsOf(only).filter((slot) => !others.includes(slot));
+    this.#held = {
+      candidates,
+      since: new Map([...since, ...filled.map((slot) => [slot, 0] as const)]),
+      // An entity that the stream had forgotten has all of it.
+      mixed: new Set(
+        [...mixed, ...others.filter((slot) => since.get(slot) !== 0)].filter((slot) => !filled.includes(slot)),
+      ),
+      wholeFrom: new Map([...wholeFrom].filter(([place]) => !filled.some((slot) => place.startsWith(`${slot} of `)))),
     };
     this.save();
   }
@@ -120,16 +145,20 @@ export class Oracle {
     if (candidate.slot === 'previous') {
       // Kept with the newest event: it is what the definition of then gave. No event has as its previous one what was forgotten before it.
       const forgotten = previous !== undefined && newest.at - previous.at > HOUR_MS;
-      return newest.place < since || forgotten
+      return newest.place < since || forgotten || this.#held.mixed.has('previous')
         ? undefined
         : { value: candidate.expected({ events: [], newest, previous }, asOfMs) };
     }
     if (candidate.needs !== undefined) return undefined;
     const events = mine.filter(({ place }) => place >= since);
     const of = (list: readonly LoggedEvent[]) => candidate.expected({ events: list, newest, previous }, asOfMs);
-    const wholeFrom = this.#held.wholeFrom.get(account) ?? Number.NEGATIVE_INFINITY;
+    const isCount = candidate.feature.kind === 'window' && candidate.feature.aggregation === 'count';
+    const wholeFrom = this.#held.wholeFrom.get(placeOf(candidate.slot ?? '', account)) ?? Number.NEGATIVE_INFINITY;
+    if (candidate.slot !== undefined && this.#held.mixed.has(candidate.slot)) {
+      const least = events.filter(({ at }) => at >= wholeFrom);
+      return isCount ? { least: Number(of(least)), most: Number(of(mine)) } : undefined;
+    }
     if (candidate.windowMs !== undefined && asOfMs - candidate.windowMs - HOUR_MS < wholeFrom) {
-      const isCount = candidate.feature.kind === 'window' && candidate.feature.aggregation === 'count';
       if (!isCount) return undefined;
       return { least: Number(of(events.filter(({ at }) => at >= wholeFrom))), most: Number(of(events)) };
     }

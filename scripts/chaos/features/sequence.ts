@@ -27,8 +27,11 @@ export type Step =
   | { readonly kind: 'restart'; readonly features?: readonly string[] }
   /** The job starts again from its newest snapshot. */
   | { readonly kind: 'kill'; readonly features?: readonly string[] }
-  /** The view is computed from all events again, and the stream takes the state over. `kills`: that job is killed after so many events. */
-  | { readonly kind: 'handOver'; readonly kills?: number };
+  /**
+   * The view is computed from all events again, and the stream takes the state over. `kills`: that job is killed after so many events; `only`: the state of these features
+   * alone is taken over.
+   */
+  | { readonly kind: 'handOver'; readonly kills?: number; readonly only?: readonly string[] };
 
 export interface Sequence {
   readonly features: readonly string[];
@@ -80,7 +83,11 @@ function randomStep(random: Random, features: readonly string[]): Step {
     case 4:
       return { kind: 'kill', ...change() };
     default:
-      return { kind: 'handOver', ...(random.chance(0.3) ? { kills: random.integer(0, 20) } : {}) };
+      return {
+        kind: 'handOver',
+        ...(random.chance(0.3) ? { kills: random.integer(0, 20) } : {}),
+        ...(random.chance(0.5) ? { only: features.filter(() => random.chance(0.4)) } : {}),
+      };
   }
 }
 
@@ -143,7 +150,13 @@ function* smallerThan({ features, steps }: Sequence): Generator<Sequence> {
         yield replaced(at, { ...step, features: without(step.features, one) });
       }
     }
-    if (step.kind === 'handOver' && step.kills !== undefined) yield replaced(at, { kind: 'handOver' });
+    if (step.kind === 'handOver') {
+      const { kills, only, ...rest } = step;
+      if (kills !== undefined) yield replaced(at, { ...rest, ...(only === undefined ? {} : { only }) });
+      for (let one = 0; one < (only?.length ?? 0); one += 1) {
+        yield replaced(at, { ...step, only: without(only as readonly string[], one) });
+      }
+    }
   }
   for (let at = 0; at < features.length; at += 1) yield { features: without(features, at), steps };
 }

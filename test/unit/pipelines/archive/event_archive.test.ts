@@ -4,12 +4,14 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { DiskLog } from '#connectors/disk_log/disk_log';
+import { PartitionLog } from '#connectors/disk_log/partition_log';
 import { createFileSystems } from '#connectors/files/file_systems';
 import { fraudView } from '#examples/fraud/features/fraud';
 import { DAY_MS, HOUR_MS, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
-import { readList } from '#pipelines/archive/archive_list';
+import { gapsOf } from '#pipelines/archive/archive_coverage';
+import { type ArchiveList, readList } from '#pipelines/archive/archive_list';
 import { archivePlace } from '#pipelines/archive/archive_place';
 import { ArchiveReader } from '#pipelines/archive/archive_reader';
 import type { ArchivedEvent } from '#pipelines/archive/archived_event';
@@ -216,3 +218,57 @@ test('small files are joined, old days go, and an entity is erased from all file
   await running.stop();
   expect(await place().names()).toEqual((await readList(place()))?.files.map(({ name }) => name).sort());
 }, 60_000);
+
+test('the list says where reading began: what the topic had deleted by then is not in the archive', async () => {
+  const small = { segmentBytes: 400, log: silentLogger };
+  await broker.stop();
+  const log = join(directory, 'log');
+  broker = new DiskLog(
+    { log: silentLogger, clock: systemClock },
+    { kind: 'disk_log', directory: log, fsync: 'never', ...small },
+  );
+  await broker.start();
+  for (let at = 0; at < 20; at += 1) await send([transaction(`e${at}`, 'a', NOW)], 'a');
+  const [[partition = ''] = []] = [...(await positionsOf())].filter(([, records]) => records > 0);
+  await broker.stop();
+  const kept = new PartitionLog(join(log, TOPIC, partition), partition, { ...small, syncEachWrite: false });
+  await kept.open();
+  await kept.retain(Date.now() + DAY_MS);
+  const { startOffset } = kept;
+  await kept.close();
+  expect(startOffset).toBeGreaterThan(0n);
+  await broker.start();
+  for (let restart = 0; restart < 2; restart += 1) {
+    const running = archive();
+    await running.start();
+    await running.catchUp(20_000);
+    await running.stop();
+    // Later records change nothing of where it began.
+    await send([transaction(`late${restart}`, 'a', NOW)], 'a');
+  }
+  const list = await readList(place());
+  expect(list?.partitions[partition]?.first?.offset).toBe(String(startOffset));
+  expect(list?.partitions[partition]?.first?.at).toMatch(/^\d{4}-\d\d-\d\dT.*Z$/);
+  expect(gapsOf(list as ArchiveList)).toHaveLength(1);
+});
+
+test('days that are removed are known to be', async () => {
+  await send([transaction('old', 'a', NOW - 5 * DAY_MS), transaction('new', 'a', NOW)]);
+  const running = archive(2 * DAY_MS);
+  await running.start();
+  await running.catchUp(20_000);
+  await running.maintain();
+  await running.stop();
+  expect((await readAll()).map(({ eventId }) => eventId)).toEqual(['new']);
+  expect((await readList(place()))?.removedUntil).toBe(new Date(Date.now() - 2 * DAY_MS).toISOString().slice(0, 10));
+});
+
+async function positionsOf(): Promise<ReadonlyMap<string, number>> {
+  const found = new Map<string, number>();
+  for (const partition of await broker.listPartitions(TOPIC)) {
+    const reader = await broker.openPartition(TOPIC, partition, { startAt: 'earliest' });
+    found.set(partition, Number(reader.lagRecords()));
+    await reader.close();
+  }
+  return found;
+}

@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { fraudView } from '#examples/fraud/features/fraud';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
-import { MINUTE_MS } from '#kernel/time';
+import { DAY_MS, MINUTE_MS } from '#kernel/time';
 import { totalOf } from '#monitoring/metrics';
 import { fromScratch, ofEvents, Platform, START, transaction } from '../../../support/streaming_platform.ts';
 
@@ -87,3 +87,25 @@ test('rows after a hand-over are those from scratch: late and repeated events, r
     { numRuns: 4, endOnFailure: true },
   );
 }, 300_000);
+
+test('events that the archive lacks stop a hand-over, by name, and the stream goes on as it was', async () => {
+  const platform = new Platform();
+  try {
+    await platform.open();
+    const [fraud] = VIEWS as [FeatureView];
+    await platform.start([fraud]);
+    await platform.send(Array.from({ length: 5 }, (_, index) => transaction(index, 'a', index)));
+    await platform.settle();
+    await platform.archive.catchUp(20_000);
+    await platform.emptyArchive(START + 2 * DAY_MS);
+    await expect(platform.handOver([fraud], [fraud])).rejects.toMatchObject({
+      code: 'ARCHIVE_INCOMPLETE',
+      message: expect.stringMatching(/fraud@1 needs events since .*days before .* were removed/) as unknown,
+    });
+    await platform.send([transaction(9, 'a', 9)]);
+    await platform.settle();
+    expect(platform.live.rows.get(`fraud@1|account:a|${START + 9 * MINUTE_MS}`)?.values.count_7d).toBe(6);
+  } finally {
+    await platform.close();
+  }
+}, 60_000);
