@@ -63,7 +63,14 @@ test('a sum is the exact one, rounded once, in whatever order values and parts o
 const money = decimal(20, 2);
 const viewOf = (features: Readonly<Record<string, Feature>>): FeatureView =>
   featureView({
-    ...{ name: 'exact', version: 1, entity: { name: 'user', joinKeys: ['user_id'] }, ttl: '0s', owner: 'o', description: 'd' },
+    ...{
+      name: 'exact',
+      version: 1,
+      entity: { name: 'user', joinKeys: ['user_id'] },
+      ttl: '0s',
+      owner: 'o',
+      description: 'd',
+    },
     source: eventSource({
       ...{ name: 'payments', eventTypes: ['p'], schemaVersion: 1, eventIdField: 'id', timestampField: 'at' },
       schema: z.object({
@@ -106,8 +113,14 @@ test('sums and extremes of decimals and 64-bit integers are exact; one beyond it
         counted.push([amount, integer]);
         expect(apply()).toEqual({
           sum_amount_1h: decimalText(total, 2),
-          min_amount_1h: decimalText(counted.map(([a]) => a).reduce((a, b) => (b < a ? b : a)), 2),
-          max_amount_1h: decimalText(counted.map(([a]) => a).reduce((a, b) => (b > a ? b : a)), 2),
+          min_amount_1h: decimalText(
+            counted.map(([a]) => a).reduce((a, b) => (b < a ? b : a)),
+            2,
+          ),
+          max_amount_1h: decimalText(
+            counted.map(([a]) => a).reduce((a, b) => (b > a ? b : a)),
+            2,
+          ),
           sum_points_1h: all,
           max_points_1h: counted.map(([, p]) => p).reduce((a, b) => (b > a ? b : a)),
         });
@@ -128,7 +141,11 @@ test('a declared type is enforced in every window: a long never holds 1.5, and l
   );
   const state = emptyEntityState();
   for (const [at, n] of [5, 7, 5].entries()) computation.apply(state, { n }, 1e12 + at);
-  expect(computation.apply(state, { n: 7 }, 1e12 + 4)).toEqual({ top_2_n_1h: [5, 7], last_3_n_1h: [7, 5, 7], sum_n_1h: 24 });
+  expect(computation.apply(state, { n: 7 }, 1e12 + 4)).toEqual({
+    top_2_n_1h: [5, 7],
+    last_3_n_1h: [7, 5, 7],
+    sum_n_1h: 24,
+  });
   const before = structuredClone(state);
   for (const n of [1.5, '5', 2 ** 53]) {
     expect(() => computation.apply(state, { n }, 1e12 + 5)).toThrow(/it is declared long, and the value is/);
@@ -153,9 +170,17 @@ test('the same amount in another form is one value, and a mean of decimals is of
 });
 
 test.each([
-  ['sum as a double would round a decimal', { amount: field('amount', money, ''), ...sum('amount').over('1h') }, /would round it/],
+  [
+    'sum as a double would round a decimal',
+    { amount: field('amount', money, ''), ...sum('amount').over('1h') },
+    /would round it/,
+  ],
   ['a mean is a double', { m: { ...mean('n').over('1h').mean_n_1h, type: money } }, /mean is a double, not decimal/],
-  ['several values are a list', { t: { ...top('n', 'long', 2).over('1h').top_2_n_1h, type: 'long' } }, /it is array<long>/],
+  [
+    'several values are a list',
+    { t: { ...top('n', 'long', 2).over('1h').top_2_n_1h, type: 'long' } },
+    /it is array<long>/,
+  ],
   ['no such type', { t: { ...field('n', 'long', ''), type: 'decimal(39,2)' } }, /precision is 1 to 38/],
   ['nothing is called so', { t: { ...field('n', 'long', ''), type: 'float' } }, /"float" is no type/],
 ])('a view is refused: %s', (_, features, message) => {
@@ -163,7 +188,9 @@ test.each([
 });
 
 test('decimals are read as they are written', () => {
-  expect(['3.30', 3.3, '1e2', '-0', '.5', '1_0', '', '0.001', '1e999'].map((text) => unscaledOf(String(text), 2))).toEqual([
+  expect(
+    ['3.30', 3.3, '1e2', '-0', '.5', '1_0', '', '0.001', '1e999'].map((text) => unscaledOf(String(text), 2)),
+  ).toEqual([
     ...[330n, 330n, 10_000n, 0n, 50n, 'is no decimal number', 'is no decimal number'],
     ...['has more than 2 digits after the point', 'has an exponent that is too large'],
   ]);

@@ -70,7 +70,16 @@ async function open(settings: object = {}) {
   const features = new FeatureReader({ online: store, clock: systemClock }, { views: VIEWS, services: SERVICES });
   const metrics = createMetricsRegistry({ process: false });
   service = await createFeatureApi(
-    { store, features, statistics, embeddings: { search: async () => [] }, views: VIEWS, clock: systemClock, log: silentLogger, metrics },
+    {
+      store,
+      features,
+      statistics,
+      embeddings: { search: async () => [] },
+      views: VIEWS,
+      clock: systemClock,
+      log: silentLogger,
+      metrics,
+    },
     featureApiConfigSchema.parse(settings),
   );
 }
