@@ -89,7 +89,14 @@ export const typedView: FeatureView = featureView({
 
 /** Of embeddings alone, with a ttl; of another name in each process, since databases stay. */
 export const nearView: FeatureView = featureView({
-  ...{ name: `near_${randomBytes(4).toString('hex')}`, version: 1, entity: typedView.entity, source: typedView.source, ttl: '30d', owner: 'tests' },
+  ...{
+    name: `near_${randomBytes(4).toString('hex')}`,
+    version: 1,
+    entity: typedView.entity,
+    source: typedView.source,
+    ttl: '30d',
+    owner: 'tests',
+  },
   description: 'Embeddings',
   features: { near: field('vector', embedding(3), 'Where it is') },
 });
