@@ -78,6 +78,18 @@ export class AuditTrailChangedError extends PlatformError {
   }
 }
 
+/** History holds a value of another type than its feature is declared now. */
+export class StoredValueError extends PlatformError {
+  readonly code = 'FEATURE_STORE_STORED_VALUE';
+
+  constructor(view: string, feature: string, of: { readonly entityKey: string; readonly time: string }, cause: Error) {
+    super(
+      `history of view ${view} holds another type of feature "${feature}" for ${of.entityKey} at ${of.time}: ${cause.message}. It was stored under another definition: compute it again ("headwater backfill"), or give the view a new version`,
+      { fault: 'caller', retryable: false, cause },
+    );
+  }
+}
+
 export class OnlineStoreError extends PlatformError {
   readonly code = 'FEATURE_STORE_ONLINE';
   readonly failure: FailureClass;

@@ -16,7 +16,7 @@ import { createPipeline } from '#pipelines/model/pipeline';
 import { runEmbedded } from '#pipelines/runner/embedded';
 import { createFeatureMetrics, type FeatureMetrics } from '#pipelines/transforms/feature_metrics';
 import { backfillViews, openBackfillPipeline } from '../jobs/features_pipeline.ts';
-import { RunningPlatform, RunningPlatformError } from '../parts/control_client.ts';
+import { bringArchiveUpToDate, RunningPlatform, RunningPlatformError } from '../parts/control_client.ts';
 import { archiveToRead } from '../parts/open_archive.ts';
 import { loadProject, type Project } from '../project/project.ts';
 import { BucketHandOvers, ORDER_FILE, RemoteHandOverError } from '../roles/bucket_hand_overs.ts';
@@ -132,6 +132,7 @@ export async function runBackfill(
   // The state of views of the stream is handed over, with an archive to read on from.
   const ofStream = config.archive.enabled ? chosen.filter(({ mode }) => mode === 'streaming') : [];
   const streamed = ofStream.map(viewId);
+  if (streamed.length > 0) await bringArchiveUpToDate(config);
   const given = { acceptGaps: request.acceptGaps ?? false };
   const isGiven = patterns !== undefined || query !== undefined;
   if (!isGiven && chosen.every(({ source }) => source.history === undefined)) {
@@ -241,7 +242,7 @@ class BackfillRun {
         snapshots: { directory, intervalMs: SNAPSHOT_INTERVAL_MS },
       });
       drain = (): void => {
-        drained ??= handle.drain().catch(() => {});
+        drained ??= handle.stop().catch(() => {});
       };
       const stop = (): void => {
         isComplete = false;

@@ -3,9 +3,9 @@ import type { ReadRow, Row } from '#connectors/files/formats';
 import { HistoryFiles, type HistoryPiece, isTextFile } from '#connectors/files/history_files';
 import { type EntityKey, entityKeyFromRow, type KeyedEntity } from '#feature_store/definitions/entity_key';
 import { EntityKeyError } from '#feature_store/definitions/errors';
-import type { FeatureType } from '#feature_store/definitions/feature';
 import type { FeatureRow, FeatureValue } from '#feature_store/definitions/feature_row';
 import type { FeatureService } from '#feature_store/definitions/feature_service';
+import { type FeatureType, isPlainType, isWrittenAsJson } from '#feature_store/definitions/value_type';
 import { ExactDecimal } from '#kernel/exact_decimal';
 import { numberOfInteger, numberOfText } from '#kernel/exact_number';
 import { textOf } from '#kernel/text_of';
@@ -130,7 +130,7 @@ function labelOf(read: ReadRow, { path, row, place, types, of }: Place): LabelRo
   for (const [name, type] of types) {
     const given = rest[name];
     if (given === undefined) continue;
-    const field = isText ? readText(textOf(given), type) : requestValue(given);
+    const field = isText ? readText(textOf(given), type) : requestValue(given, type);
     if (field instanceof UnreadableValue) throw refuse(`${name}: ${field.problem}`);
     request[name] = field as FeatureValue;
   }
@@ -148,7 +148,8 @@ function timeOf(time: unknown): number | undefined {
   return typeof time === 'string' ? parseUtcTime(time) : undefined;
 }
 
-function requestValue(given: unknown): unknown {
+function requestValue(given: unknown, type: FeatureType): unknown {
+  if (!isPlainType(type)) return given instanceof ExactDecimal ? given.text : given;
   if (given instanceof ExactDecimal) return numberOfText(given.text) ?? given.text;
   if (typeof given === 'number' && Number.isNaN(given)) return null;
   return typeof given === 'bigint' ? numberOfInteger(given) : given;
@@ -189,7 +190,16 @@ function numberOf(label: unknown, isText: boolean): number | UnreadableValue | u
 function readText(text: string, type: FeatureType): FeatureValue | UnreadableValue {
   if (text === '') return null;
   if (type === 'string') return text;
+  if (!isPlainType(type)) return isWrittenAsJson(type) ? parsedOr(text) : text;
   if (type === 'boolean')
     return text === '1' ? true : text === '0' ? false : BOOLEANS[text] === undefined ? text : BOOLEANS[text] === 1;
   return numberOfText(text) ?? text;
+}
+
+function parsedOr(text: string): FeatureValue {
+  try {
+    return JSON.parse(text) as FeatureValue;
+  } catch {
+    return text;
+  }
 }

@@ -1,4 +1,5 @@
 import { type BinaryMetrics, binaryMetrics } from '#kernel/binary_metrics';
+import { requireInstalled } from '#kernel/optional_package';
 import { workerEntry } from '#kernel/worker_entry';
 import { runWorkerJob } from '#kernel/worker_job';
 import { TrainingError } from '../../errors.ts';
@@ -53,11 +54,12 @@ export async function trainMlp(table: TrainingTable, settings: MlpSettings): Pro
   };
   const job: MlpJob = {
     width: table.columns.length,
-    features: encodeRows(signature, table, 0, split),
+    features: Float32Array.from(encodeRows(signature, table, 0, split)),
     labels: Float32Array.from(table.labels.slice(0, split)),
     epochs,
     seed,
   };
+  requireInstalled({ packages: ['@tensorflow/tfjs'], use: 'the trainer tfjs-mlp' });
   const mlp = await runWorkerJob<MlpJob, MlpProgress, Mlp>(workerEntry(import.meta.url, './mlp_worker'), job, {
     maxHeapMb: TRAINER_HEAP_MB,
     ...(settings.onProgress === undefined ? {} : { onProgress: settings.onProgress }),

@@ -66,7 +66,8 @@ beforeAll(async () => {
   await online.start();
   service = await createFeatureApi(
     {
-      ...{ store: online, statistics: offline.statistics, views, clock: systemClock, log: silentLogger },
+      ...{ store: online, statistics: offline.statistics, embeddings: offline.embeddings, views },
+      ...{ clock: systemClock, log: silentLogger },
       features: new FeatureReader({ online, clock: systemClock }, { views, services: [] }),
       pushes: pushesOf(views, { online, offline }, systemClock),
       metrics: createMetricsRegistry({ process: false }),
