@@ -95,3 +95,32 @@ test.each(['jsonl', 'csv', 'parquet'] as const)(
     await expect(load(file)).rejects.toThrow(/row 2: label: .*9007199254740993/);
   },
 );
+
+test('labels are numbers and booleans, as each format has them; a string that looks like one is refused by name', async () => {
+  const at = '2026-11-21T08:00:00';
+  const file = (name: string, content: string | Buffer): string => {
+    writeFileSync(join(folder, name), content);
+    return join(folder, name);
+  };
+  const cells = ['1', 'True', 'true', 'TRUE', '0', 'False', 'false', '0.5', '"1"'];
+  const csv = cells.map((cell, index) => `l${index},a1,${at},${cell}\n`).join('');
+  const read = await load(file('booleans.csv', `label_id,entity_key,event_time,label\n${csv}`));
+  expect(read.map(({ label }) => label)).toEqual([1, 1, 1, 1, 0, 0, 0, 0.5, 1]);
+  // A time without a zone is UTC.
+  expect(read.every(({ eventTime: time }) => time === Date.parse(`${at}Z`))).toBe(true);
+  const typed = [true, false, 0.25, 3].map((label, index) => ({ ...good(index), label }));
+  const lines = `${typed.map((row) => JSON.stringify(row)).join('\n')}\n`;
+  expect((await load(file('typed.jsonl', lines))).map(({ label }) => label)).toEqual([1, 0, 0.25, 3]);
+  const flags = [true, false].map((label, index) => ({ ...good(index), label }));
+  expect((await load(file('flags.parquet', encodeRows('parquet', flags)))).map(({ label }) => label)).toEqual([1, 0]);
+  for (const [format, label, reason] of [
+    ['jsonl', '1', /row 1: label must be a number or a boolean, not "1": write it as a number, without quotes/],
+    ['parquet', '1', /row 1: label must be a number or a boolean, not "1": write it as a number, without quotes/],
+    ['parquet', Number.NaN, /row 1: label must be a number or a boolean, not the number NaN/],
+    ['csv', 'yes', /row 1: label must be a number or a boolean, not "yes"/],
+    ['csv', '', /row 1: label must be a number or a boolean, not ""/],
+  ] as const) {
+    const path = file(`bad.${format}`, encodeRows(format, [{ ...good(0), label }]));
+    await expect(load(path)).rejects.toThrow(reason);
+  }
+});
