@@ -16,11 +16,13 @@ import { createPipeline } from '#pipelines/model/pipeline';
 import { runEmbedded } from '#pipelines/runner/embedded';
 import { createFeatureMetrics, type FeatureMetrics } from '#pipelines/transforms/feature_metrics';
 import { backfillViews, openBackfillPipeline } from '../jobs/features_pipeline.ts';
-import { RunningPlatform, RunningPlatformError } from '../parts/control_client.ts';
+import { bringArchiveUpToDate, RunningPlatform, RunningPlatformError } from '../parts/control_client.ts';
 import { archiveToRead } from '../parts/open_archive.ts';
 import { loadProject, type Project } from '../project/project.ts';
+import { BucketHandOvers, ORDER_FILE, RemoteHandOverError } from '../roles/bucket_hand_overs.ts';
 import {
   backfillsFolder,
+  definitionsOfViews,
   type HandOverOrder,
   isHandOverOrdered,
   missingEventsOf,
@@ -128,7 +130,9 @@ export async function runBackfill(
   }
   const chosen = backfillViews(config, options);
   // The state of views of the stream is handed over, with an archive to read on from.
-  const streamed = config.archive.enabled ? chosen.filter(({ mode }) => mode === 'streaming').map(viewId) : [];
+  const ofStream = config.archive.enabled ? chosen.filter(({ mode }) => mode === 'streaming') : [];
+  const streamed = ofStream.map(viewId);
+  if (streamed.length > 0) await bringArchiveUpToDate(config);
   const given = { acceptGaps: request.acceptGaps ?? false };
   const isGiven = patterns !== undefined || query !== undefined;
   if (!isGiven && chosen.every(({ source }) => source.history === undefined)) {
@@ -159,7 +163,11 @@ export async function runBackfill(
   const handsOver = isComplete && problem === undefined && streamed.length > 0;
   const sources = new Set(chosen.map(({ source }) => source)).size;
   const historyUntilMs = historiesUntil(run.read.rowsOf, isGiven ? 1 : sources);
-  const order = { ...given, ...(historyUntilMs === undefined ? {} : { historyUntilMs }) };
+  const order = {
+    ...given,
+    definitions: definitionsOfViews(ofStream),
+    ...(historyUntilMs === undefined ? {} : { historyUntilMs }),
+  };
   const missing = handsOver ? await eventsMissing(config, streamed, order) : undefined;
   // The state stays: the same command with --accept-gaps reads nothing again.
   if (missing !== undefined) return { ...outcome, handedOver: undefined, problem: missing };
@@ -178,13 +186,26 @@ async function orderAndTakeOver(
 ): Promise<HandedOver | 'at_next_start' | 'at_restart'> {
   await orderHandOver(directory, order);
   const running = await RunningPlatform.find(config, 'stream');
-  if (running === undefined) return 'at_next_start';
+  if (running === undefined) return offered(config, directory);
   try {
     return await running.takeOver(directory);
   } catch (error) {
     if (error instanceof RunningPlatformError && error.code === OTHER_DEFINITIONS) return 'at_restart';
     throw error;
   }
+}
+
+/** Hands state over to a pipeline on another machine, by the bucket of the archive. Without one it waits for the next start. */
+async function offered(config: Project, directory: string): Promise<HandedOver | 'at_next_start' | 'at_restart'> {
+  const remote = BucketHandOvers.of(config);
+  if (remote === undefined) return 'at_next_start';
+  const result = await remote.offer(directory);
+  // It lies in the bucket now.
+  await rm(join(directory, ORDER_FILE), { force: true });
+  if (result?.handedOver !== undefined) return result.handedOver;
+  if (result?.error === undefined) return 'at_next_start';
+  if (result.error.code === OTHER_DEFINITIONS) return 'at_restart';
+  throw new RemoteHandOverError(result.error);
 }
 
 const OTHER_DEFINITIONS: OtherDefinitionsError['code'] = 'PIPELINE_OTHER_DEFINITIONS';

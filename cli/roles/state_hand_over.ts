@@ -1,15 +1,21 @@
 import { existsSync } from 'node:fs';
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { ViewComputation } from '#feature_store/aggregation/view_computation';
+import type { Catalog } from '#feature_store/definitions/catalog';
 import { viewId } from '#feature_store/definitions/feature_row';
+import { describeView, type FeatureView } from '#feature_store/definitions/feature_view';
+import { textHash } from '#kernel/function_identity';
+import { canonicalJson } from '#kernel/json';
 import type { Service } from '#kernel/lifecycle';
 import { systemClock } from '#kernel/time';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { missingEvents } from '#pipelines/archive/archive_coverage';
 import type { ArchiveList } from '#pipelines/archive/archive_list';
 import type { EventArchive } from '#pipelines/archive/event_archive';
+import { OtherDefinitionsError } from '#pipelines/engine/errors';
 import type { FeaturePipelineDeps } from '#pipelines/jobs/feature_pipeline';
 import { type HandedOver, handOver } from '#pipelines/jobs/hand_over';
 import type { MergeCells } from '#pipelines/runner/take_over';
@@ -19,14 +25,18 @@ import { parseCheckedJson, writeCheckedJson } from '#storage/checked_json';
 import { backfillViews, constructBackfill, featuresOption, writeNewestOnline } from '../jobs/features_pipeline.ts';
 import type { PlatformConfig } from '../project/platform_config.ts';
 import type { Project } from '../project/project.ts';
+import { BucketHandOvers, ORDER_FILE } from './bucket_hand_overs.ts';
 import type { EmbeddedJob } from './embedded_job.ts';
 
-const NAME = 'hand-over.json';
+/** Back-fills of other machines are looked for so often. */
+const LOOK_EVERY_MS = 5_000;
 
 const requestSchema = z.strictObject({
   options: z.record(z.string(), z.string()),
   /** Whose state the stream takes over. */
   views: z.array(z.string()),
+  /** Of these views, by id, as the back-fill had them: {@link definitionsOfViews}. */
+  definitions: z.record(z.string(), z.string()).optional(),
   /** Events up to this time were read from files or a query, ms. */
   historyUntilMs: z.number().optional(),
   /** Also where the archive lacks events that the stream may have counted. */
@@ -39,11 +49,11 @@ export const backfillsFolder = ({ dataDirectory }: Pick<PlatformConfig, 'dataDir
   join(resolve(dataDirectory), 'backfills');
 
 /** Whether state waits in a folder for the platform's next start. */
-export const isHandOverOrdered = (directory: string): boolean => existsSync(join(directory, NAME));
+export const isHandOverOrdered = (directory: string): boolean => existsSync(join(directory, ORDER_FILE));
 
 /** Notes in a back-fill's folder that the stream is to take its state over: at once where a platform runs, else when it starts. */
 export const orderHandOver = (directory: string, order: HandOverOrder): Promise<void> =>
-  writeCheckedJson(join(directory, NAME), order);
+  writeCheckedJson(join(directory, ORDER_FILE), order);
 
 /** Names events that views need and the archive lacks; undefined: there are none, or the order accepts it. */
 export function missingEventsOf(
@@ -65,6 +75,18 @@ export function missingEventsOf(
   return missingEvents(list, views, { nowMs: systemClock.now(), historyUntilMs });
 }
 
+/** Returns hashes of what decides the values of views, by view id. */
+export const definitionsOfViews = (views: readonly FeatureView[]): Readonly<Record<string, string>> =>
+  Object.fromEntries(views.map((view) => [viewId(view), textHash(canonicalJson(describeView(view)))]));
+
+/** @throws {@link OtherDefinitionsError} when a state was computed with other definitions than those of this process */
+function requireSameDefinitions(catalog: Catalog, computed: NonNullable<HandOverOrder['definitions']>): void {
+  const own = definitionsOfViews(catalog.views);
+  const others = Object.keys(computed).filter((id) => own[id] !== computed[id]);
+  if (others.length === 0) return;
+  throw new OtherDefinitionsError(`${others.join(', ')} computed with other definitions than those of the platform`);
+}
+
 interface Deps extends Omit<FeaturePipelineDeps, 'metrics'> {
   readonly job: EmbeddedJob;
   readonly archive: EventArchive;
@@ -75,15 +97,35 @@ export class StateHandOver implements Service {
   readonly name = 'hand-over of state';
   readonly #deps: Deps;
   readonly #config: Project;
+  readonly #remote: BucketHandOvers | undefined;
   #pending: Promise<void> = Promise.resolve();
+  #stopped = new AbortController();
 
   constructor(deps: Deps, config: Project) {
     this.#deps = deps;
     this.#config = config;
+    this.#remote = BucketHandOvers.of(config);
   }
 
   async start(): Promise<void> {
-    this.#pending = this.#takePending();
+    this.#stopped = new AbortController();
+    this.#pending = this.#takePending().then(() => this.#takeRemote(this.#stopped.signal));
+  }
+
+  /** Takes over what back-fills of other machines have put into the bucket. */
+  async #takeRemote(signal: AbortSignal): Promise<void> {
+    const { log } = this.#deps;
+    for (
+      ;
+      this.#remote !== undefined && !signal.aborted;
+      await sleep(LOOK_EVERY_MS, undefined, { signal }).catch(() => {})
+    ) {
+      try {
+        await this.#remote.takeAll(backfillsFolder(this.#config), (directory) => this.takeOver(directory));
+      } catch (error) {
+        log.warn({ error }, 'state.hand_overs_not_read');
+      }
+    }
   }
 
   async #takePending(): Promise<void> {
@@ -92,7 +134,7 @@ export class StateHandOver implements Service {
     for (const name of await readdir(folder).catch(() => [])) {
       const directory = join(folder, name);
       try {
-        if ((await readdir(directory)).includes(NAME)) await this.takeOver(directory);
+        if ((await readdir(directory)).includes(ORDER_FILE)) await this.takeOver(directory);
       } catch (error) {
         log.error({ error, directory }, 'state.hand_over_failed');
       }
@@ -102,8 +144,9 @@ export class StateHandOver implements Service {
   /** @param directory - of a back-fill that has ended; one in the data directory is removed when its state was taken over */
   async takeOver(directory: string): Promise<HandedOver> {
     const { job, archive, broker, ...deps } = this.#deps;
-    const file = join(directory, NAME);
+    const file = join(directory, ORDER_FILE);
     const { options, views: ids, ...order } = parseCheckedJson(await readFile(file), requestSchema, { file });
+    requireSameDefinitions(this.#config.catalog, order.definitions ?? {});
     const views = backfillViews(this.#config, options);
     const metrics = createFeatureMetrics(createMetricsRegistry({ process: false }));
     const features = featuresOption(options) ?? {};
@@ -136,10 +179,12 @@ export class StateHandOver implements Service {
   }
 
   async drain(): Promise<void> {
+    this.#stopped.abort();
     await this.#pending;
   }
 
   async stop(): Promise<void> {
+    this.#stopped.abort();
     await this.#pending;
   }
 }

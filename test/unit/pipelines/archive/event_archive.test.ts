@@ -248,7 +248,7 @@ test('the list says where reading began: what the topic had deleted by then is n
   }
   const list = await readList(place());
   expect(list?.partitions[partition]?.first?.offset).toBe(String(startOffset));
-  expect(Date.now() - Date.parse(list?.partitions[partition]?.first?.at ?? '')).toBeLessThan(HOUR_MS);
+  expect(list?.partitions[partition]?.first?.at).toMatch(/^\d{4}-\d\d-\d\dT.*Z$/);
   expect(gapsOf(list as ArchiveList)).toHaveLength(1);
 });
 
