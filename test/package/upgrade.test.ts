@@ -41,7 +41,9 @@ beforeAll(async () => {
   await run('bash', ['-c', `git archive ${PREVIOUS} | tar -x -C ${source}`], { cwd: assetPath('') });
   await symlink(assetPath('node_modules'), join(source, 'node_modules'));
   await run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'], { cwd: source });
-  await run(process.execPath, ['dist/scripts/copy_templates.js'], { cwd: source });
+  for (const script of ['bundle_console', 'copy_templates']) {
+    await run(process.execPath, [`dist/scripts/${script}.js`], { cwd: source });
+  }
   before = await installed(source, 'before');
   after = await installed(assetPath(''), 'after');
 }, 600_000);
