@@ -49,7 +49,8 @@ export class HttpService implements Service {
   readonly app: FastifyInstance;
   readonly #settings: HttpServiceSettings;
   readonly #log: Logger;
-  readonly #beside: Service | undefined;
+  /** The service that lives as long as this one. */
+  readonly beside: Service | undefined;
   #draining = false;
   /** Requests that were begun and not answered. */
   #inFlight = 0;
@@ -59,7 +60,7 @@ export class HttpService implements Service {
     this.name = settings.name;
     this.app = app;
     this.#settings = settings;
-    this.#beside = deps.beside;
+    this.beside = deps.beside;
     this.#log = deps.log.child({ component: settings.name });
     app.addHook('onRequest', (request, reply, done) => {
       this.#inFlight += 1;
@@ -135,7 +136,7 @@ export class HttpService implements Service {
   }
 
   async start(signal: AbortSignal = new AbortController().signal): Promise<void> {
-    await this.#beside?.start(signal);
+    await this.beside?.start(signal);
     const { port, portSetting } = this.#settings;
     const host = await this.#hostToBind();
     this.app.guard?.boundTo(host);
@@ -173,7 +174,7 @@ export class HttpService implements Service {
     const cutting = this.#cutIdle(signal);
     await closed;
     await cutting;
-    await this.#beside?.drain(signal);
+    await this.beside?.drain(signal);
   }
 
   async #cutIdle(signal: AbortSignal): Promise<void> {
@@ -186,6 +187,6 @@ export class HttpService implements Service {
     this.#draining = true;
     this.app.server.closeAllConnections();
     await this.app.close().catch((error: unknown) => this.#log.error({ error }, 'http.close_failed'));
-    await this.#beside?.stop();
+    await this.beside?.stop();
   }
 }

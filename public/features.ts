@@ -26,14 +26,13 @@ export {
   dayOfWeek,
   expression,
   type Feature,
-  type FeatureType,
   field,
   fromEvent,
   hourOfDay,
   isWeekend,
   sincePrevious,
 } from '#feature_store/definitions/feature';
-export type { FeatureRow, FeatureValue, ViewReference } from '#feature_store/definitions/feature_row';
+export type { ComputedValue, FeatureRow, FeatureValue, ViewReference } from '#feature_store/definitions/feature_row';
 export {
   type FeatureService,
   type FeatureServiceSpec,
@@ -64,6 +63,14 @@ export {
   type SourceSpec,
   source,
 } from '#feature_store/definitions/source';
+export {
+  array,
+  decimal,
+  embedding,
+  type FeatureType,
+  struct,
+  type ValueOfType,
+} from '#feature_store/definitions/value_type';
 export {
   defineOnlineStore,
   type OnlineStoreDeps,

@@ -26,9 +26,9 @@ export class InvalidNameError extends PlatformError {
 export class ArtifactIntegrityError extends PlatformError {
   readonly code = 'REGISTRY_ARTIFACT_INTEGRITY';
 
-  constructor(artifact: string, expected: string, found: string) {
+  constructor(artifact: string, expected: string, found: string, algorithm = 'SHA-256') {
     super(
-      `${artifact} has SHA-256 ${found}, but ${expected} was registered: it was changed or cut short. Register the model again`,
+      `${artifact} has ${algorithm} ${found}, but ${expected} was registered: it was changed or cut short. Register the model again`,
       { fault: 'dependency', retryable: false },
     );
   }
@@ -111,5 +111,29 @@ export class GraphStoppedError extends PlatformError {
 
   constructor(reason: string) {
     super(`the model was stopped: ${reason}`, { fault: 'dependency', retryable: true });
+  }
+}
+
+/** A graph gave an integer that JSON, and the rows that are logged, do not hold exactly. */
+export class InexactOutputError extends PlatformError {
+  readonly code = 'REGISTRY_INEXACT_OUTPUT';
+
+  constructor(output: string, value: bigint) {
+    super(
+      `output "${output}" is ${value}, beyond ±${Number.MAX_SAFE_INTEGER}: request it as a binary tensor of the Open Inference Protocol`,
+      { fault: 'dependency', retryable: false },
+    );
+  }
+}
+
+/** Files of a version are missing or short, as while it is being uploaded: it is tried again. */
+export class IncompleteModelError extends PlatformError {
+  readonly code = 'REGISTRY_INCOMPLETE_MODEL';
+
+  constructor(what: string) {
+    super(`the model is not complete: ${what}. It is tried again; register it anew if it was not being uploaded`, {
+      fault: 'dependency',
+      retryable: true,
+    });
   }
 }

@@ -9,6 +9,8 @@ export interface InputColumn {
   readonly type: ColumnType;
   /** A required column that is missing or null is the caller's error; otherwise `missing` stands in. */
   readonly required: boolean;
+  /** A required column may be null all the same, as a data frame has NaN in it: it must be named. */
+  readonly nullable?: boolean;
   /** What the model sees for a missing value; NaN when absent (XGBoost's own missing value). */
   readonly missing?: number;
   /** For strings: category → number the model was trained on. Unknown categories become `unknownCategory`. */
@@ -27,21 +29,36 @@ export interface FeatureServiceReference {
 }
 
 /**
- * What the FP32 output is: probabilities [N, classes]; a value [N]; distances to the clusters' centres [N, classes]; a score of how unusual a
- * row is [N], between 0 and 1.
+ * What the output is: probabilities [N, classes]; a value [N]; distances to the clusters' centres [N, classes]; a score of how unusual a
+ * row is [N], between 0 and 1. Of models whose files do not say: `values` [N, classes], which are the output as it is, and `tensors` for
+ * a graph that does not take rows of columns.
  */
 export type Task =
   | 'binary_classification'
   | 'multiclass_classification'
   | 'regression'
   | 'clustering'
-  | 'anomaly_detection';
+  | 'anomaly_detection'
+  | 'values'
+  | 'tensors';
 
 /** A tensor that a graph takes: [rows, columns], of the signature's columns in their order. */
 export interface OnnxInput {
   readonly name: string;
   readonly element: OnnxElement;
   readonly columns: number;
+  /** [rows], of one column. */
+  readonly isFlat?: boolean;
+}
+
+/** Rows on their way to a model and out of it: FP64 where FP32 does not hold what the graph takes or gives. */
+export type RowValues = Float32Array | Float64Array;
+
+/** A parameter that requests to a model may have, as its MLflow signature names it. */
+export interface ModelParam {
+  readonly name: string;
+  readonly type: 'boolean' | 'integer' | 'long' | 'float' | 'double' | 'string' | 'datetime' | 'object';
+  readonly isList: boolean;
 }
 
 /** What a model expects and answers; stored beside the ONNX file, independent of the trainer. */
@@ -53,7 +70,14 @@ export interface ModelSignature {
   /** Probability of `classes[1]`, or anomaly score, at and above which it is the prediction. */
   readonly threshold?: number;
   /** ONNX names: the [N, inputs.length] FP32 input, or several inputs that share the columns, and the output, as the task says. */
-  readonly onnx: { readonly input: string; readonly inputs?: readonly OnnxInput[]; readonly output: string };
+  readonly onnx: {
+    readonly input: string;
+    readonly inputs?: readonly OnnxInput[];
+    readonly output: string;
+    /** An output [N] that is the prediction itself: a class or cluster. A row then has it behind its other values. */
+    readonly label?: string;
+  };
+  readonly params?: readonly ModelParam[];
   /** Where the columns come from, so that serving by entity knows what to read. */
   readonly featureService?: FeatureServiceReference;
 }
@@ -69,6 +93,10 @@ export interface ModelPackage {
 /** Probability at and above which the second of two classes is the prediction, where a signature says nothing else. */
 export const DEFAULT_THRESHOLD = 0.5;
 
-/** Values a row has in the output. */
-export const outputWidth = ({ task, classes }: ModelSignature): number =>
+/** Values of a row that the scoring output has: probabilities, a value, distances. */
+export const scoreWidth = ({ task, classes }: Pick<ModelSignature, 'task' | 'classes'>): number =>
   task === 'regression' || task === 'anomaly_detection' ? 1 : classes.length;
+
+/** Values a row has in the output, with its label where there is one. */
+export const outputWidth = (signature: ModelSignature): number =>
+  scoreWidth(signature) + (signature.onnx.label === undefined ? 0 : 1);

@@ -11,15 +11,15 @@ import { ALL_SERVERS, type StartedServers, startServers } from './services/start
 /**
  * npm test: the stages in order, also after a failure; the servers the later ones need are started once and stopped at the end. Two files run at a time.
  * `--coverage` says how much of the code they run (of what runs in Jest: commands as processes of their own do not count), and fails below 80 % of the lines.
- * `--only unit,integration` picks stages, also those that take minutes and are not among npm test's: `recovery` and `models`, which `--all` adds, and
+ * `--only unit,integration` picks stages, also those that take minutes and are not among npm test's: `recovery`, `models` and `clients`, which `--all` adds, and
  * `faults` and `package`. `--long` runs tests that have a long form in it (test/support/forms.ts). Anything else narrows Jest by path. The seconds of each stage and of the slowest files come at the end; the last line counts everything.
  */
 const USUAL_STAGES = ['lint', 'types', 'unit', 'conformance', 'integration', 'e2e', 'attack'] as const;
-/** Kills and outages; training in Python. */
-const ALL_STAGES = [...USUAL_STAGES, 'recovery', 'models'] as const;
+/** Kills and outages; training in Python; clients of other languages. */
+const ALL_STAGES = [...USUAL_STAGES, 'recovery', 'models', 'clients'] as const;
 const STAGES = [...ALL_STAGES, 'faults', 'package'] as const;
 /** Those break servers, or load both cores by themselves: one file at a time. */
-const ALONE: ReadonlySet<Stage> = new Set(['recovery', 'models', 'faults', 'package']);
+const ALONE: ReadonlySet<Stage> = new Set(['recovery', 'models', 'clients', 'faults', 'package']);
 const WORKERS = 2;
 type Stage = (typeof STAGES)[number];
 const COVERAGE_FOLDER = `${projectRoot}coverage`;

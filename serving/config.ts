@@ -8,6 +8,8 @@ export const servingConfigSchema = z.strictObject({
   ...accessSettings,
   host: z.string().default('127.0.0.1'),
   port: z.int().min(0).max(65_535).default(8_000),
+  /** The Open Inference Protocol over gRPC, with the certificate of `tls`; absent: not served. */
+  grpc: z.strictObject({ port: z.int().min(0).max(65_535).default(8_001) }).optional(),
   /** Processes that serve behind one port, where this process only serves. */
   workers: z.int().min(1).max(64).default(1),
   models: z.array(servedModelSchema).default([]),

@@ -7,7 +7,8 @@ export class UnknownServedModelError extends PlatformError {
   readonly httpStatus = 404;
 
   constructor(name: string, served: readonly string[]) {
-    super(`model "${name}" is not served here; served: ${served.join(', ')}`, { fault: 'caller', retryable: false });
+    const known = served.length === 0 ? '' : `; served: ${served.join(', ')}`;
+    super(`model "${name}" is not served here${known}`, { fault: 'caller', retryable: false });
   }
 }
 
@@ -39,6 +40,44 @@ export class InvalidRequestError extends PlatformError {
 
   constructor(message: string) {
     super(message, { fault: 'caller', retryable: false });
+  }
+}
+
+/** Features for a model whose graph takes tensors of other shapes. */
+export class TensorsOnlyError extends PlatformError {
+  readonly code = 'SERVING_TENSORS_ONLY';
+
+  constructor(model: string, why: string) {
+    super(
+      `model "${model}" cannot be given features: ${why}. Send them to /v2/models/${model}/infer, or as "inputs" to /invocations`,
+      { fault: 'caller', retryable: false },
+    );
+  }
+}
+
+/** A model gave an infinity or NaN, which is no answer. */
+export class OutputNotFiniteError extends PlatformError {
+  readonly code = 'SERVING_OUTPUT_NOT_FINITE';
+  readonly httpStatus = 422;
+
+  constructor(model: string, row: number, value: number) {
+    super(
+      `model "${model}" gave ${value} for row ${row}: its values are beyond what the model can compute with. The tensors themselves are in the answer of /v2/models/${model}/infer`,
+      { fault: 'caller', retryable: false },
+    );
+  }
+}
+
+/** A version that does not answer here. */
+export class UnknownServedVersionError extends PlatformError {
+  readonly code = 'SERVING_UNKNOWN_VERSION';
+  readonly httpStatus = 404;
+
+  constructor(name: string, version: string, answering: readonly (number | undefined)[]) {
+    super(`version ${version} of ${name} does not answer here: version ${answering.join(', ')} does`, {
+      fault: 'caller',
+      retryable: false,
+    });
   }
 }
 

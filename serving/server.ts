@@ -16,7 +16,9 @@ import type { ModelServer } from './inference/model_server.ts';
 import { Predictor, type PredictorDeps } from './inference/predictor.ts';
 import { type ServingPlugin, servingForPlugins } from './plugin.ts';
 import { type FeedbackStores, registerFeedbackRoutes } from './protocol/feedback.ts';
+import { OpenInferenceService } from './protocol/grpc/open_inference_service.ts';
 import { registerInferenceProtocol } from './protocol/inference_protocol.ts';
+import { registerInvocations } from './protocol/invocations.ts';
 import { registerPredictRoutes } from './protocol/predict.ts';
 import { PROTOCOL_ERRORS } from './protocol/protocol_errors.ts';
 import { registerRoutingRoutes } from './protocol/routing.ts';
@@ -59,9 +61,14 @@ export async function createServing(deps: ServingDeps, config: ServingConfig): P
     return waiting.length === 0 ? undefined : `no version of ${waiting.join(', ')} is loaded`;
   };
   const address = { ...config, name: 'serving', portSetting: 'API_PORT' };
-  const service = new HttpService({ ...deps, notReady }, address, app);
+  const beside =
+    config.grpc === undefined
+      ? undefined
+      : new OpenInferenceService({ app, log: deps.log }, { ...config, port: config.grpc.port });
+  const service = new HttpService({ ...deps, notReady, beside }, address, app);
   await registerApiDocs(app, { title: 'headwater serving', description: 'Predictions of the production models' });
   registerInferenceProtocol(app, { models, predictor }, config);
+  await app.register((scope) => registerInvocations(scope, { models, predictor }, config));
   // With a way of their own to read bodies.
   await app.register((scope) =>
     registerPredictRoutes(

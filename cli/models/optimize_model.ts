@@ -77,7 +77,7 @@ async function withOwnExamples(model: ModelPackage): Promise<ModelPackage> {
   const loaded = await LoadedModel.load({ ...model, examples: [] });
   try {
     const { width } = loaded.encoder;
-    const input = new Float32Array(model.examples.length * width);
+    const input = loaded.encoder.allocate(model.examples.length);
     for (const [index, { features }] of model.examples.entries()) loaded.encoder.encode(features, input, index * width);
     const output = await loaded.run(input, model.examples.length);
     const values = (index: number) =>
@@ -106,7 +106,7 @@ function driftOf({ outputs: before }: ScoredRows, { outputs: after }: ScoredRows
 async function microsecondsARow(model: ModelPackage): Promise<number> {
   const loaded = await LoadedModel.load(model);
   try {
-    const input = new Float32Array(ROWS_A_RUN * loaded.encoder.width);
+    const input = loaded.encoder.allocate(ROWS_A_RUN);
     for (let row = 0; row < ROWS_A_RUN && model.examples.length > 0; row += 1) {
       const { features } = model.examples[row % model.examples.length] as ModelPackage['examples'][number];
       loaded.encoder.encode(features, input, row * loaded.encoder.width);

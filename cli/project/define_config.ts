@@ -8,6 +8,8 @@ export interface ProjectSpec extends ExtensionSpec {
   readonly models?: string | readonly string[];
   /** Pipelines that `headwater run` finds by name; default: `./pipelines`. */
   readonly pipelines?: string;
+  /** Workflows and their tasks in TypeScript, and documents `NAME.asl.json`; default: `./workflows`. */
+  readonly workflows?: string | readonly string[];
   /** Settings in YAML, laid over the package's: `configs/default.yaml`, `configs/<ENVIRONMENT>.yaml`; default: `./configs`. */
   readonly configs?: string;
 }

@@ -105,7 +105,7 @@ export async function extensionsFor(config: PlatformConfig | Project): Promise<P
 }
 
 /** The modules of folders, and single files; sorted by name, tests and declarations left out. */
-async function modulesOf(
+export async function modulesOf(
   root: string,
   places: string | readonly string[],
   isDeclared: boolean,
@@ -130,7 +130,7 @@ async function modulesOf(
   return found;
 }
 
-async function load(file: string, root: string): Promise<Readonly<Record<string, unknown>>> {
+export async function load(file: string, root: string): Promise<Readonly<Record<string, unknown>>> {
   try {
     return await loadModule(file);
   } catch (error) {

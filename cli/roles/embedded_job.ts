@@ -109,7 +109,7 @@ export class EmbeddedJob implements Service, HealthSource {
         while (this.#handle?.state === 'starting') await sleep(STARTING_MS);
         if (this.#handle?.state !== 'running')
           throw new JobNotRunningError(this.name, this.#handle?.state ?? 'stopped');
-        await this.#handle.drain();
+        await this.#handle.stop();
         try {
           return await work(this.#settings.snapshotDirectory);
         } finally {
@@ -121,11 +121,11 @@ export class EmbeddedJob implements Service, HealthSource {
   }
 
   async drain(): Promise<void> {
-    if (this.#handle?.state === 'running') await this.#handle.drain();
+    if (this.#handle?.state === 'running') await this.#handle.stop();
   }
 
   async stop(): Promise<void> {
-    await this.#handle?.stop();
+    await this.#handle?.cancel();
   }
 }
 

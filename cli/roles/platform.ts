@@ -12,6 +12,7 @@ import { CachedOnlineStore } from '#feature_store/online/cached_store';
 import { FallbackOnlineStore } from '#feature_store/online/fallback_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { OnlineStoreRefill, type RefillDeps } from '#feature_store/online/refill';
+import { pushesOf } from '#feature_store/push/push_rows';
 import { ConsistencyMonitor } from '#feature_store/retrieval/consistency_monitor';
 import { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { durationMs } from '#kernel/duration';
@@ -52,6 +53,7 @@ import { createMonitorJob } from './monitor_service.ts';
 import { createFeatureJob } from './pipeline_service.ts';
 import { isServingWorker } from './serving_workers.ts';
 import { StateHandOver } from './state_hand_over.ts';
+import { createWorkflowWorker } from './workflow_worker.ts';
 
 /** A running platform: what its commands need of it. */
 export interface Platform {
@@ -183,8 +185,10 @@ export async function startPlatform(
         store: online,
         features,
         statistics: offline.statistics,
+        embeddings: offline.embeddings,
         health: health.of('features'),
         plugins: extensions.plugins.features,
+        pushes: pushesOf(catalog.views, { online, offline }, base.clock),
       },
       secured(config.featureApi),
     ),
@@ -219,6 +223,9 @@ export async function startPlatform(
     drain: async () => {},
     stop: () => registry.close(),
   };
+  const workers = roles.includes('monitor')
+    ? await createWorkflowWorker({ offline, log, metrics: monitorMetrics }, config)
+    : [];
   const cloudWatch = new CloudWatchExporter({ registries: [metrics, monitorMetrics], log }, config.metrics.cloudwatch);
   const wanted = (role: Role, ...services: Service[]): Service[] => (roles.includes(role) ? services : []);
   const services = await startAll(
@@ -243,7 +250,7 @@ export async function startPlatform(
       ...wanted('pipeline', ...(handOvers === undefined ? [] : [handOvers])),
       ...wanted('features', ...consistency, listeners.features),
       ...wanted('serving', registrations, models, predictions, listeners.serving),
-      ...wanted('monitor', monitor, listeners.monitor),
+      ...wanted('monitor', monitor, ...workers, listeners.monitor),
       ...wanted('gateway', listeners.gateway),
     ],
     new AbortController().signal,

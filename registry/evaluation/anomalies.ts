@@ -11,16 +11,17 @@ const SHOWN = 15;
  */
 export function evaluateAnomalies(
   labels: readonly number[],
-  scores: Float32Array,
+  scores: ArrayLike<number>,
   threshold: number,
   describe: (row: number) => string,
 ): TaskEvaluation {
   const positives = labels.filter((label) => label > 0).length;
-  const called = scores.reduce((count, score) => count + (score >= threshold ? 1 : 0), 0);
-  const byScore = [...scores.keys()].sort((a, b) => (scores[b] as number) - (scores[a] as number)).slice(0, SHOWN);
+  const list = Array.from(scores);
+  const called = list.reduce((count, score) => count + (score >= threshold ? 1 : 0), 0);
+  const byScore = [...list.keys()].sort((a, b) => (scores[b] as number) - (scores[a] as number)).slice(0, SHOWN);
   const metrics = {
     anomaly_share: called / scores.length,
-    mean_score: scores.reduce((sum, score) => sum + score, 0) / scores.length,
+    mean_score: list.reduce((sum, score) => sum + score, 0) / scores.length,
     threshold,
   };
   const table = {

@@ -119,7 +119,7 @@ export function evaluateBinary(
 /** Shares of right answers and cross-entropy of several classes. @param probabilities - [rows, classes], row-major */
 export function evaluateMulticlass(
   labels: readonly number[],
-  probabilities: Float32Array,
+  probabilities: ArrayLike<number>,
   classes: readonly string[],
 ): TaskEvaluation {
   const width = classes.length;

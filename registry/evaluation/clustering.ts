@@ -1,3 +1,4 @@
+import type { RowValues } from '../model_package.ts';
 import type { TaskEvaluation } from './evaluation.ts';
 
 /** What a row is described by: a column with its values, NaN where missing. */
@@ -14,7 +15,7 @@ export interface Profile {
  * @param distances - [rows, clusters], row-major
  */
 export function evaluateClusters(
-  distances: Float32Array,
+  distances: RowValues,
   clusters: readonly string[],
   profiles: readonly Profile[],
 ): TaskEvaluation {

@@ -80,7 +80,7 @@ function evaluate(
   const outputs =
     indices.length === scored.rows.length
       ? scored.outputs
-      : Float32Array.from({ length: indices.length * width }, (_, at) => {
+      : Float64Array.from({ length: indices.length * width }, (_, at) => {
           return scored.outputs[(indices[Math.floor(at / width)] as number) * width + (at % width)] as number;
         });
   const threshold = signature.threshold ?? DEFAULT_THRESHOLD;
@@ -108,6 +108,11 @@ function evaluate(
     }
     case 'anomaly_detection':
       return evaluateAnomalies(labels, outputs, threshold, (index) => describe(table, rowOf(index)));
+    case 'values':
+    case 'tensors':
+      throw new TrainingError(
+        `its file does not say what its output ${signature.onnx.output} is: log it with metadata={"classes": […]}, or tag the version headwater.classes`,
+      );
   }
 }
 

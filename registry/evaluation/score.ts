@@ -1,11 +1,12 @@
-import { Tensor } from 'onnxruntime-node';
 import { messageOf } from '#kernel/errors';
 import { GraphStoppedError, InvalidModelError } from '../errors.ts';
+import { decidingOutputs, decisionOf } from '../graphs/decision.ts';
 import { inItsOwnProcess } from '../graphs/graph.ts';
 import { DEFAULT_LIMITS, type ModelLimits } from '../graphs/model_limits.ts';
-import { type ModelPackage, type ModelSignature, outputWidth } from '../model_package.ts';
+import { feedsOf } from '../graphs/row_feeds.ts';
+import { type ModelPackage, type ModelSignature, outputWidth, type RowValues, scoreWidth } from '../model_package.ts';
 import { refuseExternalData } from '../onnx/external_data.ts';
-import { createEncoder } from '../signature_encoder.ts';
+import { createEncoder, TextNumbers } from '../signature_encoder.ts';
 import type { CellValue, TrainingTable } from '../training_table.ts';
 
 const ROWS_A_RUN = 1_000;
@@ -22,10 +23,10 @@ export function instanceOf(
   return Object.fromEntries(columns === undefined ? all : all.filter(([name]) => columns.has(name)));
 }
 
-/** Encodes rows [from, to) as serving would: FP32 [to - from, columns], row-major. @throws {@link InvalidModelError} */
-export function encodeRows(signature: ModelSignature, table: TrainingTable, from: number, to: number): Float32Array {
+/** Encodes rows [from, to) as serving would: [to - from, columns], row-major. @throws {@link InvalidModelError} */
+export function encodeRows(signature: ModelSignature, table: TrainingTable, from: number, to: number): RowValues {
   const encoder = createEncoder(signature);
-  const input = new Float32Array((to - from) * encoder.width);
+  const input = encoder.allocate(to - from);
   for (let row = from; row < to; row += 1) {
     const problems = encoder.encode(instanceOf(table, row), input, (row - from) * encoder.width);
     if (problems !== undefined) {
@@ -39,8 +40,8 @@ export function encodeRows(signature: ModelSignature, table: TrainingTable, from
 export interface ScoredRows {
   /** Rows that it takes, in order. */
   readonly rows: readonly number[];
-  /** FP32 [rows, width], row-major. */
-  readonly outputs: Float32Array;
+  /** [rows, width], row-major, without labels. */
+  readonly outputs: RowValues;
   readonly width: number;
 }
 
@@ -60,15 +61,19 @@ export async function scoreTable(
   const { signature } = model;
   const encoder = createEncoder(signature);
   const columns = new Set(signature.inputs.map(({ name }) => name));
-  const width = outputWidth(signature);
-  const outputs = new Float32Array((to - from) * width);
+  const width = scoreWidth(signature);
+  const all = outputWidth(signature);
+  const labels = new TextNumbers();
+  if (signature.task === 'tensors' || width === 0) {
+    throw new InvalidModelError(['it gives no scores for rows of columns, so that it cannot be evaluated']);
+  }
+  const outputs = new Float64Array((to - from) * width);
   const rows: number[] = [];
   refuseExternalData(model.onnx);
-  const { input: inputName, output: outputName } = signature.onnx;
   // Rows of a table are many: each run has the time of an examination.
   const graph = await opened(model.onnx, { ...limits, runMs: limits.examineMs });
   try {
-    const input = new Float32Array(ROWS_A_RUN * encoder.width);
+    const input = encoder.allocate(ROWS_A_RUN);
     for (let row = from; row < to; ) {
       const begin = rows.length;
       for (; row < to && rows.length - begin < ROWS_A_RUN; row += 1) {
@@ -78,12 +83,12 @@ export async function scoreTable(
       const count = rows.length - begin;
       if (count === 0) break;
       // A copy: what is sent to another process is sent with all of its buffer.
-      const tensor = new Tensor('float32', input.slice(0, count * encoder.width), [count, encoder.width]);
-      const values = await graph.run({ [inputName]: tensor }, outputName).catch(refuse);
-      if (values === undefined || values.length !== count * width) {
-        throw new InvalidModelError([`its output "${outputName}" is not FP32 or FP64 [rows, ${width}]`]);
+      const feeds = feedsOf(signature, encoder, input.slice(0, count * encoder.width), count);
+      const results = await graph.run(feeds, decidingOutputs(signature)).catch(refuse);
+      const values = decisionOf(signature, results, count, labels);
+      for (let index = 0; index < count; index += 1) {
+        outputs.set(values.subarray(index * all, index * all + width), (begin + index) * width);
       }
-      outputs.set(values, begin * width);
     }
   } finally {
     await graph.release();

@@ -1,16 +1,15 @@
-import type { InferenceSession, Tensor } from 'onnxruntime-node';
-import { GraphProcess, type PlainTensor } from './graph_process.ts';
+import type { InferenceSession } from 'onnxruntime-node';
+import { GraphProcess } from './graph_process.ts';
 import type { ModelLimits } from './model_limits.ts';
-
-export type Feeds = Readonly<Record<string, Tensor>>;
-export type Values = Float32Array | Float64Array | undefined;
+import { fromOrt, toOrt } from './ort_tensors.ts';
+import type { NamedTensors } from './typed_tensor.ts';
 
 /** A graph that can be computed: in this process, or in one of its own. */
 export interface Graph {
   readonly inputNames: readonly string[];
   readonly outputNames: readonly string[];
-  /** @returns an output's values, row-major; undefined when they are no floats */
-  run(feeds: Feeds, output: string): Promise<Values>;
+  /** Computes these outputs. One that is no tensor of a known type is left out. */
+  run(feeds: NamedTensors, outputs: readonly string[]): Promise<NamedTensors>;
   release(): Promise<void>;
   /** Resolves with the reason once it can compute no more, by no wish of ours; undefined where that cannot be. */
   readonly lost: Promise<Error> | undefined;
@@ -20,10 +19,7 @@ export const inThisProcess = (session: InferenceSession): Graph => ({
   inputNames: session.inputNames,
   outputNames: session.outputNames,
   lost: undefined,
-  async run(feeds, output) {
-    const data = (await session.run(feeds, [output]))[output]?.data;
-    return data instanceof Float32Array || data instanceof Float64Array ? data : undefined;
-  },
+  run: async (feeds, outputs) => fromOrt(await session.run(toOrt(feeds), outputs)),
   release: () => session.release(),
 });
 
@@ -33,9 +29,6 @@ const COPIES = 4;
 
 const memoryFor = (onnx: Uint8Array, { memoryMb }: ModelLimits): number =>
   memoryMb * MEBIBYTE + COPIES * onnx.byteLength;
-
-export const plainFeeds = (feeds: Feeds): Record<string, PlainTensor> =>
-  Object.fromEntries(Object.entries(feeds).map(([name, { type, data, dims }]) => [name, { type, data, dims }]));
 
 /** Opens a graph in a process of its own. @param onnx - without external data @throws what onnxruntime says; {@link GraphStoppedError} when opening does not end */
 export async function inItsOwnProcess(onnx: Uint8Array, limits: ModelLimits): Promise<Graph> {
@@ -49,10 +42,10 @@ export async function inItsOwnProcess(onnx: Uint8Array, limits: ModelLimits): Pr
       ...{ inputNames, outputNames },
       // Never once it was released.
       lost: own.lost.then((error) => (isReleased ? new Promise<never>(() => {}) : error)),
-      async run(feeds, output) {
+      async run(feeds, outputs) {
         const within = timeoutMs;
         timeoutMs = limits.runMs;
-        return (await own.request({ kind: 'run', feeds: plainFeeds(feeds), output }, 'ran', within)).data;
+        return (await own.request({ kind: 'run', feeds, outputs }, 'ran', within)).results;
       },
       async release() {
         isReleased = true;
@@ -75,13 +68,18 @@ class Examiner {
   #idle: NodeJS.Timeout | undefined;
 
   /** @throws {@link GraphStoppedError} when it does not end within its limits, or takes the process down; what onnxruntime says */
-  examine(onnx: Uint8Array, feeds: Feeds, output: string, limits: ModelLimits): Promise<void> {
-    const turn = this.#turn.then(() => this.#examine(onnx, feeds, output, limits));
+  examine(onnx: Uint8Array, feeds: NamedTensors, outputs: readonly string[], limits: ModelLimits): Promise<void> {
+    const turn = this.#turn.then(() => this.#examine(onnx, feeds, outputs, limits));
     this.#turn = turn.catch(() => {});
     return turn;
   }
 
-  async #examine(onnx: Uint8Array, feeds: Feeds, output: string, limits: ModelLimits): Promise<void> {
+  async #examine(
+    onnx: Uint8Array,
+    feeds: NamedTensors,
+    outputs: readonly string[],
+    limits: ModelLimits,
+  ): Promise<void> {
     clearTimeout(this.#idle);
     const memoryBytes = memoryFor(onnx, limits);
     if (this.#process !== undefined && (this.#process.own.isLost || this.#process.memoryBytes < memoryBytes)) {
@@ -93,8 +91,10 @@ class Examiner {
     try {
       const { inputNames, outputNames } = await own.request({ kind: 'open', onnx }, 'opened', limits.examineMs);
       // Names that differ are said where the signature is checked.
-      const isNamed = outputNames.includes(output) && Object.keys(feeds).every((name) => inputNames.includes(name));
-      if (isNamed) await own.request({ kind: 'run', feeds: plainFeeds(feeds), output }, 'ran', limits.examineMs);
+      const isNamed =
+        outputs.every((output) => outputNames.includes(output)) &&
+        Object.keys(feeds).every((name) => inputNames.includes(name));
+      if (isNamed) await own.request({ kind: 'run', feeds, outputs }, 'ran', limits.examineMs);
     } finally {
       this.#idle = setTimeout(() => {
         this.#process?.own.stop();
@@ -112,5 +112,9 @@ const examiner = new Examiner();
  *
  * @throws {@link GraphStoppedError}; what onnxruntime says against it
  */
-export const examineGraph = (onnx: Uint8Array, feeds: Feeds, output: string, limits: ModelLimits): Promise<void> =>
-  examiner.examine(onnx, feeds, output, limits);
+export const examineGraph = (
+  onnx: Uint8Array,
+  feeds: NamedTensors,
+  outputs: readonly string[],
+  limits: ModelLimits,
+): Promise<void> => examiner.examine(onnx, feeds, outputs, limits);

@@ -2,25 +2,18 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import type { Tensor } from 'onnxruntime-node';
 import { workerEntry } from '#kernel/worker_entry';
 import { GraphStoppedError } from '../errors.ts';
-
-/** A tensor as processes pass it on. */
-export interface PlainTensor {
-  readonly type: Tensor.Type;
-  readonly data: Tensor.DataType;
-  readonly dims: readonly number[];
-}
+import type { NamedTensors } from './typed_tensor.ts';
 
 export type GraphRequest =
   | { readonly kind: 'open'; readonly onnx: Uint8Array }
-  | { readonly kind: 'run'; readonly feeds: Readonly<Record<string, PlainTensor>>; readonly output: string };
+  | { readonly kind: 'run'; readonly feeds: NamedTensors; readonly outputs: readonly string[] };
 
 export type GraphAnswer =
   | { readonly kind: 'ready' }
   | { readonly kind: 'opened'; readonly inputNames: readonly string[]; readonly outputNames: readonly string[] }
-  | { readonly kind: 'ran'; readonly data: Float32Array | Float64Array | undefined }
+  | { readonly kind: 'ran'; readonly results: NamedTensors }
   | { readonly kind: 'failed'; readonly problem: string };
 
 interface Waiting {

@@ -1,6 +1,7 @@
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { InferenceSession } from 'onnxruntime-node';
 import { messageOf } from '#kernel/errors';
 import type { GraphAnswer, GraphRequest } from './graph_process.ts';
+import { fromOrt, toOrt } from './ort_tensors.ts';
 import { SESSION_OPTIONS } from './session_options.ts';
 
 // A process that computes graphs and nothing else: what does not end here is killed, and takes nothing else with it.
@@ -15,11 +16,7 @@ async function answer(request: GraphRequest): Promise<GraphAnswer> {
     return { kind: 'opened', inputNames: session.inputNames, outputNames: session.outputNames };
   }
   if (session === undefined) throw new Error('no model is open');
-  const feeds = Object.fromEntries(
-    Object.entries(request.feeds).map(([name, { type, data, dims }]) => [name, new Tensor(type, data as never, dims)]),
-  );
-  const data = (await session.run(feeds, [request.output]))[request.output]?.data;
-  return { kind: 'ran', data: data instanceof Float32Array || data instanceof Float64Array ? data : undefined };
+  return { kind: 'ran', results: fromOrt(await session.run(toOrt(request.feeds), request.outputs)) };
 }
 
 process.on('message', (request: GraphRequest) => {

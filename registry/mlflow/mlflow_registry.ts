@@ -1,5 +1,5 @@
 import type { JsonObject } from '#kernel/json';
-import { InvalidModelError, UnknownModelError } from '../errors.ts';
+import { IncompleteModelError, UnknownModelError } from '../errors.ts';
 import type { ModelPackage } from '../model_package.ts';
 import type { ModelRegistry, ModelVersion, NewModelVersion, Stage, VersionSelector } from '../model_registry.ts';
 import { acceptsModelName, checkAlias, checkFileName, checkModelName, checkTag, checkVersion } from '../names.ts';
@@ -276,20 +276,25 @@ export class MlflowRegistry implements ModelRegistry {
   async download(model: ModelVersion): Promise<ModelPackage> {
     const root = await this.#artifactRoot(model);
     const document = await this.#artifacts.read(root, PACKAGE_FILE);
-    if (document === undefined) return this.#downloadForeign(root);
+    if (document === undefined) return this.#downloadForeign(model, root);
     const read = readPackage(root, await this.#needed(root, ONNX_FILE), document);
     return { ...read, onnx: await this.#whole(root, ONNX_FILE, read.onnx) };
   }
 
-  /** What somebody has logged with MLflow's own client. */
-  async #downloadForeign(root: string): Promise<ModelPackage> {
+  /** Downloads what was logged with MLflow's own client. */
+  async #downloadForeign({ tags }: ModelVersion, root: string): Promise<ModelPackage> {
     const description = await this.#artifacts.read(root, 'MLmodel');
     if (description === undefined) {
-      throw new InvalidModelError([`there is neither ${PACKAGE_FILE} nor MLmodel at ${root}`]);
+      throw new IncompleteModelError(`there is neither ${PACKAGE_FILE} nor MLmodel at ${root}`);
     }
     const { mlmodel, onnxFile } = readMlmodel(description);
     const onnx = await this.#needed(root, onnxFile);
-    return packageOfForeign(mlmodel, await this.#whole(root, onnxFile, onnx));
+    const whole = await this.#whole(root, onnxFile, onnx);
+    const example = mlmodel.saved_input_example_info?.artifact_path;
+    return packageOfForeign(mlmodel, whole, {
+      tags,
+      example: example === undefined ? undefined : await this.#artifacts.read(root, example),
+    });
   }
 
   /** With the values that lie in files beside it: MLflow 3 puts them there. */
@@ -300,7 +305,7 @@ export class MlflowRegistry implements ModelRegistry {
 
   async #needed(root: string, name: string): Promise<Uint8Array> {
     const content = await this.#artifacts.read(root, name);
-    if (content === undefined) throw new InvalidModelError([`there is no ${name} at ${root}: register it again`]);
+    if (content === undefined) throw new IncompleteModelError(`there is no ${name} at ${root}`);
     return content;
   }
 

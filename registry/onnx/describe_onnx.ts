@@ -1,14 +1,17 @@
 import { messageOf } from '#kernel/errors';
 import { InvalidModelError } from '../errors.ts';
-import { ModelProto } from './onnx_proto.ts';
+import type { GraphSpec, TensorSpec } from '../graphs/typed_tensor.ts';
+import { ModelProto, ONNX_ELEMENTS } from './onnx_proto.ts';
 
 /** An input or output of a graph. */
 export interface OnnxValue {
   readonly name: string;
   /** TensorProto.DataType; undefined for what is no tensor, such as a list of maps. */
   readonly elementType: number | undefined;
-  /** undefined where it may be any number. */
-  readonly dims: readonly (number | undefined)[];
+  /** Whether the file says how many dimensions it has. */
+  readonly hasShape: boolean;
+  /** A name, or undefined, where it may be any number. */
+  readonly dims: readonly (number | string | undefined)[];
 }
 
 export interface OnnxDescription {
@@ -27,7 +30,7 @@ interface WireValue {
   readonly type?: {
     readonly tensorType?: {
       readonly elemType?: number;
-      readonly shape?: { readonly dim?: readonly { readonly dimValue?: number }[] };
+      readonly shape?: { readonly dim?: readonly { readonly dimValue?: number; readonly dimParam?: string }[] };
     };
   };
 }
@@ -66,7 +69,34 @@ export function describeOnnx(onnx: Uint8Array): OnnxDescription {
 const describedValue = ({ name, type }: WireValue): OnnxValue => ({
   name,
   elementType: type?.tensorType?.elemType,
-  dims: (type?.tensorType?.shape?.dim ?? []).map(({ dimValue }) =>
-    dimValue === undefined || dimValue <= 0 ? undefined : dimValue,
+  hasShape: type?.tensorType?.shape !== undefined,
+  dims: (type?.tensorType?.shape?.dim ?? []).map(({ dimValue, dimParam }) =>
+    dimValue !== undefined && dimValue > 0 ? dimValue : dimParam === '' ? undefined : dimParam,
   ),
 });
+
+/**
+ * Returns the inputs and outputs that a caller sees. Outputs that are no tensors are named apart.
+ *
+ * @throws {@link InvalidModelError} for an input of a type that is not supported, naming it
+ */
+export function graphSpecOf({ inputs, outputs }: Pick<OnnxDescription, 'inputs' | 'outputs'>): GraphSpec {
+  const problems: string[] = [];
+  const specOf = ({ name, elementType, dims }: OnnxValue): TensorSpec | undefined => {
+    const type = ONNX_ELEMENTS[elementType as keyof typeof ONNX_ELEMENTS];
+    return type === undefined ? undefined : { name, type, dims };
+  };
+  const taken = inputs.flatMap((input) => {
+    const spec = specOf(input);
+    if (spec !== undefined) return [spec];
+    const what = input.elementType === undefined ? 'no tensor' : `a tensor of ONNX's type ${input.elementType}`;
+    problems.push(`its input "${input.name}" is ${what}: float16 to float64, integers, bool and string are supported`);
+    return [];
+  });
+  if (problems.length > 0) throw new InvalidModelError(problems);
+  return {
+    inputs: taken,
+    outputs: outputs.flatMap((output) => specOf(output) ?? []),
+    unreadable: outputs.flatMap((output) => (specOf(output) === undefined ? [output.name] : [])),
+  };
+}

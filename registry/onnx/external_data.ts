@@ -1,4 +1,5 @@
-import { InvalidModelError } from '../errors.ts';
+import { createHash } from 'node:crypto';
+import { ArtifactIntegrityError, IncompleteModelError, InvalidModelError } from '../errors.ts';
 import { checkInnerPath } from '../folder_files.ts';
 import { rewriteTensors, type WireTensor, withValues } from './rewrite_tensors.ts';
 
@@ -29,7 +30,8 @@ export async function withExternalData(
   for (const path of paths) {
     const content = await read(path);
     if (content === undefined)
-      throw new InvalidModelError([`it keeps values in ${path}, and there is no such file beside it`]);
+      throw new IncompleteModelError(`it keeps values in ${path}, and there is no such file beside it`);
+    for (const { external } of found) if (external.location === path) checkSum(path, content, external.checksum);
     files.set(path, content);
   }
   let bytes = onnx.length;
@@ -56,6 +58,13 @@ export function refuseExternalData(onnx: Uint8Array): void {
   if (problems.length > 0) throw new InvalidModelError(problems);
 }
 
+/** @param expected - SHA-1 of the whole file, as the model has it; where it has none, nothing is checked */
+function checkSum(path: string, content: Uint8Array, expected: string | undefined): void {
+  if (expected === undefined || expected === '') return;
+  const found = createHash('sha1').update(content).digest('hex');
+  if (found !== expected.toLowerCase()) throw new ArtifactIntegrityError(path, expected, found, 'SHA-1');
+}
+
 const MOST_PROBLEMS = 5;
 const dataOf = ({ name }: WireTensor): string => `the value of its tensor "${name.slice(0, 100)}"`;
 
@@ -64,7 +73,7 @@ function valuesOf(tensor: WireTensor, file: Uint8Array): Uint8Array {
   const from = WHOLE.test(offset) ? Number(offset) : Number.NaN;
   const size = length === undefined ? file.length - from : WHOLE.test(length) ? Number(length) : Number.NaN;
   if (from + size <= file.length && size >= 0) return file.subarray(from, from + size);
-  throw new InvalidModelError([
+  throw new IncompleteModelError(
     `${dataOf(tensor)} is at ${length ?? 'all'} bytes from ${offset} of ${location}, which has ${file.length} bytes`,
-  ]);
+  );
 }

@@ -3,14 +3,21 @@ import protobuf from 'protobufjs';
 /** TensorProto.DataType.FLOAT. */
 export const ONNX_FLOAT = 1;
 
-/** What an input may be made of, by TensorProto.DataType. */
+/** What tensors may be made of, by TensorProto.DataType. */
 export const ONNX_ELEMENTS = {
   1: 'float32',
+  2: 'uint8',
+  3: 'int8',
+  4: 'uint16',
+  5: 'int16',
   6: 'int32',
   7: 'int64',
   8: 'string',
   9: 'bool',
+  10: 'float16',
   11: 'float64',
+  12: 'uint32',
+  13: 'uint64',
 } as const;
 export type OnnxElement = (typeof ONNX_ELEMENTS)[keyof typeof ONNX_ELEMENTS];
 
@@ -68,6 +75,9 @@ const onnxProto = protobuf.Root.fromJSON({
       fields: {
         dims: { rule: 'repeated', type: 'int64', id: 1 },
         dataType: { type: 'int32', id: 2 },
+        int32Data: { rule: 'repeated', type: 'int32', id: 5 },
+        stringData: { rule: 'repeated', type: 'bytes', id: 6 },
+        int64Data: { rule: 'repeated', type: 'int64', id: 7 },
         name: { type: 'string', id: 8 },
         rawData: { type: 'bytes', id: 9 },
         externalData: { rule: 'repeated', type: 'StringStringEntryProto', id: 13 },

@@ -1,4 +1,5 @@
 import { Reader, Writer } from 'protobufjs';
+import { PlatformError } from '#kernel/errors';
 import { InvalidModelError } from '../errors.ts';
 
 // Field numbers of onnx.proto, by message: which fields hold messages that tensors may be in.
@@ -47,7 +48,7 @@ export function rewriteTensors(
   try {
     return rewrite(onnx, 'Model', replace, 0);
   } catch (error) {
-    if (error instanceof InvalidModelError) throw error;
+    if (error instanceof PlatformError) throw error;
     throw new InvalidModelError(['it is no ONNX file: its fields cannot be read'], error);
   }
 }

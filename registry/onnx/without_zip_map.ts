@@ -6,9 +6,11 @@ const GRAPH = 7;
 const NODE = 1;
 const OUTPUT = 12;
 const OP_TYPE = 4;
+const NODE_INPUT = 1;
+const NODE_OUTPUT = 2;
 const DELIMITED = 2;
 
-interface ZipMap {
+export interface ZipMap {
   /** What it turns into maps: a matrix [rows, classes]. */
   readonly input: string;
   readonly output: string;
@@ -32,34 +34,53 @@ interface WireGraph {
 
 /**
  * Classifiers of skl2onnx end in a node ZipMap, which makes a list of maps out of the matrix of probabilities. onnxruntime's binding for Node cannot read
- * such lists: the matrix itself is made the output, in a copy of the file in which everything else stays byte by byte as it was.
+ * such lists: the matrix itself becomes the output, under the output's own name, in a copy of the file in which everything else stays as it was.
  *
- * @returns the file itself, and no classes, when there is no such node
+ * @returns the file itself when there is no such node
  */
-export function withoutZipMap(onnx: Uint8Array): { readonly onnx: Uint8Array; readonly zipMap?: ZipMap } {
-  const zipMap = findZipMap(onnx);
-  if (zipMap === undefined) return { onnx };
-  const copied = copyFields(onnx, (field, bytes) => (field === GRAPH ? copyGraph(bytes, zipMap) : bytes));
-  return { onnx: copied, zipMap };
+export function withoutZipMap(onnx: Uint8Array): { readonly onnx: Uint8Array; readonly zipMaps: readonly ZipMap[] } {
+  const zipMaps = findZipMaps(onnx);
+  if (zipMaps.length === 0) return { onnx, zipMaps };
+  const copied = copyFields(onnx, (field, bytes) => (field === GRAPH ? copyGraph(bytes, zipMaps) : bytes));
+  return { onnx: copied, zipMaps };
 }
 
-function findZipMap(onnx: Uint8Array): ZipMap | undefined {
+function findZipMaps(onnx: Uint8Array): readonly ZipMap[] {
   const { graph } = ModelProto.toObject(ModelProto.decode(onnx), { longs: Number }) as WireGraph;
-  const node = graph?.node?.find(({ opType }) => opType === 'ZipMap');
-  const [input] = node?.input ?? [];
-  const [output] = node?.output ?? [];
-  if (node === undefined || input === undefined || output === undefined) return undefined;
-  const labels = node.attribute?.find(({ name }) => name?.startsWith('classlabels') === true);
-  const classes = labels?.strings?.map((label) => Buffer.from(label).toString('utf8')) ?? labels?.ints?.map(String);
-  return { input, output, classes: classes ?? [] };
+  return (graph?.node ?? []).flatMap(({ opType, input: inputs = [], output: outputs = [], attribute = [] }) => {
+    const [input] = inputs;
+    const [output] = outputs;
+    if (opType !== 'ZipMap' || input === undefined || output === undefined) return [];
+    const named = attribute.filter(({ name }) => name?.startsWith('classlabels') === true);
+    const strings = named.find(({ strings: list = [] }) => list.length > 0)?.strings;
+    const labels = strings?.map((label) => Buffer.from(label).toString('utf8'));
+    return [
+      { input, output, classes: labels ?? named.find(({ ints = [] }) => ints.length > 0)?.ints?.map(String) ?? [] },
+    ];
+  });
 }
 
-function copyGraph(graph: Uint8Array, { input, output }: ZipMap): Uint8Array {
+function copyGraph(graph: Uint8Array, zipMaps: readonly ZipMap[]): Uint8Array {
+  const byOutput = new Map(zipMaps.map((zipMap) => [zipMap.output, zipMap]));
+  const renamed = new Map(zipMaps.map(({ input, output }) => [input, output]));
   return copyFields(graph, (field, bytes) => {
-    if (field === NODE && textOf(bytes, OP_TYPE) === 'ZipMap') return undefined;
-    if (field === OUTPUT && textOf(bytes, 1) === output) return matrixInfo(input);
-    return bytes;
+    if (field === NODE) return textOf(bytes, OP_TYPE) === 'ZipMap' ? undefined : withNames(bytes, renamed);
+    const ofZipMap = field === OUTPUT ? byOutput.get(textOf(bytes, 1) ?? '') : undefined;
+    return ofZipMap === undefined ? bytes : matrixInfo(ofZipMap.output);
   });
+}
+
+/** A node whose inputs and outputs have other names. */
+function withNames(node: Uint8Array, renamed: ReadonlyMap<string, string>): Uint8Array {
+  let isChanged = false;
+  const copied = copyFields(node, (field, bytes) => {
+    if (field !== NODE_INPUT && field !== NODE_OUTPUT) return bytes;
+    const name = renamed.get(Buffer.from(bytes).toString('utf8'));
+    if (name === undefined) return bytes;
+    isChanged = true;
+    return Buffer.from(name);
+  });
+  return isChanged ? copied : node;
 }
 
 /** ValueInfoProto of an FP32 tensor [any, any]. */

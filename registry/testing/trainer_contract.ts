@@ -76,7 +76,8 @@ export function trainerContract(trainer: Trainer, options: TrainerContractOption
     assert.ok(outputs.every(Number.isFinite), 'an output is NaN or infinite');
     if (!model.signature.task.endsWith('classification')) return;
     for (let row = 0; row < scored.length; row += 1) {
-      const sum = outputs.subarray(row * width, (row + 1) * width).reduce((total, share) => total + share, 0);
+      const shares = Array.from(outputs.subarray(row * width, (row + 1) * width));
+      const sum = shares.reduce((total, share) => total + share, 0);
       assert.ok(Math.abs(sum - 1) < 1e-3, `the probabilities of a row add up to ${sum}`);
     }
   });

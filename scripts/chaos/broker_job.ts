@@ -83,6 +83,6 @@ const handle = runEmbedded(plan, {
   snapshots: { directory: join(job.folder, 'snapshots'), intervalMs: 200 },
   maxRetries: 1_000,
 });
-process.once('SIGTERM', () => void handle.drain().then(() => process.exit(0)));
+process.once('SIGTERM', () => void handle.stop().then(() => process.exit(0)));
 process.stdout.write('running\n');
 await handle.finished;

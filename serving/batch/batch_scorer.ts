@@ -1,7 +1,7 @@
 import type { Columns } from '#connectors/files/columns';
 import { numberOfInteger, numberOfText } from '#kernel/exact_number';
 import { UnreadableValue } from '#kernel/unstorable_text';
-import type { ColumnType } from '#registry/model_package';
+import { type ColumnType, type RowValues, scoreWidth } from '#registry/model_package';
 import { predictionOf } from '../models/interpret.ts';
 import type { LoadedModel } from '../models/loaded_model.ts';
 
@@ -15,8 +15,8 @@ export interface RefusedRow {
 }
 
 export interface Scored {
-  /** FP32 [good rows, outputWidth], row-major. */
-  readonly output: Float32Array;
+  /** [good rows, outputWidth], row-major. */
+  readonly output: RowValues;
   /** Places of the rows that were scored, ascending; undefined: all. */
   readonly good: readonly number[] | undefined;
   readonly refused: readonly RefusedRow[];
@@ -32,10 +32,12 @@ export async function scoreColumns(model: LoadedModel, columns: Columns): Promis
       : Array.from({ length: columns.rows }, (_, row) => row).filter((row) => !problems.has(row));
   const taken = good === undefined ? input : pack(input, good, width);
   const rows = good?.length ?? columns.rows;
-  const output = new Float32Array(rows * model.outputWidth);
+  let output: RowValues = new Float32Array(0);
   for (let from = 0; from < rows; from += ROWS_A_RUN) {
     const count = Math.min(ROWS_A_RUN, rows - from);
     const part = await model.run(taken.subarray(from * width, (from + count) * width), count);
+    // Of the kind that the model gives.
+    if (from === 0) output = new (part.constructor as new (size: number) => RowValues)(rows * model.outputWidth);
     output.set(part, from * model.outputWidth);
   }
   const refused = [...problems].map(([row, found]) => ({ row, problems: found })).sort((a, b) => a.row - b.row);
@@ -44,11 +46,15 @@ export async function scoreColumns(model: LoadedModel, columns: Columns): Promis
 
 function encodeColumns({ encoder }: LoadedModel, { rows, values }: Columns) {
   const { width, names, types } = encoder;
-  const input = new Float32Array(rows * width);
+  const input = encoder.allocate(rows);
   const problems = new Map<number, string[]>();
   for (let column = 0; column < width; column += 1) {
     const data = values.get(names[column] as string);
-    if (types[column] === 'double' && (data instanceof Float64Array || data instanceof Float32Array)) {
+    if (
+      types[column] === 'double' &&
+      encoder.takesAllNumbers[column] &&
+      (data instanceof Float64Array || data instanceof Float32Array)
+    ) {
       const missing = encoder.missing[column];
       if (missing !== undefined && copyNumbers(data, input, { column, width, missing })) continue;
     }
@@ -70,13 +76,16 @@ function encodeColumns({ encoder }: LoadedModel, { rows, values }: Columns) {
 /** @returns false when there is an infinity, which the slow way tells of */
 function copyNumbers(
   data: Float64Array | Float32Array,
-  input: Float32Array,
+  input: RowValues,
   { column, width, missing }: { readonly column: number; readonly width: number; readonly missing: number },
 ): boolean {
   for (let row = 0, at = column; row < data.length; row += 1, at += width) {
     const value = data[row] as number;
-    if (value - value === 0) input[at] = value;
-    else if (Number.isNaN(value)) input[at] = missing;
+    if (value - value === 0) {
+      input[at] = value;
+      // Beyond what FP32 holds.
+      if (!Number.isFinite(input[at])) return false;
+    } else if (Number.isNaN(value)) input[at] = missing;
     else return false;
   }
   return true;
@@ -97,22 +106,24 @@ function fromText(text: string, type: ColumnType): unknown {
   return numberOfText(text) ?? text;
 }
 
-function pack(input: Float32Array, good: readonly number[], width: number): Float32Array {
-  const packed = new Float32Array(good.length * width);
+function pack(input: RowValues, good: readonly number[], width: number): RowValues {
+  const packed = new (input.constructor as new (size: number) => RowValues)(good.length * width);
   for (const [at, row] of good.entries()) packed.set(input.subarray(row * width, (row + 1) * width), at * width);
   return packed;
 }
 
 /** What outputs mean, by column: `prediction`, and for each class `probability_…`, `distance_…` or `score_…`. */
-export function predictionColumns(model: LoadedModel, output: Float32Array): ReadonlyMap<string, ArrayLike<unknown>> {
+export function predictionColumns(model: LoadedModel, output: RowValues): ReadonlyMap<string, ArrayLike<unknown>> {
   const { signature, outputWidth } = model;
   const rows = output.length / outputWidth;
-  if (signature.task === 'regression') return new Map([['prediction', output]]);
+  if (signature.task === 'regression' && signature.onnx.label === undefined) return new Map([['prediction', output]]);
   const columns = new Map<string, ArrayLike<unknown>>();
-  const prediction = Array.from({ length: rows }, (_, row) => predictionOf(signature, output, row * outputWidth));
+  const prediction = Array.from({ length: rows }, (_, row) => predictionOf(model, output, row * outputWidth));
   columns.set('prediction', prediction);
-  const kind = { clustering: 'distance', anomaly_detection: 'score' }[signature.task as string] ?? 'probability';
-  const named = outputWidth === 1 ? signature.classes.slice(1) : signature.classes;
+  const kind =
+    { clustering: 'distance', anomaly_detection: 'score', values: 'value' }[signature.task as string] ?? 'probability';
+  const named =
+    scoreWidth(signature) === 1 && signature.task !== 'values' ? signature.classes.slice(1) : signature.classes;
   for (const [index, name] of named.entries()) {
     const values = new Float32Array(rows);
     for (let row = 0; row < rows; row += 1) values[row] = output[row * outputWidth + index] as number;

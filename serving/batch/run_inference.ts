@@ -71,8 +71,8 @@ class RunInference<T> implements DoFn<T, Inference<T>> {
   async #run(batch: readonly Waiting<T>[], emit: Emit<T>): Promise<void> {
     this.#loaded ??= this.#settings.load();
     const { model, version } = await this.#loaded;
-    const { encoder, outputWidth, signature } = model;
-    const input = new Float32Array(batch.length * encoder.width);
+    const { encoder, outputWidth } = model;
+    const input = encoder.allocate(batch.length);
     const good: Waiting<T>[] = [];
     for (const each of batch) {
       const problems = encoder.encode(this.#settings.featuresOf(each.element), input, good.length * encoder.width);
@@ -82,7 +82,7 @@ class RunInference<T> implements DoFn<T, Inference<T>> {
     if (good.length === 0) return;
     const output = await model.run(input.subarray(0, good.length * encoder.width), good.length);
     for (const [index, each] of good.entries()) {
-      const predicted = interpret(signature, output, index * outputWidth);
+      const predicted = interpret(model, output, index * outputWidth);
       emit({ element: each.element, modelVersion: version, ...predicted }, each);
     }
   }

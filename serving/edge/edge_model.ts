@@ -32,8 +32,8 @@ export class EdgeModel {
 
   /** @throws {@link InvalidFeaturesError} that names every bad field of every row */
   async predict(rows: readonly JsonObject[]): Promise<readonly Predicted[]> {
-    const { encoder, signature, outputWidth } = this.#model;
-    const input = new Float32Array(rows.length * encoder.width);
+    const { encoder, outputWidth } = this.#model;
+    const input = encoder.allocate(rows.length);
     const problems = rows.flatMap((row, index) =>
       (encoder.encode(row, input, index * encoder.width) ?? []).map(({ field, problem }) => ({
         field: rows.length === 1 ? field : `instances.${index}.${field}`,
@@ -42,7 +42,7 @@ export class EdgeModel {
     );
     if (problems.length > 0) throw new InvalidFeaturesError(problems);
     const output = await this.#model.run(input, rows.length);
-    return rows.map((_, index) => interpret(signature, output, index * outputWidth));
+    return rows.map((_, index) => interpret(this.#model, output, index * outputWidth));
   }
 
   close(): Promise<void> {

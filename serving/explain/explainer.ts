@@ -1,4 +1,5 @@
-import { InvalidRequestError } from '../errors.ts';
+import { type RowValues, scoreWidth } from '#registry/model_package';
+import { InvalidRequestError, TensorsOnlyError } from '../errors.ts';
 import type { ActiveModel } from '../models/model_slot.ts';
 import { kernelShap } from './kernel_shap.ts';
 
@@ -32,11 +33,12 @@ export class Explainer {
    * @param input - FP32 [columns]: one encoded row
    * @throws {@link InvalidRequestError} when the model has neither covers nor examples
    */
-  async explain({ model, name }: ActiveModel, input: Float32Array): Promise<RowExplanation> {
-    const { task } = model.signature;
+  async explain({ model, name }: ActiveModel, input: RowValues): Promise<RowExplanation> {
+    const { task, onnx } = model.signature;
+    if (model.rowsProblem !== undefined) throw new TensorsOnlyError(name, model.rowsProblem);
     const exact = model.explainer;
     if (exact !== undefined) {
-      const { base, contributions } = exact.explain(input);
+      const { base, contributions } = exact.explain(input as Float32Array);
       const scale =
         task === 'binary_classification' ? 'log_odds' : task === 'multiclass_classification' ? 'margin' : 'value';
       return { method: 'tree_shap', scale, outputs: this.#outputs(model, base, contributions) };
@@ -47,8 +49,14 @@ export class Explainer {
         `model "${name}" cannot be explained: its trees do not say how many training rows came through their nodes, and it has no examples to compare with`,
       );
     }
-    const { base, contributions } = await kernelShap((rows, count) => model.run(rows, count), {
-      ...{ row: input, background, width: model.outputWidth, evaluations: this.#evaluations },
+    const width = scoreWidth(model.signature);
+    if (width === 0) throw new InvalidRequestError(`model "${name}" cannot be explained: it gives labels alone`);
+    const run = async (rows: RowValues, count: number): Promise<RowValues> => {
+      const output = await model.run(rows, count);
+      return onnx.label === undefined ? output : withoutLabels(output, count, width);
+    };
+    const { base, contributions } = await kernelShap(run, {
+      ...{ row: input, background, width, evaluations: this.#evaluations },
     });
     const isProbability = task === 'binary_classification' || task === 'multiclass_classification';
     return {
@@ -79,4 +87,13 @@ export class Explainer {
       };
     });
   }
+}
+
+/** The scores of rows whose last value is a label. */
+function withoutLabels(output: RowValues, rows: number, width: number): Float64Array {
+  const scores = new Float64Array(rows * width);
+  for (let row = 0; row < rows; row += 1) {
+    scores.set(output.subarray(row * (width + 1), row * (width + 1) + width), row * width);
+  }
+  return scores;
 }

@@ -1,14 +1,15 @@
 import { Matrix, solve } from 'ml-matrix';
 import { Random } from '#kernel/random';
+import type { RowValues } from '#registry/model_package';
 
-/** Runs a model: FP32 [rows, columns] to FP32 [rows, width]. */
-export type RunModel = (input: Float32Array, rows: number) => Promise<Float32Array>;
+/** Runs a model: [rows, columns] to [rows, width]. */
+export type RunModel = (input: RowValues, rows: number) => Promise<RowValues>;
 
 export interface KernelShapOptions {
-  /** FP32 [columns]: the row to explain. */
-  readonly row: Float32Array;
-  /** FP32 [rows, columns]: what columns are set to that are taken as unknown. */
-  readonly background: Float32Array;
+  /** [columns]: the row to explain. */
+  readonly row: RowValues;
+  /** [rows, columns]: what columns are set to that are taken as unknown. */
+  readonly background: RowValues;
   /** Numbers a row has in the output. */
   readonly width: number;
   /** Rows that the model may be run on. */
@@ -135,7 +136,7 @@ async function valuesOf(
   const values = new Float64Array(coalitions.length * width);
   for (let from = 0; from < coalitions.length; from += together) {
     const some = coalitions.slice(from, from + together);
-    const input = new Float32Array(some.length * known * columns);
+    const input = new (row.constructor as new (size: number) => RowValues)(some.length * known * columns);
     for (const [index, { members }] of some.entries()) {
       for (let at = 0; at < known * columns; at += 1) {
         const column = at % columns;
@@ -151,7 +152,7 @@ async function valuesOf(
   return values;
 }
 
-function meanOf(outputs: Float32Array, rows: number, width: number): Float64Array {
+function meanOf(outputs: RowValues, rows: number, width: number): Float64Array {
   const mean = new Float64Array(width);
   for (let row = 0; row < rows; row += 1) {
     for (let at = 0; at < width; at += 1)

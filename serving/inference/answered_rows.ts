@@ -1,6 +1,6 @@
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import type { NewPrediction } from '#serving/prediction_store/prediction_store';
-import { interpret, type Predicted, predictionOf } from '../models/interpret.ts';
+import { interpret, type Predicted, type Prediction, predictionOf } from '../models/interpret.ts';
 import type { Inferred } from '../routing/watched_inference.ts';
 
 /** A row as the log takes it: its features as they are, or as the JSON text that they came in. */
@@ -53,19 +53,19 @@ export class AnsweredRows {
     this.#occasion = occasion;
   }
 
-  prediction(index: number): string | number {
+  prediction(index: number): Prediction {
     const { model } = this.#inferred.by;
-    return predictionOf(model.signature, this.#inferred.output, index * model.outputWidth, this.#threshold(index));
+    return predictionOf(model, this.#inferred.output, index * model.outputWidth, this.#threshold(index));
   }
 
-  predictions(): (string | number)[] {
+  predictions(): Prediction[] {
     return Array.from({ length: this.count }, (_, index) => this.prediction(index));
   }
 
   at(index: number): Predicted {
     const { output, by } = this.#inferred;
     const threshold = this.#threshold(index);
-    const predicted = interpret(by.model.signature, output, index * by.model.outputWidth, threshold);
+    const predicted = interpret(by.model, output, index * by.model.outputWidth, threshold);
     return threshold === undefined ? predicted : { ...predicted, threshold };
   }
 
@@ -89,7 +89,7 @@ export class AnsweredRows {
       experiment,
       entityKey: entity,
       features,
-      prediction: String(prediction),
+      prediction: typeof prediction === 'object' ? JSON.stringify(prediction) : String(prediction),
       probabilities: outputs,
       predictedAtMs,
     };

@@ -71,6 +71,7 @@ export class ModelServer implements Service {
   readonly #intervalMs: number;
   readonly #routers: ReadonlyMap<string, ModelRouter>;
   readonly #onDemand: OnDemandModels | undefined;
+  readonly #loader: ModelLoader;
   readonly #assignments: Counter<'model' | 'experiment' | 'variant'>;
   readonly #canaryPercent: Gauge<'model'>;
   readonly #rollbacks: Counter<'model'>;
@@ -90,9 +91,9 @@ export class ModelServer implements Service {
     this.#deps = deps;
     this.#log = deps.log.child({ component: 'serving.models' });
     this.#intervalMs = settings.refreshIntervalMs;
-    const loader = new ModelLoader({ ...deps, log: this.#log }, settings.modelLimits);
+    this.#loader = new ModelLoader({ ...deps, log: this.#log }, settings.modelLimits);
     const routerOf = ({ name, follow, thresholds, ...routing }: ServedModel): ModelRouter =>
-      new ModelRouter({ name, follow, routing, thresholds }, loader, (router, progress) =>
+      new ModelRouter({ name, follow, routing, thresholds }, this.#loader, (router, progress) =>
         this.#onProgress(router, progress),
       );
     this.#routers = new Map(settings.models.map((served) => [served.name, routerOf(served)]));
@@ -343,6 +344,29 @@ export class ModelServer implements Service {
     return version === undefined ? ready[0] : ready.find((each) => each.version === version);
   }
 
+  /**
+   * Loads what is followed under a name now, and resolves when it answers.
+   *
+   * @throws {@link UnknownServedModelError} or {@link ModelNotReadyError}
+   */
+  async load(name: string): Promise<void> {
+    if (this.#routers.has(name)) await this.refresh();
+    else await this.ensure(name);
+    this.ready(name);
+  }
+
+  /**
+   * Frees a model that was loaded on demand, after its last requests.
+   *
+   * @throws {@link UnknownServedModelError}, and {@link RoutingConflictError} for one that the configuration names
+   */
+  unload(name: string): void {
+    if (this.#routers.has(name)) {
+      throw new RoutingConflictError(name, 'serving.models has it: remove it there to unload it');
+    }
+    if (this.#onDemand?.unload(name) !== true) this.#router(name);
+  }
+
   /** The version that computes along; undefined when there is none, or none is ready. */
   shadowOf(name: string): ActiveModel | undefined {
     return this.#routers.get(name)?.shadow;
@@ -377,6 +401,7 @@ export class ModelServer implements Service {
     await this.drain();
     for (const router of this.#routers.values()) await router.stop();
     await this.#onDemand?.stop();
+    await this.#loader.stop();
   }
 }
 

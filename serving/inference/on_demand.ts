@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import { Counter, Gauge, type Registry } from '#monitoring/metrics';
 import { checkModelName } from '#registry/names';
-import { ModelNotReadyError } from '../errors.ts';
+import { ModelNotReadyError, UnknownServedModelError } from '../errors.ts';
 import type { ModelRouter } from '../routing/model_router.ts';
 
 export interface OnDemandSettings {
@@ -20,7 +20,7 @@ export class OnDemandModels {
   readonly #make: (name: string) => ModelRouter;
   readonly #loaded: LRUCache<string, ModelRouter>;
   readonly #loading = new Map<string, Promise<void>>();
-  readonly #unknown = new LRUCache<string, ModelNotReadyError>({ max: UNKNOWN_NAMES, ttl: UNKNOWN_MS });
+  readonly #unknown = new LRUCache<string, Error>({ max: UNKNOWN_NAMES, ttl: UNKNOWN_MS });
 
   constructor(make: (name: string) => ModelRouter, metrics: Registry, { memoryMb }: OnDemandSettings) {
     this.#make = make;
@@ -60,7 +60,7 @@ export class OnDemandModels {
     return [...this.#loaded.values()];
   }
 
-  /** Loads what is in production under this name; once, however many ask. @throws {@link ModelNotReadyError}; {@link InvalidNameError} */
+  /** Loads what is in production under this name; once, however many ask. @throws {@link ModelNotReadyError}, {@link UnknownServedModelError}; {@link InvalidNameError} */
   async load(name: string): Promise<void> {
     checkModelName(name);
     const loading = this.#loading.get(name) ?? this.#load(name).finally(() => this.#loading.delete(name));
@@ -77,11 +77,14 @@ export class OnDemandModels {
       this.#loaded.set(name, router);
       if (this.#loaded.peek(name) === router) return;
     }
-    const [{ rejected, active }] = router.answering;
-    const why =
-      active === undefined ? 'there is none of this name in production' : 'it is larger than onDemand.memoryMb';
+    const [{ rejected, active, isUnreachable }] = router.answering;
     router.retire();
-    const error = new ModelNotReadyError(name, rejected?.reason ?? why);
+    // What cannot be asked is not unknown.
+    if (isUnreachable) throw new ModelNotReadyError(name, 'the registry does not answer');
+    const isUnknown = active === undefined && rejected === undefined;
+    const error = isUnknown
+      ? new UnknownServedModelError(name, [])
+      : new ModelNotReadyError(name, rejected?.reason ?? 'it is larger than onDemand.memoryMb');
     this.#unknown.set(name, error);
     throw error;
   }
@@ -97,6 +100,15 @@ export class OnDemandModels {
       this.#loaded.set(name, router);
       if (this.#loaded.peek(name) !== router) router.retire();
     }
+  }
+
+  /** @returns false when it was not loaded */
+  unload(name: string): boolean {
+    const router = this.#loaded.peek(name);
+    if (router === undefined) return false;
+    this.#loaded.delete(name);
+    router.retire();
+    return true;
   }
 
   async stop(): Promise<void> {

@@ -1,24 +1,37 @@
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { viewId } from '#feature_store/definitions/feature_row';
+import { inputReader } from '#feature_store/definitions/model_inputs';
 import type { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { requestFields } from '#feature_store/retrieval/feature_vector';
+import { messageOf, PlatformError } from '#kernel/errors';
 import { MOST_NAMED } from '#kernel/problem_list';
 import { type Clock, type EventTime, isoTime } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { Counter, Gauge, type Registry } from '#monitoring/metrics';
-import type { InputColumn } from '#registry/model_package';
+import { decidingOutputs } from '#registry/graphs/decision';
+import { rowsOfTensors } from '#registry/graphs/row_feeds';
+import type { NamedTensors } from '#registry/graphs/typed_tensor';
+import { type InputColumn, type RowValues, scoreWidth } from '#registry/model_package';
 import type { ColumnProblem } from '#registry/signature_encoder';
-import { InvalidFeaturesError, InvalidRequestError, UnknownEntityError } from '../errors.ts';
+import {
+  InvalidFeaturesError,
+  InvalidRequestError,
+  OutputNotFiniteError,
+  TensorsOnlyError,
+  UnknownEntityError,
+} from '../errors.ts';
 import type { Call } from '../models/call.ts';
 import type { ActiveModel } from '../models/model_slot.ts';
 import { OutputCache, type OutputCacheSettings } from '../models/output_cache.ts';
 import type { PredictionLog } from '../prediction_store/prediction_log.ts';
 import type { Subject } from '../routing/assignment.ts';
 import { ShadowRuns } from '../routing/shadow.ts';
-import { type Inferred, inferWatched } from '../routing/watched_inference.ts';
+import { type Inferred, inferWatched, scoresOf } from '../routing/watched_inference.ts';
 import { Admission, type AdmissionSettings } from './admission.ts';
 import { AnsweredRows, type AnswerIds, type AskedRows } from './answered_rows.ts';
 import type { ModelServer } from './model_server.ts';
+import { ModelStatistics } from './model_statistics.ts';
+import { TensorRows } from './tensor_rows.ts';
 
 export interface PredictorDeps {
   readonly models: ModelServer;
@@ -47,6 +60,7 @@ export class Predictor {
   readonly #deps: PredictorDeps;
   /** Who is let in. */
   readonly admission: Admission;
+  readonly statistics = new ModelStatistics();
   readonly #cache: OutputCache | undefined;
   readonly #shadows: ShadowRuns;
   /** Rows answered since the metrics were last read. */
@@ -164,12 +178,13 @@ export class Predictor {
       entities.map((entity) => ({ entity, request })),
     );
     const overrides = overridesOf(given, request, inputs);
+    const inputOf = inputReader(service.columns);
     const nowMs = clock.now();
     return vectors.map(({ entity: id, entityKey: entity, values, rows, isKnown, failure }) => {
       if (failure !== undefined) throw failure;
       if (!isKnown) throw new UnknownEntityError(id, service.signature.service);
       const features: Record<string, unknown> = {};
-      for (const { name } of inputs) features[name] = values[name];
+      for (const { name } of inputs) features[name] = inputOf === undefined ? values[name] : inputOf(values, name);
       if (overrides !== undefined) Object.assign(features, overrides);
       if (!wantsFreshness) return { features, entity };
       const ages = service.stored.map(({ view }, at) => [viewId(view), ageOf(rows[at]?.eventTime, nowMs)] as const);
@@ -179,12 +194,13 @@ export class Predictor {
 
   /**
    * @param prefix - of a row's fields in messages
-   * @returns FP32 [rows, columns], row-major
+   * @returns [rows, columns], row-major
    * @throws {@link InvalidFeaturesError} with the first bad fields, and how many there are
    */
-  encode({ model }: ActiveModel, rows: readonly Row[], prefix: (index: number) => string): Float32Array {
-    const { encoder } = model;
-    const input = new Float32Array(rows.length * encoder.width);
+  encode({ model, name }: ActiveModel, rows: readonly Row[], prefix: (index: number) => string): RowValues {
+    const { encoder, rowsProblem } = model;
+    if (rowsProblem !== undefined) throw new TensorsOnlyError(name, rowsProblem);
+    const input = encoder.allocate(rows.length);
     let problems: ColumnProblem[] | undefined;
     let count = 0;
     for (let index = 0; index < rows.length; index += 1) {
@@ -201,17 +217,18 @@ export class Predictor {
   }
 
   /** What is known of this row; undefined while a canary runs, which is to be seen at work. */
-  recall(active: ActiveModel, input: Float32Array): Inferred | undefined {
+  recall(active: ActiveModel, input: RowValues): Inferred | undefined {
     if (this.#cache === undefined || this.#deps.models.watching(active.name) !== undefined) return undefined;
     const output = this.#cache.get(active, input);
     return output === undefined ? undefined : { output, input, by: active };
   }
 
   /** @throws {@link OverloadedError} or {@link DeadlinePassedError}; what the model throws */
-  async infer(active: ActiveModel, input: Float32Array, rows: number, call?: Call): Promise<Inferred> {
+  async infer(active: ActiveModel, input: RowValues, rows: number, call?: Call): Promise<Inferred> {
     const { models } = this.#deps;
     const costMs = rows * active.batcher.rowMs;
     this.admission.take(rows, costMs, call?.deadlineMs);
+    const beganMs = performance.now();
     try {
       const watching = models.watching(active.name);
       const inferred =
@@ -219,12 +236,95 @@ export class Predictor {
           ? { output: await active.batcher.infer(input, rows, call), input, by: active }
           : await inferWatched(watching, active, input, rows, call);
       const shadow = models.shadowOf(active.name);
-      if (shadow !== undefined) this.#shadows.run(shadow, inferred.by, input, rows, inferred.output);
-      if (rows === 1) this.#cache?.set(inferred.by, input, inferred.output);
+      if (shadow !== undefined) this.#shadows.run(shadow, inferred.by, inferred.input, rows, inferred.output);
+      if (rows === 1) this.#cache?.set(inferred.by, inferred.input, inferred.output);
+      this.statistics.succeed(inferred.by, rows, performance.now() - beganMs, call?.timing?.queue);
       return inferred;
+    } catch (error) {
+      this.statistics.fail(active, performance.now() - beganMs);
+      throw error;
     } finally {
       this.admission.give(rows, costMs);
     }
+  }
+
+  /**
+   * Computes outputs of a graph for tensors under its own names. Where the tensors are rows of columns, they are counted, logged, compared and watched as
+   * rows are that came otherwise.
+   *
+   * @param outputs - names of the graph's outputs
+   * @throws {@link InvalidRequestError} with what onnxruntime says against the tensors
+   */
+  async inferTensors(
+    active: ActiveModel,
+    feeds: NamedTensors,
+    outputs: readonly string[],
+    { ids, call }: { readonly ids: AnswerIds; readonly call?: Call | undefined },
+  ): Promise<AnsweredTensors> {
+    const { model } = active;
+    const rows = Object.values(feeds)[0]?.dims[0] ?? 1;
+    const costMs = rows * active.batcher.rowMs;
+    this.admission.take(rows, costMs, call?.deadlineMs);
+    const beganMs = performance.now();
+    try {
+      const input =
+        model.rowsProblem === undefined ? rowsOfTensors(model.signature, model.encoder, feeds, rows) : undefined;
+      const deciding = input === undefined ? [] : decidingOutputs(model.signature);
+      const { results, by } = await this.#runWatched(active, feeds, [...new Set([...outputs, ...deciding])], rows);
+      this.statistics.succeed(by, rows, performance.now() - beganMs);
+      if (input === undefined) {
+        this.#count(by, rows);
+        return { results, by, answered: undefined };
+      }
+      const output = by.model.decisionOf(results, rows);
+      const own = rowsOfTensors(by.model.signature, by.model.encoder, feeds, rows) as RowValues;
+      const shadow = this.#deps.models.shadowOf(active.name);
+      if (shadow !== undefined) this.#shadows.run(shadow, by, own, rows, output);
+      const inferred = { output, input: own, by };
+      return { results, by, answered: this.finish(inferred, ids, new TensorRows(by.model, own, rows)) };
+    } catch (error) {
+      this.statistics.fail(active, performance.now() - beganMs);
+      throw error;
+    } finally {
+      this.admission.give(rows, costMs);
+    }
+  }
+
+  /** While a canary runs, its guardrails see what becomes of the rows, and production answers where it fails. */
+  async #runWatched(
+    active: ActiveModel,
+    feeds: NamedTensors,
+    outputs: readonly string[],
+    rows: number,
+  ): Promise<{ readonly results: NamedTensors; readonly by: ActiveModel }> {
+    const watching = this.#deps.models.watching(active.name);
+    const beganMs = performance.now();
+    const observe = (scores: Float64Array | undefined): void =>
+      watching?.see(active, { rows, latencyMs: performance.now() - beganMs, scores });
+    try {
+      const results = await active.model.runTensors(feeds, outputs);
+      const isRows = watching !== undefined && active.model.rowsProblem === undefined;
+      if (isRows) observe(scoresOf(active.model, active.model.decisionOf(results, rows), rows));
+      return { results, by: active };
+    } catch (error) {
+      const production = watching?.production;
+      if (production === undefined || production === active || production.model.shape !== active.model.shape) {
+        throw error instanceof PlatformError
+          ? error
+          : new InvalidRequestError(`model "${active.name}" cannot compute with these tensors: ${messageOf(error)}`);
+      }
+      observe(undefined);
+      return { results: await production.model.runTensors(feeds, outputs), by: production };
+    }
+  }
+
+  /** @throws {@link OutputNotFiniteError} for the first row whose output is no number */
+  checkFinite({ by, output }: Inferred, rows: number): void {
+    const row = firstNotFinite(by, output, rows);
+    if (row === undefined) return;
+    const at = row * by.model.outputWidth;
+    const value = output.subarray(at, at + by.model.outputWidth).find((each) => !Number.isFinite(each));
+    throw new OutputNotFiniteError(by.name, row, value as number);
   }
 
   #count(active: ActiveModel, rows: number): void {
@@ -239,6 +339,27 @@ export class Predictor {
     predictions.add(answered);
     return answered;
   }
+}
+
+/** What a graph has given for tensors. */
+export interface AnsweredTensors {
+  readonly results: NamedTensors;
+  readonly by: ActiveModel;
+  /** Where the tensors are rows. */
+  readonly answered: AnsweredRows | undefined;
+}
+
+/** Returns the first row whose scores are not all numbers. */
+export function firstNotFinite({ model }: ActiveModel, output: RowValues, rows: number): number | undefined {
+  const { outputWidth: width, signature } = model;
+  const scores = scoreWidth(signature);
+  for (let row = 0; row < rows; row += 1) {
+    for (let at = row * width; at < row * width + scores; at += 1) {
+      const value = output[at] as number;
+      if (value - value !== 0) return row;
+    }
+  }
+  return undefined;
 }
 
 /** What a request says instead of the store: columns of the model, and what nobody asks for, which is told then. */

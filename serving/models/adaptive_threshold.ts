@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { InvalidModelError } from '#registry/errors';
-import { DEFAULT_THRESHOLD, type ModelSignature } from '#registry/model_package';
+import { DEFAULT_THRESHOLD, type ModelSignature, type RowValues } from '#registry/model_package';
 import type { SignatureEncoder } from '#registry/signature_encoder';
 
 /** Moves the threshold of rows for which it holds: by a category, or by what is known of a customer. */
@@ -56,15 +56,19 @@ export class AdaptiveThreshold {
         throw new InvalidModelError([`a rule of thresholds: ${rule.feature} ${encoded}`]);
       });
       return {
-        ...{ column, add: rule.add, values: values === undefined ? undefined : new Set(values.map(Math.fround)) },
+        ...{
+          column,
+          add: rule.add,
+          values: values === undefined ? undefined : new Set(encoder.isWide ? values : values.map(Math.fround)),
+        },
         atLeast: rule.atLeast ?? Number.NEGATIVE_INFINITY,
         below: rule.below ?? Number.POSITIVE_INFINITY,
       };
     });
   }
 
-  /** @param input - FP32 rows; `offset` is where this one begins */
-  of(input: Float32Array, offset: number): number {
+  /** @param input - rows; `offset` is where this one begins */
+  of(input: RowValues, offset: number): number {
     let threshold = this.#base;
     for (const { column, values, atLeast, below, add } of this.#conditions) {
       const value = input[offset + column] as number;

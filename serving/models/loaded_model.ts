@@ -2,17 +2,28 @@ import { setImmediate } from 'node:timers/promises';
 import { InferenceSession } from 'onnxruntime-node';
 import { messageOf } from '#kernel/errors';
 import { GraphStoppedError, InvalidModelError } from '#registry/errors';
+import { decidingOutputs, decisionOf } from '#registry/graphs/decision';
 import { examineGraph, type Graph, inItsOwnProcess, inThisProcess } from '#registry/graphs/graph';
 import { DEFAULT_LIMITS, type ModelLimits } from '#registry/graphs/model_limits';
+import { arrayFrom, feedsOf } from '#registry/graphs/row_feeds';
 import { SESSION_OPTIONS } from '#registry/graphs/session_options';
-import { type ModelPackage, type ModelSignature, outputWidth } from '#registry/model_package';
+import { joined, rowOf } from '#registry/graphs/tensor_batches';
+import { type GraphSpec, type NamedTensors, type TypedTensor, zeros } from '#registry/graphs/typed_tensor';
+import {
+  type ModelPackage,
+  type ModelSignature,
+  outputWidth,
+  type RowValues,
+  scoreWidth,
+} from '#registry/model_package';
 import { hasBoundedWork } from '#registry/onnx/bounded_work';
+import { describeOnnx, graphSpecOf } from '#registry/onnx/describe_onnx';
 import { refuseExternalData } from '#registry/onnx/external_data';
 import { readTreeEnsemble, type TreeEnsemble } from '#registry/onnx/tree_ensemble';
-import { createEncoder, type SignatureEncoder } from '#registry/signature_encoder';
-import { feedsOf } from './onnx_feeds.ts';
+import { createEncoder, type SignatureEncoder, TextNumbers } from '#registry/signature_encoder';
 import { RowScanner } from './row_scanner.ts';
 import { SessionThread } from './session_thread.ts';
+import { ClassLabels } from './trees/class_labels.ts';
 import { TreeInference } from './trees/tree_inference.ts';
 import { TreeShap } from './trees/tree_shap.ts';
 import { TreeTrial } from './trees/tree_trial.ts';
@@ -38,8 +49,14 @@ export interface LoadOptions {
 export class LoadedModel {
   readonly signature: ModelSignature;
   readonly encoder: SignatureEncoder;
-  /** Reads rows of it out of JSON. */
-  readonly scanner: RowScanner;
+  /** Reads rows of it out of JSON; undefined where rows of FP32 do not hold what the graph takes. */
+  readonly scanner: RowScanner | undefined;
+  /** The graph's inputs and outputs, under its own names. */
+  readonly spec: GraphSpec;
+  /** What numbers stand for, where the graph's label is a string. */
+  readonly labels: TextNumbers | undefined;
+  /** Why it takes no rows of columns; undefined where it does. */
+  readonly rowsProblem: string | undefined;
   /** Equal for models that take the same columns and answer with the same classes. */
   readonly shape: string;
   /** Of its file. */
@@ -50,22 +67,35 @@ export class LoadedModel {
   /** What the file is, when it is nothing but trees. */
   #ensemble: TreeEnsemble | undefined;
   #trees: TreeInference | undefined;
+  /** Of trees whose graph gives labels as well. */
+  #classLabels: ClassLabels | undefined;
   /** For more rows onnxruntime is faster. */
   #treesUpTo = 0;
   #thread: SessionThread | undefined;
   #explainer: TreeShap | undefined;
-  /** FP32 [examples, columns]: what explanations compare with. */
-  #background: Float32Array = new Float32Array(0);
+  /** [examples, columns]: what explanations compare with. */
+  #background: RowValues = new Float32Array(0);
+  /** Rows in each run, where the graph fixes their number. */
+  readonly #batch: number | undefined;
   #running = 0;
   #released = false;
 
-  private constructor(graph: Graph, { signature, onnx }: ModelPackage) {
+  private constructor(graph: Graph, spec: GraphSpec, { signature, onnx }: ModelPackage) {
     this.#graph = graph;
+    this.spec = spec;
+    const { label } = signature.onnx;
+    const isText = spec.outputs.some(({ name, type }) => name === label && type === 'string');
+    this.labels = isText ? new TextNumbers() : undefined;
+    this.#batch = fixedBatch(spec);
+    this.rowsProblem = rowsProblemOf(signature, spec, this.#batch);
     this.signature = signature;
     this.bytes = onnx.byteLength;
     this.encoder = createEncoder(signature);
-    this.shape = JSON.stringify([signature.inputs, signature.task, signature.classes]);
-    this.scanner = new RowScanner(this.encoder);
+    this.shape = JSON.stringify([
+      ...[signature.inputs, signature.task, signature.classes],
+      ...(this.rowsProblem === undefined ? [] : [spec.inputs, spec.outputs.map(({ name, type }) => [name, type])]),
+    ]);
+    this.scanner = this.encoder.isWide || this.rowsProblem !== undefined ? undefined : new RowScanner(this.encoder);
     this.outputWidth = outputWidth(signature);
   }
 
@@ -76,9 +106,15 @@ export class LoadedModel {
    */
   static async load(model: ModelPackage, options: LoadOptions = {}): Promise<LoadedModel> {
     const { isRepeatable = false, ownThreadFromMs = OWN_THREAD_FROM_MS } = options;
-    const graph = await openGraph(model, options);
-    const loaded = new LoadedModel(graph, model);
+    refuseExternalData(model.onnx);
+    const spec = graphSpecOf(describeOnnx(model.onnx));
+    const graph = await openGraph(model, spec, options);
+    const loaded = new LoadedModel(graph, spec, model);
     try {
+      if (loaded.rowsProblem !== undefined) {
+        if (ownThreadFromMs < Number.POSITIVE_INFINITY) await loaded.#moveOut(model.onnx, ownThreadFromMs);
+        return loaded;
+      }
       loaded.#checkNames();
       // In pieces: requests for others are answered meanwhile.
       await setImmediate();
@@ -112,7 +148,7 @@ export class LoadedModel {
   async #checkExamples(examples: ModelPackage['examples']): Promise<void> {
     const { width } = this.encoder;
     const rows = Math.max(1, examples.length);
-    const input = new Float32Array(rows * width);
+    const input = this.encoder.allocate(rows);
     const problems: string[] = [];
     for (const [index, { features }] of examples.entries()) {
       const found = this.encoder.encode(features, input, index * width);
@@ -135,28 +171,45 @@ export class LoadedModel {
 
   /** Off the thread on which requests are answered, where one row of it would hold all others up. */
   async #moveOut(onnx: Uint8Array, fromMs: number): Promise<void> {
-    const { inputs, input, output } = this.signature.onnx;
-    if (inputs !== undefined || this.#trees !== undefined) return;
-    const { width } = this.encoder;
-    const row = new Float32Array(width);
+    if (this.#trees !== undefined || this.#graph.lost !== undefined) return;
+    const work = await this.smallestRun();
+    if (work === undefined) return;
     let fastestMs = Number.POSITIVE_INFINITY;
     for (let run = 0; run < WARM_UP_RUNS; run += 1) {
       const beganMs = performance.now();
-      await this.#runSession(row, 1);
+      await work();
       fastestMs = Math.min(fastestMs, performance.now() - beganMs);
     }
     if (fastestMs < fromMs) return;
-    this.#thread = await SessionThread.start({ onnx, options: SESSION_OPTIONS, input, output, width });
+    this.#thread = await SessionThread.start({ onnx, options: SESSION_OPTIONS });
     await this.#graph.release();
+  }
+
+  /** Returns what computes the least that the graph can be given; undefined where that cannot be known. */
+  async smallestRun(): Promise<(() => Promise<unknown>) | undefined> {
+    if (this.rowsProblem === undefined) {
+      const row = this.encoder.allocate(1);
+      return () => this.run(row, 1);
+    }
+    const names = this.spec.outputs.map(({ name }) => name);
+    for (const feeds of trialFeeds(this.spec)) {
+      try {
+        await this.runTensors(feeds, names);
+        return () => this.runTensors(feeds, names);
+      } catch {}
+    }
+    return undefined;
   }
 
   /** Rows are read many times before the first request waits for it. */
   async #warmScanner(examples: ModelPackage['examples']): Promise<void> {
+    const { scanner } = this;
+    if (scanner === undefined) return;
     const texts = examples.map(({ features }) => Buffer.from(JSON.stringify(features)));
     const into = new Float32Array(this.encoder.width);
     for (let scan = 0; scan < WARM_UP_SCANS && texts.length > 0; scan += 1) {
-      this.scanner.open(texts[scan % texts.length] as Buffer);
-      this.scanner.scan(0, into, 0);
+      scanner.open(texts[scan % texts.length] as Buffer);
+      scanner.scan(0, into, 0);
       if (scan % SCANS_A_PIECE === 0) await setImmediate();
     }
   }
@@ -167,16 +220,25 @@ export class LoadedModel {
     await setImmediate();
     const trees = TreeInference.of(ensemble, this.encoder.width);
     await setImmediate();
-    if (trees?.outputWidth !== this.outputWidth) return;
+    if (this.encoder.isWide || this.#batch !== undefined) return;
+    if (trees?.outputWidth !== scoreWidth(this.signature)) return;
     this.#ensemble = ensemble;
-    const trial = new TreeTrial(trees, ensemble, this.encoder.width, (input, rows) => this.#runSession(input, rows));
+    const classLabels = ClassLabels.of(this.signature, this.labels);
+    if (classLabels === undefined && this.signature.onnx.label !== undefined) return;
+    const runScores = async (input: Float32Array, rows: number): Promise<RowValues> => {
+      const output = await this.#runSession(input, rows);
+      return classLabels === undefined ? output : classLabels.scoresOf(output, rows);
+    };
+    const trial = new TreeTrial(trees, ensemble, this.encoder.width, runScores);
     if (!(await trial.agrees())) return;
+    if (classLabels !== undefined && !classLabels.agree(await this.#runSession(trial.probes, trial.rows))) return;
+    this.#classLabels = classLabels;
     this.#trees = trees;
     await trial.warmUp();
     this.#treesUpTo = isRepeatable ? Number.POSITIVE_INFINITY : await trial.fasterUpTo();
   }
 
-  get background(): Float32Array {
+  get background(): RowValues {
     return this.#background;
   }
 
@@ -188,30 +250,95 @@ export class LoadedModel {
   }
 
   /**
-   * By whichever is faster for so many rows.
+   * Computes rows, by whichever is faster for so many.
    *
-   * @param input - FP32 [rows, width], row-major
-   * @returns FP32 [rows, outputWidth], row-major
+   * @param input - [rows, width], row-major, as {@link SignatureEncoder.allocate} makes it
+   * @returns [rows, outputWidth], row-major
    */
-  async run(input: Float32Array, rows: number): Promise<Float32Array> {
-    if (this.#trees !== undefined && rows <= this.#treesUpTo) return this.#trees.run(input, rows);
+  async run(input: RowValues, rows: number): Promise<RowValues> {
+    if (this.#trees !== undefined && rows <= this.#treesUpTo) {
+      const output = this.#trees.run(input as Float32Array, rows);
+      if (this.#classLabels === undefined) return output;
+      const labelled = this.#classLabels.label(output, rows);
+      if (labelled !== undefined) return labelled;
+    }
     return this.#runSession(input, rows);
   }
 
-  async #runSession(input: Float32Array, rows: number): Promise<Float32Array> {
+  /**
+   * Computes outputs of the graph for tensors under its own names.
+   *
+   * @throws what onnxruntime says against the tensors; {@link InvalidModelError} for an output that cannot be read
+   */
+  async runTensors(feeds: NamedTensors, outputs: readonly string[]): Promise<NamedTensors> {
     this.#running += 1;
     try {
-      const { output: outputName } = this.signature.onnx;
-      if (this.#thread !== undefined) return await this.#thread.run(input, rows);
-      const data = await this.#graph.run(feedsOf(this.signature, this.encoder, input, rows), outputName);
-      if (data === undefined || data.length !== rows * this.outputWidth) {
-        throw new InvalidModelError([`its output "${outputName}" is not FP32 or FP64 [rows, ${this.outputWidth}]`]);
-      }
-      return data instanceof Float32Array ? data : Float32Array.from(data);
+      const results = await this.#runWhole(feeds, outputs);
+      const unread = outputs.filter((name) => results[name] === undefined);
+      if (unread.length > 0) throw new InvalidModelError([`its output ${unread.join(', ')} is no tensor`]);
+      return results;
     } finally {
       this.#running -= 1;
       if (this.#released && this.#running === 0) await this.#free();
     }
+  }
+
+  /** Rows one at a time, where the graph takes one a run. */
+  async #runWhole(feeds: NamedTensors, outputs: readonly string[]): Promise<NamedTensors> {
+    const runner = this.#thread ?? this.#graph;
+    const rows = Object.values(feeds)[0]?.dims[0] ?? 1;
+    if (this.#batch !== 1 || rows === 1) return runner.run(feeds, outputs);
+    const parts: NamedTensors[] = [];
+    for (let row = 0; row < rows; row += 1) parts.push(await runner.run(rowOf(feeds, row), outputs));
+    return joined(parts, outputs);
+  }
+
+  /** Returns what decides, out of the outputs of {@link runTensors}: [rows, outputWidth], row-major. */
+  decisionOf(results: NamedTensors, rows: number): RowValues {
+    return decisionOf(this.signature, results, rows, this.labels);
+  }
+
+  /** Returns the tensors that rows are given to the graph as. */
+  feedsOf(input: RowValues, rows: number): NamedTensors {
+    return feedsOf(this.signature, this.encoder, input, rows);
+  }
+
+  /** Returns the scores or the label of an output of {@link run} as the graph has them. */
+  outputTensor(name: string, output: RowValues, rows: number): TypedTensor {
+    const { signature, labels, outputWidth: all } = this;
+    const { type, dims } = this.spec.outputs.find((each) => each.name === name) ?? { type: 'float32', dims: [0, 0] };
+    const width = scoreWidth(signature);
+    const isLabel = name === signature.onnx.label;
+    const from = isLabel ? width : 0;
+    const columns = isLabel ? 1 : width;
+    const values = Float64Array.from({ length: rows * columns }, (_, at) => {
+      return output[Math.floor(at / columns) * all + from + (at % columns)] as number;
+    });
+    const data =
+      type === 'string' ? Array.from(values, (label) => labels?.textOf(label) ?? '') : arrayFrom(type, values);
+    return { type, dims: dims.length === 1 ? [rows] : [rows, columns], data };
+  }
+
+  /** Whether the graph takes one row in a run; more are run one by one. */
+  get hasFixedRow(): boolean {
+    return this.#batch === 1;
+  }
+
+  async #runSession(input: RowValues, rows: number): Promise<RowValues> {
+    if (this.#batch !== undefined && rows !== this.#batch) return this.#runOneByOne(input, rows);
+    const feeds = feedsOf(this.signature, this.encoder, input, rows);
+    return this.decisionOf(await this.runTensors(feeds, decidingOutputs(this.signature)), rows);
+  }
+
+  async #runOneByOne(input: RowValues, rows: number): Promise<RowValues> {
+    const { width } = this.encoder;
+    let all: RowValues | undefined;
+    for (let row = 0; row < rows; row += 1) {
+      const output = await this.#runSession(input.slice(row * width, (row + 1) * width), 1);
+      all ??= new (output.constructor as new (size: number) => RowValues)(rows * this.outputWidth);
+      all.set(output, row * this.outputWidth);
+    }
+    return all ?? new Float32Array(0);
   }
 
   /** Frees the session once no request uses it any more. */
@@ -243,14 +370,15 @@ export class LoadedModel {
  */
 async function openGraph(
   model: ModelPackage,
+  spec: GraphSpec,
   { limits = DEFAULT_LIMITS, isExamined = false }: LoadOptions,
 ): Promise<Graph> {
-  refuseExternalData(model.onnx);
   try {
     if (!isExamined) {
       if (!hasBoundedWork(model.onnx)) return await inItsOwnProcess(model.onnx, limits);
       // Trees alone cannot but end.
-      if (readTreeEnsemble(model.onnx) === undefined) await examine(model, limits);
+      const isTried = readTreeEnsemble(model.onnx) !== undefined || (await examine(model, spec, limits));
+      if (!isTried) return await inItsOwnProcess(model.onnx, limits);
     }
     return inThisProcess(await InferenceSession.create(model.onnx, SESSION_OPTIONS));
   } catch (error) {
@@ -259,13 +387,70 @@ async function openGraph(
   }
 }
 
-function examine({ signature, onnx, examples }: ModelPackage, limits: ModelLimits): Promise<void> {
+/** Runs the graph once in another process. @returns false where no tensors are known that it takes */
+async function examine(
+  { signature, onnx, examples }: ModelPackage,
+  spec: GraphSpec,
+  limits: ModelLimits,
+): Promise<boolean> {
+  const batch = fixedBatch(spec);
+  if (rowsProblemOf(signature, spec, batch) !== undefined) return examineTensors(onnx, spec, limits);
   const encoder = createEncoder(signature);
-  const rows = Math.max(1, examples.length);
-  const input = new Float32Array(rows * encoder.width);
+  const rows = batch ?? Math.max(1, examples.length);
+  const input = encoder.allocate(rows);
   // What is wrong with an example is said when it is checked.
-  for (const [index, { features }] of examples.entries()) encoder.encode(features, input, index * encoder.width);
-  return examineGraph(onnx, feedsOf(signature, encoder, input, rows), signature.onnx.output, limits);
+  for (const [index, { features }] of examples.slice(0, rows).entries()) {
+    encoder.encode(features, input, index * encoder.width);
+  }
+  const feeds = feedsOf(signature, encoder, input, rows);
+  await examineGraph(onnx, feeds, decidingOutputs(signature), limits);
+  return true;
+}
+
+async function examineTensors(onnx: Uint8Array, spec: GraphSpec, limits: ModelLimits): Promise<boolean> {
+  const names = spec.outputs.map(({ name }) => name);
+  // A graph that cannot be opened is refused where it is opened again.
+  for (const feeds of trialFeeds(spec)) {
+    try {
+      await examineGraph(onnx, feeds, names, limits);
+      return true;
+    } catch (error) {
+      if (error instanceof GraphStoppedError) throw error;
+    }
+  }
+  return false;
+}
+
+/** Sizes that dimensions of any size are tried with: sequences take the first, most images a later one. */
+const TRIED_SIZES = [1, 8, 32, 224];
+
+/** Tensors of zeros that a graph may take, of growing size. */
+function* trialFeeds({ inputs }: GraphSpec): Generator<NamedTensors> {
+  const isOpen = inputs.some(({ dims }) => dims.slice(1).some((dim) => typeof dim !== 'number'));
+  for (const size of isOpen ? TRIED_SIZES : TRIED_SIZES.slice(0, 1)) {
+    const feeds: Record<string, TypedTensor> = {};
+    for (const { name, type, dims } of inputs) {
+      feeds[name] = zeros(
+        type,
+        dims.map((dim, at) => (typeof dim === 'number' ? dim : at === 0 ? 1 : size)),
+      );
+    }
+    yield feeds;
+  }
+}
+
+/** Returns the number of rows that the graph fixes for every run; undefined where it may be any. */
+function fixedBatch({ inputs }: GraphSpec): number | undefined {
+  const [first] = inputs.map(({ dims }) => dims[0]);
+  return typeof first === 'number' ? first : undefined;
+}
+
+function rowsProblemOf({ task }: ModelSignature, { inputs }: GraphSpec, batch: number | undefined): string | undefined {
+  const taken = inputs.map(({ name, type, dims }) => `${name} ${type} [${dims.map((dim) => dim ?? -1)}]`).join(', ');
+  if (task === 'tensors') return `it takes tensors, no rows of columns: ${taken}`;
+  return batch === undefined || batch === 1
+    ? undefined
+    : `it takes exactly ${batch} rows in a run, as tensors: ${taken}`;
 }
 
 const TIMED_RUNS = 50;
@@ -279,11 +464,11 @@ const TIMED_RUNS = 50;
 export async function examineModel(model: ModelPackage, limits?: ModelLimits): Promise<{ readonly latencyMs: number }> {
   const loaded = await LoadedModel.load(model, limits === undefined ? {} : { limits });
   try {
-    const input = new Float32Array(loaded.encoder.width);
+    const work = await loaded.smallestRun();
     const times: number[] = [];
     for (let run = 0; run < TIMED_RUNS; run += 1) {
       const begin = performance.now();
-      await loaded.run(input, 1);
+      await work?.();
       times.push(performance.now() - begin);
     }
     times.sort((a, b) => a - b);

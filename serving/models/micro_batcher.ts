@@ -1,15 +1,16 @@
+import type { RowValues } from '#registry/model_package';
 import { DeadlinePassedError } from '../errors.ts';
 import type { Call } from './call.ts';
 import type { LoadedModel } from './loaded_model.ts';
 import { UsualTime } from './usual_time.ts';
 
 interface Waiting {
-  readonly input: Float32Array;
+  readonly input: RowValues;
   readonly rows: number;
   readonly call: Call | undefined;
   /** Where somebody wants to know. */
   readonly beganMs: number;
-  resolve(output: Float32Array): void;
+  resolve(output: RowValues): void;
   reject(error: unknown): void;
 }
 
@@ -36,7 +37,7 @@ export class MicroBatcher {
   }
 
   /** @returns the outputs of exactly these rows. @throws {@link DeadlinePassedError}; what the model throws */
-  infer(input: Float32Array, rows: number, call?: Call): Promise<Float32Array> {
+  infer(input: RowValues, rows: number, call?: Call): Promise<RowValues> {
     return new Promise((resolve, reject) => {
       const beganMs = call?.timing === undefined ? 0 : performance.now();
       this.#waiting.push({ input, rows, call, beganMs, resolve, reject });
@@ -68,7 +69,7 @@ export class MicroBatcher {
       }
       if (batch.length === 0) return;
       const total = batch.reduce((sum, { rows }) => sum + rows, 0);
-      const input = new Float32Array(total * encoder.width);
+      const input = encoder.allocate(total);
       let at = 0;
       for (const waiting of batch) {
         input.set(waiting.input, at * encoder.width);

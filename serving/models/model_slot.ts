@@ -1,7 +1,7 @@
 import { messageOf } from '#kernel/errors';
 import type { Logger } from '#monitoring/log';
 import { Counter, Gauge, Histogram, type Registry } from '#monitoring/metrics';
-import { InvalidModelError } from '#registry/errors';
+import { ArtifactIntegrityError, IncompleteModelError, InvalidModelError } from '#registry/errors';
 import type { ModelLimits } from '#registry/graphs/model_limits';
 import { StageAliasSync } from '#registry/lifecycle/stage_alias_sync';
 import type { ModelSignature } from '#registry/model_package';
@@ -27,6 +27,11 @@ export interface ActiveModel {
 
 /** A request holds a version for far less than this between choosing and running it. */
 const RELEASE_AFTER_MS = 30_000;
+/** Versions of a model that were replaced and wait for that: the oldest is freed when there are more, so that many swaps take no more memory than few. */
+const MOST_WAITING = 2;
+/** A version whose files were missing or damaged is tried again after so long, ms; twice as long each time. */
+const RETRY_MS = 2_000;
+const RETRY_AT_MOST_MS = 300_000;
 
 /** Requests of all slots of a version run together. */
 type Runnable = Pick<ActiveModel, 'model' | 'batcher'>;
@@ -42,6 +47,7 @@ export class ModelLoader {
   readonly #checkSignature: (signature: ModelSignature) => readonly string[];
   readonly #sync: StageAliasSync;
   readonly #loaded = new Map<string, Shared>();
+  readonly #waiting = new Map<string, readonly Waiting[]>();
   readonly #loadSeconds: Histogram<'model'>;
   readonly #loadFailures: Counter<'model'>;
   readonly #limits: ModelLimits | undefined;
@@ -142,12 +148,48 @@ export class ModelLoader {
     if (shared.users > 0) return;
     this.#loaded.delete(key);
     const { model } = await shared.loading;
-    if (afterMs === 0) await model.release();
-    else setTimeout(() => void model.release(), afterMs).unref();
+    if (afterMs === 0) return model.release();
+    const timer = setTimeout(() => this.#free(version.name, waiting), afterMs).unref();
+    const waiting: Waiting = { model, timer };
+    const all = [...(this.#waiting.get(version.name) ?? []), waiting];
+    this.#waiting.set(version.name, all);
+    if (all.length > MOST_WAITING) this.#free(version.name, all[0] as Waiting);
+  }
+
+  #free(name: string, waiting: Waiting): void {
+    clearTimeout(waiting.timer);
+    const others = (this.#waiting.get(name) ?? []).filter((each) => each !== waiting);
+    if (others.length === 0) this.#waiting.delete(name);
+    else this.#waiting.set(name, others);
+    void waiting.model.release();
+  }
+
+  /** Frees all versions that were replaced. */
+  async stop(): Promise<void> {
+    const waiting = [...this.#waiting.values()].flat();
+    this.#waiting.clear();
+    for (const { timer } of waiting) clearTimeout(timer);
+    await Promise.all(waiting.map(({ model }) => model.release()));
   }
 }
 
+/** A version that was replaced, and may be in use by requests that chose it before. */
+interface Waiting {
+  readonly model: LoadedModel;
+  readonly timer: NodeJS.Timeout;
+}
+
 const keyOf = ({ name, version }: Pick<ModelVersion, 'name' | 'version'>): string => `${name}/${version}`;
+
+interface Rejected {
+  readonly version: number;
+  readonly reason: string;
+  /** When it is tried again, as `performance.now()`, and after how long it was; undefined: it is refused for good. */
+  readonly retry?: { readonly atMs: number; readonly afterMs: number };
+}
+
+const isIncomplete = (error: unknown): boolean =>
+  error instanceof IncompleteModelError || error instanceof ArtifactIntegrityError;
 
 export interface SlotSettings {
   readonly name: string;
@@ -166,7 +208,8 @@ export class ModelSlot {
   readonly #thresholds: readonly ThresholdRule[];
   readonly #loader: ModelLoader;
   #active: ActiveModel | undefined;
-  #rejected: { readonly version: number; readonly reason: string } | undefined;
+  #rejected: Rejected | undefined;
+  #isUnreachable = false;
   /** The version that answered before. */
   #before: ModelVersion | undefined;
   #current: ModelVersion | undefined;
@@ -186,7 +229,14 @@ export class ModelSlot {
 
   /** A version that was promoted and could not be taken, and why. */
   get rejected(): { readonly version: number; readonly reason: string } | undefined {
-    return this.#rejected;
+    return this.#rejected === undefined
+      ? undefined
+      : { version: this.#rejected.version, reason: this.#rejected.reason };
+  }
+
+  /** Whether the registry did not answer when it was last asked. */
+  get isUnreachable(): boolean {
+    return this.#isUnreachable;
   }
 
   /** Takes the version that is followed now, in one step, when it is another one; one that fails leaves the old one answering. */
@@ -195,8 +245,10 @@ export class ModelSlot {
     const { log, info } = this.#loader;
     try {
       const version = await this.#loader.resolve(name, this.follow);
+      this.#isUnreachable = false;
       if (version !== undefined) await this.#take(version);
     } catch (error) {
+      this.#isUnreachable = true;
       log.warn({ model: name, variant, error }, 'registry.unreachable_keeping_model');
     }
     // Again each time: whoever has followed the same under this variant may have taken the label with it.
@@ -206,15 +258,24 @@ export class ModelSlot {
   async #take(version: ModelVersion): Promise<void> {
     const { name, variant } = this;
     const { log } = this.#loader;
-    if (this.#active?.version === version.version || this.#rejected?.version === version.version) return;
+    if (this.#active?.version === version.version) return;
+    const before = this.#rejected?.version === version.version ? this.#rejected : undefined;
+    if (before !== undefined && performance.now() < (before.retry?.atMs ?? Number.POSITIVE_INFINITY)) return;
     let runnable: Runnable;
     let threshold: AdaptiveThreshold | undefined;
     try {
       runnable = await this.#loader.acquire(version);
       threshold = await this.#thresholdOf(runnable.model, version);
     } catch (error) {
+      const rejected = { version: version.version, reason: messageOf(error) };
+      if (isIncomplete(error)) {
+        const afterMs = Math.min(RETRY_AT_MOST_MS, (before?.retry?.afterMs ?? RETRY_MS / 2) * 2);
+        this.#rejected = { ...rejected, retry: { atMs: performance.now() + afterMs, afterMs } };
+        log.warn({ model: name, ...rejected, kept: this.#active?.version, afterMs }, 'model.incomplete_trying_again');
+        return;
+      }
       if ((error as { retryable?: boolean }).retryable === true) throw error;
-      this.#rejected = { version: version.version, reason: messageOf(error) };
+      this.#rejected = rejected;
       log.error({ model: name, version: version.version, kept: this.#active?.version, error }, 'model.refused');
       return;
     }

@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { Counter, type Registry } from '#monitoring/metrics';
+import type { RowValues } from '#registry/model_package';
 import type { ActiveModel } from './model_slot.ts';
 
 export interface OutputCacheSettings {
@@ -9,7 +10,7 @@ export interface OutputCacheSettings {
 
 /** What a version has given for a row, for a while: the same row, however it was written, is not computed twice. */
 export class OutputCache {
-  readonly #outputs: LRUCache<string, Float32Array>;
+  readonly #outputs: LRUCache<string, RowValues>;
   readonly #lookups: Counter<'model' | 'outcome'>;
 
   constructor(metrics: Registry, { ttlMs, maxEntries }: OutputCacheSettings) {
@@ -22,18 +23,18 @@ export class OutputCache {
     });
   }
 
-  get({ name: model, version }: ActiveModel, input: Float32Array): Float32Array | undefined {
+  get({ name: model, version }: ActiveModel, input: RowValues): RowValues | undefined {
     const found = this.#outputs.get(keyOf(model, version, input));
     this.#lookups.inc({ model, outcome: found === undefined ? 'miss' : 'hit' });
     return found;
   }
 
   /** @param output - of this row alone; kept as it is */
-  set({ name, version }: ActiveModel, input: Float32Array, output: Float32Array): void {
+  set({ name, version }: ActiveModel, input: RowValues, output: RowValues): void {
     this.#outputs.set(keyOf(name, version, input), output.slice());
   }
 }
 
-function keyOf(name: string, version: number, { buffer, byteOffset, byteLength }: Float32Array): string {
+function keyOf(name: string, version: number, { buffer, byteOffset, byteLength }: RowValues): string {
   return `${name}/${version}/${Buffer.from(buffer, byteOffset, byteLength).toString('latin1')}`;
 }

@@ -1,31 +1,33 @@
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { InferenceSession } from 'onnxruntime-node';
 import { messageOf } from '#kernel/errors';
 import { workerEntry } from '#kernel/worker_entry';
+import { fromOrt, toOrt } from '#registry/graphs/ort_tensors';
+import type { NamedTensors } from '#registry/graphs/typed_tensor';
 
-// onnxruntime's binding computes in the thread that asks: a costly model gets one of its own, so that nobody waits for it who asked for another.
+// onnxruntime's binding computes in the thread that calls it: a costly model gets one of its own, so that requests for others do not wait for it.
 
 interface Program {
   readonly onnx: Uint8Array;
   readonly options: InferenceSession.SessionOptions;
-  readonly input: string;
-  readonly output: string;
-  readonly width: number;
 }
 
 interface Asked {
   readonly id: number;
-  readonly input: Float32Array;
-  readonly rows: number;
+  readonly feeds: NamedTensors;
+  readonly outputs: readonly string[];
 }
 
-type Answered = { readonly id: number } & ({ readonly output: Float32Array } | { readonly problem: string });
+const STOP = 'stop';
+type Answered = { readonly id: number } & ({ readonly results: NamedTensors } | { readonly problem: string });
 
-/** A session on a thread of its own, of a graph from one FP32 matrix to one tensor. */
+/** A session on a thread of its own. */
 export class SessionThread {
   readonly #worker: Worker;
-  readonly #waiting = new Map<number, { resolve(output: Float32Array): void; reject(error: unknown): void }>();
+  readonly #waiting = new Map<number, { resolve(results: NamedTensors): void; reject(error: unknown): void }>();
+  readonly #exited: Promise<void>;
   #next = 0;
+  #isStopping = false;
   #lost: Error | undefined;
 
   private constructor(worker: Worker) {
@@ -33,7 +35,9 @@ export class SessionThread {
     worker.on('message', (answered: Answered) => {
       const waiting = this.#waiting.get(answered.id);
       this.#waiting.delete(answered.id);
-      if ('output' in answered) waiting?.resolve(answered.output);
+      // The process may end while nothing is computed, and not before.
+      if (this.#waiting.size === 0 && !this.#isStopping) this.#worker.unref();
+      if ('results' in answered) waiting?.resolve(answered.results);
       else waiting?.reject(new Error(answered.problem));
     });
     const lose = (error: Error): void => {
@@ -42,7 +46,12 @@ export class SessionThread {
       this.#waiting.clear();
     };
     worker.on('error', lose);
-    worker.on('exit', () => lose(new Error('the thread of the model has ended')));
+    this.#exited = new Promise((resolve) => {
+      worker.on('exit', () => {
+        lose(new Error('the thread of the model has ended'));
+        resolve();
+      });
+    });
     worker.unref();
   }
 
@@ -56,36 +65,46 @@ export class SessionThread {
     return new SessionThread(worker);
   }
 
-  /**
-   * @param input - FP32 [rows, width], row-major
-   * @returns the output's values, row-major
-   */
-  run(input: Float32Array, rows: number): Promise<Float32Array> {
+  run(feeds: NamedTensors, outputs: readonly string[]): Promise<NamedTensors> {
     if (this.#lost !== undefined) return Promise.reject(this.#lost);
     const id = this.#next;
     this.#next += 1;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
-      this.#worker.postMessage({ id, input, rows } satisfies Asked);
+      this.#worker.ref();
+      this.#worker.postMessage({ id, feeds, outputs } satisfies Asked);
     });
   }
 
+  /**
+   * Resolves when the thread has ended by itself: it finishes its runs, releases the session and closes. A thread that is terminated while onnxruntime's
+   * binding makes a value in it takes the whole process down.
+   */
   async stop(): Promise<void> {
-    await this.#worker.terminate();
+    this.#isStopping = true;
+    this.#worker.ref();
+    if (this.#lost === undefined) this.#worker.postMessage(STOP);
+    await this.#exited;
   }
 }
 
-async function serve({ onnx, options, input, output, width }: Program): Promise<void> {
+async function serve({ onnx, options }: Program): Promise<void> {
   const session = await InferenceSession.create(onnx, options);
-  parentPort?.on('message', async (asked: Asked) => {
+  let last: Promise<void> = Promise.resolve();
+  const answer = async ({ id, feeds, outputs }: Asked): Promise<void> => {
     try {
-      const results = await session.run({ [input]: new Tensor('float32', asked.input, [asked.rows, width]) }, [output]);
-      const values = results[output]?.data;
-      const floats = values instanceof Float32Array ? values : Float32Array.from(values as Float64Array);
-      parentPort?.postMessage({ id: asked.id, output: floats } satisfies Answered);
+      const results = fromOrt(await session.run(toOrt(feeds), outputs));
+      parentPort?.postMessage({ id, results } satisfies Answered);
     } catch (error) {
-      parentPort?.postMessage({ id: asked.id, problem: messageOf(error) } satisfies Answered);
+      parentPort?.postMessage({ id, problem: messageOf(error) } satisfies Answered);
     }
+  };
+  parentPort?.on('message', (message: Asked | typeof STOP) => {
+    last = last.then(async () => {
+      if (message !== STOP) return answer(message);
+      await session.release();
+      parentPort?.close();
+    });
   });
   parentPort?.postMessage('ready');
 }

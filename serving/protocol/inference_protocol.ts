@@ -1,74 +1,101 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { requireScope } from '#connectors/http/access';
-import { listed } from '#kernel/problem_list';
+import { hasScope } from '#connectors/http/access';
+import { UnsupportedMediaTypeError } from '#monitoring/errors';
+import { checkCharset } from '#monitoring/json_body';
 import { needs, needsSome, open } from '#monitoring/route_access';
-import { InvalidRequestError } from '../errors.ts';
-import { type AnswerIds, listOf } from '../inference/answered_rows.ts';
+import type { TensorSpec } from '#registry/graphs/typed_tensor';
+import { InvalidRequestError, UnknownServedVersionError } from '../errors.ts';
 import type { ModelServer } from '../inference/model_server.ts';
-import type { Features, Predictor, Row } from '../inference/predictor.ts';
+import type { VersionStatistics } from '../inference/model_statistics.ts';
+import type { Predictor } from '../inference/predictor.ts';
 import type { ActiveModel } from '../models/model_slot.ts';
 import { callOf } from './calls.ts';
-import { idsOf, isObject, PREDICTION_ID, requestIdOf } from './requests.ts';
-import { endpointInvocations, invocations, protocol } from './schemas.ts';
+import { type Inference, inferRequested } from './infer.ts';
+import { BINARY_HEADER, type InferRequest, readInferRequest } from './infer_request.ts';
+import { idsOf, isObject, requestIdOf } from './requests.ts';
+import { protocol } from './schemas.ts';
+import { bytesOf, DATATYPES, jsonOf } from './tensor_codec.ts';
 
-// The Open Inference Protocol, version 2, over REST (KServe, Triton, MLServer), and MLflow's /invocations: for clients that speak these already.
+// The Open Inference Protocol, version 2, over REST (KServe, Triton, MLServer), with Triton's extensions for binary tensors, statistics and the model repository.
 
-interface Tensor {
-  readonly name: string;
-  readonly shape: readonly number[];
-  readonly datatype: string;
-  readonly data: readonly unknown[];
-}
-
-interface InferBody {
-  readonly id?: string;
-  readonly inputs?: readonly Tensor[];
-  readonly outputs?: readonly { readonly name: string }[];
-}
-
-interface ModelParams {
+export interface ModelParams {
   readonly name: string;
   readonly version?: string;
 }
 
-const DATATYPES = { double: 'FP64', long: 'INT64', boolean: 'BOOL', string: 'BYTES' } as const;
+export const SERVER = {
+  name: 'headwater',
+  version: '0.1.0',
+  extensions: ['binary_tensor_data', 'model_repository', 'statistics', 'model_configuration'],
+};
 const PLATFORM = 'onnx_onnxruntime';
-/** As the ids of requests in a header. */
-const LONGEST_ID = 128;
-const inRow = (index: number): string => `row ${index}: `;
+const BINARY = 'application/octet-stream';
+const JSON_TYPE = 'application/json; charset=utf-8';
+
+export interface ProtocolDeps {
+  readonly models: ModelServer;
+  readonly predictor: Predictor;
+}
+
+/** Returns a version that answers. @throws {@link UnknownServedVersionError} and what says that the model does not */
+export async function readyVersion(models: ModelServer, { name, version }: ModelParams): Promise<ActiveModel> {
+  await models.ensure(name);
+  const isAny = version === undefined || version === '';
+  const ready = models.ready(name, isAny ? undefined : versionNumber(version));
+  if (ready !== undefined) return ready;
+  const answering = models.status().flatMap((each) => (each.name === name && each.ready ? [each.version] : []));
+  throw new UnknownServedVersionError(name, String(version), answering);
+}
+
+/** Returns NaN, which no version has, for what is no decimal number as versions are written. */
+const versionNumber = (text: string): number => (/^[1-9]\d{0,14}$/.test(text) ? Number(text) : Number.NaN);
+
+const described = ({ name, type, dims }: TensorSpec) => ({
+  name,
+  datatype: DATATYPES[type],
+  shape: dims.map((dim) => (typeof dim === 'number' ? dim : -1)),
+});
+
+/** Returns what a model takes and gives: the inputs and outputs of its graph. */
+export const metadataOf = ({ name, version, model }: ActiveModel) => ({
+  name,
+  versions: [String(version)],
+  platform: PLATFORM,
+  inputs: model.spec.inputs.map(described),
+  outputs: model.spec.outputs.map(described),
+});
+
+const configured = (spec: TensorSpec) => {
+  const { name, datatype, shape } = described(spec);
+  return { name, data_type: `TYPE_${datatype === 'BYTES' ? 'STRING' : datatype}`, dims: shape };
+};
+
+/** Answers inference requests of the protocol, over whichever transport. */
+export async function answerInfer(
+  { models, predictor }: ProtocolDeps,
+  params: ModelParams,
+  request: InferRequest,
+  settings: Omit<Parameters<typeof inferRequested>[3], 'ids'> & { readonly requestId: string },
+): Promise<Inference & { readonly id: string; readonly predictionId: string }> {
+  const { requestId, ...rest } = settings;
+  const isAny = params.version === undefined || params.version === '';
+  const active = await (isAny ? predictor.choose(params.name) : readyVersion(models, params));
+  const id = request.id ?? requestId;
+  const ids = idsOf(id);
+  const inference = await inferRequested(predictor, active, request, { ...rest, ids });
+  return { ...inference, id, predictionId: ids.predictionId };
+}
 
 export function registerInferenceProtocol(
   app: FastifyInstance,
-  { models, predictor }: { readonly models: ModelServer; readonly predictor: Predictor },
+  deps: ProtocolDeps,
   { maxBatchRows }: { readonly maxBatchRows: number },
 ): void {
-  /** @throws {@link InvalidRequestError} for a version that does not answer here */
-  const readyOf = async ({ name, version }: ModelParams): Promise<ActiveModel> => {
-    await models.ensure(name);
-    const ready = models.ready(name, version === undefined ? undefined : versionNumber(version));
-    if (ready !== undefined) return ready;
-    const answering = models.status().flatMap((each) => (each.name === name && each.ready ? [each.version] : []));
-    throw new InvalidRequestError(
-      `version ${version} of ${name} does not answer here: version ${answering.join(', ')} does`,
-    );
-  };
-  const infer = async (active: ActiveModel, rows: readonly Row[], request: FastifyRequest, ids: AnswerIds) => {
-    if (rows.length > maxBatchRows) {
-      throw new InvalidRequestError(`${rows.length} rows are too many: send ${maxBatchRows} at most`);
-    }
-    const call = callOf(request, false, performance.now());
-    const inferred = await predictor.infer(active, predictor.encode(active, rows, inRow), rows.length, call);
-    return { ...inferred, predicted: predictor.finish(inferred, ids, listOf(rows)).all() };
-  };
-
+  const { models, predictor } = deps;
   // Probes of the Open Inference Protocol and SageMaker have no keys.
   const health = { access: open() };
   const ofModel = { access: needs(({ name }) => `predict:${name}`) };
-  app.get('/v2', { schema: protocol.server, config: { access: needsSome('predict') } }, async () => ({
-    name: 'headwater',
-    version: '0.1.0',
-    extensions: [],
-  }));
+  app.get('/v2', { schema: protocol.server, config: { access: needsSome('predict') } }, async () => SERVER);
   app.get('/v2/health/live', { schema: protocol.live, config: health }, async () => ({ live: true }));
   const tellReady = async (_: FastifyRequest, reply: FastifyReply) => {
     const ready = models.waiting.length === 0;
@@ -78,202 +105,163 @@ export function registerInferenceProtocol(
   app.get('/ping', { schema: protocol.ping, config: health }, tellReady);
 
   for (const path of ['/v2/models/:name', '/v2/models/:name/versions/:version']) {
-    app.get<{ Params: ModelParams }>(path, { schema: protocol.model, config: ofModel }, async ({ params }) => {
-      const { name, version, model } = await readyOf(params);
-      const { signature, outputWidth } = model;
-      return {
-        name,
-        versions: [String(version)],
-        platform: PLATFORM,
-        inputs: signature.inputs.map((column) => ({
-          name: column.name,
-          datatype: DATATYPES[column.type],
-          shape: [-1],
-        })),
-        outputs: [
-          { name: 'prediction', datatype: signature.task === 'regression' ? 'FP64' : 'BYTES', shape: [-1] },
-          { name: signature.onnx.output, datatype: 'FP32', shape: [-1, outputWidth] },
-        ],
-      };
-    });
+    app.get<{ Params: ModelParams }>(path, { schema: protocol.model, config: ofModel }, async ({ params }) =>
+      metadataOf(await readyVersion(models, params)),
+    );
     app.get<{ Params: ModelParams }>(
       `${path}/ready`,
       { schema: protocol.modelReady, config: ofModel },
       async ({ params }) => {
-        const { name } = await readyOf(params);
+        const { name } = await readyVersion(models, params);
         return { name, ready: true };
       },
     );
-    app.post<{ Params: ModelParams; Body: InferBody }>(
-      `${path}/infer`,
-      { schema: protocol.infer, config: ofModel },
-      async (request) => {
-        const { params } = request;
-        const active = await (params.version === undefined ? predictor.choose(params.name) : readyOf(params));
-        const { body } = request;
-        if (!isObject(body as unknown)) throw new InvalidRequestError('the body must be a JSON object');
-        const id = body.id ?? requestIdOf(request);
-        if (typeof id !== 'string' || id === '' || id.length > LONGEST_ID) {
-          throw new InvalidRequestError(`id must be a string of 1 to ${LONGEST_ID} characters`);
-        }
-        checkOutputs(body.outputs);
-        const rows = rowsOf(active, body.inputs);
-        const ids = idsOf(id);
-        const { output, predicted } = await infer(active, rows, request, ids);
-        const { signature, outputWidth } = active.model;
-        const all = [
-          {
-            name: 'prediction',
-            datatype: signature.task === 'regression' ? 'FP64' : 'BYTES',
-            shape: [rows.length],
-            data: predicted.map(({ prediction }) => prediction),
-          },
-          {
-            name: signature.onnx.output,
-            datatype: 'FP32',
-            shape: [rows.length, outputWidth],
-            data: Array.from(output),
-          },
-        ];
-        // None are named: all of them, as other servers of the protocol have it.
-        const named = body.outputs?.length === 0 ? undefined : body.outputs;
-        const wanted = named?.map(({ name }) => name) ?? all.map(({ name }) => name);
-        const unknown = wanted.filter((name) => all.every((each) => each.name !== name));
-        if (unknown.length > 0) {
-          throw new InvalidRequestError(
-            `there is no output ${listed(unknown)}; there is ${all.map(({ name }) => name).join(', ')}`,
-          );
-        }
+    app.get<{ Params: ModelParams }>(
+      `${path}/config`,
+      { schema: protocol.modelConfig, config: ofModel },
+      async ({ params }) => {
+        const { name, model } = await readyVersion(models, params);
+        const { inputs, outputs } = model.spec;
         return {
-          ...{ model_name: active.name, model_version: String(active.version), id },
-          parameters: { prediction_id: ids.predictionId },
-          outputs: all.filter(({ name }) => wanted.includes(name)),
+          ...{ name, platform: PLATFORM, backend: 'onnxruntime', max_batch_size: 0 },
+          ...{ input: inputs.map(configured), output: outputs.map(configured) },
         };
       },
     );
+    app.get<{ Params: ModelParams }>(
+      `${path}/stats`,
+      { schema: protocol.statistics, config: ofModel },
+      async ({ params }) => {
+        const { name, version } = await readyVersion(models, params);
+        const own = predictor.statistics.of(name);
+        const named = params.version === undefined ? own : own.filter((each) => each.version === version);
+        return { model_stats: named.map(statisticsOf) };
+      },
+    );
   }
-
-  const invoke = async (request: FastifyRequest, reply: FastifyReply, name: string | undefined) => {
-    requireScope(request, 'predict', predictor.nameOf(name));
-    const active = await predictor.choose(name);
-    const ids = idsOf(requestIdOf(request));
-    const { predicted } = await infer(active, mlflowRows(active, request.body), request, ids);
-    reply.header(PREDICTION_ID, ids.predictionId);
-    return { predictions: predicted.map(({ prediction, outputs }) => outputs ?? prediction) };
-  };
-  app.post('/invocations', { schema: invocations, config: { access: needsSome('predict') } }, (request, reply) =>
-    invoke(request, reply, undefined),
-  );
-  app.post<{ Params: { name: string } }>(
-    '/endpoints/:name/invocations',
-    { schema: endpointInvocations, config: ofModel },
-    (request, reply) => invoke(request, reply, request.params.name),
-  );
-}
-
-/** Returns NaN, which no version has, for what is no decimal number as versions are written. */
-const versionNumber = (text: string): number => (/^[1-9]\d{0,14}$/.test(text) ? Number(text) : Number.NaN);
-
-/** @throws {@link InvalidRequestError} for what names no outputs */
-function checkOutputs(outputs: unknown): void {
-  const isNamed = (output: unknown): boolean => isObject(output) && typeof output.name === 'string';
-  if (outputs === undefined) return;
-  if (Array.isArray(outputs) && outputs.every(isNamed)) {
-    refuseRepeated('output', outputs);
-    return;
-  }
-  throw new InvalidRequestError('outputs must be a list of objects with a name');
-}
-
-/** @throws {@link InvalidRequestError} for names that come twice: which of them counts would be a guess */
-function refuseRepeated(what: string, named: readonly unknown[]): void {
-  const seen = new Set<unknown>();
-  const repeated = new Set<string>();
-  for (const each of named) {
-    const name = isObject(each) ? each.name : each;
-    if (typeof name === 'string' && seen.has(name)) repeated.add(name);
-    seen.add(name);
-  }
-  if (repeated.size > 0) {
-    throw new InvalidRequestError(`${what} ${listed([...repeated])} was sent more than once: send each name once`);
-  }
-}
-
-/** Rows of tensors: one for each column, or a single one [rows, columns]. */
-function rowsOf({ model }: ActiveModel, inputs: InferBody['inputs']): Row[] {
-  if (!Array.isArray(inputs) || inputs.length === 0) throw new InvalidRequestError('inputs must be a list of tensors');
-  const columns = model.signature.inputs;
-  refuseRepeated('input', inputs);
-  const tensors = (inputs as readonly Tensor[]).map((tensor) => {
-    const { name, shape, data } = isObject(tensor as unknown) ? tensor : ({} as Partial<Tensor>);
-    if (typeof name !== 'string' || !Array.isArray(shape) || !Array.isArray(data)) {
-      throw new InvalidRequestError('each input needs name, shape, datatype and data');
-    }
-    if (shape.length === 0 || !shape.every((part) => Number.isInteger(part) && part > 0)) {
-      throw new InvalidRequestError(`the shape of input ${name} must be whole numbers above 0, rows first`);
-    }
-    const flat = data.flat(2) as unknown[];
-    const size = shape.reduce((product: number, part: number) => product * part, 1);
-    if (flat.length !== size) {
-      throw new InvalidRequestError(`input ${name} has ${flat.length} values; its shape [${shape}] wants ${size}`);
-    }
-    return { name, shape, flat };
-  });
-  const [first] = tensors as [(typeof tensors)[number]];
-  const isWhole = tensors.length === 1 && first.name === model.signature.onnx.input;
-  if (isWhole) {
-    if (first.shape.length !== 2 || first.shape[1] !== columns.length) {
-      throw new InvalidRequestError(`input ${first.name} must have the shape [rows, ${columns.length}]`);
-    }
-    return Array.from({ length: first.shape[0] as number }, (_, row) => ({
-      features: Object.fromEntries(columns.map(({ name }, at) => [name, first.flat[row * columns.length + at]])),
-      entity: undefined,
-    }));
-  }
-  const rows = first.flat.length;
-  const uneven = tensors.find(({ flat }) => flat.length !== rows);
-  if (uneven !== undefined) {
-    throw new InvalidRequestError(`input ${uneven.name} has ${uneven.flat.length} rows, ${first.name} has ${rows}`);
-  }
-  return Array.from({ length: rows }, (_, row) => ({
-    features: Object.fromEntries(tensors.map(({ name, flat }) => [name, flat[row]])),
-    entity: undefined,
+  const everyModel = { schema: protocol.allStatistics, config: { access: needsSome('predict') } };
+  app.get('/v2/models/stats', everyModel, async (request) => ({
+    model_stats: predictor.statistics
+      .of(undefined)
+      .filter(({ name }) => hasScope(request, 'predict', name))
+      .map(statisticsOf),
   }));
+  registerRepository(app, models);
+  // With a way of its own to read bodies.
+  app.register(async (scope) => registerInfer(scope, deps, maxBatchRows));
 }
 
-/** The four forms that MLflow's scoring server takes. */
-function mlflowRows({ model }: ActiveModel, body: unknown): Row[] {
-  if (!isObject(body)) throw new InvalidRequestError('the body must be a JSON object');
-  const names = model.signature.inputs.map(({ name }) => name);
-  const { dataframe_split: split, dataframe_records: records, instances, inputs } = body;
-  const row = (value: unknown, index: number, columns: readonly unknown[]): Row => {
-    if (isObject(value)) return { features: value, entity: undefined };
-    if (!Array.isArray(value) || value.length !== columns.length) {
-      throw new InvalidRequestError(`row ${index} must be an object, or have ${columns.length} values`);
-    }
-    return { features: Object.fromEntries(columns.map((name, at) => [name, value[at]])), entity: undefined };
+function registerInfer(app: FastifyInstance, deps: ProtocolDeps, maxBatchRows: number): void {
+  const ofModel = { access: needs(({ name }) => `predict:${name}`) };
+  // Tensors as bytes: clients of the protocol send them without a content type.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser(
+    /^application\/(octet-stream|json|[\w.-]+\+json|x-binary)/,
+    { parseAs: 'buffer' },
+    async (request: FastifyRequest, body: Buffer | string) => {
+      if (request.headers['content-type'] !== BINARY) checkCharset(request);
+      return body;
+    },
+  );
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, async (request: FastifyRequest, body: Buffer | string) => {
+    const header = request.headers['content-type'];
+    if (header !== undefined) throw new UnsupportedMediaTypeError(header, `application/json (UTF-8), ${BINARY}`);
+    return body;
+  });
+  for (const path of ['/v2/models/:name', '/v2/models/:name/versions/:version']) {
+    app.post<{ Params: ModelParams; Body: Buffer | undefined }>(
+      `${path}/infer`,
+      { schema: protocol.infer, config: ofModel },
+      async (request, reply) => {
+        const read = readInferRequest(request.body, request.headers[BINARY_HEADER] as string | undefined);
+        const call = callOf(request, false, performance.now());
+        const requestId = requestIdOf(request);
+        const answer = await answerInfer(deps, request.params, read, { maxBatchRows, call, requestId });
+        return sendInference(reply, answer, read);
+      },
+    );
+  }
+}
+
+/** Writes an answer: JSON, and after it the bytes of the outputs that are to be binary. */
+function sendInference(
+  reply: FastifyReply,
+  { by, outputs, id, predictionId }: Awaited<ReturnType<typeof answerInfer>>,
+  request: InferRequest,
+): FastifyReply {
+  const binary: Buffer[] = [];
+  const isBinary = new Map(request.outputs?.map((output) => [output.name, output.isBinary]));
+  const written = outputs.map((tensor) => {
+    const head = `{"name":${JSON.stringify(tensor.name)},"datatype":"${DATATYPES[tensor.type]}","shape":[${tensor.dims}]`;
+    if (!(isBinary.get(tensor.name) ?? request.isBinary)) return `${head},"data":${jsonOf(tensor)}}`;
+    const bytes = bytesOf(tensor);
+    binary.push(bytes);
+    return `${head},"parameters":{"binary_data_size":${bytes.length}}}`;
+  });
+  const head = {
+    model_name: by.name,
+    model_version: String(by.version),
+    id,
+    parameters: { prediction_id: predictionId },
   };
-  if (isObject(split)) {
-    const { columns = names, data } = split as { readonly columns?: readonly unknown[]; readonly data?: unknown };
-    if (!Array.isArray(columns) || !columns.every((name) => typeof name === 'string')) {
-      throw new InvalidRequestError('columns of dataframe_split must be a list of names');
-    }
-    refuseRepeated('column', columns);
-    if (Array.isArray(data)) return data.map((value, at) => row(value, at, columns));
-  }
-  const list = records ?? instances ?? inputs;
-  if (Array.isArray(list)) return list.map((value, at) => row(value, at, names));
-  if (isObject(inputs)) {
-    const columns = Object.entries(inputs) as [string, readonly unknown[]][];
-    const count = Array.isArray(columns[0]?.[1]) ? columns[0][1].length : 0;
-    const uneven = columns.find(([, values]) => !Array.isArray(values) || values.length !== count);
-    if (uneven !== undefined) {
-      throw new InvalidRequestError(`column ${uneven[0]} of inputs must be a list of ${count} values, as the first is`);
-    }
-    return Array.from({ length: count }, (_, at) => ({
-      features: Object.fromEntries(columns.map(([name, values]) => [name, values[at]])) as Features,
-      entity: undefined,
-    }));
-  }
-  throw new InvalidRequestError('send dataframe_split, dataframe_records, instances or inputs');
+  const text = `${JSON.stringify(head).slice(0, -1)},"outputs":[${written}]}`;
+  if (binary.length === 0) return reply.type(JSON_TYPE).send(text);
+  const json = Buffer.from(text);
+  return reply
+    .header(BINARY_HEADER, json.length)
+    .type(BINARY)
+    .send(Buffer.concat([json, ...binary]));
+}
+
+/** Triton's model repository: what there is, and what is loaded. */
+function registerRepository(app: FastifyInstance, models: ModelServer): void {
+  const everyModel = { schema: protocol.repository, config: { access: needsSome('predict') } };
+  app.post<{ Body: unknown }>('/v2/repository/index', everyModel, async (request) => {
+    const { body = {} } = request;
+    if (!isObject(body)) throw new InvalidRequestError('the body must be a JSON object');
+    return models
+      .status()
+      .filter(({ name }) => hasScope(request, 'predict', name))
+      .filter(({ ready }) => body.ready !== true || ready)
+      .map(({ name, version, ready, rejected }) => ({
+        name,
+        version: String(version ?? rejected?.version ?? ''),
+        state: ready ? 'READY' : 'UNAVAILABLE',
+        reason: ready ? '' : (rejected?.reason ?? 'none is promoted in the registry'),
+      }));
+  });
+  const changed = { access: needs(({ name }) => `routing:${name}`), ownOriginOnly: true };
+  const load = { schema: protocol.loadModel, config: changed };
+  app.post<{ Params: ModelParams }>('/v2/repository/models/:name/load', load, async ({ params }) => {
+    await models.load(params.name);
+    return {};
+  });
+  const unload = { schema: protocol.unloadModel, config: changed };
+  app.post<{ Params: ModelParams }>('/v2/repository/models/:name/unload', unload, async ({ params }) => {
+    models.unload(params.name);
+    return {};
+  });
+}
+
+const NS_A_MS = 1e6;
+
+/** Of a version, in the form of Triton's statistics extension; times in nanoseconds. */
+export function statisticsOf(sums: VersionStatistics) {
+  const of = (count: number, ms: number) => ({ count, ns: Math.round(ms * NS_A_MS) });
+  return {
+    name: sums.name,
+    version: String(sums.version),
+    last_inference: sums.lastAtMs,
+    inference_count: sums.rows,
+    execution_count: sums.requests,
+    inference_stats: {
+      success: of(sums.requests, sums.requestMs),
+      fail: of(sums.failures, sums.failureMs),
+      queue: of(sums.requests, sums.queueMs),
+      compute_input: of(sums.requests, 0),
+      compute_infer: of(sums.requests, sums.inferMs),
+      compute_output: of(sums.requests, 0),
+    },
+    batch_stats: [],
+  };
 }

@@ -45,6 +45,7 @@ const sageMaker: WriteError = (failure) => ({
 /** By path. */
 export const PROTOCOL_ERRORS: ErrorForms = {
   '/v2': openInference,
+  '/v1': openInference,
   '/invocations': mlflow,
   '/endpoints': sageMaker,
   '/ping': sageMaker,

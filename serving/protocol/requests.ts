@@ -122,12 +122,18 @@ const OUTPUTS_OF: Readonly<Record<Task, string>> = {
   regression: 'values',
   clustering: 'distances',
   anomaly_detection: 'scores',
+  values: 'values',
+  tensors: 'values',
 };
 
 /** Probabilities and their like, under the name that they have. */
 export function outputsOf({ model }: ActiveModel, predicted: readonly Predicted[], isSingle: boolean): object {
   if (predicted[0]?.outputs === undefined) return {};
-  const outputs = predicted.map((each) => each.outputs);
+  const { task, onnx } = model.signature;
+  // The plain output, under its own name.
+  const outputs = predicted.map((each) =>
+    task === 'values' ? { [onnx.output]: Object.values(each.outputs ?? {}) } : each.outputs,
+  );
   return { [OUTPUTS_OF[model.signature.task]]: isSingle ? outputs[0] : outputs };
 }
 

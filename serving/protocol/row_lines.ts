@@ -2,9 +2,10 @@ import type { Readable } from 'node:stream';
 import { PlatformError } from '#kernel/errors';
 import { decodeUtf8, parseExactJson } from '#kernel/exact_json';
 import { failureOf } from '#monitoring/error_answer';
-import { InvalidRequestError } from '../errors.ts';
+import type { RowValues } from '#registry/model_package';
+import { InvalidRequestError, OutputNotFiniteError } from '../errors.ts';
 import { type AnswerIds, type AskedRow, listOf } from '../inference/answered_rows.ts';
-import type { Predictor } from '../inference/predictor.ts';
+import { firstNotFinite, type Predictor } from '../inference/predictor.ts';
 import type { Call } from '../models/call.ts';
 import type { ActiveModel } from '../models/model_slot.ts';
 import { byteLines } from './byte_lines.ts';
@@ -24,8 +25,8 @@ export interface LineSettings {
 interface Line {
   readonly number: number;
   readonly row: AskedRow;
-  /** FP32 [columns]. */
-  readonly input: Float32Array;
+  /** [columns]. */
+  readonly input: RowValues;
   /** The answer of one that cannot be scored. */
   readonly refused?: string;
 }
@@ -65,13 +66,13 @@ function read(
   { number, maxLineBytes }: { readonly number: number; readonly maxLineBytes: number },
 ): Line {
   const { encoder, scanner } = active.model;
-  const input = new Float32Array(encoder.width);
+  const input = encoder.allocate(1);
   const row = { features: {}, entity: undefined };
   try {
     if (bytes === undefined) throw new InvalidRequestError(`it is longer than ${maxLineBytes} bytes`);
     const text = decodeUtf8(bytes);
-    scanner.open(bytes);
-    if (scanner.scan(0, input, 0) === bytes.length)
+    scanner?.open(bytes);
+    if (scanner?.scan(0, input as Float32Array, 0) === bytes.length)
       return { number, input, row: { features: text, entity: undefined } };
     const features: unknown = parseExactJson(text);
     if (!isObject(features)) {
@@ -92,8 +93,9 @@ async function scoreSome(
   { ids, wantsProbabilities }: LineSettings,
 ): Promise<string> {
   const good = lines.filter(({ refused }) => refused === undefined);
-  const { width } = active.model.encoder;
-  const input = new Float32Array(good.length * width);
+  const { encoder } = active.model;
+  const { width } = encoder;
+  const input = encoder.allocate(good.length);
   for (const [at, line] of good.entries()) input.set(line.input, at * width);
   const answers = new Map<number, string>();
   if (good.length > 0) {
@@ -101,7 +103,22 @@ async function scoreSome(
     const rows = listOf(good.map(({ row }) => row));
     const indices = good.map(({ number }) => number - 1);
     const predicted = predictor.finish(inferred, ids, rows, indices).all();
+    const areFinite = firstNotFinite(inferred.by, inferred.output, good.length) === undefined;
     for (const [at, { prediction, outputs }] of predicted.entries()) {
+      const { outputWidth } = inferred.by.model;
+      const own = areFinite ? undefined : inferred.output.subarray(at * outputWidth, (at + 1) * outputWidth);
+      if (own !== undefined && firstNotFinite(inferred.by, own, 1) !== undefined) {
+        const { code, message } = new OutputNotFiniteError(
+          active.name,
+          indices[at] as number,
+          own.find((value) => !Number.isFinite(value)) as number,
+        );
+        answers.set(
+          indices[at] as number,
+          JSON.stringify({ line: (indices[at] as number) + 1, error: { code, message } }),
+        );
+        continue;
+      }
       const answer = wantsProbabilities && outputs !== undefined ? { prediction, outputs } : { prediction };
       answers.set(indices[at] as number, JSON.stringify(answer));
     }

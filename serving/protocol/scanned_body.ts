@@ -1,5 +1,7 @@
+import type { RowValues } from '#registry/model_package';
 import type { AskedRow, AskedRows } from '../inference/answered_rows.ts';
 import type { ActiveModel } from '../models/model_slot.ts';
+import type { RowScanner } from '../models/row_scanner.ts';
 
 /** A body whose rows were read straight into the model's input. */
 export class ScannedBody {
@@ -7,8 +9,8 @@ export class ScannedBody {
   /** One row that is answered alone, or several. */
   readonly isSingle: boolean;
   readonly wantsProbabilities: boolean;
-  /** FP32 [rows, columns], row-major. */
-  readonly input: Float32Array;
+  /** [rows, columns], row-major. */
+  readonly input: RowValues;
   /** As the log takes them. */
   readonly rows: AskedRows;
 
@@ -100,9 +102,12 @@ export function scanBody(body: Buffer, activeFor: ActiveFor, maxRows: number): S
     } else {
       if (scanned !== undefined) return undefined;
       active = activeFor(name);
-      if (active === undefined) return undefined;
-      active.model.scanner.open(body);
-      scanned = key === 'features' ? scanRow(body, at, active) : scanRows(body, at, active, maxRows);
+      if (active?.model.scanner === undefined) return undefined;
+      const { scanner, encoder } = active.model;
+      scanner.open(body);
+      const width = encoder.width;
+      scanned =
+        key === 'features' ? scanRow(body, at, scanner, width) : scanRows(body, at, scanner, { width, maxRows });
       if (scanned === undefined) return undefined;
       at = scanned.to;
     }
@@ -142,15 +147,19 @@ function skipSpaces(body: Buffer, from: number): number {
   return at;
 }
 
-function scanRow(body: Buffer, from: number, { model }: ActiveModel): Scanned | undefined {
-  const input = new Float32Array(model.encoder.width);
-  const to = model.scanner.scan(from, input, 0);
+function scanRow(body: Buffer, from: number, scanner: RowScanner, width: number): Scanned | undefined {
+  const input = new Float32Array(width);
+  const to = scanner.scan(from, input, 0);
   if (to === -1) return undefined;
   return { input, rows: new BodyRows(body, [from, to]), isSingle: true, to };
 }
 
-function scanRows(body: Buffer, from: number, { model }: ActiveModel, maxRows: number): Scanned | undefined {
-  const { width } = model.encoder;
+function scanRows(
+  body: Buffer,
+  from: number,
+  scanner: RowScanner,
+  { width, maxRows }: { readonly width: number; readonly maxRows: number },
+): Scanned | undefined {
   if (body[from] !== OPEN_LIST) return undefined;
   let input = new Float32Array(FIRST_ROWS * width);
   const bounds: number[] = [];
@@ -163,7 +172,7 @@ function scanRows(body: Buffer, from: number, { model }: ActiveModel, maxRows: n
       larger.set(input);
       input = larger;
     }
-    const to = model.scanner.scan(at, input, rows * width);
+    const to = scanner.scan(at, input, rows * width);
     if (to === -1) return undefined;
     bounds.push(at, to);
     rows += 1;

@@ -21,7 +21,7 @@ const object = (properties: Record<string, Schema>, required: readonly string[] 
 
 const scalar = { anyOf: [text, number, truth, { type: 'null' }] };
 const features = mapOf(scalar);
-const predictionOf = { anyOf: [text, number] };
+const predictionOf = { anyOf: [text, number, listOf(number)] };
 const numbersByName = mapOf(nullable(number));
 const freshness = mapOf(nullable(object({ event_time: text, age_ms: number })));
 const modelName = { ...text, description: 'May be left out where one model is served.' };
@@ -283,7 +283,6 @@ const tensor = object({ name: text, datatype: text, shape: listOf(whole), data: 
   'name',
   'datatype',
   'shape',
-  'data',
 ]);
 const metadata = listOf(object({ name: text, datatype: text, shape: listOf(whole) }));
 const readiness = (summary: string, errorsOf: typeof openInferenceErrors) => ({
@@ -304,7 +303,16 @@ const modelParams = {
   required: ['name'],
 };
 
+const allStatistics = {
+  summary: 'Open Inference Protocol: what all models have computed since the process began',
+  response: {
+    ...ok(object({ model_stats: listOf(follow) }), { model_stats: [] }),
+    ...openInferenceErrors([401, 403, 405, 429]),
+  },
+};
+
 export const protocol = {
+  allStatistics,
   server: {
     summary: 'Open Inference Protocol: what this server is',
     response: {
@@ -333,6 +341,41 @@ export const protocol = {
     summary: 'Open Inference Protocol: whether a model is ready',
     params: modelParams,
     response: { ...ok(object({ name: text, ready: truth }), examples.modelReady), ...openInferenceErrors(ALWAYS) },
+  },
+  modelConfig: {
+    summary: 'Open Inference Protocol: inputs and outputs of a model, as Triton writes its configuration',
+    params: modelParams,
+    response: {
+      ...ok(follow, { name: 'tiny', platform: 'onnx_onnxruntime', input: [], output: [] }),
+      ...openInferenceErrors(ALWAYS),
+    },
+  },
+  statistics: {
+    params: modelParams,
+    summary: 'Open Inference Protocol: what the versions of a model have computed since the process began',
+    response: { ...ok(object({ model_stats: listOf(follow) }), { model_stats: [] }), ...openInferenceErrors(ALWAYS) },
+  },
+  repository: {
+    summary: 'Open Inference Protocol: the models that are served, and their state',
+    body: withExamples({ type: 'object', properties: { ready: truth } }, {}),
+    response: {
+      ...ok(listOf(object({ name: text, version: text, state: text, reason: text })), [
+        { name: 'fraud_detector', version: '1', state: 'READY', reason: '' },
+      ]),
+      ...openInferenceErrors(WITH_BODY),
+    },
+  },
+  loadModel: {
+    summary: 'Open Inference Protocol: loads what is in production under a name, and answers when it is ready',
+    params: modelParams,
+    body: withExamples(follow, {}),
+    response: { ...ok(follow, {}), ...openInferenceErrors([...WITH_BODY, 409]) },
+  },
+  unloadModel: {
+    summary: 'Open Inference Protocol: frees a model that was loaded on demand',
+    params: modelParams,
+    body: withExamples(follow, {}),
+    response: { ...ok(follow, {}), ...openInferenceErrors([...WITH_BODY, 409]) },
   },
   infer: {
     summary: 'Open Inference Protocol: scores rows, a tensor for each column or one of all',
@@ -388,4 +431,38 @@ export const endpointInvocations = {
   summary: 'SageMaker: scores rows as /invocations does, with the model of this name',
   params: name,
   response: { ...invocations.response, ...sageMakerErrors(OF_PREDICTIONS) },
+};
+
+const v1Params = { type: 'object', properties: { name: nameOfModel }, required: ['name'] };
+
+export const kserve = {
+  version: {
+    summary: 'MLflow: the version of the server',
+    response: {
+      200: {
+        description: 'The version',
+        headers: HEADERS,
+        content: { 'text/plain': { schema: text, example: '0.1.0' } },
+      },
+      ...errors([401, 403, 405, 429]),
+    },
+  },
+  models: {
+    summary: 'KServe, protocol 1: the served models',
+    response: {
+      ...ok(object({ models: listOf(text) }), { models: [examples.model.name] }),
+      ...openInferenceErrors([401, 403, 405, 429]),
+    },
+  },
+  model: {
+    summary: 'KServe, protocol 1: whether a model is ready',
+    params: v1Params,
+    response: { ...ok(object({ name: text, ready: truth }), examples.modelReady), ...openInferenceErrors(ALWAYS) },
+  },
+  predict: {
+    ...invocations,
+    summary: 'KServe, protocol 1: scores instances; the name is followed by :predict',
+    params: v1Params,
+    response: { ...invocations.response, ...openInferenceErrors(OF_PREDICTIONS) },
+  },
 };

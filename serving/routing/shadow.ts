@@ -1,7 +1,9 @@
 import { messageOf } from '#kernel/errors';
 import type { Logger } from '#monitoring/log';
 import { Counter, Histogram, type Registry } from '#monitoring/metrics';
-import { predictionOf } from '../models/interpret.ts';
+import { type RowValues, scoreWidth } from '#registry/model_package';
+import { reencoded } from '#registry/signature_encoder';
+import { type Prediction, predictionOf } from '../models/interpret.ts';
 import type { ActiveModel } from '../models/model_slot.ts';
 
 /** Rows that may wait to be computed in the shadow: more are left out, and counted. */
@@ -37,10 +39,10 @@ export class ShadowRuns {
   }
 
   /**
-   * @param input - FP32 [rows, columns] of what was answered; kept until it has run
-   * @param output - FP32 [rows, outputWidth]: the answer
+   * @param input - [rows, columns] of what was answered, as `answered` encodes them; kept until it has run
+   * @param output - [rows, outputWidth]: the answer
    */
-  run(shadow: ActiveModel, answered: ActiveModel, input: Float32Array, rows: number, output: Float32Array): void {
+  run(shadow: ActiveModel, answered: ActiveModel, input: RowValues, rows: number, output: RowValues): void {
     // Versions that take other columns, or give something else, have nothing to compare.
     if (this.#waiting + rows > MOST_WAITING_ROWS || shadow.model.shape !== answered.model.shape) {
       this.#count(shadow, 'skipped', rows);
@@ -48,24 +50,33 @@ export class ShadowRuns {
     }
     this.#waiting += rows;
     setImmediate(() => {
-      void this.#compare(shadow, input, rows, output).finally(() => {
+      void this.#compare(shadow, answered, input, rows, output).finally(() => {
         this.#waiting -= rows;
       });
     });
   }
 
-  async #compare(shadow: ActiveModel, input: Float32Array, rows: number, output: Float32Array): Promise<void> {
-    const { signature, outputWidth } = shadow.model;
+  async #compare(
+    shadow: ActiveModel,
+    answered: ActiveModel,
+    input: RowValues,
+    rows: number,
+    output: RowValues,
+  ): Promise<void> {
+    const { signature, outputWidth, encoder } = shadow.model;
+    const before = answered.model.outputWidth;
+    // A label is compared as a prediction.
+    const width = Math.min(scoreWidth(signature), scoreWidth(answered.model.signature));
     try {
-      const found = await shadow.batcher.infer(input, rows);
+      const found = await shadow.batcher.infer(reencoded(answered.model.encoder, encoder, input), rows);
       for (let row = 0; row < rows; row += 1) {
-        const at = row * outputWidth;
+        const [at, was] = [row * outputWidth, row * before];
         let largest = 0;
-        for (let index = at; index < at + outputWidth; index += 1) {
-          largest = Math.max(largest, Math.abs((found[index] as number) - (output[index] as number)));
+        for (let index = 0; index < width; index += 1) {
+          largest = Math.max(largest, Math.abs((found[at + index] as number) - (output[was + index] as number)));
         }
         this.#differences.observe({ model: shadow.name, version: String(shadow.version) }, largest);
-        const same = predictionOf(signature, found, at) === predictionOf(signature, output, at);
+        const same = isSame(predictionOf(shadow.model, found, at), predictionOf(answered.model, output, was));
         this.#count(shadow, same ? 'same' : 'other', 1);
       }
     } catch (error) {
@@ -78,3 +89,6 @@ export class ShadowRuns {
     this.#rows.inc({ model: name, version: String(version), outcome }, rows);
   }
 }
+
+const isSame = (one: Prediction, other: Prediction): boolean =>
+  typeof one === 'object' || typeof other === 'object' ? String(one) === String(other) : one === other;

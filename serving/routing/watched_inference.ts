@@ -1,3 +1,6 @@
+import { stableHash32 } from '#kernel/hash';
+import { type RowValues, scoreWidth } from '#registry/model_package';
+import { reencoded } from '#registry/signature_encoder';
 import { DeadlinePassedError } from '../errors.ts';
 import type { Call } from '../models/call.ts';
 import { bestClass } from '../models/interpret.ts';
@@ -7,10 +10,10 @@ import type { ModelRouter } from './model_router.ts';
 
 /** What came out, and of which version: another one than was asked when that one failed. */
 export interface Inferred {
-  /** FP32 [rows, outputWidth], row-major. */
-  readonly output: Float32Array;
-  /** FP32 [rows, columns] of what was asked. */
-  readonly input: Float32Array;
+  /** [rows, outputWidth], row-major. */
+  readonly output: RowValues;
+  /** [rows, columns] of what was asked, as `by` encodes them. */
+  readonly input: RowValues;
   readonly by: ActiveModel;
 }
 
@@ -18,7 +21,7 @@ export interface Inferred {
 export async function inferWatched(
   router: ModelRouter,
   active: ActiveModel,
-  input: Float32Array,
+  input: RowValues,
   rows: number,
   call?: Call,
 ): Promise<Inferred> {
@@ -37,17 +40,30 @@ export async function inferWatched(
   }
   const { production } = router;
   if (production === undefined || production === active || production.model.shape !== active.model.shape) throw failure;
-  return { output: await production.batcher.infer(input, rows, call), input, by: production };
+  const own = reencoded(active.model.encoder, production.model.encoder, input);
+  return { output: await production.batcher.infer(own, rows, call), input: own, by: production };
 }
 
-/** What a row comes to, as one number: a probability, score or value; the place of the class where there are more than two. */
-export function scoresOf({ signature, outputWidth }: LoadedModel, output: Float32Array, rows: number): Float64Array {
+/**
+ * Returns what a row comes to, as one number: a probability, score or value; the place of the class where there are more than two; a label where the
+ * graph gives nothing else.
+ */
+export function scoresOf(
+  { signature, labels, outputWidth }: LoadedModel,
+  output: RowValues,
+  rows: number,
+): Float64Array {
   const { task } = signature;
   const scores = new Float64Array(rows);
+  const last = Math.max(1, scoreWidth(signature)) - 1;
+  const isBest = task === 'multiclass_classification' || task === 'clustering';
   for (let row = 0; row < rows; row += 1) {
     const at = row * outputWidth;
-    const isBest = task === 'multiclass_classification' || task === 'clustering';
-    scores[row] = isBest ? bestClass(signature, output, at) : (output[at + outputWidth - 1] as number);
+    if (isBest) scores[row] = bestClass(signature, output, at);
+    else if (labels !== undefined && scoreWidth(signature) === 0) {
+      // The same number in every version.
+      scores[row] = stableHash32(labels.textOf(output[at] as number));
+    } else scores[row] = output[at + last] as number;
   }
   return scores;
 }

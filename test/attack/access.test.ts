@@ -99,7 +99,8 @@ const codeOf = ({ body }: RawAnswer): unknown => {
 };
 
 /** Whose form the answers of a path have: the platform's own, or that of a protocol. */
-const formOf = (path: string): string => /^\/(v2|invocations|endpoints)\b/.exec(path)?.[1] ?? 'own';
+const formOf = (path: string): string =>
+  /^\/(v2|invocations|endpoints)\b/.exec(path.replace(/^\/v1\b/, '/v2'))?.[1] ?? 'own';
 
 /** What a refusal says, in its protocol's form, without what differs from one request to the next. */
 function refusalIn({ method, path }: Pick<Route, 'method' | 'path'>, { body, headers }: RawAnswer): unknown {
@@ -155,6 +156,10 @@ const BODIES: Readonly<Record<string, readonly unknown[]>> = {
   'serving POST /invocations': [{ instances: [{}] }],
   'serving POST /feedback': [{ request_id: 'r1', label: 'fraud' }, { feedback: [{ request_id: 'r2', value: 1 }] }],
   'features POST /features/batch': [{ entities: ['e1'] }],
+  'features POST /features/push': [
+    { view: 'tiny@1', rows: [{}] },
+    { view: 'absent@1', rows: [{}] },
+  ],
   'features POST /features/vector': [
     { service: 'fraud@1', rows: [{ entity: 'e1' }] },
     { service: 'absent@1', rows: [{ entity: 'e1' }] },
@@ -163,7 +168,12 @@ const BODIES: Readonly<Record<string, readonly unknown[]>> = {
 /** Lists: they show what the caller may read, which is nothing. */
 const LISTS: Readonly<Record<string, (body: string) => unknown>> = {
   'serving GET /models': (body) => (JSON.parse(body) as { models: unknown[] }).models,
-  'serving GET /v2': (body) => (JSON.parse(body) as { extensions: unknown[] }).extensions,
+  // Of the server, not of models.
+  'serving GET /v2': () => [],
+  'serving GET /version': () => [],
+  'serving GET /v1/models': (body) => (JSON.parse(body) as { models: unknown[] }).models,
+  'serving GET /v2/models/stats': (body) => (JSON.parse(body) as { model_stats: unknown[] }).model_stats,
+  'serving POST /v2/repository/index': (body) => JSON.parse(body),
   'features GET /services': (body) => (JSON.parse(body) as { services: unknown[] }).services,
 };
 

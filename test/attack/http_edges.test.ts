@@ -286,11 +286,13 @@ describe('names that come twice', () => {
           await exchange('serving', `GET /v2/models/${MODEL} HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n`)
         )[0] as Answer
       ).body,
-    ) as { readonly inputs: readonly { readonly name: string; readonly datatype: string }[] };
-    const tensors = inputs.map(({ name, datatype }) => ({
-      ...{ name, datatype, shape: [1] },
-      data: [datatype === 'BYTES' ? 'x' : datatype === 'BOOL' ? true : 1],
-    }));
+    ) as { readonly inputs: readonly { name: string; datatype: string; shape: number[] }[] };
+    const tensors = inputs.map(({ name, datatype, shape }) => {
+      const one = shape.map((size) => Math.max(1, size));
+      const value = datatype === 'BYTES' ? 'x' : datatype === 'BOOL' ? true : 1;
+      const size = one.reduce((product, part) => product * part, 1);
+      return { name, datatype, shape: one, data: new Array(size).fill(value) };
+    });
     const send = async (more: object) => {
       const [answer] = await exchange(
         'serving',

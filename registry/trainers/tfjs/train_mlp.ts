@@ -54,7 +54,7 @@ export async function trainMlp(table: TrainingTable, settings: MlpSettings): Pro
   };
   const job: MlpJob = {
     width: table.columns.length,
-    features: encodeRows(signature, table, 0, split),
+    features: Float32Array.from(encodeRows(signature, table, 0, split)),
     labels: Float32Array.from(table.labels.slice(0, split)),
     epochs,
     seed,

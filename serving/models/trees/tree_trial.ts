@@ -1,9 +1,10 @@
 import { setImmediate } from 'node:timers/promises';
 import { Random } from '#kernel/random';
+import type { RowValues } from '#registry/model_package';
 import type { TreeEnsemble } from '#registry/onnx/tree_ensemble';
 import type { TreeInference } from './tree_inference.ts';
 
-type Run = (input: Float32Array, rows: number) => Promise<Float32Array>;
+type Run = (input: Float32Array, rows: number) => Promise<RowValues>;
 
 const PROBES = 128;
 const TOLERANCE = 1e-5;
@@ -16,19 +17,21 @@ export class TreeTrial {
   readonly #trees: TreeInference;
   readonly #width: number;
   readonly #run: Run;
-  readonly #probes: Float32Array;
+  /** FP32 [rows, columns] around the thresholds. */
+  readonly probes: Float32Array;
+  readonly rows = PROBES;
 
   constructor(trees: TreeInference, ensemble: TreeEnsemble, width: number, run: Run) {
     this.#trees = trees;
     this.#width = width;
     this.#run = run;
-    this.#probes = probesOf(ensemble, width);
+    this.probes = probesOf(ensemble, width);
   }
 
   /** Whether both give the same, on rows around the thresholds. */
   async agrees(): Promise<boolean> {
-    const expected = await this.#run(this.#probes, PROBES);
-    const found = this.#trees.run(this.#probes, PROBES);
+    const expected = await this.#run(this.probes, PROBES);
+    const found = this.#trees.run(this.probes, PROBES);
     return expected.every((value, index) => {
       return Math.abs(value - (found[index] as number)) <= TOLERANCE * (1 + Math.abs(value));
     });
@@ -36,8 +39,8 @@ export class TreeTrial {
 
   /** @returns up to how many rows at once the trees are the faster ones */
   async fasterUpTo(): Promise<number> {
-    const many = this.#probes.subarray(0, TIMED_ROWS * this.#width);
-    const one = this.#probes.subarray(0, this.#width);
+    const many = this.probes.subarray(0, TIMED_ROWS * this.#width);
+    const one = this.probes.subarray(0, this.#width);
     const treesOfMany = await fastest(async () => this.#trees.run(many, TIMED_ROWS));
     const ofMany = await fastest(() => this.#run(many, TIMED_ROWS));
     const ofOne = await fastest(() => this.#run(one, 1));
@@ -50,7 +53,7 @@ export class TreeTrial {
   /** Often enough for V8 to optimise them; requests are answered in between. */
   async warmUp(): Promise<void> {
     for (let run = 0; run < WARM_UP_RUNS; run += 1) {
-      this.#trees.run(this.#probes, TIMED_ROWS);
+      this.#trees.run(this.probes, TIMED_ROWS);
       await setImmediate();
     }
   }

@@ -4,6 +4,7 @@ import { circlesIn, foldersOf, importsOf, readSources } from '../../support/impo
 
 const PRODUCT = [
   'kernel',
+  'workflows',
   'configs',
   'monitoring',
   'storage',

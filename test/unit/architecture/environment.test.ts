@@ -4,7 +4,7 @@ import { readSources } from '../../support/import_graph.ts';
 
 const PRODUCT = [
   ...['kernel', 'monitoring', 'storage', 'connectors', 'registry', 'feature_store', 'pipelines', 'serving', 'client'],
-  ...['cli', 'public', 'examples'],
+  ...['workflows', 'cli', 'public', 'examples'],
 ];
 const READS =
   /\bprocess\s*(?:\.\s*env\b|\[\s*['"]env['"]\s*\])|\{[^}]*\benv\b[^}]*\}\s*=\s*process\b|import\s*\{[^}]*\benv\b[^}]*\}\s*from\s*'(?:node:)?process'/;

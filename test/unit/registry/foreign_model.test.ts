@@ -32,8 +32,8 @@ test('a file says what it takes and gives', () => {
     producer: 'headwater',
     opset: 17,
     domains: [],
-    inputs: [{ name: 'features', elementType: 1, dims: [undefined, 4] }],
-    outputs: [{ name: 'probabilities', elementType: 1, dims: [undefined, 2] }],
+    inputs: [{ name: 'features', elementType: 1, hasShape: true, dims: [expect.any(String), 4] }],
+    outputs: [{ name: 'probabilities', elementType: 1, hasShape: true, dims: [expect.any(String), 2] }],
   });
   expect(() => describeOnnx(Buffer.from('not a model'))).toThrow(/no ONNX file/);
   expect(() => describeOnnx(new Uint8Array(0))).toThrow(/no ONNX file: it has no graph/);
@@ -55,7 +55,7 @@ test('columns have the names of the signature, of the metadata, or numbers', () 
   const model = packageOfForeign(mlmodelOf({ signature: { inputs: JSON.stringify(columns) }, metadata }), onnx);
   expect(model.signature).toEqual({
     inputs: [
-      { name: 'amount', type: 'double', required: true },
+      { name: 'amount', type: 'double', required: true, nullable: true },
       { name: 'count', type: 'long', required: false },
       { name: 'flag', type: 'boolean', required: true },
       { name: 'score', type: 'double', required: false },
@@ -68,16 +68,67 @@ test('columns have the names of the signature, of the metadata, or numbers', () 
   });
 });
 
-test('labels beside probabilities are left alone; values alone are a regression', () => {
+test('nothing is guessed: a label output, classes that the file or its metadata names, or the plain output', () => {
   const input = tensor('X', 1, ['N', 2]);
-  const both = graphOf([input], [tensor('label', 7, ['N']), tensor('probabilities', 1, ['N', 3])]);
+  const scores = tensor('probabilities', 1, ['N', 3]);
+  const both = graphOf([input], [tensor('label', 7, ['N']), scores]);
   expect(packageOfForeign(mlmodelOf(), both).signature).toMatchObject({
-    task: 'multiclass_classification',
-    classes: ['0', '1', '2'],
-    onnx: { input: 'X', output: 'probabilities' },
+    task: 'values',
+    classes: ['probabilities.0', 'probabilities.1', 'probabilities.2'],
+    onnx: { input: 'X', output: 'probabilities', label: 'label' },
   });
+  const plain = graphOf([input], [scores]);
+  expect(packageOfForeign(mlmodelOf(), plain).signature).toMatchObject({
+    task: 'values',
+    onnx: { output: 'probabilities' },
+  });
+  expect(packageOfForeign(mlmodelOf(), plain).signature.onnx.label).toBeUndefined();
+  const named = { task: 'multiclass_classification', classes: ['a', 'b', 'c'] };
+  expect(packageOfForeign(mlmodelOf({ metadata: { classes: ['a', 'b', 'c'] } }), plain).signature).toMatchObject(named);
+  const tags = { 'headwater.classes': '["a", "b", "c"]' };
+  expect(packageOfForeign(mlmodelOf(), plain, { tags }).signature).toMatchObject(named);
+  expect(() => packageOfForeign(mlmodelOf(), plain, { tags: { 'headwater.classes': '["a"]' } })).toThrow(
+    /output probabilities has 3 values, and 1 classes are named/,
+  );
+  expect(() => packageOfForeign(mlmodelOf(), plain, { tags: { 'headwater.classes': 'a,b' } })).toThrow(
+    /must be a list in JSON/,
+  );
+  expect(() => packageOfForeign(mlmodelOf(), plain, { tags: { 'headwater.output': 'x' } })).toThrow(
+    /no output called x/,
+  );
   const value = graphOf([input], [tensor('variable', 1, ['N', 1])]);
   expect(packageOfForeign(mlmodelOf(), value).signature).toMatchObject({ task: 'regression', classes: [] });
+});
+
+test('an input example is what explanations compare with; rows that the model does not take are left out', () => {
+  const example = (content: object) => new Uint8Array(Buffer.from(JSON.stringify(content)));
+  const rows = (content: object) =>
+    packageOfForeign(mlmodelOf(), onnx, { example: example(content) }).examples.map(({ features }) => features);
+  const [first, second] = [
+    { f0: 1, f1: 2, f2: 3, f3: 4 },
+    { f0: 5, f1: null, f2: 7, f3: 8 },
+  ];
+  const data = [
+    [1, 2, 3, 4],
+    [5, null, 7, 8],
+    ['x', 2, 3, 4],
+  ];
+  expect(rows({ columns: ['f0', 'f1', 'f2', 'f3'], data })).toEqual([first, second]);
+  expect(rows({ data })).toEqual([first, second]);
+  expect(rows({ inputs: data })).toEqual([first, second]);
+  expect(rows([first, { f0: 1, other: 2 }])).toEqual([first]);
+  expect(rows({ something: 'else' })).toEqual([]);
+});
+
+test('params of a signature are kept with their types', () => {
+  const params = JSON.stringify([
+    { name: 'top_k', type: 'long', default: 3, shape: null },
+    { name: 'names', type: 'string', default: ['a'], shape: [-1] },
+  ]);
+  expect(packageOfForeign(mlmodelOf({ signature: { params } }), onnx).signature.params).toEqual([
+    { name: 'top_k', type: 'long', isList: false },
+    { name: 'names', type: 'string', isList: true },
+  ]);
 });
 
 test('several inputs, of numbers, truth values and texts, are columns by their names', () => {
@@ -89,7 +140,7 @@ test('several inputs, of numbers, truth values and texts, are columns by their n
       { name: 'age', type: 'long', required: true },
       { name: 'income', type: 'double', required: false },
     ],
-    classes: ['0', '1', '2'],
+    classes: ['b.0', 'b.1', 'b.2'],
     onnx: {
       output: 'b',
       inputs: [
@@ -115,15 +166,18 @@ test('texts that a model takes have numbers; the oldest make room, the first one
 });
 
 test('what could not be served is refused, all of it at once', () => {
-  const zipmap = graphOf([tensor('X', 1, ['N', 2])], [tensor('label', 7, ['N']), { name: 'output_probability' }]);
-  expect(() => packageOfForeign(mlmodelOf(), zipmap)).toThrow(
-    /its outputs label, output_probability are no FP32 or FP64 tensor/,
-  );
-  const cube = graphOf([tensor('a', 1, ['N', 1, 3]), tensor('b', 1, ['N', 1])], [tensor('p', 1, ['N', 2])]);
-  expect(() => packageOfForeign(mlmodelOf(), cube)).toThrow(/takes a, b: tensors \[rows, columns\]/);
+  const maps = graphOf([tensor('X', 1, ['N', 2])], [{ name: 'output_probability' }]);
+  expect(() => packageOfForeign(mlmodelOf(), maps)).toThrow(/its outputs output_probability are no tensors/);
+  const odd = graphOf([tensor('X', 16, ['N', 2])], [tensor('p', 1, ['N', 2])]);
+  expect(() => packageOfForeign(mlmodelOf(), odd)).toThrow(/its input "X" is a tensor of ONNX's type 16/);
   const columns = JSON.stringify([{ name: 'city', type: 'string' }]);
   expect(() => packageOfForeign(mlmodelOf({ signature: { inputs: columns } }), onnx)).toThrow(
     /its column city is string, the graph takes float32.*it takes 4 columns, and 1 are named/,
   );
   expect(() => readMlmodel(Buffer.from(stringify({ flavors: { sklearn: {} } })))).toThrow(/no onnx flavor/);
+});
+
+test('a graph of other shapes than rows takes tensors', () => {
+  const cube = graphOf([tensor('a', 1, ['N', 1, 3]), tensor('b', 1, ['N', 1])], [tensor('p', 1, ['N', 2])]);
+  expect(packageOfForeign(mlmodelOf(), cube).signature).toMatchObject({ task: 'tensors', inputs: [], classes: [] });
 });

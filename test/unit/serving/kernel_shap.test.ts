@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import type { RowValues } from '#registry/model_package';
 import { kernelShap } from '#serving/explain/kernel_shap';
 
 const COLUMNS = 5;
@@ -12,7 +13,7 @@ const model = (row: ArrayLike<number>): readonly [number, number] => {
   const [a, b, c, d, e] = Array.from(row) as [number, number, number, number, number];
   return [2 * a - b + c * d, Math.tanh(a * b) + e];
 };
-const run = async (input: Float32Array, rows: number): Promise<Float32Array> =>
+const run = async (input: RowValues, rows: number): Promise<RowValues> =>
   Float32Array.from(
     Array.from({ length: rows }, (_, row) => model(input.subarray(row * COLUMNS, (row + 1) * COLUMNS))).flat(),
   );
@@ -65,7 +66,7 @@ test('with all coalitions these are Shapley values', async () => {
 test('with a budget they are estimates: near, the same each time, and they add up', async () => {
   const width = 24;
   const weights = Array.from({ length: width }, (_, column) => Math.sin(column));
-  const linear = async (input: Float32Array, rows: number): Promise<Float32Array> =>
+  const linear = async (input: RowValues, rows: number): Promise<RowValues> =>
     Float32Array.from({ length: rows }, (_, row) =>
       weights.reduce((sum, weight, column) => sum + weight * (input[row * width + column] as number), 0),
     );

@@ -305,8 +305,8 @@ test('models on demand: loaded when asked for, by many at once; the one not aske
   expect(text).toMatch(/model_load_seconds_count\{model="a"\} 1/);
   for (const name of ['staged', 'nobody']) {
     expect(await send('/predict', { model_name: name, features })).toMatchObject({
-      status: 503,
-      text: expect.stringContaining('there is none of this name in production'),
+      status: 404,
+      text: expect.stringContaining(`model \\"${name}\\" is not served here`),
     });
   }
   // A promotion is followed.

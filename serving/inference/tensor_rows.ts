@@ -1,0 +1,34 @@
+import type { JsonObject } from '#kernel/json';
+import type { RowValues } from '#registry/model_package';
+import type { LoadedModel } from '../models/loaded_model.ts';
+import type { AskedRow, AskedRows } from './answered_rows.ts';
+
+/** Rows that came as tensors: their features are read out of the model's input when the log takes them. */
+export class TensorRows implements AskedRows {
+  readonly count: number;
+  readonly #model: LoadedModel;
+  readonly #input: RowValues;
+
+  constructor(model: LoadedModel, input: RowValues, count: number) {
+    this.count = count;
+    this.#model = model;
+    this.#input = input;
+  }
+
+  at(index: number): AskedRow {
+    const { encoder, signature } = this.#model;
+    const features: Record<string, string | number | null> = {};
+    for (const [column, { name, categories }] of signature.inputs.entries()) {
+      const value = this.#input[index * encoder.width + column] as number;
+      if (encoder.isText[column] === true) features[name] = encoder.texts?.textOf(value) ?? '';
+      else if (!Number.isFinite(value)) features[name] = null;
+      else features[name] = categoryOf(categories, value) ?? value;
+    }
+    return { features: features as JsonObject, entity: undefined };
+  }
+}
+
+function categoryOf(categories: Readonly<Record<string, number>> | undefined, value: number): string | undefined {
+  for (const name in categories) if (Math.fround(categories[name] as number) === value) return name;
+  return undefined;
+}

@@ -1,0 +1,50 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { assetPath } from '#kernel/project_root';
+import { packageOfForeign, readMlmodel } from '#registry/mlflow/foreign_model';
+import type { OpenInferenceService } from '#serving/protocol/grpc/open_inference_service';
+import { runClient } from '../support/onnx_clients.ts';
+import { serveTiny, type TinyServing } from '../support/tiny_serving.ts';
+
+let folder: string;
+let serving: TinyServing;
+let guarded: TinyServing;
+const KEY = 'a-key-of-the-clients-test-0123456789';
+
+beforeAll(async () => {
+  folder = process.env.TEST_IDENTITIES_FOLDER ?? mkdtempSync(join(tmpdir(), 'identities-'));
+  if (process.env.TEST_IDENTITIES_FOLDER === undefined) {
+    await runClient(assetPath('test/support/make_identities.py'), [folder]);
+  }
+  const { mlmodel } = readMlmodel(Buffer.from('flavors: {onnx: {data: model.onnx}}'));
+  const prepare = async (registry: TinyServing['registry']): Promise<void> => {
+    for (const file of readdirSync(folder)) {
+      const name = file.replace('.onnx', '');
+      const onnx = new Uint8Array(readFileSync(join(folder, file)));
+      await registry.register({ name, package: packageOfForeign(mlmodel, onnx), metrics: {}, params: {} });
+      await registry.transition(name, 1, 'Production');
+    }
+  };
+  serving = await serveTiny({ onDemand: { memoryMb: 100 } }, prepare);
+  guarded = await serveTiny({ onDemand: { memoryMb: 100 }, grpc: { port: 0 }, apiKeys: [KEY] }, prepare);
+  await serving.service.start();
+  await guarded.service.start();
+}, 600_000);
+afterAll(async () => {
+  await serving.stop();
+  await guarded.stop();
+  if (process.env.TEST_IDENTITIES_FOLDER === undefined) rmSync(folder, { recursive: true, force: true });
+});
+
+test('tritonclient over HTTP: infer, async, metadata, statistics, repository, and what is refused', async () => {
+  const printed = await runClient(assetPath('test/support/triton_http.py'), [new URL(serving.service.url).host]);
+  expect(printed).toMatch(/^\d\d+ passed, 0 failed$/m);
+}, 120_000);
+
+test('tritonclient over gRPC, with a key: infer, async, stream, metadata, health, and what is refused', async () => {
+  const { port } = guarded.service.beside as OpenInferenceService;
+  const printed = await runClient(assetPath('test/support/triton_grpc.py'), [`127.0.0.1:${port}`, KEY]);
+  expect(printed).toMatch(/^\d\d+ passed, 0 failed$/m);
+}, 120_000);
