@@ -68,5 +68,9 @@ export async function writeModelFolder(
   for (const [name, content] of attachments) await replaceFile(join(folder, name), content);
 }
 
+/** Writes headwater.json of a folder anew: the signature and examples, for the ONNX file that it has. */
+export const writeSignature = (folder: string, model: ModelPackage): Promise<void> =>
+  replaceFile(join(folder, PACKAGE_FILE), packageDocument(model));
+
 export const writeModelCard = (folder: string, card: ModelCard): Promise<void> =>
   replaceFile(join(folder, CARD_FILE), `${JSON.stringify(card, null, 2)}\n`);

@@ -2,7 +2,7 @@ import { environment } from '#configs/environment';
 import { resolveExtension } from '#configs/extension';
 import type { TrainingSet } from '#feature_store/retrieval/training_set';
 import { TrainingError } from '#registry/errors';
-import { writeModelFolder } from '#registry/model_folder';
+import { readModelFolder, writeModelFolder, writeSignature } from '#registry/model_folder';
 import { trainByCommand } from '#registry/trainers/command_trainer';
 import type { Trainer } from '#registry/trainers/define_trainer';
 import { trainInPython } from '#registry/trainers/python_trainer';
@@ -33,11 +33,13 @@ export interface TrainerRun {
 export async function runTrainer(run: TrainerRun): Promise<void> {
   const { config, trainers, root, set, trainingSet, out, trials, onLine } = run;
   if (config.trainer === 'command') {
-    return trainByCommand({ config, cwd: root, trainingSet, out, trials, onLine });
+    await trainByCommand({ config, cwd: root, trainingSet, out, trials, onLine });
+    return nameDefinitions(out, set);
   }
   if (config.trainer !== 'extension') {
     const { PYTHON: python } = environment();
-    return trainInPython({ config, trainingSet, out, trials, onLine, ...(python === undefined ? {} : { python }) });
+    await trainInPython({ config, trainingSet, out, trials, onLine, ...(python === undefined ? {} : { python }) });
+    return nameDefinitions(out, set);
   }
   const { extension, settings } = resolveExtension('training', 'trainers', trainers, config);
   if (trials > 0) {
@@ -46,6 +48,14 @@ export async function runTrainer(run: TrainerRun): Promise<void> {
   const job = { table: withColumns(tableOf(set), config.columns), settings, seed: config.seed, report: onLine };
   const { package: model, metrics = {}, params = {} } = await extension.train(job);
   await writeModelFolder(out, model, { card: { metrics, params } });
+  await nameDefinitions(out, set);
+}
+
+/** Makes a model name the definitions that its training set was made with, whatever its trainer wrote of them: promotion and serving compare them. */
+async function nameDefinitions(out: string, set: TrainerRun['set']): Promise<void> {
+  const { package: model } = await readModelFolder(out);
+  const { featureService } = tableOf(set);
+  await writeSignature(out, { ...model, signature: { ...model.signature, featureService } });
 }
 
 /** Returns a table with these columns alone, in the table's order. */
