@@ -9,7 +9,9 @@ WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 RUN --mount=type=cache,target=/root/.npm npm ci
 COPY . .
-RUN npm run build && npm prune --omit=dev && mkdir .empty
+# Clients of brokers and clouds, trainers: all optional packages of package.json, or those named here.
+ARG OPTIONAL_PACKAGES=all
+RUN npm run build && node scripts/keep_optional_packages.mjs "${OPTIONAL_PACKAGES}" && npm prune --omit=dev && mkdir .empty
 
 FROM ${RUNTIME_IMAGE}
 LABEL org.opencontainers.image.title="headwater" \

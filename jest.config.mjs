@@ -10,7 +10,7 @@ const moduleNameMapper = {
   '^headwater$': '<rootDir>/public/index.ts',
   '^headwater/pipelines/testing$': '<rootDir>/public/pipelines_testing.ts',
   '^headwater/apache-beam$': '<rootDir>/public/apache_beam.ts',
-  '^headwater/(features|pipelines|testing)$': '<rootDir>/public/$1.ts',
+  '^headwater/(features|pipelines|connectors|registry|serving|client|testing|workflows)$': '<rootDir>/public/$1.ts',
 };
 
 // Five seconds are soon over for a test that starts a process, on a machine that has something else to do.
@@ -34,7 +34,7 @@ const sharingServers = { testEnvironment: '<rootDir>/test/support/worker_environ
 export default {
   coverageProvider: 'v8',
   collectCoverageFrom: [
-    '{kernel,configs,monitoring,storage,connectors,registry,feature_store,pipelines,serving,cli}/**/*.ts',
+    '{kernel,configs,monitoring,storage,connectors,registry,feature_store,pipelines,serving,workflows,client,cli}/**/*.ts',
     // AssemblyScript.
     '!serving/models/kernels/{row_scan,tree_walk}.ts',
   ],

@@ -74,7 +74,16 @@ async function readOverHttp(): Promise<void> {
   const metrics = createMetricsRegistry({ process: false });
   const features = new FeatureReader({ online, clock }, { views: [fifteen], services: [] });
   const api = await createFeatureApi(
-    { store: online, features, statistics: offline.statistics, views: [fifteen], clock, log: silentLogger, metrics },
+    {
+      store: online,
+      features,
+      statistics: offline.statistics,
+      embeddings: offline.embeddings,
+      views: [fifteen],
+      clock,
+      log: silentLogger,
+      metrics,
+    },
     featureApiConfigSchema.parse({ port: 0 }),
   );
   await api.start();
@@ -303,7 +312,7 @@ async function stream(): Promise<void> {
     unit: 'ms',
     ceiling: 100,
   });
-  await handle.drain();
+  await handle.cancel();
   await broker.stop();
   rmSync(directory, { recursive: true, force: true });
 }

@@ -1,4 +1,4 @@
-import { PlatformError } from '#kernel/errors';
+import { messageOf, PlatformError } from '#kernel/errors';
 import type { FailureClass } from './failure_class.ts';
 
 export class UnknownTopicError extends PlatformError {
@@ -127,6 +127,20 @@ export class UnreadableFileError extends PlatformError {
 
   constructor(path: string, problem: string, cause?: unknown) {
     super(`${path} cannot be read: ${problem}`, { fault: 'caller', retryable: false, cause });
+  }
+}
+
+/** A table of a lake needs an extension of DuckDB that is not installed, or is of another version. */
+export class MissingExtensionError extends PlatformError {
+  readonly code = 'CONNECTOR_MISSING_EXTENSION';
+
+  constructor(table: string, extension: string, version: string, folder: string | undefined, cause: unknown) {
+    const where = folder === undefined ? 'DUCKDB_EXTENSIONS is not set' : `DUCKDB_EXTENSIONS is ${folder}`;
+    const release = version.replace(/^v/, '');
+    super(
+      `${table} needs DuckDB's extension ${extension} for ${version}, and ${where}: run "pip install --no-deps --target FOLDER duckdb-extension-${extension}==${release}" and set DUCKDB_EXTENSIONS=FOLDER (${messageOf(cause).split('\n', 1)[0]})`,
+      { fault: 'caller', retryable: false, cause },
+    );
   }
 }
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { extensionSchema, resolveExtension } from '#configs/extension';
 import { accessSettings } from '#connectors/http/config';
 import { postgresConfigSchema } from '#connectors/postgres/config';
 import { createPostgresPool } from '#connectors/postgres/pool';
@@ -12,6 +13,7 @@ import { PostgresExecutor } from './database/postgres_executor.ts';
 import { SqlDatabase } from './database/sql_database.ts';
 import { viewId } from './definitions/feature_row.ts';
 import type { FeatureView } from './definitions/feature_view.ts';
+import type { OnlineStoreExtension } from './online/define_online_store.ts';
 import { MemoryOnlineStore } from './online/memory_store.ts';
 import type { OnlineStore } from './online/online_store.ts';
 import { RedisOnlineStore } from './online/redis_store.ts';
@@ -30,6 +32,7 @@ export const onlineStoreConfigSchema = z.discriminatedUnion('kind', [
     /** After FLUSHALL or an empty failover the newest rows come back from the offline store, at most so many a second. */
     refill: z.strictObject({ rowsPerSecond: z.int().positive().default(20_000) }).optional(),
   }),
+  extensionSchema,
 ]);
 export type OnlineStoreConfig = z.infer<typeof onlineStoreConfigSchema>;
 
@@ -61,7 +64,16 @@ interface Deps {
 export const ttlsOf = (views: readonly FeatureView[]): ReadonlyMap<string, number> =>
   new Map(views.map((view) => [viewId(view), view.ttlMs]));
 
-export function createOnlineStore({ log, clock, views }: Deps, config: OnlineStoreConfig): OnlineStore {
+/** @param stores - of the project. @throws {@link ConfigError} for a store that the project lacks, or its settings */
+export function createOnlineStore(
+  { log, clock, views }: Deps,
+  config: OnlineStoreConfig,
+  stores: readonly OnlineStoreExtension[] = [],
+): OnlineStore {
+  if (config.kind === 'extension') {
+    const { extension, settings } = resolveExtension('onlineStore', 'stores.online', stores, config);
+    return extension.create({ log, clock, views, ttlMs: ttlsOf(views), namespace: config.namespace }, settings);
+  }
   if (config.kind === 'memory') return new MemoryOnlineStore({ log, clock, ttlMs: ttlsOf(views), views }, config);
   const { kind: _, keyPrefix, refill: __, ...redis } = config;
   return new RedisOnlineStore({ redis: createRedis(redis, log), views, log }, { redis, keyPrefix });

@@ -25,6 +25,18 @@ export class OfflineStoreError extends PlatformError {
   }
 }
 
+/** The database of a history is not named as it should be. The URL is not shown: it may hold a password. */
+export class HistoryDatabaseError extends PlatformError {
+  readonly code = 'FEATURE_STORE_HISTORY_DATABASE';
+
+  constructor(variable: string, problem: string) {
+    super(
+      `history.database names the environment variable ${variable}, which ${problem}: set it, such as postgresql://user:password@host:5432/warehouse`,
+      { fault: 'caller', retryable: false },
+    );
+  }
+}
+
 /** The folder of the embedded database cannot be opened. */
 export class OfflineFolderError extends PlatformError {
   readonly code = 'FEATURE_STORE_OFFLINE_FOLDER';
@@ -62,6 +74,18 @@ export class AuditTrailChangedError extends PlatformError {
     super(
       `entry ${entry} of the audit trail ${now}, and had ${anchored} when it was anchored: the database was changed or restored. "headwater audit verify" names the first difference`,
       { fault: 'dependency', retryable: false },
+    );
+  }
+}
+
+/** History holds a value of another type than its feature is declared now. */
+export class StoredValueError extends PlatformError {
+  readonly code = 'FEATURE_STORE_STORED_VALUE';
+
+  constructor(view: string, feature: string, of: { readonly entityKey: string; readonly time: string }, cause: Error) {
+    super(
+      `history of view ${view} holds another type of feature "${feature}" for ${of.entityKey} at ${of.time}: ${cause.message}. It was stored under another definition: compute it again ("headwater backfill"), or give the view a new version`,
+      { fault: 'caller', retryable: false, cause },
     );
   }
 }

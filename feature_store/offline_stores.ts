@@ -13,8 +13,10 @@ import type { ErasureStore } from './erasure/erasure_store.ts';
 import { sqlErasureStore } from './erasure/sql_erasures.ts';
 import type { LabelStore } from './labels/label_store.ts';
 import { sqlLabelStore } from './labels/sql_labels.ts';
+import type { EmbeddingSearch } from './offline/embedding_search.ts';
 import type { OfflineStore } from './offline/offline_store.ts';
 import type { QueryHistory } from './offline/query_history.ts';
+import { sqlEmbeddingSearch } from './offline/sql_embeddings.ts';
 import { sqlHistory } from './offline/sql_history.ts';
 import { SqlOfflineStore } from './offline/sql_store.ts';
 import { sqlStatisticsStore } from './statistics/sql_statistics.ts';
@@ -23,6 +25,7 @@ import type { StatisticsStore } from './statistics/statistics_store.ts';
 /** The feature store's stores in one offline database. */
 export interface OfflineStores {
   readonly features: OfflineStore;
+  readonly embeddings: EmbeddingSearch;
   readonly labels: LabelStore;
   readonly history: QueryHistory;
   readonly statistics: StatisticsStore;
@@ -34,10 +37,11 @@ export interface OfflineStores {
   readonly auditTrail: AuditTrail;
 }
 
-export function offlineStoresIn(database: Pick<SqlDatabase, 'sql' | 'partitions'>): OfflineStores {
+export function offlineStoresIn(database: Pick<SqlDatabase, 'sql' | 'partitions' | 'views'>): OfflineStores {
   const { sql } = database;
   return {
     features: new SqlOfflineStore(database),
+    embeddings: sqlEmbeddingSearch(sql),
     labels: sqlLabelStore(sql),
     history: sqlHistory(sql),
     statistics: sqlStatisticsStore(sql),

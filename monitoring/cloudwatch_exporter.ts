@@ -1,6 +1,7 @@
 import type { CloudWatchClient, MetricDatum } from '@aws-sdk/client-cloudwatch';
 import { z } from 'zod';
 import type { Service } from '#kernel/lifecycle';
+import { importOptional } from '#kernel/optional_package';
 import type { Logger } from './log.ts';
 import type { Registry } from './metrics.ts';
 
@@ -65,7 +66,10 @@ export class CloudWatchExporter implements Service {
   }
 
   async start(): Promise<void> {
-    const { CloudWatchClient } = await import('@aws-sdk/client-cloudwatch');
+    const { CloudWatchClient } = await importOptional(
+      { packages: ['@aws-sdk/client-cloudwatch'], use: 'metrics.exporter cloudwatch' },
+      () => import('@aws-sdk/client-cloudwatch'),
+    );
     const { region, endpoint, intervalMs } = this.#config;
     this.#client = new CloudWatchClient({
       ...(region === undefined ? {} : { region }),

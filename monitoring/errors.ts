@@ -130,3 +130,12 @@ export class UndeclaredAccessError extends PlatformError {
     super(problem, { fault: 'internal', retryable: false });
   }
 }
+
+/** A plugin of the project could not be registered on a listener. */
+export class PluginFailedError extends PlatformError {
+  readonly code = 'HTTP_PLUGIN_FAILED';
+
+  constructor(plugin: string, problem: string, cause: unknown) {
+    super(`plugin ${plugin} cannot be registered: ${problem}`, { fault: 'caller', retryable: false, cause });
+  }
+}

@@ -50,6 +50,9 @@ export interface ListenerGuard {
   boundTo(host: string): void;
 }
 
+/** Its own name: declarations of the package lose an import that only the next block uses. */
+type RegisteredRoute = RouteOptions;
+
 declare module 'fastify' {
   interface FastifyContextConfig {
     access?: Access;
@@ -60,7 +63,7 @@ declare module 'fastify' {
     /** Set by `controlAccess`; a listener without one does not start. */
     guard: ListenerGuard | undefined;
     /** Every route of the listener, as Fastify registered it. */
-    readonly registeredRoutes: readonly RouteOptions[];
+    readonly registeredRoutes: readonly RegisteredRoute[];
   }
 }
 

@@ -14,6 +14,7 @@ import type { ReadableSpan, SpanProcessor } from '@opentelemetry/sdk-trace-node'
 import type { FastifyInstance } from 'fastify';
 import { type Environment, environment } from '#configs/environment';
 import type { Service } from '#kernel/lifecycle';
+import { importOptional } from '#kernel/optional_package';
 import { hideSecrets, isSecretName, REDACTED } from '#kernel/secrets';
 
 declare module 'fastify' {
@@ -36,10 +37,13 @@ export class Tracing implements Service {
   #shutDown: () => Promise<void> = async () => {};
 
   async start(): Promise<void> {
-    const [{ NodeTracerProvider, BatchSpanProcessor }, { OTLPTraceExporter }] = await Promise.all([
-      import('@opentelemetry/sdk-trace-node'),
-      import('@opentelemetry/exporter-trace-otlp-http'),
-    ]);
+    const [{ NodeTracerProvider, BatchSpanProcessor }, { OTLPTraceExporter }] = await importOptional(
+      {
+        packages: ['@opentelemetry/sdk-trace-node', '@opentelemetry/exporter-trace-otlp-http'],
+        use: 'OTEL_EXPORTER_OTLP_ENDPOINT',
+      },
+      () => Promise.all([import('@opentelemetry/sdk-trace-node'), import('@opentelemetry/exporter-trace-otlp-http')]),
+    );
     const provider = new NodeTracerProvider({
       spanProcessors: [new SecretsHider(), new BatchSpanProcessor(new OTLPTraceExporter())],
     });

@@ -1,4 +1,6 @@
 /** `headwater/features`: sources, views and services, as a project defines them. */
+
+export type { FeaturesPlugin, FeaturesPluginContext } from '#feature_store/api/plugin';
 export {
   approxDistinct,
   count,
@@ -16,6 +18,7 @@ export {
   top,
   variance,
 } from '#feature_store/definitions/aggregations';
+export type { EntityKey } from '#feature_store/definitions/entity_key';
 export { DefinitionError } from '#feature_store/definitions/errors';
 export { envelope, id, time } from '#feature_store/definitions/event_envelope';
 export {
@@ -23,14 +26,13 @@ export {
   dayOfWeek,
   expression,
   type Feature,
-  type FeatureType,
   field,
   fromEvent,
   hourOfDay,
   isWeekend,
   sincePrevious,
 } from '#feature_store/definitions/feature';
-export type { FeatureRow, FeatureValue } from '#feature_store/definitions/feature_row';
+export type { ComputedValue, FeatureRow, FeatureValue, ViewReference } from '#feature_store/definitions/feature_row';
 export {
   type FeatureService,
   type FeatureServiceSpec,
@@ -61,6 +63,20 @@ export {
   type SourceSpec,
   source,
 } from '#feature_store/definitions/source';
+export {
+  array,
+  decimal,
+  embedding,
+  type FeatureType,
+  struct,
+  type ValueOfType,
+} from '#feature_store/definitions/value_type';
+export {
+  defineOnlineStore,
+  type OnlineStoreDeps,
+  type OnlineStoreExtension,
+} from '#feature_store/online/define_online_store';
+export type { OnlineStore, WriteResult } from '#feature_store/online/online_store';
 export { stableHash32 } from '#kernel/hash';
 export { parseRfc3339 } from '#kernel/rfc3339';
 export { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '#kernel/time';

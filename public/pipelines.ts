@@ -70,6 +70,7 @@ export {
 export { type EmbeddedOptions, type PipelineHandle, runEmbedded } from '#pipelines/runner/embedded';
 export { type PortableOptions, type PortableResult, runPortable } from '#pipelines/runner/portable/portable';
 export { count, max, mean, min, sum, toList, top } from '#pipelines/transforms/standard/combiners';
+export { approximateCountDistinct } from '#pipelines/transforms/standard/distinct_count';
 export { type FailedElement, parDoWithDeadLetters } from '#pipelines/transforms/standard/error_handling';
 export {
   coGroupByKey,
@@ -77,6 +78,18 @@ export {
   distinct,
   groupIntoBatches,
 } from '#pipelines/transforms/standard/grouping';
+export { latestGlobally, latestPerKey } from '#pipelines/transforms/standard/latest';
+export { partition } from '#pipelines/transforms/standard/partition';
 export { periodicImpulse } from '#pipelines/transforms/standard/periodic_impulse';
 export { approximateQuantiles } from '#pipelines/transforms/standard/quantiles';
 export { reify } from '#pipelines/transforms/standard/reify';
+export { sample } from '#pipelines/transforms/standard/sampling';
+export {
+  kvsToStrings,
+  regexFind,
+  regexMatches,
+  regexReplaceAll,
+  regexSplit,
+  toStrings,
+} from '#pipelines/transforms/standard/text';
+export { waitOn } from '#pipelines/transforms/standard/wait_on';

@@ -3,7 +3,7 @@ import { parseSync } from '@swc/core';
 import { globSync } from 'tinyglobby';
 import { assetPath, projectRoot } from '#kernel/project_root';
 
-const FOLDERS = 'kernel,configs,monitoring,storage,connectors,registry,feature_store,pipelines,serving,cli';
+const FOLDERS = 'kernel,configs,monitoring,storage,connectors,registry,feature_store,pipelines,serving,workflows,cli';
 /** Classes of prom-client, and the functions of monitoring/metrics.ts that make one when the registry has none yet. */
 const TYPES: Readonly<Record<string, string>> = {
   ...{ Counter: 'counter', Gauge: 'gauge', Histogram: 'histogram', Summary: 'summary' },

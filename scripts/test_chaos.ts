@@ -1,26 +1,39 @@
 import { parseArgs } from 'node:util';
 import { chaosEngine } from './chaos/engine.ts';
 import { chaosFeatures } from './chaos/features/run.ts';
+import { chaosGraphs } from './chaos/graphs.ts';
 import { chaosPlatform } from './chaos/platform/run.ts';
+import { chaosWorkflows } from './chaos/workflows/run.ts';
 
 /**
  * npm run test:chaos -- engine|engine-threads [KILLS]
+ * npm run test:chaos -- graphs [--seed N] [--sequences N]
  * npm run test:chaos -- features [--seed N] [--sequences N] [--resume FILE] [--round N] [--only FILE]
  * npm run test:chaos -- platform [--seed N] [--faults N] [--minutes M] [--resume FILE] [--only KIND] [--round N] [--quick] [--keep]
+ * npm run test:chaos -- workflows [--seed N] [--kills N] [--runs N] [--minutes M] [--database postgres|pglite]
  */
 const USAGE = `usage: npm run test:chaos -- engine|engine-threads [KILLS]
+       npm run test:chaos -- graphs [--seed N] [--sequences N]
        npm run test:chaos -- features [--seed N] [--sequences N] [--resume FILE] [--round N] [--only FILE]
        npm run test:chaos -- platform [--seed N] [--faults N] [--minutes M] [--resume FILE] [--only KIND] [--round N] [--quick] [--keep]
+       npm run test:chaos -- workflows [--seed N] [--kills N] [--runs N] [--minutes M] [--database postgres|pglite]
 `;
 const FAULTS = 1_000;
 const SEQUENCES = 10_000;
+const KILLS = 1_000;
+const RUNS = 60;
 const MINUTES = 50;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     ...{ seed: { type: 'string' }, faults: { type: 'string' }, minutes: { type: 'string' } },
-    sequences: { type: 'string' },
+    ...{
+      sequences: { type: 'string' },
+      kills: { type: 'string' },
+      runs: { type: 'string' },
+      database: { type: 'string' },
+    },
     ...{
       resume: { type: 'string' },
       only: { type: 'string' },
@@ -34,6 +47,7 @@ const [suite = '', kills = '50'] = positionals;
 const runs: Readonly<Record<string, () => Promise<{ passed: number; failed: number }>>> = {
   engine: () => chaosEngine(Number(kills)),
   'engine-threads': () => chaosEngine(Number(kills), 2),
+  graphs: () => chaosGraphs(Number(values.seed ?? Date.now() % 1_000_000), Number(values.sequences ?? SEQUENCES)),
   features: () =>
     chaosFeatures({
       seed: Number(values.seed ?? Date.now() % 1_000_000),
@@ -52,6 +66,14 @@ const runs: Readonly<Record<string, () => Promise<{ passed: number; failed: numb
       round: values.round === undefined ? undefined : Number(values.round),
       isQuick: values.quick ?? false,
       keep: values.keep ?? false,
+    }),
+  workflows: () =>
+    chaosWorkflows({
+      seed: Number(values.seed ?? Date.now() % 1_000_000),
+      kills: Number(values.kills ?? KILLS),
+      runs: Number(values.runs ?? RUNS),
+      minutes: Number(values.minutes ?? MINUTES),
+      database: values.database === 'pglite' ? 'pglite' : 'postgres',
     }),
 };
 const run = runs[suite];

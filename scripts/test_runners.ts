@@ -103,7 +103,8 @@ async function outcomeOf(one: RunnerCase, runner: RunnerName): Promise<Outcome> 
   return { kind: 'failed', why: excerpt(problem) };
 }
 
-function problemOf({ failsWith }: RunnerCase, error: unknown): string | undefined {
+function problemOf({ failsWith: fails, refusedWith }: RunnerCase, error: unknown): string | undefined {
+  const failsWith = fails ?? refusedWith;
   if (failsWith === undefined) return error === undefined ? undefined : messageOf(error);
   if (error === undefined) return `the job should have failed with ${failsWith}`;
   return failsWith.test(messageOf(error)) ? undefined : `failed with something else: ${messageOf(error)}`;

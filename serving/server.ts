@@ -5,6 +5,7 @@ import { registerApiDocs } from '#monitoring/api_docs';
 import { acceptCompressedBodies } from '#monitoring/compressed_body';
 import { createHttpApp } from '#monitoring/http_app';
 import { HttpService, type HttpServiceDeps } from '#monitoring/http_service';
+import { registerPlugins } from '#monitoring/role_plugin';
 import { needs, needsSome } from '#monitoring/route_access';
 import { acceptQueriesAsSchemasSay } from '#monitoring/strict_schemas';
 import type { ServingConfig } from './config.ts';
@@ -13,6 +14,7 @@ import type { ConsoleSources } from './console/sources.ts';
 import { UnknownServedModelError } from './errors.ts';
 import type { ModelServer } from './inference/model_server.ts';
 import { Predictor, type PredictorDeps } from './inference/predictor.ts';
+import { type ServingPlugin, servingForPlugins } from './plugin.ts';
 import { type FeedbackStores, registerFeedbackRoutes } from './protocol/feedback.ts';
 import { OpenInferenceService } from './protocol/grpc/open_inference_service.ts';
 import { registerInferenceProtocol } from './protocol/inference_protocol.ts';
@@ -29,6 +31,8 @@ export interface ServingDeps extends PredictorDeps, Pick<HttpServiceDeps, 'scrap
   readonly deadLetters?: Pick<DeadLetterWriter, 'write'>;
   /** What the console shows; absent: there is none. */
   readonly console?: ConsoleSources | undefined;
+  /** Of the project. */
+  readonly plugins?: readonly ServingPlugin[];
 }
 
 /** Large uploads of lines take their time. */
@@ -36,7 +40,7 @@ const REQUEST_TIMEOUT_MS = 300_000;
 
 /** The serving tier on port 8000. */
 export async function createServing(deps: ServingDeps, config: ServingConfig): Promise<HttpService> {
-  const { models, feedback } = deps;
+  const { models, feedback, log, metrics, plugins = [] } = deps;
   const predictor = new Predictor(deps, config);
   const limits = { bodyLimit: config.maxBodyBytes, requestTimeout: REQUEST_TIMEOUT_MS };
   const app = createHttpApp(config.tls, { ...limits, errorForms: PROTOCOL_ERRORS });
@@ -77,6 +81,7 @@ export async function createServing(deps: ServingDeps, config: ServingConfig): P
   if (feedback !== undefined) registerFeedbackRoutes(app, { ...deps, feedback });
   registerModelRoutes(app, models);
   if (deps.console !== undefined) registerConsole(app, deps.console);
+  await registerPlugins(app, plugins, { log, metrics, ...servingForPlugins(predictor, deps.features) });
   return service;
 }
 

@@ -10,12 +10,15 @@ export function registerFeatures(program: Program): void {
   features
     .command('list')
     .description('List the features of every view')
-    .option('--json', 'print a JSON array with view, type, owner and window', false)
+    .option('--tag <tag>', 'views with this tag')
+    .option('--stored', 'with the newest row of each view and the share of missing values', false)
+    .option('--json', 'print a JSON array with view, type, owner, tags and window', false)
     .action(lazily(definitions, 'listFeatures'));
   features
     .command('show')
     .description('Print a view as JSON')
     .argument('<view>', 'name@version')
+    .option('--stored', 'with its newest row and the share of missing values of each feature', false)
     .action(lazily(definitions, 'showView'));
   features
     .command('diff')

@@ -20,6 +20,7 @@ import { registerPlatform } from './platform.ts';
 import { registerPredictions } from './predictions.ts';
 import { registerProject } from './project.ts';
 import { registerTraining } from './training.ts';
+import { registerWorkflows } from './workflows.ts';
 
 /** Files of commands by the heading that `--help` shows them under. Add a file: import its register function and list it here. */
 const COMMANDS: Readonly<Record<string, readonly Register[]>> = {
@@ -28,6 +29,7 @@ const COMMANDS: Readonly<Record<string, readonly Register[]>> = {
   'Features:': [registerDefinitions, registerFeatures, registerHistory, registerDatasets],
   'Models:': [registerTraining, registerModels, registerPredictions, registerMonitor],
   'Pipelines:': [registerPipelines],
+  'Workflows:': [registerWorkflows],
   'Operations:': [registerKeys, registerDlq, registerLog, registerAudit, registerEntities],
 };
 

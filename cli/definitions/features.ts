@@ -1,37 +1,71 @@
 import { viewId } from '#feature_store/definitions/feature_row';
 import { servicesById } from '#feature_store/definitions/feature_service';
-import { describeView } from '#feature_store/definitions/feature_view';
+import { describeView, type FeatureView } from '#feature_store/definitions/feature_view';
 import { changesBetween, lineageOf } from '#feature_store/definitions/lineage';
+import { type ViewState, viewState } from '#feature_store/retrieval/catalog_state';
 import type { RegistryConfig } from '#registry/catalog';
 import { openRegistry } from '../parts/open_registry.ts';
-import { definitionsOf, loadProject } from '../project/project.ts';
+import { withOffline } from '../parts/with_offline.ts';
+import { definitionsOf, loadProject, type Project } from '../project/project.ts';
 import { viewOf } from '../project/view_of.ts';
 import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { print } from '../terminal/print.ts';
 
+export interface CatalogOptions {
+  /** With what the stores hold: freshness and quality. */
+  readonly stored: boolean;
+}
+
 /** `headwater features list`. */
-export async function listFeatures({ json }: { readonly json: boolean }): Promise<void> {
-  const { catalog } = await loadProject();
-  const views = catalog.views.map(describeView);
+export async function listFeatures({
+  json,
+  stored,
+  tag,
+}: CatalogOptions & { readonly json: boolean; readonly tag?: string }): Promise<void> {
+  const project = await loadProject();
+  const views = project.catalog.views.filter(({ tags }) => tag === undefined || tags.includes(tag));
+  const states = stored ? await statesOf(project, views) : new Map<FeatureView, ViewState>();
   if (json) {
-    const rows = views.flatMap(({ features, ...view }) =>
-      features.map((feature) => ({ ...feature, view: viewId(view), entity: view.entity, owner: view.owner })),
-    );
+    const rows = views.flatMap((view) => {
+      const { features, entity, owner, tags, ttlMs } = describeView(view);
+      const state = states.get(view);
+      return features.map((feature) => ({
+        ...{ ...feature, view: viewId(view), entity, owner, tags, ttlMs },
+        ...(state === undefined ? {} : { ...state, quality: state.quality[feature.name] ?? null }),
+      }));
+    });
     print(JSON.stringify(rows));
     return;
   }
   for (const view of views) {
-    print(`${viewId(view)} of ${view.entity} from ${view.source}: ${view.description}`);
-    for (const { name, type, description } of view.features) {
-      print(`  ${name.padEnd(28)} ${type.padEnd(8)} ${description}`);
+    const { entity, source, description, owner, tags = [], features } = describeView(view);
+    const state = states.get(view);
+    print(`${viewId(view)} of ${entity} from ${source}: ${description}`);
+    const facts = [`owner ${owner}`, ...(tags.length === 0 ? [] : [`tags ${tags.join(', ')}`])];
+    if (state !== undefined) facts.push(`newest row ${state.newestRow ?? 'none'}`);
+    print(`  ${facts.join('; ')}`);
+    for (const { name, type, description: of } of features) {
+      const quality = state?.quality[name];
+      const missing = quality === undefined ? '' : ` (${Math.round(quality.nullShare * 100)} % missing)`;
+      print(`  ${name.padEnd(28)} ${type.padEnd(8)} ${of}${missing}`);
     }
   }
 }
 
 /** `headwater features show fraud@1`. */
-export async function showView(id: string): Promise<void> {
-  print(JSON.stringify(describeView(viewOf((await loadProject()).catalog, id)), null, 2));
+export async function showView(id: string, { stored }: CatalogOptions): Promise<void> {
+  const project = await loadProject();
+  const view = viewOf(project.catalog, id);
+  const state = stored ? (await statesOf(project, [view])).get(view) : undefined;
+  print(JSON.stringify({ ...describeView(view), ...(state === undefined ? {} : { state }) }, null, 2));
 }
+
+const statesOf = (project: Project, views: readonly FeatureView[]): Promise<ReadonlyMap<FeatureView, ViewState>> =>
+  withOffline(project, async (offline) => {
+    const states = new Map<FeatureView, ViewState>();
+    for (const view of views) states.set(view, await viewState(offline, view, Date.now()));
+    return states;
+  });
 
 /** `headwater features diff user_activity@1 user_activity@2`: what changes, and how to get from one to the other. */
 export async function diffViews(before: string, after: string): Promise<void> {

@@ -1,6 +1,7 @@
 import { describeDifference, serviceDifferences } from '#feature_store/definitions/definition_changes';
 import type { KnownService } from '#feature_store/definitions/definition_set';
 import type { ServiceData } from '#feature_store/definitions/feature_service';
+import { columnOfInput } from '#feature_store/definitions/model_inputs';
 import type { ModelSignature } from '#registry/model_package';
 import type { ModelVersion } from '#registry/model_registry';
 import { openRegistry } from '../parts/open_registry.ts';
@@ -63,7 +64,7 @@ export function problemsWith({ signature }: ModelInUse, before: Services, servic
   const { service, fingerprint, definitions } = featureService;
   const current = services[service];
   if (current === undefined) return [`${service} was removed`];
-  const missing = inputs.filter(({ name }) => current.data.columns[name] === undefined);
+  const missing = inputs.filter(({ name }) => columnOfInput(current.data.columns, name) === undefined);
   // Trained by an earlier release, or elsewhere: it fits the definitions of before.
   const trained = (definitions as ServiceData | undefined) ?? before[service]?.data;
   const differences = trained === undefined ? [] : serviceDifferences(service, trained, current.data);

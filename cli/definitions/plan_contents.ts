@@ -17,6 +17,7 @@ import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { messageOf } from '#kernel/errors';
 import { type ArchiveList, readList } from '#pipelines/archive/archive_list';
+import { bringArchiveUpToDate } from '../parts/control_client.ts';
 import type { OfflineDatabase } from '../parts/offline_database.ts';
 import { archiveToRead } from '../parts/open_archive.ts';
 import { definitionsOf, type Project } from '../project/project.ts';
@@ -183,6 +184,7 @@ async function backfillsOf(
   const enabled = definitionsOf(config).views;
   const views = enabled.filter((view) => needed.has(viewId(view)));
   const place = archiveToRead(config);
+  if (place !== undefined && views.length > 0) await bringArchiveUpToDate(config);
   const archive = place === undefined ? undefined : await readList(place);
   const rate = await offline.definitions.readBackfillRate();
   const groups = [...new Set(views.map(({ source }) => source))].flatMap((source) => {

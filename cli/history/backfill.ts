@@ -1,7 +1,7 @@
 import { cp, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { type DeadLetter, generalised } from '#connectors/dead_letters';
-import { FilePieces } from '#connectors/files/file_pieces';
+import { HistoryFiles } from '#connectors/files/history_files';
 import { viewId } from '#feature_store/definitions/feature_row';
 import { describeView, type FeatureView } from '#feature_store/definitions/feature_view';
 import { textHash } from '#kernel/function_identity';
@@ -16,7 +16,7 @@ import { createPipeline } from '#pipelines/model/pipeline';
 import { runEmbedded } from '#pipelines/runner/embedded';
 import { createFeatureMetrics, type FeatureMetrics } from '#pipelines/transforms/feature_metrics';
 import { backfillViews, openBackfillPipeline } from '../jobs/features_pipeline.ts';
-import { RunningPlatform, RunningPlatformError } from '../parts/control_client.ts';
+import { bringArchiveUpToDate, RunningPlatform, RunningPlatformError } from '../parts/control_client.ts';
 import { archiveToRead } from '../parts/open_archive.ts';
 import { loadProject, type Project } from '../project/project.ts';
 import { BucketHandOvers, ORDER_FILE, RemoteHandOverError } from '../roles/bucket_hand_overs.ts';
@@ -132,6 +132,7 @@ export async function runBackfill(
   // The state of views of the stream is handed over, with an archive to read on from.
   const ofStream = config.archive.enabled ? chosen.filter(({ mode }) => mode === 'streaming') : [];
   const streamed = ofStream.map(viewId);
+  if (streamed.length > 0) await bringArchiveUpToDate(config);
   const given = { acceptGaps: request.acceptGaps ?? false };
   const isGiven = patterns !== undefined || query !== undefined;
   if (!isGiven && chosen.every(({ source }) => source.history === undefined)) {
@@ -241,7 +242,7 @@ class BackfillRun {
         snapshots: { directory, intervalMs: SNAPSHOT_INTERVAL_MS },
       });
       drain = (): void => {
-        drained ??= handle.drain().catch(() => {});
+        drained ??= handle.stop().catch(() => {});
       };
       const stop = (): void => {
         isComplete = false;
@@ -267,8 +268,8 @@ class BackfillRun {
 }
 
 const filesMatching = async (patterns: readonly string[]): Promise<readonly string[]> => {
-  const pieces = new FilePieces();
-  return pieces.find(patterns);
+  const files = new HistoryFiles();
+  return files.find(patterns);
 };
 
 async function stoppedViews({ stoppedViews: gauge }: FeatureMetrics): Promise<readonly string[]> {
@@ -354,13 +355,17 @@ function problemOf(
   return `none of the ${counts.events} events in ${where} could be used: nothing was computed.${why}`;
 }
 
+/** A reason without place and values, so that like ones are counted together. */
+const kindOf = (reason: string): string =>
+  generalised(reason.replace(/ \([^()]*row \d+[^()]*\)$/, '').replace(/"(?:[^"\\]|\\.)*"/g, '"…"'));
+
 /** Counts dead letters by their reason. */
 class ReasonTally {
   readonly #reasons = new Map<string, { count: number; readonly example: string }>();
   #others = 0;
 
   add({ reason }: DeadLetter): void {
-    const kind = generalised(reason);
+    const kind = kindOf(reason);
     const held = this.#reasons.get(kind);
     if (held !== undefined) held.count += 1;
     else if (this.#reasons.size < MOST_REASONS) this.#reasons.set(kind, { count: 1, example: reason });

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { cp, mkdir, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve } from 'node:path';
+import { testedVersion } from '#kernel/optional_package';
 import { assetPath, projectRoot } from '#kernel/project_root';
 import { print } from '../terminal/print.ts';
 import { UsageError } from '../terminal/usage_error.ts';
@@ -29,18 +30,13 @@ export async function initProject(folder: string, { template, headwater }: InitO
       `${root} is not empty (${held.slice(0, 3).join(', ')}${held.length > 3 ? ', …' : ''}): name another folder`,
     );
   }
-  const { dependencies = {}, devDependencies = {} } = ownPackage();
-  const facts: ProjectFacts = {
-    ...{ name, template, headwater: headwater ?? dependencyOnThis(root), zod: dependencies.zod ?? '4' },
-    ...{ pubsub: dependencies['@google-cloud/pubsub'] ?? '5' },
-    ...{ typescript: devDependencies.typescript ?? '7', nodeTypes: devDependencies['@types/node'] ?? '20' },
-  };
+  const facts = factsOf(root, { template, ...(headwater === undefined ? {} : { headwater }) });
   const files = {
     ...commonFiles(facts),
     ...(template === 'minimal' ? minimalFiles() : {}),
     'README.md': readmeOf(facts),
   };
-  if (template !== 'minimal') await copyTemplate(template, root);
+  if (template !== 'minimal') await copyTemplate(template, root, new Set(Object.keys(files)));
   for (const [path, text] of Object.entries(files)) {
     const file = join(root, path);
     if (existsSync(file)) continue;
@@ -52,11 +48,28 @@ export async function initProject(folder: string, { template, headwater }: InitO
   print(`\n  cd ${at}\n  npm install\n  npm run dev\n`);
 }
 
-/** The examples of the repository, as the package carries them. */
-async function copyTemplate(template: Template, root: string): Promise<void> {
+/** Returns what the files of a project in this folder say of it. */
+export function factsOf(root: string, { template, headwater }: InitOptions): ProjectFacts {
+  const { dependencies = {}, devDependencies = {} } = ownPackage();
+  return {
+    ...{ name: basename(root).toLowerCase(), template, headwater: headwater ?? dependencyOnThis(root) },
+    ...{ zod: dependencies.zod ?? '4', pubsub: testedVersion('@google-cloud/pubsub') },
+    ...{ typescript: devDependencies.typescript ?? '7', nodeTypes: devDependencies['@types/node'] ?? '20' },
+  };
+}
+
+/** What a template has of its own, among files that every project has. */
+const KEPT_OF_TEMPLATE: ReadonlySet<string> = new Set(['headwater.config.ts', 'configs/default.yaml']);
+
+/** Copies an example of the repository, as the package carries it, but for files that are written for the project. */
+async function copyTemplate(template: Template, root: string, written: ReadonlySet<string>): Promise<void> {
   const packed = assetPath(`dist/templates/${template}`);
   const from = existsSync(packed) ? packed : assetPath(`examples/${template}`);
-  await cp(from, root, { recursive: true, filter: (path) => basename(path) !== 'node_modules' });
+  const isCopied = (path: string): boolean => {
+    const place = relative(from, path);
+    return basename(path) !== 'node_modules' && (!written.has(place) || KEPT_OF_TEMPLATE.has(place));
+  };
+  await cp(from, root, { recursive: true, filter: isCopied });
 }
 
 interface PackageJson {

@@ -114,7 +114,9 @@ type BackfillHooks = Pick<BackfillSettings, 'onProgress' | 'onRefused' | 'onCaug
 /** The views of a back-fill with these options. */
 export function backfillViews(config: Project, options: Readonly<Record<string, string>>): readonly FeatureView[] {
   const isChosen = historyOption(options) !== undefined || (options.views ?? '') !== '' || config.archive.enabled;
-  return chosenViews(config, options.views).filter(({ source }) => isChosen || source.history !== undefined);
+  return chosenViews(config, options.views).filter(
+    ({ source, mode }) => mode !== 'push' && (isChosen || source.history !== undefined),
+  );
 }
 
 /** The pipeline of a back-fill with these options. */

@@ -28,7 +28,7 @@ export interface RunSettings {
   readonly logLevel: LogLevel;
 }
 
-/** `headwater run PIPELINE`: to its end, or until it is told to stop; then it drains (embedded) or is cancelled. */
+/** `headwater run PIPELINE`: to its end, or until SIGTERM: then the embedded runner stops it with a snapshot, or drains it without a folder for one; other runners cancel it. */
 export async function runPipeline(pipeline: string, settings: RunSettings): Promise<void> {
   const { construct, close } = await openPipeline({ name: pipeline, options: pairsOf(settings.option) });
   try {
@@ -50,7 +50,10 @@ async function runLoaded(pipeline: string, construct: Construct, settings: RunSe
       ...(threads === 0 ? {} : { shards: { count: threads, launch: onThreads(program, logLevel) } }),
       ...(snapshots === undefined ? {} : { snapshots: { directory: snapshots, intervalMs: snapshotInterval } }),
     });
-    void shutdownRequested().then(() => handle.drain());
+    // What makes it fail is that of `finished`.
+    void shutdownRequested()
+      .then(() => (snapshots === undefined ? handle.drain() : handle.stop()))
+      .catch(() => {});
     await handle.finished;
   } else {
     const controller = new AbortController();

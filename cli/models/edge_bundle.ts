@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
-import { build } from 'esbuild';
+import { importOptional } from '#kernel/optional_package';
 import { assetPath } from '#kernel/project_root';
 import { writeModelFolder } from '#registry/model_folder';
 import { examineModel } from '#serving/models/loaded_model';
@@ -27,6 +27,10 @@ const BANNER =
  */
 export const bundleModel = (name: string, { out, modelVersion, platforms }: BundleOptions): Promise<void> =>
   withRegistry(async (registry, config) => {
+    const { build } = await importOptional(
+      { packages: ['esbuild'], use: 'headwater models bundle' },
+      () => import('esbuild'),
+    );
     const found = await versionOf(registry, name, modelVersion);
     const model = await registry.download(found);
     // Where it runs then, nothing examines it.

@@ -2,23 +2,23 @@ import { execFile } from 'node:child_process';
 import { copyFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
-import { environment } from '#configs/environment';
 import { readTrainingSet, STATISTICS_FILE, trainingSetProblems } from '#feature_store/retrieval/training_set';
 import { messageOf } from '#kernel/errors';
 import { RegistryUnavailableError } from '#registry/errors';
 import { evaluateModel } from '#registry/evaluation/evaluate_model';
 import { REPORT_FILE, readModelFolder, writeModelCard } from '#registry/model_folder';
 import { CODE_TAG, DATA_QUALITY_TAG, GREEN, TRAINING_SET_TAG } from '#registry/model_tags';
-import { trainInPython } from '#registry/trainers/python_trainer';
 import { judgedAs, type TrainingConfig } from '#registry/trainers/training_config';
 import { makeTrainingSet } from '../history/training_set.ts';
 import { tableOf } from '../history/training_table.ts';
 import { registrationQueue } from '../parts/registrations.ts';
+import { projectFolder } from '../project/find_project.ts';
 import { loadProject } from '../project/project.ts';
 import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { print } from '../terminal/print.ts';
 import { describeMetrics, writeReport } from './evaluation_report.ts';
 import { registerFolder } from './model_files.ts';
+import { runTrainer } from './run_trainer.ts';
 
 export interface TrainOptions {
   readonly trainingSet?: string;
@@ -50,6 +50,7 @@ export async function trainModel(given: string | undefined, options: TrainOption
   if (training === undefined) {
     throw new CommandFailedError(`${name} cannot be trained: models with a training are ${known.join(', ') || 'none'}`);
   }
+  const trainerName = training.trainer === 'extension' ? training.use : training.trainer;
   const out = resolve(options.out ?? join(config.dataDirectory, 'training', name));
   const trainingSet = resolve(options.trainingSet ?? join(out, 'training-set'));
   if (options.trainingSet === undefined) await makeTrainingSet(setOptions(options, training, trainingSet));
@@ -60,9 +61,9 @@ export async function trainModel(given: string | undefined, options: TrainOption
   for (const problem of problems) print(`data quality: ${problem}`);
 
   const startedMs = performance.now();
-  await trainInPython({
-    ...{ config: training, trainingSet, out, trials: options.search, onLine: print },
-    ...(environment().PYTHON === undefined ? {} : { python: environment().PYTHON }),
+  await runTrainer({
+    ...{ config: training, trainers: config.extensions.trainers, root: projectFolder(), set, trainingSet, out },
+    ...{ trials: options.search, onLine: print },
   });
   const seconds = (performance.now() - startedMs) / 1_000;
 
@@ -70,7 +71,7 @@ export async function trainModel(given: string | undefined, options: TrainOption
   const evaluation = await evaluateModel(folder.package, tableOf(set), judgedAs(training));
   const card = {
     metrics: { ...evaluation.metrics, ...folder.metrics, training_seconds: seconds },
-    params: { ...folder.params, trainer: training.trainer, seed: String(training.seed) },
+    params: { ...folder.params, trainer: trainerName, seed: String(training.seed) },
     tags: {
       [DATA_QUALITY_TAG]: problems.length === 0 ? GREEN : problems.join('; '),
       [TRAINING_SET_TAG]: manifest.files[0]?.sha256 ?? '',
@@ -93,7 +94,7 @@ export async function trainModel(given: string | undefined, options: TrainOption
   if (!options.register) return;
 
   const queue = registrationQueue(config);
-  const description = `${training.trainer} on ${manifest.service.service}, ${manifest.rows} rows`;
+  const description = `${trainerName} on ${manifest.service.service}, ${manifest.rows} rows`;
   try {
     await registerFolder(name, out, description);
   } catch (error) {

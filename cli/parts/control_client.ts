@@ -3,7 +3,7 @@ import { deserialize, serialize } from 'node:v8';
 import type { Broker, LogRecord, SourcePartition } from '#connectors/connector';
 import type { FailureClass } from '#connectors/failure_class';
 import type { OnlineStore } from '#feature_store/online/online_store';
-import { PlatformError } from '#kernel/errors';
+import { messageOf, PlatformError } from '#kernel/errors';
 import type { EventArchive } from '#pipelines/archive/event_archive';
 import type { HandedOver } from '#pipelines/jobs/hand_over';
 import type { PlatformConfig } from '../project/platform_config.ts';
@@ -67,7 +67,7 @@ export class RunningPlatform {
   }
 
   /** The archive of that platform. */
-  archive(): Pick<EventArchive, 'eraseEntity'> {
+  archive(): Pick<EventArchive, 'catchUp' | 'eraseEntity'> {
     return this.#proxy('archive', {});
   }
 
@@ -109,6 +109,17 @@ export class RunningPlatform {
       close: async () => void (await this.#call('broker', 'closePartition', [opened.reader])),
     };
   }
+}
+
+const CATCH_UP_MS = 20_000;
+
+/** Lets a platform of this machine put into files what the topic holds by now; one that cannot in time, or elsewhere, has its newest events to come. */
+export async function bringArchiveUpToDate(config: PlatformConfig): Promise<void> {
+  const running = await RunningPlatform.find(config, 'archive');
+  await running
+    ?.archive()
+    .catchUp(CATCH_UP_MS)
+    .catch((error: unknown) => process.stderr.write(`the archive is behind the stream: ${messageOf(error)}\n`));
 }
 
 /** A view as a command has it, alone or in a query, holds functions; what a store needs of it is its name and version. */

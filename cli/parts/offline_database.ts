@@ -1,5 +1,6 @@
 import { createDatabase, type OfflineStoreConfig } from '#feature_store/config';
 import { SqlDatabase } from '#feature_store/database/sql_database';
+import type { SqlExecutor } from '#feature_store/database/sql_executor';
 import { type OfflineStores, offlineStoresIn } from '#feature_store/offline_stores';
 import type { Service } from '#kernel/lifecycle';
 import type { DriftStore } from '#pipelines/transforms/drift/drift_store';
@@ -10,6 +11,7 @@ import { sqlFeedbackStore } from '#serving/prediction_store/sql_feedback';
 import { sqlPredictionStore } from '#serving/prediction_store/sql_predictions';
 import type { RoutingStore } from '#serving/routing/routing';
 import { sqlRoutingStore } from '#serving/routing/sql_routing';
+import { sqlWorkflowStore, type WorkflowStore } from '#workflows/store/workflow_store';
 
 /** The offline database with every store in it. */
 export interface OfflineDatabase extends OfflineStores, Service {
@@ -18,6 +20,11 @@ export interface OfflineDatabase extends OfflineStores, Service {
   readonly feedback: FeedbackStore;
   readonly routing: RoutingStore;
   readonly drift: DriftStore;
+  readonly workflows: WorkflowStore;
+  /** For parts of this process that work in the database itself. */
+  readonly sql: SqlExecutor;
+  /** Calls `onDue` when a call of `workflows` in this process has made a step due. */
+  onWorkflowsDue(onDue: () => void): void;
   start(signal?: AbortSignal): Promise<void>;
   /** @throws {OfflineStoreError} while the database does not answer, or takes no writes */
   checkHealth(): Promise<void>;
@@ -28,6 +35,7 @@ export interface OfflineDatabase extends OfflineStores, Service {
 /** Names of the stores: a command calls their methods in the platform that runs. */
 export const STORES = [
   'features',
+  'embeddings',
   'labels',
   'history',
   'statistics',
@@ -41,6 +49,7 @@ export const STORES = [
   'feedback',
   'routing',
   'drift',
+  'workflows',
 ] as const satisfies readonly (keyof OfflineDatabase)[];
 
 export const isStore = (name: string): name is (typeof STORES)[number] => (STORES as readonly string[]).includes(name);
@@ -57,13 +66,18 @@ export const sqlOfflineDatabase = (deps: ConstructorParameters<typeof SqlDatabas
 
 function withStores(database: SqlDatabase): OfflineDatabase {
   const { sql, kind, name } = database;
+  let notifyDue = (): void => {};
   return {
     ...offlineStoresIn(database),
     predictions: sqlPredictionStore(sql),
     feedback: sqlFeedbackStore(sql),
     routing: sqlRoutingStore(sql),
     drift: sqlDriftStore(sql),
-    ...{ kind, name },
+    workflows: sqlWorkflowStore(sql, () => notifyDue()),
+    onWorkflowsDue(onDue) {
+      notifyDue = onDue;
+    },
+    ...{ kind, name, sql },
     start: () => database.start(),
     drain: () => database.drain(),
     stop: () => database.stop(),

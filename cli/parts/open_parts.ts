@@ -6,7 +6,7 @@ import type { OnlineStore } from '#feature_store/online/online_store';
 import { systemClock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import type { PlatformConfig } from '../project/platform_config.ts';
-import type { Project } from '../project/project.ts';
+import { extensionsFor, type Project } from '../project/project.ts';
 import { RunningPlatform } from './control_client.ts';
 import { createOfflineDatabase, type OfflineDatabase } from './offline_database.ts';
 
@@ -23,10 +23,14 @@ export async function openOnline(
   views: readonly FeatureView[],
 ): Promise<OnlineStore> {
   const running = await RunningPlatform.find(config, 'online');
-  return running?.online() ?? createOnlineStore({ log, clock: systemClock, views }, config.onlineStore);
+  if (running !== undefined) return running.online();
+  const { onlineStores } = await extensionsFor(config);
+  return createOnlineStore({ log, clock: systemClock, views }, config.onlineStore, onlineStores);
 }
 
 export async function openBroker(config: PlatformConfig, log: Logger): Promise<Broker> {
   const running = await RunningPlatform.find(config, 'broker');
-  return running?.broker() ?? createBroker({ log, clock: systemClock }, config.broker);
+  if (running !== undefined) return running.broker();
+  const { connectors } = await extensionsFor(config);
+  return createBroker({ log, clock: systemClock }, config.broker, connectors);
 }

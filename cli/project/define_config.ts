@@ -1,11 +1,15 @@
-/** Where a project keeps its parts: folders, or single files, relative to headwater.config.ts. */
-export interface ProjectSpec {
+import type { ExtensionSpec } from './extensions.ts';
+
+/** Where a project keeps its parts: folders, or single files, relative to headwater.config.ts; and what it adds to the platform. */
+export interface ProjectSpec extends ExtensionSpec {
   /** Modules with sources, views and services; default: `./features`. Files of tests and declarations are left out. */
   readonly features?: string | readonly string[];
   /** Modules with models; default: `./models`. */
   readonly models?: string | readonly string[];
   /** Pipelines that `headwater run` finds by name; default: `./pipelines`. */
   readonly pipelines?: string;
+  /** Workflows and their tasks in TypeScript, and documents `NAME.asl.json`; default: `./workflows`. */
+  readonly workflows?: string | readonly string[];
   /** Settings in YAML, laid over the package's: `configs/default.yaml`, `configs/<ENVIRONMENT>.yaml`; default: `./configs`. */
   readonly configs?: string;
 }

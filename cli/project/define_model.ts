@@ -7,6 +7,8 @@ import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { gatesConfigSchema } from '#registry/lifecycle/gates';
 import { modelNameSchema } from '#registry/names';
 import { type TrainingConfig, trainingConfigSchema } from '#registry/trainers/training_config';
+import { canarySchema } from '#serving/routing/canary';
+import { modelWatchSchema } from './monitor_config.ts';
 
 /** What a model reads: a service, or a view with all its features. */
 // biome-ignore lint/suspicious/noExplicitAny: of whatever columns
@@ -39,6 +41,13 @@ export interface ModelSpec<S extends ModelFeatures> {
   readonly training?: ModelTraining<NamesOf<S>>;
   /** What a version must fulfil to be promoted. */
   readonly gates?: z.input<typeof gatesConfigSchema>;
+  /** Tries a version in Staging on a growing share of the entities, and takes it back when it does worse; absent: none. */
+  readonly canary?: z.input<typeof canarySchema>;
+  /** How its versions are watched, where that differs from `monitor` of the settings. */
+  readonly monitoring?: Omit<z.input<typeof modelWatchSchema>, 'ignore'> & {
+    /** Columns that are not compared with training. */
+    readonly ignore?: readonly NamesOf<S>[];
+  };
   /** Whether serving follows its production version from the start; default: true. `false`: it is loaded on demand, where that is switched on. */
   readonly serve?: boolean;
   /** A model's folder (model.onnx, headwater.json, card.json), as URL relative to the module: registered and put into production where a local registry has no version of it. */
@@ -52,6 +61,8 @@ export interface ModelDefinition {
   readonly service: string;
   readonly training: TrainingConfig | undefined;
   readonly gates: z.input<typeof gatesConfigSchema> | undefined;
+  readonly canary: z.input<typeof canarySchema> | undefined;
+  readonly monitoring: z.input<typeof modelWatchSchema> | undefined;
   readonly serve: boolean;
   /** A folder's path. */
   readonly initial: string | undefined;
@@ -63,7 +74,8 @@ export interface ModelDefinition {
  * @throws {@link DefinitionError} with all problems at once: a bad name, columns that the service lacks, bad settings of the trainer
  */
 export function defineModel<S extends ModelFeatures>(spec: ModelSpec<S>): ModelDefinition {
-  const { name, labels, training, gates, serve = true, initial } = spec;
+  const { name, labels, training, gates, canary, serve = true, initial } = spec;
+  const monitoring = spec.monitoring as z.input<typeof modelWatchSchema> | undefined;
   const given = spec.service as FeatureService | FeatureView;
   const { service: id, columns } = ('signature' in given ? given : serviceOfView(given)).signature;
   const problems: string[] = [];
@@ -71,7 +83,7 @@ export function defineModel<S extends ModelFeatures>(spec: ModelSpec<S>): ModelD
   if (!named.success) problems.push(`model "${name}": ${named.error.issues.map(({ message }) => message).join('; ')}`);
   const known = new Set(columns.map((column) => column.name));
   const { columns: chosen = [], slices = [], naive } = (training ?? {}) as ModelTraining<string>;
-  for (const column of [...chosen, ...slices, ...(naive === undefined ? [] : [naive])]) {
+  for (const column of [...chosen, ...slices, ...(monitoring?.ignore ?? []), ...(naive === undefined ? [] : [naive])]) {
     if (column === 'entity_key' || known.has(column)) continue;
     problems.push(`model ${name}: ${id} has no column "${column}"; it has ${[...known].join(', ')}`);
   }
@@ -82,18 +94,38 @@ export function defineModel<S extends ModelFeatures>(spec: ModelSpec<S>): ModelD
   for (const { path, message } of settings?.error?.issues ?? []) {
     problems.push(`model ${name}, training.${path.map(String).join('.')}: ${message}`);
   }
+  if (canary !== undefined && !serve) problems.push(`model ${name}: a canary needs serve: true`);
+  const parts = [
+    ['canary', canarySchema, canary],
+    ['monitoring', modelWatchSchema, monitoring],
+  ] as const;
+  for (const [part, schema, value] of parts) {
+    if (value === undefined) continue;
+    for (const { path, message } of schema.safeParse(value).error?.issues ?? []) {
+      problems.push(`model ${name}, ${[part, ...path].map(String).join('.')}: ${message}`);
+    }
+  }
   if (problems.length > 0) throw new DefinitionError(problems, definedIn());
   return definitionOfKind('model', {
-    ...{ name, service: id, training: settings?.data, gates, serve },
+    ...{ name, service: id, training: settings?.data, gates, canary, monitoring, serve },
     initial: initial === undefined ? undefined : fileURLToPath(initial),
   });
 }
 
-/** Returns the settings that models bring: `training`, `promotion` and `serving.models` of the configuration, which may say otherwise. */
+/** Returns the settings that models bring: `training`, `promotion`, `serving.models` and `monitor.models` of the configuration, which may say otherwise. */
 export const settingsOfModels = (models: readonly ModelDefinition[]): Readonly<Record<string, unknown>> => ({
   training: Object.fromEntries(
     models.flatMap(({ name, training }) => (training === undefined ? [] : [[name, training]])),
   ),
   promotion: Object.fromEntries(models.flatMap(({ name, gates }) => (gates === undefined ? [] : [[name, gates]]))),
-  serving: { models: models.filter(({ serve }) => serve).map(({ name }) => ({ name })) },
+  serving: {
+    models: models
+      .filter(({ serve }) => serve)
+      .map(({ name, canary }) => ({ name, ...(canary === undefined ? {} : { canary }) })),
+  },
+  monitor: {
+    models: Object.fromEntries(
+      models.flatMap(({ name, monitoring }) => (monitoring === undefined ? [] : [[name, monitoring]])),
+    ),
+  },
 });

@@ -3,6 +3,25 @@ import { duration } from '#configs/duration';
 import { accessSettings } from '#connectors/http/config';
 import type { Duration } from '#kernel/duration';
 import { tlsSchema } from '#monitoring/http_app';
+import { modelNameSchema } from '#registry/names';
+
+const thresholds = {
+  psi: z.number().positive(),
+  cramersV: z.number().positive(),
+  significance: z.number().positive().max(1),
+  nullShare: z.number().positive().max(1),
+};
+
+/** How one model is watched, where it differs from the others: `monitoring` of `defineModel`, `monitor.models.NAME` of the settings. */
+export const modelWatchSchema = z.strictObject({
+  /** A window with fewer predictions is not compared. */
+  minRows: z.int().min(50).optional(),
+  /** Columns that are not compared; replaces those of `monitor.ignore`. */
+  ignore: z.array(z.string()).optional(),
+  thresholds: z.strictObject(thresholds).partial().optional(),
+  /** A version of which fewer outcomes are known is not judged. */
+  minLabels: z.int().positive().optional(),
+});
 
 /** `monitor` in configs/*.yaml: how models are watched at work. */
 export const monitorConfigSchema = z.strictObject({
@@ -23,13 +42,15 @@ export const monitorConfigSchema = z.strictObject({
   ignore: z.array(z.string()).default(['hour_of_day', 'day_of_week', 'is_weekend']),
   thresholds: z
     .strictObject({
-      psi: z.number().positive().default(0.2),
-      cramersV: z.number().positive().default(0.1),
-      significance: z.number().positive().max(1).default(0.001),
-      nullShare: z.number().positive().max(1).default(0.1),
+      psi: thresholds.psi.default(0.2),
+      cramersV: thresholds.cramersV.default(0.1),
+      significance: thresholds.significance.default(0.001),
+      nullShare: thresholds.nullShare.default(0.1),
     })
     .prefault({}),
   /** Outcomes that were told so long ago still count. */
   performance: duration.default('7d' as Duration),
   minLabels: z.int().positive().default(100),
+  /** By model: what differs for it. */
+  models: z.record(modelNameSchema, modelWatchSchema).default({}),
 });

@@ -13,7 +13,10 @@ interface NamedOnServers {
   readonly topics: Readonly<Record<'rawEvents' | 'featureEvents' | 'deadLetters' | 'predictions', string>>;
   readonly pipeline: { readonly group: string };
   readonly monitor: { readonly group: string };
-  readonly onlineStore: { readonly kind: 'redis'; readonly keyPrefix: string } | { readonly kind: 'memory' };
+  readonly onlineStore:
+    | { readonly kind: 'redis'; readonly keyPrefix: string }
+    | { readonly kind: 'extension'; readonly namespace?: string | undefined }
+    | { readonly kind: 'memory' };
   readonly offlineStore:
     | { readonly kind: 'postgres'; readonly schema?: string | undefined }
     | { readonly kind: 'pglite' };
@@ -38,7 +41,9 @@ export function withNamespace<Config extends NamedOnServers>(config: Readonly<Co
     onlineStore:
       onlineStore.kind === 'redis'
         ? { ...onlineStore, keyPrefix: prefixed(namespace, ':', onlineStore.keyPrefix) }
-        : onlineStore,
+        : onlineStore.kind === 'extension'
+          ? { ...onlineStore, namespace: onlineStore.namespace ?? namespace }
+          : onlineStore,
     offlineStore:
       offlineStore.kind === 'postgres' ? { ...offlineStore, schema: offlineStore.schema ?? namespace } : offlineStore,
   });

@@ -25,6 +25,7 @@ import { gatesConfigSchema } from '#registry/lifecycle/gates';
 import { modelNameSchema } from '#registry/names';
 import { trainingConfigSchema } from '#registry/trainers/training_config';
 import { servingConfigSchema } from '#serving/config';
+import { workflowsConfigSchema } from '#workflows/config';
 import { type ModelDefinition, settingsOfModels } from './define_model.ts';
 import { monitorConfigSchema } from './monitor_config.ts';
 import { namespaceSchema, withNamespace } from './namespace.ts';
@@ -147,6 +148,7 @@ export const platformConfigSchema = z.strictObject({
   featureApi: featureApiConfigSchema,
   serving: servingConfigSchema,
   monitor: monitorConfigSchema,
+  workflows: workflowsConfigSchema.prefault({}),
   /** Whether `GET /metrics` is there. */
   metrics: z
     .strictObject({

@@ -12,6 +12,7 @@ import { messageOf } from '#kernel/errors';
 import type { ProjectSpec } from './define_config.ts';
 import type { ModelDefinition } from './define_model.ts';
 import { ProjectModuleError } from './errors.ts';
+import { type ExtensionSpec, extensionsOf, NO_EXTENSIONS, type ProjectExtensions } from './extensions.ts';
 import { configFileOf, projectFolder, requireConfigFile } from './find_project.ts';
 import { loadModule, useSourcesOf } from './load_module.ts';
 import { loadPlatformConfig, type PlatformConfig } from './platform_config.ts';
@@ -29,6 +30,7 @@ export interface ProjectDefinitions {
 export interface Project extends PlatformConfig {
   readonly catalog: Catalog;
   readonly models: readonly ModelDefinition[];
+  readonly extensions: ProjectExtensions;
 }
 
 /** The views and services that are switched on here. @throws {@link DefinitionError} for names of the configuration that are not defined */
@@ -61,7 +63,7 @@ export function withDefinitions(
   overrides: Readonly<Record<string, unknown>> = {},
 ): Project {
   const config = loadPlatformConfig(env, overrides, { models, configs: configsOf(root, spec) });
-  return Object.freeze({ ...config, catalog, models });
+  return Object.freeze({ ...config, catalog, models, extensions: extensionsOf('headwater.config', spec) });
 }
 
 /**
@@ -71,13 +73,7 @@ export function withDefinitions(
  * @throws {@link ProjectNotFoundError}, {@link ProjectModuleError}
  */
 export async function loadDefinitions(folder: string, packages?: string): Promise<ProjectDefinitions> {
-  const file = requireConfigFile(folder);
-  useSourcesOf(folder, packages);
-  const module = await load(file, folder);
-  const spec = module.default as ProjectSpec | undefined;
-  if (typeof spec !== 'object' || spec === null) {
-    throw new ProjectModuleError(file, 'its default export must be defineConfig({ … })');
-  }
+  const spec = await loadSpec(folder, packages);
   const exported: unknown[] = [];
   for (const path of [
     ...(await modulesOf(folder, spec.features ?? 'features', spec.features !== undefined)),
@@ -89,8 +85,27 @@ export async function loadDefinitions(folder: string, packages?: string): Promis
   return { root: folder, spec, catalog: createCatalog(exported), models: uniqueModels(models) };
 }
 
+async function loadSpec(folder: string, packages?: string): Promise<ProjectSpec> {
+  const file = requireConfigFile(folder);
+  useSourcesOf(folder, packages);
+  const spec = (await load(file, folder)).default as ProjectSpec | undefined;
+  if (typeof spec === 'object' && spec !== null) return spec;
+  throw new ProjectModuleError(file, 'its default export must be defineConfig({ … })');
+}
+
+/**
+ * Returns the extensions of the project of this process. For settings that use none, as those of commands without definitions, nothing is loaded.
+ *
+ * @throws {@link ProjectNotFoundError}, {@link ProjectModuleError}
+ */
+export async function extensionsFor(config: PlatformConfig | Project): Promise<ProjectExtensions> {
+  if ('extensions' in config) return config.extensions;
+  const usesOne = [config.broker, config.onlineStore].some(({ kind }) => kind === 'extension');
+  return usesOne ? extensionsOf('headwater.config', (await loadSpec(projectFolder())) as ExtensionSpec) : NO_EXTENSIONS;
+}
+
 /** The modules of folders, and single files; sorted by name, tests and declarations left out. */
-async function modulesOf(
+export async function modulesOf(
   root: string,
   places: string | readonly string[],
   isDeclared: boolean,
@@ -115,7 +130,7 @@ async function modulesOf(
   return found;
 }
 
-async function load(file: string, root: string): Promise<Readonly<Record<string, unknown>>> {
+export async function load(file: string, root: string): Promise<Readonly<Record<string, unknown>>> {
   try {
     return await loadModule(file);
   } catch (error) {

@@ -10,6 +10,7 @@ import { createHttpApp } from '#monitoring/http_app';
 import { HttpService, type HttpServiceSettings } from '#monitoring/http_service';
 import type { Logger } from '#monitoring/log';
 import type { Registry } from '#monitoring/metrics';
+import { type RolePlugin, registerPlugins } from '#monitoring/role_plugin';
 import type { Plan } from '#pipelines/engine/plan';
 import { sourceProgressOf } from '#pipelines/io/source_progress';
 import type { Construct } from '#pipelines/model/graph';
@@ -108,7 +109,7 @@ export class EmbeddedJob implements Service, HealthSource {
         while (this.#handle?.state === 'starting') await sleep(STARTING_MS);
         if (this.#handle?.state !== 'running')
           throw new JobNotRunningError(this.name, this.#handle?.state ?? 'stopped');
-        await this.#handle.drain();
+        await this.#handle.stop();
         try {
           return await work(this.#settings.snapshotDirectory);
         } finally {
@@ -120,20 +121,28 @@ export class EmbeddedJob implements Service, HealthSource {
   }
 
   async drain(): Promise<void> {
-    if (this.#handle?.state === 'running') await this.#handle.drain();
+    if (this.#handle?.state === 'running') await this.#handle.stop();
   }
 
   async stop(): Promise<void> {
-    await this.#handle?.stop();
+    await this.#handle?.cancel();
   }
 }
 
 /** GET /health and /metrics of a job. */
 export async function createJobHttp(
-  deps: { readonly log: Logger; readonly metrics: Registry; readonly health: Health },
+  deps: {
+    readonly log: Logger;
+    readonly metrics: Registry;
+    readonly health: Health;
+    /** Of the project. */
+    readonly plugins: readonly RolePlugin[];
+  },
   settings: HttpServiceSettings & AccessConfig,
 ): Promise<HttpService> {
   const app = createHttpApp(settings.tls);
   await controlAccess(app, settings, deps.log);
-  return new HttpService(deps, settings, app);
+  const service = new HttpService(deps, settings, app);
+  await registerPlugins(app, deps.plugins, deps);
+  return service;
 }

@@ -12,6 +12,7 @@ import { CachedOnlineStore } from '#feature_store/online/cached_store';
 import { FallbackOnlineStore } from '#feature_store/online/fallback_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { OnlineStoreRefill, type RefillDeps } from '#feature_store/online/refill';
+import { pushesOf } from '#feature_store/push/push_rows';
 import { ConsistencyMonitor } from '#feature_store/retrieval/consistency_monitor';
 import { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { durationMs } from '#kernel/duration';
@@ -52,6 +53,7 @@ import { createMonitorJob } from './monitor_service.ts';
 import { createFeatureJob } from './pipeline_service.ts';
 import { isServingWorker } from './serving_workers.ts';
 import { StateHandOver } from './state_hand_over.ts';
+import { createWorkflowWorker } from './workflow_worker.ts';
 
 /** A running platform: what its commands need of it. */
 export interface Platform {
@@ -80,12 +82,12 @@ export async function startPlatform(
 ): Promise<Platform> {
   const clock = systemClock;
   const metrics = createMetricsRegistry();
-  const { catalog } = config;
+  const { catalog, extensions } = config;
   const { views, services: featureServices } = definitionsOf(config);
   const base = { log, clock, metrics, views };
-  const broker = createBroker(base, config.broker);
+  const broker = await createBroker(base, config.broker, extensions.connectors);
   const offline = createOfflineDatabase({ ...base, views: catalog.views }, config.offlineStore);
-  const store = createOnlineStore(base, config.onlineStore);
+  const store = createOnlineStore(base, config.onlineStore, extensions.onlineStores);
   const refills = createRefills({ ...base, store, offline }, config, roles);
   const readable = new FallbackOnlineStore(store, {
     ...base,
@@ -162,6 +164,7 @@ export async function startPlatform(
           deadLetters,
           eventTypes: catalog.sources,
           health: health.of('gateway'),
+          plugins: extensions.plugins.gateway,
         },
         allowedLatenessMs: config.pipeline.allowedLatenessMs,
       },
@@ -169,15 +172,24 @@ export async function startPlatform(
       { rawEvents: topics.rawEvents, deadLetters: topics.deadLetters },
     ),
     pipeline: await createJobHttp(
-      { log, metrics, health: health.of('pipeline') },
+      { log, metrics, health: health.of('pipeline'), plugins: extensions.plugins.pipeline },
       { ...secured(config.pipeline), name: 'pipeline', portSetting: 'PIPELINE_PORT' },
     ),
     monitor: await createJobHttp(
-      { log, metrics: monitorMetrics, health: health.of('monitor') },
+      { log, metrics: monitorMetrics, health: health.of('monitor'), plugins: extensions.plugins.monitor },
       { ...secured(config.monitor), name: 'monitor', portSetting: 'MONITOR_PORT' },
     ),
     features: await createFeatureApi(
-      { ...base, store: online, features, statistics: offline.statistics, health: health.of('features') },
+      {
+        ...base,
+        store: online,
+        features,
+        statistics: offline.statistics,
+        embeddings: offline.embeddings,
+        health: health.of('features'),
+        plugins: extensions.plugins.features,
+        pushes: pushesOf(catalog.views, { online, offline }, base.clock),
+      },
       secured(config.featureApi),
     ),
     serving: await createServing(
@@ -191,6 +203,7 @@ export async function startPlatform(
         console: shown,
         scrape,
         health: health.of('serving'),
+        plugins: extensions.plugins.serving,
       },
       secured(config.serving),
     ),
@@ -210,6 +223,9 @@ export async function startPlatform(
     drain: async () => {},
     stop: () => registry.close(),
   };
+  const workers = roles.includes('monitor')
+    ? await createWorkflowWorker({ offline, log, metrics: monitorMetrics }, config)
+    : [];
   const cloudWatch = new CloudWatchExporter({ registries: [metrics, monitorMetrics], log }, config.metrics.cloudwatch);
   const wanted = (role: Role, ...services: Service[]): Service[] => (roles.includes(role) ? services : []);
   const services = await startAll(
@@ -234,7 +250,7 @@ export async function startPlatform(
       ...wanted('pipeline', ...(handOvers === undefined ? [] : [handOvers])),
       ...wanted('features', ...consistency, listeners.features),
       ...wanted('serving', registrations, models, predictions, listeners.serving),
-      ...wanted('monitor', monitor, listeners.monitor),
+      ...wanted('monitor', monitor, ...workers, listeners.monitor),
       ...wanted('gateway', listeners.gateway),
     ],
     new AbortController().signal,

@@ -1,7 +1,8 @@
 import { type Environment, environment } from '#configs/environment';
 import type { FileSystem } from './file_system.ts';
 import { LocalFiles } from './local_files.ts';
-import { S3Files, s3ConfigSchema } from './s3_files.ts';
+import { s3ConfigSchema } from './s3_config.ts';
+import { S3WhenUsed } from './s3_when_used.ts';
 
 /** The file system that a path belongs to. */
 export type FileSystemOf = (path: string) => FileSystem;
@@ -12,10 +13,10 @@ export type FileSystemOf = (path: string) => FileSystem;
  */
 export function createFileSystems(env: Environment = environment()): FileSystemOf {
   const local = new LocalFiles();
-  let s3: S3Files | undefined;
+  let s3: S3WhenUsed | undefined;
   return (path) => {
     if (!path.startsWith('s3://')) return local;
-    s3 ??= new S3Files(
+    s3 ??= new S3WhenUsed(
       s3ConfigSchema.parse({
         region: env.AWS_REGION ?? env.AWS_DEFAULT_REGION,
         endpoint: env.AWS_ENDPOINT_URL_S3 ?? env.AWS_ENDPOINT_URL,

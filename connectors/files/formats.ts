@@ -1,4 +1,5 @@
 import { UnreadableFileError } from '../errors.ts';
+import type { PartitionValues } from './partition_values.ts';
 
 export const FILE_FORMATS = ['jsonl', 'csv', 'parquet', 'avro'] as const;
 export type FileFormat = (typeof FILE_FORMATS)[number];
@@ -8,7 +9,12 @@ export type Row = Readonly<Record<string, unknown>>;
 
 /** A row, or the reason why there is none. */
 export type ReadRow =
-  | { readonly ok: true; readonly row: Row }
+  | {
+      readonly ok: true;
+      readonly row: Row;
+      /** Columns that the folders of its file name, as strings. */
+      readonly partition?: PartitionValues;
+    }
   | {
       readonly ok: false;
       readonly reason: string;

@@ -12,22 +12,11 @@ import {
 } from '@aws-sdk/client-s3';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import picomatch from 'picomatch';
-import { z } from 'zod';
 import { messageOf } from '#kernel/errors';
 import { ConnectionError, UnreadableFileError } from '../errors.ts';
 import type { ComparingFileSystem, OpenFile, TaggedFile } from './file_system.ts';
+import { CHUNK_BYTES, type S3Config } from './s3_config.ts';
 
-export const s3ConfigSchema = z.strictObject({
-  region: z.string().min(1).default('us-east-1'),
-  /** Another address than AWS's own: MinIO, another S3-compatible server, a VPC endpoint. */
-  endpoint: z.url().optional(),
-  /** Without them the SDK's usual chain: environment, profile, the pod's or machine's role. */
-  credentials: z.strictObject({ accessKeyId: z.string(), secretAccessKey: z.string() }).optional(),
-  requestTimeoutMs: z.int().positive().default(30_000),
-});
-export type S3Config = z.infer<typeof s3ConfigSchema>;
-
-const CHUNK_BYTES = 8 * 1_024 * 1_024;
 const ATTEMPTS = 6;
 const FIRST_RETRY_MS = 50;
 const CONNECT_MS = 5_000;

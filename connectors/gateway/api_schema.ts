@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { EXAMPLE_TIME } from '#kernel/event_time_text';
+import { exampleTime } from '#kernel/event_fields';
 import { HEADERS, type JsonSchema, problems, REQUEST_HEADERS } from '#monitoring/api_schemas';
 import type { EventType } from './event_validator.ts';
 
@@ -76,9 +76,9 @@ export function apiSchemas(types: readonly EventType[], unknownTypes: 'reject' |
   const schemas = types.map(eventSchema);
   const open = { type: 'object', required: ['event_id', 'event_type', 'timestamp'], additionalProperties: true };
   const event: JsonSchema = { anyOf: unknownTypes === 'accept' ? [...schemas, open] : schemas };
-  const [example] = types.flatMap(({ example: given, timestampField }) =>
+  const [example] = types.flatMap(({ example: given, ...type }) =>
     // Whatever time it was written with would be too old one day.
-    given === undefined ? [] : [{ ...given, [timestampField]: EXAMPLE_TIME }],
+    given === undefined ? [] : [{ ...given, [type.timestampField]: exampleTime(type, given[type.timestampField]) }],
   );
   // Within the schema: @fastify/swagger passes on nothing that stands beside it.
   const media = (schema: JsonSchema, shown: unknown): JsonSchema => ({

@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import { timeFieldValue } from '#kernel/event_fields';
 import { decodeUtf8, InvalidJsonError, parseExactJson } from '#kernel/exact_json';
 import { parseRfc3339 } from '#kernel/rfc3339';
 import { textOf } from '#kernel/text_of';
@@ -85,11 +86,17 @@ export class CloudEventReader {
     };
     fill('event_type', attributes.type);
     fill(type?.eventIdField ?? 'event_id', attributes.id);
-    fill(type?.timestampField ?? 'timestamp', attributes.time);
+    fill(type?.timestampField ?? 'timestamp', timeOf(attributes.time, type));
     const owner = keyFieldOf(type ?? {});
     if (type === undefined || owner in type.schema.shape) fill(owner, attributes.subject);
     return { text: merged(added, data, text), headers: headersOf(attributes) };
   }
+}
+
+/** The attribute as the field of the event has it; what is no time stays, and is refused for it. */
+function timeOf(time: unknown, type: EventType | undefined): unknown {
+  const timeMs = type?.timestampUnit === undefined || typeof time !== 'string' ? undefined : parseRfc3339(time);
+  return timeMs === undefined || type === undefined ? time : timeFieldValue(timeMs, type);
 }
 
 /** The fields of the data with what was added, in the text of the client where there is one. */

@@ -1,16 +1,14 @@
 import type { z } from 'zod';
-import { readEventTime } from '#kernel/event_time_text';
+import { type EventFieldNames, eventTimeOf, withEventId } from '#kernel/event_fields';
 import { InvalidJsonError, parseExactJson } from '#kernel/exact_json';
 import { textOf } from '#kernel/text_of';
 import { type FieldProblem, InvalidEventError } from './errors.ts';
 
 /** A type of event the gateway takes, or several that look alike. */
-export interface EventType {
+export interface EventType extends EventFieldNames {
   readonly eventTypes: readonly [string, ...string[]];
   readonly schema: z.ZodObject;
   readonly schemaVersion: number;
-  readonly eventIdField: string;
-  readonly timestampField: string;
   /** Field with whose event it is; default: `user_id`. */
   readonly keyField?: string | undefined;
   /** An event as a client posts it, for documents. */
@@ -93,12 +91,12 @@ function validateKnown(type: EventType, sent: Readonly<Record<string, unknown>>,
   const parsed = schema.safeParse(body);
   const problems = parsed.success ? [] : parsed.error.issues.flatMap(describe);
   const timestamp = body[type.timestampField];
-  if (typeof timestamp === 'string' && !problems.some(({ field }) => field === type.timestampField)) {
-    problems.push(...timeProblems(type.timestampField, timestamp, received, body[type.eventIdField]));
+  if (timestamp !== undefined && !problems.some(({ field }) => field === type.timestampField)) {
+    problems.push(...timeProblems(body, type, received));
   }
   if (!parsed.success || problems.length > 0) throw new InvalidEventError(problems);
   const parsedFields = parsed.data as Record<string, unknown>;
-  const fields = earlier === undefined ? parsedFields : earlier.upgrade(parsedFields);
+  const fields = withEventId(earlier === undefined ? parsedFields : earlier.upgrade(parsedFields), type);
   const eventId = textOf(fields[type.eventIdField]);
   const isAsSent = earlier === undefined && isSame(fields, sent);
   const owner = fields[keyFieldOf(type)];
@@ -129,7 +127,7 @@ function validateUnknown(fields: Readonly<Record<string, unknown>>, received: Re
   const { event_id: eventId, timestamp, user_id: userId, schema_version: version } = fields;
   const problems: FieldProblem[] = [];
   if (typeof eventId !== 'string' || eventId === '') problems.push({ field: 'event_id', problem: 'must be a string' });
-  if (typeof timestamp === 'string') problems.push(...timeProblems('timestamp', timestamp, received, eventId));
+  if (typeof timestamp === 'string') problems.push(...timeProblems(fields, UNKNOWN, received));
   else problems.push({ field: 'timestamp', problem: 'must be a string' });
   if (problems.length > 0) throw new InvalidEventError(problems);
   const isAsSent = !ENRICHED.some((name) => name in fields);
@@ -155,13 +153,17 @@ function isSame(parsed: Readonly<Record<string, unknown>>, sent: Readonly<Record
   return left === 0;
 }
 
+/** Fields of events of which nothing is known. */
+const UNKNOWN: EventFieldNames = { eventIdField: 'event_id', timestampField: 'timestamp' };
+
 function timeProblems(
-  field: string,
-  timestamp: string,
+  event: Readonly<Record<string, unknown>>,
+  names: EventFieldNames,
   { nowMs, allowedLatenessMs }: Received,
-  eventId: unknown,
 ): FieldProblem[] {
-  const time = readEventTime(timestamp, nowMs, allowedLatenessMs);
+  const { [names.eventIdField]: eventId } = event;
+  const field = names.timestampField;
+  const time = eventTimeOf(event, names, nowMs, allowedLatenessMs);
   if (!('problem' in time)) return [];
   const of = typeof eventId === 'string' ? `event ${JSON.stringify(eventId.slice(0, 100))}: ` : '';
   return [{ field, problem: `${of}${time.problem}` }];

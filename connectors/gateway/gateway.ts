@@ -8,6 +8,7 @@ import { createHttpApp } from '#monitoring/http_app';
 import { HttpService } from '#monitoring/http_service';
 import type { Logger } from '#monitoring/log';
 import { Histogram, LATENCY_BUCKETS_SECONDS, type Registry } from '#monitoring/metrics';
+import { registerPlugins } from '#monitoring/role_plugin';
 import { needs } from '#monitoring/route_access';
 import { traceparentOf } from '#monitoring/tracing';
 import type { DeadLetterWriter } from '../dead_letter_writer.ts';
@@ -20,6 +21,7 @@ import { BodyTooLargeError, TooManyEventsError, UnsupportedEventFormError } from
 import { eventFormOf } from './event_form.ts';
 import { EventIntake, type ReadIncoming } from './event_intake.ts';
 import { createEventValidator, type EventType } from './event_validator.ts';
+import { type GatewayPlugin, gatewayForPlugins } from './plugin.ts';
 import { splitBatch } from './split_batch.ts';
 import { SpoolingProducer } from './spool.ts';
 import { writeSpooledLetters } from './spooled_letters.ts';
@@ -39,6 +41,8 @@ export interface GatewayDeps {
   readonly log: Logger;
   readonly metrics: Registry;
   readonly health?: Health;
+  /** Of the project. */
+  readonly plugins?: readonly GatewayPlugin[];
 }
 
 export interface GatewayTopics {
@@ -144,6 +148,7 @@ export async function createGateway(
     },
   );
 
+  await registerPlugins(app, deps.plugins ?? [], { log, metrics: deps.metrics, ...gatewayForPlugins(intake) });
   app.addHook('preClose', async () => log.info({}, 'gateway.closing'));
   return service;
 }

@@ -7,6 +7,7 @@ export const SCOPES: Readonly<Record<string, { readonly resource: string | undef
     resource: 'VIEW or VIEW@VERSION',
     allows: 'read features, statistics and lineage of a view; `features:counters` reads counters',
   },
+  push: { resource: 'VIEW or VIEW@VERSION', allows: 'write rows of a view of mode push' },
   counters: { resource: 'COUNTER', allows: 'add to a counter' },
   predict: { resource: 'MODEL', allows: 'get predictions of a model, and read its status and signature' },
   explain: { resource: 'MODEL', allows: 'get explanations of a model’s predictions' },

@@ -11,7 +11,8 @@ import {
 import { combineGlobally, combinePerKey } from '#pipelines/model/grouping';
 import type { KV, PCollection } from '#pipelines/model/pcollection';
 import { filter, flatten, keyBy, keyedCoder, parDo, windowInto } from '#pipelines/model/transforms';
-import { fixedWindows, slidingWindows } from '#pipelines/model/windowing';
+import { never } from '#pipelines/model/triggers';
+import { fixedWindows, globalWindows, slidingWindows } from '#pipelines/model/windowing';
 import { count, mean } from '#pipelines/transforms/standard/combiners';
 import { coGroupByKey } from '#pipelines/transforms/standard/grouping';
 import { type Auction, type Bid, isAuction, isBid, isPerson, type NexmarkEvent, type Person } from './events.ts';
@@ -213,9 +214,10 @@ const meanOfLast: CombineFn<Sale, readonly Sale[], number> = {
 const newest = (sales: readonly Sale[]): readonly Sale[] =>
   [...sales].sort((a, b) => b.auction.expires - a.auction.expires || b.auction.id - a.auction.id).slice(0, LAST_SALES);
 
-/** 6, average selling price by seller: of the last 10 sales of each. */
+/** 6, average selling price by seller: of the last 10 sales of each, once when the events end. */
 export const averageBySeller = (events: Events): PCollection<KV<number, number>> =>
   salesOf(events)
+    .apply(windowInto({ windowFn: globalWindows(), trigger: never }))
     .apply(keyBy(({ auction }) => auction.seller, 'Seller'))
     .apply(combinePerKey(meanOfLast));
 

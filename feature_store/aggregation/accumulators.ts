@@ -1,6 +1,9 @@
+import { decimalText, unscaledOfCanonical } from '#feature_store/definitions/decimal_text';
 import { LONGEST_SEQUENCE, MOST_ENDS, type WindowFeature } from '#feature_store/definitions/feature';
 import type { FeatureValue } from '#feature_store/definitions/feature_row';
-import { addValue, emptyMoments, type Moments, mergeMoments, stddevOf, sumOf, varianceOf } from './moments.ts';
+import { codecOf, identityText, isOwnJson } from '#feature_store/definitions/value_codec';
+import { elementTypeOf, type FeatureType, typeOf } from '#feature_store/definitions/value_type';
+import { addValue, emptyMoments, type Moments, meanOf, mergeMoments, stddevOf, sumOf, varianceOf } from './moments.ts';
 import {
   addDistinct,
   addQuantileValue,
@@ -48,12 +51,38 @@ const moments: Accumulator<Moments> = {
   merge: mergeMoments,
 };
 
+/** Of integers, and of decimals of one scale in units of their last digit. */
+interface Integers {
+  n: number;
+  sum: bigint;
+  min: bigint;
+  max: bigint;
+}
+
+function addIntegers(into: Integers, { n, sum, min, max }: Integers): void {
+  if (n === 0) return;
+  if (into.n === 0 || min < into.min) into.min = min;
+  if (into.n === 0 || max > into.max) into.max = max;
+  into.n += n;
+  into.sum += sum;
+}
+
+const integers: Accumulator<Integers> = {
+  version: 1,
+  empty: () => ({ n: 0, sum: 0n, min: 0n, max: 0n }),
+  add(into, value) {
+    const integer = typeof value === 'bigint' ? value : unscaledOfCanonical(value as string);
+    addIntegers(into, { n: 1, sum: integer, min: integer, max: integer });
+  },
+  merge: addIntegers,
+};
+
 /** Values seen, once each. */
 const sets: Accumulator<string[]> = {
   version: 1,
   empty: () => [],
   add(into, value) {
-    const text = String(value);
+    const text = identityText(value);
     if (!into.includes(text)) into.push(text);
   },
   merge(into, other) {
@@ -64,7 +93,7 @@ const sets: Accumulator<string[]> = {
 const distinctSketches: Accumulator<DistinctSketch> = {
   version: 1,
   empty: emptyDistinct,
-  add: (into, value) => addDistinct(into, String(value)),
+  add: (into, value) => addDistinct(into, identityText(value)),
   merge: mergeDistinct,
 };
 
@@ -100,14 +129,13 @@ const moreFrequent = (a: Tally[number], b: Tally[number]): number => b[1] - a[1]
 const tallies: Accumulator<Tally> = {
   version: 1,
   empty: () => [],
-  add: (into, value) => tallyUp(into, String(value), 1),
+  add: (into, value) => tallyUp(into, identityText(value), 1),
   merge(into, other) {
     for (const [value, times] of other) tallyUp(into, value, times);
   },
 };
 
-type Scalar = string | number | boolean;
-type Timed = [eventTimeMs: number, value: Scalar];
+type Timed = [eventTimeMs: number, value: FeatureValue];
 
 /** The earliest and the latest values, both by time. */
 interface Ends {
@@ -135,7 +163,7 @@ function addEnd(into: Ends, entry: Timed, most: number): void {
 const endsOf = (most: number): Accumulator<Ends> => ({
   version: 1,
   empty: () => ({ first: [], last: [] }),
-  add: (into, value, at) => addEnd(into, [at, value as Scalar], most),
+  add: (into, value, at) => addEnd(into, [at, value as FeatureValue], most),
   merge(into, other) {
     // Each list for itself: they share entries.
     for (const entry of other.first) {
@@ -153,6 +181,7 @@ const sequences = endsOf(LONGEST_SEQUENCE);
 export const ACCUMULATORS = {
   counts,
   moments,
+  integers,
   sets,
   distinctSketches,
   quantileSketches,
@@ -178,8 +207,12 @@ const KINDS: Readonly<Record<WindowFeature['aggregation'], AccumulatorKind>> = {
   last: 'ends',
 };
 
-export function accumulatorKindOf({ aggregation, parameter = 1 }: WindowFeature): AccumulatorKind {
+/** Types whose sums and extremes are computed with integers. */
+export const isExactType = (type: FeatureType): boolean => type === 'int64' || type.startsWith('decimal(');
+
+export function accumulatorKindOf({ aggregation, parameter = 1, type }: WindowFeature): AccumulatorKind {
   const kind = KINDS[aggregation];
+  if (kind === 'moments' && isExactType(type)) return 'integers';
   return kind === 'ends' && parameter > MOST_ENDS ? 'sequences' : kind;
 }
 
@@ -195,37 +228,51 @@ export function resultOf({ aggregation, parameter = 1, type }: WindowFeature, ac
     case 'percentile':
       return quantileOf(accumulated as QuantileSketch, parameter);
     case 'top': {
-      const found = joined(
-        [...(accumulated as Tally)].sort(moreFrequent).map(([value]) => value),
+      const found = [...(accumulated as Tally)].sort(moreFrequent).slice(0, parameter);
+      const element = parameter === 1 ? type : elementTypeOf(type);
+      return oneOrSeveral(
+        found.map(([text]) => readIdentity(text, element)),
         parameter,
       );
-      return found === null ? null : readText(String(found), type);
     }
     case 'first':
-      return joined(
+      return oneOrSeveral(
         (accumulated as Ends).first.map(([, value]) => value),
         parameter,
       );
     case 'last':
-      return joined((accumulated as Ends).last.map(([, value]) => value).reverse(), parameter);
+      return oneOrSeveral((accumulated as Ends).last.map(([, value]) => value).reverse(), parameter);
     default:
-      return momentOf(aggregation, accumulated as Moments);
+      return isExactType(type)
+        ? ofIntegers(aggregation, type, accumulated as Integers)
+        : momentOf(aggregation, accumulated as Moments);
   }
 }
 
-function momentOf(aggregation: 'sum' | 'mean' | 'min' | 'max' | 'stddev' | 'variance', held: Moments): FeatureValue {
+type MomentName = 'sum' | 'mean' | 'min' | 'max' | 'stddev' | 'variance';
+
+function momentOf(aggregation: MomentName, held: Moments): FeatureValue {
   if (aggregation === 'sum') return sumOf(held);
+  if (aggregation === 'mean') return meanOf(held);
   if (aggregation === 'stddev') return stddevOf(held);
   if (aggregation === 'variance') return varianceOf(held);
   return held.n === 0 ? null : held[aggregation];
 }
 
-/** Tallies count strings: the value as it was before. */
-function readText(text: string, type: WindowFeature['type']): FeatureValue {
-  if (type === 'string') return text;
-  return type === 'boolean' ? text === 'true' : Number(text);
+function ofIntegers(aggregation: MomentName, type: FeatureType, held: Integers): FeatureValue {
+  if (aggregation !== 'sum' && held.n === 0) return null;
+  const integer = held[aggregation as 'sum' | 'min' | 'max'];
+  const exact = typeOf(type);
+  return exact.kind === 'decimal' ? decimalText(integer, exact.scale) : integer;
 }
 
-/** One value as it is; several as a text, comma-separated. */
-const joined = (values: readonly Scalar[], most: number): FeatureValue =>
-  most === 1 ? (values[0] ?? null) : values.slice(0, most).join(',');
+/** Tallies count texts: the value as it was before. */
+function readIdentity(text: string, type: FeatureType): FeatureValue {
+  if (type === 'boolean') return text === 'true';
+  if (type === 'double' || type === 'long') return Number(text);
+  return isOwnJson(type) || type === 'int64' ? codecOf(type).read(text) : codecOf(type).read(JSON.parse(text));
+}
+
+/** One value as it is, null where there is none; several as a list. */
+const oneOrSeveral = (values: readonly FeatureValue[], most: number): FeatureValue =>
+  most === 1 ? (values[0] ?? null) : values.slice(0, most);

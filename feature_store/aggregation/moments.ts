@@ -1,13 +1,16 @@
+import { addExactly, type ExactSum, mergeExactly, roundedSum } from './exact_sum.ts';
+
 /**
- * Count, sum, mean and squared deviations, mergeable without loss: Chan, Golub and LeVeque (1979), "Updating formulae". What would overflow or underflow on its
+ * Count, exact sum, mean and squared deviations, mergeable without loss: Chan, Golub and LeVeque (1979), "Updating formulae". What would overflow or underflow on its
  * way to a result that does not is kept apart, scaled by powers of two: Blue (1978), "A portable Fortran program to find the Euclidean norm of a vector".
  */
-export interface Moments {
+export interface Moments extends ExactSum {
   n: number;
-  /** Of values up to {@link LARGE_VALUE}. */
+  /** Of values up to {@link LARGE_VALUE}, with {@link ExactSum.rest}. */
   sum: number;
   /** Of larger values, in units of {@link VALUE_UNIT}; absent where there are none. */
   largeSum?: number;
+  largeRest?: number[];
   mean: number;
   m2: number;
   /** Squared deviations above {@link LARGE_DEVIATION}, in units of {@link DEVIATION_UNIT} squared; absent where there are none. */
@@ -49,12 +52,12 @@ export function addValue(into: Moments, value: number): void {
     value > LARGE_VALUE ||
     value < -LARGE_VALUE
   ) {
-    if (value > LARGE_VALUE || value < -LARGE_VALUE) into.largeSum = (into.largeSum ?? 0) + value / VALUE_UNIT;
-    else into.sum += value;
+    if (value > LARGE_VALUE || value < -LARGE_VALUE) addLarge(into, { sum: value / VALUE_UNIT });
+    else addExactly(into, value);
     mergeMean(into, value, into.n - 1, 1);
     return;
   }
-  into.sum += value;
+  addExactly(into, value);
   into.mean += delta / into.n;
   into.m2 += delta * (value - into.mean);
 }
@@ -66,8 +69,9 @@ export function mergeMoments(into: Moments, other: Moments): void {
   const deviation = Math.abs(delta);
   if (other.largeM2 !== undefined) into.largeM2 = (into.largeM2 ?? 0) + other.largeM2;
   if (other.smallM2 !== undefined) into.smallM2 = (into.smallM2 ?? 0) + other.smallM2;
-  if (other.largeSum !== undefined) into.largeSum = (into.largeSum ?? 0) + other.largeSum;
-  into.sum += other.sum;
+  const large = largeOf(other);
+  if (large !== undefined) addLarge(into, large);
+  mergeExactly(into, other);
   if (deviation <= LARGE_DEVIATION && deviation >= SMALL_DEVIATION) {
     into.m2 += other.m2 + (delta * delta * into.n * other.n) / n;
     into.mean += (delta * other.n) / n;
@@ -101,7 +105,8 @@ function mergeMean(into: Moments, mean: number, before: number, weight: number):
     into.smallM2 = (into.smallM2 ?? 0) + scaled * scaled * squares;
   }
   const share = weight / n;
-  if (Math.abs(held) < TINY_MEAN && Math.abs(mean) < TINY_MEAN && into.largeSum === undefined) into.mean = into.sum / n;
+  if (Math.abs(held) < TINY_MEAN && Math.abs(mean) < TINY_MEAN && into.largeSum === undefined)
+    into.mean = roundedSum(into) / n;
   else {
     const moved = Number.isFinite(delta) ? held + delta * share : held + (mean * share - held * share);
     // Rounding must not carry it beyond both, and so beyond the largest double.
@@ -109,9 +114,36 @@ function mergeMean(into: Moments, mean: number, before: number, weight: number):
   }
 }
 
-/** Infinite only where the sum is. */
-export const sumOf = ({ sum, largeSum = 0 }: Moments): number =>
-  largeSum === 0 ? sum : (sum / VALUE_UNIT + largeSum) * VALUE_UNIT;
+const largeOf = ({ largeSum, largeRest }: Moments): ExactSum | undefined =>
+  largeSum === undefined ? undefined : exactSum(largeSum, largeRest);
+
+const exactSum = (sum: number, rest: readonly number[] | undefined): ExactSum =>
+  rest === undefined ? { sum } : { sum, rest: [...rest] };
+
+function addLarge(into: Moments, added: ExactSum): void {
+  const total = largeOf(into) ?? { sum: 0 };
+  mergeExactly(total, added);
+  into.largeSum = total.sum;
+  if (total.rest === undefined) delete into.largeRest;
+  else into.largeRest = total.rest;
+}
+
+/** The exact sum, rounded once; infinite only where that is. */
+export function sumOf(moments: Moments): number {
+  const total = largeOf(moments);
+  if (total === undefined || (total.sum === 0 && total.rest === undefined)) return roundedSum(moments);
+  const { sum, rest = [] } = moments;
+  for (const part of [...rest, sum]) addExactly(total, part / VALUE_UNIT);
+  return roundedSum(total) * VALUE_UNIT;
+}
+
+/** The exact sum divided by the count; null for no values. */
+export function meanOf(moments: Moments): number | null {
+  const { n, mean, min, max, largeSum } = moments;
+  if (n === 0) return null;
+  if (largeSum !== undefined) return mean;
+  return Math.min(Math.max(roundedSum(moments) / n, min), max);
+}
 
 /** Population variance; 0 for fewer than two values. Infinite only where the variance is. */
 export function varianceOf(moments: Moments): number {

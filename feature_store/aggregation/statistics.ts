@@ -1,13 +1,16 @@
 import type { FeatureRow, FeatureValue, ViewReference } from '#feature_store/definitions/feature_row';
+import type { FeatureType } from '#feature_store/definitions/value_type';
 import { stableHash32 } from '#kernel/hash';
 import { addToSample, type HashSample, mergeSamples } from '#kernel/hash_sample';
-import { addValue, emptyMoments, type Moments, mergeMoments, stddevOf } from './moments.ts';
+import { addValue, emptyMoments, type Moments, meanOf, mergeMoments, stddevOf } from './moments.ts';
 
 /** Rows kept of a window for quantiles and frequent values. */
 const SAMPLE_ROWS = 512;
 const TOP_VALUES = 20;
 /** 0, 0.05, … 1. */
 const QUANTILES = Array.from({ length: 21 }, (_, index) => index / 20);
+
+type Measured = number | boolean | string | null;
 
 /** What a window's rows have in common, so far. Plain data. */
 export interface StatisticsAccumulator {
@@ -16,7 +19,7 @@ export interface StatisticsAccumulator {
   readonly nulls: number[];
   /** Of numbers, and of booleans as 0 and 1. */
   readonly moments: Moments[];
-  readonly sample: HashSample<readonly FeatureValue[]>;
+  readonly sample: HashSample<readonly Measured[]>;
 }
 
 /** The distribution of one feature in one window. */
@@ -46,9 +49,12 @@ export interface WindowStatistics extends ViewReference {
 /** Adds up rows with features of these names. Sums and extremes are of all rows, quantiles of a sample of them. */
 export class StatisticsOf {
   readonly #names: readonly string[];
+  readonly #types: Readonly<Record<string, FeatureType>>;
 
-  constructor(names: readonly string[]) {
+  /** @param types - by name; decimals are numbers where they are known to be decimals */
+  constructor(names: readonly string[], types: Readonly<Record<string, FeatureType>> = {}) {
     this.#names = names;
+    this.#types = types;
   }
 
   createAccumulator(): StatisticsAccumulator {
@@ -66,14 +72,31 @@ export class StatisticsOf {
   ): StatisticsAccumulator {
     into.rows += 1;
     for (let at = 0; at < this.#names.length; at += 1) {
-      const value = values[this.#names[at] as string];
+      const name = this.#names[at] as string;
+      const value = values[name];
       if (value === null || value === undefined) into.nulls[at] = (into.nulls[at] as number) + 1;
-      else if (typeof value === 'number') addValue(into.moments[at] as Moments, value);
-      else if (typeof value === 'boolean') addValue(into.moments[at] as Moments, value ? 1 : 0);
+      else {
+        const known = this.#measured(name, value);
+        if (typeof known === 'number') addValue(into.moments[at] as Moments, known);
+        else if (typeof known === 'boolean') addValue(into.moments[at] as Moments, known ? 1 : 0);
+      }
     }
     const hash = stableHash32(entityKey, eventTime & 0x7fffffff);
-    addToSample(into.sample, hash, () => this.#names.map((name) => values[name] ?? null), SAMPLE_ROWS);
+    addToSample(
+      into.sample,
+      hash,
+      () => this.#names.map((name) => this.#measured(name, values[name] ?? null)),
+      SAMPLE_ROWS,
+    );
     return into;
+  }
+
+  /** A value as statistics see it: numbers, booleans and strings; null for lists, structs, bytes and embeddings, which have no distribution. */
+  #measured(name: string, value: FeatureValue): Measured {
+    if (typeof value === 'number' || typeof value === 'boolean') return value;
+    if (typeof value === 'bigint') return Number(value);
+    if (typeof value === 'string') return this.#types[name]?.startsWith('decimal(') ? Number(value) : value;
+    return null;
   }
 
   mergeAccumulators(accumulators: Iterable<StatisticsAccumulator>): StatisticsAccumulator {
@@ -100,7 +123,7 @@ export class StatisticsOf {
           {
             rows,
             nulls: nulls[at] as number,
-            mean: hasNumbers ? held.mean : null,
+            mean: meanOf(held),
             stddev: hasNumbers ? stddevOf(held) : null,
             min: hasNumbers ? held.min : null,
             max: hasNumbers ? held.max : null,

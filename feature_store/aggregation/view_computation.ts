@@ -3,9 +3,10 @@ import type { Feature, SessionFeature, WindowFeature } from '#feature_store/defi
 import { type FeatureValue, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { EventFields } from '#feature_store/definitions/source';
+import { elementTypeOf, type FeatureType, isPlainType } from '#feature_store/definitions/value_type';
 import { HOUR_MS } from '#kernel/time';
 import { FeatureComputationError } from '../errors.ts';
-import { ACCUMULATORS, type AccumulatorKind, accumulatorKindOf, resultOf } from './accumulators.ts';
+import { ACCUMULATORS, type AccumulatorKind, accumulatorKindOf, isExactType, resultOf } from './accumulators.ts';
 import type { EntityState } from './entity_state.ts';
 import type { StateOfFeatures } from './merge_features.ts';
 import { dropSessions, measureSession, sessionEndsAt, withEvent } from './sessions.ts';
@@ -42,12 +43,16 @@ interface PlannedWindow {
   readonly slot: number;
 }
 
-/** A window whose feature is a value of the field: what comes into it must be of the feature's type. */
+/** What comes into a window whose feature holds values of the field, or sums them exactly: it must be of a type. */
 interface TypedInput {
   readonly name: string;
   readonly slot: number;
   readonly field: string;
-  readonly type: WindowFeature['type'];
+  readonly type: FeatureType;
+  /** Where the slot finds the value of the type; undefined: the event's own value is that. */
+  readonly as: string | undefined;
+  /** The slot takes numbers. */
+  readonly isNumber: boolean;
 }
 
 /** The event that is being counted. */
@@ -112,6 +117,7 @@ export class ViewComputation {
   /** The first feature of each slot, for messages. */
   readonly #slotNames: readonly string[];
   readonly #typedInputs: readonly TypedInput[];
+  readonly #convertsInputs: boolean;
   readonly #passed: PassedFilters;
   /** The feature whose function runs, or ran last. */
   #current = '';
@@ -125,8 +131,10 @@ export class ViewComputation {
     const names: string[] = [];
     const slotOf = (featureName: string, feature: WindowFeature): number => {
       const kind = accumulatorKindOf(feature);
-      const { field, where } = feature;
-      const { name, isExact } = slotName(view, featureName, feature, kind);
+      const { where } = feature;
+      const type = convertedTypeOf(view, feature);
+      const field = type === undefined ? feature.field : convertedField(feature.field, type, kind);
+      const { name, isExact } = slotName(view, featureName, feature, kind, type);
       const held = slots.findIndex(
         (slot, at) =>
           kinds[at] === kind && slot.field === field && (slot.where === where || (isExact && names[at] === name)),
@@ -139,11 +147,15 @@ export class ViewComputation {
     const planned = windows.map(([name, feature]) => ({ name, feature, slot: slotOf(name, feature) }));
     this.#slotNames = slots.map((_, slot) => (planned.find((window) => window.slot === slot) as PlannedWindow).name);
     this.#passed = new Uint8Array(slots.length);
-    this.#typedInputs = planned.flatMap(({ name, slot, feature: { aggregation, parameter = 1, field, type } }) =>
-      ['top', 'first', 'last'].includes(aggregation) && parameter === 1 && field !== undefined
-        ? [{ name, slot, field, type }]
-        : [],
-    );
+    this.#typedInputs = planned.flatMap(({ name, slot, feature }): TypedInput[] => {
+      const type = inputTypeOf(view, feature);
+      if (type === undefined || feature.field === undefined) return [];
+      const as =
+        convertedTypeOf(view, feature) === undefined ? undefined : convertedField(feature.field, type, kinds[slot]);
+      const isNumber = isOfNumbers(kinds[slot]);
+      return [{ name, slot, field: feature.field, type, as, isNumber }];
+    });
+    this.#convertsInputs = this.#typedInputs.some(({ as }) => as !== undefined);
     const lengths = [...new Set(windows.map(([, { windowMs }]) => windowMs))].sort((a, b) => a - b);
     this.#fewTiles = kinds.some((kind) => COSTLY.has(kind)) ? 0 : FEW_TILES;
     this.#groups = lengths.map((windowMs) => ({
@@ -160,7 +172,7 @@ export class ViewComputation {
     this.#ofEvent = named(view, 'event');
     this.#sincePrevious = named(view, 'previous');
     this.#derived = [...this.#ofEvent, ...this.#sincePrevious].filter(([name]) =>
-      slots.some(({ field }) => field === name),
+      windows.some(([, { field }]) => field === name),
     );
     this.#ofFeatures = view.expressionOrder.map((name) => [name, view.features[name]] as Named<'expression' | 'as_of'>);
   }
@@ -218,6 +230,7 @@ export class ViewComputation {
       }
       counted = this.#withDerived(event, eventTimeMs, sincePrevious);
       this.#filter(counted);
+      counted = this.#withTyped(counted);
     } catch (error) {
       throw this.#failure(error);
     }
@@ -260,7 +273,7 @@ export class ViewComputation {
     return values;
   }
 
-  /** Calls each filter once, and looks at what windows will give as it is. */
+  /** Calls each filter once. */
   #filter(event: EventFields): void {
     const { slots } = this.#layout;
     for (let slot = 0; slot < slots.length; slot += 1) {
@@ -274,11 +287,18 @@ export class ViewComputation {
         this.#passed[slot] = passes ? 1 : 0;
       }
     }
-    for (const { name, slot, field, type } of this.#typedInputs) {
+  }
+
+  /** Looks at what windows will give as it is, and adds what they take in another form. */
+  #withTyped(event: EventFields): EventFields {
+    const typed: Record<string, unknown> | undefined = this.#convertsInputs ? { ...event } : undefined;
+    for (const { name, slot, field, type, as, isNumber } of this.#typedInputs) {
       if (this.#passed[slot] === 0) continue;
       this.#current = name;
-      declaredValue(type, event[field]);
+      const value = declaredValue(type, event[field]);
+      if (as !== undefined && typed !== undefined) typed[as] = isNumber && value !== null ? Number(value) : value;
     }
+    return typed ?? event;
   }
 
   #failure(error: unknown): FeatureComputationError {
@@ -582,6 +602,30 @@ export class ViewComputation {
     }
   }
 }
+
+/** What the input of a window has to be, where its values are given or summed as they are; undefined: as each accumulator takes it. */
+function inputTypeOf({ features }: FeatureView, feature: WindowFeature): FeatureType | undefined {
+  const { aggregation, parameter = 1, field = '', type } = feature;
+  if (aggregation === 'top' || aggregation === 'first' || aggregation === 'last') {
+    return parameter === 1 ? type : elementTypeOf(type);
+  }
+  const kind = accumulatorKindOf(feature);
+  if (kind === 'integers' || (kind === 'moments' && type === 'long')) return type;
+  const derived = (features as Readonly<Record<string, Feature>>)[field];
+  return isOfNumbers(kind) && derived !== undefined && isExactType(derived.type) ? derived.type : undefined;
+}
+
+/** The same, where it is not what the event has: undefined for the types of JSON. */
+function convertedTypeOf(view: FeatureView, feature: WindowFeature): FeatureType | undefined {
+  const type = inputTypeOf(view, feature);
+  return type === undefined || isPlainType(type) ? undefined : type;
+}
+
+/** No field of an event is called so. */
+const convertedField = (field: string | undefined, type: FeatureType, kind: AccumulatorKind | undefined): string =>
+  `${field}:${type}${isOfNumbers(kind) ? ':number' : ''}`;
+
+const isOfNumbers = (kind: AccumulatorKind | undefined): boolean => kind === 'moments' || kind === 'quantileSketches';
 
 const nonEmpty = (times: number[]): number[] | undefined => (times.length > 0 ? times : undefined);
 

@@ -2,6 +2,7 @@ import { type CodeOptions, describeCode } from '#feature_store/definitions/code_
 import { dataFingerprint } from '#feature_store/definitions/definition_data';
 import { type Feature, field, type WindowFeature } from '#feature_store/definitions/feature';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import type { FeatureType } from '#feature_store/definitions/value_type';
 import { functionIdentityOf } from '#kernel/function_identity';
 import { ACCUMULATORS, type AccumulatorKind } from './accumulators.ts';
 import type { EntityState } from './entity_state.ts';
@@ -31,12 +32,15 @@ export interface SlotName {
  * Names a slot by what it accumulates: `moments@1(amount)[3f2a…]`. A filter is named by its source; one that uses captured variables or imported helpers, whose values
  * its source does not show, by what the author lists of them, or else by the feature's name. A field that is a feature of single events is named with that feature's function,
  * unless the feature is that field of the event.
+ *
+ * @param inputType - what values are converted to before they are accumulated; undefined: they are taken as the event has them
  */
 export function slotName(
   view: FeatureView,
   featureName: string,
   feature: WindowFeature,
   kind: AccumulatorKind,
+  inputType?: FeatureType,
 ): SlotName {
   const { field: name = '', where, code } = feature;
   const derived: Feature | undefined = view.features[name];
@@ -46,7 +50,7 @@ export function slotName(
       : '';
   const filter = where === undefined ? '' : `[${functionName(where as Fn, withoutWindow(featureName), code)}]`;
   return {
-    name: `${kind}@${ACCUMULATORS[kind].version}(${name}${computedBy})${filter}`,
+    name: `${kind}@${ACCUMULATORS[kind].version}(${name}${inputType === undefined ? '' : `:${inputType}`}${computedBy})${filter}`,
     isExact: where === undefined || functionIdentityOf(where as Fn).free.length === 0 || listsAll(code),
   };
 }

@@ -12,6 +12,20 @@ export class UnknownEntityError extends PlatformError {
   }
 }
 
+/** Rows of a view are computed by the platform, or there is no such view. */
+export class NotPushedError extends PlatformError {
+  readonly code = 'FEATURE_STORE_NOT_PUSHED';
+  readonly httpStatus = 404;
+
+  constructor(view: string, pushed: readonly string[]) {
+    const known = pushed.length === 0 ? 'no view is' : `${pushed.join(', ')} can be`;
+    super(`rows of view "${view}" cannot be pushed: ${known}. Declare the view with mode: 'push'`, {
+      fault: 'caller',
+      retryable: false,
+    });
+  }
+}
+
 export class UnknownFeatureError extends PlatformError {
   readonly code = 'FEATURE_STORE_UNKNOWN_FEATURE';
   readonly httpStatus = 404;

@@ -3,6 +3,7 @@ import { controlAccess } from '#connectors/http/access';
 import { viewId } from '#feature_store/definitions/feature_row';
 import { describeView, type FeatureView } from '#feature_store/definitions/feature_view';
 import { lineageOf } from '#feature_store/definitions/lineage';
+import type { EmbeddingSearch } from '#feature_store/offline/embedding_search';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import type { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import type { StatisticsStore } from '#feature_store/statistics/statistics_store';
@@ -14,15 +15,20 @@ import { createHttpApp } from '#monitoring/http_app';
 import { HttpService } from '#monitoring/http_service';
 import type { Logger } from '#monitoring/log';
 import type { Registry } from '#monitoring/metrics';
+import { registerPlugins } from '#monitoring/role_plugin';
 import { needsSome } from '#monitoring/route_access';
 import { acceptExactlyWhatSchemasSay } from '#monitoring/strict_schemas';
 import type { FeatureApiConfig } from '../config.ts';
 import { UnknownViewError } from '../errors.ts';
+import type { PushRows } from '../push/push_rows.ts';
 import { registerCounterRoutes } from './counter_routes.ts';
 import { EntityLookup, type Known, viewsOf } from './entity_lookup.ts';
 import { UnknownEntityError, UnknownFeatureError } from './errors.ts';
+import { type FeaturesPlugin, featuresForPlugins } from './plugin.ts';
+import { registerPushRoutes } from './push_routes.ts';
 import { type ReadableViews, readableViews } from './readable_views.ts';
 import { answers, paramsOf } from './schemas.ts';
+import { registerSearchRoutes } from './search_routes.ts';
 import { featuresJson, oneFeature } from './served_features.ts';
 import { registerStatisticsRoutes } from './statistics_routes.ts';
 import { registerVectorRoutes } from './vector_routes.ts';
@@ -32,11 +38,16 @@ export interface FeatureApiDeps {
   /** Vectors of feature services. */
   readonly features: FeatureReader;
   readonly statistics: Pick<StatisticsStore, 'list'>;
+  readonly embeddings: EmbeddingSearch;
   readonly views: readonly FeatureView[];
+  /** What takes rows of views that are pushed, by view id. */
+  readonly pushes?: ReadonlyMap<string, PushRows>;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Registry;
   readonly health?: Health;
+  /** Of the project. */
+  readonly plugins?: readonly FeaturesPlugin[];
 }
 
 interface Options {
@@ -222,12 +233,15 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
 
   const listed = {
     config: ofFeatures,
-    schema: { ...answers.features, summary: 'Every feature there is: view, type, owner, window' },
+    schema: { ...answers.features, summary: 'Every feature there is: view, type, owner, tags, window, quality rules' },
   };
   app.get('/features', listed, async (request) => ({
     features: readable(request).views.flatMap((view) => {
-      const { owner, entity, features } = describeView(view);
-      return features.map((feature) => ({ ...feature, view: viewId(view), entity, owner }));
+      const { owner, tags, entity, ttlMs, rules, features } = describeView(view);
+      return features.map((feature) => ({
+        ...{ ...feature, view: viewId(view), entity, owner, tags, ttl_ms: ttlMs },
+        rules: rulesOf(rules, view, feature.name),
+      }));
     }),
   }));
 
@@ -240,7 +254,19 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
   }));
 
   registerCounterRoutes(app, store, lookup, views);
+  registerPushRoutes(app, deps.pushes ?? new Map());
   registerVectorRoutes(app, deps.features);
+  registerSearchRoutes(app, { embeddings: deps.embeddings, store, views, clock });
   registerStatisticsRoutes(app, deps.statistics, readable);
+  const { log, metrics, plugins = [] } = deps;
+  await registerPlugins(app, plugins, { log, metrics, ...featuresForPlugins(store, clock) });
   return service;
 }
+
+/** The names of a view's rules that look at a feature. */
+const rulesOf = (
+  rules: ReturnType<typeof describeView>['rules'],
+  view: FeatureView,
+  feature: string,
+): readonly string[] =>
+  (rules ?? []).map(({ name }) => name).filter((name) => view.rules[name]?.features.includes(feature));

@@ -3,12 +3,21 @@ import { HEADERS, type JsonSchema, problems, REQUEST_HEADERS } from '#monitoring
 // What GET /openapi.json says of the feature API's answers.
 
 const text = { type: 'string' } as const;
-const value = { anyOf: [text, { type: 'number' }, { type: 'boolean' }, { type: 'null' }] };
 const listOf = (items: JsonSchema) => ({ type: 'array', items });
 const mapOf = (values: JsonSchema) => ({ type: 'object', additionalProperties: values });
 const object = (properties: Record<string, JsonSchema>, required = Object.keys(properties)) => ({
   ...{ type: 'object', properties, required },
 });
+/** By the feature's type: int64, decimals, timestamps and bytes (base64) are strings, embeddings and arrays are lists. */
+const value = {
+  anyOf: [
+    ...[text, { type: 'number' }, { type: 'boolean' }, { type: 'null' }],
+    ...[
+      { type: 'array', items: {} },
+      { type: 'object', additionalProperties: true },
+    ],
+  ],
+};
 const open = { type: 'object', additionalProperties: true };
 
 const cell = object({ value, computed_at: text, age_ms: { type: 'number' } }, ['value', 'computed_at']);
@@ -96,6 +105,14 @@ export const answers = {
   services: get(object({ services: listOf(open) }), {
     services: [{ service: 'fraud@1', entity: 'account', owner: 'risk', unknown_entities: 'null' }],
   }),
+  push: post(
+    object({
+      view: text,
+      written: { type: 'integer' },
+      refused: listOf(object({ row: { type: 'integer' }, problems: listOf(object({ field: text, problem: text })) })),
+    }),
+    { view: 'risk@1', written: 1, refused: [{ row: 1, problems: [{ field: 'score', problem: 'Invalid input' }] }] },
+  ),
   vectors: post(
     object({
       service: text,
@@ -106,6 +123,22 @@ export const answers = {
     {
       ...{ service: 'fraud@1', entity: 'account', fingerprint: '9f2c41d07a6b8e35' },
       vectors: [{ entity: 'u-1', features: { count_1h: 3 } }],
+    },
+    [422],
+  ),
+  search: post(
+    object({
+      ...{ view: text, feature: text, metric: text, entity: text },
+      results: listOf(object({ entity: text, distance: { type: 'number' }, event_time: text, computed_at: text })),
+    }),
+    {
+      ...{ view: 'profile@1', feature: 'taste', metric: 'cosine', entity: 'user' },
+      results: [
+        {
+          ...{ entity: 'u-2', distance: 0.12 },
+          ...{ event_time: '2026-11-28T12:00:00.000Z', computed_at: '2026-11-28T12:00:00.010Z' },
+        },
+      ],
     },
     [422],
   ),

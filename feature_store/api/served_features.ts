@@ -1,5 +1,6 @@
-import { type FeatureRow, type FeatureValue, viewId } from '#feature_store/definitions/feature_row';
+import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { jsonOfValue, valueText } from '#feature_store/definitions/value_codec';
 import { cellTextsOf } from '#feature_store/online/row_codec';
 import { valuesAsOf } from '#feature_store/retrieval/as_of';
 import { isoTime } from '#kernel/time';
@@ -36,9 +37,6 @@ function cellsOf(view: FeatureView): readonly Cell[] {
   return cells;
 }
 
-const valueText = (value: FeatureValue | undefined): string =>
-  typeof value === 'string' ? JSON.stringify(value) : `${value ?? null}`;
-
 /**
  * `{"count_1h":{"value":3,"computed_at":"2026-…"},…}`: what `JSON.stringify` would write of it, without making the objects: half of the time of a
  * request for many entities went there.
@@ -70,7 +68,7 @@ export function oneFeature(
   if (holder === undefined) return undefined;
   const { view, row } = holder;
   return {
-    value: valuesAsOf(view, row.values, nowMs)[feature] ?? null,
+    value: jsonOfValue(valuesAsOf(view, row.values, nowMs)[feature] ?? null),
     computed_at: isoTime(row.computedAt),
     ...(freshness ? { age_ms: nowMs - row.eventTime } : {}),
     view: viewId(view),

@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { hasScope, requireScope } from '#connectors/http/access';
 import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureService } from '#feature_store/definitions/feature_service';
+import { jsonOfValues } from '#feature_store/definitions/value_codec';
 import type { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { requestFields } from '#feature_store/retrieval/feature_vector';
 import { needsSome } from '#monitoring/route_access';
@@ -92,7 +93,7 @@ export function registerVectorRoutes(app: FastifyInstance, features: FeatureRead
         fingerprint: service.signature.fingerprint,
         vectors: vectors.map(({ entity, values, isKnown, failure }) =>
           failure === undefined
-            ? { entity, features: isKnown ? values : null }
+            ? { entity, features: isKnown ? jsonOfValues(values) : null }
             : { entity, features: null, error: { code: failure.code, message: failure.message } },
         ),
       };

@@ -27,6 +27,9 @@ const ROWS_OF: Readonly<Record<EntityTable, string>> = {
   labels: `FROM labels r WHERE ${isOf('request')}`,
 };
 
+/** Copies of what the newest feature rows hold. */
+const ERASED_EMBEDDINGS = ', near AS (DELETE FROM feature_embeddings WHERE entity_key = $1)';
+
 const ORDER_OF: Readonly<Record<EntityTable, string>> = {
   feature_rows: 'r.view, r.version, r.event_time',
   feature_row_revisions: 'r.view, r.version, r.event_time, r.computed_at',
@@ -47,7 +50,7 @@ async function eraseEntity(sql: SqlExecutor, subject: Subject, dryRun: boolean):
     dryRun ? `SELECT 1 ${ROWS_OF[table]}` : `DELETE ${ROWS_OF[table]} RETURNING 1`;
   const [found] = await sql.query<{ rows: number; feedback: number; predictions: number; labels: number }>(
     `WITH rows AS (${part('feature_rows')}), revised AS (${part('feature_row_revisions')}), feedback AS (${part('prediction_feedback')}),
-          predicted AS (${part('predictions')}), labelled AS (${part('labels')})
+          predicted AS (${part('predictions')}), labelled AS (${part('labels')})${dryRun ? '' : ERASED_EMBEDDINGS}
      SELECT (SELECT count(*) FROM rows)::integer AS rows, (SELECT count(*) FROM feedback)::integer AS feedback,
             (SELECT count(*) FROM predicted)::integer AS predictions, (SELECT count(*) FROM labelled)::integer AS labels`,
     parametersOf(subject),

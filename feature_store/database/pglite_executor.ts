@@ -8,7 +8,7 @@ import { onDisk } from '#storage/errors';
 import { FolderLock } from '#storage/folder_lock';
 import { OfflineFolderError, OfflineStoreError } from '../errors.ts';
 import type { PgliteAnswer, PgliteRequest } from './pglite_worker.ts';
-import type { SqlExecutor } from './sql_executor.ts';
+import type { SqlExecutor, SqlStatement } from './sql_executor.ts';
 
 interface Waiting {
   resolve(rows: readonly unknown[]): void;
@@ -109,6 +109,11 @@ export class PgliteExecutor implements SqlExecutor {
     await this.#answer('script', text, []);
   }
 
+  async transaction(statements: readonly SqlStatement[]): Promise<readonly (readonly unknown[])[] | undefined> {
+    const [answers] = await this.#answer('transaction', '', statements);
+    return (answers as readonly (readonly unknown[])[] | null) ?? undefined;
+  }
+
   /** Writes all tables and statistics anew, and ends with an empty write-ahead log: the bytes of rows that were deleted are gone. */
   async compact(): Promise<void> {
     const tables = await this.query<{ readonly name: string }>(
@@ -123,7 +128,11 @@ export class PgliteExecutor implements SqlExecutor {
   }
 
   /** PostgreSQL ends itself when it cannot write its log, as on a full disk: it is started again, and recovers. */
-  async #answer(kind: 'query' | 'script', text: string, parameters: readonly unknown[]): Promise<readonly unknown[]> {
+  async #answer(
+    kind: Exclude<PgliteRequest['kind'], 'close'>,
+    text: string,
+    parameters: readonly unknown[],
+  ): Promise<readonly unknown[]> {
     if (this.#worker === undefined && this.#lock !== undefined && !this.#isClosing) {
       this.#connecting ??= this.#connect(this.#directory).finally(() => {
         this.#connecting = undefined;

@@ -2,11 +2,12 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { PGlite } from '@electric-sql/pglite';
 import { type FailureClass, failureClassOf, sqlFailure } from '#connectors/failure_class';
 import { messageOf } from '#kernel/errors';
+import type { SqlStatement } from './sql_executor.ts';
 
-/** A statement to run; `script` ones have no parameters and no result. */
+/** A statement to run; `script` ones have no parameters and no result; the parameters of a `transaction` are its statements. */
 export interface PgliteRequest {
   readonly id: number;
-  readonly kind: 'query' | 'script' | 'close';
+  readonly kind: 'query' | 'script' | 'transaction' | 'close';
   readonly text: string;
   readonly parameters: readonly unknown[];
 }
@@ -44,8 +45,25 @@ async function run(request: PgliteRequest): Promise<readonly unknown[]> {
     });
     return [];
   }
+  if (request.kind === 'transaction') return [await inTransaction(db, request.parameters as readonly SqlStatement[])];
   const { rows } = await db.query(request.text, [...request.parameters]);
   return rows;
+}
+
+/** @returns the rows of each statement; null when one that must return rows returned none */
+function inTransaction(db: PGlite, statements: readonly SqlStatement[]): Promise<readonly unknown[][] | null> {
+  return db.transaction(async (transaction) => {
+    const answers: unknown[][] = [];
+    for (const { text, parameters = [], mustReturn } of statements) {
+      const { rows } = await transaction.query(text, [...parameters]);
+      if (mustReturn === true && rows.length === 0) {
+        await transaction.rollback();
+        return null;
+      }
+      answers.push(rows);
+    }
+    return answers;
+  });
 }
 
 port.on('message', (request: PgliteRequest) => {

@@ -2,7 +2,7 @@ import type pg from 'pg';
 import { failureClassOf, sqlFailure } from '#connectors/failure_class';
 import { messageOf } from '#kernel/errors';
 import { OfflineStoreError } from '../errors.ts';
-import type { SqlExecutor } from './sql_executor.ts';
+import type { SqlExecutor, SqlStatement } from './sql_executor.ts';
 
 const WITHOUT_TLS =
   'reach PostgreSQL: offlineStore.sslMode is "require", and the server has no TLS. Set up TLS there, or set sslMode (DATABASE_SSL_MODE) to disable';
@@ -54,6 +54,57 @@ export class PostgresExecutor implements SqlExecutor {
         query_timeout: LONGEST_TIMER_MS,
       };
       await this.#pool.query(patient);
+    } catch (error) {
+      throw understood(error);
+    }
+  }
+
+  async transaction(statements: readonly SqlStatement[]): Promise<readonly (readonly unknown[])[] | undefined> {
+    try {
+      const client = await this.#pool.connect();
+      let broken: Error | undefined;
+      try {
+        await client.query('BEGIN');
+        const answers: (readonly unknown[])[] = [];
+        for (const { text, parameters = [], mustReturn } of statements) {
+          const { rows } = await client.query(text, [...parameters]);
+          if (mustReturn === true && rows.length === 0) {
+            await client.query('ROLLBACK');
+            return undefined;
+          }
+          answers.push(rows);
+        }
+        await client.query('COMMIT');
+        return answers;
+      } catch (error) {
+        // A connection that does not roll back is not given to another.
+        await client.query('ROLLBACK').catch((failed: Error) => {
+          broken = failed;
+        });
+        throw error;
+      } finally {
+        client.release(broken);
+      }
+    } catch (error) {
+      throw understood(error);
+    }
+  }
+
+  /** Keeps one connection of the pool. When it is lost, notifications end: callers look at the table at intervals as well. */
+  async listen(channel: string, onNotification: () => void): Promise<() => Promise<void>> {
+    try {
+      const client = await this.#pool.connect();
+      let isReleased = false;
+      const release = (error?: Error): void => {
+        if (isReleased) return;
+        isReleased = true;
+        client.removeAllListeners('notification');
+        client.release(error ?? true);
+      };
+      client.on('notification', onNotification);
+      client.on('error', release);
+      await client.query(`LISTEN ${channel}`);
+      return async () => release();
     } catch (error) {
       throw understood(error);
     }

@@ -16,7 +16,8 @@ export class SqlDatabase implements Service {
   readonly sql: SqlExecutor;
   readonly partitions: MonthPartitions;
   readonly #log: Logger;
-  readonly #views: readonly FeatureView[];
+  /** Those that are defined: their types say how stored values are read. */
+  readonly views: readonly FeatureView[];
 
   /** @param deps - `views`: those that are defined, for rows of releases before entity keys */
   constructor(deps: { sql: SqlExecutor; log: Logger; views?: readonly FeatureView[] }, kind: string) {
@@ -24,13 +25,13 @@ export class SqlDatabase implements Service {
     this.name = `offline store (${kind})`;
     this.sql = deps.sql;
     this.partitions = new MonthPartitions(deps.sql);
-    this.#views = deps.views ?? [];
+    this.views = deps.views ?? [];
     this.#log = deps.log.child({ component: 'feature_store.offline' });
   }
 
   async start(): Promise<void> {
     await this.sql.open();
-    await migrate(this.sql, this.#log, this.#views);
+    await migrate(this.sql, this.#log, this.views);
     this.partitions.isHypertable = await ensureHypertable(this.sql, this.#log);
   }
 

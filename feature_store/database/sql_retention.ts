@@ -25,6 +25,7 @@ async function deleteBefore(
   const firstKept = new Date(Date.UTC(before.getUTCFullYear(), before.getUTCMonth(), 1));
   // Whole months of rows go, and what they held before with them.
   if (!dryRun) await sql.query('DELETE FROM feature_row_revisions WHERE event_time < $1', [firstKept]);
+  if (!dryRun) await sql.query('DELETE FROM feature_embeddings WHERE event_time < $1', [firstKept]);
   return {
     featureRows,
     predictions: await clear('predictions', 'predicted_at'),

@@ -5,13 +5,12 @@ import {
   type EventFilter,
   type ExpressionFeature,
   expression,
-  type FeatureType,
   type SessionFeature,
   type Valued,
-  type ValueOfType,
   type WindowFeature,
 } from './feature.ts';
 import type { FeatureValue } from './feature_row.ts';
+import { array, type DecimalType, type FeatureType, type ValueOfType } from './value_type.ts';
 
 /** Several windows of one aggregation. */
 export interface Windowed<Base extends string, V extends FeatureValue = FeatureValue> {
@@ -66,6 +65,24 @@ function windowed<Base extends string, V extends FeatureValue>(
   };
 }
 
+/** Types that are added up and compared without rounding, and doubles. */
+type NumberType = 'double' | 'long' | 'int64' | DecimalType;
+
+/** `type`: of the field, and of what is computed; `int64` and decimals are exact. Default: double. */
+type ExactOptions<As extends string, T extends NumberType> = AggregateOptions<As> & { readonly type?: T };
+
+const overExactField =
+  <A extends 'sum' | 'min' | 'max', Missing extends null | never>(aggregation: A, what: string) =>
+  <Field extends string, As extends string = `${A}_${Field}`, T extends NumberType = 'double'>(
+    field: Field,
+    options: ExactOptions<As, T> = {},
+  ): Windowed<As, ValueOfType<T> | Missing> =>
+    windowed(
+      `${aggregation}_${field}`,
+      { aggregation, field, type: options.type ?? 'double', what: `${what} ${field}` },
+      options,
+    );
+
 const overField =
   <A extends Aggregation, V extends number | null>(aggregation: A, type: FeatureType, what: string) =>
   <Field extends string, As extends string = `${A}_${Field}`>(
@@ -76,10 +93,11 @@ const overField =
 
 export const count = <As extends string = 'count'>(options: AggregateOptions<As> = {}): Windowed<As, number> =>
   windowed('count', { aggregation: 'count', type: 'long', what: 'Number of events' }, options);
-export const sum = overField<'sum', number>('sum', 'double', 'Sum of');
+/** Exact until it is read, whatever the order of events: doubles are rounded once. A sum beyond its type is a failure of the event. */
+export const sum = overExactField<'sum', never>('sum', 'Sum of');
 export const mean = overField<'mean', number | null>('mean', 'double', 'Mean of');
-export const min = overField<'min', number | null>('min', 'double', 'Smallest');
-export const max = overField<'max', number | null>('max', 'double', 'Largest');
+export const min = overExactField<'min', null>('min', 'Smallest');
+export const max = overExactField<'max', null>('max', 'Largest');
 /** Population standard deviation; 0 for a single event. */
 export const stddev = overField<'stddev', number>('stddev', 'double', 'Standard deviation of');
 /** Population variance; 0 for a single event. */
@@ -117,20 +135,20 @@ const ofValues =
     type: T,
     n?: N,
     options: AggregateOptions<As> = {},
-  ): Windowed<As, N extends 1 ? ValueOfType<T> | null : string> => {
+  ): Windowed<As, N extends 1 ? ValueOfType<T> | null : readonly ValueOfType<T>[]> => {
     const [parameter, single] = [n ?? 1, (n ?? 1) === 1];
     return windowed(
       single ? `${aggregation}_${field}` : `${aggregation}_${parameter}_${field}`,
-      { aggregation, field, type: single ? type : 'string', what: `${what} ${field}`, parameter },
+      { aggregation, field, type: single ? type : array(type), what: `${what} ${field}`, parameter },
       options,
     );
   };
 
-/** The most frequent values; ties go to the smaller text. */
+/** The most frequent values; ties go to the smaller text. Several are a list, the most frequent first. */
 export const top = ofValues('top', 'Most frequent');
-/** The earliest values. */
+/** The earliest values. Several are a list, the earliest first. */
 export const first = ofValues('first', 'First');
-/** The newest values, newest first. */
+/** The newest values. Several are a list, the newest first. */
 export const last = ofValues('last', 'Last');
 
 /** One windowed feature over another, window by window; null where the second is 0. Both must be of the view, under these names. */

@@ -37,6 +37,10 @@ export interface SharedData {
   readonly eventTypes: readonly string[];
   readonly eventIdField: string;
   readonly timestampField: string;
+  /** Fields that ids are made of. */
+  readonly idFields?: readonly string[];
+  /** Of times that are numbers. */
+  readonly timestampUnit?: string;
   /** Schemas of the join keys. */
   readonly keys: Readonly<Record<string, unknown>>;
   /** How events of earlier versions are made into those of the newest. */
@@ -121,6 +125,8 @@ function sharedData(view: FeatureView, features: Features): SharedData {
     eventTypes: [...source.eventTypes].sort(),
     eventIdField: source.eventIdField,
     timestampField: source.timestampField,
+    ...(source.idFields === undefined ? {} : { idFields: source.idFields }),
+    ...(source.timestampUnit === undefined ? {} : { timestampUnit: source.timestampUnit }),
     keys: fieldSchemas(source, entity.joinKeys),
     ...(upgrades.length === 0 ? {} : { upgrades: Object.fromEntries(upgrades) }),
     ttlMs,

@@ -1,10 +1,8 @@
 import { HOUR_MS } from '#kernel/time';
 import type { CodeOptions } from './code_identity.ts';
-import type { FeatureValue } from './feature_row.ts';
+import type { ComputedValue, FeatureValue } from './feature_row.ts';
 import type { EventFields } from './source.ts';
-
-export const FEATURE_TYPES = ['double', 'long', 'boolean', 'string'] as const;
-export type FeatureType = (typeof FEATURE_TYPES)[number];
+import type { FeatureType, ValueOfType } from './value_type.ts';
 
 interface Described {
   readonly type: FeatureType;
@@ -18,9 +16,6 @@ declare const VALUE: unique symbol;
 /** A feature whose values TypeScript knows to be `V`. */
 export type Valued<F extends Described, V extends FeatureValue> = F & { readonly [VALUE]?: V };
 
-/** What values of a type are, where there is one. */
-export type ValueOfType<T extends FeatureType> = T extends 'string' ? string : T extends 'boolean' ? boolean : number;
-
 /** What a feature's values are, as far as its definition says. */
 export type ValueOf<F> = F extends { readonly [VALUE]?: infer V extends FeatureValue } ? V : FeatureValue;
 
@@ -29,7 +24,7 @@ export interface EventFeature extends Described {
   readonly kind: 'event';
   /** The one field that it is; undefined: it may look at the whole event. */
   readonly field?: string;
-  readonly compute: (event: EventFields, eventTimeMs: number) => FeatureValue;
+  readonly compute: (event: EventFields, eventTimeMs: number) => ComputedValue;
 }
 
 export const AGGREGATIONS = [
@@ -77,7 +72,7 @@ export interface SessionFeature extends Described {
 export interface AsOfFeature extends Described {
   readonly kind: 'as_of';
   readonly inputs: readonly string[];
-  readonly compute: (values: Readonly<Record<string, FeatureValue>>, asOfMs: number) => FeatureValue;
+  readonly compute: (values: Readonly<Record<string, FeatureValue>>, asOfMs: number) => ComputedValue;
 }
 
 /** Computed from the event and the newest earlier one of the same entity. */
@@ -87,14 +82,14 @@ export interface PreviousEventFeature extends Described {
     event: EventFields,
     eventTimeMs: number,
     previous: { readonly event: EventFields; readonly eventTimeMs: number } | undefined,
-  ) => FeatureValue;
+  ) => ComputedValue;
 }
 
 /** Computed from other features of the same row. */
 export interface ExpressionFeature extends Described {
   readonly kind: 'expression';
   readonly inputs: readonly string[];
-  readonly compute: (values: Readonly<Record<string, FeatureValue>>) => FeatureValue;
+  readonly compute: (values: Readonly<Record<string, FeatureValue>>) => ComputedValue;
 }
 
 export type Feature =

@@ -1,8 +1,23 @@
 import type { EventTime, ProcessingTime } from '#kernel/time';
 import type { EntityKey } from './entity_key.ts';
 
-/** A feature's value as stores, APIs and models see it. Missing is null, never undefined or NaN. */
-export type FeatureValue = number | string | boolean | null;
+/**
+ * A feature's value as definitions, stores and models see it: plain data, by its type (docs/adr/0024). Missing is null, never undefined or NaN. Decimals and
+ * timestamps are canonical strings.
+ */
+export type FeatureValue =
+  | number
+  | string
+  | boolean
+  | null
+  | bigint
+  | Uint8Array
+  | Float32Array
+  | readonly FeatureValue[]
+  | { readonly [field: string]: FeatureValue };
+
+/** What a function of a feature may return: a value in any form that its type takes. A Date is a timestamp. */
+export type ComputedValue = FeatureValue | Date;
 
 /** Names one version of a feature view; `toString` form is `fraud@1`. */
 export interface ViewReference {

@@ -6,9 +6,7 @@ import { DefinitionError, definedIn } from './errors.ts';
 import {
   type AsOfFeature,
   type ExpressionFeature,
-  FEATURE_TYPES,
   type Feature,
-  type FeatureType,
   LARGEST_TOP,
   LONGEST_SEQUENCE,
   LONGEST_WINDOW_MS,
@@ -16,12 +14,16 @@ import {
   type WindowFeature,
 } from './feature.ts';
 import { type FeatureValue, type ViewReference, viewId } from './feature_row.ts';
-import { aggregationProblem, fieldTypeOf, fieldTypeOfFeature, joinKeyTypeOf, typeProblem } from './field_types.ts';
+import { aggregationProblem, fieldTypeOf, joinKeyTypeOf, typeProblem } from './field_types.ts';
 import type { QualityRule } from './quality_rule.ts';
 import type { Entity, EventSource, JoinKeyType } from './source.ts';
+import { type FeatureType, parseType } from './value_type.ts';
 
-/** `streaming`: at each event. `batch`: from the source's history, when told to. */
-export type ComputationMode = 'streaming' | 'batch';
+/**
+ * `streaming`: at each event. `batch`: from the source's history, by `headwater materialize`. `push`: rows are computed elsewhere and come by `POST /features/push`, in the form of the
+ * source's events; the features are fields of a row, and what is computed of them.
+ */
+export type ComputationMode = 'streaming' | 'batch' | 'push';
 
 export interface FeatureViewSpec<Name extends string> {
   readonly name: string;
@@ -32,6 +34,8 @@ export interface FeatureViewSpec<Name extends string> {
   readonly ttl: Duration;
   readonly owner: string;
   readonly description: string;
+  /** Words that a catalog is searched by: `pii`, `money`. */
+  readonly tags?: readonly string[];
   readonly features: Readonly<Record<Name, Feature>>;
   /** What every row must fulfil, by the rule's name. */
   readonly rules?: Readonly<Record<string, QualityRule>>;
@@ -51,6 +55,7 @@ export interface FeatureView<Name extends string = string, Row = Readonly<Record
   readonly ttlMs: number;
   readonly owner: string;
   readonly description: string;
+  readonly tags: readonly string[];
   readonly features: Readonly<Record<Name, Feature>>;
   readonly rules: Readonly<Record<string, QualityRule>>;
   readonly mode: ComputationMode;
@@ -93,6 +98,7 @@ function createView<Name extends string>(spec: FeatureViewSpec<Name>): FeatureVi
   const joinKeyTypes = spec.entity.joinKeys.map((key) => joinKeyTypeOf(spec.source.schema, key));
   problems.push(...entityProblems(spec, joinKeyTypes).map((problem) => `view ${id}: ${problem}`));
   const features = Object.entries<Feature>(spec.features);
+  problems.push(...tagProblems(spec.tags ?? []).map((problem) => `view ${id}: ${problem}`));
   if (features.length === 0) problems.push(`view ${id} has no features`);
   for (const [name, feature] of features) {
     if (!NAME.test(name)) problems.push(`view ${id}: feature "${name}" must be lower-case letters, digits and _`);
@@ -116,16 +122,32 @@ function createView<Name extends string>(spec: FeatureViewSpec<Name>): FeatureVi
   if (spec.mode === 'batch' && spec.source.history === undefined) {
     problems.push(`view ${id} is computed in batch: its source ${spec.source.name} needs a history`);
   }
+  if (spec.mode === 'push') {
+    const kept = features.filter(([, { kind }]) => kind === 'window' || kind === 'session' || kind === 'previous');
+    for (const [name, { kind }] of kept)
+      problems.push(
+        `view ${id}, feature ${name}: rows of a view of mode push are whole: they keep nothing for a ${kind}`,
+      );
+  }
   const expressionOrder = orderExpressions(spec.features, (name) =>
     problems.push(`view ${id}, feature ${name}: it depends on itself, directly or through others`),
   );
   if (problems.length > 0) throw new DefinitionError(problems, definedIn());
   const asOfOrder = dependOnTime(spec.features, expressionOrder);
-  const { rules = {}, mode = 'streaming' } = spec;
+  const { rules = {}, mode = 'streaming', tags = [] } = spec;
   return definitionOfKind('view', {
-    ...{ ...rest, rules, mode, view: spec.name, ttlMs: durationMs(ttl), expressionOrder, asOfOrder },
+    ...{ ...rest, rules, mode, tags, view: spec.name, ttlMs: durationMs(ttl), expressionOrder, asOfOrder },
     joinKeyTypes: joinKeyTypes as readonly JoinKeyType[],
   });
+}
+
+const TAG = /^[a-z0-9][a-z0-9_.:-]{0,63}$/;
+
+function tagProblems(tags: readonly string[]): string[] {
+  const problems = tags
+    .filter((tag) => !TAG.test(tag))
+    .map((tag) => `tag "${tag}" must be lower-case letters, digits, _, -, . and :`);
+  return new Set(tags).size < tags.length ? [...problems, 'a tag is given twice'] : problems;
 }
 
 function entityProblems(
@@ -161,9 +183,9 @@ function problemsOf(feature: Feature, { schema }: EventSource, all: Readonly<Rec
   const noField = (name: string, besides = ''): string =>
     `there is no field "${name}"${besides}; the source has ${fields.join(', ')}`;
   const problems: (string | undefined)[] = [...problemsOfCode(feature)];
-  if (!FEATURE_TYPES.includes(feature.type)) {
-    problems.push(`"${feature.type}" is no type: ${FEATURE_TYPES.join(', ')} are`);
-  }
+  const type = parseType(feature.type);
+  // What follows takes it apart.
+  if (typeof type === 'string') return [...problems.filter((problem) => problem !== undefined), type];
   switch (feature.kind) {
     case 'event': {
       const { field, type } = feature;
@@ -172,15 +194,16 @@ function problemsOf(feature: Feature, { schema }: EventSource, all: Readonly<Rec
       break;
     }
     case 'window': {
-      const { field, aggregation } = feature;
+      const { field } = feature;
       if (field !== undefined) {
         const derived = all[field];
         const isDerived = derived?.kind === 'event' || derived?.kind === 'previous';
         if (!fields.includes(field) && !isDerived) {
           problems.push(noField(field, ' and no feature of single events by that name'));
         }
-        const held = isDerived ? fieldTypeOfFeature(derived.type) : fieldTypeOf(schema, field);
-        problems.push(aggregationProblem(held, field, aggregation));
+        const isTyped = isDerived && typeof parseType(derived.type) !== 'string';
+        const input = isTyped ? { type: derived.type } : { held: isDerived ? undefined : fieldTypeOf(schema, field) };
+        problems.push(aggregationProblem(feature, field, input), listProblem(feature, type.kind));
       }
       if (feature.windowMs > LONGEST_WINDOW_MS) problems.push('the longest window is 366d');
       problems.push(...problemsOfParameter(feature));
@@ -198,6 +221,12 @@ function problemsOfCode(feature: Feature): readonly string[] {
   const fn = feature.kind === 'window' ? feature.where : feature.kind === 'session' ? undefined : feature.compute;
   return fn === undefined ? [] : codeProblems(fn as Code, feature.code as CodeOptions | undefined);
 }
+
+/** Several values are a list. */
+const listProblem = ({ aggregation, parameter = 1, type }: WindowFeature, kind: string): string | undefined =>
+  ['top', 'first', 'last'].includes(aggregation) && parameter > 1 && kind !== 'array'
+    ? `${aggregation} gives ${parameter} values, and its type is ${type}: it is array<${type}>`
+    : undefined;
 
 function problemsOfParameter({ aggregation, parameter = 1 }: WindowFeature): string[] {
   if (aggregation === 'percentile' && !(parameter >= 0 && parameter <= 1)) {
@@ -247,6 +276,8 @@ export interface ViewDescription extends ViewReference {
   readonly source: string;
   readonly owner: string;
   readonly description: string;
+  /** Absent in descriptions of before there were tags. */
+  readonly tags?: readonly string[];
   readonly ttlMs: number;
   readonly rules?: readonly { readonly name: string; readonly description: string; readonly action: string }[];
   readonly features: readonly {
@@ -271,6 +302,7 @@ export function describeView(view: FeatureView): ViewDescription {
     source: view.source.name,
     owner: view.owner,
     description: view.description,
+    tags: view.tags,
     ttlMs: view.ttlMs,
     rules: Object.entries(view.rules).map(([name, { description, action }]) => ({ name, description, action })),
     features: Object.entries(view.features).map(([name, feature]) => ({

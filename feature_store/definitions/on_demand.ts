@@ -1,10 +1,10 @@
 import { type Code, type CodeOptions, codeProblems } from './code_identity.ts';
 import { definitionOfKind } from './definition_kind.ts';
 import { DefinitionError, definedIn } from './errors.ts';
-import type { FeatureType } from './feature.ts';
-import { type FeatureValue, type ViewReference, viewId } from './feature_row.ts';
+import { type ComputedValue, type FeatureValue, type ViewReference, viewId } from './feature_row.ts';
 import type { FeatureView } from './feature_view.ts';
 import type { Entity } from './source.ts';
+import type { FeatureType } from './value_type.ts';
 
 /** Some features of a view; all of them when none is named. */
 export interface ViewColumns<Name extends string = string> {
@@ -27,7 +27,7 @@ export interface OnDemandFeature {
   readonly type: FeatureType;
   readonly description: string;
   /** @param asOfMs - the time of the request; the label's time in training sets */
-  readonly compute: (values: Readonly<Record<string, FeatureValue>>, asOfMs: number) => FeatureValue;
+  readonly compute: (values: Readonly<Record<string, FeatureValue>>, asOfMs: number) => ComputedValue;
   /** What the source of its function does not show. */
   readonly code?: CodeOptions | undefined;
 }

@@ -95,16 +95,16 @@ async function queryLabels(
     if (unreadable !== undefined) {
       throw new TrainingSetError(`row ${index} of the label query: ${unreadable.path}: ${unreadable.problem}`);
     }
-    if (typeof label !== 'number' || found.at === null) {
+    if ((typeof label !== 'number' && typeof label !== 'boolean') || found.at === null) {
       throw new TrainingSetError(
-        `row ${index} of the label query needs entity_key, event_time and a number called label; it has ${Object.keys(row).join(', ')}`,
+        `row ${index} of the label query needs entity_key, event_time and label, a number or a boolean; it has ${Object.keys(row).join(', ')}, and label is ${JSON.stringify(label) ?? 'missing'}`,
       );
     }
     return {
       labelId: String(id ?? index),
       entityKey: keyOf(of, row, index),
       eventTime: eventTime(Number(found.at)),
-      label,
+      label: Number(label),
       request: request as Readonly<Record<string, FeatureValue>>,
     };
   });

@@ -1,18 +1,20 @@
-import { encodeRows } from '#connectors/files/encode_rows';
+import { UnreadableFileError } from '#connectors/errors';
 import { checkedRow } from '#connectors/files/exact_rows';
-import { pathIn } from '#connectors/files/file_system';
+import { type OpenFile, pathIn } from '#connectors/files/file_system';
 import type { FileSystemOf } from '#connectors/files/file_systems';
 import type { Row } from '#connectors/files/formats';
-import { ParquetFile } from '#connectors/files/parquet_file';
 import { type EntityKey, entityKeyFromText, entityOf } from '#feature_store/definitions/entity_key';
+import type { Feature } from '#feature_store/definitions/feature';
 import { type FeatureRow, type FeatureValue, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { entityKeyFromPrevious } from '#feature_store/definitions/previous_entity_key';
-import { numberOfInteger } from '#kernel/exact_number';
+import { codecOf } from '#feature_store/definitions/value_codec';
+import { WrongTypeError } from '#feature_store/definitions/wrong_type_error';
+import { messageOf, PlatformError } from '#kernel/errors';
 import { DAY_MS, type EventTime, eventTime, processingTime } from '#kernel/time';
-import { UnreadableValue } from '#kernel/unstorable_text';
 import { TrainingSetError } from '../errors.ts';
 import type { OfflineStore } from './offline_store.ts';
+import { encodeParquet, type ParquetColumn, readParquet } from './parquet_values.ts';
 
 const ROWS_A_FILE = 50_000;
 const ROWS_A_WRITE = 2_000;
@@ -44,13 +46,7 @@ export async function exportRows(
       const date = new Date(day).toISOString();
       const name = `year=${date.slice(0, 4)}/month=${date.slice(5, 7)}/day=${date.slice(8, 10)}/part-${String(part).padStart(4, '0')}`;
       const path = `${folder}/${name}.parquet`;
-      await target.fileSystemOf(path).write(
-        path,
-        encodeRows(
-          'parquet',
-          rows.map((row) => columnsOf(view, row)),
-        ),
-      );
+      await target.fileSystemOf(path).write(path, encodeParquet(columnsOf(view, rows)));
       done = { files: done.files + 1, rows: done.rows + rows.length };
       onProgress(done);
       after = rows.at(-1);
@@ -72,19 +68,16 @@ export async function importRows(
   if (paths.length === 0) throw new TrainingSetError(`no file matches ${pattern}: nothing to import`);
   let done: Exported = { files: 0, rows: 0 };
   for (const path of paths) {
-    const file = await ParquetFile.open(await files.open(path));
+    const file = await files.open(path);
     try {
-      for (let group = 0; group < file.rowGroups; group += 1) {
-        const rows = (await file.readRowGroup(group)).map((row, index) => {
-          const read = checkedRow(row);
-          const place = `${path}, row group ${group}, row ${index}`;
-          if (!read.ok) throw new TrainingSetError(`${place}: ${read.reason}`);
-          return rowOf(view, row, place);
-        });
+      let group = 0;
+      for await (const read of readGroups(file)) {
+        const rows = read.map((row, index) => rowOf(view, row, `${path}, row group ${group}, row ${index}`));
         for (let from = 0; from < rows.length; from += ROWS_A_WRITE) {
           await offline.write(rows.slice(from, from + ROWS_A_WRITE));
         }
         done = { files: done.files, rows: done.rows + rows.length };
+        group += 1;
       }
     } finally {
       await file.close();
@@ -95,25 +88,40 @@ export async function importRows(
   return done;
 }
 
-function columnsOf({ features }: FeatureView, row: FeatureRow): Row {
-  const columns: Record<string, unknown> = {
-    entity: entityOf(row.entityKey),
-    entity_key: row.entityKey,
-    event_time: new Date(row.eventTime),
-    computed_at: new Date(row.computedAt),
-  };
-  for (const name of Object.keys(features)) columns[name] = row.values[name] ?? null;
-  return columns;
+async function* readGroups(file: OpenFile): AsyncGenerator<readonly Row[]> {
+  try {
+    yield* readParquet(file);
+  } catch (error) {
+    throw error instanceof PlatformError ? error : new UnreadableFileError(file.path, messageOf(error), error);
+  }
 }
 
+function columnsOf({ features }: FeatureView, rows: readonly FeatureRow[]): readonly ParquetColumn[] {
+  return [
+    { name: 'entity', type: 'string', values: rows.map(({ entityKey }) => entityOf(entityKey)) },
+    { name: 'entity_key', type: 'string', values: rows.map(({ entityKey }) => entityKey) },
+    { name: 'event_time', type: 'date', values: rows.map((row) => new Date(row.eventTime)) },
+    { name: 'computed_at', type: 'date', values: rows.map((row) => new Date(row.computedAt)) },
+    ...Object.entries<Feature>(features).map(([name, { type }]) => ({
+      ...{ name, type },
+      values: rows.map(({ values }) => values[name] ?? null),
+    })),
+  ];
+}
+
+/** @throws {@link TrainingSetError} naming the row and the feature for a value that is not of its type */
 function rowOf(of: FeatureView, row: Row, place: string): FeatureRow {
   const { view, version, features } = of;
+  const read = checkedRow(row);
+  if (!read.ok) throw new TrainingSetError(`${place}: ${read.reason}`);
   const values: Record<string, FeatureValue> = {};
-  for (const name of Object.keys(features)) {
-    const given = row[name] ?? null;
-    const value = typeof given === 'bigint' ? numberOfInteger(given) : given;
-    if (value instanceof UnreadableValue) throw new TrainingSetError(`${place}: ${name}: ${value.problem}`);
-    values[name] = value as FeatureValue;
+  for (const [name, { type }] of Object.entries<Feature>(features)) {
+    try {
+      values[name] = codecOf(type).read(row[name]);
+    } catch (error) {
+      if (!(error instanceof WrongTypeError)) throw error;
+      throw new TrainingSetError(`${place}: ${name}: ${error.message}`);
+    }
   }
   return {
     view,

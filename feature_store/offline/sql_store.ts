@@ -1,14 +1,17 @@
 import { upsertStatement } from '#connectors/postgres/upsert';
 import { valuesJson } from '#feature_store/definitions/encode_row';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
-import type { FeatureRow, FeatureValue, ViewReference } from '#feature_store/definitions/feature_row';
+import { type FeatureRow, type FeatureValue, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
+import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { storedValuesOf } from '#feature_store/definitions/stored_values';
 import { DAY_MS, eventTime, isoTime, processingTime } from '#kernel/time';
 import type { MonthPartitions } from '../database/month_partitions.ts';
 import type { SqlDatabase } from '../database/sql_database.ts';
 import type { SqlExecutor } from '../database/sql_executor.ts';
-import { OfflineStoreError } from '../errors.ts';
+import { OfflineStoreError, StoredValueError } from '../errors.ts';
 import type { Moment, OfflineStore, PointInTimeQuery, TimeRange } from './offline_store.ts';
 import { pointInTimeJoin } from './point_in_time_join.ts';
+import { EmbeddingWriter } from './sql_embeddings.ts';
 
 const ROWS_A_STATEMENT = 500;
 const SAMPLED_FOR_EACH = 50;
@@ -52,10 +55,15 @@ const UPSERT_FEATURES = `INSERT INTO feature_rows AS held (view, version, entity
 export class SqlOfflineStore implements OfflineStore {
   readonly #sql: SqlExecutor;
   readonly #partitions: MonthPartitions;
+  readonly #views: ReadonlyMap<string, FeatureView>;
+  readonly #embeddings: EmbeddingWriter;
 
-  constructor({ sql, partitions }: Pick<SqlDatabase, 'sql' | 'partitions'>) {
+  /** @param database - `views`: those that are defined; values of others are given in their JSON form */
+  constructor({ sql, partitions, views }: Pick<SqlDatabase, 'sql' | 'partitions' | 'views'>) {
     this.#sql = sql;
     this.#partitions = partitions;
+    this.#views = new Map(views.map((view) => [viewId(view), view]));
+    this.#embeddings = new EmbeddingWriter(sql, views);
   }
 
   write(rows: readonly FeatureRow[]): Promise<void> {
@@ -63,10 +71,15 @@ export class SqlOfflineStore implements OfflineStore {
   }
 
   writeFeatures(rows: readonly FeatureRow[], names: readonly string[]): Promise<void> {
-    return this.#writeRows(rows, UPSERT_FEATURES, [names]);
+    return this.#writeRows(rows, UPSERT_FEATURES, [names], names);
   }
 
-  async #writeRows(rows: readonly FeatureRow[], statement: string, more: readonly unknown[]): Promise<void> {
+  async #writeRows(
+    rows: readonly FeatureRow[],
+    statement: string,
+    more: readonly unknown[],
+    names?: readonly string[],
+  ): Promise<void> {
     await this.#partitions.ensureMonthsOf(rows);
     // Statements run side by side: none may have a key of another. Of rows with one key the newest counts, or the last.
     const unique = new Map<string, FeatureRow>();
@@ -83,6 +96,7 @@ export class SqlOfflineStore implements OfflineStore {
     }
     // Side by side, as far as there are connections: no two touch the same row.
     await Promise.all(batches.map((batch) => this.#writeBatch(batch, statement, more)));
+    await this.#embeddings.write(list, names);
   }
 
   async #writeBatch(batch: readonly FeatureRow[], statement: string, more: readonly unknown[]): Promise<void> {
@@ -97,8 +111,24 @@ export class SqlOfflineStore implements OfflineStore {
     ]);
   }
 
-  pointInTimeJoin(moments: readonly Moment[], query: PointInTimeQuery) {
-    return pointInTimeJoin(this.#sql, moments, query);
+  async pointInTimeJoin(moments: readonly Moment[], query: PointInTimeQuery) {
+    const found = await pointInTimeJoin(this.#sql, moments, query);
+    const view = this.#views.get(viewId(query.view));
+    if (view === undefined) return found;
+    const read = storedValuesOf(view);
+    return found.map((values, index) => {
+      const { entityKey, eventTime: at } = moments[index] as Moment;
+      return values === undefined ? undefined : read(values, refusalOf(view, { entityKey, eventTime: at }));
+    });
+  }
+
+  /** @param refuses - throws for a value of another type than declared now; it is left out otherwise */
+  #rowOf(of: ViewReference, row: StoredRow, refuses = false): FeatureRow {
+    const view = this.#views.get(viewId(of));
+    const read = rowOf(of, row);
+    if (view === undefined) return read;
+    const values = storedValuesOf(view)(read.values, refuses ? refusalOf(view, read) : undefined);
+    return values === read.values ? read : { ...read, values };
   }
 
   async countRows({ view, version }: ViewReference): Promise<number> {
@@ -134,7 +164,7 @@ export class SqlOfflineStore implements OfflineStore {
        ORDER BY keys.entity_key`,
       [view.view, view.version, after ?? null, limit],
     );
-    return rows.map((row) => rowOf(view, row));
+    return rows.map((row) => this.#rowOf(view, row));
   }
 
   async timesOf({ view, version }: ViewReference) {
@@ -180,7 +210,7 @@ export class SqlOfflineStore implements OfflineStore {
        ) f ON true`,
       [view.view, view.version, entityKeys],
     );
-    return rows.map((row) => rowOf(view, row));
+    return rows.map((row) => this.#rowOf(view, row));
   }
 
   async rowsComputedSince(view: ViewReference, sinceMs: number, page: RowPage): Promise<readonly FeatureRow[]> {
@@ -189,7 +219,7 @@ export class SqlOfflineStore implements OfflineStore {
   }
 
   async rowsBetween(view: ViewReference, range: TimeRange, page: RowPage): Promise<readonly FeatureRow[]> {
-    return this.#page(view, 'event_time >= $3 AND event_time < $4', [range.from, range.to], page);
+    return this.#page(view, 'event_time >= $3 AND event_time < $4', [range.from, range.to], page, true);
   }
 
   /** Rows of a view by entity and time. @param times - SQL about $3 and $4, two times in ms */
@@ -198,6 +228,7 @@ export class SqlOfflineStore implements OfflineStore {
     times: string,
     [first, second]: readonly [number, number],
     { limit, after }: RowPage,
+    refuses = false,
   ): Promise<readonly FeatureRow[]> {
     const rows = await this.#sql.query<StoredRow>(
       `SELECT entity_key, (extract(epoch FROM event_time) * 1000)::bigint::text AS at,
@@ -217,19 +248,26 @@ export class SqlOfflineStore implements OfflineStore {
         limit,
       ],
     );
-    return rows.map((row) => rowOf(view, row));
+    return rows.map((row) => this.#rowOf(view, row, refuses));
   }
 
   async eraseRowsComputedBy(key: EntityKey, computedAtMs: number): Promise<number> {
     const [found] = await this.#sql.query<{ n: number }>(
       `WITH gone AS (DELETE FROM feature_rows WHERE entity_key = $1 AND computed_at <= $2 RETURNING 1),
-          revised AS (DELETE FROM feature_row_revisions WHERE entity_key = $1 AND computed_at <= $2)
+          revised AS (DELETE FROM feature_row_revisions WHERE entity_key = $1 AND computed_at <= $2),
+          near AS (DELETE FROM feature_embeddings WHERE entity_key = $1 AND computed_at <= $2)
      SELECT count(*)::integer AS n FROM gone`,
       [key, new Date(computedAtMs)],
     );
     return found?.n ?? 0;
   }
 }
+
+const refusalOf =
+  (view: FeatureView, { entityKey, eventTime: at }: Moment) =>
+  (feature: string, error: Error): never => {
+    throw new StoredValueError(viewId(view), feature, { entityKey, time: isoTime(at) }, error);
+  };
 
 interface RowPage {
   readonly limit: number;

@@ -5,7 +5,9 @@ import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { type FeatureRow, replaces, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { entityKeyFromPrevious } from '#feature_store/definitions/previous_entity_key';
+import { storedValuesOf } from '#feature_store/definitions/stored_values';
 import { oldestReadable } from '#feature_store/definitions/ttl';
+import { jsonOfValues } from '#feature_store/definitions/value_codec';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { DamagedFileError, onDisk } from '#storage/errors';
@@ -53,6 +55,7 @@ export class MemoryOnlineStore implements OnlineStore {
   readonly #rows = new Map<string, FeatureRow>();
   readonly #counters = new Map<string, Count>();
   readonly #views: readonly FeatureView[];
+  readonly #byId: ReadonlyMap<string, FeatureView>;
   #left: readonly Left[] = [];
   readonly #changes: RecordLog;
   #lock: FolderLock | undefined;
@@ -72,6 +75,7 @@ export class MemoryOnlineStore implements OnlineStore {
     this.#log = deps.log.child({ component: 'feature_store.online' });
     this.#ttlMs = deps.ttlMs;
     this.#views = deps.views ?? [];
+    this.#byId = new Map(this.#views.map((view) => [viewId(view), view]));
     this.#changes = new RecordLog(`${settings.file}.changes`, {
       ...{ segmentBytes: SEGMENT_BYTES, syncEachWrite: false, log: this.#log, guard: () => this.#lock?.check() },
     });
@@ -117,20 +121,30 @@ export class MemoryOnlineStore implements OnlineStore {
       if ('layout' in entry) isOfNow = true;
       else if (!isOfNow || 'left' in entry) previous.push(entry);
       else if ('counter' in entry) this.#counters.set(counterKey(entry.entity, entry.counter), entry);
-      else this.#put(entry);
+      else this.#put(this.#readRow(entry));
     }
     return isOfNow;
   }
 
+  /** Reads a row of the log; a value of another type than declared now is left out. */
+  #readRow(row: FeatureRow): FeatureRow {
+    const view = this.#byId.get(viewId(row));
+    if (view === undefined) return row;
+    const values = storedValuesOf(view)(row.values, (feature, error) => {
+      const { entityKey: entity } = row;
+      this.#log.warn({ view: viewId(view), feature, entity, error: error.message }, 'online_store.value_left_out');
+    });
+    return values === row.values ? row : { ...row, values };
+  }
+
   /** Gives what was written before entity keys its keys of now; a counter is of the one entity that there are rows of. */
   #takeOver(previous: readonly (FeatureRow | Count)[]): void {
-    const byId = new Map(this.#views.map((view) => [viewId(view), view]));
     const left = new Map<string, Left>();
     for (const row of previous) {
       if ('counter' in row) continue;
-      const view = byId.get(viewId(row));
+      const view = this.#byId.get(viewId(row));
       const read = view === undefined ? undefined : entityKeyFromPrevious(view, row.entityKey);
-      if (read !== undefined && 'key' in read) this.#put({ ...row, entityKey: read.key });
+      if (read !== undefined && 'key' in read) this.#put(this.#readRow({ ...row, entityKey: read.key }));
       else left.set(rowKey(row, row.entityKey), { ...row, left: true });
     }
     for (const count of previous) {
@@ -207,7 +221,7 @@ export class MemoryOnlineStore implements OnlineStore {
   }
 
   async #append(entries: readonly (FeatureRow | Count)[]): Promise<void> {
-    await this.#changes.append(entries.map((entry) => frameOf(Buffer.from(JSON.stringify(entry)))));
+    await this.#changes.append(entries.map((entry) => frameOf(Buffer.from(entryJson(entry)))));
     this.#appended += entries.length;
     if (this.#isLarge()) {
       // What was appended is kept whether this succeeds or not; it is tried again at the next write.
@@ -230,7 +244,7 @@ export class MemoryOnlineStore implements OnlineStore {
     const from = this.#changes.end;
     let entries: Entry[] = [{ layout: 2 }];
     const write = async (): Promise<void> => {
-      await this.#changes.append(entries.map((entry) => frameOf(Buffer.from(JSON.stringify(entry)))));
+      await this.#changes.append(entries.map((entry) => frameOf(Buffer.from(entryJson(entry)))));
       entries = [];
     };
     for (const entry of [...this.#left, ...this.#counters.values(), ...this.#rows.values()]) {
@@ -254,6 +268,10 @@ export class MemoryOnlineStore implements OnlineStore {
     this.#lock = undefined;
   }
 }
+
+/** Rows hold values in their JSON form. */
+const entryJson = (entry: Entry): string =>
+  'values' in entry ? JSON.stringify({ ...entry, values: jsonOfValues(entry.values) }) : JSON.stringify(entry);
 
 const rowKey = (view: ViewReference, entityKey: EntityKey): string => `${view.view}@${view.version}\u0000${entityKey}`;
 

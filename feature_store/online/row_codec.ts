@@ -3,6 +3,7 @@ import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { type FeatureRow, type FeatureValue, viewId } from '#feature_store/definitions/feature_row';
 import { describeView, type FeatureView } from '#feature_store/definitions/feature_view';
 import { previousHash } from '#feature_store/definitions/previous_fingerprint';
+import { codecOf, isOwnJson, packedText, type ValueCodec } from '#feature_store/definitions/value_codec';
 import { type EventTime, eventTime, type ProcessingTime, processingTime } from '#kernel/time';
 
 /** Which value is where in a packed row: names in order, each with the fingerprint of its definition. */
@@ -13,7 +14,7 @@ interface Packed {
   readonly computedAt: ProcessingTime;
   /** Fingerprint of the layout it was written with. */
   readonly layout: string;
-  /** JSON array of values. */
+  /** JSON array of values in their packed form. */
   readonly values: string;
 }
 
@@ -37,6 +38,8 @@ export class RowCodec {
   readonly view: FeatureView;
   readonly #id: string;
   readonly #names: readonly string[];
+  /** Features whose values JSON does not give back by itself. */
+  readonly #typed: readonly (readonly [name: string, codec: ValueCodec])[];
   /** Of the same definitions, as releases before 0.2 wrote them. */
   readonly #previous: RowLayout;
 
@@ -44,6 +47,9 @@ export class RowCodec {
     this.view = view;
     this.#id = viewId(view);
     this.#names = Object.keys(view.features);
+    this.#typed = Object.entries(view.features)
+      .filter(([, { type }]) => !isOwnJson(type))
+      .map(([name, { type }]) => [name, codecOf(type)] as const);
     const data = viewData(view);
     this.layout = this.#names.map((name) => [name, featureFingerprint(data, name)]);
     this.fingerprint = dataFingerprint([this.#id, this.layout]);
@@ -54,8 +60,7 @@ export class RowCodec {
     const names = this.#names;
     let text = `${at} ${computedAt} ${this.fingerprint} [`;
     for (let index = 0; index < names.length; index += 1) {
-      const value = values[names[index] as string];
-      const cell = typeof value === 'string' ? JSON.stringify(value) : `${value ?? null}`;
+      const cell = packedText(values[names[index] as string]);
       text += index === 0 ? cell : `,${cell}`;
     }
     return `${text}]`;
@@ -70,13 +75,15 @@ export class RowCodec {
       const names = this.#names;
       for (let index = 0; index < names.length; index += 1)
         values[names[index] as string] = cells[index] as FeatureValue;
-      cellTexts.set(values, packed.values);
+      if (this.#typed.length === 0) cellTexts.set(values, packed.values);
+      for (const [name, codec] of this.#typed) values[name] = codec.read(values[name]);
     } else {
       const held = new Map(layout.map(([name, definition], index) => [`${name} ${definition}`, cells[index]]));
       for (const [index, [name, definition]] of this.layout.entries()) {
         const value = held.get(`${name} ${definition}`) ?? held.get(`${name} ${this.#previous[index]?.[1]}`);
         if (value !== undefined) values[name] = value;
       }
+      for (const [name, codec] of this.#typed) if (values[name] !== undefined) values[name] = codec.read(values[name]);
     }
     return { view, version, entityKey, eventTime: packed.eventTime, computedAt: packed.computedAt, values };
   }

@@ -2,8 +2,10 @@ import type { EntityKey } from '#feature_store/definitions/entity_key';
 import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { oldestReadable } from '#feature_store/definitions/ttl';
+import { isSameValue, jsonOfValue } from '#feature_store/definitions/value_codec';
 import type { OfflineStores } from '#feature_store/offline_stores';
 import type { OnlineStore } from '#feature_store/online/online_store';
+import type { JsonValue } from '#kernel/json';
 import type { Clock } from '#kernel/time';
 
 export interface Consistency {
@@ -20,8 +22,8 @@ export interface Consistency {
   readonly examples: readonly {
     readonly entity: EntityKey;
     readonly feature: string;
-    readonly online: FeatureValue | undefined;
-    readonly offline: FeatureValue;
+    readonly online: JsonValue | undefined;
+    readonly offline: JsonValue;
   }[];
 }
 
@@ -62,7 +64,9 @@ export async function compareStores(
       values += 1;
       if (isSame(found?.values[feature], value)) equal += 1;
       else if (examples.length < MOST_EXAMPLES) {
-        examples.push({ entity: row.entityKey, feature, online: found?.values[feature], offline: value });
+        const served = found?.values[feature];
+        const online = served === undefined ? undefined : jsonOfValue(served);
+        examples.push({ entity: row.entityKey, feature, online, offline: jsonOfValue(value) });
       }
     }
   }
@@ -70,6 +74,6 @@ export async function compareStores(
 }
 
 function isSame(a: FeatureValue | undefined, b: FeatureValue): boolean {
-  if (typeof a !== 'number' || typeof b !== 'number') return a === b;
+  if (typeof a !== 'number' || typeof b !== 'number') return isSameValue(a, b);
   return Math.abs(a - b) <= RELATIVE * Math.max(1, Math.abs(a), Math.abs(b));
 }

@@ -1,8 +1,8 @@
 import { declaredValue } from '#feature_store/definitions/declared_value';
-import type { FeatureType } from '#feature_store/definitions/feature';
 import { type FeatureRow, type FeatureValue, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureService } from '#feature_store/definitions/feature_service';
-import { isStorable } from '#kernel/unstorable_text';
+import { type FeatureType, isPlainType } from '#feature_store/definitions/value_type';
+import { WrongTypeError } from '#feature_store/definitions/wrong_type_error';
 import { FeatureComputationError, RequestFieldsError } from '../errors.ts';
 import { valuesAsOf } from './as_of.ts';
 
@@ -49,12 +49,30 @@ export function vectorOf(service: FeatureService, rows: ServiceRows, request: Va
 }
 
 /** What a value of a request must be. */
-const CHECKS: Readonly<Record<FeatureType, readonly [check: (value: unknown) => boolean, wanted: string]>> = {
-  double: [(value) => typeof value === 'number' && Number.isFinite(value), 'a number'],
-  long: [(value) => Number.isSafeInteger(value), 'an integer of at most 53 bits'],
-  boolean: [(value) => typeof value === 'boolean', 'true or false'],
-  string: [(value) => typeof value === 'string' && isStorable(value), 'a string without NUL or lone surrogates'],
+const WANTED: Readonly<Record<string, string>> = {
+  double: 'a number',
+  long: 'an integer of at most 53 bits',
+  int64: 'an integer of 64 bits, as a string of digits or a number',
+  boolean: 'true or false',
+  string: 'a string without NUL or lone surrogates',
+  timestamp: 'a time of RFC 3339',
+  bytes: 'base64',
 };
+
+/** A value as the type has it, or what is wrong with it. */
+function requestValue(
+  type: FeatureType,
+  value: unknown,
+): { readonly value: FeatureValue } | { readonly problem: string } {
+  try {
+    if (!(Number.isNaN(value) && isPlainType(type))) return { value: declaredValue(type, value) };
+  } catch (error) {
+    if (!(error instanceof WrongTypeError)) throw error;
+    const wanted = WANTED[type];
+    if (wanted === undefined) return { problem: `must be ${type}: ${error.message}` };
+  }
+  return { problem: `must be ${WANTED[type]}` };
+}
 
 /**
  * @returns the fields of a request that a service's on-demand features need; null is a value
@@ -65,10 +83,13 @@ export function requestFields({ signature }: FeatureService, given: Readonly<Rec
   const taken: Record<string, FeatureValue> = {};
   for (const { name, type } of signature.request) {
     const value = given[name];
-    const [check, wanted] = CHECKS[type];
-    if (value === undefined) problems.push({ field: name, problem: `is required by ${signature.service}` });
-    else if (value !== null && !check(value)) problems.push({ field: name, problem: `must be ${wanted}` });
-    else taken[name] = value as FeatureValue;
+    if (value === undefined) {
+      problems.push({ field: name, problem: `is required by ${signature.service}` });
+      continue;
+    }
+    const read = requestValue(type, value);
+    if ('problem' in read) problems.push({ field: name, problem: read.problem });
+    else taken[name] = read.value;
   }
   if (problems.length > 0) throw new RequestFieldsError(problems);
   return taken;

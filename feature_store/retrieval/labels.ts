@@ -1,11 +1,12 @@
-import { FilePieces } from '#connectors/files/file_pieces';
 import type { FileSystemOf } from '#connectors/files/file_systems';
-import { formatOf, type ReadRow, type Row } from '#connectors/files/formats';
+import type { ReadRow, Row } from '#connectors/files/formats';
+import { HistoryFiles, type HistoryPiece, isTextFile } from '#connectors/files/history_files';
 import { type EntityKey, entityKeyFromRow, type KeyedEntity } from '#feature_store/definitions/entity_key';
 import { EntityKeyError } from '#feature_store/definitions/errors';
-import type { FeatureType } from '#feature_store/definitions/feature';
 import type { FeatureRow, FeatureValue } from '#feature_store/definitions/feature_row';
 import type { FeatureService } from '#feature_store/definitions/feature_service';
+import { type FeatureType, isPlainType, isWrittenAsJson } from '#feature_store/definitions/value_type';
+import { ExactDecimal } from '#kernel/exact_decimal';
 import { numberOfInteger, numberOfText } from '#kernel/exact_number';
 import { textOf } from '#kernel/text_of';
 import { eventTime } from '#kernel/time';
@@ -44,26 +45,26 @@ export async function loadLabels(
   if ('source' in origin) return offline.labels.read(origin.source, range);
   if ('query' in origin) return offline.labels.query(origin.query, range, service);
   if ('each' in origin) return unlabelled(offline.features, origin.each, service, range);
-  const pieces = new FilePieces(fileSystemOf);
+  const files = new HistoryFiles(fileSystemOf);
   const labels: LabelRow[] = [];
   try {
-    const paths = await pieces.find([origin.file]);
+    const paths = await files.find([origin.file]);
     if (paths.length === 0) throw new TrainingSetError(`no file matches ${origin.file}: there are no labels`);
     const types = new Map(service.signature.request.map(({ name, type }) => [name, type]));
     for (const path of paths) {
-      let row = 0;
+      let before = 0;
       for (let at: number | undefined = 0; at !== undefined; ) {
-        const { rows, next }: Awaited<ReturnType<FilePieces['read']>> = await pieces.read(path, at);
-        for (const read of rows) {
-          const label = labelOf(read, { path, row, types, of: service });
+        const { rows, next, placeOf }: HistoryPiece = await files.read(path, at);
+        for (const [index, read] of rows.entries()) {
+          const label = labelOf(read, { path, row: before + index, place: placeOf(index), types, of: service });
           if (label.eventTime >= range.from && label.eventTime < range.to) labels.push(label);
-          row += 1;
         }
+        before += rows.length;
         at = next;
       }
     }
   } finally {
-    await pieces.close();
+    await files.close();
   }
   return byTime(labels);
 }
@@ -102,38 +103,66 @@ const byTime = (labels: LabelRow[]): LabelRow[] =>
 interface Place {
   readonly path: string;
   readonly row: number;
+  /** For messages. */
+  readonly place: string;
   /** Of the request's fields: CSV knows only texts. */
   readonly types: ReadonlyMap<string, FeatureType>;
   readonly of: KeyedEntity;
 }
 
-function labelOf(read: ReadRow, { path, row, types, of }: Place): LabelRow {
-  const refuse = (why: string): TrainingSetError => new TrainingSetError(`${path}, row ${row}: ${why}`);
+function labelOf(read: ReadRow, { path, row, place, types, of }: Place): LabelRow {
+  const refuse = (why: string): TrainingSetError => new TrainingSetError(`${place}: ${why}`);
   if (!read.ok) throw refuse(read.reason);
-  const { label_id: id, entity_key: _, event_time: time, label, ...rest } = read.row;
-  const timeMs = time instanceof Date ? time.getTime() : parseUtcTime(textOf(time));
+  const isText = isTextFile(path);
+  const held: Row = read.partition === undefined ? read.row : { ...read.partition, ...read.row };
+  const { label_id: id, entity_key: _, event_time: time, label, ...rest } = held;
+  const timeMs = timeOf(time);
   if (timeMs === undefined || Number.isNaN(timeMs))
-    throw refuse(`event_time must be a time such as 2026-11-21T08:00:00Z, not "${textOf(time)}"`);
-  const value = numberOf(label);
+    throw refuse(`event_time must be a time such as 2026-11-21T08:00:00Z, not ${shown(time)}`);
+  const value = numberOf(label, isText);
   if (value instanceof UnreadableValue) throw refuse(`label: ${value.problem}`);
-  if (value === undefined || Number.isNaN(value)) throw refuse(`label must be a number, not "${textOf(label)}"`);
-  const isText = formatOf(path).format === 'csv';
+  if (value === undefined || !Number.isFinite(value)) {
+    const advice =
+      typeof label === 'string' && numberOfText(label) !== undefined ? ': write it as a number, without quotes' : '';
+    throw refuse(`label must be a number or a boolean, not ${shown(label)}${advice}`);
+  }
   const request: Record<string, FeatureValue> = {};
   for (const [name, type] of types) {
     const given = rest[name];
     if (given === undefined) continue;
-    const field = isText ? readText(textOf(given), type) : typeof given === 'bigint' ? numberOfInteger(given) : given;
+    const field = isText ? readText(textOf(given), type) : requestValue(given, type);
     if (field instanceof UnreadableValue) throw refuse(`${name}: ${field.problem}`);
     request[name] = field as FeatureValue;
   }
   return {
     labelId: textOf(id ?? `${path}#${row}`),
-    entityKey: labelledKey(of, read.row, refuse),
+    entityKey: labelledKey(of, held, refuse),
     eventTime: eventTime(timeMs),
     label: value,
     ...(types.size === 0 ? {} : { request }),
   };
 }
+
+function timeOf(time: unknown): number | undefined {
+  if (time instanceof Date) return time.getTime();
+  return typeof time === 'string' ? parseUtcTime(time) : undefined;
+}
+
+function requestValue(given: unknown, type: FeatureType): unknown {
+  if (!isPlainType(type)) return given instanceof ExactDecimal ? given.text : given;
+  if (given instanceof ExactDecimal) return numberOfText(given.text) ?? given.text;
+  if (typeof given === 'number' && Number.isNaN(given)) return null;
+  return typeof given === 'bigint' ? numberOfInteger(given) : given;
+}
+
+/** A value as messages show it. */
+function shown(value: unknown): string {
+  if (value === undefined || value === null) return 'missing';
+  const isScalar = typeof value === 'bigint' || typeof value === 'number';
+  return isScalar ? `the number ${value}` : `${JSON.stringify(value)}`.slice(0, LONGEST_SHOWN);
+}
+
+const LONGEST_SHOWN = 100;
 
 function labelledKey(of: KeyedEntity, row: Row, refuse: (why: string) => TrainingSetError): EntityKey {
   try {
@@ -144,9 +173,16 @@ function labelledKey(of: KeyedEntity, row: Row, refuse: (why: string) => Trainin
   }
 }
 
-function numberOf(label: unknown): number | UnreadableValue | undefined {
+/** Labels as pandas, polars and R write booleans in CSV. */
+const BOOLEANS: Readonly<Record<string, number>> = {
+  ...{ true: 1, True: 1, TRUE: 1, false: 0, False: 0, FALSE: 0 },
+};
+
+/** Only CSV has numbers and booleans as text: elsewhere a string is none. */
+function numberOf(label: unknown, isText: boolean): number | UnreadableValue | undefined {
   if (typeof label === 'bigint') return numberOfInteger(label);
-  if (typeof label === 'string') return numberOfText(label);
+  if (label instanceof ExactDecimal) return numberOfText(label.text);
+  if (typeof label === 'string') return isText ? (BOOLEANS[label] ?? numberOfText(label)) : undefined;
   return typeof label === 'number' || typeof label === 'boolean' ? Number(label) : undefined;
 }
 
@@ -154,7 +190,16 @@ function numberOf(label: unknown): number | UnreadableValue | undefined {
 function readText(text: string, type: FeatureType): FeatureValue | UnreadableValue {
   if (text === '') return null;
   if (type === 'string') return text;
+  if (!isPlainType(type)) return isWrittenAsJson(type) ? parsedOr(text) : text;
   if (type === 'boolean')
-    return text === 'true' || text === '1' ? true : text === 'false' || text === '0' ? false : text;
+    return text === '1' ? true : text === '0' ? false : BOOLEANS[text] === undefined ? text : BOOLEANS[text] === 1;
   return numberOfText(text) ?? text;
+}
+
+function parsedOr(text: string): FeatureValue {
+  try {
+    return JSON.parse(text) as FeatureValue;
+  } catch {
+    return text;
+  }
 }

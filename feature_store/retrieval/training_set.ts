@@ -2,18 +2,19 @@ import { createHash } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'csv-parse/sync';
-import { encodeRows } from '#connectors/files/encode_rows';
 import { type FeatureStatistics, StatisticsOf } from '#feature_store/aggregation/statistics';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
-import type { FeatureType } from '#feature_store/definitions/feature';
 import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import type { FeatureService, ServiceData, ServiceSignature } from '#feature_store/definitions/feature_service';
+import { codecOf, jsonOfValue } from '#feature_store/definitions/value_codec';
+import { type FeatureType, isPlainType, isWrittenAsJson } from '#feature_store/definitions/value_type';
 import { messageOf } from '#kernel/errors';
 import { type EventTime, eventTime } from '#kernel/time';
 import { parseJsonFile } from '#storage/json_file';
 import { FeatureComputationError, TrainingSetError } from '../errors.ts';
 import type { LabelRow } from '../labels/label_store.ts';
 import type { OfflineStore, TimeRange } from '../offline/offline_store.ts';
+import { encodeParquet } from '../offline/parquet_values.ts';
 import { requestFields, vectorOf } from './feature_vector.ts';
 import type { LabelOrigin } from './labels.ts';
 import type { TrainingFormat } from './training_format.ts';
@@ -163,7 +164,10 @@ function statisticsOf(
   columns: readonly TrainingColumn[],
   rows: readonly TrainingRow[],
 ): Readonly<Record<string, FeatureStatistics>> {
-  const of = new StatisticsOf(columns.map(({ name }) => name));
+  const of = new StatisticsOf(
+    columns.map(({ name }) => name),
+    Object.fromEntries(columns.map(({ name, type }) => [name, type])),
+  );
   const added = rows.reduce((into, row) => of.addInput(into, row), of.createAccumulator());
   return Object.fromEntries(of.extractOutput(added));
 }
@@ -241,7 +245,9 @@ export async function readTrainingSet(
 function cellValue(text: string, type: FeatureType): FeatureValue {
   if (text === '') return null;
   if (type === 'string') return text;
-  return type === 'boolean' ? text === '1' : Number(text);
+  if (type === 'boolean') return text === '1';
+  if (isPlainType(type)) return Number(text);
+  return codecOf(type).read(isWrittenAsJson(type) ? JSON.parse(text) : text);
 }
 
 /** What a model should not be trained on: columns without values, labels that are all the same, too few rows. */
@@ -265,26 +271,21 @@ function toCsv(columns: readonly TrainingColumn[], rows: readonly TrainingRow[])
   return `${lines.join('\n')}\n`;
 }
 
-/** Truth values are 1 and 0: what a trainer reads. */
+/** Booleans are 1 and 0, what a trainer reads; lists, structs and embeddings are their JSON. */
 function cell(value: FeatureValue): string {
   if (value === null) return '';
   if (typeof value === 'boolean') return value ? '1' : '0';
-  const text = String(value);
+  const json = jsonOfValue(value);
+  const text = typeof json === 'object' ? JSON.stringify(json) : String(json);
   return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
 function toParquet(columns: readonly TrainingColumn[], rows: readonly TrainingRow[]): Buffer {
-  return encodeRows(
-    'parquet',
-    rows.map((row) => {
-      const cells: Record<string, unknown> = {
-        label_id: row.labelId,
-        entity_key: row.entityKey,
-        event_time: new Date(row.eventTime),
-        label: row.label,
-      };
-      for (const { name } of columns) cells[name] = row.values[name] ?? null;
-      return cells;
-    }),
-  );
+  return encodeParquet([
+    { name: 'label_id', type: 'string', values: rows.map(({ labelId }) => labelId) },
+    { name: 'entity_key', type: 'string', values: rows.map(({ entityKey }) => entityKey) },
+    { name: 'event_time', type: 'date', values: rows.map((row) => new Date(row.eventTime)) },
+    { name: 'label', type: 'double', values: rows.map(({ label }) => label) },
+    ...columns.map(({ name, type }) => ({ name, type, values: rows.map(({ values }) => values[name] ?? null) })),
+  ]);
 }

@@ -2,7 +2,7 @@ import { createEventValidator, type ValidateEvent } from '#connectors/gateway/ev
 import { type EntityState, emptyEntityState } from '#feature_store/aggregation/entity_state';
 import { type EarlyRows, ViewComputation } from '#feature_store/aggregation/view_computation';
 import { type Duration, durationMs } from '#kernel/duration';
-import { readEventTime } from '#kernel/event_time_text';
+import { eventTimeOf } from '#kernel/event_fields';
 import { parseUtcTime } from '#kernel/utc_time';
 import { type EntityKey, entityKeyFromRow, entityKeyOf } from '../definitions/entity_key.ts';
 import { DefinitionError } from '../definitions/errors.ts';
@@ -118,7 +118,7 @@ export class FeatureTest {
     const known: Known = entities.get(key) ?? {
       ...{ state: emptyEntityState(), values: {}, atMs: Number.NEGATIVE_INFINITY },
     };
-    const time = readEventTime(String(event[view.source.timestampField]), this.#nowMs);
+    const time = eventTimeOf(event, view.source, this.#nowMs);
     if ('problem' in time) throw new DefinitionError([time.problem]);
     const { timeMs } = time;
     this.#decay(view, known, timeMs);

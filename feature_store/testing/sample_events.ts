@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { z } from 'zod';
 import { keyFieldOf } from '#connectors/gateway/event_validator';
+import { timeFieldValue } from '#kernel/event_fields';
 import { stableHash32 } from '#kernel/hash';
 import type { EventFields, EventSource } from '../definitions/source.ts';
 
@@ -64,7 +65,8 @@ export function sampleEvents(
     }
     event.event_type = eventTypes[nth % eventTypes.length];
     event[eventIdField] = `sample-${seed}-${nth}`;
-    event[timestampField] = new Date(endMs - spanMs + Math.floor(((nth + 1) / events) * spanMs)).toISOString();
+    const timeMs = endMs - spanMs + Math.floor(((nth + 1) / events) * spanMs);
+    event[timestampField] = timeFieldValue(timeMs, source, fields[timestampField]);
     return event;
   });
 }

@@ -7,6 +7,7 @@ import type * as BeamMetrics from 'apache-beam/proto/metrics';
 import type * as BeamPValues from 'apache-beam/pvalue';
 import type * as BeamRunners from 'apache-beam/runners/runner';
 import type * as BeamValueTypes from 'apache-beam/values';
+import { missingPackage } from '#kernel/optional_package';
 import { eventTime } from '#kernel/time';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import type { BoundedWindow } from '#pipelines/engine/dofn';
@@ -58,7 +59,8 @@ let loaded: BeamSdk | undefined;
  * Returns a runner for pipelines that are written with npm's apache-beam: `await createHeadwaterRunner().run((root) => …)`. Functions are
  * called as they are, with what they capture. Transforms of other languages do not run.
  *
- * @throws {@link BeamUnavailableError} when apache-beam is not installed or does not load on this Node
+ * @throws {@link PackageMissingError} when apache-beam is not installed
+ * @throws {@link BeamUnavailableError} when it does not load on this Node
  */
 export function createHeadwaterRunner(options: HeadwaterRunnerOptions = {}): BeamRunners.Runner {
   const beam = loadBeam();
@@ -140,11 +142,10 @@ function loadBeam(): BeamSdk {
   try {
     require('apache-beam');
   } catch (error) {
-    const missing = (error as { code?: string }).code === 'MODULE_NOT_FOUND';
+    const missing = missingPackage({ packages: ['apache-beam'], use: 'headwater/apache-beam' }, error);
+    if (missing !== undefined) throw missing;
     throw new BeamUnavailableError(
-      missing
-        ? 'apache-beam is not installed: npm install apache-beam@2.49.0'
-        : `apache-beam does not load on Node ${process.versions.node}: run the pipeline on Node 20 or 22, or write it with headwater/pipelines (${(error as Error).message})`,
+      `apache-beam does not load on Node ${process.versions.node}: run the pipeline on Node 20 or 22, or write it with headwater/pipelines (${(error as Error).message})`,
       error,
     );
   }

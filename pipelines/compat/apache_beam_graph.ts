@@ -124,7 +124,7 @@ function apply(
     }
     case JS_ASSIGN_TIMESTAMPS: {
       const { func } = graph.functionOf(doFn.payload) as { func: (value: unknown) => { toNumber(): number } };
-      return one(main.apply(withTimestamps((value) => func(value).toNumber(), name)));
+      return one(main.apply(withTimestamps((value) => func(value).toNumber(), name, ANY_SKEW)));
     }
     case JS_SPLIT: {
       const tags = Object.fromEntries(Object.keys(leaf.outputs).map((tag) => [tag, outputTag<unknown>(tag)]));
@@ -137,6 +137,9 @@ function apply(
       throw new InvalidPipelineError(`transform "${name}" holds a function of an unknown kind, ${doFn?.urn}`);
   }
 }
+
+/** The SDK checks no skew. */
+const ANY_SKEW = { allowedSkewMs: Number.POSITIVE_INFINITY };
 
 interface BeamCombineFn {
   createAccumulator(): unknown;

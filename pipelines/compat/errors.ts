@@ -1,6 +1,6 @@
 import { PlatformError } from '#kernel/errors';
 
-/** npm's apache-beam is not installed, or does not load on this Node. */
+/** npm's apache-beam does not load on this Node. */
 export class BeamUnavailableError extends PlatformError {
   readonly code = 'PIPELINE_BEAM_UNAVAILABLE';
 

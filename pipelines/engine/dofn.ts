@@ -72,11 +72,26 @@ export interface OrderedListState<T> {
   clear(): void;
 }
 
+export interface TimerOptions {
+  /**
+   * Event time of what the timer puts out; until it fires, it holds the output watermark. Default: the time the timer fires at, for processing timers the element's.
+   */
+  readonly outputTimestamp?: EventTime;
+  /** The timer puts nothing out, and holds no watermark. */
+  readonly noOutputTimestamp?: boolean;
+  readonly tag?: string;
+}
+
 export interface Timer {
-  /** Sets or moves the timer: event-time ms for event timers, processing-time ms otherwise. */
-  set(at: number, options?: { readonly outputTimestamp?: EventTime; readonly tag?: string }): void;
+  /**
+   * Sets or moves the timer: event-time ms for event timers, processing-time ms otherwise. An event timer fires once the watermark has passed it; one that is set
+   * in the past fires in the same bundle.
+   *
+   * @throws InvalidTimeError for what is no time, an event timer behind the expiry of its window, and an output timestamp earlier than the element's
+   */
+  set(at: number, options?: TimerOptions): void;
   /** Processing-time timers only: `delayMs` from now. */
-  setAfter(delayMs: number, options?: { readonly outputTimestamp?: EventTime; readonly tag?: string }): void;
+  setAfter(delayMs: number, options?: TimerOptions): void;
   clear(tag?: string): void;
 }
 
@@ -140,6 +155,8 @@ export interface FinishBundleContext<Out> extends OutputContext<Out> {
 export interface DoFn<In, Out> {
   /** Of keys whose form differs between releases: how those of a snapshot become those of now. */
   readonly keyLayout?: KeyLayout;
+  /** How much earlier than its input an output may be, ms. Default 0: an earlier output could be late and be dropped. */
+  readonly allowedTimestampSkewMs?: number;
   setup?(): void | Promise<void>;
   startBundle?(context: OutputContext<Out>): void | Promise<void>;
   process(element: In, context: ProcessContext<Out>): void | Promise<void>;

@@ -26,6 +26,28 @@ export class InvalidPipelineError extends PlatformError {
   }
 }
 
+/** A time that is none, or that lies where no time of its kind may be: it would be lost, or be late, without a word. */
+export class InvalidTimeError extends PlatformError {
+  readonly code = 'PIPELINE_INVALID_TIME';
+
+  constructor(message: string) {
+    super(message, { fault: 'caller', retryable: false });
+  }
+}
+
+/** A job has nothing left to read, and transforms that can still put something out. */
+export class JobNotFinishedError extends PlatformError {
+  readonly code = 'PIPELINE_NOT_FINISHED';
+
+  /** @param left - the transforms with the time that each is held at */
+  constructor(left: readonly string[]) {
+    super(
+      `the job has nothing left to read or to fire, and is not finished: ${left.join(', ')}. Its results are not whole; report this with the pipeline`,
+      { fault: 'internal', retryable: false },
+    );
+  }
+}
+
 /** A snapshot exists but cannot be used with this graph, or cannot be read. */
 export class SnapshotError extends PlatformError {
   readonly code = 'PIPELINE_SNAPSHOT_UNUSABLE';
@@ -53,11 +75,17 @@ const SHOWN_CHARACTERS = 200;
 export function describeElement(element: unknown): string {
   let text: string;
   try {
-    text =
-      JSON.stringify(element, (_, value: unknown) => (typeof value === 'bigint' ? value.toString() : value)) ??
-      String(element);
+    text = JSON.stringify(element, (_, value: unknown) => described(value)) ?? String(element);
   } catch {
     text = String(element);
   }
   return text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}… (${text.length} characters)` : text;
+}
+
+/** What JSON would write as null or as an empty object, by its kind. */
+function described(value: unknown): unknown {
+  if (typeof value === 'bigint') return value.toString();
+  if (typeof value === 'number') return Number.isFinite(value) ? value : String(value);
+  if (value instanceof Map || value instanceof Set) return `${value.constructor.name}(${value.size})`;
+  return value instanceof Uint8Array ? `Uint8Array(${value.length})` : value;
 }

@@ -1,5 +1,5 @@
 import { messageOf } from '#kernel/errors';
-import { type EventTime, MAX_EVENT_TIME } from '#kernel/time';
+import { type EventTime, MAX_EVENT_TIME, MIN_EVENT_TIME } from '#kernel/time';
 import { SnapshotError } from './errors.ts';
 import type { SavedJobState } from './job_state.ts';
 import { JobStates } from './job_states.ts';
@@ -142,6 +142,7 @@ export class Executor {
           tagged: new Map(Object.entries(transform.tagged).map(([tag, id]) => [tag, this.#edge(id)])),
           context,
           allowedLatenessMs: transform.allowedLatenessMs,
+          maxConcurrency: transform.maxConcurrency,
           ...this.#sideInputs(transform),
         });
       case 'groupByKey':
@@ -150,7 +151,7 @@ export class Executor {
           input: this.#edge(transform.input),
           output: this.#edge(transform.output),
           windowing: transform.windowing,
-          reducer: transform.combineFn === undefined ? collectValues : combineValues(transform.combineFn),
+          reducer: transform.combineFn === undefined ? collectValues : combineValues(transform.combineFn, name),
           context,
         });
       case 'slidingCombine':
@@ -204,12 +205,7 @@ export class Executor {
           transform.windowFn,
         );
       case 'assignTimestamps':
-        return new AssignTimestampsOperator(
-          name,
-          this.#edge(transform.input),
-          this.#edge(transform.output),
-          transform.timestampOf,
-        );
+        return new AssignTimestampsOperator(name, this.#edge(transform.input), this.#edge(transform.output), transform);
     }
   }
 
@@ -255,6 +251,7 @@ export class Executor {
       await operator.settle();
       operator.advanceWatermark();
       await operator.settle();
+      while (operator.fireDue()) await operator.settle();
       await operator.finishBundle();
       if (!overlap) await operator.complete();
       await operator.settle();
@@ -318,15 +315,16 @@ export class Executor {
    * bundles going on in between.
    *
    * @param take - entries that are about to change, as they are
+   * @param isDrained - the end of time was let through to close windows; the next job begins where the sources are, not at the end of time
    */
-  beginSnapshot(take: (transform: number, entry: unknown) => void): TransformSnapshot[] {
+  beginSnapshot(take: (transform: number, entry: unknown) => void, isDrained = false): TransformSnapshot[] {
     return this.#operators.map((operator, index) => {
       const snapshot = operator.beginSnapshot((entry) => take(index, entry));
       return {
         name: operator.name,
         schema: this.#schemas.get(operator.name) as OperatorSchema,
-        inputWatermark: operator.inputWatermark,
-        outputWatermark: operator.outputWatermark,
+        inputWatermark: isDrained ? MIN_EVENT_TIME : operator.inputWatermark,
+        outputWatermark: isDrained ? MIN_EVENT_TIME : operator.outputWatermark,
         hasState: snapshot !== undefined,
         head: snapshot?.head,
         jobStates: this.jobStates.saved(operator.name),

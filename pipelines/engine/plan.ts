@@ -9,6 +9,8 @@ export interface Plan {
   readonly transforms: readonly PlanTransform[];
   /** How elements of each PCollection are encoded; used in strict mode and between threads only. */
   readonly codecs: ReadonlyMap<string, Codec>;
+  /** Builds it anew, with DoFns of its own: after a failed bundle those of before hold what the bundle has left in them. */
+  readonly rebuild?: () => Plan;
 }
 
 /** A coder as the engine sees it. */
@@ -51,6 +53,8 @@ export type PlanTransform = Named &
         readonly sideInputs: readonly PlanSideInput[];
         readonly doFn: DoFn<never, unknown>;
         readonly allowedLatenessMs: number;
+        /** Async calls in flight at once. */
+        readonly maxConcurrency?: number | undefined;
       }
     | {
         readonly kind: 'splittable';
@@ -98,6 +102,8 @@ export type PlanTransform = Named &
         readonly input: string;
         readonly output: string;
         readonly timestampOf: (value: unknown) => number;
+        /** How much earlier than its own an element's new timestamp may be, ms. */
+        readonly allowedSkewMs: number;
       }
   );
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import type { z } from 'zod';
 import type { LogRecord } from '#connectors/connector';
 import {
   type DeadLetter,
@@ -8,22 +8,18 @@ import {
   originOf,
   payloadOf,
 } from '#connectors/dead_letters';
-import { formatOf, type ReadRow } from '#connectors/files/formats';
 import { ENRICHED, keyFieldOf } from '#connectors/gateway/event_validator';
 import type { UnreadableBatchError } from '#connectors/kafka/errors';
-import { type EntityKey, joinKeyValue } from '#feature_store/definitions/entity_key';
-import type { FeatureView } from '#feature_store/definitions/feature_view';
-import type { EventFields, EventSource, JoinKeyType } from '#feature_store/definitions/source';
+import type { EntityKey } from '#feature_store/definitions/entity_key';
+import type { EventFields, EventSource } from '#feature_store/definitions/source';
 import { type ErasureRequest, Erasures, readErasureRequest } from '#feature_store/erasure/erasures';
 import { messageOf } from '#kernel/errors';
-import { readEventTime } from '#kernel/event_time_text';
+import { eventTimeOf, withEventId } from '#kernel/event_fields';
 import { decodeUtf8, InvalidJsonError, parseExactJson } from '#kernel/exact_json';
-import { numberOfInteger, numberOfText } from '#kernel/exact_number';
 import { parseRfc3339 } from '#kernel/rfc3339';
 import { textOf } from '#kernel/text_of';
 import { type Clock, type EventTime, HOUR_MS } from '#kernel/time';
-import { UnreadableValue, unstorableTextIn } from '#kernel/unstorable_text';
-import { parseUtcTime } from '#kernel/utc_time';
+import { unstorableTextIn } from '#kernel/unstorable_text';
 import { TRACEPARENT } from '#monitoring/tracing';
 
 /** What was known of an entity by then is to be forgotten. */
@@ -129,67 +125,6 @@ function ofRecord({ element, eventTimeMs }: Decoded, { value }: LogRecord, origi
   return { element: { ...element, ...payloadOf(value), ...from }, eventTimeMs };
 }
 
-/**
- * The same of rows of files and queries, whose formats have types of their own: times may be dates, whole numbers bigints, and in CSV all is
- * text: an empty cell is a field that is missing, and numbers and booleans are read where the schema wants them. Where there is one type
- * of events only, rows need not say it. `path`: the file; undefined for rows of a query.
- *
- * @param views - whose join keys keep 64-bit integers exact
- */
-export function createRowDecoder(sources: readonly EventSource[], clock: Clock, views: readonly FeatureView[] = []) {
-  const check = createEventCheck(sources, clock);
-  const readers = new Map(sources.flatMap((source) => source.eventTypes.map((type) => [type, textReaders(source)])));
-  const keys = new Map(sources.flatMap((source) => source.eventTypes.map((type) => [type, joinKeysOf(source, views)])));
-  const timestamps = new Map(
-    sources.flatMap((source) => source.eventTypes.map((type) => [type, source.timestampField])),
-  );
-  const [onlyType, ...otherTypes] = readers.keys();
-  const defaults = otherTypes.length === 0 ? { event_type: onlyType } : {};
-  return (row: ReadRow, path: string | undefined, watermark: EventTime): Decoded => {
-    if (!row.ok) return refusedRow(row);
-    const isText = path !== undefined && formatOf(path).format === 'csv';
-    const type = textOf(row.row.event_type ?? onlyType);
-    const ofType = isText ? readers.get(type) : undefined;
-    const joinKeys = keys.get(type);
-    const body: Record<string, unknown> = { ...defaults };
-    let exact: Record<string, bigint> | undefined;
-    for (const [name, value] of Object.entries(row.row)) {
-      if (value === null || value === undefined || (isText && value === '')) continue;
-      const keyType = joinKeys?.get(name);
-      if (keyType === undefined || !(isText || typeof value === 'bigint')) {
-        body[name] = ofType?.get(name)?.(textOf(value)) ?? asJson(value);
-        continue;
-      }
-      const key = joinKeyValue(keyType, value) ?? value;
-      if (keyType === 'number' && typeof key === 'bigint') {
-        // The schema knows numbers only; the key is what the number came from.
-        exact ??= {};
-        exact[name] = key;
-        body[name] = Number(key);
-      } else body[name] = keyType === 'bigint' && Number.isSafeInteger(key) ? BigInt(key as number) : key;
-    }
-    const timestampField = timestamps.get(type);
-    if (timestampField !== undefined) body[timestampField] = withZone(body[timestampField]);
-    let payload: string;
-    try {
-      payload = jsonOfEvent(exact === undefined ? body : { ...body, ...exact });
-    } catch (error) {
-      return refused(`no JSON: ${messageOf(error)}`, String(Object.keys(row.row)), 1);
-    }
-    // The order of a history is its arrival.
-    const arrival = { arrivedAtMs: watermark, knownAtMs: undefined };
-    const { element, eventTimeMs } = check(body, payload, 1, watermark, arrival);
-    if (exact === undefined || element.ok !== true) return { element, eventTimeMs };
-    return { element: { ...element, event: { ...element.event, ...exact } }, eventTimeMs };
-  };
-}
-
-/** A line that is no row, with its bytes. */
-const refusedRow = ({ ok, reason, text, ...encoding }: Extract<ReadRow, { ok: false }>): Decoded => ({
-  element: { ok, reason, payload: text, attempt: 1, ...encoding },
-  eventTimeMs: undefined,
-});
-
 /** JSON of an event; integers that no number holds are strings. */
 export function jsonOfEvent(body: Readonly<Record<string, unknown>> | null): string {
   for (const name in body) {
@@ -197,46 +132,6 @@ export function jsonOfEvent(body: Readonly<Record<string, unknown>> | null): str
     return JSON.stringify(body, (_, value) => (typeof value === 'bigint' ? `${value}` : value));
   }
   return JSON.stringify(body);
-}
-
-/** Join keys of a source's events, with their types. */
-const joinKeysOf = (source: EventSource, views: readonly FeatureView[]): ReadonlyMap<string, JoinKeyType> =>
-  new Map(
-    views
-      .filter((view) => view.source.name === source.name)
-      .flatMap(({ entity, joinKeyTypes }) =>
-        entity.joinKeys.map((key, index) => [key, joinKeyTypes[index] as JoinKeyType] as const),
-      ),
-  );
-
-type ReadText = (text: string) => unknown;
-
-/** How the fields that are no texts are read out of one; what is none stays a text, and is refused for it. */
-function textReaders({ schema }: EventSource): ReadonlyMap<string, ReadText> {
-  const readers = new Map<string, ReadText>();
-  for (const [name, field] of Object.entries(schema.shape)) {
-    const inner = field instanceof z.ZodOptional ? field.unwrap() : field;
-    if (inner instanceof z.ZodNumber) readers.set(name, (text) => numberOfText(text) ?? text);
-    else if (inner instanceof z.ZodBoolean) readers.set(name, (text) => ({ true: true, false: false })[text] ?? text);
-  }
-  return readers;
-}
-
-/** Files and databases hold times without a zone: they are UTC. What is no time stays as it is, and is refused for it. */
-function withZone(value: unknown): unknown {
-  if (typeof value !== 'string' || parseRfc3339(value) !== undefined) return value;
-  const timeMs = parseUtcTime(value);
-  return timeMs === undefined ? value : new Date(timeMs).toISOString();
-}
-
-/** A value as an event of the gateway would have it; an {@link UnreadableValue} for an integer that no double holds. */
-function asJson(value: unknown): unknown {
-  if (value instanceof Date) return Number.isNaN(value.getTime()) ? 'an invalid time' : value.toISOString();
-  if (typeof value === 'bigint') return numberOfInteger(value);
-  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return value;
-  if (value instanceof UnreadableValue) return value;
-  if (Array.isArray(value)) return value.map(asJson);
-  return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, asJson(field)]));
 }
 
 function ownerOf(source: EventSource, event: EventFields): string | undefined {
@@ -251,7 +146,7 @@ export interface Decoded {
 
 const reasonOf = (error: unknown): string => (error instanceof InvalidJsonError ? error.problems : messageOf(error));
 
-const refused = (reason: string, payload: string, attempt: number): Decoded => ({
+export const refused = (reason: string, payload: string, attempt: number): Decoded => ({
   element: { ok: false, reason, payload, attempt },
   eventTimeMs: undefined,
 });
@@ -262,7 +157,13 @@ interface Arrival {
   readonly knownAtMs: number | undefined;
 }
 
-function createEventCheck(sources: readonly EventSource[], clock: Clock) {
+/** Describes a value that a schema does not take. @param fields - the event */
+export type DescribeIssue = (issue: z.core.$ZodIssue, fields: Readonly<Record<string, unknown>>) => string;
+
+const describeIssue: DescribeIssue = ({ path, message }) => `${path.join('.') || '(event)'}: ${message}`;
+
+/** Checks events of some sources, whoever has written them. */
+export function createEventCheck(sources: readonly EventSource[], clock: Clock, describe = describeIssue) {
   const byType = new Map(sources.flatMap((source) => source.eventTypes.map((type) => [type, source])));
   return (body: unknown, payload: string, attempt: number, watermark: EventTime, arrival: Arrival): Decoded => {
     const refuse = (reason: string): Decoded => refused(reason, payload, attempt);
@@ -282,18 +183,14 @@ function createEventCheck(sources: readonly EventSource[], clock: Clock) {
       return refuse(`the schema of ${source.name} failed: ${messageOf(error)}`);
     }
     if (!parsed.success) {
-      const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.') || '(event)'}: ${message}`);
-      return refuse(problems.join('; '));
+      return refuse(parsed.error.issues.map((issue) => describe(issue, fields)).join('; '));
     }
-    const event: EventFields = parsed.data;
+    const event: EventFields = withEventId(parsed.data, source);
     const receivedAtMs = typeof receivedAt === 'string' ? parseRfc3339(receivedAt) : undefined;
     const nowMs = clock.now();
     const isVouchedFor = receivedAtMs !== undefined && receivedAtMs <= nowMs + MOST_CLOCK_DIFFERENCE_MS;
     // What the gateway accepted by its clock is not refused by this one.
-    const time = readEventTime(
-      textOf(event[source.timestampField]),
-      isVouchedFor ? Math.max(nowMs, receivedAtMs) : nowMs,
-    );
+    const time = eventTimeOf(event, source, isVouchedFor ? Math.max(nowMs, receivedAtMs) : nowMs);
     if ('problem' in time) return refuse(`${source.timestampField}: ${time.problem}`);
     return {
       element: {

@@ -21,7 +21,7 @@ import { type KvCoder, type TimerCoder, WindowedValueCoder } from '#pipelines/mo
 import { findFunction } from '#pipelines/model/function_table';
 import { functionName } from '#pipelines/model/graph';
 import { mainInputOf } from '#pipelines/model/plan';
-import { EXPIRY_FAMILY, type RegisteredDoFn } from '#pipelines/model/transforms';
+import { EXPIRY_FAMILY, type RegisteredDoFn, type RegisteredTimestamps } from '#pipelines/model/transforms';
 import * as urns from '#pipelines/model/urns';
 import { windowFnOf, windowingOf } from '#pipelines/model/windowing';
 import * as fnApi from '#pipelines/proto/beam_fn_api';
@@ -228,8 +228,8 @@ export class BundleProcessor {
         return this.#createDoFn(id, transform, payload, registered, input, main, taggedIds);
       }
       case urns.TIMESTAMPS_BY_NAME: {
-        const timestampOf = this.#found(name, new TextDecoder().decode(spec.payload)) as (value: unknown) => number;
-        return new AssignTimestampsOperator(name, input, main, timestampOf);
+        const timestamps = this.#found(name, new TextDecoder().decode(spec.payload)) as RegisteredTimestamps<unknown>;
+        return new AssignTimestampsOperator(name, input, main, timestamps);
       }
       default:
         throw new InvalidPipelineError(`transform "${name}" holds a function of an unknown kind, ${spec?.urn}`);
@@ -240,7 +240,7 @@ export class BundleProcessor {
     id: string,
     transform: PTransformProto,
     payload: ReturnType<typeof runnerApi.ParDoPayload.create>,
-    { doFn, views }: RegisteredDoFn,
+    { doFn, views, maxConcurrency }: RegisteredDoFn,
     input: Edge,
     main: Edge,
     taggedIds: Readonly<Record<string, string>>,
@@ -277,6 +277,7 @@ export class BundleProcessor {
       tagged: new Map(Object.entries(taggedIds).map(([tag, collection]) => [tag, this.#edge(collection)])),
       context: this.#context,
       allowedLatenessMs: windowingOf(this.#pipeline, this.#descriptor as never, input.name).allowedLatenessMs,
+      maxConcurrency,
       remote: expires ? { ...remote, expiryFamily: EXPIRY_FAMILY } : remote,
     });
     if (isKeyed) this.#keyed.set(id, { transformId: id, operator, state, timers: remoteTimers });

@@ -3,6 +3,7 @@ import type { PaneInfo } from '#pipelines/engine/dofn';
 import { TransformFailedError } from '#pipelines/engine/errors';
 import { type Edge, Operator } from '#pipelines/engine/operators/operator';
 import type { SplittableContext, SplittableDoFn } from '#pipelines/engine/splittable';
+import { checkedResume, checkedWatermark, checkTimestamp } from '#pipelines/engine/time/check_time';
 import type { Window } from '#pipelines/engine/windowing/window';
 
 type AnySplittable = SplittableDoFn<unknown, unknown, unknown, unknown>;
@@ -202,14 +203,18 @@ export class ProcessSizedElement extends AsyncOperator {
     };
     const startedMs = performance.now();
     const context: SplittableContext<unknown> = {
-      output: (output, at) => this.#output.receive(output, at, window, pane),
+      output: (output, at) => {
+        checkTimestamp(at);
+        this.#output.receive(output, at, window, pane);
+      },
       advanceWatermark(to) {
-        if (to > watermark) watermark = to;
+        const checked = checkedWatermark(to);
+        if (checked > watermark) watermark = checked;
       },
       setIdle(idle, until) {
         idleUntil = idle ? until : undefined;
       },
-      splitOff: (part, from) => splits.push({ restriction: part, watermark: from }),
+      splitOff: (part, from) => splits.push({ restriction: part, watermark: checkedWatermark(from) }),
       reportBacklog() {},
       afterBundleCommit: this.#afterCommit,
       signal: this.#stopped.signal,
@@ -222,7 +227,7 @@ export class ProcessSizedElement extends AsyncOperator {
         for (const split of splits.splice(0)) leave(split, 0, split.watermark);
         if (!answer.resume) return;
         restriction = tracker.checkpoint();
-        delayMs = answer.delayMs;
+        delayMs = checkedResume(answer.delayMs);
       } catch (error) {
         throw new TransformFailedError(this.name, 'process', element, error);
       }

@@ -1,4 +1,4 @@
-import type { FilePieces } from '#connectors/files/file_pieces';
+import { type HistoryFiles, type HistoryPiece, shownPath } from '#connectors/files/history_files';
 import type { EventSource } from '#feature_store/definitions/source';
 import { textOf } from '#kernel/text_of';
 import { type EventTime, eventTime, MIN_EVENT_TIME } from '#kernel/time';
@@ -48,32 +48,33 @@ interface FileHistory {
 }
 
 /** Reads files one after the other in the order of their names. */
-export function filesCursor(pieces: FilePieces, patterns: readonly string[], settings: FileHistory): OpenCursor {
-  return (saved) => new FilesCursor(pieces, patterns, settings, saved as FilePosition | undefined);
+export function filesCursor(files: HistoryFiles, patterns: readonly string[], settings: FileHistory): OpenCursor {
+  return (saved) => new FilesCursor(files, patterns, settings, saved as FilePosition | undefined);
 }
 
 class FilesCursor implements HistoryCursor {
-  readonly #pieces: FilePieces;
+  readonly #files: HistoryFiles;
   readonly #patterns: readonly string[];
   readonly #settings: FileHistory;
   #position: FilePosition | undefined;
-  #piece: Awaited<ReturnType<FilePieces['read']>> | undefined;
+  #piece: HistoryPiece | undefined;
   #next: NextEvent | undefined;
 
   constructor(
-    pieces: FilePieces,
+    files: HistoryFiles,
     patterns: readonly string[],
     settings: FileHistory,
     position: FilePosition | undefined,
   ) {
-    this.#pieces = pieces;
+    this.#files = files;
     this.#patterns = patterns;
     this.#settings = settings;
     this.#position = position;
   }
 
   get from(): string {
-    return this.#position?.paths[this.#position.file] ?? 'files';
+    const path = this.#position?.paths[this.#position.file];
+    return path === undefined ? 'files' : shownPath(path);
   }
 
   get files(): number {
@@ -82,15 +83,16 @@ class FilesCursor implements HistoryCursor {
 
   async peek(): Promise<NextEvent | undefined> {
     while (this.#next === undefined) {
-      this.#position ??= { paths: await this.#pieces.find(this.#patterns), file: 0, at: 0, row: 0 };
+      this.#position ??= { paths: await this.#files.find(this.#patterns), file: 0, at: 0, row: 0 };
       const { paths, file, at, row, newestMs } = this.#position;
       const path = paths[file];
       if (path === undefined) return undefined;
-      this.#piece ??= await this.#pieces.read(path, at);
+      this.#piece ??= await this.#files.read(path, at);
+      const { placeOf } = this.#piece;
       const read = this.#piece.rows[row];
       if (read !== undefined) {
         const { decode, outOfOrderMs } = this.#settings;
-        const { element, eventTimeMs } = decode(read, path, watermarkAfter(newestMs, outOfOrderMs));
+        const { element, eventTimeMs } = decode(read, path, watermarkAfter(newestMs, outOfOrderMs), () => placeOf(row));
         this.#next = { element, timeMs: eventTimeMs };
         break;
       }

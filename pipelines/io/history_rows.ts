@@ -1,11 +1,12 @@
 import type { ReadRow } from '#connectors/files/formats';
 import { type EventTime, eventTime, MIN_EVENT_TIME } from '#kernel/time';
 
-/** The element, and its event time when it has one. `watermark`: rows older than that are late. */
+/** The element, and its event time when it has one. `watermark`: rows older than that are late; `placeOf` names the row in messages. */
 export type DecodeHistory<T> = (
   row: ReadRow,
   path: string | undefined,
   watermark: EventTime,
+  placeOf?: () => string,
 ) => { readonly element: T; readonly eventTimeMs: number | undefined };
 
 interface Output<T> {
@@ -19,6 +20,7 @@ interface Settings<T> {
   readonly path: string | undefined;
   /** A row may be so much older than the newest before it. */
   readonly outOfOrderMs: number;
+  readonly placeOf?: (index: number) => string;
 }
 
 /**
@@ -30,15 +32,16 @@ interface Settings<T> {
 export function outputHistory<T>(
   rows: readonly ReadRow[],
   newestBefore: number,
-  { decode, path, outOfOrderMs }: Settings<T>,
+  { decode, path, outOfOrderMs, placeOf }: Settings<T>,
   context: Output<T>,
 ): number {
   let newest = newestBefore;
   const watermark = (): EventTime =>
     newest === Number.NEGATIVE_INFINITY ? MIN_EVENT_TIME : eventTime(newest - outOfOrderMs);
-  for (const row of rows) {
+  for (const [index, row] of rows.entries()) {
     const before = watermark();
-    const { element, eventTimeMs } = decode(row, path, before);
+    const place = placeOf === undefined ? undefined : (): string => placeOf(index);
+    const { element, eventTimeMs } = decode(row, path, before, place);
     if (eventTimeMs !== undefined && eventTimeMs > newest) newest = eventTimeMs;
     context.output(element, eventTimeMs === undefined ? before : eventTime(eventTimeMs));
   }

@@ -1,5 +1,5 @@
-import { FilePieces } from '#connectors/files/file_pieces';
 import type { FileSystemOf } from '#connectors/files/file_systems';
+import { HistoryFiles, type HistoryReading } from '#connectors/files/history_files';
 import { RestTracker } from '#pipelines/engine/rest_tracker';
 import {
   type ProcessContinuation,
@@ -24,11 +24,12 @@ interface HistoryPosition {
 }
 
 export interface HistorySourceSettings<T> {
-  /** As those of a file source. */
+  /** Of files as a file source takes them, and tables. */
   readonly patterns: readonly string[];
   /** A row may be so much older than the newest before it. */
   readonly outOfOrderMs: number;
   readonly fileSystems?: FileSystemOf;
+  readonly reading?: HistoryReading;
   readonly decode: DecodeHistory<T>;
   /** Told after every piece, for progress. */
   readonly onProgress?: (progress: {
@@ -50,11 +51,11 @@ export class HistorySource<T> implements SplittableDoFn<string, T, HistoryPositi
   readonly splittable = true;
   readonly bounded = true;
   readonly #settings: HistorySourceSettings<T>;
-  readonly #pieces: FilePieces;
+  readonly #files: HistoryFiles;
 
   constructor(settings: HistorySourceSettings<T>) {
     this.#settings = settings;
-    this.#pieces = new FilePieces(settings.fileSystems);
+    this.#files = new HistoryFiles(settings.fileSystems, settings.reading);
   }
 
   initialRestrictions(): HistoryPosition[] {
@@ -71,13 +72,18 @@ export class HistorySource<T> implements SplittableDoFn<string, T, HistoryPositi
     tracker: RestrictionTracker<HistoryPosition, HistoryPosition>,
     context: Context<T>,
   ): Promise<ProcessContinuation> {
-    const paths = position.paths ?? (await this.#pieces.find(this.#settings.patterns));
+    const paths = position.paths ?? (await this.#files.find(this.#settings.patterns));
     const path = paths[position.file];
     if (path === undefined) return STOP;
-    const piece = await this.#pieces.read(path, position.at);
+    const piece = await this.#files.read(path, position.at);
     const { next } = piece;
     const { decode, outOfOrderMs } = this.#settings;
-    const newestMs = outputHistory(piece.rows, position.newestMs, { decode, path, outOfOrderMs }, context);
+    const newestMs = outputHistory(
+      piece.rows,
+      position.newestMs,
+      { decode, path, outOfOrderMs, placeOf: piece.placeOf },
+      context,
+    );
     const rows = position.rows + piece.rows.length;
     this.#settings.onProgress?.({ file: path, files: paths.length, rows, before: position.rows });
     const rest = {
@@ -91,6 +97,6 @@ export class HistorySource<T> implements SplittableDoFn<string, T, HistoryPositi
   }
 
   async teardown(): Promise<void> {
-    await this.#pieces.close();
+    await this.#files.close();
   }
 }

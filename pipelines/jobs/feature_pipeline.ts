@@ -1,27 +1,31 @@
 import type { Broker, Producer } from '#connectors/connector';
 import type { LargeLetters } from '#connectors/dead_letter_writer';
 import type { DeadLetter } from '#connectors/dead_letters';
-import { FilePieces } from '#connectors/files/file_pieces';
 import type { FileSystemOf } from '#connectors/files/file_systems';
+import { HistoryFiles, type HistoryReading, shownPath } from '#connectors/files/history_files';
 import { entityOf } from '#feature_store/definitions/entity_key';
 import { DefinitionError } from '#feature_store/definitions/errors';
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
-import type { EventSource, History } from '#feature_store/definitions/source';
+import { type RowLayout, unitOf } from '#feature_store/definitions/row_layout';
+import {
+  type EventSource,
+  filesOfHistory,
+  type History,
+  type QueryHistorySpec,
+} from '#feature_store/definitions/source';
 import type { Erasures } from '#feature_store/erasure/erasures';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
+import { otherDatabase } from '#feature_store/offline/other_database';
+import type { QueryHistory } from '#feature_store/offline/query_history';
 import type { OfflineStores } from '#feature_store/offline_stores';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import type { ArchivePlace } from '#pipelines/archive/archive_place';
 import type { ArchivePosition } from '#pipelines/archive/archive_reader';
-import {
-  createEventDecoder,
-  createRowDecoder,
-  type DecodedEvent,
-  unreadableEvent,
-} from '#pipelines/events/decode_events';
+import { createEventDecoder, type DecodedEvent, unreadableEvent } from '#pipelines/events/decode_events';
+import { createRowDecoder } from '#pipelines/events/row_decoder';
 import { BrokerSource, type OffsetOutOfRangePolicy } from '#pipelines/io/broker_source';
 import {
   archiveCursor,
@@ -215,13 +219,16 @@ function readWithArchive(
   { offline, clock, views }: FeatureDeps,
   { history: given, outOfOrderMs, fileSystems, onProgress, onCaughtUp, archiveUntil: until }: BackfillSettings,
 ): PCollection<DecodedEvent> {
-  const pieces = new FilePieces(fileSystems);
   const cursorOf = (history: History, of: readonly EventSource[]): OpenCursor => {
     const decode = createRowDecoder(of, clock, views);
-    if ('files' in history) return filesCursor(pieces, history.files, { decode, outOfOrderMs });
+    const files = filesOfHistory(history);
+    if (files !== undefined)
+      return filesCursor(new HistoryFiles(fileSystems, readingOf(history, of)), files, { decode, outOfOrderMs });
     const [{ timestampField, eventIdField: idField }] = of as readonly [EventSource];
+    const { query, database } = history as QueryHistorySpec;
+    const pages = queryHistory(offline, database);
     const readPage: PagedHistory['readPage'] = (after) =>
-      offline.history.read(history.query, { timestampField, idField, after, limit: PAGE });
+      pages.read(query, { timestampField, idField, after, limit: PAGE });
     return pagesCursor({ readPage, timestampField, idField, decode });
   };
   const own =
@@ -237,6 +244,25 @@ function readWithArchive(
   return root.apply(read('history', merged, 'ReadHistory'));
 }
 
+/** How the files of a history are read: by the layout of the source, also where other files are given. */
+function readingOf(history: History, [source]: readonly EventSource[]): HistoryReading {
+  const { columns = {}, time = {} }: RowLayout = source?.history ?? history;
+  const { format, zone = 'UTC' } = time;
+  const field = source?.timestampField ?? 'timestamp';
+  const pattern = format === undefined || unitOf(format) !== undefined ? undefined : format;
+  return {
+    zone,
+    time: { name: columns[field] ?? field, pattern },
+    sortsFiles: [history, source?.history].some(
+      (each) => each !== undefined && 'files' in each && each.order === 'time',
+    ),
+  };
+}
+
+/** The database of a query: the offline store's, or another one. */
+const queryHistory = (offline: Pick<OfflineStores, 'history'>, database: string | undefined): QueryHistory =>
+  database === undefined ? offline.history : otherDatabase(database);
+
 function historyOf({ name, history }: EventSource): History {
   if (history === undefined) throw new DefinitionError([`source ${name} has no history: say where its past lies`]);
   return history;
@@ -250,20 +276,24 @@ function readHistory(
 ): PCollection<DecodedEvent> {
   const { name, history, sources } = part;
   const decode = createRowDecoder(sources, clock, views);
-  if ('files' in history) {
+  const files = filesOfHistory(history);
+  if (files !== undefined) {
     const source = new HistorySource<DecodedEvent>({
-      patterns: history.files,
+      patterns: files,
+      reading: readingOf(history, sources),
       outOfOrderMs,
       decode,
       ...(fileSystems === undefined ? {} : { fileSystems }),
-      onProgress: ({ file, ...counts }) => onProgress?.({ from: file, ...counts }),
+      onProgress: ({ file, ...counts }) => onProgress?.({ from: shownPath(file), ...counts }),
     });
     return root.apply(read('history', source, name));
   }
   // Rows say when and which they are in the fields that the sources agree on.
   const [{ timestampField, eventIdField: idField }] = sources as readonly [EventSource];
+  const { query, database } = history as QueryHistorySpec;
+  const pages = queryHistory(offline, database);
   const source = new QuerySource<DecodedEvent>({
-    readPage: (after) => offline.history.read(history.query, { timestampField, idField, after, limit: PAGE }),
+    readPage: (after) => pages.read(query, { timestampField, idField, after, limit: PAGE }),
     timestampField,
     idField,
     decode,

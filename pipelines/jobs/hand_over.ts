@@ -82,7 +82,7 @@ async function runToEnd(
   let drained: Promise<void> | undefined;
   const plan = createPipeline(
     construct(position, () => {
-      drained ??= job.drain();
+      drained ??= job.stop();
     }),
   );
   const job = runEmbedded(plan, { log, snapshots: { directory, intervalMs: 2_000 } });

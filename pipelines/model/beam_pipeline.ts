@@ -71,7 +71,7 @@ export class BeamPipeline {
       uniqueName: id,
       coderId: typeof coder === 'string' ? coder : this.getCoderId(coder),
       isBounded,
-      windowingStrategyId: typeof strategy === 'object' ? this.#strategyId(strategy) : (strategy ?? ''),
+      windowingStrategyId: typeof strategy === 'object' ? this.strategyIdOf(strategy) : (strategy ?? ''),
     });
     return id;
   }
@@ -130,7 +130,8 @@ export class BeamPipeline {
     }
   }
 
-  #strategyId(strategy: StrategyProto): string {
+  /** Returns the id of a windowing strategy; equal ones have one id. */
+  strategyIdOf(strategy: StrategyProto): string {
     return this.#idOf(strategyKey(strategy), 'windowing', this.#components.windowingStrategies, () => strategy);
   }
 

@@ -4,11 +4,12 @@ import { combineIdentityOf } from '#pipelines/engine/combine_identity';
 import type { BoundedWindow, CombineFn, DoFn, FinishBundleContext, ProcessContext } from '#pipelines/engine/dofn';
 import type { Window } from '#pipelines/engine/windowing/window';
 import * as runnerApi from '#pipelines/proto/beam_runner_api';
-import type { BeamPipeline, PTransformProto } from './beam_pipeline.ts';
+import type { BeamPipeline, ComponentsProto, PTransformProto } from './beam_pipeline.ts';
 import type { AnyCoder } from './coders/coder.ts';
 import { IterableCoder, KvCoder } from './coders/standard_coders.ts';
 import { KeyCoder, ValueCoder } from './coders/value_coder.ts';
 import { registerFunction } from './function_table.ts';
+import { checkGrouping, checkKeys } from './graph_rules.ts';
 import type { KV, PCollection, PipelineRoot, PTransform } from './pcollection.ts';
 import {
   Collection,
@@ -33,16 +34,27 @@ import { type StrategyProto, strategyAfterGrouping } from './windowing.ts';
 export function groupByKey<K, V>(
   name = 'GroupByKey',
 ): PTransform<PCollection<KV<K, V>>, PCollection<KV<K, readonly V[]>>> {
+  return grouped(name, checkGrouping);
+}
+
+/** @param check - of the input's windows */
+function grouped<K, V>(
+  name: string,
+  check: typeof checkGrouping,
+): PTransform<PCollection<KV<K, V>>, PCollection<KV<K, readonly V[]>>> {
   return primitive(name, (input, pipeline, proto) => {
-    if (!isKeyed(pipeline, input)) return input.apply(encodeAsKeyed()).apply(groupByKey('Grouped'));
+    const components = pipeline.getProto().components as ComponentsProto;
+    check(components, proto.uniqueName, input.getId());
+    if (!isKeyed(pipeline, input)) return input.apply(encodeAsKeyed()).apply(grouped('Grouped', check));
+    checkKeys(components, proto.uniqueName, input.getId());
     proto.spec = runnerApi.FunctionSpec.create({ urn: urns.GROUP_BY_KEY });
     proto.environmentId = '';
     const [keyCoderId, valueCoderId] = componentsOf(pipeline, input);
     const iterable = pipeline.getCoderId(coderByIds(ITERABLE_URN, valueCoderId));
-    const grouped = pipeline.getCoderId(coderByIds(KV_URN, keyCoderId, iterable));
+    const groupedCoderId = pipeline.getCoderId(coderByIds(KV_URN, keyCoderId, iterable));
     const { isBounded } = collectionProto(pipeline, input);
     const strategy = strategyAfterGrouping(inputStrategy(pipeline, input));
-    return new Collection<KV<K, readonly V[]>>(pipeline, pipeline.addCollection(grouped, strategy, isBounded));
+    return new Collection<KV<K, readonly V[]>>(pipeline, pipeline.addCollection(groupedCoderId, strategy, isBounded));
   });
 }
 
@@ -78,7 +90,7 @@ export function combinePerKey<K, In, Acc, Out>(
   settings: CombineSettings = {},
 ): PTransform<PCollection<KV<K, In>>, PCollection<KV<K, Out>>> {
   const { name = 'CombinePerKey', hotKeyFanout } = settings;
-  if (hotKeyFanout !== undefined) return named(name, withFanout(combineFn, hotKeyFanout));
+  if (hotKeyFanout !== undefined) return withFanout(name, combineFn, hotKeyFanout);
   return primitive(name, (input, pipeline, proto) => {
     if (!isKeyed(pipeline, input))
       return input.apply(encodeAsKeyed()).apply(combinePerKey(combineFn, { name: 'Combined' }));
@@ -191,33 +203,47 @@ function registerCombineFn(pipeline: BeamPipeline, proto: PTransformProto, combi
 
 /** First by key and part, to accumulators; then the accumulators by key. */
 function withFanout<K, In, Acc, Out>(
+  name: string,
   combineFn: CombineFn<In, Acc, Out>,
   fanout: number,
 ): PTransform<PCollection<KV<K, In>>, PCollection<KV<K, Out>>> {
   if (!(Number.isInteger(fanout) && fanout > 0))
     throw new RangeError(`hotKeyFanout must be a whole number, not ${fanout}`);
   let next = 0;
-  return (input) =>
-    input
-      .apply(
-        parDo<KV<K, In>, KV<readonly [K, number], In>>(
-          {
-            process({ key, value }, context) {
-              next = (next + 1) % fanout;
-              context.output({ key: [key, next], value });
-            },
+  return primitive(name, (input, pipeline) => {
+    const strategy = inputStrategy(pipeline, input);
+    const inParts = input.apply(
+      parDo<KV<K, In>, KV<readonly [K, number], In>>(
+        {
+          process({ key, value }, context) {
+            next = (next + 1) % fanout;
+            context.output({ key: [key, next], value });
           },
-          { name: 'AddPart', coder: keyedCoder() },
-        ),
-      )
+        },
+        { name: 'AddPart', coder: keyedCoder() },
+      ),
+    );
+    // Panes of a part hold what is new: accumulated ones would count twice in the whole.
+    const { DISCARDING } = runnerApi.AccumulationMode_Enum;
+    setStrategy(pipeline, inParts, { ...strategy, accumulationMode: DISCARDING });
+    const parts = inParts
       .apply(combinePerKey({ ...partsOf(combineFn), extractOutput: (accumulator) => accumulator }, { name: 'Parts' }))
       .apply(
         parDo<KV<readonly [K, number], Acc>, KV<K, Acc>>(
           { process: ({ key: [key], value }, context) => context.output({ key, value }) },
           { name: 'DropPart', coder: keyedCoder() },
         ),
-      )
-      .apply(combinePerKey(combineFromParts(combineFn), { name: 'Whole' }));
+      );
+    // Windows of the parts have merged for themselves: they merge again (Beam's Window.remerge).
+    const { accumulationMode, mergeStatus } = strategy;
+    setStrategy(pipeline, parts, { ...strategyAfterGrouping(strategy), accumulationMode, mergeStatus });
+    return parts.apply(combinePerKey(combineFromParts(combineFn), { name: 'Whole' }));
+  });
+}
+
+/** Changes how a collection is grouped, not the windows that its elements are in. */
+function setStrategy(pipeline: BeamPipeline, collection: PCollection<unknown>, strategy: StrategyProto): void {
+  collectionProto(pipeline, collection).windowingStrategyId = pipeline.strategyIdOf(strategy);
 }
 
 /** What another function's accumulators mean, where this one is made of it. */
@@ -321,7 +347,8 @@ export function reshufflePerKey<K, V>(
     if (!isKeyed(pipeline, input)) return input.apply(encodeAsKeyed()).apply(reshufflePerKey('Reshuffled'));
     // Runners know this by its URN; the grouping below is for one that does not.
     proto.spec = runnerApi.FunctionSpec.create({ urn: urns.RESHUFFLE });
-    const ungrouped = input.apply(groupByKey<K, V>()).apply(
+    // It passes elements on whatever their windows and trigger.
+    const ungrouped = input.apply(grouped<K, V>('GroupByKey', () => {})).apply(
       parDo<KV<K, readonly V[]>, KV<K, V>>(
         {
           process({ key, value }, context) {

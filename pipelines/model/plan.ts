@@ -1,5 +1,4 @@
-import { declarationsOf } from '#pipelines/engine/declarations';
-import type { CombineFn, DoFn } from '#pipelines/engine/dofn';
+import type { CombineFn } from '#pipelines/engine/dofn';
 import { InvalidPipelineError } from '#pipelines/engine/errors';
 import type { Codec, Plan, PlanTransform, TestStreamEvent } from '#pipelines/engine/plan';
 import type { SplittableDoFn } from '#pipelines/engine/splittable';
@@ -12,7 +11,7 @@ import { createCoder } from './coders/from_proto.ts';
 import { WindowedValueCoder } from './coders/standard_coders.ts';
 import { elementCodec } from './element_codec.ts';
 import { findFunction } from './function_table.ts';
-import type { RegisteredDoFn } from './transforms.ts';
+import type { RegisteredDoFn, RegisteredTimestamps } from './transforms.ts';
 import * as urns from './urns.ts';
 import { windowingOf } from './windowing.ts';
 
@@ -160,32 +159,24 @@ function compileParDo(pipeline: BeamPipeline, components: ComponentsProto, leaf:
   const input = mainInputOf(leaf, Object.keys(sideSpecs));
   const { main: mainOutput, ...tagged } = leaf.outputs;
   const main = mainOutput ?? `${name}.unused`;
-  const withDoFn = (doFn: DoFn<never, unknown>, views: RegisteredDoFn['views'] = new Map()): PlanTransform => {
-    const { allowedLatenessMs, windowFn } = windowingOf(pipeline, components, input);
-    const { states, timers } = declarationsOf(doFn);
-    if (windowFn.merge !== undefined && states.length + timers.length > 0) {
-      throw new InvalidPipelineError(
-        `transform "${name}" has state or timers in merging windows (${windowFn.name}), where its state would have to merge: group first, or use other windows`,
-      );
-    }
+  const withDoFn = ({ doFn, views, maxConcurrency }: RegisteredDoFn): PlanTransform => {
+    const { allowedLatenessMs } = windowingOf(pipeline, components, input);
     const sideInputs = [...views].map(([local, view]) => {
       const collection = leaf.inputs[local] as string;
       return { view, input: collection, windowFn: windowingOf(pipeline, components, collection).windowFn };
     });
-    return { kind: 'parDo', name, input, main, tagged, sideInputs, doFn, allowedLatenessMs };
+    return { kind: 'parDo', name, input, main, tagged, sideInputs, doFn, allowedLatenessMs, maxConcurrency };
   };
   switch (spec?.urn) {
-    case urns.DOFN_BY_NAME: {
-      const { doFn, views } = found(name, findFunction(pipeline, name)) as RegisteredDoFn;
-      return withDoFn(doFn, views);
-    }
+    case urns.DOFN_BY_NAME:
+      return withDoFn(found(name, findFunction(pipeline, name)) as RegisteredDoFn);
     case urns.SPLITTABLE_BY_NAME: {
       const doFn = found(name, findFunction(pipeline, name)) as AnySplittableDoFn;
       return { kind: 'splittable', name, input, output: main, doFn };
     }
     case urns.TIMESTAMPS_BY_NAME: {
-      const timestampOf = found(name, findFunction(pipeline, name)) as (value: unknown) => number;
-      return { kind: 'assignTimestamps', name, input, output: main, timestampOf };
+      const timestamps = found(name, findFunction(pipeline, name)) as RegisteredTimestamps<unknown>;
+      return { kind: 'assignTimestamps', name, input, output: main, ...timestamps };
     }
     default:
       throw new InvalidPipelineError(`transform "${name}" holds a function of an unknown kind, ${spec?.urn}`);

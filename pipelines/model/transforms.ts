@@ -1,11 +1,14 @@
 import { declarationsOf } from '#pipelines/engine/declarations';
 import { type DoFn, IGNORES_WINDOW, type OutputTag, type SideInputView, type StateSpec } from '#pipelines/engine/dofn';
+import { InvalidPipelineError } from '#pipelines/engine/errors';
 import { isSplittable, type SplittableDoFn } from '#pipelines/engine/splittable';
+import { shown } from '#pipelines/engine/time/check_time';
 import * as runnerApi from '#pipelines/proto/beam_runner_api';
 import {
   type AppliedTransform,
   type BeamPipeline,
   BeamRoot,
+  type ComponentsProto,
   givenName,
   type PCollectionProto,
   type PTransformProto,
@@ -15,6 +18,7 @@ import type { AnyCoder } from './coders/coder.ts';
 import { BytesCoder, KvCoder } from './coders/standard_coders.ts';
 import { KeyCoder, ValueCoder } from './coders/value_coder.ts';
 import { registerFunction } from './function_table.ts';
+import { checkFlatten, checkKeys, checkSideInput, checkState } from './graph_rules.ts';
 import type { KV, PCollection, PipelineRoot, PTransform } from './pcollection.ts';
 import * as urns from './urns.ts';
 import { type Windowing, windowingStrategyProto } from './windowing.ts';
@@ -25,6 +29,17 @@ export type Expand<Input, Output> = (input: Input, pipeline: BeamPipeline, proto
 export function primitive<Input, Output>(name: string, expand: Expand<Input, Output>): PTransform<Input, Output> {
   return withName(name, expand) as unknown as PTransform<Input, Output>;
 }
+
+/** Expands another primitive in the place of this one, under this one's name. */
+export const expandWith = <Input, Output>(
+  transform: PTransform<Input, Output>,
+  input: Input,
+  pipeline: BeamPipeline,
+  proto: PTransformProto,
+): Output => (transform as unknown as Expand<Input, Output>)(input, pipeline, proto);
+
+export const componentsOf = (pipeline: BeamPipeline): ComponentsProto =>
+  pipeline.getProto().components as ComponentsProto;
 
 /** Gives a transform the name it has in snapshots, metrics and messages; names are unique within their parent. */
 export function named<Input, Output>(name: string, transform: PTransform<Input, Output>): PTransform<Input, Output> {
@@ -90,6 +105,8 @@ export function parDoSplittable<In, Out, R, Pos>(
 
 export interface ParDoSettings {
   readonly name: string;
+  /** Asynchronous calls in flight at once, on each worker; the others wait. A stateful DoFn has one a key. Default 100. */
+  readonly maxConcurrency?: number;
   /** Views the DoFn reads with `context.sideInput`; the names only tell them apart. */
   readonly sideInputs?: Readonly<Record<string, SideInputView<unknown>>>;
   /** How elements of the main output are encoded between workers; by default, any value that can be cloned. */
@@ -173,7 +190,17 @@ export function flatten<T>(collections: readonly PCollection<T>[], name = 'Flatt
   const transform = primitive<readonly PCollection<T>[], PCollection<T>>(name, (_, pipeline, proto) => {
     proto.spec = runnerApi.FunctionSpec.create({ urn: urns.FLATTEN });
     proto.environmentId = '';
-    return outputOf<T>(pipeline, first, undefined, coderIdOf(pipeline, first));
+    const ids = collections.map((collection) => collection.getId());
+    const { components } = pipeline.getProto();
+    checkFlatten(components as ComponentsProto, proto.uniqueName, ids);
+    const { BOUNDED, UNBOUNDED } = runnerApi.IsBounded_Enum;
+    const isUnbounded = ids.some((id) => components?.pcollections[id]?.isBounded === UNBOUNDED);
+    const { windowingStrategyId } = collectionProto(pipeline, first);
+    const bounded = isUnbounded ? UNBOUNDED : BOUNDED;
+    return new Collection<T>(
+      pipeline,
+      pipeline.addCollection(coderIdOf(pipeline, first), windowingStrategyId, bounded),
+    );
   });
   return first.applyTo(collections, transform as AppliedTransform);
 }
@@ -192,13 +219,20 @@ export function windowInto<T>(windowing: Windowing, name = 'WindowInto'): PTrans
   });
 }
 
-/** Gives each element the event time `timestampOf` reads from it, ms since the epoch. */
+export interface TimestampsSettings {
+  /** How much earlier than its own an element's new timestamp may be, ms. Default 0: an earlier one could be late and be dropped. */
+  readonly allowedSkewMs?: number;
+}
+
+/** Gives each element the event time `timestampOf` reads from it, ms since the epoch. Elements of a source that has no times come from the beginning of time. */
 export function withTimestamps<T>(
   timestampOf: (element: T) => number,
   name = 'WithTimestamps',
+  { allowedSkewMs = 0 }: TimestampsSettings = {},
 ): PTransform<PCollection<T>, PCollection<T>> {
+  checkSkew(name, 'allowedSkewMs', allowedSkewMs);
   return primitive(name, (input, pipeline, proto) => {
-    registerFunction(pipeline, proto.uniqueName, timestampOf);
+    registerFunction(pipeline, proto.uniqueName, { timestampOf, allowedSkewMs } satisfies RegisteredTimestamps<T>);
     proto.spec = doFnSpec(proto, { urn: urns.TIMESTAMPS_BY_NAME });
     return new Collection<T>(pipeline, pipeline.addCollection(coderIdOf(pipeline, input)));
   });
@@ -210,9 +244,26 @@ function registerParDo<In, Out>(
   doFn: DoFn<In, Out>,
   settings: ParDoSettings,
 ): void {
-  if (isSplittable(doFn)) throw new RangeError(`"${proto.uniqueName}" is splittable: use read()`);
+  const name = proto.uniqueName;
+  if (isSplittable(doFn)) throw new RangeError(`"${name}" is splittable: use read()`);
+  const { maxConcurrency } = settings;
+  if (maxConcurrency !== undefined && !(Number.isSafeInteger(maxConcurrency) && maxConcurrency >= 1)) {
+    throw new InvalidPipelineError(
+      `transform "${name}": maxConcurrency is ${maxConcurrency}: give an integer from 1 on`,
+    );
+  }
+  checkSkew(name, 'allowedTimestampSkewMs', doFn.allowedTimestampSkewMs ?? 0);
   const views = Object.entries(settings.sideInputs ?? {});
-  const entry: RegisteredDoFn = { doFn: doFn as DoFn<never, unknown>, views: new Map(views) };
+  const components = pipeline.getProto().components as ComponentsProto;
+  if (needsKeys(doFn)) {
+    const [input] = Object.values(proto.inputs) as [string];
+    checkState(components, name, input);
+    checkKeys(components, name, input);
+  }
+  for (const [view, { source }] of views) {
+    checkSideInput(components, name, view, (source as PCollection<unknown>).getId());
+  }
+  const entry: RegisteredDoFn = { doFn: doFn as DoFn<never, unknown>, views: new Map(views), maxConcurrency };
   registerFunction(pipeline, proto.uniqueName, entry);
   const sideInputs: PayloadParts['sideInputs'] = {};
   for (const [name, view] of views) {
@@ -226,6 +277,18 @@ function registerParDo<In, Out>(
   proto.spec = doFnSpec(proto, { ...stateAndTimers(pipeline, proto, doFn as DoFn<never, unknown>), sideInputs });
 }
 
+/** @throws {@link InvalidPipelineError} for a skew that is no duration; Infinity allows any */
+function checkSkew(transform: string, name: string, skewMs: number): void {
+  if (typeof skewMs === 'number' && skewMs >= 0) return;
+  throw new InvalidPipelineError(`transform "${transform}": ${name} is ${shown(skewMs)}: give milliseconds from 0 on`);
+}
+
+/** A function that reads timestamps, as the graph holds it. */
+export interface RegisteredTimestamps<T> {
+  readonly timestampOf: (element: T) => number;
+  readonly allowedSkewMs: number;
+}
+
 /** Marks a DoFn whose function never sees the context. */
 const windowless = <In, Out>(doFn: DoFn<In, Out>): DoFn<In, Out> => Object.assign(doFn, { [IGNORES_WINDOW]: true });
 
@@ -236,6 +299,7 @@ function needsKeys(doFn: object): boolean {
 
 /** A DoFn and the side inputs it may read, by the name they have in the graph. */
 export interface RegisteredDoFn {
+  readonly maxConcurrency?: number | undefined;
   readonly doFn: DoFn<never, unknown>;
   readonly views: ReadonlyMap<string, SideInputView<unknown>>;
 }

@@ -1,4 +1,5 @@
 import { InvalidPipelineError } from '#pipelines/engine/errors';
+import { shown } from '#pipelines/engine/time/check_time';
 import type { Trigger } from '#pipelines/engine/windowing/trigger';
 import * as runnerApi from '#pipelines/proto/beam_runner_api';
 
@@ -14,7 +15,7 @@ export const afterCount = (count: number): Trigger => ({ kind: 'afterCount', cou
 /** `delaySeconds` of processing time after the first element of the pane. */
 export const afterProcessingTime = (delaySeconds: number): Trigger => ({
   kind: 'afterProcessingTime',
-  delayMs: delaySeconds * 1_000,
+  delayMs: Math.round(delaySeconds * 1_000),
 });
 /** Starts again each time it has fired. */
 export const repeatedly = (trigger: Trigger): Trigger => ({ kind: 'repeatedly', trigger });
@@ -33,6 +34,83 @@ export const always: Trigger = { kind: 'always' };
 /** Only when the window expires. */
 export const never: Trigger = { kind: 'never' };
 
+/** @throws {@link InvalidPipelineError} for a count below 1, a delay that is none, and a composite of nothing */
+export function checkTrigger(trigger: Trigger): void {
+  switch (trigger.kind) {
+    case 'afterCount':
+      if (Number.isSafeInteger(trigger.count) && trigger.count >= 1 && trigger.count < 2 ** 31) return;
+      throw new InvalidPipelineError(`afterCount(${shown(trigger.count)}): give an integer from 1 on`);
+    case 'afterProcessingTime':
+      if (Number.isSafeInteger(trigger.delayMs) && trigger.delayMs >= 0) return;
+      throw new InvalidPipelineError(`afterProcessingTime has a delay of ${shown(trigger.delayMs)} ms: give 0 or more`);
+    case 'repeatedly':
+      checkTrigger(trigger.trigger);
+      return;
+    case 'orFinally':
+      checkTrigger(trigger.trigger);
+      checkTrigger(trigger.until);
+      return;
+    case 'afterEach':
+    case 'afterAll':
+    case 'afterAny':
+      if (trigger.triggers.length === 0) {
+        throw new InvalidPipelineError(`${trigger.kind} has no triggers: give it one at least`);
+      }
+      for (const part of trigger.triggers) checkTrigger(part);
+      return;
+    case 'afterEndOfWindow':
+      if (trigger.early !== undefined) checkTrigger(trigger.early);
+      if (trigger.late !== undefined) checkTrigger(trigger.late);
+      return;
+    default:
+  }
+}
+
+/** Whether a trigger can finish while its window still takes elements; those that come then would be dropped (Beam's Trigger.mayFinish). */
+export function mayFinish(trigger: Trigger): boolean {
+  switch (trigger.kind) {
+    case 'default':
+    case 'always':
+    case 'repeatedly':
+      return false;
+    case 'afterEndOfWindow':
+      return trigger.late === undefined;
+    case 'afterEach':
+      return trigger.triggers.every(mayFinish);
+    default:
+      return true;
+  }
+}
+
+/** A trigger as its functions are called, for messages. */
+export function triggerText(trigger: Trigger): string {
+  switch (trigger.kind) {
+    case 'default':
+      return 'defaultTrigger';
+    case 'afterCount':
+      return `afterCount(${trigger.count})`;
+    case 'afterProcessingTime':
+      return `afterProcessingTime(${trigger.delayMs / 1_000})`;
+    case 'repeatedly':
+      return `repeatedly(${triggerText(trigger.trigger)})`;
+    case 'orFinally':
+      return `orFinally(${triggerText(trigger.trigger)}, ${triggerText(trigger.until)})`;
+    case 'afterEach':
+    case 'afterAll':
+    case 'afterAny':
+      return `${trigger.kind}(${trigger.triggers.map(triggerText).join(', ')})`;
+    case 'afterEndOfWindow': {
+      const parts = (['early', 'late'] as const).flatMap((name) => {
+        const part = trigger[name];
+        return part === undefined ? [] : [`${name}: ${triggerText(part)}`];
+      });
+      return parts.length === 0 ? 'afterWatermark()' : `afterWatermark({ ${parts.join(', ')} })`;
+    }
+    default:
+      return trigger.kind;
+  }
+}
+
 /**
  * What a trigger becomes behind a grouping: panes come as the first trigger lets them, and are passed on without waiting again.
  * Source: Apache Beam, "continuation triggers".
@@ -46,7 +124,10 @@ export function continuationOf(trigger: Trigger): Trigger {
     case 'repeatedly':
       return { kind: 'repeatedly', trigger: continuationOf(trigger.trigger) };
     case 'orFinally':
-      return { kind: 'orFinally', trigger: continuationOf(trigger.trigger), until: continuationOf(trigger.until) };
+      return {
+        kind: 'repeatedly',
+        trigger: { kind: 'orFinally', trigger: continuationOf(trigger.trigger), until: continuationOf(trigger.until) },
+      };
     case 'afterEach':
       return { kind: 'repeatedly', trigger: { kind: 'afterAny', triggers: trigger.triggers.map(continuationOf) } };
     case 'afterAll':

@@ -1,4 +1,5 @@
 import { InvalidPipelineError } from '#pipelines/engine/errors';
+import { shown } from '#pipelines/engine/time/check_time';
 import type { Trigger } from '#pipelines/engine/windowing/trigger';
 import * as engine from '#pipelines/engine/windowing/window';
 import type { WindowingStrategy } from '#pipelines/engine/windowing/windowing_strategy';
@@ -8,7 +9,7 @@ import * as protos from '#pipelines/proto/standard_window_fns';
 import type { Coder } from './coders/coder.ts';
 import { GlobalWindowCoder, IntervalWindowCoder } from './coders/standard_coders.ts';
 import { findFunction, registerFunction } from './function_table.ts';
-import { continuationOf, triggerFromProto, triggerToProto } from './triggers.ts';
+import { checkTrigger, continuationOf, triggerFromProto, triggerToProto } from './triggers.ts';
 import * as urns from './urns.ts';
 
 export type StrategyProto = runnerApi.WindowingStrategy;
@@ -47,8 +48,26 @@ export interface Windowing {
 }
 
 const NOTHING = new Uint8Array(0);
-const durationOf = (seconds: number): Duration => {
+
+/** Whole milliseconds. @throws {@link InvalidPipelineError} for what is no number, and for less than `least` */
+function millisecondsOf(what: string, seconds: number, least: number): number {
   const millis = Math.round(seconds * 1_000);
+  if (typeof seconds !== 'number' || !Number.isSafeInteger(millis) || millis < least) {
+    throw new InvalidPipelineError(`${what} is ${shown(seconds)} s: give seconds, at least ${least / 1_000}`);
+  }
+  return millis;
+}
+
+/** @throws {@link InvalidPipelineError} for an offset that is not within the step by which windows begin */
+function offsetMs(what: string, offsetSeconds: number, stepMs: number): number {
+  const offset = millisecondsOf(`the offset of ${what}`, offsetSeconds, 0);
+  if (offset < stepMs) return offset;
+  throw new InvalidPipelineError(
+    `the offset of ${what} is ${offsetSeconds} s, and windows begin every ${stepMs / 1_000} s: give an offset of less`,
+  );
+}
+
+const durationOf = (millis: number): Duration => {
   return { seconds: BigInt(Math.floor(millis / 1_000)), nanos: (((millis % 1_000) + 1_000) % 1_000) * 1e6 };
 };
 
@@ -62,31 +81,42 @@ export const globalWindows = (): WindowFnSpec => ({
 });
 
 /** Tumbling windows. Sizes in seconds, as everywhere in Beam's SDKs for people. */
-export const fixedWindows = (sizeSeconds: number, offsetSeconds = 0): WindowFnSpec => ({
-  urn: urns.FIXED_WINDOWS,
-  payload: protos.FixedWindowsPayload.toBinary({ size: durationOf(sizeSeconds), offset: durationOf(offsetSeconds) }),
-  coder: new IntervalWindowCoder(),
-  merging: false,
-  assignsToOneWindow: true,
-});
+export const fixedWindows = (sizeSeconds: number, offsetSeconds = 0): WindowFnSpec => {
+  const sizeMs = millisecondsOf('the size of fixed windows', sizeSeconds, 1);
+  const offset = offsetMs('fixed windows', offsetSeconds, sizeMs);
+  return {
+    urn: urns.FIXED_WINDOWS,
+    payload: protos.FixedWindowsPayload.toBinary({ size: durationOf(sizeMs), offset: durationOf(offset) }),
+    coder: new IntervalWindowCoder(),
+    merging: false,
+    assignsToOneWindow: true,
+  };
+};
 
-/** Overlapping windows of `sizeSeconds`, one beginning every `periodSeconds`. */
-export const slidingWindows = (sizeSeconds: number, periodSeconds: number, offsetSeconds = 0): WindowFnSpec => ({
-  urn: urns.SLIDING_WINDOWS,
-  payload: protos.SlidingWindowsPayload.toBinary({
-    size: durationOf(sizeSeconds),
-    period: durationOf(periodSeconds),
-    offset: durationOf(offsetSeconds),
-  }),
-  coder: new IntervalWindowCoder(),
-  merging: false,
-  assignsToOneWindow: sizeSeconds <= periodSeconds,
-});
+/** Overlapping windows of `sizeSeconds`, one beginning every `periodSeconds`. With a longer period, elements between two windows are in none. */
+export const slidingWindows = (sizeSeconds: number, periodSeconds: number, offsetSeconds = 0): WindowFnSpec => {
+  const sizeMs = millisecondsOf('the size of sliding windows', sizeSeconds, 1);
+  const periodMs = millisecondsOf('the period of sliding windows', periodSeconds, 1);
+  const offset = offsetMs('sliding windows', offsetSeconds, periodMs);
+  return {
+    urn: urns.SLIDING_WINDOWS,
+    payload: protos.SlidingWindowsPayload.toBinary({
+      size: durationOf(sizeMs),
+      period: durationOf(periodMs),
+      offset: durationOf(offset),
+    }),
+    coder: new IntervalWindowCoder(),
+    merging: false,
+    assignsToOneWindow: sizeMs <= periodMs,
+  };
+};
 
 /** Windows that close after `gapSeconds` without an element of their key. */
 export const sessions = (gapSeconds: number): WindowFnSpec => ({
   urn: urns.SESSION_WINDOWS,
-  payload: protos.SessionWindowsPayload.toBinary({ gapSize: durationOf(gapSeconds) }),
+  payload: protos.SessionWindowsPayload.toBinary({
+    gapSize: durationOf(millisecondsOf('the gap of sessions', gapSeconds, 1)),
+  }),
   coder: new IntervalWindowCoder(),
   merging: true,
   assignsToOneWindow: true,
@@ -108,7 +138,18 @@ export const customWindows = (windowFn: engine.WindowFn): WindowFnSpec => ({
 const customKey = (name: string): string => `\u0000windowFn:${name}`;
 
 export function windowingStrategyProto(pipeline: Graph, windowing: Windowing): StrategyProto {
-  const { windowFn, trigger = { kind: 'default' }, timestampCombiner = 'endOfWindow' } = windowing;
+  const {
+    windowFn,
+    trigger = { kind: 'default' },
+    timestampCombiner = 'endOfWindow',
+    allowedLatenessMs = 0,
+  } = windowing;
+  if (!(Number.isSafeInteger(allowedLatenessMs) && allowedLatenessMs >= 0)) {
+    throw new InvalidPipelineError(
+      `allowedLatenessMs is ${shown(allowedLatenessMs)}: give whole milliseconds from 0 on`,
+    );
+  }
+  checkTrigger(trigger);
   const { custom } = windowFn;
   if (custom !== undefined) {
     const before = findFunction(pipeline, customKey(custom.name));
@@ -127,7 +168,7 @@ export function windowingStrategyProto(pipeline: Graph, windowing: Windowing): S
       windowing.accumulation === 'accumulating' ? AccumulationMode_Enum.ACCUMULATING : AccumulationMode_Enum.DISCARDING,
     outputTime: OUTPUT_TIMES[timestampCombiner],
     closingBehavior: ClosingBehavior_Enum.EMIT_IF_NONEMPTY,
-    allowedLateness: BigInt(windowing.allowedLatenessMs ?? 0),
+    allowedLateness: BigInt(allowedLatenessMs),
     onTimeBehavior:
       windowing.onTimeBehavior === 'always' ? OnTimeBehavior_Enum.FIRE_ALWAYS : OnTimeBehavior_Enum.FIRE_IF_NONEMPTY,
     assignsToOneWindow: windowFn.assignsToOneWindow,
@@ -223,7 +264,7 @@ export function windowFnOf(
     case urns.WINDOW_FN_BY_NAME: {
       const name = new TextDecoder().decode(spec.payload);
       const windowFn = findFunction(pipeline, customKey(name)) as engine.WindowFn | undefined;
-      if (windowFn !== undefined) return windowFn;
+      if (windowFn !== undefined) return engine.checkedWindowFn(windowFn);
       throw new InvalidPipelineError(`window function "${name}" is not in this process: build the same graph here`);
     }
     default:

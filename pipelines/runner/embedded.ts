@@ -8,7 +8,7 @@ import {
   systemClock,
 } from '#kernel/time';
 import { type Logger, silentLogger } from '#monitoring/log';
-import { SnapshotError } from '#pipelines/engine/errors';
+import { InvalidPipelineError, JobNotFinishedError, SnapshotError } from '#pipelines/engine/errors';
 import { Executor, type ExecutorOptions, type RestorePolicy } from '#pipelines/engine/executor';
 import type { TestStreamOperator } from '#pipelines/engine/operators/simple_operators';
 import type { Plan } from '#pipelines/engine/plan';
@@ -17,6 +17,7 @@ import type { StateChange } from '#pipelines/engine/state_schema';
 import { GLOBAL_WINDOW } from '#pipelines/engine/windowing/window';
 import { DiskFullError, LockLostError, NoAccessError } from '#storage/errors';
 import { FolderLock } from '#storage/folder_lock';
+import { CommittedMetrics } from './committed_metrics.ts';
 import { type Execution, LocalExecution } from './execution.ts';
 import type { PipelineMetrics } from './pipeline_metrics.ts';
 import type { LaunchShard } from './sharded/messages.ts';
@@ -42,7 +43,7 @@ export interface EmbeddedOptions {
   readonly restore?: RestorePolicy;
 }
 
-export type PipelineState = 'starting' | 'running' | 'draining' | 'done' | 'failed' | 'stopped';
+export type PipelineState = 'starting' | 'running' | 'draining' | 'done' | 'failed' | 'stopped' | 'cancelled';
 
 export interface JobRestarts {
   /** Times of the newest restarts by the job's clock, ms, oldest first; at most {@link RESTARTS_KEPT}. */
@@ -60,7 +61,7 @@ export interface PipelineHandle {
   readonly restarts: JobRestarts;
   /** When the bundle under way began, ms of {@link performance.now}; undefined between bundles. */
   readonly bundleSinceMs: number | undefined;
-  /** Resolves when the job has ended: all sources done, drained or stopped. Rejects with what made it fail. */
+  /** Resolves when the job has ended: all sources done, drained, stopped or cancelled. Rejects with what made it fail. */
   readonly finished: Promise<void>;
   /** Resolves when the snapshots' folder is this process's and the newest snapshot was restored. Rejects where that cannot be. */
   readonly loaded: Promise<void>;
@@ -70,10 +71,20 @@ export interface PipelineHandle {
   watermark(): number;
   /** Removes all snapshots but the newest, for what must not come back. */
   discardOlderSnapshots(): Promise<void>;
-  /** Stops reading, finishes what was read, makes it durable, ends. */
+  /**
+   * Ends the job with its results whole, as Beam's drain: bounded sources are read to their end, others left where they are; then the watermark goes to the end of time, so that
+   * windows close, timers fire and panes come out. A job that begins with the snapshot reads on where the sources are, with windows that are empty.
+   */
   drain(): Promise<void>;
-  /** Ends at once; what the newest snapshot does not cover will be done again. */
+  /**
+   * Ends the job with its state whole, as Flink's stop with a savepoint: finishes what was read and saves all state, open windows included. A job that begins with the snapshot
+   * resumes there.
+   *
+   * @throws InvalidPipelineError for a job without snapshots, whose state would be lost: drain or cancel it
+   */
   stop(): Promise<void>;
+  /** Ends at once; what the newest snapshot does not cover will be done again, or is lost without one. */
+  cancel(): Promise<void>;
 }
 
 const DEFAULT_RETRIES = 3;
@@ -84,6 +95,11 @@ const RESTARTS_KEPT = 20;
 /** How long a bundle may take more pieces in before it closes. */
 const BUNDLE_BUDGET_MS = 5;
 const LONGEST_SLEEP_MS = 1_000;
+
+/** Passes without anything to read or to fire that do not finish a job. */
+const MOST_IDLE_PASSES = 3;
+/** Timers of processing time that a drain fires before their time. */
+const MOST_EARLY_FIRINGS = 1_000;
 
 /** Runs a plan in this process: on this thread, yielding to the event loop between bundles, or with `shards` on several. */
 export function runEmbedded(plan: Plan, options: EmbeddedOptions = {}): PipelineHandle {
@@ -99,9 +115,31 @@ interface SnapshotInProgress {
   readonly writer: SnapshotWriter;
   readonly startedMs: number;
   readonly callbacks: readonly (() => void | Promise<void>)[];
+  readonly onDurable: () => void;
   /** All of this thread's state is in it. */
   isWritten: boolean;
 }
+
+/** The plan with DoFns of its own, which no failed bundle has touched. */
+function rebuilt(plan: Plan): Plan {
+  const fresh = plan.rebuild?.();
+  if (fresh === undefined) return plan;
+  if (graphOf(fresh) === graphOf(plan)) return fresh;
+  throw new InvalidPipelineError(
+    'the pipeline was built again after a failed bundle, and came out another: it must be the same each time that it is built with the same options',
+  );
+}
+
+/** What keeps a job from being finished: the transforms that are held, with the time. */
+function leftBy(execution: Execution): readonly string[] {
+  return [...execution.watermarks()].flatMap(([name, at]) => {
+    if (at >= MAX_EVENT_TIME) return [];
+    const time = Math.abs(at) < LATEST_DATE_MS ? new Date(at).toISOString() : String(at);
+    return [`transform "${name}" is held at ${time}`];
+  });
+}
+
+const LATEST_DATE_MS = 8.64e15;
 
 class ScriptedClock implements Clock {
   #now = 0;
@@ -125,7 +163,7 @@ class EmbeddedJob implements PipelineHandle {
   bundleSinceMs: number | undefined;
   finished: Promise<void> = Promise.resolve();
   loaded: Promise<void> = Promise.resolve();
-  readonly #plan: Plan;
+  #plan: Plan;
   readonly #log: Logger;
   readonly #clock: Clock;
   /** Processing time as a TestStream moves it. */
@@ -140,7 +178,10 @@ class EmbeddedJob implements PipelineHandle {
   readonly #restore: RestorePolicy | undefined;
   #execution: Execution;
   #drainRequested = false;
+  #isTruncated = false;
   #stopRequested = false;
+  #cancelRequested = false;
+  readonly #committed: CommittedMetrics;
   /** Ends the wait before a restart. */
   #endWait: () => void = () => {};
   #wake: () => void = () => {};
@@ -170,6 +211,7 @@ class EmbeddedJob implements PipelineHandle {
     this.#shards = options.shards;
     this.#snapshotDirectory = options.snapshots?.directory;
     this.#restore = options.restore;
+    this.#committed = new CommittedMetrics(options.metrics);
     this.#execution = this.#createExecution();
   }
 
@@ -204,7 +246,19 @@ class EmbeddedJob implements PipelineHandle {
   }
 
   async stop(): Promise<void> {
+    if (this.#store === undefined) {
+      throw new InvalidPipelineError(
+        'the job has no snapshots, so that stopping would lose its state: drain it, which closes its windows, cancel it, or run it with snapshots',
+      );
+    }
     this.#stopRequested = true;
+    this.#endWait();
+    this.#wakeUp();
+    await this.finished;
+  }
+
+  async cancel(): Promise<void> {
+    this.#cancelRequested = true;
     this.#endWait();
     this.#wakeUp();
     await this.finished.catch(() => {});
@@ -212,7 +266,7 @@ class EmbeddedJob implements PipelineHandle {
 
   #createExecution(): Execution {
     const plan = this.#plan;
-    const onDroppedLate = (transform: string): void => this.#metrics?.droppedLate.inc({ transform });
+    const onDroppedLate = (transform: string): void => this.#committed.dropLate(transform);
     const options: ExecutorOptions = {
       strict: this.#strict,
       ...this.#stageTimes(),
@@ -310,7 +364,7 @@ class EmbeddedJob implements PipelineHandle {
       } catch (error) {
         await this.#execution.teardown().catch(() => {});
         await this.#abandonSnapshot();
-        if (this.#stopRequested || error instanceof SnapshotError || error instanceof LockLostError) throw error;
+        if (this.#cancelRequested || error instanceof SnapshotError || error instanceof LockLostError) throw error;
         // A full disk is waited out: it is no fault of the pipeline.
         const isDisk = error instanceof DiskFullError || error instanceof NoAccessError;
         if (!isDisk && this.#failures >= this.#maxRetries) throw error;
@@ -319,12 +373,16 @@ class EmbeddedJob implements PipelineHandle {
         this.#metrics?.bundleFailures.inc();
         this.#log.error({ error, attempt: this.#failures, delayMs }, 'bundle.failed_restarting_from_snapshot');
         await this.#waitToRestart(error, delayMs, !isDisk);
+        this.#plan = rebuilt(this.#plan);
+        this.#committed.restart();
+        this.#isTruncated = false;
         this.#execution = this.#createExecution();
       }
     }
     await Promise.all(this.#finalising);
     await this.#execution.teardown();
-    this.state = this.#stopRequested ? 'stopped' : 'done';
+    if (this.#cancelRequested) this.state = 'cancelled';
+    else this.state = this.#stopRequested ? 'stopped' : 'done';
     this.#log.info({ state: this.state }, 'pipeline.ended');
   }
 
@@ -350,8 +408,14 @@ class EmbeddedJob implements PipelineHandle {
 
   async #loop(): Promise<void> {
     const execution = this.#execution;
-    while (!this.#stopRequested) {
-      if (this.#drainRequested) break;
+    let idlePasses = 0;
+    while (!this.#cancelRequested) {
+      if (this.#stopRequested) break;
+      if (this.#drainRequested && !this.#isTruncated) {
+        this.#isTruncated = true;
+        this.state = 'draining';
+        await Promise.all(execution.sources.map((source) => source.truncate()));
+      }
       const step = execution.testStreams.find(({ nextAdvanceMs }) => nextAdvanceMs !== undefined);
       this.#scriptedClock?.advance(step?.nextAdvanceMs ?? 0);
       const now = this.#clock.now();
@@ -369,9 +433,16 @@ class EmbeddedJob implements PipelineHandle {
         // Nothing to read any more: one more pass lets the end of time through; timers in processing time may remain.
         await this.#bundle(now);
         await this.#settle();
-        if (execution.isFinished || execution.nextProcessingTime() === undefined) break;
-        if (this.#scriptedClock === undefined) await this.#sleepUntil(execution.nextProcessingTime() as number);
-        else this.#scriptedClock.advanceTo(execution.nextProcessingTime() as number);
+        if (execution.isFinished) break;
+        const timer = execution.nextProcessingTime();
+        idlePasses += 1;
+        // Between threads a watermark may take another pass.
+        if (timer === undefined && idlePasses > MOST_IDLE_PASSES) throw new JobNotFinishedError(leftBy(execution));
+        if (timer === undefined) continue;
+        if (this.#drainRequested) await this.#fireEarly(timer);
+        else if (this.#scriptedClock === undefined) await this.#sleepUntil(timer);
+        else this.#scriptedClock.advanceTo(timer);
+        idlePasses = 0;
       } else {
         await this.#settle();
         await this.#maybeSnapshot(now);
@@ -381,7 +452,7 @@ class EmbeddedJob implements PipelineHandle {
         else await nextTurn();
       }
     }
-    if (this.#stopRequested) {
+    if (this.#cancelRequested) {
       await this.#abandonSnapshot();
       return;
     }
@@ -389,6 +460,21 @@ class EmbeddedJob implements PipelineHandle {
     await Promise.all(execution.sources.map((source) => source.interrupt()));
     while (execution.sources.some((source) => source.hasPieces)) await this.#bundle(this.#clock.now());
     await this.#commit();
+  }
+
+  #earlyFirings = 0;
+
+  /** A job that drains does not wait for timers of processing time: they fire before their time. */
+  async #fireEarly(timerAt: number): Promise<void> {
+    this.#earlyFirings += 1;
+    if (this.#earlyFirings > MOST_EARLY_FIRINGS) {
+      throw new JobNotFinishedError([
+        ...leftBy(this.#execution),
+        `a processing-time timer that is set again each time it fires, by now ${MOST_EARLY_FIRINGS} times: stop or cancel such a job instead of draining it`,
+      ]);
+    }
+    await this.#bundle(Math.max(timerAt, this.#clock.now()));
+    await this.#settle();
   }
 
   /** Waits until what the sinks write beside is done. */
@@ -428,7 +514,7 @@ class EmbeddedJob implements PipelineHandle {
         for (const source of sources) if (source.emitNext()) more = true;
       }
       // Read ahead by one piece while the sinks work.
-      if (!this.#drainRequested && !this.#stopRequested) {
+      if (!this.#stopRequested && !this.#cancelRequested) {
         for (const source of sources) source.startDue(now, () => this.#wakeUp());
       }
     }, now);
@@ -443,11 +529,10 @@ class EmbeddedJob implements PipelineHandle {
         metrics.watermarkLagSeconds.set((this.#clock.now() - watermark) / 1_000);
       }
       metrics.backlogRecords.set(this.backlogRecords());
-      for (const [transform, count] of this.#execution.elementCounts()) metrics.setElements(transform, count);
+      this.#committed.report(this.#execution);
       for (const [transform, at] of this.#execution.watermarks()) {
         if (at > MIN_EVENT_TIME && at < GLOBAL_WINDOW.end) metrics.transformWatermark.set({ transform }, at / 1_000);
       }
-      for (const { transform, metric } of this.#execution.metrics) metrics.setUserMetric(transform, metric);
     }
     if (this.#store === undefined) this.#runCallbacks(this.#execution.takeCallbacks());
     else await this.#maybeSnapshot(now);
@@ -468,15 +553,26 @@ class EmbeddedJob implements PipelineHandle {
     const writer = store.begin();
     const startedMs = performance.now();
     const take = (transform: number, entry: unknown): void => writer.take(transform, entry);
-    writer.start(this.#execution.beginSnapshot(writer.sequence, take), this.#execution.shards);
+    const isDrained = this.#isTruncated && this.#execution.isFinished && this.#hasLeftWork();
+    writer.start(this.#execution.beginSnapshot(writer.sequence, take, isDrained), this.#execution.shards);
     this.#changedSinceSnapshot = false;
-    this.#snapshot = { writer, startedMs, callbacks: this.#execution.takeCallbacks(), isWritten: false };
+    this.#snapshot = {
+      writer,
+      startedMs,
+      callbacks: this.#execution.takeCallbacks(),
+      onDurable: this.#committed.beginSnapshot(),
+      isWritten: false,
+    };
+  }
+
+  #hasLeftWork(): boolean {
+    return this.#execution.sources.some(({ hasLeftWork }) => hasLeftWork);
   }
 
   async #continueSnapshot(budgetMs: number): Promise<void> {
     const snapshot = this.#snapshot;
     if (snapshot === undefined) return;
-    const { writer, startedMs, callbacks } = snapshot;
+    const { writer, startedMs, callbacks, onDurable } = snapshot;
     if (!snapshot.isWritten) {
       if (!writer.step(budgetMs)) return;
       this.#execution.endSnapshot();
@@ -487,6 +583,7 @@ class EmbeddedJob implements PipelineHandle {
     this.#snapshot = undefined;
     await writer.finish();
     this.#execution.commitSnapshot();
+    onDurable();
     if (this.#hasForeignShards)
       this.#hasForeignShards = (await this.#store?.discardShards(this.#execution.shards)) ?? false;
     this.#failures = 0;

@@ -32,7 +32,11 @@ export interface Execution extends Pick<Executor, Same> {
   /** Resolves when the bundles so far are through all stages. Rejects when one has failed. */
   settle(): Promise<void>;
   /** Call when settled. The shards write theirs at the same point, each to its own file. */
-  beginSnapshot(sequence: number, take: (transform: number, entry: unknown) => void): readonly TransformSnapshot[];
+  beginSnapshot(
+    sequence: number,
+    take: (transform: number, entry: unknown) => void,
+    isDrained: boolean,
+  ): readonly TransformSnapshot[];
   /** Resolves when the shards' part of the newest snapshot is durable; undefined when it is. */
   shardSnapshots(): Promise<void> | undefined;
   /** The newest snapshot is durable everywhere. */
@@ -98,8 +102,12 @@ export class LocalExecution implements Execution {
   elementCounts(): ReadonlyMap<string, number> {
     return this.#executor.elementCounts();
   }
-  beginSnapshot(_: number, take: (transform: number, entry: unknown) => void): readonly TransformSnapshot[] {
-    return this.#executor.beginSnapshot(take);
+  beginSnapshot(
+    _: number,
+    take: (transform: number, entry: unknown) => void,
+    isDrained: boolean,
+  ): readonly TransformSnapshot[] {
+    return this.#executor.beginSnapshot(take, isDrained);
   }
   shardSnapshots(): undefined {
     return undefined;

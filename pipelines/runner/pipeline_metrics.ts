@@ -9,6 +9,8 @@ export interface PipelineMetrics {
   readonly snapshotSeconds: Histogram;
   readonly watermarkLagSeconds: Gauge;
   readonly backlogRecords: Gauge;
+  /** Elements that a transform has put out. */
+  readonly elements: Counter<'transform'>;
   readonly droppedLate: Counter<'transform'>;
   /** State that a restore did not take over as it was. */
   readonly stateChanges: Counter<'transform' | 'change'>;
@@ -16,8 +18,6 @@ export interface PipelineMetrics {
   readonly transformWatermark: Gauge<'transform'>;
   /** A metric that a DoFn keeps, as it is now. */
   setUserMetric(transform: string, metric: Metric): void;
-  /** Elements a transform has put out since the start of the process. */
-  setElements(transform: string, count: number): void;
 }
 
 export function createPipelineMetrics(registry: Registry): PipelineMetrics {
@@ -34,8 +34,8 @@ export function createPipelineMetrics(registry: Registry): PipelineMetrics {
     labelNames: ['transform', 'name', 'part'],
     registers,
   });
-  const seen = new Map<string, number>();
   return {
+    elements,
     bundles: new Counter({ name: 'pipeline_bundles_total', help: 'Bundles committed', registers }),
     bundleFailures: new Counter({
       name: 'pipeline_bundle_failures_total',
@@ -99,12 +99,6 @@ export function createPipelineMetrics(registry: Registry): PipelineMetrics {
         return;
       }
       for (const part of ['count', 'sum', 'min', 'max'] as const) set(part, metric[part]);
-    },
-    setElements(transform, count) {
-      const before = seen.get(transform) ?? 0;
-      // After a restart from a snapshot the executor counts from zero again.
-      elements.inc({ transform }, count >= before ? count - before : count);
-      seen.set(transform, count);
     },
   };
 }

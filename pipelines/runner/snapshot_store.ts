@@ -1,42 +1,28 @@
 import { createHash, type Hash } from 'node:crypto';
-import { type FileHandle, open, readdir, readFile, rename, rm, unlink } from 'node:fs/promises';
+import { type FileHandle, open, readdir, rename, rm, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DefaultDeserializer, DefaultSerializer, deserialize, serialize } from 'node:v8';
+import { DefaultSerializer, serialize } from 'node:v8';
 import { messageOf } from '#kernel/errors';
 import { KEY_GROUPS } from '#kernel/key_codec';
 import type { Logger } from '#monitoring/log';
 import { SnapshotError } from '#pipelines/engine/errors';
-import type { RestoredTransform, SavedTransform, TransformSnapshot } from '#pipelines/engine/executor';
+import type { SavedTransform, TransformSnapshot } from '#pipelines/engine/executor';
 import { FILE_MODE, makeFolder, syncFolder } from '#storage/durable_files';
 import { diskError, onDisk } from '#storage/errors';
+import {
+  BATCH_HEADER_BYTES,
+  LENGTH_BYTES,
+  type LoadedSnapshot,
+  readSnapshotFile,
+  type SavedHeads,
+  SNAPSHOT_FORMAT,
+} from './snapshot_file.ts';
 
-/** Bumped when the layout of a snapshot file changes, or what its parts hold. */
-const FORMAT = 'headwater-snapshot-5';
-/** The same layout, with keys that were assigned to threads otherwise. */
-const PREVIOUS_FORMAT = 'headwater-snapshot-4';
+export type { LoadedSnapshot } from './snapshot_file.ts';
+
 const SHARD_FOLDER = /^shard-(\d+)$/;
 const NAME = /^snapshot-(\d{12})\.bin$/;
 const KEPT = 2;
-const LENGTH_BYTES = 4;
-/** Before a batch: its transform, how many entries, how many bytes. */
-const BATCH_HEADER_BYTES = 12;
-const HASH_BYTES = 32;
-
-export interface LoadedSnapshot {
-  readonly sequence: number;
-  /** Worker threads that have a part of it, in files of their own. */
-  readonly shards: number;
-  /** How many groups keys were assigned to those threads by; undefined in snapshots of earlier releases. */
-  readonly keyGroups: number | undefined;
-  readonly transforms: readonly RestoredTransform[];
-}
-
-interface SavedHeads {
-  readonly shards: number;
-  readonly keyGroups?: number;
-  readonly transforms: readonly SavedTransform[];
-}
-
 /** Entries of one transform that are serialised together. */
 interface OpenBatch {
   readonly transform: number;
@@ -78,7 +64,7 @@ export class SnapshotStore {
     for (const sequence of sequences) {
       const file = this.#file(sequence);
       try {
-        return { sequence, ...decode(await readFile(file)) };
+        return { sequence, ...(await readSnapshotFile(file)) };
       } catch (error) {
         problems.push(`${file}: ${messageOf(error)}`);
         this.#log.error({ file, error }, 'snapshot.unreadable');
@@ -158,8 +144,9 @@ export class SnapshotStore {
   }
 }
 
-/** Entries that are serialised together. */
-const BATCH = 500;
+/** Entries that are serialised together: as many as make so many bytes, at most this number. */
+const MOST_OF_A_BATCH = 500;
+const BATCH_BYTES = 4 * 1_024 * 1_024;
 /** Entries between two looks at the clock: large ones take a tenth of a millisecond each. */
 const ENTRIES_A_LOOK = 16;
 /** What is hashed and written at once. */
@@ -176,6 +163,7 @@ export class SnapshotWriter {
   #transforms: readonly TransformSnapshot[] = [];
   #next = 0;
   #batch: OpenBatch | undefined;
+  #batchEntries = 1;
   #pieces: Buffer[] = [];
   #pieceBytes = 0;
   #handle: FileHandle | undefined;
@@ -194,7 +182,7 @@ export class SnapshotWriter {
   /** Takes the heads; entries follow by {@link step} and {@link take}. */
   start(transforms: readonly TransformSnapshot[], shards: number): void {
     this.#transforms = transforms;
-    this.#write(Buffer.from(`${FORMAT}\n`));
+    this.#write(Buffer.from(`${SNAPSHOT_FORMAT}\n`));
     const saved = transforms.map(({ entries: _, ...head }): SavedTransform => head);
     const heads = serialize({ shards, keyGroups: KEY_GROUPS, transforms: saved } satisfies SavedHeads);
     const length = Buffer.allocUnsafe(LENGTH_BYTES);
@@ -205,7 +193,7 @@ export class SnapshotWriter {
 
   /** An entry as it is now. */
   take(transform: number, entry: unknown): void {
-    if (this.#batch !== undefined && (this.#batch.transform !== transform || this.#batch.count >= BATCH)) {
+    if (this.#batch !== undefined && (this.#batch.transform !== transform || this.#batch.count >= this.#batchEntries)) {
       this.#closeBatch(this.#batch);
     }
     if (this.#batch === undefined) {
@@ -219,6 +207,9 @@ export class SnapshotWriter {
   #closeBatch({ transform, serializer, count }: OpenBatch): void {
     this.#batch = undefined;
     const body = serializer.releaseBuffer();
+    // Large entries go alone: a buffer has an end, too.
+    const fitting = Math.floor((count * BATCH_BYTES) / Math.max(1, body.length));
+    this.#batchEntries = Math.max(1, Math.min(fitting, 2 * this.#batchEntries, MOST_OF_A_BATCH));
     const header = Buffer.allocUnsafe(BATCH_HEADER_BYTES);
     header.writeUInt32BE(transform);
     header.writeUInt32BE(count, LENGTH_BYTES);
@@ -308,37 +299,4 @@ export class SnapshotWriter {
     await this.#close();
     await unlink(this.#temporary).catch(() => {});
   }
-}
-
-function decode(file: Buffer): Omit<LoadedSnapshot, 'sequence'> {
-  const end = file.indexOf(0x0a);
-  if (end < 0) throw new Error('it has no header');
-  const format = file.toString('utf8', 0, end);
-  if (format !== FORMAT && format !== PREVIOUS_FORMAT) {
-    throw new Error(`its format is ${format.slice(0, 40)}, this version reads ${FORMAT}`);
-  }
-  const body = file.subarray(0, file.length - HASH_BYTES);
-  if (
-    !createHash('sha256')
-      .update(body)
-      .digest()
-      .equals(file.subarray(file.length - HASH_BYTES))
-  ) {
-    throw new Error('its checksum does not match: it is damaged or cut short');
-  }
-  let at = end + 1;
-  const next = (length: number): Buffer => {
-    at += length;
-    return body.subarray(at - length, at);
-  };
-  const heads = deserialize(next(next(LENGTH_BYTES).readUInt32BE())) as SavedHeads;
-  const transforms = heads.transforms.map((head) => ({ ...head, entries: [] as unknown[] }));
-  while (at < body.length) {
-    const header = next(BATCH_HEADER_BYTES);
-    const entries = transforms[header.readUInt32BE()]?.entries;
-    const deserializer = new DefaultDeserializer(next(header.readUInt32BE(2 * LENGTH_BYTES)));
-    deserializer.readHeader();
-    for (let count = header.readUInt32BE(LENGTH_BYTES); count > 0; count -= 1) entries?.push(deserializer.readValue());
-  }
-  return { shards: heads.shards, keyGroups: heads.keyGroups, transforms };
 }

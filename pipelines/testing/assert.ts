@@ -3,6 +3,7 @@ import { canonicalJson } from '#kernel/json';
 import { groupByKey } from '#pipelines/model/grouping';
 import type { KV, PCollection } from '#pipelines/model/pcollection';
 import { create, flatten, keyBy, named, parDo, windowInto } from '#pipelines/model/transforms';
+import { never } from '#pipelines/model/triggers';
 import { globalWindows } from '#pipelines/model/windowing';
 
 /** A collection did not hold what a test expected of it; the job fails with this. */
@@ -58,9 +59,13 @@ export class CollectionAssertion<T> {
   satisfies(check: (values: readonly T[]) => string | undefined): void {
     const name = this.#name;
     const root = this.#collection.root();
-    const always = root.apply(create<Boxed<T>>([{ values: [] }], `${name} always`));
+    // Unbounded collections too: everything comes out when the window expires.
+    const windowing = { windowFn: globalWindows(), trigger: never };
+    const always = root
+      .apply(create<Boxed<T>>([{ values: [] }], `${name} always`))
+      .apply(windowInto<Boxed<T>>(windowing, `${name} always in one window`));
     const boxed = this.#collection
-      .apply(windowInto<T>({ windowFn: globalWindows() }, `${name} in one window`))
+      .apply(windowInto<T>(windowing, `${name} in one window`))
       .apply(
         parDo<T, Boxed<T>>(
           { process: (value, context) => context.output({ values: [value] }) },

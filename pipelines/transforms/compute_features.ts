@@ -12,6 +12,7 @@ import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { entityKeyFromPrevious } from '#feature_store/definitions/previous_entity_key';
 import { type Violation, violationsOf } from '#feature_store/definitions/quality_rule';
 import type { Entity, EventFields } from '#feature_store/definitions/source';
+import { valueText } from '#feature_store/definitions/value_codec';
 import { Erasures } from '#feature_store/erasure/erasures';
 import { FeatureComputationError } from '#feature_store/errors';
 import { contentHash } from '#kernel/content_hash';
@@ -483,7 +484,7 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
         this.#metrics.events.inc({ view, outcome: 'refused' });
       }
       if (action === 'dead_letter') {
-        const seen = gravest.rule.features.map((feature) => `${feature} = ${JSON.stringify(values[feature] ?? null)}`);
+        const seen = gravest.rule.features.map((feature) => `${feature} = ${valueText(values[feature])}`);
         this.#toDeadLetters(
           origin,
           `quality: ${view} breaks ${gravest.name}: ${gravest.rule.description}; it has ${seen.join(', ')}`,

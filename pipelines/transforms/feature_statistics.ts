@@ -10,7 +10,7 @@ import { writeTo } from '#pipelines/io/sink';
 import { combinePerKey } from '#pipelines/model/grouping';
 import type { KV, PCollection, PTransform } from '#pipelines/model/pcollection';
 import { filter, keyBy, named, parDo, windowInto } from '#pipelines/model/transforms';
-import { fixedWindows } from '#pipelines/model/windowing';
+import { fixedWindows, globalWindows } from '#pipelines/model/windowing';
 import type { ComputedRow } from './compute_features.ts';
 
 /** How often a window that is still open is told of, ms of processing time. */
@@ -59,11 +59,14 @@ export const writeStatistics = (
           target: 'feature statistics',
           write: (batch) => deps.statistics.write(batch),
         }),
-      ),
+      )
+      // With the other dead letters, which are in no other window.
+      .apply(windowInto<DeadLetter>({ windowFn: globalWindows() }, 'LettersInAllOfTime')),
   );
 
 function statisticsFn(view: FeatureView) {
-  const of = new StatisticsOf(Object.keys(view.features));
+  const types = Object.entries(view.features).map(([name, { type }]) => [name, type] as const);
+  const of = new StatisticsOf(Object.keys(view.features), Object.fromEntries(types));
   return {
     identity: `statistics of ${Object.keys(view.features).sort().join(', ')}`,
     // A changed definition must not stop the job: the statistics of one window are of its second part.

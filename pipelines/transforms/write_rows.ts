@@ -79,7 +79,7 @@ export class WriteRows implements DoFn<ComputedRow, DeadLetter> {
     for (const { row, reason, stage } of await underWay) {
       this.#deps.metrics.failed.inc({ reason: 'refused' });
       const timestamp = new Date(context.clock.now()).toISOString();
-      const letter = { payload: JSON.stringify(row), reason, stage, attempt: 1, timestamp };
+      const letter = { payload: rowJson(row), reason, stage, attempt: 1, timestamp };
       context.outputInWindow(letter, row.eventTime, GLOBAL_WINDOW);
     }
   }

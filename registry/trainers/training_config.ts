@@ -36,6 +36,24 @@ export const trainingConfigSchema = z.discriminatedUnion('trainer', [
   z.strictObject({ ...common, trainer: z.literal('isolation_forest') }),
   /** All columns are one sequence, oldest first; labels are what comes next. */
   z.strictObject({ ...common, trainer: z.literal('lstm'), naive: z.string().min(1).optional() }),
+  /** A trainer of the project: `trainers` of headwater.config.ts. */
+  z.strictObject({
+    ...common,
+    trainer: z.literal('extension'),
+    use: z.string().min(1),
+    settings: z.record(z.string(), z.unknown()).default({}),
+    naive: z.string().min(1).optional(),
+  }),
+  /**
+   * A program of the project's own, run in its folder. Its last argument is a JSON file with these settings and the paths `trainingSet` (data.csv, manifest.json)
+   * and `out`, where it writes model.onnx and headwater.json.
+   */
+  z.strictObject({
+    ...common,
+    trainer: z.literal('command'),
+    command: z.array(z.string().min(1)).min(1),
+    naive: z.string().min(1).optional(),
+  }),
 ]);
 export type TrainingConfig = z.infer<typeof trainingConfigSchema>;
 

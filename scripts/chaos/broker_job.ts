@@ -55,7 +55,7 @@ class CountAndSum implements DoFn<KV<string, number>, never> {
 
 const job = JSON.parse(process.argv[2] ?? '{}') as BrokerJob;
 const log = createLogger({ level: 'error' });
-const broker = createBroker({ log, clock: systemClock }, job.broker);
+const broker = await createBroker({ log, clock: systemClock }, job.broker);
 try {
   await broker.start(new AbortController().signal);
 } catch (error) {
@@ -83,6 +83,6 @@ const handle = runEmbedded(plan, {
   snapshots: { directory: join(job.folder, 'snapshots'), intervalMs: 200 },
   maxRetries: 1_000,
 });
-process.once('SIGTERM', () => void handle.drain().then(() => process.exit(0)));
+process.once('SIGTERM', () => void handle.stop().then(() => process.exit(0)));
 process.stdout.write('running\n');
 await handle.finished;

@@ -50,7 +50,7 @@ export async function sufferBroker(ordeal: BrokerOrdeal): Promise<OrdealOutcome>
   const startedMs = Date.now();
   const folder = mkdtempSync(join(tmpdir(), 'chaos-broker-'));
   const topic = `chaos-${Date.now()}-${Math.floor(Math.random() * 1e6)}`;
-  const broker = createBroker({ log: silentLogger, clock: systemClock }, ordeal.broker);
+  const broker = await createBroker({ log: silentLogger, clock: systemClock }, ordeal.broker);
   await broker.start(new AbortController().signal);
   const job: BrokerJob = { broker: ordeal.broker, topic, folder };
   let child: ChildProcess | undefined;

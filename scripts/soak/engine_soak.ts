@@ -60,5 +60,5 @@ export async function soakEngine(): Promise<Soak> {
         );
     }),
   );
-  return { events: () => events, stop: () => handle.drain() };
+  return { events: () => events, stop: () => handle.cancel() };
 }

@@ -70,7 +70,7 @@ export async function soakSlowSink(): Promise<Soak> {
     async stop() {
       isOver = true;
       await sending;
-      await handle.stop();
+      await handle.cancel();
       await broker.stop();
       await servers?.stop();
     },

@@ -1,5 +1,6 @@
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { viewId } from '#feature_store/definitions/feature_row';
+import { inputReader } from '#feature_store/definitions/model_inputs';
 import type { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { requestFields } from '#feature_store/retrieval/feature_vector';
 import { messageOf, PlatformError } from '#kernel/errors';
@@ -177,12 +178,13 @@ export class Predictor {
       entities.map((entity) => ({ entity, request })),
     );
     const overrides = overridesOf(given, request, inputs);
+    const inputOf = inputReader(service.columns);
     const nowMs = clock.now();
     return vectors.map(({ entity: id, entityKey: entity, values, rows, isKnown, failure }) => {
       if (failure !== undefined) throw failure;
       if (!isKnown) throw new UnknownEntityError(id, service.signature.service);
       const features: Record<string, unknown> = {};
-      for (const { name } of inputs) features[name] = values[name];
+      for (const { name } of inputs) features[name] = inputOf === undefined ? values[name] : inputOf(values, name);
       if (overrides !== undefined) Object.assign(features, overrides);
       if (!wantsFreshness) return { features, entity };
       const ages = service.stored.map(({ view }, at) => [viewId(view), ageOf(rows[at]?.eventTime, nowMs)] as const);

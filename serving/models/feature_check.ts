@@ -1,5 +1,6 @@
 import { describeDifference, serviceDifferences } from '#feature_store/definitions/definition_changes';
 import type { FeatureService, ServiceData } from '#feature_store/definitions/feature_service';
+import { inputNames } from '#feature_store/definitions/model_inputs';
 import { previousFingerprint } from '#feature_store/definitions/previous_fingerprint';
 import type { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import type { FeatureServiceReference, ModelSignature } from '#registry/model_package';
@@ -22,7 +23,7 @@ export function serviceProblems(
         `it was trained on ${signature.service}, and ${difference}: train it again, or run the definitions it knows`,
     );
   }
-  const columns = new Set(signature.columns.map(({ name }) => name));
+  const columns = new Set(inputNames(signature.columns));
   const unknown = inputs.filter(({ name }) => !columns.has(name)).map(({ name }) => name);
   return unknown.length === 0 ? [] : [`${signature.service} has no ${unknown.join(', ')}`];
 }

@@ -156,6 +156,10 @@ const BODIES: Readonly<Record<string, readonly unknown[]>> = {
   'serving POST /invocations': [{ instances: [{}] }],
   'serving POST /feedback': [{ request_id: 'r1', label: 'fraud' }, { feedback: [{ request_id: 'r2', value: 1 }] }],
   'features POST /features/batch': [{ entities: ['e1'] }],
+  'features POST /features/push': [
+    { view: 'tiny@1', rows: [{}] },
+    { view: 'absent@1', rows: [{}] },
+  ],
   'features POST /features/vector': [
     { service: 'fraud@1', rows: [{ entity: 'e1' }] },
     { service: 'absent@1', rows: [{ entity: 'e1' }] },

@@ -242,6 +242,7 @@ test.each(['memory', 'redis'] as const)(
             store: online,
             features,
             statistics: offline.statistics,
+            embeddings: offline.embeddings,
             views,
             clock: systemClock,
             log: silentLogger,

@@ -40,7 +40,10 @@ beforeAll(async () => {
   const typeRoots = [assetPath('node_modules/@types')];
   await writeFile(
     join(project, 'tsconfig.json'),
-    JSON.stringify({ compilerOptions: { ...compilerOptions, typeRoots }, files: ['features.ts', 'pipeline.ts'] }),
+    JSON.stringify({
+      compilerOptions: { ...compilerOptions, typeRoots },
+      files: ['features.ts', 'pipeline.ts', 'client.ts'],
+    }),
   );
 }, 120_000);
 afterAll(() => rm(folder, { recursive: true, force: true }));

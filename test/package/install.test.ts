@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { installCommand, optionalPackages } from '#kernel/optional_package';
 import { assetPath } from '#kernel/project_root';
 
 // From a tarball and an empty folder to a prediction, with what npm installs: nothing of the repository is in the project's reach.
@@ -33,6 +34,24 @@ const env = {
   npm_config_fund: 'false',
   npm_config_audit: 'false',
 };
+
+const MOST_MEGABYTES = 500;
+const MOST_PACKAGES = 420;
+
+interface Installed {
+  readonly megabytes: number;
+  readonly packages: number;
+}
+
+const describe = ({ megabytes, packages }: Installed): string => `${megabytes} MB, ${packages} packages`;
+
+async function installedIn(project: string): Promise<Installed> {
+  const { stdout: size } = await run('du', ['-sm', 'node_modules'], { cwd: project });
+  const { stdout: tree } = await run('npm', ['ls', '--all', '--parseable'], {
+    ...{ cwd: project, env, maxBuffer: 2 ** 26 },
+  }).catch((error: { stdout: string }) => error);
+  return { megabytes: Number.parseInt(size, 10), packages: new Set(tree.trim().split('\n')).size - 1 };
+}
 
 async function freePort(): Promise<string> {
   const server = createServer().listen(0, '127.0.0.1');
@@ -74,14 +93,7 @@ test('init, npm install, types, tests, dev, an event, its features, a prediction
   process.stdout.write(`npm exec headwater init: ${seconds(at)}\n`);
   at = performance.now();
   await run('npm', ['install'], { cwd: project, env, maxBuffer: 2 ** 26 });
-  const { stdout: size } = await run('du', ['-sm', 'node_modules'], { cwd: project });
-  const { stdout: tree } = await run('npm', ['ls', '--all', '--parseable'], {
-    cwd: project,
-    env,
-    maxBuffer: 2 ** 26,
-  }).catch((error: { stdout: string }) => error);
-  const packages = new Set(tree.trim().split('\n')).size - 1;
-  process.stdout.write(`npm install: ${seconds(at)}, ${Number.parseInt(size, 10)} MB, ${packages} packages\n`);
+  process.stdout.write(`npm install: ${seconds(at)}, ${describe(await installedIn(project))}\n`);
   for (const script of ['types', 'test']) {
     at = performance.now();
     await run('npm', ['run', script], { cwd: project, env, maxBuffer: 2 ** 26 });
@@ -129,4 +141,17 @@ test('init, npm install, types, tests, dev, an event, its features, a prediction
     dev.kill('SIGINT');
     if (dev.exitCode === null) await once(dev, 'exit');
   }
+
+  // What production needs, and with everything that is optional.
+  await run('npm', ['prune', '--omit=dev'], { cwd: project, env, maxBuffer: 2 ** 26 });
+  const core = await installedIn(project);
+  process.stdout.write(`core, without development: ${describe(core)}\n`);
+  expect(core.megabytes).toBeLessThanOrEqual(MOST_MEGABYTES);
+  expect(core.packages).toBeLessThanOrEqual(MOST_PACKAGES);
+  at = performance.now();
+  const command = installCommand(Object.keys(optionalPackages())).split(' ').slice(1);
+  await run('npm', [...command, '--omit=dev'], { cwd: project, env, maxBuffer: 2 ** 26 });
+  const whole = await installedIn(project);
+  process.stdout.write(`with all optional packages: ${seconds(at)}, ${describe(whole)}\n`);
+  expect(whole.packages).toBeGreaterThan(core.packages);
 }, 1_200_000);

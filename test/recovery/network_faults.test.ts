@@ -159,8 +159,8 @@ test.each(['Redis', 'PostgreSQL'] as const)(
     const giveUpAt = Date.now() + ALL_THERE_WITHIN_MS;
     while ((await offline.features.countRows(fraudView)) < before + EVENTS && Date.now() < giveUpAt) await sleep(200);
     expect(await totalOf(metrics.processed)).toBeGreaterThanOrEqual(EVENTS);
-    await handle.drain();
-    expect(handle.state).toBe('done');
+    await handle.stop();
+    expect(handle.state).toBe('stopped');
     const accounts = Array.from({ length: ACCOUNTS }, (_, index) => keyOf(`${prefix}-a${index}`));
     const latest = await online.read(fraudView, accounts);
     for (const row of latest) expect(row?.values.count_7d).toBe(EVENTS / ACCOUNTS);

@@ -75,6 +75,7 @@ export async function startListeners(
       store: { ...tinyOnline, increment: async () => 1 },
       features: new FeatureReader({ online: tinyOnline, clock: systemClock }, { views: [tinyView], services: [] }),
       statistics: { list: async () => [] },
+      embeddings: { search: async () => [] },
       views: [tinyView],
       metrics: createMetricsRegistry({ process: false }),
     },

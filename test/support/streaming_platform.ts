@@ -170,7 +170,7 @@ export class Platform {
 
   /** As a crash: what the newest snapshot does not cover is done again. */
   async kill(): Promise<void> {
-    await this.#handle?.stop();
+    await this.#handle?.cancel();
   }
 
   /** @param features - by view id, where some features alone are handed over */
@@ -208,7 +208,7 @@ export class Platform {
     const job = runEmbedded(
       createPipeline(
         construct(undefined, () => {
-          drained ??= job.drain();
+          drained ??= job.stop();
         }),
       ),
       { snapshots: { directory, intervalMs: 20 } },
@@ -221,7 +221,7 @@ export class Platform {
       {
         ...{ broker: this.broker, archive: this.archive, log: silentLogger },
         pause: async (work) => {
-          await this.#handle?.drain();
+          await this.#handle?.stop();
           try {
             return await work(this.snapshots);
           } finally {
@@ -240,7 +240,7 @@ export class Platform {
   meanwhile: string[] = [];
 
   async close(): Promise<void> {
-    await this.#handle?.stop();
+    await this.#handle?.cancel();
     await this.archive.stop();
     await this.broker.stop();
     rmSync(this.directory, { recursive: true, force: true });

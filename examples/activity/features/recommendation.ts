@@ -60,8 +60,8 @@ export const recommendationContext = onDemandView({
       'string',
       `The most frequent category of 30 days; "${POPULAR}" when none is known`,
       (row) =>
-        typeof row.top_categories_30d === 'string' && row.top_categories_30d !== ''
-          ? (row.top_categories_30d.split(',')[0] as string)
+        Array.isArray(row.top_categories_30d) && row.top_categories_30d.length > 0
+          ? (row.top_categories_30d[0] as string)
           : POPULAR,
       { uses: { POPULAR } },
     ),

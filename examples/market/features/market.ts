@@ -114,10 +114,7 @@ const closeBefore = (sessions: number) =>
     ['closes_60d'],
     'double',
     `Closing price ${sessions} trading days before; null when there was none in 60 days`,
-    (row) => {
-      const text = typeof row.closes_60d === 'string' ? row.closes_60d.split(',')[sessions] : undefined;
-      return text === undefined || text === '' ? null : Number(text);
-    },
+    (row) => (Array.isArray(row.closes_60d) ? row.closes_60d[sessions] : null),
     { uses: { sessions } },
   );
 

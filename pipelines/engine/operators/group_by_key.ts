@@ -1,12 +1,16 @@
 import { keyIdOf } from '#kernel/key_codec';
 import { type EventTime, MAX_EVENT_TIME } from '#kernel/time';
+import { callsOf, outputApart } from '../combine_calls.ts';
 import type { CombineFn, PaneInfo } from '../dofn.ts';
+import { LargeMap } from '../large_map.ts';
 import type { OperatorSnapshot, RestoreScope, SavedPart, TakeEntry } from '../snapshot.ts';
 import { TimeHeap } from '../time/time_heap.ts';
 import { WatermarkHolds } from '../time/watermark_holds.ts';
+import { SessionWindows } from '../windowing/session_windows.ts';
 import { compileTrigger, type TriggerMachine, type TriggerScope, type TriggerState } from '../windowing/trigger.ts';
-import { reviveWindow, type SavedWindow, saveWindow, type Window } from '../windowing/window.ts';
+import { mergeOverlapping, reviveWindow, type SavedWindow, saveWindow, type Window } from '../windowing/window.ts';
 import type { WindowingStrategy } from '../windowing/windowing_strategy.ts';
+import { keyIdIn } from './key_identity.ts';
 import { type Edge, type EngineContext, Operator } from './operator.ts';
 
 /** What becomes of the values of one key and window. */
@@ -31,15 +35,15 @@ export const collectValues: Reducer = {
   extract: (accumulator, keep) => (keep ? [...(accumulator as unknown[])] : accumulator),
 };
 
-/** Combine per key: one accumulator takes each value as it comes. */
-export function combineValues(combineFn: CombineFn<never, unknown, unknown>): Reducer {
-  const fn = combineFn as unknown as CombineFn<unknown, unknown, unknown>;
+/** Combine per key: one accumulator takes each value as it comes. @param transform - for errors of the function */
+export function combineValues(combineFn: CombineFn<never, unknown, unknown>, transform: string): Reducer {
+  const fn = callsOf(combineFn, transform);
   return {
     name: 'combine',
-    create: () => fn.createAccumulator(),
-    add: (accumulator, value) => fn.addInput(accumulator, value),
-    merge: (accumulators) => fn.mergeAccumulators(accumulators),
-    extract: (accumulator) => fn.extractOutput(accumulator),
+    create: fn.createAccumulator,
+    add: fn.addInput,
+    merge: fn.mergeAccumulators,
+    extract: (accumulator, keep) => (keep ? outputApart(fn, accumulator) : fn.extractOutput(accumulator)),
   };
 }
 
@@ -81,7 +85,7 @@ interface SavedGroup {
 
 interface OpenWindow {
   readonly window: Window;
-  readonly groups: Map<unknown, Group>;
+  readonly groups: LargeMap<unknown, Group>;
   ended: boolean;
 }
 
@@ -112,11 +116,13 @@ export class GroupByKeyOperator extends Operator implements TriggerScope {
   readonly #reducer: Reducer;
   readonly #context: EngineContext;
   readonly #trigger: TriggerMachine | undefined;
-  readonly #open = new Map<string, OpenWindow>();
+  readonly #open = new LargeMap<string, OpenWindow>();
   /** Ends and expiries of open windows. */
   readonly #deadlines = new TimeHeap<OpenWindow>();
   /** Merging functions only: open windows of each key. */
   readonly #windowsOfKey = new Map<unknown, Window[]>();
+  /** Instead of it, for sessions: windows that merge where they overlap. */
+  readonly #sessions: SessionWindows | undefined;
   readonly #wakes = new TimeHeap<Wake>();
   readonly #holds = new WatermarkHolds();
   #last: OpenWindow | undefined;
@@ -133,7 +139,8 @@ export class GroupByKeyOperator extends Operator implements TriggerScope {
     this.#windowing = options.windowing;
     this.#reducer = options.reducer;
     this.#context = options.context;
-    const { trigger } = options.windowing;
+    const { trigger, windowFn } = options.windowing;
+    this.#sessions = windowFn.merge === mergeOverlapping ? new SessionWindows() : undefined;
     this.#trigger = trigger.kind === 'default' ? undefined : compileTrigger(trigger);
     options.output.producers.push(this);
   }
@@ -152,7 +159,7 @@ export class GroupByKeyOperator extends Operator implements TriggerScope {
       this.#context.countDroppedLate(this.name);
       return;
     }
-    const keyId = keyIdOf(key);
+    const keyId = keyIdIn(this.name, key);
     const open = this.#windowing.windowFn.merge === undefined ? this.#openFor(window) : this.#mergeIn(keyId, window);
     let group = open.groups.get(keyId);
     if (group === undefined) {
@@ -189,7 +196,7 @@ export class GroupByKeyOperator extends Operator implements TriggerScope {
     if (this.#last !== undefined && this.#last.window === window) return this.#last;
     let open = this.#open.get(window.id);
     if (open === undefined) {
-      open = { window, groups: new Map(), ended: window.maxTimestamp() < this.inputWatermark };
+      open = { window, groups: new LargeMap(), ended: window.maxTimestamp() < this.inputWatermark };
       this.#open.set(window.id, open);
       this.#deadlines.push(open.ended ? this.#expiryOf(window) : window.maxTimestamp(), open);
     }
@@ -204,6 +211,11 @@ export class GroupByKeyOperator extends Operator implements TriggerScope {
 
   /** Adds a window of a merging function, merges what must, and returns where the element goes. */
   #mergeIn(keyId: unknown, window: Window): OpenWindow {
+    if (this.#sessions !== undefined) {
+      const { sources, result } = this.#sessions.add(keyId, window);
+      if (sources.length > 0) this.#mergeGroups(keyId, sources, result);
+      return this.#openFor(result);
+    }
     const windows = this.#windowsOfKey.get(keyId) ?? [];
     if (!windows.some(({ id }) => id === window.id)) windows.push(window);
     let target = window;
@@ -345,6 +357,7 @@ export class GroupByKeyOperator extends Operator implements TriggerScope {
   }
 
   #forgetWindow(keyId: unknown, window: Window): void {
+    this.#sessions?.remove(keyId, window);
     const windows = this.#windowsOfKey.get(keyId)?.filter(({ id }) => id !== window.id);
     if (windows === undefined) return;
     if (windows.length === 0) this.#windowsOfKey.delete(keyId);
@@ -458,7 +471,7 @@ export class GroupByKeyOperator extends Operator implements TriggerScope {
       let open = this.#open.get(savedWindow.id);
       if (open === undefined) {
         const window = reviveWindow(savedWindow);
-        open = { window, ended, groups: new Map() };
+        open = { window, ended, groups: new LargeMap() };
         this.#open.set(window.id, open);
         this.#deadlines.push(ended ? this.#expiryOf(window) : window.maxTimestamp(), open);
       }
@@ -470,7 +483,8 @@ export class GroupByKeyOperator extends Operator implements TriggerScope {
         this.#look(keyId, open);
         this.#trigger.resume(group.trigger, this);
       }
-      if (this.#windowing.windowFn.merge !== undefined) {
+      if (this.#sessions !== undefined) this.#sessions.restore(keyId, open.window);
+      else if (this.#windowing.windowFn.merge !== undefined) {
         this.#windowsOfKey.set(keyId, [...(this.#windowsOfKey.get(keyId) ?? []), open.window]);
       }
     }

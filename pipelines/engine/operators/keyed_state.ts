@@ -1,6 +1,8 @@
 import { keyIdOf } from '#kernel/key_codec';
 import type { EventTime } from '#kernel/time';
+import { callsOf, outputApart } from '../combine_calls.ts';
 import type { CombineFn, StateKind } from '../dofn.ts';
+import { LargeMap } from '../large_map.ts';
 import type { TakeEntry } from '../snapshot.ts';
 import type { CellMapping } from '../state_schema.ts';
 import type { Window } from '../windowing/window.ts';
@@ -38,7 +40,7 @@ export function createAccessor(spec: CellSpec, slot: number, scope: CellScope): 
       };
     case 'bag':
       return {
-        read: () => (scope.cells[slot] as unknown[] | undefined) ?? [],
+        read: () => (scope.cells[slot] as unknown[] | undefined)?.slice() ?? [],
         add(value: unknown): void {
           filled<unknown[]>(scope, slot, () => []).push(value);
         },
@@ -46,7 +48,7 @@ export function createAccessor(spec: CellSpec, slot: number, scope: CellScope): 
       };
     case 'set':
       return {
-        read: () => (scope.cells[slot] as Keyed<unknown> | undefined)?.values() ?? [],
+        read: () => [...((scope.cells[slot] as Keyed<unknown> | undefined)?.values() ?? [])],
         has: (value: unknown) => (scope.cells[slot] as Keyed<unknown> | undefined)?.has(keyIdOf(value)) ?? false,
         add(value: unknown): void {
           filled<Keyed<unknown>>(scope, slot, () => new Map()).set(keyIdOf(value), value);
@@ -61,13 +63,16 @@ export function createAccessor(spec: CellSpec, slot: number, scope: CellScope): 
           filled<Keyed<[unknown, unknown]>>(scope, slot, () => new Map()).set(keyIdOf(key), [key, value]);
         },
         remove: (key: unknown) => removeKey(scope, slot, key),
-        entries: () => (scope.cells[slot] as Keyed<[unknown, unknown]> | undefined)?.values() ?? [],
+        entries: () =>
+          [...((scope.cells[slot] as Keyed<[unknown, unknown]> | undefined)?.values() ?? [])].map(
+            ([key, value]) => [key, value] as const,
+          ),
         clear: () => clear(scope, slot),
       };
     case 'combining': {
-      const combineFn = spec.combineFn as unknown as CombineFn<unknown, unknown, unknown>;
+      const combineFn = callsOf(spec.combineFn as CombineFn<never, unknown, unknown>);
       return {
-        read: () => combineFn.extractOutput(scope.cells[slot] ?? combineFn.createAccumulator()),
+        read: () => outputApart(combineFn, scope.cells[slot] ?? combineFn.createAccumulator()),
         add(value: unknown): void {
           scope.cells[slot] = combineFn.addInput(scope.cells[slot] ?? combineFn.createAccumulator(), value);
           scope.changed(slot);
@@ -160,7 +165,7 @@ interface KeyEntry {
 /** Cells by key, then by window, in memory. */
 export class KeyedState implements StateStore {
   readonly #slots: number;
-  readonly #keys = new Map<unknown, KeyEntry>();
+  readonly #keys = new LargeMap<unknown, KeyEntry>();
   #snapshot = 0;
   #take: TakeEntry | undefined;
   /** By slot. */

@@ -82,7 +82,12 @@ export abstract class Operator implements Receiver {
   complete(): void | Promise<void> {}
   teardown(): void | Promise<void> {}
 
-  /** Takes the input's watermark and fires what it makes due. Several may fire, in time order. */
+  /** Fires timers that the watermark has passed, in order of time; false when none was due. Called until then, each time when settled. */
+  fireDue(): boolean {
+    return false;
+  }
+
+  /** Takes the input's watermark and fires the panes that it makes due. */
   advanceWatermark(): void {
     const watermark = this.input?.watermark() ?? this.inputWatermark;
     if (watermark > this.inputWatermark) {

@@ -1,27 +1,19 @@
 import { keyIdOf } from '#kernel/key_codec';
-import type { EventTime, ProcessingTime } from '#kernel/time';
+import type { EventTime } from '#kernel/time';
+import { Concurrency } from '../concurrency.ts';
 import { declarationsOf } from '../declarations.ts';
-import type {
-  BoundedWindow,
-  DoFn,
-  FinishBundleContext,
-  OnTimerContext,
-  OutputTag,
-  PaneInfo,
-  SideInputView,
-  StateSpec,
-  Timer,
-  TimerSpec,
-} from '../dofn.ts';
+import type { DoFn, PaneInfo, StateSpec, TimerSpec } from '../dofn.ts';
 import { InvalidPipelineError, TransformFailedError } from '../errors.ts';
 import type { OperatorSnapshot, RestoreScope, SavedPart, TakeEntry } from '../snapshot.ts';
 import { keepsTimer } from '../state_schema.ts';
 import { type PendingTimer, type SavedTimer, TimerQueue, type TimerStore } from '../time/timer_queue.ts';
 import { WatermarkHolds } from '../time/watermark_holds.ts';
 import { GLOBAL_WINDOW, reviveWindow, type SavedWindow, saveWindow, type Window } from '../windowing/window.ts';
-import { type Cells, createAccessor, KeyedState, type SavedKey, type StateStore } from './keyed_state.ts';
+import { ElementContext } from './element_context.ts';
+import { keyIdIn } from './key_identity.ts';
+import { KeyedState, type SavedKey, type StateStore } from './keyed_state.ts';
 import { type Edge, type EngineContext, NO_FIRING, Operator } from './operator.ts';
-import { type CollectedSideInputs, type SideInputs, undeclaredSideInput } from './side_input.ts';
+import type { CollectedSideInputs, SideInputs } from './side_input.ts';
 
 export interface ParDoOptions {
   readonly name: string;
@@ -35,8 +27,8 @@ export interface ParDoOptions {
   readonly sideInputs?: CollectedSideInputs;
   /** A runner elsewhere keeps state and timers, and says when windows expire. */
   readonly remote?: RemoteKeeper;
-  /** Async calls of a stateless DoFn in flight at once before the bundle waits. Stateful DoFns: one a key. */
-  readonly maxConcurrency?: number;
+  /** Async calls in flight at once; the others wait. One a key for stateful DoFns. Default {@link DEFAULT_MAX_CONCURRENCY}. */
+  readonly maxConcurrency?: number | undefined;
 }
 
 /** State, timers and side inputs kept by a runner elsewhere. */
@@ -59,6 +51,9 @@ interface Waiting {
 /** Internal timer that drops a window's state when the window expires. */
 export const WINDOW_EXPIRY = '\u0000expiry';
 
+/** As many as Flink's asynchronous I/O has in flight. */
+export const DEFAULT_MAX_CONCURRENCY = 100;
+
 type AnyDoFn = DoFn<unknown, unknown>;
 
 /** Runs a user's {@link DoFn}. Keys are `element.key` when the DoFn declares state or timers. */
@@ -70,8 +65,8 @@ export class ParDoOperator extends Operator {
   readonly #keyed: boolean;
   readonly #state: KeyedState;
   readonly #keeper: StateStore;
-  readonly #eventTimers = new TimerQueue();
-  readonly #processingTimers = new TimerQueue();
+  readonly #eventTimers = new TimerQueue('event');
+  readonly #processingTimers = new TimerQueue('processing');
   readonly #sideInputs: SideInputs | undefined;
   #waiting: Waiting[] = [];
   readonly #waitingHolds = new WatermarkHolds();
@@ -81,6 +76,7 @@ export class ParDoOperator extends Operator {
   #isIncomplete = false;
   readonly #running = new Set<Promise<void>>();
   readonly #keyChains = new Map<unknown, Promise<void>>();
+  readonly #concurrency: Concurrency;
   #failure: unknown;
   #opening: Promise<void> | undefined;
 
@@ -88,6 +84,7 @@ export class ParDoOperator extends Operator {
     super(options.name, options.input);
     this.#options = options;
     this.#doFn = options.doFn as AnyDoFn;
+    this.#concurrency = new Concurrency(options.maxConcurrency ?? DEFAULT_MAX_CONCURRENCY);
     const { states, timers } = declarationsOf(options.doFn);
     this.#states = states;
     this.#timers = new Map(timers.map((timer) => [timer.id, timer]));
@@ -136,16 +133,38 @@ export class ParDoOperator extends Operator {
 
   #dispatch(value: unknown, timestamp: EventTime, window: Window, pane: PaneInfo): void {
     if (!this.#bundleOpen) this.#startBundle();
-    if (this.#keyed) this.#processKeyed(value as { readonly key: unknown }, timestamp, window, pane);
-    else if (this.#opening !== undefined)
-      this.#defer(this.#opening, () => this.#process(value, timestamp, window, pane));
-    else this.#process(value, timestamp, window, pane);
+    if (this.#keyed) {
+      this.#processKeyed(value as { readonly key: unknown }, timestamp, window, pane);
+      return;
+    }
+    if (this.#opening !== undefined || this.#concurrency.isFull) {
+      this.#defer(this.#opening, () => this.#whenFree(() => this.#process(value, timestamp, window, pane)));
+      return;
+    }
+    const running = this.#process(value, timestamp, window, pane);
+    if (running !== undefined) void this.#counted(running);
   }
 
-  #process(value: unknown, timestamp: EventTime, window: Window, pane: PaneInfo): void {
+  #process(value: unknown, timestamp: EventTime, window: Window, pane: PaneInfo): Promise<void> | undefined {
     const context = this.#current;
     context.at(timestamp, window, pane);
-    void this.#call('process', value, context, () => this.#doFn.process(value, context));
+    return this.#call('process', value, context, () => this.#doFn.process(value, context));
+  }
+
+  /** A call in flight takes a place until it has ended. */
+  #counted(running: Promise<void>): Promise<void> {
+    this.#concurrency.enter();
+    return running.then(() => this.#concurrency.leave());
+  }
+
+  /** Runs a task as soon as there is a place, unless the bundle has failed by then. */
+  async #whenFree(task: () => Promise<void> | undefined): Promise<void> {
+    await this.#concurrency.free();
+    try {
+      if (this.#failure === undefined) await task();
+    } finally {
+      this.#concurrency.leave();
+    }
   }
 
   #processKeyed(value: { readonly key: unknown }, timestamp: EventTime, window: Window, pane: PaneInfo): void {
@@ -157,7 +176,7 @@ export class ParDoOperator extends Operator {
       this.#options.context.countDroppedLate(this.name);
       return;
     }
-    const keyId = keyIdOf(value.key);
+    const keyId = keyIdIn(this.name, value.key);
     this.#perKey(value.key, keyId, window, () => {
       if (isExpiring) this.#scheduleExpiry(value.key, keyId, window, expiresAt);
       const context = this.#current;
@@ -170,17 +189,25 @@ export class ParDoOperator extends Operator {
   /** Runs `task` now, or after what already runs for its key, the bundle's opening, or the fetching of its state. */
   #perKey(key: unknown, keyId: unknown, window: Window, task: () => Promise<void> | undefined): void {
     const before = this.#keyChains.get(keyId) ?? this.#opening ?? this.#keeper.load?.(key, keyId, window);
-    if (before === undefined) {
+    if (before === undefined && !this.#concurrency.isFull) {
       const running = task();
-      if (running !== undefined) this.#chain(keyId, running);
+      if (running !== undefined) this.#chain(keyId, this.#counted(running));
       return;
     }
     this.#chain(
       keyId,
-      before
-        .then(() => this.#keeper.load?.(key, keyId, window))
-        .then(() => (this.#failure === undefined ? task() : undefined)),
+      this.#afterwards(before, () => this.#keeper.load?.(key, keyId, window), task),
     );
+  }
+
+  async #afterwards(
+    before: Promise<void> | undefined,
+    load: () => Promise<void> | undefined,
+    task: () => Promise<void> | undefined,
+  ): Promise<void> {
+    await before;
+    await load();
+    await this.#whenFree(task);
   }
 
   #chain(keyId: unknown, promise: Promise<void>): void {
@@ -192,8 +219,8 @@ export class ParDoOperator extends Operator {
     );
   }
 
-  #defer(before: Promise<void>, task: () => void): void {
-    this.#track(before.then(task));
+  #defer(before: Promise<void> | undefined, task: () => void | Promise<void>): void {
+    this.#track((before ?? Promise.resolve()).then(task));
   }
 
   /** Calls a hook; returns a promise only when the hook did. Errors are kept for {@link settle}, or thrown when sync. */
@@ -247,7 +274,7 @@ export class ParDoOperator extends Operator {
     this.#bundleOpen = true;
     if (this.#doFn.startBundle === undefined) return;
     const context = this.#current;
-    context.at(this.inputWatermark, GLOBAL_WINDOW, NO_FIRING);
+    context.atBundle(this.inputWatermark);
     const opening = this.#call('startBundle', undefined, context, () => this.#doFn.startBundle?.(context));
     if (opening === undefined) return;
     this.#opening = opening;
@@ -278,7 +305,7 @@ export class ParDoOperator extends Operator {
     if (this.#doFn.finishBundle === undefined) return undefined;
     this.#isIncomplete = this.#doFn.complete !== undefined;
     const context = this.#current;
-    context.at(this.inputWatermark, GLOBAL_WINDOW, NO_FIRING);
+    context.atBundle(this.inputWatermark);
     return this.#call('finishBundle', undefined, context, () => this.#doFn.finishBundle?.(context));
   }
 
@@ -290,7 +317,7 @@ export class ParDoOperator extends Operator {
     if (!this.#isIncomplete) return undefined;
     this.#isIncomplete = false;
     const context = this.#current;
-    context.at(this.inputWatermark, GLOBAL_WINDOW, NO_FIRING);
+    context.atBundle(this.inputWatermark);
     return this.#call('complete', undefined, context, () => this.#doFn.complete?.(context));
   }
 
@@ -316,12 +343,12 @@ export class ParDoOperator extends Operator {
     const watermark = Math.min(this.input?.watermark() ?? this.inputWatermark, this.#waitingHolds.earliest());
     if (watermark <= this.inputWatermark) return;
     this.inputWatermark = watermark as EventTime;
-    this.onInputWatermark(this.inputWatermark);
     sideInputs.forget(watermark, this.#options.allowedLatenessMs);
   }
 
-  protected override onInputWatermark(watermark: EventTime): void {
-    this.#fireDue(this.#eventTimers, watermark);
+  /** Also those that were set in the past since. */
+  override fireDue(): boolean {
+    return this.#eventTimers.size > 0 && this.#fireDue(this.#eventTimers, this.inputWatermark);
   }
 
   override nextProcessingTime(): number | undefined {
@@ -332,8 +359,17 @@ export class ParDoOperator extends Operator {
     this.#fireDue(this.#processingTimers, now);
   }
 
-  #fireDue(queue: TimerQueue, now: number): void {
-    for (let due = queue.popDue(now, keyIdOf); due !== undefined; due = queue.popDue(now, keyIdOf)) this.fire(due);
+  /** In order of time; a key's next timer waits for an asynchronous call of it, which may move or clear that timer. */
+  #fireDue(queue: TimerQueue, now: number): boolean {
+    const postponed: PendingTimer[] = [];
+    let fired = false;
+    for (let due = queue.popDue(now, keyIdOf); due !== undefined; due = queue.popDue(now, keyIdOf)) {
+      fired = true;
+      if (this.#keyChains.has(keyIdOf(due.key))) postponed.push(due);
+      else this.fire(due);
+    }
+    for (const timer of postponed) queue.set(keyIdOf(timer.key), timer);
+    return fired;
   }
 
   /** Calls the hook of a timer that is due. A runner that keeps the timers calls this itself. */
@@ -375,7 +411,8 @@ export class ParDoOperator extends Operator {
       remote.timers.set(keyId, { key, window, specId, tag: '', at: expiresAt, outputTimestamp });
       return;
     }
-    const at = expiresAt + 1;
+    // After all timers of the window.
+    const at = expiresAt + 0.5;
     const holds = this.#doFn.onWindowExpiration !== undefined;
     this.#eventTimers.set(keyId, {
       key,
@@ -388,7 +425,7 @@ export class ParDoOperator extends Operator {
   }
 
   protected override watermarkHold(): number {
-    return Math.min(this.#eventTimers.earliestHold(), this.#processingTimers.earliestOutputTimestamp());
+    return Math.min(this.#eventTimers.earliestHold(), this.#processingTimers.earliestHold());
   }
 
   // --- durability ----------------------------------------------------------------------------------------------
@@ -464,6 +501,8 @@ export class ParDoOperator extends Operator {
       eventTimers: remote?.timers ?? this.#eventTimers,
       processingTimers: remote?.timers ?? this.#processingTimers,
       sideInputs: this.#sideInputs,
+      allowedSkewMs: this.#doFn.allowedTimestampSkewMs ?? 0,
+      allowedLatenessMs: this.#options.allowedLatenessMs,
     });
   }
 }
@@ -478,145 +517,4 @@ interface SavedEntry {
   readonly key?: SavedKey;
   readonly eventTimer?: SavedTimer;
   readonly processingTimer?: SavedTimer;
-}
-
-interface ContextParts {
-  readonly operator: Operator;
-  readonly main: Edge;
-  readonly tagged: ReadonlyMap<string, Edge>;
-  readonly engine: EngineContext;
-  readonly states: readonly StateSpec<unknown>[];
-  readonly state: StateStore;
-  readonly timers: ReadonlyMap<string, TimerSpec>;
-  readonly eventTimers: TimerStore;
-  readonly processingTimers: TimerStore;
-  readonly sideInputs: SideInputs | undefined;
-}
-
-const NO_CELLS: Cells = [];
-
-class ElementContext implements OnTimerContext<unknown>, FinishBundleContext<unknown> {
-  timestamp: EventTime = 0 as EventTime;
-  window: Window = GLOBAL_WINDOW;
-  pane: PaneInfo = NO_FIRING;
-  key: unknown = undefined;
-  firedAt = 0;
-  timerTag = '';
-  cells: Cells = NO_CELLS;
-  readonly clock: { now(): ProcessingTime };
-  #keyId: unknown;
-  readonly #parts: ContextParts;
-  readonly #accessors = new Map<StateSpec<unknown>, object>();
-  readonly #timers = new Map<string, Timer>();
-
-  constructor(parts: ContextParts) {
-    this.#parts = parts;
-    this.clock = { now: () => parts.engine.now() as ProcessingTime };
-    for (const [slot, spec] of parts.states.entries()) this.#accessors.set(spec, createAccessor(spec, slot, this));
-  }
-
-  at(timestamp: EventTime, window: Window, pane: PaneInfo): void {
-    this.timestamp = timestamp;
-    this.window = window;
-    this.pane = pane;
-  }
-
-  enter(key: unknown, keyId: unknown): void {
-    this.key = key;
-    this.#keyId = keyId;
-    this.cells = this.#parts.state.cells(key, keyId, this.window);
-  }
-
-  changed(slot: number): void {
-    this.#parts.state.changed?.(this.#keyId, this.window, slot);
-  }
-
-  firing(timer: PendingTimer): void {
-    this.firedAt = timer.at;
-    this.timerTag = timer.tag;
-  }
-
-  leave(): void {
-    if (this.cells === NO_CELLS) return;
-    this.#parts.state.dropIfEmpty(this.#keyId, this.window, this.cells);
-    this.cells = NO_CELLS;
-  }
-
-  get inputWatermark(): EventTime {
-    return this.#parts.operator.inputWatermark;
-  }
-
-  output(value: unknown, timestamp: EventTime = this.timestamp): void {
-    this.#parts.main.receive(value, timestamp, this.window, this.pane);
-  }
-
-  outputTo<T>(tag: OutputTag<T>, value: T, timestamp: EventTime = this.timestamp): void {
-    const edge = this.#parts.tagged.get(tag.id);
-    if (edge === undefined) {
-      throw new InvalidPipelineError(
-        `output "${tag.id}" of transform "${this.#parts.operator.name}" is not declared: pass it in parDo's outputs`,
-      );
-    }
-    edge.receive(value, timestamp, this.window, this.pane);
-  }
-
-  outputInWindow(value: unknown, timestamp: EventTime, window: BoundedWindow): void {
-    this.#parts.main.receive(value, timestamp, window as Window, NO_FIRING);
-  }
-
-  afterBundleCommit(callback: () => void | Promise<void>): void {
-    this.#parts.engine.afterBundleCommit(callback);
-  }
-
-  state<S>(spec: StateSpec<S>): S {
-    const accessor = this.#accessors.get(spec as StateSpec<unknown>);
-    if (accessor === undefined || this.cells === NO_CELLS) {
-      throw new InvalidPipelineError(
-        `state "${spec.id}" of transform "${this.#parts.operator.name}" is not available here: declare it as a field of the DoFn, and use it in process or onTimer`,
-      );
-    }
-    return accessor as S;
-  }
-
-  timer(spec: TimerSpec): Timer {
-    let timer = this.#timers.get(spec.id);
-    if (timer === undefined) {
-      if (!this.#parts.timers.has(spec.id)) {
-        throw new InvalidPipelineError(
-          `timer "${spec.id}" of transform "${this.#parts.operator.name}" is not declared: make it a field of the DoFn`,
-        );
-      }
-      timer = this.#createTimer(spec);
-      this.#timers.set(spec.id, timer);
-    }
-    return timer;
-  }
-
-  /** Sets and clears for whatever key and window is current at the call. */
-  #createTimer(spec: TimerSpec): Timer {
-    const { engine, eventTimers, processingTimers } = this.#parts;
-    const isEventTime = spec.domain === 'event';
-    const store = isEventTime ? eventTimers : processingTimers;
-    const specId = spec.id;
-    const set: Timer['set'] = (at, options) => {
-      const { key, window } = this;
-      const outputTimestamp = options?.outputTimestamp ?? (isEventTime ? at : this.timestamp);
-      store.set(this.#keyId, { key, window, specId, tag: options?.tag ?? '', at, outputTimestamp });
-    };
-    return {
-      set,
-      setAfter(delayMs, options) {
-        if (isEventTime) {
-          throw new InvalidPipelineError(`timer "${specId}" is an event-time timer: setAfter is for processing time`);
-        }
-        set(engine.now() + delayMs, options);
-      },
-      clear: (tag = '') => store.clear(this.#keyId, { window: this.window, specId, tag }, this.key),
-    };
-  }
-
-  sideInput<T>(view: SideInputView<T>): T {
-    if (this.#parts.sideInputs === undefined) throw undeclaredSideInput(this.#parts.operator.name);
-    return this.#parts.sideInputs.read(view as SideInputView<unknown>, this.window) as T;
-  }
 }

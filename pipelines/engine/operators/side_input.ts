@@ -68,7 +68,8 @@ export function materialize(view: SideInputView<unknown>, values: readonly unkno
   switch (view.kind) {
     case 'iterable':
     case 'list':
-      return values;
+      // Later elements of the window must not appear in what was read before.
+      return [...values];
     case 'singleton': {
       if (values.length === 1) return values[0];
       if (values.length === 0 && view.hasDefault) return view.defaultValue;

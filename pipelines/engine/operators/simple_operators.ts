@@ -1,7 +1,9 @@
 import { type EventTime, MAX_EVENT_TIME, MIN_EVENT_TIME } from '#kernel/time';
 import type { PaneInfo } from '../dofn.ts';
+import { TransformFailedError } from '../errors.ts';
 import type { TestStreamEvent } from '../plan.ts';
 import { type OperatorSnapshot, type SavedPart, smallSnapshot } from '../snapshot.ts';
+import { checkOutput } from '../time/check_time.ts';
 import { GLOBAL_WINDOW, type Window, type WindowFn } from '../windowing/window.ts';
 import { type Edge, NO_FIRING, Operator } from './operator.ts';
 
@@ -74,7 +76,12 @@ export class WindowIntoOperator extends Operator {
   }
 
   receive(value: unknown, timestamp: EventTime, _window: Window, pane: PaneInfo): void {
-    const windows = this.#windowFn.assign(timestamp, value);
+    let windows: readonly Window[];
+    try {
+      windows = this.#windowFn.assign(timestamp, value);
+    } catch (error) {
+      throw new TransformFailedError(this.name, 'the window function', value, error);
+    }
     if (windows.length === 1) {
       this.#output.receive(value, timestamp, windows[0] as Window, pane);
       return;
@@ -98,20 +105,32 @@ export class PassThroughOperator extends Operator {
   }
 }
 
+export interface AssignTimestampsOptions {
+  readonly timestampOf: (value: unknown) => number;
+  readonly allowedSkewMs: number;
+}
+
 /** Gives each element the timestamp that `timestampOf` reads from it, ms since the epoch. */
 export class AssignTimestampsOperator extends Operator {
-  readonly #timestampOf: (value: unknown) => number;
+  readonly #options: AssignTimestampsOptions;
   readonly #output: Edge;
 
-  constructor(name: string, input: Edge, output: Edge, timestampOf: (value: unknown) => number) {
+  constructor(name: string, input: Edge, output: Edge, options: AssignTimestampsOptions) {
     super(name, input);
-    this.#timestampOf = timestampOf;
+    this.#options = options;
     this.#output = output;
     output.producers.push(this);
   }
 
-  receive(value: unknown, _timestamp: EventTime, window: Window, pane: PaneInfo): void {
-    this.#output.receive(value, this.#timestampOf(value) as EventTime, window, pane);
+  receive(value: unknown, timestamp: EventTime, window: Window, pane: PaneInfo): void {
+    let assigned: number;
+    try {
+      assigned = this.#options.timestampOf(value);
+      if (assigned !== timestamp) checkOutput(assigned, timestamp, this.#options.allowedSkewMs);
+    } catch (error) {
+      throw new TransformFailedError(this.name, 'timestampOf', value, error);
+    }
+    this.#output.receive(value, assigned as EventTime, window, pane);
   }
 }
 

@@ -1,8 +1,11 @@
 import { keyIdOf } from '#kernel/key_codec';
 import type { EventTime } from '#kernel/time';
+import { callsOf, outputApart } from '../combine_calls.ts';
 import type { CombineFn, PaneInfo } from '../dofn.ts';
+import { LargeMap } from '../large_map.ts';
 import type { OperatorSnapshot, RestoreScope, SavedPart, TakeEntry } from '../snapshot.ts';
 import { Window } from '../windowing/window.ts';
+import { keyIdIn } from './key_identity.ts';
 import { type Edge, type EngineContext, Operator } from './operator.ts';
 
 type AnyCombineFn = CombineFn<unknown, unknown, unknown>;
@@ -62,7 +65,7 @@ export interface SlidingCombineOptions {
 export class SlidingCombineOperator extends Operator {
   readonly #options: SlidingCombineOptions;
   readonly #fn: AnyCombineFn;
-  readonly #keys = new Map<unknown, KeyTiles>();
+  readonly #keys = new LargeMap<unknown, KeyTiles>();
   /** End of the next window to emit; NaN while there is none. */
   #nextEnd = Number.NaN;
   #snapshot = 0;
@@ -71,7 +74,7 @@ export class SlidingCombineOperator extends Operator {
   constructor(options: SlidingCombineOptions) {
     super(options.name, options.input);
     this.#options = options;
-    this.#fn = options.combineFn as unknown as AnyCombineFn;
+    this.#fn = callsOf(options.combineFn, options.name);
     options.output.producers.push(this);
   }
 
@@ -83,7 +86,7 @@ export class SlidingCombineOperator extends Operator {
       return;
     }
     const { key, value } = element as { readonly key: unknown; readonly value: unknown };
-    const keyId = keyIdOf(key);
+    const keyId = keyIdIn(this.name, key);
     let tiles = this.#keys.get(keyId);
     if (tiles === undefined) {
       tiles = new KeyTiles(key, this.#snapshot);
@@ -124,7 +127,7 @@ export class SlidingCombineOperator extends Operator {
       if (this.#take !== undefined) this.#handOver(tiles, this.#take);
       const accumulator = this.#aggregate(tiles, end);
       if (accumulator !== undefined) {
-        const value = this.#fn.extractOutput(accumulator);
+        const value = outputApart(this.#fn, accumulator);
         output.receive({ key: tiles.key, value }, timestamp, window, ONLY_PANE);
       }
       // The oldest tile is in no later window.

@@ -3,6 +3,7 @@ import { type EventTime, MAX_EVENT_TIME, MIN_EVENT_TIME } from '#kernel/time';
 import { TransformFailedError } from '../errors.ts';
 import { type OperatorSnapshot, type SavedPart, smallSnapshot } from '../snapshot.ts';
 import type { SavedTask, SplittableContext, SplittableDoFn } from '../splittable.ts';
+import { checkedResume, checkedWatermark, checkTimestamp } from '../time/check_time.ts';
 import { GLOBAL_WINDOW } from '../windowing/window.ts';
 import { type Edge, type EngineContext, NO_FIRING, Operator } from './operator.ts';
 
@@ -68,6 +69,9 @@ export class SplittableOperator extends Operator {
   #splitting = new Set<Promise<void>>();
   #failure: unknown;
   #stopped = new AbortController();
+  #isDraining = false;
+  /** Work that the drained job leaves, for one that begins with its snapshot. */
+  #left: RestrictionTask[] = [];
 
   constructor(options: SplittableOptions) {
     super(options.name, options.input);
@@ -92,7 +96,7 @@ export class SplittableOperator extends Operator {
   async #split(element: unknown, timestamp: number): Promise<void> {
     try {
       for (const restriction of await this.#options.doFn.initialRestrictions(element)) {
-        this.#tasks.push(newTask(element, restriction, timestamp));
+        this.#place(newTask(element, restriction, timestamp));
       }
     } catch (error) {
       this.#failure ??= new TransformFailedError(this.name, 'initialRestrictions', element, error);
@@ -138,6 +142,38 @@ export class SplittableOperator extends Operator {
     return next;
   }
 
+  /**
+   * Ends reading: bounded work is done to its end, unbounded work is left where it is, unless the DoFn's `truncate` says otherwise. Resolves when the calls that run have
+   * returned; their pieces can still be taken.
+   */
+  async truncate(): Promise<void> {
+    this.#isDraining = true;
+    const { doFn } = this.#options;
+    if (doFn.truncate === undefined && doFn.bounded) return;
+    await this.interrupt();
+    this.#stopped = new AbortController();
+    const tasks = this.#tasks;
+    this.#tasks = tasks.filter((task) => this.#running.has(task));
+    for (const task of tasks) if (!this.#running.has(task)) this.#place(task);
+  }
+
+  /** Whether a drain has left work for a job that begins with its snapshot. */
+  get hasLeftWork(): boolean {
+    return this.#left.length > 0;
+  }
+
+  #place(task: RestrictionTask): void {
+    if (!this.#isDraining) {
+      this.#tasks.push(task);
+      return;
+    }
+    const { doFn } = this.#options;
+    const kept =
+      doFn.truncate === undefined ? (doFn.bounded ? task.restriction : undefined) : doFn.truncate(task.restriction);
+    if (kept === undefined) this.#left.push(task);
+    else this.#tasks.push({ ...task, restriction: kept });
+  }
+
   /** Asks running calls to return; resolves when they have. Their pieces can still be taken. */
   async interrupt(): Promise<void> {
     this.#stopped.abort();
@@ -155,16 +191,18 @@ export class SplittableOperator extends Operator {
     let { watermark, idle } = task;
     const call: SplittableContext<unknown> = {
       output(value, timestamp) {
+        checkTimestamp(timestamp);
         values.push(value);
         timestamps.push(timestamp);
       },
       advanceWatermark(to) {
-        if (to > watermark) watermark = to;
+        const checked = checkedWatermark(to);
+        if (checked > watermark) watermark = checked;
       },
       setIdle(now) {
         idle = now;
       },
-      splitOff: (restriction, from) => splits.push({ restriction, watermark: from }),
+      splitOff: (restriction, from) => splits.push({ restriction, watermark: checkedWatermark(from) }),
       reportBacklog(records) {
         task.backlog = records;
       },
@@ -175,7 +213,7 @@ export class SplittableOperator extends Operator {
       const tracker = doFn.createTracker(task.restriction);
       const answer = await doFn.process(task.element, task.restriction, tracker, call);
       const residual = answer.resume ? tracker.checkpoint() : undefined;
-      const delayMs = answer.resume ? answer.delayMs : 0;
+      const delayMs = answer.resume ? checkedResume(answer.delayMs) : 0;
       this.#pieces.push({ task, values, timestamps, watermark, idle, residual, delayMs, splits, callbacks });
     } catch (error) {
       if (this.#stopped.signal.aborted) {
@@ -207,13 +245,14 @@ export class SplittableOperator extends Operator {
     task.watermark = piece.watermark;
     task.idle = piece.idle;
     task.failures = 0;
-    if (piece.residual === undefined) this.#tasks = this.#tasks.filter((other) => other !== task);
-    else {
+    if (piece.residual !== undefined) {
       task.restriction = piece.residual;
       task.resumeAt = piece.delayMs === 0 ? 0 : this.#options.context.now() + piece.delayMs;
     }
+    if (piece.residual === undefined || this.#isDraining) this.#tasks = this.#tasks.filter((other) => other !== task);
+    if (piece.residual !== undefined && this.#isDraining) this.#place(task);
     for (const { restriction, watermark } of piece.splits) {
-      this.#tasks.push(newTask(task.element, restriction, watermark));
+      this.#place(newTask(task.element, restriction, watermark));
     }
     this.#running.delete(task);
     for (const callback of piece.callbacks) this.#options.context.afterBundleCommit(callback);
@@ -235,7 +274,12 @@ export class SplittableOperator extends Operator {
 
   override beginSnapshot(): OperatorSnapshot {
     return smallSnapshot(
-      this.#tasks.map(({ element, restriction, watermark, idle }) => ({ element, restriction, watermark, idle })),
+      [...this.#tasks, ...this.#left].map(({ element, restriction, watermark, idle }) => ({
+        element,
+        restriction,
+        watermark,
+        idle,
+      })),
     );
   }
 

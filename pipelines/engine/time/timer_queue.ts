@@ -1,4 +1,6 @@
+import { LargeMap } from '../large_map.ts';
 import { reviveWindow, type SavedWindow, saveWindow, type Window } from '../windowing/window.ts';
+import { NO_OUTPUT_TIMESTAMP } from './check_time.ts';
 import { TimeHeap } from './time_heap.ts';
 import { WatermarkHolds } from './watermark_holds.ts';
 
@@ -9,7 +11,7 @@ export interface PendingTimer {
   readonly specId: string;
   readonly tag: string;
   readonly at: number;
-  /** Event time its output carries, and until it fires holds the output watermark at. */
+  /** Event time its output carries, and until it fires holds the output watermark at; {@link NO_OUTPUT_TIMESTAMP}: neither. */
   readonly outputTimestamp: number;
 }
 
@@ -35,11 +37,15 @@ interface Entry {
  * entries are swept when they outnumber live ones).
  */
 export class TimerQueue implements TimerStore {
+  readonly #domain: 'event' | 'processing';
   readonly #heap = new TimeHeap<Entry>();
-  readonly #byKey = new Map<unknown, Map<string, Entry>>();
+  readonly #byKey = new LargeMap<unknown, Map<string, Entry>>();
   #live = 0;
-  /** Output timestamps that are not the time their timer fires at. */
   readonly #holds = new WatermarkHolds();
+
+  constructor(domain: 'event' | 'processing') {
+    this.#domain = domain;
+  }
 
   get size(): number {
     return this.#live;
@@ -60,7 +66,7 @@ export class TimerQueue implements TimerStore {
     const entry: Entry = { timer, live: true };
     slots.set(slot, entry);
     this.#live += 1;
-    if (timer.outputTimestamp !== timer.at) this.#holds.add(timer.outputTimestamp);
+    if (this.#isHeld(timer)) this.#holds.add(timer.outputTimestamp);
     this.#heap.push(timer.at, entry);
     if (this.#heap.size > 64 && this.#heap.size > 4 * this.#live) this.#sweep();
   }
@@ -79,11 +85,11 @@ export class TimerQueue implements TimerStore {
     return this.#heap.nextAt();
   }
 
-  /** Removes and returns the earliest timer due at or before `now`. */
+  /** Removes and returns the earliest timer that is due: once the watermark has passed it, or processing time has come to it. */
   popDue(now: number, keyIdOf: (key: unknown) => unknown): PendingTimer | undefined {
     this.#dropDead();
     const top = this.#heap.peek();
-    if (top === undefined || top.timer.at > now) return undefined;
+    if (top === undefined || top.timer.at > now || (top.timer.at === now && this.#domain === 'event')) return undefined;
     this.#heap.pop();
     this.#retire(top);
     const keyId = keyIdOf(top.timer.key);
@@ -92,14 +98,14 @@ export class TimerQueue implements TimerStore {
     return top.timer;
   }
 
-  /** Earliest output timestamp among the timers: the hold on the output watermark. */
+  /** Earliest output timestamp that the output watermark must not pass. */
   earliestHold(): number {
-    return Math.min(this.nextAt() ?? Number.POSITIVE_INFINITY, this.#holds.earliest());
+    return this.#holds.earliest();
   }
 
-  /** Hold of timers that fire in processing time, whose `at` is no event time. */
-  earliestOutputTimestamp(): number {
-    return this.#holds.earliest();
+  /** An event timer that puts out at the time it fires at holds nothing: the input watermark is not past it before. */
+  #isHeld({ at, outputTimestamp }: PendingTimer): boolean {
+    return outputTimestamp !== NO_OUTPUT_TIMESTAMP && (this.#domain === 'processing' || outputTimestamp < at);
   }
 
   /** The timers that are set now, saved one by one as they are asked for: a timer itself never changes. */
@@ -123,7 +129,7 @@ export class TimerQueue implements TimerStore {
   #retire(entry: Entry): void {
     entry.live = false;
     this.#live -= 1;
-    if (entry.timer.outputTimestamp !== entry.timer.at) this.#holds.remove(entry.timer.outputTimestamp);
+    if (this.#isHeld(entry.timer)) this.#holds.remove(entry.timer.outputTimestamp);
   }
 
   #dropDead(): void {

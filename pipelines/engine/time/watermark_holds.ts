@@ -1,8 +1,9 @@
+import { LargeMap } from '../large_map.ts';
 import { TimeHeap } from './time_heap.ts';
 
 /** A multiset of event times with its minimum: what an operator must not let its output watermark pass. */
 export class WatermarkHolds {
-  readonly #counts = new Map<number, number>();
+  readonly #counts = new LargeMap<number, number>();
   /** Distinct times; those no longer counted are dropped when they come up. */
   readonly #times = new TimeHeap<number>();
 

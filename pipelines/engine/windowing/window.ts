@@ -1,4 +1,5 @@
 import { type EventTime, eventTime, MAX_EVENT_TIME, MIN_EVENT_TIME } from '#kernel/time';
+import { InvalidTimeError } from '../errors.ts';
 
 /** A window of event time; the end is exclusive. `id` tells windows of one strategy apart. */
 export class Window {
@@ -104,6 +105,21 @@ export const sessions = (gapMs: number): WindowFn => ({
   name: `sessions(${gapMs})`,
   assign: (timestamp) => [new Window(timestamp, timestamp + gapMs)],
   merge: mergeOverlapping,
+});
+
+/** Returns a user's function whose windows are checked: one that is none would hold its elements for ever, or lose them. */
+export const checkedWindowFn = (windowFn: WindowFn): WindowFn => ({
+  ...windowFn,
+  assign(timestamp, element) {
+    const windows = windowFn.assign(timestamp, element);
+    for (const { start, end } of windows) {
+      if (Number.isSafeInteger(start) && Number.isSafeInteger(end) && start < end) continue;
+      throw new InvalidTimeError(
+        `window function "${windowFn.name}" assigns the window ${start} to ${end}: give whole milliseconds, the end after the start`,
+      );
+    }
+    return windows;
+  },
 });
 
 /** Merges windows that share a moment; those that only touch stay apart. */

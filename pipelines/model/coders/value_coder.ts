@@ -1,5 +1,6 @@
 import { deserialize, serialize } from 'node:v8';
-import { canonicalJson, parseCanonicalJson } from '#kernel/json';
+import { parseCanonicalJson } from '#kernel/json';
+import { decodeKey, encodeKey, type KeyValue, keyIdOf } from '#kernel/key_codec';
 import type { ByteReader, ByteWriter } from './bytes.ts';
 import { BaseCoder } from './coder.ts';
 
@@ -14,6 +15,7 @@ const CLONED = 7;
 const CANONICAL = 8;
 const ARRAY = 9;
 const OBJECT = 10;
+const KEY = 11;
 /** Deeper than this, and so through a cycle, the structured clone takes over. */
 const MOST_LEVELS = 16;
 
@@ -119,6 +121,8 @@ export class ValueCoder extends BaseCoder<unknown> {
         }
         return value;
       }
+      case KEY:
+        return decodeKey(from.bytes(from.size()));
       case CANONICAL:
         return parseCanonicalJson(from.text(from.size()));
       default:
@@ -127,15 +131,27 @@ export class ValueCoder extends BaseCoder<unknown> {
   }
 }
 
-/** Keys: equal values have equal bytes. Objects are JSON with sorted fields, so they hold what JSON holds. */
+/**
+ * Keys: equal keys, and only those, have equal bytes. Strings, booleans and safe integers as values, anything else by the key codec (docs/adr/0017), which
+ * refuses what has no canonical form.
+ */
 export class KeyCoder extends ValueCoder {
   constructor() {
     super('headwater:coder:key:v1');
   }
 
-  protected override encodeObject(value: unknown, out: ByteWriter): void {
-    out.byte(CANONICAL);
-    out.lengthPrefixedText(canonicalJson(value));
+  override encode(value: unknown, out: ByteWriter): void {
+    const id = keyIdOf(value);
+    // An integer is one key as a number and as a bigint; what is not its own identity is encoded.
+    const isPrimitive = typeof id !== 'string' || id === value;
+    const isInteger = typeof id !== 'number' || Number.isSafeInteger(id);
+    if (isPrimitive && isInteger) super.encode(id === 0 ? 0 : id, out);
+    else {
+      const bytes = encodeKey(value as KeyValue);
+      out.byte(KEY);
+      out.varint(bytes.length);
+      out.bytes(bytes);
+    }
   }
 }
 

@@ -1,13 +1,17 @@
 import { type EventTime, MAX_EVENT_TIME, MIN_EVENT_TIME } from '#kernel/time';
+import { NO_OUTPUT_TIMESTAMP } from '#pipelines/engine/time/check_time';
 import type { ByteReader, ByteWriter } from './bytes.ts';
 
 // Beam's infinities, ms. They exceed 2^53, so the days next to them are mapped onto the days next to ours.
 const WIRE_MIN = -9_223_372_036_854_775n;
 const WIRE_MAX = 9_223_372_036_854_775n;
+/** The hold of a timer that puts nothing out, as Beam Java writes it. */
+const WIRE_NO_OUTPUT = WIRE_MAX + 1n;
 const MARGIN_MS = 10 * 86_400_000;
 
 /** Event time as Beam counts it on the wire. */
 export function toWireMillis(time: number): bigint {
+  if (time === NO_OUTPUT_TIMESTAMP) return WIRE_NO_OUTPUT;
   if (time > MAX_EVENT_TIME - MARGIN_MS) return WIRE_MAX - BigInt(MAX_EVENT_TIME - time);
   if (time < MIN_EVENT_TIME + MARGIN_MS) return WIRE_MIN + BigInt(time - MIN_EVENT_TIME);
   return BigInt(Math.trunc(time));
@@ -15,6 +19,7 @@ export function toWireMillis(time: number): bigint {
 
 /** @throws RangeError for a time that is none: neither near Beam's infinities nor within ±2^53 ms */
 export function fromWireMillis(millis: bigint): EventTime {
+  if (millis === WIRE_NO_OUTPUT) return NO_OUTPUT_TIMESTAMP;
   if (millis > WIRE_MAX - BigInt(MARGIN_MS)) return (MAX_EVENT_TIME - Number(WIRE_MAX - millis)) as EventTime;
   if (millis < WIRE_MIN + BigInt(MARGIN_MS)) return (MIN_EVENT_TIME + Number(millis - WIRE_MIN)) as EventTime;
   const time = Number(millis);

@@ -56,7 +56,12 @@ export type ToShard =
       /** Job states of all stages, as of the bundle before. */
       readonly states: readonly JobStateOf<unknown>[];
     }
-  | { readonly kind: 'snapshot'; readonly sequence: number; readonly states: readonly JobStateOf<unknown>[] }
+  | {
+      readonly kind: 'snapshot';
+      readonly sequence: number;
+      readonly states: readonly JobStateOf<unknown>[];
+      readonly isDrained: boolean;
+    }
   | { readonly kind: 'commit' }
   | { readonly kind: 'close' };
 

@@ -90,7 +90,7 @@ export class Shard {
         return this.#bundle(message.stage, message.now, message.deliveries);
       case 'snapshot':
         this.#follow(message.states);
-        this.#beginSnapshot(message.sequence);
+        this.#beginSnapshot(message.sequence, message.isDrained);
         return;
       case 'commit': {
         const callbacks = this.#callbacks;
@@ -177,14 +177,16 @@ export class Shard {
   }
 
   /** Bundles go on beside it: what they change is handed over first. */
-  #beginSnapshot(sequence: number): void {
+  #beginSnapshot(sequence: number, isDrained: boolean): void {
     const writer = (this.#store as SnapshotStore).begin(sequence);
     this.#writer = writer;
     this.#callbacks = [...this.#callbacks, ...this.#executors.flatMap((executor) => [...executor.takeCallbacks()])];
     const transforms: TransformSnapshot[] = [];
     for (const executor of this.#executors) {
       const first = transforms.length;
-      transforms.push(...executor.beginSnapshot((transform, entry) => writer.take(first + transform, entry)));
+      transforms.push(
+        ...executor.beginSnapshot((transform, entry) => writer.take(first + transform, entry), isDrained),
+      );
     }
     writer.start(transforms, 0);
     this.#stepSnapshot(writer);

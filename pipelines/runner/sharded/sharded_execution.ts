@@ -262,15 +262,21 @@ export class ShardedExecution implements Execution {
     return this.#reports.flat();
   }
 
-  beginSnapshot(sequence: number, take: (transform: number, entry: unknown) => void): readonly TransformSnapshot[] {
+  beginSnapshot(
+    sequence: number,
+    take: (transform: number, entry: unknown) => void,
+    isDrained: boolean,
+  ): readonly TransformSnapshot[] {
     const states = this.#jobStates.values();
-    const written = this.#shards.map((shard) => shard.ask('snapshot', { kind: 'snapshot', sequence, states }));
+    const written = this.#shards.map((shard) =>
+      shard.ask('snapshot', { kind: 'snapshot', sequence, states, isDrained }),
+    );
     const snapshots = Promise.all(written).then(() => {
       if (this.#snapshots === snapshots) this.#snapshots = undefined;
     });
     this.#snapshots = snapshots;
     snapshots.catch(() => {});
-    return this.#local.beginSnapshot(take);
+    return this.#local.beginSnapshot(take, isDrained);
   }
 
   shardSnapshots(): Promise<void> | undefined {

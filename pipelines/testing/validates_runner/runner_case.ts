@@ -7,8 +7,10 @@ export interface RunnerCase {
   readonly feature: string;
   readonly name: string;
   readonly build: (root: PipelineRoot) => void;
-  /** The job must fail, and say this. */
+  /** The job must fail with this. */
   readonly failsWith?: RegExp;
+  /** The graph must be refused with this when it is built, on every runner. */
+  readonly refusedWith?: RegExp;
 }
 
 /** Cases of one feature. */

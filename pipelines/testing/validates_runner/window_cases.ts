@@ -389,18 +389,21 @@ export const windowCases = [
       ),
   }),
   ...cases('Triggers', {
-    'after the watermark: late elements are not emitted again': (root) =>
-      trigger(
-        root,
-        afterWatermark(),
-        (s) =>
-          s
-            .add(['a', 1 * S])
-            .advanceWatermarkTo(12 * S)
-            .add(['b', 2 * S]),
-        [['a', 'ON_TIME', 0]],
-        { allowedLatenessMs: 10 * S },
-      ),
+    'after the watermark, with lateness: late elements would be dropped': {
+      build: (root) =>
+        trigger(
+          root,
+          afterWatermark(),
+          (s) =>
+            s
+              .add(['a', 1 * S])
+              .advanceWatermarkTo(12 * S)
+              .add(['b', 2 * S]),
+          [['a', 'ON_TIME', 0]],
+          { allowedLatenessMs: 10 * S },
+        ),
+      refusedWith: /afterWatermark\(\), which may finish before its window expires/,
+    },
     'early by count': (root) =>
       trigger(
         root,
@@ -499,17 +502,20 @@ export const windowCases = [
         ],
         { allowedLatenessMs: 10 * S },
       ),
-    'count, once: the rest is dropped': (root) =>
-      trigger(
-        root,
-        afterCount(1),
-        (s) =>
-          s
-            .add(['a', 1 * S])
-            .advanceWatermarkTo(2 * S)
-            .add(['b', 3 * S]),
-        [['a', 'EARLY', 0]],
-      ),
+    'count, once: the rest would be dropped': {
+      build: (root) =>
+        trigger(
+          root,
+          afterCount(1),
+          (s) =>
+            s
+              .add(['a', 1 * S])
+              .advanceWatermarkTo(2 * S)
+              .add(['b', 3 * S]),
+          [['a', 'EARLY', 0]],
+        ),
+      refusedWith: /afterCount\(1\), which may finish before its window expires.*repeatedly/,
+    },
     'repeatedly by count': (root) =>
       trigger(
         root,
@@ -606,7 +612,7 @@ export const windowCases = [
     'after each': (root) =>
       trigger(
         root,
-        afterEach(afterCount(1), afterCount(2)),
+        afterEach(afterCount(1), repeatedly(afterCount(2))),
         (s) =>
           s
             .add(['a', 1 * S])
@@ -619,22 +625,25 @@ export const windowCases = [
           ['bc', 'EARLY', 1],
         ],
       ),
-    'or finally: ends for good': (root) =>
-      trigger(
-        root,
-        orFinally(repeatedly(afterCount(1)), afterCount(2)),
-        (s) =>
-          s
-            .add(['a', 1 * S])
-            .advanceWatermarkTo(2 * S)
-            .add(['b', 3 * S])
-            .advanceWatermarkTo(4 * S)
-            .add(['c', 5 * S]),
-        [
-          ['a', 'EARLY', 0],
-          ['b', 'EARLY', 1],
-        ],
-      ),
+    'or finally: the rest would be dropped': {
+      build: (root) =>
+        trigger(
+          root,
+          orFinally(repeatedly(afterCount(1)), afterCount(2)),
+          (s) =>
+            s
+              .add(['a', 1 * S])
+              .advanceWatermarkTo(2 * S)
+              .add(['b', 3 * S])
+              .advanceWatermarkTo(4 * S)
+              .add(['c', 5 * S]),
+          [
+            ['a', 'EARLY', 0],
+            ['b', 'EARLY', 1],
+          ],
+        ),
+      refusedWith: /orFinally\(repeatedly\(afterCount\(1\)\), afterCount\(2\)\), which may finish/,
+    },
     'in the global window': (root) =>
       trigger(
         root,

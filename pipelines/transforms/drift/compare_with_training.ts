@@ -2,7 +2,7 @@ import type { DeadLetterWriter } from '#connectors/dead_letter_writer';
 import type { Delivery, Rejected } from '#connectors/delivery';
 import { isRefusal } from '#connectors/failure_class';
 import { messageOf } from '#kernel/errors';
-import { type ColumnReference, columnDrift, type DriftThresholds } from '#monitoring/drift/column_drift';
+import { type ColumnReference, columnDrift } from '#monitoring/drift/column_drift';
 import type { DriftedColumn, DriftReport } from '#monitoring/drift/drift_report';
 import type { Logger } from '#monitoring/log';
 import { type DoFn, type FinishBundleContext, type ProcessContext, valueState } from '#pipelines/engine/dofn';
@@ -10,6 +10,7 @@ import type { KV } from '#pipelines/model/pcollection';
 import type { DriftMetrics } from './drift_metrics.ts';
 import type { DriftStore } from './drift_store.ts';
 import { type PredictionWindow, scoresOf, valuesOf } from './prediction_window.ts';
+import { type WatchedModels, type WatchSettings, watchOf } from './watch_settings.ts';
 
 /** What a version was like when it was trained. */
 export interface TrainingReference {
@@ -22,13 +23,8 @@ export interface TrainingReference {
 /** @returns undefined where nothing is known of the version */
 export type ReferenceOf = (model: string, version: number) => Promise<TrainingReference | undefined>;
 
-export interface DriftSettings {
+export interface DriftSettings extends Omit<WatchSettings, 'minLabels'>, WatchedModels {
   readonly windowMs: number;
-  /** A window with fewer predictions says nothing. */
-  readonly minRows: number;
-  /** Columns that differ by what they are, such as the hour of the day in a window of an hour. */
-  readonly ignore: readonly string[];
-  readonly thresholds: DriftThresholds;
 }
 
 export interface DriftDeps {
@@ -82,8 +78,8 @@ export class CompareWithTraining implements DoFn<KV<string, WindowOfVersion>, Dr
   }
 
   process({ value }: KV<string, WindowOfVersion>, context: ProcessContext<DriftReport>): void {
-    const { window, windowStartMs } = value;
-    if (window.rows < this.#settings.minRows) return;
+    const { model, window, windowStartMs } = value;
+    if (window.rows < watchOf(this.#settings, model).minRows) return;
     const cell = context.state(this.baseline);
     const known = cell.read();
     const isFirst = known === undefined || windowStartMs <= known.windowStartMs;
@@ -136,8 +132,8 @@ export class CompareWithTraining implements DoFn<KV<string, WindowOfVersion>, Dr
     }
   }
 
-  #columns({ window, baseline }: Compared, columns: TrainingReference['columns']): readonly DriftedColumn[] {
-    const { ignore, thresholds } = this.#settings;
+  #columns({ model, window, baseline }: Compared, columns: TrainingReference['columns']): readonly DriftedColumn[] {
+    const { ignore, thresholds } = watchOf(this.#settings, model);
     const names = Object.keys(columns).filter((name) => !ignore.includes(name));
     // So many columns are looked at that one of them would differ by chance.
     const strict = { ...thresholds, significance: thresholds.significance / (names.length + 1) };

@@ -7,12 +7,11 @@ import type { DoFn, FinishBundleContext } from '#pipelines/engine/dofn';
 import type { JudgedPrediction } from '#pipelines/transforms/drift/drift_store';
 import type { ReferenceOf } from './compare_with_training.ts';
 import type { DriftStore } from './drift_store.ts';
+import { type WatchedModels, type WatchSettings, watchOf } from './watch_settings.ts';
 
-export interface JudgeSettings {
-  /** Outcomes that were told so long ago still count, ms. */
+export interface JudgeSettings extends Pick<WatchSettings, 'minLabels'>, WatchedModels {
+  /** Outcomes that were reported so long ago still count, ms. */
   readonly performanceMs: number;
-  /** A version of which fewer outcomes are known is not judged. */
-  readonly minLabels: number;
 }
 
 export interface JudgeDeps {
@@ -76,7 +75,7 @@ export class JudgePredictions implements DoFn<number, never> {
       const [{ model, version: number }] = rows as readonly [JudgedPrediction];
       const version = String(number);
       this.#judged.set({ model, version }, rows.length);
-      if (rows.length < this.#settings.minLabels) continue;
+      if (rows.length < watchOf(this.#settings, model).minLabels) continue;
       const live = metricsOf(rows);
       const reference = await delivery
         .run(() => referenceOf(model, number))

@@ -8,9 +8,20 @@ import {
   type TimerSpec,
   valueState,
 } from '#pipelines/engine/dofn';
+import { checkDistinct } from '#pipelines/model/graph_rules';
 import { combinePerKey, groupByKey } from '#pipelines/model/grouping';
 import type { KV, PCollection, PTransform } from '#pipelines/model/pcollection';
-import { flatten, keyBy, keyedCoder, named, parDo } from '#pipelines/model/transforms';
+import {
+  componentsOf,
+  expandWith,
+  flatten,
+  keyBy,
+  keyedCoder,
+  named,
+  parDo,
+  primitive,
+} from '#pipelines/model/transforms';
+import { strategyOf } from '#pipelines/model/windowing';
 
 type Collections<K, Values extends Readonly<Record<string, unknown>>> = {
   readonly [Tag in keyof Values]: PCollection<KV<K, Values[Tag]>>;
@@ -52,10 +63,15 @@ export function coGroupByKey<K, Values extends Readonly<Record<string, unknown>>
   );
 }
 
-/** Each different element of a window once. Elements are compared by value. */
+/**
+ * Each different element of a window once, however often the window fires: with its first pane. Elements are compared by value, so they are what keys can be.
+ *
+ * @throws InvalidPipelineError for merging windows that fire more than once, as in Beam: an element could come again when its window has merged
+ */
 export const distinct = <T>(name = 'Distinct'): PTransform<PCollection<T>, PCollection<T>> =>
-  named(name, (input: PCollection<T>) =>
-    input
+  primitive(name, (input: PCollection<T>, pipeline) => {
+    checkDistinct(componentsOf(pipeline), name, input.getId());
+    return input
       .apply(keyBy((element) => element, 'ElementAsKey'))
       .apply(
         combinePerKey<T, T, null, null>({
@@ -65,8 +81,17 @@ export const distinct = <T>(name = 'Distinct'): PTransform<PCollection<T>, PColl
           extractOutput: () => null,
         }),
       )
-      .apply(parDo<KV<T, null>, T>({ process: ({ key }, context) => context.output(key) }, { name: 'DropValue' })),
-  );
+      .apply(
+        parDo<KV<T, null>, T>(
+          {
+            process({ key }, context) {
+              if (context.pane.isFirst) context.output(key);
+            },
+          },
+          { name: 'KeepFirstPane' },
+        ),
+      );
+  });
 
 class DeduplicateFn<K, V> implements DoFn<KV<K, V>, V> {
   readonly seen = valueState<boolean>('seen');
@@ -83,8 +108,11 @@ class DeduplicateFn<K, V> implements DoFn<KV<K, V>, V> {
     if (seen.read() === true) return;
     seen.write(true);
     const timer = context.timer(this.forget);
-    if (this.forget.domain === 'event') timer.set(context.timestamp + this.#durationMs);
-    else timer.setAfter(this.#durationMs);
+    // It puts nothing out: what follows need not wait for it. With its window the state goes anyway.
+    if (this.forget.domain === 'event') {
+      const at = Math.min(context.timestamp + this.#durationMs, context.window.maxTimestamp());
+      timer.set(at, { noOutputTimestamp: true });
+    } else timer.setAfter(this.#durationMs, { noOutputTimestamp: true });
     context.output(value);
   }
 
@@ -104,35 +132,55 @@ export interface DeduplicateSettings {
 export const deduplicate = <T>(
   idOf: (element: T) => unknown,
   { name = 'Deduplicate', durationMs, domain = 'processing' }: DeduplicateSettings,
-): PTransform<PCollection<T>, PCollection<T>> =>
-  named(name, (input: PCollection<T>) =>
+): PTransform<PCollection<T>, PCollection<T>> => {
+  if (!(Number.isSafeInteger(durationMs) && durationMs > 0)) {
+    throw new RangeError(`"${name}": durationMs is ${durationMs}: give whole milliseconds, more than 0`);
+  }
+  return named(name, (input: PCollection<T>) =>
     input
       .apply(keyBy(idOf, 'IdAsKey'))
       .apply(parDo(new DeduplicateFn<unknown, T>(durationMs, domain), { name: 'DropSeen' })),
   );
+};
 
+/** Holds the watermark at the oldest value of a batch until the batch is out, so that it is not late for what follows (Beam's GroupIntoBatches). */
 class BatchFn<K, V> implements DoFn<KV<K, V>, KV<K, readonly V[]>> {
   readonly batch = bagState<V>('batch');
   readonly size = valueState<number>('size');
+  /** Event time of the oldest value. */
+  readonly oldest = valueState<number>('oldest');
+  /** Processing time at which a batch goes out that is not full. */
+  readonly due = valueState<number>('due');
   readonly flush = eventTimer('flush');
   readonly late = processingTimer('late');
   readonly #batchSize: number;
   readonly #maxDelayMs: number | undefined;
+  readonly #allowedLatenessMs: number;
 
-  constructor(batchSize: number, maxDelayMs: number | undefined) {
+  constructor(batchSize: number, maxDelayMs: number | undefined, allowedLatenessMs: number) {
     this.#batchSize = batchSize;
     this.#maxDelayMs = maxDelayMs;
+    this.#allowedLatenessMs = allowedLatenessMs;
   }
 
   process({ key, value }: KV<K, V>, context: ProcessContext<KV<K, readonly V[]>>): void {
     const size = (context.state(this.size).read() ?? 0) + 1;
     context.state(this.batch).add(value);
     context.state(this.size).write(size);
-    if (size === 1) {
-      context.timer(this.flush).set(context.window.maxTimestamp());
-      if (this.#maxDelayMs !== undefined) context.timer(this.late).setAfter(this.#maxDelayMs);
+    if (size >= this.#batchSize) {
+      this.#emit(key, context);
+      return;
     }
-    if (size >= this.#batchSize) this.#emit(key, context);
+    const oldest = context.state(this.oldest);
+    const before = oldest.read();
+    if (before !== undefined && before <= context.timestamp) return;
+    oldest.write(context.timestamp);
+    const held = { outputTimestamp: context.timestamp };
+    context.timer(this.flush).set(context.window.maxTimestamp() + this.#allowedLatenessMs, held);
+    if (this.#maxDelayMs === undefined) return;
+    const due = context.state(this.due).read() ?? context.clock.now() + this.#maxDelayMs;
+    context.state(this.due).write(due);
+    context.timer(this.late).set(due, held);
   }
 
   onTimer(_: TimerSpec, context: OnTimerContext<KV<K, readonly V[]>, K>): void {
@@ -142,8 +190,7 @@ class BatchFn<K, V> implements DoFn<KV<K, V>, KV<K, readonly V[]>> {
   #emit(key: K, context: ProcessContext<KV<K, readonly V[]>>): void {
     const batch = [...context.state(this.batch).read()];
     if (batch.length > 0) context.output({ key, value: batch });
-    context.state(this.batch).clear();
-    context.state(this.size).clear();
+    for (const cell of [this.batch, this.size, this.oldest, this.due]) context.state<{ clear(): void }>(cell).clear();
     context.timer(this.flush).clear();
     if (this.#maxDelayMs !== undefined) context.timer(this.late).clear();
   }
@@ -156,7 +203,7 @@ export interface BatchSettings {
   readonly maxDelayMs?: number;
 }
 
-/** Values of a key in batches of `batchSize`; what is left goes out at the end of the window. */
+/** Values of a key in batches of `batchSize`; what is left goes out when the window expires. */
 export const groupIntoBatches = <K, V>({
   name = 'GroupIntoBatches',
   batchSize,
@@ -164,5 +211,12 @@ export const groupIntoBatches = <K, V>({
 }: BatchSettings): PTransform<PCollection<KV<K, V>>, PCollection<KV<K, readonly V[]>>> => {
   if (!(Number.isInteger(batchSize) && batchSize > 0))
     throw new RangeError(`batchSize must be at least 1, not ${batchSize}`);
-  return parDo(new BatchFn<K, V>(batchSize, maxDelayMs), { name, coder: keyedCoder() });
+  if (maxDelayMs !== undefined && !(maxDelayMs >= 0 && maxDelayMs < Number.POSITIVE_INFINITY)) {
+    throw new RangeError(`"${name}": maxDelayMs is ${maxDelayMs}: give milliseconds from 0 on`);
+  }
+  return primitive(name, (input, pipeline, proto) => {
+    const allowedLatenessMs = Number(strategyOf(componentsOf(pipeline), input.getId()).allowedLateness);
+    const batches = parDo(new BatchFn<K, V>(batchSize, maxDelayMs, allowedLatenessMs), { name, coder: keyedCoder() });
+    return expandWith(batches, input, pipeline, proto);
+  });
 };

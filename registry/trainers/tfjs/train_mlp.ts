@@ -1,4 +1,5 @@
 import { type BinaryMetrics, binaryMetrics } from '#kernel/binary_metrics';
+import { requireInstalled } from '#kernel/optional_package';
 import { workerEntry } from '#kernel/worker_entry';
 import { runWorkerJob } from '#kernel/worker_job';
 import { TrainingError } from '../../errors.ts';
@@ -58,6 +59,7 @@ export async function trainMlp(table: TrainingTable, settings: MlpSettings): Pro
     epochs,
     seed,
   };
+  requireInstalled({ packages: ['@tensorflow/tfjs'], use: 'the trainer tfjs-mlp' });
   const mlp = await runWorkerJob<MlpJob, MlpProgress, Mlp>(workerEntry(import.meta.url, './mlp_worker'), job, {
     maxHeapMb: TRAINER_HEAP_MB,
     ...(settings.onProgress === undefined ? {} : { onProgress: settings.onProgress }),

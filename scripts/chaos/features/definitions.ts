@@ -181,7 +181,7 @@ export const CANDIDATES: readonly Candidate[] = [
     'last 3',
     'ends amount',
     (window) => last('amount', 'double', 3).over(window),
-    (events) => amountsOf(byTime(events).slice(-3)).reverse().join(','),
+    (events) => amountsOf(byTime(events).slice(-3)).reverse(),
   ),
   ...(Object.keys(WINDOWS) as Window[]).flatMap((window): Candidate[] =>
     Object.entries(ratio('share', 'large', 'count', 'Share of large ones').over(window)).map(([name, feature]) => ({

@@ -88,7 +88,7 @@ export class ServicesPlatform {
     const deps = { log: silentLogger, clock: systemClock, views: config.catalog.views };
     const online = createOnlineStore(deps, config.onlineStore);
     const offline = createOfflineDatabase(deps, config.offlineStore);
-    const broker = createBroker(deps, config.broker);
+    const broker = await createBroker(deps, config.broker);
     const { signal } = new AbortController();
     for (const part of [online, offline, broker]) await part.start(signal);
     const gateway = `http://127.0.0.1:${ports.gateway}`;

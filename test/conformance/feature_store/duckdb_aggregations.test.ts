@@ -103,9 +103,7 @@ const SQL: Readonly<Record<Aggregation, (field: string, parameter: number, singl
   // The most frequent; of equally frequent ones the smaller as a string.
   top: (field, n, single) => {
     const ranked = `list_sort(list_transform(map_entries(histogram(CAST(${field} AS VARCHAR)) {}), lambda tally: {'n': -CAST(tally.value AS BIGINT), 'v': tally.key}))`;
-    return single
-      ? `${ranked}[1].v`
-      : `coalesce(array_to_string(list_transform(${ranked}[:${n}], lambda s: s.v), ','), '')`;
+    return single ? `${ranked}[1].v` : `coalesce(list_transform(${ranked}[:${n}], lambda s: s.v), [])`;
   },
   // Of two at one time, the one read first is the earlier.
   first: (field, n, single) => ends(`list(${field} ORDER BY e.happened, seq) {}`, n, single),
@@ -113,7 +111,7 @@ const SQL: Readonly<Record<Aggregation, (field: string, parameter: number, singl
 };
 
 const ends = (list: string, n: number, single: boolean): string =>
-  single ? `(${list})[1]` : `coalesce(array_to_string((${list})[:${n}], ','), '')`;
+  single ? `(${list})[1]` : `coalesce((${list})[:${n}], [])`;
 
 /** A window's far edge moves by steps: of a minute up to an hour, of a quarter of an hour up to a day, of an hour up to a month, of a day beyond. */
 function stepOf(windowMs: number): number {
@@ -135,12 +133,14 @@ function sqlOf({ aggregation, field, where, parameter = 1, windowMs }: WindowFea
   return SQL[aggregation](field ?? '', parameter, single).replaceAll('{}', selected);
 }
 
+const SQL_TYPES: Readonly<Record<string, string>> = {
+  ...{ double: 'DOUBLE', long: 'DOUBLE', boolean: 'BOOLEAN', string: 'VARCHAR' },
+  ...{ 'array<string>': 'VARCHAR[]', 'array<long>': 'DOUBLE[]' },
+};
+
 const WINDOW_SQL = `SELECT l.key, l.as_of::DOUBLE AS as_of,
   ${Object.entries(windows as Readonly<Record<string, WindowFeature>>)
-    .map(
-      ([name, feature]) =>
-        `CAST(${sqlOf(feature)} AS ${feature.type === 'long' ? 'DOUBLE' : { double: 'DOUBLE', boolean: 'BOOLEAN', string: 'VARCHAR' }[feature.type]}) AS "${name}"`,
-    )
+    .map(([name, feature]) => `CAST(${sqlOf(feature)} AS ${SQL_TYPES[feature.type]}) AS "${name}"`)
     .join(',\n  ')}
 FROM looks l LEFT JOIN events e ON e.key = l.key GROUP BY l.key, l.as_of`;
 
@@ -325,6 +325,9 @@ test('at any time the newest row holds what DuckDB computes of the raw events', 
 
 /** Sums are equal but for the order in which they were added. */
 function isSame(got: FeatureValue | undefined, value: FeatureValue): boolean {
+  if (Array.isArray(got) && Array.isArray(value)) {
+    return got.length === value.length && got.every((each, at) => isSame(each, value[at] as FeatureValue));
+  }
   if (typeof got !== 'number' || typeof value !== 'number') return got === value;
   return Math.abs(got - value) <= 1e-9 * Math.max(1, Math.abs(value), LARGEST_AMOUNT);
 }
@@ -360,13 +363,13 @@ test('beyond what is kept exactly, sketches stay within their errors of what Duc
       await duck.load('events', { amount: 'DOUBLE', merchant: 'VARCHAR' }, events);
       const [exact] = await duck.query(`
         SELECT count(DISTINCT merchant)::DOUBLE AS merchants,
-          (SELECT string_agg(merchant, ',' ORDER BY n DESC, merchant) FROM (
+          (SELECT list(merchant ORDER BY n DESC, merchant) FROM (
             SELECT merchant, count(*) AS n FROM events GROUP BY merchant ORDER BY n DESC, merchant LIMIT 3
           )) AS top,
           ${[50, 95].map((q) => `quantile_disc(amount, ${(q - 1.5) / 100}) AS least_${q}, quantile_disc(amount, ${(q + 1.5) / 100}) AS most_${q}`).join(', ')}
         FROM events`);
       const { merchants, top: frequent, ...quantiles } = exact as Readonly<Record<string, number>>;
-      expect(row.top_3_merchant_24h).toBe(frequent);
+      expect(row.top_3_merchant_24h).toEqual(frequent);
       // Five standard errors.
       const error = Math.abs(Number(row.approx_distinct_merchant_24h) - Number(merchants));
       expect(error).toBeLessThanOrEqual(5 * 0.0325 * Number(merchants));

@@ -90,6 +90,7 @@ export function describeEntityKeysMigration(name: string, open: () => Promise<Sq
       const sql: SqlExecutor = {
         ...{ open: async () => {}, close: () => executor.close(), script: (text) => executor.script(text) },
         query: (text, parameters) => executor.query(text, parameters),
+        transaction: (statements) => executor.transaction(statements),
       };
       const { lines, log } = listeningLogger();
       const store = sqlOfflineDatabase({ sql, log, views: MIGRATED }, 'test');

@@ -13,9 +13,16 @@ const features = [...new Set(validatesRunnerSuite.map(({ feature }) => feature))
 const modes = [false, true].flatMap((strict) => features.map((feature) => [feature, strict] as const));
 
 describe.each(modes)('%s, strict: %s', (wanted, strict) => {
-  test.each(validatesRunnerSuite.filter(({ feature }) => feature === wanted))('$name', async ({ build, failsWith }) => {
-    const { finished } = runEmbedded(createPipeline(build), { strict });
-    if (failsWith === undefined) await finished;
-    else await expect(finished).rejects.toThrow(failsWith);
-  });
+  test.each(validatesRunnerSuite.filter(({ feature }) => feature === wanted))(
+    '$name',
+    async ({ build, failsWith, refusedWith }) => {
+      if (refusedWith !== undefined) {
+        expect(() => createPipeline(build)).toThrow(refusedWith);
+        return;
+      }
+      const { finished } = runEmbedded(createPipeline(build), { strict });
+      if (failsWith === undefined) await finished;
+      else await expect(finished).rejects.toThrow(failsWith);
+    },
+  );
 });

@@ -89,7 +89,7 @@ export const tipView = featureView({
   features: { ...sum('amount', { as: 'tips' }).over('7d'), ...top('tip_id', 'string', 3).over('7d') },
 });
 exact<Equal<RowOf<typeof tipView>['tips_7d'], number>>(true);
-exact<Equal<RowOf<typeof tipView>['top_3_tip_id_7d'], string>>(true);
+exact<Equal<RowOf<typeof tipView>['top_3_tip_id_7d'], readonly string[]>>(true);
 // @ts-expect-error: the schema has no such field
 source('tips', { schema: z.strictObject({ tip_id: z.string() }), id: 'tipp_id' });
 

@@ -106,4 +106,16 @@ test('state of a back-fill elsewhere comes to the pipeline by the bucket, at onc
   await becomes('count_7d', 7);
   const left = await s3.send(new ListObjectsV2Command({ Bucket: bucket, Prefix: 'archive-hand-overs/' }));
   expect((left.Contents ?? []).map(({ Key }) => Key)).toEqual([]);
+
+  // On the pipeline's own machine, the archive holds what came a moment ago.
+  await ingest(7, 'CH');
+  await becomes('count_7d', 8);
+  project.edit('examples/fraud/features/fraud.ts', {
+    "...count().over('1h', '6h', '24h', '7d'),":
+      "...count().over('1h', '6h', '24h', '7d'),\n    ...distinct('currency', { as: 'currencies' }).over('7d'),",
+  });
+  const plan = await runCommand(folder, ['plan', '--json'], { ...env(), DATA_DIRECTORY: join(folder, 'pipeline') });
+  expect((JSON.parse(plan.stdout) as { backfills: unknown[] }).backfills).toMatchObject([
+    { possible: true, estimated_events: 8 },
+  ]);
 }, 400_000);

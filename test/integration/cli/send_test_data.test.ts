@@ -59,7 +59,7 @@ async function headwater(args: readonly string[], env: Readonly<Record<string, s
 async function recordsOf(to: string): Promise<readonly unknown[]> {
   Object.assign(process.env, { AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' });
   const { broker: config, topics } = loadPlatformConfig({ ...process.env, ...environmentFor(to), INGEST_SINK: to });
-  const broker = createBroker({ log: silentLogger, clock: systemClock }, config);
+  const broker = await createBroker({ log: silentLogger, clock: systemClock }, config);
   await broker.start(new AbortController().signal);
   const { signal } = new AbortController();
   const records: Record<string, unknown>[] = [];
@@ -106,7 +106,7 @@ test.each(['disk_log', 'kafka'])(
     };
     expect(lag.total).toBe(EVENTS.length);
     const config = loadPlatformConfig({ ...process.env, ...env });
-    const broker = createBroker({ log: silentLogger, clock: systemClock }, config.broker);
+    const broker = await createBroker({ log: silentLogger, clock: systemClock }, config.broker);
     await broker.start(new AbortController().signal);
     const topic = config.topics.rawEvents;
     const reader = await broker.openPartition(topic, '0', { startAt: 'earliest' });

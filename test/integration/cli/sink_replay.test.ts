@@ -87,7 +87,7 @@ test('each letter goes to its own store or topic once; what is refused again com
   };
   const config = testProject(env);
   const deps = { log: silentLogger, clock: systemClock, views: VIEWS };
-  const broker: Broker = createBroker(deps, config.broker);
+  const broker: Broker = await createBroker(deps, config.broker);
   const online: OnlineStore = createOnlineStore(deps, config.onlineStore);
   const offline: OfflineDatabase = createOfflineDatabase(deps, config.offlineStore);
   const { signal } = new AbortController();
@@ -129,7 +129,7 @@ test('beside a platform that runs, letters go through it to the folders it has',
   const data = join(folder, 'running');
   const env = { DATA_DIRECTORY: data };
   const config = testProject({ ENVIRONMENT: 'embedded', ...env });
-  const before = createBroker({ log: silentLogger, clock: systemClock }, config.broker);
+  const before = await createBroker({ log: silentLogger, clock: systemClock }, config.broker);
   await before.start(new AbortController().signal);
   await before.ensureTopics([{ name: config.topics.deadLetters, partitions: config.topics.partitions }]);
   await file(before, config, letters('running'));

@@ -126,7 +126,7 @@ function jobOver(topic: string, more: Partial<BrokerSourceSettings<string>> = {}
 
 const running = new Set<PipelineHandle>();
 afterEach(async () => {
-  for (const handle of running) await handle.stop();
+  for (const handle of running) await handle.cancel();
   running.clear();
 });
 
@@ -161,7 +161,7 @@ test('a topic that is created again under a job is read from its start', async (
   await own.producer.send(topic, numbers(100, 250));
   await own.stop();
   await until('all of the new topic', () => job.seen.length >= 250, 60_000);
-  await handle.stop();
+  await handle.cancel();
   expect(job.seen.map(({ value }) => value).sort(byNumber)).toEqual(texts(0, 250));
   expect(await job.metrics.metrics()).toMatch(/source_topics_recreated_total\{topic="topics-[^"]*"\} 2/);
 }, 120_000);
@@ -234,7 +234,7 @@ test('partitions that are added are found by producers and by jobs', async () =>
   }
   expect(await used()).toBe(6);
   await until('all of them', () => job.seen.length >= sent);
-  await handle.stop();
+  await handle.cancel();
   expect(job.seen.map(({ value }) => value).sort(byNumber)).toEqual(texts(0, sent));
 }, 90_000);
 

@@ -4,7 +4,8 @@ import { CreateBucketCommand, PutBucketVersioningCommand, S3Client } from '@aws-
 import { beforeAll, expect, test } from '@jest/globals';
 import { encodeRows } from '#connectors/files/encode_rows';
 import type { ReadRow, Row } from '#connectors/files/formats';
-import { S3Files, s3ConfigSchema } from '#connectors/files/s3_files';
+import { s3ConfigSchema } from '#connectors/files/s3_config';
+import { S3Files } from '#connectors/files/s3_files';
 import { DAY_MS, eventTime } from '#kernel/time';
 import { writeFiles } from '#pipelines/io/file_sink';
 import { FileSource, type FileSourceSettings } from '#pipelines/io/file_source';

@@ -132,7 +132,7 @@ test('kill -9 of Redis and PostgreSQL during writes loses nothing, and counts no
   while (JSON.stringify(await newest().catch(() => [])) !== JSON.stringify(complete) && Date.now() < giveUpAt) {
     await sleep(200);
   }
-  await handle.drain();
+  await handle.stop();
   expect(await newest()).toEqual(complete);
   const sums = (await offline.features.newestOf(fraudView, entities)).map(({ entityKey, values }) => [
     entityKey,

@@ -4,6 +4,7 @@ import { circlesIn, foldersOf, importsOf, readSources } from '../../support/impo
 
 const PRODUCT = [
   'kernel',
+  'workflows',
   'configs',
   'monitoring',
   'storage',
@@ -12,6 +13,7 @@ const PRODUCT = [
   'feature_store',
   'pipelines',
   'serving',
+  'client',
   'cli',
 ];
 

@@ -3,8 +3,8 @@ import { projectRoot } from '#kernel/project_root';
 import { readSources } from '../../support/import_graph.ts';
 
 const PRODUCT = [
-  ...['kernel', 'monitoring', 'storage', 'connectors', 'registry', 'feature_store', 'pipelines', 'serving', 'cli'],
-  ...['public', 'examples'],
+  ...['kernel', 'monitoring', 'storage', 'connectors', 'registry', 'feature_store', 'pipelines', 'serving', 'client'],
+  ...['workflows', 'cli', 'public', 'examples'],
 ];
 const READS =
   /\bprocess\s*(?:\.\s*env\b|\[\s*['"]env['"]\s*\])|\{[^}]*\benv\b[^}]*\}\s*=\s*process\b|import\s*\{[^}]*\benv\b[^}]*\}\s*from\s*'(?:node:)?process'/;

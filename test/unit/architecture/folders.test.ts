@@ -6,7 +6,7 @@ import { readSources } from '../../support/import_graph.ts';
 
 const PRODUCT = [
   ...['kernel', 'configs', 'monitoring', 'storage', 'connectors', 'registry'],
-  ...['feature_store', 'pipelines', 'serving', 'cli'],
+  ...['feature_store', 'pipelines', 'serving', 'workflows', 'client', 'cli'],
 ];
 /** A folder with more files is described. */
 const FEW_FILES = 3;

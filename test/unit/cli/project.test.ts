@@ -122,9 +122,10 @@ test("a project's settings are laid over those of the package, file by file; wha
     'features/visits.ts': VIEW,
     'models/churn.ts': `import { defineModel } from 'headwater';
 import { visitView } from '../features/visits.ts';
-export const churn = defineModel({ name: 'churn', service: visitView, training: { trainer: 'xgboost', classes: ['kept', 'lost'] }, gates: { metric: 'auc', worst: 0.6 } });
+export const churn = defineModel({ name: 'churn', service: visitView, training: { trainer: 'xgboost', classes: ['kept', 'lost'] }, gates: { metric: 'auc', worst: 0.6 }, canary: { steps: [10, 50], rowsAStep: 100 }, monitoring: { minRows: 500, thresholds: { psi: 0.3 } } });
 `,
-    'configs/default.yaml': 'log: { level: error }\npromotion: { churn: { worst: 0.7 } }\n',
+    'configs/default.yaml':
+      'log: { level: error }\npromotion: { churn: { worst: 0.7 } }\nmonitor: { models: { churn: { thresholds: { psi: 0.4 } } } }\n',
     'configs/embedded.yaml': 'topics: { partitions: 2 }\n',
     'configs/mine.yaml': 'topics: { partitions: 3 }\n',
   });
@@ -141,8 +142,25 @@ export const churn = defineModel({ name: 'churn', service: visitView, training: 
     ...{ log: { level: 'error' }, topics: { partitions: 2, rawEvents: 'raw-events' } },
     promotion: { churn: { metric: 'auc', worst: 0.7 } },
     training: { churn: { trainer: 'xgboost', service: 'visits@1' } },
-    serving: { models: [{ name: 'churn' }] },
+    serving: { models: [{ name: 'churn', canary: { steps: [10, 50], rowsAStep: 100, whenPassed: 'hold' } }] },
+    monitor: { models: { churn: { minRows: 500, thresholds: { psi: 0.4 } } } },
   });
   expect(await config({ ENVIRONMENT: 'embedded,mine' })).toMatchObject({ topics: { partitions: 3 } });
   await expect(config({ ENVIRONMENT: 'absent' })).rejects.toThrow(/there is no absent\.yaml in .*configs or .*configs/);
 }, 120_000);
+
+test('a canary or a monitoring that is wrong is named with its model', async () => {
+  await write({
+    'headwater.config.ts': CONFIG,
+    'features/visits.ts': VIEW,
+    'models/churn.ts': `import { defineModel } from 'headwater';
+import { visitView } from '../features/visits.ts';
+export const churn = defineModel({ name: 'churn', service: visitView, canary: { steps: [50, 10] }, monitoring: { minRows: 3, ignore: ['absent' as never] } });
+`,
+  });
+  const { code, stderr } = await headwater('features', 'validate');
+  expect(code).not.toBe(0);
+  expect(stderr).toMatch(/model churn, canary\.steps: each step must be larger/);
+  expect(stderr).toMatch(/model churn, monitoring\.minRows: /);
+  expect(stderr).toMatch(/model churn: visits@1 has no column "absent"/);
+}, 60_000);

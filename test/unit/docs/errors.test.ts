@@ -6,7 +6,8 @@ import { assetPath, projectRoot } from '#kernel/project_root';
 // `type` of an error's answer leads to its code in docs/errors.md.
 
 test('docs/errors.md lists every code that is declared, where it is declared', () => {
-  const folders = 'kernel,configs,monitoring,storage,connectors,registry,feature_store,pipelines,serving,cli';
+  const folders =
+    'kernel,configs,monitoring,storage,connectors,registry,feature_store,pipelines,serving,workflows,client,cli';
   const declared = globSync([`{${folders}}/**/*.ts`], { cwd: projectRoot }).flatMap((file) =>
     [...readFileSync(assetPath(file), 'utf8').matchAll(/readonly code = '(\w+)'/g)].map(
       ([, code]) => `${code} in ${file}`,

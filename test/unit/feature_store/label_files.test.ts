@@ -56,7 +56,7 @@ test.each(['jsonl', 'csv', 'parquet'] as const)(
           files += 1;
           const file = join(folder, `${format}-${files}.${format}`);
           writeFileSync(file, encodeRows(format, rows));
-          await expect(load(file)).rejects.toThrow(`${file}, row ${at}: ${field}: holds `);
+          await expect(load(file)).rejects.toThrow(`${file}, row ${at + 1}: ${field}: holds `);
         },
       ),
       { numRuns: 25 },
@@ -92,6 +92,6 @@ test.each(['jsonl', 'csv', 'parquet'] as const)(
       file,
       format === 'jsonl' ? bytes.toString().replace('"9007199254740993"', '9007199254740993') : bytes,
     );
-    await expect(load(file)).rejects.toThrow(/row 1: label: .*9007199254740993/);
+    await expect(load(file)).rejects.toThrow(/row 2: label: .*9007199254740993/);
   },
 );

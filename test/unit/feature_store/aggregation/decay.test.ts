@@ -109,11 +109,11 @@ function expected(list: readonly Event[], window: string): Record<string, Featur
     [`approx_distinct_merchant_id_${window}`]: ranked.length,
     [`p50_amount_${window}`]: none ? null : (sorted[Math.ceil(sorted.length / 2) - 1] as number),
     [`top_merchant_id_${window}`]: ranked[0] ?? null,
-    [`top_2_merchant_id_${window}`]: ranked.slice(0, 2).join(','),
+    [`top_2_merchant_id_${window}`]: ranked.slice(0, 2),
     [`first_amount_${window}`]: amounts[0] ?? null,
     [`last_amount_${window}`]: amounts.at(-1) ?? null,
-    [`last_3_amount_${window}`]: amounts.slice(-3).reverse().join(','),
-    [`last_25_amount_${window}`]: amounts.slice(-25).reverse().join(','),
+    [`last_3_amount_${window}`]: amounts.slice(-3).reverse(),
+    [`last_25_amount_${window}`]: amounts.slice(-25).reverse(),
   };
 }
 

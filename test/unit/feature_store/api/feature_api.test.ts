@@ -46,7 +46,7 @@ async function open(settings: object = {}) {
     rowOf('fraud', 1, 'a1', { amount: 12.5, merchant_category: 'say "cash"', count_1h: 3, country_changed: null }),
     rowOf('user_activity', 1, 'u1', { activity_count_1h: 1, last_event_ms: nowMs - 2_000 }),
     rowOf('user_activity', 2, 'u1', { activity_count_1h: 2, last_event_ms: nowMs - 2_000, top_device_type_7d: 'tv' }),
-    rowOf('recommendation', 1, 'u1', { view_count_7d: 4, view_count_30d: 9, top_categories_30d: 'hats,shoes' }),
+    rowOf('recommendation', 1, 'u1', { view_count_7d: 4, view_count_30d: 9, top_categories_30d: ['hats', 'shoes'] }),
   ]);
   const statistics = {
     async list(filter: StatisticsFilter) {
@@ -70,7 +70,16 @@ async function open(settings: object = {}) {
   const features = new FeatureReader({ online: store, clock: systemClock }, { views: VIEWS, services: SERVICES });
   const metrics = createMetricsRegistry({ process: false });
   service = await createFeatureApi(
-    { store, features, statistics, views: VIEWS, clock: systemClock, log: silentLogger, metrics },
+    {
+      store,
+      features,
+      statistics,
+      embeddings: { search: async () => [] },
+      views: VIEWS,
+      clock: systemClock,
+      log: silentLogger,
+      metrics,
+    },
     featureApiConfigSchema.parse(settings),
   );
 }

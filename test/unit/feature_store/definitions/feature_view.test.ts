@@ -50,7 +50,7 @@ test('a type that its field does not hold is refused, and so is a sum of texts; 
       },
     });
   expect(define).toThrow(
-    /definitions in test\/unit\/feature_store\/definitions\/feature_view\.test\.ts have[\s\S]*feature amount: it is string, and field amount holds a number[\s\S]*feature country: it is long, and field country holds a string[\s\S]*feature nowhere: there is no field "amuont"[\s\S]*"doubel" is no type: double, long, boolean, string are[\s\S]*sum_merchant_id_1h: sum is of numbers, and merchant_id is a string[\s\S]*sum_category_1h: sum is of numbers, and category is a string/,
+    /definitions in test\/unit\/feature_store\/definitions\/feature_view\.test\.ts have[\s\S]*feature amount: it is string, and field amount holds a number[\s\S]*feature country: it is long, and field country holds a string[\s\S]*feature nowhere: there is no field "amuont"[\s\S]*"doubel" is no type: double, long, int64, boolean, string, timestamp, bytes, decimal[\s\S]*sum_merchant_id_1h: sum is of numbers, and merchant_id is a string[\s\S]*sum_category_1h: sum is of numbers, and category is a string/,
   );
 });
 

@@ -95,7 +95,7 @@ test('purchases, ratios, devices and products', () => {
     distinct_devices_24h: 2,
     distinct_event_types_24h: 3,
     distinct_products_7d: 2,
-    last_products_7d: 'p1,p2,p2,p1',
+    last_products_7d: ['p1', 'p2', 'p2', 'p1'],
     purchase_ratio_1h: null,
   });
 });
@@ -261,10 +261,10 @@ test('what is recommended by knows categories and products; who is not known get
     NOW,
   );
   expect(row).toMatchObject({
-    top_categories_7d: 'hats,shoes',
+    top_categories_7d: ['hats', 'shoes'],
     view_count_7d: 2,
     cart_count_7d: 1,
-    last_products_30d: 'p2,p1',
+    last_products_30d: ['p2', 'p1'],
   });
   const service = SERVICES.find(({ name }) => name === 'product_recommendation') as FeatureService;
   const known = vectorOf(service, [{ values: row }], {}, NOW);

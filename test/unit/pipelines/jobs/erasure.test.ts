@@ -110,7 +110,7 @@ class Platform {
   }
 
   async end(isKilled: boolean): Promise<void> {
-    await (isKilled ? this.#handle?.stop() : this.#handle?.drain());
+    await (isKilled ? this.#handle?.cancel() : this.#handle?.stop());
     this.#handle = undefined;
   }
 

@@ -14,6 +14,7 @@ import { buildMonitoringPipeline } from '#pipelines/jobs/monitoring_pipeline';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { runEmbedded } from '#pipelines/runner/embedded';
 import type { DriftStore } from '#pipelines/transforms/drift/drift_store';
+import type { ModelWatch } from '#pipelines/transforms/drift/watch_settings';
 import { keyOf } from '../../../support/entity_keys.ts';
 
 const TOPIC = 'predictions';
@@ -87,7 +88,7 @@ const POISON = [
   '{"modelName":"m","modelVersion":3,"predictedAtMs":1,"probabilities":[1]}',
 ];
 
-async function monitor(random: Random) {
+async function monitor(random: Random, models: Readonly<Record<string, ModelWatch>> = {}) {
   const reports = new Map<number, DriftReport>();
   const drift = {
     async write(written: readonly DriftReport[]) {
@@ -108,6 +109,7 @@ async function monitor(random: Random) {
       bounded: true,
     },
     ...{ windowMs: HOUR_MS, minRows: 200, ignore: ['hour_of_day'], thresholds, performanceMs: HOUR_MS, minLabels: 50 },
+    models,
   };
   const handle = runEmbedded(
     createPipeline((root) => buildMonitoringPipeline(root, deps, settings)),
@@ -151,3 +153,21 @@ test('inputs that shift are found in the window in which they do, with the score
   expect(metrics).toContain('drift_detected{model="m",version="3",kind="feature",column="amount"} 0');
   expect(metrics).toMatch(/drift_statistic\{model="m",version="3",column="kind",test="cramers_v"\} 0\.0/);
 }, 60_000);
+
+test.each([
+  ['a column of its own to leave out', { ignore: ['amount'] }, [['prediction'], ['count', 'kind', 'hour_of_day']]],
+  ['thresholds of its own', { thresholds: { psi: 100 } }, [[], ['amount', 'count', 'kind']]],
+  ['more rows than a window has', { minRows: ROWS + 1 }, undefined],
+])(
+  'a model is watched with %s',
+  async (_, watch, want) => {
+    const random = new Random(3);
+    await predict(random, 3, (window) => (window === 2 ? 2 : 0));
+    const { reports } = await monitor(random, { m: watch, other: { minRows: 50 } });
+    const report = reports.get(2);
+    const features = report?.columns.filter(({ kind }) => kind === 'feature').map(({ column }) => column);
+    const alarms = alarmsOf(report).filter((column) => column !== 'hour_of_day');
+    expect(report === undefined ? undefined : [alarms, features]).toEqual(want);
+  },
+  60_000,
+);

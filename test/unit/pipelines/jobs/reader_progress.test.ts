@@ -186,7 +186,7 @@ test('pauses, rates, kills and backlogs change nothing of what the stores say at
           sent += chunk;
           await sleep(pauseMs);
           if (isKilled && step < 2 * steps.length) {
-            await job.stop();
+            await job.cancel();
             job = troubled.job(false, 2);
           }
         }
@@ -194,7 +194,7 @@ test('pauses, rates, kills and backlogs change nothing of what the stores say at
         for (const giveUpAt = Date.now() + 10_000; !isComplete() && Date.now() < giveUpAt; ) await sleep(5);
         expect(isComplete()).toBe(true);
         // Killed once more, and read to the end: nothing is left to come.
-        await job.stop();
+        await job.cancel();
         await troubled.job(true, 10_000).finished;
 
         const refused = distinct.length - accepted.length;

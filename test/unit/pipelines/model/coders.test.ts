@@ -39,7 +39,18 @@ test('equal keys have equal bytes', () => {
   );
   expect(encode(coder, 1)).toEqual(encode(coder, 0.5 + 0.5));
   expect(encode(coder, '1')).not.toEqual(encode(coder, 1));
-  expect(roundTrip(coder, { id: 7n })).toEqual({ id: 7n });
+  expect(encode(coder, 5n)).toEqual(encode(coder, 5));
+  expect(encode(coder, -0)).toEqual(encode(coder, 0));
+  expect(roundTrip(coder, { id: 2n ** 60n })).toEqual({ id: 2n ** 60n });
+  expect(roundTrip(coder, Uint8Array.of(1, 0, 255))).toEqual(Uint8Array.of(1, 0, 255));
+  for (const [none, problem] of [
+    [new Map([[1, 2]]), /Map/],
+    [new Set([1]), /Set/],
+    [{ a: Number.NaN }, /\.a is NaN/],
+    [Number.POSITIVE_INFINITY, /Infinity/],
+    [new Date(0), /Date/],
+  ] as const)
+    expect(() => encode(coder, none)).toThrow(problem);
 });
 
 test('64-bit integers are exact: numbers where they can be, otherwise bigints', () => {

@@ -216,8 +216,8 @@ async function run(sink: Sink, threads: number, pausesAt: number, kills: boolean
   });
   if (pausesAt > TOTAL) return handle.finished;
   await Promise.race([paused, handle.finished]);
-  if (kills) await handle.stop();
-  else await handle.drain();
+  if (kills) await handle.cancel();
+  else await handle.stop();
 }
 
 /** Of panes that processing time has cut, the last holds them all. */

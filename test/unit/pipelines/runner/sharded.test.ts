@@ -210,7 +210,7 @@ test('what a drain has read is durable on every shard', async () => {
   const sink = new Map<number, number>();
   const first = run(pipeline(sink), 2);
   await until(() => sink.size > 0);
-  await first.drain();
+  await first.stop();
   await run(pipeline(sink), 2).finished;
   expect(sink).toEqual(expected);
 });

@@ -1,0 +1,61 @@
+import { environment } from '#configs/environment';
+import { resolveExtension } from '#configs/extension';
+import type { TrainingSet } from '#feature_store/retrieval/training_set';
+import { TrainingError } from '#registry/errors';
+import { writeModelFolder } from '#registry/model_folder';
+import { trainByCommand } from '#registry/trainers/command_trainer';
+import type { Trainer } from '#registry/trainers/define_trainer';
+import { trainInPython } from '#registry/trainers/python_trainer';
+import type { TrainingConfig } from '#registry/trainers/training_config';
+import type { TrainingTable } from '#registry/training_table';
+import { tableOf } from '../history/training_table.ts';
+
+export interface TrainerRun {
+  readonly config: TrainingConfig;
+  /** Of the project. */
+  readonly trainers: readonly Trainer[];
+  /** The project's folder. */
+  readonly root: string;
+  readonly set: Pick<TrainingSet, 'manifest' | 'rows'>;
+  /** Folder of the training set. */
+  readonly trainingSet: string;
+  /** Folder that gets the model. */
+  readonly out: string;
+  readonly trials: number;
+  readonly onLine: (line: string) => void;
+}
+
+/**
+ * Trains with the configured trainer: one of the platform's, in Python; one of the project's `trainers`; or a command of the project.
+ *
+ * @throws {@link TrainingError} when training fails; {@link ConfigError} for a trainer that the project lacks, or its settings
+ */
+export async function runTrainer(run: TrainerRun): Promise<void> {
+  const { config, trainers, root, set, trainingSet, out, trials, onLine } = run;
+  if (config.trainer === 'command') {
+    return trainByCommand({ config, cwd: root, trainingSet, out, trials, onLine });
+  }
+  if (config.trainer !== 'extension') {
+    const { PYTHON: python } = environment();
+    return trainInPython({ config, trainingSet, out, trials, onLine, ...(python === undefined ? {} : { python }) });
+  }
+  const { extension, settings } = resolveExtension('training', 'trainers', trainers, config);
+  if (trials > 0) {
+    throw new TrainingError(`--search is for the platform's trainers; "${extension.name}" is one of the project`);
+  }
+  const job = { table: withColumns(tableOf(set), config.columns), settings, seed: config.seed, report: onLine };
+  const { package: model, metrics = {}, params = {} } = await extension.train(job);
+  await writeModelFolder(out, model, { card: { metrics, params } });
+}
+
+/** Returns a table with these columns alone, in the table's order. */
+function withColumns(table: TrainingTable, columns: readonly string[] | undefined): TrainingTable {
+  if (columns === undefined) return table;
+  const chosen = new Set(columns);
+  const places = table.columns.flatMap(({ name }, index) => (chosen.has(name) ? [index] : []));
+  return {
+    ...table,
+    columns: places.map((at) => table.columns[at] as TrainingTable['columns'][number]),
+    rows: table.rows.map((row) => places.map((at) => row[at] ?? null)),
+  };
+}

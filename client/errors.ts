@@ -1,0 +1,70 @@
+import { PlatformError } from '#kernel/errors';
+
+export interface FieldProblem {
+  /** Path in the request: `features.amount`, `rows.0.entity`. */
+  readonly field: string;
+  readonly problem: string;
+}
+
+/** What an answer that is no success says. */
+export interface Refusal {
+  readonly code: string;
+  readonly message: string;
+  readonly fields?: readonly FieldProblem[] | undefined;
+}
+
+const MAY_SUCCEED_LATER: ReadonlySet<number> = new Set([408, 425, 429, 502, 503, 504]);
+const FIRST_SERVER_ERROR = 500;
+
+/** The platform answered with an error. */
+export class RequestFailedError extends PlatformError {
+  /** As in docs/errors.md; `HTTP_<status>` where something before the platform answered. */
+  readonly code: string;
+  /** Of HTTP. */
+  readonly status: number;
+  /** Fields of the request that were refused. */
+  readonly fields: readonly FieldProblem[];
+  /** Of the request, as logs and traces name it. */
+  readonly requestId: string | undefined;
+
+  constructor(request: string, status: number, refusal: Refusal, requestId: string | undefined) {
+    super(`${request}: ${refusal.message}`, {
+      fault: status < FIRST_SERVER_ERROR ? 'caller' : 'dependency',
+      retryable: MAY_SUCCEED_LATER.has(status),
+    });
+    this.code = refusal.code;
+    this.status = status;
+    this.fields = refusal.fields ?? [];
+    this.requestId = requestId;
+  }
+}
+
+/** No answer came: the connection failed. Whether the request was carried out is unknown. */
+export class NoAnswerError extends PlatformError {
+  readonly code = 'CLIENT_NO_ANSWER';
+
+  constructor(request: string, reason: string, cause: unknown) {
+    super(`${request} failed: ${reason}`, { fault: 'dependency', retryable: true, cause });
+  }
+}
+
+/** No answer came in time. Whether the request was carried out is unknown. */
+export class AnswerTimeoutError extends PlatformError {
+  readonly code = 'CLIENT_TIMEOUT';
+
+  constructor(request: string, timeoutMs: number, cause: unknown) {
+    super(`${request} had no answer within ${timeoutMs} ms`, { fault: 'dependency', retryable: true, cause });
+  }
+}
+
+/** A success whose body is no JSON: something other than the platform listens at the address. */
+export class UnreadableAnswerError extends PlatformError {
+  readonly code = 'CLIENT_UNREADABLE_ANSWER';
+
+  constructor(request: string, status: number) {
+    super(`${request}: status ${status}, and the body is no JSON; does the platform listen at this address?`, {
+      fault: 'dependency',
+      retryable: false,
+    });
+  }
+}

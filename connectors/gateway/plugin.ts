@@ -1,0 +1,24 @@
+import type { PluginContext, RolePlugin } from '#monitoring/role_plugin';
+import type { EventIntake } from './event_intake.ts';
+
+export interface IngestedByPlugin {
+  readonly eventId: string;
+  readonly outcome: 'accepted' | 'duplicate';
+}
+
+/** What a plugin of the gateway gets. */
+export interface GatewayPluginContext extends PluginContext {
+  /**
+   * Takes an event in as `POST /ingest` does; resolves when it is durable. What is refused goes to the dead letters.
+   *
+   * @throws InvalidEventError with the fields that the source's schema refuses; it has its HTTP answer when a route lets it through
+   */
+  ingest(event: Readonly<Record<string, unknown>>): Promise<IngestedByPlugin>;
+}
+
+export type GatewayPlugin = RolePlugin<GatewayPluginContext>;
+
+/** Returns what plugins of the gateway get besides log and metrics. */
+export const gatewayForPlugins = (intake: EventIntake): Pick<GatewayPluginContext, 'ingest'> => ({
+  ingest: (event) => intake.take(Buffer.from(JSON.stringify(event)), undefined, undefined),
+});

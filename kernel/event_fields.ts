@@ -1,0 +1,51 @@
+import { derivedId } from './derived_id.ts';
+import { EXAMPLE_TIME, readEventTime } from './event_time_text.ts';
+import { textOf } from './text_of.ts';
+import { millisOfNumber, numberOfMillis, type TimeUnit } from './time_forms.ts';
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** Where an event has its id and its time, and how they are written. */
+export interface EventFieldNames {
+  readonly eventIdField: string;
+  /** Fields that an id is made of, where an event has none. */
+  readonly idFields?: readonly string[] | undefined;
+  readonly timestampField: string;
+  /** Of times that are numbers since 1970; undefined: they are strings of RFC 3339. */
+  readonly timestampUnit?: TimeUnit | undefined;
+}
+
+/** Returns an event with its id: the one it has, or one made of its fields. The same fields give the same id, in the stream and in history. */
+export function withEventId<T extends Fields>(event: T, { eventIdField, idFields }: EventFieldNames): T {
+  if (idFields === undefined || event[eventIdField] !== undefined) return event;
+  return { ...event, [eventIdField]: derivedId(idFields.map((name) => event[name])) };
+}
+
+/** Returns the time of an event, or what is wrong with it, as {@link readEventTime} does. */
+export function eventTimeOf(
+  event: Fields,
+  { timestampField, timestampUnit: unit }: EventFieldNames,
+  nowMs: number,
+  allowedLatenessMs = Number.POSITIVE_INFINITY,
+): ReturnType<typeof readEventTime> {
+  const value = event[timestampField];
+  if (unit === undefined) return readEventTime(textOf(value), nowMs, allowedLatenessMs);
+  const millis = millisOfNumber(textOf(value), unit);
+  if (typeof millis === 'string') return { problem: `${textOf(value).slice(0, 100)} ${millis}` };
+  return readEventTime(new Date(millis).toISOString(), nowMs, allowedLatenessMs);
+}
+
+/** Returns a time as the field of an event has it. @param like - a value of the field, which may be a string of digits */
+export function timeFieldValue(
+  timeMs: number,
+  { timestampUnit: unit }: EventFieldNames,
+  like?: unknown,
+): number | string {
+  if (unit === undefined) return new Date(timeMs).toISOString();
+  const digits = numberOfMillis(timeMs, unit);
+  return typeof like === 'string' ? digits : Number(digits);
+}
+
+/** A time for examples of documents. */
+export const exampleTime = (names: EventFieldNames, like: unknown): number | string =>
+  names.timestampUnit === undefined ? EXAMPLE_TIME : timeFieldValue(Date.parse(EXAMPLE_TIME), names, like);

@@ -1,0 +1,36 @@
+/** `headwater/connectors`: the contract of brokers of partitioned logs, what one throws, and plugins of the gateway. */
+export type {
+  Broker,
+  Header,
+  LogRecord,
+  OutgoingRecord,
+  Position,
+  Producer,
+  ReadFrom,
+  SourcePartition,
+  StartAt,
+  TopicSpec,
+} from '#connectors/connector';
+export { headersOf, keyBytesOf, lastHeaders } from '#connectors/connector';
+export { type Connector, type ConnectorDeps, defineConnector } from '#connectors/define_connector';
+export {
+  ConnectionError,
+  type HeldOffsets,
+  OffsetOutOfRangeError,
+  RecordRefusedError,
+  RecordsRefusedError,
+  RecordTooLargeError,
+  TargetError,
+  UnknownTopicError,
+} from '#connectors/errors';
+export type { FailureClass } from '#connectors/failure_class';
+export type {
+  GatewayPlugin,
+  GatewayPluginContext,
+  IngestedByPlugin,
+} from '#connectors/gateway/plugin';
+export { checkedRecords } from '#connectors/record_check';
+export { PlatformError } from '#kernel/errors';
+export type { Service } from '#kernel/lifecycle';
+export { type Clock, systemClock } from '#kernel/time';
+export type { Logger } from '#monitoring/log';

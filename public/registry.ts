@@ -1,0 +1,39 @@
+/** `headwater/registry`: model versions, model packages, and trainers. */
+export { PlatformError } from '#kernel/errors';
+export { createRegistry, type RegistryConfig } from '#registry/catalog';
+export {
+  ArtifactIntegrityError,
+  InvalidModelError,
+  RegistryUnavailableError,
+  TrainingError,
+  UnknownModelError,
+} from '#registry/errors';
+export { type ModelCard, type ModelFolder, readModelFolder, writeModelFolder } from '#registry/model_folder';
+export type {
+  ColumnType,
+  FeatureServiceReference,
+  InputColumn,
+  ModelPackage,
+  ModelSignature,
+  OnnxInput,
+  Task,
+} from '#registry/model_package';
+export {
+  type ModelRegistry,
+  type ModelVersion,
+  type NewModelVersion,
+  STAGES,
+  type Stage,
+  type Trial,
+  type VersionSelector,
+} from '#registry/model_registry';
+export { defineTrainer, type Trained, type Trainer, type TrainingJob } from '#registry/trainers/define_trainer';
+export { type DenseLayer, MLP_INPUT, MLP_OUTPUT, type Mlp, mlpToOnnx } from '#registry/trainers/tfjs/onnx_mlp';
+export {
+  type CellValue,
+  HELD_OUT_SHARE,
+  heldOutFrom,
+  inputColumns,
+  type TableColumn,
+  type TrainingTable,
+} from '#registry/training_table';

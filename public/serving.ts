@@ -1,0 +1,14 @@
+/** `headwater/serving`: plugins of serving, the access of routes, and errors of serving. */
+export { PlatformError } from '#kernel/errors';
+export type { PluginContext, RolePlugin } from '#monitoring/role_plugin';
+export { type Access, needs, needsSome, open } from '#monitoring/route_access';
+export {
+  DeadlinePassedError,
+  InvalidFeaturesError,
+  InvalidRequestError,
+  ModelNotReadyError,
+  OverloadedError,
+  UnknownEntityError,
+  UnknownServedModelError,
+} from '#serving/errors';
+export type { ScoredRow, ScoreRequest, ServingPlugin, ServingPluginContext } from '#serving/plugin';

@@ -1,0 +1,12 @@
+import { defineConfig } from 'headwater';
+import { folder } from './extensions/folder_store.ts';
+import { lines } from './extensions/lines_broker.ts';
+import { logistic } from './extensions/logistic_trainer.ts';
+import { recommend, shopHook, summaries } from './extensions/routes.ts';
+
+export default defineConfig({
+  plugins: { gateway: [shopHook], features: [summaries], serving: [recommend] },
+  connectors: [lines],
+  stores: { online: [folder] },
+  trainers: [logistic],
+});

@@ -1,0 +1,52 @@
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { systemClock } from 'headwater/connectors';
+import { type CombineFn, mean } from 'headwater/pipelines';
+import {
+  brokerContract,
+  CONTRACT_VIEWS,
+  type ContractCase,
+  combinerContract,
+  LOG_TRAITS,
+  onlineStoreContract,
+  trainerContract,
+} from 'headwater/testing';
+import { folder } from '../extensions/folder_store.ts';
+import { lines } from '../extensions/lines_broker.ts';
+import { logistic } from '../extensions/logistic_trainer.ts';
+
+const log = { trace() {}, debug() {}, info() {}, warn() {}, error() {}, child: () => log };
+const place = (name: string): string => join(mkdtempSync(join(tmpdir(), 'guest-')), name);
+const deps = { log, clock: systemClock };
+const started = async <T extends { start(signal: AbortSignal): Promise<void> }>(part: T): Promise<T> => {
+  await part.start(new AbortController().signal);
+  return part;
+};
+const runAll = (name: string, cases: readonly ContractCase[]): void => {
+  describe(name, () => {
+    for (const { name: each, timeoutMs, run } of cases) test(each, { timeout: timeoutMs }, run);
+  });
+};
+
+const directory = place('topics');
+runAll(
+  'the lines broker',
+  brokerContract(async () => started(await lines.create(deps, { directory })), LOG_TRAITS),
+);
+
+const file = place('rows.json');
+const ttlMs = new Map(CONTRACT_VIEWS.map(({ view, version, ttlMs: ms }) => [`${view}@${version}`, ms]));
+runAll(
+  'the folder store',
+  onlineStoreContract(() => started(folder.create({ ...deps, views: CONTRACT_VIEWS, ttlMs }, { file }))),
+);
+
+runAll('the logistic trainer', trainerContract(logistic, { settings: { steps: 50, classes: ['no', 'yes'] } }));
+
+const close = (a: number, b: number): boolean => Object.is(a, b) || Math.abs(a - b) < 1e-9;
+runAll(
+  'the mean',
+  combinerContract(mean() as CombineFn<number, unknown, number>, { input: (number) => number / 7, equal: close }),
+);

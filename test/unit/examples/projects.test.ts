@@ -1,0 +1,26 @@
+import { readFileSync } from 'node:fs';
+import { expect, test } from '@jest/globals';
+import { globSync } from 'tinyglobby';
+import { assetPath, projectRoot } from '#kernel/project_root';
+import { EXAMPLES, exampleFiles } from '#scripts/example_projects';
+
+test.each(EXAMPLES)(
+  '%s has the files that init writes: after a change of the templates, run npm run examples',
+  (example) => {
+    for (const [path, text] of Object.entries(exampleFiles(example))) {
+      expect([path, readFileSync(assetPath(path), 'utf8')]).toEqual([path, text]);
+    }
+  },
+);
+
+test.each(EXAMPLES)('%s uses the public package alone', (example) => {
+  const files = globSync([`examples/${example}/**/*.ts`], { cwd: projectRoot });
+  expect(files.length).toBeGreaterThan(1);
+  const foreign = files.flatMap((file) =>
+    [...readFileSync(assetPath(file), 'utf8').matchAll(/\bfrom '([^']+)'/g)]
+      .map(([, specifier]) => specifier as string)
+      .filter((specifier) => !/^(headwater(\/[\w/-]+)?|zod|node:[\w/]+|\.{1,2}\/.*)$/.test(specifier))
+      .map((specifier) => `${file}: ${specifier}`),
+  );
+  expect(foreign).toEqual([]);
+});

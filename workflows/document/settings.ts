@@ -1,0 +1,46 @@
+import { z } from 'zod';
+import type { JsonValue } from '#kernel/json';
+import { WorkflowDocumentError } from '../errors.ts';
+import { pathProblem, valueAt } from '../language/paths.ts';
+
+const NAME = /^[a-z][a-z0-9_-]{0,62}$/;
+
+const settingsSchema = z.strictObject({
+  /** So many runs of the workflow run at a time; the others wait in its queue. */
+  maxRuns: z.int().positive().optional(),
+  /** Path in the input: runs with the same value there share a queue. */
+  concurrencyKey: z
+    .string()
+    .refine((path) => path.startsWith('$.') && pathProblem(path) === undefined, 'must be a path, such as $.model')
+    .optional(),
+  /** So many runs with the same key run at a time. */
+  maxRunsOfKey: z.int().positive().optional(),
+});
+
+/** How runs of a workflow are run. Beside `retrain.asl.json` they are in `retrain.settings.json`. */
+export type WorkflowSettings = Readonly<z.input<typeof settingsSchema>>;
+
+/** @throws {@link WorkflowDocumentError} with every problem and its place */
+export function checkSettings(name: string, settings: unknown): WorkflowSettings {
+  const parsed = settingsSchema.safeParse(settings);
+  const problems = parsed.success
+    ? []
+    : parsed.error.issues.map(
+        ({ path, message }) => `settings${path.length === 0 ? '' : `.${path.join('.')}`}: ${message}`,
+      );
+  if (!NAME.test(name)) {
+    problems.push('a name begins with a lower-case letter and has lower-case letters, digits, "_" and "-", 63 at most');
+  }
+  const { concurrencyKey, maxRunsOfKey } = (parsed.data ?? {}) as WorkflowSettings;
+  if (maxRunsOfKey !== undefined && concurrencyKey === undefined)
+    problems.push('settings.maxRunsOfKey: it needs concurrencyKey');
+  if (problems.length > 0) throw new WorkflowDocumentError(name, problems);
+  return Object.freeze(parsed.data as WorkflowSettings);
+}
+
+/** Returns the concurrency key of a run; empty where the workflow has none. */
+export function concurrencyKeyOf({ concurrencyKey }: WorkflowSettings, input: JsonValue): string {
+  if (concurrencyKey === undefined) return '';
+  const value = valueAt(concurrencyKey, { input, context: {} });
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}

@@ -1,0 +1,116 @@
+import { PlatformError } from '#kernel/errors';
+import { listed } from '#kernel/problem_list';
+
+/** A workflow document, or a schedule, that cannot run. */
+export class WorkflowDocumentError extends PlatformError {
+  readonly code = 'WORKFLOWS_DOCUMENT';
+  /** Each names its place: `States.train.Next: …`. */
+  readonly problems: readonly string[];
+
+  constructor(name: string, problems: readonly string[], cause?: unknown) {
+    super(`workflow "${name}": ${listed(problems)}`, { fault: 'caller', retryable: false, cause });
+    this.problems = problems;
+  }
+}
+
+export class WorkflowNotFoundError extends PlatformError {
+  readonly code = 'WORKFLOWS_NOT_FOUND';
+
+  constructor(name: string, known: readonly string[]) {
+    const list = known.length === 0 ? 'the project defines none' : `the project defines ${known.join(', ')}`;
+    super(`workflow "${name}" does not exist; ${list}`, { fault: 'caller', retryable: false });
+  }
+}
+
+export class RunNotFoundError extends PlatformError {
+  readonly code = 'WORKFLOWS_RUN_NOT_FOUND';
+
+  constructor(id: string) {
+    super(`run "${id}" does not exist; "headwater workflows list" prints the runs`, {
+      fault: 'caller',
+      retryable: false,
+    });
+  }
+}
+
+/** A run that exists already, of another workflow or with another input. */
+export class RunConflictError extends PlatformError {
+  readonly code = 'WORKFLOWS_RUN_CONFLICT';
+
+  constructor(id: string, difference: string) {
+    super(`run "${id}" exists with ${difference}; give the new run another id`, { fault: 'caller', retryable: false });
+  }
+}
+
+/** What a run does not take in its state. */
+export class RunStateError extends PlatformError {
+  readonly code = 'WORKFLOWS_RUN_STATE';
+
+  constructor(id: string, status: string, action: string, needed: string) {
+    super(`run "${id}" is ${status}: ${action} needs ${needed}`, { fault: 'caller', retryable: false });
+  }
+}
+
+/** A value that the database does not take: a run's input, an answer. */
+export class WorkflowValueError extends PlatformError {
+  readonly code = 'WORKFLOWS_VALUE';
+
+  constructor(what: string, problem: string) {
+    super(`${what}: ${problem}`, { fault: 'caller', retryable: false });
+  }
+}
+
+/** A task that this process does not have. */
+export class TaskNotFoundError extends PlatformError {
+  readonly code = 'WORKFLOWS_TASK_NOT_FOUND';
+
+  constructor(resource: string, known: readonly string[]) {
+    super(`task "${resource}" does not exist; there is ${known.length === 0 ? 'none' : known.join(', ')}`, {
+      fault: 'caller',
+      retryable: false,
+    });
+  }
+}
+
+/** A declaration of tasks or schedules that contradicts itself or another. */
+export class WorkflowDefinitionError extends PlatformError {
+  readonly code = 'WORKFLOWS_DEFINITION';
+
+  constructor(problem: string) {
+    super(problem, { fault: 'caller', retryable: false });
+  }
+}
+
+/** A date that the exchange calendar has no data for. */
+export class CalendarRangeError extends PlatformError {
+  readonly code = 'WORKFLOWS_CALENDAR_RANGE';
+
+  constructor(calendar: string, date: string, first: string, last: string) {
+    super(
+      `calendar ${calendar} has no data for ${date}: its data is from ${first} to ${last}. Choose a date in that range, or install a newer version of headwater`,
+      { fault: 'caller', retryable: false },
+    );
+  }
+}
+
+/** A schedule that is not in the database. */
+export class ScheduleNotFoundError extends PlatformError {
+  readonly code = 'WORKFLOWS_SCHEDULE_NOT_FOUND';
+
+  constructor(name: string, known: readonly string[]) {
+    const list = known.length === 0 ? 'there is none' : `there is ${known.join(', ')}`;
+    super(`schedule "${name}" does not exist; ${list}`, { fault: 'caller', retryable: false });
+  }
+}
+
+/** The lease of a step was taken over, or its run was cancelled: what it did is not recorded. */
+export class LeaseLostError extends PlatformError {
+  readonly code = 'WORKFLOWS_LEASE_LOST';
+
+  constructor(run: string, path: string) {
+    super(`the lease of run "${run}"${path === '' ? '' : ` at ${path}`} was lost: its result is discarded`, {
+      fault: 'internal',
+      retryable: false,
+    });
+  }
+}
