@@ -18,8 +18,13 @@ export interface VersionStatistics {
 /** Sums of requests and rows by version, as the Open Inference Protocol's statistics extension has them. */
 export class ModelStatistics {
   readonly #versions = new Map<string, VersionStatistics>();
+  /** The same, by what is at hand for every request. */
+  readonly #known = new WeakMap<object, VersionStatistics>();
 
-  #of({ name, version }: Pick<ActiveModel, 'name' | 'version'>): VersionStatistics {
+  #of(active: ActiveModel): VersionStatistics {
+    const known = this.#known.get(active);
+    if (known !== undefined) return known;
+    const { name, version } = active;
     const key = `${name}/${version}`;
     let found = this.#versions.get(key);
     if (found === undefined) {
@@ -27,6 +32,7 @@ export class ModelStatistics {
       found = { name, version, ...none, lastAtMs: 0 };
       this.#versions.set(key, found);
     }
+    this.#known.set(active, found);
     return found;
   }
 

@@ -8,10 +8,10 @@ import { MOST_NAMED } from '#kernel/problem_list';
 import { type Clock, type EventTime, isoTime } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { Counter, Gauge, type Registry } from '#monitoring/metrics';
-import { decidingOutputs } from '#registry/graphs/decision';
-import { rowsOfTensors } from '#registry/graphs/row_feeds';
 import type { NamedTensors } from '#registry/graphs/typed_tensor';
 import { type InputColumn, type RowValues, scoreWidth } from '#registry/model_package';
+import { decidingOutputs } from '#registry/rows/decision';
+import { rowsOfTensors } from '#registry/rows/row_feeds';
 import type { ColumnProblem } from '#registry/signature_encoder';
 import {
   InvalidFeaturesError,

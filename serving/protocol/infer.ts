@@ -1,5 +1,5 @@
-import { arrayFrom } from '#registry/graphs/row_feeds';
 import type { NamedTensors, TensorSpec, TypedTensor } from '#registry/graphs/typed_tensor';
+import { arrayFrom } from '#registry/rows/row_feeds';
 import { InvalidRequestError } from '../errors.ts';
 import { type AnsweredRows, type AnswerIds, listOf } from '../inference/answered_rows.ts';
 import type { Predictor, Row } from '../inference/predictor.ts';

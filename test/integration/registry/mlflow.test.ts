@@ -93,6 +93,78 @@ test('a model that Python has logged and promoted is served here, under its own 
   await model.release();
 }, 150_000);
 
+const LOGS_A_NETWORK = `
+import os, shutil, sys, tempfile
+import mlflow, numpy, onnx, pandas
+from onnx import TensorProto, helper, numpy_helper
+from mlflow.tracking import MlflowClient
+mlflow.set_tracking_uri(sys.argv[1])
+mlflow.set_experiment("from-python")
+weights = numpy.full((64, 64), 0.5, dtype=numpy.float32)
+graph = helper.make_graph(
+    [helper.make_node("MatMul", ["X", "weights"], ["y"])], "network",
+    [helper.make_tensor_value_info("X", TensorProto.FLOAT, ["N", 64])],
+    [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 64])],
+    [numpy_helper.from_array(weights, "weights")],
+)
+model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
+example = pandas.DataFrame(numpy.ones((3, 64), dtype=numpy.float64), columns=[f"c{i}" for i in range(64)])
+signature = mlflow.models.infer_signature(example, numpy.ones((1, 64), dtype=numpy.float32), params={"top_k": 3})
+name = sys.argv[2]
+client = MlflowClient()
+with mlflow.start_run():
+    logged = mlflow.onnx.log_model(model, name="model", signature=signature, input_example=example, registered_model_name=name)
+# The same, while its values are still being uploaded.
+folder = mlflow.artifacts.download_artifacts(logged.model_uri, dst_path=tempfile.mkdtemp())
+beside = [file for file in os.listdir(folder) if file not in ("MLmodel", "model.onnx") and b"location" not in file.encode() and os.path.getsize(os.path.join(folder, file)) == 64 * 64 * 4]
+assert len(beside) == 1, os.listdir(folder)
+values = os.path.join(folder, beside[0])
+away = os.path.join(tempfile.mkdtemp(), beside[0])
+shutil.move(values, away)
+with mlflow.start_run() as run:
+    mlflow.log_artifacts(folder, "model")
+    client.create_model_version(name, f"{run.info.artifact_uri}/model", run.info.run_id)
+    print("\\nRUN", run.info.run_id, away)
+`;
+
+const UPLOADS_THE_REST = `
+import sys
+from mlflow.tracking import MlflowClient
+MlflowClient(sys.argv[1]).log_artifact(sys.argv[2], sys.argv[3], "model")
+`;
+
+test('a network whose values MLflow keeps beside it, its example and params; one that is not complete yet', async () => {
+  const name = `network-${Date.now()}`;
+  const python = (program: string, ...args: readonly string[]): string =>
+    execFileSync(
+      serviceAddress('TEST_MLFLOW_PYTHON'),
+      ['-W', 'ignore', '-c', program, serviceAddress('TEST_MLFLOW_URL'), ...args],
+      { encoding: 'utf8', timeout: 200_000 },
+    );
+  const [runId, away] = (/^RUN (.+)$/m.exec(python(LOGS_A_NETWORK, name))?.[1] ?? '').split(' ') as [string, string];
+  const registry = open();
+  const whole = await registry.download((await registry.resolve(name, { version: 1 })) as ModelVersion);
+  expect(whole.signature).toMatchObject({
+    task: 'values',
+    onnx: { output: 'y' },
+    params: [{ name: 'top_k', type: 'long' }],
+  });
+  expect(whole.signature.inputs[63]).toEqual({ name: 'c63', type: 'double', required: true, nullable: true });
+  expect(whole.examples).toHaveLength(3);
+  const model = await LoadedModel.load(whole);
+  expect((await model.run(new Float32Array(64).fill(1), 1))[0]).toBe(32);
+  expect(model.background).toHaveLength(3 * 64);
+  await model.release();
+  const second = (await registry.resolve(name, { version: 2 })) as ModelVersion;
+  await expect(registry.download(second)).rejects.toMatchObject({
+    code: 'REGISTRY_INCOMPLETE_MODEL',
+    retryable: true,
+    message: expect.stringContaining('there is no such file beside it'),
+  });
+  python(UPLOADS_THE_REST, runId, away);
+  expect((await registry.download(second)).onnx).toEqual(whole.onnx);
+}, 300_000);
+
 test('a server that is down is named, after a few tries', async () => {
   const config = mlflowConfigSchema.parse({ kind: 'mlflow', trackingUri: 'http://127.0.0.1:1' });
   await expect(new MlflowRegistry(config).listModels()).rejects.toMatchObject({

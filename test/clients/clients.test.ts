@@ -48,3 +48,8 @@ test('tritonclient over gRPC, with a key: infer, async, stream, metadata, health
   const printed = await runClient(assetPath('test/support/triton_grpc.py'), [`127.0.0.1:${port}`, KEY]);
   expect(printed).toMatch(/^\d\d+ passed, 0 failed$/m);
 }, 120_000);
+
+test('boto3’s sagemaker-runtime: JSON, CSV, and what is refused', async () => {
+  const printed = await runClient(assetPath('test/support/sagemaker_runtime.py'), [serving.service.url]);
+  expect(printed).toContain('5 passed, 0 failed');
+}, 120_000);
