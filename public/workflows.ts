@@ -1,5 +1,5 @@
 /** `headwater/workflows`: tasks and workflows, as a project defines them. */
-export { defineWorkflow, Flow, workflow, type WorkflowDefinition } from '#workflows/document/define_workflow';
+export { defineWorkflow, Flow, type WorkflowDefinition, workflow } from '#workflows/document/define_workflow';
 export type { WorkflowDocument } from '#workflows/document/document';
 export type { WorkflowSettings } from '#workflows/document/settings';
 export { type TaskContext, type TaskDefinition, TaskError, task } from '#workflows/tasks/task';

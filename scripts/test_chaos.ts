@@ -25,7 +25,12 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     ...{ seed: { type: 'string' }, faults: { type: 'string' }, minutes: { type: 'string' } },
-    ...{ sequences: { type: 'string' }, kills: { type: 'string' }, runs: { type: 'string' }, database: { type: 'string' } },
+    ...{
+      sequences: { type: 'string' },
+      kills: { type: 'string' },
+      runs: { type: 'string' },
+      database: { type: 'string' },
+    },
     ...{
       resume: { type: 'string' },
       only: { type: 'string' },

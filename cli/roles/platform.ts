@@ -211,7 +211,9 @@ export async function startPlatform(
     drain: async () => {},
     stop: () => registry.close(),
   };
-  const workers = roles.includes('monitor') ? await createWorkflowWorker({ offline, log, metrics: monitorMetrics }, config) : [];
+  const workers = roles.includes('monitor')
+    ? await createWorkflowWorker({ offline, log, metrics: monitorMetrics }, config)
+    : [];
   const cloudWatch = new CloudWatchExporter({ registries: [metrics, monitorMetrics], log }, config.metrics.cloudwatch);
   const wanted = (role: Role, ...services: Service[]): Service[] => (roles.includes(role) ? services : []);
   const services = await startAll(

@@ -105,14 +105,17 @@ export async function showHistory(run: string, { json }: { readonly json: boolea
   for (const event of events) {
     const where = [event.path, event.state].filter((part) => part !== '' && part !== null).join('/');
     const detail = event.detail === null ? '' : JSON.stringify(event.detail);
-    print(json ? JSON.stringify(event) : [event.at, event.kind, where, detail].filter((part) => part !== '').join('  '));
+    print(
+      json ? JSON.stringify(event) : [event.at, event.kind, where, detail].filter((part) => part !== '').join('  '),
+    );
   }
 }
 
 /** `headwater workflows logs`. */
 export async function showLogs(run: string, { json }: { readonly json: boolean }): Promise<void> {
   const lines = await withStore((store) => store.logs(run));
-  for (const line of lines) print(json ? JSON.stringify(line) : `${line.at}  ${line.state}:${line.attempt}  ${line.line}`);
+  for (const line of lines)
+    print(json ? JSON.stringify(line) : `${line.at}  ${line.state}:${line.attempt}  ${line.line}`);
 }
 
 interface Change {
@@ -131,7 +134,13 @@ export const cancelRun = (id: string, { by, json, reason }: Change & { readonly 
 /** `headwater workflows approve`. */
 export const approveRun = (
   id: string,
-  { by, json, reason, state, reject }: Change & { readonly reason: string; readonly state?: string; readonly reject: boolean },
+  {
+    by,
+    json,
+    reason,
+    state,
+    reject,
+  }: Change & { readonly reason: string; readonly state?: string; readonly reject: boolean },
 ): Promise<void> =>
   changed(id, json, async (store) => {
     const name = author(by);

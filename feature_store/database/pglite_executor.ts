@@ -128,7 +128,11 @@ export class PgliteExecutor implements SqlExecutor {
   }
 
   /** PostgreSQL ends itself when it cannot write its log, as on a full disk: it is started again, and recovers. */
-  async #answer(kind: Exclude<PgliteRequest['kind'], 'close'>, text: string, parameters: readonly unknown[]): Promise<readonly unknown[]> {
+  async #answer(
+    kind: Exclude<PgliteRequest['kind'], 'close'>,
+    text: string,
+    parameters: readonly unknown[],
+  ): Promise<readonly unknown[]> {
     if (this.#worker === undefined && this.#lock !== undefined && !this.#isClosing) {
       this.#connecting ??= this.#connect(this.#directory).finally(() => {
         this.#connecting = undefined;

@@ -1,8 +1,8 @@
 import validate from 'asl-validator';
-import { operatorOf, OPERATORS, type ChoiceRule } from '../language/choice.ts';
-import { dynamicProblem, templateProblems } from '../language/payload_template.ts';
-import { pathProblem, referenceSteps } from '../language/paths.ts';
 import { WorkflowDocumentError } from '../errors.ts';
+import { type ChoiceRule, OPERATORS, operatorOf } from '../language/choice.ts';
+import { pathProblem, referenceSteps } from '../language/paths.ts';
+import { dynamicProblem, templateProblems } from '../language/payload_template.ts';
 import { type StateMachine, taskOf, type WorkflowDocument } from './document.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -16,19 +16,37 @@ const RETRIED = ['Parameters', 'ResultSelector', 'ResultPath', 'Retry', 'Catch']
 /** Every field that the interpreter reads, of each type of state. */
 const FIELDS: Readonly<Record<string, ReadonlySet<string>>> = Object.fromEntries(
   Object.entries({
-    Task: [...FLOW, ...RETRIED, 'Resource', 'TimeoutSeconds', 'TimeoutSecondsPath', 'HeartbeatSeconds', 'HeartbeatSecondsPath'],
+    Task: [
+      ...FLOW,
+      ...RETRIED,
+      'Resource',
+      'TimeoutSeconds',
+      'TimeoutSecondsPath',
+      'HeartbeatSeconds',
+      'HeartbeatSecondsPath',
+    ],
     Pass: [...FLOW, 'Parameters', 'Result', 'ResultPath'],
     Choice: ['Choices', 'Default'],
     Wait: [...FLOW, 'Seconds', 'SecondsPath', 'Timestamp', 'TimestampPath'],
     Succeed: [],
     Fail: ['Error', 'ErrorPath', 'Cause', 'CausePath'],
     Parallel: [...FLOW, ...RETRIED, 'Branches'],
-    Map: [...FLOW, ...RETRIED, 'ItemsPath', 'ItemProcessor', 'Iterator', 'ItemSelector', 'MaxConcurrency', 'MaxConcurrencyPath'],
+    Map: [
+      ...FLOW,
+      ...RETRIED,
+      'ItemsPath',
+      'ItemProcessor',
+      'Iterator',
+      'ItemSelector',
+      'MaxConcurrency',
+      'MaxConcurrencyPath',
+    ],
   }).map(([type, fields]) => [type, new Set([...COMMON, ...fields])]),
 );
 const OF_DOCUMENT = new Set(['Comment', 'Version', 'QueryLanguage', 'StartAt', 'States', 'TimeoutSeconds']);
 const OF_MACHINE = new Set(['Comment', 'QueryLanguage', 'StartAt', 'States', 'ProcessorConfig']);
-const JSONATA = 'JSONata is not supported: write the fields with JSONPath (InputPath, Parameters, ResultSelector, ResultPath, OutputPath)';
+const JSONATA =
+  'JSONata is not supported: write the fields with JSONPath (InputPath, Parameters, ResultSelector, ResultPath, OutputPath)';
 const LONGEST_NAME = 80;
 
 /**
@@ -70,7 +88,11 @@ const unknownFields = (fields: Fields, known: ReadonlySet<string>, place: string
     .filter((name) => !known.has(name))
     .map((name) => `${place}${name}: this field is not supported here; supported are ${[...known].join(', ')}`);
 
-function machineProblems(machine: Fields, place: string, hasTask: ((task: string) => boolean) | undefined): readonly string[] {
+function machineProblems(
+  machine: Fields,
+  place: string,
+  hasTask: ((task: string) => boolean) | undefined,
+): readonly string[] {
   const { StartAt: start, States: states } = machine;
   if (!isObject(states) || Object.keys(states).length === 0) return [`${place}States: expected an object of states`];
   const names = new Set(Object.keys(states));
@@ -115,7 +137,9 @@ function stateProblems(state: Fields, at: string, hasTask: ((task: string) => bo
     ...unknownFields(state, known, `${at}.`),
     ...flowProblems(state, type as string, at),
     ...pathProblems(state, at),
-    ...['Parameters', 'ResultSelector', 'ItemSelector'].flatMap((field) => templateProblems(state[field], `${at}.${field}`)),
+    ...['Parameters', 'ResultSelector', 'ItemSelector'].flatMap((field) =>
+      templateProblems(state[field], `${at}.${field}`),
+    ),
     ...(type === 'Choice' ? choiceProblems(state, at) : []),
     ...(type === 'Task' ? taskProblems(state, at, hasTask) : []),
     ...errorNameProblems(state, at),
@@ -151,19 +175,38 @@ function machinesIn(state: Fields): readonly (readonly [string, unknown])[] {
   ];
 }
 
-const PATHS = ['InputPath', 'OutputPath', 'ItemsPath', 'SecondsPath', 'TimestampPath', 'TimeoutSecondsPath', 'HeartbeatSecondsPath', 'MaxConcurrencyPath'];
+const PATHS = [
+  'InputPath',
+  'OutputPath',
+  'ItemsPath',
+  'SecondsPath',
+  'TimestampPath',
+  'TimeoutSecondsPath',
+  'HeartbeatSecondsPath',
+  'MaxConcurrencyPath',
+];
 
 function pathProblems(state: Fields, at: string): readonly string[] {
   const read = PATHS.filter((field) => field in state && state[field] !== null).flatMap((field) => {
     const path = state[field];
-    const problem = typeof path === 'string' ? (path.startsWith('$') ? pathProblem(path) : 'a path begins with $') : 'expected a path';
+    const problem =
+      typeof path === 'string'
+        ? path.startsWith('$')
+          ? pathProblem(path)
+          : 'a path begins with $'
+        : 'expected a path';
     return problem === undefined ? [] : [`${at}.${field}: ${problem}`];
   });
-  const computed = ['ErrorPath', 'CausePath'].filter((field) => field in state).flatMap((field) => {
-    const problem = dynamicProblem(state[field]);
-    return problem === undefined ? [] : [`${at}.${field}: ${problem}`];
-  });
-  const results = [['ResultPath', state] as const, ...listOf(state.Catch).map((catcher, index) => [`Catch[${index}].ResultPath`, catcher] as const)];
+  const computed = ['ErrorPath', 'CausePath']
+    .filter((field) => field in state)
+    .flatMap((field) => {
+      const problem = dynamicProblem(state[field]);
+      return problem === undefined ? [] : [`${at}.${field}: ${problem}`];
+    });
+  const results = [
+    ['ResultPath', state] as const,
+    ...listOf(state.Catch).map((catcher, index) => [`Catch[${index}].ResultPath`, catcher] as const),
+  ];
   const written = results.flatMap(([field, fields]) => {
     const path = fields.ResultPath;
     if (path === undefined || path === null) return [];
@@ -183,7 +226,10 @@ function choiceProblems(state: Fields, at: string): readonly string[] {
 function ruleProblems(rule: unknown, at: string, isTop: boolean): readonly string[] {
   if (!isObject(rule)) return [`${at}: expected an object`];
   const nested = isTop || !('Next' in rule) ? [] : [`${at}.Next: only the outermost rule has Next`];
-  for (const [field, rules] of [['And', rule.And], ['Or', rule.Or]] as const) {
+  for (const [field, rules] of [
+    ['And', rule.And],
+    ['Or', rule.Or],
+  ] as const) {
     if (rules === undefined) continue;
     if (!Array.isArray(rules) || rules.length === 0) return [`${at}.${field}: expected rules`];
     return [...nested, ...rules.flatMap((each, index) => ruleProblems(each, `${at}.${field}[${index}]`, false))];
@@ -193,7 +239,10 @@ function ruleProblems(rule: unknown, at: string, isTop: boolean): readonly strin
   const others = Object.keys(rule).filter((name) => !['Variable', 'Next', 'Comment', operator].includes(name));
   if (operator === undefined || others.length > 0) {
     const found = others.length === 0 ? 'none' : others.join(', ');
-    return [...nested, `${at}: expected one operator, got ${[operator, ...others].filter(Boolean).join(', ') || found}; operators are ${OPERATORS.join(', ')}`];
+    return [
+      ...nested,
+      `${at}: expected one operator, got ${[operator, ...others].filter(Boolean).join(', ') || found}; operators are ${OPERATORS.join(', ')}`,
+    ];
   }
   const { Variable: variable } = rule;
   const problem = typeof variable === 'string' && variable.startsWith('$') ? pathProblem(variable) : 'expected a path';
@@ -208,7 +257,8 @@ function ruleProblems(rule: unknown, at: string, isTop: boolean): readonly strin
 
 function taskProblems(state: Fields, at: string, hasTask: ((task: string) => boolean) | undefined): readonly string[] {
   const { Resource: resource, TimeoutSeconds: timeout, HeartbeatSeconds: heartbeat } = state;
-  if (typeof resource !== 'string' || resource === '') return [`${at}.Resource: expected the name of a task, such as "train@2"`];
+  if (typeof resource !== 'string' || resource === '')
+    return [`${at}.Resource: expected the name of a task, such as "train@2"`];
   const { task } = taskOf(resource);
   return [
     ...(hasTask === undefined || hasTask(task) ? [] : [`${at}.Resource: there is no task "${task}"`]),
@@ -224,7 +274,8 @@ function errorNameProblems(state: Fields, at: string): readonly string[] {
     const rules = listOf(state[field]);
     return rules.flatMap((rule, index) => {
       const names = rule.ErrorEquals;
-      if (!Array.isArray(names) || names.length === 0) return [`${at}.${field}[${index}].ErrorEquals: expected names of errors`];
+      if (!Array.isArray(names) || names.length === 0)
+        return [`${at}.${field}[${index}].ErrorEquals: expected names of errors`];
       if (!names.includes('States.ALL')) return [];
       if (names.length > 1) return [`${at}.${field}[${index}].ErrorEquals: States.ALL stands alone`];
       return index === rules.length - 1 ? [] : [`${at}.${field}[${index}]: States.ALL comes last`];
@@ -259,14 +310,17 @@ function endlessProblems({ States: states, StartAt: start }: StateMachine, place
   const endless = [...reached].filter((name) => !ends.has(name));
   const unreached = Object.keys(states).filter((name) => !reached.has(name));
   return [
-    ...(endless.length === 0 ? [] : [`${place}States.${endless[0]}: the cycle ${cycleOf(endless[0] as string, next)} has no way to an end`]),
+    ...(endless.length === 0
+      ? []
+      : [`${place}States.${endless[0]}: the cycle ${cycleOf(endless[0] as string, next)} has no way to an end`]),
     ...unreached.map((name) => `${place}States.${name}: no state leads to it`),
   ];
 }
 
 function cycleOf(start: string, next: ReadonlyMap<string, readonly string[]>): string {
   const path: string[] = [];
-  for (let name: string | undefined = start; name !== undefined && !path.includes(name); name = next.get(name)?.[0]) path.push(name);
+  for (let name: string | undefined = start; name !== undefined && !path.includes(name); name = next.get(name)?.[0])
+    path.push(name);
   const last = next.get(path.at(-1) as string)?.[0];
   const from = last === undefined ? 0 : path.indexOf(last);
   return [...path.slice(from), last].filter((name) => name !== undefined).join(' -> ');

@@ -36,7 +36,12 @@ export interface TaskOptions<As extends string | undefined = undefined> {
   /** Fields of the task's input, in place of the whole input; names that end in `.$` hold paths. */
   readonly parameters?: Readonly<Record<string, JsonValue>>;
   /** What follows errors of these names; its input is the step's with the field `error`. */
-  readonly catch?: Readonly<Record<string, (flow: Flow<{ readonly error: { readonly Error: string; readonly Cause: string } }>) => Flow<unknown>>>;
+  readonly catch?: Readonly<
+    Record<
+      string,
+      (flow: Flow<{ readonly error: { readonly Error: string; readonly Cause: string } }>) => Flow<unknown>
+    >
+  >;
 }
 
 /** The value after a step that adds its result as a field. */
@@ -107,7 +112,10 @@ export class Flow<Value> {
   }
 
   /** Passes a fixed value on, or fields of the value so far. */
-  pass<Out>(name: string, fields: { readonly result?: Out; readonly parameters?: Readonly<Record<string, JsonValue>> }): Flow<Out> {
+  pass<Out>(
+    name: string,
+    fields: { readonly result?: Out; readonly parameters?: Readonly<Record<string, JsonValue>> },
+  ): Flow<Out> {
     return this.#add<Out>(name, {
       Type: 'Pass',
       ...(fields.result === undefined ? {} : { Result: fields.result }),
@@ -132,7 +140,10 @@ export class Flow<Value> {
       return branch(new Flow<Value>(this.#draft, [(next) => void Object.assign(rule, { Next: next })])) as Flow<A | B>;
     });
     const last = otherwise(new Flow<Value>(this.#draft, [(next) => void Object.assign(state, { Default: next })]));
-    return new Flow<A | B>(this.#draft, [...ends, last as Flow<A | B>].flatMap((flow) => flow.#links));
+    return new Flow<A | B>(
+      this.#draft,
+      [...ends, last as Flow<A | B>].flatMap((flow) => flow.#links),
+    );
   }
 
   /** Runs branches at the same time; the value after is the list of theirs. */
@@ -236,4 +247,7 @@ export function defineWorkflow(
 }
 
 export const isWorkflow = (value: unknown): value is WorkflowDefinition =>
-  typeof value === 'object' && value !== null && (value as { kind?: unknown }).kind === 'workflow' && 'document' in value;
+  typeof value === 'object' &&
+  value !== null &&
+  (value as { kind?: unknown }).kind === 'workflow' &&
+  'document' in value;

@@ -101,7 +101,9 @@ export function machineAt(document: WorkflowDocument, pointer: MachinePointer): 
   let machine: StateMachine = document;
   for (let at = 0; at < pointer.length; at += 2) {
     const state = machine.States[pointer[at] as string] as ParallelState | MapState;
-    machine = (state.Type === 'Parallel' ? state.Branches[pointer[at + 1] as number] : processorOf(state)) as StateMachine;
+    machine = (
+      state.Type === 'Parallel' ? state.Branches[pointer[at + 1] as number] : processorOf(state)
+    ) as StateMachine;
   }
   return machine;
 }

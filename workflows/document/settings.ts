@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { pathProblem, valueAt } from '../language/paths.ts';
-import { WorkflowDocumentError } from '../errors.ts';
 import type { JsonValue } from '#kernel/json';
+import { WorkflowDocumentError } from '../errors.ts';
+import { pathProblem, valueAt } from '../language/paths.ts';
 
 const NAME = /^[a-z][a-z0-9_-]{0,62}$/;
 
@@ -25,12 +25,15 @@ export function checkSettings(name: string, settings: unknown): WorkflowSettings
   const parsed = settingsSchema.safeParse(settings);
   const problems = parsed.success
     ? []
-    : parsed.error.issues.map(({ path, message }) => `settings${path.length === 0 ? '' : `.${path.join('.')}`}: ${message}`);
+    : parsed.error.issues.map(
+        ({ path, message }) => `settings${path.length === 0 ? '' : `.${path.join('.')}`}: ${message}`,
+      );
   if (!NAME.test(name)) {
     problems.push('a name begins with a lower-case letter and has lower-case letters, digits, "_" and "-", 63 at most');
   }
   const { concurrencyKey, maxRunsOfKey } = (parsed.data ?? {}) as WorkflowSettings;
-  if (maxRunsOfKey !== undefined && concurrencyKey === undefined) problems.push('settings.maxRunsOfKey: it needs concurrencyKey');
+  if (maxRunsOfKey !== undefined && concurrencyKey === undefined)
+    problems.push('settings.maxRunsOfKey: it needs concurrencyKey');
   if (problems.length > 0) throw new WorkflowDocumentError(name, problems);
   return Object.freeze(parsed.data as WorkflowSettings);
 }

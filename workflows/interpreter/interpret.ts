@@ -12,8 +12,8 @@ import {
   type WaitState,
 } from '../document/document.ts';
 import { ruleHolds } from '../language/choice.ts';
-import { dynamicValue, filledTemplate } from '../language/payload_template.ts';
 import { type Scope, valueAt, withValueAt } from '../language/paths.ts';
+import { dynamicValue, filledTemplate } from '../language/payload_template.ts';
 import { matchesError, nextRetry } from '../language/retry.ts';
 import { runtimeError, StateError } from '../language/state_error.ts';
 import type { Branch, Decision, Failure } from './decision.ts';
@@ -96,7 +96,12 @@ function enter(state: State, position: Position): Decision {
   const scope = scopeOf(input, position);
   switch (state.Type) {
     case 'Task':
-      return { kind: 'task', ...taskOf(state.Resource), input: filled(state.Parameters, scope), ...limitsOf(state, scope) };
+      return {
+        kind: 'task',
+        ...taskOf(state.Resource),
+        input: filled(state.Parameters, scope),
+        ...limitsOf(state, scope),
+      };
     case 'Pass': {
       const parameters = filled(state.Parameters, scope);
       const result = state.Result === undefined ? parameters : state.Result;
@@ -157,7 +162,12 @@ function leave(state: State, value: JsonValue, position: Position): Decision {
 }
 
 /** Seconds of a field, or at its path; undefined where the state has neither. */
-function secondsOf(seconds: number | undefined, path: string | undefined, name: string, scope: Scope): number | undefined {
+function secondsOf(
+  seconds: number | undefined,
+  path: string | undefined,
+  name: string,
+  scope: Scope,
+): number | undefined {
   if (path === undefined) return seconds;
   const value = valueAt(path, scope);
   if (typeof value === 'number' && Number.isInteger(value) && value >= 0) return value;

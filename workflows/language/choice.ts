@@ -87,7 +87,8 @@ export function ruleHolds(rule: ChoiceRule, scope: Scope): boolean {
   const operand = rule[operator] as JsonValue;
   const found = findAt(variable, scope);
   if (operator === 'IsPresent') return (found !== undefined && !isEmptyMatch(variable, found)) === operand;
-  if (found === undefined) throw runtimeError(`Invalid path '${variable}': the choice state's condition path references an invalid value`);
+  if (found === undefined)
+    throw runtimeError(`Invalid path '${variable}': the choice state's condition path references an invalid value`);
   const isOfType = TYPE_TESTS[operator];
   if (isOfType !== undefined) return isOfType(found) === operand;
   const isPath = operator.endsWith('Path');

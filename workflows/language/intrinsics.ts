@@ -66,7 +66,7 @@ function shown(value: JsonValue): string {
 function format(args: readonly JsonValue[]): string {
   const [template, ...values] = args;
   let next = 0;
-  const text = stringOf(template).replaceAll(/\\([{}\\'])|\{\}/g, (match, escaped: string | undefined) => {
+  const text = stringOf(template).replaceAll(/\\([{}\\'])|\{\}/g, (_match, escaped: string | undefined) => {
     if (escaped !== undefined) return escaped;
     const value = values[next];
     next += 1;
@@ -112,7 +112,8 @@ function parsed([text]: readonly JsonValue[]): JsonValue {
 }
 
 function merged([first, second, isDeep]: readonly JsonValue[]): JsonValue {
-  if (isDeep !== false) throw intrinsicFailure('States.JsonMerge merges shallowly only: its third argument must be false');
+  if (isDeep !== false)
+    throw intrinsicFailure('States.JsonMerge merges shallowly only: its third argument must be false');
   return Object.fromEntries([...Object.entries(objectOf(first)), ...Object.entries(objectOf(second))]) as JsonObject;
 }
 
@@ -153,7 +154,10 @@ interface Intrinsic {
   readonly count: readonly [number, number];
   readonly apply: (args: readonly JsonValue[]) => JsonValue;
 }
-const intrinsic = (fewest: number, most: number, apply: Intrinsic['apply']): Intrinsic => ({ count: [fewest, most], apply });
+const intrinsic = (fewest: number, most: number, apply: Intrinsic['apply']): Intrinsic => ({
+  count: [fewest, most],
+  apply,
+});
 
 const FUNCTIONS: Readonly<Record<string, Intrinsic>> = {
   'States.Format': intrinsic(1, Number.POSITIVE_INFINITY, format),
@@ -292,7 +296,11 @@ class Parser {
     if (next === '$') return { kind: 'path', path: this.#path() };
     const number = this.#match(NUMBER);
     if (number !== undefined) return { kind: 'literal', value: Number(number) };
-    for (const [word, value] of [['true', true], ['false', false], ['null', null]] as const) {
+    for (const [word, value] of [
+      ['true', true],
+      ['false', false],
+      ['null', null],
+    ] as const) {
       if (this.#text.startsWith(word, this.#at)) {
         this.#at += word.length;
         return { kind: 'literal', value };

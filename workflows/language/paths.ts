@@ -100,7 +100,12 @@ export function withValueAt(path: string, input: JsonValue, value: JsonValue): J
   return placed(input, steps, value, path);
 }
 
-function placed(target: JsonValue | undefined, steps: readonly (string | number)[], value: JsonValue, path: string): JsonValue {
+function placed(
+  target: JsonValue | undefined,
+  steps: readonly (string | number)[],
+  value: JsonValue,
+  path: string,
+): JsonValue {
   const [step, ...rest] = steps;
   if (step === undefined) return value;
   const mismatch = (): StateError =>
@@ -109,7 +114,8 @@ function placed(target: JsonValue | undefined, steps: readonly (string | number)
     if (!Array.isArray(target) || step >= target.length) throw mismatch();
     return target.map((item: JsonValue, index) => (index === step ? placed(item, rest, value, path) : item));
   }
-  if (target !== undefined && (typeof target !== 'object' || target === null || Array.isArray(target))) throw mismatch();
+  if (target !== undefined && (typeof target !== 'object' || target === null || Array.isArray(target)))
+    throw mismatch();
   const object = (target ?? {}) as JsonObject;
   const next = placed(Object.hasOwn(object, step) ? object[step] : undefined, rest, value, path);
   // A field may be called __proto__.

@@ -37,6 +37,7 @@ export function templateProblems(template: unknown, place: string): readonly str
 
 /** Returns what is wrong with a path or an intrinsic function. */
 export function dynamicProblem(text: unknown): string | undefined {
-  if (typeof text !== 'string') return `a field whose name ends in ".$" takes a path or an intrinsic function, not ${JSON.stringify(text)}`;
+  if (typeof text !== 'string')
+    return `a field whose name ends in ".$" takes a path or an intrinsic function, not ${JSON.stringify(text)}`;
   return text.startsWith('$') ? pathProblem(text) : intrinsicProblem(text);
 }

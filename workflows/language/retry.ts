@@ -64,6 +64,9 @@ export function nextRetry(
     retrier.MaxDelaySeconds ?? Number.POSITIVE_INFINITY,
   );
   const share = retrier.JitterStrategy === 'FULL' ? random() : 1;
-  const counts = Array.from({ length: retriers?.length ?? 0 }, (_, index) => (used[index] ?? 0) + (index === at ? 1 : 0));
+  const counts = Array.from(
+    { length: retriers?.length ?? 0 },
+    (_, index) => (used[index] ?? 0) + (index === at ? 1 : 0),
+  );
   return { delayMs: Math.round(delayS * SECOND_MS * share), used: counts };
 }

@@ -13,6 +13,5 @@ export class StateError extends Error {
 }
 
 export const runtimeError = (cause: string): StateError => new StateError('States.Runtime', cause);
-export const parameterPathFailure = (cause: string): StateError =>
-  new StateError('States.ParameterPathFailure', cause);
+export const parameterPathFailure = (cause: string): StateError => new StateError('States.ParameterPathFailure', cause);
 export const intrinsicFailure = (cause: string): StateError => new StateError('States.IntrinsicFailure', cause);

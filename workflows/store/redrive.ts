@@ -18,7 +18,9 @@ export function redriven(frames: readonly EndedFrame[]): {
   const entered: string[] = [];
   const joined: { path: string; pending: number }[] = [];
   const reopen = (frame: EndedFrame): void => {
-    const branches = frames.filter(({ parentPath, parentStep }) => parentPath === frame.path && parentStep === frame.step);
+    const branches = frames.filter(
+      ({ parentPath, parentStep }) => parentPath === frame.path && parentStep === frame.step,
+    );
     if (frame.phase !== 'join' || branches.length === 0) {
       entered.push(frame.path);
       return;

@@ -27,7 +27,12 @@ export interface RunRecord {
   readonly startedAt: string | null;
   readonly endedAt: string | null;
   /** States it is in, `path/state` for those of branches, with what each waits for. */
-  readonly at: readonly { readonly path: string; readonly state: string; readonly phase: string; readonly task: string | null }[];
+  readonly at: readonly {
+    readonly path: string;
+    readonly state: string;
+    readonly phase: string;
+    readonly task: string | null;
+  }[];
 }
 
 /** An entry of a run's history. */
@@ -52,6 +57,4 @@ export interface LogLine {
 }
 
 /** The answer to a state that waits for a token. */
-export type TokenAnswer =
-  | { readonly output: JsonValue }
-  | { readonly error: string; readonly cause: string };
+export type TokenAnswer = { readonly output: JsonValue } | { readonly error: string; readonly cause: string };

@@ -265,7 +265,11 @@ RETURNING run_id`,
     await this.#announce();
   }
 
-  async answer({ token, run, state }: AnswerTo, answer: TokenAnswer, by: string): Promise<{ run: string; state: string }> {
+  async answer(
+    { token, run, state }: AnswerTo,
+    answer: TokenAnswer,
+    by: string,
+  ): Promise<{ run: string; state: string }> {
     checkStorable('answer', answer as unknown as JsonValue);
     const waiting = await this.#sql.query<{ readonly token: string; readonly run: string; readonly state: string }>(
       `SELECT token, run_id AS run, state FROM workflow_frames
@@ -281,7 +285,10 @@ RETURNING run_id`,
       throw new WorkflowValueError(what, `no state${of} waits for an answer: it has one, or the run has moved on`);
     }
     if (other !== undefined) {
-      throw new WorkflowValueError(what, `several states wait for an answer (${only.state}, ${other.state}); name the state, or its token`);
+      throw new WorkflowValueError(
+        what,
+        `several states wait for an answer (${only.state}, ${other.state}); name the state, or its token`,
+      );
     }
     // The first answer counts.
     const [answered] = await this.#sql.query(
@@ -388,7 +395,11 @@ const closeFrames = (id: string): readonly SqlStatement[] => [
 ];
 
 /** Returns the task of a state of a machine; null for states of other types. */
-export function taskOfState(document: WorkflowDocument, state: string, pointer: readonly (string | number)[] = []): string | null {
+export function taskOfState(
+  document: WorkflowDocument,
+  state: string,
+  pointer: readonly (string | number)[] = [],
+): string | null {
   const found = machineAt(document, pointer).States[state];
   return found?.Type === 'Task' ? taskOf(found.Resource).task : null;
 }
@@ -400,6 +411,9 @@ function checkStorable(what: string, value: JsonValue): void {
   }
   const size = JSON.stringify(value).length;
   if (size > MOST_INPUT_CHARS) {
-    throw new WorkflowValueError(what, `it has ${size} characters as JSON; at most ${MOST_INPUT_CHARS}. Pass the place of large data instead`);
+    throw new WorkflowValueError(
+      what,
+      `it has ${size} characters as JSON; at most ${MOST_INPUT_CHARS}. Pass the place of large data instead`,
+    );
   }
 }

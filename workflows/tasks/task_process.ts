@@ -1,8 +1,8 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import type { SqlStatement } from '#feature_store/database/sql_executor';
 import type { JsonValue } from '#kernel/json';
-import { TaskError, type TaskContext, type TaskDefinition, type TaskResult } from './task.ts';
 import { lineReader } from './lines.ts';
+import { type TaskContext, type TaskDefinition, TaskError, type TaskResult } from './task.ts';
 import type { TaskRegistry } from './task_registry.ts';
 
 type Given = Omit<TaskContext, 'sql' | 'signal' | 'heartbeat' | 'log'>;
@@ -56,7 +56,12 @@ export const processRunner =
         });
         child.on('close', (code, killedBy) => {
           const how = killedBy === null ? `with code ${code}` : `by ${killedBy}`;
-          reject(new TaskError('Workflow.ProcessEnded', `the process of task ${task.id} ended ${how} before it had a result`));
+          reject(
+            new TaskError(
+              'Workflow.ProcessEnded',
+              `the process of task ${task.id} ended ${how} before it had a result`,
+            ),
+          );
         });
       });
     } finally {
@@ -82,8 +87,7 @@ export function serveTasks(
   tasks: TaskRegistry,
   failureOf: (error: unknown) => { readonly error: string; readonly cause: string },
 ): void {
-  const send = (message: Message): Promise<void> =>
-    new Promise((resolve) => process.send?.(message, () => resolve()));
+  const send = (message: Message): Promise<void> => new Promise((resolve) => process.send?.(message, () => resolve()));
   const aborted = new AbortController();
   // Without its worker it does nothing that counts.
   process.on('disconnect', () => process.exit(1));

@@ -303,7 +303,10 @@ export class Drive {
   }
 
   async #wait(due: Due): Promise<void> {
-    this.#record('waiting', due.kind === 'until' ? { until: new Date(due.ms).toISOString() } : { ms: (due as { ms: number }).ms });
+    this.#record(
+      'waiting',
+      due.kind === 'until' ? { until: new Date(due.ms).toISOString() } : { ms: (due as { ms: number }).ms },
+    );
     await this.#commit('wait', due);
   }
 
@@ -338,7 +341,14 @@ export class Drive {
   #moveTo(phase: Phase, due: Due): Parameters<FrameStore['move']>[1] {
     const state = this.#machine.States[this.#state];
     return {
-      ...{ state: this.#state, phase, step: this.#step, attempts: this.#attempts, retries: this.#retries, input: this.#input },
+      ...{
+        state: this.#state,
+        phase,
+        step: this.#step,
+        attempts: this.#attempts,
+        retries: this.#retries,
+        input: this.#input,
+      },
       task: phase === 'enter' && state?.Type === 'Task' ? taskOf(state.Resource).task : null,
       ...{ due, begins: this.#begins, token: this.#token, events: this.#events },
     };

@@ -11,7 +11,6 @@ export class WorkflowMetrics {
   readonly dueAge: Gauge;
   readonly queueAge: Gauge<'workflow'>;
   readonly missing: Gauge<'task'>;
-  readonly lateness: Gauge<'schedule'>;
   readonly errors: Counter;
 
   constructor(registry: Registry) {
@@ -35,7 +34,11 @@ export class WorkflowMetrics {
       ...{ labelNames: ['workflow', 'status'], registers },
     });
     this.dueAge = new Gauge({
-      ...{ name: 'workflow_due_age_seconds', help: 'Age of the oldest step that is due and that no worker has taken', registers },
+      ...{
+        name: 'workflow_due_age_seconds',
+        help: 'Age of the oldest step that is due and that no worker has taken',
+        registers,
+      },
     });
     this.queueAge = new Gauge({
       name: 'workflow_queue_age_seconds',
@@ -47,13 +50,12 @@ export class WorkflowMetrics {
       help: 'Steps that wait for a version of a task that this worker does not have',
       ...{ labelNames: ['task'], registers },
     });
-    this.lateness = new Gauge({
-      name: 'workflow_schedule_lateness_seconds',
-      help: 'How long after its time a schedule has last started a run, or is late by now',
-      ...{ labelNames: ['schedule'], registers },
-    });
     this.errors = new Counter({
-      ...{ name: 'workflow_worker_errors_total', help: 'Steps that a worker left to another after an error of its own', registers },
+      ...{
+        name: 'workflow_worker_errors_total',
+        help: 'Steps that a worker left to another after an error of its own',
+        registers,
+      },
     });
   }
 }

@@ -80,7 +80,8 @@ export async function runHere(
 /** As the database stores it: what JSON cannot say is left out. */
 function checked({ output, effects }: TaskResult): TaskResult | Failure {
   const json = JSON.stringify(output ?? null);
-  if (json === undefined) return { error: 'Workflow.InvalidOutput', cause: `the result is a ${typeof output}, which JSON does not have` };
+  if (json === undefined)
+    return { error: 'Workflow.InvalidOutput', cause: `the result is a ${typeof output}, which JSON does not have` };
   if (json.length > MOST_OUTPUT_CHARS) {
     return {
       error: 'States.DataLimitExceeded',

@@ -64,7 +64,10 @@ class Documents {
       case 4:
         return [this.#name('Pass'), { Type: 'Pass', Parameters: { 'n.$': 'States.MathAdd($.n, 1)' } }];
       case 5:
-        return [this.#name('Choice'), { Type: 'Choice', Choices: [{ Variable: '$.n', NumericLessThan: this.#random.integer(0, 6) }] }];
+        return [
+          this.#name('Choice'),
+          { Type: 'Choice', Choices: [{ Variable: '$.n', NumericLessThan: this.#random.integer(0, 6) }] },
+        ];
       case 6:
         return [
           this.#name('Parallel'),

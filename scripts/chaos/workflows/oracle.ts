@@ -1,5 +1,5 @@
 import type { JsonObject, JsonValue } from '#kernel/json';
-import { machineAt, type MachinePointer, type WorkflowDocument } from '#workflows/document/document';
+import { type MachinePointer, machineAt, type WorkflowDocument } from '#workflows/document/document';
 import type { Decision, Failure } from '#workflows/interpreter/decision';
 import { afterFailure, afterResult, afterWait, enterState, type Position } from '#workflows/interpreter/interpret';
 import { outcomeOf } from './tasks.ts';
@@ -87,7 +87,10 @@ export function expectedOf(id: string, document: WorkflowDocument, input: JsonVa
           const failed = ended.find(({ failure }) => failure !== undefined);
           decision =
             failed?.failure === undefined
-              ? afterResult(position(), ended.map(({ output }) => output as JsonValue))
+              ? afterResult(
+                  position(),
+                  ended.map(({ output }) => output as JsonValue),
+                )
               : afterFailure(position(), failed.failure);
           break;
         }

@@ -1,5 +1,5 @@
-import { fork, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync, chmodSync, mkdirSync } from 'node:fs';
+import { type ChildProcess, fork } from 'node:child_process';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -67,7 +67,9 @@ export async function chaosWorkflows(options: WorkflowChaosOptions): Promise<{ p
     totals.calls = [...recorder.calls.values()].reduce((sum, count) => sum + count, 0);
     const { kills, runs, writes, calls, problems } = totals;
     const repeated = [...recorder.calls.values()].filter((count) => count > 1).length;
-    log(`all: ${kills} kills, ${runs} runs, ${writes} writes once each, ${calls} calls of which ${repeated} keys came again, ${problems} problems`);
+    log(
+      `all: ${kills} kills, ${runs} runs, ${writes} writes once each, ${calls} calls of which ${repeated} keys came again, ${problems} problems`,
+    );
     return { passed: runs - problems, failed: problems };
   } finally {
     await recorder.close();
@@ -175,13 +177,18 @@ async function check(
     const unexpected = [...calls.keys()].filter((key) => key.startsWith(`${id}:`) && !expected.calls.includes(key));
     for (const key of unexpected) problems.push(`the call of ${key} was made, and the oracle makes none`);
   }
-  for (const key of written) if (!allowed.has(key)) problems.push(`the statement of ${key} took effect, and the oracle has none`);
+  for (const key of written)
+    if (!allowed.has(key)) problems.push(`the statement of ${key} took effect, and the oracle has none`);
   await sql.close();
   return { problems, writes };
 }
 
 /** A server outside: it counts the calls of each idempotency key. */
-async function startRecorder(): Promise<{ readonly url: string; readonly calls: Map<string, number>; close(): Promise<void> }> {
+async function startRecorder(): Promise<{
+  readonly url: string;
+  readonly calls: Map<string, number>;
+  close(): Promise<void>;
+}> {
   const calls = new Map<string, number>();
   const server = createServer((request, response) => {
     const key = String(request.headers['idempotency-key']);
@@ -193,9 +200,10 @@ async function startRecorder(): Promise<{ readonly url: string; readonly calls: 
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
     calls,
-    close: () => new Promise((resolve) => {
-      server.closeAllConnections();
-      server.close(() => resolve());
-    }),
+    close: () =>
+      new Promise((resolve) => {
+        server.closeAllConnections();
+        server.close(() => resolve());
+      }),
   };
 }

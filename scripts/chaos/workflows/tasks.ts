@@ -1,5 +1,5 @@
 import type { JsonValue } from '#kernel/json';
-import { TaskError, type TaskContext, type TaskDefinition, task } from '#workflows/tasks/task';
+import { type TaskContext, type TaskDefinition, TaskError, task } from '#workflows/tasks/task';
 
 /** What a task does in its nth attempt. */
 export interface TaskOutcome {
@@ -30,11 +30,17 @@ export function chaosTasks(recorder: string): readonly TaskDefinition[] {
     async (_: unknown, context: TaskContext): Promise<JsonValue> => {
       const outcome = outcomeOf(id, context.attempt);
       if (outcome.calls) {
-        const response = await fetch(recorder, { method: 'POST', headers: { 'idempotency-key': context.idempotencyKey } });
+        const response = await fetch(recorder, {
+          method: 'POST',
+          headers: { 'idempotency-key': context.idempotencyKey },
+        });
         await response.arrayBuffer();
       }
       // Also before a failure: then it must not take effect.
-      context.sql('INSERT INTO chaos_effects (key, failed) VALUES ($1, $2)', [context.idempotencyKey, 'error' in outcome]);
+      context.sql('INSERT INTO chaos_effects (key, failed) VALUES ($1, $2)', [
+        context.idempotencyKey,
+        'error' in outcome,
+      ]);
       if ('error' in outcome) throw new TaskError(outcome.error as string, outcome.cause as string);
       if (!outcome.writes) context.sql('DELETE FROM chaos_effects WHERE key = $1', [context.idempotencyKey]);
       return outcome.output as JsonValue;

@@ -2,8 +2,8 @@ import { Random } from '#kernel/random';
 import { createLogger } from '#monitoring/log';
 import { TaskRegistry } from '#workflows/tasks/task_registry';
 import { WorkflowWorker } from '#workflows/worker/workflow_worker';
+import { type ChaosDatabase, openChaosDatabase } from './database.ts';
 import { killingExecutor } from './killing_executor.ts';
-import { openChaosDatabase, type ChaosDatabase } from './database.ts';
 import { chaosTasks } from './tasks.ts';
 
 /** What a worker of the chaos test is started with. */

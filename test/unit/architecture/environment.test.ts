@@ -3,7 +3,18 @@ import { projectRoot } from '#kernel/project_root';
 import { readSources } from '../../support/import_graph.ts';
 
 const PRODUCT = [
-  ...['kernel', 'monitoring', 'storage', 'connectors', 'registry', 'feature_store', 'pipelines', 'serving', 'workflows', 'cli'],
+  ...[
+    'kernel',
+    'monitoring',
+    'storage',
+    'connectors',
+    'registry',
+    'feature_store',
+    'pipelines',
+    'serving',
+    'workflows',
+    'cli',
+  ],
   ...['public', 'examples'],
 ];
 const READS =

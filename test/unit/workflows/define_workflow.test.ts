@@ -3,7 +3,9 @@ import { type Flow, workflow } from '#workflows/document/define_workflow';
 import { task } from '#workflows/tasks/task';
 
 const validate = task('validate', async (input: { readonly rows: number }) => ({ rows: input.rows, isValid: true }));
-const train = task('train@2', async (input: { readonly rows: number; readonly isValid: boolean }) => ({ auc: input.rows }));
+const train = task('train@2', async (input: { readonly rows: number; readonly isValid: boolean }) => ({
+  auc: input.rows,
+}));
 const notify = task('notify', async (input: { readonly text: string }) => input.text);
 
 test('steps in TypeScript give the document that one would write by hand', () => {
@@ -50,7 +52,11 @@ test('branches and items have types and machines of their own', () => {
   const { document } = workflow<readonly { rows: number }[]>('fan', (w) =>
     w
       .map('Each', { maxConcurrency: 2 }, (f: Flow<{ rows: number }>) => f.task('Validate', validate))
-      .parallel('Both', (f) => f.pass('One', { result: 1 }), (f) => f.pass('Two', { result: 'two' })),
+      .parallel(
+        'Both',
+        (f) => f.pass('One', { result: 1 }),
+        (f) => f.pass('Two', { result: 'two' }),
+      ),
   );
   expect(Object.keys(document.States)).toEqual(['Each', 'Both']);
   expect(document.States.Both).toMatchObject({ Branches: [{ StartAt: 'One' }, { StartAt: 'Two' }], End: true });
