@@ -7,6 +7,7 @@ import { processRunner } from '#workflows/tasks/task_process';
 import { WorkflowMetrics } from '#workflows/worker/metrics';
 import { WorkflowWorker } from '#workflows/worker/workflow_worker';
 import type { OfflineDatabase } from '../parts/offline_database.ts';
+import { configFileOf, projectFolder } from '../project/find_project.ts';
 import type { PlatformConfig } from '../project/platform_config.ts';
 import { loadWorkflows } from '../project/workflows.ts';
 
@@ -15,6 +16,7 @@ export async function createWorkflowWorker(
   { offline, log, metrics }: { readonly offline: OfflineDatabase; readonly log: Logger; readonly metrics: Registry },
   { workflows, offlineStore }: PlatformConfig,
 ): Promise<readonly Service[]> {
+  if (configFileOf(projectFolder()) === undefined) return [];
   const { names, tasks } = await loadWorkflows();
   if (names.length === 0) return [];
   const worker = new WorkflowWorker(

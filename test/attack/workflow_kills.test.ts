@@ -7,7 +7,7 @@ import { assetPath } from '#kernel/project_root';
 
 test.each([
   ['postgres', ['--kills', '40', '--runs', '30', '--minutes', '2']],
-  ['pglite', ['--kills', '6', '--runs', '10', '--minutes', '2']],
+  ['pglite', ['--kills', '5', '--runs', '6', '--minutes', '3']],
 ])(
   'workers that are killed around their commits, on %s: every run ends as the oracle says, no statement takes effect twice',
   async (database, sizes) => {

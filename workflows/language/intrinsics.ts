@@ -66,7 +66,7 @@ function shown(value: JsonValue): string {
 function format(args: readonly JsonValue[]): string {
   const [template, ...values] = args;
   let next = 0;
-  const text = stringOf(template).replaceAll(/\\([{}\\'])|\{\}/g, (_, escaped: string | undefined) => {
+  const text = stringOf(template).replaceAll(/\\([{}\\'])|\{\}/g, (_match, escaped: string | undefined) => {
     if (escaped !== undefined) return escaped;
     const value = values[next];
     next += 1;

@@ -150,35 +150,37 @@ export class FrameStore {
   }
 
   /**
-   * Extends the leases of frames.
+   * Extends the leases of frames. One that has moved on to a wait has no owner any more, and keeps its time.
    *
    * @returns those that are still held; the others were taken over or cancelled
    */
   extend(
+    owner: string,
     frames: readonly Pick<HeldFrame, 'runId' | 'path' | 'fence'>[],
   ): Promise<readonly { readonly runId: string; readonly path: string; readonly fence: string }[]> {
     return this.#sql.query(
       `UPDATE workflow_frames f SET due = now() + $1 * ${MS}
        FROM unnest($2::text[], $3::text[], $4::bigint[]) AS held(run_id, path, fence)
-       WHERE f.run_id = held.run_id AND f.path = held.path AND f.fence = held.fence AND f.status = 'open'
+       WHERE f.run_id = held.run_id AND f.path = held.path AND f.fence = held.fence AND f.status = 'open' AND f.owner = $5
        RETURNING f.run_id AS "runId", f.path, f.fence::text AS fence`,
       [
         this.#leaseMs,
         frames.map(({ runId }) => runId),
         frames.map(({ path }) => path),
         frames.map(({ fence }) => fence),
+        owner,
       ],
     );
   }
 
   /** Lets other workers take frames that this one stops working on. */
-  async release(frames: readonly Pick<HeldFrame, 'runId' | 'path' | 'fence'>[]): Promise<void> {
+  async release(owner: string, frames: readonly Pick<HeldFrame, 'runId' | 'path' | 'fence'>[]): Promise<void> {
     if (frames.length === 0) return;
     await this.#sql.query(
       `UPDATE workflow_frames f SET due = now(), owner = NULL, claims = greatest(claims - 1, 0)
        FROM unnest($1::text[], $2::text[], $3::bigint[]) AS held(run_id, path, fence)
-       WHERE f.run_id = held.run_id AND f.path = held.path AND f.fence = held.fence AND f.status = 'open'`,
-      [frames.map(({ runId }) => runId), frames.map(({ path }) => path), frames.map(({ fence }) => fence)],
+       WHERE f.run_id = held.run_id AND f.path = held.path AND f.fence = held.fence AND f.status = 'open' AND f.owner = $4`,
+      [frames.map(({ runId }) => runId), frames.map(({ path }) => path), frames.map(({ fence }) => fence), owner],
     );
   }
 

@@ -11,57 +11,57 @@ export class WorkflowMetrics {
   readonly dueAge: Gauge;
   readonly queueAge: Gauge<'workflow'>;
   readonly missing: Gauge<'task'>;
-  readonly lateness: Gauge<'schedule'>;
   readonly errors: Counter;
 
   constructor(registry: Registry) {
     const registers = [registry];
     this.runs = new Counter({
-      ...{ name: 'workflow_runs_total', help: 'Runs that ended', labelNames: ['workflow', 'status'], registers },
+      name: 'workflow_runs_total',
+      help: 'Runs that ended',
+      labelNames: ['workflow', 'status'],
+      registers,
     });
     this.runSeconds = new Histogram({
       name: 'workflow_run_duration_seconds',
       help: 'Time from the start of a run to its end',
-      ...{ labelNames: ['workflow', 'status'], buckets: DURATION_BUCKETS_SECONDS, registers },
+      labelNames: ['workflow', 'status'],
+      buckets: DURATION_BUCKETS_SECONDS,
+      registers,
     });
     this.taskSeconds = new Histogram({
       name: 'workflow_task_duration_seconds',
       help: 'Time of one attempt of a task',
-      ...{ labelNames: ['task', 'status'], buckets: DURATION_BUCKETS_SECONDS, registers },
+      labelNames: ['task', 'status'],
+      buckets: DURATION_BUCKETS_SECONDS,
+      registers,
     });
     this.active = new Gauge({
       name: 'workflow_runs_active',
       help: 'Runs that are queued or running',
-      ...{ labelNames: ['workflow', 'status'], registers },
+      labelNames: ['workflow', 'status'],
+      registers,
     });
     this.dueAge = new Gauge({
-      ...{
-        name: 'workflow_due_age_seconds',
-        help: 'Age of the oldest step that is due and that no worker has taken',
-        registers,
-      },
+      name: 'workflow_due_age_seconds',
+      help: 'Age of the oldest step that is due and that no worker has taken',
+      registers,
     });
     this.queueAge = new Gauge({
       name: 'workflow_queue_age_seconds',
       help: 'Age of the oldest run that waits for a limit of its workflow',
-      ...{ labelNames: ['workflow'], registers },
+      labelNames: ['workflow'],
+      registers,
     });
     this.missing = new Gauge({
       name: 'workflow_steps_without_task',
       help: 'Steps that wait for a version of a task that this worker does not have',
-      ...{ labelNames: ['task'], registers },
-    });
-    this.lateness = new Gauge({
-      name: 'workflow_schedule_lateness_seconds',
-      help: 'How long after its time a schedule has last started a run, or is late by now',
-      ...{ labelNames: ['schedule'], registers },
+      labelNames: ['task'],
+      registers,
     });
     this.errors = new Counter({
-      ...{
-        name: 'workflow_worker_errors_total',
-        help: 'Steps that a worker left to another after an error of its own',
-        registers,
-      },
+      name: 'workflow_worker_errors_total',
+      help: 'Steps that a worker left to another after an error of its own',
+      registers,
     });
   }
 }

@@ -108,7 +108,7 @@ export class WorkflowWorker implements Service {
       try {
         const free = this.#settings.concurrency - this.#held.size;
         const claimed = free > 0 ? await this.#frames.claim(this.id, this.#deps.tasks.ids, free) : [];
-        if (signal.aborted) await this.#frames.release(claimed);
+        if (signal.aborted) await this.#frames.release(this.id, claimed);
         else for (const frame of claimed) this.#drive(frame);
         if (claimed.length > 0 && claimed.length < free) continue;
         await this.#pause(free > 0 && claimed.length === 0 ? await this.#untilDue() : this.#settings.pollMs);
@@ -183,7 +183,12 @@ export class WorkflowWorker implements Service {
     if (held.length === 0) return;
     try {
       const kept = new Set(
-        (await this.#frames.extend(held.map(({ frame }) => frame))).map((each) => `${keyOf(each)}#${each.fence}`),
+        (
+          await this.#frames.extend(
+            this.id,
+            held.map(({ frame }) => frame),
+          )
+        ).map((each) => `${keyOf(each)}#${each.fence}`),
       );
       // Taken over, cancelled, or ended meanwhile.
       for (const { frame, abort } of held) if (!kept.has(`${keyOf(frame)}#${frame.fence}`)) abort.abort();
@@ -246,9 +251,14 @@ export class WorkflowWorker implements Service {
     for (const { abort } of left) abort.abort();
     await Promise.all(left.map(({ done }) => done));
     // Others need not wait for the leases to run out.
-    await this.#frames.release(left.map(({ frame }) => frame)).catch((error: unknown) => {
-      this.#log.warn({ error }, 'workflows.release_failed');
-    });
+    await this.#frames
+      .release(
+        this.id,
+        left.map(({ frame }) => frame),
+      )
+      .catch((error: unknown) => {
+        this.#log.warn({ error }, 'workflows.release_failed');
+      });
     await this.#unlisten?.().catch(() => {});
   }
 }

@@ -1,0 +1,275 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import type { SqlExecutor } from '#feature_store/database/sql_executor';
+import { type TaskContext, TaskError, task } from '#workflows/tasks/task';
+import type { WorkflowWorker } from '#workflows/worker/workflow_worker';
+import { createWorker, ended, openPglite, startRun } from '../support/workflow_platform.ts';
+
+let database: { readonly sql: SqlExecutor; close(): Promise<void> };
+let sql: SqlExecutor;
+let worker: WorkflowWorker;
+const LEASE_MS = 600;
+const done: string[] = [];
+let running = 0;
+let mostRunning = 0;
+let aborted = 0;
+let healthy = false;
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+const write = (context: TaskContext): void => context.sql('INSERT INTO effects VALUES ($1)', [context.idempotencyKey]);
+const tasks = [
+  task('write', (_: unknown, context) => {
+    write(context);
+    return { key: context.idempotencyKey };
+  }),
+  task('flaky', (_: unknown, context) => {
+    write(context);
+    if (context.attempt < 3) throw new TaskError('Flaky', `attempt ${context.attempt}`);
+    return null;
+  }),
+  task('bad-sql', (_: unknown, context) => {
+    write(context);
+    context.sql('INSERT INTO nowhere VALUES (1)');
+    return null;
+  }),
+  task('nul', () => ({ text: 'a\0b' })),
+  task('slow', async (input: { readonly ms: number }) => {
+    running += 1;
+    mostRunning = Math.max(mostRunning, running);
+    await pause(input.ms);
+    running -= 1;
+    done.push('slow');
+    return null;
+  }),
+  task('endless', async (_: unknown, { signal }) => {
+    await new Promise((resolve) => signal.addEventListener('abort', resolve));
+    aborted += 1;
+    return null;
+  }),
+  task('sick', (_: unknown, context) => {
+    write(context);
+    if (!healthy) throw new TaskError('Sick', 'not yet');
+    return 'healthy';
+  }),
+  task('ask', () => null),
+].map((each) => each as never);
+
+const one = (state: Readonly<Record<string, unknown>>): unknown => ({
+  StartAt: 'A',
+  States: { A: { Type: 'Task', End: true, ...state } },
+});
+const effectsOf = async (run: string): Promise<readonly string[]> =>
+  (
+    await sql.query<{ readonly key: string }>(`SELECT key FROM effects WHERE key LIKE $1 || ':%' ORDER BY key`, [run])
+  ).map(({ key }) => key);
+
+beforeAll(async () => {
+  database = await openPglite();
+  sql = database.sql;
+  await sql.query('CREATE TABLE effects (key text)');
+  worker = createWorker(sql, tasks, { leaseMs: LEASE_MS });
+  await worker.start();
+}, 120_000);
+
+afterAll(async () => {
+  await worker?.stop();
+  await database?.close();
+});
+
+test('a statement of an attempt that fails takes no effect; the key names run, state and attempt', async () => {
+  const retry = [{ ErrorEquals: ['Flaky'], IntervalSeconds: 0, MaxAttempts: 5 }];
+  await startRun(worker.store, 'flaky', one({ Resource: 'flaky@1', Retry: retry }));
+  expect((await ended(worker.store, 'flaky')).status).toBe('succeeded');
+  expect(await effectsOf('flaky')).toEqual(['flaky:A:3']);
+});
+
+test('statements that the database refuses fail the state, with none of them done', async () => {
+  const document = {
+    StartAt: 'A',
+    States: {
+      A: {
+        Type: 'Task',
+        Resource: 'bad-sql@1',
+        Next: 'B',
+        Catch: [{ ErrorEquals: ['Workflow.SqlFailed'], Next: 'B' }],
+      },
+      B: { Type: 'Pass', Parameters: { 'error.$': '$.Error' }, End: true },
+    },
+  };
+  await startRun(worker.store, 'bad', document);
+  expect(await ended(worker.store, 'bad')).toMatchObject({
+    status: 'succeeded',
+    output: { error: 'Workflow.SqlFailed' },
+  });
+  expect(await effectsOf('bad')).toEqual([]);
+});
+
+test('a result that no store takes fails the state by name', async () => {
+  await startRun(worker.store, 'nul', one({ Resource: 'nul@1' }));
+  const { status, error, cause } = await ended(worker.store, 'nul');
+  expect([status, error]).toEqual(['failed', 'Workflow.InvalidOutput']);
+  expect(cause).toContain("result's text holds a NUL");
+});
+
+test('leases: a step longer than the lease runs once, and a wait longer than the lease is not cut short', async () => {
+  done.length = 0;
+  const document = {
+    StartAt: 'A',
+    States: {
+      A: { Type: 'Task', Resource: 'slow@1', ResultPath: null, Next: 'W' },
+      W: { Type: 'Wait', Seconds: 2, Next: 'S' },
+      S: { Type: 'Succeed' },
+    },
+  };
+  const begun = Date.now();
+  await startRun(worker.store, 'long', document, { ms: 3 * LEASE_MS });
+  expect((await ended(worker.store, 'long')).status).toBe('succeeded');
+  expect(done).toEqual(['slow']);
+  expect(Date.now() - begun).toBeGreaterThanOrEqual(3 * LEASE_MS + 2_000);
+});
+
+test('TimeoutSeconds and HeartbeatSeconds end a step, and its signal aborts', async () => {
+  aborted = 0;
+  await startRun(worker.store, 'late', one({ Resource: 'endless@1', TimeoutSeconds: 1 }));
+  await startRun(worker.store, 'silent', one({ Resource: 'endless@1', TimeoutSeconds: 9, HeartbeatSeconds: 1 }));
+  expect((await ended(worker.store, 'late')).error).toBe('States.Timeout');
+  expect((await ended(worker.store, 'silent')).error).toBe('States.HeartbeatTimeout');
+  expect(aborted).toBe(2);
+});
+
+test('cancel ends a run; its step aborts and is not recorded', async () => {
+  aborted = 0;
+  await startRun(worker.store, 'cancelled', one({ Resource: 'endless@1' }));
+  await pause(500);
+  await worker.store.cancel('cancelled', 'ann', 'not needed');
+  expect(await ended(worker.store, 'cancelled')).toMatchObject({ status: 'cancelled', cause: 'not needed' });
+  await pause(LEASE_MS);
+  expect(aborted).toBe(1);
+  await expect(worker.store.cancel('cancelled', 'ann', 'again')).rejects.toMatchObject({ code: 'WORKFLOWS_RUN_STATE' });
+});
+
+test('a state with a token waits for the first answer; others are refused', async () => {
+  const waiting = one({ Resource: 'ask@1.waitForTaskToken', TimeoutSeconds: 30 });
+  for (const id of ['yes', 'no', 'late-answer'])
+    await startRun(
+      worker.store,
+      id,
+      id === 'late-answer' ? one({ Resource: 'ask@1.waitForTaskToken', TimeoutSeconds: 1 }) : waiting,
+    );
+  await pause(600);
+  await worker.store.answer({ run: 'yes' }, { output: { approved: true } }, 'ann');
+  await worker.store.answer({ run: 'no', state: 'A' }, { error: 'Approval.Rejected', cause: 'ben: no' }, 'ben');
+  expect(await ended(worker.store, 'yes')).toMatchObject({ status: 'succeeded', output: { approved: true } });
+  expect(await ended(worker.store, 'no')).toMatchObject({ status: 'failed', error: 'Approval.Rejected' });
+  expect((await ended(worker.store, 'late-answer')).error).toBe('States.Timeout');
+  await expect(worker.store.answer({ run: 'yes' }, { output: null }, 'ann')).rejects.toMatchObject({
+    code: 'WORKFLOWS_VALUE',
+  });
+});
+
+test('redrive runs only what failed again, with a new key', async () => {
+  const branch = (resource: string) => ({
+    StartAt: 'T',
+    States: { T: { Type: 'Task', Resource: resource, End: true } },
+  });
+  const document = {
+    StartAt: 'P',
+    States: {
+      P: {
+        Type: 'Parallel',
+        Branches: [
+          branch('write@1'),
+          { StartAt: 'W', States: { W: { Type: 'Wait', Seconds: 1, Next: 'T' }, ...branch('sick@1').States } },
+        ],
+        End: true,
+      },
+    },
+  };
+  healthy = false;
+  await startRun(worker.store, 'redriven', document);
+  expect((await ended(worker.store, 'redriven')).error).toBe('Sick');
+  healthy = true;
+  await worker.store.redrive('redriven', 'ann');
+  expect(await ended(worker.store, 'redriven')).toMatchObject({
+    status: 'succeeded',
+    output: [{ key: 'redriven:1.P[0]/T:1' }, 'healthy'],
+  });
+  expect(await effectsOf('redriven')).toEqual(['redriven:1.P[0]/T:1', 'redriven:1.P[1]/T:2']);
+  await expect(worker.store.redrive('redriven', 'ann')).rejects.toMatchObject({ code: 'WORKFLOWS_RUN_STATE' });
+});
+
+test('limits: so many runs of a workflow, and of a key, at a time; the others are queued in order', async () => {
+  mostRunning = 0;
+  const slow = one({ Resource: 'slow@1' });
+  const more = { workflow: 'limited', limits: { mostRuns: 2, mostRunsOfKey: 1 } };
+  const ids = ['l1', 'l2', 'l3', 'l4'];
+  for (const [index, id] of ids.entries()) {
+    await startRun(worker.store, id, slow, { ms: 300 }, { ...more, concurrencyKey: index < 2 ? 'a' : 'b' });
+  }
+  const statuses = (await worker.store.list({ workflow: 'limited' })).map(({ status }) => status);
+  expect(statuses.filter((status) => status === 'running').length).toBeLessThanOrEqual(2);
+  for (const id of ids) expect((await ended(worker.store, id)).status).toBe('succeeded');
+  expect(mostRunning).toBeLessThanOrEqual(2);
+});
+
+test('a run that needs a version of a task waits for a worker that has it, and is counted', async () => {
+  await startRun(worker.store, 'versioned', one({ Resource: 'train@7' }));
+  await pause(500);
+  expect((await worker.store.get('versioned')).status).toBe('running');
+  expect((await worker.store.statistics(['write@1'])).missingTasks).toContainEqual({ task: 'train@7', steps: 1 });
+  const other = createWorker(sql, [task('train@7', () => 'trained') as never]);
+  await other.start();
+  try {
+    expect(await ended(worker.store, 'versioned')).toMatchObject({ status: 'succeeded', output: 'trained' });
+  } finally {
+    await other.stop();
+  }
+});
+
+test('a step that ends its workers again and again fails, and stops nothing else', async () => {
+  const document = {
+    StartAt: 'A',
+    States: {
+      A: { Type: 'Task', Resource: 'train@8', Next: 'B', Catch: [{ ErrorEquals: ['Workflow.WorkerLost'], Next: 'B' }] },
+      B: { Type: 'Pass', End: true },
+    },
+  };
+  await startRun(worker.store, 'deadly', document);
+  await sql.query(`UPDATE workflow_frames SET claims = 20 WHERE run_id = 'deadly'`);
+  const other = createWorker(sql, [task('train@8', () => 'not begun') as never]);
+  await other.start();
+  try {
+    expect(await ended(worker.store, 'deadly')).toMatchObject({
+      status: 'succeeded',
+      output: { Error: 'Workflow.WorkerLost' },
+    });
+  } finally {
+    await other.stop();
+  }
+});
+
+test('an id is one run: the same again starts nothing, another input is refused', async () => {
+  const document = one({ Resource: 'write@1' });
+  expect(await startRun(worker.store, 'same', document, { n: 1 })).toBe(true);
+  expect(await startRun(worker.store, 'same', document, { n: 1 })).toBe(false);
+  await expect(startRun(worker.store, 'same', document, { n: 2 })).rejects.toMatchObject({
+    code: 'WORKFLOWS_RUN_CONFLICT',
+  });
+  await expect(startRun(worker.store, 'nul-input', document, { text: 'a\0b' })).rejects.toMatchObject({
+    code: 'WORKFLOWS_VALUE',
+  });
+  expect((await ended(worker.store, 'same')).status).toBe('succeeded');
+  expect(await effectsOf('same')).toEqual(['same:A:1']);
+});
+
+test('TimeoutSeconds of a workflow ends its runs; old runs are deleted with their history', async () => {
+  await startRun(worker.store, 'overdue', {
+    StartAt: 'W',
+    TimeoutSeconds: 1,
+    States: { W: { Type: 'Wait', Seconds: 60, End: true } },
+  });
+  expect(await ended(worker.store, 'overdue')).toMatchObject({ status: 'timed_out', error: 'States.Timeout' });
+  expect((await worker.store.history('overdue')).length).toBeGreaterThan(0);
+  expect(await worker.store.deleteEndedBefore(0)).toBeGreaterThan(0);
+  await expect(worker.store.get('overdue')).rejects.toMatchObject({ code: 'WORKFLOWS_RUN_NOT_FOUND' });
+  expect(await sql.query(`SELECT 1 FROM workflow_events WHERE run_id = 'overdue'`)).toEqual([]);
+});
