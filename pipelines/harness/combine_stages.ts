@@ -1,5 +1,6 @@
 import { keyIdOf } from '#kernel/key_codec';
 import type { EventTime } from '#kernel/time';
+import { callsOf } from '#pipelines/engine/combine_calls';
 import type { CombineFn, PaneInfo } from '#pipelines/engine/dofn';
 import { type Edge, NO_FIRING, Operator } from '#pipelines/engine/operators/operator';
 import type { Window } from '#pipelines/engine/windowing/window';
@@ -32,7 +33,7 @@ export class CombineStage extends Operator {
   constructor(name: string, input: Edge, output: Edge, fn: CombineFn<unknown, unknown, unknown>, step: CombineStep) {
     super(name, input);
     this.#output = output;
-    this.#fn = fn;
+    this.#fn = callsOf(fn, name);
     this.#step = step;
   }
 

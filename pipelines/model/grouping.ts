@@ -1,5 +1,6 @@
 import { keyIdOf } from '#kernel/key_codec';
 import type { EventTime } from '#kernel/time';
+import { callsOf } from '#pipelines/engine/combine_calls';
 import { combineIdentityOf } from '#pipelines/engine/combine_identity';
 import type { BoundedWindow, CombineFn, DoFn, FinishBundleContext, ProcessContext } from '#pipelines/engine/dofn';
 import type { Window } from '#pipelines/engine/windowing/window';
@@ -107,9 +108,10 @@ export function combinePerKey<K, In, Acc, Out>(
 }
 
 const combineGrouped = <K, In, Acc, Out>(
-  fn: CombineFn<In, Acc, Out>,
-): PTransform<PCollection<KV<K, readonly In[]>>, PCollection<KV<K, Out>>> =>
-  parDo<KV<K, readonly In[]>, KV<K, Out>>(
+  combineFn: CombineFn<In, Acc, Out>,
+): PTransform<PCollection<KV<K, readonly In[]>>, PCollection<KV<K, Out>>> => {
+  const fn = namingErrors(combineFn);
+  return parDo<KV<K, readonly In[]>, KV<K, Out>>(
     {
       process({ key, value }, context) {
         let accumulator = fn.createAccumulator();
@@ -119,6 +121,11 @@ const combineGrouped = <K, In, Acc, Out>(
     },
     { name: 'CombineValues', coder: keyedCoder() },
   );
+};
+
+/** The function, whose errors name it. */
+const namingErrors = <In, Acc, Out>(fn: CombineFn<In, Acc, Out>): CombineFn<In, Acc, Out> =>
+  callsOf(fn as unknown as CombineFn<never, unknown, unknown>) as unknown as CombineFn<In, Acc, Out>;
 
 /** Not where a trigger counts elements, or windows merge, or elements give a pane its timestamp. */
 function mayCombineEarly(strategy: StrategyProto): boolean {
@@ -148,7 +155,7 @@ class Precombine<K, In, Acc, Out> implements DoFn<KV<K, In>, KV<K, Acc>> {
   #size = 0;
 
   constructor(fn: CombineFn<In, Acc, Out>) {
-    this.#fn = fn;
+    this.#fn = namingErrors(fn);
   }
 
   startBundle(): void {

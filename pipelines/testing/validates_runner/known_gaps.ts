@@ -36,19 +36,6 @@ export const UNSUPPORTED: readonly KnownGap[] = [
   },
   {
     runner: 'prism',
-    matches: /^Triggers: after the watermark: late elements/,
-    because: 'Prism fires late panes for a trigger without late firings',
-    evidence: /not expected \[\["b","LATE",1\]\]/,
-  },
-  {
-    runner: 'prism',
-    matches: /^Triggers: (count, once|or finally)/,
-    because:
-      'Prism goes on with a window whose trigger is finished: what comes later is emitted when the window expires',
-    evidence: /not expected \[\["[bc]","ON_TIME",\d\]\]/,
-  },
-  {
-    runner: 'prism',
     matches: /^Triggers: early by processing time/,
     because: 'Prism panics on a processing-time trigger beneath an early firing',
     evidence: /panic in ElementManager|assignment to entry in nil map/,

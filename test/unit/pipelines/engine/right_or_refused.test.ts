@@ -34,6 +34,7 @@ import { inProcessShards } from '#pipelines/testing/in_process_shards';
 import { testStream } from '#pipelines/testing/test_stream';
 import { sum } from '#pipelines/transforms/standard/combiners';
 import { deduplicate, distinct, groupIntoBatches } from '#pipelines/transforms/standard/grouping';
+import { waitOn } from '#pipelines/transforms/standard/wait_on';
 import { until } from '../../../support/turns.ts';
 
 type Pair = KV<string, number>;
@@ -658,6 +659,37 @@ test('batches hold the watermark at their oldest value; deduplicate holds nothin
     collectInto(windows, firstPanes);
   });
   expect(order).toEqual(['x', 'pane', 'later', 'pane']);
+});
+
+test('what waits on a signal passes once the signal is complete for its window', async () => {
+  const order: string[] = [];
+  const noting =
+    (note: string) =>
+    (value: string): string => {
+      order.push(`${note} ${value}`);
+      return value;
+    };
+  await runToEnd((root) => {
+    const windows = { windowFn: fixedWindows(10) };
+    const stream = (name: string) =>
+      root
+        .apply(
+          testStream<string>()
+            .add([name, 1_000])
+            .advanceWatermarkTo(9_000)
+            .add([`${name} again`, 9_500])
+            .advanceWatermarkTo(20_000)
+            .toInfinity(name),
+        )
+        .apply(windowInto<string>(windows, `${name} windows`));
+    // Its script is played first: without the wait it would pass first.
+    const main = stream('main');
+    const signal = stream('signal').map(noting('done'));
+    collectInto(main.apply(waitOn([signal])).map(noting('passed')), []);
+  });
+  const first = order.findIndex((note) => note.startsWith('passed'));
+  expect(order).toHaveLength(4);
+  expect(order.slice(0, first)).toEqual(['done signal', 'done signal again']);
 });
 
 test('sources whose times are none fail, naming the source', async () => {
