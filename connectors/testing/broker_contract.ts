@@ -210,7 +210,7 @@ export function brokerContract(
       await broker.producer.send(own, [{ key: 'a', value: '1' }]);
       await broker.commit('readers', own, new Map([['1', '-1']]));
       await broker.commit('readers', own, new Map([['0', '-1']]));
-      assert.deepEqual(await broker.committed(`nobody-${randomUUID()}`, own), new Map());
+      assert.deepEqual(await broker.committed(`unused-${randomUUID()}`, own), new Map());
       assert.deepEqual(
         new Map([...(await broker.committed('readers', own))].sort()),
         new Map([
@@ -246,7 +246,7 @@ export function brokerContract(
   );
 
   (traits.tombstones ? test : notOfIt)(
-    'a tombstone is told from an empty record',
+    'a tombstone differs from an empty record',
     async (broker) => {
       const own = await freshTopic(broker, 1);
       await broker.producer.send(own, [

@@ -159,7 +159,7 @@ export function onlineStoreContract(open: () => Promise<OnlineStore>): readonly 
   });
 
   test(
-    'counters lose no increment, whoever counts at once, and outlive the process',
+    'counters lose no increment of callers that count at once, and outlive the process',
     async (opened, restart) => {
       let store = opened;
       const entity = keyOf(randomUUID());

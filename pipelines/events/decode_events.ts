@@ -162,7 +162,7 @@ export type DescribeIssue = (issue: z.core.$ZodIssue, fields: Readonly<Record<st
 
 const describeIssue: DescribeIssue = ({ path, message }) => `${path.join('.') || '(event)'}: ${message}`;
 
-/** Checks events of some sources, whoever has written them. */
+/** Checks events of some sources, of any origin. */
 export function createEventCheck(sources: readonly EventSource[], clock: Clock, describe = describeIssue) {
   const byType = new Map(sources.flatMap((source) => source.eventTypes.map((type) => [type, source])));
   return (body: unknown, payload: string, attempt: number, watermark: EventTime, arrival: Arrival): Decoded => {

@@ -51,7 +51,7 @@ export function combinerContract<In, Acc, Out>(
     same(combiner.extractOutput(accumulator), first, 'read twice');
     same(merged([combiner.createAccumulator(), accumulator, combiner.createAccumulator()]), first, 'with empty ones');
   });
-  property('an accumulator that was saved and restored goes on as before', (divided) => {
+  property('an accumulator that was saved and restored continues as before', (divided) => {
     const [head = [], ...rest] = divided;
     const restored = structuredClone(accumulate(head));
     const more = rest.flat().reduce<Acc>((held, number) => combiner.addInput(held, input(number)), restored);

@@ -79,7 +79,7 @@ export function readMlmodel(bytes: Uint8Array): { readonly mlmodel: Mlmodel; rea
 /** What a version's tags say, where its file does not: `headwater.classes` (JSON), `headwater.output`, `headwater.label`, `headwater.task`, `headwater.threshold`. */
 export type VersionTags = Readonly<Record<string, string>>;
 
-/** What a model was said to be, by whoever logged it: its metadata, and the tags of the version, which count first. */
+/** What the metadata of a model and the tags of its version declare it to be; the tags count first. */
 interface Stated {
   readonly classes?: readonly string[] | undefined;
   readonly threshold?: number | undefined;
@@ -185,7 +185,7 @@ export function packageOfForeign(
   return { onnx, examples: examplesOf(example, signature, createEncoder(signature)), signature };
 }
 
-/** Tensors [rows, columns] or [rows]; undefined where the graph takes anything else. @param named - columns that somebody has named */
+/** Tensors [rows, columns] or [rows]; undefined where the graph takes anything else. @param named - columns with names of their own */
 function rowInputs({ inputs }: GraphSpec, named: number | undefined): readonly OnnxInput[] | undefined {
   const taken: OnnxInput[] = [];
   for (const { name, type: element, dims } of inputs) {

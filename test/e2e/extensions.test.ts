@@ -120,7 +120,7 @@ test('its trainers train, its broker and store carry events, and its routes answ
         ],
       },
     });
-    expect((await post(`${urls.serving}/recommend`, { customers: ['nobody'] })).status).toBe(404);
+    expect((await post(`${urls.serving}/recommend`, { customers: ['unknown'] })).status).toBe(404);
     expect((await post(`${urls.serving}/recommend`, { customers: [7] })).status).toBe(400);
     // Commands that load no definitions find the project's broker.
     const { stdout: lag } = await run('lag');

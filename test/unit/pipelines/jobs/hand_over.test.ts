@@ -88,7 +88,7 @@ test('rows after a hand-over are those from scratch: late and repeated events, r
   );
 }, 300_000);
 
-test('events that the archive lacks stop a hand-over, by name, and the stream goes on as it was', async () => {
+test('events that the archive lacks stop a hand-over, by name, and the stream continues as it was', async () => {
   const platform = new Platform();
   try {
     await platform.open();
