@@ -30,6 +30,7 @@ export interface ContextParts {
   readonly eventTimers: TimerStore;
   readonly processingTimers: TimerStore;
   readonly sideInputs: SideInputs | undefined;
+  /** How much earlier than the element an output may be. */
   readonly allowedSkewMs: number;
   readonly allowedLatenessMs: number;
 }
@@ -45,8 +46,6 @@ export class ElementContext implements OnTimerContext<unknown>, FinishBundleCont
   firedAt = 0;
   timerTag = '';
   cells: Cells = NO_CELLS;
-  /** How much earlier than `timestamp` an output may be. */
-  #allowedSkewMs = 0;
   readonly clock: { now(): ProcessingTime };
   #keyId: unknown;
   readonly #parts: ContextParts;
@@ -63,13 +62,6 @@ export class ElementContext implements OnTimerContext<unknown>, FinishBundleCont
     this.timestamp = timestamp;
     this.window = window;
     this.pane = pane;
-    this.#allowedSkewMs = this.#parts.allowedSkewMs;
-  }
-
-  /** Outside of an element: what is put out carries a time of its own. */
-  atBundle(watermark: EventTime): void {
-    this.at(watermark, GLOBAL_WINDOW, NO_FIRING);
-    this.#allowedSkewMs = Number.POSITIVE_INFINITY;
   }
 
   enter(key: unknown, keyId: unknown): void {
@@ -114,7 +106,7 @@ export class ElementContext implements OnTimerContext<unknown>, FinishBundleCont
   }
 
   #check(timestamp: EventTime): void {
-    checkOutput(timestamp, this.timestamp, this.#allowedSkewMs);
+    checkOutput(timestamp, this.timestamp, this.#parts.allowedSkewMs);
   }
 
   outputInWindow(value: unknown, timestamp: EventTime, window: BoundedWindow): void {
@@ -193,7 +185,7 @@ export class ElementContext implements OnTimerContext<unknown>, FinishBundleCont
     if (given !== undefined) {
       if (!Number.isSafeInteger(given))
         throw this.#refusal(spec, `has the output timestamp ${shown(given)}, which is no time`);
-      const earliest = this.timestamp - this.#allowedSkewMs;
+      const earliest = this.timestamp - this.#parts.allowedSkewMs;
       if (this.timestamp !== NO_OUTPUT_TIMESTAMP && given < earliest) {
         throw this.#refusal(
           spec,

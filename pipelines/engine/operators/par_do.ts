@@ -148,7 +148,13 @@ export class ParDoOperator extends Operator {
   #process(value: unknown, timestamp: EventTime, window: Window, pane: PaneInfo): Promise<void> | undefined {
     const context = this.#current;
     context.at(timestamp, window, pane);
-    return this.#call('process', value, context, () => this.#doFn.process(value, context));
+    let result: void | Promise<void>;
+    try {
+      result = this.#doFn.process(value, context);
+    } catch (error) {
+      throw this.#failed('process', value, error);
+    }
+    return this.#outcome('process', value, context, result);
   }
 
   /** A call in flight takes a place until it has ended. */
@@ -176,14 +182,43 @@ export class ParDoOperator extends Operator {
       this.#options.context.countDroppedLate(this.name);
       return;
     }
-    const keyId = keyIdIn(this.name, value.key);
-    this.#perKey(value.key, keyId, window, () => {
-      if (isExpiring) this.#scheduleExpiry(value.key, keyId, window, expiresAt);
-      const context = this.#current;
-      context.at(timestamp, window, pane);
-      context.enter(value.key, keyId);
-      return this.#call('process', value, context, () => this.#doFn.process(value, context));
-    });
+    const { key } = value;
+    const keyId = keyIdIn(this.name, key);
+    const expiry = isExpiring ? expiresAt : undefined;
+    if (this.#isIdle()) {
+      const running = this.#processEntered(value, keyId, timestamp, window, pane, expiry);
+      if (running !== undefined) this.#chain(keyId, this.#counted(running));
+      return;
+    }
+    this.#perKey(key, keyId, window, () => this.#processEntered(value, keyId, timestamp, window, pane, expiry));
+  }
+
+  /** Whether nothing has to be waited for, whatever the key. */
+  #isIdle(): boolean {
+    const isWaiting = this.#keyChains.size > 0 || this.#opening !== undefined || this.#keeper.load !== undefined;
+    return !isWaiting && !this.#concurrency.isFull;
+  }
+
+  /** @param expiresAt - of the window, where its state is dropped then */
+  #processEntered(
+    value: { readonly key: unknown },
+    keyId: unknown,
+    timestamp: EventTime,
+    window: Window,
+    pane: PaneInfo,
+    expiresAt: number | undefined,
+  ): Promise<void> | undefined {
+    if (expiresAt !== undefined) this.#scheduleExpiry(value.key, keyId, window, expiresAt);
+    const context = this.#current;
+    context.at(timestamp, window, pane);
+    context.enter(value.key, keyId);
+    let result: void | Promise<void>;
+    try {
+      result = this.#doFn.process(value, context);
+    } catch (error) {
+      throw this.#failed('process', value, error);
+    }
+    return this.#outcome('process', value, context, result);
   }
 
   /** Runs `task` now, or after what already runs for its key, the bundle's opening, or the fetching of its state. */
@@ -236,6 +271,15 @@ export class ParDoOperator extends Operator {
     } catch (error) {
       throw this.#failed(hook, element, error);
     }
+    return this.#outcome(hook, element, context, result);
+  }
+
+  #outcome(
+    hook: string,
+    element: unknown,
+    context: ElementContext,
+    result: void | Promise<void>,
+  ): Promise<void> | undefined {
     // An arrow function may return what its last call does: that is nothing to wait for.
     if (result === undefined || typeof result.then !== 'function') {
       if (this.#keyed) context.leave();
@@ -273,8 +317,7 @@ export class ParDoOperator extends Operator {
   #startBundle(): void {
     this.#bundleOpen = true;
     if (this.#doFn.startBundle === undefined) return;
-    const context = this.#current;
-    context.atBundle(this.inputWatermark);
+    const context = this.#atBundle();
     const opening = this.#call('startBundle', undefined, context, () => this.#doFn.startBundle?.(context));
     if (opening === undefined) return;
     this.#opening = opening;
@@ -304,8 +347,7 @@ export class ParDoOperator extends Operator {
     this.#bundleOpen = false;
     if (this.#doFn.finishBundle === undefined) return undefined;
     this.#isIncomplete = this.#doFn.complete !== undefined;
-    const context = this.#current;
-    context.atBundle(this.inputWatermark);
+    const context = this.#atBundle();
     return this.#call('finishBundle', undefined, context, () => this.#doFn.finishBundle?.(context));
   }
 
@@ -316,8 +358,7 @@ export class ParDoOperator extends Operator {
   override complete(): void | Promise<void> {
     if (!this.#isIncomplete) return undefined;
     this.#isIncomplete = false;
-    const context = this.#current;
-    context.atBundle(this.inputWatermark);
+    const context = this.#atBundle();
     return this.#call('complete', undefined, context, () => this.#doFn.complete?.(context));
   }
 
@@ -488,7 +529,14 @@ export class ParDoOperator extends Operator {
 
   // --- what the context needs ----------------------------------------------------------------------------------
 
-  #newContext(): ElementContext {
+  /** A context of its own: outside of an element, what is output carries a time of its own. */
+  #atBundle(): ElementContext {
+    const context = this.#newContext(Number.POSITIVE_INFINITY);
+    context.at(this.inputWatermark, GLOBAL_WINDOW, NO_FIRING);
+    return context;
+  }
+
+  #newContext(allowedSkewMs = this.#doFn.allowedTimestampSkewMs ?? 0): ElementContext {
     const { remote } = this.#options;
     return new ElementContext({
       operator: this,
@@ -501,7 +549,7 @@ export class ParDoOperator extends Operator {
       eventTimers: remote?.timers ?? this.#eventTimers,
       processingTimers: remote?.timers ?? this.#processingTimers,
       sideInputs: this.#sideInputs,
-      allowedSkewMs: this.#doFn.allowedTimestampSkewMs ?? 0,
+      allowedSkewMs,
       allowedLatenessMs: this.#options.allowedLatenessMs,
     });
   }
