@@ -57,19 +57,23 @@ test('rows after a hand-over are those from scratch: late and repeated events, r
             .map(({ id, minute }) => transaction(id, `a${id % 3}`, minute));
           const parts = [first, second, meanwhile, last].map(({ length }) => all.splice(0, length));
           const [early, more, during, late] = parts as [string[], string[], string[], string[]];
+          // Until the switch the stream takes a repetition of an event of before the view for a new one (docs/adr/0021).
+          const idOf = (event: string): unknown => (JSON.parse(event) as { event_id: unknown }).event_id;
+          const known = new Set(early.map(idOf));
+          const unknown = (list: readonly string[]): string[] => list.filter((one) => !known.has(idOf(one)));
           await platform.start([other]);
           await platform.send(early);
           await platform.settle();
           await platform.kill();
           await platform.start([other, fraud]);
-          await platform.send(more);
+          await platform.send(unknown(more));
           if (killsBefore) {
             await platform.kill();
             await platform.start([other, fraud]);
           }
           await platform.settle();
           await platform.archive.catchUp(20_000);
-          platform.meanwhile = during;
+          platform.meanwhile = unknown(during);
           await platform.handOver([fraud], [other, fraud]);
           await platform.send(late);
           if (killsAfter) {
