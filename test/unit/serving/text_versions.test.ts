@@ -3,6 +3,7 @@ import { packageOfForeign, readMlmodel } from '#registry/mlflow/foreign_model';
 import { ModelProto } from '#registry/onnx/onnx_proto';
 import { createEncoder, reencoded } from '#registry/signature_encoder';
 import { serveTiny } from '../../support/tiny_serving.ts';
+import { until } from '../../support/turns.ts';
 
 const STRING = 8;
 const tensor = (name: string) => ({
@@ -49,8 +50,12 @@ test('a shadow of the same text model gives the same in every row', async () => 
     const answer = (await app.inject({ method: 'POST', url: '/predict', payload })).json() as { prediction: string };
     expect(answer.prediction).toBe(payload.features.text);
   }
-  await new Promise((resolve) => setTimeout(resolve, 100));
-  const metrics = await served.metrics.metrics();
+  let metrics = '';
+  // The shadow follows the answers.
+  await until(async () => {
+    metrics = await served.metrics.metrics();
+    return metrics.includes(`outcome="same"} ${rows + 1}`);
+  });
   expect(metrics).toMatch(new RegExp(`shadow_rows_total\\{model="echo",version="2",outcome="same"\\} ${rows + 1}`));
   expect(metrics).not.toContain('outcome="other"');
   await served.stop();
