@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { hasScope } from '#connectors/http/access';
 import { UnsupportedMediaTypeError } from '#monitoring/errors';
 import { checkCharset } from '#monitoring/json_body';
+import { mediaTypeOf } from '#monitoring/media_type';
 import { needs, needsSome, open } from '#monitoring/route_access';
 import type { TensorSpec } from '#registry/graphs/typed_tensor';
 import { InvalidRequestError, UnknownServedVersionError } from '../errors.ts';
@@ -159,7 +160,7 @@ function registerInfer(app: FastifyInstance, deps: ProtocolDeps, maxBatchRows: n
     /^application\/(octet-stream|json|[\w.-]+\+json|x-binary)/,
     { parseAs: 'buffer' },
     async (request: FastifyRequest, body: Buffer | string) => {
-      if (request.headers['content-type'] !== BINARY) checkCharset(request);
+      if (mediaTypeOf(request.headers['content-type']).type !== BINARY) checkCharset(request);
       return body;
     },
   );

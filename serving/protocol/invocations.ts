@@ -3,6 +3,7 @@ import { hasScope, requireScope } from '#connectors/http/access';
 import { decodeUtf8, parseExactJsonBytes } from '#kernel/exact_json';
 import { UnsupportedMediaTypeError } from '#monitoring/errors';
 import { checkCharset } from '#monitoring/json_body';
+import { isJsonType, mediaTypeOf } from '#monitoring/media_type';
 import { needs, needsSome } from '#monitoring/route_access';
 import type { NamedTensors } from '#registry/graphs/typed_tensor';
 import { InvalidRequestError } from '../errors.ts';
@@ -20,6 +21,7 @@ import { nestedValues } from './tensor_codec.ts';
 // POST /invocations of MLflow and SageMaker containers, /endpoints/NAME/invocations of the SageMaker runtime, /v1/models of KServe.
 
 const CSV = 'text/csv';
+const BYTES = 'application/octet-stream';
 const TAKEN = 'application/json (UTF-8), text/csv (UTF-8)';
 const PREDICT = ':predict';
 const inRow = (index: number): string => `row ${index}: `;
@@ -80,11 +82,12 @@ export async function registerInvocations(
 
   const scoreBody = (request: FastifyRequest, active: ActiveModel, body: Buffer = Buffer.alloc(0)) => {
     const header = request.headers['content-type'];
+    const media = mediaTypeOf(header);
     checkCharset(request);
-    if (header?.startsWith(CSV) === true) {
+    if (media.type === CSV) {
       return scoreRows(request, active, csvRows(active.model, decodeUtf8(body)));
     }
-    const isJson = header === undefined || /^application\/(json|octet-stream|[\w.-]+\+json)/.test(header);
+    const isJson = header === undefined || media.type === BYTES || isJsonType(media);
     if (!isJson) throw new UnsupportedMediaTypeError(header, TAKEN);
     if (body.length === 0) throw new InvalidRequestError('the body must be a JSON object');
     const input = scoringInput(active.model, parseExactJsonBytes(body));
