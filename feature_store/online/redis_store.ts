@@ -184,7 +184,7 @@ export class RedisOnlineStore implements OnlineStore {
     const keys = entityKeys.map((key) => rowKey(this.#prefix, view, key));
     try {
       const values = await this.#get(keys);
-      const rows = new Array<FeatureRow | undefined>(keys.length);
+      const rows = new Array<FeatureRow | undefined>(keys.length).fill(undefined);
       let waiting: Promise<void>[] | undefined;
       for (let index = 0; index < keys.length; index += 1) {
         const text = values[index];

@@ -55,7 +55,7 @@ test('texts, whole numbers and numbers in tensors of their own; probabilities ou
   expect(foreign.signature).toMatchObject({ task: 'multiclass_classification', classes: expected.classes });
   const model = await LoadedModel.load(foreign);
   const { encoder } = model;
-  const input = new Float32Array(expected.rows.length * encoder.width);
+  const input = encoder.allocate(expected.rows.length);
   for (const [index, row] of expected.rows.entries()) {
     expect(encoder.encode(row, input, index * encoder.width)).toBeUndefined();
   }
@@ -64,7 +64,7 @@ test('texts, whole numbers and numbers in tensors of their own; probabilities ou
     for (const [column, value] of probabilities.entries()) expect(output[index * 3 + column]).toBeCloseTo(value, 4);
   }
   // What the graph has no value for is asked for.
-  const into = new Float32Array(3);
+  const into = encoder.allocate(1);
   expect(encoder.encode({ city: 7, age: 1.5 }, into, 0)).toEqual([
     { field: 'city', problem: 'must be a string' },
     { field: 'age', problem: 'must be a whole number' },
