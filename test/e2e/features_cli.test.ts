@@ -224,7 +224,7 @@ test.each([
   [['training-set', '--service', 'frued@1', '--labels', 'l', '--out', 'x'], /no feature service "frued@1"; there is/],
   [
     ['training-set', '--service', 'fraud@1', '--labels-file', 'bad.csv', '--out', 'x'],
-    /bad\.csv, row 1: label must be a number, not "maybe"/,
+    /bad\.csv, row 2: label must be a number or a boolean, not "maybe"/,
   ],
   [
     ['training-set', '--service', 'payment_authorisation@1', '--labels-file', 'few.csv', '--out', 'x'],
