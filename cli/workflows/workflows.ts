@@ -25,6 +25,13 @@ const author = (by: string | undefined): string => by ?? userInfo().username;
 const withStore = async <T>(work: (store: WorkflowStore) => Promise<T>): Promise<T> =>
   withOffline(await loadProject(), ({ workflows }) => work(workflows));
 
+/** @throws {@link RunNotFoundError} for a run that does not exist, whose history would be empty */
+const ofRun = <T>(id: string, read: (store: WorkflowStore) => Promise<T>): Promise<T> =>
+  withStore(async (store) => {
+    await store.get(id);
+    return read(store);
+  });
+
 /** `headwater workflows run`. */
 export async function runWorkflow(
   name: string,
@@ -101,7 +108,7 @@ export async function listRuns(options: {
 
 /** `headwater workflows history`. */
 export async function showHistory(run: string, { json }: { readonly json: boolean }): Promise<void> {
-  const events = await withStore((store) => store.history(run));
+  const events = await ofRun(run, (store) => store.history(run));
   for (const event of events) {
     const where = [event.path, event.state].filter((part) => part !== '' && part !== null).join('/');
     const detail = event.detail === null ? '' : JSON.stringify(event.detail);
@@ -113,7 +120,7 @@ export async function showHistory(run: string, { json }: { readonly json: boolea
 
 /** `headwater workflows logs`. */
 export async function showLogs(run: string, { json }: { readonly json: boolean }): Promise<void> {
-  const lines = await withStore((store) => store.logs(run));
+  const lines = await ofRun(run, (store) => store.logs(run));
   for (const line of lines)
     print(json ? JSON.stringify(line) : `${line.at}  ${line.state}:${line.attempt}  ${line.line}`);
 }
@@ -172,7 +179,10 @@ export async function importWorkflow(
   const { spec } = await loadDefinitions(root);
   const document = await readJson(process.cwd(), resolve(file));
   defineWorkflow(name, document);
-  const folder = resolve(root, [spec.workflows ?? 'workflows'].flat()[0] as string);
+  const [first] = [spec.workflows ?? 'workflows'].flat();
+  if (first === undefined)
+    throw new UsageError('the project has no folder of workflows: name one in "workflows" of its configuration');
+  const folder = resolve(root, first);
   const target = join(folder, `${name}.asl.json`);
   const shown = relative(root, target);
   if (existsSync(target) && !overwrite) throw new UsageError(`${shown} exists; give --overwrite to replace it`);
