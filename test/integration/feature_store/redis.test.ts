@@ -57,7 +57,7 @@ test('what was computed by another definition is never served; what has not chan
     gone: field('currency', 'string', ''),
   });
   const after = withFeatures({
-    added: field('merchant_id', 'string', ''),
+    added: field('event_type', 'string', ''),
     country: fromEvent('long', '', () => 1),
     amount: { ...amount, description: 'said another way' },
   });
