@@ -25,7 +25,7 @@ export const SNAPSHOTS: Component = {
     try {
       const store = new SnapshotStore(directory, silentLogger, 2, lock.guard);
       const loaded = await store.load();
-      const kept = ((loaded?.transforms[0]?.entries ?? []) as Kept[]).slice();
+      const kept = Array.from((loaded?.transforms[0]?.entries ?? []) as Iterable<Kept>);
       const restored = kept.filter(({ id, content }) => content === contentOf(id)).map(({ id }) => id);
       return {
         async write(ids) {
