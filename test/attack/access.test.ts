@@ -160,6 +160,10 @@ const BODIES: Readonly<Record<string, readonly unknown[]>> = {
     { view: 'tiny@1', rows: [{}] },
     { view: 'absent@1', rows: [{}] },
   ],
+  'features POST /features/search': [
+    { view: 'fraud@1', feature: 'embedding', vector: [1] },
+    { view: 'absent@1', feature: 'embedding', entity: 'e1' },
+  ],
   'features POST /features/vector': [
     { service: 'fraud@1', rows: [{ entity: 'e1' }] },
     { service: 'absent@1', rows: [{ entity: 'e1' }] },
