@@ -91,8 +91,9 @@ export async function makePlan(offline: OfflineDatabase, config: Project, option
   });
   const lines = changes.map((change) => lineOf(change, [next, known.inUse], models, { ...before, ...code.services }));
   const needed = new Map(changes.flatMap(({ id, history }) => (history === undefined ? [] : [[id, history]])));
-  const backfills = await backfillsOf(offline, config, needed as ReadonlyMap<string, NeededHistory>, options);
-  notes.push(...(await archiveNotes(config, backfills)));
+  const archive = await archiveFor(config, needed);
+  const backfills = await backfillsOf(offline, config, needed as ReadonlyMap<string, NeededHistory>, options, archive);
+  notes.push(...archiveNotes(config, backfills, archive));
   const breaking = refused.length > 0 || lines.some((line) => line.breaking);
   return {
     changes: lines,
@@ -180,12 +181,10 @@ async function backfillsOf(
   config: Project,
   needed: ReadonlyMap<string, NeededHistory>,
   options: PlanOptions,
+  archive: ArchiveList | undefined,
 ): Promise<readonly PlannedBackfill[]> {
   const enabled = definitionsOf(config).views;
   const views = enabled.filter((view) => needed.has(viewId(view)));
-  const place = archiveToRead(config);
-  if (place !== undefined && views.length > 0) await bringArchiveUpToDate(config);
-  const archive = place === undefined ? undefined : await readList(place);
   const rate = await offline.definitions.readBackfillRate();
   const groups = [...new Set(views.map(({ source }) => source))].flatMap((source) => {
     const ids = views.filter((view) => view.source === source).map(viewId);
@@ -211,16 +210,26 @@ async function backfillsOf(
   );
 }
 
-/** What the archive lacks of the events that views of the stream need, where no other history is read. */
-async function archiveNotes(config: Project, backfills: readonly PlannedBackfill[]): Promise<readonly string[]> {
+/** The archive of raw events, with those of a moment ago where views of this project need a history. */
+async function archiveFor(config: Project, needed: ReadonlyMap<string, unknown>): Promise<ArchiveList | undefined> {
   const place = archiveToRead(config);
-  const archive = place === undefined ? undefined : await readList(place);
+  if (place === undefined) return undefined;
+  if (definitionsOf(config).views.some((view) => needed.has(viewId(view)))) await bringArchiveUpToDate(config);
+  return readList(place);
+}
+
+/** What the archive lacks of the events that views of the stream need, where no other history is read. */
+function archiveNotes(
+  config: Project,
+  backfills: readonly PlannedBackfill[],
+  archive: ArchiveList | undefined,
+): readonly string[] {
   if (archive === undefined) return [];
   const ids = backfills
     .filter(({ possible, in: files }) => possible && files === undefined)
     .flatMap(({ views }) => views);
   const views = config.catalog.views.filter(
-    ({ mode, source, ...view }) => mode === 'streaming' && source.history === undefined && ids.includes(viewId(view)),
+    (view) => view.mode === 'streaming' && view.source.history === undefined && ids.includes(viewId(view)),
   );
   const missing = missingEventsOf(archive, config, views.map(viewId), {});
   return missing === undefined ? [] : [missing];

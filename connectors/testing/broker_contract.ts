@@ -149,7 +149,7 @@ export function brokerContract(
     await reader.close();
   }, 30_000);
 
-  test('an empty poll waits no longer than it was told, and moves nothing', async (broker) => {
+  test('an empty poll waits no longer than its limit, and moves nothing', async (broker) => {
     const own = await freshTopic(broker, 1);
     const reader = await broker.openPartition(own, await only(broker, own), { startAt: 'earliest' });
     const startedMs = performance.now();

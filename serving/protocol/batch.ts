@@ -23,7 +23,7 @@ export interface BatchPart {
 }
 
 /**
- * Entities are assigned one by one, with their features looked up; instances are nobody's, and all go to one version.
+ * Entities are assigned one by one, with their features looked up; instances have no entity, and all go to one version.
  *
  * @returns at least one
  * @throws {@link InvalidRequestError}

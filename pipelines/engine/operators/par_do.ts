@@ -148,6 +148,11 @@ export class ParDoOperator extends Operator {
   #process(value: unknown, timestamp: EventTime, window: Window, pane: PaneInfo): Promise<void> | undefined {
     const context = this.#current;
     context.at(timestamp, window, pane);
+    return this.#callProcess(value, context);
+  }
+
+  /** As {@link #call}, without a closure for each element. */
+  #callProcess(value: unknown, context: ElementContext): Promise<void> | undefined {
     let result: void | Promise<void>;
     try {
       result = this.#doFn.process(value, context);
@@ -212,13 +217,7 @@ export class ParDoOperator extends Operator {
     const context = this.#current;
     context.at(timestamp, window, pane);
     context.enter(value.key, keyId);
-    let result: void | Promise<void>;
-    try {
-      result = this.#doFn.process(value, context);
-    } catch (error) {
-      throw this.#failed('process', value, error);
-    }
-    return this.#outcome('process', value, context, result);
+    return this.#callProcess(value, context);
   }
 
   /** Runs `task` now, or after what already runs for its key, the bundle's opening, or the fetching of its state. */
