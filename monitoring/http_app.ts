@@ -13,7 +13,9 @@ import { type ErrorForms, failureOf, formFor, PROBLEM_TYPE, problemOf } from './
 import { acceptJsonOnly } from './json_body.ts';
 import { headerProblem } from './request_headers.ts';
 import { REQUEST_ID, requestIdIn } from './request_id.ts';
+import { requireDeclaredAccess } from './route_access.ts';
 import { RouteMethods } from './route_methods.ts';
+import { SECURITY_HEADERS, TLS_HEADERS } from './security_headers.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -21,9 +23,6 @@ declare module 'fastify' {
     routeMethods?: RouteMethods | undefined;
   }
 }
-
-import { requireDeclaredAccess } from './route_access.ts';
-import { SECURITY_HEADERS, TLS_HEADERS } from './security_headers.ts';
 
 /** PEM files of a listener; absent: plain HTTP, for behind something that ends TLS. */
 export const tlsSchema = z.strictObject({ certFile: z.string().min(1), keyFile: z.string().min(1) });
@@ -79,7 +78,25 @@ export function createHttpApp(tls: TlsConfig | undefined, options: HttpAppOption
   app.decorate('errorForms', errorForms);
   app.decorate('routeMethods', new RouteMethods(app));
   acceptJsonOnly(app);
+  requireFullPaths(app);
   return app;
+}
+
+/** Answers 404 where a path ends at `/` before a parameter's value: the router takes that for a parameter of no characters. */
+function requireFullPaths(app: FastifyInstance): void {
+  app.addHook('onRoute', (route) => {
+    if (!route.url.includes('/:')) return;
+    const own = [route.onRequest ?? []].flat();
+    // After the listener's own hooks, so that a key is needed first.
+    route.onRequest = [
+      ...own,
+      (request, reply, done) => {
+        const hasEmpty = Object.entries(request.params as object).some(([name, value]) => name !== '*' && value === '');
+        if (hasEmpty) reply.callNotFound();
+        else done();
+      },
+    ];
+  });
 }
 
 /** Answers a request whose target no router can read: as one without a route, so that a key is needed first. */

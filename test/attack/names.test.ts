@@ -83,7 +83,24 @@ test.each(PATHS)('no target reaches or moves a model as %j', async (name) => {
 test('a version in a path is a number', async () => {
   for (const version of ['..%2F1', '1e0', '0x1', '-1', '%201', '1.0', '']) {
     const { statusCode, body } = await served.service.app.inject({ url: `/v2/models/tiny/versions/${version}` });
-    expect([version, statusCode, body.includes('"inputs"')]).toEqual([version, expect.any(Number), false]);
+    expect([version, statusCode, body.includes('"inputs"')]).toEqual([version, 404, false]);
+  }
+});
+
+test('no path ends before the value of a parameter', async () => {
+  const { app } = served.service;
+  const withParams = app.registeredRoutes.filter(({ url }) => url.includes('/:'));
+  expect(withParams.length).toBeGreaterThan(5);
+  for (const { url, method } of withParams) {
+    // Nothing for the last parameter, and for the first one.
+    for (const path of [url.slice(0, url.lastIndexOf('/:') + 1), url.replace(/\/:\w+/, '/')]) {
+      const target = path.replaceAll(/:\w+/g, 'tiny');
+      const one = [method].flat()[0] as 'GET';
+      const { statusCode } = await app.inject({ method: one, url: target, ...(one === 'GET' ? {} : { payload: {} }) });
+      // A shorter path may be a route of its own.
+      const isRoute = app.registeredRoutes.some((other) => other.url === target);
+      expect([one, target, statusCode]).toEqual([one, target, isRoute ? expect.any(Number) : 404]);
+    }
   }
 });
 
