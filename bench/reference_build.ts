@@ -14,6 +14,7 @@ const run = promisify(execFile);
  */
 export function withBuiltReference<T>(reference: string, work: (folder: string) => Promise<T>): Promise<T> {
   return withReference(projectRoot, reference, async (folder) => {
+    process.stderr.write(`bench: installing and building ${reference}, some minutes\n`);
     await installDependencies(folder);
     await run('npm', ['run', '-s', 'build'], { cwd: folder, maxBuffer: 2 ** 26 });
     return work(folder);

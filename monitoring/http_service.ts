@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import { messageOf, PortInUseError } from '#kernel/errors';
@@ -35,6 +36,11 @@ export interface HttpServiceDeps {
   readonly beside?: Service | undefined;
 }
 
+/** A connection as Node's HTTP server keeps it, with the answer that is being made. */
+interface HttpConnection extends Socket {
+  readonly _httpMessage?: object | null;
+}
+
 const LOOPBACK = '127.0.0.1';
 const LISTEN_OPEN = 'LISTEN_WITHOUT_KEYS=true';
 const IN_FLIGHT_POLL_MS = 10;
@@ -52,8 +58,7 @@ export class HttpService implements Service {
   /** The service that lives as long as this one. */
   readonly beside: Service | undefined;
   #draining = false;
-  /** Requests that were begun and not answered. */
-  #inFlight = 0;
+  readonly #connections = new Set<HttpConnection>();
   #url = '';
 
   constructor(deps: HttpServiceDeps, settings: HttpServiceSettings, app: FastifyInstance) {
@@ -62,12 +67,8 @@ export class HttpService implements Service {
     this.#settings = settings;
     this.beside = deps.beside;
     this.#log = deps.log.child({ component: settings.name });
-    app.addHook('onRequest', (request, reply, done) => {
-      this.#inFlight += 1;
-      // Also when the client goes away before its answer: Fastify has no onResponse for it then.
-      reply.raw.once('close', () => {
-        this.#inFlight -= 1;
-      });
+    this.#keepConnections();
+    app.addHook('onRequest', (request, _, done) => {
       // Ids and names in a URL are looked up in stores: none of them takes NUL.
       if (request.url.includes('%00')) done(new InvalidTargetError(pathOf(request).includes('%00') ? 'path' : 'query'));
       else done();
@@ -177,8 +178,22 @@ export class HttpService implements Service {
     await this.beside?.drain(signal);
   }
 
+  /** What waits for an answer is counted once, at the end, and not with each request. */
+  #keepConnections(): void {
+    const event = this.#settings.tls === undefined ? 'connection' : 'secureConnection';
+    this.app.server.on(event, (connection: HttpConnection) => {
+      this.#connections.add(connection);
+      connection.once('close', () => this.#connections.delete(connection));
+    });
+  }
+
+  get #isAnswering(): boolean {
+    for (const { _httpMessage } of this.#connections) if (_httpMessage) return true;
+    return false;
+  }
+
   async #cutIdle(signal: AbortSignal): Promise<void> {
-    while (this.#inFlight > 0 && !signal.aborted) await sleep(IN_FLIGHT_POLL_MS);
+    while (this.#isAnswering && !signal.aborted) await sleep(IN_FLIGHT_POLL_MS);
     await sleep(GOODBYE_MS);
     this.app.server.closeAllConnections();
   }

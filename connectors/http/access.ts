@@ -79,6 +79,8 @@ class Guard implements ListenerGuard {
   readonly #origins: ReadonlySet<string>;
   /** What `Host` may be; undefined: anything. */
   #hosts: ReadonlySet<string> | undefined;
+  /** The newest that was let pass: clients send the same again and again. */
+  #passedHost: string | undefined;
 
   constructor(config: AccessConfig, log: Logger) {
     this.mayListenOpen = config.withoutKeys;
@@ -94,11 +96,15 @@ class Guard implements ListenerGuard {
 
   boundTo(host: string): void {
     const { allowedHosts } = this.#config;
+    this.#passedHost = undefined;
     this.#hosts = isLoopback(host) && !allowedHosts.includes('*') ? new Set(allowedHosts) : undefined;
   }
 
   authorize(request: FastifyRequest, reply: FastifyReply): void | Promise<void> {
-    if (this.#hosts !== undefined) checkHost(request, this.#hosts);
+    if (this.#hosts !== undefined && request.headers.host !== this.#passedHost) {
+      checkHost(request, this.#hosts);
+      this.#passedHost = request.headers.host;
+    }
     const { config } = request.routeOptions;
     checkOrigin(request, this.#origins, config?.ownOriginOnly === true);
     const access = config?.access;
@@ -118,7 +124,7 @@ class Guard implements ListenerGuard {
       request.caller = request.ip;
       request.grants = Grants.everything;
       request.limit = this.#config.rateLimit;
-      return this.#admit(request, reply, callerOf(request.ip));
+      return this.#admit(request, reply);
     }
     const [scheme, token] = request.headers.authorization?.split(' ') ?? [];
     if (this.#verify === undefined || scheme?.toLowerCase() !== 'bearer' || token === undefined) {
@@ -138,9 +144,10 @@ class Guard implements ListenerGuard {
     this.#admit(request, reply);
   }
 
-  /** A known caller: within its limit, and with the scope. */
-  #admit(request: FastifyRequest, reply: FastifyReply, counted = request.caller): void {
-    if (request.limit !== undefined) this.#count(counted, reply, request.limit);
+  /** A caller that may come in: within its limit, and with the scope. */
+  #admit(request: FastifyRequest, reply: FastifyReply): void {
+    const { caller, ip, limit } = request;
+    if (limit !== undefined) this.#count(caller === ip ? callerOf(ip) : caller, reply, limit);
     requireDeclaredScope(request);
   }
 

@@ -534,8 +534,21 @@ function settleWith(pending: Pending, others: readonly Pending[]): void {
 
 /** By its key, as Kafka's Java client does; undefined without one. */
 function partitionOf(record: OutgoingRecord, partitions: readonly Partition[]): Partition | undefined {
-  const key = keyBytesOf(record);
-  return key === undefined ? undefined : partitions[(murmur2(key) & 0x7fffffff) % partitions.length];
+  const hash = hashOfKey(record);
+  return hash === undefined ? undefined : partitions[(hash & 0x7fffffff) % partitions.length];
+}
+
+/** Keys are encoded here to be hashed, and once more where they are sent: two copies are less work than a buffer for each. */
+const keyScratch = Buffer.alloc(1_024);
+const LONGEST_SCRATCH_KEY = Math.floor(keyScratch.length / 3);
+
+function hashOfKey(record: OutgoingRecord): number | undefined {
+  const { key, keyBytes } = record;
+  if (keyBytes === undefined && key !== undefined && key.length <= LONGEST_SCRATCH_KEY) {
+    return murmur2(keyScratch, keyScratch.write(key, 'utf8'));
+  }
+  const bytes = keyBytesOf(record);
+  return bytes === undefined ? undefined : murmur2(bytes);
 }
 
 const NO_LEADER = '';

@@ -24,6 +24,8 @@ const SEQUENCE_AT = 53;
 const COUNT_AT = 57;
 const MAGIC = 2;
 const NO_LEADER_EPOCH = -1;
+/** Its zigzag code has 32 bits. */
+const LARGEST_SHORT_DELTA_MS = 2 ** 30;
 
 const zigzag = (value: number): number => (value << 1) ^ (value >> 31);
 
@@ -72,22 +74,23 @@ export class RecordBatchBuilder {
     const valueBytes =
       value === null ? -1 : typeof value === 'string' ? Buffer.byteLength(value, 'utf8') : value.length;
     const isPlain = headers === undefined && headerList === undefined;
-    const encodedHeaders = isPlain ? NO_HEADERS : encodeHeaders(headersOf(record));
-    // Deltas of more than 24 days need more than 32 bits: rare, so that it may cost.
+    const encodedHeaders = isPlain ? undefined : encodeHeaders(headersOf(record));
     const delta = timestampMs - this.#firstTimeMs;
-    const encodedDelta = encodeLong(delta);
+    // Deltas of more than 12 days are rare, so that they may cost.
+    const longDelta = Math.abs(delta) > LARGEST_SHORT_DELTA_MS ? encodeLong(delta) : undefined;
     const length =
       1 +
-      encodedDelta.length +
+      (longDelta?.length ?? varintBytes(zigzag(delta))) +
       varintBytes(zigzag(this.#count)) +
       sizeWithLength(keyBytes) +
       sizeWithLength(valueBytes) +
-      encodedHeaders.length;
+      (encodedHeaders?.length ?? 1);
     this.#reserve(length + 5);
     this.#varint(zigzag(length));
     this.#buffer[this.#at] = 0;
     this.#at += 1;
-    this.#at += encodedDelta.copy(this.#buffer, this.#at);
+    if (longDelta === undefined) this.#varint(zigzag(delta));
+    else this.#at += longDelta.copy(this.#buffer, this.#at);
     this.#varint(zigzag(this.#count));
     this.#varint(zigzag(keyBytes));
     if (rawKey !== undefined) this.#at += rawKey.copy(this.#buffer, this.#at);
@@ -95,7 +98,8 @@ export class RecordBatchBuilder {
     this.#varint(zigzag(valueBytes));
     if (typeof value === 'string') this.#at += this.#buffer.write(value, this.#at, 'utf8');
     else if (value !== null) this.#at += value.copy(this.#buffer, this.#at);
-    this.#at += encodedHeaders.copy(this.#buffer, this.#at);
+    if (encodedHeaders === undefined) this.#varint(0);
+    else this.#at += encodedHeaders.copy(this.#buffer, this.#at);
     this.#count += 1;
   }
 
@@ -147,7 +151,6 @@ export class RecordBatchBuilder {
 
 const sizeWithLength = (bytes: number): number => varintBytes(zigzag(bytes)) + Math.max(0, bytes);
 
-const NO_HEADERS = Buffer.from([0]);
 const ZERO = Buffer.from([0]);
 
 /** A zigzag varint of up to 64 bits. */
@@ -177,8 +180,7 @@ const MURMUR_SEED = 0x9747b28c;
 const MURMUR_M = 0x5bd1e995;
 
 /** The hash by which Kafka's own clients spread keys over partitions: MurmurHash2, 32 bits, signed. */
-export function murmur2(key: Buffer): number {
-  const { length } = key;
+export function murmur2(key: Buffer, length = key.length): number {
   let hash = MURMUR_SEED ^ length;
   let at = 0;
   for (; at + 4 <= length; at += 4) {
