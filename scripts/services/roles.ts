@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { PORTS, type Role } from '#cli/terminal/choices';
-import { assetPath } from '#kernel/project_root';
+import { assetPath, projectRoot } from '#kernel/project_root';
 import { freePort, type ManagedProcess, startProcess } from './managed_process.ts';
 
 const CLI = assetPath('dist/cli/headwater.js');
@@ -24,7 +24,10 @@ export async function startRoles(
     ports[role] = port;
     roles[role] = await startProcess({
       ...{ name: role, command: process.execPath, args: [CLI, 'start', '--role', role], cwd: folder },
-      env: { ...env, DATA_DIRECTORY: join(folder, `data-${role}`), [PORTS[role].variable]: String(port) },
+      env: {
+        ...{ HEADWATER_PROJECT: projectRoot, ...env, DATA_DIRECTORY: join(folder, `data-${role}`) },
+        [PORTS[role].variable]: String(port),
+      },
       logFile: join(folder, `${role}.log`),
       isReady: async () => (await fetch(`http://127.0.0.1:${port}${probes[role] ?? '/health/ready'}`)).ok,
       readyWithinMs: READY_WITHIN_MS,
