@@ -39,6 +39,7 @@ export default {
     '!serving/models/kernels/{row_scan,tree_walk}.ts',
   ],
   testTimeout: TIMEOUT_MS,
+  testSequencer: '<rootDir>/test/support/slowest_first.mjs',
   projects: [
     suite('unit'),
     suite('conformance'),

@@ -7,7 +7,6 @@ import {
   type FastifyServerOptions,
   fastify,
 } from 'fastify';
-import { z } from 'zod';
 import { ConnectionErrors } from './connection_errors.ts';
 import { type ErrorForms, failureOf, formFor, PROBLEM_TYPE, problemOf } from './error_answer.ts';
 import { acceptJsonOnly } from './json_body.ts';
@@ -16,6 +15,7 @@ import { REQUEST_ID, requestIdIn } from './request_id.ts';
 import { requireDeclaredAccess } from './route_access.ts';
 import { RouteMethods } from './route_methods.ts';
 import { SECURITY_HEADERS, TLS_HEADERS } from './security_headers.ts';
+import type { TlsConfig } from './tls_config.ts';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -23,10 +23,6 @@ declare module 'fastify' {
     routeMethods?: RouteMethods | undefined;
   }
 }
-
-/** PEM files of a listener; absent: plain HTTP, for behind something that ends TLS. */
-export const tlsSchema = z.strictObject({ certFile: z.string().min(1), keyFile: z.string().min(1) });
-export type TlsConfig = z.infer<typeof tlsSchema>;
 
 /** The application refuses a request without Host, with an answer that says why. */
 const PARSER = { requireHostHeader: false } as const;

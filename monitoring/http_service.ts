@@ -7,11 +7,12 @@ import { systemClock } from '#kernel/time';
 import { methodOf } from './connection_errors.ts';
 import { InvalidTargetError, MethodNotAllowedError, RouteNotFoundError } from './errors.ts';
 import { type Health, HealthReporter } from './health.ts';
-import { pathOf, sendError, type TlsConfig } from './http_app.ts';
+import { pathOf, sendError } from './http_app.ts';
 import { countRequests } from './http_metrics.ts';
 import type { Logger } from './log.ts';
 import type { Registry } from './metrics.ts';
 import { isLoopback, open } from './route_access.ts';
+import type { TlsConfig } from './tls_config.ts';
 import { isTraced, traceRequests } from './tracing.ts';
 
 export interface HttpServiceSettings {

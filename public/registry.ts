@@ -1,6 +1,7 @@
 /** `headwater/registry`: model versions, model packages, and trainers. */
 export { PlatformError } from '#kernel/errors';
-export { createRegistry, type RegistryConfig } from '#registry/catalog';
+export { createRegistry } from '#registry/catalog';
+export type { RegistryConfig } from '#registry/config';
 export {
   ArtifactIntegrityError,
   InvalidModelError,

@@ -9,7 +9,7 @@ import { SecondsByFile } from './seconds_by_file.ts';
 import { ALL_SERVERS, type StartedServers, startServers } from './services/start_all.ts';
 
 /**
- * npm test: the stages in order, also after a failure; the servers the later ones need are started once and stopped at the end. Two files run at a time.
+ * npm test: the stages in order, also after a failure; the servers the later ones need are started once, beside the stages that need none, and stopped at the end. Two files run at a time.
  * `--coverage` says how much of the code they run (of what runs in Jest: commands as processes of their own do not count), and fails below 80 % of the lines.
  * `--only unit,integration` picks stages, also those that take minutes and are not among npm test's: `recovery`, `models` and `clients`, which `--all` adds, and
  * `faults` and `package`. `--long` runs tests that have a long form in it (test/support/forms.ts). Anything else narrows Jest by path. The seconds of each stage and of the slowest files come at the end; the last line counts everything.
@@ -52,13 +52,17 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   });
 }
 
+// To install and start them is mostly waiting: the stages that need none run meanwhile.
+const starting = stages.some((stage) => NEEDS_SERVERS.includes(stage)) ? startAllServers() : Promise.resolve();
+starting.catch(() => {});
 try {
   for (const stage of stages) {
+    if (NEEDS_SERVERS.includes(stage)) await starting;
     if (interrupted) break;
-    if (servers.length === 0 && NEEDS_SERVERS.includes(stage)) await startAllServers();
     await runStage(stage, serverEnv);
   }
 } finally {
+  await starting.catch(() => {});
   await Promise.all(servers.map((each) => each.stop()));
 }
 if (wantsCoverage) {

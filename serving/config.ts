@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { accessSettings } from '#connectors/http/config';
-import { tlsSchema } from '#monitoring/http_app';
+import { tlsSchema } from '#monitoring/tls_config';
 import { modelLimitsSchema } from '#registry/graphs/model_limits';
 import { servedModelSchema } from './routing/served_model.ts';
 

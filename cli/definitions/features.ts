@@ -3,7 +3,7 @@ import { servicesById } from '#feature_store/definitions/feature_service';
 import { describeView, type FeatureView } from '#feature_store/definitions/feature_view';
 import { changesBetween, lineageOf } from '#feature_store/definitions/lineage';
 import { type ViewState, viewState } from '#feature_store/retrieval/catalog_state';
-import type { RegistryConfig } from '#registry/catalog';
+import type { RegistryConfig } from '#registry/config';
 import { openRegistry } from '../parts/open_registry.ts';
 import { withOffline } from '../parts/with_offline.ts';
 import { definitionsOf, loadProject, type Project } from '../project/project.ts';

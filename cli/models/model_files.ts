@@ -1,7 +1,7 @@
 import { readTrainingSet } from '#feature_store/retrieval/training_set';
 import { copyOf } from '#registry/copy_version';
 import { evaluateModel } from '#registry/evaluation/evaluate_model';
-import { mlflowConfigSchema } from '#registry/mlflow/client';
+import { mlflowConfigSchema } from '#registry/mlflow/config';
 import { readModelFolder, writeModelFolder } from '#registry/model_folder';
 import type { NewModelVersion } from '#registry/model_registry';
 import { judgedAs } from '#registry/trainers/training_config';

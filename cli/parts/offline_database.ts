@@ -1,7 +1,8 @@
-import { createDatabase, type OfflineStoreConfig } from '#feature_store/config';
+import type { OfflineStoreConfig } from '#feature_store/config';
 import { SqlDatabase } from '#feature_store/database/sql_database';
 import type { SqlExecutor } from '#feature_store/database/sql_executor';
 import { type OfflineStores, offlineStoresIn } from '#feature_store/offline_stores';
+import { createDatabase } from '#feature_store/stores';
 import type { Service } from '#kernel/lifecycle';
 import type { DriftStore } from '#pipelines/transforms/drift/drift_store';
 import { sqlDriftStore } from '#pipelines/transforms/drift/sql_drift';

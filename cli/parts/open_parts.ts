@@ -1,6 +1,5 @@
 import { createBroker } from '#connectors/catalog';
 import type { Broker } from '#connectors/connector';
-import { createOnlineStore } from '#feature_store/config';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { systemClock } from '#kernel/time';
@@ -8,13 +7,15 @@ import type { Logger } from '#monitoring/log';
 import type { PlatformConfig } from '../project/platform_config.ts';
 import { extensionsFor, type Project } from '../project/project.ts';
 import { RunningPlatform } from './control_client.ts';
-import { createOfflineDatabase, type OfflineDatabase } from './offline_database.ts';
+import type { OfflineDatabase } from './offline_database.ts';
 
-// The parts that a command needs: those of the platform that runs and has their folders, or parts of its own.
+// The parts that a command needs: those of the platform that runs and has their folders, or parts of its own, whose clients are loaded then alone.
 
 export async function openOffline(config: Project, log: Logger): Promise<OfflineDatabase> {
   const running = await RunningPlatform.find(config, 'offline');
-  return running?.offline() ?? createOfflineDatabase({ log, views: config.catalog.views }, config.offlineStore);
+  if (running !== undefined) return running.offline();
+  const { createOfflineDatabase } = await import('./offline_database.ts');
+  return createOfflineDatabase({ log, views: config.catalog.views }, config.offlineStore);
 }
 
 export async function openOnline(
@@ -24,7 +25,10 @@ export async function openOnline(
 ): Promise<OnlineStore> {
   const running = await RunningPlatform.find(config, 'online');
   if (running !== undefined) return running.online();
-  const { onlineStores } = await extensionsFor(config);
+  const [{ onlineStores }, { createOnlineStore }] = await Promise.all([
+    extensionsFor(config),
+    import('#feature_store/stores'),
+  ]);
   return createOnlineStore({ log, clock: systemClock, views }, config.onlineStore, onlineStores);
 }
 

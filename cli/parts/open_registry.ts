@@ -1,6 +1,7 @@
 import { readWhole } from '#connectors/files/file_system';
 import { createFileSystems } from '#connectors/files/file_systems';
-import { createRegistry, type RegistryConfig } from '#registry/catalog';
+import { createRegistry } from '#registry/catalog';
+import type { RegistryConfig } from '#registry/config';
 import type { ArtifactFiles } from '#registry/mlflow/artifacts';
 import type { ModelRegistry } from '#registry/model_registry';
 

@@ -4,7 +4,7 @@ import { definitionOfKind } from '#feature_store/definitions/definition_kind';
 import { DefinitionError, definedIn } from '#feature_store/definitions/errors';
 import { type FeatureService, serviceOfView } from '#feature_store/definitions/feature_service';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
-import type { gatesConfigSchema } from '#registry/lifecycle/gates';
+import type { gatesConfigSchema } from '#registry/lifecycle/gates_config';
 import { modelNameSchema } from '#registry/names';
 import { type TrainingConfig, trainingConfigSchema } from '#registry/trainers/training_config';
 import { canarySchema } from '#serving/routing/canary';

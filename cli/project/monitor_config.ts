@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { duration } from '#configs/duration';
 import { accessSettings } from '#connectors/http/config';
 import type { Duration } from '#kernel/duration';
-import { tlsSchema } from '#monitoring/http_app';
+import { tlsSchema } from '#monitoring/tls_config';
 import { modelNameSchema } from '#registry/names';
 
 const thresholds = {

@@ -5,7 +5,7 @@ import type { BrokerConfig } from '#connectors/catalog';
 import { holdsKeys } from '#connectors/http/key_ring';
 import type { OfflineStoreConfig, OnlineStoreConfig } from '#feature_store/config';
 import { secretsIn } from '#kernel/secrets';
-import type { RegistryConfig } from '#registry/catalog';
+import type { RegistryConfig } from '#registry/config';
 import { PORTS, type Role } from '../terminal/choices.ts';
 
 /** What of the configuration production is strict about. */

@@ -1,10 +1,7 @@
 import * as zlib from 'node:zlib';
 import { compressFrameSync, decompressFrameSync } from 'lz4-napi';
 import snappy from 'snappy';
-
-/** Compression of a record batch, by its number in the batch's attributes. */
-export const COMPRESSIONS = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const;
-export type Compression = (typeof COMPRESSIONS)[number];
+import { COMPRESSIONS, type Compression } from './compressions.ts';
 
 interface Codec {
   readonly compress: (bytes: Buffer) => Buffer;

@@ -1,6 +1,7 @@
 import { type Header, type LogRecord, lastHeaders } from '#connectors/connector';
 import { messageOf } from '#kernel/errors';
-import { COMPRESSIONS, codecOf } from './codecs.ts';
+import { codecOf } from './codecs.ts';
+import { COMPRESSIONS } from './compressions.ts';
 import { crc32c } from './crc32c.ts';
 
 /** A transaction that was aborted: records of its producer from this offset on, until the marker, are void. */

@@ -2,7 +2,8 @@ import { messageOf } from '#kernel/errors';
 import { NothingToRollBackError, PromotionRefusedError, UnknownModelError } from '../errors.ts';
 import type { ModelPackage, ModelSignature } from '../model_package.ts';
 import type { ModelRegistry, ModelVersion, Stage } from '../model_registry.ts';
-import { checkGates, type Examination, type GateResult, type GatesConfig, gatesConfigSchema } from './gates.ts';
+import { checkGates, type Examination, type GateResult } from './gates.ts';
+import { type GatesConfig, gatesConfigSchema } from './gates_config.ts';
 
 /** Who did it, and why. */
 export interface Authorship {

@@ -27,9 +27,7 @@ import {
 import { refuseExternalData } from '../onnx/external_data.ts';
 import { ONNX_FILE, PACKAGE_FILE, packageDocument, readPackage, sha256 } from '../package_files.ts';
 import { ALIAS_OF_STAGE } from '../stages.ts';
-
-export const localRegistryConfigSchema = z.strictObject({ kind: z.literal('local'), directory: z.string().min(1) });
-export type LocalRegistryConfig = z.infer<typeof localRegistryConfigSchema>;
+import type { LocalRegistryConfig } from './config.ts';
 
 interface IndexedVersion extends Omit<ModelVersion, 'aliases'> {
   /** SHA-256 of each of its files; undefined for what versions before 0.2 have registered. */

@@ -1,28 +1,11 @@
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Response } from 'node-fetch';
-import { z } from 'zod';
 import { messageOf } from '#kernel/errors';
 import { InvalidModelError, RegistryUnavailableError } from '../errors.ts';
 import { checkInnerPath } from '../folder_files.ts';
+import type { MlflowConfig } from './config.ts';
 import { fetchFollowing, RefusedRedirectError } from './redirects.ts';
-
-export const mlflowConfigSchema = z.strictObject({
-  kind: z.literal('mlflow'),
-  /** MLFLOW_TRACKING_URI: http(s)://host:port, or with a login: https://user:password@host. */
-  trackingUri: z.url({ protocol: /^https?$/ }),
-  experimentName: z.string().min(1).default('headwater'),
-  username: z.string().optional(),
-  password: z.string().optional(),
-  token: z.string().optional(),
-  timeoutMs: z.int().positive().default(30_000),
-  /** A file that is larger is not downloaded. */
-  maxArtifactBytes: z
-    .int()
-    .positive()
-    .default(1024 * 1024 * 1024),
-});
-export type MlflowConfig = z.infer<typeof mlflowConfigSchema>;
 
 /** An answer of MLflow that says no: its error code decides what to do. */
 export class MlflowApiError extends RegistryUnavailableError {

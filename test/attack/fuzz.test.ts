@@ -10,6 +10,7 @@ import { closeFunctions, features, ingest, predict } from '#cli/roles/lambda';
 import { type Platform, startPlatform } from '#cli/roles/platform';
 import { ROLES, type Role } from '#cli/terminal/choices';
 import { silentLogger } from '#monitoring/log';
+import { byForm } from '../support/forms.ts';
 import { goodEvent } from '../support/good_event.ts';
 import { hostileBody, hostileHeaders, hostileText, hostileType } from '../support/hostile_requests.ts';
 import { type RawAnswer, sendRaw } from '../support/raw_http.ts';
@@ -18,8 +19,8 @@ import { fraudDetectorVersion, testProject } from '../support/test_project.ts';
 // Fuzzed targets, headers and bodies on every route of every listener of a real platform, and on its functions for AWS Lambda: no 500, no unhandled
 // rejection, no hang, and no good event of another client harmed. The routes are those that Fastify registered: a new one is fuzzed without being added here.
 
-const RUNS_A_ROUTE = 16;
-const RUNS_A_FUNCTION = 80;
+const RUNS_A_ROUTE = byForm({ short: 6, long: 16 });
+const RUNS_A_FUNCTION = byForm({ short: 30, long: 80 });
 const SEED = Number(process.env.FUZZ_SEED ?? 20_261_128);
 const MODEL = 'fraud_detector';
 /** Moved and routed by fuzzed requests; the other one is to answer throughout. */

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { mlflowConfigSchema } from '#registry/mlflow/client';
+import { mlflowConfigSchema } from '#registry/mlflow/config';
 import { MlflowRegistry } from '#registry/mlflow/mlflow_registry';
 import { serviceAddress } from '../integration/service_address.ts';
 import { tinyModel } from '../support/tiny_model.ts';

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { assetPath } from '#kernel/project_root';
 import { runCommand } from '../support/command_line.ts';
 import { flipped, temporaryFolder } from '../support/disk_folder.ts';
+import { byForm } from '../support/forms.ts';
 import { PlatformProcess } from '../support/platform_process.ts';
 
 let folder: string;
@@ -14,8 +15,8 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-const PROCESSES = 8;
-const LIVES = 20;
+const PROCESSES = byForm({ short: 5, long: 8 });
+const LIVES = byForm({ short: 8, long: 20 });
 
 test('of many processes, some of them killed while they have a folder, one has it at a time', async () => {
   const locked = join(folder, 'locked');

@@ -2,12 +2,19 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { expect, test } from '@jest/globals';
 import { assetPath } from '#kernel/project_root';
+import { byForm } from '../support/forms.ts';
 
 // The short form of `npm run test:chaos -- workflows`, with another seed each time, which is printed.
 
 test.each([
-  ['postgres', ['--kills', '40', '--runs', '30', '--minutes', '2']],
-  ['pglite', ['--kills', '5', '--runs', '6', '--minutes', '3']],
+  [
+    'postgres',
+    ['--kills', byForm({ short: '15', long: '40' }), '--runs', byForm({ short: '12', long: '30' }), '--minutes', '2'],
+  ],
+  [
+    'pglite',
+    ['--kills', byForm({ short: '2', long: '5' }), '--runs', byForm({ short: '3', long: '6' }), '--minutes', '3'],
+  ],
 ])(
   'workers that are killed around their commits, on %s: every run ends as the oracle says, no statement takes effect twice',
   async (database, sizes) => {

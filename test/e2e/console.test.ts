@@ -154,16 +154,8 @@ test('dead letters are looked at, and replayed', async () => {
 }, 60_000);
 
 test('what cannot be done is said', async () => {
-  const scoped = await PlatformProcess.start(join(folder, 'scoped'), { API_KEYS: 'another-key-of-the-console' });
-  const answer = await fetch(`${scoped.urls.serving}/console/api/models/fraud_detector/versions/9/move`, {
-    ...{ method: 'POST', headers: { 'x-api-key': 'another-key-of-the-console', 'content-type': 'application/json' } },
-    body: JSON.stringify({ stage: 'Production', reason: 'x' }),
-  });
-  expect(answer.status).toBe(404);
-  const nameless = await fetch(`${scoped.urls.serving}/console/api/models/fraud_detector/versions/1/move`, {
-    ...{ method: 'POST', headers: { 'x-api-key': 'another-key-of-the-console', 'content-type': 'application/json' } },
-    body: '{"stage": "Nowhere"}',
-  });
-  expect(nameless.status).toBe(400);
-  await scoped.kill();
+  const move = (version: number, body: object) =>
+    send(`${platform.urls.serving}/console/api/models/fraud_detector/versions/${version}/move`, JSON.stringify(body));
+  expect((await move(9, { stage: 'Production', reason: 'x' })).status).toBe(404);
+  expect((await move(1, { stage: 'Nowhere' })).status).toBe(400);
 }, 60_000);

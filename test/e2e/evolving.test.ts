@@ -34,6 +34,9 @@ beforeAll(() => {
   sources = join(folder, 'sources');
   for (const each of [bin, sources]) mkdirSync(each);
   project = new ProjectCopy(sources);
+  // The archive has its files soon: nothing here is about how long it waits for more.
+  mkdirSync(join(sources, 'configs'));
+  writeFileSync(join(sources, 'configs', 'embedded.yaml'), 'archive:\n  flushEvery: 1s\n');
   const git = (...args: readonly string[]) =>
     execFileSync('git', ['-c', 'user.name=ann', '-c', 'user.email=ann@example.com', ...args], { cwd: sources });
   git('init', '--quiet', '--initial-branch=main');

@@ -5,9 +5,9 @@ import { createOfflineDatabase, type OfflineDatabase } from '#cli/parts/offline_
 import { kafkaConfigSchema } from '#connectors/kafka/config';
 import { KafkaBroker } from '#connectors/kafka/kafka_broker';
 import { redisConfigSchema } from '#connectors/redis/config';
-import { createOnlineStore } from '#feature_store/config';
 import { Erasures, encodeErasureRequest, fingerprintOf } from '#feature_store/erasure/erasures';
 import type { OnlineStore } from '#feature_store/online/online_store';
+import { createOnlineStore } from '#feature_store/stores';
 import { type RunningServices, startAll } from '#kernel/lifecycle';
 import { eventTime, HOUR_MS, MINUTE_MS, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';

@@ -10,7 +10,7 @@ import { kafkaConfigSchema } from '#connectors/kafka/config';
 import { postgresConfigSchema } from '#connectors/postgres/config';
 import { redisConfigSchema } from '#connectors/redis/config';
 import { fraudView } from '#examples/fraud/features/fraud';
-import { createOnlineStore } from '#feature_store/config';
+import { createOnlineStore } from '#feature_store/stores';
 import { startAll } from '#kernel/lifecycle';
 import { DAY_MS, HOUR_MS, MINUTE_MS, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';

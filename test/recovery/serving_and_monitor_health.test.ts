@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
 import { assetPath } from '#kernel/project_root';
-import { mlflowConfigSchema } from '#registry/mlflow/client';
+import { mlflowConfigSchema } from '#registry/mlflow/config';
 import { MlflowRegistry } from '#registry/mlflow/mlflow_registry';
 import { until } from '../support/redis_servers.ts';
 import { fraudDetectorVersion } from '../support/test_project.ts';

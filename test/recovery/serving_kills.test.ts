@@ -9,8 +9,8 @@ import { createOfflineDatabase, type OfflineDatabase } from '#cli/parts/offline_
 import { postgresConfigSchema } from '#connectors/postgres/config';
 import { redisConfigSchema } from '#connectors/redis/config';
 import { fraudView } from '#examples/fraud/features/fraud';
-import { createOnlineStore } from '#feature_store/config';
 import type { FeatureValue } from '#feature_store/definitions/feature_row';
+import { createOnlineStore } from '#feature_store/stores';
 import { startAll } from '#kernel/lifecycle';
 import { assetPath } from '#kernel/project_root';
 import { eventTime, processingTime, systemClock } from '#kernel/time';

@@ -14,9 +14,9 @@ import {
 import type { FastifyInstance } from 'fastify';
 import { PlatformError, PortInUseError, messageOf as textOf } from '#kernel/errors';
 import type { Service } from '#kernel/lifecycle';
-import type { TlsConfig } from '#monitoring/http_app';
 import type { Logger } from '#monitoring/log';
 import { isLoopback } from '#monitoring/route_access';
+import type { TlsConfig } from '#monitoring/tls_config';
 import { BINARY_HEADER } from '../infer_request.ts';
 import { bodyOf, type ModelInferRequest, messageOf } from './infer_messages.ts';
 import { codecOf } from './open_inference_proto.ts';

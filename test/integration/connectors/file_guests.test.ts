@@ -12,6 +12,7 @@ import { assetPath } from '#kernel/project_root';
 import { MIN_EVENT_TIME, systemClock } from '#kernel/time';
 import { createRowDecoder } from '#pipelines/events/row_decoder';
 import { virtualEnvironment } from '#registry/trainers/python_environment';
+import { byForm } from '../../support/forms.ts';
 
 // Files that pandas, polars, pyarrow, DuckDB, Spark, delta-rs and pyiceberg write are one history: the same rows, with columns of every type and odd values, read equal.
 
@@ -122,7 +123,10 @@ async function read(pattern: string): Promise<readonly Record<string, unknown>[]
 const WITHOUT: Readonly<Record<string, readonly string[]>> = { 'pandas-nullable.csv': ['note', 'raw', 'place', 'day'] };
 
 test('every guest writes the same history', async () => {
-  const samples = fc.sample(fc.array(rowArbitrary, { minLength: 8, maxLength: 8 }), { numRuns: 4, seed: 22 });
+  const samples = fc.sample(fc.array(rowArbitrary, { minLength: 8, maxLength: 8 }), {
+    numRuns: byForm({ short: 2, long: 4 }),
+    seed: 22,
+  });
   for (const [index, sample] of samples.entries()) {
     const rows = sample.map((row, at) => ({ ...row, event_id: `e${at}` })) as Written[];
     const written = write(`run-${index}`, rows);

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Kafka, logLevel } from 'kafkajs';
 import { headersOf, keyBytesOf, type LogRecord, type OutgoingRecord } from '#connectors/connector';
-import { COMPRESSIONS } from '#connectors/kafka/codecs';
+import { COMPRESSIONS } from '#connectors/kafka/compressions';
 import { kafkaConfigSchema } from '#connectors/kafka/config';
 import { KafkaBroker } from '#connectors/kafka/kafka_broker';
 import { systemClock } from '#kernel/time';

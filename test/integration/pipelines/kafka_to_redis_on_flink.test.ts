@@ -5,7 +5,7 @@ import { kafkaConfigSchema } from '#connectors/kafka/config';
 import { KafkaBroker } from '#connectors/kafka/kafka_broker';
 import { redisConfigSchema } from '#connectors/redis/config';
 import { fraudView } from '#examples/fraud/features/fraud';
-import { createOnlineStore } from '#feature_store/config';
+import { createOnlineStore } from '#feature_store/stores';
 import { type RunningServices, startAll } from '#kernel/lifecycle';
 import { DAY_MS, HOUR_MS, MINUTE_MS, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';

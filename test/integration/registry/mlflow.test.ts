@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { expect, test } from '@jest/globals';
-import { mlflowConfigSchema } from '#registry/mlflow/client';
+import { mlflowConfigSchema } from '#registry/mlflow/config';
 import { MlflowRegistry } from '#registry/mlflow/mlflow_registry';
 import type { ModelVersion } from '#registry/model_registry';
 import { LoadedModel } from '#serving/models/loaded_model';

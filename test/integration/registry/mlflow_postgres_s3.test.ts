@@ -6,7 +6,7 @@ import { CreateBucketCommand, ListObjectsV2Command, S3Client } from '@aws-sdk/cl
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Client } from 'pg';
 import { artifactFiles } from '#cli/parts/open_registry';
-import { mlflowConfigSchema } from '#registry/mlflow/client';
+import { mlflowConfigSchema } from '#registry/mlflow/config';
 import { MlflowRegistry } from '#registry/mlflow/mlflow_registry';
 import type { RunningServer } from '#scripts/services/managed_process';
 import { startMlflow } from '#scripts/services/servers';

@@ -8,6 +8,7 @@ import { ensureInitialModels } from '#cli/project/initial_models';
 import { type Platform, startPlatform } from '#cli/roles/platform';
 import { ROLES, type Role } from '#cli/terminal/choices';
 import { silentLogger } from '#monitoring/log';
+import { byForm } from '../../support/forms.ts';
 import { testProject } from '../../support/test_project.ts';
 
 // What a refusal costs, over every route of every listener of a real platform: however many mistakes a request has, its answer is small and is
@@ -148,14 +149,18 @@ const ALMOST: Readonly<Record<string, (huge: unknown) => readonly unknown[]>> = 
   ],
 };
 
+/** In the short form every member has two of the kinds, in turn. */
+const SHARE = byForm({ short: 3, long: 1 });
+
 test('so has one whose members are right but for one', async () => {
   const wrong: unknown[] = [];
   const byName = new Map(routes().map((route) => [route.name, route]));
   for (const [name, bodies] of Object.entries(ALMOST)) {
     const route = byName.get(name) as Route;
     expect([name, route]).not.toEqual([name, undefined]);
-    for (const [kind, make] of Object.entries(HUGE)) {
+    for (const [at, [kind, make]] of Object.entries(HUGE).entries()) {
       for (const [index, body] of bodies(make()).entries()) {
+        if ((at + index) % SHARE !== 0) continue;
         const cost = await costOf(route, '', body, true);
         wrong.push(...wrongIn(`${name} ${index}: ${kind}`, cost, [...REFUSED, 200]));
       }

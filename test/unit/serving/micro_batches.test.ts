@@ -2,15 +2,16 @@ import { expect, test } from '@jest/globals';
 import { Random } from '#kernel/random';
 import { LoadedModel } from '#serving/models/loaded_model';
 import { MicroBatcher } from '#serving/models/micro_batcher';
+import { byForm } from '../../support/forms.ts';
 import { tinyModel, tinyScore } from '../../support/tiny_model.ts';
 
-const REQUESTS = 1_000_000;
+const REQUESTS = byForm({ short: 200_000, long: 1_000_000 });
 const AT_ONCE = 2_000;
 /** So many inputs there are; what each must give is known. */
 const KNOWN = 4_096;
 const WIDTH = 4;
 
-test('a million requests of one to a hundred rows, for two models: each caller gets its own rows', async () => {
+test('many requests of one to a hundred rows, for two models: each caller gets its own rows', async () => {
   const random = new Random(12);
   const biases = [0, 3];
   const models = await Promise.all(biases.map((bias) => LoadedModel.load(tinyModel(bias))));

@@ -23,6 +23,7 @@ import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import { featureView } from '#feature_store/definitions/feature_view';
 import type { EventFields } from '#feature_store/definitions/source';
 import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '#kernel/time';
+import { byForm } from '../../../support/forms.ts';
 
 // At any time the newest row, by an event or without one, against a plain loop over all events.
 
@@ -176,7 +177,7 @@ test('at any time the newest row is what a plain loop over the events gives, but
         }
       }
     }),
-    { numRuns: 150 },
+    { numRuns: byForm({ short: 50, long: 150 }) },
   );
   // Most windows have nothing at their edge.
   expect(compared).toBeGreaterThan(1_000);
@@ -209,7 +210,7 @@ test('sums kept from event to event are those of the tiles, in whatever order ev
       }
       expect(kept).toEqual(fresh);
     }),
-    { numRuns: 60 },
+    { numRuns: byForm({ short: 20, long: 60 }) },
   );
 });
 
@@ -235,7 +236,7 @@ test('an event that comes after rows of later times were written has them writte
       // What is there besides is no longer true for a session that went on.
       for (const [asOf, { is_active_session: isActive }] of early) if (!inTime.has(asOf)) expect(isActive).toBe(false);
     }),
-    { numRuns: 100 },
+    { numRuns: byForm({ short: 35, long: 100 }) },
   );
 });
 

@@ -8,11 +8,12 @@ import { userActivityV1, userActivityV2 } from '#examples/activity/features/user
 import { fraudView } from '#examples/fraud/features/fraud';
 import { createFeatureApi } from '#feature_store/api/feature_api';
 import { featuresJson } from '#feature_store/api/served_features';
-import { featureApiConfigSchema, ttlsOf } from '#feature_store/config';
+import { featureApiConfigSchema } from '#feature_store/config';
 import type { FeatureRow, FeatureValue } from '#feature_store/definitions/feature_row';
 import { MemoryOnlineStore } from '#feature_store/online/memory_store';
 import { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import type { StatisticsFilter } from '#feature_store/statistics/statistics_store';
+import { ttlsOf } from '#feature_store/stores';
 import { eventTime, HOUR_MS, processingTime, systemClock } from '#kernel/time';
 import type { HttpService } from '#monitoring/http_service';
 import { silentLogger } from '#monitoring/log';

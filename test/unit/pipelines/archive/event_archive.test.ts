@@ -16,6 +16,7 @@ import { archivePlace } from '#pipelines/archive/archive_place';
 import { ArchiveReader } from '#pipelines/archive/archive_reader';
 import type { ArchivedEvent } from '#pipelines/archive/archived_event';
 import { EventArchive } from '#pipelines/archive/event_archive';
+import { byForm } from '../../../support/forms.ts';
 
 // The archive of raw events on a real log on disk: each event once, exactly as it was, whatever happens to the process that writes.
 
@@ -153,7 +154,7 @@ test('each event is in one file, in its order, whenever the writer is ended, joi
       const listed = (await readList(place()))?.files.map(({ name }) => name).sort();
       expect(await place().names()).toEqual(listed);
     }),
-    { numRuns: 6 },
+    { numRuns: byForm({ short: 3, long: 6 }) },
   );
 }, 240_000);
 
@@ -176,7 +177,7 @@ test('a file that is torn or has a changed bit is named when it is read, and so 
         message: expect.stringContaining(file),
       });
     }),
-    { numRuns: 40 },
+    { numRuns: byForm({ short: 15, long: 40 }) },
   );
   writeFileSync(file, bytes);
   expect(await readAll()).toHaveLength(50);

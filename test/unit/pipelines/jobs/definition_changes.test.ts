@@ -2,10 +2,11 @@ import { expect, test } from '@jest/globals';
 import { checkSequence } from '#scripts/chaos/features/check_sequence';
 import { chaosFeatures } from '#scripts/chaos/features/run';
 import type { Step } from '#scripts/chaos/features/sequence';
+import { byForm } from '../../../support/forms.ts';
 
 // The short form of `npm run test:chaos -- features`: definition changes, restarts, kills, back-fills that hand over, late, repeated and out-of-order events against a slow oracle.
 
-const SEQUENCES = 300;
+const SEQUENCES = byForm({ short: 100, long: 300 });
 
 test('whatever changes and whenever it restarts, rows are what the slow oracle computes from scratch', async () => {
   const lines: string[] = [];

@@ -6,6 +6,7 @@ import { expression, type Feature, sincePrevious } from '#feature_store/definiti
 import { type FeatureView, featureView } from '#feature_store/definitions/feature_view';
 import type { EventFields } from '#feature_store/definitions/source';
 import { MINUTE_MS } from '#kernel/time';
+import { byForm } from '../../../support/forms.ts';
 import { fromScratch, ofEvents, Platform, START, transaction } from '../../../support/streaming_platform.ts';
 
 // Features that are added to a live view are computed beside the running job from the archive, and switched at a position; those of before are not touched. Oracle: all events
@@ -114,7 +115,7 @@ test('rows after the switch are those from scratch, of new features and of the o
         }
       },
     ),
-    { numRuns: 6, endOnFailure: true },
+    { numRuns: byForm({ short: 2, long: 6 }), endOnFailure: true },
   );
 }, 300_000);
 
@@ -153,6 +154,6 @@ test('features of before have the values of a stream without the switch, also wh
         await platform.close();
       }
     }),
-    { numRuns: 4, endOnFailure: true },
+    { numRuns: byForm({ short: 2, long: 4 }), endOnFailure: true },
   );
 }, 300_000);

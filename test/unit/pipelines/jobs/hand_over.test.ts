@@ -4,6 +4,7 @@ import { fraudView } from '#examples/fraud/features/fraud';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { DAY_MS, MINUTE_MS } from '#kernel/time';
 import { totalOf } from '#monitoring/metrics';
+import { byForm } from '../../../support/forms.ts';
 import { fromScratch, ofEvents, Platform, START, transaction } from '../../../support/streaming_platform.ts';
 
 // A view that joins a running stream late is back-filled from the archive beside it; its state is handed over. Oracle: all events of the topic, from scratch.
@@ -88,7 +89,7 @@ test('rows after a hand-over are those from scratch: late and repeated events, r
         }
       },
     ),
-    { numRuns: 4, endOnFailure: true },
+    { numRuns: byForm({ short: 2, long: 4 }), endOnFailure: true },
   );
 }, 300_000);
 

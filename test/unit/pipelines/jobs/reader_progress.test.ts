@@ -17,6 +17,7 @@ import { createPipeline } from '#pipelines/model/pipeline';
 import { type PipelineHandle, runEmbedded } from '#pipelines/runner/embedded';
 import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
 import { keyOf } from '../../../support/entity_keys.ts';
+import { byForm } from '../../../support/forms.ts';
 import { testView } from '../../../support/test_view.ts';
 
 // What is accepted counts, and what the stores say at any time does not depend on how far who has read when (docs/adr/0020).
@@ -236,6 +237,6 @@ test('pauses, rates, kills and backlogs change nothing of what the stores say at
         await troubled.stop();
       }
     }),
-    { numRuns: Number(process.env.CHAOS_RUNS ?? 15), endOnFailure: true },
+    { numRuns: Number(process.env.CHAOS_RUNS ?? byForm({ short: 5, long: 15 })), endOnFailure: true },
   );
 }, 240_000);
