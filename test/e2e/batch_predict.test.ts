@@ -7,12 +7,13 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { encodeRows } from '#connectors/files/encode_rows';
 import { assetPath } from '#kernel/project_root';
 import { commandEnvironment, runCommand } from '../support/command_line.ts';
+import { byForm } from '../support/forms.ts';
 
 // Files scored on the command line, stopped in the middle, and gone on with.
 
 const SHIPPED = assetPath('examples/fraud/models/fraud_detector');
 const FILES = 24;
-const ROWS = 10_000;
+const ROWS = byForm({ short: 4_000, long: 10_000 });
 let folder: string;
 
 beforeAll(async () => {
