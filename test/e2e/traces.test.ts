@@ -4,25 +4,34 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { assetPath } from '#kernel/project_root';
-import { type Stack, startStack } from '#scripts/services/stack';
+import { serviceAddress } from '../integration/service_address.ts';
 import { runCommand } from '../support/command_line.ts';
 import { PlatformProcess } from '../support/platform_process.ts';
 import { startTraceCollector, type TraceCollector } from '../support/trace_collector.ts';
 
-// Roles in processes of their own, events through Kafka, rows through Redis and PostgreSQL.
+// Roles in processes of their own, events through Kafka, rows through Redis and PostgreSQL: in a namespace of its own on the servers that are there.
 
 let folder: string;
-let stack: Stack;
 let collector: TraceCollector;
 const processes: PlatformProcess[] = [];
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'traces-'));
-  stack = await startStack(folder);
+  const [postgres, redis] = [new URL(serviceAddress('TEST_POSTGRES_URL')), new URL(serviceAddress('TEST_REDIS_URL'))];
+  const servers = {
+    ...{ ENVIRONMENT: 'services', NAMESPACE: `traces_${Date.now().toString(36)}` },
+    ...{ KAFKA_BROKERS: serviceAddress('TEST_KAFKA_BROKERS'), MLFLOW_TRACKING_URI: serviceAddress('TEST_MLFLOW_URL') },
+    ...{ REDIS_HOST: redis.hostname, REDIS_PORT: redis.port },
+    ...{ DATABASE_HOST: postgres.hostname, DATABASE_PORT: postgres.port, DATABASE_USER: postgres.username },
+    DATABASE_NAME: postgres.pathname.slice(1),
+  };
   collector = await startTraceCollector();
   const shipped = assetPath('examples/fraud/models/fraud_detector');
-  await runCommand(folder, ['models', 'register', 'fraud_detector', shipped], stack.env);
-  await runCommand(folder, ['models', 'promote', 'fraud_detector', '1', '--force'], stack.env);
-  const env = { ...stack.env, OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_BSP_SCHEDULE_DELAY: '100' };
+  const { stdout } = await runCommand(folder, ['models', 'register', 'fraud_detector', shipped], servers);
+  const [, version = ''] = /^fraud_detector (\d+)/.exec(stdout) ?? [];
+  expect(await runCommand(folder, ['models', 'promote', 'fraud_detector', version, '--force'], servers)).toMatchObject({
+    code: 0,
+  });
+  const env = { ...servers, OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_BSP_SCHEDULE_DELAY: '100' };
   for (const ROLES of ['gateway', 'pipeline', 'features,serving']) {
     processes.push(await PlatformProcess.start(join(folder, ROLES), { ...env, ROLES }));
   }
@@ -30,7 +39,6 @@ beforeAll(async () => {
 afterAll(async () => {
   for (const process of processes) await process.kill();
   await collector?.stop();
-  await stack?.stop();
   rmSync(folder, { recursive: true, force: true });
 }, 60_000);
 
