@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
 import { assetPath } from '#kernel/project_root';
 import { serviceAddress } from '../integration/service_address.ts';
+import { byForm } from '../support/forms.ts';
 
 const directories: string[] = [];
 afterAll(() => {
@@ -69,16 +70,12 @@ function expectMainJob({ code, summary }: Demo): void {
   expect(summary.e2e_p99_ms).toBeGreaterThan(0);
 }
 
-test('the main job on the embedded default', async () => {
-  expectMainJob(await runDemo({ ENVIRONMENT: 'embedded' }));
-}, 420_000);
-
-test('the same main job on Kafka, Redis, PostgreSQL and MLflow, by configuration alone', async () => {
-  const postgres = new URL(serviceAddress('TEST_POSTGRES_URL'));
-  const redis = new URL(serviceAddress('TEST_REDIS_URL'));
-  expectMainJob(
-    await runDemo({
-      ENVIRONMENT: 'services',
+const SETTINGS: Readonly<Record<string, () => Readonly<Record<string, string>>>> = {
+  embedded: () => ({}),
+  services: () => {
+    const postgres = new URL(serviceAddress('TEST_POSTGRES_URL'));
+    const redis = new URL(serviceAddress('TEST_REDIS_URL'));
+    return {
       KAFKA_BROKERS: serviceAddress('TEST_KAFKA_BROKERS'),
       REDIS_HOST: redis.hostname,
       REDIS_PORT: redis.port,
@@ -87,6 +84,15 @@ test('the same main job on Kafka, Redis, PostgreSQL and MLflow, by configuration
       DATABASE_USER: postgres.username,
       DATABASE_NAME: postgres.pathname.slice(1),
       MLFLOW_TRACKING_URI: serviceAddress('TEST_MLFLOW_URL'),
-    }),
-  );
-}, 420_000);
+    };
+  },
+};
+
+// The same job, by configuration alone. In the short form demo_with_view.test.ts runs the embedded one, with 5,000 events.
+test.each(byForm({ short: ['services'], long: ['embedded', 'services'] }))(
+  'the main job in the environment %s',
+  async (name) => {
+    expectMainJob(await runDemo({ ENVIRONMENT: name, ...SETTINGS[name]?.() }));
+  },
+  420_000,
+);

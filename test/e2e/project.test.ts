@@ -9,6 +9,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { TEMPLATES } from '#cli/init/templates';
 import { assetPath } from '#kernel/project_root';
 import { commandEnvironment, runCommand } from '../support/command_line.ts';
+import { byForm } from '../support/forms.ts';
 
 // A user's project, as `headwater init` writes it, with the package linked as npm would install it (test:package installs it for real).
 
@@ -35,7 +36,7 @@ async function init(name: string, template: string): Promise<string> {
 const inProject = (project: string, ...args: readonly string[]) =>
   runCommand(project, args, { HEADWATER_PROJECT: project });
 
-test.each(TEMPLATES)(
+test.each(byForm({ short: ['minimal', 'fraud'] as const, long: TEMPLATES }))(
   'the template %s compiles, its tests pass, and its definitions load',
   async (template) => {
     const project = await init(`app-${template}`, template);

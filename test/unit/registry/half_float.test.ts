@@ -1,6 +1,9 @@
 import { expect, test } from '@jest/globals';
 import { halfBits, halfValue } from '#registry/graphs/half_float';
 
+// Jest looks up a global such as Math slowly: not a hundred million times.
+const { abs } = Math;
+
 test('every FP16 value comes back with its bits', () => {
   const wrong: number[] = [];
   for (let bits = 0; bits < 2 ** 16; bits += 1) {
@@ -16,9 +19,9 @@ test('numbers become the nearest value, ties to even', () => {
   const finite = Float64Array.from({ length: 0x7c00 }, (_, bits) => halfValue(bits));
   const nearest = (value: number): number => {
     let best = 0;
-    let was = Math.abs(value - (finite[0] as number));
+    let was = abs(value - (finite[0] as number));
     for (let bits = 1; bits < finite.length; bits += 1) {
-      const is = Math.abs(value - (finite[bits] as number));
+      const is = abs(value - (finite[bits] as number));
       if (is > was || (is === was && bits % 2 === 1)) continue;
       best = bits;
       was = is;
