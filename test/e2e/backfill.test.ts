@@ -59,73 +59,77 @@ test('a back-fill that used nothing fails and names the most frequent reasons wi
 // plan_apply.test.ts kills the back-fill of an apply in the same way.
 const inLongForm = isLong ? test : test.skip;
 
-inLongForm('beside a platform that runs, killed with -9 and run again: resumed, complete, and nothing known before changes', async () => {
-  const data = join(folder, 'data');
-  const platform = await PlatformProcess.start(data);
-  try {
-    const live = transaction('live', 'a0', NOW - HOUR_MS);
-    await fetch(`${platform.urls.gateway}/ingest`, { method: 'POST', body: JSON.stringify(live) });
-    const count = async () => {
-      const answer = await fetch(`${platform.urls.features}/features/a0?entity=account`);
-      if (!answer.ok) return undefined;
-      const { features } = (await answer.json()) as { features: Record<string, { value: unknown }> };
-      return features.count_7d?.value;
-    };
-    for (let tries = 0; tries < 100 && (await count()) === undefined; tries += 1) await sleep(200);
-    expect(await count()).toBe(1);
+inLongForm(
+  'beside a platform that runs, killed with -9 and run again: resumed, complete, and nothing known before changes',
+  async () => {
+    const data = join(folder, 'data');
+    const platform = await PlatformProcess.start(data);
+    try {
+      const live = transaction('live', 'a0', NOW - HOUR_MS);
+      await fetch(`${platform.urls.gateway}/ingest`, { method: 'POST', body: JSON.stringify(live) });
+      const count = async () => {
+        const answer = await fetch(`${platform.urls.features}/features/a0?entity=account`);
+        if (!answer.ok) return undefined;
+        const { features } = (await answer.json()) as { features: Record<string, { value: unknown }> };
+        return features.count_7d?.value;
+      };
+      for (let tries = 0; tries < 100 && (await count()) === undefined; tries += 1) await sleep(200);
+      expect(await count()).toBe(1);
 
-    const history = join(folder, 'history');
-    mkdirSync(history);
-    const files = 40;
-    for (let file = 0; file < files; file += 1) {
-      const rows = Array.from({ length: 500 }, (_, index) => {
-        const nth = file * 500 + index;
-        return transaction(`h${nth}`, `a${nth % 50}`, NOW - 3 * DAY_MS + nth * 10_000);
+      const history = join(folder, 'history');
+      mkdirSync(history);
+      const files = 40;
+      for (let file = 0; file < files; file += 1) {
+        const rows = Array.from({ length: 500 }, (_, index) => {
+          const nth = file * 500 + index;
+          return transaction(`h${nth}`, `a${nth % 50}`, NOW - 3 * DAY_MS + nth * 10_000);
+        });
+        writeFileSync(join(history, `${String(file).padStart(2, '0')}.jsonl`), jsonLines(rows));
+      }
+      const args = ['backfill', '--in', 'history/*.jsonl', '--view', 'fraud@1'];
+      const killed = spawn(process.execPath, [assetPath('dist/cli/headwater.js'), ...args], {
+        ...{ cwd: folder, env: commandEnvironment(folder), stdio: 'ignore' },
       });
-      writeFileSync(join(history, `${String(file).padStart(2, '0')}.jsonl`), jsonLines(rows));
+      const ended = new Promise((resolve) => killed.once('exit', resolve));
+      const snapshots = (): string[] => {
+        const backfills = join(data, 'backfills');
+        if (!existsSync(backfills)) return [];
+        return readdirSync(backfills).flatMap((name) =>
+          readdirSync(join(backfills, name))
+            .filter((file) => /^snapshot-\d+\.bin$/.test(file))
+            .map((file) => join(backfills, name, file)),
+        );
+      };
+      // On a slow machine the first snapshots are of before the first event.
+      const sizes = () => snapshots().map((file) => statSync(file, { throwIfNoEntry: false })?.size ?? 0);
+      while (!sizes().some((size) => size > STATE_BYTES) && killed.exitCode === null) await sleep(20);
+      killed.kill('SIGKILL');
+      await ended;
+      const resumed = await runCommand(folder, args);
+      expect(resumed).toMatchObject({ code: 0, stderr: '' });
+      const counts = countsIn(resumed);
+      expect(counts.events).toBeGreaterThanOrEqual(files * 500);
+      expect(counts.resumed_after).toBeGreaterThan(0);
+      expect(counts.rows_of_events).toBe((counts.events as number) - (counts.resumed_after as number));
+      expect(resumed.stdout).toMatch(/the stream has taken over the state of 50 entities/);
+      expect(snapshots()).toEqual([]);
+      const becomes = async (expected: number): Promise<void> => {
+        for (let tries = 0; tries < 100 && (await count()) !== expected; tries += 1) await sleep(200);
+        expect(await count()).toBe(expected);
+      };
+      await becomes(401);
+      // The stream counts on from there: 400 of the history, the one before, and this.
+      await fetch(`${platform.urls.gateway}/ingest`, {
+        method: 'POST',
+        body: JSON.stringify(transaction('live2', 'a0', NOW - HOUR_MS / 2)),
+      });
+      await becomes(402);
+      // The same once more, with nothing to resume.
+      expect(countsIn(await runCommand(folder, args))).toMatchObject({ resumed_after: 0, duplicates: 0 });
+      await becomes(402);
+    } finally {
+      await platform.terminate();
     }
-    const args = ['backfill', '--in', 'history/*.jsonl', '--view', 'fraud@1'];
-    const killed = spawn(process.execPath, [assetPath('dist/cli/headwater.js'), ...args], {
-      ...{ cwd: folder, env: commandEnvironment(folder), stdio: 'ignore' },
-    });
-    const ended = new Promise((resolve) => killed.once('exit', resolve));
-    const snapshots = (): string[] => {
-      const backfills = join(data, 'backfills');
-      if (!existsSync(backfills)) return [];
-      return readdirSync(backfills).flatMap((name) =>
-        readdirSync(join(backfills, name))
-          .filter((file) => /^snapshot-\d+\.bin$/.test(file))
-          .map((file) => join(backfills, name, file)),
-      );
-    };
-    // On a slow machine the first snapshots are of before the first event.
-    const sizes = () => snapshots().map((file) => statSync(file, { throwIfNoEntry: false })?.size ?? 0);
-    while (!sizes().some((size) => size > STATE_BYTES) && killed.exitCode === null) await sleep(20);
-    killed.kill('SIGKILL');
-    await ended;
-    const resumed = await runCommand(folder, args);
-    expect(resumed).toMatchObject({ code: 0, stderr: '' });
-    const counts = countsIn(resumed);
-    expect(counts.events).toBeGreaterThanOrEqual(files * 500);
-    expect(counts.resumed_after).toBeGreaterThan(0);
-    expect(counts.rows_of_events).toBe((counts.events as number) - (counts.resumed_after as number));
-    expect(resumed.stdout).toMatch(/the stream has taken over the state of 50 entities/);
-    expect(snapshots()).toEqual([]);
-    const becomes = async (expected: number): Promise<void> => {
-      for (let tries = 0; tries < 100 && (await count()) !== expected; tries += 1) await sleep(200);
-      expect(await count()).toBe(expected);
-    };
-    await becomes(401);
-    // The stream counts on from there: 400 of the history, the one before, and this.
-    await fetch(`${platform.urls.gateway}/ingest`, {
-      method: 'POST',
-      body: JSON.stringify(transaction('live2', 'a0', NOW - HOUR_MS / 2)),
-    });
-    await becomes(402);
-    // The same once more, with nothing to resume.
-    expect(countsIn(await runCommand(folder, args))).toMatchObject({ resumed_after: 0, duplicates: 0 });
-    await becomes(402);
-  } finally {
-    await platform.terminate();
-  }
-}, 600_000);
+  },
+  600_000,
+);

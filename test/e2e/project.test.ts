@@ -36,7 +36,7 @@ async function init(name: string, template: string): Promise<string> {
 const inProject = (project: string, ...args: readonly string[]) =>
   runCommand(project, args, { HEADWATER_PROJECT: project });
 
-test.each(byForm({ short: ['minimal', 'fraud'] as const, long: TEMPLATES }))(
+test.each(byForm<readonly string[]>({ short: ['minimal', 'fraud'], long: TEMPLATES }))(
   'the template %s compiles, its tests pass, and its definitions load',
   async (template) => {
     const project = await init(`app-${template}`, template);
