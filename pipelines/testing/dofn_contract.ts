@@ -34,10 +34,7 @@ export function doFnContract<In, Out>(
   const cases: ContractCase[] = [];
   const numbers = fc.array(fc.integer({ min: -1_000, max: 1_000 }), { minLength: 1, maxLength: 20 });
   const bundles = fc.array(numbers, { minLength: 1, maxLength: 5 });
-  const property = (
-    name: string,
-    check: (divided: readonly (readonly number[])[]) => Promise<void>,
-  ): void => {
+  const property = (name: string, check: (divided: readonly (readonly number[])[]) => Promise<void>): void => {
     const run = async (): Promise<void> => fc.assert(fc.asyncProperty(bundles, check), { numRuns: runs });
     cases.push({ name, timeoutMs: TIMEOUT_MS, run });
   };
