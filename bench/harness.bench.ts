@@ -74,7 +74,7 @@ async function python(jobEndpoint: string): Promise<number> {
     await run(join(venv, 'bin/pip'), ['install', '-q', 'apache-beam==2.77.0']);
   });
   const script = assetPath('bench/python/keyed_sum.py');
-  // Not spawnSync: the job server's output comes through this process, and would stop it when nobody reads.
+  // Not spawnSync: the job server's output comes through this process, and would stop it when no process reads.
   const output = await run(join(venv, 'bin/python'), [script, jobEndpoint, String(PYTHON_EVENTS)]);
   const [, perSecond] = /RESULT (\S+)/.exec(output) ?? [];
   if (perSecond === undefined) throw new Error(`the Python job failed: ${output.slice(-2_000)}`);

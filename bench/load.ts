@@ -19,7 +19,7 @@ interface Amount {
   readonly seed: number;
 }
 
-interface Door {
+interface Listener {
   readonly port: number;
   readonly requests: (amount: Amount, url: string) => Promise<readonly LoadRequest[]>;
   /** How many milliseconds 95 of 100 answers may take. */
@@ -29,7 +29,7 @@ interface Door {
 const transactionsOf = ({ count, seed }: Amount) =>
   generateTransactions({ seed, events: count, accounts: ACCOUNTS, days: 1, endMs: Date.now() });
 
-const DOORS: Readonly<Record<string, Door>> = {
+const LISTENERS: Readonly<Record<string, Listener>> = {
   ingest: {
     port: 8080,
     p95Ms: 50,
@@ -86,7 +86,7 @@ const positive = (text: string): number => {
 
 const { args, options } = readArguments();
 const results: Record<string, unknown>[] = [];
-for (const name of args[0] === 'all' ? Object.keys(DOORS) : args) results.push(await loadDoor(name, options));
+for (const name of args[0] === 'all' ? Object.keys(LISTENERS) : args) results.push(await loadListener(name, options));
 for (const result of results) process.stdout.write(`${JSON.stringify(result)}\n`);
 if (options.report !== undefined) await writeFile(options.report, `${JSON.stringify(results, null, 2)}\n`);
 if (results.some(({ pass }) => pass === false)) process.exitCode = 1;
@@ -96,31 +96,31 @@ function readArguments(): { readonly args: readonly string[]; readonly options: 
     .description(
       'Requests at a steady pace to a platform that runs (npm start); what they took, from when each was due.',
     )
-    .argument('<door>', `${Object.keys(DOORS).join(', ')} or all, one after the other`)
+    .argument('<listener>', `${Object.keys(LISTENERS).join(', ')} or all, one after the other`)
     .option('--rps <n>', 'requests a second', positive, 1_000)
     .option('--duration <seconds>', 'how long', positive, 60)
     .option('--p95 <ms>', 'how long 95 of 100 answers may take (default: what the platform promises)', positive)
     .addOption(new Option('--host <name>', 'where it runs').default('127.0.0.1'))
-    .option('--port <n>', 'where the door is (default: its usual port)', positive)
+    .option('--port <n>', 'where the listener is (default: its usual port)', positive)
     .option('--report <file>', 'also write the figures there, as JSON')
     .parse();
-  const [door = ''] = program.args;
-  if (door !== 'all' && DOORS[door] === undefined) {
-    program.error(`there is no door "${door}"; doors are ${Object.keys(DOORS).join(', ')} and all`);
+  const [listener = ''] = program.args;
+  if (listener !== 'all' && LISTENERS[listener] === undefined) {
+    program.error(`there is no listener "${listener}"; listeners are ${Object.keys(LISTENERS).join(', ')} and all`);
   }
   return { args: program.args, options: program.opts<Options>() };
 }
 
-async function loadDoor(name: string, { rps, duration, host, p95, ...options }: Options) {
-  const door = DOORS[name] as Door;
-  const port = options.port ?? door.port;
+async function loadListener(name: string, { rps, duration, host, p95, ...options }: Options) {
+  const listener = LISTENERS[name] as Listener;
+  const port = options.port ?? listener.port;
   const url = `http://${host}:${port}`;
   await fetch(`${url}/health/ready`).catch(() => {
     process.stderr.write(`nothing answers at ${url}: start the platform first (npm start)\n`);
     process.exit(2);
   });
   const count = Math.min(Math.ceil(rps * duration), MOST_BODIES);
-  const requests = await door.requests({ count, seed: Date.now() }, url);
+  const requests = await listener.requests({ count, seed: Date.now() }, url);
   process.stderr.write(`${name}: ${rps} requests a second for ${duration} s to ${host}:${port}\n`);
   const load = { host, port, requests, requestsASecond: rps, seconds: duration, connections: CONNECTIONS };
   const { latencies, notSent, broken } = await openLoop(load);
@@ -128,7 +128,7 @@ async function loadDoor(name: string, { rps, duration, host, p95, ...options }: 
   const errors: Record<string, number> = { ...(broken > 0 ? { broken } : {}), ...(notSent > 0 ? { notSent } : {}) };
   for (const [status, times] of Object.entries(latencies)) if (Number(status) >= 300) errors[status] = times.length;
   const [p50Ms, p95Ms, p99Ms] = [0.5, 0.95, 0.99].map((share) => Number(percentile(good, share).toFixed(2)));
-  const asked = { rps, p95_ms: p95 ?? door.p95Ms };
+  const asked = { rps, p95_ms: p95 ?? listener.p95Ms };
   const pass = Object.keys(errors).length === 0 && (p95Ms as number) <= asked.p95_ms;
   const latency = { p50_ms: p50Ms, p95_ms: p95Ms, p99_ms: p99Ms };
   return {

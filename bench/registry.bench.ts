@@ -15,7 +15,7 @@ import { median } from './quantiles.ts';
 import { report } from './result.ts';
 
 // A model of a thousand versions in MLflow: listing them, beside MLflow's own client; what a promotion takes beyond MLflow's own part of it; how
-// soon serving follows somebody who moves a stage elsewhere.
+// soon serving follows a stage that is moved elsewhere.
 const VERSIONS = 1_000;
 const ROUNDS = 9;
 const PROMOTIONS = 11;

@@ -1,4 +1,4 @@
-/** One measured figure; `peer` ran beside it in the same process run, `floor` is what was asked for. */
+/** One measured figure; `peer` ran beside it in the same process run, `floor` is the required value. */
 export interface BenchResult {
   readonly bench: string;
   readonly case: string;

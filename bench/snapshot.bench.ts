@@ -11,7 +11,7 @@ import { runEmbedded } from '#pipelines/runner/embedded';
 import { type Event, Events } from './engine_workload.ts';
 import { report } from './result.ts';
 
-// Snapshots of a million keys, taken while events go on changing them.
+// Snapshots of a million keys, taken while events change them.
 const KEYS = 1_000_000;
 const EVENTS = 12_000_000;
 
@@ -62,7 +62,7 @@ try {
   // The last ones hold all keys.
   const full = written.filter(({ bytes }) => bytes > 0.9 * Math.max(...written.map((one) => one.bytes)));
   const bench = 'snapshot';
-  const name = '1 M keys, while events go on';
+  const name = '1 M keys, beside events';
   report({
     bench,
     case: name,

@@ -12,7 +12,7 @@ export interface CircuitSettings {
   readonly isFailure: (error: unknown) => boolean;
 }
 
-/** Leaves a target alone for a second after so many failures in a row, then tries once; says so in the log and as a metric. */
+/** Leaves a target alone for a second after so many failures in a row, then tries once; logs it and counts it as a metric. */
 export function createCircuit(
   { log, metrics }: { readonly log: Logger; readonly metrics: Registry },
   { target, failuresBeforeOpen, isFailure }: CircuitSettings,

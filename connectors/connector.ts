@@ -91,7 +91,7 @@ export interface SourcePartition {
   lagMs?(): number;
   /**
    * Partitions that take over once this one has ended and all of it was polled (a Kinesis shard's children); undefined while it
-   * goes on. Absent where partitions never end.
+   * continues. Absent where partitions never end.
    */
   successors?(): readonly string[] | undefined;
   /** Moves past a batch of which {@link poll} has said that it cannot be read. Absent where there are no batches. */
@@ -126,7 +126,7 @@ export interface Broker extends Service {
   listTopics(): Promise<readonly string[]>;
   /** Partitions to begin with when reading from `startAt`; others follow as {@link SourcePartition.successors}. */
   listPartitions(topic: string, startAt?: StartAt): Promise<readonly string[]>;
-  /** Whether an existing topic may get more partitions that nothing leads to: whoever reads it should look again now and then. */
+  /** Whether an existing topic may get more partitions that nothing leads to: readers list them again now and then. */
   readonly addsPartitions: boolean;
   openPartition(topic: string, partition: string, from: ReadFrom): Promise<SourcePartition>;
   readonly producer: Producer;

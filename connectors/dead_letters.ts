@@ -20,7 +20,7 @@ export interface LetterSummary {
   readonly total: number;
   /** By stage ('' for records that are no letters) and reason, the largest first. */
   readonly groups: readonly LetterGroup[];
-  /** At most so many as were asked for, in their order. */
+  /** At most as many as were requested, in their order. */
   readonly newest: readonly FiledLetter[];
 }
 

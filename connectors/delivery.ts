@@ -37,7 +37,7 @@ const mayPass = (error: unknown): boolean => error instanceof BrokenCircuitError
 
 /**
  * The way to a store or topic: tries again with jittered, growing delays while an error says that it may help, and leaves the target alone for
- * a while when it keeps failing. Outages are waited out, which holds up whoever delivers; so nothing is lost and nothing piles up.
+ * a while when it keeps failing. Outages are waited out, which holds up the caller; so nothing is lost and nothing piles up.
  */
 export class Delivery {
   readonly #settings: DeliverySettings;

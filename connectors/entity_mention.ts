@@ -8,7 +8,7 @@ export interface EntityMention {
   readonly joinKeys: Readonly<Record<string, string>>;
 }
 
-/** Nested JSON texts, such as an event in a dead letter in a letter. */
+/** Nested JSON strings, such as an event in a dead letter in a letter. */
 const DEEPEST = 20;
 
 /** Fields that hold keys of entities, and nothing else. */

@@ -38,7 +38,7 @@ export class OffsetOutOfRangeError extends PlatformError {
   constructor(topic: string, partition: string, offset: bigint, held?: HeldOffsets, cause?: unknown) {
     const now = held === undefined ? '' : `; it holds ${held.earliest} up to ${held.latest}`;
     super(
-      `topic ${topic}[${partition}] does not hold offset ${offset}${now}: retention has passed the reader, or the log was cut. Set pipeline.offsetOutOfRange to earliest or latest to go on, back-fill from history, or start from a fresh snapshot directory`,
+      `topic ${topic}[${partition}] does not hold offset ${offset}${now}: retention has passed the reader, or the log was cut. Set pipeline.offsetOutOfRange to earliest or latest to continue, back-fill from history, or start from a fresh snapshot directory`,
       { fault: 'dependency', retryable: false, cause },
     );
     this.topic = topic;
@@ -121,7 +121,7 @@ export function refusalOf(topic: string, sent: number, refused: ReadonlyMap<numb
   return sent === 1 && first !== undefined ? first : new RecordsRefusedError(topic, sent, refused);
 }
 
-/** A file that is not there, may not be read, or is not what its name says. */
+/** A file that does not exist, may not be read, or is not what its name says. */
 export class UnreadableFileError extends PlatformError {
   readonly code = 'CONNECTOR_UNREADABLE_FILE';
 
@@ -144,7 +144,7 @@ export class MissingExtensionError extends PlatformError {
   }
 }
 
-/** Where something is to be written is not as it must be; somebody can put that right while records wait. */
+/** Where something is to be written is not as it must be; an operator can correct it while records wait. */
 export class TargetError extends PlatformError {
   readonly code = 'CONNECTOR_TARGET';
   readonly failure: FailureClass = 'target';

@@ -5,7 +5,7 @@ import { importOptional } from '#kernel/optional_package';
 import type { Logger } from './log.ts';
 import type { Registry } from './metrics.ts';
 
-/** What dashboards and alarms of an account ask for first; each series costs money there. */
+/** What dashboards and alarms of an account read first; each series costs money there. */
 const USUAL = [
   ...['events_accepted_total', 'events_rejected_total', 'events_processed_total', 'events_failed_total'],
   ...['feature_computation_seconds', 'pipeline_end_to_end_seconds', 'pipeline_watermark_lag_seconds'],
@@ -46,7 +46,7 @@ type Dimensions = readonly { readonly Name: string; readonly Value: string }[];
 
 /**
  * Sends metrics to CloudWatch as well: gauges as they are, of counters and histograms what has come since the last time; histograms as values with
- * counts, so that CloudWatch computes percentiles. What it does not take is told in the log, and counts in with the next.
+ * counts, so that CloudWatch computes percentiles. What it does not take is logged, and counts in with the next.
  */
 export class CloudWatchExporter implements Service {
   readonly name = 'CloudWatch exporter';

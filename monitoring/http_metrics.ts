@@ -5,7 +5,7 @@ type Counts = Map<string, Map<string, Map<number, number>>>;
 
 const countsOf = new WeakMap<Registry, Counts>();
 
-/** What nobody has a route for. */
+/** Requests without a route. */
 const NO_ROUTE = 'none';
 
 /**

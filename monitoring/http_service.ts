@@ -124,7 +124,7 @@ export class HttpService implements Service {
     });
   }
 
-  /** Before it starts: nobody is to be told. */
+  /** Hides `/metrics`; call it before the start. */
   hideMetrics(): void {
     this.app.addHook('onRequest', (request, reply, done) => {
       if (request.routeOptions.url === '/metrics') reply.callNotFound();
@@ -172,7 +172,7 @@ export class HttpService implements Service {
   async drain(signal: AbortSignal = new AbortController().signal): Promise<void> {
     this.#draining = true;
     const closed = this.app.close();
-    // The server waits for connections that were opened and have never asked for anything; clients keep such at hand.
+    // The server waits for connections that were opened and have never sent a request; clients keep such at hand.
     const cutting = this.#cutIdle(signal);
     await closed;
     await cutting;

@@ -90,7 +90,7 @@ function hideIn(attributes: Attributes): void {
 /** Header of records and requests: which trace, and which span of it. */
 export const TRACEPARENT = 'traceparent';
 
-/** What work that follows from a span carries along, by W3C's Trace Context; undefined where nobody would see it. */
+/** What work that follows from a span carries along, by W3C's Trace Context; undefined where traces are not recorded. */
 export function traceparentOf(span: Span | undefined): string | undefined {
   if (span?.isRecording() !== true) return undefined;
   const { traceId, spanId, traceFlags } = span.spanContext();
@@ -107,7 +107,7 @@ export function startBelow(
   return tracer.startSpan(name, options, propagation.extract(ROOT_CONTEXT, { [TRACEPARENT]: traceparent }));
 }
 
-/** Who asks there is no part of anybody's work. */
+/** Requests to these routes are no part of a trace. */
 const isOfOperations = (route: string): boolean => route === '/metrics' || route.startsWith('/health');
 
 /** A span for each request, below the caller's (`traceparent`), by the conventions of OpenTelemetry for HTTP. */

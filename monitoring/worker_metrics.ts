@@ -1,7 +1,7 @@
 import cluster from 'node:cluster';
 import { AggregatorRegistry, type Registry } from 'prom-client';
 
-// Metrics of processes that serve together: whoever is asked tells those of all.
+// Metrics of processes that serve together: each process returns those of all.
 
 const ASK = 'headwater:metrics?';
 const ANSWER = 'headwater:metrics';
@@ -32,7 +32,7 @@ export function answerWithAllMetrics(): void {
 /** In a worker: how to tell the metrics of all; by itself those of this one, where the others do not answer in time. */
 export function metricsOfAll(own: Registry): () => Promise<string> {
   AggregatorRegistry.setRegistries([own]);
-  // Makes this process answer when it is asked for its part.
+  // Makes this process answer with its part when another requests it.
   new AggregatorRegistry();
   let next = 0;
   return () =>

@@ -3,7 +3,7 @@ import type { OnnxElement } from './onnx/onnx_proto.ts';
 
 export type ColumnType = 'double' | 'long' | 'boolean' | 'string';
 
-/** One named input of a model, in the order the tensor wants it. */
+/** One named input of a model, in the order of the tensor. */
 export interface InputColumn {
   readonly name: string;
   readonly type: ColumnType;

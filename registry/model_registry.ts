@@ -55,11 +55,11 @@ export interface ModelRegistry {
   listVersions(name: string): Promise<readonly ModelVersion[]>;
   /** @returns undefined when nothing matches; the newest when several versions are in the stage */
   resolve(name: string, selector: VersionSelector): Promise<ModelVersion | undefined>;
-  /** Moves a version to a stage; whoever was in Production or Staging there is archived. */
+  /** Moves a version to a stage; the version that was in Production or Staging there is archived. */
   transition(name: string, version: number, stage: Stage, audit?: JsonObject): Promise<ModelVersion>;
   setAlias(name: string, alias: string, version: number): Promise<void>;
   setTag(name: string, version: number, key: string, value: string): Promise<void>;
-  /** Does `work` while nobody else does such work on the model. @throws {PromotionConflictError} when somebody does */
+  /** Does `work` while no other process does such work on the model. @throws {PromotionConflictError} when one does */
   exclusively<T>(name: string, work: () => Promise<T>): Promise<T>;
   /** @throws {ArtifactIntegrityError} when the bytes do not match the recorded hashes */
   download(model: ModelVersion): Promise<ModelPackage>;

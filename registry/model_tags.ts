@@ -1,4 +1,4 @@
-// Tags that go with a version wherever it is copied to. What is done to a version is told by other tags, which stay where it was done.
+// Tags that go with a version wherever it is copied to. What is done to a version is in other tags, which stay where it was done.
 
 /** "green", or what spoke against the data that it was trained on. */
 export const DATA_QUALITY_TAG = 'headwater.data_quality';

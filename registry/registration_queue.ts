@@ -72,7 +72,7 @@ export class RegistrationQueue {
   /**
    * Registers what waits, the oldest first, until the registry does not answer. What it refuses for good is put aside, and said.
    *
-   * @throws {@link RegistryUnavailableError} when the registry is still away; what waits goes on waiting
+   * @throws {@link RegistryUnavailableError} when the registry is still away; what waits continues to wait
    */
   async drain(registry: ModelRegistry, onRegistered: (registered: Registered) => void): Promise<void> {
     if ((await this.#entries()).length === 0) return;

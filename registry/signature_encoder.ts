@@ -13,9 +13,9 @@ export interface SignatureEncoder {
   readonly width: number;
   readonly names: readonly string[];
   readonly types: readonly ColumnType[];
-  /** What the model sees for a column that is not there; undefined where it is required. */
+  /** What the model sees for a missing column; undefined where it is required. */
   readonly missing: readonly (number | undefined)[];
-  /** Texts that the model takes as they are, by the number that stands for them; undefined where it takes none. */
+  /** Strings that the model takes as they are, by the number that stands for them; undefined where it takes none. */
   readonly texts: TextNumbers | undefined;
   /** Of each column, whether it is a string that the model takes as it is. */
   readonly isText: readonly boolean[];
@@ -37,12 +37,12 @@ export interface SignatureEncoder {
   encode(features: Readonly<Record<string, unknown>>, into: RowValues, offset: number): ColumnProblem[] | undefined;
 }
 
-/** Texts that are kept: the oldest make room for others, long after the rows that they were in have been computed. */
+/** Strings that are kept: the oldest make room for others, long after the rows that they were in have been computed. */
 const TEXTS_KEPT = 2 ** 20;
 /** The first ones stay: a model's examples are among them. */
 const TEXTS_THAT_STAY = 2 ** 12;
 
-/** Numbers that stand for texts on their way to a model, which rows of FP32 can hold. */
+/** Numbers that stand for strings on their way to a model, which rows of FP32 can hold. */
 export class TextNumbers {
   readonly #texts: string[] = [];
   readonly #numbers = new Map<string, number>();
@@ -169,7 +169,7 @@ function fitsElement(element: OnnxElement): (value: number) => string | undefine
   const least = Number(lowest < -LARGEST_SAFE ? -LARGEST_SAFE : lowest);
   const most = Number(highest > LARGEST_SAFE ? LARGEST_SAFE : highest);
   return (value) => {
-    if (!Number.isInteger(value)) return 'must be a whole number';
+    if (!Number.isInteger(value)) return 'must be an integer';
     return value >= least && value <= most ? undefined : `must be from ${least} to ${most}`;
   };
 }
@@ -184,7 +184,7 @@ function presentEncoder(column: InputColumn): EncodeColumn {
     case 'double':
       return (value) => (typeof value === 'number' && Number.isFinite(value) ? value : 'must be a number');
     case 'long':
-      return (value) => (Number.isInteger(value) ? (value as number) : 'must be a whole number');
+      return (value) => (Number.isInteger(value) ? (value as number) : 'must be an integer');
     case 'boolean':
       return (value) => {
         if (value === true || value === 1) return 1;

@@ -4,7 +4,7 @@ import { grafanaJson } from '#monitoring/grafana/dashboard';
 import { DASHBOARDS } from '#monitoring/grafana/dashboards';
 import { prometheusRule } from '#monitoring/prometheus/prometheus_rule';
 
-// npm run dashboards: what Grafana is provisioned with, from the definitions, and the rules as the Prometheus operator wants them.
+// npm run dashboards: what Grafana is provisioned with, from the definitions, and the rules in the form of the Prometheus operator.
 const RULES = ['recording.yml', 'alerts.yml'];
 for (const dashboard of DASHBOARDS) {
   await write(`grafana/dashboards/${dashboard.uid}.json`, `${JSON.stringify(grafanaJson(dashboard), null, 2)}\n`);

@@ -13,10 +13,10 @@ export const servingConfigSchema = z.strictObject({
   /** Processes that serve behind one port, where this process only serves. */
   workers: z.int().min(1).max(64).default(1),
   models: z.array(servedModelSchema).default([]),
-  /** Other models in production are loaded when somebody asks for them; absent: they are not served. */
+  /** Other models in production are loaded at the first request for them; absent: they are not served. */
   onDemand: z.strictObject({ memoryMb: z.number().positive().default(512) }).optional(),
   modelLimits: modelLimitsSchema.prefault({}),
-  /** How often the registry is asked for promotions, ms. */
+  /** How often promotions are read from the registry, ms. */
   refreshIntervalMs: z.int().positive().default(1_000),
   maxBodyBytes: z
     .int()

@@ -79,7 +79,7 @@ export function servingForPlugins(
       const count = entities?.length ?? instances.length;
       if (count === 0) return [];
       await predictor.ensure(model);
-      if (count === 1 || !predictor.isDealt(model)) return scoreTogether(model, entities, instances, requestId);
+      if (count === 1 || !predictor.isSplit(model)) return scoreTogether(model, entities, instances, requestId);
       // Several versions answer: each row by its own.
       const scored = await Promise.all(
         Array.from({ length: count }, (_, index) =>

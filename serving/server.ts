@@ -25,7 +25,7 @@ import { registerRoutingRoutes } from './protocol/routing.ts';
 import * as schemas from './protocol/schemas.ts';
 
 export interface ServingDeps extends PredictorDeps, Pick<HttpServiceDeps, 'scrape' | 'health'> {
-  /** Where outcomes of predictions are kept; without, nobody can tell them. */
+  /** Where outcomes of predictions are kept; without, clients cannot report them. */
   readonly feedback?: FeedbackStores;
   /** For feedback that its store refuses. */
   readonly deadLetters?: Pick<DeadLetterWriter, 'write'>;

@@ -287,7 +287,7 @@ export class RecordLog {
   async read(position: number, most: number): Promise<StoredRecord[]> {
     if (position >= this.#end) return [];
     let at = this.#segments.findLastIndex(({ base }) => base <= position);
-    // Positions that were reserved before a crash have no records: reading goes on with the next segment.
+    // Positions that were reserved before a crash have no records: reading continues with the next segment.
     while (at >= 0 && position >= endOfSegment(this.#segments[at] as Segment)) at += 1;
     const segment = this.#segments[Math.max(at, 0)];
     return segment === undefined ? [] : this.#readSegment(segment, Math.max(position, segment.base), most);
@@ -350,7 +350,7 @@ export class RecordLog {
   }
 
   async #redact(replace: (payload: Buffer, position: number) => Buffer | undefined): Promise<StoredRecord[]> {
-    // Of the last segment, appends would go on while it is copied.
+    // Of the last segment, appends would continue while it is copied.
     await new Promise<number>((resolve, reject) => {
       this.#pending.push({ frames: [], rolls: true, resolve, reject });
       this.#writing ??= this.#writeAll();

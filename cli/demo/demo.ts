@@ -65,7 +65,7 @@ export async function runDemo(options: DemoOptions): Promise<void> {
   try {
     summary = await runMainJob(platform, config, options, progress);
   } catch (error) {
-    // What went wrong first is what is told.
+    // The first failure is the one that is reported.
     await shutDown(platform.services, log, config.drainTimeoutMs).catch(() => {});
     throw error;
   }
@@ -240,7 +240,7 @@ async function pipelineCounts({ featureMetrics }: Platform): Promise<PipelineCou
   };
 }
 
-/** Waits until the pipeline has dealt with `accepted` events, and what it wrote is durable. */
+/** Waits until the pipeline has processed `accepted` events, and what it wrote is durable. */
 async function settled(
   platform: Platform,
   accepted: number,

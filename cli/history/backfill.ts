@@ -92,7 +92,7 @@ export interface BackfillResult {
 }
 
 const SNAPSHOT_INTERVAL_MS = 2_000;
-/** Kinds of reasons that are told apart. */
+/** Kinds of reasons. */
 const MOST_REASONS = 200;
 const SHOWN_REASONS = 5;
 

@@ -42,7 +42,7 @@ export async function showStatistics({ view, feature, from, to, limit, json }: S
       process.stdout.write(`${start.slice(0, 16)} ${name} ${cells.join(' ')}  ${frequent.join(', ')}\n`);
     }
     if (found.length === 0)
-      process.stderr.write('there are none yet: a window is told of a minute after its first row\n');
+      process.stderr.write('there are none yet: statistics of a window are written a minute after its first row\n');
   });
 }
 

@@ -136,7 +136,7 @@ export interface WorkerSettings {
 
 /**
  * `headwater worker PIPELINE`: a pool for a runner's task managers (--listen), or, as a container's entry point, the one worker
- * that a runner has asked for (--id, --control_endpoint).
+ * that a runner has requested (--id, --control_endpoint).
  */
 export async function runWorker(pipeline: string, settings: WorkerSettings): Promise<void> {
   const { construct, close } = await openPipeline({ name: pipeline, options: pairsOf(settings.option) });

@@ -18,11 +18,11 @@ export interface BatchPredictOptions {
   readonly threads: number;
 }
 
-/** What a folder of answers was made with: only the same goes on there. */
+/** What a folder of answers was made with: only the same resumes there. */
 const MANIFEST = '_batch.json';
 const PROGRESS_MS = 500;
 
-/** `headwater batch-predict`: scores files; a run that was stopped goes on where it was. A JSON line of counts at the end. */
+/** `headwater batch-predict`: scores files; a run that was stopped resumes where it was. A JSON line of counts at the end. */
 export async function batchPredict(model: string, options: BatchPredictOptions): Promise<void> {
   const { in: patterns, out, format, keep, threads } = options;
   const version = await withRegistry((registry) => versionOf(registry, model, options));

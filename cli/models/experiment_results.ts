@@ -58,7 +58,7 @@ export async function showResults(
   print(body.winner === undefined ? 'no winner yet' : `winner: ${body.winner}`);
   if (body.sampleRatio?.mismatch === true) {
     print(
-      `entities were not dealt as configured (p = ${number(body.sampleRatio.pValue)}): look for the reason before the results`,
+      `entities were not assigned as configured (p = ${number(body.sampleRatio.pValue)}): look for the reason before the results`,
     );
   }
 }

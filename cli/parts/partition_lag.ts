@@ -2,7 +2,7 @@ import type { Broker } from '#connectors/connector';
 
 export interface PartitionLag {
   readonly partition: string;
-  /** After which record the group goes on; absent: it has not begun. */
+  /** After which record the group continues; absent: it has not begun. */
   readonly committed: string | undefined;
   readonly lag: number;
 }

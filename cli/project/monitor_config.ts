@@ -48,7 +48,7 @@ export const monitorConfigSchema = z.strictObject({
       nullShare: thresholds.nullShare.default(0.1),
     })
     .prefault({}),
-  /** Outcomes that were told so long ago still count. */
+  /** Outcomes that were reported so long ago still count. */
   performance: duration.default('7d' as Duration),
   minLabels: z.int().positive().default(100),
   /** By model: what differs for it. */

@@ -129,11 +129,11 @@ export const platformConfigSchema = z.strictObject({
         maxIdsPerEntity: z.int().min(1_000).default(MOST_IDS),
       })
       .prefault({}),
-    /** Where reading goes on when retention has deleted the records at its position; the gap is counted (`source_gaps_total`). */
+    /** Where reading continues when retention has deleted the records at its position; the gap is counted (`source_gaps_total`). */
     offsetOutOfRange: z.enum(['earliest', 'latest', 'fail']).default('fail'),
-    /** `dead_letter` sets a batch that cannot be read aside with its bytes in base64, and goes on after it. */
+    /** `dead_letter` sets a batch that cannot be read aside with its bytes in base64, and continues after it. */
     unreadableBatches: z.enum(['fail', 'dead_letter']).default('fail'),
-    /** When the features of a view fail for more than this share of its newest events, the view stops; the others go on. */
+    /** When the features of a view fail for more than this share of its newest events, the view stops; the others continue. */
     failureLimit: z
       .strictObject({
         share: z.number().positive().max(1).default(0.5),

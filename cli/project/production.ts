@@ -18,9 +18,9 @@ interface Guarded {
   readonly offlineStore: OfflineStoreConfig;
   readonly registry: RegistryConfig;
   readonly broker: BrokerConfig;
-  readonly gateway: Door;
-  readonly featureApi: Door;
-  readonly serving: Door;
+  readonly gateway: GuardedListener;
+  readonly featureApi: GuardedListener;
+  readonly serving: GuardedListener;
   readonly pipeline: Listener;
   readonly monitor: Listener;
 }
@@ -30,7 +30,7 @@ interface Listener {
   readonly tls?: object | undefined;
 }
 
-interface Door extends Listener {
+interface GuardedListener extends Listener {
   readonly apiKeys?: readonly unknown[] | undefined;
   readonly jwt?: object | undefined;
   readonly keysFile?: string | undefined;
@@ -66,7 +66,7 @@ export function checkProduction(config: Guarded): void {
   );
 }
 
-/** Stores whose data and passwords anybody on the way can read. */
+/** Stores whose data and passwords can be read on the way. */
 function withoutTls({ broker, onlineStore, offlineStore, registry }: Guarded): readonly Problem[] {
   const problems: Problem[] = [];
   const add = (part: string, what: string, how: string): void => {
@@ -159,13 +159,14 @@ function createJudge(): (secret: string) => string | undefined {
 }
 
 /** Roles that callers come to. */
-const DOORS = ['gateway', 'features', 'serving'] as const;
-const isDoor = (role: Role): role is (typeof DOORS)[number] => (DOORS as readonly Role[]).includes(role);
+const GUARDED_ROLES = ['gateway', 'features', 'serving'] as const;
+const isGuarded = (role: Role): role is (typeof GUARDED_ROLES)[number] =>
+  (GUARDED_ROLES as readonly Role[]).includes(role);
 
 type Listening = Pick<Guarded, (typeof PORTS)[Role]['settings'] | 'tls' | 'tlsEndsInFront' | 'productionWaivers'>;
 
-/** @throws {@link ConfigError} for listeners of this process that anybody may come through, or listen in to */
-export function checkDoors(config: Listening, roles: readonly Role[]): void {
+/** @throws {@link ConfigError} for listeners of this process that every client may use, or that others can listen in to */
+export function checkListeners(config: Listening, roles: readonly Role[]): void {
   const problems: Problem[] = [];
   for (const role of roles) {
     const { settings } = PORTS[role];
@@ -176,13 +177,13 @@ export function checkDoors(config: Listening, roles: readonly Role[]): void {
       problem: `${settings} listens on ${host} without TLS: set tls (TLS_CERT_FILE, TLS_KEY_FILE), or TLS_ENDS_IN_FRONT=true where only something that ends TLS reaches it`,
     });
   }
-  for (const role of roles.filter(isDoor)) {
-    const door = PORTS[role].settings;
-    const { host, apiKeys = [], jwt, keysFile } = config[door];
+  for (const role of roles.filter(isGuarded)) {
+    const listener = PORTS[role].settings;
+    const { host, apiKeys = [], jwt, keysFile } = config[listener];
     const isClosed = apiKeys.length > 0 || jwt !== undefined || holdsKeys(keysFile);
     if (!LOOPBACK.includes(host) && !isClosed) {
-      const problem = `${door} listens on ${host} and lets every caller in: set its apiKeys, keysFile or jwt`;
-      problems.push({ name: `${door}.access`, problem });
+      const problem = `${listener} listens on ${host} and lets every caller in: set its apiKeys, keysFile or jwt`;
+      problems.push({ name: `${listener}.access`, problem });
     }
   }
   refuse(problems, config.productionWaivers);

@@ -123,7 +123,7 @@ async function featureStatus(
   });
 }
 
-/** The newest window of each feature: most are among the newest of all; views that have been still for a while are asked for by name. */
+/** The newest window of each feature: most are among the newest of all; views that have been still for a while are read by name. */
 async function newestWindows(
   offline: OfflineDatabase,
   views: readonly FeatureView[],

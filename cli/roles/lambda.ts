@@ -37,7 +37,7 @@ interface Instance {
 async function open(name: LambdaFunction, isLocal: boolean): Promise<Instance> {
   const config = await loadProject();
   const role = ROLE_OF[name];
-  // Nobody connects: events come by a way of their own.
+  // No client connects: events come from Lambda.
   const unbound = { host: '127.0.0.1', port: 0, allowedHosts: ['*'] };
   const log = createLogger({ level: config.log.level });
   if (!isLocal) requireCallers(name, config[PORTS[role].settings], log);

@@ -71,7 +71,7 @@ const statisticsSchema = z.record(z.string(), distributionSchema);
 /**
  * Reads the statistics of a version.
  *
- * @throws {@link InvalidModelError} for a file that was changed or cannot be used: reading it again would not help, and other versions go on
+ * @throws {@link InvalidModelError} for a file that was changed or cannot be used: reading it again would not help, and other versions continue
  */
 async function columnsOf(registry: ModelRegistry, version: ModelVersion): Promise<TrainingReference['columns']> {
   const file = `${STATISTICS_FILE} of ${version.name} ${version.version}`;

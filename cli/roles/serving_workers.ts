@@ -37,7 +37,7 @@ function checkShareable({ offlineStore, onlineStore, broker }: PlatformConfig, r
   }
 }
 
-/** Starts the workers and keeps so many running until it is told to stop; then they drain. */
+/** Starts the workers and keeps so many running until it receives the signal to stop; then they drain. */
 export async function runServingWorkers(config: PlatformConfig, roles: readonly Role[]): Promise<void> {
   checkShareable(config, roles);
   const log = createLogger({ level: config.log.level });
@@ -87,7 +87,7 @@ export const isServingWorker = (): boolean => cluster.isWorker;
 /** Says that this worker takes requests. */
 export const reportReady = (url: string): void => void process.send?.({ type: READY, url } satisfies Ready);
 
-/** Resolves when the process that has started this one wants it to stop, or is gone. Ctrl-C reaches that one as well. */
+/** Resolves when the process that has started this one stops it, or is gone. Ctrl-C reaches that one as well. */
 export function stopRequested(): Promise<string> {
   process.on('SIGINT', () => {});
   return new Promise((resolve) => {

@@ -1,7 +1,7 @@
 import type { RunningServices } from '#kernel/lifecycle';
 import { createLogger } from '#monitoring/log';
 import { ensureInitialModels } from '../project/initial_models.ts';
-import { checkDoors } from '../project/production.ts';
+import { checkListeners } from '../project/production.ts';
 import type { Project } from '../project/project.ts';
 import type { Role } from '../terminal/choices.ts';
 import { shutDown, shutdownRequested } from '../terminal/shutdown.ts';
@@ -18,7 +18,7 @@ const LABELS: Readonly<Record<Role, string>> = {
 
 /** Runs the platform until SIGINT or SIGTERM, then drains it. */
 export async function start(config: Project, roles: readonly Role[]): Promise<void> {
-  if (config.production) checkDoors(config, roles);
+  if (config.production) checkListeners(config, roles);
   if (config.serving.workers > 1 && !isServingWorker()) return runServingWorkers(config, roles);
   const log = createLogger({ level: config.log.level });
   const requested = isServingWorker() ? stopRequested() : shutdownRequested();

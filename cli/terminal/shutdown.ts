@@ -19,7 +19,7 @@ export function shutdownRequested(): Promise<NodeJS.Signals> {
 
 /** Stopping is quick, or something hangs. */
 const STOP_MS = 15_000;
-/** A drain that was told that its time is up ends on its own. */
+/** A drain whose time is up ends on its own. */
 const GRACE_MS = 1_000;
 
 /**

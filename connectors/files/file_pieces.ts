@@ -13,7 +13,7 @@ export type FileUnit = 'bytes' | 'rowGroups' | 'rows';
 
 export interface FilePiece {
   readonly rows: readonly ReadRow[];
-  /** Where to go on; undefined at the end. */
+  /** Where to continue; undefined at the end. */
   readonly next: number | undefined;
 }
 
@@ -64,7 +64,7 @@ export function unitOf(path: string): FileUnit {
   return format === 'parquet' ? 'rowGroups' : 'rows';
 }
 
-/** Reads files piece by piece, each from wherever it is told: what the sources of files have in common. */
+/** Reads files piece by piece, each from a given position: what the sources of files have in common. */
 export class FilePieces {
   readonly #fileSystemOf: FileSystemOf;
   readonly #open = new Map<string, OpenRows>();

@@ -160,7 +160,7 @@ function whole(chunks: readonly Chunk[], rows: number): ArrayLike<unknown> {
   return column;
 }
 
-/** What the place of the file fails with is told as it is. */
+/** Errors of the place of the file pass through as they are. */
 const understood = ({ path }: OpenFile, error: unknown, where = ''): unknown =>
   error instanceof PlatformError ? error : new UnreadableFileError(path, `${where}${messageOf(error)}`, error);
 

@@ -84,7 +84,7 @@ export class S3Files implements ComparingFileSystem {
     });
   }
 
-  /** The SDK tries again what was not answered; an answer that breaks off is asked for again from where it broke. */
+  /** The SDK tries again what was not answered; an answer that breaks off is requested again from where it broke. */
   async #read(object: GetObjectCommandInput, position: number, length: number): Promise<Buffer> {
     const pieces: Buffer[] = [];
     let received = 0;
@@ -152,7 +152,7 @@ export class S3Files implements ComparingFileSystem {
     }
   }
 
-  /** An answer that was lost is asked for again, and then finds what it has written itself. */
+  /** A request whose answer was lost is sent again, and then finds what it has written itself. */
   async #ownTag(path: string, bytes: Uint8Array): Promise<string | undefined> {
     const found = await this.readTagged(path);
     return found?.bytes.equals(bytes) ? found.tag : undefined;
@@ -163,7 +163,7 @@ export class S3Files implements ComparingFileSystem {
     await this.#ask(path, () => this.#client.send(new DeleteObjectCommand({ Bucket: bucket, Key: key })));
   }
 
-  /** What the server refuses is the caller's; that it does not answer is nobody's. */
+  /** What the server refuses is the caller's; that it does not answer is no caller's. */
   async #ask<T>(path: string, request: () => Promise<T>): Promise<T> {
     try {
       return await request();

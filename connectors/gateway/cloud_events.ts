@@ -119,7 +119,7 @@ function headersOf(attributes: Attributes): Record<string, string> {
   return headers;
 }
 
-/** @throws {@link InvalidEventError} naming every attribute that is not as the specification wants it */
+/** @throws {@link InvalidEventError} naming every attribute that is not as the specification requires it */
 function checkAttributes(attributes: Attributes): void {
   const problems: FieldProblem[] = [];
   const refuse = (field: string, problem: string): void => void problems.push({ field, problem });

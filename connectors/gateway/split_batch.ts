@@ -107,7 +107,7 @@ async function splitArray(body: Buffer, maxItems: number): Promise<readonly (Buf
   }
 }
 
-/** @returns where the text goes on after a string's end; 0: it has none */
+/** @returns where the text continues after a string's end; 0: it has none */
 function stringEnd(text: string, from: number): number {
   for (let end = text.indexOf('"', from); end !== -1; end = text.indexOf('"', end + 1)) {
     let backslashes = 0;

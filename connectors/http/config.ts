@@ -60,5 +60,5 @@ export const accessSettings = {
   /** Listens beyond this machine without any key or token. */
   withoutKeys: z.boolean().default(false),
 };
-const accessConfigSchema = z.strictObject(accessSettings);
+export const accessConfigSchema = z.strictObject(accessSettings);
 export type AccessConfig = z.infer<typeof accessConfigSchema>;

@@ -7,7 +7,7 @@ import { type Cluster, createCluster, NOT_CONNECTED } from './kafkajs_cluster.ts
 export type Timeouts = Pick<KafkaConfig, 'connectionTimeoutMs' | 'requestTimeoutMs'>;
 
 /**
- * A connection to a cluster that is made when it is first used, and made anew when a request is not answered: kafkajs would go on with the
+ * A connection to a cluster that is made when it is first used, and made anew when a request is not answered: kafkajs would continue with the
  * connection it has.
  */
 export class ClusterConnection {

@@ -22,7 +22,7 @@ const tls = z.union([
   z.strictObject({
     /** Authorities to trust instead of the system's. */
     ca: z.string().optional(),
-    /** The client's own certificate and key, for brokers that ask for one. */
+    /** The client's own certificate and key, for brokers that require one. */
     cert: z.string().optional(),
     key: z.string().optional(),
     /** The name that the broker's certificate must have, when it is not the one connected to. */

@@ -75,7 +75,7 @@ export class FetchedPartition {
   offset: bigint;
   /** Where a reader of committed records ends, as last seen. */
   endOffset: bigint;
-  /** When a fetch was asked for whose answer had nothing more, ms; undefined while there may be more. */
+  /** When a fetch was sent whose answer had nothing more, ms; undefined while there may be more. */
   endSeenMs: number | undefined;
   leader: string | undefined;
   isInRequest = false;
@@ -187,7 +187,7 @@ export class Fetcher {
     this.#pump();
   }
 
-  /** Goes on after a batch that cannot be read. */
+  /** Continues after a batch that cannot be read. */
   skip(from: FetchedPartition, { lastOffset }: UnreadableBatchError): void {
     const [fetched] = from.chunks;
     fetched?.decoder.skip();

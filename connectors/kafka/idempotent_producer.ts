@@ -53,7 +53,7 @@ class Pending {
       this.resolve = resolve;
       this.reject = reject;
     });
-    // Whoever sent waits for it too.
+    // The sender waits for it too.
     this.done.catch(() => {});
   }
 }
@@ -247,7 +247,7 @@ export class IdempotentProducer {
     if (partitions.length === 0) throw createErrorFromCode(UNKNOWN_TOPIC_CODE);
     this.#topics.set(topic, { id: id ?? known?.id, partitions });
     if (known?.id !== undefined && id !== undefined && known.id !== id) {
-      // Numbers go on: a broker without any of a producer takes every number. A batch that waits for its answer may be in the new topic already.
+      // Numbers continue: a broker without any of a producer takes every number. A batch that waits for its answer may be in the new topic already.
       this.#log.warn({ topic, before: known.id, now: id }, 'kafka.topic_recreated');
     }
     for (const partition of before.values()) this.#gone.add(partition);

@@ -21,7 +21,7 @@ export interface ReadRecords {
 export interface UnreadableBatch {
   /** Of its first record. */
   readonly offset: bigint;
-  /** Of its last record, as far as can be told. */
+  /** Of its last record, as far as it is known. */
   readonly lastOffset: bigint;
   readonly reason: string;
   /** As the broker keeps it. */
@@ -141,7 +141,7 @@ export class BatchDecoder {
     return { records, nextOffset };
   }
 
-  /** Goes on after the batch that could not be read. */
+  /** Continues after the batch that could not be read. */
   skip(): void {
     if (this.#unreadable === undefined) return;
     const { end } = this.#unreadable;
@@ -253,7 +253,7 @@ function readBatch(batch: Batch, count: number, skip: number, records: LogRecord
   }
 }
 
-/** A record within its batch: what is not asked for is not decoded. */
+/** A record within its batch: what is not read is not decoded. */
 class FetchedRecord implements LogRecord {
   readonly timestampMs: number;
   readonly #batch: Batch;

@@ -141,7 +141,7 @@ function formatPosition(start: ShardStart, skip: number, openedMs: number): Posi
   switch (start.kind) {
     case 'earliest':
       return 'earliest';
-    // What comes after this moment, also when reading goes on much later.
+    // What comes after this moment, also when reading continues much later.
     case 'latest':
       return `time@${openedMs}`;
     case 'time':

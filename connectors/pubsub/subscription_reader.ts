@@ -175,7 +175,7 @@ export class SubscriptionReader implements SourcePartition {
     let failed = 0;
     for (const [index, { status }] of outcomes.entries()) {
       const { id, stream } = ready[index] as Held;
-      // One that is held goes on being so, until it comes again.
+      // One that is held stays held, until it comes again.
       if (status === 'fulfilled' || !this.#polled.has(id)) stream.held -= 1;
       if (status === 'fulfilled') {
         this.#polled.delete(id);

@@ -57,7 +57,7 @@ export function redisHashes<T>(redis: RedisClient, settings: HashSettings<T>): (
     }
   };
   return async (values) => {
-    // All are answered before any failure is told: nothing of a batch is still under way when it is tried again.
+    // All are answered before any failure is thrown: nothing of a batch is still under way when it is tried again.
     const results = await Promise.allSettled(values.map(write));
     for (const result of results) if (result.status === 'rejected') throw result.reason;
   };

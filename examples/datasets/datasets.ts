@@ -19,7 +19,7 @@ export interface DatasetLabel {
 export interface Dataset {
   readonly name: string;
   readonly description: string;
-  /** Name and version, as pip wants it. */
+  /** Name and version, as pip takes it. */
   readonly requirement: string;
   /** Of the data, and where it comes from. */
   readonly licence: string;

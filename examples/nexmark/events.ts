@@ -47,7 +47,7 @@ const FIRST_NAMES = ['Ann', 'Bob', 'Cleo', 'Dan', 'Eve', 'Finn'] as const;
 const CATEGORIES = 5;
 const FIRST_CATEGORY = 10;
 
-/** A well-mixed number in [0, 2^32) for each index and use: the same event each time it is asked for. */
+/** A well-mixed number in [0, 2^32) for each index and use: the same event each time. */
 function mixed(index: number, use: number): number {
   let hash = Math.imul(index ^ (use * 0x9e3779b9), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);

@@ -266,7 +266,7 @@ function ofIntegers(aggregation: MomentName, type: FeatureType, held: Integers):
   return exact.kind === 'decimal' ? decimalText(integer, exact.scale) : integer;
 }
 
-/** Tallies count texts: the value as it was before. */
+/** Tallies count strings: the value as it was before. */
 function readIdentity(text: string, type: FeatureType): FeatureValue {
   if (type === 'boolean') return text === 'true';
   if (type === 'double' || type === 'long') return Number(text);

@@ -19,7 +19,7 @@ export interface EntityState {
   /** Time of the newest row. */
   asOfMs: number;
   /**
-   * Times after the newest event of which rows were emitted before that event was known, besides those at which values change: ends of sessions that have gone on since. Each is emitted
+   * Times after the newest event of which rows were emitted before that event was known, besides those at which values change: ends of sessions that have continued since. Each is emitted
    * again with every event of before it.
    */
   emitted?: number[] | undefined;

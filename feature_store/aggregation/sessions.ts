@@ -32,13 +32,13 @@ export function dropSessions(sessions: Session[], gapMs: number, oldestEventMs: 
   if (count > 0) sessions.splice(0, count);
 }
 
-/** @returns when the session that is going on at `asOfMs` ends, should nothing more happen */
+/** @returns when the session that is open at `asOfMs` ends, should nothing more happen */
 export function sessionEndsAt(sessions: readonly Session[], gapMs: number, asOfMs: number): number | undefined {
   const last = sessions[sessions.length - 1];
   return last !== undefined && last.end + gapMs > asOfMs ? last.end + gapMs : undefined;
 }
 
-/** As of an event out of order, only what its session had begun with is told, and that event: what came later is not known yet. */
+/** As of an event out of order, only what its session had begun with is returned, and that event: what came later is not known yet. */
 export function measureSession(
   sessions: readonly Session[],
   { gapMs, measure }: SessionFeature,

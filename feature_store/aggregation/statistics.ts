@@ -26,14 +26,14 @@ export interface StatisticsAccumulator {
 export interface FeatureStatistics {
   readonly rows: number;
   readonly nulls: number;
-  /** Of numbers, and of booleans as 0 and 1; null for texts, and when all are missing. */
+  /** Of numbers, and of booleans as 0 and 1; null for strings, and when all are missing. */
   readonly mean: number | null;
   readonly stddev: number | null;
   readonly min: number | null;
   readonly max: number | null;
-  /** At 0, 0.05, … 1, of a random sample of at most 512 rows; empty for texts. */
+  /** At 0, 0.05, … 1, of a random sample of at most 512 rows; empty for strings. */
   readonly quantiles: readonly number[];
-  /** The most frequent values of texts and booleans, with their shares of the sample's values. */
+  /** The most frequent values of strings and booleans, with their shares of the sample's values. */
   readonly top: readonly (readonly [value: string, share: number])[];
   readonly sampled: number;
 }

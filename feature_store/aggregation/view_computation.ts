@@ -106,7 +106,7 @@ export class ViewComputation {
   readonly #groups: readonly WindowGroup[];
   readonly #gaps: readonly number[];
   readonly #sessions: readonly PlannedSession[];
-  /** Sums of the windows of busy entities: made from their tiles when they are not there. */
+  /** Sums of the windows of busy entities: made from their tiles when they are missing. */
   readonly #running = new WeakMap<EntityState, readonly RunningWindow[]>();
   readonly #fewTiles: number;
   readonly #ofEvent: readonly Named<'event'>[];
@@ -359,7 +359,7 @@ export class ViewComputation {
     return ends.filter((at) => at !== undefined).filter((at) => at <= untilMs);
   }
 
-  /** Emits rows of ends of sessions again of which stores may hold some, where the sessions have gone on since; and notes their times for events to come. */
+  /** Emits rows of ends of sessions again of which stores may hold some, where the sessions have continued since; and notes their times for events to come. */
   correctEnds(
     state: EntityState,
     ends: readonly number[],

@@ -68,7 +68,7 @@ export interface SessionFeature extends Described {
   readonly gapMs: number;
 }
 
-/** Computed from other features and the time at which they are looked at: again by whoever reads, for the time of reading. */
+/** Computed from other features and the time at which they are looked at: again at each read, for the time of reading. */
 export interface AsOfFeature extends Described {
   readonly kind: 'as_of';
   readonly inputs: readonly string[];

@@ -21,7 +21,7 @@ export function columns<Name extends string>(view: FeatureView<Name>, ...names: 
   return { view: view as FeatureView, names: names.length === 0 ? (Object.keys(view.features) as Name[]) : names };
 }
 
-/** Computed when asked for, from stored features and what the request brings. */
+/** Computed at the request, from stored features and what the request brings. */
 export interface OnDemandFeature {
   readonly kind: 'on_demand';
   readonly type: FeatureType;

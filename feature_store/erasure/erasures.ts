@@ -1,7 +1,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 
-/** An entity that was erased, by a keyed hash of its key: the list of erasures names nobody. */
+/** An entity that was erased, by a keyed hash of its key: the list of erasures holds no key. */
 export interface Erasure {
   readonly fingerprint: string;
   /** What was known of the entity by then is erased; what comes later counts. Milliseconds since the epoch. */
@@ -73,7 +73,7 @@ export class Erasures {
 export interface ErasureRequest {
   readonly key: EntityKey;
   readonly erasedAtMs: number;
-  /** Shows that whoever can write to the topic could read the database as well. */
+  /** Shows that a client that can write to the topic could read the database as well. */
   readonly proof: string;
 }
 

@@ -122,7 +122,7 @@ function encoderOf(type: ValueType): (value: FeatureValue) => unknown {
 
 type Row = Readonly<Record<string, unknown>>;
 
-/** Reads a file's rows, a row group at a time: decimals and times are exact texts, integers are bigints, text that cannot be read is an {@link UnreadableValue}. */
+/** Reads a file's rows, a row group at a time: decimals and times are exact strings, integers are bigints, text that cannot be read is an {@link UnreadableValue}. */
 export async function* readParquet(file: OpenFile): AsyncGenerator<readonly Row[]> {
   const bytes = asyncBufferOf(file, await file.size());
   const metadata = await parquetMetadataAsync(bytes);

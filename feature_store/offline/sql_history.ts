@@ -2,7 +2,7 @@ import { EXACT_INTEGERS, type ExactRow, withExactIntegers } from '../database/ex
 import type { SqlExecutor } from '../database/sql_executor.ts';
 import type { HistoryPage, QueryHistory } from './query_history.ts';
 
-/** Rows of somebody's query by time and id, a page at a time; the query sees no parameters. */
+/** Rows of a user's query by time and id, a page at a time; the query sees no parameters. */
 async function readHistory(
   sql: SqlExecutor,
   query: string,

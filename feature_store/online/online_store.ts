@@ -23,7 +23,7 @@ export interface OnlineStore extends Service {
    * Adds to a counter of an entity, beside its features, at once however many ask. Counted again when repeated: for what may be counted
    * without events, such as attempts.
    *
-   * @param by - a whole number; 0 reads
+   * @param by - an integer; 0 reads
    * @returns what it is then; counters begin at 0
    */
   increment(entityKey: EntityKey, counter: string, by: number): Promise<number>;

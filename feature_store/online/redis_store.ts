@@ -77,7 +77,7 @@ export class RedisOnlineStore implements OnlineStore {
   readonly #prefix: string;
   readonly #log: Logger;
   readonly #codecs: ReadonlyMap<string, RowCodec>;
-  /** Layouts that others have written rows with; undefined where nobody knows any more. */
+  /** Layouts that others have written rows with; undefined where they are not known any more. */
   readonly #foreign = new Map<string, Promise<RowLayout | undefined>>();
 
   constructor(

@@ -18,7 +18,7 @@ interface Packed {
   readonly values: string;
 }
 
-/** The texts that values were read from: whoever writes them out again need not format them. */
+/** The strings that values were read from: they are written out again without formatting. */
 const cellTexts = new WeakMap<FeatureRow['values'], string>();
 
 /** @returns each value as JSON, in the order of the view's features; undefined where only the values are known */
@@ -29,7 +29,7 @@ export function cellTextsOf(values: FeatureRow['values'], count: number): readon
 }
 
 /**
- * A view's rows as texts: `<event time> <computed at> <fingerprint> [value, …]`, a third of the size of a JSON object with names. The fingerprint
+ * A view's rows as strings: `<event time> <computed at> <fingerprint> [value, …]`, a third of the size of a JSON object with names. The fingerprint
  * says by which definitions the values were computed.
  */
 export class RowCodec {

@@ -9,8 +9,8 @@ interface Waiting {
 const KEYS_A_COMMAND = 512;
 
 /**
- * Reads that are asked for in one turn of the event loop go to Redis as one command: a command costs the process more than the value that it reads.
- * Nobody waits for a timer.
+ * Reads that begin in one turn of the event loop go to Redis as one command: a command costs the process more than the value that it reads.
+ * No caller waits for a timer.
  */
 export class TurnReads {
   readonly #redis: Redis;

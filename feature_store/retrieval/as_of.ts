@@ -7,7 +7,7 @@ import { FeatureComputationError } from '../errors.ts';
 type Values = Readonly<Record<string, FeatureValue>>;
 
 /**
- * A stored row's values as whoever looks at `asOfMs` sees them: features that depend on when they are looked at, such as the time since the
+ * A stored row's values as a reader at `asOfMs` sees them: features that depend on when they are looked at, such as the time since the
  * last event, are computed for that time; the API and serving do so for now, training sets for the label's time.
  */
 export function valuesAsOf(view: FeatureView, values: Values, asOfMs: number): Values {

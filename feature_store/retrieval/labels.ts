@@ -105,7 +105,7 @@ interface Place {
   readonly row: number;
   /** For messages. */
   readonly place: string;
-  /** Of the request's fields: CSV knows only texts. */
+  /** Of the request's fields: CSV has only strings. */
   readonly types: ReadonlyMap<string, FeatureType>;
   readonly of: KeyedEntity;
 }

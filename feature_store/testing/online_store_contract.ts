@@ -125,7 +125,7 @@ export function onlineStoreContract(open: () => Promise<OnlineStore>): readonly 
     );
   }, 60_000);
 
-  test('readers that ask at once each get what they have asked for', async (store) => {
+  test('readers at the same time each get the rows of their own keys', async (store) => {
     const run = randomUUID();
     const stored = Array.from({ length: 1_300 }, (_, index) => rowOf(keyOf(`${run}-${index}`), 0, index));
     await store.write(stored.filter((_, index) => index % 3 !== 0));

@@ -15,7 +15,7 @@ export interface ColumnReference {
   readonly max: number | null;
   /** Of numbers, at 0, 1/n, … 1, by nearest rank. */
   readonly quantiles: readonly number[];
-  /** The most frequent values of texts and booleans with their shares. */
+  /** The most frequent values of strings and booleans with their shares. */
   readonly top: readonly (readonly [value: string, share: number])[];
   readonly sampled: number;
 }
@@ -33,7 +33,7 @@ export interface ColumnSample {
 export interface DriftThresholds {
   /** Population stability index from which on numbers have drifted: 0.2 is commonly taken. */
   readonly psi: number;
-  /** Cramér's V from which on texts have. */
+  /** Cramér's V from which on strings have drifted. */
   readonly cramersV: number;
   /** And the difference must not be chance: its p-value is below that. */
   readonly significance: number;
@@ -46,7 +46,7 @@ export interface ColumnDrift {
   /** Kolmogorov-Smirnov: the largest distance between the distribution functions. */
   readonly ks?: number;
   readonly cramersV?: number;
-  /** Of KS, or of chi-square for texts. */
+  /** Of KS, or of chi-square for strings. */
   readonly pValue?: number;
   readonly nullShare: number;
   readonly outOfRangeShare: number;
@@ -94,7 +94,7 @@ interface Step {
 const QUANTILES_A_BIN = 2;
 
 /**
- * Quantiles tell of a value how much lies below it; of one that comes often, where its quantiles begin and end, which is known to within one of
+ * Quantiles give the share of values below a value; of one that comes often, where its quantiles begin and end, which is known to within one of
  * their steps.
  */
 function stepsOf(quantiles: readonly number[]): readonly Step[] {

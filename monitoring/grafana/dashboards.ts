@@ -278,7 +278,7 @@ const drift: Dashboard = {
           queries: [{ expr: 'max by (model, column) (drift_statistic{test="ks"})', legend: '{{model}} {{column}}' }],
         },
         {
-          ...{ title: "Texts: Cramér's V", unit: 'short' },
+          ...{ title: "Strings: Cramér's V", unit: 'short' },
           queries: [
             { expr: 'max by (model, column) (drift_statistic{test="cramers_v"})', legend: '{{model}} {{column}}' },
           ],

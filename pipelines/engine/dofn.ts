@@ -164,7 +164,7 @@ export interface DoFn<In, Out> {
   onWindowExpiration?(context: OnTimerContext<Out>): void | Promise<void>;
   finishBundle?(context: FinishBundleContext<Out>): void | Promise<void>;
   /**
-   * Ends what finishBundle has left under way, such as writing, so that it can go on while the next bundle is computed. Called before anything
+   * Ends what finishBundle has left under way, such as writing, so that it continues while the next bundle is computed. Called before anything
    * counts as done: before a snapshot, before offsets are committed, at the end. What is left under way must be safe to repeat; `teardown`
    * has to wait for it.
    */

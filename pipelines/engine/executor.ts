@@ -239,7 +239,7 @@ export class Executor {
    * One bundle: `feed` pushes elements in, then each operator in topological order finishes what it has, fires what its
    * watermark makes due, and passes its own watermark on.
    *
-   * @param overlap - what sinks have left under way may go on after it, until {@link complete}
+   * @param overlap - what sinks have left under way may continue after it, until {@link complete}
    */
   async runBundle(feed: () => void, now: number, overlap = false): Promise<void> {
     for (const impulse of this.#impulses) impulse.fire();
@@ -260,7 +260,7 @@ export class Executor {
     }
   }
 
-  /** Resolves when nothing that bundles have left under way goes on any more. */
+  /** Resolves when nothing that bundles have left under way is pending. */
   async complete(now: number): Promise<void> {
     if (this.#operators.some(({ isIncomplete }) => isIncomplete)) await this.runBundle(() => {}, now);
   }
@@ -312,7 +312,7 @@ export class Executor {
 
   /**
    * Begins a snapshot of the state between two bundles; it is completed by visiting `entries` of each transform, with
-   * bundles going on in between.
+   * bundles in between.
    *
    * @param take - entries that are about to change, as they are
    * @param isDrained - the end of time was let through to close windows; the next job begins where the sources are, not at the end of time

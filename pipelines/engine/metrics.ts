@@ -21,7 +21,7 @@ export class Counter {
   }
 }
 
-/** Count, sum, smallest and largest of what it was given; whole numbers. */
+/** Count, sum, smallest and largest of what it was given; integers. */
 export class Distribution {
   readonly name: string;
   count = 0;

@@ -5,8 +5,8 @@ import type { CellMapping } from './state_schema.ts';
 export type TakeEntry = (entry: unknown) => void;
 
 /**
- * A consistent picture of an operator's state, taken while the operator goes on. `head` is small and taken at once; `entries`
- * are visited bit by bit. Whoever is about to change an entry that was not visited hands it over first, as it was
+ * A consistent picture of an operator's state, taken while the operator continues. `head` is small and taken at once; `entries`
+ * are visited bit by bit. Code that is about to change an entry that was not visited hands it over first, as it was
  * (copy on write), so that all entries together are the state at the moment the snapshot began.
  */
 export interface OperatorSnapshot {

@@ -5,7 +5,7 @@ import type { EventTime } from '#kernel/time';
  * Source: Apache Beam, "Splittable DoFns" (programming guide §12), restriction trackers.
  */
 export interface RestrictionTracker<R, P> {
-  /** Claims the work at `position` before doing it; false: stop now, it belongs to somebody else. */
+  /** Claims the work at `position` before doing it; false: stop now, it belongs to another worker. */
   tryClaim(position: P): boolean;
   /** Ends this restriction at what is claimed and returns the rest; undefined when nothing is left. */
   checkpoint(): R | undefined;
@@ -34,7 +34,7 @@ export interface SplittableContext<Out, R = unknown> {
   reportBacklog(records: number): void;
   /** Runs once a snapshot that covers this call's outputs is durable: offset commits, acks. */
   afterBundleCommit(callback: () => void | Promise<void>): void;
-  /** Aborted when the runner wants `process` to return soon (drain, stop). */
+  /** Aborted when `process` has to return soon (drain, stop). */
   readonly signal: AbortSignal;
 }
 

@@ -9,7 +9,7 @@ type Transform<Kind extends PlanTransform['kind']> = Extract<PlanTransform, { re
 
 /**
  * Replaces WindowInto(sliding) … Combine by tiles, where nothing can tell the difference: between the two are only functions that do not
- * see windows, nobody else reads what is between, the trigger is the default one and no lateness is allowed.
+ * see windows, no other transform reads what is between, the trigger is the default one and no lateness is allowed.
  */
 export function tileSlidingCombines(transforms: readonly PlanTransform[]): readonly PlanTransform[] {
   const replaced = new Map<PlanTransform, PlanTransform>();

@@ -35,7 +35,7 @@ export type DecodedEvent =
       readonly ok: true;
       readonly source: string;
       readonly eventId: string;
-      /** Whose event it is, where the source says so: its id is unique among theirs. */
+      /** Whose event it is, where the source declares it: its id is unique among theirs. */
       readonly userId: string | undefined;
       readonly event: EventFields;
       readonly eventTimeMs: number;
@@ -52,7 +52,7 @@ export type DecodedEvent =
       readonly attempt: number;
       /** The record, for a dead letter; absent when it came from no topic. */
       readonly origin?: LetterOrigin;
-      /** Of the request that brought it, where somebody looks at traces. */
+      /** Of the request that brought it, where traces are recorded. */
       readonly traceparent?: string | undefined;
     }
   | ErasedEntity
@@ -100,7 +100,7 @@ export function createEventDecoder(sources: readonly EventSource[], clock: Clock
   };
 }
 
-/** Whoever can write events cannot erase with them: the proof needs the database's secret. */
+/** A client that can write events cannot erase with them: the proof needs the database's secret. */
 function erasureOf(request: ErasureRequest, erasures: Erasures, payload: string, attempt: number): Decoded {
   if (!erasures.isGenuine(request)) {
     return refused(

@@ -20,7 +20,7 @@ interface Held {
   timestamp: EventTime;
 }
 
-/** Accumulators held at once before some go on: what a bundle of many keys may take of memory. */
+/** Accumulators held at once before some are sent: what a bundle of many keys may take of memory. */
 const LARGEST_HELD = 20_000;
 
 /** One step of a combine. */

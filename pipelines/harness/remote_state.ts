@@ -9,7 +9,7 @@ import type { StateStream } from './state_stream.ts';
 
 type StateKey = fnApi.StateKey;
 
-/** Decoded state kept from bundle to bundle, for as long as the runner says that nobody else changes it. */
+/** Decoded state kept from bundle to bundle, for as long as the runner says that no other worker changes it. */
 export type StateCache = LRUCache<string, Cells>;
 
 export interface RemoteStateOptions {

@@ -131,10 +131,10 @@ export class TruncateRestriction extends Operator {
   }
 }
 
-/** How long a bundle goes on with a restriction that always has more. */
+/** How long a bundle continues with a restriction that always has more. */
 const PROCESSING_BUDGET_MS = 500;
 
-/** Does the work: piece after piece, until it is done, wants to wait, or has had its time in this bundle. */
+/** Does the work: piece after piece, until it is done, has to wait, or has had its time in this bundle. */
 export class ProcessSizedElement extends AsyncOperator {
   readonly #doFn: AnySplittable;
   readonly #output: Edge;

@@ -22,7 +22,7 @@ export interface WorkerOptions {
   readonly id: string;
   readonly controlUrl: string;
   readonly loggingUrl?: string;
-  /** Where the runner says what else it wants of a worker. */
+  /** Where the runner gives further settings of a worker. */
   readonly provisionUrl?: string;
   readonly construct: Construct;
   /** Told what failed a bundle. */

@@ -15,7 +15,7 @@ export interface WorkerPoolOptions {
 }
 
 /**
- * Starts workers in this process when a runner asks for them: LOOPBACK while the job is submitted from here, EXTERNAL as a
+ * Starts workers in this process when a runner requests them: LOOPBACK while the job is submitted from here, EXTERNAL as a
  * sidecar beside a runner's task managers.
  */
 export class WorkerPool {

@@ -4,7 +4,7 @@ import * as fnClients from '#pipelines/proto/beam_fn_api.grpc-client';
 import * as provisionClients from '#pipelines/proto/beam_provision_api.grpc-client';
 import { connect, workerMetadata } from './grpc_connections.ts';
 
-/** Where a runner wants a worker's status, if it does; undefined also when it has no provisioning service. */
+/** Where a runner reads a worker's status, if it does; undefined also when it has no provisioning service. */
 export function statusUrlOf(provisionUrl: string, workerId: string): Promise<string | undefined> {
   const client = connect(provisionClients.ProvisionServiceClient, provisionUrl);
   return new Promise<string | undefined>((resolve) => {

@@ -48,7 +48,7 @@ export interface Decoded<T> {
   readonly eventTimeMs: number | undefined;
 }
 
-/** Where reading goes on when the records at a position are gone. */
+/** Where reading continues when the records at a position are gone. */
 export type OffsetOutOfRangePolicy = 'earliest' | 'latest' | 'fail';
 
 export interface BrokerSourceSettings<T> {
@@ -74,7 +74,7 @@ export interface BrokerSourceSettings<T> {
   readonly decode: (record: LogRecord, watermark: EventTime, topic: string) => Decoded<T>;
   /** `fail` without it: the error names the range. The gap is logged and counted with the others. */
   readonly offsetOutOfRange?: OffsetOutOfRangePolicy;
-  /** Makes an element of a batch that cannot be read, after which reading goes on; without it the source fails. */
+  /** Makes an element of a batch that cannot be read, after which reading continues; without it the source fails. */
   readonly unreadable?: (error: UnreadableBatchError) => T;
   readonly log?: Logger;
   /** Stops at the partitions' ends as they were when reading began: a bounded read, for back-fill and tests. */
@@ -341,7 +341,7 @@ export class BrokerSource<T> implements SplittableDoFn<string, T, BrokerRestrict
     }
   }
 
-  /** @returns whether reading may go on after it */
+  /** @returns whether reading may continue after it */
   #setAside(error: UnreadableBatchError, part: PartitionPart, reader: SourcePartition, context: Context<T>): boolean {
     const { unreadable, metrics } = this.#settings;
     if (unreadable === undefined || reader.skipUnreadable === undefined) return false;

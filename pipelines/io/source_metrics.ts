@@ -26,13 +26,13 @@ export function createSourceMetrics(registry: Registry): SourceMetrics {
   });
   const lagSeconds = gaugeOf(registry, {
     name: 'source_lag_seconds',
-    help: 'How far behind the newest record reading is, for brokers that say so (Kinesis)',
+    help: 'How far behind the newest record reading is, for brokers that report it (Kinesis)',
     labelNames,
   });
   const byTopic = ['topic'] as const;
   const gaps = counterOf(registry, {
     name: 'source_gaps_total',
-    help: 'Times that a reader found its position deleted and went on elsewhere',
+    help: 'Times that a reader found its position deleted and continued at another',
     labelNames: byTopic,
   });
   const lost = counterOf(registry, {

@@ -90,7 +90,7 @@ export interface FeaturePipelineSettings extends FeatureSettings {
   readonly group: string;
   readonly outOfOrderMs: number;
   readonly idleAfterMs: number;
-  /** Where reading goes on when retention has deleted what comes next; `fail` without it. */
+  /** Where reading continues when retention has deleted what comes next; `fail` without it. */
   readonly offsetOutOfRange?: OffsetOutOfRangePolicy;
   /** What becomes of a batch that cannot be read; `fail` without it. */
   readonly unreadableBatches?: 'fail' | 'dead_letter';
@@ -138,7 +138,7 @@ export interface BackfillSettings extends FeatureSettings {
   readonly history?: History;
   readonly outOfOrderMs: number;
   readonly fileSystems?: FileSystemOf;
-  /** Called as reading goes on. */
+  /** Called as reading continues. */
   readonly onProgress?: (progress: BackfillProgress) => void;
   /** The archive of raw events: the history of sources that declare no other, and what follows on that of the others. */
   readonly archive?: ArchivePlace;

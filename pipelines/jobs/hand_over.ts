@@ -64,7 +64,7 @@ export function handOver(deps: HandOverDeps, request: HandOverRequest): Promise<
       { into: snapshotDirectory, from: directory },
       views.map(transformOf),
       log,
-      // What changes without events is told again: rows of before may lack events that the stream alone had seen.
+      // What changes without events is written again: rows of before may lack events that the stream alone had seen.
       { eventTimer: 'wake', processingTimer: 'quiet' },
       new Map([...merges].map(([id, merge]) => [transformOf(id), merge])),
     );

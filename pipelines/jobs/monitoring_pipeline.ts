@@ -55,7 +55,7 @@ export interface MonitoringSettings extends DriftSettings, JudgeSettings {
 /** Predictions are logged by several processes, a little apart. */
 const OUT_OF_ORDER_MS = 10 * SECOND_MS;
 
-/** Watches models at work: predictions of the log in windows against the training set of their version, and outcomes as they are told. */
+/** Watches models at work: predictions of the log in windows against the training set of their version, and outcomes as they are reported. */
 export function buildMonitoringPipeline(
   root: PipelineRoot,
   { broker, drift, referenceOf, log, registry }: MonitoringDeps,

@@ -145,7 +145,7 @@ interface Partial<K, Acc> {
   accumulator: Acc;
 }
 
-/** Accumulators held at once before they go on: what a bundle of many keys may take of memory. */
+/** Accumulators held at once before they are sent: what a bundle of many keys may take of memory. */
 const LARGEST_HELD = 20_000;
 
 /** Combines what it can within a bundle. */
@@ -214,8 +214,7 @@ function withFanout<K, In, Acc, Out>(
   combineFn: CombineFn<In, Acc, Out>,
   fanout: number,
 ): PTransform<PCollection<KV<K, In>>, PCollection<KV<K, Out>>> {
-  if (!(Number.isInteger(fanout) && fanout > 0))
-    throw new RangeError(`hotKeyFanout must be a whole number, not ${fanout}`);
+  if (!(Number.isInteger(fanout) && fanout > 0)) throw new RangeError(`hotKeyFanout must be an integer, not ${fanout}`);
   let next = 0;
   return primitive(name, (input, pipeline) => {
     const strategy = inputStrategy(pipeline, input);

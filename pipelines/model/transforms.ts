@@ -340,7 +340,7 @@ interface PayloadParts {
   readonly timerFamilySpecs?: { [id: string]: ReturnType<typeof runnerApi.TimerFamilySpec.create> };
 }
 
-/** A ParDo payload that names the function; whoever rebuilds the same graph finds it under that name. */
+/** A ParDo payload that names the function; a process that rebuilds the same graph finds it under that name. */
 function doFnSpec(proto: PTransformProto, parts: PayloadParts): ReturnType<typeof runnerApi.FunctionSpec.create> {
   const { urn = urns.DOFN_BY_NAME, ...rest } = parts;
   const payload = runnerApi.ParDoPayload.create({

@@ -67,7 +67,7 @@ export interface PipelineHandle {
   readonly loaded: Promise<void>;
   /** Records the sources know of and have not read. */
   backlogRecords(): number;
-  /** Event time, ms; everything older has been dealt with. */
+  /** Event time, ms; everything older has been processed. */
   watermark(): number;
   /** Removes all snapshots but the newest, for what must not come back. */
   discardOlderSnapshots(): Promise<void>;
@@ -279,7 +279,7 @@ class EmbeddedJob implements PipelineHandle {
     };
     const local = (): Execution => {
       const executor = new Executor(plan, options);
-      // A script goes on only when all that follows from a step has happened.
+      // A script continues only when all that follows from a step has happened.
       const overlap = this.#store !== undefined && executor.testStreams.length === 0;
       return new LocalExecution(executor, { overlap });
     };
@@ -538,7 +538,7 @@ class EmbeddedJob implements PipelineHandle {
     else await this.#maybeSnapshot(now);
   }
 
-  /** Begins a snapshot that is due, or goes on with the one under way for a while. */
+  /** Begins a snapshot that is due, or continues the one under way for a while. */
   async #maybeSnapshot(now: number): Promise<void> {
     if (this.#store === undefined) return;
     if (this.#snapshot === undefined) {
@@ -594,7 +594,7 @@ class EmbeddedJob implements PipelineHandle {
     this.#runCallbacks(callbacks);
   }
 
-  /** Makes everything so far durable, then tells whoever waits for that. */
+  /** Makes everything so far durable, then resolves what waits for that. */
   async #commit(): Promise<void> {
     await this.#settle();
     if (this.#store === undefined) {
@@ -612,7 +612,7 @@ class EmbeddedJob implements PipelineHandle {
     else await nextTurn();
   }
 
-  /** Finalisation is best effort and may be slow: reading goes on meanwhile, ending waits for it. */
+  /** Finalisation is best effort and may be slow: reading continues meanwhile, ending waits for it. */
   #runCallbacks(callbacks: readonly (() => void | Promise<void>)[]): void {
     const run = async (callback: () => void | Promise<void>): Promise<void> => {
       try {

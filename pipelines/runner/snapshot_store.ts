@@ -51,7 +51,7 @@ export class SnapshotStore {
   }
 
   /**
-   * The newest readable snapshot, or the one that is asked for.
+   * The newest readable snapshot, or the requested one.
    *
    * @throws {@link SnapshotError} when there are some and none is readable
    */

@@ -4,7 +4,7 @@ import type { FromShard, LaunchShard, ShardChannel } from '#pipelines/runner/sha
 import { Shard } from '#pipelines/runner/sharded/shard';
 
 /**
- * Shards that live on this thread but are told and tell everything by copied messages, as if they had threads of their own. For
+ * Shards that live on this thread but send and receive everything as copied messages, as if they had threads of their own. For
  * tests whose functions are not in a module that a thread could import.
  */
 export const inProcessShards =

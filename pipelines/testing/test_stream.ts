@@ -4,7 +4,7 @@ import type { PCollection, PipelineRoot, PTransform } from '#pipelines/model/pco
 import { testStreamTransform } from '#pipelines/model/test_stream';
 
 /**
- * A scripted source: elements, watermark and processing time in the order a test wants them. Runs wherever Beam's TestStream
+ * A scripted source: elements, watermark and processing time in the order of a test. Runs wherever Beam's TestStream
  * does: here, on Prism and on Flink.
  *
  * ```ts

@@ -81,7 +81,7 @@ export interface ComputedRow {
   readonly receivedAtMs: number | undefined;
   /** Made by an event; others say that something has left a window. */
   readonly isOfEvent: boolean;
-  /** Of its computation, where somebody looks at traces. */
+  /** Of its computation, where traces are recorded. */
   readonly traceparent?: string | undefined;
 }
 
@@ -89,7 +89,7 @@ type UsableEvent = Extract<DecodedEvent, { ok: true }>;
 
 const identityOf = ({ eventId, userId }: UsableEvent): EventIdentity => ({ eventId, userId });
 
-/** So long after a change is due it is told although no events move the watermark: one may still be on its way, ms. */
+/** So long after a change is due it is written although no events move the watermark: one may still be on its way, ms. */
 const QUIET_MS = 3_000;
 /** How often the end of a session is looked at that waits for a snapshot, ms. */
 const RELEASE_MS = 200;
@@ -114,7 +114,7 @@ export interface ComputeSettings {
   readonly allowedLatenessMs: number;
   /** Ids that are kept of one entity at most. */
   readonly maxIdsPerEntity?: number | undefined;
-  /** Events come as they happen: what changes without them is told in time, and not only when others come. */
+  /** Events come as they happen: what changes without them is written in time, and not only when others come. */
   readonly isLive: boolean;
   readonly failureLimit?: FailureLimit | undefined;
   /** Ids of views that start again although they had stopped. */
@@ -350,7 +350,7 @@ export class ComputeFeatures implements DoFn<KV<EntityKey, UsableEvent | ErasedE
       });
     } catch (error) {
       if (!(error instanceof FeatureComputationError)) throw error;
-      // Rows of before its time are out: their times are told.
+      // Rows of before its time are out: their times are reported.
       if (!isNew) {
         cell.write(remembered);
         this.#setTimers(state, context);

@@ -13,14 +13,14 @@ import { filter, keyBy, named, parDo, windowInto } from '#pipelines/model/transf
 import { fixedWindows, globalWindows } from '#pipelines/model/windowing';
 import type { ComputedRow } from './compute_features.ts';
 
-/** How often a window that is still open is told of, ms of processing time. */
+/** How often a window that is still open is reported, ms of processing time. */
 const EARLY_MS = 60 * SECOND_MS;
 /** Rows later than that are not counted any more: windows that stay open take memory. */
 const LATENESS_MS = HOUR_MS;
 
 export interface StatisticsSettings {
   readonly windowMs: number;
-  /** Tells of windows that are still open too. */
+  /** Reports windows that are still open too. */
   readonly isLive: boolean;
 }
 

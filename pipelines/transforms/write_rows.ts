@@ -69,7 +69,7 @@ export class WriteRows implements DoFn<ComputedRow, DeadLetter> {
     await this.complete(context);
     if (batch.length === 0) return;
     this.#underWay = this.#write(batch, context.clock);
-    // Whoever completes sees the failure.
+    // The caller of complete sees the failure.
     this.#underWay.catch(() => {});
   }
 

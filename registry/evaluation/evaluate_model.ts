@@ -33,7 +33,7 @@ const FEWEST_ROWS_OF_SLICE = 20;
 /**
  * Judges the ONNX file itself, through serving's encoder, on rows that it was not trained on.
  *
- * @throws {@link TrainingError} when there is nothing to judge by: no rows, one class only, a column that is not there
+ * @throws {@link TrainingError} when there is nothing to judge by: no rows, one class only, a missing column
  */
 export async function evaluateModel(
   model: ModelPackage,

@@ -16,7 +16,7 @@ export const gatesConfigSchema = z.strictObject({
   maxLatencyMs: z.number().positive().default(50),
   /** Newest opset of ONNX that is taken; onnxruntime here knows 23. */
   maxOpset: z.int().positive().default(23),
-  /** Production wants somebody's approval. */
+  /** Production requires an approval. */
   approval: z.boolean().default(false),
 });
 export type GatesConfig = z.infer<typeof gatesConfigSchema>;

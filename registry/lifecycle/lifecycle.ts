@@ -25,7 +25,7 @@ export interface AuditEntry extends Authorship {
 
 export interface PromotionOptions extends Authorship {
   readonly stage: 'Staging' | 'Production';
-  /** Somebody else than `by`, where approval is wanted. */
+  /** Another person than `by`, where approval is required. */
   readonly approvedBy?: string;
   /** Promotes whatever the gates say; they are kept in the audit trail. */
   readonly force?: boolean;
@@ -79,7 +79,7 @@ export class Lifecycle {
       const passed = approvedBy !== undefined && approvedBy !== by;
       const detail = passed
         ? `approved by ${approvedBy}`
-        : 'production wants the approval of somebody else than who promotes: --approved-by';
+        : 'production requires the approval of another person than the one who promotes: --approved-by';
       gates.push({ gate: 'approval', passed, detail });
     }
     const failed = gates.filter(({ passed }) => !passed);

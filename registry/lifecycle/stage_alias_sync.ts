@@ -2,7 +2,7 @@ import { PromotionConflictError } from '../errors.ts';
 import type { ModelRegistry, ModelVersion } from '../model_registry.ts';
 
 /**
- * Keeps the stage Production and the alias @champion of a model on one version, whichever of the two somebody moves: MLflow's user interface
+ * Keeps the stage Production and the alias @champion of a model on one version, whichever of the two is moved: MLflow's user interface
  * knows both, as two things. What has moved since they last agreed wins; when that cannot be known, the stage does. Other versions in
  * Production, which that interface leaves there unless told otherwise, are archived.
  */
@@ -10,7 +10,7 @@ export class StageAliasSync {
   readonly #registry: ModelRegistry;
   /** The version both were on when they were last seen to agree, by model. */
   readonly #agreed = new Map<string, number>();
-  /** The version that could not be moved to, by model: whoever may only read does not try it again each time. */
+  /** The version that could not be moved to, by model: a client that may only read does not try it again each time. */
   readonly #failed = new Map<string, number>();
   readonly #onFailure: (name: string, version: number, error: unknown) => void;
 
@@ -20,7 +20,7 @@ export class StageAliasSync {
     this.#onFailure = onFailure;
   }
 
-  /** @returns the version in production, of which both are now; as long as somebody else promotes the model, what the stage says */
+  /** @returns the version in production, of which both are now; while another process promotes the model, what the stage says */
   async check(name: string): Promise<ModelVersion | undefined> {
     const [staged, champion] = await Promise.all([
       this.#registry.resolve(name, { stage: 'Production' }),

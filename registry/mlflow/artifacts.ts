@@ -33,7 +33,7 @@ export class Artifacts {
     } catch (error) {
       if (!(error instanceof MlflowApiError)) throw error;
       if (error.status === 404) return undefined;
-      // MLflow 2 says of what is not there that it has failed.
+      // MLflow 2 reports a missing artifact as a failure.
       if (error.status === 500 && !(await this.#client.listArtifacts(folder)).includes(name)) return undefined;
       throw error;
     }

@@ -19,7 +19,7 @@ export class MlflowApiError extends RegistryUnavailableError {
   }
 }
 
-/** Whether what was asked for is not there. */
+/** Whether the requested thing does not exist. */
 export function isMissing(error: unknown): boolean {
   if (!(error instanceof MlflowApiError)) return false;
   return (

@@ -15,10 +15,10 @@ const LEASE_MS = 30_000;
 const LEASE_SETTLES_MS = 30;
 
 /**
- * Does `work` while nobody else does such work on the model. MLflow cannot compare and set. So a lease is written as a tag of the model, and after a
- * moment in which whoever wrote at the same time has written as well, the tag says whose it is: the last one's.
+ * Does `work` while no other process does such work on the model. MLflow cannot compare and set. So a lease is written as a tag of the model, and after a
+ * moment in which every other writer of this time has written as well, the tag says whose it is: the last one's.
  *
- * @throws {@link PromotionConflictError} when somebody else has it
+ * @throws {@link PromotionConflictError} when another process has it
  */
 export async function withLease<T>(client: MlflowClient, name: string, work: () => Promise<T>): Promise<T> {
   const write = (lease: Lease): Promise<unknown> =>

@@ -59,7 +59,7 @@ const broker = await createBroker({ log, clock: systemClock }, job.broker);
 try {
   await broker.start(new AbortController().signal);
 } catch (error) {
-  // Whoever supervises it starts it again.
+  // Its supervisor starts it again.
   process.stderr.write(`the job cannot begin: ${messageOf(error)}\n`);
   process.exit(1);
 }

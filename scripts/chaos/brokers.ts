@@ -11,7 +11,7 @@ import { silentLogger } from '#monitoring/log';
 import type { BrokerJob, CountedRow } from './broker_job.ts';
 
 /** What happens to a job and its broker while numbers flow through. */
-export interface BrokerOrdeal {
+export interface BrokerScenario {
   readonly broker: BrokerConfig;
   readonly partitions: number;
   /** Numbers sent. */
@@ -33,7 +33,7 @@ export interface NumberRecord {
   readonly value: string;
 }
 
-export interface OrdealOutcome {
+export interface ScenarioOutcome {
   /** What differs from plain arithmetic; empty when all is as it should be. */
   readonly differences: readonly string[];
   readonly elapsedMs: number;
@@ -46,28 +46,28 @@ const START_WITHIN_MS = 60_000;
 const QUIET_MS = 3_000;
 
 /** Sends numbers, kills the job that counts them, and compares what it has counted in the end with plain loops. */
-export async function sufferBroker(ordeal: BrokerOrdeal): Promise<OrdealOutcome> {
+export async function runBrokerScenario(scenario: BrokerScenario): Promise<ScenarioOutcome> {
   const startedMs = Date.now();
   const folder = mkdtempSync(join(tmpdir(), 'chaos-broker-'));
   const topic = `chaos-${Date.now()}-${Math.floor(Math.random() * 1e6)}`;
-  const broker = await createBroker({ log: silentLogger, clock: systemClock }, ordeal.broker);
+  const broker = await createBroker({ log: silentLogger, clock: systemClock }, scenario.broker);
   await broker.start(new AbortController().signal);
-  const job: BrokerJob = { broker: ordeal.broker, topic, folder };
+  const job: BrokerJob = { broker: scenario.broker, topic, folder };
   let child: ChildProcess | undefined;
   try {
-    await broker.ensureTopics([{ name: topic, partitions: ordeal.partitions }]);
-    const sending = sendAll(broker, topic, ordeal);
+    await broker.ensureTopics([{ name: topic, partitions: scenario.partitions }]);
+    const sending = sendAll(broker, topic, scenario);
     sending.catch(() => {});
-    for (let kill = 0; kill < ordeal.kills; kill += 1) {
+    for (let kill = 0; kill < scenario.kills; kill += 1) {
       child = await start(job);
       await sleep(500 + Math.random() * 1_500);
       await end(child, 'SIGKILL');
     }
     child = await start(job);
     await sending;
-    const rows = await settled(folder, ordeal.events, ordeal.stallMs);
+    const rows = await settled(folder, scenario.events, scenario.stallMs);
     await end(child, 'SIGTERM');
-    return { differences: compare(rows, ordeal.events), elapsedMs: Date.now() - startedMs };
+    return { differences: compare(rows, scenario.events), elapsedMs: Date.now() - startedMs };
   } finally {
     if (child !== undefined) await end(child, 'SIGKILL');
     await broker.stop();
@@ -75,9 +75,9 @@ export async function sufferBroker(ordeal: BrokerOrdeal): Promise<OrdealOutcome>
   }
 }
 
-async function sendAll(broker: Broker, topic: string, ordeal: BrokerOrdeal): Promise<void> {
-  const { events, incidents = [], sendAtOnce = SEND_AT_ONCE } = ordeal;
-  const { send = (name, records) => broker.producer.send(name, records) } = ordeal;
+async function sendAll(broker: Broker, topic: string, scenario: BrokerScenario): Promise<void> {
+  const { events, incidents = [], sendAtOnce = SEND_AT_ONCE } = scenario;
+  const { send = (name, records) => broker.producer.send(name, records) } = scenario;
   const waiting = [...incidents];
   for (let from = 0; from < events; from += sendAtOnce) {
     while (waiting[0] !== undefined && from >= waiting[0].at * events) await waiting.shift()?.happen(topic);

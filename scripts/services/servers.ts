@@ -25,7 +25,7 @@ const PROMETHEUS_FILES = ['/usr/bin/prometheus', '/usr/bin/prometheus-alertmanag
 const KAFKA_CLUSTER_ID = 'MkU3OEVBNTcwNTJENDM2Qg';
 
 export interface KafkaOptions {
-  /** Where clients are told to go, when that is a proxy before it. */
+  /** The address that clients get, when that is a proxy before it. */
   readonly advertisedPort?: number;
   /** Settings that come on top; `$PORT` is another free port. */
   readonly settings?: Readonly<Record<string, string>>;

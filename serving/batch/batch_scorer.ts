@@ -73,7 +73,7 @@ function encodeColumns({ encoder }: LoadedModel, { rows, values }: Columns) {
   return { input, problems };
 }
 
-/** @returns false when there is an infinity, which the slow way tells of */
+/** @returns false when there is an infinity, which the slow way reports */
 function copyNumbers(
   data: Float64Array | Float32Array,
   input: RowValues,
@@ -95,7 +95,7 @@ function copyNumbers(
 function plain(value: unknown, type: ColumnType): unknown {
   if (typeof value === 'bigint') return numberOfInteger(value);
   if (typeof value === 'number' && Number.isNaN(value)) return null;
-  // CSV knows texts alone.
+  // CSV has strings alone.
   if (typeof value === 'string' && type !== 'string') return fromText(value, type);
   return value;
 }

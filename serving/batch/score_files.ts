@@ -43,7 +43,7 @@ export interface PartScored {
 }
 
 const BYTES_A_PART = 16 * 1_024 * 1_024;
-/** Parts are dealt to so many keys: what threads and workers share. */
+/** Parts are assigned to so many keys: what threads and workers share. */
 const KEYS = 64;
 
 /** The parts of the files, in the order of their names. @throws what finding and opening them fails with */
@@ -86,7 +86,7 @@ export const donePathOf = ({ target }: Pick<ScorePart, 'target'>): string =>
 
 /**
  * Scores files, part by part, on whatever runner. A part's answers appear whole, under a name that follows from the part; what is there already is not
- * scored again, so that a run which was stopped goes on where it was.
+ * scored again, so that a run which was stopped resumes where it was.
  *
  * @param loadModel - called once by each thread or worker
  */

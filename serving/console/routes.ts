@@ -15,7 +15,7 @@ const ASSETS = {
   'app.js': 'text/javascript',
   'app.css': 'text/css',
 } as const;
-/** The page loads nothing from elsewhere, and nobody frames it. */
+/** The page loads nothing from elsewhere, and no other page frames it. */
 const CONTENT_POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const MOST_LETTERS = 500;
@@ -42,7 +42,7 @@ async function requireJson({ headers }: FastifyRequest): Promise<void> {
   }
 }
 
-/** GET /console, and what its pages ask for below /console/api. */
+/** GET /console, and what its pages read below /console/api. */
 export function registerConsole(app: FastifyInstance, sources: ConsoleSources): void {
   const hidden = { schema: { hide: true }, config: { access: needs('console:read') } };
   // The page itself is open: what it shows is not.

@@ -68,7 +68,7 @@ export interface Move {
   readonly approvedBy?: string | undefined;
 }
 
-/** What the console shows and does; given by whoever wires the platform together. */
+/** What the console shows and does; given by the composition root. */
 export interface ConsoleSources {
   /** Other pages about the platform. */
   readonly links: { readonly grafana: string | undefined };
@@ -80,7 +80,7 @@ export interface ConsoleSources {
   /** What was done to a model's versions, by whom and why, the newest first. */
   trail(model: string): Promise<readonly ModelAuditEntry[]>;
   drift(): Promise<readonly DriftReport[]>;
-  /** Undefined: nobody knows of alerts here. */
+  /** Undefined: no source of alerts is configured. */
   alerts(): Promise<readonly AlertStatus[] | undefined>;
   deadLetters(filter: LetterFilter, limit: number): Promise<DeadLetters>;
   /** @returns how many were sent again */

@@ -10,7 +10,7 @@ export interface Estimate {
 /** How one variant differs from another. */
 export interface Comparison {
   readonly difference: number;
-  /** Of the difference, at the level asked for; right when looked at once, at a size that was fixed before. */
+  /** Of the difference, at the requested level; right when looked at once, at a size that was fixed before. */
   readonly interval: readonly [low: number, high: number];
   /** Two-sided, by the normal distribution; right when looked at once. */
   readonly pValue: number;
@@ -59,7 +59,7 @@ export function compare(
 
 /**
  * The mean outcome, with its variance by the delta method over units: outcomes of one entity are not independent, and entities are what variants are
- * dealt to (Deng, Knoblich and Lu, 2018).
+ * assigned to (Deng, Knoblich and Lu, 2018).
  */
 export function meanOutcome(sums: ExperimentOutcomes): Estimate {
   const { units, outcomes, total, totalSquared, outcomesSquared, product } = sums;

@@ -21,7 +21,7 @@ export interface ExperimentResults {
   readonly experiment: string;
   readonly outcome: Outcome;
   readonly variants: readonly VariantResult[];
-  /** Whether entities were dealt as the weights say; a small p-value tells of a fault that spoils all comparisons. */
+  /** Whether entities were assigned as the weights say; a small p-value means a fault that invalidates all comparisons. */
   readonly sampleRatio: { readonly pValue: number; readonly mismatch: boolean } | undefined;
   /** The variant that is better than the first, by the sequential test, and has the largest mean; undefined while none is. */
   readonly winner: string | undefined;

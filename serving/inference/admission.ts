@@ -14,9 +14,9 @@ export interface AdmissionSettings {
 const ARRIVALS_THAT_TELL = 8;
 
 /**
- * Lets in what can be answered in time, and refuses the rest at the door, before its body is read. A process does one thing after the other: what a
+ * Lets in what can be answered in time, and refuses the rest before the body is read. A process does one thing after the other: what a
  * request has to wait for are those that came before it in this turn of the event loop, and the rows that were taken and not computed yet. Both are
- * reckoned by what such have taken so far, not by the clock: that the process was held up for a moment is no reason to refuse anybody.
+ * estimated by what such have taken so far, not by the clock: that the process was held up for a moment is no reason to refuse a request.
  */
 export class Admission {
   readonly #settings: AdmissionSettings;
@@ -77,7 +77,7 @@ export class Admission {
 
   /**
    * @param costMs - what the rows will probably take; {@link give} both back when they are done
-   * @param deadlineMs - when nobody waits for them any more
+   * @param deadlineMs - when no caller waits for them any more
    * @throws {@link OverloadedError} when there is no room, {@link DeadlinePassedError} when it would be too late
    */
   take(rows: number, costMs: number, deadlineMs: number | undefined): void {

@@ -37,7 +37,7 @@ interface Occasion extends AnswerIds {
 }
 
 /**
- * Rows that were computed. What a row's output means is made when it is asked for: many answers want the predictions alone, and the log takes the rest
+ * Rows that were computed. What a row's output means is made when it is read: many answers want the predictions alone, and the log takes the rest
  * later, a few rows at a time. Until then a hundred rows are one object.
  */
 export class AnsweredRows {

@@ -23,7 +23,7 @@ import { OnDemandModels, type OnDemandSettings } from './on_demand.ts';
 
 export interface ModelStatus {
   readonly name: string;
-  /** Of an experiment; `production` when there is none; `canary` on trial; `shadow` for what answers nobody. */
+  /** Of an experiment; `production` when there is none; `canary` on trial; `shadow` for what answers no caller. */
   readonly variant: string;
   readonly ready: boolean;
   readonly version: number | undefined;
@@ -32,7 +32,7 @@ export interface ModelStatus {
   readonly rejected: { readonly version: number; readonly reason: string } | undefined;
 }
 
-/** How requests for a model are dealt now. */
+/** How requests for a model are assigned now. */
 export interface RoutingStatus {
   readonly model: string;
   /** Of the newest change at run time; 0 when there was none. */
@@ -184,7 +184,7 @@ export class ModelServer implements Service {
     if (state === 'rolled_back') {
       this.#rollbacks.inc({ model: router.name });
       this.#log.error(entry, 'canary.rolled_back');
-    } else this.#log.info(entry, 'canary.goes_on');
+    } else this.#log.info(entry, 'canary.continued');
     // Soon, and not before this request is answered.
     setImmediate(() => void this.refresh());
     if (state === 'passed' && router.routing.canary?.whenPassed === 'promote') void this.#promote(router, progress);
@@ -212,7 +212,7 @@ export class ModelServer implements Service {
     }
   }
 
-  /** @returns false when somebody else has made a change meanwhile */
+  /** @returns false when another request has made a change meanwhile */
   async #append(routings: RoutingStore, router: ModelRouter, { by, reason, state }: Noted): Promise<boolean> {
     const row = { model: router.name, revision: router.revision + 1, atMs: Date.now(), by, reason };
     const written = { ...row, state: JSON.parse(JSON.stringify(state)) as JsonObject };
@@ -242,7 +242,7 @@ export class ModelServer implements Service {
    *
    * @param routing - null: as the configuration says
    * @param after - the revision that the author has seen
-   * @throws {@link RoutingConflictError} when somebody was faster; what the store throws
+   * @throws {@link RoutingConflictError} when another request was faster; what the store throws
    */
   async setRouting(
     name: string,
@@ -259,7 +259,7 @@ export class ModelServer implements Service {
     }
     const change = { ...authorship, state: { routing } };
     if (!(await this.#append(routings, router, change))) {
-      throw new RoutingConflictError(name, 'somebody else has changed it just now: look again');
+      throw new RoutingConflictError(name, 'another request has changed it: read it again');
     }
     await this.refresh();
     return this.routingOf(name);
@@ -309,7 +309,7 @@ export class ModelServer implements Service {
   }
 
   /** Counts a request that is answered by what {@link active} has chosen for it. */
-  countDealt({ name: model, experiment, variant }: ActiveModel): void {
+  countAssigned({ name: model, experiment, variant }: ActiveModel): void {
     if (experiment !== undefined) this.#assignments.inc({ model, experiment, variant });
   }
 
@@ -318,20 +318,20 @@ export class ModelServer implements Service {
     return this.#routers.get(name)?.assignment?.asksFeatures === true;
   }
 
-  /** Whether entities are dealt to several versions. */
-  isDealt(name: string): boolean {
+  /** Whether entities are split among several versions. */
+  isSplit(name: string): boolean {
     const router = this.#routers.get(name);
     return router?.assignment !== undefined || router?.canary !== undefined;
   }
 
-  /** While a canary runs: who wants to know what becomes of requests. */
+  /** While a canary runs: observers of the outcome of requests. */
   watching(name: string): ModelRouter | undefined {
     const router = this.#routers.get(name);
     return router?.canary === undefined ? undefined : router;
   }
 
   /**
-   * A version that is ready, without dealing anybody to it.
+   * A version that is ready, without assigning requests to it.
    *
    * @param version - undefined: the first
    * @returns undefined when this version does not answer here

@@ -5,7 +5,7 @@ import { ModelNotReadyError, UnknownServedModelError } from '../errors.ts';
 import type { ModelRouter } from '../routing/model_router.ts';
 
 export interface OnDemandSettings {
-  /** Models that are loaded may take so much, by an estimate; the one that was not asked for longest goes first. */
+  /** Models that are loaded may take so much, by an estimate; the least recently used one is evicted first. */
   readonly memoryMb: number;
 }
 
@@ -15,7 +15,7 @@ const MEMORY_A_BYTE = 4;
 const UNKNOWN_MS = 5_000;
 const UNKNOWN_NAMES = 1_000;
 
-/** Models that are loaded when somebody asks for them, and make room for each other. */
+/** Models that are loaded at the first request for them, and make room for each other. */
 export class OnDemandModels {
   readonly #make: (name: string) => ModelRouter;
   readonly #loaded: LRUCache<string, ModelRouter>;
@@ -51,7 +51,7 @@ export class OnDemandModels {
     });
   }
 
-  /** Counts as being asked for. */
+  /** Counts as used. */
   get(name: string): ModelRouter | undefined {
     return this.#loaded.get(name);
   }

@@ -112,19 +112,19 @@ export class Predictor {
    */
   activeFor(name: string | undefined, subject?: Subject): ActiveModel {
     const active = this.#deps.models.active(this.nameOf(name), subject);
-    this.#deps.models.countDealt(active);
+    this.#deps.models.countAssigned(active);
     return active;
   }
 
-  /** For rows of nobody in particular that are being read: counted once they were ({@link countDealt}). Undefined: their features decide who answers. */
+  /** For rows without an entity, while they are read: counted afterwards ({@link countAssigned}). Undefined: their features decide who answers. */
   activeForRows(name: string | undefined): ActiveModel | undefined {
     const { models } = this.#deps;
     const chosen = this.nameOf(name);
     return models.asksFeatures(chosen) ? undefined : models.active(chosen);
   }
 
-  countDealt(active: ActiveModel): void {
-    this.#deps.models.countDealt(active);
+  countAssigned(active: ActiveModel): void {
+    this.#deps.models.countAssigned(active);
   }
 
   /** As {@link activeFor}; a model that is served on demand is loaded first. */
@@ -138,9 +138,9 @@ export class Predictor {
     if (name !== undefined) await this.#deps.models.ensure(name);
   }
 
-  /** Whether entities are dealt to several versions; not for a name that is not known. */
-  isDealt(name: string | undefined): boolean {
-    return this.#deps.models.isDealt(this.nameOf(name));
+  /** Whether entities are split among several versions; not for a name that is not known. */
+  isSplit(name: string | undefined): boolean {
+    return this.#deps.models.isSplit(this.nameOf(name));
   }
 
   /** @throws {@link InvalidRequestError} for undefined when there are several */
@@ -362,7 +362,7 @@ export function firstNotFinite({ model }: ActiveModel, output: RowValues, rows: 
   return undefined;
 }
 
-/** What a request says instead of the store: columns of the model, and what nobody asks for, which is told then. */
+/** What a request says instead of the store: columns of the model, and unknown fields, which are reported then. */
 function overridesOf(given: Features, request: Features, inputs: readonly InputColumn[]): Features | undefined {
   const names = Object.keys(given);
   if (names.length === 0) return undefined;

@@ -18,7 +18,7 @@ export const thresholdRuleSchema = z
     add: z.number().min(-1).max(1),
   })
   .refine((rule) => rule.in !== undefined || rule.atLeast !== undefined || rule.below !== undefined, {
-    message: 'a rule of thresholds wants "in", "atLeast" or "below"',
+    message: 'a rule of thresholds requires "in", "atLeast" or "below"',
   });
 export type ThresholdRule = z.infer<typeof thresholdRuleSchema>;
 

@@ -1,8 +1,8 @@
-/** What a request wants of its way through the server, besides an answer. */
+/** What a request sets for its way through the server, besides an answer. */
 export interface Call {
-  /** When nobody waits for the answer any more; as `performance.now()`. */
+  /** When the caller no longer waits for the answer; as `performance.now()`. */
   readonly deadlineMs: number | undefined;
-  /** Filled in on the way, where the caller is told. */
+  /** Filled in on the way, where the answer reports it. */
   readonly timing: StageTimes | undefined;
 }
 
@@ -14,7 +14,7 @@ export interface StageTimes {
   inference: number;
 }
 
-/** As the header `server-timing` wants it. */
+/** In the form of the header `server-timing`. */
 export function serverTiming({ parse, features, queue, inference }: StageTimes, writeMs: number): string {
   const stages = { parse, features, queue, inference, write: writeMs };
   return Object.entries(stages)

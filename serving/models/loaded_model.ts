@@ -242,7 +242,7 @@ export class LoadedModel {
     return this.#background;
   }
 
-  /** Exact explanations, of trees that know how many training rows came through their nodes; made when first asked for. */
+  /** Exact explanations, of trees that know how many training rows came through their nodes; made at the first use. */
   get explainer(): TreeShap | undefined {
     if (this.#ensemble?.covers === undefined) return undefined;
     this.#explainer ??= new TreeShap(this.#ensemble);
@@ -462,7 +462,7 @@ function rowsProblemOf({ task }: ModelSignature, { inputs }: GraphSpec, batch: n
 const TIMED_RUNS = 50;
 
 /**
- * Loads a model as serving does, and lets go of it again.
+ * Loads a model as serving does, and releases it again.
  *
  * @returns the median time for one row, ms
  * @throws {@link InvalidModelError} listing what is wrong

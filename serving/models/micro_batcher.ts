@@ -8,13 +8,13 @@ interface Waiting {
   readonly input: RowValues;
   readonly rows: number;
   readonly call: Call | undefined;
-  /** Where somebody wants to know. */
+  /** When the row was queued, ms of `performance.now()`; 0 where the call is not timed. */
   readonly beganMs: number;
   resolve(output: RowValues): void;
   reject(error: unknown): void;
 }
 
-/** Rows in one run: enough to share its fixed cost, few enough that nobody waits long. */
+/** Rows in one run: enough to share its fixed cost, few enough that no caller waits long. */
 const ROWS_A_RUN = 64;
 
 /**
@@ -98,7 +98,7 @@ export class MicroBatcher {
   }
 }
 
-/** Those whose callers still wait; the others are told. */
+/** Those whose callers still wait; the others are rejected. */
 function inTime(asked: readonly Waiting[], nowMs: number): readonly Waiting[] {
   const isLate = ({ call }: Waiting): boolean => call?.deadlineMs !== undefined && call.deadlineMs < nowMs;
   if (!asked.some(isLate)) return asked;

@@ -136,7 +136,7 @@ export class ModelLoader {
   }
 
   /**
-   * Frees a version once no slot uses it any more; whoever follows it after that gets it, and its checks, anew.
+   * Frees a version once no slot uses it any more; a slot that follows it after that loads and checks it anew.
    *
    * @param afterMs - requests that took it have so long to run it
    */
@@ -251,7 +251,7 @@ export class ModelSlot {
       this.#isUnreachable = true;
       log.warn({ model: name, variant, error }, 'registry.unreachable_keeping_model');
     }
-    // Again each time: whoever has followed the same under this variant may have taken the label with it.
+    // Again each time: another slot that followed the same under this variant may have taken the label with it.
     if (this.#active !== undefined) info.set({ model: name, version: String(this.#active.version), variant }, 1);
   }
 
@@ -323,7 +323,7 @@ export class ModelSlot {
     this.#loader.log.info({ model: name, variant, version: version.version }, 'model.taken_back');
   }
 
-  /** @throws what speaks against the rules for this version, which is let go of then */
+  /** @throws what speaks against the rules for this version, which is released then */
   async #thresholdOf(model: LoadedModel, version: ModelVersion): Promise<AdaptiveThreshold | undefined> {
     if (this.#thresholds.length === 0) return undefined;
     try {

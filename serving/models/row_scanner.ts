@@ -26,8 +26,8 @@ const LITERALS = new Map<string, boolean | null>([
 const kernel = loadKernel(ROW_SCAN_WASM);
 
 /**
- * Reads rows out of the bytes of JSON straight into a model's input, without making objects or texts of them: `{"amount":12.5,"country":"DE",…}`. It
- * reads numbers, texts without escapes, true, false and null, columns in any order, fastest in the one that rows before had. Whatever else it meets,
+ * Reads rows out of the bytes of JSON straight into a model's input, without making objects or strings of them: `{"amount":12.5,"country":"DE",…}`. It
+ * reads numbers, strings without escapes, true, false and null, columns in any order, fastest in the one that rows before had. Whatever else it meets,
  * it gives up: then the body is parsed as usual, which also finds what is wrong with it.
  */
 export class RowScanner {
@@ -73,7 +73,7 @@ export class RowScanner {
     this.#kernel.configure(columnsAt, width, followersAt, seenAt, this.#valuesAt);
   }
 
-  /** Begins with another body; rows of it are read before anybody opens the next. */
+  /** Begins with another body; rows of it are read before the next is opened. */
   open(body: Uint8Array): void {
     const end = this.#bodyAt + body.length;
     if (end >= this.#bytes.length) {
@@ -88,7 +88,7 @@ export class RowScanner {
   /**
    * @param from - where in the body the row's brace is
    * @param offset - where its values go in `into`
-   * @returns where the body goes on after the row; -1: given up
+   * @returns where the body continues after the row; -1: given up
    */
   scan(from: number, into: Float32Array, offset: number): number {
     const end = this.#kernel.scan(this.#bodyAt + from);

@@ -23,7 +23,7 @@ export interface LoggedRows {
 }
 
 const FLUSH_INTERVAL_MS = 100;
-/** Writing so many holds up nobody for long. */
+/** Writing so many does not hold up others for long. */
 const ROWS_A_WRITE = 250;
 /** While a sink is away it is tried so often. */
 const LONGEST_DELAY_MS = 1_000;
@@ -151,7 +151,7 @@ export class PredictionLog implements Service {
     while (some.length < ROWS_A_WRITE) {
       const rows = this.#reading[this.#next];
       if (rows === undefined) {
-        // What has been read is let go of, also when nothing follows.
+        // What has been read is released, also when nothing follows.
         this.#reading = this.#waiting;
         this.#waiting = [];
         this.#next = 0;

@@ -47,14 +47,14 @@ export async function batchParts(
   }
   const wrong = entities.findIndex((entity) => typeof entity !== 'string');
   if (wrong >= 0) throw new InvalidRequestError(`entity_ids.${wrong} must be a string`);
-  const dealt = new Map<ActiveModel, number[]>();
+  const byVersion = new Map<ActiveModel, number[]>();
   for (const [index, entity] of entities.entries()) {
     const active = predictor.activeFor(body.model_name, { entity });
-    const indices = dealt.get(active);
-    if (indices === undefined) dealt.set(active, [index]);
+    const indices = byVersion.get(active);
+    if (indices === undefined) byVersion.set(active, [index]);
     else indices.push(index);
   }
-  const parts = [...dealt].map(async ([active, indices]) => {
+  const parts = [...byVersion].map(async ([active, indices]) => {
     const own = indices.map((index) => entities[index] as string);
     return { active, indices, rows: await predictor.lookUp(active, own, {}, body.return_freshness === true) };
   });

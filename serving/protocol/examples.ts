@@ -76,7 +76,7 @@ export const examples = {
   dataframeSplit: { dataframe_split: { columns: ['amount', 'count_1h'], data: [[120.5, 3]] } },
   dataframeRecords: { dataframe_records: [features] },
   invoked: { predictions: [probabilities] },
-  openInferenceError: { error: 'input amount has 3 values; its shape [2] wants 2' },
+  openInferenceError: { error: 'input amount has 3 values; its shape [2] requires 2' },
   mlflowError: { error_code: 'BAD_REQUEST', message: 'send dataframe_split, dataframe_records, instances or inputs' },
   sageMakerError: { Message: 'send dataframe_split, dataframe_records, instances or inputs' },
 } as const;

@@ -118,7 +118,7 @@ const MOST_VALUES = 2 ** 31;
 /** @throws {@link InvalidRequestError} for what is no shape */
 export function checkShape(name: string, shape: readonly unknown[]): void {
   if (!shape.every((part) => Number.isSafeInteger(part) && (part as number) > 0)) {
-    throw new InvalidRequestError(`the shape of input ${name} must be whole numbers above 0, rows first`);
+    throw new InvalidRequestError(`the shape of input ${name} must be integers above 0, rows first`);
   }
   if (sizeOf(shape as readonly number[]) > MOST_VALUES) {
     throw new InvalidRequestError(`the shape [${shape}] of input ${name} has more than ${MOST_VALUES} values`);
@@ -144,7 +144,7 @@ function outputsOf(outputs: unknown, isBinary: boolean): readonly RequestedOutpu
   });
 }
 
-/** @throws {@link InvalidRequestError} for what asks for more than is supported */
+/** @throws {@link InvalidRequestError} for a request of more than is supported */
 export function refuseUnsupported(where: string, parameters: Features): void {
   for (const name of UNSUPPORTED) {
     const value = parameters[name];

@@ -157,7 +157,7 @@ export async function registerPredictRoutes(
     taken: Taken,
   ) => {
     requireScope(request, 'predict', scanned.active.name);
-    predictor.countDealt(scanned.active);
+    predictor.countAssigned(scanned.active);
     return answer(scanned, request, reply, startedMs, taken);
   };
 
@@ -187,7 +187,7 @@ export async function registerPredictRoutes(
   const toExplain = async (request: FastifyRequest, given: PredictBody | ScannedBody) => {
     if (given instanceof ScannedBody) {
       requireScope(request, 'explain', given.active.name);
-      predictor.countDealt(given.active);
+      predictor.countAssigned(given.active);
       if (given.isSingle) return given;
       throw new InvalidRequestError('send one row: "features", or "entity_id"');
     }
@@ -261,7 +261,7 @@ export async function registerPredictRoutes(
       }
       checkBody(body, BATCH_KEYS);
       requireScope(request, 'predict', predictor.nameOf(body.model_name));
-      if (predictor.isDealt(body.model_name) && body.entity_ids !== undefined) {
+      if (predictor.isSplit(body.model_name) && body.entity_ids !== undefined) {
         return answerMixed(request, body, startedMs);
       }
       const [{ active, rows }] = await batchParts(predictor, body, settings.maxBatchRows);
@@ -282,7 +282,7 @@ function scan(body: Buffer, predictor: Predictor, maxRows: number): ScannedBody 
   try {
     return scanBody(body, (name) => predictor.activeForRows(name), maxRows);
   } catch {
-    // A model that is not there is told of when the request is answered.
+    // An unknown model is reported when the request is answered.
     return undefined;
   }
 }

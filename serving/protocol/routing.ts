@@ -18,7 +18,7 @@ const changeSchema = z.strictObject({
 
 const MOST_LISTED = 1_000;
 
-/** How requests for a model are dealt: looked at, changed at run time, and who changed it. */
+/** How requests for a model are assigned: read and changed at run time, and who changed it. */
 export function registerRoutingRoutes(app: FastifyInstance, models: ModelServer): void {
   const shown = { access: needs(({ name }) => [`routing:${name}`, 'console:read']) };
   const changed = { access: needs(({ name }) => `routing:${name}`), ownOriginOnly: true };
@@ -39,7 +39,7 @@ export function registerRoutingRoutes(app: FastifyInstance, models: ModelServer)
     async ({ params, query }) => {
       const limit = Number(query.limit ?? 100);
       if (!Number.isInteger(limit) || limit < 1 || limit > MOST_LISTED) {
-        throw new InvalidRequestError(`limit must be a whole number, 1 to ${MOST_LISTED}`);
+        throw new InvalidRequestError(`limit must be an integer, 1 to ${MOST_LISTED}`);
       }
       return { changes: await models.routingHistory(params.name, limit) };
     },

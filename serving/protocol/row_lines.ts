@@ -33,7 +33,7 @@ interface Line {
 
 /**
  * Scores rows as they come, one JSON object a line, and answers a line for each, in their order: `{"prediction": …}`, or `{"line": 3, "error": {…}}` for
- * one that cannot be scored; the others go on. Reads no faster than the answers are taken.
+ * one that cannot be scored; the others continue. Reads no faster than the answers are taken.
  */
 export async function* scoreLines(
   predictor: Predictor,

@@ -60,7 +60,7 @@ const TRUE = Buffer.from('true');
 const FALSE = Buffer.from('false');
 
 interface Scanned extends Pick<ScannedBody, 'input' | 'rows' | 'isSingle'> {
-  /** Where the body goes on. */
+  /** Where the body continues. */
   readonly to: number;
 }
 

@@ -192,7 +192,7 @@ const routingStatus = object({ model: text, revision: whole, routing: follow, sh
 ]);
 
 export const getRouting = {
-  summary: 'How requests for a model are dealt to its versions',
+  summary: 'How requests for a model are assigned to its versions',
   params: name,
   response: { ...ok(routingStatus, examples.routing), ...errors(ALWAYS) },
 };

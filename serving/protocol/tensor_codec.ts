@@ -71,7 +71,7 @@ export function tensorFromJson(head: TensorHead, data: unknown): TypedTensor {
   const { name, dims, type } = head;
   const size = sizeOf(dims);
   if (flat.length !== size) {
-    throw new InvalidRequestError(`input ${name} has ${flat.length} values; its shape [${dims}] wants ${size}`);
+    throw new InvalidRequestError(`input ${name} has ${flat.length} values; its shape [${dims}] requires ${size}`);
   }
   if (!isFlat(data)) checkNesting(head, data, 0);
   return { type, dims, data: valuesFromJson(head, flat) };

@@ -24,7 +24,7 @@ const ruleSchema = z.union([
       below: z.number().optional(),
     })
     .refine(({ atLeast, below }) => atLeast !== undefined || below !== undefined, {
-      message: 'a rule about a feature wants "in", "atLeast" or "below"',
+      message: 'a rule about a feature requires "in", "atLeast" or "below"',
     }),
 ]);
 type Rule = z.infer<typeof ruleSchema>;

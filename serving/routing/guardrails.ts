@@ -13,7 +13,7 @@ export const guardrailsSchema = z.strictObject({
 });
 export type GuardrailSettings = z.infer<typeof guardrailsSchema>;
 
-/** What became of rows that a version was asked for. */
+/** What became of rows that a version was to score. */
 export interface Observation {
   readonly rows: number;
   readonly latencyMs: number;

@@ -14,7 +14,7 @@ const CANARY = 'canary';
 /** Who writes what a canary comes to into the trail. */
 const CANARY_AUTHOR = 'headwater (canary)';
 
-/** What a router has come to by itself and others must be told of. */
+/** What a router has decided by itself, for other processes. */
 export type Noted = Pick<RoutingRow, 'by' | 'reason'> & { readonly state: RoutingState };
 
 export interface RouterSettings {
@@ -45,7 +45,7 @@ export class ModelRouter {
   #lastProgress: CanaryProgress | undefined;
   #noted: Noted | undefined;
 
-  /** @param onProgress - told when a canary goes on, passes, or is taken back */
+  /** @param onProgress - called when a canary continues, passes, or is taken back */
   constructor(
     { name, follow, routing, thresholds = [] }: RouterSettings,
     loader: ModelLoader,
@@ -99,7 +99,7 @@ export class ModelRouter {
     });
   }
 
-  /** Slots that go on keep their versions. */
+  /** Slots that stay keep their versions. */
   #adopt({ experiment, canary, shadow }: Routing): void {
     const before = this.slots;
     const keep = (variant: string, follow: Follow, own?: string): ModelSlot =>
@@ -161,7 +161,7 @@ export class ModelRouter {
     if (known === undefined) this.#note(progress);
   }
 
-  /** What became of rows; only asked for while a canary runs. */
+  /** What became of rows; only read while a canary runs. */
   see(active: ActiveModel, seen: Observation): void {
     const run = this.#canary;
     if (run === undefined) return;

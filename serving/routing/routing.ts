@@ -17,18 +17,18 @@ export const routingSettings = {
   experiment: experimentSchema.optional(),
   /** A version that is tried on a growing share. */
   canary: canarySchema.optional(),
-  /** A version that computes along without answering: how it differs is told in metrics. */
+  /** A version that computes along without answering: metrics report how it differs. */
   shadow: followSchema.optional(),
 };
 
 /** @returns whether a request would be assigned twice */
-export const isDealtTwice = ({ experiment, canary }: Routing): boolean =>
+export const isSplitTwice = ({ experiment, canary }: Routing): boolean =>
   experiment !== undefined && canary !== undefined;
-export const DEALT_TWICE = 'an experiment and a canary would both deal the requests: have one of them';
+export const SPLIT_TWICE = 'an experiment and a canary would both assign the requests: configure one of them';
 
 export const routingSchema = z
   .strictObject(routingSettings)
-  .refine((routing) => !isDealtTwice(routing), { message: DEALT_TWICE });
+  .refine((routing) => !isSplitTwice(routing), { message: SPLIT_TWICE });
 
 /** What is kept of a change: null takes the routing back to the configuration's. */
 export const routingStateSchema = z.strictObject({

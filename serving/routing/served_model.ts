@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { modelNameSchema } from '#registry/names';
 import { thresholdRuleSchema } from '../models/adaptive_threshold.ts';
 import { followSchema } from '../models/follow.ts';
-import { DEALT_TWICE, isDealtTwice, routingSettings } from './routing.ts';
+import { isSplitTwice, routingSettings, SPLIT_TWICE } from './routing.ts';
 
 /** A model of `serving.models`: its versions, how requests are routed to them, and its thresholds. */
 export const servedModelSchema = z
@@ -13,5 +13,5 @@ export const servedModelSchema = z
     /** Move the threshold of a row; every one that holds counts. */
     thresholds: z.array(thresholdRuleSchema).default([]),
   })
-  .refine((served) => !isDealtTwice(served), { message: DEALT_TWICE });
+  .refine((served) => !isSplitTwice(served), { message: SPLIT_TWICE });
 export type ServedModel = z.infer<typeof servedModelSchema>;

@@ -11,7 +11,7 @@ const MOST_WAITING_ROWS = 2_000;
 const DIFFERENCES = [0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 10, 100];
 
 /**
- * Computes with another version what was just answered, and tells by how much it differs. It answers nobody: it runs after the answers, and what it
+ * Computes with another version what was just answered, and tells by how much it differs. It answers no caller: it runs after the answers, and what it
  * cannot keep up with it leaves out.
  */
 export class ShadowRuns {

@@ -17,7 +17,7 @@ export interface Inferred {
   readonly by: ActiveModel;
 }
 
-/** While a canary runs: what becomes of each request is told to its guardrails, and production answers where the canary cannot. */
+/** While a canary runs: the outcome of each request goes to its guardrails, and production answers where the canary cannot. */
 export async function inferWatched(
   router: ModelRouter,
   active: ActiveModel,

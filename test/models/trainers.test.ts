@@ -161,7 +161,7 @@ test('an LSTM learns a wave, far better than the naive forecast; a search goes o
   const quick = { ...config, params: { epochs: 4 } };
   expect((await train(quick, directory, 'wave-search', 2)).trials.map(({ number }) => number)).toEqual([1, 2]);
   const longer = await train(quick, directory, 'wave-search', 3);
-  expect(longer.lines).toContain('the search goes on after 2 trials');
+  expect(longer.lines).toContain('the search resumes after 2 trials');
   expect(longer.trials).toMatchObject([{ number: 1 }, { number: 2 }, { number: 3 }]);
   expect(longer.trials[2]?.params).toMatchObject({ hidden: expect.stringMatching(/^\d+$/) });
 }, 600_000);

@@ -1,7 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,31 +8,21 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { installCommand, optionalPackages } from '#kernel/optional_package';
 import { assetPath } from '#kernel/project_root';
+import { freePort, packTree, progress, secondsSince, userEnvironment } from '../support/installed_package.ts';
 
 // From a tarball and an empty folder to a prediction, with what npm installs: nothing of the repository is in the project's reach.
 
 const run = promisify(execFile);
 let folder: string;
 let tarball: string;
-const seconds = (fromMs: number): string => `${((performance.now() - fromMs) / 1_000).toFixed(1)} s`;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'installed-'));
-  const packing = ['pack', '--json', '--ignore-scripts', '--pack-destination', folder];
-  const { stdout } = await run('npm', packing, { cwd: assetPath(''), maxBuffer: 2 ** 26 });
-  const [{ filename, unpackedSize }] = JSON.parse(stdout) as [{ filename: string; unpackedSize: number }];
-  tarball = join(folder, filename);
-  process.stdout.write(`tarball: ${(unpackedSize / 1e6).toFixed(1)} MB unpacked\n`);
+  tarball = await packTree(assetPath(''), folder);
 }, 120_000);
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-const env = {
-  ...process.env,
-  NODE_OPTIONS: '',
-  HEADWATER_PROJECT: '',
-  npm_config_fund: 'false',
-  npm_config_audit: 'false',
-};
+const env = userEnvironment as NodeJS.ProcessEnv;
 
 const MOST_MEGABYTES = 500;
 const MOST_PACKAGES = 420;
@@ -51,15 +40,6 @@ async function installedIn(project: string): Promise<Installed> {
     ...{ cwd: project, env, maxBuffer: 2 ** 26 },
   }).catch((error: { stdout: string }) => error);
   return { megabytes: Number.parseInt(size, 10), packages: new Set(tree.trim().split('\n')).size - 1 };
-}
-
-async function freePort(): Promise<string> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return String(port);
 }
 
 async function prints(child: ChildProcess, pattern: RegExp): Promise<string> {
@@ -90,14 +70,14 @@ test('init, npm install, types, tests, dev, an event, its features, a prediction
     dependencies: Record<string, string>;
   };
   expect(dependencies.headwater).toMatch(/^file:.*\.tgz$/);
-  process.stdout.write(`npm exec headwater init: ${seconds(at)}\n`);
+  progress(`npm exec headwater init: ${secondsSince(at)}`);
   at = performance.now();
   await run('npm', ['install'], { cwd: project, env, maxBuffer: 2 ** 26 });
-  process.stdout.write(`npm install: ${seconds(at)}, ${describe(await installedIn(project))}\n`);
+  progress(`npm install: ${secondsSince(at)}, ${describe(await installedIn(project))}`);
   for (const script of ['types', 'test']) {
     at = performance.now();
     await run('npm', ['run', script], { cwd: project, env, maxBuffer: 2 ** 26 });
-    process.stdout.write(`npm run ${script}: ${seconds(at)}\n`);
+    progress(`npm run ${script}: ${secondsSince(at)}`);
   }
 
   at = performance.now();
@@ -110,7 +90,7 @@ test('init, npm install, types, tests, dev, an event, its features, a prediction
   });
   try {
     await prints(dev, /^ready;/m);
-    process.stdout.write(`headwater dev is ready: ${seconds(at)}\n`);
+    progress(`headwater dev is ready: ${secondsSince(at)}`);
     const readme = await readFile(join(project, 'README.md'), 'utf8');
     const [, body = ''] = /-d '(\{"event_id"[^\n]*\})'/.exec(readme) ?? [];
     const event = body.replace(/'\$\(date [^)]*\)'/, new Date().toISOString());
@@ -145,13 +125,13 @@ test('init, npm install, types, tests, dev, an event, its features, a prediction
   // What production needs, and with everything that is optional.
   await run('npm', ['prune', '--omit=dev'], { cwd: project, env, maxBuffer: 2 ** 26 });
   const core = await installedIn(project);
-  process.stdout.write(`core, without development: ${describe(core)}\n`);
+  progress(`core, without development: ${describe(core)}`);
   expect(core.megabytes).toBeLessThanOrEqual(MOST_MEGABYTES);
   expect(core.packages).toBeLessThanOrEqual(MOST_PACKAGES);
   at = performance.now();
   const command = installCommand(Object.keys(optionalPackages())).split(' ').slice(1);
   await run('npm', [...command, '--omit=dev'], { cwd: project, env, maxBuffer: 2 ** 26 });
   const whole = await installedIn(project);
-  process.stdout.write(`with all optional packages: ${seconds(at)}, ${describe(whole)}\n`);
+  progress(`with all optional packages: ${secondsSince(at)}, ${describe(whole)}`);
   expect(whole.packages).toBeGreaterThan(core.packages);
 }, 1_200_000);

@@ -6,7 +6,7 @@ import { expect, test } from '@jest/globals';
 import { kafkaConfigSchema } from '#connectors/kafka/config';
 import { aggregate } from '#connectors/kinesis/aggregated_records';
 import { pubSubConfigSchema } from '#connectors/pubsub/config';
-import { type NumberRecord, sufferBroker } from '#scripts/chaos/brokers';
+import { type NumberRecord, runBrokerScenario } from '#scripts/chaos/brokers';
 import { SERVERS } from '#scripts/services/servers';
 import { kinesisConfig, Resharding } from '../integration/connectors/kinesis_client.ts';
 import { serviceAddress } from '../integration/service_address.ts';
@@ -19,12 +19,12 @@ const KILLS = 3;
 const STALL_MS = 60_000;
 
 test('Kafka, which is killed and started again in between', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'ordeal-kafka-'));
+  const folder = await mkdtemp(join(tmpdir(), 'scenario-kafka-'));
   const server = await SERVERS.kafka?.(folder);
   if (server === undefined) throw new Error('there is no Kafka to start');
   try {
     const brokers = [server.env.TEST_KAFKA_BROKERS as string];
-    const { differences } = await sufferBroker({
+    const { differences } = await runBrokerScenario({
       broker: kafkaConfigSchema.parse({ kind: 'kafka', brokers, deliveryTimeoutMs: 120_000 }),
       partitions: 4,
       events: EVENTS,
@@ -51,7 +51,7 @@ test('Kinesis, whose shards split and merge in between', async () => {
     }));
     await resharding.client.send(new PutRecordsCommand({ StreamName: stream, Records: entries }));
   };
-  const { differences } = await sufferBroker({
+  const { differences } = await runBrokerScenario({
     broker: kinesisConfig(),
     partitions: 2,
     events: EVENTS,
@@ -83,7 +83,7 @@ test('Kinesis, whose shards split and merge in between', async () => {
 }, 300_000);
 
 test('Pub/Sub, which delivers again what is not acknowledged within a second', async () => {
-  const { differences } = await sufferBroker({
+  const { differences } = await runBrokerScenario({
     broker: pubSubConfigSchema.parse({
       kind: 'pubsub',
       projectId: 'test',

@@ -19,7 +19,7 @@ import { buildFeaturePipeline } from '#pipelines/jobs/feature_pipeline';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { runEmbedded } from '#pipelines/runner/embedded';
 import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
-import { sufferBroker } from '#scripts/chaos/brokers';
+import { runBrokerScenario } from '#scripts/chaos/brokers';
 import { startKafka } from '#scripts/services/servers';
 import { serviceAddress } from '../integration/service_address.ts';
 import { keyOf } from '../support/entity_keys.ts';
@@ -60,7 +60,7 @@ test('between producers, jobs and Kafka', async () => {
   const server = await startKafka(folder, { advertisedPort: proxy.port });
   proxy.targetPort = Number((server.env.TEST_KAFKA_BROKERS as string).split(':')[1]);
   try {
-    const { differences } = await sufferBroker({
+    const { differences } = await runBrokerScenario({
       broker: kafkaConfigSchema.parse({
         kind: 'kafka',
         brokers: [`127.0.0.1:${proxy.port}`],

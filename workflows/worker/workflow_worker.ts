@@ -28,7 +28,7 @@ export interface WorkerSettings {
   readonly concurrency: number;
   /** A worker that does not extend its leases for so long has lost its steps, ms. */
   readonly leaseMs: number;
-  /** How often the database is asked for steps that are due, ms. Steps that this process makes due, and those that PostgreSQL notifies of, start at once. */
+  /** How often steps that are due are read from the database, ms. Steps that this process makes due, and those that PostgreSQL notifies of, start at once. */
   readonly pollMs: number;
   /** How often deadlines, queues and metrics are looked at, ms. */
   readonly upkeepMs: number;

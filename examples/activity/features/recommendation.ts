@@ -38,7 +38,7 @@ export const recommendationView = featureView({
   },
 });
 
-/** What to assume of somebody nobody has seen. */
+/** What to assume of a user without events. */
 const POPULAR = 'popular';
 
 /** Answers for everybody, also for users who have done nothing yet. */
@@ -47,7 +47,7 @@ export const recommendationContext = onDemandView({
   version: 1,
   entity: user,
   owner: 'growth',
-  description: 'What a recommendation begins with; defaults for users nobody has seen',
+  description: 'What a recommendation begins with; defaults for users without events',
   inputs: [columns(recommendationView, 'view_count_30d', 'purchase_count_30d', 'top_categories_30d')],
   request: {},
   features: {

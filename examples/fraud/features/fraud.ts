@@ -28,7 +28,7 @@ const CATEGORY_RISK: Readonly<Record<string, number>> = {
   fashion: 0.4,
 };
 
-/** What a fraud model wants to know about an account at the moment of a card transaction. */
+/** What a fraud model reads about an account at the moment of a card transaction. */
 export const fraudView = featureView({
   name: 'fraud',
   version: 1,

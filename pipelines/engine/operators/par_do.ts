@@ -36,7 +36,7 @@ export interface RemoteKeeper {
   readonly state: StateStore;
   readonly timers: TimerStore;
   readonly sideInputs: SideInputs | undefined;
-  /** Timer family that says a window expires, when the DoFn wants to know. */
+  /** Timer family that says a window expires, when the DoFn has onWindowExpiration. */
   readonly expiryFamily?: string;
 }
 
@@ -363,7 +363,7 @@ export class ParDoOperator extends Operator {
 
   // --- time ----------------------------------------------------------------------------------------------------
 
-  /** Elements that wait for side inputs hold this transform's time back, so that they are not late when they go on. */
+  /** Elements that wait for side inputs hold this transform's time back, so that they are not late when they continue. */
   override advanceWatermark(): void {
     const { sideInputs } = this.#options;
     if (sideInputs === undefined) {

@@ -124,7 +124,7 @@ interface SavedSideWindow {
   readonly fired: boolean;
 }
 
-/** One collection seen from the side, kept by window for as long as the main input may ask for it. */
+/** One collection seen from the side, kept by window for as long as the main input may read it. */
 class CollectedView implements Receiver {
   readonly binding: SideInputBinding;
   readonly input: Edge;
@@ -170,7 +170,7 @@ class CollectedView implements Receiver {
     return side.made.value;
   }
 
-  /** Drops windows that no main window from `mainWatermark` on can ask for. */
+  /** Drops windows that no main window from `mainWatermark` on can read. */
   forget(mainWatermark: number, latenessMs: number): void {
     if (this.#windows.size < 2) return;
     for (const [id, { window }] of this.#windows) {

@@ -133,7 +133,7 @@ export class SplittableOperator extends Operator {
     }
   }
 
-  /** When the next restriction wants to be resumed; undefined when none waits. */
+  /** When the next restriction is to be resumed; undefined when none waits. */
   nextResumeAt(): number | undefined {
     let next: number | undefined;
     for (const task of this.#tasks) {

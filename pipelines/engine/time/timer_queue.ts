@@ -108,7 +108,7 @@ export class TimerQueue implements TimerStore {
     return outputTimestamp !== NO_OUTPUT_TIMESTAMP && (this.#domain === 'processing' || outputTimestamp < at);
   }
 
-  /** The timers that are set now, saved one by one as they are asked for: a timer itself never changes. */
+  /** The timers that are set now, saved one by one as they are read: a timer itself never changes. */
   save(): Iterable<SavedTimer> {
     const live = this.#heap
       .values()

@@ -25,7 +25,7 @@ export interface TriggerState {
   readonly parts: TriggerState[];
 }
 
-/** What a trigger may look at and ask for. */
+/** What a trigger may read and request. */
 export interface TriggerScope {
   /** The input watermark has passed the end of the window. */
   readonly windowEnded: boolean;

@@ -234,7 +234,7 @@ export class ByteReader {
   #need(length: number): void {
     if (this.#position + length > this.#buffer.length) {
       throw new RangeError(
-        `${length} bytes wanted at ${this.#position} of ${this.#buffer.length}: the bytes are cut short or not of this coder`,
+        `${length} bytes expected at ${this.#position} of ${this.#buffer.length}: the bytes are cut short or not of this coder`,
       );
     }
   }

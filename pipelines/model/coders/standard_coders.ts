@@ -94,7 +94,7 @@ export type IterableTail = (token: Uint8Array) => Uint8Array;
 
 const UNKNOWN_LENGTH = -1;
 
-/** An array; with its length where it is known, otherwise in blocks, which may go on in a runner's state. */
+/** An array; with its length where it is known, otherwise in blocks, which may continue in a runner's state. */
 export class IterableCoder<T> extends BaseCoder<readonly T[]> {
   readonly elementCoder: Coder<T>;
   readonly #fetchTail: IterableTail | undefined;
@@ -124,14 +124,15 @@ export class IterableCoder<T> extends BaseCoder<readonly T[]> {
       for (let index = 0; index < Number(block); index += 1) values.push(this.elementCoder.decode(from, true));
     }
     const token = Uint8Array.from(from.bytes(from.size()));
-    if (this.#fetchTail === undefined) throw new RangeError('an iterable goes on in state, where none can be read');
+    if (this.#fetchTail === undefined)
+      throw new RangeError('an iterable continues in state, and no state can be read here');
     const tail = new ByteReader(this.#fetchTail(token));
     while (!tail.isAtEnd) values.push(this.elementCoder.decode(tail, true));
     return values;
   }
 }
 
-/** Lets whoever does not know the component skip over it. */
+/** Lets a reader that does not know the component skip over it. */
 export class LengthPrefixCoder<T> extends BaseCoder<T> {
   readonly #component: Coder<T>;
   readonly #scratch = new ByteWriter();

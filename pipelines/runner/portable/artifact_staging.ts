@@ -15,7 +15,7 @@ const LAST: Response['response'] = {
 };
 
 /**
- * Answers a runner's requests for the job's files until it wants no more. The end of the call is what counts: Prism ends it with
+ * Answers a runner's requests for the job's files until it requests no more. The end of the call is what counts: Prism ends it with
  * a status alone, without headers or messages.
  */
 export function offerArtifacts(url: string, stagingToken: string): Promise<void> {
@@ -46,7 +46,7 @@ type Send = (response: Response['response'], isLast?: boolean) => void;
 type ArtifactInformation = ReturnType<typeof runnerApi.ArtifactInformation.create>;
 
 async function sendFile(artifact: ArtifactInformation | undefined, send: Send): Promise<void> {
-  if (artifact?.typeUrn !== FILE) throw new Error(`the runner asks for an artifact of type ${artifact?.typeUrn}`);
+  if (artifact?.typeUrn !== FILE) throw new Error(`the runner requests an artifact of type ${artifact?.typeUrn}`);
   const { path } = runnerApi.ArtifactFilePayload.fromBinary(artifact.typePayload);
   for await (const data of createReadStream(path) as AsyncIterable<Uint8Array>) {
     send({ oneofKind: 'getArtifactResponse', getArtifactResponse: { data } });

@@ -149,14 +149,14 @@ export class RunningJob {
   }
 
   async state(): Promise<jobApi.JobState_Enum> {
-    const { state } = await this.#call<jobApi.JobStateEvent>('asking for the job’s state', (callback) =>
+    const { state } = await this.#call<jobApi.JobStateEvent>('reading the job’s state', (callback) =>
       this.#client.getState({ jobId: this.id }, callback),
     );
     return state;
   }
 
   async metrics(): Promise<readonly JobMetric[]> {
-    const { metrics } = await this.#call<jobApi.GetJobMetricsResponse>('asking for metrics', (callback) =>
+    const { metrics } = await this.#call<jobApi.GetJobMetricsResponse>('reading metrics', (callback) =>
       this.#client.getJobMetrics({ jobId: this.id }, callback),
     );
     return metrics?.attempted ?? [];

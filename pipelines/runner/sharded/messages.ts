@@ -33,7 +33,7 @@ export interface StageReport {
 /** What happened since the last report. */
 export interface StageEvents {
   readonly droppedLate: readonly string[];
-  /** How long transforms took at the end of the bundle; empty unless asked for. */
+  /** How long transforms took at the end of the bundle; empty unless requested. */
   readonly seconds: readonly (readonly [transform: string, seconds: number])[];
   /** Changes of job states in this bundle, on this shard. */
   readonly changes: readonly JobStateOf<unknown>[];
@@ -100,7 +100,7 @@ export interface ShardChannel {
   close(): Promise<void>;
 }
 
-/** What a shard must be told to exist. */
+/** What a shard needs to exist. */
 export interface ShardSpec {
   readonly shard: number;
   readonly shards: number;

@@ -176,7 +176,7 @@ export class Shard {
     };
   }
 
-  /** Bundles go on beside it: what they change is handed over first. */
+  /** Bundles continue beside it: what they change is handed over first. */
   #beginSnapshot(sequence: number, isDrained: boolean): void {
     const writer = (this.#store as SnapshotStore).begin(sequence);
     this.#writer = writer;

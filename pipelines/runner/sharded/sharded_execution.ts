@@ -123,9 +123,9 @@ export class ShardedExecution implements Execution {
     this.#underWay = this.#runStages(now).then(() => {
       this.#callbacks.push(...callbacks);
     });
-    // Whoever settles sees the failure.
+    // The caller of settle sees the failure.
     this.#underWay.catch(() => {});
-    // A script goes on only when all that follows from a step has happened.
+    // A script continues only when all that follows from a step has happened.
     if (this.testStreams.length > 0) await this.settle();
   }
 

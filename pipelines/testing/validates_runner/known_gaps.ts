@@ -1,4 +1,4 @@
-/** A case that a runner itself does not support, and how it says so. */
+/** A case that a runner itself does not support, and the evidence of it. */
 export interface KnownGap {
   readonly runner: 'prism' | 'flink';
   /** Which cases, by "feature: name". */

@@ -208,7 +208,7 @@ export const parDoCases = [
       assertThat(even, 'even').containsInAnyOrder([2, 30]);
       assertThat(big, 'big').containsInAnyOrder([30]);
     },
-    'a tagged output that nobody reads': (root) => {
+    'a tagged output that no transform reads': (root) => {
       const { main } = root.apply(create([1, 2])).apply(
         parDoTagged<number, number, { even: typeof EVEN }>(
           {

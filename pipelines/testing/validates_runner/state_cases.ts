@@ -469,7 +469,7 @@ export const stateCases = [
       ).containsInAnyOrder([7, 15]),
   }),
   ...cases('Processing-time timers of unbounded input', {
-    'fire while their input goes on': (root) =>
+    'fire while their input continues': (root) =>
       assertThat(
         root
           .apply(read(7, new Counting(1, 1, { bounded: false, delayMs: 400 }), 'Count'))

@@ -23,7 +23,7 @@ export class DriftMetrics {
     });
     this.#statistic = new Gauge({
       name: 'drift_statistic',
-      help: 'How far a column is from training: psi, ks (Kolmogorov-Smirnov), cramers_v (texts)',
+      help: 'How far a column is from training: psi, ks (Kolmogorov-Smirnov), cramers_v (strings)',
       labelNames: ['model', 'version', 'column', 'test'],
       registers,
     });

@@ -104,7 +104,7 @@ function byVersion(judged: readonly JudgedPrediction[]): Iterable<readonly Judge
   return versions.values();
 }
 
-/** Accuracy where labels were told, the area under the curve where they are of two classes and both are there; rmse where values were. */
+/** Accuracy where labels were reported, the area under the curve where they are of two classes and both are there; rmse where values were. */
 function metricsOf(rows: readonly JudgedPrediction[]): Readonly<Record<string, number>> {
   const labelled = rows.filter(({ label }) => label !== null);
   if (labelled.length > 0) {

@@ -53,7 +53,7 @@ async function listDriftReports(
   }));
 }
 
-/** The newest predictions of each version whose outcome was told since then, at most so many of a version. */
+/** The newest predictions of each version whose outcome was reported since then, at most so many of a version. */
 async function judgedPredictions(
   sql: SqlExecutor,
   sinceMs: number,

@@ -20,7 +20,7 @@ export interface ErrorHandlingSettings {
 
 /**
  * Runs a stateless DoFn whose failures are elements of their own: what still throws after the last attempt comes out in
- * `failed`, whole, and the job goes on. What a failed attempt had output is dropped.
+ * `failed`, whole, and the job continues. What a failed attempt had output is dropped.
  */
 export function parDoWithDeadLetters<In, Out>(
   doFn: DoFn<In, Out>,

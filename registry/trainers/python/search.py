@@ -1,4 +1,4 @@
-"""Looks for better parameters with Optuna. What it has tried is kept in a file: stopped and started again, it goes on."""
+"""Looks for better parameters with Optuna. What it has tried is kept in a file: stopped and started again, it resumes."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ def search(spec, trainer, rows, params, out, training_set_sha256):
     # The sampler's own numbers begin anew with each start.
     study.sampler = optuna.samplers.TPESampler(seed=spec["seed"] + len(done))
     if len(done) > 0:
-        print(f"the search goes on after {len(done)} trials", flush=True)
+        print(f"the search resumes after {len(done)} trials", flush=True)
     older, newer = rows.split(VALIDATION_SHARE)
 
     def attempt(trial):

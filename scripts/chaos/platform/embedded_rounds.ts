@@ -99,7 +99,7 @@ export class EmbeddedImage {
     this.#folder = join(under, 'embedded');
   }
 
-  /** Copies it to where a round wants it. */
+  /** Copies it to the folder of a round. */
   async copyTo(data: string, { random }: Round): Promise<CardEvents> {
     this.#made ??= this.#make(random);
     const events = await this.#made;

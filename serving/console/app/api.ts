@@ -1,6 +1,6 @@
 import { useEffect, useState } from 'preact/hooks';
 
-// How pages ask the platform, and what they are told.
+// Requests of pages to the platform, and their answers.
 
 const KEY = 'headwater-api-key';
 const EVERY_MS = 5_000;

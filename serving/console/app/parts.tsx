@@ -48,7 +48,7 @@ export function Table<Row>({ caption, columns, rows, keyOf }: TableProps<Row>) {
   );
 }
 
-/** What was asked for, or why it is not there. */
+/** The data, or why there is none. */
 export function Loaded<T>({
   asked,
   children,

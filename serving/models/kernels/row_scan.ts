@@ -1,6 +1,6 @@
 // AssemblyScript, compiled to WebAssembly by `npm run kernels`: reads a row out of the bytes of JSON straight into the numbers of a model's input.
 //
-// It reads numbers of columns that take numbers; whatever else a column takes (texts, true, null, whole numbers) it finds the end of and hands to
+// It reads numbers of columns that take numbers; whatever else a column takes (strings, true, null, integers) it finds the end of and hands to
 // `encode`. It gives up on all that is not plain: then the body is parsed as usual, which also says what is wrong.
 
 /** What the model sees for the value at these bytes, which are one JSON token; infinity: it is not taken. */
@@ -129,7 +129,7 @@ function readNumber(from: usize): f64 {
   return isNegative ? -size : size;
 }
 
-/** @param from - where the row's brace is; a byte of zero ends the body. @returns where the text goes on after the row; -1: given up */
+/** @param from - where the row's brace is; a byte of zero ends the body. @returns where the text continues after the row; -1: given up */
 export function scan(from: usize): i32 {
   if (load<u8>(from) !== 0x7b) return -1;
   row++;

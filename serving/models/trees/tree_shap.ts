@@ -10,7 +10,7 @@ export interface Explanation {
 
 /**
  * The way to a leaf: for each column that is asked on it which values come here (`low` <= value < `high`, and what is missing or not), and which share
- * of the rows that arrive at the splits of that column goes on towards the leaf.
+ * of the rows that arrive at the splits of that column continues towards the leaf.
  */
 interface LeafPath {
   readonly columns: number[];

@@ -39,7 +39,7 @@ interface Tree {
 }
 
 /**
- * Trees laid out in the memory of a WebAssembly module that walks them. One thread has one; whoever calls it shares it, as nothing waits meanwhile.
+ * Trees laid out in the memory of a WebAssembly module that walks them. One thread has one; its callers share it, as nothing waits meanwhile.
  */
 export class TreeWalker {
   readonly #kernel: Kernel;

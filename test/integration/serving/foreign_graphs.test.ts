@@ -69,7 +69,7 @@ test('texts, whole numbers and numbers in tensors of their own; probabilities ou
   const into = encoder.allocate(1);
   expect(encoder.encode({ city: 7, age: 1.5 }, into, 0)).toEqual([
     { field: 'city', problem: 'must be a string' },
-    { field: 'age', problem: 'must be a whole number' },
+    { field: 'age', problem: 'must be an integer' },
   ]);
   expect(encoder.encode({ income: 2 }, into, 0)).toEqual([
     { field: 'city', problem: 'is required' },

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { parse } from 'yaml';
 import { loadPlatformConfig } from '#cli/project/platform_config';
-import { checkDoors } from '#cli/project/production';
+import { checkListeners } from '#cli/project/production';
 import { ROLES } from '#cli/terminal/choices';
 import { assetPath } from '#kernel/project_root';
 
@@ -151,12 +151,12 @@ test('TLS and SASL come from the environment', () => {
 
 test('listeners that let in every caller are refused, for the roles that have them', () => {
   const config = loadPlatformConfig(GOOD);
-  expect(() => checkDoors(config, ['serving', 'gateway'])).toThrow(
+  expect(() => checkListeners(config, ['serving', 'gateway'])).toThrow(
     /serving listens on 0\.0\.0\.0[\s\S]*gateway listens/,
   );
-  expect(() => checkDoors(config, ['pipeline', 'monitor'])).not.toThrow();
+  expect(() => checkListeners(config, ['pipeline', 'monitor'])).not.toThrow();
   const bare = loadPlatformConfig({ ...GOOD, TLS_ENDS_IN_FRONT: 'false' });
-  expect(() => checkDoors(bare, ROLES)).toThrow(
+  expect(() => checkListeners(bare, ROLES)).toThrow(
     /gateway listens on 0\.0\.0\.0 without TLS[\s\S]*pipeline listens[\s\S]*featureApi listens[\s\S]*serving listens[\s\S]*monitor listens/,
   );
   const secured = loadPlatformConfig({
@@ -165,14 +165,14 @@ test('listeners that let in every caller are refused, for the roles that have th
     TLS_CERT_FILE: 'cert.pem',
     TLS_KEY_FILE: 'key.pem',
   });
-  expect(() => checkDoors(secured, ['pipeline', 'monitor'])).not.toThrow();
+  expect(() => checkListeners(secured, ['pipeline', 'monitor'])).not.toThrow();
   const keys = loadPlatformConfig({
     ...GOOD,
     API_KEYS: 'kR4-vT9-mB2-zX6-wE1',
     GATEWAY_API_KEYS: 'jD8-qL3-hN7-cV5-yU0',
   });
-  expect(() => checkDoors(keys, ['serving', 'gateway'])).not.toThrow();
-  expect(() => checkDoors(keys, ['features'])).toThrow(/featureApi/);
+  expect(() => checkListeners(keys, ['serving', 'gateway'])).not.toThrow();
+  expect(() => checkListeners(keys, ['features'])).toThrow(/featureApi/);
 });
 
 test('secrets may be files', () => {

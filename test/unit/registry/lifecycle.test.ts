@@ -90,7 +90,7 @@ test('every gate that is not passed is named; nothing is moved, unless it is for
     ),
   });
   await expect(lifecycle.promote(NAME, 2, { ...promotion, approvedBy: 'ann' })).rejects.toThrow(
-    /approval of somebody else/,
+    /approval of another person/,
   );
   expect(await stages()).toEqual(['Production', 'None']);
   expect(audit).toEqual([]);

@@ -146,7 +146,7 @@ test.each([
     '/predict',
     { features: { amount: 'x', count: 1.5, weekend: 7, category: 'z', foo: 1 } },
     422,
-    /amount must be a number.*count must be a whole number.*weekend must be true or false.*"z" is not one of a, b.*foo is not a feature/,
+    /amount must be a number.*count must be an integer.*weekend must be true or false.*"z" is not one of a, b.*foo is not a feature/,
   ],
   ['a missing required field', '/predict', { features: {} }, 422, /amount is required/],
   ['NaN as text', '/predict', { features: { amount: 'NaN' } }, 422, /amount must be a number/],
@@ -333,7 +333,7 @@ test('the Open Inference Protocol: what there is, and rows as tensors', async ()
   expect(one.body.outputs).toHaveLength(1);
   const refusals: readonly (readonly [object, number, string])[] = [
     [{ inputs: [] }, 400, 'inputs must be a list of tensors'],
-    [{ inputs: [{ ...inputs[0], shape: [3] }] }, 400, 'its shape [3] wants 3'],
+    [{ inputs: [{ ...inputs[0], shape: [3] }] }, 400, 'its shape [3] requires 3'],
     [{ inputs: [tensor('amount', 'FP64', [1]), tensor('count', 'INT64', [1, 2])] }, 400, 'has 2 rows, amount has 1'],
     [{ inputs: [tensor('colour', 'BYTES', ['x'])] }, 400, 'there is no input colour'],
     [{ inputs, outputs: [{ name: 'nothing' }] }, 400, 'there is no output nothing'],

@@ -30,7 +30,7 @@ function Result({ name }: { readonly name: string }) {
           <p>
             {winner === undefined ? 'No winner yet.' : <b class="good">{winner} is better.</b>}{' '}
             {sampleRatio?.mismatch === true ? (
-              <span class="bad">Entities were not dealt as configured: do not trust it.</span>
+              <span class="bad">Entities were not assigned as configured: the results are invalid.</span>
             ) : null}
           </p>
           <Table

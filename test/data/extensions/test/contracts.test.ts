@@ -3,19 +3,22 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { systemClock } from 'headwater/connectors';
-import { type CombineFn, mean } from 'headwater/pipelines';
+import { type CombineFn, type DoFn, mean } from 'headwater/pipelines';
 import {
   brokerContract,
   CONTRACT_VIEWS,
   type ContractCase,
   combinerContract,
+  doFnContract,
   LOG_TRAITS,
   onlineStoreContract,
+  pluginContract,
   trainerContract,
 } from 'headwater/testing';
 import { folder } from '../extensions/folder_store.ts';
 import { lines } from '../extensions/lines_broker.ts';
 import { logistic } from '../extensions/logistic_trainer.ts';
+import { recommend, shopHook, summaries } from '../extensions/routes.ts';
 
 const log = { trace() {}, debug() {}, info() {}, warn() {}, error() {}, child: () => log };
 const place = (name: string): string => join(mkdtempSync(join(tmpdir(), 'guest-')), name);
@@ -49,4 +52,25 @@ const close = (a: number, b: number): boolean => Object.is(a, b) || Math.abs(a -
 runAll(
   'the mean',
   combinerContract(mean() as CombineFn<number, unknown, number>, { input: (number) => number / 7, equal: close }),
+);
+
+const scored = { modelName: 'churn', modelVersion: 1, variant: 'production', predictionId: 'p', prediction: 'kept' };
+const found = {
+  score: async (request: object) =>
+    ('entities' in request ? (request.entities as string[]) : []).map(() => scored as never),
+  vectors: async (_: unknown, entities: readonly string[]) => entities.map(() => ({ purchases_24h: 1 })),
+};
+runAll('the recommendations', pluginContract(recommend, { context: () => found }));
+runAll('the summaries', pluginContract(summaries, { context: () => ({ read: async () => [undefined] }) }));
+runAll(
+  'the webhook of the shop',
+  pluginContract(shopHook, { context: () => ({ ingest: async () => ({ eventId: 'e', outcome: 'accepted' }) }) }),
+);
+
+const cents: DoFn<{ readonly id: string; readonly price: number }, number> = {
+  process: ({ price }, context) => context.output(Math.round(price * 100)),
+};
+runAll(
+  'prices in cents',
+  doFnContract(() => cents, { input: (number) => ({ id: `p${number}`, price: number / 7 }) }),
 );

@@ -117,7 +117,7 @@ test('rows that the model cannot take lie apart, with the reasons; NaN and nothi
       problems: ['amount is required', '"z" is not one of a, b'].map((each) => expect.stringContaining(each)),
       row: { id: 'row-3' },
     },
-    { problems: ['count must be a whole number'], row: { id: 'row-5' } },
+    { problems: ['count must be an integer'], row: { id: 'row-5' } },
   ]);
 });
 

@@ -1,0 +1,123 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, isAbsolute, join, normalize } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { assetPath } from '#kernel/project_root';
+import {
+  freePort,
+  packTree,
+  progress,
+  runCommand,
+  secondsSince,
+  userEnvironment,
+} from '../support/installed_package.ts';
+
+// Follows docs/tutorial.md as a reader does: writes each file and runs each command of the page, in order, in an empty folder, with the tarball as the package.
+
+type Step =
+  | { readonly kind: 'file'; readonly path: string; readonly content: string }
+  | { readonly kind: 'run' | 'background'; readonly commands: readonly string[] };
+
+/** Returns every code block of a page as a step. A block that is neither file nor command cannot be followed. */
+function stepsOf(page: string): readonly Step[] {
+  return [...page.matchAll(/^```([^\n]*)\n([\s\S]*?)^```$/gm)].map(([, info = '', content = '']) => {
+    const [, path] = /^\w+ file=(\S+)$/.exec(info) ?? [];
+    if (path !== undefined) return { kind: 'file', path, content };
+    const commands = content.trim().split('\n');
+    if (info === 'bash') return { kind: 'run', commands };
+    if (info === 'bash background') return { kind: 'background', commands };
+    throw new Error(`docs/tutorial.md: the block "${info}" is neither a file nor a command:\n${content}`);
+  });
+}
+
+/** Settings of ports, and the ports that the page names. */
+const PORTS = { GATEWAY_PORT: 8080, FEATURE_API_PORT: 8083, API_PORT: 8000, PIPELINE_PORT: 8082, MONITOR_PORT: 8084 };
+
+let folder: string;
+let tarball: string;
+let platform: ChildProcess | undefined;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tutorial-'));
+  tarball = await packTree(assetPath(''), join(folder, 'registry'));
+}, 300_000);
+afterAll(async () => {
+  if (platform?.pid !== undefined && platform.exitCode === null) {
+    process.kill(-platform.pid, 'SIGINT');
+    await once(platform, 'exit');
+  }
+  await rm(folder, { recursive: true, force: true });
+}, 60_000);
+
+/** Starts a command that stays up, and returns when it is ready. */
+async function startInBackground(command: string, cwd: string, env: NodeJS.ProcessEnv): Promise<void> {
+  const startedMs = performance.now();
+  platform = spawn('bash', ['-c', `exec ${command}`], {
+    ...{ cwd, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true },
+  });
+  let output = '';
+  for (const stream of [platform.stdout, platform.stderr]) {
+    stream?.on('data', (chunk: Buffer) => {
+      output += String(chunk);
+    });
+  }
+  for (let tries = 0; tries < 6_000 && !/^ready;/m.test(output) && platform.exitCode === null; tries += 1)
+    await sleep(100);
+  expect(output).toMatch(/^ready;/m);
+  progress(`${command}: ready in ${secondsSince(startedMs)}`);
+}
+
+test('the tutorial leads from an empty folder to a prediction by entity', async () => {
+  const steps = stepsOf(readFileSync(assetPath('docs/tutorial.md'), 'utf8'));
+  const ports = new Map<string, string>();
+  for (const name of Object.keys(PORTS)) ports.set(name, await freePort());
+  const env = { ...userEnvironment, ...Object.fromEntries(ports) } as NodeJS.ProcessEnv;
+  /** The tarball instead of the registry's package, and free ports instead of the usual ones; nothing else of the page is changed. */
+  const adapted = (command: string): string =>
+    Object.entries(PORTS).reduce(
+      (changed, [name, port]) => changed.replaceAll(`localhost:${port}`, `127.0.0.1:${ports.get(name)}`),
+      command.replace('--package=headwater ', `--package=${tarball} `),
+    );
+  let cwd = join(folder, 'empty');
+  await mkdir(cwd);
+  const printed = new Map<string, string>();
+  for (const step of steps) {
+    if (step.kind === 'file') {
+      expect([step.path, isAbsolute(step.path) || normalize(step.path).startsWith('..')]).toEqual([step.path, false]);
+      await mkdir(dirname(join(cwd, step.path)), { recursive: true });
+      await writeFile(join(cwd, step.path), step.content);
+      continue;
+    }
+    for (const command of step.commands) {
+      const [, changed] = /^cd (\S+)$/.exec(command) ?? [];
+      if (changed !== undefined) cwd = join(cwd, changed);
+      else if (step.kind === 'background') await startInBackground(adapted(command), cwd, env);
+      else
+        printed.set(
+          command,
+          await runCommand('bash', ['-c', adapted(command)], { cwd, env, as: command.slice(0, 110) }),
+        );
+    }
+  }
+  const answerOf = (part: string): Record<string, unknown> => {
+    const command = [...printed.keys()].find((each) => each.includes(part));
+    expect([part, command]).toEqual([part, expect.any(String)]);
+    return JSON.parse(printed.get(command as string) as string) as Record<string, unknown>;
+  };
+  expect(printed.get('node prepare.mjs')).toMatch(/^10000 flights, 7900 labels$/m);
+  expect(answerOf('/ingest/batch')).toMatchObject({ accepted: 100 });
+  const { features } = answerOf('/features/ATL') as { features: Record<string, { readonly value: unknown }> };
+  expect(features.flights_7d?.value).toBeGreaterThan(10);
+  const { prediction, probabilities, ...predicted } = answerOf('/predict') as {
+    readonly prediction: string;
+    readonly probabilities: Readonly<Record<string, number>>;
+  };
+  progress(`prediction for ATL: ${JSON.stringify({ prediction, probabilities })}`);
+  expect(['on_time', 'late']).toContain(prediction);
+  expect(Object.keys(probabilities).sort()).toEqual(['late', 'on_time']);
+  expect(predicted).toMatchObject({ model_name: 'late', model_version: 1 });
+}, 1_800_000);
