@@ -1,9 +1,12 @@
+import type { FastifyInstance } from 'fastify';
 import { durationMs } from '#kernel/duration';
 import type { Service } from '#kernel/lifecycle';
 import { systemClock } from '#kernel/time';
 import { workerEntry } from '#kernel/worker_entry';
 import type { Logger } from '#monitoring/log';
 import type { Registry } from '#monitoring/metrics';
+import { registerWorkflowApi } from '#workflows/api/workflow_api';
+import { WorkflowCatalog } from '#workflows/catalog/workflow_catalog';
 import { ScheduleMetrics } from '#workflows/schedules/schedule_metrics';
 import { Scheduler } from '#workflows/schedules/scheduler';
 import { processRunner } from '#workflows/tasks/task_process';
@@ -13,16 +16,28 @@ import type { OfflineDatabase } from '../parts/offline_database.ts';
 import { configFileOf, projectFolder } from '../project/find_project.ts';
 import type { PlatformConfig } from '../project/platform_config.ts';
 import { loadWorkflows } from '../project/workflows.ts';
+import type { Role } from '../terminal/choices.ts';
+
+interface WorkflowDeps {
+  readonly catalog: WorkflowCatalog;
+  readonly offline: OfflineDatabase;
+  readonly log: Logger;
+  readonly metrics: Registry;
+}
 
 const UPKEEP_MS = 5_000;
 
-/** Returns the worker of a project's workflows and the scheduler of its schedules; none where it has no workflows. */
-export async function createWorkflowWorker(
-  { offline, log, metrics }: { readonly offline: OfflineDatabase; readonly log: Logger; readonly metrics: Registry },
+/** Loads the workflows that a process runs: those of the project for the monitor, none for other roles. */
+export const workflowsOf = async (roles: readonly Role[]): Promise<WorkflowCatalog> =>
+  roles.includes('monitor') && configFileOf(projectFolder()) !== undefined
+    ? loadWorkflows()
+    : new WorkflowCatalog([], []);
+
+/** Returns the worker of workflows and the scheduler of their schedules; none where there are none. */
+export function createWorkflowServices(
+  { catalog, offline, log, metrics }: WorkflowDeps,
   { workflows, offlineStore }: PlatformConfig,
-): Promise<readonly Service[]> {
-  if (configFileOf(projectFolder()) === undefined) return [];
-  const catalog = await loadWorkflows();
+): readonly Service[] {
   if (catalog.names.length === 0) return [];
   const worker = new WorkflowWorker(
     {
@@ -48,3 +63,13 @@ export async function createWorkflowWorker(
   });
   return [worker, scheduler];
 }
+
+/** Returns the routes of workflows, for the monitor's listener. */
+export const workflowApi = ({ catalog, offline }: Pick<WorkflowDeps, 'catalog' | 'offline'>) => ({
+  title: 'headwater workflows',
+  description: 'Workflows, their runs and schedules',
+  register(app: FastifyInstance): void {
+    const { workflows, schedules } = offline;
+    registerWorkflowApi(app, { catalog, workflows, schedules, clock: systemClock });
+  },
+});
