@@ -254,8 +254,14 @@ export class LoadedModel {
    *
    * @param input - [rows, width], row-major, as {@link SignatureEncoder.allocate} makes it
    * @returns [rows, outputWidth], row-major
+   * @throws TypeError for an array of another kind or length: its bytes would be taken for other numbers
    */
   async run(input: RowValues, rows: number): Promise<RowValues> {
+    const { isWide, width } = this.encoder;
+    if (input instanceof Float64Array !== isWide || input.length < rows * width) {
+      const wanted = `${isWide ? 'Float64Array' : 'Float32Array'} of ${rows} × ${width}`;
+      throw new TypeError(`the model takes a ${wanted}, not a ${input.constructor.name} of ${input.length}`);
+    }
     if (this.#trees !== undefined && rows <= this.#treesUpTo) {
       const output = this.#trees.run(input as Float32Array, rows);
       if (this.#classLabels === undefined) return output;

@@ -239,6 +239,13 @@ test('golden rows that do not come back, wrong names and garbage are refused at 
   await expect(load({ onnx: new Uint8Array([1, 2, 3]) })).rejects.toThrow(/it is no ONNX file/);
 });
 
+test('rows in an array of another kind or length are refused, not read as other numbers', async () => {
+  const model = await LoadedModel.load(tinyModel(0));
+  await expect(model.run(new Float64Array(4), 1)).rejects.toThrow(/takes a Float32Array of 1 × 4, not a Float64Array/);
+  await expect(model.run(new Float32Array(7), 2)).rejects.toThrow(/of 2 × 4, not a Float32Array of 7/);
+  await model.release();
+});
+
 test('requests that run together each get their own rows', async () => {
   const model = await LoadedModel.load(tinyModel(0));
   const batcher = new MicroBatcher(model);
