@@ -65,7 +65,10 @@ export function createWorkflowServices(
 }
 
 /** Returns the routes of workflows, for the monitor's listener. */
-export const workflowApi = ({ catalog, offline }: Pick<WorkflowDeps, 'catalog' | 'offline'>) => ({
+export const workflowApi = ({
+  catalog,
+  offline,
+}: Pick<WorkflowDeps, 'catalog'> & { readonly offline: Pick<OfflineDatabase, 'workflows' | 'schedules'> }) => ({
   title: 'headwater workflows',
   description: 'Workflows, their runs and schedules',
   register(app: FastifyInstance): void {
