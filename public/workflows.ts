@@ -2,4 +2,5 @@
 export { defineWorkflow, Flow, type WorkflowDefinition, workflow } from '#workflows/document/define_workflow';
 export type { WorkflowDocument } from '#workflows/document/document';
 export type { WorkflowSettings } from '#workflows/document/settings';
+export type { CatchUpPolicy, OverlapPolicy, ScheduleSpec } from '#workflows/schedules/schedule';
 export { type TaskContext, type TaskDefinition, TaskError, task } from '#workflows/tasks/task';

@@ -15,6 +15,7 @@ export class WorkflowDocumentError extends PlatformError {
 
 export class WorkflowNotFoundError extends PlatformError {
   readonly code = 'WORKFLOWS_NOT_FOUND';
+  readonly httpStatus = 404;
 
   constructor(name: string, known: readonly string[]) {
     const list = known.length === 0 ? 'the project defines none' : `the project defines ${known.join(', ')}`;
@@ -24,6 +25,7 @@ export class WorkflowNotFoundError extends PlatformError {
 
 export class RunNotFoundError extends PlatformError {
   readonly code = 'WORKFLOWS_RUN_NOT_FOUND';
+  readonly httpStatus = 404;
 
   constructor(id: string) {
     super(`run "${id}" does not exist; "headwater workflows list" prints the runs`, {
@@ -36,6 +38,7 @@ export class RunNotFoundError extends PlatformError {
 /** A run that exists already, of another workflow or with another input. */
 export class RunConflictError extends PlatformError {
   readonly code = 'WORKFLOWS_RUN_CONFLICT';
+  readonly httpStatus = 409;
 
   constructor(id: string, difference: string) {
     super(`run "${id}" exists with ${difference}; give the new run another id`, { fault: 'caller', retryable: false });
@@ -45,6 +48,7 @@ export class RunConflictError extends PlatformError {
 /** What a run does not take in its state. */
 export class RunStateError extends PlatformError {
   readonly code = 'WORKFLOWS_RUN_STATE';
+  readonly httpStatus = 409;
 
   constructor(id: string, status: string, action: string, needed: string) {
     super(`run "${id}" is ${status}: ${action} needs ${needed}`, { fault: 'caller', retryable: false });
@@ -93,13 +97,17 @@ export class CalendarRangeError extends PlatformError {
   }
 }
 
-/** A schedule that is not in the database. */
+/** A schedule that the project does not declare, or that no worker has begun. */
 export class ScheduleNotFoundError extends PlatformError {
   readonly code = 'WORKFLOWS_SCHEDULE_NOT_FOUND';
+  readonly httpStatus = 404;
 
   constructor(name: string, known: readonly string[]) {
     const list = known.length === 0 ? 'there is none' : `there is ${known.join(', ')}`;
-    super(`schedule "${name}" does not exist; ${list}`, { fault: 'caller', retryable: false });
+    super(
+      `schedule "${name}" does not exist; ${list}. Workers begin with the schedules of headwater.config.ts when they start`,
+      { fault: 'caller', retryable: false },
+    );
   }
 }
 

@@ -19,6 +19,7 @@ import { registerPipelines } from './pipelines.ts';
 import { registerPlatform } from './platform.ts';
 import { registerPredictions } from './predictions.ts';
 import { registerProject } from './project.ts';
+import { registerSchedules } from './schedules.ts';
 import { registerTraining } from './training.ts';
 import { registerWorkflows } from './workflows.ts';
 
@@ -29,7 +30,7 @@ const COMMANDS: Readonly<Record<string, readonly Register[]>> = {
   'Features:': [registerDefinitions, registerFeatures, registerHistory, registerDatasets],
   'Models:': [registerTraining, registerModels, registerPredictions, registerMonitor],
   'Pipelines:': [registerPipelines],
-  'Workflows:': [registerWorkflows],
+  'Workflows:': [registerWorkflows, registerSchedules],
   'Operations:': [registerKeys, registerDlq, registerLog, registerAudit, registerEntities],
 };
 

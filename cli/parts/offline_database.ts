@@ -12,6 +12,7 @@ import { sqlFeedbackStore } from '#serving/prediction_store/sql_feedback';
 import { sqlPredictionStore } from '#serving/prediction_store/sql_predictions';
 import type { RoutingStore } from '#serving/routing/routing';
 import { sqlRoutingStore } from '#serving/routing/sql_routing';
+import { type ScheduleStore, sqlScheduleStore } from '#workflows/schedules/schedule_store';
 import { sqlWorkflowStore, type WorkflowStore } from '#workflows/store/workflow_store';
 
 /** The offline database with every store in it. */
@@ -22,6 +23,7 @@ export interface OfflineDatabase extends OfflineStores, Service {
   readonly routing: RoutingStore;
   readonly drift: DriftStore;
   readonly workflows: WorkflowStore;
+  readonly schedules: ScheduleStore;
   /** For parts of this process that work in the database itself. */
   readonly sql: SqlExecutor;
   /** Calls `onDue` when a call of `workflows` in this process has made a step due. */
@@ -51,6 +53,7 @@ export const STORES = [
   'routing',
   'drift',
   'workflows',
+  'schedules',
 ] as const satisfies readonly (keyof OfflineDatabase)[];
 
 export const isStore = (name: string): name is (typeof STORES)[number] => (STORES as readonly string[]).includes(name);
@@ -75,6 +78,7 @@ function withStores(database: SqlDatabase): OfflineDatabase {
     routing: sqlRoutingStore(sql),
     drift: sqlDriftStore(sql),
     workflows: sqlWorkflowStore(sql, () => notifyDue()),
+    schedules: sqlScheduleStore(sql),
     onWorkflowsDue(onDue) {
       notifyDue = onDue;
     },

@@ -1,3 +1,4 @@
+import type { ScheduleSpec } from '#workflows/schedules/schedule';
 import type { ExtensionSpec } from './extensions.ts';
 
 /** Where a project keeps its parts: folders, or single files, relative to headwater.config.ts; and what it adds to the platform. */
@@ -10,6 +11,8 @@ export interface ProjectSpec extends ExtensionSpec {
   readonly pipelines?: string;
   /** Workflows and their tasks in TypeScript, and documents `NAME.asl.json`; default: `./workflows`. */
   readonly workflows?: string | readonly string[];
+  /** When workflows run, by name of the schedule: `{ nightly: { workflow: 'retrain', cron: '30 6 * * *', timeZone: 'Europe/Berlin' } }`. */
+  readonly schedules?: Readonly<Record<string, ScheduleSpec>>;
   /** Settings in YAML, laid over the package's: `configs/default.yaml`, `configs/<ENVIRONMENT>.yaml`; default: `./configs`. */
   readonly configs?: string;
 }

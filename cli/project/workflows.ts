@@ -33,7 +33,7 @@ export async function loadWorkflows(env: Environment = environment()): Promise<W
   const documents = await Promise.all(places.map((place) => documentsIn(root, resolve(root, place))));
   const values = [...new Set(exported)];
   const workflows = [...values.filter(isWorkflow), ...documents.flat()];
-  return new WorkflowCatalog(workflows, values.filter(isTask) as TaskDefinition[]);
+  return new WorkflowCatalog(workflows, values.filter(isTask) as TaskDefinition[], spec.schedules);
 }
 
 async function documentsIn(root: string, folder: string): Promise<readonly WorkflowDefinition[]> {

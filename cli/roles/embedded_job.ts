@@ -1,16 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { FastifyInstance } from 'fastify';
 import { controlAccess } from '#connectors/http/access';
 import type { AccessConfig } from '#connectors/http/config';
 import { targetStatesOf } from '#connectors/target_states';
 import { PlatformError } from '#kernel/errors';
 import type { Service } from '#kernel/lifecycle';
 import type { Clock } from '#kernel/time';
+import { registerApiDocs } from '#monitoring/api_docs';
 import type { Health, HealthSource, HealthState } from '#monitoring/health';
 import { createHttpApp } from '#monitoring/http_app';
 import { HttpService, type HttpServiceSettings } from '#monitoring/http_service';
+import { acceptJsonOnly } from '#monitoring/json_body';
 import type { Logger } from '#monitoring/log';
 import type { Registry } from '#monitoring/metrics';
 import { type RolePlugin, registerPlugins } from '#monitoring/role_plugin';
+import { acceptExactlyWhatSchemasSay } from '#monitoring/strict_schemas';
 import type { Plan } from '#pipelines/engine/plan';
 import { sourceProgressOf } from '#pipelines/io/source_progress';
 import type { Construct } from '#pipelines/model/graph';
@@ -129,7 +133,7 @@ export class EmbeddedJob implements Service, HealthSource {
   }
 }
 
-/** GET /health and /metrics of a job. */
+/** GET /health and /metrics of a job, and its own routes. */
 export async function createJobHttp(
   deps: {
     readonly log: Logger;
@@ -137,12 +141,25 @@ export async function createJobHttp(
     readonly health: Health;
     /** Of the project. */
     readonly plugins: readonly RolePlugin[];
+    /** Routes of the job's own, with their title in the documentation. */
+    readonly api?: { readonly title: string; readonly description: string; register(app: FastifyInstance): void };
   },
   settings: HttpServiceSettings & AccessConfig,
 ): Promise<HttpService> {
   const app = createHttpApp(settings.tls);
   await controlAccess(app, settings, deps.log);
   const service = new HttpService(deps, settings, app);
+  const { api } = deps;
+  if (api !== undefined) {
+    await registerApiDocs(app, { title: api.title, description: api.description });
+    await app.register(async (scope) => {
+      acceptJsonOnly(scope);
+      acceptExactlyWhatSchemasSay(scope);
+      // Answers are described, not cut to what the description knows.
+      scope.setSerializerCompiler(() => (answer) => JSON.stringify(answer));
+      api.register(scope);
+    });
+  }
   await registerPlugins(app, deps.plugins, deps);
   return service;
 }

@@ -53,7 +53,7 @@ import { createMonitorJob } from './monitor_service.ts';
 import { createFeatureJob } from './pipeline_service.ts';
 import { isServingWorker } from './serving_workers.ts';
 import { StateHandOver } from './state_hand_over.ts';
-import { createWorkflowWorker } from './workflow_worker.ts';
+import { createWorkflowServices, workflowApi, workflowsOf } from './workflow_worker.ts';
 
 /** A running platform: what its commands need of it. */
 export interface Platform {
@@ -155,6 +155,7 @@ export async function startPlatform(
     ...listener,
     tls: listener.tls ?? config.tls,
   });
+  const workflows = await workflowsOf(roles);
   const listeners: Record<Role, HttpService> = {
     gateway: await createGateway(
       {
@@ -176,7 +177,10 @@ export async function startPlatform(
       { ...secured(config.pipeline), name: 'pipeline', portSetting: 'PIPELINE_PORT' },
     ),
     monitor: await createJobHttp(
-      { log, metrics: monitorMetrics, health: health.of('monitor'), plugins: extensions.plugins.monitor },
+      {
+        ...{ log, metrics: monitorMetrics, health: health.of('monitor'), plugins: extensions.plugins.monitor },
+        api: workflowApi({ catalog: workflows, offline }),
+      },
       { ...secured(config.monitor), name: 'monitor', portSetting: 'MONITOR_PORT' },
     ),
     features: await createFeatureApi(
@@ -223,9 +227,7 @@ export async function startPlatform(
     drain: async () => {},
     stop: () => registry.close(),
   };
-  const workers = roles.includes('monitor')
-    ? await createWorkflowWorker({ offline, log, metrics: monitorMetrics }, config)
-    : [];
+  const workers = createWorkflowServices({ catalog: workflows, offline, log, metrics: monitorMetrics }, config);
   const cloudWatch = new CloudWatchExporter({ registries: [metrics, monitorMetrics], log }, config.metrics.cloudwatch);
   const wanted = (role: Role, ...services: Service[]): Service[] => (roles.includes(role) ? services : []);
   const services = await startAll(

@@ -1,8 +1,14 @@
+import type { FastifyInstance } from 'fastify';
 import { durationMs } from '#kernel/duration';
 import type { Service } from '#kernel/lifecycle';
+import { systemClock } from '#kernel/time';
 import { workerEntry } from '#kernel/worker_entry';
 import type { Logger } from '#monitoring/log';
 import type { Registry } from '#monitoring/metrics';
+import { registerWorkflowApi } from '#workflows/api/workflow_api';
+import { WorkflowCatalog } from '#workflows/catalog/workflow_catalog';
+import { ScheduleMetrics } from '#workflows/schedules/schedule_metrics';
+import { Scheduler } from '#workflows/schedules/scheduler';
 import { processRunner } from '#workflows/tasks/task_process';
 import { WorkflowMetrics } from '#workflows/worker/metrics';
 import { WorkflowWorker } from '#workflows/worker/workflow_worker';
@@ -10,18 +16,32 @@ import type { OfflineDatabase } from '../parts/offline_database.ts';
 import { configFileOf, projectFolder } from '../project/find_project.ts';
 import type { PlatformConfig } from '../project/platform_config.ts';
 import { loadWorkflows } from '../project/workflows.ts';
+import type { Role } from '../terminal/choices.ts';
 
-/** Returns the worker of a project's workflows; none where it has no workflows. */
-export async function createWorkflowWorker(
-  { offline, log, metrics }: { readonly offline: OfflineDatabase; readonly log: Logger; readonly metrics: Registry },
+interface WorkflowDeps {
+  readonly catalog: WorkflowCatalog;
+  readonly offline: OfflineDatabase;
+  readonly log: Logger;
+  readonly metrics: Registry;
+}
+
+const UPKEEP_MS = 5_000;
+
+/** Loads the workflows that a process runs: those of the project for the monitor, none for other roles. */
+export const workflowsOf = async (roles: readonly Role[]): Promise<WorkflowCatalog> =>
+  roles.includes('monitor') && configFileOf(projectFolder()) !== undefined
+    ? loadWorkflows()
+    : new WorkflowCatalog([], []);
+
+/** Returns the worker of workflows and the scheduler of their schedules; none where there are none. */
+export function createWorkflowServices(
+  { catalog, offline, log, metrics }: WorkflowDeps,
   { workflows, offlineStore }: PlatformConfig,
-): Promise<readonly Service[]> {
-  if (configFileOf(projectFolder()) === undefined) return [];
-  const { names, tasks } = await loadWorkflows();
-  if (names.length === 0) return [];
+): readonly Service[] {
+  if (catalog.names.length === 0) return [];
   const worker = new WorkflowWorker(
     {
-      ...{ sql: offline.sql, log, tasks, metrics: new WorkflowMetrics(metrics) },
+      ...{ sql: offline.sql, log, tasks: catalog.tasks, metrics: new WorkflowMetrics(metrics) },
       runInProcess: processRunner(workerEntry(import.meta.url, './task_process')),
     },
     {
@@ -34,7 +54,25 @@ export async function createWorkflowWorker(
     },
   );
   offline.onWorkflowsDue(() => worker.wake());
-  return [worker];
+  if (catalog.schedules.length === 0) return [worker];
+  const scheduler = new Scheduler({
+    ...{ sql: offline.sql, log, clock: systemClock, schedules: catalog.schedules },
+    newRun: (...of) => catalog.scheduledRun(...of),
+    onRuns: () => worker.wake(),
+    metrics: new ScheduleMetrics(metrics),
+  });
+  return [worker, scheduler];
 }
 
-const UPKEEP_MS = 5_000;
+/** Returns the routes of workflows, for the monitor's listener. */
+export const workflowApi = ({
+  catalog,
+  offline,
+}: Pick<WorkflowDeps, 'catalog'> & { readonly offline: Pick<OfflineDatabase, 'workflows' | 'schedules'> }) => ({
+  title: 'headwater workflows',
+  description: 'Workflows, their runs and schedules',
+  register(app: FastifyInstance): void {
+    const { workflows, schedules } = offline;
+    registerWorkflowApi(app, { catalog, workflows, schedules, clock: systemClock });
+  },
+});

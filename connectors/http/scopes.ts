@@ -21,6 +21,12 @@ export const SCOPES: Readonly<Record<string, { readonly resource: string | undef
     allows: '`console:read` shows what the console shows; `console:act` promotes versions and replays dead letters',
   },
   promote: { resource: 'MODEL', allows: 'promote versions of a model in the console' },
+  workflows: { resource: 'WORKFLOW', allows: 'read a workflow, its runs with inputs and logs, and its schedules' },
+  operate: {
+    resource: 'WORKFLOW',
+    allows: 'start, cancel and redrive runs of a workflow; pause, resume, trigger and back-fill its schedules',
+  },
+  approve: { resource: 'WORKFLOW', allows: 'approve and reject at states of a workflow that wait for it' },
   admin: { resource: undefined, allows: 'everything; so does `*`' },
 };
 

@@ -43,6 +43,7 @@ let keys: Readonly<Record<'admin' | 'none' | 'other' | 'revoked' | 'expired', st
 /** What parameters of paths are. */
 const PARAMETERS: Readonly<Record<string, string>> = {
   ...{ name: MODEL, version: '1', entity: 'e1', feature: 'amount', counter: 'attempts' },
+  ...{ workflow: 'retrain', run: 'nightly@2024-12-20T02:30:00Z', schedule: 'nightly' },
 };
 
 beforeAll(async () => {
@@ -57,9 +58,10 @@ beforeAll(async () => {
     // Every action, of a resource that is not the one in the request.
     other: await make(
       'other',
-      ['predict', 'explain', 'feedback', 'routing', 'features', 'counters', 'promote'].map(
-        (action) => `${action}:nothing`,
-      ),
+      [
+        ...['predict', 'explain', 'feedback', 'routing', 'features', 'counters', 'promote'],
+        ...['workflows', 'operate', 'approve'],
+      ].map((action) => `${action}:nothing`),
     ),
     revoked: await make('revoked', ['admin']),
     expired: await make('expired', ['admin'], NOW - 1),
@@ -178,6 +180,7 @@ const LISTS: Readonly<Record<string, (body: string) => unknown>> = {
   'serving GET /v1/models': (body) => (JSON.parse(body) as { models: unknown[] }).models,
   'serving GET /v2/models/stats': (body) => (JSON.parse(body) as { model_stats: unknown[] }).model_stats,
   'serving POST /v2/repository/index': (body) => JSON.parse(body),
+  'monitor GET /workflows': (body) => (JSON.parse(body) as { workflows: unknown[] }).workflows,
   'features GET /services': (body) => (JSON.parse(body) as { services: unknown[] }).services,
 };
 

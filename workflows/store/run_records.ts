@@ -8,6 +8,8 @@ export interface RunOrigin {
   readonly kind: 'manual' | 'schedule' | 'backfill';
   /** Who called, or the schedule's name. */
   readonly by: string;
+  /** The schedule that it is a run of. */
+  readonly schedule?: string;
   /** The scheduled time, RFC 3339. */
   readonly at?: string;
 }

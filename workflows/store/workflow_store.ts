@@ -101,34 +101,7 @@ class SqlWorkflowStore implements WorkflowStore {
   }
 
   async startRun(run: NewRun): Promise<boolean> {
-    const { id, workflow, document, input, origin, concurrencyKey = '', limits = {} } = run;
-    checkStorable(`id of a run of ${workflow}`, id);
-    checkStorable(`input of run "${id}"`, input);
-    checkStorable(`concurrency key of run "${id}"`, concurrencyKey);
-    const isLimited = limits.mostRuns !== undefined || limits.mostRunsOfKey !== undefined;
-    const timeoutMs = document.TimeoutSeconds === undefined ? null : document.TimeoutSeconds * 1_000;
-    const insert: SqlStatement = {
-      text: `
-WITH run AS (
-  INSERT INTO workflow_runs (id, workflow, document, input, status, origin, concurrency_key, most_runs, most_runs_of_key, timeout_ms, started_at, deadline)
-  VALUES ($1, $2, $3::jsonb, $4::jsonb, $5, $6::jsonb, $7, $8, $9, $10::bigint,
-    CASE WHEN $5 = 'running' THEN now() END, CASE WHEN $5 = 'running' THEN now() + $10::bigint * interval '1 millisecond' END)
-  ON CONFLICT (id) DO NOTHING RETURNING id
-), logged AS (
-  INSERT INTO workflow_events (run_id, kind, detail)
-  SELECT id, CASE WHEN $5 = 'running' THEN 'run_started' ELSE 'run_queued' END, jsonb_build_object('input', $4::jsonb, 'origin', $6::jsonb) FROM run
-)
-INSERT INTO workflow_frames (run_id, path, machine, state, task, input, due)
-SELECT id, '', '[]', $11, $12, $4::jsonb, CASE WHEN $5 = 'running' THEN now() ELSE 'infinity' END FROM run
-RETURNING run_id`,
-      parameters: [
-        ...[id, workflow, JSON.stringify(document), JSON.stringify(input), isLimited ? 'queued' : 'running'],
-        ...[JSON.stringify(origin), concurrencyKey, limits.mostRuns ?? null, limits.mostRunsOfKey ?? null, timeoutMs],
-        ...[document.StartAt, taskOfState(document, document.StartAt)],
-      ],
-      mustReturn: true,
-    };
-    const statements = isLimited ? [lockWorkflow(workflow), insert, ...admitStatements(workflow)] : [insert];
+    const { insert, isLimited, statements } = startStatements(run);
     const isNew = isLimited
       ? (await this.#sql.transaction(statements)) !== undefined
       : (await this.#sql.query(insert.text, insert.parameters)).length > 0;
@@ -380,6 +353,51 @@ RETURNING run_id`,
     ]);
     return { runs, oldestDueSeconds: due?.seconds ?? 0, queued, missingTasks };
   }
+}
+
+/** Runs of a schedule that are queued or run, besides those of a back-fill. */
+export const ACTIVE_OF_SCHEDULE = (workflow: string, schedule: string): string =>
+  `SELECT 1 FROM workflow_runs a WHERE a.workflow = ${workflow} AND a.status IN ('queued', 'running') AND a.origin->>'kind' <> 'backfill' AND a.origin->>'schedule' = ${schedule}`;
+
+/**
+ * Returns the statements that start a run, or queue it; the insert returns a row where the run is new.
+ *
+ * @param unlessActiveOf - a schedule: while one of its runs is queued or runs, nothing is started
+ */
+export function startStatements(
+  run: NewRun,
+  unlessActiveOf: string | null = null,
+): { readonly insert: SqlStatement; readonly isLimited: boolean; readonly statements: readonly SqlStatement[] } {
+  const { id, workflow, document, input, origin, concurrencyKey = '', limits = {} } = run;
+  checkStorable(`id of a run of ${workflow}`, id);
+  checkStorable(`input of run "${id}"`, input);
+  checkStorable(`concurrency key of run "${id}"`, concurrencyKey);
+  const isLimited = limits.mostRuns !== undefined || limits.mostRunsOfKey !== undefined;
+  const timeoutMs = document.TimeoutSeconds === undefined ? null : document.TimeoutSeconds * 1_000;
+  const insert: SqlStatement = {
+    text: `
+WITH run AS (
+  INSERT INTO workflow_runs (id, workflow, document, input, status, origin, concurrency_key, most_runs, most_runs_of_key, timeout_ms, started_at, deadline)
+  SELECT $1::text, $2::text, $3::jsonb, $4::jsonb, $5::text, $6::jsonb, $7::text, $8::integer, $9::integer, $10::bigint,
+  CASE WHEN $5 = 'running' THEN now() END, CASE WHEN $5 = 'running' THEN now() + $10::bigint * interval '1 millisecond' END
+  WHERE $13::text IS NULL OR NOT EXISTS (${ACTIVE_OF_SCHEDULE('$2', '$13')})
+  ON CONFLICT (id) DO NOTHING RETURNING id
+), logged AS (
+  INSERT INTO workflow_events (run_id, kind, detail)
+  SELECT id, CASE WHEN $5 = 'running' THEN 'run_started' ELSE 'run_queued' END, jsonb_build_object('input', $4::jsonb, 'origin', $6::jsonb) FROM run
+)
+INSERT INTO workflow_frames (run_id, path, machine, state, task, input, due)
+SELECT id, '', '[]', $11, $12, $4::jsonb, CASE WHEN $5 = 'running' THEN now() ELSE 'infinity' END FROM run
+RETURNING run_id`,
+    parameters: [
+      ...[id, workflow, JSON.stringify(document), JSON.stringify(input), isLimited ? 'queued' : 'running'],
+      ...[JSON.stringify(origin), concurrencyKey, limits.mostRuns ?? null, limits.mostRunsOfKey ?? null, timeoutMs],
+      ...[document.StartAt, taskOfState(document, document.StartAt), unlessActiveOf],
+    ],
+    mustReturn: true,
+  };
+  const statements = isLimited ? [lockWorkflow(workflow), insert, ...admitStatements(workflow)] : [insert];
+  return { insert, isLimited, statements };
 }
 
 /** Cancels the open frames of a run: branches before the states that wait for them, the order in which they end. */

@@ -1,0 +1,87 @@
+import { userInfo } from 'node:os';
+import Table from 'cli-table3';
+import { backfillTimes, startMissing } from '#workflows/schedules/backfill';
+import { timeAfter } from '#workflows/schedules/due_times';
+import { rfc3339 } from '#workflows/schedules/schedule';
+import { nextOf } from '#workflows/schedules/scheduler';
+import { nextTimes, shownSchedules } from '#workflows/schedules/shown_schedules';
+import type { OfflineDatabase } from '../parts/offline_database.ts';
+import { withOffline } from '../parts/with_offline.ts';
+import { loadProject } from '../project/project.ts';
+import { loadWorkflows } from '../project/workflows.ts';
+import { print } from '../terminal/print.ts';
+
+const author = (by: string | undefined): string => by ?? userInfo().username;
+const withStores = async <T>(work: (offline: OfflineDatabase) => Promise<T>): Promise<T> =>
+  withOffline(await loadProject(), work);
+
+/** `headwater schedules list`. */
+export async function listSchedules({ json }: { readonly json: boolean }): Promise<void> {
+  const { schedules } = await loadWorkflows();
+  const rows = shownSchedules(schedules, await withStores((offline) => offline.schedules.list()));
+  if (json) {
+    for (const row of rows) print(JSON.stringify(row));
+    return;
+  }
+  const table = new Table({
+    head: ['schedule', 'workflow', 'when', 'status', 'last', 'next'],
+    style: { head: [], border: [] },
+  });
+  for (const { name, workflow, when, status, lastTime, nextTime } of rows) {
+    table.push([name, workflow, when, status, lastTime ?? '', nextTime ?? '']);
+  }
+  print(rows.length === 0 ? 'no schedules' : table.toString());
+}
+
+/** `headwater schedules next`. */
+export async function showNext(
+  name: string,
+  { count, from, json }: { readonly count: number; readonly from?: string; readonly json: boolean },
+): Promise<void> {
+  const schedule = (await loadWorkflows()).schedule(name);
+  for (const { timeMs, date } of nextTimes(schedule, { count, from, nowMs: Date.now() })) {
+    const time = rfc3339(timeMs);
+    print(json ? JSON.stringify({ time, date }) : `${time}  ${date}`);
+  }
+}
+
+/** `headwater schedules pause`. */
+export async function pauseSchedule(name: string): Promise<void> {
+  await withStores(({ schedules }) => schedules.pause(name));
+  print(`${name} is paused`);
+}
+
+/** `headwater schedules resume`. */
+export async function resumeSchedule(name: string): Promise<void> {
+  const schedule = (await loadWorkflows()).schedule(name);
+  const next = timeAfter(schedule, Date.now());
+  await withStores(({ schedules }) => schedules.resume(name, nextOf(schedule, next)));
+  print(`${name} runs again${next === undefined ? '' : `: next at ${rfc3339(next.timeMs)}`}`);
+}
+
+/** `headwater schedules trigger`. */
+export async function triggerSchedule(
+  name: string,
+  { by, json }: { readonly by?: string; readonly json: boolean },
+): Promise<void> {
+  const run = (await loadWorkflows()).triggeredRun(name, Date.now(), author(by));
+  const record = await withStores(async ({ workflows }) => {
+    await workflows.startRun(run);
+    return workflows.get(run.id);
+  });
+  print(json ? JSON.stringify(record) : `${record.id}  ${record.workflow}  ${record.status}`);
+}
+
+/** `headwater schedules backfill`. */
+export async function backfillSchedule(
+  name: string,
+  { from, to, by, json }: { readonly from: string; readonly to: string; readonly by?: string; readonly json: boolean },
+): Promise<void> {
+  const catalog = await loadWorkflows();
+  const schedule = catalog.schedule(name);
+  const times = backfillTimes(schedule, from, to, Date.now());
+  const runs = times.map((time) => catalog.scheduledRun(schedule, time, 'backfill', author(by)));
+  const started = await withStores(({ workflows }) => startMissing(workflows, runs));
+  if (json) print(JSON.stringify({ schedule: name, times: times.length, started }));
+  else print(`${started.length} runs started, ${times.length - started.length} times had a run already`);
+}
