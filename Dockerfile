@@ -26,6 +26,7 @@ COPY --from=build /app/dist dist
 COPY --from=build /app/configs configs
 COPY --from=build /app/docs/errors.md docs/errors.md
 COPY --from=build /app/feature_store/database/migrations feature_store/database/migrations
+COPY --from=build /app/workflows/schedules/calendars workflows/schedules/calendars
 COPY --from=build /app/headwater.config.ts ./
 COPY --from=build /app/examples examples
 COPY --from=build --chown=1000:1000 /app/.empty /data
