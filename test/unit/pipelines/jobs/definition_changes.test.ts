@@ -6,7 +6,7 @@ import { byForm } from '../../../support/forms.ts';
 
 // The short form of `npm run test:chaos -- features`: definition changes, restarts, kills, back-fills that hand over, late, repeated and out-of-order events against a slow oracle.
 
-const SEQUENCES = byForm({ short: 100, long: 300 });
+const SEQUENCES = byForm({ short: 300, long: 600 });
 
 test('whatever changes and whenever it restarts, rows are what the slow oracle computes from scratch', async () => {
   const lines: string[] = [];
