@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { textOf } from '#kernel/text_of';
 
 /** What makes a record one of an entity: plain data, so that another process can be asked about it. */
@@ -25,17 +26,20 @@ export function isMentioned(
 
 /** Returns whether a text is about an entity: JSON, or what is left of it. */
 export function isInText(text: string, mention: EntityMention, depth = 0): boolean {
-  if (depth > DEEPEST) return isInPart(text, mention);
+  if (depth > DEEPEST) return isInPart(text, mention, depth);
   let parsed: unknown;
   try {
     parsed = JSON.parse(text);
   } catch {
-    return isInPart(text, mention);
+    return isInPart(text, mention, depth);
   }
   if (isIn(parsed, mention, depth)) return true;
-  // Numbers beyond 2^53 are not what was written: the text is.
-  const [only, ...others] = Object.values(mention.joinKeys);
-  return only !== undefined && others.length === 0 && LARGE_INTEGER.test(only) && isInPart(text, mention);
+  const [only, ...others] = Object.entries(mention.joinKeys);
+  if (only === undefined || others.length > 0) return false;
+  const [name, value] = only;
+  // Numbers beyond 2^53, and keys that are repeated, are not what was written: the text is.
+  const isAltered = LARGE_INTEGER.test(value) || text.indexOf(name) !== text.lastIndexOf(name);
+  return isAltered && isInPart(text, mention, depth);
 }
 
 function isIn(node: unknown, mention: EntityMention, depth: number): boolean {
@@ -44,13 +48,31 @@ function isIn(node: unknown, mention: EntityMention, depth: number): boolean {
   if (Array.isArray(node)) return node.some((item) => isIn(item, mention, depth));
   const fields = node as Readonly<Record<string, unknown>>;
   if (hasAll(fields, mention.joinKeys) || KEY_FIELDS.some((name) => fields[name] === mention.key)) return true;
+  if (isSubject(fields, mention)) return true;
   if (typeof fields.payload === 'string') {
     const { payload, encoding, reason } = fields;
-    if (isInText(encoding === 'base64' ? Buffer.from(payload, 'base64').toString('utf8') : payload, mention, depth + 1))
-      return true;
+    const texts = encoding === 'base64' ? readingsOf(Buffer.from(payload, 'base64')) : [payload];
+    if (texts.some((text) => isInText(text, mention, depth + 1))) return true;
     if (typeof reason === 'string' && hasWord(reason, mention.key)) return true;
   }
   return Object.values(fields).some((value) => isIn(value, mention, depth));
+}
+
+/** A CloudEvent that was refused: its subject is the user. */
+function isSubject({ specversion, subject }: Readonly<Record<string, unknown>>, { joinKeys }: EntityMention): boolean {
+  if (typeof specversion !== 'string' || typeof subject !== 'string') return false;
+  return joinKeys.user_id === subject && Object.keys(joinKeys).length === 1;
+}
+
+/** What bytes may say: a body that was refused may be of another encoding. */
+function readingsOf(bytes: Buffer): readonly string[] {
+  const readings = [bytes.toString('utf8')];
+  if (!isUtf8(bytes)) readings.push(bytes.toString('latin1'));
+  if (bytes.includes(0)) {
+    readings.push(bytes.toString('utf16le'));
+    if (bytes.length % 2 === 0) readings.push(Buffer.from(bytes).swap16().toString('utf16le'));
+  }
+  return readings;
 }
 
 function hasAll(fields: Readonly<Record<string, unknown>>, joinKeys: EntityMention['joinKeys']): boolean {
@@ -71,19 +93,34 @@ function hasWord(text: string, key: string): boolean {
   return false;
 }
 
-/** What is no whole JSON, as the payload of a letter that was cut: all join keys with their values. */
-function isInPart(text: string, { joinKeys }: EntityMention): boolean {
-  const entries = Object.entries(joinKeys);
-  return entries.length > 0 && entries.every(([name, value]) => hasField(text, name, value));
+const STRING = '"(?:[^"\\\\]|\\\\.)*"';
+const MEMBER = new RegExp(`(${STRING})\\s*:\\s*(${STRING}|[-\\w][\\w.+-]*)`, 'gs');
+
+/** What is no whole JSON, as the payload of a letter that was cut: all join keys with their values, whichever way their strings are written. */
+function isInPart(text: string, mention: EntityMention, depth: number): boolean {
+  const missing = new Map(Object.entries(mention.joinKeys));
+  if (missing.size === 0) return false;
+  for (const [, name = '', written = ''] of text.matchAll(MEMBER)) {
+    const value = written.startsWith('"') ? stringOf(written) : written;
+    const field = stringOf(name);
+    if (missing.get(field) === value || missing.get(field) === numberText(written)) missing.delete(field);
+    if (missing.size === 0) return true;
+    const isNested = depth < DEEPEST && value !== written && /^\s*[[{]/.test(value);
+    if (isNested && isInText(value, mention, depth + 1)) return true;
+  }
+  return false;
 }
 
-function hasField(text: string, name: string, value: string): boolean {
-  const asString = escapeRegExp(JSON.stringify(value));
-  const written = NOT_A_STRING.test(value) ? `(?:${asString}|${escapeRegExp(value)}(?![\\w.]))` : asString;
-  return new RegExp(`"${escapeRegExp(name)}"\\s*:\\s*${written}`).test(text);
+/** A string as JSON has it, which may be no JSON. */
+function stringOf(written: string): string {
+  try {
+    return JSON.parse(written) as string;
+  } catch {
+    return written.slice(1, -1);
+  }
 }
 
-/** Numbers and booleans as JSON has them. */
-const NOT_A_STRING = /^(?:-?\d[\d.eE+-]*|true|false)$/;
+/** `5.0` is 5. */
+const numberText = (written: string): string | undefined => (/^-?\d/.test(written) ? `${Number(written)}` : undefined);
+
 const LARGE_INTEGER = /^-?\d{16,}$/;
-const escapeRegExp = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');

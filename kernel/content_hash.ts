@@ -5,7 +5,7 @@ const MOST_KEYS = 10_000;
 const LONGEST_KEY = 64;
 
 /** Kinds of values begin differently, so that `1`, `"1"`, `[1]` and `{"1":1}` differ. */
-const START = { number: 1, string: 2, array: 3, object: 4, true: 5, false: 6, null: 7, bigint: 8 } as const;
+const START = { number: 1, string: 2, array: 3, object: 4, true: 5, false: 6, null: 7, bigint: 8, date: 9 } as const;
 
 const double = new Float64Array(1);
 const words = new Int32Array(double.buffer);
@@ -75,6 +75,8 @@ function hashOfValue(value: unknown, seed: number): number {
     for (const item of value) hash = avalanche(hashOfValue(item, hash));
     return Math.imul(hash ^ value.length, PRIME);
   }
+  // A schema may have made one of a text; it has no keys of its own.
+  if (value instanceof Date) return hashOfValue(value.getTime(), seed ^ START.date);
   if (typeof value === 'object' && value !== null) {
     return Math.imul(seed ^ contentHash(value as Readonly<Record<string, unknown>>), PRIME);
   }

@@ -21,6 +21,18 @@ export function withEventId<T extends Fields>(event: T, { eventIdField, idFields
   return { ...event, [eventIdField]: derivedId(idFields.map((name) => event[name])) };
 }
 
+/** Returns what an event lacks that it cannot be counted without: its id, or its time. A schema may have them optional. */
+export function missingFieldsOf(
+  event: Fields,
+  { eventIdField, timestampField }: EventFieldNames,
+): readonly { readonly field: string; readonly problem: string }[] {
+  const missing = [eventIdField, timestampField].filter((field) => event[field] === undefined || event[field] === null);
+  if (event[eventIdField] === '') missing.push(eventIdField);
+  return missing.length === 0 ? NOTHING : missing.map((field) => ({ field, problem: 'is required' }));
+}
+
+const NOTHING: readonly never[] = [];
+
 /** Returns the time of an event, or what is wrong with it, as {@link readEventTime} does. */
 export function eventTimeOf(
   event: Fields,
@@ -29,11 +41,15 @@ export function eventTimeOf(
   allowedLatenessMs = Number.POSITIVE_INFINITY,
 ): ReturnType<typeof readEventTime> {
   const value = event[timestampField];
-  if (unit === undefined) return readEventTime(textOf(value), nowMs, allowedLatenessMs);
+  if (unit === undefined) return readEventTime(timeText(value), nowMs, allowedLatenessMs);
   const millis = millisOfNumber(textOf(value), unit);
   if (typeof millis === 'string') return { problem: `${textOf(value).slice(0, 100)} ${millis}` };
   return readEventTime(new Date(millis).toISOString(), nowMs, allowedLatenessMs);
 }
+
+/** A schema may have made a Date of the time. */
+const timeText = (value: unknown): string =>
+  value instanceof Date && Number.isFinite(value.getTime()) ? value.toISOString() : textOf(value);
 
 /** Returns a time as the field of an event has it. @param like - a value of the field, which may be a string of digits */
 export function timeFieldValue(

@@ -29,7 +29,8 @@ export async function backfill({ view, mostViolations, ...request }: BackfillOpt
     task.update(rows, resumedAfter === 0 ? from : `${from}, resumed after ${resumedAfter}`),
   );
   const { counts, handedOver, problem } = result;
-  task.finish(`${Math.round((counts.events - counts.resumed_after) / result.seconds)} events a second`);
+  const computed = counts.events - counts.resumed_after;
+  task.finish(`${computed === 0 ? 0 : Math.round(computed / result.seconds)} events a second`);
   if (handedOver !== undefined) process.stdout.write(`${describeHandOver(handedOver)}\n`);
   process.stdout.write(`${JSON.stringify(counts)}\n`);
   if (problem !== undefined) {

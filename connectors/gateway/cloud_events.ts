@@ -167,10 +167,15 @@ function objectOf(data: unknown, field: string): Attributes {
   throw new InvalidEventError([{ field, problem: 'must be a JSON object with the fields of the event' }]);
 }
 
-/** Section 3.1.3.2: values of headers are percent-encoded. */
+/** A whole value in double quotes, with escapes of RFC 9110, section 5.6.4. */
+const QUOTED = /^"((?:[^"\\]|\\.)*)"$/;
+
+/** Section 3.1.3.2: values of headers may be quoted, and are percent-encoded. */
 function percentDecoded(name: string, value: string): string {
+  const quoted = QUOTED.exec(value)?.[1];
+  const encoded = quoted === undefined ? value : quoted.replace(/\\(.)/g, '$1');
   try {
-    return parseEvent(JSON.stringify(decodeURIComponent(value))) as string;
+    return parseEvent(JSON.stringify(decodeURIComponent(encoded))) as string;
   } catch {
     throw new InvalidEventError([{ field: name, problem: 'must be printable text, percent-encoded UTF-8' }]);
   }

@@ -13,9 +13,10 @@ import { refusedInHalves } from '../delivery.ts';
 import { isRefusal } from '../failure_class.ts';
 import type { BatchResult, Outcome } from './batch_answer.ts';
 import { BodyTooLargeError, EventIdConflictError, InvalidEventError, RecordTooLargeError } from './errors.ts';
-import { ENRICHED, parseEvent, type ValidateEvent, type ValidEvent } from './event_validator.ts';
+import { parseEvent, type ValidateEvent, type ValidEvent } from './event_validator.ts';
 import { Generations } from './generations.ts';
 import { SendQueue } from './send_queue.ts';
+import { jsonOfFields } from './written_form.ts';
 
 export interface IntakeTopics {
   readonly rawEvents: string;
@@ -75,8 +76,8 @@ const MOST_BYTES_OF_UNIT = 3;
 /** Work on one batch gives way to other requests after so long, ms. */
 const LONGEST_TURN_MS = 10;
 const LOOK_AT_CLOCK_EVERY = 16;
-/** Added by the gateway, or compared beside the content. */
-const contentOf = contentHashWithout([...ENRICHED, 'event_id', 'user_id']);
+/** Compared beside the content. */
+const contentOf = contentHashWithout(['event_id', 'user_id']);
 
 /**
  * Takes events in: checks them, drops repetitions, and answers once they are durable in the broker, not before. What is refused goes whole
@@ -289,7 +290,7 @@ export class EventIntake {
 
   /** @throws {@link RecordTooLargeError} */
   #recordOf(
-    { key, fields, schemaVersion, isAsSent, receivedAtMs: nowMs }: ValidEvent,
+    { key, written, schemaVersion, isAsSent, ownNames, receivedAtMs: nowMs }: ValidEvent,
     incoming: Incoming,
     traceparent: string | undefined,
   ): OutgoingRecord {
@@ -297,11 +298,14 @@ export class EventIntake {
       const received = new Date(nowMs).toISOString();
       this.#enrichment = { atMs: nowMs, text: `"received_at":"${received}","source":"${SOURCE}","schema_version":` };
     }
-    const added = `${this.#enrichment.text}${schemaVersion}}`;
+    const added =
+      ownNames === undefined
+        ? `${this.#enrichment.text}${schemaVersion}}`
+        : addedBeside(ownNames, nowMs, schemaVersion);
     // What the client has written is kept as it is, where checking it has changed nothing.
-    const own = isAsSent ? incoming.text : JSON.stringify(fields);
+    const own = isAsSent ? incoming.text : jsonOfFields(written);
     const end = own.lastIndexOf('}');
-    const value = `${own.slice(0, end)},${added}`;
+    const value = `${own.slice(0, end)}${added === '}' ? '' : ','}${added}`;
     const headers = traceparent === undefined ? incoming.headers : { ...incoming.headers, [TRACEPARENT]: traceparent };
     const record = headers === undefined ? { key, value } : { key, value, headers };
     this.#checkSize(record);
@@ -374,6 +378,13 @@ function readPlain(body: Buffer | string): Incoming {
   } catch (error) {
     throw error instanceof InvalidJsonError ? new InvalidEventError(error.fields) : error;
   }
+}
+
+/** What the gateway adds, but for names that are the event's own; with the closing brace. */
+function addedBeside(ownNames: ReadonlySet<string>, nowMs: number, schemaVersion: number): string {
+  const added = { received_at: new Date(nowMs).toISOString(), source: SOURCE, schema_version: schemaVersion };
+  const left = Object.entries(added).filter(([name]) => !ownNames.has(name));
+  return `${JSON.stringify(Object.fromEntries(left)).slice(1)}`;
 }
 
 function bytesOf({ key, value, headers = {} }: OutgoingRecord): number {

@@ -1,8 +1,10 @@
 import type { z } from 'zod';
-import { type EventFieldNames, eventTimeOf, withEventId } from '#kernel/event_fields';
+import { messageOf } from '#kernel/errors';
+import { type EventFieldNames, eventTimeOf, missingFieldsOf, withEventId } from '#kernel/event_fields';
 import { InvalidJsonError, parseExactJson } from '#kernel/exact_json';
 import { textOf } from '#kernel/text_of';
 import { type FieldProblem, InvalidEventError } from './errors.ts';
+import { convertsValues, writtenForm } from './written_form.ts';
 
 /** A type of event the gateway takes, or several that look alike. */
 export interface EventType extends EventFieldNames {
@@ -35,15 +37,35 @@ export interface ValidEvent {
   /** Partitioning key: the user, so that a user's events stay in order. */
   readonly key: string;
   readonly fields: Readonly<Record<string, unknown>>;
+  /** The event as its record holds it: what pipelines read from it are the fields. */
+  readonly written: Readonly<Record<string, unknown>>;
   readonly schemaVersion: number;
   /** The fields are the body's, none changed, added or taken out. */
   readonly isAsSent: boolean;
+  /** Names of {@link ENRICHED} that are fields of its own: the gateway adds nothing under them. */
+  readonly ownNames?: ReadonlySet<string> | undefined;
   /** When it was received, ms: its lateness was judged by this. */
   readonly receivedAtMs: number;
 }
 
-/** What the gateway adds to an event. */
-export const ENRICHED: readonly string[] = ['received_at', 'source', 'schema_version'];
+/** What the gateway adds to an event, but for names that its schema has as fields. */
+export const ENRICHED = ['received_at', 'source', 'schema_version'] as const;
+
+/** Returns the names of {@link ENRICHED} that a schema has as fields of its own; undefined: none. */
+export function ownNamesOf({ shape }: z.ZodObject): ReadonlySet<string> | undefined {
+  const own = ENRICHED.filter((name) => name in shape);
+  return own.length === 0 ? undefined : new Set(own);
+}
+
+/** An event without what the gateway has added, or adds; itself where it has nothing of that. */
+export function withoutEnriched(
+  fields: Readonly<Record<string, unknown>>,
+  ownNames: ReadonlySet<string> | undefined,
+): Readonly<Record<string, unknown>> {
+  let left = fields;
+  for (const name of ENRICHED) if (name in left && ownNames?.has(name) !== true) left = without(left, name);
+  return left;
+}
 
 /** Checks one event. */
 export type ValidateEvent = (body: unknown, nowMs: number) => ValidEvent;
@@ -60,7 +82,12 @@ export function createEventValidator(
   types: readonly EventType[],
   { unknownTypes = 'reject', allowedLatenessMs }: EventValidatorSettings,
 ): ValidateEvent {
-  const byType = new Map(types.flatMap((type) => type.eventTypes.map((name) => [name, type])));
+  const byType = new Map(
+    types.flatMap((type) => {
+      const traits = { ownNames: ownNamesOf(type.schema), isConverting: convertsValues(type.schema) };
+      return type.eventTypes.map((name): [string, KnownType] => [name, { ...type, ...traits }]);
+    }),
+  );
   return (body, nowMs) => {
     if (typeof body !== 'object' || body === null || Array.isArray(body)) {
       throw new InvalidEventError([{ field: '', problem: 'an event must be a JSON object' }]);
@@ -79,38 +106,75 @@ export function createEventValidator(
   };
 }
 
+/** With what its schema says of every event. */
+interface KnownType extends EventType {
+  readonly ownNames: ReadonlySet<string> | undefined;
+  readonly isConverting: boolean;
+}
+
 interface Received {
   readonly nowMs: number;
   readonly allowedLatenessMs: number;
 }
 
-function validateKnown(type: EventType, sent: Readonly<Record<string, unknown>>, received: Received): ValidEvent {
+function validateKnown(type: KnownType, sent: Readonly<Record<string, unknown>>, received: Received): ValidEvent {
   const { schema, earlier } = versionOf(type, sent);
+  const { ownNames } = type;
   // Taken out only where it is: most events do not say.
-  const body = 'schema_version' in sent ? without(sent, 'schema_version') : sent;
-  const parsed = schema.safeParse(body);
+  const body =
+    'schema_version' in sent && ownNames?.has('schema_version') !== true ? without(sent, 'schema_version') : sent;
+  const parsed = callSchema(type, () => schema.safeParse(body));
   const problems = parsed.success ? [] : parsed.error.issues.flatMap(describe);
-  const timestamp = body[type.timestampField];
-  if (timestamp !== undefined && !problems.some(({ field }) => field === type.timestampField)) {
-    problems.push(...timeProblems(body, type, received));
+  const fields = parsed.success ? withoutEnriched(asNewest(type, parsed.data, earlier), ownNames) : undefined;
+  const timed = fields ?? body;
+  if (fields !== undefined) problems.push(...missingFieldsOf(fields, type));
+  if (timed[type.timestampField] !== undefined && !problems.some(({ field }) => field === type.timestampField)) {
+    problems.push(...timeProblems(timed, type, received));
   }
-  if (!parsed.success || problems.length > 0) throw new InvalidEventError(problems);
-  const parsedFields = parsed.data as Record<string, unknown>;
-  const fields = withEventId(earlier === undefined ? parsedFields : earlier.upgrade(parsedFields), type);
+  if (fields === undefined || problems.length > 0) throw new InvalidEventError(problems);
   const eventId = textOf(fields[type.eventIdField]);
   const isAsSent = earlier === undefined && isSame(fields, sent);
   const owner = fields[keyFieldOf(type)];
   const userId = owner === undefined || owner === null ? undefined : textOf(owner);
   const { schemaVersion } = type;
-  return { eventId, userId, key: userId ?? eventId, fields, schemaVersion, isAsSent, receivedAtMs: received.nowMs };
+  const written = isAsSent ? sent : callSchema(type, () => writtenOf(type, fields, body, earlier));
+  const receivedAtMs = received.nowMs;
+  return { eventId, userId, key: userId ?? eventId, fields, written, schemaVersion, isAsSent, ownNames, receivedAtMs };
+}
+
+const asNewest = (type: EventType, parsed: Readonly<Record<string, unknown>>, earlier: EarlierVersion | undefined) =>
+  withEventId(earlier === undefined ? parsed : callSchema(type, () => earlier.upgrade(parsed)), type);
+
+/** Calls code that the author of a schema has written. @throws {@link InvalidEventError} for what it throws */
+function callSchema<T>({ eventTypes }: EventType, task: () => T): T {
+  try {
+    return task();
+  } catch (error) {
+    throw new InvalidEventError([
+      { field: '', problem: `the schema of ${eventTypes.join(', ')} failed: ${messageOf(error)}` },
+    ]);
+  }
+}
+
+function writtenOf(
+  type: KnownType,
+  fields: Readonly<Record<string, unknown>>,
+  body: Readonly<Record<string, unknown>>,
+  earlier: EarlierVersion | undefined,
+): Readonly<Record<string, unknown>> {
+  // An upgrade gives what a client of the newest version sends.
+  if (earlier !== undefined || !type.isConverting) return fields;
+  return writtenForm(type.schema, fields, withoutEnriched(body, type.ownNames));
 }
 
 /** @throws {@link InvalidEventError} when there is no such version */
 function versionOf(
-  type: EventType,
+  type: KnownType,
   { schema_version: wanted }: Readonly<Record<string, unknown>>,
 ): { readonly schema: z.ZodObject; readonly earlier: EarlierVersion | undefined } {
-  if (wanted === undefined || wanted === type.schemaVersion) return { schema: type.schema, earlier: undefined };
+  const isOwn = type.ownNames?.has('schema_version') === true;
+  if (wanted === undefined || wanted === type.schemaVersion || isOwn)
+    return { schema: type.schema, earlier: undefined };
   const earlier = type.earlier?.find(({ version }) => version === wanted);
   if (earlier !== undefined) return { schema: earlier.schema, earlier };
   const versions = [...(type.earlier ?? []).map(({ version }) => version), type.schemaVersion];
@@ -130,14 +194,15 @@ function validateUnknown(fields: Readonly<Record<string, unknown>>, received: Re
   if (typeof timestamp === 'string') problems.push(...timeProblems(fields, UNKNOWN, received));
   else problems.push({ field: 'timestamp', problem: 'must be a string' });
   if (problems.length > 0) throw new InvalidEventError(problems);
-  const isAsSent = !ENRICHED.some((name) => name in fields);
+  const own = withoutEnriched(fields, undefined);
   return {
     eventId: eventId as string,
     userId: typeof userId === 'string' ? userId : undefined,
     key: typeof userId === 'string' ? userId : (eventId as string),
-    fields: isAsSent ? fields : ENRICHED.reduce((left, name) => without(left, name), fields),
+    fields: own,
+    written: own,
     schemaVersion: typeof version === 'number' ? version : 0,
-    isAsSent,
+    isAsSent: own === fields,
     receivedAtMs: received.nowMs,
   };
 }

@@ -8,13 +8,13 @@ import {
   originOf,
   payloadOf,
 } from '#connectors/dead_letters';
-import { ENRICHED, keyFieldOf } from '#connectors/gateway/event_validator';
+import { keyFieldOf, ownNamesOf, withoutEnriched } from '#connectors/gateway/event_validator';
 import type { UnreadableBatchError } from '#connectors/kafka/errors';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import type { EventFields, EventSource } from '#feature_store/definitions/source';
 import { type ErasureRequest, Erasures, readErasureRequest } from '#feature_store/erasure/erasures';
 import { messageOf } from '#kernel/errors';
-import { eventTimeOf, withEventId } from '#kernel/event_fields';
+import { eventTimeOf, missingFieldsOf, withEventId } from '#kernel/event_fields';
 import { decodeUtf8, InvalidJsonError, parseExactJson } from '#kernel/exact_json';
 import { parseRfc3339 } from '#kernel/rfc3339';
 import { textOf } from '#kernel/text_of';
@@ -136,7 +136,7 @@ export function jsonOfEvent(body: Readonly<Record<string, unknown>> | null): str
 
 function ownerOf(source: EventSource, event: EventFields): string | undefined {
   const owner = event[keyFieldOf(source)];
-  return typeof owner === 'string' ? owner : undefined;
+  return owner === undefined || owner === null ? undefined : textOf(owner);
 }
 
 export interface Decoded {
@@ -162,22 +162,37 @@ export type DescribeIssue = (issue: z.core.$ZodIssue, fields: Readonly<Record<st
 
 const describeIssue: DescribeIssue = ({ path, message }) => `${path.join('.') || '(event)'}: ${message}`;
 
+/** Parses an event by the version that it was accepted as: a backlog, an archive and dead letters hold events of before the newest. */
+function parseEvent({ schema, schemaVersion, earlier }: EventSource, fields: EventFields, version: unknown) {
+  const before = version === schemaVersion ? undefined : earlier?.find((each) => each.version === version);
+  const parsed = before?.schema.safeParse(fields);
+  // What the version it names does not take either is judged by the newest.
+  return schema.safeParse(before !== undefined && parsed?.success === true ? before.upgrade(parsed.data) : fields);
+}
+
 /** Checks events of some sources, of any origin. */
 export function createEventCheck(sources: readonly EventSource[], clock: Clock, describe = describeIssue) {
-  const byType = new Map(sources.flatMap((source) => source.eventTypes.map((type) => [type, source])));
+  const byType = new Map(
+    sources.flatMap((source) => {
+      const known = { source, ownNames: ownNamesOf(source.schema) };
+      return source.eventTypes.map((type) => [type, known]);
+    }),
+  );
   return (body: unknown, payload: string, attempt: number, watermark: EventTime, arrival: Arrival): Decoded => {
     const refuse = (reason: string): Decoded => refused(reason, payload, attempt);
     if (typeof body !== 'object' || body === null || Array.isArray(body)) return refuse('not a JSON object');
     const unstorable = unstorableTextIn(body);
     if (unstorable !== undefined) return refuse(`${unstorable.path} ${unstorable.problem}`);
-    const fields = { ...(body as Record<string, unknown>) };
-    const receivedAt = fields.received_at;
-    for (const name of ENRICHED) delete fields[name];
-    const source = byType.get(textOf(fields.event_type));
-    if (source === undefined) return refuse(`unknown event_type ${JSON.stringify(fields.event_type)}`);
+    const whole = body as Readonly<Record<string, unknown>>;
+    const known = byType.get(textOf(whole.event_type));
+    if (known === undefined) return refuse(`unknown event_type ${JSON.stringify(whole.event_type)}`);
+    const { source, ownNames } = known;
+    const fields = withoutEnriched(whole, ownNames);
+    const receivedAt = ownNames?.has('received_at') === true ? undefined : whole.received_at;
+    const version = ownNames?.has('schema_version') === true ? undefined : whole.schema_version;
     let parsed: ReturnType<typeof source.schema.safeParse>;
     try {
-      parsed = source.schema.safeParse(fields);
+      parsed = parseEvent(source, fields, version);
     } catch (error) {
       // A check of the schema's own, written by its author.
       return refuse(`the schema of ${source.name} failed: ${messageOf(error)}`);
@@ -186,11 +201,15 @@ export function createEventCheck(sources: readonly EventSource[], clock: Clock, 
       return refuse(parsed.error.issues.map((issue) => describe(issue, fields)).join('; '));
     }
     const event: EventFields = withEventId(parsed.data, source);
+    const missing = missingFieldsOf(event, source);
+    if (missing.length > 0) return refuse(missing.map(({ field, problem }) => `${field}: ${problem}`).join('; '));
     const receivedAtMs = typeof receivedAt === 'string' ? parseRfc3339(receivedAt) : undefined;
     const nowMs = clock.now();
     const isVouchedFor = receivedAtMs !== undefined && receivedAtMs <= nowMs + MOST_CLOCK_DIFFERENCE_MS;
+    // A time of after now was not written by the gateway: it says nothing of when the event arrived.
+    const vouchedMs = isVouchedFor ? receivedAtMs : undefined;
     // What the gateway accepted by its clock is not refused by this one.
-    const time = eventTimeOf(event, source, isVouchedFor ? Math.max(nowMs, receivedAtMs) : nowMs);
+    const time = eventTimeOf(event, source, vouchedMs === undefined ? nowMs : Math.max(nowMs, vouchedMs));
     if ('problem' in time) return refuse(`${source.timestampField}: ${time.problem}`);
     return {
       element: {
@@ -201,9 +220,9 @@ export function createEventCheck(sources: readonly EventSource[], clock: Clock, 
         event,
         eventTimeMs: time.timeMs,
         watermark,
-        receivedAtMs,
-        arrivedAtMs: receivedAtMs ?? arrival.arrivedAtMs ?? time.timeMs,
-        knownAtMs: receivedAtMs ?? arrival.knownAtMs ?? time.timeMs,
+        receivedAtMs: vouchedMs,
+        arrivedAtMs: vouchedMs ?? arrival.arrivedAtMs ?? time.timeMs,
+        knownAtMs: vouchedMs ?? arrival.knownAtMs ?? time.timeMs,
         payload,
         attempt,
       },

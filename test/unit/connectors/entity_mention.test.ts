@@ -8,6 +8,14 @@ const record = (value: unknown, key?: string) => ({
   value: Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)),
 });
 
+const asEscapes = (text: string): string =>
+  `"${Array.from({ length: text.length }, (_, at) => `\\u${text.charCodeAt(at).toString(16).padStart(4, '0')}`).join('')}"`;
+/** JSON with every character of its strings as an escape. */
+const escaped = (event: object): string =>
+  `{${Object.entries(event)
+    .map(([name, value]) => `${asEscapes(name)}: ${typeof value === 'string' ? asEscapes(value) : value}`)
+    .join(',')}}`;
+
 /** An event as records hold it: itself, in a letter, in a letter about the letter, cut short, in base64. */
 const wrappings: Readonly<Record<string, (event: object) => unknown>> = {
   itself: (event) => event,
@@ -15,6 +23,14 @@ const wrappings: Readonly<Record<string, (event: object) => unknown>> = {
   'a letter in a letter': (event) => ({ payload: JSON.stringify({ payload: JSON.stringify(event) }), reason: 'why' }),
   base64: (event) => ({ payload: Buffer.from(JSON.stringify(event)).toString('base64'), encoding: 'base64' }),
   'a letter that is cut': (event) => ({ payload: `${JSON.stringify(event).slice(0, -1)},"more": "te`, isCut: true }),
+  'a letter of another encoding': (event) => ({
+    payload: Buffer.from(JSON.stringify(event), 'utf16le').toString('base64'),
+    encoding: 'base64',
+  }),
+  'escapes in what is no JSON': (event) => ({ payload: `${escaped(event).slice(0, -1)},` }),
+  'a repeated key': (event) => ({
+    payload: `${JSON.stringify(event).slice(0, -1)},"user_id":"another user, of another id"}`,
+  }),
   'an array': (event) => [1, [event]],
   'no JSON': (event) => `${JSON.stringify(event)} and more`,
 };
@@ -33,6 +49,13 @@ test('a record with an id in its join key is found, however it is wrapped; one w
     }),
     { numRuns: 500 },
   );
+});
+
+test('the subject of a CloudEvent that was refused is the user', () => {
+  const letter = { payload: JSON.stringify({ specversion: '1.0', id: '', subject: 'u1', data: {} }), reason: 'why' };
+  expect(isMentioned(record(letter), ofUser('u1'))).toBe(true);
+  expect(isMentioned(record(letter), ofUser('u2'))).toBe(false);
+  expect(isMentioned(record(letter), { key: 'account:u1', joinKeys: { account_id: 'u1' } })).toBe(false);
 });
 
 test('an entity is found by its key as a whole, and by all of its join keys together', () => {

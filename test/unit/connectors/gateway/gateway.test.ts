@@ -104,3 +104,30 @@ test('documents itself', async () => {
   expect(Object.keys(document.paths)).toEqual(expect.arrayContaining(['/ingest', '/ingest/batch']));
   expect((await gateway.app.inject('/docs')).statusCode).toBeLessThan(400);
 });
+
+test('attributes of a CloudEvent in headers may be quoted (RFC 9110) and percent-encoded', async () => {
+  const gateway = await createTestGateway();
+  const headers = (id: string) => ({
+    ...{ 'ce-specversion': '1.0', 'ce-source': '"/shop"', 'ce-type': 'transaction', 'ce-id': id },
+    ...{ 'ce-time': new Date().toISOString(), 'ce-subject': '"u%201"' },
+  });
+  const data = {
+    account_id: 'a',
+    amount: 1,
+    currency: 'EUR',
+    merchant_id: 'm',
+    merchant_category: 'fuel',
+    country: 'DE',
+  };
+  for (const [id, read] of [
+    ['"e1"', 'e1'],
+    ['"a\\"b"', 'a"b'],
+    ['e%22', 'e"'],
+    ['"', '"'],
+  ] as const) {
+    const { status, body } = await gateway.post('/ingest', JSON.stringify(data), headers(id));
+    expect([id, status, body.event_id]).toEqual([id, 202, read]);
+  }
+  expect(gateway.valuesOf('raw-events')[0]).toMatchObject({ user_id: 'u 1' });
+  await gateway.service.stop();
+});
