@@ -61,11 +61,20 @@ const FORM_ONLY: ReadonlySet<string> = new Set([
   'directive',
 ]);
 
+const hasChain = (part: unknown): boolean => typeof part === 'object' && part !== null && 'chain' in part;
+const withoutParentheses = (node: AnyNode): AnyNode =>
+  node.type === 'ParenthesizedExpression' ? withoutParentheses(node.expression as AnyNode) : node;
+
 /** The node as plain data, without what makes no difference; undefined where all of it makes none. */
 function normalised(node: AnyNode): unknown {
   const same = (value: unknown): unknown => {
     if (Array.isArray(value)) return value.map(same).filter((part) => part !== undefined);
     return isNode(value) ? normalised(value) : typeof value === 'bigint' ? `${value}n` : value;
+  };
+  // `(a?.b).c` fails where `a?.b.c` is undefined.
+  const endOfChain = (part: unknown): unknown => {
+    const inner = withoutParentheses(part as AnyNode);
+    return inner.type === 'ChainExpression' ? { chain: same(inner) } : same(inner);
   };
   switch (node.type) {
     case 'ParenthesizedExpression':
@@ -99,13 +108,15 @@ function normalised(node: AnyNode): unknown {
     case 'CallExpression': {
       const [inner] = node.arguments as AnyNode[];
       if ((node.callee as AnyNode).name === '__name' && inner !== undefined) return same(inner);
+      const callee = endOfChain(node.callee);
+      if (hasChain(callee)) return { call: callee, arguments: same(node.arguments), optional: node.optional === true };
       break;
     }
     case 'MemberExpression': {
       const property = node.property as AnyNode;
       const isNamed = node.computed !== true || (property.type === 'Literal' && typeof property.value === 'string');
       const name = isNamed ? (property.name ?? property.value) : same(property);
-      return { of: same(node.object), member: name, optional: node.optional === true };
+      return { of: endOfChain(node.object), member: name, optional: node.optional === true };
     }
     case 'Property':
     case 'MethodDefinition':

@@ -114,3 +114,13 @@ test('free names are those of captured variables and helpers, not of its own or 
 test('a function whose source is hidden is identified by its name', () => {
   expect(functionIdentityOf(Math.max).hash).not.toBe(functionIdentityOf(Math.min).hash);
 });
+
+test.each([
+  ['(event) => (event.a?.b).c', '(event) => event.a?.b.c'],
+  ['(event) => (event.a?.b).c()', '(event) => event.a?.b.c()'],
+  ['(event) => (event.a?.b)()', '(event) => event.a?.b()'],
+  ['(event) => ((event?.a)?.b).c', '(event) => event?.a?.b.c'],
+])('%s fails where %s is undefined: another function', (one, other) => {
+  const identityOf = (source: string) => functionIdentityOf(new Function(`return ${source}`)() as Fn).hash;
+  expect(identityOf(one)).not.toBe(identityOf(other));
+});
