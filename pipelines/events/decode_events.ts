@@ -170,6 +170,13 @@ function parseEvent({ schema, schemaVersion, earlier }: EventSource, fields: Eve
   return schema.safeParse(before !== undefined && parsed?.success === true ? before.upgrade(parsed.data) : fields);
 }
 
+/** Freezes an event and all within it: views share it, and what a function of one of them changed, the others would compute with. */
+function frozen<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return value;
+  for (const part of Object.values(value)) frozen(part);
+  return Object.freeze(value);
+}
+
 /** Checks events of some sources, of any origin. */
 export function createEventCheck(sources: readonly EventSource[], clock: Clock, describe = describeIssue) {
   const byType = new Map(
@@ -200,7 +207,7 @@ export function createEventCheck(sources: readonly EventSource[], clock: Clock, 
     if (!parsed.success) {
       return refuse(parsed.error.issues.map((issue) => describe(issue, fields)).join('; '));
     }
-    const event: EventFields = withEventId(parsed.data, source);
+    const event: EventFields = frozen(withEventId(parsed.data, source));
     const missing = missingFieldsOf(event, source);
     if (missing.length > 0) return refuse(missing.map(({ field, problem }) => `${field}: ${problem}`).join('; '));
     const receivedAtMs = typeof receivedAt === 'string' ? parseRfc3339(receivedAt) : undefined;

@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { z } from 'zod';
 import type { LogRecord } from '#connectors/connector';
 import { ATTEMPTS_HEADER } from '#connectors/dead_letters';
 import { transactions } from '#examples/fraud/features/transactions';
@@ -62,6 +63,26 @@ test('any bytes at all are an event or a dead letter with what they were', () =>
     ),
     { numRuns: 500 },
   );
+});
+
+test('no function of a view changes an event that other views compute with', () => {
+  const source = {
+    ...transactions,
+    schema: transactions.schema.extend({ items: z.array(z.object({ price: z.number() })) }),
+  };
+  const decodeItems = createEventDecoder([source], { now: () => processingTime(NOW_MS) });
+  const { element } = decodeItems(recordOf(encode({ ...EVENT, items: [{ price: 1 }] })), MIN_EVENT_TIME);
+  if (element.ok !== true) throw new Error(JSON.stringify(element));
+  const event = element.event as { amount: number; added?: number; items: { price: number }[] };
+  const changes: readonly (() => unknown)[] = [
+    () => (event.amount = 0),
+    () => (event.added = 1),
+    () => event.items.push({ price: 2 }),
+    () => ((event.items[0] as { price: number }).price = 9),
+    () => delete (event as Partial<typeof event>).items,
+  ];
+  for (const change of changes) expect(change).toThrow(TypeError);
+  expect(event).toMatchObject({ amount: 5, items: [{ price: 1 }] });
 });
 
 test.each([
