@@ -45,8 +45,11 @@ const pathOf = (command: CommandUnknownOpts): readonly string[] => nameOf(comman
 /** Returns arguments and options that the command requires, and all arguments that it takes. */
 const valid = (command: CommandUnknownOpts): readonly string[] => [
   ...command.registeredArguments.map(({ argChoices }) => argChoices?.[0] ?? '1'),
-  ...command.options.filter(({ mandatory }) => mandatory).flatMap(({ long }) => [String(long), '1']),
+  ...command.options
+    .filter(({ mandatory }) => mandatory)
+    .flatMap((option) => [String(option.long), isDate(option) ? '2024-12-20' : '1']),
 ];
+const isDate = (of: object): boolean => 'flags' in of && String(of.flags).endsWith('<date>');
 const each = (commands: readonly CommandUnknownOpts[]) =>
   commands.map((command) => [nameOf(command), command] as const);
 
@@ -89,7 +92,7 @@ describe('a command line that is not valid', () => {
     },
   );
 
-  test('values that are no numbers are refused wherever one is expected', () => {
+  test('values that are no numbers or dates are refused wherever one is expected', () => {
     const numeric = COMMANDS.flatMap((command) =>
       [...command.options, ...command.registeredArguments].map((of) => [nameOf(command), of] as const),
     ).filter(
@@ -101,7 +104,8 @@ describe('a command line that is not valid', () => {
       for (const value of ['', ' ', 'abc', '-1', '1e999', 'NaN', 'Infinity', '0x10', '1,5', '1 2']) {
         expect(() => of.parseArg?.(value, undefined as never)).toThrow(InvalidArgumentError);
       }
-      expect(of.parseArg?.('1', undefined as never)).toBe(1);
+      const [good, parsed] = isDate(of) ? ['2024-12-20', '2024-12-20'] : ['1', 1];
+      expect(of.parseArg?.(good, undefined as never)).toBe(parsed);
     }
   });
 

@@ -308,5 +308,5 @@ test('what cannot be: two deals at once, steps that go back, rules for nobody', 
   );
   expect(() => canarySchema.parse({ steps: [25, 5] })).toThrow('each step must be larger');
   expect(() => experiment([1, 1], [{ variant: 'nobody', entities: ['x'] }])).toThrow('nobody is no variant');
-  expect(() => experiment([1, 1], [{ variant: 'control', feature: 'x' }])).toThrow('wants \\"in\\", \\"atLeast\\"');
+  expect(() => experiment([1, 1], [{ variant: 'control', feature: 'x' }])).toThrow('requires \\"in\\", \\"atLeast\\"');
 });
