@@ -92,9 +92,12 @@ async function becomes(user: string, expected: Readonly<Record<string, unknown>>
     const features = await featuresOf(user);
     return Object.fromEntries(Object.keys(expected).map((name) => [name, features[name]]));
   };
-  for (let tries = 0; tries < 150 && JSON.stringify(await seen()) !== JSON.stringify(expected); tries += 1)
+  let last = await seen();
+  for (let tries = 0; tries < 150 && JSON.stringify(last) !== JSON.stringify(expected); tries += 1) {
     await sleep(200);
-  expect(await seen()).toEqual(expected);
+    last = await seen();
+  }
+  expect(last).toEqual(expected);
 }
 
 const NOW = Date.now();
@@ -125,6 +128,7 @@ test('the edits and commands of the page do what it says', async () => {
   await restart();
   for (const [at, type] of ['view', 'click', 'purchase'].entries())
     await ingest(`old${at}`, type, 2 * DAY_MS + at * HOUR_MS);
+  await becomes('ann', { distinct_event_types_24h: 3 });
   await ingest('new', 'search', HOUR_MS);
   await becomes('ann', { distinct_event_types_24h: 1 });
   const archived = () => {

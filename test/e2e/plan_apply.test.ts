@@ -74,9 +74,12 @@ async function becomes(account: string, expected: Readonly<Record<string, unknow
     const features = await featuresOf(account);
     return Object.fromEntries(Object.keys(expected).map((name) => [name, features[name]]));
   };
-  for (let tries = 0; tries < 150 && JSON.stringify(await seen()) !== JSON.stringify(expected); tries += 1)
+  let last = await seen();
+  for (let tries = 0; tries < 150 && JSON.stringify(last) !== JSON.stringify(expected); tries += 1) {
     await sleep(200);
-  expect(await seen()).toEqual(expected);
+    last = await seen();
+  }
+  expect(last).toEqual(expected);
 }
 
 const ingest = (event: object) =>
