@@ -51,8 +51,8 @@ function isIn(node: unknown, mention: EntityMention, depth: number): boolean {
   if (isSubject(fields, mention)) return true;
   if (typeof fields.payload === 'string') {
     const { payload, encoding, reason } = fields;
-    const texts = encoding === 'base64' ? readingsOf(Buffer.from(payload, 'base64')) : [payload];
-    if (texts.some((text) => isInText(text, mention, depth + 1))) return true;
+    const readings = encoding === 'base64' ? readingsOf(Buffer.from(payload, 'base64')) : [payload];
+    if (readings.some((reading) => isInText(reading, mention, depth + 1))) return true;
     if (typeof reason === 'string' && hasWord(reason, mention.key)) return true;
   }
   return Object.values(fields).some((value) => isIn(value, mention, depth));

@@ -81,14 +81,15 @@ export function createHttpApp(tls: TlsConfig | undefined, options: HttpAppOption
 /** Answers 404 where a path ends at `/` before a parameter's value: the router takes that for a parameter of no characters. */
 function requireFullPaths(app: FastifyInstance): void {
   app.addHook('onRoute', (route) => {
-    if (!route.url.includes('/:')) return;
+    const names = [...route.url.matchAll(/\/:(\w+)/g)].map(([, name]) => name as string);
+    if (names.length === 0) return;
     const own = [route.onRequest ?? []].flat();
     // After the listener's own hooks, so that a key is needed first.
     route.onRequest = [
       ...own,
       (request, reply, done) => {
-        const hasEmpty = Object.entries(request.params as object).some(([name, value]) => name !== '*' && value === '');
-        if (hasEmpty) reply.callNotFound();
+        const params = request.params as Readonly<Record<string, string>>;
+        if (names.some((name) => params[name] === '')) reply.callNotFound();
         else done();
       },
     ];

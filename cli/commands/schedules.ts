@@ -1,18 +1,10 @@
-import { InvalidArgumentError } from '@commander-js/extra-typings';
 import type { Program } from './command_group.ts';
 import { lazily } from './lazily.ts';
-import { integer } from './values.ts';
+import { BY, BY_TEXT, date, integer } from './values.ts';
 
 const schedules = () => import('../workflows/schedules.ts');
 const NAME = '<schedule>';
 const NAME_TEXT = 'name of the schedule';
-
-function date(value: string): string {
-  const parsed = /^\d{4}-\d{2}-\d{2}$/.test(value) ? new Date(`${value}T00:00:00Z`) : undefined;
-  // Dates such as 30 February become others.
-  if (parsed !== undefined && !Number.isNaN(parsed.getTime()) && parsed.toISOString().startsWith(value)) return value;
-  throw new InvalidArgumentError('Give a date such as 2024-12-20.');
-}
 
 export function registerSchedules(program: Program): void {
   const group = program.command('schedules').description('When workflows run by themselves');
@@ -43,7 +35,7 @@ export function registerSchedules(program: Program): void {
     .command('trigger')
     .description('Start a run of a schedule now, whatever its overlap policy')
     .argument(NAME, NAME_TEXT)
-    .option('--by <name>', 'author, kept in the history (default: the user of this process)')
+    .option(BY, BY_TEXT)
     .option('--json', 'print the run as JSON', false)
     .action(lazily(schedules, 'triggerSchedule'));
   group
@@ -52,7 +44,7 @@ export function registerSchedules(program: Program): void {
     .argument(NAME, NAME_TEXT)
     .requiredOption('--from <date>', 'first day', date)
     .requiredOption('--to <date>', 'last day, included', date)
-    .option('--by <name>', 'author, kept in the history (default: the user of this process)')
+    .option(BY, BY_TEXT)
     .option('--json', 'print JSON', false)
     .action(lazily(schedules, 'backfillSchedule'));
 }

@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from '@commander-js/extra-typings';
+import { parseUtcTime } from '#kernel/utc_time';
 
 // Parsers of option values and arguments. Commander names the option and its value before the message.
 
@@ -26,6 +27,12 @@ export const decimal =
     );
   };
 
+/** Parses a date, `2024-12-20`, that the calendar has. */
+export function date(value: string): string {
+  if (/^\d{4}-\d\d-\d\d$/.test(value) && parseUtcTime(value) !== undefined) return value;
+  throw new InvalidArgumentError('Give a date such as 2024-12-20.');
+}
+
 /** Parses a model's version number. */
 export const versionNumber = integer(1);
 
@@ -37,3 +44,7 @@ export const repeated = (value: string, before: readonly string[]): readonly str
 
 /** The default of a repeatable option. */
 export const NONE: readonly string[] = [];
+
+/** The option of commands that write into the history of a run. */
+export const BY = '--by <name>';
+export const BY_TEXT = 'author, kept in the history (default: the user of this process)';

@@ -1,11 +1,9 @@
 import { Option } from '@commander-js/extra-typings';
 import type { Program } from './command_group.ts';
 import { lazily } from './lazily.ts';
-import { integer } from './values.ts';
+import { BY, BY_TEXT, integer } from './values.ts';
 
 const workflows = () => import('../workflows/workflows.ts');
-const BY = '--by <name>';
-const BY_TEXT = 'author, kept in the history (default: the user of this process)';
 const STATUSES = ['queued', 'running', 'succeeded', 'failed', 'timed_out', 'cancelled'];
 
 export function registerWorkflows(program: Program): void {

@@ -1,17 +1,15 @@
-import { userInfo } from 'node:os';
 import Table from 'cli-table3';
-import { backfillTimes, startMissing } from '#workflows/schedules/backfill';
-import { timeAfter } from '#workflows/schedules/due_times';
-import { rfc3339 } from '#workflows/schedules/schedule';
-import { nextOf } from '#workflows/schedules/scheduler';
+import { runBackfill } from '#workflows/schedules/backfill';
+import { rfc3339, type ScheduledTime } from '#workflows/schedules/schedule';
+import { nextAfter } from '#workflows/schedules/scheduler';
 import { nextTimes, shownSchedules } from '#workflows/schedules/shown_schedules';
 import type { OfflineDatabase } from '../parts/offline_database.ts';
 import { withOffline } from '../parts/with_offline.ts';
 import { loadProject } from '../project/project.ts';
 import { loadWorkflows } from '../project/workflows.ts';
 import { print } from '../terminal/print.ts';
+import { author } from './author.ts';
 
-const author = (by: string | undefined): string => by ?? userInfo().username;
 const withStores = async <T>(work: (offline: OfflineDatabase) => Promise<T>): Promise<T> =>
   withOffline(await loadProject(), work);
 
@@ -54,8 +52,8 @@ export async function pauseSchedule(name: string): Promise<void> {
 /** `headwater schedules resume`. */
 export async function resumeSchedule(name: string): Promise<void> {
   const schedule = (await loadWorkflows()).schedule(name);
-  const next = timeAfter(schedule, Date.now());
-  await withStores(({ schedules }) => schedules.resume(name, nextOf(schedule, next)));
+  const next = nextAfter(schedule, Date.now());
+  await withStores(({ schedules }) => schedules.resume(name, next));
   print(`${name} runs again${next === undefined ? '' : `: next at ${rfc3339(next.timeMs)}`}`);
 }
 
@@ -79,9 +77,11 @@ export async function backfillSchedule(
 ): Promise<void> {
   const catalog = await loadWorkflows();
   const schedule = catalog.schedule(name);
-  const times = backfillTimes(schedule, from, to, Date.now());
-  const runs = times.map((time) => catalog.scheduledRun(schedule, time, 'backfill', author(by)));
-  const started = await withStores(({ workflows }) => startMissing(workflows, runs));
-  if (json) print(JSON.stringify({ schedule: name, times: times.length, started }));
-  else print(`${started.length} runs started, ${times.length - started.length} times had a run already`);
+  const newRun = (time: ScheduledTime) => catalog.scheduledRun(schedule, time, 'backfill', author(by));
+  const result = await withStores(({ workflows: store }) =>
+    runBackfill({ store, newRun }, schedule, { from, to, nowMs: Date.now() }),
+  );
+  const { times, started } = result;
+  if (json) print(JSON.stringify(result));
+  else print(`${started.length} runs started, ${times - started.length} times had a run already`);
 }

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { userInfo } from 'node:os';
 import { join, relative, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import Table from 'cli-table3';
@@ -10,6 +9,7 @@ import type { JsonValue } from '#kernel/json';
 import { defineWorkflow } from '#workflows/document/define_workflow';
 import type { RunRecord, RunStatus } from '#workflows/store/run_records';
 import type { WorkflowStore } from '#workflows/store/workflow_store';
+import { approvalAnswer } from '#workflows/tasks/approval';
 import { withOffline } from '../parts/with_offline.ts';
 import { projectFolder } from '../project/find_project.ts';
 import { loadDefinitions, loadProject } from '../project/project.ts';
@@ -17,10 +17,9 @@ import { loadWorkflows, readJson } from '../project/workflows.ts';
 import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { print } from '../terminal/print.ts';
 import { UsageError } from '../terminal/usage_error.ts';
+import { author } from './author.ts';
 
 const WAIT_POLL_MS = 200;
-
-const author = (by: string | undefined): string => by ?? userInfo().username;
 
 const withStore = async <T>(work: (store: WorkflowStore) => Promise<T>): Promise<T> =>
   withOffline(await loadProject(), ({ workflows }) => work(workflows));
@@ -151,10 +150,7 @@ export const approveRun = (
 ): Promise<void> =>
   changed(id, json, async (store) => {
     const name = author(by);
-    const answer = reject
-      ? { error: 'Approval.Rejected', cause: `${name}: ${reason}` }
-      : { output: { approved: true, by: name, reason } };
-    await store.answer({ run: id, state }, answer, name);
+    await store.answer({ run: id, state }, approvalAnswer({ by: name, reason, reject }), name);
   });
 
 async function changed(id: string, json: boolean, change: (store: WorkflowStore) => Promise<void>): Promise<void> {

@@ -51,6 +51,8 @@ export interface ValidEvent {
 /** What the gateway adds to an event, but for names that its schema has as fields. */
 export const ENRICHED = ['received_at', 'source', 'schema_version'] as const;
 
+const ADDED: ReadonlySet<string> = new Set(ENRICHED);
+
 /** Returns the names of {@link ENRICHED} that a schema has as fields of its own; undefined: none. */
 export function ownNamesOf({ shape }: z.ZodObject): ReadonlySet<string> | undefined {
   const own = ENRICHED.filter((name) => name in shape);
@@ -62,8 +64,11 @@ export function withoutEnriched(
   fields: Readonly<Record<string, unknown>>,
   ownNames: ReadonlySet<string> | undefined,
 ): Readonly<Record<string, unknown>> {
-  let left = fields;
-  for (const name of ENRICHED) if (name in left && ownNames?.has(name) !== true) left = without(left, name);
+  const isAdded = (name: string): boolean => ADDED.has(name) && ownNames?.has(name) !== true;
+  if (!ENRICHED.some((name) => name in fields && isAdded(name))) return fields;
+  // One copy, whichever of them it has.
+  const left: Record<string, unknown> = {};
+  for (const name in fields) if (!isAdded(name)) left[name] = fields[name];
   return left;
 }
 

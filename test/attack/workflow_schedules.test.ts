@@ -13,11 +13,10 @@ import type { ScheduleOrders } from '#scripts/chaos/workflows/schedule_process';
 import { WorkflowCatalog } from '#workflows/catalog/workflow_catalog';
 import { defineWorkflow } from '#workflows/document/define_workflow';
 import { backfillTimes, startMissing } from '#workflows/schedules/backfill';
-import { timeAfter } from '#workflows/schedules/due_times';
 import { rfc3339, Schedule, type ScheduleSpec } from '#workflows/schedules/schedule';
 import { ScheduleMetrics } from '#workflows/schedules/schedule_metrics';
 import { SqlScheduleStore, sqlScheduleStore } from '#workflows/schedules/schedule_store';
-import { nextOf, Scheduler } from '#workflows/schedules/scheduler';
+import { nextAfter, Scheduler } from '#workflows/schedules/scheduler';
 import { sqlWorkflowStore } from '#workflows/store/workflow_store';
 
 const folder = mkdtempSync(join(tmpdir(), 'headwater-schedules-'));
@@ -118,7 +117,7 @@ describe.each(kinds)('schedules on %s', (kind) => {
     expect((await store().list({ workflow: 'paused' })).map(({ origin }) => origin)).toEqual([
       { kind: 'manual', by: 'ann', schedule: 'paused' },
     ]);
-    await sqlScheduleStore(sql).resume('paused', nextOf(schedule, timeAfter(schedule, nowMs)));
+    await sqlScheduleStore(sql).resume('paused', nextAfter(schedule, nowMs));
     await worker.look();
     nowMs += MINUTE_MS;
     await worker.look();
@@ -218,7 +217,7 @@ test.each(kinds)(
     await inDatabase(database, async (sql) => {
       const spec = { workflow: 'minute', cron: '* * * * *', overlap: 'allow', catchUp: 'all' } as const;
       const schedule = new Schedule('minute', spec);
-      await new SqlScheduleStore(sql).register(schedule, nextOf(schedule, schedule.after(fromMs)));
+      await new SqlScheduleStore(sql).register(schedule, nextAfter(schedule, fromMs));
     });
     startedMs = Date.now();
     await Promise.all(Array.from({ length: kind === 'pglite' ? 1 : 3 }, run));

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import type { JsonValue } from '#kernel/json';
 import { RunNotFoundError } from '../errors.ts';
 import type { RunRecord, RunStatus } from '../store/run_records.ts';
+import { approvalAnswer } from '../tasks/approval.ts';
 import { authorOf, mayApprove, mayOperate, mayRead, type OfWorkflow, type WorkflowApiDeps } from './callers.ts';
 import { answers, paramsOf, requests } from './schemas.ts';
 
@@ -125,10 +126,7 @@ export function registerRunRoutes(app: FastifyInstance, { catalog, workflows: st
       const { id } = await find(request.params);
       const { reason, state, reject } = request.body;
       const by = authorOf(request);
-      const answer = reject
-        ? { error: 'Approval.Rejected', cause: `${by}: ${reason}` }
-        : { output: { approved: true, by, reason } };
-      await store.answer({ run: id, state }, answer, by);
+      await store.answer({ run: id, state }, approvalAnswer({ by, reason, reject }), by);
       return store.get(id);
     },
   );

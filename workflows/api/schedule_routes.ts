@@ -1,9 +1,8 @@
 import type { FastifyInstance } from 'fastify';
 import { ScheduleNotFoundError } from '../errors.ts';
-import { backfillTimes, startMissing } from '../schedules/backfill.ts';
-import { timeAfter } from '../schedules/due_times.ts';
-import { rfc3339, type Schedule } from '../schedules/schedule.ts';
-import { nextOf } from '../schedules/scheduler.ts';
+import { runBackfill } from '../schedules/backfill.ts';
+import { rfc3339, type Schedule, type ScheduledTime } from '../schedules/schedule.ts';
+import { nextAfter } from '../schedules/scheduler.ts';
 import { nextTimes, shownSchedules } from '../schedules/shown_schedules.ts';
 import { authorOf, mayOperate, mayRead, type OfWorkflow, type WorkflowApiDeps } from './callers.ts';
 import { answers, paramsOf, requests } from './schemas.ts';
@@ -84,7 +83,7 @@ export function registerScheduleRoutes(app: FastifyInstance, deps: WorkflowApiDe
     },
     async (request) => {
       const schedule = find(request.params);
-      await store.resume(schedule.name, nextOf(schedule, timeAfter(schedule, clock.now())));
+      await store.resume(schedule.name, nextAfter(schedule, clock.now()));
       return shown(schedule);
     },
   );
@@ -117,9 +116,8 @@ export function registerScheduleRoutes(app: FastifyInstance, deps: WorkflowApiDe
     async (request) => {
       const schedule = find(request.params);
       const { from, to } = request.body;
-      const times = backfillTimes(schedule, from, to, clock.now());
-      const runs = times.map((time) => catalog.scheduledRun(schedule, time, 'backfill', authorOf(request)));
-      return { schedule: schedule.name, times: times.length, started: await startMissing(workflows, runs) };
+      const newRun = (time: ScheduledTime) => catalog.scheduledRun(schedule, time, 'backfill', authorOf(request));
+      return runBackfill({ store: workflows, newRun }, schedule, { from, to, nowMs: clock.now() });
     },
   );
 }

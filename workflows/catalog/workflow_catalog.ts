@@ -8,11 +8,9 @@ import { ScheduleNotFoundError, WorkflowDefinitionError, WorkflowNotFoundError }
 import { rfc3339, Schedule, type ScheduledTime, type ScheduleSpec } from '../schedules/schedule.ts';
 import type { RunOrigin } from '../store/run_records.ts';
 import type { NewRun } from '../store/workflow_store.ts';
-import { type TaskDefinition, task, taskIdOf } from '../tasks/task.ts';
+import { APPROVAL } from '../tasks/approval.ts';
+import { type TaskDefinition, taskIdOf } from '../tasks/task.ts';
 import { TaskRegistry } from '../tasks/task_registry.ts';
-
-/** The task of states that only wait for an answer: `approval.waitForTaskToken`. */
-export const APPROVAL: TaskDefinition = task('approval@1', () => null) as unknown as TaskDefinition;
 
 /** The workflows of a project, with the tasks they need and their schedules. */
 export class WorkflowCatalog {

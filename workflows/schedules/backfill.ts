@@ -24,6 +24,24 @@ export function backfillTimes(schedule: Schedule, from: string, to: string, nowM
   return times;
 }
 
+export interface Backfilled {
+  readonly schedule: string;
+  /** How many times the days have. */
+  readonly times: number;
+  /** Ids of the runs that were started. */
+  readonly started: readonly string[];
+}
+
+/** Runs the times of days, both included, that have no run. @throws as {@link backfillTimes} does */
+export async function runBackfill(
+  { store, newRun }: { readonly store: WorkflowStore; readonly newRun: (time: ScheduledTime) => NewRun },
+  schedule: Schedule,
+  { from, to, nowMs }: { readonly from: string; readonly to: string; readonly nowMs: number },
+): Promise<Backfilled> {
+  const times = backfillTimes(schedule, from, to, nowMs);
+  return { schedule: schedule.name, times: times.length, started: await startMissing(store, times.map(newRun)) };
+}
+
 /** Starts runs that do not exist. A time that the schedule or another back-fill has run has a run already. @returns the ids of the new ones */
 export async function startMissing(store: WorkflowStore, runs: readonly NewRun[]): Promise<readonly string[]> {
   const started: string[] = [];

@@ -119,10 +119,14 @@ export class Scheduler implements Service {
   }
 
   async #register(schedule: Schedule, nowMs: number): Promise<void> {
-    await this.#store.register(schedule, nextOf(schedule, timeAfter(schedule, nowMs)));
+    await this.#store.register(schedule, nextAfter(schedule, nowMs));
   }
 }
 
 /** Returns a time with the moment its run starts. */
-export const nextOf = (schedule: Schedule, time: ScheduledTime | undefined): NextTime | undefined =>
+const nextOf = (schedule: Schedule, time: ScheduledTime | undefined): NextTime | undefined =>
   time === undefined ? undefined : { timeMs: time.timeMs, dueMs: schedule.dueMs(time) };
+
+/** Returns the time after an instant, with the moment its run starts; undefined where the calendar's data ends. */
+export const nextAfter = (schedule: Schedule, instantMs: number): NextTime | undefined =>
+  nextOf(schedule, timeAfter(schedule, instantMs));
