@@ -18,6 +18,7 @@ import { createFeatureMetrics, type FeatureMetrics } from '#pipelines/transforms
 import { backfillViews, openBackfillPipeline } from '../jobs/features_pipeline.ts';
 import { bringArchiveUpToDate, RunningPlatform, RunningPlatformError } from '../parts/control_client.ts';
 import { archiveToRead } from '../parts/open_archive.ts';
+import { withOffline } from '../parts/with_offline.ts';
 import { loadProject, type Project } from '../project/project.ts';
 import { BucketHandOvers, ORDER_FILE, RemoteHandOverError } from '../roles/bucket_hand_overs.ts';
 import {
@@ -140,11 +141,12 @@ export async function runBackfill(
     const missing = await eventsMissing(config, streamed, given);
     if (missing !== undefined) return nothingRead(request, missing);
   }
-  const own = join(backfillsFolder(config), identityOf(options, chosen));
+  const backfill = identityOf(options, chosen);
+  const own = join(backfillsFolder(config), backfill);
   const directory = request.snapshots === undefined ? own : resolve(request.snapshots);
   // The same request again, while its state waits for a platform: it begins anew.
   if (directory === own && isHandOverOrdered(own)) await rm(own, { recursive: true, force: true });
-  const run = new BackfillRun(options, onProgress);
+  const run = new BackfillRun(options, onProgress, streamed.length > 0 ? backfill : undefined);
   let isComplete = await run.run(directory, signal, streamed.length > 0);
   if (isComplete && streamed.length > 0) {
     // To the end of time in a copy: rows of what has left its window by now. The state that is handed over is that of the last event.
@@ -166,17 +168,33 @@ export async function runBackfill(
   const order = {
     ...given,
     definitions: definitionsOfViews(ofStream),
+    backfill,
     ...(historyUntilMs === undefined ? {} : { historyUntilMs }),
   };
   const missing = handsOver ? await eventsMissing(config, streamed, order) : undefined;
   // The state stays: the same command with --accept-gaps reads nothing again.
   if (missing !== undefined) return { ...outcome, handedOver: undefined, problem: missing };
   const handedOver = handsOver
-    ? await orderAndTakeOver(config, directory, { options, views: streamed, ...order })
+    ? await orderAndTakeOver(config, directory, {
+        ...{ options, views: streamed, ...order },
+        // Rows that the stream has written since may be of events that the archive lacks.
+        ...(given.acceptGaps ? {} : { newSinceMs: await newSince(config, streamed) }),
+      })
     : undefined;
   if (isComplete && !handsOver && directory === own) await rm(own, { recursive: true, force: true });
   return { ...outcome, handedOver, problem };
 }
+
+/** Returns since when the stream computes views, or features of them, that have no history yet, by view id. */
+const newSince = (config: Project, views: readonly string[]): Promise<Readonly<Record<string, number>>> =>
+  withOffline(config, async ({ definitions }) => {
+    const stored = await definitions.readDefinitions();
+    const fresh = stored.filter(
+      ({ kind, id, data, applied }) =>
+        kind === 'view' && views.includes(id) && canonicalJson(data) !== canonicalJson(applied),
+    );
+    return Object.fromEntries(fresh.map(({ id, recordedAtMs }) => [id, recordedAtMs]));
+  });
 
 /** Hands state over now, where a platform runs with the same definitions, or when it starts with them. */
 async function orderAndTakeOver(
@@ -216,14 +234,21 @@ class BackfillRun {
   readonly reasons = new ReasonTally();
   readonly #options: Readonly<Record<string, string>>;
   readonly #onProgress: (state: BackfillState) => void;
+  readonly #backfill: string | undefined;
   read: { files: number; rows: number; resumedAfter: number; rowsOf?: readonly HistoryRows[] } = {
     ...{ files: 0, rows: 0, resumedAfter: 0 },
   };
   #hasBegun = false;
 
-  constructor(options: Readonly<Record<string, string>>, onProgress: (state: BackfillState) => void) {
+  /** @param backfill - id that rows of history are noted with */
+  constructor(
+    options: Readonly<Record<string, string>>,
+    onProgress: (state: BackfillState) => void,
+    backfill: string | undefined,
+  ) {
     this.#options = options;
     this.#onProgress = onProgress;
+    this.#backfill = backfill;
   }
 
   /** @param keepsEnd - ends with its state as of the last event. @returns whether it was not stopped before the end */
@@ -236,6 +261,7 @@ class BackfillRun {
       onProgress: (progress) => this.#progress(progress),
       onRefused: (letter) => this.reasons.add(letter),
       ...(keepsEnd ? { onCaughtUp: () => drain() } : {}),
+      ...(this.#backfill === undefined ? {} : { backfill: this.#backfill }),
     });
     try {
       const handle = runEmbedded(createPipeline(construct), {

@@ -109,7 +109,7 @@ export async function openBackfillPipeline(
   return { construct, metrics: counted.metrics, views, close };
 }
 
-type BackfillHooks = Pick<BackfillSettings, 'onProgress' | 'onRefused' | 'onCaughtUp' | 'archiveUntil'>;
+type BackfillHooks = Pick<BackfillSettings, 'onProgress' | 'onRefused' | 'onCaughtUp' | 'archiveUntil' | 'backfill'>;
 
 /** The views of a back-fill with these options. */
 export function backfillViews(config: Project, options: Readonly<Record<string, string>>): readonly FeatureView[] {

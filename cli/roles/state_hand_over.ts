@@ -41,6 +41,10 @@ const requestSchema = z.strictObject({
   historyUntilMs: z.number().optional(),
   /** Also where the archive lacks events that the stream may have counted. */
   acceptGaps: z.boolean().optional(),
+  /** Id that the back-fill's rows are noted with. */
+  backfill: z.string().optional(),
+  /** By view id, since when the stream computes what was new, ms: its rows of since then are settled. */
+  newSinceMs: z.record(z.string(), z.number()).optional(),
 });
 export type HandOverOrder = z.infer<typeof requestSchema>;
 
@@ -155,6 +159,16 @@ export class StateHandOver implements Service {
       const names = features[viewId(view)];
       return names === undefined ? [] : [[viewId(view), mergeOfFeatures(view, names, allowedLatenessMs)]];
     });
+    const settle = async (): Promise<void> => {
+      for (const view of views) {
+        const [{ backfill, newSinceMs = {} }, id] = [order, viewId(view)];
+        const sinceMs = newSinceMs[id];
+        if (backfill === undefined || sinceMs === undefined) continue;
+        const settlement = { backfill, sinceMs, computedAt: systemClock.now(), features: features[id] };
+        const rows = await deps.offline.features.settleBackfill(view, settlement);
+        deps.log.info({ view: id, rows }, 'history.settled');
+      }
+    };
     const done = await handOver(
       { broker, archive, log: deps.log, pause: (work) => job.pause(work) },
       {
@@ -162,11 +176,13 @@ export class StateHandOver implements Service {
         views: ids,
         missing: (list) => missingEventsOf(list, this.#config, ids, order),
         merges: new Map(merges),
+        settle,
         directory,
         construct: (archiveUntil, onCaughtUp) =>
           constructBackfill({ ...deps, metrics, views, producer: broker.producer }, this.#config, options, {
             archiveUntil,
             onCaughtUp,
+            ...(order.backfill === undefined ? {} : { backfill: order.backfill }),
           }),
       },
     );

@@ -9,26 +9,12 @@ export type DefinitionRecord =
   | { readonly kind: 'on_demand'; readonly id: string; readonly data: OnDemandData }
   | { readonly kind: 'service'; readonly id: string; readonly data: ServiceData };
 
-/** A definition in use: `data` is what rows are written with, `applied` what `headwater apply` has computed the history of, null where there is none. */
-export type StoredDefinition =
-  | {
-      readonly kind: 'view';
-      readonly id: string;
-      readonly data: ViewData;
-      readonly applied: ViewData | null;
-    }
-  | {
-      readonly kind: 'on_demand';
-      readonly id: string;
-      readonly data: OnDemandData;
-      readonly applied: OnDemandData | null;
-    }
-  | {
-      readonly kind: 'service';
-      readonly id: string;
-      readonly data: ServiceData;
-      readonly applied: ServiceData | null;
-    };
+/** A definition in use: `data` is what rows are written with, and since when, `applied` what `headwater apply` has computed the history of, null where there is none. */
+export type StoredDefinition = { readonly id: string; readonly recordedAtMs: number } & (
+  | { readonly kind: 'view'; readonly data: ViewData; readonly applied: ViewData | null }
+  | { readonly kind: 'on_demand'; readonly data: OnDemandData; readonly applied: OnDemandData | null }
+  | { readonly kind: 'service'; readonly data: ServiceData; readonly applied: ServiceData | null }
+);
 
 /** The process of an apply. */
 export interface ApplyOwner {

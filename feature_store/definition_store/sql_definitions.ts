@@ -13,7 +13,10 @@ import type {
 // The definitions that are in use, and the lock of `headwater apply`, in SQL.
 
 const readDefinitions = (sql: SqlExecutor): Promise<readonly StoredDefinition[]> =>
-  sql.query<StoredDefinition>('SELECT kind, id, definition AS data, applied FROM definitions ORDER BY kind, id');
+  sql.query<StoredDefinition>(
+    `SELECT kind, id, definition AS data, applied, (extract(epoch FROM recorded_at) * 1000)::double precision AS "recordedAtMs"
+     FROM definitions ORDER BY kind, id`,
+  );
 
 const RECORDS = 'jsonb_to_recordset($1::jsonb) AS record(kind text, id text, data jsonb)';
 
@@ -27,7 +30,7 @@ async function recordDefinitions(
      SELECT kind, id, data,
        CASE WHEN kind <> 'view' OR ($2 AND NOT EXISTS (SELECT FROM definitions WHERE definitions.kind = 'view')) THEN data END
      FROM ${RECORDS}
-     ON CONFLICT (kind, id) DO UPDATE SET definition = excluded.definition
+     ON CONFLICT (kind, id) DO UPDATE SET definition = excluded.definition, recorded_at = now()
      WHERE definitions.definition IS DISTINCT FROM excluded.definition`,
     [JSON.stringify(definitions), first === 'have_no_history'],
   );
@@ -36,7 +39,8 @@ async function recordDefinitions(
 async function recordApplied(sql: SqlExecutor, definitions: readonly DefinitionRecord[]): Promise<void> {
   await sql.query(
     `INSERT INTO definitions (kind, id, definition, applied) SELECT kind, id, data, data FROM ${RECORDS}
-     ON CONFLICT (kind, id) DO UPDATE SET definition = excluded.definition, applied = excluded.applied, applied_at = now()
+     ON CONFLICT (kind, id) DO UPDATE SET definition = excluded.definition, applied = excluded.applied, applied_at = now(),
+       recorded_at = CASE WHEN definitions.definition IS DISTINCT FROM excluded.definition THEN now() ELSE definitions.recorded_at END
      WHERE definitions.definition IS DISTINCT FROM excluded.definition OR definitions.applied IS DISTINCT FROM excluded.applied`,
     [JSON.stringify(definitions)],
   );

@@ -30,14 +30,38 @@ export interface PointInTimeQuery {
   readonly knownAtMoment?: boolean | undefined;
 }
 
+/** Who writes rows. */
+export interface RowWriter {
+  /** Id of a back-fill; undefined: the stream. */
+  readonly backfill?: string | undefined;
+}
+
+/** What the stream has written without the events of before, to be replaced by what a back-fill has computed. */
+export interface BackfillSettlement {
+  readonly backfill: string;
+  /** Since when the stream has computed the view, or these features. */
+  readonly sinceMs: number;
+  /** When the rows that change count as computed. */
+  readonly computedAt: ProcessingTime;
+  /** Those that were back-filled beside the others; undefined: all. */
+  readonly features?: readonly string[] | undefined;
+}
+
 /** History of every feature row. Writes are idempotent upserts. */
 export interface OfflineStore {
-  write(rows: readonly FeatureRow[]): Promise<void>;
+  write(rows: readonly FeatureRow[], writer?: RowWriter): Promise<void>;
   /**
    * Writes some features of rows that hold all of them: in a row that is there, the others stay; one that is new has the others of the newest row before it, or its own where there
    * is none. What a row held before stays as a revision.
    */
-  writeFeatures(rows: readonly FeatureRow[], names: readonly string[]): Promise<void>;
+  writeFeatures(rows: readonly FeatureRow[], names: readonly string[], writer?: RowWriter): Promise<void>;
+  /**
+   * Of the rows that the stream has computed since a view was new, makes those a back-fill has not computed what it says of their time: a row that the stream replaced is restored, one at a time for
+   * which the back-fill has none is removed or, of some features, gets theirs as of its time. Rows before the back-fill's first of an entity stay. To be called while the stream does not write.
+   *
+   * @returns how many rows were changed
+   */
+  settleBackfill(view: ViewReference, settlement: BackfillSettlement): Promise<number>;
   /** For each moment, in order: values of the newest row at or before it; undefined where none was known then. */
   pointInTimeJoin(
     moments: readonly Moment[],

@@ -9,47 +9,96 @@ import type { MonthPartitions } from '../database/month_partitions.ts';
 import type { SqlDatabase } from '../database/sql_database.ts';
 import type { SqlExecutor } from '../database/sql_executor.ts';
 import { OfflineStoreError, StoredValueError } from '../errors.ts';
-import type { Moment, OfflineStore, PointInTimeQuery, TimeRange } from './offline_store.ts';
+import type {
+  BackfillSettlement,
+  Moment,
+  OfflineStore,
+  PointInTimeQuery,
+  RowWriter,
+  TimeRange,
+} from './offline_store.ts';
 import { pointInTimeJoin } from './point_in_time_join.ts';
 import { EmbeddingWriter } from './sql_embeddings.ts';
 
 const ROWS_A_STATEMENT = 500;
 const SAMPLED_FOR_EACH = 50;
 
-const ROW_COLUMNS = ['view', 'version', 'entity_key', 'event_time', 'computed_at', 'values'];
+const ROW_COLUMNS = ['view', 'version', 'entity_key', 'event_time', 'computed_at', 'values', 'backfill'];
 const UPSERT_ROWS = upsertStatement({
   table: 'feature_rows',
   columns: ROW_COLUMNS,
   key: ['view', 'version', 'entity_key', 'event_time'],
-  source: `(SELECT * FROM ROWS FROM (
+  source: `(SELECT each_row.*, $7::text AS backfill FROM ROWS FROM (
     unnest($1::text[]), unnest($2::integer[]), unnest($3::text[]), unnest($4::timestamptz[]), unnest($5::timestamptz[]),
     jsonb_array_elements($6::jsonb)
   ) AS each_row(view, version, entity_key, event_time, computed_at, "values"))`,
   replace: { unlessNewer: 'computed_at' },
   // Repeating a value does not change when it became known.
   unlessEqual: 'values',
+  writer: 'backfill',
 });
 
-/** The values of the named features of a row, of which `row` holds all. */
-const partOf = (row: string): string =>
-  `(SELECT jsonb_object_agg(name, COALESCE(${row}."values" -> name, 'null')) FROM unnest($7::text[]) AS name)`;
-const MERGED = `held."values" || ${partOf('excluded')}`;
+/** The values of the named features of a row, of which `row` holds all. @param names - a parameter of the statement */
+const partOf = (row: string, names: string): string =>
+  `(SELECT jsonb_object_agg(name, COALESCE(${row}."values" -> name, 'null')) FROM unnest(${names}::text[]) AS name)`;
+const MERGED = `held."values" || ${partOf('excluded', '$8')}`;
+/** When a row is computed that differs from one that was there: each of its revisions has a time of its own. */
+const computedAfter = (computedAt: string, held: string): string =>
+  `GREATEST(${computedAt}, ${held}.computed_at + interval '1 millisecond')`;
 /** A row that is new has the other features as of its time. */
-const UPSERT_FEATURES = `INSERT INTO feature_rows AS held (view, version, entity_key, event_time, computed_at, "values")
+const UPSERT_FEATURES = `INSERT INTO feature_rows AS held (view, version, entity_key, event_time, computed_at, "values", backfill)
   SELECT sent.view, sent.version, sent.entity_key, sent.event_time, sent.computed_at,
     COALESCE((
       SELECT r."values" FROM feature_rows r
       WHERE r.view = sent.view AND r.version = sent.version AND r.entity_key = sent.entity_key AND r.event_time <= sent.event_time
       ORDER BY r.event_time DESC LIMIT 1
-    ), sent."values") || ${partOf('sent')}
+    ), sent."values") || ${partOf('sent', '$8')}, $7::text
   FROM ROWS FROM (
     unnest($1::text[]), unnest($2::integer[]), unnest($3::text[]), unnest($4::timestamptz[]), unnest($5::timestamptz[]),
     jsonb_array_elements($6::jsonb)
   ) AS sent(view, version, entity_key, event_time, computed_at, "values")
   ORDER BY sent.view, sent.version, sent.entity_key, sent.event_time
   ON CONFLICT (view, version, entity_key, event_time) DO UPDATE
-  SET "values" = ${MERGED}, computed_at = GREATEST(excluded.computed_at, held.computed_at + interval '1 millisecond')
-  WHERE held."values" IS DISTINCT FROM ${MERGED}`;
+  SET "values" = ${MERGED}, backfill = excluded.backfill,
+    computed_at = CASE WHEN held."values" IS DISTINCT FROM ${MERGED} THEN ${computedAfter('excluded.computed_at', 'held')} ELSE held.computed_at END
+  WHERE held."values" IS DISTINCT FROM ${MERGED} OR held.backfill IS DISTINCT FROM excluded.backfill`;
+
+/** Rows of a view ($1, $2) that were computed since ($3) and not by a back-fill ($4), with what it has computed for their time or, without that, as of it. */
+const STRAY_ROWS = `SELECT r.entity_key, r.event_time, revision."values" AS replaced, before."values" AS before
+  FROM feature_rows r
+  LEFT JOIN LATERAL (
+    SELECT v."values" FROM feature_row_revisions v
+    WHERE v.view = $1 AND v.version = $2 AND v.entity_key = r.entity_key AND v.event_time = r.event_time AND v.backfill = $4
+    ORDER BY v.computed_at DESC LIMIT 1
+  ) revision ON true
+  LEFT JOIN LATERAL (
+    SELECT b."values" FROM feature_rows b
+    WHERE b.view = $1 AND b.version = $2 AND b.entity_key = r.entity_key AND b.event_time < r.event_time AND b.backfill = $4
+    ORDER BY b.event_time DESC LIMIT 1
+  ) before ON true
+  WHERE r.view = $1 AND r.version = $2 AND r.computed_at >= $3 AND r.backfill IS DISTINCT FROM $4
+    AND COALESCE(revision."values", before."values") IS NOT NULL`;
+const IS_STRAY = `held.view = $1 AND held.version = $2 AND held.entity_key = stray.entity_key AND held.event_time = stray.event_time`;
+/** Its rows that the stream has replaced are as it computed them again; rows at other times are removed. */
+const SETTLE_ROWS = `WITH stray AS MATERIALIZED (${STRAY_ROWS}),
+  restored AS (
+    UPDATE feature_rows held SET "values" = stray.replaced, backfill = $4, computed_at = ${computedAfter('$5', 'held')}
+    FROM stray WHERE ${IS_STRAY} AND stray.replaced IS NOT NULL
+    RETURNING 1
+  ), removed AS (
+    DELETE FROM feature_rows held USING stray WHERE ${IS_STRAY} AND stray.replaced IS NULL
+    RETURNING 1
+  )
+  SELECT (SELECT count(*) FROM restored)::integer + (SELECT count(*) FROM removed)::integer AS n`;
+const SETTLED = `held."values" || ${partOf('part', '$6')}`;
+const SETTLE_FEATURES = `WITH stray AS MATERIALIZED (${STRAY_ROWS}),
+  settled AS (
+    UPDATE feature_rows held SET "values" = ${SETTLED}, computed_at = ${computedAfter('$5', 'held')}
+    FROM stray, LATERAL (SELECT COALESCE(stray.replaced, stray.before) AS "values") part
+    WHERE ${IS_STRAY} AND held."values" IS DISTINCT FROM ${SETTLED}
+    RETURNING 1
+  )
+  SELECT count(*)::integer AS n FROM settled`;
 
 /** The offline store in SQL; the same statements on a PostgreSQL server and on PGlite. */
 export class SqlOfflineStore implements OfflineStore {
@@ -66,12 +115,23 @@ export class SqlOfflineStore implements OfflineStore {
     this.#embeddings = new EmbeddingWriter(sql, views);
   }
 
-  write(rows: readonly FeatureRow[]): Promise<void> {
-    return this.#writeRows(rows, UPSERT_ROWS, []);
+  write(rows: readonly FeatureRow[], { backfill }: RowWriter = {}): Promise<void> {
+    return this.#writeRows(rows, UPSERT_ROWS, [backfill ?? null]);
   }
 
-  writeFeatures(rows: readonly FeatureRow[], names: readonly string[]): Promise<void> {
-    return this.#writeRows(rows, UPSERT_FEATURES, [names], names);
+  writeFeatures(rows: readonly FeatureRow[], names: readonly string[], { backfill }: RowWriter = {}): Promise<void> {
+    return this.#writeRows(rows, UPSERT_FEATURES, [backfill ?? null, names], names);
+  }
+
+  async settleBackfill(
+    { view, version }: ViewReference,
+    { backfill, sinceMs, computedAt, features }: BackfillSettlement,
+  ): Promise<number> {
+    const parameters = [view, version, isoTime(processingTime(sinceMs)), backfill, isoTime(computedAt)];
+    const [done] = await (features === undefined
+      ? this.#sql.query<{ readonly n: number }>(SETTLE_ROWS, parameters)
+      : this.#sql.query<{ readonly n: number }>(SETTLE_FEATURES, [...parameters, features]));
+    return done?.n ?? 0;
   }
 
   async #writeRows(

@@ -134,6 +134,8 @@ export interface BackfillSettings extends FeatureSettings {
    * are computed whole.
    */
   readonly features?: Readonly<Record<string, readonly string[]>>;
+  /** Id that rows of history are noted with; none without it. */
+  readonly backfill?: string;
   /** Instead of the histories of the views' sources. */
   readonly history?: History;
   readonly outOfOrderMs: number;
@@ -168,8 +170,8 @@ const PAGE = 2_000;
 /** The same from history, oldest first: what the stream would have computed, had it read it. */
 export function buildBackfillPipeline(root: PipelineRoot, deps: FeatureDeps, settings: BackfillSettings): void {
   const sources = [...new Set(deps.views.map((view) => view.source))];
-  const { archive, features, onRefused } = settings;
-  const sinks = features === undefined ? undefined : sinksOfFeatures(deps, features);
+  const { archive, onRefused } = settings;
+  const sinks = sinksOfBackfill(deps, settings);
   if (archive !== undefined) {
     const events = readWithArchive(root, archive, sources, deps, settings);
     computeFeatures(events, deps, settings, false, onRefused, sinks);
@@ -186,20 +188,23 @@ export function buildBackfillPipeline(root: PipelineRoot, deps: FeatureDeps, set
   computeFeatures(records, deps, settings, false, onRefused, sinks);
 }
 
-/** Where rows of a back-fill go that computes some features beside the others. */
-function sinksOfFeatures(
+/** Where rows of a back-fill go. */
+function sinksOfBackfill(
   { online, offline }: Pick<FeatureDeps, 'online' | 'offline'>,
-  features: Readonly<Record<string, readonly string[]>>,
+  { features = {}, backfill }: Pick<BackfillSettings, 'features' | 'backfill'>,
 ): Sinks {
+  const writer = { backfill };
+  if (Object.keys(features).length === 0)
+    return { online, offline: { write: (rows) => offline.features.write(rows, writer) } };
   const isWhole = (row: FeatureRow): boolean => features[viewId(row)] === undefined;
   return {
     online: { write: (rows) => online.write(rows.filter(isWhole)) },
     offline: {
       async write(rows) {
-        await offline.features.write(rows.filter(isWhole));
+        await offline.features.write(rows.filter(isWhole), writer);
         for (const [id, names] of Object.entries(features)) {
           const part = rows.filter((row) => viewId(row) === id);
-          if (part.length > 0) await offline.features.writeFeatures(part, names);
+          if (part.length > 0) await offline.features.writeFeatures(part, names, writer);
         }
       },
     },

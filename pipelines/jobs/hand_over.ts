@@ -28,6 +28,8 @@ export interface HandOverRequest {
   readonly merges?: ReadonlyMap<string, MergeCells>;
   /** Names events that the views need and the archive lacks. */
   readonly missing?: (list: ArchiveList) => string | undefined;
+  /** Called when the back-fill has written all its rows, and the stream does not write: makes history what the back-fill has computed. */
+  readonly settle?: () => Promise<void>;
   /** Snapshots of the back-fill, which has ended. */
   readonly directory: string;
   /** The back-fill's pipeline, reading the archive up to these events. */
@@ -53,13 +55,14 @@ export function handOver(deps: HandOverDeps, request: HandOverRequest): Promise<
   return deps.pause(async (snapshotDirectory) => {
     const { archive, log } = deps;
     await archive.catchUp(CATCH_UP_MS);
-    const { construct, directory, views, merges = new Map(), missing } = request;
+    const { construct, directory, views, merges = new Map(), missing, settle } = request;
     const list = await readList(archive.place);
     const problem = list === undefined ? undefined : missing?.(list);
     if (problem !== undefined) throw new ArchiveIncompleteError(problem);
     const position = await positionOf(deps, request.topic, snapshotDirectory);
     const transformOf = (id: string): string => `Compute ${id}`;
     await runToEnd(construct, position, directory, log);
+    await settle?.();
     const entities = await takeOverState(
       { into: snapshotDirectory, from: directory },
       views.map(transformOf),

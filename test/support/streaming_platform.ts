@@ -15,9 +15,11 @@ import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { missingEvents } from '#pipelines/archive/archive_coverage';
 import { readList, writeList } from '#pipelines/archive/archive_list';
+import type { ArchivePosition } from '#pipelines/archive/archive_reader';
 import { EventArchive } from '#pipelines/archive/event_archive';
-import { buildBackfillPipeline, buildFeaturePipeline } from '#pipelines/jobs/feature_pipeline';
+import { type BackfillSettings, buildBackfillPipeline, buildFeaturePipeline } from '#pipelines/jobs/feature_pipeline';
 import { handOver } from '#pipelines/jobs/hand_over';
+import type { Construct } from '#pipelines/model/graph';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { type PipelineHandle, runEmbedded } from '#pipelines/runner/embedded';
 import type { MergeCells } from '#pipelines/runner/take_over';
@@ -41,8 +43,13 @@ export const transaction = (id: number, account: string, minute: number): string
     ...{ received_at: new Date().toISOString(), source: 'gateway', schema_version: 1 },
   });
 
+/** Where a platform writes its rows. */
+export interface RowStores {
+  readonly stores: { readonly online: OnlineStore; readonly offline: OfflineDatabase };
+}
+
 /** Rows of the newest write, by view, entity and time. */
-export class Rows {
+export class Rows implements RowStores {
   readonly rows = new Map<string, FeatureRow>();
 
   readonly stores = {
@@ -85,17 +92,22 @@ export class Rows {
   }
 }
 
-export class Platform {
+export class Platform<Live extends RowStores = Rows> {
+  readonly live: Live;
   readonly directory = mkdtempSync(join(tmpdir(), 'hand-over-'));
   readonly broker = new DiskLog(
     { log: silentLogger, clock: systemClock },
     { kind: 'disk_log', directory: join(this.directory, 'log'), fsync: 'never', segmentBytes: 1e8 },
   );
-  readonly live = new Rows();
   metrics = createFeatureMetrics(createMetricsRegistry({ process: false }));
   archive = this.#archive();
   #handle: PipelineHandle | undefined;
   sent = 0;
+
+  /** @param live - takes what the stream and back-fills write */
+  constructor(live: Live) {
+    this.live = live;
+  }
 
   #archive(): EventArchive {
     return new EventArchive(
@@ -119,7 +131,7 @@ export class Platform {
     await this.archive.start();
   }
 
-  deps(rows: Rows, views: readonly FeatureView[], metrics = this.metrics) {
+  deps(rows: RowStores, views: readonly FeatureView[], metrics = this.metrics) {
     return { ...rows.stores, views, metrics, log: silentLogger, clock: systemClock };
   }
 
@@ -173,11 +185,22 @@ export class Platform {
     await this.#handle?.cancel();
   }
 
-  /** @param features - by view id, where some features alone are handed over */
+  /** The job of a back-fill of all that the archive holds, or up to a position. */
+  backfill(rows: RowStores, views: readonly FeatureView[], more: Partial<BackfillSettings> = {}): Construct {
+    const metrics = createFeatureMetrics(createMetricsRegistry({ process: false }));
+    const deps = { ...this.deps(rows, views, metrics), producer: this.broker.producer };
+    return (root) => buildBackfillPipeline(root, deps, { ...TOPICS, ...TIMES, archive: this.archive.place, ...more });
+  }
+
+  /**
+   * @param features - by view id, where some features alone are handed over
+   * @param newSinceMs - since when the stream computes them: its rows of since then are settled
+   */
   async handOver(
     views: readonly FeatureView[],
     restart: readonly FeatureView[],
     features?: Readonly<Record<string, readonly string[]>>,
+    newSinceMs?: number,
   ): Promise<void> {
     const merges = views.flatMap((view): [string, MergeCells][] => {
       const names = features?.[viewId(view)];
@@ -188,22 +211,22 @@ export class Platform {
       horizonMs: new ViewComputation(view, TIMES.allowedLatenessMs).horizonMs,
     }));
     const directory = join(this.directory, 'backfill');
-    const construct =
-      (until?: Parameters<Parameters<typeof handOver>[1]['construct']>[0], onCaughtUp?: () => void) =>
-      (root: Parameters<typeof buildBackfillPipeline>[0]) =>
-        buildBackfillPipeline(
-          root,
-          {
-            ...this.deps(this.live, views, createFeatureMetrics(createMetricsRegistry({ process: false }))),
-            producer: this.broker.producer,
-          },
-          {
-            ...{ ...TOPICS, ...TIMES, archive: this.archive.place },
-            ...(features === undefined ? {} : { features }),
-            ...(until === undefined ? {} : { archiveUntil: until }),
-            ...(onCaughtUp === undefined ? {} : { onCaughtUp }),
-          },
-        );
+    const noted = newSinceMs === undefined ? {} : { backfill: 'backfill' };
+    const construct = (archiveUntil: ArchivePosition | undefined, onCaughtUp: () => void): Construct =>
+      this.backfill(this.live, views, {
+        ...noted,
+        ...(features === undefined ? {} : { features }),
+        ...(archiveUntil === undefined ? {} : { archiveUntil }),
+        onCaughtUp,
+      });
+    const settle = async (): Promise<void> => {
+      for (const view of newSinceMs === undefined ? [] : views) {
+        await this.live.stores.offline.features.settleBackfill(view, {
+          ...{ backfill: 'backfill', sinceMs: newSinceMs as number, computedAt: systemClock.now() },
+          features: features?.[viewId(view)],
+        });
+      }
+    };
     let drained: Promise<void> | undefined;
     const job = runEmbedded(
       createPipeline(
@@ -230,7 +253,7 @@ export class Platform {
         },
       },
       {
-        ...{ topic: 'raw-events', views: views.map(viewId), merges: new Map(merges), directory, construct },
+        ...{ topic: 'raw-events', views: views.map(viewId), merges: new Map(merges), directory, construct, settle },
         missing: (list) => missingEvents(list, needs, { nowMs: Date.now(), historyUntilMs: Number.NEGATIVE_INFINITY }),
       },
     );
@@ -247,7 +270,7 @@ export class Platform {
   }
 }
 
-export async function fromScratch(platform: Platform, views: readonly FeatureView[]): Promise<Rows> {
+export async function fromScratch(platform: Platform<RowStores>, views: readonly FeatureView[]): Promise<Rows> {
   const rows = new Rows();
   const metrics = createFeatureMetrics(createMetricsRegistry({ process: false }));
   const plan = createPipeline((root) =>

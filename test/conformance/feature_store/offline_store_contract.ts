@@ -849,6 +849,75 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineDa
       expect(await features(3)).toEqual({ old: 4, more: 13 });
     });
 
+    describe('what the stream wrote of a new view before it took a back-fill over', () => {
+      const of = (view: string, atHours: number, values: FeatureRow['values'], computedHours: number): FeatureRow => ({
+        ...row(view, 'a', atHours, 0),
+        ...{ values, computedAt: processingTime(START + computedHours * HOUR_MS) },
+      });
+      const history = async (view: string) => {
+        const range = { from: eventTime(START - HOUR_MS), to: eventTime(START + 100 * HOUR_MS) };
+        const rows = await store.features.rowsBetween({ view, version: 1 }, range, { limit: 100, after: undefined });
+        return rows.map(({ eventTime: at, values }) => [(at - START) / HOUR_MS, values]);
+      };
+      const settlement = {
+        backfill: 'b',
+        sinceMs: START + 50 * HOUR_MS,
+        computedAt: processingTime(START + 70 * HOUR_MS),
+      };
+
+      test('is what the back-fill has computed: replaced, restored or removed; rows before the first of the back-fill stay', async () => {
+        const view = randomUUID();
+        // Of an earlier life of the view; then by the stream that does not know what was before.
+        await store.features.write([of(view, 0, { n: 9 }, 1)]);
+        await store.features.write([1, 3, 4, 5].map((hours) => of(view, hours, { n: -hours }, 51)));
+        const computed = [2, 3, 5, 6].map((hours) => of(view, hours, { n: hours }, 50.5));
+        await store.features.write(computed, { backfill: 'b' });
+        // The stream wrote one of them since.
+        await store.features.write([of(view, 6, { n: -6 }, 52)]);
+        expect(await store.features.settleBackfill({ view, version: 1 }, settlement)).toBe(2);
+        expect(await history(view)).toEqual([
+          [0, { n: 9 }],
+          [1, { n: -1 }],
+          ...[2, 3, 5, 6].map((hours) => [hours, { n: hours }]),
+        ]);
+        expect(await store.features.settleBackfill({ view, version: 1 }, settlement)).toBe(0);
+      });
+
+      test('of some features: theirs are those of the back-fill as of its time, the others stay', async () => {
+        const view = randomUUID();
+        await store.features.write([1, 2, 3].map((hours) => of(view, hours, { old: hours }, hours)));
+        await store.features.write([4, 5, 6].map((hours) => of(view, hours, { old: hours, fresh: -1 }, 51)));
+        const computed = [1, 3, 4, 6].map((hours) => of(view, hours, { old: 0, fresh: hours }, 53));
+        await store.features.writeFeatures(computed, ['fresh'], { backfill: 'b' });
+        await store.features.write([of(view, 6, { old: 7, fresh: -1 }, 54)]);
+        expect(await store.features.settleBackfill({ view, version: 1 }, { ...settlement, features: ['fresh'] })).toBe(
+          2,
+        );
+        expect(await history(view)).toEqual([
+          [1, { old: 1, fresh: 1 }],
+          [2, { old: 2 }],
+          [3, { old: 3, fresh: 3 }],
+          [4, { old: 4, fresh: 4 }],
+          [5, { old: 5, fresh: 4 }],
+          [6, { old: 7, fresh: 6 }],
+        ]);
+      });
+
+      test('a row that is equal keeps when it was computed, and is not removed', async () => {
+        const view = randomUUID();
+        await store.features.write([1, 2].map((hours) => of(view, hours, { n: hours }, 51)));
+        await store.features.write(
+          [1, 2].map((hours) => of(view, hours, { n: hours }, 60)),
+          { backfill: 'b' },
+        );
+        expect(await store.features.settleBackfill({ view, version: 1 }, settlement)).toBe(0);
+        const moment = { entityKey: keyOf('a'), eventTime: eventTime(START + 2 * HOUR_MS) };
+        const knownBy = processingTime(START + 51 * HOUR_MS);
+        const query = { view: { view, version: 1 }, knownBy };
+        expect(await store.features.pointInTimeJoin([moment], query)).toEqual([{ n: 2 }]);
+      });
+    });
+
     test('definitions are kept as data: replaced by kind and id, compared at start, refused where a function has changed', async () => {
       const name = `kept_${randomUUID().slice(0, 8)}`;
       const viewOf = (filter: (event: Readonly<Record<string, unknown>>) => boolean) =>

@@ -36,7 +36,11 @@ test('a version that has been in use must not break: what was taken out or chang
   const offline: Parameters<typeof checkDefinitions>[0] = {
     readDefinitions: async () => applied,
     recordDefinitions: async (definitions) =>
-      void applied.splice(0, applied.length, ...definitions.map((each) => ({ ...each, applied: null }))),
+      void applied.splice(
+        0,
+        applied.length,
+        ...definitions.map((each) => ({ ...each, applied: null, recordedAtMs: 0 })),
+      ),
     readView: async ({ view, version }) => kept.get(`${view}@${version}`),
     writeView: async (description) => void kept.set(`${description.view}@${description.version}`, description),
   };

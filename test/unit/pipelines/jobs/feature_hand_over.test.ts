@@ -7,7 +7,7 @@ import { type FeatureView, featureView } from '#feature_store/definitions/featur
 import type { EventFields } from '#feature_store/definitions/source';
 import { MINUTE_MS } from '#kernel/time';
 import { byForm } from '../../../support/forms.ts';
-import { fromScratch, ofEvents, Platform, START, transaction } from '../../../support/streaming_platform.ts';
+import { fromScratch, ofEvents, Platform, Rows, START, transaction } from '../../../support/streaming_platform.ts';
 
 // Features that are added to a live view are computed beside the running job from the archive, and switched at a position; those of before are not touched. Oracle: all events
 // of the topic, from scratch.
@@ -38,7 +38,7 @@ const more: FeatureView = featureView({
 const FEATURES = { 'fraud@1': Object.keys(NEW) };
 
 test('a new feature of a live view is right from the first live event after its switch', async () => {
-  const platform = new Platform();
+  const platform = new Platform(new Rows());
   try {
     await platform.open();
     await platform.start([fraudView]);
@@ -84,7 +84,7 @@ test('rows after the switch are those from scratch, of new features and of the o
       fc.boolean(),
       fc.boolean(),
       async (parts, killsBefore, killsAfter) => {
-        const platform = new Platform();
+        const platform = new Platform(new Rows());
         try {
           await platform.open();
           const [early, since, meanwhile, late] = arranged(parts) as [string[], string[], string[], string[]];
@@ -130,7 +130,7 @@ test('features of before have the values of a stream without the switch, also wh
     );
   await fc.assert(
     fc.asyncProperty(fc.tuple(events, events, events, events), async (parts) => {
-      const platform = new Platform();
+      const platform = new Platform(new Rows());
       try {
         await platform.open();
         const [early, since, meanwhile, late] = arranged(parts) as [string[], string[], string[], string[]];

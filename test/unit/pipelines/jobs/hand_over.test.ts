@@ -5,7 +5,7 @@ import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { DAY_MS, MINUTE_MS } from '#kernel/time';
 import { totalOf } from '#monitoring/metrics';
 import { byForm } from '../../../support/forms.ts';
-import { fromScratch, ofEvents, Platform, START, transaction } from '../../../support/streaming_platform.ts';
+import { fromScratch, ofEvents, Platform, Rows, START, transaction } from '../../../support/streaming_platform.ts';
 
 // A view that joins a running stream late is back-filled from the archive beside it; its state is handed over. Oracle: all events of the topic, from scratch.
 
@@ -13,7 +13,7 @@ import { fromScratch, ofEvents, Platform, START, transaction } from '../../../su
 const VIEWS: readonly FeatureView[] = [fraudView, { ...fraudView, view: 'other' }];
 
 test('count_7d is 100 after a back-fill and 101 after the first live event', async () => {
-  const platform = new Platform();
+  const platform = new Platform(new Rows());
   try {
     await platform.open();
     const [fraud, other] = VIEWS as [FeatureView, FeatureView];
@@ -48,7 +48,7 @@ test('rows after a hand-over are those from scratch: late and repeated events, r
       fc.boolean(),
       fc.boolean(),
       async (first, second, meanwhile, last, killsBefore, killsAfter) => {
-        const platform = new Platform();
+        const platform = new Platform(new Rows());
         try {
           await platform.open();
           const [fraud, other] = VIEWS as [FeatureView, FeatureView];
@@ -94,7 +94,7 @@ test('rows after a hand-over are those from scratch: late and repeated events, r
 }, 300_000);
 
 test('events that the archive lacks stop a hand-over, by name, and the stream continues as it was', async () => {
-  const platform = new Platform();
+  const platform = new Platform(new Rows());
   try {
     await platform.open();
     const [fraud] = VIEWS as [FeatureView];

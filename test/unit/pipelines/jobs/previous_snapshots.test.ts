@@ -2,7 +2,7 @@ import { cpSync } from 'node:fs';
 import { expect, test } from '@jest/globals';
 import { fraudView } from '#examples/fraud/features/fraud';
 import { assetPath } from '#kernel/project_root';
-import { fromScratch, ofEvents, Platform } from '../../../support/streaming_platform.ts';
+import { fromScratch, ofEvents, Platform, Rows } from '../../../support/streaming_platform.ts';
 
 // A log and a snapshot that an earlier release has written (format 4, before key groups), with ten events that came after the snapshot.
 
@@ -10,7 +10,7 @@ const EVENTS = 130;
 const AFTER_SNAPSHOT = 10;
 
 test('a job resumes from a snapshot of the format before, with its state', async () => {
-  const platform = new Platform();
+  const platform = new Platform(new Rows());
   try {
     cpSync(assetPath('test/data/snapshot_4'), platform.directory, { recursive: true });
     platform.sent = EVENTS;

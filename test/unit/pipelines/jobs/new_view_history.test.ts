@@ -1,0 +1,119 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { type OfflineDatabase, sqlOfflineDatabase } from '#cli/parts/offline_database';
+import { fraudView } from '#examples/fraud/features/fraud';
+import { PgliteExecutor } from '#feature_store/database/pglite_executor';
+import { count, last, max } from '#feature_store/definitions/aggregations';
+import { viewId } from '#feature_store/definitions/feature_row';
+import { type FeatureView, featureView } from '#feature_store/definitions/feature_view';
+import { eventTime, MINUTE_MS } from '#kernel/time';
+import { silentLogger } from '#monitoring/log';
+import { createPipeline } from '#pipelines/model/pipeline';
+import { runEmbedded } from '#pipelines/runner/embedded';
+import { byForm } from '../../../support/forms.ts';
+import { Platform, type RowStores, Rows, START, transaction } from '../../../support/streaming_platform.ts';
+
+// Between the deployment of a new view and its switch, the stream computes it without the events of before. Nothing of that may stay in history. Oracle: the back-fill alone, in a
+// store of its own.
+
+const RUNS = byForm({ short: 3, long: 40 });
+const { source, entity } = fraudView;
+const of = { ...{ version: 1, ttl: '30d' as const, owner: 'tests', description: 'd' }, ...{ source, entity } };
+// A maximum and the newest value change, and do not, as events leave their windows.
+const FEATURES = { ...max('amount').over('1h'), ...last('amount', 'double').over('90m'), ...count().over('2h') };
+const MORE = { ...max('amount').over('30m'), ...count().over('3h') };
+const views: readonly (readonly [FeatureView, FeatureView])[] = Array.from({ length: 2 * RUNS }, (_, run) => [
+  featureView({ ...of, name: `new_${run}`, features: FEATURES }),
+  featureView({ ...of, name: `new_${run}`, features: { ...FEATURES, ...MORE } }),
+]);
+
+const folder = mkdtempSync(join(tmpdir(), 'new-view-history-'));
+const offline: OfflineDatabase = sqlOfflineDatabase(
+  { sql: new PgliteExecutor(join(folder, 'offline')), log: silentLogger, views: views.map(([, view]) => view) },
+  'pglite',
+);
+beforeAll(() => offline.start(), 120_000);
+afterAll(async () => {
+  await offline.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const event = fc.record({
+  id: fc.integer({ min: 0, max: 40 }),
+  minute: fc.integer({ min: 0, max: 300 }),
+  /** An id that comes again with another time. */
+  moved: fc.constantFrom(0, 0, 0, 1, 17),
+});
+const events = fc.array(event, { minLength: 3, maxLength: 25 });
+const NEWEST = 330;
+/** Ends what may still change: rows after it are not compared. */
+const ender = (id: number): string => transaction(id, 'a0', NEWEST);
+
+async function historyOf(view: FeatureView): Promise<Readonly<Record<string, unknown>>> {
+  const range = { from: eventTime(0), to: eventTime(START + (NEWEST - 5) * MINUTE_MS) };
+  const rows = await offline.features.rowsBetween(view, range, { limit: 10_000, after: undefined });
+  return Object.fromEntries(rows.map(({ entityKey, eventTime: at, values }) => [`${entityKey}|${at}`, values]));
+}
+
+async function backfillAlone(
+  platform: Platform<RowStores>,
+  view: FeatureView,
+): Promise<Readonly<Record<string, unknown>>> {
+  const rows = new Rows();
+  let drained: Promise<void> | undefined;
+  const job = runEmbedded(
+    createPipeline(platform.backfill(rows, [view], { onCaughtUp: () => (drained ??= job.stop()) })),
+    {
+      snapshots: { directory: join(platform.directory, 'oracle'), intervalMs: 1_000 },
+    },
+  );
+  await job.finished;
+  await drained;
+  const kept = [...rows.rows.values()].filter((row) => row.eventTime < START + (NEWEST - 5) * MINUTE_MS);
+  return Object.fromEntries(kept.map((row) => [`${row.entityKey}|${row.eventTime}`, row.values]));
+}
+
+let run = 0;
+const property = (isWhole: boolean) =>
+  fc.asyncProperty(events, events, events, async (early, since, meanwhile) => {
+    const [before, view] = views[run] as readonly [FeatureView, FeatureView];
+    run += 1;
+    const live: RowStores = { stores: { ...new Rows().stores, offline } };
+    const platform = new Platform(live);
+    const sent = (list: readonly { id: number; minute: number; moved: number }[], at: number): string[] =>
+      list
+        .map(({ id, minute, moved }) => ({ id, minute: ((id * 37 + minute) % 100) + at + moved }))
+        .sort((a, b) => a.minute - b.minute)
+        .map(({ id, minute }) => transaction(id, `a${id % 2}`, minute));
+    const other = { ...fraudView, view: 'other' };
+    const others = isWhole ? [other] : [other, before];
+    try {
+      await platform.open();
+      await platform.start(others);
+      await platform.send(sent(early, 0));
+      await platform.settle();
+      await platform.kill();
+      const newSinceMs = Date.now();
+      await platform.start([other, view]);
+      await platform.send(sent(since, 80));
+      await platform.settle();
+      await platform.archive.catchUp(20_000);
+      platform.meanwhile = [...sent(meanwhile, 160), ender(1_000)];
+      const features = isWhole ? undefined : { [viewId(view)]: Object.keys(MORE) };
+      await platform.handOver([view], [other, view], features, newSinceMs);
+      expect(await historyOf(view)).toEqual(await backfillAlone(platform, view));
+    } finally {
+      await platform.close();
+    }
+  });
+
+test('history holds what the back-fill computes, and nothing of a stream that did not know the events of before', async () => {
+  await fc.assert(property(true), { numRuns: RUNS, endOnFailure: true });
+}, 300_000);
+
+test('the same of features that are added to a live view', async () => {
+  await fc.assert(property(false), { numRuns: RUNS, endOnFailure: true });
+}, 300_000);
