@@ -286,10 +286,11 @@ export class RecordLog {
   /** Records from `position` on, at most `most`; empty when there are none yet. */
   async read(position: number, most: number): Promise<StoredRecord[]> {
     if (position >= this.#end) return [];
-    let at = this.#segments.findLastIndex(({ base }) => base <= position);
-    // Positions that were reserved before a crash have no records: reading continues with the next segment.
-    while (at >= 0 && position >= endOfSegment(this.#segments[at] as Segment)) at += 1;
-    const segment = this.#segments[Math.max(at, 0)];
+    const at = this.#segments.findLastIndex(({ base }) => base <= position);
+    // Positions that were reserved before a crash, or were lost, have no records, and a segment may have lost all of its own: reading continues with the next segment that has some.
+    const segment = this.#segments.find(
+      (each, index) => index >= at && each.records > 0 && endOfSegment(each) > position,
+    );
     return segment === undefined ? [] : this.#readSegment(segment, Math.max(position, segment.base), most);
   }
 
