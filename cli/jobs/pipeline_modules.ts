@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { projectRoot } from '#kernel/project_root';
+import { beamUnavailable } from '#pipelines/compat/errors';
 import type { Construct } from '#pipelines/model/graph';
 import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { openBatchPredictPipeline } from './batch_predict_pipeline.ts';
@@ -30,9 +31,17 @@ export async function openPipeline({ name, options }: PipelineRequest): Promise<
       `there is no pipeline "${name}": give a module's path, "features", "backfill", "batch-predict", or an example such as nexmark/pipeline`,
     );
   }
-  const module = (await import(pathToFileURL(file).href)) as { default?: unknown };
+  const module = await loadPipeline(file);
   if (typeof module.default !== 'function') {
     throw new CommandFailedError(`${file} has no pipeline: its default export must be a function of the options`);
   }
   return { construct: await (module.default as PipelineModule)(options), close: async () => {} };
+}
+
+async function loadPipeline(file: string): Promise<{ readonly default?: unknown }> {
+  try {
+    return (await import(pathToFileURL(file).href)) as { readonly default?: unknown };
+  } catch (error) {
+    throw beamUnavailable(error) ?? error;
+  }
 }

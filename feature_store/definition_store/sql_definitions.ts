@@ -94,7 +94,7 @@ async function recordBackfill(sql: SqlExecutor, events: number, seconds: number)
 async function readBackfillRate(sql: SqlExecutor): Promise<number | undefined> {
   const [row] = await sql.query<{ readonly rate: number | null }>(
     `SELECT (sum(events) / nullif(sum(seconds), 0))::double precision AS rate
-     FROM (SELECT events, seconds FROM backfill_rates ORDER BY finished_at DESC LIMIT 5) AS newest`,
+     FROM (SELECT events, seconds FROM backfill_rates ORDER BY id DESC LIMIT 5) AS newest`,
   );
   return row?.rate == null ? undefined : Number(row.rate);
 }

@@ -24,7 +24,7 @@ import type { OptionValue } from '#pipelines/runner/portable/job_client';
 import { runPortable } from '#pipelines/runner/portable/portable';
 import type { BeamValues } from './apache_beam_dofn.ts';
 import { type BeamGraph, constructOf } from './apache_beam_graph.ts';
-import { BeamUnavailableError } from './errors.ts';
+import { beamUnavailable } from './errors.ts';
 
 /** Where a pipeline of apache-beam's SDK runs. */
 export interface HeadwaterRunnerOptions {
@@ -143,11 +143,7 @@ function loadBeam(): BeamSdk {
     require('apache-beam');
   } catch (error) {
     const missing = missingPackage({ packages: ['apache-beam'], use: 'headwater/apache-beam' }, error);
-    if (missing !== undefined) throw missing;
-    throw new BeamUnavailableError(
-      `apache-beam does not load on Node ${process.versions.node}: run the pipeline on Node 20 or 22, or write it with headwater/pipelines (${(error as Error).message})`,
-      error,
-    );
+    throw missing ?? beamUnavailable(error) ?? error;
   }
   const fromBeam = createRequire(require.resolve('apache-beam'));
   keepFunctions(fromBeam('serialize-closures/dist/src/serialize') as { default: Serialize });

@@ -11,3 +11,5 @@ END
 $$;
 -- Since when rows are written with a definition.
 ALTER TABLE definitions ADD COLUMN recorded_at timestamptz NOT NULL DEFAULT now();
+-- The newest back-fills, also where two ended in one millisecond.
+ALTER TABLE backfill_rates ADD COLUMN id bigint GENERATED ALWAYS AS IDENTITY;

@@ -1,13 +1,35 @@
-import { expect, test } from '@jest/globals';
-import * as beam from 'apache-beam';
-import * as combiners from 'apache-beam/transforms/combiners';
-import { reshuffle } from 'apache-beam/transforms/utils';
+import { expect, test as onAnyNode } from '@jest/globals';
+import type * as Beam from 'apache-beam';
+import type * as Combiners from 'apache-beam/transforms/combiners';
+import type * as Utils from 'apache-beam/transforms/utils';
 import { createHeadwaterRunner } from '#pipelines/compat/apache_beam';
+import { beamUnavailable } from '#pipelines/compat/errors';
 
-// Pipelines of apache-beam's own API, as its users write them: nothing in them is ours but the runner.
+// Pipelines of apache-beam's own API, as its users write them: nothing in them is ours but the runner. Where the SDK does not load, that is said.
+
+const loadsHere = Number(process.versions.node.split('.')[0]) < 24;
+const [beam, combiners, { reshuffle }] = loadsHere
+  ? await Promise.all([
+      import('apache-beam'),
+      import('apache-beam/transforms/combiners'),
+      import('apache-beam/transforms/utils'),
+    ])
+  : ([{}, {}, {}] as unknown as readonly [typeof Beam, typeof Combiners, typeof Utils]);
+const test = loadsHere ? onAnyNode : onAnyNode.skip;
+
+(loadsHere ? onAnyNode.skip : onAnyNode)(
+  'a Node on which the SDK does not load is named, also where a pipeline imports it',
+  async () => {
+    expect(() => createHeadwaterRunner()).toThrow(
+      /apache-beam does not load on Node 2\d.*: run the pipeline on Node 20 or 22/,
+    );
+    const problem = await import('apache-beam').then(() => undefined, beamUnavailable);
+    expect(problem?.code).toBe('PIPELINE_BEAM_UNAVAILABLE');
+  },
+);
 
 /** Runs a pipeline and returns what reached its end. */
-async function collected<T>(build: (root: beam.Root) => beam.PCollection<T>): Promise<T[]> {
+async function collected<T>(build: (root: Beam.Root) => Beam.PCollection<T>): Promise<T[]> {
   const out: T[] = [];
   await createHeadwaterRunner().run((root) =>
     build(root).map((value) => {
@@ -65,8 +87,8 @@ interface WindowContext {
 }
 
 interface SizeContext {
-  readonly bound: beam.SideInputParam<number, number, number>;
-  readonly seen: beam.Counter;
+  readonly bound: Beam.SideInputParam<number, number, number>;
+  readonly seen: Beam.Counter;
 }
 
 test('windows, timestamps and their parameters', async () => {
@@ -78,7 +100,7 @@ test('windows, timestamps and their parameters', async () => {
       .apply(beam.groupBy(() => 'all'))
       .map(
         beam.withName('Window', ({ value }: { value: Iterable<{ second: number }> }, context: WindowContext) => ({
-          from: (context.window.lookup() as beam.IntervalWindow).start.toNumber(),
+          from: (context.window.lookup() as Beam.IntervalWindow).start.toNumber(),
           seconds: [...value].map(({ second }) => second).sort((a, b) => a - b),
         })),
         { window: beam.windowParam() },
@@ -120,7 +142,7 @@ test('side inputs, split outputs, flatten and counters', async () => {
         }),
         { bound: beam.singletonSideInput(limit), seen: beam.counter('seen') },
       )
-      .apply(beam.split(['small', 'large']) as never) as unknown as Record<'small' | 'large', beam.PCollection<number>>;
+      .apply(beam.split(['small', 'large']) as never) as unknown as Record<'small' | 'large', Beam.PCollection<number>>;
     return beam
       .P([small, large])
       .apply(beam.flatten())
@@ -134,7 +156,7 @@ test('side inputs, split outputs, flatten and counters', async () => {
 });
 
 test('a DoFn with bundles, of its own class', async () => {
-  class Next implements beam.DoFn<number, number> {
+  class Next implements Beam.DoFn<number, number> {
     *process(element: number): Iterable<number> {
       yield element + 1;
     }
@@ -154,7 +176,7 @@ test('what fails in a function is the error of the run', async () => {
 });
 
 test('a transform of another language is refused by name', async () => {
-  const foreign = (input: beam.PCollection<number>, pipeline: SdkPipeline, proto: { spec?: object }) => {
+  const foreign = (input: Beam.PCollection<number>, pipeline: SdkPipeline, proto: { spec?: object }) => {
     proto.spec = { urn: 'beam:transform:of_java:v1', payload: new Uint8Array() };
     return pipeline.createPCollectionInternal(pipeline.context.getPCollectionCoderId(input));
   };
@@ -166,8 +188,8 @@ test('a transform of another language is refused by name', async () => {
 
 /** The part of the SDK's pipeline that its primitives use. */
 interface SdkPipeline {
-  readonly context: { getPCollectionCoderId(collection: beam.PCollection<number>): string };
-  createPCollectionInternal(coderId: string): beam.PCollection<number>;
+  readonly context: { getPCollectionCoderId(collection: Beam.PCollection<number>): string };
+  createPCollectionInternal(coderId: string): Beam.PCollection<number>;
 }
 
 test("the SDK's own runner still runs its pipelines beside ours", async () => {
@@ -177,4 +199,4 @@ test("the SDK's own runner still runs its pipelines beside ours", async () => {
     .run((root) => root.apply(beam.create([1, 2])).map((value) => value + 1));
 });
 
-const beamInstant = (ms: number): beam.Instant => ({ toNumber: () => ms }) as never;
+const beamInstant = (ms: number): Beam.Instant => ({ toNumber: () => ms }) as never;
