@@ -28,7 +28,7 @@ const suite = (name, extra = {}) => ({
   ...extra,
 });
 
-/** Two files at a time: the second worker has servers of its own (scripts/test.ts). */
+/** Three files at a time: each worker has servers of its own (scripts/test.ts). */
 const sharingServers = { testEnvironment: '<rootDir>/test/support/worker_environment.mjs' };
 
 export default {

@@ -78,5 +78,6 @@ export {
 } from '#feature_store/online/define_online_store';
 export type { OnlineStore, WriteResult } from '#feature_store/online/online_store';
 export { stableHash32 } from '#kernel/hash';
+export { Random } from '#kernel/random';
 export { parseRfc3339 } from '#kernel/rfc3339';
 export { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '#kernel/time';

@@ -9,23 +9,25 @@ import { SecondsByFile } from './seconds_by_file.ts';
 import { ALL_SERVERS, type StartedServers, startServers } from './services/start_all.ts';
 
 /**
- * npm test: the stages in order, also after a failure; the servers the later ones need are started once, beside the stages that need none, and stopped at the end. Two files run at a time.
+ * npm test: the stages in order, also after a failure; the servers the later ones need are started once, beside the stages that need none, and stopped at the end. Two files run at a time, of those with servers three.
  * `--coverage` says how much of the code they run (of what runs in Jest: commands as processes of their own do not count), and fails below 80 % of the lines.
  * `--only unit,integration` picks stages, also those that take minutes and are not among npm test's: `recovery`, `models` and `clients`, which `--all` adds, and
  * `faults` and `package`. `--long` runs tests that have a long form in it (test/support/forms.ts). Anything else narrows Jest by path. The seconds of each stage and of the slowest files come at the end; the last line counts everything.
  */
 const USUAL_STAGES = ['lint', 'types', 'unit', 'conformance', 'integration', 'e2e', 'attack'] as const;
-/** Kills and outages; training in Python; clients of other languages. */
+/** Kills and outages; training in Python; clients, files and documents of others, which their own tools write and read. */
 const ALL_STAGES = [...USUAL_STAGES, 'recovery', 'models', 'clients'] as const;
 const STAGES = [...ALL_STAGES, 'faults', 'package'] as const;
 /** Those break servers, or load both cores by themselves: one file at a time. */
 const ALONE: ReadonlySet<Stage> = new Set(['recovery', 'models', 'clients', 'faults', 'package']);
 const WORKERS = 2;
+/** Files that need servers wait for these and for processes of their own half of their time. */
+const WORKERS_WITH_SERVERS = 3;
 type Stage = (typeof STAGES)[number];
 const COVERAGE_FOLDER = `${projectRoot}coverage`;
 /** `faults` starts what it needs itself. */
-const NEEDS_SERVERS: readonly Stage[] = ['integration', 'e2e', 'attack', 'recovery', 'models'];
-/** What files of one worker empty, fill or use by fixed names: the second worker has its own (test/support/worker_environment.mjs). */
+const NEEDS_SERVERS: readonly Stage[] = ['integration', 'e2e', 'attack', 'recovery', 'models', 'clients'];
+/** What files of one worker empty, fill or use by fixed names: each further worker has its own (test/support/worker_environment.mjs). */
 const OF_EACH_WORKER: readonly string[] = ['kafka', 'redis', 'postgres', 'mlflow'];
 
 interface Counts {
@@ -97,10 +99,12 @@ async function startAllServers(): Promise<void> {
   Object.assign(serverEnv, first.env);
   const failures = [...first.failures];
   if (stages.some((stage) => NEEDS_SERVERS.includes(stage) && !ALONE.has(stage))) {
-    const second = await startServers(OF_EACH_WORKER);
-    servers.push(second);
-    for (const [name, value] of Object.entries(second.env)) serverEnv[`WORKER_2_${name}`] = value;
-    failures.push(...second.failures);
+    for (let worker = 2; worker <= WORKERS_WITH_SERVERS; worker += 1) {
+      const own = await startServers(OF_EACH_WORKER);
+      servers.push(own);
+      for (const [name, value] of Object.entries(own.env)) serverEnv[`WORKER_${worker}_${name}`] = value;
+      failures.push(...own.failures);
+    }
   }
   const started = ALL_SERVERS.length + (servers.length - 1) * OF_EACH_WORKER.length;
   count('servers', { passed: started - failures.length, failed: failures.length }, startedMs);
@@ -125,7 +129,8 @@ async function runStage(stage: Stage, env: Readonly<Record<string, string>>): Pr
   const folder = await mkdtemp(join(tmpdir(), 'headwater-jest-'));
   const report = join(folder, 'report.json');
   const filter = patterns.length === 0 ? [] : ['--testPathPatterns', ...patterns];
-  const workers = ALONE.has(stage) ? ['--runInBand'] : [`--maxWorkers=${WORKERS}`];
+  const atOnce = NEEDS_SERVERS.includes(stage) ? WORKERS_WITH_SERVERS : WORKERS;
+  const workers = ALONE.has(stage) ? ['--runInBand'] : [`--maxWorkers=${atOnce}`];
   const args = [
     '--no-install',
     'jest',

@@ -7,7 +7,7 @@ import got from 'got';
 import ky from 'ky';
 import { assetPath } from '#kernel/project_root';
 import { virtualEnvironment } from '#registry/trainers/python_environment';
-import { type Listeners, startListeners } from '../../support/listeners.ts';
+import { type Listeners, startListeners } from '../support/listeners.ts';
 
 // Every example of the three OpenAPI documents, sent by the clients that people use with their own defaults: forms of content types, chunked and
 // gzipped bodies, `Expect: 100-continue`, connections that are kept. Each gets the answer that the plainest client gets, and a documented one.

@@ -4,8 +4,8 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { CloudEvent, HTTP } from 'cloudevents';
 import { assetPath } from '#kernel/project_root';
 import { virtualEnvironment } from '#registry/trainers/python_environment';
-import { goodEvent } from '../../support/good_event.ts';
-import { type Listeners, startListeners } from '../../support/listeners.ts';
+import { goodEvent } from '../support/good_event.ts';
+import { type Listeners, startListeners } from '../support/listeners.ts';
 
 // Clients as others write them: curl, node's fetch, requests, httpx, and the CloudEvents SDKs for JavaScript and Python.
 

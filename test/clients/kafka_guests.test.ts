@@ -7,9 +7,9 @@ import { kafkaConfigSchema } from '#connectors/kafka/config';
 import { KafkaBroker } from '#connectors/kafka/kafka_broker';
 import { systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
-import { pollUntil } from '../../conformance/connectors/broker_contract.ts';
-import { askGuest } from '../../support/python_guests.ts';
-import { serviceAddress } from '../service_address.ts';
+import { pollUntil } from '../conformance/connectors/broker_contract.ts';
+import { askGuest } from '../support/python_guests.ts';
+import { serviceAddress } from '../integration/service_address.ts';
 
 const address = serviceAddress('TEST_KAFKA_BROKERS');
 const signal = new AbortController().signal;

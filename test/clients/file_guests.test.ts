@@ -12,7 +12,7 @@ import { assetPath } from '#kernel/project_root';
 import { MIN_EVENT_TIME, systemClock } from '#kernel/time';
 import { createRowDecoder } from '#pipelines/events/row_decoder';
 import { virtualEnvironment } from '#registry/trainers/python_environment';
-import { byForm } from '../../support/forms.ts';
+import { byForm } from '../support/forms.ts';
 
 // Files that pandas, polars, pyarrow, DuckDB, Spark, delta-rs and pyiceberg write are one history: the same rows, with columns of every type and odd values, read equal.
 

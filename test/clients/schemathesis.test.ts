@@ -8,10 +8,10 @@ import { createOfflineDatabase, type OfflineDatabase } from '#cli/parts/offline_
 import { assetPath } from '#kernel/project_root';
 import { silentLogger } from '#monitoring/log';
 import { virtualEnvironment } from '#registry/trainers/python_environment';
-import { byForm } from '../../support/forms.ts';
-import { type Listeners, startListeners } from '../../support/listeners.ts';
-import { tinyModel } from '../../support/tiny_model.ts';
-import { serveTiny, type TinyServing } from '../../support/tiny_serving.ts';
+import { byForm } from '../support/forms.ts';
+import { type Listeners, startListeners } from '../support/listeners.ts';
+import { tinyModel } from '../support/tiny_model.ts';
+import { serveTiny, type TinyServing } from '../support/tiny_serving.ts';
 
 // Schemathesis makes requests out of the OpenAPI document, good ones and bad ones, and holds the answers against it.
 
