@@ -8,8 +8,8 @@ import { KafkaBroker } from '#connectors/kafka/kafka_broker';
 import { systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { pollUntil } from '../conformance/connectors/broker_contract.ts';
-import { askGuest } from '../support/python_guests.ts';
 import { serviceAddress } from '../integration/service_address.ts';
+import { askGuest } from '../support/python_guests.ts';
 
 const address = serviceAddress('TEST_KAFKA_BROKERS');
 const signal = new AbortController().signal;

@@ -1,7 +1,6 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { type Platform, startPlatform } from '#cli/roles/platform';
 import { ROLES, type Role } from '#cli/terminal/choices';
@@ -9,6 +8,7 @@ import { createLogger } from '#monitoring/log';
 import { sendRaw } from '../../support/raw_http.ts';
 import { testProject } from '../../support/test_project.ts';
 import { startTraceCollector, type TraceCollector } from '../../support/trace_collector.ts';
+import { until } from '../../support/turns.ts';
 
 // The id of a request, on every listener: in its answer, in its log lines, in its span. The caller's own where it is usable, a new one otherwise.
 
@@ -46,10 +46,6 @@ const traced = (id: string): readonly string[] =>
       ),
     )
     .map(({ scope }) => scope);
-
-async function until(isSo: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 300 && !isSo(); tries += 1) await sleep(20);
-}
 
 test.each(ROLES)('%s: a usable id is the caller’s, in answer, log and trace', async (role) => {
   const id = `caller-${role}:1.a_b`;

@@ -19,6 +19,7 @@ import { createHttpApp } from '#monitoring/http_app';
 import { HttpService } from '#monitoring/http_service';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
+import { until } from '../../support/turns.ts';
 
 const probes: DependencyProbe[] = [];
 afterEach(async () => {
@@ -174,18 +175,13 @@ test('a probe finds by itself that a server has gone and come back', async () =>
   );
   probes.push(probe);
   await probe.start();
-  const until = async (status: HealthStatus): Promise<void> => {
-    for (const giveUpAt = Date.now() + 10_000; probe.state().status !== status; ) {
-      expect(Date.now()).toBeLessThan(giveUpAt);
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-  };
+  const becomes = (status: HealthStatus): Promise<void> => until(() => probe.state().status === status);
   expect(probe.state().status).toBe('up');
   server.closeAllConnections();
   await new Promise((resolve) => server.close(resolve));
-  await until('down');
+  await becomes('down');
   await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
-  await until('up');
+  await becomes('up');
   server.closeAllConnections();
   await new Promise((resolve) => server.close(resolve));
 });

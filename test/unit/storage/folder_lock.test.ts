@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { FolderLockedError, LockLostError } from '#storage/errors';
 import { FolderLock, holderOf } from '#storage/folder_lock';
@@ -101,7 +102,7 @@ test('of many that want it at once, one has it at a time', async () => {
       inside += 1;
       most = Math.max(most, inside);
       turns += 1;
-      await new Promise((resolve) => setTimeout(resolve, 1));
+      await setImmediate();
       inside -= 1;
       await lock.release();
     }

@@ -8,6 +8,7 @@ import { silentLogger } from '#monitoring/log';
 import { DamagedFileError } from '#storage/errors';
 import { flipped, imageOf, layOut, temporaryFolder } from '../../support/disk_folder.ts';
 import { keyOf } from '../../support/entity_keys.ts';
+import { until } from '../../support/turns.ts';
 import { createTestGateway } from '../connectors/gateway/test_gateway.ts';
 
 // test/data/before_0.2 was written by the code of version 0.1.
@@ -68,8 +69,7 @@ test('what waits in a spool of 0.1 is sent, from where it had come', async () =>
   layOut(folder, spool);
   const gateway = await createTestGateway({ spool: { directory: folder } });
   await gateway.service.start();
-  const giveUpAt = Date.now() + 10_000;
-  while (gateway.sent.length < 6 && Date.now() < giveUpAt) await new Promise((resolve) => setTimeout(resolve, 10));
+  await until(() => gateway.sent.length >= 6);
   expect(gateway.valuesOf('raw-events').map(({ n }) => n)).toEqual([4, 5, 6, 7, 8, 9]);
   await gateway.service.stop();
 });

@@ -1,11 +1,11 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { RecordRefusedError, RecordTooLargeError } from '#connectors/errors';
 import { transactions } from '#examples/fraud/features/transactions';
 import { goodEvent } from '../../../support/good_event.ts';
+import { until } from '../../../support/turns.ts';
 import { createTestGateway, type TestGateway } from './test_gateway.ts';
 
 let directory: string;
@@ -28,14 +28,6 @@ async function start(spool: object = {}): Promise<TestGateway> {
 
 const send = async (gateway: TestGateway, id: string): Promise<number> =>
   (await gateway.post('/ingest', JSON.stringify(goodEvent(id)))).status;
-
-async function until(condition: () => boolean): Promise<void> {
-  const giveUpAt = Date.now() + 10_000;
-  while (!condition()) {
-    if (Date.now() > giveUpAt) throw new Error('it did not come to be');
-    await sleep(10);
-  }
-}
 
 const idsOf = (gateway: TestGateway): unknown[] => gateway.valuesOf('raw-events').map(({ event_id: id }) => id);
 
@@ -86,8 +78,9 @@ test('what waits on disk is sent by the next process', async () => {
   expect(idsOf(second)).toEqual(['a', 'b', 'c']);
   await second.service.stop();
   const third = await start();
-  await sleep(100);
-  expect(third.sent).toEqual([]);
+  expect(await send(third, 'd')).toBe(202);
+  await until(() => third.sent.length > 0);
+  expect(idsOf(third)).toEqual(['d']);
 });
 
 test('a full spool answers 503 with Retry-After, and loses nothing that it has accepted', async () => {
@@ -118,8 +111,7 @@ test('its metrics say what waits and that the circuit is open', async () => {
   const gateway = await start();
   gateway.broker.mode = 'down';
   for (const id of ['a', 'b', 'c', 'd']) await send(gateway, id);
-  await until(() => gateway.sent.length === 0);
-  await sleep(800);
+  await until(async () => (await gateway.metrics.metrics()).includes('circuit_open{target="broker"} 1'));
   const text = await gateway.metrics.metrics();
   expect(text).toMatch(/spool_records 4/);
   expect(text).toMatch(/spooled_records_total 4/);

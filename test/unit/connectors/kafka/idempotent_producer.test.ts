@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { Kafka } from 'kafkajs';
@@ -8,6 +7,7 @@ import { readRecords } from '#connectors/kafka/record_reader';
 import { systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { type DescribedPartition, metadataAnswer, produceAnswer } from '../../../support/kafka_answers.ts';
+import { turns, until } from '../../../support/turns.ts';
 
 // A cluster with a bad network before it. What a leader does with a batch is Kafka's: ProducerAppendInfo and ProducerStateEntry of storage 4.1.2.
 
@@ -198,7 +198,7 @@ function batchesIn(request: Buffer): ReadonlyMap<number, Buffer> {
 
 function producerOf(kafka: FakeKafka, deliveryTimeoutMs = 60_000): IdempotentProducer {
   // As long as a turn of the event loop: what is sent meanwhile is sent meanwhile.
-  const deps = { clock: systemClock, log: silentLogger, pause: () => sleep(1) };
+  const deps = { clock: systemClock, log: silentLogger, pause: () => turns() };
   return new IdempotentProducer(kafka.client(), deps, {
     ...{ connectionTimeoutMs: 1_000, requestTimeoutMs: 1_000, deliveryTimeoutMs, compression: 'none' },
     ...{ batchBytes: 400, maxRecordBytes: 10_000, metadataMaxAgeMs: 60_000 },
@@ -280,12 +280,11 @@ test('what is unanswered in one partition keeps its number while another begins 
   const [inFirst, inSecond] = [0, 1].map((number) => keyIn(number));
   await Promise.all([inFirst, inSecond].map((key) => producer.send(TOPIC, [{ key, value: '1' }])));
   kafka.swallowed.add(first.leader);
-  const givenUp = producer.send(TOPIC, [{ key: inFirst, value: 'given up' }]);
-  await sleep(200);
+  await expect(producer.send(TOPIC, [{ key: inFirst, value: 'given up' }])).rejects.toThrow('timed out');
   // Taken in, but unanswered until the first partition has begun anew.
   kafka.unanswered.add(second.leader);
   const repeated = producer.send(TOPIC, [{ key: inSecond, value: '2' }]);
-  await expect(givenUp).rejects.toThrow('timed out');
+  await until(() => second.log.includes('2'));
   kafka.swallowed.clear();
   await producer.send(TOPIC, [{ key: inFirst, value: '3' }]);
   kafka.unanswered.clear();

@@ -1,5 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { expect, test } from '@jest/globals';
+import { expect, jest, test } from '@jest/globals';
 import { OfflineStoreError, OnlineStoreError } from '#feature_store/errors';
 import { FallbackOnlineStore } from '#feature_store/online/fallback_store';
 import { systemClock } from '#kernel/time';
@@ -7,6 +6,7 @@ import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { keyOf } from '../../../support/entity_keys.ts';
 import { tinyOnline } from '../../../support/tiny_serving.ts';
+import { turns } from '../../../support/turns.ts';
 
 test('while neither store answers, readers are told at once; when history is back, they are answered', async () => {
   const asked = { online: 0, history: 0 };
@@ -23,7 +23,7 @@ test('while neither store answers, readers are told at once; when history is bac
     features: {
       newestOf: async () => {
         asked.history += 1;
-        await sleep(20);
+        await turns(3);
         if (isHistoryAway) throw new OfflineStoreError('read', new Error('away'), 'transient');
         return [];
       },
@@ -39,7 +39,9 @@ test('while neither store answers, readers are told at once; when history is bac
   expect(asked).toEqual({ online: 3, history: 3 });
   expect(await metrics.metrics()).toContain('circuit_open{target="history read instead"} 1');
   isHistoryAway = false;
-  await sleep(1_100);
+  const { now } = Date;
+  const later = jest.spyOn(Date, 'now').mockImplementation(() => now() + 1_100);
   expect(await store.read(view, [keyOf('e1')])).toEqual([undefined]);
+  later.mockRestore();
   expect(await metrics.metrics()).toContain('circuit_open{target="history read instead"} 0');
 });

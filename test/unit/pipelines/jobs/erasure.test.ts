@@ -23,6 +23,7 @@ import { buildFeaturePipeline } from '#pipelines/jobs/feature_pipeline';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { type PipelineHandle, runEmbedded } from '#pipelines/runner/embedded';
 import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
+import { holdsWithin, until } from '../../../support/turns.ts';
 
 // Random events of users and accounts, erasures at random points, kills and drains, and events of those who come back, compared with a list of what each entity
 // has sent since it was last erased; then all windows pass.
@@ -121,13 +122,8 @@ class Platform {
   }
 }
 
-async function until(holds: () => Promise<boolean>, what: string, withinMs = 20_000): Promise<void> {
-  const endMs = Date.now() + withinMs;
-  while (!(await holds())) {
-    if (Date.now() > endMs) throw new Error(`${what} did not come about`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
+/** After so many, an event that was sent has been read. */
+const TURNS = 20_000;
 
 type Step =
   | { readonly do: 'pay'; readonly user: number; readonly account: number; readonly n: number }
@@ -211,7 +207,7 @@ test('random events, erasures, kills and comebacks: each entity has what it has 
         // All windows pass; who was erased is not written again.
         aheadMs += 3 * HOUR_MS;
         for (const key of known.payments.keys()) {
-          await until(async () => (await read(platform, key))?.count_1h === 0, `the end of the windows of ${key}`);
+          await until(async () => (await read(platform, key))?.count_1h === 0);
         }
         await platform.end(false);
         for (const key of known.erased) {
@@ -260,7 +256,7 @@ async function eraseOn(platform: Platform, key: EntityKey, id: string, restart: 
     await platform.end(true);
     await platform.run();
   }
-  await until(() => offline.erasures.isApplied(fingerprint), 'the erasure');
+  await until(() => offline.erasures.isApplied(fingerprint));
   for (const topic of Object.values(TOPICS)) await topicData(broker, topic, false).erase(subject);
 }
 
@@ -280,13 +276,7 @@ async function check(platform: Platform, known: Known, pays: (key: EntityKey) =>
       const amounts = known.payments.get(key) as number[];
       const expected = { count_1h: amounts.length, sum_n_1h: amounts.reduce((total, n) => total + n, 0) };
       const isRight = async () => JSON.stringify(await read(platform, key)) === JSON.stringify(expected);
-      if (
-        await until(isRight, key, 1_500).then(
-          () => true,
-          () => false,
-        )
-      )
-        break;
+      if (await holdsWithin(TURNS, isRight)) break;
       if (tries === (key.startsWith('user:') ? 10 : 5))
         expect({ key, ...(await read(platform, key)) }).toEqual({ key, ...expected });
       aheadMs += 5;
@@ -309,7 +299,7 @@ test('an erasure that was not made with the secret of the database erases nothin
     { key: 'k', value: encodeErasureRequest('guessed', key, clock.now()) },
   ]);
   const letters = topicData(platform.broker, TOPICS.dead, false);
-  await until(async () => (await read(platform, key))?.count_1h === 1, 'the row');
+  await until(async () => (await read(platform, key))?.count_1h === 1);
   const subject = dataSubject(key, VIEWS);
   await until(async () => {
     for await (const { value } of letters.read(subject)) {
@@ -317,7 +307,7 @@ test('an erasure that was not made with the secret of the database erases nothin
       return true;
     }
     return false;
-  }, 'the dead letter');
+  });
   expect((await read(platform, key))?.count_1h).toBe(1);
   await platform.stop();
 }, 60_000);

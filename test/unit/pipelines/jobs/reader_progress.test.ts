@@ -1,7 +1,6 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { OfflineDatabase } from '#cli/parts/offline_database';
@@ -19,6 +18,7 @@ import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
 import { keyOf } from '../../../support/entity_keys.ts';
 import { byForm } from '../../../support/forms.ts';
 import { testView } from '../../../support/test_view.ts';
+import { turns, until } from '../../../support/turns.ts';
 
 // What is accepted counts, and what the stores say at any time does not depend on how far who has read when (docs/adr/0020).
 
@@ -187,15 +187,14 @@ test('pauses, rates, kills and backlogs change nothing of what the stores say at
           };
           await troubled.send(log.slice(sent, sent + chunk));
           sent += chunk;
-          await sleep(pauseMs);
+          await turns(pauseMs);
           if (isKilled && step < 2 * steps.length) {
             await job.cancel();
             job = troubled.job(false, 2);
           }
         }
         const isComplete = () => accepted.every(({ account, at }) => troubled.history.has(`${keyOf(account)}|${at}`));
-        for (const giveUpAt = Date.now() + 10_000; !isComplete() && Date.now() < giveUpAt; ) await sleep(5);
-        expect(isComplete()).toBe(true);
+        await until(isComplete);
         // Killed once more, and read to the end: nothing is left to come.
         await job.cancel();
         await troubled.job(true, SNAPSHOT_MS).finished;
