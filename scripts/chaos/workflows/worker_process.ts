@@ -17,6 +17,8 @@ export interface WorkerOrders {
 }
 
 const LEASE_MS = 1_500;
+// A round may end while this process starts.
+process.once('disconnect', () => process.exit(0));
 const log = createLogger({ level: 'silent' });
 const orders = JSON.parse(process.argv[2] as string) as WorkerOrders;
 const { sql, start } = openChaosDatabase(orders.database);
@@ -30,7 +32,6 @@ const worker = new WorkflowWorker(
   { concurrency: 8, leaseMs: LEASE_MS, pollMs: 100, upkeepMs: 1_000, isOnlyProcess: orders.isOnlyProcess },
 );
 await worker.start();
-process.on('disconnect', () => process.exit(0));
 process.send?.('ready');
 if (orders.isOnlyProcess) {
   // Only this process can look.
