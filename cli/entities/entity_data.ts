@@ -9,10 +9,11 @@ import { startAll } from '#kernel/lifecycle';
 import { createLogger, type Logger } from '#monitoring/log';
 import { archivedData } from '#pipelines/archive/archived_data';
 import type { EventArchive } from '#pipelines/archive/event_archive';
+import { archiveToRead } from '../parts/archive_folder.ts';
 import { RunningPlatform } from '../parts/control_client.ts';
 import { largeLetters } from '../parts/large_letters.ts';
 import type { OfflineDatabase } from '../parts/offline_database.ts';
-import { archiveToRead, createArchive } from '../parts/open_archive.ts';
+import { createArchive } from '../parts/open_archive.ts';
 import { openBroker, openOffline, openOnline } from '../parts/open_parts.ts';
 import type { Project } from '../project/project.ts';
 

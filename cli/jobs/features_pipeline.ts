@@ -22,9 +22,9 @@ import {
 } from '#pipelines/jobs/feature_pipeline';
 import type { Construct } from '#pipelines/model/graph';
 import { createFeatureMetrics, type FeatureMetrics } from '#pipelines/transforms/feature_metrics';
+import { archiveToRead } from '../parts/archive_folder.ts';
 import { largeLetters } from '../parts/large_letters.ts';
 import type { OfflineDatabase } from '../parts/offline_database.ts';
-import { archiveToRead } from '../parts/open_archive.ts';
 import { openBroker, openOffline, openOnline } from '../parts/open_parts.ts';
 import { recordsBesideViews } from '../project/definition_records.ts';
 import { definitionsOf, loadProject, type Project } from '../project/project.ts';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { FailureClass } from '#connectors/failure_class';
 import type { PlatformConfig } from '../project/platform_config.ts';
-import { archiveDirectoryOf } from './open_archive.ts';
+import { archiveDirectoryOf } from './archive_folder.ts';
 
 /** The longest path of a Unix socket. */
 const LONGEST_PATH = 100;
