@@ -1,4 +1,4 @@
-import fetch, { type RequestInit, type Response } from 'node-fetch';
+import type { RequestInit, Response } from 'node-fetch';
 import { messageOf } from '#kernel/errors';
 
 const MOST_REDIRECTS = 5;
@@ -19,6 +19,8 @@ export async function fetchFollowing(
   init: RequestInit & { readonly headers: Readonly<Record<string, string>> },
   credentials: Readonly<Record<string, string>>,
 ): Promise<Response> {
+  // Commands that have MLflow in their configuration and do not reach it start without it.
+  const { default: fetch } = await import('node-fetch');
   const { origin } = new URL(url);
   let target = new URL(url);
   let isOwn = true;
