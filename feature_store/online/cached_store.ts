@@ -6,17 +6,25 @@ import type { OnlineStore, WriteResult } from './online_store.ts';
 
 /** What an entity without a row is cached as. */
 const ABSENT = Symbol('absent');
+type Held = FeatureRow | typeof ABSENT;
+/** In place of what was erased while it was read or written: the store alone knows which came first. */
+const UNSURE = Symbol('unsure');
 
 /**
- * A cache in the process before another online store: bounded, with a time to live, one read under way per key however many
- * ask. Rows written through it are refreshed at once; those written by other processes show after `ttlMs` at the latest.
+ * A cache in the process before another online store: bounded, with a time to live. What it lacks of a batch is read as one, and a key that is being read is not read again. Rows
+ * written or erased through it are so at once, also where an older row is being read; those written by other processes show after `ttlMs` at the latest.
  */
 export class CachedOnlineStore implements OnlineStore {
   readonly kind: string;
   readonly name: string;
   readonly #inner: OnlineStore;
-  readonly #cache: LRUCache<string, FeatureRow | typeof ABSENT>;
-  readonly #loading = new Map<string, Promise<FeatureRow | undefined>>();
+  readonly #cache: LRUCache<string, Held>;
+  /** Batches that are being read, by each of their keys. */
+  readonly #loading = new Map<string, Promise<ReadonlyMap<string, Held>>>();
+  /** What was written or erased of them meanwhile. */
+  readonly #overtaking = new Map<string, FeatureRow | typeof UNSURE>();
+  /** Writes under way, each with the keys that were erased meanwhile. */
+  readonly #writes = new Set<Set<string>>();
   readonly #hits: Counter;
   readonly #misses: Counter;
 
@@ -35,40 +43,79 @@ export class CachedOnlineStore implements OnlineStore {
   }
 
   async write(rows: readonly FeatureRow[]): Promise<WriteResult> {
-    const result = await this.#inner.write(rows);
-    for (const row of rows) {
-      const key = cacheKey(row, row.entityKey);
-      const held = this.#cache.get(key);
-      // Absent from the cache stays absent: what is never read need not be kept.
-      if (held === undefined) continue;
-      if (held === ABSENT || replaces(row, held)) this.#cache.set(key, row);
+    const erased = new Set<string>();
+    this.#writes.add(erased);
+    try {
+      const result = await this.#inner.write(rows);
+      for (const row of rows) this.#written(row, erased);
+      return result;
+    } finally {
+      this.#writes.delete(erased);
     }
-    return result;
+  }
+
+  #written(row: FeatureRow, erased: ReadonlySet<string>): void {
+    const key = cacheKey(viewId(row), row.entityKey);
+    if (erased.has(key)) {
+      this.#forget(key);
+      return;
+    }
+    // Absent from the cache stays absent: what is never read need not be kept.
+    const held = this.#cache.get(key);
+    if (held !== undefined) this.#cache.set(key, newerOf(row, held));
+    if (!this.#loading.has(key)) return;
+    const overtaking = this.#overtaking.get(key);
+    if (overtaking !== UNSURE) this.#overtaking.set(key, newerOf(row, overtaking));
+  }
+
+  #forget(key: string): void {
+    this.#cache.delete(key);
+    if (this.#loading.has(key)) this.#overtaking.set(key, UNSURE);
   }
 
   async read(view: ViewReference, entityKeys: readonly EntityKey[]): Promise<readonly (FeatureRow | undefined)[]> {
-    return Promise.all(entityKeys.map((entityKey) => this.#readOne(view, entityKey)));
+    const id = viewId(view);
+    const keys = entityKeys.map((entityKey) => cacheKey(id, entityKey));
+    const found = keys.map((key) => this.#cache.get(key));
+    const lacks = found.flatMap((held, at) => (held === undefined ? [at] : []));
+    this.#hits.inc(keys.length - lacks.length);
+    if (lacks.length > 0) {
+      this.#misses.inc(lacks.length);
+      this.#load(view, new Map(lacks.map((at) => [keys[at] as string, entityKeys[at] as EntityKey])));
+      const loads = lacks.map((at) => this.#loading.get(keys[at] as string));
+      for (const [index, at] of lacks.entries()) found[at] = (await loads[index])?.get(keys[at] as string);
+    }
+    return found.map((held) => (held === ABSENT ? undefined : held));
   }
 
-  #readOne(view: ViewReference, entityKey: EntityKey): FeatureRow | undefined | Promise<FeatureRow | undefined> {
-    const key = cacheKey(view, entityKey);
-    const held = this.#cache.get(key);
-    if (held !== undefined) {
-      this.#hits.inc();
-      return held === ABSENT ? undefined : held;
+  /** Begins to read what is not being read. */
+  #load(view: ViewReference, entities: Map<string, EntityKey>): void {
+    for (const key of entities.keys()) if (this.#loading.has(key)) entities.delete(key);
+    if (entities.size === 0) return;
+    const loading = this.#readInner(view, entities);
+    // Each reader sees the failure.
+    loading.catch(() => {});
+    for (const key of entities.keys()) this.#loading.set(key, loading);
+  }
+
+  async #readInner(view: ViewReference, entities: ReadonlyMap<string, EntityKey>): Promise<ReadonlyMap<string, Held>> {
+    const found = new Map<string, Held>();
+    try {
+      const rows = await this.#inner.read(view, [...entities.values()]);
+      for (const [at, key] of [...entities.keys()].entries()) {
+        const read: Held = rows[at] ?? ABSENT;
+        const overtaking = this.#overtaking.get(key);
+        const held = overtaking === undefined || overtaking === UNSURE ? read : newerOf(overtaking, read);
+        found.set(key, held);
+        if (overtaking !== UNSURE) this.#cache.set(key, held);
+      }
+    } finally {
+      for (const key of entities.keys()) {
+        this.#loading.delete(key);
+        this.#overtaking.delete(key);
+      }
     }
-    this.#misses.inc();
-    const underWay = this.#loading.get(key);
-    if (underWay !== undefined) return underWay;
-    const loading = this.#inner
-      .read(view, [entityKey])
-      .then(([row]) => {
-        this.#cache.set(key, row ?? ABSENT);
-        return row;
-      })
-      .finally(() => this.#loading.delete(key));
-    this.#loading.set(key, loading);
-    return loading;
+    return found;
   }
 
   increment(entityKey: EntityKey, counter: string, by: number): Promise<number> {
@@ -81,7 +128,11 @@ export class CachedOnlineStore implements OnlineStore {
 
   async erase(views: readonly ViewReference[], entityKey: EntityKey): Promise<number> {
     const erased = await this.#inner.erase(views, entityKey);
-    for (const view of views) this.#cache.delete(cacheKey(view, entityKey));
+    for (const view of views) {
+      const key = cacheKey(viewId(view), entityKey);
+      this.#forget(key);
+      for (const write of this.#writes) write.add(key);
+    }
     return erased;
   }
 
@@ -98,4 +149,8 @@ export class CachedOnlineStore implements OnlineStore {
   }
 }
 
-const cacheKey = (view: ViewReference, entityKey: EntityKey): string => `${viewId(view)}\u0000${entityKey}`;
+/** The row that counts; one that was not there before counts. */
+const newerOf = (row: FeatureRow, held: Held | undefined): FeatureRow =>
+  held === undefined || held === ABSENT || replaces(row, held) ? row : held;
+
+const cacheKey = (view: string, entityKey: EntityKey): string => `${view}\u0000${entityKey}`;
