@@ -114,6 +114,9 @@ export async function startPostgres(folder: string): Promise<RunningServer> {
     '-k',
     '/tmp',
     '-F',
+    // Counts statements, for tests of how many there are.
+    '-c',
+    'shared_preload_libraries=pg_stat_statements',
   ]);
   const server = await startProcess({
     name: 'PostgreSQL',

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { z } from 'zod';
 import type { OfflineDatabase } from '#cli/parts/offline_database';
 import type { DeadLetter } from '#connectors/dead_letters';
 import { DiskLog } from '#connectors/disk_log/disk_log';
@@ -158,6 +159,55 @@ const send = (values: readonly string[]) =>
     'raw-events',
     values.map((value) => ({ value })),
   );
+
+const featureEvent = z.strictObject({
+  ...{ view: z.literal('fraud'), version: z.literal(1), entity: z.literal('account'), entityKey: z.string() },
+  ...{ eventTime: z.int(), computedAt: z.int() },
+  values: z.strictObject(
+    Object.fromEntries(
+      Object.entries(fraudView.features).map(([name, { type }]) => [
+        name,
+        { double: z.number(), long: z.int(), boolean: z.boolean(), string: z.string() }[type as 'double'].nullable(),
+      ]),
+    ),
+  ),
+});
+
+test('feature-events has a record for each row: key, schema, values and count; a row takes microseconds', async () => {
+  const events = Array.from({ length: 2_000 }, (_, index) =>
+    transaction(`e${index}`, `a${index % 20}`, START + index * 30_000, (index % 90) + 1),
+  );
+  await broker.producer.send(
+    TOPICS.rawEventsTopic,
+    events.map((value) => ({ value })),
+  );
+  const { written, metrics } = await run();
+  const reader = await broker.openPartition(TOPICS.featureEventsTopic, '0', { startAt: 'earliest' });
+  const published = new Map<string, unknown>();
+  let count = 0;
+  for (const { signal } = new AbortController(); ; ) {
+    const records = await reader.poll({ maxRecords: 5_000, maxWaitMs: 0, signal });
+    if (records.length === 0) break;
+    for (const { key, value } of records) {
+      const row = featureEvent.parse(JSON.parse(String(value)));
+      expect(String(key)).toBe(row.entityKey);
+      published.set(`${row.entityKey}|${row.eventTime}`, row.values);
+      count += 1;
+    }
+  }
+  await reader.close();
+  expect(Object.fromEntries(published)).toEqual(
+    Object.fromEntries([...written.values()].map((row) => [`${row.entityKey}|${row.eventTime}`, row.values])),
+  );
+  // Nothing failed: none is repeated.
+  expect(count).toBe(written.size);
+  const { values } = await metrics.computationSeconds.get();
+  const within = (seconds: string): number =>
+    values.find(({ metricName, labels }) => metricName?.endsWith('_bucket') && String(labels.le) === seconds)?.value ??
+    0;
+  expect(within('+Inf')).toBe(2_000);
+  expect(within('0.1')).toBeGreaterThanOrEqual(1_980);
+}, 60_000);
 
 test('what cannot be used is a dead letter with its payload whole; the rest becomes features', async () => {
   const tooLate = transaction('late', 'a', START - 30 * HOUR_MS, 7, START);
