@@ -14,24 +14,25 @@ import { featureApiConfigSchema } from '#feature_store/config';
 import { rowJson } from '#feature_store/definitions/encode_row';
 import { type EntityKey, entityKeyFromId } from '#feature_store/definitions/entity_key';
 import type { Feature } from '#feature_store/definitions/feature';
-import { type FeatureRow, type FeatureValue, replaces, viewId } from '#feature_store/definitions/feature_row';
+import { type FeatureRow, type FeatureValue, viewId } from '#feature_store/definitions/feature_row';
 import { featureService, serviceOfView } from '#feature_store/definitions/feature_service';
 import { inputReader, modelInputsOf } from '#feature_store/definitions/model_inputs';
 import { columns } from '#feature_store/definitions/on_demand';
 import { jsonOfValue } from '#feature_store/definitions/value_codec';
-import { type EmbeddingSearch, METRICS, type Metric } from '#feature_store/offline/embedding_search';
+import type { EmbeddingSearch } from '#feature_store/offline/embedding_search';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { readParquet } from '#feature_store/offline/parquet_values';
 import { exportRows, importRows } from '#feature_store/offline/row_files';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { buildTrainingSet, readTrainingSet, writeTrainingSet } from '#feature_store/retrieval/training_set';
-import { DAY_MS, eventTime, HOUR_MS, processingTime, systemClock } from '#kernel/time';
+import { DAY_MS, eventTime, processingTime, systemClock } from '#kernel/time';
 import type { HttpService } from '#monitoring/http_service';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { Duck } from '../../support/duckdb.ts';
 import { nearView, readAll, TYPES, typedValues, typedView } from '../../support/typed_values.ts';
+import { testSimilaritySearch } from './similarity_search_contract.ts';
 
 const HOUR_FROM = Date.UTC(2026, 10, 20);
 const service = serviceOfView(typedView);
@@ -270,77 +271,7 @@ export function describeValueTypes(name: string, open: () => Promise<Stores & { 
       });
     }, 240_000);
 
-    test('similarity search finds what comparing all of the newest embeddings finds', async () => {
-      const { embeddings, features } = stores.offline;
-      const nowMs = Date.now();
-      const number = fc.oneof(fc.constantFrom(0, 1, -1, 0.5), fc.float({ min: -100, max: 100, noNaN: true }));
-      const vectors = fc.tuple(number, number, number).map((numbers) => Float32Array.from(numbers, (each) => each + 0));
-      // Of each entity some rows, in any order: hours before now, and the embedding or none.
-      const history = fc.array(fc.tuple(fc.integer({ min: 0, max: 900 }), fc.option(vectors)), {
-        minLength: 1,
-        maxLength: 3,
-      });
-      await fc.assert(
-        fc.asyncProperty(
-          fc.array(history, { minLength: 1, maxLength: 12 }),
-          vectors,
-          fc.integer({ min: 1, max: 8 }),
-          async (all, vector, limit) => {
-            const run = randomUUID().slice(0, 8);
-            const rows = all.flatMap((own, entity) =>
-              own.map(
-                ([hours, near], index): FeatureRow => ({
-                  ...{ view: nearView.name, version: 1, entityKey: entityKeyFromId(nearView, `${run}-${entity}`) },
-                  ...{ eventTime: eventTime(nowMs - hours * HOUR_MS), computedAt: processingTime(nowMs + index) },
-                  values: { near },
-                }),
-              ),
-            );
-            await features.write(rows);
-            const newest = new Map<EntityKey, FeatureRow>();
-            for (const row of rows) {
-              const held = newest.get(row.entityKey);
-              if (held === undefined || replaces(row, held)) newest.set(row.entityKey, row);
-            }
-            const oldest = eventTime(nowMs - 720 * HOUR_MS);
-            for (const metric of METRICS) {
-              const known = [...newest.values()].flatMap(({ entityKey, eventTime: at, values }) => {
-                const far = values.near instanceof Float32Array ? distance(metric, values.near, vector) : Number.NaN;
-                return at >= oldest && !Number.isNaN(far) ? [[entityKey, far] as const] : [];
-              });
-              const query = { view: nearView.name, version: 1, feature: 'near', vector, metric, limit, oldest };
-              const found = await embeddings.search(query);
-              const nearest = known
-                .map(([, far]) => far)
-                .sort((a, b) => a - b)
-                .slice(0, limit);
-              expect(found.map((each) => each.distance)).toEqual(nearest.map((far) => expect.closeTo(far, 6)));
-              for (const { entityKey, distance: far } of found) {
-                expect(far).toBeCloseTo(new Map(known).get(entityKey) ?? Number.NaN, 6);
-              }
-              const [first] = found;
-              if (first !== undefined) {
-                const others = await embeddings.search({ ...query, limit: 100, except: first.entityKey });
-                expect(others.map(({ entityKey }) => entityKey)).not.toContain(first.entityKey);
-              }
-            }
-            // What is erased is found no more, and what is written for the next run is alone.
-            for (const key of newest.keys()) await features.eraseRowsComputedBy(key, nowMs + DAY_MS);
-            const left = {
-              view: nearView.name,
-              version: 1,
-              feature: 'near',
-              vector,
-              metric: 'l2',
-              limit: 10,
-              oldest,
-            } as const;
-            expect(await embeddings.search(left)).toEqual([]);
-          },
-        ),
-        { numRuns: 25, endOnFailure: true },
-      );
-    }, 120_000);
+    testSimilaritySearch(() => stores.offline, { accuracy: 1e-6, smallest: 0 });
 
     test('POST /features/search answers for a vector and for an entity, and refuses what it cannot compare', async () => {
       const nowMs = Date.now();
@@ -407,15 +338,6 @@ export function describeValueTypes(name: string, open: () => Promise<Stores & { 
 }
 
 const isEmpty = (value: FeatureValue): boolean => value === '' || (value instanceof Uint8Array && value.length === 0);
-
-/** What the metrics are, by their definitions. */
-function distance(metric: Metric, a: Float32Array, b: Float32Array): number {
-  const dot = (x: Float32Array, y: Float32Array): number =>
-    x.reduce((sum, each, at) => sum + each * (y[at] as number), 0);
-  if (metric === 'inner_product') return -dot(a, b);
-  if (metric === 'l2') return Math.hypot(...Array.from(a, (each, at) => each - (b[at] as number)));
-  return 1 - dot(a, b) / (Math.sqrt(dot(a, a)) * Math.sqrt(dot(b, b)));
-}
 
 const secondsOf = (timestamp: string): number =>
   Number(BigInt(Date.parse(`${timestamp.slice(0, 19)}Z`)) * 1_000n + BigInt(timestamp.slice(20, 26))) / 1e6;
