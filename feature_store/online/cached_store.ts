@@ -149,7 +149,7 @@ export class CachedOnlineStore implements OnlineStore {
   }
 }
 
-/** The row that counts; one that was not there before counts. */
+/** The row that counts; where there was none, the new one does. */
 const newerOf = (row: FeatureRow, held: Held | undefined): FeatureRow =>
   held === undefined || held === ABSENT || replaces(row, held) ? row : held;
 
