@@ -77,16 +77,38 @@ const integers: Accumulator<Integers> = {
   merge: addIntegers,
 };
 
+/** Lists up to this are searched faster than an index of them. */
+const FEW_VALUES = 16;
+/** What is in the longer lists that values were added to. */
+const indexes = new WeakMap<string[], Set<string>>();
+
+function addOnce(into: string[], value: string): void {
+  if (into.length < FEW_VALUES) {
+    if (!into.includes(value)) into.push(value);
+    return;
+  }
+  const index = indexOf(into);
+  if (index.has(value)) return;
+  index.add(value);
+  into.push(value);
+}
+
+function indexOf(values: string[]): Set<string> {
+  let index = indexes.get(values);
+  if (index === undefined) {
+    index = new Set(values);
+    indexes.set(values, index);
+  }
+  return index;
+}
+
 /** Values seen, once each. */
 const sets: Accumulator<string[]> = {
   version: 1,
   empty: () => [],
-  add(into, value) {
-    const text = identityText(value);
-    if (!into.includes(text)) into.push(text);
-  },
+  add: (into, value) => addOnce(into, identityText(value)),
   merge(into, other) {
-    for (const value of other) if (!into.includes(value)) into.push(value);
+    for (const value of other) addOnce(into, value);
   },
 };
 
@@ -216,47 +238,63 @@ export function accumulatorKindOf({ aggregation, parameter = 1, type }: WindowFe
   return kind === 'ends' && parameter > MOST_ENDS ? 'sequences' : kind;
 }
 
-/** A feature's value out of its accumulator. */
-export function resultOf({ aggregation, parameter = 1, type }: WindowFeature, accumulated: unknown): FeatureValue {
+/** Returns how a feature's value is read out of its accumulator. */
+export function resultReader({
+  aggregation,
+  parameter = 1,
+  type,
+}: WindowFeature): (accumulated: unknown) => FeatureValue {
   switch (aggregation) {
     case 'count':
-      return (accumulated as Count).n;
+      return (accumulated) => (accumulated as Count).n;
     case 'distinct':
-      return (accumulated as string[]).length;
+      return (accumulated) => (accumulated as string[]).length;
     case 'approx_distinct':
-      return countDistinct(accumulated as DistinctSketch);
+      return (accumulated) => countDistinct(accumulated as DistinctSketch);
     case 'percentile':
-      return quantileOf(accumulated as QuantileSketch, parameter);
+      return (accumulated) => quantileOf(accumulated as QuantileSketch, parameter);
     case 'top': {
-      const found = [...(accumulated as Tally)].sort(moreFrequent).slice(0, parameter);
       const element = parameter === 1 ? type : elementTypeOf(type);
-      return oneOrSeveral(
-        found.map(([text]) => readIdentity(text, element)),
-        parameter,
-      );
+      return (accumulated) => {
+        const found = [...(accumulated as Tally)].sort(moreFrequent).slice(0, parameter);
+        return oneOrSeveral(
+          found.map(([text]) => readIdentity(text, element)),
+          parameter,
+        );
+      };
     }
     case 'first':
-      return oneOrSeveral(
-        (accumulated as Ends).first.map(([, value]) => value),
-        parameter,
-      );
+      return (accumulated) =>
+        oneOrSeveral(
+          (accumulated as Ends).first.map(([, value]) => value),
+          parameter,
+        );
     case 'last':
-      return oneOrSeveral((accumulated as Ends).last.map(([, value]) => value).reverse(), parameter);
+      return (accumulated) => oneOrSeveral((accumulated as Ends).last.map(([, value]) => value).reverse(), parameter);
     default:
       return isExactType(type)
-        ? ofIntegers(aggregation, type, accumulated as Integers)
-        : momentOf(aggregation, accumulated as Moments);
+        ? (accumulated) => ofIntegers(aggregation, type, accumulated as Integers)
+        : momentReader(aggregation);
   }
 }
 
 type MomentName = 'sum' | 'mean' | 'min' | 'max' | 'stddev' | 'variance';
 
-function momentOf(aggregation: MomentName, held: Moments): FeatureValue {
-  if (aggregation === 'sum') return sumOf(held);
-  if (aggregation === 'mean') return meanOf(held);
-  if (aggregation === 'stddev') return stddevOf(held);
-  if (aggregation === 'variance') return varianceOf(held);
-  return held.n === 0 ? null : held[aggregation];
+function momentReader(aggregation: MomentName): (accumulated: unknown) => FeatureValue {
+  switch (aggregation) {
+    case 'sum':
+      return (held) => sumOf(held as Moments);
+    case 'mean':
+      return (held) => meanOf(held as Moments);
+    case 'stddev':
+      return (held) => stddevOf(held as Moments);
+    case 'variance':
+      return (held) => varianceOf(held as Moments);
+    case 'min':
+      return (held) => ((held as Moments).n === 0 ? null : (held as Moments).min);
+    case 'max':
+      return (held) => ((held as Moments).n === 0 ? null : (held as Moments).max);
+  }
 }
 
 function ofIntegers(aggregation: MomentName, type: FeatureType, held: Integers): FeatureValue {

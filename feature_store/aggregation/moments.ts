@@ -131,6 +131,7 @@ function addLarge(into: Moments, added: ExactSum): void {
 
 /** The exact sum, rounded once; infinite only where that is. */
 export function sumOf(moments: Moments): number {
+  if (moments.largeSum === undefined) return roundedSum(moments);
   const [sum, unit] = scaledSum(moments);
   return sum * unit;
 }
@@ -139,6 +140,7 @@ export function sumOf(moments: Moments): number {
 export function meanOf(moments: Moments): number | null {
   const { n, min, max } = moments;
   if (n === 0) return null;
+  if (moments.largeSum === undefined) return Math.min(Math.max(roundedSum(moments) / n, min), max);
   const [sum, unit] = scaledSum(moments);
   return Math.min(Math.max((sum / n) * unit, min), max);
 }
@@ -154,14 +156,20 @@ function scaledSum(moments: Moments): readonly [sum: number, unit: number] {
 
 /** Population variance; 0 for fewer than two values. Infinite only where the variance is. */
 export function varianceOf(moments: Moments): number {
+  if (isUsual(moments)) return moments.m2 / moments.n;
   const [mean, unit] = meanSquare(moments);
   return mean * unit * unit;
 }
 
 export function stddevOf(moments: Moments): number {
+  if (isUsual(moments)) return Math.sqrt(moments.m2 / moments.n);
   const [mean, unit] = meanSquare(moments);
   return Math.sqrt(mean) * unit;
 }
+
+/** Whether all deviations are in {@link Moments.m2}. */
+const isUsual = ({ n, m2, largeM2, smallM2 }: Moments): boolean =>
+  n >= 2 && m2 > 0 && largeM2 === undefined && smallM2 === undefined;
 
 /** @returns the mean of squared deviations in units of the square of a power of two, and that power */
 function meanSquare({ n, m2, largeM2 = 0, smallM2 = 0 }: Moments): readonly [mean: number, unit: number] {

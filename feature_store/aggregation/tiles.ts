@@ -26,6 +26,8 @@ export interface Slot {
 /** What a view's tiles hold. */
 export interface TileLayout {
   readonly slots: readonly Slot[];
+  /** Positions of all slots. */
+  readonly all: SlotIndexes;
   /** Nothing older than this, measured from the newest event, counts. */
   readonly horizonMs: number;
   /** How long it is kept: until the edges of the longest windows have moved past it. */
@@ -55,14 +57,21 @@ export function emptyTile(layout: TileLayout, start: number, lengthMs: number): 
   return { start, lengthMs, latest: Number.NEGATIVE_INFINITY, slots };
 }
 
+/** A window's length, and by how much its far edge moves at once: {@link windowEdge}. */
+export interface WindowEdge {
+  readonly windowMs: number;
+  readonly stepMs: number;
+}
+
 /**
- * Until when a tile counts in a window: windows of up to an hour move by minutes, up to a day by quarters of an hour, longer ones by hours, so
+ * Returns how a window's far edge moves: windows of up to an hour move by minutes, up to a day by quarters of an hour, longer ones by hours, so
  * that a quiet entity changes a few times and not once for every tile.
  */
-export function leavesAt({ start, lengthMs }: Tile, windowMs: number): number {
-  const stepMs = lengthForAge(windowMs - 1);
-  return Math.ceil((start + lengthMs) / stepMs) * stepMs + windowMs;
-}
+export const windowEdge = (windowMs: number): WindowEdge => ({ windowMs, stepMs: lengthForAge(windowMs - 1) });
+
+/** Until when a tile counts in a window. */
+export const leavesAt = ({ start, lengthMs }: Tile, { windowMs, stepMs }: WindowEdge): number =>
+  Math.ceil((start + lengthMs) / stepMs) * stepMs + windowMs;
 
 function lengthForAge(ageMs: number): number {
   for (const { upToAgeMs, lengthMs } of LADDER) if (ageMs < upToAgeMs) return lengthMs;
@@ -119,21 +128,25 @@ export function undoOpen(state: TileState, before: TilesBefore, opened: Tile | u
 /** Which slots an event counts in: 1 where it passes the slot's filter. */
 export type PassedFilters = Uint8Array;
 
+/** Positions of slots: a window has no use for those of features that only other windows have. */
+export type SlotIndexes = readonly number[];
+
 /**
- * Adds one event to a tile that covers its time.
+ * Adds one event to slots of a tile that covers its time.
  *
  * @param passed - what the filters say of the event; undefined: they are called
  */
 export function addToTile(
   tile: Tile,
-  layout: TileLayout,
+  { slots }: TileLayout,
+  indexes: SlotIndexes,
   event: EventFields,
   eventTimeMs: number,
   passed?: PassedFilters,
 ): void {
   if (eventTimeMs > tile.latest) tile.latest = eventTimeMs;
-  const { slots } = layout;
-  for (let index = 0; index < slots.length; index += 1) {
+  for (let at = 0; at < indexes.length; at += 1) {
+    const index = indexes[at] as number;
     const { accumulator, field, where } = slots[index] as Slot;
     if (passed === undefined ? where !== undefined && !where(event) : passed[index] === 0) continue;
     const value = field === undefined ? true : event[field];
@@ -189,7 +202,7 @@ function compact(state: TileState, layout: TileLayout): void {
     if (last !== undefined && last.start + last.lengthMs > start) {
       if (last.lengthMs >= lengthMs || last.start === start) {
         const into = isOwn ? last : copyOf(layout, last, last.start, last.lengthMs);
-        mergeTile(layout, into, tile);
+        mergeTile(layout, layout.all, into, tile);
         compacted[compacted.length - 1] = into;
         isOwn = true;
         continue;
@@ -203,7 +216,7 @@ function compact(state: TileState, layout: TileLayout): void {
 
 function copyOf(layout: TileLayout, tile: Tile, start: number, lengthMs: number): Tile {
   const copy = emptyTile(layout, start, lengthMs);
-  mergeTile(layout, copy, tile);
+  mergeTile(layout, layout.all, copy, tile);
   return copy;
 }
 
@@ -211,11 +224,11 @@ function isBeyond(tile: Tile, newest: number, { keptMs }: TileLayout): boolean {
   return tile.start + tile.lengthMs <= newest - keptMs;
 }
 
-/** Adds the contents of `other` to `into`, whatever their times. */
-export function mergeTile(layout: TileLayout, into: Tile, other: Tile): void {
+/** Adds slots of `other` to those of `into`, whatever their times. */
+export function mergeTile({ slots }: TileLayout, indexes: SlotIndexes, into: Tile, other: Tile): void {
   if (other.latest > into.latest) into.latest = other.latest;
-  const { slots } = layout;
-  for (let index = 0; index < slots.length; index += 1) {
+  for (let at = 0; at < indexes.length; at += 1) {
+    const index = indexes[at] as number;
     const added = other.slots[index];
     if (added === null) continue;
     const { accumulator } = slots[index] as Slot;

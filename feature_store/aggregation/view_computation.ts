@@ -6,7 +6,7 @@ import type { EventFields } from '#feature_store/definitions/source';
 import { elementTypeOf, type FeatureType, isPlainType } from '#feature_store/definitions/value_type';
 import { HOUR_MS } from '#kernel/time';
 import { FeatureComputationError } from '../errors.ts';
-import { ACCUMULATORS, type AccumulatorKind, accumulatorKindOf, isExactType, resultOf } from './accumulators.ts';
+import { ACCUMULATORS, type AccumulatorKind, accumulatorKindOf, isExactType, resultReader } from './accumulators.ts';
 import type { EntityState } from './entity_state.ts';
 import type { StateOfFeatures } from './merge_features.ts';
 import { dropSessions, measureSession, sessionEndsAt, withEvent } from './sessions.ts';
@@ -19,11 +19,14 @@ import {
   openTile,
   type PassedFilters,
   type Slot,
+  type SlotIndexes,
   type Tile,
   type TileLayout,
   type TileState,
   tilesBefore,
   undoOpen,
+  type WindowEdge,
+  windowEdge,
 } from './tiles.ts';
 import { slotName, type ViewLayout } from './view_layout.ts';
 
@@ -41,6 +44,10 @@ interface PlannedWindow {
   readonly feature: WindowFeature;
   /** Position in the tiles' slots. */
   readonly slot: number;
+  /** Of what its slot has accumulated. */
+  readonly read: (accumulated: unknown) => FeatureValue;
+  /** Where nothing has. */
+  readonly ofNothing: FeatureValue;
 }
 
 /** What comes into a window whose feature holds values of the field, or sums them exactly: it must be of a type. */
@@ -64,9 +71,19 @@ interface Counted {
   readonly passed: PassedFilters;
 }
 
-interface WindowGroup {
-  readonly windowMs: number;
+/** The event that a row is of. */
+interface RowEvent extends NonNullable<EntityState['latest']> {
+  /** As windows take it, with features of single events; undefined: as it came. */
+  readonly counted?: EventFields;
+}
+
+/** Features of one length. */
+interface WindowGroup extends WindowEdge {
   readonly features: readonly PlannedWindow[];
+  /** Slots of its features. */
+  readonly slots: SlotIndexes;
+  /** Slots of its features, and of those of longer windows. */
+  readonly slotsFromHere: SlotIndexes;
 }
 
 interface PlannedSession {
@@ -83,8 +100,19 @@ interface RunningWindow {
   leavesMs: number;
 }
 
-/** With no more tiles than this, adding them up each time is as fast as keeping sums; but for sketches, which are costly to merge. */
+/** What is kept of a busy entity beside its state, and made from it where it is missing. */
+interface Running {
+  /** In the order of the groups. */
+  readonly windows: readonly RunningWindow[];
+  /** The time of what the windows hold, ms. */
+  asOfMs: number;
+  /** The row of then; undefined where an event has come since that belongs in it. */
+  values: Readonly<Values> | undefined;
+}
+
+/** With no more tiles than this, adding them up each time is as fast as keeping sums; but for sketches and long lists of values, which are costly to merge. */
 const FEW_TILES = 8;
+const LONG_LIST = 64;
 const COSTLY: ReadonlySet<AccumulatorKind> = new Set(['distinctSketches', 'quantileSketches']);
 
 type Values = Record<string, FeatureValue>;
@@ -106,9 +134,12 @@ export class ViewComputation {
   readonly #groups: readonly WindowGroup[];
   readonly #gaps: readonly number[];
   readonly #sessions: readonly PlannedSession[];
-  /** Sums of the windows of busy entities: made from their tiles when they are missing. */
-  readonly #running = new WeakMap<EntityState, readonly RunningWindow[]>();
+  readonly #running = new WeakMap<EntityState, Running>();
   readonly #fewTiles: number;
+  /** Slots that hold lists of values. */
+  readonly #lists: SlotIndexes;
+  /** A row without values: keys in the order of definition, so that rows of a view have one shape. */
+  readonly #blank: Readonly<Values>;
   readonly #ofEvent: readonly Named<'event'>[];
   readonly #sincePrevious: readonly Named<'previous'>[];
   /** Features of single events that windows aggregate. */
@@ -144,7 +175,12 @@ export class ViewComputation {
       names.push(distinctName(name, names));
       return slots.push({ accumulator: ACCUMULATORS[kind] as Slot['accumulator'], field, where }) - 1;
     };
-    const planned = windows.map(([name, feature]) => ({ name, feature, slot: slotOf(name, feature) }));
+    const planned = windows.map(([name, feature]): PlannedWindow => {
+      const slot = slotOf(name, feature);
+      const read = resultReader(feature);
+      return { name, feature, slot, read, ofNothing: read((slots[slot] as Slot).accumulator.empty()) };
+    });
+    this.#blank = Object.fromEntries(Object.keys(view.features).map((name) => [name, null]));
     this.#slotNames = slots.map((_, slot) => (planned.find((window) => window.slot === slot) as PlannedWindow).name);
     this.#passed = new Uint8Array(slots.length);
     this.#typedInputs = planned.flatMap(({ name, slot, feature }): TypedInput[] => {
@@ -158,16 +194,24 @@ export class ViewComputation {
     this.#convertsInputs = this.#typedInputs.some(({ as }) => as !== undefined);
     const lengths = [...new Set(windows.map(([, { windowMs }]) => windowMs))].sort((a, b) => a - b);
     this.#fewTiles = kinds.some((kind) => COSTLY.has(kind)) ? 0 : FEW_TILES;
-    this.#groups = lengths.map((windowMs) => ({
-      windowMs,
-      features: planned.filter(({ feature }) => feature.windowMs === windowMs),
-    }));
+    const all = slots.map((_, slot) => slot);
+    this.#lists = all.filter((slot) => kinds[slot] === 'sets');
+    this.#groups = lengths.map((windowMs) => {
+      const slotsOf = (isIn: (length: number) => boolean): SlotIndexes =>
+        all.filter((index) => planned.some(({ slot, feature }) => slot === index && isIn(feature.windowMs)));
+      return {
+        ...windowEdge(windowMs),
+        features: planned.filter(({ feature }) => feature.windowMs === windowMs),
+        slots: slotsOf((length) => length === windowMs),
+        slotsFromHere: slotsOf((length) => length >= windowMs),
+      };
+    });
     const sessions = named(view, 'session');
     this.#gaps = [...new Set(sessions.map(([, { gapMs }]) => gapMs))];
     this.#sessions = sessions.map(([name, feature]) => ({ name, feature, gap: this.#gaps.indexOf(feature.gapMs) }));
     const longestMs = Math.max(HOUR_MS, ...lengths, ...this.#gaps);
     const horizonMs = longestMs + allowedLatenessMs;
-    this.#layout = { slots, horizonMs, keptMs: horizonMs + edgeStepMs(horizonMs) };
+    this.#layout = { slots, all, horizonMs, keptMs: horizonMs + edgeStepMs(horizonMs) };
     this.layout = { format: 1, slots: names, gapsMs: this.#gaps, keptMs: this.#layout.keptMs };
     this.#ofEvent = named(view, 'event');
     this.#sincePrevious = named(view, 'previous');
@@ -243,11 +287,11 @@ export class ViewComputation {
     const sessionsBefore = this.#gaps.length === 0 ? undefined : [...state.sessions];
     const tile = openTile(tiles, this.#layout, eventTimeMs);
     const adding = tile === undefined ? undefined : { event: counted, eventTimeMs, tile, passed };
-    const isRunning = isNewest && tiles.tiles.length > this.#fewTiles;
+    const isRunning = isNewest && this.#isBusy(state);
     let values: Readonly<Values>;
     try {
       this.#addToSessions(state, eventTimeMs);
-      const of = { event: counted, eventTimeMs, sincePrevious };
+      const of = { event, eventTimeMs, sincePrevious, counted };
       values = this.#valuesAt(state, of, eventTimeMs, isRunning, adding, tile === undefined);
       accept?.(values);
     } catch (error) {
@@ -260,7 +304,7 @@ export class ViewComputation {
     if (adding !== undefined) {
       // Windows that gave the values have the event already.
       if (!isRunning) this.#addToRunning(state, adding);
-      addToTile(adding.tile, this.#layout, counted, eventTimeMs, passed);
+      addToTile(adding.tile, this.#layout, this.#layout.all, counted, eventTimeMs, passed);
     }
     if (isNewest) {
       state.latest = { event, eventTimeMs, sincePrevious };
@@ -270,7 +314,24 @@ export class ViewComputation {
         state.owed = nonEmpty(state.owed.filter((at) => at > eventTimeMs && this.endsSession(state, at)));
     }
     if (eventTimeMs > state.asOfMs) state.asOfMs = eventTimeMs;
+    if (isRunning) this.#keep(state, values);
     return values;
+  }
+
+  /** Whether windows are kept up to date event by event. */
+  #isBusy({ tiles: { tiles } }: EntityState): boolean {
+    if (tiles.length > this.#fewTiles) return true;
+    for (const slot of this.#lists) {
+      for (const { slots } of tiles)
+        if (((slots[slot] as readonly string[] | null)?.length ?? 0) > LONG_LIST) return true;
+    }
+    return false;
+  }
+
+  /** Keeps the row of what the windows hold: the next one has most of its values. */
+  #keep(state: EntityState, values: Readonly<Values>): void {
+    const running = this.#running.get(state);
+    if (running !== undefined) running.values = values;
   }
 
   /** Calls each filter once. */
@@ -329,7 +390,9 @@ export class ViewComputation {
       if (at <= state.asOfMs) this.#running.delete(state);
       let values: Readonly<Values> | undefined;
       try {
-        values = this.#valuesAt(state, latest, at, state.tiles.tiles.length > this.#fewTiles, undefined);
+        const isRunning = this.#isBusy(state);
+        values = this.#valuesAt(state, latest, at, isRunning, undefined);
+        if (isRunning) this.#keep(state, values);
       } catch (error) {
         this.#running.delete(state);
         fail?.(at, this.#failure(error));
@@ -418,7 +481,7 @@ export class ViewComputation {
       if (owed.includes(at)) continue;
       let values: Readonly<Values> | undefined;
       try {
-        values = this.#valuesAt(state, latest, at, state.tiles.tiles.length > this.#fewTiles, undefined);
+        values = this.#valuesAt(state, latest, at, this.#isBusy(state), undefined);
       } catch (error) {
         this.#running.delete(state);
         fail?.(at, this.#failure(error));
@@ -444,24 +507,40 @@ export class ViewComputation {
   }
 
   /** When values change next, should nothing more happen; undefined when they stay as they are. */
-  nextChange({ tiles: { tiles }, sessions, asOfMs, owed = [] }: Omit<EntityState, 'latest'>): number | undefined {
-    let next = Number.POSITIVE_INFINITY;
-    for (const at of owed) if (at < next) next = at;
-    for (const { windowMs } of this.#groups) {
-      let low = 0;
-      for (let high = tiles.length; low < high; ) {
-        const middle = (low + high) >> 1;
-        if (leavesAt(tiles[middle] as Tile, windowMs) > asOfMs) high = middle;
-        else low = middle + 1;
-      }
-      const leaving = tiles[low];
-      if (leaving !== undefined) next = Math.min(next, leavesAt(leaving, windowMs));
-    }
+  nextChange(state: Omit<EntityState, 'latest'>): number | undefined {
+    const { sessions, asOfMs, owed } = state;
+    let next = this.#nextLeaving(state);
+    if (owed !== undefined) for (const at of owed) if (at < next) next = at;
     for (let gap = 0; gap < this.#gaps.length; gap += 1) {
       const endsAt = sessionEndsAt(sessions[gap] ?? [], this.#gaps[gap] as number, asOfMs);
       if (endsAt !== undefined) next = Math.min(next, endsAt);
     }
     return next === Number.POSITIVE_INFINITY ? undefined : next;
+  }
+
+  /** When events leave a window next; Infinity when none do. */
+  #nextLeaving(state: Omit<EntityState, 'latest'>): number {
+    const {
+      tiles: { tiles },
+      asOfMs,
+    } = state;
+    let next = Number.POSITIVE_INFINITY;
+    const running = this.#running.get(state as EntityState);
+    if (running?.asOfMs === asOfMs) {
+      for (const { leavesMs } of running.windows) if (leavesMs < next) next = leavesMs;
+      return next;
+    }
+    for (const group of this.#groups) {
+      let low = 0;
+      for (let high = tiles.length; low < high; ) {
+        const middle = (low + high) >> 1;
+        if (leavesAt(tiles[middle] as Tile, group) > asOfMs) high = middle;
+        else low = middle + 1;
+      }
+      const leaving = tiles[low];
+      if (leaving !== undefined) next = Math.min(next, leavesAt(leaving, group));
+    }
+    return next;
   }
 
   #withDerived(event: EventFields, eventTimeMs: number, sincePrevious: Values): EventFields {
@@ -488,25 +567,27 @@ export class ViewComputation {
 
   #valuesAt(
     state: EntityState,
-    of: NonNullable<EntityState['latest']>,
+    of: RowEvent,
     asOfMs: number,
     isRunning: boolean,
     adding: Counted | undefined,
     isBeyondTiles = false,
   ): Readonly<Values> {
-    const values: Values = {};
-    // Keys in the order of definition, so that rows of a view have one shape.
-    for (const name in this.view.features) values[name] = null;
-    if (isRunning) this.#runningValues(state, asOfMs, values, adding);
+    // Of the row before, what events leave behind them is the same.
+    const before = isRunning && adding === undefined ? this.#running.get(state)?.values : undefined;
+    const values: Values = { ...(before ?? this.#blank) };
+    if (isRunning) this.#runningValues(state, asOfMs, values, adding, before !== undefined);
     else this.#windows(state.tiles, of, asOfMs, values, adding, isBeyondTiles);
     for (const { name, feature, gap } of this.#sessions) {
       values[name] = measureSession(state.sessions[gap] ?? [], feature, asOfMs);
     }
-    for (const [name, feature] of this.#ofEvent) {
-      this.#current = name;
-      values[name] = declaredValue(feature.type, feature.compute(of.event, of.eventTimeMs));
+    if (before === undefined) {
+      for (const [name, feature] of this.#ofEvent) {
+        this.#current = name;
+        values[name] = declaredValue(feature.type, feature.compute(of.event, of.eventTimeMs));
+      }
+      for (const [name] of this.#sincePrevious) values[name] = of.sincePrevious[name] ?? null;
     }
-    for (const [name] of this.#sincePrevious) values[name] = of.sincePrevious[name] ?? null;
     for (const [name, feature] of this.#ofFeatures) {
       this.#current = name;
       values[name] = declaredValue(feature.type, feature.compute(values, asOfMs));
@@ -514,36 +595,54 @@ export class ViewComputation {
     return values;
   }
 
-  #runningValues(state: EntityState, asOfMs: number, values: Values, adding: Counted | undefined): void {
+  /** @param hasRowBefore - `values` are those of the row before: windows that nothing has left have theirs */
+  #runningValues(
+    state: EntityState,
+    asOfMs: number,
+    values: Values,
+    adding: Counted | undefined,
+    hasRowBefore: boolean,
+  ): void {
     let running = this.#running.get(state);
     if (running === undefined) {
-      running = this.#groups.map(({ windowMs }) => this.#addUp(state.tiles, windowMs, asOfMs));
+      running = {
+        windows: this.#groups.map((group) => this.#addUp(state.tiles, group, asOfMs)),
+        ...{ asOfMs, values: undefined },
+      };
       this.#running.set(state, running);
     }
-    for (let group = 0; group < running.length; group += 1) {
-      const { windowMs, features } = this.#groups[group] as WindowGroup;
-      const window = running[group] as RunningWindow;
-      if (window.leavesMs <= asOfMs) Object.assign(window, this.#addUp(state.tiles, windowMs, asOfMs));
-      if (adding !== undefined) this.#addToWindow(window, windowMs, adding);
-      for (const { name, feature, slot } of features) values[name] = this.#resultIn(window.tile, name, feature, slot);
+    running.asOfMs = asOfMs;
+    running.values = undefined;
+    const { windows } = running;
+    for (let at = 0; at < windows.length; at += 1) {
+      const group = this.#groups[at] as WindowGroup;
+      const window = windows[at] as RunningWindow;
+      const isLeft = window.leavesMs <= asOfMs;
+      if (isLeft) Object.assign(window, this.#addUp(state.tiles, group, asOfMs));
+      if (adding !== undefined) this.#addToWindow(window, group, adding);
+      if (isLeft || !hasRowBefore) this.#read(window.tile, group, values);
     }
   }
 
-  #resultIn({ slots }: Tile, name: string, feature: WindowFeature, slot: number): FeatureValue {
-    this.#current = name;
-    const accumulated = slots[slot] ?? (this.#layout.slots[slot] as Slot).accumulator.empty();
-    return declaredValue(feature.type, resultOf(feature, accumulated));
+  #read({ slots }: Tile, { features }: WindowGroup, values: Values): void {
+    for (let at = 0; at < features.length; at += 1) {
+      const { name, feature, slot, read, ofNothing } = features[at] as PlannedWindow;
+      this.#current = name;
+      const accumulated = slots[slot];
+      values[name] =
+        accumulated === null || accumulated === undefined ? ofNothing : declaredValue(feature.type, read(accumulated));
+    }
   }
 
-  #addUp({ tiles }: TileState, windowMs: number, asOfMs: number): RunningWindow {
+  #addUp({ tiles }: TileState, group: WindowGroup, asOfMs: number): RunningWindow {
     const tile = emptyTile(this.#layout, 0, 0);
     let leavesMs = Number.POSITIVE_INFINITY;
     for (let at = tiles.length - 1; at >= 0; at -= 1) {
       const part = tiles[at] as Tile;
-      const partLeavesMs = leavesAt(part, windowMs);
+      const partLeavesMs = leavesAt(part, group);
       if (partLeavesMs <= asOfMs) break;
       leavesMs = partLeavesMs;
-      mergeTile(this.#layout, tile, part);
+      mergeTile(this.#layout, group.slots, tile, part);
     }
     return { tile, leavesMs };
   }
@@ -552,23 +651,24 @@ export class ViewComputation {
   #addToRunning(state: EntityState, adding: Counted): void {
     const running = this.#running.get(state);
     if (running === undefined) return;
-    for (let group = 0; group < running.length; group += 1) {
-      const { windowMs } = this.#groups[group] as WindowGroup;
-      if (leavesAt(adding.tile, windowMs) > state.asOfMs) {
-        this.#addToWindow(running[group] as RunningWindow, windowMs, adding);
+    running.values = undefined;
+    for (let at = 0; at < running.windows.length; at += 1) {
+      const group = this.#groups[at] as WindowGroup;
+      if (leavesAt(adding.tile, group) > state.asOfMs) {
+        this.#addToWindow(running.windows[at] as RunningWindow, group, adding);
       }
     }
   }
 
-  #addToWindow(window: RunningWindow, windowMs: number, { tile, event, eventTimeMs, passed }: Counted): void {
-    const leavesMs = leavesAt(tile, windowMs);
-    addToTile(window.tile, this.#layout, event, eventTimeMs, passed);
+  #addToWindow(window: RunningWindow, group: WindowGroup, { tile, event, eventTimeMs, passed }: Counted): void {
+    const leavesMs = leavesAt(tile, group);
+    addToTile(window.tile, this.#layout, group.slots, event, eventTimeMs, passed);
     if (leavesMs < window.leavesMs) window.leavesMs = leavesMs;
   }
 
   #windows(
     state: TileState,
-    of: NonNullable<EntityState['latest']>,
+    of: RowEvent,
     asOfMs: number,
     values: Values,
     adding: Counted | undefined,
@@ -580,25 +680,25 @@ export class ViewComputation {
     let at = tiles.length - 1;
     if (isBeyondTiles) {
       // Before all tiles that are kept whole: the event alone.
-      addToTile(merged, this.#layout, of.event, asOfMs, this.#passed);
+      addToTile(merged, this.#layout, this.#layout.all, of.counted ?? of.event, asOfMs, this.#passed);
       at = -1;
     }
     while (at >= 0 && (tiles[at] as Tile).start > asOfMs) at -= 1;
     if (at >= 0 && (tiles[at] as Tile).latest > asOfMs) {
       // Its tile holds later events, which must not be seen: better to miss its neighbours than to know the future.
-      addToTile(merged, this.#layout, of.event, asOfMs, adding?.passed);
+      addToTile(merged, this.#layout, this.#layout.all, of.counted ?? of.event, asOfMs, adding?.passed);
       at -= 1;
     }
-    for (const { windowMs, features } of this.#groups) {
+    for (const group of this.#groups) {
       for (; at >= 0; at -= 1) {
         const tile = tiles[at] as Tile;
-        if (leavesAt(tile, windowMs) <= asOfMs) break;
-        mergeTile(this.#layout, merged, tile);
+        if (leavesAt(tile, group) <= asOfMs) break;
+        mergeTile(this.#layout, group.slotsFromHere, merged, tile);
         if (adding !== undefined && tile === adding.tile) {
-          addToTile(merged, this.#layout, adding.event, adding.eventTimeMs, adding.passed);
+          addToTile(merged, this.#layout, group.slotsFromHere, adding.event, adding.eventTimeMs, adding.passed);
         }
       }
-      for (const { name, feature, slot } of features) values[name] = this.#resultIn(merged, name, feature, slot);
+      this.#read(merged, group, values);
     }
   }
 }

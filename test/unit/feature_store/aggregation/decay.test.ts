@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { account, transactions } from '#examples/fraud/features/transactions';
-import { emptyEntityState } from '#feature_store/aggregation/entity_state';
+import { type EntityState, emptyEntityState } from '#feature_store/aggregation/entity_state';
 import { ViewComputation } from '#feature_store/aggregation/view_computation';
 import {
   approxDistinct,
@@ -19,6 +19,7 @@ import {
   top,
   variance,
 } from '#feature_store/definitions/aggregations';
+import { expression, fromEvent } from '#feature_store/definitions/feature';
 import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import { featureView } from '#feature_store/definitions/feature_view';
 import type { EventFields } from '#feature_store/definitions/source';
@@ -268,3 +269,86 @@ test('of many values counts and quantiles are as near as the sketches promise', 
   expect(Number(row.p50_amount_24h)).toBeGreaterThan(4_800);
   expect(Number(row.p50_amount_24h)).toBeLessThan(5_200);
 }, 60_000);
+
+const fewer = featureView({
+  ...{ name: 'fewer', version: 1, entity: account, source: transactions, ttl: '30d', owner: 'tests' },
+  description: 'no sketches: windows of quiet entities are added up for each row, those of busy ones are kept',
+  features: {
+    doubled: fromEvent('double', 'Twice the amount', ({ amount }) => 2 * Number(amount)),
+    ...count().over('1h', '6h', '24h', '7d'),
+    ...sum('doubled').over('1h', '6h', '24h', '7d'),
+    ...stddev('amount').over('6h', '7d'),
+    ...distinct('merchant_id').over('1h', '24h'),
+    ...session('30m'),
+    share: expression(
+      ['count_1h', 'count_24h'],
+      'double',
+      'Of the day',
+      (row) => Number(row.count_1h) / Math.max(1, Number(row.count_24h)),
+    ),
+  },
+});
+
+test('rows of windows that are kept are those of windows added up anew, also with events out of order', () => {
+  const steps = fc.array(
+    fc.record({
+      afterMs: fc.oneof(fc.integer({ min: 0, max: 10 * MINUTE_MS }), fc.integer({ min: 0, max: 9 * HOUR_MS })),
+      backMs: fc.oneof({ weight: 4, arbitrary: fc.constant(0) }, fc.integer({ min: 1, max: 20 * HOUR_MS })),
+      amount: fc.integer({ min: 1, max: 100 }),
+      merchant: fc.integer({ min: 0, max: 150 }),
+    }),
+    { minLength: 20, maxLength: 120 },
+  );
+  fc.assert(
+    fc.property(steps, (list) => {
+      const kept = new ViewComputation(fewer, DAY_MS);
+      const state = emptyEntityState();
+      let timeMs = START;
+      for (const { afterMs, backMs, amount, merchant } of list) {
+        timeMs += afterMs;
+        const [at, event] = [timeMs - backMs, { amount, merchant_id: `m${merchant}` }];
+        const anew = new ViewComputation(fewer, DAY_MS);
+        const other = structuredClone(state);
+        const rows = [kept, anew].map((each) => rowsOf(each, each === kept ? state : other, event, at));
+        expectClose(rows[0] as Row[], rows[1] as Row[]);
+        expect(kept.nextChange(state)).toBe(anew.nextChange(structuredClone(state)));
+      }
+    }),
+    { numRuns: byForm({ short: 25, long: 200 }) },
+  );
+});
+
+type Row = readonly [asOfMs: number, values: Values];
+
+/** All rows that an event makes. */
+function rowsOf(each: ViewComputation, state: EntityState, event: EventFields, at: number): Row[] {
+  const rows: Row[] = [];
+  const emit = (asOfMs: number, values: Values): void => void rows.push([asOfMs, values]);
+  each.decay(state, at, emit);
+  const early = each.earlyRows(state, at);
+  rows.push([at, each.apply(state, event, at)]);
+  if (early !== undefined) each.correct(state, early, emit);
+  return rows;
+}
+
+function expectClose(rows: readonly Row[], others: readonly Row[]): void {
+  expect(rows.map(([at]) => at)).toEqual(others.map(([at]) => at));
+  for (const [index, [, values]] of rows.entries()) expectSame(values, (others[index] as Row)[1]);
+}
+
+test('a feature that converts the field of its own name is computed once, in rows of events and in those without', () => {
+  const view = featureView({
+    ...{ name: 'own', version: 1, entity: account, source: transactions, ttl: '30d', owner: 'tests' },
+    description: 'a feature with the name of its field',
+    features: {
+      amount: fromEvent('double', 'Twice the amount', ({ amount }) => 2 * Number(amount)),
+      ...sum('amount').over('1h'),
+    },
+  });
+  const own = new ViewComputation(view, DAY_MS);
+  const state = emptyEntityState();
+  expect(own.apply(state, { amount: 10 }, START)).toEqual({ amount: 20, sum_amount_1h: 20 });
+  const rows: Values[] = [];
+  own.decay(state, START + 2 * HOUR_MS, (_, values) => void rows.push(values));
+  expect(rows).toEqual([{ amount: 20, sum_amount_1h: 0 }]);
+});
