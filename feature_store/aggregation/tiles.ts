@@ -183,7 +183,11 @@ function tileAt(state: TileState, layout: TileLayout, timeMs: number): Tile {
 function compact(state: TileState, layout: TileLayout): void {
   const { newest, tiles } = state;
   let needed = false;
+  let lengthMs = 0;
   for (const tile of tiles) {
+    // Of tiles of one length beside each other, the first is the oldest.
+    if (tile.lengthMs === lengthMs) continue;
+    lengthMs = tile.lengthMs;
     if (newest - tile.start >= movesUpAfterMs(tile.lengthMs) || isBeyond(tile, newest, layout)) {
       needed = true;
       break;

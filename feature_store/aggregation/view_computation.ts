@@ -96,8 +96,12 @@ interface PlannedSession {
 /** All that is in one window of an entity, kept up to date event by event. */
 interface RunningWindow {
   tile: Tile;
-  /** When the oldest of it leaves: it has to be added up anew then. */
+  /** When the oldest of it leaves. */
   leavesMs: number;
+  /** The tiles that begin at {@link fromMs} or later: when an older one leaves, the few others before that are added to them. Undefined: none does. */
+  newer: Tile | undefined;
+  /** Where a step of the window's far edge begins, so that no tile lies on both sides, whichever it is merged into. */
+  fromMs: number;
 }
 
 /** What is kept of a busy entity beside its state, and made from it where it is missing. */
@@ -113,6 +117,8 @@ interface Running {
 /** With no more tiles than this, adding them up each time is as fast as keeping sums; but for sketches and long lists of values, which are costly to merge. */
 const FEW_TILES = 8;
 const LONG_LIST = 64;
+/** So many tiles at a window's far edge are added up each time one of them leaves. */
+const EDGE_TILES = 16;
 const COSTLY: ReadonlySet<AccumulatorKind> = new Set(['distinctSketches', 'quantileSketches']);
 
 type Values = Record<string, FeatureValue>;
@@ -606,7 +612,7 @@ export class ViewComputation {
     let running = this.#running.get(state);
     if (running === undefined) {
       running = {
-        windows: this.#groups.map((group) => this.#addUp(state.tiles, group, asOfMs)),
+        windows: this.#groups.map((group) => this.#addUp(state.tiles, group, asOfMs, undefined)),
         ...{ asOfMs, values: undefined },
       };
       this.#running.set(state, running);
@@ -618,7 +624,7 @@ export class ViewComputation {
       const group = this.#groups[at] as WindowGroup;
       const window = windows[at] as RunningWindow;
       const isLeft = window.leavesMs <= asOfMs;
-      if (isLeft) Object.assign(window, this.#addUp(state.tiles, group, asOfMs));
+      if (isLeft) Object.assign(window, this.#addUp(state.tiles, group, asOfMs, window));
       if (adding !== undefined) this.#addToWindow(window, group, adding);
       if (isLeft || !hasRowBefore) this.#read(window.tile, group, values);
     }
@@ -634,17 +640,36 @@ export class ViewComputation {
     }
   }
 
-  #addUp({ tiles }: TileState, group: WindowGroup, asOfMs: number): RunningWindow {
-    const tile = emptyTile(this.#layout, 0, 0);
-    let leavesMs = Number.POSITIVE_INFINITY;
-    for (let at = tiles.length - 1; at >= 0; at -= 1) {
-      const part = tiles[at] as Tile;
-      const partLeavesMs = leavesAt(part, group);
-      if (partLeavesMs <= asOfMs) break;
-      leavesMs = partLeavesMs;
-      mergeTile(this.#layout, group.slots, tile, part);
+  /** @param before - the window before something left it */
+  #addUp({ tiles }: TileState, group: WindowGroup, asOfMs: number, before: RunningWindow | undefined): RunningWindow {
+    let first = tiles.length;
+    while (first > 0 && leavesAt(tiles[first - 1] as Tile, group) > asOfMs) first -= 1;
+    const oldest = tiles[first];
+    if (oldest === undefined) {
+      const never = Number.POSITIVE_INFINITY;
+      return { tile: this.#nothing(), leavesMs: never, newer: undefined, fromMs: never };
     }
-    return { tile, leavesMs };
+    let { newer, fromMs } = before ?? { newer: undefined, fromMs: Number.NEGATIVE_INFINITY };
+    const tooMany = tiles[first + 2 * EDGE_TILES];
+    if (oldest.start >= fromMs || (tooMany !== undefined && tooMany.start < fromMs)) {
+      const next = tiles[first + EDGE_TILES];
+      fromMs = next === undefined ? Number.POSITIVE_INFINITY : Math.floor(next.start / group.stepMs) * group.stepMs;
+      newer = undefined;
+      for (let at = tiles.length - 1; at >= first && (tiles[at] as Tile).start >= fromMs; at -= 1) {
+        newer ??= this.#nothing();
+        mergeTile(this.#layout, group.slots, newer, tiles[at] as Tile);
+      }
+    }
+    const tile = this.#nothing();
+    if (newer !== undefined) mergeTile(this.#layout, group.slots, tile, newer);
+    for (let at = first; at < tiles.length && (tiles[at] as Tile).start < fromMs; at += 1) {
+      mergeTile(this.#layout, group.slots, tile, tiles[at] as Tile);
+    }
+    return { tile, leavesMs: leavesAt(oldest, group), newer, fromMs };
+  }
+
+  #nothing(): Tile {
+    return emptyTile(this.#layout, 0, 0);
   }
 
   /** Adds an event that is not in the tiles yet. */
@@ -663,6 +688,10 @@ export class ViewComputation {
   #addToWindow(window: RunningWindow, group: WindowGroup, { tile, event, eventTimeMs, passed }: Counted): void {
     const leavesMs = leavesAt(tile, group);
     addToTile(window.tile, this.#layout, group.slots, event, eventTimeMs, passed);
+    if (tile.start >= window.fromMs) {
+      window.newer ??= this.#nothing();
+      addToTile(window.newer, this.#layout, group.slots, event, eventTimeMs, passed);
+    }
     if (leavesMs < window.leavesMs) window.leavesMs = leavesMs;
   }
 

@@ -29,7 +29,7 @@ import { registerPushRoutes } from './push_routes.ts';
 import { type ReadableViews, readableViews } from './readable_views.ts';
 import { answers, paramsOf } from './schemas.ts';
 import { registerSearchRoutes } from './search_routes.ts';
-import { featuresJson, oneFeature } from './served_features.ts';
+import { columnsJson, featuresJson, oneFeature } from './served_features.ts';
 import { registerStatisticsRoutes } from './statistics_routes.ts';
 import { registerVectorRoutes } from './vector_routes.ts';
 
@@ -57,6 +57,10 @@ interface Options {
   readonly freshness?: boolean;
 }
 
+interface BatchOptions extends Options {
+  readonly format?: 'rows' | 'columns';
+}
+
 const LARGEST_BATCH = 1_000;
 
 const options = {
@@ -73,6 +77,18 @@ const options = {
       description: 'Whose id it is, such as user; needed where several entities have rows of the id',
     },
     freshness: { type: 'boolean', description: 'Adds the age of each value' },
+  },
+} as const;
+
+const batchOptions = {
+  ...options,
+  properties: {
+    ...options.properties,
+    format: {
+      type: 'string',
+      enum: ['rows', 'columns'],
+      description: 'columns: names once a view, then the values of each entity in their order; an eighth of the size',
+    },
   },
 } as const;
 
@@ -161,14 +177,14 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
     },
   );
 
-  app.post<{ Body: { entities: string[]; features?: string[] }; Querystring: Options }>(
+  app.post<{ Body: { entities: string[]; features?: string[] }; Querystring: BatchOptions }>(
     '/features/batch',
     {
       config: ofFeatures,
       schema: {
         ...answers.batch,
         summary: 'Features of many entities; null where an entity is unknown',
-        querystring: options,
+        querystring: batchOptions,
         body: {
           type: 'object',
           required: ['entities'],
@@ -192,6 +208,10 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
       );
       const found = await lookup.read(body.entities, holders);
       const serving = { wanted, freshness: query.freshness ?? false, nowMs: clock.now() };
+      if (query.format === 'columns') {
+        const rows = found.map(({ found: of }) => of);
+        return asJson(reply, columnsJson(body.entities, rows, holders, serving));
+      }
       const results = body.entities.map((id, index) => {
         const { entity, found: rows } = found[index] as Known;
         const features = rows.length === 0 ? 'null' : featuresJson(rows, serving);

@@ -22,6 +22,15 @@ const open = { type: 'object', additionalProperties: true };
 
 const cell = object({ value, computed_at: text, age_ms: { type: 'number' } }, ['value', 'computed_at']);
 const features = mapOf(cell);
+const orNull = (schema: JsonSchema): JsonSchema => ({ anyOf: [schema, { type: 'null' }] });
+/** Rows of one view, in the order of the entities. */
+const columns = object(
+  {
+    ...{ view: text, entity: text, features: listOf(text), computed_at: listOf(orNull(text)) },
+    ...{ age_ms: listOf(orNull({ type: 'number' })), values: listOf(orNull(listOf(value))) },
+  },
+  ['view', 'entity', 'features', 'computed_at', 'values'],
+);
 
 const ALWAYS = [400, 401, 403, 404, 405, 429, 503] as const;
 /** An id of several entities. */
@@ -80,15 +89,20 @@ export const answers = {
     AMBIGUOUS,
   ),
   batch: post(
-    object({
-      results: listOf(
+    {
+      anyOf: [
         object({
-          user_id: text,
-          entity: { anyOf: [text, { type: 'null' }] },
-          features: { anyOf: [features, { type: 'null' }] },
+          results: listOf(
+            object({
+              user_id: text,
+              entity: { anyOf: [text, { type: 'null' }] },
+              features: { anyOf: [features, { type: 'null' }] },
+            }),
+          ),
         }),
-      ),
-    }),
+        object({ entities: listOf(text), views: listOf(columns) }),
+      ],
+    },
     { results: [shownEntity, { user_id: 'u-2', entity: null, features: null }] },
     AMBIGUOUS,
   ),

@@ -1,5 +1,6 @@
-import type pg from 'pg';
+import pg from 'pg';
 import { failureClassOf, sqlFailure } from '#connectors/failure_class';
+import { copyIn } from '#connectors/postgres/copy_in';
 import { messageOf } from '#kernel/errors';
 import { OfflineStoreError } from '../errors.ts';
 import type { SqlExecutor, SqlStatement } from './sql_executor.ts';
@@ -41,6 +42,24 @@ export class PostgresExecutor implements SqlExecutor {
     try {
       const { rows } = await this.#pool.query(text, [...parameters]);
       return rows as Row[];
+    } catch (error) {
+      throw understood(error);
+    }
+  }
+
+  async copy(statement: string, rows: string): Promise<void> {
+    try {
+      const client = await this.#pool.connect();
+      let broken: Error | undefined;
+      try {
+        await copyIn(client, statement, rows);
+      } catch (error) {
+        // A refusal leaves the connection as it was.
+        if (!(error instanceof pg.DatabaseError)) broken = error as Error;
+        throw error;
+      } finally {
+        client.release(broken);
+      }
     } catch (error) {
       throw understood(error);
     }

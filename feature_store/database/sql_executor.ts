@@ -25,6 +25,10 @@ export interface SqlExecutor {
    * @returns a function that ends it
    */
   listen?(channel: string, onNotification: () => void): Promise<() => Promise<void>>;
+  /**
+   * Runs `COPY … FROM STDIN` with rows in the text format: all of them are written, or none. Absent where the database takes no stream.
+   */
+  copy?(statement: string, rows: string): Promise<void>;
   /** Removes what deleted rows have left in the database's files. Absent where those are a server's. */
   compact?(): Promise<void>;
   close(): Promise<void>;

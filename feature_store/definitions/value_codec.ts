@@ -244,13 +244,17 @@ function jsonOfObject(value: object, ofFloats: (values: Float32Array) => JsonVal
   return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, inside(each as FeatureValue)]));
 }
 
+/** What JSON does not have is null, as `JSON.stringify` writes it. */
+const scalarText = (value: number | boolean | null | undefined): string =>
+  typeof value === 'number' && !Number.isFinite(value) ? 'null' : `${value ?? null}`;
+
 /** Returns a value as JSON text. */
 export const valueText = (value: FeatureValue | undefined): string =>
   typeof value === 'string'
     ? JSON.stringify(value)
     : typeof value === 'bigint' || (typeof value === 'object' && value !== null)
       ? JSON.stringify(jsonOfValue(value))
-      : `${value ?? null}`;
+      : scalarText(value);
 
 /** Returns a value as the text of a packed row. */
 export const packedText = (value: FeatureValue | undefined): string =>
@@ -258,7 +262,7 @@ export const packedText = (value: FeatureValue | undefined): string =>
     ? JSON.stringify(value)
     : typeof value === 'bigint' || (typeof value === 'object' && value !== null)
       ? JSON.stringify(packedOf(value))
-      : `${value ?? null}`;
+      : scalarText(value);
 
 /** Returns values in their JSON form; the same object where they are that already. */
 export function jsonOfValues<T extends Readonly<Record<string, FeatureValue>>>(

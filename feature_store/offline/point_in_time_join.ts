@@ -4,7 +4,9 @@ import type { Moment, PointInTimeQuery } from './offline_store.ts';
 
 // The point-in-time join, in SQL.
 
-const MOMENTS_A_STATEMENT = 10_000;
+const MOMENTS_A_STATEMENT = 5_000;
+/** While the answer of one statement is read, the server works on others. */
+const STATEMENTS_AT_ONCE = 3;
 
 /** The newest row that counts for a moment: one index lookup. */
 const newestIn = (table: 'feature_rows' | 'feature_row_revisions'): string =>
@@ -30,10 +32,10 @@ export async function pointInTimeJoin(
   moments: readonly Moment[],
   { view, ttlMs, knownBy, knownAtMoment }: PointInTimeQuery,
 ): Promise<readonly (Readonly<Record<string, FeatureValue>> | undefined)[]> {
-  const found: (Readonly<Record<string, FeatureValue>> | undefined)[] = [];
+  const found = new Array<Readonly<Record<string, FeatureValue>> | undefined>(moments.length).fill(undefined);
   const isAsKnown = knownBy !== undefined || knownAtMoment === true;
   const newest = isAsKnown ? NEWEST_KNOWN : newestIn('feature_rows');
-  for (let start = 0; start < moments.length; start += MOMENTS_A_STATEMENT) {
+  const join = async (start: number): Promise<void> => {
     const some = moments.slice(start, start + MOMENTS_A_STATEMENT);
     const rows = await sql.query<{ readonly values: Readonly<Record<string, FeatureValue>> | null }>(
       `SELECT f."values"
@@ -50,7 +52,16 @@ export async function pointInTimeJoin(
         knownAtMoment ?? false,
       ],
     );
-    for (const { values } of rows) found.push(values ?? undefined);
-  }
+    for (const [at, { values }] of rows.entries()) found[start + at] = values ?? undefined;
+  };
+  let next = 0;
+  const inTurn = async (): Promise<void> => {
+    while (next < moments.length) {
+      const start = next;
+      next += MOMENTS_A_STATEMENT;
+      await join(start);
+    }
+  };
+  await Promise.all(Array.from({ length: STATEMENTS_AT_ONCE }, inTurn));
   return found;
 }

@@ -1,5 +1,6 @@
+import { copyText } from '#connectors/postgres/copy_in';
 import { upsertStatement } from '#connectors/postgres/upsert';
-import { valuesJson } from '#feature_store/definitions/encode_row';
+import { storedJson } from '#feature_store/definitions/encode_row';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { type FeatureRow, type FeatureValue, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
@@ -37,6 +38,13 @@ const UPSERT_ROWS = upsertStatement({
   unlessEqual: 'values',
   writer: 'backfill',
 });
+
+const COPY_ROWS = `COPY feature_rows (${ROW_COLUMNS.map((column) => `"${column}"`).join(', ')}) FROM STDIN`;
+/** A statement of COPY costs less than its rows. */
+const ROWS_A_COPY = 1_000;
+const UNIQUE_VIOLATION = '23505';
+/** After a copy that was refused, so many batches at most are upserted before the next attempt. */
+const MOST_UPSERTS = 64;
 
 /** The values of the named features of a row, of which `row` holds all. @param names - a parameter of the statement */
 const partOf = (row: string, names: string): string =>
@@ -106,6 +114,9 @@ export class SqlOfflineStore implements OfflineStore {
   readonly #partitions: MonthPartitions;
   readonly #views: ReadonlyMap<string, FeatureView>;
   readonly #embeddings: EmbeddingWriter;
+  /** How many batches are upserted before one is copied again, and how many were the last time. */
+  #upsertsLeft = 0;
+  #upserts = 0;
 
   /** @param database - `views`: those that are defined; values of others are given in their JSON form */
   constructor({ sql, partitions, views }: Pick<SqlDatabase, 'sql' | 'partitions' | 'views'>) {
@@ -116,11 +127,13 @@ export class SqlOfflineStore implements OfflineStore {
   }
 
   write(rows: readonly FeatureRow[], { backfill }: RowWriter = {}): Promise<void> {
-    return this.#writeRows(rows, UPSERT_ROWS, [backfill ?? null]);
+    const most = this.#sql.copy === undefined ? ROWS_A_STATEMENT : ROWS_A_COPY;
+    return this.#writeRows(rows, most, (batch) => this.#copyOrUpsert(batch, backfill));
   }
 
   writeFeatures(rows: readonly FeatureRow[], names: readonly string[], { backfill }: RowWriter = {}): Promise<void> {
-    return this.#writeRows(rows, UPSERT_FEATURES, [backfill ?? null, names], names);
+    const more = [backfill ?? null, names];
+    return this.#writeRows(rows, ROWS_A_STATEMENT, (batch) => this.#upsert(batch, UPSERT_FEATURES, more), names);
   }
 
   async settleBackfill(
@@ -136,8 +149,8 @@ export class SqlOfflineStore implements OfflineStore {
 
   async #writeRows(
     rows: readonly FeatureRow[],
-    statement: string,
-    more: readonly unknown[],
+    most: number,
+    writeBatch: (batch: readonly FeatureRow[]) => Promise<void>,
     names?: readonly string[],
   ): Promise<void> {
     await this.#partitions.ensureMonthsOf(rows);
@@ -151,22 +164,36 @@ export class SqlOfflineStore implements OfflineStore {
     // In the order of their keys: writers of the same rows, in other processes, wait for each other and not in a circle.
     const list = [...unique].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row);
     const batches: FeatureRow[][] = [];
-    for (let start = 0; start < list.length; start += ROWS_A_STATEMENT) {
-      batches.push(list.slice(start, start + ROWS_A_STATEMENT));
-    }
+    for (let start = 0; start < list.length; start += most) batches.push(list.slice(start, start + most));
     // Side by side, as far as there are connections: no two touch the same row.
-    await Promise.all(batches.map((batch) => this.#writeBatch(batch, statement, more)));
+    await Promise.all(batches.map(writeBatch));
     await this.#embeddings.write(list, names);
   }
 
-  async #writeBatch(batch: readonly FeatureRow[], statement: string, more: readonly unknown[]): Promise<void> {
+  /** Most rows are new, and COPY costs the server less. A row whose key is there refuses its batch, which is upserted then; so are the next ones, where history is written again. */
+  async #copyOrUpsert(batch: readonly FeatureRow[], backfill: string | undefined): Promise<void> {
+    if (this.#sql.copy !== undefined && this.#upsertsLeft === 0) {
+      try {
+        await this.#sql.copy(COPY_ROWS, copiedRows(batch, backfill));
+        this.#upserts = 0;
+        return;
+      } catch (error) {
+        if (!isUniqueViolation(error)) throw error;
+        this.#upserts = Math.min(MOST_UPSERTS, 2 * this.#upserts + 1);
+        this.#upsertsLeft = this.#upserts;
+      }
+    } else if (this.#upsertsLeft > 0) this.#upsertsLeft -= 1;
+    await this.#upsert(batch, UPSERT_ROWS, [backfill ?? null]);
+  }
+
+  async #upsert(batch: readonly FeatureRow[], statement: string, more: readonly unknown[]): Promise<void> {
     await this.#sql.query(statement, [
       batch.map(({ view }) => view),
       batch.map(({ version }) => version),
       batch.map(({ entityKey }) => entityKey),
       batch.map(({ eventTime: at }) => isoTime(at)),
       batch.map(({ computedAt }) => isoTime(computedAt)),
-      `[${batch.map(({ values }) => valuesJson(values)).join(',')}]`,
+      `[${batch.map(storedJson).join(',')}]`,
       ...more,
     ]);
   }
@@ -321,6 +348,20 @@ export class SqlOfflineStore implements OfflineStore {
     );
     return found?.n ?? 0;
   }
+}
+
+const isUniqueViolation = (error: unknown): boolean =>
+  error instanceof OfflineStoreError && (error.cause as { readonly code?: unknown }).code === UNIQUE_VIOLATION;
+
+function copiedRows(batch: readonly FeatureRow[], backfill: string | undefined): string {
+  const writer = backfill === undefined ? '\\N' : copyText(backfill);
+  let text = '';
+  for (const row of batch) {
+    const { view, version, entityKey, eventTime: at, computedAt } = row;
+    const key = `${copyText(view)}\t${version}\t${copyText(entityKey)}`;
+    text += `${key}\t${isoTime(at)}\t${isoTime(computedAt)}\t${copyText(storedJson(row))}\t${writer}\n`;
+  }
+  return text;
 }
 
 const refusalOf =

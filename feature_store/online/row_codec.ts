@@ -1,4 +1,5 @@
 import { dataFingerprint, featureFingerprint, viewData } from '#feature_store/definitions/definition_data';
+import { valuesArray } from '#feature_store/definitions/encode_row';
 import type { EntityKey } from '#feature_store/definitions/entity_key';
 import { type FeatureRow, type FeatureValue, viewId } from '#feature_store/definitions/feature_row';
 import { describeView, type FeatureView } from '#feature_store/definitions/feature_view';
@@ -21,6 +22,9 @@ interface Packed {
 /** The strings that values were read from: they are written out again without formatting. */
 const cellTexts = new WeakMap<FeatureRow['values'], string>();
 
+/** @returns all values as a JSON array, in the order of the view's features; undefined where only the values are known */
+export const arrayTextOf = (values: FeatureRow['values']): string | undefined => cellTexts.get(values);
+
 /** @returns each value as JSON, in the order of the view's features; undefined where only the values are known */
 export function cellTextsOf(values: FeatureRow['values'], count: number): readonly string[] | undefined {
   const cells = cellTexts.get(values)?.slice(1, -1).split(',');
@@ -40,6 +44,8 @@ export class RowCodec {
   readonly #names: readonly string[];
   /** Features whose values JSON does not give back by itself. */
   readonly #typed: readonly (readonly [name: string, codec: ValueCodec])[];
+  /** Embeddings are packed: other values are written as everywhere. */
+  readonly #hasEmbeddings: boolean;
   /** Of the same definitions, as releases before 0.2 wrote them. */
   readonly #previous: RowLayout;
 
@@ -50,6 +56,7 @@ export class RowCodec {
     this.#typed = Object.entries(view.features)
       .filter(([, { type }]) => !isOwnJson(type))
       .map(([name, { type }]) => [name, codecOf(type)] as const);
+    this.#hasEmbeddings = Object.values(view.features).some(({ type }) => type.includes('embedding('));
     const data = viewData(view);
     this.layout = this.#names.map((name) => [name, featureFingerprint(data, name)]);
     this.fingerprint = dataFingerprint([this.#id, this.layout]);
@@ -58,7 +65,10 @@ export class RowCodec {
 
   encode({ eventTime: at, computedAt, values }: FeatureRow): string {
     const names = this.#names;
-    let text = `${at} ${computedAt} ${this.fingerprint} [`;
+    const head = `${at} ${computedAt} ${this.fingerprint} `;
+    const whole = this.#hasEmbeddings ? undefined : valuesArray(values, names);
+    if (whole !== undefined) return head + whole;
+    let text = `${head}[`;
     for (let index = 0; index < names.length; index += 1) {
       const cell = packedText(values[names[index] as string]);
       text += index === 0 ? cell : `,${cell}`;

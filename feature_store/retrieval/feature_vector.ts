@@ -18,19 +18,17 @@ export type ServiceRows = readonly (Pick<FeatureRow, 'values'> | undefined)[];
  * @throws {@link FeatureComputationError} when the function of a feature throws, or gives a value of another type than declared
  */
 export function vectorOf(service: FeatureService, rows: ServiceRows, request: Values, asOfMs: number): Values {
-  const { stored, onDemand, columns } = service;
-  const byView = new Map<string, Values>();
+  const { stored, onDemand } = service;
+  const { blank, columns, inputs } = planOf(service);
+  const ofViews: (Values | undefined)[] = [];
   for (let at = 0; at < stored.length; at += 1) {
-    const { view } = stored[at] as FeatureService['stored'][number];
     const row = rows[at];
-    if (row !== undefined) byView.set(viewId(view), valuesAsOf(view, row.values, asOfMs));
+    const { view } = stored[at] as FeatureService['stored'][number];
+    ofViews.push(row === undefined ? undefined : valuesAsOf(view, row.values, asOfMs));
   }
-  for (const view of onDemand) {
+  for (const [at, view] of onDemand.entries()) {
     const seen: Record<string, FeatureValue> = {};
-    for (const input of view.inputs) {
-      const values = byView.get(viewId(input.view));
-      for (const name of input.names) seen[name] = values?.[name] ?? null;
-    }
+    for (const input of inputs[at] as readonly Place[]) seen[input.name] = ofViews[input.view]?.[input.name] ?? null;
     for (const name in view.request) seen[name] = request[name] ?? null;
     const computed: Record<string, FeatureValue> = {};
     for (const name in view.features) {
@@ -41,11 +39,43 @@ export function vectorOf(service: FeatureService, rows: ServiceRows, request: Va
         throw new FeatureComputationError(viewId(view), name, error);
       }
     }
-    byView.set(viewId(view), computed);
+    ofViews.push(computed);
   }
-  const vector: Record<string, FeatureValue> = {};
-  for (const { name, view } of columns) vector[name] = byView.get(view)?.[name] ?? null;
+  const vector: Record<string, FeatureValue> = { ...blank };
+  for (const { name, view } of columns) vector[name] = ofViews[view]?.[name] ?? null;
   return vector;
+}
+
+/** A value of a view, by its place among the stored views and those computed on demand. */
+interface Place {
+  readonly name: string;
+  readonly view: number;
+}
+
+interface VectorPlan {
+  readonly columns: readonly Place[];
+  /** Of each view on demand. */
+  readonly inputs: readonly (readonly Place[])[];
+  /** A vector without values: all vectors of a service have one shape. */
+  readonly blank: Values;
+}
+
+const plans = new WeakMap<FeatureService, VectorPlan>();
+
+function planOf(service: FeatureService): VectorPlan {
+  let plan = plans.get(service);
+  if (plan === undefined) {
+    const ids = [...service.stored.map(({ view }) => viewId(view)), ...service.onDemand.map(viewId)];
+    plan = {
+      columns: service.columns.map(({ name, view }) => ({ name, view: ids.indexOf(view) })),
+      inputs: service.onDemand.map((view) =>
+        view.inputs.flatMap((input) => input.names.map((name) => ({ name, view: ids.indexOf(viewId(input.view)) }))),
+      ),
+      blank: Object.fromEntries(service.columns.map(({ name }) => [name, null])),
+    };
+    plans.set(service, plan);
+  }
+  return plan;
 }
 
 /** What a value of a request must be. */

@@ -204,6 +204,23 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineDa
       expect(joined?.value).toBe(4);
     });
 
+    test('rows with any characters come back, in a batch of which some rows are there already, and in the next ones', async () => {
+      const view = `${randomUUID()}\t\\`;
+      const ids = ['tab\t', 'line\n', 'return\r', 'back\\slash', '\\N', '\\.', 'quote"', 'é💧', ' '];
+      const values = (batch: number) => ({ ...Object.fromEntries(ids.map((id) => [id, id])), batch, 'a\\"b': null });
+      const batchOf = (batch: number) =>
+        ids.map((id) => ({ ...row(view, id, batch, 0, batch), values: values(batch) }));
+      await store.features.write(batchOf(0));
+      for (const batch of [1, 2, 3]) await store.features.write([...batchOf(batch), ...batchOf(0)]);
+      expect(await store.features.countRows({ view, version: 1 })).toBe(4 * ids.length);
+      const newest = await store.features.newestOf(
+        { view, version: 1 },
+        ids.map((id) => keyOf(id)),
+      );
+      const byKey = (rows: readonly FeatureRow[]) => new Map(rows.map((each) => [each.entityKey, each]));
+      expect(byKey(newest)).toEqual(byKey(batchOf(3)));
+    });
+
     test('what was known at a time stays as it was, whatever is written later: repetitions keep when a value became known', async () => {
       const entry = fc.record({
         key: fc.constantFrom('a', 'b'),

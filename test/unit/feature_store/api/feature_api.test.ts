@@ -160,6 +160,46 @@ test('one feature, and many entities at once', async () => {
   expect((await ask('/features/batch', { entities: [] })).status).toBe(400);
 });
 
+test('columns hold what rows hold: names once, null where an entity has no row', async () => {
+  await open();
+  const body = { entities: ['a1', 'nobody'], features: ['count_1h', 'country_changed'] };
+  expect((await ask('/features/batch?format=columns&view=fraud@1', body)).body).toEqual({
+    entities: ['a1', 'nobody'],
+    views: [
+      {
+        ...{ view: 'fraud@1', entity: 'account', features: ['count_1h', 'country_changed'] },
+        ...{ computed_at: [computedAt, null], values: [[3, null], null] },
+      },
+    ],
+  });
+  const all = { entities: ['a1', 'nobody', 'a1'] };
+  const asRows = (await ask('/features/batch?view=fraud@1', all)).body as unknown as {
+    readonly results: readonly { readonly features: unknown }[];
+  };
+  const asColumns = (await ask('/features/batch?view=fraud@1&freshness=true&format=columns', all)).body as unknown as {
+    readonly entities: readonly string[];
+    readonly views: readonly {
+      readonly features: readonly string[];
+      readonly computed_at: readonly (string | null)[];
+      readonly age_ms: readonly (number | null)[];
+      readonly values: readonly (readonly unknown[] | null)[];
+    }[];
+  };
+  const [block] = asColumns.views;
+  const again = asColumns.entities.map((_, index) => {
+    const values = block?.values[index];
+    if (values === null || values === undefined) return null;
+    const cells = block?.features.map((name, at) => [
+      name,
+      { value: values[at], computed_at: block.computed_at[index] },
+    ]);
+    return Object.fromEntries(cells ?? []);
+  });
+  expect(again).toEqual(asRows.results.map(({ features }) => features));
+  expect(block?.age_ms).toEqual([expect.any(Number), null, expect.any(Number)]);
+  expect((await ask('/features/batch?format=table', all)).status).toBe(400);
+});
+
 test('answers are the JSON that would be written of the objects, whatever is in the values', () => {
   const value = fc.oneof(
     fc.string({ unit: 'binary' }),

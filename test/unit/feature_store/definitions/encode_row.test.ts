@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { rowJson } from '#feature_store/definitions/encode_row';
+import { rowJson, storedJson } from '#feature_store/definitions/encode_row';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
 
 test('a row is written as JSON.stringify writes it with its entity, whatever its strings hold', () => {
@@ -22,6 +22,13 @@ test('a row is written as JSON.stringify writes it with its entity, whatever its
       const expected = JSON.stringify({ view, version, entity: given.entityKey.split(':')[0], ...rest });
       expect(rowJson(given)).toBe(expected);
       expect(rowJson(given)).toBe(expected);
+      // PostgreSQL sorts keys by their length and bytes.
+      const stored = Object.entries(JSON.parse(JSON.stringify(given.values)));
+      const sorted = stored.map(([name]) => Buffer.from(name)).sort((a, b) => a.length - b.length || a.compare(b));
+      const texts = sorted.map(
+        (name) => `${JSON.stringify(name.toString())}:${JSON.stringify(given.values[name.toString()])}`,
+      );
+      expect(storedJson(given)).toBe(`{${texts.join(',')}}`);
     }),
   );
 });
