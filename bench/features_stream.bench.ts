@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { fraudView } from '#examples/fraud/features/fraud';
 import { generateTransactions } from '#examples/fraud/transaction_generator';
 import { type EntityState, emptyEntityState } from '#feature_store/aggregation/entity_state';
@@ -49,6 +51,20 @@ report({
 const tiles = Math.max(...decayed.states.map((state) => state.tiles.tiles.length));
 report({ bench, case: 'fraud view, most tiles an account', metric: 'state', value: tiles, unit: 'tiles' });
 
+const KEYS = 20_000;
+const EVENTS_A_KEY = 10;
+const ofKeys = Array.from({ length: KEYS * EVENTS_A_KEY }, (_, index): TimedEvent => {
+  const timeMs = Date.UTC(2026, 10, 1) + index * 500;
+  const fields = { amount: (index * 7_919) % 500, merchant_id: `m${index % 40}`, country: 'DE' };
+  return { entity: `account:${index % KEYS}`, timeMs, fields };
+});
+const heapBefore = usedHeap();
+const held = compute(fraudView, ofKeys, true);
+report({
+  ...{ bench, case: `fraud view, ${EVENTS_A_KEY} events of each of ${KEYS} keys in a day`, metric: 'memory' },
+  ...{ value: (usedHeap() - heapBefore) / held.states.length, unit: 'bytes a key' },
+});
+
 const { source, entity } = fraudView;
 const merchants = featureView({
   ...{ name: 'merchants', version: 1, entity, source, ttl: '1d', owner: 'bench', description: 'distinct values' },
@@ -65,6 +81,12 @@ report({
   ...{ bench, case: `distinct over an hour with ${DISTINCT} distinct values an hour, one key`, metric: 'CPU' },
   ...{ value: (ofMany.seconds / many.length) * 1e6, unit: 'µs an event', ceiling: 30 / shareOf({ loop }) },
 });
+
+function usedHeap(): number {
+  setFlagsFromString('--expose-gc');
+  runInNewContext('gc')();
+  return process.memoryUsage().heapUsed;
+}
 
 /** @param decays - also gives the rows for what leaves a window */
 function compute(view: FeatureView, events: readonly TimedEvent[], decays: boolean) {

@@ -58,7 +58,7 @@ export function featuresJson(found: readonly Found[], { wanted, freshness, nowMs
   return `${text}}`;
 }
 
-/** `[3,null,"DE"]`, in the order of the view's features, without those that are not wanted. */
+/** `[3,null,"DE"]`, in the order of the view's features: of all, or of those that the request names. */
 function arrayJson({ view, row }: Found, { wanted, nowMs }: Serving): string {
   const values = valuesAsOf(view, row.values, nowMs);
   // As it lies in the store.
