@@ -140,8 +140,8 @@ report({
 
 const loaded = await LoadedModel.load(model.package);
 const row = new Float32Array(loaded.encoder.width);
-const [explainer] = [loaded.explainer];
-if (explainer === undefined) throw new Error('the trainer says how many rows came through each node');
+const explainer = await loaded.treeExplainer();
+if (explainer === undefined) throw new Error('the trainer writes the covers of its trees');
 const rows = instances(200, 3).map((values) => {
   loaded.encoder.encode(values, row, 0);
   return row.slice();

@@ -55,6 +55,16 @@ export class TensorsOnlyError extends PlatformError {
   }
 }
 
+/** A prediction that cannot be explained. */
+export class ExplanationUnavailableError extends PlatformError {
+  readonly code = 'SERVING_EXPLANATION_UNAVAILABLE';
+  readonly httpStatus = 422;
+
+  constructor(model: string, why: string) {
+    super(`predictions of model "${model}" cannot be explained: ${why}`, { fault: 'caller', retryable: false });
+  }
+}
+
 /** A model gave an infinity or NaN, which is no answer. */
 export class OutputNotFiniteError extends PlatformError {
   readonly code = 'SERVING_OUTPUT_NOT_FINITE';

@@ -35,10 +35,17 @@ interface WireValue {
   };
 }
 
+interface WireNode {
+  readonly opType?: string;
+  readonly output?: readonly string[];
+  readonly attribute?: readonly { readonly name?: string; readonly i?: number }[];
+}
+
 interface WireModel {
   readonly producerName?: string;
   readonly opsetImport?: readonly { readonly domain?: string; readonly version?: number }[];
   readonly graph?: {
+    readonly node?: readonly WireNode[];
     readonly initializer?: readonly { readonly name: string }[];
     readonly input?: readonly WireValue[];
     readonly output?: readonly WireValue[];
@@ -55,15 +62,24 @@ export function describeOnnx(onnx: Uint8Array): OnnxDescription {
   }
   if (wire.graph === undefined) throw new InvalidModelError(['it is no ONNX file: it has no graph']);
   const { opsetImport: imports = [] } = wire;
-  const { initializer = [], input = [], output = [] } = wire.graph;
+  const { node: nodes = [], initializer = [], input = [], output = [] } = wire.graph;
   const given = new Set(initializer.map(({ name }) => name));
   return {
     producer: wire.producerName ?? '',
     opset: imports.find(({ domain = '' }) => domain === '' || domain === 'ai.onnx')?.version,
     domains: imports.flatMap(({ domain = '' }) => (domain === '' || domain === 'ai.onnx' ? [] : [domain])),
     inputs: input.filter(({ name }) => !given.has(name)).map(describedValue),
-    outputs: output.map(describedValue),
+    outputs: output.map((value) => withTargets(describedValue(value), nodes)),
   };
+}
+
+/** skl2onnx writes [rows, 1] for forests of several values: how many there are is an attribute of the trees. */
+function withTargets(value: OnnxValue, nodes: readonly WireNode[]): OnnxValue {
+  const trees = nodes.find(({ opType, output }) => {
+    return opType === 'TreeEnsembleRegressor' && output?.includes(value.name) === true;
+  });
+  const targets = trees?.attribute?.find(({ name }) => name === 'n_targets')?.i;
+  return targets === undefined || value.dims.length !== 2 ? value : { ...value, dims: [value.dims[0], targets] };
 }
 
 const describedValue = ({ name, type }: WireValue): OnnxValue => ({

@@ -75,6 +75,7 @@ const onnxProto = protobuf.Root.fromJSON({
       fields: {
         dims: { rule: 'repeated', type: 'int64', id: 1 },
         dataType: { type: 'int32', id: 2 },
+        floatData: { rule: 'repeated', type: 'float', id: 4 },
         int32Data: { rule: 'repeated', type: 'int32', id: 5 },
         stringData: { rule: 'repeated', type: 'bytes', id: 6 },
         int64Data: { rule: 'repeated', type: 'int64', id: 7 },

@@ -1,5 +1,5 @@
 import { type RowValues, scoreWidth } from '#registry/model_package';
-import { InvalidRequestError, TensorsOnlyError } from '../errors.ts';
+import { ExplanationUnavailableError, TensorsOnlyError } from '../errors.ts';
 import type { ActiveModel } from '../models/model_slot.ts';
 import { kernelShap } from './kernel_shap.ts';
 
@@ -13,14 +13,20 @@ export interface OutputExplanation {
 }
 
 export interface RowExplanation {
-  /** `tree_shap` is exact; `kernel_shap` an estimate against the model's examples. */
+  /** `tree_shap` is exact; `kernel_shap` an estimate. */
   readonly method: 'tree_shap' | 'kernel_shap';
+  /** What an unknown column is: as the training rows went at each split, or as in the rows of the model's examples. */
+  readonly perturbation: 'tree_path_dependent' | 'interventional';
+  /** The examples that were compared with. */
+  readonly background_rows?: number;
   /** Of the values explained: log-odds are what becomes a probability of two classes. */
   readonly scale: 'log_odds' | 'probability' | 'margin' | 'value';
   readonly outputs: readonly OutputExplanation[];
 }
 
-/** Explains predictions: exactly where the model is trees that know their training rows, otherwise by trying coalitions of columns. */
+const SCALES = { logistic: 'log_odds', softmax: 'margin' } as const;
+
+/** Explains predictions: exactly where the model is trees, otherwise by trying coalitions of columns. */
 export class Explainer {
   readonly #evaluations: number;
 
@@ -30,38 +36,39 @@ export class Explainer {
   }
 
   /**
-   * @param input - FP32 [columns]: one encoded row
-   * @throws {@link InvalidRequestError} when the model has neither covers nor examples
+   * @param input - [columns]: one encoded row
+   * @throws {@link ExplanationUnavailableError} when there is nothing that a row could be compared with
    */
   async explain({ model, name }: ActiveModel, input: RowValues): Promise<RowExplanation> {
-    const { task, onnx } = model.signature;
     if (model.rowsProblem !== undefined) throw new TensorsOnlyError(name, model.rowsProblem);
-    const exact = model.explainer;
-    if (exact !== undefined) {
-      const { base, contributions } = exact.explain(input as Float32Array);
-      const scale =
-        task === 'binary_classification' ? 'log_odds' : task === 'multiclass_classification' ? 'margin' : 'value';
-      return { method: 'tree_shap', scale, outputs: this.#outputs(model, base, contributions) };
+    const { background, signature } = model;
+    const isProbability = signature.task === 'binary_classification' || signature.task === 'multiclass_classification';
+    const plain = isProbability ? 'probability' : 'value';
+    const compared = { background_rows: background.length / model.encoder.width };
+    const trees = await model.treeExplainer();
+    if (trees !== undefined) {
+      const { base, contributions } = trees.explain(input as Float32Array);
+      const { perturbation, transform } = trees;
+      return {
+        ...{ method: 'tree_shap', perturbation },
+        ...(perturbation === 'interventional' ? compared : {}),
+        scale: transform === 'none' ? plain : SCALES[transform],
+        outputs: this.#outputs(model, base, contributions),
+      };
     }
-    const { background } = model;
+    const width = scoreWidth(signature);
+    if (width === 0) throw new ExplanationUnavailableError(name, 'it gives labels alone');
     if (background.length === 0) {
-      throw new InvalidRequestError(
-        `model "${name}" cannot be explained: its trees do not say how many training rows came through their nodes, and it has no examples to compare with`,
+      throw new ExplanationUnavailableError(
+        name,
+        'it has no rows to compare with: log it with an input_example, or with trees that have the covers of their nodes',
       );
     }
-    const width = scoreWidth(model.signature);
-    if (width === 0) throw new InvalidRequestError(`model "${name}" cannot be explained: it gives labels alone`);
-    const run = async (rows: RowValues, count: number): Promise<RowValues> => {
-      const output = await model.run(rows, count);
-      return onnx.label === undefined ? output : withoutLabels(output, count, width);
-    };
-    const { base, contributions } = await kernelShap(run, {
+    const { base, contributions } = await kernelShap((rows, count) => model.scores(rows, count), {
       ...{ row: input, background, width, evaluations: this.#evaluations },
     });
-    const isProbability = task === 'binary_classification' || task === 'multiclass_classification';
     return {
-      method: 'kernel_shap',
-      scale: isProbability ? 'probability' : 'value',
+      ...{ method: 'kernel_shap', perturbation: 'interventional', ...compared, scale: plain },
       outputs: this.#outputs(model, base, contributions),
     };
   }
@@ -87,13 +94,4 @@ export class Explainer {
       };
     });
   }
-}
-
-/** The scores of rows whose last value is a label. */
-function withoutLabels(output: RowValues, rows: number, width: number): Float64Array {
-  const scores = new Float64Array(rows * width);
-  for (let row = 0; row < rows; row += 1) {
-    scores.set(output.subarray(row * (width + 1), row * (width + 1) + width), row * width);
-  }
-  return scores;
 }

@@ -24,8 +24,8 @@ import { createEncoder, type SignatureEncoder, TextNumbers } from '#registry/sig
 import { RowScanner } from './row_scanner.ts';
 import { SessionThread } from './session_thread.ts';
 import { ClassLabels } from './trees/class_labels.ts';
-import { TreeInference } from './trees/tree_inference.ts';
-import { TreeShap } from './trees/tree_shap.ts';
+import { TreeExplainer } from './trees/tree_explainer.ts';
+import { TreeInference, widthOf } from './trees/tree_inference.ts';
 import { TreeTrial } from './trees/tree_trial.ts';
 
 /** Golden rows must come back this close to what the trainer saw. */
@@ -72,7 +72,7 @@ export class LoadedModel {
   /** For more rows onnxruntime is faster. */
   #treesUpTo = 0;
   #thread: SessionThread | undefined;
-  #explainer: TreeShap | undefined;
+  #explainer: Promise<TreeExplainer | undefined> | undefined;
   /** [examples, columns]: what explanations compare with. */
   #background: RowValues = new Float32Array(0);
   /** Rows in each run, where the graph fixes their number. */
@@ -215,14 +215,15 @@ export class LoadedModel {
   }
 
   async #adoptTrees(onnx: Uint8Array, isRepeatable: boolean): Promise<void> {
+    if (this.encoder.isWide || this.#batch !== undefined) return;
     const ensemble = readTreeEnsemble(onnx);
     if (ensemble === undefined || ensemble.output !== this.signature.onnx.output) return;
+    if (widthOf(ensemble) !== scoreWidth(this.signature)) return;
+    this.#ensemble = ensemble;
     await setImmediate();
     const trees = TreeInference.of(ensemble, this.encoder.width);
     await setImmediate();
-    if (this.encoder.isWide || this.#batch !== undefined) return;
-    if (trees?.outputWidth !== scoreWidth(this.signature)) return;
-    this.#ensemble = ensemble;
+    if (trees === undefined) return;
     const classLabels = ClassLabels.of(this.signature, this.labels);
     if (classLabels === undefined && this.signature.onnx.label !== undefined) return;
     const runScores = async (input: Float32Array, rows: number): Promise<RowValues> => {
@@ -242,11 +243,29 @@ export class LoadedModel {
     return this.#background;
   }
 
-  /** Exact explanations, of trees that know how many training rows came through their nodes; made at the first use. */
-  get explainer(): TreeShap | undefined {
-    if (this.#ensemble?.covers === undefined) return undefined;
-    this.#explainer ??= new TreeShap(this.#ensemble);
+  /** Returns what explains trees exactly, made at the first use; undefined for other graphs, and where there is nothing to compare with. */
+  treeExplainer(): Promise<TreeExplainer | undefined> {
+    this.#explainer ??= this.#makeExplainer();
     return this.#explainer;
+  }
+
+  async #makeExplainer(): Promise<TreeExplainer | undefined> {
+    if (this.#ensemble === undefined) return undefined;
+    return TreeExplainer.of(this.#ensemble, this.#background as Float32Array, this.encoder.width, (input, rows) =>
+      this.scores(input, rows),
+    );
+  }
+
+  /** Computes rows as {@link run} does, without their labels: [rows, scoreWidth], row-major. */
+  async scores(input: RowValues, rows: number): Promise<RowValues> {
+    const output = await this.run(input, rows);
+    const width = scoreWidth(this.signature);
+    if (width === this.outputWidth) return output;
+    const scores = new Float64Array(rows * width);
+    for (let row = 0; row < rows; row += 1) {
+      scores.set(output.subarray(row * this.outputWidth, row * this.outputWidth + width), row * width);
+    }
+    return scores;
   }
 
   /**
@@ -383,7 +402,7 @@ async function openGraph(
     if (!isExamined) {
       if (!hasBoundedWork(model.onnx)) return await inItsOwnProcess(model.onnx, limits);
       // Trees alone cannot but end.
-      const isTried = readTreeEnsemble(model.onnx) !== undefined || (await examine(model, spec, limits));
+      const isTried = readTreeEnsemble(model.onnx)?.isWhole === true || (await examine(model, spec, limits));
       if (!isTried) return await inItsOwnProcess(model.onnx, limits);
     }
     return inThisProcess(await InferenceSession.create(model.onnx, SESSION_OPTIONS));

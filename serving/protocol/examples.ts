@@ -17,6 +17,7 @@ export const examples = {
   explain: { model_name: name, features },
   explained: {
     method: 'tree_shap',
+    perturbation: 'tree_path_dependent',
     scale: 'log_odds',
     outputs: [{ output: 'fraud', base_value: -3.1, value: -3.5, contributions: { amount: -0.5, count_1h: 0.1 } }],
     ...answerer,

@@ -55,6 +55,8 @@ const who = {
 const outputs = (one: Schema) => ({ probabilities: one, values: one, distances: one, scores: one });
 const explanation = {
   method: { ...text, enum: ['tree_shap', 'kernel_shap'] },
+  perturbation: { ...text, enum: ['tree_path_dependent', 'interventional'] },
+  background_rows: whole,
   scale: { ...text, enum: ['log_odds', 'probability', 'margin', 'value'] },
   outputs: listOf(object({ output: text, base_value: number, value: number, contributions: mapOf(nullable(number)) })),
 };

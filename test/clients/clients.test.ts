@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { assetPath } from '#kernel/project_root';
 import { packageOfForeign, readMlmodel } from '#registry/mlflow/foreign_model';
 import type { OpenInferenceService } from '#serving/protocol/grpc/open_inference_service';
-import { runClient } from '../support/onnx_clients.ts';
+import { runWith } from '../support/onnx_clients.ts';
 import { serveTiny, type TinyServing } from '../support/tiny_serving.ts';
 
 let folder: string;
@@ -16,7 +16,7 @@ const KEY = 'a-key-of-the-clients-test-0123456789';
 beforeAll(async () => {
   folder = process.env.TEST_IDENTITIES_FOLDER ?? mkdtempSync(join(tmpdir(), 'identities-'));
   if (process.env.TEST_IDENTITIES_FOLDER === undefined) {
-    await runClient(assetPath('test/support/make_identities.py'), [folder]);
+    await runWith('models', assetPath('test/support/make_identities.py'), [folder]);
   }
   const { mlmodel } = readMlmodel(Buffer.from('flavors: {onnx: {data: model.onnx}}'));
   const prepare = async (registry: TinyServing['registry']): Promise<void> => {
@@ -39,17 +39,19 @@ afterAll(async () => {
 });
 
 test('tritonclient over HTTP: infer, async, metadata, statistics, repository, and what is refused', async () => {
-  const printed = await runClient(assetPath('test/support/triton_http.py'), [new URL(serving.service.url).host]);
+  const printed = await runWith('clients', assetPath('test/support/triton_http.py'), [
+    new URL(serving.service.url).host,
+  ]);
   expect(printed).toMatch(/^\d\d+ passed, 0 failed$/m);
 }, 120_000);
 
 test('tritonclient over gRPC, with a key: infer, async, stream, metadata, health, and what is refused', async () => {
   const { port } = guarded.service.beside as OpenInferenceService;
-  const printed = await runClient(assetPath('test/support/triton_grpc.py'), [`127.0.0.1:${port}`, KEY]);
+  const printed = await runWith('clients', assetPath('test/support/triton_grpc.py'), [`127.0.0.1:${port}`, KEY]);
   expect(printed).toMatch(/^\d\d+ passed, 0 failed$/m);
 }, 120_000);
 
 test('boto3’s sagemaker-runtime: JSON, CSV, and what is refused', async () => {
-  const printed = await runClient(assetPath('test/support/sagemaker_runtime.py'), [serving.service.url]);
+  const printed = await runWith('clients', assetPath('test/support/sagemaker_runtime.py'), [serving.service.url]);
   expect(printed).toContain('5 passed, 0 failed');
 }, 120_000);

@@ -2,33 +2,32 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { cacheFolder, once, run } from '#scripts/services/install';
 
-/** Libraries that make ONNX models, and clients of inference servers. */
-const PACKAGES = [
-  ...[
-    'numpy==2.4.6',
-    'onnx==1.23.2',
-    'onnxruntime==1.32.0',
-    'scikit-learn==1.9.1',
-    'skl2onnx==1.20.0',
-    'onnxmltools==1.16.0',
+/** Python libraries, by what they are for: those that make ONNX models and those that are clients ask for different versions of protobuf. */
+const PACKAGES = {
+  models: [
+    ...['numpy==2.4.6', 'onnx==1.23.2', 'onnxruntime==1.32.0', 'scikit-learn==1.9.1', 'skl2onnx==1.20.0'],
+    ...['onnxmltools==1.16.0', 'lightgbm==4.7.0', 'xgboost-cpu==3.2.0', 'shap==0.51.0'],
   ],
-  ...['lightgbm==4.7.0', 'xgboost-cpu==3.2.0', 'tritonclient[http,grpc]==2.63.0', 'boto3==1.44.8', 'requests'],
-];
-const FOLDER = join(cacheFolder, 'onnx-clients-1');
+  clients: ['numpy==2.4.6', 'tritonclient[http,grpc]==2.63.0', 'boto3==1.44.8', 'requests==2.32.5'],
+} as const;
+type Libraries = keyof typeof PACKAGES;
+const FOLDERS = {
+  models: join(cacheFolder, 'onnx-models-1'),
+  clients: join(cacheFolder, 'inference-clients-1'),
+} as const;
 
-async function python(): Promise<string> {
-  const given = process.env.TEST_CLIENTS_PYTHON;
-  if (given !== undefined) return given;
-  await once(FOLDER, 'installing libraries and clients of ONNX models', async () => {
-    await run('python3', ['-m', 'venv', FOLDER]);
-    await run(join(FOLDER, 'bin', 'pip'), ['install', '-q', ...PACKAGES]);
+async function python(libraries: Libraries): Promise<string> {
+  const folder = FOLDERS[libraries];
+  await once(folder, `installing Python’s libraries for ${libraries} of ONNX`, async () => {
+    await run('python3', ['-m', 'venv', folder]);
+    await run(join(folder, 'bin', 'pip'), ['install', '-q', ...PACKAGES[libraries]]);
   });
-  return join(FOLDER, 'bin', 'python');
+  return join(folder, 'bin', 'python');
 }
 
-/** Runs a Python program with these libraries, and returns what it has printed. @throws with its errors when it fails */
-export async function runClient(program: string, args: readonly string[]): Promise<string> {
-  const child = spawn(await python(), [program, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+/** Runs a Python program with libraries, and returns what it has printed. @throws with its errors when it fails */
+export async function runWith(libraries: Libraries, program: string, args: readonly string[]): Promise<string> {
+  const child = spawn(await python(libraries), [program, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   let errors = '';
   child.stdout.on('data', (chunk) => {

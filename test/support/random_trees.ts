@@ -1,12 +1,20 @@
 import fc from 'fast-check';
 import { ModelProto } from '#registry/onnx/onnx_proto';
 
-const MODES = ['BRANCH_LT', 'BRANCH_LEQ', 'BRANCH_GT', 'BRANCH_GTE'] as const;
+const COMPARISONS = ['BRANCH_LT', 'BRANCH_LEQ', 'BRANCH_GT', 'BRANCH_GTE'] as const;
+const EQUALITIES = ['BRANCH_EQ', 'BRANCH_NEQ'] as const;
+type Mode = (typeof COMPARISONS)[number] | (typeof EQUALITIES)[number];
 
 export type RandomTree =
-  | { readonly weight: number; readonly target: number; readonly cover: number }
   | {
-      readonly mode: (typeof MODES)[number];
+      readonly weight: number;
+      readonly target: number;
+      readonly cover: number;
+      /** What it adds to the next target as well. */
+      readonly besides?: number | undefined;
+    }
+  | {
+      readonly mode: Mode;
       readonly column: number;
       readonly value: number;
       readonly missingIsTrue: boolean;
@@ -19,19 +27,24 @@ export const COLUMNS = 4;
 /** Few values, so that rows fall onto thresholds. */
 const threshold = fc.constantFrom(-1, -0.1, 0, 0.1, 1, 2.5);
 
-export const trees = (targets: number) =>
+export const trees = (
+  targets: number,
+  { isAny = false, isPositive = false }: { readonly isAny?: boolean; readonly isPositive?: boolean } = {},
+) =>
   fc.array(
     fc.letrec<{ tree: RandomTree; leaf: RandomTree; split: RandomTree }>((tie) => ({
       tree: fc.oneof({ maxDepth: 4, depthIdentifier: 'tree' }, tie('leaf'), tie('split')),
       leaf: fc.record({
-        weight: fc.double({ min: -2, max: 2, noNaN: true }).map(Math.fround),
+        weight: fc.double({ min: isPositive ? 0 : -2, max: 2, noNaN: true }).map(Math.fround),
         target: fc.nat(targets - 1),
         cover: fc.integer({ min: 1, max: 50 }),
+        ...(isAny && targets > 1 ? { besides: fc.option(fc.constantFrom(-1, 0.5, 2), { nil: undefined }) } : {}),
       }),
       split: fc.record({
-        mode: fc.constantFrom(...MODES),
+        mode: isAny ? fc.constantFrom(...COMPARISONS, ...EQUALITIES) : fc.constantFrom(...COMPARISONS),
         column: fc.nat(COLUMNS - 1),
-        value: threshold,
+        // LightGBM asks so whether a value is missing.
+        value: fc.oneof({ weight: 6, arbitrary: threshold }, fc.constant(Number.POSITIVE_INFINITY)),
         missingIsTrue: fc.boolean(),
         whenTrue: tie('tree'),
         whenFalse: tie('tree'),
@@ -48,7 +61,12 @@ export const rows = fc.array(
   { minLength: 1, maxLength: 20 },
 );
 
-export const isLeaf = (tree: RandomTree): tree is Extract<RandomTree, { weight: number }> => 'weight' in tree;
+/** What a leaf adds to a target. */
+export const addedTo = ({ weight, target, besides = 0 }: Leaf, to: number, targets: number): number =>
+  (target === to ? weight : 0) + ((target + 1) % targets === to ? besides : 0);
+
+type Leaf = Extract<RandomTree, { weight: number }>;
+export const isLeaf = (tree: RandomTree): tree is Leaf => 'weight' in tree;
 
 export const coverOf = (tree: RandomTree): number =>
   isLeaf(tree) ? tree.cover : coverOf(tree.whenTrue) + coverOf(tree.whenFalse);
@@ -57,7 +75,8 @@ export const coverOf = (tree: RandomTree): number =>
 export function goesTrue(split: Exclude<RandomTree, { weight: number }>, row: readonly number[]): boolean {
   const value = Math.fround(row[split.column] as number);
   const at = Math.fround(split.value);
-  if (Number.isNaN(value)) return split.missingIsTrue;
+  // NaN is unequal to anything.
+  if (Number.isNaN(value)) return split.missingIsTrue || split.mode === 'BRANCH_NEQ';
   switch (split.mode) {
     case 'BRANCH_LT':
       return value < at;
@@ -67,6 +86,10 @@ export function goesTrue(split: Exclude<RandomTree, { weight: number }>, row: re
       return value > at;
     case 'BRANCH_GTE':
       return value >= at;
+    case 'BRANCH_EQ':
+      return value === at;
+    case 'BRANCH_NEQ':
+      return value !== at;
   }
 }
 
@@ -83,6 +106,8 @@ interface Graph {
   readonly targets: number;
   readonly transform: 'NONE' | 'LOGISTIC' | 'SOFTMAX';
   readonly base: readonly number[];
+  /** As converters write it that know nothing: 1 for each node. */
+  readonly hasCovers?: boolean;
 }
 
 /** The trees as an ONNX file. */
@@ -104,7 +129,7 @@ export function treesToOnnx(ensemble: readonly RandomTree[], graph: Graph): Uint
       put('nodes_modes', isLeaf(node) ? 'LEAF' : node.mode);
       put('nodes_featureids', isLeaf(node) ? 0 : node.column);
       put('nodes_values', isLeaf(node) ? 0 : node.value);
-      put('nodes_hitrates', coverOf(node));
+      put('nodes_hitrates', graph.hasCovers === false ? 1 : coverOf(node));
       put('nodes_missing_value_tracks_true', !isLeaf(node) && node.missingIsTrue ? 1 : 0);
       put('nodes_truenodeids', 0);
       put('nodes_falsenodeids', 0);
@@ -113,6 +138,12 @@ export function treesToOnnx(ensemble: readonly RandomTree[], graph: Graph): Uint
         put(`${prefix}_nodeids`, id);
         put(`${prefix}_ids`, node.target);
         put(`${prefix}_weights`, node.weight);
+        if (node.besides !== undefined) {
+          put(`${prefix}_treeids`, tree);
+          put(`${prefix}_nodeids`, id);
+          put(`${prefix}_ids`, (node.target + 1) % graph.targets);
+          put(`${prefix}_weights`, node.besides);
+        }
         return id;
       }
       (nodes.nodes_truenodeids as unknown[])[at] = place(node.whenTrue);

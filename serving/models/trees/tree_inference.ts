@@ -13,7 +13,7 @@ export class TreeInference {
   private constructor(ensemble: TreeEnsemble, walker: TreeWalker) {
     this.#ensemble = ensemble;
     this.#walker = walker;
-    this.outputWidth = ensemble.isBinary ? 2 : ensemble.outputs;
+    this.outputWidth = widthOf(ensemble);
   }
 
   /** @param width - columns of a row. @returns undefined for trees that are too large or too deep */
@@ -32,26 +32,39 @@ export class TreeInference {
     if (outputs === 1) sums.fill(base[0] as number);
     else for (let row = 0; row < rows; row += 1) sums.set(base, row * outputs);
     this.#walker.addTo(sums, input, rows);
-    return this.#transformed(sums, rows);
+    return transformed(this.#ensemble, sums, rows);
   }
+}
 
-  #transformed(sums: Float32Array, rows: number): Float32Array {
-    const { isBinary, transform, outputs } = this.#ensemble;
-    if (isBinary) {
-      const probabilities = new Float32Array(rows * 2);
-      for (let row = 0; row < rows; row += 1) {
-        const probability = logistic(sums[row] as number);
-        probabilities[row * 2] = 1 - probability;
-        probabilities[row * 2 + 1] = probability;
-      }
-      return probabilities;
+/** Returns how many numbers a row has in the output. */
+export const widthOf = ({ isBinary, outputs }: Pick<TreeEnsemble, 'isBinary' | 'outputs'>): number =>
+  isBinary ? 2 : outputs;
+
+/**
+ * Returns what the sums of trees become: probabilities or values.
+ *
+ * @param sums - FP32 [rows, outputs], row-major; may be changed
+ * @returns FP32 [rows, {@link widthOf}], row-major
+ */
+export function transformed(
+  { isBinary, transform, outputs }: Pick<TreeEnsemble, 'isBinary' | 'transform' | 'outputs'>,
+  sums: Float32Array,
+  rows: number,
+): Float32Array {
+  if (isBinary) {
+    const probabilities = new Float32Array(rows * 2);
+    for (let row = 0; row < rows; row += 1) {
+      const probability = transform === 'none' ? (sums[row] as number) : logistic(sums[row] as number);
+      probabilities[row * 2] = 1 - probability;
+      probabilities[row * 2 + 1] = probability;
     }
-    if (transform === 'logistic') return sums.map(logistic);
-    if (transform === 'softmax') {
-      for (let row = 0; row < rows; row += 1) softmax(sums.subarray(row * outputs, (row + 1) * outputs));
-    }
-    return sums;
+    return probabilities;
   }
+  if (transform === 'logistic') return sums.map(logistic);
+  if (transform === 'softmax') {
+    for (let row = 0; row < rows; row += 1) softmax(sums.subarray(row * outputs, (row + 1) * outputs));
+  }
+  return sums;
 }
 
 const logistic = (value: number): number => 1 / (1 + Math.exp(-value));

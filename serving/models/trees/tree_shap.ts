@@ -1,4 +1,5 @@
 import type { TreeEnsemble } from '#registry/onnx/tree_ensemble';
+import { LeafPaths, MOST_COLUMNS } from './leaf_paths.ts';
 
 /** What each column has added to a row's outputs, before they become probabilities. */
 export interface Explanation {
@@ -8,190 +9,242 @@ export interface Explanation {
   readonly contributions: Float64Array;
 }
 
-/**
- * The way to a leaf: for each column that is asked on it which values come here (`low` <= value < `high`, and what is missing or not), and which share
- * of the rows that arrive at the splits of that column continues towards the leaf.
- */
-interface LeafPath {
-  readonly columns: number[];
-  readonly low: number[];
-  readonly high: number[];
-  readonly takesMissing: boolean[];
-  readonly shares: number[];
-  readonly weight: number;
-  readonly output: number;
-}
-
 /** Numbers that all leaves' tables may have; with more, they are computed row by row. */
 const MOST_TABLE_NUMBERS = 8_000_000;
+/** What is kept of all rows of the background at all leaves. */
+const MOST_KNOWN_MASKS = 20_000_000;
+
+/** What the columns of a leaf's path get of its weight, by which of the path's conditions a row fulfils. */
+interface Game {
+  /** What is expected of a leaf's weight when nothing is known of a row: a share of it, 0 to 1. */
+  expected(leaf: number): number;
+  /** Adds to `into` from `at` on, column by column. */
+  play(leaf: number, mask: number, into: Float32Array | Float64Array, at: number): void;
+}
 
 /**
- * Exact Shapley values of tree ensembles, by the covers of the training rows: path-dependent TreeSHAP (Lundberg, Erion and Lee, 2018). Whether a row
- * fulfils each of the d conditions of a leaf's path has 2^d outcomes, and what the columns get for each is computed once (Fast TreeSHAP v2; Yang, 2021):
- * a row then costs a look into a table for each leaf.
+ * Exact Shapley values of tree ensembles, of one of two games. By the covers of the training rows it is path-dependent TreeSHAP (Lundberg, Erion and Lee,
+ * 2018); against rows of a background it is the interventional form (Lundberg et al., 2020). Whether a row fulfils each of the d conditions of a leaf's path
+ * has 2^d outcomes, and what the columns get for each is computed once, when it is first seen (after Fast TreeSHAP v2; Yang, 2021): a row then costs a look
+ * into a table for each leaf.
  */
 export class TreeShap {
+  /** How an unknown column is treated, in the words of Python's shap. */
+  readonly perturbation: 'tree_path_dependent' | 'interventional';
   readonly #outputs: number;
   readonly #base: Float64Array;
-  readonly #paths: readonly LeafPath[];
-  // The paths' conditions one after the other: a row looks at them all.
-  readonly #starts: Int32Array;
-  readonly #columns: Int32Array;
-  readonly #low: Float32Array;
-  readonly #high: Float32Array;
-  readonly #takesMissing: Uint8Array;
+  readonly #paths: LeafPaths;
+  readonly #game: Game;
   /** Leaf by leaf [2^d, d]; undefined when that is too much. */
   readonly #table: Float32Array | undefined;
   readonly #tableStarts: Int32Array;
+  /** Leaf by leaf [2^d]: whether the table has this outcome. */
+  readonly #known: Uint8Array;
+  readonly #knownStarts: Int32Array;
 
-  /** @throws {RangeError} when the ensemble has no covers */
-  constructor(ensemble: TreeEnsemble) {
-    const paths = leafPathsOf(ensemble);
+  private constructor(ensemble: TreeEnsemble, paths: LeafPaths, game: Game, mostNumbers: number) {
+    this.perturbation = ensemble.covers === undefined ? 'interventional' : 'tree_path_dependent';
     this.#outputs = ensemble.outputs;
     this.#paths = paths;
+    this.#game = game;
     this.#base = Float64Array.from(ensemble.base);
-    for (const { shares, weight, output } of paths) {
-      this.#base[output] = (this.#base[output] as number) + shares.reduce((product, share) => product * share, weight);
+    for (let leaf = 0; leaf < paths.count; leaf += 1) {
+      const output = paths.outputs[leaf] as number;
+      this.#base[output] = (this.#base[output] as number) + game.expected(leaf) * (paths.weights[leaf] as number);
     }
-    this.#starts = startsOf(paths, ({ columns }) => columns.length);
-    this.#columns = Int32Array.from(paths.flatMap(({ columns }) => columns));
-    this.#low = Float32Array.from(paths.flatMap(({ low }) => low));
-    this.#high = Float32Array.from(paths.flatMap(({ high }) => high));
-    this.#takesMissing = Uint8Array.from(paths.flatMap(({ takesMissing }) => takesMissing.map(Number)));
-    this.#tableStarts = startsOf(paths, ({ columns }) => columns.length * 2 ** columns.length);
-    const size = this.#tableStarts.at(-1) as number;
-    if (size > MOST_TABLE_NUMBERS) return;
-    this.#table = new Float32Array(size);
-    for (const [leaf, path] of paths.entries()) {
-      const depth = path.columns.length;
-      const start = this.#tableStarts[leaf] as number;
-      for (let mask = 0; mask < 2 ** depth; mask += 1) this.#table.set(valuesOf(path, mask), start + mask * depth);
-    }
+    let numbers = 0;
+    for (let leaf = 0; leaf < paths.count; leaf += 1) numbers += paths.depthOf(leaf) * 2 ** paths.depthOf(leaf);
+    const isSmall = numbers <= mostNumbers;
+    this.#table = isSmall ? new Float32Array(numbers) : undefined;
+    this.#tableStarts = startsOf(isSmall ? paths.count : 0, (leaf) => paths.depthOf(leaf) * 2 ** paths.depthOf(leaf));
+    this.#knownStarts = startsOf(isSmall ? paths.count : 0, (leaf) => 2 ** paths.depthOf(leaf));
+    this.#known = new Uint8Array(this.#knownStarts.at(-1) as number);
+  }
+
+  /**
+   * Requests are answered while it is made.
+   *
+   * @param background - FP32 [rows, width]: what columns are set to that are taken as unknown, where the trees have no covers
+   * @param width - columns of a row
+   * @param settings - a parameter for tests
+   * @returns undefined where there are neither covers nor a background, and for trees that are too large or too deep
+   */
+  static async of(
+    ensemble: TreeEnsemble,
+    background: Float32Array,
+    width: number,
+    { mostNumbers = MOST_TABLE_NUMBERS }: { readonly mostNumbers?: number } = {},
+  ): Promise<TreeShap | undefined> {
+    const rows = background.length / width;
+    if (ensemble.covers === undefined && rows === 0) return undefined;
+    const paths = await LeafPaths.of(ensemble);
+    if (paths === undefined) return undefined;
+    if (ensemble.covers !== undefined) return new TreeShap(ensemble, paths, new CoverGame(paths), mostNumbers);
+    if (paths.count * rows > MOST_KNOWN_MASKS) return undefined;
+    return new TreeShap(ensemble, paths, new BackgroundGame(paths, background, width), mostNumbers);
   }
 
   /** @param row - FP32 [columns] */
   explain(row: Float32Array): Explanation {
+    const paths = this.#paths;
+    const { starts, columns, outputs } = paths;
+    const table = this.#table ?? new Float32Array(MOST_COLUMNS);
     const width = row.length;
     const contributions = new Float64Array(this.#outputs * width);
-    for (let leaf = 0; leaf < this.#paths.length; leaf += 1) {
-      const begin = this.#starts[leaf] as number;
-      const depth = (this.#starts[leaf + 1] as number) - begin;
-      const mask = this.#fulfilled(begin, depth, row);
-      const path = this.#paths[leaf] as LeafPath;
-      const values = this.#table ?? valuesOf(path, mask);
-      const from = this.#table === undefined ? 0 : (this.#tableStarts[leaf] as number) + mask * depth;
-      const to = path.output * width;
+    for (let leaf = 0; leaf < paths.count; leaf += 1) {
+      const begin = starts[leaf] as number;
+      const depth = (starts[leaf + 1] as number) - begin;
+      const from = this.#look(leaf, depth, paths.fulfilled(leaf, row), table);
+      const to = (outputs[leaf] as number) * width;
       for (let at = 0; at < depth; at += 1) {
-        const column = to + (this.#columns[begin + at] as number);
-        contributions[column] = (contributions[column] as number) + (values[from + at] as number);
+        const column = to + (columns[begin + at] as number);
+        contributions[column] = (contributions[column] as number) + (table[from + at] as number);
       }
     }
     return { base: this.#base, contributions };
   }
 
-  /** Bit by bit: whether the row fulfils the condition of a path's column. */
-  #fulfilled(begin: number, depth: number, row: Float32Array): number {
-    let mask = 0;
-    for (let at = 0; at < depth; at += 1) {
-      const value = row[this.#columns[begin + at] as number] as number;
-      const isWithin = value >= (this.#low[begin + at] as number) && value < (this.#high[begin + at] as number);
-      // What is missing is neither above nor below anything.
-      if (isWithin || (this.#takesMissing[begin + at] === 1 && Number.isNaN(value))) mask |= 1 << at;
+  /** Returns where in the table the numbers of an outcome are, which it may have to compute. */
+  #look(leaf: number, depth: number, mask: number, table: Float32Array): number {
+    if (this.#table === undefined) {
+      table.fill(0, 0, depth);
+      this.#game.play(leaf, mask, table, 0);
+      return 0;
     }
-    return mask;
+    const from = (this.#tableStarts[leaf] as number) + mask * depth;
+    const known = (this.#knownStarts[leaf] as number) + mask;
+    if (this.#known[known] === 0) {
+      this.#game.play(leaf, mask, table, from);
+      this.#known[known] = 1;
+    }
+    return from;
   }
 }
 
-/** Where each path's numbers begin, one after the other; at last, where they end. */
-function startsOf(paths: readonly LeafPath[], sizeOf: (path: LeafPath) => number): Int32Array {
-  const starts = new Int32Array(paths.length + 1);
-  for (const [leaf, path] of paths.entries()) starts[leaf + 1] = (starts[leaf] as number) + sizeOf(path);
+/** Where each leaf's numbers begin, one after the other; at last, where they end. */
+function startsOf(leaves: number, sizeOf: (leaf: number) => number): Int32Array {
+  const starts = new Int32Array(leaves + 1);
+  for (let leaf = 0; leaf < leaves; leaf += 1) starts[leaf + 1] = (starts[leaf] as number) + sizeOf(leaf);
   return starts;
 }
 
-function leafPathsOf(ensemble: TreeEnsemble): readonly LeafPath[] {
-  const { features, thresholds, whenLess, whenNot, missingIsLess, covers } = ensemble;
-  if (covers === undefined)
-    throw new RangeError('the trees do not say how many training rows came through their nodes');
-  const paths: LeafPath[] = [];
-  const walk = (node: number, path: LeafPath): void => {
-    const column = features[node] as number;
-    if (column === -1) {
-      paths.push({ ...path, weight: ensemble.weights[node] as number, output: ensemble.targets[node] as number });
-      return;
-    }
-    const threshold = thresholds[node] as number;
-    for (const isLess of [true, false]) {
-      const child = (isLess ? whenLess[node] : whenNot[node]) as number;
-      const share = (covers[child] as number) / (covers[node] as number);
-      const takesMissing = (missingIsLess[node] === 1) === isLess;
-      walk(child, narrowed(path, column, threshold, isLess, share, takesMissing));
-    }
-  };
-  for (const root of ensemble.roots) {
-    walk(root, { columns: [], low: [], high: [], takesMissing: [], shares: [], weight: 0, output: 0 });
+/** Of an unknown column, rows go both ways, as many as training rows went. */
+class CoverGame implements Game {
+  readonly #paths: LeafPaths;
+
+  constructor(paths: LeafPaths) {
+    this.#paths = paths;
   }
-  return paths;
+
+  #shares(leaf: number): Float64Array {
+    return this.#paths.shares.subarray(this.#paths.starts[leaf], this.#paths.starts[leaf + 1]);
+  }
+
+  expected(leaf: number): number {
+    return this.#shares(leaf).reduce((product, share) => product * share, 1);
+  }
+
+  play(leaf: number, mask: number, into: Float32Array | Float64Array, at: number): void {
+    const shares = this.#shares(leaf);
+    const weight = this.#paths.weights[leaf] as number;
+    const depth = shares.length;
+    // By how many columns are known: EXTEND of the paper, column by column.
+    const weights = new Float64Array(depth + 1);
+    weights[0] = 1;
+    for (let length = 1; length <= depth; length += 1) {
+      const zero = shares[length - 1] as number;
+      const one = (mask >> (length - 1)) & 1;
+      for (let index = length - 1; index >= 0; index -= 1) {
+        const own = weights[index] as number;
+        weights[index + 1] = (weights[index + 1] as number) + (one * own * (index + 1)) / (length + 1);
+        weights[index] = (zero * own * (length - index)) / (length + 1);
+      }
+    }
+    for (let column = 0; column < depth; column += 1) {
+      const zero = shares[column] as number;
+      const one = (mask >> column) & 1;
+      into[at + column] = unwoundSum(weights, zero, one) * (one - zero) * weight;
+    }
+  }
 }
 
-/** A path with one more split: of a column that is on it already, or of another one. */
-function narrowed(
-  path: LeafPath,
-  column: number,
-  threshold: number,
-  isLess: boolean,
-  share: number,
-  takesMissing: boolean,
-): LeafPath {
-  const next = {
-    ...path,
-    columns: [...path.columns],
-    low: [...path.low],
-    high: [...path.high],
-    takesMissing: [...path.takesMissing],
-    shares: [...path.shares],
-  };
-  let at = next.columns.indexOf(column);
-  if (at === -1) {
-    at = next.columns.length;
-    next.columns.push(column);
-    next.low.push(Number.NEGATIVE_INFINITY);
-    next.high.push(Number.POSITIVE_INFINITY);
-    next.takesMissing.push(true);
-    next.shares.push(1);
-  }
-  if (isLess) next.high[at] = Math.min(next.high[at] as number, threshold);
-  else next.low[at] = Math.max(next.low[at] as number, threshold);
-  next.takesMissing[at] = (next.takesMissing[at] as boolean) && takesMissing;
-  next.shares[at] = (next.shares[at] as number) * share;
-  return next;
-}
+/** An unknown column is that of a row of the background; all of them count the same. */
+class BackgroundGame implements Game {
+  readonly #paths: LeafPaths;
+  /** Leaf by leaf: the different outcomes of the background's rows, and the share of the rows that each is. */
+  readonly #masks: Int32Array;
+  readonly #maskShares: Float64Array;
+  readonly #starts: Int32Array;
 
-/**
- * What each column of a path gets of its leaf's weight.
- *
- * @param mask - bit by bit: whether the row fulfils the column's condition
- */
-function valuesOf({ shares, weight }: LeafPath, mask: number): Float64Array {
-  const depth = shares.length;
-  // By how many columns are known: EXTEND of the paper, column by column.
-  const weights = new Float64Array(depth + 1);
-  weights[0] = 1;
-  for (let length = 1; length <= depth; length += 1) {
-    const zero = shares[length - 1] as number;
-    const one = (mask >> (length - 1)) & 1;
-    for (let at = length - 1; at >= 0; at -= 1) {
-      weights[at + 1] = (weights[at + 1] as number) + (one * (weights[at] as number) * (at + 1)) / (length + 1);
-      weights[at] = (zero * (weights[at] as number) * (length - at)) / (length + 1);
+  constructor(paths: LeafPaths, background: Float32Array, width: number) {
+    this.#paths = paths;
+    const rows = background.length / width;
+    const masks: number[] = [];
+    const shares: number[] = [];
+    this.#starts = new Int32Array(paths.count + 1);
+    const counts = new Map<number, number>();
+    for (let leaf = 0; leaf < paths.count; leaf += 1) {
+      counts.clear();
+      for (let row = 0; row < rows; row += 1) {
+        const mask = paths.fulfilled(leaf, background, row * width);
+        counts.set(mask, (counts.get(mask) ?? 0) + 1);
+      }
+      for (const [mask, count] of counts) {
+        masks.push(mask);
+        shares.push(count / rows);
+      }
+      this.#starts[leaf + 1] = masks.length;
+    }
+    this.#masks = Int32Array.from(masks);
+    this.#maskShares = Float64Array.from(shares);
+  }
+
+  expected(leaf: number): number {
+    const whole = 2 ** this.#paths.depthOf(leaf) - 1;
+    let share = 0;
+    for (let at = this.#starts[leaf] as number; at < (this.#starts[leaf + 1] as number); at += 1) {
+      if (this.#masks[at] === whole) share += this.#maskShares[at] as number;
+    }
+    return share;
+  }
+
+  play(leaf: number, mask: number, into: Float32Array | Float64Array, at: number): void {
+    const depth = this.#paths.depthOf(leaf);
+    const whole = 2 ** depth - 1;
+    const weight = this.#paths.weights[leaf] as number;
+    for (let known = this.#starts[leaf] as number; known < (this.#starts[leaf + 1] as number); known += 1) {
+      const other = this.#masks[known] as number;
+      // A condition that neither fulfils keeps every mixture of them away from the leaf.
+      if ((mask | other) !== whole || mask === other) continue;
+      const own = mask & ~other;
+      const [a, b] = [bitsOf(own), depth - bitsOf(mask)];
+      const share = weight * (this.#maskShares[known] as number);
+      // A column that has to be the row's gains, one that has to be the background's loses: Shapley's weights of the orders in which they do so.
+      const gain = a === 0 ? 0 : share * orderShare(a - 1, b);
+      const loss = b === 0 ? 0 : share * orderShare(b - 1, a);
+      for (let column = 0; column < depth; column += 1) {
+        const bit = 1 << column;
+        if ((own & bit) !== 0) into[at + column] = (into[at + column] as number) + gain;
+        else if ((mask & bit) === 0) into[at + column] = (into[at + column] as number) - loss;
+      }
     }
   }
-  const values = new Float64Array(depth);
-  for (let column = 0; column < depth; column += 1) {
-    const zero = shares[column] as number;
-    const one = (mask >> column) & 1;
-    values[column] = unwoundSum(weights, zero, one) * (one - zero) * weight;
-  }
-  return values;
+}
+
+const FACTORIALS = Float64Array.from({ length: MOST_COLUMNS + 1 }, (_, n) => {
+  let product = 1;
+  for (let factor = 2; factor <= n; factor += 1) product *= factor;
+  return product;
+});
+
+/** a! b! / (a + b + 1)!: of all orders of a + b + 1 columns, those in which one comes after a others and before the other b. */
+const orderShare = (a: number, b: number): number =>
+  ((FACTORIALS[a] as number) * (FACTORIALS[b] as number)) / (FACTORIALS[a + b + 1] as number);
+
+function bitsOf(mask: number): number {
+  let count = 0;
+  for (let left = mask; left !== 0; left &= left - 1) count += 1;
+  return count;
 }
 
 /** The sum of the weights of a path without one of its columns: UNWIND of the paper, summed up. */

@@ -25,16 +25,14 @@ export class TreeTrial {
     this.#trees = trees;
     this.#width = width;
     this.#run = run;
-    this.probes = probesOf(ensemble, width);
+    this.probes = probesOf(ensemble, width, PROBES);
   }
 
   /** Whether both give the same, on rows around the thresholds. */
   async agrees(): Promise<boolean> {
     const expected = await this.#run(this.probes, PROBES);
     const found = this.#trees.run(this.probes, PROBES);
-    return expected.every((value, index) => {
-      return Math.abs(value - (found[index] as number)) <= TOLERANCE * (1 + Math.abs(value));
-    });
+    return areClose(expected, found);
   }
 
   /** @returns up to how many rows at once the trees are the faster ones */
@@ -59,12 +57,15 @@ export class TreeTrial {
   }
 }
 
-/** Rows with values at thresholds, between them, and missing ones: repeatable. */
-function probesOf({ features, thresholds }: TreeEnsemble, width: number): Float32Array {
+/** Returns rows with values at thresholds, between them, and missing ones: the same each time. FP32 [rows, width] */
+export function probesOf({ features, thresholds }: TreeEnsemble, width: number, rows: number): Float32Array {
   const byColumn = Array.from({ length: width }, (): number[] => [0]);
-  for (const [node, column] of features.entries()) if (column >= 0) byColumn[column]?.push(thresholds[node] as number);
+  for (const [node, column] of features.entries()) {
+    const threshold = thresholds[node] as number;
+    if (column >= 0 && Number.isFinite(threshold)) byColumn[column]?.push(threshold);
+  }
   const random = new Random(1);
-  return Float32Array.from({ length: PROBES * width }, (_, at) => {
+  return Float32Array.from({ length: rows * width }, (_, at) => {
     const values = byColumn[at % width] as number[];
     const [a, b] = [random.pick(values), random.pick(values)];
     const kind = random.integer(0, 8);
@@ -72,6 +73,10 @@ function probesOf({ features, thresholds }: TreeEnsemble, width: number): Float3
     return kind < 4 ? a : (a + b) / 2;
   });
 }
+
+/** Whether numbers differ by no more than the order of additions explains. */
+export const areClose = (expected: RowValues, found: RowValues): boolean =>
+  expected.every((value, index) => Math.abs(value - (found[index] as number)) <= TOLERANCE * (1 + Math.abs(value)));
 
 async function fastest(work: () => Promise<unknown>): Promise<number> {
   let best = Number.POSITIVE_INFINITY;

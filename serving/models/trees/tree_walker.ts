@@ -75,11 +75,12 @@ export class TreeWalker {
 
   /**
    * @param width - columns of a row
-   * @returns undefined for what is better walked otherwise, too many nodes or too deep, and for what is no trees: branches that meet again, columns
-   * or outputs that there are not
+   * @returns undefined for what is better walked otherwise, too many nodes, too deep or with splits of categories, and for what is no trees: branches that
+   * meet again, columns or outputs that there are not
    */
   static of(ensemble: TreeEnsemble, width: number): TreeWalker | undefined {
     const { features, targets, roots, outputs: count } = ensemble;
+    if (ensemble.isEqual !== undefined) return undefined;
     if (features.length > MOST_NODES || features.some((column) => column >= width)) return undefined;
     if (targets.some((output) => output < 0 || output >= count)) return undefined;
     const trees: Tree[] = [];

@@ -52,7 +52,8 @@ test('TreeSHAP gives what XGBoost gives, for two classes, three, and a value', a
   for (const [task, expected] of Object.entries(contributions)) {
     const ensemble = readTreeEnsemble(readFileSync(join(folder, `${task}.onnx`)));
     if (ensemble === undefined) throw new Error(`${task} is trees`);
-    const shap = new TreeShap(ensemble);
+    const shap = await TreeShap.of(ensemble, new Float32Array(0), 8);
+    if (shap === undefined) throw new Error(`${task} has covers`);
     let largest = 0;
     for (const [index, row] of rows.entries()) {
       const found = shap.explain(Float32Array.from(row, (value) => value ?? Number.NaN));

@@ -6,6 +6,7 @@ import { LoadedModel } from '#serving/models/loaded_model';
 import { TreeInference } from '#serving/models/trees/tree_inference';
 import { TreeShap } from '#serving/models/trees/tree_shap';
 import {
+  addedTo,
   COLUMNS,
   coverOf,
   goesTrue,
@@ -51,6 +52,8 @@ function expectClose(found: ArrayLike<number>, expected: ArrayLike<number>, with
 
 const graphs = fc.constantFrom(
   { kind: 'classifier', classes: 2, targets: 1, transform: 'LOGISTIC', base: [0.3] } as const,
+  // As skl2onnx writes forests of two classes.
+  { kind: 'classifier', classes: 2, targets: 1, transform: 'NONE', base: [], isPositive: true } as const,
   { kind: 'classifier', classes: 3, targets: 3, transform: 'SOFTMAX', base: [0.1, -0.2, 0] } as const,
   { kind: 'regressor', targets: 1, transform: 'NONE', base: [1.5] } as const,
   { kind: 'regressor', targets: 2, transform: 'NONE', base: [1.5, -1] } as const,
@@ -58,7 +61,7 @@ const graphs = fc.constantFrom(
 
 test('trees in JavaScript give what onnxruntime gives: any splits, missing values, rows on thresholds', async () => {
   const cases = graphs.chain((graph) =>
-    fc.record({ graph: fc.constant(graph), ensemble: trees(graph.targets), table: rows }),
+    fc.record({ graph: fc.constant(graph), ensemble: trees(graph.targets, graph), table: rows }),
   );
   await fc.assert(
     fc.asyncProperty(cases, async ({ graph, ensemble, table }) => {
@@ -83,13 +86,14 @@ test('trees in JavaScript give what onnxruntime gives: any splits, missing value
   );
 }, 60_000);
 
+const A_SPLIT: RandomTree = {
+  ...{ mode: 'BRANCH_LT', column: 1, value: 0, missingIsTrue: true },
+  whenTrue: { weight: 1, target: 0, cover: 1 },
+  whenFalse: { weight: 2, target: 0, cover: 1 },
+};
+
 test('what is no trees is left to onnxruntime: branches that meet again, columns and outputs that there are not', () => {
-  const split: RandomTree = {
-    ...{ mode: 'BRANCH_LT', column: 1, value: 0, missingIsTrue: true },
-    whenTrue: { weight: 1, target: 0, cover: 1 },
-    whenFalse: { weight: 2, target: 0, cover: 1 },
-  };
-  const good = read(treesToOnnx([split], { kind: 'regressor', targets: 1, transform: 'NONE', base: [0] }));
+  const good = read(treesToOnnx([A_SPLIT], { kind: 'regressor', targets: 1, transform: 'NONE', base: [0] }));
   expect(TreeInference.of(good, COLUMNS)?.run(new Float32Array(COLUMNS), 1)).toEqual(Float32Array.of(2));
   const [root] = good.roots as unknown as [number];
   for (const change of [
@@ -102,21 +106,39 @@ test('what is no trees is left to onnxruntime: branches that meet again, columns
 });
 
 /** What a tree gives when only some columns of a row are known: by the shares of its training rows where they are not. */
-function expected(tree: RandomTree, row: readonly number[], known: number, target: number): number {
-  if (isLeaf(tree)) return tree.target === target ? tree.weight : 0;
+function byCovers(tree: RandomTree, row: readonly number[], known: number, target: number): number {
+  if (isLeaf(tree)) return addedTo(tree, target, 2);
   if ((known >> tree.column) & 1) {
-    return expected(goesTrue(tree, row) ? tree.whenTrue : tree.whenFalse, row, known, target);
+    return byCovers(goesTrue(tree, row) ? tree.whenTrue : tree.whenFalse, row, known, target);
   }
   const share = coverOf(tree.whenTrue) / coverOf(tree);
-  return (
-    share * expected(tree.whenTrue, row, known, target) + (1 - share) * expected(tree.whenFalse, row, known, target)
-  );
+  const [whenTrue, whenFalse] = [tree.whenTrue, tree.whenFalse].map((each) => byCovers(each, row, known, target));
+  return share * (whenTrue as number) + (1 - share) * (whenFalse as number);
 }
+
+function walked(tree: RandomTree, row: readonly number[], target: number): number {
+  if (isLeaf(tree)) return addedTo(tree, target, 2);
+  return walked(goesTrue(tree, row) ? tree.whenTrue : tree.whenFalse, row, target);
+}
+
+/** The same, where unknown columns are those of rows of a background. */
+const byBackground =
+  (background: readonly (readonly number[])[]) =>
+  (tree: RandomTree, row: readonly number[], known: number, target: number): number => {
+    const mixed = (other: readonly number[]) =>
+      row.map((value, at) => ((known >> at) & 1 ? value : (other[at] as number)));
+    return background.reduce((sum, other) => sum + walked(tree, mixed(other), target), 0) / background.length;
+  };
 
 const factorial = (n: number): number => (n < 2 ? 1 : n * factorial(n - 1));
 
 /** Shapley values as they are defined: over all subsets of the columns. */
-function shapley(ensemble: readonly RandomTree[], row: readonly number[], target: number): number[] {
+function shapley(
+  ensemble: readonly RandomTree[],
+  row: readonly number[],
+  target: number,
+  expected: typeof byCovers,
+): number[] {
   const of = (known: number): number => ensemble.reduce((sum, tree) => sum + expected(tree, row, known, target), 0);
   return Array.from({ length: COLUMNS }, (_, column) => {
     let value = 0;
@@ -130,35 +152,68 @@ function shapley(ensemble: readonly RandomTree[], row: readonly number[], target
   });
 }
 
-test('explanations are Shapley values, and sum up to the output', () => {
-  fc.assert(
-    fc.property(trees(2), rows, (ensemble, table) => {
-      const base = [0.5, -1];
-      const parsed = read(treesToOnnx(ensemble, { kind: 'regressor', targets: 2, transform: 'NONE', base }));
-      const shap = new TreeShap(parsed);
-      const compiled = compiledOf(parsed);
-      for (const row of table) {
-        const input = Float32Array.from(row);
-        const { base: expectedBase, contributions } = shap.explain(input);
-        const outputs = compiled.run(input, 1);
-        for (const target of [0, 1]) {
-          const own = contributions.subarray(target * COLUMNS, (target + 1) * COLUMNS);
-          expectClose(own, shapley(ensemble, row, target), 1e-5);
-          const sum = own.reduce((total, value) => total + value, expectedBase[target] as number);
-          expect(Math.abs(sum - (outputs[target] as number))).toBeLessThan(1e-4);
-        }
-      }
-    }),
-    { numRuns: 150 },
-  );
-}, 60_000);
+const BASE = [0.5, -1];
+const GRAPH = { kind: 'regressor', targets: 2, transform: 'NONE', base: BASE } as const;
 
-test('what is no sum of trees is left to onnxruntime; trees without covers are not explained', () => {
-  const leaf: RandomTree = { weight: 1, target: 0, cover: 1 };
+async function shapOf(ensemble: TreeEnsemble, background: readonly (readonly number[])[] = []): Promise<TreeShap> {
+  const shap = await TreeShap.of(ensemble, Float32Array.from(background.flat()), COLUMNS);
+  if (shap === undefined) throw new Error('there is something to compare with');
+  return shap;
+}
+
+test.each([
+  ['by covers', 'tree_path_dependent', true],
+  ['against a background', 'interventional', false],
+] as const)(
+  'explanations %s are Shapley values, and sum up to what onnxruntime gives',
+  async (_, perturbation, hasCovers) => {
+    await fc.assert(
+      fc.asyncProperty(trees(2, { isAny: true }), rows, rows, async (ensemble, table, background) => {
+        // Every output has a tree of its own, as trained models have.
+        const own = [0, 1].map((target): RandomTree => ({ weight: 0.25, target, cover: 9 }));
+        // A file without a split has nothing that could add up.
+        const all = hasCovers ? [...ensemble, ...own] : [...ensemble, ...own, A_SPLIT];
+        const onnx = treesToOnnx(all, { ...GRAPH, hasCovers });
+        const shap = await shapOf(read(onnx), background);
+        expect(shap.perturbation).toBe(perturbation);
+        const expected = hasCovers ? byCovers : byBackground(background);
+        const outputs = await byOnnxruntime(onnx, Float32Array.from(table.flat()), table.length, 'values');
+        for (const [index, row] of table.entries()) {
+          const { base, contributions } = shap.explain(Float32Array.from(row));
+          for (const target of [0, 1]) {
+            const found = contributions.subarray(target * COLUMNS, (target + 1) * COLUMNS);
+            expectClose(found, shapley(all, row, target, expected), 1e-5);
+            const sum = found.reduce((total, value) => total + value, base[target] as number);
+            expect(Math.abs(sum - (outputs[index * 2 + target] as number))).toBeLessThan(1e-4);
+          }
+        }
+      }),
+      { numRuns: 100 },
+    );
+  },
+  60_000,
+);
+
+test('trees too large for tables are explained alike', async () => {
+  const random = fc.sample(trees(2, { isAny: true }), { seed: 7, numRuns: 40 }).flat();
+  const table = fc.sample(rows, { seed: 8, numRuns: 4 }).flat();
+  const onnx = treesToOnnx([...random, A_SPLIT], { ...GRAPH, hasCovers: false });
+  const small = await shapOf(read(onnx), table);
+  const large = await TreeShap.of(read(onnx), Float32Array.from(table.flat()), COLUMNS, { mostNumbers: 0 });
+  for (const row of table) {
+    const input = Float32Array.from(row);
+    expectClose(large?.explain(input).contributions ?? [], small.explain(input).contributions, 1e-5);
+  }
+});
+
+test('what is no sum of trees is left to onnxruntime; covers are used only where they add up', async () => {
+  const leaf: RandomTree = { weight: -1, target: 0, cover: 1 };
   const raw = treesToOnnx([leaf], { kind: 'classifier', classes: 2, targets: 1, transform: 'NONE', base: [0] });
   expect(readTreeEnsemble(raw)).toBeUndefined();
-  const parsed = read(treesToOnnx([leaf], { kind: 'regressor', targets: 1, transform: 'NONE', base: [0] }));
-  expect(() => new TreeShap({ ...parsed, covers: undefined })).toThrow('do not say how many training rows');
+  expect(read(treesToOnnx([A_SPLIT], GRAPH)).covers).toBeDefined();
+  const parsed = read(treesToOnnx([A_SPLIT], { ...GRAPH, hasCovers: false }));
+  expect(parsed.covers).toBeUndefined();
+  expect(await TreeShap.of(parsed, new Float32Array(0), COLUMNS)).toBeUndefined();
 });
 
 test('a model that is released while its trees are timed goes quietly', async () => {
