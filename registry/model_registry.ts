@@ -55,6 +55,11 @@ export interface ModelRegistry {
   listVersions(name: string): Promise<readonly ModelVersion[]>;
   /** @returns undefined when nothing matches; the newest when several versions are in the stage */
   resolve(name: string, selector: VersionSelector): Promise<ModelVersion | undefined>;
+  /**
+   * Returns what changes when a stage or alias of a model moves, by model, in two requests at most; models that these do not cover are left out. Absent where
+   * {@link resolve} takes no requests.
+   */
+  fingerprints?(): Promise<ReadonlyMap<string, string>>;
   /** Moves a version to a stage; the version that was in Production or Staging there is archived. */
   transition(name: string, version: number, stage: Stage, audit?: JsonObject): Promise<ModelVersion>;
   setAlias(name: string, alias: string, version: number): Promise<void>;

@@ -62,7 +62,7 @@ export function servingForPlugins(
         ? instances.map((each) => ({ features: each, entity: undefined }))
         : await predictor.lookUp(active, entities, {}, false);
     const input = predictor.encode(active, rows, (index) => `rows.${index}.`);
-    const inferred = await predictor.infer(active, input, rows.length);
+    const inferred = await predictor.infer(active, input, rows.length, undefined, listOf(rows));
     const ids = idsOf(requestId);
     const { name, version, variant } = inferred.by;
     const who = { modelName: name, modelVersion: version, variant, predictionId: ids.predictionId };

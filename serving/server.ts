@@ -23,12 +23,15 @@ import { registerPredictRoutes } from './protocol/predict.ts';
 import { PROTOCOL_ERRORS } from './protocol/protocol_errors.ts';
 import { registerRoutingRoutes } from './protocol/routing.ts';
 import * as schemas from './protocol/schemas.ts';
+import { type ModelVersions, registerVersionRoutes } from './protocol/versions.ts';
 
 export interface ServingDeps extends PredictorDeps, Pick<HttpServiceDeps, 'scrape' | 'health'> {
   /** Where outcomes of predictions are kept; without, clients cannot report them. */
   readonly feedback?: FeedbackStores;
   /** For feedback that its store refuses. */
   readonly deadLetters?: Pick<DeadLetterWriter, 'write'>;
+  /** The registry's versions, and moves between stages; absent: there are no routes for them. */
+  readonly versions?: ModelVersions | undefined;
   /** What the console shows; absent: there is none. */
   readonly console?: ConsoleSources | undefined;
   /** Of the project. */
@@ -80,6 +83,7 @@ export async function createServing(deps: ServingDeps, config: ServingConfig): P
   registerRoutingRoutes(app, models);
   if (feedback !== undefined) registerFeedbackRoutes(app, { ...deps, feedback });
   registerModelRoutes(app, models);
+  if (deps.versions !== undefined) registerVersionRoutes(app, deps.versions);
   if (deps.console !== undefined) registerConsole(app, deps.console);
   await registerPlugins(app, plugins, { log, metrics, ...servingForPlugins(predictor, deps.features) });
   return service;

@@ -241,6 +241,7 @@ export const ENVIRONMENT_VARIABLES: Readonly<Record<string, EnvironmentVariable>
   REDIS_PASSWORD: redis('password', 'string'),
   REDIS_KEY_PREFIX: redis('keyPrefix', 'string'),
   MLFLOW_TRACKING_URI: mlflow('trackingUri', 'string'),
+  MLFLOW_REGISTRY_URI: mlflow('registryUri', 'string'),
   MLFLOW_TRACKING_USERNAME: mlflow('username', 'string'),
   MLFLOW_TRACKING_PASSWORD: mlflow('password', 'string'),
   MLFLOW_TRACKING_TOKEN: mlflow('token', 'string'),

@@ -86,6 +86,9 @@ function withoutTls({ broker, onlineStore, offlineStore, registry }: Guarded): r
   if (registry.kind === 'mlflow' && isPlain(registry.trackingUri)) {
     add('registry', 'MLflow', 'give an https address in registry.trackingUri (MLFLOW_TRACKING_URI)');
   }
+  if (registry.kind === 'mlflow' && isPlain(registry.registryUri)) {
+    add('registry', 'MLflow', 'give an https address in registry.registryUri (MLFLOW_REGISTRY_URI)');
+  }
   return problems;
 }
 

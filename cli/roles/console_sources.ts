@@ -5,9 +5,9 @@ import type { WindowStatistics } from '#feature_store/aggregation/statistics';
 import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { Registry } from '#monitoring/metrics';
-import type { Lifecycle } from '#registry/lifecycle/lifecycle';
 import type { ModelRegistry } from '#registry/model_registry';
 import type { ConsoleSources, DeadLetterStatus, FeatureStatus, PipelineStatus } from '#serving/console/sources';
+import type { ModelVersions } from '#serving/protocol/versions';
 import type { OfflineDatabase } from '../parts/offline_database.ts';
 import { lagOf } from '../parts/partition_lag.ts';
 import { replaySinks } from '../parts/replay_sinks.ts';
@@ -19,7 +19,7 @@ interface Deps {
   readonly broker: Broker;
   readonly offline: OfflineDatabase;
   readonly registry: ModelRegistry;
-  readonly lifecycle: Lifecycle;
+  readonly versions: ModelVersions;
   readonly views: readonly FeatureView[];
   readonly metrics: Registry;
   readonly monitorMetrics: Registry;
@@ -31,7 +31,7 @@ const SHOWN_PAYLOAD = 2_000;
 
 /** What the console shows, out of broker, stores, registry and metrics. */
 export function createConsoleSources(deps: Deps, config: PlatformConfig): ConsoleSources {
-  const { broker, offline, registry, lifecycle, views } = deps;
+  const { broker, offline, registry, versions, views } = deps;
   const { topics, pipeline, monitor, serving, grafana } = config;
   const metrics = createMetricReader([deps.metrics, deps.monitorMetrics], serving.console.prometheusUrl);
   const queue = new DeadLetterQueue(broker, topics.deadLetters, {
@@ -48,14 +48,9 @@ export function createConsoleSources(deps: Deps, config: PlatformConfig): Consol
     features: () => featureStatus(offline, views, metrics),
     async versions() {
       const names = await registry.listModels();
-      return (await Promise.all(names.map((name) => registry.listVersions(name)))).flat();
+      return (await Promise.all(names.map(versions.list))).flat();
     },
-    move(model, version, { stage, ...authorship }) {
-      const by = { by: authorship.by, reason: authorship.reason };
-      if (stage === 'Archived') return lifecycle.archive(model, version, by);
-      const { approvedBy } = authorship;
-      return lifecycle.promote(model, version, { ...by, stage, ...(approvedBy === undefined ? {} : { approvedBy }) });
-    },
+    move: versions.move,
     trail: (model) => offline.modelAudit.list(model, TRAIL),
     drift: () => offline.drift.list({ limit: REPORTS }),
     alerts: () => metrics.alerts(),

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { createBroker } from '#connectors/catalog';
 import type { Broker } from '#connectors/connector';
 import { DeadLetterWriter } from '#connectors/dead_letter_writer';
@@ -26,6 +27,7 @@ import type { TlsConfig } from '#monitoring/tls_config';
 import { isTraced, Tracing } from '#monitoring/tracing';
 import { metricsOfAll } from '#monitoring/worker_metrics';
 import type { FeatureMetrics } from '#pipelines/transforms/feature_metrics';
+import { KeptModels } from '#registry/kept_models';
 import { type AuditEntry, Lifecycle } from '#registry/lifecycle/lifecycle';
 import type { ModelSignature } from '#registry/model_package';
 import type { ModelRegistry } from '#registry/model_registry';
@@ -49,6 +51,7 @@ import { createConsoleSources } from './console_sources.ts';
 import { ControlServer } from './control_server.ts';
 import { createJobHttp, type EmbeddedJob } from './embedded_job.ts';
 import { createHealth, watchPredictionSinks } from './health.ts';
+import { modelVersionsOf } from './model_versions.ts';
 import { createMonitorJob } from './monitor_service.ts';
 import { createFeatureJob } from './pipeline_service.ts';
 import { isServingWorker } from './serving_workers.ts';
@@ -106,6 +109,8 @@ export async function startPlatform(
   const models = new ModelServer(
     {
       ...{ registry, log, metrics, checkSignature, routings: offline.routing },
+      // A local registry is there when this machine is.
+      kept: registry.kind === 'local' ? undefined : new KeptModels(join(config.dataDirectory, 'served_models')),
       outcomes: (query) => offline.feedback.experimentOutcomes(query),
       promote: async (name, version, authorship) => {
         await lifecycle.promote(name, version, { ...authorship, stage: 'Production' });
@@ -148,7 +153,8 @@ export async function startPlatform(
     consistencyInterval === 'off'
       ? []
       : [new ConsistencyMonitor(stores, { intervalMs: durationMs(consistencyInterval), sample: 200 })];
-  const consoleDeps = { broker, offline, registry, lifecycle, views, metrics, monitorMetrics };
+  const versions = modelVersionsOf(registry, lifecycle);
+  const consoleDeps = { broker, offline, registry, versions, views, metrics, monitorMetrics };
   const shown = config.serving.console.enabled ? createConsoleSources(consoleDeps, config) : undefined;
   const scrape = isServingWorker() ? metricsOfAll(metrics) : undefined;
   const secured = <T extends { readonly tls?: TlsConfig | undefined }>(listener: T): T => ({
@@ -204,6 +210,7 @@ export async function startPlatform(
         predictions,
         feedback: offline,
         deadLetters,
+        versions,
         console: shown,
         scrape,
         health: health.of('serving'),

@@ -20,7 +20,7 @@ export const SCOPES: Readonly<Record<string, { readonly resource: string | undef
     resource: 'read or act',
     allows: '`console:read` shows what the console shows; `console:act` promotes versions and replays dead letters',
   },
-  promote: { resource: 'MODEL', allows: 'promote versions of a model in the console' },
+  promote: { resource: 'MODEL', allows: 'promote versions of a model, in the console and by its routes' },
   workflows: { resource: 'WORKFLOW', allows: 'read a workflow, its runs with inputs and logs, and its schedules' },
   operate: {
     resource: 'WORKFLOW',

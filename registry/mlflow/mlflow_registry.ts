@@ -27,9 +27,16 @@ interface WireVersion {
   readonly aliases?: readonly string[];
 }
 
+interface WireModel {
+  readonly name: string;
+  readonly last_updated_timestamp?: number;
+  readonly latest_versions?: readonly WireVersion[];
+  readonly aliases?: readonly WireAlias[];
+}
+
 /** Of a search. */
 interface WirePage {
-  readonly registered_models?: readonly { readonly name: string }[];
+  readonly registered_models?: readonly WireModel[];
   readonly model_versions?: readonly WireVersion[];
   readonly next_page_token?: string;
 }
@@ -38,13 +45,16 @@ const ARTIFACT_PATH = 'model';
 const METRIC_TAG = 'headwater.metric.';
 const AUDIT_TAG = 'headwater.audit';
 const PAGE = '1000';
+/** Read for the fingerprints of models, each time they are looked at. */
+const MOST_PAGES = 2;
 /** Of versions that were changed last, to find the one in a stage. */
 const RECENT = '20';
 
 /** MLflow as the registry: promoting a version in its UI is all it takes. */
 export class MlflowRegistry implements ModelRegistry {
   readonly kind = 'mlflow';
-  readonly #client: MlflowClient;
+  /** Of registered models and their versions; runs and artifacts are the tracking server's. */
+  readonly #models: MlflowClient;
   readonly #artifacts: Artifacts;
   readonly #runs: MlflowRuns;
   /** The version in a stage of a model, as of the model's last change. */
@@ -52,9 +62,10 @@ export class MlflowRegistry implements ModelRegistry {
 
   /** @param files - reads and writes artifacts that the server does not hand out itself */
   constructor(config: MlflowConfig, files?: ArtifactFiles) {
-    this.#client = new MlflowClient(config);
-    this.#artifacts = new Artifacts(this.#client, files);
-    this.#runs = new MlflowRuns(this.#client, config.experimentName);
+    const tracking = new MlflowClient(config);
+    this.#models = new MlflowClient({ ...config, trackingUri: config.registryUri ?? config.trackingUri });
+    this.#artifacts = new Artifacts(tracking, files);
+    this.#runs = new MlflowRuns(tracking, config.experimentName);
   }
 
   async register(model: NewModelVersion): Promise<ModelVersion> {
@@ -94,7 +105,7 @@ export class MlflowRegistry implements ModelRegistry {
       key: `${METRIC_TAG}${key}`,
       value: String(value),
     }));
-    const created = await this.#client.post<{ model_version: WireVersion }>('model-versions/create', {
+    const created = await this.#models.post<{ model_version: WireVersion }>('model-versions/create', {
       name: model.name,
       source,
       run_id: runId,
@@ -106,7 +117,7 @@ export class MlflowRegistry implements ModelRegistry {
 
   async #ensureModel(name: string): Promise<void> {
     try {
-      await this.#client.post('registered-models/create', { name });
+      await this.#models.post('registered-models/create', { name });
     } catch (error) {
       if (!(error instanceof MlflowApiError && error.mlflowCode === 'RESOURCE_ALREADY_EXISTS')) throw error;
     }
@@ -122,6 +133,26 @@ export class MlflowRegistry implements ModelRegistry {
       names.push(...models.flatMap(({ name }) => (acceptsModelName(name) ? [name] : [])));
     }
     return names;
+  }
+
+  async fingerprints(): Promise<ReadonlyMap<string, string>> {
+    const found = new Map<string, string>();
+    let pages = 0;
+    for await (const { registered_models: models = [] } of this.#pages('registered-models/search', {
+      max_results: PAGE,
+    })) {
+      for (const { name, last_updated_timestamp: changed, latest_versions: latest = [], aliases = [] } of models) {
+        const stages = latest.map(({ version, current_stage: stage, last_updated_timestamp: at }) => [
+          version,
+          stage,
+          at,
+        ]);
+        found.set(name, JSON.stringify([changed, stages, aliases]));
+      }
+      pages += 1;
+      if (pages === MOST_PAGES) break;
+    }
+    return found;
   }
 
   async listVersions(name: string): Promise<readonly ModelVersion[]> {
@@ -146,7 +177,7 @@ export class MlflowRegistry implements ModelRegistry {
   async *#pages(path: string, query: Readonly<Record<string, string>>): AsyncGenerator<WirePage> {
     let page_token = '';
     do {
-      const answer = await this.#client.get<WirePage>(path, {
+      const answer = await this.#models.get<WirePage>(path, {
         ...query,
         ...(page_token === '' ? {} : { page_token }),
       });
@@ -159,7 +190,7 @@ export class MlflowRegistry implements ModelRegistry {
   async #aliases(name: string): Promise<ReadonlyMap<string, readonly string[]>> {
     checkModelName(name);
     try {
-      const { registered_model } = await this.#client.get<{
+      const { registered_model } = await this.#models.get<{
         readonly registered_model: { readonly aliases?: readonly WireAlias[] };
       }>('registered-models/get', { name });
       return byVersion(registered_model.aliases);
@@ -177,11 +208,11 @@ export class MlflowRegistry implements ModelRegistry {
       if ('stage' in selector) return await this.#newestIn(name, selector.stage);
       const answer =
         'version' in selector
-          ? await this.#client.get<{ model_version: WireVersion }>('model-versions/get', {
+          ? await this.#models.get<{ model_version: WireVersion }>('model-versions/get', {
               name,
               version: String(selector.version),
             })
-          : await this.#client.get<{ model_version: WireVersion }>('registered-models/alias', {
+          : await this.#models.get<{ model_version: WireVersion }>('registered-models/alias', {
               name,
               alias: selector.alias,
             });
@@ -197,7 +228,7 @@ export class MlflowRegistry implements ModelRegistry {
    * of the model has changed since it was last asked.
    */
   async #newestIn(name: string, stage: Stage): Promise<ModelVersion | undefined> {
-    const { registered_model } = await this.#client.get<{
+    const { registered_model } = await this.#models.get<{
       readonly registered_model: {
         readonly last_updated_timestamp: number;
         readonly latest_versions?: readonly WireVersion[];
@@ -228,7 +259,7 @@ export class MlflowRegistry implements ModelRegistry {
     checkVersion(version);
     let moved: WireVersion;
     try {
-      const answer = await this.#client.post<{ model_version: WireVersion }>('model-versions/transition-stage', {
+      const answer = await this.#models.post<{ model_version: WireVersion }>('model-versions/transition-stage', {
         name,
         version: String(version),
         stage,
@@ -252,11 +283,11 @@ export class MlflowRegistry implements ModelRegistry {
   /** Takes an alias from a version, if it has it. */
   async #removeAlias(name: string, alias: string, version: number): Promise<void> {
     if ((await this.resolve(name, { alias }))?.version !== version) return;
-    await this.#client.delete('registered-models/alias', { name, alias });
+    await this.#models.delete('registered-models/alias', { name, alias });
   }
 
   async setAlias(name: string, alias: string, version: number): Promise<void> {
-    await this.#client.post('registered-models/alias', {
+    await this.#models.post('registered-models/alias', {
       name: checkModelName(name),
       alias: checkAlias(alias),
       version: checkVersion(version),
@@ -264,14 +295,14 @@ export class MlflowRegistry implements ModelRegistry {
   }
 
   async setTag(name: string, version: number, key: string, value: string): Promise<void> {
-    await this.#client.post('model-versions/set-tag', {
+    await this.#models.post('model-versions/set-tag', {
       ...{ name: checkModelName(name), version: checkVersion(version) },
       ...{ key: checkTag(key), value },
     });
   }
 
   async exclusively<T>(name: string, work: () => Promise<T>): Promise<T> {
-    return withLease(this.#client, checkModelName(name), work);
+    return withLease(this.#models, checkModelName(name), work);
   }
 
   async download(model: ModelVersion): Promise<ModelPackage> {
@@ -313,12 +344,12 @@ export class MlflowRegistry implements ModelRegistry {
   /** A version may point to a run's artifacts or to a logged model. */
   async #artifactRoot({ name, version }: ModelVersion): Promise<string> {
     const of = { name: checkModelName(name), version: checkVersion(version) };
-    const { artifact_uri: uri } = await this.#client.get<{ artifact_uri: string }>(
+    const { artifact_uri: uri } = await this.#models.get<{ artifact_uri: string }>(
       'model-versions/get-download-uri',
       of,
     );
     if (uri !== '') return uri;
-    const { model_version } = await this.#client.get<{ model_version: WireVersion }>('model-versions/get', of);
+    const { model_version } = await this.#models.get<{ model_version: WireVersion }>('model-versions/get', of);
     return model_version.source;
   }
 

@@ -5,8 +5,8 @@ import { z } from 'zod';
 import { UnsupportedMediaTypeError } from '#connectors/http/errors';
 import { assetPath } from '#kernel/project_root';
 import { needs, open } from '#monitoring/route_access';
-import { InvalidRequestError } from '../errors.ts';
 import { parsedBody } from '../protocol/requests.ts';
+import { moveAsked } from '../protocol/versions.ts';
 import type { ConsoleSources } from './sources.ts';
 
 const FOLDER = 'dist/serving/console';
@@ -20,11 +20,6 @@ const CONTENT_POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const MOST_LETTERS = 500;
 
-const moveSchema = z.strictObject({
-  stage: z.enum(['Staging', 'Production', 'Archived']),
-  reason: z.string().min(1, 'say why: it is kept'),
-  approvedBy: z.string().optional(),
-});
 const filterSchema = z.strictObject({
   stage: z.string().min(1).optional(),
   reason: z.string().min(1).optional(),
@@ -82,11 +77,6 @@ export function registerConsole(app: FastifyInstance, sources: ConsoleSources): 
   app.post<{ Params: { name: string; version: string } }>(
     '/console/api/models/:name/versions/:version/move',
     acting(({ name }) => ['console:act', `promote:${name}`]),
-    async (request) => {
-      const { name } = request.params;
-      const version = /^[1-9]\d{0,8}$/.test(request.params.version) ? Number(request.params.version) : undefined;
-      if (version === undefined) throw new InvalidRequestError('a version is a number from 1 on, in digits');
-      return sources.move(name, version, { ...parsed(moveSchema, request.body), by: request.caller });
-    },
+    async ({ params, body, caller }) => moveAsked(sources, params, body, caller),
   );
 }

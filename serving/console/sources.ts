@@ -1,7 +1,8 @@
 import type { LetterFilter } from '#connectors/dead_letters';
 import type { ModelAuditEntry } from '#feature_store/audit/model_audit_store';
 import type { DriftReport } from '#monitoring/drift/drift_report';
-import type { ModelVersion, Stage } from '#registry/model_registry';
+import type { ModelVersion } from '#registry/model_registry';
+import type { ModelVersions } from '../protocol/versions.ts';
 
 /** A job of the platform, as its broker and its metrics tell. */
 export interface PipelineStatus {
@@ -61,13 +62,6 @@ export interface DeadLetters {
   readonly groups: readonly { readonly stage: string; readonly reason: string; readonly count: number }[];
 }
 
-export interface Move {
-  readonly stage: Extract<Stage, 'Staging' | 'Production' | 'Archived'>;
-  readonly by: string;
-  readonly reason: string;
-  readonly approvedBy?: string | undefined;
-}
-
 /** What the console shows and does; given by the composition root. */
 export interface ConsoleSources {
   /** Other pages about the platform. */
@@ -75,8 +69,7 @@ export interface ConsoleSources {
   pipelines(): Promise<readonly PipelineStatus[]>;
   features(): Promise<readonly FeatureStatus[]>;
   versions(): Promise<readonly ModelVersion[]>;
-  /** @throws what says why a version may not go there */
-  move(model: string, version: number, move: Move): Promise<ModelVersion>;
+  readonly move: ModelVersions['move'];
   /** What was done to a model's versions, by whom and why, the newest first. */
   trail(model: string): Promise<readonly ModelAuditEntry[]>;
   drift(): Promise<readonly DriftReport[]>;

@@ -75,6 +75,12 @@ export class Admission {
     return this.#pendingMs + this.#arrivals * this.#arrival.ms;
   }
 
+  /** Whether rows that come now are computed in time. */
+  hasRoom(rows: number): boolean {
+    const isFull = this.#pendingRows > 0 && this.#pendingRows + rows > this.#settings.maxPendingRows;
+    return !isFull && this.#pendingMs <= this.#settings.maxQueueMs;
+  }
+
   /**
    * @param costMs - what the rows will probably take; {@link give} both back when they are done
    * @param deadlineMs - when no caller waits for them any more

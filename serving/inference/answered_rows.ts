@@ -1,4 +1,4 @@
-import type { EntityKey } from '#feature_store/definitions/entity_key';
+import { type EntityKey, idOf } from '#feature_store/definitions/entity_key';
 import type { NewPrediction } from '#serving/prediction_store/prediction_store';
 import { interpret, type Predicted, type Prediction, predictionOf } from '../models/interpret.ts';
 import type { Inferred } from '../routing/watched_inference.ts';
@@ -20,6 +20,14 @@ export const listOf = (rows: readonly AskedRow[]): AskedRows => ({
   count: rows.length,
   at: (index) => rows[index] as AskedRow,
 });
+
+/** Whom rows are about, one by one; undefined where that is not known. @param about - the rows, or the entity of all of them */
+export function entitiesOf(about: AskedRows | string | undefined, rows: number): readonly string[] | undefined {
+  if (typeof about === 'string') return new Array<string>(rows).fill(about);
+  const entities = Array.from({ length: about?.count ?? 0 }, (_, index) => about?.at(index).entity);
+  const known = entities.flatMap((entity) => (entity === undefined ? [] : [idOf(entity)]));
+  return known.length === rows ? known : undefined;
+}
 
 /** What names an answer. */
 export interface AnswerIds {

@@ -4,6 +4,7 @@ import type { Service } from '#kernel/lifecycle';
 import type { Logger } from '#monitoring/log';
 import { Counter, Gauge, type Registry } from '#monitoring/metrics';
 import type { ModelLimits } from '#registry/graphs/model_limits';
+import type { KeptModels } from '#registry/kept_models';
 import type { Authorship } from '#registry/lifecycle/lifecycle';
 import type { ModelSignature } from '#registry/model_package';
 import type { ModelRegistry } from '#registry/model_registry';
@@ -49,6 +50,8 @@ interface ModelServerDeps {
   readonly metrics: Registry;
   /** What speaks against serving a model with this signature here, besides the model itself. */
   readonly checkSignature?: (signature: ModelSignature) => readonly string[];
+  /** Where versions that answer are kept, for a start while the registry is away. */
+  readonly kept?: KeptModels | undefined;
   /** Where changes of routing are kept; without, what a canary comes to is known to this process alone, and nothing else changes. */
   readonly routings?: RoutingStore;
   /** How the variants of an experiment do: bandits deal by it. */
@@ -146,28 +149,33 @@ export class ModelServer implements Service {
 
   async #refreshAll(): Promise<void> {
     await this.#followRouting();
-    for (const router of this.#routers.values()) {
-      await router.refresh();
-      if (router.canary !== undefined) this.#canaryPercent.set({ model: router.name }, router.canary.percent);
-      else this.#canaryPercent.remove({ model: router.name });
-      await this.#tell(router);
-      await this.#dealByOutcomes(router);
-    }
-    await this.#onDemand?.refresh();
+    await this.#loader.look();
+    // Side by side: a model that is slow to load delays no other.
+    await Promise.all([...this.#routers.values()].map((router) => this.#refreshOne(router)));
+    await this.#onDemand?.refresh((router) => this.#refreshOne(router));
   }
 
-  async #followRouting(): Promise<void> {
+  async #refreshOne(router: ModelRouter): Promise<void> {
+    await router.refresh();
+    if (router.canary !== undefined) this.#canaryPercent.set({ model: router.name }, router.canary.percent);
+    else this.#canaryPercent.remove({ model: router.name });
+    await this.#tell(router);
+    await this.#dealByOutcomes(router);
+  }
+
+  /** @param loading - a model that is not found under its name yet */
+  async #followRouting(loading?: ModelRouter): Promise<void> {
     const { routings } = this.#deps;
     if (routings === undefined) return;
     try {
-      for (const row of await routings.read()) this.#follow(row);
+      for (const row of await routings.read()) this.#follow(row, loading);
     } catch (error) {
       this.#log.warn({ error }, 'routing.unreachable_keeping_it');
     }
   }
 
-  #follow(row: RoutingRow): void {
-    const router = this.#routers.get(row.model);
+  #follow(row: RoutingRow, loading?: ModelRouter): void {
+    const router = loading?.name === row.model ? loading : this.#peek(row.model);
     if (router === undefined || row.revision <= router.revision) return;
     try {
       router.follow(row);
@@ -283,11 +291,17 @@ export class ModelServer implements Service {
   /** For models that are loaded on demand, before anything else is asked of one. @throws what says that there is none */
   async ensure(name: string): Promise<void> {
     if (this.#onDemand === undefined || this.#find(name) !== undefined) return;
-    await this.#onDemand.load(name);
+    // What was changed of its routing holds from the first request.
+    await this.#onDemand.load(name, (router) => this.#followRouting(router));
   }
 
   #find(name: string): ModelRouter | undefined {
     return this.#routers.get(name) ?? this.#onDemand?.get(name);
+  }
+
+  /** As {@link #find}, of what was found for the request before. */
+  #peek(name: string): ModelRouter | undefined {
+    return this.#routers.get(name) ?? this.#onDemand?.peek(name);
   }
 
   /** @throws {@link UnknownServedModelError} */
@@ -315,18 +329,18 @@ export class ModelServer implements Service {
 
   /** Whether features of a request decide who answers it. */
   asksFeatures(name: string): boolean {
-    return this.#routers.get(name)?.assignment?.asksFeatures === true;
+    return this.#peek(name)?.assignment?.asksFeatures === true;
   }
 
   /** Whether entities are split among several versions. */
   isSplit(name: string): boolean {
-    const router = this.#routers.get(name);
+    const router = this.#peek(name);
     return router?.assignment !== undefined || router?.canary !== undefined;
   }
 
   /** While a canary runs: observers of the outcome of requests. */
   watching(name: string): ModelRouter | undefined {
-    const router = this.#routers.get(name);
+    const router = this.#peek(name);
     return router?.canary === undefined ? undefined : router;
   }
 
@@ -369,7 +383,7 @@ export class ModelServer implements Service {
 
   /** The version that computes along; undefined when there is none, or none is ready. */
   shadowOf(name: string): ActiveModel | undefined {
-    return this.#routers.get(name)?.shadow;
+    return this.#peek(name)?.shadow;
   }
 
   /** The model to answer when a request names none: the only one. */

@@ -56,22 +56,28 @@ export class OnDemandModels {
     return this.#loaded.get(name);
   }
 
+  /** Without counting it as used. */
+  peek(name: string): ModelRouter | undefined {
+    return this.#loaded.peek(name);
+  }
+
   get all(): readonly ModelRouter[] {
     return [...this.#loaded.values()];
   }
 
-  /** Loads what is in production under this name; once, however many ask. @throws {@link ModelNotReadyError}, {@link UnknownServedModelError}; {@link InvalidNameError} */
-  async load(name: string): Promise<void> {
+  /** Loads what is in production under this name; once, however many ask. @param prepare - before it is loaded. @throws {@link ModelNotReadyError}, {@link UnknownServedModelError}; {@link InvalidNameError} */
+  async load(name: string, prepare: (router: ModelRouter) => Promise<void> = async () => {}): Promise<void> {
     checkModelName(name);
-    const loading = this.#loading.get(name) ?? this.#load(name).finally(() => this.#loading.delete(name));
+    const loading = this.#loading.get(name) ?? this.#load(name, prepare).finally(() => this.#loading.delete(name));
     this.#loading.set(name, loading);
     return loading;
   }
 
-  async #load(name: string): Promise<void> {
+  async #load(name: string, prepare: (router: ModelRouter) => Promise<void>): Promise<void> {
     const refused = this.#unknown.get(name);
     if (refused !== undefined) throw refused;
     const router = this.#make(name);
+    await prepare(router);
     await router.refresh();
     if (router.production !== undefined) {
       this.#loaded.set(name, router);
@@ -89,17 +95,18 @@ export class OnDemandModels {
     throw error;
   }
 
-  /** Looks for promotions. */
-  async refresh(): Promise<void> {
-    for (const [name, router] of [...this.#loaded.entries()]) {
+  /** Looks for promotions, of all models side by side. */
+  async refresh(refreshOne: (router: ModelRouter) => Promise<void>): Promise<void> {
+    const follow = async (name: string, router: ModelRouter): Promise<void> => {
       const before = router.production;
-      await router.refresh();
-      if (router.production === before || this.#loaded.peek(name) !== router) continue;
+      await refreshOne(router);
+      if (router.production === before || this.#loaded.peek(name) !== router) return;
       // Another version takes another space; the cache measures only what is new to it.
       this.#loaded.delete(name);
       this.#loaded.set(name, router);
       if (this.#loaded.peek(name) !== router) router.retire();
-    }
+    };
+    await Promise.all([...this.#loaded.entries()].map(([name, router]) => follow(name, router)));
   }
 
   /** @returns false when it was not loaded */

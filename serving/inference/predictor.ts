@@ -12,7 +12,7 @@ import type { NamedTensors } from '#registry/graphs/typed_tensor';
 import { type InputColumn, type RowValues, scoreWidth } from '#registry/model_package';
 import { decidingOutputs } from '#registry/rows/decision';
 import { rowsOfTensors } from '#registry/rows/row_feeds';
-import type { ColumnProblem } from '#registry/signature_encoder';
+import { type ColumnProblem, reencoded } from '#registry/signature_encoder';
 import {
   InvalidFeaturesError,
   InvalidRequestError,
@@ -25,10 +25,12 @@ import type { ActiveModel } from '../models/model_slot.ts';
 import { OutputCache, type OutputCacheSettings } from '../models/output_cache.ts';
 import type { PredictionLog } from '../prediction_store/prediction_log.ts';
 import type { Subject } from '../routing/assignment.ts';
+import type { Entities } from '../routing/canary.ts';
+import { CANARY, type ModelRouter } from '../routing/model_router.ts';
 import { ShadowRuns } from '../routing/shadow.ts';
 import { type Inferred, inferWatched, scoresOf } from '../routing/watched_inference.ts';
 import { Admission, type AdmissionSettings } from './admission.ts';
-import { AnsweredRows, type AnswerIds, type AskedRows } from './answered_rows.ts';
+import { AnsweredRows, type AnswerIds, type AskedRows, entitiesOf } from './answered_rows.ts';
 import type { ModelServer } from './model_server.ts';
 import { ModelStatistics } from './model_statistics.ts';
 import { TensorRows } from './tensor_rows.ts';
@@ -60,6 +62,8 @@ export class Predictor {
   readonly #deps: PredictorDeps;
   /** Who is let in. */
   readonly admission: Admission;
+  /** Of canaries. */
+  readonly #tried: Admission;
   readonly statistics = new ModelStatistics();
   readonly #cache: OutputCache | undefined;
   readonly #shadows: ShadowRuns;
@@ -78,6 +82,7 @@ export class Predictor {
       registers: [deps.metrics],
     });
     this.admission = new Admission(settings, (reason) => refused.inc({ reason }));
+    this.#tried = new Admission(settings);
     const { admission } = this;
     new Gauge({
       name: 'serving_queue_seconds',
@@ -223,19 +228,47 @@ export class Predictor {
     return output === undefined ? undefined : { output, input, by: active };
   }
 
-  /** @throws {@link OverloadedError} or {@link DeadlinePassedError}; what the model throws */
-  async infer(active: ActiveModel, input: RowValues, rows: number, call?: Call): Promise<Inferred> {
-    const { models } = this.#deps;
+  /**
+   * @param about - whom the rows are about: where they were looked up, or the entity that the request names
+   * @throws {@link OverloadedError} or {@link DeadlinePassedError}; what the model throws
+   */
+  infer(
+    active: ActiveModel,
+    input: RowValues,
+    rows: number,
+    call?: Call,
+    about?: AskedRows | string,
+  ): Promise<Inferred> {
+    const watching = this.#deps.models.watching(active.name);
+    if (watching === undefined) return this.#run(this.admission, active, input, rows, call);
+    const watched = { watching, entities: entitiesOf(about, rows) };
+    if (active.variant !== CANARY) return this.#run(this.admission, active, input, rows, call, watched);
+    // A canary has a budget of its own: what it takes is no reason to refuse a request, and what it has no room for production answers.
+    const { production } = watching;
+    if (this.#tried.hasRoom(rows) || production?.model.shape !== active.model.shape) {
+      return this.#run(this.#tried, active, input, rows, call, watched);
+    }
+    const own = reencoded(active.model.encoder, production.model.encoder, input);
+    return this.#run(this.admission, production, own, rows, call);
+  }
+
+  async #run(
+    budget: Admission,
+    active: ActiveModel,
+    input: RowValues,
+    rows: number,
+    call: Call | undefined,
+    watched?: { readonly watching: ModelRouter; readonly entities: Entities | undefined },
+  ): Promise<Inferred> {
     const costMs = rows * active.batcher.rowMs;
-    this.admission.take(rows, costMs, call?.deadlineMs);
+    budget.take(rows, costMs, call?.deadlineMs);
     const beganMs = performance.now();
     try {
-      const watching = models.watching(active.name);
       const inferred =
-        watching === undefined
+        watched === undefined
           ? { output: await active.batcher.infer(input, rows, call), input, by: active }
-          : await inferWatched(watching, active, input, rows, call);
-      const shadow = models.shadowOf(active.name);
+          : await inferWatched(watched.watching, active, input, rows, { call, entities: watched.entities });
+      const shadow = this.#deps.models.shadowOf(active.name);
       if (shadow !== undefined) this.#shadows.run(shadow, inferred.by, inferred.input, rows, inferred.output);
       if (rows === 1) this.#cache?.set(inferred.by, inferred.input, inferred.output);
       this.statistics.succeed(inferred.by, rows, performance.now() - beganMs, call?.timing?.queue);
@@ -244,7 +277,7 @@ export class Predictor {
       this.statistics.fail(active, performance.now() - beganMs);
       throw error;
     } finally {
-      this.admission.give(rows, costMs);
+      budget.give(rows, costMs);
     }
   }
 
@@ -259,18 +292,29 @@ export class Predictor {
     active: ActiveModel,
     feeds: NamedTensors,
     outputs: readonly string[],
-    { ids, call }: { readonly ids: AnswerIds; readonly call?: Call | undefined },
+    {
+      ids,
+      call,
+      entity,
+    }: { readonly ids: AnswerIds; readonly call?: Call | undefined; readonly entity?: string | undefined },
   ): Promise<AnsweredTensors> {
     const { model } = active;
     const rows = Object.values(feeds)[0]?.dims[0] ?? 1;
     const costMs = rows * active.batcher.rowMs;
-    this.admission.take(rows, costMs, call?.deadlineMs);
+    const budget = active.variant === CANARY ? this.#tried : this.admission;
+    budget.take(rows, costMs, call?.deadlineMs);
     const beganMs = performance.now();
     try {
       const input =
         model.rowsProblem === undefined ? rowsOfTensors(model.signature, model.encoder, feeds, rows) : undefined;
       const deciding = input === undefined ? [] : decidingOutputs(model.signature);
-      const { results, by } = await this.#runWatched(active, feeds, [...new Set([...outputs, ...deciding])], rows);
+      const { results, by } = await this.#runWatched(
+        active,
+        feeds,
+        [...new Set([...outputs, ...deciding])],
+        rows,
+        entity,
+      );
       this.statistics.succeed(by, rows, performance.now() - beganMs);
       if (input === undefined) {
         this.#count(by, rows);
@@ -286,7 +330,7 @@ export class Predictor {
       this.statistics.fail(active, performance.now() - beganMs);
       throw error;
     } finally {
-      this.admission.give(rows, costMs);
+      budget.give(rows, costMs);
     }
   }
 
@@ -296,15 +340,18 @@ export class Predictor {
     feeds: NamedTensors,
     outputs: readonly string[],
     rows: number,
+    entity: string | undefined,
   ): Promise<{ readonly results: NamedTensors; readonly by: ActiveModel }> {
     const watching = this.#deps.models.watching(active.name);
     const beganMs = performance.now();
-    const observe = (scores: Float64Array | undefined): void =>
-      watching?.see(active, { rows, latencyMs: performance.now() - beganMs, scores });
+    const observe = (scores: Float64Array | undefined, failed: number): void => {
+      const seen = { rows, latencyMs: performance.now() - beganMs, scores, failed };
+      watching?.see(active, seen, entitiesOf(entity, rows));
+    };
     try {
       const results = await active.model.runTensors(feeds, outputs);
       const isRows = watching !== undefined && active.model.rowsProblem === undefined;
-      if (isRows) observe(scoresOf(active.model, active.model.decisionOf(results, rows), rows));
+      if (isRows) observe(scoresOf(active.model, active.model.decisionOf(results, rows), rows), 0);
       return { results, by: active };
     } catch (error) {
       const production = watching?.production;
@@ -313,8 +360,9 @@ export class Predictor {
           ? error
           : new InvalidRequestError(`model "${active.name}" cannot compute with these tensors: ${messageOf(error)}`);
       }
-      observe(undefined);
-      return { results: await production.model.runTensors(feeds, outputs), by: production };
+      const results = await production.model.runTensors(feeds, outputs);
+      observe(undefined, rows);
+      return { results, by: production };
     }
   }
 

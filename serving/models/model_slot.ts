@@ -1,10 +1,16 @@
 import { messageOf } from '#kernel/errors';
 import type { Logger } from '#monitoring/log';
 import { Counter, Gauge, Histogram, type Registry } from '#monitoring/metrics';
-import { ArtifactIntegrityError, IncompleteModelError, InvalidModelError } from '#registry/errors';
+import {
+  ArtifactIntegrityError,
+  IncompleteModelError,
+  InvalidModelError,
+  RegistryUnavailableError,
+} from '#registry/errors';
 import type { ModelLimits } from '#registry/graphs/model_limits';
+import type { KeptModels } from '#registry/kept_models';
 import { StageAliasSync } from '#registry/lifecycle/stage_alias_sync';
-import type { ModelSignature } from '#registry/model_package';
+import type { ModelPackage, ModelSignature } from '#registry/model_package';
 import type { ModelRegistry, ModelVersion } from '#registry/model_registry';
 import { AdaptiveThreshold, type ThresholdRule } from './adaptive_threshold.ts';
 import type { Follow } from './follow.ts';
@@ -48,9 +54,15 @@ export class ModelLoader {
   readonly #sync: StageAliasSync;
   readonly #loaded = new Map<string, Shared>();
   readonly #waiting = new Map<string, readonly Waiting[]>();
+  #fingerprints: ReadonlyMap<string, string> | undefined;
+  /** What was followed, by model and selector, when the model had a fingerprint. */
+  readonly #settled = new Map<string, { readonly fingerprint: string; readonly version: ModelVersion }>();
   readonly #loadSeconds: Histogram<'model'>;
   readonly #loadFailures: Counter<'model'>;
   readonly #limits: ModelLimits | undefined;
+  readonly #kept: KeptModels | undefined;
+  /** Of versions that are not kept yet. */
+  readonly #packages = new WeakMap<LoadedModel, ModelPackage>();
   readonly info: Gauge<'model' | 'version' | 'variant'>;
   readonly withdrawn: Counter<'model'>;
   readonly log: Logger;
@@ -62,17 +74,30 @@ export class ModelLoader {
       readonly metrics: Registry;
       /** What speaks against serving a model with this signature here, besides the model itself. */
       readonly checkSignature?: (signature: ModelSignature) => readonly string[];
+      /** Where versions that answer are kept, for a start while the registry is away. */
+      readonly kept?: KeptModels | undefined;
     },
     limits?: ModelLimits,
   ) {
+    this.#kept = deps.kept;
     this.#limits = limits;
     this.#registry = deps.registry;
     this.#checkSignature = deps.checkSignature ?? (() => []);
     this.log = deps.log;
-    this.#sync = new StageAliasSync(deps.registry, (model, version, error) => {
-      this.log.warn({ model, version, error }, 'registry.stage_and_alias_differ');
-    });
     const registers = [deps.metrics];
+    const disagreements = new Counter({
+      name: 'registry_disagreements_total',
+      help: 'Times that the alias @champion and the stage Production of a model were on two versions, and the alias was followed',
+      labelNames: ['model'],
+      registers,
+    });
+    this.#sync = new StageAliasSync(deps.registry, {
+      onFailure: (model, version, error) => this.log.warn({ model, version, error }, 'registry.stage_and_alias_differ'),
+      onDisagreement: (model, alias, stage) => {
+        disagreements.inc({ model });
+        this.log.warn({ model, alias, stage }, 'registry.alias_followed');
+      },
+    });
     this.#loadSeconds = new Histogram({
       name: 'model_load_seconds',
       help: 'Download, verification and warm-up of a version',
@@ -99,10 +124,32 @@ export class ModelLoader {
     });
   }
 
-  /** The version that is followed now; undefined when there is none. */
-  resolve(name: string, follow: Follow): Promise<ModelVersion | undefined> {
+  /** Looks once for all models whether anything of them has changed. */
+  async look(): Promise<void> {
+    try {
+      this.#fingerprints = await this.#registry.fingerprints?.();
+    } catch {
+      // Each model then meets the error by itself.
+      this.#fingerprints = undefined;
+    }
+  }
+
+  /**
+   * Returns the version that is followed now; undefined when there is none. The registry is not asked where nothing of the model has changed since it was.
+   *
+   * @param active - the version that answers
+   */
+  async resolve(name: string, follow: Follow, active: number | undefined): Promise<ModelVersion | undefined> {
+    const key = JSON.stringify([name, follow]);
+    const fingerprint = this.#fingerprints?.get(name);
+    const settled = this.#settled.get(key);
+    const isSettled = fingerprint !== undefined && settled?.fingerprint === fingerprint;
+    if (isSettled && settled.version.version === active) return settled.version;
     const isProduction = 'stage' in follow && follow.stage === 'Production';
-    return isProduction ? this.#sync.check(name) : this.#registry.resolve(name, follow);
+    const version = await (isProduction ? this.#sync.check(name) : this.#registry.resolve(name, follow));
+    if (fingerprint === undefined || version === undefined) this.#settled.delete(key);
+    else this.#settled.set(key, { fingerprint, version });
+    return version;
   }
 
   /** Call {@link release} for each. @throws what is wrong with the version */
@@ -123,16 +170,43 @@ export class ModelLoader {
     const { name } = version;
     const stopTimer = this.#loadSeconds.startTimer({ model: name });
     try {
-      const downloaded = await this.#registry.download(version);
+      const downloaded = await this.#download(version);
       const problems = this.#checkSignature(downloaded.signature);
       if (problems.length > 0) throw new InvalidModelError(problems);
       const model = await LoadedModel.load(downloaded, this.#limits === undefined ? {} : { limits: this.#limits });
       stopTimer();
+      if (this.#kept !== undefined) this.#packages.set(model, downloaded);
       return { model, batcher: new MicroBatcher(model) };
     } catch (error) {
       if ((error as { retryable?: boolean }).retryable !== true) this.#loadFailures.inc({ model: name });
       throw error;
     }
+  }
+
+  async #download(version: ModelVersion): Promise<ModelPackage> {
+    try {
+      return await this.#registry.download(version);
+    } catch (error) {
+      const kept = error instanceof RegistryUnavailableError ? await this.#kept?.read(version) : undefined;
+      if (kept === undefined) throw error;
+      this.log.warn({ model: version.name, version: version.version, error }, 'model.taken_from_disk');
+      return kept;
+    }
+  }
+
+  /** Returns the version that was followed when the registry last answered; undefined where none is kept. */
+  async lastFollowed(name: string, follow: Follow): Promise<ModelVersion | undefined> {
+    return this.#kept?.find(name, follow);
+  }
+
+  /** Keeps a version that answers now. */
+  keep(version: ModelVersion, follow: Follow, model: LoadedModel): void {
+    if (this.#kept === undefined) return;
+    const own = this.#packages.get(model);
+    this.#packages.delete(model);
+    this.#kept.keep(version, follow, own).catch((error: unknown) => {
+      this.log.warn({ model: version.name, version: version.version, error }, 'model.not_kept');
+    });
   }
 
   /**
@@ -244,15 +318,27 @@ export class ModelSlot {
     const { name, variant } = this;
     const { log, info } = this.#loader;
     try {
-      const version = await this.#loader.resolve(name, this.follow);
+      const version = await this.#loader.resolve(name, this.follow, this.#active?.version);
       this.#isUnreachable = false;
       if (version !== undefined) await this.#take(version);
     } catch (error) {
       this.#isUnreachable = true;
       log.warn({ model: name, variant, error }, 'registry.unreachable_keeping_model');
+      if (this.#active === undefined) await this.#takeKept();
     }
     // Again each time: another slot that followed the same under this variant may have taken the label with it.
     if (this.#active !== undefined) info.set({ model: name, version: String(this.#active.version), variant }, 1);
+  }
+
+  /** What answered before a restart, while the registry is away. */
+  async #takeKept(): Promise<void> {
+    const { name, variant } = this;
+    try {
+      const kept = await this.#loader.lastFollowed(name, this.follow);
+      if (kept !== undefined) await this.#take(kept);
+    } catch (error) {
+      this.#loader.log.warn({ model: name, variant, error }, 'model.not_taken_from_disk');
+    }
   }
 
   async #take(version: ModelVersion): Promise<void> {
@@ -286,6 +372,7 @@ export class ModelSlot {
     this.#current = version;
     void runnable.model.lost?.then((error) => this.#withdraw(version, error));
     this.#forget(previous);
+    this.#loader.keep(version, this.follow, runnable.model);
     log.info({ model: name, variant, version: version.version, previous: previous?.version }, 'model.switched');
   }
 

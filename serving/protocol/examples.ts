@@ -37,6 +37,18 @@ export const examples = {
     signature: { task: 'binary_classification', inputs: [{ name: 'amount', type: 'double', required: true }] },
   },
   routing: { model: name, revision: 3, routing, shares: { production: 0.9, canary: 0.1 } },
+  version: {
+    ...{
+      name,
+      version: 2,
+      stage: 'Production',
+      aliases: ['champion'],
+      createdAtMs: 1_795_867_200_000,
+      description: '',
+    },
+    ...{ tags: {}, metrics: { pr_auc: 0.91 }, runId: '8f3d1c2b' },
+  },
+  moveVersion: { stage: 'Production', reason: 'better on the newest rows' },
   changeRouting: { routing: null, reason: 'back to what the configuration has', revision: 3 },
   routingHistory: {
     changes: [

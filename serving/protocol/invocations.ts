@@ -46,7 +46,13 @@ export async function registerInvocations(
     }
     const ids = idsOf(requestIdOf(request));
     const call = callOf(request, false, performance.now());
-    const inferred = await predictor.infer(active, predictor.encode(active, rows, inRow), rows.length, call);
+    const inferred = await predictor.infer(
+      active,
+      predictor.encode(active, rows, inRow),
+      rows.length,
+      call,
+      subjectOf(request).entity,
+    );
     predictor.checkFinite(inferred, rows.length);
     const predicted = predictor.finish(inferred, ids, listOf(rows)).all();
     const isPlain = inferred.by.model.signature.task === 'values';
@@ -66,7 +72,7 @@ export async function registerInvocations(
     const ids = idsOf(requestIdOf(request));
     const call = callOf(request, false, performance.now());
     const names = active.model.spec.outputs.map(({ name }) => name);
-    const { results, by } = await predictor.inferTensors(active, tensors, names, { ids, call });
+    const { results, by } = await predictor.inferTensors(active, tensors, names, { ids, call, ...subjectOf(request) });
     const values = Object.fromEntries(Object.entries(results).map(([name, tensor]) => [name, nestedValues(tensor)]));
     return { ids, by, predictions: isByRow ? byRow(values, rows) : values };
   };

@@ -121,7 +121,7 @@ export async function registerPredictRoutes(
     const { span } = request;
     const call = callOf(request, settings.serverTiming || span?.isRecording() === true, startedMs);
     const known = isSingle ? predictor.recall(active, input) : undefined;
-    const inferred = known ?? (await predictor.infer(active, input, rows.count, call));
+    const inferred = known ?? (await predictor.infer(active, input, rows.count, call, rows));
     predictor.checkFinite(inferred, rows.count);
     const ids = idsOf(requestIdOf(request));
     const answered = predictor.finish(inferred, ids, rows);
@@ -212,7 +212,13 @@ export async function registerPredictRoutes(
     const answered: { predicted: Predicted; by: ActiveModel; freshness: Freshness | undefined }[] = [];
     for (const { active, rows, indices } of parts) {
       const input = predictor.encode(active, rows, (index) => `entity_ids.${indices[index]}.`);
-      const inferred = await predictor.infer(active, input, rows.length, callOf(request, false, startedMs));
+      const inferred = await predictor.infer(
+        active,
+        input,
+        rows.length,
+        callOf(request, false, startedMs),
+        listOf(rows),
+      );
       predictor.checkFinite(inferred, rows.length);
       for (const [at, predicted] of predictor.finish(inferred, ids, listOf(rows), indices).all().entries()) {
         answered[indices[at] as number] = { predicted, by: inferred.by, freshness: rows[at]?.freshness };

@@ -25,12 +25,16 @@ export function registerRoutingRoutes(app: FastifyInstance, models: ModelServer)
   app.get<{ Params: { name: string } }>(
     '/models/:name/routing',
     { schema: schemas.getRouting, config: shown },
-    async ({ params }) => models.routingOf(params.name),
+    async ({ params }) => {
+      await models.ensure(params.name);
+      return models.routingOf(params.name);
+    },
   );
   const put = { schema: schemas.putRouting, config: changed };
   app.put<{ Params: { name: string } }>('/models/:name/routing', put, async (request) => {
     const { params, body, caller } = request;
     const { routing, reason, revision } = parsedBody(changeSchema, body);
+    await models.ensure(params.name);
     return models.setRouting(params.name, routing as Routing | null, { by: caller, reason }, revision);
   });
   app.get<{ Params: { name: string }; Querystring: { limit?: string } }>(
@@ -41,6 +45,7 @@ export function registerRoutingRoutes(app: FastifyInstance, models: ModelServer)
       if (!Number.isInteger(limit) || limit < 1 || limit > MOST_LISTED) {
         throw new InvalidRequestError(`limit must be an integer, 1 to ${MOST_LISTED}`);
       }
+      await models.ensure(params.name);
       return { changes: await models.routingHistory(params.name, limit) };
     },
   );

@@ -53,6 +53,7 @@ const who = {
   },
 };
 const outputs = (one: Schema) => ({ probabilities: one, values: one, distances: one, scores: one });
+const EXPLANATION_NEEDS = ['method', 'perturbation', 'scale', 'outputs'];
 const explanation = {
   method: { ...text, enum: ['tree_shap', 'kernel_shap'] },
   perturbation: { ...text, enum: ['tree_path_dependent', 'interventional'] },
@@ -90,7 +91,7 @@ export const predict = {
           prediction: predictionOf,
           ...outputs(numbersByName),
           threshold: number,
-          explanation: object(explanation),
+          explanation: object(explanation, EXPLANATION_NEEDS),
           freshness,
           cached: truth,
           ...who,
@@ -107,7 +108,13 @@ export const explain = {
   summary: 'Why: what each feature has added to the prediction of a row',
   headers: REQUEST_HEADERS,
   body: withExamples(object({ model_name: modelName, features, entity_id: text }, []), examples.explain),
-  response: { ...ok(object({ ...explanation, ...answerer }), examples.explained), ...PREDICT_ERRORS },
+  response: {
+    ...ok(
+      object({ ...explanation, ...answerer }, [...EXPLANATION_NEEDS, ...Object.keys(answerer)]),
+      examples.explained,
+    ),
+    ...PREDICT_ERRORS,
+  },
 };
 
 export const batch = {
@@ -192,6 +199,37 @@ const routingStatus = object({ model: text, revision: whole, routing: follow, sh
   'revision',
   'routing',
 ]);
+
+const stage = { ...text, enum: ['None', 'Staging', 'Production', 'Archived'] };
+const modelVersion = object({
+  ...{ name: text, version: whole, stage, aliases: listOf(text), createdAtMs: number, description: text, runId: text },
+  ...{ tags: mapOf(text), metrics: mapOf(number) },
+});
+
+const versionOfModel = {
+  type: 'object',
+  properties: { name: nameOfModel, version: { ...text, minLength: 1, examples: ['2'] } },
+  required: ['name', 'version'],
+};
+
+export const listVersions = {
+  summary: 'Every version of a model in the registry, with stage, aliases, metrics and tags',
+  params: name,
+  response: { ...ok(object({ versions: listOf(modelVersion) }), { versions: [examples.version] }), ...errors(ALWAYS) },
+};
+
+export const moveVersion = {
+  summary: 'Moves a version to another stage, through the gates',
+  params: versionOfModel,
+  body: withExamples(
+    object({ stage: { ...text, enum: ['Staging', 'Production', 'Archived'] }, reason: text, approvedBy: text }, [
+      'stage',
+      'reason',
+    ]),
+    examples.moveVersion,
+  ),
+  response: { ...ok(modelVersion, examples.version), ...errors([...WITH_BODY, 409]) },
+};
 
 export const getRouting = {
   summary: 'How requests for a model are assigned to its versions',

@@ -1,14 +1,14 @@
 import { z } from 'zod';
-import { populationStability } from '#monitoring/drift/population_stability';
+import { EventEvidence, LabelEvidence } from './label_evidence.ts';
 
 export const guardrailsSchema = z.strictObject({
-  /** Rows of the canary that are looked at before its latency and scores are judged, and in which its failures are counted. */
+  /** Rows of the canary in which its failures are counted at least. */
   judgeAfterRows: z.int().min(50).default(200),
-  /** Of its rows that may fail. */
+  /** Of its rows that may fail where production answers them. */
   errorShare: z.number().min(0).max(1).default(0.01),
   /** Its 95th percentile over that of production, where it is slower by 5 ms as well. */
   latencyRatio: z.number().min(1).default(3),
-  /** The population stability index of its scores against those of production: 0.25 is commonly taken as another population. */
+  /** The population stability index of its scores against those of production, one of each entity: 0.25 is commonly taken as another population. */
   scoreShift: z.number().positive().default(0.25),
 });
 export type GuardrailSettings = z.infer<typeof guardrailsSchema>;
@@ -17,17 +17,32 @@ export type GuardrailSettings = z.infer<typeof guardrailsSchema>;
 export interface Observation {
   readonly rows: number;
   readonly latencyMs: number;
-  /** One a row; undefined when it failed. */
+  /** One a row; undefined when there are none. */
   readonly scores: ArrayLike<number> | undefined;
+  /** Rows of the canary that failed where production answered. */
+  readonly failed: number;
 }
 
-/** Enough for a percentile and for the shape of scores. */
+/** A row that is compared: one of its entity, or of its request where that names none. */
+export interface Unit {
+  readonly row: number;
+  /** With which probability it was assigned to the canary. */
+  readonly share: number;
+}
+
+/** False alarms over the life of a canary, of scores and of latency: 1 % together. */
+const FALSE_ALARMS = 0.005;
+const ENOUGH = Math.log(1 / FALSE_ALARMS);
+/** Latencies that are kept of each arm, enough for a percentile; and how many of production's there must be. */
 const KEPT = 1_000;
+const FEWEST = 50;
 /** Below that, a difference is noise of the machine. */
 const LATENCY_MATTERS_MS = 5;
+/** The shift and the percentiles are looked at again once there is so much more to look at. */
+const LOOK_AGAIN = 1.05;
 
-/** The last values that were seen. */
-class Recent {
+/** The last latencies that were seen. */
+class Latencies {
   readonly #values = new Float64Array(KEPT);
   #count = 0;
 
@@ -40,73 +55,82 @@ class Recent {
     return this.#count;
   }
 
-  values(): Float64Array {
-    return this.#values.subarray(0, Math.min(this.#count, KEPT));
-  }
-
   percentile(share: number): number {
-    const sorted = this.values().slice().sort();
+    const sorted = this.#values.slice(0, Math.min(this.#count, KEPT)).sort();
     return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0;
   }
 }
 
-/** Watches a version on trial beside the one in production, and says what speaks against it. */
+/**
+ * Watches a version on trial beside the one in production, and says what speaks against it. Versions that are alike are taken for different ones in one life
+ * of a hundred at most, however often it is looked at and however few entities send most of the requests; rows that fail count where production answers them.
+ */
 export class Guardrails {
   readonly #settings: GuardrailSettings;
-  readonly #control = { scores: new Recent(), latencies: new Recent() };
-  readonly #canary = { scores: new Recent(), latencies: new Recent() };
+  readonly #scores = new LabelEvidence();
+  readonly #slow = new EventEvidence();
+  readonly #control = new Latencies();
+  readonly #canary = new Latencies();
+  /** Above it a request is slow, ms; known once there are enough of production's. */
+  #limitMs = Number.POSITIVE_INFINITY;
+  #limitFrom = 0;
   #rows = 0;
   #failed = 0;
-  #judgedAt = 0;
+  #shiftFrom = 0;
+  #slowFrom = 0;
 
   constructor(settings: GuardrailSettings) {
     this.#settings = settings;
   }
 
-  seeControl({ latencyMs, scores }: Observation): void {
-    this.#control.latencies.add(latencyMs);
-    if (scores !== undefined)
-      for (let row = 0; row < scores.length; row += 1) this.#control.scores.add(scores[row] as number);
-  }
-
-  /** @returns why it must go; undefined: nothing speaks against it so far */
-  seeCanary({ rows, latencyMs, scores }: Observation): string | undefined {
-    const { judgeAfterRows, errorShare } = this.#settings;
+  /** @returns why the canary must go; undefined: nothing speaks against it so far */
+  see({ rows, latencyMs, scores, failed }: Observation, isCanary: boolean, units: readonly Unit[]): string | undefined {
+    for (const { row, share } of units) {
+      const score = scores?.[row];
+      if (score !== undefined) this.#scores.see(score, isCanary, share);
+    }
+    const [unit] = units;
+    if (unit !== undefined && latencyMs > this.#limitMs) this.#slow.see(isCanary, unit.share);
+    (isCanary ? this.#canary : this.#control).add(latencyMs);
+    if (!isCanary) {
+      this.#setLimit();
+      return undefined;
+    }
     this.#rows += rows;
-    if (scores === undefined) this.#failed += rows;
-    else {
-      this.#canary.latencies.add(latencyMs);
-      for (let row = 0; row < scores.length; row += 1) {
-        const score = scores[row] as number;
-        if (Number.isFinite(score)) this.#canary.scores.add(score);
-        else this.#failed += 1;
-      }
-    }
-    // More than the rows to judge by could make good.
-    if (this.#failed > errorShare * Math.max(judgeAfterRows, this.#rows)) {
-      return `${this.#failed} of ${this.#rows} rows failed; ${percent(errorShare)} may`;
-    }
-    if (this.#rows - this.#judgedAt < judgeAfterRows) return undefined;
-    this.#judgedAt = this.#rows;
-    return this.#slower() ?? this.#shifted();
+    this.#failed += failed;
+    return this.#failing() ?? this.#shifted() ?? this.#slower();
   }
 
-  #slower(): string | undefined {
-    const { latencyRatio, judgeAfterRows } = this.#settings;
-    const usual = this.#control.latencies;
-    if (usual.count < Math.min(judgeAfterRows, 50)) return undefined;
-    const [own, other] = [this.#canary.latencies.percentile(0.95), usual.percentile(0.95)];
-    if (own <= other * latencyRatio || own - other < LATENCY_MATTERS_MS) return undefined;
-    return `its p95 is ${own.toFixed(1)} ms, production's ${other.toFixed(1)}; ${latencyRatio} times as much may be`;
+  #setLimit(): void {
+    const { count } = this.#control;
+    if (count < FEWEST || count < this.#limitFrom) return;
+    this.#limitFrom = count * LOOK_AGAIN;
+    const usualMs = this.#control.percentile(0.95);
+    this.#limitMs = Math.max(usualMs * this.#settings.latencyRatio, usualMs + LATENCY_MATTERS_MS);
+  }
+
+  /** More than the rows to judge by could make good. */
+  #failing(): string | undefined {
+    const { judgeAfterRows, errorShare } = this.#settings;
+    if (this.#failed <= errorShare * Math.max(judgeAfterRows, this.#rows)) return undefined;
+    return `${this.#failed} of ${this.#rows} rows failed; ${percent(errorShare)} may`;
   }
 
   #shifted(): string | undefined {
-    const { scoreShift, judgeAfterRows } = this.#settings;
-    const [own, usual] = [this.#canary.scores, this.#control.scores];
-    if (own.count < judgeAfterRows || usual.count < judgeAfterRows) return undefined;
-    const shift = populationStability(usual.values(), own.values());
+    const { scoreShift } = this.#settings;
+    if (this.#scores.units < this.#shiftFrom || this.#scores.log < ENOUGH) return undefined;
+    this.#shiftFrom = this.#scores.units * LOOK_AGAIN;
+    const shift = this.#scores.shift();
     if (shift <= scoreShift) return undefined;
     return `its scores differ from production's by ${shift.toFixed(2)} (population stability index); ${scoreShift} may be`;
+  }
+
+  #slower(): string | undefined {
+    if (this.#canary.count < this.#slowFrom || this.#slow.log < ENOUGH) return undefined;
+    this.#slowFrom = this.#canary.count * LOOK_AGAIN;
+    const [own, other] = [this.#canary.percentile(0.95), this.#control.percentile(0.95)];
+    if (own <= this.#limitMs) return undefined;
+    return `its p95 is ${own.toFixed(1)} ms, production's ${other.toFixed(1)}; ${this.#settings.latencyRatio} times as much may be`;
   }
 }
 

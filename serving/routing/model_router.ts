@@ -4,13 +4,14 @@ import type { ThresholdRule } from '../models/adaptive_threshold.ts';
 import type { Follow } from '../models/follow.ts';
 import { type ActiveModel, type ModelLoader, ModelSlot } from '../models/model_slot.ts';
 import { Assignment, type Subject } from './assignment.ts';
-import { type CanaryProgress, CanaryRun } from './canary.ts';
+import { type CanaryProgress, CanaryRun, type Entities } from './canary.ts';
 import type { Observation } from './guardrails.ts';
 import { type Routing, type RoutingState, routingStateSchema } from './routing.ts';
 
 export const NO_EXPERIMENT = 'production';
 const SHADOW = 'shadow';
-const CANARY = 'canary';
+/** What a version on trial answers as. */
+export const CANARY = 'canary';
 /** Who writes what a canary comes to into the trail. */
 const CANARY_AUTHOR = 'headwater (canary)';
 
@@ -142,7 +143,7 @@ export class ModelRouter {
 
   /** Looks for promotions. */
   async refresh(): Promise<void> {
-    for (const slot of this.slots) await slot.refresh();
+    await Promise.all(this.slots.map((slot) => slot.refresh()));
     this.#followCanary();
   }
 
@@ -162,12 +163,12 @@ export class ModelRouter {
   }
 
   /** What became of rows; only read while a canary runs. */
-  see(active: ActiveModel, seen: Observation): void {
+  see(active: ActiveModel, seen: Observation, entities?: Entities): void {
     const run = this.#canary;
     if (run === undefined) return;
-    if (active.variant !== CANARY) run.seeControl(seen);
+    if (active.variant !== CANARY) run.seeControl(seen, entities);
     else if (active.version === run.progress.version) {
-      const progress = run.seeCanary(seen);
+      const progress = run.seeCanary(seen, entities);
       if (progress !== undefined) this.#note(progress);
     }
   }

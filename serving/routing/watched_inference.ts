@@ -6,6 +6,7 @@ import type { Call } from '../models/call.ts';
 import { bestClass } from '../models/interpret.ts';
 import type { LoadedModel } from '../models/loaded_model.ts';
 import type { ActiveModel } from '../models/model_slot.ts';
+import type { Entities } from './canary.ts';
 import type { ModelRouter } from './model_router.ts';
 
 /** What came out, and of which version: another one than was asked when that one failed. */
@@ -17,31 +18,52 @@ export interface Inferred {
   readonly by: ActiveModel;
 }
 
-/** While a canary runs: the outcome of each request goes to its guardrails, and production answers where the canary cannot. */
+/**
+ * While a canary runs: the outcome of each request goes to its guardrails, and production answers where the canary cannot.
+ *
+ * @param entities - whom the rows are about, where the request names them
+ */
 export async function inferWatched(
   router: ModelRouter,
   active: ActiveModel,
   input: RowValues,
   rows: number,
-  call?: Call,
+  { call, entities }: { readonly call?: Call | undefined; readonly entities?: Entities | undefined } = {},
 ): Promise<Inferred> {
   const beganMs = performance.now();
+  let scores: Float64Array | undefined;
   let failure: unknown;
   try {
     const output = await active.batcher.infer(input, rows, call);
-    const scores = scoresOf(active.model, output, rows);
-    router.see(active, { rows, latencyMs: performance.now() - beganMs, scores });
-    if (active === router.production || scores.every(Number.isFinite)) return { output, input, by: active };
+    scores = scoresOf(active.model, output, rows);
+    if (active === router.production || scores.every(Number.isFinite)) {
+      router.see(active, { rows, latencyMs: performance.now() - beganMs, scores, failed: 0 }, entities);
+      return { output, input, by: active };
+    }
     failure = new Error(`version ${active.version} of ${active.name} gave what is no number`);
   } catch (error) {
     if (error instanceof DeadlinePassedError) throw error;
-    router.see(active, { rows, latencyMs: performance.now() - beganMs, scores: undefined });
     failure = error;
   }
+  const latencyMs = performance.now() - beganMs;
   const { production } = router;
-  if (production === undefined || production === active || production.model.shape !== active.model.shape) throw failure;
+  if (production === undefined || production === active || production.model.shape !== active.model.shape) {
+    router.see(active, { rows, latencyMs, scores: undefined, failed: rows }, entities);
+    throw failure;
+  }
   const own = reencoded(active.model.encoder, production.model.encoder, input);
-  return { output: await production.batcher.infer(own, rows, call), input: own, by: production };
+  const output = await production.batcher.infer(own, rows, call);
+  router.see(
+    active,
+    { rows, latencyMs, scores, failed: failedRows(scores, scoresOf(production.model, output, rows)) },
+    entities,
+  );
+  return { output, input: own, by: production };
+}
+
+/** Rows that have a score of production and none of the canary. */
+export function failedRows(canary: Float64Array | undefined, production: Float64Array): number {
+  return production.filter((score, row) => Number.isFinite(score) && !Number.isFinite(canary?.[row])).length;
 }
 
 /**

@@ -2,6 +2,7 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { OfflineDatabase } from '#cli/parts/offline_database';
+import { modelVersionsOf } from '#cli/roles/model_versions';
 import { type EntityKey, idOf } from '#feature_store/definitions/entity_key';
 import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import type { OnlineStore } from '#feature_store/online/online_store';
@@ -10,9 +11,11 @@ import { eventTime, processingTime, systemClock } from '#kernel/time';
 import type { HttpService } from '#monitoring/http_service';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry, type Registry } from '#monitoring/metrics';
+import { Lifecycle } from '#registry/lifecycle/lifecycle';
 import { LocalRegistry } from '#registry/local/local_registry';
 import { servingConfigSchema } from '#serving/config';
 import { ModelServer } from '#serving/inference/model_server';
+import { examineModel } from '#serving/models/loaded_model';
 import type { OutcomesQuery } from '#serving/prediction_store/feedback_store';
 import { PredictionLog } from '#serving/prediction_store/prediction_log';
 import type { NewPrediction } from '#serving/prediction_store/prediction_store';
@@ -74,6 +77,10 @@ export async function serveTiny(
       ? {}
       : { routings: offline.routing, outcomes: (query: OutcomesQuery) => offline.feedback.experimentOutcomes(query) };
   const models = new ModelServer({ registry, ...base, ...kept }, settings);
+  const versions = modelVersionsOf(
+    registry,
+    new Lifecycle({ registry, examine: examineModel, checkSignature: () => [] }),
+  );
   const log = new PredictionLog(
     {
       sinks: [{ target: 'test', write: async (rows) => void logged.push(...rows) }],
@@ -85,7 +92,7 @@ export async function serveTiny(
   const features = new FeatureReader({ online: tinyOnline, clock: systemClock }, { views: [tinyView], services: [] });
   const service = await createServing(
     {
-      ...{ models, features, predictions: log, clock: systemClock, ...base },
+      ...{ models, features, predictions: log, versions, clock: systemClock, ...base },
       ...(offline === undefined ? {} : { feedback: offline }),
     },
     settings,

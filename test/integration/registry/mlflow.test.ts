@@ -1,4 +1,6 @@
 import { execFileSync } from 'node:child_process';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { expect, test } from '@jest/globals';
 import { mlflowConfigSchema } from '#registry/mlflow/config';
 import { MlflowRegistry } from '#registry/mlflow/mlflow_registry';
@@ -173,3 +175,58 @@ test('a server that is down is named, after a few tries', async () => {
     message: expect.stringContaining('127.0.0.1:1'),
   });
 }, 30_000);
+
+/** Passes requests on to MLflow, and keeps their paths. */
+async function recorder(): Promise<{ readonly url: string; readonly paths: string[]; close(): Promise<void> }> {
+  const paths: string[] = [];
+  const pass = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    paths.push(`${request.method} ${new URL(request.url ?? '', 'http://x').pathname.replace('/api/2.0/', '')}`);
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk as Buffer);
+    const answer = await fetch(new URL(request.url ?? '', serviceAddress('TEST_MLFLOW_URL')), {
+      method: request.method ?? 'GET',
+      headers: { 'content-type': request.headers['content-type'] ?? 'application/json' },
+      ...(chunks.length === 0 ? {} : { body: Buffer.concat(chunks) }),
+    });
+    response.writeHead(answer.status, { 'content-type': answer.headers.get('content-type') ?? 'application/json' });
+    response.end(Buffer.from(await answer.arrayBuffer()));
+  };
+  const server = createServer((request, response) => void pass(request, response));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    ...{ url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, paths },
+    close: () => new Promise((resolve) => server.close(() => resolve())),
+  };
+}
+
+test('models are registered with one server and runs are logged to another; one request shows what has changed', async () => {
+  const [tracking, models] = [await recorder(), await recorder()];
+  const registry = new MlflowRegistry(
+    mlflowConfigSchema.parse({
+      kind: 'mlflow',
+      trackingUri: tracking.url,
+      registryUri: models.url,
+      experimentName: 'two',
+    }),
+  );
+  try {
+    const name = `two_servers_${Date.now()}`;
+    const { version } = await registry.register({ name, package: tinyModel(0), metrics: { auc: 0.9 }, params: {} });
+    const before = (await registry.fingerprints()).get(name);
+    await registry.transition(name, version, 'Production');
+    const staged = (await registry.fingerprints()).get(name);
+    await registry.setAlias(name, 'other', version);
+    const aliased = (await registry.fingerprints()).get(name);
+    expect(new Set([undefined, before, staged, aliased]).size).toBe(4);
+    const asked = models.paths.length;
+    expect((await registry.fingerprints()).get(name)).toBe(aliased);
+    expect(models.paths.length - asked).toBeLessThanOrEqual(2);
+    await registry.download((await registry.resolve(name, { stage: 'Production' })) as ModelVersion);
+    const isOfModels = (path: string): boolean => /registered-models|model-versions/.test(path);
+    expect(models.paths.filter((path) => !isOfModels(path))).toEqual([]);
+    expect(tracking.paths.filter(isOfModels)).toEqual([]);
+    expect(tracking.paths).toEqual(expect.arrayContaining(['POST mlflow/runs/create']));
+  } finally {
+    await Promise.all([tracking.close(), models.close()]);
+  }
+}, 120_000);

@@ -49,11 +49,22 @@ test('whichever of the two is moved, the other one follows', async () => {
   expect(await state()).toEqual([3, 3]);
 });
 
-test('at first the stage is right; an alias alone makes a production', async () => {
+test('where they disagree and neither is known to have moved, the alias wins and it is reported; an alias alone makes a production', async () => {
+  const disagreements: unknown[] = [];
+  const watched = new StageAliasSync(registry, { onDisagreement: (...given) => disagreements.push(given) });
   await registry.transition(NAME, 2, 'Production');
   await registry.setAlias(NAME, 'champion', 1);
-  expect(await sync.check(NAME)).toMatchObject({ version: 2 });
-  expect(await state()).toEqual([2, 2]);
+  expect(await watched.check(NAME)).toMatchObject({ version: 1 });
+  expect(await state()).toEqual([1, 1]);
+  expect(disagreements).toEqual([[NAME, 1, 2]]);
+  // Both have moved.
+  await moveStage(3);
+  await registry.setAlias(NAME, 'champion', 2);
+  expect(await watched.check(NAME)).toMatchObject({ version: 2 });
+  expect(disagreements).toEqual([
+    [NAME, 1, 2],
+    [NAME, 2, 3],
+  ]);
 
   const other = 'other';
   await registry.register({ name: other, package: tinyModel(1), metrics: {}, params: {} });
@@ -91,7 +102,9 @@ test('whoever may only read follows what has moved, and says once that the other
     }
   }
   const failures: number[] = [];
-  const reader = new StageAliasSync(new ReadOnly({ kind: 'local', directory }), (_, version) => failures.push(version));
+  const reader = new StageAliasSync(new ReadOnly({ kind: 'local', directory }), {
+    onFailure: (_, version) => failures.push(version),
+  });
   await reader.check(NAME);
   await registry.setAlias(NAME, 'champion', 2);
   for (let look = 0; look < 3; look += 1) expect(await reader.check(NAME)).toMatchObject({ version: 2 });

@@ -31,12 +31,12 @@ test('a version that takes another space is reckoned with: others make room, one
   await models.load('b');
   expect(await taken()).toBe(8e6);
   sizes.set('a', 1.4e6);
-  await models.refresh();
+  await models.refresh((router) => router.refresh());
   expect([await taken(), retired]).toEqual([9.6e6, []]);
   sizes.set('b', 2e6);
-  await models.refresh();
+  await models.refresh((router) => router.refresh());
   expect([await taken(), retired]).toEqual([8e6, ['a']]);
   sizes.set('b', 9e6);
-  await models.refresh();
+  await models.refresh((router) => router.refresh());
   expect([await taken(), retired, models.all]).toEqual([0, ['a', 'b'], []]);
 });

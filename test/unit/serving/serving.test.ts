@@ -106,6 +106,8 @@ test('one row by features, with probabilities, version and request id; and it is
     latency_ms: expect.any(Number),
   });
   expect((body.probabilities as { fraud: number }).fraud).toBeCloseTo(score, 5);
+  const sum = Object.values(body.probabilities as Record<string, number>).reduce((total, each) => total + each, 0);
+  expect(Math.abs(sum - 1)).toBeLessThan(1e-6);
   await log.drain();
   expect(logged).toMatchObject([
     {
@@ -116,6 +118,11 @@ test('one row by features, with probabilities, version and request id; and it is
       features: JSON.stringify(features),
     },
   ]);
+  for (const flag of [{}, { return_probabilities: false }]) {
+    expect((await post('/predict', { model_name: 'tiny', features, ...flag })).body).not.toHaveProperty(
+      'probabilities',
+    );
+  }
 });
 
 test('by entity: stored features, with the request’s own on top; the only model needs no name', async () => {
