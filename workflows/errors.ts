@@ -76,6 +76,19 @@ export class TaskNotFoundError extends PlatformError {
   }
 }
 
+/** A start of a run that the settings of its workflow do not allow now. */
+export class RunRefusedError extends PlatformError {
+  readonly code = 'WORKFLOWS_RUN_REFUSED';
+  readonly httpStatus = 409;
+
+  constructor(workflow: string, reason: string) {
+    super(
+      `no run of workflow "${workflow}" is started: ${reason}. Its settings whenActive, cooldown and maxRunsAWeek say when runs are refused`,
+      { fault: 'caller', retryable: false },
+    );
+  }
+}
+
 /** A declaration of tasks or schedules that contradicts itself or another. */
 export class WorkflowDefinitionError extends PlatformError {
   readonly code = 'WORKFLOWS_DEFINITION';

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { SqlExecutor } from '#feature_store/database/sql_executor';
+import { RunRefusedError } from '#workflows/errors';
 import { type TaskContext, TaskError, task } from '#workflows/tasks/task';
 import type { WorkflowWorker } from '#workflows/worker/workflow_worker';
 import { createWorker, ended, openPglite, startRun } from '../support/workflow_platform.ts';
@@ -209,6 +210,42 @@ test('limits: so many runs of a workflow, and of a key, at a time; the others ar
   expect(statuses.filter((status) => status === 'running').length).toBeLessThanOrEqual(2);
   for (const id of ids) expect((await ended(worker.store, id)).status).toBe('succeeded');
   expect(mostRunning).toBeLessThanOrEqual(2);
+});
+
+test('of ten starts at once one is a run where others are refused; then cool-down and runs a week hold, by key', async () => {
+  const start = (id: string, concurrencyKey: string, limits: object) =>
+    startRun(
+      worker.store,
+      id,
+      one({ Resource: 'slow@1' }),
+      { ms: 50 },
+      { workflow: 'retrain', concurrencyKey, limits },
+    );
+  const together = async (limits: object, round: string) => {
+    const tried = await Promise.allSettled(
+      Array.from({ length: 20 }, (_, at) => start(`${round}-${at}`, at % 2 === 0 ? 'fraud' : 'churn', limits)),
+    );
+    return tried.flatMap((result) => (result.status === 'rejected' ? [result.reason as RunRefusedError] : []));
+  };
+  const first = await together({ isOneAtATime: true, cooldownMs: 60_000, mostRunsAWeek: 2 }, 'first');
+  expect(first).toHaveLength(18);
+  expect(first[0]).toBeInstanceOf(RunRefusedError);
+  expect(first[0]?.message).toMatch(/no run of workflow "retrain" is started: run "first-\d+" (is|ended)/);
+  for (const { id } of await worker.store.list({ workflow: 'retrain' })) await ended(worker.store, id);
+  const cooling = await together({ isOneAtATime: true, cooldownMs: 60_000 }, 'cooling');
+  expect(cooling).toHaveLength(20);
+  expect(cooling[0]?.message).toMatch(/run "first-\d+" ended 00:00:0\d ago, and the cool-down is 00:01:00/);
+  // A run that exists is not refused: its id says that it is the same.
+  expect(
+    await start((await worker.store.list({ workflow: 'retrain' }))[0]?.id as string, 'fraud', {
+      isOneAtATime: true,
+      cooldownMs: 60_000,
+    }),
+  ).toBe(false);
+  expect(await together({ mostRunsAWeek: 2 }, 'week')).toHaveLength(18);
+  const week = await together({ mostRunsAWeek: 2 }, 'again');
+  expect(week).toHaveLength(20);
+  expect(week[0]?.message).toMatch(/2 runs were started within seven days, and 2 are allowed/);
 });
 
 test('a run that needs a version of a task waits for a worker that has it, and is counted', async () => {

@@ -3,7 +3,7 @@ import type { JsonValue } from '#kernel/json';
 import { checkDocument } from '../document/check_document.ts';
 import type { WorkflowDefinition } from '../document/define_workflow.ts';
 import { withTaskVersions } from '../document/pin_tasks.ts';
-import { concurrencyKeyOf } from '../document/settings.ts';
+import { concurrencyKeyOf, limitsOf } from '../document/settings.ts';
 import { ScheduleNotFoundError, WorkflowDefinitionError, WorkflowNotFoundError } from '../errors.ts';
 import { rfc3339, Schedule, type ScheduledTime, type ScheduleSpec } from '../schedules/schedule.ts';
 import type { RunOrigin } from '../store/run_records.ts';
@@ -84,7 +84,7 @@ export class WorkflowCatalog {
       ...{ id, workflow: name, input, origin },
       document: withTaskVersions(document, this.tasks),
       concurrencyKey: concurrencyKeyOf(settings, input),
-      limits: { mostRuns: settings.maxRuns, mostRunsOfKey: settings.maxRunsOfKey },
+      limits: limitsOf(settings),
     };
   }
 }

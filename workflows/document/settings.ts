@@ -1,7 +1,10 @@
 import { z } from 'zod';
+import { duration } from '#configs/duration';
+import { type Duration, durationMs } from '#kernel/duration';
 import type { JsonValue } from '#kernel/json';
 import { WorkflowDocumentError } from '../errors.ts';
 import { pathProblem, valueAt } from '../language/paths.ts';
+import type { RunLimits } from '../store/run_limits.ts';
 
 const NAME = /^[a-z][a-z0-9_-]{0,62}$/;
 
@@ -15,10 +18,23 @@ const settingsSchema = z.strictObject({
     .optional(),
   /** So many runs with the same key run at a time. */
   maxRunsOfKey: z.int().positive().optional(),
+  /** What a start does while a run of the workflow, or with the same key, is queued or runs: `refuse` fails it. */
+  whenActive: z.enum(['queue', 'refuse']).optional(),
+  /** A start this soon after the end of the newest run, of the workflow or with the same key, is refused. */
+  cooldown: duration.optional(),
+  /** So many runs, of the workflow or with the same key, are started within seven days; more are refused. */
+  maxRunsAWeek: z.int().positive().optional(),
 });
 
 /** How runs of a workflow are run. Beside `retrain.asl.json` they are in `retrain.settings.json`. */
 export type WorkflowSettings = Readonly<z.input<typeof settingsSchema>>;
+
+/** Returns what holds for each start of a run. */
+export const limitsOf = (settings: WorkflowSettings): RunLimits => ({
+  ...{ mostRuns: settings.maxRuns, mostRunsOfKey: settings.maxRunsOfKey, mostRunsAWeek: settings.maxRunsAWeek },
+  isOneAtATime: settings.whenActive === 'refuse',
+  cooldownMs: settings.cooldown === undefined ? undefined : durationMs(settings.cooldown as Duration),
+});
 
 /** @throws {@link WorkflowDocumentError} with every problem and its place */
 export function checkSettings(name: string, settings: unknown): WorkflowSettings {

@@ -2,17 +2,12 @@ import type { SqlExecutor, SqlStatement } from '#feature_store/database/sql_exec
 import type { JsonValue } from '#kernel/json';
 import { unstorableTextIn } from '#kernel/unstorable_text';
 import { machineAt, taskOf, type WorkflowDocument } from '../document/document.ts';
-import { RunConflictError, RunNotFoundError, RunStateError, WorkflowValueError } from '../errors.ts';
+import { RunConflictError, RunNotFoundError, RunRefusedError, RunStateError, WorkflowValueError } from '../errors.ts';
 import { admitStatements, lockWorkflow } from './admission.ts';
 import { DUE_CHANNEL } from './frame_store.ts';
 import { redriven } from './redrive.ts';
+import { isLimited, mayBeRefused, type RunLimits, refusalParameters, refusalQuery } from './run_limits.ts';
 import type { LogLine, RunEvent, RunOrigin, RunRecord, RunStatus, TokenAnswer } from './run_records.ts';
-
-/** How many runs of a workflow run at a time; the others are queued. */
-export interface ConcurrencyLimits {
-  readonly mostRuns?: number | undefined;
-  readonly mostRunsOfKey?: number | undefined;
-}
 
 export interface NewRun {
   readonly id: string;
@@ -22,7 +17,7 @@ export interface NewRun {
   readonly input: JsonValue;
   readonly origin: RunOrigin;
   readonly concurrencyKey?: string;
-  readonly limits?: ConcurrencyLimits;
+  readonly limits?: RunLimits;
 }
 
 export interface RunFilter {
@@ -41,7 +36,12 @@ export interface AnswerTo {
 
 /** Runs of workflows, as callers see them. */
 export interface WorkflowStore {
-  /** Starts a run, or queues it; an id that exists with the same workflow and input is that run. @returns whether it is new */
+  /**
+   * Starts a run, or queues it; an id that exists with the same workflow and input is that run.
+   *
+   * @returns whether it is new
+   * @throws {@link RunRefusedError} where the workflow's settings allow no further run now
+   */
   startRun(run: NewRun): Promise<boolean>;
   get(id: string): Promise<RunRecord>;
   list(filter?: RunFilter): Promise<readonly RunRecord[]>;
@@ -101,8 +101,8 @@ class SqlWorkflowStore implements WorkflowStore {
   }
 
   async startRun(run: NewRun): Promise<boolean> {
-    const { insert, isLimited, statements } = startStatements(run);
-    const isNew = isLimited
+    const { insert, isSerialized, statements } = startStatements(run);
+    const isNew = isSerialized
       ? (await this.#sql.transaction(statements)) !== undefined
       : (await this.#sql.query(insert.text, insert.parameters)).length > 0;
     if (!isNew) await this.#checkSame(run);
@@ -110,12 +110,18 @@ class SqlWorkflowStore implements WorkflowStore {
     return isNew;
   }
 
-  async #checkSame({ id, workflow, input }: NewRun): Promise<void> {
+  async #checkSame({ id, workflow, input, concurrencyKey = '', limits = {} }: NewRun): Promise<void> {
     const [found] = await this.#sql.query<{ readonly workflow: string; readonly same: boolean }>(
       'SELECT workflow, input = $2::jsonb AS same FROM workflow_runs WHERE id = $1',
       [id, JSON.stringify(input)],
     );
-    if (found === undefined) return;
+    if (found === undefined) {
+      const [refused] = await this.#sql.query<{ readonly reason: string }>(
+        refusalQuery(1),
+        refusalParameters(workflow, concurrencyKey, limits),
+      );
+      throw new RunRefusedError(workflow, refused?.reason ?? 'a run that was active has just ended');
+    }
     if (found.workflow !== workflow) throw new RunConflictError(id, `workflow "${found.workflow}"`);
     if (!found.same) throw new RunConflictError(id, 'another input');
   }
@@ -367,12 +373,13 @@ export const ACTIVE_OF_SCHEDULE = (workflow: string, schedule: string): string =
 export function startStatements(
   run: NewRun,
   unlessActiveOf: string | null = null,
-): { readonly insert: SqlStatement; readonly isLimited: boolean; readonly statements: readonly SqlStatement[] } {
+): { readonly insert: SqlStatement; readonly isSerialized: boolean; readonly statements: readonly SqlStatement[] } {
   const { id, workflow, document, input, origin, concurrencyKey = '', limits = {} } = run;
   checkStorable(`id of a run of ${workflow}`, id);
   checkStorable(`input of run "${id}"`, input);
   checkStorable(`concurrency key of run "${id}"`, concurrencyKey);
-  const isLimited = limits.mostRuns !== undefined || limits.mostRunsOfKey !== undefined;
+  const isSerialized = isLimited(limits);
+  const isRefusable = mayBeRefused(limits);
   const timeoutMs = document.TimeoutSeconds === undefined ? null : document.TimeoutSeconds * 1_000;
   const insert: SqlStatement = {
     text: `
@@ -380,7 +387,7 @@ WITH run AS (
   INSERT INTO workflow_runs (id, workflow, document, input, status, origin, concurrency_key, most_runs, most_runs_of_key, timeout_ms, started_at, deadline)
   SELECT $1::text, $2::text, $3::jsonb, $4::jsonb, $5::text, $6::jsonb, $7::text, $8::integer, $9::integer, $10::bigint,
   CASE WHEN $5 = 'running' THEN now() END, CASE WHEN $5 = 'running' THEN now() + $10::bigint * interval '1 millisecond' END
-  WHERE $13::text IS NULL OR NOT EXISTS (${ACTIVE_OF_SCHEDULE('$2', '$13')})
+  WHERE ($13::text IS NULL OR NOT EXISTS (${ACTIVE_OF_SCHEDULE('$2', '$13')})) ${isRefusable ? `AND NOT EXISTS (${refusalQuery(14)})` : ''}
   ON CONFLICT (id) DO NOTHING RETURNING id
 ), logged AS (
   INSERT INTO workflow_events (run_id, kind, detail)
@@ -390,14 +397,15 @@ INSERT INTO workflow_frames (run_id, path, machine, state, task, input, due)
 SELECT id, '', '[]', $11, $12, $4::jsonb, CASE WHEN $5 = 'running' THEN now() ELSE 'infinity' END FROM run
 RETURNING run_id`,
     parameters: [
-      ...[id, workflow, JSON.stringify(document), JSON.stringify(input), isLimited ? 'queued' : 'running'],
+      ...[id, workflow, JSON.stringify(document), JSON.stringify(input), isSerialized ? 'queued' : 'running'],
       ...[JSON.stringify(origin), concurrencyKey, limits.mostRuns ?? null, limits.mostRunsOfKey ?? null, timeoutMs],
       ...[document.StartAt, taskOfState(document, document.StartAt), unlessActiveOf],
+      ...(isRefusable ? refusalParameters(workflow, concurrencyKey, limits) : []),
     ],
     mustReturn: true,
   };
-  const statements = isLimited ? [lockWorkflow(workflow), insert, ...admitStatements(workflow)] : [insert];
-  return { insert, isLimited, statements };
+  const statements = isSerialized ? [lockWorkflow(workflow), insert, ...admitStatements(workflow)] : [insert];
+  return { insert, isSerialized, statements };
 }
 
 /** Cancels the open frames of a run: branches before the states that wait for them, the order in which they end. */
