@@ -46,6 +46,9 @@ function encoded(value: string): string {
   }
 }
 
+/** Whether a text holds a value that is remembered as a credential. */
+export const holdsSecret = (text: string): boolean => knownForms !== undefined && text.search(knownForms) >= 0;
+
 /** Returns the text without credentials: those in URLs and headers, and those that are remembered. */
 export function hideSecrets(text: string): string {
   let shown = knownForms === undefined ? text : text.replace(knownForms, REDACTED);

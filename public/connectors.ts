@@ -24,6 +24,8 @@ export {
   UnknownTopicError,
 } from '#connectors/errors';
 export type { FailureClass } from '#connectors/failure_class';
+export type { FileSystem } from '#connectors/files/file_system';
+export { createFileSystems, type FileSystemOf } from '#connectors/files/file_systems';
 export type {
   GatewayPlugin,
   GatewayPluginContext,

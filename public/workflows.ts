@@ -3,4 +3,11 @@ export { defineWorkflow, Flow, type WorkflowDefinition, workflow } from '#workfl
 export type { WorkflowDocument } from '#workflows/document/document';
 export type { WorkflowSettings } from '#workflows/document/settings';
 export type { CatchUpPolicy, OverlapPolicy, ScheduleSpec } from '#workflows/schedules/schedule';
-export { type TaskContext, type TaskDefinition, TaskError, task } from '#workflows/tasks/task';
+export {
+  type Connection,
+  type TaskContext,
+  type TaskDefinition,
+  TaskError,
+  task,
+  type VariableValue,
+} from '#workflows/tasks/task';

@@ -18,7 +18,7 @@ const table = (head: readonly string[], rows: readonly (readonly string[])[]): s
   [head, head.map(() => '---'), ...rows].map((row) => `| ${row.map(cell).join(' | ')} |`).join('\n');
 
 interface JsonSchema {
-  readonly type?: string;
+  readonly type?: string | readonly string[];
   readonly const?: unknown;
   readonly enum?: readonly unknown[];
   readonly default?: unknown;
@@ -87,6 +87,7 @@ function takesOf({ type, const: only, enum: values, items, oneOf, anyOf }: JsonS
   if (values !== undefined) return values.map((value) => `\`${value}\``).join(', ');
   const choices = oneOf ?? anyOf;
   if (choices !== undefined) return [...new Set(choices.map(takesOf))].join(' or ');
+  if (typeof type === 'object') return type.map((each) => takesOf({ type: each })).join(' or ');
   if (type === 'array') return `list of ${takesOf(items ?? {})}`;
   return (
     { integer: 'integer', boolean: 'boolean', string: 'string', object: 'keys of its own' }[type ?? ''] ??

@@ -11,5 +11,21 @@ export const workflowsConfigSchema = z.strictObject({
   poll: duration.default('1s' as Duration),
   /** Runs that ended so long ago are deleted with their history. */
   retention: duration.default('90d' as Duration),
+  /** For tasks, by name: `context.variable(NAME)`. */
+  variables: z.record(z.string().min(1), z.union([z.string(), z.number(), z.boolean()])).default({}),
+  /** For tasks, by name: `context.connection(NAME)`, such as `{ url: https://…, password: ${WAREHOUSE_PASSWORD} }`. Fields called as credentials are kept out of logs and results. */
+  connections: z
+    .record(z.string().min(1), z.record(z.string().min(1), z.union([z.string(), z.number(), z.boolean()])))
+    .default({}),
+  /** Where OpenLineage events of runs of retraining go: a file, to which lines of JSON are appended; an address that takes them by POST. */
+  lineage: z
+    .strictObject({
+      file: z.string().min(1).optional(),
+      url: z.url({ protocol: /^https?$/ }).optional(),
+      namespace: z.string().min(1).default('headwater'),
+    })
+    .prefault({}),
+  /** Who is notified of what runs of retraining came to. */
+  notify: z.strictObject({ webhooks: z.array(z.url({ protocol: /^https?$/ })).default([]) }).prefault({}),
 });
 export type WorkflowsConfig = z.infer<typeof workflowsConfigSchema>;

@@ -17,11 +17,11 @@ import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { messageOf } from '#kernel/errors';
 import { type ArchiveList, readList } from '#pipelines/archive/archive_list';
+import { missingEventsOf } from '../jobs/state_hand_over.ts';
 import { archiveToRead } from '../parts/archive_folder.ts';
 import { bringArchiveUpToDate } from '../parts/control_client.ts';
 import type { OfflineDatabase } from '../parts/offline_database.ts';
 import { definitionsOf, type Project } from '../project/project.ts';
-import { missingEventsOf } from '../roles/state_hand_over.ts';
 import { type ModelInUse, modelsInUse, problemsOfModel, type Services, usesAny } from './model_definitions.ts';
 
 /** A change with what it concerns. */

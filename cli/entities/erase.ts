@@ -7,6 +7,7 @@ import { createLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { RunningPlatform } from '../parts/control_client.ts';
 import type { OfflineDatabase } from '../parts/offline_database.ts';
+import { entityKeysOf } from '../project/entity_option.ts';
 import { definitionsOf, loadProject, type Project } from '../project/project.ts';
 import { createFeatureJob } from '../roles/pipeline_service.ts';
 import { CommandFailedError } from '../terminal/command_failed_error.ts';
@@ -14,7 +15,6 @@ import { print } from '../terminal/print.ts';
 import { createProgress } from '../terminal/progress.ts';
 import { UsageError } from '../terminal/usage_error.ts';
 import { type EntityData, withEntityData } from './entity_data.ts';
-import { entityKeysOf } from './entity_option.ts';
 
 export interface EraseOptions {
   /** Whose id it is. */

@@ -15,12 +15,8 @@ import type { HandedOver } from '#pipelines/jobs/hand_over';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { runEmbedded } from '#pipelines/runner/embedded';
 import { createFeatureMetrics, type FeatureMetrics } from '#pipelines/transforms/feature_metrics';
+import { BucketHandOvers, ORDER_FILE, RemoteHandOverError } from '../jobs/bucket_hand_overs.ts';
 import { backfillViews, openBackfillPipeline } from '../jobs/features_pipeline.ts';
-import { archiveToRead } from '../parts/archive_folder.ts';
-import { bringArchiveUpToDate, RunningPlatform, RunningPlatformError } from '../parts/control_client.ts';
-import { withOffline } from '../parts/with_offline.ts';
-import { loadProject, type Project } from '../project/project.ts';
-import { BucketHandOvers, ORDER_FILE, RemoteHandOverError } from '../roles/bucket_hand_overs.ts';
 import {
   backfillsFolder,
   definitionsOfViews,
@@ -28,7 +24,11 @@ import {
   isHandOverOrdered,
   missingEventsOf,
   orderHandOver,
-} from '../roles/state_hand_over.ts';
+} from '../jobs/state_hand_over.ts';
+import { archiveToRead } from '../parts/archive_folder.ts';
+import { bringArchiveUpToDate, RunningPlatform, RunningPlatformError } from '../parts/control_client.ts';
+import { withOffline } from '../parts/with_offline.ts';
+import { loadProject, type Project } from '../project/project.ts';
 
 export interface BackfillRequest {
   /** Patterns of files. Without them and {@link query}: where the sources say that their history is. */

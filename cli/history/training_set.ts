@@ -6,10 +6,13 @@ import type { TrainingFormat } from '#feature_store/retrieval/training_format';
 import {
   buildTrainingSet,
   readManifest,
+  type TrainingRow,
+  type TrainingSet,
   type TrainingSetSpec,
   writeTrainingSet,
 } from '#feature_store/retrieval/training_set';
 import { eventTime } from '#kernel/time';
+import type { OfflineDatabase } from '../parts/offline_database.ts';
 import { withOffline } from '../parts/with_offline.ts';
 import { definitionsOf, loadProject, type Project } from '../project/project.ts';
 import { timeOption } from '../terminal/options.ts';
@@ -41,13 +44,7 @@ export async function makeTrainingSet(options: TrainingSetOptions): Promise<void
   const spec = specOf(project, before === undefined ? options : { ...options, ...likeManifest(before) });
   const task = createProgress().begin(`join labels with ${spec.service.signature.service}`);
   await withOffline(project, async (offline) => {
-    const labels = await loadLabels(
-      { offline, fileSystemOf: createFileSystems() },
-      spec.labels,
-      spec.service,
-      spec.range,
-    );
-    const set = await buildTrainingSet(offline.features, spec, labels);
+    const { set } = await collect(offline, spec);
     await writeTrainingSet(options.out, set);
     const { rows, positives, service, files } = set.manifest;
     task.finish(`${rows} rows`);
@@ -66,6 +63,44 @@ export async function makeTrainingSet(options: TrainingSetOptions): Promise<void
     );
     process.exitCode = 1;
   });
+}
+
+/** A row that is not trained on, and why. */
+export interface SetAside {
+  readonly row: TrainingRow;
+  readonly problem: string;
+}
+
+/**
+ * Joins labels with the features of their time.
+ *
+ * @param problemOf - what is wrong with a row; rows with a problem are left out of the set
+ * @throws {@link TrainingSetError} when there are no labels, or each row has a problem
+ */
+export const collectTrainingSet = (
+  project: Project,
+  offline: OfflineDatabase,
+  options: Omit<TrainingSetOptions, 'out'>,
+  problemOf: (row: TrainingRow) => string | undefined,
+): Promise<{ readonly set: TrainingSet; readonly setAside: readonly SetAside[] }> =>
+  collect(offline, specOf(project, options), problemOf);
+
+async function collect(
+  offline: OfflineDatabase,
+  spec: TrainingSetSpec,
+  problemOf: (row: TrainingRow) => string | undefined = () => undefined,
+): Promise<{ readonly set: TrainingSet; readonly setAside: readonly SetAside[] }> {
+  const parts = { offline, fileSystemOf: createFileSystems() };
+  const labels = await loadLabels(parts, spec.labels, spec.service, spec.range);
+  const set = await buildTrainingSet(offline.features, spec, labels);
+  const problems = set.rows.map(problemOf);
+  if (problems.every((problem) => problem === undefined)) return { set, setAside: [] };
+  const setAside = set.rows.flatMap((row, at) => {
+    const problem = problems[at];
+    return problem === undefined ? [] : [{ row, problem }];
+  });
+  const kept = labels.filter((_, at) => problems[at] === undefined);
+  return { set: await buildTrainingSet(offline.features, spec, kept), setAside };
 }
 
 type Manifest = Awaited<ReturnType<typeof readManifest>>;
@@ -94,7 +129,7 @@ function likeManifest({
   };
 }
 
-function specOf(project: Project, options: TrainingSetOptions): TrainingSetSpec {
+function specOf(project: Project, options: Omit<TrainingSetOptions, 'out'>): TrainingSetSpec {
   const { service, splitAt = [], knownAtLabel, format } = options;
   if (service === undefined) throw new UsageError('say --service, or --like with the folder of an earlier set');
   return {
@@ -110,7 +145,7 @@ function specOf(project: Project, options: TrainingSetOptions): TrainingSetSpec 
   };
 }
 
-function originOf({ labels, labelsFile, labelsQuery, each }: TrainingSetOptions): LabelOrigin {
+function originOf({ labels, labelsFile, labelsQuery, each }: Omit<TrainingSetOptions, 'out'>): LabelOrigin {
   const given: LabelOrigin[] = [
     ...(labels === undefined ? [] : [{ source: labels }]),
     ...(labelsFile === undefined ? [] : [{ file: labelsFile }]),

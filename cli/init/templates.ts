@@ -46,7 +46,7 @@ export const commonFiles = (facts: ProjectFacts): Readonly<Record<string, string
       ...{ allowImportingTsExtensions: true, verbatimModuleSyntax: true, erasableSyntaxOnly: true },
       types: ['node'],
     },
-    include: ['headwater.config.ts', 'features', 'models', 'pipelines', 'test'],
+    include: ['headwater.config.ts', 'features', 'models', 'pipelines', 'workflows', 'test'],
   }),
   'headwater.config.ts': `import { defineConfig } from 'headwater';
 

@@ -6,6 +6,7 @@ import { type AuditEntry, Lifecycle } from '#registry/lifecycle/lifecycle';
 import type { ModelRegistry, ModelVersion } from '#registry/model_registry';
 import { serviceProblems } from '#serving/models/feature_check';
 import { examineModel } from '#serving/models/loaded_model';
+import { RunningPlatform } from '../parts/control_client.ts';
 import { openSigningAnchors } from '../parts/open_anchors.ts';
 import { openRegistry } from '../parts/open_registry.ts';
 import { withOffline } from '../parts/with_offline.ts';
@@ -23,7 +24,9 @@ export async function withRegistry<T>(work: (registry: ModelRegistry, config: Pr
   }
 }
 
-const withLifecycle = <T>(work: (lifecycle: Lifecycle, registry: ModelRegistry) => Promise<T>): Promise<T> =>
+export const withLifecycle = <T>(
+  work: (lifecycle: Lifecycle, registry: ModelRegistry, config: Project) => Promise<T>,
+): Promise<T> =>
   withRegistry((registry, config) => {
     const services = servicesById(definitionsOf(config));
     const features = { find: (id: string) => services.get(id) };
@@ -33,13 +36,13 @@ const withLifecycle = <T>(work: (lifecycle: Lifecycle, registry: ModelRegistry) 
       checkSignature: (signature: Parameters<typeof serviceProblems>[1]) => serviceProblems(features, signature),
       record: recorderOf(config),
     };
-    return work(new Lifecycle(deps, config.promotion), registry);
+    return work(new Lifecycle(deps, config.promotion), registry, config);
   });
 
-/** The registry has its own trail; the one beside it must not hold up what has happened already. PGlite belongs to one process at a time. */
+/** The registry has its own trail; the one beside it must not hold up what has happened already. PGlite belongs to one process at a time: the platform's, where one runs. */
 function recorderOf(config: Project) {
   return async (entry: AuditEntry): Promise<void> => {
-    if (config.offlineStore.kind === 'pglite') return;
+    if (config.offlineStore.kind === 'pglite' && (await RunningPlatform.find(config, 'offline')) === undefined) return;
     try {
       await withOffline(config, async (offline) => {
         await offline.modelAudit.write(entry);

@@ -9,11 +9,12 @@ import { evaluateModel } from '#registry/evaluation/evaluate_model';
 import { REPORT_FILE, readModelFolder, writeModelCard } from '#registry/model_folder';
 import { CODE_TAG, DATA_QUALITY_TAG, GREEN, TRAINING_SET_TAG } from '#registry/model_tags';
 import { judgedAs, type TrainingConfig } from '#registry/trainers/training_config';
-import { makeTrainingSet } from '../history/training_set.ts';
+import { feedbackLabels } from '#serving/prediction_store/feedback_labels';
+import { makeTrainingSet, type TrainingSetOptions } from '../history/training_set.ts';
 import { tableOf } from '../history/training_table.ts';
 import { registrationQueue } from '../parts/registrations.ts';
 import { projectFolder } from '../project/find_project.ts';
-import { loadProject } from '../project/project.ts';
+import { loadProject, type Project } from '../project/project.ts';
 import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { print } from '../terminal/print.ts';
 import { describeMetrics, writeReport } from './evaluation_report.ts';
@@ -46,14 +47,47 @@ export async function trainModel(given: string | undefined, options: TrainOption
       known.length === 0 ? 'the project has no model with a training' : `name the model to train: ${known.join(', ')}`,
     );
   }
-  const training = config.training[name];
-  if (training === undefined) {
-    throw new CommandFailedError(`${name} cannot be trained: models with a training are ${known.join(', ') || 'none'}`);
-  }
-  const trainerName = training.trainer === 'extension' ? training.use : training.trainer;
+  const training = trainingOf(config.training, name);
   const out = resolve(options.out ?? join(config.dataDirectory, 'training', name));
   const trainingSet = resolve(options.trainingSet ?? join(out, 'training-set'));
-  if (options.trainingSet === undefined) await makeTrainingSet(setOptions(options, training, trainingSet));
+  if (options.trainingSet === undefined) {
+    await makeTrainingSet({ ...labelsFor(name, training, options), out: trainingSet });
+  }
+  const { description } = await trainFolder(config, name, { trainingSet, out, trials: options.search });
+  if (!options.register) return;
+
+  const queue = registrationQueue(config);
+  try {
+    await registerFolder(name, out, description);
+  } catch (error) {
+    if (!(error instanceof RegistryUnavailableError)) throw error;
+    // What took minutes to train is not lost because the registry is away.
+    await queue.add(name, out, description);
+    process.stderr.write(`${messageOf(error)}\n`);
+    process.stderr.write(
+      'it is trained, and waits to be registered: a running platform does it, or headwater models register --pending\n',
+    );
+    process.exitCode = 1;
+  }
+}
+
+/**
+ * Trains a model on a training set and judges it on the newest fifth: the model, its card and its report are in `out`.
+ *
+ * @throws {@link TrainingError}; {@link CommandFailedError} for a model without a training
+ */
+export async function trainFolder(
+  { training: trainings, extensions }: Project,
+  name: string,
+  { trainingSet, out, trials }: { readonly trainingSet: string; readonly out: string; readonly trials: number },
+): Promise<{
+  readonly description: string;
+  readonly metrics: Readonly<Record<string, number>>;
+  /** The commit of the project; undefined where it is in no repository. */
+  readonly code: string | undefined;
+}> {
+  const training = trainingOf(trainings, name);
+  const trainerName = training.trainer === 'extension' ? training.use : training.trainer;
   const set = await readTrainingSet(trainingSet);
   const { manifest } = set;
   print(`training set of ${manifest.service.service}: ${manifest.rows} rows, ${manifest.positives} positive`);
@@ -62,12 +96,13 @@ export async function trainModel(given: string | undefined, options: TrainOption
 
   const startedMs = performance.now();
   await runTrainer({
-    ...{ config: training, trainers: config.extensions.trainers, root: projectFolder(), set, trainingSet, out },
-    ...{ trials: options.search, onLine: print },
+    ...{ config: training, trainers: extensions.trainers, root: projectFolder(), set, trainingSet, out },
+    ...{ trials, onLine: print },
   });
   const seconds = (performance.now() - startedMs) / 1_000;
 
   const folder = await readModelFolder(out);
+  const code = await codeTag();
   const evaluation = await evaluateModel(folder.package, tableOf(set), judgedAs(training));
   const card = {
     metrics: { ...evaluation.metrics, ...folder.metrics, training_seconds: seconds },
@@ -75,7 +110,7 @@ export async function trainModel(given: string | undefined, options: TrainOption
     tags: {
       [DATA_QUALITY_TAG]: problems.length === 0 ? GREEN : problems.join('; '),
       [TRAINING_SET_TAG]: manifest.files[0]?.sha256 ?? '',
-      ...(await codeTag()),
+      ...code,
     },
   };
   await writeModelCard(out, card);
@@ -91,22 +126,19 @@ export async function trainModel(given: string | undefined, options: TrainOption
   );
   print(`judged on the newest ${evaluation.rows} rows: ${describeMetrics(evaluation.metrics)}`);
   print(`trained in ${seconds.toFixed(1)} s; ${join(out, REPORT_FILE)} has all of it`);
-  if (!options.register) return;
+  return {
+    description: `${trainerName} on ${manifest.service.service}, ${manifest.rows} rows`,
+    metrics: card.metrics,
+    code: code[CODE_TAG],
+  };
+}
 
-  const queue = registrationQueue(config);
-  const description = `${trainerName} on ${manifest.service.service}, ${manifest.rows} rows`;
-  try {
-    await registerFolder(name, out, description);
-  } catch (error) {
-    if (!(error instanceof RegistryUnavailableError)) throw error;
-    // What took minutes to train is not lost because the registry is away.
-    await queue.add(name, out, description);
-    process.stderr.write(`${messageOf(error)}\n`);
-    process.stderr.write(
-      'it is trained, and waits to be registered: a running platform does it, or headwater models register --pending\n',
-    );
-    process.exitCode = 1;
-  }
+/** Returns how a model is trained. @throws {@link CommandFailedError} when it is not */
+function trainingOf(trainings: Project['training'], name: string): TrainingConfig {
+  const found = trainings[name];
+  if (found !== undefined) return found;
+  const known = Object.keys(trainings).join(', ') || 'none';
+  throw new CommandFailedError(`${name} cannot be trained: models with a training are ${known}`);
 }
 
 /** The commit, with a mark when there is more than is committed; nothing where there is no repository. */
@@ -119,19 +151,27 @@ async function codeTag(): Promise<Readonly<Record<string, string>>> {
   }
 }
 
-/** Labels as the command says, or else as the configuration does. */
-function setOptions(
-  { labels, labelsFile, labelsQuery, each, from, to }: TrainOptions,
+/** Returns the options of a model's training set: labels as given, or else as its configuration says. */
+export function labelsFor(
+  name: string,
   { service, labels: usual }: TrainingConfig,
-  out: string,
-) {
+  {
+    labels,
+    labelsFile,
+    labelsQuery,
+    each,
+    from,
+    to,
+  }: Pick<TrainOptions, 'labels' | 'labelsFile' | 'labelsQuery' | 'each' | 'from' | 'to'>,
+): Omit<TrainingSetOptions, 'out'> {
   const isTold = [labels, labelsFile, labelsQuery, each].some((origin) => origin !== undefined);
-  const origin =
-    isTold || usual === undefined
-      ? { labels, labelsFile, labelsQuery, each }
-      : 'source' in usual
-        ? { labels: usual.source }
-        : { each: usual.each };
+  const origin = isTold || usual === undefined ? { labels, labelsFile, labelsQuery, each } : usualLabels(name, usual);
   const given = Object.fromEntries(Object.entries({ ...origin, from, to }).filter(([, value]) => value !== undefined));
-  return { ...given, service, out, knownAtLabel: false, format: 'csv' as const };
+  return { ...given, service, knownAtLabel: false, format: 'csv' };
+}
+
+function usualLabels(name: string, labels: NonNullable<TrainingConfig['labels']>) {
+  if ('source' in labels) return { labels: labels.source };
+  if ('feedback' in labels) return { labelsQuery: feedbackLabels(name, labels.feedback) };
+  return { each: labels.each };
 }

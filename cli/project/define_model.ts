@@ -9,6 +9,7 @@ import { modelNameSchema } from '#registry/names';
 import { type TrainingConfig, trainingConfigSchema } from '#registry/trainers/training_config';
 import { canarySchema } from '#serving/routing/canary';
 import { modelWatchSchema } from './monitor_config.ts';
+import { type RetrainingInput, retrainingSchema } from './retraining_config.ts';
 
 /** What a model reads: a service, or a view with all its features. */
 // biome-ignore lint/suspicious/noExplicitAny: of whatever columns
@@ -35,8 +36,14 @@ export interface ModelSpec<S extends ModelFeatures> {
   /** Of the registered model: letters, digits, `_`, `.` and `-`. */
   readonly name: string;
   readonly service: S;
-  /** Where labels come from unless the command says otherwise: a source of labels in the offline store; or each row or entity counts. */
-  readonly labels?: { readonly source: string } | { readonly each: 'row' | 'entity' };
+  /**
+   * Where labels come from unless the command says otherwise: a source of labels in the offline store; feedback about predictions by entity, as labels that stand
+   * for 0, 1, … or as values; or each row or entity counts.
+   */
+  readonly labels?:
+    | { readonly source: string }
+    | { readonly feedback: readonly string[] | 'value' }
+    | { readonly each: 'row' | 'entity' };
   /** How `headwater train` trains it; absent: versions are registered by other means. */
   readonly training?: ModelTraining<NamesOf<S>>;
   /** What a version must fulfil to be promoted. */
@@ -48,6 +55,8 @@ export interface ModelSpec<S extends ModelFeatures> {
     /** Columns that are not compared with training. */
     readonly ignore?: readonly NamesOf<S>[];
   };
+  /** Trains it again by a workflow of its own, `retrain_NAME`, at its triggers; absent: by hand. */
+  readonly retraining?: RetrainingInput;
   /** Whether serving follows its production version from the start; default: true. `false`: it is loaded on demand, where that is switched on. */
   readonly serve?: boolean;
   /** A model's folder (model.onnx, headwater.json, card.json), as URL relative to the module: registered and put into production where a local registry has no version of it. */
@@ -63,6 +72,7 @@ export interface ModelDefinition {
   readonly gates: z.input<typeof gatesConfigSchema> | undefined;
   readonly canary: z.input<typeof canarySchema> | undefined;
   readonly monitoring: z.input<typeof modelWatchSchema> | undefined;
+  readonly retraining: RetrainingInput | undefined;
   readonly serve: boolean;
   /** A folder's path. */
   readonly initial: string | undefined;
@@ -74,7 +84,7 @@ export interface ModelDefinition {
  * @throws {@link DefinitionError} with all problems at once: a bad name, columns that the service lacks, bad settings of the trainer
  */
 export function defineModel<S extends ModelFeatures>(spec: ModelSpec<S>): ModelDefinition {
-  const { name, labels, training, gates, canary, serve = true, initial } = spec;
+  const { name, labels, training, gates, canary, retraining, serve = true, initial } = spec;
   const monitoring = spec.monitoring as z.input<typeof modelWatchSchema> | undefined;
   const given = spec.service as FeatureService | FeatureView;
   const { service: id, columns } = ('signature' in given ? given : serviceOfView(given)).signature;
@@ -95,7 +105,20 @@ export function defineModel<S extends ModelFeatures>(spec: ModelSpec<S>): ModelD
     problems.push(`model ${name}, training.${path.map(String).join('.')}: ${message}`);
   }
   if (canary !== undefined && !serve) problems.push(`model ${name}: a canary needs serve: true`);
+  if (retraining !== undefined) {
+    if (training === undefined) problems.push(`model ${name}: retraining needs training: how it is trained`);
+    if (labels === undefined) problems.push(`model ${name}: retraining needs labels: where they come from`);
+    if (canary?.whenPassed === 'promote') {
+      problems.push(
+        `model ${name}: canary.whenPassed must be hold, its default: the workflow of its retraining promotes`,
+      );
+    }
+    for (const column of Object.keys(retraining.rules ?? {})) {
+      if (!known.has(column)) problems.push(`model ${name}, retraining.rules: ${id} has no column "${column}"`);
+    }
+  }
   const parts = [
+    ['retraining', retrainingSchema, retraining],
     ['canary', canarySchema, canary],
     ['monitoring', modelWatchSchema, monitoring],
   ] as const;
@@ -107,15 +130,18 @@ export function defineModel<S extends ModelFeatures>(spec: ModelSpec<S>): ModelD
   }
   if (problems.length > 0) throw new DefinitionError(problems, definedIn());
   return definitionOfKind('model', {
-    ...{ name, service: id, training: settings?.data, gates, canary, monitoring, serve },
+    ...{ name, service: id, training: settings?.data, gates, canary, monitoring, retraining, serve },
     initial: initial === undefined ? undefined : fileURLToPath(initial),
   });
 }
 
-/** Returns the settings that models bring: `training`, `promotion`, `serving.models` and `monitor.models` of the configuration, which may say otherwise. */
+/** Returns the settings that models bring: `training`, `retraining`, `promotion`, `serving.models` and `monitor.models` of the configuration, which may say otherwise. */
 export const settingsOfModels = (models: readonly ModelDefinition[]): Readonly<Record<string, unknown>> => ({
   training: Object.fromEntries(
     models.flatMap(({ name, training }) => (training === undefined ? [] : [[name, training]])),
+  ),
+  retraining: Object.fromEntries(
+    models.flatMap(({ name, retraining }) => (retraining === undefined ? [] : [[name, retraining]])),
   ),
   promotion: Object.fromEntries(models.flatMap(({ name, gates }) => (gates === undefined ? [] : [[name, gates]]))),
   serving: {

@@ -30,6 +30,7 @@ import { type ModelDefinition, settingsOfModels } from './define_model.ts';
 import { monitorConfigSchema } from './monitor_config.ts';
 import { namespaceSchema, withNamespace } from './namespace.ts';
 import { checkProduction, waiverSchema } from './production.ts';
+import { retrainingSchema } from './retraining_config.ts';
 import { sharedAccessSchema, withSharedAccess } from './shared_access.ts';
 
 const address = (port: number) => ({
@@ -110,6 +111,8 @@ export const platformConfigSchema = z.strictObject({
   promotion: z.record(modelNameSchema, gatesConfigSchema).default({}),
   /** By model: how `headwater train` trains it. */
   training: z.record(modelNameSchema, trainingConfigSchema).default({}),
+  /** By model: the workflow that trains it again. */
+  retraining: z.record(modelNameSchema, retrainingSchema).default({}),
   gateway: gatewayConfigSchema,
   pipeline: z.strictObject({
     ...address(8_082),

@@ -13,6 +13,7 @@ import { lagOf } from '../parts/partition_lag.ts';
 import { replaySinks } from '../parts/replay_sinks.ts';
 import { replayGroupOf } from '../project/namespace.ts';
 import type { PlatformConfig } from '../project/platform_config.ts';
+import { workflowSources } from './console_workflows.ts';
 import { createMetricReader, type MetricReader } from './metric_reader.ts';
 
 interface Deps {
@@ -44,6 +45,7 @@ export function createConsoleSources(deps: Deps, config: PlatformConfig): Consol
   ];
   return {
     links: { grafana: grafana.enabled ? grafana.url : undefined },
+    ...workflowSources(offline),
     pipelines: () => Promise.all(jobs.map((job) => statusOf(broker, metrics, job))),
     features: () => featureStatus(offline, views, metrics),
     async versions() {

@@ -11,6 +11,7 @@ import type { Logger } from '#monitoring/log';
 import type { EventArchive } from '#pipelines/archive/event_archive';
 import { makeFolder } from '#storage/durable_files';
 import { onDisk } from '#storage/errors';
+import type { StateHandOver } from '../jobs/state_hand_over.ts';
 import {
   type Answer,
   type Call,
@@ -21,7 +22,6 @@ import {
 } from '../parts/control_socket.ts';
 import { isStore, type OfflineDatabase } from '../parts/offline_database.ts';
 import type { PlatformConfig } from '../project/platform_config.ts';
-import type { StateHandOver } from './state_hand_over.ts';
 
 interface Parts {
   readonly offline: OfflineDatabase;

@@ -13,10 +13,10 @@ import { ArtifactIntegrityError, InvalidModelError } from '#registry/errors';
 import type { ModelRegistry, ModelVersion } from '#registry/model_registry';
 import { DamagedFileError } from '#storage/errors';
 import { parseJsonFile } from '#storage/json_file';
+import { EmbeddedJob } from '../jobs/embedded_job.ts';
 import { largeLetters } from '../parts/large_letters.ts';
 import type { OfflineDatabase } from '../parts/offline_database.ts';
 import type { PlatformConfig } from '../project/platform_config.ts';
-import { EmbeddedJob } from './embedded_job.ts';
 
 interface Deps {
   readonly broker: Broker;

@@ -9,11 +9,11 @@ import type { Logger } from '#monitoring/log';
 import type { Registry } from '#monitoring/metrics';
 import { buildFeaturePipeline } from '#pipelines/jobs/feature_pipeline';
 import { createFeatureMetrics, type FeatureMetrics } from '#pipelines/transforms/feature_metrics';
+import { EmbeddedJob } from '../jobs/embedded_job.ts';
 import { statisticsOf } from '../jobs/features_pipeline.ts';
 import { largeLetters } from '../parts/large_letters.ts';
 import type { OfflineDatabase } from '../parts/offline_database.ts';
 import type { PlatformConfig } from '../project/platform_config.ts';
-import { EmbeddedJob } from './embedded_job.ts';
 
 interface Deps {
   readonly broker: Broker;

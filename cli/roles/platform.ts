@@ -37,6 +37,8 @@ import { examineModel } from '#serving/models/loaded_model';
 import { PredictionLog, type PredictionSink } from '#serving/prediction_store/prediction_log';
 import { withFeatures } from '#serving/prediction_store/sql_predictions';
 import { createServing } from '#serving/server';
+import { createJobHttp, type EmbeddedJob } from '../jobs/embedded_job.ts';
+import { StateHandOver } from '../jobs/state_hand_over.ts';
 import { largeLetters } from '../parts/large_letters.ts';
 import { createOfflineDatabase, type OfflineDatabase } from '../parts/offline_database.ts';
 import { openSigningAnchors } from '../parts/open_anchors.ts';
@@ -49,13 +51,11 @@ import { definitionsOf, type Project } from '../project/project.ts';
 import type { Role } from '../terminal/choices.ts';
 import { createConsoleSources } from './console_sources.ts';
 import { ControlServer } from './control_server.ts';
-import { createJobHttp, type EmbeddedJob } from './embedded_job.ts';
 import { createHealth, watchPredictionSinks } from './health.ts';
 import { modelVersionsOf } from './model_versions.ts';
 import { createMonitorJob } from './monitor_service.ts';
 import { createFeatureJob } from './pipeline_service.ts';
 import { isServingWorker } from './serving_workers.ts';
-import { StateHandOver } from './state_hand_over.ts';
 import { createWorkflowServices, workflowApi, workflowsOf } from './workflow_worker.ts';
 
 /** A running platform: what its commands need of it. */
@@ -234,7 +234,10 @@ export async function startPlatform(
     drain: async () => {},
     stop: () => registry.close(),
   };
-  const workers = createWorkflowServices({ catalog: workflows, offline, log, metrics: monitorMetrics }, config);
+  const workers = createWorkflowServices(
+    { catalog: workflows, offline, registry, log, metrics: monitorMetrics },
+    config,
+  );
   const cloudWatch = new CloudWatchExporter({ registries: [metrics, monitorMetrics], log }, config.metrics.cloudwatch);
   const wanted = (role: Role, ...services: Service[]): Service[] => (roles.includes(role) ? services : []);
   const services = await startAll(

@@ -6,9 +6,9 @@ import { nextTimes, shownSchedules } from '#workflows/schedules/shown_schedules'
 import type { OfflineDatabase } from '../parts/offline_database.ts';
 import { withOffline } from '../parts/with_offline.ts';
 import { loadProject } from '../project/project.ts';
-import { loadWorkflows } from '../project/workflows.ts';
 import { print } from '../terminal/print.ts';
 import { author } from './author.ts';
+import { loadWorkflows } from './load_workflows.ts';
 
 const withStores = async <T>(work: (offline: OfflineDatabase) => Promise<T>): Promise<T> =>
   withOffline(await loadProject(), work);

@@ -13,11 +13,11 @@ import { approvalAnswer } from '#workflows/tasks/approval';
 import { withOffline } from '../parts/with_offline.ts';
 import { projectFolder } from '../project/find_project.ts';
 import { loadDefinitions, loadProject } from '../project/project.ts';
-import { loadWorkflows, readJson } from '../project/workflows.ts';
 import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { print } from '../terminal/print.ts';
 import { UsageError } from '../terminal/usage_error.ts';
 import { author } from './author.ts';
+import { loadWorkflows, readJson } from './load_workflows.ts';
 
 const WAIT_POLL_MS = 200;
 

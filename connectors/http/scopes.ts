@@ -27,6 +27,7 @@ export const SCOPES: Readonly<Record<string, { readonly resource: string | undef
     allows: 'start, cancel and redrive runs of a workflow; pause, resume, trigger and back-fill its schedules',
   },
   approve: { resource: 'WORKFLOW', allows: 'approve and reject at states of a workflow that wait for it' },
+  role: { resource: 'ROLE', allows: 'approve and reject where a state names this role, besides `approve`' },
   admin: { resource: undefined, allows: 'everything; so does `*`' },
 };
 

@@ -344,4 +344,88 @@ const gateway: Dashboard = {
   ],
 };
 
-export const DASHBOARDS: readonly Dashboard[] = [overview, gateway, pipeline, serving, drift];
+const workflows: Dashboard = {
+  uid: 'headwater-workflows',
+  title: 'headwater: workflows and retraining',
+  rows: [
+    {
+      title: 'Runs',
+      panels: [
+        {
+          ...{ title: 'Runs that run or wait', unit: 'short', isStacked: true },
+          queries: [
+            {
+              expr: 'max by (workflow, status) (workflow_runs_active)',
+              legend: '{{workflow}} {{status}}',
+              mayBeEmpty: true,
+            },
+          ],
+        },
+        {
+          ...{ title: 'Runs that ended, an hour', unit: 'short' },
+          queries: [
+            {
+              expr: 'sum by (workflow, status) (increase(workflow_runs_total[1h]))',
+              legend: '{{workflow}} {{status}}',
+              mayBeEmpty: true,
+            },
+          ],
+        },
+        {
+          ...{ title: 'Oldest step and run that wait', unit: 's', thresholds: [30, 300] },
+          queries: [
+            { expr: 'max(workflow_due_age_seconds)', legend: 'steps', mayBeEmpty: true },
+            { expr: 'max by (workflow) (workflow_queue_age_seconds)', legend: '{{workflow}} queued', mayBeEmpty: true },
+          ],
+        },
+        {
+          ...{ title: 'Schedules that are late', unit: 's', thresholds: [60, 600] },
+          queries: [
+            {
+              expr: 'max by (schedule) (workflow_schedule_lateness_seconds)',
+              legend: '{{schedule}}',
+              mayBeEmpty: true,
+            },
+          ],
+        },
+      ],
+    },
+    {
+      title: 'Retraining',
+      panels: [
+        {
+          ...{ title: 'Triggers, a day', unit: 'short' },
+          queries: [
+            {
+              expr: 'sum by (model, trigger, outcome) (increase(retraining_triggers_total[1d]))',
+              legend: '{{model}} {{trigger}}: {{outcome}}',
+              mayBeEmpty: true,
+            },
+          ],
+        },
+        {
+          ...{ title: 'Performance: by outcomes, estimated, after training', unit: 'short' },
+          queries: [
+            {
+              expr: 'model_live_metric{metric="auc"}',
+              legend: '{{model}} {{version}} by outcomes',
+              mayBeEmpty: true,
+            },
+            {
+              expr: 'model_estimated_metric{metric="auc"}',
+              legend: '{{model}} {{version}} estimated',
+              mayBeEmpty: true,
+            },
+            {
+              expr: 'model_reference_metric{metric="auc"}',
+              legend: '{{model}} {{version}} after training',
+              mayBeEmpty: true,
+            },
+          ],
+        },
+      ],
+    },
+  ],
+};
+
+export const DASHBOARDS: readonly Dashboard[] = [overview, gateway, pipeline, serving, drift, workflows];

@@ -3,6 +3,7 @@ import type { ModelPackage } from '../model_package.ts';
 import type { ModelVersion } from '../model_registry.ts';
 import { DATA_QUALITY_TAG, GREEN } from '../model_tags.ts';
 import { describeOnnx } from '../onnx/describe_onnx.ts';
+import { comparisonWith } from './comparison.ts';
 import type { GatesConfig } from './gates_config.ts';
 
 /** What running a model has shown. */
@@ -94,10 +95,14 @@ function checkDataQuality({ tags }: ModelVersion): GateResult {
 }
 
 function checkMetric(
-  { version, metrics }: ModelVersion,
+  candidate: ModelVersion,
   champion: ModelVersion | undefined,
   { metric, better, worst, tolerance }: GatesConfig & { readonly metric: string },
 ): GateResult {
+  const { version } = candidate;
+  // What each came to on its own test rows says little once the world has changed between them.
+  const compared = comparisonWith(candidate, champion);
+  const metrics = compared?.metrics ?? candidate.metrics;
   const value = metrics[metric];
   const gate = 'metric';
   if (value === undefined || Number.isNaN(value)) {
@@ -112,13 +117,13 @@ function checkMetric(
   if (worst !== undefined && sign * value < sign * worst) {
     return { gate, passed: false, detail: `${metric} ${value} is worse than ${worst}, the worst that is taken` };
   }
-  const held = champion?.metrics[metric];
+  const held = (compared?.championMetrics ?? champion?.metrics)?.[metric];
   if (champion === undefined || held === undefined) return { gate, passed: true, detail: `${metric} ${value}` };
   const passed = sign * value >= sign * held - tolerance;
   const allowed = tolerance === 0 ? '' : `, ${tolerance} worse at most`;
   return {
     gate,
     passed,
-    detail: `${metric} ${value}; version ${champion.version} in production has ${held}${allowed}`,
+    detail: `${metric} ${value}; version ${champion.version} in production has ${held}${compared === undefined ? '' : ` on the same ${compared.rows} rows`}${allowed}`,
   };
 }

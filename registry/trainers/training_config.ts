@@ -4,9 +4,16 @@ import type { EvaluationOptions } from '../evaluation/evaluate_model.ts';
 const common = {
   /** Feature service, or view, that the columns are of: `fraud@1`. */
   service: z.string().min(1),
-  /** Where labels are, unless the command says otherwise: a source in the offline store; or there are none, and each row or entity counts. */
+  /**
+   * Where labels are, unless the command says otherwise: a source in the offline store; what feedback reports of predictions by entity, as labels (those that
+   * stand for 0, 1, …) or as values; or there are none, and each row or entity counts.
+   */
   labels: z
-    .union([z.strictObject({ source: z.string().min(1) }), z.strictObject({ each: z.enum(['row', 'entity']) })])
+    .union([
+      z.strictObject({ source: z.string().min(1) }),
+      z.strictObject({ feedback: z.union([z.literal('value'), z.array(z.string().min(1)).min(2)]) }),
+      z.strictObject({ each: z.enum(['row', 'entity']) }),
+    ])
     .optional(),
   /** Of the service's columns; all without. */
   columns: z.array(z.string().min(1)).min(1).optional(),

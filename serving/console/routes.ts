@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify';
 import { z } from 'zod';
+import { requireScope } from '#connectors/http/access';
 import { UnsupportedMediaTypeError } from '#connectors/http/errors';
 import { assetPath } from '#kernel/project_root';
 import { needs, open } from '#monitoring/route_access';
@@ -25,6 +26,11 @@ const filterSchema = z.strictObject({
   reason: z.string().min(1).optional(),
   limit: z.coerce.number().int().min(1).max(MOST_LETTERS).default(100),
 });
+const runsSchema = z.strictObject({ workflow: z.string().min(1).optional(), status: z.string().min(1).optional() });
+const reason = z.string().min(1, 'say why: it is kept').max(10_000);
+const cancelSchema = z.strictObject({ reason });
+const answerSchema = z.strictObject({ reason, state: z.string().min(1) });
+const nothingSchema = z.strictObject({});
 const replaySchema = z.strictObject({ stage: z.string().min(1).optional(), reason: z.string().min(1).optional() });
 
 const parsed = <T>(schema: z.ZodType<T>, value: unknown): T => parsedBody(schema, value ?? {});
@@ -79,4 +85,45 @@ export function registerConsole(app: FastifyInstance, sources: ConsoleSources): 
     acting(({ name }) => ['console:act', `promote:${name}`]),
     async ({ params, body, caller }) => moveAsked(sources, params, body, caller),
   );
+  registerWorkflows(app, sources, { hidden, acting });
+}
+
+interface OfRun {
+  readonly workflow: string;
+  readonly run: string;
+}
+
+/** What the pages of workflows read, and what can be done there: with the scopes of the API of workflows besides. */
+function registerWorkflows(
+  app: FastifyInstance,
+  sources: ConsoleSources,
+  {
+    hidden,
+    acting,
+  }: {
+    readonly hidden: RouteShorthandOptions;
+    readonly acting: (...scopes: Parameters<typeof needs>) => RouteShorthandOptions;
+  },
+): void {
+  app.get('/console/api/workflows', hidden, async () => ({ workflows: await sources.workflows() }));
+  app.get('/console/api/schedules', hidden, async () => ({ schedules: await sources.schedules() }));
+  app.get('/console/api/runs', hidden, async ({ query }) => ({ runs: await sources.runs(parsed(runsSchema, query)) }));
+  app.get<{ Params: { run: string } }>('/console/api/runs/:run', hidden, async ({ params }) => sources.run(params.run));
+  const RUN = '/console/api/workflows/:workflow/runs/:run';
+  const mayOperate = acting(({ workflow }) => ['console:act', `operate:${workflow}`]);
+  const mayApprove = acting(({ workflow }) => ['console:act', `approve:${workflow}`]);
+  app.post<{ Params: OfRun }>(`${RUN}/cancel`, mayOperate, async ({ params, body, caller: by }) =>
+    sources.changeRun(params.workflow, params.run, { action: 'cancel', by, ...parsed(cancelSchema, body) }),
+  );
+  app.post<{ Params: OfRun }>(`${RUN}/redrive`, mayOperate, async ({ params, body, caller: by }) => {
+    parsed(nothingSchema, body);
+    return sources.changeRun(params.workflow, params.run, { action: 'redrive', by });
+  });
+  for (const action of ['approve', 'reject'] as const) {
+    app.post<{ Params: OfRun }>(`${RUN}/${action}`, mayApprove, async (request) => {
+      const { params, body, caller: by } = request;
+      const requireRole = (role: string): void => requireScope(request, 'role', role);
+      return sources.changeRun(params.workflow, params.run, { action, by, requireRole, ...parsed(answerSchema, body) });
+    });
+  }
 }

@@ -62,10 +62,104 @@ export interface DeadLetters {
   readonly groups: readonly { readonly stage: string; readonly reason: string; readonly count: number }[];
 }
 
+/** A state machine, as far as its graph needs it. */
+export interface ShownMachine {
+  readonly StartAt: string;
+  readonly States: Readonly<
+    Record<
+      string,
+      {
+        readonly Type: string;
+        readonly Resource?: string;
+        readonly Next?: string;
+        readonly Default?: string;
+        readonly Choices?: readonly { readonly Next?: string }[];
+        readonly Catch?: readonly { readonly Next: string }[];
+      }
+    >
+  >;
+}
+
+export interface WorkflowStatus {
+  readonly name: string;
+  readonly document: ShownMachine;
+  readonly schedules: readonly string[];
+}
+
+export interface RunStatus {
+  readonly id: string;
+  readonly workflow: string;
+  readonly status: string;
+  readonly input: unknown;
+  readonly output: unknown;
+  readonly error: string | null;
+  readonly cause: string | null;
+  readonly origin: { readonly kind: string; readonly by: string };
+  readonly queuedAt: string;
+  readonly startedAt: string | null;
+  readonly endedAt: string | null;
+  readonly at: readonly { readonly path: string; readonly state: string; readonly phase: string }[];
+}
+
+/** A run with all that happened in it. */
+export interface RunDetails {
+  readonly run: RunStatus;
+  readonly document: ShownMachine;
+  readonly events: readonly {
+    readonly n: number;
+    readonly at: string;
+    readonly path: string;
+    readonly state: string | null;
+    readonly attempt: number | null;
+    readonly kind: string;
+    readonly detail: unknown;
+  }[];
+  readonly lines: readonly {
+    readonly n: number;
+    readonly at: string;
+    readonly path: string;
+    readonly state: string;
+    readonly attempt: number;
+    readonly line: string;
+  }[];
+}
+
+export interface ScheduleStatus {
+  readonly name: string;
+  readonly workflow: string;
+  readonly when: string;
+  readonly timeZone: string;
+  readonly status: string;
+  readonly lastTime: string | null;
+  readonly nextTime: string | null;
+}
+
+/** A change of a run by a caller. */
+export type RunChange = { readonly by: string } & (
+  | { readonly action: 'cancel'; readonly reason: string }
+  | { readonly action: 'redrive' }
+  | {
+      readonly action: 'approve' | 'reject';
+      readonly reason: string;
+      readonly state: string;
+      /** @throws where the caller lacks the role that the state names */
+      readonly requireRole: (role: string) => void;
+    }
+);
+
 /** What the console shows and does; given by the composition root. */
 export interface ConsoleSources {
   /** Other pages about the platform. */
   readonly links: { readonly grafana: string | undefined };
+  workflows(): Promise<readonly WorkflowStatus[]>;
+  runs(filter: {
+    readonly workflow?: string | undefined;
+    readonly status?: string | undefined;
+  }): Promise<readonly RunStatus[]>;
+  run(id: string): Promise<RunDetails>;
+  schedules(): Promise<readonly ScheduleStatus[]>;
+  /** @throws for a run of another workflow, and where the run's state does not allow the change */
+  changeRun(workflow: string, id: string, change: RunChange): Promise<RunStatus>;
   pipelines(): Promise<readonly PipelineStatus[]>;
   features(): Promise<readonly FeatureStatus[]>;
   versions(): Promise<readonly ModelVersion[]>;

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { createJobHttp } from '#cli/jobs/embedded_job';
 import { monitorConfigSchema } from '#cli/project/monitor_config';
-import { createJobHttp } from '#cli/roles/embedded_job';
 import { workflowApi } from '#cli/roles/workflow_worker';
 import type { SqlExecutor } from '#feature_store/database/sql_executor';
 import { processingTime } from '#kernel/time';
@@ -27,6 +27,7 @@ const check = task('check', async (_: unknown, context) => {
 const catalog = new WorkflowCatalog(
   [
     workflow<{ readonly n?: number }>('ask', (w) => w.approval('Approve', { timeoutSeconds: 60 })),
+    workflow('ask_risk', (w) => w.approval('Approve', { parameters: { role: 'risk' }, timeoutSeconds: 60 })),
     workflow<{ readonly n?: number }>('check', (w) => w.task('Check', check)),
   ],
   [],
@@ -36,10 +37,10 @@ const catalog = new WorkflowCatalog(
   },
 );
 const KEYS = Object.fromEntries(
-  ['workflows:ask', 'operate:ask', 'approve:ask', 'workflows:check', 'admin', 'predict'].map((scope) => [
-    scope,
-    `key-of-a-caller-with-${scope}`,
-  ]),
+  [
+    ...['workflows:ask', 'operate:ask', 'approve:ask', 'workflows:check', 'admin', 'predict'],
+    ...['approve:ask_risk', 'role:risk', 'approve:ask_risk role:money', 'approve:ask_risk role:risk'],
+  ].map((scope) => [scope, `key-of-a-caller-with-${scope}`]),
 );
 
 let sql: SqlExecutor;
@@ -55,7 +56,11 @@ beforeAll(async () => {
   );
   await worker.start();
   const registry = createMetricsRegistry({ process: false });
-  const apiKeys = Object.entries(KEYS).map(([scope, key]) => ({ key, name: `caller of ${scope}`, scopes: [scope] }));
+  const apiKeys = Object.entries(KEYS).map(([scope, key]) => ({
+    key,
+    name: `caller of ${scope}`,
+    scopes: scope.split(' '),
+  }));
   const offline = { workflows: sqlWorkflowStore(sql, () => worker.wake()), schedules: sqlScheduleStore(sql) };
   service = await createJobHttp(
     {
@@ -122,6 +127,20 @@ test('a run is started once for its id, read, and approved with a reason by a ca
   });
 });
 
+test('a state that names a role is answered by a caller who has it, whether it names the state or not', async () => {
+  await call('admin', 'POST', '/workflows/ask_risk/runs', { id: 'risky' });
+  await waiting('risky');
+  const approve = (scope: string, body: object = {}) =>
+    call(scope, 'POST', '/workflows/ask_risk/runs/risky/approve', { reason: 'seen', ...body });
+  for (const scope of ['approve:ask_risk', 'role:risk', 'approve:ask_risk role:money', 'approve:ask']) {
+    for (const body of [{}, { state: 'Approve' }, { reject: true }]) {
+      expect([scope, (await approve(scope, body)).status]).toEqual([scope, 403]);
+    }
+  }
+  expect((await approve('approve:ask_risk role:risk')).status).toBe(200);
+  expect((await ended(worker.store, 'risky')).status).toBe('succeeded');
+});
+
 test('a rejection fails the state; a cancel needs a reason; what a run does not take in its state is 409', async () => {
   for (const id of ['no', 'stopped']) await call('operate:ask', 'POST', '/workflows/ask/runs', { id });
   await waiting('no');
@@ -170,7 +189,7 @@ test('a run, schedule or workflow that a caller may not read is refused by scope
       ({ name }) => name,
     );
   expect(await names('workflows:ask')).toEqual(['ask']);
-  expect(await names('admin')).toEqual(['ask', 'check']);
+  expect(await names('admin')).toEqual(['ask', 'ask_risk', 'check']);
   expect((await call('predict', 'GET', '/workflows')).status).toBe(403);
 });
 

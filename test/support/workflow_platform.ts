@@ -9,8 +9,9 @@ import { silentLogger } from '#monitoring/log';
 import type { WorkflowDocument } from '#workflows/document/document';
 import type { RunRecord } from '#workflows/store/run_records';
 import type { WorkflowStore } from '#workflows/store/workflow_store';
-import type { TaskDefinition } from '#workflows/tasks/task';
+import type { TaskDefinition, TaskValues } from '#workflows/tasks/task';
 import { TaskRegistry } from '#workflows/tasks/task_registry';
+
 import type { WorkflowMetrics } from '#workflows/worker/metrics';
 import { type WorkerSettings, WorkflowWorker } from '#workflows/worker/workflow_worker';
 
@@ -34,11 +35,11 @@ export async function openPglite(): Promise<{ readonly sql: SqlExecutor; close()
 export function createWorker(
   sql: SqlExecutor,
   tasks: readonly TaskDefinition[],
-  settings: Partial<WorkerSettings> & { readonly metrics?: WorkflowMetrics } = {},
+  settings: Partial<WorkerSettings> & { readonly metrics?: WorkflowMetrics; readonly values?: TaskValues } = {},
 ): WorkflowWorker {
-  const { metrics, ...given } = settings;
+  const { metrics, values, ...given } = settings;
   return new WorkflowWorker(
-    { sql, log: quietLog, tasks: new TaskRegistry(tasks), metrics },
+    { sql, log: quietLog, tasks: new TaskRegistry(tasks), metrics, values },
     { concurrency: 16, leaseMs: 5_000, pollMs: 100, upkeepMs: 200, isOnlyProcess: false, ...given },
   );
 }

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
+import { requireScope } from '#connectors/http/access';
 import type { JsonValue } from '#kernel/json';
+import { approvalRole } from '../document/approval_role.ts';
 import { RunNotFoundError } from '../errors.ts';
 import type { RunRecord, RunStatus } from '../store/run_records.ts';
 import { approvalAnswer } from '../tasks/approval.ts';
@@ -123,8 +125,16 @@ export function registerRunRoutes(app: FastifyInstance, { catalog, workflows: st
       },
     },
     async (request) => {
-      const { id } = await find(request.params);
+      const { id, at } = await find(request.params);
       const { reason, state, reject } = request.body;
+      const document = await store.document(id);
+      // Without a name any of the states that wait may be meant.
+      for (const waiting of at.filter(
+        (each) => each.phase === 'token' && (state === undefined || each.state === state),
+      )) {
+        const role = approvalRole(document, waiting.state);
+        if (role !== undefined) requireScope(request, 'role', role);
+      }
       const by = authorOf(request);
       await store.answer({ run: id, state }, approvalAnswer({ by, reason, reject }), by);
       return store.get(id);

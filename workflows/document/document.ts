@@ -110,6 +110,15 @@ export function machineAt(document: WorkflowDocument, pointer: MachinePointer): 
 
 export const processorOf = (state: MapState): StateMachine => (state.ItemProcessor ?? state.Iterator) as StateMachine;
 
+/** Returns a machine and those of its branches and items, at any depth. */
+export function* machinesOf(machine: StateMachine): Generator<StateMachine> {
+  yield machine;
+  for (const state of Object.values(machine.States)) {
+    if (state.Type === 'Parallel') for (const branch of state.Branches) yield* machinesOf(branch);
+    else if (state.Type === 'Map') yield* machinesOf(processorOf(state));
+  }
+}
+
 const TOKEN = '.waitForTaskToken';
 
 /** Returns the task that a resource names, and whether its state waits for an answer with a token. */

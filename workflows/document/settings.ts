@@ -4,7 +4,7 @@ import { type Duration, durationMs } from '#kernel/duration';
 import type { JsonValue } from '#kernel/json';
 import { WorkflowDocumentError } from '../errors.ts';
 import { pathProblem, valueAt } from '../language/paths.ts';
-import type { RunLimits } from '../store/run_limits.ts';
+import type { RunLimits } from './run_limits.ts';
 
 const NAME = /^[a-z][a-z0-9_-]{0,62}$/;
 

@@ -5,8 +5,8 @@ export type RunStatus = (typeof RUN_STATUSES)[number];
 
 /** What started a run. */
 export interface RunOrigin {
-  readonly kind: 'manual' | 'schedule' | 'backfill';
-  /** Who called, or the schedule's name. */
+  readonly kind: 'manual' | 'schedule' | 'backfill' | 'trigger';
+  /** Who called, or the name of the schedule or trigger. */
   readonly by: string;
   /** The schedule that it is a run of. */
   readonly schedule?: string;

@@ -2,11 +2,12 @@ import type { SqlExecutor, SqlStatement } from '#feature_store/database/sql_exec
 import type { JsonValue } from '#kernel/json';
 import { unstorableTextIn } from '#kernel/unstorable_text';
 import { machineAt, taskOf, type WorkflowDocument } from '../document/document.ts';
+import type { RunLimits } from '../document/run_limits.ts';
 import { RunConflictError, RunNotFoundError, RunRefusedError, RunStateError, WorkflowValueError } from '../errors.ts';
 import { admitStatements, lockWorkflow } from './admission.ts';
 import { DUE_CHANNEL } from './frame_store.ts';
 import { redriven } from './redrive.ts';
-import { isLimited, mayBeRefused, type RunLimits, refusalParameters, refusalQuery } from './run_limits.ts';
+import { isLimited, mayBeRefused, refusalParameters, refusalQuery } from './run_limits.ts';
 import type { LogLine, RunEvent, RunOrigin, RunRecord, RunStatus, TokenAnswer } from './run_records.ts';
 
 export interface NewRun {

@@ -2,6 +2,15 @@ import type { SqlStatement } from '#feature_store/database/sql_executor';
 import type { JsonValue } from '#kernel/json';
 import { WorkflowDefinitionError } from '../errors.ts';
 
+export type VariableValue = string | number | boolean;
+/** How another system is reached: an address, a user, a password. */
+export type Connection = Readonly<Record<string, string | number | boolean>>;
+
+/** Variables and connections of the settings, for tasks. */
+export interface TaskValues {
+  readonly variables: Readonly<Record<string, VariableValue>>;
+  readonly connections: Readonly<Record<string, Connection>>;
+}
 /** What a task is given besides its input. */
 export interface TaskContext {
   /** Aborts when the run is cancelled, the time is up, or another worker has taken the step over. */
@@ -18,6 +27,10 @@ export interface TaskContext {
   readonly idempotencyKey: string;
   /** The token that an answer needs, of a state with `.waitForTaskToken`. */
   readonly token: string | undefined;
+  /** Returns a variable of `workflows.variables`. @throws {@link TaskError} `Workflow.VariableMissing` */
+  variable(name: string): VariableValue;
+  /** Returns a connection of `workflows.connections`; its credentials are kept out of logs and results. @throws {@link TaskError} `Workflow.ConnectionMissing` */
+  connection(name: string): Connection;
   /** Says that the task is alive, for HeartbeatSeconds. */
   heartbeat(): void;
   /** Writes a line to the run's log. */
@@ -25,6 +38,9 @@ export interface TaskContext {
   /** Adds a statement that runs in the transaction that records the result of the task: it takes effect once, or not at all. */
   sql(text: string, parameters?: readonly unknown[]): void;
 }
+
+/** What a worker gives a task; from it follows the context. */
+export type GivenToTask = Omit<TaskContext, 'sql' | 'variable' | 'connection'> & { readonly values: TaskValues };
 
 export type TaskFunction<Input = never, Output = unknown> = (
   input: Input,

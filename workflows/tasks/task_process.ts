@@ -2,10 +2,11 @@ import { type ChildProcess, fork } from 'node:child_process';
 import type { SqlStatement } from '#feature_store/database/sql_executor';
 import type { JsonValue } from '#kernel/json';
 import { lineReader } from './lines.ts';
-import { type TaskContext, type TaskDefinition, TaskError, type TaskResult } from './task.ts';
+import { type GivenToTask, type TaskContext, type TaskDefinition, TaskError, type TaskResult } from './task.ts';
 import type { TaskRegistry } from './task_registry.ts';
+import { readersOf } from './task_values.ts';
 
-type Given = Omit<TaskContext, 'sql' | 'signal' | 'heartbeat' | 'log'>;
+type Given = Omit<GivenToTask, 'signal' | 'heartbeat' | 'log'>;
 
 /** What a process is asked to do. */
 interface Order {
@@ -32,7 +33,7 @@ const GRACE_MS = 5_000;
  */
 export const processRunner =
   (entry: URL, execArgv: readonly string[] = []) =>
-  async (task: TaskDefinition, input: JsonValue, given: Omit<TaskContext, 'sql'>): Promise<TaskResult> => {
+  async (task: TaskDefinition, input: JsonValue, given: GivenToTask): Promise<TaskResult> => {
     const { signal, heartbeat, log, ...rest } = given;
     const child = fork(entry, [], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
@@ -95,10 +96,10 @@ export function serveTasks(
     aborted.abort();
     setTimeout(() => process.exit(1), GRACE_MS / 2).unref();
   });
-  process.once('message', ({ task, input, given }: Order) => {
+  process.once('message', ({ task, input, given: { values, ...given } }: Order) => {
     const effects: SqlStatement[] = [];
     const context: TaskContext = {
-      ...given,
+      ...{ ...given, ...readersOf(values) },
       signal: aborted.signal,
       heartbeat: () => void send({ kind: 'heartbeat' }),
       log: (line) => void send({ kind: 'log', line }),

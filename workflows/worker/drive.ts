@@ -8,14 +8,17 @@ import type { Decision, Failure } from '../interpreter/decision.ts';
 import { afterFailure, afterResult, afterWait, enterState, type Position } from '../interpreter/interpret.ts';
 import type { Due, FrameEvent, HeldFrame, Phase } from '../store/frame.ts';
 import type { FrameStore, NewBranch } from '../store/frame_store.ts';
+import type { TaskValues } from '../tasks/task.ts';
 import type { TaskRegistry } from '../tasks/task_registry.ts';
 import { type RunInProcess, runTask } from './run_task.ts';
 import type { TaskLog } from './task_log.ts';
+import { endStep, startStep } from './trace_steps.ts';
 
 export interface DriveDeps {
   readonly frames: FrameStore;
   readonly tasks: TaskRegistry;
   readonly runInProcess: RunInProcess;
+  readonly values: TaskValues;
   readonly logOf: (frame: HeldFrame, state: string, attempt: number) => TaskLog;
   /** Frames that are due now: branches, or the state that waits for one. */
   readonly onDue: () => void;
@@ -233,6 +236,7 @@ export class Drive {
     const log = this.#deps.logOf(this.#frame, state, attempt);
     const timeoutMs = decision.timeoutMs === undefined ? undefined : decision.timeoutMs - this.#runningMs;
     const begun = performance.now();
+    const span = startStep(runId, { workflow, state, attempt, task: task.id });
     const result = await runTask(
       task,
       decision.input,
@@ -240,11 +244,13 @@ export class Drive {
         ...{ run: runId, workflow, state, attempt, token: this.#token ?? undefined },
         idempotencyKey: `${runId}:${path === '' ? '' : `${path}/`}${state}:${attempt}`,
         log: (line) => log.write('log', line),
+        values: this.#deps.values,
       },
       { timeoutMs, heartbeatMs: decision.waitsForToken ? undefined : decision.heartbeatMs },
       this.#signal,
       this.#deps.runInProcess,
     );
+    endStep(span, 'error' in result ? result : undefined);
     await log.end();
     // Cancelled, or taken over: another one decides.
     if (this.#signal.aborted) return undefined;

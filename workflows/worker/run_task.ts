@@ -1,16 +1,14 @@
 import type { SqlStatement } from '#feature_store/database/sql_executor';
 import { messageOf, PlatformError } from '#kernel/errors';
 import type { JsonValue } from '#kernel/json';
+import { hideSecrets, holdsSecret } from '#kernel/secrets';
 import { storable, unstorableTextIn } from '#kernel/unstorable_text';
 import type { Failure } from '../interpreter/decision.ts';
-import type { TaskContext, TaskDefinition, TaskResult } from '../tasks/task.ts';
+import type { GivenToTask, TaskContext, TaskDefinition, TaskResult } from '../tasks/task.ts';
+import { readersOf } from '../tasks/task_values.ts';
 
 /** Runs a task in a process of its own. */
-export type RunInProcess = (
-  task: TaskDefinition,
-  input: JsonValue,
-  given: Omit<TaskContext, 'sql'>,
-) => Promise<TaskResult>;
+export type RunInProcess = (task: TaskDefinition, input: JsonValue, given: GivenToTask) => Promise<TaskResult>;
 
 export interface TaskLimits {
   readonly timeoutMs: number | undefined;
@@ -27,7 +25,7 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 export async function runTask(
   task: TaskDefinition,
   input: JsonValue,
-  given: Omit<TaskContext, 'sql' | 'signal' | 'heartbeat'>,
+  given: Omit<GivenToTask, 'signal' | 'heartbeat'>,
   { timeoutMs, heartbeatMs }: TaskLimits,
   signal: AbortSignal,
   runInProcess: RunInProcess,
@@ -66,11 +64,11 @@ export async function runTask(
 export async function runHere(
   task: TaskDefinition,
   input: JsonValue,
-  given: Omit<TaskContext, 'sql'>,
+  { values, ...given }: GivenToTask,
 ): Promise<TaskResult> {
   const effects: SqlStatement[] = [];
   const context: TaskContext = {
-    ...given,
+    ...{ ...given, ...readersOf(values) },
     sql: (text, parameters = []) => void effects.push({ text, parameters }),
   };
   const output = await (task.run as (input: unknown, context: TaskContext) => unknown)(input, context);
@@ -88,6 +86,11 @@ function checked({ output, effects }: TaskResult): TaskResult | Failure {
       cause: `the result has ${json.length} characters as JSON; at most ${MOST_OUTPUT_CHARS}. Return the place of large data`,
     };
   }
+  if (holdsSecret(json)) {
+    const cause =
+      'the result holds a credential of the settings, which the history would show; return its place or name';
+    return { error: 'Workflow.SecretInOutput', cause };
+  }
   const value = JSON.parse(json) as JsonValue;
   const problem = unstorableTextIn(value);
   if (problem === undefined) return { output: value, effects };
@@ -98,7 +101,7 @@ function checked({ output, effects }: TaskResult): TaskResult | Failure {
 /** Returns a failure as Retry and Catch match it: the name of a TaskError, the code of an error of the platform, or the class of another. */
 export function failureOf(error: unknown): Failure {
   const { error: named, name } = (error ?? {}) as { readonly error?: unknown; readonly name?: unknown };
-  const cause = storable(messageOf(error)).slice(0, MOST_CAUSE_CHARS);
+  const cause = hideSecrets(storable(messageOf(error))).slice(0, MOST_CAUSE_CHARS);
   if (name === 'TaskError' && typeof named === 'string') return { error: storable(named), cause };
   if (error instanceof PlatformError) return { error: error.code, cause };
   return { error: error instanceof Error || typeof name === 'string' ? storable(String(name)) : 'Error', cause };

@@ -1,4 +1,5 @@
 import type { SqlExecutor } from '#feature_store/database/sql_executor';
+import { hideSecrets } from '#kernel/secrets';
 import { storable } from '#kernel/unstorable_text';
 
 /** Of one attempt; further lines are counted, not kept. */
@@ -32,7 +33,7 @@ export class TaskLog {
   write(stream: string, text: string): void {
     this.#count += 1;
     if (this.#count > MOST_LINES) return;
-    const line = storable(text).slice(0, MOST_CHARS);
+    const line = hideSecrets(storable(text)).slice(0, MOST_CHARS);
     this.#lines.push({ stream, line, at: new Date().toISOString() });
     this.#timer ??= setTimeout(() => this.#flush(), FLUSH_MS);
   }

@@ -8,7 +8,9 @@ import { LeaseLostError } from '../errors.ts';
 import type { HeldFrame } from '../store/frame.ts';
 import { DUE_CHANNEL, FrameStore } from '../store/frame_store.ts';
 import { sqlWorkflowStore, type WorkflowStore } from '../store/workflow_store.ts';
+import type { TaskValues } from '../tasks/task.ts';
 import type { TaskRegistry } from '../tasks/task_registry.ts';
+import { NO_VALUES } from '../tasks/task_values.ts';
 import { Drive, type DriveDeps } from './drive.ts';
 import type { WorkflowMetrics } from './metrics.ts';
 import { type RunInProcess, runHere } from './run_task.ts';
@@ -21,6 +23,8 @@ export interface WorkerDeps {
   readonly metrics?: WorkflowMetrics | undefined;
   /** Default: in this process. */
   readonly runInProcess?: RunInProcess | undefined;
+  /** Variables and connections of the settings. */
+  readonly values?: TaskValues | undefined;
 }
 
 export interface WorkerSettings {
@@ -161,9 +165,9 @@ export class WorkflowWorker implements Service {
   }
 
   #depsOfDrive(): DriveDeps {
-    const { sql, tasks, metrics, runInProcess = runHere } = this.#deps;
+    const { sql, tasks, metrics, runInProcess = runHere, values = NO_VALUES } = this.#deps;
     return {
-      ...{ frames: this.#frames, tasks, runInProcess },
+      ...{ frames: this.#frames, tasks, runInProcess, values },
       logOf: ({ runId, path }, state, attempt) =>
         new TaskLog(sql, { runId, path, state, attempt }, (error) => {
           this.#log.warn({ error, run: runId }, 'workflows.log_failed');

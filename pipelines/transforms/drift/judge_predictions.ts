@@ -1,12 +1,12 @@
 import type { Delivery } from '#connectors/delivery';
 import { isRefusal } from '#connectors/failure_class';
-import { binaryMetrics } from '#kernel/binary_metrics';
 import type { Logger } from '#monitoring/log';
 import { Gauge, type Registry } from '#monitoring/metrics';
 import type { DoFn, FinishBundleContext } from '#pipelines/engine/dofn';
 import type { JudgedPrediction } from '#pipelines/transforms/drift/drift_store';
 import type { ReferenceOf } from './compare_with_training.ts';
 import type { DriftStore } from './drift_store.ts';
+import { liveMetrics } from './live_metrics.ts';
 import { type WatchedModels, type WatchSettings, watchOf } from './watch_settings.ts';
 
 export interface JudgeSettings extends Pick<WatchSettings, 'minLabels'>, WatchedModels {
@@ -76,7 +76,7 @@ export class JudgePredictions implements DoFn<number, never> {
       const version = String(number);
       this.#judged.set({ model, version }, rows.length);
       if (rows.length < watchOf(this.#settings, model).minLabels) continue;
-      const live = metricsOf(rows);
+      const live = liveMetrics(rows);
       const reference = await delivery
         .run(() => referenceOf(model, number))
         .catch((error: unknown) => {
@@ -102,35 +102,4 @@ function byVersion(judged: readonly JudgedPrediction[]): Iterable<readonly Judge
     else rows.push(row);
   }
   return versions.values();
-}
-
-/** Accuracy where labels were reported, the area under the curve where they are of two classes and both are there; rmse where values were. */
-function metricsOf(rows: readonly JudgedPrediction[]): Readonly<Record<string, number>> {
-  const labelled = rows.filter(({ label }) => label !== null);
-  if (labelled.length > 0) {
-    const accuracy = labelled.filter(({ label, prediction }) => label === prediction).length / labelled.length;
-    return { accuracy, ...aucOf(labelled) };
-  }
-  const errors = rows
-    .filter(({ value, probabilities }) => value !== null && probabilities === null)
-    .map(({ value, prediction }) => (value as number) - Number(prediction))
-    .filter((error) => Number.isFinite(error));
-  if (errors.length === 0) return {};
-  return { rmse: Math.sqrt(errors.reduce((sum, error) => sum + error * error, 0) / errors.length) };
-}
-
-function aucOf(labelled: readonly JudgedPrediction[]): { readonly auc?: number } {
-  const classes = Object.keys(labelled[0]?.probabilities ?? {});
-  const [negative, positive] = classes;
-  if (classes.length !== 2 || negative === undefined || positive === undefined) return {};
-  const usable = labelled.filter(
-    ({ label, probabilities }) => classes.includes(label as string) && probabilities !== null,
-  );
-  const labels = usable.map(({ label }) => (label === positive ? 1 : 0));
-  if (new Set(labels).size < 2) return {};
-  const scores = Float32Array.from(
-    usable,
-    ({ probabilities }) => (probabilities as Record<string, number>)[positive] ?? 0,
-  );
-  return { auc: binaryMetrics(labels, scores).auc };
 }

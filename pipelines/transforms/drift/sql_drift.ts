@@ -1,7 +1,7 @@
 import { upsertStatement } from '#connectors/postgres/upsert';
 import type { SqlExecutor } from '#feature_store/database/sql_executor';
 import type { DriftReport } from '#monitoring/drift/drift_report';
-import type { DriftFilter, DriftStore, JudgedPrediction } from './drift_store.ts';
+import type { DriftFilter, DriftStore, JudgedPrediction, ScoresQuery, VersionOfModel } from './drift_store.ts';
 
 // How models fare, in SQL.
 
@@ -58,20 +58,39 @@ async function judgedPredictions(
   sql: SqlExecutor,
   sinceMs: number,
   limit: number,
+  of: VersionOfModel | undefined,
 ): Promise<readonly JudgedPrediction[]> {
   return sql.query<JudgedPrediction>(
     `SELECT model, version, prediction, probabilities, label, value FROM (
        SELECT p.model_name AS model, p.model_version AS version, p.prediction, p.probabilities, f.label, f.value,
               row_number() OVER (PARTITION BY p.model_name, p.model_version ORDER BY p.predicted_at DESC) AS place
        FROM prediction_feedback f JOIN predictions p ON p.prediction_id = f.request_id AND p.row_index = f.row_index
-       WHERE f.received_at >= $1
+       WHERE f.received_at >= $1 AND ($3::text IS NULL OR (p.model_name = $3 AND p.model_version = $4))
      ) judged WHERE place <= $2`,
-    [new Date(sinceMs), limit],
+    [new Date(sinceMs), limit, of?.model ?? null, of?.version ?? null],
   );
+}
+
+async function scores(
+  sql: SqlExecutor,
+  { model, version }: VersionOfModel,
+  { sinceMs, order, limit }: ScoresQuery,
+): Promise<readonly number[]> {
+  const rows = await sql.query<{ readonly probabilities: Readonly<Record<string, number>> }>(
+    `SELECT probabilities FROM predictions
+     WHERE model_name = $1 AND model_version = $2 AND predicted_at >= $3 AND probabilities IS NOT NULL
+     ORDER BY predicted_at ${order === 'oldest' ? 'ASC' : 'DESC'} LIMIT $4`,
+    [model, version, new Date(sinceMs), limit],
+  );
+  return rows.flatMap(({ probabilities }) => {
+    const values = Object.values(probabilities);
+    return values.length === 2 ? [values[1] as number] : [];
+  });
 }
 
 export const sqlDriftStore = (sql: SqlExecutor): DriftStore => ({
   write: (reports) => writeDriftReports(sql, reports),
   list: (filter) => listDriftReports(sql, filter),
-  judgedPredictions: (sinceMs, limit) => judgedPredictions(sql, sinceMs, limit),
+  judgedPredictions: (sinceMs, limit, of) => judgedPredictions(sql, sinceMs, limit, of),
+  scores: (of, query) => scores(sql, of, query),
 });

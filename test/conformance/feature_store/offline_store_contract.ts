@@ -17,6 +17,7 @@ import { field } from '#feature_store/definitions/feature';
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import { exportRows, importRows } from '#feature_store/offline/row_files';
 import { DAY_MS, eventTime, HOUR_MS, processingTime } from '#kernel/time';
+import { feedbackLabels } from '#serving/prediction_store/feedback_labels';
 import { keyOf } from '../../support/entity_keys.ts';
 import { testView } from '../../support/test_view.ts';
 
@@ -684,6 +685,45 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineDa
       ]);
       expect(found[0]).toMatchObject({ prediction: 'yes', probabilities: { no: 0.2, yes: 0.8 }, label: 'no' });
       expect((await store.drift.judgedPredictions(toldAt + 1, 2)).filter((row) => row.model === model)).toEqual([]);
+      expect(await store.drift.judgedPredictions(toldAt, 9, { model, version: 2 })).toHaveLength(3);
+      expect(await store.drift.judgedPredictions(toldAt, 9, { model, version: 3 })).toEqual([]);
+    });
+
+    test('scores of a version are the oldest or newest since then; labels of feedback are moments of entities', async () => {
+      const model = randomUUID();
+      const predictions = Array.from({ length: 6 }, (_, index) => ({
+        ...{ predictionId: `${model}-${index}`, requestId: model, rowIndex: 0, modelName: model, modelVersion: 4 },
+        ...{ features: {}, prediction: 'yes', probabilities: { no: 1 - index / 10, yes: index / 10 } },
+        ...{ predictedAtMs: START + index, ...(index === 5 ? {} : { entityKey: keyOf(`e${index}`) }) },
+      }));
+      await store.predictions.write(predictions);
+      const of = { model, version: 4 };
+      // jsonb has an order of keys of its own: of the shorter name first.
+      const scores = (order: 'oldest' | 'newest', sinceMs = START) =>
+        store.drift.scores(of, { sinceMs, order, limit: 2 });
+      expect(await scores('oldest')).toEqual([0, 0.1]);
+      expect(await scores('newest')).toEqual([0.5, 0.4]);
+      expect(await scores('oldest', START + 3)).toEqual([0.3, 0.4]);
+      expect(await store.drift.scores({ model, version: 5 }, { sinceMs: START, order: 'oldest', limit: 2 })).toEqual(
+        [],
+      );
+      const labels = ['no', 'yes', "o'clock", undefined, 'yes', 'yes'];
+      await store.feedback.write(
+        labels.map((label, index) => ({
+          ...{ predictionId: `${model}-${index}`, rowIndex: 0, label, value: index === 3 ? 7 : undefined },
+          receivedAtMs: START + 100,
+        })),
+      );
+      const range = { from: eventTime(START), to: eventTime(START + 10) };
+      const found = await store.labels.query(feedbackLabels(model, ['no', 'yes', "o'clock"]), range, fraudView);
+      expect(found.map(({ entityKey, label }) => [entityKey, label])).toEqual([
+        [keyOf('e0'), 0],
+        [keyOf('e1'), 1],
+        [keyOf('e2'), 2],
+        [keyOf('e4'), 1],
+      ]);
+      const values = await store.labels.query(feedbackLabels(model, 'value'), range, fraudView);
+      expect(values.map(({ entityKey, label }) => [entityKey, label])).toEqual([[keyOf('e3'), 7]]);
     });
 
     test('predictions are kept once each', async () => {

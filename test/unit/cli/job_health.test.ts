@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { type JobParts, jobHealth } from '#cli/roles/job_health';
+import { type JobParts, jobHealth } from '#cli/jobs/job_health';
 import { TargetStates } from '#connectors/target_states';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { SourceProgress } from '#pipelines/io/source_progress';

@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, expect, test } from '@jest/globals';
+import { COMPARISON_TAG } from '#registry/lifecycle/comparison';
 import { checkGates } from '#registry/lifecycle/gates';
 import { gatesConfigSchema } from '#registry/lifecycle/gates_config';
 import { type AuditEntry, Lifecycle } from '#registry/lifecycle/lifecycle';
@@ -196,4 +197,35 @@ test.each([
     message: expect.stringMatching(new RegExp(reason)),
   });
   expect(await stages()).toEqual(['None']);
+});
+
+test('the metric is what both came to on the same rows, where they were compared; a comparison with another champion counts for nothing', async () => {
+  const lifecycle = lifecycleOf({ metric: 'auc', worst: 0.7 });
+  await register(0.95);
+  await lifecycle.promote(NAME, 1, promotion);
+  // The world has changed: nothing comes to what version 1 came to then.
+  await register(0.85);
+  await expect(lifecycle.promote(NAME, 2, promotion)).rejects.toThrow(/auc 0.85; version 1 in production has 0.95/);
+  const compare = (version: number, champion: number, auc: number, held: number) =>
+    registry.setTag(
+      NAME,
+      version,
+      COMPARISON_TAG,
+      JSON.stringify({ champion, rows: 400, metrics: { auc }, championMetrics: { auc: held } }),
+    );
+  await compare(2, 7, 0.85, 0.6);
+  await expect(lifecycle.promote(NAME, 2, promotion)).rejects.toThrow(/version 1 in production has 0.95/);
+  await compare(2, 1, 0.6, 0.5);
+  await expect(lifecycle.promote(NAME, 2, promotion)).rejects.toThrow(/auc 0.6 is worse than 0.7/);
+  await compare(2, 1, 0.84, 0.9);
+  await expect(lifecycle.promote(NAME, 2, promotion)).rejects.toThrow(/has 0.9 on the same 400 rows/);
+  await registry.setTag(NAME, 2, COMPARISON_TAG, 'not JSON');
+  await expect(lifecycle.promote(NAME, 2, promotion)).rejects.toThrow(/version 1 in production has 0.95/);
+  await compare(2, 1, 0.84, 0.6);
+  expect(await lifecycle.promote(NAME, 2, promotion)).toMatchObject({ version: 2, stage: 'Production' });
+  expect(audit.at(-1)?.gates).toContainEqual({
+    gate: 'metric',
+    passed: true,
+    detail: 'auc 0.84; version 1 in production has 0.6 on the same 400 rows',
+  });
 });

@@ -7,11 +7,12 @@ import { messageOf } from '#kernel/errors';
 import { WorkflowCatalog } from '#workflows/catalog/workflow_catalog';
 import { defineWorkflow, isWorkflow, type WorkflowDefinition } from '#workflows/document/define_workflow';
 import { isTask, type TaskDefinition } from '#workflows/tasks/task';
-import type { ProjectSpec } from './define_config.ts';
-import { ProjectModuleError } from './errors.ts';
-import { projectFolder, requireConfigFile } from './find_project.ts';
-import { useSourcesOf } from './load_module.ts';
-import { load, modulesOf } from './project.ts';
+import type { ProjectSpec } from '../project/define_config.ts';
+import { ProjectModuleError } from '../project/errors.ts';
+import { projectFolder, requireConfigFile } from '../project/find_project.ts';
+import { useSourcesOf } from '../project/load_module.ts';
+import { configsOf, load, loadDefinitions, modulesOf, withDefinitions } from '../project/project.ts';
+import { NO_RETRAINING, type RetrainingParts } from '../project/retraining_config.ts';
 
 const DOCUMENT = '.asl.json';
 
@@ -32,8 +33,27 @@ export async function loadWorkflows(env: Environment = environment()): Promise<W
   }
   const documents = await Promise.all(places.map((place) => documentsIn(root, resolve(root, place))));
   const values = [...new Set(exported)];
-  const workflows = [...values.filter(isWorkflow), ...documents.flat()];
-  return new WorkflowCatalog(workflows, values.filter(isTask) as TaskDefinition[], spec.schedules);
+  const own = [...values.filter(isWorkflow), ...documents.flat()];
+  const retraining = await retrainingOf(root, spec, env);
+  // One of the project takes the place of the built-in one of its name.
+  const names = new Set(own.map(({ name }) => name));
+  return new WorkflowCatalog(
+    [...own, ...retraining.workflows.filter(({ name }) => !names.has(name))],
+    [...(values.filter(isTask) as TaskDefinition[]), ...retraining.tasks],
+    { ...retraining.schedules, ...spec.schedules },
+  );
+}
+
+/** The workflows of models with retraining; a project without such models needs no settings for its workflows. */
+async function retrainingOf(root: string, spec: ProjectSpec, env: Environment): Promise<RetrainingParts> {
+  const definitions = await loadDefinitions(root);
+  const isConfigured = definitions.models.some(({ retraining }) => retraining !== undefined);
+  if (!isConfigured && configsOf(root, spec) === undefined) return NO_RETRAINING;
+  const project = withDefinitions(definitions, env);
+  if (Object.keys(project.retraining).length === 0) return NO_RETRAINING;
+  // Its tasks bring along what trains and judges models.
+  const { retrainingParts } = await import('../retraining/retraining_parts.ts');
+  return retrainingParts(project);
 }
 
 async function documentsIn(root: string, folder: string): Promise<readonly WorkflowDefinition[]> {

@@ -22,11 +22,11 @@ import type { MergeCells } from '#pipelines/runner/take_over';
 import { mergeOfFeatures } from '#pipelines/transforms/compute_features';
 import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
 import { parseCheckedJson, writeCheckedJson } from '#storage/checked_json';
-import { backfillViews, constructBackfill, featuresOption, writeNewestOnline } from '../jobs/features_pipeline.ts';
 import type { PlatformConfig } from '../project/platform_config.ts';
 import type { Project } from '../project/project.ts';
 import { BucketHandOvers, ORDER_FILE } from './bucket_hand_overs.ts';
 import type { EmbeddedJob } from './embedded_job.ts';
+import { backfillViews, constructBackfill, featuresOption, writeNewestOnline } from './features_pipeline.ts';
 
 /** Back-fills of other machines are looked for so often. */
 const LOOK_EVERY_MS = 5_000;

@@ -1,0 +1,28 @@
+import { servicesById } from '#feature_store/definitions/feature_service';
+import type { ScheduleSpec } from '#workflows/schedules/schedule';
+import { definitionsOf, type Project } from '../project/project.ts';
+import { type RetrainingParts, retrainingWorkflowName } from '../project/retraining_config.ts';
+import { RETRAINING_TASKS, retrainingWorkflow } from './retraining_workflow.ts';
+
+/** Returns the workflows of a project's models with retraining, and their schedules. */
+export function retrainingParts(project: Project): RetrainingParts {
+  const services = servicesById(definitionsOf(project));
+  const models = Object.entries(project.retraining);
+  const workflows = models.map(([model, settings]) => {
+    const stored = services.get(project.training[model]?.service ?? '')?.stored ?? [];
+    return retrainingWorkflow(model, {
+      settings,
+      hasCanary: project.serving.models.some(({ name, canary }) => name === model && canary !== undefined),
+      hasBatchViews: stored.some(({ view }) => view.mode === 'batch'),
+      hasWebhooks: project.workflows.notify.webhooks.length > 0,
+    });
+  });
+  const schedules: Record<string, ScheduleSpec> = {};
+  for (const [model, { triggers }] of models) {
+    if (triggers.schedule === undefined) continue;
+    const name = retrainingWorkflowName(model);
+    const { cron, timeZone } = triggers.schedule;
+    schedules[name] = { workflow: name, cron, ...(timeZone === undefined ? {} : { timeZone }) };
+  }
+  return { workflows, tasks: RETRAINING_TASKS, schedules };
+}

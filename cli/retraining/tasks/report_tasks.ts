@@ -1,0 +1,97 @@
+import { TaskError, task } from '#workflows/tasks/task';
+import { retrainingWorkflowName } from '../../project/retraining_config.ts';
+import { type LineageDataset, type LineageOfRun, lineageEvents, sendLineage, versionFacet } from '../open_lineage.ts';
+import { type RetrainingState, stepParts } from '../retraining_run.ts';
+
+/** What a run of retraining came to: its output. */
+export interface RetrainingReport {
+  readonly model: string;
+  readonly run: string;
+  readonly trigger: string;
+  readonly outcome: string;
+  readonly reason: string;
+  readonly version: number | null;
+  readonly champion: number | null;
+  readonly rows: number;
+  readonly quarantined: number;
+  readonly metrics: Readonly<Record<string, number>>;
+  readonly championMetrics: Readonly<Record<string, number>>;
+  readonly approvedBy: string | null;
+  readonly promotedAt: string | null;
+}
+
+/** Sums the run up, and writes its lineage where the settings name a place. */
+export const reportRun = task('model.report@1', async (state: RetrainingState, context): Promise<RetrainingReport> => {
+  const { project } = await stepParts(state.model, context);
+  const report = reportOf(state, context.run);
+  context.log(`${report.model} ${report.version ?? ''} is ${report.outcome.replace('_', ' ')}: ${report.reason}`);
+  const { lineage } = project.workflows;
+  if (lineage.file !== undefined || lineage.url !== undefined) {
+    const service = project.training[state.model]?.service ?? '';
+    await sendLineage(lineageEvents(lineageOf(state, report, service, lineage.namespace)), lineage);
+  }
+  return report;
+});
+
+/** Returns what a run has read and made. */
+export function lineageOf(
+  { set, trained, data, comparison }: RetrainingState,
+  report: RetrainingReport,
+  service: string,
+  namespace: string,
+): LineageOfRun {
+  const { model, run, version, champion } = report;
+  const ofModel = (number: number): LineageDataset => ({
+    ...{ namespace, name: `models/${model}` },
+    facets: versionFacet(String(number)),
+  });
+  return {
+    ...{ run, namespace, job: retrainingWorkflowName(model), outcome: report.outcome, code: trained?.code },
+    ...{ startedAt: data?.to ?? new Date().toISOString(), endedAt: new Date().toISOString() },
+    inputs: [
+      { namespace, name: `features/${service}` },
+      ...(set === undefined ? [] : [{ namespace, name: `training_sets/${model}`, facets: versionFacet(set.sha256) }]),
+      ...(champion === null || comparison === undefined ? [] : [ofModel(champion)]),
+    ],
+    outputs: version === null ? [] : [ofModel(version)],
+  };
+}
+
+function reportOf(state: RetrainingState, run: string): RetrainingReport {
+  const { model, trigger, schedule, set, comparison, version, approval, promoted, ended, watched } = state;
+  const by =
+    trigger ??
+    (schedule === undefined ? undefined : { kind: 'schedule', detail: `${schedule.name} at ${schedule.time}` });
+  const { outcome, reason } = ended ?? { outcome: 'promoted', reason: watched?.reason ?? comparison?.reason ?? '' };
+  return {
+    ...{ model, run, trigger: by === undefined ? 'call' : `${by.kind}: ${by.detail}`, outcome, reason },
+    ...{ version: version?.version ?? null, champion: comparison?.champion ?? null },
+    ...{ rows: set?.rows ?? 0, quarantined: set?.quarantined ?? 0 },
+    ...{ metrics: comparison?.metrics ?? {}, championMetrics: comparison?.championMetrics ?? {} },
+    ...{ approvedBy: approval?.by ?? null, promotedAt: promoted?.at ?? null },
+  };
+}
+
+const LONGEST_MS = 10_000;
+
+/** Posts the report to the webhooks of the settings, with a key that is the same when the step is repeated. */
+export const notifyOfRun = task(
+  'model.notify@1',
+  async (report: RetrainingReport, context): Promise<RetrainingReport> => {
+    const { project } = await stepParts(report.model, context);
+    for (const [at, url] of project.workflows.notify.webhooks.entries()) {
+      const answer = await fetch(url, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'idempotency-key': `${context.idempotencyKey}:${at}` },
+        body: JSON.stringify({ event: `retraining.${report.outcome}`, ...report }),
+        signal: AbortSignal.any([context.signal, AbortSignal.timeout(LONGEST_MS)]),
+      });
+      if (!answer.ok)
+        throw new TaskError(
+          'Notify.Refused',
+          `webhook ${at + 1} of workflows.notify.webhooks answers ${answer.status}`,
+        );
+    }
+    return report;
+  },
+);

@@ -1,0 +1,80 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from '@jest/globals';
+import { lineageEvents, lineageRunId, sendLineage } from '#cli/retraining/open_lineage';
+import { lineageOf, type RetrainingReport } from '#cli/retraining/tasks/report_tasks';
+
+const report: RetrainingReport = {
+  ...{
+    model: 'fraud',
+    run: 'retrain_fraud@2026-11-29T00:00:00Z',
+    trigger: 'call',
+    outcome: 'promoted',
+    reason: 'better',
+  },
+  ...{ version: 5, champion: 4, rows: 900, quarantined: 0, metrics: {}, championMetrics: {} },
+  ...{ approvedBy: 'ann', promotedAt: null },
+};
+const state = {
+  model: 'fraud',
+  data: { from: '2026-10-30T00:00:00.000Z', to: '2026-11-29T00:00:00.000Z', labels: 900, newestLabel: '' },
+  set: { rows: 900, positives: 30, quarantined: 0, sha256: 'abc' },
+  trained: { metrics: {}, description: '', code: 'c0ffee' },
+  comparison: {} as never,
+};
+
+test('a run is a start and an end of one id, with what it read and made by version, and the commit', () => {
+  const [start, end] = lineageEvents(lineageOf(state, report, 'fraud@1', 'bank')) as Record<string, unknown>[];
+  const runId = lineageRunId(report.run);
+  expect(runId).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  expect(start).toMatchObject({
+    ...{ eventType: 'START', eventTime: '2026-11-29T00:00:00.000Z', outputs: [] },
+    schemaURL: 'https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent',
+    run: { runId, facets: { headwater_run: { run: report.run, outcome: 'promoted', code: 'c0ffee' } } },
+    job: { namespace: 'bank', name: 'retrain_fraud' },
+  });
+  const version = (datasetVersion: string) => ({ version: { datasetVersion } });
+  expect(end).toMatchObject({
+    ...{ eventType: 'COMPLETE', run: { runId } },
+    inputs: [
+      { namespace: 'bank', name: 'features/fraud@1' },
+      { namespace: 'bank', name: 'training_sets/fraud', facets: version('abc') },
+      { namespace: 'bank', name: 'models/fraud', facets: version('4') },
+    ],
+    outputs: [{ namespace: 'bank', name: 'models/fraud', facets: version('5') }],
+  });
+  const [, nothing] = lineageEvents(
+    lineageOf({ model: 'fraud' }, { ...report, version: null, champion: null }, 'fraud@1', 'bank'),
+  ) as { outputs: unknown }[];
+  expect(nothing?.outputs).toEqual([]);
+});
+
+test('events go into a file and to an address; one that is refused is an error', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'lineage-'));
+  const posted: unknown[] = [];
+  const server = createServer((request, response) => {
+    let body = '';
+    request.on('data', (chunk: Buffer) => {
+      body += chunk.toString();
+    });
+    request.on('end', () => {
+      posted.push(JSON.parse(body));
+      response.writeHead(posted.length > 2 ? 422 : 201).end();
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  try {
+    const file = join(folder, 'deep', 'lineage.jsonl');
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/api/v1/lineage`;
+    await sendLineage([{ a: 1 }, { a: 2 }], { file, url });
+    expect(readFileSync(file, 'utf8')).toBe('{"a":1}\n{"a":2}\n');
+    expect(posted).toEqual([{ a: 1 }, { a: 2 }]);
+    await expect(sendLineage([{ a: 3 }], { url })).rejects.toThrow('workflows.lineage.url answers 422');
+  } finally {
+    server.close();
+    rmSync(folder, { recursive: true });
+  }
+});

@@ -1,0 +1,39 @@
+import { createHash } from 'node:crypto';
+import { type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import { isTraced, startBelow } from '#monitoring/tracing';
+
+const tracer = trace.getTracer('headwater.workflows');
+const TRACE_CHARS = 32;
+const SPAN_CHARS = 16;
+let hasTraces: boolean | undefined;
+
+/** Returns what the steps of a run are below: a trace that follows from the run's id, whichever workers run them and however long it waits. */
+export function traceparentOfRun(run: string): string {
+  const hash = createHash('sha256').update(`headwater run ${run}`).digest('hex');
+  return `00-${hash.slice(0, TRACE_CHARS)}-${hash.slice(TRACE_CHARS, TRACE_CHARS + SPAN_CHARS)}-01`;
+}
+
+/** Starts the span of an attempt of a step; undefined where traces are not recorded. */
+export function startStep(
+  run: string,
+  step: { readonly workflow: string; readonly state: string; readonly attempt: number; readonly task: string },
+): Span | undefined {
+  hasTraces ??= isTraced();
+  if (!hasTraces) return undefined;
+  const attributes = Object.fromEntries(Object.entries(step).map(([name, value]) => [`workflow.${name}`, value]));
+  return startBelow(tracer, traceparentOfRun(run), `${step.workflow} ${step.state}`, {
+    kind: SpanKind.INTERNAL,
+    attributes: { 'workflow.run': run, ...attributes },
+  });
+}
+
+/** Ends the span of an attempt. */
+export function endStep(
+  span: Span | undefined,
+  failure: { readonly error: string; readonly cause: string } | undefined,
+): void {
+  if (span === undefined) return;
+  if (failure !== undefined)
+    span.setStatus({ code: SpanStatusCode.ERROR, message: `${failure.error}: ${failure.cause}` });
+  span.end();
+}
