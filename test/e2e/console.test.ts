@@ -16,7 +16,10 @@ import { trainingLikeRow } from '../support/training_like_rows.ts';
 // The console in a real browser, on a platform that runs: every page, what can be done on it, and whether everybody can use it.
 
 const SHIPPED = assetPath('examples/fraud/models/fraud_detector');
-const PAGES = ['pipelines', 'features', 'models', 'experiments', 'drift', 'alerts', 'dead-letters'] as const;
+const PAGES = [
+  ...(['pipelines', 'features', 'models', 'experiments', 'drift', 'alerts', 'dead-letters'] as const),
+  ...(['workflows', 'runs', 'schedules', 'approvals'] as const),
+];
 const STEP_MS = 20_000;
 
 let folder: string;

@@ -1,14 +1,20 @@
 import { render } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { Alerts } from './pages/alerts.tsx';
+import { Approvals } from './pages/approvals.tsx';
 import { DeadLetters } from './pages/dead_letters.tsx';
 import { Drift } from './pages/drift.tsx';
 import { Experiments } from './pages/experiments.tsx';
 import { Features } from './pages/features.tsx';
 import { Models } from './pages/models.tsx';
 import { Pipelines } from './pages/pipelines.tsx';
+import { Runs } from './pages/runs.tsx';
+import { Schedules } from './pages/schedules.tsx';
+import { Workflows } from './pages/workflows.tsx';
 
-/** In the order of their keys, 1 to 7. */
+/** One for each page, in order. */
+const KEYS = [...'1234567890-'];
+
 const PAGES = [
   { path: 'pipelines', title: 'Pipelines', page: Pipelines },
   { path: 'features', title: 'Features', page: Features },
@@ -17,6 +23,10 @@ const PAGES = [
   { path: 'drift', title: 'Drift', page: Drift },
   { path: 'alerts', title: 'Alerts', page: Alerts },
   { path: 'dead-letters', title: 'Dead letters', page: DeadLetters },
+  { path: 'workflows', title: 'Workflows', page: Workflows },
+  { path: 'runs', title: 'Runs', page: Runs },
+  { path: 'schedules', title: 'Schedules', page: Schedules },
+  { path: 'approvals', title: 'Approvals', page: Approvals },
 ] as const;
 
 const pathNow = (): string => location.hash.replace(/^#\/?/, '').split('?')[0] ?? '';
@@ -28,7 +38,7 @@ function App() {
     const onKey = ({ key, target, ctrlKey, metaKey, altKey }: KeyboardEvent): void => {
       const isTyping = target instanceof HTMLElement && /^(INPUT|SELECT|TEXTAREA)$/.test(target.tagName);
       if (isTyping || ctrlKey || metaKey || altKey || document.querySelector('dialog[open]') !== null) return;
-      const chosen = PAGES[Number(key) - 1];
+      const chosen = PAGES[KEYS.indexOf(key)];
       if (chosen !== undefined) location.hash = `#/${chosen.path}`;
       const filter = document.querySelector<HTMLInputElement>('input[type=search]');
       if (key === '/' && filter !== null) {
@@ -63,7 +73,7 @@ function App() {
                 <a
                   href={`#/${to}`}
                   aria-current={to === current.path ? 'page' : undefined}
-                  aria-keyshortcuts={String(index + 1)}
+                  aria-keyshortcuts={KEYS[index]}
                 >
                   {title}
                 </a>
@@ -71,7 +81,7 @@ function App() {
             ))}
           </ul>
         </nav>
-        <span class="quiet">keys 1 to {PAGES.length}, / to filter</span>
+        <span class="quiet">keys 1 to 9, 0 and -, / to filter</span>
       </header>
       <main id="main" tabIndex={-1}>
         <h1>{current.title}</h1>

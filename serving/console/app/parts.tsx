@@ -168,6 +168,9 @@ export function span(seconds: number | undefined): string {
   return `${Number((seconds / size).toPrecision(3))} ${unit}`;
 }
 
+/** A time as the reader's place has it; empty for none. */
+export const timeOf = (time: string | null): string => (time === null ? '' : new Date(time).toLocaleString());
+
 /** Quantiles as a line from the smallest to the largest. */
 export function Spark({ values, label }: { readonly values: readonly number[]; readonly label: string }) {
   if (values.length < 2) return null;

@@ -1,0 +1,181 @@
+import { useEffect, useState } from 'preact/hooks';
+import type { RunDetails, RunStatus } from '../../sources.ts';
+import { ask, useAsked } from '../api.ts';
+import { Confirm, Loaded, span, Table, timeOf } from '../parts.tsx';
+import { attemptsOf, Gantt, StateGraph, type StepAttempt } from '../state_graph.tsx';
+
+const chosenRun = (): string | undefined =>
+  new URLSearchParams(location.hash.split('?')[1] ?? '').get('run') ?? undefined;
+
+export function Runs() {
+  const [chosen, setChosen] = useState(chosenRun());
+  useEffect(() => {
+    const follow = () => setChosen(chosenRun());
+    addEventListener('hashchange', follow);
+    return () => removeEventListener('hashchange', follow);
+  }, []);
+  return chosen === undefined ? <AllRuns /> : <OneRun key={chosen} id={chosen} />;
+}
+
+const kindOf = (status: string): string =>
+  status === 'succeeded' ? 'good' : status === 'running' || status === 'queued' ? '' : 'bad';
+
+function AllRuns() {
+  const [status, setStatus] = useState('');
+  const [text, setText] = useState('');
+  const query = status === '' ? '' : `?status=${status}`;
+  const asked = useAsked<{ readonly runs: readonly RunStatus[] }>(`/console/api/runs${query}`);
+  return (
+    <>
+      <form class="line" onSubmit={(event) => event.preventDefault()}>
+        <label>
+          Run or workflow
+          <input type="search" value={text} onInput={(event) => setText(event.currentTarget.value)} />
+        </label>
+        <label>
+          Status
+          <select value={status} onInput={(event) => setStatus(event.currentTarget.value)}>
+            {['', 'queued', 'running', 'succeeded', 'failed', 'timed_out', 'cancelled'].map((each) => (
+              <option key={each} value={each}>
+                {each === '' ? 'all' : each.replace('_', ' ')}
+              </option>
+            ))}
+          </select>
+        </label>
+      </form>
+      <Loaded asked={asked}>
+        {({ runs }) => {
+          const shown = runs.filter(({ id, workflow }) => `${id} ${workflow}`.includes(text));
+          if (shown.length === 0) return <p class="quiet">No run.</p>;
+          return (
+            <Table
+              caption="Newest runs"
+              rows={shown}
+              keyOf={({ id }) => id}
+              columns={[
+                { title: 'Run', of: ({ id }) => <a href={`#/runs?run=${encodeURIComponent(id)}`}>{id}</a> },
+                { title: 'Workflow', of: ({ workflow }) => workflow },
+                { title: 'Status', of: (run) => <b class={kindOf(run.status)}>{run.status.replace('_', ' ')}</b> },
+                { title: 'At', of: ({ at, error }) => error ?? at.map(({ state }) => state).join(', ') },
+                { title: 'Started by', of: ({ origin }) => `${origin.kind} ${origin.by}` },
+                { title: 'Queued', of: ({ queuedAt }) => timeOf(queuedAt) },
+                { title: 'Took', of: (run) => tookOf(run), isNumber: true },
+              ]}
+            />
+          );
+        }}
+      </Loaded>
+    </>
+  );
+}
+
+const tookOf = ({ startedAt, endedAt }: RunStatus): string =>
+  startedAt === null
+    ? ''
+    : span(((endedAt === null ? Date.now() : Date.parse(endedAt)) - Date.parse(startedAt)) / 1_000);
+
+function OneRun({ id }: { readonly id: string }) {
+  const asked = useAsked<RunDetails>(`/console/api/runs/${encodeURIComponent(id)}`);
+  const [changing, setChanging] = useState<'cancel' | 'redrive'>();
+  const [step, setStep] = useState<string>();
+  return (
+    <>
+      <p>
+        <a href="#/runs">All runs</a>
+      </p>
+      <Loaded asked={asked}>
+        {({ run, document, events, lines }) => {
+          const attempts = attemptsOf(events, run.endedAt);
+          const states = new Map(attempts.map((attempt) => [attempt.state, attempt.status] as const));
+          const shown = attempts.find(({ key }) => key === step) ?? attempts.at(-1);
+          const mayRedrive = ['failed', 'timed_out', 'cancelled'].includes(run.status);
+          return (
+            <>
+              <h2>{run.id}</h2>
+              <p>
+                <b class={kindOf(run.status)}>{run.status.replace('_', ' ')}</b> {run.workflow}, started by{' '}
+                {run.origin.kind} {run.origin.by}, {tookOf(run)}{' '}
+                {run.error === null ? '' : <span class="bad">{`${run.error}: ${run.cause}`}</span>}
+              </p>
+              <p>
+                {run.endedAt === null ? (
+                  <button type="button" onClick={() => setChanging('cancel')}>
+                    Cancel the run
+                  </button>
+                ) : null}
+                {mayRedrive ? (
+                  <button type="button" class="primary" onClick={() => setChanging('redrive')}>
+                    Redrive from what failed
+                  </button>
+                ) : null}
+              </p>
+              <StateGraph name={run.id} machine={document} states={states} />
+              <Gantt attempts={attempts} chosen={shown?.key} onChoose={setStep} />
+              {shown === undefined ? null : <Step attempt={shown} lines={lines} />}
+              <details>
+                <summary>Input and output of the run</summary>
+                <Json label="Input of the run" value={run.input} />
+                <Json label="Output of the run" value={run.output} />
+              </details>
+              {changing === undefined ? null : (
+                <Confirm
+                  title={changing === 'cancel' ? `Cancel ${run.id}` : `Redrive ${run.id}`}
+                  action={changing === 'cancel' ? 'Cancel it' : 'Redrive'}
+                  wantsReason={changing === 'cancel'}
+                  onClose={() => {
+                    setChanging(undefined);
+                    asked.refresh();
+                  }}
+                  onConfirm={async (reason) => {
+                    const path = `/console/api/workflows/${run.workflow}/runs/${encodeURIComponent(run.id)}/${changing}`;
+                    await ask(path, { method: 'POST', body: changing === 'cancel' ? { reason } : {} });
+                    return changing === 'cancel' ? 'It is cancelled.' : 'It runs again.';
+                  }}
+                >
+                  {changing === 'redrive' ? <p>States that succeeded keep their results.</p> : null}
+                </Confirm>
+              )}
+            </>
+          );
+        }}
+      </Loaded>
+    </>
+  );
+}
+
+function Step({ attempt, lines }: { readonly attempt: StepAttempt; readonly lines: RunDetails['lines'] }) {
+  const own = lines.filter((line) => line.path === attempt.path && line.state === attempt.state);
+  return (
+    <section>
+      <h2>{attempt.state}</h2>
+      <p>
+        {attempt.status}, {span((attempt.endMs - attempt.startMs) / 1_000)} since{' '}
+        {new Date(attempt.startMs).toLocaleString()}
+      </p>
+      <Json label="Input" value={attempt.input} />
+      <Json label="Result" value={attempt.output} />
+      <h3>Log</h3>
+      {own.length === 0 ? (
+        <p class="quiet">The state has logged nothing.</p>
+      ) : (
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached without a mouse
+        <section class="log" tabIndex={0} aria-label={`Log of ${attempt.state}`}>
+          <pre>{own.map(({ at, line }) => `${at.slice(11, 19)} ${line}`).join('\n')}</pre>
+        </section>
+      )}
+    </section>
+  );
+}
+
+function Json({ label, value }: { readonly label: string; readonly value: unknown }) {
+  if (value === undefined || value === null) return null;
+  return (
+    <>
+      <h3>{label}</h3>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached without a mouse */}
+      <section class="log" tabIndex={0} aria-label={label}>
+        <pre>{JSON.stringify(value, null, 2)}</pre>
+      </section>
+    </>
+  );
+}
