@@ -74,24 +74,35 @@ function reportOf(state: RetrainingState, run: string): RetrainingReport {
 
 const LONGEST_MS = 10_000;
 
-/** Posts the report to the webhooks of the settings, with a key that is the same when the step is repeated. */
+/** Posts the report to the webhooks of the settings. */
 export const notifyOfRun = task(
   'model.notify@1',
   async (report: RetrainingReport, context): Promise<RetrainingReport> => {
     const { project } = await stepParts(report.model, context);
-    for (const [at, url] of project.workflows.notify.webhooks.entries()) {
-      const answer = await fetch(url, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json', 'idempotency-key': `${context.idempotencyKey}:${at}` },
-        body: JSON.stringify({ event: `retraining.${report.outcome}`, ...report }),
-        signal: AbortSignal.any([context.signal, AbortSignal.timeout(LONGEST_MS)]),
-      });
-      if (!answer.ok)
-        throw new TaskError(
-          'Notify.Refused',
-          `webhook ${at + 1} of workflows.notify.webhooks answers ${answer.status}`,
-        );
-    }
+    await postReport(project.workflows.notify.webhooks, report, context.signal);
     return report;
   },
 );
+
+/**
+ * Posts a report to each address, with a key that is the same when the step is tried again: one that has taken it may leave out the second.
+ *
+ * @throws {@link TaskError} `Notify.Refused` for an address that answers with an error
+ */
+export async function postReport(
+  webhooks: readonly string[],
+  report: RetrainingReport,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const [at, url] of webhooks.entries()) {
+    const answer = await fetch(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'idempotency-key': `${report.run}:${at}` },
+      body: JSON.stringify({ event: `retraining.${report.outcome}`, ...report }),
+      signal: AbortSignal.any([signal, AbortSignal.timeout(LONGEST_MS)]),
+    });
+    if (answer.ok) continue;
+    const cause = `webhook ${at + 1} of workflows.notify.webhooks answers ${answer.status}`;
+    throw new TaskError('Notify.Refused', cause);
+  }
+}
