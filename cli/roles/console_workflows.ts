@@ -3,7 +3,6 @@ import type { WorkflowCatalog } from '#workflows/catalog/workflow_catalog';
 import { approvalRole } from '#workflows/document/approval_role';
 import { RunNotFoundError } from '#workflows/errors';
 import { shownSchedules } from '#workflows/schedules/shown_schedules';
-import { RUN_STATUSES, type RunStatus } from '#workflows/store/run_records';
 import { approvalAnswer } from '#workflows/tasks/approval';
 import type { OfflineDatabase } from '../parts/offline_database.ts';
 import { configFileOf, projectFolder } from '../project/find_project.ts';
@@ -37,12 +36,7 @@ export function workflowSources({ workflows: store, schedules }: OfflineDatabase
     async schedules() {
       return shownSchedules((await catalog())?.schedules ?? [], await schedules.list());
     },
-    runs: ({ workflow, status }) =>
-      store.list({
-        workflow,
-        status: RUN_STATUSES.find((each) => each === status) as RunStatus | undefined,
-        limit: RUNS,
-      }),
+    runs: (filter) => store.list({ ...filter, limit: RUNS }),
     async run(id) {
       const [run, document, events, lines] = await Promise.all([
         store.get(id),

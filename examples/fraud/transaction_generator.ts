@@ -1,5 +1,4 @@
-import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from 'headwater/features';
-import { Random } from 'headwater/features';
+import { DAY_MS, HOUR_MS, MINUTE_MS, Random, SECOND_MS } from 'headwater/features';
 import { MERCHANT_CATEGORIES as CATEGORIES } from './features/merchant_categories.ts';
 
 /** How an event was made to arrive; the pipeline is not told. */

@@ -8,7 +8,7 @@ import { assetPath } from '#kernel/project_root';
 import { needs, open } from '#monitoring/route_access';
 import { parsedBody } from '../protocol/requests.ts';
 import { moveAsked } from '../protocol/versions.ts';
-import type { ConsoleSources } from './sources.ts';
+import { type ConsoleSources, RUN_STATES } from './sources.ts';
 
 const FOLDER = 'dist/serving/console';
 const ASSETS = {
@@ -26,7 +26,7 @@ const filterSchema = z.strictObject({
   reason: z.string().min(1).optional(),
   limit: z.coerce.number().int().min(1).max(MOST_LETTERS).default(100),
 });
-const runsSchema = z.strictObject({ workflow: z.string().min(1).optional(), status: z.string().min(1).optional() });
+const runsSchema = z.strictObject({ workflow: z.string().min(1).optional(), status: z.enum(RUN_STATES).optional() });
 const reason = z.string().min(1, 'say why: it is kept').max(10_000);
 const cancelSchema = z.strictObject({ reason });
 const answerSchema = z.strictObject({ reason, state: z.string().min(1) });

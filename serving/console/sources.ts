@@ -86,6 +86,9 @@ export interface WorkflowStatus {
   readonly schedules: readonly string[];
 }
 
+export const RUN_STATES = ['queued', 'running', 'succeeded', 'failed', 'timed_out', 'cancelled'] as const;
+export type RunState = (typeof RUN_STATES)[number];
+
 export interface RunStatus {
   readonly id: string;
   readonly workflow: string;
@@ -154,7 +157,7 @@ export interface ConsoleSources {
   workflows(): Promise<readonly WorkflowStatus[]>;
   runs(filter: {
     readonly workflow?: string | undefined;
-    readonly status?: string | undefined;
+    readonly status?: RunState | undefined;
   }): Promise<readonly RunStatus[]>;
   run(id: string): Promise<RunDetails>;
   schedules(): Promise<readonly ScheduleStatus[]>;

@@ -251,6 +251,7 @@ class SqlWorkflowStore implements WorkflowStore {
     by: string,
   ): Promise<{ run: string; state: string }> {
     checkStorable('answer', answer as unknown as JsonValue);
+    for (const given of [token, run, state]) if (given !== undefined) checkStorable('state to answer', given);
     const waiting = await this.#sql.query<{ readonly token: string; readonly run: string; readonly state: string }>(
       `SELECT token, run_id AS run, state FROM workflow_frames
        WHERE status = 'open' AND token IS NOT NULL AND answer IS NULL

@@ -1,5 +1,5 @@
 import { useEffect, useState } from 'preact/hooks';
-import type { RunDetails, RunStatus } from '../../sources.ts';
+import { RUN_STATES, type RunDetails, type RunStatus } from '../../sources.ts';
 import { ask, useAsked } from '../api.ts';
 import { Confirm, Loaded, span, Table, timeOf } from '../parts.tsx';
 import { attemptsOf, Gantt, StateGraph, type StepAttempt } from '../state_graph.tsx';
@@ -35,7 +35,7 @@ function AllRuns() {
         <label>
           Status
           <select value={status} onInput={(event) => setStatus(event.currentTarget.value)}>
-            {['', 'queued', 'running', 'succeeded', 'failed', 'timed_out', 'cancelled'].map((each) => (
+            {['', ...RUN_STATES].map((each) => (
               <option key={each} value={each}>
                 {each === '' ? 'all' : each.replace('_', ' ')}
               </option>
