@@ -125,7 +125,7 @@ export class StateHandOver implements Service {
       await sleep(LOOK_EVERY_MS, undefined, { signal }).catch(() => {})
     ) {
       try {
-        await this.#remote.takeAll(backfillsFolder(this.#config), (directory) => this.takeOver(directory));
+        await this.#remote.takeAll(backfillsFolder(this.#config), (directory) => this.#takeOrLog(directory));
       } catch (error) {
         log.warn({ error }, 'state.hand_overs_not_read');
       }
@@ -134,14 +134,19 @@ export class StateHandOver implements Service {
 
   async #takePending(): Promise<void> {
     const folder = backfillsFolder(this.#config);
-    const { log } = this.#deps;
     for (const name of await readdir(folder).catch(() => [])) {
       const directory = join(folder, name);
-      try {
-        if ((await readdir(directory)).includes(ORDER_FILE)) await this.takeOver(directory);
-      } catch (error) {
-        log.error({ error, directory }, 'state.hand_over_failed');
-      }
+      const files = await readdir(directory).catch((): string[] => []);
+      if (files.includes(ORDER_FILE)) await this.#takeOrLog(directory).catch(() => {});
+    }
+  }
+
+  async #takeOrLog(directory: string): Promise<HandedOver> {
+    try {
+      return await this.takeOver(directory);
+    } catch (error) {
+      this.#deps.log.error({ error, directory }, 'state.hand_over_failed');
+      throw error;
     }
   }
 

@@ -25,6 +25,8 @@ export function createPostgresPool(config: PostgresConfig, log: Logger): pg.Pool
     // Times without a zone are UTC, whatever the server's zone. Extensions such as TimescaleDB have their functions in public.
     options: `-c TimeZone=UTC${config.schema === undefined ? '' : ` -c search_path=${config.schema},public`}`,
   });
+  // One that breaks while it is used: its query fails, and what comes after that would end the process.
+  pool.on('connect', (client) => client.on('error', () => {}));
   pool.on('error', (error) => log.warn({ component: 'connectors.postgres', error }, 'postgres.idle_client_error'));
   return pool;
 }

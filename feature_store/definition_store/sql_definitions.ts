@@ -14,7 +14,7 @@ import type {
 
 const readDefinitions = (sql: SqlExecutor): Promise<readonly StoredDefinition[]> =>
   sql.query<StoredDefinition>(
-    `SELECT kind, id, definition AS data, applied, (extract(epoch FROM recorded_at) * 1000)::double precision AS "recordedAtMs"
+    `SELECT kind, id, definition AS data, applied, floor(extract(epoch FROM recorded_at) * 1000)::double precision AS "recordedAtMs"
      FROM definitions ORDER BY kind, id`,
   );
 

@@ -83,7 +83,7 @@ export function fitCalibration(scores: ArrayLike<number>, labels: ArrayLike<numb
     const below = at > 0 ? (blocks[at - 1] as (typeof blocks)[0]) : above;
     const [low, high] = [below.sum / below.count, above.sum / above.count];
     if (above === below || at < 0) return high;
-    return low + ((high - low) * (score - below.score)) / (above.score - below.score);
+    return Math.min(high, low + ((high - low) * (score - below.score)) / (above.score - below.score));
   };
 }
 
