@@ -110,6 +110,7 @@ test('pages are reached by keys, features filtered by typing', async () => {
   await page.getByRole('heading', { level: 1, name: 'Features' }).waitFor();
   await page.getByText(/\d+ of \d+ features/).waitFor();
   await page.keyboard.press('/');
+  await page.locator('input:focus').waitFor();
   await page.keyboard.type('sum_amount_1h');
   await page.getByText(/^1 of \d+ features/).waitFor();
   await page.close();
