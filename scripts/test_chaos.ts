@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import type { StateOptions } from '#pipelines/runner/state_options';
 import { chaosEngine } from './chaos/engine.ts';
 import { chaosFeatures } from './chaos/features/run.ts';
 import { chaosGraphs } from './chaos/graphs.ts';
@@ -6,14 +7,14 @@ import { chaosPlatform } from './chaos/platform/run.ts';
 import { chaosWorkflows } from './chaos/workflows/run.ts';
 
 /**
- * npm run test:chaos -- engine|engine-threads [KILLS]
- * npm run test:chaos -- graphs [--seed N] [--sequences N]
+ * npm run test:chaos -- engine|engine-threads [KILLS] [--state heap|disk]
+ * npm run test:chaos -- graphs [--seed N] [--sequences N] [--state heap|disk]
  * npm run test:chaos -- features [--seed N] [--sequences N] [--resume FILE] [--round N] [--only FILE]
  * npm run test:chaos -- platform [--seed N] [--faults N] [--minutes M] [--resume FILE] [--only KIND] [--round N] [--quick] [--keep]
  * npm run test:chaos -- workflows [--seed N] [--kills N] [--runs N] [--minutes M] [--database postgres|pglite]
  */
-const USAGE = `usage: npm run test:chaos -- engine|engine-threads [KILLS]
-       npm run test:chaos -- graphs [--seed N] [--sequences N]
+const USAGE = `usage: npm run test:chaos -- engine|engine-threads [KILLS] [--state heap|disk]
+       npm run test:chaos -- graphs [--seed N] [--sequences N] [--state heap|disk]
        npm run test:chaos -- features [--seed N] [--sequences N] [--resume FILE] [--round N] [--only FILE]
        npm run test:chaos -- platform [--seed N] [--faults N] [--minutes M] [--resume FILE] [--only KIND] [--round N] [--quick] [--keep]
        npm run test:chaos -- workflows [--seed N] [--kills N] [--runs N] [--minutes M] [--database postgres|pglite]
@@ -40,14 +41,31 @@ const { values, positionals } = parseArgs({
       round: { type: 'string' },
       quick: { type: 'boolean' },
       keep: { type: 'boolean' },
+      state: { type: 'string' },
     },
   } as const,
 });
 const [suite = '', kills = '50'] = positionals;
-const runs: Readonly<Record<string, () => Promise<{ passed: number; failed: number }>>> = {
-  engine: () => chaosEngine(Number(kills)),
-  'engine-threads': () => chaosEngine(Number(kills), 2),
-  graphs: () => chaosGraphs(Number(values.seed ?? Date.now() % 1_000_000), Number(values.sequences ?? SEQUENCES)),
+type Outcome = { readonly passed: number; readonly failed: number };
+
+/** With the state backend that was requested, or with one after the other. */
+async function chaosBoth(chaos: (state: StateOptions['kind']) => Promise<Outcome>): Promise<Outcome> {
+  const states = (['heap', 'disk'] as const).filter((one) => one === (values.state ?? one));
+  const outcomes: Outcome[] = [];
+  for (const state of states) outcomes.push(await chaos(state));
+  return {
+    passed: outcomes.reduce((sum, { passed }) => sum + passed, 0),
+    failed: outcomes.reduce((sum, { failed }) => sum + failed, 0),
+  };
+}
+
+const runs: Readonly<Record<string, () => Promise<Outcome>>> = {
+  engine: () => chaosBoth((state) => chaosEngine(Number(kills), state)),
+  'engine-threads': () => chaosBoth((state) => chaosEngine(Number(kills), state, 2)),
+  graphs: () =>
+    chaosBoth((state) =>
+      chaosGraphs(Number(values.seed ?? Date.now() % 1_000_000), Number(values.sequences ?? SEQUENCES), state),
+    ),
   features: () =>
     chaosFeatures({
       seed: Number(values.seed ?? Date.now() % 1_000_000),

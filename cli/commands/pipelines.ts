@@ -1,5 +1,5 @@
 import { Option } from '@commander-js/extra-typings';
-import { LOG_LEVELS, RUNNERS } from '../terminal/choices.ts';
+import { DEFAULT_STATE_CACHE_MB, LOG_LEVELS, RUNNERS, STATES } from '../terminal/choices.ts';
 import type { Program } from './command_group.ts';
 import { lazily } from './lazily.ts';
 import { integer, NONE, repeated, threadCount } from './values.ts';
@@ -21,6 +21,18 @@ export function registerPipelines(program: Program): void {
     .option('--threads <count>', 'embedded: worker threads that share the keys; 0: the main thread', threadCount, 0)
     .option('--snapshots <folder>', 'embedded: keep the state in this folder and resume from it')
     .option('--snapshot-interval <ms>', 'embedded: time between snapshots', integer(1), 10_000)
+    .addOption(
+      new Option('--state <where>', 'embedded: where the state of DoFns lives')
+        .choices(STATES)
+        .default('heap' as const)
+        .env('PIPELINE_STATE'),
+    )
+    .addOption(
+      new Option('--state-cache <mebibytes>', 'embedded, state on disk: hot keys that stay in memory')
+        .argParser(integer(1))
+        .default(DEFAULT_STATE_CACHE_MB)
+        .env('PIPELINE_STATE_CACHE_MB'),
+    )
     .addOption(
       new Option('--log-level <level>', 'lowest level that is logged').choices(LOG_LEVELS).default('warn' as const),
     )

@@ -10,7 +10,7 @@ import { FLINK_DEFAULTS, transformsWithSideInputs } from '#pipelines/runner/port
 import type { OptionValue } from '#pipelines/runner/portable/job_client';
 import { runPortable } from '#pipelines/runner/portable/portable';
 import { onThreads } from '#pipelines/runner/sharded/threads';
-import type { Runner } from '../terminal/choices.ts';
+import type { Runner, STATES } from '../terminal/choices.ts';
 import { shutdownRequested } from '../terminal/shutdown.ts';
 import { UsageError } from '../terminal/usage_error.ts';
 import { openPipeline, pipelineModulesUrl } from './pipeline_modules.ts';
@@ -25,6 +25,9 @@ export interface RunSettings {
   readonly threads: number;
   readonly snapshots?: string;
   readonly snapshotInterval: number;
+  readonly state: (typeof STATES)[number];
+  /** MiB. */
+  readonly stateCache: number;
   readonly logLevel: LogLevel;
 }
 
@@ -43,10 +46,11 @@ async function runLoaded(pipeline: string, construct: Construct, settings: RunSe
   const { runner } = settings;
   const startedMs = Date.now();
   if (runner === 'embedded') {
-    const { snapshots, snapshotInterval, threads, logLevel } = settings;
+    const { snapshots, snapshotInterval, threads, logLevel, state, stateCache } = settings;
     const program = { module: pipelineModulesUrl, argument: { name: pipeline, options: pairsOf(settings.option) } };
     const handle = runEmbedded(createPipeline(construct), {
       log,
+      state: state === 'heap' ? { kind: 'heap' } : { kind: 'disk', cacheBytes: stateCache * 1_024 * 1_024 },
       ...(threads === 0 ? {} : { shards: { count: threads, launch: onThreads(program, logLevel) } }),
       ...(snapshots === undefined ? {} : { snapshots: { directory: snapshots, intervalMs: snapshotInterval } }),
     });

@@ -4,6 +4,7 @@ import type { JsonObject } from '#kernel/json';
 import type { ModelRegistry, ModelVersion } from '#registry/model_registry';
 import { type BATCH_FORMATS, donePathOf, type PartScored, partsOf, type ScorePart } from '#serving/batch/score_files';
 import { runPipeline } from '../jobs/run_pipeline.ts';
+import { DEFAULT_STATE_CACHE_MB } from '../terminal/choices.ts';
 import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { createProgress } from '../terminal/progress.ts';
 import { withRegistry } from './models.ts';
@@ -54,6 +55,7 @@ export async function batchPredict(model: string, options: BatchPredictOptions):
   try {
     await runPipeline('batch-predict', {
       ...{ runner: 'embedded', runnerOption: [], environment: 'loopback', snapshotInterval: 60_000, logLevel: 'warn' },
+      ...{ state: 'heap', stateCache: DEFAULT_STATE_CACHE_MB },
       threads: Math.min(threads, parts.length),
       option: Object.entries(pairs).map(([key, value]) => `${key}=${value}`),
     });

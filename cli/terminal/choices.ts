@@ -18,6 +18,11 @@ export const PORTS = {
 export const RUNNERS = ['embedded', 'flink', 'prism', 'dataflow', 'portable'] as const;
 export type Runner = (typeof RUNNERS)[number];
 
+/** Where the embedded runner keeps the state of DoFns. */
+export const STATES = ['heap', 'disk'] as const;
+/** Mebibytes of hot keys that stay in memory where state is on disk. */
+export const DEFAULT_STATE_CACHE_MB = 256;
+
 /** Brokers that test data can go to; `memory` is the old name of `disk_log`. */
 export const TARGETS = ['kafka', 'pubsub', 'kinesis', 'disk_log', 'memory'] as const;
 

@@ -1,4 +1,5 @@
 import { messageOf } from '#kernel/errors';
+import { canonicalJson } from '#kernel/json';
 import { type EventTime, MAX_EVENT_TIME, MIN_EVENT_TIME } from '#kernel/time';
 import { SnapshotError } from './errors.ts';
 import type { SavedJobState } from './job_state.ts';
@@ -20,8 +21,10 @@ import {
 } from './operators/simple_operators.ts';
 import { SlidingCombineOperator } from './operators/sliding_combine.ts';
 import { SplittableOperator } from './operators/splittable_operator.ts';
+import { heapBackend, type StateBackend } from './operators/state_backend.ts';
 import { StrictEdge } from './operators/strict_edge.ts';
 import type { Codec, Plan, PlanTransform } from './plan.ts';
+import type { SavedPart } from './snapshot.ts';
 import type { SavedTask } from './splittable.ts';
 import { fitOf, fitSource, type OperatorSchema, type StateChange, schemaOf } from './state_schema.ts';
 
@@ -36,6 +39,8 @@ export interface ExecutorOptions {
   /** Called for whatever a restore does not take over as it was. */
   readonly onStateChange?: ((change: StateChange) => void) | undefined;
   readonly restorePolicy?: RestorePolicy | undefined;
+  /** Where the state of DoFns lives; in the heap by default. */
+  readonly backend?: StateBackend | undefined;
 }
 
 /** What a restore does with saved state that has no place any more. */
@@ -71,9 +76,7 @@ export interface TransformSnapshot extends SavedTransform {
   readonly entries: Iterator<unknown>;
 }
 
-export interface RestoredTransform extends SavedTransform {
-  readonly entries: Iterable<unknown>;
-}
+export interface RestoredTransform extends SavedTransform, SavedPart {}
 
 const NO_CODECS: ReadonlyMap<string, Codec> = new Map();
 const NO_ENTRIES: Iterator<unknown> = [][Symbol.iterator]();
@@ -97,6 +100,7 @@ export class Executor {
   readonly #onStage: ExecutorOptions['onStage'];
   readonly #onStateChange: ExecutorOptions['onStateChange'];
   readonly #restorePolicy: RestorePolicy;
+  readonly #backend: StateBackend;
   /** Counters, distributions and gauges of DoFns, by transform. */
   readonly metrics: { readonly transform: string; readonly metric: Metric }[] = [];
   /** What DoFns share with their like on other threads. */
@@ -106,6 +110,7 @@ export class Executor {
     this.#onStage = options.onStage;
     this.#onStateChange = options.onStateChange;
     this.#restorePolicy = options.restorePolicy ?? {};
+    this.#backend = options.backend ?? heapBackend;
     this.jobStates = new JobStates(plan);
     // What a bundle had changed that failed.
     this.jobStates.takeChanges();
@@ -143,6 +148,7 @@ export class Executor {
           context,
           allowedLatenessMs: transform.allowedLatenessMs,
           maxConcurrency: transform.maxConcurrency,
+          backend: this.#backend,
           ...this.#sideInputs(transform),
         });
       case 'groupByKey':
@@ -251,13 +257,23 @@ export class Executor {
       await operator.settle();
       operator.advanceWatermark();
       await operator.settle();
-      while (operator.fireDue()) await operator.settle();
+      while (operator.fireDue()) {
+        await operator.settle();
+        if (this.#backend.isFull) await this.#relieve();
+      }
       await operator.finishBundle();
       if (!overlap) await operator.complete();
       await operator.settle();
       operator.publishWatermark();
       onStage?.(operator.name, (performance.now() - startedMs) / 1_000);
     }
+    if (this.#backend.isFull) await this.#relieve();
+  }
+
+  /** Transforms further down may have calls under way that hold cells. */
+  async #relieve(): Promise<void> {
+    for (const operator of this.#operators) await operator.settle();
+    await this.#backend.relieve();
   }
 
   /** Resolves when nothing that bundles have left under way is pending. */
@@ -343,12 +359,12 @@ export class Executor {
    *
    * @throws {@link SnapshotError} naming each transform whose state does not fit, and how it differs; nothing is restored then
    */
-  restore(snapshot: readonly RestoredTransform[], { share, elsewhere }: RestoreOptions = {}): void {
+  async restore(snapshot: readonly RestoredTransform[], { share, elsewhere }: RestoreOptions = {}): Promise<void> {
     const policy = this.#restorePolicy;
     const operators = new Map(this.#operators.map((operator) => [operator.name, operator]));
     const problems: string[] = [];
     const changes: StateChange[] = [];
-    const restores: [name: string, restore: () => void][] = [];
+    const restores: [name: string, restore: () => void | Promise<void>][] = [];
     for (const [name, parts] of byName(snapshot)) {
       const operator = operators.get(name);
       const transform = this.#transforms.get(name);
@@ -402,12 +418,20 @@ export class Executor {
     }
     for (const [name, restore] of restores) {
       try {
-        restore();
+        const restoring = restore();
+        if (restoring !== undefined) await restoring;
       } catch (error) {
         throw new SnapshotError(`the state of "${name}" cannot be read: ${messageOf(error)}`, error);
       }
     }
     for (const change of changes) this.#onStateChange?.(change);
+  }
+
+  /** Whether a transform's saved state is of the transform as it is now, so that a store that holds it can be used as it is. */
+  isAsSaved({ name, schema }: SavedTransform): boolean {
+    const current = this.#schemas.get(name);
+    const isKept = this.#restorePolicy.discard?.includes(name) !== true;
+    return isKept && current !== undefined && canonicalJson(current) === canonicalJson(schema);
   }
 
   /** Whether keys of saved state have another form by now: whose they are is known only when they were read. */

@@ -11,6 +11,7 @@ export type TakeEntry = (entry: unknown) => void;
  */
 export interface OperatorSnapshot {
   readonly head: unknown;
+  /** Undefined stands for an entry that its backend saves itself. */
   readonly entries: Iterator<unknown>;
 }
 
@@ -18,6 +19,8 @@ export interface OperatorSnapshot {
 export interface SavedPart {
   readonly head: unknown;
   readonly entries: Iterable<unknown>;
+  /** Entries that are in a store of their own and not among {@link entries}. */
+  readonly stored?: AsyncIterable<unknown> | undefined;
 }
 
 /** How saved state becomes an operator's. */

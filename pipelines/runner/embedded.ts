@@ -26,6 +26,7 @@ import { ShardHandle } from './sharded/shard_handle.ts';
 import { ShardedExecution } from './sharded/sharded_execution.ts';
 import { loadWhole } from './snapshot_parts.ts';
 import { SnapshotStore, type SnapshotWriter } from './snapshot_store.ts';
+import { openableState, type StateOptions } from './state_options.ts';
 
 export interface EmbeddedOptions {
   readonly log?: Logger;
@@ -39,6 +40,8 @@ export interface EmbeddedOptions {
   readonly maxRetries?: number;
   /** Spreads keys over so many threads beside this one, where the pipeline allows it (see {@link cutIntoStages}). */
   readonly shards?: { readonly count: number; readonly launch: LaunchShard };
+  /** Where the state of DoFns lives: in the heap by default. Any of them restores the snapshots of any other. */
+  readonly state?: StateOptions;
   /** What becomes of saved state that the pipeline has no place for any more; by default the restore is refused, naming it. */
   readonly restore?: RestorePolicy;
 }
@@ -176,6 +179,7 @@ class EmbeddedJob implements PipelineHandle {
   readonly #shards: EmbeddedOptions['shards'];
   readonly #snapshotDirectory: string | undefined;
   readonly #restore: RestorePolicy | undefined;
+  readonly #state: StateOptions | undefined;
   #execution: Execution;
   #drainRequested = false;
   #isTruncated = false;
@@ -211,6 +215,7 @@ class EmbeddedJob implements PipelineHandle {
     this.#shards = options.shards;
     this.#snapshotDirectory = options.snapshots?.directory;
     this.#restore = options.restore;
+    this.#state = options.state;
     this.#committed = new CommittedMetrics(options.metrics);
     this.#execution = this.#createExecution();
   }
@@ -278,10 +283,11 @@ class EmbeddedJob implements PipelineHandle {
         this.#log.warn({ transform, error, delayMs: Math.round(delayMs) }, 'source.retrying'),
     };
     const local = (): Execution => {
-      const executor = new Executor(plan, options);
+      const disk = openableState(this.#state, this.#snapshotDirectory);
+      const executor = new Executor(plan, { ...options, backend: disk });
       // A script continues only when all that follows from a step has happened.
       const overlap = this.#store !== undefined && executor.testStreams.length === 0;
-      return new LocalExecution(executor, { overlap });
+      return new LocalExecution(executor, { overlap, disk });
     };
     if (this.#shards === undefined) return local();
     const { count, launch } = this.#shards;
@@ -295,6 +301,9 @@ class EmbeddedJob implements PipelineHandle {
       snapshotDirectory: this.#snapshotDirectory,
       strict: this.#strict,
       restore: this.#restore,
+      // The threads share the cache.
+      state:
+        this.#state?.kind === 'disk' ? { ...this.#state, cacheBytes: this.#state.cacheBytes / count } : this.#state,
     };
     return new ShardedExecution({
       local: new Executor(stages.plans[0] as Plan, options),
@@ -448,7 +457,7 @@ class EmbeddedJob implements PipelineHandle {
         await this.#maybeSnapshot(now);
         // A snapshot under way is finished before anything is waited for.
         if (this.#snapshot === undefined) await this.#sleepUntil(this.#nextEventAt(execution.nextProcessingTime()));
-        else if (this.#snapshot.isWritten) await execution.shardSnapshots();
+        else if (this.#snapshot.isWritten) await execution.besideSnapshot();
         else await nextTurn();
       }
     }
@@ -546,6 +555,7 @@ class EmbeddedJob implements PipelineHandle {
       await this.#beginSnapshot(this.#store);
     }
     await this.#continueSnapshot(SNAPSHOT_BUDGET_MS);
+    while (this.#snapshot !== undefined && this.#execution.isPressed) await this.#finishSnapshotPiece();
   }
 
   async #beginSnapshot(store: SnapshotStore): Promise<void> {
@@ -579,8 +589,10 @@ class EmbeddedJob implements PipelineHandle {
       snapshot.isWritten = true;
     }
     // This file makes the snapshot valid, so that it comes last.
-    if (this.#execution.shardSnapshots() !== undefined) return;
+    if (this.#execution.besideSnapshot() !== undefined) return;
     this.#snapshot = undefined;
+    const { savedStore } = this.#execution;
+    if (savedStore !== undefined) writer.takeStore(savedStore);
     await writer.finish();
     this.#execution.commitSnapshot();
     onDurable();
@@ -608,7 +620,7 @@ class EmbeddedJob implements PipelineHandle {
 
   async #finishSnapshotPiece(): Promise<void> {
     await this.#continueSnapshot(SNAPSHOT_BUDGET_MS);
-    if (this.#snapshot?.isWritten) await this.#execution.shardSnapshots();
+    if (this.#snapshot?.isWritten) await this.#execution.besideSnapshot();
     else await nextTurn();
   }
 

@@ -1,5 +1,7 @@
 import type { Executor, TransformSnapshot } from '#pipelines/engine/executor';
+import { openWith } from './open_with.ts';
 import type { LoadedSnapshot } from './snapshot_store.ts';
+import type { DiskState, SavedStore } from './state/disk_state.ts';
 
 type Same =
   | 'sources'
@@ -37,8 +39,12 @@ export interface Execution extends Pick<Executor, Same> {
     take: (transform: number, entry: unknown) => void,
     isDrained: boolean,
   ): readonly TransformSnapshot[];
-  /** Resolves when the shards' part of the newest snapshot is durable; undefined when it is. */
-  shardSnapshots(): Promise<void> | undefined;
+  /** Resolves when what lies beside the snapshot's own file is durable: the shards' parts, the store of state on disk. Undefined when it is. @throws what made it fail */
+  besideSnapshot(): Promise<void> | undefined;
+  /** What the snapshot's file has to refer to, once {@link besideSnapshot} is durable. */
+  readonly savedStore: SavedStore | undefined;
+  /** More is in memory than was allowed, until the snapshot under way is taken. */
+  readonly isPressed: boolean;
   /** The newest snapshot is durable everywhere. */
   commitSnapshot(): void;
 }
@@ -50,10 +56,22 @@ export class LocalExecution implements Execution {
   readonly #overlap: boolean;
   #now = 0;
 
-  /** @param overlap - sinks may write while the next bundle is computed: where snapshots say what is done */
-  constructor(executor: Executor, { overlap }: { readonly overlap: boolean }) {
+  readonly #disk: DiskState | undefined;
+  #keeping: Promise<void> | undefined;
+  #keepingFailed: unknown;
+  savedStore: SavedStore | undefined;
+
+  /**
+   * @param overlap - sinks may write while the next bundle is computed: where snapshots say what is done
+   * @param disk - the executor's backend, where that is on disk
+   */
+  constructor(
+    executor: Executor,
+    { overlap, disk }: { readonly overlap: boolean; readonly disk?: DiskState | undefined },
+  ) {
     this.#executor = executor;
     this.#overlap = overlap;
+    this.#disk = disk;
   }
 
   get sources(): Executor['sources'] {
@@ -72,7 +90,8 @@ export class LocalExecution implements Execution {
     return this.#executor.isFinished;
   }
   async restore(snapshot?: LoadedSnapshot): Promise<void> {
-    if (snapshot !== undefined) this.#executor.restore(snapshot.transforms);
+    const transforms = await openWith(this.#disk, snapshot, [this.#executor]);
+    await this.#executor.restore(transforms);
     this.#executor.jobStates.announce();
   }
   setup(): Promise<void> {
@@ -107,16 +126,32 @@ export class LocalExecution implements Execution {
     take: (transform: number, entry: unknown) => void,
     isDrained: boolean,
   ): readonly TransformSnapshot[] {
+    this.#disk?.beginSnapshot();
     return this.#executor.beginSnapshot(take, isDrained);
   }
-  shardSnapshots(): undefined {
-    return undefined;
+  besideSnapshot(): Promise<void> | undefined {
+    if (this.#keepingFailed !== undefined) throw this.#keepingFailed;
+    return this.#keeping;
+  }
+  get isPressed(): boolean {
+    return this.#disk?.isPressed === true;
   }
   commitSnapshot(): void {}
   endSnapshot(): void {
     this.#executor.endSnapshot();
+    if (this.#disk !== undefined) this.#keeping = this.#keep(this.#disk);
   }
-  teardown(): Promise<void> {
-    return this.#executor.teardown();
+  async #keep(disk: DiskState): Promise<void> {
+    try {
+      this.savedStore = await disk.keep();
+    } catch (error) {
+      this.#keepingFailed = error;
+    }
+    this.#keeping = undefined;
+  }
+  async teardown(): Promise<void> {
+    await this.#executor.teardown();
+    await this.#keeping;
+    await this.#disk?.close();
   }
 }

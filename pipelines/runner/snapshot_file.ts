@@ -3,6 +3,7 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { DefaultDeserializer, deserialize } from 'node:v8';
 import type { RestoredTransform, SavedTransform } from '#pipelines/engine/executor';
+import type { SavedStore } from './state/disk_state.ts';
 
 /** Bumped when the layout of a snapshot file changes, or what its parts hold. */
 export const SNAPSHOT_FORMAT = 'headwater-snapshot-5';
@@ -12,6 +13,8 @@ const LONGEST_FORMAT = 64;
 export const LENGTH_BYTES = 4;
 /** Before a batch: its transform, how many entries, how many bytes. */
 export const BATCH_HEADER_BYTES = 12;
+/** In place of a transform, before the reference to the store that holds the state of DoFns. */
+export const STORE_PART = 0xffff_ffff;
 const HASH_BYTES = 32;
 /** What is hashed at once. */
 const PIECE_BYTES = 1_024 * 1_024;
@@ -22,7 +25,9 @@ export interface LoadedSnapshot {
   readonly shards: number;
   /** How many groups keys were assigned to those threads by; undefined in snapshots of earlier releases. */
   readonly keyGroups: number | undefined;
+  /** What a store beside the file holds is not among the entries, but in {@link RestoredTransform.stored}. */
   readonly transforms: readonly RestoredTransform[];
+  readonly store?: SavedStore | undefined;
 }
 
 export interface SavedHeads {
@@ -60,10 +65,12 @@ export async function readSnapshotFile(path: string): Promise<Omit<LoadedSnapsho
     const headsBytes = (await readAt(handle, end + 1, LENGTH_BYTES)).readUInt32BE();
     const heads = deserialize(await readAt(handle, headsAt, headsBytes)) as SavedHeads;
     const batches: Batch[][] = heads.transforms.map(() => []);
+    const store: Batch[] = [];
     for (let at = headsAt + headsBytes; at < size - HASH_BYTES; ) {
       const header = await readAt(handle, at, BATCH_HEADER_BYTES);
       const bytes = header.readUInt32BE(2 * LENGTH_BYTES);
-      batches[header.readUInt32BE()]?.push({
+      const part = header.readUInt32BE();
+      (part === STORE_PART ? store : (batches[part] as Batch[])).push({
         at: at + BATCH_HEADER_BYTES,
         bytes,
         count: header.readUInt32BE(LENGTH_BYTES),
@@ -74,7 +81,8 @@ export async function readSnapshotFile(path: string): Promise<Omit<LoadedSnapsho
       ...head,
       entries: { [Symbol.iterator]: () => entriesOf(path, batches[index] as Batch[]) },
     }));
-    return { shards: heads.shards, keyGroups: heads.keyGroups, transforms };
+    const [reference] = entriesOf(path, store);
+    return { shards: heads.shards, keyGroups: heads.keyGroups, transforms, store: reference as SavedStore | undefined };
   } finally {
     await handle.close();
   }

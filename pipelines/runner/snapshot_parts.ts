@@ -5,6 +5,7 @@ import { SnapshotError } from '#pipelines/engine/errors';
 import type { RestoredTransform } from '#pipelines/engine/executor';
 import { type KeyShare, shareOf } from '#pipelines/engine/key_share';
 import { type LoadedSnapshot, SnapshotStore } from './snapshot_store.ts';
+import type { SavedStore } from './state/disk_state.ts';
 
 /** Which snapshot a thread restores, and how many threads have written it. */
 export type SnapshotReference = Pick<LoadedSnapshot, 'sequence' | 'shards' | 'keyGroups'>;
@@ -15,7 +16,8 @@ export const shardFolder = (directory: string, shard: number): string => join(di
 /** Reads all of a snapshot: the job's own file, and the parts of the worker threads that it had. */
 export async function loadWhole(directory: string, log: Logger, snapshot: LoadedSnapshot): Promise<LoadedSnapshot> {
   if (snapshot.shards === 0) return snapshot;
-  return { ...snapshot, transforms: [...snapshot.transforms, ...(await loadShards(directory, log, snapshot))] };
+  const transforms = [...snapshot.transforms, ...(await loadShards(directory, log, snapshot))];
+  return { ...snapshot, transforms, store: undefined };
 }
 
 async function loadShards(
@@ -25,19 +27,21 @@ async function loadShards(
 ): Promise<RestoredTransform[]> {
   const parts: RestoredTransform[] = [];
   for (let shard = 0; shard < shards; shard += 1)
-    parts.push(...(await loadFile(shardFolder(directory, shard), log, sequence)));
+    parts.push(...(await loadFile(shardFolder(directory, shard), log, sequence)).transforms);
   return parts;
 }
 
-async function loadFile(folder: string, log: Logger, sequence: number): Promise<readonly RestoredTransform[]> {
+async function loadFile(folder: string, log: Logger, sequence: number): Promise<LoadedSnapshot> {
   const loaded = await new SnapshotStore(folder, log).load(sequence);
   if (loaded === undefined) throw new SnapshotError(`there is no snapshot ${sequence} in ${folder}`);
-  return loaded.transforms;
+  return loaded;
 }
 
 /** A worker thread's part of a snapshot. */
 export interface SnapshotPart {
   readonly transforms: readonly RestoredTransform[];
+  /** Where all of it is the thread's: the store of it that can be used as it is. */
+  readonly store?: SavedStore | undefined;
   /** The keys of it that are the thread's; absent where all are. */
   readonly share?: KeyShare;
 }
@@ -56,12 +60,12 @@ export async function loadPart(
   changesKeys: (transforms: readonly RestoredTransform[]) => boolean,
 ): Promise<SnapshotPart> {
   if (snapshot.shards === workers && snapshot.keyGroups === KEY_GROUPS) {
-    const transforms = await loadFile(shardFolder(directory, worker), log, snapshot.sequence);
-    if (!changesKeys(transforms)) return { transforms };
+    const { transforms, store } = await loadFile(shardFolder(directory, worker), log, snapshot.sequence);
+    if (!changesKeys(transforms)) return { transforms, store };
   }
   const transforms =
     snapshot.shards === 0
-      ? await loadFile(directory, log, snapshot.sequence)
+      ? (await loadFile(directory, log, snapshot.sequence)).transforms
       : await loadShards(directory, log, snapshot);
   return { transforms, share: shareOf(worker, workers) };
 }

@@ -1,4 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { type FileHandle, open, readdir, rename, rm, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DefaultSerializer, serialize } from 'node:v8';
@@ -6,7 +7,7 @@ import { messageOf } from '#kernel/errors';
 import { KEY_GROUPS } from '#kernel/key_codec';
 import type { Logger } from '#monitoring/log';
 import { SnapshotError } from '#pipelines/engine/errors';
-import type { SavedTransform, TransformSnapshot } from '#pipelines/engine/executor';
+import type { RestoredTransform, SavedTransform, TransformSnapshot } from '#pipelines/engine/executor';
 import { FILE_MODE, makeFolder, syncFolder } from '#storage/durable_files';
 import { diskError, onDisk } from '#storage/errors';
 import {
@@ -16,9 +17,16 @@ import {
   readSnapshotFile,
   type SavedHeads,
   SNAPSHOT_FORMAT,
+  STORE_PART,
 } from './snapshot_file.ts';
+import { readStored, type SavedStore } from './state/disk_state.ts';
+import { checkFiles, removeUnused, type StoredFile } from './state/store_files.ts';
 
 export type { LoadedSnapshot } from './snapshot_file.ts';
+
+/** Where the files of stores are that snapshots in a folder refer to, and where a job works on its own. */
+export const storeFolder = (directory: string): string => join(directory, 'state');
+export const workFolder = (directory: string): string => join(directory, 'work');
 
 const SHARD_FOLDER = /^shard-(\d+)$/;
 const NAME = /^snapshot-(\d{12})\.bin$/;
@@ -41,6 +49,8 @@ export class SnapshotStore {
   readonly #kept: number;
   readonly #guard: () => void;
   #sequence = 0;
+  /** By snapshot, the files of its store. */
+  readonly #filesOf = new Map<number, readonly StoredFile[]>();
 
   /** @param guard - throws when this process may no longer write here */
   constructor(directory: string, log: Logger, kept = KEPT, guard: () => void = () => {}) {
@@ -64,7 +74,7 @@ export class SnapshotStore {
     for (const sequence of sequences) {
       const file = this.#file(sequence);
       try {
-        return { sequence, ...(await readSnapshotFile(file)) };
+        return await this.#loadFile(sequence, file);
       } catch (error) {
         problems.push(`${file}: ${messageOf(error)}`);
         this.#log.error({ file, error }, 'snapshot.unreadable');
@@ -76,15 +86,29 @@ export class SnapshotStore {
     );
   }
 
+  async #loadFile(sequence: number, file: string): Promise<LoadedSnapshot> {
+    const { transforms, store, ...loaded } = await readSnapshotFile(file);
+    if (store === undefined) return { sequence, ...loaded, transforms };
+    await checkFiles(storeFolder(this.#directory), store.files);
+    this.#filesOf.set(sequence, store.files);
+    const withStored = transforms.map((transform): RestoredTransform => {
+      if (store.tables[transform.name] === undefined) return transform;
+      return { ...transform, stored: readStored(storeFolder(this.#directory), store, transform.name) };
+    });
+    return { sequence, ...loaded, transforms: withStored, store };
+  }
+
   /** A writer for the next snapshot. */
   begin(sequence = this.#sequence + 1): SnapshotWriter {
     this.#sequence = sequence;
     const file = this.#file(sequence);
-    return new SnapshotWriter(sequence, `${file}.tmp`, async (temporary) => {
+    return new SnapshotWriter(sequence, `${file}.tmp`, async (temporary, store) => {
       this.#guard();
       await onDisk(file, () => rename(temporary, file));
       await syncFolder(this.#directory);
+      if (store !== undefined) this.#filesOf.set(sequence, store.files);
       for (const old of (await this.#list()).slice(this.#kept)) await this.#remove(old);
+      await this.#removeUnusedFiles();
     });
   }
 
@@ -124,8 +148,22 @@ export class SnapshotStore {
     return isLeft;
   }
 
+  /** Files of stores that no snapshot here refers to any more. */
+  async #removeUnusedFiles(): Promise<void> {
+    const folder = storeFolder(this.#directory);
+    if (!existsSync(folder)) return;
+    const files: (readonly StoredFile[])[] = [];
+    for (const sequence of await this.#list()) {
+      const known = this.#filesOf.get(sequence) ?? (await storedFilesOf(this.#file(sequence)));
+      this.#filesOf.set(sequence, known);
+      files.push(known);
+    }
+    await removeUnused(folder, files);
+  }
+
   /** Another thread may remove it at the same time. */
   #remove(sequence: number): Promise<void> {
+    this.#filesOf.delete(sequence);
     return onDisk(this.#directory, () => rm(this.#file(sequence), { force: true }));
   }
 
@@ -158,7 +196,8 @@ const MOST_WAITING_BYTES = 64 * 1_024 * 1_024;
 export class SnapshotWriter {
   readonly sequence: number;
   readonly #temporary: string;
-  readonly #publish: (temporary: string) => Promise<void>;
+  readonly #publish: (temporary: string, store: SavedStore | undefined) => Promise<void>;
+  #store: SavedStore | undefined;
   readonly #hash: Hash = createHash('sha256');
   #transforms: readonly TransformSnapshot[] = [];
   #next = 0;
@@ -173,7 +212,11 @@ export class SnapshotWriter {
   #finishing: Promise<void> | undefined;
   bytes = 0;
 
-  constructor(sequence: number, temporary: string, publish: (temporary: string) => Promise<void>) {
+  constructor(
+    sequence: number,
+    temporary: string,
+    publish: (temporary: string, store: SavedStore | undefined) => Promise<void>,
+  ) {
     this.sequence = sequence;
     this.#temporary = temporary;
     this.#publish = publish;
@@ -204,6 +247,13 @@ export class SnapshotWriter {
     this.#batch.count += 1;
   }
 
+  /** Refers to the store that holds what the entries do not. Call last. */
+  takeStore(store: SavedStore): void {
+    this.#store = store;
+    this.bytes += store.addedBytes;
+    this.take(STORE_PART, store);
+  }
+
   #closeBatch({ transform, serializer, count }: OpenBatch): void {
     this.#batch = undefined;
     const body = serializer.releaseBuffer();
@@ -231,7 +281,7 @@ export class SnapshotWriter {
           this.#next += 1;
           break;
         }
-        this.take(this.#next, entry.value);
+        if (entry.value !== undefined) this.take(this.#next, entry.value);
       }
       if (performance.now() >= endMs) break;
     }
@@ -283,7 +333,7 @@ export class SnapshotWriter {
     } finally {
       await this.#close();
     }
-    await this.#publish(this.#temporary);
+    await this.#publish(this.#temporary, this.#store);
   }
 
   async #close(): Promise<void> {
@@ -300,3 +350,10 @@ export class SnapshotWriter {
     await unlink(this.#temporary).catch(() => {});
   }
 }
+
+/** The store's files of a snapshot that is there; none of one that cannot be read. */
+const storedFilesOf = (file: string): Promise<readonly StoredFile[]> =>
+  readSnapshotFile(file).then(
+    ({ store }) => store?.files ?? [],
+    () => [],
+  );

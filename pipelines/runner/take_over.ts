@@ -3,7 +3,7 @@ import { canonicalJson } from '#kernel/json';
 import { keyIdOf } from '#kernel/key_codec';
 import type { Logger } from '#monitoring/log';
 import { OtherDefinitionsError, SnapshotError } from '#pipelines/engine/errors';
-import type { RestoredTransform } from '#pipelines/engine/executor';
+import type { RestoredTransform, TransformSnapshot } from '#pipelines/engine/executor';
 import type { SavedKey } from '#pipelines/engine/operators/keyed_state';
 import type { SavedTimer } from '#pipelines/engine/time/timer_queue';
 import { FolderLock } from '#storage/folder_lock';
@@ -70,7 +70,7 @@ export async function takeOverState(
       if (parts.some(({ schema }) => canonicalJson(schema) !== canonicalJson(first.schema))) {
         throw new OtherDefinitionsError(`"${name}" was computed with other definitions than those of the job`);
       }
-      const entries = mergedEntries(entriesOf(held), entriesOf(parts), wakeUp, merges.get(name));
+      const entries = mergedEntries(await entriesOf(held), await entriesOf(parts), wakeUp, merges.get(name));
       keys += entries.taken;
       for (const part of held) merged.set(part, part === first ? entries.list : []);
     }
@@ -78,13 +78,15 @@ export async function takeOverState(
     if (missing.length > 0) throw new OtherDefinitionsError(`the job has no transform "${missing.join('", "')}"`);
     const writer = store.begin();
     try {
-      writer.start(
-        own.map((transform) => {
-          const entries = merged.get(transform) ?? transform.entries;
-          return { ...transform, entries: entries[Symbol.iterator]() };
-        }),
-        0,
-      );
+      const kept: TransformSnapshot[] = [];
+      for (const transform of own) {
+        const { stored, ...head } = transform;
+        // One file takes what a store had.
+        const entries =
+          merged.get(transform) ?? (stored === undefined ? transform.entries : await entriesOf([transform]));
+        kept.push({ ...head, entries: entries[Symbol.iterator]() });
+      }
+      writer.start(kept, 0);
       while (!writer.step(STEP_MS)) await nextTurn();
       await writer.finish();
     } catch (error) {
@@ -97,8 +99,14 @@ export async function takeOverState(
   }
 }
 
-const entriesOf = (parts: readonly RestoredTransform[]): readonly SavedEntry[] =>
-  parts.flatMap(({ entries }) => [...(entries as Iterable<SavedEntry>)]);
+async function entriesOf(parts: readonly RestoredTransform[]): Promise<readonly SavedEntry[]> {
+  const all: SavedEntry[] = [];
+  for (const { entries, stored = [] } of parts) {
+    for (const entry of entries) all.push(entry as SavedEntry);
+    for await (const entry of stored) all.push(entry as SavedEntry);
+  }
+  return all;
+}
 
 function mergedEntries(
   held: readonly SavedEntry[],

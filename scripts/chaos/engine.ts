@@ -1,39 +1,47 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { assetPath } from '#kernel/project_root';
+import type { StateOptions } from '#pipelines/runner/state_options';
 import { chaosEvent, STATE_WINDOW_MS } from './engine_job.ts';
 
-// npm run test:chaos -- engine|engine-threads [KILLS]: kills the embedded engine with SIGKILL at random moments, again and again, and compares
+// npm run test:chaos -- engine|engine-threads [KILLS] [--state heap|disk]: kills the embedded engine with SIGKILL at random moments, again and again, and compares
 // what it has written in the end with plain loops over the events.
 
 /** So many that the job is not done before the last kill. */
 const EVENTS_PER_KILL = 30_000;
 const LONGEST_LIFE_MS = 900;
+/** Kills after which the newest snapshot is damaged, too. */
+const DAMAGED = 0.1;
 
 /** Runs until all kills are done and the job has ended by itself. */
-export async function chaosEngine(kills: number, threads = 0): Promise<{ passed: number; failed: number }> {
+export async function chaosEngine(
+  kills: number,
+  state: StateOptions['kind'],
+  threads = 0,
+): Promise<{ passed: number; failed: number }> {
   const folder = mkdtempSync(join(tmpdir(), 'chaos-engine-'));
   const seed = Number(process.env.CHAOS_SEED ?? Date.now() % 100_000);
-  process.stdout.write(`seed ${seed} (CHAOS_SEED), ${kills} kills\n`);
+  process.stdout.write(`seed ${seed} (CHAOS_SEED), ${kills} kills, state: ${state}\n`);
   const random = randomFrom(seed);
   const events = kills * EVENTS_PER_KILL;
   try {
     let done = 0;
     let finishedEarly = false;
     for (; done < kills && !finishedEarly; done += 1) {
-      const child = start(folder, events, threads);
+      const child = start(folder, { events, threads, state });
       await child.running;
       finishedEarly = await Promise.race([child.ended, sleep(random() * LONGEST_LIFE_MS).then(() => false)]);
       if (!finishedEarly) {
         child.process.kill('SIGKILL');
         await child.ended;
+        if (random() < DAMAGED) damageNewest(join(folder, 'snapshots'), random);
       }
     }
     if (!finishedEarly) {
-      const last = start(folder, events, threads);
+      const last = start(folder, { events, threads, state });
       if (!(await last.ended)) throw new Error('the job did not end by itself');
     }
     process.stdout.write(`killed ${finishedEarly ? done - 1 : done} times\n`);
@@ -47,6 +55,34 @@ export async function chaosEngine(kills: number, threads = 0): Promise<{ passed:
   }
 }
 
+/**
+ * Changes a byte of the newest snapshot, where there is an older one: of its file, or of a file of the store that only it refers to. The job is to find that and begin with
+ * the older one.
+ */
+function damageNewest(folder: string, random: () => number): void {
+  const snapshots = filesIn(folder, /^snapshot-\d+\.bin$/);
+  const newest = snapshots.at(-1);
+  if (newest === undefined || snapshots.length < 2) return;
+  const stored = filesIn(join(folder, 'state'), /^[0-9a-f]{64}$/).filter(
+    (file) => statSync(file).mtimeMs > statSync(snapshots.at(-2) as string).mtimeMs,
+  );
+  const file = stored.length > 0 && random() < 0.5 ? (stored[Math.floor(random() * stored.length)] as string) : newest;
+  const content = readFileSync(file);
+  if (content.length === 0) return;
+  const at = Math.floor(random() * content.length);
+  content[at] = (content[at] as number) ^ 0x55;
+  // Tables are links to files that the next job does not write to: changed in place, as a disk would.
+  writeFileSync(file, content);
+}
+
+const filesIn = (folder: string, name: RegExp): string[] =>
+  existsSync(folder)
+    ? readdirSync(folder)
+        .filter((one) => name.test(one))
+        .sort()
+        .map((one) => join(folder, one))
+    : [];
+
 interface Started {
   readonly process: ChildProcess;
   readonly running: Promise<void>;
@@ -54,10 +90,16 @@ interface Started {
   readonly ended: Promise<boolean>;
 }
 
-function start(folder: string, events: number, threads: number): Started {
+interface Job {
+  readonly events: number;
+  readonly threads: number;
+  readonly state: StateOptions['kind'];
+}
+
+function start(folder: string, { events, threads, state }: Job): Started {
   const child = spawn(
     process.execPath,
-    [assetPath('dist/scripts/chaos/engine_job.js'), folder, String(events), String(threads)],
+    [assetPath('dist/scripts/chaos/engine_job.js'), folder, String(events), String(threads), state],
     {
       stdio: ['ignore', 'pipe', 'inherit'],
     },

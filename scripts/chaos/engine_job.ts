@@ -25,7 +25,7 @@ import { sum } from '#pipelines/transforms/standard/combiners';
 import { reify } from '#pipelines/transforms/standard/reify';
 
 // The job that scripts/chaos/engine.ts kills: windowed sums by a grouping, and by state and timers, written to an upserting sink.
-// Arguments: folder, number of events, worker threads. Both transforms are right only if every element counts exactly once.
+// Arguments: folder, number of events, worker threads, where state lives. Both transforms are right only if every element counts exactly once.
 
 export interface ChaosEvent {
   readonly key: number;
@@ -121,11 +121,13 @@ const chaosPipeline =
   };
 
 if (isMainThread && process.argv[1]?.endsWith('engine_job.js')) {
-  const [folder = '', events = '0', threads = '0'] = process.argv.slice(2);
+  const [folder = '', events = '0', threads = '0', state = 'heap'] = process.argv.slice(2);
   const argument: JobArgument = { folder, events: Number(events) };
   const launch = onThreads({ module: import.meta.url, argument }, 'warn');
   const handle = runEmbedded(createPipeline((await openPipeline(argument)).construct), {
     snapshots: { directory: join(folder, 'snapshots'), intervalMs: 20 },
+    // So small a cache that most keys are on disk.
+    state: state === 'disk' ? { kind: 'disk', cacheBytes: 20_000 } : { kind: 'heap' },
     ...(threads === '0' ? {} : { shards: { count: Number(threads), launch } }),
   });
   process.stdout.write('running\n');

@@ -155,6 +155,17 @@ export interface StateStore {
 /** A key's cells as a snapshot holds them. */
 export type SavedKey = readonly [key: unknown, windows: readonly (readonly [windowId: string, cells: Cells])[]];
 
+/** The cells of one DoFn's keys, wherever they live. Calls that change a key's cells come between {@link StateStore.cells} and the end of its call. */
+export interface OperatorState extends StateStore {
+  /** Keys that are about to change before {@link unsaved} comes to them are saved first, as they are. @param take - takes those that go into the snapshot's file */
+  beginSnapshot(take: TakeEntry): void;
+  /** Visits what the snapshot has to save; undefined where the backend saves it itself. */
+  unsaved(): Iterable<SavedKey | undefined>;
+  endSnapshot(): void;
+  /** @param mapping - where each of today's cells was when the entry was saved; absent: where it is now */
+  restore(saved: SavedKey, mapping?: CellMapping): void;
+}
+
 interface KeyEntry {
   readonly key: unknown;
   readonly windows: Map<string, Cells>;
@@ -162,8 +173,8 @@ interface KeyEntry {
   snapshot: number;
 }
 
-/** Cells by key, then by window, in memory. */
-export class KeyedState implements StateStore {
+/** Cells by key, then by window, in the heap. */
+export class KeyedState implements OperatorState {
   readonly #slots: number;
   readonly #keys = new LargeMap<unknown, KeyEntry>();
   #snapshot = 0;
@@ -175,10 +186,6 @@ export class KeyedState implements StateStore {
   constructor(slots: number, beforeSave: readonly (((value: unknown) => void) | undefined)[] = []) {
     this.#slots = slots;
     this.#beforeSave = beforeSave.some((change) => change !== undefined) ? beforeSave : [];
-  }
-
-  get keyCount(): number {
-    return this.#keys.size;
   }
 
   cells(key: unknown, keyId: unknown, window: Window): Cells {
@@ -257,15 +264,25 @@ export class KeyedState implements StateStore {
   /** @param mapping - where each of today's cells was when the entry was saved; absent: where it is now */
   restore([key, windows]: SavedKey, mapping?: CellMapping): void {
     for (const [windowId, cells] of windows) {
-      const target = this.#cellsAt(key, keyIdOf(key), windowId);
-      let isEmpty = true;
-      for (let slot = 0; slot < target.length; slot += 1) {
-        const { from, convert } = mapping?.cells[slot] ?? { from: slot };
-        const saved = from === undefined ? undefined : cells[from];
-        target[slot] = convert === undefined || saved === undefined ? saved : convert(saved);
-        if (target[slot] !== undefined) isEmpty = false;
-      }
-      if (isEmpty) this.#dropAt(keyIdOf(key), windowId);
+      const keyId = keyIdOf(key);
+      if (!fillCells(this.#cellsAt(key, keyId, windowId), cells, mapping)) this.#dropAt(keyId, windowId);
     }
   }
+}
+
+/**
+ * Fills cells with what was saved of them.
+ *
+ * @param mapping - where each of today's cells was when they were saved; absent: where it is now
+ * @returns false when all of them stay empty
+ */
+export function fillCells(target: Cells, saved: Cells, mapping: CellMapping | undefined): boolean {
+  let isFilled = false;
+  for (let slot = 0; slot < target.length; slot += 1) {
+    const { from, convert } = mapping?.cells[slot] ?? { from: slot };
+    const value = from === undefined ? undefined : saved[from];
+    target[slot] = convert === undefined || value === undefined ? value : convert(value);
+    if (target[slot] !== undefined) isFilled = true;
+  }
+  return isFilled;
 }

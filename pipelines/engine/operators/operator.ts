@@ -126,5 +126,5 @@ export abstract class Operator implements Receiver {
   /** The snapshot is complete, or given up: entries need not be handed over any more. */
   endSnapshot(): void {}
   /** Takes saved state over, of one thread or of several. */
-  restore(_parts: readonly SavedPart[], _scope: RestoreScope): void {}
+  restore(_parts: readonly SavedPart[], _scope: RestoreScope): void | Promise<void> {}
 }

@@ -11,9 +11,10 @@ import { WatermarkHolds } from '../time/watermark_holds.ts';
 import { GLOBAL_WINDOW, reviveWindow, type SavedWindow, saveWindow, type Window } from '../windowing/window.ts';
 import { ElementContext } from './element_context.ts';
 import { keyIdIn } from './key_identity.ts';
-import { KeyedState, type SavedKey, type StateStore } from './keyed_state.ts';
+import type { OperatorState, SavedKey, StateStore } from './keyed_state.ts';
 import { type Edge, type EngineContext, NO_FIRING, Operator } from './operator.ts';
 import type { CollectedSideInputs, SideInputs } from './side_input.ts';
+import { heapBackend, type StateBackend } from './state_backend.ts';
 
 export interface ParDoOptions {
   readonly name: string;
@@ -25,6 +26,8 @@ export interface ParDoOptions {
   /** How long a window's state outlives its end, ms. */
   readonly allowedLatenessMs: number;
   readonly sideInputs?: CollectedSideInputs;
+  /** Where its state lives; in the heap by default. */
+  readonly backend?: StateBackend;
   /** A runner elsewhere keeps state and timers, and says when windows expire. */
   readonly remote?: RemoteKeeper;
   /** Async calls in flight at once; the others wait. One a key for stateful DoFns. Default {@link DEFAULT_MAX_CONCURRENCY}. */
@@ -51,6 +54,11 @@ interface Waiting {
 /** Internal timer that drops a window's state when the window expires. */
 export const WINDOW_EXPIRY = '\u0000expiry';
 
+/** Timers that fire before the state's backend may make room. */
+const MOST_TIMERS_A_ROUND = 10_000;
+/** Keys that are restored before it may. */
+const RESTORED_A_ROUND = 1_000;
+
 /** As many as Flink's asynchronous I/O has in flight. */
 export const DEFAULT_MAX_CONCURRENCY = 100;
 
@@ -63,7 +71,8 @@ export class ParDoOperator extends Operator {
   readonly #states: StateSpec<unknown>[];
   readonly #timers: Map<string, TimerSpec>;
   readonly #keyed: boolean;
-  readonly #state: KeyedState;
+  readonly #backend: StateBackend;
+  readonly #state: OperatorState;
   readonly #keeper: StateStore;
   readonly #eventTimers = new TimerQueue('event');
   readonly #processingTimers = new TimerQueue('processing');
@@ -89,10 +98,12 @@ export class ParDoOperator extends Operator {
     this.#states = states;
     this.#timers = new Map(timers.map((timer) => [timer.id, timer]));
     this.#keyed = states.length > 0 || timers.length > 0;
-    this.#state = new KeyedState(
-      states.length,
-      states.map(({ schema }) => schema?.beforeSave?.bind(schema)),
-    );
+    this.#backend = options.backend ?? heapBackend;
+    this.#state = this.#backend.cellsOf({
+      transform: options.name,
+      slots: states.length,
+      beforeSave: states.map(({ schema }) => schema?.beforeSave?.bind(schema)),
+    });
     this.#keeper = options.remote?.state ?? this.#state;
     this.#sideInputs = options.remote === undefined ? options.sideInputs : options.remote.sideInputs;
     this.#current = this.#newContext();
@@ -388,7 +399,7 @@ export class ParDoOperator extends Operator {
 
   /** Also those that were set in the past since. */
   override fireDue(): boolean {
-    return this.#eventTimers.size > 0 && this.#fireDue(this.#eventTimers, this.inputWatermark);
+    return this.#eventTimers.size > 0 && this.#fireDue(this.#eventTimers, this.inputWatermark, MOST_TIMERS_A_ROUND);
   }
 
   override nextProcessingTime(): number | undefined {
@@ -400,16 +411,18 @@ export class ParDoOperator extends Operator {
   }
 
   /** In order of time; a key's next timer waits for an asynchronous call of it, which may move or clear that timer. */
-  #fireDue(queue: TimerQueue, now: number): boolean {
+  #fireDue(queue: TimerQueue, now: number, most = Number.POSITIVE_INFINITY): boolean {
     const postponed: PendingTimer[] = [];
-    let fired = false;
-    for (let due = queue.popDue(now, keyIdOf); due !== undefined; due = queue.popDue(now, keyIdOf)) {
-      fired = true;
+    let fired = 0;
+    while (fired < most) {
+      const due = queue.popDue(now, keyIdOf);
+      if (due === undefined) break;
+      fired += 1;
       if (this.#keyChains.has(keyIdOf(due.key))) postponed.push(due);
       else this.fire(due);
     }
     for (const timer of postponed) queue.set(keyIdOf(timer.key), timer);
-    return fired;
+    return fired > 0;
   }
 
   /** Calls the hook of a timer that is due. A runner that keeps the timers calls this itself. */
@@ -481,8 +494,11 @@ export class ParDoOperator extends Operator {
     return { head, entries: this.#entries(...timers) };
   }
 
-  *#entries(eventTimers: Iterable<SavedTimer>, processingTimers: Iterable<SavedTimer>): Generator<SavedEntry> {
-    for (const key of this.#state.unsaved()) yield { key };
+  *#entries(
+    eventTimers: Iterable<SavedTimer>,
+    processingTimers: Iterable<SavedTimer>,
+  ): Generator<SavedEntry | undefined> {
+    for (const key of this.#state.unsaved()) yield key === undefined ? undefined : { key };
     for (const eventTimer of eventTimers) yield { eventTimer };
     for (const processingTimer of processingTimers) yield { processingTimer };
   }
@@ -491,7 +507,7 @@ export class ParDoOperator extends Operator {
     this.#state.endSnapshot();
   }
 
-  override restore(parts: readonly SavedPart[], scope: RestoreScope): void {
+  override restore(parts: readonly SavedPart[], scope: RestoreScope): void | Promise<void> {
     const waiting = parts.flatMap(({ head }) => (head as SavedHead).waiting);
     const own = waiting.filter((saved, place) => this.#ownsWaiting(saved, place, scope));
     this.#waiting = own.map((saved) => ({ ...saved, window: reviveWindow(saved.window) }));
@@ -501,6 +517,22 @@ export class ParDoOperator extends Operator {
       this.#options.sideInputs?.restore((head as SavedHead).sideInputs);
       this.#restoreEntries(entries, scope);
     }
+    const stored = parts.map((part) => part.stored).filter((entries) => entries !== undefined);
+    return stored.length === 0 ? undefined : this.#restoreStored(stored, scope);
+  }
+
+  async #restoreStored(parts: readonly AsyncIterable<unknown>[], scope: RestoreScope): Promise<void> {
+    let entries: unknown[] = [];
+    for (const stored of parts) {
+      for await (const entry of stored) {
+        entries.push(entry);
+        if (entries.length < RESTORED_A_ROUND) continue;
+        this.#restoreEntries(entries, scope);
+        entries = [];
+        if (this.#backend.isFull) await this.#backend.relieve();
+      }
+    }
+    this.#restoreEntries(entries, scope);
   }
 
   #ownsWaiting({ value }: Pick<Waiting, 'value'>, place: number, { share }: RestoreScope): boolean {

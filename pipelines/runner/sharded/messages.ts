@@ -4,6 +4,7 @@ import type { JobStateOf } from '#pipelines/engine/job_state';
 import type { SavedMetric } from '#pipelines/engine/metrics';
 import type { StateChange } from '#pipelines/engine/state_schema';
 import type { SnapshotReference } from '../snapshot_parts.ts';
+import type { StateOptions } from '../state_options.ts';
 
 /** What one exchange brings a shard in one bundle. */
 export interface Delivery {
@@ -107,6 +108,7 @@ export interface ShardSpec {
   readonly snapshotDirectory: string | undefined;
   readonly strict: boolean;
   readonly restore: RestorePolicy | undefined;
+  readonly state: StateOptions | undefined;
 }
 
 export type LaunchShard = (spec: ShardSpec) => ShardChannel;

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Logger, silentLogger } from '#monitoring/log';
 import { InvalidPipelineError } from '#pipelines/engine/errors';
 import { Executor, type TransformSnapshot } from '#pipelines/engine/executor';
@@ -7,8 +8,11 @@ import type { Plan } from '#pipelines/engine/plan';
 import { cutIntoStages } from '#pipelines/engine/stages';
 import type { StateChange } from '#pipelines/engine/state_schema';
 import { makeFolder } from '#storage/durable_files';
+import { openWith } from '../open_with.ts';
 import { loadPart, type SnapshotReference, shardFolder } from '../snapshot_parts.ts';
 import { SnapshotStore, type SnapshotWriter } from '../snapshot_store.ts';
+import type { DiskState } from '../state/disk_state.ts';
+import { openableState } from '../state_options.ts';
 import { failureOf } from './failures.ts';
 import type { Delivery, FromShard, ShardSpec, StageReport, ToShard } from './messages.ts';
 
@@ -39,6 +43,7 @@ export class Shard {
   readonly #transforms: ReadonlySet<string>;
   #changes: StateChange[] = [];
   readonly #store: SnapshotStore | undefined;
+  readonly #disk: DiskState | undefined;
   #now = 0;
   #isTimed = false;
   #droppedLate: string[] = [];
@@ -52,6 +57,8 @@ export class Shard {
     const { plan, shard, shards, snapshotDirectory, strict, restore } = options;
     this.#options = options;
     this.#log = (options.log ?? silentLogger).child({ component: 'pipelines.shard', shard });
+    const folder = snapshotDirectory === undefined ? undefined : shardFolder(snapshotDirectory, shard);
+    this.#disk = openableState(options.state, folder);
     const { plans } = cutIntoStages(plan, shards);
     this.#transforms = new Set(plans.flatMap(({ transforms }) => transforms.map(({ name }) => name)));
     this.#executors = plans.slice(1).map(
@@ -61,6 +68,7 @@ export class Shard {
           now: () => this.#now,
           onDroppedLate: (transform) => this.#droppedLate.push(transform),
           restorePolicy: restore,
+          backend: this.#disk,
           onStateChange: (change) => this.#changes.push(change),
           onRetry: () => {},
           onStage: (transform, seconds) => {
@@ -68,10 +76,7 @@ export class Shard {
           },
         }),
     );
-    this.#store =
-      snapshotDirectory === undefined
-        ? undefined
-        : new SnapshotStore(shardFolder(snapshotDirectory, shard), this.#log, KEPT_SNAPSHOTS);
+    this.#store = folder === undefined ? undefined : new SnapshotStore(folder, this.#log, KEPT_SNAPSHOTS);
   }
 
   /** Takes messages in the order they come. */
@@ -101,6 +106,7 @@ export class Shard {
       case 'close': {
         await this.#writer?.abandon();
         for (const executor of this.#executors) await executor.teardown();
+        await this.#disk?.close();
         this.#options.post({ kind: 'closed' }, []);
         return;
       }
@@ -117,7 +123,8 @@ export class Shard {
     this.#isTimed = timed;
     const { shard, snapshotDirectory } = this.#options;
     if (snapshotDirectory !== undefined) await makeFolder(shardFolder(snapshotDirectory, shard));
-    if (snapshot !== undefined) await this.#restore(snapshot);
+    if (snapshot === undefined) await this.#disk?.open();
+    else await this.#restore(snapshot);
     for (const executor of this.#executors) await executor.setup();
     const reports = this.#executors.map((_, index) => this.#report(index + 1));
     const states = this.#executors.flatMap(({ jobStates }) => jobStates.values());
@@ -126,14 +133,16 @@ export class Shard {
 
   async #restore(snapshot: SnapshotReference): Promise<void> {
     const { shard, shards, snapshotDirectory = '' } = this.#options;
-    const { transforms, share } = await loadPart(snapshotDirectory, this.#log, snapshot, [shard, shards], (saved) =>
+    const part = await loadPart(snapshotDirectory, this.#log, snapshot, [shard, shards], (saved) =>
       this.#executors.some((executor) => executor.changesKeys(saved)),
     );
+    const transforms = await openWith(this.#disk, part, this.#executors);
     // What the pipeline has no more is found once: by the job in a file of its own, else by the first thread.
     const all = new Set([...this.#transforms, ...transforms.map(({ name }) => name)]);
     const looks = shard === 0 && snapshot.shards > 0;
     for (const [index, executor] of this.#executors.entries()) {
-      executor.restore(transforms, { share, elsewhere: looks && index === 0 ? this.#transforms : all });
+      const elsewhere = looks && index === 0 ? this.#transforms : all;
+      await executor.restore(transforms, { share: part.share, elsewhere });
     }
   }
 
@@ -151,6 +160,8 @@ export class Shard {
         target?.advanceTo(watermark);
       }
     }, now);
+    // What it may not write yet would not fit.
+    while (this.#disk?.isPressed === true && this.#writer !== undefined) await nextTurn();
     if (this.#store === undefined) this.#run(executor.takeCallbacks());
     const departures = executor.exchangesOut.map((out) => ({ exchange: out.exchange, byShard: out.take() }));
     const buffers = departures.flatMap(({ byShard }) =>
@@ -181,6 +192,7 @@ export class Shard {
     const writer = (this.#store as SnapshotStore).begin(sequence);
     this.#writer = writer;
     this.#callbacks = [...this.#callbacks, ...this.#executors.flatMap((executor) => [...executor.takeCallbacks()])];
+    this.#disk?.beginSnapshot();
     const transforms: TransformSnapshot[] = [];
     for (const executor of this.#executors) {
       const first = transforms.length;
@@ -204,13 +216,19 @@ export class Shard {
       this.#fail(error);
       return;
     }
-    writer.finish().then(
+    this.#finishSnapshot(writer).then(
       () => {
         if (this.#writer === writer) this.#writer = undefined;
         this.#options.post({ kind: 'snapshot' }, []);
       },
       (error: unknown) => this.#fail(error),
     );
+  }
+
+  async #finishSnapshot(writer: SnapshotWriter): Promise<void> {
+    const store = await this.#disk?.keep();
+    if (store !== undefined) writer.takeStore(store);
+    await writer.finish();
   }
 
   #fail(error: unknown): void {

@@ -91,7 +91,7 @@ export class ShardedExecution implements Execution {
     const { graph, onStage, stages, onStateChange, now } = this.#options;
     if (snapshot !== undefined) {
       const elsewhere = new Set(stages.plans.flatMap(({ transforms }) => transforms.map(({ name }) => name)));
-      this.#local.restore(snapshot.transforms, { elsewhere });
+      await this.#local.restore(snapshot.transforms, { elsewhere });
     }
     const reference = snapshot && {
       ...{ sequence: snapshot.sequence, shards: snapshot.shards, keyGroups: snapshot.keyGroups },
@@ -279,7 +279,12 @@ export class ShardedExecution implements Execution {
     return this.#local.beginSnapshot(take, isDrained);
   }
 
-  shardSnapshots(): Promise<void> | undefined {
+  /** The shards refer to their stores themselves. */
+  readonly savedStore = undefined;
+  /** The shards wait themselves. */
+  readonly isPressed = false;
+
+  besideSnapshot(): Promise<void> | undefined {
     return this.#snapshots;
   }
 

@@ -17,6 +17,7 @@ import { keyedCoder, parDo, windowInto } from '#pipelines/model/transforms';
 import { afterCount, afterWatermark, defaultTrigger, repeatedly } from '#pipelines/model/triggers';
 import { fixedWindows, globalWindows, sessions, slidingWindows, type WindowFnSpec } from '#pipelines/model/windowing';
 import { runEmbedded } from '#pipelines/runner/embedded';
+import type { StateOptions } from '#pipelines/runner/state_options';
 import { testStream } from '../test_stream.ts';
 import type { GraphSpec, StageSpec, TriggerSpec, WindowsSpec } from './random_graph.ts';
 import { AGAIN_MS, LATEST_REPEAT, textOf, timerAt } from './slow_engine.ts';
@@ -26,7 +27,11 @@ type Numbers = KV<string, number>;
 class CrashedError extends Error {}
 
 /** Runs a graph on the embedded runner. @param directory - for snapshots, where it crashes. @returns what each stage puts out, as text */
-export async function engineOutputs(spec: GraphSpec, directory: string): Promise<string[][]> {
+export async function engineOutputs(
+  spec: GraphSpec,
+  directory: string,
+  state: StateOptions = { kind: 'heap' },
+): Promise<string[][]> {
   const outputs: string[][] = spec.stages.map(() => []);
   // Outside of the graph, which is built again after the crash.
   const calls = { left: spec.crashesAfter ?? Number.POSITIVE_INFINITY };
@@ -65,6 +70,7 @@ export async function engineOutputs(spec: GraphSpec, directory: string): Promise
   const crashes = spec.crashesAfter !== undefined;
   const job = runEmbedded(plan, {
     strict: spec.strict,
+    state,
     ...(crashes ? { snapshots: { directory, intervalMs: 0 }, maxRetries: 1 } : {}),
   });
   await job.finished;

@@ -96,7 +96,7 @@ class Life {
     const snapshot = await new SnapshotStore(directory, silentLogger).load();
     // What has been read is the sequence's own; the script of a life begins anew.
     const kept = snapshot?.transforms.filter(({ schema }) => schema.operator !== 'testStream');
-    if (kept !== undefined) this.#executor.restore(kept);
+    if (kept !== undefined) await this.#executor.restore(kept);
     await this.#executor.setup();
   }
 

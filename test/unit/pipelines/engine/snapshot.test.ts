@@ -121,7 +121,9 @@ test('what is restored goes on as the original did from where the snapshot began
 
       const resumedOutput: Collected<unknown>[] = [];
       const resumed = executorOf(all, resumedOutput);
-      resumed.restore(heads.map((head, index): RestoredTransform => ({ ...head, entries: taken.get(index) ?? [] })));
+      await resumed.restore(
+        heads.map((head, index): RestoredTransform => ({ ...head, entries: taken.get(index) ?? [] })),
+      );
       while (await step(resumed));
       await step(resumed);
       const texts = (collected: readonly Collected<unknown>[]): string[] =>

@@ -70,7 +70,7 @@ async function resume(
   policy?: RestorePolicy,
 ): Promise<Run> {
   const run = start(values, build, policy);
-  run.executor.restore(snapshot);
+  await run.executor.restore(snapshot);
   await step(run, values.length + 2);
   return run;
 }

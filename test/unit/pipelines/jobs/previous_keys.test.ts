@@ -100,7 +100,7 @@ test('a snapshot with ids alone as keys is restored under entity keys; what cann
     ],
     false,
   );
-  run.executor.restore(snapshot);
+  await run.executor.restore(snapshot);
   await step(run, 6);
   const rows = run.output.map(({ value }) => value.row).filter(({ values }) => values.n_24h !== 0);
   expect(rows.map(({ entityKey, values }) => [entityKey, values.n_24h])).toEqual([
@@ -130,7 +130,7 @@ test.each([1, 2, 4])(
         false,
       );
       expect(run.executor.changesKeys(snapshot)).toBe(true);
-      run.executor.restore(snapshot, { share: shareOf(worker, workers) });
+      await run.executor.restore(snapshot, { share: shareOf(worker, workers) });
       await step(run, keys.length + 1);
       for (const { value } of run.output) if (value.row.values.n_24h === 2) found.push(value.row.entityKey);
     }

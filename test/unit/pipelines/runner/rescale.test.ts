@@ -30,6 +30,7 @@ import { fixedWindows, globalWindows, sessions, slidingWindows } from '#pipeline
 import { runEmbedded } from '#pipelines/runner/embedded';
 import { loadWhole } from '#pipelines/runner/snapshot_parts';
 import { type LoadedSnapshot, SnapshotStore } from '#pipelines/runner/snapshot_store';
+import type { StateOptions } from '#pipelines/runner/state_options';
 import { takeOverState } from '#pipelines/runner/take_over';
 import { inProcessShards } from '#pipelines/testing/in_process_shards';
 import { count, sum } from '#pipelines/transforms/standard/combiners';
@@ -204,7 +205,11 @@ const pipeline =
     into(shares, sink, 'WriteShares');
   };
 
-async function run(sink: Sink, threads: number, pausesAt: number, kills: boolean): Promise<void> {
+type State = StateOptions['kind'];
+/** So small that hardly a key stays in the heap. */
+const options = (kind: State): StateOptions => (kind === 'heap' ? { kind } : { kind, cacheBytes: 3_000 });
+
+async function run(sink: Sink, threads: number, pausesAt: number, kills: boolean, state: State): Promise<void> {
   let onPause = (): void => {};
   const paused = new Promise<void>((resolve) => {
     onPause = resolve;
@@ -212,7 +217,7 @@ async function run(sink: Sink, threads: number, pausesAt: number, kills: boolean
   const construct = pipeline(sink, pausesAt, () => onPause());
   const handle = runEmbedded(createPipeline(construct), {
     ...(threads === 0 ? {} : { shards: { count: threads, launch: inProcessShards(construct) } }),
-    ...{ snapshots: { directory, intervalMs: 0 }, maxRetries: 0 },
+    ...{ snapshots: { directory, intervalMs: 0 }, maxRetries: 0, state: options(state) },
   });
   if (pausesAt > TOTAL) return handle.finished;
   await Promise.race([paused, handle.finished]);
@@ -242,7 +247,7 @@ async function expected(): Promise<readonly string[]> {
   const sink: Sink = new Map();
   const folder = directory;
   directory = join(folder, 'oracle');
-  await run(sink, 0, Number.POSITIVE_INFINITY, false);
+  await run(sink, 0, Number.POSITIVE_INFINITY, false, 'heap');
   directory = folder;
   whole = sorted(sink);
   return whole;
@@ -252,17 +257,18 @@ interface Part {
   readonly threads: number;
   readonly until: number;
   readonly kills: boolean;
+  readonly state: State;
 }
 
-async function check(parts: readonly Part[], last: number): Promise<void> {
+async function check(parts: readonly Part[], last: number, lastState: State): Promise<void> {
   const oracle = await expected();
   rmSync(join(directory, 'snapshots'), { recursive: true, force: true });
   const folder = directory;
   directory = join(folder, 'snapshots');
   try {
     const sink: Sink = new Map();
-    for (const { threads, until, kills } of parts) await run(sink, threads, until, kills);
-    await run(sink, last, Number.POSITIVE_INFINITY, false);
+    for (const { threads, until, kills, state } of parts) await run(sink, threads, until, kills, state);
+    await run(sink, last, Number.POSITIVE_INFINITY, false, lastState);
     expect(sorted(sink)).toEqual(oracle);
     const shards = readdirSync(directory).filter((name) => name.startsWith('shard-'));
     expect(shards.length).toBeLessThanOrEqual(Math.max(last, ...parts.map(({ threads }) => threads)));
@@ -271,58 +277,70 @@ async function check(parts: readonly Part[], last: number): Promise<void> {
   }
 }
 
-test.each([true, false])(
-  '1 thread, then 4, then 2 (killed: %s): every output is that of one thread which never stops',
-  (kills) =>
+const STATES: readonly State[] = ['heap', 'disk'];
+
+test.each(STATES.flatMap((state) => [true, false].map((kills) => ({ state, kills }))))(
+  '1 thread, then 4, then 2, state on the $state (killed: $kills): every output is that of one thread which never stops',
+  ({ state, kills }) =>
     check(
       [
-        { threads: 1, until: 80, kills },
-        { threads: 4, until: 160, kills },
+        { threads: 1, until: 80, kills, state },
+        { threads: 4, until: 160, kills, state },
       ],
       2,
+      state,
     ),
 );
 
-test('any numbers of threads one after another, drained or killed anywhere, give what one thread gives', async () => {
+test('any numbers of threads one after another, with state in the heap or on disk, drained or killed anywhere, give what one thread gives', async () => {
   const part = fc.record({
     ...{ threads: fc.integer({ min: 0, max: 5 }), until: fc.integer({ min: 0, max: TOTAL - 1 }), kills: fc.boolean() },
+    state: fc.constantFrom(...STATES),
   });
   await fc.assert(
-    fc.asyncProperty(fc.array(part, { minLength: 1, maxLength: 3 }), fc.integer({ min: 0, max: 5 }), (parts, last) =>
-      check(
-        [...parts].sort((a, b) => a.until - b.until),
-        last,
-      ),
+    fc.asyncProperty(
+      fc.array(part, { minLength: 1, maxLength: 3 }),
+      fc.integer({ min: 0, max: 5 }),
+      fc.constantFrom(...STATES),
+      (parts, last, state) =>
+        check(
+          [...parts].sort((a, b) => a.until - b.until),
+          last,
+          state,
+        ),
     ),
     { numRuns: 12 },
   );
 }, 120_000);
 
-test('state that a job of 3 threads has computed is taken over by a job of 2, which resumes with 4', async () => {
-  const oracle = await expected();
-  const [stream, backfill, sink] = [join(directory, 'stream'), join(directory, 'backfill'), new Map() as Sink];
-  const inFolder = async (folder: string, threads: number, until: number): Promise<void> => {
-    const outer = directory;
-    directory = folder;
-    await run(sink, threads, until, false);
-    directory = outer;
-  };
-  await inFolder(stream, 2, 80);
-  await inFolder(backfill, 3, 80);
-  const saved = await new SnapshotStore(backfill, silentLogger).load();
-  const { transforms } = await loadWhole(backfill, silentLogger, saved as LoadedSnapshot);
-  const names = [...new Set(transforms.map(({ name }) => name))].filter((name) => /AtTheEnd|EveryState/.test(name));
-  const keyed = names.filter((name) => transforms.some((one) => one.name === name && one.hasState));
-  expect(await takeOverState({ into: stream, from: backfill }, keyed, silentLogger)).toBe(2 * KEYS.length);
-  await inFolder(stream, 4, Number.POSITIVE_INFINITY);
-  expect(sorted(sink)).toEqual(oracle);
-});
+test.each(STATES)(
+  'state on the %s that a job of 3 threads has computed is taken over by a job of 2, which resumes with 4',
+  async (state) => {
+    const oracle = await expected();
+    const [stream, backfill, sink] = [join(directory, 'stream'), join(directory, 'backfill'), new Map() as Sink];
+    const inFolder = async (folder: string, threads: number, until: number): Promise<void> => {
+      const outer = directory;
+      directory = folder;
+      await run(sink, threads, until, false, state);
+      directory = outer;
+    };
+    await inFolder(stream, 2, 80);
+    await inFolder(backfill, 3, 80);
+    const saved = await new SnapshotStore(backfill, silentLogger).load();
+    const { transforms } = await loadWhole(backfill, silentLogger, saved as LoadedSnapshot);
+    const names = [...new Set(transforms.map(({ name }) => name))].filter((name) => /AtTheEnd|EveryState/.test(name));
+    const keyed = names.filter((name) => transforms.some((one) => one.name === name && one.hasState));
+    expect(await takeOverState({ into: stream, from: backfill }, keyed, silentLogger)).toBe(2 * KEYS.length);
+    await inFolder(stream, 4, Number.POSITIVE_INFINITY);
+    expect(sorted(sink)).toEqual(oracle);
+  },
+);
 
 test('files of threads that a job does not run any more are removed once no snapshot needs them', async () => {
   const sink: Sink = new Map();
-  await run(sink, 4, 80, false);
+  await run(sink, 4, 80, false, 'heap');
   expect(readdirSync(directory).filter((name) => name.startsWith('shard-'))).toHaveLength(4);
-  await run(sink, 1, Number.POSITIVE_INFINITY, false);
+  await run(sink, 1, Number.POSITIVE_INFINITY, false, 'heap');
   expect(readdirSync(directory).filter((name) => name.startsWith('shard-'))).toEqual(['shard-0']);
   expect(existsSync(join(directory, 'shard-3'))).toBe(false);
 });
