@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { EventEvidence, LabelEvidence } from './label_evidence.ts';
+import { LastValues } from './last_values.ts';
 
 export const guardrailsSchema = z.strictObject({
   /** Rows of the canary in which its failures are counted at least. */
@@ -33,33 +34,12 @@ export interface Unit {
 /** False alarms over the life of a canary, of scores and of latency: 1 % together. */
 const FALSE_ALARMS = 0.005;
 const ENOUGH = Math.log(1 / FALSE_ALARMS);
-/** Latencies that are kept of each arm, enough for a percentile; and how many of production's there must be. */
-const KEPT = 1_000;
+/** Latencies of production that there must be for a percentile. */
 const FEWEST = 50;
 /** Below that, a difference is noise of the machine. */
 const LATENCY_MATTERS_MS = 5;
 /** The shift and the percentiles are looked at again once there is so much more to look at. */
 const LOOK_AGAIN = 1.05;
-
-/** The last latencies that were seen. */
-class Latencies {
-  readonly #values = new Float64Array(KEPT);
-  #count = 0;
-
-  add(value: number): void {
-    this.#values[this.#count % KEPT] = value;
-    this.#count += 1;
-  }
-
-  get count(): number {
-    return this.#count;
-  }
-
-  percentile(share: number): number {
-    const sorted = this.#values.slice(0, Math.min(this.#count, KEPT)).sort();
-    return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0;
-  }
-}
 
 /**
  * Watches a version on trial beside the one in production, and says what speaks against it. Versions that are alike are taken for different ones in one life
@@ -69,8 +49,8 @@ export class Guardrails {
   readonly #settings: GuardrailSettings;
   readonly #scores = new LabelEvidence();
   readonly #slow = new EventEvidence();
-  readonly #control = new Latencies();
-  readonly #canary = new Latencies();
+  readonly #control = new LastValues();
+  readonly #canary = new LastValues();
   /** Above it a request is slow, ms; known once there are enough of production's. */
   #limitMs = Number.POSITIVE_INFINITY;
   #limitFrom = 0;
@@ -105,7 +85,7 @@ export class Guardrails {
     const { count } = this.#control;
     if (count < FEWEST || count < this.#limitFrom) return;
     this.#limitFrom = count * LOOK_AGAIN;
-    const usualMs = this.#control.percentile(0.95);
+    const usualMs = p95(this.#control);
     this.#limitMs = Math.max(usualMs * this.#settings.latencyRatio, usualMs + LATENCY_MATTERS_MS);
   }
 
@@ -128,10 +108,15 @@ export class Guardrails {
   #slower(): string | undefined {
     if (this.#canary.count < this.#slowFrom || this.#slow.log < ENOUGH) return undefined;
     this.#slowFrom = this.#canary.count * LOOK_AGAIN;
-    const [own, other] = [this.#canary.percentile(0.95), this.#control.percentile(0.95)];
+    const [own, other] = [p95(this.#canary), p95(this.#control)];
     if (own <= this.#limitMs) return undefined;
     return `its p95 is ${own.toFixed(1)} ms, production's ${other.toFixed(1)}; ${this.#settings.latencyRatio} times as much may be`;
   }
 }
 
 const percent = (share: number): string => `${Math.round(share * 1_000) / 10} %`;
+
+function p95(latencies: LastValues): number {
+  const sorted = latencies.values().slice().sort();
+  return sorted[Math.min(sorted.length - 1, Math.floor(0.95 * sorted.length))] ?? 0;
+}

@@ -1,12 +1,13 @@
 import { populationStability } from '#monitoring/drift/population_stability';
+import { LastValues } from './last_values.ts';
 
 // Whether two arms differ, when units are assigned to them by chance with a known probability. Where the arms are alike, the value of a unit says nothing
 // about its arm: a bettor on arms is expected to keep its money, and by Ville's inequality ever comes to 1 / α times as much with a probability of α at most,
 // however often one looks and whatever the values are like (Ramdas, Grünwald, Vovk and Shafer, 2023: "Game-theoretic statistics and safe anytime-valid
 // inference").
 
-/** Values that ranks are taken among, and those kept of each arm. */
-const KEPT = 1_000;
+/** Values that ranks are taken among. */
+const POOLED = 1_000;
 /** Of the values' distribution over the pooled ranks: an arm is higher or lower, wider or narrower. */
 const TILTS = [-4, -1.5, 1.5, 4];
 const SPREADS = [-3, 3];
@@ -54,25 +55,6 @@ class LearnedBins {
   }
 }
 
-/** The last values of an arm. */
-class Kept {
-  readonly #values = new Float64Array(KEPT);
-  #count = 0;
-
-  add(value: number): void {
-    this.#values[this.#count % KEPT] = value;
-    this.#count += 1;
-  }
-
-  get size(): number {
-    return Math.min(this.#count, KEPT);
-  }
-
-  values(): Float64Array {
-    return this.#values.subarray(0, this.size);
-  }
-}
-
 /** Evidence that the values of two arms differ, of one value a unit. */
 export class LabelEvidence {
   readonly #tilts = new Float64Array(TILTS.length);
@@ -80,10 +62,10 @@ export class LabelEvidence {
   readonly #bins = BINS.map((bins) => new LearnedBins(bins));
   readonly #learned = new Float64Array(BINS.length);
   /** Ascending; of both arms. */
-  readonly #pooled = new Float64Array(KEPT);
+  readonly #pooled = new Float64Array(POOLED);
   #pooledCount = 0;
-  readonly #canary = new Kept();
-  readonly #control = new Kept();
+  readonly #canary = new LastValues();
+  readonly #control = new LastValues();
   #log = 0;
 
   /**
@@ -116,15 +98,15 @@ export class LabelEvidence {
 
   /** Units of the canary that were seen. */
   get units(): number {
-    return this.#canary.size;
+    return this.#canary.count;
   }
 
-  /** The population stability index of the canary's units against the control's, without what chance alone comes to. */
+  /** The population stability index of the canary's last units against the control's, without what chance alone comes to. */
   shift(bins = 10): number {
-    const [own, usual] = [this.#canary, this.#control];
-    if (own.size === 0 || usual.size === 0) return 0;
-    const byChance = (bins - 1) * (1 / own.size + 1 / usual.size);
-    return populationStability(usual.values(), own.values(), bins) - byChance;
+    const [own, usual] = [this.#canary.values(), this.#control.values()];
+    if (own.length === 0 || usual.length === 0) return 0;
+    const byChance = (bins - 1) * (1 / own.length + 1 / usual.length);
+    return populationStability(usual, own, bins) - byChance;
   }
 
   /** Where a value lies among those before it, 0 to 1; equal ones count half. */
@@ -149,7 +131,7 @@ export class LabelEvidence {
 
   /** The first values: later ones are ranked among them. */
   #keep(value: number): void {
-    if (this.#pooledCount === KEPT) return;
+    if (this.#pooledCount === POOLED) return;
     const at = this.#firstNotBelow(value, true);
     this.#pooled.copyWithin(at + 1, at, this.#pooledCount);
     this.#pooled[at] = value;

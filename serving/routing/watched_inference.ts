@@ -62,7 +62,7 @@ export async function inferWatched(
 }
 
 /** Rows that have a score of production and none of the canary. */
-export function failedRows(canary: Float64Array | undefined, production: Float64Array): number {
+function failedRows(canary: Float64Array | undefined, production: Float64Array): number {
   return production.filter((score, row) => Number.isFinite(score) && !Number.isFinite(canary?.[row])).length;
 }
 

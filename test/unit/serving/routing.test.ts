@@ -2,6 +2,7 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { Random } from '#kernel/random';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { LocalRegistry } from '#registry/local/local_registry';
@@ -183,6 +184,23 @@ test('guardrails: slower by a factor and by milliseconds that matter; alike is a
   expect(judge(1, 1)).toBeUndefined();
   expect(judge(2, 0.1)).toBeUndefined();
   expect(judge(40, 5)).toMatch("its p95 is 40.0 ms, production's 5.0; 3 times as much may be");
+});
+
+test('a canary whose scores differ by little for long is rolled back once they differ by much', () => {
+  const guardrails = new Guardrails(guardrailsSchema.parse({}));
+  const random = new Random(1);
+  const normal = (): number => Math.sqrt(-2 * Math.log(1 - random.next())) * Math.cos(2 * Math.PI * random.next());
+  const judge = (units: number, canaryShift: number): string | undefined => {
+    let against: string | undefined;
+    for (let unit = 0; unit < units; unit += 1) {
+      const isCanary = random.chance(0.5);
+      const seen = { rows: 1, latencyMs: 1, scores: [normal() + (isCanary ? canaryShift : 0)], failed: 0 };
+      against ??= guardrails.see(seen, isCanary, [{ row: 0, share: 0.5 }]);
+    }
+    return against;
+  };
+  expect(judge(6_000, 0.25)).toBeUndefined();
+  expect(judge(6_000, 1)).toMatch("its scores differ from production's by");
 });
 
 test('rows that fail in production as well do not speak against a canary', async () => {
