@@ -1,5 +1,6 @@
 import { readFile, realpath } from 'node:fs/promises';
 import { join, sep } from 'node:path';
+import { ifMissing } from '#storage/errors';
 import { InvalidModelError } from './errors.ts';
 
 const CONTROL = /\p{Cc}/u;
@@ -43,7 +44,4 @@ export async function readInside(folder: string, path: string): Promise<Buffer> 
 
 /** As {@link readInside}; undefined when there is no such file. */
 export const readIfInside = (folder: string, path: string): Promise<Buffer | undefined> =>
-  readInside(folder, path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined;
-    throw error;
-  });
+  readInside(folder, path).catch(ifMissing(undefined));

@@ -1,6 +1,7 @@
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeFolder, replaceFile } from '#storage/durable_files';
+import { ifMissing } from '#storage/errors';
 import { parseJsonFile } from '#storage/json_file';
 import type { ModelPackage } from './model_package.ts';
 import type { ModelVersion, VersionSelector } from './model_registry.ts';
@@ -74,14 +75,7 @@ export class KeptModels {
   }
 }
 
-async function readIfThere(file: string): Promise<Uint8Array | undefined> {
-  try {
-    return new Uint8Array(await readFile(file));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
-}
+const readIfThere = (file: string): Promise<Uint8Array | undefined> => readFile(file).catch(ifMissing(undefined));
 
 /** A model that is deleted and made again counts its versions from 1 again. */
 const folderOf = ({ version, createdAtMs }: ModelVersion): string => `${version}-${createdAtMs}`;

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { z } from 'zod';
 import { replaceFile } from './durable_files.ts';
-import { DamagedFileError, onDisk } from './errors.ts';
+import { DamagedFileError, ifMissing, onDisk } from './errors.ts';
 
 const envelopeSchema = z.strictObject({
   format: z.literal('headwater-checked-json-1'),
@@ -36,12 +36,7 @@ export async function readCheckedJson<T>(
   schema: z.ZodType<T>,
   { before, remedy }: { readonly before?: z.ZodType<T>; readonly remedy?: string } = {},
 ): Promise<T | undefined> {
-  const bytes = await onDisk(file, () =>
-    readFile(file).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return undefined;
-      throw error;
-    }),
-  );
+  const bytes = await onDisk(file, () => readFile(file).catch(ifMissing(undefined)));
   if (bytes === undefined) return undefined;
   return parseCheckedJson(bytes, schema, {
     file,

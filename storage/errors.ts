@@ -136,6 +136,14 @@ export function diskError(path: string, error: unknown): PlatformError {
   return new DiskFailedError(path, 'the file system reports an error', error);
 }
 
+/** For `catch`: `instead` where there is no such file or folder; any other error is thrown. */
+export const ifMissing =
+  <T>(instead: T) =>
+  (error: NodeJS.ErrnoException): T => {
+    if (error.code === 'ENOENT') return instead;
+    throw error;
+  };
+
 /** Does `work` on a path; what the file system refuses becomes a named error. */
 export async function onDisk<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {

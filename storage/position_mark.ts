@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { FILE_MODE, replaceFile, syncFolder } from './durable_files.ts';
-import { DamagedFileError, DiskFailedError, diskError, onDisk } from './errors.ts';
+import { DamagedFileError, DiskFailedError, diskError, ifMissing, onDisk } from './errors.ts';
 
 /** How far a log has come. Positions are those of records; an end is the position after the last one. */
 export interface Marked {
@@ -63,12 +63,7 @@ function decode(slot: Buffer): Slot | undefined {
 
 /** @throws {@link DamagedFileError} when no slot is intact */
 export async function readMark(file: string): Promise<Slot | undefined> {
-  const bytes = await onDisk(file, () =>
-    readFile(file).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return undefined;
-      throw error;
-    }),
-  );
+  const bytes = await onDisk(file, () => readFile(file).catch(ifMissing(undefined)));
   if (bytes === undefined) return undefined;
   const slots = SLOT_AT.map((at) => decode(bytes.subarray(at, at + SLOT_BYTES))).filter((slot) => slot !== undefined);
   const newest = slots.sort((a, b) => b.sequence - a.sequence)[0];

@@ -48,11 +48,11 @@ export function featuresJson(found: readonly Found[], { wanted, freshness, nowMs
     const age = freshness ? `,"age_ms":${nowMs - row.eventTime}` : '';
     const closing = `,"computed_at":"${isoTime(row.computedAt)}"${age}}`;
     const cells = cellsOf(view);
-    const texts = cellTextsOf(values, cells.length);
+    const encoded = cellTextsOf(values, cells.length);
     for (let index = 0; index < cells.length; index += 1) {
       const { name, opening } = cells[index] as Cell;
       if (wanted !== undefined && !wanted.has(name)) continue;
-      text += (text.length === 1 ? '' : ',') + opening + (texts?.[index] ?? valueText(values[name])) + closing;
+      text += (text.length === 1 ? '' : ',') + opening + (encoded?.[index] ?? valueText(values[name])) + closing;
     }
   }
   return `${text}}`;
@@ -65,11 +65,11 @@ function arrayJson({ view, row }: Found, { wanted, nowMs }: Serving): string {
   const whole = wanted === undefined ? arrayTextOf(values) : undefined;
   if (whole !== undefined) return whole;
   const cells = cellsOf(view);
-  const texts = cellTextsOf(values, cells.length);
+  const encoded = cellTextsOf(values, cells.length);
   let text = '';
   for (let index = 0; index < cells.length; index += 1) {
     const { name } = cells[index] as Cell;
-    if (wanted === undefined || wanted.has(name)) text += `,${texts?.[index] ?? valueText(values[name])}`;
+    if (wanted === undefined || wanted.has(name)) text += `,${encoded?.[index] ?? valueText(values[name])}`;
   }
   return `[${text.slice(1)}]`;
 }

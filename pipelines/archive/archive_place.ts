@@ -3,7 +3,7 @@ import { dirname, join, relative, resolve } from 'node:path';
 import { compares, pathIn } from '#connectors/files/file_system';
 import type { FileSystemOf } from '#connectors/files/file_systems';
 import { makeFolder, replaceFile, syncFolder } from '#storage/durable_files';
-import { LockLostError, onDisk } from '#storage/errors';
+import { ifMissing, LockLostError, onDisk } from '#storage/errors';
 import { FolderLock } from '#storage/folder_lock';
 import { BucketOwner, type OwnerSettings } from './bucket_owner.ts';
 
@@ -86,13 +86,6 @@ function folderPlace(location: string): ArchivePlace {
     },
   };
 }
-
-const ifMissing =
-  <T>(instead: T) =>
-  (error: NodeJS.ErrnoException): T => {
-    if (error.code === 'ENOENT') return instead;
-    throw error;
-  };
 
 function bucketPlace(directory: string, fileSystems: FileSystemOf): ArchivePlace {
   const location = directory.replace(/\/+$/, '');

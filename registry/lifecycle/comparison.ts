@@ -23,10 +23,10 @@ export const COMPARISON_TAG = 'headwater.comparison';
 
 /** Returns how a version compares with a champion on the same rows; undefined where the two were not compared, or its tag is no comparison. */
 export function comparisonWith({ tags }: ModelVersion, champion: ModelVersion | undefined): Comparison | undefined {
-  const told = tags[COMPARISON_TAG];
-  if (told === undefined || champion === undefined) return undefined;
+  const tag = tags[COMPARISON_TAG];
+  if (tag === undefined || champion === undefined) return undefined;
   try {
-    const parsed = comparisonSchema.safeParse(JSON.parse(told));
+    const parsed = comparisonSchema.safeParse(JSON.parse(tag));
     return parsed.success && parsed.data.champion === champion.version ? parsed.data : undefined;
   } catch {
     return undefined;

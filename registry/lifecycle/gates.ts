@@ -89,9 +89,9 @@ function checkOperators(onnx: Uint8Array, { maxOpset }: GatesConfig): GateResult
 }
 
 function checkDataQuality({ tags }: ModelVersion): GateResult {
-  const told = tags[DATA_QUALITY_TAG];
-  const detail = told ?? 'nothing is known of the data that it was trained on';
-  return { gate: 'data quality', passed: told === undefined || told === GREEN, detail };
+  const tag = tags[DATA_QUALITY_TAG];
+  const detail = tag ?? 'nothing is known of the data that it was trained on';
+  return { gate: 'data quality', passed: tag === undefined || tag === GREEN, detail };
 }
 
 function checkMetric(

@@ -109,9 +109,9 @@ export class Lifecycle {
   /** As the trail says; for promotions made elsewhere, such as in MLflow's UI, the newest version that was archived. */
   async #replacedBy({ name, version, tags }: ModelVersion): Promise<ModelVersion | undefined> {
     const versions = await this.#deps.registry.listVersions(name);
-    const told = Number(tags[REPLACED_TAG]);
+    const replaced = Number(tags[REPLACED_TAG]);
     return (
-      versions.find((candidate) => candidate.version === told) ??
+      versions.find((candidate) => candidate.version === replaced) ??
       versions.findLast((candidate) => candidate.stage === 'Archived' && candidate.version !== version)
     );
   }

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { JsonObject } from '#kernel/json';
 import { readCheckedJson, writeCheckedJson } from '#storage/checked_json';
 import { makeFolder, syncFolder, writeSynced } from '#storage/durable_files';
-import { DamagedFileError, FolderLockedError, onDisk, PathError } from '#storage/errors';
+import { DamagedFileError, FolderLockedError, ifMissing, onDisk, PathError } from '#storage/errors';
 import { FolderLock } from '#storage/folder_lock';
 import {
   ArtifactIntegrityError,
@@ -107,10 +107,7 @@ export class LocalRegistry implements ModelRegistry {
 
   async listModels(): Promise<readonly string[]> {
     const entries = await onDisk(this.#directory, () =>
-      readdir(this.#directory, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
-        if (error.code === 'ENOENT') return [];
-        throw error;
-      }),
+      readdir(this.#directory, { withFileTypes: true }).catch(ifMissing([])),
     );
     return entries.flatMap((entry) => (entry.isDirectory() ? (modelOfFolder(entry.name) ?? []) : []));
   }
@@ -235,12 +232,7 @@ export class LocalRegistry implements ModelRegistry {
     const index = await readCheckedJson(file, indexSchema, { before: indexSchema, remedy: INDEX_REMEDY });
     if (index !== undefined) return index;
     const folder = join(this.#folder(name), 'versions');
-    const versions = await onDisk(folder, () =>
-      readdir(folder).catch((error: NodeJS.ErrnoException) => {
-        if (error.code === 'ENOENT') return [];
-        throw error;
-      }),
-    );
+    const versions = await onDisk(folder, () => readdir(folder).catch(ifMissing([])));
     if (versions.length === 0) return EMPTY;
     throw new DamagedFileError(file, 0, `it does not exist, and ${versions.length} versions do`, INDEX_REMEDY);
   }

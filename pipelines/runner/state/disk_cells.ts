@@ -46,7 +46,7 @@ const FIRST_MEASURE = 4;
 export interface KeyStore {
   /** Returns a key that is not in the cache, with what the store has of it. */
   load(owner: DiskCells, key: unknown, keyId: unknown): CachedKey;
-  /** Told of each change of a key, once {@link save} was called where it had to be. */
+  /** Called on each change of a key, once {@link save} was called where it had to be. */
   change(cached: CachedKey): void;
   /** Whether a snapshot that began since has to {@link save} a key before it changes. */
   isFrozen(cached: CachedKey): boolean;
@@ -133,13 +133,13 @@ export class DiskCells implements OperatorState {
     this.drop(keyId, window);
   }
 
-  /** Told by the store that a key is not in the cache any more. */
+  /** Called by the store once a key is not in the cache any more. */
   removed({ keyId }: CachedKey): void {
     this.#cached.delete(keyId);
     this.#last = undefined;
   }
 
-  /** Told by the store before a key is written. */
+  /** Called by the store before a key is written. */
   prepare({ windows }: CachedKey): void {
     for (const [slot, change] of this.#beforeSave.entries()) {
       if (change === undefined) continue;

@@ -69,9 +69,9 @@ export class DiskState implements StateBackend, KeyStore {
   #bytes = 0;
   /** Counts snapshots: what was changed in an earlier one is what the snapshot under way has to save. */
   epoch = 1;
-  /** From the begin of a snapshot until its files are kept, nothing newer is written. */
   /** Numbers of transforms, also of those that are gone, whose records the store may still have: none is given twice. */
   readonly #tables = new Map<string, number>();
+  /** From the begin of a snapshot until its files are kept, nothing newer is written. */
   #isHeld = false;
   /** The snapshot under way has been through the cache. */
   #isVisited = true;

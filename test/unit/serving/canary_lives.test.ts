@@ -54,7 +54,7 @@ test('another model is: the larger the shift and the more entities, the surer', 
   if (isLong) expect(powers.get(`${largest} 0.25`)).toBeGreaterThan(0.8);
 }, 3_600_000);
 
-test('a slow canary is rolled back whoever sends most of the requests', () => {
+test('a slow canary is rolled back, also where one entity sends most of the requests', () => {
   const of = { lives: 10, entities: 1_000, shift: 0, scoreShift: 0.25, rowsAStep: ROWS_A_STEP };
   expect(simulateCanaries({ ...of, slower: 1 }).rolledBack).toBe(0);
   expect(simulateCanaries({ ...of, slower: 10 }).rolledBack).toBe(10);

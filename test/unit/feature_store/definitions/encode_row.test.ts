@@ -25,10 +25,10 @@ test('a row is written as JSON.stringify writes it with its entity, whatever its
       // PostgreSQL sorts keys by their length and bytes.
       const stored = Object.entries(JSON.parse(JSON.stringify(given.values)));
       const sorted = stored.map(([name]) => Buffer.from(name)).sort((a, b) => a.length - b.length || a.compare(b));
-      const texts = sorted.map(
+      const encodings = sorted.map(
         (name) => `${JSON.stringify(name.toString())}:${JSON.stringify(given.values[name.toString()])}`,
       );
-      expect(storedJson(given)).toBe(`{${texts.join(',')}}`);
+      expect(storedJson(given)).toBe(`{${encodings.join(',')}}`);
     }),
   );
 });
