@@ -94,7 +94,7 @@ test('pages use plain words', () => {
   const pages = globSync(
     [
       '*.md',
-      '{docs,k8s}/**/*.md',
+      '{docs,k8s,infra}/**/*.md',
       '{kernel,configs,monitoring,storage,connectors,registry,feature_store,pipelines,serving,workflows,client,cli,public}/**/*.md',
     ],
     {

@@ -1,0 +1,3 @@
+output "environments" {
+  value = keys(github_repository_environment.this)
+}

@@ -1,0 +1,2 @@
+# Yours to change.
+project = "headwater-dev"

@@ -1,0 +1,12 @@
+variable "name" {
+  type = string
+}
+variable "project" {
+  type = string
+}
+variable "region" {
+  type = string
+}
+variable "labels" {
+  type = map(string)
+}

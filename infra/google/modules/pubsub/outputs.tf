@@ -1,0 +1,3 @@
+output "topics" {
+  value = { for name, topic in google_pubsub_topic.this : name => topic.name }
+}

@@ -1,0 +1,3 @@
+output "emails" {
+  value = { for name, account in google_service_account.this : name => account.email }
+}
