@@ -12,7 +12,7 @@ import { canonicalJson } from '#kernel/json';
 import type { Service } from '#kernel/lifecycle';
 import { systemClock } from '#kernel/time';
 import { createMetricsRegistry } from '#monitoring/metrics';
-import { missingEvents } from '#pipelines/archive/archive_coverage';
+import { completeSince, missingEvents } from '#pipelines/archive/archive_coverage';
 import type { ArchiveList } from '#pipelines/archive/archive_list';
 import type { EventArchive } from '#pipelines/archive/event_archive';
 import { OtherDefinitionsError } from '#pipelines/engine/errors';
@@ -164,12 +164,15 @@ export class StateHandOver implements Service {
       const names = features[viewId(view)];
       return names === undefined ? [] : [[viewId(view), mergeOfFeatures(view, names, allowedLatenessMs)]];
     });
-    const settle = async (): Promise<void> => {
+    const settle = async (list: ArchiveList): Promise<void> => {
       for (const view of views) {
         const [{ backfill, newSinceMs = {} }, id] = [order, viewId(view)];
         const sinceMs = newSinceMs[id];
         if (backfill === undefined || sinceMs === undefined) continue;
-        const settlement = { backfill, sinceMs, computedAt: systemClock.now(), features: features[id] };
+        const settlement = {
+          ...{ backfill, sinceMs, computedAt: systemClock.now(), features: features[id] },
+          completeSinceMs: completeSince(list, order.historyUntilMs ?? Number.NEGATIVE_INFINITY),
+        };
         const rows = await deps.offline.features.settleBackfill(view, settlement);
         deps.log.info({ view: id, rows }, 'history.settled');
       }

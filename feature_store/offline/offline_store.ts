@@ -45,6 +45,8 @@ export interface BackfillSettlement {
   readonly computedAt: ProcessingTime;
   /** Those that were back-filled beside the others; undefined: all. */
   readonly features?: readonly string[] | undefined;
+  /** Since which event time the back-fill has read all events; undefined: not known. Minus infinity: of all times. */
+  readonly completeSinceMs?: number | undefined;
 }
 
 /** History of every feature row. Writes are idempotent upserts. */
@@ -57,7 +59,7 @@ export interface OfflineStore {
   writeFeatures(rows: readonly FeatureRow[], names: readonly string[], writer?: RowWriter): Promise<void>;
   /**
    * Of the rows that the stream has computed since a view was new, makes those a back-fill has not computed what it says of their time: a row that the stream replaced is restored, one at a time for
-   * which the back-fill has none is removed or, of some features, gets theirs as of its time. Rows before the back-fill's first of an entity stay. To be called while the stream does not write.
+   * which the back-fill has none is removed or, of some features, gets theirs as of its time. Rows before the back-fill's first of an entity stay where it may lack events of their time; otherwise the back-fill has none for them. To be called while the stream does not write.
    *
    * @returns how many rows were changed
    */

@@ -71,7 +71,7 @@ const UPSERT_FEATURES = `INSERT INTO feature_rows AS held (view, version, entity
     computed_at = CASE WHEN held."values" IS DISTINCT FROM ${MERGED} THEN ${computedAfter('excluded.computed_at', 'held')} ELSE held.computed_at END
   WHERE held."values" IS DISTINCT FROM ${MERGED} OR held.backfill IS DISTINCT FROM excluded.backfill`;
 
-/** Rows of a view ($1, $2) that were computed since ($3) and not by a back-fill ($4), with what it has computed for their time or, without that, as of it. */
+/** Rows of a view ($1, $2) that were computed since ($3) and not by a back-fill ($4), with what it has computed for their time or, without that, as of it. Before its first of an entity it has nothing to say, unless it has read all events since ($6). */
 const STRAY_ROWS = `SELECT r.entity_key, r.event_time, revision."values" AS replaced, before."values" AS before
   FROM feature_rows r
   LEFT JOIN LATERAL (
@@ -85,7 +85,7 @@ const STRAY_ROWS = `SELECT r.entity_key, r.event_time, revision."values" AS repl
     ORDER BY b.event_time DESC LIMIT 1
   ) before ON true
   WHERE r.view = $1 AND r.version = $2 AND r.computed_at >= $3 AND r.backfill IS DISTINCT FROM $4
-    AND COALESCE(revision."values", before."values") IS NOT NULL`;
+    AND (COALESCE(revision."values", before."values") IS NOT NULL OR r.event_time >= $6)`;
 const IS_STRAY = `held.view = $1 AND held.version = $2 AND held.entity_key = stray.entity_key AND held.event_time = stray.event_time`;
 /** Its rows that the stream has replaced are as it computed them again; rows at other times are removed. */
 const SETTLE_ROWS = `WITH stray AS MATERIALIZED (${STRAY_ROWS}),
@@ -98,7 +98,7 @@ const SETTLE_ROWS = `WITH stray AS MATERIALIZED (${STRAY_ROWS}),
     RETURNING 1
   )
   SELECT (SELECT count(*) FROM restored)::integer + (SELECT count(*) FROM removed)::integer AS n`;
-const SETTLED = `held."values" || ${partOf('part', '$6')}`;
+const SETTLED = `held."values" || ${partOf('part', '$7')}`;
 const SETTLE_FEATURES = `WITH stray AS MATERIALIZED (${STRAY_ROWS}),
   settled AS (
     UPDATE feature_rows held SET "values" = ${SETTLED}, computed_at = ${computedAfter('$5', 'held')}
@@ -138,9 +138,11 @@ export class SqlOfflineStore implements OfflineStore {
 
   async settleBackfill(
     { view, version }: ViewReference,
-    { backfill, sinceMs, computedAt, features }: BackfillSettlement,
+    { backfill, sinceMs, computedAt, features, completeSinceMs = Number.POSITIVE_INFINITY }: BackfillSettlement,
   ): Promise<number> {
-    const parameters = [view, version, isoTime(processingTime(sinceMs)), backfill, isoTime(computedAt)];
+    const complete = Number.isFinite(completeSinceMs) ? isoTime(eventTime(completeSinceMs)) : `${completeSinceMs}`;
+    const since = isoTime(processingTime(sinceMs));
+    const parameters = [view, version, since, backfill, isoTime(computedAt), complete];
     const [done] = await (features === undefined
       ? this.#sql.query<{ readonly n: number }>(SETTLE_ROWS, parameters)
       : this.#sql.query<{ readonly n: number }>(SETTLE_FEATURES, [...parameters, features]));

@@ -40,6 +40,19 @@ export function gapsOf({ partitions, gaps, removedUntil }: ArchiveList): readonl
 }
 
 /**
+ * Returns since when no event is missing, in event time: all that happened since are in the archive or in the history.
+ *
+ * @param historyUntilMs - events of before that are read from elsewhere
+ */
+export function completeSince(list: ArchiveList, historyUntilMs: number): number {
+  const uncounted = Object.values(list.partitions).flatMap(({ first }) =>
+    first !== undefined && BigInt(first.offset) >= MOST_COUNTED ? [Date.parse(first.at)] : [],
+  );
+  const times = [...gapsOf(list).map(({ untilMs }) => untilMs), ...uncounted];
+  return Math.max(Number.NEGATIVE_INFINITY, ...times.filter((timeMs) => timeMs > historyUntilMs));
+}
+
+/**
  * Returns in words which views need events that the archive lacks; undefined when it holds all that they need.
  *
  * @param historyUntilMs - events of before that are read from elsewhere

@@ -29,7 +29,7 @@ export interface HandOverRequest {
   /** Names events that the views need and the archive lacks. */
   readonly missing?: (list: ArchiveList) => string | undefined;
   /** Called when the back-fill has written all its rows, and the stream does not write: makes history what the back-fill has computed. */
-  readonly settle?: () => Promise<void>;
+  readonly settle?: (list: ArchiveList) => Promise<void>;
   /** Snapshots of the back-fill, which has ended. */
   readonly directory: string;
   /** The back-fill's pipeline, reading the archive up to these events. */
@@ -62,7 +62,7 @@ export function handOver(deps: HandOverDeps, request: HandOverRequest): Promise<
     const position = await positionOf(deps, request.topic, snapshotDirectory);
     const transformOf = (id: string): string => `Compute ${id}`;
     await runToEnd(construct, position, directory, log);
-    await settle?.();
+    if (list !== undefined) await settle?.(list);
     const entities = await takeOverState(
       { into: snapshotDirectory, from: directory },
       views.map(transformOf),

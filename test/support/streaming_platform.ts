@@ -13,8 +13,8 @@ import type { OnlineStore } from '#feature_store/online/online_store';
 import { DAY_MS, HOUR_MS, MINUTE_MS, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
-import { missingEvents } from '#pipelines/archive/archive_coverage';
-import { readList, writeList } from '#pipelines/archive/archive_list';
+import { completeSince, missingEvents } from '#pipelines/archive/archive_coverage';
+import { type ArchiveList, readList, writeList } from '#pipelines/archive/archive_list';
 import type { ArchivePosition } from '#pipelines/archive/archive_reader';
 import { EventArchive } from '#pipelines/archive/event_archive';
 import { type BackfillSettings, buildBackfillPipeline, buildFeaturePipeline } from '#pipelines/jobs/feature_pipeline';
@@ -219,11 +219,12 @@ export class Platform<Live extends RowStores = Rows> {
         ...(archiveUntil === undefined ? {} : { archiveUntil }),
         onCaughtUp,
       });
-    const settle = async (): Promise<void> => {
+    const settle = async (list: ArchiveList): Promise<void> => {
       for (const view of newSinceMs === undefined ? [] : views) {
         await this.live.stores.offline.features.settleBackfill(view, {
           ...{ backfill: 'backfill', sinceMs: newSinceMs as number, computedAt: systemClock.now() },
           features: features?.[viewId(view)],
+          completeSinceMs: completeSince(list, Number.NEGATIVE_INFINITY),
         });
       }
     };
@@ -240,6 +241,7 @@ export class Platform<Live extends RowStores = Rows> {
     await drained;
     // More events come while it goes on.
     await this.send(this.meanwhile.splice(0));
+    if (this.readsMeanwhile) await this.settle();
     await handOver(
       {
         ...{ broker: this.broker, archive: this.archive, log: silentLogger },
@@ -261,6 +263,8 @@ export class Platform<Live extends RowStores = Rows> {
   }
 
   meanwhile: string[] = [];
+  /** Whether the stream has read what came meanwhile when it is drained. */
+  readsMeanwhile = false;
 
   async close(): Promise<void> {
     await this.#handle?.cancel();

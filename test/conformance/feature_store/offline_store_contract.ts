@@ -940,6 +940,24 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineDa
         expect(await store.features.settleBackfill({ view, version: 1 }, settlement)).toBe(0);
       });
 
+      test('without rows before the first of a back-fill that has read all events since', async () => {
+        const view = randomUUID();
+        const named = { view, version: 1 };
+        await store.features.write([1, 2, 4].map((hours) => of(view, hours, { old: hours, n: -hours }, 51)));
+        await store.features.write([of(view, 3, { old: 3, n: 3 }, 53)], { backfill: 'b' });
+        const since = (hours: number) => ({ ...settlement, completeSinceMs: START + hours * HOUR_MS });
+        expect(await store.features.settleBackfill(named, { ...since(2), features: ['n'] })).toBe(2);
+        expect(await history(view)).toEqual([
+          [1, { old: 1, n: -1 }],
+          [2, { old: 2, n: null }],
+          [3, { old: 3, n: 3 }],
+          [4, { old: 4, n: 3 }],
+        ]);
+        expect(await store.features.settleBackfill(named, since(2))).toBe(2);
+        expect(await store.features.settleBackfill(named, since(Number.NEGATIVE_INFINITY))).toBe(1);
+        expect(await history(view)).toEqual([[3, { old: 3, n: 3 }]]);
+      });
+
       test('of some features: theirs are those of the back-fill as of its time, the others stay', async () => {
         const view = randomUUID();
         await store.features.write([1, 2, 3].map((hours) => of(view, hours, { old: hours }, hours)));
