@@ -8,7 +8,9 @@ import { quotedText } from '#connectors/files/duckdb';
  */
 export function feedbackLabels(model: string, classes: readonly string[] | 'value'): string {
   const label =
-    classes === 'value' ? 'f.value' : `array_position(ARRAY[${classes.map(quotedText).join(', ')}]::text[], f.label) - 1`;
+    classes === 'value'
+      ? 'f.value'
+      : `array_position(ARRAY[${classes.map(quotedText).join(', ')}]::text[], f.label) - 1`;
   return `SELECT p.entity_key, p.predicted_at AS event_time, ${label} AS label, p.prediction_id || '#' || p.row_index AS label_id,
   f.received_at AS known_at
 FROM prediction_feedback f JOIN predictions p ON p.prediction_id = f.request_id AND p.row_index = f.row_index
