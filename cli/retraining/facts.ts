@@ -14,15 +14,29 @@ interface Parts {
   readonly registry: ModelRegistry;
   readonly project: Pick<Project, 'training' | 'promotion' | 'monitor'>;
   readonly nowMs: number;
+  readonly firstScores: FirstScores;
 }
 
 const MOST_ROWS = 5_000;
 /** Predictions that an estimate needs. */
 const FEWEST_ROWS = 500;
 
+/** Scores of the first predictions of versions, which do not change once there are enough of them: each is read until then. */
+export class FirstScores {
+  readonly #kept = new Map<string, { readonly version: number; readonly scores: readonly number[] }>();
+
+  async of(drift: OfflineDatabase['drift'], model: string, version: number): Promise<readonly number[]> {
+    const known = this.#kept.get(model);
+    if (known?.version === version) return known.scores;
+    const scores = await drift.scores({ model, version }, { sinceMs: 0, order: 'oldest', limit: MOST_ROWS });
+    if (scores.length === MOST_ROWS) this.#kept.set(model, { version, scores });
+    return scores;
+  }
+}
+
 /** Reads what is known of a model; undefined where no version is in production. */
 export async function readFacts(
-  { offline, registry, project, nowMs }: Parts,
+  { offline, registry, project, nowMs, firstScores }: Parts,
   model: string,
   settings: Retraining,
 ): Promise<RetrainingFacts | undefined> {
@@ -67,7 +81,7 @@ export async function readFacts(
     if (estimate === undefined) return undefined;
     const sinceMs = nowMs - durationMs(estimate.window);
     const [first, newest, judged] = await Promise.all([
-      offline.drift.scores(of, { sinceMs: 0, order: 'oldest', limit: MOST_ROWS }),
+      firstScores.of(offline.drift, of.model, of.version),
       offline.drift.scores(of, { sinceMs, order: 'newest', limit: MOST_ROWS }),
       offline.drift.judgedPredictions(0, MOST_ROWS, of),
     ]);

@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
 import { appendFile, mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { derivedId } from '#kernel/derived_id';
 
 /** A data set or model, as lineage names it. */
 export interface LineageDataset {
@@ -39,9 +39,9 @@ export const versionFacet = (datasetVersion: string) => ({
 
 /** Returns the id of a run as OpenLineage requires it: a UUID, the same each time. */
 export function lineageRunId(run: string): string {
-  const hash = createHash('sha256').update(`headwater run ${run}`).digest('hex');
+  const hash = derivedId(['run', run]);
   const variant = ((Number.parseInt(hash[16] as string, 16) & 0x3) | 0x8).toString(16);
-  return `${hash.slice(0, 8)}-${hash.slice(8, 12)}-5${hash.slice(13, 16)}-${variant}${hash.slice(17, 20)}-${hash.slice(20, 32)}`;
+  return `${hash.slice(0, 8)}-${hash.slice(8, 12)}-5${hash.slice(13, 16)}-${variant}${hash.slice(17, 20)}-${hash.slice(20)}`;
 }
 
 /** Returns a run as OpenLineage events: its start and its end, with what it read and made. */

@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import type { ModelRegistry } from '#registry/model_registry';
-import type { TaskContext } from '#workflows/tasks/task';
-import { TaskError } from '#workflows/tasks/task';
+import { type TaskContext, TaskError } from '#workflows/tasks/task';
 import type { OfflineDatabase } from '../parts/offline_database.ts';
 import { openRegistry } from '../parts/open_registry.ts';
 import { withOffline } from '../parts/with_offline.ts';

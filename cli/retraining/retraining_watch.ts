@@ -12,7 +12,7 @@ import type { WorkflowStore } from '#workflows/store/workflow_store';
 import type { OfflineDatabase } from '../parts/offline_database.ts';
 import type { Project } from '../project/project.ts';
 import { type Retraining, retrainingWorkflowName } from '../project/retraining_config.ts';
-import { readFacts } from './facts.ts';
+import { FirstScores, readFacts } from './facts.ts';
 import type { Trigger } from './retraining_run.ts';
 import { type RetrainingFacts, triggerOf } from './triggers.ts';
 
@@ -34,6 +34,7 @@ export class RetrainingWatch implements Service {
   readonly #log: Logger;
   readonly #triggers: Counter<'model' | 'trigger' | 'outcome'>;
   readonly #estimated: Gauge<'model' | 'version' | 'metric'>;
+  readonly #firstScores = new FirstScores();
   #stopping = new AbortController();
   #loops: Promise<unknown> = Promise.resolve();
 
@@ -86,7 +87,11 @@ export class RetrainingWatch implements Service {
   /** Looks at a model once. @returns the run that was started */
   async look(model: string, settings: Retraining): Promise<string | undefined> {
     const { clock } = this.#deps;
-    const facts = await readFacts({ ...this.#deps, nowMs: clock.now() }, model, settings);
+    const facts = await readFacts(
+      { ...this.#deps, nowMs: clock.now(), firstScores: this.#firstScores },
+      model,
+      settings,
+    );
     if (facts === undefined) return undefined;
     this.#show(model, facts);
     const trigger = triggerOf(settings, facts);

@@ -5,10 +5,11 @@ import { z } from 'zod';
 import { requireScope } from '#connectors/http/access';
 import { UnsupportedMediaTypeError } from '#connectors/http/errors';
 import { assetPath } from '#kernel/project_root';
+import { RUN_STATUSES } from '#kernel/workflow_runs';
 import { needs, open } from '#monitoring/route_access';
 import { parsedBody } from '../protocol/requests.ts';
 import { moveAsked } from '../protocol/versions.ts';
-import { type ConsoleSources, RUN_STATES } from './sources.ts';
+import type { ConsoleSources } from './sources.ts';
 
 const FOLDER = 'dist/serving/console';
 const ASSETS = {
@@ -26,7 +27,7 @@ const filterSchema = z.strictObject({
   reason: z.string().min(1).optional(),
   limit: z.coerce.number().int().min(1).max(MOST_LETTERS).default(100),
 });
-const runsSchema = z.strictObject({ workflow: z.string().min(1).optional(), status: z.enum(RUN_STATES).optional() });
+const runsSchema = z.strictObject({ workflow: z.string().min(1).optional(), status: z.enum(RUN_STATUSES).optional() });
 const reason = z.string().min(1, 'say why: it is kept').max(10_000);
 const cancelSchema = z.strictObject({ reason });
 const answerSchema = z.strictObject({ reason, state: z.string().min(1) });

@@ -1,5 +1,6 @@
 import type { LetterFilter } from '#connectors/dead_letters';
 import type { ModelAuditEntry } from '#feature_store/audit/model_audit_store';
+import type { LogLine, RunEvent, RunRecord, RunStatus } from '#kernel/workflow_runs';
 import type { DriftReport } from '#monitoring/drift/drift_report';
 import type { ModelVersion } from '#registry/model_registry';
 import type { ModelVersions } from '../protocol/versions.ts';
@@ -86,45 +87,12 @@ export interface WorkflowStatus {
   readonly schedules: readonly string[];
 }
 
-export const RUN_STATES = ['queued', 'running', 'succeeded', 'failed', 'timed_out', 'cancelled'] as const;
-export type RunState = (typeof RUN_STATES)[number];
-
-export interface RunStatus {
-  readonly id: string;
-  readonly workflow: string;
-  readonly status: string;
-  readonly input: unknown;
-  readonly output: unknown;
-  readonly error: string | null;
-  readonly cause: string | null;
-  readonly origin: { readonly kind: string; readonly by: string };
-  readonly queuedAt: string;
-  readonly startedAt: string | null;
-  readonly endedAt: string | null;
-  readonly at: readonly { readonly path: string; readonly state: string; readonly phase: string }[];
-}
-
 /** A run with all that happened in it. */
 export interface RunDetails {
-  readonly run: RunStatus;
+  readonly run: RunRecord;
   readonly document: ShownMachine;
-  readonly events: readonly {
-    readonly n: number;
-    readonly at: string;
-    readonly path: string;
-    readonly state: string | null;
-    readonly attempt: number | null;
-    readonly kind: string;
-    readonly detail: unknown;
-  }[];
-  readonly lines: readonly {
-    readonly n: number;
-    readonly at: string;
-    readonly path: string;
-    readonly state: string;
-    readonly attempt: number;
-    readonly line: string;
-  }[];
+  readonly events: readonly RunEvent[];
+  readonly lines: readonly LogLine[];
 }
 
 export interface ScheduleStatus {
@@ -157,12 +125,12 @@ export interface ConsoleSources {
   workflows(): Promise<readonly WorkflowStatus[]>;
   runs(filter: {
     readonly workflow?: string | undefined;
-    readonly status?: RunState | undefined;
-  }): Promise<readonly RunStatus[]>;
+    readonly status?: RunStatus | undefined;
+  }): Promise<readonly RunRecord[]>;
   run(id: string): Promise<RunDetails>;
   schedules(): Promise<readonly ScheduleStatus[]>;
   /** @throws for a run of another workflow, and where the run's state does not allow the change */
-  changeRun(workflow: string, id: string, change: RunChange): Promise<RunStatus>;
+  changeRun(workflow: string, id: string, change: RunChange): Promise<RunRecord>;
   pipelines(): Promise<readonly PipelineStatus[]>;
   features(): Promise<readonly FeatureStatus[]>;
   versions(): Promise<readonly ModelVersion[]>;

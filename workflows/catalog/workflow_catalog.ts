@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type { JsonValue } from '#kernel/json';
+import type { RunOrigin } from '#kernel/workflow_runs';
 import { checkDocument } from '../document/check_document.ts';
 import type { WorkflowDefinition } from '../document/define_workflow.ts';
 import { withTaskVersions } from '../document/pin_tasks.ts';
 import { concurrencyKeyOf, limitsOf } from '../document/settings.ts';
 import { ScheduleNotFoundError, WorkflowDefinitionError, WorkflowNotFoundError } from '../errors.ts';
 import { rfc3339, Schedule, type ScheduledTime, type ScheduleSpec } from '../schedules/schedule.ts';
-import type { RunOrigin } from '../store/run_records.ts';
 import type { NewRun } from '../store/workflow_store.ts';
 import { APPROVAL } from '../tasks/approval.ts';
 import { type TaskDefinition, taskIdOf } from '../tasks/task.ts';

@@ -1,6 +1,6 @@
 import type { JsonObject, JsonValue } from '#kernel/json';
+import type { TokenAnswer } from '#kernel/workflow_runs';
 import type { MachinePointer, WorkflowDocument } from '../document/document.ts';
-import type { TokenAnswer } from './run_records.ts';
 
 /** `enter`: the state begins, or is attempted again; the others wait for a time, an answer, or branches. */
 export type Phase = 'enter' | 'wait' | 'token' | 'join';

@@ -1,6 +1,7 @@
 import type { SqlExecutor, SqlStatement } from '#feature_store/database/sql_executor';
 import type { JsonValue } from '#kernel/json';
 import { unstorableTextIn } from '#kernel/unstorable_text';
+import type { LogLine, RunEvent, RunOrigin, RunRecord, RunStatus, TokenAnswer } from '#kernel/workflow_runs';
 import { machineAt, taskOf, type WorkflowDocument } from '../document/document.ts';
 import type { RunLimits } from '../document/run_limits.ts';
 import { RunConflictError, RunNotFoundError, RunRefusedError, RunStateError, WorkflowValueError } from '../errors.ts';
@@ -8,7 +9,6 @@ import { admitStatements, lockWorkflow } from './admission.ts';
 import { DUE_CHANNEL } from './frame_store.ts';
 import { redriven } from './redrive.ts';
 import { isLimited, mayBeRefused, refusalParameters, refusalQuery } from './run_limits.ts';
-import type { LogLine, RunEvent, RunOrigin, RunRecord, RunStatus, TokenAnswer } from './run_records.ts';
 
 export interface NewRun {
   readonly id: string;

@@ -1,16 +1,14 @@
-import { createHash } from 'node:crypto';
 import { type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import { derivedId } from '#kernel/derived_id';
 import { isTraced, startBelow } from '#monitoring/tracing';
 
 const tracer = trace.getTracer('headwater.workflows');
-const TRACE_CHARS = 32;
 const SPAN_CHARS = 16;
 let hasTraces: boolean | undefined;
 
 /** Returns what the steps of a run are below: a trace that follows from the run's id, whichever workers run them and however long it waits. */
 export function traceparentOfRun(run: string): string {
-  const hash = createHash('sha256').update(`headwater run ${run}`).digest('hex');
-  return `00-${hash.slice(0, TRACE_CHARS)}-${hash.slice(TRACE_CHARS, TRACE_CHARS + SPAN_CHARS)}-01`;
+  return `00-${derivedId(['run', run])}-${derivedId(['span of run', run]).slice(0, SPAN_CHARS)}-01`;
 }
 
 /** Starts the span of an attempt of a step; undefined where traces are not recorded. */

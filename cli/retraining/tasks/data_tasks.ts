@@ -6,7 +6,7 @@ import { servicesById } from '#feature_store/definitions/feature_service';
 import { type LabelOrigin, loadLabels } from '#feature_store/retrieval/labels';
 import { type TrainingRow, writeTrainingSet } from '#feature_store/retrieval/training_set';
 import { durationMs } from '#kernel/duration';
-import { eventTime } from '#kernel/time';
+import { eventTime, isoTime } from '#kernel/time';
 import { TaskError, task } from '#workflows/tasks/task';
 import { materialize } from '../../history/history.ts';
 import { collectTrainingSet } from '../../history/training_set.ts';
@@ -55,19 +55,15 @@ export const validateData = task(
       const newest = labels.reduce((latest, label) => Math.max(latest, label.eventTime), 0);
       const oldestAllowed = to - durationMs(freshness);
       const late = (what: string, at: number): TaskError =>
-        new TaskError(
-          'Data.Stale',
-          `${what} is of ${new Date(at).toISOString()}; retraining.freshness is ${freshness}`,
-        );
+        new TaskError('Data.Stale', `${what} is of ${isoTime(at)}; retraining.freshness is ${freshness}`);
       if (newest < oldestAllowed) throw late('the newest label', newest);
       for (const { view } of service.stored) {
         const times = await offline.features.timesOf(view);
         if (times === undefined) throw new TaskError('Data.Missing', `${viewId(view)} has no rows`);
         if (times.newest < oldestAllowed) throw late(`the newest row of ${viewId(view)}`, times.newest);
       }
-      context.log(`${labels.length} labels, the newest of ${new Date(newest).toISOString()}`);
-      const iso = (ms: number): string => new Date(ms).toISOString();
-      return { from: iso(from), to: iso(to), labels: labels.length, newestLabel: iso(newest) };
+      context.log(`${labels.length} labels, the newest of ${isoTime(newest)}`);
+      return { from: isoTime(from), to: isoTime(to), labels: labels.length, newestLabel: isoTime(newest) };
     });
   },
 );

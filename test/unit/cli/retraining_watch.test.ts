@@ -24,9 +24,11 @@ let labels: number;
 let started: NewRun[];
 let newest: number[];
 let versions: Partial<ModelVersion>[];
+/** Reads of the version's first scores. */
+let firstReads: number;
 beforeEach(() => {
   random = new Random(3);
-  [judged, labels, started, newest] = [[], 5_000, [], []];
+  [judged, labels, started, newest, firstReads] = [[], 5_000, [], [], 0];
   versions = [{ version: 4, stage: 'Production', metrics: { auc: 0.9 }, createdAtMs: NOW - 1_000 }];
 });
 
@@ -48,7 +50,11 @@ function watchOf() {
       drift: {
         list: async () => [],
         judgedPredictions: async () => judged,
-        scores: async (_: unknown, { order }: { readonly order: string }) => (order === 'oldest' ? easy() : newest),
+        scores: async (_: unknown, { order, limit }: { readonly order: string; readonly limit: number }) => {
+          if (order === 'newest') return newest;
+          firstReads += 1;
+          return firstReads === 1 ? easy() : scoresOf(4, limit);
+        },
       },
       sql: { query: async () => [{ n: labels }] },
     } as never,
@@ -77,7 +83,8 @@ function watchOf() {
     (await metrics.metrics()).split('\n').filter((line) => line.startsWith(`${name}{`));
   return { watch, shown };
 }
-const scoresOf = (spread: number): number[] => Array.from({ length: 2_000 }, () => sigmoid(spread * random.normal()));
+const scoresOf = (spread: number, rows = 2_000): number[] =>
+  Array.from({ length: rows }, () => sigmoid(spread * random.normal()));
 const easy = (): number[] => scoresOf(4);
 
 test('ten triggers in a minute start one run, which says why; the others are counted as refused', async () => {
@@ -120,6 +127,16 @@ test('without outcomes the estimate starts a run when inputs are harder to judge
   expect(await shown('model_estimated_metric')).toEqual([
     expect.stringMatching(/^model_estimated_metric\{model="fraud",version="4",metric="auc"\} 0\.6\d+$/),
   ]);
+});
+
+test('the first scores of a version are read until there are enough of them, and again for another version', async () => {
+  newest = easy();
+  const { watch } = watchOf();
+  for (let look = 0; look < 5; look += 1) await watch.look('fraud', settings);
+  expect(firstReads).toBe(2);
+  versions = [{ version: 5, stage: 'Production', metrics: { auc: 0.9 }, createdAtMs: NOW }];
+  for (let look = 0; look < 5; look += 1) await watch.look('fraud', settings);
+  expect(firstReads).toBe(3);
 });
 
 test('with too few labels, or without a version in production, nothing starts', async () => {

@@ -1,15 +1,15 @@
 import { useState } from 'preact/hooks';
-import type { RunStatus } from '../../sources.ts';
+import type { RunRecord } from '#kernel/workflow_runs';
 import { ask, useAsked } from '../api.ts';
 import { Confirm, Loaded, Table, timeOf } from '../parts.tsx';
 
 interface Waiting {
-  readonly run: RunStatus;
+  readonly run: RunRecord;
   readonly state: string;
 }
 
 export function Approvals() {
-  const asked = useAsked<{ readonly runs: readonly RunStatus[] }>('/console/api/runs?status=running');
+  const asked = useAsked<{ readonly runs: readonly RunRecord[] }>('/console/api/runs?status=running');
   const [answering, setAnswering] = useState<Waiting & { readonly action: 'approve' | 'reject' }>();
   return (
     <Loaded asked={asked}>

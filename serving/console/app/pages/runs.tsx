@@ -1,5 +1,6 @@
 import { useEffect, useState } from 'preact/hooks';
-import { RUN_STATES, type RunDetails, type RunStatus } from '../../sources.ts';
+import { RUN_STATUSES, type RunRecord } from '#kernel/workflow_runs';
+import type { RunDetails } from '../../sources.ts';
 import { ask, useAsked } from '../api.ts';
 import { Confirm, Loaded, span, Table, timeOf } from '../parts.tsx';
 import { attemptsOf, Gantt, StateGraph, type StepAttempt } from '../state_graph.tsx';
@@ -24,7 +25,7 @@ function AllRuns() {
   const [status, setStatus] = useState('');
   const [text, setText] = useState('');
   const query = status === '' ? '' : `?status=${status}`;
-  const asked = useAsked<{ readonly runs: readonly RunStatus[] }>(`/console/api/runs${query}`);
+  const asked = useAsked<{ readonly runs: readonly RunRecord[] }>(`/console/api/runs${query}`);
   return (
     <>
       <form class="line" onSubmit={(event) => event.preventDefault()}>
@@ -35,7 +36,7 @@ function AllRuns() {
         <label>
           Status
           <select value={status} onInput={(event) => setStatus(event.currentTarget.value)}>
-            {['', ...RUN_STATES].map((each) => (
+            {['', ...RUN_STATUSES].map((each) => (
               <option key={each} value={each}>
                 {each === '' ? 'all' : each.replace('_', ' ')}
               </option>
@@ -69,7 +70,7 @@ function AllRuns() {
   );
 }
 
-const tookOf = ({ startedAt, endedAt }: RunStatus): string =>
+const tookOf = ({ startedAt, endedAt }: RunRecord): string =>
   startedAt === null
     ? ''
     : span(((endedAt === null ? Date.now() : Date.parse(endedAt)) - Date.parse(startedAt)) / 1_000);

@@ -1,11 +1,12 @@
-import type { RunStatus, WorkflowStatus } from '../../sources.ts';
+import type { RunRecord } from '#kernel/workflow_runs';
+import type { WorkflowStatus } from '../../sources.ts';
 import { useAsked } from '../api.ts';
 import { Loaded, number, Table } from '../parts.tsx';
 import { StateGraph } from '../state_graph.tsx';
 
 export function Workflows() {
   const asked = useAsked<{ readonly workflows: readonly WorkflowStatus[] }>('/console/api/workflows');
-  const { data } = useAsked<{ readonly runs: readonly RunStatus[] }>('/console/api/runs');
+  const { data } = useAsked<{ readonly runs: readonly RunRecord[] }>('/console/api/runs');
   const runs = data?.runs ?? [];
   return (
     <Loaded asked={asked}>
