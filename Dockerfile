@@ -18,7 +18,7 @@ LABEL org.opencontainers.image.title="headwater" \
       org.opencontainers.image.description="The real-time machine-learning platform for TypeScript teams" \
       org.opencontainers.image.licenses="Apache-2.0"
 ENV NODE_ENV=production DATA_DIRECTORY=/data \
-    GATEWAY_HOST=0.0.0.0 FEATURE_API_HOST=0.0.0.0 PIPELINE_HOST=0.0.0.0 API_HOST=0.0.0.0 MONITOR_HOST=0.0.0.0
+    GATEWAY_HOST=0.0.0.0 FEATURE_API_HOST=0.0.0.0 PIPELINE_HOST=0.0.0.0 API_HOST=0.0.0.0 MONITOR_HOST=0.0.0.0 WORKFLOWS_HOST=0.0.0.0
 WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules node_modules

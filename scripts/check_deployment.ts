@@ -1,8 +1,12 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseAllDocuments } from 'yaml';
 import { messageOf } from '#kernel/errors';
 import { assetPath, projectRoot } from '#kernel/project_root';
+import { KubernetesError } from '#workflows/errors';
+import { type CronJob, jobManifest, jobName } from '#workflows/jobs/job_manifest';
+import { kubernetesApi } from '#workflows/jobs/kubernetes_api';
 import { type ApiServer, startApiServer } from './deployment/api_server.ts';
 import * as tools from './deployment/tools.ts';
 import { run } from './services/install.ts';
@@ -119,6 +123,9 @@ async function checkManifests(): Promise<void> {
       await rm(own, { recursive: true });
     }
   });
+  await check('Kubernetes takes Jobs of workflow steps, once each, with the graphics processors of a training', () =>
+    checkSteps(api, built.get('production') ?? ''),
+  );
   // The checks themselves: what is wrong is refused.
   const production = built.get('production') ?? '';
   const spoilt = [
@@ -135,5 +142,44 @@ async function checkManifests(): Promise<void> {
   ] as const;
   for (const [what, found, instead, refusal] of spoilt) {
     await check(`Kubernetes refuses ${what}`, () => apply('spoilt', production.replace(found, instead)), refusal);
+  }
+}
+
+/** Creates and deletes the Job of a step with the worker's own client, as its service account: that may do no more. */
+async function checkSteps(api: ApiServer, manifests: string): Promise<void> {
+  const file = join(folder, 'steps.yaml');
+  const needed = parseAllDocuments(manifests)
+    .map((document) => document.toJS() as { readonly kind: string; readonly metadata: { readonly name: string } })
+    .filter(
+      ({ kind, metadata: { name } }) =>
+        (/^(ServiceAccount|Role|RoleBinding)$/.test(kind) && name === 'workflows') || name === 'workflow-step',
+    );
+  await writeFile(file, needed.map((object) => JSON.stringify(object)).join('\n---\n'));
+  await api.kubectl('apply', '--server-side', '--validate=strict', '-f', file);
+  const tokenFile = join(folder, 'step_token');
+  await writeFile(tokenFile, await api.kubectl('create', 'token', 'workflows', '--namespace=headwater'), {
+    mode: 0o600,
+  });
+  const request = kubernetesApi({ server: api.url, caFile: api.caFile, tokenFile, namespace: 'headwater' });
+  const step = { key: 'run-1:Train:1', run: 'run-1', workflow: 'retrain_fraud', state: 'Train', timeoutMs: 60_000 };
+  const template = await request<CronJob>('GET', 'cronjobs/workflow-step');
+  const manifest = jobManifest(template, { ...step, resources: { gpu: true, memory: '16Gi' } });
+  await request('POST', 'jobs', manifest);
+  const refusal = (work: Promise<unknown>): Promise<number | undefined> =>
+    work.then(
+      () => undefined,
+      (error: unknown) => (error instanceof KubernetesError ? error.status : 0),
+    );
+  const name = jobName(step.key);
+  const shown = JSON.stringify(await request('GET', `jobs/${name}`));
+  const statuses = [
+    await refusal(request('POST', 'jobs', manifest)),
+    await refusal(request('GET', 'jobs')),
+    await refusal(request('GET', 'cronjobs/materialize')),
+    await refusal(request('DELETE', `jobs/${name}?propagationPolicy=Background`)),
+  ];
+  if (statuses.join() !== '409,403,403,') throw new Error(`the API server answers ${statuses.join()}`);
+  for (const part of ['"nvidia.com/gpu":"1"', '"memory":"16Gi"', '"claimName":"workflow-files"', step.key]) {
+    if (!shown.includes(part)) throw new Error(`the Job has no ${part}: ${shown}`);
   }
 }

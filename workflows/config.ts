@@ -1,10 +1,37 @@
 import { z } from 'zod';
 import { duration } from '#configs/duration';
+import { accessSettings } from '#connectors/http/config';
 import type { Duration } from '#kernel/duration';
+import { tlsSchema } from '#monitoring/tls_config';
 
 export const workflowsConfigSchema = z.strictObject({
-  /** Steps that a worker runs at a time. */
-  concurrency: z.int().positive().max(1_000).default(16),
+  /** Steps that a worker runs at a time; 0: this process runs none, and leaves them to others. */
+  concurrency: z.int().nonnegative().max(1_000).default(16),
+  /** The listener of `headwater workflows worker`: health and metrics. */
+  worker: z
+    .strictObject({
+      host: z.string().default('127.0.0.1'),
+      port: z.int().min(0).max(65_535).default(8_085),
+      tls: tlsSchema.optional(),
+      ...accessSettings,
+    })
+    .prefault({}),
+  /** Where tasks with `process: true` run: in processes beside their worker, or as Jobs of the cluster. */
+  steps: z.enum(['process', 'kubernetes']).default('process'),
+  kubernetes: z
+    .strictObject({
+      /** Address of the API server. */
+      server: z.url({ protocol: /^https?$/ }).default('https://kubernetes.default.svc'),
+      namespace: z
+        .string()
+        .regex(/^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/)
+        .default('headwater'),
+      tokenFile: z.string().min(1).default('/var/run/secrets/kubernetes.io/serviceaccount/token'),
+      caFile: z.string().min(1).default('/var/run/secrets/kubernetes.io/serviceaccount/ca.crt'),
+      /** A suspended CronJob, whose template Jobs of steps have: image, volumes, credentials, limits. */
+      cronJob: z.string().min(1).default('workflow-step'),
+    })
+    .prefault({}),
   /** A worker that is silent for so long has lost its steps to others. */
   lease: duration.default('30s' as Duration),
   /** How often a worker looks for steps that are due; those that are announced start at once. */

@@ -135,3 +135,31 @@ export class LeaseLostError extends PlatformError {
     });
   }
 }
+
+/** A request that the API of Kubernetes has refused, or not answered. */
+export class KubernetesError extends PlatformError {
+  readonly code = 'WORKFLOWS_KUBERNETES';
+  /** Of the answer; 0: there was none. */
+  readonly status: number;
+
+  constructor(method: string, path: string, status: number, problem: string, cause?: unknown) {
+    super(`${method} ${path} of Kubernetes: ${status === 0 ? '' : `${status}, `}${problem}`, {
+      fault: 'dependency',
+      retryable: status === 0 || status === 429 || status >= 500,
+      cause,
+    });
+    this.status = status;
+  }
+}
+
+/** An order of a step that no worker has given, or whose run was deleted. */
+export class JobNotFoundError extends PlatformError {
+  readonly code = 'WORKFLOWS_JOB_NOT_FOUND';
+
+  constructor(key: string) {
+    super(`there is no order for the step "${key}": workers create Jobs with the orders that these carry out`, {
+      fault: 'caller',
+      retryable: false,
+    });
+  }
+}

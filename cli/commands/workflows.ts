@@ -4,6 +4,7 @@ import { lazily } from './lazily.ts';
 import { BY, BY_TEXT, integer } from './values.ts';
 
 const workflows = () => import('../workflows/workflows.ts');
+const worker = () => import('../roles/workflow_process.ts');
 const STATUSES = ['queued', 'running', 'succeeded', 'failed', 'timed_out', 'cancelled'];
 
 export function registerWorkflows(program: Program): void {
@@ -64,6 +65,15 @@ export function registerWorkflows(program: Program): void {
     .option(BY, BY_TEXT)
     .option('--json', 'print the run as JSON', false)
     .action(lazily(workflows, 'approveRun'));
+  group
+    .command('worker')
+    .description('Run steps of workflows, until SIGINT or SIGTERM')
+    .action(lazily(worker, 'runWorker'));
+  group
+    .command('step')
+    .description('Run a step as the Job that a worker has created for it')
+    .argument('<key>', 'idempotency key of the step: run:state:attempt')
+    .action(lazily(worker, 'runStep'));
   group
     .command('export')
     .description('Print the document of a workflow in the Amazon States Language')

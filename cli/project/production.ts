@@ -170,16 +170,10 @@ type Listening = Pick<Guarded, (typeof PORTS)[Role]['settings'] | 'tls' | 'tlsEn
 
 /** @throws {@link ConfigError} for listeners of this process that every client may use, or that others can listen in to */
 export function checkListeners(config: Listening, roles: readonly Role[]): void {
-  const problems: Problem[] = [];
-  for (const role of roles) {
+  const problems: Problem[] = roles.flatMap((role) => {
     const { settings } = PORTS[role];
-    const { host, tls = config.tls } = config[settings];
-    if (LOOPBACK.includes(host) || tls !== undefined || config.tlsEndsInFront) continue;
-    problems.push({
-      name: `${settings}.tls`,
-      problem: `${settings} listens on ${host} without TLS: set tls (TLS_CERT_FILE, TLS_KEY_FILE), or TLS_ENDS_IN_FRONT=true where only something that ends TLS reaches it`,
-    });
-  }
+    return withoutListenerTls(settings, config[settings], config);
+  });
   for (const role of roles.filter(isGuarded)) {
     const listener = PORTS[role].settings;
     const { host, apiKeys = [], jwt, keysFile } = config[listener];
@@ -190,6 +184,26 @@ export function checkListeners(config: Listening, roles: readonly Role[]): void 
     }
   }
   refuse(problems, config.productionWaivers);
+}
+
+/** @throws {@link ConfigError} for the listener of a worker of workflows that others can listen in to */
+export function checkWorkerListener(
+  config: Pick<Guarded, 'tls' | 'tlsEndsInFront' | 'productionWaivers'> & {
+    readonly workflows: { readonly worker: Listener };
+  },
+): void {
+  refuse(withoutListenerTls('workflows.worker', config.workflows.worker, config), config.productionWaivers);
+}
+
+function withoutListenerTls(
+  name: string,
+  { host, tls }: Listener,
+  all: Pick<Guarded, 'tls' | 'tlsEndsInFront'>,
+): readonly Problem[] {
+  if (LOOPBACK.includes(host) || (tls ?? all.tls) !== undefined || all.tlsEndsInFront) return [];
+  const how =
+    'set tls (TLS_CERT_FILE, TLS_KEY_FILE), or TLS_ENDS_IN_FRONT=true where only something that ends TLS reaches it';
+  return [{ name: `${name}.tls`, problem: `${name} listens on ${host} without TLS: ${how}` }];
 }
 
 function refuse(problems: readonly Problem[], waivers: readonly string[]): void {

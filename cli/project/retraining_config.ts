@@ -84,6 +84,9 @@ export const retrainingSchema = z.strictObject({
 export type RetrainingInput = z.input<typeof retrainingSchema>;
 export type Retraining = z.infer<typeof retrainingSchema>;
 
+/** The name of the task that trains. */
+export const TRAIN_TASK = 'model.train';
+
 /** Returns the name of the workflow that trains a model again. */
 export const retrainingWorkflowName = (model: string): string =>
   `retrain_${model.toLowerCase().replace(/[^a-z0-9_-]/g, '_')}`.slice(0, 63);

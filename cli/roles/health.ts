@@ -114,6 +114,19 @@ export function createHealth(deps: Deps, config: PlatformConfig, roles: readonly
   return { probes, of: (role) => ({ sources, notReady: rules[role] }) };
 }
 
+/** Health of a worker of workflows: it is ready while its database answers. */
+export function workerHealth({ offline, metrics }: Pick<Deps, 'offline' | 'metrics'>): {
+  readonly probe: DependencyProbe;
+  readonly health: Health;
+} {
+  const probe = new DependencyProbe(
+    { metrics },
+    { name: OFFLINE, check: () => offline.checkHealth(), problemOf: storeProblemOf },
+  );
+  reportHealthMetrics(metrics, [probe]);
+  return { probe, health: { sources: [probe], notReady: whenAnyIsDown([OFFLINE]) } };
+}
+
 /** A log that cannot write for so long is down. */
 const LOG_DOWN_AFTER_MS = 10 * SECOND_MS;
 

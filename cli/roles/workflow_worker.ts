@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { durationMs } from '#kernel/duration';
+import type { JsonValue } from '#kernel/json';
 import type { Service } from '#kernel/lifecycle';
 import { systemClock } from '#kernel/time';
 import { workerEntry } from '#kernel/worker_entry';
@@ -8,14 +9,19 @@ import type { Registry } from '#monitoring/metrics';
 import type { ModelRegistry } from '#registry/model_registry';
 import { registerWorkflowApi } from '#workflows/api/workflow_api';
 import { WorkflowCatalog } from '#workflows/catalog/workflow_catalog';
+import type { StepResources } from '#workflows/jobs/job_manifest';
+import { jobRunner } from '#workflows/jobs/job_runner';
+import { kubernetesApi } from '#workflows/jobs/kubernetes_api';
 import { ScheduleMetrics } from '#workflows/schedules/schedule_metrics';
 import { Scheduler } from '#workflows/schedules/scheduler';
+import type { TaskDefinition } from '#workflows/tasks/task';
 import { processRunner } from '#workflows/tasks/task_process';
 import { WorkflowMetrics } from '#workflows/worker/metrics';
 import { WorkflowWorker } from '#workflows/worker/workflow_worker';
 import type { OfflineDatabase } from '../parts/offline_database.ts';
 import { configFileOf, projectFolder } from '../project/find_project.ts';
 import type { PlatformConfig } from '../project/platform_config.ts';
+import { TRAIN_TASK } from '../project/retraining_config.ts';
 import { RetrainingWatch } from '../retraining/retraining_watch.ts';
 import type { Role } from '../terminal/choices.ts';
 import { loadWorkflows } from '../workflows/load_workflows.ts';
@@ -36,41 +42,64 @@ export const workflowsOf = async (roles: readonly Role[]): Promise<WorkflowCatal
     ? loadWorkflows()
     : new WorkflowCatalog([], []);
 
-/** Returns the worker of workflows, the scheduler of their schedules, and what looks at the triggers of retraining; none where there are none. */
-export function createWorkflowServices(
-  { catalog, offline, registry, log, metrics }: WorkflowDeps,
-  project: PlatformConfig,
-): readonly Service[] {
-  if (catalog.names.length === 0) return [];
-  const { workflows, offlineStore } = project;
+/** Returns a worker of workflows, that takes steps of runs. */
+export function createWorkflowWorker(
+  { catalog, offline, log, metrics }: Omit<WorkflowDeps, 'registry'>,
+  { workflows, offlineStore, training }: PlatformConfig,
+): WorkflowWorker {
+  const { sql } = offline;
+  const pollMs = durationMs(workflows.poll);
   const worker = new WorkflowWorker(
     {
-      ...{ sql: offline.sql, log, tasks: catalog.tasks, metrics: new WorkflowMetrics(metrics) },
+      ...{ sql, log, tasks: catalog.tasks, metrics: new WorkflowMetrics(metrics) },
       values: { variables: workflows.variables, connections: workflows.connections },
-      runInProcess: processRunner(workerEntry(import.meta.url, './task_process')),
+      runInProcess:
+        workflows.steps === 'kubernetes'
+          ? jobRunner(
+              { sql, api: kubernetesApi(workflows.kubernetes), resourcesOf: trainingResources(training) },
+              { cronJob: workflows.kubernetes.cronJob, pollMs },
+            )
+          : processRunner(workerEntry(import.meta.url, './task_process')),
     },
     {
       concurrency: workflows.concurrency,
       leaseMs: durationMs(workflows.lease),
-      pollMs: durationMs(workflows.poll),
+      pollMs,
       upkeepMs: UPKEEP_MS,
       isOnlyProcess: offlineStore.kind === 'pglite',
       retentionMs: durationMs(workflows.retention),
     },
   );
   offline.onWorkflowsDue(() => worker.wake());
+  return worker;
+}
+
+/** What steps that train a model ask of their machine: the `resources` of its training. */
+const trainingResources =
+  (training: PlatformConfig['training']) =>
+  ({ name }: TaskDefinition, input: JsonValue): StepResources => {
+    const { model } = (input ?? {}) as { readonly model?: unknown };
+    return name === TRAIN_TASK && typeof model === 'string' ? (training[model]?.resources ?? {}) : {};
+  };
+
+/** Returns a worker of workflows where this process runs steps, the scheduler of their schedules, and what looks at the triggers of retraining; none where there are none. */
+export function createWorkflowServices(deps: WorkflowDeps, project: PlatformConfig): readonly Service[] {
+  const { catalog, offline, registry, log, metrics } = deps;
+  if (catalog.names.length === 0) return [];
+  const worker = project.workflows.concurrency === 0 ? undefined : createWorkflowWorker(deps, project);
+  const workers = worker === undefined ? [] : [worker];
   const watch = new RetrainingWatch({
     ...{ offline, workflows: offline.workflows, registry, catalog, project, clock: systemClock, log, metrics },
   });
   const retraining = Object.keys(project.retraining).length === 0 ? [] : [watch];
-  if (catalog.schedules.length === 0) return [worker, ...retraining];
+  if (catalog.schedules.length === 0) return [...workers, ...retraining];
   const scheduler = new Scheduler({
     ...{ sql: offline.sql, log, clock: systemClock, schedules: catalog.schedules },
     newRun: (...of) => catalog.scheduledRun(...of),
-    onRuns: () => worker.wake(),
+    onRuns: () => worker?.wake(),
     metrics: new ScheduleMetrics(metrics),
   });
-  return [worker, scheduler, ...retraining];
+  return [...workers, scheduler, ...retraining];
 }
 
 /** Returns the routes of workflows, for the monitor's listener. */

@@ -1,6 +1,9 @@
 import { z } from 'zod';
 import type { EvaluationOptions } from '../evaluation/evaluate_model.ts';
 
+/** An amount, as Kubernetes writes it. */
+const quantity = z.string().regex(/^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$/);
+
 const common = {
   /** Feature service, or view, that the columns are of: `fraud@1`. */
   service: z.string().min(1),
@@ -20,6 +23,19 @@ const common = {
   /** Columns by whose values evaluation looks at rows separately; `entity_key` is one too. */
   slices: z.array(z.string().min(1)).default([]),
   seed: z.int().default(7),
+  /** What training asks of its machine where steps of workflows are Jobs of Kubernetes, beyond what their template has. */
+  resources: z
+    .strictObject({
+      /** Graphics processors; `true`: one. */
+      gpu: z.union([z.boolean(), z.int().nonnegative()]).default(false),
+      /** Cores: `4`, `500m`. */
+      cpu: quantity.optional(),
+      /** `16Gi`. */
+      memory: quantity.optional(),
+      /** Labels of the nodes that it may run on: `{ node.kubernetes.io/instance-type: g5.xlarge }`. */
+      nodeSelector: z.record(z.string().min(1), z.string()).optional(),
+    })
+    .prefault({}),
   /** Of the trainer, over its defaults. */
   params: z.record(z.string(), z.number()).default({}),
 };

@@ -6,6 +6,9 @@ import { acceptsConnections, freePort, startProcess } from '#scripts/services/ma
 
 /** The API of Kubernetes with nothing behind it but etcd: it takes or refuses objects as a cluster does. */
 export interface ApiServer {
+  readonly url: string;
+  /** The certificate of the server. */
+  readonly caFile: string;
   kubectl(...args: readonly string[]): Promise<string>;
   stop(): Promise<void>;
 }
@@ -69,6 +72,7 @@ export async function startApiServer(folder: string, binaries: string): Promise<
     readyWithinMs: 120_000,
   });
   return {
+    ...{ url: `https://127.0.0.1:${port}`, caFile: at('certs/apiserver.crt') },
     kubectl,
     async stop() {
       await server.stop();

@@ -102,6 +102,8 @@ const CONTRACTS: Readonly<Record<string, Contract>> = {
   'workflows redrive': { behaviour: 'talks', args: ['no_run'], code: 1, says: /no_run/ },
   'workflows cancel': { behaviour: 'talks', args: ['no_run', '--reason', 'test'], code: 1, says: /no_run/ },
   'workflows approve': { behaviour: 'talks', args: ['no_run', '--reason', 'test'], code: 1, says: /no_run/ },
+  'workflows worker': { behaviour: 'apart', code: 1, says: /pglite/ },
+  'workflows step': { behaviour: 'apart', args: ['run:State:1'], code: 1, says: /pglite/ },
   'workflows export': { behaviour: 'apart', args: ['no_workflow'], code: 1, says: /no_workflow/ },
   'workflows import': {
     behaviour: 'apart',

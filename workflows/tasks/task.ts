@@ -40,7 +40,16 @@ export interface TaskContext {
 }
 
 /** What a worker gives a task; from it follows the context. */
-export type GivenToTask = Omit<TaskContext, 'sql' | 'variable' | 'connection'> & { readonly values: TaskValues };
+export type GivenToTask = Omit<TaskContext, 'sql' | 'variable' | 'connection'> & {
+  readonly values: TaskValues;
+  /** Of the branch; empty for the run's own machine. */
+  readonly path: string;
+  /** Time that the attempt has left, ms. */
+  readonly timeoutMs: number | undefined;
+};
+
+/** Why `signal` aborts when a step has ended, as opposed to a worker that stops or has lost it. */
+export const STEP_ENDED = 'the step has ended';
 
 export type TaskFunction<Input = never, Output = unknown> = (
   input: Input,

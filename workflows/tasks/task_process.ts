@@ -96,7 +96,7 @@ export function serveTasks(
     aborted.abort();
     setTimeout(() => process.exit(1), GRACE_MS / 2).unref();
   });
-  process.once('message', ({ task, input, given: { values, ...given } }: Order) => {
+  process.once('message', ({ task, input, given: { values, path: _path, timeoutMs: _timeoutMs, ...given } }: Order) => {
     const effects: SqlStatement[] = [];
     const context: TaskContext = {
       ...{ ...given, ...readersOf(values) },

@@ -241,7 +241,7 @@ export class Drive {
       task,
       decision.input,
       {
-        ...{ run: runId, workflow, state, attempt, token: this.#token ?? undefined },
+        ...{ run: runId, path, workflow, state, attempt, token: this.#token ?? undefined },
         idempotencyKey: `${runId}:${path === '' ? '' : `${path}/`}${state}:${attempt}`,
         log: (line) => log.write('log', line),
         values: this.#deps.values,

@@ -4,7 +4,7 @@ import type { JsonValue } from '#kernel/json';
 import { hideSecrets, holdsSecret } from '#kernel/secrets';
 import { storable, unstorableTextIn } from '#kernel/unstorable_text';
 import type { Failure } from '../interpreter/decision.ts';
-import type { GivenToTask, TaskContext, TaskDefinition, TaskResult } from '../tasks/task.ts';
+import { type GivenToTask, STEP_ENDED, type TaskContext, type TaskDefinition, type TaskResult } from '../tasks/task.ts';
 import { readersOf } from '../tasks/task_values.ts';
 
 /** Runs a task in a process of its own. */
@@ -13,6 +13,7 @@ export type RunInProcess = (task: TaskDefinition, input: JsonValue, given: Given
 export interface TaskLimits {
   readonly timeoutMs: number | undefined;
   readonly heartbeatMs: number | undefined;
+  readonly onHeartbeat?: () => void;
 }
 
 /** Larger results belong in a file or a table, and their place in the result. */
@@ -25,8 +26,8 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 export async function runTask(
   task: TaskDefinition,
   input: JsonValue,
-  given: Omit<GivenToTask, 'signal' | 'heartbeat'>,
-  { timeoutMs, heartbeatMs }: TaskLimits,
+  given: Omit<GivenToTask, 'signal' | 'heartbeat' | 'timeoutMs'>,
+  { timeoutMs, heartbeatMs, onHeartbeat }: TaskLimits,
   signal: AbortSignal,
   runInProcess: RunInProcess,
 ): Promise<TaskResult | Failure> {
@@ -49,14 +50,15 @@ export async function runTask(
   });
   const heartbeat = (): void => {
     if (heartbeatMs !== undefined) timers.at(-1)?.refresh();
+    onHeartbeat?.();
   };
   try {
-    const context = { ...given, signal: within, heartbeat };
+    const context = { ...given, signal: within, heartbeat, timeoutMs };
     const work = task.isProcess ? runInProcess(task, input, context) : runHere(task, input, context);
     return await Promise.race([work.then(checked, failureOf), timedOut]);
   } finally {
     for (const timer of timers) clearTimeout(timer);
-    ended.abort();
+    ended.abort(STEP_ENDED);
   }
 }
 
@@ -64,7 +66,7 @@ export async function runTask(
 export async function runHere(
   task: TaskDefinition,
   input: JsonValue,
-  { values, ...given }: GivenToTask,
+  { values, path: _path, timeoutMs: _timeoutMs, ...given }: GivenToTask,
 ): Promise<TaskResult> {
   const effects: SqlStatement[] = [];
   const context: TaskContext = {

@@ -12,6 +12,7 @@ import { TaskError, task } from '#workflows/tasks/task';
 import { tableOf } from '../../history/training_table.ts';
 import { withLifecycle } from '../../models/models.ts';
 import { trainFolder } from '../../models/train.ts';
+import { TRAIN_TASK } from '../../project/retraining_config.ts';
 import { decidingMetric, judge } from '../compare_versions.ts';
 import { type Compared, inRegistry, type RetrainingState, type StepParts, stepParts } from '../retraining_run.ts';
 
@@ -32,7 +33,7 @@ function filesOf({ folder }: StepParts): { readonly trainingSet: string; readonl
 
 /** Trains on all but the newest fifth of the set, after a search for parameters where one is configured. */
 export const trainModel = task(
-  'model.train@1',
+  `${TRAIN_TASK}@1`,
   async ({ model }: RetrainingState, context) => {
     const parts = await stepParts(model, context);
     return trainFolder(parts.project, model, { ...filesOf(parts), trials: parts.settings.search });

@@ -14,14 +14,15 @@ export function openChaosDatabase(database: ChaosDatabase): { readonly sql: SqlE
   const sql =
     database.kind === 'pglite'
       ? new PgliteExecutor(database.directory)
-      : new PostgresExecutor(
-          new pg.Pool({
-            connectionString: database.url,
-            max: 6,
-            options: `-c TimeZone=UTC -c search_path=${database.schema}`,
-          }),
-          database.schema,
-        );
+      : new PostgresExecutor(poolOf(database), database.schema);
   const opened = new SqlDatabase({ sql, log: silentLogger }, database.kind);
   return { sql, start: () => opened.start() };
+}
+
+function poolOf({ url, schema }: Extract<ChaosDatabase, { readonly kind: 'postgres' }>): pg.Pool {
+  const options = `-c TimeZone=UTC -c search_path=${schema}`;
+  const pool = new pg.Pool({ connectionString: url, max: 6, options });
+  // The server ends idle connections when it stops; without a listener that would end this process.
+  pool.on('error', () => {});
+  return pool;
 }
