@@ -13,6 +13,8 @@ export const workflowsConfigSchema = z.strictObject({
       host: z.string().default('127.0.0.1'),
       port: z.int().min(0).max(65_535).default(8_085),
       tls: tlsSchema.optional(),
+      /** A worker that has had no steps for so long ends, such as `30m`: for machines that are paid by the hour. Default: it stays. */
+      stopWhenIdle: duration.optional(),
       ...accessSettings,
     })
     .prefault({}),
@@ -44,7 +46,7 @@ export const workflowsConfigSchema = z.strictObject({
   connections: z
     .record(z.string().min(1), z.record(z.string().min(1), z.union([z.string(), z.number(), z.boolean()])))
     .default({}),
-  /** Where OpenLineage events of runs of retraining go: a file, to which lines of JSON are appended; an address that takes them by POST. */
+  /** Where OpenLineage events of runs go: a file, to which lines of JSON are appended; an address that takes them by POST. */
   lineage: z
     .strictObject({
       file: z.string().min(1).optional(),

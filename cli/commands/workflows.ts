@@ -41,6 +41,11 @@ export function registerWorkflows(program: Program): void {
     .option('--json', 'print JSON lines', false)
     .action(lazily(workflows, 'showLogs'));
   group
+    .command('lineage')
+    .description('Print what a run has read and made, as OpenLineage events')
+    .argument('<run>', 'id of the run')
+    .action(lazily(workflows, 'showLineage'));
+  group
     .command('redrive')
     .description('Run a failed run again from the states that failed')
     .argument('<run>', 'id of the run')

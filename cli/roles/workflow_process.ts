@@ -27,7 +27,11 @@ export async function runWorker(): Promise<void> {
   const log = createLogger({ level: project.log.level });
   const metrics = createMetricsRegistry();
   const offline = createOfflineDatabase({ log, views: definitions.views }, project.offlineStore);
-  const worker = createWorkflowWorker({ catalog, offline, log, metrics }, project);
+  let onIdle = (): void => {};
+  const idle = new Promise<string>((resolve) => {
+    onIdle = () => resolve(`no steps for ${workflows.worker.stopWhenIdle}`);
+  });
+  const worker = createWorkflowWorker({ catalog, offline, log, metrics }, project, () => onIdle());
   const { probe, health } = workerHealth({ offline, metrics });
   const listener = await createJobHttp(
     { log, metrics, health, plugins: [] },
@@ -43,7 +47,7 @@ export async function runWorker(): Promise<void> {
   );
   print(`worker of workflows ${worker.id}: ${listener.url}`);
   print('ready; Ctrl-C drains and stops');
-  print(`${await requested}: draining`);
+  print(`${await Promise.race([requested, idle])}: draining`);
   await shutDown(services, log, project.drainTimeoutMs);
 }
 

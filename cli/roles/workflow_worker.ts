@@ -12,6 +12,7 @@ import { WorkflowCatalog } from '#workflows/catalog/workflow_catalog';
 import type { StepResources } from '#workflows/jobs/job_manifest';
 import { jobRunner } from '#workflows/jobs/job_runner';
 import { kubernetesApi } from '#workflows/jobs/kubernetes_api';
+import { LineageSender } from '#workflows/lineage/lineage_sender';
 import { ScheduleMetrics } from '#workflows/schedules/schedule_metrics';
 import { Scheduler } from '#workflows/schedules/scheduler';
 import type { TaskDefinition } from '#workflows/tasks/task';
@@ -46,13 +47,16 @@ export const workflowsOf = async (roles: readonly Role[]): Promise<WorkflowCatal
 export function createWorkflowWorker(
   { catalog, offline, log, metrics }: Omit<WorkflowDeps, 'registry'>,
   { workflows, offlineStore, training }: PlatformConfig,
+  onIdle?: () => void,
 ): WorkflowWorker {
   const { sql } = offline;
   const pollMs = durationMs(workflows.poll);
+  const { stopWhenIdle } = workflows.worker;
   const worker = new WorkflowWorker(
     {
       ...{ sql, log, tasks: catalog.tasks, metrics: new WorkflowMetrics(metrics) },
       values: { variables: workflows.variables, connections: workflows.connections },
+      onIdle,
       runInProcess:
         workflows.steps === 'kubernetes'
           ? jobRunner(
@@ -68,6 +72,7 @@ export function createWorkflowWorker(
       upkeepMs: UPKEEP_MS,
       isOnlyProcess: offlineStore.kind === 'pglite',
       retentionMs: durationMs(workflows.retention),
+      idleMs: onIdle === undefined || stopWhenIdle === undefined ? undefined : durationMs(stopWhenIdle),
     },
   );
   offline.onWorkflowsDue(() => worker.wake());
@@ -91,15 +96,20 @@ export function createWorkflowServices(deps: WorkflowDeps, project: PlatformConf
   const watch = new RetrainingWatch({
     ...{ offline, workflows: offline.workflows, registry, catalog, project, clock: systemClock, log, metrics },
   });
-  const retraining = Object.keys(project.retraining).length === 0 ? [] : [watch];
-  if (catalog.schedules.length === 0) return [...workers, ...retraining];
+  const { lineage } = project.workflows;
+  const hasLineage = lineage.file !== undefined || lineage.url !== undefined;
+  const watches: readonly Service[] = [
+    ...(Object.keys(project.retraining).length === 0 ? [] : [watch]),
+    ...(hasLineage ? [new LineageSender({ sql: offline.sql, log }, lineage)] : []),
+  ];
+  if (catalog.schedules.length === 0) return [...workers, ...watches];
   const scheduler = new Scheduler({
     ...{ sql: offline.sql, log, clock: systemClock, schedules: catalog.schedules },
     newRun: (...of) => catalog.scheduledRun(...of),
     onRuns: () => worker?.wake(),
     metrics: new ScheduleMetrics(metrics),
   });
-  return [...workers, scheduler, ...retraining];
+  return [...workers, scheduler, ...watches];
 }
 
 /** Returns the routes of workflows, for the monitor's listener. */

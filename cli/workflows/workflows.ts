@@ -8,6 +8,7 @@ import { messageOf } from '#kernel/errors';
 import type { JsonValue } from '#kernel/json';
 import type { RunRecord, RunStatus } from '#kernel/workflow_runs';
 import { defineWorkflow } from '#workflows/document/define_workflow';
+import { lineageEvents } from '#workflows/lineage/open_lineage';
 import type { WorkflowStore } from '#workflows/store/workflow_store';
 import { approvalAnswer } from '#workflows/tasks/approval';
 import { withOffline } from '../parts/with_offline.ts';
@@ -122,6 +123,13 @@ export async function showLogs(run: string, { json }: { readonly json: boolean }
   const lines = await ofRun(run, (store) => store.logs(run));
   for (const line of lines)
     print(json ? JSON.stringify(line) : `${line.at}  ${line.state}:${line.attempt}  ${line.line}`);
+}
+
+/** `headwater workflows lineage`. */
+export async function showLineage(run: string): Promise<void> {
+  const project = await loadProject();
+  const lineage = await withOffline(project, ({ workflows }) => workflows.lineage(run));
+  for (const event of lineageEvents(lineage, project.workflows.lineage.namespace)) print(JSON.stringify(event));
 }
 
 interface Change {

@@ -1,11 +1,16 @@
 import { createHash } from 'node:crypto';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { SqlExecutor } from '#feature_store/database/sql_executor';
 import { rememberSecrets } from '#kernel/secrets';
 import { RunRefusedError } from '#workflows/errors';
+import { LineageSender } from '#workflows/lineage/lineage_sender';
 import { type TaskContext, TaskError, task } from '#workflows/tasks/task';
-import type { WorkflowWorker } from '#workflows/worker/workflow_worker';
-import { createWorker, ended, openPglite, startRun } from '../support/workflow_platform.ts';
+import { TaskRegistry } from '#workflows/tasks/task_registry';
+import { WorkflowWorker } from '#workflows/worker/workflow_worker';
+import { createWorker, ended, openPglite, quietLog, startRun } from '../support/workflow_platform.ts';
 
 let database: { readonly sql: SqlExecutor; close(): Promise<void> };
 let sql: SqlExecutor;
@@ -288,6 +293,95 @@ test('of 200 runs whose steps fail now and then more than 99 % succeed, each eff
   expect(counted?.effects).toBeGreaterThanOrEqual(succeeded.length * states.length);
   expect(counted?.faults).toBeGreaterThan(100);
 }, 120_000);
+
+test('lineage of every run: what tasks name is kept with results, sent once however the run ends, and again after a failure', async () => {
+  const maker = task('makes', (input: { readonly fails?: boolean }, context) => {
+    context.reads('prices', 'a1');
+    context.writes('averages', context.attempt);
+    if (input.fails === true) throw new TaskError('Bad', 'it fails');
+    return null;
+  }) as never;
+  const other = createWorker(sql, [maker]);
+  await other.start();
+  const folder = await mkdtemp(join(tmpdir(), 'lineage-'));
+  const file = join(folder, 'events.jsonl');
+  const away = new LineageSender({ sql, log: quietLog }, { namespace: 'bank', url: 'http://127.0.0.1:9/' });
+  const sender = new LineageSender({ sql, log: quietLog }, { namespace: 'bank', file });
+  try {
+    await sql.query('UPDATE workflow_runs SET lineage_sent_at = now() WHERE ended_at IS NOT NULL');
+    await startRun(other.store, 'made', one({ Resource: 'makes@1' }));
+    await startRun(other.store, 'not-made', one({ Resource: 'makes@1' }), { fails: true });
+    for (const run of ['made', 'not-made']) await ended(other.store, run);
+    await startRun(other.store, 'stopped', { StartAt: 'W', States: { W: { Type: 'Wait', Seconds: 600, End: true } } });
+    await other.store.cancel('stopped', 'ann', 'test');
+    await expect(away.sendDue()).rejects.toThrow();
+    expect(await sender.sendDue()).toBe(3);
+    expect(await sender.sendDue()).toBe(0);
+    const events = (await readFile(file, 'utf8')).trim().split('\n');
+    const shown = events.map((line) => {
+      const { eventType, run, inputs, outputs } = JSON.parse(line) as {
+        eventType: string;
+        run: { facets: { headwater_run: { run: string } } };
+        inputs: { name: string; facets: { version: { datasetVersion: string } } }[];
+        outputs: { name: string; facets: { version: { datasetVersion: string } } }[];
+      };
+      const named = (sets: typeof inputs) => sets.map(({ name, facets }) => `${name}@${facets.version.datasetVersion}`);
+      return [run.facets.headwater_run.run, eventType, named(inputs), named(outputs)];
+    });
+    expect(shown).toHaveLength(6);
+    expect(shown).toEqual(
+      expect.arrayContaining([
+        ['made', 'START', ['prices@a1'], []],
+        ['made', 'COMPLETE', ['prices@a1'], ['averages@1']],
+        ['not-made', 'FAIL', [], []],
+        ['stopped', 'ABORT', [], []],
+      ]),
+    );
+    expect((await other.store.lineage('made')).datasets).toHaveLength(2);
+  } finally {
+    await other.stop();
+    await rm(folder, { recursive: true });
+  }
+});
+
+test('a changed variable holds for the next run', async () => {
+  const reads = task('reads-region', (_: unknown, context) => context.variable('region')) as never;
+  for (const region of ['eu', 'us']) {
+    const other = createWorker(sql, [reads], { values: { variables: { region }, connections: {} } });
+    await other.start();
+    await startRun(other.store, `region-${region}`, one({ Resource: 'reads-region@1' }));
+    expect(await ended(other.store, `region-${region}`)).toMatchObject({ output: region });
+    await other.stop();
+  }
+});
+
+test('a worker without steps for 30 minutes says so once; one that has run a step waits anew', async () => {
+  let now = 0;
+  let idle = 0;
+  const logged: unknown[] = [];
+  const log = { ...quietLog, child: () => ({ ...quietLog, info: (_: object, event: string) => logged.push(event) }) };
+  const settings = { concurrency: 1, leaseMs: 5_000, pollMs: 20, upkeepMs: 5, isOnlyProcess: false, idleMs: 1_800_000 };
+  const quiet = new WorkflowWorker(
+    {
+      ...{ sql, log: log as never, tasks: new TaskRegistry([task('brief', () => 1) as never]) },
+      ...{ clock: { now: () => now as never }, onIdle: () => (idle += 1) },
+    },
+    settings,
+  );
+  await quiet.start();
+  now = 29 * 60_000;
+  await startRun(quiet.store, 'brief', one({ Resource: 'brief@1' }));
+  await ended(quiet.store, 'brief');
+  now = 31 * 60_000;
+  await pause(50);
+  expect([idle, logged]).toEqual([0, []]);
+  now = 60 * 60_000;
+  await pause(50);
+  now = 120 * 60_000;
+  await pause(50);
+  await quiet.stop();
+  expect([idle, logged]).toEqual([1, ['workflows.worker_idle']]);
+});
 
 test('variables and connections: tasks read them, and their credentials are in no log, cause or result', async () => {
   rememberSecrets(['hunter-two-9']);

@@ -99,6 +99,7 @@ const CONTRACTS: Readonly<Record<string, Contract>> = {
   'workflows list': { behaviour: 'talks', says: /no runs/ },
   'workflows history': { behaviour: 'talks', args: ['no_run'], code: 1, says: /no_run/ },
   'workflows logs': { behaviour: 'talks', args: ['no_run'], code: 1, says: /no_run/ },
+  'workflows lineage': { behaviour: 'talks', args: ['no_run'], code: 1, says: /no_run/ },
   'workflows redrive': { behaviour: 'talks', args: ['no_run'], code: 1, says: /no_run/ },
   'workflows cancel': { behaviour: 'talks', args: ['no_run', '--reason', 'test'], code: 1, says: /no_run/ },
   'workflows approve': { behaviour: 'talks', args: ['no_run', '--reason', 'test'], code: 1, says: /no_run/ },

@@ -5,6 +5,8 @@ import type { LogLine, RunEvent, RunOrigin, RunRecord, RunStatus, TokenAnswer } 
 import { machineAt, taskOf, type WorkflowDocument } from '../document/document.ts';
 import type { RunLimits } from '../document/run_limits.ts';
 import { RunConflictError, RunNotFoundError, RunRefusedError, RunStateError, WorkflowValueError } from '../errors.ts';
+import { lineageOfRun } from '../lineage/lineage_store.ts';
+import type { LineageOfRun } from '../lineage/open_lineage.ts';
 import { admitStatements, lockWorkflow } from './admission.ts';
 import { DUE_CHANNEL } from './frame_store.ts';
 import { redriven } from './redrive.ts';
@@ -50,6 +52,8 @@ export interface WorkflowStore {
   /** Lines after `after`, the oldest first. */
   logs(id: string, after?: number, limit?: number): Promise<readonly LogLine[]>;
   document(id: string): Promise<WorkflowDocument>;
+  /** What a run has read and made. */
+  lineage(id: string): Promise<LineageOfRun>;
   /** Cancels a run that is queued or runs. */
   cancel(id: string, by: string, reason: string): Promise<void>;
   /** Runs a run again from the states that failed or were cancelled; those that succeeded keep their results. */
@@ -217,7 +221,7 @@ class SqlWorkflowStore implements WorkflowStore {
     const { entered, joined } = redriven(frames);
     const done = await this.#sql.transaction([
       {
-        text: `UPDATE workflow_runs SET status = 'running', error = NULL, cause = NULL, ended_at = NULL,
+        text: `UPDATE workflow_runs SET status = 'running', error = NULL, cause = NULL, ended_at = NULL, lineage_sent_at = NULL,
                  started_at = coalesce(started_at, now()), deadline = now() + timeout_ms * interval '1 millisecond'
                WHERE id = $1 AND status IN ('failed', 'timed_out', 'cancelled') RETURNING id`,
         parameters: [id],
@@ -331,6 +335,12 @@ class SqlWorkflowStore implements WorkflowStore {
       if (done !== undefined) ended.push(id);
     }
     return ended;
+  }
+
+  async lineage(id: string): Promise<LineageOfRun> {
+    const found = await lineageOfRun(this.#sql, id);
+    if (found === undefined) throw new RunNotFoundError(id);
+    return found;
   }
 
   async admit(): Promise<void> {

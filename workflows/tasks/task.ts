@@ -37,10 +37,14 @@ export interface TaskContext {
   log(line: string): void;
   /** Adds a statement that runs in the transaction that records the result of the task: it takes effect once, or not at all. */
   sql(text: string, parameters?: readonly unknown[]): void;
+  /** Names a data set that the task has read, for the lineage of the run: `prices/2026-11-27`, with a version such as its hash. Kept with the result. */
+  reads(name: string, version?: string | number): void;
+  /** Names a data set or model that the task has made. */
+  writes(name: string, version?: string | number): void;
 }
 
 /** What a worker gives a task; from it follows the context. */
-export type GivenToTask = Omit<TaskContext, 'sql' | 'variable' | 'connection'> & {
+export type GivenToTask = Omit<TaskContext, 'sql' | 'reads' | 'writes' | 'variable' | 'connection'> & {
   readonly values: TaskValues;
   /** Of the branch; empty for the run's own machine. */
   readonly path: string;

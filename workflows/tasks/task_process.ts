@@ -3,6 +3,7 @@ import type { SqlStatement } from '#feature_store/database/sql_executor';
 import type { JsonValue } from '#kernel/json';
 import { lineReader } from './lines.ts';
 import { type GivenToTask, type TaskContext, type TaskDefinition, TaskError, type TaskResult } from './task.ts';
+import { effectsOf } from './task_effects.ts';
 import type { TaskRegistry } from './task_registry.ts';
 import { readersOf } from './task_values.ts';
 
@@ -97,13 +98,12 @@ export function serveTasks(
     setTimeout(() => process.exit(1), GRACE_MS / 2).unref();
   });
   process.once('message', ({ task, input, given: { values, path: _path, timeoutMs: _timeoutMs, ...given } }: Order) => {
-    const effects: SqlStatement[] = [];
+    const { effects, ...recorders } = effectsOf(given.run);
     const context: TaskContext = {
-      ...{ ...given, ...readersOf(values) },
+      ...{ ...given, ...readersOf(values), ...recorders },
       signal: aborted.signal,
       heartbeat: () => void send({ kind: 'heartbeat' }),
       log: (line) => void send({ kind: 'log', line }),
-      sql: (text, parameters = []) => void effects.push({ text, parameters }),
     };
     const run = tasks.resolve(task).run as (input: unknown, context: TaskContext) => unknown;
     Promise.resolve()

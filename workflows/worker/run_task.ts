@@ -1,10 +1,10 @@
-import type { SqlStatement } from '#feature_store/database/sql_executor';
 import { messageOf, PlatformError } from '#kernel/errors';
 import type { JsonValue } from '#kernel/json';
 import { hideSecrets, holdsSecret } from '#kernel/secrets';
 import { storable, unstorableTextIn } from '#kernel/unstorable_text';
 import type { Failure } from '../interpreter/decision.ts';
 import { type GivenToTask, STEP_ENDED, type TaskContext, type TaskDefinition, type TaskResult } from '../tasks/task.ts';
+import { effectsOf } from '../tasks/task_effects.ts';
 import { readersOf } from '../tasks/task_values.ts';
 
 /** Runs a task in a process of its own. */
@@ -68,11 +68,8 @@ export async function runHere(
   input: JsonValue,
   { values, path: _path, timeoutMs: _timeoutMs, ...given }: GivenToTask,
 ): Promise<TaskResult> {
-  const effects: SqlStatement[] = [];
-  const context: TaskContext = {
-    ...{ ...given, ...readersOf(values) },
-    sql: (text, parameters = []) => void effects.push({ text, parameters }),
-  };
+  const { effects, ...recorders } = effectsOf(given.run);
+  const context: TaskContext = { ...given, ...readersOf(values), ...recorders };
   const output = await (task.run as (input: unknown, context: TaskContext) => unknown)(input, context);
   return { output: output as JsonValue, effects };
 }

@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { SqlExecutor } from '#feature_store/database/sql_executor';
 import type { Service } from '#kernel/lifecycle';
+import { type Clock, systemClock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { LeaseLostError } from '../errors.ts';
 import type { HeldFrame } from '../store/frame.ts';
@@ -25,6 +26,10 @@ export interface WorkerDeps {
   readonly runInProcess?: RunInProcess | undefined;
   /** Variables and connections of the settings. */
   readonly values?: TaskValues | undefined;
+  /** Called once when no step has run for `idleMs`. */
+  readonly onIdle?: (() => void) | undefined;
+  /** Default: that of the system. */
+  readonly clock?: Clock | undefined;
 }
 
 export interface WorkerSettings {
@@ -40,6 +45,8 @@ export interface WorkerSettings {
   readonly isOnlyProcess: boolean;
   /** Runs that ended so long ago are deleted, ms; undefined: kept. */
   readonly retentionMs?: number | undefined;
+  /** Default: never idle, ms. */
+  readonly idleMs?: number | undefined;
 }
 
 interface Held {
@@ -73,6 +80,8 @@ export class WorkflowWorker implements Service {
   #extending: NodeJS.Timeout | undefined;
   #unlisten: (() => Promise<void>) | undefined;
   #retainedAt = 0;
+  /** When a step last ran; undefined once `onIdle` was called. */
+  #activeMs: number | undefined;
 
   constructor(deps: WorkerDeps, settings: WorkerSettings) {
     this.#deps = deps;
@@ -90,6 +99,7 @@ export class WorkflowWorker implements Service {
     this.#unlisten = await this.#deps.sql.listen?.(DUE_CHANNEL, () => this.wake());
     this.#extending = setInterval(() => void this.#extend(), leaseMs / EXTENSIONS_PER_LEASE);
     this.#isStarted = true;
+    this.#activeMs = this.#nowMs;
     this.#loop = this.#run();
     this.#upkeep = this.#lookAfter();
   }
@@ -98,6 +108,10 @@ export class WorkflowWorker implements Service {
   wake(): void {
     this.#isWoken = true;
     this.#wake();
+  }
+
+  get #nowMs(): number {
+    return (this.#deps.clock ?? systemClock).now();
   }
 
   /** How many steps run. */
@@ -162,6 +176,7 @@ export class WorkflowWorker implements Service {
         this.wake();
       });
     this.#held.set(key, { frame, abort, done });
+    if (this.#activeMs !== undefined) this.#activeMs = this.#nowMs;
   }
 
   #depsOfDrive(): DriveDeps {
@@ -205,11 +220,23 @@ export class WorkflowWorker implements Service {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       try {
+        this.#lookWhetherIdle();
         await this.#lookOnce();
       } catch (error) {
         this.#log.warn({ error }, 'workflows.upkeep_failed');
       }
       await delay(this.#settings.upkeepMs, undefined, { signal }).catch(() => {});
+    }
+  }
+
+  #lookWhetherIdle(): void {
+    const { idleMs } = this.#settings;
+    if (idleMs === undefined || this.#activeMs === undefined) return;
+    if (this.#held.size > 0) this.#activeMs = this.#nowMs;
+    else if (this.#nowMs - this.#activeMs >= idleMs) {
+      this.#activeMs = undefined;
+      this.#log.info({ worker: this.id, idleMs }, 'workflows.worker_idle');
+      this.#deps.onIdle?.();
     }
   }
 

@@ -1,6 +1,4 @@
 import { TaskError, task } from '#workflows/tasks/task';
-import { retrainingWorkflowName } from '../../project/retraining_config.ts';
-import { type LineageDataset, type LineageOfRun, lineageEvents, sendLineage, versionFacet } from '../open_lineage.ts';
 import { type RetrainingState, stepParts } from '../retraining_run.ts';
 
 /** What a run of retraining came to: its output. */
@@ -20,41 +18,30 @@ export interface RetrainingReport {
   readonly promotedAt: string | null;
 }
 
-/** Sums the run up, and writes its lineage where the settings name a place. */
+/** Sums the run up, and names what it has read and made. */
 export const reportRun = task('model.report@1', async (state: RetrainingState, context): Promise<RetrainingReport> => {
   const { project } = await stepParts(state.model, context);
   const report = reportOf(state, context.run);
   context.log(`${report.model} ${report.version ?? ''} is ${report.outcome.replace('_', ' ')}: ${report.reason}`);
-  const { lineage } = project.workflows;
-  if (lineage.file !== undefined || lineage.url !== undefined) {
-    const service = project.training[state.model]?.service ?? '';
-    await sendLineage(lineageEvents(lineageOf(state, report, service, lineage.namespace)), lineage);
+  for (const { name, version } of inputsOf(state, report, project.training[state.model]?.service ?? '')) {
+    context.reads(name, version);
   }
+  if (report.version !== null) context.writes(`models/${state.model}`, report.version);
   return report;
 });
 
-/** Returns what a run has read and made. */
-export function lineageOf(
-  { set, trained, data, comparison }: RetrainingState,
-  report: RetrainingReport,
+/** Returns what a run has read: features, labels with them by their hash, the version in production, and the commit of the code. */
+export function inputsOf(
+  { set, trained, comparison }: Pick<RetrainingState, 'set' | 'trained' | 'comparison'>,
+  { model, champion }: Pick<RetrainingReport, 'model' | 'champion'>,
   service: string,
-  namespace: string,
-): LineageOfRun {
-  const { model, run, version, champion } = report;
-  const ofModel = (number: number): LineageDataset => ({
-    ...{ namespace, name: `models/${model}` },
-    facets: versionFacet(String(number)),
-  });
-  return {
-    ...{ run, namespace, job: retrainingWorkflowName(model), outcome: report.outcome, code: trained?.code },
-    ...{ startedAt: data?.to ?? new Date().toISOString(), endedAt: new Date().toISOString() },
-    inputs: [
-      { namespace, name: `features/${service}` },
-      ...(set === undefined ? [] : [{ namespace, name: `training_sets/${model}`, facets: versionFacet(set.sha256) }]),
-      ...(champion === null || comparison === undefined ? [] : [ofModel(champion)]),
-    ],
-    outputs: version === null ? [] : [ofModel(version)],
-  };
+): readonly { readonly name: string; readonly version?: string | number }[] {
+  return [
+    { name: `features/${service}` },
+    ...(set === undefined ? [] : [{ name: `training_sets/${model}`, version: set.sha256 }]),
+    ...(champion === null || comparison === undefined ? [] : [{ name: `models/${model}`, version: champion }]),
+    ...(trained?.code === undefined ? [] : [{ name: 'code', version: trained.code }]),
+  ];
 }
 
 function reportOf(state: RetrainingState, run: string): RetrainingReport {

@@ -4,8 +4,8 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
-import { lineageEvents, lineageRunId, sendLineage } from '#cli/retraining/open_lineage';
-import { lineageOf, postReport, type RetrainingReport } from '#cli/retraining/tasks/report_tasks';
+import { inputsOf, postReport, type RetrainingReport } from '#cli/retraining/tasks/report_tasks';
+import { type LineageOfRun, lineageEvents, lineageRunId, sendLineage } from '#workflows/lineage/open_lineage';
 
 const report: RetrainingReport = {
   ...{
@@ -26,30 +26,48 @@ const state = {
   comparison: {} as never,
 };
 
-test('a run is a start and an end of one id, with what it read and made by version, and the commit', () => {
-  const [start, end] = lineageEvents(lineageOf(state, report, 'fraud@1', 'bank')) as Record<string, unknown>[];
+test('a run is a start and an end of one id, with what it read and made by version', () => {
+  const lineage: LineageOfRun = {
+    ...{ run: report.run, job: 'retrain_fraud', outcome: 'succeeded', startedAt: '2026-11-29T00:00:00.000Z' },
+    endedAt: '2026-11-29T01:00:00.000Z',
+    datasets: [
+      { direction: 'input', name: 'features/fraud@1', version: '' },
+      { direction: 'input', name: 'models/fraud', version: '4' },
+      { direction: 'output', name: 'models/fraud', version: '5' },
+    ],
+  };
+  const [start, end] = lineageEvents(lineage, 'bank') as Record<string, unknown>[];
   const runId = lineageRunId(report.run);
   expect(runId).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
   expect(start).toMatchObject({
     ...{ eventType: 'START', eventTime: '2026-11-29T00:00:00.000Z', outputs: [] },
     schemaURL: 'https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent',
-    run: { runId, facets: { headwater_run: { run: report.run, outcome: 'promoted', code: 'c0ffee' } } },
+    run: { runId, facets: { headwater_run: { run: report.run, outcome: 'succeeded' } } },
     job: { namespace: 'bank', name: 'retrain_fraud' },
   });
   const version = (datasetVersion: string) => ({ version: { datasetVersion } });
   expect(end).toMatchObject({
-    ...{ eventType: 'COMPLETE', run: { runId } },
+    ...{ eventType: 'COMPLETE', eventTime: '2026-11-29T01:00:00.000Z', run: { runId } },
     inputs: [
       { namespace: 'bank', name: 'features/fraud@1' },
-      { namespace: 'bank', name: 'training_sets/fraud', facets: version('abc') },
-      { namespace: 'bank', name: 'models/fraud', facets: version('4') },
+      { name: 'models/fraud', facets: version('4') },
     ],
     outputs: [{ namespace: 'bank', name: 'models/fraud', facets: version('5') }],
   });
-  const [, nothing] = lineageEvents(
-    lineageOf({ model: 'fraud' }, { ...report, version: null, champion: null }, 'fraud@1', 'bank'),
-  ) as { outputs: unknown }[];
-  expect(nothing?.outputs).toEqual([]);
+  const endOf = (outcome: string) =>
+    (lineageEvents({ ...lineage, outcome }, 'b')[1] as { eventType: string }).eventType;
+  expect(['failed', 'timed_out', 'cancelled'].map(endOf)).toEqual(['FAIL', 'FAIL', 'ABORT']);
+  expect(lineageEvents({ ...lineage, endedAt: null }, 'bank')).toHaveLength(1);
+});
+
+test('retraining reads features, labels by hash, the version in production and the commit', () => {
+  expect(inputsOf(state, report, 'fraud@1')).toEqual([
+    { name: 'features/fraud@1' },
+    { name: 'training_sets/fraud', version: 'abc' },
+    { name: 'models/fraud', version: 4 },
+    { name: 'code', version: 'c0ffee' },
+  ]);
+  expect(inputsOf({}, { model: 'fraud', champion: null }, 'fraud@1')).toEqual([{ name: 'features/fraud@1' }]);
 });
 
 test('events go into a file and to an address; one that is refused is an error', async () => {

@@ -145,3 +145,62 @@ test('what npm test leaves out runs each night: long forms, and every kind of ch
   );
   expect(missing).toEqual([]);
 });
+
+interface Rollout {
+  readonly uses?: string;
+  readonly needs?: string | readonly string[];
+  readonly with?: { readonly environment?: string; readonly only?: string };
+}
+const jobsOf = (name: string): Readonly<Record<string, Rollout>> =>
+  (read(`.github/workflows/${name}.yml`) as { jobs: Readonly<Record<string, Rollout>> }).jobs;
+
+test('production is rolled out after staging, in an environment that requires an approval; workflows go a way of their own', () => {
+  const rollout = read('.github/workflows/rollout.yml') as { jobs: { rollout: { environment: string } } };
+  expect(rollout.jobs.rollout.environment).toMatch(/^\$\{\{ inputs\.environment \}\}$/);
+  for (const [name, only] of [
+    ['release', undefined],
+    ['workflows', 'deployment/workflows'],
+  ] as const) {
+    const { test: tested, image, staging, production } = jobsOf(name);
+    expect([name, tested !== undefined, image?.needs]).toEqual([name, true, 'test']);
+    expect(staging).toMatchObject({ needs: 'image', with: { environment: 'staging' } });
+    expect(production).toMatchObject({ needs: ['image', 'staging'], with: { environment: 'production' } });
+    for (const job of [staging, production]) {
+      expect(job?.uses).toBe('./.github/workflows/rollout.yml');
+      expect([name, job?.with?.only]).toEqual([name, only]);
+    }
+  }
+  const { on } = read('.github/workflows/workflows.yml') as { on: { push: { paths: readonly string[] } } };
+  expect(on.push.paths).toEqual(expect.arrayContaining(['workflows/**', 'examples/*/workflows/**']));
+});
+
+test('a rollout waits for every workload, by its kind', () => {
+  const text = readFileSync(assetPath('.github/workflows/rollout.yml'), 'utf8');
+  const waited = /workloads='([^']+)'/.exec(text)?.[1]?.split(' ').sort();
+  const known = readdirSync(assetPath('k8s/base/roles')).map((file) => {
+    const documents = parseAllDocuments(readFileSync(assetPath(`k8s/base/roles/${file}`), 'utf8'));
+    const { kind, metadata } = documents
+      .map((document) => document.toJS() as { kind: string; metadata: { name: string } })
+      .find((each) => /^(Deployment|StatefulSet)$/.test(each.kind)) as { kind: string; metadata: { name: string } };
+    return `${kind.toLowerCase()}/${metadata.name}`;
+  });
+  expect(waited).toEqual(known.sort());
+});
+
+test('workers of workflows scale on how long steps wait, by either autoscaler, and the monitor leaves steps to them', () => {
+  const all = (path: string) =>
+    parseAllDocuments(readFileSync(assetPath(path), 'utf8')).map(
+      (document) => document.toJS() as { kind: string; metadata: { name: string }; spec: Record<string, unknown> },
+    );
+  const scaler = all('k8s/base/roles/workflows.yaml').find(({ kind }) => kind === 'HorizontalPodAutoscaler');
+  expect(scaler?.spec).toMatchObject({
+    scaleTargetRef: { kind: 'Deployment', name: 'workflows' },
+    metrics: expect.arrayContaining([
+      { type: 'Pods', pods: expect.objectContaining({ metric: { name: 'workflow_due_age_seconds' } }) },
+    ]),
+  });
+  const keda = all('k8s/components/keda/scaled_objects.yaml').find(({ metadata }) => metadata.name === 'workflows');
+  expect(JSON.stringify(keda?.spec)).toContain('workflow_due_age_seconds');
+  const monitor = all('k8s/base/roles/monitor.yaml').find(({ kind }) => kind === 'StatefulSet');
+  expect(JSON.stringify(monitor)).toContain('{"name":"WORKFLOWS_CONCURRENCY","value":"0"}');
+});

@@ -2,24 +2,22 @@ import { appendFile, mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { derivedId } from '#kernel/derived_id';
 
-/** A data set or model, as lineage names it. */
-export interface LineageDataset {
-  readonly namespace: string;
-  readonly name: string;
-  readonly facets?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
-}
-
+/** A run with the data sets and models that its tasks have named. */
 export interface LineageOfRun {
   readonly run: string;
   readonly job: string;
-  readonly namespace: string;
+  /** RFC 3339. */
   readonly startedAt: string;
-  readonly endedAt: string;
+  /** Null while it runs. */
+  readonly endedAt: string | null;
+  /** Status of the run. */
   readonly outcome: string;
-  /** The commit that the code is of; undefined where it is not known. */
-  readonly code: string | undefined;
-  readonly inputs: readonly LineageDataset[];
-  readonly outputs: readonly LineageDataset[];
+  readonly datasets: readonly {
+    readonly direction: 'input' | 'output';
+    readonly name: string;
+    /** Empty: it has none. */
+    readonly version: string;
+  }[];
 }
 
 const PRODUCER = 'https://www.npmjs.com/package/headwater';
@@ -32,11 +30,6 @@ const facet = (name: string, version: string, fields: Readonly<Record<string, un
   ...fields,
 });
 
-/** Returns the SHA-256 of a data set as its version. */
-export const versionFacet = (datasetVersion: string) => ({
-  version: facet('DatasetVersionDatasetFacet', '1-0-1', { datasetVersion }),
-});
-
 /** Returns the id of a run as OpenLineage requires it: a UUID, the same each time. */
 export function lineageRunId(run: string): string {
   const hash = derivedId(['run', run]);
@@ -44,17 +37,34 @@ export function lineageRunId(run: string): string {
   return `${hash.slice(0, 8)}-${hash.slice(8, 12)}-5${hash.slice(13, 16)}-${variant}${hash.slice(17, 20)}-${hash.slice(20)}`;
 }
 
-/** Returns a run as OpenLineage events: its start and its end, with what it read and made. */
-export function lineageEvents(lineage: LineageOfRun): readonly object[] {
-  const { run, job, namespace, startedAt, endedAt, outcome, code, inputs, outputs } = lineage;
-  const event = (eventType: 'START' | 'COMPLETE', eventTime: string) => ({
+/** How OpenLineage calls the end of a run. */
+const END_OF: Readonly<Record<string, string>> = {
+  succeeded: 'COMPLETE',
+  failed: 'FAIL',
+  timed_out: 'FAIL',
+  cancelled: 'ABORT',
+};
+
+/** Returns a run as OpenLineage events: its start, and its end where it has ended, with what it read and made. */
+export function lineageEvents(lineage: LineageOfRun, namespace: string): readonly object[] {
+  const { run, job, startedAt, endedAt, outcome, datasets } = lineage;
+  const named = (wanted: 'input' | 'output'): readonly object[] =>
+    datasets
+      .filter(({ direction }) => direction === wanted)
+      .map(({ name, version }) => ({
+        ...{ namespace, name },
+        ...(version === ''
+          ? {}
+          : { facets: { version: facet('DatasetVersionDatasetFacet', '1-0-1', { datasetVersion: version }) } }),
+      }));
+  const event = (eventType: string, eventTime: string) => ({
     ...{ eventType, eventTime, producer: PRODUCER, schemaURL: RUN_EVENT },
     run: {
       runId: lineageRunId(run),
       facets: {
         headwater_run: {
           ...{ _producer: PRODUCER, _schemaURL: `${SPEC}/2-0-2/OpenLineage.json#/$defs/RunFacet` },
-          ...{ run, outcome, ...(code === undefined ? {} : { code }) },
+          ...{ run, outcome },
         },
       },
     },
@@ -68,10 +78,11 @@ export function lineageEvents(lineage: LineageOfRun): readonly object[] {
         }),
       },
     },
-    inputs,
-    outputs,
+    inputs: named('input'),
+    outputs: named('output'),
   });
-  return [{ ...event('START', startedAt), outputs: [] }, event('COMPLETE', endedAt)];
+  const start = { ...event('START', startedAt), outputs: [] };
+  return endedAt === null ? [start] : [start, event(END_OF[outcome] ?? 'OTHER', endedAt)];
 }
 
 export interface LineageTargets {
