@@ -20,6 +20,18 @@ export class ModelNotReadyError extends PlatformError {
   }
 }
 
+/** A model is configured to be computed by what onnxruntime does not have here. */
+export class ExecutionProviderError extends PlatformError {
+  readonly code = 'SERVING_EXECUTION_PROVIDER';
+
+  constructor(model: string, provider: string, problem: string) {
+    super(
+      `serving.models: model "${model}" has the execution provider ${provider} in runtime.executionProviders, and ${problem}. Take it out, or install a build that has it`,
+      { fault: 'caller', retryable: false },
+    );
+  }
+}
+
 /** Features a model cannot take: the first 20 bad fields, and how many more there are. For a batch, fields read `instances.3.amount`. */
 export class InvalidFeaturesError extends PlatformError {
   readonly code = 'SERVING_INVALID_FEATURES';

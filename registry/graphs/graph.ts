@@ -2,6 +2,7 @@ import type { InferenceSession } from 'onnxruntime-node';
 import { GraphProcess } from './graph_process.ts';
 import type { ModelLimits } from './model_limits.ts';
 import { fromOrt, toOrt } from './ort_tensors.ts';
+import { SESSION_OPTIONS } from './session_options.ts';
 import type { NamedTensors } from './typed_tensor.ts';
 
 /** A graph that can be computed: in this process, or in one of its own. */
@@ -31,10 +32,14 @@ const memoryFor = (onnx: Uint8Array, { memoryMb }: ModelLimits): number =>
   memoryMb * MEBIBYTE + COPIES * onnx.byteLength;
 
 /** Opens a graph in a process of its own. @param onnx - without external data @throws what onnxruntime says; {@link GraphStoppedError} when opening does not end */
-export async function inItsOwnProcess(onnx: Uint8Array, limits: ModelLimits): Promise<Graph> {
+export async function inItsOwnProcess(
+  onnx: Uint8Array,
+  limits: ModelLimits,
+  options: InferenceSession.SessionOptions = SESSION_OPTIONS,
+): Promise<Graph> {
   const own = new GraphProcess(memoryFor(onnx, limits));
   try {
-    const { inputNames, outputNames } = await own.request({ kind: 'open', onnx }, 'opened', limits.examineMs);
+    const { inputNames, outputNames } = await own.request({ kind: 'open', onnx, options }, 'opened', limits.examineMs);
     let isReleased = false;
     // The first run is that of the examples.
     let timeoutMs = limits.examineMs;
@@ -89,7 +94,11 @@ class Examiner {
     this.#process ??= { own: new GraphProcess(memoryBytes), memoryBytes };
     const { own } = this.#process;
     try {
-      const { inputNames, outputNames } = await own.request({ kind: 'open', onnx }, 'opened', limits.examineMs);
+      const { inputNames, outputNames } = await own.request(
+        { kind: 'open', onnx, options: SESSION_OPTIONS },
+        'opened',
+        limits.examineMs,
+      );
       // Names that differ are said where the signature is checked.
       const isNamed =
         outputs.every((output) => outputNames.includes(output)) &&

@@ -2,12 +2,13 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import type { InferenceSession } from 'onnxruntime-node';
 import { workerEntry } from '#kernel/worker_entry';
 import { GraphStoppedError } from '../errors.ts';
 import type { NamedTensors } from './typed_tensor.ts';
 
 export type GraphRequest =
-  | { readonly kind: 'open'; readonly onnx: Uint8Array }
+  | { readonly kind: 'open'; readonly onnx: Uint8Array; readonly options: InferenceSession.SessionOptions }
   | { readonly kind: 'run'; readonly feeds: NamedTensors; readonly outputs: readonly string[] };
 
 export type GraphAnswer =

@@ -2,7 +2,6 @@ import { InferenceSession } from 'onnxruntime-node';
 import { messageOf } from '#kernel/errors';
 import type { GraphAnswer, GraphRequest } from './graph_process.ts';
 import { fromOrt, toOrt } from './ort_tensors.ts';
-import { SESSION_OPTIONS } from './session_options.ts';
 
 // A process that computes graphs and nothing else: what does not end here is killed, and takes nothing else with it.
 
@@ -12,7 +11,7 @@ async function answer(request: GraphRequest): Promise<GraphAnswer> {
   if (request.kind === 'open') {
     await session?.release();
     session = undefined;
-    session = await InferenceSession.create(request.onnx, SESSION_OPTIONS);
+    session = await InferenceSession.create(request.onnx, request.options);
     return { kind: 'opened', inputNames: session.inputNames, outputNames: session.outputNames };
   }
   if (session === undefined) throw new Error('no model is open');

@@ -21,7 +21,7 @@ export class EdgeModel {
   static async open(folder: string): Promise<EdgeModel> {
     const { package: model } = await readModelFolder(folder);
     return new EdgeModel(
-      await LoadedModel.load(model, { ownThreadFromMs: Number.POSITIVE_INFINITY, isExamined: true }),
+      await LoadedModel.load(model, { runtime: { ownThreadFromMs: Number.POSITIVE_INFINITY }, isExamined: true }),
     );
   }
 

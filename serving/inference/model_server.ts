@@ -8,12 +8,19 @@ import type { KeptModels } from '#registry/kept_models';
 import type { Authorship } from '#registry/lifecycle/lifecycle';
 import type { ModelSignature } from '#registry/model_package';
 import type { ModelRegistry } from '#registry/model_registry';
+import { providerProblem } from '#registry/onnx/execution_providers';
 import type { ExperimentOutcomes, OutcomesQuery } from '#serving/prediction_store/feedback_store';
 import type { RoutingRow } from '#serving/routing/routing';
-import { ModelNotReadyError, RoutingConflictError, UnknownServedModelError } from '../errors.ts';
+import {
+  ExecutionProviderError,
+  ModelNotReadyError,
+  RoutingConflictError,
+  UnknownServedModelError,
+} from '../errors.ts';
 import { estimateOf } from '../experiments/results.ts';
 import { thompsonShares } from '../experiments/thompson.ts';
 import type { Follow } from '../models/follow.ts';
+import { DEFAULT_RUNTIME, type ModelRuntime } from '../models/model_runtime.ts';
 import { type ActiveModel, ModelLoader } from '../models/model_slot.ts';
 import type { Subject } from '../routing/assignment.ts';
 import type { CanaryProgress } from '../routing/canary.ts';
@@ -75,6 +82,7 @@ export class ModelServer implements Service {
   readonly #routers: ReadonlyMap<string, ModelRouter>;
   readonly #onDemand: OnDemandModels | undefined;
   readonly #loader: ModelLoader;
+  readonly #runtimes: ReadonlyMap<string, ModelRuntime>;
   readonly #assignments: Counter<'model' | 'experiment' | 'variant'>;
   readonly #canaryPercent: Gauge<'model'>;
   readonly #rollbacks: Counter<'model'>;
@@ -94,11 +102,19 @@ export class ModelServer implements Service {
     this.#deps = deps;
     this.#log = deps.log.child({ component: 'serving.models' });
     this.#intervalMs = settings.refreshIntervalMs;
-    this.#loader = new ModelLoader({ ...deps, log: this.#log }, settings.modelLimits);
-    const routerOf = ({ name, follow, thresholds, ...routing }: ServedModel): ModelRouter =>
-      new ModelRouter({ name, follow, routing, thresholds }, this.#loader, (router, progress) =>
-        this.#onProgress(router, progress),
+    this.#runtimes = new Map(settings.models.map(({ name, runtime }) => [name, runtime]));
+    this.#loader = new ModelLoader(
+      { ...deps, log: this.#log },
+      { limits: settings.modelLimits, runtimeOf: (name) => this.#runtimes.get(name) ?? DEFAULT_RUNTIME },
+    );
+    const routerOf = (served: Omit<ServedModel, 'runtime'>): ModelRouter => {
+      const { name, follow, thresholds, experiment, canary, shadow } = served;
+      return new ModelRouter(
+        { name, follow, routing: { experiment, canary, shadow }, thresholds },
+        this.#loader,
+        (router, progress) => this.#onProgress(router, progress),
       );
+    };
     this.#routers = new Map(settings.models.map((served) => [served.name, routerOf(served)]));
     const { onDemand } = settings;
     const inProduction = (name: string): ModelRouter =>
@@ -125,9 +141,23 @@ export class ModelServer implements Service {
     });
   }
 
+  /** @throws {@link ExecutionProviderError} for what is configured and this build of onnxruntime lacks */
   async start(): Promise<void> {
+    await this.#checkProviders();
     await this.refresh();
     this.#schedule();
+  }
+
+  async #checkProviders(): Promise<void> {
+    const checked = new Set(DEFAULT_RUNTIME.executionProviders);
+    for (const [name, { executionProviders }] of this.#runtimes) {
+      for (const provider of executionProviders) {
+        if (checked.has(provider)) continue;
+        const problem = await providerProblem(provider);
+        if (problem !== undefined) throw new ExecutionProviderError(name, provider, problem);
+        checked.add(provider);
+      }
+    }
   }
 
   #schedule(): void {

@@ -4,7 +4,7 @@ import { messageOf } from '#kernel/errors';
 import { GraphStoppedError, InvalidModelError } from '#registry/errors';
 import { examineGraph, type Graph, inItsOwnProcess, inThisProcess } from '#registry/graphs/graph';
 import { DEFAULT_LIMITS, type ModelLimits } from '#registry/graphs/model_limits';
-import { SESSION_OPTIONS } from '#registry/graphs/session_options';
+import { sessionOptionsOf } from '#registry/graphs/session_options';
 import { joined, rowOf } from '#registry/graphs/tensor_batches';
 import { type GraphSpec, type NamedTensors, type TypedTensor, zeros } from '#registry/graphs/typed_tensor';
 import {
@@ -21,6 +21,7 @@ import { readTreeEnsemble, type TreeEnsemble } from '#registry/onnx/tree_ensembl
 import { decidingOutputs, decisionOf } from '#registry/rows/decision';
 import { arrayFrom, feedsOf } from '#registry/rows/row_feeds';
 import { createEncoder, type SignatureEncoder, TextNumbers } from '#registry/signature_encoder';
+import { DEFAULT_RUNTIME, type ModelRuntime } from './model_runtime.ts';
 import { RowScanner } from './row_scanner.ts';
 import { SessionThread } from './session_thread.ts';
 import { ClassLabels } from './trees/class_labels.ts';
@@ -30,16 +31,15 @@ import { TreeTrial } from './trees/tree_trial.ts';
 
 /** Golden rows must come back this close to what the trainer saw. */
 const TOLERANCE = 1e-3;
-const WARM_UP_RUNS = 3;
-const OWN_THREAD_FROM_MS = 3;
+const TIMED_BEFORE_MOVING = 3;
 const WARM_UP_SCANS = 2_000;
 const SCANS_A_PIECE = 100;
 
 export interface LoadOptions {
   /** What comes out is the same bits each time, and does not depend on what was faster on the day. */
   readonly isRepeatable?: boolean;
-  /** A model is computed on a thread of its own when a row of it takes so long, ms: 3 unless this says otherwise. */
-  readonly ownThreadFromMs?: number;
+  /** How it is computed; what is left out is as the configuration has it by default. */
+  readonly runtime?: Partial<ModelRuntime>;
   readonly limits?: ModelLimits;
   /** It was examined when it was put here, as in an edge bundle: it is not examined again, and always computed in this process. */
   readonly isExamined?: boolean;
@@ -105,14 +105,16 @@ export class LoadedModel {
    * @throws {@link InvalidModelError} listing what is wrong
    */
   static async load(model: ModelPackage, options: LoadOptions = {}): Promise<LoadedModel> {
-    const { isRepeatable = false, ownThreadFromMs = OWN_THREAD_FROM_MS } = options;
+    const { isRepeatable = false } = options;
+    const runtime: ModelRuntime = { ...DEFAULT_RUNTIME, ...options.runtime };
     refuseExternalData(model.onnx);
     const spec = graphSpecOf(describeOnnx(model.onnx));
-    const graph = await openGraph(model, spec, options);
+    const graph = await openGraph(model, spec, runtime, options);
     const loaded = new LoadedModel(graph, spec, model);
     try {
       if (loaded.rowsProblem !== undefined) {
-        if (ownThreadFromMs < Number.POSITIVE_INFINITY) await loaded.#moveOut(model.onnx, ownThreadFromMs);
+        await loaded.#moveOut(model.onnx, runtime);
+        await loaded.#warmUp(runtime);
         return loaded;
       }
       loaded.#checkNames();
@@ -121,8 +123,10 @@ export class LoadedModel {
       await loaded.#checkExamples(model.examples);
       await loaded.#warmScanner(model.examples);
       if (graph.lost !== undefined) return loaded;
-      await loaded.#adoptTrees(model.onnx, isRepeatable);
-      if (ownThreadFromMs < Number.POSITIVE_INFINITY) await loaded.#moveOut(model.onnx, ownThreadFromMs);
+      // Kernels of WebAssembly are no execution provider.
+      if (runtime.executionProviders[0] === 'cpu') await loaded.#adoptTrees(model.onnx, isRepeatable);
+      await loaded.#moveOut(model.onnx, runtime);
+      await loaded.#warmUp(runtime);
     } catch (error) {
       await loaded.release();
       // Of its examples.
@@ -156,8 +160,7 @@ export class LoadedModel {
     }
     if (problems.length > 0) throw new InvalidModelError(problems);
     this.#background = input.subarray(0, examples.length * width);
-    let output = await this.run(input, rows);
-    for (let run = 1; run < WARM_UP_RUNS; run += 1) output = await this.run(input, rows);
+    const output = await this.run(input, rows);
     for (const [index, { output: expected }] of examples.entries()) {
       for (const [column, value] of expected.entries()) {
         const found = output[index * this.outputWidth + column] as number;
@@ -170,19 +173,27 @@ export class LoadedModel {
   }
 
   /** Off the thread on which requests are answered, where one row of it would hold all others up. */
-  async #moveOut(onnx: Uint8Array, fromMs: number): Promise<void> {
+  async #moveOut(onnx: Uint8Array, runtime: ModelRuntime): Promise<void> {
+    const { ownThreadFromMs } = runtime;
     if (this.#trees !== undefined || this.#graph.lost !== undefined) return;
+    if (ownThreadFromMs === Number.POSITIVE_INFINITY) return;
     const work = await this.smallestRun();
     if (work === undefined) return;
     let fastestMs = Number.POSITIVE_INFINITY;
-    for (let run = 0; run < WARM_UP_RUNS; run += 1) {
+    for (let run = 0; run < TIMED_BEFORE_MOVING; run += 1) {
       const beganMs = performance.now();
       await work();
       fastestMs = Math.min(fastestMs, performance.now() - beganMs);
     }
-    if (fastestMs < fromMs) return;
-    this.#thread = await SessionThread.start({ onnx, options: SESSION_OPTIONS });
+    if (fastestMs < ownThreadFromMs) return;
+    this.#thread = await SessionThread.start({ onnx, options: sessionOptionsOf(runtime) });
     await this.#graph.release();
+  }
+
+  /** Where requests will be computed, on a thread as well. */
+  async #warmUp({ warmUpRuns }: ModelRuntime): Promise<void> {
+    const work = await this.smallestRun();
+    for (let run = 0; run < warmUpRuns && work !== undefined; run += 1) await work();
   }
 
   /** Returns what computes the least that the graph can be given; undefined where that cannot be known. */
@@ -396,16 +407,18 @@ export class LoadedModel {
 async function openGraph(
   model: ModelPackage,
   spec: GraphSpec,
+  runtime: ModelRuntime,
   { limits = DEFAULT_LIMITS, isExamined = false }: LoadOptions,
 ): Promise<Graph> {
+  const sessionOptions = sessionOptionsOf(runtime);
   try {
     if (!isExamined) {
-      if (!hasBoundedWork(model.onnx)) return await inItsOwnProcess(model.onnx, limits);
+      if (!hasBoundedWork(model.onnx)) return await inItsOwnProcess(model.onnx, limits, sessionOptions);
       // Trees alone cannot but end.
       const isTried = readTreeEnsemble(model.onnx)?.isWhole === true || (await examine(model, spec, limits));
-      if (!isTried) return await inItsOwnProcess(model.onnx, limits);
+      if (!isTried) return await inItsOwnProcess(model.onnx, limits, sessionOptions);
     }
-    return inThisProcess(await InferenceSession.create(model.onnx, SESSION_OPTIONS));
+    return inThisProcess(await InferenceSession.create(model.onnx, sessionOptions));
   } catch (error) {
     const what = error instanceof GraphStoppedError ? '' : 'onnxruntime does not take it: ';
     throw new InvalidModelError([`${what}${messageOf(error)}`], error);

@@ -2,6 +2,7 @@ import type { RowValues } from '#registry/model_package';
 import { DeadlinePassedError } from '../errors.ts';
 import type { Call } from './call.ts';
 import type { LoadedModel } from './loaded_model.ts';
+import { DEFAULT_RUNTIME, type ModelRuntime } from './model_runtime.ts';
 import { UsualTime } from './usual_time.ts';
 
 interface Waiting {
@@ -14,21 +15,25 @@ interface Waiting {
   reject(error: unknown): void;
 }
 
-/** Rows in one run: enough to share its fixed cost, few enough that no caller waits long. */
-const ROWS_A_RUN = 64;
-
 /**
- * Runs rows of several requests together: all that came in during one turn of the event loop. Never waits for a timer; a request
- * that is alone runs alone.
+ * Runs rows of several requests together: all that came in during one turn of the event loop, or within `maxWaitMs` where a model is configured to
+ * wait for others. A request that is alone runs alone.
  */
 export class MicroBatcher {
   readonly #model: LoadedModel;
+  readonly #maxRows: number;
+  readonly #maxWaitMs: number;
   #waiting: Waiting[] = [];
   #scheduled = false;
+  #timer: NodeJS.Timeout | undefined;
+  /** Of those that wait. */
+  #rows = 0;
   readonly #row = new UsualTime();
 
-  constructor(model: LoadedModel) {
+  constructor(model: LoadedModel, { maxRows, maxWaitMs }: ModelRuntime['batching'] = DEFAULT_RUNTIME.batching) {
     this.#model = model;
+    this.#maxRows = maxRows;
+    this.#maxWaitMs = maxWaitMs;
   }
 
   /** What a row takes, by the runs so far. */
@@ -41,18 +46,30 @@ export class MicroBatcher {
     return new Promise((resolve, reject) => {
       const beganMs = call?.timing === undefined ? 0 : performance.now();
       this.#waiting.push({ input, rows, call, beganMs, resolve, reject });
-      if (this.#scheduled) return;
-      this.#scheduled = true;
-      setImmediate(() => void this.#runAll());
+      this.#rows += rows;
+      this.#schedule();
     });
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    if (this.#maxWaitMs > 0 && this.#rows < this.#maxRows) {
+      this.#timer ??= setTimeout(() => void this.#runAll(), this.#maxWaitMs);
+      return;
+    }
+    this.#scheduled = true;
+    setImmediate(() => void this.#runAll());
   }
 
   /** One run after the other: answers of the first leave while the next is computed, and each knows what it took. */
   async #runAll(): Promise<void> {
     this.#scheduled = false;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#rows = 0;
     const waiting = this.#waiting;
     this.#waiting = [];
-    for (const batch of inRuns(waiting)) await this.#run(batch);
+    for (const batch of inRuns(waiting, this.#maxRows)) await this.#run(batch);
   }
 
   async #run(asked: readonly Waiting[]): Promise<void> {
@@ -106,11 +123,11 @@ function inTime(asked: readonly Waiting[], nowMs: number): readonly Waiting[] {
   return asked.filter((waiting) => !isLate(waiting));
 }
 
-function* inRuns(waiting: readonly Waiting[]): Iterable<readonly Waiting[]> {
+function* inRuns(waiting: readonly Waiting[], maxRows: number): Iterable<readonly Waiting[]> {
   let batch: Waiting[] = [];
   let rows = 0;
   for (const request of waiting) {
-    if (batch.length > 0 && rows + request.rows > ROWS_A_RUN) {
+    if (batch.length > 0 && rows + request.rows > maxRows) {
       yield batch;
       batch = [];
       rows = 0;

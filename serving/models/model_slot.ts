@@ -16,6 +16,7 @@ import { AdaptiveThreshold, type ThresholdRule } from './adaptive_threshold.ts';
 import type { Follow } from './follow.ts';
 import { LoadedModel } from './loaded_model.ts';
 import { MicroBatcher } from './micro_batcher.ts';
+import { DEFAULT_RUNTIME, type ModelRuntime } from './model_runtime.ts';
 
 /** A version that answers. */
 export interface ActiveModel {
@@ -47,6 +48,12 @@ interface Shared {
   users: number;
 }
 
+interface LoaderSettings {
+  readonly limits?: ModelLimits | undefined;
+  /** How versions of a model are computed. */
+  readonly runtimeOf?: (name: string) => ModelRuntime;
+}
+
 /** Downloads, checks and warms up versions; one that several slots follow is loaded once. */
 export class ModelLoader {
   readonly #registry: ModelRegistry;
@@ -60,6 +67,7 @@ export class ModelLoader {
   readonly #loadSeconds: Histogram<'model'>;
   readonly #loadFailures: Counter<'model'>;
   readonly #limits: ModelLimits | undefined;
+  readonly #runtimeOf: (name: string) => ModelRuntime;
   readonly #kept: KeptModels | undefined;
   /** Of versions that are not kept yet. */
   readonly #packages = new WeakMap<LoadedModel, ModelPackage>();
@@ -77,8 +85,9 @@ export class ModelLoader {
       /** Where versions that answer are kept, for a start while the registry is away. */
       readonly kept?: KeptModels | undefined;
     },
-    limits?: ModelLimits,
+    { limits, runtimeOf = () => DEFAULT_RUNTIME }: LoaderSettings = {},
   ) {
+    this.#runtimeOf = runtimeOf;
     this.#kept = deps.kept;
     this.#limits = limits;
     this.#registry = deps.registry;
@@ -173,10 +182,12 @@ export class ModelLoader {
       const downloaded = await this.#download(version);
       const problems = this.#checkSignature(downloaded.signature);
       if (problems.length > 0) throw new InvalidModelError(problems);
-      const model = await LoadedModel.load(downloaded, this.#limits === undefined ? {} : { limits: this.#limits });
+      const runtime = this.#runtimeOf(name);
+      const limits = this.#limits === undefined ? {} : { limits: this.#limits };
+      const model = await LoadedModel.load(downloaded, { runtime, ...limits });
       stopTimer();
       if (this.#kept !== undefined) this.#packages.set(model, downloaded);
-      return { model, batcher: new MicroBatcher(model) };
+      return { model, batcher: new MicroBatcher(model, runtime.batching) };
     } catch (error) {
       if ((error as { retryable?: boolean }).retryable !== true) this.#loadFailures.inc({ model: name });
       throw error;

@@ -24,7 +24,7 @@ function costlyModel(): ModelPackage {
 }
 
 test('a costly model is computed on a thread of its own: others are not held up, and it gives the same', async () => {
-  const costly = await LoadedModel.load(costlyModel(), { ownThreadFromMs: 0.5 });
+  const costly = await LoadedModel.load(costlyModel(), { runtime: { ownThreadFromMs: 0.5 } });
   const cheap = await LoadedModel.load(tinyModel(0));
   expect([costly.hasThread, cheap.hasThread]).toEqual([true, false]);
   const rows = 64;

@@ -70,7 +70,7 @@ test('memory is level after ten swaps of a model of ten megabytes, however fast 
 
 test('a thread that is stopped while it computes finishes its runs, and ends by itself', async () => {
   for (let round = 0; round < 5; round += 1) {
-    const model = await LoadedModel.load(largeModel(), { ownThreadFromMs: 0 });
+    const model = await LoadedModel.load(largeModel(), { runtime: { ownThreadFromMs: 0 } });
     expect(model.hasThread).toBe(true);
     const runs = Array.from({ length: 4 }, () => model.run(new Float32Array(64 * 4), 64));
     await model.release();
