@@ -12,6 +12,18 @@ export class UnknownServedModelError extends PlatformError {
   }
 }
 
+/** A request that names a variant which nothing answers as. */
+export class UnknownVariantError extends PlatformError {
+  readonly code = 'SERVING_UNKNOWN_VARIANT';
+  readonly httpStatus = 404;
+
+  constructor(model: string, variant: string, known: readonly string[]) {
+    super(`model "${model}" has no variant "${variant}"; it has ${known.join(', ')}`, {
+      ...{ fault: 'caller', retryable: false },
+    });
+  }
+}
+
 export class ModelNotReadyError extends PlatformError {
   readonly code = 'SERVING_MODEL_NOT_READY';
 

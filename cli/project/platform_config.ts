@@ -268,6 +268,8 @@ export const ENVIRONMENT_VARIABLES: Readonly<Record<string, EnvironmentVariable>
   GRAFANA_URL: { path: 'grafana.url', type: 'string' },
   PROMETHEUS_URL: { path: 'serving.console.prometheusUrl', type: 'string' },
   API_PORT: { path: 'serving.port', type: 'number' },
+  /** As SageMaker names the port that a container must listen on: comes before API_PORT. */
+  SAGEMAKER_BIND_TO_PORT: { path: 'serving.port', type: 'number' },
   HEALTH_STALLED_AFTER: { path: 'health.stalledAfter', type: 'string' },
   MONITOR_HOST: { path: 'monitor.host', type: 'string' },
   MONITOR_PORT: { path: 'monitor.port', type: 'number' },

@@ -221,9 +221,14 @@ export class Predictor {
     return input;
   }
 
+  /** While a canary runs: what sees what becomes of rows. */
+  #watching({ name, isNamed }: ActiveModel): ModelRouter | undefined {
+    return isNamed === true ? undefined : this.#deps.models.watching(name);
+  }
+
   /** What is known of this row; undefined while a canary runs, which is to be seen at work. */
   recall(active: ActiveModel, input: RowValues): Inferred | undefined {
-    if (this.#cache === undefined || this.#deps.models.watching(active.name) !== undefined) return undefined;
+    if (this.#cache === undefined || this.#watching(active) !== undefined) return undefined;
     const output = this.#cache.get(active, input);
     return output === undefined ? undefined : { output, input, by: active };
   }
@@ -239,7 +244,7 @@ export class Predictor {
     call?: Call,
     about?: AskedRows | string,
   ): Promise<Inferred> {
-    const watching = this.#deps.models.watching(active.name);
+    const watching = this.#watching(active);
     if (watching === undefined) return this.#run(this.admission, active, input, rows, call);
     const watched = { watching, entities: entitiesOf(about, rows) };
     if (active.variant !== CANARY) return this.#run(this.admission, active, input, rows, call, watched);
@@ -342,7 +347,7 @@ export class Predictor {
     rows: number,
     entity: string | undefined,
   ): Promise<{ readonly results: NamedTensors; readonly by: ActiveModel }> {
-    const watching = this.#deps.models.watching(active.name);
+    const watching = this.#watching(active);
     const beganMs = performance.now();
     const observe = (scores: Float64Array | undefined, failed: number): void => {
       const seen = { rows, latencyMs: performance.now() - beganMs, scores, failed };

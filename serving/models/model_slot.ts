@@ -30,6 +30,8 @@ export interface ActiveModel {
   readonly batcher: MicroBatcher;
   /** Where it depends on the row; undefined: the model's own. */
   readonly threshold: AdaptiveThreshold | undefined;
+  /** The request named the variant: chance did not, so that its outcome is no evidence for or against it. */
+  readonly isNamed?: boolean;
 }
 
 /** A request holds a version for far less than this between choosing and running it. */

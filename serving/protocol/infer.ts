@@ -25,6 +25,8 @@ export interface InferSettings {
   readonly ids: AnswerIds;
   readonly maxBatchRows: number;
   readonly call: Call | undefined;
+  /** Whom the rows are about. */
+  readonly entity?: string | undefined;
 }
 
 /**
@@ -170,7 +172,7 @@ async function inferColumns(
   active: ActiveModel,
   rows: readonly Row[],
   requested: readonly string[],
-  { ids, call }: InferSettings,
+  { ids, call, entity }: InferSettings,
 ): Promise<Inference> {
   const { model } = active;
   const input = predictor.encode(active, rows, inRow);
@@ -178,10 +180,10 @@ async function inferColumns(
   if (!requested.every((name) => known.has(name))) {
     const feeds = model.feedsOf(input, rows.length);
     const graphs = requested.filter((name) => name !== PREDICTION);
-    const { results, by, answered } = await predictor.inferTensors(active, feeds, graphs, { ids, call });
+    const { results, by, answered } = await predictor.inferTensors(active, feeds, graphs, { ids, call, entity });
     return { by, outputs: requested.map((name) => outputOf(name, results, { by, answered })) };
   }
-  const inferred = await predictor.infer(active, input, rows.length, call);
+  const inferred = await predictor.infer(active, input, rows.length, call, entity);
   predictor.checkFinite(inferred, rows.length);
   const answered = predictor.finish(inferred, ids, listOf(rows));
   const { by, output } = inferred;

@@ -10,11 +10,14 @@ import type { ModelServer } from '../inference/model_server.ts';
 import type { VersionStatistics } from '../inference/model_statistics.ts';
 import type { Predictor } from '../inference/predictor.ts';
 import type { ActiveModel } from '../models/model_slot.ts';
+import type { Subject } from '../routing/assignment.ts';
+import { NO_EXPERIMENT } from '../routing/model_router.ts';
 import { callOf } from './calls.ts';
 import { type Inference, inferRequested } from './infer.ts';
 import { BINARY_HEADER, type InferRequest, readInferRequest } from './infer_request.ts';
 import { idsOf, isObject, requestIdOf } from './requests.ts';
 import { protocol } from './schemas.ts';
+import { subjectOf } from './subject.ts';
 import { bytesOf, DATATYPES, jsonOf } from './tensor_codec.ts';
 
 // The Open Inference Protocol, version 2, over REST (KServe, Triton, MLServer), with Triton's extensions for binary tensors, statistics and the model repository.
@@ -76,14 +79,20 @@ export async function answerInfer(
   { models, predictor }: ProtocolDeps,
   params: ModelParams,
   request: InferRequest,
-  settings: Omit<Parameters<typeof inferRequested>[3], 'ids'> & { readonly requestId: string },
+  settings: Omit<Parameters<typeof inferRequested>[3], 'ids' | 'entity'> & {
+    readonly requestId: string;
+    readonly subject: Subject;
+  },
 ): Promise<Inference & { readonly id: string; readonly predictionId: string }> {
-  const { requestId, ...rest } = settings;
+  const { requestId, subject, ...rest } = settings;
   const isAny = params.version === undefined || params.version === '';
-  const active = await (isAny ? predictor.choose(params.name) : readyVersion(models, params));
+  if (!isAny && subject.variant !== undefined) {
+    throw new InvalidRequestError(`version ${params.version} and variant ${subject.variant} are named: send one`);
+  }
+  const active = await (isAny ? predictor.choose(params.name, subject) : readyVersion(models, params));
   const id = request.id ?? requestId;
   const ids = idsOf(id);
-  const inference = await inferRequested(predictor, active, request, { ...rest, ids });
+  const inference = await inferRequested(predictor, active, request, { ...rest, ids, entity: subject.entity });
   return { ...inference, id, predictionId: ids.predictionId };
 }
 
@@ -177,7 +186,8 @@ function registerInfer(app: FastifyInstance, deps: ProtocolDeps, maxBatchRows: n
         const read = readInferRequest(request.body, request.headers[BINARY_HEADER] as string | undefined);
         const call = callOf(request, false, performance.now());
         const requestId = requestIdOf(request);
-        const answer = await answerInfer(deps, request.params, read, { maxBatchRows, call, requestId });
+        const subject = subjectOf(request, read.parameters);
+        const answer = await answerInfer(deps, request.params, read, { maxBatchRows, call, requestId, subject });
         return sendInference(reply, answer, read);
       },
     );
@@ -203,7 +213,7 @@ function sendInference(
     model_name: by.name,
     model_version: String(by.version),
     id,
-    parameters: { prediction_id: predictionId },
+    parameters: { prediction_id: predictionId, ...(by.variant === NO_EXPERIMENT ? {} : { variant: by.variant }) },
   };
   const text = `${JSON.stringify(head).slice(0, -1)},"outputs":[${written}]}`;
   if (binary.length === 0) return reply.type(JSON_TYPE).send(text);

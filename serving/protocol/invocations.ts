@@ -16,6 +16,7 @@ import { type ProtocolDeps, readyVersion, SERVER } from './inference_protocol.ts
 import { idsOf, PREDICTION_ID, requestIdOf } from './requests.ts';
 import { endpointInvocations, invocations, kserve } from './schemas.ts';
 import { csvRows, scoringInput } from './scoring_body.ts';
+import { subjectOf } from './subject.ts';
 import { nestedValues } from './tensor_codec.ts';
 
 // POST /invocations of MLflow and SageMaker containers, /endpoints/NAME/invocations of the SageMaker runtime, /v1/models of KServe.
@@ -72,7 +73,10 @@ export async function registerInvocations(
     const ids = idsOf(requestIdOf(request));
     const call = callOf(request, false, performance.now());
     const names = active.model.spec.outputs.map(({ name }) => name);
-    const { results, by } = await predictor.inferTensors(active, tensors, names, { ids, call, ...subjectOf(request) });
+    const { results, by } = await predictor.inferTensors(active, tensors, names, {
+      ...{ ids, call },
+      entity: subjectOf(request).entity,
+    });
     const values = Object.fromEntries(Object.entries(results).map(([name, tensor]) => [name, nestedValues(tensor)]));
     return { ids, by, predictions: isByRow ? byRow(values, rows) : values };
   };
@@ -143,12 +147,6 @@ export async function registerInvocations(
 
 /** KServe writes an action behind the name of a model, which itself has no colon. */
 const withoutAction = (name: string): string => name.split(':')[0] as string;
-
-/** Whom rows are about decides which version answers them, where versions are tried. */
-const subjectOf = ({ headers }: FastifyRequest): { readonly entity?: string } => {
-  const entity = headers['x-entity-id'];
-  return typeof entity === 'string' ? { entity } : {};
-};
 
 /** Outputs as a value for each row: that of the only output, or an object of all. */
 function byRow(values: Readonly<Record<string, unknown>>, rows: number): readonly unknown[] {

@@ -70,6 +70,8 @@ export interface Subject {
   readonly entity?: string | undefined;
   /** Those of the request; not what is looked up. */
   readonly features?: Readonly<Record<string, unknown>> | undefined;
+  /** That the request names: it answers, and the request counts for no experiment. */
+  readonly variant?: string | undefined;
 }
 
 /** Deals entities to variants: each always to the same one, and independently of what other experiments deal it to. */

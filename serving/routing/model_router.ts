@@ -1,5 +1,6 @@
 import { messageOf } from '#kernel/errors';
 import type { RoutingRow } from '#serving/routing/routing';
+import { UnknownVariantError } from '../errors.ts';
 import type { ThresholdRule } from '../models/adaptive_threshold.ts';
 import type { Follow } from '../models/follow.ts';
 import { type ActiveModel, type ModelLoader, ModelSlot } from '../models/model_slot.ts';
@@ -45,6 +46,8 @@ export class ModelRouter {
   /** How far a canary had come when it was last told of. */
   #lastProgress: CanaryProgress | undefined;
   #noted: Noted | undefined;
+  /** Versions as requests that name their variant have them. */
+  readonly #namedOf = new WeakMap<ActiveModel, ActiveModel>();
 
   /** @param onProgress - called when a canary continues, passes, or is taken back */
   constructor(
@@ -123,6 +126,7 @@ export class ModelRouter {
 
   /** @returns undefined when no version can answer */
   choose(subject: Subject): ActiveModel | undefined {
+    if (subject.variant !== undefined) return this.#named(subject.variant);
     const assignment = this.#assignment;
     if (assignment !== undefined) {
       const variant = assignment.variantOf(subject);
@@ -134,6 +138,24 @@ export class ModelRouter {
     const tried = run === undefined ? undefined : this.#canarySlot?.active;
     if (tried?.version === run?.progress.version && run?.takes(subject.entity) === true) return tried;
     return this.production;
+  }
+
+  /** @throws {@link UnknownVariantError} */
+  #named(variant: string): ActiveModel | undefined {
+    const answering = [...this.#slots, this.#canarySlot].filter((slot) => slot !== undefined);
+    const slot = answering.find((each) => each.variant === variant);
+    if (slot === undefined) {
+      throw new UnknownVariantError(
+        this.name,
+        variant,
+        answering.map((each) => each.variant),
+      );
+    }
+    const { active } = slot;
+    if (active === undefined) return undefined;
+    const known = this.#namedOf.get(active) ?? { ...active, experiment: undefined, isNamed: true };
+    this.#namedOf.set(active, known);
+    return known;
   }
 
   /** The first version that is ready. */

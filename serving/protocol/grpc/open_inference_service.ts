@@ -18,6 +18,7 @@ import type { Logger } from '#monitoring/log';
 import { isLoopback } from '#monitoring/route_access';
 import type { TlsConfig } from '#monitoring/tls_config';
 import { BINARY_HEADER } from '../infer_request.ts';
+import { SUBJECT_HEADERS } from '../subject.ts';
 import { bodyOf, type ModelInferRequest, messageOf } from './infer_messages.ts';
 import { codecOf } from './open_inference_proto.ts';
 
@@ -25,7 +26,10 @@ const SERVICE = 'inference.GRPCInferenceService';
 const HEALTH = 'grpc.health.v1.Health';
 const LOOPBACK = '127.0.0.1';
 /** Metadata that routes read as headers. */
-const PASSED = ['authorization', 'x-api-key', 'x-request-id', 'x-request-timeout-ms', 'x-entity-id', 'traceparent'];
+const PASSED = [
+  ...['authorization', 'x-api-key', 'x-request-id', 'x-request-timeout-ms', 'traceparent'],
+  ...SUBJECT_HEADERS,
+];
 
 /** gRPC's codes for the statuses of HTTP. */
 const CODES: Readonly<Record<number, status>> = {
