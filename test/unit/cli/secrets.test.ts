@@ -28,6 +28,7 @@ const keys = (secret: () => string): Readonly<Record<string, unknown>> => ({
   'gateway.apiKeys': [secret(), { key: secret(), name: 'n' }],
   'pipeline.apiKeys': [secret()],
   'monitor.apiKeys': [secret()],
+  'workflows.worker.apiKeys': [secret()],
   'onlineStore.sentinel': { master: 'm', nodes: ['s:26379'], password: secret() },
   'featureApi.apiKeys': [secret()],
   'serving.apiKeys': [{ key: secret() }],
