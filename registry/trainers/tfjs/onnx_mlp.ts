@@ -20,14 +20,17 @@ export interface Mlp {
   /** After sign(x)·log(1+|x|): subtracted, then divided by `scale`. */
   readonly center: Float32Array;
   readonly scale: Float32Array;
-  /** ReLU between, sigmoid after the last, which has one output. */
+  /** ReLU between, sigmoid after the last. */
   readonly layers: readonly DenseLayer[];
 }
 
 export const MLP_INPUT = 'features';
 export const MLP_OUTPUT = 'probabilities';
 
-/** ONNX bytes: FP32 [N, width] in, FP32 [N, 2] out (probability of 0 and of 1). */
+/**
+ * Returns ONNX bytes: FP32 [N, width] in. A last layer with one output gives FP32 [N, 2], the probabilities of 0 and of 1; one with several gives
+ * FP32 [N, outputs], a probability each, which do not add up to 1.
+ */
 export function mlpToOnnx(mlp: Mlp, producerVersion: string): Uint8Array {
   const nodes: object[] = [];
   const initializers: object[] = [];
@@ -70,9 +73,14 @@ export function mlpToOnnx(mlp: Mlp, producerVersion: string): Uint8Array {
     current = node('Gemm', [current, kernel, constant(`${name}_bias`, [bias.length], bias)], name);
     if (index < mlp.layers.length - 1) current = node('Relu', [current], `${name}_relu`);
   }
-  const positive = node('Sigmoid', [current], 'positive');
-  const negative = node('Sub', ['one', positive], 'negative');
-  node('Concat', [negative, positive], MLP_OUTPUT, { axis: 1 });
+  const outputs = mlp.layers.at(-1)?.bias.length ?? 1;
+  if (outputs === 1) {
+    const positive = node('Sigmoid', [current], 'positive');
+    const negative = node('Sub', ['one', positive], 'negative');
+    node('Concat', [negative, positive], MLP_OUTPUT, { axis: 1 });
+  } else {
+    node('Sigmoid', [current], MLP_OUTPUT);
+  }
 
   const value = (name: string, columns: number): object => ({
     name,
@@ -88,7 +96,7 @@ export function mlpToOnnx(mlp: Mlp, producerVersion: string): Uint8Array {
       node: nodes,
       initializer: initializers,
       input: [value(MLP_INPUT, mlp.width)],
-      output: [value(MLP_OUTPUT, 2)],
+      output: [value(MLP_OUTPUT, Math.max(2, outputs))],
     },
   });
   return ModelProto.encode(message).finish();

@@ -1,0 +1,137 @@
+import { Analyser } from '../insights/analyser.ts';
+import { LANGUAGES, type Language } from '../insights/languages.ts';
+import { sentimentOf, topicsOf } from '../insights/local_analysis.ts';
+import { SENTIMENTS, TOPICS } from '../insights/model.ts';
+import { openAiProvider } from '../insights/providers/openai.ts';
+import { detect } from '../insights/safety.ts';
+import { MODES, type Mode, startFakeProvider } from '../test/support/fake_provider.ts';
+import { readSentences, type Sentence } from '../training/corpus.ts';
+
+export interface Share {
+  readonly value: number;
+  /** 95 %, Wilson (1927). */
+  readonly low: number;
+  readonly high: number;
+}
+
+export function shareOf(hits: number, total: number): Share {
+  if (total === 0) return { value: Number.NaN, low: 0, high: 1 };
+  const z = 1.96;
+  const p = hits / total;
+  const middle = (p + (z * z) / (2 * total)) / (1 + (z * z) / total);
+  const half = (z / (1 + (z * z) / total)) * Math.sqrt((p * (1 - p)) / total + (z * z) / (4 * total * total));
+  return { value: p, low: middle - half, high: middle + half };
+}
+
+export interface LanguageReport {
+  readonly language: Language;
+  readonly sentences: number;
+  readonly recall: Share;
+  readonly precision: Share;
+  /** Of adverse events. */
+  readonly f1: number;
+  readonly sentimentF1: number;
+  readonly topicF1: number;
+  readonly p50Ms: number;
+  readonly p95Ms: number;
+  readonly misses: readonly Sentence[];
+}
+
+/** Mean of the F1 of each class that there is. */
+function macroF1<T>(classes: readonly T[], pairs: readonly { readonly truth: T; readonly said: T }[]): number {
+  const scores = classes.flatMap((each) => {
+    const truths = pairs.filter(({ truth }) => truth === each).length;
+    const saids = pairs.filter(({ said }) => said === each).length;
+    const hits = pairs.filter(({ truth, said }) => truth === each && said === each).length;
+    return truths === 0 ? [] : [(2 * hits) / (truths + saids)];
+  });
+  return scores.reduce((sum, each) => sum + each, 0) / scores.length;
+}
+
+export const quantile = (values: readonly number[], share: number): number =>
+  values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * share))] ?? Number.NaN;
+
+/** Judges the models of this process on the held-out sentences of a language. */
+export function judge(language: Language): LanguageReport {
+  const sentences = readSentences('held_out', language);
+  for (const { text } of sentences.slice(0, 100)) detect(text, language);
+  const times: number[] = [];
+  const judged = sentences.map((sentence) => {
+    const from = performance.now();
+    const detection = detect(sentence.text, language);
+    times.push(performance.now() - from);
+    return {
+      sentence,
+      isFound: detection.isAdverse,
+      sentiment: sentimentOf(detection).sentiment,
+      topic: topicsOf(detection)[0],
+    };
+  });
+  const adverse = judged.filter(({ sentence }) => sentence.isAdverse);
+  const found = adverse.filter(({ isFound }) => isFound).length;
+  const alarms = judged.filter(({ isFound }) => isFound).length;
+  return {
+    ...{
+      language,
+      sentences: sentences.length,
+      recall: shareOf(found, adverse.length),
+      precision: shareOf(found, alarms),
+    },
+    f1: (2 * found) / (adverse.length + alarms),
+    sentimentF1: macroF1(
+      SENTIMENTS,
+      judged.map(({ sentence, sentiment }) => ({ truth: sentence.sentiment, said: sentiment })),
+    ),
+    topicF1: macroF1(
+      TOPICS,
+      judged.map(({ sentence, topic }) => ({ truth: sentence.topic, said: topic ?? 'other' })),
+    ),
+    ...{ p50Ms: quantile(times, 0.5), p95Ms: quantile(times, 0.95) },
+    misses: adverse.filter(({ isFound }) => !isFound).map(({ sentence }) => sentence),
+  };
+}
+
+export interface ProviderReport {
+  readonly mode: Mode;
+  readonly comments: number;
+  readonly degradedShare: number;
+  /** Of the adverse events that the detection finds by itself. */
+  readonly adverseFound: string;
+  readonly p50Ms: number;
+  readonly p95Ms: number;
+}
+
+/** Sends comments, many at a time, while the provider behaves in a certain way. */
+export async function judgeProvider(mode: Mode, comments: number): Promise<ProviderReport> {
+  const fake = await startFakeProvider(mode);
+  const prices = { input: 0, output: 0 };
+  const provider = openAiProvider({ baseUrl: `${fake.url}/v1`, model: 'fake', prices, maxTokens: 100 });
+  const analyser = new Analyser({ provider }, { maxConcurrency: comments });
+  const sentences = LANGUAGES.flatMap((language) =>
+    readSentences('held_out', language).map((each) => ({ text: each.text, language })),
+  ).filter((_each, at) => at % 5 === 0);
+  let expected = 0;
+  let found = 0;
+  let degraded = 0;
+  const times: number[] = [];
+  const inFlight = Array.from({ length: comments }, async (_each, at) => {
+    const { text, language } = sentences[at % sentences.length] as (typeof sentences)[number];
+    const from = performance.now();
+    const { insights } = await analyser.analyse({ text, lang: language });
+    times.push(performance.now() - from);
+    degraded += Number(insights.degraded);
+    if (detect(text, language).isAdverse) {
+      expected += 1;
+      found += Number(insights.adverse_event_detected);
+    }
+  });
+  await Promise.all(inFlight);
+  analyser.close();
+  await fake.close();
+  return {
+    ...{ mode, comments, degradedShare: degraded / comments, adverseFound: `${found}/${expected}` },
+    ...{ p50Ms: quantile(times, 0.5), p95Ms: quantile(times, 0.95) },
+  };
+}
+
+export { LANGUAGES, MODES };

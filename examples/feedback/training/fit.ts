@@ -1,0 +1,69 @@
+import type { DenseLayer } from 'headwater/registry';
+import { Random } from 'headwater/testing';
+import { rowOf, type SparseRow, WIDTH } from '../insights/features.ts';
+import type { Language } from '../insights/languages.ts';
+import { lexiconOf } from '../insights/lexicons/lexicons.ts';
+import { OUTPUTS } from '../insights/model.ts';
+import { NO_SIGNALS, signalsOf } from '../insights/signals.ts';
+import type { Sentence } from './corpus.ts';
+
+export interface Example {
+  readonly row: SparseRow;
+  /** 0 or 1 for each output. */
+  readonly targets: readonly number[];
+  readonly weight: number;
+}
+
+/** @param isBlind - leaves out what the lexicon finds */
+export function exampleOf(sentence: Sentence, language: Language, weight: number, isBlind: boolean): Example {
+  const { text, isAdverse, sentiment, topic } = sentence;
+  const signals = signalsOf(text, lexiconOf(language));
+  const row = rowOf(text, isBlind ? { ...NO_SIGNALS, isQuestion: signals.isQuestion } : signals);
+  const targets = OUTPUTS.map((name) =>
+    name === 'adverse_event' ? Number(isAdverse) : Number(name === sentiment || name === topic),
+  );
+  return { row, targets, weight };
+}
+
+const EPOCHS = 10;
+const RATE = 0.35;
+/** L2, on each step, of the weights that it touches. */
+const DECAY = 5e-4;
+const EPSILON = 1e-6;
+
+/** Fits a logistic regression an output with AdaGrad (Duchi et al., 2011), one example at a time. */
+export function fitModel(examples: readonly Example[], seed: number): DenseLayer {
+  const outputs = OUTPUTS.length;
+  const weights = new Float32Array(WIDTH * outputs);
+  const gradients = new Float32Array(WIDTH * outputs);
+  const bias = new Float32Array(outputs);
+  const biasGradients = new Float32Array(outputs);
+  const random = new Random(seed);
+  const order = Uint32Array.from(examples.keys());
+  for (let epoch = 0; epoch < EPOCHS; epoch += 1) {
+    for (let at = order.length - 1; at > 0; at -= 1) {
+      const other = random.integer(0, at);
+      [order[at], order[other]] = [order[other] as number, order[at] as number];
+    }
+    for (const index of order) {
+      const { row, targets, weight } = examples[index] as Example;
+      for (let output = 0; output < outputs; output += 1) {
+        let sum = bias[output] as number;
+        for (let at = 0; at < row.columns.length; at += 1)
+          sum += (row.values[at] as number) * (weights[(row.columns[at] as number) * outputs + output] as number);
+        const error = weight * (1 / (1 + Math.exp(-sum)) - (targets[output] as number));
+        biasGradients[output] = (biasGradients[output] as number) + error * error;
+        bias[output] =
+          (bias[output] as number) - (RATE * error) / Math.sqrt((biasGradients[output] as number) + EPSILON);
+        for (let at = 0; at < row.columns.length; at += 1) {
+          const place = (row.columns[at] as number) * outputs + output;
+          const slope = error * (row.values[at] as number) + DECAY * (weights[place] as number);
+          gradients[place] = (gradients[place] as number) + slope * slope;
+          weights[place] =
+            (weights[place] as number) - (RATE * slope) / Math.sqrt((gradients[place] as number) + EPSILON);
+        }
+      }
+    }
+  }
+  return { weights, bias };
+}

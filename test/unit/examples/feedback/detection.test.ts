@@ -1,0 +1,75 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from '@jest/globals';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { judge } from '#examples/feedback/evaluation/report';
+import { denseOf, rowOf, WIDTH } from '#examples/feedback/insights/features';
+import { detectLanguage, LANGUAGES } from '#examples/feedback/insights/languages';
+import { lexiconOf } from '#examples/feedback/insights/lexicons/lexicons';
+import { modelOf, modelUrl, OUTPUTS } from '#examples/feedback/insights/model';
+import { detect } from '#examples/feedback/insights/safety';
+import { signalsOf } from '#examples/feedback/insights/signals';
+import { readSentences } from '#examples/feedback/training/corpus';
+
+// What the models reach on held-out sentences is printed by `npm run evaluate` of the example; these are floors, which a change must not fall below.
+const FLOORS = { recall: 0.85, precision: 0.5, sentimentF1: 0.7 };
+
+describe.each(LANGUAGES)('%s', (language) => {
+  test('the held-out figures do not fall', () => {
+    const { sentences, recall, precision, sentimentF1, p50Ms } = judge(language);
+    expect(sentences).toBeGreaterThanOrEqual(300);
+    expect(recall.value).toBeGreaterThan(FLOORS.recall);
+    expect(precision.value).toBeGreaterThan(FLOORS.precision);
+    expect(sentimentF1).toBeGreaterThan(FLOORS.sentimentF1);
+    expect(p50Ms).toBeLessThan(2);
+  });
+
+  test('no held-out sentence was trained on', () => {
+    const seen = new Set(readSentences('development', language).map(({ text }) => text));
+    expect(readSentences('held_out', language).filter(({ text }) => seen.has(text))).toEqual([]);
+  });
+
+  test('onnxruntime runs the model to the same probabilities', async () => {
+    const session = await InferenceSession.create(readFileSync(modelUrl(language, 'model.onnx')));
+    for (const { text } of readSentences('held_out', language).slice(0, 20)) {
+      const row = rowOf(text, signalsOf(text, lexiconOf(language)));
+      const input = new Tensor('float32', denseOf(row), [1, WIDTH]);
+      const { probabilities } = await session.run({ features: input });
+      const ours = modelOf(language).scores(row);
+      for (const [at, name] of OUTPUTS.entries()) expect(ours[name]).toBeCloseTo(Number(probabilities?.data[at]), 4);
+    }
+  });
+
+  test('a long text is searched in linear time', () => {
+    const text = 'no pain but the rash, sin dolor pero ronchas, pas de douleur mais plaques '.repeat(66);
+    const from = performance.now();
+    detect(text, language);
+    expect(performance.now() - from).toBeLessThan(500);
+  });
+});
+
+test('a negation takes back what follows it, up to a contrast', () => {
+  const words = (text: string): string[] =>
+    signalsOf(text, lexiconOf('en'))
+      .hits.filter(({ isTakenBack }) => !isTakenBack)
+      .map((hit) => hit.words);
+  expect(words('No rash, no nausea')).toEqual([]);
+  expect(words('No rash but nausea')).toContain('nausea');
+});
+
+test('languages are told apart, and a fourth is named', () => {
+  expect(detectLanguage('The charger got very hot and burned my hand.').language).toBe('en');
+  expect(detectLanguage('El cargador se calentó mucho y me quemó la mano.').language).toBe('es');
+  expect(detectLanguage("Le chargeur a chauffé et m'a brûlé la main.").language).toBe('fr');
+  expect(detectLanguage('Das Ladegerät wurde sehr heiß und hat mir die Hand verbrannt.')).toMatchObject({
+    ...{ language: undefined, likeliest: 'de' },
+  });
+});
+
+test('nearly all held-out sentences are taken for their own language', () => {
+  for (const language of LANGUAGES) {
+    const sentences = readSentences('held_out', language);
+    const found = sentences.map(({ text }) => detectLanguage(text).language);
+    expect(found.filter((each) => each === language).length / sentences.length).toBeGreaterThan(0.9);
+    expect(found.filter((each) => each === undefined).length / sentences.length).toBeLessThan(0.02);
+  }
+});
