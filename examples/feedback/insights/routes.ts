@@ -17,8 +17,8 @@ export class UnknownAdverseEventError extends PlatformError {
 }
 
 export interface InsightsOptions {
-  /** Default: process.env. */
-  readonly environment?: Readonly<Record<string, string | undefined>>;
+  /** Variables of the process: {@link settingsSchema}. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
   /** Instead of the one that the settings name. */
   readonly provider?: InsightProvider;
 }
@@ -39,7 +39,7 @@ const IDENTIFIER = { type: 'string', pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-
 const WAITING_EVERY_MS = 15_000;
 
 /** Routes of feedback: POST /insights; adverse events with their review; erasure by customer. */
-export const insightsPlugin = ({ environment = process.env, provider }: InsightsOptions = {}): ServingPlugin => ({
+export const insightsPlugin = ({ environment, provider }: InsightsOptions): ServingPlugin => ({
   name: 'insights',
   async register(app, { log, metrics }) {
     const settings: FeedbackSettings = readSettings(environment);

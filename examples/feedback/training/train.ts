@@ -93,7 +93,8 @@ for (const language of LANGUAGES) {
       sentimentAccuracy: rightSentiments / judged.length,
     }),
   );
-  if (process.env.SHOW_ERRORS !== undefined) {
+  // `--errors` prints the sentences that were judged wrongly.
+  if (process.argv.includes('--errors')) {
     for (const { sentence, probability } of judged)
       if (sentence.isAdverse !== probability >= threshold)
         console.log(sentence.isAdverse ? 'miss ' : 'alarm', probability.toFixed(2), sentence.text);

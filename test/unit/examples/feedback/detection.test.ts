@@ -41,9 +41,8 @@ describe.each(LANGUAGES)('%s', (language) => {
 
   test('a long text is searched in linear time', () => {
     const text = 'no pain but the rash, sin dolor pero ronchas, pas de douleur mais plaques '.repeat(66);
-    const from = performance.now();
-    detect(text, language);
-    expect(performance.now() - from).toBeLessThan(500);
+    // The default time of a test ends a search that is not linear.
+    expect(detect(text.repeat(20), language)).toBeDefined();
   });
 });
 
