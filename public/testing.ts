@@ -1,8 +1,10 @@
 /** `headwater/testing`: tests of a project, in memory; and contracts for what a project adds to the platform. */
+export { PlatformProcess, type PlatformUrls } from '#cli/project/platform_process';
 export { type BrokerTraits, brokerContract, LOG_TRAITS } from '#connectors/testing/broker_contract';
 export { type PluginContractOptions, pluginContract } from '#connectors/testing/plugin_contract';
 export { FeatureTest, type FeatureTestOptions } from '#feature_store/testing/feature_test';
 export { CONTRACT_VIEWS, onlineStoreContract } from '#feature_store/testing/online_store_contract';
+export { bootstrapInterval, type Interval, quantile } from '#kernel/bootstrap';
 export type { ContractCase } from '#kernel/contract';
 export { Random } from '#kernel/random';
 export { type CombinerContractOptions, combinerContract } from '#pipelines/testing/combiner_contract';

@@ -46,10 +46,11 @@ def fit(spec, rows, params):
         return (squash(rows_matrix.astype(np.float64), constants[0]) - constants[1]) / constants[2]
 
     scaled = scale(rows.matrix)
-    best = None
+    best, silhouettes = None, {}
     for count in range(params["fewest_clusters"], params["most_clusters"] + 1):
         model = KMeans(n_clusters=count, n_init=params["n_init"], random_state=spec["seed"]).fit(scaled)
         quality = silhouette(scaled, model.labels_, spec["seed"])
+        silhouettes[f"silhouette_of_{count}_clusters"] = quality
         print(f"{count} clusters: silhouette {quality:.4f}, inertia {model.inertia_:.1f}", flush=True)
         if best is None or quality > best[0]:
             best = (quality, model)
@@ -69,7 +70,7 @@ def fit(spec, rows, params):
         classes=[f"segment_{index + 1}" for index in range(len(centers))],
         predict=predict,
         tolerance=1e-4,
-        metrics={"silhouette": quality, "inertia": float(model.inertia_), "clusters": float(len(centers))},
+        metrics={"silhouette": quality, "inertia": float(model.inertia_), "clusters": float(len(centers)), **silhouettes},
         params={"library": f"scikit-learn {version}", "clusters": len(centers)},
     )
     fitted.scale = scale

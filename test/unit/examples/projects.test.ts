@@ -5,7 +5,7 @@ import { assetPath, projectRoot } from '#kernel/project_root';
 import { EXAMPLES, exampleFiles } from '#scripts/example_projects';
 
 test.each(EXAMPLES)(
-  '%s has the files that init writes: after a change of the templates, run npm run examples',
+  '%s has the files that init writes: after a change of the templates, run npm run examples:files',
   (example) => {
     for (const [path, text] of Object.entries(exampleFiles(example))) {
       expect([path, readFileSync(assetPath(path), 'utf8')]).toEqual([path, text]);
