@@ -279,7 +279,7 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
   registerSearchRoutes(app, { embeddings: deps.embeddings, store, views, clock });
   registerStatisticsRoutes(app, deps.statistics, readable);
   const { log, metrics, plugins = [] } = deps;
-  await registerPlugins(app, plugins, { log, metrics, ...featuresForPlugins(store, clock) });
+  await registerPlugins(app, plugins, { log, metrics, ...featuresForPlugins(store, deps.embeddings, clock) });
   return service;
 }
 

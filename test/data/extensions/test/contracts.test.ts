@@ -61,7 +61,10 @@ const found = {
   vectors: async (_: unknown, entities: readonly string[]) => entities.map(() => ({ purchases_24h: 1 })),
 };
 runAll('the recommendations', pluginContract(recommend, { context: () => found }));
-runAll('the summaries', pluginContract(summaries, { context: () => ({ read: async () => [undefined] }) }));
+runAll(
+  'the summaries',
+  pluginContract(summaries, { context: () => ({ read: async () => [undefined], nearest: async () => [] }) }),
+);
 runAll(
   'the webhook of the shop',
   pluginContract(shopHook, { context: () => ({ ingest: async () => ({ eventId: 'e', outcome: 'accepted' }) }) }),
