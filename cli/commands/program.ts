@@ -3,6 +3,7 @@ import { Command, Help, Option } from '@commander-js/extra-typings';
 import { assetPath } from '#kernel/project_root';
 import { enterProject } from '../terminal/enter_project.ts';
 import { registerAudit } from './audit.ts';
+import { registerBackup } from './backup.ts';
 import type { Program, Register } from './command_group.ts';
 import { registerDatasets } from './datasets.ts';
 import { registerDefinitions } from './definitions.ts';
@@ -31,7 +32,7 @@ const COMMANDS: Readonly<Record<string, readonly Register[]>> = {
   'Models:': [registerTraining, registerModels, registerPredictions, registerMonitor],
   'Pipelines:': [registerPipelines],
   'Workflows:': [registerWorkflows, registerSchedules],
-  'Operations:': [registerKeys, registerDlq, registerLog, registerAudit, registerEntities],
+  'Operations:': [registerKeys, registerDlq, registerLog, registerBackup, registerAudit, registerEntities],
 };
 
 const versionOfPackage = (): string =>

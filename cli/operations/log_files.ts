@@ -125,7 +125,8 @@ function ownerOf(log: string): { readonly owned: string; readonly at: string } {
   return { owned, at: join(owned, '.lock') };
 }
 
-async function logsBelow(folder: string): Promise<string[]> {
+/** Returns the folders of logs at or below a folder. */
+export async function logsBelow(folder: string): Promise<string[]> {
   if (basename(folder).startsWith('.') || !existsSync(folder)) return [];
   const entries = await readdir(folder, { withFileTypes: true });
   const isLog = entries.some(({ name }) => name === MARK_FILE) || (await listSegments(folder)).length > 0;

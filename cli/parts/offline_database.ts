@@ -33,6 +33,10 @@ export interface OfflineDatabase extends OfflineStores, Service {
   checkHealth(): Promise<void>;
   /** Removes what deleted rows have left in the database's files, where those are its own. */
   compact(): Promise<void>;
+  /** Copies the database's files, as they are at one moment, into a folder that does not exist yet. @throws {OfflineStoreError} where those are a server's */
+  copyFiles(folder: string): Promise<void>;
+  /** Returns the number of rows of each table, by name. */
+  countRows(): Promise<Readonly<Record<string, number>>>;
 }
 
 /** Names of the stores: a command calls their methods in the platform that runs. */
@@ -88,5 +92,7 @@ function withStores(database: SqlDatabase): OfflineDatabase {
     stop: () => database.stop(),
     checkHealth: () => database.checkHealth(),
     compact: () => database.compact(),
+    copyFiles: (folder) => database.copyFiles(folder),
+    countRows: () => database.countRows(),
   };
 }

@@ -103,6 +103,23 @@ export const platformConfigSchema = z.strictObject({
         .optional(),
     })
     .prefault({}),
+  /** Where `headwater backup` writes, and what. */
+  backup: z
+    .strictObject({
+      /** A folder, or s3://bucket/prefix: on another machine than what is backed up. */
+      directory: z
+        .string()
+        .min(1)
+        .regex(/^[^*?{}[\]()!]+$/, 'must hold no characters of patterns')
+        .optional(),
+      /** Encrypts backups: random bytes as text, such as of `openssl rand -base64 32`. Without it no backup can be read. */
+      secret: z.string().min(32).optional(),
+      /** Backups that are older are removed; the newest one stays. */
+      keep: duration.default('30d' as Duration),
+      /** Further folders, or s3://bucket/prefix, each with a name: `mlflow=/srv/mlflow/artifacts`. */
+      folders: z.array(z.string().regex(/^[a-z][a-z0-9_-]*=.+$/, 'must be NAME=FOLDER')).default([]),
+    })
+    .prefault({}),
   onlineStore: onlineStoreConfigSchema,
   offlineStore: offlineStoreConfigSchema,
   cache: cacheConfigSchema,
@@ -284,6 +301,10 @@ export const ENVIRONMENT_VARIABLES: Readonly<Record<string, EnvironmentVariable>
   DEAD_LETTER_TOPIC: { path: 'topics.deadLetters', type: 'string' },
   ARCHIVE_ENABLED: { path: 'archive.enabled', type: 'boolean' },
   ARCHIVE_DIRECTORY: { path: 'archive.directory', type: 'string' },
+  BACKUP_DIRECTORY: { path: 'backup.directory', type: 'string' },
+  BACKUP_SECRET: { path: 'backup.secret', type: 'string' },
+  BACKUP_FOLDERS: { path: 'backup.folders', type: 'list' },
+  BACKUP_KEEP: { path: 'backup.keep', type: 'string' },
   DEAD_LETTER_DIRECTORY: { path: 'deadLetters.directory', type: 'string' },
   PREDICTIONS_TOPIC: { path: 'topics.predictions', type: 'string' },
 };

@@ -127,6 +127,10 @@ export class PgliteExecutor implements SqlExecutor {
     for (const statement of ['VACUUM (FULL) pg_statistic', ...emptyLog, ...emptyLog]) await this.query(statement);
   }
 
+  async copyFiles(folder: string): Promise<void> {
+    await this.#answer('copy', folder, []);
+  }
+
   /** PostgreSQL ends itself when it cannot write its log, as on a full disk: it is started again, and recovers. */
   async #answer(
     kind: Exclude<PgliteRequest['kind'], 'close'>,

@@ -1,13 +1,14 @@
+import { constants, cpSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { PGlite } from '@electric-sql/pglite';
 import { type FailureClass, failureClassOf, sqlFailure } from '#connectors/failure_class';
 import { messageOf } from '#kernel/errors';
 import type { SqlStatement } from './sql_executor.ts';
 
-/** A statement to run; `script` ones have no parameters and no result; the parameters of a `transaction` are its statements. */
+/** A statement to run; `script` ones have no parameters and no result; the parameters of a `transaction` are its statements; the text of a `copy` is a folder. */
 export interface PgliteRequest {
   readonly id: number;
-  readonly kind: 'query' | 'script' | 'transaction' | 'close';
+  readonly kind: 'query' | 'script' | 'transaction' | 'copy' | 'close';
   readonly text: string;
   readonly parameters: readonly unknown[];
 }
@@ -43,6 +44,12 @@ async function run(request: PgliteRequest): Promise<readonly unknown[]> {
     await db.transaction(async (transaction) => {
       await transaction.exec(request.text);
     });
+    return [];
+  }
+  if (request.kind === 'copy') {
+    await db.query('CHECKPOINT');
+    // The database runs on this thread: it writes nothing before this returns, and a start from the copy is one after a crash at this moment.
+    cpSync(directory, request.text, { recursive: true, preserveTimestamps: true, mode: constants.COPYFILE_FICLONE });
     return [];
   }
   if (request.kind === 'transaction') return [await inTransaction(db, request.parameters as readonly SqlStatement[])];

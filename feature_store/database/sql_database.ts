@@ -52,6 +52,32 @@ export class SqlDatabase implements Service {
     await this.sql.compact?.();
   }
 
+  /** Copies the database's files into a folder that does not exist yet. @throws {@link OfflineStoreError} where those are a server's */
+  async copyFiles(folder: string): Promise<void> {
+    if (this.sql.copyFiles === undefined) {
+      throw new OfflineStoreError(
+        'copy its files',
+        new Error("they are a server's: pg_basebackup copies them"),
+        'target',
+      );
+    }
+    await this.sql.copyFiles(folder);
+  }
+
+  /** Returns the number of rows of each table of the schema, by name. */
+  async countRows(): Promise<Readonly<Record<string, number>>> {
+    const tables = await this.sql.query<{ readonly name: string; readonly quoted: string }>(
+      `SELECT c.relname AS name, c.oid::regclass::text AS quoted FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+       WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND n.nspname = current_schema() ORDER BY c.relname`,
+    );
+    const counts: Record<string, number> = {};
+    for (const { name, quoted } of tables) {
+      const [row] = await this.sql.query<{ readonly rows: string | number }>(`SELECT count(*) AS rows FROM ${quoted}`);
+      counts[name] = Number(row?.rows);
+    }
+    return counts;
+  }
+
   async drain(): Promise<void> {}
 
   stop(): Promise<void> {

@@ -31,5 +31,7 @@ export interface SqlExecutor {
   copy?(statement: string, rows: string): Promise<void>;
   /** Removes what deleted rows have left in the database's files. Absent where those are a server's. */
   compact?(): Promise<void>;
+  /** Copies the database's files, as they are at one moment, into a folder that does not exist yet. Absent where those are a server's. */
+  copyFiles?(folder: string): Promise<void>;
   close(): Promise<void>;
 }

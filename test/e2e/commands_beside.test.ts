@@ -75,6 +75,14 @@ const CONTRACTS: Readonly<Record<string, Contract>> = {
   'dlq list': { behaviour: 'talks', says: /[12] dead letters?/ },
   'dlq show': { behaviour: 'talks', args: ['0/999'], code: 1, says: /0\/999/ },
   'dlq replay': { behaviour: 'talks', args: ['--dry-run'] },
+  'backup create': { behaviour: 'talks', says: /^\d{8}T\d{6}Z-/m },
+  'backup list': { behaviour: 'apart', says: /offline/ },
+  'backup verify': { behaviour: 'apart', says: /no damage/ },
+  'backup follow': { behaviour: 'apart', code: 1, says: /disk_log/ },
+  'backup wal-push': { behaviour: 'apart', args: ['missing', 'no_segment'], code: 1, says: /no_segment/ },
+  'backup wal-fetch': { behaviour: 'apart', args: ['no_segment', 'missing'], code: 1, says: /no_segment/ },
+  restore: { behaviour: 'apart', args: ['--only', 'log'], code: 1, says: /--missing/ },
+  drill: { behaviour: 'apart', says: /RPO .* RTO / },
   'log verify': { behaviour: 'talks', says: /in use by process/ },
   'log repair': { behaviour: 'refuses' },
   lag: { behaviour: 'talks', args: ['--json'], says: /raw-events/ },
@@ -205,7 +213,11 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const run = (args: readonly string[]): Promise<CommandOutcome> => runCommand(folder, args, { DATA_DIRECTORY: data });
+const run = (args: readonly string[]): Promise<CommandOutcome> =>
+  runCommand(folder, args, {
+    ...{ DATA_DIRECTORY: data, BACKUP_DIRECTORY: join(folder, 'backups') },
+    BACKUP_SECRET: 'a secret of tests that is long enough',
+  });
 
 /** Returns the names of commands, without those that only have others. */
 function commandsBelow(command: CommandUnknownOpts, path: readonly string[] = []): readonly string[] {
@@ -216,7 +228,16 @@ function commandsBelow(command: CommandUnknownOpts, path: readonly string[] = []
 /** Of the short form: each way of reaching each folder, through the platform, apart from it and refused. attack/two_owners.test.ts has some more. */
 const SHORT: ReadonlySet<string> = new Set([
   ...['start', 'lambda-invoke'],
-  ...['plan', 'features export', 'features import', 'export-user', 'audit verify', 'backfill', 'training-set'],
+  ...[
+    'backup create',
+    'plan',
+    'features export',
+    'features import',
+    'export-user',
+    'audit verify',
+    'backfill',
+    'training-set',
+  ],
   ...['dlq replay', 'features rebuild-online'],
   ...['features list', 'batch-predict', 'keys create', 'models validate', 'train'],
 ]);

@@ -32,6 +32,7 @@ const keys = (secret: () => string): Readonly<Record<string, unknown>> => ({
   'onlineStore.sentinel': { master: 'm', nodes: ['s:26379'], password: secret() },
   'featureApi.apiKeys': [secret()],
   'serving.apiKeys': [{ key: secret() }],
+  'backup.secret': secret(),
   'grafana.url': `https://g/?access_token=${secret()}`,
   'serving.console.prometheusUrl': `https://${secret()}@p`,
 });
@@ -60,7 +61,7 @@ test('every key that holds a credential is among those tried here', () => {
 
 test('random credentials in every key are in no configuration shown, log line, error, answer or span', () => {
   const text = fc
-    .string({ unit: fc.constantFrom(...'abcXYZ0189-_.~/+"\\ &%'), minLength: 16, maxLength: 40 })
+    .string({ unit: fc.constantFrom(...'abcXYZ0189-_.~/+"\\ &%'), minLength: 26, maxLength: 40 })
     .map((some) => `qZ9${some}k7X`);
   fc.assert(
     fc.property(fc.uniqueArray(text, { minLength: 24, maxLength: 24 }), (given) => {
