@@ -80,8 +80,8 @@ export async function storeBase(
 export interface RecoverySettings {
   /** A data directory that does not exist yet, or is empty. */
   readonly folder: string;
-  /** Recovery ends before the first commit after this moment (ISO 8601); without, at the end of the log. */
-  readonly until: string | undefined;
+  /** Recovery ends before the first commit after this moment, milliseconds since the epoch; without, at the end of the log. */
+  readonly untilMs: number | undefined;
   /** What the server runs for a segment: `%f` is its name, `%p` where it goes. */
   readonly restoreCommand: string;
 }
@@ -90,17 +90,22 @@ export interface RecoverySettings {
 export async function restoreBase(
   store: BackupStore,
   { postgres, id }: Manifest,
-  { folder, until, restoreCommand }: RecoverySettings,
+  { folder, untilMs, restoreCommand }: RecoverySettings,
 ): Promise<void> {
   if (postgres === undefined) throw new RestoreRefusedError(`backup ${id} has no base backup of a PostgreSQL server`);
   await makeFolder(folder);
   await run('tar', ['-x', '-f', '-', '-C', folder], {}, { input: store.read(postgres.base) });
   const settings = [
     `restore_command = ${quoted(restoreCommand)}`,
-    ...(until === undefined ? [] : [`recovery_target_time = ${quoted(until)}`, `recovery_target_action = 'promote'`]),
+    ...(untilMs === undefined
+      ? []
+      : [`recovery_target_time = ${quoted(sqlTime(untilMs))}`, `recovery_target_action = 'promote'`]),
   ];
   await writeFile(join(folder, 'postgresql.auto.conf'), `${settings.join('\n')}\n`, { flag: 'a', mode: FILE_MODE });
   await writeFile(join(folder, 'recovery.signal'), '', { mode: FILE_MODE });
 }
 
 const quoted = (value: string): string => `'${value.replaceAll("'", "''")}'`;
+
+/** As the server's settings read a time: `T` and `Z` are refused there. */
+const sqlTime = (millis: number): string => new Date(millis).toISOString().replace('T', ' ').replace('Z', '+00');

@@ -45,11 +45,15 @@ export async function restore(id: string | undefined, options: RestoreOptions): 
   if (options.until !== undefined && options.postgresData === undefined) {
     throw new UsageError('--until is the moment that PostgreSQL recovers to: give --postgres-data as well');
   }
+  const untilMs = options.until === undefined ? undefined : Date.parse(options.until);
+  if (Number.isNaN(untilMs)) {
+    throw new UsageError(`--until "${options.until}" is no time: give one such as 2026-01-31T12:00:00Z`);
+  }
   await restoreParts(store, manifest, config, options);
   if (options.postgresData !== undefined) {
     const folder = resolve(options.postgresData);
     const command = `${quotedForShell(process.execPath)} ${quotedForShell(process.argv[1] as string)} backup wal-fetch %f %p`;
-    await restoreBase(store, manifest, { folder, until: options.until, restoreCommand: command });
+    await restoreBase(store, manifest, { folder, untilMs, restoreCommand: command });
     print(
       `postgres: ${folder} recovers ${options.until === undefined ? 'to the end of the log' : `to ${options.until}`} when a server is started there`,
     );

@@ -1,12 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { deserialize, serialize } from 'node:v8';
 import { type Broker, headersOf, keyBytesOf, type LogRecord, type OutgoingRecord } from '#connectors/connector';
+import { PlatformError } from '#kernel/errors';
 import type { BackupStore } from './backup_store.ts';
 import { BackupDamagedError, RestoreRefusedError } from './errors.ts';
 import type { Manifest } from './manifest.ts';
 
 const POLL_RECORDS = 10_000;
 const POLL_MS = 200;
+const LEADER_TRIES = 100;
 const OBJECT_RECORDS = 20_000;
 const SEND_RECORDS = 2_000;
 const OFFSET_DIGITS = 20;
@@ -153,17 +155,25 @@ export async function restoreTopic(store: BackupStore, broker: Broker, topic: st
 /** The topic's id in a position of Kafka. */
 const idIn = (position: string): string | undefined => position.split('@')[1];
 
+/** Reads the end of a partition. A topic that was created a moment ago has no leader yet: such an error is waited out. */
 async function endOf(
   broker: Broker,
   topic: string,
   partition: string,
 ): Promise<{ readonly offset: bigint; readonly id: string | undefined }> {
-  const reader = await broker.openPartition(topic, partition, { startAt: 'latest' });
-  try {
-    await reader.poll({ maxRecords: 1, maxWaitMs: POLL_MS, signal: AbortSignal.timeout(POLL_MS * 50) });
-    return { offset: reader.endOffset?.() ?? 0n, id: idIn(reader.position()) };
-  } finally {
-    await reader.close();
+  for (let tries = 1; ; tries += 1) {
+    try {
+      const reader = await broker.openPartition(topic, partition, { startAt: 'latest' });
+      try {
+        await reader.poll({ maxRecords: 1, maxWaitMs: POLL_MS, signal: AbortSignal.timeout(POLL_MS * 50) });
+        return { offset: reader.endOffset?.() ?? 0n, id: idIn(reader.position()) };
+      } finally {
+        await reader.close();
+      }
+    } catch (error) {
+      if (tries === LEADER_TRIES || !(error instanceof PlatformError && error.retryable)) throw error;
+      await sleep(POLL_MS);
+    }
   }
 }
 

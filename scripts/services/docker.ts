@@ -37,6 +37,7 @@ const fromImage =
       await run('docker', ['stop', '-t', '5', container]).catch(() => {});
       await run('docker', ['rm', '-f', container]).catch(() => {});
     };
+    const kill = async (): Promise<void> => void (await run('docker', ['kill', container]));
     const ready = async (): Promise<void> => {
       const giveUpAt = Date.now() + READY_WITHIN_MS;
       while (!(await spec.isReady(port, container).catch(() => false))) {
@@ -49,7 +50,7 @@ const fromImage =
       }
     };
     const restart = async (downMs: number): Promise<void> => {
-      await run('docker', ['kill', container]);
+      await kill();
       await sleep(downMs);
       await run('docker', ['start', container]);
       await ready();
@@ -60,7 +61,7 @@ const fromImage =
       await run('docker', ['unpause', container]);
     };
     await ready();
-    return { stop, restart, pause, env: spec.env(port) } satisfies RunningServer;
+    return { stop, kill, restart, pause, env: spec.env(port) } satisfies RunningServer;
   };
 
 const kafkaListeners = (port: number): readonly string[] =>

@@ -20,6 +20,8 @@ export interface ProcessSpec {
 /** A started server: stop it by its own process id. */
 export interface ManagedProcess {
   stop(): Promise<void>;
+  /** Ends it as a crash does. */
+  kill(): Promise<void>;
   /** Kills it as a crash does, waits, and starts it again on what it has left on disk. */
   restart(downMs: number): Promise<void>;
   /** Stops it as a machine that pauses does, and lets it continue. */
@@ -41,6 +43,7 @@ export async function startProcess(spec: ProcessSpec): Promise<ManagedProcess> {
   let running = await launch(spec);
   return {
     stop: () => running.stop(spec.stopSignal ?? 'SIGTERM'),
+    kill: () => running.stop('SIGKILL'),
     async restart(downMs) {
       await running.stop('SIGKILL');
       await sleep(downMs);

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { copyFile, cp, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -91,11 +92,20 @@ export async function startKafka(folder: string, options: KafkaOptions = {}): Pr
   return { ...server, env: { TEST_KAFKA_BROKERS: `127.0.0.1:${port}`, TEST_KAFKA_EXTRA_PORT: extra } };
 }
 
-export async function startPostgres(folder: string): Promise<RunningServer> {
+export interface PostgresOptions {
+  /** Settings that come on top. */
+  readonly settings?: Readonly<Record<string, string>>;
+  /** Of the server's process, and of the commands that it runs. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** A data directory that is in the folder already is started as it is. */
+export async function startPostgres(folder: string, options: PostgresOptions = {}): Promise<RunningServer> {
   await ensureDebianPackages(['postgresql-15'], [`${POSTGRES_BIN}/postgres`]);
   const port = await freePort();
   const data = join(folder, 'data');
-  await mkdir(data);
+  const isNew = !existsSync(data);
+  if (isNew) await mkdir(data);
   // PostgreSQL refuses to run as root.
   const asRoot = process.getuid?.() === 0;
   if (asRoot) await run('chown', ['-R', 'postgres', folder]);
@@ -103,7 +113,7 @@ export async function startPostgres(folder: string): Promise<RunningServer> {
     asRoot
       ? ['setpriv', ['--reuid=postgres', '--regid=postgres', '--clear-groups', command, ...args]]
       : [command, [...args]];
-  await run(...as(`${POSTGRES_BIN}/initdb`, ['-D', data, '-A', 'trust', '-N', '-U', 'headwater']));
+  if (isNew) await run(...as(`${POSTGRES_BIN}/initdb`, ['-D', data, '-A', 'trust', '-N', '-U', 'headwater']));
   const [command, args] = as(`${POSTGRES_BIN}/postgres`, [
     '-D',
     data,
@@ -117,11 +127,13 @@ export async function startPostgres(folder: string): Promise<RunningServer> {
     // Counts statements, for tests of how many there are.
     '-c',
     'shared_preload_libraries=pg_stat_statements',
+    ...Object.entries(options.settings ?? {}).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
   ]);
   const server = await startProcess({
     name: 'PostgreSQL',
     command,
     args,
+    ...(options.env === undefined ? {} : { env: options.env }),
     logFile: join(cacheFolder, 'postgres.log'),
     isReady: async () => {
       await run(`${POSTGRES_BIN}/pg_isready`, ['-h', '127.0.0.1', '-p', String(port)]);
@@ -186,6 +198,7 @@ export async function startRedisCluster(folder: string): Promise<RunningServer> 
   return {
     env: { TEST_REDIS_CLUSTER: nodes.map(({ port }) => `127.0.0.1:${port}`).join(',') },
     stop: async () => void (await Promise.all(nodes.map(({ process: server }) => server.stop()))),
+    kill: async () => void (await Promise.all(nodes.map(({ process: server }) => server.kill()))),
     restart: async (downMs) => void (await Promise.all(nodes.map(({ process: server }) => server.restart(downMs)))),
     pause: async (downMs) => void (await Promise.all(nodes.map(({ process: server }) => server.pause(downMs)))),
   };
@@ -236,6 +249,7 @@ export async function startMlflow(folder: string, options: MlflowOptions = {}): 
 const installed = (env: Readonly<Record<string, string>>): RunningServer => ({
   env,
   stop: async () => {},
+  kill: async () => {},
   restart: async () => {},
   pause: async () => {},
 });
