@@ -48,6 +48,8 @@ export function createHttpApp(tls: TlsConfig | undefined, options: HttpAppOption
     logger: false,
     genReqId: ({ headers }: Pick<FastifyRequest['raw'], 'headers'>) => requestIdIn(headers),
     routerOptions: { maxParamLength: LONGEST_PARAM },
+    // A plugin of a project may open a database first.
+    pluginTimeout: 60_000,
     // What fails before there is a route: a URL that cannot be decoded.
     frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) => {
       reply.headers(headers).header(REQUEST_ID, request.id);
