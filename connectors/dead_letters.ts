@@ -2,6 +2,7 @@ import type { Broker } from './connector.ts';
 import { type FiledLetter, fileOf, type LetterFilter, passes } from './dead_letter.ts';
 import { type ReplayCounts, type ReplayOptions, replayLetters } from './dead_letter_replay.ts';
 import type { FileSystemOf } from './files/file_systems.ts';
+import { recordsOfTopic } from './topic_records.ts';
 
 export {
   ATTEMPTS_HEADER,
@@ -35,7 +36,6 @@ export interface LetterGroup {
 
 /** Consumer group whose progress says which letters were replayed. */
 export const DEAD_LETTER_REPLAY_GROUP = 'headwater-dlq-replay';
-const POLL = { maxRecords: 500, maxWaitMs: 300 };
 
 /** The dead-letter topic, for people who look after it. */
 export class DeadLetterQueue {
@@ -64,8 +64,11 @@ export class DeadLetterQueue {
     filter: LetterFilter = {},
     signal: AbortSignal = new AbortController().signal,
   ): AsyncGenerator<FiledLetter> {
-    for await (const filed of this.#read(signal)) {
-      for (const one of filed) if (passes(one.letter, filter)) yield one;
+    for await (const records of recordsOfTopic(this.#broker, this.#topic, undefined, signal)) {
+      for (const record of records) {
+        const filed = fileOf(record);
+        if (passes(filed.letter, filter)) yield filed;
+      }
     }
   }
 
@@ -99,28 +102,6 @@ export class DeadLetterQueue {
       toTopic,
       options,
     );
-  }
-
-  /** What lies there now, a poll at a time. */
-  async *#read(signal: AbortSignal) {
-    const waiting = [...(await this.#broker.listPartitions(this.#topic))];
-    for (let partition = waiting.shift(); partition !== undefined; partition = waiting.shift()) {
-      const reader = await this.#broker.openPartition(this.#topic, partition, { startAt: 'earliest' });
-      const end = reader.endOffset?.();
-      try {
-        for (;;) {
-          const records = await reader.poll({ ...POLL, signal });
-          const there = records.filter(({ offset }) => end === undefined || offset < end);
-          if (there.length > 0) yield there.map(fileOf);
-          const successors = reader.successors?.();
-          waiting.push(...(successors ?? []));
-          if (successors !== undefined || there.length < records.length || signal.aborted) break;
-          if (records.length === 0 && reader.lagRecords() === 0n) break;
-        }
-      } finally {
-        await reader.close();
-      }
-    }
   }
 }
 

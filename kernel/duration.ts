@@ -18,3 +18,9 @@ export function durationMs(text: Duration): number {
   if (millis === undefined) throw new RangeError(`"${text}" is not a duration: write 250ms, 30s, 5m, 24h or 7d`);
   return millis;
 }
+
+/** Returns a span of time as a {@link Duration} in its largest whole unit: `90m`, `7d`. */
+export function durationText(ms: number): Duration {
+  const [unit, size] = Object.entries(UNIT_MS).findLast(([, each]) => ms >= each && ms % each === 0) ?? ['ms', 1];
+  return `${ms / size}${unit}` as Duration;
+}

@@ -22,13 +22,14 @@ import { registerPredictions } from './predictions.ts';
 import { registerProject } from './project.ts';
 import { registerSchedules } from './schedules.ts';
 import { registerTraining } from './training.ts';
+import { registerWhy } from './why.ts';
 import { registerWorkflows } from './workflows.ts';
 
 /** Files of commands by the heading that `--help` shows them under. Add a file: import its register function and list it here. */
 const COMMANDS: Readonly<Record<string, readonly Register[]>> = {
   'Project:': [registerProject],
   'Platform:': [registerPlatform, registerLambda],
-  'Features:': [registerDefinitions, registerFeatures, registerHistory, registerDatasets],
+  'Features:': [registerDefinitions, registerFeatures, registerHistory, registerDatasets, registerWhy],
   'Models:': [registerTraining, registerModels, registerPredictions, registerMonitor],
   'Pipelines:': [registerPipelines],
   'Workflows:': [registerWorkflows, registerSchedules],

@@ -37,6 +37,7 @@ import { examineModel } from '#serving/models/loaded_model';
 import { PredictionLog, type PredictionSink } from '#serving/prediction_store/prediction_log';
 import { withFeatures } from '#serving/prediction_store/sql_predictions';
 import { createServing } from '#serving/server';
+import { openExplainer } from '../explanation/open_explainer.ts';
 import { createJobHttp, type EmbeddedJob } from '../jobs/embedded_job.ts';
 import { StateHandOver } from '../jobs/state_hand_over.ts';
 import { largeLetters } from '../parts/large_letters.ts';
@@ -199,6 +200,8 @@ export async function startPlatform(
         health: health.of('features'),
         plugins: extensions.plugins.features,
         pushes: pushesOf(catalog.views, { online, offline }, base.clock),
+        // What the store holds, and not what is cached of it.
+        explain: openExplainer({ broker, online: readable, offline, registry }, config),
       },
       secured(config.featureApi),
     ),

@@ -38,14 +38,20 @@ export function sessionEndsAt(sessions: readonly Session[], gapMs: number, asOfM
   return last !== undefined && last.end + gapMs > asOfMs ? last.end + gapMs : undefined;
 }
 
+/** Returns the session that is open at a time; undefined where there is none. */
+export function currentSession(sessions: readonly Session[], gapMs: number, asOfMs: number): Session | undefined {
+  const current = sessions.findLast(({ start }) => start <= asOfMs);
+  return current === undefined || asOfMs - current.end >= gapMs ? undefined : current;
+}
+
 /** As of an event out of order, only what its session had begun with is returned, and that event: what came later is not known yet. */
 export function measureSession(
   sessions: readonly Session[],
   { gapMs, measure }: SessionFeature,
   asOfMs: number,
 ): boolean | number {
-  const current = sessions.findLast(({ start }) => start <= asOfMs);
-  if (current === undefined || asOfMs - current.end >= gapMs) return measure === 'is_active' ? false : 0;
+  const current = currentSession(sessions, gapMs, asOfMs);
+  if (current === undefined) return measure === 'is_active' ? false : 0;
   const isBehind = asOfMs < current.end;
   switch (measure) {
     case 'is_active':

@@ -9,7 +9,7 @@ import { FeatureComputationError } from '../errors.ts';
 import { ACCUMULATORS, type AccumulatorKind, accumulatorKindOf, isExactType, resultReader } from './accumulators.ts';
 import type { EntityState } from './entity_state.ts';
 import type { StateOfFeatures } from './merge_features.ts';
-import { dropSessions, measureSession, sessionEndsAt, withEvent } from './sessions.ts';
+import { currentSession, dropSessions, measureSession, type Session, sessionEndsAt, withEvent } from './sessions.ts';
 import {
   addToTile,
   edgeStepMs,
@@ -50,6 +50,8 @@ interface PlannedWindow {
   readonly ofNothing: FeatureValue;
 }
 
+const edgeOf = ({ windowMs, stepMs }: WindowEdge): WindowEdge => ({ windowMs, stepMs });
+
 /** What comes into a window whose feature holds values of the field, or sums them exactly: it must be of a type. */
 interface TypedInput {
   readonly name: string;
@@ -60,6 +62,31 @@ interface TypedInput {
   readonly as: string | undefined;
   /** The slot takes numbers. */
   readonly isNumber: boolean;
+}
+
+/** What a window of a feature holds at a time. */
+export interface WindowContents extends WindowEdge {
+  /** Those whose events count, oldest first. */
+  readonly tiles: readonly WindowTile[];
+  /** Its tile holds events after the row's time: of that tile the row's event counts alone. */
+  readonly isEventAlone: boolean;
+}
+
+/** A tile, with what the feature would be of its events alone. */
+export interface WindowTile {
+  readonly startMs: number;
+  readonly lengthMs: number;
+  readonly value: FeatureValue;
+}
+
+/** What an event gives to a window feature. */
+export interface Contribution {
+  /** The feature's filter takes the event. */
+  readonly passes: boolean;
+  /** What is aggregated: the field, or feature of the event; undefined where the events themselves are counted, or it has none. */
+  readonly value: unknown;
+  /** Whether the event changes what is aggregated. */
+  readonly counts: boolean;
 }
 
 /** The event that is being counted. */
@@ -243,6 +270,89 @@ export class ViewComputation {
     });
     const sincePrevious = this.#sincePrevious.map(([name]) => name).filter((name) => names.has(name));
     return { slots, sessions, sincePrevious };
+  }
+
+  /**
+   * Returns which tiles a window feature is of in the row of `asOfMs`, as the row's computation adds them up. To be called as the row is emitted: the state must be the one it is of.
+   */
+  windowContents(
+    { tiles: { tiles, newest } }: Pick<EntityState, 'tiles'>,
+    name: string,
+    asOfMs: number,
+  ): WindowContents {
+    const [group, { slot, read, ofNothing }] = this.#planned(name);
+    const held: WindowTile[] = [];
+    // Of before all tiles that are kept whole.
+    if (asOfMs <= newest - this.#layout.horizonMs) return { ...edgeOf(group), tiles: held, isEventAlone: true };
+    let isEventAlone = false;
+    for (let at = tiles.length - 1; at >= 0; at -= 1) {
+      const tile = tiles[at] as Tile;
+      if (tile.start > asOfMs) continue;
+      if (tile.latest > asOfMs) {
+        isEventAlone = true;
+        continue;
+      }
+      if (leavesAt(tile, group) <= asOfMs) break;
+      const accumulated = tile.slots[slot];
+      const value = accumulated === null || accumulated === undefined ? ofNothing : read(accumulated);
+      held.push({ startMs: tile.start, lengthMs: tile.lengthMs, value });
+    }
+    return { ...edgeOf(group), tiles: held.reverse(), isEventAlone };
+  }
+
+  /** Returns the session that a session feature measures in the row of `asOfMs`; undefined where there is none. */
+  sessionOf({ sessions }: Pick<EntityState, 'sessions'>, name: string, asOfMs: number): Readonly<Session> | undefined {
+    const planned = this.#sessions.find((session) => session.name === name);
+    if (planned === undefined) throw new TypeError(`${viewId(this.view)} has no session feature "${name}"`);
+    return currentSession(sessions[planned.gap] ?? [], planned.feature.gapMs, asOfMs);
+  }
+
+  /** An event may be so much older than the newest and still come into a window, ms. */
+  get tilesReachMs(): number {
+    return this.#layout.horizonMs;
+  }
+
+  /** Returns until when an event of `eventTimeMs` counts in the window of a feature, ms. */
+  leavesWindowAt(name: string, eventTimeMs: number): number {
+    const [group] = this.#planned(name);
+    return leavesAt(emptyTile(this.#layout, eventTimeMs, 1), group);
+  }
+
+  /**
+   * Returns what an event gives to a window feature.
+   *
+   * @param earlier - the newest event before it, for features since the previous event that the window aggregates
+   * @throws {@link FeatureComputationError}
+   */
+  contributionOf(
+    name: string,
+    { event, eventTimeMs }: { readonly event: EventFields; readonly eventTimeMs: number },
+    earlier: { readonly event: EventFields; readonly eventTimeMs: number } | undefined,
+  ): Contribution {
+    const [, { slot, feature }] = this.#planned(name);
+    try {
+      const sincePrevious: Values = {};
+      for (const [previous, { type, compute }] of this.#sincePrevious) {
+        if (!this.#derived.some(([derived]) => derived === previous)) continue;
+        this.#current = previous;
+        sincePrevious[previous] = declaredValue(type, compute(event, eventTimeMs, earlier));
+      }
+      const counted = this.#withDerived(event, eventTimeMs, sincePrevious);
+      this.#filter(counted);
+      const passes = this.#passed[slot] === 1;
+      const value = feature.field === undefined ? undefined : (counted[feature.field] ?? undefined);
+      return { passes, value, counts: passes && (feature.field === undefined || value !== undefined) };
+    } catch (error) {
+      throw this.#failure(error);
+    }
+  }
+
+  #planned(name: string): readonly [WindowGroup, PlannedWindow] {
+    for (const group of this.#groups) {
+      const planned = group.features.find((feature) => feature.name === name);
+      if (planned !== undefined) return [group, planned];
+    }
+    throw new TypeError(`${viewId(this.view)} has no window feature "${name}"`);
   }
 
   /** How long after its newest event an entity's state can still matter, ms. */

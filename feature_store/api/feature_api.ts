@@ -3,6 +3,7 @@ import { controlAccess } from '#connectors/http/access';
 import { viewId } from '#feature_store/definitions/feature_row';
 import { describeView, type FeatureView } from '#feature_store/definitions/feature_view';
 import { lineageOf } from '#feature_store/definitions/lineage';
+import type { ExplainValue } from '#feature_store/explanation/value_explanation';
 import type { EmbeddingSearch } from '#feature_store/offline/embedding_search';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import type { FeatureReader } from '#feature_store/retrieval/feature_reader';
@@ -32,6 +33,7 @@ import { registerSearchRoutes } from './search_routes.ts';
 import { columnsJson, featuresJson, oneFeature } from './served_features.ts';
 import { registerStatisticsRoutes } from './statistics_routes.ts';
 import { registerVectorRoutes } from './vector_routes.ts';
+import { registerWhyRoutes } from './why_routes.ts';
 
 export interface FeatureApiDeps {
   readonly store: OnlineStore;
@@ -40,6 +42,8 @@ export interface FeatureApiDeps {
   readonly statistics: Pick<StatisticsStore, 'list'>;
   readonly embeddings: EmbeddingSearch;
   readonly views: readonly FeatureView[];
+  /** Undefined: values are not explained. */
+  readonly explain?: ExplainValue;
   /** What takes rows of views that are pushed, by view id. */
   readonly pushes?: ReadonlyMap<string, PushRows>;
   readonly clock: Clock;
@@ -278,6 +282,7 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
   registerVectorRoutes(app, deps.features);
   registerSearchRoutes(app, { embeddings: deps.embeddings, store, views, clock });
   registerStatisticsRoutes(app, deps.statistics, readable);
+  if (deps.explain !== undefined) registerWhyRoutes(app, deps.explain, readable);
   const { log, metrics, plugins = [] } = deps;
   await registerPlugins(app, plugins, { log, metrics, ...featuresForPlugins(store, deps.embeddings, clock) });
   return service;

@@ -156,6 +156,45 @@ export const answers = {
     },
     [422],
   ),
+  why: get(
+    object(
+      {
+        ...{ user_id: text, entity: text, view: text, feature: text, at: text, equal: { type: ['boolean', 'null'] } },
+        ...{ definition: open, served: orNull(open), recomputed: orNull(open), difference: orNull(text) },
+        ...{ formula: open, window: orNull(open), events: open, uncounted: open, refused: listOf(open) },
+        ...{ places: listOf(open), used_by: open },
+      },
+      ['user_id', 'entity', 'view', 'feature', 'at', 'equal', 'formula', 'events'],
+    ),
+    {
+      ...{ user_id: 'u-1', entity: 'account', view: 'fraud@1', feature: 'count_1h', at: '2026-11-28T12:00:05.000Z' },
+      definition: { version: 1, fingerprint: '9f2c41d07a6b8e35' },
+      served: {
+        ...{ value: 1, event_time: '2026-11-28T12:00:00.000Z', computed_at: '2026-11-28T12:00:00.020Z' },
+        from: 'online store',
+      },
+      recomputed: { value: 1, event_time: '2026-11-28T12:00:00.000Z' },
+      ...{ equal: true, difference: null },
+      formula: { name: 'count_1h', kind: 'window', formula: 'count(*) over 1h', value: 1, inputs: [] },
+      window: {
+        ...{ from: '2026-11-28T11:00:00.000Z', until: '2026-11-28T12:00:00.000Z', step_ms: 60_000, passed_over: 0 },
+        tiles: [{ start: '2026-11-28T12:00:00.000Z', length_ms: 60_000, events: 1, value: 1 }],
+      },
+      events: {
+        ...{ total: 1, offset: 0 },
+        items: [
+          {
+            ...{ event_id: 'e-1', time: '2026-11-28T12:00:00.000Z', arrived_at: '2026-11-28T12:00:00.010Z' },
+            ...{ from: 'archive', place: '0/17', contribution: true, trace: null },
+          },
+        ],
+      },
+      ...{ uncounted: { total: 0, items: [] }, refused: [], refused_row: null },
+      places: [{ from: 'archive', events: 1, gaps: [] }],
+      used_by: { models: [{ name: 'fraud_detector', version: 3, stage: 'Production' }], predictions: [] },
+    },
+    AMBIGUOUS,
+  ),
   statistics: get(object({ statistics: listOf(open) }), {
     statistics: [
       {

@@ -1,8 +1,7 @@
 import type { Broker, LogRecord } from '#connectors/connector';
 import { isMentioned } from '#connectors/entity_mention';
+import { recordsOfTopic } from '#connectors/topic_records';
 import type { DataSubject, Erasable, SubjectRecord } from './erasable.ts';
-
-const POLL = { maxRecords: 500, maxWaitMs: 300 };
 
 /**
  * Records of a topic. The disk log erases them; other brokers cannot.
@@ -27,23 +26,8 @@ export const topicData = (broker: Broker, topic: string, hasKeys: boolean): Eras
   async *read({ mention }: DataSubject): AsyncGenerator<SubjectRecord> {
     // Reading would keep messages from the job whose subscription it is.
     if (broker.kind === 'pubsub') return;
-    const waiting = [...(await broker.listPartitions(topic))];
-    for (let partition = waiting.shift(); partition !== undefined; partition = waiting.shift()) {
-      const reader = await broker.openPartition(topic, partition, { startAt: 'earliest' });
-      const end = reader.endOffset?.();
-      try {
-        for (;;) {
-          const records = await reader.poll({ ...POLL, signal: new AbortController().signal });
-          for (const record of records) if (isMentioned(record, mention)) yield jsonOf(topic, record);
-          const last = records.at(-1);
-          const successors = reader.successors?.();
-          waiting.push(...(successors ?? []));
-          const isOver = last === undefined ? reader.lagRecords() === 0n : end !== undefined && last.offset + 1n >= end;
-          if (successors !== undefined || isOver) break;
-        }
-      } finally {
-        await reader.close();
-      }
+    for await (const records of recordsOfTopic(broker, topic)) {
+      for (const record of records) if (isMentioned(record, mention)) yield jsonOf(topic, record);
     }
   },
 });

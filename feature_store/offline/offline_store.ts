@@ -79,6 +79,8 @@ export interface OfflineStore {
   ): Promise<readonly FeatureRow[]>;
   /** The newest row of each of these entities, in any order; those without one are left out. */
   newestOf(view: ViewReference, entityKeys: readonly EntityKey[]): Promise<readonly FeatureRow[]>;
+  /** The newest row of an entity at or before a time; undefined where there is none. */
+  newestBy(view: ViewReference, moment: Moment): Promise<FeatureRow | undefined>;
   /** Some of a view's entities, at random, at most so many. */
   sampleEntities(view: ViewReference, most: number): Promise<readonly EntityKey[]>;
   /**

@@ -302,6 +302,18 @@ export class SqlOfflineStore implements OfflineStore {
     return rows.map((row) => this.#rowOf(view, row));
   }
 
+  async newestBy(view: ViewReference, { entityKey, eventTime: at }: Moment): Promise<FeatureRow | undefined> {
+    const [row] = await this.#sql.query<StoredRow>(
+      `SELECT entity_key, (extract(epoch FROM event_time) * 1000)::bigint::text AS at,
+              (extract(epoch FROM computed_at) * 1000)::bigint::text AS computed, "values"
+       FROM feature_rows
+       WHERE view = $1 AND version = $2 AND entity_key = $3 AND event_time <= $4
+       ORDER BY event_time DESC LIMIT 1`,
+      [view.view, view.version, entityKey, new Date(at)],
+    );
+    return row === undefined ? undefined : this.#rowOf(view, row);
+  }
+
   async rowsComputedSince(view: ViewReference, sinceMs: number, page: RowPage): Promise<readonly FeatureRow[]> {
     // Older months need not be looked at.
     return this.#page(view, 'event_time >= $3 AND computed_at >= $4', [sinceMs - 2 * DAY_MS, sinceMs], page);

@@ -1,6 +1,6 @@
 import { type ArchivedFile, readList } from './archive_list.ts';
 import type { ArchivePlace } from './archive_place.ts';
-import { type ArchivedEvent, readEvents } from './archived_event.ts';
+import { type ArchivedEvent, readEvents, type TakesPayload } from './archived_event.ts';
 
 /** The last event that was read of a partition. Plain data. */
 export interface PartitionPlace {
@@ -10,6 +10,16 @@ export interface PartitionPlace {
 
 /** Where reading an archive stands, by partition. */
 export type ArchivePosition = Readonly<Record<string, PartitionPlace>>;
+
+/** What of an archive is read. */
+export interface ArchiveRange {
+  readonly after?: ArchivePosition;
+  readonly until?: ArchivePosition | undefined;
+  /** Of the events' own times, UTC, such as 2026-11-28. */
+  readonly sinceDate?: string | undefined;
+  /** Other events are left out; without it none are. */
+  readonly takes?: TakesPayload | undefined;
+}
 
 interface OpenEvents {
   readonly events: readonly ArchivedEvent[];
@@ -22,6 +32,7 @@ class PartitionCursor {
   readonly #place: ArchivePlace;
   readonly #files: ArchivedFile[];
   readonly #until: PartitionPlace | undefined;
+  readonly #takes: TakesPayload | undefined;
   #open: OpenEvents[] = [];
   last: PartitionPlace | undefined;
 
@@ -30,12 +41,21 @@ class PartitionCursor {
     place: ArchivePlace,
     partition: string,
     files: readonly ArchivedFile[],
-    { after, until }: { readonly after: PartitionPlace | undefined; readonly until: PartitionPlace | undefined },
+    {
+      after,
+      until,
+      takes,
+    }: {
+      readonly after: PartitionPlace | undefined;
+      readonly until: PartitionPlace | undefined;
+      readonly takes: TakesPayload | undefined;
+    },
   ) {
     this.#place = place;
     this.partition = partition;
     this.#files = files.filter(({ generation, last }) => isAfter({ generation, offset: last }, after));
     this.#until = until;
+    this.#takes = takes;
     this.last = after;
   }
 
@@ -48,7 +68,7 @@ class PartitionCursor {
         next !== undefined &&
         (head === undefined || !isAfter({ generation: next.generation, offset: next.first }, placeOf(eventOf(head))))
       ) {
-        const events = await readEvents(this.#place, next);
+        const events = await readEvents(this.#place, next, this.#takes);
         if (events === undefined) return 'gone';
         this.#files.shift();
         const at = events.findIndex((event) => isAfter(placeOf(event), this.last));
@@ -97,22 +117,26 @@ export class ArchiveReader {
   readonly #place: ArchivePlace;
   readonly #types: ReadonlySet<string>;
   readonly #until: ArchivePosition | undefined;
+  readonly #sinceDate: string;
+  readonly #takes: TakesPayload | undefined;
   #after: ArchivePosition;
   #end: ArchivePosition | undefined;
   #cursors: PartitionCursor[] | undefined;
   #next: { readonly cursor: PartitionCursor; readonly event: ArchivedEvent } | undefined;
   files = 0;
 
-  /** @param range - `until`: the last event of each partition; without it all that is listed when reading begins */
+  /** @param range - `until`: the last event of each partition; without it all that is listed when reading begins. `sinceDate`: events of days before it are left out */
   constructor(
     place: ArchivePlace,
     types: Iterable<string>,
-    { after = {}, until }: { readonly after?: ArchivePosition; readonly until?: ArchivePosition | undefined } = {},
+    { after = {}, until, sinceDate = '', takes }: ArchiveRange = {},
   ) {
     this.#place = place;
     this.#types = new Set(types);
     this.#after = after;
     this.#until = until;
+    this.#sinceDate = sinceDate;
+    this.#takes = takes;
   }
 
   async #open(): Promise<PartitionCursor[]> {
@@ -126,7 +150,9 @@ export class ArchiveReader {
           { generation, offset: last },
         ]),
       );
-    const files = (list?.files ?? []).filter(({ eventType }) => this.#types.has(eventType)).sort(orderOf);
+    const files = (list?.files ?? [])
+      .filter(({ eventType, date }) => this.#types.has(eventType) && date >= this.#sinceDate)
+      .sort(orderOf);
     this.files = files.length;
     const partitions = [...new Set(files.map(({ partition }) => partition))].sort();
     return partitions
@@ -137,7 +163,7 @@ export class ArchiveReader {
             this.#place,
             partition,
             files.filter((file) => file.partition === partition),
-            { after: this.#after[partition], until: this.#end?.[partition] },
+            { after: this.#after[partition], until: this.#end?.[partition], takes: this.#takes },
           ),
       );
   }

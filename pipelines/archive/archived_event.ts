@@ -65,15 +65,20 @@ interface StoredEvent {
   readonly payload: string;
 }
 
+/** Whether an event is to be read, by the text of its record. */
+export type TakesPayload = (payload: string) => boolean;
+
 /**
  * Reads the events of a file, in the order of their offsets.
  *
+ * @param takes - others are left out
  * @returns undefined where the file does not exist: it was joined with others, or what it held was erased
  * @throws {@link ArchiveDamagedError} naming the file when it is not what was written
  */
 export async function readEvents(
   place: ArchivePlace,
   file: ArchivedFile,
+  takes?: TakesPayload,
 ): Promise<readonly ArchivedEvent[] | undefined> {
   const bytes = await place.read(file.name);
   if (bytes === undefined) return undefined;
@@ -85,7 +90,8 @@ export async function readEvents(
   const buffer = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length) as ArrayBuffer;
   try {
     const rows = (await parquetReadObjects({ file: buffer })) as unknown as readonly StoredEvent[];
-    return rows.map((row) => eventOf(file, row));
+    const taken = takes === undefined ? rows : rows.filter(({ payload }) => takes(payload));
+    return taken.map((row) => eventOf(file, row));
   } catch (error) {
     throw new ArchiveDamagedError(path, messageOf(error), error);
   }

@@ -4,6 +4,7 @@ import { textOf } from '#kernel/text_of';
 import { type EventTime, eventTime, MIN_EVENT_TIME } from '#kernel/time';
 import type { ArchivePlace } from '#pipelines/archive/archive_place';
 import { type ArchivePosition, ArchiveReader } from '#pipelines/archive/archive_reader';
+import type { TakesPayload } from '#pipelines/archive/archived_event';
 import { createArchiveDecoder } from '#pipelines/archive/archived_record';
 import type { DecodedEvent } from '#pipelines/events/decode_events';
 import type { DecodeHistory } from './history_rows.ts';
@@ -12,6 +13,8 @@ import type { DecodeHistory } from './history_rows.ts';
 export interface NextEvent {
   readonly element: DecodedEvent;
   readonly timeMs: number | undefined;
+  /** Partition and offset, where it was in a topic. */
+  readonly place?: string;
 }
 
 /** Reads one history in its own order. */
@@ -189,15 +192,19 @@ export interface ArchiveHistory {
   readonly outOfOrderMs: number;
   /** The last event of each partition; undefined: all that is there. */
   readonly until?: ArchivePosition | undefined;
+  /** Events of days before it are left out. */
+  readonly sinceDate?: string | undefined;
+  /** Which events are decoded; undefined: all. */
+  readonly takes?: TakesPayload;
 }
 
 /** Reads the archive of raw events as the stream has read the topic. */
 export const archiveCursor =
-  ({ place, sources, outOfOrderMs, until }: ArchiveHistory): OpenCursor =>
+  ({ place, sources, outOfOrderMs, until, sinceDate, takes }: ArchiveHistory): OpenCursor =>
   (saved) => {
     const position = (saved as ArchiveCursorPosition | undefined) ?? { after: {}, newestMs: {} };
     const types = sources.flatMap(({ eventTypes }) => eventTypes);
-    const reader = new ArchiveReader(place, types, { after: position.after, until });
+    const reader = new ArchiveReader(place, types, { after: position.after, until, sinceDate, takes });
     const newest: Record<string, number> = { ...position.newestMs };
     const decode = createArchiveDecoder(sources);
     let next: (NextEvent & { readonly partition: string }) | undefined;
@@ -211,7 +218,9 @@ export const archiveCursor =
         const event = await reader.peek();
         if (event === undefined) return undefined;
         const element = decode(event, watermarkAfter(newest[event.partition], outOfOrderMs));
-        next = { element, timeMs: element.ok === true ? element.eventTimeMs : undefined, partition: event.partition };
+        const { partition, offset } = event;
+        const timeMs = element.ok === true ? element.eventTimeMs : undefined;
+        next = { element, timeMs, partition, place: `${partition}/${offset}` };
         return next;
       },
       take() {

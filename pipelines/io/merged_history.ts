@@ -125,7 +125,8 @@ export class MergedHistory implements SplittableDoFn<string, DecodedEvent, Merge
   }
 }
 
-async function oldestOf(
+/** Returns the cursor whose next event is the oldest, and that event; undefined where all are at their end. */
+export async function oldestOf(
   cursors: readonly HistoryCursor[],
 ): Promise<{ readonly cursor: HistoryCursor; readonly next: NextEvent } | undefined> {
   let oldest: { readonly cursor: HistoryCursor; readonly next: NextEvent } | undefined;

@@ -2,12 +2,11 @@ import type { Broker, Producer } from '#connectors/connector';
 import type { LargeLetters } from '#connectors/dead_letter_writer';
 import type { DeadLetter } from '#connectors/dead_letters';
 import type { FileSystemOf } from '#connectors/files/file_systems';
-import { HistoryFiles, type HistoryReading, shownPath } from '#connectors/files/history_files';
+import { shownPath } from '#connectors/files/history_files';
 import { entityOf } from '#feature_store/definitions/entity_key';
 import { DefinitionError } from '#feature_store/definitions/errors';
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
-import { type RowLayout, unitOf } from '#feature_store/definitions/row_layout';
 import {
   type EventSource,
   filesOfHistory,
@@ -16,8 +15,6 @@ import {
 } from '#feature_store/definitions/source';
 import type { Erasures } from '#feature_store/erasure/erasures';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
-import { otherDatabase } from '#feature_store/offline/other_database';
-import type { QueryHistory } from '#feature_store/offline/query_history';
 import type { OfflineStores } from '#feature_store/offline_stores';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import type { Clock } from '#kernel/time';
@@ -27,15 +24,10 @@ import type { ArchivePosition } from '#pipelines/archive/archive_reader';
 import { createEventDecoder, type DecodedEvent, unreadableEvent } from '#pipelines/events/decode_events';
 import { createRowDecoder } from '#pipelines/events/row_decoder';
 import { BrokerSource, type OffsetOutOfRangePolicy } from '#pipelines/io/broker_source';
-import {
-  archiveCursor,
-  filesCursor,
-  type OpenCursor,
-  type PagedHistory,
-  pagesCursor,
-} from '#pipelines/io/history_cursors';
+import { archiveCursor, type OpenCursor } from '#pipelines/io/history_cursors';
 import { HistorySource } from '#pipelines/io/history_source';
 import { type HistoryRows, MergedHistory } from '#pipelines/io/merged_history';
+import { openHistory, QUERY_PAGE, queryHistory, readingOf } from '#pipelines/io/open_history';
 import { QuerySource } from '#pipelines/io/query_source';
 import { createSourceMetrics } from '#pipelines/io/source_metrics';
 import type { PCollection, PipelineRoot } from '#pipelines/model/pcollection';
@@ -164,9 +156,6 @@ export interface BackfillProgress {
   readonly rowsOf?: readonly HistoryRows[];
 }
 
-/** Rows of a page of a query. */
-const PAGE = 2_000;
-
 /** The same from history, oldest first: what the stream would have computed, had it read it. */
 export function buildBackfillPipeline(root: PipelineRoot, deps: FeatureDeps, settings: BackfillSettings): void {
   const sources = [...new Set(deps.views.map((view) => view.source))];
@@ -224,18 +213,8 @@ function readWithArchive(
   { offline, clock, views }: FeatureDeps,
   { history: given, outOfOrderMs, fileSystems, onProgress, onCaughtUp, archiveUntil: until }: BackfillSettings,
 ): PCollection<DecodedEvent> {
-  const cursorOf = (history: History, of: readonly EventSource[]): OpenCursor => {
-    const decode = createRowDecoder(of, clock, views);
-    const files = filesOfHistory(history);
-    if (files !== undefined)
-      return filesCursor(new HistoryFiles(fileSystems, readingOf(history, of)), files, { decode, outOfOrderMs });
-    const [{ timestampField, eventIdField: idField }] = of as readonly [EventSource];
-    const { query, database } = history as QueryHistorySpec;
-    const pages = queryHistory(offline, database);
-    const readPage: PagedHistory['readPage'] = (after) =>
-      pages.read(query, { timestampField, idField, after, limit: PAGE });
-    return pagesCursor({ readPage, timestampField, idField, decode });
-  };
+  const cursorOf = (history: History, of: readonly EventSource[]): OpenCursor =>
+    openHistory(history, of, { offline, clock, views, fileSystems, outOfOrderMs });
   const own =
     given === undefined
       ? sources.flatMap((source) => (source.history === undefined ? [] : [cursorOf(source.history, [source])]))
@@ -248,25 +227,6 @@ function readWithArchive(
   });
   return root.apply(read('history', merged, 'ReadHistory'));
 }
-
-/** How the files of a history are read: by the layout of the source, also where other files are given. */
-function readingOf(history: History, [source]: readonly EventSource[]): HistoryReading {
-  const { columns = {}, time = {} }: RowLayout = source?.history ?? history;
-  const { format, zone = 'UTC' } = time;
-  const field = source?.timestampField ?? 'timestamp';
-  const pattern = format === undefined || unitOf(format) !== undefined ? undefined : format;
-  return {
-    zone,
-    time: { name: columns[field] ?? field, pattern },
-    sortsFiles: [history, source?.history].some(
-      (each) => each !== undefined && 'files' in each && each.order === 'time',
-    ),
-  };
-}
-
-/** The database of a query: the offline store's, or another one. */
-const queryHistory = (offline: Pick<OfflineStores, 'history'>, database: string | undefined): QueryHistory =>
-  database === undefined ? offline.history : otherDatabase(database);
 
 function historyOf({ name, history }: EventSource): History {
   if (history === undefined) throw new DefinitionError([`source ${name} has no history: say where its past lies`]);
@@ -298,7 +258,7 @@ function readHistory(
   const { query, database } = history as QueryHistorySpec;
   const pages = queryHistory(offline, database);
   const source = new QuerySource<DecodedEvent>({
-    readPage: (after) => pages.read(query, { timestampField, idField, after, limit: PAGE }),
+    readPage: (after) => pages.read(query, { timestampField, idField, after, limit: QUERY_PAGE }),
     timestampField,
     idField,
     decode,

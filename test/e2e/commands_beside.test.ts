@@ -60,6 +60,7 @@ const CONTRACTS: Readonly<Record<string, Contract>> = {
     code: 1,
     says: /nothing/,
   },
+  why: { behaviour: 'talks', args: ['account:u1', 'count_1h', '--json'], says: /"equal":/ },
   retention: { behaviour: 'talks', args: ['--keep', '400d'] },
   erase: { behaviour: 'talks', args: ['account:nobody', '--yes'], says: /"pipeline":"applied"/ },
   'export-user': { behaviour: 'talks', args: ['account:u1'], says: /"online store":\[\s*\{/ },

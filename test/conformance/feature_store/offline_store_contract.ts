@@ -83,6 +83,19 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineDa
       ]);
     });
 
+    test('the newest row of an entity at or before a time', async () => {
+      const view = randomUUID();
+      const rows = [row(view, 'a', 0, 1), row(view, 'a', 3, 2), row(view, 'b', 1, 3)] as const;
+      await store.features.write(rows);
+      const newestBy = async (at: number) =>
+        store.features.newestBy({ view, version: 1 }, { entityKey: keyOf('a'), eventTime: eventTime(at) });
+      const [first, last] = rows;
+      expect(await newestBy(first.eventTime - 1)).toBeUndefined();
+      expect(await newestBy(first.eventTime)).toEqual(first);
+      expect(await newestBy(last.eventTime - 1)).toEqual(first);
+      expect((await newestBy(last.eventTime + 1))?.values.value).toBe(2);
+    });
+
     test('predictions are listed, newest first, of a model, an entity, a time', async () => {
       const model = randomUUID();
       const prediction = (index: number) => ({

@@ -1,0 +1,193 @@
+import type { Broker, LogRecord } from '#connectors/connector';
+import { type DeadLetter, type FiledLetter, fileOf } from '#connectors/dead_letter';
+import { isInText } from '#connectors/entity_mention';
+import { recordsOfTopic } from '#connectors/topic_records';
+import { dataSubject } from '#feature_store/data_subjects/erasable';
+import { type EntityKey, entityKeyOf, parseEntityKey } from '#feature_store/definitions/entity_key';
+import { EntityKeyError } from '#feature_store/definitions/errors';
+import type { FeatureView } from '#feature_store/definitions/feature_view';
+import type { Erasures } from '#feature_store/erasure/erasures';
+import type { FoundEvent } from '#feature_store/explanation/entity_replay';
+import type { EntityEvents, PlaceRead, RefusedRecord } from '#feature_store/explanation/value_explanation';
+import { HOUR_MS, MIN_EVENT_TIME } from '#kernel/time';
+import { gapsOf } from '#pipelines/archive/archive_coverage';
+import { type ArchiveList, readList } from '#pipelines/archive/archive_list';
+import type { ArchivePlace } from '#pipelines/archive/archive_place';
+import { dateOf, type TakesPayload } from '#pipelines/archive/archived_event';
+import { createEventDecoder, type DecodedEvent } from '#pipelines/events/decode_events';
+import { archiveCursor, type HistoryCursor } from '#pipelines/io/history_cursors';
+import { oldestOf } from '#pipelines/io/merged_history';
+import { type HistoryDeps, openHistory } from '#pipelines/io/open_history';
+
+export interface EntityEventsDeps extends HistoryDeps {
+  /** Undefined: it is switched off. */
+  readonly archive: ArchivePlace | undefined;
+  readonly broker: Pick<Broker, 'kind' | 'listPartitions' | 'openPartition'>;
+  readonly erasures: Erasures;
+}
+
+export interface EntityEventsSettings {
+  readonly rawEventsTopic: string;
+  readonly deadLetterTopic: string;
+}
+
+/** Clocks of producers may be so far ahead of the broker's. */
+const CLOCK_DIFFERENCE_MS = HOUR_MS;
+/** What the replay itself says of its events. */
+const REPLAYED_STAGES = ['pipeline.compute_features', 'pipeline.quality', 'pipeline.decay'];
+
+/**
+ * Reads the events of an entity that a view is computed from, in the order of their arrival: from the archive, what the topic holds after it, and the source's history where the
+ * archive does not reach back far enough. What was erased is passed over.
+ *
+ * @param sinceMs - events of before need not be found
+ */
+export async function readEntityEvents(
+  deps: EntityEventsDeps,
+  { rawEventsTopic, deadLetterTopic }: EntityEventsSettings,
+  { view, entityKey, sinceMs }: { readonly view: FeatureView; readonly entityKey: EntityKey; readonly sinceMs: number },
+): Promise<EntityEvents> {
+  const { archive, broker } = deps;
+  const list = archive === undefined ? undefined : await readList(archive);
+  const gaps = list === undefined ? [] : gapsOf(list).filter(({ untilMs }) => untilMs > sinceMs);
+  const isIn = membership(view, entityKey, deps.erasures);
+  const places: PlaceRead[] = [];
+  const events: FoundEvent[] = [];
+  const cursors: { readonly cursor: HistoryCursor; readonly from: string; count: number }[] = [];
+  const { history } = view.source;
+  if (history !== undefined && (list === undefined || gaps.length > 0 || view.mode === 'batch')) {
+    const cursor = openHistory(history, [view.source], deps)(undefined);
+    cursors.push({ cursor, from: `history of ${view.source.name}`, count: 0 });
+  }
+  if (archive !== undefined && list !== undefined) {
+    const takes = mayMention(view, entityKey);
+    const sinceDate = Number.isFinite(sinceMs) ? dateOf(sinceMs) : undefined;
+    const open = archiveCursor({ ...deps, place: archive, sources: [view.source], sinceDate, takes });
+    cursors.push({ cursor: open(undefined), from: 'archive', count: 0 });
+  }
+  const all = cursors.map(({ cursor }) => cursor);
+  for (let oldest = await oldestOf(all); oldest !== undefined; oldest = await oldestOf(all)) {
+    const { cursor, next } = oldest;
+    cursor.take();
+    const { element } = next;
+    if (!isIn(element)) continue;
+    const of = cursors[all.indexOf(cursor)] as (typeof cursors)[number];
+    of.count += 1;
+    events.push(foundEvent(element, of.from, next.place));
+  }
+  for (const { from, count } of cursors) {
+    places.push({ from, events: count, gaps: from === 'archive' ? gaps.map(({ reason }) => reason) : [] });
+  }
+  if (broker.kind === 'pubsub') {
+    const gap = 'Pub/Sub gives a message to one reader, the pipeline: what waits there is not shown';
+    return { events, refused: [], places: [...places, { from: `topic ${rawEventsTopic}`, events: 0, gaps: [gap] }] };
+  }
+  const newest = await readTail(deps, rawEventsTopic, { view, list, sinceMs, isIn });
+  places.push({ from: `topic ${rawEventsTopic}`, events: newest.length, gaps: [] });
+  const refused = await readRefused(deps, deadLetterTopic, { view, entityKey, sinceMs });
+  return { events: [...events, ...newest], refused, places };
+}
+
+type UsableEvent = Extract<DecodedEvent, { readonly ok: true }>;
+type IsOfEntity = (element: DecodedEvent) => element is UsableEvent;
+
+const foundEvent = (element: UsableEvent, from: string, place: string | undefined): FoundEvent => {
+  const { eventId, userId, event, eventTimeMs, arrivedAtMs, knownAtMs, traceparent } = element;
+  return { eventId, userId, event, eventTimeMs, arrivedAtMs, knownAtMs, traceparent, from, place };
+};
+
+function membership({ entity, source }: FeatureView, key: EntityKey, erasures: Erasures): IsOfEntity {
+  return (element): element is UsableEvent => {
+    if (element.ok !== true || element.source !== source.name) return false;
+    try {
+      return entityKeyOf(entity, element.event) === key && !erasures.isErased(key, element.knownAtMs);
+    } catch (error) {
+      if (error instanceof EntityKeyError) return false;
+      throw error;
+    }
+  };
+}
+
+/** An id that JSON writes in no other way than as it is, unless with escapes. */
+const PLAIN_ID = /^[\w.@:-]+$/;
+
+/** Returns which payloads have to be decoded to know: those without the text of the key's parts are of other entities. */
+function mayMention({ joinKeyTypes }: FeatureView, key: EntityKey): TakesPayload {
+  const { parts } = parseEntityKey(key);
+  const texts = parts.map(String).filter((text, index) => joinKeyTypes[index] === 'string' && PLAIN_ID.test(text));
+  return (payload) => texts.every((text) => payload.includes(text)) || payload.includes('\\u');
+}
+
+/** What the topic holds that the archive does not yet, in the order in which its broker has taken it. */
+async function readTail(
+  { broker, clock }: EntityEventsDeps,
+  topic: string,
+  {
+    view,
+    list,
+    sinceMs,
+    isIn,
+  }: {
+    readonly view: FeatureView;
+    readonly list: ArchiveList | undefined;
+    readonly sinceMs: number;
+    readonly isIn: IsOfEntity;
+  },
+): Promise<readonly FoundEvent[]> {
+  const decode = createEventDecoder([view.source], clock);
+  const found: { readonly event: FoundEvent; readonly record: LogRecord }[] = [];
+  const reading = recordsOfTopic(broker, topic, (partition) => {
+    const position = list?.partitions[partition]?.position;
+    return position === undefined ? startAt(sinceMs) : { resumeAfter: position };
+  });
+  for await (const records of reading) {
+    for (const record of records) {
+      const { element } = decode(record, MIN_EVENT_TIME, topic);
+      if (!isIn(element)) continue;
+      const place = `${record.partition}/${record.offset}`;
+      found.push({ event: foundEvent(element, `topic ${topic}`, place), record });
+    }
+  }
+  const partitions = new Set(found.map(({ record }) => record.partition));
+  if (partitions.size > 1) found.sort((a, b) => a.record.timestampMs - b.record.timestampMs);
+  return found.map(({ event }) => event);
+}
+
+const startAt = (sinceMs: number) =>
+  Number.isFinite(sinceMs)
+    ? { startAt: { timestampMs: Math.max(0, sinceMs - CLOCK_DIFFERENCE_MS) } }
+    : { startAt: 'earliest' as const };
+
+/** Records about the entity that were refused before any view saw them. */
+async function readRefused(
+  { broker, views, erasures }: EntityEventsDeps,
+  topic: string,
+  { view, entityKey, sinceMs }: { readonly view: FeatureView; readonly entityKey: EntityKey; readonly sinceMs: number },
+): Promise<readonly RefusedRecord[]> {
+  const { mention } = dataSubject(entityKey, views);
+  const erasedAtMs = erasures.erasedAtMs(entityKey) ?? Number.NEGATIVE_INFINITY;
+  const types: ReadonlySet<unknown> = new Set(view.source.eventTypes);
+  const refused: RefusedRecord[] = [];
+  for await (const records of recordsOfTopic(broker, topic, () => startAt(sinceMs))) {
+    for (const record of records) {
+      const { letter }: FiledLetter = fileOf(record);
+      if (letter === undefined || REPLAYED_STAGES.includes(letter.stage)) continue;
+      if (Date.parse(letter.timestamp) <= erasedAtMs || !isInText(letter.payload, mention)) continue;
+      const { id, type } = namedIn(view, letter);
+      if (type !== undefined && !types.has(type)) continue;
+      refused.push({ eventId: id, reason: letter.reason, stage: letter.stage, timestamp: letter.timestamp });
+    }
+  }
+  return refused.reverse();
+}
+
+/** Returns what a refused event calls itself, as far as it can be read. */
+function namedIn({ source }: FeatureView, { payload }: DeadLetter): { readonly id?: string; readonly type?: unknown } {
+  try {
+    const fields = JSON.parse(payload) as Readonly<Record<string, unknown>>;
+    const id = fields[source.eventIdField];
+    return { ...(typeof id === 'string' ? { id } : {}), type: fields.event_type };
+  } catch {
+    return {};
+  }
+}
