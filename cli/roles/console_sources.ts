@@ -4,6 +4,7 @@ import { createFileSystems } from '#connectors/files/file_systems';
 import type { WindowStatistics } from '#feature_store/aggregation/statistics';
 import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import type { ExplainValue } from '#feature_store/explanation/value_explanation';
 import type { Registry } from '#monitoring/metrics';
 import type { ModelRegistry } from '#registry/model_registry';
 import type { ConsoleSources, DeadLetterStatus, FeatureStatus, PipelineStatus } from '#serving/console/sources';
@@ -22,6 +23,7 @@ interface Deps {
   readonly registry: ModelRegistry;
   readonly versions: ModelVersions;
   readonly views: readonly FeatureView[];
+  readonly explain: ExplainValue;
   readonly metrics: Registry;
   readonly monitorMetrics: Registry;
 }
@@ -46,6 +48,7 @@ export function createConsoleSources(deps: Deps, config: PlatformConfig): Consol
   return {
     links: { grafana: grafana.enabled ? grafana.url : undefined },
     ...workflowSources(offline),
+    why: { explain: deps.explain, views },
     pipelines: () => Promise.all(jobs.map((job) => statusOf(broker, metrics, job))),
     features: () => featureStatus(offline, views, metrics),
     async versions() {

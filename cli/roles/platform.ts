@@ -155,7 +155,9 @@ export async function startPlatform(
       ? []
       : [new ConsistencyMonitor(stores, { intervalMs: durationMs(consistencyInterval), sample: 200 })];
   const versions = modelVersionsOf(registry, lifecycle);
-  const consoleDeps = { broker, offline, registry, versions, views, metrics, monitorMetrics };
+  // What the store holds, and not what is cached of it.
+  const explain = openExplainer({ broker, online: readable, offline, registry }, config);
+  const consoleDeps = { broker, offline, registry, versions, views, explain, metrics, monitorMetrics };
   const shown = config.serving.console.enabled ? createConsoleSources(consoleDeps, config) : undefined;
   const scrape = isServingWorker() ? metricsOfAll(metrics) : undefined;
   const secured = <T extends { readonly tls?: TlsConfig | undefined }>(listener: T): T => ({
@@ -200,8 +202,7 @@ export async function startPlatform(
         health: health.of('features'),
         plugins: extensions.plugins.features,
         pushes: pushesOf(catalog.views, { online, offline }, base.clock),
-        // What the store holds, and not what is cached of it.
-        explain: openExplainer({ broker, online: readable, offline, registry }, config),
+        explain,
       },
       secured(config.featureApi),
     ),

@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { hasScope } from '#connectors/http/access';
 import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import type { JsonObject } from '#kernel/json';
 import { parseUtcTime } from '#kernel/utc_time';
 import { needsSome } from '#monitoring/route_access';
 import { entityKeyFromId } from '../definitions/entity_key.ts';
@@ -15,9 +16,9 @@ import type { ReadableViews } from './readable_views.ts';
 import { answers, paramsOf } from './schemas.ts';
 
 interface WhyQuery {
-  readonly view?: string;
-  readonly entity?: string;
-  readonly at?: string;
+  readonly view?: string | undefined;
+  readonly entity?: string | undefined;
+  readonly at?: string | undefined;
   readonly offset: number;
   readonly limit: number;
 }
@@ -56,22 +57,44 @@ export function registerWhyRoutes(
         },
       },
     },
-    async (request) => {
-      const { params, query } = request;
-      const view = chosenView(readable(request, query.view), params.feature, query);
-      const explanation = await explain({
-        ...{ view, feature: params.feature, entityKey: entityKeyFromId(view, params.entity) },
-        ...{ atMs: query.at === undefined ? undefined : parseUtcTime(query.at) },
-        page: { offset: query.offset, limit: query.limit },
-      });
-      if (explanation === undefined) throw new UnknownEntityError(params.entity);
-      return explanationJson({ ...explanation, usedBy: shownTo(request, explanation.usedBy) });
+    (request) => {
+      const { entity: id, feature } = request.params;
+      const { entity: of, ...query } = request.query;
+      return answerWhy(request, explain, readable, { id, feature, of, ...query });
     },
   );
 }
 
+/** What a caller wants explained. */
+export interface WhyQuestion extends Omit<WhyQuery, 'entity'> {
+  readonly id: string;
+  readonly feature: string;
+  /** Whose id it is. */
+  readonly of?: string | undefined;
+}
+
+/** Returns an explanation with what the caller may see. @throws {@link UnknownEntityError} where nothing is known of the entity */
+export async function answerWhy(
+  request: FastifyRequest,
+  explain: ExplainValue,
+  readable: (request: FastifyRequest, named?: string) => ReadableViews,
+  { id, feature, of, view: named, at, offset, limit }: WhyQuestion,
+): Promise<JsonObject> {
+  const view = chosenView(readable(request, named), feature, { view: named, entity: of });
+  const explanation = await explain({
+    ...{ view, feature, entityKey: entityKeyFromId(view, id) },
+    ...{ atMs: at === undefined ? undefined : parseUtcTime(at), page: { offset, limit } },
+  });
+  if (explanation === undefined) throw new UnknownEntityError(id);
+  return explanationJson({ ...explanation, usedBy: shownTo(request, explanation.usedBy) });
+}
+
 /** @throws {@link UnknownFeatureError}, {@link UnknownViewError}; {@link AmbiguousEntityError} where several entities have a feature of the name */
-function chosenView({ views, features }: ReadableViews, feature: string, { view: id, entity }: WhyQuery): FeatureView {
+function chosenView(
+  { views, features }: ReadableViews,
+  feature: string,
+  { view: id, entity }: { readonly view: string | undefined; readonly entity: string | undefined },
+): FeatureView {
   if (!features.has(feature)) throw new UnknownFeatureError(feature, [...features]);
   const having = viewsOf(views, entity).filter((view) => Object.hasOwn(view.features, feature));
   const view = viewOfFeature(having, feature, id);

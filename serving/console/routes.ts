@@ -4,6 +4,8 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, RouteShorthandOptio
 import { z } from 'zod';
 import { requireScope } from '#connectors/http/access';
 import { UnsupportedMediaTypeError } from '#connectors/http/errors';
+import { readableViews } from '#feature_store/api/readable_views';
+import { answerWhy } from '#feature_store/api/why_routes';
 import { assetPath } from '#kernel/project_root';
 import { RUN_STATUSES } from '#kernel/workflow_runs';
 import { needs, open } from '#monitoring/route_access';
@@ -21,11 +23,18 @@ const ASSETS = {
 const CONTENT_POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const MOST_LETTERS = 500;
+const MOST_EVENTS = 500;
 
 const filterSchema = z.strictObject({
   stage: z.string().min(1).optional(),
   reason: z.string().min(1).optional(),
   limit: z.coerce.number().int().min(1).max(MOST_LETTERS).default(100),
+});
+const whySchema = z.strictObject({
+  view: z.string().min(1).optional(),
+  at: z.iso.datetime({ offset: true }).optional(),
+  offset: z.coerce.number().int().min(0).default(0),
+  limit: z.coerce.number().int().min(1).max(MOST_EVENTS).default(50),
 });
 const runsSchema = z.strictObject({ workflow: z.string().min(1).optional(), status: z.enum(RUN_STATUSES).optional() });
 const reason = z.string().min(1, 'say why: it is kept').max(10_000);
@@ -68,6 +77,16 @@ export function registerConsole(app: FastifyInstance, sources: ConsoleSources): 
   app.get('/console/api/links', hidden, async () => sources.links);
   app.get('/console/api/pipelines', hidden, async () => ({ pipelines: await sources.pipelines() }));
   app.get('/console/api/features', hidden, async () => ({ features: await sources.features() }));
+  const { explain, views } = sources.why;
+  const readable = readableViews(views);
+  app.get<{ Params: { entity: string; feature: string } }>(
+    '/console/api/why/:entity/:feature',
+    hidden,
+    async (request) => {
+      const { entity: id, feature } = request.params;
+      return answerWhy(request, explain, readable, { id, feature, ...parsed(whySchema, request.query) });
+    },
+  );
   app.get('/console/api/versions', hidden, async () => ({ versions: await sources.versions() }));
   app.get<{ Params: { name: string } }>('/console/api/models/:name/trail', hidden, async ({ params }) => ({
     trail: await sources.trail(params.name),

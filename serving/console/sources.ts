@@ -1,5 +1,7 @@
 import type { LetterFilter } from '#connectors/dead_letters';
 import type { ModelAuditEntry } from '#feature_store/audit/model_audit_store';
+import type { FeatureView } from '#feature_store/definitions/feature_view';
+import type { ExplainValue } from '#feature_store/explanation/value_explanation';
 import type { LogLine, RunEvent, RunRecord, RunStatus } from '#kernel/workflow_runs';
 import type { DriftReport } from '#monitoring/drift/drift_report';
 import type { ModelVersion } from '#registry/model_registry';
@@ -131,6 +133,8 @@ export interface ConsoleSources {
   schedules(): Promise<readonly ScheduleStatus[]>;
   /** @throws for a run of another workflow, and where the run's state does not allow the change */
   changeRun(workflow: string, id: string, change: RunChange): Promise<RunRecord>;
+  /** Why a feature has its value. */
+  readonly why: { readonly explain: ExplainValue; readonly views: readonly FeatureView[] };
   pipelines(): Promise<readonly PipelineStatus[]>;
   features(): Promise<readonly FeatureStatus[]>;
   versions(): Promise<readonly ModelVersion[]>;

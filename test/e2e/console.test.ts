@@ -18,13 +18,15 @@ import { trainingLikeRow } from '../support/training_like_rows.ts';
 const SHIPPED = assetPath('examples/fraud/models/fraud_detector');
 const PAGES = [
   ...(['pipelines', 'features', 'models', 'experiments', 'drift', 'alerts', 'dead-letters'] as const),
-  ...(['workflows', 'runs', 'schedules', 'approvals'] as const),
+  ...(['workflows', 'runs', 'schedules', 'approvals', 'why'] as const),
 ];
 const STEP_MS = 20_000;
 
 let folder: string;
 let platform: PlatformProcess;
 let browser: Browser;
+/** One that has events. */
+let account: string;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'console-'));
@@ -36,6 +38,7 @@ beforeAll(async () => {
   const { gateway, serving } = platform.urls;
   const events = generateTransactions({ seed: 3, events: 400, accounts: 20, days: 1, endMs: Date.now() });
   await send(`${gateway}/ingest/batch`, events.map(({ body }) => body).join('\n'), 'application/x-ndjson');
+  account = (JSON.parse(String(events[0]?.body)) as { readonly account_id: string }).account_id;
   const random = new Random(5);
   const instances = Array.from({ length: 500 }, () => trainingLikeRow(random));
   await send(`${serving}/predict/batch`, JSON.stringify({ model_name: 'fraud_detector', instances }));
@@ -163,3 +166,15 @@ test('what cannot be done is said', async () => {
   expect((await move(9, { stage: 'Production', reason: 'x' })).status).toBe(404);
   expect((await move(1, { stage: 'Nowhere' })).status).toBe(400);
 }, 60_000);
+
+test('a value is explained from the page of features: its events, and that they give it again', async () => {
+  const page = await open('features');
+  await page.getByRole('link', { name: 'sum_amount_7d' }).first().click();
+  await page.getByLabel('Entity').fill(account);
+  await page.getByRole('button', { name: 'Explain' }).click();
+  await page.getByText('computed from its events again: equal').waitFor();
+  await page.getByText(/^[1-9]\d* events, the newest first$/).waitFor();
+  expect(await page.getByText('sum(amount) over 7d').count()).toBe(1);
+  expect(await seriousIssues(page)).toEqual([]);
+  await page.close();
+});

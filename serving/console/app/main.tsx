@@ -10,10 +10,11 @@ import { Models } from './pages/models.tsx';
 import { Pipelines } from './pages/pipelines.tsx';
 import { Runs } from './pages/runs.tsx';
 import { Schedules } from './pages/schedules.tsx';
+import { Why } from './pages/why.tsx';
 import { Workflows } from './pages/workflows.tsx';
 
 /** One for each page, in order. */
-const KEYS = [...'1234567890-'];
+const KEYS = [...'1234567890-='];
 
 const PAGES = [
   { path: 'pipelines', title: 'Pipelines', page: Pipelines },
@@ -27,6 +28,7 @@ const PAGES = [
   { path: 'runs', title: 'Runs', page: Runs },
   { path: 'schedules', title: 'Schedules', page: Schedules },
   { path: 'approvals', title: 'Approvals', page: Approvals },
+  { path: 'why', title: 'Why', page: Why },
 ] as const;
 
 const pathNow = (): string => location.hash.replace(/^#\/?/, '').split('?')[0] ?? '';
@@ -81,7 +83,7 @@ function App() {
             ))}
           </ul>
         </nav>
-        <span class="quiet">keys 1 to 9, 0 and -, / to filter</span>
+        <span class="quiet">keys 1 to 9, 0, - and =, / to filter</span>
       </header>
       <main id="main" tabIndex={-1}>
         <h1>{current.title}</h1>

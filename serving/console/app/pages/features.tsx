@@ -28,7 +28,14 @@ function List({ features }: { readonly features: readonly FeatureStatus[] }) {
         keyOf={({ view, feature }) => `${view}.${feature}`}
         columns={[
           { title: 'View', of: ({ view }) => view },
-          { title: 'Feature', of: ({ feature, description }) => <span title={description}>{feature}</span> },
+          {
+            title: 'Feature',
+            of: ({ view, feature, description }) => (
+              <a title={description} href={`#/why?${new URLSearchParams({ feature, view })}`}>
+                {feature}
+              </a>
+            ),
+          },
           { title: 'Type', of: ({ type }) => type },
           { title: 'Newest row', of: ({ freshnessSeconds }) => span(freshnessSeconds), isNumber: true },
           { title: 'Rows', of: ({ window }) => number(window?.rows), isNumber: true },
