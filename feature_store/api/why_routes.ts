@@ -65,7 +65,7 @@ export function registerWhyRoutes(
   );
 }
 
-/** What a caller wants explained. */
+/** Names the value that a caller requests an explanation of. */
 export interface WhyQuestion extends Omit<WhyQuery, 'entity'> {
   readonly id: string;
   readonly feature: string;
