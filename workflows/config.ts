@@ -4,6 +4,10 @@ import { accessSettings } from '#connectors/http/config';
 import type { Duration } from '#kernel/duration';
 import { tlsSchema } from '#monitoring/tls_config';
 
+const httpUrl = z.url({ protocol: /^https?$/ });
+/** The fourth part is the region. */
+export const TOPIC_ARN = /^arn:aws[a-z-]*:sns:([a-z0-9-]+):\d{12}:([A-Za-z0-9_-]{1,251}(?:\.fifo)?)$/;
+
 export const workflowsConfigSchema = z.strictObject({
   /** Steps that a worker runs at a time; 0: this process runs none, and leaves them to others. */
   concurrency: z.int().nonnegative().max(1_000).default(16),
@@ -23,7 +27,7 @@ export const workflowsConfigSchema = z.strictObject({
   kubernetes: z
     .strictObject({
       /** Address of the API server. */
-      server: z.url({ protocol: /^https?$/ }).default('https://kubernetes.default.svc'),
+      server: httpUrl.default('https://kubernetes.default.svc'),
       namespace: z
         .string()
         .regex(/^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/)
@@ -50,11 +54,31 @@ export const workflowsConfigSchema = z.strictObject({
   lineage: z
     .strictObject({
       file: z.string().min(1).optional(),
-      url: z.url({ protocol: /^https?$/ }).optional(),
+      url: httpUrl.optional(),
       namespace: z.string().min(1).default('headwater'),
     })
     .prefault({}),
   /** Who is notified of what runs of retraining came to. */
-  notify: z.strictObject({ webhooks: z.array(z.url({ protocol: /^https?$/ })).default([]) }).prefault({}),
+  notify: z
+    .strictObject({
+      webhooks: z.array(httpUrl).default([]),
+      sns: z
+        .strictObject({
+          topicArn: z.string().regex(TOPIC_ARN, 'is no ARN of a topic: arn:aws:sns:REGION:ACCOUNT:NAME'),
+          /** Another address than AWS's own. */
+          endpoint: httpUrl.optional(),
+        })
+        .optional(),
+      alertmanager: z
+        .strictObject({
+          /** Each Alertmanager of a cluster, such as http://alertmanager:9093. */
+          urls: z.array(httpUrl).min(1),
+          /** The alert of a run ends by itself after so long. */
+          endsAfter: duration.default('1h' as Duration),
+        })
+        .optional(),
+    })
+    .prefault({}),
 });
 export type WorkflowsConfig = z.infer<typeof workflowsConfigSchema>;
+export type NotifySettings = WorkflowsConfig['notify'];

@@ -2,6 +2,7 @@ import { servicesById } from '#feature_store/definitions/feature_service';
 import type { ScheduleSpec } from '#workflows/schedules/schedule';
 import { definitionsOf, type Project } from '../project/project.ts';
 import { type RetrainingParts, retrainingWorkflowName } from '../project/retraining_config.ts';
+import { isNotified } from './notify.ts';
 import { RETRAINING_TASKS, retrainingWorkflow } from './retraining_workflow.ts';
 
 /** Returns the workflows of a project's models with retraining, and their schedules. */
@@ -14,7 +15,7 @@ export function retrainingParts(project: Project): RetrainingParts {
       settings,
       hasCanary: project.serving.models.some(({ name, canary }) => name === model && canary !== undefined),
       hasBatchViews: stored.some(({ view }) => view.mode === 'batch'),
-      hasWebhooks: project.workflows.notify.webhooks.length > 0,
+      isNotified: isNotified(project.workflows.notify),
     });
   });
   const schedules: Record<string, ScheduleSpec> = {};

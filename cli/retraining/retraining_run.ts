@@ -37,6 +37,23 @@ export interface RetrainingState {
   readonly ended?: { readonly outcome: 'promoted' | 'archived' | 'rolled_back'; readonly reason: string };
 }
 
+/** What a run of retraining came to: its output. */
+export interface RetrainingReport {
+  readonly model: string;
+  readonly run: string;
+  readonly trigger: string;
+  readonly outcome: string;
+  readonly reason: string;
+  readonly version: number | null;
+  readonly champion: number | null;
+  readonly rows: number;
+  readonly quarantined: number;
+  readonly metrics: Readonly<Record<string, number>>;
+  readonly championMetrics: Readonly<Record<string, number>>;
+  readonly approvedBy: string | null;
+  readonly promotedAt: string | null;
+}
+
 export interface DataFound {
   /** Labels in [from, to), ISO 8601. */
   readonly from: string;

@@ -36,6 +36,7 @@ export const RETRAINING_TASKS = [
 const PERMANENT = [
   ...['Data.TooFewLabels', 'Data.Stale', 'Data.Missing', 'Data.Quarantined', 'Retraining.NotConfigured'],
   ...['Retraining.NoMetric', 'Retraining.NoVersion', 'Retraining.FilesMissing', 'REGISTRY_PROMOTION_REFUSED'],
+  'KERNEL_PACKAGE_MISSING',
 ];
 const RETRY = [
   { ErrorEquals: PERMANENT, MaxAttempts: 0 },
@@ -54,7 +55,8 @@ export interface RetrainingTraits {
   readonly hasCanary: boolean;
   /** Whether the model reads views that are computed in batch. */
   readonly hasBatchViews: boolean;
-  readonly hasWebhooks: boolean;
+  /** Whether the report of a run is sent to channels. */
+  readonly isNotified: boolean;
 }
 
 type States = Record<string, JsonValue>;
@@ -73,9 +75,9 @@ export function retrainingWorkflow(model: string, traits: RetrainingTraits): Wor
       Archive: step(archiveVersion, 'ended', 'Report'),
       Report: {
         ...step(reportRun, undefined, undefined),
-        ...(traits.hasWebhooks ? { Next: 'Notify' } : { End: true }),
+        ...(traits.isNotified ? { Next: 'Notify' } : { End: true }),
       },
-      ...(traits.hasWebhooks ? { Notify: { ...step(notifyOfRun, undefined, undefined), End: true } } : {}),
+      ...(traits.isNotified ? { Notify: { ...step(notifyOfRun, undefined, undefined), End: true } } : {}),
     },
   };
   const { cooldown, maxRunsAWeek } = settings;

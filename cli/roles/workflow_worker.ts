@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { durationMs } from '#kernel/duration';
 import type { JsonValue } from '#kernel/json';
 import type { Service } from '#kernel/lifecycle';
+import { requireInstalled } from '#kernel/optional_package';
 import { systemClock } from '#kernel/time';
 import { workerEntry } from '#kernel/worker_entry';
 import type { Logger } from '#monitoring/log';
@@ -23,6 +24,7 @@ import type { OfflineDatabase } from '../parts/offline_database.ts';
 import { configFileOf, projectFolder } from '../project/find_project.ts';
 import type { PlatformConfig } from '../project/platform_config.ts';
 import { TRAIN_TASK } from '../project/retraining_config.ts';
+import { SNS_USE } from '../retraining/notify.ts';
 import { RetrainingWatch } from '../retraining/retraining_watch.ts';
 import type { Role } from '../terminal/choices.ts';
 import { loadWorkflows } from '../workflows/load_workflows.ts';
@@ -43,12 +45,17 @@ export const workflowsOf = async (roles: readonly Role[]): Promise<WorkflowCatal
     ? loadWorkflows()
     : new WorkflowCatalog([], []);
 
-/** Returns a worker of workflows, that takes steps of runs. */
+/**
+ * Returns a worker of workflows, that takes steps of runs.
+ *
+ * @throws `PackageMissingError` where `workflows.notify` needs a package that is not installed
+ */
 export function createWorkflowWorker(
   { catalog, offline, log, metrics }: Omit<WorkflowDeps, 'registry'>,
   { workflows, offlineStore, training }: PlatformConfig,
   onIdle?: () => void,
 ): WorkflowWorker {
+  if (workflows.notify.sns !== undefined) requireInstalled(SNS_USE);
   const { sql } = offline;
   const pollMs = durationMs(workflows.poll);
   const { stopWhenIdle } = workflows.worker;

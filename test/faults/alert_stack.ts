@@ -20,6 +20,7 @@ export interface Told {
 export interface AlertStack {
   readonly told: readonly Told[];
   readonly prometheusUrl: string;
+  readonly alertmanagerUrl: string;
   /** Messages of an alert with this status, by any way. */
   toldOf(alert: string, status: 'firing' | 'resolved'): readonly Told[];
   query(
@@ -57,6 +58,7 @@ export async function startAlertStack(folder: string, jobs: Readonly<Record<stri
   return {
     told,
     prometheusUrl: url,
+    alertmanagerUrl: `http://127.0.0.1:${alertmanagerPort}`,
     toldOf: (alert, status) => told.filter(({ text }) => text.includes(alert) && text.toLowerCase().includes(status)),
     async query(expr) {
       const { result } = (await ask(`/api/v1/query?query=${encodeURIComponent(expr)}`)) as {

@@ -1,22 +1,6 @@
-import { TaskError, task } from '#workflows/tasks/task';
-import { type RetrainingState, stepParts } from '../retraining_run.ts';
-
-/** What a run of retraining came to: its output. */
-export interface RetrainingReport {
-  readonly model: string;
-  readonly run: string;
-  readonly trigger: string;
-  readonly outcome: string;
-  readonly reason: string;
-  readonly version: number | null;
-  readonly champion: number | null;
-  readonly rows: number;
-  readonly quarantined: number;
-  readonly metrics: Readonly<Record<string, number>>;
-  readonly championMetrics: Readonly<Record<string, number>>;
-  readonly approvedBy: string | null;
-  readonly promotedAt: string | null;
-}
+import { task } from '#workflows/tasks/task';
+import { sendReport } from '../notify.ts';
+import { type RetrainingReport, type RetrainingState, stepParts } from '../retraining_run.ts';
 
 /** Sums the run up, and names what it has read and made. */
 export const reportRun = task('model.report@1', async (state: RetrainingState, context): Promise<RetrainingReport> => {
@@ -59,37 +43,12 @@ function reportOf(state: RetrainingState, run: string): RetrainingReport {
   };
 }
 
-const LONGEST_MS = 10_000;
-
-/** Posts the report to the webhooks of the settings. */
+/** Sends the report to the channels of `workflows.notify`. */
 export const notifyOfRun = task(
   'model.notify@1',
   async (report: RetrainingReport, context): Promise<RetrainingReport> => {
     const { project } = await stepParts(report.model, context);
-    await postReport(project.workflows.notify.webhooks, report, context.signal);
+    await sendReport(project.workflows.notify, report, context.signal);
     return report;
   },
 );
-
-/**
- * Posts a report to each address, with a key that is the same when the step is tried again: one that has taken it may leave out the second.
- *
- * @throws {@link TaskError} `Notify.Refused` for an address that answers with an error
- */
-export async function postReport(
-  webhooks: readonly string[],
-  report: RetrainingReport,
-  signal: AbortSignal,
-): Promise<void> {
-  for (const [at, url] of webhooks.entries()) {
-    const answer = await fetch(url, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', 'idempotency-key': `${report.run}:${at}` },
-      body: JSON.stringify({ event: `retraining.${report.outcome}`, ...report }),
-      signal: AbortSignal.any([signal, AbortSignal.timeout(LONGEST_MS)]),
-    });
-    if (answer.ok) continue;
-    const cause = `webhook ${at + 1} of workflows.notify.webhooks answers ${answer.status}`;
-    throw new TaskError('Notify.Refused', cause);
-  }
-}

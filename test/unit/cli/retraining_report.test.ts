@@ -4,20 +4,11 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
-import { inputsOf, postReport, type RetrainingReport } from '#cli/retraining/tasks/report_tasks';
+import { inputsOf } from '#cli/retraining/tasks/report_tasks';
 import { type LineageOfRun, lineageEvents, lineageRunId, sendLineage } from '#workflows/lineage/open_lineage';
+import { retrainingReport } from '../../support/retraining_report.ts';
 
-const report: RetrainingReport = {
-  ...{
-    model: 'fraud',
-    run: 'retrain_fraud@2026-11-29T00:00:00Z',
-    trigger: 'call',
-    outcome: 'promoted',
-    reason: 'better',
-  },
-  ...{ version: 5, champion: 4, rows: 900, quarantined: 0, metrics: {}, championMetrics: {} },
-  ...{ approvedBy: 'ann', promotedAt: null },
-};
+const report = retrainingReport();
 const state = {
   model: 'fraud',
   data: { from: '2026-10-30T00:00:00.000Z', to: '2026-11-29T00:00:00.000Z', labels: 900, newestLabel: '' },
@@ -94,32 +85,5 @@ test('events go into a file and to an address; one that is refused is an error',
   } finally {
     server.close();
     rmSync(folder, { recursive: true });
-  }
-});
-
-test('a report is posted to each webhook, with the same key when it is posted again; one that is refused is an error', async () => {
-  const posted: { readonly key: unknown; readonly body: unknown }[] = [];
-  const server = createServer((request, response) => {
-    let body = '';
-    request.on('data', (chunk: Buffer) => {
-      body += chunk.toString();
-    });
-    request.on('end', () => {
-      posted.push({ key: request.headers['idempotency-key'], body: JSON.parse(body) });
-      response.writeHead(request.url === '/bad' ? 500 : 204).end();
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { signal } = new AbortController();
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  try {
-    await postReport([`${url}/a`, `${url}/b`], report, signal);
-    await expect(postReport([`${url}/a`, `${url}/bad`], report, signal)).rejects.toThrow(
-      'webhook 2 of workflows.notify.webhooks answers 500',
-    );
-    expect(posted.map(({ key }) => key)).toEqual([0, 1, 0, 1].map((at) => `${report.run}:${at}`));
-    expect(posted[0]?.body).toEqual({ event: 'retraining.promoted', ...report });
-  } finally {
-    server.close();
   }
 });

@@ -70,7 +70,7 @@ function watchOf() {
       listVersions: async () => versions,
     } as never,
     catalog: new WorkflowCatalog(
-      [retrainingWorkflow('fraud', { settings, hasCanary: true, hasBatchViews: false, hasWebhooks: false })],
+      [retrainingWorkflow('fraud', { settings, hasCanary: true, hasBatchViews: false, isNotified: false })],
       [],
     ),
     project: {

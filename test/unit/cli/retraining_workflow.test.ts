@@ -7,7 +7,7 @@ import { approvalRole } from '#workflows/document/approval_role';
 
 const traits = (settings: object = {}, more: Partial<RetrainingTraits> = {}): RetrainingTraits => ({
   settings: retrainingSchema.parse(settings),
-  ...{ hasCanary: true, hasBatchViews: true, hasWebhooks: true, ...more },
+  ...{ hasCanary: true, hasBatchViews: true, isNotified: true, ...more },
 });
 
 /** The states that follow one another, where each Choice takes what `passes` says. */
@@ -33,12 +33,12 @@ test('the way to production, with all that a project may have, and with nothing 
     ...['Begin', 'ValidateData', 'Materialize', ...TRAINED.slice(1), 'Approve', 'Stage', 'CanaryPause', 'Canary'],
     ...['CanaryDecide', 'Promote', 'WatchPause', 'Watch', 'WatchDecide', 'Report', 'Notify'],
   ]);
-  const bare = traits({ approval: false }, { hasCanary: false, hasBatchViews: false, hasWebhooks: false });
+  const bare = traits({ approval: false }, { hasCanary: false, hasBatchViews: false, isNotified: false });
   expect(pathOf(bare)).toEqual(['Begin', ...TRAINED, 'Promote', 'WatchPause', 'Watch', 'WatchDecide', 'Report']);
 });
 
 test('what is not better, rejected, or fails on a share or in production, goes no further', () => {
-  const bare = traits({ approval: false }, { hasBatchViews: false, hasWebhooks: false });
+  const bare = traits({ approval: false }, { hasBatchViews: false, isNotified: false });
   expect(pathOf(bare, { Decide: 9 }).slice(-2)).toEqual(['Archive', 'Report']);
   expect(pathOf(bare, { CanaryDecide: 1 }).slice(-2)).toEqual(['Archive', 'Report']);
   expect(pathOf(bare, { WatchDecide: 1 }).slice(-3)).toEqual(['WatchDecide', 'RollBack', 'Report']);
