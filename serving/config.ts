@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { accessSettings } from '#connectors/http/config';
 import { tlsSchema } from '#monitoring/tls_config';
 import { modelLimitsSchema } from '#registry/graphs/model_limits';
+import { PREDICTION_FORMATS } from './prediction_store/prediction_records.ts';
 import { servedModelSchema } from './routing/served_model.ts';
 
 export const servingConfigSchema = z.strictObject({
@@ -40,5 +41,7 @@ export const servingConfigSchema = z.strictObject({
   explainBudget: z.int().positive().default(8_192),
   /** Predictions waiting to be logged before new ones are dropped (and counted). */
   maxPendingLog: z.int().positive().default(100_000),
+  /** How predictions are written to their topic: JSON, or CloudEvents with it as their data. */
+  predictionFormat: z.enum(PREDICTION_FORMATS).default('json'),
 });
 export type ServingConfig = z.infer<typeof servingConfigSchema>;

@@ -127,6 +127,18 @@ export class UnknownEntityError extends PlatformError {
   }
 }
 
+/** A version that has failed again and again, and is left alone for a moment. */
+export class ModelFailingError extends PlatformError {
+  readonly code = 'SERVING_MODEL_FAILING';
+
+  constructor(name: string, version: number) {
+    super(`version ${version} of model "${name}" has failed again and again, and is tried again within a second`, {
+      fault: 'dependency',
+      retryable: true,
+    });
+  }
+}
+
 export class OverloadedError extends PlatformError {
   readonly code = 'SERVING_OVERLOADED';
 

@@ -80,8 +80,8 @@ export async function replayDeadLetters(
     const stores = new LazyStores(config);
     const { online, offline } = stores;
     const targets = {
-      ...{ online, offline, producer: broker.producer },
-      ...{ featureEventsTopic: topics.featureEvents, predictionsTopic: topics.predictions },
+      ...{ online, offline, broker, featureEventsTopic: topics.featureEvents },
+      predictions: { topic: topics.predictions, format: config.serving.predictionFormat },
     };
     const replaying = queue.replay(topics.rawEvents, {
       filter: filterOf(filter),

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Producer } from '#connectors/connector';
+import type { Broker } from '#connectors/connector';
 import type { SinkReplay } from '#connectors/dead_letters';
 import type { WindowStatistics } from '#feature_store/aggregation/statistics';
 import { rowJson } from '#feature_store/definitions/encode_row';
@@ -9,8 +9,8 @@ import { type Service, startAll } from '#kernel/lifecycle';
 import type { DriftReport } from '#monitoring/drift/drift_report';
 import { createLogger } from '#monitoring/log';
 import type { FeedbackRow } from '#serving/prediction_store/feedback_store';
+import { type PredictionFormat, sendPredictions } from '#serving/prediction_store/prediction_records';
 import type { NewPrediction } from '#serving/prediction_store/prediction_store';
-import { withFeatures } from '#serving/prediction_store/sql_predictions';
 import type { Project } from '../project/project.ts';
 import type { OfflineDatabase } from './offline_database.ts';
 import { openOffline, openOnline } from './open_parts.ts';
@@ -57,18 +57,18 @@ export interface ReplayTargets {
   /** Opens a store when a letter needs it. Undefined: its letters cannot be replayed here. */
   readonly online: (() => Promise<OnlineStore>) | undefined;
   readonly offline: () => Promise<OfflineDatabase>;
-  readonly producer: Producer;
+  readonly broker: Pick<Broker, 'producer' | 'hasHeaders'>;
   readonly featureEventsTopic: string;
-  readonly predictionsTopic: string;
+  readonly predictions: { readonly topic: string; readonly format: PredictionFormat };
 }
 
 /** The platform's own sinks, which take the rows that they have refused: writing a row again changes nothing else. */
 export function replaySinks({
   online,
   offline,
-  producer,
+  broker,
   featureEventsTopic,
-  predictionsTopic,
+  predictions,
 }: ReplayTargets): ReadonlyMap<string, SinkReplay> {
   const sinks = new Map<string, SinkReplay>([
     ['sink.offline_store', async (payload) => void (await (await offline()).features.write([rowOf(payload)]))],
@@ -76,7 +76,7 @@ export function replaySinks({
       'sink.feature_events',
       async (payload) => {
         const row = rowOf(payload);
-        await producer.send(featureEventsTopic, [{ key: row.entityKey, value: rowJson(row) }]);
+        await broker.producer.send(featureEventsTopic, [{ key: row.entityKey, value: rowJson(row) }]);
       },
     ],
     [
@@ -98,8 +98,7 @@ export function replaySinks({
     [
       'prediction_log.prediction_topic',
       async (payload) => {
-        const { features, ...row } = parse<NewPrediction>(predictionSchema, payload);
-        await producer.send(predictionsTopic, [{ key: row.entityKey, value: withFeatures(row, features) }]);
+        await sendPredictions(broker, predictions, [parse<NewPrediction>(predictionSchema, payload)]);
       },
     ],
     [

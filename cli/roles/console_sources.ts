@@ -64,9 +64,10 @@ export function createConsoleSources(deps: Deps, config: PlatformConfig): Consol
       return { ...summary, newest: [...newest].reverse().map(letterStatus) };
     },
     async replay(filter) {
-      const targets = { online: undefined, offline: async () => offline, producer: broker.producer };
-      const own = { featureEventsTopic: topics.featureEvents, predictionsTopic: topics.predictions };
-      const sinks = replaySinks({ ...targets, ...own });
+      const sinks = replaySinks({
+        ...{ online: undefined, offline: async () => offline, broker, featureEventsTopic: topics.featureEvents },
+        predictions: { topic: topics.predictions, format: serving.predictionFormat },
+      });
       const { replayed, unusable } = await queue.replay(topics.rawEvents, { filter, sinks });
       return { replayed, unusable };
     },

@@ -35,7 +35,7 @@ import { ModelServer } from '#serving/inference/model_server';
 import { serviceProblems } from '#serving/models/feature_check';
 import { examineModel } from '#serving/models/loaded_model';
 import { PredictionLog, type PredictionSink } from '#serving/prediction_store/prediction_log';
-import { withFeatures } from '#serving/prediction_store/sql_predictions';
+import { sendPredictions } from '#serving/prediction_store/prediction_records';
 import { createServing } from '#serving/server';
 import { openExplainer } from '../explanation/open_explainer.ts';
 import { createJobHttp, type EmbeddedJob } from '../jobs/embedded_job.ts';
@@ -123,7 +123,7 @@ export async function startPlatform(
     { producer: broker.producer, log, metrics },
     { topic: topics.deadLetters, large: largeLetters(config) },
   );
-  const watched = watchPredictionSinks(predictionSinks(broker, offline, topics.predictions), () => clock.now());
+  const watched = watchPredictionSinks(predictionSinks(broker, offline, config), () => clock.now());
   const predictions = new PredictionLog(
     { sinks: watched.sinks, deadLetters, log, metrics },
     { maxPending: config.serving.maxPendingLog },
@@ -298,14 +298,14 @@ function createRefills(
 }
 
 /** Predictions go to their topic, and to the offline store for audit. */
-const predictionSinks = (broker: Broker, offline: OfflineDatabase, topic: string): readonly PredictionSink[] => [
+const predictionSinks = (
+  broker: Broker,
+  offline: OfflineDatabase,
+  { topics, serving }: PlatformConfig,
+): readonly PredictionSink[] => [
   {
     target: 'prediction topic',
-    write: (rows) =>
-      broker.producer.send(
-        topic,
-        rows.map(({ features, ...row }) => ({ key: row.entityKey, value: withFeatures(row, features) })),
-      ),
+    write: (rows) => sendPredictions(broker, { topic: topics.predictions, format: serving.predictionFormat }, rows),
   },
   { target: 'prediction store', write: (rows) => offline.predictions.write(rows) },
 ];

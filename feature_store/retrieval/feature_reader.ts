@@ -1,4 +1,9 @@
-import { type EntityKey, entityKeyFromId } from '#feature_store/definitions/entity_key';
+import {
+  type EntityKey,
+  entityKeyFromId,
+  entityKeyFromText,
+  type KeyedEntity,
+} from '#feature_store/definitions/entity_key';
 import type { FeatureRow, FeatureValue } from '#feature_store/definitions/feature_row';
 import { type FeatureService, servicesById } from '#feature_store/definitions/feature_service';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
@@ -34,6 +39,8 @@ export class FeatureReader {
   readonly #online: OnlineStore;
   readonly #clock: Clock;
   readonly #services: ReadonlyMap<string, FeatureService>;
+  /** By name. */
+  readonly #entities: ReadonlyMap<string, KeyedEntity>;
 
   constructor(
     deps: { readonly online: OnlineStore; readonly clock: Clock },
@@ -42,6 +49,7 @@ export class FeatureReader {
     this.#online = deps.online;
     this.#clock = deps.clock;
     this.#services = servicesById(definitions);
+    this.#entities = new Map(this.services.map((service) => [service.entity.name, service]));
   }
 
   get services(): readonly FeatureService[] {
@@ -58,6 +66,19 @@ export class FeatureReader {
     const service = this.find(id);
     if (service === undefined) throw new UnknownServiceError(id, [...this.#services.keys()]);
     return service;
+  }
+
+  /**
+   * Returns the key of an entity that is named without a service: by its key, such as `user:u1`, or by its id where all services are of one entity; undefined
+   * for an id where they are of several.
+   *
+   * @throws {@link EntityKeyError} for what is no key or id of the entity
+   */
+  entityKeyOf(text: string): EntityKey | undefined {
+    const named = this.#entities.get(text.slice(0, Math.max(0, text.indexOf(':'))));
+    if (named !== undefined) return entityKeyFromText(named, text);
+    const [only, ...others] = this.#entities.values();
+    return only === undefined || others.length > 0 ? undefined : entityKeyFromId(only, text);
   }
 
   /**

@@ -16,9 +16,13 @@ export interface AskedRows {
   at(index: number): AskedRow;
 }
 
-export const listOf = (rows: readonly AskedRow[]): AskedRows => ({
+/** @param entity - of all rows, where the request names it beside them */
+export const listOf = (rows: readonly AskedRow[], entity?: EntityKey): AskedRows => ({
   count: rows.length,
-  at: (index) => rows[index] as AskedRow,
+  at: (index) => {
+    const row = rows[index] as AskedRow;
+    return entity === undefined ? row : { features: row.features, entity };
+  },
 });
 
 /** Whom rows are about, one by one; undefined where that is not known. @param about - the rows, or the entity of all of them */

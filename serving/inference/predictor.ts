@@ -1,5 +1,6 @@
-import type { EntityKey } from '#feature_store/definitions/entity_key';
+import { type EntityKey, entityKeyFromId } from '#feature_store/definitions/entity_key';
 import { viewId } from '#feature_store/definitions/feature_row';
+import type { FeatureService } from '#feature_store/definitions/feature_service';
 import { inputReader } from '#feature_store/definitions/model_inputs';
 import type { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { requestFields } from '#feature_store/retrieval/feature_vector';
@@ -31,6 +32,8 @@ import { ShadowRuns } from '../routing/shadow.ts';
 import { type Inferred, inferWatched, scoresOf } from '../routing/watched_inference.ts';
 import { Admission, type AdmissionSettings } from './admission.ts';
 import { AnsweredRows, type AnswerIds, type AskedRows, entitiesOf } from './answered_rows.ts';
+import { LoggedTensors } from './logged_tensors.ts';
+import { ModelCircuits } from './model_circuits.ts';
 import type { ModelServer } from './model_server.ts';
 import { ModelStatistics } from './model_statistics.ts';
 import { TensorRows } from './tensor_rows.ts';
@@ -67,6 +70,7 @@ export class Predictor {
   readonly statistics = new ModelStatistics();
   readonly #cache: OutputCache | undefined;
   readonly #shadows: ShadowRuns;
+  readonly #circuits: ModelCircuits;
   /** Rows answered since the metrics were last read. */
   readonly #answered = new Map<ActiveModel, number>();
 
@@ -95,6 +99,7 @@ export class Predictor {
     const { predictionCache } = settings;
     this.#cache = predictionCache === undefined ? undefined : new OutputCache(deps.metrics, predictionCache);
     this.#shadows = new ShadowRuns(deps);
+    this.#circuits = new ModelCircuits(deps);
     const answered = this.#answered;
     new Counter({
       name: 'predictions_total',
@@ -155,6 +160,23 @@ export class Predictor {
     return chosen;
   }
 
+  #serviceOf({ model: { signature } }: ActiveModel): FeatureService | undefined {
+    const { featureService } = signature;
+    return featureService === undefined ? undefined : this.#deps.features.find(featureService.service);
+  }
+
+  /**
+   * Returns the key of the entity that a request names beside its rows, for the log: of the entity that the model's feature service is of. Undefined where
+   * nothing says of which entity it is.
+   *
+   * @throws {@link EntityKeyError} for what is no id of it
+   */
+  entityKeyOf(active: ActiveModel, entity: string | undefined): EntityKey | undefined {
+    if (entity === undefined) return undefined;
+    const service = this.#serviceOf(active);
+    return service === undefined ? this.#deps.features.entityKeyOf(entity) : entityKeyFromId(service, entity);
+  }
+
   /**
    * Looks up features of entities, by their ids, in the online store and on demand; those given on top. They are of the entity that the model's feature service
    * is of.
@@ -169,7 +191,7 @@ export class Predictor {
   ): Promise<Row[]> {
     const { features: reader, clock } = this.#deps;
     const { featureService, inputs } = active.model.signature;
-    const service = featureService === undefined ? undefined : reader.find(featureService.service);
+    const service = this.#serviceOf(active);
     if (service === undefined) {
       const why =
         featureService === undefined
@@ -265,6 +287,7 @@ export class Predictor {
     call: Call | undefined,
     watched?: { readonly watching: ModelRouter; readonly entities: Entities | undefined },
   ): Promise<Inferred> {
+    this.#circuits.check(active);
     const costMs = rows * active.batcher.rowMs;
     budget.take(rows, costMs, call?.deadlineMs);
     const beganMs = performance.now();
@@ -277,8 +300,10 @@ export class Predictor {
       if (shadow !== undefined) this.#shadows.run(shadow, inferred.by, inferred.input, rows, inferred.output);
       if (rows === 1) this.#cache?.set(inferred.by, inferred.input, inferred.output);
       this.statistics.succeed(inferred.by, rows, performance.now() - beganMs, call?.timing?.queue);
+      this.#circuits.succeed(inferred.by);
       return inferred;
     } catch (error) {
+      this.#circuits.fail(active, error);
       this.statistics.fail(active, performance.now() - beganMs);
       throw error;
     } finally {
@@ -304,6 +329,7 @@ export class Predictor {
     }: { readonly ids: AnswerIds; readonly call?: Call | undefined; readonly entity?: string | undefined },
   ): Promise<AnsweredTensors> {
     const { model } = active;
+    const entityKey = this.entityKeyOf(active, entity);
     const rows = Object.values(feeds)[0]?.dims[0] ?? 1;
     const costMs = rows * active.batcher.rowMs;
     const budget = active.variant === CANARY ? this.#tried : this.admission;
@@ -323,6 +349,9 @@ export class Predictor {
       this.statistics.succeed(by, rows, performance.now() - beganMs);
       if (input === undefined) {
         this.#count(by, rows);
+        const { predictions, clock } = this.#deps;
+        const about = { ...ids, entityKey, predictedAtMs: clock.now() };
+        predictions.add(new LoggedTensors(by, { inputs: feeds, outputs: results }, about));
         return { results, by, answered: undefined };
       }
       const output = by.model.decisionOf(results, rows);
@@ -330,7 +359,7 @@ export class Predictor {
       const shadow = this.#deps.models.shadowOf(active.name);
       if (shadow !== undefined) this.#shadows.run(shadow, by, own, rows, output);
       const inferred = { output, input: own, by };
-      return { results, by, answered: this.finish(inferred, ids, new TensorRows(by.model, own, rows)) };
+      return { results, by, answered: this.finish(inferred, ids, new TensorRows(by.model, own, rows, entityKey)) };
     } catch (error) {
       this.statistics.fail(active, performance.now() - beganMs);
       throw error;

@@ -1,3 +1,4 @@
+import type { EntityKey } from '#feature_store/definitions/entity_key';
 import type { JsonObject } from '#kernel/json';
 import type { RowValues } from '#registry/model_package';
 import type { LoadedModel } from '../models/loaded_model.ts';
@@ -8,11 +9,14 @@ export class TensorRows implements AskedRows {
   readonly count: number;
   readonly #model: LoadedModel;
   readonly #input: RowValues;
+  readonly #entity: EntityKey | undefined;
 
-  constructor(model: LoadedModel, input: RowValues, count: number) {
+  /** @param entity - of all rows, where the request names it */
+  constructor(model: LoadedModel, input: RowValues, count: number, entity: EntityKey | undefined) {
     this.count = count;
     this.#model = model;
     this.#input = input;
+    this.#entity = entity;
   }
 
   at(index: number): AskedRow {
@@ -24,7 +28,7 @@ export class TensorRows implements AskedRows {
       else if (!Number.isFinite(value)) features[name] = null;
       else features[name] = categoryOf(categories, value) ?? value;
     }
-    return { features: features as JsonObject, entity: undefined };
+    return { features: features as JsonObject, entity: this.#entity };
   }
 }
 

@@ -73,7 +73,8 @@ export class ModelLoader {
   readonly #kept: KeptModels | undefined;
   /** Of versions that are not kept yet. */
   readonly #packages = new WeakMap<LoadedModel, ModelPackage>();
-  readonly info: Gauge<'model' | 'version' | 'variant'>;
+  readonly #info: Gauge<'model' | 'version' | 'variant'>;
+  readonly #trainingSeconds: Gauge<'model' | 'version' | 'variant'>;
   readonly withdrawn: Counter<'model'>;
   readonly log: Logger;
 
@@ -127,12 +128,32 @@ export class ModelLoader {
       labelNames: ['model'],
       registers,
     });
-    this.info = new Gauge({
+    this.#info = new Gauge({
       name: 'model_info',
       help: '1 for the version that answers',
       labelNames: ['model', 'version', 'variant'],
       registers,
     });
+    this.#trainingSeconds = new Gauge({
+      name: 'model_training_seconds',
+      help: 'How long the version that answers was trained, as the registry has it',
+      labelNames: ['model', 'version', 'variant'],
+      registers,
+    });
+  }
+
+  /** Shows the version that answers as a variant, with what its registry entry says of it. */
+  tell({ name: model, version, variant }: ActiveModel, entry: ModelVersion | undefined): void {
+    const labels = { model, version: String(version), variant };
+    this.#info.set(labels, 1);
+    const seconds = entry?.metrics.training_seconds;
+    if (seconds !== undefined) this.#trainingSeconds.set(labels, seconds);
+  }
+
+  tellNoMore({ name: model, version, variant }: ActiveModel): void {
+    const labels = { model, version: String(version), variant };
+    this.#info.remove(labels);
+    this.#trainingSeconds.remove(labels);
   }
 
   /** Looks once for all models whether anything of them has changed. */
@@ -329,7 +350,7 @@ export class ModelSlot {
   /** Takes the version that is followed now, in one step, when it is another one; one that fails leaves the old one answering. */
   async refresh(): Promise<void> {
     const { name, variant } = this;
-    const { log, info } = this.#loader;
+    const { log } = this.#loader;
     try {
       const version = await this.#loader.resolve(name, this.follow, this.#active?.version);
       this.#isUnreachable = false;
@@ -340,7 +361,7 @@ export class ModelSlot {
       if (this.#active === undefined) await this.#takeKept();
     }
     // Again each time: another slot that followed the same under this variant may have taken the label with it.
-    if (this.#active !== undefined) info.set({ model: name, version: String(this.#active.version), variant }, 1);
+    if (this.#active !== undefined) this.#loader.tell(this.#active, this.#current);
   }
 
   /** What answered before a restart, while the registry is away. */
@@ -437,8 +458,7 @@ export class ModelSlot {
   /** Requests that took it keep it: it is freed after the last of them. */
   #forget(previous: ActiveModel | undefined, afterMs = RELEASE_AFTER_MS): void {
     if (previous === undefined) return;
-    const { name, version, variant } = previous;
-    this.#loader.info.remove({ model: name, version: String(version), variant });
+    this.#loader.tellNoMore(previous);
     void this.#loader.release(previous, afterMs);
   }
 

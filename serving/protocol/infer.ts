@@ -6,8 +6,9 @@ import type { Predictor, Row } from '../inference/predictor.ts';
 import type { Call } from '../models/call.ts';
 import type { LoadedModel } from '../models/loaded_model.ts';
 import type { ActiveModel } from '../models/model_slot.ts';
+import { DATATYPES } from '../models/tensor_json.ts';
 import type { InferRequest } from './infer_request.ts';
-import { DATATYPES, plainValues } from './tensor_codec.ts';
+import { plainValues } from './tensor_codec.ts';
 
 /** What each row of columns comes to, beside the graph's own outputs. */
 export const PREDICTION = 'prediction';
@@ -175,6 +176,7 @@ async function inferColumns(
   { ids, call, entity }: InferSettings,
 ): Promise<Inference> {
   const { model } = active;
+  const entityKey = predictor.entityKeyOf(active, entity);
   const input = predictor.encode(active, rows, inRow);
   const known = new Set(columnOutputs(model));
   if (!requested.every((name) => known.has(name))) {
@@ -185,7 +187,7 @@ async function inferColumns(
   }
   const inferred = await predictor.infer(active, input, rows.length, call, entity);
   predictor.checkFinite(inferred, rows.length);
-  const answered = predictor.finish(inferred, ids, listOf(rows));
+  const answered = predictor.finish(inferred, ids, listOf(rows, entityKey));
   const { by, output } = inferred;
   return {
     by,

@@ -10,6 +10,7 @@ import type { ModelServer } from '../inference/model_server.ts';
 import type { VersionStatistics } from '../inference/model_statistics.ts';
 import type { Predictor } from '../inference/predictor.ts';
 import type { ActiveModel } from '../models/model_slot.ts';
+import { DATATYPES, jsonOf } from '../models/tensor_json.ts';
 import type { Subject } from '../routing/assignment.ts';
 import { NO_EXPERIMENT } from '../routing/model_router.ts';
 import { callOf } from './calls.ts';
@@ -18,7 +19,7 @@ import { BINARY_HEADER, type InferRequest, readInferRequest } from './infer_requ
 import { idsOf, isObject, requestIdOf } from './requests.ts';
 import { protocol } from './schemas.ts';
 import { subjectOf } from './subject.ts';
-import { bytesOf, DATATYPES, jsonOf } from './tensor_codec.ts';
+import { bytesOf } from './tensor_codec.ts';
 
 // The Open Inference Protocol, version 2, over REST (KServe, Triton, MLServer), with Triton's extensions for binary tensors, statistics and the model repository.
 

@@ -47,15 +47,11 @@ export async function registerInvocations(
     }
     const ids = idsOf(requestIdOf(request));
     const call = callOf(request, false, performance.now());
-    const inferred = await predictor.infer(
-      active,
-      predictor.encode(active, rows, inRow),
-      rows.length,
-      call,
-      subjectOf(request).entity,
-    );
+    const { entity } = subjectOf(request);
+    const entityKey = predictor.entityKeyOf(active, entity);
+    const inferred = await predictor.infer(active, predictor.encode(active, rows, inRow), rows.length, call, entity);
     predictor.checkFinite(inferred, rows.length);
-    const predicted = predictor.finish(inferred, ids, listOf(rows)).all();
+    const predicted = predictor.finish(inferred, ids, listOf(rows, entityKey)).all();
     const isPlain = inferred.by.model.signature.task === 'values';
     const predictions = predicted.map(({ prediction, outputs }) => (isPlain ? prediction : (outputs ?? prediction)));
     return { ids, by: inferred.by, predictions };

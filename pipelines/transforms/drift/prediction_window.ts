@@ -60,6 +60,12 @@ export function decodePrediction(record: LogRecord, _watermark: EventTime): Deco
     return refuse(`not JSON: ${messageOf(error)}`);
   }
   if (!isObject(logged)) return refuse('not a JSON object');
+  // A CloudEvent in structured mode; in binary mode the value is the prediction.
+  const { specversion, data } = logged as { readonly specversion?: unknown; readonly data?: unknown };
+  if (typeof specversion === 'string') {
+    if (!isObject(data)) return refuse('the CloudEvent has no data that is a JSON object');
+    logged = data as Logged;
+  }
   const unstorable = unstorableTextIn(logged);
   if (unstorable !== undefined) return refuse(`${unstorable.path} ${unstorable.problem}`);
   const {

@@ -143,3 +143,30 @@ test('KServe’s protocol of version 1, and MLflow’s version', async () => {
   expect((await post('/v1/models/tiny', { instances: [row] })).status).toBe(400);
   expect((await get('/version')).payload).toMatch(/^\d+\.\d+\.\d+$/);
 });
+
+test('tensors that are no rows are logged as they came, once a request; many values by type and shape', async () => {
+  const send = async (cube: unknown, count: readonly number[]): Promise<void> => {
+    const inputs = { cube, count };
+    expect((await post(CUBES, { inputs })).status).toBe(200);
+  };
+  await serving.log.flush();
+  const before = serving.logged.length;
+  await send([[[1.5], [2]]], [7]);
+  await send([[Array(600).fill(1), Array(600).fill(2)]], [7]);
+  await serving.log.flush();
+  const logged = serving.logged.slice(before);
+  const count = { datatype: 'INT64', shape: [1], data: [7] };
+  const less = { ...count, data: [-7] };
+  const seen = logged.map(({ features, prediction }) => [JSON.parse(features as string), JSON.parse(prediction)]);
+  expect(seen).toEqual([
+    [
+      { cube: { datatype: 'FP32', shape: [1, 2, 1], data: [1.5, 2] }, count },
+      { negative: { datatype: 'FP32', shape: [1, 2, 1], data: [-1.5, -2] }, less },
+    ],
+    [
+      { cube: { datatype: 'FP32', shape: [1, 2, 600] }, count },
+      { negative: { datatype: 'FP32', shape: [1, 2, 600] }, less },
+    ],
+  ]);
+  expect(logged[0]).toMatchObject({ modelName: 'cubes', modelVersion: 1, rowIndex: 0 });
+});

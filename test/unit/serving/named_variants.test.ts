@@ -82,6 +82,21 @@ test.each([
   expect([answer.status, answer.body.error]).toEqual([status, expect.stringMatching(why)]);
 });
 
+test('the log has the entity that a header or a parameter names, as it has those that were looked up', async () => {
+  await serving.log.flush();
+  const before = serving.logged.length;
+  await infer({ 'x-entity-id': 'e7' });
+  await infer({}, { entity_id: 'e7' }, columns);
+  await post(INVOKE, rows, { 'x-entity-id': 'e7' });
+  await post(INVOKE, { inputs: { features: [[10, 3, 1, 0.7]] } }, { 'x-entity-id': 'e7' });
+  await post('/predict', { model_name: 'tiny', entity_id: 'e7' });
+  await infer();
+  await serving.log.flush();
+  const logged = serving.logged.slice(before);
+  expect(logged.map(({ entityKey }) => entityKey)).toEqual([...Array(5).fill('account:e7'), undefined]);
+  expect(new Set(logged.slice(0, 5).map(({ variant }) => variant)).size).toBe(1);
+});
+
 test('a version and a variant are two answers to one question', async () => {
   const answer = await post('/v2/models/tiny/versions/1/infer', { inputs: [input] }, { 'x-variant': 'control' });
   expect([answer.status, answer.body.error]).toEqual([400, 'version 1 and variant control are named: send one']);

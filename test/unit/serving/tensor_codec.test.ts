@@ -1,7 +1,8 @@
 import { expect, test } from '@jest/globals';
 import * as fc from 'fast-check';
 import { arrayOf, type NumericArray, sizeOf, TENSOR_TYPES, type TypedTensor } from '#registry/graphs/typed_tensor';
-import { bytesOf, DATATYPES, jsonOf, tensorFromBytes, tensorFromJson, typeOf } from '#serving/protocol/tensor_codec';
+import { DATATYPES, jsonOf } from '#serving/models/tensor_json';
+import { bytesOf, tensorFromBytes, tensorFromJson, typeOf } from '#serving/protocol/tensor_codec';
 
 const dims = fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: 3 });
 

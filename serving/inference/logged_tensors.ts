@@ -1,0 +1,78 @@
+import type { EntityKey } from '#feature_store/definitions/entity_key';
+import type { NamedTensors, TypedTensor } from '#registry/graphs/typed_tensor';
+import type { LoggedRows } from '#serving/prediction_store/prediction_log';
+import type { NewPrediction } from '#serving/prediction_store/prediction_store';
+import type { ActiveModel } from '../models/model_slot.ts';
+import { DATATYPES, jsonOf } from '../models/tensor_json.ts';
+import type { AnswerIds } from './answered_rows.ts';
+
+/** Values of a tensor that are logged: images and sequences beyond it are logged by type and shape. Answers wait in memory for their sinks. */
+const MOST_VALUES = 1_024;
+/** Of the strings of a tensor, together. */
+const MOST_CHARACTERS = 16_384;
+
+/** A tensor that is logged: its data only where they are few. */
+type Logged = Pick<TypedTensor, 'type' | 'dims'> & { readonly data?: TypedTensor['data'] };
+
+/** A request whose tensors are no rows of columns: one row of the log, with inputs as features and outputs as the prediction. */
+export class LoggedTensors implements LoggedRows {
+  readonly count = 1;
+  readonly #by: ActiveModel;
+  readonly #ids: AnswerIds;
+  readonly #predictedAtMs: number;
+  readonly #entityKey: EntityKey | undefined;
+  readonly #inputs: readonly (readonly [name: string, tensor: Logged])[];
+  readonly #outputs: readonly (readonly [name: string, tensor: Logged])[];
+
+  constructor(
+    by: ActiveModel,
+    tensors: { readonly inputs: NamedTensors; readonly outputs: NamedTensors },
+    about: AnswerIds & { readonly entityKey: EntityKey | undefined; readonly predictedAtMs: number },
+  ) {
+    const { entityKey, predictedAtMs, ...ids } = about;
+    this.#by = by;
+    this.#ids = ids;
+    this.#entityKey = entityKey;
+    this.#predictedAtMs = predictedAtMs;
+    this.#inputs = fewValues(tensors.inputs);
+    this.#outputs = fewValues(tensors.outputs);
+  }
+
+  logged(): NewPrediction {
+    const { name, version, variant, experiment } = this.#by;
+    return {
+      ...this.#ids,
+      rowIndex: 0,
+      modelName: name,
+      modelVersion: version,
+      variant,
+      experiment,
+      entityKey: this.#entityKey,
+      features: textOf(this.#inputs),
+      prediction: textOf(this.#outputs),
+      predictedAtMs: this.#predictedAtMs,
+    };
+  }
+}
+
+const fewValues = (tensors: NamedTensors): (readonly [string, Logged])[] =>
+  Object.entries(tensors).map(([name, tensor]) => [name, isSmall(tensor) ? tensor : withoutData(tensor)]);
+
+const withoutData = ({ type, dims }: TypedTensor): Logged => ({ type, dims });
+
+function isSmall({ type, data }: TypedTensor): boolean {
+  if (data.length > MOST_VALUES) return false;
+  return (
+    type !== 'string' || (data as readonly string[]).reduce((sum, { length }) => sum + length, 0) <= MOST_CHARACTERS
+  );
+}
+
+/** As the Open Inference Protocol has tensors, by name. */
+function textOf(tensors: readonly (readonly [string, Logged])[]): string {
+  const each = tensors.map(([name, tensor]) => {
+    const { type, dims, data } = tensor;
+    const written = data === undefined ? '' : `,"data":${jsonOf({ type, dims, data })}`;
+    return `${JSON.stringify(name)}:{"datatype":"${DATATYPES[type]}","shape":[${dims}]${written}}`;
+  });
+  return `{${each.join(',')}}`;
+}
