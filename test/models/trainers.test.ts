@@ -5,9 +5,11 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Random } from '#kernel/random';
 import { evaluateModel } from '#registry/evaluation/evaluate_model';
 import { readModelFolder } from '#registry/model_folder';
+import type { ModelPackage } from '#registry/model_package';
 import { trainInPython } from '#registry/trainers/python_trainer';
 import { type TrainingConfig, trainingConfigSchema } from '#registry/trainers/training_config';
 import { LoadedModel } from '#serving/models/loaded_model';
+import { serveTiny } from '../support/tiny_serving.ts';
 import { type TestColumn, type TestRow, writeTrainingSet } from '../support/training_folder.ts';
 
 // The Python trainers, in the environment they make, on data whose answer is known.
@@ -165,6 +167,37 @@ test('an LSTM learns a wave, far better than the naive forecast; a search goes o
   expect(longer.trials).toMatchObject([{ number: 1 }, { number: 2 }, { number: 3 }]);
   expect(longer.trials[2]?.params).toMatchObject({ hidden: expect.stringMatching(/^\d+$/) });
 }, 600_000);
+
+test('four of them answer in one process, each its own golden rows, in less than 2 GB', async () => {
+  const folders = { fraud: 'classes-1', segments: 'groups-out', anomaly: 'odd-out', stock: 'wave-out' };
+  const models = Object.keys(folders).map((name) => ({ name }));
+  const packages = new Map<string, ModelPackage>();
+  const serving = await serveTiny({ models }, async (registry) => {
+    for (const [name, out] of Object.entries(folders)) {
+      const { package: trained } = await readModelFolder(join(folder, out));
+      packages.set(name, trained);
+      await registry.register({ name, package: trained, metrics: {}, params: {} });
+      await registry.transition(name, 1, 'Production');
+    }
+  });
+  try {
+    for (const [name, { examples, signature }] of packages) {
+      expect(examples.length).toBeGreaterThan(0);
+      for (const { features, output } of examples) {
+        const payload = { model_name: name, features, return_probabilities: true };
+        const answer = await serving.service.app.inject({ method: 'POST', url: '/predict', payload });
+        expect([answer.statusCode, answer.json().model_name]).toEqual([200, name]);
+        const { prediction, probabilities } = answer.json();
+        if (name === 'stock') expect(prediction).toBeCloseTo(output[0] as number, 3);
+        else expect(signature.classes).toContain(prediction);
+        if (name === 'fraud') expect(probabilities.bad).toBeCloseTo(output[1] as number, 5);
+      }
+    }
+    expect(process.memoryUsage.rss()).toBeLessThan(2 * 1024 ** 3);
+  } finally {
+    await serving.stop();
+  }
+}, 120_000);
 
 test('what cannot be trained on is said', async () => {
   const rows = Array.from({ length: 300 }, (_, row): TestRow => ({ label: 0, values: [row] }));
