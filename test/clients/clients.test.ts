@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { assetPath } from '#kernel/project_root';
 import { packageOfForeign, readMlmodel } from '#registry/mlflow/foreign_model';
+import { cacheFolder, once, run } from '#scripts/services/install';
 import type { OpenInferenceService } from '#serving/protocol/grpc/open_inference_service';
 import { runWith } from '../support/onnx_clients.ts';
 import { serveTiny, type TinyServing } from '../support/tiny_serving.ts';
@@ -55,3 +56,37 @@ test('boto3’s sagemaker-runtime: JSON, CSV, and what is refused', async () => 
   const printed = await runWith('clients', assetPath('test/support/sagemaker_runtime.py'), [serving.service.url]);
   expect(printed).toContain('5 passed, 0 failed');
 }, 120_000);
+
+/** A client in Go, which knows the service by the descriptors of tritonclient. */
+async function grpcurl(args: readonly string[]): Promise<string> {
+  const folder = join(cacheFolder, 'grpcurl-1.9.3');
+  await once(folder, 'building grpcurl', async () => {
+    await run('go', ['install', 'github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3'], { env: { GOBIN: folder } });
+    await runWith('clients', assetPath('test/support/triton_protoset.py'), [join(folder, 'triton.protoset')]);
+  });
+  return run(join(folder, 'grpcurl'), ['-plaintext', '-protoset', join(folder, 'triton.protoset'), ...args]);
+}
+
+test('grpcurl: integers of 64 bits, an entity and a variant in metadata, and what is refused', async () => {
+  const { port } = guarded.service.beside as OpenInferenceService;
+  const call = (method: string, message: object, ...headers: string[]): Promise<string> => {
+    const said = headers.flatMap((header) => ['-H', header]);
+    const where = [`127.0.0.1:${port}`, `inference.GRPCInferenceService/${method}`];
+    return grpcurl([...said, '-d', JSON.stringify(message), ...where]);
+  };
+  const key = `x-api-key: ${KEY}`;
+  expect(JSON.parse(await call('ServerReady', {}, key))).toEqual({ ready: true });
+  const largest = '9223372036854775807';
+  const inputs = [{ name: 'x', datatype: 'INT64', shape: ['1', '1'], contents: { int64_contents: [largest] } }];
+  const answer = JSON.parse(await call('ModelInfer', { model_name: 'identity_int64', inputs }, key));
+  expect(Buffer.from(answer.raw_output_contents[0], 'base64').readBigInt64LE()).toBe(BigInt(largest));
+  const row = { name: 'features', datatype: 'FP32', shape: ['1', '4'], contents: { fp32_contents: [10, 3, 1, 0.7] } };
+  await guarded.log.flush();
+  const before = guarded.logged.length;
+  const tiny = { model_name: 'tiny', inputs: [row] };
+  expect(JSON.parse(await call('ModelInfer', tiny, key, 'x-entity-id: e7'))).toMatchObject({ model_name: 'tiny' });
+  await guarded.log.flush();
+  expect(guarded.logged.slice(before).map(({ entityKey }) => entityKey)).toEqual(['account:e7']);
+  await expect(call('ModelInfer', tiny, key, 'x-variant: other')).rejects.toThrow(/NotFound.*has no variant "other"/s);
+  await expect(call('ModelInfer', tiny)).rejects.toThrow(/Unauthenticated/);
+}, 600_000);
