@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,8 +8,15 @@ import { runCommand } from '../support/command_line.ts';
 // Real prices from a package to a version in MLflow, on the command line; MLflow is away while the model is trained.
 
 let folder: string;
+/** Of the project that is trained in. */
+let commit: string;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'train-cli-'));
+  const git = (...args: string[]): string => execFileSync('git', args, { cwd: folder, encoding: 'utf8' }).trim();
+  git('init', '--quiet');
+  const author = ['-c', 'user.name=test', '-c', 'user.email=test@example.com'];
+  git(...author, 'commit', '--quiet', '--allow-empty', '--message', 'Empty');
+  commit = git('rev-parse', 'HEAD');
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -74,6 +82,7 @@ test('judged again it has the same metrics; it goes into another registry whole'
     tags: {
       copied_from: `mlflow price_forecaster ${version}`,
       'headwater.data_quality': 'green',
+      'headwater.code': commit,
       'headwater.training_set': expect.stringMatching(/^[0-9a-f]{64}$/),
     },
   });
