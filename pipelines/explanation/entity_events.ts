@@ -114,8 +114,8 @@ const PLAIN_ID = /^[\w.@:-]+$/;
 /** Returns which payloads have to be decoded to know: those without the text of the key's parts are of other entities. */
 function mayMention({ joinKeyTypes }: FeatureView, key: EntityKey): TakesPayload {
   const { parts } = parseEntityKey(key);
-  const texts = parts.map(String).filter((text, index) => joinKeyTypes[index] === 'string' && PLAIN_ID.test(text));
-  return (payload) => texts.every((text) => payload.includes(text)) || payload.includes('\\u');
+  const plainIds = parts.map(String).filter((text, index) => joinKeyTypes[index] === 'string' && PLAIN_ID.test(text));
+  return (payload) => plainIds.every((id) => payload.includes(id)) || payload.includes('\\u');
 }
 
 /** What the topic holds that the archive does not yet, in the order in which its broker has taken it. */
