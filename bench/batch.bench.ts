@@ -9,7 +9,7 @@ import { LocalRegistry } from '#registry/local/local_registry';
 import { report } from './result.ts';
 import { COLUMNS, trainBenchModel } from './serving_workload.ts';
 
-// Files scored by `headwater batch-predict` as a command of its own, start and end included: XGBoost with 100 trees on 30 columns, Parquet in and out.
+// Files scored by `headwater predictions batch` as a command of its own, start and end included: XGBoost with 100 trees on 30 columns, Parquet in and out.
 const FILES = 8;
 const ROWS_A_FILE = 250_000;
 const ROW_GROUP = 50_000;

@@ -1,5 +1,6 @@
 import type { FailureClass } from '#connectors/failure_class';
 import { messageOf, PlatformError } from '#kernel/errors';
+import { knownNames } from '#kernel/known_names';
 import { listed, MOST_NAMED } from '#kernel/problem_list';
 import { storable } from '#kernel/unstorable_text';
 
@@ -7,7 +8,7 @@ export class UnknownViewError extends PlatformError {
   readonly code = 'FEATURE_STORE_UNKNOWN_VIEW';
 
   constructor(view: string, known: readonly string[]) {
-    super(`there is no feature view "${view}"; there is ${known.join(', ')}`, { fault: 'caller', retryable: false });
+    super(`there is no feature view "${view}"; ${knownNames(view, known)}`, { fault: 'caller', retryable: false });
   }
 }
 
@@ -43,7 +44,7 @@ export class OfflineFolderError extends PlatformError {
 
   constructor(folder: string, cause: unknown) {
     super(
-      `the database in ${folder} does not open: ${cause instanceof Error ? cause.message : String(cause)}. Restore the folder from a backup, or move it away to begin with an empty history ("headwater backfill" computes it again from past events)`,
+      `the database in ${folder} does not open: ${cause instanceof Error ? cause.message : String(cause)}. Restore the folder from a backup, or move it away to begin with an empty history ("headwater features backfill" computes it again from past events)`,
       { fault: 'dependency', retryable: false, cause },
     );
   }
@@ -84,7 +85,7 @@ export class StoredValueError extends PlatformError {
 
   constructor(view: string, feature: string, of: { readonly entityKey: string; readonly time: string }, cause: Error) {
     super(
-      `history of view ${view} holds another type of feature "${feature}" for ${of.entityKey} at ${of.time}: ${cause.message}. It was stored under another definition: compute it again ("headwater backfill"), or give the view a new version`,
+      `history of view ${view} holds another type of feature "${feature}" for ${of.entityKey} at ${of.time}: ${cause.message}. It was stored under another definition: compute it again ("headwater features backfill"), or give the view a new version`,
       { fault: 'caller', retryable: false, cause },
     );
   }
@@ -150,7 +151,7 @@ export class UnknownServiceError extends PlatformError {
   readonly httpStatus = 404;
 
   constructor(service: string, known: readonly string[]) {
-    super(`there is no feature service "${service}"; there is ${known.join(', ')}`, {
+    super(`there is no feature service "${service}"; ${knownNames(service, known)}`, {
       fault: 'caller',
       retryable: false,
     });

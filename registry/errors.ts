@@ -1,4 +1,5 @@
 import { PlatformError } from '#kernel/errors';
+import { knownNames } from '#kernel/known_names';
 
 const LONGEST_SHOWN = 200;
 
@@ -7,7 +8,7 @@ export class UnknownModelError extends PlatformError {
   readonly httpStatus = 404;
 
   constructor(model: string, known: readonly string[]) {
-    const list = known.length === 0 ? 'the registry is empty' : `there is ${known.join(', ')}`;
+    const list = known.length === 0 ? 'the registry is empty' : knownNames(model, known);
     super(`there is no model ${model}; ${list}`, { fault: 'caller', retryable: false });
   }
 }

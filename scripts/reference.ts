@@ -123,7 +123,9 @@ export function featureReference({ views: defined, services: named }: Catalog): 
 export function commandsReference(program: CommandUnknownOpts): string {
   const help = program.createHelp();
   const leaves = (command: CommandUnknownOpts): readonly CommandUnknownOpts[] =>
-    command.commands.length === 0 ? [command] : command.commands.flatMap(leaves);
+    command.commands.length === 0
+      ? [command]
+      : command.commands.filter((below) => help.visibleCommands(command).includes(below)).flatMap(leaves);
   const nameOf = (command: CommandUnknownOpts): string =>
     command.parent === null ? command.name() : `${nameOf(command.parent)} ${command.name()}`;
   const optionRows = (command: CommandUnknownOpts) =>

@@ -1,4 +1,5 @@
 import { PlatformError } from '#kernel/errors';
+import { knownNames } from '#kernel/known_names';
 import { listed } from '#kernel/problem_list';
 
 /** A workflow document, or a schedule, that cannot run. */
@@ -18,7 +19,7 @@ export class WorkflowNotFoundError extends PlatformError {
   readonly httpStatus = 404;
 
   constructor(name: string, known: readonly string[]) {
-    const list = known.length === 0 ? 'the project defines none' : `the project defines ${known.join(', ')}`;
+    const list = known.length === 0 ? 'the project defines none' : knownNames(name, known);
     super(`workflow "${name}" does not exist; ${list}`, { fault: 'caller', retryable: false });
   }
 }
@@ -69,7 +70,7 @@ export class TaskNotFoundError extends PlatformError {
   readonly code = 'WORKFLOWS_TASK_NOT_FOUND';
 
   constructor(resource: string, known: readonly string[]) {
-    super(`task "${resource}" does not exist; there is ${known.length === 0 ? 'none' : known.join(', ')}`, {
+    super(`task "${resource}" does not exist; ${knownNames(resource, known)}`, {
       fault: 'caller',
       retryable: false,
     });
@@ -116,9 +117,8 @@ export class ScheduleNotFoundError extends PlatformError {
   readonly httpStatus = 404;
 
   constructor(name: string, known: readonly string[]) {
-    const list = known.length === 0 ? 'there is none' : `there is ${known.join(', ')}`;
     super(
-      `schedule "${name}" does not exist; ${list}. Workers begin with the schedules of headwater.config.ts when they start`,
+      `schedule "${name}" does not exist; ${knownNames(name, known)}. Workers begin with the schedules of headwater.config.ts when they start`,
       { fault: 'caller', retryable: false },
     );
   }

@@ -8,6 +8,7 @@ export function registerDatasets(program: Program): void {
   command
     .command('list')
     .description('List data sets with their view, model and licence')
+    .option('--json', 'print a JSON array', false)
     .action(lazily(datasets, 'listDatasets'));
   command
     .command('fetch')

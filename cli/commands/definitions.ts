@@ -1,3 +1,4 @@
+import { resumes } from '../terminal/interrupt.ts';
 import type { NewCommand, Program } from './command_group.ts';
 import { lazily } from './lazily.ts';
 
@@ -14,7 +15,7 @@ export function registerDefinitions(program: Program): void {
     .option('--detailed-exitcode', 'exit with 2 when there are changes, 0 when there are none', false)
     .action(lazily(() => import('../definitions/plan.ts'), 'plan'));
 
-  withFiles(
+  const apply = withFiles(
     program
       .command('apply')
       .description('Record the definitions and run the back-fills of plan; run again, it resumes an interrupted apply'),
@@ -28,4 +29,5 @@ export function registerDefinitions(program: Program): void {
     .option('--take-over', 'continue an interrupted apply of another machine', false)
     .option('--json', 'print one JSON object', false)
     .action(lazily(() => import('../definitions/apply.ts'), 'apply'));
+  resumes(apply, 'run the command again: it resumes the back-fill that it was in');
 }

@@ -1,10 +1,12 @@
 import { Option } from '@commander-js/extra-typings';
-import type { Program } from './command_group.ts';
+import { resumes } from '../terminal/interrupt.ts';
+import { noun, type Program } from './command_group.ts';
 import { lazily } from './lazily.ts';
 import { integer } from './values.ts';
 
 export function registerEntities(program: Program): void {
-  program
+  const entities = noun(program, 'entities', 'What the platform keeps of an entity, such as a user');
+  const erase = entities
     .command('erase')
     .description('Erase an entity from stores, topics, files and the state of the feature pipeline')
     .argument('<entity>', 'key such as user:x9, or id such as x9')
@@ -14,8 +16,10 @@ export function registerEntities(program: Program): void {
     .option('--wait <seconds>', 'time limit for the feature pipeline (default: 120)', integer())
     .action(lazily(() => import('../entities/erase.ts'), 'eraseEntity'));
 
-  program
-    .command('export-user')
+  resumes(erase, 'run the command again: it erases what is left');
+
+  entities
+    .command('export')
     .description('Export everything that erase would remove, by place')
     .argument('<id>', 'key such as user:x9, or id such as x9')
     .option('--entity <name>', 'entity that has the id, if several do')

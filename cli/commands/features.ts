@@ -1,12 +1,15 @@
-import type { Program } from './command_group.ts';
+import { noun, type Program } from './command_group.ts';
 import { lazily } from './lazily.ts';
 import { decimal, integer, NONE, repeated } from './values.ts';
 
 const definitions = () => import('../definitions/features.ts');
 const history = () => import('../history/history.ts');
 
+/** The noun, and what it is. */
+export const FEATURES = ['features', 'Feature views, their values and statistics'] as const;
+
 export function registerFeatures(program: Program): void {
-  const features = program.command('features').description('Feature views, their values and statistics');
+  const features = noun(program, ...FEATURES);
   features
     .command('list')
     .description('List the features of every view')
@@ -45,7 +48,7 @@ export function registerFeatures(program: Program): void {
     .option('--from <time>', 'windows that start at or after this time, ISO 8601')
     .option('--to <time>', 'windows that start before this time, ISO 8601')
     .option('--limit <n>', 'number of windows', integer(1), 50)
-    .option('--json', 'print JSON lines', false)
+    .option('--json', 'print a JSON array', false)
     .action(lazily(() => import('../history/feature_statistics.ts'), 'showStatistics'));
   features
     .command('validate')

@@ -1,4 +1,6 @@
-import type { NewCommand, Program } from './command_group.ts';
+import { resumes } from '../terminal/interrupt.ts';
+import { type NewCommand, noun, type Program } from './command_group.ts';
+import { FEATURES } from './features.ts';
 import { lazily } from './lazily.ts';
 import { decimal, NONE, repeated } from './values.ts';
 
@@ -17,15 +19,19 @@ const withSource = (command: NewCommand) =>
     .option('--most-violations <percent>', 'fail when more than this share of the events breaks a rule', decimal(100));
 
 export function registerHistory(program: Program): void {
-  withSource(
-    program.command('backfill').description('Compute features of past events into the online and offline stores'),
+  const features = noun(program, ...FEATURES);
+  const backfill = withSource(
+    features.command('backfill').description('Compute features of past events into the online and offline stores'),
   ).action(lazily(history, 'backfill'));
-  withSource(program.command('materialize').description('Compute the batch views from their histories')).action(
-    lazily(history, 'materialize'),
-  );
+  const materialize = withSource(
+    features.command('materialize').description('Compute the batch views from their histories'),
+  ).action(lazily(history, 'materialize'));
+  for (const command of [backfill, materialize]) {
+    resumes(command, 'run the command again with the same --snapshots; without it, events are read from the first');
+  }
 
-  program
-    .command('retention')
+  noun(program, 'history', 'Rows of the offline store')
+    .command('prune')
     .description('Delete months of feature rows, predictions and labels older than a duration')
     .requiredOption('--keep <duration>', 'duration to keep, such as 400d')
     .option('--dry-run', 'print the counts without deleting', false)

@@ -18,7 +18,7 @@ export function registerKeys(program: Program): void {
     .option('--json', 'print JSON', false)
     .action(lazily(operations, 'create'));
   withFile(keys.command('list').description('List keys without their secrets'))
-    .option('--json', 'print JSON lines', false)
+    .option('--json', 'print a JSON array', false)
     .action(lazily(operations, 'list'));
   withFile(keys.command('rotate').description('Replace a key; the old one stays valid during the overlap'))
     .argument('<key>', 'id or name')
@@ -33,5 +33,9 @@ export function registerKeys(program: Program): void {
     .option('--scope <scopes...>', 'new scopes, which replace the old ones')
     .option('--quota <requests/window>', 'request limit, such as 100/1s, or none')
     .action(lazily(operations, 'change'));
-  keys.command('scopes').description('List scopes').action(lazily(operations, 'listScopes'));
+  keys
+    .command('scopes')
+    .description('List scopes')
+    .option('--json', 'print a JSON array', false)
+    .action(lazily(operations, 'listScopes'));
 }

@@ -1,11 +1,11 @@
 import { Argument } from '@commander-js/extra-typings';
 import { LAMBDA_FUNCTIONS } from '../terminal/choices.ts';
-import type { Program } from './command_group.ts';
+import { noun, type Program } from './command_group.ts';
 import { lazily } from './lazily.ts';
 
 export function registerLambda(program: Program): void {
-  program
-    .command('lambda-invoke')
+  noun(program, 'lambda', 'Listeners as functions of AWS Lambda')
+    .command('invoke')
     .description('Invoke an AWS Lambda function here with one event and print its response')
     .addArgument(new Argument('<function>', 'function').choices(LAMBDA_FUNCTIONS))
     .requiredOption('--event <file>', 'proxy event of API Gateway, version 1 or 2, as JSON')

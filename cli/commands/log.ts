@@ -6,7 +6,7 @@ const files = () => import('../operations/log_files.ts');
 const withFolders = (command: NewCommand) =>
   command
     .argument('[folders...]', 'folders of logs (default: those of the configuration)')
-    .option('--json', 'print a JSON line for each log', false);
+    .option('--json', 'print a JSON array, one object for each log', false);
 
 export function registerLog(program: Program): void {
   const log = program

@@ -1,5 +1,5 @@
 import { Option } from '@commander-js/extra-typings';
-import type { NewCommand, Program } from './command_group.ts';
+import { type NewCommand, noun, type Program } from './command_group.ts';
 import { lazily } from './lazily.ts';
 import { decimal, versionNumber } from './values.ts';
 
@@ -11,12 +11,15 @@ const withAuthor = (command: NewCommand) =>
     .option('--reason <text>', 'reason, kept in the audit trail', '')
     .option('--by <name>', 'author, kept in the audit trail (default: the user of this process)');
 
+/** The noun, and what it is. */
+export const MODELS = ['models', 'Models and their versions in the registry'] as const;
+
 export function registerModels(program: Program): void {
-  const models = program.command('models').description('The model registry');
+  const models = noun(program, ...MODELS);
   models
     .command('list')
     .description('List models and their versions')
-    .option('--json', 'print JSON lines', false)
+    .option('--json', 'print a JSON array', false)
     .action(lazily(registry, 'listModels'));
   models
     .command('show')

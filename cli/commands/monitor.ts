@@ -14,6 +14,6 @@ export function registerMonitor(program: Program): void {
       '--out <file>',
       'target file, local or s3://, with {model} and {date} filled in (default: {model}-monitoring.html)',
     )
-    .option('--json', 'print a JSON line for each window instead', false)
+    .option('--json', 'print a JSON array of windows instead', false)
     .action(lazily(() => import('../models/monitor_report.ts'), 'reportOnModels'));
 }

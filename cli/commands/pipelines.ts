@@ -1,11 +1,13 @@
 import { Option } from '@commander-js/extra-typings';
 import { DEFAULT_STATE_CACHE_MB, LOG_LEVELS, RUNNERS, STATES } from '../terminal/choices.ts';
-import type { Program } from './command_group.ts';
+import { resumes } from '../terminal/interrupt.ts';
+import { noun, type Program } from './command_group.ts';
 import { lazily } from './lazily.ts';
 import { integer, NONE, repeated, threadCount } from './values.ts';
 
 export function registerPipelines(program: Program): void {
-  program
+  const pipelines = noun(program, 'pipelines', 'Beam pipelines');
+  const run = pipelines
     .command('run')
     .description('Run a Beam pipeline here, or on Flink, Prism, Dataflow or another portable runner')
     .argument(
@@ -38,7 +40,9 @@ export function registerPipelines(program: Program): void {
     )
     .action(lazily(() => import('../jobs/run_pipeline.ts'), 'runPipeline'));
 
-  program
+  resumes(run, 'run the command again with the same --snapshots');
+
+  pipelines
     .command('worker')
     .description('Run Beam workers for a pipeline: a pool, or the single worker of a container')
     .argument('<pipeline>', 'as for run, with the same options')
@@ -50,4 +54,12 @@ export function registerPipelines(program: Program): void {
     .option('--provision_endpoint <host:port>', 'set by the runner')
     .option('--artifact_endpoint <host:port>', 'set by the runner; ignored')
     .action(lazily(() => import('../jobs/run_pipeline.ts'), 'runWorker'));
+
+  pipelines
+    .command('lag')
+    .description("Print a consumer group's lag in each partition of a topic")
+    .option('--group <name>', 'consumer group (default: the feature pipeline)')
+    .option('--topic <name>', 'topic (default: raw events)')
+    .option('--json', 'print one JSON object', false)
+    .action(lazily(() => import('../operations/lag.ts'), 'showLag'));
 }

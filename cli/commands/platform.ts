@@ -1,6 +1,6 @@
 import { Option } from '@commander-js/extra-typings';
 import { ROLES, TARGETS } from '../terminal/choices.ts';
-import type { Program } from './command_group.ts';
+import { noun, type Program } from './command_group.ts';
 import { lazily } from './lazily.ts';
 import { rolesOf } from './roles.ts';
 import { integer } from './values.ts';
@@ -44,20 +44,20 @@ export function registerPlatform(program: Program): void {
       new Option('--api-key <key>', 'API key (default: the first of the configuration)').env('HEADWATER_API_KEY'),
     )
     .option('--timeout <seconds>', 'time limit for features', integer(1), 30)
-    .option('--json', 'print JSON lines', false)
+    .option('--json', 'print a JSON array', false)
     .action(async ({ against, ...options }) => {
       if (against === undefined) await (await import('../operations/check.ts')).checkPlatform(options);
       else await (await import('../definitions/check_against.ts')).checkAgainst({ ...options, against });
     });
 
-  program
-    .command('config')
+  noun(program, 'config', 'The configuration')
+    .command('show', { isDefault: true })
     .description('Print the validated configuration without secrets')
     .option('--json', 'print JSON', false)
     .action(lazily(() => import('../operations/show_config.ts'), 'showConfig'));
 
-  program
-    .command('send-test-data')
+  noun(program, 'events', 'Events of the sources')
+    .command('send')
     .description('Validate events as the gateway does and write them to the raw-events topic')
     .option('--input-file <path>', 'events as a JSON array or JSON lines (default: generated)')
     .option(
@@ -68,12 +68,4 @@ export function registerPlatform(program: Program): void {
     .option('--events <n>', 'events to generate', integer(), 1_000)
     .option('--seed <n>', 'seed of the generator', integer(), 1)
     .action(lazily(() => import('../operations/send_test_data.ts'), 'sendTestData'));
-
-  program
-    .command('lag')
-    .description("Print a consumer group's lag in each partition of a topic")
-    .option('--group <name>', 'consumer group (default: the feature pipeline)')
-    .option('--topic <name>', 'topic (default: raw events)')
-    .option('--json', 'print one JSON object', false)
-    .action(lazily(() => import('../operations/lag.ts'), 'showLag'));
 }

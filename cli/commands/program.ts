@@ -5,6 +5,7 @@ import { enterProject } from '../terminal/enter_project.ts';
 import { registerAudit } from './audit.ts';
 import { registerBackup } from './backup.ts';
 import type { Program, Register } from './command_group.ts';
+import { registerCompletion } from './completion.ts';
 import { registerDatasets } from './datasets.ts';
 import { registerDefinitions } from './definitions.ts';
 import { registerDlq } from './dlq.ts';
@@ -64,5 +65,7 @@ export function createProgram(): Program {
     program.commandsGroup(heading);
     for (const register of registers) register(program);
   }
+  program.commandsGroup('Shell:');
+  registerCompletion(program);
   return program;
 }

@@ -11,7 +11,7 @@ export function registerSchedules(program: Program): void {
   group
     .command('list')
     .description('List the schedules with their last and next time')
-    .option('--json', 'print JSON lines', false)
+    .option('--json', 'print a JSON array', false)
     .action(lazily(schedules, 'listSchedules'));
   group
     .command('next')
@@ -19,7 +19,7 @@ export function registerSchedules(program: Program): void {
     .argument(NAME, NAME_TEXT)
     .option('--count <count>', 'number of times', integer(1, 1_000), 8)
     .option('--from <date>', 'times of this day and later (default: times after now)', date)
-    .option('--json', 'print JSON lines', false)
+    .option('--json', 'print a JSON array', false)
     .action(lazily(schedules, 'showNext'));
   group
     .command('pause')

@@ -1,13 +1,17 @@
 import { Option } from '@commander-js/extra-typings';
 import { TRAINING_FORMATS } from '#feature_store/retrieval/training_format';
-import type { Program } from './command_group.ts';
+import { resumes } from '../terminal/interrupt.ts';
+import { noun, type Program } from './command_group.ts';
 import { withLabels } from './labels.ts';
 import { lazily } from './lazily.ts';
+import { MODELS } from './models.ts';
 import { integer } from './values.ts';
 
 export function registerTraining(program: Program): void {
   withLabels(
-    program.command('training-set').description('Join labels with the features as of their time, into a training set'),
+    noun(program, 'training-sets', 'Labels with the features of their time')
+      .command('create')
+      .description('Join labels with the features as of their time, into a training set'),
   )
     .requiredOption('--out <folder>', 'folder for the data and manifest.json')
     .option('--service <name@version>', 'feature service or view that gives the columns')
@@ -17,7 +21,11 @@ export function registerTraining(program: Program): void {
     .option('--like <folder>', 'make the training set of this manifest again and compare the two')
     .action(lazily(() => import('../history/training_set.ts'), 'makeTrainingSet'));
 
-  withLabels(program.command('train').description('Train a model on a training set or on labels, and evaluate it'))
+  const train = withLabels(
+    noun(program, ...MODELS)
+      .command('train')
+      .description('Train a model on a training set or on labels, and evaluate it'),
+  )
     .argument('[model]', 'model of the project (default: the one that can be trained, if there is only one)')
     .option('--training-set <folder>', 'folder with data.csv and manifest.json')
     .option('--out <folder>', 'folder for the model and its report (default: in the data directory)')
@@ -29,4 +37,5 @@ export function registerTraining(program: Program): void {
     )
     .option('--register', 'register the model as a new version', false)
     .action(lazily(() => import('../models/train.ts'), 'trainModel'));
+  resumes(train, 'run the command again: trials of a parameter search that ended are kept');
 }

@@ -26,19 +26,19 @@ export function registerWorkflows(program: Program): void {
     .option('--workflow <name>', 'runs of this workflow')
     .addOption(new Option('--status <status>', 'runs in this status').choices(STATUSES))
     .option('--limit <count>', 'number of runs', integer(1), 20)
-    .option('--json', 'print JSON lines', false)
+    .option('--json', 'print a JSON array', false)
     .action(lazily(workflows, 'listRuns'));
   group
     .command('history')
     .description('Print what happened in a run')
     .argument('<run>', 'id of the run')
-    .option('--json', 'print JSON lines', false)
+    .option('--json', 'print a JSON array', false)
     .action(lazily(workflows, 'showHistory'));
   group
     .command('logs')
     .description('Print what the steps of a run logged')
     .argument('<run>', 'id of the run')
-    .option('--json', 'print JSON lines', false)
+    .option('--json', 'print a JSON array', false)
     .action(lazily(workflows, 'showLogs'));
   group
     .command('lineage')

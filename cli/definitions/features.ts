@@ -85,7 +85,7 @@ export async function diffViews(before: string, after: string): Promise<void> {
       `${changes.length} changes, ${breaking} of them breaking`,
       'To go over:',
       `  1. headwater start: computes both, side by side, from now on`,
-      `  2. headwater backfill --in 'HISTORY' --view ${after}: the new version's rows of the past`,
+      `  2. headwater features backfill --in 'HISTORY' --view ${after}: the new version's rows of the past`,
       `  3. train on ${after}, promote; models of ${before} keep reading it`,
       `  4. take ${before} out of the catalog when no model names it (headwater features lineage)`,
     ].join('\n'),

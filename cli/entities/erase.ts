@@ -29,7 +29,7 @@ const DEFAULT_WAIT_S = 120;
 const LOOK_EVERY_MS = 200;
 
 /**
- * `headwater erase user:x9`, or `headwater erase x9 --entity user`: all that the platform keeps of an entity, in stores, topics, files and the feature
+ * `headwater entities erase user:x9`, or `headwater entities erase x9 --entity user`: all that the platform keeps of an entity, in stores, topics, files and the feature
  * pipeline's state; a JSON line of how much that was, by place.
  */
 export async function eraseEntity(text: string, options: EraseOptions): Promise<void> {

@@ -14,7 +14,7 @@ export interface ExportUserOptions {
   readonly output?: string;
 }
 
-/** `headwater export-user u1 --output u1.json`: everything that the platform keeps of a person, by place, from where `headwater erase` removes it. */
+/** `headwater entities export u1 --output u1.json`: everything that the platform keeps of a person, by place, from where `headwater entities erase` removes it. */
 export async function exportUser(text: string, { entity, format, output }: ExportUserOptions): Promise<void> {
   const config = await loadProject();
   const keys = entityKeysOf(config.catalog, text, entity);

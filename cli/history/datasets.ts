@@ -1,25 +1,27 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DATASETS } from '#examples/datasets/datasets';
+import { knownNames } from '#kernel/known_names';
 import { installPackage } from '#registry/trainers/python_environment';
 import { CommandFailedError } from '../terminal/command_failed_error.ts';
-import { print } from '../terminal/print.ts';
+import { print, printList } from '../terminal/print.ts';
 
 /** `headwater datasets list`. */
-export function listDatasets(): void {
-  for (const { name, description, licence, requirement, view, model } of DATASETS) {
-    print(`${name}: ${description}`);
-    print(`  for ${view} and ${model}; ${requirement}; ${licence}`);
-  }
+export function listDatasets({ json }: { readonly json: boolean }): void {
+  const rows = DATASETS.map(({ read: _, ...described }) => described);
+  printList(rows, {
+    ...{ json, empty: 'no data sets' },
+    line: ({ name, description, licence, requirement, view, model }) =>
+      `${name}: ${description}\n  for ${view} and ${model}; ${requirement}; ${licence}`,
+  });
 }
 
 /** `headwater datasets fetch NAME --out FOLDER`: events.jsonl for back-fill, and labels.csv if it has labels. */
 export async function fetchDataset(name: string, { out }: { readonly out: string }): Promise<void> {
   const dataset = DATASETS.find((candidate) => candidate.name === name);
   if (dataset === undefined) {
-    throw new CommandFailedError(
-      `there is no data set ${name}; there is ${DATASETS.map((each) => each.name).join(', ')}`,
-    );
+    const known = DATASETS.map((each) => each.name);
+    throw new CommandFailedError(`there is no data set ${name}; ${knownNames(name, known)}`);
   }
   const { events, labels } = await dataset.read(await installPackage(dataset.requirement, { onLine: print }));
   await mkdir(out, { recursive: true });

@@ -1,8 +1,10 @@
+import type { WindowStatistics } from '#feature_store/aggregation/statistics';
 import { viewId } from '#feature_store/definitions/feature_row';
 import { withOffline } from '../parts/with_offline.ts';
 import { loadProject } from '../project/project.ts';
 import { viewOf } from '../project/view_of.ts';
 import { timeOption } from '../terminal/options.ts';
+import { printJsonArray } from '../terminal/print.ts';
 
 export interface StatisticsOptions {
   readonly view?: string;
@@ -25,15 +27,13 @@ export async function showStatistics({ view, feature, from, to, limit, json }: S
   };
   await withOffline(project, async (offline) => {
     const found = await offline.statistics.list(filter);
-    if (!json) process.stdout.write(`${HEADER}\n`);
+    if (json) {
+      printJsonArray(found.map(asJson));
+      return;
+    }
+    process.stdout.write(`${HEADER}\n`);
     for (const { windowStartMs, statistics, ...of } of found) {
       const start = new Date(windowStartMs).toISOString();
-      if (json) {
-        const { windowMs, feature: name } = of;
-        const window = { view: viewId(of), feature: name, window_start: start, window_ms: windowMs };
-        process.stdout.write(`${JSON.stringify({ ...window, ...statistics })}\n`);
-        continue;
-      }
       const { rows, nulls, mean, stddev, quantiles, top } = statistics;
       const median = quantiles[Math.floor(quantiles.length / 2)];
       const cells = [rows, nulls, mean, stddev, median].map((cell) => number(cell).padStart(10));
@@ -45,6 +45,11 @@ export async function showStatistics({ view, feature, from, to, limit, json }: S
       process.stderr.write('there are none yet: statistics of a window are written a minute after its first row\n');
   });
 }
+
+const asJson = ({ windowStartMs, windowMs, feature, statistics, ...of }: WindowStatistics) => ({
+  ...{ view: viewId(of), feature, window_start: new Date(windowStartMs).toISOString(), window_ms: windowMs },
+  ...statistics,
+});
 
 const HEADER = `${'window'.padEnd(16)} ${'feature'.padEnd(44)} ${['rows', 'nulls', 'mean', 'stddev', 'median'].map((name) => name.padStart(10)).join(' ')}  most frequent`;
 

@@ -20,7 +20,7 @@ export interface BackfillOptions extends Omit<BackfillRequest, 'views' | 'signal
   readonly mostViolations?: number;
 }
 
-/** `headwater backfill`: features of history, into both stores; a JSON line of counts at the end. */
+/** `headwater features backfill`: features of history, into both stores; a JSON line of counts at the end. */
 export async function backfill({ view, mostViolations, ...request }: BackfillOptions): Promise<void> {
   const task = createProgress().begin(`compute features from ${describeHistory(request)}`);
   const stop = new AbortController();
@@ -46,7 +46,7 @@ export async function backfill({ view, mostViolations, ...request }: BackfillOpt
   }
 }
 
-/** `headwater materialize`: the same for views computed in batch. */
+/** `headwater features materialize`: the same for views computed in batch. */
 export async function materialize(settings: BackfillOptions): Promise<void> {
   const inBatch = definitionsOf(await loadProject())
     .views.filter(({ mode }) => mode === 'batch')
@@ -129,7 +129,7 @@ export async function importFeatures({
   });
 }
 
-/** `headwater retention`: deletes history that is older than it may be. */
+/** `headwater history prune`: deletes history that is older than it may be. */
 export async function applyRetention({
   keep,
   dryRun,

@@ -37,7 +37,7 @@ export interface TrainingSetOptions {
 /** As far as JavaScript's dates and PostgreSQL both go. */
 const ALWAYS = { from: '1970-01-01T00:00:00Z', to: '9999-12-31T00:00:00Z' };
 
-/** `headwater training-set`. */
+/** `headwater training-sets create`. */
 export async function makeTrainingSet(options: TrainingSetOptions): Promise<void> {
   const before = options.like === undefined ? undefined : await readManifest(options.like);
   const project = await loadProject();

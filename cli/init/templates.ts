@@ -146,11 +146,11 @@ test('purchases count in their windows', () => {
 `,
   'models/README.md': `# Models
 
-A module here exports what \`defineModel\` returns: the features, how it is trained, what a version must fulfil. \`headwater train NAME\` trains it.
+A module here exports what \`defineModel\` returns: the features, how it is trained, what a version must fulfil. \`headwater models train NAME\` trains it.
 `,
   'pipelines/README.md': `# Pipelines
 
-A module here exports a pipeline as its default: \`headwater run NAME\` runs it, here or with --runner on Flink.
+A module here exports a pipeline as its default: \`headwater pipelines run NAME\` runs it, here or with --runner on Flink.
 `,
 });
 

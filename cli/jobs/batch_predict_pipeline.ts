@@ -7,7 +7,7 @@ import { UsageError } from '../terminal/usage_error.ts';
 import type { OpenPipeline } from './features_pipeline.ts';
 
 /**
- * What `headwater batch-predict` runs, and `headwater run batch-predict --option model=… --option version=… --option in=… --option out=…` on any runner. Options
+ * What `headwater predictions batch` runs, and `headwater pipelines run batch-predict --option model=… --option version=… --option in=… --option out=…` on any runner. Options
  * besides: `format`, and `keep`, columns that go along.
  */
 export async function openBatchPredictPipeline(options: Readonly<Record<string, string>>): Promise<OpenPipeline> {

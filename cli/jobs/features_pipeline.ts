@@ -64,7 +64,7 @@ async function openBrokerAndStores(config: Project) {
 }
 
 /**
- * The platform's own pipeline, as `headwater run features` and `headwater worker features` take it: with the broker and the stores of the
+ * The platform's own pipeline, as `headwater pipelines run features` and `headwater pipelines worker features` take it: with the broker and the stores of the
  * configuration, on whatever runner. Option `bounded=true` ends at what the topic holds now.
  */
 export async function openFeaturesPipeline(options: Readonly<Record<string, string>>): Promise<OpenPipeline> {
@@ -93,7 +93,7 @@ export interface OpenBackfill extends OpenPipeline {
 }
 
 /**
- * `headwater backfill`, and `headwater run backfill --option in=s3://bucket/**` on any runner: features of history. Options: `in`, patterns of
+ * `headwater features backfill`, and `headwater pipelines run backfill --option in=s3://bucket/**` on any runner: features of history. Options: `in`, patterns of
  * files, comma-separated, or `query`, a query of the offline store's database, instead of where the sources say that their past lies; `views`,
  * ids of those to compute: otherwise all that have a past.
  */

@@ -31,7 +31,7 @@ export interface RunSettings {
   readonly logLevel: LogLevel;
 }
 
-/** `headwater run PIPELINE`: to its end, or until SIGTERM: then the embedded runner stops it with a snapshot, or drains it without a folder for one; other runners cancel it. */
+/** `headwater pipelines run PIPELINE`: to its end, or until SIGTERM: then the embedded runner stops it with a snapshot, or drains it without a folder for one; other runners cancel it. */
 export async function runPipeline(pipeline: string, settings: RunSettings): Promise<void> {
   const { construct, close } = await openPipeline({ name: pipeline, options: pairsOf(settings.option) });
   try {
@@ -139,7 +139,7 @@ export interface WorkerSettings {
 }
 
 /**
- * `headwater worker PIPELINE`: a pool for a runner's task managers (--listen), or, as a container's entry point, the one worker
+ * `headwater pipelines worker PIPELINE`: a pool for a runner's task managers (--listen), or, as a container's entry point, the one worker
  * that a runner has requested (--id, --control_endpoint).
  */
 export async function runWorker(pipeline: string, settings: WorkerSettings): Promise<void> {

@@ -23,7 +23,7 @@ export interface BatchPredictOptions {
 const MANIFEST = '_batch.json';
 const PROGRESS_MS = 500;
 
-/** `headwater batch-predict`: scores files; a run that was stopped resumes where it was. A JSON line of counts at the end. */
+/** `headwater predictions batch`: scores files; a run that was stopped resumes where it was. A JSON line of counts at the end. */
 export async function batchPredict(model: string, options: BatchPredictOptions): Promise<void> {
   const { in: patterns, out, format, keep, threads } = options;
   const version = await withRegistry((registry) => versionOf(registry, model, options));

@@ -12,7 +12,7 @@ import { openRegistry } from '../parts/open_registry.ts';
 import { withOffline } from '../parts/with_offline.ts';
 import { definitionsOf, loadProject, type Project } from '../project/project.ts';
 import { CommandFailedError } from '../terminal/command_failed_error.ts';
-import { print } from '../terminal/print.ts';
+import { print, printList } from '../terminal/print.ts';
 
 export async function withRegistry<T>(work: (registry: ModelRegistry, config: Project) => Promise<T>): Promise<T> {
   const config = await loadProject();
@@ -71,10 +71,9 @@ export const summaryOf = ({ name, version, stage, aliases, metrics }: ModelVersi
 /** `headwater models list`. */
 export const listModels = ({ json }: { readonly json: boolean }): Promise<void> =>
   withRegistry(async (registry) => {
-    for (const name of await registry.listModels()) {
-      for (const version of await registry.listVersions(name))
-        print(json ? JSON.stringify(version) : summaryOf(version));
-    }
+    const versions: ModelVersion[] = [];
+    for (const name of await registry.listModels()) versions.push(...(await registry.listVersions(name)));
+    printList(versions, { json, line: summaryOf, empty: 'no models: headwater models train MODEL --register' });
   });
 
 export async function versionOf(

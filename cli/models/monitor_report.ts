@@ -7,7 +7,7 @@ import { withOffline } from '../parts/with_offline.ts';
 import { loadProject } from '../project/project.ts';
 import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { timeOption } from '../terminal/options.ts';
-import { print } from '../terminal/print.ts';
+import { print, printJsonArray } from '../terminal/print.ts';
 
 export interface MonitorReportOptions {
   readonly modelVersion?: number;
@@ -21,7 +21,7 @@ const WINDOWS = 720;
 const CHARTED_COLUMNS = 6;
 
 /**
- * `headwater monitor report [MODEL]`: how predictions compare with training, window by window; as a page, or as JSON lines. Without a name, of each model
+ * `headwater monitor report [MODEL]`: how predictions compare with training, window by window; as a page, or as a JSON array. Without a name, of each model
  * that is served, as far as there is something to tell.
  */
 export async function reportOnModels(model: string | undefined, options: MonitorReportOptions): Promise<void> {
@@ -29,6 +29,12 @@ export async function reportOnModels(model: string | undefined, options: Monitor
   const project = await loadProject();
   const names = model === undefined ? project.serving.models.map(({ name }) => name) : [model];
   await withOffline(project, async (offline) => {
+    if (options.json) {
+      const reports = [];
+      for (const name of names) reports.push(...(await reportsOf(offline, name, sinceMs, options)));
+      printJsonArray(reports);
+      return;
+    }
     for (const name of names) {
       if (await reportOn(offline, name, sinceMs, options)) continue;
       const why = `no window of ${name} was compared yet: the role "monitor" does it (monitor.minRows predictions a window)`;
@@ -38,20 +44,24 @@ export async function reportOnModels(model: string | undefined, options: Monitor
   });
 }
 
+const reportsOf = (
+  offline: OfflineDatabase,
+  model: string,
+  sinceMs: number | undefined,
+  { modelVersion }: MonitorReportOptions,
+): Promise<readonly DriftReport[]> => offline.drift.list({ model, version: modelVersion, sinceMs, limit: WINDOWS });
+
 /** @returns false when there is nothing to tell */
 async function reportOn(
   offline: OfflineDatabase,
   model: string,
   sinceMs: number | undefined,
-  { modelVersion, out = '{model}-monitoring.html', json }: MonitorReportOptions,
+  options: MonitorReportOptions,
 ): Promise<boolean> {
-  const reports = await offline.drift.list({ model, version: modelVersion, sinceMs, limit: WINDOWS });
+  const { out = '{model}-monitoring.html' } = options;
+  const reports = await reportsOf(offline, model, sinceMs, options);
   const [newest] = reports;
   if (newest === undefined) return false;
-  if (json) {
-    for (const report of reports) print(JSON.stringify(report));
-    return true;
-  }
   const ofVersion = reports.filter(({ version }) => version === newest.version);
   const file = out.replaceAll('{model}', model).replaceAll('{date}', new Date().toISOString().slice(0, 10));
   await createFileSystems()(file).write(file, Buffer.from(await page(model, ofVersion)));

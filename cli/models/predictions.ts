@@ -3,6 +3,7 @@ import { withOffline } from '../parts/with_offline.ts';
 import { entityKeysOf } from '../project/entity_option.ts';
 import { loadProject } from '../project/project.ts';
 import { timeOption } from '../terminal/options.ts';
+import { printJsonArray } from '../terminal/print.ts';
 
 export interface PredictionQuery {
   readonly limit: number;
@@ -24,7 +25,7 @@ export async function listPredictions({ limit, model, entity, since, json }: Pre
       ...(sinceMs === undefined ? {} : { sinceMs }),
     });
     if (json) {
-      for (const row of rows) process.stdout.write(`${JSON.stringify(row)}\n`);
+      printJsonArray(rows);
       return;
     }
     const head = ['time', 'entity', 'model', 'prediction', 'probability', 'request', 'prediction id'];

@@ -35,7 +35,7 @@ export interface TrainOptions {
 }
 
 /**
- * `headwater train`: a training set, if there is none yet; a search for parameters, when told to; the model, judged on the newest fifth of the
+ * `headwater models train`: a training set, if there is none yet; a search for parameters, when told to; the model, judged on the newest fifth of the
  * rows; a new version in the registry, when told to.
  */
 export async function trainModel(given: string | undefined, options: TrainOptions): Promise<void> {

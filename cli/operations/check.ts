@@ -14,7 +14,7 @@ import { messageOf } from '#kernel/errors';
 import { definitionsOf, loadProject, type Project } from '../project/project.ts';
 import { PORTS, ROLES, type Role } from '../terminal/choices.ts';
 import { CommandFailedError } from '../terminal/command_failed_error.ts';
-import { print } from '../terminal/print.ts';
+import { JsonArray, print } from '../terminal/print.ts';
 
 export interface CheckOptions {
   readonly host: string;
@@ -63,6 +63,7 @@ export async function checkPlatform({ host, timeout, json, apiKey }: CheckOption
     ask: (role, path, body) => ask(addressOf(config, role, host), apiKey ?? keyOf(config, role), path, body),
     ...{ ...subject, waitMs: timeout * 1_000 },
   };
+  const array = new JsonArray();
   let failed = 0;
   for (const [name, check] of Object.entries(CHECKS)) {
     const beganMs = performance.now();
@@ -72,13 +73,14 @@ export async function checkPlatform({ host, timeout, json, apiKey }: CheckOption
     );
     if (!outcome.passed) failed += 1;
     const tookMs = Math.round(performance.now() - beganMs);
-    if (json) print(JSON.stringify({ check: name, ...outcome, tookMs }));
+    if (json) array.add({ check: name, ...outcome, tookMs });
     else print(`${outcome.passed ? 'PASS' : 'FAIL'}  ${name.padEnd(15)} ${outcome.detail} (${tookMs} ms)`);
   }
+  if (json) array.end();
   if (failed > 0) process.exitCode = 1;
   else {
     const { entity, view } = subject;
-    process.stderr.write(`the check's data: headwater erase ${entity} --entity ${view.entity.name} --yes\n`);
+    process.stderr.write(`the check's data: headwater entities erase ${entity} --entity ${view.entity.name} --yes\n`);
   }
 }
 

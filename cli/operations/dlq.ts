@@ -14,6 +14,7 @@ import { replayGroupOf } from '../project/namespace.ts';
 import { loadProject, type Project } from '../project/project.ts';
 import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { timeOption } from '../terminal/options.ts';
+import { JsonArray } from '../terminal/print.ts';
 import { shutdownRequested } from '../terminal/shutdown.ts';
 
 export interface DlqFilter {
@@ -30,8 +31,9 @@ export async function listDeadLetters(
 ): Promise<void> {
   await withQueue(async (queue) => {
     if (filter.json) {
-      for await (const filed of queue.list(filterOf(filter)))
-        process.stdout.write(`${JSON.stringify(asJson(filed))}\n`);
+      const array = new JsonArray();
+      for await (const filed of queue.list(filterOf(filter))) array.add(asJson(filed));
+      array.end();
       return;
     }
     const { total, groups, newest } = await queue.summarise(filterOf(filter), filter.limit);

@@ -4,7 +4,7 @@ import { Grants, SCOPES, scopeSchema } from '#connectors/http/scopes';
 import { tryParseDuration } from '#kernel/duration';
 import { systemClock } from '#kernel/time';
 import { loadSettings } from '../project/project.ts';
-import { print } from '../terminal/print.ts';
+import { print, printList } from '../terminal/print.ts';
 import { UsageError } from '../terminal/usage_error.ts';
 
 interface FileOption {
@@ -34,16 +34,14 @@ export async function create(
 export async function list(options: ShownOption): Promise<void> {
   const keys = await readKeysFile(fileOf(options));
   const nowMs = systemClock.now();
-  for (const stored of keys) {
-    const { id, name, scopes, quota } = stored;
-    const state = stateOf(stored, nowMs);
-    if (options.json) print(JSON.stringify({ ...shown(stored), state }));
-    else {
+  const rows = keys.map((stored) => ({ ...shown(stored), state: stateOf(stored, nowMs) }));
+  printList(rows, {
+    ...{ json: options.json, empty: 'there are no keys: headwater keys create' },
+    line: ({ id, name, scopes, quota, state }) => {
       const limit = quota === undefined ? '' : `  ${quota.requests} requests in ${quota.windowMs} ms`;
-      print(`${id}  ${state.padEnd(8)}  ${name.padEnd(20)}  ${scopes.join(' ')}${limit}`);
-    }
-  }
-  if (keys.length === 0 && !options.json) process.stderr.write('there are no keys: headwater keys create\n');
+      return `${id}  ${state.padEnd(8)}  ${name.padEnd(20)}  ${scopes.join(' ')}${limit}`;
+    },
+  });
 }
 
 /** `headwater keys rotate KEY`: a new key in place of the old one, which stays valid for the overlap. */
@@ -75,10 +73,13 @@ export async function change(
 }
 
 /** `headwater keys scopes`: what scopes there are. */
-export function listScopes(): void {
-  for (const [action, { resource, allows }] of Object.entries(SCOPES)) {
-    print(`${(resource === undefined ? action : `${action}:…`).padEnd(12)}  ${(resource ?? '').padEnd(20)}  ${allows}`);
-  }
+export function listScopes({ json }: { readonly json: boolean }): void {
+  const rows = Object.entries(SCOPES).map(([scope, { resource, allows }]) => ({ scope, resource, allows }));
+  printList(rows, {
+    ...{ json, empty: 'no scopes' },
+    line: ({ scope, resource, allows }) =>
+      `${(resource === undefined ? scope : `${scope}:…`).padEnd(12)}  ${(resource ?? '').padEnd(20)}  ${allows}`,
+  });
 }
 
 function tellKey(key: string, stored: StoredKey, file: string, json: boolean): void {

@@ -9,7 +9,7 @@ export interface LagOptions {
   readonly json: boolean;
 }
 
-/** `headwater lag`: the pipeline's distance from the end of its topic. */
+/** `headwater pipelines lag`: the pipeline's distance from the end of its topic. */
 export async function showLag(options: LagOptions): Promise<void> {
   await withBroker(loadSettings(), async (broker, { topics, pipeline }) => {
     const { group = pipeline.group, topic = topics.rawEvents } = options;

@@ -11,7 +11,7 @@ import { repairLog } from '#storage/log_repair';
 import { listSegments, MARK_FILE } from '#storage/segment_files';
 import type { PlatformConfig } from '../project/platform_config.ts';
 import { loadSettings } from '../project/project.ts';
-import { print } from '../terminal/print.ts';
+import { JsonArray, print } from '../terminal/print.ts';
 
 /** A log of records, and whose lock covers it. */
 interface Place {
@@ -25,6 +25,7 @@ interface Place {
 /** `headwater log verify [FOLDER...]`: every log, spool, online store and snapshot there is, checked to the last byte; exit code 1 for damage. */
 export async function verifyLogs(folders: readonly string[], { json }: { readonly json: boolean }): Promise<void> {
   const config = loadSettings();
+  const array = new JsonArray();
   let damaged = 0;
   for (const { what, folder, owned, at } of await placesOf(config, folders)) {
     // What a process is writing changes while it is read: it has checked it when it started.
@@ -34,11 +35,17 @@ export async function verifyLogs(folders: readonly string[], { json }: { readonl
     const records = checked?.segments.reduce((sum, segment) => sum + segment.records, 0);
     const { damage = [], tornTail } = checked ?? {};
     const inUseBy = holder === undefined ? undefined : { pid: holder.pid, host: holder.host };
-    if (json) print(JSON.stringify({ what, folder, records, damage, tornTail: tornTail?.problem, inUseBy }));
+    if (json) array.add({ what, folder, records, damage, tornTail: tornTail?.problem, inUseBy });
     else if (holder === undefined) print(`${folder}: ${describe(records ?? 0, damage)}`);
     else print(`${folder}: in use by process ${holder.pid} on ${holder.host}, which checked it when it started`);
   }
-  if (folders.length === 0) damaged += await verifyOthers(config, json);
+  const problems = folders.length === 0 ? await verifyOthers(config) : [];
+  for (const problem of problems) {
+    if (json) array.add(problem);
+    else print(`${problem.folder}: ${problem.problem}`);
+  }
+  if (json) array.end();
+  damaged += problems.length;
   if (damaged > 0) process.exitCode = 1;
 }
 
@@ -47,9 +54,15 @@ const describe = (records: number, damage: readonly Damage[]): string =>
     ? `${records} records, no damage`
     : `${records} records before the damage${damage.map(({ file, atByte, problem }) => `\n  ${file}, byte ${atByte}: ${problem}`).join('')}`;
 
+interface Problem {
+  readonly what: string;
+  readonly folder: string;
+  readonly problem: string;
+}
+
 /** Snapshots and the registry have files of their own forms: reading them checks them. */
-async function verifyOthers(config: PlatformConfig, json: boolean): Promise<number> {
-  const problems: { what: string; folder: string; problem: string }[] = [];
+async function verifyOthers(config: PlatformConfig): Promise<readonly Problem[]> {
+  const problems: Problem[] = [];
   const attempt = async (what: string, folder: string, read: () => Promise<unknown>): Promise<void> => {
     if (!existsSync(folder)) return;
     try {
@@ -72,18 +85,18 @@ async function verifyOthers(config: PlatformConfig, json: boolean): Promise<numb
       }
     });
   }
-  for (const problem of problems) print(json ? JSON.stringify(problem) : `${problem.folder}: ${problem.problem}`);
-  return problems.length;
+  return problems;
 }
 
 /** `headwater log repair [FOLDER...]`: moves what is damaged aside, and reports what was in it. */
 export async function repairLogs(folders: readonly string[], { json }: { readonly json: boolean }): Promise<void> {
+  const array = new JsonArray();
   for (const { what, folder, owned, at } of await placesOf(loadSettings(), folders)) {
     const lock = await FolderLock.acquire(owned, { at });
     try {
       const { damage, moved, lost, records } = await repairLog(folder);
       if (json) {
-        print(JSON.stringify({ what, folder, records, damage, moved, lost }));
+        array.add({ what, folder, records, damage, moved, lost });
         continue;
       }
       print(`${folder}: ${damage.length === 0 ? `${records} records, nothing to repair` : `${records} records kept`}`);
@@ -96,6 +109,7 @@ export async function repairLogs(folders: readonly string[], { json }: { readonl
       await lock.release();
     }
   }
+  if (json) array.end();
 }
 
 async function placesOf(config: PlatformConfig, folders: readonly string[]): Promise<readonly Place[]> {

@@ -6,6 +6,7 @@ import { createEventValidator } from '#connectors/gateway/event_validator';
 import { splitBatch } from '#connectors/gateway/split_batch';
 import type { Catalog } from '#feature_store/definitions/catalog';
 import { sampleEvents } from '#feature_store/testing/sample_events';
+import { knownNames } from '#kernel/known_names';
 import { DAY_MS, HOUR_MS, systemClock } from '#kernel/time';
 import { createLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
@@ -28,7 +29,7 @@ export interface TestDataOptions {
 const AT_ONCE = 500;
 
 /**
- * `headwater send-test-data`: events into the raw-events topic of whichever broker, checked and enriched as the gateway does, so that one
+ * `headwater events send`: events into the raw-events topic of whichever broker, checked and enriched as the gateway does, so that one
  * pipeline makes the same of them wherever they went.
  */
 export async function sendTestData({ inputFile, to, events, seed, source }: TestDataOptions): Promise<void> {
@@ -82,9 +83,8 @@ function generated(
 ): readonly string[] {
   for (const name of names ?? []) {
     if (sources.some((source) => source.name === name)) continue;
-    throw new CommandFailedError(
-      `there is no source "${name}"; sources are ${sources.map((source) => source.name).join(', ')}`,
-    );
+    const known = sources.map((source) => source.name);
+    throw new CommandFailedError(`there is no source "${name}"; ${knownNames(name, known)}`);
   }
   const declaring = sources.filter(({ testEvents }) => testEvents !== undefined);
   const chosen =

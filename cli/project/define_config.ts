@@ -7,7 +7,7 @@ export interface ProjectSpec extends ExtensionSpec {
   readonly features?: string | readonly string[];
   /** Modules with models; default: `./models`. */
   readonly models?: string | readonly string[];
-  /** Pipelines that `headwater run` finds by name; default: `./pipelines`. */
+  /** Pipelines that `headwater pipelines run` finds by name; default: `./pipelines`. */
   readonly pipelines?: string;
   /** Workflows and their tasks in TypeScript, and documents `NAME.asl.json`; default: `./workflows`. */
   readonly workflows?: string | readonly string[];

@@ -44,7 +44,7 @@ export interface ModelSpec<S extends ModelFeatures> {
     | { readonly source: string }
     | { readonly feedback: readonly string[] | 'value' }
     | { readonly each: 'row' | 'entity' };
-  /** How `headwater train` trains it; absent: versions are registered by other means. */
+  /** How `headwater models train` trains it; absent: versions are registered by other means. */
   readonly training?: ModelTraining<NamesOf<S>>;
   /** What a version must fulfil to be promoted. */
   readonly gates?: z.input<typeof gatesConfigSchema>;

@@ -6,6 +6,7 @@ import {
   type KeyedEntity,
 } from '#feature_store/definitions/entity_key';
 import { EntityKeyError } from '#feature_store/definitions/errors';
+import { knownNames } from '#kernel/known_names';
 import { CommandFailedError } from '../terminal/command_failed_error.ts';
 
 /** Entities by name. */
@@ -23,7 +24,7 @@ export function entityKeysOf(catalog: Pick<Catalog, 'views'>, text: string, enti
   if (entity !== undefined) {
     const of = known.get(entity);
     if (of === undefined)
-      throw new CommandFailedError(`there is no entity "${entity}"; there is ${[...known.keys()].join(', ')}`);
+      throw new CommandFailedError(`there is no entity "${entity}"; ${knownNames(entity, [...known.keys()])}`);
     return [entityKeyFromId(of, text)];
   }
   const named = known.get(text.slice(0, Math.max(0, text.indexOf(':'))));

@@ -126,7 +126,7 @@ export const platformConfigSchema = z.strictObject({
   registry: registryConfigSchema,
   /** By model: what a version must fulfil to be promoted. */
   promotion: z.record(modelNameSchema, gatesConfigSchema).default({}),
-  /** By model: how `headwater train` trains it. */
+  /** By model: how `headwater models train` trains it. */
   training: z.record(modelNameSchema, trainingConfigSchema).default({}),
   /** By model: the workflow that trains it again. */
   retraining: z.record(modelNameSchema, retrainingSchema).default({}),

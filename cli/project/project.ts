@@ -153,7 +153,7 @@ export function configsOf(root: string, { configs }: Pick<ProjectSpec, 'configs'
   return existsSync(folder) ? folder : undefined;
 }
 
-/** The settings of a process that needs no definitions, such as `headwater lag`. */
+/** The settings of a process that needs no definitions, such as `headwater pipelines lag`. */
 export function loadSettings(
   env: Environment = environment(),
   overrides: Readonly<Record<string, unknown>> = {},

@@ -102,7 +102,7 @@ export async function closeFunctions(): Promise<void> {
   for (const { close } of Object.values(functions)) await close();
 }
 
-/** `headwater lambda-invoke FUNCTION --event FILE`: the function once, here, with what API Gateway would hand it; its answer as JSON. */
+/** `headwater lambda invoke FUNCTION --event FILE`: the function once, here, with what API Gateway would hand it; its answer as JSON. */
 export async function invokeLambda(name: LambdaFunction, { event: path }: { readonly event: string }): Promise<void> {
   const event = await readEvent(path);
   const { handle, close } = handlerOf(name, true);

@@ -39,7 +39,12 @@ export function createPlainLines(stream: ProgressStream, now: () => number): Pro
         update(done, remark) {
           if (now() - printedMs < PLAIN_INTERVAL_MS) return;
           printedMs = now();
-          stream.write(`  ${title}: ${done.toLocaleString('en')}${of}${remark === undefined ? '' : `, ${remark}`}\n`);
+          const facts = [
+            `${done.toLocaleString('en')}${of}`,
+            ...paceOf(done, total, now() - startedMs),
+            ...listOf(remark),
+          ];
+          stream.write(`  ${title}: ${facts.join(', ')}\n`);
         },
         finish(remark) {
           const seconds = ((now() - startedMs) / 1_000).toFixed(1);
@@ -50,6 +55,27 @@ export function createPlainLines(stream: ProgressStream, now: () => number): Pro
   };
 }
 
+const listOf = (remark: string | undefined): readonly string[] => (remark === undefined ? [] : [remark]);
+
+/** A rate of less time says little. */
+const LEAST_MS = 500;
+
+/** Returns the rate, and with a total the time that the rest takes at it: `1,200/s`, `40 s left`. */
+export function paceOf(done: number, total: number | undefined, elapsedMs: number): readonly string[] {
+  if (done <= 0 || elapsedMs < LEAST_MS) return [];
+  const perSecond = (done * 1_000) / elapsedMs;
+  const shown = perSecond >= 10 ? Math.round(perSecond) : Number(perSecond.toPrecision(2));
+  const rate = `${shown.toLocaleString('en')}/s`;
+  if (total === undefined || done >= total) return [rate];
+  return [rate, `${lengthOf((total - done) / perSecond)} left`];
+}
+
+function lengthOf(seconds: number): string {
+  if (seconds < 90) return `${Math.ceil(seconds)} s`;
+  const minutes = Math.ceil(seconds / 60);
+  return minutes < 90 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
 function createBars(stream: NodeJS.WritableStream): Progress {
   return {
     say: (text) => stream.write(`${text}\n`),
@@ -57,7 +83,7 @@ function createBars(stream: NodeJS.WritableStream): Progress {
       const startedMs = Date.now();
       const bar = new cliProgress.SingleBar(
         {
-          format: `${pc.cyan('{bar}')} ${title} ${total === undefined ? '{value}' : '{value}/{total}'} {remark}`,
+          format: `${pc.cyan('{bar}')} ${title} ${total === undefined ? '{done}' : '{done}/{total}'} {remark}`,
           barsize: 24,
           hideCursor: true,
           clearOnComplete: true,
@@ -65,9 +91,12 @@ function createBars(stream: NodeJS.WritableStream): Progress {
         },
         cliProgress.Presets.shades_classic,
       );
-      bar.start(total ?? 1, 0, { remark: '' });
+      bar.start(total ?? 1, 0, { done: '0', remark: '' });
       return {
-        update: (done, remark) => bar.update(total === undefined ? 0 : done, { remark: remark ?? '' }),
+        update(done, remark) {
+          const facts = [...paceOf(done, total, Date.now() - startedMs), ...listOf(remark)];
+          bar.update(total === undefined ? 0 : done, { done: done.toLocaleString('en'), remark: facts.join(', ') });
+        },
         finish(remark) {
           bar.stop();
           const seconds = ((Date.now() - startedMs) / 1_000).toFixed(1);

@@ -2,13 +2,15 @@ import { inspect } from 'node:util';
 import { CommanderError, type CommandUnknownOpts } from '@commander-js/extra-typings';
 import { PlatformError } from '#kernel/errors';
 import { hideSecrets } from '#kernel/secrets';
+import { reportInterrupts } from './interrupt.ts';
+import { withNewNames } from './old_names.ts';
 import { UsageError } from './usage_error.ts';
 
 /** Exit codes of every command. */
 export const EXIT = { success: 0, failure: 1, usage: 2 } as const;
 
 /** Commands whose standard error is a log: a crash is found there later, and cannot be repeated with `--debug`. */
-const SERVICES = ['start', 'worker'];
+const SERVICES = ['start', 'pipelines worker'];
 /** Time for what a failed command left open to close by itself. */
 const CLOSE_MS = 2_000;
 
@@ -24,18 +26,31 @@ export async function runProgram(program: CommandUnknownOpts): Promise<void> {
     process.stderr.write(`headwater: ${hideSecrets(describeError(error, debug))}\n`);
   };
   const debug = (): boolean => program.opts().debug === true;
+  let running: CommandUnknownOpts | undefined;
+  program.hook('preAction', (_, command) => {
+    running = command;
+  });
+  reportInterrupts(() => running);
   endQuietlyWhenNotRead(process.stdout);
   endQuietlyWhenNotRead(process.stderr);
   process.on('uncaughtException', (error) => {
-    report(error, debug() || SERVICES.includes(program.args[0] ?? ''));
+    report(error, debug() || SERVICES.includes(pathOf(running)));
     process.exit();
   });
   try {
-    await program.parseAsync();
+    const args = withNewNames(process.argv.slice(2), (line) => process.stderr.write(`headwater: ${line}\n`));
+    await program.parseAsync(args, { from: 'user' });
   } catch (error) {
     report(error, debug());
     setTimeout(() => process.exit(), CLOSE_MS).unref();
   }
+}
+
+/** Returns the names of a command below the program: `pipelines worker`. */
+function pathOf(command: CommandUnknownOpts | undefined): string {
+  const names: string[] = [];
+  for (let at = command; at?.parent != null; at = at.parent) names.unshift(at.name());
+  return names.join(' ');
 }
 
 /** Returns the exit code of an error that a command has thrown. */

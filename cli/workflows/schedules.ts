@@ -6,7 +6,7 @@ import { nextTimes, shownSchedules } from '#workflows/schedules/shown_schedules'
 import type { OfflineDatabase } from '../parts/offline_database.ts';
 import { withOffline } from '../parts/with_offline.ts';
 import { loadProject } from '../project/project.ts';
-import { print } from '../terminal/print.ts';
+import { print, printJsonArray, printList } from '../terminal/print.ts';
 import { author } from './author.ts';
 import { loadWorkflows } from './load_workflows.ts';
 
@@ -18,7 +18,7 @@ export async function listSchedules({ json }: { readonly json: boolean }): Promi
   const { schedules } = await loadWorkflows();
   const rows = shownSchedules(schedules, await withStores((offline) => offline.schedules.list()));
   if (json) {
-    for (const row of rows) print(JSON.stringify(row));
+    printJsonArray(rows);
     return;
   }
   const table = new Table({
@@ -37,10 +37,11 @@ export async function showNext(
   { count, from, json }: { readonly count: number; readonly from?: string; readonly json: boolean },
 ): Promise<void> {
   const schedule = (await loadWorkflows()).schedule(name);
-  for (const { timeMs, date } of nextTimes(schedule, { count, from, nowMs: Date.now() })) {
-    const time = rfc3339(timeMs);
-    print(json ? JSON.stringify({ time, date }) : `${time}  ${date}`);
-  }
+  const times = nextTimes(schedule, { count, from, nowMs: Date.now() });
+  printList(
+    Array.from(times, ({ timeMs, date }) => ({ time: rfc3339(timeMs), date })),
+    { json, line: ({ time, date }) => `${time}  ${date}`, empty: 'no more times' },
+  );
 }
 
 /** `headwater schedules pause`. */

@@ -15,7 +15,7 @@ import { withOffline } from '../parts/with_offline.ts';
 import { projectFolder } from '../project/find_project.ts';
 import { loadDefinitions, loadProject } from '../project/project.ts';
 import { CommandFailedError } from '../terminal/command_failed_error.ts';
-import { print } from '../terminal/print.ts';
+import { print, printJsonArray, printList } from '../terminal/print.ts';
 import { UsageError } from '../terminal/usage_error.ts';
 import { author } from './author.ts';
 import { loadWorkflows, readJson } from './load_workflows.ts';
@@ -95,7 +95,7 @@ export async function listRuns(options: {
   const { workflow, status, limit } = options;
   const runs = await withStore((store) => store.list({ workflow, status: status as RunStatus | undefined, limit }));
   if (options.json) {
-    for (const run of runs) print(JSON.stringify(run));
+    printJsonArray(runs);
     return;
   }
   const table = new Table({ head: ['run', 'workflow', 'status', 'queued', 'at'], style: { head: [], border: [] } });
@@ -109,20 +109,22 @@ export async function listRuns(options: {
 /** `headwater workflows history`. */
 export async function showHistory(run: string, { json }: { readonly json: boolean }): Promise<void> {
   const events = await ofRun(run, (store) => store.history(run));
-  for (const event of events) {
-    const where = [event.path, event.state].filter((part) => part !== '' && part !== null).join('/');
-    const detail = event.detail === null ? '' : JSON.stringify(event.detail);
-    print(
-      json ? JSON.stringify(event) : [event.at, event.kind, where, detail].filter((part) => part !== '').join('  '),
-    );
-  }
+  printList(events, {
+    ...{ json, empty: 'no events' },
+    line: ({ at, kind, path, state, detail }) => {
+      const where = [path, state].filter((part) => part !== '' && part !== null).join('/');
+      return [at, kind, where, detail === null ? '' : JSON.stringify(detail)].filter((part) => part !== '').join('  ');
+    },
+  });
 }
 
 /** `headwater workflows logs`. */
 export async function showLogs(run: string, { json }: { readonly json: boolean }): Promise<void> {
   const lines = await ofRun(run, (store) => store.logs(run));
-  for (const line of lines)
-    print(json ? JSON.stringify(line) : `${line.at}  ${line.state}:${line.attempt}  ${line.line}`);
+  printList(lines, {
+    ...{ json, empty: 'its steps logged nothing' },
+    line: ({ at, state, attempt, line }) => `${at}  ${state}:${attempt}  ${line}`,
+  });
 }
 
 /** `headwater workflows lineage`. */

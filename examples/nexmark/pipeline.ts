@@ -7,7 +7,7 @@ import { QUERIES } from './queries.ts';
 import { nexmarkEvents } from './source.ts';
 
 /**
- * `headwater run nexmark/pipeline --option query=5 --option events=10000`: runs a query on any runner, and checks its answer
+ * `headwater pipelines run nexmark/pipeline --option query=5 --option events=10000`: runs a query on any runner, and checks its answer
  * against plain loops. The job fails when they differ.
  */
 export default function nexmark(options: Readonly<Record<string, string>>): Construct {

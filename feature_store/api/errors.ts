@@ -1,4 +1,5 @@
 import { PlatformError } from '#kernel/errors';
+import { knownNames } from '#kernel/known_names';
 
 export class UnknownEntityError extends PlatformError {
   readonly code = 'FEATURE_STORE_UNKNOWN_ENTITY';
@@ -31,7 +32,7 @@ export class UnknownFeatureError extends PlatformError {
   readonly httpStatus = 404;
 
   constructor(feature: string, known: readonly string[]) {
-    super(`there is no feature "${feature}"; there is ${known.join(', ')}`, { fault: 'caller', retryable: false });
+    super(`there is no feature "${feature}"; ${knownNames(feature, known)}`, { fault: 'caller', retryable: false });
   }
 }
 
@@ -56,6 +57,6 @@ export class UnknownEntityTypeError extends PlatformError {
   readonly code = 'FEATURE_STORE_UNKNOWN_ENTITY_TYPE';
 
   constructor(entity: string, known: readonly string[]) {
-    super(`there is no entity called "${entity}"; there is ${known.join(', ')}`, { fault: 'caller', retryable: false });
+    super(`there is no entity called "${entity}"; ${knownNames(entity, known)}`, { fault: 'caller', retryable: false });
   }
 }

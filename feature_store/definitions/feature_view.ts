@@ -20,7 +20,7 @@ import type { Entity, EventSource, JoinKeyType } from './source.ts';
 import { type FeatureType, parseType } from './value_type.ts';
 
 /**
- * `streaming`: at each event. `batch`: from the source's history, by `headwater materialize`. `push`: rows are computed elsewhere and come by `POST /features/push`, in the form of the
+ * `streaming`: at each event. `batch`: from the source's history, by `headwater features materialize`. `push`: rows are computed elsewhere and come by `POST /features/push`, in the form of the
  * source's events; the features are fields of a row, and what is computed of them.
  */
 export type ComputationMode = 'streaming' | 'batch' | 'push';

@@ -6,6 +6,7 @@ import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureService } from '#feature_store/definitions/feature_service';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { type Duration, durationMs } from '#kernel/duration';
+import { knownNames } from '#kernel/known_names';
 
 /** configs/features.yaml: which of the defined views and features this environment runs. */
 export const featuresConfigSchema = z.strictObject({
@@ -45,8 +46,7 @@ export interface Definitions {
 export function selectDefinitions(catalog: Definitions, config: FeaturesConfig): Definitions {
   const problems: string[] = [];
   const unknown = (kind: string, known: readonly string[]) => (id: string) => {
-    if (!known.includes(id))
-      problems.push(`features.${kind}.${id}: there is no such one; there is ${known.join(', ')}`);
+    if (!known.includes(id)) problems.push(`features.${kind}.${id}: there is no such one; ${knownNames(id, known)}`);
   };
   Object.keys(config.views).forEach(unknown('views', catalog.views.map(viewId)));
   const serviceIds = catalog.services.map(({ signature }) => signature.service);

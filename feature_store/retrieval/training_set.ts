@@ -196,7 +196,7 @@ export async function readManifest(directory: string): Promise<TrainingSetManife
   const file = join(directory, 'manifest.json');
   const bytes = await readFile(file).catch((error: unknown): never => {
     throw new TrainingSetError(
-      `${file} cannot be read: ${messageOf(error)}. Name the folder that "headwater training-set --out" has written`,
+      `${file} cannot be read: ${messageOf(error)}. Name the folder that "headwater training-sets create --out" has written`,
     );
   });
   const manifest = parseJsonFile(file, bytes, 'make the training set again') as TrainingSetManifest;

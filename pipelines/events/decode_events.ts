@@ -104,7 +104,7 @@ export function createEventDecoder(sources: readonly EventSource[], clock: Clock
 function erasureOf(request: ErasureRequest, erasures: Erasures, payload: string, attempt: number): Decoded {
   if (!erasures.isGenuine(request)) {
     return refused(
-      'an erasure whose proof is wrong: it was not made by "headwater erase" on this database',
+      'an erasure whose proof is wrong: it was not made by "headwater entities erase" on this database',
       payload,
       attempt,
     );

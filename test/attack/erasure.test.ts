@@ -124,7 +124,11 @@ test('an erased account is in no table, no Redis key and no file, also after a r
     { labelId: 'l1', entityKey: keyOf(gone), eventTime: eventTime(Date.now()), label: 1 },
   ]);
   expect((await placesWith(gone)).length).toBeGreaterThan(2);
-  const exported = await runCommand(folder, ['export-user', gone, '--entity', 'account', '--format', 'jsonl'], env);
+  const exported = await runCommand(
+    folder,
+    ['entities', 'export', gone, '--entity', 'account', '--format', 'jsonl'],
+    env,
+  );
   const records = exported.stdout
     .trim()
     .split('\n')
@@ -138,7 +142,7 @@ test('an erased account is in no table, no Redis key and no file, also after a r
     ].sort(),
   );
 
-  const erased = await runCommand(folder, ['erase', gone, '--entity', 'account', '--yes'], env);
+  const erased = await runCommand(folder, ['entities', 'erase', gone, '--entity', 'account', '--yes'], env);
   expect([erased.code, JSON.parse(erased.stdout)]).toEqual([
     0,
     expect.objectContaining({ entity: `account:${gone}`, pipeline: 'applied' }),
@@ -162,13 +166,17 @@ test('an erased account is in no table, no Redis key and no file, also after a r
   await platform.services[Symbol.asyncDispose]();
 
   // While no pipeline runs the stores are emptied at once, and the rest is pending.
-  const pending = await runCommand(folder, ['erase', gone, '--entity', 'account', '--yes', '--wait', '1'], env);
+  const pending = await runCommand(
+    folder,
+    ['entities', 'erase', gone, '--entity', 'account', '--yes', '--wait', '1'],
+    env,
+  );
   expect([pending.code, JSON.parse(pending.stdout)]).toEqual([1, expect.objectContaining({ pipeline: 'pending' })]);
   platform = await start();
   await pay(platform, 'u9', stays);
   await countBecomes(platform, stays, 7);
   await countBecomes(platform, gone, undefined);
-  const again = await runCommand(folder, ['erase', gone, '--entity', 'account', '--yes'], env);
+  const again = await runCommand(folder, ['entities', 'erase', gone, '--entity', 'account', '--yes'], env);
   expect([again.code, again.stderr]).toEqual([0, expect.any(String)]);
   expect(await placesWith(gone)).toEqual([]);
   await platform.services[Symbol.asyncDispose]();

@@ -58,13 +58,13 @@ test('a second platform on the same folders is refused, and commands talk to the
   try {
     await expect(PlatformProcess.start(data)).rejects.toThrow(`is in use by process ${platform.pid} on `);
     for (const [args, pattern] of [
-      [['predictions', '--json'], /^$/],
+      [['predictions', '--json'], /^\[\]$/m],
       [['dlq', 'list'], /^\d+ dead letters/],
-      [['lag', '--json'], /raw-events/],
+      [['pipelines', 'lag', '--json'], /raw-events/],
       [['audit'], /"entries":0/],
-      [['erase', 'user:nobody', '--yes'], /"erased":true/],
-      [['features', 'stats', '--json'], /^$/],
-      [['send-test-data', '--events', '20'], /20/],
+      [['entities', 'erase', 'user:nobody', '--yes'], /"erased":true/],
+      [['features', 'stats', '--json'], /^\[\]$/m],
+      [['events', 'send', '--events', '20'], /20/],
       [['log', 'verify'], new RegExp(`in use by process ${platform.pid} `)],
     ] as const) {
       const { code, stdout, stderr } = await runCommand(folder, args, { DATA_DIRECTORY: data });
@@ -105,10 +105,7 @@ test('a bit that turned over in the log stops the start with file and byte; a re
   expect(verified.stdout).toContain(file);
   const repaired = await runCommand(folder, ['log', 'repair', '--json'], env);
   expect(repaired.code).toBe(0);
-  const reports = repaired.stdout
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as { lost: object[]; moved: object[] });
+  const reports = JSON.parse(repaired.stdout) as { lost: object[]; moved: object[] }[];
   const report = reports.find(({ moved }) => moved.length > 0);
   expect(report?.lost).toEqual([{ from: 0, to: 0 }]);
   expect(report?.moved).toMatchObject([{ file, text: expect.any(String) }]);

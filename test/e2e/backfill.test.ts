@@ -40,7 +40,7 @@ const countsIn = ({ stdout }: CommandOutcome) =>
   JSON.parse(stdout.trim().split('\n').at(-1) as string) as Record<string, number>;
 
 test('a back-fill that used nothing fails and names the most frequent reasons with their counts', async () => {
-  const nothing = await runCommand(folder, ['backfill', '--in', 'absent/*.jsonl', '--view', 'fraud@1']);
+  const nothing = await runCommand(folder, ['features', 'backfill', '--in', 'absent/*.jsonl', '--view', 'fraud@1']);
   expect(nothing).toMatchObject({ code: 1, stderr: expect.stringMatching(/no file with events matches absent/) });
   const bad = Array.from({ length: 30 }, (_, index) =>
     index < 20
@@ -48,7 +48,7 @@ test('a back-fill that used nothing fails and names the most frequent reasons wi
       : { ...transaction(`b${index}`, 'a', NOW - DAY_MS), event_type: 'trade' },
   );
   writeFileSync(join(folder, 'bad.jsonl'), jsonLines(bad));
-  const refused = await runCommand(folder, ['backfill', '--in', 'bad.jsonl', '--view', 'fraud@1']);
+  const refused = await runCommand(folder, ['features', 'backfill', '--in', 'bad.jsonl', '--view', 'fraud@1']);
   expect(refused.code).toBe(1);
   expect(refused.stderr).toMatch(/none of the 30 events in bad\.jsonl could be used/);
   expect(refused.stderr).toMatch(
@@ -86,7 +86,7 @@ inLongForm(
         });
         writeFileSync(join(history, `${String(file).padStart(2, '0')}.jsonl`), jsonLines(rows));
       }
-      const args = ['backfill', '--in', 'history/*.jsonl', '--view', 'fraud@1'];
+      const args = ['features', 'backfill', '--in', 'history/*.jsonl', '--view', 'fraud@1'];
       const killed = spawn(process.execPath, [assetPath('dist/cli/headwater.js'), ...args], {
         ...{ cwd: folder, env: commandEnvironment(folder), stdio: 'ignore' },
       });

@@ -36,7 +36,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const headwater = (...args: readonly string[]) => runCommand(folder, args);
 
 const batch = (out: string, ...more: readonly string[]) => [
-  ...['batch-predict', 'fraud_detector', '--in', 'in/*.parquet', '--out', out, '--threads', '2', ...more],
+  ...['predictions', 'batch', 'fraud_detector', '--in', 'in/*.parquet', '--out', out, '--threads', '2', ...more],
 ];
 const filesOf = (out: string): ReadonlyMap<string, string> =>
   new Map(
@@ -73,7 +73,7 @@ test('killed in the middle, it goes on, and comes to what it comes to in one go'
 }, 200_000);
 
 test('what cannot be is told: no files, no version, a folder with other answers', async () => {
-  expect(await headwater('batch-predict', 'fraud_detector', '--in', 'none/*.csv', '--out', 'x')).toMatchObject({
+  expect(await headwater('predictions', 'batch', 'fraud_detector', '--in', 'none/*.csv', '--out', 'x')).toMatchObject({
     ...{ code: 1, stderr: expect.stringContaining('there are no files like none/*.csv') },
   });
   expect(await headwater(...batch('x', '--model-version', '9'))).toMatchObject({

@@ -26,10 +26,7 @@ interface Line {
 }
 const check = async (env: Readonly<Record<string, string>>) => {
   const { code, stdout } = await runCommand(directory, ['check', '--json'], { ...KEYS, ...ports, ...env });
-  const lines = stdout
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as Line);
+  const lines = JSON.parse(stdout) as Line[];
   return { code, all: lines.length, failed: lines.filter(({ passed }) => !passed).map((line) => line.check) };
 };
 

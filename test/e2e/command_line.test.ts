@@ -53,6 +53,71 @@ test('output that is not read ends a command quietly, and lets one that runs dra
   expect(served.stderr).not.toMatch(/EPIPE/);
 }, 300_000);
 
+test('completion: bash suggests commands, options and their values', async () => {
+  const suggested = async (words: string): Promise<string> => {
+    const typed = words.split(' ');
+    const line = [
+      'eval "$($HEADWATER completion bash)"',
+      `headwater() { $HEADWATER "$@"; }`,
+      // Of the package bash-completion.
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: variables of bash
+      '_get_comp_words_by_ref() { cur=${COMP_WORDS[COMP_CWORD]}; prev=; words=("${COMP_WORDS[@]}"); cword=$COMP_CWORD; }',
+      `COMP_WORDS=(${typed.map((word) => `'${word}'`).join(' ')}); COMP_CWORD=${typed.length - 1}; COMP_LINE='${words}'; COMP_POINT=${words.length}`,
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: variables of bash
+      '__headwater_complete; printf "%s\\n" "${COMPREPLY[@]}"',
+    ].join('\n');
+    return (await inPipe(line)).stdout;
+  };
+  expect(await suggested('headwater mod')).toMatch(/^models/m);
+  expect(await suggested('headwater models pro')).toMatch(/^promote/m);
+  expect(await suggested('headwater models promote m 1 --sta')).toMatch(/^--stage/m);
+  for (const shell of ['zsh', 'fish', 'powershell'])
+    expect(await runCommand(folder, ['completion', shell])).toMatchObject({ code: 0, stderr: '' });
+}, 300_000);
+
+test('an old name of a command runs, with a warning on standard error', async () => {
+  const [old, now] = [
+    await runCommand(folder, ['lag', '--json']),
+    await runCommand(folder, ['pipelines', 'lag', '--json']),
+  ];
+  expect(old).toMatchObject({ code: now.code, stdout: now.stdout });
+  expect(old.stderr).toMatch(/^headwater: "headwater lag" is now "headwater pipelines lag"/);
+}, 300_000);
+
+test('lists without elements are [] with --json', async () => {
+  for (const args of ['models list', 'predictions list', 'keys list', 'dlq list', 'workflows list', 'features stats'])
+    expect([args, await runCommand(folder, [...args.split(' '), '--json'])]).toEqual([
+      args,
+      expect.objectContaining({ code: 0, stdout: '[]\n' }),
+    ]);
+}, 300_000);
+
+test('Ctrl-C ends a command with 130 and how to resume it', async () => {
+  mkdirSync(join(folder, 'slow'), { recursive: true });
+  writeFileSync(
+    join(folder, 'slow', 'headwater.config.ts'),
+    "process.stderr.write('loading\\n'); await new Promise((resolve) => setTimeout(resolve, 60_000));\n",
+  );
+  const interrupted = async (...args: readonly string[]) => {
+    const child = spawn(process.execPath, [PROGRAM, ...args, '-C', join(folder, 'slow')], {
+      env: commandEnvironment(folder),
+    });
+    let stderr = '';
+    child.stderr.on('data', (chunk: Buffer) => {
+      if (!stderr.includes('loading') && `${stderr}${chunk}`.includes('loading')) child.kill('SIGINT');
+      stderr += chunk;
+    });
+    const code = await new Promise((resolve) => child.on('close', resolve));
+    return { code, stderr };
+  };
+  expect(await interrupted('features', 'list')).toEqual({
+    ...{ code: 130, stderr: expect.stringMatching(/interrupted; to resume, run the command again$/m) },
+  });
+  expect(await interrupted('models', 'train', 'churn', '--labels', 'x')).toEqual({
+    ...{ code: 130, stderr: expect.stringMatching(/to resume, run the command again: trials/) },
+  });
+}, 300_000);
+
 test('--project runs a command as if it was started in that folder', async () => {
   const elsewhere = join(folder, 'empty');
   const env = { HEADWATER_PROJECT: elsewhere };

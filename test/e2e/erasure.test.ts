@@ -6,7 +6,7 @@ import { afterAll, expect, test } from '@jest/globals';
 import { runCommand } from '../support/command_line.ts';
 import { PlatformProcess } from '../support/platform_process.ts';
 
-// Erasing lasts: after `headwater erase` no file of the platform holds the id, also after a restart, after an older snapshot was put back, and when windows have
+// Erasing lasts: after `headwater entities erase` no file of the platform holds the id, also after a restart, after an older snapshot was put back, and when windows have
 // passed. Others keep their values; the person may come back, and counts from zero.
 
 const folder = mkdtempSync(join(tmpdir(), 'erasure-'));
@@ -92,7 +92,7 @@ test('an erased user is in no file, also after a restart with an older snapshot;
   cpSync(join(data, 'snapshots'), join(folder, 'older'), { recursive: true });
 
   // Everything that is kept of them, from the platform that runs.
-  const exported = await runCommand(folder, ['export-user', GONE, '--entity', 'user', '--output', 'user.json']);
+  const exported = await runCommand(folder, ['entities', 'export', GONE, '--entity', 'user', '--output', 'user.json']);
   expect([exported.code, exported.stderr]).toEqual([0, expect.stringContaining('read online store')]);
   const { entity, places } = JSON.parse(readFileSync(join(folder, 'user.json'), 'utf8'));
   expect(entity).toBe(`user:${GONE}`);
@@ -102,7 +102,7 @@ test('an erased user is in no file, also after a restart with an older snapshot;
   expect(places['online store'].length).toBeGreaterThan(0);
   expect(statSync(join(folder, 'user.json')).mode & 0o777).toBe(0o600);
 
-  const erased = await runCommand(folder, ['erase', GONE, '--entity', 'user', '--yes']);
+  const erased = await runCommand(folder, ['entities', 'erase', GONE, '--entity', 'user', '--yes']);
   expect([erased.code, erased.stderr]).toEqual([0, expect.stringContaining('forget')]);
   expect(JSON.parse(erased.stdout)).toMatchObject({
     ...{ entity: `user:${GONE}`, erased: true, pipeline: 'applied' },
@@ -126,10 +126,10 @@ test('an erased user is in no file, also after a restart with an older snapshot;
   await platform.kill();
 
   // The same of a platform that is stopped: what has come since is erased as well.
-  const again = await runCommand(folder, ['erase', `user:${GONE}`, '--yes']);
+  const again = await runCommand(folder, ['entities', 'erase', `user:${GONE}`, '--yes']);
   expect([again.code, JSON.parse(again.stdout)]).toEqual([0, expect.objectContaining({ pipeline: 'applied' })]);
   expect(filesWith(GONE)).toEqual([]);
-  const account = await runCommand(folder, ['erase', ACCOUNT, '--yes']);
+  const account = await runCommand(folder, ['entities', 'erase', ACCOUNT, '--yes']);
   expect([account.code, account.stderr]).toEqual([0, expect.any(String)]);
   expect(filesWith(ACCOUNT)).toEqual([]);
   platform = await PlatformProcess.start(data);

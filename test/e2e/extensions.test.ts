@@ -68,12 +68,12 @@ function trainingSet(): string {
 
 test('its trainers train, its broker and store carry events, and its routes answer', async () => {
   const set = trainingSet();
-  const byCommand = await run('train', 'churn_by_command', '--training-set', set);
+  const byCommand = await run('models', 'train', 'churn_by_command', '--training-set', set);
   expect(byCommand.stdout).toContain('trained on spent_24h');
   const written = readFileSync(join(data, 'training/churn_by_command/headwater.json'), 'utf8');
   expect(written).toContain('spending@1');
   expect(byCommand.stdout).toMatch(/judged on the newest 60 rows: .*auc/);
-  const trained = await run('train', 'churn', '--training-set', set, '--register');
+  const trained = await run('models', 'train', 'churn', '--training-set', set, '--register');
   expect(trained.stdout).toContain('300 steps on 240 rows');
   await run('models', 'promote', 'churn', '1');
 

@@ -58,7 +58,7 @@ test('history becomes features, statistics and training sets; a set is made agai
     join(folder, 'transactions.jsonl'),
     jsonLines(Array.from({ length: 150 }, (_, index) => transaction(index))),
   );
-  const filled = await headwater('backfill', '--in', 'transactions.jsonl', '--view', 'fraud@1');
+  const filled = await headwater('features', 'backfill', '--in', 'transactions.jsonl', '--view', 'fraud@1');
   expect(filled).toMatchObject({
     code: 0,
     last: { events: 150, rows_of_events: 150, violations: 0, dead_lettered: 0 },
@@ -75,7 +75,7 @@ test('history becomes features, statistics and training sets; a set is made agai
     '--limit',
     '100',
   );
-  const windows = stats.lines.map((line) => JSON.parse(line) as { rows: number });
+  const windows = JSON.parse(stats.lines.join('\n')) as { rows: number }[];
   expect(windows.reduce((sum, { rows }) => sum + rows, 0)).toBe(150);
 
   const shown = await headwater('features', 'show', 'fraud@1', '--stored');
@@ -101,7 +101,7 @@ test('history becomes features, statistics and training sets; a set is made agai
   );
   const cut = transaction(80).timestamp;
   const set = ['--service', 'payment_authorisation@1', '--labels-file', 'labels.csv', '--format', 'parquet'];
-  const made = await headwater('training-set', ...set, '--split-at', cut, '--out', 'set');
+  const made = await headwater('training-sets', 'create', ...set, '--split-at', cut, '--out', 'set');
   expect(made).toMatchObject({
     code: 0,
     last: {
@@ -134,7 +134,7 @@ test('history becomes features, statistics and training sets; a set is made agai
     6,
   );
 
-  expect(await headwater('training-set', '--like', 'set', '--out', 'again')).toMatchObject({
+  expect(await headwater('training-sets', 'create', '--like', 'set', '--out', 'again')).toMatchObject({
     code: 0,
     last: { same_as_before: true },
   });
@@ -144,8 +144,8 @@ test('history becomes features, statistics and training sets; a set is made agai
     timestamp: new Date(Date.parse(transaction(3).timestamp) + 5_000).toISOString(),
   };
   writeFileSync(join(folder, 'late.jsonl'), jsonLines([late]));
-  await headwater('backfill', '--in', '*.jsonl', '--view', 'fraud@1');
-  const changed = await headwater('training-set', '--like', 'set', '--out', 'changed');
+  await headwater('features', 'backfill', '--in', '*.jsonl', '--view', 'fraud@1');
+  const changed = await headwater('training-sets', 'create', '--like', 'set', '--out', 'changed');
   expect(changed).toMatchObject({
     code: 1,
     last: { same_as_before: false },
@@ -154,7 +154,16 @@ test('history becomes features, statistics and training sets; a set is made agai
 
   const query =
     "SELECT entity_key, event_time + interval '1 second' AS event_time, 1 AS label FROM feature_rows WHERE view = 'fraud' AND entity_key = 'account:a1'";
-  const queried = await headwater('training-set', '--service', 'fraud@1', '--labels-query', query, '--out', 'queried');
+  const queried = await headwater(
+    'training-sets',
+    'create',
+    '--service',
+    'fraud@1',
+    '--labels-query',
+    query,
+    '--out',
+    'queried',
+  );
   expect(queried).toMatchObject({ code: 0, last: { files: [{ name: 'data.csv' }] } });
 }, 120_000);
 
@@ -162,8 +171,11 @@ test('a view in batch is computed from where its source says that its past lies'
   mkdirSync(join(folder, 'history', 'user_events'), { recursive: true });
   const history = join(folder, 'history', 'user_events', '2026.jsonl');
   writeFileSync(history, jsonLines(Array.from({ length: 10 }, (_, index) => purchase(index))));
-  expect(await headwater('materialize')).toMatchObject({ code: 0, last: { events: 10, rows_of_events: 10, late: 0 } });
-  const out = ['training-set', '--service', 'customer_value@1', '--out', 'values'];
+  expect(await headwater('features', 'materialize')).toMatchObject({
+    code: 0,
+    last: { events: 10, rows_of_events: 10, late: 0 },
+  });
+  const out = ['training-sets', 'create', '--service', 'customer_value@1', '--out', 'values'];
   writeFileSync(join(folder, 'now.csv'), `entity_key,event_time,label\nu0,${new Date(NOW).toISOString()},1\n`);
   expect(await headwater(...out, '--labels-file', 'now.csv')).toMatchObject({ code: 0 });
   const [header = '', row = ''] = readFileSync(join(folder, 'values', 'data.csv'), 'utf8').split('\n');
@@ -181,19 +193,22 @@ test('an id of two entities is erased by its key: the other one stays', async ()
   }));
   writeFileSync(join(folder, 'both', 'events.jsonl'), jsonLines(both));
   const views = ['--view', 'fraud@1', '--view', 'user_activity@1'];
-  expect(await headwater('backfill', '--in', 'both/*.jsonl', ...views)).toMatchObject({ code: 0 });
-  expect(await headwater('erase', 'x9', '--dry-run')).toMatchObject({
+  expect(await headwater('features', 'backfill', '--in', 'both/*.jsonl', ...views)).toMatchObject({ code: 0 });
+  expect(await headwater('entities', 'erase', 'x9', '--dry-run')).toMatchObject({
     stderr: expect.stringMatching(/"x9" is an id of several entities: erase user:x9 or account:x9/),
   });
-  const erased = await headwater('erase', 'user:x9', '--yes');
+  const erased = await headwater('entities', 'erase', 'user:x9', '--yes');
   expect(erased.last).toMatchObject({ entity: 'user:x9', erased: true });
   for (const place of ['online store', 'offline store']) expect(erased.last[place]).toBeGreaterThan(0);
   // Now there is one x9 only.
-  expect((await headwater('erase', 'x9', '--dry-run')).last).toMatchObject({ entity: 'account:x9', erased: false });
-  expect((await headwater('erase', 'x9', '--entity', 'user', '--dry-run')).last).toMatchObject({
+  expect((await headwater('entities', 'erase', 'x9', '--dry-run')).last).toMatchObject({
+    entity: 'account:x9',
+    erased: false,
+  });
+  expect((await headwater('entities', 'erase', 'x9', '--entity', 'user', '--dry-run')).last).toMatchObject({
     ...{ 'online store': 0, 'offline store': 0 },
   });
-  expect((await headwater('erase', 'x9', '--entity', 'shop', '--dry-run')).stderr).toMatch(
+  expect((await headwater('entities', 'erase', 'x9', '--entity', 'shop', '--dry-run')).stderr).toMatch(
     /no entity "shop"; there is/,
   );
 }, 120_000);
@@ -210,7 +225,7 @@ test('too many broken rules fail the command, and what is wrong is said', async 
     days_past_due: 0,
   });
   writeFileSync(join(folder, 'credit.ndjson'), jsonLines(Array.from({ length: 100 }, (_, index) => update(index))));
-  const command = ['backfill', '--in', 'credit.ndjson', '--view', 'credit@1', '--most-violations'];
+  const command = ['features', 'backfill', '--in', 'credit.ndjson', '--view', 'credit@1', '--most-violations'];
   // Those are over the limit as well, which only warns.
   const failed = await headwater(...command, '2');
   expect(failed).toMatchObject({ code: 1, last: { events: 100, violations: 6, dead_lettered: 3 } });
@@ -219,9 +234,12 @@ test('too many broken rules fail the command, and what is wrong is said', async 
 }, 60_000);
 
 test.each([
-  [['training-set', '--out', 'x'], /say --service/],
-  [['training-set', '--service', 'fraud@1', '--out', 'x'], /say where the labels are/],
-  [['training-set', '--service', 'frued@1', '--labels', 'l', '--out', 'x'], /no feature service "frued@1"; there is/],
+  [['training-sets', 'create', '--out', 'x'], /say --service/],
+  [['training-sets', 'create', '--service', 'fraud@1', '--out', 'x'], /say where the labels are/],
+  [
+    ['training-sets', 'create', '--service', 'frued@1', '--labels', 'l', '--out', 'x'],
+    /no feature service "frued@1"; there is/,
+  ],
   [
     ['training-set', '--service', 'fraud@1', '--labels-file', 'bad.csv', '--out', 'x'],
     /bad\.csv, row 2: label must be a number or a boolean, not "maybe"/,
@@ -234,8 +252,8 @@ test.each([
     ['training-set', '--service', 'fraud@1', '--labels', 'nobody', '--out', 'x'],
     /there are no labels of source "nobody"/,
   ],
-  [['backfill', '--view', 'fraud@1'], /no event was found in the histories of the sources: .*--in/],
-  [['backfill', '--view', 'frued@1'], /no feature view "frued@1"/],
+  [['features', 'backfill', '--view', 'fraud@1'], /no event was found in the histories of the sources: .*--in/],
+  [['features', 'backfill', '--view', 'frued@1'], /no feature view "frued@1"/],
 ])(
   '%j says what to do',
   async (args, reason) => {

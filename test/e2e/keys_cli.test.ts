@@ -63,7 +63,7 @@ test('keys are made, listed, rotated, changed and revoked while the platform run
   await until(429, () => statusOf('serving', '/models', rotated));
 
   const listed = await keys('list', '--json');
-  expect(JSON.parse(listed.stdout)).toMatchObject({
+  expect(JSON.parse(listed.stdout)[0]).toMatchObject({
     ...{ name: 'shop', scopes: ['predict'], state: 'valid', quota: { requests: 2, windowMs: 3_600_000 } },
     previousValidUntil: [expect.any(String)],
   });

@@ -23,7 +23,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const eventFile = (name: string): string => assetPath(`test/data/${name}`);
 
 async function invoke(name: string, file: string): Promise<Answer> {
-  const { code, stdout, stderr } = await runCommand(folder, ['lambda-invoke', name, '--event', file]);
+  const { code, stdout, stderr } = await runCommand(folder, ['lambda', 'invoke', name, '--event', file]);
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   return JSON.parse(stdout) as Answer;
 }
@@ -41,7 +41,7 @@ test('a prediction is the one that the route gives, for both versions of events,
   ];
   const { body } = JSON.parse(readFileSync(eventFile('apigw_v2.json'), 'utf8')) as { body: string };
   const { stdout } = await runCommand(folder, ['predictions', '--json']);
-  expect(stdout.trim().split('\n')).toHaveLength(2);
+  expect(JSON.parse(stdout)).toHaveLength(2);
 
   const platform = await PlatformProcess.start(join(folder, 'data'));
   const headers = { 'content-type': 'application/json' };
@@ -68,7 +68,7 @@ test('what is wrong with a request is told as the route tells it; what is no eve
   const { statusCode, body } = await invoke('predict', bad);
   expect({ statusCode, body }).toMatchObject({ statusCode: 422, body: expect.stringMatching(/amount/) });
   writeFileSync(bad, 'no event');
-  expect(await runCommand(folder, ['lambda-invoke', 'predict', '--event', bad])).toMatchObject({
+  expect(await runCommand(folder, ['lambda', 'invoke', 'predict', '--event', bad])).toMatchObject({
     ...{ code: 1, stderr: expect.stringMatching(/bad\.json cannot be used: not JSON/) },
   });
 }, 120_000);

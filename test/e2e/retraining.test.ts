@@ -196,7 +196,11 @@ test('its first version is trained on payments as they were', async () => {
   const lines = posted.map(({ id, isFraud }) => `${id},${at},${isFraud ? 1 : 0}`);
   const labels = join(folder, 'labels.csv');
   writeFileSync(labels, `card_id,event_time,label\n${lines.join('\n')}\n`);
-  const trained = await runCommand(folder, ['train', 'fraud', '--labels-file', labels, '--register'], servers);
+  const trained = await runCommand(
+    folder,
+    ['models', 'train', 'fraud', '--labels-file', labels, '--register'],
+    servers,
+  );
   expect(trained).toMatchObject({ code: 0 });
   champion = Number(/^fraud (\d+) None/m.exec(trained.stdout)?.[1]);
   const promoted = await runCommand(
@@ -340,11 +344,9 @@ test('the audit trail says who approved and why, and is whole', async () => {
   const verified = await runCommand(folder, ['audit', 'verify'], servers);
   expect(verified).toMatchObject({ code: 0 });
   const versions = await runCommand(folder, ['models', 'list', '--json'], servers);
-  const inProduction = versions.stdout
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as { name: string; version: number; stage: string; tags: Record<string, string> })
-    .find(({ name, stage }) => name === 'fraud' && stage === 'Production');
+  const inProduction = (
+    JSON.parse(versions.stdout) as { name: string; version: number; stage: string; tags: Record<string, string> }[]
+  ).find(({ name, stage }) => name === 'fraud' && stage === 'Production');
   expect(inProduction?.version).toBe(champion + 1);
   expect(JSON.stringify(inProduction?.tags)).toMatch(/fraud has moved/);
   const again = await runCommand(folder, ['workflows', 'run', WORKFLOW], servers);

@@ -31,11 +31,20 @@ let version: string;
 test('prices are fetched, back-filled, learned from, and judged against the naive forecast; the version waits while MLflow is away', async () => {
   const fetched = await headwater(['datasets', 'fetch', 'daily_prices', '--out', 'prices']);
   expect(fetched.stdout).toMatch(/"events":12154,"labels":12149,"licence":"public domain/);
-  const filled = await headwater(['backfill', '--view', 'price_history@1', '--in', 'prices/events.jsonl']);
+  const filled = await headwater(['features', 'backfill', '--view', 'price_history@1', '--in', 'prices/events.jsonl']);
   expect(JSON.parse(filled.stdout.trim().split('\n').at(-1) as string)).toMatchObject({
     ...{ events: 12_154, rows_of_events: 12_154, dead_lettered: 0 },
   });
-  const train = ['train', 'price_forecaster', '--labels-file', 'prices/labels.csv', '--out', 'model', '--register'];
+  const train = [
+    'models',
+    'train',
+    'price_forecaster',
+    '--labels-file',
+    'prices/labels.csv',
+    '--out',
+    'model',
+    '--register',
+  ];
   const trained = await headwater(train, { MLFLOW_TRACKING_URI: AWAY });
   expect(trained).toMatchObject({ code: 1, stderr: expect.stringMatching(/waits to be registered/) });
   expect(trained.stdout).toMatch(/the ONNX file and its trainer differ by \d\.\d+e-\d\d at most, over 12\d{3} rows/);
@@ -108,11 +117,11 @@ test('judged again it has the same metrics; it goes into another registry whole'
 }, 180_000);
 
 test('what cannot be trained is said, with what can', async () => {
-  expect((await headwater(['train', 'nobody'])).stderr).toMatch(
+  expect((await headwater(['models', 'train', 'nobody'])).stderr).toMatch(
     /nobody cannot be trained: models with a training are customer_segments, fraud_detector/,
   );
   expect((await headwater(['datasets', 'fetch', 'weather', '--out', 'x'])).stderr).toMatch(
     /there is no data set weather; there is daily_prices, glucose, purchases/,
   );
-  expect((await headwater(['train', 'price_forecaster'])).stderr).toMatch(/say where the labels are/);
+  expect((await headwater(['models', 'train', 'price_forecaster'])).stderr).toMatch(/say where the labels are/);
 }, 60_000);

@@ -123,6 +123,8 @@ class Project {
 
   async lines(...args: string[]): Promise<readonly unknown[]> {
     const printed = (await this.headwater(...args, '--json')).trim();
+    if (printed.startsWith('[')) return JSON.parse(printed) as readonly unknown[];
+    // The releases before printed lines.
     return printed === '' ? [] : printed.split('\n').map((line) => JSON.parse(line) as unknown);
   }
 

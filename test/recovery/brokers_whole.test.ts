@@ -164,13 +164,16 @@ test.each(['kafka', 'pubsub', 'kinesis'])(
     expect([(await featuresOf(platform, 3)).count_1h, (await featuresOf(platform, 3, 'account-8')).count_1h]).toEqual([
       3, 3,
     ]);
-    const erased = await runCommand(folder, ['erase', `account:${ACCOUNT}`, '--yes'], { ...env, DATA_DIRECTORY: data });
+    const erased = await runCommand(folder, ['entities', 'erase', `account:${ACCOUNT}`, '--yes'], {
+      ...env,
+      DATA_DIRECTORY: data,
+    });
     expect([erased.code, erased.code === 0 ? '' : erased.stderr, JSON.parse(erased.stdout || '{}')]).toEqual([
       0,
       '',
       expect.objectContaining({ erased: true, pipeline: 'applied' }),
     ]);
-    const known = await runCommand(folder, ['erase', `account:${ACCOUNT}`, '--dry-run'], {
+    const known = await runCommand(folder, ['entities', 'erase', `account:${ACCOUNT}`, '--dry-run'], {
       ...env,
       DATA_DIRECTORY: data,
     });

@@ -9,7 +9,7 @@ export interface TestRow {
 }
 export type TestColumn = readonly [name: string, type: 'double' | 'string'];
 
-/** A training set as `headwater training-set` writes it, and the same as a table. */
+/** A training set as `headwater training-sets create` writes it, and the same as a table. */
 export function writeTrainingSet(directory: string, columns: readonly TestColumn[], rows: readonly TestRow[]) {
   mkdirSync(directory, { recursive: true });
   const lines = rows.map(({ label, values }, row) => {

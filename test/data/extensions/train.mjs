@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MLP_INPUT, MLP_OUTPUT, mlpToOnnx, writeModelFolder } from 'headwater/registry';
 
-// `headwater train churn_by_command` runs this, with the path of its settings.
+// `headwater models train churn_by_command` runs this, with the path of its settings.
 const { columns, trainingSet, out, params } = JSON.parse(await readFile(process.argv[2], 'utf8'));
 const { service } = JSON.parse(await readFile(join(trainingSet, 'manifest.json'), 'utf8'));
 const onnx = mlpToOnnx(

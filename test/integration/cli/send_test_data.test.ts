@@ -87,7 +87,7 @@ test('the same file sent to any broker is the same records there', async () => {
   writeFileSync(file, JSON.stringify([...EVENTS, { event_id: 'bad' }, EVENTS[0]]));
   const seen: (readonly unknown[])[] = [];
   for (const to of ['disk_log', 'kafka', 'kinesis', 'pubsub']) {
-    const last = await headwater(['send-test-data', '--input-file', file, '--to', to], environmentFor(to));
+    const last = await headwater(['events', 'send', '--input-file', file, '--to', to], environmentFor(to));
     expect(JSON.parse(last)).toMatchObject({ accepted: EVENTS.length, duplicate: 1, rejected: 1, failed: 0 });
     seen.push(await recordsOf(to));
   }
@@ -101,7 +101,7 @@ test.each(['disk_log', 'kafka'])(
   '%s: the lag is what was produced and not committed',
   async (to) => {
     const env = { ...environmentFor(to), INGEST_SINK: to };
-    const lag = JSON.parse(await headwater(['lag', '--group', `g-${suffix}`, '--json'], env)) as {
+    const lag = JSON.parse(await headwater(['pipelines', 'lag', '--group', `g-${suffix}`, '--json'], env)) as {
       readonly total: number;
     };
     expect(lag.total).toBe(EVENTS.length);
@@ -114,7 +114,9 @@ test.each(['disk_log', 'kafka'])(
     await broker.commit(`g-${suffix}`, topic, new Map([['0', reader.position()]]));
     await reader.close();
     await broker.stop();
-    const after = JSON.parse(await headwater(['lag', '--group', `g-${suffix}`, '--json'], env)) as typeof lag;
+    const after = JSON.parse(
+      await headwater(['pipelines', 'lag', '--group', `g-${suffix}`, '--json'], env),
+    ) as typeof lag;
     expect(read.length).toBeGreaterThan(0);
     expect(after.total).toBe(EVENTS.length - read.length);
   },

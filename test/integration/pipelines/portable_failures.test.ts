@@ -57,7 +57,7 @@ test('a DoFn that throws: the transform, the element and the reason arrive here'
 test('workers killed in the middle of a bundle', async () => {
   const worker = spawn(process.execPath, [
     assetPath('dist/cli/headwater.js'),
-    'worker',
+    ...['pipelines', 'worker'],
     assetPath('dist/examples/nexmark/pipeline.js'),
     '--option',
     'events=200000',

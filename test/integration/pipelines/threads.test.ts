@@ -12,7 +12,15 @@ const headwater = (...args: string[]): Promise<{ stdout: string; stderr: string 
 test.each(byForm({ short: [0, 3, 5, 7], long: [0, 1, 2, 3, 4, 5, 6, 7, 8] }))(
   'Nexmark query %i on three worker threads gives the oracle’s answer',
   async (query) => {
-    const { stdout } = await headwater('run', 'nexmark/pipeline', '--option', `query=${query}`, '--threads', '3');
+    const { stdout } = await headwater(
+      'pipelines',
+      'run',
+      'nexmark/pipeline',
+      '--option',
+      `query=${query}`,
+      '--threads',
+      '3',
+    );
     expect(stdout).toMatch(/nexmark\/pipeline done on embedded/);
   },
   // A process and three threads start: 4 s on a slow machine.
@@ -21,7 +29,7 @@ test.each(byForm({ short: [0, 3, 5, 7], long: [0, 1, 2, 3, 4, 5, 6, 7, 8] }))(
 
 test('an error in a worker thread ends the job with the transform, the element and the place', async () => {
   const module = assetPath('test/support/failing_pipeline.mjs');
-  const failed = await headwater('run', module, '--threads', '2').then(
+  const failed = await headwater('pipelines', 'run', module, '--threads', '2').then(
     () => undefined,
     (error: { stderr: string }) => error.stderr,
   );
@@ -30,7 +38,7 @@ test('an error in a worker thread ends the job with the transform, the element a
 
 test('a worker thread that ends by itself ends the job, saying which', async () => {
   const module = assetPath('test/support/failing_pipeline.mjs');
-  const failed = await headwater('run', module, '--threads', '2', '--option', 'exit=true').then(
+  const failed = await headwater('pipelines', 'run', module, '--threads', '2', '--option', 'exit=true').then(
     () => undefined,
     (error: { stderr: string }) => error.stderr,
   );

@@ -114,7 +114,7 @@ describe('a command line that is not valid', () => {
     [['models', 'lst'], /Did you mean list\?/],
     [['features', 'list', '--jsn'], /Did you mean --json\?/],
     [['models', 'promote', 'm', '1', '--stage', 'Prod'], /Allowed choices are Staging, Production/],
-    [['training-set'], /required option '--out <folder>' not specified/],
+    [['training-sets', 'create'], /required option '--out <folder>' not specified/],
     [['start', '--role', 'nonsense'], /nonsense is not a role\. Roles are gateway/],
     [['models', 'diff', 'm', '1'], /missing required argument 'to'/],
     [[], /^Usage: headwater/],
@@ -156,4 +156,17 @@ test('a default that says nothing is not shown', () => {
     shown(new Option('--view <view>', 'a view').default([])),
     shown(new Option('--limit <n>', 'number').default(5)),
   ]).toEqual(['print JSON', 'a view', 'number (default: 5)']);
+});
+
+test('every command that lists prints JSON as well', () => {
+  const lists = LEAVES.filter((command) => /^List /.test(command.description()) || command.name() === 'list');
+  expect(lists.length).toBeGreaterThan(8);
+  const without = lists.filter(({ options }) => !options.some(({ long }) => long === '--json'));
+  expect(without.map(nameOf)).toEqual([]);
+});
+
+test('commands are verbs of a noun, but for those of the whole project or platform', () => {
+  const verbs = ['init', 'dev', 'test', 'start', 'demo', 'check', 'plan', 'apply', 'completion', 'complete'];
+  const own = createProgram().commands.filter(({ commands }) => commands.length === 0);
+  expect(own.map((command) => command.name()).sort()).toEqual(verbs.sort());
 });

@@ -10,8 +10,8 @@ test('plain lines are rate-limited and end with the time taken', () => {
   task.finish('20,000 accepted');
   expect(lines).toEqual([
     '- post events\n',
-    '  post events: 1,000 of 20,000, fine\n',
-    '  post events: 2,000 of 20,000, fine\n',
+    '  post events: 1,000 of 20,000, 1,000/s, 19 s left, fine\n',
+    '  post events: 2,000 of 20,000, 1,000/s, 18 s left, fine\n',
     '  done in 2.6 s: 20,000 accepted\n',
   ]);
 });
