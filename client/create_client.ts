@@ -1,17 +1,7 @@
 import { FeaturesClient } from './features.ts';
-import { IngestClient } from './ingest.ts';
-import { PredictionsClient } from './predictions.ts';
-import { Transport, type TransportOptions } from './transport.ts';
-
-/** Where the listeners of a platform are; the defaults are those of `headwater dev`. */
-export interface ClientOptions extends TransportOptions {
-  /** Of the gateway; default: `http://127.0.0.1:8080`. */
-  readonly gatewayUrl?: string;
-  /** Of the feature API; default: `http://127.0.0.1:8083`. */
-  readonly featuresUrl?: string;
-  /** Of serving; default: `http://127.0.0.1:8000`. */
-  readonly servingUrl?: string;
-}
+import type { IngestClient } from './ingest.ts';
+import { type ClientOptions, listenersOf } from './listeners.ts';
+import type { PredictionsClient } from './predictions.ts';
 
 /** A client of one platform. */
 export interface HeadwaterClient {
@@ -24,15 +14,6 @@ export interface HeadwaterClient {
  * Creates a client: `createClient({ token }).features.of(spending).get('c1')`. It opens nothing until a request is sent, and holds no connection itself.
  */
 export function createClient(options: ClientOptions = {}): HeadwaterClient {
-  const {
-    gatewayUrl = 'http://127.0.0.1:8080',
-    featuresUrl = 'http://127.0.0.1:8083',
-    servingUrl = 'http://127.0.0.1:8000',
-    ...transport
-  } = options;
-  return {
-    ingest: new IngestClient(new Transport(gatewayUrl, transport)),
-    features: new FeaturesClient(new Transport(featuresUrl, transport)),
-    predictions: new PredictionsClient(new Transport(servingUrl, transport)),
-  };
+  const { features, ...others } = listenersOf(options);
+  return { ...others, features: new FeaturesClient(features) };
 }

@@ -55,6 +55,29 @@ const answererOf = (answer: AnswererOnWire): Answerer => ({
   predictionId: answer.prediction_id,
 });
 
+/** What a model's inputs have added to one of its outputs. */
+export interface Contributions {
+  readonly output: string;
+  /** Of the output without any input. */
+  readonly base_value: number;
+  readonly value: number;
+  readonly contributions: Readonly<Record<string, number | null>>;
+}
+
+export interface Explanation {
+  readonly method: 'tree_shap' | 'kernel_shap';
+  readonly perturbation: 'tree_path_dependent' | 'interventional';
+  readonly scale: 'log_odds' | 'probability' | 'margin' | 'value';
+  readonly outputs: readonly Contributions[];
+}
+
+/** How a prediction turned out: what it should have been, or what came of it. */
+export type Feedback = {
+  readonly predictionId: string;
+  /** Of a batch, from 0; default: 0. */
+  readonly row?: number;
+} & ({ readonly label: string | number | boolean } | { readonly value: number });
+
 /** Requests predictions from serving. */
 export class PredictionsClient {
   readonly #transport: Transport;
@@ -65,14 +88,22 @@ export class PredictionsClient {
 
   /** Scores one row. @throws {@link RequestFailedError} with `fields` that the model's signature refuses, or for an entity without features */
   async predict(request: PredictionRequest, options?: RequestOptions): Promise<Prediction> {
-    const { features } = request;
-    const body = {
-      ...settingsOf(request),
-      ...('entity' in request ? { entity_id: request.entity } : {}),
-      ...(features === undefined ? {} : { features }),
-    };
-    const answer = await this.#transport.post<OnWire<Prediction>>('/predict', body, options);
+    const answer = await this.#transport.post<OnWire<Prediction>>('/predict', bodyOf(request), options);
     return { prediction: answer.prediction, probabilities: answer.probabilities, ...answererOf(answer) };
+  }
+
+  /** Returns what each input has added to the prediction of a row. */
+  explain({ returnProbabilities: _, ...row }: PredictionRequest, options?: RequestOptions): Promise<Explanation> {
+    return this.#transport.post('/explain', bodyOf(row), options);
+  }
+
+  /** Reports how predictions turned out, and returns how many were accepted: all, or none. */
+  async feedback(reports: Feedback | readonly Feedback[], options?: RequestOptions): Promise<number> {
+    const feedback = [reports].flat().map(({ predictionId, row, ...outcome }) => ({
+      ...{ prediction_id: predictionId, ...outcome },
+      ...(row === undefined ? {} : { row_index: row }),
+    }));
+    return (await this.#transport.post<{ accepted: number }>('/feedback', { feedback }, options)).accepted;
   }
 
   /** Scores many rows in one request. */
@@ -83,6 +114,12 @@ export class PredictionsClient {
     return { predictions: answer.predictions, probabilities: answer.probabilities, ...answererOf(answer) };
   }
 }
+
+const bodyOf = (request: PredictionRequest) => ({
+  ...settingsOf(request),
+  ...('entity' in request ? { entity_id: request.entity } : {}),
+  ...(request.features === undefined ? {} : { features: request.features }),
+});
 
 const settingsOf = ({ model, returnProbabilities }: Pick<BatchRequest, 'model' | 'returnProbabilities'>) => ({
   ...(model === undefined ? {} : { model_name: model }),

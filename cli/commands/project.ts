@@ -1,7 +1,7 @@
 import { Option } from '@commander-js/extra-typings';
 import { TEMPLATES } from '../init/templates.ts';
 import { ROLES } from '../terminal/choices.ts';
-import type { Program } from './command_group.ts';
+import { noun, type Program } from './command_group.ts';
 import { lazily } from './lazily.ts';
 import { rolesOf } from './roles.ts';
 
@@ -15,6 +15,14 @@ export function registerProject(program: Program): void {
     )
     .option('--headwater <spec>', 'version or tarball that package.json depends on (default: the one that runs)')
     .action(lazily(() => import('../init/init.ts'), 'initProject'));
+
+  noun(program, 'generate', 'Code for the definitions of the project')
+    .command('client')
+    .description(
+      'Write a typed client, which imports nothing and needs fetch alone: for Node, browsers and edge runtimes',
+    )
+    .option('--out <file>', 'file to write', 'headwater_client.ts')
+    .action(lazily(() => import('../init/generate_client.ts'), 'generateClient'));
 
   program
     .command('dev')
