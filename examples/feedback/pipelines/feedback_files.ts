@@ -63,7 +63,7 @@ const writeLines = (out: string, name: string): DoFn<readonly unknown[], never> 
 });
 
 /**
- * `headwater run feedback_files --option files=a.jsonl,b.jsonl --option out=./insights`: the batch form. Reads lines `{"customer_id", "text"}` and writes
+ * `headwater pipelines run feedback_files --option files=a.jsonl,b.jsonl --option out=./insights`: the batch form. Reads lines `{"customer_id", "text"}` and writes
  * `customers.jsonl`, a line a customer, and `dead_letters.jsonl`, the number of each line that cannot be read and why, without its text.
  */
 export default function feedbackFiles(options: Readonly<Record<string, string>>): Construct {
