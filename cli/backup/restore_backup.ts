@@ -103,7 +103,7 @@ async function restoreTopics(store: BackupStore, manifest: Manifest, config: Pla
       print(`${topic}: ${restored.records} records`);
       if (restored.moved.length > 0) {
         process.stderr.write(
-          `${topic}: offsets of partitions ${restored.moved.join(', ')} differ from those of before. Remove the restored snapshots, and compute the features anew: headwater backfill\n`,
+          `${topic}: offsets of partitions ${restored.moved.join(', ')} differ from those of before. Remove the restored snapshots, and compute the features anew: headwater features backfill\n`,
         );
         continue;
       }

@@ -241,15 +241,15 @@ test.each([
     /no feature service "frued@1"; there is/,
   ],
   [
-    ['training-set', '--service', 'fraud@1', '--labels-file', 'bad.csv', '--out', 'x'],
+    ['training-sets', 'create', '--service', 'fraud@1', '--labels-file', 'bad.csv', '--out', 'x'],
     /bad\.csv, row 2: label must be a number or a boolean, not "maybe"/,
   ],
   [
-    ['training-set', '--service', 'payment_authorisation@1', '--labels-file', 'few.csv', '--out', 'x'],
+    ['training-sets', 'create', '--service', 'payment_authorisation@1', '--labels-file', 'few.csv', '--out', 'x'],
     /payment_amount is required/,
   ],
   [
-    ['training-set', '--service', 'fraud@1', '--labels', 'nobody', '--out', 'x'],
+    ['training-sets', 'create', '--service', 'fraud@1', '--labels', 'nobody', '--out', 'x'],
     /there are no labels of source "nobody"/,
   ],
   [['features', 'backfill', '--view', 'fraud@1'], /no event was found in the histories of the sources: .*--in/],

@@ -40,9 +40,9 @@ test('credit lines are scored', { timeout: 600_000 }, async () => {
   const labels = join(folder, 'defaults.jsonl');
   await writeFile(events, lines(updates));
   await writeFile(labels, lines(known));
-  await PlatformProcess.command(data, ['backfill', '--view', 'credit@1', '--in', events]);
+  await PlatformProcess.command(data, ['features', 'backfill', '--view', 'credit@1', '--in', events]);
   const trained = await PlatformProcess.command(data, [
-    ...['train', 'credit_default', '--labels-file', labels, '--register'],
+    ...['models', 'train', 'credit_default', '--labels-file', labels, '--register'],
   ]);
   console.log(trained.split('\n').find((line) => line.startsWith('judged on')) ?? '');
   await PlatformProcess.command(data, ['models', 'promote', 'credit_default', '1']);

@@ -36,7 +36,7 @@ test('products are recommended', { timeout: 600_000 }, async () => {
   const { interactions, newest, categories } = makeVisits(USERS, ITEMS, startedMs, 1);
   const events = join(folder, 'interactions.jsonl');
   await writeFile(events, interactions.map((each) => `${JSON.stringify(each)}\n`).join(''));
-  await PlatformProcess.command(data, ['backfill', '--view', 'visitor_history@1', '--in', events]);
+  await PlatformProcess.command(data, ['features', 'backfill', '--view', 'visitor_history@1', '--in', events]);
 
   const counts = new Map<string, Map<string, number>>();
   for (const { user_id: user, item_id: item, kind } of interactions) {

@@ -41,8 +41,8 @@ test('customers are segmented', { timeout: 600_000 }, async () => {
   const { orders, kinds } = makeOrders(CUSTOMERS, startedMs, 1);
   const events = join(folder, 'orders.jsonl');
   await writeFile(events, orders.map((order) => `${JSON.stringify(order)}\n`).join(''));
-  await run('backfill', '--view', 'customer_value@1', '--in', events);
-  const trained = await run('train', 'customer_segments', '--register');
+  await run('features', 'backfill', '--view', 'customer_value@1', '--in', events);
+  const trained = await run('models', 'train', 'customer_segments', '--register');
   for (const line of trained.split('\n')) if (/clusters: silhouette/.test(line)) console.log(line);
   const card = JSON.parse(await readFile(join(data, 'training/customer_segments/card.json'), 'utf8')) as {
     readonly metrics: Readonly<Record<string, number>>;
@@ -67,7 +67,7 @@ test('customers are segmented', { timeout: 600_000 }, async () => {
     const input = join(folder, 'customers.jsonl');
     await writeFile(input, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
     const out = join(folder, 'segments');
-    await run('batch-predict', 'customer_segments', '--in', input, '--out', out, '--format', 'jsonl');
+    await run('predictions', 'batch', 'customer_segments', '--in', input, '--out', out, '--format', 'jsonl');
     const [file = ''] = (await readdir(out)).filter((name) => name.endsWith('.jsonl'));
     const batch = (await readFile(join(out, file), 'utf8'))
       .trim()

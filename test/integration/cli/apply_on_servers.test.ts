@@ -99,7 +99,7 @@ test('state of a back-fill elsewhere comes to the pipeline by the bucket, at onc
   await becomes('countries_7d', 5);
 
   // A whole view anew, beside the platform that runs.
-  const again = await elsewhere('backfill', '--view', 'fraud@1');
+  const again = await elsewhere('features', 'backfill', '--view', 'fraud@1');
   expect([again.code, again.stdout]).toEqual([0, expect.stringMatching(/has taken over the state of 1 entities/)]);
   await ingest(6, 'AT');
   await becomes('countries_7d', 6);

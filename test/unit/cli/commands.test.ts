@@ -166,7 +166,21 @@ test('every command that lists prints JSON as well', () => {
 });
 
 test('commands are verbs of a noun, but for those of the whole project or platform', () => {
-  const verbs = ['init', 'dev', 'test', 'start', 'demo', 'check', 'plan', 'apply', 'completion', 'complete'];
+  const verbs = [
+    'init',
+    'dev',
+    'test',
+    'start',
+    'demo',
+    'check',
+    'plan',
+    'apply',
+    'completion',
+    'complete',
+    'restore',
+    'drill',
+    'why',
+  ];
   const own = createProgram().commands.filter(({ commands }) => commands.length === 0);
   expect(own.map((command) => command.name()).sort()).toEqual(verbs.sort());
 });
