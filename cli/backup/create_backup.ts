@@ -12,7 +12,7 @@ import { withBroker } from '../parts/with_broker.ts';
 import { withOffline } from '../parts/with_offline.ts';
 import type { PlatformConfig } from '../project/platform_config.ts';
 import { loadProject, type Project } from '../project/project.ts';
-import { print } from '../terminal/print.ts';
+import { print, printList } from '../terminal/print.ts';
 import { type BackupStore, openBackupStore } from './backup_store.ts';
 import { BackupDamagedError, BackupFailedError } from './errors.ts';
 import { isBucket, storeBucket, storeFolder } from './file_tree.ts';
@@ -186,14 +186,20 @@ async function removeExpired(store: BackupStore, { backup }: PlatformConfig): Pr
 export async function listBackups({ json }: { readonly json: boolean }): Promise<void> {
   const { loadSettings } = await import('../project/project.ts');
   const store = openBackupStore(loadSettings());
-  for (const id of await store.ids()) {
-    const { startedAt, parts, postgres, rows, topics, registry } = await store.manifest(id);
-    const names = [...parts.map(({ name }) => name), ...(postgres === undefined ? [] : ['postgres'])];
-    const rowCount = Object.values(rows).reduce((sum, count) => sum + count, 0);
-    const models = Object.values(registry).flat().length;
-    if (json) print(JSON.stringify({ id, startedAt, parts: names, postgres: postgres?.lsn, rows, topics, registry }));
-    else print(`${id}  ${names.join(', ')}  ${rowCount} rows  ${models} versions of models`);
-  }
+  const manifests: Manifest[] = [];
+  for (const id of await store.ids()) manifests.push(await store.manifest(id));
+  const listed = manifests.map(({ id, startedAt, parts, postgres, rows, topics, registry }) => ({
+    ...{ id, startedAt, parts: [...parts.map(({ name }) => name), ...(postgres === undefined ? [] : ['postgres'])] },
+    ...{ postgres: postgres?.lsn, rows, topics, registry },
+  }));
+  printList(listed, {
+    json,
+    line: ({ id, parts, rows, registry }) => {
+      const rowCount = Object.values(rows).reduce((sum, count) => sum + count, 0);
+      return `${id}  ${parts.join(', ')}  ${rowCount} rows  ${Object.values(registry).flat().length} versions of models`;
+    },
+    empty: 'no backups: headwater backup create',
+  });
 }
 
 /** `headwater backup verify [ID]`: reads all that a backup consists of; exit code 1 when something is missing or damaged. */

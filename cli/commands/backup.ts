@@ -17,7 +17,7 @@ export function registerBackup(program: Program): void {
   backup
     .command('list')
     .description('List backups and their contents')
-    .option('--json', 'print a JSON line for each backup', false)
+    .option('--json', 'print a JSON array', false)
     .action(lazily(create, 'listBackups'));
   backup
     .command('verify')

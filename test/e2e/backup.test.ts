@@ -78,6 +78,7 @@ test('a platform is backed up while it runs, lost, and restored with what it had
   expect(second.writtenBytes).toBeLessThan(first.writtenBytes / 2);
   expect(await succeed(['backup', 'verify'])).toContain(`${second.id}: `);
   expect((await succeed(['backup', 'list'])).trim().split('\n')).toHaveLength(2);
+  expect(JSON.parse(await succeed(['backup', 'list', '--json']))).toMatchObject([{}, { id: second.id }]);
 
   await platform.kill();
   rmSync(data, { recursive: true });

@@ -85,8 +85,13 @@ test('an old name of a command runs, with a warning on standard error', async ()
 }, 300_000);
 
 test('lists without elements are [] with --json', async () => {
-  for (const args of ['models list', 'predictions list', 'keys list', 'dlq list', 'workflows list', 'features stats'])
-    expect([args, await runCommand(folder, [...args.split(' '), '--json'])]).toEqual([
+  const commands = ['models list', 'predictions list', 'keys list', 'dlq list', 'workflows list', 'features stats'];
+  const backups = {
+    BACKUP_DIRECTORY: join(folder, 'no_backups'),
+    BACKUP_SECRET: 'a secret of tests that is long enough',
+  };
+  for (const args of [...commands, 'backup list'])
+    expect([args, await runCommand(folder, [...args.split(' '), '--json'], backups)]).toEqual([
       args,
       expect.objectContaining({ code: 0, stdout: '[]\n' }),
     ]);
