@@ -20,7 +20,7 @@ import { type FolderPart, folderParts, OFFLINE_PART, offlineFolder } from './fol
 import type { Manifest, StoredPart } from './manifest.ts';
 import { storeBase } from './postgres_base.ts';
 import { stage } from './stage.ts';
-import { followTopics, storedOffsets, storeTopic } from './topic_records.ts';
+import { checkStored, followTopics, storedOffsets, storedRecords, TopicCopies } from './topic_records.ts';
 
 /** Records that nothing else can give: rows of features are computed from them. */
 export const topicsToStore = ({ broker, topics }: PlatformConfig): readonly string[] =>
@@ -29,14 +29,25 @@ export const topicsToStore = ({ broker, topics }: PlatformConfig): readonly stri
 const versionOfPackage = (): string =>
   (JSON.parse(readFileSync(assetPath('package.json'), 'utf8')) as { version: string }).version;
 
-/** `headwater backup create`: one backup of all that the platform keeps, beside the platform that runs. Prints its id. */
-export async function createBackup({ json }: { readonly json: boolean }): Promise<void> {
-  const project = await loadProject();
+/** What a backup came to. */
+export interface BackupSummary {
+  readonly id: string;
+  readonly parts: readonly string[];
+  readonly bytes: number;
+  /** New and compressed. */
+  readonly writtenBytes: number;
+  readonly ms: number;
+  /** Ids of expired backups. */
+  readonly removed: readonly string[];
+}
+
+/** Writes one backup of all that the platform keeps, beside the platform that runs, and removes expired ones. */
+export async function backUpPlatform(project: Project): Promise<BackupSummary> {
   const store = openBackupStore(project);
   const manifest = await backUp(project, store);
   const removed = await removeExpired(store, project);
   const bytes = manifest.parts.flatMap(({ files }) => files).reduce((sum, file) => sum + file.bytes, 0);
-  const summary = {
+  return {
     id: manifest.id,
     parts: manifest.parts.map(({ name }) => name),
     bytes: bytes + (manifest.postgres?.base.bytes ?? 0),
@@ -44,10 +55,17 @@ export async function createBackup({ json }: { readonly json: boolean }): Promis
     ms: Date.parse(manifest.finishedAt) - Date.parse(manifest.startedAt),
     removed,
   };
-  print(json ? JSON.stringify(summary) : manifest.id);
-  process.stderr.write(
-    `${summary.bytes} bytes, of which ${summary.writtenBytes} were new (compressed), in ${summary.ms} ms; removed ${removed.length} expired backups\n`,
-  );
+}
+
+/** Returns what a backup came to, for people. */
+export const backupLine = ({ bytes, writtenBytes, ms, removed }: BackupSummary): string =>
+  `${bytes} bytes, of which ${writtenBytes} were new (compressed), in ${ms} ms; removed ${removed.length} expired backups`;
+
+/** `headwater backup create`: one backup, whose id is printed. */
+export async function createBackup({ json }: { readonly json: boolean }): Promise<void> {
+  const summary = await backUpPlatform(await loadProject());
+  print(json ? JSON.stringify(summary) : summary.id);
+  process.stderr.write(`${backupLine(summary)}\n`);
 }
 
 async function backUp(project: Project, store: BackupStore): Promise<Manifest> {
@@ -140,7 +158,8 @@ async function storeTopics(project: Project, store: BackupStore): Promise<Pick<M
   await withBroker(project, async (broker) => {
     for (const topic of names) {
       committed[topic] = Object.fromEntries(await broker.committed(project.pipeline.group, topic));
-      await storeTopic(store, broker, topic);
+      await using copies = new TopicCopies(store, broker, [topic]);
+      await copies.storeNew();
       topics[topic] = await storedOffsets(store, topic);
     }
   });
@@ -213,9 +232,11 @@ export async function verifyBackup(id: string | undefined): Promise<void> {
     ...(manifest.postgres === undefined ? [] : [manifest.postgres.base]),
   ];
   for (const each of stored) for await (const object of store.read(each)) bytes += object.length;
-  for (const topic of Object.keys(manifest.topics)) {
-    for (const path of await store.list(`topics/${topic}`))
-      bytes += (await store.get(`topics/${topic}/${path}`)).length;
+  await checkStored(store, manifest.topics);
+  for (const [topic, partitions] of Object.entries(manifest.topics)) {
+    for (const partition of Object.keys(partitions)) {
+      for await (const each of storedRecords(store, topic, partition)) bytes += each.bytes;
+    }
   }
   print(`${manifest.id}: ${stored.length} files, ${bytes} bytes, no damage`);
 }
@@ -233,12 +254,13 @@ export async function followRecords({ every }: { readonly every: number }): Prom
   const ended = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ended.abort());
   const store = openBackupStore(config);
-  await withBroker(config, (broker) =>
-    followTopics(store, broker, topics, {
+  await withBroker(config, async (broker) => {
+    await using copies = new TopicCopies(store, broker, topics);
+    await followTopics(copies, {
       ...{ everyMs: every * 1_000, signal: ended.signal },
       onRound: (records) => {
         if (records > 0) print(JSON.stringify({ at: new Date(systemClock.now()).toISOString(), records }));
       },
-    }),
-  );
+    });
+  });
 }

@@ -24,11 +24,53 @@ interface Compared {
   readonly restored: number;
 }
 
+/** What a drill came to. */
+export interface DrillReport {
+  readonly id: string;
+  readonly compared: readonly Compared[];
+  /** Age of the backup: what a loss at this moment would cost. */
+  readonly rpoSeconds: number;
+  /** How long restoring took. */
+  readonly rtoSeconds: number;
+  /** Whether everything that was backed up was restored. */
+  readonly isWhole: boolean;
+}
+
 /**
- * `headwater drill [ID]`: restores a backup into a folder of its own, opens what was restored, compares counts with those of the backup, and removes the folder. The
- * platform that runs is not touched. Prints the counts, and last how long it took and how much a loss at this moment would cost; exit code 1 when something is missing.
+ * `headwater drill [ID]`: restores a backup, compares, and prints the counts, and last how long it took and how much a loss at this moment would cost.
+ *
+ * @throws {@link CommandFailedError} when something is missing
  */
 export async function runDrill(id: string | undefined, { json }: { readonly json: boolean }): Promise<void> {
+  const report = await drillBackup(id, (line) => process.stderr.write(`${line}\n`));
+  if (json) print(JSON.stringify(report));
+  else for (const line of drillLines(report)) print(line);
+  refuseShort(report);
+}
+
+/** Returns the counts of a drill, and its figures last. */
+export const drillLines = ({ id, compared, rpoSeconds, rtoSeconds }: DrillReport): readonly string[] => [
+  ...compared.map(({ what, backedUp, restored }) => `${what}: ${restored} restored, ${backedUp} backed up`),
+  `${id}: RPO ${rpoSeconds.toFixed(1)} s, RTO ${rtoSeconds.toFixed(1)} s, ${compared.length - shortOf(compared).length} of ${compared.length} counts hold`,
+];
+
+const shortOf = (compared: readonly Compared[]): readonly Compared[] =>
+  compared.filter(({ backedUp, restored }) => restored < backedUp);
+
+/** @throws {@link CommandFailedError} when less was restored than was backed up */
+export function refuseShort({ compared }: DrillReport): void {
+  const short = shortOf(compared).map(({ what }) => what);
+  if (short.length > 0) throw new CommandFailedError(`the drill restored less than was backed up: ${short.join(', ')}`);
+}
+
+/**
+ * Restores a backup into a folder of its own, opens what was restored, compares counts with those of the backup, and removes the folder. The platform that runs is
+ * not touched.
+ *
+ * @param id - of the backup; undefined: the newest
+ * @param warn - called with what cannot be restored here
+ */
+export async function drillBackup(id: string | undefined, warn: (line: string) => void): Promise<DrillReport> {
   const folder = await mkdtemp(join(tmpdir(), 'headwater-drill-'));
   try {
     const project = await loadProject({ ...environment(), DATA_DIRECTORY: folder });
@@ -37,20 +79,19 @@ export async function runDrill(id: string | undefined, { json }: { readonly json
     const startedMs = performance.now();
     const elsewhere = folderParts(project).filter((part) => isBucket(part.folder) || !part.folder.startsWith(folder));
     const only = manifest.parts.map(({ name }) => name).filter((name) => elsewhere.every((part) => part.name !== name));
-    for (const { name } of elsewhere)
-      process.stderr.write(`${name}: not restored, its folder does not follow DATA_DIRECTORY\n`);
+    for (const { name } of elsewhere) warn(`${name}: not restored, its folder does not follow DATA_DIRECTORY`);
     if (manifest.postgres !== undefined) {
       let bytes = 0;
       for await (const object of store.read(manifest.postgres.base)) bytes += object.length;
-      process.stderr.write(
-        `postgres: ${bytes} bytes of the base backup read; recovering them needs a server (headwater restore --postgres-data)\n`,
+      warn(
+        `postgres: ${bytes} bytes of the base backup read; recovering them needs a server (headwater restore --postgres-data)`,
       );
     }
     if (only.length > 0) await restoreParts(store, manifest, project, { only, missing: false });
     const compared = await compare(project, manifest, only);
     const rtoSeconds = (performance.now() - startedMs) / 1_000;
     const rpoSeconds = (systemClock.now() - Date.parse(manifest.startedAt)) / 1_000;
-    report(manifest, compared, { rpoSeconds, rtoSeconds }, json);
+    return { id: manifest.id, compared, rpoSeconds, rtoSeconds, isWhole: shortOf(compared).length === 0 };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -94,24 +135,4 @@ async function compare(project: Project, manifest: Manifest, parts: readonly str
     }
   }
   return compared;
-}
-
-function report(
-  { id }: Manifest,
-  compared: readonly Compared[],
-  { rpoSeconds, rtoSeconds }: { readonly rpoSeconds: number; readonly rtoSeconds: number },
-  json: boolean,
-): void {
-  const short = compared.filter(({ backedUp, restored }) => restored < backedUp);
-  if (json) print(JSON.stringify({ id, compared, rpoSeconds, rtoSeconds, isWhole: short.length === 0 }));
-  else {
-    for (const { what, backedUp, restored } of compared) print(`${what}: ${restored} restored, ${backedUp} backed up`);
-    print(
-      `${id}: RPO ${rpoSeconds.toFixed(1)} s, RTO ${rtoSeconds.toFixed(1)} s, ${compared.length - short.length} of ${compared.length} counts hold`,
-    );
-  }
-  if (short.length > 0)
-    throw new CommandFailedError(
-      `the drill restored less than was backed up: ${short.map(({ what }) => what).join(', ')}`,
-    );
 }

@@ -1,12 +1,12 @@
 import { PlatformError } from '#kernel/errors';
 
-/** What a backup consists of cannot be read: it was changed, cut off, or written with another secret. */
+/** What a backup consists of cannot be read: it was changed, cut off, or written with another secret, or an object before it is missing. */
 export class BackupDamagedError extends PlatformError {
   readonly code = 'CLI_BACKUP_DAMAGED';
 
   constructor(path: string, cause?: unknown) {
     super(
-      `${path} of the backups is damaged, or was written with another backup.secret: check BACKUP_SECRET, else use an earlier backup (headwater backup list)`,
+      `${path} of the backups is damaged, follows an object that is missing, or was written with another backup.secret: check BACKUP_SECRET, else use an earlier backup (headwater backup list)`,
       { fault: 'dependency', retryable: false, cause },
     );
   }

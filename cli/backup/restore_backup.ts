@@ -13,7 +13,7 @@ import { folderParts, OFFLINE_PART, offlineFolder } from './folder_parts.ts';
 import type { Manifest } from './manifest.ts';
 import { restoreBase } from './postgres_base.ts';
 import { renameInArchive, renameInSnapshots } from './topic_ids.ts';
-import { restoreTopic } from './topic_records.ts';
+import { checkStored, restoreTopic } from './topic_records.ts';
 
 /** Of records in Kafka, beside the names of folders. */
 const TOPICS_PART = 'topics';
@@ -95,6 +95,7 @@ export async function restoreParts(
 }
 
 async function restoreTopics(store: BackupStore, manifest: Manifest, config: PlatformConfig): Promise<void> {
+  await checkStored(store, manifest.topics);
   await withBroker(config, async (broker) => {
     const ids = new Map<string, string>();
     for (const topic of Object.keys(manifest.topics)) {

@@ -1,6 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { deserialize, serialize } from 'node:v8';
-import { type Broker, headersOf, keyBytesOf, type LogRecord, type OutgoingRecord } from '#connectors/connector';
+import {
+  type Broker,
+  headersOf,
+  keyBytesOf,
+  type LogRecord,
+  type OutgoingRecord,
+  type ReadFrom,
+  type SourcePartition,
+} from '#connectors/connector';
 import { PlatformError } from '#kernel/errors';
 import type { BackupStore } from './backup_store.ts';
 import { BackupDamagedError, RestoreRefusedError } from './errors.ts';
@@ -13,11 +21,17 @@ const OBJECT_RECORDS = 20_000;
 const SEND_RECORDS = 2_000;
 const OFFSET_DIGITS = 20;
 
-/** Records of one partition, in order, without a gap. */
+interface StoredRecord extends Pick<OutgoingRecord, 'keyBytes' | 'value' | 'headerList' | 'timestampMs'> {
+  readonly offset: bigint;
+}
+
+/** Records of one partition, in order. Two processes that store a topic at the same time may both have written some of them. */
 interface StoredRecords {
   /** The broker's: reading resumes after it. */
   readonly position: string;
-  readonly records: readonly Pick<OutgoingRecord, 'keyBytes' | 'value' | 'headerList' | 'timestampMs'>[];
+  /** The last offset that was stored before these; -1 where there was none. */
+  readonly after: bigint;
+  readonly records: readonly StoredRecord[];
 }
 
 interface Range {
@@ -37,13 +51,20 @@ async function rangesOf(store: BackupStore, topic: string, partition: string): P
   });
 }
 
+/** Ranges are sorted by where they begin. */
+const newestOf = (ranges: readonly Range[]): Range | undefined =>
+  ranges.reduce<Range | undefined>(
+    (newest, range) => (newest === undefined || range.to > newest.to ? range : newest),
+    undefined,
+  );
+
 /** Returns the first offset of each partition that is stored, and the one after the last. */
 export async function storedOffsets(store: BackupStore, topic: string): Promise<Manifest['topics'][string]> {
   const partitions = new Set((await store.list(`topics/${topic}`)).map((path) => path.split('/')[0] as string));
   const offsets: Record<string, { first: string; end: string }> = {};
   for (const partition of partitions) {
     const ranges = await rangesOf(store, topic, partition);
-    const [first, last] = [ranges[0], ranges.at(-1)];
+    const [first, last] = [ranges[0], newestOf(ranges)];
     if (first !== undefined && last !== undefined)
       offsets[partition] = { first: String(first.from), end: String(last.to + 1n) };
   }
@@ -51,56 +72,175 @@ export async function storedOffsets(store: BackupStore, topic: string): Promise<
 }
 
 /**
- * Stores the records of a topic that are not stored yet, up to its end as it is now.
+ * Compares what is stored of topics with the offsets of a manifest.
  *
- * @returns how many
- * @throws {@link RestoreRefusedError} when the topic was created again since: its offsets mean other records
+ * @throws {@link BackupDamagedError} when the newest records of a partition are missing
  */
-export async function storeTopic(store: BackupStore, broker: Broker, topic: string): Promise<number> {
-  let stored = 0;
-  for (const partition of await broker.listPartitions(topic, 'earliest')) {
-    const last = (await rangesOf(store, topic, partition)).at(-1);
-    const resumeAfter =
-      last === undefined ? undefined : (deserialize(await store.get(last.path)) as StoredRecords).position;
-    const reader = await broker.openPartition(
-      topic,
-      partition,
-      resumeAfter === undefined ? { startAt: 'earliest' } : { resumeAfter },
-    );
-    try {
-      let held: LogRecord[] = [];
-      const flush = async (): Promise<void> => {
-        const [first, newest] = [held[0], held.at(-1)];
-        if (first === undefined || newest === undefined) return;
-        const records = held.map((record): StoredRecords['records'][number] => ({
-          keyBytes: keyBytesOf(record),
-          value: record.isTombstone === true ? null : record.value,
-          headerList: headersOf(record),
-          timestampMs: record.timestampMs,
-        }));
-        const path = `topics/${topic}/${partition}/${numbered(first.offset)}-${numbered(newest.offset)}`;
-        await store.put(path, serialize({ position: reader.position(), records } satisfies StoredRecords));
-        stored += held.length;
-        held = [];
-      };
-      for (;;) {
-        const signal = AbortSignal.timeout(POLL_MS * 50);
-        const records = await reader.poll({ maxRecords: POLL_RECORDS, maxWaitMs: POLL_MS, signal });
-        if (records.length > 0 && last !== undefined && (records[0] as LogRecord).offset <= last.to) {
-          throw new RestoreRefusedError(
-            `topic ${topic} was created again since its last backup: use another backup.directory for the new one`,
-          );
-        }
-        held.push(...records);
-        if (held.length >= OBJECT_RECORDS) await flush();
-        if (records.length === 0 || reader.lagRecords() <= 0n) break;
-      }
-      await flush();
-    } finally {
-      await reader.close();
+export async function checkStored(store: BackupStore, topics: Manifest['topics']): Promise<void> {
+  for (const [topic, partitions] of Object.entries(topics)) {
+    const stored = await storedOffsets(store, topic);
+    for (const [partition, { end }] of Object.entries(partitions)) {
+      if (BigInt(stored[partition]?.end ?? 0) < BigInt(end))
+        throw new BackupDamagedError(`topics/${topic}/${partition}`);
     }
   }
-  return stored;
+}
+
+/** A partition of a topic, and how far it is stored. */
+class PartitionCopy {
+  readonly #store: BackupStore;
+  readonly #folder: string;
+  readonly #topic: string;
+  readonly #reader: SourcePartition;
+  /** The last offset that was stored before. */
+  #newest: bigint;
+  #isResumed = false;
+
+  private constructor(
+    store: BackupStore,
+    of: {
+      readonly topic: string;
+      readonly partition: string;
+      readonly reader: SourcePartition;
+      readonly newest: bigint;
+    },
+  ) {
+    this.#store = store;
+    this.#folder = `topics/${of.topic}/${of.partition}`;
+    this.#topic = of.topic;
+    this.#reader = of.reader;
+    this.#newest = of.newest;
+  }
+
+  static async open(store: BackupStore, broker: Broker, topic: string, partition: string): Promise<PartitionCopy> {
+    const last = newestOf(await rangesOf(store, topic, partition));
+    const from: ReadFrom =
+      last === undefined
+        ? { startAt: 'earliest' }
+        : { resumeAfter: (deserialize(await store.get(last.path)) as StoredRecords).position };
+    const reader = await broker.openPartition(topic, partition, from);
+    return new PartitionCopy(store, { topic, partition, reader, newest: last?.to ?? -1n });
+  }
+
+  /**
+   * Stores the records that have come since, up to the end as it is now.
+   *
+   * @returns how many
+   * @throws {@link RestoreRefusedError} when the topic was created again since: its offsets mean other records
+   */
+  async storeNew(waitMs: number): Promise<number> {
+    let held: LogRecord[] = [];
+    let stored = 0;
+    const flush = async (): Promise<void> => {
+      await this.#put(held);
+      stored += held.length;
+      held = [];
+    };
+    for (;;) {
+      const signal = AbortSignal.timeout(POLL_MS * 50);
+      const records = await this.#reader.poll({ maxRecords: POLL_RECORDS, maxWaitMs: waitMs, signal });
+      const first = records[0];
+      if (first !== undefined && !this.#isResumed) {
+        this.#isResumed = true;
+        if (first.offset <= this.#newest) {
+          throw new RestoreRefusedError(
+            `topic ${this.#topic} was created again since its last backup: use another backup.directory for the new one`,
+          );
+        }
+      }
+      held.push(...records);
+      if (held.length >= OBJECT_RECORDS) await flush();
+      if (records.length === 0 || this.#reader.lagRecords() <= 0n) break;
+    }
+    await flush();
+    return stored;
+  }
+
+  close(): Promise<void> {
+    return this.#reader.close();
+  }
+
+  async #put(held: readonly LogRecord[]): Promise<void> {
+    const [first, newest] = [held[0], held.at(-1)];
+    if (first === undefined || newest === undefined) return;
+    const records = held.map(
+      (record): StoredRecord => ({
+        offset: record.offset,
+        keyBytes: keyBytesOf(record),
+        value: record.isTombstone === true ? null : record.value,
+        headerList: headersOf(record),
+        timestampMs: record.timestampMs,
+      }),
+    );
+    const path = `${this.#folder}/${numbered(first.offset)}-${numbered(newest.offset)}`;
+    await this.#store.put(
+      path,
+      serialize({ position: this.#reader.position(), after: this.#newest, records } satisfies StoredRecords),
+    );
+    this.#newest = newest.offset;
+  }
+}
+
+/** The partitions of topics, each with a reader of its own that stays open. */
+export class TopicCopies implements AsyncDisposable {
+  readonly #store: BackupStore;
+  readonly #broker: Broker;
+  readonly #topics: readonly string[];
+  readonly #waitMs: number;
+  readonly #copies = new Map<string, PartitionCopy>();
+
+  /** @param waitMs - how long a partition without new records is waited for */
+  constructor(store: BackupStore, broker: Broker, topics: readonly string[], waitMs = POLL_MS) {
+    this.#store = store;
+    this.#broker = broker;
+    this.#topics = topics;
+    this.#waitMs = waitMs;
+  }
+
+  /**
+   * Stores the records that are not stored yet, up to the ends as they are now.
+   *
+   * @returns how many
+   * @throws {@link RestoreRefusedError} when a topic was created again since: its offsets mean other records
+   */
+  async storeNew(): Promise<number> {
+    for (const topic of this.#topics) {
+      for (const partition of await this.#broker.listPartitions(topic, 'earliest')) {
+        const id = `${topic}/${partition}`;
+        if (this.#copies.has(id)) continue;
+        this.#copies.set(id, await PartitionCopy.open(this.#store, this.#broker, topic, partition));
+      }
+    }
+    const counts = await Promise.all([...this.#copies.values()].map((copy) => copy.storeNew(this.#waitMs)));
+    return counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#copies.values()].map((copy) => copy.close()));
+    this.#copies.clear();
+  }
+}
+
+/**
+ * Yields the stored records of a partition, an object at a time, each record once.
+ *
+ * @throws {@link BackupDamagedError} when an object is damaged or missing
+ */
+export async function* storedRecords(
+  store: BackupStore,
+  topic: string,
+  partition: string,
+): AsyncGenerator<{ readonly records: readonly StoredRecord[]; readonly position: string; readonly bytes: number }> {
+  let newest = -1n;
+  for (const { path, to } of await rangesOf(store, topic, partition)) {
+    const bytes = await store.get(path);
+    const { records, position, after } = deserialize(bytes) as StoredRecords;
+    if (after > newest) throw new BackupDamagedError(path);
+    const yielded = newest;
+    if (to <= yielded) continue;
+    newest = to;
+    yield { records: records.filter(({ offset }) => offset > yielded), position, bytes: bytes.length };
+  }
 }
 
 export interface RestoredTopic {
@@ -129,11 +269,7 @@ export async function restoreTopic(store: BackupStore, broker: Broker, topic: st
   let records = 0;
   let before: string | undefined;
   for (const partition of partitions) {
-    let next: bigint | undefined;
-    for (const { path, from, to } of await rangesOf(store, topic, partition)) {
-      if (next !== undefined && from < next) throw new BackupDamagedError(path);
-      next = to + 1n;
-      const { records: stored, position } = deserialize(await store.get(path)) as StoredRecords;
+    for await (const { records: stored, position } of storedRecords(store, topic, partition)) {
       before = idIn(position);
       for (let at = 0; at < stored.length; at += SEND_RECORDS) {
         await broker.producer.send(topic, stored.slice(at, at + SEND_RECORDS));
@@ -179,9 +315,7 @@ async function endOf(
 
 /** Stores new records of topics again and again, until the signal. */
 export async function followTopics(
-  store: BackupStore,
-  broker: Broker,
-  topics: readonly string[],
+  copies: TopicCopies,
   {
     everyMs,
     signal,
@@ -189,9 +323,7 @@ export async function followTopics(
   }: { readonly everyMs: number; readonly signal: AbortSignal; readonly onRound: (records: number) => void },
 ): Promise<void> {
   while (!signal.aborted) {
-    let records = 0;
-    for (const topic of topics) records += await storeTopic(store, broker, topic);
-    onRound(records);
+    onRound(await copies.storeNew());
     await sleep(everyMs, undefined, { signal }).catch(() => {});
   }
 }

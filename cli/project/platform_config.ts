@@ -32,6 +32,7 @@ import { namespaceSchema, withNamespace } from './namespace.ts';
 import { checkProduction, waiverSchema } from './production.ts';
 import { retrainingSchema } from './retraining_config.ts';
 import { sharedAccessSchema, withSharedAccess } from './shared_access.ts';
+import { cronSchema } from './workflow_parts.ts';
 
 const address = (port: number) => ({
   host: z.string().default('127.0.0.1'),
@@ -118,7 +119,16 @@ export const platformConfigSchema = z.strictObject({
       keep: duration.default('30d' as Duration),
       /** Further folders, or s3://bucket/prefix, each with a name: `mlflow=/srv/mlflow/artifacts`. */
       folders: z.array(z.string().regex(/^[a-z][a-z0-9_-]*=.+$/, 'must be NAME=FOLDER')).default([]),
+      /** When the platform backs itself up: the workflow `backup`. */
+      schedule: cronSchema.optional(),
+      /** When it restores the newest backup into a temporary folder and compares: the workflow `backup_drill`. */
+      drill: cronSchema.optional(),
     })
+    .refine(
+      ({ schedule, drill, directory, secret }) =>
+        (schedule === undefined && drill === undefined) || (directory !== undefined && secret !== undefined),
+      'a schedule needs backup.directory (BACKUP_DIRECTORY) and backup.secret (BACKUP_SECRET)',
+    )
     .prefault({}),
   onlineStore: onlineStoreConfigSchema,
   offlineStore: offlineStoreConfigSchema,
@@ -305,6 +315,8 @@ export const ENVIRONMENT_VARIABLES: Readonly<Record<string, EnvironmentVariable>
   BACKUP_SECRET: { path: 'backup.secret', type: 'string' },
   BACKUP_FOLDERS: { path: 'backup.folders', type: 'list' },
   BACKUP_KEEP: { path: 'backup.keep', type: 'string' },
+  BACKUP_SCHEDULE: { path: 'backup.schedule.cron', type: 'string' },
+  BACKUP_DRILL: { path: 'backup.drill.cron', type: 'string' },
   DEAD_LETTER_DIRECTORY: { path: 'deadLetters.directory', type: 'string' },
   PREDICTIONS_TOPIC: { path: 'topics.predictions', type: 'string' },
 };

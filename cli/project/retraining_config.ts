@@ -1,9 +1,7 @@
 import { z } from 'zod';
 import { duration } from '#configs/duration';
 import type { Duration } from '#kernel/duration';
-import type { WorkflowDefinition } from '#workflows/document/define_workflow';
-import type { ScheduleSpec } from '#workflows/schedules/schedule';
-import type { TaskDefinition } from '#workflows/tasks/task';
+import { cronSchema } from './workflow_parts.ts';
 
 const share = z.number().positive().max(1);
 
@@ -21,7 +19,7 @@ export type ColumnRule = z.infer<typeof columnRule>;
 
 const triggers = {
   /** At these times, whatever the model does. */
-  schedule: z.strictObject({ cron: z.string().min(1), timeZone: z.string().min(1).optional() }).optional(),
+  schedule: cronSchema.optional(),
   /** Inputs that are not as in training: so many columns in each of the newest windows. */
   drift: z.strictObject({ columns: z.int().positive().default(1), windows: z.int().positive().default(2) }).optional(),
   /** What came true: the metric is worse than after training by more than `drop`, and chance is ruled out. */
@@ -90,11 +88,3 @@ export const TRAIN_TASK = 'model.train';
 /** Returns the name of the workflow that trains a model again. */
 export const retrainingWorkflowName = (model: string): string =>
   `retrain_${model.toLowerCase().replace(/[^a-z0-9_-]/g, '_')}`.slice(0, 63);
-
-/** What models with retraining add to a project. */
-export interface RetrainingParts {
-  readonly workflows: readonly WorkflowDefinition[];
-  readonly tasks: readonly TaskDefinition[];
-  readonly schedules: Readonly<Record<string, ScheduleSpec>>;
-}
-export const NO_RETRAINING: RetrainingParts = { workflows: [], tasks: [], schedules: {} };

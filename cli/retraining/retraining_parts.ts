@@ -1,12 +1,13 @@
 import { servicesById } from '#feature_store/definitions/feature_service';
 import type { ScheduleSpec } from '#workflows/schedules/schedule';
 import { definitionsOf, type Project } from '../project/project.ts';
-import { type RetrainingParts, retrainingWorkflowName } from '../project/retraining_config.ts';
+import { retrainingWorkflowName } from '../project/retraining_config.ts';
+import { scheduleOf, type WorkflowParts } from '../project/workflow_parts.ts';
 import { isNotified } from './notify.ts';
 import { RETRAINING_TASKS, retrainingWorkflow } from './retraining_workflow.ts';
 
 /** Returns the workflows of a project's models with retraining, and their schedules. */
-export function retrainingParts(project: Project): RetrainingParts {
+export function retrainingParts(project: Project): WorkflowParts {
   const services = servicesById(definitionsOf(project));
   const models = Object.entries(project.retraining);
   const workflows = models.map(([model, settings]) => {
@@ -22,8 +23,7 @@ export function retrainingParts(project: Project): RetrainingParts {
   for (const [model, { triggers }] of models) {
     if (triggers.schedule === undefined) continue;
     const name = retrainingWorkflowName(model);
-    const { cron, timeZone } = triggers.schedule;
-    schedules[name] = { workflow: name, cron, ...(timeZone === undefined ? {} : { timeZone }) };
+    schedules[name] = scheduleOf(name, triggers.schedule);
   }
   return { workflows, tasks: RETRAINING_TASKS, schedules };
 }

@@ -12,7 +12,7 @@ import { ProjectModuleError } from '../project/errors.ts';
 import { projectFolder, requireConfigFile } from '../project/find_project.ts';
 import { useSourcesOf } from '../project/load_module.ts';
 import { configsOf, load, loadDefinitions, modulesOf, withDefinitions } from '../project/project.ts';
-import { NO_RETRAINING, type RetrainingParts } from '../project/retraining_config.ts';
+import { NO_WORKFLOWS, type WorkflowParts } from '../project/workflow_parts.ts';
 
 const DOCUMENT = '.asl.json';
 
@@ -34,26 +34,39 @@ export async function loadWorkflows(env: Environment = environment()): Promise<W
   const documents = await Promise.all(places.map((place) => documentsIn(root, resolve(root, place))));
   const values = [...new Set(exported)];
   const own = [...values.filter(isWorkflow), ...documents.flat()];
-  const retraining = await retrainingOf(root, spec, env);
+  const parts = await workflowsOfSettings(root, spec, env);
   // One of the project takes the place of the built-in one of its name.
   const names = new Set(own.map(({ name }) => name));
   return new WorkflowCatalog(
-    [...own, ...retraining.workflows.filter(({ name }) => !names.has(name))],
-    [...(values.filter(isTask) as TaskDefinition[]), ...retraining.tasks],
-    { ...retraining.schedules, ...spec.schedules },
+    [...own, ...parts.flatMap(({ workflows }) => workflows).filter(({ name }) => !names.has(name))],
+    [...(values.filter(isTask) as TaskDefinition[]), ...parts.flatMap(({ tasks }) => tasks)],
+    Object.assign({}, ...parts.map(({ schedules }) => schedules), spec.schedules),
   );
 }
 
-/** The workflows of models with retraining; a project without such models needs no settings for its workflows. */
-async function retrainingOf(root: string, spec: ProjectSpec, env: Environment): Promise<RetrainingParts> {
+/** The workflows of models with retraining, and of backups; a project without either needs no settings for its workflows. */
+async function workflowsOfSettings(
+  root: string,
+  spec: ProjectSpec,
+  env: Environment,
+): Promise<readonly WorkflowParts[]> {
   const definitions = await loadDefinitions(root);
-  const isConfigured = definitions.models.some(({ retraining }) => retraining !== undefined);
-  if (!isConfigured && configsOf(root, spec) === undefined) return NO_RETRAINING;
+  const isConfigured =
+    definitions.models.some(({ retraining }) => retraining !== undefined) ||
+    configsOf(root, spec) !== undefined ||
+    [env.BACKUP_SCHEDULE, env.BACKUP_DRILL].some((cron) => cron !== undefined);
+  if (!isConfigured) return [];
   const project = withDefinitions(definitions, env);
-  if (Object.keys(project.retraining).length === 0) return NO_RETRAINING;
-  // Its tasks bring along what trains and judges models.
-  const { retrainingParts } = await import('../retraining/retraining_parts.ts');
-  return retrainingParts(project);
+  const { schedule, drill } = project.backup;
+  return Promise.all([
+    // Their tasks bring along what trains and judges models, and what reads stores.
+    Object.keys(project.retraining).length === 0
+      ? NO_WORKFLOWS
+      : import('../retraining/retraining_parts.ts').then(({ retrainingParts }) => retrainingParts(project)),
+    schedule === undefined && drill === undefined
+      ? NO_WORKFLOWS
+      : import('../backup/backup_workflows.ts').then(({ backupParts }) => backupParts(project)),
+  ]);
 }
 
 async function documentsIn(root: string, folder: string): Promise<readonly WorkflowDefinition[]> {

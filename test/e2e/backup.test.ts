@@ -102,6 +102,38 @@ test('a model that the registry lost is restored beside the others', async () =>
   expect(await succeed(['models', 'list'])).toContain('kept');
 }, 120_000);
 
+test('a platform with a schedule backs itself up, drills, and removes what has expired', async () => {
+  await platform.kill();
+  const settings = {
+    ...{ BACKUP_DIRECTORY: join(folder, 'backups'), BACKUP_SECRET: SECRET, BACKUP_KEEP: '1ms' },
+    ...{ BACKUP_SCHEDULE: '0 * * * *', BACKUP_DRILL: '30 3 * * SUN' },
+  };
+  platform = await PlatformProcess.start(data, settings);
+  const succeedWith = async (...args: readonly string[]): Promise<string> => {
+    const { code, stdout, stderr } = await run(args, settings);
+    expect([code, stderr.slice(-500)]).toEqual([0, expect.anything()]);
+    return stdout;
+  };
+  expect(JSON.parse(await succeedWith('schedules', 'list', '--json'))).toEqual([
+    expect.objectContaining({ name: 'backup', workflow: 'backup' }),
+    expect.objectContaining({ name: 'backup_drill', workflow: 'backup_drill' }),
+  ]);
+  const before = JSON.parse(await succeedWith('backup', 'list', '--json')) as readonly { readonly id: string }[];
+  const made = JSON.parse(await succeedWith('workflows', 'run', 'backup', '--wait', '--json')) as {
+    readonly status: string;
+    readonly output: { readonly id: string; readonly removed: readonly string[] };
+  };
+  expect(made).toMatchObject({ status: 'succeeded', output: { removed: before.map(({ id }) => id) } });
+  const left = JSON.parse(await succeedWith('backup', 'list', '--json')) as readonly { readonly id: string }[];
+  expect(left.map(({ id }) => id)).toEqual([made.output.id]);
+  // Nothing that the last one needs was removed with the others.
+  expect(await succeedWith('backup', 'verify')).toContain(`${made.output.id}: `);
+  const drilled = JSON.parse(await succeedWith('workflows', 'run', 'backup_drill', '--wait', '--json')) as unknown;
+  expect(drilled).toMatchObject({ status: 'succeeded', output: { id: made.output.id, isWhole: true } });
+  const refused = await run(['workflows', 'list'], { BACKUP_SCHEDULE: '0 * * * *', BACKUP_SECRET: '' });
+  expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('BACKUP_SECRET')]);
+}, 300_000);
+
 test('another secret, a damaged object and a missing part are errors that name them', async () => {
   const other = await run(['backup', 'verify'], { BACKUP_SECRET: 'another secret that is long enough too' });
   expect([other.code, other.stderr]).toEqual([1, expect.stringContaining('BACKUP_SECRET')]);
