@@ -7,6 +7,7 @@ export {
   eventTimer,
   type FinishBundleContext,
   mapState,
+  multimapState,
   type OnTimerContext,
   type OutputTag,
   orderedListState,
@@ -26,6 +27,7 @@ export {
   type SplittableDoFn,
   STOP,
 } from '#pipelines/engine/splittable';
+export { type ReadFilesSettings, readFiles } from '#pipelines/io/read_files';
 export type { Construct } from '#pipelines/model/graph';
 export { combineGlobally, combinePerKey, groupByKey, reshuffle } from '#pipelines/model/grouping';
 export type { KV, PCollection, PipelineRoot, PTransform } from '#pipelines/model/pcollection';
@@ -82,6 +84,7 @@ export { latestGlobally, latestPerKey } from '#pipelines/transforms/standard/lat
 export { partition } from '#pipelines/transforms/standard/partition';
 export { periodicImpulse } from '#pipelines/transforms/standard/periodic_impulse';
 export { approximateQuantiles } from '#pipelines/transforms/standard/quantiles';
+export { type RateLimitSettings, rateLimit } from '#pipelines/transforms/standard/rate_limit';
 export { reify } from '#pipelines/transforms/standard/reify';
 export { sample } from '#pipelines/transforms/standard/sampling';
 export {
@@ -93,3 +96,4 @@ export {
   toStrings,
 } from '#pipelines/transforms/standard/text';
 export { waitOn } from '#pipelines/transforms/standard/wait_on';
+export { type PollResult, type WatchSettings, watch } from '#pipelines/transforms/standard/watch';

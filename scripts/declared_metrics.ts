@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path/posix';
 import { parseSync } from '@swc/core';
 import { globSync } from 'tinyglobby';
 import { assetPath, projectRoot } from '#kernel/project_root';
@@ -35,7 +36,7 @@ export function declaredMetrics(): readonly DeclaredMetric[] {
 export function metricsIn(file: string, source: string): readonly DeclaredMetric[] {
   if (!/from '[^']*(?:metrics|prom-client)/.test(source)) return [];
   const { body } = parseSync(source, { syntax: 'typescript', target: 'es2022' });
-  const known = importedNames(body as unknown as readonly Node[]);
+  const known = importedNames(file, body as unknown as readonly Node[]);
   if (known.size === 0) return [];
   const found: DeclaredMetric[] = [];
   visit(body, (node) => {
@@ -58,11 +59,14 @@ export function metricsIn(file: string, source: string): readonly DeclaredMetric
 type Node = { readonly type: string; readonly [key: string]: unknown };
 
 /** Local names of the classes and functions that make metrics, with the type that each makes. */
-function importedNames(body: readonly Node[]): ReadonlyMap<string, string> {
+function importedNames(file: string, body: readonly Node[]): ReadonlyMap<string, string> {
   const known = new Map<string, string>();
   for (const node of body) {
-    if (node.type !== 'ImportDeclaration' || !IMPORTED_FROM.test((node.source as { value: string }).value)) continue;
-    if (String((node.source as { value: string }).value).includes('engine/')) continue;
+    if (node.type !== 'ImportDeclaration') continue;
+    const { value: given } = node.source as { readonly value: string };
+    const source = given.startsWith('.') ? join(dirname(file), given) : given;
+    // Metrics of Beam have the same names and are made by pipelines.
+    if (!IMPORTED_FROM.test(source) || source.includes('engine/')) continue;
     for (const { local, imported } of node.specifiers as readonly { local: Node; imported?: Node | null }[]) {
       const type = TYPES[String((imported ?? local).value)];
       if (type !== undefined) known.set(String(local.value), type);

@@ -57,6 +57,20 @@ export interface MapState<K, V> {
   clear(): void;
 }
 
+/** Several values of each key, in the order in which they came. */
+export interface MultimapState<K, V> {
+  /** Values of a key, none when it is absent. */
+  get(key: K): Iterable<V>;
+  has(key: K): boolean;
+  put(key: K, value: V): void;
+  /** Removes a key with all its values. */
+  remove(key: K): void;
+  keys(): Iterable<K>;
+  /** A pair for each value. */
+  entries(): Iterable<readonly [K, V]>;
+  clear(): void;
+}
+
 export interface CombiningState<In, Out> {
   read(): Out;
   add(value: In): void;
@@ -157,6 +171,11 @@ export interface DoFn<In, Out> {
   readonly keyLayout?: KeyLayout;
   /** How much earlier than its input an output may be, ms. Default 0: an earlier output could be late and be dropped. */
   readonly allowedTimestampSkewMs?: number;
+  /**
+   * Elements of a key and window come in order of event time, each once the watermark has passed its time and the allowed lateness. An element that comes after a newer one was
+   * processed is dropped and counted (`dropped_out_of_order`). Only in a DoFn over KVs. Beam's `@RequiresTimeSortedInput`.
+   */
+  readonly requiresTimeSortedInput?: boolean;
   setup?(): void | Promise<void>;
   startBundle?(context: OutputContext<Out>): void | Promise<void>;
   process(element: In, context: ProcessContext<Out>): void | Promise<void>;
@@ -174,7 +193,7 @@ export interface DoFn<In, Out> {
 
 // --- declarations --------------------------------------------------------------------------------------------------
 
-export type StateKind = 'value' | 'bag' | 'set' | 'map' | 'combining' | 'orderedList';
+export type StateKind = 'value' | 'bag' | 'set' | 'map' | 'multimap' | 'combining' | 'orderedList';
 
 /** How values saved under another layout are read, or why they cannot be. */
 export type Adaptation<T> =
@@ -255,6 +274,7 @@ export const valueState = <T>(id: string, schema?: ValueSchema<T>): StateSpec<Va
 export const bagState = <T>(id: string): StateSpec<BagState<T>> => new StateSpec('bag', id);
 export const setState = <T>(id: string): StateSpec<SetState<T>> => new StateSpec('set', id);
 export const mapState = <K, V>(id: string): StateSpec<MapState<K, V>> => new StateSpec('map', id);
+export const multimapState = <K, V>(id: string): StateSpec<MultimapState<K, V>> => new StateSpec('multimap', id);
 export const orderedListState = <T>(id: string): StateSpec<OrderedListState<T>> => new StateSpec('orderedList', id);
 export const combiningState = <In, Acc, Out>(
   id: string,

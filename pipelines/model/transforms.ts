@@ -3,6 +3,7 @@ import { type DoFn, IGNORES_WINDOW, type OutputTag, type SideInputView, type Sta
 import { InvalidPipelineError } from '#pipelines/engine/errors';
 import { isSplittable, type SplittableDoFn } from '#pipelines/engine/splittable';
 import { shown } from '#pipelines/engine/time/check_time';
+import { type Keyed, TimeSortedDoFn } from '#pipelines/engine/time_sorted';
 import * as runnerApi from '#pipelines/proto/beam_runner_api';
 import {
   type AppliedTransform,
@@ -124,7 +125,7 @@ export function parDo<In, Out>(
         .apply(encodeAsKeyed())
         .apply(parDo(doFn, { ...settings, name: 'Keyed' }) as never);
     }
-    registerParDo(pipeline, proto, doFn, settings);
+    registerParDo(pipeline, proto, inRequiredOrder(pipeline, proto, doFn), settings);
     return outputOf<Out>(pipeline, input, settings.coder);
   });
 }
@@ -145,7 +146,7 @@ export function parDoTagged<In, Out, Tags extends Readonly<Record<string, Output
         .apply(encodeAsKeyed())
         .apply(parDoTagged(doFn, tags, { ...settings, name: 'Keyed' }) as never);
     }
-    registerParDo(pipeline, proto, doFn, settings);
+    registerParDo(pipeline, proto, inRequiredOrder(pipeline, proto, doFn), settings);
     const tagged = Object.fromEntries(Object.values(tags).map((tag) => [tag.id, outputOf(pipeline, input)]));
     // Beam names outputs by tag id; the caller sees the names it chose.
     proto.outputs = {};
@@ -289,10 +290,23 @@ export interface RegisteredTimestamps<T> {
   readonly allowedSkewMs: number;
 }
 
+/** Puts a DoFn that requires it behind a buffer that sorts, on every runner alike. */
+function inRequiredOrder<In, Out>(pipeline: BeamPipeline, proto: PTransformProto, doFn: DoFn<In, Out>): DoFn<In, Out> {
+  if (doFn.requiresTimeSortedInput !== true) return doFn;
+  const [inputId = ''] = Object.values(proto.inputs);
+  const { pcollections, windowingStrategies } = componentsOf(pipeline);
+  const strategy = windowingStrategies[pcollections[inputId]?.windowingStrategyId ?? ''];
+  return new TimeSortedDoFn(doFn as DoFn<Keyed, Out>, Number(strategy?.allowedLateness ?? 0)) as unknown as DoFn<
+    In,
+    Out
+  >;
+}
+
 /** Marks a DoFn whose function never sees the context. */
 const windowless = <In, Out>(doFn: DoFn<In, Out>): DoFn<In, Out> => Object.assign(doFn, { [IGNORES_WINDOW]: true });
 
-function needsKeys(doFn: object): boolean {
+function needsKeys(doFn: DoFn<never, unknown>): boolean {
+  if (doFn.requiresTimeSortedInput === true) return true;
   const { states, timers } = declarationsOf(doFn);
   return states.length > 0 || timers.length > 0;
 }

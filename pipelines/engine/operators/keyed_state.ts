@@ -69,6 +69,8 @@ export function createAccessor(spec: CellSpec, slot: number, scope: CellScope): 
           ),
         clear: () => clear(scope, slot),
       };
+    case 'multimap':
+      return createMultimap(slot, scope);
     case 'combining': {
       const combineFn = callsOf(spec.combineFn as CombineFn<never, unknown, unknown>);
       return {
@@ -83,6 +85,28 @@ export function createAccessor(spec: CellSpec, slot: number, scope: CellScope): 
     case 'orderedList':
       return createOrderedList(slot, scope);
   }
+}
+
+type KeyValues = [key: unknown, values: unknown[]];
+
+function createMultimap(slot: number, scope: CellScope): object {
+  const held = (): Keyed<KeyValues> | undefined => scope.cells[slot] as Keyed<KeyValues> | undefined;
+  return {
+    get: (key: unknown) => held()?.get(keyIdOf(key))?.[1].slice() ?? [],
+    has: (key: unknown) => held()?.has(keyIdOf(key)) ?? false,
+    put(key: unknown, value: unknown): void {
+      const all = filled<Keyed<KeyValues>>(scope, slot, () => new Map());
+      const keyId = keyIdOf(key);
+      const values = all.get(keyId)?.[1];
+      if (values === undefined) all.set(keyId, [key, [value]]);
+      else values.push(value);
+    },
+    remove: (key: unknown) => removeKey(scope, slot, key),
+    keys: () => [...(held()?.values() ?? [])].map(([key]) => key),
+    entries: () =>
+      [...(held()?.values() ?? [])].flatMap(([key, values]) => values.map((value) => [key, value] as const)),
+    clear: () => clear(scope, slot),
+  };
 }
 
 type Timestamped = readonly [EventTime, unknown];

@@ -4,6 +4,7 @@ import {
   type DoFn,
   eventTimer,
   mapState,
+  multimapState,
   type OnTimerContext,
   orderedListState,
   type ProcessContext,
@@ -46,8 +47,93 @@ const timedPairs = (root: PipelineRoot): PCollection<Pair> =>
     [pair('a', 4), 11_000],
   ]);
 
+/** Says what each element came after. */
+const following = (): ((input: PCollection<Pair>) => PCollection<string>) =>
+  stateful(
+    'Following',
+    { requiresTimeSortedInput: true, buffer: valueState<number>('buffer') },
+    {
+      process({ value }, context) {
+        const before = context.state(this.buffer);
+        context.output(`${value} after ${before.read() ?? 'nothing'}`);
+        before.write(value);
+      },
+    },
+  );
+
 export const stateCases = [
+  ...cases('Time-sorted input', {
+    'of one window': (root) =>
+      assertThat(
+        timestamped(root, [
+          [pair('a', 3), 3_000],
+          [pair('b', 9), 1_500],
+          [pair('a', 1), 1_000],
+          [pair('a', 2), 2_000],
+        ]).apply(following()),
+      ).containsInAnyOrder(['1 after nothing', '2 after 1', '3 after 2', '9 after nothing']),
+    'of several windows, up to their last moments': (root) =>
+      assertThat(
+        timestamped(root, [
+          [pair('a', 4), 19_999],
+          [pair('a', 2), 9_999],
+          [pair('a', 1), 5_000],
+          [pair('a', 3), 10_000],
+        ])
+          .apply(windowInto({ windowFn: fixedWindows(10) }))
+          .apply(following()),
+      ).containsInAnyOrder(['1 after nothing', '2 after 1', '3 after nothing', '4 after 3']),
+    'elements keep their times': (root) =>
+      assertThat(
+        timestamped(root, [
+          [pair('a', 2), 2_000],
+          [pair('a', 1), 1_000],
+        ])
+          .apply(following())
+          .apply(reify())
+          .map(({ value, timestamp }) => [value, timestamp]),
+      ).containsInAnyOrder([
+        ['1 after nothing', 1_000],
+        ['2 after 1', 2_000],
+      ]),
+    'waits for late elements': (root) =>
+      assertThat(
+        root
+          .apply(
+            testStream<Pair>()
+              .add([pair('a', 2), 2_000])
+              .advanceWatermarkTo(3_000)
+              .add([pair('a', 1), 1_000])
+              .toInfinity(),
+          )
+          .apply(windowInto({ windowFn: fixedWindows(10), allowedLatenessMs: 5_000 }))
+          .apply(following()),
+      ).containsInAnyOrder(['1 after nothing', '2 after 1']),
+  }),
   ...cases('State', {
+    multimap: (root) =>
+      assertThat(
+        root.apply(create([pair('a', 1), pair('a', 2), pair('a', 11), pair('a', 0)])).apply(
+          stateful(
+            'Multimap',
+            { seen: multimapState<string, number>('seen'), calls: valueState<number>('calls') },
+            {
+              process({ value }, context) {
+                const seen = context.state(this.seen);
+                const calls = context.state(this.calls);
+                calls.write((calls.read() ?? 0) + 1);
+                seen.put(value < 10 ? 'small' : 'large', value);
+                if (calls.read() !== 4) return;
+                const small = [...seen.get('small')].sort();
+                const size = [...seen.entries()].length;
+                const keys = [...seen.keys()].sort();
+                seen.remove('small');
+                context.output([small, size, keys, seen.has('small'), [...seen.get('large')], [...seen.get('none')]]);
+              },
+            },
+          ),
+        ),
+      ).containsInAnyOrder([[[0, 1, 2], 4, ['large', 'small'], false, [11], []]]),
     value: (root) =>
       assertThat(
         root.apply(create(PAIRS)).apply(

@@ -7,6 +7,7 @@ import { testStream } from '#pipelines/testing/test_stream';
 import { approximateCountDistinct } from '#pipelines/transforms/standard/distinct_count';
 import { latestGlobally, latestPerKey } from '#pipelines/transforms/standard/latest';
 import { partition } from '#pipelines/transforms/standard/partition';
+import { rateLimit } from '#pipelines/transforms/standard/rate_limit';
 import { sample } from '#pipelines/transforms/standard/sampling';
 import {
   kvsToStrings,
@@ -17,6 +18,7 @@ import {
   toStrings,
 } from '#pipelines/transforms/standard/text';
 import { waitOn } from '#pipelines/transforms/standard/wait_on';
+import { type PollResult, watch } from '#pipelines/transforms/standard/watch';
 import { cases, timestamped } from './runner_case.ts';
 
 const LINES = ['a=1', 'b=22', 'none', 'x a=3 y'];
@@ -103,6 +105,54 @@ export const transformCases = [
           .apply(regexReplaceAll(/\d+/, '-'))
           .apply(regexSplit(/-/)),
       ).containsInAnyOrder(['a', 'b', 'c']),
+    watch: (root) => {
+      const found = [[1, 2], [1, 2, 3], [4]];
+      let polls = 0;
+      const poll = (): PollResult<number> => {
+        const outputs = (found[polls] ?? []).map((value) => ({ value }));
+        polls += 1;
+        return { outputs, isComplete: polls >= found.length };
+      };
+      assertThat(
+        root
+          .apply(create(['x']))
+          .apply(watch({ poll, intervalMs: 10 }))
+          .map(({ key, value }) => `${key}${value}`),
+      ).containsInAnyOrder(['x1', 'x2', 'x3', 'x4']);
+    },
+    'watch until nothing is new': (root) =>
+      assertThat(
+        root
+          .apply(create(['x', 'y'], 'Inputs'))
+          .apply(
+            watch({
+              poll: (input: string) => ({ outputs: [{ value: input }] }),
+              intervalMs: 10,
+              endAfterNothingNewMs: 30,
+            }),
+          )
+          .map(({ value }) => value),
+      ).containsInAnyOrder(['x', 'y']),
+    'watch in no time': {
+      build: (root: PipelineRoot) =>
+        void root.apply(create(['x'])).apply(watch({ poll: () => ({ outputs: [] }), intervalMs: 0 })),
+      refusedWith: /transform "Watch": intervalMs is 0/,
+    },
+    'rate limit': (root) =>
+      assertThat(
+        root
+          .apply(create(numbers(10)))
+          .apply(rateLimit({ perSecond: 200 }))
+          .map((value) => ({ value, at: Date.now() })),
+      ).satisfies((all) => {
+        const times = all.map(({ at }) => at);
+        const tookMs = Math.max(...times) - Math.min(...times);
+        return all.length === 10 && tookMs >= 35 ? undefined : `${all.length} elements passed in ${tookMs} ms`;
+      }),
+    'a rate of nothing': {
+      build: (root: PipelineRoot) => void root.apply(create([1])).apply(rateLimit({ perSecond: 0 })),
+      refusedWith: /transform "RateLimit": perSecond is 0/,
+    },
     'wait on a signal': (root) => {
       const windows = { windowFn: fixedWindows(10) };
       const signal = root

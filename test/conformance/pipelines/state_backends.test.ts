@@ -29,7 +29,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
-const KINDS: readonly StateKind[] = ['value', 'bag', 'set', 'map', 'combining', 'orderedList'];
+const KINDS: readonly StateKind[] = ['value', 'bag', 'set', 'map', 'multimap', 'combining', 'orderedList'];
 const KEYS: readonly unknown[] = ['a', 'b|c', 7, '7', -2.5, ['t', 1], { user: 'u', at: 3n }, true, new Uint8Array([1])];
 const WINDOWS = [
   GLOBAL_WINDOW,
@@ -152,7 +152,7 @@ function use(cells: Cells, slot: number, { value, clears }: Call, changed: () =>
   const combineFn = kind === 'combining' ? (sum() as never) : undefined;
   const accessor = createAccessor({ id: kind, kind, combineFn }, slot, { cells, changed });
   const read = (): unknown => {
-    if (kind === 'map') return clone([...(accessor as MapState<unknown, unknown>).entries()]);
+    if (kind === 'map' || kind === 'multimap') return clone([...(accessor as MapState<unknown, unknown>).entries()]);
     if (kind === 'orderedList') {
       return clone((accessor as OrderedListState<unknown>).readRange(eventTime(0), eventTime(100)));
     }

@@ -11,7 +11,9 @@ import {
   type DoFn,
   eventTimer,
   mapState,
+  multimapState,
   type OnTimerContext,
+  orderedListState,
   type ProcessContext,
   processingTimer,
   setState,
@@ -118,6 +120,8 @@ class AtTheEnd implements DoFn<KV<unknown, number>, string> {
   readonly total = valueState<number>('total');
   readonly distinct = setState<number>('distinct');
   readonly counts = mapState<number, number>('counts');
+  readonly byRest = multimapState<number, number>('by rest');
+  readonly inOrder = orderedListState<number>('in order');
   readonly end = eventTimer('end');
   process({ value }: KV<unknown, number>, context: ProcessContext<string>): void {
     const total = context.state(this.total);
@@ -125,12 +129,31 @@ class AtTheEnd implements DoFn<KV<unknown, number>, string> {
     context.state(this.distinct).add(value % 5);
     const counts = context.state(this.counts);
     counts.put(value % 3, (counts.get(value % 3) ?? 0) + 1);
+    context.state(this.byRest).put(value % 4, value);
+    context.state(this.inOrder).add(context.timestamp, value);
     context.timer(this.end).set(TOTAL * 100 + 10);
   }
   onTimer(_: TimerSpec, context: OnTimerContext<string, unknown>): void {
     const counts = [...context.state(this.counts).entries()].sort(([a], [b]) => a - b);
     const distinct = [...context.state(this.distinct).read()].sort();
-    context.output(JSON.stringify(['end', context.key, context.state(this.total).read(), distinct, counts]));
+    const byRest = [...context.state(this.byRest).entries()].sort(([, a], [, b]) => a - b);
+    const inOrder = [...context.state(this.inOrder).readRange(eventTime(0), eventTime(TOTAL * 100))].map(
+      ([at, value]) => at - value * 100,
+    );
+    context.output(
+      JSON.stringify(['end', context.key, context.state(this.total).read(), distinct, counts, byRest, inOrder]),
+    );
+  }
+}
+
+/** Says what each element came after; those of the last two seconds wait. */
+class Following implements DoFn<KV<unknown, number>, string> {
+  readonly requiresTimeSortedInput = true;
+  readonly before = valueState<number>('before');
+  process({ key, value }: KV<unknown, number>, context: ProcessContext<string>): void {
+    const before = context.state(this.before);
+    context.output(JSON.stringify(['after', key, value, before.read() ?? null]));
+    before.write(value);
   }
 }
 
@@ -144,6 +167,14 @@ const pipeline =
     const keyed = numbers.apply(keyBy(keyOf, 'ByKey'));
     into(keyed.apply(parDo(new EveryState(), { name: 'EveryState' })), sink, 'States');
     into(keyed.apply(parDo(new AtTheEnd(), { name: 'AtTheEnd' })), sink, 'Ends');
+    into(
+      keyed
+        .apply(windowInto({ windowFn: fixedWindows(8), allowedLatenessMs: 2_000 }, 'Of eight seconds'))
+        .apply(parDo(new Following(), { name: 'Following' }))
+        .apply(windowInto({ windowFn: globalWindows() }, 'All that follow')),
+      sink,
+      'Followers',
+    );
     const told = (kind: string, results: PCollection<KV<unknown, unknown>>) =>
       into(
         results
