@@ -1,25 +1,36 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import Table from 'cli-table3';
-import nexmark from '#examples/nexmark/pipeline';
-import { QUERIES } from '#examples/nexmark/queries';
 import { messageOf } from '#kernel/errors';
+import { assetPath } from '#kernel/project_root';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { runEmbedded } from '#pipelines/runner/embedded';
 import { FLINK_DEFAULTS } from '#pipelines/runner/portable/flink_options';
 import type { OptionValue } from '#pipelines/runner/portable/job_client';
 import { runPortable } from '#pipelines/runner/portable/portable';
 import { heldAssertions } from '#pipelines/testing/assert';
-import { ADJUSTMENTS, UNSUPPORTED } from '#pipelines/testing/validates_runner/known_gaps';
+import { ADJUSTMENTS } from '#pipelines/testing/validates_runner/known_gaps';
 import type { RunnerCase } from '#pipelines/testing/validates_runner/runner_case';
-import { validatesRunnerSuite } from '#pipelines/testing/validates_runner/suite';
+import {
+  type CaseStatus,
+  gapOf,
+  mergeResults,
+  RESULTS_FILE,
+  RUNNERS,
+  type RunnerName,
+  type RunnerResults,
+  runnerSuite,
+  TABLE_PAGE,
+  titleOf,
+  withRunnerTable,
+} from './runner_table.ts';
 import { startServers } from './services/start_all.ts';
 
 /**
  * npm run test:runners [-- --only embedded,prism,flink] [PATTERN]: the validates-runner suite on every runner, and a table of
- * features. What a runner itself does not support is listed with the evidence it gives, and counted apart. TEST_PRISM_JOB_ENDPOINT and
- * TEST_FLINK_JOB_ENDPOINT name runners that are there already.
+ * features. What a runner itself does not support is listed with the evidence it gives, and counted apart. Results, and the table in
+ * docs/pipelines.md, are written for the cases that were run. TEST_PRISM_JOB_ENDPOINT and TEST_FLINK_JOB_ENDPOINT name runners that are
+ * there already.
  */
-const RUNNERS = ['embedded', 'prism', 'flink'] as const;
-export type RunnerName = (typeof RUNNERS)[number];
 /** Options that the suite runs with. */
 const OPTIONS: Readonly<Record<RunnerName, Readonly<Record<string, OptionValue>>>> = {
   embedded: {},
@@ -34,7 +45,7 @@ const OPTIONS: Readonly<Record<RunnerName, Readonly<Record<string, OptionValue>>
     number_of_execution_retries: 0,
   },
 };
-type Outcome = { readonly kind: 'passed' } | { readonly kind: 'failed' | 'unsupported'; readonly why: string };
+type Outcome = { readonly kind: 'passed' } | { readonly kind: Exclude<CaseStatus, 'passed'>; readonly why: string };
 
 const CASE_DEADLINE_MS = 60_000;
 
@@ -42,14 +53,7 @@ const args = process.argv.slice(2);
 const onlyAt = args.indexOf('--only');
 const runners = RUNNERS.filter((name) => onlyAt < 0 || args[onlyAt + 1]?.split(',').includes(name));
 const patterns = onlyAt < 0 ? args : args.filter((_, at) => at !== onlyAt && at !== onlyAt + 1);
-const nexmarkCases = QUERIES.map((_, query) => ({
-  feature: 'Nexmark',
-  name: `query ${query}`,
-  build: nexmark({ query: String(query), events: '3000' }),
-}));
-const suite = [...validatesRunnerSuite, ...nexmarkCases].filter((one) =>
-  patterns.every((pattern) => titleOf(one).includes(pattern)),
-);
+const suite = runnerSuite.filter((one) => patterns.every((pattern) => titleOf(one).includes(pattern)));
 
 const portable = runners.filter((name) => name !== 'embedded');
 const started = await startServers(portable.filter((name) => process.env[variableOf(name)] === undefined));
@@ -68,6 +72,7 @@ try {
   await started.stop();
 }
 printTable();
+writeResults();
 const all = [...outcomes.values()];
 const passed = all.filter(({ kind }) => kind === 'passed').length;
 const failed = all.filter(({ kind }) => kind === 'failed').length;
@@ -83,10 +88,6 @@ function variableOf(runner: RunnerName): string {
   return `TEST_${runner.toUpperCase()}_JOB_ENDPOINT`;
 }
 
-function titleOf({ feature, name }: RunnerCase): string {
-  return `${feature}: ${name}`;
-}
-
 async function outcomeOf(one: RunnerCase, runner: RunnerName): Promise<Outcome> {
   let error: unknown;
   try {
@@ -95,7 +96,7 @@ async function outcomeOf(one: RunnerCase, runner: RunnerName): Promise<Outcome> 
     error = caught;
   }
   const problem = problemOf(one, error);
-  const gap = UNSUPPORTED.find(({ runner: name, matches }) => name === runner && matches.test(titleOf(one)));
+  const gap = gapOf(runner, titleOf(one));
   if (problem === undefined) {
     return gap === undefined ? { kind: 'passed' } : { kind: 'failed', why: 'listed as not supported, but passes' };
   }
@@ -154,6 +155,23 @@ async function withDeadline(work: (signal: AbortSignal) => Promise<void>): Promi
 
 function excerpt(problem: string): string {
   return problem.replace(/\s+/g, ' ').slice(0, 600);
+}
+
+function writeResults(): void {
+  const file = assetPath(RESULTS_FILE);
+  const before = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as RunnerResults) : {};
+  const newer = Object.fromEntries(
+    suite
+      .map(titleOf)
+      .map((title) => [
+        title,
+        Object.fromEntries(runners.map((runner) => [runner, outcomes.get(`${runner} ${title}`)?.kind])),
+      ]),
+  );
+  const results = mergeResults(before, newer);
+  writeFileSync(file, `${JSON.stringify(results, undefined, 2)}\n`);
+  const page = assetPath(TABLE_PAGE);
+  writeFileSync(page, withRunnerTable(readFileSync(page, 'utf8'), results));
 }
 
 function printTable(): void {

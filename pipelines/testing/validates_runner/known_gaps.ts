@@ -51,7 +51,7 @@ export const UNSUPPORTED: readonly KnownGap[] = [
     matches: /^Processing-time timers after bounded input/,
     because:
       'Beam’s Flink runner drops a processing-time timer once the input watermark has passed the end of its window (StatefulDoFnRunner.onTimer), and after bounded input that is every window',
-    evidence: /missing \["?(7|tick 1|soon)/,
+    evidence: /missing \["?([78]|tick \d|soon)/,
   },
   {
     runner: 'flink',
