@@ -157,3 +157,12 @@ export class TargetError extends PlatformError {
     });
   }
 }
+
+/** A table, a column or a key of a read does not fit, or a value cannot be taken exactly. */
+export class TableUnreadableError extends PlatformError {
+  readonly code = 'CONNECTOR_TABLE_UNREADABLE';
+
+  constructor(table: string, problem: string, cause?: unknown) {
+    super(`PostgreSQL table ${table} cannot be read: ${problem}`, { fault: 'caller', retryable: false, cause });
+  }
+}

@@ -27,6 +27,8 @@ export {
   type SplittableDoFn,
   STOP,
 } from '#pipelines/engine/splittable';
+export { type WritePostgresSettings, writePostgres } from '#pipelines/io/postgres_sink';
+export { type ReadPostgresSettings, readPostgres } from '#pipelines/io/postgres_source';
 export { type ReadFilesSettings, readFiles } from '#pipelines/io/read_files';
 export type { Construct } from '#pipelines/model/graph';
 export { combineGlobally, combinePerKey, groupByKey, reshuffle } from '#pipelines/model/grouping';

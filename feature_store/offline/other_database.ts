@@ -1,5 +1,5 @@
-import pg from 'pg';
 import { environment } from '#configs/environment';
+import { createUrlPool } from '#connectors/postgres/url_pool';
 import { PostgresExecutor } from '../database/postgres_executor.ts';
 import { HistoryDatabaseError } from '../errors.ts';
 import type { QueryHistory } from './query_history.ts';
@@ -21,23 +21,18 @@ export function otherDatabase(variable: string): QueryHistory {
   let history: QueryHistory | undefined;
   return {
     read(query, page) {
-      history ??= sqlHistory(new PostgresExecutor(createPool(url)));
+      history ??= sqlHistory(
+        new PostgresExecutor(
+          createUrlPool({
+            url,
+            maxConnections: 1,
+            statementTimeoutMs: STATEMENT_TIMEOUT_MS,
+            applicationName: 'headwater history',
+            readOnly: true,
+          }),
+        ),
+      );
       return history.read(query, page);
     },
   };
 }
-
-const createPool = (connectionString: string): pg.Pool => {
-  const pool = new pg.Pool({
-    connectionString,
-    max: 1,
-    statement_timeout: STATEMENT_TIMEOUT_MS,
-    allowExitOnIdle: true,
-    application_name: 'headwater history',
-    // A time without a zone is UTC, whatever the server's zone.
-    options: '-c TimeZone=UTC -c default_transaction_read_only=on',
-  });
-  // A connection that ends while it is idle is opened again.
-  pool.on('error', () => {});
-  return pool;
-};

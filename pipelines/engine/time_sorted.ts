@@ -48,6 +48,7 @@ export class TimeSortedDoFn<Out> implements DoFn<Keyed, Out> {
   readonly complete?: NonNullable<DoFn<Keyed, Out>['complete']>;
   readonly #inner: DoFn<Keyed, Out>;
   readonly #allowedLatenessMs: number;
+  readonly #hasTimers: boolean;
 
   constructor(inner: DoFn<Keyed, Out>, allowedLatenessMs: number) {
     const { states, timers } = declarationsOf(inner);
@@ -59,6 +60,7 @@ export class TimeSortedDoFn<Out> implements DoFn<Keyed, Out> {
     }
     this.#inner = inner;
     this.#allowedLatenessMs = allowedLatenessMs;
+    this.#hasTimers = timers.length > 0;
     this.allowedTimestampSkewMs = inner.allowedTimestampSkewMs ?? 0;
     if (inner.keyLayout !== undefined) this.keyLayout = inner.keyLayout;
     if (inner.onWindowExpiration !== undefined) this.onWindowExpiration = inner.onWindowExpiration.bind(inner);
@@ -91,16 +93,17 @@ export class TimeSortedDoFn<Out> implements DoFn<Keyed, Out> {
     return timer === this.due ? this.#release(context) : this.#inner.onTimer?.(timer, context);
   }
 
-  /** Processes the elements of the earliest time; those of the next one come with their own timer, after timers that the DoFn sets before it. */
+  /** Processes the elements that are due. With timers of the DoFn, those of the earliest time alone: it may set one before the next. */
   #release(context: OnTimerContext<Out>): void | Promise<void> {
     const progress = context.state(this.progress);
     const buffer = context.state(this.buffer);
     const at = progress.read()?.earliest;
     if (at === undefined) return undefined;
-    const due = [...buffer.readRange(eventTime(at), eventTime(at + 1))];
-    buffer.clearRange(eventTime(at), eventTime(at + 1));
-    const [next] = buffer.readRange(eventTime(at), eventTime(Number.POSITIVE_INFINITY));
-    progress.write({ earliest: next?.[0], processed: at });
+    const until = this.#hasTimers ? at + 1 : Math.max(at + 1, context.inputWatermark - this.#allowedLatenessMs);
+    const due = [...buffer.readRange(eventTime(at), eventTime(until))];
+    buffer.clearRange(eventTime(at), eventTime(until));
+    const [next] = buffer.readRange(eventTime(until), eventTime(Number.POSITIVE_INFINITY));
+    progress.write({ earliest: next?.[0], processed: due.at(-1)?.[0] ?? at });
     if (next !== undefined) this.#setDue(context, next[0]);
     let running: Promise<void> | undefined;
     for (const [timestamp, { element, pane }] of due) {
