@@ -84,6 +84,35 @@ test('without a key nothing is shown; with one that is typed it is', async () =>
   expect(refused.status).toBe(401);
 }, 60_000);
 
+test('headwater why prints what GET /why answers, and says what it does not know', async () => {
+  const question = [`account:${account}`, 'sum_amount_24h'];
+  const run = (...args: readonly string[]) => runCommand(folder, ['why', ...args]);
+  const at = new Date().toISOString();
+  const { stdout } = await run(...question, '--at', at, '--limit', '2', '--json');
+  const answer = await fetch(
+    `${platform.urls.features}/why/${account}/sum_amount_24h?entity=account&at=${at}&limit=2`,
+    {
+      headers,
+    },
+  );
+  const printed = JSON.parse(stdout);
+  expect(printed).toEqual(await answer.json());
+  expect(printed).toMatchObject({ equal: true, events: { items: [{}, {}] } });
+  const text = await run(...question, '--at', at, '--limit', '2', '--offset', '1');
+  expect(text.stdout).toContain(`sum_amount_24h of account:${account} is ${printed.served.value} as of ${at}`);
+  expect(text.stdout).toMatch(/recomputed {2}equal\n[\s\S]*sum\(amount\) over 1d/);
+  expect(text.stdout).toContain(`${printed.events.total} events, newest first; 2 from 1`);
+  expect(text.stdout).toContain(printed.events.items[1].event_id);
+  expect(text.stdout).not.toContain(printed.events.items[0].event_id);
+  for (const [args, message] of [
+    [['account:none', 'sum_amount_24h'], /nothing is known of account:none/],
+    [[account, 'other'], /has a feature "other": headwater features list/],
+    [[...question, '--view', 'fraud@9'], /view fraud@9 of/],
+    [[...question, '--at', 'soon'], /--at/],
+  ] as const)
+    expect(await run(...args)).toMatchObject({ stderr: expect.stringMatching(message) });
+}, 120_000);
+
 test('every page shows what is there, on a wide screen and on a telephone, in light and dark, with nothing serious for axe', async () => {
   await sleep(3_000);
   for (const look of [
