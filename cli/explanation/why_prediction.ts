@@ -90,7 +90,7 @@ function printExplanation(explanation: PredictionExplanation): void {
   const linked = features.find(({ from }) => from !== undefined && !from.isOnDemand);
   if (entityKey !== undefined && linked?.from !== undefined)
     print(
-      `why a feature has its value: headwater why ${entityKey} ${linked.from.feature} --view ${linked.from.view} --at ${isoTime(predictedAtMs)}`,
+      `why a feature has its value: headwater why value ${entityKey} ${linked.from.feature} --view ${linked.from.view} --at ${isoTime(predictedAtMs)}`,
     );
   if (neighbours.length > 0) {
     print(`${neighbours.length} other predictions of the entity, by time`);

@@ -223,7 +223,7 @@ test('a prediction is explained from an answer on: in the console as by the comm
   expect(JSON.parse(stdout)).toMatchObject(rest);
   const printed = await runCommand(folder, ['why', 'prediction', id]);
   expect(printed.stdout).toMatch(/recomputed {2}equal to the last digit/);
-  expect(printed.stdout).toContain(`headwater why account:${account}`);
+  expect(printed.stdout).toContain(`headwater why value account:${account}`);
   expect(await runCommand(folder, ['why', 'prediction', 'none'])).toMatchObject({
     ...{ code: 1, stderr: expect.stringContaining('no prediction in the log has the id none and row 0') },
   });

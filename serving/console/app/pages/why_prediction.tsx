@@ -44,7 +44,7 @@ interface Explanation extends Answered {
 export const predictionLink = (id: string, row = 0): string =>
   `#/why?${new URLSearchParams({ prediction: id, ...(row === 0 ? {} : { row: String(row) }) })}`;
 
-/** Asks for a prediction by an id. */
+/** A form that leads to the page of a prediction. */
 export function PredictionForm({ id, row }: { readonly id: string | null; readonly row: string | null }) {
   const show = (event: SubmitEvent): void => {
     event.preventDefault();
