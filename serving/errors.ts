@@ -1,5 +1,5 @@
 import { PlatformError } from '#kernel/errors';
-import { listed, MOST_NAMED } from '#kernel/problem_list';
+import { listed, MOST_NAMED, shown } from '#kernel/problem_list';
 import type { ColumnProblem } from '#registry/signature_encoder';
 
 export class UnknownServedModelError extends PlatformError {
@@ -214,6 +214,19 @@ export class AmbiguousFeedbackError extends PlatformError {
 }
 
 /** Feedback for a request id that no prediction in the log has. */
+/** No row of the log has the id. */
+export class PredictionNotLoggedError extends PlatformError {
+  readonly code = 'SERVING_PREDICTION_NOT_LOGGED';
+  readonly httpStatus = 404;
+
+  constructor(id: string, row: number) {
+    super(
+      `no prediction in the log has the id ${shown(id)} and row ${row}: send "prediction_id" or "request_id" as the answer had it; the log is a moment behind`,
+      { fault: 'caller', retryable: true },
+    );
+  }
+}
+
 export class UnknownPredictionError extends PlatformError {
   readonly code = 'SERVING_UNKNOWN_PREDICTION';
   readonly httpStatus = 404;

@@ -12,6 +12,7 @@ import type { ServingConfig } from './config.ts';
 import { registerConsole } from './console/routes.ts';
 import type { ConsoleSources } from './console/sources.ts';
 import { UnknownServedModelError } from './errors.ts';
+import type { ExplainPrediction } from './explain/prediction_explanation.ts';
 import type { ModelServer } from './inference/model_server.ts';
 import { Predictor, type PredictorDeps } from './inference/predictor.ts';
 import { type ServingPlugin, servingForPlugins } from './plugin.ts';
@@ -24,6 +25,7 @@ import { PROTOCOL_ERRORS } from './protocol/protocol_errors.ts';
 import { registerRoutingRoutes } from './protocol/routing.ts';
 import * as schemas from './protocol/schemas.ts';
 import { type ModelVersions, registerVersionRoutes } from './protocol/versions.ts';
+import { registerWhyRoute } from './protocol/why.ts';
 
 export interface ServingDeps extends PredictorDeps, Pick<HttpServiceDeps, 'scrape' | 'health'> {
   /** Where outcomes of predictions are kept; without, clients cannot report them. */
@@ -32,6 +34,8 @@ export interface ServingDeps extends PredictorDeps, Pick<HttpServiceDeps, 'scrap
   readonly deadLetters?: Pick<DeadLetterWriter, 'write'>;
   /** The registry's versions, and moves between stages; absent: there are no routes for them. */
   readonly versions?: ModelVersions | undefined;
+  /** Explains logged predictions; absent: there is no route for it. */
+  readonly explainPrediction?: ExplainPrediction | undefined;
   /** What the console shows; absent: there is none. */
   readonly console?: ConsoleSources | undefined;
   /** Of the project. */
@@ -84,6 +88,7 @@ export async function createServing(deps: ServingDeps, config: ServingConfig): P
   if (feedback !== undefined) registerFeedbackRoutes(app, { ...deps, feedback });
   registerModelRoutes(app, models);
   if (deps.versions !== undefined) registerVersionRoutes(app, deps.versions);
+  if (deps.explainPrediction !== undefined) registerWhyRoute(app, deps.explainPrediction);
   if (deps.console !== undefined) registerConsole(app, deps.console);
   await registerPlugins(app, plugins, { log, metrics, ...servingForPlugins(predictor, deps.features) });
   return service;

@@ -25,10 +25,13 @@ export function registerFeatures(program: Program): void {
     .action(lazily(definitions, 'showView'));
   features
     .command('diff')
-    .description('Compare two views and print how to migrate')
+    .description('Compare two views, with --since their values on history, and print how to migrate')
     .argument('<before>', 'name@version')
     .argument('<after>', 'name@version')
-    .action(lazily(definitions, 'diffViews'));
+    .option('--since <time>', 'compute both from the events and compare values at or after this time, ISO 8601')
+    .option('--until <time>', 'values at or before this time, ISO 8601 (default: now)')
+    .option('--json', 'print one JSON object', false)
+    .action(lazily(() => import('../definitions/diff_views.ts'), 'diffViews'));
   features
     .command('lineage')
     .description("Print a feature's source, pipeline, sinks and models")

@@ -1,7 +1,7 @@
 import { viewId } from '#feature_store/definitions/feature_row';
 import { servicesById } from '#feature_store/definitions/feature_service';
 import { describeView, type FeatureView } from '#feature_store/definitions/feature_view';
-import { changesBetween, lineageOf } from '#feature_store/definitions/lineage';
+import { lineageOf } from '#feature_store/definitions/lineage';
 import { type ViewState, viewState } from '#feature_store/retrieval/catalog_state';
 import type { RegistryConfig } from '#registry/config';
 import { openRegistry } from '../parts/open_registry.ts';
@@ -66,31 +66,6 @@ const statesOf = (project: Project, views: readonly FeatureView[]): Promise<Read
     for (const view of views) states.set(view, await viewState(offline, view, Date.now()));
     return states;
   });
-
-/** `headwater features diff user_activity@1 user_activity@2`: what changes, and how to get from one to the other. */
-export async function diffViews(before: string, after: string): Promise<void> {
-  const { catalog } = await loadProject();
-  const from = describeView(viewOf(catalog, before));
-  const to = describeView(viewOf(catalog, after));
-  const changes = changesBetween(from, to);
-  for (const { feature, change, detail } of changes) {
-    const sign = { added: '+', removed: '-', changed: '~' }[change];
-    print(`${sign} ${feature}${detail === undefined ? '' : `: ${detail}`}`);
-  }
-  if (changes.length === 0) print('no feature differs');
-  const breaking = changes.filter(({ isBreaking }) => isBreaking).length;
-  print(
-    [
-      '',
-      `${changes.length} changes, ${breaking} of them breaking`,
-      'To go over:',
-      `  1. headwater start: computes both, side by side, from now on`,
-      `  2. headwater features backfill --in 'HISTORY' --view ${after}: the new version's rows of the past`,
-      `  3. train on ${after}, promote; models of ${before} keep reading it`,
-      `  4. take ${before} out of the catalog when no model names it (headwater features lineage)`,
-    ].join('\n'),
-  );
-}
 
 /** `headwater features lineage FEATURE`: from the source to the models that use it. */
 export async function showLineage(feature: string, { json }: { readonly json: boolean }): Promise<void> {

@@ -28,7 +28,7 @@ export interface WhyOptions {
   readonly json: boolean;
 }
 
-/** `headwater why user:u1 count_24h`: how a feature of an entity came to its value. */
+/** `headwater why value user:u1 count_24h`: how a feature of an entity came to its value. */
 export async function whyValue(
   entity: string,
   feature: string,

@@ -8,6 +8,7 @@ import type { ExplainValue } from '#feature_store/explanation/value_explanation'
 import type { Registry } from '#monitoring/metrics';
 import type { ModelRegistry } from '#registry/model_registry';
 import type { ConsoleSources, DeadLetterStatus, FeatureStatus, PipelineStatus } from '#serving/console/sources';
+import type { ExplainPrediction } from '#serving/explain/prediction_explanation';
 import type { ModelVersions } from '#serving/protocol/versions';
 import type { OfflineDatabase } from '../parts/offline_database.ts';
 import { lagOf } from '../parts/partition_lag.ts';
@@ -24,6 +25,7 @@ interface Deps {
   readonly versions: ModelVersions;
   readonly views: readonly FeatureView[];
   readonly explain: ExplainValue;
+  readonly explainPrediction: ExplainPrediction;
   readonly metrics: Registry;
   readonly monitorMetrics: Registry;
 }
@@ -49,6 +51,7 @@ export function createConsoleSources(deps: Deps, config: PlatformConfig): Consol
     links: { grafana: grafana.enabled ? grafana.url : undefined },
     ...workflowSources(offline),
     why: { explain: deps.explain, views },
+    explainPrediction: deps.explainPrediction,
     pipelines: () => Promise.all(jobs.map((job) => statusOf(broker, metrics, job))),
     features: () => featureStatus(offline, views, metrics),
     async versions() {

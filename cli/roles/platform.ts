@@ -31,6 +31,7 @@ import { KeptModels } from '#registry/kept_models';
 import { type AuditEntry, Lifecycle } from '#registry/lifecycle/lifecycle';
 import type { ModelSignature } from '#registry/model_package';
 import type { ModelRegistry } from '#registry/model_registry';
+import { KeptVersions } from '#serving/explain/kept_versions';
 import { ModelServer } from '#serving/inference/model_server';
 import { serviceProblems } from '#serving/models/feature_check';
 import { examineModel } from '#serving/models/loaded_model';
@@ -38,6 +39,7 @@ import { PredictionLog, type PredictionSink } from '#serving/prediction_store/pr
 import { sendPredictions } from '#serving/prediction_store/prediction_records';
 import { createServing } from '#serving/server';
 import { openExplainer } from '../explanation/open_explainer.ts';
+import { openPredictionExplainer } from '../explanation/open_prediction_explainer.ts';
 import { createJobHttp, type EmbeddedJob } from '../jobs/embedded_job.ts';
 import { StateHandOver } from '../jobs/state_hand_over.ts';
 import { largeLetters } from '../parts/large_letters.ts';
@@ -58,6 +60,9 @@ import { createMonitorJob } from './monitor_service.ts';
 import { createFeatureJob } from './pipeline_service.ts';
 import { isServingWorker } from './serving_workers.ts';
 import { createWorkflowServices, workflowApi, workflowsOf } from './workflow_worker.ts';
+
+/** Versions that stay loaded to explain what they have answered. */
+const EXPLAINED_VERSIONS = 2;
 
 /** A running platform: what its commands need of it. */
 export interface Platform {
@@ -157,7 +162,11 @@ export async function startPlatform(
   const versions = modelVersionsOf(registry, lifecycle);
   // What the store holds, and not what is cached of it.
   const explain = openExplainer({ broker, online: readable, offline, registry }, config);
-  const consoleDeps = { broker, offline, registry, versions, views, explain, metrics, monitorMetrics };
+  const looked = new KeptVersions(registry, { most: EXPLAINED_VERSIONS });
+  const explainPrediction = openPredictionExplainer({ offline, registry, versions: looked }, config);
+  const consoleDeps = {
+    ...{ broker, offline, registry, versions, views, explain, explainPrediction, metrics, monitorMetrics },
+  };
   const shown = config.serving.console.enabled ? createConsoleSources(consoleDeps, config) : undefined;
   const scrape = isServingWorker() ? metricsOfAll(metrics) : undefined;
   const secured = <T extends { readonly tls?: TlsConfig | undefined }>(listener: T): T => ({
@@ -215,6 +224,7 @@ export async function startPlatform(
         feedback: offline,
         deadLetters,
         versions,
+        explainPrediction,
         console: shown,
         scrape,
         health: health.of('serving'),
@@ -236,7 +246,10 @@ export async function startPlatform(
       await prepare({ registry });
     },
     drain: async () => {},
-    stop: () => registry.close(),
+    async stop() {
+      await looked.close();
+      await registry.close();
+    },
   };
   const workers = createWorkflowServices(
     { catalog: workflows, offline, registry, log, metrics: monitorMetrics },

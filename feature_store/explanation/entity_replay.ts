@@ -101,6 +101,25 @@ export function replayEntity<T>(
   return { events: first.events, refused, rowTimeMs, row };
 }
 
+/**
+ * Returns all rows of one entity by time, as they were emitted last: those that events make and those that no event makes.
+ *
+ * @param untilMs - rows after it are left out
+ */
+export function rowsOfEntity(
+  computation: ViewComputation,
+  events: readonly FoundEvent[],
+  { untilMs, allowedLatenessMs }: { readonly untilMs: number; readonly allowedLatenessMs: number },
+): ReadonlyMap<number, Values> {
+  const rows = new Map<number, Values>();
+  const run = new EntityRun(computation, allowedLatenessMs, untilMs, undefined, (timeMs, values) => {
+    if (timeMs <= untilMs) rows.set(timeMs, values);
+  });
+  for (const event of events) run.add(event);
+  run.end();
+  return rows;
+}
+
 interface Stop {
   readonly emission: number;
   readonly look: (row: ReplayedRow) => void;
@@ -117,6 +136,7 @@ class EntityRun {
   readonly #latenessMs: number;
   readonly #atMs: number;
   readonly #stop: Stop | undefined;
+  readonly #onRow: ((timeMs: number, values: Values) => void) | undefined;
   #state = emptyEntityState();
   /** Of the state, in the order they were counted. */
   #known: ReplayedEvent[] = [];
@@ -124,11 +144,19 @@ class EntityRun {
   #newest: ReplayedEvent | undefined;
   #emitted = 0;
 
-  constructor(computation: ViewComputation, latenessMs: number, atMs: number, stop?: Stop) {
+  /** @param onRow - called with each row that no rule refuses */
+  constructor(
+    computation: ViewComputation,
+    latenessMs: number,
+    atMs: number,
+    stop?: Stop,
+    onRow?: (timeMs: number, values: Values) => void,
+  ) {
     this.#computation = computation;
     this.#latenessMs = latenessMs;
     this.#atMs = atMs;
     this.#stop = stop;
+    this.#onRow = onRow;
   }
 
   add(event: FoundEvent): void {
@@ -217,6 +245,7 @@ class EntityRun {
       this.#stop.look({ timeMs, values, known: this.#known, of, state: this.#state });
       return;
     }
+    if (broken === undefined) this.#onRow?.(timeMs, values);
     if (timeMs > this.#atMs || timeMs < (this.rowTimeMs ?? Number.NEGATIVE_INFINITY)) return;
     if (broken !== undefined) {
       this.refused = { timeMs, rule: broken };

@@ -19,6 +19,8 @@ export interface PlaceOwner {
 /** Where an archive lies. Files appear whole. */
 export interface ArchivePlace {
   readonly location: string;
+  /** Of this machine; undefined in a bucket. */
+  readonly folder: string | undefined;
   /** @throws {@link FolderLockedError} naming the process that owns the place */
   own(settings?: OwnerSettings): Promise<PlaceOwner>;
   /**
@@ -63,6 +65,7 @@ function folderPlace(location: string): ArchivePlace {
     onDisk(join(location, name), () => readFile(join(location, name)).catch(ifMissing(undefined)));
   return {
     location,
+    folder: location,
     own: () => FolderLock.acquire(location),
     async replace(name, bytes) {
       await write(name, bytes);
@@ -98,6 +101,7 @@ function bucketPlace(directory: string, fileSystems: FileSystemOf): ArchivePlace
   };
   return {
     location,
+    folder: undefined,
     own: (settings) => BucketOwner.acquire(files, location, settings),
     replace,
     readTagged: (name) => files.readTagged(pathIn(location, name)),

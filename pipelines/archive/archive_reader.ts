@@ -1,6 +1,6 @@
 import { type ArchivedFile, readList } from './archive_list.ts';
 import type { ArchivePlace } from './archive_place.ts';
-import { type ArchivedEvent, readEvents, type TakesPayload } from './archived_event.ts';
+import { type ArchivedEvent, type ReadArchivedFile, readEvents } from './archived_event.ts';
 
 /** The last event that was read of a partition. Plain data. */
 export interface PartitionPlace {
@@ -17,8 +17,8 @@ export interface ArchiveRange {
   readonly until?: ArchivePosition | undefined;
   /** Of the events' own times, UTC, such as 2026-11-28. */
   readonly sinceDate?: string | undefined;
-  /** Other events are left out; without it none are. */
-  readonly takes?: TakesPayload | undefined;
+  /** Reads what matters of a file; all of it without it. */
+  readonly readFile?: ReadArchivedFile | undefined;
 }
 
 interface OpenEvents {
@@ -32,7 +32,7 @@ class PartitionCursor {
   readonly #place: ArchivePlace;
   readonly #files: ArchivedFile[];
   readonly #until: PartitionPlace | undefined;
-  readonly #takes: TakesPayload | undefined;
+  readonly #readFile: ReadArchivedFile;
   #open: OpenEvents[] = [];
   last: PartitionPlace | undefined;
 
@@ -44,18 +44,18 @@ class PartitionCursor {
     {
       after,
       until,
-      takes,
+      readFile,
     }: {
       readonly after: PartitionPlace | undefined;
       readonly until: PartitionPlace | undefined;
-      readonly takes: TakesPayload | undefined;
+      readonly readFile: ReadArchivedFile;
     },
   ) {
     this.#place = place;
     this.partition = partition;
     this.#files = files.filter(({ generation, last }) => isAfter({ generation, offset: last }, after));
     this.#until = until;
-    this.#takes = takes;
+    this.#readFile = readFile;
     this.last = after;
   }
 
@@ -68,7 +68,7 @@ class PartitionCursor {
         next !== undefined &&
         (head === undefined || !isAfter({ generation: next.generation, offset: next.first }, placeOf(eventOf(head))))
       ) {
-        const events = await readEvents(this.#place, next, this.#takes);
+        const events = await this.#readFile(this.#place, next);
         if (events === undefined) return 'gone';
         this.#files.shift();
         const at = events.findIndex((event) => isAfter(placeOf(event), this.last));
@@ -118,7 +118,7 @@ export class ArchiveReader {
   readonly #types: ReadonlySet<string>;
   readonly #until: ArchivePosition | undefined;
   readonly #sinceDate: string;
-  readonly #takes: TakesPayload | undefined;
+  readonly #readFile: ReadArchivedFile;
   #after: ArchivePosition;
   #end: ArchivePosition | undefined;
   #cursors: PartitionCursor[] | undefined;
@@ -129,14 +129,14 @@ export class ArchiveReader {
   constructor(
     place: ArchivePlace,
     types: Iterable<string>,
-    { after = {}, until, sinceDate = '', takes }: ArchiveRange = {},
+    { after = {}, until, sinceDate = '', readFile = readEvents }: ArchiveRange = {},
   ) {
     this.#place = place;
     this.#types = new Set(types);
     this.#after = after;
     this.#until = until;
     this.#sinceDate = sinceDate;
-    this.#takes = takes;
+    this.#readFile = readFile;
   }
 
   async #open(): Promise<PartitionCursor[]> {
@@ -163,7 +163,7 @@ export class ArchiveReader {
             this.#place,
             partition,
             files.filter((file) => file.partition === partition),
-            { after: this.#after[partition], until: this.#end?.[partition], takes: this.#takes },
+            { after: this.#after[partition], until: this.#end?.[partition], readFile: this.#readFile },
           ),
       );
   }

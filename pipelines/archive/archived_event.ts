@@ -65,21 +65,28 @@ interface StoredEvent {
   readonly payload: string;
 }
 
-/** Whether an event is to be read, by the text of its record. */
-export type TakesPayload = (payload: string) => boolean;
+/** Reads the events of a file, or those of them that matter, in the order of their offsets; undefined where the file does not exist. */
+export type ReadArchivedFile = (
+  place: ArchivePlace,
+  file: ArchivedFile,
+) => Promise<readonly ArchivedEvent[] | undefined>;
 
 /**
  * Reads the events of a file, in the order of their offsets.
  *
- * @param takes - others are left out
  * @returns undefined where the file does not exist: it was joined with others, or what it held was erased
  * @throws {@link ArchiveDamagedError} naming the file when it is not what was written
  */
 export async function readEvents(
   place: ArchivePlace,
   file: ArchivedFile,
-  takes?: TakesPayload,
 ): Promise<readonly ArchivedEvent[] | undefined> {
+  const bytes = await checkedBytes(place, file);
+  return bytes === undefined ? undefined : decodeEvents(place, file, bytes);
+}
+
+/** Reads a file as it was written; undefined where it does not exist. @throws {@link ArchiveDamagedError} */
+export async function checkedBytes(place: ArchivePlace, file: ArchivedFile): Promise<Buffer | undefined> {
   const bytes = await place.read(file.name);
   if (bytes === undefined) return undefined;
   const path = `${place.location}/${file.name}`;
@@ -87,13 +94,21 @@ export async function readEvents(
     throw new ArchiveDamagedError(path, `it has ${bytes.length} bytes, and ${file.bytes} were written`);
   }
   if (sha256(bytes) !== file.sha256) throw new ArchiveDamagedError(path, 'its checksum does not match its content');
+  return bytes;
+}
+
+/** Returns the events of a file's bytes. @throws {@link ArchiveDamagedError} */
+export async function decodeEvents(
+  place: ArchivePlace,
+  file: ArchivedFile,
+  bytes: Buffer,
+): Promise<readonly ArchivedEvent[]> {
   const buffer = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length) as ArrayBuffer;
   try {
     const rows = (await parquetReadObjects({ file: buffer })) as unknown as readonly StoredEvent[];
-    const taken = takes === undefined ? rows : rows.filter(({ payload }) => takes(payload));
-    return taken.map((row) => eventOf(file, row));
+    return rows.map((row) => eventOf(file, row));
   } catch (error) {
-    throw new ArchiveDamagedError(path, messageOf(error), error);
+    throw new ArchiveDamagedError(`${place.location}/${file.name}`, messageOf(error), error);
   }
 }
 

@@ -13,7 +13,8 @@ import { HOUR_MS, MIN_EVENT_TIME } from '#kernel/time';
 import { gapsOf } from '#pipelines/archive/archive_coverage';
 import { type ArchiveList, readList } from '#pipelines/archive/archive_list';
 import type { ArchivePlace } from '#pipelines/archive/archive_place';
-import { dateOf, type TakesPayload } from '#pipelines/archive/archived_event';
+import { dateOf } from '#pipelines/archive/archived_event';
+import { EntityScan } from '#pipelines/archive/entity_scan';
 import { createEventDecoder, type DecodedEvent } from '#pipelines/events/decode_events';
 import { archiveCursor, type HistoryCursor } from '#pipelines/io/history_cursors';
 import { oldestOf } from '#pipelines/io/merged_history';
@@ -49,9 +50,36 @@ export async function readEntityEvents(
 ): Promise<EntityEvents> {
   const { archive, broker } = deps;
   const list = archive === undefined ? undefined : await readList(archive);
-  const gaps = list === undefined ? [] : gapsOf(list).filter(({ untilMs }) => untilMs > sinceMs);
   const isIn = membership(view, entityKey, deps.erasures);
-  const places: PlaceRead[] = [];
+  const { events, places } = await readKept(deps, { view, entityKey, list, sinceMs, isIn });
+  if (broker.kind === 'pubsub') {
+    const gap = 'Pub/Sub gives a message to one reader, the pipeline: what waits there is not shown';
+    return { events, refused: [], places: [...places, { from: `topic ${rawEventsTopic}`, events: 0, gaps: [gap] }] };
+  }
+  const newest = await readTail(deps, rawEventsTopic, { view, list, sinceMs, isIn });
+  const refused = await readRefused(deps, deadLetterTopic, { view, entityKey, sinceMs });
+  const tail = { from: `topic ${rawEventsTopic}`, events: newest.length, gaps: [] };
+  return { events: [...events, ...newest], refused, places: [...places, tail] };
+}
+
+/** What the archive and the source's history hold. */
+async function readKept(
+  deps: EntityEventsDeps,
+  {
+    view,
+    entityKey,
+    list,
+    sinceMs,
+    isIn,
+  }: {
+    readonly view: FeatureView;
+    readonly entityKey: EntityKey;
+    readonly list: ArchiveList | undefined;
+    readonly sinceMs: number;
+    readonly isIn: IsOfEntity;
+  },
+): Promise<{ readonly events: readonly FoundEvent[]; readonly places: readonly PlaceRead[] }> {
+  const gaps = list === undefined ? [] : gapsOf(list).filter(({ untilMs }) => untilMs > sinceMs);
   const events: FoundEvent[] = [];
   const cursors: { readonly cursor: HistoryCursor; readonly from: string; count: number }[] = [];
   const { history } = view.source;
@@ -59,33 +87,32 @@ export async function readEntityEvents(
     const cursor = openHistory(history, [view.source], deps)(undefined);
     cursors.push({ cursor, from: `history of ${view.source.name}`, count: 0 });
   }
-  if (archive !== undefined && list !== undefined) {
-    const takes = mayMention(view, entityKey);
+  const scan = new EntityScan(plainIds(view, entityKey));
+  if (deps.archive !== undefined && list !== undefined) {
     const sinceDate = Number.isFinite(sinceMs) ? dateOf(sinceMs) : undefined;
-    const open = archiveCursor({ ...deps, place: archive, sources: [view.source], sinceDate, takes });
+    const sources = [view.source];
+    const open = archiveCursor({ ...deps, place: deps.archive, sources, sinceDate, readFile: scan.read });
     cursors.push({ cursor: open(undefined), from: 'archive', count: 0 });
   }
-  const all = cursors.map(({ cursor }) => cursor);
-  for (let oldest = await oldestOf(all); oldest !== undefined; oldest = await oldestOf(all)) {
-    const { cursor, next } = oldest;
-    cursor.take();
-    const { element } = next;
-    if (!isIn(element)) continue;
-    const of = cursors[all.indexOf(cursor)] as (typeof cursors)[number];
-    of.count += 1;
-    events.push(foundEvent(element, of.from, next.place));
+  try {
+    const all = cursors.map(({ cursor }) => cursor);
+    for (let oldest = await oldestOf(all); oldest !== undefined; oldest = await oldestOf(all)) {
+      const { cursor, next } = oldest;
+      cursor.take();
+      const { element } = next;
+      if (!isIn(element)) continue;
+      const of = cursors[all.indexOf(cursor)] as (typeof cursors)[number];
+      of.count += 1;
+      events.push(foundEvent(element, of.from, next.place));
+    }
+  } finally {
+    await scan.close();
   }
-  for (const { from, count } of cursors) {
-    places.push({ from, events: count, gaps: from === 'archive' ? gaps.map(({ reason }) => reason) : [] });
-  }
-  if (broker.kind === 'pubsub') {
-    const gap = 'Pub/Sub gives a message to one reader, the pipeline: what waits there is not shown';
-    return { events, refused: [], places: [...places, { from: `topic ${rawEventsTopic}`, events: 0, gaps: [gap] }] };
-  }
-  const newest = await readTail(deps, rawEventsTopic, { view, list, sinceMs, isIn });
-  places.push({ from: `topic ${rawEventsTopic}`, events: newest.length, gaps: [] });
-  const refused = await readRefused(deps, deadLetterTopic, { view, entityKey, sinceMs });
-  return { events: [...events, ...newest], refused, places };
+  const places = cursors.map(({ from, count }) => ({
+    ...{ from, events: count },
+    gaps: from === 'archive' ? gaps.map(({ reason }) => reason) : [],
+  }));
+  return { events, places };
 }
 
 type UsableEvent = Extract<DecodedEvent, { readonly ok: true }>;
@@ -111,12 +138,11 @@ function membership({ entity, source }: FeatureView, key: EntityKey, erasures: E
 /** An id that JSON writes in no other way than as it is, unless with escapes. */
 const PLAIN_ID = /^[\w.@:-]+$/;
 
-/** Returns which payloads have to be decoded to know: those without the text of the key's parts are of other entities. */
-function mayMention({ joinKeyTypes }: FeatureView, key: EntityKey): TakesPayload {
-  const { parts } = parseEntityKey(key);
-  const plainIds = parts.map(String).filter((text, index) => joinKeyTypes[index] === 'string' && PLAIN_ID.test(text));
-  return (payload) => plainIds.every((id) => payload.includes(id)) || payload.includes('\\u');
-}
+/** Returns the parts of a key that a payload of its entity holds as they are. */
+const plainIds = ({ joinKeyTypes }: FeatureView, key: EntityKey): readonly string[] =>
+  parseEntityKey(key)
+    .parts.map(String)
+    .filter((text, index) => joinKeyTypes[index] === 'string' && PLAIN_ID.test(text));
 
 /** What the topic holds that the archive does not yet, in the order in which its broker has taken it. */
 async function readTail(

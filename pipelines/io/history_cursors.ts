@@ -4,7 +4,7 @@ import { textOf } from '#kernel/text_of';
 import { type EventTime, eventTime, MIN_EVENT_TIME } from '#kernel/time';
 import type { ArchivePlace } from '#pipelines/archive/archive_place';
 import { type ArchivePosition, ArchiveReader } from '#pipelines/archive/archive_reader';
-import type { TakesPayload } from '#pipelines/archive/archived_event';
+import type { ReadArchivedFile } from '#pipelines/archive/archived_event';
 import { createArchiveDecoder } from '#pipelines/archive/archived_record';
 import type { DecodedEvent } from '#pipelines/events/decode_events';
 import type { DecodeHistory } from './history_rows.ts';
@@ -194,17 +194,17 @@ export interface ArchiveHistory {
   readonly until?: ArchivePosition | undefined;
   /** Events of days before it are left out. */
   readonly sinceDate?: string | undefined;
-  /** Which events are decoded; undefined: all. */
-  readonly takes?: TakesPayload;
+  /** Reads what matters of a file; all of it without it. */
+  readonly readFile?: ReadArchivedFile;
 }
 
 /** Reads the archive of raw events as the stream has read the topic. */
 export const archiveCursor =
-  ({ place, sources, outOfOrderMs, until, sinceDate, takes }: ArchiveHistory): OpenCursor =>
+  ({ place, sources, outOfOrderMs, until, sinceDate, readFile }: ArchiveHistory): OpenCursor =>
   (saved) => {
     const position = (saved as ArchiveCursorPosition | undefined) ?? { after: {}, newestMs: {} };
     const types = sources.flatMap(({ eventTypes }) => eventTypes);
-    const reader = new ArchiveReader(place, types, { after: position.after, until, sinceDate, takes });
+    const reader = new ArchiveReader(place, types, { after: position.after, until, sinceDate, readFile });
     const newest: Record<string, number> = { ...position.newestMs };
     const decode = createArchiveDecoder(sources);
     let next: (NextEvent & { readonly partition: string }) | undefined;

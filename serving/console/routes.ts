@@ -11,6 +11,7 @@ import { RUN_STATUSES } from '#kernel/workflow_runs';
 import { needs, open } from '#monitoring/route_access';
 import { parsedBody } from '../protocol/requests.ts';
 import { moveAsked } from '../protocol/versions.ts';
+import { answerWhyPrediction } from '../protocol/why.ts';
 import type { ConsoleSources } from './sources.ts';
 
 const FOLDER = 'dist/serving/console';
@@ -36,6 +37,7 @@ const whySchema = z.strictObject({
   offset: z.coerce.number().int().min(0).default(0),
   limit: z.coerce.number().int().min(1).max(MOST_EVENTS).default(50),
 });
+const whyPredictionSchema = z.strictObject({ row: z.coerce.number().int().min(0).default(0) });
 const runsSchema = z.strictObject({ workflow: z.string().min(1).optional(), status: z.enum(RUN_STATUSES).optional() });
 const reason = z.string().min(1, 'say why: it is kept').max(10_000);
 const cancelSchema = z.strictObject({ reason });
@@ -87,6 +89,10 @@ export function registerConsole(app: FastifyInstance, sources: ConsoleSources): 
       return answerWhy(request, explain, readable, { id, feature, ...parsed(whySchema, request.query) });
     },
   );
+  app.get<{ Params: { id: string } }>('/console/api/predictions/:id/why', hidden, async (request) => {
+    const { row } = parsed(whyPredictionSchema, request.query);
+    return answerWhyPrediction(request, sources.explainPrediction, { id: request.params.id, row });
+  });
   app.get('/console/api/versions', hidden, async () => ({ versions: await sources.versions() }));
   app.get<{ Params: { name: string } }>('/console/api/models/:name/trail', hidden, async ({ params }) => ({
     trail: await sources.trail(params.name),

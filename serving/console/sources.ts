@@ -5,6 +5,7 @@ import type { ExplainValue } from '#feature_store/explanation/value_explanation'
 import type { LogLine, RunEvent, RunRecord, RunStatus } from '#kernel/workflow_runs';
 import type { DriftReport } from '#monitoring/drift/drift_report';
 import type { ModelVersion } from '#registry/model_registry';
+import type { ExplainPrediction } from '../explain/prediction_explanation.ts';
 import type { ModelVersions } from '../protocol/versions.ts';
 
 /** A job of the platform, as its broker and its metrics tell. */
@@ -133,6 +134,8 @@ export interface ConsoleSources {
   schedules(): Promise<readonly ScheduleStatus[]>;
   /** @throws for a run of another workflow, and where the run's state does not allow the change */
   changeRun(workflow: string, id: string, change: RunChange): Promise<RunRecord>;
+  /** Why a prediction is what it is. */
+  readonly explainPrediction: ExplainPrediction;
   /** Why a feature has its value. */
   readonly why: { readonly explain: ExplainValue; readonly views: readonly FeatureView[] };
   pipelines(): Promise<readonly PipelineStatus[]>;

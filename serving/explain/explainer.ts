@@ -39,7 +39,7 @@ export class Explainer {
    * @param input - [columns]: one encoded row
    * @throws {@link ExplanationUnavailableError} when there is nothing that a row could be compared with
    */
-  async explain({ model, name }: ActiveModel, input: RowValues): Promise<RowExplanation> {
+  async explain({ model, name }: Pick<ActiveModel, 'model' | 'name'>, input: RowValues): Promise<RowExplanation> {
     if (model.rowsProblem !== undefined) throw new TensorsOnlyError(name, model.rowsProblem);
     const { background, signature } = model;
     const isProbability = signature.task === 'binary_classification' || signature.task === 'multiclass_classification';

@@ -33,6 +33,15 @@ export function entitiesOf(about: AskedRows | string | undefined, rows: number):
   return known.length === rows ? known : undefined;
 }
 
+/** Returns what was predicted as the log has it. */
+export const loggedPrediction = ({
+  prediction,
+  outputs,
+}: Predicted): Pick<NewPrediction, 'prediction' | 'probabilities'> => ({
+  prediction: typeof prediction === 'object' ? JSON.stringify(prediction) : String(prediction),
+  probabilities: outputs,
+});
+
 /** What names an answer. */
 export interface AnswerIds {
   /** The caller's, or one made for it. */
@@ -90,7 +99,6 @@ export class AnsweredRows {
     const { name, version, variant, experiment } = this.#inferred.by;
     const { requestId, predictionId, predictedAtMs, indices } = this.#occasion;
     const { features, entity } = this.#asked.at(index);
-    const { prediction, outputs } = this.at(index);
     return {
       predictionId,
       requestId,
@@ -101,8 +109,7 @@ export class AnsweredRows {
       experiment,
       entityKey: entity,
       features,
-      prediction: typeof prediction === 'object' ? JSON.stringify(prediction) : String(prediction),
-      probabilities: outputs,
+      ...loggedPrediction(this.at(index)),
       predictedAtMs,
     };
   }

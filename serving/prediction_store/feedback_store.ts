@@ -35,5 +35,7 @@ export interface ExperimentOutcomes {
 export interface FeedbackStore {
   /** Keeps outcomes; of several about one prediction, the newest. */
   write(rows: readonly FeedbackRow[]): Promise<void>;
+  /** Returns what is known of rows of answers, by the platform's ids. */
+  read(rows: readonly Pick<FeedbackRow, 'predictionId' | 'rowIndex'>[]): Promise<readonly FeedbackRow[]>;
   experimentOutcomes(query: OutcomesQuery): Promise<readonly ExperimentOutcomes[]>;
 }

@@ -32,6 +32,21 @@ export interface PredictionFilter {
   /** Of one of these. */
   readonly entityKeys?: readonly EntityKey[];
   readonly sinceMs?: number;
+  /** Before this time. */
+  readonly untilMs?: number;
+}
+
+/** Where reading predictions in the order of their times stands: after this row. */
+export type PredictionPosition = Pick<PredictionRow, 'predictedAtMs' | 'predictionId' | 'rowIndex'>;
+
+/** A page of a model's predictions, the oldest first. */
+export interface PredictionPage {
+  readonly modelName: string;
+  readonly sinceMs: number;
+  readonly untilMs: number;
+  /** The last row of the page before; undefined: of the first page. */
+  readonly after: PredictionPosition | undefined;
+  readonly limit: number;
 }
 
 /** A row of a request, as callers name it. */
@@ -55,6 +70,10 @@ export interface PredictionStore {
   count(): Promise<number>;
   /** Returns the newest predictions first. */
   list(filter: PredictionFilter): Promise<readonly PredictionRow[]>;
+  /** Returns the rows of the answers that an id names, as the platform or the caller gave it: the newest answer first, its rows in order. */
+  named(id: string, limit: number): Promise<readonly PredictionRow[]>;
+  /** Returns a page in the order of times, ids and rows. */
+  page(page: PredictionPage): Promise<readonly PredictionRow[]>;
   /** Returns every prediction that has one of these request ids and rows, the oldest first. */
   find(rows: readonly RequestRow[]): Promise<readonly NamedPrediction[]>;
   /** Returns the models that answered each request, of those that are stored. */

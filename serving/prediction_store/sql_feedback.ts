@@ -28,6 +28,26 @@ async function writeFeedback(sql: SqlExecutor, rows: readonly FeedbackRow[]): Pr
   await sql.query(UPSERT_FEEDBACK, [JSON.stringify(batch)]);
 }
 
+async function readFeedback(
+  sql: SqlExecutor,
+  rows: readonly Pick<FeedbackRow, 'predictionId' | 'rowIndex'>[],
+): Promise<readonly FeedbackRow[]> {
+  const found = await sql.query<{
+    readonly id: string;
+    readonly row: number;
+    readonly label: string | null;
+    readonly value: number | null;
+    readonly at: number;
+  }>(
+    `SELECT f.request_id AS id, f.row_index AS row, f.label, f.value, (extract(epoch FROM f.received_at) * 1000)::double precision AS at
+     FROM prediction_feedback f JOIN unnest($1::text[], $2::integer[]) AS r(request_id, row_index) USING (request_id, row_index)`,
+    [rows.map(({ predictionId }) => predictionId), rows.map(({ rowIndex }) => rowIndex)],
+  );
+  return found.map(({ id, row, label, value, at }) => ({
+    ...{ predictionId: id, rowIndex: row, label: label ?? undefined, value: value ?? undefined, receivedAtMs: at },
+  }));
+}
+
 /** Sums over entities: they are what variants are assigned to, and what is independent. */
 async function experimentOutcomes(
   sql: SqlExecutor,
@@ -52,5 +72,6 @@ async function experimentOutcomes(
 
 export const sqlFeedbackStore = (sql: SqlExecutor): FeedbackStore => ({
   write: (rows) => writeFeedback(sql, rows),
+  read: (rows) => readFeedback(sql, rows),
   experimentOutcomes: (query) => experimentOutcomes(sql, query),
 });

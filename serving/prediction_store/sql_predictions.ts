@@ -5,6 +5,7 @@ import type {
   NamedPrediction,
   NewPrediction,
   PredictionFilter,
+  PredictionPage,
   PredictionRow,
   PredictionStore,
   RequestRow,
@@ -59,48 +60,84 @@ async function countPredictions(sql: SqlExecutor): Promise<number> {
   return row?.n ?? 0;
 }
 
+interface StoredPrediction {
+  readonly request_id: string;
+  readonly prediction_id: string;
+  readonly row_index: number;
+  readonly model_name: string;
+  readonly model_version: number;
+  readonly entity_key: EntityKey | null;
+  readonly features: Record<string, unknown>;
+  readonly prediction: string;
+  readonly probabilities: Record<string, number> | null;
+  readonly variant: string | null;
+  readonly experiment: string | null;
+  readonly at: string;
+}
+
+const SELECT_PREDICTIONS = `SELECT prediction_id, request_id, row_index, model_name, model_version, entity_key, features, prediction, probabilities, variant, experiment,
+            (extract(epoch FROM predicted_at) * 1000)::bigint::text AS at
+     FROM predictions`;
+
+const predictionOf = (row: StoredPrediction): PredictionRow => ({
+  predictionId: row.prediction_id,
+  requestId: row.request_id,
+  rowIndex: row.row_index,
+  modelName: row.model_name,
+  modelVersion: row.model_version,
+  entityKey: row.entity_key ?? undefined,
+  features: row.features,
+  prediction: row.prediction,
+  probabilities: row.probabilities ?? undefined,
+  variant: row.variant ?? undefined,
+  experiment: row.experiment ?? undefined,
+  predictedAtMs: Number(row.at),
+});
+
+const dateOf = (ms: number | undefined): Date | null => (ms === undefined ? null : new Date(ms));
+
 async function listPredictions(
   sql: SqlExecutor,
-  { limit, modelName, entityKeys, sinceMs }: PredictionFilter,
+  { limit, modelName, entityKeys, sinceMs, untilMs }: PredictionFilter,
 ): Promise<readonly PredictionRow[]> {
-  interface Stored {
-    readonly request_id: string;
-    readonly prediction_id: string;
-    readonly row_index: number;
-    readonly model_name: string;
-    readonly model_version: number;
-    readonly entity_key: EntityKey | null;
-    readonly features: Record<string, unknown>;
-    readonly prediction: string;
-    readonly probabilities: Record<string, number> | null;
-    readonly variant: string | null;
-    readonly experiment: string | null;
-    readonly at: string;
-  }
-  const rows = await sql.query<Stored>(
-    `SELECT prediction_id, request_id, row_index, model_name, model_version, entity_key, features, prediction, probabilities, variant, experiment,
-            (extract(epoch FROM predicted_at) * 1000)::bigint::text AS at
-     FROM predictions
+  const rows = await sql.query<StoredPrediction>(
+    `${SELECT_PREDICTIONS}
      WHERE ($2::text IS NULL OR model_name = $2) AND ($3::text[] IS NULL OR entity_key = ANY ($3))
-       AND ($4::timestamptz IS NULL OR predicted_at >= $4)
+       AND ($4::timestamptz IS NULL OR predicted_at >= $4) AND ($5::timestamptz IS NULL OR predicted_at < $5)
      ORDER BY predicted_at DESC, prediction_id, row_index
      LIMIT $1`,
-    [limit, modelName ?? null, entityKeys ?? null, sinceMs === undefined ? null : new Date(sinceMs)],
+    [limit, modelName ?? null, entityKeys ?? null, dateOf(sinceMs), dateOf(untilMs)],
   );
-  return rows.map((row) => ({
-    predictionId: row.prediction_id,
-    requestId: row.request_id,
-    rowIndex: row.row_index,
-    modelName: row.model_name,
-    modelVersion: row.model_version,
-    entityKey: row.entity_key ?? undefined,
-    features: row.features,
-    prediction: row.prediction,
-    probabilities: row.probabilities ?? undefined,
-    variant: row.variant ?? undefined,
-    experiment: row.experiment ?? undefined,
-    predictedAtMs: Number(row.at),
-  }));
+  return rows.map(predictionOf);
+}
+
+async function namedPredictions(sql: SqlExecutor, id: string, limit: number): Promise<readonly PredictionRow[]> {
+  const rows = await sql.query<StoredPrediction>(
+    `${SELECT_PREDICTIONS}
+     WHERE prediction_id = $1 OR request_id = $1
+     ORDER BY predicted_at DESC, prediction_id, row_index
+     LIMIT $2`,
+    [id, limit],
+  );
+  return rows.map(predictionOf);
+}
+
+async function pageOfPredictions(
+  sql: SqlExecutor,
+  { modelName, sinceMs, untilMs, after, limit }: PredictionPage,
+): Promise<readonly PredictionRow[]> {
+  const rows = await sql.query<StoredPrediction>(
+    `${SELECT_PREDICTIONS}
+     WHERE model_name = $1 AND predicted_at >= $2 AND predicted_at < $3
+       AND ($4::timestamptz IS NULL OR (predicted_at, prediction_id, row_index) > ($4, $5, $6))
+     ORDER BY predicted_at, prediction_id, row_index
+     LIMIT $7`,
+    [
+      ...[modelName, new Date(after?.predictedAtMs ?? sinceMs), new Date(untilMs)],
+      ...[dateOf(after?.predictedAtMs), after?.predictionId ?? '', after?.rowIndex ?? 0, limit],
+    ],
+  );
+  return rows.map(predictionOf);
 }
 
 async function findPredictions(sql: SqlExecutor, rows: readonly RequestRow[]): Promise<readonly NamedPrediction[]> {
@@ -134,6 +171,8 @@ export const sqlPredictionStore = (sql: SqlExecutor): PredictionStore => ({
   write: (rows) => writePredictions(sql, rows),
   count: () => countPredictions(sql),
   list: (filter) => listPredictions(sql, filter),
+  named: (id, limit) => namedPredictions(sql, id, limit),
+  page: (page) => pageOfPredictions(sql, page),
   find: (rows) => findPredictions(sql, rows),
   modelsOfRequests: (requestIds) => modelsOfRequests(sql, requestIds),
 });

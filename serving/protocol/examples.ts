@@ -10,7 +10,37 @@ const model = { name, variant: 'production', ready: true, version: 1, follows: {
 const routing = { canary: { version: 2, steps: [{ share: 0.1, holdMinutes: 30 }] } };
 const tensor = { name: 'amount', datatype: 'FP64', shape: [2], data: [120.5, 7] };
 
+const ANSWER = '0198f3c2-7d40-7c11-9a55-3b1f0c1f2a77';
+
 export const examples = {
+  whyPrediction: {
+    ...{ prediction_id: ANSWER, request_id: 'r-1', row_index: 0, time: '2026-11-28T12:00:00.000Z', version: 3 },
+    ...{ prediction: 'fraud', variant: 'production', experiment: null, outputs: { legit: 0.25, fraud: 0.75 } },
+    ...{ entity: 'account:a-1', rows: 1, other_answers: 0 },
+    model: { name: 'fraud_detector', version: 3, stage: 'Production', run_id: 'a1b2' },
+    chosen_by: {
+      ...{ how: 'stage', rule: null, change: null },
+      reason: 'no experiment and no canary took it: the version that production followed has answered',
+    },
+    threshold: { value: 0.5, adaptive: false },
+    features: [
+      {
+        ...{ name: 'count_1h', value: 7, hidden: false, contributions: [1.0986] },
+        from: { view: 'fraud@1', feature: 'count_1h', on_demand: false },
+        stored: {
+          ...{ value: 7, equal: true, age_ms: 5_000, event_time: '2026-11-28T11:59:55.000Z' },
+          computed_at: '2026-11-28T11:59:55.020Z',
+        },
+        why: '/why/a-1/count_1h?view=fraud%401&at=2026-11-28T12%3A00%3A00.000Z',
+      },
+    ],
+    explanation: {
+      ...{ method: 'tree_shap', perturbation: 'tree_path_dependent', scale: 'log_odds' },
+      outputs: [{ output: 'fraud', base_value: 0, value: 1.0986, contributions: { count_1h: 1.0986 } }],
+    },
+    ...{ problem: null, recomputed: { prediction: 'fraud', outputs: { legit: 0.25, fraud: 0.75 } } },
+    ...{ equal: true, difference: null, feedback: null, neighbours: [] },
+  },
   predict: { model_name: name, features, return_probabilities: true },
   predictEntity: { model_name: name, entity_id: 'u-1', return_freshness: true },
   predicted: { prediction: 'legitimate', probabilities, threshold: 0.5, ...answerer, prediction_id: predictionId },

@@ -117,6 +117,33 @@ export const explain = {
   },
 };
 
+const open = { type: 'object', additionalProperties: true };
+
+export const whyPrediction = {
+  summary:
+    'Why a logged prediction is what it is: version, features as they were, contributions, and the same computed again',
+  params: {
+    type: 'object',
+    properties: { id: { ...text, minLength: 1, maxLength: 128, examples: [examples.whyPrediction.prediction_id] } },
+    required: ['id'],
+  },
+  querystring: object({ row: { ...whole, minimum: 0, description: 'Of a batch; 0 without it' } }, []),
+  response: {
+    ...ok(
+      object({
+        ...{ prediction_id: text, request_id: text, row_index: whole, time: text, version: whole, prediction: text },
+        ...{ variant: nullable(text), experiment: nullable(text), outputs: numbersByName, entity: nullable(text) },
+        ...{ rows: whole, other_answers: whole, model: open, chosen_by: open, threshold: nullable(open) },
+        ...{ features: listOf(open), explanation: nullable(open), problem: nullable(text) },
+        ...{ recomputed: nullable(open), equal: nullable(truth), difference: nullable(text) },
+        ...{ feedback: nullable(open), neighbours: listOf(open) },
+      }),
+      examples.whyPrediction,
+    ),
+    ...errors(ALWAYS),
+  },
+};
+
 export const batch = {
   summary: 'Scores many rows: objects, arrays in the order of the columns, or entities; or rows as lines of JSON',
   description:

@@ -27,7 +27,7 @@ const ruleSchema = z.union([
       message: 'a rule about a feature requires "in", "atLeast" or "below"',
     }),
 ]);
-type Rule = z.infer<typeof ruleSchema>;
+export type Rule = z.infer<typeof ruleSchema>;
 
 /** Several versions answer side by side, each a share of the entities. */
 export const experimentSchema = z
@@ -121,9 +121,20 @@ export class Assignment {
     return this.#rules.some((rule) => 'feature' in rule);
   }
 
+  /** Returns the first rule that holds; undefined: the shares decide. */
+  ruleFor({ entity, features }: Subject): Rule | undefined {
+    return this.#rules.find((each) => holds(each, entity, features));
+  }
+
+  /** Returns where an entity lies between 0 and 1; each variant has a part of that as long as its share, in their order. */
+  positionOf(entity: string): number {
+    return shareOf(this.#salt, entity);
+  }
+
   /** A request without an entity is assigned at random. */
-  variantOf({ entity, features }: Subject): string {
-    const rule = this.#rules.find((each) => holds(each, entity, features));
+  variantOf(subject: Subject): string {
+    const { entity } = subject;
+    const rule = this.ruleFor(subject);
     if (rule !== undefined) return rule.variant;
     const at = shareOf(this.#salt, entity);
     const [last] = this.#bounds[this.#bounds.length - 1] as readonly [string, number];

@@ -14,6 +14,9 @@ import { createMetricsRegistry, type Registry } from '#monitoring/metrics';
 import { Lifecycle } from '#registry/lifecycle/lifecycle';
 import { LocalRegistry } from '#registry/local/local_registry';
 import { servingConfigSchema } from '#serving/config';
+import { Explainer } from '#serving/explain/explainer';
+import { KeptVersions } from '#serving/explain/kept_versions';
+import { createPredictionExplainer } from '#serving/explain/prediction_explanation';
 import { ModelServer } from '#serving/inference/model_server';
 import { examineModel } from '#serving/models/loaded_model';
 import type { OutcomesQuery } from '#serving/prediction_store/feedback_store';
@@ -90,10 +93,17 @@ export async function serveTiny(
     { maxPending: 100_000 },
   );
   const features = new FeatureReader({ online: tinyOnline, clock: systemClock }, { views: [tinyView], services: [] });
+  const looked = new KeptVersions(registry, { most: 1 });
+  const explainerOf = ({ predictions, feedback, routing, features: rows }: OfflineDatabase) =>
+    createPredictionExplainer({
+      ...{ predictions, feedback, routing, features: rows, registry, versions: looked, served: settings.models },
+      explainer: new Explainer({ evaluations: settings.explainBudget }),
+      serviceOf: (id) => features.find(id),
+    });
   const service = await createServing(
     {
       ...{ models, features, predictions: log, versions, clock: systemClock, ...base },
-      ...(offline === undefined ? {} : { feedback: offline }),
+      ...(offline === undefined ? {} : { feedback: offline, explainPrediction: explainerOf(offline) }),
     },
     settings,
   );
@@ -103,6 +113,7 @@ export async function serveTiny(
     async stop() {
       await service.stop();
       await models.stop();
+      await looked.close();
     },
   };
 }

@@ -67,3 +67,21 @@ export function useAsked<T>(path: string): Asked<T> {
   }, [path, round]);
   return state.path === path ? { ...state, refresh } : { refresh };
 }
+
+/** What a path answers, asked once: for what is costly to compute and does not change. */
+export function useAskedOnce<T>(path: string): Asked<T> {
+  const [state, setState] = useState<{ readonly path: string; readonly data?: T; readonly error?: Error }>({ path });
+  const [round, setRound] = useState(0);
+  useEffect(() => {
+    let isCurrent = true;
+    ask<T>(path).then(
+      (data) => isCurrent && setState({ path, data }),
+      (error: Error) => isCurrent && setState({ path, error }),
+    );
+    return () => {
+      isCurrent = false;
+    };
+  }, [path, round]);
+  const refresh = () => setRound((before) => before + 1);
+  return state.path === path ? { ...state, refresh } : { refresh };
+}

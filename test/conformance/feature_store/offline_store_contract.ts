@@ -18,6 +18,7 @@ import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row'
 import { exportRows, importRows } from '#feature_store/offline/row_files';
 import { DAY_MS, eventTime, HOUR_MS, processingTime } from '#kernel/time';
 import { feedbackLabels } from '#serving/prediction_store/feedback_labels';
+import type { PredictionPosition } from '#serving/prediction_store/prediction_store';
 import { keyOf } from '../../support/entity_keys.ts';
 import { testView } from '../../support/test_view.ts';
 
@@ -119,7 +120,34 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineDa
       expect(await ids({ limit: 1 })).toEqual([2]);
       expect(await ids({ entityKeys: [keyOf('even'), keyOf('odd')] })).toEqual([2, 0]);
       expect(await ids({ sinceMs: START + 1 })).toEqual([2, 1]);
+      expect(await ids({ untilMs: START + 2 })).toEqual([1, 0]);
       expect(await store.predictions.list({ limit: 1, modelName: model })).toEqual([prediction(2)]);
+      // By the platform's id, and by the caller's.
+      expect(await store.predictions.named(`p-${model}-1`, 10)).toEqual([prediction(1)]);
+      expect(await store.predictions.named(`${model}-2`, 10)).toEqual([prediction(2)]);
+      expect(await store.predictions.named('none', 10)).toEqual([]);
+    });
+
+    test('predictions are read page by page, the oldest first, those of one moment once each', async () => {
+      const model = randomUUID();
+      const rows = Array.from({ length: 7 }, (_, index) => ({
+        ...{ predictionId: `${model}-${index >> 1}`, requestId: model, rowIndex: index % 2, modelName: model },
+        ...{ modelVersion: 1, features: { index }, prediction: '1', predictedAtMs: START + Math.floor(index / 4) },
+      }));
+      await store.predictions.write(rows);
+      const read: unknown[] = [];
+      const of = { modelName: model, sinceMs: START, untilMs: START + 2, limit: 3 };
+      let after: PredictionPosition | undefined;
+      for (;;) {
+        const page = await store.predictions.page({ ...of, after });
+        if (page.length === 0) break;
+        expect(page.length).toBeLessThanOrEqual(3);
+        read.push(...page.map(({ features }) => features.index));
+        after = page.at(-1);
+      }
+      expect(read).toEqual([0, 1, 2, 3, 4, 5, 6]);
+      expect(await store.predictions.page({ ...of, sinceMs: START + 1, after: undefined })).toHaveLength(3);
+      expect(await store.predictions.page({ ...of, untilMs: START, after: undefined })).toEqual([]);
     });
 
     test('rows leave as Parquet, and come back the same', async () => {
@@ -689,6 +717,9 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineDa
         ...{ predictionId, rowIndex: 0, label: 'no', value: index, receivedAtMs: toldAt },
       }));
       await store.feedback.write(feedback);
+      const [first] = feedback;
+      expect(await store.feedback.read([{ predictionId: `${model}-1-0`, rowIndex: 0 }])).toEqual([first]);
+      expect(await store.feedback.read([{ predictionId: `${model}-1-0`, rowIndex: 1 }])).toEqual([]);
       const found = (await store.drift.judgedPredictions(toldAt, 2)).filter((row) => row.model === model);
       expect(found.map(({ version, value }) => [version, value]).sort()).toEqual([
         [1, 1],

@@ -524,6 +524,7 @@ test('over HTTP: routing is changed with a reason, feedback taken, results told'
   };
   const outcomes = {
     write: async (given: readonly FeedbackRow[]) => void told.push(...given),
+    read: async () => [],
     experimentOutcomes: async () => [],
   };
   const feedback = { predictions, feedback: outcomes };

@@ -1,6 +1,7 @@
 import { useEffect, useState } from 'preact/hooks';
-import { type Asked, ask } from '../api.ts';
+import { useAskedOnce } from '../api.ts';
 import { Loaded, number, Table, timeOf } from '../parts.tsx';
+import { PredictionForm, WhyPrediction } from './why_prediction.tsx';
 
 interface Formula {
   readonly name: string;
@@ -69,9 +70,11 @@ export function Why() {
     }
     location.hash = `#/why?${next}`;
   };
-  const [entity, feature] = [given.get('entity'), given.get('feature')];
+  const [entity, feature, prediction] = [given.get('entity'), given.get('feature'), given.get('prediction')];
   return (
     <>
+      <PredictionForm id={prediction} row={given.get('row')} key={`prediction ${query}`} />
+      {prediction === null ? null : <WhyPrediction id={prediction} row={given.get('row') ?? '0'} />}
       <form class="line" onSubmit={show} key={query}>
         <label>
           Entity
@@ -90,36 +93,16 @@ export function Why() {
           <input name="at" value={given.get('at') ?? ''} placeholder="now" />
         </label>
         <button type="submit" class="primary">
-          Explain
+          Explain the value
         </button>
       </form>
-      {entity === null || feature === null ? (
-        <p class="quiet">Name an entity and a feature: the events behind its value are shown here.</p>
+      {prediction !== null ? null : entity === null || feature === null ? (
+        <p class="quiet">Name an entity and a feature, or a prediction: what is behind it is shown here.</p>
       ) : (
         <Answer query={query} entity={entity} feature={feature} />
       )}
     </>
   );
-}
-
-/** An explanation reads events: it is requested once, and not every few seconds. */
-function useExplanation(path: string): Asked<Explanation> {
-  const [state, setState] = useState<{ readonly path: string; readonly data?: Explanation; readonly error?: Error }>({
-    path,
-  });
-  const [round, setRound] = useState(0);
-  useEffect(() => {
-    let isCurrent = true;
-    ask<Explanation>(path).then(
-      (data) => isCurrent && setState({ path, data }),
-      (error: Error) => isCurrent && setState({ path, error }),
-    );
-    return () => {
-      isCurrent = false;
-    };
-  }, [path, round]);
-  const refresh = () => setRound((before) => before + 1);
-  return state.path === path ? { ...state, refresh } : { refresh };
 }
 
 function Answer({
@@ -138,7 +121,9 @@ function Answer({
     if (value !== null) sent.set(name, value);
   }
   const path = `/console/api/why/${encodeURIComponent(entity)}/${encodeURIComponent(feature)}?${sent}`;
-  return <Loaded asked={useExplanation(path)}>{(explanation) => <Shown of={explanation} query={query} />}</Loaded>;
+  return (
+    <Loaded asked={useAskedOnce<Explanation>(path)}>{(explanation) => <Shown of={explanation} query={query} />}</Loaded>
+  );
 }
 
 const shown = (value: unknown): string => (typeof value === 'number' ? number(value) : JSON.stringify(value ?? null));

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { createFeatureApi } from '#feature_store/api/feature_api';
 import { featureApiConfigSchema } from '#feature_store/config';
 import { count } from '#feature_store/definitions/aggregations';
@@ -17,9 +17,18 @@ const second = testView({ ...count().over('1h') }, { version: 2 });
 const AT = Date.UTC(2026, 10, 28, 12);
 const event = { event_id: 'e1', account_id: 'a1' };
 
+const used = (model: string) => ({
+  models: [{ name: model, version: 1, stage: 'Production' }],
+  predictions: [{ predictionId: `p-${model}`, requestId: 'r1', model, version: 1, timeMs: AT }],
+});
+const USED_BY = {
+  models: [...used('m1').models, ...used('m2').models],
+  predictions: [...used('m1').predictions, ...used('m2').predictions],
+};
+
 let service: HttpService;
 let asked: ExplanationRequest | undefined;
-beforeEach(async () => {
+const open = async (config: object): Promise<void> => {
   const online = { read: async () => [] } as unknown as OnlineStore;
   const views = [first, second];
   service = await createFeatureApi(
@@ -35,17 +44,19 @@ beforeEach(async () => {
         const times = { eventTimeMs: AT, arrivedAtMs: AT, knownAtMs: AT };
         const found = { eventId: 'e1', userId: 'a1', event, from: 'archive', place: '0/1', ...times };
         return explainValue(request, {
-          ...{ atMs: request.atMs ?? AT, stored: undefined, usedBy: { models: [], predictions: [] } },
+          ...{ atMs: request.atMs ?? AT, stored: undefined, usedBy: USED_BY },
           ...{ found: { events: [found], refused: [], places: [] }, allowedLatenessMs: 0 },
         });
       },
     },
-    featureApiConfigSchema.parse({ port: 0 }),
+    featureApiConfigSchema.parse({ port: 0, ...config }),
   );
-});
+};
+beforeEach(() => open({}));
 afterEach(() => service.stop());
 
-const get = (url: string) => service.app.inject({ method: 'GET', url });
+const get = (url: string, key?: string) =>
+  service.app.inject({ method: 'GET', url, headers: key === undefined ? {} : { 'x-api-key': key } });
 
 test('the newest version of a view is explained, or the one that is named, at a time and a page', async () => {
   const answer = await get('/why/a1/count_1h?at=2026-11-28T12:30:00Z&limit=5&offset=0');
@@ -68,4 +79,44 @@ test.each([
 ])('%s is %i %s', async (url, status, code) => {
   const answer = await get(url);
   expect([answer.statusCode, answer.json().error?.code]).toEqual([status, code]);
+});
+
+describe('with keys', () => {
+  const keyOf = (name: string) => `the-api-key-of-${name}`;
+  const keys = {
+    ...{ first: ['features:v@1'], other: ['features:w@1'], user: ['features:*', 'predict:m2'] },
+    all: ['features:*', 'predict:*'],
+  };
+  beforeEach(async () => {
+    await service.stop();
+    const apiKeys = Object.entries(keys).map(([name, scopes]) => ({ key: keyOf(name), name, scopes }));
+    await open({ apiKeys });
+  });
+
+  test.each([
+    ['of no caller', undefined, '/why/a1/count_1h', 401],
+    ['of another view', 'other', '/why/a1/count_1h', 403],
+    ['of a view that the caller may not read', 'first', '/why/a1/count_1h?view=v@2', 403],
+    ['of a view that it may read', 'first', '/why/a1/count_1h?view=v@1', 200],
+  ] as const)('a request %s: %s %s is %i', async (_, name, url, status) => {
+    asked = undefined;
+    expect((await get(url, name && keyOf(name))).statusCode).toBe(status);
+    // Nothing is read for a caller that may not see it.
+    expect(asked === undefined).toBe(status !== 200);
+  });
+
+  test('the newest version that the caller may read is explained', async () => {
+    expect((await get('/why/a1/count_1h', keyOf('first'))).json()).toMatchObject({ view: 'v@1' });
+    expect((await get('/why/a1/count_1h', keyOf('all'))).json()).toMatchObject({ view: 'v@2' });
+  });
+
+  test.each([
+    ['first', []],
+    ['user', ['m2']],
+    ['all', ['m1', 'm2']],
+  ] as const)('%s sees models and predictions of %j', async (name, models) => {
+    const { used_by: usedBy } = (await get('/why/a1/count_1h', keyOf(name))).json();
+    expect(usedBy.models.map((model: { readonly name: string }) => model.name)).toEqual(models);
+    expect(usedBy.predictions.map(({ model }: { readonly model: string }) => model)).toEqual(models);
+  });
 });

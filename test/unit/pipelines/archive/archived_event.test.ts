@@ -5,7 +5,8 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { createFileSystems } from '#connectors/files/file_systems';
 import { archivePlace } from '#pipelines/archive/archive_place';
-import { type ArchivedEvent, readEvents, writeEvents } from '#pipelines/archive/archived_event';
+import { readEvents, writeEvents } from '#pipelines/archive/archived_event';
+import { archivedEvent } from '../../../support/archived_events.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -13,23 +14,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-/** Offsets of Kafka and of the embedded log, and sequence numbers of Kinesis. */
-const offset = fc.oneof(
-  fc.bigInt({ min: 0n, max: 2n ** 63n - 1n }),
-  fc.bigInt({ min: 2n ** 63n, max: 2n ** 206n }),
-  fc.constantFrom(0n, 2n ** 63n - 1n, 2n ** 63n),
-);
-const event: fc.Arbitrary<ArchivedEvent> = fc.record({
-  ...{ eventType: fc.constant('payment'), partition: fc.constant('shardId-000000000000'), generation: fc.constant(0) },
-  eventId: fc.string({ unit: 'grapheme', minLength: 1 }),
-  eventTimeMs: fc.integer({ min: 0, max: 4_000_000_000_000 }),
-  receivedAtMs: fc.option(fc.integer({ min: 0, max: 4_000_000_000_000 }), { nil: undefined }),
-  recordedAtMs: fc.integer({ min: 0, max: 4_000_000_000_000 }),
-  offset,
-  key: fc.option(fc.string({ unit: 'grapheme' }), { nil: undefined }),
-  headers: fc.option(fc.constant('[["h","v"]]'), { nil: undefined }),
-  payload: fc.json(),
-});
+const event = archivedEvent({ eventType: 'payment', partition: 'shardId-000000000000' });
 
 test('events of a file come back as they were, whatever their broker counts by', async () => {
   const place = archivePlace(folder, createFileSystems({}));

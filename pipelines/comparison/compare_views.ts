@@ -1,0 +1,105 @@
+import { type ComparisonRange, ViewComparison } from '#feature_store/comparison/view_comparison';
+import { entityKeyOf } from '#feature_store/definitions/entity_key';
+import { EntityKeyError } from '#feature_store/definitions/errors';
+import type { FeatureView } from '#feature_store/definitions/feature_view';
+import type { Erasures } from '#feature_store/erasure/erasures';
+import type { FoundEvent } from '#feature_store/explanation/entity_replay';
+import { gapsOf } from '#pipelines/archive/archive_coverage';
+import { readList } from '#pipelines/archive/archive_list';
+import type { ArchivePlace } from '#pipelines/archive/archive_place';
+import { dateOf } from '#pipelines/archive/archived_event';
+import type { DecodedEvent } from '#pipelines/events/decode_events';
+import { archiveCursor, type HistoryCursor } from '#pipelines/io/history_cursors';
+import { type HistoryDeps, openHistory } from '#pipelines/io/open_history';
+import { EntityBuckets } from './entity_buckets.ts';
+
+export interface ComparisonDeps extends HistoryDeps {
+  readonly archive: ArchivePlace | undefined;
+  readonly erasures: Erasures;
+}
+
+/** What was compared, and what it was computed from. */
+export interface ComparedViews {
+  readonly comparison: ViewComparison;
+  /** Such as `archive`. */
+  readonly from: string;
+  readonly events: number;
+  /** What the place does not hold, in words. */
+  readonly gaps: readonly string[];
+}
+
+/** Entities are computed in so many parts: memory holds the events of one. */
+const BUCKETS = 256;
+const EVENTS_A_REPORT = 100_000;
+
+/**
+ * Computes two definitions on the same history and compares them. Their events are read once, in the order of their arrival, and put on disk by entity.
+ *
+ * @param onProgress - called every so many events
+ * @returns undefined where neither an archive nor a history of the source is there
+ */
+export async function compareViews(
+  deps: ComparisonDeps,
+  [before, after]: readonly [FeatureView, FeatureView],
+  range: ComparisonRange,
+  onProgress: (events: number) => void = () => {},
+): Promise<ComparedViews | undefined> {
+  const comparison = new ViewComparison(before, after, range);
+  const fromMs = range.sinceMs - comparison.horizonMs;
+  const opened = await openEvents(deps, before, fromMs);
+  if (opened === undefined) return undefined;
+  const { cursor, from, gaps } = opened;
+  const buckets = await EntityBuckets.create<Omit<FoundEvent, 'from'>>(BUCKETS);
+  let events = 0;
+  try {
+    for (let next = await cursor.peek(); next !== undefined; next = await cursor.peek()) {
+      cursor.take();
+      const { element } = next;
+      const key = entityOf(before, element, deps.erasures);
+      if (key === undefined || element.ok !== true) continue;
+      const { eventId, userId, event, eventTimeMs, arrivedAtMs, knownAtMs } = element;
+      if (eventTimeMs < fromMs || eventTimeMs > range.untilMs) continue;
+      await buckets.add(key, { eventId, userId, event, eventTimeMs, arrivedAtMs, knownAtMs });
+      events += 1;
+      if (events % EVENTS_A_REPORT === 0) onProgress(events);
+    }
+    for await (const [key, held] of buckets.entities()) {
+      comparison.add(
+        key,
+        held.map((event) => ({ ...event, from })),
+      );
+    }
+  } finally {
+    await buckets.close();
+  }
+  return { comparison, from, events, gaps };
+}
+
+async function openEvents(
+  deps: ComparisonDeps,
+  { source }: FeatureView,
+  fromMs: number,
+): Promise<{ readonly cursor: HistoryCursor; readonly from: string; readonly gaps: readonly string[] } | undefined> {
+  const { archive } = deps;
+  const list = archive === undefined ? undefined : await readList(archive);
+  if (archive !== undefined && list !== undefined) {
+    const of = { ...deps, place: archive, sources: [source], sinceDate: dateOf(fromMs) };
+    const gaps = gapsOf(list).filter(({ untilMs }) => untilMs > fromMs);
+    return { cursor: archiveCursor(of)(undefined), from: 'archive', gaps: gaps.map(({ reason }) => reason) };
+  }
+  if (source.history === undefined) return undefined;
+  const cursor = openHistory(source.history, [source], deps)(undefined);
+  return { cursor, from: `history of ${source.name}`, gaps: [] };
+}
+
+/** Returns the entity of an event that the view counts; undefined where it counts none, or the entity was erased. */
+function entityOf({ entity, source }: FeatureView, element: DecodedEvent, erasures: Erasures) {
+  if (element.ok !== true || element.source !== source.name) return undefined;
+  try {
+    const key = entityKeyOf(entity, element.event);
+    return erasures.isErased(key, element.knownAtMs) ? undefined : key;
+  } catch (error) {
+    if (error instanceof EntityKeyError) return undefined;
+    throw error;
+  }
+}
