@@ -746,7 +746,7 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineDa
       await store.predictions.write(
         ids.map((predictionId, index) => ({
           ...{ predictionId, requestId: model, rowIndex: 0, modelName: model, modelVersion: 1 },
-          ...{ features: { amount: index, kind: null }, prediction: 'yes', probabilities: null },
+          ...{ features: { amount: index, kind: null }, prediction: 'yes' },
           predictedAtMs: START + index,
         })),
       );
