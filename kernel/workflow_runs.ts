@@ -60,3 +60,11 @@ export interface LogLine {
 
 /** The answer to a state that waits for a token. */
 export type TokenAnswer = { readonly output: JsonValue } | { readonly error: string; readonly cause: string };
+
+/** A data set or model that a run has read or made. */
+export interface RunDataset {
+  readonly direction: 'input' | 'output';
+  readonly name: string;
+  /** Empty: it has none. */
+  readonly version: string;
+}

@@ -73,6 +73,13 @@ export {
 } from '#pipelines/model/windowing';
 export { type EmbeddedOptions, type PipelineHandle, runEmbedded } from '#pipelines/runner/embedded';
 export { type PortableOptions, type PortableResult, runPortable } from '#pipelines/runner/portable/portable';
+export { type LearnOnlineSettings, learnOnline, type RefusedExample } from '#pipelines/transforms/online/learn_online';
+export type { ColumnWeights, LearnedColumn, LinearWeights } from '#pipelines/transforms/online/linear_rows';
+export type {
+  LabelledExample,
+  OnlineCheckpoint,
+  OnlineLearnerSettings,
+} from '#pipelines/transforms/online/online_learner';
 export { count, max, mean, min, sum, toList, top } from '#pipelines/transforms/standard/combiners';
 export { approximateCountDistinct } from '#pipelines/transforms/standard/distinct_count';
 export { type FailedElement, parDoWithDeadLetters } from '#pipelines/transforms/standard/error_handling';

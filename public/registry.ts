@@ -29,6 +29,7 @@ export {
   type VersionSelector,
 } from '#registry/model_registry';
 export { defineTrainer, type Trained, type Trainer, type TrainingJob } from '#registry/trainers/define_trainer';
+export { type LinearColumn, type LinearModel, linearPackage } from '#registry/trainers/online/linear_onnx';
 export { type DenseLayer, MLP_INPUT, MLP_OUTPUT, type Mlp, mlpToOnnx } from '#registry/trainers/tfjs/onnx_mlp';
 export {
   type CellValue,

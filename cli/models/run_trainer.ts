@@ -1,6 +1,7 @@
 import { environment } from '#configs/environment';
 import { resolveExtension } from '#configs/extension';
 import type { TrainingSet } from '#feature_store/retrieval/training_set';
+import type { CheckpointStore } from '#pipelines/transforms/online/checkpoint_store';
 import { TrainingError } from '#registry/errors';
 import { readModelFolder, writeModelFolder, writeSignature } from '#registry/model_folder';
 import { trainByCommand } from '#registry/trainers/command_trainer';
@@ -9,8 +10,12 @@ import { trainInPython } from '#registry/trainers/python_trainer';
 import type { TrainingConfig } from '#registry/trainers/training_config';
 import type { TrainingTable } from '#registry/training_table';
 import { tableOf } from '../history/training_table.ts';
+import { trainOnline } from './train_online.ts';
 
 export interface TrainerRun {
+  readonly model: string;
+  /** Reads the weights of online learners. */
+  readonly newestCheckpoint: CheckpointStore['newest'];
   readonly config: TrainingConfig;
   /** Of the project. */
   readonly trainers: readonly Trainer[];
@@ -26,7 +31,7 @@ export interface TrainerRun {
 }
 
 /**
- * Trains with the configured trainer: one of the platform's, in Python; one of the project's `trainers`; or a command of the project.
+ * Trains with the configured trainer: one of the platform's, in Python, or the online learner; one of the project's `trainers`; or a command of the project.
  *
  * @throws {@link TrainingError} when training fails; {@link ConfigError} for a trainer that the project lacks, or its settings
  */
@@ -34,6 +39,10 @@ export async function runTrainer(run: TrainerRun): Promise<void> {
   const { config, trainers, root, set, trainingSet, out, trials, onLine } = run;
   if (config.trainer === 'command') {
     await trainByCommand({ config, cwd: root, trainingSet, out, trials, onLine });
+    return nameDefinitions(out, set);
+  }
+  if (config.trainer === 'online') {
+    await trainOnline({ ...run, config });
     return nameDefinitions(out, set);
   }
   if (config.trainer !== 'extension') {

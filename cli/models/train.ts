@@ -13,6 +13,7 @@ import { feedbackLabels } from '#serving/prediction_store/feedback_labels';
 import { makeTrainingSet, type TrainingSetOptions } from '../history/training_set.ts';
 import { tableOf } from '../history/training_table.ts';
 import { registrationQueue } from '../parts/registrations.ts';
+import { withOffline } from '../parts/with_offline.ts';
 import { projectFolder } from '../project/find_project.ts';
 import { loadProject, type Project } from '../project/project.ts';
 import { CommandFailedError } from '../terminal/command_failed_error.ts';
@@ -77,7 +78,7 @@ export async function trainModel(given: string | undefined, options: TrainOption
  * @throws {@link TrainingError}; {@link CommandFailedError} for a model without a training
  */
 export async function trainFolder(
-  { training: trainings, extensions }: Project,
+  project: Project,
   name: string,
   { trainingSet, out, trials }: { readonly trainingSet: string; readonly out: string; readonly trials: number },
 ): Promise<{
@@ -86,6 +87,7 @@ export async function trainFolder(
   /** The commit of the project; undefined where it is in no repository. */
   readonly code: string | undefined;
 }> {
+  const { training: trainings, extensions } = project;
   const training = trainingOf(trainings, name);
   const trainerName = training.trainer === 'extension' ? training.use : training.trainer;
   const set = await readTrainingSet(trainingSet);
@@ -96,6 +98,8 @@ export async function trainFolder(
 
   const startedMs = performance.now();
   await runTrainer({
+    model: name,
+    newestCheckpoint: (of, beforeMs) => withOffline(project, ({ checkpoints }) => checkpoints.newest(of, beforeMs)),
     ...{ config: training, trainers: extensions.trainers, root: projectFolder(), set, trainingSet, out },
     ...{ trials, onLine: print },
   });

@@ -6,6 +6,8 @@ import { createDatabase } from '#feature_store/stores';
 import type { Service } from '#kernel/lifecycle';
 import type { DriftStore } from '#pipelines/transforms/drift/drift_store';
 import { sqlDriftStore } from '#pipelines/transforms/drift/sql_drift';
+import type { CheckpointStore } from '#pipelines/transforms/online/checkpoint_store';
+import { sqlCheckpointStore } from '#pipelines/transforms/online/sql_checkpoints';
 import type { FeedbackStore } from '#serving/prediction_store/feedback_store';
 import type { PredictionStore } from '#serving/prediction_store/prediction_store';
 import { sqlFeedbackStore } from '#serving/prediction_store/sql_feedback';
@@ -22,6 +24,7 @@ export interface OfflineDatabase extends OfflineStores, Service {
   readonly feedback: FeedbackStore;
   readonly routing: RoutingStore;
   readonly drift: DriftStore;
+  readonly checkpoints: CheckpointStore;
   readonly workflows: WorkflowStore;
   readonly schedules: ScheduleStore;
   /** For parts of this process that work in the database itself. */
@@ -56,6 +59,7 @@ export const STORES = [
   'feedback',
   'routing',
   'drift',
+  'checkpoints',
   'workflows',
   'schedules',
 ] as const satisfies readonly (keyof OfflineDatabase)[];
@@ -81,6 +85,7 @@ function withStores(database: SqlDatabase): OfflineDatabase {
     feedback: sqlFeedbackStore(sql),
     routing: sqlRoutingStore(sql),
     drift: sqlDriftStore(sql),
+    checkpoints: sqlCheckpointStore(sql),
     workflows: sqlWorkflowStore(sql, () => notifyDue()),
     schedules: sqlScheduleStore(sql),
     onWorkflowsDue(onDue) {

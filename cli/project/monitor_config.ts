@@ -51,6 +51,8 @@ export const monitorConfigSchema = z.strictObject({
   /** Outcomes that were reported so long ago still count. */
   performance: duration.default('7d' as Duration),
   minLabels: z.int().positive().default(100),
+  /** Online learners take an outcome so long after it was received: clocks of processes differ, and its prediction may be written a little later. */
+  settle: duration.default('10s' as Duration),
   /** By model: what differs for it. */
   models: z.record(modelNameSchema, modelWatchSchema).default({}),
 });

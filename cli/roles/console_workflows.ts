@@ -38,13 +38,14 @@ export function workflowSources({ workflows: store, schedules }: OfflineDatabase
     },
     runs: (filter) => store.list({ ...filter, limit: RUNS }),
     async run(id) {
-      const [run, document, events, lines] = await Promise.all([
+      const [run, document, events, lines, { datasets }] = await Promise.all([
         store.get(id),
         store.document(id),
         store.history(id),
         store.logs(id, 0, LINES),
+        store.lineage(id),
       ]);
-      return { run, document: document as ShownMachine, events, lines };
+      return { run, document: document as ShownMachine, events, lines, datasets };
     },
     async changeRun(workflow, id, change) {
       const found = await store.get(id);

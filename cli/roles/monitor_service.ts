@@ -16,7 +16,8 @@ import { parseJsonFile } from '#storage/json_file';
 import { EmbeddedJob } from '../jobs/embedded_job.ts';
 import { largeLetters } from '../parts/large_letters.ts';
 import type { OfflineDatabase } from '../parts/offline_database.ts';
-import type { PlatformConfig } from '../project/platform_config.ts';
+import { onlineModels } from '../project/online_models.ts';
+import type { Project } from '../project/project.ts';
 
 interface Deps {
   readonly broker: Broker;
@@ -28,12 +29,13 @@ interface Deps {
 }
 
 /** Watching models at work, as a job of this process. */
-export function createMonitorJob(deps: Deps, config: PlatformConfig): EmbeddedJob {
+export function createMonitorJob(deps: Deps, config: Project): EmbeddedJob {
   const { monitor, topics, dataDirectory, health } = config;
-  const { window, every, performance, snapshotIntervalMs, ...settings } = monitor;
+  const { window, every, performance, settle, snapshotIntervalMs, ...settings } = monitor;
   const parts = {
     ...deps,
     drift: deps.offline.drift,
+    online: { checkpoints: deps.offline.checkpoints, models: onlineModels(config), settleMs: durationMs(settle) },
     registry: deps.metrics,
     referenceOf: trainingReferences(deps.registry),
   };

@@ -30,6 +30,7 @@ import {
 } from '#pipelines/transforms/drift/prediction_window';
 import { periodicImpulse } from '#pipelines/transforms/standard/periodic_impulse';
 import { WriteDeadLetters } from '#pipelines/transforms/write_rows';
+import { buildOnlineLearners, type OnlineLearners } from './online_learners.ts';
 
 export interface MonitoringDeps {
   readonly broker: Broker;
@@ -37,6 +38,8 @@ export interface MonitoringDeps {
   readonly referenceOf: ReferenceOf;
   readonly log: Logger;
   readonly registry: Registry;
+  /** Where models learn from each outcome. */
+  readonly online?: OnlineLearners | undefined;
 }
 
 export interface MonitoringSettings extends DriftSettings, JudgeSettings {
@@ -58,7 +61,7 @@ const OUT_OF_ORDER_MS = 10 * SECOND_MS;
 /** Watches models at work: predictions of the log in windows against the training set of their version, and outcomes as they are reported. */
 export function buildMonitoringPipeline(
   root: PipelineRoot,
-  { broker, drift, referenceOf, log, registry }: MonitoringDeps,
+  { broker, drift, referenceOf, log, registry, online }: MonitoringDeps,
   settings: MonitoringSettings,
 ): void {
   const delivery = new Delivery({ log, metrics: registry }, { target: 'drift reports' });
@@ -108,6 +111,7 @@ export function buildMonitoringPipeline(
         name: 'Compare',
       }),
     );
+  if (online !== undefined) buildOnlineLearners(root, { delivery, registry, log }, online, { everyMs, bounded });
   if (bounded === true) return;
   root
     .apply(periodicImpulse({ name: 'EverySoOften', start: Date.now(), intervalMs: everyMs }))

@@ -59,6 +59,32 @@ export const trainingConfigSchema = z.discriminatedUnion('trainer', [
   z.strictObject({ ...common, trainer: z.literal('isolation_forest') }),
   /** All columns are one sequence, oldest first; labels are what comes next. */
   z.strictObject({ ...common, trainer: z.literal('lstm'), naive: z.string().min(1).optional() }),
+  /**
+   * A logistic regression that learns from each outcome as it comes, by FTRL-proximal, in the monitor's pipeline; training takes its newest weights that
+   * have not seen the rows which judge them.
+   */
+  z.strictObject({
+    ...common,
+    trainer: z.literal('online'),
+    labels: z.strictObject({ feedback: z.tuple([z.string().min(1), z.string().min(1)]) }),
+    params: z
+      .strictObject({
+        /** Learning rate at the start. */
+        alpha: z.number().positive().default(0.1),
+        /** The larger, the later rates fall. */
+        beta: z.number().nonnegative().default(1),
+        /** Weights with less evidence stay 0. */
+        l1: z.number().nonnegative().default(0),
+        l2: z.number().nonnegative().default(0),
+      })
+      .prefault({}),
+    /** Outcomes from one checkpoint to the next. */
+    every: z.int().min(2).default(500),
+    /** Checkpoints that wrong labels are taken back to. */
+    keep: z.int().nonnegative().default(4),
+    /** Categories of a column that get a weight of their own. */
+    mostCategories: z.int().nonnegative().default(1_000),
+  }),
   /** A trainer of the project: `trainers` of headwater.config.ts. */
   z.strictObject({
     ...common,

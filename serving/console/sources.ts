@@ -2,7 +2,7 @@ import type { LetterFilter } from '#connectors/dead_letters';
 import type { ModelAuditEntry } from '#feature_store/audit/model_audit_store';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { ExplainValue } from '#feature_store/explanation/value_explanation';
-import type { LogLine, RunEvent, RunRecord, RunStatus } from '#kernel/workflow_runs';
+import type { LogLine, RunDataset, RunEvent, RunRecord, RunStatus } from '#kernel/workflow_runs';
 import type { DriftReport } from '#monitoring/drift/drift_report';
 import type { ModelVersion } from '#registry/model_registry';
 import type { ExplainPrediction } from '../explain/prediction_explanation.ts';
@@ -96,6 +96,8 @@ export interface RunDetails {
   readonly document: ShownMachine;
   readonly events: readonly RunEvent[];
   readonly lines: readonly LogLine[];
+  /** What it has read and made. */
+  readonly datasets: readonly RunDataset[];
 }
 
 export interface ScheduleStatus {

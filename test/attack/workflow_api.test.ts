@@ -21,6 +21,8 @@ import { createWorker, ended, openPglite } from '../support/workflow_platform.ts
 let isSick = true;
 const check = task('check', async (_: unknown, context) => {
   context.log('checking');
+  context.reads('features/fraud@1');
+  context.writes('models/fraud', 7);
   if (isSick) throw new TaskError('Sick', 'not yet');
   return { ok: true };
 });
@@ -125,6 +127,28 @@ test('a run is started once for its id, read, and approved with a reason by a ca
   expect(events.find(({ kind }) => kind === 'answered')?.detail).toMatchObject({
     ...{ by: 'key caller of approve:ask', answer: { output: { reason: 'AUC is better', approved: true } } },
   });
+});
+
+test('lineage of a run is for callers who may read its workflow, and of that workflow alone', async () => {
+  isSick = false;
+  await call('admin', 'POST', '/workflows/check/runs', { id: 'traced' });
+  await ended(worker.store, 'traced');
+  isSick = true;
+  const path = '/workflows/check/runs/traced/lineage';
+  expect(await call('workflows:check', 'GET', path)).toMatchObject({
+    status: 200,
+    body: {
+      ...{ run: 'traced', job: 'check', outcome: 'succeeded', endedAt: expect.stringMatching(/^20/) },
+      datasets: [
+        { direction: 'input', name: 'features/fraud@1', version: '' },
+        { direction: 'output', name: 'models/fraud', version: '7' },
+      ],
+    },
+  });
+  for (const scope of ['predict', 'workflows:ask']) expect((await call(scope, 'GET', path)).status).toBe(403);
+  const other = await call('workflows:ask', 'GET', '/workflows/ask/runs/traced/lineage');
+  expect(other).toMatchObject({ status: 404, body: { code: 'WORKFLOWS_RUN_NOT_FOUND' } });
+  expect((await call('workflows:check', 'GET', '/workflows/check/runs/no_run/lineage')).status).toBe(404);
 });
 
 test('a state that names a role is answered by a caller who has it, whether it names the state or not', async () => {

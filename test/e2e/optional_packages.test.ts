@@ -138,3 +138,23 @@ test('headwater/apache-beam names the install command when a runner is made', as
   expect(stdout).toContain('KERNEL_PACKAGE_MISSING: headwater/apache-beam needs apache-beam');
   expect(stdout).toContain(installing('apache-beam'));
 }, 60_000);
+
+test('the report of a run to SNS is refused with the package and its install command, and the run is not tried again', async () => {
+  const notify = join(folder, 'node_modules/headwater/dist/cli/retraining/notify.js');
+  const file = join(project, 'notify.mjs');
+  const topicArn = 'arn:aws:sns:eu-central-1:123456789012:models';
+  await writeFile(
+    file,
+    `import { sendReport } from ${JSON.stringify(notify)};
+const report = { model: 'fraud', run: 'r1', outcome: 'promoted', version: 2, reason: '' };
+await sendReport({ webhooks: [], sns: { topicArn: '${topicArn}' } }, report, new AbortController().signal).catch(
+  ({ code, message, retryable }) => process.stdout.write(JSON.stringify({ code, message, retryable })),
+);`,
+  );
+  const { stdout } = await run(process.execPath, [file], { env: envWith({}) });
+  expect(JSON.parse(stdout)).toEqual({
+    ...{ code: 'KERNEL_PACKAGE_MISSING', retryable: false },
+    message: expect.stringContaining(installing('@aws-sdk/client-sns')),
+  });
+  expect((JSON.parse(stdout) as { readonly message: string }).message).toContain('workflows.notify.sns');
+});

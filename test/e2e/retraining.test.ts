@@ -310,6 +310,7 @@ test('the pattern changes: the workflow starts at the next check, trains, waits 
       .waitFor();
     await page.getByLabel('Result').getByText('"isBetter": true').waitFor();
     expect(await page.locator('svg.graph .state.succeeded').count()).toBeGreaterThan(12);
+    await page.getByRole('row', { name: /made models\/fraud/ }).waitFor();
     await page.close();
 
     // One trace has the steps, in their processes too.

@@ -83,6 +83,12 @@ export function registerRunRoutes(app: FastifyInstance, { catalog, workflows: st
     },
   );
 
+  app.get<{ Params: OfRun }>(
+    `${RUN}/lineage`,
+    { config: mayRead, schema: { ...answers.lineage, params, summary: 'What a run has read and made' } },
+    async (request) => store.lineage((await find(request.params)).id),
+  );
+
   app.post<{ Params: OfRun; Body: { readonly reason: string } }>(
     `${RUN}/cancel`,
     {

@@ -68,6 +68,16 @@ export const answers = {
       { n: 1, at: '2024-12-20T21:30:01+00:00', path: '', state: 'Load', attempt: 1, stream: 'log', line: '8 rows' },
     ],
   }),
+  lineage: get(
+    object({
+      ...{ run: text, job: text, startedAt: text, endedAt: nullable, outcome: { type: 'string', enum: RUN_STATUSES } },
+      datasets: listOf(object({ direction: { type: 'string', enum: ['input', 'output'] }, name: text, version: text })),
+    }),
+    {
+      ...{ run: RUN, job: 'collect', startedAt: '2024-12-20T21:30:00+00:00', endedAt: null, outcome: 'running' },
+      datasets: [{ direction: 'output', name: 'prices/daily', version: '2024-12-20' }],
+    },
+  ),
   schedules: get(object({ schedules: listOf(schedule) }), { schedules: [shownSchedule] }),
   times: get(object({ times: listOf(time) }), { times: [{ time: '2024-12-20T21:30:00Z', date: '2024-12-20' }] }),
   changedSchedule: post(schedule, shownSchedule),

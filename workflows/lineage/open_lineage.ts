@@ -1,6 +1,7 @@
 import { appendFile, mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { derivedId } from '#kernel/derived_id';
+import type { RunDataset } from '#kernel/workflow_runs';
 
 /** A run with the data sets and models that its tasks have named. */
 export interface LineageOfRun {
@@ -12,12 +13,7 @@ export interface LineageOfRun {
   readonly endedAt: string | null;
   /** Status of the run. */
   readonly outcome: string;
-  readonly datasets: readonly {
-    readonly direction: 'input' | 'output';
-    readonly name: string;
-    /** Empty: it has none. */
-    readonly version: string;
-  }[];
+  readonly datasets: readonly RunDataset[];
 }
 
 const PRODUCER = 'https://www.npmjs.com/package/headwater';

@@ -17,6 +17,7 @@ import { field } from '#feature_store/definitions/feature';
 import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import { exportRows, importRows } from '#feature_store/offline/row_files';
 import { DAY_MS, eventTime, HOUR_MS, processingTime } from '#kernel/time';
+import type { Outcome } from '#pipelines/transforms/online/checkpoint_store';
 import { feedbackLabels } from '#serving/prediction_store/feedback_labels';
 import type { PredictionPosition } from '#serving/prediction_store/prediction_store';
 import { keyOf } from '../../support/entity_keys.ts';
@@ -768,6 +769,70 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineDa
       ]);
       const values = await store.labels.query(feedbackLabels(model, 'value'), range, fraudView);
       expect(values.map(({ entityKey, label }) => [entityKey, label])).toEqual([[keyOf('e3'), 7]]);
+    });
+
+    test('outcomes come page by page in the order in which they were received; of checkpoints, the newest from before', async () => {
+      const model = randomUUID();
+      const ids = ['c', 'a', 'b', 'd', 'e'].map((id) => `${model}-${id}`);
+      await store.predictions.write(
+        ids.map((predictionId, index) => ({
+          ...{ predictionId, requestId: model, rowIndex: 0, modelName: model, modelVersion: 1 },
+          ...{ features: { amount: index, kind: null }, prediction: 'yes' },
+          predictedAtMs: START + index,
+        })),
+      );
+      // The last two come at the same time: their ids decide.
+      const received = [3, 1, 2, 4, 4];
+      await store.feedback.write(
+        ids.map((predictionId, index) => ({
+          ...{ predictionId, rowIndex: 0, label: `l${index}`, receivedAtMs: START + (received[index] as number) },
+        })),
+      );
+      const seen: Outcome[] = [];
+      for (;;) {
+        const after = seen.at(-1)?.place;
+        const page = await store.checkpoints.outcomes({ model, after, untilMs: START + 10, limit: 2 });
+        if (page.length === 0) break;
+        seen.push(...page);
+      }
+      expect(seen.map(({ label }) => label)).toEqual(['l1', 'l2', 'l0', 'l3', 'l4']);
+      expect(seen[0]).toMatchObject({
+        ...{ id: `${model}-a#0`, features: { amount: 1, kind: null } },
+        ...{ predictedAtMs: START + 1, receivedAtMs: START + 1 },
+      });
+      expect(await store.checkpoints.outcomes({ model, after: undefined, untilMs: START + 3, limit: 9 })).toHaveLength(
+        2,
+      );
+
+      const of = { model, service: 'fraud@1' };
+      const weights = {
+        bias: 0.1 + 0.2,
+        columns: [
+          {
+            name: 'kind',
+            type: 'string' as const,
+            weight: 0,
+            missing: -1e-7,
+            categories: { ['__proto__']: 2 },
+            other: 0,
+          },
+        ],
+      };
+      const checkpoint = (startedMs: number, examples: number, newestMs: number, loss = 0.5) => ({
+        ...{ startedMs, examples, newestMs, loss, weights, wentBackTo: examples === 40 ? 20 : null },
+      });
+      const all = [
+        checkpoint(START, 20, START + 5),
+        checkpoint(START, 40, START + 9),
+        checkpoint(START + 7, 20, START + 8),
+      ];
+      await store.checkpoints.write(all.map((each) => ({ ...of, ...each })));
+      await store.checkpoints.write([{ ...of, ...checkpoint(START, 20, START + 5, 0.4) }]);
+      expect(await store.checkpoints.newest(of, START + 5)).toBeUndefined();
+      expect(await store.checkpoints.newest(of, START + 6)).toEqual(checkpoint(START, 20, START + 5, 0.4));
+      // A learner that has begun again is newer, however few it has learned from.
+      expect(await store.checkpoints.newest(of, START + 10)).toEqual(all[2]);
+      expect(await store.checkpoints.newest({ model, service: 'fraud@2' }, START + 10)).toBeUndefined();
     });
 
     test('predictions are kept once each', async () => {

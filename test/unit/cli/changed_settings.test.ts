@@ -80,6 +80,7 @@ const MONITOR_CHANGES: Readonly<Record<string, readonly Change[]>> = {
   'monitor.thresholds.nullShare': [{ to: 0.5 }],
   'monitor.performance': [{ to: '1d' }],
   'monitor.minLabels': [{ to: 1 }],
+  'monitor.settle': [{ to: '1m' }],
   'monitor.models': [{ to: { fraud_detector: { minRows: 60, thresholds: { psi: 0.5 } } } }],
   'topics.predictions': [{ to: 'predictions-2' }],
 };

@@ -85,7 +85,7 @@ function OneRun({ id }: { readonly id: string }) {
         <a href="#/runs">All runs</a>
       </p>
       <Loaded asked={asked}>
-        {({ run, document, events, lines }) => {
+        {({ run, document, events, lines, datasets }) => {
           const attempts = attemptsOf(events, run.endedAt);
           const states = new Map(attempts.map((attempt) => [attempt.state, attempt.status] as const));
           const shown = attempts.find(({ key }) => key === step) ?? attempts.at(-1);
@@ -113,6 +113,7 @@ function OneRun({ id }: { readonly id: string }) {
               <StateGraph name={run.id} machine={document} states={states} />
               <Gantt attempts={attempts} chosen={shown?.key} onChoose={setStep} />
               {shown === undefined ? null : <Step attempt={shown} lines={lines} />}
+              <Lineage datasets={datasets} />
               <details>
                 <summary>Input and output of the run</summary>
                 <Json label="Input of the run" value={run.input} />
@@ -141,6 +142,22 @@ function OneRun({ id }: { readonly id: string }) {
         }}
       </Loaded>
     </>
+  );
+}
+
+function Lineage({ datasets }: Pick<RunDetails, 'datasets'>) {
+  if (datasets.length === 0) return null;
+  return (
+    <Table
+      caption="Lineage"
+      rows={datasets}
+      keyOf={({ direction, name, version }) => `${direction} ${name} ${version}`}
+      columns={[
+        { title: 'Direction', of: ({ direction }) => (direction === 'input' ? 'read' : 'made') },
+        { title: 'Data set or model', of: ({ name }) => name },
+        { title: 'Version', of: ({ version }) => version },
+      ]}
+    />
   );
 }
 

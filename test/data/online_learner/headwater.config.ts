@@ -1,0 +1,3 @@
+import { defineConfig } from 'headwater';
+
+export default defineConfig({});
