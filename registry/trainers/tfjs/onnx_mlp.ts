@@ -1,10 +1,4 @@
-import { ONNX_FLOAT as FLOAT, ModelProto } from '../../onnx/onnx_proto.ts';
-
-/** Opset and IR that every onnxruntime since 1.15 takes. */
-const OPSET = 17;
-const IR_VERSION = 8;
-
-const ATTRIBUTE_INT = 2;
+import { GraphBuilder } from '../../onnx/graph_builder.ts';
 
 export interface DenseLayer {
   /** [inputs, outputs], row-major. */
@@ -32,72 +26,39 @@ export const MLP_OUTPUT = 'probabilities';
  * FP32 [N, outputs], a probability each, which do not add up to 1.
  */
 export function mlpToOnnx(mlp: Mlp, producerVersion: string): Uint8Array {
-  const nodes: object[] = [];
-  const initializers: object[] = [];
-  const node = (
-    opType: string,
-    input: readonly string[],
-    output: string,
-    attributes: Record<string, number> = {},
-  ): string => {
-    nodes.push({
-      opType,
-      name: output,
-      input,
-      output: [output],
-      attribute: Object.entries(attributes).map(([name, i]) => ({ name, i, type: ATTRIBUTE_INT })),
-    });
-    return output;
-  };
-  const constant = (name: string, dims: readonly number[], data: Float32Array): string => {
-    initializers.push({
-      name,
-      dims,
-      dataType: FLOAT,
-      rawData: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
-    });
-    return name;
-  };
-  const row = (name: string, data: Float32Array): string => constant(name, [1, data.length], data);
-
-  const missing = node('IsNaN', [MLP_INPUT], 'missing');
-  const filled = node('Where', [missing, row('fill', mlp.fill), MLP_INPUT], 'filled');
-  const size = node('Add', [node('Abs', [filled], 'abs'), row('one', new Float32Array([1]))], 'size');
-  const squashed = node('Mul', [node('Sign', [filled], 'sign'), node('Log', [size], 'log')], 'squashed');
-  const centered = node('Sub', [squashed, row('center', mlp.center)], 'centered');
-  let current = node('Div', [centered, row('scale', mlp.scale)], 'scaled');
+  const graph = new GraphBuilder();
+  const missing = graph.node('IsNaN', [MLP_INPUT], 'missing');
+  const filled = graph.node('Where', [missing, graph.row('fill', mlp.fill), MLP_INPUT], 'filled');
+  const size = graph.node('Add', [graph.node('Abs', [filled], 'abs'), graph.row('one', new Float32Array([1]))], 'size');
+  const squashed = graph.node(
+    'Mul',
+    [graph.node('Sign', [filled], 'sign'), graph.node('Log', [size], 'log')],
+    'squashed',
+  );
+  const centered = graph.node('Sub', [squashed, graph.row('center', mlp.center)], 'centered');
+  let current = graph.node('Div', [centered, graph.row('scale', mlp.scale)], 'scaled');
   for (const [index, { weights, bias }] of mlp.layers.entries()) {
     const name = `layer${index}`;
     const inputs = weights.length / bias.length;
-    const kernel = constant(`${name}_weights`, [inputs, bias.length], weights);
-    current = node('Gemm', [current, kernel, constant(`${name}_bias`, [bias.length], bias)], name);
-    if (index < mlp.layers.length - 1) current = node('Relu', [current], `${name}_relu`);
+    const kernel = graph.constant(`${name}_weights`, [inputs, bias.length], weights);
+    current = graph.node('Gemm', [current, kernel, graph.constant(`${name}_bias`, [bias.length], bias)], name);
+    if (index < mlp.layers.length - 1) current = graph.node('Relu', [current], `${name}_relu`);
   }
   const outputs = mlp.layers.at(-1)?.bias.length ?? 1;
   if (outputs === 1) {
-    const positive = node('Sigmoid', [current], 'positive');
-    const negative = node('Sub', ['one', positive], 'negative');
-    node('Concat', [negative, positive], MLP_OUTPUT, { axis: 1 });
+    const positive = graph.node('Sigmoid', [current], 'positive');
+    const negative = graph.node('Sub', ['one', positive], 'negative');
+    graph.node('Concat', [negative, positive], MLP_OUTPUT, { axis: 1 });
   } else {
-    node('Sigmoid', [current], MLP_OUTPUT);
+    graph.node('Sigmoid', [current], MLP_OUTPUT);
   }
 
-  const value = (name: string, columns: number): object => ({
-    name,
-    type: { tensorType: { elemType: FLOAT, shape: { dim: [{ dimParam: 'N' }, { dimValue: columns }] } } },
-  });
-  const message = ModelProto.fromObject({
-    irVersion: IR_VERSION,
-    producerName: 'headwater',
-    producerVersion,
-    opsetImport: [{ domain: '', version: OPSET }],
-    graph: {
+  return graph.encode(
+    {
       name: 'mlp',
-      node: nodes,
-      initializer: initializers,
-      input: [value(MLP_INPUT, mlp.width)],
-      output: [value(MLP_OUTPUT, Math.max(2, outputs))],
+      input: { name: MLP_INPUT, columns: mlp.width },
+      output: { name: MLP_OUTPUT, columns: Math.max(2, outputs) },
     },
-  });
-  return ModelProto.encode(message).finish();
+    producerVersion,
+  );
 }
