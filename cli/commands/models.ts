@@ -52,10 +52,15 @@ export function registerModels(program: Program): void {
     .action(lazily(files, 'exportModel'));
   models
     .command('import')
-    .description('Register a version of another MLflow server as a new version')
+    .description('Register a version of another MLflow server, or a model that XGBoost has saved, as a new version')
     .argument('<name>', 'name of the model')
-    .argument('<version>', 'version number', versionNumber)
-    .requiredOption('--from <uri>', 'address of the server, such as http://mlflow:5000')
+    .argument('[version]', 'version number on the other server', versionNumber)
+    .option('--from <uri>', 'address of the server, such as http://mlflow:5000')
+    .option('--file <file>', 'model of XGBoost, JSON or UBJSON, as save_model writes it')
+    .option('--columns <names...>', 'with --file: names of its columns (default: those of the file)')
+    .option('--classes <names...>', 'with --file: names of its classes, or of its values (default: 0, 1, …)')
+    .option('--service <id>', 'with --file: feature service or view that has its columns, such as fraud@1')
+    .option('--rounds <n>', 'with --file: boosting rounds that count (default: as its predict does)', versionNumber)
     .action(lazily(files, 'importModel'));
   models
     .command('evaluate')

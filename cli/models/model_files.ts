@@ -1,10 +1,14 @@
+import { readFile } from 'node:fs/promises';
 import { readTrainingSet } from '#feature_store/retrieval/training_set';
+import { messageOf } from '#kernel/errors';
 import { copyOf } from '#registry/copy_version';
 import { evaluateModel } from '#registry/evaluation/evaluate_model';
 import { mlflowConfigSchema } from '#registry/mlflow/config';
 import { readModelFolder, writeModelFolder } from '#registry/model_folder';
 import type { NewModelVersion } from '#registry/model_registry';
 import { judgedAs } from '#registry/trainers/training_config';
+import { readBooster } from '#registry/xgboost/booster';
+import { type BoosterNames, packageOfBooster } from '#registry/xgboost/booster_package';
 import { examineModel } from '#serving/models/loaded_model';
 import { tableOf } from '../history/training_table.ts';
 import { openRegistry } from '../parts/open_registry.ts';
@@ -90,14 +94,41 @@ export const exportModel = (
     await other.close();
   });
 
-/** `headwater models import NAME VERSION --from` another MLflow server. */
-export async function importModel(name: string, version: number, { from }: { readonly from: string }): Promise<void> {
+interface ImportOptions extends BoosterNames {
+  readonly from?: string;
+  readonly file?: string;
+  readonly rounds?: number;
+}
+
+/** `headwater models import NAME VERSION --from` another MLflow server, or `NAME --file` that XGBoost has saved. */
+export async function importModel(
+  name: string,
+  version: number | undefined,
+  { from, file, rounds, ...names }: ImportOptions,
+): Promise<void> {
+  if (file !== undefined && from === undefined && version === undefined)
+    return importBooster(name, file, names, rounds);
+  if (file !== undefined || from === undefined || version === undefined) {
+    throw new UsageError('say what: a version and --from an MLflow server, or --file alone');
+  }
   const other = registryAt(from);
   try {
     await register(await copyOf(other, await versionOf(other, name, version)));
   } finally {
     await other.close();
   }
+}
+
+async function importBooster(name: string, file: string, names: BoosterNames, rounds?: number): Promise<void> {
+  const bytes = await readFile(file).catch((error: unknown): never => {
+    throw new UsageError(`${file} cannot be read: ${messageOf(error)}`);
+  });
+  const booster = readBooster(bytes, rounds);
+  const params = {
+    ...{ library: `xgboost ${booster.version}`, objective: booster.objectiveName },
+    ...(booster.linear === undefined ? { rounds: String(booster.rounds) } : {}),
+  };
+  await register({ name, package: packageOfBooster(booster, names), metrics: {}, params });
 }
 
 interface EvaluateOptions {

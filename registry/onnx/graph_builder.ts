@@ -1,80 +1,94 @@
 import { ModelProto, ONNX_ELEMENTS, type OnnxElement } from './onnx_proto.ts';
 
-/** Opset and IR that every onnxruntime since 1.15 takes. */
-const OPSET = 17;
+/** IR that every onnxruntime since 1.15 takes, and its opset. */
 const IR_VERSION = 8;
-
-const ATTRIBUTE_INT = 2;
+const OPSET = 17;
+/** AttributeProto.AttributeType. */
+const TYPES = { INT: 2, STRING: 3, FLOATS: 6, INTS: 7, STRINGS: 8 } as const;
 
 const NUMBER_OF = Object.fromEntries(Object.entries(ONNX_ELEMENTS).map(([number, name]) => [name, Number(number)]));
 
 /** Returns the number that TensorProto.DataType has for a type. */
-export const onnxElementNumber = (element: OnnxElement): number => NUMBER_OF[element] as number;
+const numberOf = (element: OnnxElement): number => NUMBER_OF[element] as number;
 
-/** A tensor of [N, columns]. */
-interface RowTensor {
-  readonly name: string;
-  readonly element: OnnxElement;
-  readonly columns: number;
-}
+/** Values of a constant; bytes are booleans. */
+type ConstantData = Float32Array | Float64Array | Uint8Array;
 
-/** Builds a graph of rows, node by node. */
-export class OnnxGraphBuilder {
+/** A value of an attribute: an integer, a string, or lists of them; a list of floats is a Float32Array. */
+export type AttributeValue = number | string | Float32Array | readonly number[] | readonly string[];
+
+/** Writes a graph with one input and one output, [N, columns] both. */
+export class GraphBuilder {
   readonly #nodes: object[] = [];
   readonly #initializers: object[] = [];
+  readonly #domains = new Map<string, number>([['', OPSET]]);
 
-  /** Adds a node with one output, named as it. @returns the output's name */
+  /** Adds a node with one output that has its name, or with those that are given; returns the last of them. */
   node(
     opType: string,
     input: readonly string[],
-    output: string,
-    attributes: Readonly<Record<string, number>> = {},
+    output: string | readonly string[],
+    attributes: Readonly<Record<string, AttributeValue>> = {},
+    domain: { readonly name: string; readonly version: number } = { name: '', version: OPSET },
   ): string {
+    const outputs = [output].flat();
+    const name = outputs.at(-1) as string;
+    this.#domains.set(domain.name, domain.version);
     this.#nodes.push({
-      ...{ opType, name: output, input, output: [output] },
-      attribute: Object.entries(attributes).map(([name, i]) => ({ name, i, type: ATTRIBUTE_INT })),
-    });
-    return output;
-  }
-
-  /** Adds a constant; bytes are booleans. @returns its name */
-  constant(name: string, dims: readonly number[], data: Float32Array | Float64Array | Uint8Array): string {
-    const element = data instanceof Float32Array ? 'float32' : data instanceof Float64Array ? 'float64' : 'bool';
-    this.#initializers.push({
-      ...{ name, dims, dataType: onnxElementNumber(element) },
-      rawData: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+      ...{ opType, name, input, output: outputs, domain: domain.name },
+      attribute: Object.entries(attributes).map(([key, value]) => attributeOf(key, value)),
     });
     return name;
   }
 
-  /** Adds a constant of [1, columns]. @returns its name */
-  row(name: string, data: Float32Array | Float64Array | Uint8Array): string {
+  /** Adds values that are part of the graph; returns their name. */
+  constant(name: string, dims: readonly number[], data: ConstantData): string {
+    const element = data instanceof Float32Array ? 'float32' : data instanceof Float64Array ? 'float64' : 'bool';
+    const rawData = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    this.#initializers.push({ name, dims, dataType: numberOf(element), rawData });
+    return name;
+  }
+
+  /** Adds values of [1, columns]; returns their name. */
+  row(name: string, data: ConstantData): string {
     return this.constant(name, [1, data.length], data);
   }
 
-  /** Returns the model as ONNX bytes. */
+  /** Returns the bytes of the file. */
   encode(
     name: string,
     producerVersion: string,
-    { input, output }: { readonly input: RowTensor; readonly output: RowTensor },
+    { input, output }: { readonly input: GraphValue; readonly output: GraphValue },
   ): Uint8Array {
-    const value = (tensor: RowTensor): object => ({
-      name: tensor.name,
-      type: {
-        tensorType: {
-          elemType: onnxElementNumber(tensor.element),
-          shape: { dim: [{ dimParam: 'N' }, { dimValue: tensor.columns }] },
-        },
-      },
-    });
     const message = ModelProto.fromObject({
       ...{ irVersion: IR_VERSION, producerName: 'headwater', producerVersion },
-      opsetImport: [{ domain: '', version: OPSET }],
+      opsetImport: [...this.#domains].map(([domain, version]) => ({ domain, version })),
       graph: {
         ...{ name, node: this.#nodes, initializer: this.#initializers },
-        ...{ input: [value(input)], output: [value(output)] },
+        ...{ input: [valueInfo(input)], output: [valueInfo(output)] },
       },
     });
     return ModelProto.encode(message).finish();
   }
+}
+
+interface GraphValue {
+  readonly name: string;
+  /** Default: float32. */
+  readonly element?: OnnxElement;
+  readonly columns: number;
+}
+
+const valueInfo = ({ name, element = 'float32', columns }: GraphValue): object => ({
+  name,
+  type: { tensorType: { elemType: numberOf(element), shape: { dim: [{ dimParam: 'N' }, { dimValue: columns }] } } },
+});
+
+function attributeOf(name: string, value: AttributeValue): object {
+  if (typeof value === 'number') return { name, type: TYPES.INT, i: value };
+  if (typeof value === 'string') return { name, type: TYPES.STRING, s: Buffer.from(value) };
+  if (value instanceof Float32Array) return { name, type: TYPES.FLOATS, floats: Array.from(value) };
+  return typeof value[0] === 'string'
+    ? { name, type: TYPES.STRINGS, strings: (value as readonly string[]).map((each) => Buffer.from(each)) }
+    : { name, type: TYPES.INTS, ints: value };
 }

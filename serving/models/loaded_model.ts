@@ -164,7 +164,7 @@ export class LoadedModel {
     for (const [index, { output: expected }] of examples.entries()) {
       for (const [column, value] of expected.entries()) {
         const found = output[index * this.outputWidth + column] as number;
-        if (!(Math.abs(found - value) <= TOLERANCE)) {
+        if (!(Math.abs(found - value) <= TOLERANCE * Math.max(1, Math.abs(value)))) {
           problems.push(`its example ${index} gives ${found} where the trainer saw ${value}`);
         }
       }

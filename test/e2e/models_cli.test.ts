@@ -70,3 +70,17 @@ test('what is worse than the gates allow is not promoted, nor what is not there;
   writeFileSync(join(folder, 'copy', 'model.onnx'), readFileSync(join(SHIPPED, 'model.onnx')).subarray(0, 1_000));
   expect((await models('register', 'fraud_detector', 'copy')).stderr).toMatch(/was changed or cut short/);
 }, 120_000);
+
+test('a model that XGBoost has saved is imported, passes the gates and predicts', async () => {
+  const file = assetPath('test/data/xgboost/data_frame_3.2/model.ubj');
+  const imported = await models('import', 'leavers', '--file', file, '--classes', 'stays', 'leaves');
+  expect(imported).toEqual({ code: 0, stdout: expect.stringMatching(/^leavers 1 None/), stderr: '' });
+  expect((await models('validate', 'leavers', '1')).stdout).toMatch(/passed golden rows {3}16 come out as trained/);
+  const both = await models('import', 'leavers', '3', '--file', file);
+  expect([both.code, both.stderr]).toEqual([
+    2,
+    expect.stringMatching(/a version and --from an MLflow server, or --file/),
+  ]);
+  const missing = await models('import', 'leavers', '--file', 'missing.json');
+  expect([missing.code, missing.stderr]).toEqual([2, expect.stringMatching(/missing.json cannot be read/)]);
+});

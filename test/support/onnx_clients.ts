@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { cacheFolder, once, run } from '#scripts/services/install';
 
 /** Python libraries, by what they are for: those that make ONNX models and those that are clients ask for different versions of protobuf. */
@@ -25,9 +25,25 @@ async function python(libraries: Libraries): Promise<string> {
   return join(folder, 'bin', 'python');
 }
 
-/** Runs a Python program with libraries, and returns what it has printed. @throws with its errors when it fails */
-export async function runWith(libraries: Libraries, program: string, args: readonly string[]): Promise<string> {
-  const child = spawn(await python(libraries), [program, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+/** Returns a folder that has another version of a package than the libraries for models. @param wheel - as pip takes it: xgboost-cpu==2.1.4 */
+export async function otherVersion(wheel: string): Promise<string> {
+  const pip = join(dirname(await python('models')), 'pip');
+  const folder = join(cacheFolder, `onnx-models-${wheel}`);
+  await once(folder, `installing ${wheel}`, async () => {
+    await run(pip, ['install', '-q', '--no-deps', '--target', folder, wheel]);
+  });
+  return folder;
+}
+
+/** Runs a Python program with libraries, and returns what it has printed. @param first - folder whose packages count before them. @throws with its errors when it fails */
+export async function runWith(
+  libraries: Libraries,
+  program: string,
+  args: readonly string[],
+  first?: string,
+): Promise<string> {
+  const env = { ...process.env, ...(first === undefined ? {} : { PYTHONPATH: first }) };
+  const child = spawn(await python(libraries), [program, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   let errors = '';
   child.stdout.on('data', (chunk) => {

@@ -1,5 +1,5 @@
 import type { InputColumn, ModelPackage } from '../../model_package.ts';
-import { OnnxGraphBuilder } from '../../onnx/graph_builder.ts';
+import { GraphBuilder } from '../../onnx/graph_builder.ts';
 
 /** What a column of a logistic regression adds to the sum. */
 export interface LinearColumn {
@@ -30,7 +30,7 @@ const OUTPUT = 'probabilities';
  * that its probabilities are those of the weights to the last digits of FP32. Strings come as the weights of their categories.
  */
 export function linearPackage({ bias, columns, classes }: LinearModel): ModelPackage {
-  const graph = new OnnxGraphBuilder();
+  const graph = new GraphBuilder();
   const isText = Uint8Array.from(columns, ({ type }) => Number(type === 'string'));
   const one = graph.row('one', new Float64Array([1]));
   const size = graph.node('Add', [graph.node('Abs', [INPUT], 'abs'), one], 'size');

@@ -1,4 +1,4 @@
-import { OnnxGraphBuilder } from '../../onnx/graph_builder.ts';
+import { GraphBuilder } from '../../onnx/graph_builder.ts';
 
 export interface DenseLayer {
   /** [inputs, outputs], row-major. */
@@ -26,7 +26,7 @@ export const MLP_OUTPUT = 'probabilities';
  * FP32 [N, outputs], a probability each, which do not add up to 1.
  */
 export function mlpToOnnx(mlp: Mlp, producerVersion: string): Uint8Array {
-  const graph = new OnnxGraphBuilder();
+  const graph = new GraphBuilder();
   const missing = graph.node('IsNaN', [MLP_INPUT], 'missing');
   const filled = graph.node('Where', [missing, graph.row('fill', mlp.fill), MLP_INPUT], 'filled');
   const size = graph.node('Add', [graph.node('Abs', [filled], 'abs'), graph.row('one', new Float32Array([1]))], 'size');
@@ -54,7 +54,7 @@ export function mlpToOnnx(mlp: Mlp, producerVersion: string): Uint8Array {
   }
 
   return graph.encode('mlp', producerVersion, {
-    input: { name: MLP_INPUT, element: 'float32', columns: mlp.width },
-    output: { name: MLP_OUTPUT, element: 'float32', columns: Math.max(2, outputs) },
+    input: { name: MLP_INPUT, columns: mlp.width },
+    output: { name: MLP_OUTPUT, columns: Math.max(2, outputs) },
   });
 }
