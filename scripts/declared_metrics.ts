@@ -7,10 +7,10 @@ import { assetPath, projectRoot } from '#kernel/project_root';
 const FOLDERS = 'kernel,configs,monitoring,storage,connectors,registry,feature_store,pipelines,serving,workflows,cli';
 /** Classes of prom-client, and the functions of monitoring/metrics.ts that make one when the registry has none yet. */
 const TYPES: Readonly<Record<string, string>> = {
-  ...{ Counter: 'counter', Gauge: 'gauge', Histogram: 'histogram', Summary: 'summary' },
+  ...{ Counter: 'counter', Gauge: 'gauge', Histogram: 'histogram', LatencyHistogram: 'histogram', Summary: 'summary' },
   ...{ counterOf: 'counter', gaugeOf: 'gauge' },
 };
-const IMPORTED_FROM = /(?:^prom-client|\/metrics(?:\.ts)?)$/;
+const IMPORTED_FROM = /(?:^prom-client|\/(?:latency_histogram|metrics)(?:\.ts)?)$/;
 /** Passes on what its callers give. */
 const SHARED = 'monitoring/metrics.ts';
 

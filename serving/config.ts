@@ -2,6 +2,8 @@ import { z } from 'zod';
 import { accessSettings } from '#connectors/http/config';
 import { tlsSchema } from '#monitoring/tls_config';
 import { modelLimitsSchema } from '#registry/graphs/model_limits';
+import { modelNameSchema } from '#registry/names';
+import { modelRuntimeSchema } from './models/model_runtime.ts';
 import { PREDICTION_FORMATS } from './prediction_store/prediction_records.ts';
 import { servedModelSchema } from './routing/served_model.ts';
 
@@ -15,7 +17,15 @@ export const servingConfigSchema = z.strictObject({
   workers: z.int().min(1).max(64).default(1),
   models: z.array(servedModelSchema).default([]),
   /** Other models in production are loaded at the first request for them; absent: they are not served. */
-  onDemand: z.strictObject({ memoryMb: z.number().positive().default(512) }).optional(),
+  onDemand: z
+    .strictObject({
+      memoryMb: z.number().positive().default(512),
+      /** How they are computed. */
+      runtime: modelRuntimeSchema.prefault({}),
+      /** How some of them are computed, by name, instead. */
+      runtimes: z.record(modelNameSchema, modelRuntimeSchema).default({}),
+    })
+    .optional(),
   modelLimits: modelLimitsSchema.prefault({}),
   /** How often promotions are read from the registry, ms. */
   refreshIntervalMs: z.int().positive().default(1_000),

@@ -36,9 +36,10 @@ export class ModelNotReadyError extends PlatformError {
 export class ExecutionProviderError extends PlatformError {
   readonly code = 'SERVING_EXECUTION_PROVIDER';
 
-  constructor(model: string, provider: string, problem: string) {
+  /** @param where - the setting: serving.models: model "fraud" */
+  constructor(where: string, provider: string, problem: string) {
     super(
-      `serving.models: model "${model}" has the execution provider ${provider} in runtime.executionProviders, and ${problem}. Take it out, or install a build that has it`,
+      `${where} has the execution provider ${provider} in runtime.executionProviders, and ${problem}. Take it out, or install a build that has it`,
       { fault: 'caller', retryable: false },
     );
   }

@@ -83,6 +83,10 @@ export class ModelServer implements Service {
   readonly #onDemand: OnDemandModels | undefined;
   readonly #loader: ModelLoader;
   readonly #runtimes: ReadonlyMap<string, ModelRuntime>;
+  /** All of them, by the setting that they come from. */
+  readonly #configured: readonly (readonly [where: string, runtime: ModelRuntime])[];
+  /** Of models on demand that have none of their own. */
+  readonly #otherRuntime: ModelRuntime;
   readonly #assignments: Counter<'model' | 'experiment' | 'variant'>;
   readonly #canaryPercent: Gauge<'model'>;
   readonly #rollbacks: Counter<'model'>;
@@ -102,10 +106,22 @@ export class ModelServer implements Service {
     this.#deps = deps;
     this.#log = deps.log.child({ component: 'serving.models' });
     this.#intervalMs = settings.refreshIntervalMs;
-    this.#runtimes = new Map(settings.models.map(({ name, runtime }) => [name, runtime]));
+    const { onDemand } = settings;
+    this.#runtimes = new Map([
+      ...Object.entries(onDemand?.runtimes ?? {}),
+      ...settings.models.map(({ name, runtime }) => [name, runtime] as const),
+    ]);
+    this.#otherRuntime = onDemand?.runtime ?? DEFAULT_RUNTIME;
+    this.#configured = [
+      ...settings.models.map(({ name, runtime }) => [`serving.models: model "${name}"`, runtime] as const),
+      ...Object.entries(onDemand?.runtimes ?? {}).map(
+        ([name, runtime]) => [`serving.onDemand.runtimes: model "${name}"`, runtime] as const,
+      ),
+      ['serving.onDemand', this.#otherRuntime],
+    ];
     this.#loader = new ModelLoader(
       { ...deps, log: this.#log },
-      { limits: settings.modelLimits, runtimeOf: (name) => this.#runtimes.get(name) ?? DEFAULT_RUNTIME },
+      { limits: settings.modelLimits, runtimeOf: (name) => this.#runtimes.get(name) ?? this.#otherRuntime },
     );
     const routerOf = (served: Omit<ServedModel, 'runtime'>): ModelRouter => {
       const { name, follow, thresholds, experiment, canary, shadow } = served;
@@ -116,7 +132,6 @@ export class ModelServer implements Service {
       );
     };
     this.#routers = new Map(settings.models.map((served) => [served.name, routerOf(served)]));
-    const { onDemand } = settings;
     const inProduction = (name: string): ModelRouter =>
       routerOf({ name, follow: { stage: 'Production' }, thresholds: [] });
     this.#onDemand = onDemand === undefined ? undefined : new OnDemandModels(inProduction, deps.metrics, onDemand);
@@ -150,11 +165,11 @@ export class ModelServer implements Service {
 
   async #checkProviders(): Promise<void> {
     const checked = new Set(DEFAULT_RUNTIME.executionProviders);
-    for (const [name, { executionProviders }] of this.#runtimes) {
+    for (const [where, { executionProviders }] of this.#configured) {
       for (const provider of executionProviders) {
         if (checked.has(provider)) continue;
         const problem = await providerProblem(provider);
-        if (problem !== undefined) throw new ExecutionProviderError(name, provider, problem);
+        if (problem !== undefined) throw new ExecutionProviderError(where, provider, problem);
         checked.add(provider);
       }
     }

@@ -1,3 +1,5 @@
+import { type LatencyCounts, LatencyHistogram } from '#monitoring/latency_histogram';
+import type { Registry } from '#monitoring/metrics';
 import type { ActiveModel } from '../models/model_slot.ts';
 
 /** What the versions of a model have computed, in milliseconds, since the process began. */
@@ -11,15 +13,26 @@ export interface VersionStatistics {
   inferMs: number;
   failures: number;
   failureMs: number;
+  readonly latency: LatencyCounts;
   /** Since the epoch. */
   lastAtMs: number;
 }
 
 /** Sums of requests and rows by version, as the Open Inference Protocol's statistics extension has them. */
 export class ModelStatistics {
+  readonly #latency: LatencyHistogram<'model' | 'version'>;
   readonly #versions = new Map<string, VersionStatistics>();
   /** The same, by what is at hand for every request. */
   readonly #known = new WeakMap<object, VersionStatistics>();
+
+  constructor(metrics: Registry) {
+    this.#latency = new LatencyHistogram({
+      name: 'model_latency_seconds',
+      help: 'From the rows of a request ready to the output of the version ready, waiting for other requests included',
+      labelNames: ['model', 'version'],
+      registers: [metrics],
+    });
+  }
 
   #of(active: ActiveModel): VersionStatistics {
     const known = this.#known.get(active);
@@ -29,7 +42,8 @@ export class ModelStatistics {
     let found = this.#versions.get(key);
     if (found === undefined) {
       const none = { requests: 0, rows: 0, requestMs: 0, queueMs: 0, inferMs: 0, failures: 0, failureMs: 0 };
-      found = { name, version, ...none, lastAtMs: 0 };
+      const latency = this.#latency.countsOf({ model: name, version: String(version) });
+      found = { name, version, ...none, lastAtMs: 0, latency };
       this.#versions.set(key, found);
     }
     this.#known.set(active, found);
@@ -42,6 +56,7 @@ export class ModelStatistics {
     sums.requests += 1;
     sums.rows += rows;
     sums.requestMs += tookMs;
+    sums.latency.observeMs(tookMs);
     sums.queueMs += queueMs;
     sums.inferMs += tookMs - queueMs;
     sums.lastAtMs = Date.now();

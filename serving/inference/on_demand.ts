@@ -2,11 +2,15 @@ import { LRUCache } from 'lru-cache';
 import { Counter, Gauge, type Registry } from '#monitoring/metrics';
 import { checkModelName } from '#registry/names';
 import { ModelNotReadyError, UnknownServedModelError } from '../errors.ts';
+import type { ModelRuntime } from '../models/model_runtime.ts';
 import type { ModelRouter } from '../routing/model_router.ts';
 
 export interface OnDemandSettings {
   /** Models that are loaded may take so much, by an estimate; the least recently used one is evicted first. */
   readonly memoryMb: number;
+  readonly runtime?: ModelRuntime;
+  /** By name, instead. */
+  readonly runtimes?: Readonly<Record<string, ModelRuntime>>;
 }
 
 /** What a loaded model takes for each byte of its file: the session, and trees as tables and code. */

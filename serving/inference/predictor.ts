@@ -67,7 +67,7 @@ export class Predictor {
   readonly admission: Admission;
   /** Of canaries. */
   readonly #tried: Admission;
-  readonly statistics = new ModelStatistics();
+  readonly statistics: ModelStatistics;
   readonly #cache: OutputCache | undefined;
   readonly #shadows: ShadowRuns;
   readonly #circuits: ModelCircuits;
@@ -79,6 +79,7 @@ export class Predictor {
     settings: AdmissionSettings & { readonly predictionCache?: OutputCacheSettings | undefined },
   ) {
     this.#deps = deps;
+    this.statistics = new ModelStatistics(deps.metrics);
     const refused = new Counter({
       name: 'requests_refused_total',
       help: 'Requests that could not be answered in time: wait (too much before it), rows (too many in flight), deadline',

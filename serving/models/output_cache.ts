@@ -11,21 +11,21 @@ export interface OutputCacheSettings {
 /** What a version has given for a row, for a while: the same row, however it was written, is not computed twice. */
 export class OutputCache {
   readonly #outputs: LRUCache<string, RowValues>;
-  readonly #lookups: Counter<'model' | 'outcome'>;
+  readonly #lookups: Counter<'model' | 'version' | 'outcome'>;
 
   constructor(metrics: Registry, { ttlMs, maxEntries }: OutputCacheSettings) {
     this.#outputs = new LRUCache({ max: maxEntries, ttl: ttlMs });
     this.#lookups = new Counter({
       name: 'prediction_cache_lookups_total',
       help: 'Rows that were looked for in the cache of predictions, by outcome: hit, miss',
-      labelNames: ['model', 'outcome'],
+      labelNames: ['model', 'version', 'outcome'],
       registers: [metrics],
     });
   }
 
   get({ name: model, version }: ActiveModel, input: RowValues): RowValues | undefined {
     const found = this.#outputs.get(keyOf(model, version, input));
-    this.#lookups.inc({ model, outcome: found === undefined ? 'miss' : 'hit' });
+    this.#lookups.inc({ model, version: String(version), outcome: found === undefined ? 'miss' : 'hit' });
     return found;
   }
 

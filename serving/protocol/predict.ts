@@ -4,7 +4,8 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { requireScope } from '#connectors/http/access';
 import { UnsupportedMediaTypeError } from '#monitoring/errors';
 import { checkCharset, parseJsonBody } from '#monitoring/json_body';
-import { Histogram, LATENCY_BUCKETS_SECONDS, type Registry } from '#monitoring/metrics';
+import { type LatencyCounts, LatencyHistogram } from '#monitoring/latency_histogram';
+import type { Registry } from '#monitoring/metrics';
 import { needsSome } from '#monitoring/route_access';
 import { InvalidRequestError } from '../errors.ts';
 import { Explainer } from '../explain/explainer.ts';
@@ -44,8 +45,6 @@ interface Prepared extends Pick<ScannedBody, 'active' | 'input' | 'rows' | 'isSi
   readonly freshness?: Freshness | readonly Freshness[] | undefined;
 }
 
-type Taken = Pick<Histogram.Internal<'route'>, 'observe'>;
-
 const PREDICT_KEYS = new Set([
   ...['model_name', 'features', 'entity_id', 'return_probabilities', 'return_freshness', 'explain'],
 ]);
@@ -60,16 +59,15 @@ export async function registerPredictRoutes(
   { predictor, metrics }: { readonly predictor: Predictor; readonly metrics: Registry },
   settings: PredictSettings,
 ): Promise<void> {
-  const seconds = new Histogram({
+  const seconds = new LatencyHistogram({
     name: 'prediction_latency_seconds',
     help: 'From a request read to its answer ready',
     labelNames: ['route'],
-    buckets: LATENCY_BUCKETS_SECONDS,
     registers: [metrics],
   });
-  // Looked up once, not for each request.
-  const ofPredict = seconds.labels({ route: '/predict' });
-  const ofBatch = seconds.labels({ route: '/predict/batch' });
+  const ofPredict = seconds.countsOf({ route: '/predict' });
+  const ofBatch = seconds.countsOf({ route: '/predict/batch' });
+  const ofExplain = seconds.countsOf({ route: '/explain' });
   const explainer = new Explainer({ evaluations: settings.explainBudget });
 
   const rowOf = async (active: ActiveModel, body: PredictBody): Promise<Row> => {
@@ -114,7 +112,7 @@ export async function registerPredictRoutes(
     request: FastifyRequest,
     reply: FastifyReply,
     startedMs: number,
-    taken: Taken,
+    taken: LatencyCounts,
   ) => {
     const { active, input, rows, isSingle, wantsProbabilities, wantsExplanation, freshness } = prepared;
     if (wantsExplanation === true) requireScope(request, 'explain', active.name);
@@ -139,7 +137,7 @@ export async function registerPredictRoutes(
     if (known !== undefined) body.cached = true;
     if (!isSingle) body.count = rows.count;
     const latencyMs = performance.now() - startedMs;
-    taken.observe(latencyMs / 1_000);
+    taken.observeMs(latencyMs);
     describeAnswer(body, inferred.by, ids, latencyMs);
     if (span !== undefined && call?.timing !== undefined) {
       span.setAttributes({ 'headwater.model': inferred.by.name, 'headwater.model_version': inferred.by.version });
@@ -154,7 +152,7 @@ export async function registerPredictRoutes(
     request: FastifyRequest,
     reply: FastifyReply,
     startedMs: number,
-    taken: Taken,
+    taken: LatencyCounts,
   ) => {
     requireScope(request, 'predict', scanned.active.name);
     predictor.countAssigned(scanned.active);
@@ -200,7 +198,7 @@ export async function registerPredictRoutes(
     const { active, input } = await toExplain(request, request.body);
     const explanation = await explainer.explain(active, input);
     const latencyMs = performance.now() - startedMs;
-    seconds.observe({ route: '/explain' }, latencyMs / 1_000);
+    ofExplain.observeMs(latencyMs);
     return describeAnswer({ ...explanation }, active, { requestId: requestIdOf(request) }, latencyMs);
   });
 
@@ -227,7 +225,7 @@ export async function registerPredictRoutes(
     const [first] = answered as [(typeof answered)[number]];
     const all = answered.map(({ predicted }) => predicted);
     const latencyMs = performance.now() - startedMs;
-    ofBatch.observe(latencyMs / 1_000);
+    ofBatch.observeMs(latencyMs);
     const mixed = {
       predictions: all.map(({ prediction }) => prediction),
       ...(wantsProbabilities ? outputsOf(first.by, all, false) : {}),

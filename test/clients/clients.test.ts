@@ -57,14 +57,15 @@ test('boto3’s sagemaker-runtime: JSON, CSV, and what is refused', async () => 
   expect(printed).toContain('5 passed, 0 failed');
 }, 120_000);
 
-/** A client in Go, which knows the service by the descriptors of tritonclient. */
-async function grpcurl(args: readonly string[]): Promise<string> {
+/** A client in Go, which knows the service by the descriptors of tritonclient, or asks for them. */
+async function grpcurl(args: readonly string[], { asks = false } = {}): Promise<string> {
   const folder = join(cacheFolder, 'grpcurl-1.9.3');
   await once(folder, 'building grpcurl', async () => {
     await run('go', ['install', 'github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3'], { env: { GOBIN: folder } });
     await runWith('clients', assetPath('test/support/triton_protoset.py'), [join(folder, 'triton.protoset')]);
   });
-  return run(join(folder, 'grpcurl'), ['-plaintext', '-protoset', join(folder, 'triton.protoset'), ...args]);
+  const known = asks ? [] : ['-protoset', join(folder, 'triton.protoset')];
+  return run(join(folder, 'grpcurl'), ['-plaintext', ...known, ...args]);
 }
 
 test('grpcurl: integers of 64 bits, an entity and a variant in metadata, and what is refused', async () => {
@@ -89,4 +90,25 @@ test('grpcurl: integers of 64 bits, an entity and a variant in metadata, and wha
   expect(guarded.logged.slice(before).map(({ entityKey }) => entityKey)).toEqual(['account:e7']);
   await expect(call('ModelInfer', tiny, key, 'x-variant: other')).rejects.toThrow(/NotFound.*has no variant "other"/s);
   await expect(call('ModelInfer', tiny)).rejects.toThrow(/Unauthenticated/);
+}, 600_000);
+
+test('grpcurl learns services and messages by reflection, and calls with them', async () => {
+  const { port } = guarded.service.beside as OpenInferenceService;
+  const address = `127.0.0.1:${port}`;
+  const ask = (...args: string[]): Promise<string> => grpcurl(args, { asks: true });
+  expect((await ask(address, 'list')).trim().split('\n')).toEqual([
+    ...['grpc.health.v1.Health', 'grpc.reflection.v1.ServerReflection', 'grpc.reflection.v1alpha.ServerReflection'],
+    'inference.GRPCInferenceService',
+  ]);
+  const described = await ask(address, 'describe', 'inference.GRPCInferenceService');
+  expect(described).toContain(
+    'rpc ModelStreamInfer ( stream .inference.ModelInferRequest ) returns ( stream .inference.ModelStreamInferResponse );',
+  );
+  const message = await ask(address, 'describe', 'inference.ModelInferRequest');
+  expect(message).toContain('map<string, .inference.InferParameter> parameters = 4;');
+  await expect(ask(address, 'describe', 'inference.Nothing')).rejects.toThrow(/Symbol not found/);
+  const method = 'inference.GRPCInferenceService/ModelMetadata';
+  const answer = await ask('-H', `x-api-key: ${KEY}`, '-d', '{"name": "tiny"}', address, method);
+  expect(JSON.parse(answer)).toMatchObject({ name: 'tiny', inputs: [{ datatype: 'FP32', shape: ['-1', '4'] }] });
+  expect(JSON.parse(await ask(address, 'grpc.health.v1.Health/Check'))).toEqual({ status: 'SERVING' });
 }, 600_000);

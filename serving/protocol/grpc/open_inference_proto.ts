@@ -69,6 +69,20 @@ message RepositoryModelLoadRequest { string repository_name = 1; string model_na
 message RepositoryModelLoadResponse {}
 message RepositoryModelUnloadRequest { string repository_name = 1; string model_name = 2; }
 message RepositoryModelUnloadResponse {}
+service GRPCInferenceService {
+  rpc ServerLive(ServerLiveRequest) returns (ServerLiveResponse);
+  rpc ServerReady(ServerReadyRequest) returns (ServerReadyResponse);
+  rpc ModelReady(ModelReadyRequest) returns (ModelReadyResponse);
+  rpc ServerMetadata(ServerMetadataRequest) returns (ServerMetadataResponse);
+  rpc ModelMetadata(ModelMetadataRequest) returns (ModelMetadataResponse);
+  rpc ModelInfer(ModelInferRequest) returns (ModelInferResponse);
+  rpc ModelConfig(ModelConfigRequest) returns (ModelConfigResponse);
+  rpc ModelStatistics(ModelStatisticsRequest) returns (ModelStatisticsResponse);
+  rpc RepositoryIndex(RepositoryIndexRequest) returns (RepositoryIndexResponse);
+  rpc RepositoryModelLoad(RepositoryModelLoadRequest) returns (RepositoryModelLoadResponse);
+  rpc RepositoryModelUnload(RepositoryModelUnloadRequest) returns (RepositoryModelUnloadResponse);
+  rpc ModelStreamInfer(stream ModelInferRequest) returns (stream ModelStreamInferResponse);
+}
 `;
 
 const HEALTH = `
@@ -76,10 +90,44 @@ syntax = "proto3";
 package grpc.health.v1;
 message HealthCheckRequest { string service = 1; }
 message HealthCheckResponse { enum ServingStatus { UNKNOWN = 0; SERVING = 1; NOT_SERVING = 2; SERVICE_UNKNOWN = 3; } ServingStatus status = 1; }
+service Health {
+  rpc Check(HealthCheckRequest) returns (HealthCheckResponse);
+  rpc Watch(HealthCheckRequest) returns (stream HealthCheckResponse);
+}
 `;
 
-const root = new protobuf.Root();
-for (const text of [OPEN_INFERENCE, HEALTH]) protobuf.parse(text, root, { keepCase: true });
+/** Server reflection (grpc/reflection/v1/reflection.proto, Apache-2.0); v1alpha, which older clients ask, is the same. */
+const reflection = (version: string): string => `
+syntax = "proto3";
+package grpc.reflection.${version};
+message ServerReflectionRequest {
+  string host = 1;
+  oneof message_request {
+    string file_by_filename = 3; string file_containing_symbol = 4; ExtensionRequest file_containing_extension = 5;
+    string all_extension_numbers_of_type = 6; string list_services = 7;
+  }
+}
+message ExtensionRequest { string containing_type = 1; int32 extension_number = 2; }
+message ServerReflectionResponse {
+  string valid_host = 1; ServerReflectionRequest original_request = 2;
+  oneof message_response {
+    FileDescriptorResponse file_descriptor_response = 4; ExtensionNumberResponse all_extension_numbers_response = 5;
+    ListServiceResponse list_services_response = 6; ErrorResponse error_response = 7;
+  }
+}
+message FileDescriptorResponse { repeated bytes file_descriptor_proto = 1; }
+message ExtensionNumberResponse { string base_type_name = 1; repeated int32 extension_number = 2; }
+message ListServiceResponse { repeated ServiceResponse service = 1; }
+message ServiceResponse { string name = 1; }
+message ErrorResponse { int32 error_code = 1; string error_message = 2; }
+service ServerReflection { rpc ServerReflectionInfo(stream ServerReflectionRequest) returns (stream ServerReflectionResponse); }
+`;
+export const REFLECTION_VERSIONS = ['v1', 'v1alpha'] as const;
+
+/** Messages and services that are answered here. */
+export const root = new protobuf.Root();
+for (const text of [OPEN_INFERENCE, HEALTH, ...REFLECTION_VERSIONS.map(reflection)])
+  protobuf.parse(text, root, { keepCase: true });
 
 /** Numbers of 64 bits as JavaScript's: sizes, counts and dimensions, which stay below 2^53. */
 const AS_OBJECTS = { longs: Number, enums: String, arrays: true, objects: true, oneofs: true } as const;

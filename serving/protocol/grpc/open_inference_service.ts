@@ -21,6 +21,7 @@ import { BINARY_HEADER } from '../infer_request.ts';
 import { SUBJECT_HEADERS } from '../subject.ts';
 import { bodyOf, type ModelInferRequest, messageOf } from './infer_messages.ts';
 import { codecOf } from './open_inference_proto.ts';
+import { addReflection } from './reflection.ts';
 
 const SERVICE = 'inference.GRPCInferenceService';
 const HEALTH = 'grpc.health.v1.Health';
@@ -127,7 +128,7 @@ const pathOf = ({ name, version }: Message): string =>
   `/v2/models/${encoded(name)}${version === '' || version === undefined ? '' : `/versions/${encoded(version)}`}`;
 
 /**
- * The Open Inference Protocol over gRPC, with gRPC's health service. Each call becomes a request of the HTTP routes, within the process: keys (metadata
+ * The Open Inference Protocol over gRPC, with gRPC's health service and server reflection. Each call becomes a request of the HTTP routes, within the process: keys (metadata
  * `authorization` or `x-api-key`), scopes, limits, admission and the prediction log are theirs.
  */
 export class OpenInferenceService implements Service {
@@ -176,6 +177,7 @@ export class OpenInferenceService implements Service {
     handlers.ModelStreamInfer = (stream: ServerDuplexStream<object, object>) => this.#inferStream(stream);
     this.#server.addService(definition as ServiceDefinition, handlers as never);
     this.#registerHealth();
+    addReflection(this.#server);
   }
 
   #registerHealth(): void {

@@ -25,6 +25,28 @@ test.each([
   },
 );
 
+test('models on demand have a runtime of their own, or one of their name, and what onnxruntime lacks is refused', async () => {
+  const onDemand = { runtime: { ownThreadFromMs: 0 }, runtimes: { quick: { batching: { maxRows: 1 } } } };
+  const serving = await serveTiny({ onDemand }, async (registry) => {
+    for (const name of ['costly', 'quick']) {
+      await registry.register({ name, package: tinyModel(0), metrics: {}, params: {} });
+      await registry.transition(name, 1, 'Production');
+    }
+  });
+  try {
+    for (const name of ['costly', 'quick']) await serving.models.ensure(name);
+    const threads = ['tiny', 'costly', 'quick'].map((name) => serving.models.active(name).model.hasThread);
+    expect(threads).toEqual([false, true, false]);
+  } finally {
+    await serving.stop();
+  }
+  const lacking = { executionProviders: ['coreml'] };
+  await expect(serveTiny({ onDemand: { runtime: lacking } })).rejects.toThrow('serving.onDemand has the execution');
+  await expect(serveTiny({ onDemand: { runtimes: { a: lacking } } })).rejects.toThrow(
+    'serving.onDemand.runtimes: model "a" has the execution provider coreml',
+  );
+}, 60_000);
+
 test('the settings of a model reach onnxruntime, and its answers stay the same', async () => {
   const settings = { intraOpThreads: 2, interOpThreads: 3, graphOptimization: 'disabled' };
   const runtime = modelRuntimeSchema.parse({ ...settings, warmUpRuns: 20, ownThreadFromMs: 0 });

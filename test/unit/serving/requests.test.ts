@@ -183,7 +183,9 @@ test('the cache: the same row, however it is written, is computed once; another 
   const other = await send('/predict', { features, return_probabilities: true });
   expect(other.body).toMatchObject({ model_version: 2 });
   expect(other.body.cached).toBeUndefined();
-  expect(await tiny.metrics.metrics()).toContain('prediction_cache_lookups_total{model="tiny",outcome="hit"} 1');
+  expect(await tiny.metrics.metrics()).toContain(
+    'prediction_cache_lookups_total{model="tiny",version="1",outcome="hit"} 1',
+  );
   await tiny.log.drain();
   expect(tiny.logged).toHaveLength(4);
 });

@@ -1,5 +1,6 @@
 import { Agent, request } from 'node:http';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import autocannon from 'autocannon';
 import { tinyModel, tinyScore } from '../../support/tiny_model.ts';
 import { serveTiny, type TinyServing } from '../../support/tiny_serving.ts';
 
@@ -91,3 +92,56 @@ test('how long the version that answers was trained is shown, while it answers',
   await serving.models.refresh();
   expect(await shown()).toEqual([]);
 });
+
+test('metrics of each version are the counts of a load tool: requests, rows, latency, hits of the cache', async () => {
+  const cached = await serveTiny({ predictionCache: {} }, async (registry) => {
+    await registry.register({ name: 'tiny', package: tinyModel(3), metrics: {}, params: {} });
+  });
+  await cached.service.start();
+  const load = (amount: number) =>
+    autocannon({
+      ...{ url: `${cached.service.url}/predict`, method: 'POST', amount, connections: CALLERS },
+      headers: { 'content-type': 'application/json' },
+      // Half of the rows come more than once.
+      requests: Array.from({ length: 100 }, (_, index) => ({
+        body: BODY.replace('"count":3', `"count":${index < 50 ? index : 50}`),
+      })),
+    });
+  try {
+    const versions = [await load(1_000)];
+    await cached.registry.transition('tiny', 2, 'Production');
+    await cached.models.refresh();
+    versions.push(await load(600));
+    const shown = await cached.metrics.metrics();
+    const shownBy = (metric: string): number =>
+      Number(
+        shown
+          .split('\n')
+          .find((line) => line.startsWith(`${metric} `))
+          ?.slice(metric.length + 1) ?? 0,
+      );
+    for (const [at, { '2xx': answered, non2xx, latency }] of versions.entries()) {
+      const labels = `model="tiny",version="${at + 1}"`;
+      expect([answered, non2xx]).toEqual([[1_000, 600][at], 0]);
+      expect(shownBy(`predictions_total{${labels},variant="production"}`)).toBe(answered);
+      const [hits, misses] = ['hit', 'miss'].map((outcome) =>
+        shownBy(`prediction_cache_lookups_total{${labels},outcome="${outcome}"}`),
+      ) as [number, number];
+      expect(hits + misses).toBe(answered);
+      const computed = shownBy(`model_latency_seconds_count{${labels}}`);
+      expect(computed).toBe(misses);
+      // Each row is computed once, or once more by each of those that asked before the first had its answer.
+      expect(misses).toBeGreaterThanOrEqual(51);
+      expect(misses).toBeLessThanOrEqual(51 * CALLERS);
+      expect(shownBy(`model_latency_seconds_bucket{${labels},le="+Inf"}`)).toBe(computed);
+      // What a caller waits for has the network in it.
+      const meanMs = (shownBy(`model_latency_seconds_sum{${labels}}`) / computed) * 1_000;
+      expect(meanMs).toBeGreaterThan(0);
+      expect(meanMs).toBeLessThan(latency.max);
+    }
+    const all = versions.reduce((sum, { '2xx': answered }) => sum + answered, 0);
+    expect(shownBy('prediction_latency_seconds_count{route="/predict"}')).toBe(all);
+  } finally {
+    await cached.stop();
+  }
+}, 60_000);
