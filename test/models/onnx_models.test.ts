@@ -6,10 +6,10 @@ import { assetPath } from '#kernel/project_root';
 import { halfValue } from '#registry/graphs/half_float';
 import { type Mlmodel, packageOfForeign, readMlmodel } from '#registry/mlflow/foreign_model';
 import { withExternalData } from '#registry/onnx/external_data';
-import { runWith } from '../support/onnx_clients.ts';
+import { runWith, wheelsFolder } from '../support/onnx_clients.ts';
 import { serveTiny, type TinyServing } from '../support/tiny_serving.ts';
 
-// Models of scikit-learn, LightGBM, XGBoost and onnx.helper, as skl2onnx and onnxmltools write them: every output is what Python's onnxruntime gives, in JSON
+// Models of scikit-learn, LightGBM, XGBoost, CatBoost and onnx.helper, as skl2onnx, onnxmltools and CatBoost write them: every output is what Python's onnxruntime gives, in JSON
 // and as bytes, and predictions are the library's own.
 
 interface Tensor {
@@ -40,7 +40,12 @@ const cases: Case[] = [];
 beforeAll(async () => {
   folder = process.env.TEST_MODELS_FOLDER ?? mkdtempSync(join(tmpdir(), 'models-'));
   if (process.env.TEST_MODELS_FOLDER === undefined)
-    await runWith('models', assetPath('test/support/make_models.py'), [folder]);
+    await runWith(
+      'models',
+      assetPath('test/support/make_models.py'),
+      [folder],
+      await wheelsFolder('catboost==1.2.10', 'graphviz==0.21', 'six==1.17.0'),
+    );
   serving = await serveTiny({ onDemand: { memoryMb: 2_000 } }, async (registry) => {
     for (const name of readdirSync(folder).filter((each) => !each.includes('.'))) {
       const own = JSON.parse(readFileSync(join(folder, name, 'case.json'), 'utf8')) as Case;

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { assetPath } from '#kernel/project_root';
-import { otherVersion, runWith } from '../support/onnx_clients.ts';
+import { runWith, wheelsFolder } from '../support/onnx_clients.ts';
 import { differenceFromXgboost, xgboostCase } from '../support/xgboost_cases.ts';
 
 // Models of every booster and objective, trained by five versions of XGBoost, imported and held against what each of them predicts.
@@ -19,7 +19,7 @@ beforeAll(async () => {
   folder = process.env.TEST_XGBOOST_FOLDER ?? mkdtempSync(join(tmpdir(), 'xgboost-'));
   if (process.env.TEST_XGBOOST_FOLDER !== undefined) return;
   for (const wheel of VERSIONS) {
-    const first = wheel === undefined ? undefined : await otherVersion(wheel);
+    const first = wheel === undefined ? undefined : await wheelsFolder(wheel);
     const args = [folder, String(SEED), String(MODELS)];
     await runWith('models', assetPath('test/support/make_xgboost.py'), args, first);
   }

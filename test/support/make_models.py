@@ -5,6 +5,7 @@ import os
 import sys
 import warnings
 
+import catboost
 import lightgbm
 import numpy as np
 import onnx
@@ -225,6 +226,19 @@ booster = xgboost.XGBClassifier(n_estimators=12, max_depth=4).fit(X, (three - 10
 save("xgboost_classes", convert_xgboost(booster, initial_types=[("input", OnnxmlFloat([None, 6]))], target_opset=15), {"input": rows}, frame=floats(rows), columns=six, labels=booster.predict(rows), tolerance=1e-4)
 booster = xgboost.XGBRegressor(n_estimators=12, max_depth=4).fit(X, signal)
 save("xgboost_regression", convert_xgboost(booster, initial_types=[("input", OnnxmlFloat([None, 6]))], target_opset=15), {"input": rows}, frame=floats(rows), columns=six, labels=booster.predict(rows), tolerance=1e-4)
+
+# CatBoost's own export: opsets of ONNX-ML alone, strings for classes, an output that has one dimension more than it declares.
+for name, estimator, y in (
+    ("catboost_binary", catboost.CatBoostClassifier, binary),
+    ("catboost_classes", catboost.CatBoostClassifier, three),
+    ("catboost_colours", catboost.CatBoostClassifier, colours),
+    ("catboost_regression", catboost.CatBoostRegressor, signal),
+):
+    booster = estimator(iterations=12, depth=4, verbose=0, allow_writing_files=False).fit(X, y)
+    path = os.path.join(out, "catboost.onnx")
+    booster.save_model(path, format="onnx")
+    save(name, onnx.load(path), {"features": rows}, frame=floats(rows), columns=six, labels=np.ravel(booster.predict(rows)), tolerance=1e-4)
+    os.remove(path)
 
 # Every type there and back.
 for dtype in ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool", "object"):

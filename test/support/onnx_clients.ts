@@ -25,12 +25,12 @@ async function python(libraries: Libraries): Promise<string> {
   return join(folder, 'bin', 'python');
 }
 
-/** Returns a folder that has another version of a package than the libraries for models. @param wheel - as pip takes it: xgboost-cpu==2.1.4 */
-export async function otherVersion(wheel: string): Promise<string> {
+/** Returns a folder that has packages beside the libraries for models, or other versions of theirs, without what they depend on. @param wheel - as pip takes it: xgboost-cpu==2.1.4 */
+export async function wheelsFolder(wheel: string, ...others: readonly string[]): Promise<string> {
   const pip = join(dirname(await python('models')), 'pip');
   const folder = join(cacheFolder, `onnx-models-${wheel}`);
   await once(folder, `installing ${wheel}`, async () => {
-    await run(pip, ['install', '-q', '--no-deps', '--target', folder, wheel]);
+    await run(pip, ['install', '-q', '--no-deps', '--target', folder, wheel, ...others]);
   });
   return folder;
 }
