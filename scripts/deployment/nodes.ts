@@ -32,6 +32,7 @@ interface Pod extends Named {
     readonly volumes?: readonly { readonly secret?: { readonly secretName: string; readonly optional?: boolean } }[];
   };
   readonly status: {
+    readonly conditions?: readonly { readonly type: string; readonly status: string }[];
     readonly phase?: string;
     readonly containerStatuses?: readonly { readonly restartCount: number }[];
   };
@@ -151,7 +152,7 @@ export class Nodes {
       const work =
         metadata.deletionTimestamp !== undefined
           ? this.#send('DELETE', path, { ...NOW, preconditions: { uid: metadata.uid } })
-          : status.phase === 'Pending'
+          : this.#needsStatus(pod)
             ? this.#send('PATCH', `${path}/status`, {
                 metadata: { uid: metadata.uid },
                 status: this.#statusOf(pod, known),
@@ -160,6 +161,14 @@ export class Nodes {
       // A pod may have gone since the list was made.
       await work?.catch(() => {});
     }
+  }
+
+  /** A pod that waits, and one that the controllers hold for lost because its node or the API server was away. */
+  #needsStatus({ spec, status }: Pod): boolean {
+    if (status.phase === 'Pending') return true;
+    if (status.phase !== 'Running') return false;
+    const isReady = status.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True') === true;
+    return !isReady && spec.containers.every(({ image }) => this.behaviours.get(image) !== 'never ready');
   }
 
   #statusOf({ metadata, spec, status }: Pod, secrets: ReadonlySet<string>): object {
