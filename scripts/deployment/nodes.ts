@@ -146,7 +146,7 @@ export class Nodes {
     ]);
     const known = new Set(secrets.items.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`));
     for (const pod of pods.items) {
-      const { metadata, spec, status } = pod;
+      const { metadata, spec } = pod;
       if (spec.nodeName === undefined || !this.#alive.has(spec.nodeName)) continue;
       const path = `/api/v1/namespaces/${metadata.namespace}/pods/${metadata.name}`;
       const work =
