@@ -9,7 +9,11 @@ export interface ApiServer {
   readonly url: string;
   /** The certificate of the server. */
   readonly caFile: string;
+  /** Of an administrator. */
+  readonly token: string;
   kubectl(...args: readonly string[]): Promise<string>;
+  /** Kills the server as a crash does, and starts it again on what etcd has. */
+  restart(downMs: number): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -73,7 +77,8 @@ export async function startApiServer(folder: string, binaries: string): Promise<
   });
   return {
     ...{ url: `https://127.0.0.1:${port}`, caFile: at('certs/apiserver.crt') },
-    kubectl,
+    ...{ token, kubectl },
+    restart: (downMs) => server.restart(downMs),
     async stop() {
       await server.stop();
       await etcd.stop();

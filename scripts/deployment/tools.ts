@@ -58,10 +58,10 @@ export async function hadolintBinary(): Promise<string> {
   return join(folder, 'bin/hadolint');
 }
 
-/** kube-apiserver and kubectl: about ten minutes on two cores, once. @returns their folder */
+/** kube-apiserver, kubectl, and the controllers and scheduler that act on objects: about fifteen minutes on two cores, once. @returns their folder */
 export async function kubernetesBinaries(): Promise<string> {
   await ensureDebianPackages(['etcd-server'], ['/usr/bin/etcd']);
-  const folder = toolFolder(`kubernetes-${KUBERNETES}`);
+  const folder = toolFolder(`kubernetes-${KUBERNETES}-acting`);
   await once(folder, `building Kubernetes ${KUBERNETES}, which takes minutes`, async () => {
     const sources = join(folder, 'module');
     await mkdir(sources, { recursive: true });
@@ -70,7 +70,9 @@ export async function kubernetesBinaries(): Promise<string> {
     }
     const version = 'k8s.io/component-base/version';
     const flags = `-s -w -X ${version}.gitVersion=${KUBERNETES} -X ${version}.gitMajor=1 -X ${version}.gitMinor=34`;
-    const commands = ['k8s.io/kubernetes/cmd/kube-apiserver', 'k8s.io/kubernetes/cmd/kubectl'];
+    const commands = ['kube-apiserver', 'kubectl', 'kube-controller-manager', 'kube-scheduler'].map(
+      (name) => `k8s.io/kubernetes/cmd/${name}`,
+    );
     await run('go', ['build', '-ldflags', flags, '-o', `${folder}/`, ...commands], {
       ...{ cwd: sources, env: { CGO_ENABLED: '0', GOFLAGS: '-mod=mod' } },
     });

@@ -175,8 +175,11 @@ test('production is rolled out after staging, in an environment that requires an
 });
 
 test('a rollout waits for every workload, by its kind', () => {
-  const text = readFileSync(assetPath('.github/workflows/rollout.yml'), 'utf8');
-  const waited = /workloads='([^']+)'/.exec(text)?.[1]?.split(' ').sort();
+  expect(readFileSync(assetPath('.github/workflows/rollout.yml'), 'utf8')).toContain('k8s/deploy.sh');
+  const waited = /workloads=\(([^)]+)\)/
+    .exec(readFileSync(assetPath('k8s/deploy.sh'), 'utf8'))?.[1]
+    ?.split(' ')
+    .sort();
   const known = readdirSync(assetPath('k8s/base/roles')).map((file) => {
     const documents = parseAllDocuments(readFileSync(assetPath(`k8s/base/roles/${file}`), 'utf8'));
     const { kind, metadata } = documents
