@@ -314,7 +314,7 @@ async function leastReady(signal: AbortSignal): Promise<number> {
   return least === Infinity ? 0 : least;
 }
 
-/** The next rollout begins when everything of this one stands, with the replicas that autoscaling wants. */
+/** The next rollout begins when everything of this one stands, with the replicas of autoscaling. */
 async function settled(): Promise<void> {
   for (const workload of WORKLOADS) await kubectl('rollout', 'status', workload, '--timeout=90s');
   const services = WORKLOADS.filter((workload) => SERVICES.some((name) => workload.endsWith(`/${name}`)));
