@@ -3,7 +3,7 @@ import { testExample } from '../support/example_cases.ts';
 
 // Examples as their READMEs run them. Those whose trainer needs Python are in test/models/examples.test.ts; `npm run examples` runs all.
 
-test.each(['anomalies', 'claims', 'credit', 'recommendation', 'segmentation'])(
+test.each(['anomalies', 'claims', 'credit', 'market', 'recommendation', 'segmentation'])(
   'the tests of %s pass',
   async (example) => {
     const { code, output } = await testExample(example);
