@@ -31,6 +31,8 @@ export type {
   GatewayPluginContext,
   IngestedByPlugin,
 } from '#connectors/gateway/plugin';
+export type { MqttIntakeSpec, MqttMessage } from '#connectors/mqtt/config';
+export { mqttIntake } from '#connectors/mqtt/mqtt_intake';
 export { checkedRecords } from '#connectors/record_check';
 export { PlatformError } from '#kernel/errors';
 export type { Service } from '#kernel/lifecycle';

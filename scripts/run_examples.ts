@@ -37,7 +37,7 @@ for (const name of cases.filter((each) => asked.length === 0 || asked.includes(e
   else failed.push(name);
 }
 
-const rounded = (value: number): string => String(Number(value.toPrecision(3)));
+const rounded = (value: number): string => String(Number(value.toPrecision(4)));
 const interval = ({ estimate, low, high }: Interval): string =>
   `${rounded(estimate)} [${rounded(low)}, ${rounded(high)}]`;
 const table = new Table({

@@ -1,4 +1,6 @@
+import { messageOf } from '#kernel/errors';
 import type { PluginContext, RolePlugin } from '#monitoring/role_plugin';
+import { InvalidEventError } from './errors.ts';
 import type { EventIntake } from './event_intake.ts';
 
 export interface IngestedByPlugin {
@@ -14,11 +16,31 @@ export interface GatewayPluginContext extends PluginContext {
    * @throws InvalidEventError with the fields that the source's schema refuses; it has its HTTP answer when a route lets it through
    */
   ingest(event: Readonly<Record<string, unknown>>): Promise<IngestedByPlugin>;
+  /**
+   * Does the same with a message of another form. Where `toEvent` throws, the dead letter has the bytes and the error.
+   *
+   * @param toEvent - makes the event of the bytes
+   * @throws InvalidEventError with what `toEvent` throws, or with the fields that the source's schema refuses
+   */
+  ingestMessage(
+    bytes: Buffer,
+    toEvent: (bytes: Buffer) => Readonly<Record<string, unknown>>,
+  ): Promise<IngestedByPlugin>;
 }
 
 export type GatewayPlugin = RolePlugin<GatewayPluginContext>;
 
 /** Returns what plugins of the gateway get besides log and metrics. */
-export const gatewayForPlugins = (intake: EventIntake): Pick<GatewayPluginContext, 'ingest'> => ({
+export const gatewayForPlugins = (intake: EventIntake): Pick<GatewayPluginContext, 'ingest' | 'ingestMessage'> => ({
   ingest: (event) => intake.take(Buffer.from(JSON.stringify(event)), undefined, undefined),
+  ingestMessage: (bytes, toEvent) => intake.take(bytes, undefined, () => ({ text: textOf(toEvent, bytes) })),
 });
+
+/** @throws {@link InvalidEventError} */
+function textOf(toEvent: (bytes: Buffer) => Readonly<Record<string, unknown>>, bytes: Buffer): string {
+  try {
+    return JSON.stringify(toEvent(bytes));
+  } catch (error) {
+    throw new InvalidEventError([{ field: '', problem: messageOf(error) }]);
+  }
+}

@@ -1,4 +1,5 @@
 import { defineConfig } from 'headwater';
+import { triageRoute } from './triage_route.ts';
 
-/** Insurance claims: how unusual a claim is for its policy. */
-export default defineConfig();
+/** Insurance claims, by the rules that they must fulfil. */
+export default defineConfig({ plugins: { features: [triageRoute] } });

@@ -3,7 +3,7 @@ import { testExample } from '../support/example_cases.ts';
 
 // Examples as their READMEs run them. Those whose trainer needs Python are in test/models/examples.test.ts; `npm run examples` runs all.
 
-test.each(['credit', 'recommendation', 'segmentation'])(
+test.each(['anomalies', 'claims', 'credit', 'market', 'recommendation', 'segmentation'])(
   'the tests of %s pass',
   async (example) => {
     const { code, output } = await testExample(example);
@@ -12,7 +12,11 @@ test.each(['credit', 'recommendation', 'segmentation'])(
   120_000,
 );
 
-test('recommendation runs from events to recommendations that are better than popularity', async () => {
-  const { code, output } = await testExample('recommendation', ['test/recommendation.case.ts']);
-  expect([code, output]).toEqual([0, expect.stringContaining('RESULT {"case":"recommendation"')]);
-}, 240_000);
+test.each(['claims', 'recommendation'])(
+  '%s runs from events to answers that are better than its baseline',
+  async (example) => {
+    const { code, output } = await testExample(example, [`test/${example}.case.ts`]);
+    expect([code, output]).toEqual([0, expect.stringContaining(`RESULT {"case":"${example}"`)]);
+  },
+  240_000,
+);

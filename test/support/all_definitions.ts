@@ -9,6 +9,7 @@ import * as fraud from '../../examples/fraud/features/fraud.ts';
 import * as paymentAuthorisation from '../../examples/fraud/features/payment_authorisation.ts';
 import * as transactionRisk from '../../examples/fraud/features/transaction_risk.ts';
 import { fraudDetector } from '../../examples/fraud/models/fraud_detector.ts';
+import * as forecastQuality from '../../examples/market/features/forecast_quality.ts';
 import * as market from '../../examples/market/features/market.ts';
 import * as priceForecast from '../../examples/market/features/price_forecast.ts';
 import * as sensors from '../../examples/sensors/features/sensors.ts';
@@ -16,7 +17,7 @@ import * as sensors from '../../examples/sensors/features/sensors.ts';
 // In the order in which they are found in folders and files.
 const MODULES = [
   ...[customerValue, recommendation, activityServices, userActivity],
-  ...[claims, credit, fraud, paymentAuthorisation, transactionRisk, market, priceForecast, sensors],
+  ...[claims, credit, fraud, paymentAuthorisation, transactionRisk, forecastQuality, market, priceForecast, sensors],
 ];
 
 /** The definitions of all examples: what headwater.config.ts of this repository runs. */

@@ -21,4 +21,13 @@ export const creditDefault = defineModel({
     params: { n_estimators: 80, max_depth: 3, learning_rate: 0.06 },
   },
   serve: true,
+  monitoring: { minRows: 100, minLabels: 100 },
+  // Whether a line has defaulted is known after 90 days: the labels of a month are of three months ago.
+  retraining: {
+    window: '365d',
+    minLabels: 1_000,
+    freshness: '120d',
+    triggers: { schedule: { cron: '0 4 1 * *' }, drift: { columns: 2, windows: 3 }, performance: { drop: 0.05 } },
+    cooldown: '7d',
+  },
 });

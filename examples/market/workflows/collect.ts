@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { createFileSystems } from 'headwater/connectors';
-import { type Flow, TaskError, task, workflow } from 'headwater/workflows';
+import { type Flow, TaskError, task, type VariableValue, workflow } from 'headwater/workflows';
 
 /** A trading day of a symbol, as the source of prices gives it. */
 export interface Bar {
@@ -20,9 +20,9 @@ export interface DayOfPrices {
 }
 
 /** What a run of a schedule gets: `schedule.date` is the trading day. */
-interface Day {
+export interface Day {
   readonly symbols: readonly string[];
-  readonly schedule: { readonly date: string };
+  readonly schedule: { readonly date: string; readonly time: string };
 }
 
 /** Reads a day's bars from the connection `prices` (`url`): `GET URL/daily/SYMBOL?date=DATE`. */
@@ -82,10 +82,15 @@ export const checkBars = task('check-bars', (day: DayOfPrices): DayOfPrices => {
 /** The mean of the day's four prices. */
 export const averagePrice = ({ open, high, low, close }: Bar): number => (open + high + low + close) / 4;
 
+/** Where a day's bars are, below the variable `raw`. */
+export function barsPath(raw: VariableValue, date: string): string {
+  const [year, month, day] = date.split('-');
+  return `${raw}/prices/year=${year}/month=${month}/day=${day}/bars.jsonl`;
+}
+
 /** Writes the day, with `avg_price`, below the variable `raw` (a folder, or s3://bucket/prefix): the same file when it is repeated. */
 export const storeBars = task('store-bars', async ({ date, bars }: DayOfPrices, context) => {
-  const [year, month, day] = date.split('-');
-  const path = `${context.variable('raw')}/prices/year=${year}/month=${month}/day=${day}/bars.jsonl`;
+  const path = barsPath(context.variable('raw'), date);
   const lines = bars.map((bar) => `${JSON.stringify({ ...bar, avg_price: averagePrice(bar) })}\n`).join('');
   await createFileSystems()(path).write(path, Buffer.from(lines));
   return { path, bars: bars.length };

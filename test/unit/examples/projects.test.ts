@@ -16,10 +16,14 @@ test.each(EXAMPLES)(
 test.each(EXAMPLES)('%s uses the public package alone', (example) => {
   const files = globSync([`examples/${example}/**/*.ts`], { cwd: projectRoot });
   expect(files.length).toBeGreaterThan(1);
+  const { dependencies, devDependencies } = JSON.parse(
+    exampleFiles(example)[`examples/${example}/package.json`] as string,
+  );
+  const own = new Set([...Object.keys(dependencies), ...Object.keys(devDependencies)]);
   const foreign = files.flatMap((file) =>
     [...readFileSync(assetPath(file), 'utf8').matchAll(/\bfrom '([^']+)'/g)]
       .map(([, specifier]) => specifier as string)
-      .filter((specifier) => !/^(headwater(\/[\w/-]+)?|zod|node:[\w/]+|\.{1,2}\/.*)$/.test(specifier))
+      .filter((specifier) => !own.has(specifier) && !/^(headwater\/[\w/-]+|node:[\w/]+|\.{1,2}\/.*)$/.test(specifier))
       .map((specifier) => `${file}: ${specifier}`),
   );
   expect(foreign).toEqual([]);

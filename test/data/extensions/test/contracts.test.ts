@@ -65,9 +65,10 @@ runAll(
   'the summaries',
   pluginContract(summaries, { context: () => ({ read: async () => [undefined], nearest: async () => [] }) }),
 );
+const taken = async () => ({ eventId: 'e', outcome: 'accepted' as const });
 runAll(
   'the webhook of the shop',
-  pluginContract(shopHook, { context: () => ({ ingest: async () => ({ eventId: 'e', outcome: 'accepted' }) }) }),
+  pluginContract(shopHook, { context: () => ({ ingest: taken, ingestMessage: taken }) }),
 );
 
 const cents: DoFn<{ readonly id: string; readonly price: number }, number> = {

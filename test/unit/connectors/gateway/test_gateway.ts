@@ -5,6 +5,7 @@ import { ConnectionError, refusalOf } from '#connectors/errors';
 import { gatewayConfigSchema } from '#connectors/gateway/config';
 import type { EventType } from '#connectors/gateway/event_validator';
 import { createGateway } from '#connectors/gateway/gateway';
+import type { GatewayPlugin } from '#connectors/gateway/plugin';
 import { transactions } from '#examples/fraud/features/transactions';
 import { DAY_MS, systemClock } from '#kernel/time';
 import type { HttpService } from '#monitoring/http_service';
@@ -36,6 +37,7 @@ export async function createTestGateway(
   settings: object = {},
   eventTypes: readonly EventType[] = [transactions],
   refuse: (topic: string, record: OutgoingRecord) => Error | undefined = () => undefined,
+  plugins: readonly GatewayPlugin[] = [],
 ): Promise<TestGateway> {
   const sent: Sent[] = [];
   const broker: TestGateway['broker'] = { mode: 'up' };
@@ -64,6 +66,7 @@ export async function createTestGateway(
       clock: systemClock,
       log: silentLogger,
       metrics,
+      plugins,
     },
     gatewayConfigSchema.parse({ port: 0, ...settings }),
     { rawEvents: 'raw-events', deadLetters: 'dead-letter-queue' },

@@ -1,0 +1,7 @@
+import { defineConfig } from 'headwater';
+import { machines } from './machines.ts';
+
+/** Anomalies, each with its cause: readings of machines over MQTT, flows of a network, prices of a market. */
+export default defineConfig({
+  plugins: { gateway: [machines(process.env.MQTT_URL ?? 'mqtt://localhost:1883')] },
+});
