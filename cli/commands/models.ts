@@ -35,6 +35,17 @@ export function registerModels(program: Program): void {
     .argument('<to>', 'version number', versionNumber)
     .action(lazily(registry, 'diffModels'));
   models
+    .command('replay')
+    .description(
+      'Answer logged requests with another version: agreement, largest differences, latency, and metrics where outcomes are known',
+    )
+    .argument('<name>', 'name of the model')
+    .argument('<version>', 'version number', versionNumber)
+    .requiredOption('--since <time>', 'requests at or after this time, ISO 8601')
+    .option('--until <time>', 'requests before this time, ISO 8601 (default: now)')
+    .option('--json', 'print one JSON object', false)
+    .action(lazily(() => import('../models/replay.ts'), 'replayModel'));
+  models
     .command('register')
     .description('Register a folder written by train or export as a new version')
     .argument('[name]', 'name of the model')

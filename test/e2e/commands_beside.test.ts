@@ -147,6 +147,7 @@ const CONTRACTS: Readonly<Record<string, Contract>> = {
   completion: { behaviour: 'apart', args: ['bash'], says: /complete -F/ },
   complete: { behaviour: 'apart', args: ['--', 'models', ''], says: /promote/ },
   'models list': { behaviour: 'apart' },
+  'models replay': { behaviour: 'apart', args: ['no_model', '1', '--since', '2026-01-01T00:00:00Z'], ...NO_VERSION },
   'models show': { behaviour: 'apart', args: ['no_model'], ...NO_VERSION },
   'models diff': { behaviour: 'apart', args: ['no_model', '1', '2'], ...NO_VERSION },
   'models register': { behaviour: 'apart', args: ['no_model', 'missing'], code: 1, says: /missing/ },

@@ -227,6 +227,12 @@ test('a prediction is explained from an answer on: in the console as by the comm
   expect(await runCommand(folder, ['why', 'prediction', 'none'])).toMatchObject({
     ...{ code: 1, stderr: expect.stringContaining('no prediction in the log has the id none and row 0') },
   });
+  // The second version is the first one registered again.
+  const since = ['--since', new Date(Date.now() - 3_600_000).toISOString(), '--json'];
+  const replayed = await runCommand(folder, ['models', 'replay', 'fraud_detector', '2', ...since]);
+  expect(JSON.parse(replayed.stdout)).toMatchObject({ agreement: 1, mean_distance: 0, changes: {}, largest: [] });
+  const diff = await runCommand(folder, ['features', 'diff', 'fraud@1', 'fraud@1', ...since]);
+  expect(JSON.parse(diff.stdout)).toMatchObject({ changes: [], history: { from: 'archive', entities_changed: 0 } });
   const page = await open(`why?prediction=${id}`);
   await page.getByText('computed again from the logged features: equal to the last digit').waitFor();
   expect(await seriousIssues(page)).toEqual([]);
