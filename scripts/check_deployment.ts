@@ -8,6 +8,8 @@ import { KubernetesError } from '#workflows/errors';
 import { type CronJob, jobManifest, jobName } from '#workflows/jobs/job_manifest';
 import { kubernetesApi } from '#workflows/jobs/kubernetes_api';
 import { type ApiServer, startApiServer } from './deployment/api_server.ts';
+import { bindFiles, checkStepsOnNodes } from './deployment/check_steps_on_nodes.ts';
+import { startNodes } from './deployment/kwok_nodes.ts';
 import * as tools from './deployment/tools.ts';
 import { run } from './services/install.ts';
 
@@ -17,11 +19,13 @@ import { run } from './services/install.ts';
 const counts = { passed: 0, failed: 0 };
 const folder = await mkdtemp(join(tmpdir(), 'headwater-deployment-'));
 let server: ApiServer | undefined;
+let nodes: { stop(): Promise<void> } | undefined;
 try {
   await checkFiles();
   await checkCompose();
   await checkManifests();
 } finally {
+  await nodes?.stop();
   await server?.stop();
   await rm(folder, { recursive: true, force: true });
 }
@@ -126,6 +130,9 @@ async function checkManifests(): Promise<void> {
   await check('Kubernetes takes Jobs of workflow steps, once each, with the graphics processors of a training', () =>
     checkSteps(api, built.get('production') ?? ''),
   );
+  await bindFiles(api.kubectl, folder);
+  nodes = await startNodes(api, folder, await tools.kubernetesBinaries(), await tools.kwok(), ['one', 'two', 'three']);
+  await checkStepsOnNodes(api, folder, join(folder, 'step_token'), check);
   // The checks themselves: what is wrong is refused.
   const production = built.get('production') ?? '';
   const spoilt = [
@@ -152,7 +159,8 @@ async function checkSteps(api: ApiServer, manifests: string): Promise<void> {
     .map((document) => document.toJS() as { readonly kind: string; readonly metadata: { readonly name: string } })
     .filter(
       ({ kind, metadata: { name } }) =>
-        (/^(ServiceAccount|Role|RoleBinding)$/.test(kind) && name === 'workflows') || name === 'workflow-step',
+        (/^(ServiceAccount|Role|RoleBinding|Deployment)$/.test(kind) && name === 'workflows') ||
+        /^workflow-(step|files)$/.test(name),
     );
   await writeFile(file, needed.map((object) => JSON.stringify(object)).join('\n---\n'));
   await api.kubectl('apply', '--server-side', '--validate=strict', '-f', file);

@@ -80,6 +80,19 @@ export async function kubernetesBinaries(): Promise<string> {
   return folder;
 }
 
+/** kwok, which plays the kubelet of nodes: pods become ready, and run no code. @returns its binary, and the folder of its stages */
+export async function kwok(): Promise<{ readonly binary: string; readonly stages: string }> {
+  const folder = toolFolder('kwok-0.7.0');
+  const module = 'sigs.k8s.io/kwok';
+  await once(folder, 'building kwok', async () => {
+    await run('go', ['install', `${module}/cmd/kwok@v0.7.0`], { env: { ...GO, GOBIN: folder } });
+  });
+  const { Dir } = JSON.parse(await run('go', ['mod', 'download', '-json', `${module}@v0.7.0`], { env: GO })) as {
+    Dir: string;
+  };
+  return { binary: join(folder, 'kwok'), stages: join(Dir, 'kustomize/stage') };
+}
+
 /** What operators add to the API of Kubernetes. @returns a folder of CustomResourceDefinitions */
 export async function customResources(): Promise<string> {
   const folder = toolFolder('custom-resources');
