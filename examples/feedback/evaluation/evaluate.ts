@@ -1,3 +1,4 @@
+import { HELD_OUT } from '../training/corpus.ts';
 import { judge, judgeProvider, LANGUAGES, MODES, type Share } from './report.ts';
 
 // npm run evaluate: the models on the held-out sentences, and the answers while the provider is well, down, slow, garbled and lying.
@@ -6,11 +7,13 @@ const percent = (value: number): string => (100 * value).toFixed(1);
 const withInterval = ({ value, low, high }: Share): string => `${percent(value)} (${percent(low)}–${percent(high)})`;
 
 console.table(
-  LANGUAGES.map(judge).map(({ language, sentences, recall, precision, f1, sentimentF1, topicF1, p50Ms, p95Ms }) => ({
-    ...{ language, sentences, 'recall %': withInterval(recall), 'precision %': withInterval(precision) },
-    ...{ F1: f1.toFixed(3), 'sentiment F1': sentimentF1.toFixed(3), 'topic F1': topicF1.toFixed(3) },
-    ...{ 'p50 ms': p50Ms.toFixed(2), 'p95 ms': p95Ms.toFixed(2) },
-  })),
+  HELD_OUT.flatMap((part) => LANGUAGES.map((language) => ({ part, ...judge(language, part) }))).map(
+    ({ part, language, sentences, recall, precision, f1, sentimentF1, topicF1, p50Ms, p95Ms }) => ({
+      ...{ set: part, language, sentences, 'recall %': withInterval(recall), 'precision %': withInterval(precision) },
+      ...{ F1: f1.toFixed(3), 'sentiment F1': sentimentF1.toFixed(3), 'topic F1': topicF1.toFixed(3) },
+      ...{ 'p50 ms': p50Ms.toFixed(2), 'p95 ms': p95Ms.toFixed(2) },
+    }),
+  ),
 );
 
 const providers = [];

@@ -1,11 +1,13 @@
+import { quantile } from 'headwater/testing';
 import { Analyser } from '../insights/analyser.ts';
 import { LANGUAGES, type Language } from '../insights/languages.ts';
+import { TOPICS } from '../insights/lexicons/lexicon.ts';
 import { sentimentOf, topicsOf } from '../insights/local_analysis.ts';
-import { SENTIMENTS, TOPICS } from '../insights/model.ts';
+import { SENTIMENTS } from '../insights/model.ts';
 import { openAiProvider } from '../insights/providers/openai.ts';
 import { detect } from '../insights/safety.ts';
 import { MODES, type Mode, startFakeProvider } from '../test/support/fake_provider.ts';
-import { readSentences, type Sentence } from '../training/corpus.ts';
+import { type HeldOut, readSentences, type Sentence } from '../training/corpus.ts';
 
 export interface Share {
   readonly value: number;
@@ -48,12 +50,9 @@ function macroF1<T>(classes: readonly T[], pairs: readonly { readonly truth: T; 
   return scores.reduce((sum, each) => sum + each, 0) / scores.length;
 }
 
-export const quantile = (values: readonly number[], share: number): number =>
-  values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * share))] ?? Number.NaN;
-
-/** Judges the models of this process on the held-out sentences of a language. */
-export function judge(language: Language): LanguageReport {
-  const sentences = readSentences('held_out', language);
+/** Judges the models of this process on a set of held-out sentences of a language: by default the newest. */
+export function judge(language: Language, part: HeldOut = 'second_held_out'): LanguageReport {
+  const sentences = readSentences(part, language);
   for (const { text } of sentences.slice(0, 100)) detect(text, language);
   const times: number[] = [];
   const judged = sentences.map((sentence) => {

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { LANGUAGES, type Language } from './languages.ts';
 import type { Concern } from './lexicons/lexicon.ts';
-import { SENTIMENTS, type Sentiment, TOPICS, type Topic } from './model.ts';
+import { TOPICS, type Topic } from './lexicons/lexicon.ts';
+import { SENTIMENTS, type Sentiment } from './model.ts';
 
 /** Characters of a text, at most. */
 export const LONGEST_TEXT = 5_000;

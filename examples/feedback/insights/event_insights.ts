@@ -1,7 +1,7 @@
 import { detectLanguage, type Language } from './languages.ts';
-import type { Concern } from './lexicons/lexicon.ts';
+import type { Concern, Topic } from './lexicons/lexicon.ts';
 import { sentimentOf, topicsOf } from './local_analysis.ts';
-import type { Sentiment, Topic } from './model.ts';
+import type { Sentiment } from './model.ts';
 import { detect } from './safety.ts';
 
 /** What the stream keeps of a text. */

@@ -1,4 +1,4 @@
-import { CONCERNS } from './lexicons/lexicon.ts';
+import { CONCERNS, TOPICS } from './lexicons/lexicon.ts';
 import type { Signals } from './signals.ts';
 import { normalise } from './text.ts';
 
@@ -7,7 +7,9 @@ export const HASHED = 8_192;
 const SIGNAL_NAMES = [
   ...CONCERNS.flatMap((concern) => [`${concern}`, `${concern}_taken_back`]),
   ...['certain', 'any_hit', 'two_hits', 'only_taken_back', 'no_hit', 'question', 'negation', 'relief', 'idiom'],
+  ...TOPICS.flatMap((topic) => [`about_${topic}`, `much_about_${topic}`, `most_about_${topic}`]),
   ...['praise', 'blame', 'more_praise', 'more_blame', 'much_praise', 'much_blame', 'no_judgement'],
+  'about_nothing',
 ] as const;
 export const WIDTH = HASHED + SIGNAL_NAMES.length;
 const COLUMN = new Map<string, number>(SIGNAL_NAMES.map((name, at) => [name, HASHED + at]));
@@ -68,6 +70,13 @@ export function rowOf(text: string, signals: Signals): SparseRow {
   if (signals.hasNegation) mark('negation');
   if (signals.hasRelief) mark('relief');
   if (signals.hasIdiom) mark('idiom');
+  const mostWords = Math.max(0, ...signals.topics.values());
+  for (const [topic, words] of signals.topics) {
+    mark(`about_${topic}`);
+    if (words > 1) mark(`much_about_${topic}`);
+    if (words === mostWords) mark(`most_about_${topic}`);
+  }
+  if (mostWords === 0) mark('about_nothing');
   const { praise, blame } = signals;
   if (praise > 0) mark('praise');
   if (blame > 0) mark('blame');

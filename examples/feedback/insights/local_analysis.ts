@@ -1,7 +1,8 @@
 import type { Provided } from './contract.ts';
 import type { Language } from './languages.ts';
+import { TOPICS, type Topic } from './lexicons/lexicon.ts';
 import { lexiconOf } from './lexicons/lexicons.ts';
-import { SENTIMENTS, type Sentiment, TOPICS, type Topic } from './model.ts';
+import { SENTIMENTS, type Sentiment } from './model.ts';
 import { PHRASES } from './phrases.ts';
 import type { Detection } from './safety.ts';
 import { normalise } from './text.ts';

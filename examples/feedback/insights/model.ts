@@ -2,11 +2,10 @@ import { readFileSync } from 'node:fs';
 import protobuf from 'protobufjs';
 import { type SparseRow, WIDTH } from './features.ts';
 import type { Language } from './languages.ts';
+import { TOPICS } from './lexicons/lexicon.ts';
 
 export const SENTIMENTS = ['negative', 'neutral', 'positive'] as const;
 export type Sentiment = (typeof SENTIMENTS)[number];
-export const TOPICS = ['quality', 'delivery', 'price', 'support', 'usability', 'health', 'other'] as const;
-export type Topic = (typeof TOPICS)[number];
 /** Outputs of a model, in order. */
 export const OUTPUTS = ['adverse_event', ...SENTIMENTS, ...TOPICS] as const;
 export type Output = (typeof OUTPUTS)[number];

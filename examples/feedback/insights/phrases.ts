@@ -1,5 +1,6 @@
 import type { Language } from './languages.ts';
-import type { Sentiment, Topic } from './model.ts';
+import type { Topic } from './lexicons/lexicon.ts';
+import type { Sentiment } from './model.ts';
 
 interface Phrases {
   readonly insights: Readonly<Record<'negative' | 'positive', (topic: Topic) => string>>;

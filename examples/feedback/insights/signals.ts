@@ -1,4 +1,4 @@
-import { CONCERNS, type Concern, type Lexicon } from './lexicons/lexicon.ts';
+import { CONCERNS, type Concern, type Lexicon, type Topic } from './lexicons/lexicon.ts';
 import { normalise, type Token, tokensOf } from './text.ts';
 
 /** A phrase of the lexicon in a text. */
@@ -21,11 +21,13 @@ export interface Signals {
   /** Words of praise and of blame; a negated word of one counts as one of the other. */
   readonly praise: number;
   readonly blame: number;
+  /** Words about each topic that is named. */
+  readonly topics: ReadonlyMap<Topic, number>;
 }
 
 export const NO_SIGNALS: Signals = {
   ...{ hits: [], certain: [], isQuestion: false, hasNegation: false, hasRelief: false, hasIdiom: false },
-  ...{ praise: 0, blame: 0 },
+  ...{ praise: 0, blame: 0, topics: new Map() },
 };
 
 /** Words after a negation that it takes back. */
@@ -42,6 +44,7 @@ interface Compiled {
   readonly idioms: RegExp;
   readonly praise: RegExp;
   readonly blame: RegExp;
+  readonly topics: readonly (readonly [Topic, RegExp])[];
 }
 
 const anyOf = (patterns: readonly string[], end: string): RegExp =>
@@ -67,6 +70,9 @@ function compile(lexicon: Lexicon): Compiled {
     idioms: anyOf(lexicon.idioms, ''),
     praise: anyOf(lexicon.praise.map(whole), ''),
     blame: anyOf(lexicon.blame.map(whole), ''),
+    topics: Object.entries(lexicon.topics).map(
+      ([topic, patterns]) => [topic as Topic, anyOf(patterns.map(whole), '')] as const,
+    ),
   };
   compiled.set(lexicon, made);
   return made;
@@ -115,6 +121,12 @@ export function signalsOf(text: string, lexicon: Lexicon): Signals {
   const negatedBlame = blame.filter(isNegated).length;
   return {
     ...{ hits, certain, isQuestion: /[?¿]/.test(text) },
+    topics: new Map(
+      patterns.topics.flatMap(([topic, pattern]) => {
+        const words = spansOf(pattern, plain).length;
+        return words === 0 ? [] : [[topic, words] as const];
+      }),
+    ),
     praise: praise.length - negatedPraise + negatedBlame,
     blame: blame.length - negatedBlame + negatedPraise,
     ...{ hasNegation: negated.length > 0, hasRelief: reliefs.length > 0, hasIdiom: idioms.length > 0 },

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { Random } from 'headwater/testing';
 import type { Language } from '../insights/languages.ts';
-import type { Sentiment, Topic } from '../insights/model.ts';
+import type { Topic } from '../insights/lexicons/lexicon.ts';
+import type { Sentiment } from '../insights/model.ts';
 
 /** A sentence and what is true of it. */
 export interface Sentence {
@@ -39,9 +40,15 @@ function parse(line: string, number: number): Sentence {
   };
 }
 
-/** Returns the written sentences of a part: `development` or `held_out`. */
-export const readSentences = (part: 'development' | 'held_out', language: Language): readonly Sentence[] =>
-  linesOf(part, language).map(parse);
+/** Sets of written sentences that models are judged on, and never fitted on. */
+export const HELD_OUT = ['held_out', 'second_held_out'] as const;
+export type HeldOut = (typeof HELD_OUT)[number];
+
+/** Returns the written sentences of a part. */
+export const readSentences = (
+  part: 'training/written' | 'development' | HeldOut,
+  language: Language,
+): readonly Sentence[] => linesOf(part, language).map(parse);
 
 /** Sentences that a template is expanded to, at most. */
 const EXPANSIONS = 16;

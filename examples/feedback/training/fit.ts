@@ -18,7 +18,10 @@ export interface Example {
 export function exampleOf(sentence: Sentence, language: Language, weight: number, isBlind: boolean): Example {
   const { text, isAdverse, sentiment, topic } = sentence;
   const signals = signalsOf(text, lexiconOf(language));
-  const row = rowOf(text, isBlind ? { ...NO_SIGNALS, isQuestion: signals.isQuestion } : signals);
+  const row = rowOf(
+    text,
+    isBlind ? { ...NO_SIGNALS, isQuestion: signals.isQuestion, topics: signals.topics } : signals,
+  );
   const targets = OUTPUTS.map((name) =>
     name === 'adverse_event' ? Number(isAdverse) : Number(name === sentiment || name === topic),
   );

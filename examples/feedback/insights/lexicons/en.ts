@@ -1,4 +1,5 @@
 import type { Lexicon } from './lexicon.ts';
+import { TOPIC_WORDS } from './topics.ts';
 
 export const en: Lexicon = {
   concerns: {
@@ -627,4 +628,5 @@ export const en: Lexicon = {
     'pathetic',
     'clunky',
   ],
+  topics: TOPIC_WORDS.en,
 };

@@ -1,4 +1,5 @@
 import type { Lexicon } from './lexicon.ts';
+import { TOPIC_WORDS } from './topics.ts';
 
 export const es: Lexicon = {
   concerns: {
@@ -633,4 +634,5 @@ export const es: Lexicon = {
     'no sirve',
     'inservible',
   ],
+  topics: TOPIC_WORDS.es,
 };

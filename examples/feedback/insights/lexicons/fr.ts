@@ -1,4 +1,5 @@
 import type { Lexicon } from './lexicon.ts';
+import { TOPIC_WORDS } from './topics.ts';
 
 export const fr: Lexicon = {
   concerns: {
@@ -628,4 +629,5 @@ export const fr: Lexicon = {
     'penible',
     'deplorable',
   ],
+  topics: TOPIC_WORDS.fr,
 };

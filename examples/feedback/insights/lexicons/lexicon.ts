@@ -20,6 +20,9 @@ export const CONCERNS = [
 ] as const;
 export type Concern = (typeof CONCERNS)[number];
 
+export const TOPICS = ['quality', 'delivery', 'price', 'support', 'usability', 'health', 'other'] as const;
+export type Topic = (typeof TOPICS)[number];
+
 /** Words of one language. Patterns are regular expressions on normalised text: lower case, without accents. */
 export interface Lexicon {
   /** Beginnings of words (`vomit` matches `vomiting`), or phrases. */
@@ -39,4 +42,6 @@ export interface Lexicon {
   /** Beginnings of words of praise and of blame. */
   readonly praise: readonly string[];
   readonly blame: readonly string[];
+  /** Beginnings of words, or phrases, that tell what a text is about. */
+  readonly topics: Readonly<Partial<Record<Topic, readonly string[]>>>;
 }
