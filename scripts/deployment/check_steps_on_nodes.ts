@@ -124,6 +124,26 @@ export async function checkStepsOnNodes(
       await kubectl('patch', 'pod', pod.metadata.name, NAMESPACE, '--subresource=status', '--type=merge', '-p', status);
       await failsWith('broken', /BackoffLimitExceeded/);
     });
+    await check('nodes: a Job that is deleted fails its step', async () => {
+      const { job } = await running('deleted');
+      await kubectl('delete', 'job', job, NAMESPACE);
+      await failsWith('deleted', /it was deleted/);
+    });
+    await check('nodes: a step that is retried is another Job', async () => {
+      const Retry = [{ ErrorEquals: ['Workflow.JobFailed'], IntervalSeconds: 1, MaxAttempts: 1 }];
+      const { job } = await running('again', { Retry });
+      await kubectl('delete', 'job', job, NAMESPACE);
+      const second = await until('the second Job', async () => {
+        const jobs = await kubectl('get', 'jobs', NAMESPACE, '-o', 'json');
+        return jobs.includes('again:Step:2') ? true : undefined;
+      });
+      if (second) await worker.store.cancel('again', 'check', 'seen');
+    });
+    await check('nodes: a node that is lost fails the steps on it', async () => {
+      const { pod } = await running('lost');
+      await kubectl('delete', 'node', pod.spec.nodeName as string);
+      await failsWith('lost', /BackoffLimitExceeded/);
+    });
   } finally {
     await worker.stop();
     await database.stop();
