@@ -108,6 +108,36 @@ report({
   ratioFloor: 1 / 3,
 });
 
+// --- the same by the size of pieces ---------------------------------------------------------------------------------
+
+const sizes: number[] = [];
+for (const [piece, events] of [
+  [1, 50_000],
+  [100, 1_000_000],
+  [1_000, 1_000_000],
+] as const) {
+  const sized = { rows: 0, total: 0 };
+  const value = await throughput(events, (root) => {
+    const sums = root
+      .apply(read(events, new Events(piece), 'Events'))
+      .apply(windowInto({ windowFn: fixedWindows(10) }))
+      .apply(keyBy((event) => event.key))
+      .apply(combinePerKey(countAndSum));
+    counting(sums, sized, ({ value: { count } }: KV<number, Sums>) => count);
+  });
+  expectEqual(`events in pieces of ${piece}`, sized.total, events);
+  const [before] = sizes.slice(-1);
+  report({
+    bench: BENCH,
+    case: `keyed count and sum, 10 s tumbling, in pieces of ${piece}`,
+    metric: 'throughput',
+    value,
+    unit: 'events/s',
+    ...(before === undefined ? {} : { peer: 'in smaller pieces', peerValue: before, ratioFloor: 1 }),
+  });
+  sizes.push(value);
+}
+
 /** The same job in Java; undefined when Java or the jars are not at hand (npm run test:runners fetches them). */
 function nativeFlink(events: number, expectedRows: number): number | undefined {
   const jars = flinkJars;

@@ -25,6 +25,11 @@ export const eventOf = (index: number): Event => ({
 export class Events implements SplittableDoFn<number, Event, OffsetRange, number> {
   readonly splittable = true;
   readonly bounded = false;
+  readonly #piece: number;
+
+  constructor(piece = PIECE) {
+    this.#piece = piece;
+  }
 
   initialRestrictions(total: number): OffsetRange[] {
     return [{ from: 0, to: total }];
@@ -35,7 +40,7 @@ export class Events implements SplittableDoFn<number, Event, OffsetRange, number
   }
 
   process(total: number, { from }: OffsetRange, tracker: OffsetRangeTracker, context: SplittableContext<Event>) {
-    const to = Math.min(total, from + PIECE);
+    const to = Math.min(total, from + this.#piece);
     for (let index = from; index < to; index += 1) {
       const event = eventOf(index);
       context.output(event, eventTime(event.at));

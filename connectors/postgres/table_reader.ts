@@ -55,6 +55,8 @@ export class TableReader {
   readonly #clients: (Promise<pg.Client> | undefined)[];
   readonly #columns: readonly TableColumn[];
   readonly #key: readonly TableColumn[];
+  /** The newest query of each connection: pg takes the next when it has ended. */
+  readonly #newest: Promise<unknown>[] = [];
   #turn = 0;
 
   private constructor(url: string, reading: TableReading, snapshot: string, first: pg.Client, shape: Shape) {
@@ -153,9 +155,15 @@ export class TableReader {
    * @throws ConnectionError when the server is away, or one connection is; the reader is of no use once {@link isLost}
    * @throws TableUnreadableError for a value that cannot be taken exactly
    */
-  async read(part: TablePart): Promise<TablePage> {
+  read(part: TablePart): Promise<TablePage> {
     const at = this.#turn;
     this.#turn = (at + 1) % CONNECTIONS;
+    const reading = (this.#newest[at] ?? Promise.resolve()).then(() => this.#readOver(at, part));
+    this.#newest[at] = reading.catch(() => {});
+    return reading;
+  }
+
+  async #readOver(at: number, part: TablePart): Promise<TablePage> {
     this.#clients[at] ??= this.#join();
     const opening = this.#clients[at];
     try {

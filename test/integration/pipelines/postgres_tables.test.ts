@@ -286,7 +286,15 @@ test('kill -9 of a job that copies a table, again and again: each row is in the 
     `SELECT i, i / 7.0, jsonb_build_object('i', i) FROM generate_series(1, 20000) AS i`,
   );
   const to = await createTable(columns);
-  const args = ['run', assetPath('test/support/copy_table.mjs'), '--snapshots', directory, '--snapshot-interval', '20'];
+  const args = [
+    'pipelines',
+    'run',
+    assetPath('test/support/copy_table.mjs'),
+    '--snapshots',
+    directory,
+    '--snapshot-interval',
+    '20',
+  ];
   const options = { url: url(), from, to, parts: '5' };
   for (const [name, value] of Object.entries(options)) args.push('--option', `${name}=${value}`);
   const copied = async (): Promise<number> =>

@@ -742,3 +742,34 @@ test('elements in the global window come out with a trigger', async () => {
   });
   expect(valuesOf(output)).toEqual([{ key: 'k', value: [1, 2] }]);
 });
+
+test('what is later than the allowed lateness is dropped and counted; what is within it comes in a later pane', async () => {
+  const registry = createMetricsRegistry({ process: false });
+  const into: Collected<KV<string, number>>[] = [];
+  const stream = testStream<Pair>()
+    .add([pair('a', 1), 1_000])
+    .advanceWatermarkTo(12_000)
+    .add([pair('a', 10), 2_000])
+    .advanceWatermarkTo(16_000)
+    .add([pair('a', 100), 3_000], [pair('a', 1_000), 11_000])
+    .toInfinity();
+  const plan = createPipeline((root) =>
+    collectInto(
+      root
+        .apply(stream)
+        .apply(
+          windowInto({
+            windowFn: fixedWindows(10),
+            allowedLatenessMs: 5_000,
+            accumulation: 'accumulating',
+            trigger: afterWatermark({ late: afterCount(1) }),
+          }),
+        )
+        .apply(combinePerKey(sum(), { name: 'Sum' })),
+      into,
+    ),
+  );
+  await runEmbedded(plan, { metrics: createPipelineMetrics(registry) }).finished;
+  expect(valuesOf(into).map(({ value }) => value)).toEqual([1, 11, 1_000]);
+  expect(await registry.metrics()).toMatch(/dropped_late_total\{transform="Sum[^"]*"\} 1\n/);
+});

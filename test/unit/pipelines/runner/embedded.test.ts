@@ -280,3 +280,13 @@ test('a sink may write while the next bundle is computed; nothing counts as done
     { numRuns: 15 },
   );
 }, 60_000);
+
+test('results do not depend on how many elements a bundle has', async () => {
+  const results: Map<number, number>[] = [];
+  for (const step of [1, 10, 1_000]) {
+    const sink = new Map<number, number>();
+    await runEmbedded(plan(new CountingSource(step), new SumInto(sink))).finished;
+    results.push(sink);
+  }
+  expect(results).toEqual([expected, expected, expected]);
+});

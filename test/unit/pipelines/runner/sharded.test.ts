@@ -214,3 +214,41 @@ test('what a drain has read is durable on every shard', async () => {
   await run(pipeline(sink), 2).finished;
   expect(sink).toEqual(expected);
 });
+
+/** Takes turns of the event loop, more for some values than for others. */
+class Slow implements DoFn<KV<number, number>, KV<number, number>> {
+  readonly last = valueState<number>('last');
+  async process(pair: KV<number, number>, context: ProcessContext<KV<number, number>>): Promise<void> {
+    for (let turn = pair.value % 3; turn > 0; turn -= 1) await new Promise((resolve) => setImmediate(resolve));
+    context.state(this.last).write(pair.value);
+    context.output(pair);
+  }
+}
+
+test('the elements of a key are processed in their order by 4 workers, also where processing takes turns of the event loop', async () => {
+  const seen = new Map<number, number[]>();
+  const workers = new Set<number>();
+  const construct: Construct = (root) => {
+    root
+      .apply(read(TOTAL, new Numbers(), 'Numbers'))
+      .apply(keyBy((value) => value % KEYS))
+      .apply(parDo(new Slow(), { name: 'Slow' }))
+      .apply(
+        parDo<KV<number, number>, never>(
+          {
+            process({ key, value }) {
+              workers.add(workerOf(key, 4));
+              seen.set(key, [...(seen.get(key) ?? []), value]);
+            },
+          },
+          { name: 'Note' },
+        ),
+      );
+  };
+  await runEmbedded(createPipeline(construct), { shards: { count: 4, launch: inProcessShards(construct) } }).finished;
+  expect(workers.size).toBeGreaterThan(1);
+  for (let key = 0; key < KEYS; key += 1) {
+    const values = Array.from({ length: TOTAL }, (_, value) => value).filter((value) => value % KEYS === key);
+    expect(seen.get(key)).toEqual(values);
+  }
+});
