@@ -94,14 +94,19 @@ required_secrets() {
     END { flush() }
   ' "$1" | sort -u
 }
+# An API server that is away does not mean that an object is missing.
+is_there() {
+  patiently k get "$1" "$2" --ignore-not-found --output name >"$files/found" || exit 1
+  [[ -s $files/found ]]
+}
 has_object() { awk -v kind="$1" '/^---/ { of = 0 } $0 == "kind: " kind { of = 1 } of' "$3" | grep -q "^  name: $2\$"; }
 check_secrets() {
   local name missing=0
   for name in $(required_secrets "$1"); do
-    if k get secret "$name" --output name >/dev/null 2>&1; then continue; fi
+    if is_there secret "$name"; then continue; fi
     # One that is part of the manifests, or that an operator makes of a part that is new, comes with the rollout.
     if has_object Secret "$name" "$1"; then continue; fi
-    if has_object ExternalSecret "$name" "$1" && ! k get externalsecret "$name" >/dev/null 2>&1; then continue; fi
+    if has_object ExternalSecret "$name" "$1" && ! is_there externalsecret "$name"; then continue; fi
     say "Secret $name is missing in the namespace $namespace: create it, or look at its ExternalSecret, and deploy again"
     missing=1
   done
@@ -128,8 +133,9 @@ cp -r "$here" "$here/../monitoring" "$files/tree/"
 "$kustomize" build "$files/tree/k8s/overlays/$overlay" >"$files/new.yaml"
 
 isFirst=yes
-if patiently k get secret last-rollout --output 'jsonpath={.data.manifests}' >"$files/last.b64" 2>/dev/null; then
+if is_there secret last-rollout; then
   isFirst=no
+  patiently k get secret last-rollout --output 'jsonpath={.data.manifests}' >"$files/last.b64"
   base64 --decode <"$files/last.b64" | gunzip >"$files/last.yaml"
   # Nothing is changed by manifests that the API server refuses.
   say 'the API server looks at the manifests'
