@@ -4,6 +4,7 @@ import { ROLES } from '../terminal/choices.ts';
 import { noun, type Program } from './command_group.ts';
 import { lazily } from './lazily.ts';
 import { rolesOf } from './roles.ts';
+import { duration, integer } from './values.ts';
 
 export function registerProject(program: Program): void {
   program
@@ -36,4 +37,11 @@ export function registerProject(program: Program): void {
     .argument('[patterns...]', 'files (default: test/**/*.test.ts)')
     .option('--watch', 'run them again when a file changes', false)
     .action(lazily(() => import('../init/test_project.ts'), 'testProject'));
+
+  noun(program, 'notebooks', 'Notebooks of Python beside the project')
+    .command('start')
+    .description("Run JupyterLab in the project's folder, on this machine alone, until it is idle")
+    .option('--port <port>', 'port on 127.0.0.1', integer(1, 65_535), 8_888)
+    .option('--idle <duration>', 'idle time after which it stops, such as 30m', duration, '30m' as const)
+    .action(lazily(() => import('../models/notebook.ts'), 'startNotebooks'));
 }

@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from '@commander-js/extra-typings';
+import { type Duration, tryParseDuration } from '#kernel/duration';
 import { parseUtcTime } from '#kernel/utc_time';
 
 // Parsers of option values and arguments. Commander names the option and its value before the message.
@@ -31,6 +32,12 @@ export const decimal =
 export function date(value: string): string {
   if (/^\d{4}-\d\d-\d\d$/.test(value) && parseUtcTime(value) !== undefined) return value;
   throw new InvalidArgumentError('Give a date such as 2024-12-20.');
+}
+
+/** Parses a duration, `30m`. */
+export function duration(value: string): Duration {
+  if ((tryParseDuration(value) ?? 0) > 0) return value as Duration;
+  throw new InvalidArgumentError('Give a duration such as 30m.');
 }
 
 /** Parses a model's version number. */

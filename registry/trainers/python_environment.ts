@@ -13,6 +13,8 @@ export interface PythonSettings {
   readonly python?: string | undefined;
   readonly onLine: (line: string) => void;
   readonly signal?: AbortSignal;
+  /** Variables beside those of this process. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 const KEPT_OF_ERRORS = 2_000;
@@ -66,12 +68,12 @@ export async function installPackage(requirement: string, settings: PythonSettin
 export function runPython(
   interpreter: string,
   args: readonly string[],
-  { onLine, signal }: PythonSettings,
+  { onLine, signal, env }: PythonSettings,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     const child = spawn(interpreter, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...environment(), PYTHONUNBUFFERED: '1' },
+      env: { ...environment(), PYTHONUNBUFFERED: '1', ...env },
       ...(signal === undefined ? {} : { signal }),
     });
     let errors = '';

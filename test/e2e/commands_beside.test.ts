@@ -33,6 +33,7 @@ const CONTRACTS: Readonly<Record<string, Contract>> = {
   demo: { behaviour: 'refuses', args: ['--events', '100'] },
   init: { behaviour: 'apart', args: ['written', '--template', 'fraud'] },
   'generate client': { behaviour: 'apart', args: ['--out', 'client.ts'], says: /client\.ts/ },
+  'notebooks start': { behaviour: 'apart', args: ['--idle', 'soon'], code: 2, says: /soon/ },
   dev: { behaviour: 'apart', args: ['--role', 'nothing'], code: 2, says: /nothing is not a role/ },
   test: { behaviour: 'apart', args: ['no_such.test.ts'], code: 2, says: /no file matches/ },
   'models train': {
