@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { hasScope, requireScope } from '#connectors/http/access';
+import { ForbiddenError } from '#connectors/http/errors';
 import type { JsonObject } from '#kernel/json';
 import { needsSome } from '#monitoring/route_access';
 import { PredictionNotLoggedError } from '../errors.ts';
@@ -19,7 +20,7 @@ export function registerWhyRoute(app: FastifyInstance, explain: ExplainPredictio
 /**
  * Returns an explanation with the values that the caller may see: those of views for which it has `features:VIEW`.
  *
- * @throws {@link ForbiddenError} without `explain:MODEL`, {@link PredictionNotLoggedError} where there is no such row
+ * @throws {@link PredictionNotLoggedError} where there is no such row, and without `explain:MODEL`: an id names no model, and whether another one has answered it is not revealed
  */
 export async function answerWhyPrediction(
   request: FastifyRequest,
@@ -27,7 +28,10 @@ export async function answerWhyPrediction(
   { id, row }: { readonly id: string; readonly row: number },
 ): Promise<JsonObject> {
   const allow = (model: string): void => requireScope(request, 'explain', model);
-  const explanation = await explain({ id, row, allow });
+  const explanation = await explain({ id, row, allow }).catch((error: unknown) => {
+    if (error instanceof ForbiddenError) return undefined;
+    throw error;
+  });
   if (explanation === undefined) throw new PredictionNotLoggedError(id, row);
   return predictionJson(explanation, (view) => hasScope(request, 'features', view));
 }

@@ -163,7 +163,12 @@ test('a variant is explained by the rule, the share or the request that chose it
 
 test('scopes: the model decides who sees an explanation, the view who sees its values', async () => {
   const id = await predict({ entity_id: 'e7' });
-  expect((await ask(`/why/predictions/${id}`, undefined, keys.other)).status).toBe(403);
+  // Of another model: answered as an id that does not exist.
+  const [other, missing] = [
+    await ask(`/why/predictions/${id}`, undefined, keys.other),
+    await ask('/why/predictions/none', undefined, keys.other),
+  ];
+  expect([other.status, other.body.code]).toEqual([404, missing.body.code]);
   expect((await ask(`/why/predictions/${id}`, undefined, { key: 'no-such-key-0123456789' })).status).toBe(401);
   const { body } = await ask(`/why/predictions/${id}`, undefined, keys.noViews);
   expect(
