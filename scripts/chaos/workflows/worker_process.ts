@@ -32,13 +32,15 @@ const worker = new WorkflowWorker(
   { concurrency: 8, leaseMs: LEASE_MS, pollMs: 100, upkeepMs: 1_000, isOnlyProcess: orders.isOnlyProcess },
 );
 await worker.start();
-process.send?.('ready');
+// A round that is over closes the channel, while the last message may be under way.
+const report = (message: unknown): void => void process.send?.(message, undefined, undefined, () => {});
+report('ready');
 if (orders.isOnlyProcess) {
   // Only this process can look.
   setInterval(async () => {
     const [left] = await sql.query<{ readonly n: number }>(
       `SELECT count(*)::integer AS n FROM workflow_runs WHERE status IN ('queued', 'running')`,
     );
-    process.send?.({ left: left?.n });
+    report({ left: left?.n });
   }, 200);
 }
