@@ -35,7 +35,7 @@ trap 'rm -rf "$files"' EXIT
 k() { "${kubectl[@]}" --namespace "$namespace" "$@"; }
 
 # The API server may be away for a while, as it is when it is upgraded: such failures are tried again until the time is over.
-AWAY='connection refused|connection reset|EOF|i/o timeout|TLS handshake|ServiceUnavailable|TooManyRequests|etcdserver|Unable to connect|no route to host|leader changed|not yet ready'
+AWAY='connection refused|was refused|connection reset|connection lost|unable to handle the request|deadline exceeded|Client.Timeout|EOF|i/o timeout|TLS handshake|ServiceUnavailable|TooManyRequests|etcdserver|Unable to connect|no route to host|leader changed|not yet ready'
 patiently() {
   local until=$((SECONDS + timeout))
   until "$@" 2>"$files/said"; do

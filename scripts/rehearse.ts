@@ -10,8 +10,8 @@ import { type Behaviour, Nodes } from './deployment/nodes.ts';
 import * as tools from './deployment/tools.ts';
 import { startProcess } from './services/managed_process.ts';
 
-// npm run rehearse: k8s/deploy.sh brings 40 rollouts of the production overlay into a cluster whose API server, controllers and scheduler are the real ones. Nodes are played
-// (scripts/deployment/nodes.ts): this rehearses objects, not processes. Each rollout has to arrive, to go back or to be refused as the table says.
+// npm run rehearse [-- TEXT]: k8s/deploy.sh brings 40 rollouts of the production overlay into a cluster whose API server, controllers and scheduler are the real ones. Nodes are played
+// (scripts/deployment/nodes.ts): this rehearses objects, not processes. TEXT runs the first rollout and those whose names hold it. Each rollout has to arrive, to go back or to be refused as the table says.
 
 const ROLLOUTS = 40;
 const NODES = ['a', 'b', 'c'];
@@ -83,7 +83,9 @@ async function rehearse(): Promise<void> {
     KUBECTL: `${join(binaries, 'kubectl')} --kubeconfig ${plane.kubeconfig}`,
     KUSTOMIZE: kustomize,
   };
-  for (const [at, rollout] of rolloutsOf().entries()) await roll(at, rollout, env);
+  const [first, ...more] = rolloutsOf();
+  const chosen = [first as Rollout, ...more.filter(({ name }) => name.includes(process.argv[2] ?? ''))];
+  for (const [at, rollout] of chosen.entries()) await roll(at, rollout, env);
 }
 
 function kubectl(...args: readonly string[]): Promise<string> {
