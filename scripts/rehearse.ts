@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '#kernel/errors';
 import { assetPath } from '#kernel/project_root';
-import { type ControlPlane, startControlPlane } from './deployment/control_plane.ts';
+import { type ApiServer, startApiServer } from './deployment/api_server.ts';
+import { type Controllers, startControllers } from './deployment/control_plane.ts';
 import { type Behaviour, Nodes } from './deployment/nodes.ts';
 import * as tools from './deployment/tools.ts';
 import { startProcess } from './services/managed_process.ts';
@@ -23,6 +24,12 @@ const SERVICES = ['gateway', 'features', 'serving'];
 const SECRETS = [
   ...['headwater-credentials', 'headwater-access', 'headwater-gateway', 'headwater-features', 'headwater-serving'],
   ...['grafana', 'alertmanager-secrets'],
+];
+/** A node that has not reported for so long is lost. */
+const MANAGER = [
+  '--node-monitor-grace-period=6s',
+  '--node-monitor-period=2s',
+  '--horizontal-pod-autoscaler-sync-period=5s',
 ];
 const LOOK_MS = 400;
 const FAILING_S = 25;
@@ -58,13 +65,15 @@ const tree = join(folder, 'tree');
 const config = join(tree, 'k8s/overlays/production/config.yaml');
 const counts = { passed: 0, failed: 0 };
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
-let plane: ControlPlane | undefined;
+let server: ApiServer | undefined;
+let controllers: Controllers | undefined;
 let nodes: Nodes | undefined;
 try {
   await rehearse();
 } finally {
   await nodes?.stop();
-  await plane?.stop();
+  await controllers?.stop();
+  await server?.stop();
   await rm(folder, { recursive: true, force: true });
 }
 say(`${counts.passed} passed, ${counts.failed} failed`);
@@ -75,12 +84,13 @@ async function rehearse(): Promise<void> {
   const kustomize = await tools.kustomizeBinary();
   await mkdir(tree);
   for (const part of ['k8s', 'monitoring']) await cp(assetPath(part), join(tree, part), { recursive: true });
-  plane = await startControlPlane(folder, binaries);
-  const { api } = plane;
+  const api = await startApiServer(folder, binaries);
+  server = api;
+  controllers = await startControllers(api, folder, binaries, MANAGER);
   nodes = await Nodes.start(api, NODES);
   await prepare(await tools.customResources());
   const env = {
-    KUBECTL: `${join(binaries, 'kubectl')} --kubeconfig ${plane.kubeconfig}`,
+    KUBECTL: `${join(binaries, 'kubectl')} --kubeconfig ${controllers.kubeconfig}`,
     KUSTOMIZE: kustomize,
   };
   const [first, ...more] = rolloutsOf();
@@ -89,7 +99,7 @@ async function rehearse(): Promise<void> {
 }
 
 function kubectl(...args: readonly string[]): Promise<string> {
-  return (plane as ControlPlane).api.kubectl('--namespace', 'headwater', ...args);
+  return (server as ApiServer).kubectl('--namespace', 'headwater', ...args);
 }
 
 /** What operators and a cloud would have made: definitions, Secrets, volumes. */
@@ -115,7 +125,7 @@ function makeSecret(name: string): Promise<string> {
 }
 
 function rolloutsOf(): readonly Rollout[] {
-  const api = (plane as ControlPlane).api;
+  const api = server as ApiServer;
   const played = nodes as Nodes;
   const faulted: readonly Rollout[] = [
     { name: 'an image that there is not', outcome: 'goes back', image: 'absent' },
@@ -284,32 +294,29 @@ async function runDeploy(
   }
 }
 
-/** The image of each role. */
+/** The image of each role; none before the first rollout. */
 async function imagesOf(): Promise<Readonly<Record<string, string>>> {
-  const text = await kubectl(
-    ...['get', 'deployments,statefulsets', '--selector=app=ml-pipeline-api'],
-    '--output=jsonpath={range .items[*]}{.metadata.name} {.spec.template.spec.containers[0].image}{"\\n"}{end}',
-  );
-  return Object.fromEntries(
-    text
-      .trim()
-      .split('\n')
-      .filter(Boolean)
-      .map((line) => line.split(' ') as [string, string]),
-  );
+  const template = '{range .items[*]}{.metadata.name} {.spec.template.spec.containers[0].image}{"\\n"}{end}';
+  return Object.fromEntries(await linesOf(template));
+}
+
+/** A line of a template for each workload, as words. */
+async function linesOf(template: string): Promise<readonly (readonly [string, string])[]> {
+  const text = await kubectl('get', ...WORKLOADS, '--ignore-not-found', `--output=jsonpath=${template}`);
+  return text
+    .trim()
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => line.split(' ') as [string, string]);
 }
 
 /** Looks until the signal; returns the fewest ready pods that a service had. */
 async function leastReady(signal: AbortSignal): Promise<number> {
   let least = Infinity;
   while (!signal.aborted) {
-    const text = await kubectl(
-      ...['get', 'deployments,statefulsets', '--selector=app=ml-pipeline-api'],
-      '--output=jsonpath={range .items[*]}{.metadata.name} {.status.readyReplicas}{"\\n"}{end}',
-    ).catch(() => '');
-    for (const line of text.trim().split('\n')) {
-      const [name = '', ready = '0'] = line.split(' ');
-      if (SERVICES.includes(name)) least = Math.min(least, Number(ready));
+    const template = '{range .items[*]}{.metadata.name} {.status.readyReplicas}{"\\n"}{end}';
+    for (const [name, ready] of await linesOf(template).catch(() => [])) {
+      if (SERVICES.includes(name)) least = Math.min(least, Number(ready ?? 0));
     }
     await sleep(LOOK_MS, undefined, { signal }).catch(() => {});
   }

@@ -139,7 +139,18 @@ export class BackupStore {
         `${this.#directory} holds no backup ${wanted}: headwater backup list prints those there are`,
       );
     }
-    const path = `backups/${wanted}`;
+    return this.#manifest(wanted);
+  }
+
+  /** Returns all manifests, the oldest first. @throws {@link BackupDamagedError} */
+  async manifests(): Promise<readonly Manifest[]> {
+    const manifests: Manifest[] = [];
+    for (const id of await this.ids()) manifests.push(await this.#manifest(id));
+    return manifests;
+  }
+
+  async #manifest(id: string): Promise<Manifest> {
+    const path = `backups/${id}`;
     const parsed = manifestSchema.safeParse(JSON.parse((await this.get(path)).toString('utf8')));
     if (!parsed.success) throw new BackupDamagedError(path, parsed.error);
     return parsed.data;

@@ -184,8 +184,7 @@ async function versionsIn({ registry: config }: PlatformConfig): Promise<Manifes
 /** Removes backups that are older than `backup.keep`, and what only these needed. The newest backup stays. @returns ids */
 async function removeExpired(store: BackupStore, { backup }: PlatformConfig): Promise<readonly string[]> {
   const oldestMs = systemClock.now() - durationMs(backup.keep);
-  const manifests: Manifest[] = [];
-  for (const id of await store.ids()) manifests.push(await store.manifest(id));
+  const manifests = await store.manifests();
   const expired = manifests.slice(0, -1).filter(({ startedAt }) => Date.parse(startedAt) < oldestMs);
   if (expired.length === 0) return [];
   for (const { id } of expired) await store.remove(`backups/${id}`);
@@ -205,9 +204,7 @@ async function removeExpired(store: BackupStore, { backup }: PlatformConfig): Pr
 export async function listBackups({ json }: { readonly json: boolean }): Promise<void> {
   const { loadSettings } = await import('../project/project.ts');
   const store = openBackupStore(loadSettings());
-  const manifests: Manifest[] = [];
-  for (const id of await store.ids()) manifests.push(await store.manifest(id));
-  const listed = manifests.map(({ id, startedAt, parts, postgres, rows, topics, registry }) => ({
+  const listed = (await store.manifests()).map(({ id, startedAt, parts, postgres, rows, topics, registry }) => ({
     ...{ id, startedAt, parts: [...parts.map(({ name }) => name), ...(postgres === undefined ? [] : ['postgres'])] },
     ...{ postgres: postgres?.lsn, rows, topics, registry },
   }));

@@ -184,9 +184,9 @@ export class TableReader {
     const { table, where = 'true', pageRows = PAGE_ROWS } = this.#reading;
     const key = this.#key.map(({ name }) => `read.${pg.escapeIdentifier(name)}`);
     const values: string[] = [];
-    const bound = (sign: string, texts: readonly string[] | undefined): string => {
-      if (texts === undefined) return '';
-      const cast = texts.map((text, at) => `$${values.push(text)}::text::${this.#key[at]?.type}`);
+    const bound = (sign: string, ends: readonly string[] | undefined): string => {
+      if (ends === undefined) return '';
+      const cast = ends.map((text, at) => `$${values.push(text)}::text::${this.#key[at]?.type}`);
       return ` AND (${key.join(', ')}) ${sign} (${cast.join(', ')})`;
     };
     const rows = await this.#query(
@@ -221,10 +221,10 @@ export class TableReader {
   }
 
   #decode(rows: readonly Texts[]): readonly TableRow[] {
-    return rows.map((texts) => {
+    return rows.map((columns) => {
       const row: Record<string, unknown> = {};
       for (const [at, { name, decode }] of this.#columns.entries()) {
-        const text = texts[at] as string | null;
+        const text = columns[at] as string | null;
         try {
           row[name] = text === null ? null : decode(text);
         } catch (error) {

@@ -31,14 +31,14 @@ const COLUMNS = `event_id, epoch_ms(event_time), epoch_ms(received_at), epoch_ms
 export class EntityScan {
   readonly #ids: readonly string[];
   /** Bound to the condition: no SQL is written with a text of a caller. */
-  readonly #texts: string[];
+  readonly #values: string[];
   readonly #condition: string;
   #duckdb: Promise<DuckDb | undefined> | undefined;
 
   /** @param ids - as JSON writes them without escapes; none: all events are read */
   constructor(ids: readonly string[]) {
     this.#ids = ids;
-    this.#texts = [...ids, ESCAPE];
+    this.#values = [...ids, ESCAPE];
     this.#condition = `${ids.map((_, index) => `contains(payload, $${index + 1})`).join(' AND ')} OR contains(payload, $${ids.length + 1})`;
   }
 
@@ -57,7 +57,7 @@ export class EntityScan {
     try {
       const result = await duckdb.connection.runAndReadAll(
         `SELECT ${COLUMNS} FROM ${table} WHERE ${this.#condition}`,
-        this.#texts,
+        this.#values,
       );
       return (result.getRows() as unknown as readonly ScannedRow[]).map((row) => eventOf(file, row));
     } catch (error) {

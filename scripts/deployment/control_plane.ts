@@ -1,66 +1,61 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { freePort, type ManagedProcess, startProcess } from '#scripts/services/managed_process';
-import { type ApiServer, startApiServer } from './api_server.ts';
+import { acceptsConnections, freePort, type ManagedProcess, startProcess } from '#scripts/services/managed_process';
+import type { ApiServer } from './api_server.ts';
 
-/** The API of Kubernetes with the controllers and the scheduler that act on its objects. */
-export interface ControlPlane {
-  readonly api: ApiServer;
+/** What acts on the objects of an API server. */
+export interface Controllers {
+  /** Of an administrator. */
   readonly kubeconfig: string;
+  /** Starts another program that acts on the objects; `stop` ends it too. */
+  start(name: string, command: string, args: (port: number) => readonly string[]): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** A node that has not reported for so long is lost; its pods are evicted at once. */
-const GRACE = '6s';
-
-/** @param binaries - with kube-apiserver, kube-controller-manager, kube-scheduler and kubectl */
-export async function startControlPlane(folder: string, binaries: string): Promise<ControlPlane> {
-  const api = await startApiServer(folder, binaries);
+/**
+ * Starts the controllers and the scheduler of Kubernetes.
+ *
+ * @param folder - of the API server
+ * @param binaries - with kube-controller-manager and kube-scheduler
+ * @param managerArgs - of kube-controller-manager
+ */
+export async function startControllers(
+  { url, token }: ApiServer,
+  folder: string,
+  binaries: string,
+  managerArgs: readonly string[] = [],
+): Promise<Controllers> {
   const kubeconfig = join(folder, 'kubeconfig');
-  await writeFile(kubeconfig, JSON.stringify(configOf(api)), { mode: 0o600 });
+  const config = {
+    ...{ apiVersion: 'v1', kind: 'Config', 'current-context': 'admin' },
+    clusters: [{ name: 'local', cluster: { server: url, 'insecure-skip-tls-verify': true } }],
+    users: [{ name: 'admin', user: { token } }],
+    contexts: [{ name: 'admin', context: { cluster: 'local', user: 'admin' } }],
+  };
+  await writeFile(kubeconfig, JSON.stringify(config), { mode: 0o600 });
   const started: ManagedProcess[] = [];
-  const start = async (name: string, args: readonly string[]): Promise<void> => {
+  const stop = async (): Promise<void> => {
+    for (const each of started.splice(0).reverse()) await each.stop();
+  };
+  const start: Controllers['start'] = async (name, command, args) => {
     const port = await freePort();
     started.push(
       await startProcess({
-        ...{ name, command: join(binaries, name), logFile: join(folder, `${name}.log`) },
-        args: [
-          ...[`--kubeconfig=${kubeconfig}`, '--leader-elect=false', '--bind-address=127.0.0.1'],
-          ...[`--secure-port=${port}`, ...args],
-        ],
-        isReady: async () => {
-          const answer = await api.kubectl('--server', `https://127.0.0.1:${port}`, 'get', '--raw', '/healthz');
-          return answer.trim() === 'ok';
-        },
-        readyWithinMs: 60_000,
+        ...{ name, command, args: [`--kubeconfig=${kubeconfig}`, ...args(port)], logFile: join(folder, `${name}.log`) },
+        ...{ isReady: () => acceptsConnections(port), readyWithinMs: 60_000 },
       }),
     );
   };
+  const secure = (port: number) => ['--leader-elect=false', '--bind-address=127.0.0.1', `--secure-port=${port}`];
   try {
-    await start('kube-controller-manager', [
-      `--service-account-private-key-file=${join(folder, 'sa.key')}`,
-      `--node-monitor-grace-period=${GRACE}`,
-      '--node-monitor-period=2s',
-      '--horizontal-pod-autoscaler-sync-period=5s',
+    await start('kube-controller-manager', join(binaries, 'kube-controller-manager'), (port) => [
+      ...[`--service-account-private-key-file=${join(folder, 'sa.key')}`, ...managerArgs],
+      ...secure(port),
     ]);
-    await start('kube-scheduler', []);
+    await start('kube-scheduler', join(binaries, 'kube-scheduler'), secure);
   } catch (error) {
-    for (const each of started) await each.stop();
-    await api.stop();
+    await stop();
     throw error;
   }
-  return {
-    ...{ api, kubeconfig },
-    async stop() {
-      for (const each of started.reverse()) await each.stop();
-      await api.stop();
-    },
-  };
+  return { kubeconfig, start, stop };
 }
-
-const configOf = ({ url, token }: ApiServer): object => ({
-  ...{ apiVersion: 'v1', kind: 'Config', 'current-context': 'rehearsal' },
-  clusters: [{ name: 'rehearsal', cluster: { server: url, 'insecure-skip-tls-verify': true } }],
-  users: [{ name: 'admin', user: { token } }],
-  contexts: [{ name: 'rehearsal', context: { cluster: 'rehearsal', user: 'admin' } }],
-});

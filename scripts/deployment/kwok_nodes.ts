@@ -1,8 +1,8 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
-import { acceptsConnections, freePort, type ManagedProcess, startProcess } from '#scripts/services/managed_process';
 import type { ApiServer } from './api_server.ts';
+import { type Controllers, startControllers } from './control_plane.ts';
 
 /** A pod of a Job ends well once it has this annotation. */
 export const ENDS = 'headwater.dev/ends';
@@ -20,43 +20,17 @@ interface Stage {
  * @param names - of the nodes: 4 cores and 16 GiB each
  */
 export async function startNodes(
-  { url, token, kubectl }: ApiServer,
+  api: ApiServer,
   folder: string,
   binaries: string,
   kwok: { readonly binary: string; readonly stages: string },
   names: readonly string[],
-): Promise<{ stop(): Promise<void> }> {
-  const started: ManagedProcess[] = [];
-  const stop = async (): Promise<void> => {
-    for (const each of started.splice(0).reverse()) await each.stop();
-  };
-  const start = async (name: string, command: string, args: (port: number) => readonly string[]): Promise<void> => {
-    const port = await freePort();
-    started.push(
-      await startProcess({
-        ...{ name, command, args: [`--kubeconfig=${kubeconfig}`, ...args(port)], logFile: join(folder, `${name}.log`) },
-        ...{ isReady: () => acceptsConnections(port), readyWithinMs: 60_000 },
-      }),
-    );
-  };
-  const secure = (port: number) => ['--leader-elect=false', '--bind-address=127.0.0.1', `--secure-port=${port}`];
-  const kubeconfig = join(folder, 'kubeconfig');
-  const config = {
-    ...{ apiVersion: 'v1', kind: 'Config', 'current-context': 'admin' },
-    clusters: [{ name: 'local', cluster: { server: url, 'insecure-skip-tls-verify': true } }],
-    users: [{ name: 'admin', user: { token } }],
-    contexts: [{ name: 'admin', context: { cluster: 'local', user: 'admin' } }],
-  };
-  await writeFile(kubeconfig, JSON.stringify(config), { mode: 0o600 });
+): Promise<Pick<Controllers, 'stop'>> {
   const stages = join(folder, 'stages.yaml');
   await writeFile(stages, await stagesOf(kwok.stages));
+  const controllers = await startControllers(api, folder, binaries);
   try {
-    await start('kube-controller-manager', join(binaries, 'kube-controller-manager'), (port) => [
-      ...[`--service-account-private-key-file=${join(folder, 'sa.key')}`],
-      ...secure(port),
-    ]);
-    await start('kube-scheduler', join(binaries, 'kube-scheduler'), secure);
-    await start('kwok', kwok.binary, (port) => [
+    await controllers.start('kwok', kwok.binary, (port) => [
       ...['--manage-all-nodes=true', `--config=${stages}`, `--server-address=127.0.0.1:${port}`],
     ]);
     const resources = { cpu: '4', memory: '16Gi', pods: '110' };
@@ -66,13 +40,13 @@ export async function startNodes(
     }));
     const file = join(folder, 'nodes.json');
     await writeFile(file, JSON.stringify({ apiVersion: 'v1', kind: 'List', items: nodes }));
-    await kubectl('create', '-f', file);
-    await kubectl('wait', '--for=condition=Ready', ...names.map((name) => `node/${name}`), '--timeout=60s');
+    await api.kubectl('create', '-f', file);
+    await api.kubectl('wait', '--for=condition=Ready', ...names.map((name) => `node/${name}`), '--timeout=60s');
   } catch (error) {
-    await stop();
+    await controllers.stop();
     throw error;
   }
-  return { stop };
+  return controllers;
 }
 
 /** Returns kwok's own stages, except that the pod of a Job runs until it has the annotation {@link ENDS}. */

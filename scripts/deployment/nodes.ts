@@ -75,15 +75,7 @@ export class Nodes {
   async add(name: string): Promise<void> {
     const labels = { 'kubernetes.io/hostname': name, 'topology.kubernetes.io/zone': `zone-${name}` };
     await this.#send('POST', '/api/v1/nodes', { apiVersion: 'v1', kind: 'Node', metadata: { name, labels } });
-    const now = new Date().toISOString();
-    const ready = {
-      type: 'Ready',
-      status: 'True',
-      reason: 'KubeletReady',
-      lastHeartbeatTime: now,
-      lastTransitionTime: now,
-    };
-    const status = { capacity: CAPACITY, allocatable: CAPACITY, conditions: [ready] };
+    const status = { capacity: CAPACITY, allocatable: CAPACITY, conditions: [nodeReady()] };
     await this.#send('PATCH', `/api/v1/nodes/${name}/status`, { status });
     await this.#send('POST', LEASES, { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { name } });
     this.#alive.add(name);
@@ -127,15 +119,7 @@ export class Nodes {
     for (const { metadata, status } of items) {
       const isReady = status.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True') === true;
       if (isReady || !this.#alive.has(metadata.name)) continue;
-      const now = new Date().toISOString();
-      const ready = {
-        type: 'Ready',
-        status: 'True',
-        reason: 'KubeletReady',
-        lastHeartbeatTime: now,
-        lastTransitionTime: now,
-      };
-      await this.#send('PATCH', `/api/v1/nodes/${metadata.name}/status`, { status: { conditions: [ready] } });
+      await this.#send('PATCH', `/api/v1/nodes/${metadata.name}/status`, { status: { conditions: [nodeReady()] } });
     }
   }
 
@@ -238,6 +222,11 @@ export class Nodes {
       sent.end(text);
     });
   }
+}
+
+function nodeReady(): object {
+  const now = new Date().toISOString();
+  return { type: 'Ready', status: 'True', reason: 'KubeletReady', lastHeartbeatTime: now, lastTransitionTime: now };
 }
 
 const NOW = { apiVersion: 'v1', kind: 'DeleteOptions', gracePeriodSeconds: 0 };

@@ -53,7 +53,7 @@ test('after a restart, what was found before is left out, and the time limits co
   expect(second.state).toBe('done');
 });
 
-test('one watched input that is complete ends alone; equal outputs are told by keyOf', async () => {
+test('one watched input that is complete ends alone; equal outputs are recognised by keyOf', async () => {
   const found: string[] = [];
   const polls = new Map<string, number>();
   await runEmbedded(
