@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Random } from '#kernel/random';
-import { type Clock, MINUTE_MS, processingTime } from '#kernel/time';
+import { type Clock, processingTime } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { WorkflowCatalog } from '#workflows/catalog/workflow_catalog';
 import { defineWorkflow } from '#workflows/document/define_workflow';
@@ -40,7 +40,7 @@ for (;;) {
   const [row] = await sql.query<{ readonly ms: number }>(
     `SELECT (extract(epoch FROM next_time) * 1000)::float8 AS ms FROM workflow_schedules WHERE name = 'minute'`,
   );
-  if ((row?.ms ?? 0) > orders.untilMs - MINUTE_MS && clock.now() === orders.untilMs) break;
+  if ((row?.ms ?? 0) > orders.untilMs) break;
   await delay(2);
 }
 await sql.close();
