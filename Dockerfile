@@ -11,7 +11,7 @@ RUN --mount=type=cache,target=/root/.npm npm ci
 COPY . .
 # Clients of brokers and clouds, trainers: all optional packages of package.json, or those named here.
 ARG OPTIONAL_PACKAGES=all
-RUN npm run build && node scripts/keep_optional_packages.mjs "${OPTIONAL_PACKAGES}" && npm prune --omit=dev && mkdir .empty
+RUN npm run build && node scripts/building/keep_optional_packages.mjs "${OPTIONAL_PACKAGES}" && npm prune --omit=dev && mkdir .empty
 
 FROM ${RUNTIME_IMAGE}
 LABEL org.opencontainers.image.title="headwater" \

@@ -19,7 +19,7 @@ const TIMEOUT_MS = 30_000;
 const suite = (name, extra = {}) => ({
   displayName: name,
   testMatch: [`<rootDir>/test/${name}/**/*.test.ts`],
-  testEnvironment: '<rootDir>/test/support/native_arrays_environment.mjs',
+  testEnvironment: '<rootDir>/test/support/jest/native_arrays_environment.mjs',
   testEnvironmentOptions: { customExportConditions: ['source', 'node', 'node-addons'] },
   extensionsToTreatAsEsm: ['.ts'],
   transform,
@@ -29,7 +29,7 @@ const suite = (name, extra = {}) => ({
 });
 
 /** Three files at a time: each worker has servers of its own (scripts/test.ts). */
-const sharingServers = { testEnvironment: '<rootDir>/test/support/worker_environment.mjs' };
+const sharingServers = { testEnvironment: '<rootDir>/test/support/jest/worker_environment.mjs' };
 
 export default {
   coverageProvider: 'v8',
@@ -39,7 +39,7 @@ export default {
     '!serving/models/kernels/{row_scan,tree_walk}.ts',
   ],
   testTimeout: TIMEOUT_MS,
-  testSequencer: '<rootDir>/test/support/slowest_first.mjs',
+  testSequencer: '<rootDir>/test/support/jest/slowest_first.mjs',
   projects: [
     suite('unit'),
     suite('conformance'),

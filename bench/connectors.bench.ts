@@ -9,7 +9,7 @@ import { createPipeline } from '#pipelines/model/pipeline';
 import { parDo, read } from '#pipelines/model/transforms';
 import { runEmbedded } from '#pipelines/runner/embedded';
 import { startServers } from '#scripts/services/start_all';
-import { report } from './result.ts';
+import { report } from './tools/result.ts';
 
 // Kafka as a source and as a sink, small records, one process; beside it a bare kafkajs consumer and producer on the same topic.
 const RECORDS = 1_000_000;

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fastify } from 'fastify';
 import { createOfflineDatabase } from '#cli/parts/offline_database';
-import { loadPlatformConfig } from '#cli/project/platform_config';
+import { loadPlatformConfig } from '#cli/project/config/platform_config';
 import { createConsoleSources } from '#cli/roles/console_sources';
 import { account, transactions } from '#examples/fraud/features/transactions';
 import { fromEvent } from '#feature_store/definitions/feature';
@@ -12,8 +12,8 @@ import { HOUR_MS } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { registerConsole } from '#serving/console/routes';
-import { median, percentile } from './quantiles.ts';
-import { report } from './result.ts';
+import { median, percentile } from './tools/quantiles.ts';
+import { report } from './tools/result.ts';
 
 // The console's page of features with a thousand of them, a week of windows each, on PGlite.
 const VIEWS = 20;

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { type PredictResult, runTraffic } from '#cli/demo/traffic';
 import { projectRoot } from '#kernel/project_root';
 import { startServers } from '#scripts/services/start_all';
-import { withBuiltReference } from './reference_build.ts';
-import { report } from './result.ts';
-import { type ServerProcess, startServerProcess } from './server_process.ts';
+import { withBuiltReference } from './tools/reference_build.ts';
+import { report } from './tools/result.ts';
+import { type ServerProcess, startServerProcess } from './tools/server_process.ts';
 
 // POST /ingest of events of some 300 bytes, 32 connections from another process, into Kafka with acks=all; beside it a Fastify that only takes the body as text
 // and answers. Then POST /ingest/batch. Each server is a process of its own, and a gateway is `headwater start --role gateway`. With a commit as argument

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
+import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 import Table from 'cli-table3';
 import { projectRoot } from '#kernel/project_root';
@@ -13,15 +14,14 @@ const {
   options: { json: { type: 'boolean', default: false }, before: { type: 'string' } },
 });
 const folder = `${projectRoot}dist/bench`;
-const files = readdirSync(folder).filter((name) => name.endsWith('.bench.js') && name.startsWith(suite ?? ''));
+const suites = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.bench.js'));
+const nameOf = (path: string): string => basename(path, '.bench.js');
+const files = suites.filter((path) => nameOf(path).startsWith(suite ?? ''));
 if (files.length === 0) {
-  const known = readdirSync(folder).filter((name) => name.endsWith('.bench.js'));
-  process.stderr.write(
-    `no suite "${suite}"; suites are ${known.map((name) => name.replace('.bench.js', '')).join(', ')}\n`,
-  );
+  process.stderr.write(`no suite "${suite}"; suites are ${suites.map(nameOf).sort().join(', ')}\n`);
   process.exitCode = 1;
 }
-if (before !== undefined && files.some((file) => file !== 'gateway.bench.js')) {
+if (before !== undefined && files.some((file) => nameOf(file) !== 'gateway')) {
   process.stderr.write('--before REF compares the gateway alone: npm run bench -- gateway --before REF\n');
   process.exit(1);
 }

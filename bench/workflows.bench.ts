@@ -10,8 +10,8 @@ import type { WorkflowDocument } from '#workflows/document/document';
 import { type TaskDefinition, task } from '#workflows/tasks/task';
 import { TaskRegistry } from '#workflows/tasks/task_registry';
 import { WorkflowWorker } from '#workflows/worker/workflow_worker';
-import { median, percentile } from './quantiles.ts';
-import { report } from './result.ts';
+import { median, percentile } from './tools/quantiles.ts';
+import { report } from './tools/result.ts';
 
 // The engine of workflows on a real PostgreSQL: transitions a second, what waiting costs, and how soon a run begins.
 const servers = process.env.TEST_POSTGRES_URL === undefined ? await startServers(['postgres']) : undefined;

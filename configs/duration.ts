@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type Duration, tryParseDuration } from '#kernel/duration';
+import { type Duration, tryParseDuration } from '#kernel/times/duration';
 
 /** A duration as people write it: `30s`, `24h`, `7d`. */
 export const duration = z

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { textOf } from '#kernel/text_of';
+import { textOf } from '#kernel/text/text_of';
 
 /** What makes a record one of an entity: plain data, so that another process can be asked about it. */
 export interface EntityMention {

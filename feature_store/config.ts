@@ -3,7 +3,7 @@ import { extensionSchema } from '#configs/extension';
 import { accessSettings } from '#connectors/http/config';
 import { postgresConfigSchema } from '#connectors/postgres/config';
 import { redisConfigSchema } from '#connectors/redis/config';
-import { tlsSchema } from '#monitoring/tls_config';
+import { tlsSchema } from '#monitoring/http/tls_config';
 
 /** Of every key. Braces would decide the cluster slot instead of the entity. */
 const keyPrefix = z

@@ -2,7 +2,7 @@ import type { FailureClass } from '#connectors/failure_class';
 import { messageOf, PlatformError } from '#kernel/errors';
 import { knownNames } from '#kernel/known_names';
 import { listed, MOST_NAMED } from '#kernel/problem_list';
-import { storable } from '#kernel/unstorable_text';
+import { storable } from '#kernel/text/unstorable_text';
 
 export class UnknownViewError extends PlatformError {
   readonly code = 'FEATURE_STORE_UNKNOWN_VIEW';

@@ -7,12 +7,12 @@ import type { OfflineStoreConfig, OnlineStoreConfig } from './config.ts';
 import { PgliteExecutor } from './database/pglite_executor.ts';
 import { PostgresExecutor } from './database/postgres_executor.ts';
 import { SqlDatabase } from './database/sql_database.ts';
-import { viewId } from './definitions/feature_row.ts';
 import type { FeatureView } from './definitions/feature_view.ts';
+import { viewId } from './definitions/values/feature_row.ts';
 import type { OnlineStoreExtension } from './online/define_online_store.ts';
 import { MemoryOnlineStore } from './online/memory_store.ts';
 import type { OnlineStore } from './online/online_store.ts';
-import { RedisOnlineStore } from './online/redis_store.ts';
+import { RedisOnlineStore } from './online/redis/redis_store.ts';
 
 interface Deps {
   readonly log: Logger;

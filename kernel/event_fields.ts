@@ -1,7 +1,7 @@
-import { derivedId } from './derived_id.ts';
-import { EXAMPLE_TIME, readEventTime } from './event_time_text.ts';
-import { textOf } from './text_of.ts';
-import { millisOfNumber, numberOfMillis, type TimeUnit } from './time_forms.ts';
+import { derivedId } from './hashes/derived_id.ts';
+import { textOf } from './text/text_of.ts';
+import { EXAMPLE_TIME, readEventTime } from './times/event_time_text.ts';
+import { millisOfNumber, numberOfMillis, type TimeUnit } from './times/time_forms.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 

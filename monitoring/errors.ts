@@ -1,5 +1,5 @@
 import { PlatformError } from '#kernel/errors';
-import { storable } from '#kernel/unstorable_text';
+import { storable } from '#kernel/text/unstorable_text';
 
 const LONGEST_NAMED = 200;
 const shown = (text: string): string =>

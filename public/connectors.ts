@@ -33,7 +33,7 @@ export type {
 } from '#connectors/gateway/plugin';
 export type { MqttIntakeSpec, MqttMessage } from '#connectors/mqtt/config';
 export { mqttIntake } from '#connectors/mqtt/mqtt_intake';
-export { checkedRecords } from '#connectors/record_check';
+export { checkedRecords } from '#connectors/records/record_check';
 export { PlatformError } from '#kernel/errors';
 export type { Service } from '#kernel/lifecycle';
 export { type Clock, systemClock } from '#kernel/time';

@@ -18,9 +18,7 @@ export {
   top,
   variance,
 } from '#feature_store/definitions/aggregations';
-export type { EntityKey } from '#feature_store/definitions/entity_key';
 export { DefinitionError } from '#feature_store/definitions/errors';
-export { envelope, id, time } from '#feature_store/definitions/event_envelope';
 export {
   asOf,
   dayOfWeek,
@@ -32,7 +30,6 @@ export {
   isWeekend,
   sincePrevious,
 } from '#feature_store/definitions/feature';
-export type { ComputedValue, FeatureRow, FeatureValue, ViewReference } from '#feature_store/definitions/feature_row';
 export {
   type FeatureService,
   type FeatureServiceSpec,
@@ -44,7 +41,6 @@ export {
   featureView,
   type RowOf,
 } from '#feature_store/definitions/feature_view';
-export { clamp01, numberOr0 } from '#feature_store/definitions/numeric';
 export {
   columns,
   type OnDemandView,
@@ -53,6 +49,7 @@ export {
   onDemandView,
 } from '#feature_store/definitions/on_demand';
 export { inRange, matches, notNull, oneOf, type QualityRule, satisfies } from '#feature_store/definitions/quality_rule';
+export { envelope, id, time } from '#feature_store/definitions/sources/event_envelope';
 export {
   type Entity,
   type EventFields,
@@ -62,7 +59,15 @@ export {
   type History,
   type SourceSpec,
   source,
-} from '#feature_store/definitions/source';
+} from '#feature_store/definitions/sources/source';
+export type { EntityKey } from '#feature_store/definitions/values/entity_key';
+export type {
+  ComputedValue,
+  FeatureRow,
+  FeatureValue,
+  ViewReference,
+} from '#feature_store/definitions/values/feature_row';
+export { clamp01, numberOr0 } from '#feature_store/definitions/values/numeric';
 export {
   array,
   decimal,
@@ -70,14 +75,14 @@ export {
   type FeatureType,
   struct,
   type ValueOfType,
-} from '#feature_store/definitions/value_type';
+} from '#feature_store/definitions/values/value_type';
 export {
   defineOnlineStore,
   type OnlineStoreDeps,
   type OnlineStoreExtension,
 } from '#feature_store/online/define_online_store';
 export type { OnlineStore, WriteResult } from '#feature_store/online/online_store';
-export { stableHash32 } from '#kernel/hash';
+export { stableHash32 } from '#kernel/hashes/hash';
 export { Random } from '#kernel/random';
-export { parseRfc3339 } from '#kernel/rfc3339';
 export { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '#kernel/time';
+export { parseRfc3339 } from '#kernel/times/rfc3339';

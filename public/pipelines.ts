@@ -26,7 +26,7 @@ export {
   type SplittableContext,
   type SplittableDoFn,
   STOP,
-} from '#pipelines/engine/splittable';
+} from '#pipelines/engine/splitting/splittable';
 export { type WritePostgresSettings, writePostgres } from '#pipelines/io/postgres_sink';
 export { type ReadPostgresSettings, readPostgres } from '#pipelines/io/postgres_source';
 export { type ReadFilesSettings, readFiles } from '#pipelines/io/read_files';
@@ -62,7 +62,7 @@ export {
   never,
   orFinally,
   repeatedly,
-} from '#pipelines/model/triggers';
+} from '#pipelines/model/windows/triggers';
 export {
   customWindows,
   fixedWindows,
@@ -70,7 +70,7 @@ export {
   sessions,
   slidingWindows,
   type Windowing,
-} from '#pipelines/model/windowing';
+} from '#pipelines/model/windows/windowing';
 export { type EmbeddedOptions, type PipelineHandle, runEmbedded } from '#pipelines/runner/embedded';
 export { type PortableOptions, type PortableResult, runPortable } from '#pipelines/runner/portable/portable';
 export { type LearnOnlineSettings, learnOnline, type RefusedExample } from '#pipelines/transforms/online/learn_online';

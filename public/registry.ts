@@ -10,15 +10,6 @@ export {
   UnknownModelError,
 } from '#registry/errors';
 export { type ModelCard, type ModelFolder, readModelFolder, writeModelFolder } from '#registry/model_folder';
-export type {
-  ColumnType,
-  FeatureServiceReference,
-  InputColumn,
-  ModelPackage,
-  ModelSignature,
-  OnnxInput,
-  Task,
-} from '#registry/model_package';
 export {
   type ModelRegistry,
   type ModelVersion,
@@ -28,6 +19,15 @@ export {
   type Trial,
   type VersionSelector,
 } from '#registry/model_registry';
+export type {
+  ColumnType,
+  FeatureServiceReference,
+  InputColumn,
+  ModelPackage,
+  ModelSignature,
+  OnnxInput,
+  Task,
+} from '#registry/packages/model_package';
 export { defineTrainer, type Trained, type Trainer, type TrainingJob } from '#registry/trainers/define_trainer';
 export { type LinearColumn, type LinearModel, linearPackage } from '#registry/trainers/online/linear_onnx';
 export { type DenseLayer, MLP_INPUT, MLP_OUTPUT, type Mlp, mlpToOnnx } from '#registry/trainers/tfjs/onnx_mlp';

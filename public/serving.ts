@@ -1,7 +1,7 @@
 /** `headwater/serving`: plugins of serving, the access of routes, and errors of serving. */
 export { PlatformError } from '#kernel/errors';
-export type { PluginContext, RolePlugin } from '#monitoring/role_plugin';
-export { type Access, needs, needsSome, open } from '#monitoring/route_access';
+export type { PluginContext, RolePlugin } from '#monitoring/http/role_plugin';
+export { type Access, needs, needsSome, open } from '#monitoring/http/routes/route_access';
 export {
   DeadlinePassedError,
   InvalidFeaturesError,

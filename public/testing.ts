@@ -4,9 +4,9 @@ export { type BrokerTraits, brokerContract, LOG_TRAITS } from '#connectors/testi
 export { type PluginContractOptions, pluginContract } from '#connectors/testing/plugin_contract';
 export { FeatureTest, type FeatureTestOptions } from '#feature_store/testing/feature_test';
 export { CONTRACT_VIEWS, onlineStoreContract } from '#feature_store/testing/online_store_contract';
-export { bootstrapInterval, type Interval, quantile } from '#kernel/bootstrap';
 export type { ContractCase } from '#kernel/contract';
 export { Random } from '#kernel/random';
+export { bootstrapInterval, type Interval, quantile } from '#kernel/statistics/bootstrap';
 export { type CombinerContractOptions, combinerContract } from '#pipelines/testing/combiner_contract';
 export { type DoFnContractOptions, doFnContract } from '#pipelines/testing/dofn_contract';
 export { type TrainerContractOptions, trainerContract } from '#registry/testing/trainer_contract';

@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { makeFolder, replaceFile } from '#storage/durable_files';
 import { ifMissing } from '#storage/errors';
 import { parseJsonFile } from '#storage/json_file';
-import type { ModelPackage } from './model_package.ts';
 import type { ModelVersion, VersionSelector } from './model_registry.ts';
 import { checkModelName } from './names.ts';
-import { ONNX_FILE, PACKAGE_FILE, packageDocument, readPackage } from './package_files.ts';
+import type { ModelPackage } from './packages/model_package.ts';
+import { ONNX_FILE, PACKAGE_FILE, packageDocument, readPackage } from './packages/package_files.ts';
 
 const FOLLOWED_FILE = 'followed.json';
 const REMEDY = 'delete it: it is written again when the registry answers';

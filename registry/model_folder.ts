@@ -5,10 +5,10 @@ import { makeFolder, replaceFile } from '#storage/durable_files';
 import { parseJsonFile } from '#storage/json_file';
 import { InvalidModelError } from './errors.ts';
 import { readIfInside, readInside } from './folder_files.ts';
-import type { ModelPackage } from './model_package.ts';
 import type { NewModelVersion, Trial } from './model_registry.ts';
 import { withExternalData } from './onnx/external_data.ts';
-import { ONNX_FILE, PACKAGE_FILE, packageDocument, readPackage } from './package_files.ts';
+import type { ModelPackage } from './packages/model_package.ts';
+import { ONNX_FILE, PACKAGE_FILE, packageDocument, readPackage } from './packages/package_files.ts';
 
 const CARD_FILE = 'card.json';
 const TRIALS_FILE = 'trials.json';

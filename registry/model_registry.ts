@@ -1,5 +1,5 @@
 import type { JsonObject } from '#kernel/json';
-import type { ModelPackage } from './model_package.ts';
+import type { ModelPackage } from './packages/model_package.ts';
 
 export const STAGES = ['None', 'Staging', 'Production', 'Archived'] as const;
 export type Stage = (typeof STAGES)[number];

@@ -9,7 +9,7 @@ import { DamagedFileError, FolderLockedError, onDisk } from '#storage/errors';
 import { FolderLock } from '#storage/folder_lock';
 import { readModelFolder } from './model_folder.ts';
 import type { ModelRegistry, ModelVersion } from './model_registry.ts';
-import { sha256 } from './package_files.ts';
+import { sha256 } from './packages/package_files.ts';
 
 export interface PendingRegistration {
   readonly name: string;

@@ -1,4 +1,4 @@
-import type { ColumnType, FeatureServiceReference, InputColumn } from './model_package.ts';
+import type { ColumnType, FeatureServiceReference, InputColumn } from './packages/model_package.ts';
 
 export interface TableColumn {
   readonly name: string;

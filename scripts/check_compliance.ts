@@ -1,4 +1,4 @@
-import { checkCompliance } from './compliance.ts';
+import { checkCompliance } from './checking/compliance.ts';
 
 // npm run compliance
 const { controls, problems } = checkCompliance(Date.now());

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import Table from 'cli-table3';
 import { assetPath } from '#kernel/project_root';
-import { caseFile, EXAMPLES } from './example_projects.ts';
+import { caseFile, EXAMPLES } from './writing/example_projects.ts';
 
 // npm run examples [-- NAME …]: runs the examples that have a case, each from events to predictions on a platform of its own, embedded, and prints what came of them.
 

@@ -4,15 +4,15 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { projectRoot } from '#kernel/project_root';
-import { LEAST_LINES, reportCoverage } from './coverage.ts';
-import { SecondsByFile } from './seconds_by_file.ts';
+import { LEAST_LINES, reportCoverage } from './checking/coverage.ts';
+import { SecondsByFile } from './checking/seconds_by_file.ts';
 import { ALL_SERVERS, type StartedServers, startServers } from './services/start_all.ts';
 
 /**
  * npm test: the stages in order, also after a failure; the servers the later ones need are started once, beside the stages that need none, and stopped at the end. Two files run at a time, of those with servers three.
  * `--coverage` says how much of the code they run (of what runs in Jest: commands as processes of their own do not count), and fails below 80 % of the lines.
  * `--only unit,integration` picks stages, also those that take minutes and are not among npm test's: `recovery`, `models` and `clients`, which `--all` adds, and
- * `faults` and `package`. `--long` runs tests that have a long form in it (test/support/forms.ts). Anything else narrows Jest by path. The seconds of each stage and of the slowest files come at the end; the last line counts everything.
+ * `faults` and `package`. `--long` runs tests that have a long form in it (test/support/jest/forms.ts). Anything else narrows Jest by path. The seconds of each stage and of the slowest files come at the end; the last line counts everything.
  */
 const USUAL_STAGES = ['lint', 'types', 'unit', 'conformance', 'integration', 'e2e', 'attack'] as const;
 /** Kills and outages; training in Python; clients, files and documents of others, which their own tools write and read. */
@@ -27,7 +27,7 @@ type Stage = (typeof STAGES)[number];
 const COVERAGE_FOLDER = `${projectRoot}coverage`;
 /** `faults` starts what it needs itself. */
 const NEEDS_SERVERS: readonly Stage[] = ['integration', 'e2e', 'attack', 'recovery', 'models', 'clients'];
-/** What files of one worker empty, fill or use by fixed names: each further worker has its own (test/support/worker_environment.mjs). */
+/** What files of one worker empty, fill or use by fixed names: each further worker has its own (test/support/jest/worker_environment.mjs). */
 const OF_EACH_WORKER: readonly string[] = ['kafka', 'redis', 'postgres', 'mlflow'];
 
 interface Counts {

@@ -10,6 +10,7 @@ import { runPortable } from '#pipelines/runner/portable/portable';
 import { heldAssertions } from '#pipelines/testing/assert';
 import { ADJUSTMENTS } from '#pipelines/testing/validates_runner/known_gaps';
 import type { RunnerCase } from '#pipelines/testing/validates_runner/runner_case';
+import { startServers } from './services/start_all.ts';
 import {
   type CaseStatus,
   gapOf,
@@ -22,8 +23,7 @@ import {
   TABLE_PAGE,
   titleOf,
   withRunnerTable,
-} from './runner_table.ts';
-import { startServers } from './services/start_all.ts';
+} from './writing/runner_table.ts';
 
 /**
  * npm run test:runners [-- --only embedded,prism,flink] [PATTERN]: the validates-runner suite on every runner, and a table of

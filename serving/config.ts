@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { accessSettings } from '#connectors/http/config';
-import { tlsSchema } from '#monitoring/tls_config';
+import { tlsSchema } from '#monitoring/http/tls_config';
 import { modelLimitsSchema } from '#registry/graphs/model_limits';
 import { modelNameSchema } from '#registry/names';
 import { modelRuntimeSchema } from './models/model_runtime.ts';

@@ -1,6 +1,6 @@
 import { PlatformError } from '#kernel/errors';
 import { listed, MOST_NAMED, shown } from '#kernel/problem_list';
-import type { ColumnProblem } from '#registry/signature_encoder';
+import type { ColumnProblem } from '#registry/packages/signature_encoder';
 
 export class UnknownServedModelError extends PlatformError {
   readonly code = 'SERVING_UNKNOWN_MODEL';

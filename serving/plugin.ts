@@ -1,7 +1,7 @@
 import type { FeatureService } from '#feature_store/definitions/feature_service';
 import type { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { requestFields } from '#feature_store/retrieval/feature_vector';
-import type { PluginContext, RolePlugin } from '#monitoring/role_plugin';
+import type { PluginContext, RolePlugin } from '#monitoring/http/role_plugin';
 import { listOf } from './inference/answered_rows.ts';
 import type { Features, Predictor, Row } from './inference/predictor.ts';
 import type { Predicted } from './models/interpret.ts';

@@ -1,4 +1,4 @@
-import { InvalidJsonError, parseExactJsonBytes } from '#kernel/exact_json';
+import { InvalidJsonError, parseExactJsonBytes } from '#kernel/exact/exact_json';
 import { DamagedFileError } from './errors.ts';
 
 /**

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { duration } from '#configs/duration';
 import { accessSettings } from '#connectors/http/config';
-import type { Duration } from '#kernel/duration';
-import { tlsSchema } from '#monitoring/tls_config';
+import type { Duration } from '#kernel/times/duration';
+import { tlsSchema } from '#monitoring/http/tls_config';
 
 const httpUrl = z.url({ protocol: /^https?$/ });
 /** The fourth part is the region. */

@@ -10,7 +10,7 @@ import org.apache.flink.streaming.api.functions.sink.DiscardingSink;
 import org.apache.flink.streaming.api.functions.source.SourceFunction;
 import org.apache.flink.util.Collector;
 
-/** Peer of bench/state.bench.ts: a row of 100 characters a key in RocksDB, changed by each event, parallelism 1. */
+/** Peer of bench/engine/state.bench.ts: a row of 100 characters a key in RocksDB, changed by each event, parallelism 1. */
 public class KeyedRows {
   static final int ROW_LENGTH = 100;
   static final int DIGITS = 8;

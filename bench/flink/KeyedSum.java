@@ -10,7 +10,7 @@ import org.apache.flink.streaming.api.watermark.Watermark;
 import org.apache.flink.streaming.api.windowing.assigners.TumblingEventTimeWindows;
 import org.apache.flink.streaming.api.windowing.time.Time;
 
-/** Peer of bench/engine.bench.ts: count and sum by key over tumbling windows of 10 s, parallelism 1. */
+/** Peer of bench/engine/engine.bench.ts: count and sum by key over tumbling windows of 10 s, parallelism 1. */
 public class KeyedSum {
   static final int KEYS = 1_000;
   static long rows = 0;

@@ -1,4 +1,4 @@
-"""Peer of bench/harness.bench.ts: count and sum by key over tumbling windows of 10 s, on a portable runner.
+"""Peer of bench/engine/harness.bench.ts: count and sum by key over tumbling windows of 10 s, on a portable runner.
 
 Usage: keyed_sum.py JOB_ENDPOINT EVENTS
 """

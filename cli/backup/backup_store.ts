@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { ConfigError } from '#configs/errors';
 import { type FileSystem, pathIn, readWhole } from '#connectors/files/file_system';
 import { createFileSystems } from '#connectors/files/file_systems';
-import type { PlatformConfig } from '../project/platform_config.ts';
+import type { PlatformConfig } from '../project/config/platform_config.ts';
 import { BackupDamagedError, BackupMissingError } from './errors.ts';
 import { type Manifest, manifestSchema } from './manifest.ts';
 import { Sealing } from './sealing.ts';

@@ -2,7 +2,7 @@ import type { JsonValue } from '#kernel/json';
 import { defineWorkflow, type WorkflowDefinition } from '#workflows/document/define_workflow';
 import type { ScheduleSpec } from '#workflows/schedules/schedule';
 import { type TaskDefinition, task } from '#workflows/tasks/task';
-import type { PlatformConfig } from '../project/platform_config.ts';
+import type { PlatformConfig } from '../project/config/platform_config.ts';
 import { loadProject } from '../project/project.ts';
 import { scheduleOf, type WorkflowParts } from '../project/workflow_parts.ts';
 import { type BackupSummary, backUpPlatform, backupLine } from './create_backup.ts';

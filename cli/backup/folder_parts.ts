@@ -1,6 +1,6 @@
 import { basename, dirname, join } from 'node:path';
 import { archiveDirectoryOf } from '../parts/archive_folder.ts';
-import type { PlatformConfig } from '../project/platform_config.ts';
+import type { PlatformConfig } from '../project/config/platform_config.ts';
 
 /** A folder, or some files of one, that goes into backups. */
 export interface FolderPart {

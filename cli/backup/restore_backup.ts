@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { formatPosition, parsePosition } from '#connectors/kafka/partition_reader';
 import { withBroker } from '../parts/with_broker.ts';
-import type { PlatformConfig } from '../project/platform_config.ts';
+import type { PlatformConfig } from '../project/config/platform_config.ts';
 import { loadSettings } from '../project/project.ts';
 import { print } from '../terminal/print.ts';
 import { UsageError } from '../terminal/usage_error.ts';

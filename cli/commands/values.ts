@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from '@commander-js/extra-typings';
-import { type Duration, tryParseDuration } from '#kernel/duration';
-import { parseUtcTime } from '#kernel/utc_time';
+import { type Duration, tryParseDuration } from '#kernel/times/duration';
+import { parseUtcTime } from '#kernel/times/utc_time';
 
 // Parsers of option values and arguments. Commander names the option and its value before the message.
 

@@ -4,7 +4,7 @@ import { lazily } from './lazily.ts';
 import { BY, BY_TEXT, integer } from './values.ts';
 
 const workflows = () => import('../workflows/workflows.ts');
-const worker = () => import('../roles/workflow_process.ts');
+const worker = () => import('../roles/workflows/workflow_process.ts');
 const STATUSES = ['queued', 'running', 'succeeded', 'failed', 'timed_out', 'cancelled'];
 
 export function registerWorkflows(program: Program): void {

@@ -6,10 +6,10 @@ import {
   describeChange,
   type PlannedChange,
   servicesConcerned,
-} from '#feature_store/definitions/definition_plan';
-import type { DefinitionSet } from '#feature_store/definitions/definition_set';
+} from '#feature_store/definitions/sets/definition_plan';
+import type { DefinitionSet } from '#feature_store/definitions/sets/definition_set';
 import { projectRoot } from '#kernel/project_root';
-import { projectFolder } from '../project/find_project.ts';
+import { projectFolder } from '../project/loading/find_project.ts';
 import { loadProject } from '../project/project.ts';
 import { print } from '../terminal/print.ts';
 import { withReference } from './git_reference.ts';

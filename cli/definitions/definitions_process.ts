@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises';
-import { definitionSet } from '#feature_store/definitions/definition_set';
+import { definitionSet } from '#feature_store/definitions/sets/definition_set';
 import { messageOf } from '#kernel/errors';
 import { loadDefinitions } from '../project/project.ts';
 

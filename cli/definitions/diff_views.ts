@@ -1,7 +1,7 @@
 import { createFileSystems } from '#connectors/files/file_systems';
 import { comparisonJson, comparisonMarkdown } from '#feature_store/comparison/comparison_report';
 import { describeView, type FeatureView } from '#feature_store/definitions/feature_view';
-import { changesBetween, type FeatureChange } from '#feature_store/definitions/lineage';
+import { changesBetween, type FeatureChange } from '#feature_store/definitions/sets/lineage';
 import { Erasures } from '#feature_store/erasure/erasures';
 import { isoTime, systemClock } from '#kernel/time';
 import { type ComparedViews, compareViews } from '#pipelines/comparison/compare_views';

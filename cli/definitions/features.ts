@@ -1,7 +1,7 @@
-import { viewId } from '#feature_store/definitions/feature_row';
 import { servicesById } from '#feature_store/definitions/feature_service';
 import { describeView, type FeatureView } from '#feature_store/definitions/feature_view';
-import { lineageOf } from '#feature_store/definitions/lineage';
+import { lineageOf } from '#feature_store/definitions/sets/lineage';
+import { viewId } from '#feature_store/definitions/values/feature_row';
 import { type ViewState, viewState } from '#feature_store/retrieval/catalog_state';
 import type { RegistryConfig } from '#registry/config';
 import { openRegistry } from '../parts/open_registry.ts';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import type { DefinitionSet } from '#feature_store/definitions/definition_set';
+import type { DefinitionSet } from '#feature_store/definitions/sets/definition_set';
 import { DefinitionsNotLoadedError } from './definition_errors.ts';
 
 const LONGEST_MS = 120_000;

@@ -1,9 +1,9 @@
-import { describeDifference, serviceDifferences } from '#feature_store/definitions/definition_changes';
-import type { KnownService } from '#feature_store/definitions/definition_set';
 import type { ServiceData } from '#feature_store/definitions/feature_service';
 import { columnOfInput } from '#feature_store/definitions/model_inputs';
-import type { ModelSignature } from '#registry/model_package';
+import { describeDifference, serviceDifferences } from '#feature_store/definitions/sets/definition_changes';
+import type { KnownService } from '#feature_store/definitions/sets/definition_set';
 import type { ModelVersion } from '#registry/model_registry';
+import type { ModelSignature } from '#registry/packages/model_package';
 import { openRegistry } from '../parts/open_registry.ts';
 import { initialModels } from '../project/initial_models.ts';
 import type { Project } from '../project/project.ts';

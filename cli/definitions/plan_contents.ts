@@ -1,5 +1,6 @@
 import { createFileSystems } from '#connectors/files/file_systems';
 import type { ApplyLock, StoredDefinition } from '#feature_store/definition_store/applied_definitions';
+import type { FeatureView } from '#feature_store/definitions/feature_view';
 import {
   changesOf,
   type DefinitionKind,
@@ -10,11 +11,10 @@ import {
   type NeededHistory,
   type PlannedChange,
   servicesConcerned,
-} from '#feature_store/definitions/definition_plan';
-import type { KnownService } from '#feature_store/definitions/definition_set';
-import { definitionSet } from '#feature_store/definitions/definition_set';
-import { viewId } from '#feature_store/definitions/feature_row';
-import type { FeatureView } from '#feature_store/definitions/feature_view';
+} from '#feature_store/definitions/sets/definition_plan';
+import type { KnownService } from '#feature_store/definitions/sets/definition_set';
+import { definitionSet } from '#feature_store/definitions/sets/definition_set';
+import { viewId } from '#feature_store/definitions/values/feature_row';
 import { messageOf } from '#kernel/errors';
 import { type ArchiveList, readList } from '#pipelines/archive/archive_list';
 import { missingEventsOf } from '../jobs/state_hand_over.ts';

@@ -1,6 +1,6 @@
 import Table from 'cli-table3';
 import { environment } from '#configs/environment';
-import { DeadLetterQueue } from '#connectors/dead_letters';
+import { DeadLetterQueue } from '#connectors/dead_letters/dead_letters';
 import { fraudView } from '#examples/fraud/features/fraud';
 import { account } from '#examples/fraud/features/transactions';
 import {
@@ -8,11 +8,11 @@ import {
   type GeneratorOptions,
   generateTransactions,
 } from '#examples/fraud/transaction_generator';
-import { entityKeyOf, idOf } from '#feature_store/definitions/entity_key';
-import { viewId } from '#feature_store/definitions/feature_row';
 import { serviceOfView } from '#feature_store/definitions/feature_service';
+import { entityKeyOf, idOf } from '#feature_store/definitions/values/entity_key';
+import { viewId } from '#feature_store/definitions/values/feature_row';
 import { buildTrainingSet, type TrainingSet, writeTrainingSet } from '#feature_store/retrieval/training_set';
-import { binaryMetrics } from '#kernel/binary_metrics';
+import { binaryMetrics } from '#kernel/statistics/binary_metrics';
 import { DAY_MS, eventTime, HOUR_MS } from '#kernel/time';
 import { createLogger } from '#monitoring/log';
 import { totalOf } from '#monitoring/metrics';

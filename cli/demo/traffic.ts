@@ -1,6 +1,6 @@
 import type { GeneratorOptions } from '#examples/fraud/transaction_generator';
-import { workerEntry } from '#kernel/worker_entry';
-import { runWorkerJob } from '#kernel/worker_job';
+import { workerEntry } from '#kernel/workers/worker_entry';
+import { runWorkerJob } from '#kernel/workers/worker_job';
 
 /** Posts generated events [from, to) to the gateway. */
 export interface IngestJob {

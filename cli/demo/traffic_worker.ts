@@ -1,6 +1,6 @@
 import { generateTransactions } from '#examples/fraud/transaction_generator';
 import { messageOf } from '#kernel/errors';
-import { serveWorkerJob } from '#kernel/worker_job';
+import { serveWorkerJob } from '#kernel/workers/worker_job';
 import { HttpClient } from './http_client.ts';
 import type { IngestJob, IngestResult, PredictJob, PredictResult, TrafficProgress } from './traffic.ts';
 

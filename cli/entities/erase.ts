@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { countOf, type DataSubject, dataSubject, type Erasable } from '#feature_store/data_subjects/erasable';
-import type { EntityKey } from '#feature_store/definitions/entity_key';
+import type { EntityKey } from '#feature_store/definitions/values/entity_key';
 import { encodeErasureRequest, fingerprintOf } from '#feature_store/erasure/erasures';
 import { systemClock } from '#kernel/time';
 import { createLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { RunningPlatform } from '../parts/control_client.ts';
 import type { OfflineDatabase } from '../parts/offline_database.ts';
-import { entityKeysOf } from '../project/entity_option.ts';
+import { entityKeysOf } from '../project/config/entity_option.ts';
 import { definitionsOf, loadProject, type Project } from '../project/project.ts';
 import { createFeatureJob } from '../roles/pipeline_service.ts';
 import { CommandFailedError } from '../terminal/command_failed_error.ts';

@@ -1,7 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { dataSubject } from '#feature_store/data_subjects/erasable';
 import { onDisk } from '#storage/errors';
-import { entityKeysOf } from '../project/entity_option.ts';
+import { entityKeysOf } from '../project/config/entity_option.ts';
 import { loadProject } from '../project/project.ts';
 import { createProgress } from '../terminal/progress.ts';
 import { withEntityData } from './entity_data.ts';

@@ -1,6 +1,6 @@
-import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureService } from '#feature_store/definitions/feature_service';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { viewId } from '#feature_store/definitions/values/feature_row';
 import type { Clock } from '#kernel/time';
 import type { ModelRegistry, ModelVersion } from '#registry/model_registry';
 

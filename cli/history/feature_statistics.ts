@@ -1,5 +1,5 @@
 import type { WindowStatistics } from '#feature_store/aggregation/statistics';
-import { viewId } from '#feature_store/definitions/feature_row';
+import { viewId } from '#feature_store/definitions/values/feature_row';
 import { withOffline } from '../parts/with_offline.ts';
 import { loadProject } from '../project/project.ts';
 import { viewOf } from '../project/view_of.ts';

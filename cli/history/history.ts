@@ -1,8 +1,8 @@
 import { createFileSystems } from '#connectors/files/file_systems';
-import { viewId } from '#feature_store/definitions/feature_row';
+import { viewId } from '#feature_store/definitions/values/feature_row';
 import { exportRows, importRows } from '#feature_store/offline/row_files';
-import { tryParseDuration } from '#kernel/duration';
 import { DAY_MS, eventTime } from '#kernel/time';
+import { tryParseDuration } from '#kernel/times/duration';
 import { compareViews, rebuildOnline } from '../jobs/features_pipeline.ts';
 import { withOffline } from '../parts/with_offline.ts';
 import { definitionsOf, loadProject } from '../project/project.ts';

@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import { viewId } from '#feature_store/definitions/feature_row';
 import { type ServiceColumn, servicesById } from '#feature_store/definitions/feature_service';
 import { modelInputsOf } from '#feature_store/definitions/model_inputs';
-import type { EventSource } from '#feature_store/definitions/source';
-import { typeOf, type ValueType } from '#feature_store/definitions/value_type';
+import type { EventSource } from '#feature_store/definitions/sources/source';
+import { viewId } from '#feature_store/definitions/values/feature_row';
+import { typeOf, type ValueType } from '#feature_store/definitions/values/value_type';
 import type { ProjectDefinitions } from '../project/project.ts';
 
 interface JsonSchema {

@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { environment } from '#configs/environment';
 import { assetPath } from '#kernel/project_root';
 import type { ProjectSpec } from '../project/define_config.ts';
-import { projectFolder, requireConfigFile } from '../project/find_project.ts';
+import { projectFolder, requireConfigFile } from '../project/loading/find_project.ts';
 import { loadDefinitions } from '../project/project.ts';
 import type { Role } from '../terminal/choices.ts';
 import { print } from '../terminal/print.ts';

@@ -1,7 +1,7 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { assetPath } from '#kernel/project_root';
-import { projectFolder } from '../project/find_project.ts';
+import { projectFolder } from '../project/loading/find_project.ts';
 import { loadDefinitions } from '../project/project.ts';
 import { print } from '../terminal/print.ts';
 import { clientDefinitions } from './client_types.ts';

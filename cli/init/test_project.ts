@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { join, relative } from 'node:path';
 import { glob } from 'tinyglobby';
-import { projectFolder, requireConfigFile } from '../project/find_project.ts';
+import { projectFolder, requireConfigFile } from '../project/loading/find_project.ts';
 import { UsageError } from '../terminal/usage_error.ts';
 
 /** `headwater test`: runs the tests of a project with Node's test runner, from their TypeScript sources. */
@@ -18,7 +18,10 @@ export async function testProject(patterns: readonly string[], { watch }: { read
         : patterns.join(', ');
     throw new UsageError(`no file matches ${where}`);
   }
-  const hooks = new URL(`../project/register_hooks${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
+  const hooks = new URL(
+    `../project/loading/register_hooks${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`,
+    import.meta.url,
+  );
   const args = ['--import', hooks.href, '--test', ...(watch ? ['--watch'] : []), ...files.sort()];
   const child = spawn(process.execPath, args, { cwd: folder, stdio: 'inherit' });
   process.exitCode = await new Promise<number>((resolve, reject) => {

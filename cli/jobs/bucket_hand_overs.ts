@@ -8,7 +8,7 @@ import { messageOf, PlatformError } from '#kernel/errors';
 import type { HandedOver } from '#pipelines/jobs/hand_over';
 import { makeFolder, replaceFile } from '#storage/durable_files';
 import { archiveDirectoryOf } from '../parts/archive_folder.ts';
-import type { PlatformConfig } from '../project/platform_config.ts';
+import type { PlatformConfig } from '../project/config/platform_config.ts';
 
 /** Names what is to be taken over. It is written last: the files beside it are complete. */
 export const ORDER_FILE = 'hand-over.json';

@@ -1,17 +1,17 @@
 import { z } from 'zod';
 import { checkDefinitions } from '#feature_store/definition_store/check_definitions';
-import type { EntityKey } from '#feature_store/definitions/entity_key';
-import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
-import type { History } from '#feature_store/definitions/source';
+import type { History } from '#feature_store/definitions/sources/source';
+import type { EntityKey } from '#feature_store/definitions/values/entity_key';
+import { viewId } from '#feature_store/definitions/values/feature_row';
 import { Erasures } from '#feature_store/erasure/erasures';
 import { UnknownViewError } from '#feature_store/errors';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { writeUnerased } from '#feature_store/online/write_unerased';
 import { type Consistency, compareStores } from '#feature_store/retrieval/consistency';
-import { durationMs } from '#kernel/duration';
 import { type Service, startAll } from '#kernel/lifecycle';
 import { systemClock } from '#kernel/time';
+import { durationMs } from '#kernel/times/duration';
 import { createLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import {

@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { environment } from '#configs/environment';
-import { type Duration, durationMs } from '#kernel/duration';
 import { assetPath } from '#kernel/project_root';
 import { SECOND_MS } from '#kernel/time';
+import { type Duration, durationMs } from '#kernel/times/duration';
 import { createLogger } from '#monitoring/log';
 import { PYTHON_TRAINERS, runPython, virtualEnvironment } from '#registry/trainers/python_environment';
-import { projectFolder } from '../project/find_project.ts';
+import { projectFolder } from '../project/loading/find_project.ts';
 import { loadSettings } from '../project/project.ts';
 import { print } from '../terminal/print.ts';
 

@@ -4,7 +4,7 @@ import { readTrainingSet } from '#feature_store/retrieval/training_set';
 import { copyOf } from '#registry/copy_version';
 import { evaluateModel } from '#registry/evaluation/evaluate_model';
 import { type ScoredRows, scoreTable } from '#registry/evaluation/score';
-import type { ModelPackage } from '#registry/model_package';
+import type { ModelPackage } from '#registry/packages/model_package';
 import { quantize } from '#registry/trainers/quantize';
 import { judgedAs } from '#registry/trainers/training_config';
 import { heldOutFrom } from '#registry/training_table';

@@ -1,6 +1,6 @@
 import Table from 'cli-table3';
 import { withOffline } from '../parts/with_offline.ts';
-import { entityKeysOf } from '../project/entity_option.ts';
+import { entityKeysOf } from '../project/config/entity_option.ts';
 import { loadProject } from '../project/project.ts';
 import { timeOption } from '../terminal/options.ts';
 import { printJsonArray } from '../terminal/print.ts';

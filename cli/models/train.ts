@@ -14,7 +14,7 @@ import { makeTrainingSet, type TrainingSetOptions } from '../history/training_se
 import { tableOf } from '../history/training_table.ts';
 import { registrationQueue } from '../parts/registrations.ts';
 import { withOffline } from '../parts/with_offline.ts';
-import { projectFolder } from '../project/find_project.ts';
+import { projectFolder } from '../project/loading/find_project.ts';
 import { loadProject, type Project } from '../project/project.ts';
 import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { print } from '../terminal/print.ts';

@@ -6,7 +6,7 @@ import {
   type LetterFilter,
   placeOf,
   type ReplayCounts,
-} from '#connectors/dead_letters';
+} from '#connectors/dead_letters/dead_letters';
 import { createFileSystems } from '#connectors/files/file_systems';
 import { LazyStores, replaySinks } from '../parts/replay_sinks.ts';
 import { withBroker } from '../parts/with_broker.ts';

@@ -1,8 +1,8 @@
 import type { Limit } from '#connectors/http/config';
 import { changeKey, createKey, readKeysFile, revokeKey, rotateKey, type StoredKey } from '#connectors/http/keys_file';
 import { Grants, SCOPES, scopeSchema } from '#connectors/http/scopes';
-import { tryParseDuration } from '#kernel/duration';
 import { systemClock } from '#kernel/time';
+import { tryParseDuration } from '#kernel/times/duration';
 import { loadSettings } from '../project/project.ts';
 import { print, printList } from '../terminal/print.ts';
 import { UsageError } from '../terminal/usage_error.ts';

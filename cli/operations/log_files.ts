@@ -9,7 +9,7 @@ import { FolderLock, holderOf } from '#storage/folder_lock';
 import { checkLog, type Damage } from '#storage/log_check';
 import { repairLog } from '#storage/log_repair';
 import { listSegments, MARK_FILE } from '#storage/segment_files';
-import type { PlatformConfig } from '../project/platform_config.ts';
+import type { PlatformConfig } from '../project/config/platform_config.ts';
 import { loadSettings } from '../project/project.ts';
 import { JsonArray, print } from '../terminal/print.ts';
 

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { environment } from '#configs/environment';
-import { DeadLetterWriter } from '#connectors/dead_letter_writer';
+import { DeadLetterWriter } from '#connectors/dead_letters/dead_letter_writer';
 import { EventIntake } from '#connectors/gateway/event_intake';
-import { createEventValidator } from '#connectors/gateway/event_validator';
+import { createEventValidator } from '#connectors/gateway/events/event_validator';
 import { splitBatch } from '#connectors/gateway/split_batch';
 import type { Catalog } from '#feature_store/definitions/catalog';
 import { sampleEvents } from '#feature_store/testing/sample_events';

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { createFileSystems } from '#connectors/files/file_systems';
 import { type ArchivePlace, archivePlace } from '#pipelines/archive/archive_place';
-import type { PlatformConfig } from '../project/platform_config.ts';
+import type { PlatformConfig } from '../project/config/platform_config.ts';
 
 /** Where the archive of raw events lies. */
 export const archiveDirectoryOf = ({

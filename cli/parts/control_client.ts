@@ -6,7 +6,7 @@ import type { OnlineStore } from '#feature_store/online/online_store';
 import { messageOf, PlatformError } from '#kernel/errors';
 import type { EventArchive } from '#pipelines/archive/event_archive';
 import type { HandedOver } from '#pipelines/jobs/hand_over';
-import type { PlatformConfig } from '../project/platform_config.ts';
+import type { PlatformConfig } from '../project/config/platform_config.ts';
 import { type Answer, type Call, controlSocketOf, foldersOf, type Part, type PartFolders } from './control_socket.ts';
 import { type OfflineDatabase, STORES } from './offline_database.ts';
 

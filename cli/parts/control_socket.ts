@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { FailureClass } from '#connectors/failure_class';
-import type { PlatformConfig } from '../project/platform_config.ts';
+import type { PlatformConfig } from '../project/config/platform_config.ts';
 import { archiveDirectoryOf } from './archive_folder.ts';
 
 /** The longest path of a Unix socket. */

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
-import type { LargeLetters } from '#connectors/dead_letter_writer';
+import type { LargeLetters } from '#connectors/dead_letters/dead_letter_writer';
 import { createFileSystems } from '#connectors/files/file_systems';
-import type { PlatformConfig } from '../project/platform_config.ts';
+import type { PlatformConfig } from '../project/config/platform_config.ts';
 
 /** Where dead letters go that their topic does not take. */
 export const largeLetters = ({

@@ -5,7 +5,7 @@ import { AuditAnchors } from '#feature_store/audit/audit_anchors';
 import { AuditKeyError } from '#feature_store/errors';
 import { messageOf } from '#kernel/errors';
 import { systemClock } from '#kernel/time';
-import type { PlatformConfig } from '../project/platform_config.ts';
+import type { PlatformConfig } from '../project/config/platform_config.ts';
 import type { OfflineDatabase } from './offline_database.ts';
 
 /** Returns what anchors the audit trail; undefined where `audit.anchor` is not set. @throws {@link AuditKeyError} */

@@ -1,7 +1,7 @@
 import type { Broker } from '#connectors/connector';
 import { createFileSystems } from '#connectors/files/file_systems';
-import { durationMs } from '#kernel/duration';
 import { systemClock } from '#kernel/time';
+import { durationMs } from '#kernel/times/duration';
 import type { Logger } from '#monitoring/log';
 import { createMetricsRegistry, type Registry } from '#monitoring/metrics';
 import { EventArchive } from '#pipelines/archive/event_archive';

@@ -4,7 +4,7 @@ import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { systemClock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
-import type { PlatformConfig } from '../project/platform_config.ts';
+import type { PlatformConfig } from '../project/config/platform_config.ts';
 import { extensionsFor, type Project } from '../project/project.ts';
 import { RunningPlatform } from './control_client.ts';
 import type { OfflineDatabase } from './offline_database.ts';

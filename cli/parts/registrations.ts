@@ -5,7 +5,7 @@ import type { Logger } from '#monitoring/log';
 import { RegistryUnavailableError } from '#registry/errors';
 import type { ModelRegistry } from '#registry/model_registry';
 import { RegistrationQueue } from '#registry/registration_queue';
-import type { PlatformConfig } from '../project/platform_config.ts';
+import type { PlatformConfig } from '../project/config/platform_config.ts';
 
 export const registrationQueue = ({ dataDirectory }: Pick<PlatformConfig, 'dataDirectory'>): RegistrationQueue =>
   new RegistrationQueue(join(dataDirectory, 'registrations'));

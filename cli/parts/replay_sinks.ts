@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import type { Broker } from '#connectors/connector';
-import type { SinkReplay } from '#connectors/dead_letters';
+import type { SinkReplay } from '#connectors/dead_letters/dead_letters';
 import type { WindowStatistics } from '#feature_store/aggregation/statistics';
-import { rowJson } from '#feature_store/definitions/encode_row';
-import type { FeatureRow } from '#feature_store/definitions/feature_row';
+import { rowJson } from '#feature_store/definitions/values/encode_row';
+import type { FeatureRow } from '#feature_store/definitions/values/feature_row';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { type Service, startAll } from '#kernel/lifecycle';
 import type { DriftReport } from '#monitoring/drift/drift_report';

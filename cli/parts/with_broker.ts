@@ -1,7 +1,7 @@
 import type { Broker } from '#connectors/connector';
 import { startAll } from '#kernel/lifecycle';
 import { createLogger } from '#monitoring/log';
-import type { PlatformConfig } from '../project/platform_config.ts';
+import type { PlatformConfig } from '../project/config/platform_config.ts';
 import { openBroker } from './open_parts.ts';
 
 /** Does `work` with the broker of the configuration, or that of the platform that runs and has its folder, in which missing topics of the platform are created. */

@@ -1,6 +1,6 @@
 import type { DefinitionRecord } from '#feature_store/definition_store/applied_definitions';
 import type { Catalog } from '#feature_store/definitions/catalog';
-import { type DefinitionSet, definitionSet } from '#feature_store/definitions/definition_set';
+import { type DefinitionSet, definitionSet } from '#feature_store/definitions/sets/definition_set';
 
 /** Returns definitions as the offline store keeps them. */
 export const recordsOf = ({ views, onDemand, services, named }: DefinitionSet): readonly DefinitionRecord[] => [

@@ -2,7 +2,7 @@ import type { Connector } from '#connectors/define_connector';
 import type { GatewayPlugin } from '#connectors/gateway/plugin';
 import type { FeaturesPlugin } from '#feature_store/api/plugin';
 import type { OnlineStoreExtension } from '#feature_store/online/define_online_store';
-import type { RolePlugin } from '#monitoring/role_plugin';
+import type { RolePlugin } from '#monitoring/http/role_plugin';
 import type { Trainer } from '#registry/trainers/define_trainer';
 import type { ServingPlugin } from '#serving/plugin';
 import { ProjectModuleError } from './errors.ts';

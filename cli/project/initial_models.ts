@@ -1,7 +1,7 @@
 import { readModelFolder } from '#registry/model_folder';
 import type { ModelRegistry, NewModelVersion } from '#registry/model_registry';
 import type { Role } from '../terminal/choices.ts';
-import type { ModelDefinition } from './define_model.ts';
+import type { ModelDefinition } from './config/define_model.ts';
 import type { Project } from './project.ts';
 
 /** A version that a project brings along. */

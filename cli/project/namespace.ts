@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { DEAD_LETTER_REPLAY_GROUP } from '#connectors/dead_letters';
+import { DEAD_LETTER_REPLAY_GROUP } from '#connectors/dead_letters/dead_letters';
 
 /** A name that topics, groups, Redis keys and schemas of PostgreSQL can all begin with. */
 export const namespaceSchema = z

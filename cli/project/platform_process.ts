@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { promisify } from 'node:util';
 import { environment } from '#configs/environment';
 import { assetPath } from '#kernel/project_root';
-import { projectFolder } from './find_project.ts';
+import { projectFolder } from './loading/find_project.ts';
 
 /** Where the roles of a running platform listen. */
 export interface PlatformUrls {

@@ -7,15 +7,15 @@ import { definitionKind } from '#feature_store/definitions/definition_kind';
 import { DefinitionError } from '#feature_store/definitions/errors';
 import type { FeatureService } from '#feature_store/definitions/feature_service';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
-import { selectDefinitions } from '#feature_store/definitions/selection';
+import { selectDefinitions } from '#feature_store/definitions/sets/selection';
 import { messageOf } from '#kernel/errors';
+import type { ModelDefinition } from './config/define_model.ts';
+import { loadPlatformConfig, type PlatformConfig } from './config/platform_config.ts';
 import type { ProjectSpec } from './define_config.ts';
-import type { ModelDefinition } from './define_model.ts';
 import { ProjectModuleError } from './errors.ts';
 import { type ExtensionSpec, extensionsOf, NO_EXTENSIONS, type ProjectExtensions } from './extensions.ts';
-import { configFileOf, projectFolder, requireConfigFile } from './find_project.ts';
-import { loadModule, useSourcesOf } from './load_module.ts';
-import { loadPlatformConfig, type PlatformConfig } from './platform_config.ts';
+import { configFileOf, projectFolder, requireConfigFile } from './loading/find_project.ts';
+import { loadModule, useSourcesOf } from './loading/load_module.ts';
 
 /** What a project defines, in code. */
 export interface ProjectDefinitions {

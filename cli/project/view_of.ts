@@ -1,6 +1,6 @@
 import type { Catalog } from '#feature_store/definitions/catalog';
-import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { viewId } from '#feature_store/definitions/values/feature_row';
 import { UnknownViewError } from '#feature_store/errors';
 
 /** Returns the view of a catalog with an id such as `fraud@1`. @throws {@link UnknownViewError} */

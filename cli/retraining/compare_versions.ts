@@ -1,6 +1,6 @@
 import type { GatesConfig } from '#registry/lifecycle/gates_config';
 import type { ModelVersion } from '#registry/model_registry';
-import type { Retraining } from '../project/retraining_config.ts';
+import type { Retraining } from '../project/config/retraining_config.ts';
 
 /** Metrics that are better when they are lower. */
 const LOWER_IS_BETTER = new Set(['rmse', 'mae', 'mape', 'logloss', 'brier', 'cost_per_row']);

@@ -1,11 +1,11 @@
-import { durationMs } from '#kernel/duration';
+import { durationMs } from '#kernel/times/duration';
 import { estimatePerformance, fitCalibration } from '#monitoring/drift/estimated_performance';
 import { liveMetrics, scoredLabels } from '#pipelines/transforms/drift/live_metrics';
 import type { ModelRegistry } from '#registry/model_registry';
 import { feedbackLabels } from '#serving/prediction_store/feedback_labels';
 import type { OfflineDatabase } from '../parts/offline_database.ts';
+import type { Retraining } from '../project/config/retraining_config.ts';
 import type { Project } from '../project/project.ts';
-import type { Retraining } from '../project/retraining_config.ts';
 import { decidingMetric } from './compare_versions.ts';
 import { type RetrainingFacts, standardErrorOf } from './triggers.ts';
 

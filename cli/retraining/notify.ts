@@ -1,6 +1,6 @@
-import { derivedId } from '#kernel/derived_id';
-import { durationMs } from '#kernel/duration';
+import { derivedId } from '#kernel/hashes/derived_id';
 import { importOptional, type OptionalUse } from '#kernel/optional_package';
+import { durationMs } from '#kernel/times/duration';
 import { type NotifySettings, TOPIC_ARN } from '#workflows/config';
 import { TaskError } from '#workflows/tasks/task';
 import type { RetrainingReport } from './retraining_run.ts';

@@ -1,7 +1,7 @@
 import { servicesById } from '#feature_store/definitions/feature_service';
 import type { ScheduleSpec } from '#workflows/schedules/schedule';
+import { retrainingWorkflowName } from '../project/config/retraining_config.ts';
 import { definitionsOf, type Project } from '../project/project.ts';
-import { retrainingWorkflowName } from '../project/retraining_config.ts';
 import { scheduleOf, type WorkflowParts } from '../project/workflow_parts.ts';
 import { isNotified } from './notify.ts';
 import { RETRAINING_TASKS, retrainingWorkflow } from './retraining_workflow.ts';

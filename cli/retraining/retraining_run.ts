@@ -4,8 +4,8 @@ import { type TaskContext, TaskError } from '#workflows/tasks/task';
 import type { OfflineDatabase } from '../parts/offline_database.ts';
 import { openRegistry } from '../parts/open_registry.ts';
 import { withOffline } from '../parts/with_offline.ts';
+import { type Retraining, retrainingWorkflowName } from '../project/config/retraining_config.ts';
 import { loadProject, type Project } from '../project/project.ts';
-import { type Retraining, retrainingWorkflowName } from '../project/retraining_config.ts';
 
 /** Why a run was started. */
 export interface Trigger {

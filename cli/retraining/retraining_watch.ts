@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { durationMs } from '#kernel/duration';
 import type { Service } from '#kernel/lifecycle';
 import type { Clock } from '#kernel/time';
+import { durationMs } from '#kernel/times/duration';
 import type { Logger } from '#monitoring/log';
 import { Counter, Gauge, type Registry } from '#monitoring/metrics';
 import type { ModelRegistry } from '#registry/model_registry';
@@ -10,8 +10,8 @@ import { RunRefusedError } from '#workflows/errors';
 import { rfc3339 } from '#workflows/schedules/schedule';
 import type { WorkflowStore } from '#workflows/store/workflow_store';
 import type { OfflineDatabase } from '../parts/offline_database.ts';
+import { type Retraining, retrainingWorkflowName } from '../project/config/retraining_config.ts';
 import type { Project } from '../project/project.ts';
-import { type Retraining, retrainingWorkflowName } from '../project/retraining_config.ts';
 import { FirstScores, readFacts } from './facts.ts';
 import type { Trigger } from './retraining_run.ts';
 import { type RetrainingFacts, triggerOf } from './triggers.ts';

@@ -1,9 +1,9 @@
-import { durationMs } from '#kernel/duration';
 import type { JsonValue } from '#kernel/json';
 import { SECOND_MS } from '#kernel/time';
+import { durationMs } from '#kernel/times/duration';
 import { defineWorkflow, type WorkflowDefinition } from '#workflows/document/define_workflow';
 import type { TaskDefinition } from '#workflows/tasks/task';
-import { type Retraining, retrainingWorkflowName } from '../project/retraining_config.ts';
+import { type Retraining, retrainingWorkflowName } from '../project/config/retraining_config.ts';
 import { makeTrainingSet, materializeViews, validateData } from './tasks/data_tasks.ts';
 import {
   archiveVersion,

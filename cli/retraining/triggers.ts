@@ -1,5 +1,5 @@
 import { aucStandardError } from '#monitoring/drift/estimated_performance';
-import type { Retraining } from '../project/retraining_config.ts';
+import type { Retraining } from '../project/config/retraining_config.ts';
 import { type Deciding, gainOf } from './compare_versions.ts';
 import type { Trigger } from './retraining_run.ts';
 

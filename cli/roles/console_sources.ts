@@ -1,9 +1,9 @@
 import type { Broker } from '#connectors/connector';
-import { DeadLetterQueue, type FiledLetter, placeOf } from '#connectors/dead_letters';
+import { DeadLetterQueue, type FiledLetter, placeOf } from '#connectors/dead_letters/dead_letters';
 import { createFileSystems } from '#connectors/files/file_systems';
 import type { WindowStatistics } from '#feature_store/aggregation/statistics';
-import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { viewId } from '#feature_store/definitions/values/feature_row';
 import type { ExplainValue } from '#feature_store/explanation/value_explanation';
 import type { Registry } from '#monitoring/metrics';
 import type { ModelRegistry } from '#registry/model_registry';
@@ -13,8 +13,8 @@ import type { ModelVersions } from '#serving/protocol/versions';
 import type { OfflineDatabase } from '../parts/offline_database.ts';
 import { lagOf } from '../parts/partition_lag.ts';
 import { replaySinks } from '../parts/replay_sinks.ts';
+import type { PlatformConfig } from '../project/config/platform_config.ts';
 import { replayGroupOf } from '../project/namespace.ts';
-import type { PlatformConfig } from '../project/platform_config.ts';
 import { workflowSources } from './console_workflows.ts';
 import { createMetricReader, type MetricReader } from './metric_reader.ts';
 

@@ -5,7 +5,7 @@ import { RunNotFoundError } from '#workflows/errors';
 import { shownSchedules } from '#workflows/schedules/shown_schedules';
 import { approvalAnswer } from '#workflows/tasks/approval';
 import type { OfflineDatabase } from '../parts/offline_database.ts';
-import { configFileOf, projectFolder } from '../project/find_project.ts';
+import { configFileOf, projectFolder } from '../project/loading/find_project.ts';
 import { loadWorkflows } from '../workflows/load_workflows.ts';
 
 const RUNS = 100;

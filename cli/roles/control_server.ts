@@ -21,7 +21,7 @@ import {
   type PartFolders,
 } from '../parts/control_socket.ts';
 import { isStore, type OfflineDatabase } from '../parts/offline_database.ts';
-import type { PlatformConfig } from '../project/platform_config.ts';
+import type { PlatformConfig } from '../project/config/platform_config.ts';
 
 interface Parts {
   readonly offline: OfflineDatabase;

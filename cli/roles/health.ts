@@ -18,7 +18,7 @@ import type { Registry } from '#monitoring/metrics';
 import type { ModelRegistry } from '#registry/model_registry';
 import type { PredictionSink } from '#serving/prediction_store/prediction_log';
 import type { OfflineDatabase } from '../parts/offline_database.ts';
-import type { PlatformConfig } from '../project/platform_config.ts';
+import type { PlatformConfig } from '../project/config/platform_config.ts';
 import type { Role } from '../terminal/choices.ts';
 
 /** Names of dependencies in health and in `dependency_problem{dependency}`. */

@@ -5,7 +5,7 @@ import type { APIGatewayProxyEvent, APIGatewayProxyEventV2, Context } from 'aws-
 import { ConfigError } from '#configs/errors';
 import type { AccessConfig } from '#connectors/http/config';
 import { hasCallers } from '#connectors/http/key_ring';
-import { InvalidJsonError, parseExactJsonBytes } from '#kernel/exact_json';
+import { InvalidJsonError, parseExactJsonBytes } from '#kernel/exact/exact_json';
 import { createLogger, type Logger } from '#monitoring/log';
 import { ensureInitialModels } from '../project/initial_models.ts';
 import { loadProject } from '../project/project.ts';

@@ -3,8 +3,8 @@ import type { Broker } from '#connectors/connector';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { Erasures } from '#feature_store/erasure/erasures';
 import type { OnlineStore } from '#feature_store/online/online_store';
-import { durationMs } from '#kernel/duration';
 import type { Clock } from '#kernel/time';
+import { durationMs } from '#kernel/times/duration';
 import type { Logger } from '#monitoring/log';
 import type { Registry } from '#monitoring/metrics';
 import { buildFeaturePipeline } from '#pipelines/jobs/feature_pipeline';
@@ -13,7 +13,7 @@ import { EmbeddedJob } from '../jobs/embedded_job.ts';
 import { statisticsOf } from '../jobs/features_pipeline.ts';
 import { largeLetters } from '../parts/large_letters.ts';
 import type { OfflineDatabase } from '../parts/offline_database.ts';
-import type { PlatformConfig } from '../project/platform_config.ts';
+import type { PlatformConfig } from '../project/config/platform_config.ts';
 
 interface Deps {
   readonly broker: Broker;

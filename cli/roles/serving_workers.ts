@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createLogger } from '#monitoring/log';
 import { answerWithAllMetrics } from '#monitoring/worker_metrics';
-import type { PlatformConfig } from '../project/platform_config.ts';
+import type { PlatformConfig } from '../project/config/platform_config.ts';
 import type { Role } from '../terminal/choices.ts';
 import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { print } from '../terminal/print.ts';

@@ -1,4 +1,4 @@
-import { parseUtcTime } from '#kernel/utc_time';
+import { parseUtcTime } from '#kernel/times/utc_time';
 import { UsageError } from './usage_error.ts';
 
 /** Returns a time given on the command line, ms; without a zone it is UTC; undefined when none was. @throws {@link UsageError} naming the option */

@@ -9,8 +9,8 @@ import { defineWorkflow, isWorkflow, type WorkflowDefinition } from '#workflows/
 import { isTask, type TaskDefinition } from '#workflows/tasks/task';
 import type { ProjectSpec } from '../project/define_config.ts';
 import { ProjectModuleError } from '../project/errors.ts';
-import { projectFolder, requireConfigFile } from '../project/find_project.ts';
-import { useSourcesOf } from '../project/load_module.ts';
+import { projectFolder, requireConfigFile } from '../project/loading/find_project.ts';
+import { useSourcesOf } from '../project/loading/load_module.ts';
 import { configsOf, load, loadDefinitions, modulesOf, withDefinitions } from '../project/project.ts';
 import { NO_WORKFLOWS, type WorkflowParts } from '../project/workflow_parts.ts';
 

@@ -12,7 +12,7 @@ import { lineageEvents } from '#workflows/lineage/open_lineage';
 import type { WorkflowStore } from '#workflows/store/workflow_store';
 import { approvalAnswer } from '#workflows/tasks/approval';
 import { withOffline } from '../parts/with_offline.ts';
-import { projectFolder } from '../project/find_project.ts';
+import { projectFolder } from '../project/loading/find_project.ts';
 import { loadDefinitions, loadProject } from '../project/project.ts';
 import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { print, printJsonArray, printList } from '../terminal/print.ts';

@@ -12,7 +12,7 @@ import type {
   StartAt,
   TopicSpec,
 } from '#connectors/connector';
-import { stableHash32 } from '#kernel/hash';
+import { stableHash32 } from '#kernel/hashes/hash';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { readCheckedJson, writeCheckedJson } from '#storage/checked_json';
@@ -23,9 +23,9 @@ import { checkLog } from '#storage/log_check';
 import { listSegments, MARK_FILE } from '#storage/segment_files';
 import { type EntityMention, isMentioned } from '../entity_mention.ts';
 import { OffsetOutOfRangeError, RecordTooLargeError, refusalOf, UnknownTopicError } from '../errors.ts';
-import { checkedRecords } from '../record_check.ts';
-import { mostRecordBytes, recordBytes } from '../record_size.ts';
-import { fromTextRecord, toTextRecord } from '../text_record.ts';
+import { checkedRecords } from '../records/record_check.ts';
+import { mostRecordBytes, recordBytes } from '../records/record_size.ts';
+import { fromTextRecord, toTextRecord } from '../records/text_record.ts';
 import type { DiskLogConfig } from './config.ts';
 import { LARGEST_FRAME, PartitionLog } from './partition_log.ts';
 

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
-import { InvalidJsonError, parseExactJsonBytes } from '#kernel/exact_json';
-import { UnreadableValue, unstorableTextIn } from '#kernel/unstorable_text';
+import { InvalidJsonError, parseExactJsonBytes } from '#kernel/exact/exact_json';
+import { UnreadableValue, unstorableTextIn } from '#kernel/text/unstorable_text';
 import type { ReadRow, Row } from './formats.ts';
 
 // What the readers of all formats share: a value arrives exactly as the file has it, or its row is refused and names the field.

@@ -1,4 +1,4 @@
-import { isStorable, unstorableTextIn } from '#kernel/unstorable_text';
+import { isStorable, unstorableTextIn } from '#kernel/text/unstorable_text';
 import { type Columns, columnsOf, pickRows, rowsOf } from './columns.ts';
 import { checkedRow } from './exact_rows.ts';
 import type { OpenFile } from './file_system.ts';

@@ -1,8 +1,8 @@
 import { type Environment, environment } from '#configs/environment';
 import type { FileSystem } from './file_system.ts';
 import { LocalFiles } from './local_files.ts';
-import { s3ConfigSchema } from './s3_config.ts';
-import { S3WhenUsed } from './s3_when_used.ts';
+import { s3ConfigSchema } from './s3/s3_config.ts';
+import { S3WhenUsed } from './s3/s3_when_used.ts';
 
 /** The file system that a path belongs to. */
 export type FileSystemOf = (path: string) => FileSystem;

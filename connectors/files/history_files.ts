@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { UnreadableFileError } from '../errors.ts';
-import { DuckDbRows, filesOfSet, sortedSet, type TimeColumn } from './duckdb_rows.ts';
+import { DuckDbRows, filesOfSet, sortedSet, type TimeColumn } from './duckdb/duckdb_rows.ts';
+import { currentVersion, tableOf } from './duckdb/tables.ts';
 import { FilePieces } from './file_pieces.ts';
 import { createFileSystems, type FileSystemOf } from './file_systems.ts';
 import { formatOf, type ReadRow } from './formats.ts';
 import { partitionValues } from './partition_values.ts';
-import { currentVersion, tableOf } from './tables.ts';
 
 /** How files are read that others have written. */
 export interface HistoryReading {

@@ -1,4 +1,4 @@
-import { InvalidJsonError, parseExactJsonBytes } from '#kernel/exact_json';
+import { InvalidJsonError, parseExactJsonBytes } from '#kernel/exact/exact_json';
 import { payloadOf } from '../dead_letter.ts';
 import type { OpenFile } from './file_system.ts';
 import type { ReadRow, Row } from './formats.ts';

@@ -1,6 +1,6 @@
 import { type AsyncBuffer, type FileMetaData, parquetMetadataAsync, parquetRead, parquetReadObjects } from 'hyparquet';
 import { messageOf, PlatformError } from '#kernel/errors';
-import { UnreadableValue } from '#kernel/unstorable_text';
+import { UnreadableValue } from '#kernel/text/unstorable_text';
 import { UnreadableFileError } from '../errors.ts';
 import type { Columns } from './columns.ts';
 import { jsonOfBytes, textOfBytes } from './exact_rows.ts';

@@ -1,13 +1,13 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { timeFieldValue } from '#kernel/event_fields';
-import { decodeUtf8, InvalidJsonError, parseExactJson } from '#kernel/exact_json';
-import { parseRfc3339 } from '#kernel/rfc3339';
-import { textOf } from '#kernel/text_of';
-import { isJsonType, type MediaType, mediaTypeOf } from '#monitoring/media_type';
+import { decodeUtf8, InvalidJsonError, parseExactJson } from '#kernel/exact/exact_json';
+import { textOf } from '#kernel/text/text_of';
+import { parseRfc3339 } from '#kernel/times/rfc3339';
+import { isJsonType, type MediaType, mediaTypeOf } from '#monitoring/http/media_type';
 import { TRACEPARENT } from '#monitoring/tracing';
 import { type FieldProblem, InvalidEventError, UnsupportedEventFormError } from './errors.ts';
 import type { Incoming } from './event_intake.ts';
-import { type EventType, keyFieldOf, parseEvent } from './event_validator.ts';
+import { type EventType, keyFieldOf, parseEvent } from './events/event_validator.ts';
 
 // CloudEvents 1.0.2 over HTTP (cloudevents/spec: spec.md, bindings/http-protocol-binding.md, formats/json-format.md). The data are the event's fields;
 // what these leave out is taken from the attributes: id, type, time, and subject as the user.

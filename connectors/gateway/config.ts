@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { tlsSchema } from '#monitoring/tls_config';
+import { tlsSchema } from '#monitoring/http/tls_config';
 import { accessSettings } from '../http/config.ts';
 
 const megabytes = (count: number): number => count * 1024 * 1024;

@@ -1,6 +1,6 @@
 import { PlatformError } from '#kernel/errors';
 import { listed, MOST_NAMED, shown } from '#kernel/problem_list';
-import { storable } from '#kernel/unstorable_text';
+import { storable } from '#kernel/text/unstorable_text';
 
 export interface FieldProblem {
   /** Dotted path in the event; empty for the event as a whole. */

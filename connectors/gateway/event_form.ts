@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify';
-import { isJsonType, isUtf8Label, mediaTypeOf } from '#monitoring/media_type';
+import { isJsonType, isUtf8Label, mediaTypeOf } from '#monitoring/http/media_type';
 import { type CloudEventMode, type CloudEventReader, cloudEventMode } from './cloud_events.ts';
 import { UnsupportedEventFormError } from './errors.ts';
 import type { ReadIncoming } from './event_intake.ts';

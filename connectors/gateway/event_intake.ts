@@ -1,22 +1,22 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { OutgoingRecord, Producer } from '#connectors/connector';
-import { contentHashWithout } from '#kernel/content_hash';
 import { messageOf, PlatformError } from '#kernel/errors';
-import { decodeUtf8, InvalidJsonError } from '#kernel/exact_json';
+import { decodeUtf8, InvalidJsonError } from '#kernel/exact/exact_json';
+import { contentHashWithout } from '#kernel/hashes/content_hash';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { Counter, type Registry } from '#monitoring/metrics';
 import { TRACEPARENT } from '#monitoring/tracing';
-import type { DeadLetterWriter } from '../dead_letter_writer.ts';
-import { type DeadLetter, payloadOf } from '../dead_letters.ts';
+import type { DeadLetterWriter } from '../dead_letters/dead_letter_writer.ts';
+import { type DeadLetter, payloadOf } from '../dead_letters/dead_letters.ts';
 import { refusedInHalves } from '../delivery.ts';
 import { isRefusal } from '../failure_class.ts';
 import type { BatchResult, Outcome } from './batch_answer.ts';
 import { BodyTooLargeError, EventIdConflictError, InvalidEventError, RecordTooLargeError } from './errors.ts';
-import { parseEvent, type ValidateEvent, type ValidEvent } from './event_validator.ts';
+import { parseEvent, type ValidateEvent, type ValidEvent } from './events/event_validator.ts';
+import { jsonOfFields } from './events/written_form.ts';
 import { Generations } from './generations.ts';
 import { SendQueue } from './send_queue.ts';
-import { jsonOfFields } from './written_form.ts';
 
 export interface IntakeTopics {
   readonly rawEvents: string;

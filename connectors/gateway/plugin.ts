@@ -1,5 +1,5 @@
 import { messageOf } from '#kernel/errors';
-import type { PluginContext, RolePlugin } from '#monitoring/role_plugin';
+import type { PluginContext, RolePlugin } from '#monitoring/http/role_plugin';
 import { InvalidEventError } from './errors.ts';
 import type { EventIntake } from './event_intake.ts';
 

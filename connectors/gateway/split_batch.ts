@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { decodeUtf8, InvalidJsonError } from '#kernel/exact_json';
+import { decodeUtf8, InvalidJsonError } from '#kernel/exact/exact_json';
 import { TooManyEventsError } from './errors.ts';
 
 const LINE_FEED = 0x0a;

@@ -2,7 +2,7 @@ import type { LogRecord } from '#connectors/connector';
 import { messageOf } from '#kernel/errors';
 import type { Clock } from '#kernel/time';
 import { type DeadLetter, earlierAttempts, fileOf, originOf, payloadOf } from '../dead_letter.ts';
-import type { DeadLetterWriter } from '../dead_letter_writer.ts';
+import type { DeadLetterWriter } from '../dead_letters/dead_letter_writer.ts';
 
 /** Takes a record that its topic has refused for good. */
 export type RefuseSpooled = (topic: string, record: LogRecord, error: unknown, signal: AbortSignal) => Promise<void>;

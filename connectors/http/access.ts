@@ -1,7 +1,7 @@
 import cors from '@fastify/cors';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { isLoopback, type ListenerGuard, open } from '#monitoring/http/routes/route_access';
 import type { Logger } from '#monitoring/log';
-import { isLoopback, type ListenerGuard, open } from '#monitoring/route_access';
 import { checkHost, checkOrigin } from './browsers.ts';
 import { type AccessConfig, DEFAULT_REFUSED_LIMIT, type Limit } from './config.ts';
 import { ForbiddenError, RateLimitedError, UnauthorizedError } from './errors.ts';

@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify';
-import { isLoopback } from '#monitoring/route_access';
+import { isLoopback } from '#monitoring/http/routes/route_access';
 import { ForeignOriginError, UnknownHostError } from './errors.ts';
 
 // Against pages in the browser of a user who may call the listener, by a key or from this machine.

@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { messageOf } from '#kernel/errors';
-import { InvalidJsonError, parseExactJsonBytes } from '#kernel/exact_json';
+import { InvalidJsonError, parseExactJsonBytes } from '#kernel/exact/exact_json';
 import { limitSchema } from './config.ts';
 import { KeysFileError, UnknownKeyError } from './errors.ts';
 import { scopeSchema } from './scopes.ts';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { COMPRESSIONS } from './compressions.ts';
+import { COMPRESSIONS } from './protocol/compressions.ts';
 
 const sasl = z.discriminatedUnion('mechanism', [
   z.strictObject({ mechanism: z.literal('plain'), username: z.string(), password: z.string() }),

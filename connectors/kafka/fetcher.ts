@@ -2,9 +2,9 @@ import type { LogRecord } from '#connectors/connector';
 import type { Logger } from '#monitoring/log';
 import type { ClusterConnection } from './cluster_connection.ts';
 import { UnreadableBatchError } from './errors.ts';
-import { type FetchAnswer, fetchPartitions } from './fetch_request.ts';
 import { connectNode, createErrorFromCode } from './kafkajs_cluster.ts';
-import { BatchDecoder, offsetAfter } from './record_reader.ts';
+import { type FetchAnswer, fetchPartitions } from './protocol/fetch_request.ts';
+import { BatchDecoder, offsetAfter } from './protocol/record_reader.ts';
 import type { TopicDirectory } from './topic_directory.ts';
 
 // kafkajs has no consumer that takes its partitions and offsets from outside: a consumer always joins a group, and a group's rebalances and

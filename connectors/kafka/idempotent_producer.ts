@@ -2,16 +2,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Kafka } from 'kafkajs';
 import { keyBytesOf, type OutgoingRecord } from '#connectors/connector';
 import { RecordTooLargeError, refusalOf } from '#connectors/errors';
-import { mostRecordBytes, recordBytes } from '#connectors/record_size';
+import { mostRecordBytes, recordBytes } from '#connectors/records/record_size';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { ClusterConnection, type Timeouts } from './cluster_connection.ts';
-import { type BatchCompression, compressionOf } from './codecs.ts';
-import type { Compression } from './compressions.ts';
 import { anyBroker, connectNode, createErrorFromCode } from './kafkajs_cluster.ts';
-import type { TopicMetadata } from './metadata_request.ts';
-import { DUPLICATE_SEQUENCE, type PartitionBatch, produce } from './produce_request.ts';
-import { type BatchOrigin, murmur2, RecordBatchBuilder } from './record_batch.ts';
+import { type BatchCompression, compressionOf } from './protocol/codecs.ts';
+import type { Compression } from './protocol/compressions.ts';
+import type { TopicMetadata } from './protocol/metadata_request.ts';
+import { DUPLICATE_SEQUENCE, type PartitionBatch, produce } from './protocol/produce_request.ts';
+import { type BatchOrigin, murmur2, RecordBatchBuilder } from './protocol/record_batch.ts';
 import { TopicDirectory } from './topic_directory.ts';
 
 export interface ProducerSettings extends Timeouts {

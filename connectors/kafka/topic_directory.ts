@@ -1,7 +1,7 @@
 import type { ClusterConnection } from './cluster_connection.ts';
 import { anyBroker, connectNode, createErrorFromCode } from './kafkajs_cluster.ts';
-import { EARLIEST, LATEST, listOffsets } from './list_offsets_request.ts';
-import { fetchMetadata, type TopicMetadata } from './metadata_request.ts';
+import { EARLIEST, LATEST, listOffsets } from './protocol/list_offsets_request.ts';
+import { fetchMetadata, type TopicMetadata } from './protocol/metadata_request.ts';
 
 const UNKNOWN_TOPIC_OR_PARTITION = 3;
 const LEADER_NOT_AVAILABLE = 5;

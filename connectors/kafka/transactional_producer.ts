@@ -1,6 +1,6 @@
 import { CompressionTypes, type Kafka, type Producer as KafkaProducer } from 'kafkajs';
 import { headersOf, keyBytesOf, type OutgoingRecord, type Producer } from '#connectors/connector';
-import { checkedRecords } from '../record_check.ts';
+import { checkedRecords } from '../records/record_check.ts';
 
 const ALL_REPLICAS = -1;
 

@@ -1,5 +1,5 @@
 import { type Header, headersOf, lastHeaders, type OutgoingRecord } from '#connectors/connector';
-import { decodeHeaders, encodeHeaders } from '../header_text.ts';
+import { decodeHeaders, encodeHeaders } from '../records/header_text.ts';
 
 /**
  * Kinesis records have no headers, so they travel in the data. Data that is a JSON object stays one, with a last member that other readers can

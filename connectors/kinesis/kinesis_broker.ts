@@ -17,7 +17,7 @@ import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { ConnectionError, RecordRefusedError, TargetError, UnknownTopicError } from '../errors.ts';
 import { kinesisFailure } from '../failure_class.ts';
-import { checkedRecords } from '../record_check.ts';
+import { checkedRecords } from '../records/record_check.ts';
 import type { KinesisConfig } from './config.ts';
 import { putRecords } from './put_records.ts';
 import { FanOutFetcher, PollingFetcher, type ShardFetcher, type ShardStart } from './shard_fetcher.ts';

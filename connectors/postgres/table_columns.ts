@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { parseExactJson } from '#kernel/exact_json';
+import { parseExactJson } from '#kernel/exact/exact_json';
 import { copyText } from './copy_in.ts';
 
 /** Where statements run: a client, or a pool. */

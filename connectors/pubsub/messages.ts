@@ -1,8 +1,8 @@
 import type { Message } from '@google-cloud/pubsub';
 import { type LogRecord, lastHeaders, type OutgoingRecord } from '#connectors/connector';
 import { RecordRefusedError, RecordTooLargeError } from '../errors.ts';
-import { decodeHeaders, encodeHeaders } from '../header_text.ts';
-import { recordBytes } from '../record_size.ts';
+import { decodeHeaders, encodeHeaders } from '../records/header_text.ts';
+import { recordBytes } from '../records/record_size.ts';
 
 const KEY = 'headwater-key';
 /** A key that is no string, in base64. */

@@ -12,7 +12,7 @@ import { messageOf } from '#kernel/errors';
 import type { Logger } from '#monitoring/log';
 import { ConnectionError, RecordRefusedError, refusalOf, TargetError, UnknownTopicError } from '../errors.ts';
 import { grpcFailure, isRefusal } from '../failure_class.ts';
-import { checkedRecords } from '../record_check.ts';
+import { checkedRecords } from '../records/record_check.ts';
 import type { PubSubConfig } from './config.ts';
 import { type PublishedMessage, toMessage } from './messages.ts';
 import { parsePosition, SubscriptionReader } from './subscription_reader.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import type { ContractCase } from '#kernel/contract';
 import { type Broker, headersOf, keyBytesOf, type LogRecord, type SourcePartition } from '../connector.ts';
-import { ATTEMPTS_HEADER, type DeadLetter, DeadLetterQueue, earlierAttempts } from '../dead_letters.ts';
+import { ATTEMPTS_HEADER, type DeadLetter, DeadLetterQueue, earlierAttempts } from '../dead_letters/dead_letters.ts';
 
 const signal = new AbortController().signal;
 

@@ -4,11 +4,11 @@ import type { FastifyInstance, InjectOptions, LightMyRequestResponse, RouteOptio
 import { controlAccess } from '#connectors/http/access';
 import { accessConfigSchema } from '#connectors/http/config';
 import type { ContractCase } from '#kernel/contract';
-import { createHttpApp } from '#monitoring/http_app';
-import { HttpService } from '#monitoring/http_service';
+import { createHttpApp } from '#monitoring/http/http_app';
+import { HttpService } from '#monitoring/http/http_service';
+import { type PluginContext, type RolePlugin, registerPlugins } from '#monitoring/http/role_plugin';
 import { silentLogger } from '#monitoring/log';
 import { Registry } from '#monitoring/metrics';
-import { type PluginContext, type RolePlugin, registerPlugins } from '#monitoring/role_plugin';
 
 export interface PluginContractOptions<Context extends PluginContext> {
   /** What the role gives beside log and metrics, such as `score` of serving; called for each listener. */

@@ -11,8 +11,8 @@ import {
 import { combineGlobally, combinePerKey } from '#pipelines/model/grouping';
 import type { KV, PCollection } from '#pipelines/model/pcollection';
 import { filter, flatten, keyBy, keyedCoder, parDo, windowInto } from '#pipelines/model/transforms';
-import { never } from '#pipelines/model/triggers';
-import { fixedWindows, globalWindows, slidingWindows } from '#pipelines/model/windowing';
+import { never } from '#pipelines/model/windows/triggers';
+import { fixedWindows, globalWindows, slidingWindows } from '#pipelines/model/windows/windowing';
 import { count, mean } from '#pipelines/transforms/standard/combiners';
 import { coGroupByKey } from '#pipelines/transforms/standard/grouping';
 import { type Auction, type Bid, isAuction, isBid, isPerson, type NexmarkEvent, type Person } from './events.ts';

@@ -1,12 +1,12 @@
 import { type EventTime, eventTime } from '#kernel/time';
-import { type OffsetRange, OffsetRangeTracker } from '#pipelines/engine/offset_range';
+import { type OffsetRange, OffsetRangeTracker } from '#pipelines/engine/splitting/offset_range';
 import {
   type ProcessContinuation,
   resumeAfter,
   type SplittableContext,
   type SplittableDoFn,
   STOP,
-} from '#pipelines/engine/splittable';
+} from '#pipelines/engine/splitting/splittable';
 import type { PCollection, PipelineRoot, PTransform } from '#pipelines/model/pcollection';
 import { read } from '#pipelines/model/transforms';
 import { eventAt, type NexmarkEvent, OUT_OF_ORDER_MS } from './events.ts';

@@ -1,8 +1,8 @@
-import { decimalText, unscaledOfCanonical } from '#feature_store/definitions/decimal_text';
 import { LONGEST_SEQUENCE, MOST_ENDS, type WindowFeature } from '#feature_store/definitions/feature';
-import type { FeatureValue } from '#feature_store/definitions/feature_row';
-import { codecOf, identityText, isOwnJson } from '#feature_store/definitions/value_codec';
-import { elementTypeOf, type FeatureType, typeOf } from '#feature_store/definitions/value_type';
+import { decimalText, unscaledOfCanonical } from '#feature_store/definitions/values/decimal_text';
+import type { FeatureValue } from '#feature_store/definitions/values/feature_row';
+import { codecOf, identityText, isOwnJson } from '#feature_store/definitions/values/value_codec';
+import { elementTypeOf, type FeatureType, typeOf } from '#feature_store/definitions/values/value_type';
 import { addValue, emptyMoments, type Moments, meanOf, mergeMoments, stddevOf, sumOf, varianceOf } from './moments.ts';
 import {
   addDistinct,

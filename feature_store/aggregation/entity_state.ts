@@ -1,5 +1,5 @@
-import type { FeatureValue } from '#feature_store/definitions/feature_row';
-import type { EventFields } from '#feature_store/definitions/source';
+import type { EventFields } from '#feature_store/definitions/sources/source';
+import type { FeatureValue } from '#feature_store/definitions/values/feature_row';
 import type { Session } from './sessions.ts';
 import { emptyTiles, type TileState } from './tiles.ts';
 

@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module';
-import { stableHash32 } from '#kernel/hash';
+import { stableHash32 } from '#kernel/hashes/hash';
 
 // Approximate summaries as plain data, so that state and snapshots can hold them. Values are kept as they are until there are many, and
 // folded in together then: small windows are exact, and a value costs a push.

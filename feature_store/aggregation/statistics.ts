@@ -1,7 +1,7 @@
-import type { FeatureRow, FeatureValue, ViewReference } from '#feature_store/definitions/feature_row';
-import type { FeatureType } from '#feature_store/definitions/value_type';
-import { stableHash32 } from '#kernel/hash';
-import { addToSample, type HashSample, mergeSamples } from '#kernel/hash_sample';
+import type { FeatureRow, FeatureValue, ViewReference } from '#feature_store/definitions/values/feature_row';
+import type { FeatureType } from '#feature_store/definitions/values/value_type';
+import { stableHash32 } from '#kernel/hashes/hash';
+import { addToSample, type HashSample, mergeSamples } from '#kernel/hashes/hash_sample';
 import { addValue, emptyMoments, type Moments, meanOf, mergeMoments, stddevOf } from './moments.ts';
 
 /** Rows kept of a window for quantiles and frequent values. */

@@ -1,4 +1,4 @@
-import type { EventFields } from '#feature_store/definitions/source';
+import type { EventFields } from '#feature_store/definitions/sources/source';
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '#kernel/time';
 import type { Accumulator } from './accumulators.ts';
 

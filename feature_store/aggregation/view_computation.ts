@@ -1,9 +1,9 @@
-import { declaredValue } from '#feature_store/definitions/declared_value';
 import type { Feature, SessionFeature, WindowFeature } from '#feature_store/definitions/feature';
-import { type FeatureValue, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
-import type { EventFields } from '#feature_store/definitions/source';
-import { elementTypeOf, type FeatureType, isPlainType } from '#feature_store/definitions/value_type';
+import type { EventFields } from '#feature_store/definitions/sources/source';
+import { declaredValue } from '#feature_store/definitions/values/declared_value';
+import { type FeatureValue, viewId } from '#feature_store/definitions/values/feature_row';
+import { elementTypeOf, type FeatureType, isPlainType } from '#feature_store/definitions/values/value_type';
 import { HOUR_MS } from '#kernel/time';
 import { FeatureComputationError } from '../errors.ts';
 import { ACCUMULATORS, type AccumulatorKind, accumulatorKindOf, isExactType, resultReader } from './accumulators.ts';

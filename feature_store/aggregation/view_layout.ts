@@ -2,8 +2,8 @@ import { type CodeOptions, describeCode } from '#feature_store/definitions/code_
 import { dataFingerprint } from '#feature_store/definitions/definition_data';
 import { type Feature, field, type WindowFeature } from '#feature_store/definitions/feature';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
-import type { FeatureType } from '#feature_store/definitions/value_type';
-import { functionIdentityOf } from '#kernel/function_identity';
+import type { FeatureType } from '#feature_store/definitions/values/value_type';
+import { functionIdentityOf } from '#kernel/functions/function_identity';
 import { ACCUMULATORS, type AccumulatorKind } from './accumulators.ts';
 import type { EntityState } from './entity_state.ts';
 import type { Tile } from './tiles.ts';

@@ -1,8 +1,8 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { entityOf } from '#feature_store/definitions/entity_key';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { entityOf } from '#feature_store/definitions/values/entity_key';
 import type { OnlineStore } from '#feature_store/online/online_store';
-import { needs } from '#monitoring/route_access';
+import { needs } from '#monitoring/http/routes/route_access';
 import type { EntityLookup } from './entity_lookup.ts';
 import { mayReadView } from './readable_views.ts';
 import { answers, paramsOf } from './schemas.ts';

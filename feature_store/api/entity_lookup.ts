@@ -1,6 +1,6 @@
-import { type EntityKey, entityKeyFromId } from '#feature_store/definitions/entity_key';
 import { EntityKeyError } from '#feature_store/definitions/errors';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { type EntityKey, entityKeyFromId } from '#feature_store/definitions/values/entity_key';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { AmbiguousEntityError, UnknownEntityTypeError } from './errors.ts';
 import type { Found } from './served_features.ts';

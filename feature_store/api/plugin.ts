@@ -1,11 +1,11 @@
-import { entityKeyFromId, idOf } from '#feature_store/definitions/entity_key';
 import type { FeatureView, RowOf } from '#feature_store/definitions/feature_view';
-import { oldestReadable } from '#feature_store/definitions/ttl';
+import { entityKeyFromId, idOf } from '#feature_store/definitions/values/entity_key';
+import { oldestReadable } from '#feature_store/definitions/values/ttl';
 import type { EmbeddingSearch, Metric } from '#feature_store/offline/embedding_search';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { valuesAsOf } from '#feature_store/retrieval/as_of';
 import { type Clock, eventTime } from '#kernel/time';
-import type { PluginContext, RolePlugin } from '#monitoring/role_plugin';
+import type { PluginContext, RolePlugin } from '#monitoring/http/role_plugin';
 
 // biome-ignore lint/suspicious/noExplicitAny: of whatever columns
 type AnyView = FeatureView<any, any>;

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { hasScope } from '#connectors/http/access';
 import { ForbiddenError } from '#connectors/http/errors';
-import { needsSome } from '#monitoring/route_access';
+import { needsSome } from '#monitoring/http/routes/route_access';
 import type { PushRows } from '../push/push_rows.ts';
 import { NotPushedError } from './errors.ts';
 import { answers } from './schemas.ts';

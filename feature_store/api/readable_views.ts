@@ -1,8 +1,8 @@
 import type { FastifyRequest } from 'fastify';
 import { hasScope } from '#connectors/http/access';
 import { ForbiddenError } from '#connectors/http/errors';
-import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { viewId } from '#feature_store/definitions/values/feature_row';
 
 /** Views that a caller may read, and the names of their features. */
 export interface ReadableViews {

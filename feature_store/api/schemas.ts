@@ -1,4 +1,4 @@
-import { HEADERS, type JsonSchema, problems, REQUEST_HEADERS } from '#monitoring/api_schemas';
+import { HEADERS, type JsonSchema, problems, REQUEST_HEADERS } from '#monitoring/http/routes/api_schemas';
 
 // What GET /openapi.json says of the feature API's answers.
 

@@ -1,7 +1,7 @@
-import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
-import { jsonOfValue, valueText } from '#feature_store/definitions/value_codec';
-import { arrayTextOf, cellTextsOf } from '#feature_store/online/row_codec';
+import { type FeatureRow, viewId } from '#feature_store/definitions/values/feature_row';
+import { jsonOfValue, valueText } from '#feature_store/definitions/values/value_codec';
+import { arrayTextOf, cellTextsOf } from '#feature_store/online/redis/row_codec';
 import { valuesAsOf } from '#feature_store/retrieval/as_of';
 import { isoTime } from '#kernel/time';
 

@@ -1,9 +1,9 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { hasScope } from '#connectors/http/access';
-import { viewId } from '#feature_store/definitions/feature_row';
+import { viewId } from '#feature_store/definitions/values/feature_row';
 import type { StatisticsStore } from '#feature_store/statistics/statistics_store';
-import { parseUtcTime } from '#kernel/utc_time';
-import { needsSome } from '#monitoring/route_access';
+import { parseUtcTime } from '#kernel/times/utc_time';
+import { needsSome } from '#monitoring/http/routes/route_access';
 import { UnknownViewError } from '../errors.ts';
 import type { ReadableViews } from './readable_views.ts';
 import { answers } from './schemas.ts';

@@ -1,11 +1,11 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { hasScope, requireScope } from '#connectors/http/access';
-import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureService } from '#feature_store/definitions/feature_service';
-import { jsonOfValues } from '#feature_store/definitions/value_codec';
+import { viewId } from '#feature_store/definitions/values/feature_row';
+import { jsonOfValues } from '#feature_store/definitions/values/value_codec';
 import type { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { requestFields } from '#feature_store/retrieval/feature_vector';
-import { needsSome } from '#monitoring/route_access';
+import { needsSome } from '#monitoring/http/routes/route_access';
 import { RequestFieldsError } from '../errors.ts';
 import { mayReadView } from './readable_views.ts';
 import { answers } from './schemas.ts';

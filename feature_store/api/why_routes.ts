@@ -1,11 +1,11 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { hasScope } from '#connectors/http/access';
-import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { viewId } from '#feature_store/definitions/values/feature_row';
 import type { JsonObject } from '#kernel/json';
-import { parseUtcTime } from '#kernel/utc_time';
-import { needsSome } from '#monitoring/route_access';
-import { entityKeyFromId } from '../definitions/entity_key.ts';
+import { parseUtcTime } from '#kernel/times/utc_time';
+import { needsSome } from '#monitoring/http/routes/route_access';
+import { entityKeyFromId } from '../definitions/values/entity_key.ts';
 import { UnknownViewError } from '../errors.ts';
 import { explanationJson } from '../explanation/explanation_json.ts';
 import type { ExplainValue, UsedBy } from '../explanation/value_explanation.ts';

@@ -1,4 +1,4 @@
-import { storableValue } from '#kernel/unstorable_text';
+import { storableValue } from '#kernel/text/unstorable_text';
 import type { SqlExecutor } from '../database/sql_executor.ts';
 import type { ModelAuditEntry, ModelAuditStore } from './model_audit_store.ts';
 

@@ -1,8 +1,8 @@
 import type { JsonObject } from '#kernel/json';
 import { isoTime } from '#kernel/time';
 import { populationStability } from '#monitoring/drift/population_stability';
-import { idOf } from '../definitions/entity_key.ts';
-import { jsonOfValue, valueText } from '../definitions/value_codec.ts';
+import { idOf } from '../definitions/values/entity_key.ts';
+import { jsonOfValue, valueText } from '../definitions/values/value_codec.ts';
 import type { FeatureComparison, SideStatistics, ViewComparison } from './view_comparison.ts';
 
 /** The largest differences that Markdown lists. */

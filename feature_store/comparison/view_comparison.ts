@@ -1,9 +1,9 @@
 import { Random } from '#kernel/random';
 import { ViewComputation } from '../aggregation/view_computation.ts';
-import type { EntityKey } from '../definitions/entity_key.ts';
-import type { FeatureValue } from '../definitions/feature_row.ts';
 import type { FeatureView } from '../definitions/feature_view.ts';
-import { isSameValue } from '../definitions/value_codec.ts';
+import type { EntityKey } from '../definitions/values/entity_key.ts';
+import type { FeatureValue } from '../definitions/values/feature_row.ts';
+import { isSameValue } from '../definitions/values/value_codec.ts';
 import { type FoundEvent, rowsOfEntity } from '../explanation/entity_replay.ts';
 import { valuesAsOf } from '../retrieval/as_of.ts';
 

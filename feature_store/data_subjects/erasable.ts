@@ -1,6 +1,6 @@
 import type { EntityMention } from '#connectors/entity_mention';
-import { type EntityKey, entityOf, parseEntityKey } from '#feature_store/definitions/entity_key';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { type EntityKey, entityOf, parseEntityKey } from '#feature_store/definitions/values/entity_key';
 
 /** The entity, a person most often, whose data is erased or exported. */
 export interface DataSubject {

@@ -1,4 +1,4 @@
-import type { EntityKey } from '#feature_store/definitions/entity_key';
+import type { EntityKey } from '#feature_store/definitions/values/entity_key';
 import type { JsonObject } from '#kernel/json';
 import type { SqlExecutor } from '../database/sql_executor.ts';
 import type { EntityTable, Erased, JoinKeyValues, SubjectRows } from './subject_rows.ts';

@@ -1,4 +1,4 @@
-import type { EntityKey } from '#feature_store/definitions/entity_key';
+import type { EntityKey } from '#feature_store/definitions/values/entity_key';
 import type { JsonObject } from '#kernel/json';
 
 /** What was known of an entity, in rows. */

@@ -1,6 +1,6 @@
 import type { Broker, LogRecord } from '#connectors/connector';
 import { isMentioned } from '#connectors/entity_mention';
-import { recordsOfTopic } from '#connectors/topic_records';
+import { recordsOfTopic } from '#connectors/records/topic_records';
 import type { DataSubject, Erasable, SubjectRecord } from './erasable.ts';
 
 /**

@@ -1,4 +1,4 @@
-import type { FeatureRow } from '#feature_store/definitions/feature_row';
+import type { FeatureRow } from '#feature_store/definitions/values/feature_row';
 import { DAY_MS } from '#kernel/time';
 import type { SqlExecutor } from './sql_executor.ts';
 

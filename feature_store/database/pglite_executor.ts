@@ -2,7 +2,7 @@ import { readdir, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { withinDeadline } from '#kernel/deadline';
-import { workerEntry } from '#kernel/worker_entry';
+import { workerEntry } from '#kernel/workers/worker_entry';
 import { makeFolder, syncFolder } from '#storage/durable_files';
 import { onDisk } from '#storage/errors';
 import { FolderLock } from '#storage/folder_lock';

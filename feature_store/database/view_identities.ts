@@ -1,5 +1,5 @@
 import type { FeatureView } from '#feature_store/definitions/feature_view';
-import { optionalJoinKeys } from '#feature_store/definitions/previous_entity_key';
+import { optionalJoinKeys } from '#feature_store/definitions/values/previous_entity_key';
 import type { Logger } from '#monitoring/log';
 import type { SqlExecutor } from './sql_executor.ts';
 

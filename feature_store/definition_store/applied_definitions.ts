@@ -1,7 +1,7 @@
 import type { OnDemandData, ViewData } from '#feature_store/definitions/definition_data';
-import type { ViewReference } from '#feature_store/definitions/feature_row';
 import type { ServiceData } from '#feature_store/definitions/feature_service';
 import type { ViewDescription } from '#feature_store/definitions/feature_view';
+import type { ViewReference } from '#feature_store/definitions/values/feature_row';
 
 /** A definition as data. */
 export type DefinitionRecord =

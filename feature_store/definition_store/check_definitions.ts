@@ -1,9 +1,9 @@
-import { describeDifference, viewDifferences } from '#feature_store/definitions/definition_changes';
 import { type ViewData, viewData } from '#feature_store/definitions/definition_data';
 import { DefinitionError } from '#feature_store/definitions/errors';
-import { viewId } from '#feature_store/definitions/feature_row';
 import { describeView, type FeatureView } from '#feature_store/definitions/feature_view';
-import { changesBetween, identityChanges } from '#feature_store/definitions/lineage';
+import { describeDifference, viewDifferences } from '#feature_store/definitions/sets/definition_changes';
+import { changesBetween, identityChanges } from '#feature_store/definitions/sets/lineage';
+import { viewId } from '#feature_store/definitions/values/feature_row';
 import type { DefinitionRecord, DefinitionStore } from './applied_definitions.ts';
 
 type Store = Pick<DefinitionStore, 'readView' | 'writeView' | 'readDefinitions' | 'recordDefinitions'>;

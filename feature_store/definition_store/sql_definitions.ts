@@ -1,5 +1,5 @@
-import type { ViewReference } from '#feature_store/definitions/feature_row';
 import type { ViewDescription } from '#feature_store/definitions/feature_view';
+import type { ViewReference } from '#feature_store/definitions/values/feature_row';
 import type { SqlExecutor } from '../database/sql_executor.ts';
 import type {
   ApplyLock,

@@ -1,4 +1,4 @@
-import { type Duration, durationMs } from '#kernel/duration';
+import { type Duration, durationMs } from '#kernel/times/duration';
 import type { CodeOptions } from './code_identity.ts';
 import {
   type Aggregation,
@@ -9,8 +9,8 @@ import {
   type Valued,
   type WindowFeature,
 } from './feature.ts';
-import type { FeatureValue } from './feature_row.ts';
-import { array, type DecimalType, type FeatureType, type ValueOfType } from './value_type.ts';
+import type { FeatureValue } from './values/feature_row.ts';
+import { array, type DecimalType, type FeatureType, type ValueOfType } from './values/value_type.ts';
 
 /** Several windows of one aggregation. */
 export interface Windowed<Base extends string, V extends FeatureValue = FeatureValue> {

@@ -1,10 +1,10 @@
 import { definitionKind } from './definition_kind.ts';
 import { DefinitionError } from './errors.ts';
-import { viewId } from './feature_row.ts';
 import { checkServices, type FeatureService } from './feature_service.ts';
 import { checkViews, type FeatureView } from './feature_view.ts';
 import type { OnDemandView } from './on_demand.ts';
-import type { EventSource } from './source.ts';
+import type { EventSource } from './sources/source.ts';
+import { viewId } from './values/feature_row.ts';
 
 /** All feature definitions of a project. */
 export interface Catalog {

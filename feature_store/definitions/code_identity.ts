@@ -1,4 +1,4 @@
-import { functionIdentityOf, parameterUse, textHash } from '#kernel/function_identity';
+import { functionIdentityOf, parameterUse, textHash } from '#kernel/functions/function_identity';
 import { canonicalJson } from '#kernel/json';
 
 export type Code = (...args: never[]) => unknown;

@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto';
 import { canonicalJson } from '#kernel/json';
 import { type Code, type CodeDescription, type CodeOptions, describeCode, fieldsRead } from './code_identity.ts';
 import type { Feature } from './feature.ts';
-import { viewId } from './feature_row.ts';
 import type { FeatureView } from './feature_view.ts';
 import type { OnDemandView } from './on_demand.ts';
 import { describeSchema } from './schema_description.ts';
-import type { EventSource } from './source.ts';
+import type { EventSource } from './sources/source.ts';
+import { viewId } from './values/feature_row.ts';
 
 // Definitions as data: what a fingerprint is made of, what the offline store keeps of what was applied, and what a model keeps of what it was trained on.
 

@@ -1,8 +1,8 @@
 import { HOUR_MS } from '#kernel/time';
 import type { CodeOptions } from './code_identity.ts';
-import type { ComputedValue, FeatureValue } from './feature_row.ts';
-import type { EventFields } from './source.ts';
-import type { FeatureType, ValueOfType } from './value_type.ts';
+import type { EventFields } from './sources/source.ts';
+import type { ComputedValue, FeatureValue } from './values/feature_row.ts';
+import type { FeatureType, ValueOfType } from './values/value_type.ts';
 
 interface Described {
   readonly type: FeatureType;

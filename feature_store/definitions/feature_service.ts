@@ -7,13 +7,13 @@ import {
   viewData,
 } from './definition_data.ts';
 import { definitionOfKind } from './definition_kind.ts';
-import type { KeyedEntity } from './entity_key.ts';
 import { DefinitionError, definedIn } from './errors.ts';
-import { viewId } from './feature_row.ts';
 import type { FeatureView } from './feature_view.ts';
 import type { OnDemandView, ViewColumns } from './on_demand.ts';
-import type { Entity, JoinKeyType } from './source.ts';
-import type { FeatureType } from './value_type.ts';
+import type { Entity, JoinKeyType } from './sources/source.ts';
+import type { KeyedEntity } from './values/entity_key.ts';
+import { viewId } from './values/feature_row.ts';
+import type { FeatureType } from './values/value_type.ts';
 
 export interface FeatureServiceSpec<Part extends ViewColumns | OnDemandView = ViewColumns | OnDemandView> {
   readonly name: string;

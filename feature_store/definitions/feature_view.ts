@@ -1,7 +1,6 @@
-import { type Duration, durationMs } from '#kernel/duration';
+import { type Duration, durationMs } from '#kernel/times/duration';
 import { type Code, type CodeOptions, codeProblems } from './code_identity.ts';
 import { definitionOfKind } from './definition_kind.ts';
-import type { KeyedEntity } from './entity_key.ts';
 import { DefinitionError, definedIn } from './errors.ts';
 import {
   type AsOfFeature,
@@ -13,11 +12,12 @@ import {
   type ValueOf,
   type WindowFeature,
 } from './feature.ts';
-import { type FeatureValue, type ViewReference, viewId } from './feature_row.ts';
 import { aggregationProblem, fieldTypeOf, joinKeyTypeOf, typeProblem } from './field_types.ts';
 import type { QualityRule } from './quality_rule.ts';
-import type { Entity, EventSource, JoinKeyType } from './source.ts';
-import { type FeatureType, parseType } from './value_type.ts';
+import type { Entity, EventSource, JoinKeyType } from './sources/source.ts';
+import type { KeyedEntity } from './values/entity_key.ts';
+import { type FeatureValue, type ViewReference, viewId } from './values/feature_row.ts';
+import { type FeatureType, parseType } from './values/value_type.ts';
 
 /**
  * `streaming`: at each event. `batch`: from the source's history, by `headwater features materialize`. `push`: rows are computed elsewhere and come by `POST /features/push`, in the form of the

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Aggregation, WindowFeature } from './feature.ts';
-import type { JoinKeyType } from './source.ts';
-import { type FeatureType, typeOf, type ValueType } from './value_type.ts';
+import type { JoinKeyType } from './sources/source.ts';
+import { type FeatureType, typeOf, type ValueType } from './values/value_type.ts';
 
 type FieldType = 'number' | 'bigint' | 'boolean' | 'string';
 

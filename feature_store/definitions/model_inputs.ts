@@ -1,7 +1,7 @@
 import { DefinitionError } from './errors.ts';
-import type { FeatureValue } from './feature_row.ts';
-import { microsOf } from './timestamp_text.ts';
-import { type FeatureType, isPlainType, typeOf, type ValueType } from './value_type.ts';
+import type { FeatureValue } from './values/feature_row.ts';
+import { microsOf } from './values/timestamp_text.ts';
+import { type FeatureType, isPlainType, typeOf, type ValueType } from './values/value_type.ts';
 
 /** What a model sees: numbers, booleans and strings. */
 export type InputValue = number | string | boolean | null;

@@ -1,10 +1,10 @@
 import { type Code, type CodeOptions, codeProblems } from './code_identity.ts';
 import { definitionOfKind } from './definition_kind.ts';
 import { DefinitionError, definedIn } from './errors.ts';
-import { type ComputedValue, type FeatureValue, type ViewReference, viewId } from './feature_row.ts';
 import type { FeatureView } from './feature_view.ts';
-import type { Entity } from './source.ts';
-import type { FeatureType } from './value_type.ts';
+import type { Entity } from './sources/source.ts';
+import { type ComputedValue, type FeatureValue, type ViewReference, viewId } from './values/feature_row.ts';
+import type { FeatureType } from './values/value_type.ts';
 
 /** Some features of a view; all of them when none is named. */
 export interface ViewColumns<Name extends string = string> {

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { functionIdentityOf } from '#kernel/function_identity';
+import { functionIdentityOf } from '#kernel/functions/function_identity';
 import type { Code } from './code_identity.ts';
 
 /** Parts of a zod schema that only change messages, and patterns of formats, which follow from the format's name. */

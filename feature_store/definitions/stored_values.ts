@@ -1,7 +1,7 @@
-import type { FeatureValue } from './feature_row.ts';
 import type { FeatureView } from './feature_view.ts';
-import { codecOf, isOwnJson, type ValueCodec } from './value_codec.ts';
-import { WrongTypeError } from './wrong_type_error.ts';
+import type { FeatureValue } from './values/feature_row.ts';
+import { codecOf, isOwnJson, type ValueCodec } from './values/value_codec.ts';
+import { WrongTypeError } from './values/wrong_type_error.ts';
 
 type Values = Readonly<Record<string, FeatureValue>>;
 

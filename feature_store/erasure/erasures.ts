@@ -1,5 +1,5 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import type { EntityKey } from '#feature_store/definitions/entity_key';
+import type { EntityKey } from '#feature_store/definitions/values/entity_key';
 
 /** An entity that was erased, by a keyed hash of its key: the list of erasures holds no key. */
 export interface Erasure {

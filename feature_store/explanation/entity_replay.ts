@@ -1,11 +1,11 @@
-import { contentHash } from '#kernel/content_hash';
-import { isLate, latenessProblem } from '#kernel/event_time_text';
+import { contentHash } from '#kernel/hashes/content_hash';
 import { isoTime } from '#kernel/time';
+import { isLate, latenessProblem } from '#kernel/times/event_time_text';
 import { type EntityState, emptyEntityState } from '../aggregation/entity_state.ts';
 import type { ViewComputation } from '../aggregation/view_computation.ts';
-import type { FeatureValue } from '../definitions/feature_row.ts';
 import { violationsOf } from '../definitions/quality_rule.ts';
-import type { EventFields } from '../definitions/source.ts';
+import type { EventFields } from '../definitions/sources/source.ts';
+import type { FeatureValue } from '../definitions/values/feature_row.ts';
 import { FeatureComputationError } from '../errors.ts';
 
 /** An event of an entity as a pipeline has decoded it, and where it was found. */

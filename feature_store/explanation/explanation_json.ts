@@ -1,9 +1,9 @@
 import type { JsonObject, JsonValue } from '#kernel/json';
 import { isoTime } from '#kernel/time';
-import { idOf } from '../definitions/entity_key.ts';
-import type { FeatureValue } from '../definitions/feature_row.ts';
-import { viewId } from '../definitions/feature_row.ts';
-import { jsonOfValue } from '../definitions/value_codec.ts';
+import { idOf } from '../definitions/values/entity_key.ts';
+import type { FeatureValue } from '../definitions/values/feature_row.ts';
+import { viewId } from '../definitions/values/feature_row.ts';
+import { jsonOfValue } from '../definitions/values/value_codec.ts';
 import type { ExplainedFormula, UncountedEvent, ValueExplanation } from './value_explanation.ts';
 
 /** Returns an explanation as the API, `headwater why --json` and the console have it. Times are RFC 3339. */

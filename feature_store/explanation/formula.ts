@@ -1,4 +1,4 @@
-import { durationText } from '#kernel/duration';
+import { durationText } from '#kernel/times/duration';
 import type { Feature } from '../definitions/feature.ts';
 
 type Code = (...args: never[]) => unknown;

@@ -1,7 +1,7 @@
-import type { EntityKey } from '../definitions/entity_key.ts';
 import type { Feature } from '../definitions/feature.ts';
-import type { FeatureRow, FeatureValue } from '../definitions/feature_row.ts';
 import type { FeatureView } from '../definitions/feature_view.ts';
+import type { EntityKey } from '../definitions/values/entity_key.ts';
+import type { FeatureRow, FeatureValue } from '../definitions/values/feature_row.ts';
 import type { Fate, FoundEvent, RefusedRow } from './entity_replay.ts';
 
 /** Which value is to be explained. */

@@ -1,5 +1,5 @@
-import { viewId } from '../definitions/feature_row.ts';
 import type { FeatureView } from '../definitions/feature_view.ts';
+import { viewId } from '../definitions/values/feature_row.ts';
 
 /** Returns the view of a feature among those of an entity: the newest version of the one that has it. */
 export function viewOfFeature(

@@ -1,5 +1,5 @@
-import type { EntityKey, KeyedEntity } from '#feature_store/definitions/entity_key';
-import type { FeatureValue } from '#feature_store/definitions/feature_row';
+import type { EntityKey, KeyedEntity } from '#feature_store/definitions/values/entity_key';
+import type { FeatureValue } from '#feature_store/definitions/values/feature_row';
 import type { TimeRange } from '#feature_store/offline/offline_store';
 import type { EventTime } from '#kernel/time';
 

@@ -1,10 +1,10 @@
 import { upsertStatement } from '#connectors/postgres/upsert';
-import { type EntityKey, entityKeyFromRow, type KeyedEntity } from '#feature_store/definitions/entity_key';
 import { EntityKeyError } from '#feature_store/definitions/errors';
-import type { FeatureValue } from '#feature_store/definitions/feature_row';
-import { numberOfInteger } from '#kernel/exact_number';
+import { type EntityKey, entityKeyFromRow, type KeyedEntity } from '#feature_store/definitions/values/entity_key';
+import type { FeatureValue } from '#feature_store/definitions/values/feature_row';
+import { numberOfInteger } from '#kernel/exact/exact_number';
+import { unstorableTextIn } from '#kernel/text/unstorable_text';
 import { eventTime } from '#kernel/time';
-import { unstorableTextIn } from '#kernel/unstorable_text';
 import { EXACT_INTEGERS, type ExactRow, withExactIntegers } from '../database/exact_integers.ts';
 import type { SqlExecutor } from '../database/sql_executor.ts';
 import { TrainingSetError } from '../errors.ts';

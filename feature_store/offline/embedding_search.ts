@@ -1,5 +1,5 @@
-import type { EntityKey } from '#feature_store/definitions/entity_key';
-import type { ViewReference } from '#feature_store/definitions/feature_row';
+import type { EntityKey } from '#feature_store/definitions/values/entity_key';
+import type { ViewReference } from '#feature_store/definitions/values/feature_row';
 import type { EventTime, ProcessingTime } from '#kernel/time';
 
 /** How far two embeddings are apart; nearer ones have smaller distances: 1 less the cosine, the Euclidean distance, or the negative inner product. */

@@ -1,5 +1,5 @@
-import type { EntityKey } from '#feature_store/definitions/entity_key';
-import type { FeatureRow, FeatureValue, ViewReference } from '#feature_store/definitions/feature_row';
+import type { EntityKey } from '#feature_store/definitions/values/entity_key';
+import type { FeatureRow, FeatureValue, ViewReference } from '#feature_store/definitions/values/feature_row';
 import type { EventTime, ProcessingTime } from '#kernel/time';
 
 /** Event times in [from, to). */

@@ -9,11 +9,11 @@ import type { SchemaElement, SchemaTree } from 'hyparquet/src/types.js';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { jsonOfBytes, textOfBytes } from '#connectors/files/exact_rows';
 import type { OpenFile } from '#connectors/files/file_system';
-import { decimalText, unscaledOfCanonical } from '#feature_store/definitions/decimal_text';
-import type { FeatureValue } from '#feature_store/definitions/feature_row';
-import { microsOf, timestampOfMicros } from '#feature_store/definitions/timestamp_text';
-import { type FeatureType, typeOf, type ValueType } from '#feature_store/definitions/value_type';
-import { UnreadableValue } from '#kernel/unstorable_text';
+import { decimalText, unscaledOfCanonical } from '#feature_store/definitions/values/decimal_text';
+import type { FeatureValue } from '#feature_store/definitions/values/feature_row';
+import { microsOf, timestampOfMicros } from '#feature_store/definitions/values/timestamp_text';
+import { type FeatureType, typeOf, type ValueType } from '#feature_store/definitions/values/value_type';
+import { UnreadableValue } from '#kernel/text/unstorable_text';
 
 // Values of every type in Parquet, exactly: what history files and training sets hold.
 

@@ -1,4 +1,4 @@
-import type { FeatureValue } from '#feature_store/definitions/feature_row';
+import type { FeatureValue } from '#feature_store/definitions/values/feature_row';
 import type { SqlExecutor } from '../database/sql_executor.ts';
 import type { Moment, PointInTimeQuery } from './offline_store.ts';
 

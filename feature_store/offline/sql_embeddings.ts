@@ -1,7 +1,7 @@
-import type { EntityKey } from '#feature_store/definitions/entity_key';
 import type { Feature } from '#feature_store/definitions/feature';
-import { type FeatureRow, replaces, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import type { EntityKey } from '#feature_store/definitions/values/entity_key';
+import { type FeatureRow, replaces, viewId } from '#feature_store/definitions/values/feature_row';
 import { eventTime, isoTime, processingTime } from '#kernel/time';
 import type { SqlExecutor } from '../database/sql_executor.ts';
 import type { EmbeddingQuery, EmbeddingSearch, Metric, Neighbour } from './embedding_search.ts';

@@ -1,10 +1,15 @@
 import { copyText } from '#connectors/postgres/copy_in';
 import { upsertStatement } from '#connectors/postgres/upsert';
-import { storedJson } from '#feature_store/definitions/encode_row';
-import type { EntityKey } from '#feature_store/definitions/entity_key';
-import { type FeatureRow, type FeatureValue, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { storedValuesOf } from '#feature_store/definitions/stored_values';
+import { storedJson } from '#feature_store/definitions/values/encode_row';
+import type { EntityKey } from '#feature_store/definitions/values/entity_key';
+import {
+  type FeatureRow,
+  type FeatureValue,
+  type ViewReference,
+  viewId,
+} from '#feature_store/definitions/values/feature_row';
 import { DAY_MS, eventTime, isoTime, processingTime } from '#kernel/time';
 import type { MonthPartitions } from '../database/month_partitions.ts';
 import type { SqlDatabase } from '../database/sql_database.ts';

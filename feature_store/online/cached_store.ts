@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
-import type { EntityKey } from '#feature_store/definitions/entity_key';
-import { type FeatureRow, replaces, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
+import type { EntityKey } from '#feature_store/definitions/values/entity_key';
+import { type FeatureRow, replaces, type ViewReference, viewId } from '#feature_store/definitions/values/feature_row';
 import { Counter, type Registry } from '#monitoring/metrics';
 import type { OnlineStore, WriteResult } from './online_store.ts';
 

@@ -1,8 +1,8 @@
 import { BrokenCircuitError, type CircuitBreakerPolicy } from 'cockatiel';
 import { createCircuit } from '#connectors/circuit';
-import type { EntityKey } from '#feature_store/definitions/entity_key';
-import { type FeatureRow, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
-import { oldestReadable } from '#feature_store/definitions/ttl';
+import type { EntityKey } from '#feature_store/definitions/values/entity_key';
+import { type FeatureRow, type ViewReference, viewId } from '#feature_store/definitions/values/feature_row';
+import { oldestReadable } from '#feature_store/definitions/values/ttl';
 import type { ErasureStore } from '#feature_store/erasure/erasure_store';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { writeUnerased } from '#feature_store/online/write_unerased';

@@ -1,13 +1,13 @@
 import { readFile, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
-import type { EntityKey } from '#feature_store/definitions/entity_key';
-import { type FeatureRow, replaces, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
-import { entityKeyFromPrevious } from '#feature_store/definitions/previous_entity_key';
 import { storedValuesOf } from '#feature_store/definitions/stored_values';
-import { oldestReadable } from '#feature_store/definitions/ttl';
-import { jsonOfValues } from '#feature_store/definitions/value_codec';
+import type { EntityKey } from '#feature_store/definitions/values/entity_key';
+import { type FeatureRow, replaces, type ViewReference, viewId } from '#feature_store/definitions/values/feature_row';
+import { entityKeyFromPrevious } from '#feature_store/definitions/values/previous_entity_key';
+import { oldestReadable } from '#feature_store/definitions/values/ttl';
+import { jsonOfValues } from '#feature_store/definitions/values/value_codec';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { DamagedFileError, onDisk } from '#storage/errors';

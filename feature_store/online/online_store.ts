@@ -1,5 +1,5 @@
-import type { EntityKey } from '#feature_store/definitions/entity_key';
-import type { FeatureRow, ViewReference } from '#feature_store/definitions/feature_row';
+import type { EntityKey } from '#feature_store/definitions/values/entity_key';
+import type { FeatureRow, ViewReference } from '#feature_store/definitions/values/feature_row';
 import type { Service } from '#kernel/lifecycle';
 import type { StoreContents } from './store_contents.ts';
 

@@ -1,6 +1,6 @@
-import { type EntityKey, entityOf } from '#feature_store/definitions/entity_key';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
-import { entityKeyFromPrevious } from '#feature_store/definitions/previous_entity_key';
+import { type EntityKey, entityOf } from '#feature_store/definitions/values/entity_key';
+import { entityKeyFromPrevious } from '#feature_store/definitions/values/previous_entity_key';
 
 /** Returns the keys that a key of an earlier release may be: one of each entity that some view is of. */
 export function keysFromPrevious(views: readonly FeatureView[], previous: string): readonly EntityKey[] {

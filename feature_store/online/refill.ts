@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type FeatureRow, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
+import { type FeatureRow, type ViewReference, viewId } from '#feature_store/definitions/values/feature_row';
 import type { ErasureStore } from '#feature_store/erasure/erasure_store';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { writeUnerased } from '#feature_store/online/write_unerased';

@@ -1,4 +1,4 @@
-import type { EntityKey } from '#feature_store/definitions/entity_key';
+import type { EntityKey } from '#feature_store/definitions/values/entity_key';
 
 /** A page of a refill that has been written, to resume after. */
 export interface RefillProgress {

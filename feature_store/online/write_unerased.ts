@@ -1,4 +1,4 @@
-import type { FeatureRow } from '#feature_store/definitions/feature_row';
+import type { FeatureRow } from '#feature_store/definitions/values/feature_row';
 import type { ErasureStore } from '#feature_store/erasure/erasure_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { Erasures } from '../erasure/erasures.ts';

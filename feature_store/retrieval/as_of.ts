@@ -1,7 +1,7 @@
-import { declaredValue } from '#feature_store/definitions/declared_value';
 import type { AsOfFeature, ExpressionFeature } from '#feature_store/definitions/feature';
-import { type FeatureValue, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { declaredValue } from '#feature_store/definitions/values/declared_value';
+import { type FeatureValue, viewId } from '#feature_store/definitions/values/feature_row';
 import { FeatureComputationError } from '../errors.ts';
 
 type Values = Readonly<Record<string, FeatureValue>>;

@@ -1,8 +1,8 @@
-import type { EntityKey } from '#feature_store/definitions/entity_key';
-import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
-import { oldestReadable } from '#feature_store/definitions/ttl';
-import { isSameValue, jsonOfValue } from '#feature_store/definitions/value_codec';
+import type { EntityKey } from '#feature_store/definitions/values/entity_key';
+import type { FeatureValue } from '#feature_store/definitions/values/feature_row';
+import { oldestReadable } from '#feature_store/definitions/values/ttl';
+import { isSameValue, jsonOfValue } from '#feature_store/definitions/values/value_codec';
 import type { OfflineStores } from '#feature_store/offline_stores';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import type { JsonValue } from '#kernel/json';

@@ -1,5 +1,5 @@
-import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { viewId } from '#feature_store/definitions/values/feature_row';
 import type { OfflineStores } from '#feature_store/offline_stores';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import type { Service } from '#kernel/lifecycle';

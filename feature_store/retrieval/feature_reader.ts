@@ -1,12 +1,12 @@
+import { type FeatureService, servicesById } from '#feature_store/definitions/feature_service';
+import type { FeatureView } from '#feature_store/definitions/feature_view';
 import {
   type EntityKey,
   entityKeyFromId,
   entityKeyFromText,
   type KeyedEntity,
-} from '#feature_store/definitions/entity_key';
-import type { FeatureRow, FeatureValue } from '#feature_store/definitions/feature_row';
-import { type FeatureService, servicesById } from '#feature_store/definitions/feature_service';
-import type { FeatureView } from '#feature_store/definitions/feature_view';
+} from '#feature_store/definitions/values/entity_key';
+import type { FeatureRow, FeatureValue } from '#feature_store/definitions/values/feature_row';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import type { Clock } from '#kernel/time';
 import { FeatureComputationError, UnknownServiceError } from '../errors.ts';

@@ -1,8 +1,8 @@
-import { declaredValue } from '#feature_store/definitions/declared_value';
-import { type FeatureRow, type FeatureValue, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureService } from '#feature_store/definitions/feature_service';
-import { type FeatureType, isPlainType } from '#feature_store/definitions/value_type';
-import { WrongTypeError } from '#feature_store/definitions/wrong_type_error';
+import { declaredValue } from '#feature_store/definitions/values/declared_value';
+import { type FeatureRow, type FeatureValue, viewId } from '#feature_store/definitions/values/feature_row';
+import { type FeatureType, isPlainType } from '#feature_store/definitions/values/value_type';
+import { WrongTypeError } from '#feature_store/definitions/values/wrong_type_error';
 import { FeatureComputationError, RequestFieldsError } from '../errors.ts';
 import { valuesAsOf } from './as_of.ts';
 

@@ -1,5 +1,5 @@
 import type { WindowStatistics } from '#feature_store/aggregation/statistics';
-import type { ViewReference } from '#feature_store/definitions/feature_row';
+import type { ViewReference } from '#feature_store/definitions/values/feature_row';
 
 export interface StatisticsFilter {
   readonly view?: ViewReference | undefined;

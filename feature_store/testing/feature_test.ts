@@ -1,14 +1,14 @@
-import { createEventValidator, type ValidateEvent } from '#connectors/gateway/event_validator';
+import { createEventValidator, type ValidateEvent } from '#connectors/gateway/events/event_validator';
 import { type EntityState, emptyEntityState } from '#feature_store/aggregation/entity_state';
 import { type EarlyRows, ViewComputation } from '#feature_store/aggregation/view_computation';
-import { type Duration, durationMs } from '#kernel/duration';
 import { eventTimeOf } from '#kernel/event_fields';
-import { parseUtcTime } from '#kernel/utc_time';
-import { type EntityKey, entityKeyFromRow, entityKeyOf } from '../definitions/entity_key.ts';
+import { type Duration, durationMs } from '#kernel/times/duration';
+import { parseUtcTime } from '#kernel/times/utc_time';
 import { DefinitionError } from '../definitions/errors.ts';
-import type { FeatureValue } from '../definitions/feature_row.ts';
 import type { FeatureView, RowOf } from '../definitions/feature_view.ts';
-import type { EventFields } from '../definitions/source.ts';
+import type { EventFields } from '../definitions/sources/source.ts';
+import { type EntityKey, entityKeyFromRow, entityKeyOf } from '../definitions/values/entity_key.ts';
+import type { FeatureValue } from '../definitions/values/feature_row.ts';
 import { valuesAsOf } from '../retrieval/as_of.ts';
 
 export interface FeatureTestOptions {

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { z } from 'zod';
-import { keyFieldOf } from '#connectors/gateway/event_validator';
+import { keyFieldOf } from '#connectors/gateway/events/event_validator';
 import { timeFieldValue } from '#kernel/event_fields';
-import { stableHash32 } from '#kernel/hash';
-import type { EventFields, EventSource } from '../definitions/source.ts';
+import { stableHash32 } from '#kernel/hashes/hash';
+import type { EventFields, EventSource } from '../definitions/sources/source.ts';
 
 export interface SampleSettings {
   readonly events: number;

@@ -1,4 +1,4 @@
-import { chiSquareTail } from '#kernel/distributions';
+import { chiSquareTail } from '#kernel/statistics/distributions';
 import { kolmogorovTail } from './kolmogorov_smirnov.ts';
 import { stabilityOfShares } from './population_stability.ts';
 

@@ -1,9 +1,9 @@
 import type { LogRecord } from '#connectors/connector';
-import type { EventSource } from '#feature_store/definitions/source';
-import { readEventTime } from '#kernel/event_time_text';
-import { decodeUtf8 } from '#kernel/exact_json';
-import { textOf } from '#kernel/text_of';
+import type { EventSource } from '#feature_store/definitions/sources/source';
+import { decodeUtf8 } from '#kernel/exact/exact_json';
+import { textOf } from '#kernel/text/text_of';
 import { type Clock, MIN_EVENT_TIME, processingTime } from '#kernel/time';
+import { readEventTime } from '#kernel/times/event_time_text';
 import { createEventDecoder, type DecodedEvent } from '#pipelines/events/decode_events';
 import type { ArchivedEvent } from './archived_event.ts';
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import type { DuckDb } from '#connectors/files/duckdb';
-import { openDuckDb, quotedText } from '#connectors/files/duckdb';
+import type { DuckDb } from '#connectors/files/duckdb/duckdb';
+import { openDuckDb, quotedText } from '#connectors/files/duckdb/duckdb';
 import { messageOf } from '#kernel/errors';
 import { PackageMissingError } from '#kernel/optional_package';
 import type { ArchivedFile } from './archive_list.ts';

@@ -3,7 +3,7 @@ import type { Broker, LogRecord, Position, SourcePartition } from '#connectors/c
 import { type EntityMention, isInText } from '#connectors/entity_mention';
 import { OffsetOutOfRangeError } from '#connectors/errors';
 import type { FileSystemOf } from '#connectors/files/file_systems';
-import type { EventSource } from '#feature_store/definitions/source';
+import type { EventSource } from '#feature_store/definitions/sources/source';
 import { messageOf } from '#kernel/errors';
 import type { Service } from '#kernel/lifecycle';
 import type { Clock } from '#kernel/time';

@@ -1,7 +1,7 @@
 import { type ComparisonRange, ViewComparison } from '#feature_store/comparison/view_comparison';
-import { entityKeyOf } from '#feature_store/definitions/entity_key';
 import { EntityKeyError } from '#feature_store/definitions/errors';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { entityKeyOf } from '#feature_store/definitions/values/entity_key';
 import type { Erasures } from '#feature_store/erasure/erasures';
 import type { FoundEvent } from '#feature_store/explanation/entity_replay';
 import { gapsOf } from '#pipelines/archive/archive_coverage';
@@ -9,8 +9,8 @@ import { readList } from '#pipelines/archive/archive_list';
 import type { ArchivePlace } from '#pipelines/archive/archive_place';
 import { dateOf } from '#pipelines/archive/archived_event';
 import type { DecodedEvent } from '#pipelines/events/decode_events';
-import { archiveCursor, type HistoryCursor } from '#pipelines/io/history_cursors';
-import { type HistoryDeps, openHistory } from '#pipelines/io/open_history';
+import { archiveCursor, type HistoryCursor } from '#pipelines/io/history/history_cursors';
+import { type HistoryDeps, openHistory } from '#pipelines/io/history/open_history';
 import { EntityBuckets } from './entity_buckets.ts';
 
 export interface ComparisonDeps extends HistoryDeps {

@@ -2,8 +2,8 @@ import { appendFile, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { deserialize, serialize } from 'node:v8';
-import type { EntityKey } from '#feature_store/definitions/entity_key';
-import { stableHash32 } from '#kernel/hash';
+import type { EntityKey } from '#feature_store/definitions/values/entity_key';
+import { stableHash32 } from '#kernel/hashes/hash';
 
 /** Bytes that wait in memory before they are written. */
 const BUFFERED_BYTES = 32 * 2 ** 20;

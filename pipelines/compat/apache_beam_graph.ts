@@ -7,7 +7,7 @@ import type { KV, PCollection, PipelineRoot } from '#pipelines/model/pcollection
 import { inTopologicalOrder, mainInputOf } from '#pipelines/model/plan';
 import { flatten, impulse, named, parDo, parDoTagged, windowInto, withTimestamps } from '#pipelines/model/transforms';
 import * as urns from '#pipelines/model/urns';
-import { windowingFromProto } from '#pipelines/model/windowing';
+import { windowingFromProto } from '#pipelines/model/windows/windowing';
 import * as runnerApi from '#pipelines/proto/beam_runner_api';
 import { adaptBeamDoFn, type BeamDoFnInfo, type BeamValues } from './apache_beam_dofn.ts';
 

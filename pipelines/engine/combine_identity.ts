@@ -1,5 +1,5 @@
-import { functionIdentityOf, textHash } from '#kernel/function_identity';
-import { encodeKey, type KeyValue } from '#kernel/key_codec';
+import { functionIdentityOf, textHash } from '#kernel/functions/function_identity';
+import { encodeKey, type KeyValue } from '#kernel/keys/key_codec';
 import type { CombineFn } from './dofn.ts';
 
 type AnyFunction = (...args: never[]) => unknown;

@@ -2,9 +2,6 @@ import { messageOf } from '#kernel/errors';
 import { canonicalJson } from '#kernel/json';
 import { type EventTime, MAX_EVENT_TIME, MIN_EVENT_TIME } from '#kernel/time';
 import { SnapshotError } from './errors.ts';
-import type { SavedJobState } from './job_state.ts';
-import { JobStates } from './job_states.ts';
-import type { KeyShare } from './key_share.ts';
 import { type Metric, metricsOf } from './metrics.ts';
 import { ExchangeIn, ExchangeOut } from './operators/exchange.ts';
 import { collectValues, combineValues, GroupByKeyOperator } from './operators/group_by_key.ts';
@@ -24,9 +21,12 @@ import { SplittableOperator } from './operators/splittable_operator.ts';
 import { heapBackend, type StateBackend } from './operators/state_backend.ts';
 import { StrictEdge } from './operators/strict_edge.ts';
 import type { Codec, Plan, PlanTransform } from './plan.ts';
-import type { SavedPart } from './snapshot.ts';
-import type { SavedTask } from './splittable.ts';
-import { fitOf, fitSource, type OperatorSchema, type StateChange, schemaOf } from './state_schema.ts';
+import type { SavedTask } from './splitting/splittable.ts';
+import type { SavedJobState } from './state/job_state.ts';
+import { JobStates } from './state/job_states.ts';
+import type { KeyShare } from './state/key_share.ts';
+import type { SavedPart } from './state/snapshot.ts';
+import { fitOf, fitSource, type OperatorSchema, type StateChange, schemaOf } from './state/state_schema.ts';
 
 export interface ExecutorOptions {
   readonly now: () => number;

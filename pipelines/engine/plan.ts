@@ -1,6 +1,6 @@
 import type { CombineFn, DoFn, SideInputView } from './dofn.ts';
 import type { ElementCodec, ExchangeMode } from './element_codec.ts';
-import type { SplittableDoFn } from './splittable.ts';
+import type { SplittableDoFn } from './splitting/splittable.ts';
 import type { WindowFn } from './windowing/window.ts';
 import type { WindowingStrategy } from './windowing/windowing_strategy.ts';
 

@@ -7,19 +7,19 @@ import {
   type LetterOrigin,
   originOf,
   payloadOf,
-} from '#connectors/dead_letters';
-import { keyFieldOf, ownNamesOf, withoutEnriched } from '#connectors/gateway/event_validator';
+} from '#connectors/dead_letters/dead_letters';
+import { keyFieldOf, ownNamesOf, withoutEnriched } from '#connectors/gateway/events/event_validator';
 import type { UnreadableBatchError } from '#connectors/kafka/errors';
-import type { EntityKey } from '#feature_store/definitions/entity_key';
-import type { EventFields, EventSource } from '#feature_store/definitions/source';
+import type { EventFields, EventSource } from '#feature_store/definitions/sources/source';
+import type { EntityKey } from '#feature_store/definitions/values/entity_key';
 import { type ErasureRequest, Erasures, readErasureRequest } from '#feature_store/erasure/erasures';
 import { messageOf } from '#kernel/errors';
 import { eventTimeOf, missingFieldsOf, withEventId } from '#kernel/event_fields';
-import { decodeUtf8, InvalidJsonError, parseExactJson } from '#kernel/exact_json';
-import { parseRfc3339 } from '#kernel/rfc3339';
-import { textOf } from '#kernel/text_of';
+import { decodeUtf8, InvalidJsonError, parseExactJson } from '#kernel/exact/exact_json';
+import { textOf } from '#kernel/text/text_of';
+import { unstorableTextIn } from '#kernel/text/unstorable_text';
 import { type Clock, type EventTime, HOUR_MS } from '#kernel/time';
-import { unstorableTextIn } from '#kernel/unstorable_text';
+import { parseRfc3339 } from '#kernel/times/rfc3339';
 import { TRACEPARENT } from '#monitoring/tracing';
 
 /** What was known of an entity by then is to be forgotten. */

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { ExactDecimal } from '#kernel/exact_decimal';
-import { InvalidJsonError, parseExactJson } from '#kernel/exact_json';
-import { numberOfInteger, numberOfText } from '#kernel/exact_number';
-import { UnreadableValue } from '#kernel/unstorable_text';
+import { ExactDecimal } from '#kernel/exact/exact_decimal';
+import { InvalidJsonError, parseExactJson } from '#kernel/exact/exact_json';
+import { numberOfInteger, numberOfText } from '#kernel/exact/exact_number';
+import { UnreadableValue } from '#kernel/text/unstorable_text';
 
 /** Reads a value of a row as its field of the schema has it. What is none of the field's type stays as it is, and is refused for it. */
 export interface ReadField {

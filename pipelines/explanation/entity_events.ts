@@ -1,11 +1,11 @@
 import type { Broker, LogRecord } from '#connectors/connector';
 import { type DeadLetter, type FiledLetter, fileOf } from '#connectors/dead_letter';
 import { isInText } from '#connectors/entity_mention';
-import { recordsOfTopic } from '#connectors/topic_records';
+import { recordsOfTopic } from '#connectors/records/topic_records';
 import { dataSubject } from '#feature_store/data_subjects/erasable';
-import { type EntityKey, entityKeyOf, parseEntityKey } from '#feature_store/definitions/entity_key';
 import { EntityKeyError } from '#feature_store/definitions/errors';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { type EntityKey, entityKeyOf, parseEntityKey } from '#feature_store/definitions/values/entity_key';
 import type { Erasures } from '#feature_store/erasure/erasures';
 import type { FoundEvent } from '#feature_store/explanation/entity_replay';
 import type { EntityEvents, PlaceRead, RefusedRecord } from '#feature_store/explanation/value_explanation';
@@ -16,9 +16,9 @@ import type { ArchivePlace } from '#pipelines/archive/archive_place';
 import { dateOf } from '#pipelines/archive/archived_event';
 import { EntityScan } from '#pipelines/archive/entity_scan';
 import { createEventDecoder, type DecodedEvent } from '#pipelines/events/decode_events';
-import { archiveCursor, type HistoryCursor } from '#pipelines/io/history_cursors';
-import { oldestOf } from '#pipelines/io/merged_history';
-import { type HistoryDeps, openHistory } from '#pipelines/io/open_history';
+import { archiveCursor, type HistoryCursor } from '#pipelines/io/history/history_cursors';
+import { oldestOf } from '#pipelines/io/history/merged_history';
+import { type HistoryDeps, openHistory } from '#pipelines/io/history/open_history';
 
 export interface EntityEventsDeps extends HistoryDeps {
   /** Undefined: it is switched off. */

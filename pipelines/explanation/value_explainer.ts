@@ -1,6 +1,6 @@
 import { ViewComputation } from '#feature_store/aggregation/view_computation';
-import type { EntityKey } from '#feature_store/definitions/entity_key';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import type { EntityKey } from '#feature_store/definitions/values/entity_key';
 import { Erasures } from '#feature_store/erasure/erasures';
 import { explainValue, type KnownOfEntity } from '#feature_store/explanation/explain_value';
 import type { EntityEvents, ExplainValue, UsedBy } from '#feature_store/explanation/value_explanation';

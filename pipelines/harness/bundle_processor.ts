@@ -2,7 +2,6 @@ import { type EventTime, MAX_EVENT_TIME } from '#kernel/time';
 import { declarationsOf } from '#pipelines/engine/declarations';
 import type { CombineFn } from '#pipelines/engine/dofn';
 import { InvalidPipelineError } from '#pipelines/engine/errors';
-import { type JobState, jobStatesOf } from '#pipelines/engine/job_state';
 import { Counter, Distribution, type Metric, metricsOf } from '#pipelines/engine/metrics';
 import { Edge, type EngineContext, type Operator } from '#pipelines/engine/operators/operator';
 import { ParDoOperator, type RemoteKeeper, WINDOW_EXPIRY } from '#pipelines/engine/operators/par_do';
@@ -11,7 +10,8 @@ import {
   FlattenOperator,
   WindowIntoOperator,
 } from '#pipelines/engine/operators/simple_operators';
-import type { SplittableDoFn } from '#pipelines/engine/splittable';
+import type { SplittableDoFn } from '#pipelines/engine/splitting/splittable';
+import { type JobState, jobStatesOf } from '#pipelines/engine/state/job_state';
 import type { Window } from '#pipelines/engine/windowing/window';
 import type { BeamPipeline, PTransformProto } from '#pipelines/model/beam_pipeline';
 import { ByteReader } from '#pipelines/model/coders/bytes';
@@ -23,7 +23,7 @@ import { functionName } from '#pipelines/model/graph';
 import { mainInputOf } from '#pipelines/model/plan';
 import { EXPIRY_FAMILY, type RegisteredDoFn, type RegisteredTimestamps } from '#pipelines/model/transforms';
 import * as urns from '#pipelines/model/urns';
-import { windowFnOf, windowingOf } from '#pipelines/model/windowing';
+import { windowFnOf, windowingOf } from '#pipelines/model/windows/windowing';
 import * as fnApi from '#pipelines/proto/beam_fn_api';
 import * as runnerApi from '#pipelines/proto/beam_runner_api';
 import { CombineStage, type CombineStep } from './combine_stages.ts';
@@ -31,9 +31,9 @@ import { DataSink } from './data_sink.ts';
 import type { DataStream } from './data_stream.ts';
 import { MergeWindows } from './merge_windows.ts';
 import { type Monitored, sampleOf, varints } from './monitored.ts';
-import { RemoteSideInputs, type RemoteView } from './remote_side_inputs.ts';
-import { encoded, RemoteState, type StateCache } from './remote_state.ts';
-import { RemoteTimers } from './remote_timers.ts';
+import { RemoteSideInputs, type RemoteView } from './remote/remote_side_inputs.ts';
+import { encoded, RemoteState, type StateCache } from './remote/remote_state.ts';
+import { RemoteTimers } from './remote/remote_timers.ts';
 import {
   PairWithRestriction,
   ProcessSizedElement,

@@ -1,4 +1,4 @@
-import { keyIdOf } from '#kernel/key_codec';
+import { keyIdOf } from '#kernel/keys/key_codec';
 import type { EventTime } from '#kernel/time';
 import { callsOf } from '#pipelines/engine/combine_calls';
 import type { CombineFn, PaneInfo } from '#pipelines/engine/dofn';

@@ -2,7 +2,7 @@ import { type EventTime, MIN_EVENT_TIME } from '#kernel/time';
 import type { PaneInfo } from '#pipelines/engine/dofn';
 import { TransformFailedError } from '#pipelines/engine/errors';
 import { type Edge, Operator } from '#pipelines/engine/operators/operator';
-import type { SplittableContext, SplittableDoFn } from '#pipelines/engine/splittable';
+import type { SplittableContext, SplittableDoFn } from '#pipelines/engine/splitting/splittable';
 import { checkedResume, checkedWatermark, checkTimestamp } from '#pipelines/engine/time/check_time';
 import type { Window } from '#pipelines/engine/windowing/window';
 

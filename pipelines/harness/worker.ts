@@ -9,7 +9,7 @@ import { BundleProcessor } from './bundle_processor.ts';
 import { DataStream } from './data_stream.ts';
 import { connect, workerMetadata } from './grpc_connections.ts';
 import type { Monitored } from './monitored.ts';
-import { RemoteLog } from './remote_log.ts';
+import { RemoteLog } from './remote/remote_log.ts';
 import { StateStream } from './state_stream.ts';
 import { statusUrlOf, WorkerStatus } from './worker_status.ts';
 

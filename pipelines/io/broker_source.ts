@@ -3,7 +3,7 @@ import { OffsetOutOfRangeError, UnknownTopicError } from '#connectors/errors';
 import { UnreadableBatchError } from '#connectors/kafka/errors';
 import { type EventTime, eventTime, MIN_EVENT_TIME } from '#kernel/time';
 import { type Logger, silentLogger } from '#monitoring/log';
-import { RestTracker } from '#pipelines/engine/rest_tracker';
+import { RestTracker } from '#pipelines/engine/splitting/rest_tracker';
 import {
   type AdaptedRestrictions,
   type ProcessContinuation,
@@ -12,7 +12,7 @@ import {
   type SplittableContext,
   type SplittableDoFn,
   STOP,
-} from '#pipelines/engine/splittable';
+} from '#pipelines/engine/splitting/splittable';
 import { ProgressCommitter } from './progress_committer.ts';
 import type { SourceMetrics } from './source_metrics.ts';
 

@@ -6,7 +6,7 @@ import type { DoFn, ProcessContext } from '#pipelines/engine/dofn';
 import { groupByKey } from '#pipelines/model/grouping';
 import type { KV, PCollection, PTransform } from '#pipelines/model/pcollection';
 import { keyBy, named, parDo, windowInto } from '#pipelines/model/transforms';
-import { fixedWindows } from '#pipelines/model/windowing';
+import { fixedWindows } from '#pipelines/model/windows/windowing';
 
 export interface FileSinkSettings {
   /** A folder of this machine, or `s3://bucket/…`. */

@@ -2,7 +2,7 @@ import { FilePieces, type FileUnit, unitOf } from '#connectors/files/file_pieces
 import type { FileSystemOf } from '#connectors/files/file_systems';
 import type { ReadRow } from '#connectors/files/formats';
 import { type EventTime, eventTime, MIN_EVENT_TIME } from '#kernel/time';
-import { RestTracker } from '#pipelines/engine/rest_tracker';
+import { RestTracker } from '#pipelines/engine/splitting/rest_tracker';
 import {
   type ProcessContinuation,
   type RestrictionTracker,
@@ -10,7 +10,7 @@ import {
   type SplittableContext,
   type SplittableDoFn,
   STOP,
-} from '#pipelines/engine/splittable';
+} from '#pipelines/engine/splitting/splittable';
 
 /** Looks for files; each that is found is split off. */
 interface FileDiscovery {

@@ -1,4 +1,4 @@
-import type { DeadLetter } from '#connectors/dead_letters';
+import type { DeadLetter } from '#connectors/dead_letters/dead_letters';
 import type { DeliveryDeps } from '#connectors/delivery';
 import { postgresTable, type TableRow, type TableSettings } from '#connectors/postgres/table_writer';
 import { createUrlPool } from '#connectors/postgres/url_pool';

@@ -3,14 +3,14 @@ import { type TablePart, TableReader, type TableReading } from '#connectors/post
 import type { TableRow } from '#connectors/postgres/table_writer';
 import { type EventTime, eventTime, MIN_EVENT_TIME } from '#kernel/time';
 import { type Logger, silentLogger } from '#monitoring/log';
-import { RestTracker } from '#pipelines/engine/rest_tracker';
+import { RestTracker } from '#pipelines/engine/splitting/rest_tracker';
 import {
   type ProcessContinuation,
   resumeAfter,
   type SplittableContext,
   type SplittableDoFn,
   STOP,
-} from '#pipelines/engine/splittable';
+} from '#pipelines/engine/splitting/splittable';
 import type { PCollection, PipelineRoot, PTransform } from '#pipelines/model/pcollection';
 import { read } from '#pipelines/model/transforms';
 

@@ -1,4 +1,4 @@
-import { RestTracker } from '#pipelines/engine/rest_tracker';
+import { RestTracker } from '#pipelines/engine/splitting/rest_tracker';
 import {
   type ProcessContinuation,
   type RestrictionTracker,
@@ -6,8 +6,8 @@ import {
   type SplittableContext,
   type SplittableDoFn,
   STOP,
-} from '#pipelines/engine/splittable';
-import { type DecodeHistory, outputHistory } from './history_rows.ts';
+} from '#pipelines/engine/splitting/splittable';
+import { type DecodeHistory, outputHistory } from './history/history_rows.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 

@@ -1,5 +1,5 @@
 import { bulkhead } from 'cockatiel';
-import type { DeadLetter } from '#connectors/dead_letters';
+import type { DeadLetter } from '#connectors/dead_letters/dead_letters';
 import { Delivery, type DeliveryDeps, type DeliverySettings } from '#connectors/delivery';
 import type { EventTime } from '#kernel/time';
 import type { BoundedWindow, DoFn, FinishBundleContext, ProcessContext } from '#pipelines/engine/dofn';

@@ -1,18 +1,18 @@
 import type { Broker, Producer } from '#connectors/connector';
-import type { LargeLetters } from '#connectors/dead_letter_writer';
-import type { DeadLetter } from '#connectors/dead_letters';
+import type { LargeLetters } from '#connectors/dead_letters/dead_letter_writer';
+import type { DeadLetter } from '#connectors/dead_letters/dead_letters';
 import type { FileSystemOf } from '#connectors/files/file_systems';
 import { shownPath } from '#connectors/files/history_files';
-import { entityOf } from '#feature_store/definitions/entity_key';
 import { DefinitionError } from '#feature_store/definitions/errors';
-import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import {
   type EventSource,
   filesOfHistory,
   type History,
   type QueryHistorySpec,
-} from '#feature_store/definitions/source';
+} from '#feature_store/definitions/sources/source';
+import { entityOf } from '#feature_store/definitions/values/entity_key';
+import { type FeatureRow, viewId } from '#feature_store/definitions/values/feature_row';
 import type { Erasures } from '#feature_store/erasure/erasures';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OfflineStores } from '#feature_store/offline_stores';
@@ -24,10 +24,10 @@ import type { ArchivePosition } from '#pipelines/archive/archive_reader';
 import { createEventDecoder, type DecodedEvent, unreadableEvent } from '#pipelines/events/decode_events';
 import { createRowDecoder } from '#pipelines/events/row_decoder';
 import { BrokerSource, type OffsetOutOfRangePolicy } from '#pipelines/io/broker_source';
-import { archiveCursor, type OpenCursor } from '#pipelines/io/history_cursors';
-import { HistorySource } from '#pipelines/io/history_source';
-import { type HistoryRows, MergedHistory } from '#pipelines/io/merged_history';
-import { openHistory, QUERY_PAGE, queryHistory, readingOf } from '#pipelines/io/open_history';
+import { archiveCursor, type OpenCursor } from '#pipelines/io/history/history_cursors';
+import { HistorySource } from '#pipelines/io/history/history_source';
+import { type HistoryRows, MergedHistory } from '#pipelines/io/history/merged_history';
+import { openHistory, QUERY_PAGE, queryHistory, readingOf } from '#pipelines/io/history/open_history';
 import { QuerySource } from '#pipelines/io/query_source';
 import { createSourceMetrics } from '#pipelines/io/source_metrics';
 import type { PCollection, PipelineRoot } from '#pipelines/model/pcollection';

@@ -1,6 +1,6 @@
 import type { Broker } from '#connectors/connector';
-import { DeadLetterWriter, type LargeLetters } from '#connectors/dead_letter_writer';
-import type { DeadLetter } from '#connectors/dead_letters';
+import { DeadLetterWriter, type LargeLetters } from '#connectors/dead_letters/dead_letter_writer';
+import type { DeadLetter } from '#connectors/dead_letters/dead_letters';
 import { Delivery } from '#connectors/delivery';
 import { SECOND_MS } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
@@ -11,7 +11,7 @@ import { createSourceMetrics } from '#pipelines/io/source_metrics';
 import { combinePerKey } from '#pipelines/model/grouping';
 import type { KV, PCollection, PipelineRoot } from '#pipelines/model/pcollection';
 import { keyBy, parDo, parDoTagged, read, windowInto } from '#pipelines/model/transforms';
-import { fixedWindows, globalWindows } from '#pipelines/model/windowing';
+import { fixedWindows, globalWindows } from '#pipelines/model/windows/windowing';
 import {
   CompareWithTraining,
   type DriftSettings,

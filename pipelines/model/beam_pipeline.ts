@@ -1,7 +1,7 @@
 import { InvalidPipelineError } from '#pipelines/engine/errors';
 import * as runnerApi from '#pipelines/proto/beam_runner_api';
 import type { AnyCoder, CoderProto } from './coders/coder.ts';
-import { globalWindows, type StrategyProto, windowingStrategyProto } from './windowing.ts';
+import { globalWindows, type StrategyProto, windowingStrategyProto } from './windows/windowing.ts';
 
 export type PTransformProto = runnerApi.PTransform;
 export type ComponentsProto = runnerApi.Components;

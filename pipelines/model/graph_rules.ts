@@ -2,9 +2,9 @@ import { InvalidPipelineError } from '#pipelines/engine/errors';
 import type { Trigger } from '#pipelines/engine/windowing/trigger';
 import * as runnerApi from '#pipelines/proto/beam_runner_api';
 import { isDeterministic } from './coders/determinism.ts';
-import { mayFinish, triggerFromProto, triggerText } from './triggers.ts';
 import * as urns from './urns.ts';
-import { windowFnOf } from './windowing.ts';
+import { mayFinish, triggerFromProto, triggerText } from './windows/triggers.ts';
+import { windowFnOf } from './windows/windowing.ts';
 
 type Components = runnerApi.Components;
 type StrategyProto = runnerApi.WindowingStrategy;

@@ -1,4 +1,4 @@
-import { keyIdOf } from '#kernel/key_codec';
+import { keyIdOf } from '#kernel/keys/key_codec';
 import type { EventTime } from '#kernel/time';
 import { callsOf } from '#pipelines/engine/combine_calls';
 import { combineIdentityOf } from '#pipelines/engine/combine_identity';
@@ -27,9 +27,9 @@ import {
   parDo,
   primitive,
 } from './transforms.ts';
-import { countsElements, triggerFromProto } from './triggers.ts';
 import * as urns from './urns.ts';
-import { type StrategyProto, strategyAfterGrouping } from './windowing.ts';
+import { countsElements, triggerFromProto } from './windows/triggers.ts';
+import { type StrategyProto, strategyAfterGrouping } from './windows/windowing.ts';
 
 /** All values of each key and window, one pane at a time. */
 export function groupByKey<K, V>(

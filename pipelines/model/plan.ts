@@ -1,7 +1,7 @@
 import type { CombineFn } from '#pipelines/engine/dofn';
 import { InvalidPipelineError } from '#pipelines/engine/errors';
 import type { Codec, Plan, PlanTransform, TestStreamEvent } from '#pipelines/engine/plan';
-import type { SplittableDoFn } from '#pipelines/engine/splittable';
+import type { SplittableDoFn } from '#pipelines/engine/splitting/splittable';
 import { tileSlidingCombines } from '#pipelines/engine/tiling';
 import * as runnerApi from '#pipelines/proto/beam_runner_api';
 import type { BeamPipeline, ComponentsProto, PTransformProto } from './beam_pipeline.ts';
@@ -13,7 +13,7 @@ import { elementCodec } from './element_codec.ts';
 import { findFunction } from './function_table.ts';
 import type { RegisteredDoFn, RegisteredTimestamps } from './transforms.ts';
 import * as urns from './urns.ts';
-import { windowingOf } from './windowing.ts';
+import { windowingOf } from './windows/windowing.ts';
 
 /**
  * Compiles a Beam graph for the engine: composites are flattened to their leaves, leaves ordered so that producers come first,

@@ -1,7 +1,7 @@
 import { declarationsOf } from '#pipelines/engine/declarations';
 import { type DoFn, IGNORES_WINDOW, type OutputTag, type SideInputView, type StateSpec } from '#pipelines/engine/dofn';
 import { InvalidPipelineError } from '#pipelines/engine/errors';
-import { isSplittable, type SplittableDoFn } from '#pipelines/engine/splittable';
+import { isSplittable, type SplittableDoFn } from '#pipelines/engine/splitting/splittable';
 import { shown } from '#pipelines/engine/time/check_time';
 import { type Keyed, TimeSortedDoFn } from '#pipelines/engine/time_sorted';
 import * as runnerApi from '#pipelines/proto/beam_runner_api';
@@ -22,7 +22,7 @@ import { registerFunction } from './function_table.ts';
 import { checkFlatten, checkKeys, checkSideInput, checkState } from './graph_rules.ts';
 import type { KV, PCollection, PipelineRoot, PTransform } from './pcollection.ts';
 import * as urns from './urns.ts';
-import { type Windowing, windowingStrategyProto } from './windowing.ts';
+import { type Windowing, windowingStrategyProto } from './windows/windowing.ts';
 
 /** Builds one primitive: fills `proto` in and makes its output collections. */
 export type Expand<Input, Output> = (input: Input, pipeline: BeamPipeline, proto: PTransformProto) => Output;

@@ -13,7 +13,7 @@ import { Executor, type ExecutorOptions, type RestorePolicy } from '#pipelines/e
 import type { TestStreamOperator } from '#pipelines/engine/operators/simple_operators';
 import type { Plan } from '#pipelines/engine/plan';
 import { cutIntoStages } from '#pipelines/engine/stages';
-import type { StateChange } from '#pipelines/engine/state_schema';
+import type { StateChange } from '#pipelines/engine/state/state_schema';
 import { GLOBAL_WINDOW } from '#pipelines/engine/windowing/window';
 import { DiskFullError, LockLostError, NoAccessError } from '#storage/errors';
 import { FolderLock } from '#storage/folder_lock';

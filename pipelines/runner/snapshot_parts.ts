@@ -1,9 +1,9 @@
 import { join } from 'node:path';
-import { KEY_GROUPS } from '#kernel/key_codec';
+import { KEY_GROUPS } from '#kernel/keys/key_codec';
 import type { Logger } from '#monitoring/log';
 import { SnapshotError } from '#pipelines/engine/errors';
 import type { RestoredTransform } from '#pipelines/engine/executor';
-import { type KeyShare, shareOf } from '#pipelines/engine/key_share';
+import { type KeyShare, shareOf } from '#pipelines/engine/state/key_share';
 import { type LoadedSnapshot, SnapshotStore } from './snapshot_store.ts';
 import type { SavedStore } from './state/disk_state.ts';
 

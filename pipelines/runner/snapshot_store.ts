@@ -4,7 +4,7 @@ import { type FileHandle, open, readdir, rename, rm, unlink } from 'node:fs/prom
 import { join } from 'node:path';
 import { DefaultSerializer, serialize } from 'node:v8';
 import { messageOf } from '#kernel/errors';
-import { KEY_GROUPS } from '#kernel/key_codec';
+import { KEY_GROUPS } from '#kernel/keys/key_codec';
 import type { Logger } from '#monitoring/log';
 import { SnapshotError } from '#pipelines/engine/errors';
 import type { RestoredTransform, SavedTransform, TransformSnapshot } from '#pipelines/engine/executor';

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { canonicalJson } from '#kernel/json';
-import { keyIdOf } from '#kernel/key_codec';
+import { keyIdOf } from '#kernel/keys/key_codec';
 import type { Logger } from '#monitoring/log';
 import { OtherDefinitionsError, SnapshotError } from '#pipelines/engine/errors';
 import type { RestoredTransform, TransformSnapshot } from '#pipelines/engine/executor';

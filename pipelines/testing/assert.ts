@@ -3,8 +3,8 @@ import { canonicalJson } from '#kernel/json';
 import { groupByKey } from '#pipelines/model/grouping';
 import type { KV, PCollection } from '#pipelines/model/pcollection';
 import { create, flatten, keyBy, named, parDo, windowInto } from '#pipelines/model/transforms';
-import { never } from '#pipelines/model/triggers';
-import { globalWindows } from '#pipelines/model/windowing';
+import { never } from '#pipelines/model/windows/triggers';
+import { globalWindows } from '#pipelines/model/windows/windowing';
 
 /** A collection did not hold what a test expected of it; the job fails with this. */
 export class PipelineAssertionError extends PlatformError {

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Producer } from '#connectors/connector';
 import { RecordRefusedError } from '#connectors/errors';
-import { entityOf } from '#feature_store/definitions/entity_key';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { entityOf } from '#feature_store/definitions/values/entity_key';
 import { fingerprintOf } from '#feature_store/erasure/erasures';
 import type { OfflineStores } from '#feature_store/offline_stores';
 import type { OnlineStore } from '#feature_store/online/online_store';

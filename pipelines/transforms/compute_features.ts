@@ -1,23 +1,23 @@
 import type { Span } from '@opentelemetry/api';
-import type { DeadLetter } from '#connectors/dead_letters';
+import type { DeadLetter } from '#connectors/dead_letters/dead_letters';
 import { type EntityState, emptyEntityState } from '#feature_store/aggregation/entity_state';
 import { mergeFeatures } from '#feature_store/aggregation/merge_features';
 import { type EarlyRows, ViewComputation } from '#feature_store/aggregation/view_computation';
 import { adaptLayout, type ViewLayout } from '#feature_store/aggregation/view_layout';
 import { dataFingerprint, viewData } from '#feature_store/definitions/definition_data';
-import { type EntityKey, entityKeyOf, identifies } from '#feature_store/definitions/entity_key';
 import { EntityKeyError } from '#feature_store/definitions/errors';
-import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
-import { entityKeyFromPrevious } from '#feature_store/definitions/previous_entity_key';
 import { type Violation, violationsOf } from '#feature_store/definitions/quality_rule';
-import type { Entity, EventFields } from '#feature_store/definitions/source';
-import { valueText } from '#feature_store/definitions/value_codec';
+import type { Entity, EventFields } from '#feature_store/definitions/sources/source';
+import { type EntityKey, entityKeyOf, identifies } from '#feature_store/definitions/values/entity_key';
+import { type FeatureRow, viewId } from '#feature_store/definitions/values/feature_row';
+import { entityKeyFromPrevious } from '#feature_store/definitions/values/previous_entity_key';
+import { valueText } from '#feature_store/definitions/values/value_codec';
 import { Erasures } from '#feature_store/erasure/erasures';
 import { FeatureComputationError } from '#feature_store/errors';
-import { contentHash } from '#kernel/content_hash';
-import { isLate, latenessProblem } from '#kernel/event_time_text';
+import { contentHash } from '#kernel/hashes/content_hash';
 import { eventTime, HOUR_MS } from '#kernel/time';
+import { isLate, latenessProblem } from '#kernel/times/event_time_text';
 import type { Logger } from '#monitoring/log';
 import { traceparentOf } from '#monitoring/tracing';
 import {
@@ -34,7 +34,7 @@ import {
   type ValueState,
   valueState,
 } from '#pipelines/engine/dofn';
-import type { JobState } from '#pipelines/engine/job_state';
+import type { JobState } from '#pipelines/engine/state/job_state';
 import type { KV } from '#pipelines/model/pcollection';
 import { type DecodedEvent, type ErasedEntity, jsonOfEvent } from '../events/decode_events.ts';
 import { EventCounter } from './event_counter.ts';

@@ -1,6 +1,6 @@
-import type { DeadLetter } from '#connectors/dead_letters';
+import type { DeadLetter } from '#connectors/dead_letters/dead_letters';
 import { Delivery, type DeliveryDeps } from '#connectors/delivery';
-import { type SchemaSerde, UndecodableRecordError } from '#connectors/schema_registry';
+import { type SchemaSerde, UndecodableRecordError } from '#connectors/schemas/schema_registry';
 import { type DoFn, outputTag, type ProcessContext } from '#pipelines/engine/dofn';
 import type { KV, PCollection, PTransform } from '#pipelines/model/pcollection';
 import { parDoTagged } from '#pipelines/model/transforms';

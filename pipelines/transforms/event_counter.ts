@@ -1,4 +1,4 @@
-import { isLate } from '#kernel/event_time_text';
+import { isLate } from '#kernel/times/event_time_text';
 import type { DecodedEvent } from '../events/decode_events.ts';
 import type { FeatureMetrics } from './feature_metrics.ts';
 import { hashOf } from './recent_ids.ts';

@@ -1,5 +1,5 @@
 import { type Span, SpanKind, trace } from '@opentelemetry/api';
-import { type FeatureRow, type ViewReference, viewId } from '#feature_store/definitions/feature_row';
+import { type FeatureRow, type ViewReference, viewId } from '#feature_store/definitions/values/feature_row';
 import { startBelow } from '#monitoring/tracing';
 
 // What becomes of an event whose request was traced: a span for each view that is computed of it, and below that one for the row's way into the stores.

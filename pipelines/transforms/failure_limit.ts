@@ -1,4 +1,4 @@
-import { JobState } from '#pipelines/engine/job_state';
+import { JobState } from '#pipelines/engine/state/job_state';
 
 /** When the features of a view fail for more than a share of its newest events, the view stops. */
 export interface FailureLimit {

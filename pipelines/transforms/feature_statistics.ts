@@ -1,8 +1,8 @@
-import type { DeadLetter } from '#connectors/dead_letters';
+import type { DeadLetter } from '#connectors/dead_letters/dead_letters';
 import type { DeliveryDeps } from '#connectors/delivery';
 import { type FeatureStatistics, StatisticsOf, type WindowStatistics } from '#feature_store/aggregation/statistics';
-import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { type FeatureRow, viewId } from '#feature_store/definitions/values/feature_row';
 import type { StatisticsStore } from '#feature_store/statistics/statistics_store';
 import { HOUR_MS, SECOND_MS } from '#kernel/time';
 import type { DoFn, ProcessContext } from '#pipelines/engine/dofn';
@@ -10,7 +10,7 @@ import { writeTo } from '#pipelines/io/sink';
 import { combinePerKey } from '#pipelines/model/grouping';
 import type { KV, PCollection, PTransform } from '#pipelines/model/pcollection';
 import { filter, keyBy, named, parDo, windowInto } from '#pipelines/model/transforms';
-import { fixedWindows, globalWindows } from '#pipelines/model/windowing';
+import { fixedWindows, globalWindows } from '#pipelines/model/windows/windowing';
 import type { ComputedRow } from './compute_features.ts';
 
 /** How often a window that is still open is reported, ms of processing time. */

@@ -1,6 +1,6 @@
-import { type EntityKey, entityKeyOf } from '#feature_store/definitions/entity_key';
 import { EntityKeyError } from '#feature_store/definitions/errors';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { type EntityKey, entityKeyOf } from '#feature_store/definitions/values/entity_key';
 import type { DoFn, ProcessContext } from '#pipelines/engine/dofn';
 import type { KV } from '#pipelines/model/pcollection';
 import type { DecodedEvent, ErasedEntity } from '../events/decode_events.ts';

@@ -1,4 +1,4 @@
-import { stableHash32 } from '#kernel/hash';
+import { stableHash32 } from '#kernel/hashes/hash';
 import { MINUTE_MS } from '#kernel/time';
 
 const SMALLEST = 16;

@@ -3,11 +3,11 @@ import {
   DeadLetterWriter,
   type DeadLetterWriterDeps,
   type DeadLetterWriterSettings,
-} from '#connectors/dead_letter_writer';
-import type { DeadLetter } from '#connectors/dead_letters';
+} from '#connectors/dead_letters/dead_letter_writer';
+import type { DeadLetter } from '#connectors/dead_letters/dead_letters';
 import { Delivery, type DeliveryDeps, type Rejected } from '#connectors/delivery';
-import { rowJson } from '#feature_store/definitions/encode_row';
-import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
+import { rowJson } from '#feature_store/definitions/values/encode_row';
+import { type FeatureRow, viewId } from '#feature_store/definitions/values/feature_row';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import type { Clock } from '#kernel/time';

@@ -1,4 +1,4 @@
-import { binaryMetrics } from '#kernel/binary_metrics';
+import { binaryMetrics } from '#kernel/statistics/binary_metrics';
 import { type Chart, histogram, type TaskEvaluation, thinned } from './evaluation.ts';
 
 /** What wrong answers cost, in any unit. */

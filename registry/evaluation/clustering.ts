@@ -1,4 +1,4 @@
-import type { RowValues } from '../model_package.ts';
+import type { RowValues } from '../packages/model_package.ts';
 import type { TaskEvaluation } from './evaluation.ts';
 
 /** What a row is described by: a column with its values, NaN where missing. */

@@ -1,5 +1,5 @@
 import { TrainingError } from '../errors.ts';
-import { DEFAULT_THRESHOLD, type ModelPackage } from '../model_package.ts';
+import { DEFAULT_THRESHOLD, type ModelPackage } from '../packages/model_package.ts';
 import { heldOutFrom, type TrainingTable } from '../training_table.ts';
 import { evaluateAnomalies } from './anomalies.ts';
 import { type Costs, evaluateBinary, evaluateMulticlass } from './classification.ts';

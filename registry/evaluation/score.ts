@@ -2,11 +2,17 @@ import { messageOf } from '#kernel/errors';
 import { GraphStoppedError, InvalidModelError } from '../errors.ts';
 import { inItsOwnProcess } from '../graphs/graph.ts';
 import { DEFAULT_LIMITS, type ModelLimits } from '../graphs/model_limits.ts';
-import { type ModelPackage, type ModelSignature, outputWidth, type RowValues, scoreWidth } from '../model_package.ts';
 import { refuseExternalData } from '../onnx/external_data.ts';
+import {
+  type ModelPackage,
+  type ModelSignature,
+  outputWidth,
+  type RowValues,
+  scoreWidth,
+} from '../packages/model_package.ts';
+import { createEncoder, TextNumbers } from '../packages/signature_encoder.ts';
 import { decidingOutputs, decisionOf } from '../rows/decision.ts';
 import { feedsOf } from '../rows/row_feeds.ts';
-import { createEncoder, TextNumbers } from '../signature_encoder.ts';
 import type { CellValue, TrainingTable } from '../training_table.ts';
 
 const ROWS_A_RUN = 1_000;

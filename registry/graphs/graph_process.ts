@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { InferenceSession } from 'onnxruntime-node';
-import { workerEntry } from '#kernel/worker_entry';
+import { workerEntry } from '#kernel/workers/worker_entry';
 import { GraphStoppedError } from '../errors.ts';
 import type { NamedTensors } from './typed_tensor.ts';
 

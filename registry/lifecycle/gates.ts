@@ -1,8 +1,8 @@
 import { messageOf } from '#kernel/errors';
-import type { ModelPackage } from '../model_package.ts';
 import type { ModelVersion } from '../model_registry.ts';
 import { DATA_QUALITY_TAG, GREEN } from '../model_tags.ts';
 import { describeOnnx } from '../onnx/describe_onnx.ts';
+import type { ModelPackage } from '../packages/model_package.ts';
 import { comparisonWith } from './comparison.ts';
 import type { GatesConfig } from './gates_config.ts';
 

@@ -1,7 +1,7 @@
 import { messageOf } from '#kernel/errors';
 import { NothingToRollBackError, PromotionRefusedError, UnknownModelError } from '../errors.ts';
-import type { ModelPackage, ModelSignature } from '../model_package.ts';
 import type { ModelRegistry, ModelVersion, Stage } from '../model_registry.ts';
+import type { ModelPackage, ModelSignature } from '../packages/model_package.ts';
 import { checkGates, type Examination, type GateResult } from './gates.ts';
 import { type GatesConfig, gatesConfigSchema } from './gates_config.ts';
 

@@ -13,7 +13,6 @@ import {
   UnknownModelError,
 } from '../errors.ts';
 import { readInside } from '../folder_files.ts';
-import type { ModelPackage } from '../model_package.ts';
 import type { ModelRegistry, ModelVersion, NewModelVersion, Stage, VersionSelector } from '../model_registry.ts';
 import {
   checkAlias,
@@ -25,7 +24,8 @@ import {
   modelOfFolder,
 } from '../names.ts';
 import { refuseExternalData } from '../onnx/external_data.ts';
-import { ONNX_FILE, PACKAGE_FILE, packageDocument, readPackage, sha256 } from '../package_files.ts';
+import type { ModelPackage } from '../packages/model_package.ts';
+import { ONNX_FILE, PACKAGE_FILE, packageDocument, readPackage, sha256 } from '../packages/package_files.ts';
 import { ALIAS_OF_STAGE } from '../stages.ts';
 import type { LocalRegistryConfig } from './config.ts';
 

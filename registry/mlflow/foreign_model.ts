@@ -1,15 +1,22 @@
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { messageOf } from '#kernel/errors';
-import { decodeUtf8, InvalidJsonError, parseExactJson } from '#kernel/exact_json';
+import { decodeUtf8, InvalidJsonError, parseExactJson } from '#kernel/exact/exact_json';
 import { InvalidModelError } from '../errors.ts';
 import type { GraphSpec, TensorSpec } from '../graphs/typed_tensor.ts';
-import type { ColumnType, InputColumn, ModelPackage, ModelSignature, OnnxInput, Task } from '../model_package.ts';
 import { type GraphClasses, graphClasses } from '../onnx/class_labels.ts';
 import { describeOnnx, graphSpecOf } from '../onnx/describe_onnx.ts';
 import type { OnnxElement } from '../onnx/onnx_proto.ts';
 import { withoutZipMap, type ZipMap } from '../onnx/without_zip_map.ts';
-import { createEncoder } from '../signature_encoder.ts';
+import type {
+  ColumnType,
+  InputColumn,
+  ModelPackage,
+  ModelSignature,
+  OnnxInput,
+  Task,
+} from '../packages/model_package.ts';
+import { createEncoder } from '../packages/signature_encoder.ts';
 import { examplesOf, type InputExample } from './input_example.ts';
 import { paramsOf } from './params_schema.ts';
 

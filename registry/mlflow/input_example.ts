@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { InvalidJsonError, parseExactJsonBytes } from '#kernel/exact_json';
+import { InvalidJsonError, parseExactJsonBytes } from '#kernel/exact/exact_json';
 import type { JsonObject } from '#kernel/json';
-import type { ModelPackage, ModelSignature } from '../model_package.ts';
-import type { SignatureEncoder } from '../signature_encoder.ts';
+import type { ModelPackage, ModelSignature } from '../packages/model_package.ts';
+import type { SignatureEncoder } from '../packages/signature_encoder.ts';
 
 /** The file of `log_model(…, input_example=…)`. */
 export type InputExample = Uint8Array;

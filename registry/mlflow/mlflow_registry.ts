@@ -1,10 +1,10 @@
 import type { JsonObject } from '#kernel/json';
 import { IncompleteModelError, UnknownModelError } from '../errors.ts';
-import type { ModelPackage } from '../model_package.ts';
 import type { ModelRegistry, ModelVersion, NewModelVersion, Stage, VersionSelector } from '../model_registry.ts';
 import { acceptsModelName, checkAlias, checkFileName, checkModelName, checkTag, checkVersion } from '../names.ts';
 import { refuseExternalData, withExternalData } from '../onnx/external_data.ts';
-import { ONNX_FILE, PACKAGE_FILE, readPackage } from '../package_files.ts';
+import type { ModelPackage } from '../packages/model_package.ts';
+import { ONNX_FILE, PACKAGE_FILE, readPackage } from '../packages/package_files.ts';
 import { ALIAS_OF_STAGE } from '../stages.ts';
 import { type ArtifactFiles, Artifacts } from './artifacts.ts';
 import { isMissing, MlflowApiError, MlflowClient } from './client.ts';

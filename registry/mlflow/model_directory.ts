@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { stringify } from 'yaml';
-import { type ModelPackage, outputWidth } from '../model_package.ts';
-import { ONNX_FILE, PACKAGE_FILE, packageDocument } from '../package_files.ts';
+import { type ModelPackage, outputWidth } from '../packages/model_package.ts';
+import { ONNX_FILE, PACKAGE_FILE, packageDocument } from '../packages/package_files.ts';
 
 /** Versions the model was written for; what `mlflow models serve` installs. */
 const REQUIREMENTS = ['mlflow==3.17.2', 'onnx==1.19.1', 'onnxruntime==1.23.2', 'numpy<3'];

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { ModelParam } from '../model_package.ts';
+import type { ModelParam } from '../packages/model_package.ts';
 
 // The schema of `params` in an MLmodel: mlflow.types.ParamSchema.
 

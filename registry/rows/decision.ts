@@ -1,8 +1,8 @@
 import { InexactOutputError, InvalidModelError } from '../errors.ts';
 import { halfValue } from '../graphs/half_float.ts';
 import type { NamedTensors, TypedTensor } from '../graphs/typed_tensor.ts';
-import { type ModelSignature, outputWidth, type RowValues, scoreWidth } from '../model_package.ts';
-import type { TextNumbers } from '../signature_encoder.ts';
+import { type ModelSignature, outputWidth, type RowValues, scoreWidth } from '../packages/model_package.ts';
+import type { TextNumbers } from '../packages/signature_encoder.ts';
 
 /** Returns the outputs that decide what a row is: scores, and the label where the graph has one. */
 export const decidingOutputs = ({ onnx }: ModelSignature): readonly string[] =>

@@ -1,7 +1,7 @@
 import { halfBits, halfValue } from '../graphs/half_float.ts';
 import type { NamedTensors, TensorData, TypedTensor } from '../graphs/typed_tensor.ts';
-import type { ModelSignature, OnnxInput, RowValues } from '../model_package.ts';
-import type { SignatureEncoder } from '../signature_encoder.ts';
+import type { ModelSignature, OnnxInput, RowValues } from '../packages/model_package.ts';
+import type { SignatureEncoder } from '../packages/signature_encoder.ts';
 
 /**
  * Returns the tensors that a graph takes: one of FP32, or several, of their own types, that share the columns.

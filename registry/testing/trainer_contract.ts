@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { ContractCase } from '#kernel/contract';
 import { Random } from '#kernel/random';
 import type * as Scoring from '../evaluation/score.ts';
-import { outputWidth } from '../model_package.ts';
+import { outputWidth } from '../packages/model_package.ts';
 import type { Trained, Trainer } from '../trainers/define_trainer.ts';
 import { heldOutFrom, type TrainingTable } from '../training_table.ts';
 

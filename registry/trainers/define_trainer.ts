@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import type { Extension } from '#configs/extension';
-import type { ModelPackage } from '../model_package.ts';
+import type { ModelPackage } from '../packages/model_package.ts';
 import type { TrainingTable } from '../training_table.ts';
 
 /** What a trainer gets. */

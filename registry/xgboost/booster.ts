@@ -1,7 +1,7 @@
 import { isAscii } from 'node:buffer';
 import { z } from 'zod';
 import { messageOf } from '#kernel/errors';
-import { decodeUtf8 } from '#kernel/exact_json';
+import { decodeUtf8 } from '#kernel/exact/exact_json';
 import { InvalidModelError } from '../errors.ts';
 import { marginOf, OBJECTIVES, type Objective } from './objectives.ts';
 import { decodeUbjson } from './ubjson.ts';

@@ -1,7 +1,7 @@
 import type { JsonObject } from '#kernel/json';
 import { Random } from '#kernel/random';
 import { InvalidModelError } from '../errors.ts';
-import type { ColumnType, InputColumn, ModelPackage, ModelSignature, Task } from '../model_package.ts';
+import type { ColumnType, InputColumn, ModelPackage, ModelSignature, Task } from '../packages/model_package.ts';
 import type { Booster, BoosterColumn } from './booster.ts';
 import { BOOSTER_INPUT, graphOf } from './booster_graph.ts';
 import { predictRow } from './predict_row.ts';

@@ -11,14 +11,14 @@ import {
   type TimerSpec,
   valueState,
 } from '#pipelines/engine/dofn';
-import { type OffsetRange, OffsetRangeTracker } from '#pipelines/engine/offset_range';
-import { resumeAfter, type SplittableContext, type SplittableDoFn, STOP } from '#pipelines/engine/splittable';
+import { type OffsetRange, OffsetRangeTracker } from '#pipelines/engine/splitting/offset_range';
+import { resumeAfter, type SplittableContext, type SplittableDoFn, STOP } from '#pipelines/engine/splitting/splittable';
 import type { Construct } from '#pipelines/model/graph';
 import { combinePerKey } from '#pipelines/model/grouping';
 import type { KV } from '#pipelines/model/pcollection';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { flatten, keyBy, parDo, read, windowInto } from '#pipelines/model/transforms';
-import { fixedWindows, globalWindows } from '#pipelines/model/windowing';
+import { fixedWindows, globalWindows } from '#pipelines/model/windows/windowing';
 import { runEmbedded } from '#pipelines/runner/embedded';
 import { onThreads } from '#pipelines/runner/sharded/threads';
 import { sum } from '#pipelines/transforms/standard/combiners';

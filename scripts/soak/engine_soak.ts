@@ -1,10 +1,10 @@
 import { eventTime } from '#kernel/time';
-import { type OffsetRange, OffsetRangeTracker } from '#pipelines/engine/offset_range';
-import { resumeAfter, type SplittableContext, type SplittableDoFn } from '#pipelines/engine/splittable';
+import { type OffsetRange, OffsetRangeTracker } from '#pipelines/engine/splitting/offset_range';
+import { resumeAfter, type SplittableContext, type SplittableDoFn } from '#pipelines/engine/splitting/splittable';
 import { combinePerKey } from '#pipelines/model/grouping';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { keyBy, parDo, read, windowInto } from '#pipelines/model/transforms';
-import { fixedWindows } from '#pipelines/model/windowing';
+import { fixedWindows } from '#pipelines/model/windows/windowing';
 import { runEmbedded } from '#pipelines/runner/embedded';
 import { count } from '#pipelines/transforms/standard/combiners';
 import type { Soak } from './soak.ts';

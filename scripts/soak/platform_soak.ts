@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { ROLES, type Role } from '#cli/terminal/choices';
 import { generateTransactions } from '#examples/fraud/transaction_generator';
-import { type EntityKey, idOf } from '#feature_store/definitions/entity_key';
+import { type EntityKey, idOf } from '#feature_store/definitions/values/entity_key';
 import { assetPath, projectRoot } from '#kernel/project_root';
 import { readModelFolder } from '#registry/model_folder';
 import { run } from '../services/install.ts';

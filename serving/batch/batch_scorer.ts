@@ -1,7 +1,7 @@
 import type { Columns } from '#connectors/files/columns';
-import { numberOfInteger, numberOfText } from '#kernel/exact_number';
-import { UnreadableValue } from '#kernel/unstorable_text';
-import { type ColumnType, type RowValues, scoreWidth } from '#registry/model_package';
+import { numberOfInteger, numberOfText } from '#kernel/exact/exact_number';
+import { UnreadableValue } from '#kernel/text/unstorable_text';
+import { type ColumnType, type RowValues, scoreWidth } from '#registry/packages/model_package';
 import { predictionOf } from '../models/interpret.ts';
 import type { LoadedModel } from '../models/loaded_model.ts';
 

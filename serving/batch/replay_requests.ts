@@ -1,4 +1,4 @@
-import { quantile } from '#kernel/bootstrap';
+import { quantile } from '#kernel/statistics/bootstrap';
 import { loggedPrediction } from '../inference/answered_rows.ts';
 import { AdaptiveThreshold, type ThresholdRule } from '../models/adaptive_threshold.ts';
 import { interpret } from '../models/interpret.ts';

@@ -2,7 +2,7 @@ import type { EventTime } from '#kernel/time';
 import type { BoundedWindow, DoFn, FinishBundleContext, ProcessContext } from '#pipelines/engine/dofn';
 import type { PCollection, PTransform } from '#pipelines/model/pcollection';
 import { parDo } from '#pipelines/model/transforms';
-import type { ColumnProblem } from '#registry/signature_encoder';
+import type { ColumnProblem } from '#registry/packages/signature_encoder';
 import { interpret, type Predicted } from '../models/interpret.ts';
 import type { LoadedModel } from '../models/loaded_model.ts';
 

@@ -8,7 +8,7 @@ import { readableViews } from '#feature_store/api/readable_views';
 import { answerWhy } from '#feature_store/api/why_routes';
 import { assetPath } from '#kernel/project_root';
 import { RUN_STATUSES } from '#kernel/workflow_runs';
-import { needs, open } from '#monitoring/route_access';
+import { needs, open } from '#monitoring/http/routes/route_access';
 import { parsedBody } from '../protocol/requests.ts';
 import { moveAsked } from '../protocol/versions.ts';
 import { answerWhyPrediction } from '../protocol/why.ts';

@@ -1,4 +1,4 @@
-import type { LetterFilter } from '#connectors/dead_letters';
+import type { LetterFilter } from '#connectors/dead_letters/dead_letters';
 import type { ModelAuditEntry } from '#feature_store/audit/model_audit_store';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { ExplainValue } from '#feature_store/explanation/value_explanation';

@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
-import { byteLines } from '#kernel/byte_lines';
-import { parseExactJsonBytes } from '#kernel/exact_json';
+import { parseExactJsonBytes } from '#kernel/exact/exact_json';
 import type { JsonObject } from '#kernel/json';
+import { byteLines } from '#kernel/text/byte_lines';
 import { EdgeModel } from './edge_model.ts';
 
 // predict.mjs of a bundle: rows as JSON, as arguments or one a line; an answer a line.

@@ -1,4 +1,4 @@
-import { normalCdf, normalQuantile } from '#kernel/distributions';
+import { normalCdf, normalQuantile } from '#kernel/statistics/distributions';
 import type { ExperimentOutcomes } from '#serving/prediction_store/feedback_store';
 
 /** An estimate and the variance of it (not of the data). */

@@ -1,4 +1,4 @@
-import { chiSquareTail } from '#kernel/distributions';
+import { chiSquareTail } from '#kernel/statistics/distributions';
 import type { ExperimentOutcomes } from '#serving/prediction_store/feedback_store';
 import type { Experiment, Outcome } from '../routing/assignment.ts';
 import { type Comparison, compare, type Estimate, meanOutcome } from './comparison.ts';

@@ -1,4 +1,4 @@
-import { normalCdf, normalDensity } from '#kernel/distributions';
+import { normalCdf, normalDensity } from '#kernel/statistics/distributions';
 import type { Estimate } from './comparison.ts';
 
 const STEPS = 400;

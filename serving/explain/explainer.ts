@@ -1,4 +1,4 @@
-import { type RowValues, scoreWidth } from '#registry/model_package';
+import { type RowValues, scoreWidth } from '#registry/packages/model_package';
 import { ExplanationUnavailableError, TensorsOnlyError } from '../errors.ts';
 import type { ActiveModel } from '../models/model_slot.ts';
 import { kernelShap } from './kernel_shap.ts';

@@ -1,6 +1,6 @@
 import { Matrix, solve } from 'ml-matrix';
 import { Random } from '#kernel/random';
-import type { RowValues } from '#registry/model_package';
+import type { RowValues } from '#registry/packages/model_package';
 
 /** Runs a model: [rows, columns] to [rows, width]. */
 export type RunModel = (input: RowValues, rows: number) => Promise<RowValues>;

@@ -1,4 +1,4 @@
-import { idOf } from '#feature_store/definitions/entity_key';
+import { idOf } from '#feature_store/definitions/values/entity_key';
 import type { JsonObject, JsonValue } from '#kernel/json';
 import { isoTime } from '#kernel/time';
 import type { PredictionRow } from '../prediction_store/prediction_store.ts';

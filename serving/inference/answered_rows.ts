@@ -1,4 +1,4 @@
-import { type EntityKey, idOf } from '#feature_store/definitions/entity_key';
+import { type EntityKey, idOf } from '#feature_store/definitions/values/entity_key';
 import type { NewPrediction } from '#serving/prediction_store/prediction_store';
 import { interpret, type Predicted, type Prediction, predictionOf } from '../models/interpret.ts';
 import type { Inferred } from '../routing/watched_inference.ts';

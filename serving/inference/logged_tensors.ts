@@ -1,4 +1,4 @@
-import type { EntityKey } from '#feature_store/definitions/entity_key';
+import type { EntityKey } from '#feature_store/definitions/values/entity_key';
 import type { NamedTensors, TypedTensor } from '#registry/graphs/typed_tensor';
 import type { LoggedRows } from '#serving/prediction_store/prediction_log';
 import type { NewPrediction } from '#serving/prediction_store/prediction_store';

@@ -6,9 +6,9 @@ import { Counter, Gauge, type Registry } from '#monitoring/metrics';
 import type { ModelLimits } from '#registry/graphs/model_limits';
 import type { KeptModels } from '#registry/kept_models';
 import type { Authorship } from '#registry/lifecycle/lifecycle';
-import type { ModelSignature } from '#registry/model_package';
 import type { ModelRegistry } from '#registry/model_registry';
 import { providerProblem } from '#registry/onnx/execution_providers';
+import type { ModelSignature } from '#registry/packages/model_package';
 import type { ExperimentOutcomes, OutcomesQuery } from '#serving/prediction_store/feedback_store';
 import type { RoutingRow } from '#serving/routing/routing';
 import {

@@ -1,7 +1,7 @@
-import { type EntityKey, entityKeyFromId } from '#feature_store/definitions/entity_key';
-import { viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureService } from '#feature_store/definitions/feature_service';
 import { inputReader } from '#feature_store/definitions/model_inputs';
+import { type EntityKey, entityKeyFromId } from '#feature_store/definitions/values/entity_key';
+import { viewId } from '#feature_store/definitions/values/feature_row';
 import type { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { requestFields } from '#feature_store/retrieval/feature_vector';
 import { messageOf, PlatformError } from '#kernel/errors';
@@ -10,10 +10,10 @@ import { type Clock, type EventTime, isoTime } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { Counter, Gauge, type Registry } from '#monitoring/metrics';
 import type { NamedTensors } from '#registry/graphs/typed_tensor';
-import { type InputColumn, type RowValues, scoreWidth } from '#registry/model_package';
+import { type InputColumn, type RowValues, scoreWidth } from '#registry/packages/model_package';
+import { type ColumnProblem, reencoded } from '#registry/packages/signature_encoder';
 import { decidingOutputs } from '#registry/rows/decision';
 import { rowsOfTensors } from '#registry/rows/row_feeds';
-import { type ColumnProblem, reencoded } from '#registry/signature_encoder';
 import {
   InvalidFeaturesError,
   InvalidRequestError,

@@ -1,6 +1,6 @@
-import type { EntityKey } from '#feature_store/definitions/entity_key';
+import type { EntityKey } from '#feature_store/definitions/values/entity_key';
 import type { JsonObject } from '#kernel/json';
-import type { RowValues } from '#registry/model_package';
+import type { RowValues } from '#registry/packages/model_package';
 import type { LoadedModel } from '../models/loaded_model.ts';
 import type { AskedRow, AskedRows } from './answered_rows.ts';
 

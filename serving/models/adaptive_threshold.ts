@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { InvalidModelError } from '#registry/errors';
-import { DEFAULT_THRESHOLD, type ModelSignature, type RowValues } from '#registry/model_package';
-import type { SignatureEncoder } from '#registry/signature_encoder';
+import { DEFAULT_THRESHOLD, type ModelSignature, type RowValues } from '#registry/packages/model_package';
+import type { SignatureEncoder } from '#registry/packages/signature_encoder';
 
 /** Moves the threshold of rows for which it holds: by a category, or by what is known of a customer. */
 export const thresholdRuleSchema = z

@@ -1,9 +1,9 @@
-import { describeDifference, serviceDifferences } from '#feature_store/definitions/definition_changes';
 import type { FeatureService, ServiceData } from '#feature_store/definitions/feature_service';
 import { inputNames } from '#feature_store/definitions/model_inputs';
-import { previousFingerprint } from '#feature_store/definitions/previous_fingerprint';
+import { describeDifference, serviceDifferences } from '#feature_store/definitions/sets/definition_changes';
+import { previousFingerprint } from '#feature_store/definitions/sets/previous_fingerprint';
 import type { FeatureReader } from '#feature_store/retrieval/feature_reader';
-import type { FeatureServiceReference, ModelSignature } from '#registry/model_package';
+import type { FeatureServiceReference, ModelSignature } from '#registry/packages/model_package';
 
 /**
  * What speaks against looking up a model's features here: its service is defined otherwise than when the model was trained. A service that

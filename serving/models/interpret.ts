@@ -1,5 +1,5 @@
-import { DEFAULT_THRESHOLD, type ModelSignature, type RowValues, scoreWidth } from '#registry/model_package';
-import type { TextNumbers } from '#registry/signature_encoder';
+import { DEFAULT_THRESHOLD, type ModelSignature, type RowValues, scoreWidth } from '#registry/packages/model_package';
+import type { TextNumbers } from '#registry/packages/signature_encoder';
 
 /** A class, a label as the graph gives it, a value, or all values of a row where the model does not say what they are. */
 export type Prediction = string | number | readonly number[];

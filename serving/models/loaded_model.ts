@@ -7,20 +7,20 @@ import { DEFAULT_LIMITS, type ModelLimits } from '#registry/graphs/model_limits'
 import { sessionOptionsOf } from '#registry/graphs/session_options';
 import { joined, rowOf } from '#registry/graphs/tensor_batches';
 import { type GraphSpec, type NamedTensors, type TypedTensor, zeros } from '#registry/graphs/typed_tensor';
+import { hasBoundedWork } from '#registry/onnx/bounded_work';
+import { describeOnnx, graphSpecOf } from '#registry/onnx/describe_onnx';
+import { refuseExternalData } from '#registry/onnx/external_data';
+import { readTreeEnsemble, type TreeEnsemble } from '#registry/onnx/tree_ensemble';
 import {
   type ModelPackage,
   type ModelSignature,
   outputWidth,
   type RowValues,
   scoreWidth,
-} from '#registry/model_package';
-import { hasBoundedWork } from '#registry/onnx/bounded_work';
-import { describeOnnx, graphSpecOf } from '#registry/onnx/describe_onnx';
-import { refuseExternalData } from '#registry/onnx/external_data';
-import { readTreeEnsemble, type TreeEnsemble } from '#registry/onnx/tree_ensemble';
+} from '#registry/packages/model_package';
+import { createEncoder, type SignatureEncoder, TextNumbers } from '#registry/packages/signature_encoder';
 import { decidingOutputs, decisionOf } from '#registry/rows/decision';
 import { arrayFrom, feedsOf } from '#registry/rows/row_feeds';
-import { createEncoder, type SignatureEncoder, TextNumbers } from '#registry/signature_encoder';
 import { DEFAULT_RUNTIME, type ModelRuntime } from './model_runtime.ts';
 import { RowScanner } from './row_scanner.ts';
 import { SessionThread } from './session_thread.ts';

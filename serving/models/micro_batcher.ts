@@ -1,4 +1,4 @@
-import type { RowValues } from '#registry/model_package';
+import type { RowValues } from '#registry/packages/model_package';
 import { DeadlinePassedError } from '../errors.ts';
 import type { Call } from './call.ts';
 import type { LoadedModel } from './loaded_model.ts';

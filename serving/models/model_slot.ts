@@ -10,8 +10,8 @@ import {
 import type { ModelLimits } from '#registry/graphs/model_limits';
 import type { KeptModels } from '#registry/kept_models';
 import { StageAliasSync } from '#registry/lifecycle/stage_alias_sync';
-import type { ModelPackage, ModelSignature } from '#registry/model_package';
 import type { ModelRegistry, ModelVersion } from '#registry/model_registry';
+import type { ModelPackage, ModelSignature } from '#registry/packages/model_package';
 import { AdaptiveThreshold, type ThresholdRule } from './adaptive_threshold.ts';
 import type { Follow } from './follow.ts';
 import { LoadedModel } from './loaded_model.ts';

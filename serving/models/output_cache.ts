@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { Counter, type Registry } from '#monitoring/metrics';
-import type { RowValues } from '#registry/model_package';
+import type { RowValues } from '#registry/packages/model_package';
 import type { ActiveModel } from './model_slot.ts';
 
 export interface OutputCacheSettings {

@@ -1,5 +1,5 @@
-import { isExactNumber } from '#kernel/exact_json';
-import type { SignatureEncoder } from '#registry/signature_encoder';
+import { isExactNumber } from '#kernel/exact/exact_json';
+import type { SignatureEncoder } from '#registry/packages/signature_encoder';
 import { ROW_SCAN_WASM } from './kernels/row_scan_wasm.ts';
 import { loadKernel, Memory } from './kernels/web_assembly.ts';
 

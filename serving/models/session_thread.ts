@@ -1,7 +1,7 @@
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { InferenceSession } from 'onnxruntime-node';
 import { messageOf } from '#kernel/errors';
-import { workerEntry } from '#kernel/worker_entry';
+import { workerEntry } from '#kernel/workers/worker_entry';
 import { fromOrt, toOrt } from '#registry/graphs/ort_tensors';
 import type { NamedTensors } from '#registry/graphs/typed_tensor';
 

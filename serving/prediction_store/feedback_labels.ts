@@ -1,4 +1,4 @@
-import { quotedText } from '#connectors/files/duckdb';
+import { quotedText } from '#connectors/files/duckdb/duckdb';
 
 /**
  * Returns a query for labels out of feedback: each prediction by entity whose outcome is known is a moment of that entity, at the time of the prediction;

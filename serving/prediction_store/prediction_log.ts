@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import type { DeadLetterWriter } from '#connectors/dead_letter_writer';
+import type { DeadLetterWriter } from '#connectors/dead_letters/dead_letter_writer';
 import { Delivery, type Rejected } from '#connectors/delivery';
 import { messageOf } from '#kernel/errors';
 import type { Service } from '#kernel/lifecycle';

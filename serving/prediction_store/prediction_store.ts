@@ -1,4 +1,4 @@
-import type { EntityKey } from '#feature_store/definitions/entity_key';
+import type { EntityKey } from '#feature_store/definitions/values/entity_key';
 
 /** One answered row of a prediction request, for audit and monitoring. */
 export interface PredictionRow {

@@ -1,6 +1,6 @@
 import { upsertStatement } from '#connectors/postgres/upsert';
 import type { SqlExecutor } from '#feature_store/database/sql_executor';
-import type { EntityKey } from '#feature_store/definitions/entity_key';
+import type { EntityKey } from '#feature_store/definitions/values/entity_key';
 import type {
   NamedPrediction,
   NewPrediction,

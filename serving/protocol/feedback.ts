@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import type { DeadLetterWriter } from '#connectors/dead_letter_writer';
+import type { DeadLetterWriter } from '#connectors/dead_letters/dead_letter_writer';
 import { writeInHalves } from '#connectors/delivery';
 import { hasScope } from '#connectors/http/access';
 import { listed } from '#kernel/problem_list';
 import type { Clock } from '#kernel/time';
+import { needs, needsSome } from '#monitoring/http/routes/route_access';
 import { Counter, type Registry } from '#monitoring/metrics';
-import { needs, needsSome } from '#monitoring/route_access';
 import {
   AmbiguousFeedbackError,
   ForbiddenFeedbackError,

@@ -1,23 +1,23 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { hasScope, requireScope } from '#connectors/http/access';
-import { decodeUtf8, parseExactJsonBytes } from '#kernel/exact_json';
+import { decodeUtf8, parseExactJsonBytes } from '#kernel/exact/exact_json';
 import { UnsupportedMediaTypeError } from '#monitoring/errors';
-import { checkCharset } from '#monitoring/json_body';
-import { isJsonType, mediaTypeOf } from '#monitoring/media_type';
-import { needs, needsSome } from '#monitoring/route_access';
+import { checkCharset } from '#monitoring/http/json_body';
+import { isJsonType, mediaTypeOf } from '#monitoring/http/media_type';
+import { needs, needsSome } from '#monitoring/http/routes/route_access';
 import type { NamedTensors } from '#registry/graphs/typed_tensor';
 import { InvalidRequestError } from '../errors.ts';
 import { listOf } from '../inference/answered_rows.ts';
 import type { Row } from '../inference/predictor.ts';
 import type { ActiveModel } from '../models/model_slot.ts';
 import { callOf } from './calls.ts';
-import { checkTensors } from './infer.ts';
-import { type ProtocolDeps, readyVersion, SERVER } from './inference_protocol.ts';
+import { checkTensors } from './open_inference/infer.ts';
+import { type ProtocolDeps, readyVersion, SERVER } from './open_inference/inference_protocol.ts';
+import { nestedValues } from './open_inference/tensor_codec.ts';
 import { idsOf, PREDICTION_ID, requestIdOf } from './requests.ts';
 import { endpointInvocations, invocations, kserve } from './schemas.ts';
 import { csvRows, scoringInput } from './scoring_body.ts';
 import { subjectOf } from './subject.ts';
-import { nestedValues } from './tensor_codec.ts';
 
 // POST /invocations of MLflow and SageMaker containers, /endpoints/NAME/invocations of the SageMaker runtime, /v1/models of KServe.
 

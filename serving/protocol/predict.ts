@@ -3,17 +3,16 @@ import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { requireScope } from '#connectors/http/access';
 import { UnsupportedMediaTypeError } from '#monitoring/errors';
-import { checkCharset, parseJsonBody } from '#monitoring/json_body';
+import { checkCharset, parseJsonBody } from '#monitoring/http/json_body';
+import { needsSome } from '#monitoring/http/routes/route_access';
 import { type LatencyCounts, LatencyHistogram } from '#monitoring/latency_histogram';
 import type { Registry } from '#monitoring/metrics';
-import { needsSome } from '#monitoring/route_access';
 import { InvalidRequestError } from '../errors.ts';
 import { Explainer } from '../explain/explainer.ts';
 import { listOf } from '../inference/answered_rows.ts';
 import type { Features, Freshness, Predictor, Row } from '../inference/predictor.ts';
 import type { Predicted } from '../models/interpret.ts';
 import type { ActiveModel } from '../models/model_slot.ts';
-import { type BatchBody, batchParts, MIXED } from './batch.ts';
 import { callOf, tellStages } from './calls.ts';
 import {
   checkBody,
@@ -26,8 +25,9 @@ import {
   requestIdOf,
   thresholdsOf,
 } from './requests.ts';
-import { scoreLines } from './row_lines.ts';
-import { ScannedBody, scanBody } from './scanned_body.ts';
+import { type BatchBody, batchParts, MIXED } from './rows/batch.ts';
+import { scoreLines } from './rows/row_lines.ts';
+import { ScannedBody, scanBody } from './rows/scanned_body.ts';
 import * as schemas from './schemas.ts';
 import { traceStages } from './traces.ts';
 

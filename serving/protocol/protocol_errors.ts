@@ -1,4 +1,4 @@
-import type { ErrorForms, Failure, WriteError } from '#monitoring/error_answer';
+import type { ErrorForms, Failure, WriteError } from '#monitoring/http/error_answer';
 
 // Errors as the clients of foreign protocols expect them.
 

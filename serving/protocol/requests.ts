@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify';
 import { v7 as newPredictionId } from 'uuid';
 import { z } from 'zod';
 import { andMore, listed, MOST_NAMED, shown } from '#kernel/problem_list';
-import type { Task } from '#registry/model_package';
+import type { Task } from '#registry/packages/model_package';
 import { InvalidRequestError } from '../errors.ts';
 import type { AnswerIds } from '../inference/answered_rows.ts';
 import type { Features } from '../inference/predictor.ts';

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
-import { needs } from '#monitoring/route_access';
+import { needs } from '#monitoring/http/routes/route_access';
 import { InvalidRequestError } from '../errors.ts';
 import type { ModelServer } from '../inference/model_server.ts';
 import type { Routing } from '../routing/routing.ts';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { foreignErrors, HEADERS, problems, REQUEST_HEADERS } from '#monitoring/api_schemas';
+import { foreignErrors, HEADERS, problems, REQUEST_HEADERS } from '#monitoring/http/routes/api_schemas';
 import { OUTCOMES } from '../routing/assignment.ts';
 import { routingSchema } from '../routing/routing.ts';
 import { examples } from './examples.ts';

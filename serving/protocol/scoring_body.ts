@@ -1,14 +1,14 @@
 import { parse as parseCsv } from 'csv-parse/sync';
 import { messageOf } from '#kernel/errors';
-import { numberOfText } from '#kernel/exact_number';
+import { numberOfText } from '#kernel/exact/exact_number';
 import type { NamedTensors, TensorSpec } from '#registry/graphs/typed_tensor';
-import type { ModelParam } from '#registry/model_package';
+import type { ModelParam } from '#registry/packages/model_package';
 import { InvalidRequestError } from '../errors.ts';
 import type { Features, Row } from '../inference/predictor.ts';
 import type { LoadedModel } from '../models/loaded_model.ts';
-import { refuseRepeated } from './infer_request.ts';
+import { refuseRepeated } from './open_inference/infer_request.ts';
+import { tensorFromJson } from './open_inference/tensor_codec.ts';
 import { isObject } from './requests.ts';
-import { tensorFromJson } from './tensor_codec.ts';
 
 // Bodies of MLflow's scoring server, SageMaker's containers and KServe's protocol of version 1.
 

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 // The console is compiled with what this module describes: requests have a `caller`.
 import type {} from '#connectors/http/access';
-import { needs } from '#monitoring/route_access';
+import { needs } from '#monitoring/http/routes/route_access';
 import type { ModelVersion, Stage } from '#registry/model_registry';
 import { InvalidRequestError, UnknownServedModelError } from '../errors.ts';
 import { parsedBody } from './requests.ts';

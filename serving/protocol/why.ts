@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { hasScope, requireScope } from '#connectors/http/access';
 import { ForbiddenError } from '#connectors/http/errors';
 import type { JsonObject } from '#kernel/json';
-import { needsSome } from '#monitoring/route_access';
+import { needsSome } from '#monitoring/http/routes/route_access';
 import { PredictionNotLoggedError } from '../errors.ts';
 import type { ExplainPrediction } from '../explain/prediction_explanation.ts';
 import { predictionJson } from '../explain/prediction_json.ts';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { stableHash32 } from '#kernel/hash';
+import { stableHash32 } from '#kernel/hashes/hash';
 import { listed } from '#kernel/problem_list';
 import { followSchema } from '../models/follow.ts';
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { stableHash32 } from '#kernel/hash';
+import { stableHash32 } from '#kernel/hashes/hash';
 import { followSchema } from '../models/follow.ts';
 import { shareOf } from './assignment.ts';
 import { Guardrails, guardrailsSchema, type Observation, type Unit } from './guardrails.ts';

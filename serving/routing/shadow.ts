@@ -1,8 +1,8 @@
 import { messageOf } from '#kernel/errors';
 import type { Logger } from '#monitoring/log';
 import { Counter, Histogram, type Registry } from '#monitoring/metrics';
-import { type RowValues, scoreWidth } from '#registry/model_package';
-import { reencoded } from '#registry/signature_encoder';
+import { type RowValues, scoreWidth } from '#registry/packages/model_package';
+import { reencoded } from '#registry/packages/signature_encoder';
 import { type Prediction, predictionOf } from '../models/interpret.ts';
 import type { ActiveModel } from '../models/model_slot.ts';
 

@@ -1,6 +1,6 @@
-import { stableHash32 } from '#kernel/hash';
-import { type RowValues, scoreWidth } from '#registry/model_package';
-import { reencoded } from '#registry/signature_encoder';
+import { stableHash32 } from '#kernel/hashes/hash';
+import { type RowValues, scoreWidth } from '#registry/packages/model_package';
+import { reencoded } from '#registry/packages/signature_encoder';
 import { DeadlinePassedError } from '../errors.ts';
 import type { Call } from '../models/call.ts';
 import { bestClass } from '../models/interpret.ts';

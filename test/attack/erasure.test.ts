@@ -8,7 +8,7 @@ import pg from 'pg';
 import { createOfflineDatabase } from '#cli/parts/offline_database';
 import { startPlatform } from '#cli/roles/platform';
 import { fraudView } from '#examples/fraud/features/fraud';
-import type { FeatureRow } from '#feature_store/definitions/feature_row';
+import type { FeatureRow } from '#feature_store/definitions/values/feature_row';
 import { fingerprintOf } from '#feature_store/erasure/erasures';
 import { writeUnerased } from '#feature_store/online/write_unerased';
 import { createOnlineStore } from '#feature_store/stores';
@@ -16,9 +16,9 @@ import { eventTime, processingTime, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { serviceAddress } from '../integration/service_address.ts';
-import { runCommand } from '../support/command_line.ts';
 import { keyOf } from '../support/entity_keys.ts';
-import { testProject } from '../support/test_project.ts';
+import { runCommand } from '../support/platforms/command_line.ts';
+import { testProject } from '../support/platforms/test_project.ts';
 
 // Erasing with a real Kafka, Redis and PostgreSQL, the pipeline in another process than the command: every table, every Redis key and value and every file of the
 // platform is searched for the id.

@@ -4,15 +4,15 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { DiskLog } from '#connectors/disk_log/disk_log';
-import type { EntityKey } from '#feature_store/definitions/entity_key';
+import type { EntityKey } from '#feature_store/definitions/values/entity_key';
 import { MemoryOnlineStore } from '#feature_store/online/memory_store';
 import { eventTime, processingTime, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { replaceFile } from '#storage/durable_files';
 import { DiskFullError, diskError } from '#storage/errors';
-import { temporaryFolder } from '../support/disk_folder.ts';
+import { goodEvent } from '../support/definitions/good_event.ts';
 import { keyOf } from '../support/entity_keys.ts';
-import { goodEvent } from '../support/good_event.ts';
+import { temporaryFolder } from '../support/servers/disk_folder.ts';
 import { createTestGateway } from '../unit/connectors/gateway/test_gateway.ts';
 
 /** A disk of one megabyte; only the administrator can make one. */

@@ -10,11 +10,11 @@ import { closeFunctions, features, ingest, predict } from '#cli/roles/lambda';
 import { type Platform, startPlatform } from '#cli/roles/platform';
 import { ROLES, type Role } from '#cli/terminal/choices';
 import { silentLogger } from '#monitoring/log';
-import { byForm } from '../support/forms.ts';
-import { goodEvent } from '../support/good_event.ts';
-import { hostileBody, hostileHeaders, hostileText, hostileType } from '../support/hostile_requests.ts';
-import { type RawAnswer, sendRaw } from '../support/raw_http.ts';
-import { fraudDetectorVersion, testProject } from '../support/test_project.ts';
+import { goodEvent } from '../support/definitions/good_event.ts';
+import { hostileBody, hostileHeaders, hostileText, hostileType } from '../support/hostile/hostile_requests.ts';
+import { type RawAnswer, sendRaw } from '../support/hostile/raw_http.ts';
+import { byForm } from '../support/jest/forms.ts';
+import { fraudDetectorVersion, testProject } from '../support/platforms/test_project.ts';
 
 // Fuzzed targets, headers and bodies on every route of every listener of a real platform, and on its functions for AWS Lambda: no 500, no unhandled
 // rejection, no hang, and no good event of another client harmed. The routes are those that Fastify registered: a new one is fuzzed without being added here.

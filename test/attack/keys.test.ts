@@ -10,13 +10,13 @@ import { type AccessConfig, accessSettings } from '#connectors/http/config';
 import { changeKey, createKey, readKeysFile, revokeKey, rotateKey } from '#connectors/http/keys_file';
 import { RequestLimits } from '#connectors/http/request_limits';
 import { Grants, SCOPES, scopeSchema } from '#connectors/http/scopes';
-import { createHttpApp } from '#monitoring/http_app';
-import { HttpService } from '#monitoring/http_service';
+import { createHttpApp } from '#monitoring/http/http_app';
+import { HttpService } from '#monitoring/http/http_service';
+import { needs, needsSome } from '#monitoring/http/routes/route_access';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
-import { needs, needsSome } from '#monitoring/route_access';
-import { tinyModel } from '../support/tiny_model.ts';
-import { serveTiny } from '../support/tiny_serving.ts';
+import { tinyModel } from '../support/platforms/tiny_model.ts';
+import { serveTiny } from '../support/platforms/tiny_serving.ts';
 
 // What keys may do, how often, and for how long: created, rotated and revoked while a listener runs.
 

@@ -13,7 +13,7 @@ import { MlflowClient } from '#registry/mlflow/client';
 import { mlflowConfigSchema } from '#registry/mlflow/config';
 import { readModelFolder } from '#registry/model_folder';
 import { hasBoundedWork } from '#registry/onnx/bounded_work';
-import { PACKAGE_FILE, packageDocument } from '#registry/package_files';
+import { PACKAGE_FILE, packageDocument } from '#registry/packages/package_files';
 import { quantize } from '#registry/trainers/quantize';
 import type { TrainingTable } from '#registry/training_table';
 import { examineModel, LoadedModel } from '#serving/models/loaded_model';
@@ -24,9 +24,9 @@ import {
   greedyModel,
   sometimesEndlessModel,
   sometimesGreedyModel,
-} from '../support/hostile_models.ts';
-import { tinyModel, tinyScore } from '../support/tiny_model.ts';
-import { serveTiny } from '../support/tiny_serving.ts';
+} from '../support/hostile/hostile_models.ts';
+import { tinyModel, tinyScore } from '../support/platforms/tiny_model.ts';
+import { serveTiny } from '../support/platforms/tiny_serving.ts';
 
 // Models and registries that mean harm.
 

@@ -3,8 +3,8 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { mlflowConfigSchema } from '#registry/mlflow/config';
 import { MlflowRegistry } from '#registry/mlflow/mlflow_registry';
 import { serviceAddress } from '../integration/service_address.ts';
-import { tinyModel } from '../support/tiny_model.ts';
-import { serveTiny, type TinyServing } from '../support/tiny_serving.ts';
+import { tinyModel } from '../support/platforms/tiny_model.ts';
+import { serveTiny, type TinyServing } from '../support/platforms/tiny_serving.ts';
 
 // Names as paths, filters and prefixes, through what serves: none is a way to another model.
 

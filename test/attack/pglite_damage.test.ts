@@ -6,8 +6,8 @@ import { PgliteExecutor } from '#feature_store/database/pglite_executor';
 import { PlatformError } from '#kernel/errors';
 import { eventTime, processingTime } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
-import { flipped, temporaryFolder } from '../support/disk_folder.ts';
 import { keyOf } from '../support/entity_keys.ts';
+import { flipped, temporaryFolder } from '../support/servers/disk_folder.ts';
 
 // The embedded database's files are damaged between two starts: the start names the folder, or every row is right, or reading names the database.
 

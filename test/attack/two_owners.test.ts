@@ -4,10 +4,10 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { assetPath } from '#kernel/project_root';
-import { runCommand } from '../support/command_line.ts';
-import { flipped, temporaryFolder } from '../support/disk_folder.ts';
-import { byForm } from '../support/forms.ts';
-import { PlatformProcess } from '../support/platform_process.ts';
+import { byForm } from '../support/jest/forms.ts';
+import { runCommand } from '../support/platforms/command_line.ts';
+import { PlatformProcess } from '../support/platforms/platform_process.ts';
+import { flipped, temporaryFolder } from '../support/servers/disk_folder.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -24,7 +24,7 @@ test('of many processes, some of them killed while they have a folder, one has i
   let killed = 0;
   const contend = async (): Promise<void> => {
     for (let life = 0; life < LIVES; life += 1) {
-      const script = assetPath('test/support/lock_contender.mjs');
+      const script = assetPath('test/support/servers/lock_contender.mjs');
       const child = spawn(process.execPath, [script, locked, join(folder, 'inside'), '15', '10'], {
         ...{ cwd: assetPath('.'), env: { ...process.env, NODE_OPTIONS: '' }, stdio: ['ignore', 'ignore', 'pipe'] },
       });

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { SchemaSerde } from '#connectors/schema_registry';
-import { askGuest } from '../support/python_guests.ts';
-import { FakeSchemaRegistry } from '../support/schema_registry.ts';
+import { SchemaSerde } from '#connectors/schemas/schema_registry';
+import { askGuest } from '../support/guests/python_guests.ts';
+import { FakeSchemaRegistry } from '../support/servers/schema_registry.ts';
 
 // fastavro writes what the platform reads, and reads what the platform writes, in the schema registry's wire format.
 

@@ -6,8 +6,8 @@ import { assetPath } from '#kernel/project_root';
 import { packageOfForeign, readMlmodel } from '#registry/mlflow/foreign_model';
 import { cacheFolder, once, run } from '#scripts/services/install';
 import type { OpenInferenceService } from '#serving/protocol/grpc/open_inference_service';
-import { runWith } from '../support/onnx_clients.ts';
-import { serveTiny, type TinyServing } from '../support/tiny_serving.ts';
+import { runWith } from '../support/guests/onnx_clients.ts';
+import { serveTiny, type TinyServing } from '../support/platforms/tiny_serving.ts';
 
 let folder: string;
 let serving: TinyServing;
@@ -17,7 +17,7 @@ const KEY = 'a-key-of-the-clients-test-0123456789';
 beforeAll(async () => {
   folder = process.env.TEST_IDENTITIES_FOLDER ?? mkdtempSync(join(tmpdir(), 'identities-'));
   if (process.env.TEST_IDENTITIES_FOLDER === undefined) {
-    await runWith('models', assetPath('test/support/make_identities.py'), [folder]);
+    await runWith('models', assetPath('test/support/guests/make_identities.py'), [folder]);
   }
   const { mlmodel } = readMlmodel(Buffer.from('flavors: {onnx: {data: model.onnx}}'));
   const prepare = async (registry: TinyServing['registry']): Promise<void> => {
@@ -40,7 +40,7 @@ afterAll(async () => {
 });
 
 test('tritonclient over HTTP: infer, async, metadata, statistics, repository, and what is refused', async () => {
-  const printed = await runWith('clients', assetPath('test/support/triton_http.py'), [
+  const printed = await runWith('clients', assetPath('test/support/guests/triton_http.py'), [
     new URL(serving.service.url).host,
   ]);
   expect(printed).toMatch(/^\d\d+ passed, 0 failed$/m);
@@ -48,12 +48,14 @@ test('tritonclient over HTTP: infer, async, metadata, statistics, repository, an
 
 test('tritonclient over gRPC, with a key: infer, async, stream, metadata, health, and what is refused', async () => {
   const { port } = guarded.service.beside as OpenInferenceService;
-  const printed = await runWith('clients', assetPath('test/support/triton_grpc.py'), [`127.0.0.1:${port}`, KEY]);
+  const printed = await runWith('clients', assetPath('test/support/guests/triton_grpc.py'), [`127.0.0.1:${port}`, KEY]);
   expect(printed).toMatch(/^\d\d+ passed, 0 failed$/m);
 }, 120_000);
 
 test('boto3’s sagemaker-runtime: JSON, CSV, and what is refused', async () => {
-  const printed = await runWith('clients', assetPath('test/support/sagemaker_runtime.py'), [serving.service.url]);
+  const printed = await runWith('clients', assetPath('test/support/guests/sagemaker_runtime.py'), [
+    serving.service.url,
+  ]);
   expect(printed).toContain('5 passed, 0 failed');
 }, 120_000);
 
@@ -62,7 +64,7 @@ async function grpcurl(args: readonly string[], { asks = false } = {}): Promise<
   const folder = join(cacheFolder, 'grpcurl-1.9.3');
   await once(folder, 'building grpcurl', async () => {
     await run('go', ['install', 'github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3'], { env: { GOBIN: folder } });
-    await runWith('clients', assetPath('test/support/triton_protoset.py'), [join(folder, 'triton.protoset')]);
+    await runWith('clients', assetPath('test/support/guests/triton_protoset.py'), [join(folder, 'triton.protoset')]);
   });
   const known = asks ? [] : ['-protoset', join(folder, 'triton.protoset')];
   return run(join(folder, 'grpcurl'), ['-plaintext', ...known, ...args]);

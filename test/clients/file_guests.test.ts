@@ -7,12 +7,12 @@ import fc from 'fast-check';
 import { z } from 'zod';
 import { createFileSystems } from '#connectors/files/file_systems';
 import { HistoryFiles } from '#connectors/files/history_files';
-import { eventSource } from '#feature_store/definitions/source';
+import { eventSource } from '#feature_store/definitions/sources/source';
 import { assetPath } from '#kernel/project_root';
 import { MIN_EVENT_TIME, systemClock } from '#kernel/time';
 import { createRowDecoder } from '#pipelines/events/row_decoder';
 import { virtualEnvironment } from '#registry/trainers/python_environment';
-import { byForm } from '../support/forms.ts';
+import { byForm } from '../support/jest/forms.ts';
 
 // Files that pandas, polars, pyarrow, DuckDB, Spark, delta-rs and pyiceberg write are one history: the same rows, with columns of every type and odd values, read equal.
 
@@ -74,7 +74,9 @@ let folder: string;
 let python: string;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'file-guests-'));
-  python = await virtualEnvironment(assetPath('test/support/file_guests_requirements.txt'), { onLine: () => {} });
+  python = await virtualEnvironment(assetPath('test/support/guests/file_guests_requirements.txt'), {
+    onLine: () => {},
+  });
   const packages = spawnSync(python, ['-c', 'import duckdb_extension_delta as d; print(d.__file__)'], {
     encoding: 'utf8',
   });
@@ -89,7 +91,7 @@ function write(name: string, rows: readonly Written[]): Readonly<Record<string, 
   const place = join(folder, name);
   mkdirSync(place);
   const asked = JSON.stringify({ folder: place, rows });
-  const { stdout, stderr, status } = spawnSync(python, [assetPath('test/support/file_guests.py')], {
+  const { stdout, stderr, status } = spawnSync(python, [assetPath('test/support/guests/file_guests.py')], {
     ...{ input: asked, encoding: 'utf8', maxBuffer: 1e9 },
   });
   if (status !== 0) throw new Error(stderr.slice(-3_000));

@@ -4,8 +4,8 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { CloudEvent, HTTP } from 'cloudevents';
 import { assetPath } from '#kernel/project_root';
 import { virtualEnvironment } from '#registry/trainers/python_environment';
-import { goodEvent } from '../support/good_event.ts';
-import { type Listeners, startListeners } from '../support/listeners.ts';
+import { goodEvent } from '../support/definitions/good_event.ts';
+import { type Listeners, startListeners } from '../support/hostile/listeners.ts';
 
 // Clients as others write them: curl, node's fetch, requests, httpx, and the CloudEvents SDKs for JavaScript and Python.
 
@@ -128,8 +128,10 @@ test('curl as it is used most: --data, without a content type of JSON', async ()
 });
 
 test('requests, httpx and the CloudEvents SDK for Python', async () => {
-  const python = await virtualEnvironment(assetPath('test/support/cloudevents_requirements.txt'), { onLine: () => {} });
-  const { stdout } = await run(python, [assetPath('test/support/http_guests.py'), url]);
+  const python = await virtualEnvironment(assetPath('test/support/guests/cloudevents_requirements.txt'), {
+    onLine: () => {},
+  });
+  const { stdout } = await run(python, [assetPath('test/support/guests/http_guests.py'), url]);
   const answers = stdout
     .trim()
     .split('\n')

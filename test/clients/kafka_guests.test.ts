@@ -2,14 +2,14 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Kafka, logLevel } from 'kafkajs';
 import { headersOf, keyBytesOf, type LogRecord, type OutgoingRecord } from '#connectors/connector';
-import { COMPRESSIONS } from '#connectors/kafka/compressions';
 import { kafkaConfigSchema } from '#connectors/kafka/config';
 import { KafkaBroker } from '#connectors/kafka/kafka_broker';
+import { COMPRESSIONS } from '#connectors/kafka/protocol/compressions';
 import { systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { pollUntil } from '../conformance/connectors/broker_contract.ts';
 import { serviceAddress } from '../integration/service_address.ts';
-import { askGuest } from '../support/python_guests.ts';
+import { askGuest } from '../support/guests/python_guests.ts';
 
 const address = serviceAddress('TEST_KAFKA_BROKERS');
 const signal = new AbortController().signal;

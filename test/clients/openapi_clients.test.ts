@@ -7,7 +7,7 @@ import got from 'got';
 import ky from 'ky';
 import { assetPath } from '#kernel/project_root';
 import { virtualEnvironment } from '#registry/trainers/python_environment';
-import { type Listeners, startListeners } from '../support/listeners.ts';
+import { type Listeners, startListeners } from '../support/hostile/listeners.ts';
 
 // Every example of the three OpenAPI documents, sent by the clients that people use with their own defaults: forms of content types, chunked and
 // gzipped bodies, `Expect: 100-continue`, connections that are kept. Each gets the answer that the plainest client gets, and a documented one.
@@ -240,8 +240,12 @@ test('every route reads the same content codings, in any case; others are 415, b
 }, 300_000);
 
 test('requests and httpx with their defaults get the same answer', async () => {
-  const python = await virtualEnvironment(assetPath('test/support/cloudevents_requirements.txt'), { onLine: () => {} });
-  const child = spawn(python, [assetPath('test/support/openapi_guests.py')], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const python = await virtualEnvironment(assetPath('test/support/guests/cloudevents_requirements.txt'), {
+    onLine: () => {},
+  });
+  const child = spawn(python, [assetPath('test/support/guests/openapi_guests.py')], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   child.stdin.end(JSON.stringify(requests.map((request) => ({ ...request, body: request.body ?? null }))));
   const answers = (await text(child.stdout)).trim().split('\n');
   expect(answers).toHaveLength(requests.length);

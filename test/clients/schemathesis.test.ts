@@ -8,10 +8,10 @@ import { createOfflineDatabase, type OfflineDatabase } from '#cli/parts/offline_
 import { assetPath } from '#kernel/project_root';
 import { silentLogger } from '#monitoring/log';
 import { virtualEnvironment } from '#registry/trainers/python_environment';
-import { byForm } from '../support/forms.ts';
-import { type Listeners, startListeners } from '../support/listeners.ts';
-import { tinyModel } from '../support/tiny_model.ts';
-import { serveTiny, type TinyServing } from '../support/tiny_serving.ts';
+import { type Listeners, startListeners } from '../support/hostile/listeners.ts';
+import { byForm } from '../support/jest/forms.ts';
+import { tinyModel } from '../support/platforms/tiny_model.ts';
+import { serveTiny, type TinyServing } from '../support/platforms/tiny_serving.ts';
 
 // Schemathesis makes requests out of the OpenAPI document, good ones and bad ones, and holds the answers against it.
 
@@ -55,7 +55,7 @@ test.each([
 ])(
   '%s: no answer that is the server’s fault, and none that the document does not know',
   async (_, urlOf) => {
-    const requirements = assetPath('test/support/schemathesis_requirements.txt');
+    const requirements = assetPath('test/support/guests/schemathesis_requirements.txt');
     const python = await virtualEnvironment(requirements, { onLine: () => {} });
     const args = ['run', `${urlOf()}/openapi.json`, '--checks', CHECKS.join(','), '--seed', '7'];
     const settings = [

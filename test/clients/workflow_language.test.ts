@@ -2,9 +2,9 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { SqlExecutor } from '#feature_store/database/sql_executor';
 import { TaskError, task } from '#workflows/tasks/task';
 import type { WorkflowWorker } from '#workflows/worker/workflow_worker';
-import { ASL_CASES, ASL_DIFFERENCES, ECHO, NO_TABLE, NO_TABLE_ERROR } from '../support/asl_corpus.ts';
-import { type AslOutcome, interpretedByMoto } from '../support/asl_guest.ts';
-import { createWorker, ended, openPglite, startRun } from '../support/workflow_platform.ts';
+import { ASL_CASES, ASL_DIFFERENCES, ECHO, NO_TABLE, NO_TABLE_ERROR } from '../support/guests/asl_corpus.ts';
+import { type AslOutcome, interpretedByMoto } from '../support/guests/asl_guest.ts';
+import { createWorker, ended, openPglite, startRun } from '../support/platforms/workflow_platform.ts';
 
 // Another interpreter of the Amazon States Language, moto's, runs the same documents.
 

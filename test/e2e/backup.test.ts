@@ -2,10 +2,10 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, write
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { LocalRegistry } from '#registry/local/local_registry';
-import { type CommandOutcome, runCommand } from '../support/command_line.ts';
-import { temporaryFolder } from '../support/disk_folder.ts';
-import { PlatformProcess } from '../support/platform_process.ts';
-import { tinyModel } from '../support/tiny_model.ts';
+import { type CommandOutcome, runCommand } from '../support/platforms/command_line.ts';
+import { PlatformProcess } from '../support/platforms/platform_process.ts';
+import { tinyModel } from '../support/platforms/tiny_model.ts';
+import { temporaryFolder } from '../support/servers/disk_folder.ts';
 
 // A platform in one process, backed up while it takes events; then killed, its folder deleted, and restored.
 

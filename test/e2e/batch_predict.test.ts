@@ -6,8 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { encodeRows } from '#connectors/files/encode_rows';
 import { assetPath } from '#kernel/project_root';
-import { commandEnvironment, runCommand } from '../support/command_line.ts';
-import { byForm } from '../support/forms.ts';
+import { byForm } from '../support/jest/forms.ts';
+import { commandEnvironment, runCommand } from '../support/platforms/command_line.ts';
 
 // Files scored on the command line, stopped in the middle, and gone on with.
 

@@ -9,8 +9,8 @@ import { type Browser, chromium, type Page } from 'playwright-core';
 import { generateTransactions } from '#examples/fraud/transaction_generator';
 import { assetPath } from '#kernel/project_root';
 import { Random } from '#kernel/random';
-import { runCommand } from '../support/command_line.ts';
-import { PlatformProcess } from '../support/platform_process.ts';
+import { runCommand } from '../support/platforms/command_line.ts';
+import { PlatformProcess } from '../support/platforms/platform_process.ts';
 import { trainingLikeRow } from '../support/training_like_rows.ts';
 
 // The console in a real browser, on a platform that runs: every page, what can be done on it, and whether everybody can use it.

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
 import { assetPath } from '#kernel/project_root';
 import { serviceAddress } from '../integration/service_address.ts';
-import { byForm } from '../support/forms.ts';
+import { byForm } from '../support/jest/forms.ts';
 
 const directories: string[] = [];
 afterAll(() => {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
 import { assetPath } from '#kernel/project_root';
-import { ProjectCopy } from '../support/project_copy.ts';
+import { ProjectCopy } from '../support/platforms/project_copy.ts';
 
 // A user's first step: the view of the README's example, added as the README says, and the demo again.
 

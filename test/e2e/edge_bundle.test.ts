@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { assetPath } from '#kernel/project_root';
-import { runCommand } from '../support/command_line.ts';
+import { runCommand } from '../support/platforms/command_line.ts';
 
 // A model in a folder, elsewhere: nothing of this project beside it, and no network.
 

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { assetPath } from '#kernel/project_root';
-import { runCommand } from '../support/command_line.ts';
-import { PlatformProcess } from '../support/platform_process.ts';
+import { runCommand } from '../support/platforms/command_line.ts';
+import { PlatformProcess } from '../support/platforms/platform_process.ts';
 
 // The listeners as functions of AWS Lambda: events of API Gateway in, what the routes answer out.
 

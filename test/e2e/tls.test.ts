@@ -7,8 +7,8 @@ import { connect } from 'node:tls';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { PORTS, ROLES } from '#cli/terminal/choices';
 import { assetPath } from '#kernel/project_root';
-import { PlatformProcess } from '../support/platform_process.ts';
-import { makeSelfSigned } from '../support/self_signed.ts';
+import { PlatformProcess } from '../support/platforms/platform_process.ts';
+import { makeSelfSigned } from '../support/servers/self_signed.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'tls-'));
 let platform: PlatformProcess;

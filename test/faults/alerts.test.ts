@@ -9,8 +9,8 @@ import { assetPath } from '#kernel/project_root';
 import { Random } from '#kernel/random';
 import { DASHBOARDS } from '#monitoring/grafana/dashboards';
 import { type Stack, startStack } from '#scripts/services/stack';
-import { runCommand } from '../support/command_line.ts';
-import { PlatformProcess, type PlatformUrls } from '../support/platform_process.ts';
+import { runCommand } from '../support/platforms/command_line.ts';
+import { PlatformProcess, type PlatformUrls } from '../support/platforms/platform_process.ts';
 import { trainingLikeRow } from '../support/training_like_rows.ts';
 import { type AlertStack, EVALUATION_MS, startAlertStack } from './alert_stack.ts';
 

@@ -10,8 +10,8 @@ import { ensureInitialModels } from '#cli/project/initial_models';
 import { startPlatform } from '#cli/roles/platform';
 import { ROLES } from '#cli/terminal/choices';
 import { silentLogger } from '#monitoring/log';
-import { goodEvent } from '../support/good_event.ts';
-import { testProject } from '../support/test_project.ts';
+import { goodEvent } from '../support/definitions/good_event.ts';
+import { testProject } from '../support/platforms/test_project.ts';
 import { serviceAddress } from './service_address.ts';
 
 // Two environments on one Kafka, one Redis and one PostgreSQL: whole platforms, with the names of their configuration the same.

@@ -5,8 +5,8 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { assetPath } from '#kernel/project_root';
 import { packageOfForeign, readMlmodel } from '#registry/mlflow/foreign_model';
 import type { RowExplanation } from '#serving/explain/explainer';
-import { runWith } from '../support/onnx_clients.ts';
-import { serveTiny, type TinyServing } from '../support/tiny_serving.ts';
+import { runWith } from '../support/guests/onnx_clients.ts';
+import { serveTiny, type TinyServing } from '../support/platforms/tiny_serving.ts';
 
 // What POST /explain says of models of scikit-learn, LightGBM and XGBoost, beside Python's shap on the library's own model, against the same background:
 // the input_example that the model was logged with.
@@ -32,7 +32,7 @@ const cases: Case[] = [];
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'explanations-'));
-  await runWith('models', assetPath('test/support/make_explanations.py'), [folder]);
+  await runWith('models', assetPath('test/support/guests/make_explanations.py'), [folder]);
   const { mlmodel } = readMlmodel(Buffer.from('flavors: {onnx: {data: model.onnx}}'));
   serving = await serveTiny({ onDemand: { memoryMb: 2_000 } }, async (registry) => {
     for (const name of readdirSync(folder)) {

@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import { expect, test } from '@jest/globals';
 import { assetPath } from '#kernel/project_root';
 import { freePort } from '#scripts/services/managed_process';
-import { temporaryFolder } from '../support/disk_folder.ts';
+import { temporaryFolder } from '../support/servers/disk_folder.ts';
 
 // JupyterLab of Python's index in a project: reached with its token alone, and stopped when it is idle, its kernel too.
 

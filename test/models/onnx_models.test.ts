@@ -6,8 +6,8 @@ import { assetPath } from '#kernel/project_root';
 import { halfValue } from '#registry/graphs/half_float';
 import { type Mlmodel, packageOfForeign, readMlmodel } from '#registry/mlflow/foreign_model';
 import { withExternalData } from '#registry/onnx/external_data';
-import { runWith, wheelsFolder } from '../support/onnx_clients.ts';
-import { serveTiny, type TinyServing } from '../support/tiny_serving.ts';
+import { runWith, wheelsFolder } from '../support/guests/onnx_clients.ts';
+import { serveTiny, type TinyServing } from '../support/platforms/tiny_serving.ts';
 
 // Models of scikit-learn, LightGBM, XGBoost, CatBoost and onnx.helper, as skl2onnx, onnxmltools and CatBoost write them: every output is what Python's onnxruntime gives, in JSON
 // and as bytes, and predictions are the library's own.
@@ -42,7 +42,7 @@ beforeAll(async () => {
   if (process.env.TEST_MODELS_FOLDER === undefined)
     await runWith(
       'models',
-      assetPath('test/support/make_models.py'),
+      assetPath('test/support/guests/make_models.py'),
       [folder],
       await wheelsFolder('catboost==1.2.10', 'graphviz==0.21', 'six==1.17.0'),
     );

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { runCommand } from '../support/command_line.ts';
+import { runCommand } from '../support/platforms/command_line.ts';
 
 // Real prices from a package to a version in MLflow, on the command line; MLflow is away while the model is trained.
 

@@ -5,11 +5,11 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Random } from '#kernel/random';
 import { evaluateModel } from '#registry/evaluation/evaluate_model';
 import { readModelFolder } from '#registry/model_folder';
-import type { ModelPackage } from '#registry/model_package';
+import type { ModelPackage } from '#registry/packages/model_package';
 import { trainInPython } from '#registry/trainers/python_trainer';
 import { type TrainingConfig, trainingConfigSchema } from '#registry/trainers/training_config';
 import { LoadedModel } from '#serving/models/loaded_model';
-import { serveTiny } from '../support/tiny_serving.ts';
+import { serveTiny } from '../support/platforms/tiny_serving.ts';
 import { type TestColumn, type TestRow, writeTrainingSet } from '../support/training_folder.ts';
 
 // The Python trainers, in the environment they make, on data whose answer is known.

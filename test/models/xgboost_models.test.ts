@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { assetPath } from '#kernel/project_root';
-import { runWith, wheelsFolder } from '../support/onnx_clients.ts';
-import { differenceFromXgboost, xgboostCase } from '../support/xgboost_cases.ts';
+import { runWith, wheelsFolder } from '../support/guests/onnx_clients.ts';
+import { differenceFromXgboost, xgboostCase } from '../support/guests/xgboost_cases.ts';
 
 // Models of every booster and objective, trained by five versions of XGBoost, imported and held against what each of them predicts.
 
@@ -21,7 +21,7 @@ beforeAll(async () => {
   for (const wheel of VERSIONS) {
     const first = wheel === undefined ? undefined : await wheelsFolder(wheel);
     const args = [folder, String(SEED), String(MODELS)];
-    await runWith('models', assetPath('test/support/make_xgboost.py'), args, first);
+    await runWith('models', assetPath('test/support/guests/make_xgboost.py'), args, first);
   }
 }, 1_200_000);
 afterAll(() => {

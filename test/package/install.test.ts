@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { installCommand, optionalPackages } from '#kernel/optional_package';
 import { assetPath } from '#kernel/project_root';
-import { freePort, packTree, progress, secondsSince, userEnvironment } from '../support/installed_package.ts';
+import { freePort, packTree, progress, secondsSince, userEnvironment } from '../support/platforms/installed_package.ts';
 
 // From a tarball and an empty folder to a prediction, with what npm installs: nothing of the repository is in the project's reach.
 

@@ -14,7 +14,7 @@ import {
   runCommand,
   secondsSince,
   userEnvironment,
-} from '../support/installed_package.ts';
+} from '../support/platforms/installed_package.ts';
 
 // Follows docs/tutorial.md as a reader does: writes each file and runs each command of the page, in order, in an empty folder, with the tarball as the package.
 

@@ -10,10 +10,10 @@ import { systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { startKafka } from '#scripts/services/servers';
 import { serviceAddress } from '../integration/service_address.ts';
-import { runCommand } from '../support/command_line.ts';
-import { PlatformProcess } from '../support/platform_process.ts';
-import { until } from '../support/redis_servers.ts';
-import { startTraceCollector } from '../support/trace_collector.ts';
+import { runCommand } from '../support/platforms/command_line.ts';
+import { PlatformProcess } from '../support/platforms/platform_process.ts';
+import { until } from '../support/servers/redis_servers.ts';
+import { startTraceCollector } from '../support/servers/trace_collector.ts';
 
 // The whole platform on each broker: its topics, the same events to the same features, and a broker that is away.
 

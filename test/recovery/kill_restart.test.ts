@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
 import { type GeneratedEvent, generateTransactions } from '#examples/fraud/transaction_generator';
 import { HOUR_MS } from '#kernel/time';
-import { PlatformProcess } from '../support/platform_process.ts';
+import { PlatformProcess } from '../support/platforms/platform_process.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'kill-restart-'));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));

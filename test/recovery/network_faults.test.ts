@@ -23,7 +23,7 @@ import { runBrokerScenario } from '#scripts/chaos/brokers';
 import { startKafka } from '#scripts/services/servers';
 import { serviceAddress } from '../integration/service_address.ts';
 import { keyOf } from '../support/entity_keys.ts';
-import { FaultProxy, type Weather } from '../support/fault_proxy.ts';
+import { FaultProxy, type Weather } from '../support/servers/fault_proxy.ts';
 
 // A bad network before each server: in the end nothing is lost or counted twice, and nobody had to do anything.
 

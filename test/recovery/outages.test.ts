@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { WatchedPlatform } from '../support/watched_platform.ts';
+import { WatchedPlatform } from '../support/platforms/watched_platform.ts';
 
 // Each server is away for a minute while events come in.
 

@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { Delivery } from '#connectors/delivery';
-import type { EntityKey } from '#feature_store/definitions/entity_key';
+import type { EntityKey } from '#feature_store/definitions/values/entity_key';
 import { silentLogger } from '#monitoring/log';
 import { serviceAddress } from '../integration/service_address.ts';
 import { keyOf } from '../support/entity_keys.ts';
-import { type OpenStores, openStores } from '../support/online_stores.ts';
-import { SENTINEL_PASSWORD, startRedisServer, startSentinelGroup, until } from '../support/redis_servers.ts';
+import { type OpenStores, openStores } from '../support/servers/online_stores.ts';
+import { SENTINEL_PASSWORD, startRedisServer, startSentinelGroup, until } from '../support/servers/redis_servers.ts';
 
 let folder: string;
 const opened: OpenStores[] = [];

@@ -4,9 +4,9 @@ import { parse } from 'yaml';
 import { assetPath } from '#kernel/project_root';
 import { mlflowConfigSchema } from '#registry/mlflow/config';
 import { MlflowRegistry } from '#registry/mlflow/mlflow_registry';
-import { until } from '../support/redis_servers.ts';
-import { fraudDetectorVersion } from '../support/test_project.ts';
-import { WatchedPlatform, type WatchedRole } from '../support/watched_platform.ts';
+import { fraudDetectorVersion } from '../support/platforms/test_project.ts';
+import { WatchedPlatform, type WatchedRole } from '../support/platforms/watched_platform.ts';
+import { until } from '../support/servers/redis_servers.ts';
 
 // Real servers are stopped beneath the roles serving and monitor: each is named with its reason by every role of the process, models answer
 // throughout, and there is a metric, an alert and a runbook for each.

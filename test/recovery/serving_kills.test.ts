@@ -9,7 +9,7 @@ import { createOfflineDatabase, type OfflineDatabase } from '#cli/parts/offline_
 import { postgresConfigSchema } from '#connectors/postgres/config';
 import { redisConfigSchema } from '#connectors/redis/config';
 import { fraudView } from '#examples/fraud/features/fraud';
-import type { FeatureValue } from '#feature_store/definitions/feature_row';
+import type { FeatureValue } from '#feature_store/definitions/values/feature_row';
 import { createOnlineStore } from '#feature_store/stores';
 import { startAll } from '#kernel/lifecycle';
 import { assetPath } from '#kernel/project_root';
@@ -17,9 +17,9 @@ import { eventTime, processingTime, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { STACK_SERVERS, type Stack, startStack } from '#scripts/services/stack';
-import { runCommand } from '../support/command_line.ts';
 import { keyOf } from '../support/entity_keys.ts';
-import { PlatformProcess } from '../support/platform_process.ts';
+import { runCommand } from '../support/platforms/command_line.ts';
+import { PlatformProcess } from '../support/platforms/platform_process.ts';
 
 // Everything that serving leans on dies under load, one after the other, and both stores at once.
 

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import type { Clock } from '#kernel/time';
-import { needs } from '#monitoring/route_access';
+import { needs } from '#monitoring/http/routes/route_access';
 import type { WorkflowCatalog } from '../catalog/workflow_catalog.ts';
 import type { ScheduleStore } from '../schedules/schedule_store.ts';
 import type { WorkflowStore } from '../store/workflow_store.ts';

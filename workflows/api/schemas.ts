@@ -1,5 +1,5 @@
 import { RUN_STATUSES } from '#kernel/workflow_runs';
-import { HEADERS, type JsonSchema, problems, REQUEST_HEADERS } from '#monitoring/api_schemas';
+import { HEADERS, type JsonSchema, problems, REQUEST_HEADERS } from '#monitoring/http/routes/api_schemas';
 
 // What GET /openapi.json says of the routes of workflows.
 

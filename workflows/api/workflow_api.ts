@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { hasScope } from '#connectors/http/access';
-import { needsSome } from '#monitoring/route_access';
+import { needsSome } from '#monitoring/http/routes/route_access';
 import { mayRead, type OfWorkflow, type WorkflowApiDeps } from './callers.ts';
 import { registerRunRoutes } from './run_routes.ts';
 import { registerScheduleRoutes } from './schedule_routes.ts';

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { duration } from '#configs/duration';
-import { type Duration, durationMs } from '#kernel/duration';
 import type { JsonValue } from '#kernel/json';
+import { type Duration, durationMs } from '#kernel/times/duration';
 import { WorkflowDocumentError } from '../errors.ts';
 import { pathProblem, valueAt } from '../language/paths.ts';
 import type { RunLimits } from './run_limits.ts';

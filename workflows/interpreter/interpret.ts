@@ -1,6 +1,6 @@
 import type { JsonObject, JsonValue } from '#kernel/json';
-import { parseRfc3339 } from '#kernel/rfc3339';
 import { SECOND_MS } from '#kernel/time';
+import { parseRfc3339 } from '#kernel/times/rfc3339';
 import {
   type FailState,
   type MapState,

@@ -1,4 +1,4 @@
-import { derivedId } from '#kernel/derived_id';
+import { derivedId } from '#kernel/hashes/derived_id';
 
 /** What a step asks of the machine that runs it, beyond what the template has. */
 export interface StepResources {

@@ -1,5 +1,5 @@
 import type { JsonValue } from '#kernel/json';
-import { parseRfc3339 } from '#kernel/rfc3339';
+import { parseRfc3339 } from '#kernel/times/rfc3339';
 import { findAt, type Scope, valueAt } from './paths.ts';
 import { runtimeError } from './state_error.ts';
 

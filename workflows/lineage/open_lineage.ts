@@ -1,6 +1,6 @@
 import { appendFile, mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { derivedId } from '#kernel/derived_id';
+import { derivedId } from '#kernel/hashes/derived_id';
 import type { RunDataset } from '#kernel/workflow_runs';
 
 /** A run with the data sets and models that its tasks have named. */

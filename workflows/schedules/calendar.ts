@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { assetPath } from '#kernel/project_root';
 import { DAY_MS, MINUTE_MS } from '#kernel/time';
-import { instantOf } from '#kernel/time_zone';
+import { instantOf } from '#kernel/times/time_zone';
 import { CalendarRangeError } from '../errors.ts';
 
 /** Exchanges with a calendar, by their market identifier code (ISO 10383). */

@@ -1,7 +1,7 @@
 import { Cron } from 'croner';
 import { messageOf } from '#kernel/errors';
 import { HOUR_MS } from '#kernel/time';
-import { zoneOffsetMs } from '#kernel/time_zone';
+import { zoneOffsetMs } from '#kernel/times/time_zone';
 
 const FIELDS = 5;
 /** Clocks of the world are at most so far apart: an offset further away than this says nothing of a clock's time. */

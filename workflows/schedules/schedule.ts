@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { type Duration, tryParseDuration } from '#kernel/duration';
 import type { JsonValue } from '#kernel/json';
 import { HOUR_MS, SECOND_MS } from '#kernel/time';
-import { isTimeZone, zoneOffsetMs } from '#kernel/time_zone';
+import { type Duration, tryParseDuration } from '#kernel/times/duration';
+import { isTimeZone, zoneOffsetMs } from '#kernel/times/time_zone';
 import { WorkflowDefinitionError } from '../errors.ts';
 import { calendarOf, EXCHANGES, type Exchange, nextDate, type SessionTime, sessionTimeOf } from './calendar.ts';
 import { CronTimes } from './cron_times.ts';

@@ -1,6 +1,6 @@
 import type { SqlExecutor, SqlStatement } from '#feature_store/database/sql_executor';
 import type { JsonValue } from '#kernel/json';
-import { unstorableTextIn } from '#kernel/unstorable_text';
+import { unstorableTextIn } from '#kernel/text/unstorable_text';
 import type { LogLine, RunEvent, RunOrigin, RunRecord, RunStatus, TokenAnswer } from '#kernel/workflow_runs';
 import { machineAt, taskOf, type WorkflowDocument } from '../document/document.ts';
 import type { RunLimits } from '../document/run_limits.ts';

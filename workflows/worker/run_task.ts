@@ -1,7 +1,7 @@
 import { messageOf, PlatformError } from '#kernel/errors';
 import type { JsonValue } from '#kernel/json';
 import { hideSecrets, holdsSecret } from '#kernel/secrets';
-import { storable, unstorableTextIn } from '#kernel/unstorable_text';
+import { storable, unstorableTextIn } from '#kernel/text/unstorable_text';
 import type { Failure } from '../interpreter/decision.ts';
 import { type GivenToTask, STEP_ENDED, type TaskContext, type TaskDefinition, type TaskResult } from '../tasks/task.ts';
 import { effectsOf } from '../tasks/task_effects.ts';

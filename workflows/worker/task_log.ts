@@ -1,6 +1,6 @@
 import type { SqlExecutor } from '#feature_store/database/sql_executor';
 import { hideSecrets } from '#kernel/secrets';
-import { storable } from '#kernel/unstorable_text';
+import { storable } from '#kernel/text/unstorable_text';
 
 /** Of one attempt; further lines are counted, not kept. */
 const MOST_LINES = 10_000;

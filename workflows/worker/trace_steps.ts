@@ -1,5 +1,5 @@
 import { type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
-import { derivedId } from '#kernel/derived_id';
+import { derivedId } from '#kernel/hashes/derived_id';
 import { isTraced, startBelow } from '#monitoring/tracing';
 
 const tracer = trace.getTracer('headwater.workflows');

@@ -1,18 +1,18 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createFileSystems } from '#connectors/files/file_systems';
-import { viewId } from '#feature_store/definitions/feature_row';
 import { servicesById } from '#feature_store/definitions/feature_service';
+import { viewId } from '#feature_store/definitions/values/feature_row';
 import { type LabelOrigin, loadLabels } from '#feature_store/retrieval/labels';
 import { type TrainingRow, writeTrainingSet } from '#feature_store/retrieval/training_set';
-import { durationMs } from '#kernel/duration';
 import { eventTime, isoTime } from '#kernel/time';
+import { durationMs } from '#kernel/times/duration';
 import { TaskError, task } from '#workflows/tasks/task';
 import { materialize } from '../../history/history.ts';
 import { collectTrainingSet } from '../../history/training_set.ts';
 import { labelsFor } from '../../models/train.ts';
+import type { ColumnRule } from '../../project/config/retraining_config.ts';
 import { definitionsOf } from '../../project/project.ts';
-import type { ColumnRule } from '../../project/retraining_config.ts';
 import {
   type DataFound,
   inOffline,

@@ -12,7 +12,7 @@ import { TaskError, task } from '#workflows/tasks/task';
 import { tableOf } from '../../history/training_table.ts';
 import { withLifecycle } from '../../models/models.ts';
 import { trainFolder } from '../../models/train.ts';
-import { TRAIN_TASK } from '../../project/retraining_config.ts';
+import { TRAIN_TASK } from '../../project/config/retraining_config.ts';
 import { decidingMetric, judge } from '../compare_versions.ts';
 import { type Compared, inRegistry, type RetrainingState, type StepParts, stepParts } from '../retraining_run.ts';
 

@@ -1,4 +1,4 @@
-import { durationMs } from '#kernel/duration';
+import { durationMs } from '#kernel/times/duration';
 import { liveMetrics } from '#pipelines/transforms/drift/live_metrics';
 import { canaryProgressSchema } from '#serving/routing/canary';
 import { task } from '#workflows/tasks/task';

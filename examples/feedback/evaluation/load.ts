@@ -1,8 +1,8 @@
 import { quantile } from 'headwater/testing';
 import { Analyser } from '../insights/analyser.ts';
+import { detect } from '../insights/detection/safety.ts';
 import { LANGUAGES } from '../insights/languages.ts';
 import { openAiProvider } from '../insights/providers/openai.ts';
-import { detect } from '../insights/safety.ts';
 import { startFakeProvider } from '../test/support/fake_provider.ts';
 import { readSentences } from '../training/corpus.ts';
 

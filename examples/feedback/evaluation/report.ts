@@ -1,11 +1,11 @@
 import { quantile } from 'headwater/testing';
 import { Analyser } from '../insights/analyser.ts';
+import { detect } from '../insights/detection/safety.ts';
 import { LANGUAGES, type Language } from '../insights/languages.ts';
 import { TOPICS } from '../insights/lexicons/lexicon.ts';
 import { sentimentOf, topicsOf } from '../insights/local_analysis.ts';
 import { SENTIMENTS } from '../insights/model.ts';
 import { openAiProvider } from '../insights/providers/openai.ts';
-import { detect } from '../insights/safety.ts';
 import { MODES, type Mode, startFakeProvider } from '../test/support/fake_provider.ts';
 import { type HeldOut, readSentences, type Sentence } from '../training/corpus.ts';
 

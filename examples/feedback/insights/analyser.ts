@@ -16,12 +16,12 @@ import {
 } from 'cockatiel';
 import { checkProvided } from './check.ts';
 import type { Insights, Provided, SafetyConcern, Stage, StageName } from './contract.ts';
+import { type MaskedEntity, mask } from './detection/masking.ts';
+import { type Detection, detect } from './detection/safety.ts';
 import { ProviderFailedError, UnsupportedLanguageError } from './errors.ts';
 import { detectLanguage, LANGUAGES, type Language } from './languages.ts';
 import { analyseLocally } from './local_analysis.ts';
-import { type MaskedEntity, mask } from './masking.ts';
 import type { InsightProvider, ProviderAnswer } from './providers/provider.ts';
-import { type Detection, detect } from './safety.ts';
 
 export interface AnalyserSettings {
   /** From the request to the answer. */

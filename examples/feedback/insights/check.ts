@@ -1,7 +1,7 @@
 import { type Provided, providedSchema } from './contract.ts';
+import { mask } from './detection/masking.ts';
 import { ProviderFailedError } from './errors.ts';
 import { detectLanguage, type Language } from './languages.ts';
-import { mask } from './masking.ts';
 import { normalise } from './text.ts';
 
 const spaced = (text: string): string => normalise(text).replace(/\s+/g, ' ').trim();

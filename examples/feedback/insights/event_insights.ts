@@ -1,8 +1,8 @@
+import { detect } from './detection/safety.ts';
 import { detectLanguage, type Language } from './languages.ts';
 import type { Concern, Topic } from './lexicons/lexicon.ts';
 import { sentimentOf, topicsOf } from './local_analysis.ts';
 import type { Sentiment } from './model.ts';
-import { detect } from './safety.ts';
 
 /** What the stream keeps of a text. */
 export interface EventInsights {

@@ -1,5 +1,5 @@
+import type { Signals } from './detection/signals.ts';
 import { CONCERNS, TOPICS } from './lexicons/lexicon.ts';
-import type { Signals } from './signals.ts';
 import { normalise } from './text.ts';
 
 /** Columns of the models: hashed n-grams, then what the lexicon found. */

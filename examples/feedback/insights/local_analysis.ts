@@ -1,10 +1,10 @@
 import type { Provided } from './contract.ts';
+import { PHRASES } from './detection/phrases.ts';
+import type { Detection } from './detection/safety.ts';
 import type { Language } from './languages.ts';
 import { TOPICS, type Topic } from './lexicons/lexicon.ts';
 import { lexiconOf } from './lexicons/lexicons.ts';
 import { SENTIMENTS, type Sentiment } from './model.ts';
-import { PHRASES } from './phrases.ts';
-import type { Detection } from './safety.ts';
 import { normalise } from './text.ts';
 
 /** A further topic is named from this probability on. */

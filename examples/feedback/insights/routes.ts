@@ -1,7 +1,7 @@
 import { needs, PlatformError, type ServingPlugin } from 'headwater/serving';
-import { FeedbackStore, STATUSES, type Status } from './adverse_events.ts';
 import { Analyser } from './analyser.ts';
 import { LONGEST_TEXT, requestSchema } from './contract.ts';
+import { FeedbackStore, STATUSES, type Status } from './detection/adverse_events.ts';
 import type { Language } from './languages.ts';
 import { createMetrics } from './metrics.ts';
 import type { InsightProvider } from './providers/provider.ts';

@@ -1,10 +1,10 @@
 import type { DenseLayer } from 'headwater/registry';
 import { Random } from 'headwater/testing';
+import { NO_SIGNALS, signalsOf } from '../insights/detection/signals.ts';
 import { rowOf, type SparseRow, WIDTH } from '../insights/features.ts';
 import type { Language } from '../insights/languages.ts';
 import { lexiconOf } from '../insights/lexicons/lexicons.ts';
 import { OUTPUTS } from '../insights/model.ts';
-import { NO_SIGNALS, signalsOf } from '../insights/signals.ts';
 import type { Sentence } from './corpus.ts';
 
 export interface Example {

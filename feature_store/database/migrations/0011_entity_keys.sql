@@ -15,7 +15,7 @@ SELECT view, version, description ->> 'entity', array_fill('string'::text, ARRAY
 FROM (SELECT *, jsonb_array_length(description -> 'joinKeys') AS n FROM feature_views WHERE jsonb_typeof(description -> 'joinKeys') = 'array') AS known
 WHERE NOT EXISTS (SELECT 1 FROM view_identities i WHERE i.view = known.view AND i.version = known.version);
 
--- As kernel/key_text.ts writes a part; null for what it would not have come from.
+-- As kernel/keys/key_text.ts writes a part; null for what it would not have come from.
 CREATE FUNCTION entity_key_part(part text, type text, optional boolean) RETURNS text LANGUAGE sql IMMUTABLE AS $$
   SELECT CASE
     WHEN part = '' THEN NULL

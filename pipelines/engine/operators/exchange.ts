@@ -1,7 +1,7 @@
 import type { EventTime } from '#kernel/time';
 import type { PaneInfo } from '../dofn.ts';
 import type { ElementCodec, ElementWriter, ExchangeMode } from '../element_codec.ts';
-import { workerOf } from '../key_share.ts';
+import { workerOf } from '../state/key_share.ts';
 import type { Window } from '../windowing/window.ts';
 import { type Edge, Operator } from './operator.ts';
 import { unencodable } from './strict_edge.ts';

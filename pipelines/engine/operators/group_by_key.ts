@@ -1,9 +1,9 @@
-import { keyIdOf } from '#kernel/key_codec';
+import { keyIdOf } from '#kernel/keys/key_codec';
 import { type EventTime, MAX_EVENT_TIME } from '#kernel/time';
 import { callsOf, outputApart } from '../combine_calls.ts';
 import type { CombineFn, PaneInfo } from '../dofn.ts';
-import { LargeMap } from '../large_map.ts';
-import type { OperatorSnapshot, RestoreScope, SavedPart, TakeEntry } from '../snapshot.ts';
+import { LargeMap } from '../state/large_map.ts';
+import type { OperatorSnapshot, RestoreScope, SavedPart, TakeEntry } from '../state/snapshot.ts';
 import { TimeHeap } from '../time/time_heap.ts';
 import { WatermarkHolds } from '../time/watermark_holds.ts';
 import { SessionWindows } from '../windowing/session_windows.ts';

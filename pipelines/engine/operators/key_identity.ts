@@ -1,4 +1,4 @@
-import { keyIdOf } from '#kernel/key_codec';
+import { keyIdOf } from '#kernel/keys/key_codec';
 import { TransformFailedError } from '../errors.ts';
 
 /** Returns what identifies an element's key in a Map. @throws {@link TransformFailedError} naming the transform, where the key has no canonical form */

@@ -1,10 +1,10 @@
-import { keyIdOf } from '#kernel/key_codec';
+import { keyIdOf } from '#kernel/keys/key_codec';
 import type { EventTime } from '#kernel/time';
 import { callsOf, outputApart } from '../combine_calls.ts';
 import type { CombineFn, StateKind } from '../dofn.ts';
-import { LargeMap } from '../large_map.ts';
-import type { TakeEntry } from '../snapshot.ts';
-import type { CellMapping } from '../state_schema.ts';
+import { LargeMap } from '../state/large_map.ts';
+import type { TakeEntry } from '../state/snapshot.ts';
+import type { CellMapping } from '../state/state_schema.ts';
 import type { Window } from '../windowing/window.ts';
 
 /** Raw contents of one key and window, one slot per declared state; undefined is empty. Structured-cloneable. */

@@ -1,7 +1,7 @@
 import { type EventTime, MAX_EVENT_TIME, MIN_EVENT_TIME } from '#kernel/time';
 import type { PaneInfo } from '../dofn.ts';
 import type { Receiver } from '../receiver.ts';
-import type { OperatorSnapshot, RestoreScope, SavedPart, TakeEntry } from '../snapshot.ts';
+import type { OperatorSnapshot, RestoreScope, SavedPart, TakeEntry } from '../state/snapshot.ts';
 import type { Window } from '../windowing/window.ts';
 
 export const NO_FIRING: PaneInfo = { timing: 'UNKNOWN', index: 0, onTimeIndex: 0, isFirst: true, isLast: true };

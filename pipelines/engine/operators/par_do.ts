@@ -1,11 +1,11 @@
-import { keyIdOf } from '#kernel/key_codec';
+import { keyIdOf } from '#kernel/keys/key_codec';
 import type { EventTime } from '#kernel/time';
 import { Concurrency } from '../concurrency.ts';
 import { declarationsOf } from '../declarations.ts';
 import type { DoFn, PaneInfo, StateSpec, TimerSpec } from '../dofn.ts';
 import { InvalidPipelineError, TransformFailedError } from '../errors.ts';
-import type { OperatorSnapshot, RestoreScope, SavedPart, TakeEntry } from '../snapshot.ts';
-import { keepsTimer } from '../state_schema.ts';
+import type { OperatorSnapshot, RestoreScope, SavedPart, TakeEntry } from '../state/snapshot.ts';
+import { keepsTimer } from '../state/state_schema.ts';
 import { type PendingTimer, type SavedTimer, TimerQueue, type TimerStore } from '../time/timer_queue.ts';
 import { WatermarkHolds } from '../time/watermark_holds.ts';
 import { GLOBAL_WINDOW, reviveWindow, type SavedWindow, saveWindow, type Window } from '../windowing/window.ts';

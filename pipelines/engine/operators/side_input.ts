@@ -1,4 +1,4 @@
-import { keyIdOf } from '#kernel/key_codec';
+import { keyIdOf } from '#kernel/keys/key_codec';
 import { type EventTime, MIN_EVENT_TIME } from '#kernel/time';
 import type { PaneInfo, SideInputMap, SideInputView } from '../dofn.ts';
 import { InvalidPipelineError } from '../errors.ts';

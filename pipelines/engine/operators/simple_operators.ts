@@ -2,7 +2,7 @@ import { type EventTime, MAX_EVENT_TIME, MIN_EVENT_TIME } from '#kernel/time';
 import type { PaneInfo } from '../dofn.ts';
 import { TransformFailedError } from '../errors.ts';
 import type { TestStreamEvent } from '../plan.ts';
-import { type OperatorSnapshot, type SavedPart, smallSnapshot } from '../snapshot.ts';
+import { type OperatorSnapshot, type SavedPart, smallSnapshot } from '../state/snapshot.ts';
 import { checkOutput } from '../time/check_time.ts';
 import { GLOBAL_WINDOW, type Window, type WindowFn } from '../windowing/window.ts';
 import { type Edge, NO_FIRING, Operator } from './operator.ts';

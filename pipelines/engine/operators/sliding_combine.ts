@@ -1,9 +1,9 @@
-import { keyIdOf } from '#kernel/key_codec';
+import { keyIdOf } from '#kernel/keys/key_codec';
 import type { EventTime } from '#kernel/time';
 import { callsOf, outputApart } from '../combine_calls.ts';
 import type { CombineFn, PaneInfo } from '../dofn.ts';
-import { LargeMap } from '../large_map.ts';
-import type { OperatorSnapshot, RestoreScope, SavedPart, TakeEntry } from '../snapshot.ts';
+import { LargeMap } from '../state/large_map.ts';
+import type { OperatorSnapshot, RestoreScope, SavedPart, TakeEntry } from '../state/snapshot.ts';
 import { Window } from '../windowing/window.ts';
 import { keyIdIn } from './key_identity.ts';
 import { type Edge, type EngineContext, Operator } from './operator.ts';

@@ -1,8 +1,8 @@
 import { PlatformError } from '#kernel/errors';
 import { type EventTime, MAX_EVENT_TIME, MIN_EVENT_TIME } from '#kernel/time';
 import { TransformFailedError } from '../errors.ts';
-import { type OperatorSnapshot, type SavedPart, smallSnapshot } from '../snapshot.ts';
-import type { SavedTask, SplittableContext, SplittableDoFn } from '../splittable.ts';
+import type { SavedTask, SplittableContext, SplittableDoFn } from '../splitting/splittable.ts';
+import { type OperatorSnapshot, type SavedPart, smallSnapshot } from '../state/snapshot.ts';
 import { checkedResume, checkedWatermark, checkTimestamp } from '../time/check_time.ts';
 import { GLOBAL_WINDOW } from '../windowing/window.ts';
 import { type Edge, type EngineContext, NO_FIRING, Operator } from './operator.ts';

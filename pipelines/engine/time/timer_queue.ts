@@ -1,4 +1,4 @@
-import { LargeMap } from '../large_map.ts';
+import { LargeMap } from '../state/large_map.ts';
 import { reviveWindow, type SavedWindow, saveWindow, type Window } from '../windowing/window.ts';
 import { NO_OUTPUT_TIMESTAMP } from './check_time.ts';
 import { TimeHeap } from './time_heap.ts';
@@ -20,7 +20,7 @@ export type SavedTimer = Omit<PendingTimer, 'window'> & { readonly window: Saved
 
 /** Where a DoFn's timers go: a queue here, or a runner elsewhere. */
 export interface TimerStore {
-  /** @param keyId - the key's identity in a Map (see keyIdOf in kernel/key_codec.ts) */
+  /** @param keyId - the key's identity in a Map (see keyIdOf in kernel/keys/key_codec.ts) */
   set(keyId: unknown, timer: PendingTimer): void;
   clear(keyId: unknown, slot: TimerSlot, key: unknown): void;
 }

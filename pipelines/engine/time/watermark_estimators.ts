@@ -1,5 +1,5 @@
 import { type EventTime, MIN_EVENT_TIME } from '#kernel/time';
-import type { SplittableContext } from '../splittable.ts';
+import type { SplittableContext } from '../splitting/splittable.ts';
 
 /**
  * Ways for a source to say how far event time has come, besides `context.advanceWatermark` by hand. An estimator is made anew for each

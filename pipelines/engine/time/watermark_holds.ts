@@ -1,4 +1,4 @@
-import { LargeMap } from '../large_map.ts';
+import { LargeMap } from '../state/large_map.ts';
 import { TimeHeap } from './time_heap.ts';
 
 /** A multiset of event times with its minimum: what an operator must not let its output watermark pass. */

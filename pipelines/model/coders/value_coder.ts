@@ -1,6 +1,6 @@
 import { deserialize, serialize } from 'node:v8';
 import { parseCanonicalJson } from '#kernel/json';
-import { decodeKey, encodeKey, type KeyValue, keyIdOf } from '#kernel/key_codec';
+import { decodeKey, encodeKey, type KeyValue, keyIdOf } from '#kernel/keys/key_codec';
 import type { ByteReader, ByteWriter } from './bytes.ts';
 import { BaseCoder } from './coder.ts';
 

@@ -1,8 +1,8 @@
 import type { EventTime } from '#kernel/time';
 import type { RestorePolicy } from '#pipelines/engine/executor';
-import type { JobStateOf } from '#pipelines/engine/job_state';
 import type { SavedMetric } from '#pipelines/engine/metrics';
-import type { StateChange } from '#pipelines/engine/state_schema';
+import type { JobStateOf } from '#pipelines/engine/state/job_state';
+import type { StateChange } from '#pipelines/engine/state/state_schema';
 import type { SnapshotReference } from '../snapshot_parts.ts';
 import type { StateOptions } from '../state_options.ts';
 

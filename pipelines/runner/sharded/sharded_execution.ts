@@ -1,11 +1,11 @@
 import { type EventTime, MAX_EVENT_TIME, MIN_EVENT_TIME } from '#kernel/time';
 import type { Executor, TransformSnapshot } from '#pipelines/engine/executor';
-import type { JobStateOf } from '#pipelines/engine/job_state';
-import { JobStates } from '#pipelines/engine/job_states';
 import { type Metric, mergeMetrics, type SavedMetric, saveMetric } from '#pipelines/engine/metrics';
 import type { Plan } from '#pipelines/engine/plan';
 import type { Stages } from '#pipelines/engine/stages';
-import type { StateChange } from '#pipelines/engine/state_schema';
+import type { JobStateOf } from '#pipelines/engine/state/job_state';
+import { JobStates } from '#pipelines/engine/state/job_states';
+import type { StateChange } from '#pipelines/engine/state/state_schema';
 import type { Execution } from '../execution.ts';
 import type { LoadedSnapshot } from '../snapshot_store.ts';
 import type { StageReport } from './messages.ts';

@@ -1,7 +1,7 @@
-import { keyIdOf } from '#kernel/key_codec';
+import { keyIdOf } from '#kernel/keys/key_codec';
 import { type Cells, fillCells, type OperatorState, type SavedKey } from '#pipelines/engine/operators/keyed_state';
 import type { CellsSpec } from '#pipelines/engine/operators/state_backend';
-import type { CellMapping } from '#pipelines/engine/state_schema';
+import type { CellMapping } from '#pipelines/engine/state/state_schema';
 import type { Window } from '#pipelines/engine/windowing/window';
 
 /** A key of one transform that is in the cache: what a record of the store holds, and how far that is up to date. */

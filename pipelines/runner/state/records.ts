@@ -72,7 +72,7 @@ function isWellFormed(text: string): boolean {
   return true;
 }
 
-/** Returns where a key's record is: the transform's number, then what identifies the key. @param keyId - see keyIdOf in kernel/key_codec.ts */
+/** Returns where a key's record is: the transform's number, then what identifies the key. @param keyId - see keyIdOf in kernel/keys/key_codec.ts */
 export function recordKey(table: number, keyId: unknown): string {
   const start = tableStart(table);
   if (typeof keyId !== 'string') return `${start}:${String(keyId)}`;

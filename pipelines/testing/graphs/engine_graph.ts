@@ -14,8 +14,14 @@ import { groupByKey } from '#pipelines/model/grouping';
 import type { KV, PCollection, PipelineRoot } from '#pipelines/model/pcollection';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { keyedCoder, parDo, windowInto } from '#pipelines/model/transforms';
-import { afterCount, afterWatermark, defaultTrigger, repeatedly } from '#pipelines/model/triggers';
-import { fixedWindows, globalWindows, sessions, slidingWindows, type WindowFnSpec } from '#pipelines/model/windowing';
+import { afterCount, afterWatermark, defaultTrigger, repeatedly } from '#pipelines/model/windows/triggers';
+import {
+  fixedWindows,
+  globalWindows,
+  sessions,
+  slidingWindows,
+  type WindowFnSpec,
+} from '#pipelines/model/windows/windowing';
 import { runEmbedded } from '#pipelines/runner/embedded';
 import type { StateOptions } from '#pipelines/runner/state_options';
 import { testStream } from '../test_stream.ts';

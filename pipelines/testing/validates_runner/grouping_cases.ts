@@ -1,7 +1,7 @@
 import { combineGlobally, combinePerKey, groupByKey, reshuffle, reshufflePerKey } from '#pipelines/model/grouping';
 import type { KV, PCollection } from '#pipelines/model/pcollection';
 import { create, keyBy, windowInto } from '#pipelines/model/transforms';
-import { fixedWindows } from '#pipelines/model/windowing';
+import { fixedWindows } from '#pipelines/model/windows/windowing';
 import { assertThat } from '#pipelines/testing/assert';
 import { count, max, mean, min, sum, toList, top } from '#pipelines/transforms/standard/combiners';
 import { coGroupByKey, deduplicate, distinct, groupIntoBatches } from '#pipelines/transforms/standard/grouping';

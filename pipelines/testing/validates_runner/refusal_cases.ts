@@ -11,7 +11,7 @@ import {
   afterWatermark,
   never,
   repeatedly,
-} from '#pipelines/model/triggers';
+} from '#pipelines/model/windows/triggers';
 import {
   customWindows,
   fixedWindows,
@@ -19,7 +19,7 @@ import {
   sessions,
   slidingWindows,
   type Windowing,
-} from '#pipelines/model/windowing';
+} from '#pipelines/model/windows/windowing';
 import { testStream } from '#pipelines/testing/test_stream';
 import { count, sum } from '#pipelines/transforms/standard/combiners';
 import { coGroupByKey, distinct } from '#pipelines/transforms/standard/grouping';

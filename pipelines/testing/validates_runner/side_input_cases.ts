@@ -2,7 +2,7 @@ import type { ProcessContext } from '#pipelines/engine/dofn';
 import { combineGlobally } from '#pipelines/model/grouping';
 import { asIterable, asList, asMap, asMultimap, asSingleton } from '#pipelines/model/side_inputs';
 import { create, parDo, windowInto } from '#pipelines/model/transforms';
-import { fixedWindows, globalWindows, slidingWindows } from '#pipelines/model/windowing';
+import { fixedWindows, globalWindows, slidingWindows } from '#pipelines/model/windows/windowing';
 import { assertThat } from '#pipelines/testing/assert';
 import { sum } from '#pipelines/transforms/standard/combiners';
 import { cases, timestamped } from './runner_case.ts';

@@ -1,9 +1,9 @@
 import { eventTime } from '#kernel/time';
-import { type OffsetRange, OffsetRangeTracker } from '#pipelines/engine/offset_range';
-import { resumeAfter, type SplittableContext, type SplittableDoFn, STOP } from '#pipelines/engine/splittable';
+import { type OffsetRange, OffsetRangeTracker } from '#pipelines/engine/splitting/offset_range';
+import { resumeAfter, type SplittableContext, type SplittableDoFn, STOP } from '#pipelines/engine/splitting/splittable';
 import { combineGlobally, combinePerKey } from '#pipelines/model/grouping';
 import { keyBy, read, windowInto } from '#pipelines/model/transforms';
-import { fixedWindows } from '#pipelines/model/windowing';
+import { fixedWindows } from '#pipelines/model/windows/windowing';
 import { assertThat } from '#pipelines/testing/assert';
 import { count, sum } from '#pipelines/transforms/standard/combiners';
 import { periodicImpulse } from '#pipelines/transforms/standard/periodic_impulse';

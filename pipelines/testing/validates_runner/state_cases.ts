@@ -15,7 +15,7 @@ import {
 } from '#pipelines/engine/dofn';
 import type { KV, PCollection, PipelineRoot } from '#pipelines/model/pcollection';
 import { create, keyBy, parDo, read, windowInto } from '#pipelines/model/transforms';
-import { fixedWindows } from '#pipelines/model/windowing';
+import { fixedWindows } from '#pipelines/model/windows/windowing';
 import { assertThat } from '#pipelines/testing/assert';
 import { testStream } from '#pipelines/testing/test_stream';
 import { mean } from '#pipelines/transforms/standard/combiners';

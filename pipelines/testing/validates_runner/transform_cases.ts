@@ -1,7 +1,7 @@
 import { combineGlobally, combinePerKey } from '#pipelines/model/grouping';
 import type { PipelineRoot } from '#pipelines/model/pcollection';
 import { create, keyBy, windowInto } from '#pipelines/model/transforms';
-import { fixedWindows } from '#pipelines/model/windowing';
+import { fixedWindows } from '#pipelines/model/windows/windowing';
 import { assertThat } from '#pipelines/testing/assert';
 import { testStream } from '#pipelines/testing/test_stream';
 import { approximateCountDistinct } from '#pipelines/transforms/standard/distinct_count';

@@ -15,7 +15,7 @@ import {
   never,
   orFinally,
   repeatedly,
-} from '#pipelines/model/triggers';
+} from '#pipelines/model/windows/triggers';
 import {
   customWindows,
   fixedWindows,
@@ -24,7 +24,7 @@ import {
   slidingWindows,
   type WindowFnSpec,
   type Windowing,
-} from '#pipelines/model/windowing';
+} from '#pipelines/model/windows/windowing';
 import { assertThat } from '#pipelines/testing/assert';
 import { type TestStreamBuilder, testStream } from '#pipelines/testing/test_stream';
 import { count } from '#pipelines/transforms/standard/combiners';

@@ -1,4 +1,4 @@
-import type { DeadLetterWriter } from '#connectors/dead_letter_writer';
+import type { DeadLetterWriter } from '#connectors/dead_letters/dead_letter_writer';
 import type { Delivery, Rejected } from '#connectors/delivery';
 import { isRefusal } from '#connectors/failure_class';
 import { messageOf } from '#kernel/errors';

@@ -1,4 +1,4 @@
-import { binaryMetrics } from '#kernel/binary_metrics';
+import { binaryMetrics } from '#kernel/statistics/binary_metrics';
 import type { JudgedPrediction } from './drift_store.ts';
 
 /** Returns metrics of a version by what came true: accuracy where labels were reported, auc where they are of two classes and both occur; rmse where values were. */

@@ -1,10 +1,10 @@
 import type { LogRecord } from '#connectors/connector';
-import { earlierAttempts } from '#connectors/dead_letters';
+import { earlierAttempts } from '#connectors/dead_letters/dead_letters';
 import { messageOf } from '#kernel/errors';
-import { stableHash32 } from '#kernel/hash';
-import { addToSample, type HashSample, mergeSamples } from '#kernel/hash_sample';
+import { stableHash32 } from '#kernel/hashes/hash';
+import { addToSample, type HashSample, mergeSamples } from '#kernel/hashes/hash_sample';
+import { unstorableTextIn } from '#kernel/text/unstorable_text';
 import { DAY_MS, type EventTime } from '#kernel/time';
-import { unstorableTextIn } from '#kernel/unstorable_text';
 import type { CellValue } from '#monitoring/drift/column_drift';
 
 /** A prediction as the log has it, as far as drift is concerned. */

@@ -1,5 +1,5 @@
 import { eventTime } from '#kernel/time';
-import { RestTracker } from '#pipelines/engine/rest_tracker';
+import { RestTracker } from '#pipelines/engine/splitting/rest_tracker';
 import {
   type ProcessContinuation,
   type RestrictionTracker,
@@ -7,7 +7,7 @@ import {
   type SplittableContext,
   type SplittableDoFn,
   STOP,
-} from '#pipelines/engine/splittable';
+} from '#pipelines/engine/splitting/splittable';
 import type { CheckpointStore, Outcome, OutcomePlace } from './checkpoint_store.ts';
 
 /** Plain data, for snapshots. */

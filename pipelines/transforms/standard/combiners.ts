@@ -1,4 +1,4 @@
-import { functionIdentityOf } from '#kernel/function_identity';
+import { functionIdentityOf } from '#kernel/functions/function_identity';
 import type { CombineFn } from '#pipelines/engine/dofn';
 
 /** How many. */

@@ -5,7 +5,7 @@ import {
   emptyDistinct,
   mergeDistinct,
 } from '#feature_store/aggregation/sketches';
-import { keyIdOf } from '#kernel/key_codec';
+import { keyIdOf } from '#kernel/keys/key_codec';
 import type { CombineFn } from '#pipelines/engine/dofn';
 
 /** How many different values, compared as keys are: exact up to 128, by HyperLogLog beyond, with a standard error of 3.3 % (Beam's ApproximateUnique, HllCount). */

@@ -21,7 +21,7 @@ import {
   parDo,
   primitive,
 } from '#pipelines/model/transforms';
-import { strategyOf } from '#pipelines/model/windowing';
+import { strategyOf } from '#pipelines/model/windows/windowing';
 
 type Collections<K, Values extends Readonly<Record<string, unknown>>> = {
   readonly [Tag in keyof Values]: PCollection<KV<K, Values[Tag]>>;

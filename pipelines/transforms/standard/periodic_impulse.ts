@@ -7,7 +7,7 @@ import {
   type SplittableContext,
   type SplittableDoFn,
   STOP,
-} from '#pipelines/engine/splittable';
+} from '#pipelines/engine/splitting/splittable';
 import type { PCollection, PipelineRoot, PTransform } from '#pipelines/model/pcollection';
 import { read } from '#pipelines/model/transforms';
 

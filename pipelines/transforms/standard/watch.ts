@@ -1,18 +1,18 @@
 import { createHash } from 'node:crypto';
-import { keyIdOf } from '#kernel/key_codec';
+import { keyIdOf } from '#kernel/keys/key_codec';
 import { type EventTime, eventTime } from '#kernel/time';
 import { InvalidPipelineError } from '#pipelines/engine/errors';
-import { RestTracker } from '#pipelines/engine/rest_tracker';
+import { RestTracker } from '#pipelines/engine/splitting/rest_tracker';
 import {
   type ProcessContinuation,
   resumeAfter,
   type SplittableContext,
   type SplittableDoFn,
   STOP,
-} from '#pipelines/engine/splittable';
+} from '#pipelines/engine/splitting/splittable';
 import type { KV, PCollection, PTransform } from '#pipelines/model/pcollection';
 import { named, parDoSplittable, windowInto } from '#pipelines/model/transforms';
-import { globalWindows } from '#pipelines/model/windowing';
+import { globalWindows } from '#pipelines/model/windows/windowing';
 
 /** What a poll has found. */
 export interface PollResult<Out> {

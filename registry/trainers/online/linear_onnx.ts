@@ -1,5 +1,5 @@
-import type { InputColumn, ModelPackage } from '../../model_package.ts';
 import { GraphBuilder } from '../../onnx/graph_builder.ts';
+import type { InputColumn, ModelPackage } from '../../packages/model_package.ts';
 
 /** What a column of a logistic regression adds to the sum. */
 export interface LinearColumn {

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import { serveWorkerJob } from '#kernel/worker_job';
+import { serveWorkerJob } from '#kernel/workers/worker_job';
 import type { DenseLayer, Mlp } from './onnx_mlp.ts';
 
 export interface MlpJob {

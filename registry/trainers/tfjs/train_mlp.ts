@@ -1,10 +1,10 @@
-import { type BinaryMetrics, binaryMetrics } from '#kernel/binary_metrics';
 import { requireInstalled } from '#kernel/optional_package';
-import { workerEntry } from '#kernel/worker_entry';
-import { runWorkerJob } from '#kernel/worker_job';
+import { type BinaryMetrics, binaryMetrics } from '#kernel/statistics/binary_metrics';
+import { workerEntry } from '#kernel/workers/worker_entry';
+import { runWorkerJob } from '#kernel/workers/worker_job';
 import { TrainingError } from '../../errors.ts';
 import { encodeRows, scoreRows, withExamples } from '../../evaluation/score.ts';
-import type { ModelPackage, ModelSignature } from '../../model_package.ts';
+import type { ModelPackage, ModelSignature } from '../../packages/model_package.ts';
 import { heldOutFrom, inputColumns, type TrainingTable } from '../../training_table.ts';
 import type { MlpJob, MlpProgress } from './mlp_worker.ts';
 import { MLP_INPUT, MLP_OUTPUT, type Mlp, mlpToOnnx } from './onnx_mlp.ts';

@@ -1,7 +1,7 @@
-import { entityKeyFromId } from '#feature_store/definitions/entity_key';
-import { type FeatureValue, viewId } from '#feature_store/definitions/feature_row';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
-import { isSameValue } from '#feature_store/definitions/value_codec';
+import { entityKeyFromId } from '#feature_store/definitions/values/entity_key';
+import { type FeatureValue, viewId } from '#feature_store/definitions/values/feature_row';
+import { isSameValue } from '#feature_store/definitions/values/value_codec';
 import { type Candidate, chosen, viewOf } from './definitions.ts';
 import { type LoggedEvent, Oracle } from './oracle.ts';
 import type { EventSpec, Sequence, Step } from './sequence.ts';

@@ -15,8 +15,8 @@ import {
   top,
 } from '#feature_store/definitions/aggregations';
 import { type Feature, field, sincePrevious } from '#feature_store/definitions/feature';
-import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import { type FeatureView, featureView } from '#feature_store/definitions/feature_view';
+import type { FeatureValue } from '#feature_store/definitions/values/feature_row';
 import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '#kernel/time';
 
 // The features that a sequence of changes chooses from, each with the slow and obvious way to compute it.

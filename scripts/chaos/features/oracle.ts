@@ -1,4 +1,4 @@
-import { contentHash } from '#kernel/content_hash';
+import { contentHash } from '#kernel/hashes/content_hash';
 import { HOUR_MS } from '#kernel/time';
 import { type Candidate, type CountedEvent, WINDOWS } from './definitions.ts';
 import { ALLOWED_LATENESS_MS } from './sequence.ts';

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { OfflineDatabase } from '#cli/parts/offline_database';
-import type { EntityKey } from '#feature_store/definitions/entity_key';
-import type { FeatureRow } from '#feature_store/definitions/feature_row';
+import type { EntityKey } from '#feature_store/definitions/values/entity_key';
+import type { FeatureRow } from '#feature_store/definitions/values/feature_row';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { eventTime } from '#kernel/time';
 import { NOTHING, type Outcome } from './outcome.ts';

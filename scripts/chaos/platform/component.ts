@@ -1,4 +1,4 @@
-import { stableHash32 } from '#kernel/hash';
+import { stableHash32 } from '#kernel/hashes/hash';
 
 /** A part of the platform that keeps things on disk, as chaos uses it: by ids, each with a content that the id decides. */
 export interface Component {

@@ -5,7 +5,7 @@ import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RunningPlatform } from '#cli/parts/control_client';
-import { loadPlatformConfig } from '#cli/project/platform_config';
+import { loadPlatformConfig } from '#cli/project/config/platform_config';
 import { assetPath } from '#kernel/project_root';
 import { CardEvents } from './card_events.ts';
 import { fillDisk, mountDisk, type Round, unmountDisk, withoutRefusals } from './component_rounds.ts';

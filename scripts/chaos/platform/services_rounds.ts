@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createOfflineDatabase, type OfflineDatabase } from '#cli/parts/offline_database';
-import type { PlatformConfig } from '#cli/project/platform_config';
+import type { PlatformConfig } from '#cli/project/config/platform_config';
 import { loadProject } from '#cli/project/project';
 import type { Role } from '#cli/terminal/choices';
 import { createBroker } from '#connectors/catalog';

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import { workerEntry } from '#kernel/worker_entry';
+import { workerEntry } from '#kernel/workers/worker_entry';
 import { startPostgres } from '#scripts/services/servers';
 import { sqlWorkflowStore } from '#workflows/store/workflow_store';
 import { type ChaosDatabase, openChaosDatabase } from './database.ts';

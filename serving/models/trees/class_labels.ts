@@ -1,5 +1,5 @@
-import { type ModelSignature, type RowValues, scoreWidth } from '#registry/model_package';
-import type { TextNumbers } from '#registry/signature_encoder';
+import { type ModelSignature, type RowValues, scoreWidth } from '#registry/packages/model_package';
+import type { TextNumbers } from '#registry/packages/signature_encoder';
 
 /** Scores closer to one another may come out the other way round when they are added up in another order. */
 const TIE = 1e-5;

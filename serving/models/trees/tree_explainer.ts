@@ -1,5 +1,5 @@
-import type { RowValues } from '#registry/model_package';
 import type { TreeEnsemble } from '#registry/onnx/tree_ensemble';
+import type { RowValues } from '#registry/packages/model_package';
 import { transformed } from './tree_inference.ts';
 import { type Explanation, TreeShap } from './tree_shap.ts';
 import { areClose, probesOf } from './tree_trial.ts';

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { Random } from '#kernel/random';
-import type { RowValues } from '#registry/model_package';
 import type { TreeEnsemble } from '#registry/onnx/tree_ensemble';
+import type { RowValues } from '#registry/packages/model_package';
 import type { TreeInference } from './tree_inference.ts';
 
 type Run = (input: Float32Array, rows: number) => Promise<RowValues>;

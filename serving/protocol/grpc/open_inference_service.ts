@@ -14,10 +14,10 @@ import {
 import type { FastifyInstance } from 'fastify';
 import { PlatformError, PortInUseError, messageOf as textOf } from '#kernel/errors';
 import type { Service } from '#kernel/lifecycle';
+import { isLoopback } from '#monitoring/http/routes/route_access';
+import type { TlsConfig } from '#monitoring/http/tls_config';
 import type { Logger } from '#monitoring/log';
-import { isLoopback } from '#monitoring/route_access';
-import type { TlsConfig } from '#monitoring/tls_config';
-import { BINARY_HEADER } from '../infer_request.ts';
+import { BINARY_HEADER } from '../open_inference/infer_request.ts';
 import { SUBJECT_HEADERS } from '../subject.ts';
 import { bodyOf, type ModelInferRequest, messageOf } from './infer_messages.ts';
 import { codecOf } from './open_inference_proto.ts';

@@ -6,17 +6,17 @@ import fc from 'fast-check';
 import { type OfflineDatabase, sqlOfflineDatabase } from '#cli/parts/offline_database';
 import { createFileSystems } from '#connectors/files/file_systems';
 import { PgliteExecutor } from '#feature_store/database/pglite_executor';
-import { entityKeyFromId } from '#feature_store/definitions/entity_key';
 import { asOf, field } from '#feature_store/definitions/feature';
-import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import { featureService } from '#feature_store/definitions/feature_service';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { entityKeyFromId } from '#feature_store/definitions/values/entity_key';
+import { type FeatureRow, viewId } from '#feature_store/definitions/values/feature_row';
 import { type LabelOrigin, loadLabels } from '#feature_store/retrieval/labels';
 import { buildTrainingSet } from '#feature_store/retrieval/training_set';
 import { DAY_MS, eventTime, HOUR_MS, processingTime, SECOND_MS } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
+import { testView } from '../../support/definitions/test_view.ts';
 import { Duck } from '../../support/duckdb.ts';
-import { testView } from '../../support/test_view.ts';
 
 // Every kind of point-in-time join against DuckDB's ASOF JOIN: labels of files, queries, sources and of rows themselves, with every form in which people write times, joined with
 // rows of several ttls, as they are and as they were known.

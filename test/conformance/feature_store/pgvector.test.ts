@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe } from '@jest/globals';
 import { type OfflineDatabase, sqlOfflineDatabase } from '#cli/parts/offline_database';
 import { silentLogger } from '#monitoring/log';
-import { PgvectorExecutor } from '../../support/pgvector_executor.ts';
-import { nearView } from '../../support/typed_values.ts';
+import { nearView } from '../../support/definitions/typed_values.ts';
+import { PgvectorExecutor } from '../../support/servers/pgvector_executor.ts';
 import { testSimilaritySearch } from './similarity_search_contract.ts';
 
 describe('PostgreSQL with pgvector', () => {

@@ -12,13 +12,13 @@ import { DefinitionError } from '#feature_store/definitions/errors';
 import { expression, field } from '#feature_store/definitions/feature';
 import { featureView } from '#feature_store/definitions/feature_view';
 import { inRange } from '#feature_store/definitions/quality_rule';
-import { entity, source } from '#feature_store/definitions/source';
+import { entity, source } from '#feature_store/definitions/sources/source';
 import { MemoryOnlineStore } from '#feature_store/online/memory_store';
 import { pushesOf } from '#feature_store/push/push_rows';
 import { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { ttlsOf } from '#feature_store/stores';
 import { DAY_MS, eventTime, systemClock } from '#kernel/time';
-import type { HttpService } from '#monitoring/http_service';
+import type { HttpService } from '#monitoring/http/http_service';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 

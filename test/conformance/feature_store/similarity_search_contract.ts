@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { type EntityKey, entityKeyFromId } from '#feature_store/definitions/entity_key';
-import { type FeatureRow, replaces } from '#feature_store/definitions/feature_row';
+import { type EntityKey, entityKeyFromId } from '#feature_store/definitions/values/entity_key';
+import { type FeatureRow, replaces } from '#feature_store/definitions/values/feature_row';
 import { type EmbeddingSearch, METRICS, type Metric } from '#feature_store/offline/embedding_search';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import { DAY_MS, eventTime, HOUR_MS, processingTime } from '#kernel/time';
-import { nearView } from '../../support/typed_values.ts';
+import { nearView } from '../../support/definitions/typed_values.ts';
 
 /**
  * @param accuracy - error of a distance of 1 or less; of larger ones in proportion

@@ -7,7 +7,7 @@ import { MemoryOnlineStore } from '#feature_store/online/memory_store';
 import { ttlsOf } from '#feature_store/stores';
 import { systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
-import { nearView, typedView } from '../../support/typed_values.ts';
+import { nearView, typedView } from '../../support/definitions/typed_values.ts';
 import { describeValueTypes } from './value_types_contract.ts';
 
 const views = [typedView, nearView];

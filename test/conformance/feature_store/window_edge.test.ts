@@ -7,8 +7,8 @@ import { type OfflineDatabase, sqlOfflineDatabase } from '#cli/parts/offline_dat
 import { DiskLog } from '#connectors/disk_log/disk_log';
 import { PgliteExecutor } from '#feature_store/database/pglite_executor';
 import { count, sum } from '#feature_store/definitions/aggregations';
-import type { FeatureRow } from '#feature_store/definitions/feature_row';
 import { featureService } from '#feature_store/definitions/feature_service';
+import type { FeatureRow } from '#feature_store/definitions/values/feature_row';
 import { MemoryOnlineStore } from '#feature_store/online/memory_store';
 import { buildTrainingSet } from '#feature_store/retrieval/training_set';
 import { DAY_MS, eventTime, HOUR_MS, MINUTE_MS, systemClock } from '#kernel/time';
@@ -18,8 +18,8 @@ import { buildBackfillPipeline, buildFeaturePipeline } from '#pipelines/jobs/fea
 import { createPipeline } from '#pipelines/model/pipeline';
 import { runEmbedded } from '#pipelines/runner/embedded';
 import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
+import { testView } from '../../support/definitions/test_view.ts';
 import { keyOf } from '../../support/entity_keys.ts';
-import { testView } from '../../support/test_view.ts';
 
 // An event exactly one window old (docs/features.md, "Rules of time"): it counts, and leaves with the minute, quarter of an hour or hour that it lies in; the same in the stream, in
 // back-fill, online and in training sets.

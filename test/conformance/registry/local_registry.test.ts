@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { LocalRegistry } from '#registry/local/local_registry';
-import { tinyModel } from '../../support/tiny_model.ts';
+import { tinyModel } from '../../support/platforms/tiny_model.ts';
 import { describeRegistry } from './registry_contract.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'registry-'));

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import type { ModelRegistry } from '#registry/model_registry';
-import { tinyModel } from '../../support/tiny_model.ts';
+import { tinyModel } from '../../support/platforms/tiny_model.ts';
 
 /** What every registry must do. */
 export function describeRegistry(name: string, create: () => ModelRegistry): void {

@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import { CreateBucketCommand, ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { HOUR_MS } from '#kernel/time';
-import { runCommand } from '../../support/command_line.ts';
-import { PlatformProcess } from '../../support/platform_process.ts';
-import { ProjectCopy } from '../../support/project_copy.ts';
-import { until } from '../../support/redis_servers.ts';
+import { runCommand } from '../../support/platforms/command_line.ts';
+import { PlatformProcess } from '../../support/platforms/platform_process.ts';
+import { ProjectCopy } from '../../support/platforms/project_copy.ts';
+import { until } from '../../support/servers/redis_servers.ts';
 import { serviceAddress } from '../service_address.ts';
 
 // `headwater apply` on another machine than the pipeline's, with Kafka, Redis, PostgreSQL and the archive in a bucket: the pipeline takes the state over from there.

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { loadPlatformConfig } from '#cli/project/platform_config';
+import { loadPlatformConfig } from '#cli/project/config/platform_config';
 import { createBroker } from '#connectors/catalog';
 import { assetPath } from '#kernel/project_root';
 import { systemClock } from '#kernel/time';

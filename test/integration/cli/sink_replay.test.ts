@@ -4,19 +4,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { createOfflineDatabase, type OfflineDatabase } from '#cli/parts/offline_database';
-import type { PlatformConfig } from '#cli/project/platform_config';
+import type { PlatformConfig } from '#cli/project/config/platform_config';
 import { createBroker } from '#connectors/catalog';
 import type { Broker } from '#connectors/connector';
 import type { DeadLetter } from '#connectors/dead_letter';
-import type { EntityKey } from '#feature_store/definitions/entity_key';
+import type { EntityKey } from '#feature_store/definitions/values/entity_key';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { createOnlineStore } from '#feature_store/stores';
 import { eventTime, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
-import { VIEWS } from '../../support/all_definitions.ts';
-import { runCommand } from '../../support/command_line.ts';
-import { PlatformProcess } from '../../support/platform_process.ts';
-import { testProject } from '../../support/test_project.ts';
+import { VIEWS } from '../../support/definitions/all_definitions.ts';
+import { runCommand } from '../../support/platforms/command_line.ts';
+import { PlatformProcess } from '../../support/platforms/platform_process.ts';
+import { testProject } from '../../support/platforms/test_project.ts';
 import { serviceAddress } from '../service_address.ts';
 
 // `headwater dlq replay` of letters that sinks have written, into the real stores and into those of a platform that runs.

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type pg from 'pg';
-import type { DeadLetter } from '#connectors/dead_letters';
+import type { DeadLetter } from '#connectors/dead_letters/dead_letters';
 import { postgresConfigSchema } from '#connectors/postgres/config';
 import { createPostgresPool } from '#connectors/postgres/pool';
 import { postgresTable } from '#connectors/postgres/table_writer';

@@ -4,15 +4,15 @@ import { CreateBucketCommand, PutBucketVersioningCommand, S3Client } from '@aws-
 import { beforeAll, expect, test } from '@jest/globals';
 import { encodeRows } from '#connectors/files/encode_rows';
 import type { ReadRow, Row } from '#connectors/files/formats';
-import { s3ConfigSchema } from '#connectors/files/s3_config';
-import { S3Files } from '#connectors/files/s3_files';
+import { s3ConfigSchema } from '#connectors/files/s3/s3_config';
+import { S3Files } from '#connectors/files/s3/s3_files';
 import { DAY_MS, eventTime } from '#kernel/time';
 import { writeFiles } from '#pipelines/io/file_sink';
 import { FileSource, type FileSourceSettings } from '#pipelines/io/file_source';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { create, parDo, read, withTimestamps } from '#pipelines/model/transforms';
 import { runEmbedded } from '#pipelines/runner/embedded';
-import { FaultProxy } from '../../support/fault_proxy.ts';
+import { FaultProxy } from '../../support/servers/fault_proxy.ts';
 import { serviceAddress } from '../service_address.ts';
 
 const credentials = {

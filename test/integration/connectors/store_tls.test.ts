@@ -10,8 +10,8 @@ import { connectRedis, createRedis } from '#connectors/redis/client';
 import { redisConfigSchema } from '#connectors/redis/config';
 import { offlineStoreConfigSchema } from '#feature_store/config';
 import { silentLogger } from '#monitoring/log';
-import { runCommand } from '../../support/command_line.ts';
-import { makeSelfSigned } from '../../support/self_signed.ts';
+import { runCommand } from '../../support/platforms/command_line.ts';
+import { makeSelfSigned } from '../../support/servers/self_signed.ts';
 import { serviceAddress } from '../service_address.ts';
 
 // TLS to stores: what is required is not done without, and a certificate without a known issuer is refused.

@@ -5,7 +5,7 @@ import { createOfflineDatabase, type OfflineDatabase } from '#cli/parts/offline_
 import { postgresConfigSchema } from '#connectors/postgres/config';
 import { redisConfigSchema } from '#connectors/redis/config';
 import { fraudView } from '#examples/fraud/features/fraud';
-import type { FeatureRow } from '#feature_store/definitions/feature_row';
+import type { FeatureRow } from '#feature_store/definitions/values/feature_row';
 import { CachedOnlineStore } from '#feature_store/online/cached_store';
 import { FallbackOnlineStore } from '#feature_store/online/fallback_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
@@ -15,7 +15,7 @@ import { eventTime, processingTime, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry, totalOf } from '#monitoring/metrics';
 import { keyOf } from '../../support/entity_keys.ts';
-import { FaultProxy } from '../../support/fault_proxy.ts';
+import { FaultProxy } from '../../support/servers/fault_proxy.ts';
 import { serviceAddress } from '../service_address.ts';
 
 // The cache of a process before Redis, and before PostgreSQL while Redis is away.

@@ -4,7 +4,7 @@ import { createOfflineDatabase } from '#cli/parts/offline_database';
 import { postgresConfigSchema } from '#connectors/postgres/config';
 import { redisConfigSchema } from '#connectors/redis/config';
 import { fraudView } from '#examples/fraud/features/fraud';
-import type { FeatureRow } from '#feature_store/definitions/feature_row';
+import type { FeatureRow } from '#feature_store/definitions/values/feature_row';
 import { compareStores } from '#feature_store/retrieval/consistency';
 import { ConsistencyMonitor } from '#feature_store/retrieval/consistency_monitor';
 import { createOnlineStore } from '#feature_store/stores';

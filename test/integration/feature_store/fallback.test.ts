@@ -4,7 +4,7 @@ import { createOfflineDatabase } from '#cli/parts/offline_database';
 import { postgresConfigSchema } from '#connectors/postgres/config';
 import { redisConfigSchema } from '#connectors/redis/config';
 import { fraudView } from '#examples/fraud/features/fraud';
-import type { FeatureRow } from '#feature_store/definitions/feature_row';
+import type { FeatureRow } from '#feature_store/definitions/values/feature_row';
 import { FallbackOnlineStore } from '#feature_store/online/fallback_store';
 import { createOnlineStore, ttlsOf } from '#feature_store/stores';
 import { startAll } from '#kernel/lifecycle';
@@ -12,7 +12,7 @@ import { DAY_MS, eventTime, processingTime, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { keyOf } from '../../support/entity_keys.ts';
-import { FaultProxy } from '../../support/fault_proxy.ts';
+import { FaultProxy } from '../../support/servers/fault_proxy.ts';
 import { serviceAddress } from '../service_address.ts';
 
 test('while Redis does not answer, reads come from PostgreSQL, soon without waiting; then from Redis again', async () => {

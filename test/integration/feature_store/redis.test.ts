@@ -7,7 +7,7 @@ import { createRedis } from '#connectors/redis/client';
 import { redisConfigSchema } from '#connectors/redis/config';
 import { field, fromEvent } from '#feature_store/definitions/feature';
 import { type FeatureView, featureView } from '#feature_store/definitions/feature_view';
-import { RedisOnlineStore } from '#feature_store/online/redis_store';
+import { RedisOnlineStore } from '#feature_store/online/redis/redis_store';
 import { eventTime, processingTime } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import type { RunningServer } from '#scripts/services/managed_process';

@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
-import type { EntityKey } from '#feature_store/definitions/entity_key';
+import type { EntityKey } from '#feature_store/definitions/values/entity_key';
 import { startRedisCluster } from '#scripts/services/servers';
 import { keyOf } from '../../support/entity_keys.ts';
-import { type OpenStores, openStores } from '../../support/online_stores.ts';
-import { type RedisServer, startRedisServer, until } from '../../support/redis_servers.ts';
+import { type OpenStores, openStores } from '../../support/servers/online_stores.ts';
+import { type RedisServer, startRedisServer, until } from '../../support/servers/redis_servers.ts';
 import { serviceAddress } from '../service_address.ts';
 
 // Redis is emptied while it is used: reads stay right, and it is filled again by itself.

@@ -4,10 +4,10 @@ import { sqlOfflineDatabase } from '#cli/parts/offline_database';
 import { createRedis } from '#connectors/redis/client';
 import { redisConfigSchema } from '#connectors/redis/config';
 import { PostgresExecutor } from '#feature_store/database/postgres_executor';
-import { RedisOnlineStore } from '#feature_store/online/redis_store';
+import { RedisOnlineStore } from '#feature_store/online/redis/redis_store';
 import { silentLogger } from '#monitoring/log';
 import { describeValueTypes } from '../../conformance/feature_store/value_types_contract.ts';
-import { nearView, typedView } from '../../support/typed_values.ts';
+import { nearView, typedView } from '../../support/definitions/typed_values.ts';
 import { serviceAddress } from '../service_address.ts';
 
 const views = [typedView, nearView];

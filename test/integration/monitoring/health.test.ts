@@ -2,7 +2,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import pg from 'pg';
-import { WatchedPlatform } from '../../support/watched_platform.ts';
+import { WatchedPlatform } from '../../support/platforms/watched_platform.ts';
 
 // What stores and brokers do to a running platform, and what /health/ready answers. Outages of a minute are in test/recovery/outages.test.ts.
 

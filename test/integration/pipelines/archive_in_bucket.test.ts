@@ -6,8 +6,8 @@ import { CreateBucketCommand, PutObjectCommand, S3Client } from '@aws-sdk/client
 import { afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { DiskLog } from '#connectors/disk_log/disk_log';
-import { s3ConfigSchema } from '#connectors/files/s3_config';
-import { S3Files } from '#connectors/files/s3_files';
+import { s3ConfigSchema } from '#connectors/files/s3/s3_config';
+import { S3Files } from '#connectors/files/s3/s3_files';
 import { DAY_MS, HOUR_MS, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';

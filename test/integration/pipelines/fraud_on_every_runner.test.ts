@@ -6,7 +6,7 @@ import type { OfflineDatabase } from '#cli/parts/offline_database';
 import { DiskLog } from '#connectors/disk_log/disk_log';
 import { fraudView } from '#examples/fraud/features/fraud';
 import type { WindowStatistics } from '#feature_store/aggregation/statistics';
-import type { FeatureRow } from '#feature_store/definitions/feature_row';
+import type { FeatureRow } from '#feature_store/definitions/values/feature_row';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { DAY_MS, HOUR_MS, MINUTE_MS, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';

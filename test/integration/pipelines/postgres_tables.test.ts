@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type pg from 'pg';
-import type { DeadLetter } from '#connectors/dead_letters';
+import type { DeadLetter } from '#connectors/dead_letters/dead_letters';
 import type { TableReading } from '#connectors/postgres/table_reader';
 import type { TableRow } from '#connectors/postgres/table_writer';
 import { createUrlPool } from '#connectors/postgres/url_pool';

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { globSync } from 'tinyglobby';
 import { writePrices } from '#examples/stock_etl/prices';
-import { runCommand } from '../../support/command_line.ts';
-import { byForm } from '../../support/forms.ts';
+import { byForm } from '../../support/jest/forms.ts';
+import { runCommand } from '../../support/platforms/command_line.ts';
 
 // Twenty years of daily prices, whatever the number of workers.
 

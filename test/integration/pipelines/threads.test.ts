@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { expect, test } from '@jest/globals';
 import { assetPath } from '#kernel/project_root';
-import { byForm } from '../../support/forms.ts';
+import { byForm } from '../../support/jest/forms.ts';
 
 const run = promisify(execFile);
 const headwater = (...args: string[]): Promise<{ stdout: string; stderr: string }> =>

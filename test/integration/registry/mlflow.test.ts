@@ -7,7 +7,7 @@ import { MlflowRegistry } from '#registry/mlflow/mlflow_registry';
 import type { ModelVersion } from '#registry/model_registry';
 import { LoadedModel } from '#serving/models/loaded_model';
 import { describeRegistry } from '../../conformance/registry/registry_contract.ts';
-import { tinyModel, tinyScore } from '../../support/tiny_model.ts';
+import { tinyModel, tinyScore } from '../../support/platforms/tiny_model.ts';
 import { serviceAddress } from '../service_address.ts';
 
 const open = () =>

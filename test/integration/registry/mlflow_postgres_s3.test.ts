@@ -11,7 +11,7 @@ import { MlflowRegistry } from '#registry/mlflow/mlflow_registry';
 import type { RunningServer } from '#scripts/services/managed_process';
 import { startMlflow } from '#scripts/services/servers';
 import { describeRegistry } from '../../conformance/registry/registry_contract.ts';
-import { tinyModel } from '../../support/tiny_model.ts';
+import { tinyModel } from '../../support/platforms/tiny_model.ts';
 import { serviceAddress } from '../service_address.ts';
 
 // MLflow with PostgreSQL behind it and artifacts in S3 that it does not hand out itself: they are read and written where they lie.

@@ -11,6 +11,8 @@ const PRODUCT = [
 /** A folder with more files is described. */
 const FEW_FILES = 3;
 const LONGEST_LINES = 40;
+const MOST_FILES = 15;
+const GENERATED = new Set(['pipelines/proto']);
 /** Examples of users' definitions, on their way out of the product. */
 const NOT_YET = new Set<string>();
 
@@ -31,6 +33,15 @@ test('each folder says what it is, what it imports and how to add one more', () 
     return [...parts.map((part) => `${folder}/README.md lacks "${part.trim()}"`), ...long];
   });
   expect(problems).toEqual([]);
+});
+
+test('no folder has more files than one takes in at a glance', () => {
+  const counts = new Map<string, number>();
+  for (const file of readSources(projectRoot, [...PRODUCT, 'bench', 'examples', 'scripts', 'test']).keys()) {
+    counts.set(dirname(file), (counts.get(dirname(file)) ?? 0) + 1);
+  }
+  const crowded = [...counts].filter(([folder, files]) => files > MOST_FILES && !GENERATED.has(folder));
+  expect(crowded).toEqual([]);
 });
 
 test('files that a README names exist', () => {

@@ -8,8 +8,8 @@ import { ensureInitialModels } from '#cli/project/initial_models';
 import { type Platform, startPlatform } from '#cli/roles/platform';
 import { ROLES, type Role } from '#cli/terminal/choices';
 import { silentLogger } from '#monitoring/log';
-import { byForm } from '../../support/forms.ts';
-import { testProject } from '../../support/test_project.ts';
+import { byForm } from '../../support/jest/forms.ts';
+import { testProject } from '../../support/platforms/test_project.ts';
 
 // What a refusal costs, over every route of every listener of a real platform: however many mistakes a request has, its answer is small and is
 // found without holding up other requests. The routes are those that Fastify registered.

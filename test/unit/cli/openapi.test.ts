@@ -8,7 +8,7 @@ import { type Platform, startPlatform } from '#cli/roles/platform';
 import { ROLES } from '#cli/terminal/choices';
 import { assetPath } from '#kernel/project_root';
 import { silentLogger } from '#monitoring/log';
-import { testProject } from '../../support/test_project.ts';
+import { testProject } from '../../support/platforms/test_project.ts';
 
 // The contract of GET /openapi.json: every route of the four APIs is in it, with its access, the statuses that follow from what it is, and
 // examples that its own schemas allow. The routes are those that Fastify registered.

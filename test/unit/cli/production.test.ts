@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { parse } from 'yaml';
-import { loadPlatformConfig } from '#cli/project/platform_config';
+import { loadPlatformConfig } from '#cli/project/config/platform_config';
 import { checkListeners } from '#cli/project/production';
 import { ROLES } from '#cli/terminal/choices';
 import { assetPath } from '#kernel/project_root';

@@ -2,8 +2,8 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import { viewId } from '#feature_store/definitions/feature_row';
-import { runCommand } from '../../support/command_line.ts';
+import { viewId } from '#feature_store/definitions/values/feature_row';
+import { runCommand } from '../../support/platforms/command_line.ts';
 
 // Projects as others write them: every command that loads one is the built `headwater`, in a folder of its own.
 

@@ -5,9 +5,9 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { type Platform, startPlatform } from '#cli/roles/platform';
 import { ROLES, type Role } from '#cli/terminal/choices';
 import { createLogger } from '#monitoring/log';
-import { sendRaw } from '../../support/raw_http.ts';
-import { testProject } from '../../support/test_project.ts';
-import { startTraceCollector, type TraceCollector } from '../../support/trace_collector.ts';
+import { sendRaw } from '../../support/hostile/raw_http.ts';
+import { testProject } from '../../support/platforms/test_project.ts';
+import { startTraceCollector, type TraceCollector } from '../../support/servers/trace_collector.ts';
 import { until } from '../../support/turns.ts';
 
 // The id of a request, on every listener: in its answer, in its log lines, in its span. The caller's own where it is usable, a new one otherwise.

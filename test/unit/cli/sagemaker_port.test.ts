@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { loadPlatformConfig } from '#cli/project/platform_config';
+import { loadPlatformConfig } from '#cli/project/config/platform_config';
 
 test.each([
   [{}, 8_000],

@@ -1,13 +1,13 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { DeadLetter } from '#connectors/dead_letters';
-import { SchemaSerde, type SchemaSource } from '#connectors/schema_registry';
+import type { DeadLetter } from '#connectors/dead_letters/dead_letters';
+import { SchemaSerde, type SchemaSource } from '#connectors/schemas/schema_registry';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { create } from '#pipelines/model/transforms';
 import { type Collected, collectInto, runToEnd } from '#pipelines/testing/collect';
 import { decodeWithSchema, type RawRecord } from '#pipelines/transforms/decode_with_schema';
-import { FakeSchemaRegistry } from '../../support/schema_registry.ts';
+import { FakeSchemaRegistry } from '../../support/servers/schema_registry.ts';
 
 let registry: FakeSchemaRegistry;
 let serde: SchemaSerde;

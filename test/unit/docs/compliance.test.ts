@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { checkCompliance, problemsOf, problemsOfClaims, readControls } from '#scripts/compliance';
+import { checkCompliance, problemsOf, problemsOfClaims, readControls } from '#scripts/checking/compliance';
 
 const NOW = Date.UTC(2026, 10, 23);
 

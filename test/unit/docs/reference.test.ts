@@ -2,15 +2,15 @@ import { readFileSync } from 'node:fs';
 import { expect, test } from '@jest/globals';
 import { createProgram } from '#cli/commands/program';
 import { assetPath } from '#kernel/project_root';
-import { declaredMetrics, metricsIn } from '#scripts/declared_metrics';
+import { declaredMetrics, metricsIn } from '#scripts/checking/declared_metrics';
 import {
   commandsReference,
   configurationReference,
   featureReference,
   metricsReference,
   REFERENCE_FOLDER,
-} from '#scripts/reference';
-import { CATALOG } from '../../support/all_definitions.ts';
+} from '#scripts/writing/reference';
+import { CATALOG } from '../../support/definitions/all_definitions.ts';
 
 test.each([
   ['commands', () => commandsReference(createProgram())],

@@ -12,7 +12,7 @@ import {
   TABLE_PAGE,
   titleOf,
   withRunnerTable,
-} from '#scripts/runner_table';
+} from '#scripts/writing/runner_table';
 
 const results = JSON.parse(readFileSync(assetPath(RESULTS_FILE), 'utf8')) as RunnerResults;
 

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { expect, test } from '@jest/globals';
 import { globSync } from 'tinyglobby';
 import { assetPath, projectRoot } from '#kernel/project_root';
-import { EXAMPLES, exampleFiles } from '#scripts/example_projects';
+import { EXAMPLES, exampleFiles } from '#scripts/writing/example_projects';
 
 test.each(EXAMPLES)(
   '%s has the files that init writes: after a change of the templates, run npm run examples:files',

@@ -10,8 +10,8 @@ import { importRows } from '#feature_store/offline/row_files';
 import { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { loadLabels } from '#feature_store/retrieval/labels';
 import { eventTime, systemClock } from '#kernel/time';
-import { tinyView } from '../../support/tiny_model.ts';
-import { tinyOnline } from '../../support/tiny_serving.ts';
+import { tinyView } from '../../support/platforms/tiny_model.ts';
+import { tinyOnline } from '../../support/platforms/tiny_serving.ts';
 
 // Files that a user brings: text that no store takes is refused with file, row and field, before any store sees a row.
 

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { binaryMetrics } from '#kernel/binary_metrics';
+import { binaryMetrics } from '#kernel/statistics/binary_metrics';
 
 // By scikit-learn 1.9: roc_auc_score, average_precision_score, log_loss, brier_score_loss.
 test('a known case, ties included', () => {

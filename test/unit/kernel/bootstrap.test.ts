@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
-import { bootstrapInterval, quantile } from '#kernel/bootstrap';
 import { Random } from '#kernel/random';
+import { bootstrapInterval, quantile } from '#kernel/statistics/bootstrap';
 
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from '@jest/globals';
 import { transform as esbuild } from 'esbuild';
-import { functionIdentityOf } from '#kernel/function_identity';
+import { functionIdentityOf } from '#kernel/functions/function_identity';
 
 const require = createRequire(import.meta.url);
 type Fn = (...args: never[]) => unknown;

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { stableHash32 } from '#kernel/hash';
+import { stableHash32 } from '#kernel/hashes/hash';
 
 test('values are fixed for ever: partitions and experiment variants depend on them', () => {
   expect(['', 'a', 'acct_0001', 'é'].map((text) => stableHash32(text))).toMatchInlineSnapshot(`

@@ -1,9 +1,9 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { avalanche } from '#kernel/hash';
-import { decodeKey, encodeKey, type KeyValue, keyGroupOf, keyIdOf, ownerOfKeyGroup } from '#kernel/key_codec';
-import { InvalidKeyError, MalformedKeyError } from '#kernel/key_errors';
-import { keyTextOf, parseKeyText } from '#kernel/key_text';
+import { avalanche } from '#kernel/hashes/hash';
+import { decodeKey, encodeKey, type KeyValue, keyGroupOf, keyIdOf, ownerOfKeyGroup } from '#kernel/keys/key_codec';
+import { InvalidKeyError, MalformedKeyError } from '#kernel/keys/key_errors';
+import { keyTextOf, parseKeyText } from '#kernel/keys/key_text';
 
 const RUNS = 2_000;
 const NEAR_LIMITS = [2n ** 53n, 2n ** 63n, 2n ** 64n, 0n].flatMap((limit) =>

@@ -2,10 +2,10 @@ import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { isInText } from '#connectors/entity_mention';
 import { InvalidEventError } from '#connectors/gateway/errors';
-import { createEventValidator } from '#connectors/gateway/event_validator';
-import { textOf } from '#kernel/text_of';
+import { createEventValidator } from '#connectors/gateway/events/event_validator';
+import { textOf } from '#kernel/text/text_of';
 import { transactions } from '../../../examples/fraud/features/transactions.ts';
-import { hostileValues } from '../../support/hostile_values.ts';
+import { hostileValues } from '../../support/hostile/hostile_values.ts';
 
 test('whatever JSON holds has a text, and primitives have their own', () => {
   fc.assert(

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { isStorable, MAX_NESTING, storable, unstorableTextIn } from '#kernel/unstorable_text';
+import { isStorable, MAX_NESTING, storable, unstorableTextIn } from '#kernel/text/unstorable_text';
 
 /** Slow and obvious: any bad character in any text of the value's JSON. */
 function hasBadText(value: unknown): boolean {

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { StatisticsOf } from '#feature_store/aggregation/statistics';
-import type { FeatureValue } from '#feature_store/definitions/feature_row';
+import type { FeatureValue } from '#feature_store/definitions/values/feature_row';
 import { Random } from '#kernel/random';
 import { eventTime } from '#kernel/time';
 import { type CellValue, columnDrift } from '#monitoring/drift/column_drift';

@@ -2,10 +2,10 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { expect, test } from '@jest/globals';
 import { fastify } from 'fastify';
-import { HttpService } from '#monitoring/http_service';
+import { HttpService } from '#monitoring/http/http_service';
+import { open } from '#monitoring/http/routes/route_access';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
-import { open } from '#monitoring/route_access';
 
 // A drain waits for requests under way, and for nothing else.
 

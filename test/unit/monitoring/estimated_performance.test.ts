@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { binaryMetrics } from '#kernel/binary_metrics';
 import { Random } from '#kernel/random';
+import { binaryMetrics } from '#kernel/statistics/binary_metrics';
 import { aucStandardError, estimatePerformance, fitCalibration } from '#monitoring/drift/estimated_performance';
 
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));

@@ -15,8 +15,8 @@ import {
   whenAllAreDown,
   whenAnyIsDown,
 } from '#monitoring/health';
-import { createHttpApp } from '#monitoring/http_app';
-import { HttpService } from '#monitoring/http_service';
+import { createHttpApp } from '#monitoring/http/http_app';
+import { HttpService } from '#monitoring/http/http_service';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { until } from '../../support/turns.ts';

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { fastify } from 'fastify';
-import { countRequests } from '#monitoring/http_metrics';
-import { HttpService } from '#monitoring/http_service';
+import { countRequests } from '#monitoring/http/http_metrics';
+import { HttpService } from '#monitoring/http/http_service';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 

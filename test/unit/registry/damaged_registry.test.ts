@@ -6,8 +6,8 @@ import { silentLogger } from '#monitoring/log';
 import { SnapshotError } from '#pipelines/engine/errors';
 import { SnapshotStore } from '#pipelines/runner/snapshot_store';
 import { LocalRegistry } from '#registry/local/local_registry';
-import { type FolderImage, flipped, imageOf, layOut, temporaryFolder } from '../../support/disk_folder.ts';
-import { tinyModel } from '../../support/tiny_model.ts';
+import { tinyModel } from '../../support/platforms/tiny_model.ts';
+import { type FolderImage, flipped, imageOf, layOut, temporaryFolder } from '../../support/servers/disk_folder.ts';
 
 const folder = temporaryFolder('registry');
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

@@ -7,7 +7,7 @@ import { evaluateModel } from '#registry/evaluation/evaluate_model';
 import { evaluateRegression } from '#registry/evaluation/regression';
 import { evaluationReport } from '#registry/evaluation/report';
 import type { TrainingTable } from '#registry/training_table';
-import { tinyModel, tinyScore } from '../../support/tiny_model.ts';
+import { tinyModel, tinyScore } from '../../support/platforms/tiny_model.ts';
 
 const probabilities = { threshold: 0.5, areProbabilities: true };
 

@@ -3,8 +3,8 @@ import { stringify } from 'yaml';
 import { packageOfForeign, readMlmodel } from '#registry/mlflow/foreign_model';
 import { describeOnnx } from '#registry/onnx/describe_onnx';
 import { ModelProto } from '#registry/onnx/onnx_proto';
-import { TextNumbers } from '#registry/signature_encoder';
-import { tinyModel } from '../../support/tiny_model.ts';
+import { TextNumbers } from '#registry/packages/signature_encoder';
+import { tinyModel } from '../../support/platforms/tiny_model.ts';
 
 const { onnx } = tinyModel(0);
 const mlmodelOf = (more: object = {}) =>

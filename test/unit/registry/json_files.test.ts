@@ -11,8 +11,8 @@ import { LocalRegistry } from '#registry/local/local_registry';
 import { readModelFolder, writeModelFolder } from '#registry/model_folder';
 import type { ModelRegistry } from '#registry/model_registry';
 import { parseJsonFile } from '#storage/json_file';
-import { temporaryFolder } from '../../support/disk_folder.ts';
-import { tinyModel } from '../../support/tiny_model.ts';
+import { tinyModel } from '../../support/platforms/tiny_model.ts';
+import { temporaryFolder } from '../../support/servers/disk_folder.ts';
 
 // JSON files that users or other programs write: what JSON.parse would alter in silence is refused, with the file and the path.
 

@@ -10,7 +10,7 @@ import { LocalRegistry } from '#registry/local/local_registry';
 import type { ModelVersion } from '#registry/model_registry';
 import { ModelProto } from '#registry/onnx/onnx_proto';
 import { examineModel } from '#serving/models/loaded_model';
-import { tinyModel } from '../../support/tiny_model.ts';
+import { tinyModel } from '../../support/platforms/tiny_model.ts';
 
 const NAME = 'tiny';
 let directory: string;

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { LocalRegistry } from '#registry/local/local_registry';
 import { writeCheckedJson } from '#storage/checked_json';
-import { temporaryFolder } from '../../support/disk_folder.ts';
-import { tinyModel } from '../../support/tiny_model.ts';
+import { tinyModel } from '../../support/platforms/tiny_model.ts';
+import { temporaryFolder } from '../../support/servers/disk_folder.ts';
 
 // The index of a model is lost while its versions lie there: an empty model would be served, and version numbers used again.
 

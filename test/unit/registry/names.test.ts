@@ -7,7 +7,7 @@ import { InvalidNameError } from '#registry/errors';
 import { checkInnerPath, readInside } from '#registry/folder_files';
 import { LocalRegistry } from '#registry/local/local_registry';
 import { acceptsModelName, checkModelName, folderOfModel, modelOfFolder } from '#registry/names';
-import { tinyModel } from '../../support/tiny_model.ts';
+import { tinyModel } from '../../support/platforms/tiny_model.ts';
 
 const text = fc.string({ unit: fc.constantFrom(...'aB9é日 ._-/\\:%\'"@{}*?\0\n\u0301'), maxLength: 12 });
 const anything = fc.oneof(text, fc.string({ unit: 'binary', maxLength: 200 }));

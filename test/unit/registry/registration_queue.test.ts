@@ -8,7 +8,7 @@ import { writeModelFolder } from '#registry/model_folder';
 import type { NewModelVersion } from '#registry/model_registry';
 import { type Registered, RegistrationQueue } from '#registry/registration_queue';
 import { FolderLock } from '#storage/folder_lock';
-import { tinyModel } from '../../support/tiny_model.ts';
+import { tinyModel } from '../../support/platforms/tiny_model.ts';
 
 let folder: string;
 let queue: RegistrationQueue;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { beforeEach, expect, test } from '@jest/globals';
 import { StageAliasSync } from '#registry/lifecycle/stage_alias_sync';
 import { LocalRegistry } from '#registry/local/local_registry';
-import { tinyModel } from '../../support/tiny_model.ts';
+import { tinyModel } from '../../support/platforms/tiny_model.ts';
 
 let directory: string;
 let registry: LocalRegistry;

@@ -7,9 +7,9 @@ import { readTreeEnsemble } from '#registry/onnx/tree_ensemble';
 import { readBooster } from '#registry/xgboost/booster';
 import { packageOfBooster } from '#registry/xgboost/booster_package';
 import { decodeUbjson } from '#registry/xgboost/ubjson';
-import { differenceFromXgboost } from '../../support/xgboost_cases.ts';
+import { differenceFromXgboost } from '../../support/guests/xgboost_cases.ts';
 
-// Models as XGBoost 1.7 to 3.2 have saved them (test/support/make_xgboost.py), with what they predict.
+// Models as XGBoost 1.7 to 3.2 have saved them (test/support/guests/make_xgboost.py), with what they predict.
 
 const FOLDER = assetPath('test/data/xgboost');
 const modelFile = (name: string): string => {

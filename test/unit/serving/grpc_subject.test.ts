@@ -2,8 +2,8 @@ import { Client, credentials, Metadata, type ServiceError, status } from '@grpc/
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { codecOf } from '#serving/protocol/grpc/open_inference_proto';
 import type { OpenInferenceService } from '#serving/protocol/grpc/open_inference_service';
-import { tinyModel } from '../../support/tiny_model.ts';
-import { serveTiny, type TinyServing } from '../../support/tiny_serving.ts';
+import { tinyModel } from '../../support/platforms/tiny_model.ts';
+import { serveTiny, type TinyServing } from '../../support/platforms/tiny_serving.ts';
 
 // Entities and variants by metadata and parameters of gRPC calls.
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { packageOfForeign, readMlmodel } from '#registry/mlflow/foreign_model';
 import { ModelProto } from '#registry/onnx/onnx_proto';
-import { serveTiny, type TinyServing } from '../../support/tiny_serving.ts';
+import { serveTiny, type TinyServing } from '../../support/platforms/tiny_serving.ts';
 
 // Bodies of MLflow's scoring server, SageMaker and KServe's protocol of version 1.
 

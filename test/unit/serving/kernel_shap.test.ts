@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { RowValues } from '#registry/model_package';
+import type { RowValues } from '#registry/packages/model_package';
 import { kernelShap } from '#serving/explain/kernel_shap';
 
 const COLUMNS = 5;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import type { LogRecord } from '#connectors/connector';
 import { DiskLog } from '#connectors/disk_log/disk_log';
-import type { EntityKey } from '#feature_store/definitions/entity_key';
+import type { EntityKey } from '#feature_store/definitions/values/entity_key';
 import { MIN_EVENT_TIME, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { decodePrediction } from '#pipelines/transforms/drift/prediction_window';

@@ -6,9 +6,9 @@ import { afterEach, expect, test } from '@jest/globals';
 import type { LocalRegistry } from '#registry/local/local_registry';
 import { Admission } from '#serving/inference/admission';
 import { keyOf } from '../../support/entity_keys.ts';
-import { makeSelfSigned } from '../../support/self_signed.ts';
-import { tinyModel, tinyScore } from '../../support/tiny_model.ts';
-import { serveTiny, type TinyServing } from '../../support/tiny_serving.ts';
+import { tinyModel, tinyScore } from '../../support/platforms/tiny_model.ts';
+import { serveTiny, type TinyServing } from '../../support/platforms/tiny_serving.ts';
+import { makeSelfSigned } from '../../support/servers/self_signed.ts';
 
 let tiny: TinyServing;
 afterEach(() => tiny.stop());

@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import * as fc from 'fast-check';
 import { arrayOf, type NumericArray, sizeOf, TENSOR_TYPES, type TypedTensor } from '#registry/graphs/typed_tensor';
 import { DATATYPES, jsonOf } from '#serving/models/tensor_json';
-import { bytesOf, tensorFromBytes, tensorFromJson, typeOf } from '#serving/protocol/tensor_codec';
+import { bytesOf, tensorFromBytes, tensorFromJson, typeOf } from '#serving/protocol/open_inference/tensor_codec';
 
 const dims = fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: 3 });
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Tracing } from '#monitoring/tracing';
-import { serveTiny } from '../../support/tiny_serving.ts';
-import { startTraceCollector, type TraceCollector } from '../../support/trace_collector.ts';
+import { serveTiny } from '../../support/platforms/tiny_serving.ts';
+import { startTraceCollector, type TraceCollector } from '../../support/servers/trace_collector.ts';
 
 let collector: TraceCollector;
 beforeAll(async () => {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { tinyModel } from '../../support/tiny_model.ts';
-import { serveTiny, type TinyServing } from '../../support/tiny_serving.ts';
+import { tinyModel } from '../../support/platforms/tiny_model.ts';
+import { serveTiny, type TinyServing } from '../../support/platforms/tiny_serving.ts';
 
 const READER = 'a-key-that-reads-0123456789abcdef';
 const PROMOTER = 'a-key-that-promotes-0123456789ab';

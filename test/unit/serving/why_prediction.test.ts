@@ -7,8 +7,8 @@ import { PgliteExecutor } from '#feature_store/database/pglite_executor';
 import { eventTime, processingTime } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { keyOf } from '../../support/entity_keys.ts';
-import { tinyModel } from '../../support/tiny_model.ts';
-import { serveTiny, type TinyServing } from '../../support/tiny_serving.ts';
+import { tinyModel } from '../../support/platforms/tiny_model.ts';
+import { serveTiny, type TinyServing } from '../../support/platforms/tiny_serving.ts';
 
 // Predictions that serving has answered and logged, explained from the log, the registry and the stores.
 

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { checkedJson, readCheckedJson, writeCheckedJson } from '#storage/checked_json';
 import { makeFolder } from '#storage/durable_files';
 import { DamagedFileError } from '#storage/errors';
-import { flipped, temporaryFolder, withInserted } from '../../support/disk_folder.ts';
+import { flipped, temporaryFolder, withInserted } from '../../support/servers/disk_folder.ts';
 
 const folder = temporaryFolder('checked-json');
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

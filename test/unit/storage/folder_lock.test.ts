@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { FolderLockedError, LockLostError } from '#storage/errors';
 import { FolderLock, holderOf } from '#storage/folder_lock';
 import { isRunning, thisProcess } from '#storage/process_identity';
-import { temporaryFolder } from '../../support/disk_folder.ts';
+import { temporaryFolder } from '../../support/servers/disk_folder.ts';
 
 let folder: string;
 beforeEach(() => {

@@ -13,7 +13,7 @@ import {
   layOut,
   temporaryFolder,
   withInserted,
-} from '../../support/disk_folder.ts';
+} from '../../support/servers/disk_folder.ts';
 
 const folder = temporaryFolder('log-repair');
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

@@ -8,6 +8,7 @@ import { frameOf } from '#storage/framing';
 import { checkLog, RESERVED_AT_ONCE } from '#storage/log_check';
 import { readMark, replaceMark } from '#storage/position_mark';
 import { RecordLog } from '#storage/record_log';
+import { byForm } from '../../support/jest/forms.ts';
 import {
   type FolderImage,
   flipped,
@@ -15,8 +16,7 @@ import {
   layOut,
   temporaryFolder,
   withInserted,
-} from '../../support/disk_folder.ts';
-import { byForm } from '../../support/forms.ts';
+} from '../../support/servers/disk_folder.ts';
 
 const folder = temporaryFolder('record-log');
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

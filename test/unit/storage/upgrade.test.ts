@@ -6,8 +6,8 @@ import { MemoryOnlineStore } from '#feature_store/online/memory_store';
 import { systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { DamagedFileError } from '#storage/errors';
-import { flipped, imageOf, layOut, temporaryFolder } from '../../support/disk_folder.ts';
 import { keyOf } from '../../support/entity_keys.ts';
+import { flipped, imageOf, layOut, temporaryFolder } from '../../support/servers/disk_folder.ts';
 import { until } from '../../support/turns.ts';
 import { createTestGateway } from '../connectors/gateway/test_gateway.ts';
 

@@ -1,5 +1,5 @@
+import { detect } from '../detection/safety.ts';
 import { analyseLocally } from '../local_analysis.ts';
-import { detect } from '../safety.ts';
 import type { InsightProvider } from './provider.ts';
 
 /** The models of this process: no text leaves it. */

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import { DeadLetterWriter } from '#connectors/dead_letter_writer';
-import type { DeadLetter } from '#connectors/dead_letters';
+import { DeadLetterWriter } from '#connectors/dead_letters/dead_letter_writer';
+import type { DeadLetter } from '#connectors/dead_letters/dead_letters';
 import { createFileSystems } from '#connectors/files/file_systems';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';

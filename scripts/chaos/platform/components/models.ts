@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { stableHash32 } from '#kernel/hash';
+import { stableHash32 } from '#kernel/hashes/hash';
 import { LocalRegistry } from '#registry/local/local_registry';
 import { writeModelFolder } from '#registry/model_folder';
-import type { ModelPackage } from '#registry/model_package';
 import type { ModelRegistry, ModelVersion } from '#registry/model_registry';
+import type { ModelPackage } from '#registry/packages/model_package';
 import { RegistrationQueue } from '#registry/registration_queue';
 import { mlpToOnnx } from '#registry/trainers/tfjs/onnx_mlp';
 import { DamagedFileError } from '#storage/errors';

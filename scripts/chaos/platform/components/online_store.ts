@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { EntityKey } from '#feature_store/definitions/entity_key';
+import type { EntityKey } from '#feature_store/definitions/values/entity_key';
 import { MemoryOnlineStore } from '#feature_store/online/memory_store';
 import { eventTime, processingTime, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';

@@ -8,7 +8,7 @@ import { Sealing } from '#cli/backup/sealing';
 import { stage } from '#cli/backup/stage';
 import { renameInSnapshots } from '#cli/backup/topic_ids';
 import { createFileSystems } from '#connectors/files/file_systems';
-import { imageOf, temporaryFolder } from '../../../support/disk_folder.ts';
+import { imageOf, temporaryFolder } from '../../../support/servers/disk_folder.ts';
 
 let folder: string;
 let source: string;

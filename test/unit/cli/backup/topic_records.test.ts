@@ -8,12 +8,12 @@ import { checkStored, restoreTopic, storedOffsets, storedRecords, TopicCopies } 
 import type { Broker, LogRecord } from '#connectors/connector';
 import { DiskLog } from '#connectors/disk_log/disk_log';
 import { createFileSystems } from '#connectors/files/file_systems';
-import { recordsOfTopic } from '#connectors/topic_records';
+import { recordsOfTopic } from '#connectors/records/topic_records';
 import { startAll } from '#kernel/lifecycle';
 import { systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
-import { temporaryFolder } from '../../../support/disk_folder.ts';
-import { byForm } from '../../../support/forms.ts';
+import { byForm } from '../../../support/jest/forms.ts';
+import { temporaryFolder } from '../../../support/servers/disk_folder.ts';
 
 // Two processes store a topic into one place at the same time, as `backup create` and `backup follow` do, in any order, while records arrive. What is restored is the topic, each record once;
 // an object that is lost is found.

@@ -7,7 +7,7 @@ import { systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { DamagedFileError } from '#storage/errors';
 import { repairLog } from '#storage/log_repair';
-import { flipped, imageOf, layOut, temporaryFolder } from '../../../support/disk_folder.ts';
+import { flipped, imageOf, layOut, temporaryFolder } from '../../../support/servers/disk_folder.ts';
 
 let directory: string;
 beforeEach(() => {

@@ -12,7 +12,7 @@ import { rowsOf } from '#connectors/files/columns';
 import { encodeRows } from '#connectors/files/encode_rows';
 import { FilePieces } from '#connectors/files/file_pieces';
 import type { ReadRow } from '#connectors/files/formats';
-import { isExactNumber } from '#kernel/exact_json';
+import { isExactNumber } from '#kernel/exact/exact_json';
 
 // Whatever a file holds: each row comes back exactly as it was written, or it is refused and the reason names the field. No row harms the others.
 

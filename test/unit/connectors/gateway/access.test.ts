@@ -4,8 +4,8 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { type CryptoKey, exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose';
 import { z } from 'zod';
-import type { EventType } from '#connectors/gateway/event_validator';
-import { goodEvent } from '../../../support/good_event.ts';
+import type { EventType } from '#connectors/gateway/events/event_validator';
+import { goodEvent } from '../../../support/definitions/good_event.ts';
 import { createTestGateway, type TestGateway } from './test_gateway.ts';
 
 // Who may send what, how much and how it is packed.

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { Generations } from '#connectors/gateway/generations';
-import { goodEvent } from '../../../support/good_event.ts';
+import { goodEvent } from '../../../support/definitions/good_event.ts';
 import { createTestGateway } from './test_gateway.ts';
 
 test('the newest entries are kept: half of the most at least, the most at most', () => {

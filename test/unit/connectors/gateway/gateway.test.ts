@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from '@jest/globals';
-import { goodEvent as event } from '../../../support/good_event.ts';
+import { goodEvent as event } from '../../../support/definitions/good_event.ts';
 import { createTestGateway, type TestGateway } from './test_gateway.ts';
 
 let gateway: TestGateway;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { RecordRefusedError, RecordTooLargeError } from '#connectors/errors';
 import { transactions } from '#examples/fraud/features/transactions';
-import { goodEvent } from '../../../support/good_event.ts';
+import { goodEvent } from '../../../support/definitions/good_event.ts';
 import { until } from '../../../support/turns.ts';
 import { createTestGateway, type TestGateway } from './test_gateway.ts';
 

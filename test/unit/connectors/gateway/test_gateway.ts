@@ -1,14 +1,14 @@
 import type { FastifyInstance } from 'fastify';
 import type { OutgoingRecord, Producer } from '#connectors/connector';
-import { DeadLetterWriter } from '#connectors/dead_letter_writer';
+import { DeadLetterWriter } from '#connectors/dead_letters/dead_letter_writer';
 import { ConnectionError, refusalOf } from '#connectors/errors';
 import { gatewayConfigSchema } from '#connectors/gateway/config';
-import type { EventType } from '#connectors/gateway/event_validator';
+import type { EventType } from '#connectors/gateway/events/event_validator';
 import { createGateway } from '#connectors/gateway/gateway';
 import type { GatewayPlugin } from '#connectors/gateway/plugin';
 import { transactions } from '#examples/fraud/features/transactions';
 import { DAY_MS, systemClock } from '#kernel/time';
-import type { HttpService } from '#monitoring/http_service';
+import type { HttpService } from '#monitoring/http/http_service';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry, type Registry } from '#monitoring/metrics';
 

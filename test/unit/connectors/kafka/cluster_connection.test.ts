@@ -4,7 +4,7 @@ import { Kafka, logLevel } from 'kafkajs';
 import { openBrokerSocket } from '#connectors/kafka/broker_socket';
 import { ClusterConnection } from '#connectors/kafka/cluster_connection';
 import { TopicDirectory } from '#connectors/kafka/topic_directory';
-import { apiVersionsAnswer, int32, metadataAnswer } from '../../../support/kafka_answers.ts';
+import { apiVersionsAnswer, int32, metadataAnswer } from '../../../support/servers/kafka_answers.ts';
 
 const TOPIC_ID = 'ab'.repeat(16);
 const [METADATA, API_VERSIONS] = [3, 18];

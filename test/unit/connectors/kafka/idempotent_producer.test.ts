@@ -2,11 +2,11 @@ import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { Kafka } from 'kafkajs';
 import { IdempotentProducer } from '#connectors/kafka/idempotent_producer';
-import { murmur2 } from '#connectors/kafka/record_batch';
-import { readRecords } from '#connectors/kafka/record_reader';
+import { murmur2 } from '#connectors/kafka/protocol/record_batch';
+import { readRecords } from '#connectors/kafka/protocol/record_reader';
 import { systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
-import { type DescribedPartition, metadataAnswer, produceAnswer } from '../../../support/kafka_answers.ts';
+import { type DescribedPartition, metadataAnswer, produceAnswer } from '../../../support/servers/kafka_answers.ts';
 import { turns, until } from '../../../support/turns.ts';
 
 // A cluster with a bad network before it. What a leader does with a batch is Kafka's: ProducerAppendInfo and ProducerStateEntry of storage 4.1.2.

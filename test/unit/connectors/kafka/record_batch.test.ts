@@ -1,8 +1,8 @@
 import { createRequire } from 'node:module';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { crc32c } from '#connectors/kafka/crc32c';
-import { murmur2, RecordBatchBuilder } from '#connectors/kafka/record_batch';
+import { crc32c } from '#connectors/kafka/protocol/crc32c';
+import { murmur2, RecordBatchBuilder } from '#connectors/kafka/protocol/record_batch';
 
 // kafkajs reads and hashes what is written here: an implementation of somebody else's is the oracle.
 const require = createRequire(import.meta.url);

@@ -2,11 +2,11 @@ import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import snappy from 'snappy';
 import type { OutgoingRecord } from '#connectors/connector';
-import { compressionOf } from '#connectors/kafka/codecs';
-import { COMPRESSIONS, type Compression } from '#connectors/kafka/compressions';
-import { crc32c } from '#connectors/kafka/crc32c';
-import { RecordBatchBuilder } from '#connectors/kafka/record_batch';
-import { readRecords } from '#connectors/kafka/record_reader';
+import { compressionOf } from '#connectors/kafka/protocol/codecs';
+import { COMPRESSIONS, type Compression } from '#connectors/kafka/protocol/compressions';
+import { crc32c } from '#connectors/kafka/protocol/crc32c';
+import { RecordBatchBuilder } from '#connectors/kafka/protocol/record_batch';
+import { readRecords } from '#connectors/kafka/protocol/record_reader';
 
 const NOW_MS = 1_700_000_000_000;
 const PRODUCER_ID_AT = 43;

@@ -5,7 +5,7 @@ import { Aedes } from 'aedes';
 import { connectAsync, type IClientOptions, type MqttClient } from 'mqtt';
 import type { MqttIntakeSpec } from '#connectors/mqtt/config';
 import { mqttIntake } from '#connectors/mqtt/mqtt_intake';
-import { goodEvent } from '../../../support/good_event.ts';
+import { goodEvent } from '../../../support/definitions/good_event.ts';
 import { createTestGateway, type TestGateway } from '../gateway/test_gateway.ts';
 
 // Messages at QoS 1 from a broker (aedes, over TCP) into a gateway whose own broker may be away.

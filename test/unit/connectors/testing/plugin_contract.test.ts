@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import type { FastifyInstance } from 'fastify';
 import { pluginContract } from '#connectors/testing/plugin_contract';
-import type { PluginContext, RolePlugin } from '#monitoring/role_plugin';
-import { needs, open } from '#monitoring/route_access';
+import type { PluginContext, RolePlugin } from '#monitoring/http/role_plugin';
+import { needs, open } from '#monitoring/http/routes/route_access';
 
 interface Context extends PluginContext {
   find(id: string): Promise<number | undefined>;

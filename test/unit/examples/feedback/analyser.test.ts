@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { killProviderUnderLoad } from '#examples/feedback/evaluation/load';
 import { Analyser } from '#examples/feedback/insights/analyser';
-import { mask } from '#examples/feedback/insights/masking';
+import { mask } from '#examples/feedback/insights/detection/masking';
 import { bedrockProvider } from '#examples/feedback/insights/providers/bedrock';
 import { localProvider } from '#examples/feedback/insights/providers/local';
 import { openAiProvider } from '#examples/feedback/insights/providers/openai';

@@ -2,12 +2,12 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { judge } from '#examples/feedback/evaluation/report';
+import { detect } from '#examples/feedback/insights/detection/safety';
+import { signalsOf } from '#examples/feedback/insights/detection/signals';
 import { denseOf, rowOf, WIDTH } from '#examples/feedback/insights/features';
 import { detectLanguage, LANGUAGES } from '#examples/feedback/insights/languages';
 import { lexiconOf } from '#examples/feedback/insights/lexicons/lexicons';
 import { modelOf, modelUrl, OUTPUTS } from '#examples/feedback/insights/model';
-import { detect } from '#examples/feedback/insights/safety';
-import { signalsOf } from '#examples/feedback/insights/signals';
 import { tokensOf } from '#examples/feedback/insights/text';
 import { HELD_OUT, readSentences } from '#examples/feedback/training/corpus';
 

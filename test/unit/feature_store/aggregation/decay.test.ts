@@ -20,11 +20,11 @@ import {
   variance,
 } from '#feature_store/definitions/aggregations';
 import { expression, fromEvent } from '#feature_store/definitions/feature';
-import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import { featureView } from '#feature_store/definitions/feature_view';
-import type { EventFields } from '#feature_store/definitions/source';
+import type { EventFields } from '#feature_store/definitions/sources/source';
+import type { FeatureValue } from '#feature_store/definitions/values/feature_row';
 import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '#kernel/time';
-import { byForm } from '../../../support/forms.ts';
+import { byForm } from '../../../support/jest/forms.ts';
 
 // At any time the newest row, by an event or without one, against a plain loop over all events.
 

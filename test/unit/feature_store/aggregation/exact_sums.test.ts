@@ -5,11 +5,11 @@ import { emptyEntityState } from '#feature_store/aggregation/entity_state';
 import { addValue, emptyMoments, meanOf, mergeMoments, sumOf } from '#feature_store/aggregation/moments';
 import { ViewComputation } from '#feature_store/aggregation/view_computation';
 import { last, max, mean, min, sum, top } from '#feature_store/definitions/aggregations';
-import { decimalText, unscaledOf } from '#feature_store/definitions/decimal_text';
 import { type Feature, field } from '#feature_store/definitions/feature';
 import { type FeatureView, featureView } from '#feature_store/definitions/feature_view';
-import { eventSource } from '#feature_store/definitions/source';
-import { decimal } from '#feature_store/definitions/value_type';
+import { eventSource } from '#feature_store/definitions/sources/source';
+import { decimalText, unscaledOf } from '#feature_store/definitions/values/decimal_text';
+import { decimal } from '#feature_store/definitions/values/value_type';
 import { MINUTE_MS } from '#kernel/time';
 
 /** A double as an integer in units of the smallest double. */

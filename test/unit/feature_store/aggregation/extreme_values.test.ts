@@ -25,7 +25,7 @@ import { expression, fromEvent, sincePrevious } from '#feature_store/definitions
 import { featureService } from '#feature_store/definitions/feature_service';
 import { featureView } from '#feature_store/definitions/feature_view';
 import { columns, onDemand, onDemandView } from '#feature_store/definitions/on_demand';
-import { entity, eventSource } from '#feature_store/definitions/source';
+import { entity, eventSource } from '#feature_store/definitions/sources/source';
 import { FeatureComputationError } from '#feature_store/errors';
 import { vectorOf } from '#feature_store/retrieval/feature_vector';
 import { DAY_MS, eventTime, MINUTE_MS } from '#kernel/time';

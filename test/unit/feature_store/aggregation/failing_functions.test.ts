@@ -14,9 +14,9 @@ import {
   top,
 } from '#feature_store/definitions/aggregations';
 import { asOf, expression, field, fromEvent, sincePrevious } from '#feature_store/definitions/feature';
-import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import { featureView } from '#feature_store/definitions/feature_view';
-import { entity, eventSource } from '#feature_store/definitions/source';
+import { entity, eventSource } from '#feature_store/definitions/sources/source';
+import type { FeatureValue } from '#feature_store/definitions/values/feature_row';
 import { FeatureComputationError } from '#feature_store/errors';
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '#kernel/time';
 

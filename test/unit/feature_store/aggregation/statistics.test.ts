@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { type StatisticsAccumulator, StatisticsOf } from '#feature_store/aggregation/statistics';
-import type { FeatureRow } from '#feature_store/definitions/feature_row';
+import type { FeatureRow } from '#feature_store/definitions/values/feature_row';
 import { eventTime, processingTime } from '#kernel/time';
 import { keyOf } from '../../../support/entity_keys.ts';
 

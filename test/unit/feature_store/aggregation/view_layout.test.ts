@@ -5,10 +5,10 @@ import { ViewComputation } from '#feature_store/aggregation/view_computation';
 import { adaptLayout, type ViewLayout } from '#feature_store/aggregation/view_layout';
 import { count, distinct, last, max, sum } from '#feature_store/definitions/aggregations';
 import { type Feature, field } from '#feature_store/definitions/feature';
-import type { EventFields } from '#feature_store/definitions/source';
-import { functionIdentityOf } from '#kernel/function_identity';
+import type { EventFields } from '#feature_store/definitions/sources/source';
+import { functionIdentityOf } from '#kernel/functions/function_identity';
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '#kernel/time';
-import { testView } from '../../../support/test_view.ts';
+import { testView } from '../../../support/definitions/test_view.ts';
 
 const LATENESS_MS = HOUR_MS;
 const atLeast = (limit: number) => (event: Readonly<Record<string, unknown>>) => Number(event.amount) >= limit;

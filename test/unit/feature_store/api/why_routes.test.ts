@@ -7,10 +7,10 @@ import type { ExplanationRequest } from '#feature_store/explanation/value_explan
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import { systemClock } from '#kernel/time';
-import type { HttpService } from '#monitoring/http_service';
+import type { HttpService } from '#monitoring/http/http_service';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
-import { testView } from '../../../support/test_view.ts';
+import { testView } from '../../../support/definitions/test_view.ts';
 
 const first = testView({ ...count().over('1h') });
 const second = testView({ ...count().over('1h') }, { version: 2 });

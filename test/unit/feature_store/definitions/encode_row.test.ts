@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { rowJson, storedJson } from '#feature_store/definitions/encode_row';
-import type { FeatureRow } from '#feature_store/definitions/feature_row';
+import { rowJson, storedJson } from '#feature_store/definitions/values/encode_row';
+import type { FeatureRow } from '#feature_store/definitions/values/feature_row';
 
 test('a row is written as JSON.stringify writes it with its entity, whatever its strings hold', () => {
   const text = fc.string({ unit: 'binary', maxLength: 20 });

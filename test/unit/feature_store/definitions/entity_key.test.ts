@@ -1,6 +1,9 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { z } from 'zod';
+import { fromEvent } from '#feature_store/definitions/feature';
+import { checkViews, featureView } from '#feature_store/definitions/feature_view';
+import { entity, eventSource } from '#feature_store/definitions/sources/source';
 import {
   entityKeyFromId,
   entityKeyFromRow,
@@ -11,12 +14,9 @@ import {
   idOf,
   type KeyedEntity,
   parseEntityKey,
-} from '#feature_store/definitions/entity_key';
-import { fromEvent } from '#feature_store/definitions/feature';
-import { checkViews, featureView } from '#feature_store/definitions/feature_view';
-import { entityKeyFromPrevious } from '#feature_store/definitions/previous_entity_key';
-import { entity, eventSource } from '#feature_store/definitions/source';
-import { testView } from '../../../support/test_view.ts';
+} from '#feature_store/definitions/values/entity_key';
+import { entityKeyFromPrevious } from '#feature_store/definitions/values/previous_entity_key';
+import { testView } from '../../../support/definitions/test_view.ts';
 
 const keyed = (name: string, ...types: KeyedEntity['joinKeyTypes'][number][]): KeyedEntity => ({
   entity: { name, joinKeys: types.map((_, index) => `k${index}`) },

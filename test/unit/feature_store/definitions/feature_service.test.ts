@@ -7,8 +7,8 @@ import { checkViews } from '#feature_store/definitions/feature_view';
 import { columns, onDemand, onDemandView } from '#feature_store/definitions/on_demand';
 import { RequestFieldsError } from '#feature_store/errors';
 import { requestFields, vectorOf } from '#feature_store/retrieval/feature_vector';
-import { ON_DEMAND_VIEWS, SERVICES, VIEWS } from '../../../support/all_definitions.ts';
-import { testView } from '../../../support/test_view.ts';
+import { ON_DEMAND_VIEWS, SERVICES, VIEWS } from '../../../support/definitions/all_definitions.ts';
+import { testView } from '../../../support/definitions/test_view.ts';
 
 const base = { version: 1, entity: account, owner: 'tests', description: 'd' } as const;
 const view = <Name extends string>(name: string, features: Readonly<Record<Name, Feature>>) =>

@@ -6,12 +6,12 @@ import { asOf, expression, type Feature, field, fromEvent, sincePrevious } from 
 import { type FeatureService, featureService, serviceOfView } from '#feature_store/definitions/feature_service';
 import { type FeatureViewSpec, featureView } from '#feature_store/definitions/feature_view';
 import { columns, onDemand, onDemandView } from '#feature_store/definitions/on_demand';
-import { previousFingerprint } from '#feature_store/definitions/previous_fingerprint';
 import { inRange } from '#feature_store/definitions/quality_rule';
-import type { EventFields } from '#feature_store/definitions/source';
-import { entity, eventSource } from '#feature_store/definitions/source';
+import { previousFingerprint } from '#feature_store/definitions/sets/previous_fingerprint';
+import type { EventFields } from '#feature_store/definitions/sources/source';
+import { entity, eventSource } from '#feature_store/definitions/sources/source';
 import { serviceProblems } from '#serving/models/feature_check';
-import { VIEWS } from '../../../support/all_definitions.ts';
+import { VIEWS } from '../../../support/definitions/all_definitions.ts';
 
 /** Everything that a definition is made of, each a value that can be changed by itself. */
 interface Parts {

@@ -4,7 +4,7 @@ import { fraudView } from '#examples/fraud/features/fraud';
 import type { StoredDefinition } from '#feature_store/definition_store/applied_definitions';
 import { checkDefinitions } from '#feature_store/definition_store/check_definitions';
 import { describeView } from '#feature_store/definitions/feature_view';
-import { changesBetween, lineageOf } from '#feature_store/definitions/lineage';
+import { changesBetween, lineageOf } from '#feature_store/definitions/sets/lineage';
 
 test('a feature’s lineage goes through other features down to fields and source', () => {
   expect(lineageOf(fraudView, 'risk_score')).toMatchObject({

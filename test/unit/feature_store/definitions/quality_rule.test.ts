@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { count } from '#feature_store/definitions/aggregations';
 import { inRange, matches, notNull, oneOf, satisfies, violationsOf } from '#feature_store/definitions/quality_rule';
-import { testView } from '../../../support/test_view.ts';
+import { testView } from '../../../support/definitions/test_view.ts';
 
 const rules = {
   a_is_there: notNull('a', 'drop'),

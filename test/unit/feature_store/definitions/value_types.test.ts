@@ -4,8 +4,8 @@ import { z } from 'zod';
 import { last, max, sum } from '#feature_store/definitions/aggregations';
 import { field, fromEvent } from '#feature_store/definitions/feature';
 import { featureView, type RowOf } from '#feature_store/definitions/feature_view';
-import { source } from '#feature_store/definitions/source';
-import { codecOf, jsonOfValue } from '#feature_store/definitions/value_codec';
+import { source } from '#feature_store/definitions/sources/source';
+import { codecOf, jsonOfValue } from '#feature_store/definitions/values/value_codec';
 import {
   array,
   decimal,
@@ -14,8 +14,8 @@ import {
   parseType,
   struct,
   typeOf,
-} from '#feature_store/definitions/value_type';
-import { TYPES, valuesOf } from '../../../support/typed_values.ts';
+} from '#feature_store/definitions/values/value_type';
+import { TYPES, valuesOf } from '../../../support/definitions/typed_values.ts';
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 const exact = <T extends true>(is: T): T => is;

@@ -2,16 +2,16 @@ import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { count, distinct, last, max, session, sum } from '#feature_store/definitions/aggregations';
 import { expression, field, sincePrevious } from '#feature_store/definitions/feature';
-import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import { inRange } from '#feature_store/definitions/quality_rule';
-import type { EventFields } from '#feature_store/definitions/source';
+import type { EventFields } from '#feature_store/definitions/sources/source';
+import type { FeatureValue } from '#feature_store/definitions/values/feature_row';
 import type { FoundEvent } from '#feature_store/explanation/entity_replay';
 import { explainValue } from '#feature_store/explanation/explain_value';
 import type { ValueExplanation } from '#feature_store/explanation/value_explanation';
 import { DAY_MS, eventTime, HOUR_MS, MINUTE_MS, processingTime, SECOND_MS } from '#kernel/time';
+import { testView } from '../../../support/definitions/test_view.ts';
 import { keyOf } from '../../../support/entity_keys.ts';
-import { byForm } from '../../../support/forms.ts';
-import { testView } from '../../../support/test_view.ts';
+import { byForm } from '../../../support/jest/forms.ts';
 
 // What a value is of, against plain loops over the events as they were sent.
 

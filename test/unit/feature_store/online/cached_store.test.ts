@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { EntityKey } from '#feature_store/definitions/entity_key';
-import { type FeatureRow, replaces } from '#feature_store/definitions/feature_row';
+import type { EntityKey } from '#feature_store/definitions/values/entity_key';
+import { type FeatureRow, replaces } from '#feature_store/definitions/values/feature_row';
 import { CachedOnlineStore } from '#feature_store/online/cached_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { eventTime, processingTime } from '#kernel/time';

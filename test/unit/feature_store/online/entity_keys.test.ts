@@ -1,9 +1,9 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { onlineStoreConfigSchema } from '#feature_store/config';
-import { type EntityKey, entityKeyOf } from '#feature_store/definitions/entity_key';
 import { EntityKeyError } from '#feature_store/definitions/errors';
-import { countersKey, rowKey } from '#feature_store/online/redis_keys';
+import { type EntityKey, entityKeyOf } from '#feature_store/definitions/values/entity_key';
+import { countersKey, rowKey } from '#feature_store/online/redis/redis_keys';
 
 /** What of a key Redis hashes, as its cluster specification says. */
 function hashedPart(key: string): string {

@@ -5,7 +5,7 @@ import { systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';
 import { keyOf } from '../../../support/entity_keys.ts';
-import { tinyOnline } from '../../../support/tiny_serving.ts';
+import { tinyOnline } from '../../../support/platforms/tiny_serving.ts';
 import { turns } from '../../../support/turns.ts';
 
 test('while neither store answers, readers are told at once; when history is back, they are answered', async () => {

@@ -1,8 +1,8 @@
 import { expect, test } from '@jest/globals';
 import { describeView } from '#feature_store/definitions/feature_view';
-import { featuresConfigSchema, selectDefinitions } from '#feature_store/definitions/selection';
+import { featuresConfigSchema, selectDefinitions } from '#feature_store/definitions/sets/selection';
 import { DAY_MS } from '#kernel/time';
-import { SERVICES, VIEWS } from '../../../support/all_definitions.ts';
+import { SERVICES, VIEWS } from '../../../support/definitions/all_definitions.ts';
 
 const catalog = { views: VIEWS, services: SERVICES };
 const select = (config: unknown) => selectDefinitions(catalog, featuresConfigSchema.parse(config));

@@ -10,15 +10,15 @@ import { closesOldestFirst, marketView, priceHistoryView } from '#examples/marke
 import { sensorView } from '#examples/sensors/features/sensors';
 import { emptyEntityState } from '#feature_store/aggregation/entity_state';
 import { ViewComputation } from '#feature_store/aggregation/view_computation';
-import { entityKeyOf } from '#feature_store/definitions/entity_key';
-import type { FeatureValue } from '#feature_store/definitions/feature_row';
 import type { FeatureService } from '#feature_store/definitions/feature_service';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
-import type { EventFields } from '#feature_store/definitions/source';
+import type { EventFields } from '#feature_store/definitions/sources/source';
+import { entityKeyOf } from '#feature_store/definitions/values/entity_key';
+import type { FeatureValue } from '#feature_store/definitions/values/feature_row';
 import { valuesAsOf } from '#feature_store/retrieval/as_of';
 import { vectorOf } from '#feature_store/retrieval/feature_vector';
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '#kernel/time';
-import { SERVICES, VIEWS } from '../../../support/all_definitions.ts';
+import { SERVICES, VIEWS } from '../../../support/definitions/all_definitions.ts';
 
 type Values = Readonly<Record<string, FeatureValue>>;
 

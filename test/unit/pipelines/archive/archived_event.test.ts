@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { createFileSystems } from '#connectors/files/file_systems';
 import { archivePlace } from '#pipelines/archive/archive_place';
 import { readEvents, writeEvents } from '#pipelines/archive/archived_event';
-import { archivedEvent } from '../../../support/archived_events.ts';
+import { archivedEvent } from '../../../support/definitions/archived_events.ts';
 
 let folder: string;
 beforeEach(() => {

@@ -9,7 +9,7 @@ import { type ArchivePlace, archivePlace } from '#pipelines/archive/archive_plac
 import { readEvents, writeEvents } from '#pipelines/archive/archived_event';
 import { EntityScan } from '#pipelines/archive/entity_scan';
 import { ArchiveDamagedError } from '#pipelines/archive/errors';
-import { archivedEvent } from '../../../support/archived_events.ts';
+import { archivedEvent } from '../../../support/definitions/archived_events.ts';
 
 let folder: string;
 let place: ArchivePlace;

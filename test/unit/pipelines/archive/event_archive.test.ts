@@ -16,7 +16,7 @@ import { archivePlace } from '#pipelines/archive/archive_place';
 import { ArchiveReader } from '#pipelines/archive/archive_reader';
 import type { ArchivedEvent } from '#pipelines/archive/archived_event';
 import { EventArchive } from '#pipelines/archive/event_archive';
-import { byForm } from '../../../support/forms.ts';
+import { byForm } from '../../../support/jest/forms.ts';
 
 // The archive of raw events on a real log on disk: each event once, exactly as it was, whatever happens to the process that writes.
 

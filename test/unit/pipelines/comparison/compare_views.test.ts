@@ -14,9 +14,9 @@ import { type ArchivePlace, archivePlace } from '#pipelines/archive/archive_plac
 import { type ArchivedEvent, dateOf, writeEvents } from '#pipelines/archive/archived_event';
 import { compareViews } from '#pipelines/comparison/compare_views';
 import { EntityBuckets } from '#pipelines/comparison/entity_buckets';
+import { testView } from '../../../support/definitions/test_view.ts';
 import { keyOf } from '../../../support/entity_keys.ts';
-import { byForm } from '../../../support/forms.ts';
-import { testView } from '../../../support/test_view.ts';
+import { byForm } from '../../../support/jest/forms.ts';
 
 // Two definitions on an archive of real files, held against plain loops over the events.
 

@@ -5,7 +5,7 @@ import { combinePerKey, groupByKey } from '#pipelines/model/grouping';
 import type { KV, PCollection, PipelineRoot, PTransform } from '#pipelines/model/pcollection';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { windowInto } from '#pipelines/model/transforms';
-import { fixedWindows, sessions, slidingWindows, type WindowFnSpec } from '#pipelines/model/windowing';
+import { fixedWindows, sessions, slidingWindows, type WindowFnSpec } from '#pipelines/model/windows/windowing';
 import { type Collected, collectInto, runToEnd } from '#pipelines/testing/collect';
 import { testStream } from '#pipelines/testing/test_stream';
 import { max, sum } from '#pipelines/transforms/standard/combiners';

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { LargeMap } from '#pipelines/engine/large_map';
+import { LargeMap } from '#pipelines/engine/state/large_map';
 
 test('it is what a Map is, however many Maps it takes', () => {
   const command = fc.tuple(fc.constantFrom('set', 'delete', 'get'), fc.integer({ min: 0, max: 30 }), fc.integer());

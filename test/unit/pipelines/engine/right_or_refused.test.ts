@@ -17,8 +17,8 @@ import {
   valueState,
 } from '#pipelines/engine/dofn';
 import { Counter } from '#pipelines/engine/metrics';
-import { type OffsetRange, OffsetRangeTracker } from '#pipelines/engine/offset_range';
-import { resumeAfter, type SplittableContext, type SplittableDoFn, STOP } from '#pipelines/engine/splittable';
+import { type OffsetRange, OffsetRangeTracker } from '#pipelines/engine/splitting/offset_range';
+import { resumeAfter, type SplittableContext, type SplittableDoFn, STOP } from '#pipelines/engine/splitting/splittable';
 import { SessionWindows } from '#pipelines/engine/windowing/session_windows';
 import { Window } from '#pipelines/engine/windowing/window';
 import { combinePerKey, groupByKey } from '#pipelines/model/grouping';
@@ -27,8 +27,8 @@ import { createPipeline } from '#pipelines/model/pipeline';
 import { asIterable } from '#pipelines/model/side_inputs';
 import { testStreamTransform } from '#pipelines/model/test_stream';
 import { create, keyBy, parDo, read, windowInto, withTimestamps } from '#pipelines/model/transforms';
-import { afterCount, afterWatermark, repeatedly } from '#pipelines/model/triggers';
-import { fixedWindows, globalWindows, sessions } from '#pipelines/model/windowing';
+import { afterCount, afterWatermark, repeatedly } from '#pipelines/model/windows/triggers';
+import { fixedWindows, globalWindows, sessions } from '#pipelines/model/windows/windowing';
 import { runEmbedded } from '#pipelines/runner/embedded';
 import { createPipelineMetrics } from '#pipelines/runner/pipeline_metrics';
 import { type Collected, collectInto, runToEnd } from '#pipelines/testing/collect';

@@ -13,12 +13,12 @@ import {
 } from '#pipelines/engine/dofn';
 import { SnapshotError } from '#pipelines/engine/errors';
 import { Executor, type RestoredTransform, type RestorePolicy } from '#pipelines/engine/executor';
-import type { StateChange } from '#pipelines/engine/state_schema';
+import type { StateChange } from '#pipelines/engine/state/state_schema';
 import { combinePerKey } from '#pipelines/model/grouping';
 import type { KV, PipelineRoot } from '#pipelines/model/pcollection';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { parDo, windowInto } from '#pipelines/model/transforms';
-import { fixedWindows } from '#pipelines/model/windowing';
+import { fixedWindows } from '#pipelines/model/windows/windowing';
 import { type Collected, collectInto } from '#pipelines/testing/collect';
 import { testStream } from '#pipelines/testing/test_stream';
 import { max, min, sum, top } from '#pipelines/transforms/standard/combiners';

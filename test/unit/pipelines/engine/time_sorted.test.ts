@@ -14,12 +14,12 @@ import {
   type ProcessContext,
   type TimerSpec,
 } from '#pipelines/engine/dofn';
-import { type OffsetRange, OffsetRangeTracker } from '#pipelines/engine/offset_range';
-import { resumeAfter, type SplittableContext, type SplittableDoFn, STOP } from '#pipelines/engine/splittable';
+import { type OffsetRange, OffsetRangeTracker } from '#pipelines/engine/splitting/offset_range';
+import { resumeAfter, type SplittableContext, type SplittableDoFn, STOP } from '#pipelines/engine/splitting/splittable';
 import type { KV, PCollection, PipelineRoot } from '#pipelines/model/pcollection';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { parDo, read, windowInto } from '#pipelines/model/transforms';
-import { fixedWindows } from '#pipelines/model/windowing';
+import { fixedWindows } from '#pipelines/model/windows/windowing';
 import { runEmbedded } from '#pipelines/runner/embedded';
 import { createPipelineMetrics } from '#pipelines/runner/pipeline_metrics';
 import type { StateOptions } from '#pipelines/runner/state_options';

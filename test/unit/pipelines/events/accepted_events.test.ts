@@ -1,8 +1,8 @@
 import { afterAll, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { z } from 'zod';
-import { type EventSource, eventSource } from '#feature_store/definitions/source';
-import { contentHash } from '#kernel/content_hash';
+import { type EventSource, eventSource } from '#feature_store/definitions/sources/source';
+import { contentHash } from '#kernel/hashes/content_hash';
 import { DAY_MS, MIN_EVENT_TIME, processingTime } from '#kernel/time';
 import { createEventDecoder } from '#pipelines/events/decode_events';
 import { createTestGateway, type TestGateway } from '../../connectors/gateway/test_gateway.ts';

@@ -2,12 +2,12 @@ import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { z } from 'zod';
 import type { LogRecord } from '#connectors/connector';
-import { ATTEMPTS_HEADER } from '#connectors/dead_letters';
+import { ATTEMPTS_HEADER } from '#connectors/dead_letters/dead_letters';
 import { transactions } from '#examples/fraud/features/transactions';
 import { DAY_MS, MIN_EVENT_TIME, MINUTE_MS, processingTime } from '#kernel/time';
 import { createEventDecoder } from '#pipelines/events/decode_events';
 import { createRowDecoder } from '#pipelines/events/row_decoder';
-import { hostileValues } from '../../../support/hostile_values.ts';
+import { hostileValues } from '../../../support/hostile/hostile_values.ts';
 
 // The broker is an open door: whatever lies in it, a pipeline goes on, and nothing that it cannot use moves its watermark.
 

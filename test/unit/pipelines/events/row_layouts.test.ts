@@ -7,7 +7,7 @@ import { encodeRows } from '#connectors/files/encode_rows';
 import { createFileSystems } from '#connectors/files/file_systems';
 import { HistoryFiles, type HistoryReading } from '#connectors/files/history_files';
 import { DefinitionError } from '#feature_store/definitions/errors';
-import { type History, source } from '#feature_store/definitions/source';
+import { type History, source } from '#feature_store/definitions/sources/source';
 import { MIN_EVENT_TIME, processingTime } from '#kernel/time';
 import { createRowDecoder } from '#pipelines/events/row_decoder';
 

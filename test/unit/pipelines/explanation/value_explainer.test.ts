@@ -9,7 +9,7 @@ import { createFileSystems } from '#connectors/files/file_systems';
 import { transactions } from '#examples/fraud/features/transactions';
 import { count, session, sum } from '#feature_store/definitions/aggregations';
 import { sincePrevious } from '#feature_store/definitions/feature';
-import type { FeatureRow } from '#feature_store/definitions/feature_row';
+import type { FeatureRow } from '#feature_store/definitions/values/feature_row';
 import { fingerprintOf } from '#feature_store/erasure/erasures';
 import { explanationJson } from '#feature_store/explanation/explanation_json';
 import type { OnlineStore } from '#feature_store/online/online_store';
@@ -23,9 +23,9 @@ import { buildFeaturePipeline } from '#pipelines/jobs/feature_pipeline';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { runEmbedded } from '#pipelines/runner/embedded';
 import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
+import { testView } from '../../../support/definitions/test_view.ts';
 import { keyOf } from '../../../support/entity_keys.ts';
-import { byForm } from '../../../support/forms.ts';
-import { testView } from '../../../support/test_view.ts';
+import { byForm } from '../../../support/jest/forms.ts';
 
 // Values that the pipeline has written, explained from a real log on disk and its archive.
 

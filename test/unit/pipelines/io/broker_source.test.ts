@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import type { Broker, SourcePartition } from '#connectors/connector';
 import { UnreadableBatchError } from '#connectors/kafka/errors';
 import { createMetricsRegistry } from '#monitoring/metrics';
-import type { SplittableContext } from '#pipelines/engine/splittable';
+import type { SplittableContext } from '#pipelines/engine/splitting/splittable';
 import { type BrokerRestriction, BrokerSource } from '#pipelines/io/broker_source';
 import { createSourceMetrics } from '#pipelines/io/source_metrics';
 

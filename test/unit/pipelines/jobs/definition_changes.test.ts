@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import { checkSequence } from '#scripts/chaos/features/check_sequence';
 import { chaosFeatures } from '#scripts/chaos/features/run';
 import type { Step } from '#scripts/chaos/features/sequence';
-import { byForm } from '../../../support/forms.ts';
+import { byForm } from '../../../support/jest/forms.ts';
 
 // The short form of `npm run test:chaos -- features`: definition changes, restarts, kills, back-fills that hand over, late, repeated and out-of-order events against a slow oracle.
 

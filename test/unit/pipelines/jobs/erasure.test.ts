@@ -11,9 +11,9 @@ import { offlineData, onlineData } from '#feature_store/data_subjects/stored_dat
 import { topicData } from '#feature_store/data_subjects/topic_data';
 import { PgliteExecutor } from '#feature_store/database/pglite_executor';
 import { count, sum } from '#feature_store/definitions/aggregations';
-import { type EntityKey, entityKeyFromId } from '#feature_store/definitions/entity_key';
 import { featureView } from '#feature_store/definitions/feature_view';
-import { entity, eventSource } from '#feature_store/definitions/source';
+import { entity, eventSource } from '#feature_store/definitions/sources/source';
+import { type EntityKey, entityKeyFromId } from '#feature_store/definitions/values/entity_key';
 import { Erasures, encodeErasureRequest, fingerprintOf } from '#feature_store/erasure/erasures';
 import { MemoryOnlineStore } from '#feature_store/online/memory_store';
 import { HOUR_MS, type ProcessingTime } from '#kernel/time';

@@ -4,10 +4,17 @@ import { fraudView } from '#examples/fraud/features/fraud';
 import { count, distinct, mean, sum } from '#feature_store/definitions/aggregations';
 import { expression, type Feature, sincePrevious } from '#feature_store/definitions/feature';
 import { type FeatureView, featureView } from '#feature_store/definitions/feature_view';
-import type { EventFields } from '#feature_store/definitions/source';
+import type { EventFields } from '#feature_store/definitions/sources/source';
 import { MINUTE_MS } from '#kernel/time';
-import { byForm } from '../../../support/forms.ts';
-import { fromScratch, ofEvents, Platform, Rows, START, transaction } from '../../../support/streaming_platform.ts';
+import { byForm } from '../../../support/jest/forms.ts';
+import {
+  fromScratch,
+  ofEvents,
+  Platform,
+  Rows,
+  START,
+  transaction,
+} from '../../../support/platforms/streaming_platform.ts';
 
 // Features that are added to a live view are computed beside the running job from the archive, and switched at a position; those of before are not touched. Oracle: all events
 // of the topic, from scratch.

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { z } from 'zod';
 import type { OfflineDatabase } from '#cli/parts/offline_database';
-import type { DeadLetter } from '#connectors/dead_letters';
+import type { DeadLetter } from '#connectors/dead_letters/dead_letters';
 import { DiskLog } from '#connectors/disk_log/disk_log';
 import { encodeRows } from '#connectors/files/encode_rows';
 import { USER_EVENT_TYPES } from '#examples/activity/features/user_events';
@@ -14,10 +14,10 @@ import { fraudView } from '#examples/fraud/features/fraud';
 import { account, transactions } from '#examples/fraud/features/transactions';
 import type { WindowStatistics } from '#feature_store/aggregation/statistics';
 import { fromEvent } from '#feature_store/definitions/feature';
-import { type FeatureRow, viewId } from '#feature_store/definitions/feature_row';
 import { type FeatureView, featureView } from '#feature_store/definitions/feature_view';
 import { inRange, notNull, oneOf } from '#feature_store/definitions/quality_rule';
-import type { History } from '#feature_store/definitions/source';
+import type { History } from '#feature_store/definitions/sources/source';
+import { type FeatureRow, viewId } from '#feature_store/definitions/values/feature_row';
 import type { HistoryPage } from '#feature_store/offline/query_history';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import { DAY_MS, HOUR_MS, MINUTE_MS, systemClock } from '#kernel/time';
@@ -27,7 +27,7 @@ import { buildBackfillPipeline, buildFeaturePipeline } from '#pipelines/jobs/fea
 import { createPipeline } from '#pipelines/model/pipeline';
 import { runEmbedded } from '#pipelines/runner/embedded';
 import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
-import { VIEWS } from '../../../support/all_definitions.ts';
+import { VIEWS } from '../../../support/definitions/all_definitions.ts';
 import { keyOf } from '../../../support/entity_keys.ts';
 
 /** Also those of batch views: what is computed from history is what the stream would have given. */

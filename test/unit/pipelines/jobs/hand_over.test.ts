@@ -4,8 +4,15 @@ import { fraudView } from '#examples/fraud/features/fraud';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
 import { DAY_MS, MINUTE_MS } from '#kernel/time';
 import { totalOf } from '#monitoring/metrics';
-import { byForm } from '../../../support/forms.ts';
-import { fromScratch, ofEvents, Platform, Rows, START, transaction } from '../../../support/streaming_platform.ts';
+import { byForm } from '../../../support/jest/forms.ts';
+import {
+  fromScratch,
+  ofEvents,
+  Platform,
+  Rows,
+  START,
+  transaction,
+} from '../../../support/platforms/streaming_platform.ts';
 
 // A view that joins a running stream late is back-filled from the archive beside it; its state is handed over. Oracle: all events of the topic, from scratch.
 

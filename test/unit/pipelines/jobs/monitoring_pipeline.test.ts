@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import { type DeadLetter, DeadLetterQueue } from '#connectors/dead_letters';
+import { type DeadLetter, DeadLetterQueue } from '#connectors/dead_letters/dead_letters';
 import { DiskLog } from '#connectors/disk_log/disk_log';
 import { StatisticsOf } from '#feature_store/aggregation/statistics';
 import { Random } from '#kernel/random';

@@ -7,15 +7,15 @@ import { type OfflineDatabase, sqlOfflineDatabase } from '#cli/parts/offline_dat
 import { fraudView } from '#examples/fraud/features/fraud';
 import { PgliteExecutor } from '#feature_store/database/pglite_executor';
 import { count, last, max } from '#feature_store/definitions/aggregations';
-import { viewId } from '#feature_store/definitions/feature_row';
 import { type FeatureView, featureView } from '#feature_store/definitions/feature_view';
+import { viewId } from '#feature_store/definitions/values/feature_row';
 import { canonicalJson } from '#kernel/json';
 import { eventTime, MINUTE_MS } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { runEmbedded } from '#pipelines/runner/embedded';
-import { byForm } from '../../../support/forms.ts';
-import { Platform, type RowStores, Rows, START, transaction } from '../../../support/streaming_platform.ts';
+import { byForm } from '../../../support/jest/forms.ts';
+import { Platform, type RowStores, Rows, START, transaction } from '../../../support/platforms/streaming_platform.ts';
 import { holdsWithin } from '../../../support/turns.ts';
 
 // Between the deployment of a new view and its switch, the stream computes it without the events of before. Nothing of that may stay in history. Oracle: the back-fill alone, in a

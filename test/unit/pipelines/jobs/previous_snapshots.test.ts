@@ -2,7 +2,7 @@ import { cpSync } from 'node:fs';
 import { expect, test } from '@jest/globals';
 import { fraudView } from '#examples/fraud/features/fraud';
 import { assetPath } from '#kernel/project_root';
-import { fromScratch, ofEvents, Platform, Rows } from '../../../support/streaming_platform.ts';
+import { fromScratch, ofEvents, Platform, Rows } from '../../../support/platforms/streaming_platform.ts';
 
 // A log and a snapshot that an earlier release has written (format 4, before key groups), with ten events that came after the snapshot.
 

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import type { OfflineDatabase } from '#cli/parts/offline_database';
 import { DiskLog } from '#connectors/disk_log/disk_log';
 import { count, session, sum } from '#feature_store/definitions/aggregations';
-import { type FeatureRow, replaces } from '#feature_store/definitions/feature_row';
+import { type FeatureRow, replaces } from '#feature_store/definitions/values/feature_row';
 import { MemoryOnlineStore } from '#feature_store/online/memory_store';
 import { DAY_MS, HOUR_MS, MINUTE_MS, systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
@@ -15,9 +15,9 @@ import { buildFeaturePipeline } from '#pipelines/jobs/feature_pipeline';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { type PipelineHandle, runEmbedded } from '#pipelines/runner/embedded';
 import { createFeatureMetrics } from '#pipelines/transforms/feature_metrics';
+import { testView } from '../../../support/definitions/test_view.ts';
 import { keyOf } from '../../../support/entity_keys.ts';
-import { byForm } from '../../../support/forms.ts';
-import { testView } from '../../../support/test_view.ts';
+import { byForm } from '../../../support/jest/forms.ts';
 import { turns, until } from '../../../support/turns.ts';
 
 // What is accepted counts, and what the stores say at any time does not depend on how far who has read when (docs/adr/0020).

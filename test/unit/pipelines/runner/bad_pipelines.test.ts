@@ -9,7 +9,7 @@ import { groupByKey } from '#pipelines/model/grouping';
 import type { KV, PCollection, PipelineRoot } from '#pipelines/model/pcollection';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { collectionOf, create, keyBy, parDo, primitive, windowInto } from '#pipelines/model/transforms';
-import { sessions } from '#pipelines/model/windowing';
+import { sessions } from '#pipelines/model/windows/windowing';
 import { type EmbeddedOptions, runEmbedded } from '#pipelines/runner/embedded';
 
 const run = (construct: (root: PipelineRoot) => void, options: EmbeddedOptions = {}): Promise<void> =>

@@ -20,15 +20,15 @@ import {
   type TimerSpec,
   valueState,
 } from '#pipelines/engine/dofn';
-import { type OffsetRange, OffsetRangeTracker } from '#pipelines/engine/offset_range';
-import { resumeAfter, type SplittableContext, type SplittableDoFn, STOP } from '#pipelines/engine/splittable';
+import { type OffsetRange, OffsetRangeTracker } from '#pipelines/engine/splitting/offset_range';
+import { resumeAfter, type SplittableContext, type SplittableDoFn, STOP } from '#pipelines/engine/splitting/splittable';
 import type { Construct } from '#pipelines/model/graph';
 import { combinePerKey, groupByKey } from '#pipelines/model/grouping';
 import type { KV, PCollection } from '#pipelines/model/pcollection';
 import { createPipeline } from '#pipelines/model/pipeline';
 import { asSingleton } from '#pipelines/model/side_inputs';
 import { filter, keyBy, parDo, read, windowInto } from '#pipelines/model/transforms';
-import { fixedWindows, globalWindows, sessions, slidingWindows } from '#pipelines/model/windowing';
+import { fixedWindows, globalWindows, sessions, slidingWindows } from '#pipelines/model/windows/windowing';
 import { runEmbedded } from '#pipelines/runner/embedded';
 import { loadWhole } from '#pipelines/runner/snapshot_parts';
 import { type LoadedSnapshot, SnapshotStore } from '#pipelines/runner/snapshot_store';

@@ -5,7 +5,7 @@ import { LoadedModel } from '#serving/models/loaded_model';
 import type { FeedbackRow } from '#serving/prediction_store/feedback_store';
 import type { PredictionPage, PredictionRow } from '#serving/prediction_store/prediction_store';
 import { keyOf } from '../../../support/entity_keys.ts';
-import { tinyModel, tinyScore } from '../../../support/tiny_model.ts';
+import { tinyModel, tinyScore } from '../../../support/platforms/tiny_model.ts';
 
 // Requests that one version has answered, answered again by another one, beside the same arithmetic in plain TypeScript.
 

@@ -18,12 +18,12 @@ import { FilePieces } from '#connectors/files/file_pieces';
 import { createFileSystems } from '#connectors/files/file_systems';
 import { eventTime } from '#kernel/time';
 import { create, parDo, windowInto } from '#pipelines/model/transforms';
-import { fixedWindows } from '#pipelines/model/windowing';
+import { fixedWindows } from '#pipelines/model/windows/windowing';
 import { type Collected, collectInto, runToEnd } from '#pipelines/testing/collect';
 import { type Inference, runInference } from '#serving/batch/run_inference';
 import { partsOf, type ScoreFilesSettings, scoreFiles } from '#serving/batch/score_files';
 import { LoadedModel } from '#serving/models/loaded_model';
-import { tinyModel, tinyScore } from '../../../support/tiny_model.ts';
+import { tinyModel, tinyScore } from '../../../support/platforms/tiny_model.ts';
 
 let folder: string;
 beforeEach(() => {

@@ -1,0 +1,19 @@
+import type { Program } from '../command_group.ts';
+import { lazily } from '../lazily.ts';
+import { versionNumber } from '../values.ts';
+
+export function registerMonitor(program: Program): void {
+  const monitor = program.command('monitor').description('Monitoring of served models');
+  monitor
+    .command('report')
+    .description('Compare predictions with the training data by window, as an HTML page')
+    .argument('[model]', 'model (default: every served model)')
+    .option('--model-version <n>', 'version (default: that of the newest window)', versionNumber)
+    .option('--since <time>', 'windows at or after this time, ISO 8601')
+    .option(
+      '--out <file>',
+      'target file, local or s3://, with {model} and {date} filled in (default: {model}-monitoring.html)',
+    )
+    .option('--json', 'print a JSON array of windows instead', false)
+    .action(lazily(() => import('../../models/monitor_report.ts'), 'reportOnModels'));
+}

@@ -1,0 +1,86 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { assetPath } from '#kernel/project_root';
+import { runCommand } from '../../support/platforms/command_line.ts';
+
+// The life of a model on the command line, in the embedded registry.
+
+const SHIPPED = assetPath('examples/fraud/models/fraud_detector');
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'models-cli-'));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const models = (...args: readonly string[]) => runCommand(folder, ['models', ...args]);
+
+test('register, compare, promote, roll back, export, archive', async () => {
+  expect((await models('register', 'fraud_detector', SHIPPED)).stdout).toMatch(/^fraud_detector 1 None .*auc=0\.98/);
+  // The same model, said to be a little better.
+  expect((await models('export', 'fraud_detector', '1', '--out', 'copy')).stdout).toMatch(/is in copy/);
+  const card = JSON.parse(readFileSync(join(folder, 'copy', 'card.json'), 'utf8')) as {
+    metrics: Record<string, number>;
+  };
+  writeFileSync(
+    join(folder, 'copy', 'card.json'),
+    JSON.stringify({ ...card, metrics: { ...card.metrics, auc: 0.99 } }),
+  );
+  expect((await models('register', 'fraud_detector', 'copy', '--description', 'the same')).stdout).toMatch(
+    /^fraud_detector 2 None/,
+  );
+  expect((await models('diff', 'fraud_detector', '1', '2')).stdout).toMatch(/metric auc: 0\.98\d+ → 0\.99/);
+
+  expect((await models('validate', 'fraud_detector', '2')).stdout).toMatch(
+    /passed golden rows {3}16 come out as trained/,
+  );
+  for (const version of ['1', '2']) {
+    expect((await models('promote', 'fraud_detector', version, '--reason', 'better')).stdout).toMatch(
+      /is in Production/,
+    );
+  }
+  expect((await models('list')).stdout).toMatch(/fraud_detector 1 Archived .*\nfraud_detector 2 Production @champion/);
+  expect((await models('rollback', 'fraud_detector', '--reason', 'alarms')).stdout).toBe(
+    'fraud_detector 1 is in Production again\n',
+  );
+  expect(JSON.parse((await models('show', 'fraud_detector')).stdout)).toMatchObject({
+    version: 1,
+    signature: { featureService: { service: 'fraud@1' } },
+    examples: 16,
+  });
+  expect((await models('archive', 'fraud_detector', '2')).stdout).toMatch(/fraud_detector 2 is in Archived/);
+}, 120_000);
+
+test('what is worse than the gates allow is not promoted, nor what is not there; --force says so in the trail', async () => {
+  const card = { metrics: { auc: 0.5 }, params: {} };
+  for (const file of ['model.onnx', 'headwater.json'])
+    writeFileSync(join(folder, 'copy', file), readFileSync(join(SHIPPED, file)));
+  writeFileSync(join(folder, 'copy', 'card.json'), JSON.stringify(card));
+  await models('register', 'fraud_detector', 'copy');
+  const refused = await models('promote', 'fraud_detector', '3');
+  expect(refused).toMatchObject({ code: 1, stderr: expect.stringMatching(/metric: auc 0\.5 is worse than 0\.8/) });
+  expect((await models('promote', 'fraud_detector', '9')).stderr).toMatch(/no model fraud_detector version 9/);
+  expect((await models('promote', 'fraud_detector', 'x')).stderr).toMatch(/Give an integer of 1 or more/);
+  expect((await models('promote', 'fraud_detector', '3', '--force')).code).toBe(0);
+  const index = readFileSync(join(folder, 'data', 'models', 'fraud_detector', 'index.json'), 'utf8');
+  expect(JSON.parse(index)).toMatchObject({
+    value: { audit: expect.arrayContaining([expect.objectContaining({ by: 'ann', replaced: 1 })]) },
+  });
+  writeFileSync(join(folder, 'copy', 'model.onnx'), readFileSync(join(SHIPPED, 'model.onnx')).subarray(0, 1_000));
+  expect((await models('register', 'fraud_detector', 'copy')).stderr).toMatch(/was changed or cut short/);
+}, 120_000);
+
+test('a model that XGBoost has saved is imported, passes the gates and predicts', async () => {
+  const file = assetPath('test/data/xgboost/data_frame_3.2/model.ubj');
+  const imported = await models('import', 'leavers', '--file', file, '--classes', 'stays', 'leaves');
+  expect(imported).toEqual({ code: 0, stdout: expect.stringMatching(/^leavers 1 None/), stderr: '' });
+  expect((await models('validate', 'leavers', '1')).stdout).toMatch(/passed golden rows {3}16 come out as trained/);
+  const both = await models('import', 'leavers', '3', '--file', file);
+  expect([both.code, both.stderr]).toEqual([
+    2,
+    expect.stringMatching(/a version and --from an MLflow server, or --file/),
+  ]);
+  const missing = await models('import', 'leavers', '--file', 'missing.json');
+  expect([missing.code, missing.stderr]).toEqual([2, expect.stringMatching(/missing.json cannot be read/)]);
+});

@@ -1,0 +1,22 @@
+import { expect, test } from '@jest/globals';
+import { testExample } from '../../support/example_cases.ts';
+
+// Examples as their READMEs run them. Those whose trainer needs Python are in test/models/examples.test.ts; `npm run examples` runs all.
+
+test.each(['anomalies', 'claims', 'credit', 'market', 'recommendation', 'segmentation'])(
+  'the tests of %s pass',
+  async (example) => {
+    const { code, output } = await testExample(example);
+    expect([code, output]).toEqual([0, expect.stringMatching(/^# fail 0$/m)]);
+  },
+  120_000,
+);
+
+test.each(['claims', 'recommendation'])(
+  '%s runs from events to answers that are better than its baseline',
+  async (example) => {
+    const { code, output } = await testExample(example, [`test/${example}.case.ts`]);
+    expect([code, output]).toEqual([0, expect.stringContaining(`RESULT {"case":"${example}"`)]);
+  },
+  240_000,
+);

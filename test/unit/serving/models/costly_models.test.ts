@@ -1,0 +1,76 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import { expect, test } from '@jest/globals';
+import type { ModelPackage } from '#registry/packages/model_package';
+import { type Mlp, mlpToOnnx } from '#registry/trainers/tfjs/onnx_mlp';
+import { LoadedModel } from '#serving/models/loaded_model';
+import { tinyModel } from '../../../support/platforms/tiny_model.ts';
+import { serveTiny } from '../../../support/platforms/tiny_serving.ts';
+
+const WIDE = 3_000;
+
+/** The tiny model with two layers more, of nine million weights each: milliseconds a row. */
+function costlyModel(): ModelPackage {
+  const tiny = tinyModel(0);
+  const layer = (inputs: number, outputs: number) => ({
+    weights: new Float32Array(inputs * outputs).fill(1 / inputs),
+    bias: new Float32Array(outputs),
+  });
+  const mlp: Mlp = {
+    ...{ width: 4, fill: Float32Array.of(1, 2, 0, 0.4), center: new Float32Array(4) },
+    scale: new Float32Array(4).fill(1),
+    layers: [layer(4, WIDE), layer(WIDE, WIDE), layer(WIDE, WIDE), layer(WIDE, 1)],
+  };
+  return { ...tiny, onnx: mlpToOnnx(mlp, 'test'), examples: [] };
+}
+
+test('a costly model is computed on a thread of its own: others are not held up, and it gives the same', async () => {
+  const costly = await LoadedModel.load(costlyModel(), { runtime: { ownThreadFromMs: 0.5 } });
+  const cheap = await LoadedModel.load(tinyModel(0));
+  expect([costly.hasThread, cheap.hasThread]).toEqual([true, false]);
+  const rows = 64;
+  const input = Float32Array.from({ length: rows * 4 }, (_, at) => at % 7);
+  const whole = await costly.run(input, rows);
+  const began = performance.now();
+  let turns = 0;
+  let running = true;
+  const computing = costly.run(input, rows).then((output) => {
+    running = false;
+    return output;
+  });
+  let longestMs = 0;
+  while (running) {
+    const before = performance.now();
+    await cheap.run(input.subarray(0, 4), 1);
+    await turn();
+    longestMs = Math.max(longestMs, performance.now() - before);
+    turns += 1;
+  }
+  const tookMs = performance.now() - began;
+  expect(await computing).toEqual(whole);
+  expect(turns).toBeGreaterThan(10);
+  expect(longestMs).toBeLessThan(tookMs / 2);
+  // Row by row it is the same, and a run that was begun before the release is finished.
+  const last = costly.run(input.subarray(0, 4), 1);
+  await costly.release();
+  expect((await last)[1]).toBeCloseTo(whole[1] as number, 5);
+  await cheap.release();
+}, 60_000);
+
+test('of fifty slow calls at once ten are computed, as many as may be; the others are told to come again, and counted', async () => {
+  const tiny = await serveTiny(
+    { models: [{ name: 'tiny' }, { name: 'costly' }], maxPendingRows: 10, maxQueueMs: 60_000 },
+    async (registry) => {
+      const { version } = await registry.register({ name: 'costly', package: costlyModel(), metrics: {}, params: {} });
+      await registry.transition('costly', version, 'Production');
+    },
+  );
+  const payload = { model_name: 'costly', features: { amount: 10 } };
+  const ask = () => tiny.service.app.inject({ method: 'POST', url: '/predict', payload });
+  const answers = await Promise.all(Array.from({ length: 50 }, ask));
+  const refused = answers.filter(({ statusCode }) => statusCode === 503);
+  expect([answers.filter(({ statusCode }) => statusCode === 200).length, refused.length]).toEqual([10, 40]);
+  expect(refused[0]?.headers).toMatchObject({ 'retry-after': '1' });
+  expect(await tiny.metrics.metrics()).toContain('requests_refused_total{reason="rows"} 40');
+  expect((await ask()).statusCode).toBe(200);
+  await tiny.stop();
+}, 60_000);
