@@ -18,7 +18,7 @@ import { type ReadTime, timePattern } from '#kernel/times/time_pattern';
 import { instantOf } from '#kernel/times/time_zone';
 import { parseUtcTime, utcOfLocalText } from '#kernel/times/utc_time';
 import { createEventCheck, type Decoded, type DescribeIssue, jsonOfEvent, refused } from './decode_events.ts';
-import { fieldReaders, type ReadField, typedValue, unwrappedField } from './row_values.ts';
+import { fieldReaders, type ReadField, takenTime, typedValue, unwrappedField } from './row_values.ts';
 
 /** What is known of the rows of one type of events. */
 interface RowType {
@@ -180,7 +180,11 @@ function idPart(
 /** Reads the time of an event as text of RFC 3339. What is no time stays as it is, and is refused for it. */
 function timeReader(layout: RowLayout, source: EventSource): (value: unknown) => unknown {
   const { timestampUnit, timestampField } = source;
-  if (timestampUnit === undefined) return textReader(layout);
+  if (timestampUnit === undefined) {
+    const read = textReader(layout);
+    const schema = unwrappedField(source.schema, timestampField);
+    return (value) => takenTime(read(value), schema);
+  }
   // The event has a number: what is one in the same unit stays.
   const isText = unwrappedField(source.schema, timestampField) instanceof z.ZodString;
   const format = layout.time?.format ?? timestampUnit;

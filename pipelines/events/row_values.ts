@@ -3,6 +3,7 @@ import { ExactDecimal } from '#kernel/exact/exact_decimal';
 import { InvalidJsonError, parseExactJson } from '#kernel/exact/exact_json';
 import { numberOfInteger, numberOfText } from '#kernel/exact/exact_number';
 import { UnreadableValue } from '#kernel/text/unstorable_text';
+import { parseRfc3339 } from '#kernel/times/rfc3339';
 
 /** Reads a value of a row as its field of the schema has it. What is none of the field's type stays as it is, and is refused for it. */
 export interface ReadField {
@@ -32,10 +33,10 @@ function readerOf(schema: z.ZodType): ReadField {
   const inner = unwrapped(schema);
   const takesText = inner instanceof z.ZodString || inner instanceof z.ZodEnum || inner instanceof z.ZodLiteral;
   return {
-    typed: (value) => typedValue(value, inner),
+    typed: (value) => takenTime(typedValue(value, inner), inner),
     text: (text) => {
       if (!takesText && MISSING_WORDS.has(text)) return undefined;
-      return textValue(text, inner);
+      return takenTime(textValue(text, inner), inner);
     },
     missing: !accepts(schema, undefined) && accepts(schema, null) ? null : undefined,
   };
@@ -47,6 +48,16 @@ function accepts(schema: z.ZodType, value: unknown): boolean {
   } catch {
     return false;
   }
+}
+
+/**
+ * Returns a time with an offset as the same instant in UTC, where the schema of the field takes no offsets (zod's `z.iso.datetime()` takes `Z` alone): PostgreSQL writes `+00:00` whatever was stored.
+ */
+export function takenTime(value: unknown, schema: z.ZodType): unknown {
+  if (typeof value !== 'string' || !(schema instanceof z.ZodISODateTime) || accepts(schema, value)) return value;
+  const timeMs = parseRfc3339(value);
+  if (timeMs === undefined) return value;
+  return value.endsWith('+00:00') ? `${value.slice(0, -'+00:00'.length)}Z` : new Date(timeMs).toISOString();
 }
 
 /** Returns the schema of a field's value itself. */

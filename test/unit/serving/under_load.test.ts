@@ -1,8 +1,8 @@
 import { Agent, request } from 'node:http';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import autocannon from 'autocannon';
-import { tinyModel, tinyScore } from '../../support/tiny_model.ts';
-import { serveTiny, type TinyServing } from '../../support/tiny_serving.ts';
+import { tinyModel, tinyScore } from '../../support/platforms/tiny_model.ts';
+import { serveTiny, type TinyServing } from '../../support/platforms/tiny_serving.ts';
 
 // Callers over HTTP while versions are swapped, and what the metrics say of them.
 
@@ -10,7 +10,8 @@ const CALLERS = 8;
 let serving: TinyServing;
 let agent: Agent;
 beforeEach(async () => {
-  serving = await serveTiny({}, async (registry) => {
+  // On a machine with other work, requests wait longer than production would let them.
+  serving = await serveTiny({ maxQueueMs: 60_000 }, async (registry) => {
     await registry.register({ name: 'tiny', package: tinyModel(3), metrics: { training_seconds: 12.5 }, params: {} });
     await registry.register({ name: 'tiny', package: tinyModel(6), metrics: {}, params: {} });
   });

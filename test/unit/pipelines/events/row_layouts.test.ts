@@ -205,3 +205,28 @@ test('tables say what they need: an extension of the right version, a current ve
   expect(await files.find([`iceberg:${folder}/ice`])).toEqual([`iceberg:${folder}/ice/metadata/00000-a.metadata.json`]);
   await files.close();
 });
+
+test('a time with an offset is read in UTC where the field takes no offsets, in every format; a field that takes them keeps it', async () => {
+  const strict = source('orders', {
+    schema: z.strictObject({
+      user_id: z.string(),
+      timestamp: z.iso.datetime(),
+      seen: z.iso.datetime().nullable(),
+      local: z.iso.datetime({ offset: true }),
+      as_text: z.string(),
+    }),
+    history: { files: ['x'] },
+  });
+  const decode = createRowDecoder([strict], { now: () => NOW });
+  const row = {
+    ...{ event_id: 'e1', user_id: 'u1', timestamp: '2026-01-02T03:04:05.678901+00:00' },
+    ...{ seen: '2026-01-02T05:04:05+02:00', local: '2026-01-02T05:04:05+02:00', as_text: '2026-01-02T03:04:05+00:00' },
+  };
+  for (const path of [undefined, 'orders.csv']) {
+    const { element } = decode({ ok: true, row }, path, MIN_EVENT_TIME);
+    expect(element).toMatchObject({
+      ok: true,
+      event: { ...row, timestamp: '2026-01-02T03:04:05.678901Z', seen: '2026-01-02T03:04:05.000Z' },
+    });
+  }
+});
