@@ -3,6 +3,7 @@ import { messageOf, PlatformError } from '#kernel/errors';
 import { UnreadableValue } from '#kernel/text/unstorable_text';
 import { UnreadableFileError } from '../errors.ts';
 import type { Columns } from './columns.ts';
+import { COMPRESSORS } from './compressors.ts';
 import { jsonOfBytes, textOfBytes } from './exact_rows.ts';
 import type { OpenFile } from './file_system.ts';
 import type { Row } from './formats.ts';
@@ -50,7 +51,7 @@ export class ParquetFile {
   }
 
   async readRowGroup(index: number): Promise<readonly Row[]> {
-    const rows = await this.#read(index, (file) => parquetReadObjects({ ...file, parsers: EXACT_PARSERS }));
+    const rows = await this.#read(index, (file) => parquetReadObjects({ ...file, ...HOW_READ }));
     const decimals = decimalColumns(this.#metadata);
     if (decimals.size === 0) return rows;
     return rows.map((row) => {
@@ -65,7 +66,7 @@ export class ParquetFile {
       const rows = rowEnd - rowStart;
       const chunks = new Map<string, Chunk[]>();
       await parquetRead({
-        ...{ ...file, rowStart, rowEnd, parsers: EXACT_PARSERS },
+        ...{ ...file, rowStart, rowEnd, ...HOW_READ },
         onChunk({ columnName, columnData, rowStart: from }) {
           const own = chunks.get(columnName) ?? [];
           own.push({ at: from - rowStart, data: columnData });
@@ -98,10 +99,13 @@ export class ParquetFile {
   }
 }
 
-/** hyparquet replaces bytes that are not UTF-8, drops byte order marks and keeps one of several keys. */
-const EXACT_PARSERS = {
-  stringFromBytes: (bytes: Uint8Array | undefined) => bytes && textOfBytes(bytes),
-  jsonFromBytes: (bytes: Uint8Array | undefined) => bytes && jsonOfBytes(bytes),
+const HOW_READ = {
+  compressors: COMPRESSORS,
+  // hyparquet's own replace bytes that are not UTF-8, drop byte order marks and keep one of several keys.
+  parsers: {
+    stringFromBytes: (bytes: Uint8Array | undefined) => bytes && textOfBytes(bytes),
+    jsonFromBytes: (bytes: Uint8Array | undefined) => bytes && jsonOfBytes(bytes),
+  },
 };
 
 /** @throws {@link UnreadableFileError} for two columns of one name, of which readers would see one */

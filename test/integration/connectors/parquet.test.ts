@@ -51,19 +51,29 @@ print(json.dumps({"rows": t.num_rows, "schema": {f.name: str(f.type) for f in t.
   expect(seen.at).toMatch(/^2023-11-14 22:13:21/);
 }, 60_000);
 
-test('what Arrow writes, compressed and in several row groups, is read here', async () => {
-  const path = join(directory, 'theirs.parquet');
-  await python(
-    `import pyarrow as pa, pyarrow.parquet as pq
-t = pa.table({"n": list(range(5000)), "text": [f"t{n}" for n in range(5000)], "maybe": [None if n % 3 else n / 2 for n in range(5000)]})
-pq.write_table(t, ${JSON.stringify(path)}, compression="snappy", row_group_size=2000)`,
-  );
-  const file = await ParquetFile.open(await new LocalFiles().open(path));
-  expect(file.rowGroups).toBe(3);
-  const rows = [...(await file.readRowGroup(0)), ...(await file.readRowGroup(1)), ...(await file.readRowGroup(2))];
-  await file.close();
-  expect(rows).toHaveLength(5_000);
-  expect(rows.map(({ n }) => Number(n))).toEqual(Array.from({ length: 5_000 }, (_, n) => n));
-  expect(rows[4_998]).toEqual({ n: 4_998n, text: 't4998', maybe: 2_499 });
-  expect(rows[4_999]).toMatchObject({ text: 't4999' });
-}, 60_000);
+test.each(['none', 'snappy', 'gzip', 'brotli', 'zstd', 'lz4'])(
+  'what Arrow writes in several row groups, compressed by %s, is read here as rows and as columns',
+  async (codec) => {
+    const path = join(directory, `${codec}.parquet`);
+    await python(
+      `import pyarrow as pa, pyarrow.parquet as pq
+t = pa.table({"n": list(range(5000)), "text": [f"t{n}" for n in range(5000)], "maybe": [None if n % 3 else n / 2 for n in range(5000)], "long": ["x" * 70000 if n == 7 else str(n) for n in range(5000)]})
+pq.write_table(t, ${JSON.stringify(path)}, compression="${codec}", row_group_size=2000)`,
+    );
+    const file = await ParquetFile.open(await new LocalFiles().open(path));
+    expect(file.rowGroups).toBe(3);
+    const rows = [...(await file.readRowGroup(0)), ...(await file.readRowGroup(1)), ...(await file.readRowGroup(2))];
+    const columns = await file.readColumns(2);
+    await file.close();
+    expect(rows).toHaveLength(5_000);
+    expect(rows.map(({ n }) => Number(n))).toEqual(Array.from({ length: 5_000 }, (_, n) => n));
+    expect(rows[7]?.long).toBe('x'.repeat(70_000));
+    expect(rows[4_998]).toEqual({ n: 4_998n, text: 't4998', maybe: 2_499, long: '4998' });
+    expect(rows[4_999]).toMatchObject({ text: 't4999' });
+    expect(columns.rows).toBe(1_000);
+    expect(Array.from(columns.values.get('text') as ArrayLike<unknown>)).toEqual(
+      rows.slice(4_000).map(({ text }) => text),
+    );
+  },
+  60_000,
+);
