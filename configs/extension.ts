@@ -13,6 +13,31 @@ export const extensionSchema = z.strictObject({
 });
 export type ExtensionConfig = z.infer<typeof extensionSchema>;
 
+/** Names of a type's methods that every implementation has. */
+export type MethodsOf<T> = {
+  [Name in keyof T]-?: undefined extends T[Name] ? never : T[Name] extends (...args: never[]) => unknown ? Name : never;
+}[keyof T];
+
+/** The methods that every implementation of a contract has, as an object so that a list which lacks one does not compile. */
+export type MethodList<T> = Readonly<Record<MethodsOf<T>, true>>;
+
+/**
+ * Returns what an extension has created.
+ *
+ * @param what - for messages: `registry "folder"`
+ * @throws {@link ConfigError} naming the methods that it lacks, so that a start fails and not the first request that needs one
+ */
+export function withMethods<T extends object>(what: string, created: T, methods: MethodList<T>): T {
+  const missing = missingMethods(created, Object.keys(methods));
+  if (missing.length === 0) return created;
+  const list = missing.map((name) => `${name}()`).join(', ');
+  throw new ConfigError(`${what}: what its create() returns has no ${list}: implement the contract's methods`);
+}
+
+/** Returns the names under which a value has no function. */
+export const missingMethods = (value: unknown, names: readonly string[]): readonly string[] =>
+  names.filter((name) => typeof (value as Readonly<Record<string, unknown>> | null | undefined)?.[name] !== 'function');
+
 /** What a project adds to the platform under a name. */
 export interface Extension<Settings = unknown> {
   /** What `use` names in the settings. */

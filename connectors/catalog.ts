@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { extensionSchema, resolveExtension } from '#configs/extension';
+import { extensionSchema, type MethodList, resolveExtension, withMethods } from '#configs/extension';
 import { importOptional } from '#kernel/optional_package';
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
@@ -19,6 +19,11 @@ export const brokerConfigSchema = z.discriminatedUnion('kind', [
   extensionSchema,
 ]);
 export type BrokerConfig = z.infer<typeof brokerConfigSchema>;
+
+const METHODS: MethodList<Broker> = {
+  ...{ start: true, drain: true, stop: true, ensureTopics: true, listTopics: true, listPartitions: true },
+  ...{ openPartition: true, commit: true, committed: true },
+};
 
 const KINESIS = ['@aws-sdk/client-kinesis', '@smithy/node-http-handler'];
 const PUBSUB = ['@google-cloud/pubsub'];
@@ -55,7 +60,7 @@ export async function createBroker(
     }
     case 'extension': {
       const { extension, settings } = resolveExtension('broker', 'connectors', connectors, config);
-      return extension.create(deps, settings);
+      return withMethods(`broker "${extension.name}"`, await extension.create(deps, settings), METHODS);
     }
   }
 }

@@ -1,4 +1,4 @@
-import { resolveExtension } from '#configs/extension';
+import { type MethodList, resolveExtension, withMethods } from '#configs/extension';
 import { createPostgresPool } from '#connectors/postgres/pool';
 import { createRedis } from '#connectors/redis/client';
 import type { Clock } from '#kernel/time';
@@ -20,6 +20,19 @@ interface Deps {
   readonly views: readonly FeatureView[];
 }
 
+const ONLINE_METHODS: MethodList<OnlineStore> = {
+  ...{
+    start: true,
+    drain: true,
+    stop: true,
+    write: true,
+    read: true,
+    increment: true,
+    readCounters: true,
+    erase: true,
+  },
+};
+
 export const ttlsOf = (views: readonly FeatureView[]): ReadonlyMap<string, number> =>
   new Map(views.map((view) => [viewId(view), view.ttlMs]));
 
@@ -31,7 +44,8 @@ export function createOnlineStore(
 ): OnlineStore {
   if (config.kind === 'extension') {
     const { extension, settings } = resolveExtension('onlineStore', 'stores.online', stores, config);
-    return extension.create({ log, clock, views, ttlMs: ttlsOf(views), namespace: config.namespace }, settings);
+    const deps = { log, clock, views, ttlMs: ttlsOf(views), namespace: config.namespace };
+    return withMethods(`online store "${extension.name}"`, extension.create(deps, settings), ONLINE_METHODS);
   }
   if (config.kind === 'memory') return new MemoryOnlineStore({ log, clock, ttlMs: ttlsOf(views), views }, config);
   const { kind: _, keyPrefix, refill: __, ...redis } = config;

@@ -1,10 +1,11 @@
 /** `headwater/registry`: model versions, model packages, and trainers. */
 export { PlatformError } from '#kernel/errors';
-export { createRegistry } from '#registry/catalog';
+export { createRegistry, defineRegistry, type RegistryDeps, type RegistryExtension } from '#registry/catalog';
 export type { RegistryConfig } from '#registry/config';
 export {
   ArtifactIntegrityError,
   InvalidModelError,
+  PromotionConflictError,
   RegistryUnavailableError,
   TrainingError,
   UnknownModelError,

@@ -9,4 +9,5 @@ export { Random } from '#kernel/random';
 export { bootstrapInterval, type Interval, quantile } from '#kernel/statistics/bootstrap';
 export { type CombinerContractOptions, combinerContract } from '#pipelines/testing/combiner_contract';
 export { type DoFnContractOptions, doFnContract } from '#pipelines/testing/dofn_contract';
+export { registryContract } from '#registry/testing/registry_contract';
 export { type TrainerContractOptions, trainerContract } from '#registry/testing/trainer_contract';

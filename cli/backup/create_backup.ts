@@ -166,8 +166,8 @@ async function storeTopics(project: Project, store: BackupStore): Promise<Pick<M
   return { topics, committed };
 }
 
-async function versionsIn({ registry: config }: PlatformConfig): Promise<Manifest['registry']> {
-  const registry = openRegistry(config);
+async function versionsIn(project: Project): Promise<Manifest['registry']> {
+  const registry = openRegistry(project);
   try {
     const versions: Manifest['registry'] = {};
     for (const name of await registry.listModels()) {

@@ -113,7 +113,7 @@ async function compare(project: Project, manifest: Manifest, parts: readonly str
     }
   }
   if (project.registry.kind === 'local' && parts.includes('registry')) {
-    const registry = openRegistry(project.registry);
+    const registry = openRegistry(project);
     for (const [name, versions] of Object.entries(manifest.registry)) {
       const restored = await registry.listVersions(name);
       // Reading a version compares its files with their hashes.

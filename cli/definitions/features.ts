@@ -3,7 +3,6 @@ import { describeView, type FeatureView } from '#feature_store/definitions/featu
 import { lineageOf } from '#feature_store/definitions/sets/lineage';
 import { viewId } from '#feature_store/definitions/values/feature_row';
 import { type ViewState, viewState } from '#feature_store/retrieval/catalog_state';
-import type { RegistryConfig } from '#registry/config';
 import { openRegistry } from '../parts/open_registry.ts';
 import { withOffline } from '../parts/with_offline.ts';
 import { definitionsOf, loadProject, type Project } from '../project/project.ts';
@@ -69,10 +68,11 @@ const statesOf = (project: Project, views: readonly FeatureView[]): Promise<Read
 
 /** `headwater features lineage FEATURE`: from the source to the models that use it. */
 export async function showLineage(feature: string, { json }: { readonly json: boolean }): Promise<void> {
-  const { catalog, topics, onlineStore, offlineStore, registry } = await loadProject();
+  const project = await loadProject();
+  const { catalog, topics, onlineStore, offlineStore } = project;
   const found = catalog.views.map((view) => lineageOf(view, feature)).filter((lineage) => lineage !== undefined);
   if (found.length === 0) throw new CommandFailedError(`no view has a feature "${feature}": headwater features list`);
-  const models = await modelsBy(registry);
+  const models = await modelsBy(project);
   const complete = found.map((lineage) => ({
     ...lineage,
     topic: topics.rawEvents,
@@ -148,8 +148,8 @@ interface ModelInputs {
 }
 
 /** Versions in use: others can be many. */
-async function modelsBy(config: RegistryConfig): Promise<readonly ModelInputs[]> {
-  const registry = openRegistry(config);
+async function modelsBy(project: Project): Promise<readonly ModelInputs[]> {
+  const registry = openRegistry(project);
   const found: ModelInputs[] = [];
   try {
     for (const name of await registry.listModels()) {

@@ -16,15 +16,14 @@ export interface ModelInUse {
 }
 
 /** Reads the signatures of the versions in use. A model without a version in a local registry gets its first one when the platform starts: that counts as in use. */
-export async function modelsInUse({
-  registry: config,
-  models,
-}: Pick<Project, 'registry' | 'models'>): Promise<readonly ModelInUse[]> {
-  const registry = openRegistry(config);
+export async function modelsInUse(
+  project: Pick<Project, 'registry' | 'extensions' | 'models'>,
+): Promise<readonly ModelInUse[]> {
+  const registry = openRegistry(project);
   const found: ModelInUse[] = [];
   try {
     const names = await registry.listModels();
-    for (const initial of registry.kind === 'local' ? initialModels(models) : []) {
+    for (const initial of registry.kind === 'local' ? initialModels(project.models) : []) {
       if (names.includes(initial.name)) continue;
       const { package: first } = await initial.load();
       found.push({ id: `${initial.name} (initial)`, signature: first.signature });

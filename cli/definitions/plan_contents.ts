@@ -165,11 +165,11 @@ function servicesOf({ views, services }: Definitions): Services {
 }
 
 async function modelsOf(
-  { registry, models }: Pick<Project, 'registry' | 'models'>,
+  project: Pick<Project, 'registry' | 'extensions' | 'models'>,
   notes: string[],
 ): Promise<readonly ModelInUse[]> {
   try {
-    return await modelsInUse({ registry, models });
+    return await modelsInUse(project);
   } catch (error) {
     notes.push(`models were not examined: ${messageOf(error)}`);
     return [];

@@ -80,7 +80,7 @@ async function withExplainer<T>(
   const broker = await openBroker(project, log);
   const online = await openOnline(project, log, project.catalog.views);
   const offline = await openOffline(project, log);
-  const registry = openRegistry(project.registry);
+  const registry = openRegistry(project);
   const services = await startAll([broker, online, offline], new AbortController().signal);
   try {
     const { topics } = project;

@@ -18,7 +18,7 @@ export interface WhyPredictionOptions {
 /** `headwater why prediction ID`: why a logged prediction is what it is. */
 export async function whyPrediction(id: string, { row, json }: WhyPredictionOptions): Promise<void> {
   const project = await loadProject();
-  const registry = openRegistry(project.registry);
+  const registry = openRegistry(project);
   const versions = new KeptVersions(registry, { most: 1 });
   try {
     const explanation = await withOffline(project, (offline) =>

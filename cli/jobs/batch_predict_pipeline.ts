@@ -1,7 +1,7 @@
 import { partsOf, type ScoreFilesSettings, scoreFiles } from '#serving/batch/score_files';
 import { LoadedModel } from '#serving/models/loaded_model';
 import { openRegistry } from '../parts/open_registry.ts';
-import { loadSettings } from '../project/project.ts';
+import { extensionsFor, loadSettings } from '../project/project.ts';
 import { CommandFailedError } from '../terminal/command_failed_error.ts';
 import { UsageError } from '../terminal/usage_error.ts';
 import type { OpenPipeline } from './features_pipeline.ts';
@@ -23,7 +23,8 @@ export async function openBatchPredictPipeline(options: Readonly<Record<string, 
   };
   const parts = await partsOf(settings);
   const load = async (): Promise<LoadedModel> => {
-    const registry = openRegistry(loadSettings().registry);
+    const config = loadSettings();
+    const registry = openRegistry({ ...config, extensions: await extensionsFor(config) });
     try {
       const found = await registry.resolve(model, { version: Number(version) });
       if (found === undefined) throw new CommandFailedError(`there is no version ${version} of ${model}`);

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { readTrainingSet } from '#feature_store/retrieval/training_set';
 import { messageOf } from '#kernel/errors';
+import { createRegistry } from '#registry/catalog';
 import { copyOf } from '#registry/copy_version';
 import { evaluateModel } from '#registry/evaluation/evaluate_model';
 import { mlflowConfigSchema } from '#registry/mlflow/config';
@@ -11,7 +12,7 @@ import { readBooster } from '#registry/xgboost/booster';
 import { type BoosterNames, packageOfBooster } from '#registry/xgboost/booster_package';
 import { examineModel } from '#serving/models/loaded_model';
 import { tableOf } from '../history/training_table.ts';
-import { openRegistry } from '../parts/open_registry.ts';
+import { artifactFiles } from '../parts/open_registry.ts';
 import { registrationQueue } from '../parts/registrations.ts';
 import { loadSettings } from '../project/project.ts';
 import { print } from '../terminal/print.ts';
@@ -66,7 +67,7 @@ function registryAt(trackingUri: string) {
   const usual = registry.kind === 'mlflow' ? registry : {};
   const parsed = mlflowConfigSchema.safeParse({ ...usual, kind: 'mlflow', trackingUri });
   if (!parsed.success) throw new UsageError(`${trackingUri} is no address of an MLflow server: http(s)://host:port`);
-  return openRegistry(parsed.data);
+  return createRegistry(parsed.data, artifactFiles());
 }
 
 /** `headwater models export NAME VERSION --out FOLDER`, or `--to` another MLflow server. */

@@ -16,7 +16,7 @@ import { print, printList } from '../terminal/print.ts';
 
 export async function withRegistry<T>(work: (registry: ModelRegistry, config: Project) => Promise<T>): Promise<T> {
   const config = await loadProject();
-  const registry = openRegistry(config.registry);
+  const registry = openRegistry(config);
   try {
     return await work(registry, config);
   } finally {

@@ -22,7 +22,7 @@ export async function replayModel(name: string, version: number, options: Replay
   const sinceMs = timeOption('--since', options.since) as number;
   const untilMs = timeOption('--until', options.until) ?? Date.now();
   const project = await loadProject();
-  const registry = openRegistry(project.registry);
+  const registry = openRegistry(project);
   try {
     const model = await LoadedModel.load(await registry.download(await versionOf(registry, name, version)), {
       isRepeatable: true,

@@ -1,12 +1,13 @@
 import { readWhole } from '#connectors/files/file_system';
 import { createFileSystems } from '#connectors/files/file_systems';
 import { createRegistry } from '#registry/catalog';
-import type { RegistryConfig } from '#registry/config';
 import type { ArtifactFiles } from '#registry/mlflow/artifacts';
 import type { ModelRegistry } from '#registry/model_registry';
+import type { Project } from '../project/project.ts';
 
-/** The registry of the configuration; artifacts in S3 are reached with what the environment says of S3. */
-export const openRegistry = (config: RegistryConfig): ModelRegistry => createRegistry(config, artifactFiles());
+/** Returns the registry of the configuration; artifacts in S3 are reached with what the environment says of S3. */
+export const openRegistry = ({ registry, extensions }: Pick<Project, 'registry' | 'extensions'>): ModelRegistry =>
+  createRegistry(registry, artifactFiles(), extensions.registries);
 
 export function artifactFiles(): ArtifactFiles {
   const fileSystemOf = createFileSystems();

@@ -1,8 +1,10 @@
+import { missingMethods } from '#configs/extension';
 import type { Connector } from '#connectors/define_connector';
 import type { GatewayPlugin } from '#connectors/gateway/plugin';
 import type { FeaturesPlugin } from '#feature_store/api/plugin';
 import type { OnlineStoreExtension } from '#feature_store/online/define_online_store';
 import type { RolePlugin } from '#monitoring/http/role_plugin';
+import type { RegistryExtension } from '#registry/catalog';
 import type { Trainer } from '#registry/trainers/define_trainer';
 import type { ServingPlugin } from '#serving/plugin';
 import { ProjectModuleError } from './errors.ts';
@@ -25,6 +27,8 @@ export interface ExtensionSpec {
     /** `onlineStore: { kind: extension, use: … }` */
     readonly online?: readonly OnlineStoreExtension[];
   };
+  /** `registry: { kind: extension, use: … }` */
+  readonly registries?: readonly RegistryExtension[];
   /** `training: { trainer: 'extension', use: … }` */
   readonly trainers?: readonly Trainer[];
 }
@@ -34,31 +38,51 @@ export interface ProjectExtensions {
   readonly plugins: Required<RolePlugins>;
   readonly connectors: readonly Connector[];
   readonly onlineStores: readonly OnlineStoreExtension[];
+  readonly registries: readonly RegistryExtension[];
   readonly trainers: readonly Trainer[];
 }
 
-/** @throws {@link ProjectModuleError} for two extensions of one kind with one name */
+/**
+ * Returns the extensions of a project.
+ *
+ * @throws {@link ProjectModuleError} naming the list and the entry: one without a name, its method or a schema of settings, and two with one name
+ */
 export function extensionsOf(file: string, spec: ExtensionSpec): ProjectExtensions {
-  const { plugins = {}, connectors = [], stores = {}, trainers = [] } = spec;
+  const { plugins = {}, connectors = [], stores = {}, registries = [], trainers = [] } = spec;
   const { gateway = [], features = [], serving = [], pipeline = [], monitor = [] } = plugins;
   const { online = [] } = stores;
-  const lists = {
-    ...{ 'plugins.gateway': gateway, 'plugins.features': features, 'plugins.serving': serving },
-    ...{ 'plugins.pipeline': pipeline, 'plugins.monitor': monitor },
-    ...{ connectors, 'stores.online': online, trainers },
-  };
-  for (const [list, entries] of Object.entries(lists)) {
-    const seen = new Set<string>();
-    for (const { name } of entries as readonly { readonly name?: unknown }[]) {
-      if (typeof name !== 'string' || name === '') throw new ProjectModuleError(file, `${list}: each needs a name`);
-      if (seen.has(name)) throw new ProjectModuleError(file, `${list}: two are called "${name}"`);
-      seen.add(name);
+  for (const [role, entries] of Object.entries({ gateway, features, serving, pipeline, monitor }))
+    checkEntries(file, `plugins.${role}`, entries, 'register');
+  const created = { connectors, 'stores.online': online, registries };
+  for (const [list, entries] of Object.entries(created)) checkEntries(file, list, entries, 'create');
+  checkEntries(file, 'trainers', trainers, 'train');
+  for (const [list, entries] of Object.entries({ ...created, trainers })) {
+    for (const { name, settings } of entries) {
+      if (missingMethods(settings, ['safeParse']).length > 0)
+        throw new ProjectModuleError(file, `${list}: "${name}" needs settings, a zod schema`);
     }
   }
   return {
     plugins: { gateway, features, serving, pipeline, monitor },
-    ...{ connectors, onlineStores: online, trainers },
+    ...{ connectors, onlineStores: online, registries, trainers },
   };
+}
+
+function checkEntries(
+  file: string,
+  list: string,
+  entries: readonly { readonly name?: unknown }[],
+  method: string,
+): void {
+  const seen = new Set<string>();
+  for (const entry of entries) {
+    const { name } = entry;
+    if (typeof name !== 'string' || name === '') throw new ProjectModuleError(file, `${list}: each needs a name`);
+    if (seen.has(name)) throw new ProjectModuleError(file, `${list}: two are called "${name}"`);
+    if (missingMethods(entry, [method]).length > 0)
+      throw new ProjectModuleError(file, `${list}: "${name}" has no method ${method}()`);
+    seen.add(name);
+  }
 }
 
 export const NO_EXTENSIONS: ProjectExtensions = extensionsOf('headwater.config', {});

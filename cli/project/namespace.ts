@@ -20,11 +20,14 @@ interface NamedOnServers {
   readonly offlineStore:
     | { readonly kind: 'postgres'; readonly schema?: string | undefined }
     | { readonly kind: 'pglite' };
+  readonly registry:
+    | { readonly kind: 'extension'; readonly namespace?: string | undefined }
+    | { readonly kind: 'local' | 'mlflow' };
 }
 
 /** A configuration whose names on shared servers are its own. */
 export function withNamespace<Config extends NamedOnServers>(config: Readonly<Config>): Readonly<Config> {
-  const { namespace, topics, pipeline, monitor, onlineStore, offlineStore } = config;
+  const { namespace, topics, pipeline, monitor, onlineStore, offlineStore, registry } = config;
   if (namespace === undefined) return config;
   const own = (name: string): string => prefixed(namespace, '.', name);
   return Object.freeze({
@@ -46,6 +49,7 @@ export function withNamespace<Config extends NamedOnServers>(config: Readonly<Co
           : onlineStore,
     offlineStore:
       offlineStore.kind === 'postgres' ? { ...offlineStore, schema: offlineStore.schema ?? namespace } : offlineStore,
+    registry: registry.kind === 'extension' ? { ...registry, namespace: registry.namespace ?? namespace } : registry,
   });
 }
 

@@ -112,7 +112,7 @@ export const inOffline = <T>({ project }: StepParts, work: (offline: OfflineData
   withOffline(project, work);
 
 export async function inRegistry<T>({ project }: StepParts, work: (registry: ModelRegistry) => Promise<T>): Promise<T> {
-  const registry = openRegistry(project.registry);
+  const registry = openRegistry(project);
   try {
     return await work(registry);
   } finally {

@@ -105,7 +105,7 @@ export async function startPlatform(
   });
   const online = new CachedOnlineStore(readable, metrics, config.cache);
   const features = new FeatureReader({ online, clock }, { views, services: featureServices });
-  const registry = openRegistry(config.registry);
+  const registry = openRegistry(config);
   const registrations = new PendingRegistrations(registrationQueue(config), { registry, log });
   const { topics } = config;
 

@@ -13,12 +13,14 @@ import {
   LOG_TRAITS,
   onlineStoreContract,
   pluginContract,
+  registryContract,
   trainerContract,
 } from 'headwater/testing';
 import { folder } from '../extensions/folder_store.ts';
 import { lines } from '../extensions/lines_broker.ts';
 import { logistic } from '../extensions/logistic_trainer.ts';
 import { recommend, shopHook, summaries } from '../extensions/routes.ts';
+import { shelf } from '../extensions/shelf_registry.ts';
 
 const log = { trace() {}, debug() {}, info() {}, warn() {}, error() {}, child: () => log };
 const place = (name: string): string => join(mkdtempSync(join(tmpdir(), 'guest-')), name);
@@ -44,6 +46,12 @@ const ttlMs = new Map(CONTRACT_VIEWS.map(({ view, version, ttlMs: ms }) => [`${v
 runAll(
   'the folder store',
   onlineStoreContract(() => started(folder.create({ ...deps, views: CONTRACT_VIEWS, ttlMs }, { file }))),
+);
+
+const models = place('models');
+runAll(
+  'the shelf registry',
+  registryContract(() => shelf.create({ clock: systemClock }, { directory: models })),
 );
 
 runAll('the logistic trainer', trainerContract(logistic, { settings: { steps: 50, classes: ['no', 'yes'] } }));
