@@ -23,9 +23,12 @@ export const onlineStoreConfigSchema = z.discriminatedUnion('kind', [
 ]);
 export type OnlineStoreConfig = z.infer<typeof onlineStoreConfigSchema>;
 
+/** A store of the project's own that has the rows of features; what else the platform keeps stays in the database. */
+const features = extensionSchema.optional();
+
 export const offlineStoreConfigSchema = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('pglite'), directory: z.string().min(1) }),
-  postgresConfigSchema.extend({ kind: z.literal('postgres') }),
+  z.strictObject({ kind: z.literal('pglite'), directory: z.string().min(1), features }),
+  postgresConfigSchema.extend({ kind: z.literal('postgres'), features }),
 ]);
 export type OfflineStoreConfig = z.infer<typeof offlineStoreConfigSchema>;
 

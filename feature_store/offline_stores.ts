@@ -13,12 +13,14 @@ import type { ErasureStore } from './erasure/erasure_store.ts';
 import { sqlErasureStore } from './erasure/sql_erasures.ts';
 import type { LabelStore } from './labels/label_store.ts';
 import { sqlLabelStore } from './labels/sql_labels.ts';
+import type { OwnOfflineStore } from './offline/define_offline_store.ts';
 import type { EmbeddingSearch } from './offline/embedding_search.ts';
 import type { OfflineStore } from './offline/offline_store.ts';
 import type { QueryHistory } from './offline/query_history.ts';
 import { sqlEmbeddingSearch } from './offline/sql_embeddings.ts';
 import { sqlHistory } from './offline/sql_history.ts';
 import { SqlOfflineStore } from './offline/sql_store.ts';
+import { ownFeatures, withOwnRetention, withOwnSubjectRows } from './own_offline_store.ts';
 import { sqlStatisticsStore } from './statistics/sql_statistics.ts';
 import type { StatisticsStore } from './statistics/statistics_store.ts';
 
@@ -37,18 +39,28 @@ export interface OfflineStores {
   readonly auditTrail: AuditTrail;
 }
 
-export function offlineStoresIn(database: Pick<SqlDatabase, 'sql' | 'partitions' | 'views'>): OfflineStores {
+/** @param own - has the rows of features instead of the database */
+export function offlineStoresIn(
+  database: Pick<SqlDatabase, 'sql' | 'partitions' | 'views'>,
+  own?: OwnOfflineStore,
+): OfflineStores {
   const { sql } = database;
+  const features = new SqlOfflineStore(database);
+  const [subjects, retention] = [sqlSubjectRows(sql), sqlRetention(database)];
   return {
-    features: new SqlOfflineStore(database),
+    ...(own === undefined
+      ? { features, subjects, retention }
+      : {
+          features: ownFeatures(own, features, database),
+          subjects: withOwnSubjectRows(own, subjects),
+          retention: withOwnRetention(own, retention),
+        }),
     embeddings: sqlEmbeddingSearch(sql),
     labels: sqlLabelStore(sql),
     history: sqlHistory(sql),
     statistics: sqlStatisticsStore(sql),
     definitions: sqlDefinitionStore(sql),
     erasures: sqlErasureStore(sql),
-    subjects: sqlSubjectRows(sql),
-    retention: sqlRetention(database),
     modelAudit: sqlModelAuditStore(sql),
     auditTrail: sqlAuditTrail(sql),
   };

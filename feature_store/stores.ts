@@ -9,6 +9,7 @@ import { PostgresExecutor } from './database/postgres_executor.ts';
 import { SqlDatabase } from './database/sql_database.ts';
 import type { FeatureView } from './definitions/feature_view.ts';
 import { viewId } from './definitions/values/feature_row.ts';
+import { type OfflineStoreExtension, OWN_STORE_METHODS, type OwnOfflineStore } from './offline/define_offline_store.ts';
 import type { OnlineStoreExtension } from './online/define_online_store.ts';
 import { MemoryOnlineStore } from './online/memory_store.ts';
 import type { OnlineStore } from './online/online_store.ts';
@@ -50,6 +51,18 @@ export function createOnlineStore(
   if (config.kind === 'memory') return new MemoryOnlineStore({ log, clock, ttlMs: ttlsOf(views), views }, config);
   const { kind: _, keyPrefix, refill: __, ...redis } = config;
   return new RedisOnlineStore({ redis: createRedis(redis, log), views, log }, { redis, keyPrefix });
+}
+
+/** @param stores - of the project. @returns undefined where the database has the rows. @throws {@link ConfigError} for a store that the project lacks, its settings, or methods */
+export function createOwnOfflineStore(
+  { log, views }: Pick<Deps, 'log' | 'views'>,
+  { features: config }: OfflineStoreConfig,
+  stores: readonly OfflineStoreExtension[],
+): OwnOfflineStore | undefined {
+  if (config === undefined) return undefined;
+  const { extension, settings } = resolveExtension('offlineStore.features', 'stores.offline', stores, config);
+  const created = extension.create({ log, views, namespace: config.namespace }, settings);
+  return withMethods(`offline store "${extension.name}"`, created, OWN_STORE_METHODS);
 }
 
 export function createDatabase({ log, views }: Pick<Deps, 'log' | 'views'>, config: OfflineStoreConfig): SqlDatabase {

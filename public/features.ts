@@ -18,6 +18,7 @@ export {
   top,
   variance,
 } from '#feature_store/definitions/aggregations';
+export { storedJson } from '#feature_store/definitions/values/encode_row';
 export { DefinitionError } from '#feature_store/definitions/errors';
 export {
   asOf,
@@ -68,6 +69,7 @@ export type {
   ViewReference,
 } from '#feature_store/definitions/values/feature_row';
 export { clamp01, numberOr0 } from '#feature_store/definitions/values/numeric';
+export { type ReadStored, storedValuesOf } from '#feature_store/definitions/stored_values';
 export {
   array,
   decimal,
@@ -76,6 +78,21 @@ export {
   struct,
   type ValueOfType,
 } from '#feature_store/definitions/values/value_type';
+export {
+  defineOfflineStore,
+  type OfflineStoreDeps,
+  type OfflineStoreExtension,
+  type OwnOfflineStore,
+} from '#feature_store/offline/define_offline_store';
+export type {
+  BackfillSettlement,
+  Moment,
+  OfflineStore,
+  PointInTimeQuery,
+  RowPage,
+  RowWriter,
+  TimeRange,
+} from '#feature_store/offline/offline_store';
 export {
   defineOnlineStore,
   type OnlineStoreDeps,

@@ -3,6 +3,7 @@ export { PlatformProcess, type PlatformUrls } from '#cli/project/platform_proces
 export { type BrokerTraits, brokerContract, LOG_TRAITS } from '#connectors/testing/broker_contract';
 export { type PluginContractOptions, pluginContract } from '#connectors/testing/plugin_contract';
 export { FeatureTest, type FeatureTestOptions } from '#feature_store/testing/feature_test';
+export { OFFLINE_CONTRACT_VIEWS, offlineStoreContract } from '#feature_store/testing/offline_store_contract';
 export { CONTRACT_VIEWS, onlineStoreContract } from '#feature_store/testing/online_store_contract';
 export type { ContractCase } from '#kernel/contract';
 export { Random } from '#kernel/random';

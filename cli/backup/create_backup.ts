@@ -63,9 +63,15 @@ export const backupLine = ({ bytes, writtenBytes, ms, removed }: BackupSummary):
 
 /** `headwater backup create`: one backup, whose id is printed. */
 export async function createBackup({ json }: { readonly json: boolean }): Promise<void> {
-  const summary = await backUpPlatform(await loadProject());
+  const project = await loadProject();
+  const summary = await backUpPlatform(project);
   print(json ? JSON.stringify(summary) : summary.id);
   process.stderr.write(`${backupLine(summary)}\n`);
+  const { features } = project.offlineStore;
+  if (features !== undefined)
+    process.stderr.write(
+      `the rows of features are in the offline store "${features.use}" of the project: they are not in the backup\n`,
+    );
 }
 
 async function backUp(project: Project, store: BackupStore): Promise<Manifest> {

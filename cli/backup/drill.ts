@@ -101,7 +101,11 @@ async function compare(project: Project, manifest: Manifest, parts: readonly str
   const compared: Compared[] = [];
   if (offlineFolder(project) !== undefined && parts.includes('offline')) {
     const log = createLogger({ level: 'error' });
-    const offline = createOfflineDatabase({ log, views: project.catalog.views }, project.offlineStore);
+    const offline = createOfflineDatabase(
+      { log, views: project.catalog.views },
+      project.offlineStore,
+      project.extensions.offlineStores,
+    );
     const services = await startAll([offline], new AbortController().signal);
     try {
       const rows = await offline.countRows();

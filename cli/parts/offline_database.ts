@@ -1,8 +1,9 @@
 import type { OfflineStoreConfig } from '#feature_store/config';
 import { SqlDatabase } from '#feature_store/database/sql_database';
 import type { SqlExecutor } from '#feature_store/database/sql_executor';
+import type { OfflineStoreExtension, OwnOfflineStore } from '#feature_store/offline/define_offline_store';
 import { type OfflineStores, offlineStoresIn } from '#feature_store/offline_stores';
-import { createDatabase } from '#feature_store/stores';
+import { createDatabase, createOwnOfflineStore } from '#feature_store/stores';
 import type { Service } from '#kernel/lifecycle';
 import type { DriftStore } from '#pipelines/transforms/drift/drift_store';
 import { sqlDriftStore } from '#pipelines/transforms/drift/sql_drift';
@@ -66,21 +67,22 @@ export const STORES = [
 
 export const isStore = (name: string): name is (typeof STORES)[number] => (STORES as readonly string[]).includes(name);
 
-/** Returns the offline database of a configuration. */
+/** Returns the offline database of a configuration. @param stores - of the project, for one that has the rows of features */
 export const createOfflineDatabase = (
   deps: Parameters<typeof createDatabase>[0],
   config: OfflineStoreConfig,
-): OfflineDatabase => withStores(createDatabase(deps, config));
+  stores: readonly OfflineStoreExtension[] = [],
+): OfflineDatabase => withStores(createDatabase(deps, config), createOwnOfflineStore(deps, config, stores));
 
 /** Returns the offline database over an executor. */
 export const sqlOfflineDatabase = (deps: ConstructorParameters<typeof SqlDatabase>[0], kind: string): OfflineDatabase =>
   withStores(new SqlDatabase(deps, kind));
 
-function withStores(database: SqlDatabase): OfflineDatabase {
+function withStores(database: SqlDatabase, own?: OwnOfflineStore): OfflineDatabase {
   const { sql, kind, name } = database;
   let notifyDue = (): void => {};
   return {
-    ...offlineStoresIn(database),
+    ...offlineStoresIn(database, own),
     predictions: sqlPredictionStore(sql),
     feedback: sqlFeedbackStore(sql),
     routing: sqlRoutingStore(sql),
@@ -92,10 +94,22 @@ function withStores(database: SqlDatabase): OfflineDatabase {
       notifyDue = onDue;
     },
     ...{ kind, name, sql },
-    start: () => database.start(),
-    drain: () => database.drain(),
-    stop: () => database.stop(),
-    checkHealth: () => database.checkHealth(),
+    async start(signal = new AbortController().signal) {
+      await database.start();
+      await own?.start(signal);
+    },
+    async drain(signal) {
+      await own?.drain(signal);
+      await database.drain();
+    },
+    async stop() {
+      await own?.stop();
+      await database.stop();
+    },
+    async checkHealth() {
+      await database.checkHealth();
+      await own?.checkHealth?.();
+    },
     compact: () => database.compact(),
     copyFiles: (folder) => database.copyFiles(folder),
     countRows: () => database.countRows(),

@@ -15,7 +15,11 @@ export async function openOffline(config: Project, log: Logger): Promise<Offline
   const running = await RunningPlatform.find(config, 'offline');
   if (running !== undefined) return running.offline();
   const { createOfflineDatabase } = await import('./offline_database.ts');
-  return createOfflineDatabase({ log, views: config.catalog.views }, config.offlineStore);
+  return createOfflineDatabase(
+    { log, views: config.catalog.views },
+    config.offlineStore,
+    config.extensions.offlineStores,
+  );
 }
 
 export async function openOnline(

@@ -2,6 +2,7 @@ import { missingMethods } from '#configs/extension';
 import type { Connector } from '#connectors/define_connector';
 import type { GatewayPlugin } from '#connectors/gateway/plugin';
 import type { FeaturesPlugin } from '#feature_store/api/plugin';
+import type { OfflineStoreExtension } from '#feature_store/offline/define_offline_store';
 import type { OnlineStoreExtension } from '#feature_store/online/define_online_store';
 import type { RolePlugin } from '#monitoring/http/role_plugin';
 import type { RegistryExtension } from '#registry/catalog';
@@ -26,6 +27,8 @@ export interface ExtensionSpec {
   readonly stores?: {
     /** `onlineStore: { kind: extension, use: … }` */
     readonly online?: readonly OnlineStoreExtension[];
+    /** `offlineStore: { …, features: { kind: extension, use: … } }` */
+    readonly offline?: readonly OfflineStoreExtension[];
   };
   /** `registry: { kind: extension, use: … }` */
   readonly registries?: readonly RegistryExtension[];
@@ -38,6 +41,7 @@ export interface ProjectExtensions {
   readonly plugins: Required<RolePlugins>;
   readonly connectors: readonly Connector[];
   readonly onlineStores: readonly OnlineStoreExtension[];
+  readonly offlineStores: readonly OfflineStoreExtension[];
   readonly registries: readonly RegistryExtension[];
   readonly trainers: readonly Trainer[];
 }
@@ -50,10 +54,10 @@ export interface ProjectExtensions {
 export function extensionsOf(file: string, spec: ExtensionSpec): ProjectExtensions {
   const { plugins = {}, connectors = [], stores = {}, registries = [], trainers = [] } = spec;
   const { gateway = [], features = [], serving = [], pipeline = [], monitor = [] } = plugins;
-  const { online = [] } = stores;
+  const { online = [], offline = [] } = stores;
   for (const [role, entries] of Object.entries({ gateway, features, serving, pipeline, monitor }))
     checkEntries(file, `plugins.${role}`, entries, 'register');
-  const created = { connectors, 'stores.online': online, registries };
+  const created = { connectors, 'stores.online': online, 'stores.offline': offline, registries };
   for (const [list, entries] of Object.entries(created)) checkEntries(file, list, entries, 'create');
   checkEntries(file, 'trainers', trainers, 'train');
   for (const [list, entries] of Object.entries({ ...created, trainers })) {
@@ -64,7 +68,7 @@ export function extensionsOf(file: string, spec: ExtensionSpec): ProjectExtensio
   }
   return {
     plugins: { gateway, features, serving, pipeline, monitor },
-    ...{ connectors, onlineStores: online, registries, trainers },
+    ...{ connectors, onlineStores: online, offlineStores: offline, registries, trainers },
   };
 }
 

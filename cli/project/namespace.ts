@@ -7,22 +7,23 @@ export const namespaceSchema = z
   .regex(/^[a-z][a-z0-9_]{0,30}$/, 'must be a to z, 0 to 9 and _, beginning with a letter, 31 characters at most')
   .refine((name) => !/^(pg_|information_schema$|public$)/.test(name), 'is a name of PostgreSQL’s own');
 
+/** An extension of the project, which may name things on servers as well. */
+interface OwnPart {
+  readonly kind: 'extension';
+  readonly namespace?: string | undefined;
+}
+
 /** What a configuration names on servers that others use as well. */
 interface NamedOnServers {
   readonly namespace?: string | undefined;
   readonly topics: Readonly<Record<'rawEvents' | 'featureEvents' | 'deadLetters' | 'predictions', string>>;
   readonly pipeline: { readonly group: string };
   readonly monitor: { readonly group: string };
-  readonly onlineStore:
-    | { readonly kind: 'redis'; readonly keyPrefix: string }
-    | { readonly kind: 'extension'; readonly namespace?: string | undefined }
-    | { readonly kind: 'memory' };
+  readonly onlineStore: { readonly kind: 'redis'; readonly keyPrefix: string } | OwnPart | { readonly kind: 'memory' };
   readonly offlineStore:
-    | { readonly kind: 'postgres'; readonly schema?: string | undefined }
-    | { readonly kind: 'pglite' };
-  readonly registry:
-    | { readonly kind: 'extension'; readonly namespace?: string | undefined }
-    | { readonly kind: 'local' | 'mlflow' };
+    | { readonly kind: 'postgres'; readonly schema?: string | undefined; readonly features?: OwnPart | undefined }
+    | { readonly kind: 'pglite'; readonly features?: OwnPart | undefined };
+  readonly registry: OwnPart | { readonly kind: 'local' | 'mlflow' };
 }
 
 /** A configuration whose names on shared servers are its own. */
@@ -30,6 +31,7 @@ export function withNamespace<Config extends NamedOnServers>(config: Readonly<Co
   const { namespace, topics, pipeline, monitor, onlineStore, offlineStore, registry } = config;
   if (namespace === undefined) return config;
   const own = (name: string): string => prefixed(namespace, '.', name);
+  const ownNames = (part: OwnPart): OwnPart => ({ ...part, namespace: part.namespace ?? namespace });
   return Object.freeze({
     ...config,
     topics: {
@@ -45,11 +47,14 @@ export function withNamespace<Config extends NamedOnServers>(config: Readonly<Co
       onlineStore.kind === 'redis'
         ? { ...onlineStore, keyPrefix: prefixed(namespace, ':', onlineStore.keyPrefix) }
         : onlineStore.kind === 'extension'
-          ? { ...onlineStore, namespace: onlineStore.namespace ?? namespace }
+          ? ownNames(onlineStore)
           : onlineStore,
-    offlineStore:
-      offlineStore.kind === 'postgres' ? { ...offlineStore, schema: offlineStore.schema ?? namespace } : offlineStore,
-    registry: registry.kind === 'extension' ? { ...registry, namespace: registry.namespace ?? namespace } : registry,
+    offlineStore: {
+      ...offlineStore,
+      ...(offlineStore.kind === 'postgres' ? { schema: offlineStore.schema ?? namespace } : {}),
+      ...(offlineStore.features === undefined ? {} : { features: ownNames(offlineStore.features) }),
+    },
+    registry: registry.kind === 'extension' ? ownNames(registry) : registry,
   });
 }
 

@@ -100,7 +100,8 @@ async function loadSpec(folder: string, packages?: string): Promise<ProjectSpec>
  */
 export async function extensionsFor(config: PlatformConfig | Project): Promise<ProjectExtensions> {
   if ('extensions' in config) return config.extensions;
-  const usesOne = [config.broker, config.onlineStore, config.registry].some(({ kind }) => kind === 'extension');
+  const { broker, onlineStore, offlineStore, registry } = config;
+  const usesOne = [broker, onlineStore, offlineStore.features, registry].some((part) => part?.kind === 'extension');
   return usesOne ? extensionsOf('headwater.config', (await loadSpec(projectFolder())) as ExtensionSpec) : NO_EXTENSIONS;
 }
 

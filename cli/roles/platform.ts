@@ -95,7 +95,11 @@ export async function startPlatform(
   const { views, services: featureServices } = definitionsOf(config);
   const base = { log, clock, metrics, views };
   const broker = await createBroker(base, config.broker, extensions.connectors);
-  const offline = createOfflineDatabase({ ...base, views: catalog.views }, config.offlineStore);
+  const offline = createOfflineDatabase(
+    { ...base, views: catalog.views },
+    config.offlineStore,
+    extensions.offlineStores,
+  );
   const store = createOnlineStore(base, config.onlineStore, extensions.onlineStores);
   const refills = createRefills({ ...base, store, offline }, config, roles);
   const readable = new FallbackOnlineStore(store, {

@@ -30,6 +30,12 @@ export interface PointInTimeQuery {
   readonly knownAtMoment?: boolean | undefined;
 }
 
+export interface RowPage {
+  readonly limit: number;
+  /** The last row of the page before. */
+  readonly after: FeatureRow | undefined;
+}
+
 /** Who writes rows. */
 export interface RowWriter {
   /** Id of a back-fill; undefined: the stream. */
@@ -87,17 +93,9 @@ export interface OfflineStore {
    * Rows computed at `sinceMs` or later whose event time is at most two days older than that, by entity and time; `after` is the last row of
    * the page before.
    */
-  rowsComputedSince(
-    view: ViewReference,
-    sinceMs: number,
-    page: { readonly limit: number; readonly after: FeatureRow | undefined },
-  ): Promise<readonly FeatureRow[]>;
+  rowsComputedSince(view: ViewReference, sinceMs: number, page: RowPage): Promise<readonly FeatureRow[]>;
   /** Rows with event times in [from, to), by entity and time; `after` is the last row of the page before. */
-  rowsBetween(
-    view: ViewReference,
-    range: TimeRange,
-    page: { readonly limit: number; readonly after: FeatureRow | undefined },
-  ): Promise<readonly FeatureRow[]>;
+  rowsBetween(view: ViewReference, range: TimeRange, page: RowPage): Promise<readonly FeatureRow[]>;
   /** Deletes an entity's feature rows that were computed at that time or before. @returns how many */
   eraseRowsComputedBy(entityKey: EntityKey, computedAtMs: number): Promise<number>;
 }

@@ -20,6 +20,7 @@ import type {
   Moment,
   OfflineStore,
   PointInTimeQuery,
+  RowPage,
   RowWriter,
   TimeRange,
 } from './offline_store.ts';
@@ -388,12 +389,6 @@ const refusalOf =
   (feature: string, error: Error): never => {
     throw new StoredValueError(viewId(view), feature, { entityKey, time: isoTime(at) }, error);
   };
-
-interface RowPage {
-  readonly limit: number;
-  /** The last row of the page before. */
-  readonly after: FeatureRow | undefined;
-}
 
 interface StoredRow {
   readonly entity_key: EntityKey;

@@ -26,7 +26,11 @@ export async function runWorker(): Promise<void> {
   const requested = shutdownRequested();
   const log = createLogger({ level: project.log.level });
   const metrics = createMetricsRegistry();
-  const offline = createOfflineDatabase({ log, views: definitions.views }, project.offlineStore);
+  const offline = createOfflineDatabase(
+    { log, views: definitions.views },
+    project.offlineStore,
+    project.extensions.offlineStores,
+  );
   let onIdle = (): void => {};
   const idle = new Promise<string>((resolve) => {
     onIdle = () => resolve(`no steps for ${workflows.worker.stopWhenIdle}`);
@@ -58,7 +62,11 @@ export async function runStep(key: string): Promise<void> {
   const stopping = new AbortController();
   void shutdownRequested().then(() => stopping.abort());
   const log = createLogger({ level: project.log.level });
-  const offline = createOfflineDatabase({ log, views: project.catalog.views }, project.offlineStore);
+  const offline = createOfflineDatabase(
+    { log, views: project.catalog.views },
+    project.offlineStore,
+    project.extensions.offlineStores,
+  );
   const { variables, connections } = project.workflows;
   const services = await startAll([offline], stopping.signal);
   try {

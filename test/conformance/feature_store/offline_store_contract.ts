@@ -16,6 +16,7 @@ import { field } from '#feature_store/definitions/feature';
 import type { EntityKey } from '#feature_store/definitions/values/entity_key';
 import { type FeatureRow, viewId } from '#feature_store/definitions/values/feature_row';
 import { exportRows, importRows } from '#feature_store/offline/row_files';
+import { offlineFeaturesContract } from '#feature_store/testing/offline_store_contract';
 import { DAY_MS, eventTime, HOUR_MS, processingTime } from '#kernel/time';
 import type { Outcome } from '#pipelines/transforms/online/checkpoint_store';
 import { feedbackLabels } from '#serving/prediction_store/feedback_labels';
@@ -35,6 +36,9 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineDa
     }, 180_000);
     afterAll(() => store.stop());
 
+    for (const { name: each, timeoutMs, run } of offlineFeaturesContract(async () => store.features))
+      test(each, run, timeoutMs);
+
     const row = (view: string, id: string, hours: number, value: number, computedAt = 0): FeatureRow => ({
       view,
       version: 1,
@@ -42,60 +46,6 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineDa
       eventTime: at(hours),
       computedAt: processingTime(START + 10 * DAY_MS + computedAt),
       values: { value, name: 'x"y,z', flag: true, nothing: null },
-    });
-
-    test('the newest row of every entity comes page by page, by key', async () => {
-      const view = randomUUID();
-      const keys = Array.from({ length: 25 }, (_, index) => `entity-${String(index).padStart(2, '0')}`);
-      for (const hours of [0, 5, 40 * 24]) {
-        // Not every entity has been seen lately.
-        const seen = keys.filter((_, index) => hours === 0 || index % (hours === 5 ? 2 : 3) === 0);
-        await store.features.write(seen.map((key) => row(view, key, hours, hours)));
-      }
-      const newest: FeatureRow[] = [];
-      for (let after: EntityKey | undefined; ; after = newest.at(-1)?.entityKey) {
-        const page = await store.features.newestRows(
-          { view, version: 1 },
-          { limit: 10, ...(after === undefined ? {} : { after }) },
-        );
-        if (page.length === 0) break;
-        expect(page.length).toBeLessThanOrEqual(10);
-        newest.push(...page);
-      }
-      expect(newest.map(({ entityKey }) => entityKey)).toEqual(keys.map((key) => keyOf(key)));
-      const hoursOf = (index: number): number => (index % 3 === 0 ? 40 * 24 : index % 2 === 0 ? 5 : 0);
-      expect(newest).toEqual(keys.map((key, index) => row(view, key, hoursOf(index), hoursOf(index))));
-    });
-
-    test('the newest rows of some entities; those without one are left out', async () => {
-      const view = randomUUID();
-      await store.features.write([
-        row(view, 'a', 0, 1),
-        row(view, 'a', 3, 2),
-        row(view, 'b', 1, 3),
-        row(view, 'c', 1, 4),
-      ]);
-      const found = await store.features.newestOf(
-        { view, version: 1 },
-        ['b', 'nobody', 'a', 'a'].map((id) => keyOf(id)),
-      );
-      expect(found.map(({ entityKey, values }) => [entityKey, values.value]).sort()).toEqual([
-        [keyOf('a'), 2],
-        [keyOf('b'), 3],
-      ]);
-    });
-
-    test('the newest row of an entity at or before a time', async () => {
-      const view = randomUUID();
-      const rows = [row(view, 'a', 0, 1), row(view, 'a', 3, 2), row(view, 'b', 1, 3)] as const;
-      await store.features.write(rows);
-      const newestBy = async (at: number) =>
-        store.features.newestBy({ view, version: 1 }, { entityKey: keyOf('a'), eventTime: eventTime(at) });
-      const [first, last] = rows;
-      expect(await newestBy(first.eventTime - 1)).toBeUndefined();
-      expect(await newestBy(first.eventTime)).toEqual(first);
-      expect(await newestBy(last.eventTime - 1)).toEqual(first);
-      expect((await newestBy(last.eventTime + 1))?.values.value).toBe(2);
     });
 
     test('predictions are listed, newest first, of a model, an entity, a time', async () => {
@@ -235,135 +185,6 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineDa
       expect(await store.retention.deleteBefore(before, false)).toMatchObject({ featureRows: 1 });
     });
 
-    test('writing again changes nothing; an older computation never replaces a newer one', async () => {
-      const view = randomUUID();
-      const rows = [row(view, 'a', 0, 1), row(view, 'a', 1, 2), row(view, 'b', 0, 3), row(view, 'b', 0, 4, 5)];
-      await store.features.write(rows);
-      await store.features.write(rows);
-      await store.features.write([row(view, 'b', 0, 99, -5)]);
-      expect(await store.features.countRows({ view, version: 1 })).toBe(3);
-      const moments = [{ entityKey: keyOf('b'), eventTime: at(2) }];
-      const [joined] = await store.features.pointInTimeJoin(moments, { view: { view, version: 1 } });
-      expect(joined?.value).toBe(4);
-    });
-
-    test('rows with any characters come back, in a batch of which some rows are there already, and in the next ones', async () => {
-      const view = `${randomUUID()}\t\\`;
-      const ids = ['tab\t', 'line\n', 'return\r', 'back\\slash', '\\N', '\\.', 'quote"', 'é💧', ' '];
-      const values = (batch: number) => ({ ...Object.fromEntries(ids.map((id) => [id, id])), batch, 'a\\"b': null });
-      const batchOf = (batch: number) =>
-        ids.map((id) => ({ ...row(view, id, batch, 0, batch), values: values(batch) }));
-      await store.features.write(batchOf(0));
-      for (const batch of [1, 2, 3]) await store.features.write([...batchOf(batch), ...batchOf(0)]);
-      expect(await store.features.countRows({ view, version: 1 })).toBe(4 * ids.length);
-      const newest = await store.features.newestOf(
-        { view, version: 1 },
-        ids.map((id) => keyOf(id)),
-      );
-      const byKey = (rows: readonly FeatureRow[]) => new Map(rows.map((each) => [each.entityKey, each]));
-      expect(byKey(newest)).toEqual(byKey(batchOf(3)));
-    });
-
-    test('what was known at a time stays as it was, whatever is written later: repetitions keep when a value became known', async () => {
-      const entry = fc.record({
-        key: fc.constantFrom('a', 'b'),
-        hours: fc.integer({ min: 0, max: 3 }),
-        value: fc.integer({ min: 0, max: 2 }),
-        computed: fc.integer({ min: 0, max: 5 }),
-      });
-      const known = fc.integer({ min: -1, max: 30 });
-      await fc.assert(
-        fc.asyncProperty(fc.array(entry, { minLength: 1, maxLength: 20 }), known, async (written, knownBy) => {
-          const view = randomUUID();
-          // The slow oracle: all versions of each row, oldest first.
-          const versions = new Map<string, FeatureRow[]>();
-          let now = 0;
-          for (const { key, hours, value, computed } of written) {
-            now += computed;
-            const candidate = row(view, key, hours, value, now);
-            const held = versions.get(`${key}${hours}`) ?? [];
-            versions.set(`${key}${hours}`, held);
-            const last = held.at(-1);
-            await store.features.write([candidate]);
-            if (last?.values.value === value) continue;
-            if (last?.computedAt === candidate.computedAt) held.pop();
-            held.push(candidate);
-          }
-          const moments = ['a', 'b'].flatMap((key) =>
-            [0, 1, 2, 3].map((hours) => ({ entityKey: keyOf(key), eventTime: at(hours) })),
-          );
-          const by = processingTime(START + 10 * DAY_MS + knownBy);
-          const joined = await store.features.pointInTimeJoin(moments, { view: { view, version: 1 }, knownBy: by });
-          const expected = moments.map(
-            ({ entityKey, eventTime: momentMs }) =>
-              [...versions.values()]
-                .flat()
-                .filter((one) => one.entityKey === entityKey && one.eventTime <= momentMs && one.computedAt <= by)
-                .sort((x, y) => y.eventTime - x.eventTime || y.computedAt - x.computedAt)[0]?.values,
-          );
-          expect(joined).toEqual(expected);
-          const now1 = await store.features.pointInTimeJoin(moments, { view: { view, version: 1 } });
-          const newest = moments.map(
-            ({ entityKey, eventTime: momentMs }) =>
-              [...versions.values()]
-                .map((all) => all.at(-1) as FeatureRow)
-                .filter((one) => one.entityKey === entityKey && one.eventTime <= momentMs)
-                .sort((x, y) => y.eventTime - x.eventTime)[0]?.values,
-          );
-          expect(now1).toEqual(newest);
-        }),
-        { numRuns: 25 },
-      );
-    }, 120_000);
-
-    test('the point-in-time join equals a brute-force one, across months, ttls and late computations', async () => {
-      const entry = fc.record({
-        key: fc.constantFrom('a', 'b'),
-        hours: fc.integer({ min: 0, max: 90 }),
-        computed: fc.integer({ min: 0, max: 10 }),
-      });
-      await fc.assert(
-        fc.asyncProperty(
-          fc.array(entry, { maxLength: 25 }),
-          fc.array(entry, { minLength: 1, maxLength: 10 }),
-          fc.option(fc.integer({ min: 1, max: 40 }), { nil: undefined }),
-          fc.option(fc.integer({ min: 0, max: 10 }), { nil: undefined }),
-          fc.boolean(),
-          async (written, asked, ttlHours, knownBy, knownAtMoment) => {
-            const view = randomUUID();
-            const unique = new Map<string, FeatureRow>();
-            for (const [index, { key, hours, computed }] of written.entries()) {
-              const candidate = row(view, key, hours, index, computed);
-              const held = unique.get(`${key}${hours}`);
-              if (held === undefined || held.computedAt <= candidate.computedAt)
-                unique.set(`${key}${hours}`, candidate);
-            }
-            await store.features.write([...unique.values()]);
-            const known = knownBy === undefined ? undefined : processingTime(START + 10 * DAY_MS + knownBy);
-            const ttlMs = ttlHours === undefined ? undefined : ttlHours * HOUR_MS;
-            // Rows are computed ten days after the first of them: some moments come before.
-            const moments = asked.map(({ key, hours, computed }) => ({
-              entityKey: keyOf(key),
-              eventTime: at(hours * 3 + computed),
-            }));
-            const query = { view: { view, version: 1 }, ttlMs, knownBy: known, knownAtMoment };
-            const joined = await store.features.pointInTimeJoin(moments, query);
-            const expected = moments.map(
-              ({ entityKey, eventTime: momentMs }) =>
-                [...unique.values()]
-                  .filter((candidate) => candidate.entityKey === entityKey && candidate.eventTime <= momentMs)
-                  .filter((candidate) => ttlMs === undefined || candidate.eventTime >= momentMs - ttlMs)
-                  .filter((candidate) => known === undefined || candidate.computedAt <= known)
-                  .filter((candidate) => !knownAtMoment || candidate.computedAt <= momentMs)
-                  .sort((x, y) => y.eventTime - x.eventTime)[0]?.values,
-            );
-            expect(joined).toEqual(expected);
-          },
-        ),
-        { numRuns: 25 },
-      );
-    }, 120_000);
-
     test('labels come back by time with what they brought along, from their source and from a query', async () => {
       const source = randomUUID();
       const labels = [3, 1, 2].map((hours) => ({
@@ -410,27 +231,6 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineDa
           ...{ timestampField: 'at', idField: 'id', after: { time: '2026-05-30T12:00:00Z', id: 'd' }, limit: 2 },
         }),
       ).toHaveLength(1);
-    });
-
-    test('a row exactly as old as the ttl is joined, an older one is not; ttl 0 joins rows of any age', async () => {
-      const view = randomUUID();
-      const entityKey = keyOf('a');
-      await store.features.write([
-        {
-          ...{ view, version: 1, entityKey, eventTime: at(0), computedAt: processingTime(Date.now()) },
-          values: { v: 1 },
-        },
-      ]);
-      const valuesAt = async (ms: number, ttlMs: number) => {
-        const moments = [{ entityKey, eventTime: eventTime(at(0) + ms) }];
-        const [found] = await store.features.pointInTimeJoin(moments, { view: { view, version: 1 }, ttlMs });
-        return found?.v;
-      };
-      expect(await valuesAt(-1, 5_000)).toBeUndefined();
-      expect(await valuesAt(0, 5_000)).toBe(1);
-      expect(await valuesAt(5_000, 5_000)).toBe(1);
-      expect(await valuesAt(5_001, 5_000)).toBeUndefined();
-      expect(await valuesAt(4_000 * DAY_MS, 0)).toBe(1);
     });
 
     test('rows of a query come by time and id, a page at a time', async () => {
@@ -985,121 +785,6 @@ export function describeOfflineStore(name: string, open: () => Promise<OfflineDa
       } as unknown as Parameters<OfflineDatabase['modelAudit']['write']>[0];
       await store.modelAudit.write(entry);
       expect(await store.modelAudit.list(model, 1)).toMatchObject([{ by: 'a\ufffdb', reason: 'c\ufffdd' }]);
-    });
-
-    test('some features of rows are written beside the others, which stay; what rows held before is still known', async () => {
-      const view = randomUUID();
-      const of = (atHours: number, values: FeatureRow['values'], computedHours: number): FeatureRow => ({
-        ...row(view, 'a', atHours, 0),
-        ...{ values, computedAt: processingTime(START + computedHours * HOUR_MS) },
-      });
-      await store.features.write([of(1, { old: 1, more: 1 }, 1), of(3, { old: 3, more: 3 }, 3)]);
-      const computed = [0, 1, 2, 3].map((hours) => of(hours, { old: 10 + hours, more: 10 + hours }, 9));
-      const features = async (atHours: number, knownBy?: number) => {
-        const moment = { entityKey: keyOf('a'), eventTime: eventTime(START + atHours * HOUR_MS) };
-        const by = knownBy === undefined ? undefined : processingTime(START + knownBy * HOUR_MS);
-        return (await store.features.pointInTimeJoin([moment], { view: { view, version: 1 }, knownBy: by }))[0];
-      };
-      for (let times = 0; times < 2; times += 1) {
-        await store.features.writeFeatures(computed, ['more', 'fresh']);
-        // There was no row before the first: it is written whole.
-        expect(await features(0)).toEqual({ old: 10, more: 10, fresh: null });
-        expect(await features(1)).toEqual({ old: 1, more: 11, fresh: null });
-        expect(await features(2)).toEqual({ old: 1, more: 12, fresh: null });
-        expect(await features(3)).toEqual({ old: 3, more: 13, fresh: null });
-        expect(await features(3, 4)).toEqual({ old: 3, more: 3 });
-      }
-      // The stream's row was computed after the back-fill's: its other features stay.
-      await store.features.write([of(3, { old: 4, more: 4 }, 12)]);
-      await store.features.writeFeatures(computed, ['more']);
-      expect(await features(3)).toEqual({ old: 4, more: 13 });
-    });
-
-    describe('what the stream wrote of a new view before it took a back-fill over', () => {
-      const of = (view: string, atHours: number, values: FeatureRow['values'], computedHours: number): FeatureRow => ({
-        ...row(view, 'a', atHours, 0),
-        ...{ values, computedAt: processingTime(START + computedHours * HOUR_MS) },
-      });
-      const history = async (view: string) => {
-        const range = { from: eventTime(START - HOUR_MS), to: eventTime(START + 100 * HOUR_MS) };
-        const rows = await store.features.rowsBetween({ view, version: 1 }, range, { limit: 100, after: undefined });
-        return rows.map(({ eventTime: at, values }) => [(at - START) / HOUR_MS, values]);
-      };
-      const settlement = {
-        backfill: 'b',
-        sinceMs: START + 50 * HOUR_MS,
-        computedAt: processingTime(START + 70 * HOUR_MS),
-      };
-
-      test('is what the back-fill has computed: replaced, restored or removed; rows before the first of the back-fill stay', async () => {
-        const view = randomUUID();
-        // Of an earlier life of the view; then by the stream that does not know what was before.
-        await store.features.write([of(view, 0, { n: 9 }, 1)]);
-        await store.features.write([1, 3, 4, 5].map((hours) => of(view, hours, { n: -hours }, 51)));
-        const computed = [2, 3, 5, 6].map((hours) => of(view, hours, { n: hours }, 50.5));
-        await store.features.write(computed, { backfill: 'b' });
-        // The stream wrote one of them since.
-        await store.features.write([of(view, 6, { n: -6 }, 52)]);
-        expect(await store.features.settleBackfill({ view, version: 1 }, settlement)).toBe(2);
-        expect(await history(view)).toEqual([
-          [0, { n: 9 }],
-          [1, { n: -1 }],
-          ...[2, 3, 5, 6].map((hours) => [hours, { n: hours }]),
-        ]);
-        expect(await store.features.settleBackfill({ view, version: 1 }, settlement)).toBe(0);
-      });
-
-      test('without rows before the first of a back-fill that has read all events since', async () => {
-        const view = randomUUID();
-        const named = { view, version: 1 };
-        await store.features.write([1, 2, 4].map((hours) => of(view, hours, { old: hours, n: -hours }, 51)));
-        await store.features.write([of(view, 3, { old: 3, n: 3 }, 53)], { backfill: 'b' });
-        const since = (hours: number) => ({ ...settlement, completeSinceMs: START + hours * HOUR_MS });
-        expect(await store.features.settleBackfill(named, { ...since(2), features: ['n'] })).toBe(2);
-        expect(await history(view)).toEqual([
-          [1, { old: 1, n: -1 }],
-          [2, { old: 2, n: null }],
-          [3, { old: 3, n: 3 }],
-          [4, { old: 4, n: 3 }],
-        ]);
-        expect(await store.features.settleBackfill(named, since(2))).toBe(2);
-        expect(await store.features.settleBackfill(named, since(Number.NEGATIVE_INFINITY))).toBe(1);
-        expect(await history(view)).toEqual([[3, { old: 3, n: 3 }]]);
-      });
-
-      test('of some features: theirs are those of the back-fill as of its time, the others stay', async () => {
-        const view = randomUUID();
-        await store.features.write([1, 2, 3].map((hours) => of(view, hours, { old: hours }, hours)));
-        await store.features.write([4, 5, 6].map((hours) => of(view, hours, { old: hours, fresh: -1 }, 51)));
-        const computed = [1, 3, 4, 6].map((hours) => of(view, hours, { old: 0, fresh: hours }, 53));
-        await store.features.writeFeatures(computed, ['fresh'], { backfill: 'b' });
-        await store.features.write([of(view, 6, { old: 7, fresh: -1 }, 54)]);
-        expect(await store.features.settleBackfill({ view, version: 1 }, { ...settlement, features: ['fresh'] })).toBe(
-          2,
-        );
-        expect(await history(view)).toEqual([
-          [1, { old: 1, fresh: 1 }],
-          [2, { old: 2 }],
-          [3, { old: 3, fresh: 3 }],
-          [4, { old: 4, fresh: 4 }],
-          [5, { old: 5, fresh: 4 }],
-          [6, { old: 7, fresh: 6 }],
-        ]);
-      });
-
-      test('a row that is equal keeps when it was computed, and is not removed', async () => {
-        const view = randomUUID();
-        await store.features.write([1, 2].map((hours) => of(view, hours, { n: hours }, 51)));
-        await store.features.write(
-          [1, 2].map((hours) => of(view, hours, { n: hours }, 60)),
-          { backfill: 'b' },
-        );
-        expect(await store.features.settleBackfill({ view, version: 1 }, settlement)).toBe(0);
-        const moment = { entityKey: keyOf('a'), eventTime: eventTime(START + 2 * HOUR_MS) };
-        const knownBy = processingTime(START + 51 * HOUR_MS);
-        const query = { view: { view, version: 1 }, knownBy };
-        expect(await store.features.pointInTimeJoin([moment], query)).toEqual([{ n: 2 }]);
-      });
     });
 
     test('definitions are kept as data: replaced by kind and id, compared at start, refused where a function has changed', async () => {

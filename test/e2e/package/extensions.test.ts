@@ -29,7 +29,8 @@ beforeAll(async () => {
   // As npm would install it.
   await mkdir(join(project, 'node_modules'));
   await symlink(projectRoot.replace(/\/$/, ''), join(project, 'node_modules/headwater'));
-  await symlink(assetPath('node_modules/zod'), join(project, 'node_modules/zod'));
+  for (const name of ['zod', '@duckdb'])
+    await symlink(assetPath(`node_modules/${name}`), join(project, 'node_modules', name));
   await writeFile(join(project, 'package.json'), '{"name":"guest","type":"module","private":true}');
 }, 60_000);
 afterAll(() => rm(folder, { recursive: true, force: true }));
@@ -125,12 +126,22 @@ test('its trainers train, its broker and store carry events, and its routes answ
     // Commands that load no definitions find the project's broker.
     const { stdout: lag } = await run('lag');
     expect(lag).toContain('raw-events');
+    // What the stream wrote is in the project's offline store: commands reach it through the platform that runs.
+    const known = JSON.parse((await run('entities', 'export', 'ann')).stdout) as object;
+    const row = { table: 'feature_rows', entity_key: 'customer:ann', values: { spent_24h: 90 } };
+    expect(known).toMatchObject({ places: { 'offline store': [row, { table: 'predictions' }] } });
   } finally {
     platform.kill('SIGINT');
     if (platform.exitCode === null) await once(platform, 'exit');
   }
   expect(existsSync(join(data, 'lines', 'raw-events'))).toBe(true);
   expect(readFileSync(join(data, 'rows.json'), 'utf8')).toContain('customer:ann');
+  // Without a platform they open it themselves: history refills the online store, and leaves as files.
+  await writeFile(join(data, 'rows.json'), '{"rows":[],"counters":[]}');
+  await run('features', 'rebuild-online');
+  expect(readFileSync(join(data, 'rows.json'), 'utf8')).toContain('customer:ann');
+  const files = await run('features', 'export', '--view', 'spending@1', '--out', join(folder, 'rows'));
+  expect(files.stdout).toContain('"rows":2');
 }, 240_000);
 
 async function listening(platform: ChildProcess): Promise<{ gateway: string; features: string; serving: string }> {

@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import pg from 'pg';
 import { type OfflineDatabase, sqlOfflineDatabase } from '#cli/parts/offline_database';
 import { PostgresExecutor } from '#feature_store/database/postgres_executor';
+import { OFFLINE_CONTRACT_VIEWS } from '#feature_store/testing/offline_store_contract';
 import { eventTime, processingTime } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { describeOfflineStore } from '../../conformance/feature_store/offline_store_contract.ts';
@@ -19,7 +20,13 @@ async function open(database: string): Promise<{ readonly store: OfflineDatabase
   await admin.end();
   target.pathname = `/${database}`;
   const pool = new pg.Pool({ connectionString: target.href });
-  return { store: sqlOfflineDatabase({ sql: new PostgresExecutor(pool), log: silentLogger }, 'postgres'), pool };
+  return {
+    store: sqlOfflineDatabase(
+      { sql: new PostgresExecutor(pool), log: silentLogger, views: OFFLINE_CONTRACT_VIEWS },
+      'postgres',
+    ),
+    pool,
+  };
 }
 
 if (url === undefined) {

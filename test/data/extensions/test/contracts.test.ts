@@ -11,11 +11,14 @@ import {
   combinerContract,
   doFnContract,
   LOG_TRAITS,
+  OFFLINE_CONTRACT_VIEWS,
+  offlineStoreContract,
   onlineStoreContract,
   pluginContract,
   registryContract,
   trainerContract,
 } from 'headwater/testing';
+import { duckdb } from '../extensions/duckdb_store.ts';
 import { folder } from '../extensions/folder_store.ts';
 import { lines } from '../extensions/lines_broker.ts';
 import { logistic } from '../extensions/logistic_trainer.ts';
@@ -46,6 +49,12 @@ const ttlMs = new Map(CONTRACT_VIEWS.map(({ view, version, ttlMs: ms }) => [`${v
 runAll(
   'the folder store',
   onlineStoreContract(() => started(folder.create({ ...deps, views: CONTRACT_VIEWS, ttlMs }, { file }))),
+);
+
+const database = place('rows.duckdb');
+runAll(
+  'the DuckDB store',
+  offlineStoreContract(() => started(duckdb.create({ log, views: OFFLINE_CONTRACT_VIEWS }, { file: database }))),
 );
 
 const models = place('models');
