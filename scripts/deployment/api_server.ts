@@ -3,6 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { run } from '#scripts/services/install';
 import { acceptsConnections, freePort, startProcess } from '#scripts/services/managed_process';
+import { makeAuthority, makeCertificate } from './certificates.ts';
 
 /** The API of Kubernetes with nothing behind it but etcd: it takes or refuses objects as a cluster does. */
 export interface ApiServer {
@@ -25,6 +26,8 @@ export async function startApiServer(folder: string, binaries: string): Promise<
   const token = randomBytes(16).toString('hex');
   await writeFile(at('tokens.csv'), `${token},admin,admin,system:masters\n`, { mode: 0o600 });
   await run('openssl', ['genrsa', '-out', at('sa.key'), '2048']);
+  await makeAuthority(at('front'));
+  await makeCertificate(at('front'), 'proxy', 'front-proxy-client');
   const etcd = await startProcess({
     ...{ name: 'etcd', command: 'etcd', logFile: at('etcd.log') },
     args: [
@@ -71,6 +74,11 @@ export async function startApiServer(folder: string, binaries: string): Promise<
         '--authorization-mode=RBAC',
       ],
       ...['--anonymous-auth=false', '--disable-admission-plugins=ServiceAccount'],
+      // Requests to APIs of others are handed on with the caller's name.
+      ...[`--requestheader-client-ca-file=${at('front/ca.crt')}`, '--requestheader-allowed-names=front-proxy-client'],
+      ...['--requestheader-username-headers=X-Remote-User', '--requestheader-group-headers=X-Remote-Group'],
+      ...['--requestheader-extra-headers-prefix=X-Remote-Extra-'],
+      ...[`--proxy-client-cert-file=${at('front/proxy.crt')}`, `--proxy-client-key-file=${at('front/proxy.key')}`],
     ],
     isReady: async () => (await kubectl('get', '--raw', '/readyz')).trim() === 'ok',
     readyWithinMs: 120_000,

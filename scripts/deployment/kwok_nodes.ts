@@ -18,6 +18,7 @@ interface Stage {
  * @param folder - of the API server
  * @param binaries - with kube-controller-manager and kube-scheduler
  * @param names - of the nodes: 4 cores and 16 GiB each
+ * @param managerArgs - of kube-controller-manager
  */
 export async function startNodes(
   api: ApiServer,
@@ -25,10 +26,11 @@ export async function startNodes(
   binaries: string,
   kwok: { readonly binary: string; readonly stages: string },
   names: readonly string[],
-): Promise<Pick<Controllers, 'stop'>> {
+  managerArgs: readonly string[] = [],
+): Promise<Controllers> {
   const stages = join(folder, 'stages.yaml');
   await writeFile(stages, await stagesOf(kwok.stages));
-  const controllers = await startControllers(api, folder, binaries);
+  const controllers = await startControllers(api, folder, binaries, managerArgs);
   try {
     await controllers.start('kwok', kwok.binary, (port) => [
       ...['--manage-all-nodes=true', `--config=${stages}`, `--server-address=127.0.0.1:${port}`],

@@ -7,19 +7,19 @@ import { cacheFolder, ensureDebianPackages, ensureMaven, once, run } from '#scri
 
 const GO = { GOFLAGS: '-mod=mod', CGO_ENABLED: '0' };
 const KUBERNETES = 'v1.34.3';
+const KEDA = 'github.com/kedacore/keda/v2@v2.17.2';
 const OPERATORS = {
   'github.com/prometheus-operator/prometheus-operator@v0.83.0': 'example/prometheus-operator-crd',
   'github.com/external-secrets/external-secrets@v0.18.2': 'config/crds/bases',
-  'github.com/kedacore/keda/v2@v2.17.2': 'config/crd/bases',
+  [KEDA]: 'config/crd/bases',
 } as const;
 const FLINK_OPERATOR = 'org.apache.flink:flink-kubernetes-operator-api:1.10.0';
 
 const toolFolder = (name: string): string => join(cacheFolder, 'deployment', name);
 
-/** A command of a Go module that is no module of its own for `go install`: built in a copy of its sources. */
-async function buildModule(name: string, module: string, path: string): Promise<string> {
+/** Commands of a Go module that is no module of its own for `go install`: built in a copy of its sources. @returns their folder */
+async function buildModule(name: string, module: string, paths: Readonly<Record<string, string>>): Promise<string> {
   const folder = toolFolder(`${name}-${module.split('@')[1]}`);
-  const binary = join(folder, name);
   await once(folder, `building ${name}`, async () => {
     const { Dir: sources } = JSON.parse(await run('go', ['mod', 'download', '-json', module], { env: GO })) as {
       Dir: string;
@@ -27,18 +27,29 @@ async function buildModule(name: string, module: string, path: string): Promise<
     const copy = join(folder, 'sources');
     await cp(sources, copy, { recursive: true });
     await run('chmod', ['-R', 'u+w', copy]);
-    await run('go', ['build', '-buildvcs=false', '-trimpath', '-o', binary, path], { cwd: copy, env: GO });
+    for (const [command, path] of Object.entries(paths)) {
+      const output = join(folder, command);
+      await run('go', ['build', '-buildvcs=false', '-trimpath', '-o', output, path], { cwd: copy, env: GO });
+    }
     await run('rm', ['-rf', copy]);
   });
-  return binary;
+  return folder;
 }
+
+async function buildCommand(name: string, module: string, path: string): Promise<string> {
+  return join(await buildModule(name, module, { [name]: path }), name);
+}
+
+/** KEDA's operator and the API that it gives its metrics by: minutes, once. @returns their folder */
+export const kedaBinaries = (): Promise<string> =>
+  buildModule('keda', KEDA, { operator: './cmd/operator', adapter: './cmd/adapter' });
 
 /** Docker's compose, which reads files without an engine. */
 export const composeBinary = (): Promise<string> =>
-  buildModule('docker-compose', 'github.com/docker/compose/v2@v2.40.3', './cmd');
+  buildCommand('docker-compose', 'github.com/docker/compose/v2@v2.40.3', './cmd');
 
 export const kustomizeBinary = (): Promise<string> =>
-  buildModule('kustomize', 'sigs.k8s.io/kustomize/kustomize/v5@v5.7.1', '.');
+  buildCommand('kustomize', 'sigs.k8s.io/kustomize/kustomize/v5@v5.7.1', '.');
 
 export async function actionlintBinary(): Promise<string> {
   const folder = toolFolder('actionlint-1.7.8');

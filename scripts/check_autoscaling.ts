@@ -1,0 +1,227 @@
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { isMap, parseAllDocuments, visit } from 'yaml';
+import { messageOf } from '#kernel/errors';
+import { assetPath, projectRoot } from '#kernel/project_root';
+import { startKeda } from './autoscaling/keda.ts';
+import { PodsAsWorkers } from './autoscaling/pods_as_workers.ts';
+import { startPrometheus } from './autoscaling/prometheus.ts';
+import { startApiServer } from './deployment/api_server.ts';
+import { bindFiles } from './deployment/check_steps_on_nodes.ts';
+import { startNodes } from './deployment/kwok_nodes.ts';
+import * as tools from './deployment/tools.ts';
+import { run } from './services/install.ts';
+import { startServers } from './services/start_all.ts';
+
+// npm run check:autoscaling: the production overlay with KEDA in a cluster whose API server, controllers, scheduler and KEDA are the real ones. Steps of a workflow wait for longer than one
+// worker takes them; Prometheus sees it, KEDA says so, replicas go up, and down again once nothing waits. Each pod of the Deployment is a real worker on this machine (PodsAsWorkers).
+
+const STEPS = 60;
+const STEP_S = 3;
+const LOOK_MS = 2_000;
+/** The controllers look more often than every 15 s, and wait less than five minutes before they take pods away. */
+const MANAGER = [
+  '--horizontal-pod-autoscaler-sync-period=3s',
+  '--horizontal-pod-autoscaler-downscale-stabilization=10s',
+];
+const PROMETHEUS = 'http://prometheus-operated.headwater:9090';
+
+const counts = { passed: 0, failed: 0 };
+const say = (text: string): void => void process.stdout.write(`${text}\n`);
+const folder = await mkdtemp(join(tmpdir(), 'headwater-autoscaling-'));
+const stops: (() => Promise<void>)[] = [];
+try {
+  await checkAutoscaling();
+} finally {
+  for (const stop of stops.reverse()) await stop().catch((error) => say(messageOf(error)));
+  await rm(folder, { recursive: true, force: true });
+}
+say(`${counts.passed} passed, ${counts.failed} failed`);
+process.exit(counts.failed > 0 ? 1 : 0);
+
+async function check(what: string, work: () => Promise<string>): Promise<void> {
+  try {
+    const found = await work();
+    counts.passed += 1;
+    say(`ok     ${what}: ${found}`);
+  } catch (error) {
+    counts.failed += 1;
+    say(`FAILED ${what}\n${messageOf(error)}`);
+  }
+}
+
+async function checkAutoscaling(): Promise<void> {
+  const [binaries, keda, kwok] = [await tools.kubernetesBinaries(), await tools.kedaBinaries(), await tools.kwok()];
+  const [kustomize, definitions] = [await tools.kustomizeBinary(), await tools.customResources()];
+  const servers = await startServers(['postgres', 'prometheus']);
+  stops.push(() => servers.stop());
+  if (servers.failures.length > 0) throw new Error(servers.failures.join('\n'));
+  const prometheus = await startPrometheus(folder);
+  stops.push(() => prometheus.stop());
+
+  const api = await startApiServer(folder, binaries);
+  stops.push(() => api.stop());
+  const kubectl = (...args: readonly string[]) => api.kubectl('--namespace', 'headwater', ...args);
+  await kubectl('apply', '--server-side', '-f', definitions);
+  await kubectl('wait', '--for=condition=Established', 'crd', '--all', '--timeout=60s');
+  await kubectl('apply', '--server-side', '-f', assetPath('k8s/base/namespace.yaml'));
+  await bindFiles(api.kubectl, folder);
+  const names = ['one', 'two', 'three', 'four', 'five', 'six'];
+  const nodes = await startNodes(api, folder, binaries, kwok, names, MANAGER);
+  stops.push(() => nodes.stop());
+  const operator = await startKeda(api, folder, nodes.kubeconfig, keda);
+  stops.push(() => operator.stop());
+  const manifests = join(folder, 'production.yaml');
+  await writeFile(manifests, (await buildOverlay(kustomize)).replaceAll(PROMETHEUS, prometheus.url));
+  await makeSecrets(kubectl, await readFile(manifests, 'utf8'));
+  await kubectl('apply', '--server-side', '-f', manifests);
+
+  const env = await makeProject(servers.env.TEST_POSTGRES_URL as string);
+  const headwater = async (...args: readonly string[]): Promise<string> =>
+    (await promisify(execFile)(process.execPath, [assetPath('dist/cli/headwater.js'), ...args], { env })).stdout;
+  const workers = new PodsAsWorkers(api, env, (urls) => prometheus.look(urls));
+  stops.push(() => workers.stop());
+  const replicas = async (): Promise<number> =>
+    Number(await kubectl('get', 'deployment', 'workflows', '-o', 'jsonpath={.spec.replicas}'));
+
+  await check('KEDA makes an autoscaler of each of its objects', async () => {
+    const made = await until(60, async () => {
+      const list = await kubectl('get', 'hpa', '-o', 'jsonpath={.items[*].metadata.name}');
+      return list.split(' ').filter((name) => name.startsWith('keda-hpa-')).length === 3 ? list : undefined;
+    });
+    return made.replaceAll(' ', ', ');
+  });
+  await check('one worker while nothing waits', async () => {
+    const ready = await until(90, async () =>
+      workers.count >= 1 && (await replicas()) === 1 ? workers.count : undefined,
+    );
+    return `${ready} ready`;
+  });
+  const loadMs = Date.now();
+  await headwater('workflows', 'run', 'queue', '--id', 'load');
+  let most = 0;
+  await check(`${STEPS} steps of ${STEP_S} s wait: replicas go up`, async () => {
+    const seconds = await until(120, async () => ((await replicas()) > 1 ? secondsSince(loadMs) : undefined));
+    return `after ${seconds} s`;
+  });
+  await check('every step ends once, sooner than by one worker', async () => {
+    const ended = await until(STEPS * STEP_S, async () => {
+      most = Math.max(most, workers.count);
+      const [record] = JSON.parse(await headwater('workflows', 'list', '--json')) as readonly {
+        readonly status: string;
+      }[];
+      const status = record?.status ?? '';
+      if (['failed', 'cancelled', 'timed_out'].includes(status)) throw new Error(`the run is ${status}`);
+      return status === 'succeeded' ? secondsSince(loadMs) : undefined;
+    });
+    const done = (await readFile(join(folder, 'project/done'), 'utf8')).trim().split('\n');
+    if (new Set(done).size !== STEPS || done.length !== STEPS) throw new Error(`${done.length} steps of ${STEPS}`);
+    if (most < 2) throw new Error('one worker did all of it');
+    return `after ${ended} s with up to ${most} workers; one alone takes ${STEPS * STEP_S} s`;
+  });
+  await check('replicas go down again, and workers drain', async () => {
+    const seconds = await until(240, async () =>
+      (await replicas()) === 1 && workers.count === 1 ? secondsSince(loadMs) : undefined,
+    );
+    return `after ${seconds} s`;
+  });
+  await check('without metrics replicas stay as they are', async () => {
+    await kubectl('scale', 'deployment', 'workflows', '--replicas=3');
+    await prometheus.stop();
+    await sleep(30_000);
+    const left = await replicas();
+    if (left !== 3) throw new Error(`${left} replicas`);
+    return `${left} after 30 s`;
+  });
+}
+
+function secondsSince(ms: number): number {
+  return Math.round((Date.now() - ms) / 1_000);
+}
+
+/** @throws Error when it is still undefined after so many seconds */
+async function until<T>(seconds: number, look: () => Promise<T | undefined>): Promise<T> {
+  for (const giveUpAt = Date.now() + seconds * 1_000; ; ) {
+    const found = await look();
+    if (found !== undefined) return found;
+    if (Date.now() > giveUpAt) throw new Error(`not within ${seconds} s`);
+    await sleep(LOOK_MS);
+  }
+}
+
+/** The production overlay with the component for KEDA. */
+async function buildOverlay(kustomize: string): Promise<string> {
+  const own = await mkdtemp(join(projectRoot, 'k8s/overlays/.keda-'));
+  try {
+    await writeFile(
+      join(own, 'kustomization.yaml'),
+      'apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [../production]\ncomponents: [../../components/keda]\n',
+    );
+    const file = join(folder, 'built.yaml');
+    await run(kustomize, ['build', own, '-o', file]);
+    return await readFile(file, 'utf8');
+  } finally {
+    await rm(own, { recursive: true });
+  }
+}
+
+/** What the secret store would have made: KEDA refuses an object whose pods need a Secret that is missing. */
+async function makeSecrets(kubectl: (...args: readonly string[]) => Promise<string>, manifests: string): Promise<void> {
+  const keys = new Map<string, Set<string>>();
+  for (const document of parseAllDocuments(manifests)) {
+    visit(document, {
+      Pair(_, pair) {
+        const value = isMap(pair.value)
+          ? (pair.value.toJSON() as { readonly name?: string; readonly key?: string })
+          : {};
+        const { name, key = 'KEY' } = value;
+        if (!['secretKeyRef', 'secretRef'].includes(String(pair.key)) || name === undefined) return;
+        keys.set(name, (keys.get(name) ?? new Set()).add(key));
+      },
+    });
+  }
+  for (const [name, of] of keys) {
+    await kubectl('create', 'secret', 'generic', name, ...[...of].map((key) => `--from-literal=${key}=of-the-check`));
+  }
+}
+
+/** A project with a workflow whose steps take their time. @returns the environment of its commands */
+async function makeProject(postgres: string): Promise<NodeJS.ProcessEnv> {
+  const project = join(folder, 'project');
+  await mkdir(join(project, 'workflows'), { recursive: true });
+  const files: Readonly<Record<string, string>> = {
+    'headwater.config.ts': "import { defineConfig } from 'headwater';\nexport default defineConfig({});\n",
+    'workflows/slow.ts': `import { appendFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { task } from 'headwater/workflows';
+export const slow = task('slow', async (item: number) => {
+  await sleep(${STEP_S * 1_000});
+  appendFileSync(${JSON.stringify(join(project, 'done'))}, \`\${item}\\n\`);
+  return item;
+});
+`,
+    'workflows/queue.asl.json': JSON.stringify({
+      StartAt: 'Items',
+      States: {
+        Items: { Type: 'Pass', Result: Array.from({ length: STEPS }, (_, item) => item), Next: 'Each' },
+        Each: {
+          ...{ Type: 'Map', End: true },
+          ItemProcessor: { StartAt: 'Slow', States: { Slow: { Type: 'Task', Resource: 'slow', End: true } } },
+        },
+      },
+    }),
+  };
+  for (const [name, text] of Object.entries(files)) await writeFile(join(project, name), text);
+  const { hostname, port, username, password } = new URL(postgres);
+  return {
+    ...process.env,
+    ...{ HEADWATER_PROJECT: project, DATA_DIRECTORY: join(folder, 'data'), ENVIRONMENT: 'services', LOG_LEVEL: 'warn' },
+    ...{ DATABASE_HOST: hostname, DATABASE_PORT: port, DATABASE_NAME: 'postgres' },
+    ...{ DATABASE_USER: username, DATABASE_PASSWORD: password },
+    ...{ WORKFLOWS_CONCURRENCY: '1', WORKFLOWS_PORT: '0' },
+  };
+}
