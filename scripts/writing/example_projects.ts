@@ -9,6 +9,7 @@ export const EXAMPLES = [
   'anomalies',
   'claims',
   'credit',
+  'federated',
   'fraud',
   'market',
   'recommendation',
