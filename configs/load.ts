@@ -68,7 +68,7 @@ export function loadConfig<T extends object>(given: LoadOptions<T>): Readonly<T>
     const having = foldersWith(folders, name);
     if (having.length === 0) {
       throw new ConfigError(
-        `there is no ${name}.yaml in ${folders.join(' or ')}: ENVIRONMENT (and INGEST_SINK) name files there, such as embedded, services or kinesis`,
+        `there is no ${name}.yaml in ${folders.join(' or ')}: ENVIRONMENT (and INGEST_SINK, FEATURE_STORE_BACKEND) name files there, such as embedded, services or kinesis`,
       );
     }
     layer(having, name);

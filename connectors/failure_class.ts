@@ -46,8 +46,8 @@ export function grpcFailure(code: number | undefined): FailureClass {
   return code === 5 || code === 7 || code === 12 || code === 16 ? 'target' : 'transient';
 }
 
-/** Names of Kinesis' exceptions. */
-export function kinesisFailure(name: string | undefined): FailureClass {
+/** Returns the class of an exception of AWS, by its name. */
+export function awsFailure(name: string | undefined): FailureClass {
   if (name === 'ValidationException' || name === 'InvalidArgumentException' || name === 'SerializationException') {
     return 'record';
   }

@@ -1,8 +1,11 @@
 import { z } from 'zod';
+import { duration } from '#configs/duration';
 import { extensionSchema } from '#configs/extension';
+import { dynamoDbConfigSchema } from '#connectors/dynamodb/config';
 import { accessSettings } from '#connectors/http/config';
 import { postgresConfigSchema } from '#connectors/postgres/config';
 import { redisConfigSchema } from '#connectors/redis/config';
+import type { Duration } from '#kernel/times/duration';
 import { tlsSchema } from '#monitoring/http/tls_config';
 
 /** Of every key. Braces would decide the cluster slot instead of the entity. */
@@ -18,6 +21,11 @@ export const onlineStoreConfigSchema = z.discriminatedUnion('kind', [
     keyPrefix,
     /** After FLUSHALL or an empty failover the newest rows come back from the offline store, at most so many a second. */
     refill: z.strictObject({ rowsPerSecond: z.int().positive().default(20_000) }).optional(),
+  }),
+  dynamoDbConfigSchema.extend({
+    kind: z.literal('dynamodb'),
+    /** Predictions are written to a table beside that of features as well, for other applications, and expire after `ttl`. */
+    predictions: z.strictObject({ ttl: duration.default('90d' as Duration) }).optional(),
   }),
   extensionSchema,
 ]);

@@ -105,6 +105,19 @@ export class OnlineStoreError extends PlatformError {
   }
 }
 
+/** The table of the online store was not made. */
+export class OnlineTableMissingError extends PlatformError {
+  readonly code = 'FEATURE_STORE_ONLINE_TABLE_MISSING';
+  readonly failure: FailureClass = 'target';
+
+  constructor(table: string, region: string) {
+    super(`the online store has no table ${table} in ${region}: make it with "headwater online-stores create"`, {
+      fault: 'dependency',
+      retryable: false,
+    });
+  }
+}
+
 /** The function of a feature threw, or returned a value of another type than declared. */
 export class FeatureComputationError extends PlatformError {
   readonly code = 'FEATURE_STORE_COMPUTATION';

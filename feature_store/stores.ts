@@ -1,4 +1,5 @@
 import { type MethodList, resolveExtension, withMethods } from '#configs/extension';
+import { openDynamoDb } from '#connectors/dynamodb/when_used';
 import { createPostgresPool } from '#connectors/postgres/pool';
 import { createRedis } from '#connectors/redis/client';
 import type { Clock } from '#kernel/time';
@@ -11,6 +12,7 @@ import type { FeatureView } from './definitions/feature_view.ts';
 import { viewId } from './definitions/values/feature_row.ts';
 import { type OfflineStoreExtension, OWN_STORE_METHODS, type OwnOfflineStore } from './offline/define_offline_store.ts';
 import type { OnlineStoreExtension } from './online/define_online_store.ts';
+import { DynamoDbOnlineStore } from './online/dynamodb/dynamodb_store.ts';
 import { MemoryOnlineStore } from './online/memory_store.ts';
 import type { OnlineStore } from './online/online_store.ts';
 import { RedisOnlineStore } from './online/redis/redis_store.ts';
@@ -49,6 +51,7 @@ export function createOnlineStore(
     return withMethods(`online store "${extension.name}"`, extension.create(deps, settings), ONLINE_METHODS);
   }
   if (config.kind === 'memory') return new MemoryOnlineStore({ log, clock, ttlMs: ttlsOf(views), views }, config);
+  if (config.kind === 'dynamodb') return new DynamoDbOnlineStore({ open: openDynamoDb, clock, views }, config);
   const { kind: _, keyPrefix, refill: __, ...redis } = config;
   return new RedisOnlineStore({ redis: createRedis(redis, log), views, log }, { redis, keyPrefix });
 }

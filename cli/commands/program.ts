@@ -8,6 +8,7 @@ import { registerDatasets } from './features/datasets.ts';
 import { registerDefinitions } from './features/definitions.ts';
 import { registerFeatures } from './features/features.ts';
 import { registerHistory } from './features/history.ts';
+import { registerOnlineStores } from './features/online_stores.ts';
 import { registerWhy } from './features/why.ts';
 import { registerLambda } from './lambda.ts';
 import { registerModels } from './models/models.ts';
@@ -30,7 +31,14 @@ import { registerWorkflows } from './workflows.ts';
 const COMMANDS: Readonly<Record<string, readonly Register[]>> = {
   'Project:': [registerProject],
   'Platform:': [registerPlatform, registerLambda],
-  'Features:': [registerDefinitions, registerFeatures, registerHistory, registerDatasets, registerWhy],
+  'Features:': [
+    registerDefinitions,
+    registerFeatures,
+    registerHistory,
+    registerDatasets,
+    registerOnlineStores,
+    registerWhy,
+  ],
   'Models:': [registerTraining, registerModels, registerPredictions, registerMonitor],
   'Pipelines:': [registerPipelines],
   'Workflows:': [registerWorkflows, registerSchedules],

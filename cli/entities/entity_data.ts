@@ -9,6 +9,7 @@ import { startAll } from '#kernel/lifecycle';
 import { createLogger, type Logger } from '#monitoring/log';
 import { archivedData } from '#pipelines/archive/archived_data';
 import type { EventArchive } from '#pipelines/archive/event_archive';
+import { createPredictionTable } from '#serving/prediction_store/dynamodb_predictions';
 import { archiveToRead } from '../parts/archive_folder.ts';
 import { RunningPlatform } from '../parts/control_client.ts';
 import { largeLetters } from '../parts/large_letters.ts';
@@ -22,6 +23,7 @@ export interface EntityData {
   readonly offline: OfflineDatabase;
   readonly online: OnlineStore;
   readonly broker: Broker;
+  /** The online store is the last one. */
   readonly stores: readonly Erasable[];
   /** What lies in topics, files and spools: erased when the feature pipeline has read what it needs of it. */
   readonly records: readonly Erasable[];
@@ -41,7 +43,7 @@ export async function withEntityData<T>(config: Project, work: (data: EntityData
     const { directory, fileSystems } = largeLetters(config);
     return await work({
       ...{ offline, online, broker },
-      stores: [offlineData(offline.subjects), onlineData(online)],
+      stores: [offlineData(offline.subjects), ...predicted(config), onlineData(online)],
       records: [
         ...all.map((topic) => topicData(broker, topic, topic === topics.featureEvents || topic === topics.predictions)),
         letterFiles(directory, fileSystems),
@@ -52,6 +54,13 @@ export async function withEntityData<T>(config: Project, work: (data: EntityData
   } finally {
     await services[Symbol.asyncDispose]();
   }
+}
+
+/** The table of predictions beside the online store, where there is one. */
+function predicted({ onlineStore }: Project): readonly Erasable[] {
+  const table = createPredictionTable(onlineStore);
+  if (table === undefined) return [];
+  return [{ place: table.target, erase: ({ key }) => table.erase(key), read: ({ key }) => table.read(key) }];
 }
 
 /** How long the archive may take to read the topic to its end, before it erases. */

@@ -71,7 +71,7 @@ async function erase(config: Project, data: EntityData, subject: DataSubject, wa
   const isApplied = await applied(config, data, erasure.fingerprint, waitMs);
   pipeline.finish(isApplied ? undefined : 'it has not read the erasure yet');
   // What was predicted in the meantime.
-  for (const place of data.stores.slice(0, 1))
+  for (const place of data.stores.slice(0, -1))
     counts[place.place] = (counts[place.place] ?? 0) + (await place.erase(subject));
   if (isApplied) {
     const records = progress.begin('erase records in topics and files');

@@ -19,7 +19,11 @@ interface NamedOnServers {
   readonly topics: Readonly<Record<'rawEvents' | 'featureEvents' | 'deadLetters' | 'predictions', string>>;
   readonly pipeline: { readonly group: string };
   readonly monitor: { readonly group: string };
-  readonly onlineStore: { readonly kind: 'redis'; readonly keyPrefix: string } | OwnPart | { readonly kind: 'memory' };
+  readonly onlineStore:
+    | { readonly kind: 'redis'; readonly keyPrefix: string }
+    | { readonly kind: 'dynamodb'; readonly tablePrefix: string }
+    | OwnPart
+    | { readonly kind: 'memory' };
   readonly offlineStore:
     | { readonly kind: 'postgres'; readonly schema?: string | undefined; readonly features?: OwnPart | undefined }
     | { readonly kind: 'pglite'; readonly features?: OwnPart | undefined };
@@ -43,12 +47,7 @@ export function withNamespace<Config extends NamedOnServers>(config: Readonly<Co
     },
     pipeline: { ...pipeline, group: own(pipeline.group) },
     monitor: { ...monitor, group: own(monitor.group) },
-    onlineStore:
-      onlineStore.kind === 'redis'
-        ? { ...onlineStore, keyPrefix: prefixed(namespace, ':', onlineStore.keyPrefix) }
-        : onlineStore.kind === 'extension'
-          ? ownNames(onlineStore)
-          : onlineStore,
+    onlineStore: ownOnlineStore(onlineStore, namespace),
     offlineStore: {
       ...offlineStore,
       ...(offlineStore.kind === 'postgres' ? { schema: offlineStore.schema ?? namespace } : {}),
@@ -56,6 +55,12 @@ export function withNamespace<Config extends NamedOnServers>(config: Readonly<Co
     },
     registry: registry.kind === 'extension' ? ownNames(registry) : registry,
   });
+}
+
+function ownOnlineStore<Store extends NamedOnServers['onlineStore']>(store: Store, namespace: string): Store {
+  if (store.kind === 'redis') return { ...store, keyPrefix: prefixed(namespace, ':', store.keyPrefix) };
+  if (store.kind === 'dynamodb') return { ...store, tablePrefix: prefixed(namespace, '-', store.tablePrefix) };
+  return store.kind === 'extension' ? { ...store, namespace: store.namespace ?? namespace } : store;
 }
 
 /** The group whose offsets say which dead letters were replayed. */

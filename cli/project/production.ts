@@ -80,6 +80,8 @@ function withoutTls({ broker, onlineStore, offlineStore, registry }: Guarded): r
   if (onlineStore.kind === 'redis' && onlineStore.tls === false) {
     add('onlineStore', 'Redis', 'set onlineStore.tls (REDIS_TLS, REDIS_CA_FILE)');
   }
+  if (onlineStore.kind === 'dynamodb' && isPlain(onlineStore.endpoint))
+    add('onlineStore', 'DynamoDB', 'give an https endpoint');
   if (offlineStore.kind === 'postgres' && offlineStore.sslMode !== 'require') {
     add('offlineStore', 'PostgreSQL', 'set offlineStore.sslMode to require (DATABASE_SSL_MODE, DATABASE_CA_FILE)');
   }

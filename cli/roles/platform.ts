@@ -35,6 +35,7 @@ import { KeptVersions } from '#serving/explain/kept_versions';
 import { ModelServer } from '#serving/inference/model_server';
 import { serviceProblems } from '#serving/models/feature_check';
 import { examineModel } from '#serving/models/loaded_model';
+import { createPredictionTable } from '#serving/prediction_store/dynamodb_predictions';
 import { PredictionLog, type PredictionSink } from '#serving/prediction_store/prediction_log';
 import { sendPredictions } from '#serving/prediction_store/prediction_records';
 import { createServing } from '#serving/server';
@@ -314,15 +315,16 @@ function createRefills(
   return [new OnlineStoreRefill({ ...deps, online }, { ...onlineStore.refill, standbyMs })];
 }
 
-/** Predictions go to their topic, and to the offline store for audit. */
+/** Predictions go to their topic, to the offline store for audit, and to a table beside the online store where one is configured. */
 const predictionSinks = (
   broker: Broker,
   offline: OfflineDatabase,
-  { topics, serving }: PlatformConfig,
+  { topics, serving, onlineStore }: PlatformConfig,
 ): readonly PredictionSink[] => [
   {
     target: 'prediction topic',
     write: (rows) => sendPredictions(broker, { topic: topics.predictions, format: serving.predictionFormat }, rows),
   },
   { target: 'prediction store', write: (rows) => offline.predictions.write(rows) },
+  ...[createPredictionTable(onlineStore)].filter((table) => table !== undefined),
 ];

@@ -16,7 +16,7 @@ import type { Broker, Position, Producer, ReadFrom, SourcePartition, StartAt, To
 import type { Clock } from '#kernel/time';
 import type { Logger } from '#monitoring/log';
 import { ConnectionError, RecordRefusedError, TargetError, UnknownTopicError } from '../errors.ts';
-import { kinesisFailure } from '../failure_class.ts';
+import { awsFailure } from '../failure_class.ts';
 import { checkedRecords } from '../records/record_check.ts';
 import type { KinesisConfig } from './config.ts';
 import { putRecords } from './put_records.ts';
@@ -221,7 +221,7 @@ export class KinesisBroker implements Broker {
         throw new UnknownTopicError('Kinesis', topic);
       }
       if (error instanceof Error && '$metadata' in error) {
-        const failure = kinesisFailure(error.name);
+        const failure = awsFailure(error.name);
         if (topic !== undefined && failure === 'record') {
           throw new RecordRefusedError('Kinesis', topic, undefined, error.message);
         }

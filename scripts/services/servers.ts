@@ -292,6 +292,28 @@ async function startKinesis(folder: string): Promise<RunningServer> {
   return { ...server, env: { TEST_KINESIS_ENDPOINT: `http://127.0.0.1:${port}` } };
 }
 
+const MOTO_VERSION = '5.2.5';
+
+/** moto's DynamoDB: conditions, batches with unprocessed keys beyond 16 MB, indexes; it expires no items and throttles nothing. */
+async function startDynamoDb(folder: string): Promise<RunningServer> {
+  const venv = join(cacheFolder, `moto-dynamodb-${MOTO_VERSION}`);
+  await once(venv, `installing moto ${MOTO_VERSION}`, async () => {
+    await run('python3', ['-m', 'venv', venv]);
+    const pip = join(venv, 'bin', 'pip');
+    await run(pip, ['install', '-q', '--disable-pip-version-check', `moto[server,dynamodb]==${MOTO_VERSION}`]);
+  });
+  const port = await freePort();
+  const server = await startProcess({
+    name: 'DynamoDB (moto)',
+    command: join(venv, 'bin', 'python'),
+    args: [assetPath('scripts/services/moto_server.py'), String(port)],
+    logFile: join(folder, 'server.log'),
+    isReady: () => acceptsConnections(port),
+    readyWithinMs: 60_000,
+  });
+  return { ...server, env: { TEST_DYNAMODB_ENDPOINT: `http://127.0.0.1:${port}` } };
+}
+
 const PSTEST_MODULE = 'cloud.google.com/go/pubsub/v2';
 const PSTEST_VERSION = 'v2.6.0';
 
@@ -368,6 +390,7 @@ export const SERVERS: Readonly<Record<string, StartServer>> = {
   prometheus: installPrometheus,
   kinesis: startKinesis,
   pubsub: startPubSub,
+  dynamodb: startDynamoDb,
   s3: startS3,
   prism: startPrism,
   flink: startFlinkJobServer,

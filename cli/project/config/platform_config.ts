@@ -243,6 +243,9 @@ export const ENVIRONMENT_VARIABLES: Readonly<Record<string, EnvironmentVariable>
   KAFKA_SASL_SCOPE: kafka('sasl.scope', 'string'),
   KINESIS_REGION: onlyFor('broker.kind', 'kinesis', { path: 'broker.region', type: 'string' }),
   KINESIS_ENDPOINT: onlyFor('broker.kind', 'kinesis', { path: 'broker.endpoint', type: 'string' }),
+  DYNAMODB_REGION: onlyFor('onlineStore.kind', 'dynamodb', { path: 'onlineStore.region', type: 'string' }),
+  DYNAMODB_ENDPOINT: onlyFor('onlineStore.kind', 'dynamodb', { path: 'onlineStore.endpoint', type: 'string' }),
+  DYNAMODB_TABLE_PREFIX: onlyFor('onlineStore.kind', 'dynamodb', { path: 'onlineStore.tablePrefix', type: 'string' }),
   PUBSUB_PROJECT_ID: onlyFor('broker.kind', 'pubsub', { path: 'broker.projectId', type: 'string' }),
   PUBSUB_EMULATOR_HOST: onlyFor('broker.kind', 'pubsub', { path: 'broker.emulator', type: 'string' }),
   DATABASE_HOST: postgres('host', 'string'),
@@ -373,9 +376,10 @@ const warnOfOldName = (message: string): void => {
 };
 const warned = new Set<string>();
 
-/** ENVIRONMENT, and over it the broker that INGEST_SINK names. */
-function environmentOf({ ENVIRONMENT, INGEST_SINK }: Environment): string {
-  const environment = (ENVIRONMENT ?? '') === '' ? 'embedded' : ENVIRONMENT;
+/** ENVIRONMENT, and over it the online store that FEATURE_STORE_BACKEND names and the broker that INGEST_SINK names. */
+function environmentOf({ ENVIRONMENT, FEATURE_STORE_BACKEND, INGEST_SINK }: Environment): string {
+  const backend = (FEATURE_STORE_BACKEND ?? '') === '' ? '' : `,${FEATURE_STORE_BACKEND}`;
+  const environment = `${(ENVIRONMENT ?? '') === '' ? 'embedded' : ENVIRONMENT}${backend}`;
   if ((INGEST_SINK ?? '') === '') return `${environment}`;
   if (INGEST_SINK !== OLD_DISK_LOG) return `${environment},${INGEST_SINK}`;
   warnOfOldName(

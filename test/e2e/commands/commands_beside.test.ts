@@ -105,6 +105,7 @@ const CONTRACTS: Readonly<Record<string, Contract>> = {
   'predictions list': { behaviour: 'talks', args: ['--json'] },
   'config show': { behaviour: 'apart' },
   'lambda invoke': { behaviour: 'refuses', args: ['features', '--event', 'proxy.json'] },
+  'online-stores create': { behaviour: 'apart', says: /onlineStore\.kind is memory/ },
   'keys create': { behaviour: 'apart', args: ['shop', '--scope', 'ingest', '--file', 'keys.json'] },
   'keys list': { behaviour: 'apart', args: ['--file', 'keys.json'] },
   'keys rotate': { behaviour: 'apart', args: ['shop', '--file', 'keys.json'] },

@@ -105,6 +105,12 @@ const installing = (name: string): string => `npm install ${name}@${optionalPack
 
 test.each([
   ['broker.kind kinesis', ['start', '--role', 'gateway'], { INGEST_SINK: 'kinesis' }, '@aws-sdk/client-kinesis'],
+  [
+    'onlineStore.kind dynamodb',
+    ['start', '--role', 'features'],
+    { FEATURE_STORE_BACKEND: 'dynamodb' },
+    '@aws-sdk/client-dynamodb',
+  ],
   ['broker.kind pubsub', ['start', '--role', 'gateway'], { INGEST_SINK: 'pubsub' }, '@google-cloud/pubsub'],
   [
     'OTEL_EXPORTER_OTLP_ENDPOINT',

@@ -43,6 +43,16 @@ test('passwords that everybody knows, or none, are refused; the message holds no
   expect(() => loadPlatformConfig({ ...GOOD, REDIS_PASSWORD: 'ab3-xyz' })).not.toThrow(/ab3-xyz/);
 });
 
+test('DynamoDB is laid over an environment, with tables of the namespace; in production, over TLS alone', () => {
+  const env = { ...GOOD, FEATURE_STORE_BACKEND: 'dynamodb', NAMESPACE: 'shop' };
+  expect(loadPlatformConfig(env).onlineStore).toMatchObject({
+    ...{ kind: 'dynamodb', region: 'eu-central-1', tablePrefix: 'shop-headwater', predictions: { ttl: '90d' } },
+  });
+  expect(() => loadPlatformConfig({ ...env, DYNAMODB_ENDPOINT: 'http://10.0.0.1:8000' })).toThrow(
+    /onlineStore\.tls: DynamoDB is spoken to without TLS/,
+  );
+});
+
 test('every credential has to be hard to guess, whatever makes it easy', () => {
   const easy = fc.oneof(
     fc.constantFrom(

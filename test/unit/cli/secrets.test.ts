@@ -53,7 +53,8 @@ function pathsOf(schema: JsonSchema, path = ''): readonly string[] {
 
 test('every key that holds a credential is among those tried here', () => {
   const schema = z.toJSONSchema(platformConfigSchema, { io: 'input', unrepresentable: 'any' }) as JsonSchema;
-  const tried = [...Object.keys(keys(() => 'x')), 'broker.credentials', 'onlineStore.sentinel.password'];
+  const others = ['broker.credentials', 'onlineStore.credentials', 'onlineStore.sentinel.password'];
+  const tried = [...Object.keys(keys(() => 'x')), ...others];
   const found = new Set(pathsOf(schema).map((path) => path.replace(/^broker\.sasl\..*/, 'broker.sasl')));
   expect([...found].filter((path) => !tried.includes(path))).toEqual([]);
   expect(found.size).toBeGreaterThan(6);
@@ -81,12 +82,15 @@ test('random credentials in every key are in no configuration shown, log line, e
         { ENVIRONMENT: 'services', REDIS_PASSWORD: raw, MY_APP_SECRET: given[1] as string },
         { ...overrides, 'onlineStore.password': raw },
       );
-      const kinesis = loadPlatformConfig(
-        { ENVIRONMENT: 'services', INGEST_SINK: 'kinesis' },
-        { 'broker.credentials': { accessKeyId: secret(), secretAccessKey: secret() } },
+      const aws = loadPlatformConfig(
+        { ENVIRONMENT: 'services', INGEST_SINK: 'kinesis', FEATURE_STORE_BACKEND: 'dynamodb' },
+        {
+          'broker.credentials': { accessKeyId: secret(), secretAccessKey: secret() },
+          'onlineStore.credentials': { accessKeyId: secret(), secretAccessKey: secret() },
+        },
       );
       const all = [...taken.filter((value) => value !== overrides['onlineStore.password']), raw, given[1] as string];
-      const seen: string[] = [config, kinesis].map((each) => JSON.stringify(hideSecretFields(each, '(set)')));
+      const seen: string[] = [config, aws].map((each) => JSON.stringify(hideSecretFields(each, '(set)')));
       const log = createLogger({ level: 'trace' }, { write: (line: string) => void seen.push(line) });
       for (const value of all) {
         const cause = Object.assign(new Error(`AUTH ${value} was refused`), {
@@ -96,7 +100,7 @@ test('random credentials in every key are in no configuration shown, log line, e
         log
           .child({ url: `redis://u:${value}@h` })
           .error({ error, deep: { a: { b: [{ text: `x ${value}` }] } } }, `failed.${value}`);
-        log.info({ error: cause, config, kinesis }, 'seen');
+        log.info({ error: cause, config, aws }, 'seen');
         seen.push(error.message, messageOf(cause), JSON.stringify(problemOf(failureOf(error), '/', 'id')));
         seen.push(...spanWith(value, cause));
       }

@@ -12,7 +12,7 @@ import {
   type FailureClass,
   failureClassOf,
   grpcFailure,
-  kinesisFailure,
+  awsFailure,
   redisFailure,
   sqlFailure,
 } from '#connectors/failure_class';
@@ -107,7 +107,7 @@ describe('what a failed write says', () => {
     ['KMSDisabledException', 'target'],
     ['KMSThrottlingException', 'transient'],
     ['ProvisionedThroughputExceededException', 'transient'],
-  ] as const)('Kinesis %s: %s', (name, expected) => expect(kinesisFailure(name)).toBe(expected));
+  ] as const)('Kinesis %s: %s', (name, expected) => expect(awsFailure(name)).toBe(expected));
 
   it('errors of the platform carry their class; those of encoding are the record’s', () => {
     expect(failureClassOf(new RecordRefusedError('Redis', 'hashes', 'k', 'no'))).toBe('record');
