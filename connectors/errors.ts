@@ -166,3 +166,12 @@ export class TableUnreadableError extends PlatformError {
     super(`PostgreSQL table ${table} cannot be read: ${problem}`, { fault: 'caller', retryable: false, cause });
   }
 }
+
+/** What was handed to a trigger is no event of a stream, a table or a bucket. */
+export class InvalidStreamEventError extends PlatformError {
+  readonly code = 'CONNECTOR_INVALID_STREAM_EVENT';
+
+  constructor(problem: string) {
+    super(`the event of the trigger cannot be read: ${problem}`, { fault: 'caller', retryable: false });
+  }
+}

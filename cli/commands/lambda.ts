@@ -8,6 +8,9 @@ export function registerLambda(program: Program): void {
     .command('invoke')
     .description('Invoke an AWS Lambda function here with one event and print its response')
     .addArgument(new Argument('<function>', 'function').choices(LAMBDA_FUNCTIONS))
-    .requiredOption('--event <file>', 'proxy event of API Gateway, version 1 or 2, as JSON')
+    .requiredOption(
+      '--event <file>',
+      'JSON: a proxy event of API Gateway, version 1 or 2; for trigger, records of Kinesis, DynamoDB or S3',
+    )
     .action(lazily(() => import('../roles/lambda.ts'), 'invokeLambda'));
 }

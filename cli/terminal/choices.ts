@@ -26,8 +26,8 @@ export const DEFAULT_STATE_CACHE_MB = 256;
 /** Brokers that test data can go to; `memory` is the old name of `disk_log`. */
 export const TARGETS = ['kafka', 'pubsub', 'kinesis', 'disk_log', 'memory'] as const;
 
-/** Endpoints that run as functions of AWS Lambda. */
-export const LAMBDA_FUNCTIONS = ['predict', 'ingest', 'features'] as const;
+/** Functions of AWS Lambda: endpoints, and what a stream triggers. */
+export const LAMBDA_FUNCTIONS = ['predict', 'ingest', 'features', 'trigger'] as const;
 
 /** Levels of the log, from the most detailed one. */
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const satisfies readonly LogLevel[];

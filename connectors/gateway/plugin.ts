@@ -19,12 +19,12 @@ export interface GatewayPluginContext extends PluginContext {
   /**
    * Does the same with a message of another form. Where `toEvent` throws, the dead letter has the bytes and the error.
    *
-   * @param toEvent - makes the event of the bytes
+   * @param toEvent - makes the event of the bytes; without, the bytes are an event's JSON
    * @throws InvalidEventError with what `toEvent` throws, or with the fields that the source's schema refuses
    */
   ingestMessage(
     bytes: Buffer,
-    toEvent: (bytes: Buffer) => Readonly<Record<string, unknown>>,
+    toEvent?: (bytes: Buffer) => Readonly<Record<string, unknown>>,
   ): Promise<IngestedByPlugin>;
 }
 
@@ -33,7 +33,8 @@ export type GatewayPlugin = RolePlugin<GatewayPluginContext>;
 /** Returns what plugins of the gateway get besides log and metrics. */
 export const gatewayForPlugins = (intake: EventIntake): Pick<GatewayPluginContext, 'ingest' | 'ingestMessage'> => ({
   ingest: (event) => intake.take(Buffer.from(JSON.stringify(event)), undefined, undefined),
-  ingestMessage: (bytes, toEvent) => intake.take(bytes, undefined, () => ({ text: textOf(toEvent, bytes) })),
+  ingestMessage: (bytes, toEvent) =>
+    intake.take(bytes, undefined, toEvent === undefined ? undefined : () => ({ text: textOf(toEvent, bytes) })),
 });
 
 /** @throws {@link InvalidEventError} */

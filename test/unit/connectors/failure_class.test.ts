@@ -9,10 +9,10 @@ import {
   UnknownTopicError,
 } from '#connectors/errors';
 import {
+  awsFailure,
   type FailureClass,
   failureClassOf,
   grpcFailure,
-  awsFailure,
   redisFailure,
   sqlFailure,
 } from '#connectors/failure_class';
