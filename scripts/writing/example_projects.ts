@@ -8,6 +8,7 @@ export const EXAMPLES = [
   'activity',
   'anomalies',
   'claims',
+  'compliance',
   'credit',
   'federated',
   'fraud',

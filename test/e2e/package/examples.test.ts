@@ -3,7 +3,7 @@ import { testExample } from '../../support/example_cases.ts';
 
 // Examples as their READMEs run them. Those whose trainer needs Python are in test/models/examples.test.ts; `npm run examples` runs all.
 
-test.each(['anomalies', 'claims', 'credit', 'federated', 'market', 'recommendation', 'segmentation'])(
+test.each(['anomalies', 'claims', 'compliance', 'credit', 'federated', 'market', 'recommendation', 'segmentation'])(
   'the tests of %s pass',
   async (example) => {
     const { code, output } = await testExample(example);
@@ -12,7 +12,7 @@ test.each(['anomalies', 'claims', 'credit', 'federated', 'market', 'recommendati
   120_000,
 );
 
-test.each(['claims', 'federated', 'recommendation'])(
+test.each(['claims', 'compliance', 'federated', 'recommendation'])(
   '%s runs from events to answers that hold against its baseline',
   async (example) => {
     const { code, output } = await testExample(example, [`test/${example}.case.ts`]);
