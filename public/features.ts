@@ -18,7 +18,6 @@ export {
   top,
   variance,
 } from '#feature_store/definitions/aggregations';
-export { storedJson } from '#feature_store/definitions/values/encode_row';
 export { DefinitionError } from '#feature_store/definitions/errors';
 export {
   asOf,
@@ -61,6 +60,8 @@ export {
   type SourceSpec,
   source,
 } from '#feature_store/definitions/sources/source';
+export { type ReadStored, storedValuesOf } from '#feature_store/definitions/stored_values';
+export { storedJson } from '#feature_store/definitions/values/encode_row';
 export type { EntityKey } from '#feature_store/definitions/values/entity_key';
 export type {
   ComputedValue,
@@ -69,7 +70,6 @@ export type {
   ViewReference,
 } from '#feature_store/definitions/values/feature_row';
 export { clamp01, numberOr0 } from '#feature_store/definitions/values/numeric';
-export { type ReadStored, storedValuesOf } from '#feature_store/definitions/stored_values';
 export {
   array,
   decimal,

@@ -1,8 +1,8 @@
 import type { z } from 'zod';
 import type { Extension, MethodList } from '#configs/extension';
+import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { EntityKey } from '#feature_store/definitions/values/entity_key';
 import type { FeatureRow } from '#feature_store/definitions/values/feature_row';
-import type { FeatureView } from '#feature_store/definitions/feature_view';
 import type { Service } from '#kernel/lifecycle';
 import type { EventTime } from '#kernel/time';
 import type { Logger } from '#monitoring/log';

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ContractCase } from '#kernel/contract';
-import type { ModelPackage } from '../packages/model_package.ts';
 import type { ModelRegistry, ModelVersion } from '../model_registry.ts';
+import type { ModelPackage } from '../packages/model_package.ts';
 import { mlpToOnnx } from '../trainers/tfjs/onnx_mlp.ts';
 
 const TIMEOUT_MS = 60_000;
