@@ -8,7 +8,9 @@ export {
   InvalidRequestError,
   ModelNotReadyError,
   OverloadedError,
+  ProviderFailedError,
   UnknownEntityError,
   UnknownServedModelError,
 } from '#serving/errors';
+export type { InsightProvider, ProviderAnswer, ProviderRequest } from '#serving/insight_provider';
 export type { ScoredRow, ScoreRequest, ServingPlugin, ServingPluginContext } from '#serving/plugin';

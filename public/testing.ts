@@ -12,3 +12,7 @@ export { type CombinerContractOptions, combinerContract } from '#pipelines/testi
 export { type DoFnContractOptions, doFnContract } from '#pipelines/testing/dofn_contract';
 export { registryContract } from '#registry/testing/registry_contract';
 export { type TrainerContractOptions, trainerContract } from '#registry/testing/trainer_contract';
+export {
+  type InsightProviderContractOptions,
+  insightProviderContract,
+} from '#serving/testing/insight_provider_contract';

@@ -239,3 +239,15 @@ export class UnknownPredictionError extends PlatformError {
     );
   }
 }
+
+/** An answer of a provider that is not passed on. The message never holds the text or the answer. */
+export class ProviderFailedError extends PlatformError {
+  readonly code = 'SERVING_PROVIDER_FAILED';
+  /** `unavailable`: another attempt may succeed. */
+  readonly reason: 'unavailable' | 'refused' | 'unreadable' | 'invalid';
+
+  constructor(reason: ProviderFailedError['reason'], message: string, cause?: unknown) {
+    super(message, { fault: 'dependency', retryable: reason === 'unavailable', cause });
+    this.reason = reason;
+  }
+}

@@ -12,13 +12,4 @@ export class UnsupportedLanguageError extends PlatformError {
   }
 }
 
-/** An answer of a provider that is not passed on. The message never holds the text or the answer. */
-export class ProviderFailedError extends PlatformError {
-  readonly code = 'FEEDBACK_PROVIDER_FAILED';
-  readonly reason: 'unavailable' | 'refused' | 'unreadable' | 'invalid';
-
-  constructor(reason: ProviderFailedError['reason'], message: string, cause?: unknown) {
-    super(message, { fault: 'dependency', retryable: reason === 'unavailable', cause });
-    this.reason = reason;
-  }
-}
+export { ProviderFailedError } from 'headwater/serving';

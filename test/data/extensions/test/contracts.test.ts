@@ -1,7 +1,10 @@
+import { once } from 'node:events';
 import { mkdtempSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { systemClock } from 'headwater/connectors';
 import { type CombineFn, type DoFn, mean } from 'headwater/pipelines';
 import {
@@ -10,6 +13,7 @@ import {
   type ContractCase,
   combinerContract,
   doFnContract,
+  insightProviderContract,
   LOG_TRAITS,
   OFFLINE_CONTRACT_VIEWS,
   offlineStoreContract,
@@ -18,12 +22,14 @@ import {
   registryContract,
   trainerContract,
 } from 'headwater/testing';
+import { z } from 'zod';
 import { duckdb } from '../extensions/duckdb_store.ts';
 import { folder } from '../extensions/folder_store.ts';
 import { lines } from '../extensions/lines_broker.ts';
 import { logistic } from '../extensions/logistic_trainer.ts';
 import { recommend, shopHook, summaries } from '../extensions/routes.ts';
 import { shelf } from '../extensions/shelf_registry.ts';
+import { wordList, wordProvider } from '../extensions/word_provider.ts';
 
 const log = { trace() {}, debug() {}, info() {}, warn() {}, error() {}, child: () => log };
 const place = (name: string): string => join(mkdtempSync(join(tmpdir(), 'guest-')), name);
@@ -61,6 +67,19 @@ const models = place('models');
 runAll(
   'the shelf registry',
   registryContract(() => shelf.create({ clock: systemClock }, { directory: models })),
+);
+
+const words = createServer((_, response) => void response.end(wordList()));
+before(async () => once(words.listen(0, '127.0.0.1'), 'listening'));
+after(() => words.close());
+runAll(
+  'the provider of insights',
+  insightProviderContract(() => wordProvider(`http://127.0.0.1:${(words.address() as AddressInfo).port}`), {
+    texts: { en: 'The parcel was late and the box broken.' },
+    read: (content) => z.strictObject({ score: z.int() }).parse(content),
+    // Port 9 discards; no server has it here.
+    unreachable: () => wordProvider('http://127.0.0.1:9'),
+  }),
 );
 
 runAll('the logistic trainer', trainerContract(logistic, { settings: { steps: 50, classes: ['no', 'yes'] } }));

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { killProviderUnderLoad } from '#examples/feedback/evaluation/load';
 import { Analyser } from '#examples/feedback/insights/analyser';
+import { providedSchema } from '#examples/feedback/insights/contract';
 import { mask } from '#examples/feedback/insights/detection/masking';
 import { bedrockProvider } from '#examples/feedback/insights/providers/bedrock';
 import { localProvider } from '#examples/feedback/insights/providers/local';
@@ -10,6 +11,7 @@ import type { InsightProvider } from '#examples/feedback/insights/providers/prov
 import { providerOf, readSettings } from '#examples/feedback/insights/settings';
 import { type FakeProvider, type Mode, startFakeProvider } from '#examples/feedback/test/support/fake_provider';
 import { assetPath } from '#kernel/project_root';
+import { insightProviderContract } from '#serving/testing/insight_provider_contract';
 
 process.env.AWS_ACCESS_KEY_ID ??= 'test';
 process.env.AWS_SECRET_ACCESS_KEY ??= 'test';
@@ -37,6 +39,18 @@ async function open(name: string, mode: Mode, deadlineMs = 2_500): Promise<{ fak
 
 describe.each(Object.keys(PROVIDERS))('the provider %s', (name) => {
   const isRemote = name !== 'local';
+
+  const provider = async (mode: Mode): Promise<InsightProvider> => {
+    const fake = await startFakeProvider(mode);
+    made.push(fake);
+    return PROVIDERS[name]?.(fake) as InsightProvider;
+  };
+  const contract = insightProviderContract(() => provider('well'), {
+    texts: { en: HARM, es: 'La entrega llegó tarde y nadie responde.', fr: 'Le colis est arrivé en retard.' },
+    read: (content) => providedSchema.parse(content),
+    ...(isRemote ? { unreachable: () => provider('down') } : {}),
+  });
+  for (const { name: each, timeoutMs, run } of contract) test(each, run, timeoutMs);
 
   test('answers as the schema has it, after the detection', async () => {
     const { analyser } = await open(name, 'well');
