@@ -1,4 +1,5 @@
 /** `headwater/pipelines`: Beam's model, and the runners. */
+export { type EventTime, eventTime } from '#kernel/time';
 export {
   bagState,
   type CombineFn,
@@ -16,9 +17,12 @@ export {
   processingTimer,
   type SideInputView,
   setState,
+  type TimerSpec,
   valueState,
 } from '#pipelines/engine/dofn';
+export { InvalidPipelineError } from '#pipelines/engine/errors';
 export { Counter, Distribution, Gauge } from '#pipelines/engine/metrics';
+export { type OffsetRange, OffsetRangeTracker } from '#pipelines/engine/splitting/offset_range';
 export {
   type ProcessContinuation,
   type RestrictionTracker,
@@ -27,6 +31,7 @@ export {
   type SplittableDoFn,
   STOP,
 } from '#pipelines/engine/splitting/splittable';
+export { type FileSinkSettings, type WrittenFile, writeFiles } from '#pipelines/io/file_sink';
 export { type WritePostgresSettings, writePostgres } from '#pipelines/io/postgres_sink';
 export { type ReadPostgresSettings, readPostgres } from '#pipelines/io/postgres_source';
 export { type ReadFilesSettings, readFiles } from '#pipelines/io/read_files';
@@ -42,6 +47,7 @@ export {
   flatten,
   impulse,
   keyBy,
+  keyedCoder,
   named,
   type ParDoSettings,
   parDo,

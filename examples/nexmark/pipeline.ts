@@ -1,6 +1,5 @@
-import { InvalidPipelineError } from '#pipelines/engine/errors';
-import type { Construct } from '#pipelines/model/graph';
-import { assertThat } from '#pipelines/testing/assert';
+import { type Construct, InvalidPipelineError } from 'headwater/pipelines';
+import { assertThat } from 'headwater/pipelines/testing';
 import { eventAt } from './events.ts';
 import { ORACLES } from './oracle.ts';
 import { QUERIES } from './queries.ts';

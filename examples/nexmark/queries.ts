@@ -1,20 +1,30 @@
 import {
   bagState,
   type CombineFn,
+  coGroupByKey,
+  combineGlobally,
+  combinePerKey,
+  count,
   type DoFn,
   eventTimer,
+  filter,
+  fixedWindows,
+  flatten,
+  globalWindows,
+  type KV,
+  keyBy,
+  keyedCoder,
+  mean,
+  never,
   type OnTimerContext,
+  type PCollection,
   type ProcessContext,
+  parDo,
+  slidingWindows,
   type TimerSpec,
   valueState,
-} from '#pipelines/engine/dofn';
-import { combineGlobally, combinePerKey } from '#pipelines/model/grouping';
-import type { KV, PCollection } from '#pipelines/model/pcollection';
-import { filter, flatten, keyBy, keyedCoder, parDo, windowInto } from '#pipelines/model/transforms';
-import { never } from '#pipelines/model/windows/triggers';
-import { fixedWindows, globalWindows, slidingWindows } from '#pipelines/model/windows/windowing';
-import { count, mean } from '#pipelines/transforms/standard/combiners';
-import { coGroupByKey } from '#pipelines/transforms/standard/grouping';
+  windowInto,
+} from 'headwater/pipelines';
 import { type Auction, type Bid, isAuction, isBid, isPerson, type NexmarkEvent, type Person } from './events.ts';
 
 type Events = PCollection<NexmarkEvent>;

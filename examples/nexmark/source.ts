@@ -1,14 +1,18 @@
-import { type EventTime, eventTime } from '#kernel/time';
-import { type OffsetRange, OffsetRangeTracker } from '#pipelines/engine/splitting/offset_range';
 import {
+  type EventTime,
+  eventTime,
+  type OffsetRange,
+  OffsetRangeTracker,
+  type PCollection,
+  type PipelineRoot,
   type ProcessContinuation,
+  type PTransform,
+  read,
   resumeAfter,
   type SplittableContext,
   type SplittableDoFn,
   STOP,
-} from '#pipelines/engine/splitting/splittable';
-import type { PCollection, PipelineRoot, PTransform } from '#pipelines/model/pcollection';
-import { read } from '#pipelines/model/transforms';
+} from 'headwater/pipelines';
 import { eventAt, type NexmarkEvent, OUT_OF_ORDER_MS } from './events.ts';
 
 const PIECE = 2_000;

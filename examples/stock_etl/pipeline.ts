@@ -1,10 +1,16 @@
-import { type DoFn, type ProcessContext, valueState } from '#pipelines/engine/dofn';
-import { InvalidPipelineError } from '#pipelines/engine/errors';
-import { writeFiles } from '#pipelines/io/file_sink';
-import { readFiles } from '#pipelines/io/read_files';
-import type { Construct } from '#pipelines/model/graph';
-import type { KV } from '#pipelines/model/pcollection';
-import { filter, keyBy, parDo } from '#pipelines/model/transforms';
+import {
+  type Construct,
+  type DoFn,
+  filter,
+  InvalidPipelineError,
+  type KV,
+  keyBy,
+  type ProcessContext,
+  parDo,
+  readFiles,
+  valueState,
+  writeFiles,
+} from 'headwater/pipelines';
 import { indicatorsOf, LONGEST_DAYS } from './indicators.ts';
 
 interface Price {

@@ -1,7 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Random } from '#kernel/random';
-import { DAY_MS } from '#kernel/time';
+import { DAY_MS, Random } from 'headwater/features';
 
 export interface PriceFiles {
   readonly years: number;

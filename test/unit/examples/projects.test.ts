@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { expect, test } from '@jest/globals';
 import { globSync } from 'tinyglobby';
 import { assetPath, projectRoot } from '#kernel/project_root';
@@ -13,17 +13,24 @@ test.each(EXAMPLES)(
   },
 );
 
-test.each(EXAMPLES)('%s uses the public package alone', (example) => {
-  const files = globSync([`examples/${example}/**/*.ts`], { cwd: projectRoot });
-  expect(files.length).toBeGreaterThan(1);
-  const { dependencies, devDependencies } = JSON.parse(
-    exampleFiles(example)[`examples/${example}/package.json`] as string,
-  );
-  const own = new Set([...Object.keys(dependencies), ...Object.keys(devDependencies)]);
+const ALL = globSync(['examples/*/'], { cwd: projectRoot, onlyDirectories: true });
+
+test.each(ALL)('%s uses the public package alone', (folder) => {
+  const files = globSync([`${folder}**/*.ts`], { cwd: projectRoot });
+  expect(files.length).toBeGreaterThan(0);
+  // Pipelines and data without a project of their own have the packages of this workspace.
+  const own = assetPath(`${folder}package.json`);
+  const manifest = readFileSync(existsSync(own) ? own : assetPath('package.json'), 'utf8');
+  const { dependencies, devDependencies } = JSON.parse(manifest);
+  const packages = new Set([...Object.keys(dependencies), ...Object.keys(devDependencies)]);
+  const packageOf = (specifier: string): string => /^(@[^/]+\/)?[^/]+/.exec(specifier)?.[0] ?? specifier;
   const foreign = files.flatMap((file) =>
     [...readFileSync(assetPath(file), 'utf8').matchAll(/\bfrom '([^']+)'/g)]
       .map(([, specifier]) => specifier as string)
-      .filter((specifier) => !own.has(specifier) && !/^(headwater\/[\w/-]+|node:[\w/]+|\.{1,2}\/.*)$/.test(specifier))
+      .filter(
+        (specifier) =>
+          !packages.has(packageOf(specifier)) && !/^(headwater\/[\w/-]+|node:[\w/]+|\.{1,2}\/.*)$/.test(specifier),
+      )
       .map((specifier) => `${file}: ${specifier}`),
   );
   expect(foreign).toEqual([]);
