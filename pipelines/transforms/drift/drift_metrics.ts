@@ -1,5 +1,5 @@
 import type { DriftReport } from '#monitoring/drift/drift_report';
-import { Gauge, type Registry } from '#monitoring/metrics';
+import { type Gauge, gaugeOf, type Registry } from '#monitoring/metrics';
 
 const STATISTICS = { psi: 'psi', ks: 'ks', cramersV: 'cramers_v' } as const;
 
@@ -13,37 +13,31 @@ export class DriftMetrics {
   readonly #newest = new Map<string, DriftReport>();
 
   constructor(registry: Registry) {
-    const registers = [registry];
     const ofColumn = ['model', 'version', 'column'] as const;
-    this.#detected = new Gauge({
+    this.#detected = gaugeOf(registry, {
       name: 'drift_detected',
       help: '1 for a column that is not distributed as in training, and for predictions that are not as in the first window',
       labelNames: ['model', 'version', 'kind', 'column'],
-      registers,
     });
-    this.#statistic = new Gauge({
+    this.#statistic = gaugeOf(registry, {
       name: 'drift_statistic',
       help: 'How far a column is from training: psi, ks (Kolmogorov-Smirnov), cramers_v (strings)',
       labelNames: ['model', 'version', 'column', 'test'],
-      registers,
     });
-    this.#nulls = new Gauge({
+    this.#nulls = gaugeOf(registry, {
       name: 'model_input_null_share',
       help: 'Share of predictions that lacked the column',
       labelNames: ofColumn,
-      registers,
     });
-    this.#outOfRange = new Gauge({
+    this.#outOfRange = gaugeOf(registry, {
       name: 'model_input_out_of_range_share',
       help: 'Share of values below the smallest or above the largest of training',
       labelNames: ofColumn,
-      registers,
     });
-    this.#rows = new Gauge({
+    this.#rows = gaugeOf(registry, {
       name: 'monitored_rows',
       help: 'Predictions in the newest window',
       labelNames: ['model', 'version'],
-      registers,
     });
   }
 

@@ -1,7 +1,7 @@
 import type { Delivery } from '#connectors/delivery';
 import { isRefusal } from '#connectors/failure_class';
 import type { Logger } from '#monitoring/log';
-import { Gauge, type Registry } from '#monitoring/metrics';
+import { type Gauge, gaugeOf, type Registry } from '#monitoring/metrics';
 import type { DoFn, FinishBundleContext } from '#pipelines/engine/dofn';
 import type { JudgedPrediction } from '#pipelines/transforms/drift/drift_store';
 import type { ReferenceOf } from './compare_with_training.ts';
@@ -38,25 +38,21 @@ export class JudgePredictions implements DoFn<number, never> {
   constructor(deps: JudgeDeps, settings: JudgeSettings) {
     this.#deps = deps;
     this.#settings = settings;
-    const registers = [deps.registry];
     const labelNames = ['model', 'version', 'metric'] as const;
-    this.#live = new Gauge({
+    this.#live = gaugeOf(deps.registry, {
       name: 'model_live_metric',
       help: 'How good a version is by what came true: auc, accuracy, rmse',
       labelNames,
-      registers,
     });
-    this.#reference = new Gauge({
+    this.#reference = gaugeOf(deps.registry, {
       name: 'model_reference_metric',
       help: 'How good it was when it was judged after its training',
       labelNames,
-      registers,
     });
-    this.#judged = new Gauge({
+    this.#judged = gaugeOf(deps.registry, {
       name: 'model_judged_predictions',
       help: 'Predictions whose outcome is known',
       labelNames: ['model', 'version'],
-      registers,
     });
   }
 

@@ -1,6 +1,6 @@
 import type { Delivery } from '#connectors/delivery';
 import type { Logger } from '#monitoring/log';
-import { Counter, Gauge, type Registry } from '#monitoring/metrics';
+import { type Counter, counterOf, type Gauge, gaugeOf, type Registry } from '#monitoring/metrics';
 import type { DoFn } from '#pipelines/engine/dofn';
 import type { KV } from '#pipelines/model/pcollection';
 import type { CheckpointStore, OnlineModel } from './checkpoint_store.ts';
@@ -55,18 +55,15 @@ export class OnlineMetrics {
   readonly checkpoints: Counter<'model' | 'outcome'>;
 
   constructor(registry: Registry) {
-    const registers = [registry];
-    this.loss = new Gauge({
+    this.loss = gaugeOf(registry, {
       name: 'online_learner_loss',
       help: 'Mean logistic loss of the newest examples of an online learner, each before it was learned, in nats',
       labelNames: ['model'],
-      registers,
     });
-    this.checkpoints = new Counter({
+    this.checkpoints = counterOf(registry, {
       name: 'online_learner_checkpoints_total',
       help: 'Checkpoints of an online learner: kept; went_back to an older one that labels have not spoilt',
       labelNames: ['model', 'outcome'],
-      registers,
     });
   }
 }

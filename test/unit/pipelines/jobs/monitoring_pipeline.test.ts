@@ -111,10 +111,10 @@ async function monitor(random: Random, models: Readonly<Record<string, ModelWatc
     ...{ windowMs: HOUR_MS, minRows: 200, ignore: ['hour_of_day'], thresholds, performanceMs: HOUR_MS, minLabels: 50 },
     models,
   };
-  const handle = runEmbedded(
-    createPipeline((root) => buildMonitoringPipeline(root, deps, settings)),
-    { log: silentLogger, clock: systemClock },
-  );
+  const pipeline = createPipeline((root) => buildMonitoringPipeline(root, deps, settings));
+  // As after a bundle that failed: the graph is built again, with the metrics that the registry has already.
+  pipeline.rebuild?.();
+  const handle = runEmbedded(pipeline, { log: silentLogger, clock: systemClock });
   await handle.finished;
   return { reports, metrics: await registry.metrics() };
 }
