@@ -82,6 +82,7 @@ async function readOverHttp(): Promise<void> {
       features,
       statistics: offline.statistics,
       embeddings: offline.embeddings,
+      history: offline.features,
       views: [fifteen],
       clock,
       log: silentLogger,

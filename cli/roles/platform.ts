@@ -213,6 +213,7 @@ export async function startPlatform(
         features,
         statistics: offline.statistics,
         embeddings: offline.embeddings,
+        history: offline.features,
         health: health.of('features'),
         plugins: extensions.plugins.features,
         pushes: pushesOf(catalog.views, { online, offline }, base.clock),

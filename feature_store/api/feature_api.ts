@@ -5,6 +5,7 @@ import { lineageOf } from '#feature_store/definitions/sets/lineage';
 import { viewId } from '#feature_store/definitions/values/feature_row';
 import type { ExplainValue } from '#feature_store/explanation/value_explanation';
 import type { EmbeddingSearch } from '#feature_store/offline/embedding_search';
+import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { OnlineStore } from '#feature_store/online/online_store';
 import type { FeatureReader } from '#feature_store/retrieval/feature_reader';
 import type { StatisticsStore } from '#feature_store/statistics/statistics_store';
@@ -25,6 +26,7 @@ import type { PushRows } from '../push/push_rows.ts';
 import { registerCounterRoutes } from './counter_routes.ts';
 import { EntityLookup, type Known, viewsOf } from './entity_lookup.ts';
 import { UnknownEntityError, UnknownFeatureError } from './errors.ts';
+import { registerHistoricalRoutes } from './historical_routes.ts';
 import { type FeaturesPlugin, featuresForPlugins } from './plugin.ts';
 import { registerPushRoutes } from './push_routes.ts';
 import { type ReadableViews, readableViews } from './readable_views.ts';
@@ -41,6 +43,8 @@ export interface FeatureApiDeps {
   readonly features: FeatureReader;
   readonly statistics: Pick<StatisticsStore, 'list'>;
   readonly embeddings: EmbeddingSearch;
+  /** Values of past times. */
+  readonly history: Pick<OfflineStore, 'pointInTimeJoin'>;
   readonly views: readonly FeatureView[];
   /** Undefined: values are not explained. */
   readonly explain?: ExplainValue;
@@ -280,6 +284,7 @@ export async function createFeatureApi(deps: FeatureApiDeps, config: FeatureApiC
   registerCounterRoutes(app, store, lookup, views);
   registerPushRoutes(app, deps.pushes ?? new Map());
   registerVectorRoutes(app, deps.features);
+  registerHistoricalRoutes(app, deps.features, deps.history);
   registerSearchRoutes(app, { embeddings: deps.embeddings, store, views, clock });
   registerStatisticsRoutes(app, deps.statistics, readable);
   if (deps.explain !== undefined) registerWhyRoutes(app, deps.explain, readable);

@@ -140,6 +140,17 @@ export const answers = {
     },
     [422],
   ),
+  historical: post(
+    object({
+      ...{ service: text, entity: text, fingerprint: text },
+      columns: listOf(object({ name: text, type: text, values: listOf(value) })),
+    }),
+    {
+      ...{ service: 'fraud@1', entity: 'account', fingerprint: '9f2c41d07a6b8e35' },
+      columns: [{ name: 'count_1h', type: 'long', values: [3] }],
+    },
+    [422],
+  ),
   search: post(
     object({
       ...{ view: text, feature: text, metric: text, entity: text },

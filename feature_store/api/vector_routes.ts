@@ -75,17 +75,7 @@ export function registerVectorRoutes(app: FastifyInstance, features: FeatureRead
       const { body } = request;
       requireService(request, body.service, features.find(body.service));
       const service = features.get(body.service);
-      const problems: RequestFieldsError['fields'][number][] = [];
-      const requests = body.rows.map(({ entity, request = {} }, index) => {
-        try {
-          return { entity, request: requestFields(service, request) };
-        } catch (error) {
-          if (!(error instanceof RequestFieldsError)) throw error;
-          for (const { field, problem } of error.fields) problems.push({ field: `rows.${index}.${field}`, problem });
-          return { entity, request: {} };
-        }
-      });
-      if (problems.length > 0) throw new RequestFieldsError(problems);
+      const requests = requestedRows(service, body.rows);
       const vectors = await features.read(service, requests);
       return {
         service: body.service,
@@ -102,7 +92,26 @@ export function registerVectorRoutes(app: FastifyInstance, features: FeatureRead
 }
 
 /** A service is read by who may read all of its views; one that does not exist needs the scope that its name would have. */
-function requireService(request: FastifyRequest, id: string, service: FeatureService | undefined): void {
+export function requireService(request: FastifyRequest, id: string, service: FeatureService | undefined): void {
   if (service === undefined) requireScope(request, 'features', id);
   for (const { view } of service?.stored ?? []) requireScope(request, 'features', viewId(view));
+}
+
+/** Returns rows with the fields that on-demand features need. @throws {@link RequestFieldsError} naming the fields of all rows that are refused */
+export function requestedRows<Row extends VectorBody['rows'][number]>(
+  service: FeatureService,
+  rows: readonly Row[],
+): readonly (Omit<Row, 'request'> & { readonly request: ReturnType<typeof requestFields> })[] {
+  const problems: RequestFieldsError['fields'][number][] = [];
+  const requested = rows.map(({ request = {}, ...row }, index) => {
+    try {
+      return { ...row, request: requestFields(service, request) };
+    } catch (error) {
+      if (!(error instanceof RequestFieldsError)) throw error;
+      for (const { field, problem } of error.fields) problems.push({ field: `rows.${index}.${field}`, problem });
+      return { ...row, request: {} };
+    }
+  });
+  if (problems.length > 0) throw new RequestFieldsError(problems);
+  return requested;
 }

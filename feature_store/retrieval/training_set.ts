@@ -11,11 +11,12 @@ import { type FeatureType, isPlainType, isWrittenAsJson } from '#feature_store/d
 import { messageOf } from '#kernel/errors';
 import { type EventTime, eventTime } from '#kernel/time';
 import { parseJsonFile } from '#storage/json_file';
-import { FeatureComputationError, TrainingSetError } from '../errors.ts';
+import { TrainingSetError } from '../errors.ts';
 import type { LabelRow } from '../labels/label_store.ts';
 import type { OfflineStore, TimeRange } from '../offline/offline_store.ts';
 import { encodeParquet } from '../offline/parquet_values.ts';
-import { requestFields, vectorOf } from './feature_vector.ts';
+import { requestFields } from './feature_vector.ts';
+import { historicalVectors } from './historical_vectors.ts';
 import type { LabelOrigin } from './labels.ts';
 import type { TrainingFormat } from './training_format.ts';
 
@@ -109,21 +110,14 @@ export async function buildTrainingSet(
   const parts = PARTS[splitAt.length];
   if (parts === undefined)
     throw new TrainingSetError(`a training set is cut once or twice, not ${splitAt.length} times`);
-  const byView = await Promise.all(
-    service.stored.map(({ view }) =>
-      offline.pointInTimeJoin(labels, { view, ttlMs: view.ttlMs, knownAtMoment: knownAtLabel }),
-    ),
-  );
-  const rows = labels.map((label, index) => {
-    const stored = byView.map((found) => (found[index] === undefined ? undefined : { values: found[index] }));
-    const request = requestFields(service, label.request ?? {});
-    try {
-      return { ...label, values: vectorOf(service, stored, request, label.eventTime) };
-    } catch (error) {
-      if (!(error instanceof FeatureComputationError)) throw error;
-      throw new TrainingSetError(`label ${label.labelId} of ${label.entityKey}: ${error.message}`);
-    }
+  const moments = labels.map(({ entityKey, eventTime: at, request = {} }) => ({
+    ...{ entityKey, eventTime: at, request: requestFields(service, request) },
+  }));
+  const vectors = await historicalVectors(offline, service, moments, {
+    knownAtMoment: knownAtLabel,
+    nameOf: (index) => `label ${labels[index]?.labelId} of ${labels[index]?.entityKey}`,
   });
+  const rows = labels.map((label, index): TrainingRow => ({ ...label, values: vectors[index] ?? {} }));
   const columns = service.columns.map(({ name, type }) => ({ name, type }));
   const files = new Map<string, Buffer>();
   const described: TrainingFile[] = [];

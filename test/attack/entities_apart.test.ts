@@ -244,6 +244,7 @@ test.each(['memory', 'redis'] as const)(
             features,
             statistics: offline.statistics,
             embeddings: offline.embeddings,
+            history: offline.features,
             views,
             clock: systemClock,
             log: silentLogger,

@@ -158,6 +158,10 @@ const BODIES: Readonly<Record<string, readonly unknown[]>> = {
   'serving POST /invocations': [{ instances: [{}] }],
   'serving POST /feedback': [{ request_id: 'r1', label: 'fraud' }, { feedback: [{ request_id: 'r2', value: 1 }] }],
   'features POST /features/batch': [{ entities: ['e1'] }],
+  'features POST /features/historical': [
+    { service: 'fraud@1', rows: [{ entity: 'e1', timestamp: '2026-11-28T12:00:00Z' }] },
+    { service: 'absent@1', rows: [{ entity: 'e1', timestamp: '2026-11-28T12:00:00Z' }] },
+  ],
   'features POST /features/push': [
     { view: 'tiny@1', rows: [{}] },
     { view: 'absent@1', rows: [{}] },

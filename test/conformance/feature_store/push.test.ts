@@ -67,7 +67,13 @@ beforeAll(async () => {
   await online.start();
   service = await createFeatureApi(
     {
-      ...{ store: online, statistics: offline.statistics, embeddings: offline.embeddings, views },
+      ...{
+        store: online,
+        statistics: offline.statistics,
+        embeddings: offline.embeddings,
+        history: offline.features,
+        views,
+      },
       ...{ clock: systemClock, log: silentLogger },
       features: new FeatureReader({ online, clock: systemClock }, { views, services: [] }),
       pushes: pushesOf(views, { online, offline }, systemClock),

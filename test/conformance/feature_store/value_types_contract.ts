@@ -107,6 +107,7 @@ export function describeValueTypes(name: string, open: () => Promise<Stores & { 
           store: stores.online,
           features,
           embeddings: stores.offline.embeddings,
+          history: stores.offline.features,
           statistics: { list: async () => [] },
           views: [typedView, nearView],
         },
@@ -195,6 +196,7 @@ export function describeValueTypes(name: string, open: () => Promise<Stores & { 
       const { features } = stores.offline;
       const set = await buildTrainingSet(features, { ...of, format: 'parquet' }, labels);
       expect(set.rows.map(({ values }) => values)).toStrictEqual(rows.map(({ values }) => values));
+      await expectHistorical(id, rows);
       const folder = mkdtempSync(join(tmpdir(), 'typed-set-'));
       await writeTrainingSet(folder, set);
       const path = join(folder, 'data.parquet');
@@ -208,6 +210,22 @@ export function describeValueTypes(name: string, open: () => Promise<Stores & { 
         Object.fromEntries(Object.entries(values).map(([feature, value]) => [feature, isEmpty(value) ? null : value]));
       expect(read.rows.map(({ values }) => values)).toStrictEqual(rows.map(({ values }) => emptied(values)));
       expectModelInputs(rows, labels);
+    }
+
+    /** The API has the same values, and none before the first row. */
+    async function expectHistorical(id: string, rows: readonly FeatureRow[]): Promise<void> {
+      const times = [HOUR_FROM - DAY_MS, ...rows.map((row) => row.eventTime)];
+      const payload = {
+        service: 'typed@1',
+        rows: times.map((time) => ({ entity: id, timestamp: new Date(time).toISOString() })),
+      };
+      const answer = (await api.app.inject({ method: 'POST', url: '/features/historical', payload })).json();
+      const at = (index: number): Readonly<Record<string, unknown>> =>
+        Object.fromEntries(
+          answer.columns.map((column: { name: string; values: unknown[] }) => [column.name, column.values[index]]),
+        );
+      expect(new Set(Object.values(at(0)))).toEqual(new Set([null]));
+      expect(rows.map((_, index) => readAll(at(index + 1)))).toStrictEqual(rows.map(({ values }) => values));
     }
 
     async function expectParquet(path: string, rows: readonly FeatureRow[]): Promise<void> {

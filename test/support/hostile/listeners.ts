@@ -76,6 +76,7 @@ export async function startListeners(
       features: new FeatureReader({ online: tinyOnline, clock: systemClock }, { views: [tinyView], services: [] }),
       statistics: { list: async () => [] },
       embeddings: { search: async () => [] },
+      history: { pointInTimeJoin: async (moments) => moments.map(() => undefined) },
       views: [tinyView],
       metrics: createMetricsRegistry({ process: false }),
     },

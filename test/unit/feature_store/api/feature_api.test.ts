@@ -76,6 +76,7 @@ async function open(settings: object = {}) {
       features,
       statistics,
       embeddings: { search: async () => [] },
+      history: { pointInTimeJoin: async (moments) => moments.map(() => undefined) },
       views: VIEWS,
       clock: systemClock,
       log: silentLogger,
@@ -305,4 +306,23 @@ test('with keys configured, only health, metrics and documents are open', async 
   for (const url of ['/health', '/metrics', '/docs']) {
     expect((await service.app.inject({ url })).statusCode).toBeLessThan(400);
   }
+});
+
+test('values of past times are read by service; rows that are refused are named', async () => {
+  await open();
+  const at = '2026-11-28T12:00:00.000Z';
+  const read = await ask('/features/historical', { service: 'fraud@1', rows: [{ entity: 'a1', timestamp: at }] });
+  expect(read).toMatchObject({ status: 200, body: { service: 'fraud@1', entity: 'account' } });
+  const { columns } = read.body as unknown as { columns: { name: string; type: string; values: unknown[] }[] };
+  expect(columns.find(({ name }) => name === 'count_1h')).toEqual({ name: 'count_1h', type: 'long', values: [null] });
+  const missing = [
+    { entity: 'a1', timestamp: at },
+    { entity: 'a2', timestamp: at, request: { hour: 'noon' } },
+  ];
+  const refused = await ask('/features/historical', { service: 'payment_authorisation@1', rows: missing });
+  expect(refused.status).toBe(422);
+  expect(JSON.stringify(refused.body)).toMatch(/rows\.0\..*rows\.1\./);
+  const rows = Array.from({ length: 5_001 }, () => ({ entity: 'a1', timestamp: at }));
+  expect((await ask('/features/historical', { service: 'fraud@1', rows })).status).toBe(400);
+  expect((await ask('/features/historical', { service: 'none@1', rows: rows.slice(0, 1) })).status).toBe(404);
 });

@@ -37,6 +37,7 @@ const open = async (config: object): Promise<void> => {
       features: new FeatureReader({ online, clock: systemClock }, { views, services: [] }),
       statistics: { list: async () => [] },
       embeddings: { search: async () => [] },
+      history: { pointInTimeJoin: async (moments) => moments.map(() => undefined) },
       metrics: createMetricsRegistry({ process: false }),
       async explain(request) {
         asked = request;
