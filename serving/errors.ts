@@ -60,6 +60,7 @@ export class InvalidFeaturesError extends PlatformError {
   }
 }
 
+/** A body that is none of the route. */
 export class InvalidRequestError extends PlatformError {
   readonly code = 'SERVING_INVALID_REQUEST';
 

@@ -19,6 +19,7 @@ import { registerAudit } from './operations/audit.ts';
 import { registerBackup } from './operations/backup.ts';
 import { registerDlq } from './operations/dlq.ts';
 import { registerEntities } from './operations/entities.ts';
+import { registerErrors } from './operations/errors.ts';
 import { registerKeys } from './operations/keys.ts';
 import { registerLog } from './operations/log.ts';
 import { registerPipelines } from './pipelines.ts';
@@ -42,7 +43,15 @@ const COMMANDS: Readonly<Record<string, readonly Register[]>> = {
   'Models:': [registerTraining, registerModels, registerPredictions, registerMonitor],
   'Pipelines:': [registerPipelines],
   'Workflows:': [registerWorkflows, registerSchedules],
-  'Operations:': [registerKeys, registerDlq, registerLog, registerBackup, registerAudit, registerEntities],
+  'Operations:': [
+    registerKeys,
+    registerDlq,
+    registerLog,
+    registerBackup,
+    registerAudit,
+    registerEntities,
+    registerErrors,
+  ],
 };
 
 const versionOfPackage = (): string =>

@@ -59,12 +59,19 @@ export function exitCodeOf(error: unknown): number {
   return error instanceof UsageError ? EXIT.usage : EXIT.failure;
 }
 
-/** Returns an error for people: its message, and how to see more of one that was not expected; with `debug` its stack and causes. */
+/** Codes of many errors, of which the message says all there is. */
+const PLAIN_CODES: ReadonlySet<string> = new Set(['CLI_COMMAND_FAILED', 'CLI_USAGE']);
+
+/** Returns an error for people: its message, the page of its code, and how to see more of one that was not expected; with `debug` its stack and causes. */
 export function describeError(error: unknown, debug: boolean): string {
   if (debug) return inspect(error);
   const message = error instanceof Error ? error.message : String(error);
+  const isCoded = error instanceof PlatformError && !PLAIN_CODES.has(error.code);
+  const page = isCoded ? `\n"headwater errors show ${error.code}" says more.` : '';
   const isExpected = error instanceof PlatformError && error.fault !== 'internal';
-  return isExpected ? message : `${message}\nRun the command again with --debug for the stack trace.`;
+  return isExpected
+    ? `${message}${page}`
+    : `${message}${page}\nRun the command again with --debug for the stack trace.`;
 }
 
 /**

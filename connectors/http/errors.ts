@@ -1,6 +1,7 @@
 import { PlatformError } from '#kernel/errors';
 import type { Limit } from './config.ts';
 
+/** No key or token, or one that is not known, revoked or expired. */
 export class UnauthorizedError extends PlatformError {
   readonly code = 'HTTP_UNAUTHORIZED';
   readonly httpStatus = 401;

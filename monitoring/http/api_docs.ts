@@ -1,9 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
-import { assetPath } from '#kernel/project_root';
 import { EXAMPLE_TIME } from '#kernel/times/event_time_text';
+import { errorPages } from './error_pages.ts';
 import { SECURITY_SCHEMES } from './routes/api_schemas.ts';
 import { declareAccessOf, open } from './routes/route_access.ts';
 
@@ -38,9 +37,9 @@ export async function registerApiDocs(
     });
   });
   // What `type` of an error's answer leads to.
-  app.get('/docs/errors', { schema: { hide: true }, config: { access: open() } }, async (_, reply) => {
+  app.get('/docs/errors', { schema: { hide: true }, config: { access: open() } }, (_, reply) => {
     reply.type('text/html; charset=utf-8').header('cache-control', 'public, max-age=3600');
-    return errorsPage(await readFile(assetPath('docs/errors.md'), 'utf8'));
+    return errorsPage(errorPages());
   });
   app.get('/openapi.json', { schema: { hide: true }, config: { access: open() } }, async () =>
     atPresent(app.swagger()),
@@ -51,10 +50,25 @@ export async function registerApiDocs(
 const atPresent = <T>(document: T): T =>
   JSON.parse(JSON.stringify(document).replaceAll(EXAMPLE_TIME, new Date().toISOString())) as T;
 
-/** The table of error codes as a page, where each code is an anchor. @param markdown - docs/errors.md */
-function errorsPage(markdown: string): string {
-  const rows = [...markdown.matchAll(/^\| `(\w+)` \| (.*) \| (.*) \|$/gm)].map(
-    ([, code, name, file]) => `<tr id="${code}"><td><code>${code}</code><td>${name}<td>${file}`,
-  );
-  return `<!doctype html><meta charset="utf-8"><title>Error codes</title><h1>Error codes</h1><table>${rows.join('\n')}</table>`;
+/** Returns the codes as one page, where each is an anchor. @param pages - in Markdown: paragraphs, quotes and code */
+function errorsPage(pages: ReadonlyMap<string, string>): string {
+  const sections = [...pages].map(([code, text]) => `<h2 id="${code}">${code}</h2>${htmlOf(text)}`);
+  const style = 'body{font:16px/1.5 system-ui;max-width:50em;margin:2em auto;padding:0 1em}h2:target{background:#fe8}';
+  return `<!doctype html><meta charset="utf-8"><title>Error codes</title><style>${style}</style><h1>Error codes</h1>${sections.join('\n')}`;
+}
+
+const ESCAPED: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '"': '&quot;' };
+
+function htmlOf(markdown: string): string {
+  return markdown
+    .split(/\n\n+/)
+    .map((paragraph) => {
+      const isQuote = paragraph.startsWith('> ');
+      const escaped = paragraph
+        .replaceAll('&lt;', '<')
+        .replace(/[&<"]/g, (found) => ESCAPED[found] as string)
+        .replace(/`([^`]+)`/g, '<code>$1</code>');
+      return isQuote ? `<blockquote>${escaped.slice(2)}</blockquote>` : `<p>${escaped}</p>`;
+    })
+    .join('');
 }

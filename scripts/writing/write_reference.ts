@@ -2,6 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { createProgram } from '#cli/commands/program';
 import { loadProject } from '#cli/project/project';
 import { assetPath, projectRoot } from '#kernel/project_root';
+import { errorsReference } from './error_reference.ts';
 import {
   commandsReference,
   configurationReference,
@@ -24,3 +25,5 @@ for (const [name, text] of Object.entries(pages)) {
   await writeFile(assetPath(`${REFERENCE_FOLDER}/${name}.md`), text);
   process.stdout.write(`${REFERENCE_FOLDER}/${name}.md\n`);
 }
+await writeFile(assetPath('docs/errors.md'), errorsReference());
+process.stdout.write('docs/errors.md\n');

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { assetPath } from '#kernel/project_root';
-import { PlatformProcess } from '../support/platform_process.ts';
-import { ProjectCopy } from '../support/project_copy.ts';
-import { pythonTool } from '../support/python_package.ts';
+import { pythonTool } from '../support/guests/python_package.ts';
+import { PlatformProcess } from '../support/platforms/platform_process.ts';
+import { ProjectCopy } from '../support/platforms/project_copy.ts';
 
 // The Python package: checked, built as a wheel, and the installed wheel against a platform.
 

@@ -72,6 +72,8 @@ const CONTRACTS: Readonly<Record<string, Contract>> = {
   'history prune': { behaviour: 'talks', args: ['--keep', '400d'] },
   'entities erase': { behaviour: 'talks', args: ['account:nobody', '--yes'], says: /"pipeline":"applied"/ },
   'entities export': { behaviour: 'talks', args: ['account:u1'], says: /"online store":\[\s*\{/ },
+  'errors list': { behaviour: 'apart', says: /^CLI_USAGE$/m },
+  'errors show': { behaviour: 'apart', args: ['CLI_USAGE'], says: /^CLI_USAGE$/m },
   'audit verify': { behaviour: 'talks', says: /"whole":true/ },
   'features backfill': { behaviour: 'talks', args: ['--in', 'events.jsonl', '--view', 'fraud@1'] },
   'features materialize': {

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -6,7 +6,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import type { RouteOptions } from 'fastify';
 import { type Platform, startPlatform } from '#cli/roles/platform';
 import { ROLES } from '#cli/terminal/choices';
-import { assetPath } from '#kernel/project_root';
+import { errorPages } from '#monitoring/http/error_pages';
 import { silentLogger } from '#monitoring/log';
 import { testProject } from '../../support/platforms/test_project.ts';
 
@@ -173,13 +173,13 @@ describe('OpenAPI', () => {
   });
 
   test('an example of a problem names its own status and a documented code', () => {
-    const codes = readFileSync(assetPath('docs/errors.md'), 'utf8');
+    const codes = errorPages();
     expect(
       lacking(({ operation: { responses } }) =>
         Object.entries(responses).flatMap(([status, { content = {} }]) => {
           const example = content['application/problem+json']?.example as { status: number; code: string } | undefined;
           if (example === undefined) return [];
-          const isKnown = example.status === Number(status) && codes.includes(`| \`${example.code}\` |`);
+          const isKnown = example.status === Number(status) && codes.has(example.code);
           return isKnown ? [] : [`example of ${status}`];
         }),
       ),
