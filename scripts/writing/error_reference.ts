@@ -163,7 +163,8 @@ function nameOf(node: Node): string {
     case 'CallExpression': {
       const [first] = node.arguments as readonly { readonly expression: Node }[];
       const given = first === undefined ? '…' : nameOf(first.expression);
-      const { type, object } = node.callee as Node & { readonly object?: Node };
+      const { type, object, value } = node.callee as Node & { readonly object?: Node };
+      if (value === 'knownNames') return 'names that exist';
       return given === '…' && type === 'MemberExpression' ? nameOf(object as Node) : given;
     }
     case 'ConditionalExpression':
