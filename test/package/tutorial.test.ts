@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, isAbsolute, join, normalize } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { assetPath } from '#kernel/project_root';
 import {
   freePort,
@@ -16,7 +16,7 @@ import {
   userEnvironment,
 } from '../support/platforms/installed_package.ts';
 
-// Follows docs/tutorial.md as a reader does: writes each file and runs each command of the page, in order, in an empty folder, with the tarball as the package.
+// Follows pages of docs/ as a reader does: writes each file and runs each command of the page, in order, in an empty folder, with the tarball as the package.
 
 type Step =
   | { readonly kind: 'file'; readonly path: string; readonly content: string }
@@ -30,7 +30,7 @@ function stepsOf(page: string): readonly Step[] {
     const commands = content.trim().split('\n');
     if (info === 'bash') return { kind: 'run', commands };
     if (info === 'bash background') return { kind: 'background', commands };
-    throw new Error(`docs/tutorial.md: the block "${info}" is neither a file nor a command:\n${content}`);
+    throw new Error(`the block "${info}" is neither a file nor a command:\n${content}`);
   });
 }
 
@@ -45,11 +45,13 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'tutorial-'));
   tarball = await packTree(assetPath(''), join(folder, 'registry'));
 }, 300_000);
-afterAll(async () => {
+afterEach(async () => {
   if (platform?.pid !== undefined && platform.exitCode === null) {
     process.kill(-platform.pid, 'SIGINT');
     await once(platform, 'exit');
   }
+}, 60_000);
+afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 }, 60_000);
 
@@ -71,8 +73,15 @@ async function startInBackground(command: string, cwd: string, env: NodeJS.Proce
   progress(`${command}: ready in ${secondsSince(startedMs)}`);
 }
 
-test('the tutorial leads from an empty folder to a prediction by entity', async () => {
-  const steps = stepsOf(readFileSync(assetPath('docs/tutorial.md'), 'utf8'));
+interface Followed {
+  /** What each command has printed. */
+  readonly printed: ReadonlyMap<string, string>;
+  answerOf(part: string): Record<string, unknown>;
+}
+
+/** Follows pages in an empty folder, and stops what they have started. */
+async function follow(name: string, pages: readonly string[]): Promise<Followed> {
+  const steps = pages.flatMap((page) => stepsOf(readFileSync(assetPath(`docs/${page}.md`), 'utf8')));
   const ports = new Map<string, string>();
   for (const name of Object.keys(PORTS)) ports.set(name, await freePort());
   const env = { ...userEnvironment, ...Object.fromEntries(ports) } as NodeJS.ProcessEnv;
@@ -82,7 +91,7 @@ test('the tutorial leads from an empty folder to a prediction by entity', async 
       (changed, [name, port]) => changed.replaceAll(`localhost:${port}`, `127.0.0.1:${ports.get(name)}`),
       command.replace('--package=headwater ', `--package=${tarball} `),
     );
-  let cwd = join(folder, 'empty');
+  let cwd = join(folder, name);
   await mkdir(cwd);
   const printed = new Map<string, string>();
   for (const step of steps) {
@@ -108,6 +117,11 @@ test('the tutorial leads from an empty folder to a prediction by entity', async 
     expect([part, command]).toEqual([part, expect.any(String)]);
     return JSON.parse(printed.get(command as string) as string) as Record<string, unknown>;
   };
+  return { printed, answerOf };
+}
+
+test('the tutorial leads from an empty folder to a prediction by entity', async () => {
+  const { printed, answerOf } = await follow('tutorial', ['tutorial']);
   expect(printed.get('node prepare.mjs')).toMatch(/^10000 flights, 7900 labels$/m);
   expect(answerOf('/ingest/batch')).toMatchObject({ accepted: 100 });
   const { features } = answerOf('/features/ATL') as { features: Record<string, { readonly value: unknown }> };
@@ -121,3 +135,13 @@ test('the tutorial leads from an empty folder to a prediction by entity', async 
   expect(Object.keys(probabilities).sort()).toEqual(['late', 'on_time']);
   expect(predicted).toMatchObject({ model_name: 'late', model_version: 1 });
 }, 1_800_000);
+
+test('the quick start and the how-tos that need no servers lead where they say', async () => {
+  const pages = ['quick_start', 'how_to/find_why_a_value', 'how_to/erase_a_user', 'how_to/add_a_feature'];
+  const { printed, answerOf } = await follow('quick_start', pages);
+  const { features } = answerOf('/features/c1') as { features: Record<string, { readonly value: unknown }> };
+  expect(features.purchases_1h?.value).toBe(1);
+  expect(answerOf('purchases_1h --json')).toMatchObject({ equal: true });
+  expect(printed.get('npx headwater features show purchase_size@1')).toContain('mean_amount_7d');
+  expect(printed.get('npx headwater plan')).toContain('purchase_size@1');
+}, 900_000);
