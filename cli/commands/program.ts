@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Command, Help, Option } from '@commander-js/extra-typings';
+import { similarName } from '#kernel/known_names';
 import { assetPath } from '#kernel/project_root';
 import { enterProject } from '../terminal/enter_project.ts';
 import type { Program, Register } from './command_group.ts';
@@ -64,6 +65,13 @@ function describeOption(this: Help, option: Option): string {
   return Help.prototype.optionDescription.call(this, isPlain ? new Option(option.flags, option.description) : option);
 }
 
+/** Adds the choice that was probably meant to what commander says of a value that is none. */
+function withNearestChoice(message: string): string {
+  const [, value, choices] = /argument '(.*)' is invalid\. Allowed choices are (.*)\.\n$/.exec(message) ?? [];
+  const meant = value === undefined ? undefined : similarName(value, (choices as string).split(', '));
+  return meant === undefined ? message : `${message.trimEnd()} Did you mean "${meant}"?\n`;
+}
+
 /** Returns `headwater` with every command. It loads no module that does the work of one. */
 export function createProgram(): Program {
   const program = new Command('headwater')
@@ -76,6 +84,7 @@ export function createProgram(): Program {
     .helpOption('-h, --help', 'print help')
     .helpCommand('help [command]', 'print help of a command')
     .configureHelp({ optionDescription: describeOption })
+    .configureOutput({ outputError: (message, write) => write(withNearestChoice(message)) })
     .hook('preAction', (command) => enterProject(command.opts().project))
     .exitOverride();
   for (const [heading, registers] of Object.entries(COMMANDS)) {

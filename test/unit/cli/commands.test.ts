@@ -185,3 +185,12 @@ test('commands are verbs of a noun, but for those of the whole project or platfo
   const own = createProgram().commands.filter(({ commands }) => commands.length === 0);
   expect(own.map((command) => command.name()).sort()).toEqual(verbs.sort());
 });
+
+test.each([
+  [['init', 'shop', '--template', 'frod'], /Allowed choices are .*fraud.*\. Did you mean "fraud"\?\n/],
+  [['init', 'shop', '--template', 'xyzzy'], /Allowed choices are [^?]*\.\n/],
+])('a value that is none of the choices is refused with the nearest one: %j', async (args, message) => {
+  const { code, err } = await outcomeOf(...args);
+  expect(code).toBe(2);
+  expect(err).toMatch(message);
+});
