@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
-import { entityKeyFromId } from '#feature_store/definitions/values/entity_key';
 import { EntityKeyError } from '#feature_store/definitions/errors';
 import type { FeatureService } from '#feature_store/definitions/feature_service';
+import { entityKeyFromId } from '#feature_store/definitions/values/entity_key';
 import { jsonOfValue } from '#feature_store/definitions/values/value_codec';
 import type { OfflineStore } from '#feature_store/offline/offline_store';
 import type { FeatureReader } from '#feature_store/retrieval/feature_reader';

@@ -1,5 +1,5 @@
-import type { FeatureValue } from '#feature_store/definitions/values/feature_row';
 import type { FeatureService } from '#feature_store/definitions/feature_service';
+import type { FeatureValue } from '#feature_store/definitions/values/feature_row';
 import { FeatureComputationError, TrainingSetError } from '../errors.ts';
 import type { Moment, OfflineStore } from '../offline/offline_store.ts';
 import { vectorOf } from './feature_vector.ts';
