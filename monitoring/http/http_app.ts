@@ -10,6 +10,7 @@ import {
 import { ConnectionErrors } from './connection_errors.ts';
 import { type ErrorForms, failureOf, formFor, PROBLEM_TYPE, problemOf } from './error_answer.ts';
 import { acceptJsonOnly } from './json_body.ts';
+import { lingerOnClose } from './lingering_close.ts';
 import { headerProblem } from './request_headers.ts';
 import { REQUEST_ID, requestIdIn } from './request_id.ts';
 import { requireDeclaredAccess } from './routes/route_access.ts';
@@ -128,6 +129,8 @@ export function sendError(
   forms: ErrorForms | undefined,
 ): number {
   const failure = failureOf(error);
+  // Where headers leave in doubt how long the body is, what follows it must not be read as a request.
+  if (headerProblem(request.raw) === undefined) lingerOnClose(request.raw);
   const path = pathOf(request);
   const form = formFor(forms, request.routeOptions?.url ?? path)?.(failure);
   // A rate limit knows better when to come again.

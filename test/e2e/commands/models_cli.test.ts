@@ -3,7 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { assetPath } from '#kernel/project_root';
+import { writeModelFolder } from '#registry/packages/model_folder';
+import { LoadedModel } from '#serving/models/loaded_model';
 import { runCommand } from '../../support/platforms/command_line.ts';
+import { costlyModel } from '../../support/platforms/costly_model.ts';
 
 // The life of a model on the command line, in the embedded registry.
 
@@ -84,3 +87,29 @@ test('a model that XGBoost has saved is imported, passes the gates and predicts'
   const missing = await models('import', 'leavers', '--file', 'missing.json');
   expect([missing.code, missing.stderr]).toEqual([2, expect.stringMatching(/missing.json cannot be read/)]);
 });
+
+test('commands end with their own code where a model is computed on a thread of its own, whether it passes or not', async () => {
+  const model = costlyModel();
+  const loaded = await LoadedModel.load(model);
+  expect(loaded.hasThread).toBe(true);
+  const features = { amount: 10, count: 3, weekend: true, category: 'b' };
+  const row = loaded.encoder.allocate(1);
+  loaded.encoder.encode(features, row, 0);
+  const output = [...(await loaded.run(row, 1))];
+  await loaded.release();
+  const card = { card: { metrics: { auc: 0.9 }, params: {} } };
+  const folders = { right: output, wrong: output.map((value) => 1.1 - value) };
+  for (const [name, seen] of Object.entries(folders)) {
+    await writeModelFolder(join(folder, name), { ...model, examples: [{ features, output: seen }] }, card);
+  }
+  for (const command of [
+    ['register', 'costly', 'right'],
+    ['validate', 'costly', '1'],
+    ['promote', 'costly', '1', '--reason', 'first'],
+  ]) {
+    expect([command, await models(...command)]).toEqual([command, { code: 0, stdout: expect.any(String), stderr: '' }]);
+  }
+  const refused = await models('register', 'costly', 'wrong');
+  expect([refused.code, refused.stderr]).toEqual([1, expect.stringMatching(/gives .* where the trainer saw/)]);
+  expect(refused.stderr).not.toMatch(/terminate|Napi/);
+}, 300_000);
