@@ -269,14 +269,18 @@ function meaningOf(
   // Classes by their name: anomalies have two for one score.
   if (task === 'anomaly_detection')
     return { output, label: undefined, task, classes: stated.classes ?? ['normal', 'anomaly'] };
-  if (task === 'regression' && width === 1) return { output, label: undefined, task, classes: [] };
+  // A width that the file leaves open is checked when the model is loaded.
+  if (task === 'regression' && (width === 1 || typeof width !== 'number'))
+    return { output, label: undefined, task, classes: [] };
   const classes = fits(stated.classes) ?? fits(zipMap?.classes) ?? fits(classesOf.get(output));
   if (classes !== undefined && classes.length > 1) {
     const told = task ?? (classes.length === 2 ? 'binary_classification' : 'multiclass_classification');
     return { output, label, task: told, classes };
   }
   if (width === 1 && label === undefined) return { output, label, task: 'regression', classes: [] };
-  if (typeof width !== 'number') return undefined;
+  // Without a width scores are no columns, but a label decides a row by itself.
+  if (typeof width !== 'number')
+    return label === undefined ? undefined : { output: label, label, task: 'values', classes: [] };
   const values = width === 1 ? [output] : Array.from({ length: width }, (_, at) => `${output}.${at}`);
   return { output, label, task: 'values', classes: values };
 }

@@ -10,17 +10,18 @@ export function say(text: string): void {
   process.stdout.write(`services: ${text}\n`);
 }
 
-/** Runs a command to its end. @throws with the end of its output when it fails */
+/** Runs a command to its end. @throws with the end of its output when it fails, or takes longer than `timeoutMs` */
 export function run(
   command: string,
   args: readonly string[],
-  options: { cwd?: string; env?: Record<string, string> } = {},
+  options: { cwd?: string; env?: Record<string, string>; timeoutMs?: number } = {},
 ): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, [...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...options.env },
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+      timeout: options.timeoutMs,
     });
     let output = '';
     const collect = (chunk: Buffer): void => {
@@ -29,9 +30,12 @@ export function run(
     child.stdout.on('data', collect);
     child.stderr.on('data', collect);
     child.on('error', reject);
-    child.on('close', (code) => {
+    child.on('close', (code, signal) => {
       if (code === 0) resolve(output);
-      else reject(new Error(`${command} ${args.join(' ')} ended with code ${code}:\n${output.slice(-2_000)}`));
+      else
+        reject(
+          new Error(`${command} ${args.join(' ')} ended with ${signal ?? `code ${code}`}:\n${output.slice(-2_000)}`),
+        );
     });
   });
 }

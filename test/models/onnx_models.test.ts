@@ -9,8 +9,8 @@ import { withExternalData } from '#registry/onnx/external_data';
 import { runWith, wheelsFolder } from '../support/guests/onnx_clients.ts';
 import { serveTiny, type TinyServing } from '../support/platforms/tiny_serving.ts';
 
-// Models of scikit-learn, LightGBM, XGBoost, CatBoost and onnx.helper, as skl2onnx, onnxmltools and CatBoost write them: every output is what Python's onnxruntime gives, in JSON
-// and as bytes, and predictions are the library's own.
+// Models of scikit-learn, LightGBM, XGBoost, CatBoost, Keras, PyTorch and onnx.helper, as skl2onnx, onnxmltools, CatBoost, tf2onnx, both exporters of PyTorch and Hummingbird
+// write them: every output is what Python's onnxruntime gives, in JSON and as bytes, and predictions are the library's own.
 
 interface Tensor {
   readonly name: string;
@@ -32,20 +32,19 @@ interface Case {
   readonly tolerance: number;
 }
 
-const FEWEST = 60;
+const FEWEST = 100;
 let folder: string;
 let serving: TinyServing;
 const cases: Case[] = [];
 
 beforeAll(async () => {
   folder = process.env.TEST_MODELS_FOLDER ?? mkdtempSync(join(tmpdir(), 'models-'));
-  if (process.env.TEST_MODELS_FOLDER === undefined)
-    await runWith(
-      'models',
-      assetPath('test/support/guests/make_models.py'),
-      [folder],
-      await wheelsFolder('catboost==1.2.10', 'graphviz==0.21', 'six==1.17.0'),
-    );
+  if (process.env.TEST_MODELS_FOLDER === undefined) {
+    const catboost = await wheelsFolder('catboost==1.2.10', 'graphviz==0.21', 'six==1.17.0');
+    await runWith('models', assetPath('test/support/guests/make_models.py'), [folder], catboost);
+    await runWith('keras', assetPath('test/support/guests/make_keras.py'), [folder]);
+    await runWith('torch', assetPath('test/support/guests/make_torch.py'), [folder]);
+  }
   serving = await serveTiny({ onDemand: { memoryMb: 2_000 } }, async (registry) => {
     for (const name of readdirSync(folder).filter((each) => !each.includes('.'))) {
       const own = JSON.parse(readFileSync(join(folder, name, 'case.json'), 'utf8')) as Case;
@@ -59,7 +58,7 @@ beforeAll(async () => {
       cases.push(own);
     }
   });
-}, 600_000);
+}, 2_400_000);
 afterAll(async () => {
   await serving.stop();
   if (process.env.TEST_MODELS_FOLDER === undefined) rmSync(folder, { recursive: true, force: true });

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { assetPath } from '#kernel/project_root';
-import { writeModelFolder } from '#registry/packages/model_folder';
+import { writeModelFolder } from '#registry/model_folder';
 import { LoadedModel } from '#serving/models/loaded_model';
 import { runCommand } from '../../support/platforms/command_line.ts';
 import { costlyModel } from '../../support/platforms/costly_model.ts';

@@ -1,6 +1,5 @@
 """Makes ONNX models with public libraries, and what Python's onnxruntime gives for them. Writes NAME/model.onnx and NAME/case.json under the folder that is given."""
 
-import json
 import os
 import sys
 import warnings
@@ -9,7 +8,6 @@ import catboost
 import lightgbm
 import numpy as np
 import onnx
-import onnxruntime
 import xgboost
 from onnx import TensorProto, helper, numpy_helper
 from onnxmltools import convert_lightgbm, convert_xgboost
@@ -44,8 +42,11 @@ from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, OrdinalEncoder, S
 from sklearn.svm import SVC, LinearSVC, OneClassSVM
 from sklearn.tree import DecisionTreeClassifier
 
+from onnx_cases import case_writer, floats
+
 warnings.filterwarnings("ignore")
 out = sys.argv[1]
+save = case_writer(out)
 random = np.random.default_rng(7)
 X = random.normal(size=(400, 6)).astype(np.float32)
 signal = X[:, 0] + 0.6 * X[:, 1] * X[:, 2]
@@ -54,64 +55,6 @@ three = np.digitize(signal, [-0.6, 0.6]) * 10 + 10
 colours = np.array(["red", "green", "blue"])[np.digitize(signal, [-0.6, 0.6])]
 multi_y = np.stack([signal, -signal * 5.0, X[:, 3]], axis=1)
 rows = X[:16]
-
-DATATYPES = {
-    "float16": "FP16", "float32": "FP32", "float64": "FP64", "int8": "INT8", "int16": "INT16", "int32": "INT32", "int64": "INT64",
-    "uint8": "UINT8", "uint16": "UINT16", "uint32": "UINT32", "uint64": "UINT64", "bool": "BOOL", "object": "BYTES",
-}  # fmt: skip
-
-
-def plain(value):
-    if isinstance(value, (bytes, bytearray)):
-        return value.decode()
-    if isinstance(value, (float, np.floating)):
-        value = float(value)
-        return value if np.isfinite(value) else {"inf": "Infinity", "-inf": "-Infinity"}.get(str(value), "NaN")
-    if isinstance(value, (bool, np.bool_)):
-        return bool(value)
-    if isinstance(value, (int, np.integer)):
-        return str(int(value)) if abs(int(value)) > 2**53 else int(value)
-    return str(value)
-
-
-def tensor(name, array):
-    kind = "object" if array.dtype.kind in "OU" else array.dtype.name
-    return {"name": name, "datatype": DATATYPES[kind], "shape": list(array.shape), "data": [plain(each) for each in array.reshape(-1)]}
-
-
-def save(name, model, feeds, *, metadata=None, columns=None, frame=None, labels=None, tags=None, tolerance=3e-5, external=False):
-    """labels: what the library itself predicts for the rows; columns and frame: the rows as a data frame has them."""
-    folder = os.path.join(out, name)
-    os.makedirs(folder)
-    path = os.path.join(folder, "model.onnx")
-    onnx.save(model, path, **({"save_as_external_data": True, "size_threshold": 0, "location": "weights.bin"} if external else {}))
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    results = session.run(None, feeds)
-    outputs = [tensor(o.name, np.asarray(r)) for o, r in zip(session.get_outputs(), results) if isinstance(r, np.ndarray)]
-    maps = [
-        {"name": o.name, "classes": [plain(key) for key in r[0]], "data": [float(row[key]) for row in r for key in row]}
-        for o, r in zip(session.get_outputs(), results)
-        if isinstance(r, list) and r and isinstance(r[0], dict)
-    ]
-    case = {
-        "name": name,
-        "opset": max((i.version for i in model.opset_import if i.domain in ("", "ai.onnx")), default=0),
-        "inputs": [tensor(key, value) for key, value in feeds.items()],
-        "outputs": outputs,
-        "maps": maps,
-        "metadata": metadata,
-        "tags": tags or {},
-        "columns": columns,
-        "frame": None if frame is None else [[plain(v) if v is not None else None for v in row] for row in frame],
-        "labels": None if labels is None else [plain(label) if np.ndim(label) == 0 else [plain(v) for v in label] for label in labels],
-        "tolerance": tolerance,
-    }
-    with open(os.path.join(folder, "case.json"), "w") as file:
-        json.dump(case, file)
-
-
-def floats(array):
-    return [[float(v) for v in row] for row in array]
 
 
 def sk(name, estimator, y, *, target=17, options=None, labels=True, fit=X, feed=rows, **more):

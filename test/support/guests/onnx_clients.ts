@@ -2,17 +2,28 @@ import { spawn } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { cacheFolder, once, run } from '#scripts/services/install';
 
-/** Python libraries, by what they are for: those that make ONNX models and those that are clients ask for different versions of protobuf. */
+/** Python libraries, by what they are for: what makes ONNX models, and what is a client, needs different versions of the same packages. */
 const PACKAGES = {
   models: [
     ...['numpy==2.4.6', 'onnx==1.23.2', 'onnxruntime==1.32.0', 'scikit-learn==1.9.1', 'skl2onnx==1.20.0'],
     ...['onnxmltools==1.16.0', 'lightgbm==4.7.0', 'xgboost-cpu==3.2.0', 'shap==0.51.0'],
   ],
+  keras: ['tensorflow-cpu==2.21.0', 'keras==3.15.1', 'tf2onnx==1.17.0', 'onnx==1.23.2', 'onnxruntime==1.32.0'],
+  torch: [
+    ...['torch==2.15.0', 'onnx==1.23.2', 'onnxruntime==1.32.0', 'onnxscript==0.7.2', 'onnxconverter-common==1.16.0'],
+    ...['scikit-learn==1.9.1', 'lightgbm==4.7.0', 'psutil==7.2.2', 'dill==0.4.1'],
+  ],
   clients: ['numpy==2.4.6', 'tritonclient[http,grpc]==2.63.0', 'boto3==1.44.8', 'requests==2.32.5'],
 } as const;
 type Libraries = keyof typeof PACKAGES;
+/** Those whose own requirements are older than what they work with. */
+const WITHOUT_THEIR_REQUIREMENTS: Partial<Record<Libraries, readonly string[]>> = { torch: ['hummingbird-ml==0.4.12'] };
+/** PyTorch of Python's index is with CUDA: 3 GB, which take two minutes with a fast connection. */
+const INSTALL_TIMEOUT_MS = 900_000;
 const FOLDERS = {
   models: join(cacheFolder, 'onnx-models-1'),
+  keras: join(cacheFolder, 'onnx-models-keras'),
+  torch: join(cacheFolder, 'onnx-models-torch'),
   clients: join(cacheFolder, 'inference-clients-1'),
 } as const;
 
@@ -20,7 +31,10 @@ async function python(libraries: Libraries): Promise<string> {
   const folder = FOLDERS[libraries];
   await once(folder, `installing Python’s libraries for ${libraries} of ONNX`, async () => {
     await run('python3', ['-m', 'venv', folder]);
-    await run(join(folder, 'bin', 'pip'), ['install', '-q', ...PACKAGES[libraries]]);
+    const pip = join(folder, 'bin', 'pip');
+    await run(pip, ['install', '-q', ...PACKAGES[libraries]], { timeoutMs: INSTALL_TIMEOUT_MS });
+    const others = WITHOUT_THEIR_REQUIREMENTS[libraries];
+    if (others !== undefined) await run(pip, ['install', '-q', '--no-deps', ...others]);
   });
   return join(folder, 'bin', 'python');
 }

@@ -96,6 +96,14 @@ test('nothing is guessed: a label output, classes that the file or its metadata 
   expect(() => packageOfForeign(mlmodelOf(), plain, { tags: { 'headwater.output': 'x' } })).toThrow(
     /no output called x/,
   );
+  // A width that the file leaves open: the label decides; without one, what the version states.
+  const open = tensor('scores', 1, ['N', 'M']);
+  expect(packageOfForeign(mlmodelOf(), graphOf([input], [tensor('label', 7, ['N']), open])).signature).toMatchObject({
+    ...{ task: 'values', classes: [], onnx: { output: 'label', label: 'label' } },
+  });
+  expect(packageOfForeign(mlmodelOf(), graphOf([input], [open])).signature.task).toBe('tensors');
+  const regression = mlmodelOf({ metadata: { task: 'regression' } });
+  expect(packageOfForeign(regression, graphOf([input], [open])).signature.task).toBe('regression');
   const value = graphOf([input], [tensor('variable', 1, ['N', 1])]);
   expect(packageOfForeign(mlmodelOf(), value).signature).toMatchObject({ task: 'regression', classes: [] });
 });
