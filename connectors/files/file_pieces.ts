@@ -5,7 +5,7 @@ import type { OpenFile } from './file_system.ts';
 import { createFileSystems, type FileSystemOf } from './file_systems.ts';
 import { formatOf, type ReadRow } from './formats.ts';
 import { readJsonLines } from './json_lines.ts';
-import { ParquetFile } from './parquet_file.ts';
+import { ParquetFile } from './parquet/parquet_file.ts';
 import { readSequentially } from './sequential_rows.ts';
 
 /** What a place in a file counts: bytes of JSON lines, row groups of Parquet, rows of what can only be read from the beginning. */

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { encodeRows } from '#connectors/files/encode_rows';
 import { LocalFiles } from '#connectors/files/local_files';
-import { ParquetFile } from '#connectors/files/parquet_file';
+import { ParquetFile } from '#connectors/files/parquet/parquet_file';
 import { serviceAddress } from '../service_address.ts';
 
 // Apache Arrow, from Python, reads what is written here, and the other way round.

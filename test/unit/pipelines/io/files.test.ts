@@ -18,7 +18,7 @@ import fc from 'fast-check';
 import { encodeRows } from '#connectors/files/encode_rows';
 import type { ReadRow, Row } from '#connectors/files/formats';
 import { LocalFiles } from '#connectors/files/local_files';
-import { ParquetFile } from '#connectors/files/parquet_file';
+import { ParquetFile } from '#connectors/files/parquet/parquet_file';
 import { writeFiles } from '#pipelines/io/file_sink';
 import { FileSource, type FileSourceSettings } from '#pipelines/io/file_source';
 import { createPipeline } from '#pipelines/model/pipeline';

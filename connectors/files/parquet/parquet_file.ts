@@ -1,12 +1,13 @@
 import { type AsyncBuffer, type FileMetaData, parquetMetadataAsync, parquetRead, parquetReadObjects } from 'hyparquet';
 import { messageOf, PlatformError } from '#kernel/errors';
 import { UnreadableValue } from '#kernel/text/unstorable_text';
-import { UnreadableFileError } from '../errors.ts';
-import type { Columns } from './columns.ts';
+import { UnreadableFileError } from '../../errors.ts';
+import type { Columns } from '../columns.ts';
+import { jsonOfBytes, textOfBytes } from '../exact_rows.ts';
+import type { OpenFile } from '../file_system.ts';
+import type { Row } from '../formats.ts';
 import { COMPRESSORS } from './compressors.ts';
-import { jsonOfBytes, textOfBytes } from './exact_rows.ts';
-import type { OpenFile } from './file_system.ts';
-import type { Row } from './formats.ts';
+import { isFlatNumbers, readFlatNumbers } from './flat_numbers.ts';
 
 interface Range {
   readonly file: AsyncBuffer;
@@ -64,23 +65,50 @@ export class ParquetFile {
   async readColumns(index: number): Promise<Columns> {
     return this.#read(index, async ({ rowStart, rowEnd, ...file }) => {
       const rows = rowEnd - rowStart;
+      const found = await this.#readNumbers(index, rows);
+      const names = topColumns(this.#metadata).map(({ name }) => name);
+      const columns = names.filter((name) => !found.has(name));
       const chunks = new Map<string, Chunk[]>();
-      await parquetRead({
-        ...{ ...file, rowStart, rowEnd, ...HOW_READ },
-        onChunk({ columnName, columnData, rowStart: from }) {
-          const own = chunks.get(columnName) ?? [];
-          own.push({ at: from - rowStart, data: columnData });
-          chunks.set(columnName, own);
-        },
-      });
+      if (columns.length > 0) {
+        await parquetRead({
+          ...{ ...file, rowStart, rowEnd, ...HOW_READ, columns },
+          onChunk({ columnName, columnData, rowStart: from }) {
+            const own = chunks.get(columnName) ?? [];
+            own.push({ at: from - rowStart, data: columnData });
+            chunks.set(columnName, own);
+          },
+        });
+      }
       const decimals = decimalColumns(this.#metadata);
-      const columns = [...chunks].map(([name, own]) => {
+      for (const [name, own] of chunks) {
         const data = whole(own, rows);
         const scale = decimals.get(name);
-        return [name, scale === undefined ? data : Array.from(data, (value) => exactDecimal(value, scale))] as const;
+        found.set(name, scale === undefined ? data : Array.from(data, (value) => exactDecimal(value, scale)));
+      }
+      const values = names.flatMap((name) => {
+        const data = found.get(name);
+        return data === undefined ? [] : [[name, data] as const];
       });
-      return { rows, values: new Map(columns) };
+      return { rows, values: new Map(values) };
     });
+  }
+
+  /** Columns of numbers without missing ones. */
+  async #readNumbers(index: number, rows: number): Promise<Map<string, ArrayLike<unknown>>> {
+    const elements = new Map(topColumns(this.#metadata).map((element) => [element.name, element]));
+    const found = new Map<string, ArrayLike<unknown>>();
+    for (const { meta_data: column } of this.#metadata.row_groups[index]?.columns ?? []) {
+      const [name] = column?.path_in_schema ?? [];
+      const element = elements.get(name ?? '');
+      if (column === undefined || name === undefined || element === undefined) continue;
+      if (!isFlatNumbers(column, element)) continue;
+      const { data_page_offset: data, dictionary_page_offset: dictionary, total_compressed_size: size } = column;
+      const from = Number(dictionary !== undefined && dictionary > 0n && dictionary < data ? dictionary : data);
+      const bytes = await this.#bytes.slice(from, from + Number(size));
+      const numbers = readFlatNumbers(bytes, column, element, rows);
+      if (numbers !== undefined) found.set(name, numbers);
+    }
+    return found;
   }
 
   async #read<T>(index: number, read: (of: Range) => Promise<T>): Promise<T> {
