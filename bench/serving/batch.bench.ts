@@ -42,7 +42,8 @@ for (let file = 0; file < FILES; file += 1) {
 for (const threads of [1, 2]) {
   const out = join(folder, `out-${threads}`);
   const args = [
-    'batch-predict',
+    'predictions',
+    'batch',
     'bench',
     '--in',
     join(folder, 'in/*.parquet'),
@@ -59,7 +60,7 @@ for (const threads of [1, 2]) {
       stdio: ['ignore', 'ignore', 'inherit'],
     }).on('close', resolve);
   });
-  if (code !== 0) throw new Error(`batch-predict ended with code ${code}`);
+  if (code !== 0) throw new Error(`headwater predictions batch ended with code ${code}`);
   const seconds = (performance.now() - beganMs) / 1_000;
   report({
     ...{ bench: 'batch', case: `${FILES * ROWS_A_FILE} rows, ${threads} threads`, metric: 'throughput' },
