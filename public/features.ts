@@ -48,7 +48,15 @@ export {
   onDemand,
   onDemandView,
 } from '#feature_store/definitions/on_demand';
-export { inRange, matches, notNull, oneOf, type QualityRule, satisfies } from '#feature_store/definitions/quality_rule';
+export {
+  inRange,
+  matches,
+  notNull,
+  oneOf,
+  type QualityRule,
+  satisfies,
+} from '#feature_store/definitions/rules/quality_rule';
+export type { ViewContract } from '#feature_store/definitions/rules/view_contract';
 export { envelope, id, time } from '#feature_store/definitions/sources/event_envelope';
 export {
   type Entity,

@@ -5,6 +5,7 @@ import { DeadLetterWriter } from '#connectors/dead_letters/dead_letter_writer';
 import { createGateway } from '#connectors/gateway/gateway';
 import { createFeatureApi } from '#feature_store/api/feature_api';
 import { AuditAnchorWriter } from '#feature_store/audit/anchor_writer';
+import { ContractMonitor } from '#feature_store/contracts/contract_monitor';
 import { checkDefinitions } from '#feature_store/definition_store/check_definitions';
 import type { EntityKey } from '#feature_store/definitions/values/entity_key';
 import type { FeatureRow, ViewReference } from '#feature_store/definitions/values/feature_row';
@@ -157,13 +158,15 @@ export async function startPlatform(
     config,
     roles,
   );
-  const { consistencyInterval } = config.features;
+  const { consistencyInterval, contractInterval } = config.features;
   // What is in the stores is compared, not what is cached of it.
   const stores = { ...base, online: readable, offline };
   const consistency =
     consistencyInterval === 'off'
       ? []
       : [new ConsistencyMonitor(stores, { intervalMs: durationMs(consistencyInterval), sample: 200 })];
+  const contracts =
+    contractInterval === 'off' ? [] : [new ContractMonitor(stores, { intervalMs: durationMs(contractInterval) })];
   const versions = modelVersionsOf(registry, lifecycle);
   // What the store holds, and not what is cached of it.
   const explain = openExplainer({ broker, online: readable, offline, registry }, config);
@@ -283,7 +286,7 @@ export async function startPlatform(
       ),
       ...wanted('pipeline', ...(archive === undefined ? [] : [archive]), pipeline, listeners.pipeline),
       ...wanted('pipeline', ...(handOvers === undefined ? [] : [handOvers])),
-      ...wanted('features', ...consistency, listeners.features),
+      ...wanted('features', ...consistency, ...contracts, listeners.features),
       ...wanted('serving', registrations, models, predictions, listeners.serving),
       ...wanted('monitor', monitor, ...workers, listeners.monitor),
       ...wanted('gateway', listeners.gateway),

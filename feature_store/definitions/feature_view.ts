@@ -13,7 +13,8 @@ import {
   type WindowFeature,
 } from './feature.ts';
 import { aggregationProblem, fieldTypeOf, joinKeyTypeOf, typeProblem } from './field_types.ts';
-import type { QualityRule } from './quality_rule.ts';
+import type { QualityRule } from './rules/quality_rule.ts';
+import { contractProblems, type ViewContract } from './rules/view_contract.ts';
 import type { Entity, EventSource, JoinKeyType } from './sources/source.ts';
 import type { KeyedEntity } from './values/entity_key.ts';
 import { type FeatureValue, type ViewReference, viewId } from './values/feature_row.ts';
@@ -39,6 +40,8 @@ export interface FeatureViewSpec<Name extends string> {
   readonly features: Readonly<Record<Name, Feature>>;
   /** What every row must fulfil, by the rule's name. */
   readonly rules?: Readonly<Record<string, QualityRule>>;
+  /** What its rows must be like together: `headwater features check` compares, and the alert `ContractBroken` fires. */
+  readonly contract?: ViewContract<Name> | undefined;
   readonly mode?: ComputationMode;
 }
 
@@ -58,6 +61,7 @@ export interface FeatureView<Name extends string = string, Row = Readonly<Record
   readonly tags: readonly string[];
   readonly features: Readonly<Record<Name, Feature>>;
   readonly rules: Readonly<Record<string, QualityRule>>;
+  readonly contract: ViewContract | undefined;
   readonly mode: ComputationMode;
   /** Features of other features, in an order in which each one's inputs come first. */
   readonly expressionOrder: readonly Name[];
@@ -113,6 +117,8 @@ function createView<Name extends string>(spec: FeatureViewSpec<Name>): FeatureVi
       ...codeProblems(rule.holds as Code, rule.code).map((problem) => `view ${id}, rule ${name}: ${problem}`),
     );
   }
+  const names = Object.keys(spec.features);
+  problems.push(...contractProblems(spec.contract ?? {}, names).map((problem) => `view ${id}, ${problem}`));
   for (const { version, upgrade, uses } of spec.source.earlier ?? []) {
     const found = codeProblems(upgrade as Code, uses === undefined ? {} : { uses });
     problems.push(
@@ -134,9 +140,9 @@ function createView<Name extends string>(spec: FeatureViewSpec<Name>): FeatureVi
   );
   if (problems.length > 0) throw new DefinitionError(problems, definedIn());
   const asOfOrder = dependOnTime(spec.features, expressionOrder);
-  const { rules = {}, mode = 'streaming', tags = [] } = spec;
+  const { rules = {}, contract, mode = 'streaming', tags = [] } = spec;
   return definitionOfKind('view', {
-    ...{ ...rest, rules, mode, tags, view: spec.name, ttlMs: durationMs(ttl), expressionOrder, asOfOrder },
+    ...{ ...rest, rules, contract, mode, tags, view: spec.name, ttlMs: durationMs(ttl), expressionOrder, asOfOrder },
     joinKeyTypes: joinKeyTypes as readonly JoinKeyType[],
   });
 }

@@ -3,7 +3,7 @@ import { isoTime } from '#kernel/time';
 import { isLate, latenessProblem } from '#kernel/times/event_time_text';
 import { type EntityState, emptyEntityState } from '../aggregation/entity_state.ts';
 import type { ViewComputation } from '../aggregation/view_computation.ts';
-import { violationsOf } from '../definitions/quality_rule.ts';
+import { violationsOf } from '../definitions/rules/quality_rule.ts';
 import type { EventFields } from '../definitions/sources/source.ts';
 import type { FeatureValue } from '../definitions/values/feature_row.ts';
 import { FeatureComputationError } from '../errors.ts';

@@ -8,7 +8,7 @@ import { emptyEntityState } from '../aggregation/entity_state.ts';
 import { ViewComputation } from '../aggregation/view_computation.ts';
 import { EntityKeyError } from '../definitions/errors.ts';
 import type { FeatureView } from '../definitions/feature_view.ts';
-import { violationsOf } from '../definitions/quality_rule.ts';
+import { violationsOf } from '../definitions/rules/quality_rule.ts';
 import { entityKeyOf } from '../definitions/values/entity_key.ts';
 import { type FeatureRow, viewId } from '../definitions/values/feature_row.ts';
 import type { ErasureStore } from '../erasure/erasure_store.ts';

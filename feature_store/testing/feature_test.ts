@@ -2,13 +2,15 @@ import { createEventValidator, type ValidateEvent } from '#connectors/gateway/ev
 import { type EntityState, emptyEntityState } from '#feature_store/aggregation/entity_state';
 import { type EarlyRows, ViewComputation } from '#feature_store/aggregation/view_computation';
 import { eventTimeOf } from '#kernel/event_fields';
+import type { EventTime } from '#kernel/time';
 import { type Duration, durationMs } from '#kernel/times/duration';
 import { parseUtcTime } from '#kernel/times/utc_time';
+import { checkContract } from '../contracts/check_contract.ts';
 import { DefinitionError } from '../definitions/errors.ts';
 import type { FeatureView, RowOf } from '../definitions/feature_view.ts';
 import type { EventFields } from '../definitions/sources/source.ts';
 import { type EntityKey, entityKeyFromRow, entityKeyOf } from '../definitions/values/entity_key.ts';
-import type { FeatureValue } from '../definitions/values/feature_row.ts';
+import { type FeatureRow, type FeatureValue, viewId } from '../definitions/values/feature_row.ts';
 import { valuesAsOf } from '../retrieval/as_of.ts';
 
 export interface FeatureTestOptions {
@@ -25,6 +27,8 @@ interface Known {
   /** Of the newest row. */
   values: Values;
   atMs: number;
+  /** Of the newest event. */
+  eventMs: number;
 }
 
 const DEFAULT_NOW = '2026-01-05T12:00:00Z';
@@ -111,16 +115,47 @@ export class FeatureTest {
     return valuesAsOf(view, known.values, this.#nowMs) as RowOf<V>;
   }
 
+  /**
+   * Returns the terms of a view's contract that its rows break at the clock's time, by the newest row of each entity: `['freshness', 'missing amount']`.
+   *
+   * @throws {@link DefinitionError} for a view without a contract
+   */
+  async brokenTerms(view: FeatureView): Promise<readonly string[]> {
+    if (view.contract === undefined) throw new DefinitionError([`view ${viewId(view)} has no contract`]);
+    const rows = [...(this.#known.get(view)?.values() ?? [])];
+    const terms = await checkContract(
+      {
+        statistics: { list: async () => [] },
+        features: {
+          timesOf: async () => {
+            const newest = Math.max(...rows.map(({ eventMs }) => eventMs)) as EventTime;
+            return rows.length === 0 ? undefined : { oldest: newest, newest };
+          },
+          rowsBetween: async (_, { from, to }) =>
+            rows
+              .filter(({ atMs }) => atMs >= from && atMs < to)
+              .map(({ values }) => ({ values }) as unknown as FeatureRow),
+        },
+      },
+      view,
+      this.#nowMs,
+    );
+    return terms
+      .filter(({ holds }) => !holds)
+      .map(({ term, feature }) => (feature === undefined ? term : `${term} ${feature}`));
+  }
+
   #count(view: FeatureView, event: EventFields): void {
     const computation = this.#computations.get(view) as ViewComputation;
     const entities = this.#known.get(view) as Map<EntityKey, Known>;
     const key = entityKeyOf(view.entity, event);
     const known: Known = entities.get(key) ?? {
-      ...{ state: emptyEntityState(), values: {}, atMs: Number.NEGATIVE_INFINITY },
+      ...{ state: emptyEntityState(), values: {}, atMs: Number.NEGATIVE_INFINITY, eventMs: Number.NEGATIVE_INFINITY },
     };
     const time = eventTimeOf(event, view.source, this.#nowMs);
     if ('problem' in time) throw new DefinitionError([time.problem]);
     const { timeMs } = time;
+    known.eventMs = Math.max(known.eventMs, timeMs);
     this.#decay(view, known, timeMs);
     const early: EarlyRows | undefined = computation.earlyRows(known.state, timeMs);
     keepNewest(known, timeMs, computation.apply(known.state, event, timeMs));

@@ -7,7 +7,7 @@ import { adaptLayout, type ViewLayout } from '#feature_store/aggregation/view_la
 import { dataFingerprint, viewData } from '#feature_store/definitions/definition_data';
 import { EntityKeyError } from '#feature_store/definitions/errors';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
-import { type Violation, violationsOf } from '#feature_store/definitions/quality_rule';
+import { type Violation, violationsOf } from '#feature_store/definitions/rules/quality_rule';
 import type { Entity, EventFields } from '#feature_store/definitions/sources/source';
 import { type EntityKey, entityKeyOf, identifies } from '#feature_store/definitions/values/entity_key';
 import { type FeatureRow, viewId } from '#feature_store/definitions/values/feature_row';

@@ -63,6 +63,19 @@ export function registerFeatures(program: Program): void {
     .option('--view <name@version>', 'rows of this view; repeatable', repeated, NONE)
     .action(lazily(history, 'rebuildOnlineStore'));
   features
+    .command('check')
+    .description(
+      'Compare rows with the contracts of their views: freshness, missing values, violations; exit code 1 where one is broken',
+    )
+    .option(
+      '--view <name@version>',
+      'rows of this view; repeatable (default: every view with a contract)',
+      repeated,
+      NONE,
+    )
+    .option('--json', 'print a JSON array', false)
+    .action(lazily(() => import('../../history/check_contracts.ts'), 'checkContracts'));
+  features
     .command('consistency')
     .description('Compare the online store with history for a sample of entities')
     .option('--view <name@version>', 'rows of this view; repeatable', repeated, NONE)

@@ -4,6 +4,7 @@ import { DefinitionError } from '#feature_store/definitions/errors';
 import type { Feature } from '#feature_store/definitions/feature';
 import type { FeatureService } from '#feature_store/definitions/feature_service';
 import type { FeatureView } from '#feature_store/definitions/feature_view';
+import { contractOf } from '#feature_store/definitions/rules/view_contract';
 import { viewId } from '#feature_store/definitions/values/feature_row';
 import { knownNames } from '#kernel/known_names';
 import { type Duration, durationMs } from '#kernel/times/duration';
@@ -14,6 +15,8 @@ export const featuresConfigSchema = z.strictObject({
   statisticsWindow: z.union([z.literal('off'), duration]).default('1h' as Duration),
   /** How often both stores are compared; `off`: never. */
   consistencyInterval: z.union([z.literal('off'), duration]).default('5m' as Duration),
+  /** How often rows are compared with the contracts of their views; `off`: never. */
+  contractInterval: z.union([z.literal('off'), duration]).default('5m' as Duration),
   /** By view, `fraud@1`. */
   views: z
     .record(
@@ -92,6 +95,7 @@ function withoutFeatures(view: FeatureView, without: readonly string[], problems
     ...view,
     features: left,
     rules: Object.fromEntries(Object.entries(view.rules).filter(([, { features }]) => features.every(isLeft))),
+    contract: contractOf(view.contract, isLeft),
     expressionOrder: view.expressionOrder.filter(isLeft),
     asOfOrder: view.asOfOrder.filter(isLeft),
   };

@@ -11,7 +11,7 @@ import { count } from '#feature_store/definitions/aggregations';
 import { DefinitionError } from '#feature_store/definitions/errors';
 import { expression, field } from '#feature_store/definitions/feature';
 import { featureView } from '#feature_store/definitions/feature_view';
-import { inRange } from '#feature_store/definitions/quality_rule';
+import { inRange } from '#feature_store/definitions/rules/quality_rule';
 import { entity, source } from '#feature_store/definitions/sources/source';
 import { MemoryOnlineStore } from '#feature_store/online/memory_store';
 import { pushesOf } from '#feature_store/push/push_rows';

@@ -59,6 +59,7 @@ const CONTRACTS: Readonly<Record<string, Contract>> = {
   'features stats': { behaviour: 'talks', args: ['--json'] },
   'features validate': { behaviour: 'apart' },
   'features rebuild-online': { behaviour: 'talks' },
+  'features check': { behaviour: 'talks' },
   'features consistency': { behaviour: 'talks' },
   'features export': { behaviour: 'talks', args: ['--view', 'fraud@1', '--out', 'exported'] },
   'features import': {

@@ -15,7 +15,7 @@ import { assetPath } from '#kernel/project_root';
 import { systemClock } from '#kernel/time';
 import { silentLogger } from '#monitoring/log';
 import { pollUntil } from '../../conformance/connectors/broker_contract.ts';
-import { PlatformProcess } from '../../support/platform_process.ts';
+import { PlatformProcess } from '../../support/platforms/platform_process.ts';
 import { serviceAddress } from '../service_address.ts';
 
 // The anomalies example on Kafka: messages of machines over MQTT, their events in the topic, scores with causes in the online store, across a crash of the platform.

@@ -53,6 +53,7 @@ const CHANGES: Readonly<Record<string, readonly Change[]>> = {
   'pipeline.resumedViews': [{ to: ['fraud@1'] }],
   'features.statisticsWindow': [{ to: '15m' }, { to: '1d' }, { to: 'off' }, { from: 'off', to: '1h' }],
   'features.consistencyInterval': [{ to: 'off' }],
+  'features.contractInterval': [{ to: 'off' }],
   'features.views': [
     { to: { 'fraud@1': { without: ['max_amount_7d'] } } },
     { from: { 'fraud@1': { without: ['max_amount_7d'] } }, to: {} },

@@ -6,7 +6,7 @@ import { asOf, expression, type Feature, field, fromEvent, sincePrevious } from 
 import { type FeatureService, featureService, serviceOfView } from '#feature_store/definitions/feature_service';
 import { type FeatureViewSpec, featureView } from '#feature_store/definitions/feature_view';
 import { columns, onDemand, onDemandView } from '#feature_store/definitions/on_demand';
-import { inRange } from '#feature_store/definitions/quality_rule';
+import { inRange } from '#feature_store/definitions/rules/quality_rule';
 import { previousFingerprint } from '#feature_store/definitions/sets/previous_fingerprint';
 import type { EventFields } from '#feature_store/definitions/sources/source';
 import { entity, eventSource } from '#feature_store/definitions/sources/source';

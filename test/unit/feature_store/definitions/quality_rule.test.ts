@@ -1,6 +1,13 @@
 import { expect, test } from '@jest/globals';
 import { count } from '#feature_store/definitions/aggregations';
-import { inRange, matches, notNull, oneOf, satisfies, violationsOf } from '#feature_store/definitions/quality_rule';
+import {
+  inRange,
+  matches,
+  notNull,
+  oneOf,
+  satisfies,
+  violationsOf,
+} from '#feature_store/definitions/rules/quality_rule';
 import { testView } from '../../../support/definitions/test_view.ts';
 
 const rules = {

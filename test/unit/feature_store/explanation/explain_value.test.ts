@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { count, distinct, last, max, session, sum } from '#feature_store/definitions/aggregations';
 import { expression, field, sincePrevious } from '#feature_store/definitions/feature';
-import { inRange } from '#feature_store/definitions/quality_rule';
+import { inRange } from '#feature_store/definitions/rules/quality_rule';
 import type { EventFields } from '#feature_store/definitions/sources/source';
 import type { FeatureValue } from '#feature_store/definitions/values/feature_row';
 import type { FoundEvent } from '#feature_store/explanation/entity_replay';

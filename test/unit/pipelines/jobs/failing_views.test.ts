@@ -7,7 +7,7 @@ import type { DeadLetter } from '#connectors/dead_letters/dead_letters';
 import { count } from '#feature_store/definitions/aggregations';
 import { fromEvent } from '#feature_store/definitions/feature';
 import { featureView } from '#feature_store/definitions/feature_view';
-import { notNull, satisfies } from '#feature_store/definitions/quality_rule';
+import { notNull, satisfies } from '#feature_store/definitions/rules/quality_rule';
 import { eventTime } from '#kernel/time';
 import { type Logger, silentLogger } from '#monitoring/log';
 import { createMetricsRegistry } from '#monitoring/metrics';

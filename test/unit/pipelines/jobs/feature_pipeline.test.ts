@@ -15,7 +15,7 @@ import { account, transactions } from '#examples/fraud/features/transactions';
 import type { WindowStatistics } from '#feature_store/aggregation/statistics';
 import { fromEvent } from '#feature_store/definitions/feature';
 import { type FeatureView, featureView } from '#feature_store/definitions/feature_view';
-import { inRange, notNull, oneOf } from '#feature_store/definitions/quality_rule';
+import { inRange, notNull, oneOf } from '#feature_store/definitions/rules/quality_rule';
 import type { History } from '#feature_store/definitions/sources/source';
 import { type FeatureRow, viewId } from '#feature_store/definitions/values/feature_row';
 import type { HistoryPage } from '#feature_store/offline/query_history';

@@ -1,6 +1,6 @@
 import { messageOf } from '#kernel/errors';
-import type { CodeOptions } from './code_identity.ts';
-import type { FeatureValue } from './values/feature_row.ts';
+import type { CodeOptions } from '../code_identity.ts';
+import type { FeatureValue } from '../values/feature_row.ts';
 
 export const RULE_ACTIONS = ['drop', 'dead_letter', 'warn'] as const;
 /**
